@@ -1,0 +1,1 @@
+//! The Wirehub client as a state machine without I/O

@@ -1,0 +1,1 @@
+//! The Wirehub client for browsers

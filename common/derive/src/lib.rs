@@ -1,0 +1,1 @@
+//! The Schema derive of wirehub-common

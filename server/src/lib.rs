@@ -1,0 +1,1 @@
+//! The Wirehub server: library and binary
