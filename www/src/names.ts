@@ -1,0 +1,56 @@
+import { accept, refuse, type Parsed } from './parsed';
+
+/** Longest nickname, in characters as people count them (grapheme clusters). */
+export const MAX_NICK = 24;
+/** Longest chat or echo message, in characters. */
+export const MAX_TEXT = 2000;
+/** Longest room name, in characters. */
+export const MAX_ROOM = 64;
+
+declare const checked: unique symbol;
+/** A room's name that has passed {@link parseRoom}. */
+export type RoomName = string & { readonly [checked]: 'room' };
+/** A nickname that has passed {@link parseNick}. */
+export type Nick = string & { readonly [checked]: 'nick' };
+/** A message's text that has passed {@link parseText}. */
+export type Text = string & { readonly [checked]: 'text' };
+
+/** Where somebody lands who names no room. */
+export const LOBBY = 'lobby' as RoomName;
+
+export function parseRoom(typed: string): Parsed<RoomName> {
+  const name = typed.trim();
+  if (name === '') return refuse('Type the name of a room.');
+  if (name.length > MAX_ROOM) return refuse(`A room’s name has at most ${MAX_ROOM} characters; this one has ${name.length}.`);
+  if (!/^[a-z0-9_-]+$/.test(name)) return refuse('Use only small letters a–z, digits, - and _ in a room’s name.');
+  return accept(name as RoomName);
+}
+
+export function parseNick(typed: string): Parsed<Nick> {
+  const nick = typed.trim();
+  if (nick === '') return refuse('Type a name, so that others know who is talking.');
+  const length = lengthOf(nick);
+  if (length > MAX_NICK) return refuse(`A name has at most ${MAX_NICK} characters; this one has ${length}.`);
+  // Besides control characters: those that turn the direction of the text that follows, and line breaks.
+  if (/[\p{Cc}\u2028\u2029\u202a-\u202e\u2066-\u2069]/u.test(nick)) return refuse('A name can’t contain invisible control characters.');
+  return accept(nick as Nick);
+}
+
+export function parseText(typed: string): Parsed<Text> {
+  const text = typed.trim();
+  if (text === '') return refuse('Type a message first.');
+  const length = lengthOf(text);
+  if (length > MAX_TEXT) {
+    return refuse(`A message has at most ${MAX_TEXT} characters; this one has ${length}. Shorten it by ${length - MAX_TEXT}.`);
+  }
+  return accept(text as Text);
+}
+
+const graphemes = new Intl.Segmenter(undefined, { granularity: 'grapheme' });
+
+/** Length as people count it: an emoji that is made of several code points is one character. */
+export function lengthOf(text: string): number {
+  let length = 0;
+  for (const _ of graphemes.segment(text)) length += 1;
+  return length;
+}

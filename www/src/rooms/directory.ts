@@ -1,0 +1,60 @@
+import type { RoomInfo } from '../generated/contract';
+import { describe, type Hub } from '../hub';
+import { Listeners } from '../listeners';
+import { parseRoom, type RoomName } from '../names';
+
+/** How often the list is asked for while somebody looks at it, in ms. */
+const REFRESH_EVERY = 2_000;
+/** Rooms shown at most; the fullest come first. */
+const MAX_ROOMS = 100;
+
+/** Rooms with the number of people in each. */
+export type People = ReadonlyMap<RoomName, number>;
+
+/** Which rooms there are, as the server tells. */
+export class Directory {
+  readonly changes = new Listeners<People>();
+  readonly failures = new Listeners<string>();
+  readonly #hub: Hub;
+  #asking = false;
+  #askAgain = false;
+
+  constructor(hub: Hub) {
+    this.#hub = hub;
+    hub.links.add(() => this.refresh());
+    document.addEventListener('visibilitychange', () => this.refresh());
+    setInterval(() => this.refresh(), REFRESH_EVERY);
+  }
+
+  /** Asks the server, unless nobody would see the answer or it can't be asked; one question at a time. */
+  refresh(): void {
+    if (document.hidden || this.#hub.link.kind !== 'connected') return;
+    if (this.#asking) {
+      this.#askAgain = true;
+      return;
+    }
+    this.#asking = true;
+    this.#hub.client
+      .call('demo.rooms', {})
+      .then(
+        ({ rooms }) => this.changes.notify(countPeople(rooms)),
+        (error: unknown) => this.failures.notify(`The list of rooms didn’t come: ${describe(error)}`),
+      )
+      .finally(() => {
+        this.#asking = false;
+        if (!this.#askAgain) return;
+        this.#askAgain = false;
+        this.refresh();
+      });
+  }
+}
+
+function countPeople(rooms: readonly RoomInfo[]): People {
+  const fullestFirst = rooms.toSorted((a, b) => b.people - a.people || a.name.localeCompare(b.name));
+  const people = new Map<RoomName, number>();
+  for (const { name, people: count } of fullestFirst.slice(0, MAX_ROOMS)) {
+    const room = parseRoom(name);
+    if (room.ok) people.set(room.value, count);
+  }
+  return people;
+}
