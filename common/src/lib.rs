@@ -1,1 +1,42 @@
-//! What both ends of Wirehub agree on: frames, codecs, channel names, codes, limits and the typed contract
+//! What both ends of Wirehub agree on: [frames](frame), their two [codecs](codec), [channel names](ChannelName),
+//! [codes](code), [limits](Limits) and the typed [contract](contract).
+//!
+//! Nothing in here does I/O, reads a clock or asks for entropy; everything is a value or a pure function.
+//!
+//! ```
+//! use wirehub_common::{ChannelName, Codec, Payload};
+//! use wirehub_common::frame::{Command, Publish, Request};
+//!
+//! let command = Command {
+//!     id: 7,
+//!     request: Request::Publish(Publish {
+//!         channel: ChannelName::new("chat:lobby")?,
+//!         payload: Payload::json(r#"{"text":"hi"}"#),
+//!         key: String::new(),
+//!     }),
+//! };
+//! let bytes = Codec::Protobuf.encode_command(&command);
+//! let back: Result<Vec<_>, _> = Codec::Protobuf.decode_commands(&bytes).collect();
+//! assert_eq!(back?, [command]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+pub mod code;
+pub mod codec;
+pub mod contract;
+pub mod frame;
+
+mod channel;
+mod limits;
+mod payload;
+mod subprotocol;
+
+pub use channel::{ChannelName, ChannelNameError};
+pub use codec::{Codec, DecodeError, DecodeErrorKind};
+pub use limits::Limits;
+pub use payload::{Content, Payload, PayloadError, PayloadErrorKind};
+pub use subprotocol::{SUBPROTOCOL_JSON, SUBPROTOCOL_PROTOBUF, UnknownSubprotocol, negotiate};
+
+// Derive macros and contracts expand to paths through here, so that their users depend on this crate alone.
+#[doc(hidden)]
+pub use bytes;

@@ -1,1 +1,113 @@
-//! The Schema derive of wirehub-common
+//! The `Schema` derive of `wirehub-common`. Use it through there.
+
+use proc_macro2::{Delimiter, TokenStream, TokenTree};
+use quote::{ToTokens as _, quote};
+use syn::{Attribute, Data, DeriveInput, Fields, Type, parse_macro_input, parse_quote};
+
+/// Implements `wirehub_common::contract::Schema`: a hash of the type as it is written, with its serde attributes
+/// and the hashes of its fields' types. What does not change the encoding (documentation, other attributes,
+/// visibility, layout) does not change the hash.
+///
+/// A field with `#[schema(opaque)]` counts by the name of its type alone: for types that contain themselves, and for
+/// types of other crates that are no `Schema`.
+#[proc_macro_derive(Schema, attributes(schema))]
+pub fn derive_schema(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
+    let input = parse_macro_input!(input as DeriveInput);
+    schema(input).unwrap_or_else(syn::Error::into_compile_error).into()
+}
+
+fn schema(mut input: DeriveInput) -> syn::Result<TokenStream> {
+    let fields = field_types(&mut input)?;
+    input.attrs.retain(is_serde);
+    input.vis = syn::Visibility::Inherited;
+    let own = fnv(input.to_token_stream());
+
+    let DeriveInput { ident, mut generics, .. } = input;
+    for parameter in generics.type_params_mut() {
+        parameter.bounds.push(parse_quote!(::wirehub_common::contract::Schema));
+    }
+    let (impl_generics, type_generics, where_clause) = generics.split_for_impl();
+    Ok(quote! {
+        impl #impl_generics ::wirehub_common::contract::Schema for #ident #type_generics #where_clause {
+            const HASH: u64 = ::wirehub_common::contract::combine(&[
+                #own,
+                #(<#fields as ::wirehub_common::contract::Schema>::HASH,)*
+            ]);
+        }
+    })
+}
+
+/// Takes off what does not count, and gives the types whose own hashes do.
+fn field_types(input: &mut DeriveInput) -> syn::Result<Vec<Type>> {
+    let mut types = Vec::new();
+    match &mut input.data {
+        Data::Struct(data) => visit_fields(&mut data.fields, &mut types)?,
+        Data::Enum(data) => {
+            for variant in &mut data.variants {
+                variant.attrs.retain(is_serde);
+                visit_fields(&mut variant.fields, &mut types)?;
+            }
+        }
+        Data::Union(data) => {
+            return Err(syn::Error::new_spanned(
+                data.union_token,
+                "a union can't be a message: use a struct or an enum",
+            ));
+        }
+    }
+    Ok(types)
+}
+
+fn visit_fields(fields: &mut Fields, types: &mut Vec<Type>) -> syn::Result<()> {
+    for field in fields {
+        let mut opaque = false;
+        for attribute in field.attrs.iter().filter(|attribute| attribute.path().is_ident("schema")) {
+            attribute.parse_nested_meta(|meta| {
+                opaque = meta.path.is_ident("opaque");
+                if opaque { Ok(()) } else { Err(meta.error("the one option is `opaque`")) }
+            })?;
+        }
+        if !opaque {
+            types.push(field.ty.clone());
+        }
+        field.attrs.retain(is_serde);
+        field.vis = syn::Visibility::Inherited;
+    }
+    Ok(())
+}
+
+fn is_serde(attribute: &Attribute) -> bool {
+    attribute.path().is_ident("serde")
+}
+
+/// FNV-1a over the tokens, one by one: how a token stream prints differs between compilers.
+fn fnv(tokens: TokenStream) -> u64 {
+    fn eat(hash: &mut u64, text: &str) {
+        for byte in text.bytes().chain([0xff]) {
+            *hash = (*hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        }
+    }
+    fn walk(hash: &mut u64, tokens: TokenStream) {
+        for token in tokens {
+            match token {
+                TokenTree::Group(group) => {
+                    let (open, close) = match group.delimiter() {
+                        Delimiter::Parenthesis => ("(", ")"),
+                        Delimiter::Brace => ("{", "}"),
+                        Delimiter::Bracket => ("[", "]"),
+                        Delimiter::None => ("", ""),
+                    };
+                    eat(hash, open);
+                    walk(hash, group.stream());
+                    eat(hash, close);
+                }
+                TokenTree::Punct(punct) => eat(hash, punct.as_char().encode_utf8(&mut [0; 4])),
+                TokenTree::Ident(ident) => eat(hash, &ident.to_string()),
+                TokenTree::Literal(literal) => eat(hash, &literal.to_string()),
+            }
+        }
+    }
+    let mut hash = 0xcbf2_9ce4_8422_2325;
+    walk(&mut hash, tokens);
+    hash
+}

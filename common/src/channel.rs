@@ -1,0 +1,154 @@
+//! Names of channels.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::sync::Arc;
+
+/// The name of a channel: 1 to [`ChannelName::MAX_BYTES`] bytes of UTF-8 without white space, control
+/// characters or `*`. The part before the first `:` is its [namespace](Self::namespace).
+///
+/// Cloning is cheap: the text is shared.
+///
+/// ```
+/// use wirehub_common::ChannelName;
+///
+/// let lobby = ChannelName::new("chat:lobby")?;
+/// assert_eq!(lobby.namespace(), "chat");
+/// assert!(ChannelName::new("no spaces").is_err());
+/// # Ok::<(), wirehub_common::ChannelNameError>(())
+/// ```
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ChannelName(Arc<str>);
+
+impl ChannelName {
+    /// The longest name, in bytes.
+    pub const MAX_BYTES: usize = 255;
+
+    /// Parses a name.
+    ///
+    /// # Errors
+    /// Says which rule the text breaks.
+    pub fn new(name: &str) -> Result<Self, ChannelNameError> {
+        if name.is_empty() {
+            return Err(ChannelNameError::Empty);
+        }
+        if name.len() > Self::MAX_BYTES {
+            return Err(ChannelNameError::TooLong);
+        }
+        if name.chars().any(|c| c.is_whitespace() || c.is_control() || c == '*') {
+            return Err(ChannelNameError::BadCharacter);
+        }
+        Ok(Self(name.into()))
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The part before the first `:`; empty where there is none.
+    pub fn namespace(&self) -> &str {
+        self.0.split_once(':').map_or("", |(namespace, _)| namespace)
+    }
+}
+
+/// Which rule of [`ChannelName`] a text breaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ChannelNameError {
+    /// No characters at all.
+    Empty,
+    /// More than [`ChannelName::MAX_BYTES`] bytes.
+    TooLong,
+    /// White space, a control character or `*`.
+    BadCharacter,
+    /// A parameter of a contract's channel is empty or has a `:` or `/` in it.
+    BadParameter,
+}
+
+impl ChannelNameError {
+    /// What is wrong and what would be right.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Empty => "the channel name is empty: give it 1 to 255 bytes",
+            Self::TooLong => "the channel name is too long: keep it within 255 bytes",
+            Self::BadCharacter => {
+                "the channel name has white space, a control character or `*` in it: leave those out"
+            }
+            Self::BadParameter => {
+                "a channel parameter is empty or has `:` or `/` in it: give it one or more other characters"
+            }
+        }
+    }
+}
+
+impl fmt::Display for ChannelNameError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl std::error::Error for ChannelNameError {}
+
+impl fmt::Display for ChannelName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for ChannelName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&*self.0, f)
+    }
+}
+
+impl AsRef<str> for ChannelName {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Borrow<str> for ChannelName {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::str::FromStr for ChannelName {
+    type Err = ChannelNameError;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        Self::new(name)
+    }
+}
+
+impl TryFrom<&str> for ChannelName {
+    type Error = ChannelNameError;
+
+    fn try_from(name: &str) -> Result<Self, Self::Error> {
+        Self::new(name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_keep_to_the_rules() {
+        assert_eq!(ChannelName::new("").unwrap_err(), ChannelNameError::Empty);
+        assert_eq!(ChannelName::new(&"x".repeat(256)).unwrap_err(), ChannelNameError::TooLong);
+        for bad in ["a b", "a\tb", "a\nb", "a\0", "chat:*", "a\u{a0}b", "a\u{85}"] {
+            assert_eq!(ChannelName::new(bad).unwrap_err(), ChannelNameError::BadCharacter, "{bad:?}");
+        }
+        for good in ["a", "chat:lobby", "@ann", "räume:küche", &"x".repeat(255)] {
+            assert_eq!(ChannelName::new(good).unwrap().as_str(), good);
+        }
+    }
+
+    #[test]
+    fn the_namespace_ends_at_the_first_colon() {
+        assert_eq!(ChannelName::new("a:b:c").unwrap().namespace(), "a");
+        assert_eq!(ChannelName::new("news").unwrap().namespace(), "");
+    }
+}

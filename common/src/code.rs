@@ -1,0 +1,239 @@
+//! The one table of codes: [`ErrorCode`] answers a command, [`CloseCode`] ends a connection.
+//!
+//! PROTOCOL.md's tables and the npm package's constants are made from [`ERRORS`] and [`CLOSES`]. A code, once
+//! released, keeps its meaning.
+
+use std::fmt;
+
+/// Why a command failed. 100 to 999 are Wirehub's own (the constants here); 1000 to 65535 belong to applications.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ErrorCode(u16);
+
+/// Why a connection ended: the close code of the WebSocket (RFC 6455, section 7.4).
+///
+/// | range | meaning |
+/// | --- | --- |
+/// | 1000 to 2999 | RFC 6455's own; the client reconnects, except after 1000 of its own and after 1009 |
+/// | 3000 to 3499 | Wirehub's; the client reconnects |
+/// | 3500 to 3999 | Wirehub's; the client does not reconnect |
+/// | 4000 to 4499 | the application's; the client reconnects |
+/// | 4500 to 4999 | the application's; the client does not reconnect |
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CloseCode(u16);
+
+/// One row of the table of errors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ErrorRow {
+    /// The code.
+    pub code: ErrorCode,
+    /// Its name, as constants in other languages call it.
+    pub name: &'static str,
+    /// Whether the same command may succeed later.
+    pub temporary: bool,
+    /// What happened and what to do.
+    pub message: &'static str,
+}
+
+/// One row of the table of close codes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CloseRow {
+    /// The code.
+    pub code: CloseCode,
+    /// Its name, as constants in other languages call it.
+    pub name: &'static str,
+    /// What happened and what to do.
+    pub message: &'static str,
+}
+
+macro_rules! errors {
+    ($($name:ident = $code:literal, $temporary:literal, $message:literal;)*) => {
+        impl ErrorCode {
+            $(#[doc = $message] pub const $name: Self = Self($code);)*
+        }
+        /// All of Wirehub's own error codes, ascending.
+        pub const ERRORS: &[ErrorRow] = &[
+            $(ErrorRow {
+                code: ErrorCode::$name, name: stringify!($name), temporary: $temporary, message: $message,
+            },)*
+        ];
+    };
+}
+
+errors! {
+    INTERNAL = 100, true, "the server failed at this: try again, and look at its log";
+    UNAUTHORIZED = 101, false, "this needs a valid token: connect with one";
+    UNKNOWN_CHANNEL = 102, false, "there is no such channel: check the name against the contract";
+    PERMISSION_DENIED = 103, false, "this session may not do that: ask for the right in the token";
+    UNKNOWN_CALL = 104, false, "there is no such call: check the name against the contract";
+    ALREADY_SUBSCRIBED = 105, false, "the session is subscribed to the channel: unsubscribe first";
+    LIMIT_EXCEEDED = 106, false, "a limit of the session is reached: end something else first";
+    BAD_REQUEST = 107, false, "the command can't be carried out as it is written: correct it";
+    NOT_AVAILABLE = 108, false, "the server does not offer this for the channel: change its configuration";
+    TOKEN_EXPIRED = 109, true, "the token has expired: get a new one and refresh";
+    RATE_LIMITED = 111, true, "too many commands in a short time: slow down";
+    UNRECOVERABLE = 112, false, "the messages since that position are gone: read the channel's state anew";
+    NOT_SUBSCRIBED = 113, false, "the session is not subscribed to the channel: subscribe first";
+    PAYLOAD_MISMATCH = 114, false, "the payload does not fit the contract: build both ends from the same one";
+    TIMEOUT = 115, true, "no answer came in time: try again, or allow more time";
+    CANCELLED = 116, false, "the command was cancelled by its sender";
+    QUEUE_FULL = 117, true, "a queue is at its bound: wait for the queued messages to go out";
+    CONNECTION_LOST = 118, true, "the connection was lost before the answer came: it may or may not have been done";
+    CLOSED = 119, false, "the client is closed: make a new one";
+    UNSUPPORTED = 120, false, "this server does not know the command: use a protocol version that both ends know";
+    OVERFLOW = 121, false, "messages came faster than they were taken and the receive queue is full: take them sooner or choose another policy";
+    CONTRACT_MISMATCH = 122, false, "client and server were built from different contracts: build both from the same one";
+    BAD_FRAME = 123, false, "the server sent what is not a protocol message: check that the address is a Wirehub server";
+    ABORTED = 124, false, "the caller's signal aborted this";
+    DEAD = 125, false, "the client's WebAssembly module failed and can't go on: reload the page";
+}
+
+macro_rules! closes {
+    ($($name:ident = $code:literal, $message:literal;)*) => {
+        impl CloseCode {
+            $(#[doc = $message] pub const $name: Self = Self($code);)*
+        }
+        /// The close codes that Wirehub itself uses, ascending.
+        pub const CLOSES: &[CloseRow] = &[
+            $(CloseRow { code: CloseCode::$name, name: stringify!($name), message: $message },)*
+        ];
+    };
+}
+
+closes! {
+    NORMAL = 1000, "closed on purpose by one end";
+    GOING_AWAY = 1001, "the page or the server goes away";
+    PROTOCOL_ERROR = 1002, "the WebSocket protocol was broken: RFC 6455 says what is right";
+    UNSUPPORTED_DATA = 1003, "the other end can't take this kind of WebSocket message";
+    NO_STATUS = 1005, "the peer closed without a code";
+    ABNORMAL = 1006, "the connection broke without a close";
+    INVALID_DATA = 1007, "a text message was not UTF-8";
+    TOO_LARGE = 1009, "a message is over the size limit: send smaller ones";
+    INTERNAL_ERROR = 1011, "the server failed: look at its log";
+    SHUTDOWN = 3000, "the server is shutting down: reconnect";
+    PONG_TIMEOUT = 3003, "no answer to a ping came in time: reconnect";
+    CONNECT_TIMEOUT = 3004, "no connect command came in time: send it first";
+    TOKEN_EXPIRED = 3005, "the token has expired: reconnect with a new one";
+    SLOW_CONSUMER = 3008, "messages came faster than the connection took them: reconnect and recover";
+    SERVER_SILENT = 3009, "nothing came from the server in time: reconnect";
+    SUPERSEDED = 3010, "the attempt took too long: reconnect";
+    BAD_FRAME = 3500, "what came is not a protocol message: check the client's codec and version";
+    CONNECT_EXPECTED = 3501, "the first command must be connect: send it before others";
+    ALREADY_CONNECTED = 3502, "connect was sent twice: send it once for each connection";
+    UNAUTHORIZED = 3503, "the token was refused: get a valid one";
+    WRONG_MESSAGE_TYPE = 3504, "text came where the subprotocol is binary, or the other way round";
+    NOT_WIREHUB = 3505, "what answers at the address does not speak a Wirehub subprotocol: check the address";
+    DISCONNECTED = 3506, "an operator or the application ended the session";
+    CLIENT_FAILED = 3507, "the client failed and can't go on: reload the page";
+}
+
+impl ErrorCode {
+    /// The code with this number: 100 and above.
+    pub const fn new(number: u16) -> Option<Self> {
+        if number >= 100 { Some(Self(number)) } else { None }
+    }
+
+    /// The code as a number.
+    pub const fn number(self) -> u16 {
+        self.0
+    }
+
+    /// The name of one of Wirehub's own codes.
+    pub fn name(self) -> Option<&'static str> {
+        self.row().map(|row| row.name)
+    }
+
+    /// What happened and what to do, for one of Wirehub's own codes; empty for an application's.
+    pub fn message(self) -> &'static str {
+        self.row().map_or("", |row| row.message)
+    }
+
+    /// Whether the same command may succeed later; `false` for an application's code.
+    pub fn is_temporary(self) -> bool {
+        self.row().is_some_and(|row| row.temporary)
+    }
+
+    fn row(self) -> Option<&'static ErrorRow> {
+        ERRORS.iter().find(|row| row.code == self)
+    }
+}
+
+impl CloseCode {
+    /// The code with this number: 1000 to 4999.
+    pub const fn new(number: u16) -> Option<Self> {
+        if number >= 1000 && number <= 4999 { Some(Self(number)) } else { None }
+    }
+
+    /// The code as a number.
+    pub const fn number(self) -> u16 {
+        self.0
+    }
+
+    /// The name of one of the codes in [`CLOSES`].
+    pub fn name(self) -> Option<&'static str> {
+        self.row().map(|row| row.name)
+    }
+
+    /// What happened and what to do, for one of the codes in [`CLOSES`]; empty for others.
+    pub fn message(self) -> &'static str {
+        self.row().map_or("", |row| row.message)
+    }
+
+    /// Whether a client that was closed with this code tries again.
+    pub const fn reconnects(self) -> bool {
+        match self.0 {
+            // The same message would only be sent again, and refused again.
+            1009 => false,
+            3500..=3999 | 4500..=4999 => false,
+            _ => true,
+        }
+    }
+
+    /// Whether an endpoint may put the code into a close frame (RFC 6455, section 7.4.1 reserves 1004 to 1006 and
+    /// 1015 for what happens without one).
+    pub const fn is_sendable(self) -> bool {
+        matches!(self.0, 1000..=1003 | 1007..=1014 | 3000..=4999)
+    }
+
+    fn row(self) -> Option<&'static CloseRow> {
+        CLOSES.iter().find(|row| row.code == self)
+    }
+}
+
+impl fmt::Display for ErrorCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+impl fmt::Display for CloseCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tables_ascend_and_name_each_code_once() {
+        assert!(ERRORS.is_sorted_by(|a, b| a.code < b.code));
+        assert!(CLOSES.is_sorted_by(|a, b| a.code < b.code));
+        assert!(ERRORS.iter().all(|row| (100..1000).contains(&row.code.number()) && !row.message.is_empty()));
+        assert_eq!(ErrorCode::TIMEOUT.name(), Some("TIMEOUT"));
+        assert_eq!(CloseCode::SLOW_CONSUMER.number(), 3008);
+    }
+
+    #[test]
+    fn the_range_of_a_close_code_says_whether_to_reconnect() {
+        let reconnects = |number| CloseCode::new(number).unwrap().reconnects();
+        for number in [1000, 1006, 1011, 3000, 3499, 4000, 4499] {
+            assert!(reconnects(number), "{number}");
+        }
+        for number in [1009, 3500, 3999, 4500, 4999] {
+            assert!(!reconnects(number), "{number}");
+        }
+        assert_eq!(CloseCode::new(999), None);
+        assert_eq!(CloseCode::new(5000), None);
+    }
+}

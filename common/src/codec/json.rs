@@ -1,0 +1,233 @@
+//! `wirehub.v1.json`: one JSON text a line.
+
+use bytes::Bytes;
+use serde::ser::{SerializeMap, Serializer};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::{DecodeError, DecodeErrorKind};
+use crate::frame::{
+    Answer, Called, Command, Connected, Disconnect, ErrorInfo, HistoryPage, Movement, PresenceList,
+    Publication, Published, Push, Reply, Request, ServerFrame, Subscribed, Unsubscribe, Unsubscribed,
+};
+
+pub(super) fn encode_command(command: &Command) -> Bytes {
+    line(|serializer| {
+        let mut object = serializer.serialize_map(None)?;
+        if command.id != 0 {
+            object.serialize_entry("id", &command.id)?;
+        }
+        match &command.request {
+            Request::Connect(body) => object.serialize_entry("connect", body),
+            Request::Subscribe(body) => object.serialize_entry("subscribe", body),
+            Request::Unsubscribe(body) => object.serialize_entry("unsubscribe", body),
+            Request::Publish(body) => object.serialize_entry("publish", body),
+            Request::History(body) => object.serialize_entry("history", body),
+            Request::Presence(body) => object.serialize_entry("presence", body),
+            Request::Call(body) => object.serialize_entry("call", body),
+            Request::Cancel(body) => object.serialize_entry("cancel", body),
+            Request::Refresh(body) => object.serialize_entry("refresh", body),
+            Request::Invalid(_) | Request::Unknown => Ok(()),
+        }?;
+        object.end()
+    })
+}
+
+pub(super) fn encode_frame(frame: &ServerFrame) -> Bytes {
+    line(|serializer| {
+        let mut object = serializer.serialize_map(None)?;
+        match frame {
+            ServerFrame::Reply(Reply { id, result }) => {
+                object.serialize_entry("id", id)?;
+                match result {
+                    Err(error) => object.serialize_entry("error", error),
+                    Ok(Answer::Connected(body)) => object.serialize_entry("connected", body),
+                    Ok(Answer::Subscribed(body)) => object.serialize_entry("subscribed", body),
+                    Ok(Answer::Unsubscribed(body)) => object.serialize_entry("unsubscribed", body),
+                    Ok(Answer::Published(body)) => object.serialize_entry("published", body),
+                    Ok(Answer::History(body)) => object.serialize_entry("history", body),
+                    Ok(Answer::Presence(body)) => object.serialize_entry("presence", body),
+                    Ok(Answer::Called(body)) => object.serialize_entry("called", body),
+                    Ok(Answer::Cancelled) => object.serialize_entry("cancelled", &Empty {}),
+                    Ok(Answer::Refreshed) => object.serialize_entry("refreshed", &Empty {}),
+                    Ok(Answer::Unknown) => Ok(()),
+                }?;
+            }
+            ServerFrame::Push(push) => match push {
+                Push::Publication(body) => object.serialize_entry("publication", body),
+                Push::Subscribed(body) => object.serialize_entry("subscribed", body),
+                Push::Unsubscribed(body) => object.serialize_entry("unsubscribed", body),
+                Push::Join(body) => object.serialize_entry("join", body),
+                Push::Leave(body) => object.serialize_entry("leave", body),
+                Push::RefreshDue => object.serialize_entry("refreshDue", &Empty {}),
+                Push::Disconnect(body) => object.serialize_entry("disconnect", body),
+                Push::Unknown => Ok(()),
+            }?,
+        }
+        object.end()
+    })
+}
+
+/// Bodies stay raw until the whole line is known to be JSON: then a body of a wrong shape spoils its own command only.
+#[derive(Deserialize)]
+struct CommandLine<'a> {
+    #[serde(default)]
+    id: u32,
+    #[serde(borrow)]
+    connect: Option<&'a RawValue>,
+    #[serde(borrow)]
+    subscribe: Option<&'a RawValue>,
+    #[serde(borrow)]
+    unsubscribe: Option<&'a RawValue>,
+    #[serde(borrow)]
+    publish: Option<&'a RawValue>,
+    #[serde(borrow)]
+    history: Option<&'a RawValue>,
+    #[serde(borrow)]
+    presence: Option<&'a RawValue>,
+    #[serde(borrow)]
+    call: Option<&'a RawValue>,
+    #[serde(borrow)]
+    cancel: Option<&'a RawValue>,
+    #[serde(borrow)]
+    refresh: Option<&'a RawValue>,
+}
+
+pub(super) fn decode_command(part: &[u8]) -> Result<Command, DecodeError> {
+    let line: CommandLine<'_> = serde_json::from_slice(part).map_err(not_json)?;
+    let requests = [
+        line.connect.map(|raw| body(raw).map(Request::Connect)),
+        line.subscribe.map(|raw| body(raw).map(Request::Subscribe)),
+        line.unsubscribe.map(|raw| body(raw).map(Request::Unsubscribe)),
+        line.publish.map(|raw| body(raw).map(Request::Publish)),
+        line.history.map(|raw| body(raw).map(Request::History)),
+        line.presence.map(|raw| body(raw).map(Request::Presence)),
+        line.call.map(|raw| body(raw).map(Request::Call)),
+        line.cancel.map(|raw| body(raw).map(Request::Cancel)),
+        line.refresh.map(|raw| body(raw).map(Request::Refresh)),
+    ];
+    let mut requests = requests.into_iter().flatten();
+    let request = match (requests.next(), requests.next()) {
+        (None, _) => Request::Unknown,
+        (Some(Ok(request)), None) => request,
+        (Some(Err(error)), None) => Request::Invalid(error.to_string()),
+        (Some(_), Some(_)) => Request::Invalid("a line holds one request: send a line for each".into()),
+    };
+    Ok(Command { id: line.id, request })
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct FrameLine {
+    #[serde(default)]
+    id: u32,
+    error: Option<ErrorInfo>,
+    connected: Option<Connected>,
+    subscribed: Option<Subscribed>,
+    unsubscribed: Option<UnsubscribedLine>,
+    published: Option<Published>,
+    history: Option<HistoryPage>,
+    presence: Option<PresenceList>,
+    called: Option<Called>,
+    cancelled: Option<Empty>,
+    refreshed: Option<Empty>,
+    publication: Option<Publication>,
+    join: Option<Movement>,
+    leave: Option<Movement>,
+    refresh_due: Option<Empty>,
+    disconnect: Option<Disconnect>,
+}
+
+/// With an error it is a push, without one the reply to `unsubscribe`.
+#[derive(Deserialize)]
+struct UnsubscribedLine {
+    #[serde(flatten)]
+    end: Unsubscribe,
+    error: Option<ErrorInfo>,
+}
+
+pub(super) fn decode_frame(part: &[u8]) -> Result<ServerFrame, DecodeError> {
+    let line: FrameLine = serde_json::from_slice(part).map_err(not_json)?;
+    Ok(if line.id == 0 {
+        ServerFrame::Push(line.into_push()?)
+    } else {
+        ServerFrame::Reply(line.into_reply())
+    })
+}
+
+impl FrameLine {
+    fn into_push(self) -> Result<Push, DecodeError> {
+        if let Some(UnsubscribedLine { end: Unsubscribe { channel, number }, error }) = self.unsubscribed {
+            let error = error.ok_or(DecodeErrorKind::Field)?;
+            return Ok(Push::Unsubscribed(Unsubscribed { channel, number, error }));
+        }
+        let pushes = [
+            self.publication.map(Push::Publication),
+            self.subscribed.map(Push::Subscribed),
+            self.join.map(Push::Join),
+            self.leave.map(Push::Leave),
+            self.refresh_due.map(|Empty {}| Push::RefreshDue),
+            self.disconnect.map(Push::Disconnect),
+        ];
+        Ok(pushes.into_iter().flatten().next().unwrap_or(Push::Unknown))
+    }
+
+    fn into_reply(self) -> Reply {
+        let answers = [
+            self.connected.map(Answer::Connected),
+            self.subscribed.map(Answer::Subscribed),
+            self.unsubscribed.map(|line| Answer::Unsubscribed(line.end)),
+            self.published.map(Answer::Published),
+            self.history.map(Answer::History),
+            self.presence.map(Answer::Presence),
+            self.called.map(Answer::Called),
+            self.cancelled.map(|Empty {}| Answer::Cancelled),
+            self.refreshed.map(|Empty {}| Answer::Refreshed),
+        ];
+        let answer = answers.into_iter().flatten().next().unwrap_or(Answer::Unknown);
+        Reply { id: self.id, result: self.error.map_or(Ok(answer), Err) }
+    }
+}
+
+/// Takes one line off the front of a batch; lines of nothing but white space are passed over.
+pub(super) fn split_line<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+    loop {
+        if rest.is_empty() {
+            return None;
+        }
+        let end = rest.iter().position(|&byte| byte == b'\n').unwrap_or(rest.len());
+        let (line, behind) = rest.split_at_checked(end)?;
+        *rest = behind.get(1..).unwrap_or_default();
+        if !line.trim_ascii().is_empty() {
+            return Some(line);
+        }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Empty {}
+
+fn body<'a, T: Deserialize<'a>>(raw: &'a RawValue) -> Result<T, serde_json::Error> {
+    serde_json::from_str(raw.get())
+}
+
+fn line(
+    write: impl FnOnce(&mut serde_json::Serializer<&mut Vec<u8>>) -> Result<(), serde_json::Error>,
+) -> Bytes {
+    let mut out = Vec::with_capacity(128);
+    // Writing to memory fails for maps with keys that are no strings, and no frame has any.
+    let written = write(&mut serde_json::Serializer::new(&mut out));
+    debug_assert!(written.is_ok(), "{written:?}");
+    // Line feeds within a text are escaped; what is left is white space of an inlined payload.
+    for byte in &mut out {
+        if matches!(byte, b'\n' | b'\r') {
+            *byte = b' ';
+        }
+    }
+    out.push(b'\n');
+    out.into()
+}
+
+fn not_json(error: serde_json::Error) -> DecodeError {
+    DecodeError::with_source(DecodeErrorKind::Json, error)
+}

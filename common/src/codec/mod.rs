@@ -1,0 +1,233 @@
+//! Frames as bytes: the two codecs and how several frames share one WebSocket message.
+//!
+//! Each encoded frame carries its own delimiter (a length before a protobuf message, a line feed after a JSON
+//! text), so a batch is nothing but encoded frames one after the other: bytes that were encoded once can be
+//! put into any number of batches.
+
+use std::fmt;
+
+use bytes::Bytes;
+
+use crate::frame::{Command, ServerFrame};
+use crate::{SUBPROTOCOL_JSON, SUBPROTOCOL_PROTOBUF};
+
+#[cfg(feature = "json")]
+mod json;
+mod protobuf;
+#[cfg(feature = "json")]
+pub(crate) mod shape;
+mod wire;
+
+/// How frames are written: which subprotocol a connection speaks.
+///
+/// ```
+/// use wirehub_common::Codec;
+///
+/// let line = bytes::Bytes::from_static(br#"{"id":1,"connect":{"client":"by hand"}}"#);
+/// let commands: Vec<_> = Codec::Json.decode_commands(&line).collect::<Result<_, _>>()?;
+/// assert_eq!(commands[0].id, 1);
+/// # Ok::<(), wirehub_common::DecodeError>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Codec {
+    /// `wirehub.v1.protobuf`: binary messages.
+    Protobuf,
+    /// `wirehub.v1.json`: text messages.
+    #[cfg(feature = "json")]
+    Json,
+}
+
+impl Codec {
+    /// The codec that a subprotocol's name stands for. Names are case-sensitive.
+    pub fn from_subprotocol(name: &str) -> Option<Self> {
+        match name {
+            SUBPROTOCOL_PROTOBUF => Some(Self::Protobuf),
+            #[cfg(feature = "json")]
+            SUBPROTOCOL_JSON => Some(Self::Json),
+            _ => None,
+        }
+    }
+
+    /// The name of the subprotocol.
+    pub const fn subprotocol(self) -> &'static str {
+        match self {
+            Self::Protobuf => SUBPROTOCOL_PROTOBUF,
+            #[cfg(feature = "json")]
+            Self::Json => SUBPROTOCOL_JSON,
+        }
+    }
+
+    /// Whether the WebSocket messages are text (JSON) rather than binary.
+    pub const fn is_text(self) -> bool {
+        match self {
+            Self::Protobuf => false,
+            #[cfg(feature = "json")]
+            Self::Json => true,
+        }
+    }
+
+    /// A command with its delimiter.
+    ///
+    /// JSON cannot carry a payload tagged [`Content::Json`](crate::Content::Json) that is no JSON text: such a
+    /// payload is written as plain bytes, which the server then refuses.
+    pub fn encode_command(self, command: &Command) -> Bytes {
+        match self {
+            Self::Protobuf => protobuf::encode_command(command),
+            #[cfg(feature = "json")]
+            Self::Json => json::encode_command(command),
+        }
+    }
+
+    /// A server's frame with its delimiter. What is said of payloads at [`Self::encode_command`] holds here too.
+    pub fn encode_frame(self, frame: &ServerFrame) -> Bytes {
+        match self {
+            Self::Protobuf => protobuf::encode_frame(frame),
+            #[cfg(feature = "json")]
+            Self::Json => json::encode_frame(frame),
+        }
+    }
+
+    /// The commands in one WebSocket message, one after the other. After an error the iterator ends: what came
+    /// before it is good, what comes behind it can't be told apart any more.
+    pub fn decode_commands(self, message: &Bytes) -> Batch<'_, Command> {
+        Batch::new(self, message, Command::decode)
+    }
+
+    /// The server's frames in one WebSocket message. See [`Self::decode_commands`].
+    pub fn decode_frames(self, message: &Bytes) -> Batch<'_, ServerFrame> {
+        Batch::new(self, message, ServerFrame::decode)
+    }
+}
+
+/// Iterates over the frames of one WebSocket message.
+#[derive(Debug)]
+pub struct Batch<'a, T> {
+    codec: Codec,
+    message: &'a Bytes,
+    rest: &'a [u8],
+    decode: fn(Codec, &Bytes, &[u8]) -> Result<T, DecodeError>,
+}
+
+impl<'a, T> Batch<'a, T> {
+    fn new(
+        codec: Codec,
+        message: &'a Bytes,
+        decode: fn(Codec, &Bytes, &[u8]) -> Result<T, DecodeError>,
+    ) -> Self {
+        Self { codec, message, rest: message, decode }
+    }
+
+    fn split(&mut self) -> Result<Option<&'a [u8]>, DecodeError> {
+        match self.codec {
+            Codec::Protobuf => wire::split_delimited(&mut self.rest),
+            #[cfg(feature = "json")]
+            Codec::Json => Ok(json::split_line(&mut self.rest)),
+        }
+    }
+}
+
+impl<T> Iterator for Batch<'_, T> {
+    type Item = Result<T, DecodeError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let frame = self
+            .split()
+            .and_then(|part| part.map(|part| (self.decode)(self.codec, self.message, part)).transpose());
+        if frame.is_err() {
+            self.rest = &[];
+        }
+        frame.transpose()
+    }
+}
+
+impl Command {
+    fn decode(codec: Codec, message: &Bytes, part: &[u8]) -> Result<Self, DecodeError> {
+        match codec {
+            Codec::Protobuf => protobuf::decode_command(message, part),
+            #[cfg(feature = "json")]
+            Codec::Json => json::decode_command(part),
+        }
+    }
+}
+
+impl ServerFrame {
+    fn decode(codec: Codec, message: &Bytes, part: &[u8]) -> Result<Self, DecodeError> {
+        match codec {
+            Codec::Protobuf => protobuf::decode_frame(message, part),
+            #[cfg(feature = "json")]
+            Codec::Json => json::decode_frame(part),
+        }
+    }
+}
+
+/// Bytes that are not what the subprotocol says.
+#[derive(Debug)]
+pub struct DecodeError {
+    kind: DecodeErrorKind,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+/// What is wrong with the bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DecodeErrorKind {
+    /// They end in the middle of a frame or field.
+    Truncated,
+    /// A variable-length integer has more than ten bytes or more than 64 bits.
+    Varint,
+    /// A field number or wire type that Protocol Buffers does not have.
+    Tag,
+    /// Text that is not UTF-8.
+    Utf8,
+    /// A number outside the field's range.
+    Range,
+    /// A repeated field with more than [`Limits::REPEATED`](crate::Limits::REPEATED) entries.
+    TooMany,
+    /// A field without which the frame has no meaning is missing or has no valid value.
+    Field,
+    /// Not JSON, or JSON of another shape.
+    Json,
+}
+
+impl DecodeError {
+    pub(crate) fn with_source(
+        kind: DecodeErrorKind,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Self { kind, source: Some(source.into()) }
+    }
+
+    /// What is wrong.
+    pub fn kind(&self) -> DecodeErrorKind {
+        self.kind
+    }
+}
+
+impl From<DecodeErrorKind> for DecodeError {
+    fn from(kind: DecodeErrorKind) -> Self {
+        Self { kind, source: None }
+    }
+}
+
+impl fmt::Display for DecodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.kind {
+            DecodeErrorKind::Truncated => "the frame is cut short: send whole frames",
+            DecodeErrorKind::Varint => "a variable-length integer is too long: it has at most ten bytes",
+            DecodeErrorKind::Tag => "a field has a number or wire type that Protocol Buffers does not have",
+            DecodeErrorKind::Utf8 => "a text is not UTF-8",
+            DecodeErrorKind::Range => "a number is outside its field's range",
+            DecodeErrorKind::TooMany => "a list has too many entries: send it in parts",
+            DecodeErrorKind::Field => "a field that the frame needs is missing or has no valid value",
+            DecodeErrorKind::Json => "the line is not JSON of the shape that PROTOCOL.md shows",
+        })?;
+        self.source.as_ref().map_or(Ok(()), |source| write!(f, " ({source})"))
+    }
+}
+
+impl std::error::Error for DecodeError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
+}

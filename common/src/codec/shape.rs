@@ -1,0 +1,258 @@
+//! The shapes that frames have in JSON where they differ from the Rust types: payloads are inlined, codes are
+//! numbers, times are milliseconds, hashes are hexadecimal digits.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use bytes::Bytes;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::value::RawValue;
+
+use crate::code::{CloseCode, ErrorCode};
+use crate::contract::ContractHash;
+use crate::frame::{Call, Called, ErrorInfo, Member, Publication, Publish, SubscribeOutcome, Subscribed};
+use crate::{ChannelName, Content, Limits, Payload};
+
+/// A payload beside other fields: a JSON payload stands in `data` as it is, any other as base64 text.
+#[derive(Serialize, Deserialize)]
+struct PayloadShape {
+    #[serde(default, skip_serializing_if = "is_json")]
+    content: Content,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    data: Option<Box<RawValue>>,
+}
+
+/// Frames that are a head and a payload, in one object. The head is what serde buffers here, not the payload: a raw
+/// value does not survive buffering.
+macro_rules! with_payload {
+    ($shape:ident, $frame:ident, { $($(#[$attr:meta])* $field:ident: $type:ty,)* }) => {
+        #[derive(Serialize, Deserialize)]
+        pub(crate) struct $shape {
+            $($(#[$attr])* $field: $type,)*
+            #[serde(default, skip_serializing_if = "is_json")]
+            content: Content,
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            data: Option<Box<RawValue>>,
+        }
+
+        impl From<$frame> for $shape {
+            fn from(frame: $frame) -> Self {
+                let PayloadShape { content, data } = frame.payload.into();
+                Self { $($field: frame.$field,)* content, data }
+            }
+        }
+
+        impl TryFrom<$shape> for $frame {
+            type Error = &'static str;
+
+            fn try_from(shape: $shape) -> Result<Self, Self::Error> {
+                let payload = PayloadShape { content: shape.content, data: shape.data }.try_into()?;
+                Ok(Self { $($field: shape.$field,)* payload })
+            }
+        }
+    };
+}
+
+with_payload!(PublishShape, Publish, {
+    channel: ChannelName,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    key: String,
+});
+with_payload!(CallShape, Call, { name: String, });
+with_payload!(CalledShape, Called, {});
+with_payload!(PublicationShape, Publication, {
+    channel: ChannelName,
+    #[serde(default)]
+    time: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    publisher: Option<Member>,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    offset: u64,
+});
+
+impl From<Payload> for PayloadShape {
+    fn from(Payload { content, data }: Payload) -> Self {
+        if content == Content::Json {
+            if data.is_empty() {
+                return Self { content, data: None };
+            }
+            if let Ok(raw) = serde_json::from_slice(&data) {
+                return Self { content, data: Some(raw) };
+            }
+        }
+        // No JSON text: what can be said of it is that it is bytes.
+        let content = if content == Content::Json { Content::Bytes } else { content };
+        Self { content, data: serde_json::value::to_raw_value(&BASE64.encode(&data)).ok() }
+    }
+}
+
+impl TryFrom<PayloadShape> for Payload {
+    type Error = &'static str;
+
+    fn try_from(PayloadShape { content, data }: PayloadShape) -> Result<Self, Self::Error> {
+        let raw = data.as_ref().map_or("", |raw| raw.get());
+        let data = if content == Content::Json {
+            Bytes::copy_from_slice(raw.as_bytes())
+        } else {
+            const NOT_BASE64: &str = "`data` must be text in base64 where `content` is not json";
+            let text: String = serde_json::from_str(raw).map_err(|_| NOT_BASE64)?;
+            BASE64.decode(text).map_err(|_| NOT_BASE64)?.into()
+        };
+        Ok(Self { content, data })
+    }
+}
+
+/// One of `subscribed` and `error`.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct OutcomeShape {
+    channel: ChannelName,
+    number: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    subscribed: Option<Subscribed>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    error: Option<ErrorInfo>,
+}
+
+impl From<SubscribeOutcome> for OutcomeShape {
+    fn from(SubscribeOutcome { channel, number, result }: SubscribeOutcome) -> Self {
+        let (subscribed, error) = match result {
+            Ok(subscribed) => (Some(subscribed), None),
+            Err(error) => (None, Some(error)),
+        };
+        Self { channel, number, subscribed, error }
+    }
+}
+
+impl TryFrom<OutcomeShape> for SubscribeOutcome {
+    type Error = &'static str;
+
+    fn try_from(shape: OutcomeShape) -> Result<Self, Self::Error> {
+        let result = match (shape.subscribed, shape.error) {
+            (Some(subscribed), None) => Ok(subscribed),
+            (None, Some(error)) => Err(error),
+            _ => return Err("give one of `subscribed` and `error`"),
+        };
+        Ok(Self { channel: shape.channel, number: shape.number, result })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[derive(Default)]
+struct LimitsShape {
+    message_bytes: u32,
+    channels: u32,
+    calls: u32,
+    ping_interval: u32,
+    reconnect_window: u32,
+}
+
+impl Serialize for Limits {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let milliseconds = |time: Duration| u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
+        LimitsShape {
+            message_bytes: self.message_bytes,
+            channels: self.channels,
+            calls: self.calls,
+            ping_interval: milliseconds(self.ping_interval),
+            reconnect_window: milliseconds(self.reconnect_window),
+        }
+        .serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Limits {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        LimitsShape::deserialize(deserializer).map(|shape| Self {
+            message_bytes: shape.message_bytes,
+            channels: shape.channels,
+            calls: shape.calls,
+            ping_interval: Duration::from_millis(shape.ping_interval.into()),
+            reconnect_window: Duration::from_millis(shape.reconnect_window.into()),
+        })
+    }
+}
+
+impl Serialize for Content {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(match self {
+            Self::Json => "json",
+            Self::Bytes => "bytes",
+            Self::Custom => "custom",
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for Content {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "lowercase")]
+        enum Name {
+            Json,
+            Bytes,
+            Custom,
+        }
+        Name::deserialize(deserializer).map(|name| match name {
+            Name::Json => Self::Json,
+            Name::Bytes => Self::Bytes,
+            Name::Custom => Self::Custom,
+        })
+    }
+}
+
+impl Serialize for ChannelName {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for ChannelName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        Self::new(&name).map_err(D::Error::custom)
+    }
+}
+
+impl Serialize for ContractHash {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for ContractHash {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let digits = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        Self::from_hex(&digits).ok_or_else(|| D::Error::custom("a contract hash is 16 hexadecimal digits"))
+    }
+}
+
+macro_rules! code_as_number {
+    ($($code:ident, $range:literal;)*) => {$(
+        impl Serialize for $code {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_u16(self.number())
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $code {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                Self::new(u16::deserialize(deserializer)?).ok_or_else(|| D::Error::custom($range))
+            }
+        }
+    )*};
+}
+
+code_as_number! {
+    ErrorCode, "an error code is at least 100";
+    CloseCode, "a close code is 1000 to 4999";
+}
+
+fn is_json(content: &Content) -> bool {
+    *content == Content::Json
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}

@@ -1,0 +1,239 @@
+//! The Protocol Buffers wire format: a writer that can also only count, and a reader that never copies.
+//!
+//! <https://protobuf.dev/programming-guides/encoding/>
+
+use bytes::Bytes;
+
+use super::{DecodeError, DecodeErrorKind};
+
+/// What is written into a frame: called twice, once to count and once to write.
+pub(super) trait Encode {
+    fn encode(&self, out: &mut Writer);
+}
+
+/// Takes fields in order. A counting writer keeps only the length.
+pub(super) struct Writer {
+    bytes: Option<Vec<u8>>,
+    length: usize,
+}
+
+impl Writer {
+    /// `body` with its length before it.
+    pub(super) fn delimited(body: &impl Encode) -> Bytes {
+        let length = Self::length_of(body);
+        let mut out = Self { bytes: Some(Vec::with_capacity(length.saturating_add(5))), length: 0 };
+        out.varint(length as u64);
+        body.encode(&mut out);
+        out.bytes.unwrap_or_default().into()
+    }
+
+    /// A number; 0 is not written.
+    pub(super) fn uint(&mut self, field: u32, value: u64) {
+        self.optional(field, (value != 0).then_some(value));
+    }
+
+    /// A number whose absence means something else than 0.
+    pub(super) fn optional(&mut self, field: u32, value: Option<u64>) {
+        if let Some(value) = value {
+            self.tag(field, WIRE_VARINT);
+            self.varint(value);
+        }
+    }
+
+    /// A 64-bit number of eight bytes; 0 is not written.
+    pub(super) fn fixed64(&mut self, field: u32, value: u64) {
+        if value != 0 {
+            self.tag(field, WIRE_FIXED64);
+            self.put(&value.to_le_bytes());
+        }
+    }
+
+    /// Bytes or text; nothing is written for empty ones.
+    pub(super) fn bytes(&mut self, field: u32, value: &[u8]) {
+        if !value.is_empty() {
+            self.tag(field, WIRE_LENGTH);
+            self.varint(value.len() as u64);
+            self.put(value);
+        }
+    }
+
+    /// A nested message, also an empty one.
+    pub(super) fn message(&mut self, field: u32, body: &impl Encode) {
+        self.tag(field, WIRE_LENGTH);
+        let length = Self::length_of(body);
+        self.varint(length as u64);
+        if self.bytes.is_some() {
+            body.encode(self);
+        } else {
+            self.length = self.length.saturating_add(length);
+        }
+    }
+
+    fn length_of(body: &impl Encode) -> usize {
+        let mut counter = Self { bytes: None, length: 0 };
+        body.encode(&mut counter);
+        counter.length
+    }
+
+    fn tag(&mut self, field: u32, wire_type: u8) {
+        self.varint(u64::from(field) << 3 | u64::from(wire_type));
+    }
+
+    fn varint(&mut self, mut value: u64) {
+        loop {
+            let low = (value & 0x7f) as u8;
+            value >>= 7;
+            if value == 0 {
+                return self.put(&[low]);
+            }
+            self.put(&[low | 0x80]);
+        }
+    }
+
+    fn put(&mut self, part: &[u8]) {
+        match &mut self.bytes {
+            Some(bytes) => bytes.extend_from_slice(part),
+            None => self.length = self.length.saturating_add(part.len()),
+        }
+    }
+}
+
+const WIRE_VARINT: u8 = 0;
+const WIRE_FIXED64: u8 = 1;
+const WIRE_LENGTH: u8 = 2;
+const WIRE_FIXED32: u8 = 5;
+
+/// One field's value, borrowed from the message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Value<'a> {
+    Varint(u64),
+    Fixed64(u64),
+    Length(&'a [u8]),
+    /// Four bytes. No field of ours has them, but unknown fields may.
+    Fixed32,
+}
+
+/// Gives the fields of one message, one after the other.
+#[derive(Clone, Copy)]
+pub(super) struct Reader<'a> {
+    message: &'a Bytes,
+    rest: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    /// Reads `part`, which has to lie within `message`.
+    pub(super) fn new(message: &'a Bytes, part: &'a [u8]) -> Self {
+        Self { message, rest: part }
+    }
+
+    /// The same for a nested message.
+    pub(super) fn nested(&self, part: &'a [u8]) -> Self {
+        Self::new(self.message, part)
+    }
+
+    /// `part` as a share of the whole message's bytes.
+    pub(super) fn share(&self, part: &'a [u8]) -> Bytes {
+        self.message.slice_ref(part)
+    }
+
+    /// The next field, or nothing at the end.
+    pub(super) fn field(&mut self) -> Result<Option<(u32, Value<'a>)>, DecodeError> {
+        if self.rest.is_empty() {
+            return Ok(None);
+        }
+        let tag = u32::try_from(varint(&mut self.rest)?).map_err(|_| DecodeErrorKind::Tag)?;
+        let number = tag >> 3;
+        if number == 0 {
+            return Err(DecodeErrorKind::Tag.into());
+        }
+        let value = match (tag & 7) as u8 {
+            WIRE_VARINT => Value::Varint(varint(&mut self.rest)?),
+            WIRE_FIXED64 => {
+                let (bytes, rest) = self.rest.split_first_chunk().ok_or(DecodeErrorKind::Truncated)?;
+                self.rest = rest;
+                Value::Fixed64(u64::from_le_bytes(*bytes))
+            }
+            WIRE_LENGTH => Value::Length(take_delimited(&mut self.rest)?),
+            WIRE_FIXED32 => {
+                let (_, rest) = self.rest.split_first_chunk::<4>().ok_or(DecodeErrorKind::Truncated)?;
+                self.rest = rest;
+                Value::Fixed32
+            }
+            _ => return Err(DecodeErrorKind::Tag.into()),
+        };
+        Ok(Some((number, value)))
+    }
+}
+
+/// Takes one length-delimited frame off the front of a batch.
+pub(super) fn split_delimited<'a>(rest: &mut &'a [u8]) -> Result<Option<&'a [u8]>, DecodeError> {
+    if rest.is_empty() { Ok(None) } else { take_delimited(rest).map(Some) }
+}
+
+fn take_delimited<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], DecodeError> {
+    let length = usize::try_from(varint(rest)?).map_err(|_| DecodeErrorKind::Truncated)?;
+    let (part, behind) = rest.split_at_checked(length).ok_or(DecodeErrorKind::Truncated)?;
+    *rest = behind;
+    Ok(part)
+}
+
+fn varint(rest: &mut &[u8]) -> Result<u64, DecodeError> {
+    let mut value = 0_u64;
+    for shift in (0..64).step_by(7) {
+        let (&byte, behind) = rest.split_first().ok_or(DecodeErrorKind::Truncated)?;
+        *rest = behind;
+        let bits = u64::from(byte & 0x7f);
+        // The tenth byte has room for one bit.
+        if shift == 63 && bits > 1 {
+            break;
+        }
+        value |= bits << shift;
+        if byte < 0x80 {
+            return Ok(value);
+        }
+    }
+    Err(DecodeErrorKind::Varint.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn varints_hold_64_bits_and_no_more() {
+        for value in [0, 1, 127, 128, 300, u64::from(u32::MAX), u64::MAX - 1, u64::MAX] {
+            let mut out = Writer { bytes: Some(Vec::new()), length: 0 };
+            out.varint(value);
+            let bytes = out.bytes.unwrap();
+            assert_eq!(varint(&mut &*bytes).unwrap(), value);
+        }
+        let kind = |bytes: &[u8]| varint(&mut &*bytes).unwrap_err().kind();
+        assert_eq!(kind(&[0xff; 9]), DecodeErrorKind::Truncated);
+        assert_eq!(kind(&[0xff; 11]), DecodeErrorKind::Varint);
+        assert_eq!(
+            kind(&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x02]),
+            DecodeErrorKind::Varint
+        );
+    }
+
+    #[test]
+    fn groups_and_field_zero_are_refused() {
+        for bytes in [&[0x00, 0x00][..], &[0x0b], &[0x0c], &[0x0e], &[0x0f]] {
+            let message = Bytes::copy_from_slice(bytes);
+            assert_eq!(
+                Reader::new(&message, &message).field().unwrap_err().kind(),
+                DecodeErrorKind::Tag,
+                "{bytes:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn shared_bytes_are_not_copies() {
+        let message = Bytes::from_static(&[0x0a, 0x02, b'h', b'i']);
+        let mut reader = Reader::new(&message, &message);
+        let Some((1, Value::Length(part))) = reader.field().unwrap() else { panic!() };
+        assert_eq!(reader.share(part).as_ptr(), message[2..].as_ptr());
+        assert_eq!(reader.field().unwrap(), None);
+    }
+}

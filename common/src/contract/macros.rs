@@ -1,0 +1,246 @@
+//! The `contract!` macro.
+
+/// Declares a contract: its channels and calls become types. See [the module](mod@crate::contract) for an example.
+///
+/// ```text
+/// pub contract TYPE = "name";
+/// channel TYPE = "name": MessageType;
+/// channel TYPE { parameter, … } = "name:{parameter}": MessageType;
+/// call TYPE = "name": fn(RequestType) -> ResponseType;
+/// ```
+///
+/// A channel without parameters is a type with `TYPE::new()`; with parameters `TYPE::new(…)` gives an error where a
+/// value is empty or has `:` or `/` in it. A pattern that does not fit its parameters does not compile:
+///
+/// ```compile_fail
+/// wirehub_common::contract! {
+///     pub contract Chat = "chat";
+///     channel Room { room } = "chat:{name}": String;
+/// }
+/// ```
+///
+/// With the feature `typescript` of the crate that it is used in, the contract's type also implements
+/// `wirehub_common::contract::typescript::TypeScript`; the crate's feature has to turn on the one of `wirehub-common`.
+#[macro_export]
+macro_rules! contract {
+    ($(#[$meta:meta])* $vis:vis contract $contract:ident = $name:literal; $($items:tt)*) => {
+        $crate::__contract_items! { $vis, $($items)* }
+
+        $(#[$meta])*
+        #[derive(Debug, Clone, Copy)]
+        $vis enum $contract {}
+
+        const _: () = {
+            const ITEMS: &[$crate::contract::Item] = $crate::__contract_table! { []; $($items)* };
+
+            impl $crate::contract::Contract for $contract {
+                const NAME: &'static str = $name;
+                const HASH: $crate::contract::ContractHash = {
+                    let mut hash = $crate::contract::hash_text($name);
+                    let mut rest = ITEMS;
+                    while let [item, behind @ ..] = rest {
+                        hash = $crate::contract::combine(&[hash, item.hash.0]);
+                        rest = behind;
+                    }
+                    $crate::contract::ContractHash(hash)
+                };
+                const ITEMS: &'static [$crate::contract::Item] = ITEMS;
+            }
+        };
+
+        #[cfg(feature = "typescript")]
+        impl $crate::contract::typescript::TypeScript for $contract {
+            fn describe(module: &mut $crate::contract::typescript::Module) {
+                $crate::__contract_typescript! { module; $($items)* }
+            }
+        }
+    };
+}
+
+/// The types of the items.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __contract_items {
+    ($vis:vis,) => {};
+    ($vis:vis, $(#[$meta:meta])* channel $channel:ident = $pattern:literal: $message:ty; $($rest:tt)*) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+        $vis struct $channel {
+            name: $crate::ChannelName,
+        }
+
+        impl $channel {
+            /// The channel.
+            #[allow(clippy::new_without_default, clippy::expect_used, clippy::missing_panics_doc)]
+            pub fn new() -> Self {
+                // The pattern was checked when this was compiled.
+                Self { name: $crate::ChannelName::new($pattern).expect("a valid channel name") }
+            }
+        }
+
+        impl $crate::contract::Channel for $channel {
+            type Message = $message;
+            const PATTERN: &'static str = $pattern;
+
+            fn name(&self) -> &$crate::ChannelName {
+                &self.name
+            }
+
+            fn parse(name: &$crate::ChannelName) -> ::core::option::Option<Self> {
+                (name.as_str() == $pattern).then(|| Self { name: name.clone() })
+            }
+        }
+
+        $crate::__contract_items! { $vis, $($rest)* }
+    };
+    (
+        $vis:vis,
+        $(#[$meta:meta])*
+        channel $channel:ident { $($parameter:ident),+ $(,)? } = $pattern:literal: $message:ty;
+        $($rest:tt)*
+    ) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+        $vis struct $channel {
+            name: $crate::ChannelName,
+            $($parameter: ::std::boxed::Box<str>,)+
+        }
+
+        impl $channel {
+            /// The channel with these parameters.
+            ///
+            /// # Errors
+            /// A parameter is empty or has `:`, `/`, white space or a control character in it, or the name is too
+            /// long.
+            pub fn new(
+                $($parameter: impl ::core::convert::AsRef<str>),+
+            ) -> ::core::result::Result<Self, $crate::ChannelNameError> {
+                let name = $crate::contract::pattern::fill($pattern, &[$($parameter.as_ref()),+])?;
+                ::core::result::Result::Ok(Self { name, $($parameter: $parameter.as_ref().into()),+ })
+            }
+
+            $(
+                /// The channel's parameter of this name.
+                pub fn $parameter(&self) -> &str {
+                    &self.$parameter
+                }
+            )+
+        }
+
+        impl $crate::contract::Channel for $channel {
+            type Message = $message;
+            const PATTERN: &'static str = $pattern;
+
+            fn name(&self) -> &$crate::ChannelName {
+                &self.name
+            }
+
+            fn parse(name: &$crate::ChannelName) -> ::core::option::Option<Self> {
+                let mut values = $crate::contract::pattern::parse($pattern, name.as_str())?.into_iter();
+                ::core::option::Option::Some(Self {
+                    $($parameter: values.next()?.into(),)+
+                    name: name.clone(),
+                })
+            }
+        }
+
+        $crate::__contract_items! { $vis, $($rest)* }
+    };
+    (
+        $vis:vis,
+        $(#[$meta:meta])* call $call:ident = $name:literal: fn($request:ty) -> $response:ty;
+        $($rest:tt)*
+    ) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, Copy)]
+        $vis enum $call {}
+
+        impl $crate::contract::Call for $call {
+            type Request = $request;
+            type Response = $response;
+            const NAME: &'static str = $name;
+        }
+
+        $crate::__contract_items! { $vis, $($rest)* }
+    };
+}
+
+/// The items as a constant slice.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __contract_table {
+    ([$($done:expr,)*];) => { &[$($done,)*] };
+    (
+        [$($done:expr,)*];
+        $(#[$meta:meta])*
+        channel $channel:ident $({ $($parameter:ident),+ $(,)? })? = $pattern:literal: $message:ty;
+        $($rest:tt)*
+    ) => {
+        $crate::__contract_table! {
+            [$($done,)* {
+                assert!(
+                    $crate::contract::pattern::is_valid($pattern, &[$($(stringify!($parameter)),+)?]),
+                    "a channel's pattern has each of its parameters once, in order, in braces, followed by `:`, `/` \
+                     or the end",
+                );
+                $crate::contract::Item {
+                    kind: $crate::contract::ItemKind::Channel,
+                    name: $pattern,
+                    hash: $crate::contract::ContractHash($crate::contract::combine(&[
+                        $crate::contract::hash_text("channel"),
+                        $crate::contract::hash_text($pattern),
+                        <$message as $crate::contract::Message>::HASH,
+                    ])),
+                    check: |payload| {
+                        <$message as $crate::contract::Message>::from_payload(payload).map(|_| ())
+                    },
+                }
+            },];
+            $($rest)*
+        }
+    };
+    (
+        [$($done:expr,)*];
+        $(#[$meta:meta])* call $call:ident = $name:literal: fn($request:ty) -> $response:ty;
+        $($rest:tt)*
+    ) => {
+        $crate::__contract_table! {
+            [$($done,)* $crate::contract::Item {
+                kind: $crate::contract::ItemKind::Call,
+                name: $name,
+                hash: $crate::contract::ContractHash($crate::contract::combine(&[
+                    $crate::contract::hash_text("call"),
+                    $crate::contract::hash_text($name),
+                    <$request as $crate::contract::Message>::HASH,
+                    <$response as $crate::contract::Message>::HASH,
+                ])),
+                check: |payload| <$request as $crate::contract::Message>::from_payload(payload).map(|_| ()),
+            },];
+            $($rest)*
+        }
+    };
+}
+
+/// The items' TypeScript.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __contract_typescript {
+    ($module:ident;) => {};
+    (
+        $module:ident;
+        $(#[$meta:meta])*
+        channel $channel:ident $({ $($parameter:ident),+ $(,)? })? = $pattern:literal: $message:ty;
+        $($rest:tt)*
+    ) => {
+        $module.channel::<$message>($pattern);
+        $crate::__contract_typescript! { $module; $($rest)* }
+    };
+    (
+        $module:ident;
+        $(#[$meta:meta])* call $call:ident = $name:literal: fn($request:ty) -> $response:ty;
+        $($rest:tt)*
+    ) => {
+        $module.call::<$request, $response>($name);
+        $crate::__contract_typescript! { $module; $($rest)* }
+    };
+}

@@ -1,0 +1,462 @@
+//! The protocol's messages as values. PROTOCOL.md says what they mean; [`Codec`](crate::Codec) puts them into bytes.
+//!
+//! A client sends [`Command`]s; a server sends [`ServerFrame`]s: a [`Reply`] to a command, or a [`Push`] that
+//! nobody asked for.
+
+use crate::code::{CloseCode, ErrorCode};
+use crate::contract::ContractHash;
+use crate::{ChannelName, Limits, Payload};
+
+/// What a client asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Command {
+    /// Names the command in its reply; the client counts it up from 1. A command with id 0 gets no reply.
+    pub id: u32,
+    /// What is asked.
+    pub request: Request,
+}
+
+/// The kinds of [`Command`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Request {
+    /// The first command of a connection, once.
+    Connect(Connect),
+    /// Begin to receive a channel.
+    Subscribe(Subscribe),
+    /// Stop receiving a channel.
+    Unsubscribe(Unsubscribe),
+    /// Send a message to a channel.
+    Publish(Publish),
+    /// Read a channel's history.
+    History(History),
+    /// Read who is in a channel.
+    Presence(Presence),
+    /// Call a procedure of the server.
+    Call(Call),
+    /// Give up on a call in flight.
+    Cancel(Cancel),
+    /// Hand in a new token.
+    Refresh(Refresh),
+    /// A request that can be read, but asks for what can't be, such as a channel with an impossible name: why,
+    /// for people. The server answers it with [`ErrorCode::BAD_REQUEST`].
+    Invalid(String),
+    /// A request of a newer protocol: this side can read that it is there, and has to refuse it.
+    Unknown,
+}
+
+/// See [`Request::Connect`].
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "json", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "json", serde(rename_all = "camelCase", default))]
+pub struct Connect {
+    /// The client's token; empty for an anonymous client.
+    #[cfg_attr(feature = "json", serde(skip_serializing_if = "String::is_empty"))]
+    pub token: String,
+    /// The name of the client program.
+    #[cfg_attr(feature = "json", serde(skip_serializing_if = "String::is_empty"))]
+    pub client: String,
+    /// The version of the client program.
+    #[cfg_attr(feature = "json", serde(skip_serializing_if = "String::is_empty"))]
+    pub version: String,
+    /// The contract that the client was built with, if any.
+    #[cfg_attr(feature = "json", serde(skip_serializing_if = "Option::is_none"))]
+    pub contract: Option<ContractId>,
+    /// The subscriptions to make at once.
+    #[cfg_attr(feature = "json", serde(skip_serializing_if = "Vec::is_empty"))]
+    pub subscriptions: Vec<Subscribe>,
+}
+
+/// A contract by name and hash.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "json", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "json", serde(rename_all = "camelCase"))]
+pub struct ContractId {
+    /// The contract's name.
+    pub name: String,
+    /// The hash over all its items.
+    pub hash: ContractHash,
+}
+
+/// See [`Request::Subscribe`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "json", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "json", serde(rename_all = "camelCase"))]
+pub struct Subscribe {
+    /// The channel.
+    pub channel: ChannelName,
+    /// The client's number for this subscription: higher than any it used before on the channel.
+    pub number: u32,
+    /// Where to recover from.
+    #[cfg_attr(feature = "json", serde(default, skip_serializing_if = "Option::is_none"))]
+    pub position: Option<Position>,
+}
+
+/// A place in a channel's history.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "json", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "json", serde(rename_all = "camelCase", default))]
+pub struct Position {
+    /// The offset of the last publication that was received; 0 before the first.
+    pub offset: u64,
+    /// The history's epoch.
+    pub epoch: String,
+}
+
+/// See [`Request::Unsubscribe`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "json", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "json", serde(rename_all = "camelCase"))]
+pub struct Unsubscribe {
+    /// The channel.
+    pub channel: ChannelName,
+    /// The number of the subscription that ends; an older number than the one in force changes nothing.
+    pub number: u32,
+}
+
+/// See [`Request::Publish`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "json", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(
+    feature = "json",
+    serde(try_from = "crate::codec::shape::PublishShape", into = "crate::codec::shape::PublishShape")
+)]
+pub struct Publish {
+    /// The channel.
+    pub channel: ChannelName,
+    /// The message.
+    pub payload: Payload,
+    /// The idempotency key; empty for none. A repeat within the server's window gets the first one's answer.
+    pub key: String,
+}
+
+/// See [`Request::History`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "json", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "json", serde(rename_all = "camelCase"))]
+pub struct History {
+    /// The channel.
+    pub channel: ChannelName,
+    /// Read what comes after (reversed: before) this place; without one, from the beginning (reversed: the end).
+    #[cfg_attr(feature = "json", serde(default, skip_serializing_if = "Option::is_none"))]
+    pub since: Option<Position>,
+    /// At most so many publications; 0 asks for the position alone.
+    #[cfg_attr(feature = "json", serde(default))]
+    pub limit: u32,
+    /// Newest first.
+    #[cfg_attr(feature = "json", serde(default, skip_serializing_if = "std::ops::Not::not"))]
+    pub reverse: bool,
+}
+
+/// See [`Request::Presence`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "json", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "json", serde(rename_all = "camelCase"))]
+pub struct Presence {
+    /// The channel.
+    pub channel: ChannelName,
+}
+
+/// See [`Request::Call`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "json", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(
+    feature = "json",
+    serde(try_from = "crate::codec::shape::CallShape", into = "crate::codec::shape::CallShape")
+)]
+pub struct Call {
+    /// The procedure.
+    pub name: String,
+    /// Its request.
+    pub payload: Payload,
+}
+
+/// See [`Request::Cancel`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "json", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "json", serde(rename_all = "camelCase"))]
+pub struct Cancel {
+    /// The id of the call's command.
+    pub command: u32,
+}
+
+/// See [`Request::Refresh`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "json", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "json", serde(rename_all = "camelCase"))]
+pub struct Refresh {
+    /// The new token.
+    pub token: String,
+}
+
+/// What a server sends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ServerFrame {
+    /// The answer to a command.
+    Reply(Reply),
+    /// What comes unasked.
+    Push(Push),
+}
+
+/// The answer to the command with the same id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    /// The command's id.
+    pub id: u32,
+    /// What came of it.
+    pub result: Result<Answer, ErrorInfo>,
+}
+
+/// Why a command failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "json", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "json", serde(rename_all = "camelCase"))]
+pub struct ErrorInfo {
+    /// Which error: see [`crate::code`].
+    pub code: ErrorCode,
+    /// What happened and what to do, for people.
+    #[cfg_attr(feature = "json", serde(default, skip_serializing_if = "String::is_empty"))]
+    pub message: String,
+    /// Whether the same command may succeed later.
+    #[cfg_attr(feature = "json", serde(default, skip_serializing_if = "std::ops::Not::not"))]
+    pub temporary: bool,
+}
+
+impl ErrorInfo {
+    /// An error with the words and the `temporary` flag of the table.
+    pub fn from_code(code: ErrorCode) -> Self {
+        Self { code, message: code.message().into(), temporary: code.is_temporary() }
+    }
+}
+
+/// The kinds of successful [`Reply`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Answer {
+    /// To [`Request::Connect`].
+    Connected(Connected),
+    /// To [`Request::Subscribe`].
+    Subscribed(Subscribed),
+    /// To [`Request::Unsubscribe`].
+    Unsubscribed(Unsubscribe),
+    /// To [`Request::Publish`].
+    Published(Published),
+    /// To [`Request::History`].
+    History(HistoryPage),
+    /// To [`Request::Presence`].
+    Presence(PresenceList),
+    /// To [`Request::Call`].
+    Called(Called),
+    /// To [`Request::Cancel`]: the call is told to stop, or had already ended.
+    Cancelled,
+    /// To [`Request::Refresh`].
+    Refreshed,
+    /// An answer of a newer protocol.
+    Unknown,
+}
+
+/// See [`Answer::Connected`].
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "json", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "json", serde(rename_all = "camelCase", default))]
+pub struct Connected {
+    /// The session's id: 128 bits of entropy in base64url.
+    pub session: String,
+    /// The user; empty for an anonymous one.
+    #[cfg_attr(feature = "json", serde(skip_serializing_if = "String::is_empty"))]
+    pub user: String,
+    /// The limits in force.
+    pub limits: Limits,
+    /// The server's contract, where it differs from the client's.
+    #[cfg_attr(feature = "json", serde(skip_serializing_if = "Option::is_none"))]
+    pub contract: Option<ContractDigest>,
+    /// What came of the subscriptions in the command, in the same order.
+    #[cfg_attr(feature = "json", serde(skip_serializing_if = "Vec::is_empty"))]
+    pub subscriptions: Vec<SubscribeOutcome>,
+}
+
+/// A contract with a hash for each of its items, so that a difference can be told by name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "json", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "json", serde(rename_all = "camelCase"))]
+pub struct ContractDigest {
+    /// The contract's name and hash.
+    pub id: ContractId,
+    /// Each channel pattern and call name with its own hash.
+    pub items: Vec<ContractId>,
+}
+
+/// What came of one subscription of a [`Connect`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "json", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(
+    feature = "json",
+    serde(try_from = "crate::codec::shape::OutcomeShape", into = "crate::codec::shape::OutcomeShape")
+)]
+pub struct SubscribeOutcome {
+    /// The channel.
+    pub channel: ChannelName,
+    /// The subscription's number.
+    pub number: u32,
+    /// What came of it.
+    pub result: Result<Subscribed, ErrorInfo>,
+}
+
+/// See [`Answer::Subscribed`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "json", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "json", serde(rename_all = "camelCase"))]
+pub struct Subscribed {
+    /// The channel.
+    pub channel: ChannelName,
+    /// The subscription's number.
+    pub number: u32,
+    /// The channel's position at this moment, where it keeps history.
+    #[cfg_attr(feature = "json", serde(default, skip_serializing_if = "Option::is_none"))]
+    pub position: Option<Position>,
+    /// Whether `recovered` is all that was published since the client's position.
+    #[cfg_attr(feature = "json", serde(default, skip_serializing_if = "std::ops::Not::not"))]
+    pub complete: bool,
+    /// What was published since the client's position, oldest first.
+    #[cfg_attr(feature = "json", serde(default, skip_serializing_if = "Vec::is_empty"))]
+    pub recovered: Vec<Publication>,
+}
+
+/// See [`Answer::Published`].
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "json", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "json", serde(rename_all = "camelCase", default))]
+pub struct Published {
+    /// Where the publication went, in a channel that keeps history.
+    #[cfg_attr(feature = "json", serde(skip_serializing_if = "Option::is_none"))]
+    pub position: Option<Position>,
+}
+
+/// See [`Answer::History`].
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "json", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "json", serde(rename_all = "camelCase", default))]
+pub struct HistoryPage {
+    /// The channel's newest position.
+    pub position: Position,
+    /// The publications that were asked for.
+    #[cfg_attr(feature = "json", serde(skip_serializing_if = "Vec::is_empty"))]
+    pub publications: Vec<Publication>,
+}
+
+/// See [`Answer::Presence`].
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "json", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "json", serde(rename_all = "camelCase", default))]
+pub struct PresenceList {
+    /// One entry for each session.
+    pub members: Vec<Member>,
+}
+
+/// A session, as others see it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(feature = "json", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "json", serde(rename_all = "camelCase", default))]
+pub struct Member {
+    /// The session's id.
+    pub session: String,
+    /// The session's user; empty for an anonymous one.
+    #[cfg_attr(feature = "json", serde(skip_serializing_if = "String::is_empty"))]
+    pub user: String,
+}
+
+/// See [`Answer::Called`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "json", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(
+    feature = "json",
+    serde(try_from = "crate::codec::shape::CalledShape", into = "crate::codec::shape::CalledShape")
+)]
+pub struct Called {
+    /// The procedure's response.
+    pub payload: Payload,
+}
+
+/// What comes unasked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Push {
+    /// A message in a channel.
+    Publication(Publication),
+    /// Somebody entered a channel.
+    Join(Movement),
+    /// Somebody left a channel.
+    Leave(Movement),
+    /// The server subscribed this session.
+    Subscribed(Subscribed),
+    /// The server ended a subscription.
+    Unsubscribed(Unsubscribed),
+    /// The token is about to expire.
+    RefreshDue,
+    /// The server is about to close the connection.
+    Disconnect(Disconnect),
+    /// A push of a newer protocol, to be passed over.
+    Unknown,
+}
+
+/// One message in a channel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "json", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(
+    feature = "json",
+    serde(
+        try_from = "crate::codec::shape::PublicationShape",
+        into = "crate::codec::shape::PublicationShape"
+    )
+)]
+pub struct Publication {
+    /// The channel.
+    pub channel: ChannelName,
+    /// The message.
+    pub payload: Payload,
+    /// When the server accepted it, in milliseconds since the Unix epoch by the server's clock.
+    pub time: u64,
+    /// The session it came from; absent where the server itself published.
+    pub publisher: Option<Member>,
+    /// Its place in the channel's history, from 1; 0 where the channel keeps none.
+    pub offset: u64,
+}
+
+/// See [`Push::Join`] and [`Push::Leave`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "json", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "json", serde(rename_all = "camelCase"))]
+pub struct Movement {
+    /// The channel.
+    pub channel: ChannelName,
+    /// Who it is.
+    pub member: Member,
+}
+
+/// See [`Push::Unsubscribed`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "json", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "json", serde(rename_all = "camelCase"))]
+pub struct Unsubscribed {
+    /// The channel.
+    pub channel: ChannelName,
+    /// The number of the subscription that ended.
+    pub number: u32,
+    /// Why.
+    pub error: ErrorInfo,
+}
+
+/// See [`Push::Disconnect`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "json", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "json", serde(rename_all = "camelCase"))]
+pub struct Disconnect {
+    /// The code that the WebSocket will be closed with.
+    pub code: CloseCode,
+    /// Why, for people.
+    #[cfg_attr(feature = "json", serde(default, skip_serializing_if = "String::is_empty"))]
+    pub reason: String,
+    /// Come back after so many milliseconds; absent where the client's own back-off is right.
+    #[cfg_attr(feature = "json", serde(default, skip_serializing_if = "Option::is_none"))]
+    pub retry_after: Option<u32>,
+}

@@ -1,0 +1,123 @@
+//! What a message carries: bytes, and what they are.
+
+use std::fmt;
+
+use bytes::Bytes;
+
+/// What the bytes of a [`Payload`] are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[repr(u8)]
+pub enum Content {
+    /// One JSON text (RFC 8259) in UTF-8.
+    #[default]
+    Json = 0,
+    /// Bytes without a further meaning to Wirehub.
+    Bytes = 1,
+    /// The contract's own encoding.
+    Custom = 2,
+}
+
+impl Content {
+    /// The tag with this number on the wire.
+    pub const fn from_number(number: u64) -> Option<Self> {
+        match number {
+            0 => Some(Self::Json),
+            1 => Some(Self::Bytes),
+            2 => Some(Self::Custom),
+            _ => None,
+        }
+    }
+}
+
+/// Bytes with their [`Content`]. Cloning shares the bytes.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct Payload {
+    /// What `data` is.
+    pub content: Content,
+    /// The bytes themselves.
+    pub data: Bytes,
+}
+
+impl Payload {
+    /// A JSON text. It is not checked here: a server refuses a text that is not JSON.
+    pub fn json(text: impl Into<Bytes>) -> Self {
+        Self { content: Content::Json, data: text.into() }
+    }
+
+    /// Plain bytes.
+    pub fn bytes(data: impl Into<Bytes>) -> Self {
+        Self { content: Content::Bytes, data: data.into() }
+    }
+
+    /// Bytes in the contract's own encoding.
+    pub fn custom(data: impl Into<Bytes>) -> Self {
+        Self { content: Content::Custom, data: data.into() }
+    }
+
+    /// Whether a payload tagged [`Content::Json`] holds exactly one JSON text; other content is not looked at.
+    #[cfg(feature = "json")]
+    pub fn is_well_formed(&self) -> bool {
+        self.content != Content::Json || serde_json::from_slice::<serde::de::IgnoredAny>(&self.data).is_ok()
+    }
+}
+
+impl fmt::Debug for Payload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}({:?})", self.content, self.data)
+    }
+}
+
+/// A payload and a message type of a contract do not fit each other.
+#[derive(Debug)]
+pub struct PayloadError {
+    kind: PayloadErrorKind,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+/// What does not fit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PayloadErrorKind {
+    /// The payload carries another [`Content`] than the message type is declared with.
+    Content,
+    /// The bytes do not decode as the message type.
+    Decode,
+    /// The value can't be written, for instance a map with keys that are not strings as JSON.
+    Encode,
+}
+
+impl PayloadError {
+    /// An error with what caused it.
+    pub fn new(
+        kind: PayloadErrorKind,
+        source: impl Into<Option<Box<dyn std::error::Error + Send + Sync>>>,
+    ) -> Self {
+        Self { kind, source: source.into() }
+    }
+
+    /// What does not fit.
+    pub fn kind(&self) -> PayloadErrorKind {
+        self.kind
+    }
+}
+
+impl fmt::Display for PayloadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.kind {
+            PayloadErrorKind::Content => {
+                "the payload's content tag is not the contract's: send it as the contract declares it"
+            }
+            PayloadErrorKind::Decode => {
+                "the payload does not decode as the contract's type: build both ends from the same contract"
+            }
+            PayloadErrorKind::Encode => "the message can't be encoded: change the type so that it can",
+        })?;
+        self.source.as_ref().map_or(Ok(()), |source| write!(f, " ({source})"))
+    }
+}
+
+impl std::error::Error for PayloadError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
+}

@@ -1,0 +1,9 @@
+//! Prints the demo contract as a TypeScript module.
+#![allow(clippy::print_stdout, reason = "printing is what it is for")]
+
+use wirehub_common::contract::typescript;
+use wirehub_demo_contract::Demo;
+
+fn main() {
+    print!("{}", typescript::module::<Demo>());
+}
