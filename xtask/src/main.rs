@@ -1,2 +1,100 @@
-//! `cargo xtask`.
-fn main() {}
+//! `cargo xtask`: everything that is done with this repository, as one command.
+//!
+//! Each verb prints one line per step; what a step's commands print goes to `target/xtask/logs/` and is shown
+//! when the step fails. Running a verb again redoes only what changed.
+#![allow(clippy::print_stdout, reason = "progress lines are what this program is for")]
+#![allow(clippy::print_stderr, reason = "errors are told on standard error")]
+
+mod build_client;
+mod console;
+mod contract_types;
+mod demo;
+mod fingerprint;
+mod page;
+mod process;
+mod project;
+#[cfg(test)]
+mod scratch;
+mod setup;
+mod size;
+mod test;
+mod tidy;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::{console::Console, project::Project};
+
+/// Wirehub's build, test and demo commands.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Install what the demo needs: wasm target, wasm-pack, wasm-bindgen, Node's packages.
+    Setup {
+        /// Also what the tests need: Chromium, Firefox, their drivers, rustfmt and clippy.
+        #[arg(long)]
+        tests: bool,
+    },
+    /// Build the npm package @wirehub/client into target/npm/.
+    BuildClient,
+    /// Build everything and serve the demo page; Ctrl-C stops it.
+    Demo {
+        /// Address to listen on.
+        #[arg(long, value_name = "ADDR", default_value = demo::DEFAULT_ADDRESS)]
+        listen: std::net::SocketAddr,
+    },
+    /// Run every check and test, or the named steps only.
+    Test {
+        /// Steps to run, in the order of `--list`; none means all.
+        #[arg(value_name = "STEP", value_parser = test::step_names())]
+        steps: Vec<String>,
+        /// Go on after a step that failed.
+        #[arg(long)]
+        keep_going: bool,
+        /// Only list the steps.
+        #[arg(long)]
+        list: bool,
+    },
+    /// Check the rules of this repository that a program can check.
+    Tidy,
+    /// Print the npm package's size beside its rivals', and fail above the budget.
+    Size,
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse()) {
+        Ok(status) => status,
+        Err(error) => {
+            eprintln!("\nerror: {error}");
+            for cause in error.chain().skip(1) {
+                eprintln!("  because: {cause}");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    let project = Project::locate()?;
+    let console = Console::new(project.logs_dir())?;
+    match cli.verb {
+        Verb::Setup { tests: false } => setup::for_demo(&project, &console).map(|_| ())?,
+        Verb::Setup { tests: true } => setup::for_tests(&project, &console).map(|_| ())?,
+        Verb::BuildClient => build_client::verb(&project, &console)?,
+        Verb::Demo { listen } => demo::verb(&project, &console, listen)?,
+        Verb::Test { list: true, .. } => test::list(),
+        Verb::Test { steps, keep_going, list: false } => {
+            return test::verb(&project, &console, &steps, keep_going);
+        }
+        Verb::Tidy => tidy::verb(&project, &console)?,
+        Verb::Size => size::verb(&project, &console)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}

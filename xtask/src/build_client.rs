@@ -1,0 +1,104 @@
+//! `cargo xtask build-client`: the npm package @wirehub/client.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result, ensure};
+
+use crate::{
+    console::{Console, Log, Step},
+    fingerprint::{Fingerprint, Stamp},
+    project::Project,
+    setup::{self, Tools},
+};
+
+pub(crate) const STEP: Step<'static> =
+    Step { name: "client", what: "building the npm package", slow: Some("1 to 3 min the first time") };
+
+/// The npm package's folder: TypeScript sources, `package.json`.
+const PACKAGE: &str = "client-wasm/npm";
+
+/// Everything that the package is made from.
+const SOURCES: &[&str] =
+    &["Cargo.toml", "Cargo.lock", "common", "client-core", "client-wasm", "xtask/tools/package-lock.json"];
+
+/// What is in the package and how, as far as it is decided here: a change builds it anew.
+const RECIPE: u32 = 1;
+
+pub(crate) fn verb(project: &Project, console: &Console) -> Result<()> {
+    let tools = setup::for_demo(project, console)?;
+    let tarball = console.step(STEP, |log| ensure_built(project, &tools, log))?;
+    console.ready("package", &format!("{} (npm install PATH takes it)", tarball.display()));
+    Ok(())
+}
+
+/// The packed package under its stable name; builds it when its sources changed.
+pub(crate) fn ensure_built(project: &Project, tools: &Tools, log: &mut Log) -> Result<PathBuf> {
+    let package = project.path(PACKAGE);
+    ensure!(
+        package.join("package.json").is_file(),
+        "{PACKAGE}/package.json is missing: this checkout is not complete, run `git status` to see what is gone"
+    );
+    let tarball = project.path("target/npm/wirehub-client.tgz");
+    let stamp = fingerprint(project, tools, log)?;
+    if stamp.is_current(&[tarball.clone(), package.join("dist")]) {
+        log.line("nothing changed since the last build")?;
+        return Ok(tarball);
+    }
+    stamp.invalidate()?;
+    let dist = package.join("dist");
+    if dist.exists() {
+        fs::remove_dir_all(&dist).with_context(|| format!("cannot remove {}", dist.display()))?;
+    }
+    build_wasm(project, tools, log)?;
+    build_javascript(tools, &package, log)?;
+    pack(project, tools, &package, &tarball, log)?;
+    stamp.record()?;
+    Ok(tarball)
+}
+
+fn fingerprint(project: &Project, tools: &Tools, log: &mut Log) -> Result<Stamp> {
+    let compiler = log.output(tools.wasm_command("rustc").arg("-vV"))?;
+    let packer = log.output(tools.command("wasm-pack").arg("--version"))?;
+    let mut fingerprint = Fingerprint::default().fact(RECIPE).fact(compiler).fact(packer);
+    for source in SOURCES {
+        fingerprint = fingerprint.sources(project, source)?;
+    }
+    Ok(fingerprint.finish(project, "client"))
+}
+
+fn build_wasm(project: &Project, tools: &Tools, log: &mut Log) -> Result<()> {
+    let mut build = tools.wasm_command("wasm-pack");
+    build
+        .current_dir(project.root())
+        .args(["build", "client-wasm"])
+        // Setup has installed what it needs; it must not fetch anything by itself.
+        .args(["--mode", "no-install"])
+        .args(["--target", "web", "--profile", "wasm"])
+        // `package.json` is ours, and npm would leave out what a `.gitignore` beside it names.
+        .args(["--no-pack", "--no-gitignore"])
+        // Relative to the crate.
+        .args(["--out-dir", "npm/dist/wasm", "--out-name", "wirehub"])
+        .args(["--", "--features", "js", "--locked"]);
+    log.run(&mut build)
+}
+
+fn build_javascript(tools: &Tools, package: &Path, log: &mut Log) -> Result<()> {
+    log.run(tools.npm(package).arg("ci"))?;
+    log.run(tools.npm(package).args(["run", "build"]))
+}
+
+/// Packs the package, and gives the packed file a name without its version, for the page to depend on.
+fn pack(project: &Project, tools: &Tools, package: &Path, tarball: &Path, log: &mut Log) -> Result<()> {
+    let folder = project.path("target/npm");
+    fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    let mut pack = tools.npm(package);
+    pack.args(["pack", "--pack-destination"]).arg(&folder);
+    let told = log.output(&mut pack)?;
+    let file = told.lines().last().context("npm pack did not say what it wrote")?;
+    let packed = folder.join(file.trim());
+    fs::copy(&packed, tarball).with_context(|| format!("cannot copy {}", packed.display()))?;
+    Ok(())
+}

@@ -1,0 +1,96 @@
+//! `cargo xtask demo`: from a fresh clone to a page in the browser.
+
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    process::Command,
+};
+
+use anyhow::{Context, Result, bail};
+
+use crate::{
+    console::{Console, Log, Step},
+    page, process,
+    project::Project,
+    setup,
+};
+
+/// Where the demo is served unless said otherwise.
+pub(crate) const DEFAULT_ADDRESS: &str = "127.0.0.1:8080";
+
+pub(crate) const SERVER_STEP: Step<'static> =
+    Step { name: "server", what: "building the demo server", slow: Some("1 to 2 min the first time") };
+
+/// The cargo profile that the demo's server is built with.
+const PROFILE: &str = "demo";
+const SERVER: &str = "wirehub-demo";
+
+pub(crate) fn verb(project: &Project, console: &Console, listen: SocketAddr) -> Result<()> {
+    // Told now rather than after minutes of building.
+    expect_free(listen)?;
+    let tools = setup::for_demo(project, console)?;
+    console.step(page::STEP, |log| page::ensure_built(project, &tools, log))?;
+    console.step(SERVER_STEP, |log| build_server(project, log))?;
+    println!("\nOpen http://{listen}/ in a browser, in two windows if you like. Ctrl-C stops the server.\n");
+    let mut server = server(project);
+    server.args(["--listen", &listen.to_string(), "--static"]).arg(project.path(page::BUILT));
+    run_in_our_place(&mut server)
+}
+
+/// Builds the demo's server.
+pub(crate) fn build_server(project: &Project, log: &mut Log) -> Result<()> {
+    let mut build = process::command("cargo");
+    build.current_dir(project.root()).args(["build", "--locked", "--package", SERVER, "--profile", PROFILE]);
+    log.run(&mut build)
+}
+
+/// The built server, without arguments.
+pub(crate) fn server(project: &Project) -> Command {
+    let mut server = process::command(project.binary(PROFILE, SERVER));
+    server.current_dir(project.root());
+    server
+}
+
+fn expect_free(listen: SocketAddr) -> Result<()> {
+    match TcpListener::bind(listen) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+            let other = SocketAddr::new(listen.ip(), listen.port().wrapping_add(1).max(1024));
+            bail!("another program listens on {listen}: stop it, or run `cargo xtask demo --listen {other}`")
+        }
+        Err(error) => Err(error).with_context(|| {
+            format!(
+                "cannot listen on {listen}: choose an address of this machine with `--listen ADDRESS:PORT`"
+            )
+        }),
+    }
+}
+
+/// Becomes the server: Ctrl-C and the exit status are its own.
+#[cfg(unix)]
+fn run_in_our_place(server: &mut Command) -> Result<()> {
+    use std::os::unix::process::CommandExt;
+    Err(server.exec()).context("cannot start the demo server")
+}
+
+#[cfg(not(unix))]
+fn run_in_our_place(server: &mut Command) -> Result<()> {
+    let status = server.status().context("cannot start the demo server")?;
+    anyhow::ensure!(status.success(), "the demo server ended with {status}");
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::expect_free;
+
+    #[test]
+    fn a_taken_port_is_told_with_the_way_out() {
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let error = expect_free(taken.local_addr().unwrap()).unwrap_err().to_string();
+        assert!(error.contains("--listen 127.0.0.1:"), "{error}");
+        expect_free("127.0.0.1:0".parse().unwrap()).unwrap();
+    }
+}

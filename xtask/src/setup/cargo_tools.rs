@@ -1,0 +1,148 @@
+//! Programs that come from crates.io: wasm-pack, wasm-bindgen, geckodriver.
+
+use std::{
+    env,
+    ffi::OsString,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result};
+
+use crate::{
+    console::{Console, Step},
+    process::{self, command, output_of},
+    project::Project,
+};
+
+pub(super) const WASM_PACK: CargoTool = CargoTool {
+    package: "wasm-pack",
+    program: "wasm-pack",
+    version: "0.15.1",
+    locked: true,
+    slow: "2 to 3 min",
+};
+
+/// Its version follows the `wasm-bindgen` crate: both must be the same.
+pub(super) const WASM_BINDGEN: CargoTool = CargoTool {
+    package: "wasm-bindgen-cli",
+    program: "wasm-bindgen",
+    version: "",
+    // Its lock file has named crate versions that were withdrawn later.
+    locked: false,
+    slow: "about 3 min",
+};
+
+pub(super) const GECKODRIVER: CargoTool = CargoTool {
+    package: "geckodriver",
+    program: "geckodriver",
+    version: "0.37.1",
+    locked: true,
+    slow: "about 2 min",
+};
+
+/// A program that `cargo install` builds.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct CargoTool {
+    package: &'static str,
+    program: &'static str,
+    version: &'static str,
+    locked: bool,
+    slow: &'static str,
+}
+
+/// A program at one exact version.
+#[derive(Debug)]
+pub(super) struct Pinned {
+    tool: CargoTool,
+    version: String,
+}
+
+impl CargoTool {
+    pub(super) fn pinned(self) -> Pinned {
+        self.at(self.version)
+    }
+
+    pub(super) fn at(self, version: &str) -> Pinned {
+        Pinned { tool: self, version: version.to_owned() }
+    }
+}
+
+/// Where tools go whose program exists on this machine in another version, which stays as it is.
+pub(super) fn private_bin(project: &Project) -> PathBuf {
+    private_root(project).join("bin")
+}
+
+/// Where `cargo install` puts programs.
+pub(super) fn cargo_bin() -> Option<PathBuf> {
+    let home = env::var_os("CARGO_HOME").map(PathBuf::from);
+    Some(home.or_else(|| Some(env::home_dir()?.join(".cargo")))?.join("bin"))
+}
+
+/// The program at that version; builds it when it is not there.
+pub(super) fn ensure(project: &Project, console: &Console, pinned: &Pinned) -> Result<PathBuf> {
+    let Pinned { tool, version } = pinned;
+    let mut folders = vec![private_bin(project)];
+    folders.extend(cargo_bin());
+    let path = process::path_with(&folders)?;
+    let found = candidates(&path, tool.program);
+    if let Some(program) = found.iter().find(|program| is_version(program, version)) {
+        console.ready(tool.program, version);
+        return Ok(program.clone());
+    }
+    let step = Step {
+        name: tool.program,
+        what: &format!("installing {version} from crates.io"),
+        slow: Some(tool.slow),
+    };
+    console.step(step, |log| {
+        let mut install = command("cargo");
+        install.args(["install", tool.package, "--version", &format!("={version}")]);
+        if tool.locked {
+            install.arg("--locked");
+        }
+        if !found.is_empty() {
+            install.arg("--root").arg(private_root(project));
+        }
+        log.run(&mut install)
+            .with_context(|| format!("install {} {version} yourself, then run this again", tool.package))
+    })?;
+    candidates(&path, tool.program).into_iter().find(|program| is_version(program, version)).with_context(
+        || {
+            format!(
+                "{} {version} was installed and is not found: put cargo's bin folder on PATH",
+                tool.program
+            )
+        },
+    )
+}
+
+fn private_root(project: &Project) -> PathBuf {
+    project.scratch_dir().join("tools")
+}
+
+fn candidates(path: &OsString, program: &str) -> Vec<PathBuf> {
+    env::split_paths(path).filter_map(|folder| process::find_in(folder.as_os_str(), program)).collect()
+}
+
+fn is_version(program: &Path, version: &str) -> bool {
+    output_of(command(program).arg("--version")).is_ok_and(|told| names_version(&told, version))
+}
+
+/// Whether `tool 1.2.3 (…)` names exactly `1.2.3`.
+fn names_version(told: &str, version: &str) -> bool {
+    told.lines().next().is_some_and(|line| line.split_whitespace().any(|word| word == version))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::names_version;
+
+    #[test]
+    fn a_version_is_matched_whole() {
+        assert!(names_version("wasm-bindgen 0.2.130", "0.2.130"));
+        assert!(names_version("geckodriver 0.37.1 (abc 2025)\n\nmore 1.0.0", "0.37.1"));
+        assert!(!names_version("wasm-bindgen 0.2.13", "0.2.130"));
+        assert!(!names_version("wasm-bindgen 0.2.130", "0.2.13"));
+        assert!(!names_version("tool\n0.37.1", "0.37.1"));
+    }
+}

@@ -1,0 +1,84 @@
+//! Debian's package manager, where there is one and we may use it.
+
+use anyhow::{Context, Result, bail};
+
+use crate::{
+    console::Log,
+    process::{self, command, output_of},
+};
+
+use std::{ffi::OsStr, process::Command};
+
+/// How this process may act as root.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Privilege {
+    Root,
+    /// `sudo` works without asking for a password.
+    Sudo,
+    None,
+}
+
+/// Installs system packages; refreshes the package lists once, and only if something is missing.
+#[derive(Debug)]
+pub(super) struct SystemPackages {
+    privilege: Privilege,
+    lists_are_fresh: bool,
+}
+
+impl SystemPackages {
+    pub(super) fn new() -> Self {
+        Self { privilege: Privilege::of_this_process(), lists_are_fresh: false }
+    }
+
+    /// Whether [`SystemPackages::install`] can work at all on this machine.
+    pub(super) fn available(&self) -> bool {
+        self.privilege != Privilege::None && process::find("apt-get").is_some()
+    }
+
+    /// Installs the packages by name.
+    ///
+    /// # Errors
+    /// Says what a person has to do when this program cannot do it.
+    pub(super) fn install(&mut self, log: &mut Log, names: &[&str]) -> Result<()> {
+        let by_hand =
+            || format!("install them yourself (apt-get install {}), then run this again", names.join(" "));
+        if !self.available() {
+            bail!("apt-get or the right to run it is missing: {}", by_hand());
+        }
+        if !self.lists_are_fresh {
+            log.run(self.as_root("apt-get").arg("update")).with_context(by_hand)?;
+            self.lists_are_fresh = true;
+        }
+        let mut install = self.as_root("apt-get");
+        install.args(["install", "--yes", "--no-install-recommends"]).args(names);
+        log.run(&mut install).with_context(by_hand)
+    }
+
+    /// A command that runs as root, when we may; otherwise as ourselves.
+    pub(super) fn as_root(&self, program: impl AsRef<OsStr>) -> Command {
+        match self.privilege {
+            Privilege::Root | Privilege::None => {
+                let mut plain = command(program);
+                plain.env("DEBIAN_FRONTEND", "noninteractive");
+                plain
+            }
+            Privilege::Sudo => {
+                let mut sudo = command("sudo");
+                sudo.args(["-n", "DEBIAN_FRONTEND=noninteractive"]).arg(program);
+                sudo
+            }
+        }
+    }
+}
+
+impl Privilege {
+    fn of_this_process() -> Self {
+        if output_of(command("id").arg("-u")).is_ok_and(|user| user == "0") {
+            Self::Root
+        } else if output_of(command("sudo").args(["-n", "true"])).is_ok() {
+            Self::Sudo
+        } else {
+            Self::None
+        }
+    }
+}

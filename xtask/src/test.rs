@@ -1,0 +1,166 @@
+//! `cargo xtask test`: every check and test, as named steps.
+
+mod counts;
+mod demo_server;
+mod steps;
+
+use std::{
+    fs,
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+
+use anyhow::Result;
+use clap::builder::PossibleValuesParser;
+
+use self::{counts::Counts, steps::STEPS};
+use crate::{
+    console::{Console, Log, Step, human},
+    project::Project,
+    setup::{self, Browsers, Tools},
+};
+
+/// One step: the line that announces it and the work.
+pub(crate) struct TestStep {
+    step: Step<'static>,
+    needs: Needs,
+    /// Returns a remark for the summary; an empty one where there is nothing to say.
+    run: fn(&Context<'_>, &mut Log) -> Result<String>,
+}
+
+/// What has to be installed before a step can run; each includes those above it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Needs {
+    Toolchain,
+    Builds,
+    Browsers,
+}
+
+/// What the steps work with.
+pub(crate) struct Context<'a> {
+    project: &'a Project,
+    installed: Installed,
+}
+
+enum Installed {
+    Nothing,
+    Tools(Tools),
+    ToolsAndBrowsers(Tools, Browsers),
+}
+
+struct Outcome {
+    name: &'static str,
+    passed: bool,
+    took: Duration,
+    counts: Counts,
+    remark: String,
+}
+
+/// Runs the steps called `names`, or all. Stops at the first that fails unless told to go on.
+pub(crate) fn verb(
+    project: &Project,
+    console: &Console,
+    names: &[String],
+    keep_going: bool,
+) -> Result<ExitCode> {
+    let chosen: Vec<&TestStep> =
+        STEPS.iter().filter(|it| names.is_empty() || names.iter().any(|name| name == it.step.name)).collect();
+    let context = Context::prepare(project, console, &chosen)?;
+    let mut outcomes = Vec::new();
+    for it in &chosen {
+        let outcome = it.carry_out(&context, console);
+        let failed = !outcome.passed;
+        outcomes.push(outcome);
+        if failed && !keep_going {
+            break;
+        }
+    }
+    Ok(summarise(&outcomes, chosen.len()))
+}
+
+/// Prints the steps.
+pub(crate) fn list() {
+    for it in STEPS {
+        println!("{:<13} {}", it.step.name, it.step.what);
+    }
+}
+
+/// The names that the command line takes.
+pub(crate) fn step_names() -> PossibleValuesParser {
+    PossibleValuesParser::new(STEPS.iter().map(|it| it.step.name))
+}
+
+impl TestStep {
+    fn carry_out(&self, context: &Context<'_>, console: &Console) -> Outcome {
+        let started = Instant::now();
+        let result = console.step(self.step, |log| (self.run)(context, log));
+        let took = started.elapsed();
+        let log = fs::read(console.log_path(self.step.name)).unwrap_or_default();
+        let mut counts = Counts::of_output(&String::from_utf8_lossy(&log));
+        let passed = result.is_ok();
+        let remark = result.unwrap_or_else(|error| {
+            println!("{error:#}\n");
+            format!("run it alone: cargo xtask test {}", self.step.name)
+        });
+        if !passed {
+            counts.count_failed_step();
+        }
+        Outcome { name: self.step.name, passed, took, counts, remark }
+    }
+}
+
+impl<'a> Context<'a> {
+    fn prepare(project: &'a Project, console: &Console, chosen: &[&TestStep]) -> Result<Self> {
+        let most = chosen.iter().map(|it| it.needs).max().unwrap_or(Needs::Toolchain);
+        let installed = match most {
+            Needs::Toolchain => Installed::Nothing,
+            Needs::Builds => Installed::Tools(setup::for_demo(project, console)?),
+            Needs::Browsers => {
+                let (tools, browsers) = setup::for_tests(project, console)?;
+                Installed::ToolsAndBrowsers(tools, browsers)
+            }
+        };
+        Ok(Self { project, installed })
+    }
+
+    fn tools(&self) -> Result<&Tools> {
+        match &self.installed {
+            Installed::Tools(tools) | Installed::ToolsAndBrowsers(tools, _) => Ok(tools),
+            Installed::Nothing => {
+                anyhow::bail!("this step must declare in xtask that it needs the build tools")
+            }
+        }
+    }
+
+    fn browsers(&self) -> Result<&Browsers> {
+        match &self.installed {
+            Installed::ToolsAndBrowsers(_, browsers) => Ok(browsers),
+            _ => anyhow::bail!("this step must declare in xtask that it needs the browsers"),
+        }
+    }
+}
+
+/// Prints the table and the closing line that says how many tests passed and failed.
+fn summarise(outcomes: &[Outcome], chosen: usize) -> ExitCode {
+    println!();
+    let mut total = Counts::default();
+    for outcome in outcomes {
+        let verdict = if outcome.passed { "ok" } else { "FAILED" };
+        let tests = outcome.counts.to_string();
+        println!(
+            "{:<13} {verdict:<7} {:>12}  {tests:<24} {}",
+            outcome.name,
+            human(outcome.took),
+            outcome.remark
+        );
+        total = total.plus(outcome.counts);
+    }
+    let left = chosen.saturating_sub(outcomes.len());
+    if left > 0 {
+        println!("{left} more steps were not run; `--keep-going` runs them all the same");
+    }
+    let took = outcomes.iter().map(|outcome| outcome.took).sum();
+    println!("\n{} steps in {}", outcomes.len(), human(took));
+    println!("{} passed, {} failed", total.passed, total.failed);
+    if outcomes.iter().all(|outcome| outcome.passed) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

@@ -1,0 +1,159 @@
+//! The steps of `cargo xtask test`, in their order: what fails fast comes first.
+
+use std::{fs, process::Command};
+
+use anyhow::{Context as _, Result};
+
+use super::{Context, Needs, TestStep, demo_server::DemoServer};
+use crate::{
+    build_client,
+    console::{Log, Step},
+    demo, page, process, size, tidy,
+};
+
+/// Every step.
+pub(super) const STEPS: &[TestStep] = &[
+    TestStep {
+        step: Step { name: "fmt", what: "is every file formatted?", slow: None },
+        needs: Needs::Toolchain,
+        run: |context, log| silent(log.run(cargo(context).args(["fmt", "--all", "--check"]))),
+    },
+    TestStep {
+        step: Step {
+            name: "clippy",
+            what: "lints, on every target",
+            slow: Some("1 to 2 min the first time"),
+        },
+        needs: Needs::Toolchain,
+        run: |context, log| {
+            let mut clippy = cargo(context);
+            clippy.args(["clippy", "--locked", "--workspace", "--all-targets", "--all-features"]);
+            silent(log.run(clippy.args(["--", "-D", "warnings"])))
+        },
+    },
+    TestStep { step: tidy::STEP, needs: Needs::Builds, run: tidy_step },
+    TestStep {
+        step: Step { name: "doc", what: "documentation builds without warnings", slow: Some("about 1 min") },
+        needs: Needs::Toolchain,
+        run: |context, log| {
+            let mut doc = cargo(context);
+            doc.args(["doc", "--locked", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings");
+            silent(log.run(&mut doc))
+        },
+    },
+    TestStep {
+        step: Step { name: "unit", what: "tests of every crate, on this machine", slow: Some("2 to 5 min") },
+        needs: Needs::Toolchain,
+        run: |context, log| {
+            silent(log.run(cargo(context).args(["test", "--locked", "--workspace", "--no-fail-fast"])))
+        },
+    },
+    TestStep {
+        step: build_client::STEP,
+        needs: Needs::Builds,
+        run: |context, log| silent(build_client::ensure_built(context.project, context.tools()?, log)),
+    },
+    TestStep { step: size::STEP, needs: Needs::Builds, run: size_step },
+    TestStep {
+        step: page::STEP,
+        needs: Needs::Builds,
+        run: |context, log| silent(page::ensure_built(context.project, context.tools()?, log)),
+    },
+    TestStep {
+        step: demo::SERVER_STEP,
+        needs: Needs::Toolchain,
+        run: |context, log| silent(demo::build_server(context.project, log)),
+    },
+    TestStep {
+        step: Step { name: "chromium", what: "the client's tests in Chromium", slow: Some("about 1 min") },
+        needs: Needs::Browsers,
+        run: |context, log| {
+            let driver = context.browsers()?.chromedriver.clone();
+            client_in_browser(context, log, |test| test.arg("--chrome").arg("--chromedriver").arg(driver))
+        },
+    },
+    TestStep {
+        step: Step { name: "firefox", what: "the client's tests in Firefox", slow: Some("about 1 min") },
+        needs: Needs::Browsers,
+        run: |context, log| {
+            let driver = context.browsers()?.geckodriver.clone();
+            client_in_browser(context, log, |test| test.arg("--firefox").arg("--geckodriver").arg(driver))
+        },
+    },
+    TestStep {
+        step: Step {
+            name: "page-test",
+            what: "the demo page, used as a person would",
+            slow: Some("about 1 min"),
+        },
+        needs: Needs::Browsers,
+        run: page_test,
+    },
+];
+
+/// The most that one module of tests may take in a browser, in seconds.
+const BROWSER_TEST_SECONDS: &str = "180";
+
+fn tidy_step(context: &Context<'_>, log: &mut Log) -> Result<String> {
+    tidy::run(context.project, context.tools()?.wasm(), log)
+}
+
+fn size_step(context: &Context<'_>, log: &mut Log) -> Result<String> {
+    let weight = size::weigh(context.project, context.tools()?, log)?;
+    log.line(&weight.table())?;
+    weight.check()?;
+    Ok(weight.to_string())
+}
+
+/// Runs the tests of `client-wasm` in a browser, against a demo server.
+fn client_in_browser(
+    context: &Context<'_>,
+    log: &mut Log,
+    browser: impl FnOnce(&mut Command) -> &mut Command,
+) -> Result<String> {
+    demo::build_server(context.project, log)?;
+    let mut server = demo::server(context.project);
+    // The tests' page comes from a server of the test runner's, on a port of its own.
+    let server = DemoServer::start(server.args(["--allow-origin", "http://127.0.0.1:*"]), log)?;
+
+    let mut test = context.tools()?.wasm_command("wasm-pack");
+    test.current_dir(context.project.root()).args(["test", "--headless", "--mode", "no-install"]);
+    browser(&mut test);
+    test.args(["client-wasm", "--all-features", "--locked"]);
+    test.env("WIREHUB_TEST_SERVER", server.address().to_string());
+    test.env("WASM_BINDGEN_TEST_TIMEOUT", BROWSER_TEST_SECONDS);
+    log.run(&mut test)?;
+    silent(server.stop())
+}
+
+fn page_test(context: &Context<'_>, log: &mut Log) -> Result<String> {
+    let (tools, browsers) = (context.tools()?, context.browsers()?);
+    page::ensure_built(context.project, tools, log)?;
+    demo::build_server(context.project, log)?;
+    let artefacts = context.project.path("target/artefacts");
+    fs::create_dir_all(&artefacts).with_context(|| format!("cannot create {}", artefacts.display()))?;
+
+    let mut server = demo::server(context.project);
+    let server = DemoServer::start(server.arg("--static").arg(context.project.path(page::BUILT)), log)?;
+    let mut test = tools.npm(&context.project.path("www"));
+    test.arg("test")
+        .env("WIREHUB_TEST_PAGE", format!("http://{}/", server.address()))
+        .env("CHROMIUM", &browsers.chromium)
+        .env("FIREFOX", &browsers.firefox)
+        .env("GECKODRIVER", &browsers.geckodriver)
+        .env("WIREHUB_ARTEFACTS", &artefacts);
+    log.run(&mut test)?;
+    server.stop()?;
+    Ok("pictures: target/artefacts".to_owned())
+}
+
+fn cargo(context: &Context<'_>) -> Command {
+    let mut cargo = process::command("cargo");
+    cargo.current_dir(context.project.root());
+    cargo
+}
+
+/// A step that has nothing to add to the summary.
+fn silent<T>(result: Result<T>) -> Result<String> {
+    result.map(|_| String::new())
+}

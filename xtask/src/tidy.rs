@@ -1,0 +1,100 @@
+//! `cargo xtask tidy`: the rules of this repository that a program can check.
+
+mod arrows;
+mod docs;
+mod files;
+mod manifests;
+mod purity;
+mod queues;
+mod rust_source;
+mod tree;
+mod wasm_imports;
+
+use std::fmt;
+
+use anyhow::{Result, bail};
+
+use self::tree::Tree;
+use crate::{
+    console::{Console, Log, Step},
+    project::Project,
+    setup::{self, WasmToolchain},
+};
+
+pub(crate) const STEP: Step<'static> =
+    Step { name: "tidy", what: "the rules that a program can check", slow: None };
+
+/// A rule and how to look for what breaks it.
+struct Check {
+    rule: &'static str,
+    run: fn(&Tree) -> Result<Vec<Finding>>,
+}
+
+/// The rules that are seen in the files alone. [`wasm_imports`] builds something and comes after them.
+const CHECKS: &[Check] = &[
+    Check { rule: "crates depend on each other one way only", run: arrows::check },
+    Check { rule: "dependency versions and lints stand in the root manifest", run: manifests::check },
+    Check { rule: "common and client-core read no clock, no entropy, no socket", run: purity::check },
+    Check { rule: "no channel is unbounded", run: queues::check },
+    Check { rule: "source files are short", run: files::check_lengths },
+    Check { rule: "what is left to do says what", run: files::check_leftovers },
+    Check { rule: "no binary is committed", run: files::check_binaries },
+    Check { rule: "lock files name no registry", run: files::check_lock_files },
+    Check { rule: "both licences are there", run: files::check_licences },
+    Check { rule: "documents name what exists", run: docs::check },
+];
+
+/// Something that breaks a rule.
+#[derive(Debug, PartialEq, Eq)]
+struct Finding {
+    place: String,
+    problem: String,
+}
+
+impl Finding {
+    fn new(place: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self { place: place.into(), problem: problem.into() }
+    }
+
+    fn at_line(file: &str, line: usize, problem: impl Into<String>) -> Self {
+        Self::new(format!("{file}:{line}"), problem)
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.place, self.problem)
+    }
+}
+
+pub(crate) fn verb(project: &Project, console: &Console) -> Result<()> {
+    let wasm = setup::for_wasm(project, console)?;
+    let rules = console.step(STEP, |log| run(project, &wasm, log))?;
+    console.ready("", &rules);
+    Ok(())
+}
+
+/// Checks every rule; returns how many there are. Each finding goes to the log.
+pub(crate) fn run(project: &Project, wasm: &WasmToolchain, log: &mut Log) -> Result<String> {
+    let tree = Tree::read(project)?;
+    let mut broken: usize = 0;
+    for check in CHECKS {
+        broken = broken.saturating_add(report(check.rule, &(check.run)(&tree)?, log)?);
+    }
+    let imports = wasm_imports::check(project, wasm, log)?;
+    broken = broken.saturating_add(report(wasm_imports::RULE, &imports, log)?);
+    if broken > 0 {
+        bail!("{broken} rules are broken: the lines above say where and how to mend it");
+    }
+    Ok(format!("{} rules", CHECKS.len().saturating_add(1)))
+}
+
+/// Logs the findings; 1 if there are any.
+fn report(rule: &str, findings: &[Finding], log: &mut Log) -> Result<usize> {
+    let verdict = if findings.is_empty() { "ok" } else { "BROKEN" };
+    log.line(&format!("{rule}: {verdict}"))?;
+    for finding in findings {
+        log.line(&format!("  {finding}"))?;
+    }
+    Ok(usize::from(!findings.is_empty()))
+}
