@@ -12,6 +12,7 @@ import { Membership } from './membership';
 import { MessageList } from './message-list';
 import { Outbox } from './outbox';
 import { OutboxList } from './outbox-list';
+import { RoomNote } from './room-note';
 import { StickToBottom } from './stick-to-bottom';
 
 /** The room that is open: its messages, and what one writes into it. */
@@ -22,7 +23,7 @@ export class Conversation {
   readonly #hub: Hub;
   readonly #nickname: Nickname;
   readonly #title = find('room-title', HTMLElement);
-  readonly #note = find('room-note', HTMLElement);
+  readonly #note = new RoomNote(find('room-note', HTMLElement));
   readonly #leave = find('leave', HTMLButtonElement);
   readonly #empty = find('empty', HTMLElement);
   readonly #emptyText = find('empty-text', HTMLElement);
@@ -66,7 +67,7 @@ export class Conversation {
 
   /** Shows how many are in the room. */
   showPeople(people: number): void {
-    this.#note.textContent = people === 1 ? 'Only you are here' : `${people} people here`;
+    this.#note.show({ people });
   }
 
   focus(): void {
@@ -75,7 +76,7 @@ export class Conversation {
 
   #join(): void {
     this.#membership = undefined;
-    this.#note.textContent = this.#room === undefined ? 'You are in no room' : 'Joining…';
+    this.#note.show({ room: this.#room, joined: false, people: undefined, refusal: undefined });
     this.#emptyText.textContent =
       this.#room === undefined
         ? 'Choose a room from the list, or open one of your own.'
@@ -84,14 +85,15 @@ export class Conversation {
     if (room === undefined) return;
     try {
       this.#membership = new Membership(this.#hub, room, {
-        joined: () => this.joins.notify(room),
-        refused: (why) => {
-          this.#note.textContent = `Not in the room: ${why}`;
+        joined: () => {
+          this.#note.show({ joined: true, refusal: undefined });
+          this.joins.notify(room);
         },
+        refused: (why) => this.#note.show({ refusal: why }),
         published: (publication) => this.#receive(room, publication),
       });
     } catch (error) {
-      this.#note.textContent = `Not in the room: ${describe(error)}`;
+      this.#note.show({ refusal: describe(error) });
     }
   }
 
@@ -115,6 +117,8 @@ export class Conversation {
 
   #showLink(link: Link): void {
     this.#composer.showLink(link.kind);
+    // The server has forgotten a lost connection's place in the room; a new one is let in anew.
+    this.#note.show(link.kind === 'connected' ? { link: link.kind } : { link: link.kind, joined: false, people: undefined });
     this.#showUnsent();
   }
 

@@ -7,6 +7,9 @@ interface Row {
   readonly item: HTMLLIElement;
   readonly link: HTMLAnchorElement;
   readonly count: HTMLElement;
+  readonly number: HTMLElement;
+  /** For those who can't see what the number stands beside. */
+  readonly unit: HTMLElement;
 }
 
 /** The list of rooms, and the field that opens a new one. */
@@ -71,11 +74,13 @@ export class RoomsPanel {
   }
 
   #addRow(room: RoomName): Row {
-    const count = make('span', { class: 'count' });
-    const link = make('a', {}, make('span', { class: 'room-name', text: room }), count);
+    const number = make('span');
+    const unit = make('span', { class: 'visually-hidden' });
+    const count = make('span', { class: 'count' }, number, unit);
+    const link = make('a', {}, make('span', { class: 'room-name', text: room }), document.createTextNode(' '), count);
     link.href = hrefOf(room);
     link.dataset['room'] = room;
-    const row: Row = { item: make('li', {}, link), link, count };
+    const row: Row = { item: make('li', {}, link), link, count, number, unit };
     this.#rows.set(room, row);
     this.#list.append(row.item);
     return row;
@@ -83,10 +88,9 @@ export class RoomsPanel {
 
   #show(room: RoomName, row: Row): void {
     const people = this.#people.get(room) ?? 0;
-    row.count.textContent = String(people);
+    row.number.textContent = String(people);
+    row.unit.textContent = people === 1 ? ' person' : ' people';
     row.count.hidden = people === 0;
-    const inIt = people === 0 ? '' : people === 1 ? ', 1 person' : `, ${people} people`;
-    row.link.setAttribute('aria-label', `${room}${inIt}`);
     if (room === this.#current) row.link.setAttribute('aria-current', 'page');
     else row.link.removeAttribute('aria-current');
   }
