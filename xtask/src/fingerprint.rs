@@ -30,9 +30,20 @@ impl Fingerprint {
     }
 
     /// Adds a file, or every source below a folder: its relative name and content. What is missing counts as such.
-    pub(crate) fn sources(mut self, project: &Project, relative: &str) -> Result<Self> {
+    pub(crate) fn sources(self, project: &Project, relative: &str) -> Result<Self> {
+        self.sources_without(project, relative, &[])
+    }
+
+    /// The same without what is below `except`, named from the root.
+    pub(crate) fn sources_without(
+        mut self,
+        project: &Project,
+        relative: &str,
+        except: &[&str],
+    ) -> Result<Self> {
+        let except: Vec<PathBuf> = except.iter().map(|path| project.path(path)).collect();
         let mut files = BTreeSet::new();
-        collect(&project.path(relative), &mut files)
+        collect(&project.path(relative), &except, &mut files)
             .with_context(|| format!("cannot list the sources in {relative}"))?;
         (relative, files.len()).hash(&mut self.hasher);
         for file in files {
@@ -86,14 +97,15 @@ impl Stamp {
     }
 }
 
-fn collect(path: &Path, files: &mut BTreeSet<PathBuf>) -> io::Result<()> {
+fn collect(path: &Path, except: &[PathBuf], files: &mut BTreeSet<PathBuf>) -> io::Result<()> {
     if path.is_file() {
         files.insert(path.to_path_buf());
     } else if path.is_dir() {
         for entry in fs::read_dir(path)? {
             let entry = entry?;
-            if !NOT_SOURCES.iter().any(|name| entry.file_name() == *name) {
-                collect(&entry.path(), files)?;
+            let is_source = !NOT_SOURCES.iter().any(|name| entry.file_name() == *name);
+            if is_source && !except.contains(&entry.path()) {
+                collect(&entry.path(), except, files)?;
             }
         }
     }
@@ -106,7 +118,8 @@ mod tests {
     use crate::{project::Project, scratch::Scratch};
 
     fn stamp(project: &Project) -> Stamp {
-        Fingerprint::default().fact("v1").sources(project, "src").unwrap().finish(project, "thing")
+        let sources = Fingerprint::default().fact("v1").sources_without(project, "src", &["src/tests"]);
+        sources.unwrap().finish(project, "thing")
     }
 
     #[test]
@@ -123,6 +136,7 @@ mod tests {
         assert!(!stamp(&project).is_current(&[project.path("missing")]));
 
         scratch.write("src/node_modules/x.js", "installed");
+        scratch.write("src/tests/x.rs", "left out");
         assert!(stamp(&project).is_current(&outputs));
         scratch.write("src/b/c.rs", "new");
         assert!(!stamp(&project).is_current(&outputs));

@@ -17,8 +17,8 @@ pub(crate) const STEP: Step<'static> =
 /// The built page, for the demo server's `--static`.
 pub(crate) const BUILT: &str = "www/dist";
 
-/// What the page is made from, beside the packed client.
-const SOURCES: &[&str] = &["www"];
+/// What lies beside the page's sources and is no part of it.
+const NOT_THE_PAGE: &[&str] = &["www/contract", "www/server", "www/tests"];
 
 /// Builds the page, and the client before it, when their sources changed.
 pub(crate) fn ensure_built(project: &Project, tools: &Tools, log: &mut Log) -> Result<()> {
@@ -30,11 +30,10 @@ pub(crate) fn ensure_built(project: &Project, tools: &Tools, log: &mut Log) -> R
     let tarball = build_client::ensure_built(project, tools, log)?;
     contract_types::generate(project, log)?;
 
-    let mut fingerprint = Fingerprint::default().sources(project, "target/npm/wirehub-client.tgz")?;
-    for source in SOURCES {
-        fingerprint = fingerprint.sources(project, source)?;
-    }
-    let stamp = fingerprint.finish(project, "page");
+    let stamp = Fingerprint::default()
+        .sources(project, "target/npm/wirehub-client.tgz")?
+        .sources_without(project, "www", NOT_THE_PAGE)?
+        .finish(project, "page");
     if stamp.is_current(&[project.path(BUILT), www.join("node_modules")]) {
         return log.line("nothing changed since the last build");
     }

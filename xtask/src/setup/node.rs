@@ -12,8 +12,8 @@ use crate::{
     project::Project,
 };
 
-/// The oldest Node.js that the page's build and the npm package's tests run with.
-const OLDEST_NODE: u32 = 20;
+/// The oldest Node.js that the page's build runs with.
+const OLDEST_NODE: (u32, u32) = (20, 19);
 
 /// Makes sure of Node.js and npm.
 pub(super) fn ensure(console: &Console, packages: &mut SystemPackages) -> Result<()> {
@@ -21,10 +21,12 @@ pub(super) fn ensure(console: &Console, packages: &mut SystemPackages) -> Result
         let step = Step { name: "node", what: "installing Node.js and npm", slow: Some("about 1 min") };
         console.step(step, |log| packages.install(log, &["nodejs", "npm"]))?;
     }
-    let wanted = format!("install Node.js {OLDEST_NODE} or newer with npm (nodejs.org), then run this again");
+    let (major, minor) = OLDEST_NODE;
+    let wanted =
+        format!("install Node.js {major}.{minor} or newer with npm (nodejs.org), then run this again");
     let Some((node, npm)) = found() else { bail!("node or npm is not on PATH: {wanted}") };
-    let major = major(&node).with_context(|| format!("node says its version is \"{node}\": {wanted}"))?;
-    if major < OLDEST_NODE {
+    let release = release(&node).with_context(|| format!("node says its version is \"{node}\": {wanted}"))?;
+    if release < OLDEST_NODE {
         bail!("this machine's Node.js is {node}: {wanted}");
     }
     console.ready("node", &format!("{node}, npm {npm}"));
@@ -59,19 +61,20 @@ fn found() -> Option<(String, String)> {
     Some((node, npm))
 }
 
-/// 20 of `v20.1.2`.
-fn major(version: &str) -> Option<u32> {
-    version.strip_prefix('v')?.split('.').next()?.parse().ok()
+/// (20, 1) of `v20.1.2`.
+fn release(version: &str) -> Option<(u32, u32)> {
+    let mut numbers = version.strip_prefix('v')?.split('.').map(str::parse);
+    Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::major;
+    use super::release;
 
     #[test]
-    fn the_major_version_is_read() {
-        assert_eq!(major("v20.11.1"), Some(20));
-        assert_eq!(major("20.11.1"), None);
-        assert_eq!(major("v"), None);
+    fn a_release_is_read() {
+        assert_eq!(release("v20.11.1"), Some((20, 11)));
+        assert_eq!(release("20.11.1"), None);
+        assert_eq!(release("v20"), None);
     }
 }

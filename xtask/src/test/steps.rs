@@ -1,8 +1,8 @@
 //! The steps of `cargo xtask test`, in their order: what fails fast comes first.
 
-use std::{fs, process::Command};
+use std::process::Command;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
 use super::{Context, Needs, TestStep, demo_server::DemoServer};
 use crate::{
@@ -130,18 +130,17 @@ fn page_test(context: &Context<'_>, log: &mut Log) -> Result<String> {
     let (tools, browsers) = (context.tools()?, context.browsers()?);
     page::ensure_built(context.project, tools, log)?;
     demo::build_server(context.project, log)?;
-    let artefacts = context.project.path("target/artefacts");
-    fs::create_dir_all(&artefacts).with_context(|| format!("cannot create {}", artefacts.display()))?;
 
     let mut server = demo::server(context.project);
     let server = DemoServer::start(server.arg("--static").arg(context.project.path(page::BUILT)), log)?;
     let mut test = tools.npm(&context.project.path("www"));
     test.arg("test")
         .env("WIREHUB_TEST_PAGE", format!("http://{}/", server.address()))
+        // For the tests that stop and start a server of their own.
+        .env("WIREHUB_DEMO_BIN", demo::server(context.project).get_program())
         .env("CHROMIUM", &browsers.chromium)
         .env("FIREFOX", &browsers.firefox)
-        .env("GECKODRIVER", &browsers.geckodriver)
-        .env("WIREHUB_ARTEFACTS", &artefacts);
+        .env("GECKODRIVER", &browsers.geckodriver);
     log.run(&mut test)?;
     server.stop()?;
     Ok("pictures: target/artefacts".to_owned())
