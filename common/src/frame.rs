@@ -63,7 +63,10 @@ pub struct Connect {
     #[cfg_attr(feature = "json", serde(skip_serializing_if = "Option::is_none"))]
     pub contract: Option<ContractId>,
     /// The subscriptions to make at once.
-    #[cfg_attr(feature = "json", serde(skip_serializing_if = "Vec::is_empty"))]
+    #[cfg_attr(
+        feature = "json",
+        serde(deserialize_with = "crate::codec::shape::list", skip_serializing_if = "Vec::is_empty")
+    )]
     pub subscriptions: Vec<Subscribe>,
 }
 
@@ -73,8 +76,10 @@ pub struct Connect {
 #[cfg_attr(feature = "json", serde(rename_all = "camelCase"))]
 pub struct ContractId {
     /// The contract's name.
+    #[cfg_attr(feature = "json", serde(default))]
     pub name: String,
     /// The hash over all its items.
+    #[cfg_attr(feature = "json", serde(default))]
     pub hash: ContractHash,
 }
 
@@ -86,6 +91,7 @@ pub struct Subscribe {
     /// The channel.
     pub channel: ChannelName,
     /// The client's number for this subscription: higher than any it used before on the channel.
+    #[cfg_attr(feature = "json", serde(default))]
     pub number: u32,
     /// Where to recover from.
     #[cfg_attr(feature = "json", serde(default, skip_serializing_if = "Option::is_none"))]
@@ -111,6 +117,7 @@ pub struct Unsubscribe {
     /// The channel.
     pub channel: ChannelName,
     /// The number of the subscription that ends; an older number than the one in force changes nothing.
+    #[cfg_attr(feature = "json", serde(default))]
     pub number: u32,
 }
 
@@ -177,6 +184,7 @@ pub struct Call {
 #[cfg_attr(feature = "json", serde(rename_all = "camelCase"))]
 pub struct Cancel {
     /// The id of the call's command.
+    #[cfg_attr(feature = "json", serde(default))]
     pub command: u32,
 }
 
@@ -186,6 +194,7 @@ pub struct Cancel {
 #[cfg_attr(feature = "json", serde(rename_all = "camelCase"))]
 pub struct Refresh {
     /// The new token.
+    #[cfg_attr(feature = "json", serde(default))]
     pub token: String,
 }
 
@@ -266,12 +275,16 @@ pub struct Connected {
     #[cfg_attr(feature = "json", serde(skip_serializing_if = "String::is_empty"))]
     pub user: String,
     /// The limits in force.
+    #[cfg_attr(feature = "json", serde(default = "crate::codec::shape::no_limits"))]
     pub limits: Limits,
     /// The server's contract, where it differs from the client's.
     #[cfg_attr(feature = "json", serde(skip_serializing_if = "Option::is_none"))]
     pub contract: Option<ContractDigest>,
     /// What came of the subscriptions in the command, in the same order.
-    #[cfg_attr(feature = "json", serde(skip_serializing_if = "Vec::is_empty"))]
+    #[cfg_attr(
+        feature = "json",
+        serde(deserialize_with = "crate::codec::shape::list", skip_serializing_if = "Vec::is_empty")
+    )]
     pub subscriptions: Vec<SubscribeOutcome>,
 }
 
@@ -283,6 +296,7 @@ pub struct ContractDigest {
     /// The contract's name and hash.
     pub id: ContractId,
     /// Each channel pattern and call name with its own hash.
+    #[cfg_attr(feature = "json", serde(default, deserialize_with = "crate::codec::shape::list"))]
     pub items: Vec<ContractId>,
 }
 
@@ -310,6 +324,7 @@ pub struct Subscribed {
     /// The channel.
     pub channel: ChannelName,
     /// The subscription's number.
+    #[cfg_attr(feature = "json", serde(default))]
     pub number: u32,
     /// The channel's position at this moment, where it keeps history.
     #[cfg_attr(feature = "json", serde(default, skip_serializing_if = "Option::is_none"))]
@@ -318,7 +333,14 @@ pub struct Subscribed {
     #[cfg_attr(feature = "json", serde(default, skip_serializing_if = "std::ops::Not::not"))]
     pub complete: bool,
     /// What was published since the client's position, oldest first.
-    #[cfg_attr(feature = "json", serde(default, skip_serializing_if = "Vec::is_empty"))]
+    #[cfg_attr(
+        feature = "json",
+        serde(
+            default,
+            deserialize_with = "crate::codec::shape::list",
+            skip_serializing_if = "Vec::is_empty"
+        )
+    )]
     pub recovered: Vec<Publication>,
 }
 
@@ -340,7 +362,10 @@ pub struct HistoryPage {
     /// The channel's newest position.
     pub position: Position,
     /// The publications that were asked for.
-    #[cfg_attr(feature = "json", serde(skip_serializing_if = "Vec::is_empty"))]
+    #[cfg_attr(
+        feature = "json",
+        serde(deserialize_with = "crate::codec::shape::list", skip_serializing_if = "Vec::is_empty")
+    )]
     pub publications: Vec<Publication>,
 }
 
@@ -350,6 +375,7 @@ pub struct HistoryPage {
 #[cfg_attr(feature = "json", serde(rename_all = "camelCase", default))]
 pub struct PresenceList {
     /// One entry for each session.
+    #[cfg_attr(feature = "json", serde(deserialize_with = "crate::codec::shape::list"))]
     pub members: Vec<Member>,
 }
 
@@ -430,6 +456,7 @@ pub struct Movement {
     /// The channel.
     pub channel: ChannelName,
     /// Who it is.
+    #[cfg_attr(feature = "json", serde(default))]
     pub member: Member,
 }
 
@@ -441,6 +468,7 @@ pub struct Unsubscribed {
     /// The channel.
     pub channel: ChannelName,
     /// The number of the subscription that ended.
+    #[cfg_attr(feature = "json", serde(default))]
     pub number: u32,
     /// Why.
     pub error: ErrorInfo,

@@ -26,6 +26,15 @@ impl Limits {
 
     /// How many entries a repeated field may hold: bounds what a small message can make its reader allocate.
     pub const REPEATED: usize = 16 * 1024;
+
+    /// What absent fields stand for.
+    pub(crate) const NONE: Self = Self {
+        message_bytes: 0,
+        channels: 0,
+        calls: 0,
+        ping_interval: Duration::ZERO,
+        reconnect_window: Duration::ZERO,
+    };
 }
 
 impl Default for Limits {

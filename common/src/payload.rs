@@ -57,7 +57,10 @@ impl Payload {
     /// Whether a payload tagged [`Content::Json`] holds exactly one JSON text; other content is not looked at.
     #[cfg(feature = "json")]
     pub fn is_well_formed(&self) -> bool {
-        self.content != Content::Json || serde_json::from_slice::<serde::de::IgnoredAny>(&self.data).is_ok()
+        // From a `str`, because the parser does not look whether the strings that it passes over are UTF-8.
+        self.content != Content::Json
+            || std::str::from_utf8(&self.data)
+                .is_ok_and(|text| serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok())
     }
 }
 
@@ -119,5 +122,33 @@ impl fmt::Display for PayloadError {
 impl std::error::Error for PayloadError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.source.as_deref().map(|source| source as _)
+    }
+}
+
+#[cfg(all(test, feature = "json"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_json_payload_is_exactly_one_json_text_in_utf8() {
+        let deep = format!("{}{}", "[".repeat(9999), "]".repeat(9999));
+        for text in ["null", "0", r#""""#, "{}", "[1,2]", " {\n} ", r#""\ud800""#, &deep] {
+            assert!(Payload::json(text.to_owned()).is_well_formed(), "{text}");
+        }
+        for bytes in [
+            &b""[..],
+            b" ",
+            b"{}{}",
+            b"1,",
+            b"'a'",
+            b"{a:1}",
+            b"\"\xff\"",
+            b"\"\n\"",
+            b"NaN",
+            b"\xef\xbb\xbf1",
+        ] {
+            assert!(!Payload::json(bytes).is_well_formed(), "{bytes:?}");
+            assert!(Payload::bytes(bytes).is_well_formed(), "only JSON is looked at");
+        }
     }
 }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::{DecodeError, DecodeErrorKind};
+use crate::ChannelName;
 use crate::frame::{
     Answer, Called, Command, Connected, Disconnect, ErrorInfo, HistoryPage, Movement, PresenceList,
     Publication, Published, Push, Reply, Request, ServerFrame, Subscribed, Unsubscribe, Unsubscribed,
@@ -141,8 +142,9 @@ struct FrameLine {
 /// With an error it is a push, without one the reply to `unsubscribe`.
 #[derive(Deserialize)]
 struct UnsubscribedLine {
-    #[serde(flatten)]
-    end: Unsubscribe,
+    channel: ChannelName,
+    #[serde(default)]
+    number: u32,
     error: Option<ErrorInfo>,
 }
 
@@ -157,7 +159,7 @@ pub(super) fn decode_frame(part: &[u8]) -> Result<ServerFrame, DecodeError> {
 
 impl FrameLine {
     fn into_push(self) -> Result<Push, DecodeError> {
-        if let Some(UnsubscribedLine { end: Unsubscribe { channel, number }, error }) = self.unsubscribed {
+        if let Some(UnsubscribedLine { channel, number, error }) = self.unsubscribed {
             let error = error.ok_or(DecodeErrorKind::Field)?;
             return Ok(Push::Unsubscribed(Unsubscribed { channel, number, error }));
         }
@@ -176,7 +178,9 @@ impl FrameLine {
         let answers = [
             self.connected.map(Answer::Connected),
             self.subscribed.map(Answer::Subscribed),
-            self.unsubscribed.map(|line| Answer::Unsubscribed(line.end)),
+            self.unsubscribed.map(|UnsubscribedLine { channel, number, .. }| {
+                Answer::Unsubscribed(Unsubscribe { channel, number })
+            }),
             self.published.map(Answer::Published),
             self.history.map(Answer::History),
             self.presence.map(Answer::Presence),

@@ -16,7 +16,7 @@ use crate::frame::{
     Publish, Published, Push, Refresh, Reply, Request, ServerFrame, Subscribe, SubscribeOutcome, Subscribed,
     Unsubscribe, Unsubscribed,
 };
-use crate::{ChannelName, ChannelNameError, Content, Limits, Payload};
+use crate::{ChannelName, Content, Limits, Payload};
 
 pub(super) fn encode_command(command: &Command) -> Bytes {
     Writer::delimited(command)
@@ -62,7 +62,8 @@ pub(super) fn decode_frame(message: &Bytes, part: &[u8]) -> Result<ServerFrame, 
     while let Some((number, value)) = reader.field()? {
         match (number, value) {
             (1, Value::Varint(value)) => id = narrow(value)?,
-            (_, Value::Length(value)) => body = Some((number, value)),
+            // A field of a newer protocol may stand behind the body: it must not take the body's place.
+            (2..=16, Value::Length(value)) => body = Some((number, value)),
             _ => {}
         }
     }
@@ -111,14 +112,15 @@ fn unknown_frame(id: u32) -> ServerFrame {
 
 /// A request that is a protobuf message but asks for what can't be: answered, where a broken frame ends the connection.
 enum Invalid {
-    Request(ChannelNameError),
+    /// Why, for people.
+    Request(&'static str),
     Frame(DecodeError),
 }
 
 impl Invalid {
     fn into_request(self) -> Result<Request, DecodeError> {
         match self {
-            Self::Request(error) => Ok(Request::Invalid(error.as_str().into())),
+            Self::Request(why) => Ok(Request::Invalid(why.into())),
             Self::Frame(error) => Err(error),
         }
     }
@@ -202,7 +204,7 @@ impl Encode for ContractId {
 }
 
 fn contract_id(mut reader: Reader<'_>) -> Result<ContractId, DecodeError> {
-    let mut id = ContractId { name: String::new(), hash: ContractHash(0) };
+    let mut id = ContractId { name: String::new(), hash: ContractHash::default() };
     while let Some(field) = reader.field()? {
         match field {
             (1, Value::Length(value)) => id.name = text(value)?,
@@ -455,7 +457,7 @@ impl Encode for Connected {
 }
 
 fn connected(mut reader: Reader<'_>) -> Result<Connected, DecodeError> {
-    let mut connected = Connected { limits: NO_LIMITS, ..Connected::default() };
+    let mut connected = Connected { limits: Limits::NONE, ..Connected::default() };
     while let Some(field) = reader.field()? {
         match field {
             (1, Value::Length(value)) => connected.session = text(value)?,
@@ -471,15 +473,6 @@ fn connected(mut reader: Reader<'_>) -> Result<Connected, DecodeError> {
     Ok(connected)
 }
 
-/// What absent fields stand for.
-const NO_LIMITS: Limits = Limits {
-    message_bytes: 0,
-    channels: 0,
-    calls: 0,
-    ping_interval: Duration::ZERO,
-    reconnect_window: Duration::ZERO,
-};
-
 impl Encode for Limits {
     fn encode(&self, out: &mut Writer) {
         out.uint(1, self.message_bytes.into());
@@ -491,7 +484,7 @@ impl Encode for Limits {
 }
 
 fn limits(mut reader: Reader<'_>) -> Result<Limits, DecodeError> {
-    let mut limits = NO_LIMITS;
+    let mut limits = Limits::NONE;
     while let Some(field) = reader.field()? {
         match field {
             (1, Value::Varint(value)) => limits.message_bytes = narrow(value)?,
@@ -775,15 +768,16 @@ fn encode_payload(out: &mut Writer, field: u32, payload: &Payload) {
 
 fn channel(name: &[u8]) -> Result<ChannelName, Invalid> {
     let name = std::str::from_utf8(name).map_err(|_| DecodeErrorKind::Utf8)?;
-    ChannelName::new(name).map_err(Invalid::Request)
+    ChannelName::new(name).map_err(|error| Invalid::Request(error.as_str()))
 }
 
 fn text(value: &[u8]) -> Result<String, DecodeError> {
     std::str::from_utf8(value).map(Into::into).map_err(|_| DecodeErrorKind::Utf8.into())
 }
 
-fn content(number: u64) -> Result<Content, DecodeError> {
-    Content::from_number(number).ok_or_else(|| DecodeErrorKind::Field.into())
+fn content(number: u64) -> Result<Content, Invalid> {
+    Content::from_number(number)
+        .ok_or(Invalid::Request("the content tag is unknown: use json, bytes or custom"))
 }
 
 fn narrow(value: u64) -> Result<u32, DecodeError> {

@@ -20,7 +20,7 @@ use crate::{ChannelName, Content, Limits, Payload};
 struct PayloadShape {
     #[serde(default, skip_serializing_if = "is_json")]
     content: Content,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     data: Option<Box<RawValue>>,
 }
 
@@ -33,7 +33,7 @@ macro_rules! with_payload {
             $($(#[$attr])* $field: $type,)*
             #[serde(default, skip_serializing_if = "is_json")]
             content: Content,
-            #[serde(default, skip_serializing_if = "Option::is_none")]
+            #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
             data: Option<Box<RawValue>>,
         }
 
@@ -60,7 +60,10 @@ with_payload!(PublishShape, Publish, {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     key: String,
 });
-with_payload!(CallShape, Call, { name: String, });
+with_payload!(CallShape, Call, {
+    #[serde(default)]
+    name: String,
+});
 with_payload!(CalledShape, Called, {});
 with_payload!(PublicationShape, Publication, {
     channel: ChannelName,
@@ -108,6 +111,7 @@ impl TryFrom<PayloadShape> for Payload {
 #[derive(Serialize, Deserialize)]
 pub(crate) struct OutcomeShape {
     channel: ChannelName,
+    #[serde(default)]
     number: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     subscribed: Option<Subscribed>,
@@ -138,9 +142,8 @@ impl TryFrom<OutcomeShape> for SubscribeOutcome {
     }
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-#[derive(Default)]
 struct LimitsShape {
     message_bytes: u32,
     channels: u32,
@@ -247,6 +250,27 @@ macro_rules! code_as_number {
 code_as_number! {
     ErrorCode, "an error code is at least 100";
     CloseCode, "a close code is 1000 to 4999";
+}
+
+/// A raw value that is there, also where it is `null`: that is a payload like any other.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Box<RawValue>>, D::Error> {
+    Deserialize::deserialize(deserializer).map(Some)
+}
+
+/// A list within [`Limits::REPEATED`].
+pub(crate) fn list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Vec<T>, D::Error> {
+    let entries = Vec::deserialize(deserializer)?;
+    if entries.len() > Limits::REPEATED {
+        return Err(D::Error::custom("a list has too many entries: send it in parts"));
+    }
+    Ok(entries)
+}
+
+/// For a field whose default as a value is not what its absence stands for.
+pub(crate) fn no_limits() -> Limits {
+    Limits::NONE
 }
 
 fn is_json(content: &Content) -> bool {

@@ -191,7 +191,7 @@ impl Item {
 }
 
 /// The hash over a contract or one of its items.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct ContractHash(pub u64);
 
 impl ContractHash {
