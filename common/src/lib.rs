@@ -1,5 +1,5 @@
 //! What both ends of Wirehub agree on: [frames](frame), their two [codecs](codec), [channel names](ChannelName),
-//! [codes](code), [limits](Limits) and the typed [contract](contract).
+//! [codes](code), [limits](Limits) and the typed [contract](mod@contract).
 //!
 //! Nothing in here does I/O, reads a clock or asks for entropy; everything is a value or a pure function.
 //!
@@ -29,13 +29,15 @@ pub mod frame;
 mod channel;
 mod limits;
 mod payload;
+#[cfg(feature = "json")]
 mod subprotocol;
 
 pub use channel::{ChannelName, ChannelNameError};
-pub use codec::{Codec, DecodeError, DecodeErrorKind};
+pub use codec::{Codec, DecodeError, DecodeErrorKind, SUBPROTOCOL_JSON, SUBPROTOCOL_PROTOBUF};
 pub use limits::Limits;
 pub use payload::{Content, Payload, PayloadError, PayloadErrorKind};
-pub use subprotocol::{SUBPROTOCOL_JSON, SUBPROTOCOL_PROTOBUF, UnknownSubprotocol, negotiate};
+#[cfg(feature = "json")]
+pub use subprotocol::{UnknownSubprotocol, negotiate};
 
 // Derive macros and contracts expand to paths through here, so that their users depend on this crate alone.
 #[doc(hidden)]

@@ -1,13 +1,8 @@
-//! Choosing the subprotocol of a connection (RFC 6455, section 1.9).
+//! Choosing the subprotocol of a connection (RFC 6455, section 1.9): a server's task, and a server speaks both.
 
 use std::fmt;
 
 use crate::Codec;
-
-/// Binary messages: length-delimited Protocol Buffers.
-pub const SUBPROTOCOL_PROTOBUF: &str = "wirehub.v1.protobuf";
-/// Text messages: JSON, one protocol message a line.
-pub const SUBPROTOCOL_JSON: &str = "wirehub.v1.json";
 
 /// Picks the codec for a client that offers `offered`, the values of its `Sec-WebSocket-Protocol` headers.
 /// The client's first known name wins. A client that offers nothing gets JSON, and nothing to echo back.
@@ -55,6 +50,7 @@ impl std::error::Error for UnknownSubprotocol {}
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::SUBPROTOCOL_PROTOBUF;
 
     #[test]
     fn the_first_known_name_wins_over_several_headers() {

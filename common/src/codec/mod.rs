@@ -9,7 +9,6 @@ use std::fmt;
 use bytes::Bytes;
 
 use crate::frame::{Command, ServerFrame};
-use crate::{SUBPROTOCOL_JSON, SUBPROTOCOL_PROTOBUF};
 
 #[cfg(feature = "json")]
 mod json;
@@ -17,6 +16,11 @@ mod protobuf;
 #[cfg(feature = "json")]
 pub(crate) mod shape;
 mod wire;
+
+/// Binary messages: length-delimited Protocol Buffers.
+pub const SUBPROTOCOL_PROTOBUF: &str = "wirehub.v1.protobuf";
+/// Text messages: JSON, one protocol message a line.
+pub const SUBPROTOCOL_JSON: &str = "wirehub.v1.json";
 
 /// How frames are written: which subprotocol a connection speaks.
 ///
@@ -191,6 +195,7 @@ pub enum DecodeErrorKind {
 }
 
 impl DecodeError {
+    #[cfg(feature = "json")]
     pub(crate) fn with_source(
         kind: DecodeErrorKind,
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
