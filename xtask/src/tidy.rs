@@ -74,27 +74,27 @@ pub(crate) fn verb(project: &Project, console: &Console) -> Result<()> {
     Ok(())
 }
 
-/// Checks every rule; returns how many there are. Each finding goes to the log.
+/// Checks every rule; returns how many there are.
+///
+/// # Errors
+/// Names every finding.
 pub(crate) fn run(project: &Project, wasm: &WasmToolchain, log: &mut Log) -> Result<String> {
     let tree = Tree::read(project)?;
-    let mut broken: usize = 0;
+    let mut findings = Vec::new();
     for check in CHECKS {
-        broken = broken.saturating_add(report(check.rule, &(check.run)(&tree)?, log)?);
+        findings.extend(report(check.rule, (check.run)(&tree)?, log)?);
     }
-    let imports = wasm_imports::check(project, wasm, log)?;
-    broken = broken.saturating_add(report(wasm_imports::RULE, &imports, log)?);
-    if broken > 0 {
-        bail!("{broken} rules are broken: the lines above say where and how to mend it");
+    findings.extend(report(wasm_imports::RULE, wasm_imports::check(project, wasm, log)?, log)?);
+    if !findings.is_empty() {
+        let lines: Vec<String> = findings.iter().map(ToString::to_string).collect();
+        bail!("rules are broken:\n  {}", lines.join("\n  "));
     }
     Ok(format!("{} rules", CHECKS.len().saturating_add(1)))
 }
 
-/// Logs the findings; 1 if there are any.
-fn report(rule: &str, findings: &[Finding], log: &mut Log) -> Result<usize> {
+/// Logs how a rule fared and passes the findings on.
+fn report(rule: &str, findings: Vec<Finding>, log: &mut Log) -> Result<Vec<Finding>> {
     let verdict = if findings.is_empty() { "ok" } else { "BROKEN" };
     log.line(&format!("{rule}: {verdict}"))?;
-    for finding in findings {
-        log.line(&format!("  {finding}"))?;
-    }
-    Ok(usize::from(!findings.is_empty()))
+    Ok(findings)
 }

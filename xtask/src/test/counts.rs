@@ -1,6 +1,6 @@
 //! How many tests ran, read from what the test runners print.
 
-use std::fmt;
+use std::{fmt, fs, path::Path};
 
 /// Tests that passed and failed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -10,8 +10,13 @@ pub(super) struct Counts {
 }
 
 impl Counts {
+    /// What a step's log tells; nothing if there is none.
+    pub(super) fn of_log(log: &Path) -> Self {
+        Self::of_output(&String::from_utf8_lossy(&fs::read(log).unwrap_or_default()))
+    }
+
     /// Adds up every runner's closing line in `output`.
-    pub(super) fn of_output(output: &str) -> Self {
+    fn of_output(output: &str) -> Self {
         output.lines().map(|line| Self::of_line(line.trim())).fold(Self::default(), Self::plus)
     }
 

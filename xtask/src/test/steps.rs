@@ -16,6 +16,7 @@ pub(super) const STEPS: &[TestStep] = &[
     TestStep {
         step: Step { name: "fmt", what: "is every file formatted?", slow: None },
         needs: Needs::Toolchain,
+        has_tests: false,
         run: |context, log| silent(log.run(cargo(context).args(["fmt", "--all", "--check"]))),
     },
     TestStep {
@@ -25,16 +26,18 @@ pub(super) const STEPS: &[TestStep] = &[
             slow: Some("1 to 2 min the first time"),
         },
         needs: Needs::Toolchain,
+        has_tests: false,
         run: |context, log| {
             let mut clippy = cargo(context);
             clippy.args(["clippy", "--locked", "--workspace", "--all-targets", "--all-features"]);
             silent(log.run(clippy.args(["--", "-D", "warnings"])))
         },
     },
-    TestStep { step: tidy::STEP, needs: Needs::Builds, run: tidy_step },
+    TestStep { step: tidy::STEP, needs: Needs::Builds, has_tests: false, run: tidy_step },
     TestStep {
         step: Step { name: "doc", what: "documentation builds without warnings", slow: Some("about 1 min") },
         needs: Needs::Toolchain,
+        has_tests: false,
         run: |context, log| {
             let mut doc = cargo(context);
             doc.args(["doc", "--locked", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings");
@@ -44,6 +47,7 @@ pub(super) const STEPS: &[TestStep] = &[
     TestStep {
         step: Step { name: "unit", what: "tests of every crate, on this machine", slow: Some("2 to 5 min") },
         needs: Needs::Toolchain,
+        has_tests: true,
         run: |context, log| {
             silent(log.run(cargo(context).args(["test", "--locked", "--workspace", "--no-fail-fast"])))
         },
@@ -51,22 +55,26 @@ pub(super) const STEPS: &[TestStep] = &[
     TestStep {
         step: build_client::STEP,
         needs: Needs::Builds,
+        has_tests: false,
         run: |context, log| silent(build_client::ensure_built(context.project, context.tools()?, log)),
     },
-    TestStep { step: size::STEP, needs: Needs::Builds, run: size_step },
+    TestStep { step: size::STEP, needs: Needs::Builds, has_tests: false, run: size_step },
     TestStep {
         step: page::STEP,
         needs: Needs::Builds,
+        has_tests: false,
         run: |context, log| silent(page::ensure_built(context.project, context.tools()?, log)),
     },
     TestStep {
         step: demo::SERVER_STEP,
         needs: Needs::Toolchain,
+        has_tests: false,
         run: |context, log| silent(demo::build_server(context.project, log)),
     },
     TestStep {
         step: Step { name: "chromium", what: "the client's tests in Chromium", slow: Some("about 1 min") },
         needs: Needs::Browsers,
+        has_tests: true,
         run: |context, log| {
             let driver = context.browsers()?.chromedriver.clone();
             client_in_browser(context, log, |test| test.arg("--chrome").arg("--chromedriver").arg(driver))
@@ -75,6 +83,7 @@ pub(super) const STEPS: &[TestStep] = &[
     TestStep {
         step: Step { name: "firefox", what: "the client's tests in Firefox", slow: Some("about 1 min") },
         needs: Needs::Browsers,
+        has_tests: true,
         run: |context, log| {
             let driver = context.browsers()?.geckodriver.clone();
             client_in_browser(context, log, |test| test.arg("--firefox").arg("--geckodriver").arg(driver))
@@ -87,6 +96,7 @@ pub(super) const STEPS: &[TestStep] = &[
             slow: Some("about 1 min"),
         },
         needs: Needs::Browsers,
+        has_tests: true,
         run: page_test,
     },
 ];
