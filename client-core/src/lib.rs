@@ -1,1 +1,37 @@
-//! The Wirehub client as a state machine without I/O
+//! The Wirehub client without I/O.
+//!
+//! [`Core`] is the whole client as a state machine: it owns every rule (connect, subscribe, queue, retry, time out)
+//! and does nothing by itself. Its driver tells it what happened (`handle_*`), and asks what to do (`poll_*`). Time
+//! and randomness are arguments.
+//!
+//! ```
+//! use wirehub_client_core::{Config, Core, State, Time, Transmit};
+//!
+//! let mut core = Core::new(Config::default(), 42);
+//! let now = Time::ZERO;
+//! core.connect(now);
+//! assert_eq!(core.state(), State::Connecting);
+//! assert_eq!(core.poll_transmit(true), Some(Transmit::Open));
+//!
+//! // The driver opens a WebSocket; once that is open, the first message goes out.
+//! core.handle_open("wirehub.v1.protobuf");
+//! assert!(matches!(core.poll_transmit(true), Some(Transmit::Send(_))));
+//! ```
+//!
+//! [`Client`] and [`Subscription`] are what applications hold: cloneable handles, futures and streams over a core
+//! that some [`Driver`] runs. `wirehub-client` runs it on tokio, `wirehub-client-wasm` in a browser.
+
+mod backoff;
+mod config;
+mod core;
+mod error;
+mod event;
+mod handle;
+mod time;
+
+pub use self::config::{Config, Overflow};
+pub use self::core::{CommandId, Core, SubscriptionId, Transmit};
+pub use self::error::{Error, ErrorKind};
+pub use self::event::{Event, Outcome, State, StateChange};
+pub use self::handle::{Client, Driver, Publication, StateChanges, Subscription};
+pub use self::time::Time;

@@ -1,0 +1,101 @@
+//! When to try again: full jitter, so that clients that lost their server together do not come back together.
+
+use std::time::Duration;
+
+const SHORTEST: Duration = Duration::from_millis(500);
+const LONGEST: Duration = Duration::from_secs(20);
+
+/// Counts attempts and draws delays.
+#[derive(Debug)]
+pub(crate) struct Backoff {
+    random: Random,
+    attempts: u32,
+}
+
+impl Backoff {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self { random: Random(seed), attempts: 0 }
+    }
+
+    /// The delay before the next attempt: anywhere between 0.5 s and a bound that doubles with each, up to 20 s.
+    pub(crate) fn next_delay(&mut self) -> Duration {
+        self.attempts = self.attempts.saturating_add(1);
+        let bound =
+            SHORTEST.saturating_mul(1_u32.checked_shl(self.attempts).unwrap_or(u32::MAX)).min(LONGEST);
+        SHORTEST.saturating_add(self.random.within(bound.saturating_sub(SHORTEST)))
+    }
+
+    /// Whether no attempt has been made since the last success.
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.attempts == 0
+    }
+
+    /// The first delay after a loss: anywhere within `window`.
+    pub(crate) fn first_delay(&mut self, window: Duration) -> Duration {
+        self.attempts = self.attempts.saturating_add(1);
+        self.spread(window)
+    }
+
+    /// A delay anywhere within `window`.
+    pub(crate) fn spread(&mut self, window: Duration) -> Duration {
+        self.random.within(window)
+    }
+
+    /// Starts over after a success.
+    pub(crate) fn reset(&mut self) {
+        self.attempts = 0;
+    }
+}
+
+/// SplitMix64: enough to spread clients, and nothing else depends on it.
+#[derive(Debug)]
+struct Random(u64);
+
+impl Random {
+    fn within(&mut self, bound: Duration) -> Duration {
+        bound.mul_f64(self.unit())
+    }
+
+    /// From 0 up to, but not including, 1.
+    fn unit(&mut self) -> f64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut bits = self.0;
+        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        bits ^= bits >> 31;
+        // 53 bits fill a double's mantissa exactly.
+        (bits >> 11) as f64 / (1_u64 << 53) as f64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::arithmetic_side_effects)]
+
+    use super::*;
+
+    #[test]
+    fn delays_grow_to_20_seconds_and_stay_there() {
+        let mut backoff = Backoff::new(7);
+        for attempt in 1..100_u32 {
+            let bound = Duration::from_millis(500) * 2_u32.pow(attempt.min(6));
+            let delay = backoff.next_delay();
+            assert!((SHORTEST..=bound.min(LONGEST)).contains(&delay), "attempt {attempt}: {delay:?}");
+        }
+        backoff.reset();
+        assert!(backoff.next_delay() <= Duration::from_secs(1));
+    }
+
+    #[test]
+    fn clients_spread_over_the_whole_window() {
+        let window = Duration::from_secs(10);
+        let mut tenths = [0; 10];
+        for seed in 0..10_000 {
+            let delay = Backoff::new(seed).spread(window);
+            tenths[delay.as_secs() as usize] += 1;
+        }
+        for count in tenths {
+            assert!((850..1150).contains(&count), "{tenths:?}");
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! What a client can be told before it starts.
+
+use std::time::Duration;
+
+use wirehub_common::frame::ContractDigest;
+
+/// How a client behaves. Times are bounds, not pauses.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The token; empty for an anonymous client.
+    pub token: String,
+    /// The name that the server's log knows the program by.
+    pub client: String,
+    /// The program's version.
+    pub version: String,
+    /// The contract that the program was built with, if any: a server with another one is reported.
+    pub contract: Option<ContractDigest>,
+    /// How long an attempt may take, from opening the connection to the reply to `connect`.
+    pub connect_timeout: Duration,
+    /// How long a command may take where the caller does not say; the time offline counts.
+    pub command_timeout: Duration,
+    /// How many bytes of commands may wait for a connection or for room in it; more fail with
+    /// [`QUEUE_FULL`](wirehub_common::code::ErrorCode::QUEUE_FULL).
+    pub send_queue: usize,
+    /// How many bytes each subscription may hold that nobody has taken yet.
+    pub receive_queue: usize,
+    /// What happens when that is not enough.
+    pub overflow: Overflow,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            token: String::new(),
+            client: String::new(),
+            version: String::new(),
+            contract: None,
+            connect_timeout: Duration::from_secs(10),
+            command_timeout: Duration::from_secs(10),
+            send_queue: 1024 * 1024,
+            receive_queue: 1024 * 1024,
+            overflow: Overflow::Error,
+        }
+    }
+}
+
+/// What a full receive queue does with one more message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Overflow {
+    /// Ends the subscription with [`OVERFLOW`](wirehub_common::code::ErrorCode::OVERFLOW), after what is queued.
+    #[default]
+    Error,
+    /// Drops the oldest.
+    DropOldest,
+    /// Keeps the newest alone.
+    Latest,
+}

@@ -1,0 +1,165 @@
+//! Publishes and calls: each ends exactly once.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use bytes::Bytes;
+use wirehub_common::Codec;
+use wirehub_common::code::ErrorCode;
+use wirehub_common::frame::{Answer, Called, Cancel, Command, Published, Request};
+
+use super::Core;
+use crate::{Error, ErrorKind, Event, Outcome, Time};
+
+/// Names a publish or a call of one client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CommandId(pub(crate) u32);
+
+impl CommandId {
+    /// The id as a number: unique within its client.
+    pub const fn number(self) -> u32 {
+        self.0
+    }
+
+    /// The id with this number, for a driver that hands numbers to another language.
+    pub const fn from_number(number: u32) -> Self {
+        Self(number)
+    }
+}
+
+/// The commands that have not ended.
+#[derive(Debug, Default)]
+pub(super) struct Commands {
+    pending: BTreeMap<u32, Pending>,
+    deadlines: BTreeSet<(Time, u32)>,
+}
+
+#[derive(Debug)]
+struct Pending {
+    is_call: bool,
+    sent: bool,
+    deadline: Time,
+}
+
+impl Commands {
+    pub(super) fn deadline(&self) -> Option<Time> {
+        self.deadlines.first().map(|&(time, _)| time)
+    }
+
+    fn insert(&mut self, command: u32, pending: Pending) {
+        self.deadlines.insert((pending.deadline, command));
+        self.pending.insert(command, pending);
+    }
+
+    fn remove(&mut self, command: u32) -> Option<Pending> {
+        let pending = self.pending.remove(&command)?;
+        self.deadlines.remove(&(pending.deadline, command));
+        Some(pending)
+    }
+
+    fn expired(&self, now: Time) -> Option<u32> {
+        self.deadlines.first().filter(|(time, _)| *time <= now).map(|&(_, command)| command)
+    }
+}
+
+impl Core {
+    /// Queues a command that goes out as soon as it can.
+    pub(super) fn command(
+        &mut self,
+        now: Time,
+        request: Request,
+        timeout: Option<Duration>,
+    ) -> Result<CommandId, Error> {
+        self.refuse_when_closed()?;
+        let is_call = matches!(request, Request::Call(_));
+        let id = self.next_id();
+        let frame = Codec::Protobuf.encode_command(&Command { id, request });
+        self.outbox.push_command(id, frame)?;
+        let deadline = now.after(timeout.unwrap_or(self.config.command_timeout));
+        self.commands.insert(id, Pending { is_call, sent: false, deadline });
+        Ok(CommandId(id))
+    }
+
+    /// Sends a command whose end nobody waits for, over this connection or not at all.
+    pub(super) fn send_transient(&mut self, id: u32, request: Request) {
+        self.outbox.push_transient(Codec::Protobuf.encode_command(&Command { id, request }));
+    }
+
+    /// The next message to send. Its commands count as sent from now on.
+    pub(super) fn next_batch(&mut self) -> Option<Bytes> {
+        let limit = match self.limits.message_bytes {
+            0 => usize::MAX,
+            limit => limit as usize,
+        };
+        loop {
+            let batch = self.outbox.next_batch(limit)?;
+            for command in batch.commands {
+                if let Some(pending) = self.commands.pending.get_mut(&command) {
+                    pending.sent = true;
+                }
+            }
+            if let Some(command) = batch.oversized {
+                let message = "the message is over the server's size limit: send a smaller one";
+                self.complete(
+                    command,
+                    Err(Error::with_message(ErrorKind::Usage, ErrorCode::BAD_REQUEST, message.into())),
+                );
+            }
+            if !batch.bytes.is_empty() {
+                return Some(batch.bytes);
+            }
+        }
+    }
+
+    pub(super) fn is_command(&self, id: u32) -> bool {
+        self.commands.pending.contains_key(&id)
+    }
+
+    /// Ends a command with the server's answer.
+    pub(super) fn answer(&mut self, command: u32, result: Result<Answer, Error>) {
+        let result = result.and_then(|answer| match answer {
+            Answer::Published(Published { position }) => Ok(Outcome::Published(position)),
+            Answer::Called(Called { payload }) => Ok(Outcome::Called(payload)),
+            _ => Err(Error::from_code(ErrorKind::Server, ErrorCode::UNSUPPORTED)),
+        });
+        self.complete(command, result);
+    }
+
+    /// Ends a command before its answer; a call that may be under way is cancelled on the server.
+    pub(super) fn abandon(&mut self, command: u32, error: Error) {
+        let Some(pending) = self.commands.pending.get(&command) else { return };
+        if pending.sent && pending.is_call && self.is_up() {
+            self.send_transient(0, Request::Cancel(Cancel { command }));
+        }
+        self.outbox.remove(command);
+        self.complete(command, Err(error));
+    }
+
+    pub(super) fn expire_commands(&mut self, now: Time) {
+        while let Some(command) = self.commands.expired(now) {
+            self.abandon(command, Error::from_code(ErrorKind::Connection, ErrorCode::TIMEOUT));
+        }
+    }
+
+    /// What was sent may or may not have been done; what was not goes out over the next connection.
+    pub(super) fn fail_sent_commands(&mut self) {
+        let sent: Vec<u32> =
+            self.commands.pending.iter().filter(|(_, pending)| pending.sent).map(|(&id, _)| id).collect();
+        for command in sent {
+            self.complete(command, Err(Error::from_code(ErrorKind::Connection, ErrorCode::CONNECTION_LOST)));
+        }
+    }
+
+    pub(super) fn fail_all_commands(&mut self) {
+        self.outbox.clear();
+        while let Some((&command, _)) = self.commands.pending.first_key_value() {
+            self.complete(command, Err(Error::from_code(ErrorKind::Connection, ErrorCode::CLOSED)));
+        }
+    }
+
+    fn complete(&mut self, command: u32, result: Result<Outcome, Error>) {
+        if self.commands.remove(command).is_some() {
+            self.events.push_back(Event::Completed { command: CommandId(command), result });
+        }
+    }
+}

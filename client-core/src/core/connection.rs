@@ -1,0 +1,304 @@
+//! The connection: opening, greeting, hearing, losing it, and coming back.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use wirehub_common::code::{CloseCode, ErrorCode};
+use wirehub_common::contract::differing_items;
+use wirehub_common::frame::{
+    Answer, Command, Connect, Connected, ContractDigest, Push, Reply, Request, ServerFrame,
+};
+use wirehub_common::{Codec, SUBPROTOCOL_PROTOBUF};
+
+use super::Core;
+use crate::{Error, ErrorKind, Event, State, StateChange, Time};
+
+/// How far the connection is.
+#[derive(Debug)]
+pub(super) enum Link {
+    /// None is wanted.
+    None,
+    /// The next attempt has its time.
+    Waiting { until: Time },
+    /// The transport opens.
+    Opening {
+        deadline: Time,
+        /// Whether the driver has been asked to open it.
+        asked: bool,
+    },
+    /// `connect` is on its way.
+    Greeting { deadline: Time, command: u32, greeting: Option<Bytes> },
+    /// In use.
+    Up {
+        since: Time,
+        heard: Time,
+        /// Whether a ping has to be answered.
+        pong_due: bool,
+    },
+}
+
+/// How long the server may be silent beyond its ping interval.
+const PONG_GRACE: Duration = Duration::from_secs(10);
+
+/// A connection that lived this long was a good one: the next attempt after it is a first one.
+const STABLE: Duration = Duration::from_secs(5);
+
+impl Link {
+    pub(super) fn deadline(&self, ping_interval: Duration) -> Option<Time> {
+        match self {
+            Self::None => None,
+            Self::Waiting { until: time }
+            | Self::Opening { deadline: time, .. }
+            | Self::Greeting { deadline: time, .. } => Some(*time),
+            Self::Up { heard, .. } => silence_deadline(*heard, ping_interval),
+        }
+    }
+}
+
+fn silence_deadline(heard: Time, ping_interval: Duration) -> Option<Time> {
+    (!ping_interval.is_zero()).then(|| heard.after(ping_interval.saturating_add(PONG_GRACE)))
+}
+
+impl Core {
+    /// The WebSocket is open; `subprotocol` is what the server chose.
+    pub fn handle_open(&mut self, subprotocol: &str) {
+        let Link::Opening { deadline, .. } = self.link else { return };
+        if subprotocol != SUBPROTOCOL_PROTOBUF {
+            let code = CloseCode::NOT_WIREHUB;
+            self.drop_transport(code, code.message());
+            self.end(code, code.message().into(), None);
+            return;
+        }
+        let command = self.next_id();
+        let subscriptions = self.subscriptions_to_restore(command, deadline);
+        let connect = Connect {
+            token: self.config.token.clone(),
+            client: self.config.client.clone(),
+            version: self.config.version.clone(),
+            contract: self.config.contract.as_ref().map(|contract| contract.id.clone()),
+            subscriptions,
+        };
+        let greeting =
+            Codec::Protobuf.encode_command(&Command { id: command, request: Request::Connect(connect) });
+        self.link = Link::Greeting { deadline, command, greeting: Some(greeting) };
+    }
+
+    /// A binary message came in.
+    pub fn handle_message(&mut self, now: Time, message: &Bytes) {
+        if let Link::Up { heard, pong_due, .. } = &mut self.link {
+            *heard = now;
+            *pong_due |= message.is_empty();
+        }
+        for frame in Codec::Protobuf.decode_frames(message) {
+            // A frame can end the connection: what stands behind it is not read.
+            if !matches!(self.link, Link::Greeting { .. } | Link::Up { .. }) {
+                return;
+            }
+            match frame {
+                Ok(ServerFrame::Reply(reply)) => self.handle_reply(now, reply),
+                Ok(ServerFrame::Push(push)) => self.handle_push(push),
+                Err(error) => return self.handle_garbage(now, &error.to_string()),
+            }
+        }
+    }
+
+    /// A text message came in, which the subprotocol does not have.
+    pub fn handle_text(&mut self, now: Time) {
+        if matches!(self.link, Link::Greeting { .. } | Link::Up { .. }) {
+            self.handle_garbage(now, "a text message came where the subprotocol is binary");
+        }
+    }
+
+    /// The WebSocket closed, or could not be opened: [`ABNORMAL`](CloseCode::ABNORMAL) stands for both without a code.
+    pub fn handle_close(&mut self, now: Time, code: CloseCode, reason: &str) {
+        if !matches!(self.link, Link::Opening { .. } | Link::Greeting { .. } | Link::Up { .. }) {
+            return;
+        }
+        if code.reconnects() {
+            self.lose(now, code, reason.into());
+        } else {
+            self.end(code, reason.into(), None);
+        }
+    }
+
+    /// The time that [`poll_timeout`](Self::poll_timeout) gave has come. Calling it early does no harm.
+    pub fn handle_timeout(&mut self, now: Time) {
+        match self.link {
+            Link::Waiting { until } if until <= now => self.open(now),
+            Link::Opening { deadline, .. } | Link::Greeting { deadline, .. } if deadline <= now => {
+                self.break_off(now, CloseCode::SUPERSEDED);
+            }
+            Link::Up { heard, .. }
+                if silence_deadline(heard, self.limits.ping_interval)
+                    .is_some_and(|deadline| deadline <= now) =>
+            {
+                self.break_off(now, CloseCode::SERVER_SILENT);
+            }
+            _ => {}
+        }
+        self.expire_subscriptions(now);
+        self.expire_commands(now);
+    }
+
+    pub(super) fn open(&mut self, now: Time) {
+        self.link = Link::Opening { deadline: now.after(self.config.connect_timeout), asked: false };
+    }
+
+    fn handle_reply(&mut self, now: Time, Reply { id, result }: Reply) {
+        let result = result.map_err(Error::from);
+        if let Link::Greeting { command, .. } = self.link {
+            if command == id {
+                match result {
+                    Ok(Answer::Connected(connected)) => self.handle_connected(now, connected),
+                    Ok(_) => self.handle_garbage(now, "another answer came to connect"),
+                    Err(error) => self.handle_connect_error(now, error),
+                }
+            }
+            return;
+        }
+        match result {
+            Ok(Answer::Subscribed(subscribed)) => self.handle_subscribed(subscribed),
+            Ok(Answer::Unsubscribed(_)) => {}
+            result => {
+                if self.is_command(id) {
+                    self.answer(id, result);
+                } else if let Err(error) = result {
+                    self.handle_subscribe_error(now, id, error);
+                }
+            }
+        }
+    }
+
+    fn handle_connected(&mut self, now: Time, connected: Connected) {
+        let Connected { session, user, limits, contract, subscriptions } = connected;
+        self.session = session;
+        self.user = user;
+        self.limits = limits;
+        self.link = Link::Up { since: now, heard: now, pong_due: false };
+        self.change_state(State::Connected, None);
+        if let Some(theirs) = contract {
+            self.report_contract(&theirs);
+        }
+        for outcome in subscriptions {
+            match outcome.result {
+                Ok(subscribed) => self.handle_subscribed(subscribed),
+                Err(error) => self.handle_refusal(now, &outcome.channel, outcome.number, error.into()),
+            }
+        }
+        self.request_idle_subscriptions(now);
+    }
+
+    fn handle_connect_error(&mut self, now: Time, error: Error) {
+        if error.is_temporary() {
+            self.events.push_back(Event::Error(error));
+            self.break_off(now, CloseCode::SUPERSEDED);
+        } else {
+            let code = CloseCode::UNAUTHORIZED;
+            self.drop_transport(code, "");
+            let reason = error.message().into();
+            self.end(code, reason, Some(error));
+        }
+    }
+
+    fn report_contract(&mut self, theirs: &ContractDigest) {
+        let Some(ours) = &self.config.contract else { return };
+        let mut message = String::from(ErrorCode::CONTRACT_MISMATCH.message());
+        let names = differing_items(&ours.items, &theirs.items);
+        for (separator, name) in std::iter::once("; what differs: ").chain(std::iter::repeat(", ")).zip(names)
+        {
+            message.push_str(separator);
+            message.push_str(name);
+        }
+        let error = Error::with_message(ErrorKind::Server, ErrorCode::CONTRACT_MISMATCH, message);
+        self.events.push_back(Event::Error(error));
+    }
+
+    fn handle_push(&mut self, push: Push) {
+        match push {
+            Push::Publication(publication) => self.handle_publication(publication),
+            Push::Unsubscribed(unsubscribed) => self.handle_unsubscribed(unsubscribed),
+            Push::Disconnect(farewell) => self.farewell = Some(farewell),
+            _ => {}
+        }
+    }
+
+    /// The server is not what it should be, or something between garbles: tell, and try another connection.
+    fn handle_garbage(&mut self, now: Time, what: &str) {
+        let mut message = String::from(ErrorCode::BAD_FRAME.message());
+        message.push_str(": ");
+        message.push_str(what);
+        self.events.push_back(Event::Error(Error::with_message(
+            ErrorKind::Server,
+            ErrorCode::BAD_FRAME,
+            message,
+        )));
+        self.drop_transport(CloseCode::BAD_FRAME, CloseCode::BAD_FRAME.message());
+        self.lose(now, CloseCode::BAD_FRAME, CloseCode::BAD_FRAME.message().into());
+    }
+
+    /// Gives this connection up for another one.
+    fn break_off(&mut self, now: Time, code: CloseCode) {
+        self.drop_transport(code, code.message());
+        self.lose(now, code, code.message().into());
+    }
+
+    /// Has the driver close the transport, if it has one.
+    pub(super) fn drop_transport(&mut self, code: CloseCode, reason: &str) {
+        // What was never opened need not be closed.
+        if let Link::Opening { asked: true, .. } | Link::Greeting { .. } | Link::Up { .. } = self.link {
+            let mut end = reason.len().min(123);
+            while !reason.is_char_boundary(end) {
+                end = end.saturating_sub(1);
+            }
+            let (kept, _) = reason.split_at(end);
+            self.closing = Some((code, kept.into()));
+        }
+    }
+
+    /// The connection is gone; another attempt will be made.
+    fn lose(&mut self, now: Time, code: CloseCode, reason: String) {
+        let was_up = match self.link {
+            Link::Up { since, .. } => {
+                if now.since(since) >= STABLE {
+                    self.backoff.reset();
+                }
+                true
+            }
+            _ => false,
+        };
+        let delay = match self.farewell.take().and_then(|farewell| farewell.retry_after) {
+            Some(milliseconds) => Duration::from_millis(milliseconds.into()),
+            // The server stopped without a word: all its clients are here at once.
+            None if was_up && !self.limits.reconnect_window.is_zero() && self.backoff.is_fresh() => {
+                self.backoff.first_delay(self.limits.reconnect_window)
+            }
+            None => self.backoff.next_delay(),
+        };
+        self.link = Link::Waiting { until: now.after(delay) };
+        self.subscriptions.reset();
+        self.outbox.keep_commands();
+        self.fail_sent_commands();
+        self.state = if self.session.is_empty() { State::Connecting } else { State::Reconnecting };
+        self.events.push_back(Event::State(StateChange {
+            state: self.state,
+            code: Some(code),
+            reason,
+            retry_in: Some(delay),
+        }));
+    }
+
+    /// The client is over.
+    pub(super) fn end(&mut self, code: CloseCode, reason: String, error: Option<Error>) {
+        self.link = Link::None;
+        self.state = State::Closed;
+        self.events.extend(error.map(Event::Error));
+        self.fail_all_commands();
+        self.end_all_subscriptions();
+        self.events.push_back(Event::State(StateChange {
+            state: State::Closed,
+            code: Some(code),
+            reason,
+            retry_in: None,
+        }));
+    }
+}

@@ -1,0 +1,270 @@
+//! The state machine. The connection's part of it is in `connection`, commands and subscriptions have their own files.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use bytes::Bytes;
+use wirehub_common::code::{CloseCode, ErrorCode};
+use wirehub_common::frame::{Call, Disconnect, Publish, Request};
+use wirehub_common::{ChannelName, Limits, Payload};
+
+use self::commands::Commands;
+use self::connection::Link;
+use self::outbox::Outbox;
+use self::subscriptions::Subscriptions;
+use crate::backoff::Backoff;
+use crate::{Config, Error, ErrorKind, Event, State, StateChange, Time};
+
+mod commands;
+mod connection;
+mod outbox;
+mod subscriptions;
+#[cfg(test)]
+mod tests;
+
+pub use self::commands::CommandId;
+pub use self::subscriptions::SubscriptionId;
+
+/// A client as a state machine. See [the crate](crate) for an example, and [`Driver`](crate::Driver) for who runs it.
+///
+/// After each call of another method its driver takes all that [`poll_transmit`](Self::poll_transmit) and
+/// [`poll_event`](Self::poll_event) give, and sets its timer to [`poll_timeout`](Self::poll_timeout).
+#[derive(Debug)]
+pub struct Core {
+    config: Config,
+    backoff: Backoff,
+    state: State,
+    link: Link,
+    session: String,
+    user: String,
+    limits: Limits,
+    last_id: u32,
+    commands: Commands,
+    subscriptions: Subscriptions,
+    outbox: Outbox,
+    /// What the transport has to be closed with.
+    closing: Option<(CloseCode, String)>,
+    /// What the server said before it closed.
+    farewell: Option<Disconnect>,
+    events: VecDeque<Event>,
+}
+
+/// What a driver does with its WebSocket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Transmit {
+    /// Open a WebSocket that offers [`SUBPROTOCOL_PROTOBUF`](wirehub_common::SUBPROTOCOL_PROTOBUF); there is none
+    /// at that moment.
+    Open,
+    /// Send this as one binary message.
+    Send(Bytes),
+    /// Close the WebSocket, or give up opening it, and tell nothing more of it.
+    Close {
+        /// The code, which [may be sent](CloseCode::is_sendable).
+        code: CloseCode,
+        /// The reason: at most 123 bytes (RFC 6455, section 5.5).
+        reason: String,
+    },
+}
+
+impl Core {
+    /// A client that does nothing yet. `seed` decides on its delays: give each client one of its own.
+    pub fn new(config: Config, seed: u64) -> Self {
+        Self {
+            backoff: Backoff::new(seed),
+            state: State::Disconnected,
+            link: Link::None,
+            session: String::new(),
+            user: String::new(),
+            limits: Limits::default(),
+            last_id: 0,
+            commands: Commands::default(),
+            subscriptions: Subscriptions::default(),
+            outbox: Outbox::new(config.send_queue),
+            closing: None,
+            farewell: None,
+            events: VecDeque::new(),
+            config,
+        }
+    }
+
+    /// What the client is doing.
+    pub fn state(&self) -> State {
+        self.state
+    }
+
+    /// The id of the session; empty before the first connect, the last one's while reconnecting.
+    pub fn session(&self) -> &str {
+        &self.session
+    }
+
+    /// The session's user; empty for an anonymous one.
+    pub fn user(&self) -> &str {
+        &self.user
+    }
+
+    /// The limits in force.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// What the client was told before it started.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Begins to connect; does nothing where the client has begun already, or is closed.
+    pub fn connect(&mut self, now: Time) {
+        if self.state == State::Disconnected {
+            self.open(now);
+            self.change_state(State::Connecting, None);
+        }
+    }
+
+    /// Stops waiting for the next attempt and makes it, if one is due later.
+    pub fn reconnect_now(&mut self, now: Time) {
+        if matches!(self.link, Link::Waiting { .. }) {
+            self.open(now);
+        }
+    }
+
+    /// Ends the client: what is queued fails, subscriptions end. A code that may not be sent is replaced by 1000, a
+    /// reason of more than 123 bytes is cut.
+    pub fn close(&mut self, code: CloseCode, reason: &str) {
+        if self.state == State::Closed {
+            return;
+        }
+        let code = if code.is_sendable() { code } else { CloseCode::NORMAL };
+        self.drop_transport(code, reason);
+        self.end(code, reason.into(), None);
+    }
+
+    /// Subscribes to a channel, now or once the client is connected, and again after each reconnect.
+    ///
+    /// # Errors
+    /// [`ALREADY_SUBSCRIBED`](ErrorCode::ALREADY_SUBSCRIBED): the channel has a subscription.
+    /// [`CLOSED`](ErrorCode::CLOSED): the client is closed.
+    pub fn subscribe(&mut self, now: Time, channel: &ChannelName) -> Result<SubscriptionId, Error> {
+        self.refuse_when_closed()?;
+        let id = SubscriptionId(self.next_id());
+        self.subscriptions.insert(id, channel)?;
+        if self.is_up() {
+            self.request_subscription(now, channel);
+        }
+        Ok(id)
+    }
+
+    /// Ends a subscription; its [`Event::Unsubscribed`] is there at once, and no message of it comes after that. Does
+    /// nothing where it has ended already.
+    pub fn unsubscribe(&mut self, subscription: SubscriptionId) {
+        self.end_subscription(subscription, None);
+    }
+
+    /// Ends a subscription for a reason of the receiver's own, such as a receive queue at its bound: as
+    /// [`Self::unsubscribe`], with the error in the event.
+    pub fn fail_subscription(&mut self, subscription: SubscriptionId, error: Error) {
+        self.end_subscription(subscription, Some(error));
+    }
+
+    /// Publishes a message, now or once the client is connected. Its [`Event::Completed`] comes in any case, at the
+    /// latest after `timeout` (without one, the configured).
+    ///
+    /// # Errors
+    /// [`QUEUE_FULL`](ErrorCode::QUEUE_FULL), [`CLOSED`](ErrorCode::CLOSED): nothing was done.
+    pub fn publish(
+        &mut self,
+        now: Time,
+        channel: ChannelName,
+        payload: Payload,
+        timeout: Option<Duration>,
+    ) -> Result<CommandId, Error> {
+        self.command(now, Request::Publish(Publish { channel, payload, key: String::new() }), timeout)
+    }
+
+    /// Calls a procedure of the server. See [`Self::publish`].
+    ///
+    /// # Errors
+    /// As for [`Self::publish`].
+    pub fn call(
+        &mut self,
+        now: Time,
+        name: &str,
+        payload: Payload,
+        timeout: Option<Duration>,
+    ) -> Result<CommandId, Error> {
+        self.command(now, Request::Call(Call { name: name.into(), payload }), timeout)
+    }
+
+    /// Gives up on a command: it ends with [`CANCELLED`](ErrorCode::CANCELLED), and a call that is under way is
+    /// cancelled on the server. Does nothing where it has ended already.
+    pub fn cancel(&mut self, command: CommandId) {
+        self.abandon(command.0, Error::from_code(ErrorKind::Usage, ErrorCode::CANCELLED));
+    }
+
+    /// What the driver has to do next. Asks for sending only where the transport is `writable`, the answer to a ping
+    /// aside: while it is not, what is queued waits here, within its bound.
+    pub fn poll_transmit(&mut self, writable: bool) -> Option<Transmit> {
+        if let Some((code, reason)) = self.closing.take() {
+            return Some(Transmit::Close { code, reason });
+        }
+        match &mut self.link {
+            Link::Opening { asked, .. } if !*asked => {
+                *asked = true;
+                Some(Transmit::Open)
+            }
+            Link::Greeting { greeting, .. } => greeting.take().map(Transmit::Send),
+            Link::Up { pong_due, .. } => {
+                if std::mem::take(pong_due) {
+                    return Some(Transmit::Send(Bytes::new()));
+                }
+                if !writable {
+                    return None;
+                }
+                self.next_batch().map(Transmit::Send)
+            }
+            _ => None,
+        }
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) has to be called, if nothing else happens.
+    pub fn poll_timeout(&self) -> Option<Time> {
+        [
+            self.link.deadline(self.limits.ping_interval),
+            self.commands.deadline(),
+            self.subscriptions.deadline(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    /// What the application may want to know.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    fn next_id(&mut self) -> u32 {
+        self.last_id = self.last_id.checked_add(1).unwrap_or(1);
+        self.last_id
+    }
+
+    fn is_up(&self) -> bool {
+        matches!(self.link, Link::Up { .. })
+    }
+
+    fn refuse_when_closed(&self) -> Result<(), Error> {
+        if self.state == State::Closed {
+            return Err(Error::from_code(ErrorKind::Usage, ErrorCode::CLOSED));
+        }
+        Ok(())
+    }
+
+    fn change_state(&mut self, state: State, retry_in: Option<Duration>) {
+        self.state = state;
+        self.events.push_back(Event::State(StateChange {
+            state,
+            code: None,
+            reason: String::new(),
+            retry_in,
+        }));
+    }
+}

@@ -1,0 +1,258 @@
+//! Subscriptions: what the application wants to receive, and how far each connection has got with it.
+//!
+//! The server answers `subscribe` and `unsubscribe` in line with the channel's publications. So a publication belongs
+//! to the subscription whose `subscribed` came last before it; until that has come, publications of the channel are
+//! an older subscription's, and dropped.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use wirehub_common::ChannelName;
+use wirehub_common::code::ErrorCode;
+use wirehub_common::frame::{
+    Position, Publication, Request, Subscribe, Subscribed, Unsubscribe, Unsubscribed,
+};
+
+use super::Core;
+use crate::{Error, ErrorKind, Event, Time};
+
+/// Names a subscription of one client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SubscriptionId(pub(crate) u32);
+
+impl SubscriptionId {
+    /// The id as a number: unique within its client.
+    pub const fn number(self) -> u32 {
+        self.0
+    }
+
+    /// The id with this number, for a driver that hands numbers to another language.
+    pub const fn from_number(number: u32) -> Self {
+        Self(number)
+    }
+}
+
+/// The channels that the application is subscribed to.
+#[derive(Debug, Default)]
+pub(super) struct Subscriptions {
+    by_channel: BTreeMap<ChannelName, Wanted>,
+    channels: BTreeMap<SubscriptionId, ChannelName>,
+}
+
+#[derive(Debug)]
+struct Wanted {
+    id: SubscriptionId,
+    /// The number of the newest attempt.
+    number: u32,
+    phase: Phase,
+    /// Where the application has got to in the channel's history.
+    position: Option<Position>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Waits for a connection.
+    Idle,
+    /// Asked for; the id is the command's.
+    Requested { command: u32, deadline: Time },
+    /// In force.
+    Active,
+    /// Refused for the time being.
+    Retrying { at: Time },
+}
+
+impl Subscriptions {
+    pub(super) fn insert(&mut self, id: SubscriptionId, channel: &ChannelName) -> Result<(), Error> {
+        if self.by_channel.contains_key(channel) {
+            return Err(Error::from_code(ErrorKind::Usage, ErrorCode::ALREADY_SUBSCRIBED));
+        }
+        self.channels.insert(id, channel.clone());
+        self.by_channel.insert(channel.clone(), Wanted { id, number: 0, phase: Phase::Idle, position: None });
+        Ok(())
+    }
+
+    /// Takes a subscription out: its channel and the number of its newest attempt.
+    pub(super) fn remove(&mut self, id: SubscriptionId) -> Option<(ChannelName, u32)> {
+        let channel = self.channels.remove(&id)?;
+        let wanted = self.by_channel.remove(&channel)?;
+        Some((channel, wanted.number))
+    }
+
+    pub(super) fn deadline(&self) -> Option<Time> {
+        self.by_channel
+            .values()
+            .filter_map(|wanted| match wanted.phase {
+                Phase::Requested { deadline: time, .. } | Phase::Retrying { at: time } => Some(time),
+                Phase::Idle | Phase::Active => None,
+            })
+            .min()
+    }
+
+    /// After the connection was lost, all have to be made again.
+    pub(super) fn reset(&mut self) {
+        for wanted in self.by_channel.values_mut() {
+            wanted.phase = Phase::Idle;
+        }
+    }
+
+    fn of_attempt(&mut self, channel: &ChannelName, number: u32) -> Option<&mut Wanted> {
+        self.by_channel.get_mut(channel).filter(|wanted| wanted.number == number)
+    }
+}
+
+impl Core {
+    /// The subscriptions to put into `connect`; `command` is its id.
+    pub(super) fn subscriptions_to_restore(&mut self, command: u32, deadline: Time) -> Vec<Subscribe> {
+        let mut number = self.last_id;
+        let restored = self
+            .subscriptions
+            .by_channel
+            .iter_mut()
+            .map(|(channel, wanted)| {
+                number = number.wrapping_add(1);
+                wanted.number = number;
+                wanted.phase = Phase::Requested { command, deadline };
+                Subscribe { channel: channel.clone(), number, position: wanted.position.clone() }
+            })
+            .collect();
+        self.last_id = number;
+        restored
+    }
+
+    /// Those that the application asked for while `connect` was on its way, and those that its reply left out.
+    pub(super) fn request_idle_subscriptions(&mut self, now: Time) {
+        let idle: Vec<ChannelName> = self
+            .subscriptions
+            .by_channel
+            .iter()
+            .filter(|(_, wanted)| matches!(wanted.phase, Phase::Idle | Phase::Requested { .. }))
+            .map(|(channel, _)| channel.clone())
+            .collect();
+        for channel in idle {
+            self.request_subscription(now, &channel);
+        }
+    }
+
+    pub(super) fn request_subscription(&mut self, now: Time, channel: &ChannelName) {
+        let command = self.next_id();
+        let deadline = now.after(self.config.command_timeout);
+        let Some(wanted) = self.subscriptions.by_channel.get_mut(channel) else { return };
+        wanted.number = command;
+        wanted.phase = Phase::Requested { command, deadline };
+        let request =
+            Subscribe { channel: channel.clone(), number: command, position: wanted.position.clone() };
+        self.send_transient(command, Request::Subscribe(request));
+    }
+
+    /// Ends a subscription, and tells the server if there is one to tell.
+    pub(super) fn end_subscription(&mut self, subscription: SubscriptionId, error: Option<Error>) {
+        let Some((channel, number)) = self.subscriptions.remove(subscription) else { return };
+        if self.is_up() {
+            self.send_transient(0, Request::Unsubscribe(Unsubscribe { channel, number }));
+        }
+        self.events.push_back(Event::Unsubscribed { subscription, error });
+    }
+
+    /// The error of a `subscribe` command, if it was one.
+    pub(super) fn handle_subscribe_error(&mut self, now: Time, command: u32, error: Error) {
+        let channel = self.subscriptions.by_channel.iter().find_map(|(channel, wanted)| {
+            matches!(wanted.phase, Phase::Requested { command: of, .. } if of == command)
+                .then(|| (channel.clone(), wanted.number))
+        });
+        if let Some((channel, number)) = channel {
+            self.handle_refusal(now, &channel, number, error);
+        }
+    }
+
+    /// A subscription that the server does not make: for now, or for good.
+    pub(super) fn handle_refusal(&mut self, now: Time, channel: &ChannelName, number: u32, error: Error) {
+        let delay = RETRY_AFTER.saturating_add(self.backoff.spread(RETRY_SPREAD));
+        let Some(wanted) = self.subscriptions.of_attempt(channel, number) else { return };
+        if error.is_temporary() {
+            wanted.phase = Phase::Retrying { at: now.after(delay) };
+            self.events.push_back(Event::Error(error));
+        } else {
+            let subscription = wanted.id;
+            self.subscriptions.remove(subscription);
+            self.events.push_back(Event::Unsubscribed { subscription, error: Some(error) });
+        }
+    }
+
+    pub(super) fn handle_subscribed(&mut self, subscribed: Subscribed) {
+        let Subscribed { channel, number, position, complete, recovered } = subscribed;
+        let Some(wanted) = self.subscriptions.of_attempt(&channel, number) else { return };
+        let subscription = wanted.id;
+        wanted.phase = Phase::Active;
+        let complete = complete && wanted.position.is_some();
+        self.events.push_back(Event::Subscribed { subscription, recovered: complete });
+        for publication in recovered {
+            self.handle_publication(publication);
+        }
+        if let Some(wanted) = self.subscriptions.of_attempt(&channel, number) {
+            wanted.position = position;
+        }
+    }
+
+    pub(super) fn handle_publication(&mut self, publication: Publication) {
+        let Some(wanted) = self.subscriptions.by_channel.get_mut(publication.channel.as_str()) else {
+            if publication.channel.as_str() == BROADCAST {
+                self.events.push_back(Event::Broadcast(publication));
+            }
+            return;
+        };
+        if wanted.phase != Phase::Active {
+            return;
+        }
+        if publication.offset != 0
+            && let Some(position) = &mut wanted.position
+        {
+            if publication.offset <= position.offset {
+                return;
+            }
+            position.offset = publication.offset;
+        }
+        self.events.push_back(Event::Publication { subscription: wanted.id, publication });
+    }
+
+    /// The server ended a subscription.
+    pub(super) fn handle_unsubscribed(&mut self, unsubscribed: Unsubscribed) {
+        let Unsubscribed { channel, number, error } = unsubscribed;
+        let Some(wanted) = self.subscriptions.of_attempt(&channel, number) else { return };
+        let subscription = wanted.id;
+        self.subscriptions.remove(subscription);
+        self.events.push_back(Event::Unsubscribed { subscription, error: Some(error.into()) });
+    }
+
+    pub(super) fn expire_subscriptions(&mut self, now: Time) {
+        let due: Vec<ChannelName> = self
+            .subscriptions
+            .by_channel
+            .iter()
+            .filter(|(_, wanted)| match wanted.phase {
+                Phase::Requested { deadline: time, .. } | Phase::Retrying { at: time } => time <= now,
+                Phase::Idle | Phase::Active => false,
+            })
+            .map(|(channel, _)| channel.clone())
+            .collect();
+        if self.is_up() {
+            for channel in due {
+                self.request_subscription(now, &channel);
+            }
+        }
+    }
+
+    pub(super) fn end_all_subscriptions(&mut self) {
+        while let Some((&subscription, _)) = self.subscriptions.channels.first_key_value() {
+            self.subscriptions.remove(subscription);
+            let error = Some(Error::from_code(ErrorKind::Connection, ErrorCode::CLOSED));
+            self.events.push_back(Event::Unsubscribed { subscription, error });
+        }
+    }
+}
+
+/// A subscription that was refused for the time being is asked for again after this long and up to `RETRY_SPREAD` more.
+const RETRY_AFTER: Duration = Duration::from_millis(500);
+const RETRY_SPREAD: Duration = Duration::from_secs(5);
+
+/// The channel name under which a server speaks to every session.
+const BROADCAST: &str = "@all";

@@ -1,0 +1,101 @@
+//! What a core tells.
+
+use std::time::Duration;
+
+use wirehub_common::Payload;
+use wirehub_common::code::CloseCode;
+use wirehub_common::frame::{Position, Publication};
+
+use crate::{CommandId, Error, SubscriptionId};
+
+/// Something that the application may want to know.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// The client entered another state, or the next attempt has got a time.
+    State(StateChange),
+    /// A subscription is in force: for the first time, or again after a reconnect.
+    Subscribed {
+        /// Which one.
+        subscription: SubscriptionId,
+        /// Whether nothing was missed since the subscription was in force last; `false` the first time, and in
+        /// channels without history.
+        recovered: bool,
+    },
+    /// A subscription ended, and will not come back.
+    Unsubscribed {
+        /// Which one.
+        subscription: SubscriptionId,
+        /// Why; nothing where the application itself ended it.
+        error: Option<Error>,
+    },
+    /// A message in a channel.
+    Publication {
+        /// The subscription it belongs to.
+        subscription: SubscriptionId,
+        /// The message.
+        publication: Publication,
+    },
+    /// A message of the server to everybody.
+    Broadcast(Publication),
+    /// A command ended.
+    Completed {
+        /// Which one.
+        command: CommandId,
+        /// What came of it.
+        result: Result<Outcome, Error>,
+    },
+    /// Something is wrong that belongs to no command and no subscription.
+    Error(Error),
+}
+
+/// What comes of a command that succeeded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// Of a publish: where it went, in a channel that keeps history.
+    Published(Option<Position>),
+    /// Of a call: the response.
+    Called(Payload),
+}
+
+/// What a client is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum State {
+    /// Nothing yet.
+    Disconnected,
+    /// The first attempt, and those after it until one succeeds.
+    Connecting,
+    /// Connected.
+    Connected,
+    /// The connection was lost: waiting for, or making, the next attempt.
+    Reconnecting,
+    /// It is over: by the application's wish, or with a code that says not to come back.
+    Closed,
+}
+
+impl State {
+    /// The state's name, lower case.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Disconnected => "disconnected",
+            Self::Connecting => "connecting",
+            Self::Connected => "connected",
+            Self::Reconnecting => "reconnecting",
+            Self::Closed => "closed",
+        }
+    }
+}
+
+/// A change of [`State`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StateChange {
+    /// The state from now on.
+    pub state: State,
+    /// The code of the connection that ended, if one did.
+    pub code: Option<CloseCode>,
+    /// Why it ended, for people.
+    pub reason: String,
+    /// How long it is until the next attempt.
+    pub retry_in: Option<Duration>,
+}

@@ -1,0 +1,269 @@
+//! The handle to a client.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_channel::oneshot;
+use futures_core::Stream;
+use futures_util::StreamExt as _;
+use wirehub_common::code::{CloseCode, ErrorCode};
+use wirehub_common::contract::{Call, Channel, Message as _};
+use wirehub_common::frame::Position;
+use wirehub_common::{ChannelName, Payload, PayloadError};
+
+use super::queue::{self, Queue};
+use super::subscription::Feed;
+use super::{Inner, Shared};
+use crate::{CommandId, Error, ErrorKind, Outcome, Overflow, State, StateChange, Subscription, Time};
+
+/// A client. Cloning gives another handle to the same one; when the last handle and the last [`Subscription`] are
+/// dropped it closes with 1000.
+///
+/// All futures here may be dropped at any time: a publish or call that has not gone out is taken back, a call that is
+/// under way is cancelled on the server.
+#[derive(Clone)]
+pub struct Client {
+    lifetime: Arc<Lifetime>,
+    timeout: Option<Duration>,
+}
+
+impl Client {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self { lifetime: Arc::new(Lifetime(shared)), timeout: None }
+    }
+
+    /// This handle with another bound on its publishes and calls, the time offline included.
+    #[must_use]
+    pub fn with_timeout(self, timeout: Duration) -> Self {
+        Self { timeout: Some(timeout), ..self }
+    }
+
+    /// Begins to connect, if that has not begun, and waits until the client is connected. Attempts go on until one
+    /// succeeds or the client is closed; dropping the future does not stop them.
+    ///
+    /// # Errors
+    /// [`UNAUTHORIZED`](ErrorCode::UNAUTHORIZED) or another refusal of the server, [`CLOSED`](ErrorCode::CLOSED).
+    pub async fn connect(&self) -> Result<(), Error> {
+        let mut changes = self.state_changes();
+        let mut errors = self.errors();
+        self.shared().act(|inner, now| inner.core.connect(now));
+        loop {
+            match self.state() {
+                State::Connected => return Ok(()),
+                State::Closed => break,
+                _ => {}
+            }
+            if changes.next().await.is_none() {
+                break;
+            }
+        }
+        // A refusal is told before the state changes.
+        let refusal = std::future::poll_fn(|context| match errors.poll_next_unpin(context) {
+            Poll::Ready(error) => Poll::Ready(error),
+            Poll::Pending => Poll::Ready(None),
+        });
+        Err(refusal.await.unwrap_or_else(|| Error::from_code(ErrorKind::Usage, ErrorCode::CLOSED)))
+    }
+
+    /// What the client is doing.
+    pub fn state(&self) -> State {
+        self.shared().lock().core.state()
+    }
+
+    /// The changes of state from now on. The last 64 are kept for a reader that is slow.
+    pub fn state_changes(&self) -> StateChanges {
+        let (sender, queue) = queue::new(WATCHED, Overflow::DropOldest);
+        let mut inner = self.shared().lock();
+        if inner.core.state() != State::Closed {
+            inner.watchers.push(sender);
+        }
+        StateChanges(queue)
+    }
+
+    /// The errors from now on that belong to no command and no subscription. The last 64 are kept for a reader that
+    /// is slow.
+    pub fn errors(&self) -> impl Stream<Item = Error> + Unpin + Send + use<> {
+        let (sender, queue) = queue::new(WATCHED, Overflow::DropOldest);
+        let mut inner = self.shared().lock();
+        if inner.core.state() != State::Closed {
+            inner.errors.push(sender);
+        }
+        queue
+    }
+
+    /// The session's id; empty before the first connect.
+    pub fn session(&self) -> String {
+        self.shared().lock().core.session().into()
+    }
+
+    /// The session's user; empty for an anonymous one.
+    pub fn user(&self) -> String {
+        self.shared().lock().core.user().into()
+    }
+
+    /// Subscribes to a channel of a contract. The subscription is made now or once the client is connected, and
+    /// again after each reconnect; [`Subscription::ready`] waits for the first time.
+    ///
+    /// # Errors
+    /// [`ALREADY_SUBSCRIBED`](ErrorCode::ALREADY_SUBSCRIBED), [`CLOSED`](ErrorCode::CLOSED).
+    pub fn subscribe<C: Channel>(&self, channel: &C) -> Result<Subscription<C::Message>, Error> {
+        self.subscription(channel.name().clone(), C::Message::from_payload)
+    }
+
+    /// [`Self::subscribe`] without a contract.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn subscribe_raw(&self, channel: ChannelName) -> Result<Subscription<Payload>, Error> {
+        self.subscription(channel, |payload| Ok(payload.clone()))
+    }
+
+    /// Publishes a message in a channel of a contract, now or once the client is connected, and waits for the
+    /// server's answer. The position is there in a channel that keeps history.
+    ///
+    /// # Errors
+    /// The server's refusal; [`TIMEOUT`](ErrorCode::TIMEOUT); [`CONNECTION_LOST`](ErrorCode::CONNECTION_LOST) where
+    /// it went out and no answer came; [`QUEUE_FULL`](ErrorCode::QUEUE_FULL); [`CLOSED`](ErrorCode::CLOSED).
+    pub async fn publish<C: Channel>(
+        &self,
+        channel: &C,
+        message: &C::Message,
+    ) -> Result<Option<Position>, Error> {
+        self.publish_raw(channel.name().clone(), message.to_payload()?).await
+    }
+
+    /// [`Self::publish`] without a contract.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn publish_raw(
+        &self,
+        channel: ChannelName,
+        payload: Payload,
+    ) -> Result<Option<Position>, Error> {
+        let timeout = self.timeout;
+        match self.command(|inner, now| inner.core.publish(now, channel, payload, timeout)).await? {
+            Outcome::Published(position) => Ok(position),
+            Outcome::Called(_) => Err(Error::from_code(ErrorKind::Server, ErrorCode::UNSUPPORTED)),
+        }
+    }
+
+    /// Calls a procedure of a contract, now or once the client is connected, and waits for its response.
+    ///
+    /// # Errors
+    /// As for [`Self::publish`], and a response that does not fit the contract.
+    pub async fn call<C: Call>(&self, request: &C::Request) -> Result<C::Response, Error> {
+        let response = self.call_raw(C::NAME, request.to_payload()?).await?;
+        Ok(C::Response::from_payload(&response)?)
+    }
+
+    /// [`Self::call`] without a contract.
+    ///
+    /// # Errors
+    /// As for [`Self::publish`].
+    pub async fn call_raw(&self, name: &str, payload: Payload) -> Result<Payload, Error> {
+        let timeout = self.timeout;
+        match self.command(|inner, now| inner.core.call(now, name, payload, timeout)).await? {
+            Outcome::Called(payload) => Ok(payload),
+            Outcome::Published(_) => Err(Error::from_code(ErrorKind::Server, ErrorCode::UNSUPPORTED)),
+        }
+    }
+
+    /// Closes the client for good: what is queued fails, subscriptions end.
+    pub fn close(&self, code: CloseCode, reason: &str) {
+        self.shared().act(|inner, _| inner.core.close(code, reason));
+    }
+
+    fn shared(&self) -> &Shared {
+        self.lifetime.shared()
+    }
+
+    fn subscription<M>(
+        &self,
+        channel: ChannelName,
+        decode: fn(&Payload) -> Result<M, PayloadError>,
+    ) -> Result<Subscription<M>, Error> {
+        self.shared().act(|inner, now| {
+            let id = inner.core.subscribe(now, &channel)?;
+            let config = inner.core.config();
+            let (sender, queue) = queue::new(config.receive_queue, config.overflow);
+            let (confirm, ready) = oneshot::channel();
+            inner.subscriptions.insert(id, Feed::new(sender, confirm));
+            Ok(Subscription::new(id, channel, queue, ready, decode, Arc::clone(&self.lifetime)))
+        })
+    }
+
+    async fn command(
+        &self,
+        begin: impl FnOnce(&mut Inner, Time) -> Result<CommandId, Error>,
+    ) -> Result<Outcome, Error> {
+        let (sender, receiver) = oneshot::channel();
+        let command = self.shared().act(|inner, now| {
+            let command = begin(inner, now)?;
+            inner.commands.insert(command, sender);
+            Ok::<_, Error>(command)
+        })?;
+        let _cancel = CancelOnDrop { shared: self.shared(), command };
+        receiver.await.unwrap_or_else(|_| Err(Error::from_code(ErrorKind::Usage, ErrorCode::CLOSED)))
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("state", &self.state()).finish_non_exhaustive()
+    }
+}
+
+/// The changes of a client's [`State`]. See [`Client::state_changes`].
+#[derive(Debug)]
+pub struct StateChanges(Queue<StateChange>);
+
+impl Stream for StateChanges {
+    type Item = StateChange;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<StateChange>> {
+        self.0.poll_next_unpin(context)
+    }
+}
+
+/// Closes the client when all that hold it are gone.
+pub(super) struct Lifetime(Arc<Shared>);
+
+impl Lifetime {
+    pub(super) fn shared(&self) -> &Shared {
+        &self.0
+    }
+}
+
+impl Drop for Lifetime {
+    fn drop(&mut self) {
+        self.0.act(|inner, _| inner.core.close(CloseCode::NORMAL, ""));
+    }
+}
+
+impl fmt::Debug for Lifetime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lifetime").finish_non_exhaustive()
+    }
+}
+
+/// Takes a command back whose future is dropped. After its end this does nothing.
+struct CancelOnDrop<'a> {
+    shared: &'a Shared,
+    command: CommandId,
+}
+
+impl Drop for CancelOnDrop<'_> {
+    fn drop(&mut self) {
+        self.shared.act(|inner, _| {
+            inner.commands.remove(&self.command);
+            inner.core.cancel(self.command);
+        });
+    }
+}
+
+/// How many changes and errors a watcher's queue holds.
+const WATCHED: usize = 64;

@@ -1,0 +1,113 @@
+//! What runs a client.
+
+use std::fmt;
+use std::sync::Arc;
+use std::task::Waker;
+
+use bytes::Bytes;
+use wirehub_common::code::CloseCode;
+
+use super::Shared;
+use crate::{Client, Config, Core, State, Time, Transmit};
+
+/// The lower end of a client: whoever holds it moves the bytes and fires the timer.
+///
+/// A driver
+/// 1. has its task woken by [`register`](Self::register) whenever a handle was used,
+/// 2. does all that [`poll_transmit`](Self::poll_transmit) gives,
+/// 3. sets its timer to [`poll_timeout`](Self::poll_timeout), and
+/// 4. tells what happens to its WebSocket by `handle_*`; then begins again.
+///
+/// It ends when [`is_closed`](Self::is_closed), after the last [`Transmit::Close`].
+pub struct Driver {
+    shared: Arc<Shared>,
+}
+
+impl Driver {
+    /// A client and its lower end. `seed` decides on the delays between attempts; `clock` gives the time, and the
+    /// times of `handle_*` are by the same clock.
+    pub fn pair(
+        config: Config,
+        seed: u64,
+        clock: impl Fn() -> Time + Send + Sync + 'static,
+    ) -> (Client, Self) {
+        super::pair(Core::new(config, seed), Box::new(clock))
+    }
+
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    /// Has `waker` woken when a handle gave the client something to do.
+    pub fn register(&self, waker: &Waker) {
+        self.shared.driver.register(waker);
+    }
+
+    /// See [`Core::poll_transmit`].
+    pub fn poll_transmit(&self, writable: bool) -> Option<Transmit> {
+        let mut inner = self.shared.lock();
+        let transmit = inner.core.poll_transmit(writable);
+        // A command that is over the size limit ends here.
+        inner.dispatch();
+        transmit
+    }
+
+    /// See [`Core::poll_timeout`].
+    pub fn poll_timeout(&self) -> Option<Time> {
+        self.shared.lock().core.poll_timeout()
+    }
+
+    /// Whether the client is over.
+    pub fn is_closed(&self) -> bool {
+        self.shared.lock().core.state() == State::Closed
+    }
+
+    /// See [`Core::handle_open`].
+    pub fn handle_open(&self, subprotocol: &str) {
+        self.handle(|core, _| core.handle_open(subprotocol));
+    }
+
+    /// See [`Core::handle_message`].
+    pub fn handle_message(&self, message: &Bytes) {
+        self.handle(|core, now| core.handle_message(now, message));
+    }
+
+    /// See [`Core::handle_text`].
+    pub fn handle_text(&self) {
+        self.handle(Core::handle_text);
+    }
+
+    /// See [`Core::handle_close`].
+    pub fn handle_close(&self, code: CloseCode, reason: &str) {
+        self.handle(|core, now| core.handle_close(now, code, reason));
+    }
+
+    /// See [`Core::handle_timeout`].
+    pub fn handle_timeout(&self) {
+        self.handle(Core::handle_timeout);
+    }
+
+    /// See [`Core::reconnect_now`].
+    pub fn reconnect_now(&self) {
+        self.handle(Core::reconnect_now);
+    }
+
+    fn handle(&self, handle: impl FnOnce(&mut Core, Time)) {
+        let mut inner = self.shared.lock();
+        handle(&mut inner.core, self.shared.now());
+        inner.dispatch();
+    }
+}
+
+impl Drop for Driver {
+    /// Nothing runs the client any more: whoever waits is told.
+    fn drop(&mut self) {
+        self.handle(|core, _| core.close(CloseCode::GOING_AWAY, "the client's driver was stopped"));
+    }
+}
+
+impl fmt::Debug for Driver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Driver").field("state", &self.shared.lock().core.state()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,151 @@
+//! A subscription as a stream.
+
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_channel::oneshot;
+use futures_core::Stream;
+use wirehub_common::code::ErrorCode;
+use wirehub_common::frame::{self, Member};
+use wirehub_common::{ChannelName, Payload, PayloadError};
+
+use super::Shared;
+use super::client::Lifetime;
+use super::queue::{Queue, QueueSender, Refused};
+use crate::{Error, ErrorKind, SubscriptionId};
+
+/// The messages of one channel: a stream that goes on through reconnects. Dropping it unsubscribes.
+///
+/// An item is an error where a payload does not fit the contract (the stream goes on), and as the last one where the
+/// subscription ended by itself: refused, ended by the server, or too slow for its
+/// [overflow policy](crate::Overflow).
+#[derive(Debug)]
+#[must_use = "dropping a subscription ends it"]
+pub struct Subscription<M> {
+    id: SubscriptionId,
+    channel: ChannelName,
+    queue: Queue<Result<frame::Publication, Error>>,
+    ready: Option<oneshot::Receiver<Result<(), Error>>>,
+    decode: fn(&Payload) -> Result<M, PayloadError>,
+    // Keeps the client alive as long as somebody listens.
+    lifetime: Arc<Lifetime>,
+    message: PhantomData<fn() -> M>,
+}
+
+/// One message in a channel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Publication<M> {
+    /// The channel.
+    pub channel: ChannelName,
+    /// The message.
+    pub message: M,
+    /// When the server accepted it: the time since the Unix epoch by the server's clock.
+    pub time: Duration,
+    /// The session it came from; absent where the server itself published.
+    pub publisher: Option<Member>,
+    /// Its place in the channel's history, from 1; absent where the channel keeps none.
+    pub offset: Option<u64>,
+}
+
+/// The driver's end of a subscription.
+#[derive(Debug)]
+pub(super) struct Feed {
+    sender: QueueSender<Result<frame::Publication, Error>>,
+    ready: Option<oneshot::Sender<Result<(), Error>>>,
+}
+
+impl<M> Subscription<M> {
+    pub(super) fn new(
+        id: SubscriptionId,
+        channel: ChannelName,
+        queue: Queue<Result<frame::Publication, Error>>,
+        ready: oneshot::Receiver<Result<(), Error>>,
+        decode: fn(&Payload) -> Result<M, PayloadError>,
+        lifetime: Arc<Lifetime>,
+    ) -> Self {
+        Self { id, channel, queue, ready: Some(ready), decode, lifetime, message: PhantomData }
+    }
+
+    /// The channel.
+    pub fn channel(&self) -> &ChannelName {
+        &self.channel
+    }
+
+    /// Waits until the server has confirmed the subscription; at once where it has before.
+    ///
+    /// # Errors
+    /// The subscription was refused, or ended before it began.
+    pub async fn ready(&mut self) -> Result<(), Error> {
+        let Some(ready) = &mut self.ready else { return Ok(()) };
+        let result = ready.await;
+        self.ready = None;
+        result.unwrap_or_else(|_| Err(Error::from_code(ErrorKind::Usage, ErrorCode::CLOSED)))
+    }
+
+    /// Ends the subscription. Messages that have come already can still be taken.
+    pub fn unsubscribe(&mut self) {
+        self.shared().act(|inner, _| inner.core.unsubscribe(self.id));
+    }
+
+    fn shared(&self) -> &Shared {
+        self.lifetime.shared()
+    }
+}
+
+impl<M> Stream for Subscription<M> {
+    type Item = Result<Publication<M>, Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let decode = self.decode;
+        Pin::new(&mut self.queue).poll_next(context).map(|item| {
+            item.map(|publication| {
+                let frame::Publication { channel, payload, time, publisher, offset } = publication?;
+                let message = decode(&payload)?;
+                let time = Duration::from_millis(time);
+                Ok(Publication { channel, message, time, publisher, offset: (offset != 0).then_some(offset) })
+            })
+        })
+    }
+}
+
+impl<M> Drop for Subscription<M> {
+    fn drop(&mut self) {
+        self.unsubscribe();
+    }
+}
+
+impl Feed {
+    pub(super) fn new(
+        sender: QueueSender<Result<frame::Publication, Error>>,
+        ready: oneshot::Sender<Result<(), Error>>,
+    ) -> Self {
+        Self { sender, ready: Some(ready) }
+    }
+
+    /// Tells whoever waits whether the subscription is in force.
+    pub(super) fn confirm(&mut self, result: Result<(), Error>) {
+        if let Some(ready) = self.ready.take() {
+            // Nobody has to wait.
+            let _ = ready.send(result);
+        }
+    }
+
+    /// `false` where the queue is full and the subscription has to end; its error is in the queue then.
+    pub(super) fn push(&mut self, publication: frame::Publication) -> bool {
+        let bytes = publication.payload.data.len().saturating_add(ENTRY_BYTES);
+        self.sender.push(Ok(publication), bytes) != Err(Refused::Full)
+    }
+
+    /// The last word of the subscription. Without an error it was the application's wish, or an overflow.
+    pub(super) fn end(mut self, error: Option<Error>) {
+        let result = error.clone().map_or(Ok(()), Err);
+        self.confirm(result);
+        self.sender.finish(error.map(Err));
+    }
+}
+
+/// What a queued publication costs beside its payload.
+const ENTRY_BYTES: usize = size_of::<frame::Publication>();
