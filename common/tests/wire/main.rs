@@ -1,0 +1,18 @@
+//! The wire: held against its specification, against `prost`, and against whatever bytes may come.
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
+mod differential;
+mod heap;
+mod hostile;
+mod newer_peers;
+mod proto_file;
+mod round_trips;
+mod schema;
+mod strategies;

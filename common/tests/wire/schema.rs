@@ -1,0 +1,407 @@
+//! The messages of `proto/wirehub.proto` for `prost`, the reference that our own codec is held against.
+//!
+//! Members of a `oneof` stand here as optional messages, which is the same on the wire.
+
+use prost::Message;
+
+use wirehub_common::frame::{self, Answer, Push, Request, ServerFrame as Frame};
+use wirehub_common::{Limits as FrameLimits, Payload};
+
+/// Declares the messages for `prost`, and the same as data for the comparison with the `.proto` file.
+macro_rules! messages {
+    ($($message:ident { $([$($kind:tt)+] $field:ident: $type:ty = $number:tt;)* })*) => {
+        $(
+            #[derive(Clone, PartialEq, Message)]
+            pub(crate) struct $message {
+                $(#[prost($($kind)+, tag = $number)] pub(crate) $field: $type,)*
+            }
+        )*
+
+        /// Each message with its fields.
+        pub(crate) const MESSAGES: &[(&str, &[FieldRow])] = &[$((
+            stringify!($message),
+            &[$(FieldRow {
+                name: stringify!($field),
+                kind: stringify!($($kind)+),
+                rust_type: stringify!($type),
+                number: $number,
+            },)*],
+        ),)*];
+    };
+}
+
+/// One field as it is declared here.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FieldRow {
+    pub(crate) name: &'static str,
+    pub(crate) kind: &'static str,
+    pub(crate) rust_type: &'static str,
+    pub(crate) number: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, prost::Enumeration)]
+#[repr(i32)]
+pub(crate) enum Content {
+    Json = 0,
+    Bytes = 1,
+    Custom = 2,
+}
+
+messages! {
+    Command {
+        [uint32] id: u32 = 1;
+        [message, optional] connect: Option<Connect> = 2;
+        [message, optional] subscribe: Option<Subscribe> = 3;
+        [message, optional] unsubscribe: Option<Unsubscribe> = 4;
+        [message, optional] publish: Option<Publish> = 5;
+        [message, optional] history: Option<History> = 6;
+        [message, optional] presence: Option<Presence> = 7;
+        [message, optional] call: Option<Call> = 8;
+        [message, optional] cancel: Option<Cancel> = 9;
+        [message, optional] refresh: Option<Refresh> = 10;
+    }
+    Connect {
+        [string] token: String = 1;
+        [string] client: String = 2;
+        [string] version: String = 3;
+        [message, optional] contract: Option<ContractId> = 4;
+        [message, repeated] subscriptions: Vec<Subscribe> = 5;
+    }
+    ContractId {
+        [string] name: String = 1;
+        [fixed64] hash: u64 = 2;
+    }
+    Subscribe {
+        [string] channel: String = 1;
+        [uint32] number: u32 = 2;
+        [message, optional] position: Option<Position> = 3;
+    }
+    Position {
+        [uint64] offset: u64 = 1;
+        [string] epoch: String = 2;
+    }
+    Unsubscribe {
+        [string] channel: String = 1;
+        [uint32] number: u32 = 2;
+    }
+    Publish {
+        [string] channel: String = 1;
+        [enumeration = "Content"] content: i32 = 2;
+        [bytes] data: Vec<u8> = 3;
+        [string] key: String = 4;
+    }
+    History {
+        [string] channel: String = 1;
+        [message, optional] since: Option<Position> = 2;
+        [uint32] limit: u32 = 3;
+        [bool] reverse: bool = 4;
+    }
+    Presence {
+        [string] channel: String = 1;
+    }
+    Call {
+        [string] name: String = 1;
+        [enumeration = "Content"] content: i32 = 2;
+        [bytes] data: Vec<u8> = 3;
+    }
+    Cancel {
+        [uint32] command: u32 = 1;
+    }
+    Refresh {
+        [string] token: String = 1;
+    }
+    ServerFrame {
+        [uint32] id: u32 = 1;
+        [message, optional] publication: Option<Publication> = 2;
+        [message, optional] error: Option<Error> = 3;
+        [message, optional] connected: Option<Connected> = 4;
+        [message, optional] subscribed: Option<Subscribed> = 5;
+        [message, optional] unsubscribed: Option<Unsubscribed> = 6;
+        [message, optional] published: Option<Published> = 7;
+        [message, optional] history: Option<HistoryPage> = 8;
+        [message, optional] presence: Option<PresenceList> = 9;
+        [message, optional] called: Option<Called> = 10;
+        [message, optional] cancelled: Option<Cancelled> = 11;
+        [message, optional] refreshed: Option<Refreshed> = 12;
+        [message, optional] join: Option<Movement> = 13;
+        [message, optional] leave: Option<Movement> = 14;
+        [message, optional] refresh_due: Option<RefreshDue> = 15;
+        [message, optional] disconnect: Option<Disconnect> = 16;
+    }
+    Error {
+        [uint32] code: u32 = 1;
+        [string] message: String = 2;
+        [bool] temporary: bool = 3;
+    }
+    Connected {
+        [string] session: String = 1;
+        [string] user: String = 2;
+        [message, optional] limits: Option<Limits> = 3;
+        [message, optional] contract: Option<ContractDigest> = 4;
+        [message, repeated] subscriptions: Vec<SubscribeOutcome> = 5;
+    }
+    Limits {
+        [uint32] message_bytes: u32 = 1;
+        [uint32] channels: u32 = 2;
+        [uint32] calls: u32 = 3;
+        [uint32] ping_interval: u32 = 4;
+        [uint32] reconnect_window: u32 = 5;
+    }
+    ContractDigest {
+        [message, optional] id: Option<ContractId> = 1;
+        [message, repeated] items: Vec<ContractId> = 2;
+    }
+    SubscribeOutcome {
+        [string] channel: String = 1;
+        [uint32] number: u32 = 2;
+        [message, optional] subscribed: Option<Subscribed> = 3;
+        [message, optional] error: Option<Error> = 4;
+    }
+    Subscribed {
+        [string] channel: String = 1;
+        [uint32] number: u32 = 2;
+        [message, optional] position: Option<Position> = 3;
+        [bool] complete: bool = 4;
+        [message, repeated] recovered: Vec<Publication> = 5;
+    }
+    Published {
+        [message, optional] position: Option<Position> = 1;
+    }
+    HistoryPage {
+        [message, optional] position: Option<Position> = 1;
+        [message, repeated] publications: Vec<Publication> = 2;
+    }
+    PresenceList {
+        [message, repeated] members: Vec<Member> = 1;
+    }
+    Member {
+        [string] session: String = 1;
+        [string] user: String = 2;
+    }
+    Called {
+        [enumeration = "Content"] content: i32 = 1;
+        [bytes] data: Vec<u8> = 2;
+    }
+    Cancelled {}
+    Refreshed {}
+    Publication {
+        [string] channel: String = 1;
+        [enumeration = "Content"] content: i32 = 2;
+        [bytes] data: Vec<u8> = 3;
+        [uint64] time: u64 = 4;
+        [message, optional] publisher: Option<Member> = 5;
+        [uint64] offset: u64 = 6;
+    }
+    Movement {
+        [string] channel: String = 1;
+        [message, optional] member: Option<Member> = 2;
+    }
+    Unsubscribed {
+        [string] channel: String = 1;
+        [uint32] number: u32 = 2;
+        [message, optional] error: Option<Error> = 3;
+    }
+    RefreshDue {}
+    Disconnect {
+        [uint32] code: u32 = 1;
+        [string] reason: String = 2;
+        [uint32, optional] retry_after: Option<u32> = 3;
+    }
+}
+
+// --- our values as prost's ------------------------------------------------------------------------------------
+
+impl From<frame::Command> for Command {
+    fn from(frame::Command { id, request }: frame::Command) -> Self {
+        let mut command = Self { id, ..Self::default() };
+        match request {
+            Request::Connect(body) => command.connect = Some(body.into()),
+            Request::Subscribe(body) => command.subscribe = Some(body.into()),
+            Request::Unsubscribe(frame::Unsubscribe { channel, number }) => {
+                command.unsubscribe = Some(Unsubscribe { channel: channel.to_string(), number });
+            }
+            Request::Publish(frame::Publish { channel, payload, key }) => {
+                let (content, data) = payload_parts(payload);
+                command.publish = Some(Publish { channel: channel.to_string(), content, data, key });
+            }
+            Request::History(frame::History { channel, since, limit, reverse }) => {
+                let since = since.map(Into::into);
+                command.history = Some(History { channel: channel.to_string(), since, limit, reverse });
+            }
+            Request::Presence(frame::Presence { channel }) => {
+                command.presence = Some(Presence { channel: channel.to_string() });
+            }
+            Request::Call(frame::Call { name, payload }) => {
+                let (content, data) = payload_parts(payload);
+                command.call = Some(Call { name, content, data });
+            }
+            Request::Cancel(body) => command.cancel = Some(Cancel { command: body.command }),
+            Request::Refresh(body) => command.refresh = Some(Refresh { token: body.token }),
+            Request::Invalid(_) | Request::Unknown => {}
+            newer => panic!("{newer:?} is missing here"),
+        }
+        command
+    }
+}
+
+impl From<Frame> for ServerFrame {
+    fn from(frame: Frame) -> Self {
+        let mut out = Self::default();
+        match frame {
+            Frame::Reply(frame::Reply { id, result }) => {
+                out.id = id;
+                match result {
+                    Err(error) => out.error = Some(error.into()),
+                    Ok(Answer::Connected(body)) => out.connected = Some(body.into()),
+                    Ok(Answer::Subscribed(body)) => out.subscribed = Some(body.into()),
+                    Ok(Answer::Unsubscribed(frame::Unsubscribe { channel, number })) => {
+                        let channel = channel.to_string();
+                        out.unsubscribed = Some(Unsubscribed { channel, number, error: None });
+                    }
+                    Ok(Answer::Published(body)) => {
+                        out.published = Some(Published { position: body.position.map(Into::into) });
+                    }
+                    Ok(Answer::History(frame::HistoryPage { position, publications })) => {
+                        let publications = publications.into_iter().map(Into::into).collect();
+                        out.history = Some(HistoryPage { position: Some(position.into()), publications });
+                    }
+                    Ok(Answer::Presence(body)) => {
+                        let members = body.members.into_iter().map(Into::into).collect();
+                        out.presence = Some(PresenceList { members });
+                    }
+                    Ok(Answer::Called(body)) => {
+                        let (content, data) = payload_parts(body.payload);
+                        out.called = Some(Called { content, data });
+                    }
+                    Ok(Answer::Cancelled) => out.cancelled = Some(Cancelled {}),
+                    Ok(Answer::Refreshed) => out.refreshed = Some(Refreshed {}),
+                    Ok(Answer::Unknown) => {}
+                    Ok(newer) => panic!("{newer:?} is missing here"),
+                }
+            }
+            Frame::Push(push) => match push {
+                Push::Publication(body) => out.publication = Some(body.into()),
+                Push::Join(body) => out.join = Some(body.into()),
+                Push::Leave(body) => out.leave = Some(body.into()),
+                Push::Subscribed(body) => out.subscribed = Some(body.into()),
+                Push::Unsubscribed(frame::Unsubscribed { channel, number, error }) => {
+                    let (channel, error) = (channel.to_string(), Some(error.into()));
+                    out.unsubscribed = Some(Unsubscribed { channel, number, error });
+                }
+                Push::RefreshDue => out.refresh_due = Some(RefreshDue {}),
+                Push::Disconnect(frame::Disconnect { code, reason, retry_after }) => {
+                    let code = code.number().into();
+                    out.disconnect = Some(Disconnect { code, reason, retry_after });
+                }
+                Push::Unknown => {}
+                newer => panic!("{newer:?} is missing here"),
+            },
+        }
+        out
+    }
+}
+
+impl From<frame::Connect> for Connect {
+    fn from(body: frame::Connect) -> Self {
+        let frame::Connect { token, client, version, contract, subscriptions } = body;
+        let subscriptions = subscriptions.into_iter().map(Into::into).collect();
+        Self { token, client, version, contract: contract.map(Into::into), subscriptions }
+    }
+}
+
+impl From<frame::ContractId> for ContractId {
+    fn from(frame::ContractId { name, hash }: frame::ContractId) -> Self {
+        Self { name, hash: hash.0 }
+    }
+}
+
+impl From<frame::Subscribe> for Subscribe {
+    fn from(frame::Subscribe { channel, number, position }: frame::Subscribe) -> Self {
+        Self { channel: channel.to_string(), number, position: position.map(Into::into) }
+    }
+}
+
+impl From<frame::Position> for Position {
+    fn from(frame::Position { offset, epoch }: frame::Position) -> Self {
+        Self { offset, epoch }
+    }
+}
+
+impl From<frame::ErrorInfo> for Error {
+    fn from(frame::ErrorInfo { code, message, temporary }: frame::ErrorInfo) -> Self {
+        Self { code: code.number().into(), message, temporary }
+    }
+}
+
+impl From<frame::Connected> for Connected {
+    fn from(body: frame::Connected) -> Self {
+        let frame::Connected { session, user, limits, contract, subscriptions } = body;
+        let subscriptions = subscriptions.into_iter().map(Into::into).collect();
+        let contract = contract.map(|frame::ContractDigest { id, items }| ContractDigest {
+            id: Some(id.into()),
+            items: items.into_iter().map(Into::into).collect(),
+        });
+        Self { session, user, limits: Some(limits.into()), contract, subscriptions }
+    }
+}
+
+impl From<FrameLimits> for Limits {
+    fn from(limits: FrameLimits) -> Self {
+        let FrameLimits { message_bytes, channels, calls, ping_interval, reconnect_window } = limits;
+        Self {
+            message_bytes,
+            channels,
+            calls,
+            ping_interval: ping_interval.as_millis().try_into().unwrap(),
+            reconnect_window: reconnect_window.as_millis().try_into().unwrap(),
+        }
+    }
+}
+
+impl From<frame::SubscribeOutcome> for SubscribeOutcome {
+    fn from(frame::SubscribeOutcome { channel, number, result }: frame::SubscribeOutcome) -> Self {
+        let (subscribed, error) = match result {
+            Ok(subscribed) => (Some(subscribed.into()), None),
+            Err(error) => (None, Some(error.into())),
+        };
+        Self { channel: channel.to_string(), number, subscribed, error }
+    }
+}
+
+impl From<frame::Subscribed> for Subscribed {
+    fn from(body: frame::Subscribed) -> Self {
+        let frame::Subscribed { channel, number, position, complete, recovered } = body;
+        let recovered = recovered.into_iter().map(Into::into).collect();
+        Self { channel: channel.to_string(), number, position: position.map(Into::into), complete, recovered }
+    }
+}
+
+impl From<frame::Member> for Member {
+    fn from(frame::Member { session, user }: frame::Member) -> Self {
+        Self { session, user }
+    }
+}
+
+impl From<frame::Publication> for Publication {
+    fn from(body: frame::Publication) -> Self {
+        let frame::Publication { channel, payload, time, publisher, offset } = body;
+        let (content, data) = payload_parts(payload);
+        let publisher = publisher.map(Into::into);
+        Self { channel: channel.to_string(), content, data, time, publisher, offset }
+    }
+}
+
+impl From<frame::Movement> for Movement {
+    fn from(frame::Movement { channel, member }: frame::Movement) -> Self {
+        Self { channel: channel.to_string(), member: Some(member.into()) }
+    }
+}
+
+fn payload_parts(Payload { content, data }: Payload) -> (i32, Vec<u8>) {
+    let content = match content {
+        wirehub_common::Content::Json => Content::Json,
+        wirehub_common::Content::Bytes => Content::Bytes,
+        wirehub_common::Content::Custom => Content::Custom,
+    };
+    (content.into(), data.into())
+}

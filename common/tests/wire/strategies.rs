@@ -1,0 +1,217 @@
+//! Any frame, for `proptest`.
+
+use std::time::Duration;
+
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+
+use wirehub_common::code::{CloseCode, ErrorCode};
+use wirehub_common::contract::ContractHash;
+use wirehub_common::frame::{
+    Answer, Call, Called, Cancel, Command, Connect, Connected, ContractDigest, ContractId, Disconnect,
+    ErrorInfo, History, HistoryPage, Member, Movement, Position, Presence, PresenceList, Publication,
+    Publish, Published, Push, Refresh, Reply, Request, ServerFrame, Subscribe, SubscribeOutcome, Subscribed,
+    Unsubscribe, Unsubscribed,
+};
+use wirehub_common::{ChannelName, Limits, Payload};
+
+pub(crate) fn command() -> impl Strategy<Value = Command> {
+    let request = prop_oneof![
+        connect().prop_map(Request::Connect),
+        subscribe().prop_map(Request::Subscribe),
+        unsubscribe().prop_map(Request::Unsubscribe),
+        (channel(), payload(), text()).prop_map(|(channel, payload, key)| Request::Publish(Publish {
+            channel,
+            payload,
+            key
+        })),
+        (channel(), option::of(position()), any::<u32>(), any::<bool>()).prop_map(
+            |(channel, since, limit, reverse)| Request::History(History { channel, since, limit, reverse })
+        ),
+        channel().prop_map(|channel| Request::Presence(Presence { channel })),
+        (text(), payload()).prop_map(|(name, payload)| Request::Call(Call { name, payload })),
+        any::<u32>().prop_map(|command| Request::Cancel(Cancel { command })),
+        text().prop_map(|token| Request::Refresh(Refresh { token })),
+        Just(Request::Unknown),
+    ];
+    (any::<u32>(), request).prop_map(|(id, request)| Command { id, request })
+}
+
+pub(crate) fn frame() -> impl Strategy<Value = ServerFrame> {
+    prop_oneof![reply().prop_map(ServerFrame::Reply), push().prop_map(ServerFrame::Push)]
+}
+
+fn reply() -> impl Strategy<Value = Reply> {
+    let answer = prop_oneof![
+        connected().prop_map(Answer::Connected),
+        subscribed().prop_map(Answer::Subscribed),
+        unsubscribe().prop_map(Answer::Unsubscribed),
+        option::of(position()).prop_map(|position| Answer::Published(Published { position })),
+        (position(), vec(publication(), 0..4))
+            .prop_map(|(position, publications)| { Answer::History(HistoryPage { position, publications }) }),
+        vec(member(), 0..4).prop_map(|members| Answer::Presence(PresenceList { members })),
+        payload().prop_map(|payload| Answer::Called(Called { payload })),
+        Just(Answer::Cancelled),
+        Just(Answer::Refreshed),
+        Just(Answer::Unknown),
+    ];
+    (1..=u32::MAX, prop_oneof![8 => answer.prop_map(Ok), 2 => error().prop_map(Err)])
+        .prop_map(|(id, result)| Reply { id, result })
+}
+
+fn push() -> impl Strategy<Value = Push> {
+    prop_oneof![
+        publication().prop_map(Push::Publication),
+        movement().prop_map(Push::Join),
+        movement().prop_map(Push::Leave),
+        subscribed().prop_map(Push::Subscribed),
+        (channel(), any::<u32>(), error()).prop_map(|(channel, number, error)| {
+            Push::Unsubscribed(Unsubscribed { channel, number, error })
+        }),
+        Just(Push::RefreshDue),
+        (1000..=4999_u16, text(), option::of(any::<u32>())).prop_map(|(code, reason, retry_after)| {
+            Push::Disconnect(Disconnect { code: CloseCode::new(code).unwrap(), reason, retry_after })
+        }),
+        Just(Push::Unknown),
+    ]
+}
+
+fn connect() -> impl Strategy<Value = Connect> {
+    (text(), text(), text(), option::of(contract_id()), vec(subscribe(), 0..4)).prop_map(
+        |(token, client, version, contract, subscriptions)| Connect {
+            token,
+            client,
+            version,
+            contract,
+            subscriptions,
+        },
+    )
+}
+
+fn connected() -> impl Strategy<Value = Connected> {
+    let digest =
+        (contract_id(), vec(contract_id(), 0..4)).prop_map(|(id, items)| ContractDigest { id, items });
+    let outcome = (channel(), any::<u32>(), prop_oneof![subscribed().prop_map(Ok), error().prop_map(Err)])
+        .prop_map(|(channel, number, result)| SubscribeOutcome { channel, number, result });
+    (text(), text(), limits(), option::of(digest), vec(outcome, 0..4)).prop_map(
+        |(session, user, limits, contract, subscriptions)| Connected {
+            session,
+            user,
+            limits,
+            contract,
+            subscriptions,
+        },
+    )
+}
+
+fn limits() -> impl Strategy<Value = Limits> {
+    any::<[u32; 5]>().prop_map(|[message_bytes, channels, calls, ping, window]| Limits {
+        message_bytes,
+        channels,
+        calls,
+        ping_interval: Duration::from_millis(ping.into()),
+        reconnect_window: Duration::from_millis(window.into()),
+    })
+}
+
+fn subscribe() -> impl Strategy<Value = Subscribe> {
+    (channel(), any::<u32>(), option::of(position())).prop_map(|(channel, number, position)| Subscribe {
+        channel,
+        number,
+        position,
+    })
+}
+
+fn unsubscribe() -> impl Strategy<Value = Unsubscribe> {
+    (channel(), any::<u32>()).prop_map(|(channel, number)| Unsubscribe { channel, number })
+}
+
+fn subscribed() -> impl Strategy<Value = Subscribed> {
+    (channel(), any::<u32>(), option::of(position()), any::<bool>(), vec(publication(), 0..4)).prop_map(
+        |(channel, number, position, complete, recovered)| Subscribed {
+            channel,
+            number,
+            position,
+            complete,
+            recovered,
+        },
+    )
+}
+
+fn publication() -> impl Strategy<Value = Publication> {
+    (channel(), payload(), any::<u64>(), option::of(member()), any::<u64>()).prop_map(
+        |(channel, payload, time, publisher, offset)| Publication {
+            channel,
+            payload,
+            time,
+            publisher,
+            offset,
+        },
+    )
+}
+
+fn movement() -> impl Strategy<Value = Movement> {
+    (channel(), member()).prop_map(|(channel, member)| Movement { channel, member })
+}
+
+fn member() -> impl Strategy<Value = Member> {
+    (text(), text()).prop_map(|(session, user)| Member { session, user })
+}
+
+fn position() -> impl Strategy<Value = Position> {
+    (any::<u64>(), text()).prop_map(|(offset, epoch)| Position { offset, epoch })
+}
+
+fn contract_id() -> impl Strategy<Value = ContractId> {
+    (text(), any::<u64>()).prop_map(|(name, hash)| ContractId { name, hash: ContractHash(hash) })
+}
+
+fn error() -> impl Strategy<Value = ErrorInfo> {
+    (100..=u16::MAX, text(), any::<bool>()).prop_map(|(code, message, temporary)| ErrorInfo {
+        code: ErrorCode::new(code).unwrap(),
+        message,
+        temporary,
+    })
+}
+
+/// Any name that the rules allow, up to the longest.
+fn channel() -> impl Strategy<Value = ChannelName> {
+    prop_oneof![
+        9 => r"[^\s\p{Cc}*]{1,40}",
+        1 => Just("x".repeat(ChannelName::MAX_BYTES)),
+    ]
+    .prop_map(|name| ChannelName::new(&name).unwrap())
+}
+
+/// A payload that both codecs can carry as it is.
+fn payload() -> impl Strategy<Value = Payload> {
+    prop_oneof![
+        json_text().prop_map(Payload::json),
+        vec(any::<u8>(), 0..64).prop_map(Payload::bytes),
+        vec(any::<u8>(), 0..64).prop_map(Payload::custom),
+        Just(Payload::json("")),
+    ]
+}
+
+/// JSON as `serde_json` writes it: on one line. Numbers are whole, for a reader of fractions may round.
+fn json_text() -> impl Strategy<Value = String> {
+    let leaf = prop_oneof![
+        Just(serde_json::Value::Null),
+        any::<bool>().prop_map(Into::into),
+        any::<i64>().prop_map(Into::into),
+        any::<u64>().prop_map(Into::into),
+        text().prop_map(Into::into),
+    ];
+    leaf.prop_recursive(3, 16, 4, |inner| {
+        prop_oneof![
+            vec(inner.clone(), 0..4).prop_map(Into::into),
+            vec((text(), inner), 0..4).prop_map(|entries| entries.into_iter().collect()),
+        ]
+    })
+    .prop_map(|value| value.to_string())
+}
+
+fn text() -> impl Strategy<Value = String> {
+    prop_oneof![Just(String::new()), vec(any::<char>(), 0..12).prop_map(String::from_iter)]
+}
