@@ -1,1 +1,74 @@
-//! The Wirehub client on tokio
+//! The Wirehub client on tokio.
+//!
+//! ```no_run
+//! use futures_util::StreamExt as _;
+//! use serde::{Deserialize, Serialize};
+//! use wirehub_client::{Address, Config};
+//! use wirehub_common::contract::Schema;
+//!
+//! #[derive(Serialize, Deserialize, Schema)]
+//! pub struct Line { pub nick: String, pub text: String }
+//!
+//! wirehub_common::contract! {
+//!     pub contract Chat = "chat";
+//!     channel Room { room } = "chat:{room}": Line;
+//! }
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let client = wirehub_client::client(Address::parse("ws://127.0.0.1:8080/ws")?, Config::default());
+//! let lobby = Room::new("lobby")?;
+//! let mut lines = client.subscribe(&lobby)?;
+//! client.connect().await?;
+//! lines.ready().await?;
+//! client.publish(&lobby, &Line { nick: "ann".into(), text: "hi".into() }).await?;
+//! while let Some(line) = lines.next().await {
+//!     let line = line?.message;
+//!     println!("{}: {}", line.nick, line.text);
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The rules (reconnecting, queueing, timing out) are those of [`wirehub_client_core`], the same as in a browser.
+
+mod address;
+mod runner;
+mod transport;
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+use wirehub_client_core::{Driver, Time};
+
+pub use wirehub_client_core::{
+    Client, Config, Error, ErrorKind, Overflow, Publication, State, StateChange, StateChanges, Subscription,
+};
+pub use wirehub_common as common;
+
+pub use self::address::{Address, AddressError};
+
+/// A client of the server at `address`, run by a task on the current tokio runtime. It does nothing before
+/// [`Client::connect`]; the task ends when the client is closed.
+///
+/// # Panics
+/// Outside a tokio runtime with time and I/O enabled.
+pub fn client(address: Address, config: Config) -> Client {
+    let origin = Instant::now();
+    let clock = move || Time::since_origin(origin.elapsed());
+    // Without entropy all delays are still within their bounds, only no longer spread.
+    let seed = getrandom::u64().unwrap_or_else(|_| u64::from(std::process::id()));
+    let (client, driver) = Driver::pair(with_name(config), seed, clock);
+    tokio::spawn(runner::run(address, driver, origin));
+    client
+}
+
+/// What the client calls itself where the caller does not say.
+fn with_name(config: Config) -> Config {
+    if !config.client.is_empty() {
+        return config;
+    }
+    Config { client: env!("CARGO_PKG_NAME").into(), version: env!("CARGO_PKG_VERSION").into(), ..config }
+}
+
+/// How long the peer may take to answer a close.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);

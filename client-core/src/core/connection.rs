@@ -66,8 +66,7 @@ impl Core {
         if subprotocol != SUBPROTOCOL_PROTOBUF {
             let code = CloseCode::NOT_WIREHUB;
             self.drop_transport(code, code.message());
-            self.end(code, code.message().into(), None);
-            return;
+            return self.fail(code, code.message());
         }
         let command = self.next_id();
         let subscriptions = self.subscriptions_to_restore(command, deadline);
@@ -117,7 +116,7 @@ impl Core {
         if code.reconnects() {
             self.lose(now, code, reason.into());
         } else {
-            self.end(code, reason.into(), None);
+            self.fail(code, reason);
         }
     }
 
@@ -196,7 +195,8 @@ impl Core {
             let code = CloseCode::UNAUTHORIZED;
             self.drop_transport(code, "");
             let reason = error.message().into();
-            self.end(code, reason, Some(error));
+            self.failure = Some(error);
+            self.end(code, reason);
         }
     }
 
@@ -287,11 +287,17 @@ impl Core {
         }));
     }
 
+    /// The client is over, against the application's wish.
+    fn fail(&mut self, code: CloseCode, reason: &str) {
+        let words = if reason.is_empty() { code.message() } else { reason };
+        self.failure = Some(Error::with_message(ErrorKind::Connection, ErrorCode::CLOSED, words.into()));
+        self.end(code, reason.into());
+    }
+
     /// The client is over.
-    pub(super) fn end(&mut self, code: CloseCode, reason: String, error: Option<Error>) {
+    pub(super) fn end(&mut self, code: CloseCode, reason: String) {
         self.link = Link::None;
         self.state = State::Closed;
-        self.events.extend(error.map(Event::Error));
         self.fail_all_commands();
         self.end_all_subscriptions();
         self.events.push_back(Event::State(StateChange {

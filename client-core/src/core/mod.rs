@@ -46,6 +46,8 @@ pub struct Core {
     closing: Option<(CloseCode, String)>,
     /// What the server said before it closed.
     farewell: Option<Disconnect>,
+    /// Why the client is over, where that was not the application's wish.
+    failure: Option<Error>,
     events: VecDeque<Event>,
 }
 
@@ -82,6 +84,7 @@ impl Core {
             outbox: Outbox::new(config.send_queue),
             closing: None,
             farewell: None,
+            failure: None,
             events: VecDeque::new(),
             config,
         }
@@ -100,6 +103,12 @@ impl Core {
     /// The session's user; empty for an anonymous one.
     pub fn user(&self) -> &str {
         &self.user
+    }
+
+    /// Why the client is over, where that was not the application's wish: the server's refusal, or
+    /// [`CLOSED`](ErrorCode::CLOSED) with the reason of a close that says not to come back.
+    pub fn failure(&self) -> Option<&Error> {
+        self.failure.as_ref()
     }
 
     /// The limits in force.
@@ -135,7 +144,7 @@ impl Core {
         }
         let code = if code.is_sendable() { code } else { CloseCode::NORMAL };
         self.drop_transport(code, reason);
-        self.end(code, reason.into(), None);
+        self.end(code, reason.into());
     }
 
     /// Subscribes to a channel, now or once the client is connected, and again after each reconnect.

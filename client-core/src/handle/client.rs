@@ -48,7 +48,6 @@ impl Client {
     /// [`UNAUTHORIZED`](ErrorCode::UNAUTHORIZED) or another refusal of the server, [`CLOSED`](ErrorCode::CLOSED).
     pub async fn connect(&self) -> Result<(), Error> {
         let mut changes = self.state_changes();
-        let mut errors = self.errors();
         self.shared().act(|inner, now| inner.core.connect(now));
         loop {
             match self.state() {
@@ -60,12 +59,8 @@ impl Client {
                 break;
             }
         }
-        // A refusal is told before the state changes.
-        let refusal = std::future::poll_fn(|context| match errors.poll_next_unpin(context) {
-            Poll::Ready(error) => Poll::Ready(error),
-            Poll::Pending => Poll::Ready(None),
-        });
-        Err(refusal.await.unwrap_or_else(|| Error::from_code(ErrorKind::Usage, ErrorCode::CLOSED)))
+        let failure = self.shared().lock().core.failure().cloned();
+        Err(failure.unwrap_or_else(|| Error::from_code(ErrorKind::Usage, ErrorCode::CLOSED)))
     }
 
     /// What the client is doing.
@@ -172,7 +167,19 @@ impl Client {
         }
     }
 
-    /// Closes the client for good: what is queued fails, subscriptions end.
+    /// Waits until the client is over and its last WebSocket has been closed in order, or for as long as its driver
+    /// gives the server to answer the close.
+    pub async fn closed(&self) {
+        let (sender, receiver) = oneshot::channel::<()>();
+        match &mut self.shared().lock().enders {
+            Some(enders) => enders.push(sender),
+            None => drop(sender),
+        }
+        // The driver drops the sender.
+        let _ = receiver.await;
+    }
+
+    /// Closes the client for good: what is queued fails, subscriptions end. [`Self::closed`] waits for the end of it.
     pub fn close(&self, code: CloseCode, reason: &str) {
         self.shared().act(|inner, _| inner.core.close(code, reason));
     }

@@ -103,6 +103,7 @@ impl Drop for Driver {
     /// Nothing runs the client any more: whoever waits is told.
     fn drop(&mut self) {
         self.handle(|core, _| core.close(CloseCode::GOING_AWAY, "the client's driver was stopped"));
+        self.shared.lock().enders = None;
     }
 }
 

@@ -36,6 +36,8 @@ struct Inner {
     subscriptions: BTreeMap<SubscriptionId, subscription::Feed>,
     watchers: Vec<QueueSender<StateChange>>,
     errors: Vec<QueueSender<Error>>,
+    /// Dropped with the driver.
+    enders: Option<Vec<oneshot::Sender<()>>>,
 }
 
 impl Shared {
@@ -114,6 +116,7 @@ fn pair(core: Core, clock: Box<dyn Fn() -> Time + Send + Sync>) -> (Client, Driv
         subscriptions: BTreeMap::new(),
         watchers: Vec::new(),
         errors: Vec::new(),
+        enders: Some(Vec::new()),
     };
     let shared = Arc::new(Shared { inner: Mutex::new(inner), driver: AtomicWaker::new(), clock });
     (Client::new(Arc::clone(&shared)), Driver::new(shared))

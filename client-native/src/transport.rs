@@ -1,0 +1,84 @@
+//! Opening a WebSocket.
+
+use http::HeaderValue;
+use http::header::SEC_WEBSOCKET_PROTOCOL;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+#[cfg(unix)]
+use tokio::net::UnixStream;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::{self, Error};
+use tokio_tungstenite::{WebSocketStream, client_async_with_config};
+use wirehub_common::SUBPROTOCOL_PROTOBUF;
+use wirehub_common::code::CloseCode;
+
+use crate::Address;
+use crate::address::Target;
+
+/// The bytes below a WebSocket.
+pub(crate) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
+
+pub(crate) type Socket = WebSocketStream<Box<dyn Io>>;
+
+/// The largest message that is read: far over what a server sends at once.
+const MESSAGE_BYTES: usize = 64 * 1024 * 1024;
+
+/// Opens a WebSocket and says which subprotocol the server chose.
+pub(crate) async fn open(address: Address) -> Result<(Socket, String), Failure> {
+    let stream: Box<dyn Io> = match &address.target {
+        Target::Tcp { host, port } => {
+            let stream = TcpStream::connect((host.as_str(), *port)).await?;
+            stream.set_nodelay(true)?;
+            Box::new(stream)
+        }
+        #[cfg(unix)]
+        Target::Unix(file) => Box::new(UnixStream::connect(file).await?),
+    };
+    let mut request = address.uri.into_client_request()?;
+    request.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL_PROTOBUF));
+    let config = WebSocketConfig::default()
+        .read_buffer_size(16 * 1024)
+        .write_buffer_size(0)
+        .max_message_size(Some(MESSAGE_BYTES))
+        .max_frame_size(Some(MESSAGE_BYTES));
+    let (socket, response) = client_async_with_config(request, stream, Some(config)).await?;
+    let chosen = response.headers().get(SEC_WEBSOCKET_PROTOCOL).and_then(|value| value.to_str().ok());
+    Ok((socket, chosen.unwrap_or_default().into()))
+}
+
+/// Why there is no WebSocket, in the words of a close.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) code: CloseCode,
+    pub(crate) reason: String,
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        Self { code: CloseCode::ABNORMAL, reason: error.to_string() }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        match error {
+            // The server is there, and will say the same again: a wrong path, a refused origin, no WebSocket at all.
+            Error::Http(response) if response.status().is_client_error() => {
+                let body = response.body().as_deref().unwrap_or_default();
+                let reason = format!("{}: {}", response.status(), String::from_utf8_lossy(body).trim());
+                Self { code: CloseCode::NOT_WIREHUB, reason }
+            }
+            Error::Protocol(
+                tungstenite::error::ProtocolError::SecWebSocketSubProtocolError(_)
+                | tungstenite::error::ProtocolError::MissingConnectionUpgradeHeader
+                | tungstenite::error::ProtocolError::MissingUpgradeWebSocketHeader
+                | tungstenite::error::ProtocolError::SecWebSocketAcceptKeyMismatch,
+            ) => Self { code: CloseCode::NOT_WIREHUB, reason: error.to_string() },
+            Error::Capacity(_) => Self { code: CloseCode::TOO_LARGE, reason: error.to_string() },
+            other => Self { code: CloseCode::ABNORMAL, reason: other.to_string() },
+        }
+    }
+}
