@@ -1,0 +1,94 @@
+//! Connections that delay, and what is on its way in them.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+
+use bytes::Bytes;
+use wirehub_client_core::Time;
+use wirehub_common::code::CloseCode;
+
+use crate::random::Random;
+
+/// Something that arrives at one end of a connection.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Arrival {
+    OpenedAtClient,
+    MessageAtClient(Bytes),
+    ClosedAtClient(CloseCode),
+    MessageAtServer(Bytes),
+    ClosedAtServer,
+}
+
+#[derive(Debug)]
+struct Connection {
+    client: usize,
+    /// Messages in one direction do not overtake each other.
+    to_client: Time,
+    to_server: Time,
+    /// What is sent is swallowed, and nobody is told.
+    half_open: bool,
+}
+
+/// All connections of a world.
+#[derive(Debug, Default)]
+pub(crate) struct Network {
+    connections: BTreeMap<u64, Connection>,
+    arrivals: BinaryHeap<Reverse<(Time, u64, u64, Arrival)>>,
+    /// How many connections there have been.
+    pub(crate) opened: u64,
+    sequence: u64,
+}
+
+impl Network {
+    pub(crate) fn open(&mut self, now: Time, client: usize) -> u64 {
+        self.opened += 1;
+        let connection = Connection { client, to_client: now, to_server: now, half_open: false };
+        self.connections.insert(self.opened, connection);
+        self.opened
+    }
+
+    pub(crate) fn ids(&self) -> Vec<u64> {
+        self.connections.keys().copied().collect()
+    }
+
+    pub(crate) fn client_of(&self, id: u64) -> Option<usize> {
+        self.connections.get(&id).map(|connection| connection.client)
+    }
+
+    /// Sends, with a delay of up to `longest` milliseconds.
+    pub(crate) fn send(&mut self, now: Time, random: &mut Random, id: u64, longest: u64, arrival: Arrival) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        if connection.half_open {
+            return;
+        }
+        let last = match arrival {
+            Arrival::MessageAtServer(_) | Arrival::ClosedAtServer => &mut connection.to_server,
+            _ => &mut connection.to_client,
+        };
+        *last = (*last).max(now.after(random.between(1, longest)));
+        self.sequence += 1;
+        self.arrivals.push(Reverse((*last, self.sequence, id, arrival)));
+    }
+
+    /// The connection swallows everything from now on.
+    pub(crate) fn half_open(&mut self, id: u64) {
+        if let Some(connection) = self.connections.get_mut(&id) {
+            connection.half_open = true;
+        }
+    }
+
+    /// Nothing arrives from this connection any more, not even what is on its way.
+    pub(crate) fn forget(&mut self, id: u64) {
+        self.connections.remove(&id);
+    }
+
+    pub(crate) fn next_arrival(&self) -> Option<Time> {
+        self.arrivals.peek().map(|Reverse((time, ..))| *time)
+    }
+
+    /// Takes the next arrival of a connection that is still there.
+    pub(crate) fn arrive(&mut self) -> Option<(u64, Arrival)> {
+        let Reverse((_, _, id, arrival)) = self.arrivals.pop()?;
+        self.connections.contains_key(&id).then_some((id, arrival))
+    }
+}

@@ -1,0 +1,286 @@
+//! Puts clients, network and server together, and lets time pass.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use wirehub_client_core::{Time, Transmit};
+use wirehub_common::code::CloseCode;
+use wirehub_common::{ChannelName, Codec, SUBPROTOCOL_PROTOBUF};
+
+use crate::client::Client;
+use crate::network::{Arrival, Network};
+use crate::random::Random;
+use crate::server::Server;
+
+const CLIENTS: u64 = 8;
+
+/// For how long things happen, in virtual time.
+const TURMOIL: Duration = Duration::from_secs(120);
+
+/// For how long nothing bad happens then: a silent connection is noticed after 35 s and the next attempt comes within
+/// 20 s; that attempt may have been swallowed too, which takes 10 s and 20 s more.
+const REST: Duration = Duration::from_secs(120);
+
+/// How often the server sends an empty message.
+const PING: Duration = Duration::from_secs(25);
+
+/// What may go wrong.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Faults {
+    /// Connections break, swallow everything, or can't be made.
+    connections: bool,
+    /// The server restarts, with and without its history.
+    restarts: bool,
+    /// The longest delay of a message in milliseconds.
+    delay: u64,
+}
+
+impl Faults {
+    pub(crate) const NONE: Self = Self { connections: false, restarts: false, delay: 20 };
+    pub(crate) const ALL: Self = Self { connections: true, restarts: true, delay: 2000 };
+}
+
+pub(crate) struct World {
+    now: Time,
+    random: Random,
+    faults: Faults,
+    network: Network,
+    server: Server,
+    pub(crate) clients: Vec<Client>,
+    channels: Vec<ChannelName>,
+    /// When the server pings its sessions.
+    next_ping: Time,
+    /// Nothing goes wrong from now on.
+    healed: bool,
+}
+
+impl World {
+    pub(crate) fn new(seed: u64, faults: Faults) -> Self {
+        let mut random = Random::new(seed);
+        let clients = (0..CLIENTS).map(|_| Client::new(random.next())).collect();
+        let channels = ["a", "b", "c"].map(|name| ChannelName::new(name).unwrap()).to_vec();
+        Self {
+            now: Time::ZERO,
+            random,
+            faults,
+            network: Network::default(),
+            server: Server::default(),
+            clients,
+            channels,
+            next_ping: Time::ZERO.after(PING),
+            healed: false,
+        }
+    }
+
+    /// Turmoil, then rest; then everything has to be well.
+    pub(crate) fn run(&mut self) {
+        self.connect_all();
+        let end = self.now.after(TURMOIL);
+        while self.now < end {
+            let step = self.random.between(1, 1000);
+            self.pass(step);
+            let client = self.random.below(CLIENTS) as usize;
+            let now = self.now;
+            self.clients[client].act(now, &mut self.random, &self.channels);
+            self.serve(client);
+            self.disturb();
+        }
+        self.healed = true;
+        self.pass(REST);
+        // One more message in each channel shows that everybody is there.
+        for channel in self.channels.clone() {
+            self.server.publish(&channel);
+        }
+        self.send_out();
+        self.pass(Duration::from_secs(30));
+        for client in &self.clients {
+            client.check_at_rest(|channel| self.server.published(channel));
+        }
+    }
+
+    pub(crate) fn failed_commands(&self) -> usize {
+        self.clients.iter().map(|client| client.failed).sum()
+    }
+
+    pub(crate) fn connections(&self) -> usize {
+        usize::try_from(self.network.opened).unwrap()
+    }
+
+    /// How far apart the first and the last client come back after the server restarted.
+    pub(crate) fn restart_and_measure_spread(&mut self) -> Duration {
+        self.connect_all();
+        self.pass(Duration::from_secs(10));
+        self.restart(false);
+        self.pass(Duration::from_secs(30));
+        let times = || self.clients.iter().map(|client| client.connected_at);
+        times().max().unwrap().since(times().min().unwrap())
+    }
+
+    fn connect_all(&mut self) {
+        for index in 0..self.clients.len() {
+            let channel = self.channels[index % self.channels.len()].clone();
+            let now = self.now;
+            self.clients[index].subscribe(now, &channel);
+            self.clients[index].core.connect(now);
+            self.serve(index);
+        }
+    }
+
+    /// Lets time pass, and what is due happen.
+    fn pass(&mut self, duration: Duration) {
+        let end = self.now.after(duration);
+        loop {
+            let timer = self.clients.iter().filter_map(|client| client.core.poll_timeout()).min();
+            let next = [timer, self.network.next_arrival(), Some(self.next_ping)].into_iter().flatten().min();
+            let Some(next) = next.filter(|next| *next <= end) else { break };
+            self.now = self.now.max(next);
+            if self.next_ping <= self.now {
+                self.ping_all();
+            } else if self.network.next_arrival().is_some_and(|time| time <= self.now) {
+                if let Some((connection, arrival)) = self.network.arrive() {
+                    self.arrive(connection, arrival);
+                }
+            } else {
+                for index in 0..self.clients.len() {
+                    if self.clients[index].core.poll_timeout().is_some_and(|time| time <= self.now) {
+                        self.clients[index].core.handle_timeout(self.now);
+                        self.serve(index);
+                    }
+                }
+            }
+        }
+        self.now = end;
+    }
+
+    fn arrive(&mut self, connection: u64, arrival: Arrival) {
+        let Some(index) = self.network.client_of(connection) else { return };
+        let now = self.now;
+        let client = &mut self.clients[index];
+        let is_current = client.connection == Some(connection);
+        match arrival {
+            Arrival::OpenedAtClient if is_current => {
+                self.server.open(connection);
+                client.core.handle_open(SUBPROTOCOL_PROTOBUF);
+            }
+            Arrival::MessageAtClient(message) if is_current => client.core.handle_message(now, &message),
+            Arrival::ClosedAtClient(code) if is_current => {
+                client.connection = None;
+                self.network.forget(connection);
+                client.core.handle_close(now, code, "");
+            }
+            Arrival::MessageAtServer(message) => self.server.handle(connection, &message),
+            Arrival::ClosedAtServer => {
+                self.server.close(connection);
+                self.network.forget(connection);
+            }
+            // The client has let go of it.
+            Arrival::OpenedAtClient | Arrival::MessageAtClient(_) | Arrival::ClosedAtClient(_) => {}
+        }
+        self.serve(index);
+        self.send_out();
+    }
+
+    /// Does what a client's core wants done.
+    fn serve(&mut self, index: usize) {
+        let now = self.now;
+        let writable = self.healed || !self.faults.connections || !self.random.one_in(5);
+        let client = &mut self.clients[index];
+        client.take_events(now);
+        while let Some(transmit) = client.core.poll_transmit(writable) {
+            match transmit {
+                Transmit::Open => {
+                    assert_eq!(client.connection, None, "one transport at a time");
+                    let connection = self.network.open(now, index);
+                    client.connection = Some(connection);
+                    let arrival = if self.faults.connections && !self.healed && self.random.one_in(6) {
+                        Arrival::ClosedAtClient(CloseCode::ABNORMAL)
+                    } else {
+                        Arrival::OpenedAtClient
+                    };
+                    self.network.send(now, &mut self.random, connection, self.faults.delay, arrival);
+                }
+                Transmit::Send(message) => {
+                    let connection = client.connection.expect("a transport to send on");
+                    let arrival = Arrival::MessageAtServer(message);
+                    self.network.send(now, &mut self.random, connection, self.faults.delay, arrival);
+                }
+                Transmit::Close { .. } => {
+                    let connection = client.connection.take().expect("a transport to close");
+                    let delay = self.faults.delay;
+                    self.network.send(now, &mut self.random, connection, delay, Arrival::ClosedAtServer);
+                }
+            }
+        }
+        client.take_events(now);
+    }
+
+    /// Sends what the server has for its clients, several frames in one message now and then.
+    fn send_out(&mut self) {
+        let mut open: Option<(u64, BytesMut)> = None;
+        for (connection, frame) in std::mem::take(&mut self.server.outbox) {
+            let bytes = Codec::Protobuf.encode_frame(&frame);
+            match &mut open {
+                Some((of, batch)) if *of == connection && !self.random.one_in(3) => {
+                    batch.extend_from_slice(&bytes);
+                }
+                _ => {
+                    if let Some((of, batch)) = open.replace((connection, BytesMut::from(bytes))) {
+                        self.send_to_client(of, batch.freeze());
+                    }
+                }
+            }
+        }
+        if let Some((of, batch)) = open {
+            self.send_to_client(of, batch.freeze());
+        }
+    }
+
+    fn send_to_client(&mut self, connection: u64, message: Bytes) {
+        let arrival = Arrival::MessageAtClient(message);
+        self.network.send(self.now, &mut self.random, connection, self.faults.delay, arrival);
+    }
+
+    fn ping_all(&mut self) {
+        self.next_ping = self.now.after(PING);
+        for connection in self.server.sessions().collect::<Vec<_>>() {
+            self.send_to_client(connection, Bytes::new());
+        }
+    }
+
+    /// Something goes wrong, perhaps.
+    fn disturb(&mut self) {
+        let connections = self.network.ids();
+        if let Some(&connection) = connections.get(self.random.below(CLIENTS) as usize)
+            && self.faults.connections
+        {
+            match self.random.below(60) {
+                0 => self.network.half_open(connection),
+                1..=4 => self.cut(connection),
+                _ => {}
+            }
+        }
+        if self.faults.restarts && self.random.one_in(60) {
+            let keep_history = self.random.one_in(2);
+            self.restart(keep_history);
+        }
+    }
+
+    fn restart(&mut self, keep_history: bool) {
+        self.server.restart(keep_history);
+        for connection in self.network.ids() {
+            self.cut(connection);
+        }
+    }
+
+    /// Cuts a connection: what is on its way is lost.
+    fn cut(&mut self, connection: u64) {
+        let Some(index) = self.network.client_of(connection) else { return };
+        self.network.forget(connection);
+        self.server.close(connection);
+        if self.clients[index].connection == Some(connection) {
+            self.clients[index].connection = None;
+            self.clients[index].core.handle_close(self.now, CloseCode::ABNORMAL, "");
+            self.serve(index);
+        }
+    }
+}
