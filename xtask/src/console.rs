@@ -145,6 +145,14 @@ impl Log {
     }
 }
 
+/// Says what went wrong and why, outermost first.
+pub(crate) fn print_error(error: &anyhow::Error) {
+    eprintln!("\nerror: {error}");
+    for cause in error.chain().skip(1) {
+        eprintln!("  because: {cause}");
+    }
+}
+
 /// A duration as people say it: `0.4 s`, `72 s`, `3 min 20 s`.
 pub(crate) fn human(duration: Duration) -> String {
     let seconds = duration.as_secs();

@@ -72,10 +72,7 @@ fn main() -> ExitCode {
     match run(Cli::parse()) {
         Ok(status) => status,
         Err(error) => {
-            eprintln!("\nerror: {error}");
-            for cause in error.chain().skip(1) {
-                eprintln!("  because: {cause}");
-            }
+            console::print_error(&error);
             ExitCode::FAILURE
         }
     }

@@ -56,9 +56,13 @@ impl Weight {
         self.wasm.saturating_add(self.javascript)
     }
 
+    fn parts(self) -> String {
+        format!("wasm {}, JavaScript {}", kilobytes(self.wasm), kilobytes(self.javascript))
+    }
+
     /// Us among the others, lightest first.
     pub(crate) fn table(self) -> String {
-        let ours = format!("@wirehub/client: {self}");
+        let ours = format!("@wirehub/client: {}", self.parts());
         let mut rows: Vec<(&str, u64)> = RIVALS.to_vec();
         rows.push((&ours, self.total()));
         rows.sort_by_key(|(_, size)| *size);
@@ -82,13 +86,7 @@ impl Weight {
 
 impl fmt::Display for Weight {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} (wasm {}, JavaScript {})",
-            kilobytes(self.total()),
-            kilobytes(self.wasm),
-            kilobytes(self.javascript)
-        )
+        write!(f, "{}: {}", kilobytes(self.total()), self.parts())
     }
 }
 

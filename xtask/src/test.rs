@@ -14,7 +14,7 @@ use clap::builder::PossibleValuesParser;
 
 use self::{counts::Counts, steps::STEPS};
 use crate::{
-    console::{Console, Log, Step, human},
+    console::{Console, Log, Step, human, print_error},
     project::Project,
     setup::{self, Browsers, Tools},
 };
@@ -104,7 +104,7 @@ impl TestStep {
         let mut counts = Counts::of_log(&log_path);
         let passed = result.is_ok();
         let remark = result.unwrap_or_else(|error| {
-            println!("{error:#}\n");
+            print_error(&error);
             counts.count_failed_step();
             format!("run it alone: cargo xtask test {}", self.step.name)
         });
