@@ -81,7 +81,7 @@ fn build_wasm(project: &Project, tools: &Tools, log: &mut Log) -> Result<()> {
         .args(["--no-pack", "--no-gitignore"])
         // Relative to the crate.
         .args(["--out-dir", "npm/dist/wasm", "--out-name", "wirehub"])
-        .args(["--", "--features", "js", "--locked"]);
+        .args(["--", "--features", "js"]);
     log.run(&mut build)
 }
 

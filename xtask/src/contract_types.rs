@@ -12,13 +12,7 @@ const GENERATED: &str = "www/src/generated/contract.ts";
 /// Writes the generated file; leaves it alone when it is the same already.
 pub(crate) fn generate(project: &Project, log: &mut Log) -> Result<()> {
     let mut generate = command("cargo");
-    generate.current_dir(project.root()).args([
-        "run",
-        "--quiet",
-        "--locked",
-        "--package",
-        "wirehub-demo-contract",
-    ]);
+    generate.current_dir(project.root()).args(["run", "--quiet", "--package", "wirehub-demo-contract"]);
     generate.args(["--features", "typescript", "--example", "typescript"]);
     let source = log.output(&mut generate)? + "\n";
     let path = project.path(GENERATED);

@@ -40,7 +40,7 @@ pub(crate) fn verb(project: &Project, console: &Console, listen: SocketAddr) -> 
 /// Builds the demo's server.
 pub(crate) fn build_server(project: &Project, log: &mut Log) -> Result<()> {
     let mut build = process::command("cargo");
-    build.current_dir(project.root()).args(["build", "--locked", "--package", SERVER, "--profile", PROFILE]);
+    build.current_dir(project.root()).args(["build", "--package", SERVER, "--profile", PROFILE]);
     log.run(&mut build)
 }
 

@@ -1,8 +1,8 @@
 //! The steps of `cargo xtask test`, in their order: what fails fast comes first.
 
-use std::process::Command;
+use std::{env, process::Command};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use super::{Context, Needs, TestStep, demo_server::DemoServer};
 use crate::{
@@ -29,7 +29,7 @@ pub(super) const STEPS: &[TestStep] = &[
         has_tests: false,
         run: |context, log| {
             let mut clippy = cargo(context);
-            clippy.args(["clippy", "--locked", "--workspace", "--all-targets", "--all-features"]);
+            clippy.args(["clippy", "--workspace", "--all-targets", "--all-features"]);
             silent(log.run(clippy.args(["--", "-D", "warnings"])))
         },
     },
@@ -40,7 +40,7 @@ pub(super) const STEPS: &[TestStep] = &[
         has_tests: false,
         run: |context, log| {
             let mut doc = cargo(context);
-            doc.args(["doc", "--locked", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings");
+            doc.args(["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings");
             silent(log.run(&mut doc))
         },
     },
@@ -48,9 +48,7 @@ pub(super) const STEPS: &[TestStep] = &[
         step: Step { name: "unit", what: "tests of every crate, on this machine", slow: Some("2 to 5 min") },
         needs: Needs::Toolchain,
         has_tests: true,
-        run: |context, log| {
-            silent(log.run(cargo(context).args(["test", "--locked", "--workspace", "--no-fail-fast"])))
-        },
+        run: |context, log| silent(log.run(cargo(context).args(["test", "--workspace", "--no-fail-fast"]))),
     },
     TestStep {
         step: build_client::STEP,
@@ -99,6 +97,12 @@ pub(super) const STEPS: &[TestStep] = &[
         has_tests: true,
         run: page_test,
     },
+    TestStep {
+        step: Step { name: "unchanged", what: "did the steps leave committed files alone?", slow: None },
+        needs: Needs::Toolchain,
+        has_tests: false,
+        run: leaves_no_trace,
+    },
 ];
 
 /// The most that one module of tests may take in a browser, in seconds.
@@ -129,7 +133,7 @@ fn client_in_browser(
     let mut test = context.tools()?.wasm_command("wasm-pack");
     test.current_dir(context.project.root()).args(["test", "--headless", "--mode", "no-install"]);
     browser(&mut test);
-    test.args(["client-wasm", "--all-features", "--locked"]);
+    test.args(["client-wasm", "--all-features"]);
     test.env("WIREHUB_TEST_SERVER", server.address().to_string());
     test.env("WASM_BINDGEN_TEST_TIMEOUT", BROWSER_TEST_SECONDS);
     log.run(&mut test)?;
@@ -154,6 +158,21 @@ fn page_test(context: &Context<'_>, log: &mut Log) -> Result<String> {
     log.run(&mut test)?;
     server.stop()?;
     Ok("pictures: target/artefacts".to_owned())
+}
+
+/// In a clean checkout, a file that differs afterwards was committed out of date: a lock file, as a rule.
+fn leaves_no_trace(context: &Context<'_>, log: &mut Log) -> Result<String> {
+    if env::var_os("CI").is_none() {
+        return Ok("only in continuous integration, whose checkout is clean".to_owned());
+    }
+    let mut status = process::command("git");
+    status.current_dir(context.project.root()).args(["status", "--porcelain"]);
+    let changed = log.output(&mut status)?;
+    ensure!(
+        changed.is_empty(),
+        "commit these with what they belong to, or ignore what is generated:\n{changed}"
+    );
+    Ok(String::new())
 }
 
 fn cargo(context: &Context<'_>) -> Command {

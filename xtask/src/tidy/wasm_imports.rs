@@ -22,7 +22,7 @@ pub(super) fn check(project: &Project, wasm: &WasmToolchain, log: &mut Log) -> R
         let mut build = command("cargo");
         wasm.apply(&mut build);
         build.current_dir(project.root());
-        build.args(["rustc", "--locked", "--package", package, "--lib", "--crate-type", "cdylib"]);
+        build.args(["rustc", "--package", package, "--lib", "--crate-type", "cdylib"]);
         build.args(["--target", TARGET, "--target-dir"]).arg(&target);
         // Nothing in a library is called from outside: without these the linker would drop all of it, and the
         // imports with it.
