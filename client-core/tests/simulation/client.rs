@@ -18,6 +18,8 @@ pub(crate) struct Client {
     commands: BTreeSet<CommandId>,
     /// How many commands ended with another error than being cancelled.
     pub(crate) failed: usize,
+    /// How often a subscription came back without all that it missed.
+    pub(crate) gaps: usize,
     /// When it was connected last.
     pub(crate) connected_at: Time,
 }
@@ -28,6 +30,8 @@ struct Record {
     channel: ChannelName,
     /// The last publication.
     last: Option<u64>,
+    /// Whether it has been confirmed over the connection in use.
+    confirmed: bool,
     /// Whether publications may be missing before the next one.
     may_jump: bool,
 }
@@ -40,6 +44,7 @@ impl Client {
             subscriptions: BTreeMap::new(),
             commands: BTreeSet::new(),
             failed: 0,
+            gaps: 0,
             connected_at: Time::ZERO,
         }
     }
@@ -76,7 +81,8 @@ impl Client {
     pub(crate) fn subscribe(&mut self, now: Time, channel: &ChannelName) {
         match self.core.subscribe(now, channel) {
             Ok(subscription) => {
-                let record = Record { channel: channel.clone(), last: None, may_jump: true };
+                let record =
+                    Record { channel: channel.clone(), last: None, confirmed: false, may_jump: true };
                 self.subscriptions.insert(subscription, record);
             }
             Err(error) => assert_eq!(error.code(), ErrorCode::ALREADY_SUBSCRIBED),
@@ -101,11 +107,14 @@ impl Client {
                 }
                 Event::Subscribed { subscription, recovered } => {
                     let record = self.subscriptions.get_mut(&subscription).expect("it has not ended");
+                    record.confirmed = true;
                     record.may_jump |= !recovered;
+                    self.gaps += usize::from(!recovered && record.last.is_some());
                 }
                 Event::Publication { subscription, publication } => {
                     let record = self.subscriptions.get_mut(&subscription).expect("it has not ended");
                     assert_eq!(publication.channel, record.channel);
+                    assert!(record.confirmed, "a message of an older subscription");
                     record.receive(publication.time);
                 }
                 Event::Unsubscribed { subscription, error } => {
@@ -115,6 +124,9 @@ impl Client {
                 Event::State(change) => {
                     if change.state == State::Connected {
                         self.connected_at = now;
+                        for record in self.subscriptions.values_mut() {
+                            record.confirmed = false;
+                        }
                     }
                     if let Some(delay) = change.retry_in {
                         assert!(delay <= Duration::from_secs(20));

@@ -8,6 +8,7 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::arithmetic_side_effects,
+    clippy::print_stderr,
     reason = "a test fails by panicking"
 )]
 
@@ -21,11 +22,20 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use world::{Faults, World};
 
-const SEEDS: u64 = 400;
+const SEEDS: u64 = 300;
 
 #[test]
 fn every_message_comes_in_order_without_holes_through_a_hostile_network() {
     for_each_seed(|seed| World::new(seed, Faults::ALL).run());
+}
+
+#[test]
+fn with_enough_history_nothing_is_ever_missed() {
+    for_each_seed(|seed| {
+        let mut world = World::new(seed, Faults::CUTS);
+        world.run();
+        assert_eq!(world.gaps(), 0, "each reconnect recovers everything");
+    });
 }
 
 #[test]

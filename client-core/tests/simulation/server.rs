@@ -10,11 +10,10 @@ use wirehub_common::frame::{
 };
 use wirehub_common::{ChannelName, Codec, Payload};
 
-/// How many publications a channel keeps: few enough that recovery fails now and then.
-const HISTORY: usize = 12;
-
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Server {
+    /// How many publications a channel keeps.
+    history: usize,
     channels: BTreeMap<ChannelName, Channel>,
     sessions: BTreeMap<u64, Session>,
     restarts: u64,
@@ -37,6 +36,16 @@ struct Channel {
 }
 
 impl Server {
+    pub(crate) fn new(history: usize) -> Self {
+        Self {
+            history,
+            channels: BTreeMap::new(),
+            sessions: BTreeMap::new(),
+            restarts: 0,
+            outbox: Vec::new(),
+        }
+    }
+
     pub(crate) fn open(&mut self, connection: u64) {
         self.sessions.insert(connection, Session::default());
     }
@@ -92,7 +101,7 @@ impl Server {
             offset: channel.offset,
         };
         channel.history.push(publication.clone());
-        if channel.history.len() > HISTORY {
+        if channel.history.len() > self.history {
             channel.history.remove(0);
         }
         let position = Position { offset: channel.offset, epoch: self.restarts.to_string() };

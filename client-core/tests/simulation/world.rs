@@ -31,13 +31,19 @@ pub(crate) struct Faults {
     connections: bool,
     /// The server restarts, with and without its history.
     restarts: bool,
+    /// How many publications the server keeps for each channel.
+    history: usize,
     /// The longest delay of a message in milliseconds.
     delay: u64,
 }
 
 impl Faults {
-    pub(crate) const NONE: Self = Self { connections: false, restarts: false, delay: 20 };
-    pub(crate) const ALL: Self = Self { connections: true, restarts: true, delay: 2000 };
+    pub(crate) const NONE: Self = Self { connections: false, restarts: false, history: 0, delay: 20 };
+    /// Connections break, but the server forgets nothing.
+    pub(crate) const CUTS: Self =
+        Self { connections: true, restarts: false, history: usize::MAX, delay: 2000 };
+    /// The history is so short that recovery fails now and then.
+    pub(crate) const ALL: Self = Self { connections: true, restarts: true, history: 12, delay: 2000 };
 }
 
 pub(crate) struct World {
@@ -64,7 +70,7 @@ impl World {
             random,
             faults,
             network: Network::default(),
-            server: Server::default(),
+            server: Server::new(faults.history),
             clients,
             channels,
             next_ping: Time::ZERO.after(PING),
@@ -100,6 +106,10 @@ impl World {
 
     pub(crate) fn failed_commands(&self) -> usize {
         self.clients.iter().map(|client| client.failed).sum()
+    }
+
+    pub(crate) fn gaps(&self) -> usize {
+        self.clients.iter().map(|client| client.gaps).sum()
     }
 
     pub(crate) fn connections(&self) -> usize {
