@@ -6,7 +6,7 @@ use syn::{Attribute, Data, DeriveInput, Fields, Type, parse_macro_input, parse_q
 
 /// Implements `wirehub_common::contract::Schema`: a hash of the type as it is written, with its serde attributes
 /// and the hashes of its fields' types. What does not change the encoding (documentation, other attributes,
-/// visibility, layout) does not change the hash.
+/// visibility, a comma at the end of a list) does not change the hash.
 ///
 /// A field with `#[schema(opaque)]` counts by the name of its type alone: for types that contain themselves, and for
 /// types of other crates that are no `Schema`.
@@ -43,6 +43,7 @@ fn field_types(input: &mut DeriveInput) -> syn::Result<Vec<Type>> {
     match &mut input.data {
         Data::Struct(data) => visit_fields(&mut data.fields, &mut types)?,
         Data::Enum(data) => {
+            data.variants.pop_punct();
             for variant in &mut data.variants {
                 variant.attrs.retain(is_serde);
                 visit_fields(&mut variant.fields, &mut types)?;
@@ -59,6 +60,11 @@ fn field_types(input: &mut DeriveInput) -> syn::Result<Vec<Type>> {
 }
 
 fn visit_fields(fields: &mut Fields, types: &mut Vec<Type>) -> syn::Result<()> {
+    match fields {
+        Fields::Named(fields) => drop(fields.named.pop_punct()),
+        Fields::Unnamed(fields) => drop(fields.unnamed.pop_punct()),
+        Fields::Unit => {}
+    }
     for field in fields {
         let mut opaque = false;
         for attribute in field.attrs.iter().filter(|attribute| attribute.path().is_ident("schema")) {

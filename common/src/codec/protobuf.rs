@@ -128,7 +128,10 @@ impl Invalid {
 
 impl From<DecodeError> for Invalid {
     fn from(error: DecodeError) -> Self {
-        Self::Frame(error)
+        match error.kind() {
+            DecodeErrorKind::TooMany => Self::Request("a list has too many entries: send it in parts"),
+            _ => Self::Frame(error),
+        }
     }
 }
 

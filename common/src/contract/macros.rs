@@ -36,13 +36,15 @@ macro_rules! contract {
             impl $crate::contract::Contract for $contract {
                 const NAME: &'static str = $name;
                 const HASH: $crate::contract::ContractHash = {
-                    let mut hash = $crate::contract::hash_text($name);
+                    // A sum: in which order the items are declared is nothing that the ends have to agree on.
+                    let mut sum = 0_u64;
                     let mut rest = ITEMS;
                     while let [item, behind @ ..] = rest {
-                        hash = $crate::contract::combine(&[hash, item.hash.0]);
+                        sum = sum.wrapping_add(item.hash.0);
                         rest = behind;
                     }
-                    $crate::contract::ContractHash(hash)
+                    let name = $crate::contract::hash_text($name);
+                    $crate::contract::ContractHash($crate::contract::combine(&[name, sum]))
                 };
                 const ITEMS: &'static [$crate::contract::Item] = ITEMS;
             }

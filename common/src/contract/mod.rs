@@ -143,7 +143,7 @@ pub trait Call {
 pub trait Contract {
     /// Its name.
     const NAME: &'static str;
-    /// The hash over its name and items.
+    /// The hash over its name and items, in whatever order they are declared.
     const HASH: ContractHash;
     /// Its channels and calls in the order of their declaration.
     const ITEMS: &'static [Item];
