@@ -1,0 +1,130 @@
+//! Calls: procedures of the server that clients call by name.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use wirehub_common::code::ErrorCode;
+use wirehub_common::contract::{Call, Message as _};
+use wirehub_common::frame::ErrorInfo;
+use wirehub_common::{Payload, PayloadError};
+
+use crate::{Hub, SessionId};
+
+/// Who calls, and where: what a handler gets beside the request.
+#[derive(Debug, Clone)]
+pub struct CallContext {
+    session: SessionId,
+    user: Arc<str>,
+    hub: Hub,
+}
+
+impl CallContext {
+    pub(crate) fn new(session: SessionId, user: Arc<str>, hub: Hub) -> Self {
+        Self { session, user, hub }
+    }
+
+    /// The session that calls.
+    pub fn session(&self) -> SessionId {
+        self.session
+    }
+
+    /// The session's user; empty for an anonymous one.
+    pub fn user(&self) -> &str {
+        &self.user
+    }
+
+    /// The hub, for instance to publish.
+    pub fn hub(&self) -> &Hub {
+        &self.hub
+    }
+}
+
+/// Why a call failed, as its caller is told.
+///
+/// ```
+/// use wirehub_server::CallError;
+///
+/// let full = CallError::application::<1001>("the room is full: try another one");
+/// assert_eq!(full.code().number(), 1001);
+/// assert!(CallError::application::<1002>("busy").temporary().is_temporary());
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallError(ErrorInfo);
+
+impl CallError {
+    /// One of the application's own errors. `CODE` is at least 1000; a smaller one does not compile.
+    pub fn application<const CODE: u16>(message: impl Into<String>) -> Self {
+        const { assert!(CODE >= 1000, "an application's error codes are 1000 to 65535") };
+        // A number that large is a code.
+        let code = ErrorCode::new(CODE).unwrap_or(ErrorCode::INTERNAL);
+        Self(ErrorInfo { code, message: message.into(), temporary: false })
+    }
+
+    /// One of Wirehub's own errors, with the message of the table.
+    pub fn from_code(code: ErrorCode) -> Self {
+        Self(ErrorInfo::from_code(code))
+    }
+
+    /// A failure of the server. What failed goes to the log; the caller learns only that something did.
+    pub fn internal(error: impl fmt::Display) -> Self {
+        tracing::error!("a call failed: {error}");
+        Self::from_code(ErrorCode::INTERNAL)
+    }
+
+    /// The same error, marked as one that a repeat of the call may not meet.
+    #[must_use]
+    pub fn temporary(self) -> Self {
+        Self(ErrorInfo { temporary: true, ..self.0 })
+    }
+
+    /// The code.
+    pub fn code(&self) -> ErrorCode {
+        self.0.code
+    }
+
+    /// Whether the same call may succeed later.
+    pub fn is_temporary(&self) -> bool {
+        self.0.temporary
+    }
+}
+
+impl fmt::Display for CallError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.0.message, self.0.code)
+    }
+}
+
+impl std::error::Error for CallError {}
+
+/// A call being answered.
+pub(crate) type Answering = Pin<Box<dyn Future<Output = Result<Payload, ErrorInfo>> + Send>>;
+
+/// What answers the calls of one name.
+pub(crate) type Handler = Box<dyn Fn(CallContext, Payload) -> Answering + Send + Sync>;
+
+/// Puts decoding and encoding around a typed handler.
+pub(crate) fn untyped<C, F, A>(handler: F) -> Handler
+where
+    C: Call,
+    C::Request: Send,
+    F: Fn(CallContext, C::Request) -> A + Send + Sync + 'static,
+    A: Future<Output = Result<C::Response, CallError>> + Send + 'static,
+{
+    let handler = Arc::new(handler);
+    Box::new(move |context, payload| {
+        let handler = Arc::clone(&handler);
+        // All of it within the future: what panics in it ends the call, and not the session.
+        Box::pin(async move {
+            let request = C::Request::from_payload(&payload).map_err(|error| mismatch(&error))?;
+            let response = handler(context, request).await.map_err(|error| error.0)?;
+            response.to_payload().map_err(|error| CallError::internal(error).0)
+        })
+    })
+}
+
+/// The answer to a payload that does not fit the contract.
+pub(crate) fn mismatch(error: &PayloadError) -> ErrorInfo {
+    ErrorInfo { message: error.to_string(), ..ErrorInfo::from_code(ErrorCode::PAYLOAD_MISMATCH) }
+}

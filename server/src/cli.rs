@@ -1,0 +1,179 @@
+//! The command line of a server: what the binary `wirehub` and a program like it have in common.
+
+use std::fmt;
+use std::io::{self, IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use tracing_subscriber::EnvFilter;
+
+use crate::{Builder, Error, ErrorKind, Hub, ListenAddress, Listener, Origin, run, static_files};
+
+/// The options of a server.
+#[derive(Debug, Clone, clap::Args)]
+pub struct ServeOptions {
+    /// Where to listen: an IP address and a port (0 for any free one), or unix:PATH.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    pub listen: ListenAddress,
+
+    /// Serve the files of this directory, index.html first.
+    #[arg(long = "static", value_name = "DIR")]
+    pub static_files: Option<PathBuf>,
+
+    /// Let pages of this origin connect, beside the server's own: https://app.example, http://localhost:* or *. May
+    /// be given more than once.
+    #[arg(long = "allow-origin", value_name = "ORIGIN")]
+    pub allow_origins: Vec<Origin>,
+
+    /// Let everybody in, from other machines too. Without tokens the server can't tell who is who: whoever reaches it
+    /// may subscribe and publish everywhere.
+    #[arg(long)]
+    pub anonymous: bool,
+}
+
+impl ServeOptions {
+    /// Serves a hub until SIGINT or SIGTERM; a second one ends at once. Says on standard output where it listens
+    /// as soon as it does, logs to standard error, and gives the process's status: 2 for a wrong command line,
+    /// 1 for what else went wrong.
+    ///
+    /// What is logged is said by the environment variable `WIREHUB_LOG`, or `RUST_LOG`: `debug`, or
+    /// `wirehub_server=trace,info`.
+    pub fn serve(self, hub: Builder) -> ExitCode {
+        start_log();
+        match self.try_serve(hub) {
+            Ok(code) => code,
+            Err(error) => {
+                complain(&error);
+                ExitCode::from(if error.kind() == ErrorKind::Usage { 2 } else { 1 })
+            }
+        }
+    }
+
+    fn try_serve(self, hub: Builder) -> Result<ExitCode, Error> {
+        if !self.anonymous && !self.listen.is_local() {
+            return Err(Error::new(
+                ErrorKind::Usage,
+                format!(
+                    "{} can be reached from other machines, and everybody would be let in: add --anonymous if that \
+                     is meant, or listen on 127.0.0.1 and put a proxy before it",
+                    self.listen
+                ),
+            ));
+        }
+        let hub = self.allow_origins.into_iter().fold(hub, Builder::allow_origin).build();
+        let app = match &self.static_files {
+            Some(directory) => hub.router().fallback_service(pages(directory)?),
+            None => hub.router(),
+        };
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| Error::with_source(ErrorKind::System, "cannot start the runtime", error))?;
+        let code = runtime.block_on(serve_until_signal(&self.listen, hub, app));
+        // What is left after the deadline is not waited for.
+        runtime.shutdown_background();
+        code
+    }
+}
+
+async fn serve_until_signal(listen: &ListenAddress, hub: Hub, app: axum::Router) -> Result<ExitCode, Error> {
+    let mut signals = Signals::new()?;
+    let listener = Listener::bind(listen).await?;
+    announce(&listener.address()?)?;
+    let (stop, stopping) = tokio::sync::oneshot::channel();
+    let server = run(listener, hub, app, async {
+        let _ = stopping.await;
+    });
+    let twice = async {
+        signals.next().await;
+        // The receiver is gone only when the server is.
+        let _ = stop.send(());
+        signals.next().await;
+    };
+    Ok(tokio::select! {
+        () = server => ExitCode::SUCCESS,
+        () = twice => {
+            tracing::warn!("stopped at once: connections were cut");
+            ExitCode::FAILURE
+        }
+    })
+}
+
+/// The static files, if they are there.
+fn pages(directory: &Path) -> Result<axum::Router, Error> {
+    let metadata = std::fs::metadata(directory).map_err(|error| {
+        let message =
+            format!("cannot read the directory {}: build the page, or correct --static", directory.display());
+        Error::with_source(ErrorKind::StaticFiles, message, error)
+    })?;
+    if !metadata.is_dir() {
+        let message = format!("{} is no directory: correct --static", directory.display());
+        return Err(Error::new(ErrorKind::StaticFiles, message));
+    }
+    Ok(static_files(directory))
+}
+
+/// Tells, for people and for programs that wait for it, that connections are accepted from now on.
+fn announce(address: &ListenAddress) -> Result<(), Error> {
+    let scheme = if matches!(address, ListenAddress::Tcp(_)) { "http://" } else { "" };
+    let mut out = io::stdout().lock();
+    writeln!(out, "listening on {scheme}{address}")
+        .and_then(|()| out.flush())
+        .map_err(|error| Error::with_source(ErrorKind::System, "cannot write to standard output", error))
+}
+
+/// For a program that can't go on. Where even standard error is gone, the status has to do.
+fn complain(error: &impl fmt::Display) {
+    let _ = writeln!(io::stderr(), "error: {error}");
+}
+
+fn start_log() {
+    let filter = EnvFilter::try_from_env("WIREHUB_LOG")
+        .or_else(|_| EnvFilter::try_from_default_env())
+        .unwrap_or_else(|_| EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    // A program that has set its own log up keeps it.
+    let _ = log.with_ansi(io::stderr().is_terminal()).try_init();
+}
+
+/// The signals that end a server.
+struct Signals {
+    #[cfg(unix)]
+    interrupt: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    terminate: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    #[cfg(unix)]
+    fn new() -> Result<Self, Error> {
+        use tokio::signal::unix::{SignalKind, signal};
+
+        let listen = |kind| {
+            signal(kind)
+                .map_err(|error| Error::with_source(ErrorKind::System, "cannot listen for signals", error))
+        };
+        Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
+    }
+
+    #[cfg(unix)]
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+
+    #[cfg(not(unix))]
+    fn new() -> Result<Self, Error> {
+        Ok(Self {})
+    }
+
+    #[cfg(not(unix))]
+    async fn next(&mut self) {
+        // Where that fails there is no signal to come.
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! The opening handshake of a WebSocket (RFC 6455, section 4.2).
+
+use std::fmt;
+
+use axum::extract::Request;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
+use axum::response::{IntoResponse, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use hyper::upgrade::OnUpgrade;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use wirehub_common::UnknownSubprotocol;
+
+use crate::Hub;
+use crate::hub::connections::Connection;
+use crate::run::Permit;
+use crate::socket::{Socket, Transport};
+
+/// A handshake that is in order.
+pub(super) struct Handshake {
+    accept: HeaderValue,
+    upgrade: OnUpgrade,
+    open: Open,
+}
+
+/// Counts a connection as open, at the hub and at the listener.
+pub(super) struct Open {
+    _connection: Connection,
+    _permit: Option<Permit>,
+}
+
+impl Handshake {
+    /// Reads a request, takes what of it is needed, and refuses what is not in order.
+    pub(super) fn read(request: &mut Request, hub: &Hub) -> Result<Self, Refusal> {
+        let accept = accept_key(request.method(), request.version(), request.headers())?;
+        hub.settings().origins.check(request.headers()).map_err(Refusal::Origin)?;
+        let connection = hub.connections().enter().ok_or(Refusal::Stopping)?;
+        let permit = request.extensions_mut().remove::<Permit>();
+        let upgrade = request.extensions_mut().remove::<OnUpgrade>().ok_or(Refusal::NoUpgrade)?;
+        Ok(Self { accept, upgrade, open: Open { _connection: connection, _permit: permit } })
+    }
+
+    /// The answer that accepts.
+    pub(super) fn response(&self, protocol: Option<&'static str>) -> Response {
+        let mut response = StatusCode::SWITCHING_PROTOCOLS.into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+        headers.insert(header::SEC_WEBSOCKET_ACCEPT, self.accept.clone());
+        if let Some(protocol) = protocol {
+            headers.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(protocol));
+        }
+        response
+    }
+
+    /// Takes the stream back when the answer is sent; none where the client has gone meanwhile.
+    pub(super) async fn finish(self, message_bytes: u32) -> Option<(Socket<Transport>, Open)> {
+        let (transport, leftover) = Transport::from_upgraded(self.upgrade.await.ok()?);
+        Some((Socket::new(transport, &leftover, message_bytes).await, self.open))
+    }
+}
+
+/// Why a handshake is refused.
+#[derive(Debug)]
+pub(super) enum Refusal {
+    /// Only GET begins a WebSocket.
+    Method,
+    /// An ordinary request.
+    NotWebSocket,
+    /// Another version than 13.
+    Version,
+    /// `Sec-WebSocket-Key` is not there once, or is not 16 bytes in base64.
+    Key,
+    /// A page of a foreign origin.
+    Origin(String),
+    Subprotocol(UnknownSubprotocol),
+    /// The HTTP server can't hand the connection over.
+    NoUpgrade,
+    Stopping,
+    Entropy(getrandom::Error),
+}
+
+impl Refusal {
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::Method => StatusCode::METHOD_NOT_ALLOWED,
+            Self::NotWebSocket | Self::Version => StatusCode::UPGRADE_REQUIRED,
+            Self::Key | Self::Subprotocol(_) => StatusCode::BAD_REQUEST,
+            Self::Origin(_) => StatusCode::FORBIDDEN,
+            Self::NoUpgrade | Self::Entropy(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    /// The header that says in a machine's words what would be right.
+    fn hint(&self) -> Option<(HeaderName, HeaderValue)> {
+        match self {
+            Self::Method => Some((header::ALLOW, HeaderValue::from_static("GET"))),
+            Self::NotWebSocket => Some((header::UPGRADE, HeaderValue::from_static("websocket"))),
+            Self::Version => Some((header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"))),
+            Self::Stopping => Some((header::RETRY_AFTER, HeaderValue::from_static("1"))),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Method => "a WebSocket begins with a GET request",
+            Self::NotWebSocket => {
+                "this address speaks WebSocket: open it with a WebSocket client, with ws:// or wss:// before it"
+            }
+            Self::Version => "only version 13 of WebSocket is spoken here: send Sec-WebSocket-Version: 13",
+            Self::Key => "Sec-WebSocket-Key must be there once, 16 bytes in base64: use a WebSocket client",
+            Self::Origin(why) => why,
+            Self::Subprotocol(why) => return fmt::Display::fmt(why, f),
+            Self::NoUpgrade => "the HTTP server can't hand this connection over: serve it with HTTP/1.1 and upgrades",
+            Self::Stopping => "the server is shutting down: try again",
+            Self::Entropy(_) => "the server failed: look at its log",
+        })
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        if let Self::Entropy(error) = &self {
+            tracing::error!("no entropy for a session's id: {error}");
+        }
+        let mut response = (self.status(), format!("{self}\n")).into_response();
+        if let Some((name, value)) = self.hint() {
+            response.headers_mut().insert(name, value);
+        }
+        response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        response
+    }
+}
+
+/// Checks the request, and gives the value for `Sec-WebSocket-Accept`.
+fn accept_key(method: &Method, version: Version, headers: &HeaderMap) -> Result<HeaderValue, Refusal> {
+    if method != Method::GET {
+        return Err(Refusal::Method);
+    }
+    let asks = version >= Version::HTTP_11
+        && has_token(headers, &header::CONNECTION, "upgrade")
+        && has_token(headers, &header::UPGRADE, "websocket");
+    if !asks {
+        return Err(Refusal::NotWebSocket);
+    }
+    if only(headers, &header::SEC_WEBSOCKET_VERSION) != Some("13") {
+        return Err(Refusal::Version);
+    }
+    let key = only(headers, &header::SEC_WEBSOCKET_KEY)
+        .filter(|key| BASE64.decode(key).is_ok_and(|bytes| bytes.len() == 16))
+        .ok_or(Refusal::Key)?;
+    HeaderValue::from_str(&derive_accept_key(key.as_bytes())).map_err(|_| Refusal::Key)
+}
+
+/// Whether a comma-separated header has this token, in upper or lower case.
+fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
+    let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).any(|part| part.trim().eq_ignore_ascii_case(token))
+}
+
+/// The value of a header that stands once.
+fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    let mut values = headers.get_all(name).iter();
+    let value = values.next()?.to_str().ok()?.trim();
+    values.next().is_none().then_some(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        let pairs = pairs
+            .iter()
+            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            headers.append(name, value);
+        }
+        headers
+    }
+
+    fn request(key: &'static str) -> HeaderMap {
+        headers(&[
+            ("connection", "keep-alive, Upgrade"),
+            ("upgrade", "WebSocket"),
+            ("sec-websocket-version", "13"),
+            ("sec-websocket-key", key),
+        ])
+    }
+
+    fn accept(headers: &HeaderMap) -> Result<HeaderValue, Refusal> {
+        accept_key(&Method::GET, Version::HTTP_11, headers)
+    }
+
+    #[test]
+    fn keys_are_answered_as_rfc_6455_shows() {
+        for (key, expected) in [
+            ("dGhlIHNhbXBsZSBub25jZQ==", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="),
+            ("f7cb4ezEAl6C3wRaU6JORA==", "rE91AJhfC+6JdVcVXOGJEADEJdQ="),
+        ] {
+            assert_eq!(accept(&request(key)).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn a_key_that_is_not_sixteen_bytes_is_refused() {
+        for key in ["", "dGhlIHNhbXBsZSBub25jZQ", "c2hvcnQ=", "not base64 at all"] {
+            assert!(matches!(accept(&request(key)), Err(Refusal::Key)), "{key}");
+        }
+        let mut twice = request("dGhlIHNhbXBsZSBub25jZQ==");
+        twice.append(header::SEC_WEBSOCKET_KEY, HeaderValue::from_static("f7cb4ezEAl6C3wRaU6JORA=="));
+        assert!(matches!(accept(&twice), Err(Refusal::Key)));
+    }
+
+    #[test]
+    fn what_is_no_websocket_request_is_told_what_would_be() {
+        assert!(matches!(accept(&HeaderMap::new()), Err(Refusal::NotWebSocket)));
+        let good = request("dGhlIHNhbXBsZSBub25jZQ==");
+        assert!(matches!(accept_key(&Method::HEAD, Version::HTTP_11, &good), Err(Refusal::Method)));
+        assert!(matches!(accept_key(&Method::GET, Version::HTTP_10, &good), Err(Refusal::NotWebSocket)));
+        let mut old = good;
+        old.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("8"));
+        let refusal = accept(&old).unwrap_err();
+        assert_eq!(refusal.status(), StatusCode::UPGRADE_REQUIRED);
+        assert_eq!(refusal.into_response().headers()[header::SEC_WEBSOCKET_VERSION], "13");
+    }
+}

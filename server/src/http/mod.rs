@@ -1,0 +1,72 @@
+//! What the server answers over HTTP: the two WebSocket endpoints, its health, and static files.
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use wirehub_common::negotiate;
+
+use self::handshake::{Handshake, Refusal};
+use crate::hub::SessionId;
+use crate::hub::connections::Phase;
+use crate::{Hub, echo, session};
+
+mod files;
+mod handshake;
+pub(crate) mod origin;
+
+pub use self::files::static_files;
+
+impl Hub {
+    /// The hub's endpoints, to be merged into an application's router or served as they are: `/ws` speaks Wirehub,
+    /// `/echo` sends every WebSocket message back, `/health` tells whether the hub takes connections.
+    pub fn router(&self) -> Router {
+        Router::new()
+            .route("/ws", get(wirehub))
+            .route("/echo", get(plain_echo))
+            .route("/health", get(health))
+            .with_state(self.clone())
+    }
+}
+
+async fn wirehub(State(hub): State<Hub>, mut request: Request) -> Result<Response, Refusal> {
+    let handshake = Handshake::read(&mut request, &hub)?;
+    let offered = request.headers().get_all(header::SEC_WEBSOCKET_PROTOCOL);
+    // What is not ASCII is no name that is known here.
+    let (codec, protocol) =
+        negotiate(offered.iter().map(|value| value.to_str().unwrap_or("?"))).map_err(Refusal::Subprotocol)?;
+    let id = SessionId::random().map_err(Refusal::Entropy)?;
+    let response = handshake.response(protocol);
+    tokio::spawn(async move {
+        let limit = hub.settings().limits.message_bytes;
+        if let Some((socket, connection)) = handshake.finish(limit).await {
+            session::serve(hub, id, codec, socket).await;
+            drop(connection);
+        }
+    });
+    Ok(response)
+}
+
+async fn plain_echo(State(hub): State<Hub>, mut request: Request) -> Result<Response, Refusal> {
+    let handshake = Handshake::read(&mut request, &hub)?;
+    let response = handshake.response(None);
+    tokio::spawn(async move {
+        let limit = hub.settings().limits.message_bytes;
+        if let Some((socket, connection)) = handshake.finish(limit).await {
+            echo::serve(&hub, socket).await;
+            drop(connection);
+        }
+    });
+    Ok(response)
+}
+
+async fn health(State(hub): State<Hub>) -> Response {
+    let (status, text) = if hub.connections().phase() == Phase::Running {
+        (StatusCode::OK, r#"{"status":"ok"}"#)
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, r#"{"status":"stopping"}"#)
+    };
+    (status, [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")], text)
+        .into_response()
+}

@@ -1,0 +1,243 @@
+//! Which pages may connect. A browser lets any page open a WebSocket to any server, and names the page's origin:
+//! it is for the server to refuse.
+
+use std::fmt;
+use std::str::FromStr;
+
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, header};
+
+/// An origin that pages may connect from: `https://a.example`, `http://127.0.0.1:5173`, `http://localhost:*` for all
+/// ports, or `*` for all pages there are.
+///
+/// ```
+/// use wirehub_server::Origin;
+///
+/// let origin: Origin = "https://app.example".parse()?;
+/// assert_eq!(origin.to_string(), "https://app.example");
+/// assert!("app.example".parse::<Origin>().is_err());
+/// # Ok::<(), wirehub_server::OriginError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin(Pattern);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Pattern {
+    Any,
+    AnyPort { scheme: String, host: String },
+    One(Address),
+}
+
+impl Origin {
+    fn covers(&self, page: Option<&Address>) -> bool {
+        match (&self.0, page) {
+            (Pattern::Any, _) => true,
+            (_, None) => false,
+            (Pattern::AnyPort { scheme, host }, Some(page)) => *scheme == page.scheme && *host == page.host,
+            (Pattern::One(one), Some(page)) => one == page,
+        }
+    }
+}
+
+impl FromStr for Origin {
+    type Err = OriginError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "*" {
+            return Ok(Self(Pattern::Any));
+        }
+        let (base, any_port) = text.strip_suffix(":*").map_or((text, false), |base| (base, true));
+        let address = Address::parse(base).ok_or(OriginError)?;
+        Ok(Self(match address {
+            one if !any_port => Pattern::One(one),
+            Address { scheme, host, port: None } => Pattern::AnyPort { scheme, host },
+            Address { port: Some(_), .. } => return Err(OriginError),
+        }))
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Pattern::Any => f.write_str("*"),
+            Pattern::AnyPort { scheme, host } => write!(f, "{scheme}://{host}:*"),
+            Pattern::One(Address { scheme, host, port: None }) => write!(f, "{scheme}://{host}"),
+            Pattern::One(Address { scheme, host, port: Some(port) }) => write!(f, "{scheme}://{host}:{port}"),
+        }
+    }
+}
+
+/// A text that is no [`Origin`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OriginError;
+
+impl fmt::Display for OriginError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(
+            "an origin is a scheme, a host and perhaps a port, without a path: write https://app.example, \
+             http://127.0.0.1:5173, http://localhost:* or *",
+        )
+    }
+}
+
+impl std::error::Error for OriginError {}
+
+/// The origins beside the server's own.
+#[derive(Debug, Default)]
+pub(crate) struct Origins(Vec<Origin>);
+
+impl Origins {
+    pub(crate) fn allow(&mut self, origin: Origin) {
+        self.0.push(origin);
+    }
+
+    /// Whether a request may open a WebSocket, by its headers.
+    ///
+    /// # Errors
+    /// Says what to do about it.
+    pub(crate) fn check(&self, headers: &HeaderMap) -> Result<(), String> {
+        // Only browsers name an origin, and they always do.
+        let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) };
+        let text = origin.to_str().unwrap_or_default();
+        let page = Address::parse(text);
+        let is_own = page.as_ref().is_some_and(|page| page.is_of_host(headers));
+        if is_own || self.0.iter().any(|allowed| allowed.covers(page.as_ref())) {
+            return Ok(());
+        }
+        Err(match page {
+            Some(page) => {
+                let origin = Origin(Pattern::One(page));
+                format!(
+                    "pages of {origin} may not connect: if they should, start the server with \
+                     --allow-origin {origin} (in a program: Builder::allow_origin)"
+                )
+            }
+            None => "pages without an origin of their own (files, sandboxed frames) may not connect: serve the page \
+                     over HTTP, or start the server with --allow-origin '*' (in a program: Builder::allow_origin)"
+                .into(),
+        })
+    }
+}
+
+/// An origin as a browser names it, in lower case; the port is left out where it is the scheme's own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Address {
+    scheme: String,
+    host: String,
+    port: Option<u16>,
+}
+
+impl Address {
+    fn parse(text: &str) -> Option<Self> {
+        let (scheme, rest) = text.split_once("://")?;
+        let authority: Authority = rest.parse().ok()?;
+        let is_plain = !scheme.is_empty() && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        if !is_plain || authority.as_str().contains('@') {
+            return None;
+        }
+        let scheme = scheme.to_ascii_lowercase();
+        let port = port(&authority)?.filter(|port| default_port(&scheme) != Some(*port));
+        Some(Self { host: authority.host().to_ascii_lowercase(), port, scheme })
+    }
+
+    /// Whether this is the origin of the server itself, by the name that the browser knows the server by. The scheme
+    /// may be another: a proxy before the server may speak TLS.
+    fn is_of_host(&self, headers: &HeaderMap) -> bool {
+        let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+        let Some(host) = host.and_then(|host| host.parse::<Authority>().ok()) else { return false };
+        let Some(port) = port(&host) else { return false };
+        host.host().eq_ignore_ascii_case(&self.host)
+            && port.filter(|port| default_port(&self.scheme) != Some(*port)) == self.port
+    }
+}
+
+/// The port, if there is one; `None` altogether where it is no number.
+fn port(authority: &Authority) -> Option<Option<u16>> {
+    let behind_host = authority.as_str().strip_prefix(authority.host())?;
+    match behind_host.strip_prefix(':') {
+        Some(number) => number.parse().ok().map(Some),
+        None => behind_host.is_empty().then_some(None),
+    }
+}
+
+fn default_port(scheme: &str) -> Option<u16> {
+    match scheme {
+        "http" => Some(80),
+        "https" => Some(443),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(allowed: &[&str], host: &str, origin: &str) -> Result<(), String> {
+        let origins = Origins(allowed.iter().map(|origin| origin.parse().unwrap()).collect());
+        let mut headers = HeaderMap::new();
+        headers.insert(header::HOST, host.parse().unwrap());
+        headers.insert(header::ORIGIN, origin.parse().unwrap());
+        origins.check(&headers)
+    }
+
+    #[test]
+    fn pages_of_the_server_itself_may_connect() {
+        for (host, origin) in [
+            ("127.0.0.1:8080", "http://127.0.0.1:8080"),
+            ("App.Example", "https://app.example"),
+            ("app.example:443", "https://app.example"),
+            ("app.example", "http://app.example"),
+            ("[::1]:8080", "http://[::1]:8080"),
+        ] {
+            assert_eq!(check(&[], host, origin), Ok(()), "{host} {origin}");
+        }
+    }
+
+    #[test]
+    fn pages_of_others_may_not_and_are_told_the_option() {
+        for origin in [
+            "http://evil.example",
+            "https://app.example:8443",
+            "https://app.example.evil.example",
+            "null",
+            "",
+        ] {
+            assert!(check(&[], "app.example", origin).unwrap_err().contains("--allow-origin"), "{origin}");
+        }
+        let words = check(&[], "app.example", "http://evil.example").unwrap_err();
+        assert!(words.contains("--allow-origin http://evil.example"), "{words}");
+    }
+
+    #[test]
+    fn allowed_origins_are_compared_as_a_whole() {
+        let allowed = ["https://a.example", "http://127.0.0.1:*"];
+        for origin in ["https://a.example", "http://127.0.0.1:5173", "http://127.0.0.1"] {
+            assert_eq!(check(&allowed, "x", origin), Ok(()), "{origin}");
+        }
+        for origin in ["http://a.example", "https://b.a.example", "https://127.0.0.1:5173", "null"] {
+            assert!(check(&allowed, "x", origin).is_err(), "{origin}");
+        }
+        assert_eq!(check(&["*"], "x", "null"), Ok(()));
+    }
+
+    #[test]
+    fn a_program_that_names_no_origin_is_no_browser() {
+        assert_eq!(Origins::default().check(&HeaderMap::new()), Ok(()));
+    }
+
+    #[test]
+    fn what_is_no_origin_is_not_taken_for_one() {
+        for bad in [
+            "",
+            "app.example",
+            "https://",
+            "https://a.example/path",
+            "https://u@a.example",
+            "https://a:b:*",
+            "http://a:1:*",
+        ] {
+            assert_eq!(bad.parse::<Origin>(), Err(OriginError), "{bad}");
+        }
+        assert_eq!("HTTP://A.example:80".parse::<Origin>().unwrap().to_string(), "http://a.example");
+    }
+}

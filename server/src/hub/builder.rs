@@ -1,0 +1,94 @@
+//! Putting a hub together.
+
+use std::collections::{HashMap, HashSet};
+use std::future::Future;
+
+use wirehub_common::Limits;
+use wirehub_common::contract::{Call, Contract};
+
+use super::rules::Rules;
+use super::{Hub, Settings};
+use crate::call::{self, CallContext, CallError};
+use crate::http::origin::{Origin, Origins};
+
+/// Makes a [`Hub`]; [`Hub::builder`] begins one.
+#[derive(Debug, Default)]
+pub struct Builder {
+    settings: Settings,
+}
+
+impl Builder {
+    /// Holds clients to a contract: channels that are not in it are refused, and so are payloads that do not fit
+    /// it. A client that was built from another one is told when it connects.
+    #[must_use]
+    pub fn contract<C: Contract>(mut self) -> Self {
+        self.settings.rules = Rules::of::<C>();
+        self
+    }
+
+    /// Answers a call. Each call runs as a task of its own; it is dropped when its client cancels it or its session
+    /// ends. A panic is answered as [`INTERNAL`](wirehub_common::code::ErrorCode::INTERNAL) and harms nothing else.
+    /// A second handler for the same call takes the first one's place.
+    #[must_use]
+    pub fn call<C, F, A>(mut self, handler: F) -> Self
+    where
+        C: Call,
+        C::Request: Send,
+        F: Fn(CallContext, C::Request) -> A + Send + Sync + 'static,
+        A: Future<Output = Result<C::Response, CallError>> + Send + 'static,
+    {
+        self.settings.calls.insert(C::NAME, call::untyped::<C, F, A>(handler));
+        self
+    }
+
+    /// The limits of each connection; [`Limits::default`] without this.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.settings.limits = limits;
+        self
+    }
+
+    /// How many bytes may wait for a session that does not take them fast enough; a session over it is
+    /// [closed](wirehub_common::code::CloseCode::SLOW_CONSUMER). 1 MiB without this.
+    #[must_use]
+    pub fn queue_bytes(mut self, bytes: usize) -> Self {
+        self.settings.queue_bytes = bytes;
+        self
+    }
+
+    /// Lets pages of another origin connect, beside those of the server's own. Programs that are no browsers name
+    /// no origin and are always let in.
+    #[must_use]
+    pub fn allow_origin(mut self, origin: Origin) -> Self {
+        self.settings.origins.allow(origin);
+        self
+    }
+
+    /// Publications in the channels of this namespace overtake those of others in every queue: for alarms.
+    #[must_use]
+    pub fn urgent(mut self, namespace: impl Into<Box<str>>) -> Self {
+        self.settings.urgent.insert(namespace.into());
+        self
+    }
+
+    /// The hub.
+    pub fn build(self) -> Hub {
+        for name in self.settings.rules.calls().filter(|name| !self.settings.calls.contains_key(name)) {
+            tracing::warn!("the contract's call {name} has no handler: its callers get UNKNOWN_CALL");
+        }
+        Hub::new(self.settings)
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            rules: Rules::default(),
+            calls: HashMap::new(),
+            limits: Limits::default(),
+            queue_bytes: 1024 * 1024,
+            origins: Origins::default(),
+            urgent: HashSet::new(),
+        }
+    }
+}

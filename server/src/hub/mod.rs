@@ -1,0 +1,223 @@
+//! The hub: who is connected, who is subscribed to what, and how a publication gets to them.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use wirehub_common::code::CloseCode;
+use wirehub_common::contract::{Channel, Message as _};
+use wirehub_common::frame::{Member, Publication, Push, ServerFrame};
+use wirehub_common::{ChannelName, Limits, Payload, PayloadError, PayloadErrorKind};
+
+use self::channels::Channels;
+use self::connections::{Connections, Phase};
+use self::rules::Rules;
+use self::sessions::Sessions;
+use self::shared_frame::SharedFrame;
+use crate::call::Handler;
+use crate::http::origin::Origins;
+use crate::session::outbox::{Ending, Lane};
+
+mod builder;
+pub(crate) mod channels;
+pub(crate) mod connections;
+mod rules;
+mod session_id;
+pub(crate) mod sessions;
+mod sharded;
+mod shared_frame;
+
+pub use self::builder::Builder;
+pub use self::session_id::{SessionId, SessionIdError};
+
+/// The server's registry of sessions and channels. A handle: clones are the same hub.
+///
+/// [`Hub::router`] makes it reachable; what the application itself publishes goes out by [`Hub::publish`].
+#[derive(Clone)]
+pub struct Hub {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    settings: Settings,
+    channels: Channels,
+    sessions: Sessions,
+    connections: Connections,
+}
+
+/// What a [`Builder`] decides.
+pub(crate) struct Settings {
+    pub(crate) rules: Rules,
+    pub(crate) calls: HashMap<&'static str, Handler>,
+    pub(crate) limits: Limits,
+    pub(crate) queue_bytes: usize,
+    pub(crate) origins: Origins,
+    pub(crate) urgent: HashSet<Box<str>>,
+}
+
+impl Hub {
+    /// The channel that [`Hub::broadcast`] publishes in. Clients can't publish there.
+    pub const BROADCAST: &'static str = "@all";
+
+    /// Begins a hub. `Hub::builder().build()` is one without a contract, where every channel may be used.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    pub(crate) fn new(settings: Settings) -> Self {
+        let inner = Inner {
+            settings,
+            channels: Channels::new(),
+            sessions: Sessions::new(),
+            connections: Connections::new(),
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Publishes a message of the contract to everybody who is subscribed to the channel. Never waits: the message
+    /// is in all queues when this returns.
+    ///
+    /// # Errors
+    /// [`PayloadErrorKind::Encode`]: the message can't be written.
+    pub fn publish<C: Channel>(&self, channel: &C, message: &C::Message) -> Result<(), PayloadError> {
+        self.deliver(channel.name(), message.to_payload()?, None);
+        Ok(())
+    }
+
+    /// Like [`Hub::publish`], for a channel and a payload that are known at run time only.
+    ///
+    /// # Errors
+    /// [`PayloadErrorKind::Encode`]: the payload is tagged as JSON and is not one JSON text.
+    pub fn publish_raw(&self, channel: &ChannelName, payload: Payload) -> Result<(), PayloadError> {
+        let payload = well_formed(payload)?;
+        self.deliver(channel, payload, None);
+        Ok(())
+    }
+
+    /// Sends a message to every connected session, whatever it is subscribed to, as a publication in the channel
+    /// [`Hub::BROADCAST`].
+    ///
+    /// # Errors
+    /// [`PayloadErrorKind::Encode`]: the payload is tagged as JSON and is not one JSON text.
+    pub fn broadcast(&self, payload: Payload) -> Result<(), PayloadError> {
+        let payload = well_formed(payload)?;
+        if let Ok(channel) = ChannelName::new(Self::BROADCAST) {
+            self.inner.sessions.broadcast(&mut publication(&channel, payload, None));
+        }
+        Ok(())
+    }
+
+    /// How many sessions are subscribed to a channel.
+    pub fn subscribers(&self, channel: &ChannelName) -> usize {
+        self.inner.channels.subscribers(channel)
+    }
+
+    /// The channels that somebody is subscribed to, with how many they are, in no order: a snapshot.
+    pub fn channels(&self) -> Vec<(ChannelName, usize)> {
+        self.inner.channels.all()
+    }
+
+    /// How many sessions are connected.
+    pub fn sessions(&self) -> usize {
+        self.inner.sessions.count()
+    }
+
+    /// Ends a session: what is queued goes out, then a `disconnect` push, then a close with this code. Says whether
+    /// there was such a session. The range of the code says whether the client comes back: see [`CloseCode`].
+    pub fn disconnect(&self, session: SessionId, code: CloseCode, reason: impl Into<String>) -> bool {
+        let Some(peer) = self.inner.sessions.find(session) else { return false };
+        peer.outbox.end(Ending { code, reason: reason.into().into(), farewell: Some(None) });
+        true
+    }
+
+    /// Stops: takes no new connections, sends each session the moment at which it should come back, spread over
+    /// [`Limits::reconnect_window`], and closes it when its queue is flushed. What is still open after `deadline` is
+    /// dropped. The hub can't be started again.
+    pub async fn shutdown(&self, deadline: Duration) {
+        let Inner { settings, sessions, connections, .. } = &*self.inner;
+        connections.set_phase(Phase::Stopping);
+        let peers = sessions.all();
+        let window = settings.limits.reconnect_window.as_millis();
+        for (index, peer) in (0_u128..).zip(&peers) {
+            let share = window.saturating_mul(index).checked_div(peers.len() as u128).unwrap_or_default();
+            peer.outbox.end(shutdown_ending(u32::try_from(share).unwrap_or(u32::MAX)));
+        }
+        drop(peers);
+        if tokio::time::timeout(deadline, connections.all_closed()).await.is_err() {
+            connections.set_phase(Phase::Stopped);
+            for peer in sessions.all() {
+                peer.outbox.abort();
+            }
+        }
+    }
+
+    /// Publishes what a client sent or the application.
+    pub(crate) fn deliver(&self, channel: &ChannelName, payload: Payload, publisher: Option<Member>) {
+        self.inner.channels.publish(channel, &mut publication(channel, payload, publisher));
+    }
+
+    /// Which of the queues' lanes a channel's publications go by.
+    pub(crate) fn lane(&self, channel: &ChannelName) -> Lane {
+        let urgent = &self.inner.settings.urgent;
+        if urgent.contains(channel.namespace()) { Lane::Urgent } else { Lane::Normal }
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.inner.settings
+    }
+
+    pub(crate) fn channel_registry(&self) -> &Channels {
+        &self.inner.channels
+    }
+
+    pub(crate) fn session_registry(&self) -> &Sessions {
+        &self.inner.sessions
+    }
+
+    pub(crate) fn connections(&self) -> &Connections {
+        &self.inner.connections
+    }
+}
+
+/// How a session ends because the server does.
+pub(crate) fn shutdown_ending(retry_after: u32) -> Ending {
+    Ending { farewell: Some(Some(retry_after)), ..CloseCode::SHUTDOWN.into() }
+}
+
+fn publication(channel: &ChannelName, payload: Payload, publisher: Option<Member>) -> SharedFrame {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    SharedFrame::new(ServerFrame::Push(Push::Publication(Publication {
+        channel: channel.clone(),
+        payload,
+        time: u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX),
+        publisher,
+        offset: 0,
+    })))
+}
+
+fn well_formed(payload: Payload) -> Result<Payload, PayloadError> {
+    if payload.is_well_formed() {
+        Ok(payload)
+    } else {
+        Err(PayloadError::new(
+            PayloadErrorKind::Encode,
+            Some("it is tagged as JSON and is not one JSON text".into()),
+        ))
+    }
+}
+
+impl fmt::Debug for Hub {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hub").field("sessions", &self.sessions()).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings")
+            .field("limits", &self.limits)
+            .field("queue_bytes", &self.queue_bytes)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,34 @@
+//! A map in parts, each behind a lock of its own.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher as _, Hash, RandomState};
+
+use parking_lot::RwLock;
+
+/// A map whose users rarely meet: keys are spread over parts that are locked one by one.
+pub(crate) struct Sharded<K, V> {
+    hasher: RandomState,
+    shards: [Shard<K, V>; SHARDS],
+}
+
+pub(crate) type Shard<K, V> = RwLock<HashMap<K, V>>;
+
+const SHARDS: usize = 32;
+
+impl<K: Eq + Hash, V> Sharded<K, V> {
+    pub(crate) fn new() -> Self {
+        Self { hasher: RandomState::new(), shards: std::array::from_fn(|_| RwLock::default()) }
+    }
+
+    /// The part that a key belongs to.
+    #[allow(clippy::indexing_slicing, reason = "a remainder by the array's length is within it")]
+    #[allow(clippy::cast_possible_truncation, reason = "any bits of the hash will do")]
+    pub(crate) fn shard(&self, key: &K) -> &Shard<K, V> {
+        &self.shards[self.hasher.hash_one(key) as usize % SHARDS]
+    }
+
+    /// All parts.
+    pub(crate) fn shards(&self) -> impl Iterator<Item = &Shard<K, V>> {
+        self.shards.iter()
+    }
+}

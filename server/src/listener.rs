@@ -1,0 +1,238 @@
+//! Where a server listens: a TCP address or a Unix socket.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use tokio::net::{TcpListener, TcpStream};
+#[cfg(unix)]
+use tokio::net::{UnixListener, UnixStream};
+
+use crate::{Error, ErrorKind};
+
+/// An address to listen at: `127.0.0.1:8080`, `[::1]:8080`, or `unix:PATH`. Port 0 stands for any free one.
+///
+/// ```
+/// use wirehub_server::ListenAddress;
+///
+/// let address: ListenAddress = "127.0.0.1:8080".parse()?;
+/// assert!(address.is_local());
+/// assert!(!"0.0.0.0:8080".parse::<ListenAddress>()?.is_local());
+/// # Ok::<(), wirehub_server::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ListenAddress {
+    /// An IP address and a port.
+    Tcp(SocketAddr),
+    /// The path of a Unix socket.
+    Unix(PathBuf),
+}
+
+impl ListenAddress {
+    /// Whether only programs on the same machine can reach it.
+    pub fn is_local(&self) -> bool {
+        match self {
+            Self::Tcp(address) => address.ip().to_canonical().is_loopback(),
+            Self::Unix(_) => true,
+        }
+    }
+}
+
+impl FromStr for ListenAddress {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.strip_prefix("unix:") {
+            Some("") => Err(Error::new(ErrorKind::Usage, "give the path behind unix:, as in unix:/run/wirehub.sock")),
+            Some(path) => Ok(Self::Unix(path.into())),
+            None => text.parse().map(Self::Tcp).map_err(|_| {
+                Error::new(
+                    ErrorKind::Usage,
+                    format!("{text:?} is no address: write one as 127.0.0.1:8080, [::1]:8080 or unix:/run/wirehub.sock"),
+                )
+            }),
+        }
+    }
+}
+
+/// As it is written on the command line.
+impl fmt::Display for ListenAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => write!(f, "{address}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// A socket that takes connections: see [`run`](crate::run).
+#[derive(Debug)]
+pub enum Listener {
+    /// On a TCP address.
+    Tcp(TcpListener),
+    /// On a Unix socket, whose file goes when the listener does.
+    #[cfg(unix)]
+    Unix(UnixSocket),
+}
+
+impl Listener {
+    /// Listens at an address. The file of a Unix socket is made for this user and group only; one that is left over
+    /// from a server that no longer lives is replaced.
+    ///
+    /// # Errors
+    /// [`ErrorKind::AddressInUse`], or [`ErrorKind::Listen`] for what else the system says.
+    pub async fn bind(address: &ListenAddress) -> Result<Self, Error> {
+        match address {
+            ListenAddress::Tcp(tcp) => {
+                let bound = TcpListener::bind(tcp).await;
+                bound.map(Self::Tcp).map_err(|error| cannot_listen(address, error))
+            }
+            #[cfg(unix)]
+            ListenAddress::Unix(path) => {
+                let bound = UnixSocket::bind(path.clone()).await;
+                bound.map(Self::Unix).map_err(|error| cannot_listen(address, error))
+            }
+            #[cfg(not(unix))]
+            ListenAddress::Unix(_) => Err(Error::new(
+                ErrorKind::Usage,
+                "Unix sockets are not to be had on this system: listen on TCP",
+            )),
+        }
+    }
+
+    /// Where it listens, with the real port.
+    ///
+    /// # Errors
+    /// [`ErrorKind::System`]: the system does not say.
+    pub fn address(&self) -> Result<ListenAddress, Error> {
+        match self {
+            Self::Tcp(listener) => listener.local_addr().map(ListenAddress::Tcp).map_err(|error| {
+                Error::with_source(
+                    ErrorKind::System,
+                    "the system does not say where the server listens",
+                    error,
+                )
+            }),
+            #[cfg(unix)]
+            Self::Unix(socket) => Ok(ListenAddress::Unix(socket.file.path.clone())),
+        }
+    }
+
+    /// The next connection.
+    pub(crate) async fn accept(&self) -> io::Result<Accepted> {
+        match self {
+            Self::Tcp(listener) => {
+                let (stream, _) = listener.accept().await?;
+                // Batches are written whole: there is nothing to wait for. Without it only latency suffers.
+                if let Err(error) = stream.set_nodelay(true) {
+                    tracing::debug!("no TCP_NODELAY: {error}");
+                }
+                Ok(Accepted::Tcp(stream))
+            }
+            #[cfg(unix)]
+            Self::Unix(socket) => socket.listener.accept().await.map(|(stream, _)| Accepted::Unix(stream)),
+        }
+    }
+}
+
+/// A connection that was accepted.
+pub(crate) enum Accepted {
+    Tcp(TcpStream),
+    #[cfg(unix)]
+    Unix(UnixStream),
+}
+
+/// A listening Unix socket.
+#[cfg(unix)]
+#[derive(Debug)]
+pub struct UnixSocket {
+    listener: UnixListener,
+    file: SocketFile,
+}
+
+#[cfg(unix)]
+impl UnixSocket {
+    async fn bind(path: PathBuf) -> io::Result<Self> {
+        use std::os::unix::fs::PermissionsExt as _;
+
+        let listener = match UnixListener::bind(&path) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && is_stale(&path).await => {
+                std::fs::remove_file(&path)?;
+                UnixListener::bind(&path)
+            }
+            bound => bound,
+        }?;
+        let file = SocketFile::new(path)?;
+        std::fs::set_permissions(&file.path, std::fs::Permissions::from_mode(0o660))?;
+        Ok(Self { listener, file })
+    }
+}
+
+/// Whether a path is a socket that nobody answers on.
+#[cfg(unix)]
+async fn is_stale(path: &std::path::Path) -> bool {
+    use std::os::unix::fs::FileTypeExt as _;
+
+    std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket())
+        && UnixStream::connect(path)
+            .await
+            .is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+}
+
+/// The file of a socket that this process made; removed in the end, unless another has taken its place.
+#[cfg(unix)]
+#[derive(Debug)]
+struct SocketFile {
+    path: PathBuf,
+    identity: (u64, u64),
+}
+
+#[cfg(unix)]
+impl SocketFile {
+    fn new(path: PathBuf) -> io::Result<Self> {
+        let identity = Self::identity(&path)?;
+        Ok(Self { path, identity })
+    }
+
+    fn identity(path: &std::path::Path) -> io::Result<(u64, u64)> {
+        use std::os::unix::fs::MetadataExt as _;
+
+        std::fs::symlink_metadata(path).map(|metadata| (metadata.dev(), metadata.ino()))
+    }
+}
+
+#[cfg(unix)]
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        if Self::identity(&self.path).is_ok_and(|identity| identity == self.identity)
+            && let Err(error) = std::fs::remove_file(&self.path)
+        {
+            tracing::warn!("the socket file {} is left behind: {error}", self.path.display());
+        }
+    }
+}
+
+fn cannot_listen(address: &ListenAddress, error: io::Error) -> Error {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => Error::new(
+            ErrorKind::AddressInUse,
+            format!(
+                "something already listens on {address}: stop it, or choose another address with --listen"
+            ),
+        ),
+        io::ErrorKind::PermissionDenied => Error::with_source(
+            ErrorKind::Listen,
+            format!("this user may not listen on {address}: choose a port above 1023 or another path"),
+            error,
+        ),
+        _ => Error::with_source(
+            ErrorKind::Listen,
+            format!(
+                "cannot listen on {address}: choose an address of this machine, or a path in a directory that exists"
+            ),
+            error,
+        ),
+    }
+}

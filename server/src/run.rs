@@ -1,0 +1,124 @@
+//! The accept loop: from a listener to HTTP connections, and to a clean stop.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::body::Incoming;
+use hyper::rt::{Read, Write};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::JoinSet;
+use tower::ServiceExt as _;
+
+use crate::listener::Accepted;
+use crate::{Hub, Listener};
+
+/// How long a stop may take: see [`run`].
+pub const STOP_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How many connections are open at once, of all kinds; more wait in the system's queue until others end.
+pub const MAX_CONNECTIONS: usize = 100_000;
+
+/// Serves `app`, into which the hub's [router](Hub::router) is merged, until `shutdown` is ready. Then stops: takes
+/// no more connections, tells each session when to come back, flushes its queue and closes it, all within
+/// [`STOP_DEADLINE`]; what is left then is dropped.
+pub async fn run(listener: Listener, hub: Hub, app: Router, shutdown: impl Future<Output = ()>) {
+    let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let (stop, stopping) = watch::channel(());
+    let mut connections = JoinSet::new();
+    let mut shutdown = pin!(shutdown);
+    loop {
+        let (permit, stream) = tokio::select! {
+            biased;
+            () = &mut shutdown => break,
+            // Those that ended are let go of.
+            Some(_) = connections.join_next() => continue,
+            next = next_connection(&listener, &slots) => next,
+        };
+        match stream {
+            Accepted::Tcp(stream) => connections.spawn(serve(stream, permit, app.clone(), stopping.clone())),
+            #[cfg(unix)]
+            Accepted::Unix(stream) => connections.spawn(serve(stream, permit, app.clone(), stopping.clone())),
+        };
+    }
+    tracing::info!("stopping");
+    drop((listener, stop, stopping));
+    let ended = async { while connections.join_next().await.is_some() {} };
+    let _ = tokio::join!(hub.shutdown(STOP_DEADLINE), tokio::time::timeout(STOP_DEADLINE, ended));
+}
+
+/// A place among [`MAX_CONNECTIONS`]. It goes with the connection when that becomes a WebSocket.
+#[derive(Clone)]
+pub(crate) struct Permit {
+    _slot: Arc<OwnedSemaphorePermit>,
+}
+
+/// The next connection for which there is room. What goes wrong is the system's or the client's; the server goes on.
+async fn next_connection(listener: &Listener, slots: &Arc<Semaphore>) -> (Permit, Accepted) {
+    loop {
+        // The semaphore is never closed.
+        let Ok(permit) = Arc::clone(slots).acquire_owned().await else { return std::future::pending().await };
+        match listener.accept().await {
+            Ok(stream) => return (Permit { _slot: Arc::new(permit) }, stream),
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) => {
+                tracing::error!("cannot accept connections, trying again: {error}");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// After an error that the next attempt would meet as well, such as no more file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
+
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset
+    )
+}
+
+/// Serves the requests of one connection until it ends, is upgraded, or the server stops.
+async fn serve<S>(stream: S, permit: Permit, app: Router, mut stopping: watch::Receiver<()>)
+where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+    TokioIo<S>: Read + Write,
+{
+    let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+        request.extensions_mut().insert(permit.clone());
+        let response = app.clone().oneshot(request);
+        async move { Ok::<_, Infallible>(response.await.unwrap_or_else(|never| match never {})) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIMEOUT)
+        .max_headers(MAX_HEADERS)
+        .max_buf_size(MAX_HEADER_BYTES)
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
+    let mut connection = pin!(connection);
+    let served = tokio::select! {
+        served = connection.as_mut() => served,
+        // Nothing is ever sent: it fails when the sender is gone.
+        _ = stopping.changed() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = served {
+        tracing::debug!("a connection failed: {error}");
+    }
+}
+
+/// How long a client may take to send the head of a request; also how long it may stay without one.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+const MAX_HEADERS: usize = 64;
+const MAX_HEADER_BYTES: usize = 16 * 1024;

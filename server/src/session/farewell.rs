@@ -1,0 +1,81 @@
+//! The end of a connection: what is still to be said, within a deadline.
+
+use std::future::poll_fn;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use wirehub_common::code::CloseCode;
+use wirehub_common::frame::{Disconnect, Push, ServerFrame};
+
+use super::End;
+use super::outbox::Ending;
+use crate::hub::sessions::Peer;
+use crate::socket::{Fault, Incoming, Kind, Socket};
+
+/// How long a client may take to receive the rest and to answer the close.
+pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Parts from the client, as the end of its session asks for.
+pub(super) async fn part<S: AsyncRead + AsyncWrite + Unpin>(end: End, peer: &Peer, socket: &mut Socket<S>) {
+    let parting = async {
+        match end {
+            End::Ending(ending) => {
+                flush_all(&ending, peer, socket).await?;
+                close(ending.code, &ending.reason, socket).await
+            }
+            End::Violation(code, reason) => fail(code, &reason, socket).await,
+            End::Closed => poll_fn(|cx| socket.poll_flush(cx)).await,
+            End::Gone => Ok(()),
+        }
+    };
+    tokio::select! {
+        biased;
+        () = poll_fn(|cx| peer.outbox.poll_abort(cx)) => {}
+        // However it ended: the socket is dropped next.
+        _ = tokio::time::timeout(CLOSE_TIMEOUT, parting) => {}
+    }
+}
+
+/// Closes, and waits for the answer.
+pub(crate) async fn close<S: AsyncRead + AsyncWrite + Unpin>(
+    code: CloseCode,
+    reason: &str,
+    socket: &mut Socket<S>,
+) -> Result<(), Fault> {
+    socket.close(code, reason);
+    poll_fn(|cx| socket.poll_flush(cx)).await?;
+    while poll_fn(|cx| socket.poll_receive(cx)).await? != Incoming::Close {}
+    Ok(())
+}
+
+/// Closes towards a client that can't be understood any more, nor can its answer be.
+pub(crate) async fn fail<S: AsyncRead + AsyncWrite + Unpin>(
+    code: CloseCode,
+    reason: &str,
+    socket: &mut Socket<S>,
+) -> Result<(), Fault> {
+    socket.close(code, reason);
+    poll_fn(|cx| socket.poll_flush(cx)).await?;
+    poll_fn(|cx| socket.poll_linger(cx)).await;
+    Ok(())
+}
+
+async fn flush_all<S: AsyncRead + AsyncWrite + Unpin>(
+    ending: &Ending,
+    peer: &Peer,
+    socket: &mut Socket<S>,
+) -> Result<(), Fault> {
+    let kind = Kind::from(peer.codec);
+    loop {
+        poll_fn(|cx| socket.poll_flush(cx)).await?;
+        if !socket.queue(kind, |take| peer.outbox.take_batch(take)) {
+            break;
+        }
+    }
+    if let Some(retry_after) = ending.farewell {
+        let disconnect = Disconnect { code: ending.code, reason: ending.reason.clone().into(), retry_after };
+        let frame = peer.codec.encode_frame(&ServerFrame::Push(Push::Disconnect(disconnect)));
+        socket.queue(kind, |take| take(frame));
+    }
+    Ok(())
+}

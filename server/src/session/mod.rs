@@ -1,0 +1,273 @@
+//! A session: one task that reads commands, carries them out and writes what waits in its outbox.
+
+use std::collections::HashMap;
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncWrite};
+use wirehub_common::code::CloseCode;
+use wirehub_common::frame::{Answer, Called, Reply, ServerFrame};
+use wirehub_common::{ChannelName, Codec};
+
+use self::calls::{Calls, Finished};
+use self::outbox::{Ending, Lane, Outbox};
+use self::pulse::{Beat, Pulse};
+use crate::Hub;
+use crate::hub::SessionId;
+use crate::hub::channels::Channel;
+use crate::hub::connections::Phase;
+use crate::hub::sessions::Peer;
+use crate::socket::{Fault, Incoming, Kind, Socket};
+
+mod calls;
+mod commands;
+pub(crate) mod farewell;
+pub(crate) mod outbox;
+mod pulse;
+
+/// Serves one connection until it ends.
+pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
+    hub: Hub,
+    id: SessionId,
+    codec: Codec,
+    mut socket: Socket<S>,
+) {
+    let mut session = Session::new(hub, id, codec);
+    let end = session.run(&mut socket).await;
+    let peer = Arc::clone(&session.peer);
+    // From here on nobody finds the session, and its calls are stopped.
+    drop(session);
+    tracing::debug!(session = %id, ?end, "session ends");
+    farewell::part(end, &peer, &mut socket).await;
+}
+
+/// Everything about a session but its socket.
+struct Session {
+    hub: Hub,
+    peer: Arc<Peer>,
+    connected: bool,
+    subscriptions: HashMap<ChannelName, Subscription>,
+    calls: Option<Box<Calls>>,
+    pulse: Pulse,
+    /// An empty message is due.
+    ping: bool,
+}
+
+struct Subscription {
+    number: u32,
+    channel: Arc<Channel>,
+}
+
+/// Why a session ends.
+#[derive(Debug)]
+enum End {
+    /// It is told to, or it broke a rule of Wirehub.
+    Ending(Ending),
+    /// It broke a rule of WebSocket: what it sends can't be understood any more.
+    Violation(CloseCode, String),
+    /// The client closed.
+    Closed,
+    /// The connection is gone.
+    Gone,
+}
+
+impl Session {
+    fn new(hub: Hub, id: SessionId, codec: Codec) -> Self {
+        let outbox = Outbox::new(hub.settings().queue_bytes);
+        let peer = Arc::new(Peer { id, user: "".into(), codec, outbox });
+        hub.session_registry().add(Arc::clone(&peer));
+        Self {
+            hub,
+            peer,
+            connected: false,
+            subscriptions: HashMap::new(),
+            calls: None,
+            pulse: Pulse::new(),
+            ping: false,
+        }
+    }
+
+    async fn run<S: AsyncRead + AsyncWrite + Unpin>(&mut self, socket: &mut Socket<S>) -> End {
+        // A hub that began to stop before the session was in its registry did not see it there.
+        if self.hub.connections().phase() != Phase::Running {
+            return End::Ending(crate::hub::shutdown_ending(0));
+        }
+        loop {
+            let step = match poll_fn(|cx| self.poll_message(socket, cx)).await {
+                Ok((kind, message)) => self.carry_out(kind, &message, socket).await,
+                Err(end) => Err(end),
+            };
+            if let Err(end) = step {
+                return end;
+            }
+        }
+    }
+
+    /// Carries out the commands of one message. While too much waits to be written it does not go on.
+    async fn carry_out<S: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        kind: Kind,
+        message: &Bytes,
+        socket: &mut Socket<S>,
+    ) -> Result<(), End> {
+        if kind != Kind::from(self.peer.codec) {
+            return Err(CloseCode::WRONG_MESSAGE_TYPE.into());
+        }
+        for command in self.peer.codec.decode_commands(message) {
+            let command = command.map_err(|error| Ending {
+                reason: error.to_string().into(),
+                ..CloseCode::BAD_FRAME.into()
+            })?;
+            self.execute(command)?;
+            if self.peer.outbox.is_congested() {
+                poll_fn(|cx| self.poll_relief(socket, cx)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The next message with content. What has arrived is read before anything is written, so that all answers to
+    /// it go out together.
+    fn poll_message<S: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        socket: &mut Socket<S>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(Kind, Bytes), End>> {
+        loop {
+            self.poll_calls(cx);
+            if self.peer.outbox.has_batch() {
+                self.poll_write(socket, cx)?;
+            }
+            let congested = self.peer.outbox.is_congested();
+            if !congested {
+                match socket.poll_receive(cx) {
+                    Poll::Ready(Ok(incoming)) => {
+                        self.pulse.note_received();
+                        match incoming {
+                            Incoming::Close => return Poll::Ready(Err(End::Closed)),
+                            Incoming::Message(kind, data) if !data.is_empty() => {
+                                return Poll::Ready(Ok((kind, data)));
+                            }
+                            // An empty message answers a ping.
+                            Incoming::Message(..) | Incoming::Control => continue,
+                        }
+                    }
+                    Poll::Ready(Err(fault)) => return Poll::Ready(Err(fault.into())),
+                    Poll::Pending => {}
+                }
+            }
+            self.poll_pulse(cx)?;
+            self.poll_write(socket, cx)?;
+            if !congested || self.peer.outbox.is_congested() {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Ready when enough has been written for the session to go on.
+    fn poll_relief<S: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        socket: &mut Socket<S>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), End>> {
+        self.poll_pulse(cx)?;
+        self.poll_write(socket, cx)?;
+        if self.peer.outbox.is_congested() { Poll::Pending } else { Poll::Ready(Ok(())) }
+    }
+
+    /// Queues the answers of calls that are finished, as long as there is room for them.
+    fn poll_calls(&mut self, cx: &mut Context<'_>) {
+        let Some(calls) = &mut self.calls else { return };
+        while !self.peer.outbox.is_congested() {
+            let Poll::Ready(Finished { command, result }) = calls.poll_finished(cx) else { return };
+            let result = result.map(|payload| Answer::Called(Called { payload }));
+            answer(&self.peer, Reply { id: command, result });
+        }
+    }
+
+    fn poll_pulse(&mut self, cx: &mut Context<'_>) -> Result<(), End> {
+        while let Poll::Ready(beat) = self.pulse.poll(cx) {
+            match beat {
+                Beat::Ping => self.ping = true,
+                Beat::Lost(code) => return Err(code.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes as much as the socket takes. The task is woken when it takes more, or when there is more, or when the
+    /// session has to end.
+    fn poll_write<S: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        socket: &mut Socket<S>,
+        cx: &mut Context<'_>,
+    ) -> Result<(), End> {
+        let kind = Kind::from(self.peer.codec);
+        let outbox = &self.peer.outbox;
+        loop {
+            match socket.poll_flush(cx) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(fault)) => return Err(fault.into()),
+                Poll::Pending => {
+                    return match outbox.poll_ending(cx) {
+                        Poll::Ready(ending) => Err(End::Ending(ending)),
+                        Poll::Pending => Ok(()),
+                    };
+                }
+            }
+            if std::mem::take(&mut self.ping) {
+                socket.queue_empty(kind);
+            }
+            match socket.queue(kind, |take| outbox.poll_batch(cx, take)) {
+                Poll::Ready(Ok(())) => self.pulse.note_sent(),
+                Poll::Ready(Err(ending)) => return Err(End::Ending(ending)),
+                Poll::Pending if socket.queued_bytes() == 0 => return Ok(()),
+                Poll::Pending => {}
+            }
+        }
+    }
+}
+
+/// Queues a reply, where the command wants one.
+fn answer(peer: &Peer, reply: Reply) {
+    if let Some(frame) = encode(peer, reply) {
+        peer.outbox.answer(Lane::Control, frame);
+    }
+}
+
+/// A reply in the session's codec; none for a command without an id.
+fn encode(peer: &Peer, reply: Reply) -> Option<Bytes> {
+    (reply.id != 0).then(|| peer.codec.encode_frame(&ServerFrame::Reply(reply)))
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.hub.session_registry().remove(self.peer.id);
+        for Subscription { channel, .. } in self.subscriptions.values() {
+            self.hub.channel_registry().unsubscribe(channel, &self.peer, None);
+        }
+    }
+}
+
+impl From<CloseCode> for End {
+    fn from(code: CloseCode) -> Self {
+        Self::Ending(code.into())
+    }
+}
+
+impl From<Ending> for End {
+    fn from(ending: Ending) -> Self {
+        Self::Ending(ending)
+    }
+}
+
+impl From<Fault> for End {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Violation(code, reason) => Self::Violation(code, reason),
+            Fault::Gone => Self::Gone,
+        }
+    }
+}

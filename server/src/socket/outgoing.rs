@@ -1,0 +1,227 @@
+//! WebSocket messages on their way out: headers and shared bytes, written with as few system calls as there can be.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf as _, Bytes};
+use tokio::io::AsyncWrite;
+use wirehub_common::Codec;
+
+/// The kinds of WebSocket messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Text,
+    Binary,
+}
+
+impl From<Codec> for Kind {
+    fn from(codec: Codec) -> Self {
+        if codec.is_text() { Self::Text } else { Self::Binary }
+    }
+}
+
+/// Messages that are not wholly written yet.
+#[derive(Default)]
+pub(super) struct Outgoing {
+    segments: VecDeque<Segment>,
+    bytes: usize,
+    begun: bool,
+}
+
+impl Outgoing {
+    /// Adds a message of the pieces that `fill` hands over; no piece, no message.
+    pub(super) fn queue<R>(&mut self, kind: Kind, fill: impl FnOnce(&mut dyn FnMut(Bytes)) -> R) -> R {
+        let at = self.segments.len();
+        self.queue_empty(kind);
+        let mut length = 0_usize;
+        let filled = fill(&mut |piece| {
+            length = length.saturating_add(piece.len());
+            self.segments.push_back(Segment::Data(piece));
+        });
+        if length == 0 {
+            self.segments.truncate(at);
+            self.bytes = self.bytes.saturating_sub(Header::new(kind, 0).as_slice().len());
+        } else if let Some(header) = self.segments.get_mut(at) {
+            *header = Segment::Header(Header::new(kind, length));
+            self.bytes = self.bytes.saturating_add(length);
+        }
+        filled
+    }
+
+    /// Adds a message without content.
+    pub(super) fn queue_empty(&mut self, kind: Kind) {
+        let header = Header::new(kind, 0);
+        self.bytes = self.bytes.saturating_add(header.as_slice().len());
+        self.segments.push_back(Segment::Header(header));
+    }
+
+    /// Whether a part has been written and a part has not.
+    pub(super) fn is_begun(&self) -> bool {
+        self.begun
+    }
+
+    /// Bytes not written yet, give or take a header's few.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Writes everything.
+    pub(super) fn poll_write<S: AsyncWrite + Unpin>(
+        &mut self,
+        stream: &mut S,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        while !self.segments.is_empty() {
+            // A lone message is a header and a piece: no need to clear a large array for it.
+            let written = if self.segments.len() <= 8 {
+                self.poll_write_some::<8, S>(stream, cx)
+            } else {
+                self.poll_write_some::<512, S>(stream, cx)
+            };
+            match ready!(written)? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                written => self.advance(written),
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_write_some<const N: usize, S: AsyncWrite + Unpin>(
+        &self,
+        stream: &mut S,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        let mut slices = [IoSlice::new(&[]); N];
+        let mut used = 0_usize;
+        for (slice, segment) in slices.iter_mut().zip(&self.segments) {
+            *slice = IoSlice::new(segment.as_slice());
+            used = used.saturating_add(1);
+        }
+        Pin::new(stream).poll_write_vectored(cx, slices.get(..used).unwrap_or_default())
+    }
+
+    fn advance(&mut self, mut written: usize) {
+        self.bytes = self.bytes.saturating_sub(written);
+        while let Some(segment) = self.segments.front_mut() {
+            let length = segment.as_slice().len();
+            if written < length {
+                segment.advance(written);
+                self.begun = true;
+                return;
+            }
+            written = written.saturating_sub(length);
+            self.segments.pop_front();
+        }
+        *self = Self { segments: std::mem::take(&mut self.segments), ..Self::default() };
+        // A burst's room is not kept for an idle connection.
+        if self.segments.capacity() > KEPT_SEGMENTS {
+            self.segments = VecDeque::new();
+        }
+    }
+}
+
+const KEPT_SEGMENTS: usize = 16;
+
+enum Segment {
+    Header(Header),
+    Data(Bytes),
+}
+
+impl Segment {
+    fn as_slice(&self) -> &[u8] {
+        match self {
+            Self::Header(header) => header.as_slice(),
+            Self::Data(data) => data,
+        }
+    }
+
+    /// Takes `count` bytes off the front; there are more than that.
+    fn advance(&mut self, count: usize) {
+        match self {
+            Self::Header(header) => header.advance(count),
+            Self::Data(data) => data.advance(count),
+        }
+    }
+}
+
+/// The header of an unmasked final frame (RFC 6455, section 5.2).
+struct Header {
+    bytes: [u8; Self::LONGEST],
+    from: u8,
+    to: u8,
+}
+
+impl Header {
+    const LONGEST: usize = 10;
+
+    fn new(kind: Kind, length: usize) -> Self {
+        let first = match kind {
+            Kind::Text => 0x81,
+            Kind::Binary => 0x82,
+        };
+        let (bytes, to) = match (u8::try_from(length), u16::try_from(length)) {
+            (Ok(short @ ..=125), _) => ([first, short, 0, 0, 0, 0, 0, 0, 0, 0], 2),
+            (_, Ok(medium)) => {
+                let [a, b] = medium.to_be_bytes();
+                ([first, 126, a, b, 0, 0, 0, 0, 0, 0], 4)
+            }
+            _ => {
+                let [a, b, c, d, e, f, g, h] = u64::try_from(length).unwrap_or(u64::MAX).to_be_bytes();
+                ([first, 127, a, b, c, d, e, f, g, h], 10)
+            }
+        };
+        Self { bytes, from: 0, to }
+    }
+
+    fn as_slice(&self) -> &[u8] {
+        self.bytes.get(usize::from(self.from)..usize::from(self.to)).unwrap_or_default()
+    }
+
+    fn advance(&mut self, count: usize) {
+        self.from = self.from.saturating_add(u8::try_from(count).unwrap_or(u8::MAX)).min(self.to);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_take_the_shortest_form_of_their_length() {
+        let header = |kind, length| Header::new(kind, length).as_slice().to_vec();
+        assert_eq!(header(Kind::Text, 0), [0x81, 0]);
+        assert_eq!(header(Kind::Binary, 125), [0x82, 125]);
+        assert_eq!(header(Kind::Binary, 126), [0x82, 126, 0, 126]);
+        assert_eq!(header(Kind::Text, 65_535), [0x81, 126, 255, 255]);
+        assert_eq!(header(Kind::Text, 65_536), [0x81, 127, 0, 0, 0, 0, 0, 1, 0, 0]);
+    }
+
+    #[test]
+    fn a_message_without_pieces_is_none() {
+        let mut outgoing = Outgoing::default();
+        outgoing.queue(Kind::Text, |_| ());
+        assert!(outgoing.segments.is_empty());
+        assert_eq!(outgoing.bytes(), 0);
+        outgoing.queue_empty(Kind::Text);
+        assert_eq!(outgoing.bytes(), 2);
+    }
+
+    #[test]
+    fn bytes_and_segments_are_gone_when_all_is_written() {
+        let mut outgoing = Outgoing::default();
+        outgoing.queue(Kind::Binary, |push| {
+            for _ in 0..100 {
+                push(Bytes::from_static(b"four"));
+            }
+        });
+        let mut sink = io::Cursor::new(Vec::new());
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        assert!(matches!(outgoing.poll_write(&mut sink, &mut cx), Poll::Ready(Ok(()))));
+        assert_eq!(sink.get_ref().len(), 4 + 400);
+        assert_eq!(outgoing.bytes(), 0);
+        assert!(!outgoing.is_begun());
+        assert!(outgoing.segments.capacity() <= KEPT_SEGMENTS);
+    }
+}

@@ -1,0 +1,95 @@
+//! The stream below a connection, taken back from HTTP.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use hyper::rt::{Read, Write};
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
+use hyper_util::server::conn::auto;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+#[cfg(unix)]
+use tokio::net::UnixStream;
+
+/// A connection's stream. Of the kinds that are known here nothing of HTTP stays behind.
+pub(crate) enum Transport {
+    Tcp(TcpStream),
+    #[cfg(unix)]
+    Unix(UnixStream),
+    /// Some other listener's: TLS for instance.
+    Other(Box<TokioIo<Upgraded>>),
+}
+
+impl Transport {
+    /// The stream below an upgraded connection, and what HTTP had read too much.
+    pub(crate) fn from_upgraded(upgraded: Upgraded) -> (Self, Bytes) {
+        let upgraded = match bare::<TokioIo<TcpStream>>(upgraded) {
+            Ok((stream, leftover)) => return (Self::Tcp(stream.into_inner()), leftover),
+            Err(upgraded) => upgraded,
+        };
+        #[cfg(unix)]
+        let upgraded = match bare::<TokioIo<UnixStream>>(upgraded) {
+            Ok((stream, leftover)) => return (Self::Unix(stream.into_inner()), leftover),
+            Err(upgraded) => upgraded,
+        };
+        (Self::Other(Box::new(TokioIo::new(upgraded))), Bytes::new())
+    }
+
+    /// The stream, for what is the same with all kinds.
+    fn stream(self: Pin<&mut Self>) -> Pin<&mut dyn AsyncStream> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream),
+            #[cfg(unix)]
+            Self::Unix(stream) => Pin::new(stream),
+            Self::Other(stream) => Pin::new(stream),
+        }
+    }
+}
+
+trait AsyncStream: AsyncRead + AsyncWrite + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncStream for S {}
+
+/// Takes a stream out of our own listener's HTTP, or out of `axum::serve`'s, which wraps it once more.
+fn bare<T: Read + Write + Unpin + 'static>(upgraded: Upgraded) -> Result<(T, Bytes), Upgraded> {
+    let upgraded = match upgraded.downcast::<T>() {
+        Ok(parts) => return Ok((parts.io, parts.read_buf)),
+        Err(upgraded) => upgraded,
+    };
+    auto::upgrade::downcast::<T>(upgraded).map(|parts| (parts.io, parts.read_buf))
+}
+
+impl AsyncRead for Transport {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.stream().poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Transport {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        self.stream().poll_write(cx, data)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.stream().poll_write_vectored(cx, slices)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream().poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream().poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,18 @@
+//! The demo page's server as a program.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use wirehub_server::cli::ServeOptions;
+
+/// The server of Wirehub's demo page: chat rooms and an echo.
+#[derive(Debug, Parser)]
+#[command(name = "wirehub-demo", version, after_help = "Build the page and start it: cargo xtask demo")]
+struct Arguments {
+    #[command(flatten)]
+    serve: ServeOptions,
+}
+
+fn main() -> ExitCode {
+    Arguments::parse().serve.serve(wirehub_demo::builder())
+}
