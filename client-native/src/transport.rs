@@ -1,7 +1,7 @@
 //! Opening a WebSocket.
 
-use http::HeaderValue;
 use http::header::SEC_WEBSOCKET_PROTOCOL;
+use http::{HeaderValue, StatusCode};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 #[cfg(unix)]
@@ -65,11 +65,16 @@ impl From<std::io::Error> for Failure {
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         match error {
-            // The server is there, and will say the same again: a wrong path, a refused origin, no WebSocket at all.
-            Error::Http(response) if response.status().is_client_error() => {
+            Error::Http(response) => {
+                let status = response.status();
                 let body = response.body().as_deref().unwrap_or_default();
-                let reason = format!("{}: {}", response.status(), String::from_utf8_lossy(body).trim());
-                Self { code: CloseCode::NOT_WIREHUB, reason }
+                let reason = format!("{status}: {}", String::from_utf8_lossy(body).trim());
+                // A server that is busy, or being replaced behind its proxy, may be there later; one that says
+                // anything else (a wrong path, a refused origin, no WebSocket at all) will say it again.
+                let later = status.is_server_error()
+                    || matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS);
+                let code = if later { CloseCode::ABNORMAL } else { CloseCode::NOT_WIREHUB };
+                Self { code, reason }
             }
             Error::Protocol(
                 tungstenite::error::ProtocolError::SecWebSocketSubProtocolError(_)

@@ -50,12 +50,16 @@ macro_rules! contract {
             }
         };
 
-        #[cfg(feature = "typescript")]
-        impl $crate::contract::typescript::TypeScript for $contract {
-            fn describe(module: &mut $crate::contract::typescript::Module) {
-                $crate::__contract_typescript! { module; $($items)* }
+        // A crate whose page is not written in TypeScript has no such feature.
+        #[allow(unexpected_cfgs)]
+        const _: () = {
+            #[cfg(feature = "typescript")]
+            impl $crate::contract::typescript::TypeScript for $contract {
+                fn describe(module: &mut $crate::contract::typescript::Module) {
+                    $crate::__contract_typescript! { module; $($items)* }
+                }
             }
-        }
+        };
     };
 }
 
