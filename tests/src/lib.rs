@@ -1,1 +1,91 @@
-//! End-to-end tests of Wirehub
+//! A server for each test, and clients of it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::missing_panics_doc,
+    reason = "a test fails by panicking"
+)]
+
+use std::time::Duration;
+
+use futures_util::{Stream, StreamExt as _};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use wirehub_client::{Address, Client, Config};
+use wirehub_server::{Hub, ListenAddress, Listener};
+
+/// How long a test waits for what has to happen: long enough for a busy machine, and never waited out by a test that
+/// passes.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A server of its own, in this process.
+#[derive(Debug)]
+pub struct Server {
+    /// The hub, to publish and look from the server's side.
+    pub hub: Hub,
+    address: ListenAddress,
+    stop: oneshot::Sender<()>,
+    running: JoinHandle<()>,
+}
+
+impl Server {
+    /// The demo's server, on a free port.
+    pub async fn demo() -> Self {
+        Self::start(wirehub_demo::builder().build(), "127.0.0.1:0").await
+    }
+
+    /// A server for `hub` at an address.
+    pub async fn start(hub: Hub, address: &str) -> Self {
+        let listener = Listener::bind(&address.parse().unwrap()).await.unwrap();
+        let address = listener.address().unwrap();
+        let (stop, stopped) = oneshot::channel();
+        let app = hub.router();
+        let running = tokio::spawn(wirehub_server::run(listener, hub.clone(), app, async {
+            // A dropped sender stops it too: the test is over.
+            let _ = stopped.await;
+        }));
+        Self { hub, address, stop, running }
+    }
+
+    /// Where to listen to stand in for this server after its end.
+    pub fn listen_address(&self) -> String {
+        self.address.to_string()
+    }
+
+    /// What a client connects to.
+    pub fn address(&self) -> Address {
+        match &self.address {
+            ListenAddress::Tcp(address) => Address::parse(&format!("ws://{address}/ws")).unwrap(),
+            other => Address::parse(&other.to_string()).unwrap(),
+        }
+    }
+
+    /// A client that is connected.
+    pub async fn client(&self) -> Client {
+        let client = wirehub_client::client(self.address(), Config::default());
+        soon(client.connect()).await.unwrap();
+        client
+    }
+
+    /// Stops in order, and waits for the end.
+    pub async fn stop(self) {
+        let _ = self.stop.send(());
+        soon(self.running).await.unwrap();
+    }
+}
+
+/// Waits for what has to happen.
+pub async fn soon<F: Future>(future: F) -> F::Output {
+    match tokio::time::timeout(PATIENCE, future).await {
+        Ok(output) => output,
+        Err(_) => panic!("nothing happened for {PATIENCE:?}"),
+    }
+}
+
+/// Waits for the next item of a stream that goes on.
+pub async fn next<S: Stream + Unpin>(stream: &mut S) -> S::Item {
+    match soon(stream.next()).await {
+        Some(item) => item,
+        None => panic!("the stream ended"),
+    }
+}
