@@ -31,7 +31,10 @@ pub(super) enum Link {
     /// In use.
     Up {
         since: Time,
+        /// When the last message came.
         heard: Time,
+        /// Until when a connection is kept although it has been silent for too long: see `check_silence`.
+        spared: Option<Time>,
         /// Whether a ping has to be answered.
         pong_due: bool,
     },
@@ -39,6 +42,12 @@ pub(super) enum Link {
 
 /// How long the server may be silent beyond its ping interval.
 const PONG_GRACE: Duration = Duration::from_secs(10);
+
+/// A timer that is so late was held up together with everything else at this end.
+const LATE: Duration = Duration::from_secs(2);
+
+/// How long what came meanwhile may take to be handed over.
+const SPARED: Duration = Duration::from_secs(5);
 
 /// A connection that lived this long was a good one: the next attempt after it is a first one.
 const STABLE: Duration = Duration::from_secs(5);
@@ -50,6 +59,7 @@ impl Link {
             Self::Waiting { until: time }
             | Self::Opening { deadline: time, .. }
             | Self::Greeting { deadline: time, .. } => Some(*time),
+            Self::Up { spared: Some(until), .. } => Some(*until),
             Self::Up { heard, .. } => silence_deadline(*heard, ping_interval),
         }
     }
@@ -84,8 +94,9 @@ impl Core {
 
     /// A binary message came in.
     pub fn handle_message(&mut self, now: Time, message: &Bytes) {
-        if let Link::Up { heard, pong_due, .. } = &mut self.link {
+        if let Link::Up { heard, spared, pong_due, .. } = &mut self.link {
             *heard = now;
+            *spared = None;
             *pong_due |= message.is_empty();
         }
         for frame in Codec::Protobuf.decode_frames(message) {
@@ -127,13 +138,7 @@ impl Core {
             Link::Opening { deadline, .. } | Link::Greeting { deadline, .. } if deadline <= now => {
                 self.break_off(now, CloseCode::SUPERSEDED);
             }
-            Link::Up { heard, .. }
-                if silence_deadline(heard, self.limits.ping_interval)
-                    .is_some_and(|deadline| deadline <= now) =>
-            {
-                self.break_off(now, CloseCode::SERVER_SILENT);
-            }
-            _ => {}
+            _ => self.check_silence(now),
         }
         self.expire_subscriptions(now);
         self.expire_commands(now);
@@ -141,6 +146,25 @@ impl Core {
 
     pub(super) fn open(&mut self, now: Time) {
         self.link = Link::Opening { deadline: now.after(self.config.connect_timeout), asked: false };
+    }
+
+    /// Leaves a connection on which nothing has come for too long.
+    ///
+    /// A timer that fires far too late says that this end was suspended: a laptop's lid, a hidden page, a stopped
+    /// process. What the server sent meanwhile may stand right behind the timer, so it gets a moment to come.
+    fn check_silence(&mut self, now: Time) {
+        let Link::Up { heard, spared, .. } = &mut self.link else { return };
+        let Some(deadline) = spared.or_else(|| silence_deadline(*heard, self.limits.ping_interval)) else {
+            return;
+        };
+        if now < deadline {
+            return;
+        }
+        if spared.is_none() && now.since(deadline) > LATE {
+            *spared = Some(now.after(SPARED));
+        } else {
+            self.break_off(now, CloseCode::SERVER_SILENT);
+        }
     }
 
     fn handle_reply(&mut self, now: Time, Reply { id, result }: Reply) {
@@ -173,7 +197,7 @@ impl Core {
         self.session = session;
         self.user = user;
         self.limits = limits;
-        self.link = Link::Up { since: now, heard: now, pong_due: false };
+        self.link = Link::Up { since: now, heard: now, spared: None, pong_due: false };
         self.change_state(State::Connected, None);
         if let Some(theirs) = contract {
             self.report_contract(&theirs);

@@ -444,6 +444,22 @@ fn a_silent_server_is_left_for_another_attempt_and_any_frame_is_a_sign_of_life()
 }
 
 #[test]
+fn a_suspended_page_does_not_mistake_its_own_sleep_for_the_servers_silence() {
+    let mut client = Client::connected();
+    client.now = client.now.after(Duration::from_secs(3600));
+    client.core.handle_timeout(client.now);
+    assert_eq!(client.core.state(), State::Connected);
+    client.receive([push(publication("other", 1, 0))]);
+    assert_eq!(client.wait(), Duration::from_secs(35), "alive again");
+
+    let mut client = Client::connected();
+    client.now = client.now.after(Duration::from_secs(3600));
+    client.core.handle_timeout(client.now);
+    assert_eq!(client.wait(), Duration::from_secs(5));
+    assert_eq!(client.core.state(), State::Reconnecting, "nothing came");
+}
+
+#[test]
 fn an_attempt_that_hangs_is_given_up() {
     let mut client = Client::new();
     client.core.connect(client.now);
