@@ -1,6 +1,7 @@
 //! `wirehub.v1.json`: one JSON text a line.
 
 use bytes::Bytes;
+use serde::de::Error as _;
 use serde::ser::{SerializeMap, Serializer};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -95,7 +96,7 @@ struct CommandLine<'a> {
 }
 
 pub(super) fn decode_command(part: &[u8]) -> Result<Command, DecodeError> {
-    let line: CommandLine<'_> = serde_json::from_slice(part).map_err(not_json)?;
+    let line: CommandLine<'_> = object(part).map_err(not_json)?;
     let requests = [
         line.connect.map(|raw| body(raw).map(Request::Connect)),
         line.subscribe.map(|raw| body(raw).map(Request::Subscribe)),
@@ -149,7 +150,7 @@ struct UnsubscribedLine {
 }
 
 pub(super) fn decode_frame(part: &[u8]) -> Result<ServerFrame, DecodeError> {
-    let line: FrameLine = serde_json::from_slice(part).map_err(not_json)?;
+    let line: FrameLine = object(part).map_err(not_json)?;
     Ok(if line.id == 0 {
         ServerFrame::Push(line.into_push()?)
     } else {
@@ -212,7 +213,16 @@ pub(super) fn split_line<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
 struct Empty {}
 
 fn body<'a, T: Deserialize<'a>>(raw: &'a RawValue) -> Result<T, serde_json::Error> {
-    serde_json::from_str(raw.get())
+    object(raw.get().as_bytes())
+}
+
+/// Reads an object. Left to itself serde takes an array for a struct too, with the fields in their order here.
+fn object<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Result<T, serde_json::Error> {
+    if text.trim_ascii_start().starts_with(b"{") {
+        serde_json::from_slice(text)
+    } else {
+        Err(serde_json::Error::custom("this has to be a JSON object"))
+    }
 }
 
 fn line(

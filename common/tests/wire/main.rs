@@ -9,10 +9,13 @@
 )]
 
 mod differential;
+mod golden;
 mod heap;
 mod hostile;
 mod newer_peers;
 mod proto_file;
+mod protocol_md;
 mod round_trips;
 mod schema;
 mod strategies;
+mod tables;

@@ -155,6 +155,13 @@ fn as_prost(file: &ProtoFile, field: &Field) -> (String, String) {
     }
 }
 
+/// A field's name in JSON.
+pub(crate) fn camel_case(name: &str) -> String {
+    let mut words = name.split('_');
+    let first = words.next().unwrap_or_default().to_owned();
+    words.fold(first, |name, word| name + &word[..1].to_uppercase() + &word[1..])
+}
+
 #[test]
 fn the_proto_file_declares_what_the_reference_types_declare() {
     let file = ProtoFile::read();

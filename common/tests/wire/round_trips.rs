@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use wirehub_common::frame::{Call, Command, Request, ServerFrame};
 use wirehub_common::{Codec, Payload};
 
-use crate::proto_file::ProtoFile;
+use crate::proto_file::{ProtoFile, camel_case};
 use crate::strategies;
 
 const CODECS: [Codec; 2] = [Codec::Protobuf, Codec::Json];
@@ -125,10 +125,4 @@ fn assert_names(file: &ProtoFile, message: &str, value: &serde_json::Value) {
             value => assert_names(file, &field.kind, value),
         }
     }
-}
-
-fn camel_case(name: &str) -> String {
-    let mut words = name.split('_');
-    let first = words.next().unwrap_or_default().to_owned();
-    words.fold(first, |name, word| name + &word[..1].to_uppercase() + &word[1..])
 }
