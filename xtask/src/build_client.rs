@@ -10,6 +10,7 @@ use anyhow::{Context, Result, ensure};
 use crate::{
     console::{Console, Log, Step},
     fingerprint::{Fingerprint, Stamp},
+    generated,
     project::Project,
     setup::{self, Tools},
 };
@@ -18,7 +19,7 @@ pub(crate) const STEP: Step<'static> =
     Step { name: "client", what: "building the npm package", slow: Some("1 to 3 min the first time") };
 
 /// The npm package's folder: TypeScript sources, `package.json`.
-const PACKAGE: &str = "client-wasm/npm";
+pub(crate) const PACKAGE: &str = "client-wasm/npm";
 
 /// Everything that the package is made from.
 const SOURCES: &[&str] =
@@ -42,6 +43,7 @@ pub(crate) fn ensure_built(project: &Project, tools: &Tools, log: &mut Log) -> R
         "{PACKAGE}/package.json is missing: this checkout is not complete, run `git status` to see what is gone"
     );
     let tarball = project.path("target/npm/wirehub-client.tgz");
+    generated::CODES.write(project, log)?;
     let stamp = fingerprint(project, tools, log)?;
     if stamp.is_current(&[tarball.clone(), package.join("dist")]) {
         log.line("nothing changed since the last build")?;

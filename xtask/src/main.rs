@@ -7,9 +7,9 @@
 
 mod build_client;
 mod console;
-mod contract_types;
 mod demo;
 mod fingerprint;
+mod generated;
 mod page;
 mod process;
 mod project;

@@ -5,8 +5,8 @@ use anyhow::{Result, ensure};
 use crate::{
     build_client,
     console::{Log, Step},
-    contract_types,
     fingerprint::Fingerprint,
+    generated,
     project::Project,
     setup::Tools,
 };
@@ -28,7 +28,7 @@ pub(crate) fn ensure_built(project: &Project, tools: &Tools, log: &mut Log) -> R
         "www/package.json is missing: this checkout is not complete, run `git status` to see what is gone"
     );
     let tarball = build_client::ensure_built(project, tools, log)?;
-    contract_types::generate(project, log)?;
+    generated::CONTRACT.write(project, log)?;
 
     let stamp = Fingerprint::default()
         .sources(project, "target/npm/wirehub-client.tgz")?

@@ -56,6 +56,15 @@ pub(super) const STEPS: &[TestStep] = &[
         has_tests: false,
         run: |context, log| silent(build_client::ensure_built(context.project, context.tools()?, log)),
     },
+    TestStep {
+        step: Step { name: "npm", what: "the npm package's own tests", slow: None },
+        needs: Needs::Builds,
+        has_tests: true,
+        run: |context, log| {
+            build_client::ensure_built(context.project, context.tools()?, log)?;
+            silent(log.run(context.tools()?.npm(&context.project.path(build_client::PACKAGE)).arg("test")))
+        },
+    },
     TestStep { step: size::STEP, needs: Needs::Builds, has_tests: false, run: size_step },
     TestStep {
         step: page::STEP,

@@ -5,7 +5,7 @@ use anyhow::Result;
 
 use super::{Finding, tree::Tree};
 
-/// Who may depend on whom, for whatever kind of build, tests included; `None` is everybody.
+/// Who may depend on whom, tests included; `None` is everybody.
 const MAY_DEPEND_ON: &[(&str, Option<&[&str]>)] = &[
     ("wirehub-derive", Some(&[])),
     ("wirehub-common", Some(&["wirehub-derive"])),
@@ -21,6 +21,9 @@ const MAY_DEPEND_ON: &[(&str, Option<&[&str]>)] = &[
     ("xtask", Some(&[])),
 ];
 
+/// What any crate's tests may use besides: an example contract, which itself knows `common` only.
+const TESTS_MAY_ALSO_DEPEND_ON: &[&str] = &["wirehub-demo-contract"];
+
 pub(super) fn check(tree: &Tree) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
     for package in &tree.packages {
@@ -35,19 +38,24 @@ pub(super) fn check(tree: &Tree) -> Result<Vec<Finding>> {
             )),
             Some((_, None)) => {}
             Some((_, Some(allowed))) => {
-                findings.extend(package.depends_on.iter().filter(|it| !allowed.contains(&it.as_str())).map(
-                    |dependency| {
-                        let problem = format!(
-                            "{} must not know {dependency}: move what it needs to a crate that both may use",
-                            package.name
-                        );
-                        Finding::new(manifest.clone(), problem)
-                    },
-                ));
+                let for_tests =
+                    package.tests_depend_on.iter().filter(|it| !is_in(TESTS_MAY_ALSO_DEPEND_ON, it));
+                let used = package.depends_on.iter().chain(for_tests);
+                findings.extend(used.filter(|it| !is_in(allowed, it)).map(|dependency| {
+                    let problem = format!(
+                        "{} must not know {dependency}: move what it needs to a crate that both may use",
+                        package.name
+                    );
+                    Finding::new(manifest.clone(), problem)
+                }));
             }
         }
     }
     Ok(findings)
+}
+
+fn is_in(names: &[&str], name: &str) -> bool {
+    names.contains(&name)
 }
 
 #[cfg(test)]
@@ -56,8 +64,17 @@ mod tests {
     use crate::tidy::tree::{Package, Tree};
 
     fn findings(name: &str, depends_on: &[&str]) -> usize {
-        let depends_on = depends_on.iter().map(|&it| it.to_owned()).collect();
-        let package = Package { name: name.to_owned(), folder: name.to_owned(), depends_on };
+        findings_with_tests(name, depends_on, &[])
+    }
+
+    fn findings_with_tests(name: &str, depends_on: &[&str], tests_depend_on: &[&str]) -> usize {
+        let owned = |names: &[&str]| names.iter().map(|&it| it.to_owned()).collect();
+        let package = Package {
+            name: name.to_owned(),
+            folder: name.to_owned(),
+            depends_on: owned(depends_on),
+            tests_depend_on: owned(tests_depend_on),
+        };
         check(&Tree::of_packages(vec![package])).unwrap().len()
     }
 
@@ -67,6 +84,13 @@ mod tests {
         assert_eq!(findings("wirehub-common", &["wirehub-client-core"]), 1);
         assert_eq!(findings("wirehub-server", &["wirehub-common", "wirehub-client"]), 1);
         assert_eq!(findings("wirehub-tests", &["wirehub-server", "wirehub-client"]), 0);
+    }
+
+    #[test]
+    fn tests_may_use_the_example_contract_and_products_may_not() {
+        assert_eq!(findings_with_tests("wirehub-server", &[], &["wirehub-demo-contract"]), 0);
+        assert_eq!(findings_with_tests("wirehub-server", &[], &["wirehub-client"]), 1);
+        assert_eq!(findings("wirehub-server", &["wirehub-demo-contract"]), 1);
     }
 
     #[test]

@@ -29,8 +29,10 @@ pub(super) struct Package {
     pub(super) name: String,
     /// From the root; `client-core`, say.
     pub(super) folder: String,
-    /// The packages of the workspace that its manifest names, for whatever kind of build.
+    /// The packages of the workspace that it is built with.
     pub(super) depends_on: Vec<String>,
+    /// Those that its tests, benchmarks and examples are built with besides.
+    pub(super) tests_depend_on: Vec<String>,
 }
 
 impl Tree {
@@ -119,17 +121,23 @@ fn packages_in(metadata: &str, root: &Path) -> Result<Vec<Package>> {
         .map(|package| {
             let manifest = PathBuf::from(text(package, "manifest_path")?);
             let folder = manifest.parent().unwrap_or(root);
-            let mut depends_on = list(package, "dependencies")?
-                .iter()
-                .filter(|dependency| dependency.get("path").is_some_and(Value::is_string))
-                .map(|dependency| text(dependency, "name"))
-                .collect::<Result<Vec<_>>>()?;
-            depends_on.sort();
-            depends_on.dedup();
+            let of_workspace = |wanted: fn(&str) -> bool| {
+                let mut names = list(package, "dependencies")?
+                    .iter()
+                    .filter(|it| it.get("path").is_some_and(Value::is_string))
+                    // A plain dependency has no kind.
+                    .filter(|it| wanted(it.get("kind").and_then(Value::as_str).unwrap_or_default()))
+                    .map(|it| text(it, "name"))
+                    .collect::<Result<Vec<_>>>()?;
+                names.sort();
+                names.dedup();
+                anyhow::Ok(names)
+            };
             Ok(Package {
                 name: text(package, "name")?,
                 folder: folder.strip_prefix(root).unwrap_or(folder).to_string_lossy().into_owned(),
-                depends_on,
+                depends_on: of_workspace(|kind| kind != "dev")?,
+                tests_depend_on: of_workspace(|kind| kind == "dev")?,
             })
         })
         .collect()
@@ -153,15 +161,21 @@ mod tests {
     use crate::scratch::Scratch;
 
     #[test]
-    fn packages_name_each_other_whatever_the_kind_of_dependency() {
+    fn packages_name_each_other_by_the_kind_of_dependency() {
         let metadata = r#"{"packages": [{
             "name": "b", "manifest_path": "/w/some/b/Cargo.toml", "dependencies": [
                 {"name": "a", "kind": null, "path": "/w/a"},
-                {"name": "a", "kind": "dev", "path": "/w/a"},
+                {"name": "a", "kind": "build", "path": "/w/a"},
+                {"name": "c", "kind": "dev", "path": "/w/c"},
                 {"name": "serde", "kind": null}
             ]
         }]}"#;
-        let expected = Package { name: "b".into(), folder: "some/b".into(), depends_on: vec!["a".into()] };
+        let expected = Package {
+            name: "b".into(),
+            folder: "some/b".into(),
+            depends_on: vec!["a".into()],
+            tests_depend_on: vec!["c".into()],
+        };
         assert_eq!(packages_in(metadata, Path::new("/w")).unwrap(), [expected]);
         assert!(packages_in("{}", Path::new("/w")).is_err());
     }

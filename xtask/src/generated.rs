@@ -1,0 +1,43 @@
+//! TypeScript that is printed by Rust: written where its package expects it, never committed.
+
+use std::fs;
+
+use anyhow::{Context, Result};
+
+use crate::{console::Log, process::command, project::Project};
+
+/// A TypeScript module that an example of a crate prints.
+#[derive(Debug)]
+pub(crate) struct Generated {
+    path: &'static str,
+    arguments: &'static [&'static str],
+}
+
+/// Error and close codes, for the npm package.
+pub(crate) const CODES: Generated = Generated {
+    path: "client-wasm/npm/src/generated/codes.ts",
+    arguments: &["--package", "wirehub-common", "--example", "codes"],
+};
+
+/// The types of the demo's contract, for the page.
+pub(crate) const CONTRACT: Generated = Generated {
+    path: "www/src/generated/contract.ts",
+    arguments: &["--package", "wirehub-demo-contract", "--features", "typescript", "--example", "typescript"],
+};
+
+impl Generated {
+    /// Writes the module; leaves it alone when it is the same already.
+    pub(crate) fn write(&self, project: &Project, log: &mut Log) -> Result<()> {
+        let mut print = command("cargo");
+        print.current_dir(project.root()).args(["run", "--quiet"]).args(self.arguments);
+        let source = log.output(&mut print)? + "\n";
+        let path = project.path(self.path);
+        if fs::read_to_string(&path).is_ok_and(|last| last == source) {
+            return Ok(());
+        }
+        let folder = path.parent().context("a generated module lies in a folder")?;
+        fs::create_dir_all(folder)
+            .and_then(|()| fs::write(&path, source))
+            .with_context(|| format!("cannot write {}", path.display()))
+    }
+}
