@@ -1,1 +1,7 @@
-//! The Wirehub client for browsers
+//! The Wirehub client for browsers.
+
+mod browser;
+#[cfg(feature = "js")]
+mod js;
+mod runner;
+mod wire;

@@ -1,0 +1,31 @@
+/** What a contract's type looks like: the message of each channel, and request and response of each call. */
+export interface Contract {
+  /** By channel name; a name with parameters is a template literal type such as `` `chat:${string}` ``. */
+  channels: Record<string, unknown>;
+  calls: Record<string, { request: unknown; response: unknown }>;
+}
+
+/** The contract of a client that was told none: any name, any data. */
+export interface AnyContract {
+  channels: Record<string, unknown>;
+  calls: Record<string, { request: unknown; response: unknown }>;
+}
+
+declare const contractType: unique symbol;
+
+/** A contract as a value, with which client and server see whether both have the same. Made from the Rust contract. */
+export interface ContractInfo<C> {
+  readonly name: string;
+  /** 16 hexadecimal digits. */
+  readonly hash: string;
+  /** The hash of each channel and call. */
+  readonly items: Readonly<Record<string, string>>;
+  /** The contract's type. Never there. */
+  readonly [contractType]?: C;
+}
+
+export type ChannelOf<C extends Contract> = keyof C['channels'] & string;
+export type MessageOf<C extends Contract, K extends ChannelOf<C>> = C['channels'][K];
+export type CallOf<C extends Contract> = keyof C['calls'] & string;
+export type RequestOf<C extends Contract, K extends CallOf<C>> = C['calls'][K]['request'];
+export type ResponseOf<C extends Contract, K extends CallOf<C>> = C['calls'][K]['response'];

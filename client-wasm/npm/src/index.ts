@@ -1,0 +1,19 @@
+/// <reference lib="esnext.disposable" preserve="true" />
+export { Client, connect } from './client.js';
+export type { CallOptions, ClientOptions, ConnectOptions, PublishOptions, State } from './client.js';
+export { Subscription } from './subscription.js';
+export type { Publication, SubscribeOptions, SubscriptionState } from './subscription.js';
+export { Socket } from './socket.js';
+export type { SocketData, SocketOptions } from './socket.js';
+export type { AnyContract, Contract, ContractInfo } from './contract.js';
+export {
+  ClientErrorEvent,
+  PublicationEvent,
+  StateChangeEvent,
+  SubscriptionErrorEvent,
+  UnsubscribedEvent,
+} from './events.js';
+export type { ClientEventMap, SocketEventMap, SubscriptionEventMap } from './events.js';
+export { CloseCodes, Codes, WirehubError } from './errors.js';
+export type { QueueOptions } from './feed.js';
+export type { WasmSource } from './runtime.js';

@@ -1,0 +1,74 @@
+import init, { type InitInput } from '#wasm';
+import { Codes, WirehubError } from './errors.js';
+
+/** Where the WebAssembly module comes from: an address, its answer, the bytes, or the compiled module. */
+export type WasmSource = string | URL | Request | Response | BufferSource | WebAssembly.Module;
+
+let loading: Promise<void> | undefined;
+let death: WirehubError | undefined;
+const mourners = new Set<(error: WirehubError) => void>();
+
+/** @internal Loads the module: once for all, and again only after a failure. */
+export function load(source: WasmSource | undefined): Promise<void> {
+  if (death !== undefined) return Promise.reject(death);
+  loading ??= instantiate(source).catch((cause: unknown) => {
+    loading = undefined;
+    const why = cause instanceof Error ? `: ${cause.message}` : '';
+    throw new WirehubError(Codes.DEAD, { message: `the client's WebAssembly module could not be loaded${why}`, temporary: true, cause });
+  });
+  return loading;
+}
+
+async function instantiate(source: WasmSource = new URL('./wasm/wirehub_bg.wasm', import.meta.url)): Promise<void> {
+  const fetched = typeof source === 'string' || source instanceof URL || source instanceof Request ? fetch(source) : source;
+  const found = await fetched;
+  await init({ module_or_path: found instanceof Response ? await compilable(found) : found });
+}
+
+/** A response that the browser can compile while it comes, or its bytes. */
+async function compilable(response: Response): Promise<InitInput> {
+  if (!response.ok) throw new Error(`${response.url} answers ${response.status} ${response.statusText}`);
+  const type = response.headers.get('content-type')?.split(';')[0]?.trim();
+  return type === 'application/wasm' ? response : response.arrayBuffer();
+}
+
+/**
+ * @internal
+ * Calls into the module. All calls go through here or {@link guarded}: what comes out that is no error of ours is the
+ * module's own failure, after which its memory can't be trusted.
+ */
+export function enter<T>(call: () => T): T {
+  if (death !== undefined) throw death;
+  try {
+    return call();
+  } catch (error) {
+    if (error instanceof WirehubError) throw error;
+    throw die(error);
+  }
+}
+
+/** @internal A function for the browser to call into the module. */
+export function guarded<A extends unknown[]>(call: (...args: A) => unknown): (...args: A) => void {
+  return (...args) => {
+    if (death !== undefined) return;
+    try {
+      call(...args);
+    } catch (error) {
+      die(error);
+    }
+  };
+}
+
+/** @internal Has `mourn` called when the module fails; gives a function that takes that back. */
+export function onDeath(mourn: (error: WirehubError) => void): () => void {
+  mourners.add(mourn);
+  return () => mourners.delete(mourn);
+}
+
+function die(cause: unknown): WirehubError {
+  if (death !== undefined) return death;
+  death = new WirehubError(Codes.DEAD, { cause });
+  for (const mourn of mourners) mourn(death);
+  mourners.clear();
+  return death;
+}

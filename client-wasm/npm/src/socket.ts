@@ -1,0 +1,226 @@
+import { Socket as Wasm } from '#wasm';
+import { aborted, CloseCodes, Codes, WirehubError } from './errors.js';
+import type { SocketEventMap } from './events.js';
+import { Feed, type QueueOptions } from './feed.js';
+import { refuseUnsendable } from './close.js';
+import { enter, guarded, load, onDeath, type WasmSource } from './runtime.js';
+import { websocketUrl } from './url.js';
+
+/** What a message is: text, or bytes. */
+export type SocketData = string | Uint8Array;
+
+export interface SocketOptions {
+  /** The subprotocols to offer. */
+  protocols?: string[];
+  /** Gives up opening. */
+  signal?: AbortSignal;
+  /** Where the WebAssembly module comes from. By default it lies beside this package's own file. */
+  wasm?: WasmSource;
+  /** The receive queue of each iterator. */
+  queue?: QueueOptions;
+}
+
+type Handler<K extends keyof SocketEventMap> = ((event: SocketEventMap[K]) => void) | null;
+
+export interface Socket {
+  addEventListener<K extends keyof SocketEventMap>(
+    type: K,
+    listener: ((this: Socket, event: SocketEventMap[K]) => unknown) | null,
+    options?: boolean | AddEventListenerOptions,
+  ): void;
+  addEventListener(type: string, listener: EventListenerOrEventListenerObject | null, options?: boolean | AddEventListenerOptions): void;
+}
+
+/** A plain WebSocket, typed, open from the start, and an async iterable of its messages. */
+export class Socket extends EventTarget implements AsyncIterable<SocketData> {
+  readonly #handlers = new Map<string, (event: Event) => void>();
+  readonly #feed: Feed<SocketData>;
+  readonly #stopMourning: () => void;
+  readonly #url: string;
+  #protocol = '';
+  #wasm: Wasm | undefined;
+  #socket: WebSocket | undefined;
+
+  /**
+   * Opens a WebSocket.
+   *
+   * @throws {WirehubError} it can't be opened, or the signal aborts.
+   */
+  static async open(url: string | URL, options: SocketOptions = {}): Promise<Socket> {
+    const { signal, wasm, protocols = [], queue = {} } = options;
+    const address = websocketUrl(url);
+    if (signal?.aborted) throw aborted(signal);
+    await load(wasm);
+    if (signal?.aborted) throw aborted(signal);
+    return new Promise((resolve, reject) => {
+      const socket = new Socket(address, protocols, queue, (error) => {
+        signal?.removeEventListener('abort', onAbort);
+        if (error === undefined) resolve(socket);
+        else reject(error);
+      });
+      const onAbort = (): void => {
+        if (signal === undefined) return;
+        socket.close();
+        reject(aborted(signal));
+      };
+      signal?.addEventListener('abort', onAbort, { once: true });
+    });
+  }
+
+  private constructor(url: string, protocols: string[], queue: QueueOptions, opened: (error?: WirehubError) => void) {
+    super();
+    this.#url = url;
+    this.#feed = new Feed(queue, (data) => this.dispatchEvent(new MessageEvent('message', { data })));
+    this.#stopMourning = onDeath((error) => this.#die(error, opened));
+    const host = {
+      listen: (socket: WebSocket, handler: (event: Event) => void) => {
+        this.#socket = socket;
+        socket.onopen = socket.onmessage = socket.onerror = socket.onclose = guarded(handler);
+      },
+      onOpen: () => {
+        this.#protocol = this.#wasm?.protocol ?? '';
+        opened();
+        this.dispatchEvent(new Event('open'));
+      },
+      onMessage: (data: string | ArrayBuffer) => {
+        if (typeof data === 'string') this.#feed.push(data, data.length);
+        else this.#feed.push(new Uint8Array(data), data.byteLength);
+      },
+      onError: () => this.dispatchEvent(new Event('error')),
+      onClose: (code: number, reason: string, wasClean: boolean) => {
+        opened(new WirehubError(Codes.CONNECTION_LOST, { message: `the WebSocket was closed while it was being opened (code ${code})` }));
+        this.#finish(code, reason, wasClean);
+      },
+    };
+    try {
+      this.#wasm = enter(() => open(host, url, protocols));
+    } catch (error) {
+      this.#stopMourning();
+      throw error;
+    }
+  }
+
+  get onopen(): Handler<'open'> {
+    return this.#handler('open');
+  }
+  set onopen(handler: Handler<'open'>) {
+    this.#setHandler('open', handler);
+  }
+
+  get onmessage(): Handler<'message'> {
+    return this.#handler('message');
+  }
+  set onmessage(handler: Handler<'message'>) {
+    this.#setHandler('message', handler);
+    if (handler !== null) this.#feed.listen();
+  }
+
+  get onerror(): Handler<'error'> {
+    return this.#handler('error');
+  }
+  set onerror(handler: Handler<'error'>) {
+    this.#setHandler('error', handler);
+  }
+
+  get onclose(): Handler<'close'> {
+    return this.#handler('close');
+  }
+  set onclose(handler: Handler<'close'>) {
+    this.#setHandler('close', handler);
+  }
+
+  /** 0: opening, 1: open, 2: closing, 3: closed. */
+  get readyState(): 0 | 1 | 2 | 3 {
+    const wasm = this.#wasm;
+    return wasm === undefined ? 3 : (enter(() => wasm.readyState) as 0 | 1 | 2 | 3);
+  }
+
+  /** The subprotocol that the server chose; empty for none. */
+  get protocol(): string {
+    return this.#protocol;
+  }
+
+  /** How many bytes the browser has taken and not sent yet. Wait while it is high. */
+  get bufferedAmount(): number {
+    const wasm = this.#wasm;
+    return wasm === undefined ? 0 : enter(() => wasm.bufferedAmount);
+  }
+
+  get url(): string {
+    return this.#url;
+  }
+
+  /** Sends a message. Does nothing once the socket closes. */
+  send(data: SocketData): void {
+    const wasm = this.#wasm;
+    if (wasm !== undefined) enter(() => wasm.send(data));
+  }
+
+  /**
+   * Begins to close; the `close` event tells the end.
+   *
+   * @param code 1000, or 3000 to 4999.
+   * @param reason At most 123 bytes.
+   */
+  close(code: number = CloseCodes.NORMAL, reason = ''): void {
+    refuseUnsendable(code, reason);
+    const wasm = this.#wasm;
+    if (wasm !== undefined) enter(() => wasm.close(code, reason));
+  }
+
+  /** The messages. Leaving the loop does not close the socket. */
+  [Symbol.asyncIterator](): AsyncIterableIterator<SocketData> {
+    return this.#feed.iterate();
+  }
+
+  override addEventListener(type: string, listener: never, options?: boolean | AddEventListenerOptions): void {
+    super.addEventListener(type, listener, options);
+    if (type === 'message') this.#feed.listen();
+  }
+
+  #handler<K extends keyof SocketEventMap>(type: K): Handler<K> {
+    return (this.#handlers.get(type) as Handler<K> | undefined) ?? null;
+  }
+
+  #setHandler<K extends keyof SocketEventMap>(type: K, handler: Handler<K>): void {
+    const previous = this.#handlers.get(type);
+    if (previous !== undefined) this.removeEventListener(type, previous);
+    this.#handlers.delete(type);
+    if (handler === null) return;
+    this.#handlers.set(type, handler as (event: Event) => void);
+    this.addEventListener(type, handler as (event: Event) => void);
+  }
+
+  #finish(code: number, reason: string, wasClean: boolean): void {
+    const wasm = this.#wasm;
+    this.#wasm = undefined;
+    this.#stopMourning();
+    this.#feed.end(wasClean ? undefined : new WirehubError(Codes.CONNECTION_LOST, { message: `the WebSocket was lost (code ${code})` }));
+    this.dispatchEvent(new CloseEvent('close', { code, reason, wasClean }));
+    // Not now: the module is further up the stack.
+    if (wasm !== undefined) queueMicrotask(guarded(() => wasm.free()));
+  }
+
+  /** The module failed: what it would have told is told without it. */
+  #die(error: WirehubError, opened: (error: WirehubError) => void): void {
+    const socket = this.#socket;
+    if (socket !== undefined) {
+      socket.onopen = socket.onmessage = socket.onerror = socket.onclose = null;
+      socket.close(CloseCodes.CLIENT_FAILED);
+    }
+    this.#wasm = undefined;
+    opened(error);
+    this.#feed.end(error);
+    this.dispatchEvent(new CloseEvent('close', { code: CloseCodes.CLIENT_FAILED, reason: error.message, wasClean: false }));
+  }
+}
+
+/** What the browser itself refuses is the caller's error, not the module's. */
+function open(host: object, url: string, protocols: string[]): Wasm {
+  try {
+    return new Wasm(host, url, protocols);
+  } catch (cause) {
+    if (cause instanceof DOMException) throw new WirehubError(Codes.BAD_REQUEST, { message: cause.message, cause });
+    throw cause;
+  }
+}

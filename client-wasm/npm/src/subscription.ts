@@ -1,0 +1,112 @@
+import { Codes, WirehubError } from './errors.js';
+import { PublicationEvent, SubscriptionErrorEvent, UnsubscribedEvent, type SubscriptionEventMap } from './events.js';
+import { Feed, type QueueOptions } from './feed.js';
+
+/** `unsubscribed` is for good: subscribe again for a new one. */
+export type SubscriptionState = 'subscribing' | 'subscribed' | 'unsubscribed';
+
+/** One message in a channel. */
+export interface Publication<M = unknown> {
+  channel: string;
+  data: M;
+  /** When the server accepted it, by the server's clock. */
+  time: Date;
+  /** The session it came from; absent where the server itself published. */
+  publisher?: { session: string; user: string };
+  /** Its place in the channel's history, from 1; absent where the channel keeps none. */
+  offset?: number;
+}
+
+export interface SubscribeOptions {
+  /** Ends the subscription. */
+  signal?: AbortSignal;
+  /** The receive queue of each iterator, in place of the client's. */
+  queue?: QueueOptions;
+}
+
+/**
+ * The messages of one channel, through reconnects, as events and by `for await`. Leaving a loop does not end the
+ * subscription; {@link unsubscribe} does.
+ *
+ * What comes before there is a listener or a loop is kept for the first one, within the queue's bound.
+ */
+export class Subscription<M = unknown> extends EventTarget implements AsyncIterable<Publication<M>>, AsyncDisposable {
+  readonly channel: string;
+  /** Resolves when the subscription is in force for the first time; rejects if it is refused, or ends before. */
+  readonly ready: Promise<void>;
+  readonly #feed: Feed<Publication<M>>;
+  readonly #leave: () => void;
+  #state: SubscriptionState = 'subscribing';
+  #settle!: (error?: WirehubError) => void;
+
+  /** @internal */
+  constructor(channel: string, queue: QueueOptions, leave: () => void) {
+    super();
+    this.channel = channel;
+    this.#leave = leave;
+    this.#feed = new Feed(queue, (publication) => this.dispatchEvent(new PublicationEvent(publication)));
+    this.ready = new Promise((resolve, reject) => {
+      this.#settle = (error) => (error === undefined ? resolve() : reject(error));
+    });
+    // Who does not wait for it hears of a refusal by the event.
+    this.ready.catch(() => undefined);
+  }
+
+  get state(): SubscriptionState {
+    return this.#state;
+  }
+
+  /** Ends the subscription; no message comes after that. */
+  async unsubscribe(): Promise<void> {
+    if (this.#state !== 'unsubscribed') this.#leave();
+  }
+
+  [Symbol.asyncIterator](): AsyncIterableIterator<Publication<M>> {
+    return this.#feed.iterate();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.unsubscribe();
+  }
+
+  override addEventListener<K extends keyof SubscriptionEventMap<M>>(
+    type: K,
+    listener: ((this: Subscription<M>, event: SubscriptionEventMap<M>[K]) => unknown) | null,
+    options?: boolean | AddEventListenerOptions,
+  ): void;
+  override addEventListener(type: string, listener: EventListenerOrEventListenerObject | null, options?: boolean | AddEventListenerOptions): void;
+  override addEventListener(type: string, listener: never, options?: boolean | AddEventListenerOptions): void {
+    super.addEventListener(type, listener, options);
+    if (type === 'publication') this.#feed.listen();
+  }
+
+  /** @internal */
+  onPublication(publication: Publication<M>, bytes: number): void {
+    this.#feed.push(publication, bytes);
+  }
+
+  /** @internal */
+  onSubscribed(): void {
+    this.#state = 'subscribed';
+    this.#settle();
+    this.dispatchEvent(new Event('subscribed'));
+  }
+
+  /** @internal The connection is gone: the server has to confirm anew. */
+  onLost(): void {
+    if (this.#state === 'subscribed') this.#state = 'subscribing';
+  }
+
+  /** @internal */
+  onUnreadable(error: WirehubError): void {
+    this.dispatchEvent(new SubscriptionErrorEvent(error));
+  }
+
+  /** @internal Without an error it was the application's wish. */
+  onUnsubscribed(error?: WirehubError): void {
+    this.#state = 'unsubscribed';
+    this.#settle(error ?? new WirehubError(Codes.CANCELLED));
+    this.#feed.end(error);
+    this.dispatchEvent(new UnsubscribedEvent(error));
+  }
+}

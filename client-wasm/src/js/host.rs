@@ -1,0 +1,95 @@
+//! The TypeScript objects that the exports speak to.
+
+use js_sys::Function;
+use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
+use web_sys::WebSocket;
+use wirehub_client_core::Error;
+
+#[wasm_bindgen]
+extern "C" {
+    /// The TypeScript end of a client.
+    pub type Host;
+
+    /// Has the function called with each event of a new WebSocket, guarded against a failure of this module.
+    #[wasm_bindgen(method)]
+    pub(crate) fn listen(this: &Host, socket: &WebSocket, handler: &Function);
+
+    /// Has `tick` called after so many milliseconds, in place of the call that was planned before.
+    #[wasm_bindgen(method)]
+    pub(crate) fn schedule(this: &Host, delay: Option<i32>);
+
+    /// Makes an error; without words it has those of its code.
+    #[wasm_bindgen(method, js_name = toError)]
+    pub(crate) fn to_error(this: &Host, code: u16, temporary: bool, words: &str) -> JsValue;
+
+    /// The client's state changed. `code` is 0 where no connection ended, `retry_in` in milliseconds.
+    #[wasm_bindgen(method, js_name = onState)]
+    pub(crate) fn on_state(
+        this: &Host,
+        state: u8,
+        session: &str,
+        user: &str,
+        code: u16,
+        reason: &str,
+        retry_in: Option<f64>,
+    );
+
+    /// Messages came. See [`Batch`](super::batch::Batch).
+    #[wasm_bindgen(method, js_name = onPublications)]
+    pub(crate) fn on_publications(this: &Host, rows: &[f64], text: &str, bytes: &[u8]);
+
+    /// A subscription is in force.
+    #[wasm_bindgen(method, js_name = onSubscribed)]
+    pub(crate) fn on_subscribed(this: &Host, subscription: u32);
+
+    /// A subscription ended: with an error, or by the application's wish.
+    #[wasm_bindgen(method, js_name = onUnsubscribed)]
+    pub(crate) fn on_unsubscribed(this: &Host, subscription: u32, error: Option<JsValue>);
+
+    /// A publish succeeded.
+    #[wasm_bindgen(method, js_name = onPublished)]
+    pub(crate) fn on_published(this: &Host, command: u32);
+
+    /// A call succeeded. `text` has the response where `content` is JSON, `bytes` otherwise.
+    #[wasm_bindgen(method, js_name = onCalled)]
+    pub(crate) fn on_called(this: &Host, command: u32, content: u8, text: &str, bytes: &[u8]);
+
+    /// A command failed.
+    #[wasm_bindgen(method, js_name = onFailed)]
+    pub(crate) fn on_failed(this: &Host, command: u32, error: JsValue);
+
+    /// Something failed that belongs to nothing else.
+    #[wasm_bindgen(method, js_name = onError)]
+    pub(crate) fn on_error(this: &Host, error: JsValue);
+
+    /// The TypeScript end of a socket.
+    #[derive(Clone)]
+    pub type SocketHost;
+
+    /// As [`Host::listen`].
+    #[wasm_bindgen(method)]
+    pub(crate) fn listen(this: &SocketHost, socket: &WebSocket, handler: &Function);
+
+    /// The socket is open.
+    #[wasm_bindgen(method, js_name = onOpen)]
+    pub(crate) fn on_open(this: &SocketHost);
+
+    /// A message came: a string or an `ArrayBuffer`.
+    #[wasm_bindgen(method, js_name = onMessage)]
+    pub(crate) fn on_message(this: &SocketHost, data: &JsValue);
+
+    /// Something failed.
+    #[wasm_bindgen(method, js_name = onError)]
+    pub(crate) fn on_error(this: &SocketHost);
+
+    /// The socket is closed.
+    #[wasm_bindgen(method, js_name = onClose)]
+    pub(crate) fn on_close(this: &SocketHost, code: u16, reason: &str, clean: bool);
+}
+
+impl Host {
+    /// An error as TypeScript's.
+    pub(crate) fn error(&self, error: &Error) -> JsValue {
+        self.to_error(error.code().number(), error.is_temporary(), error.message())
+    }
+}
