@@ -5,8 +5,10 @@
 //! use wirehub_common::contract::{Call, Channel, Contract, Message, Schema};
 //!
 //! #[derive(Debug, PartialEq, Serialize, Deserialize, Schema)]
+//! # #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 //! pub struct Line { pub nick: String, pub text: String }
 //! #[derive(Serialize, Deserialize, Schema)]
+//! # #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 //! pub struct Sum { pub terms: Vec<f64> }
 //!
 //! wirehub_common::contract! {
@@ -27,8 +29,45 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! A type that does not fit does not compile: `client.publish(&lobby, &Sum { terms: vec![] })` is a type error,
-//! because [`Channel::Message`] of `Room` is `Line`.
+//! A type that does not fit does not compile. Whatever publishes takes a [`Channel`] and its [`Channel::Message`]:
+//!
+//! ```
+//! # use serde::{Deserialize, Serialize};
+//! # use wirehub_common::contract::{Channel, Schema};
+//! # #[derive(Serialize, Deserialize, Schema)]
+//! # #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+//! # pub struct Line { pub text: String }
+//! # #[derive(Serialize, Deserialize, Schema)]
+//! # #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+//! # pub struct Sum { pub terms: Vec<f64> }
+//! # wirehub_common::contract! {
+//! #     pub contract Chat = "chat";
+//! #     channel Room { room } = "chat:{room}": Line;
+//! # }
+//! # fn publish<C: Channel>(_: &C, _: &C::Message) {}
+//! let lobby = Room::new("lobby")?;
+//! publish(&lobby, &Line { text: "hi".into() });
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! ```compile_fail,E0308
+//! # use serde::{Deserialize, Serialize};
+//! # use wirehub_common::contract::{Channel, Schema};
+//! # #[derive(Serialize, Deserialize, Schema)]
+//! # #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+//! # pub struct Line { pub text: String }
+//! # #[derive(Serialize, Deserialize, Schema)]
+//! # #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+//! # pub struct Sum { pub terms: Vec<f64> }
+//! # wirehub_common::contract! {
+//! #     pub contract Chat = "chat";
+//! #     channel Room { room } = "chat:{room}": Line;
+//! # }
+//! # fn publish<C: Channel>(_: &C, _: &C::Message) {}
+//! let lobby = Room::new("lobby")?;
+//! publish(&lobby, &Sum { terms: vec![] });
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 //!
 //! Both ends compare [`Contract::HASH`] when they connect; where it differs, the items that differ are reported by
 //! name.

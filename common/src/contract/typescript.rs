@@ -3,7 +3,8 @@
 //! Message types derive `ts_rs::TS`; then [`module::<MyContract>()`](module) is the text of a module to write beside
 //! the page's sources.
 
-use std::collections::BTreeMap;
+use std::any::TypeId;
+use std::collections::{BTreeSet, HashSet};
 use std::fmt::Write as _;
 
 use ts_rs::{Config, TS, TypeVisitor};
@@ -18,10 +19,13 @@ pub trait TypeScript: Contract {
 
 /// The TypeScript module of a contract: its message types, the contract's type under its Rust name with `Contract`
 /// at the end, and a value with its name and hashes. 64-bit integers are `number`s, as `JSON.parse` makes them.
+///
+/// Two types of one name both get into the module, and TypeScript's compiler then says so: rename one of them.
 pub fn module<C: TypeScript>() -> String {
     let mut module = Module {
         config: Config::default().with_large_int("number"),
-        declarations: BTreeMap::new(),
+        visited: HashSet::new(),
+        declarations: BTreeSet::new(),
         channels: String::new(),
         calls: String::new(),
     };
@@ -33,7 +37,9 @@ pub fn module<C: TypeScript>() -> String {
 #[allow(missing_debug_implementations, reason = "ts_rs::Config has none")]
 pub struct Module {
     config: Config,
-    declarations: BTreeMap<String, String>,
+    visited: HashSet<TypeId>,
+    /// By name.
+    declarations: BTreeSet<(String, String)>,
     channels: String,
     calls: String,
 }
@@ -42,16 +48,20 @@ impl Module {
     /// Adds a channel: a parameter becomes `${string}` in a template literal type.
     pub fn channel<M: Message + TS + 'static>(&mut self, pattern: &str) {
         self.visit::<M>();
+        let message = M::name(&self.config);
+        if !pattern.contains('{') {
+            let _ = writeln!(self.channels, "    {}: {message};", quoted(pattern));
+            return;
+        }
         let mut key = String::new();
         let mut rest = pattern;
         while let Some((before, behind)) = rest.split_once('{') {
-            key.push_str(before);
+            key.push_str(&escaped(before, &['`', '$']));
             key.push_str("${string}");
             rest = behind.split_once('}').map_or("", |(_, behind)| behind);
         }
-        key.push_str(rest);
-        let (open, close) = if pattern.contains('{') { ("[key: `", "`]") } else { ("'", "'") };
-        let _ = writeln!(self.channels, "    {open}{key}{close}: {};", M::name(&self.config));
+        key.push_str(&escaped(rest, &['`', '$']));
+        let _ = writeln!(self.channels, "    [key: `{key}`]: {message};");
     }
 
     /// Adds a call.
@@ -59,13 +69,14 @@ impl Module {
         self.visit::<Q>();
         self.visit::<S>();
         let (request, response) = (Q::name(&self.config), S::name(&self.config));
-        let _ = writeln!(self.calls, "    '{name}': {{ request: {request}; response: {response} }};");
+        let name = quoted(name);
+        let _ = writeln!(self.calls, "    {name}: {{ request: {request}; response: {response} }};");
     }
 
     fn finish<C: Contract>(self) -> String {
         let mut out = String::from("// Made from the Rust contract. Change that, then make this anew.\n");
         out.push_str("import type { ContractInfo } from '@wirehub/client';\n\n");
-        for declaration in self.declarations.values() {
+        for (_, declaration) in &self.declarations {
             let _ = writeln!(out, "{declaration}\n");
         }
         let type_name = format!("{}Contract", pascal_case(C::NAME));
@@ -76,13 +87,13 @@ impl Module {
         );
         let _ = writeln!(
             out,
-            "export const {}: ContractInfo<{type_name}> = {{\n  name: '{}',\n  hash: '{}',\n  items: {{",
+            "export const {}: ContractInfo<{type_name}> = {{\n  name: {},\n  hash: '{}',\n  items: {{",
             camel_case(C::NAME),
-            C::NAME,
+            quoted(C::NAME),
             C::HASH
         );
         for item in C::ITEMS {
-            let _ = writeln!(out, "    '{}': '{}',", item.name, item.hash);
+            let _ = writeln!(out, "    {}: '{}',", quoted(item.name), item.hash);
         }
         out.push_str("  },\n};\n");
         out
@@ -91,25 +102,18 @@ impl Module {
 
 impl TypeVisitor for Module {
     fn visit<T: TS + 'static + ?Sized>(&mut self) {
+        // Each type once, so that types which contain themselves end.
+        if !self.visited.insert(TypeId::of::<T>()) {
+            return;
+        }
         // Types without a file of their own are TypeScript's: string, Array<…>.
-        if T::output_path().is_some() && !self.declarations.contains_key(&T::ident(&self.config)) {
+        if T::output_path().is_some() {
             let docs = T::docs().unwrap_or_default();
-            self.declarations
-                .insert(T::ident(&self.config), format!("{docs}export {}", T::decl(&self.config)));
+            let declaration = format!("{docs}export {}", T::decl(&self.config));
+            self.declarations.insert((T::ident(&self.config), declaration));
         }
-        T::visit_dependencies(&mut Dependencies(self));
-        T::visit_generics(&mut Dependencies(self));
-    }
-}
-
-/// Visits each type once, so that types which contain themselves end.
-struct Dependencies<'a>(&'a mut Module);
-
-impl TypeVisitor for Dependencies<'_> {
-    fn visit<T: TS + 'static + ?Sized>(&mut self) {
-        if !self.0.declarations.contains_key(&T::ident(&self.0.config)) {
-            self.0.visit::<T>();
-        }
+        T::visit_dependencies(self);
+        T::visit_generics(self);
     }
 }
 
@@ -124,6 +128,23 @@ impl TS for Binary {
     fn inline(config: &Config) -> String {
         Self::name(config)
     }
+}
+
+/// A text in single quotes.
+fn quoted(text: &str) -> String {
+    format!("'{}'", escaped(text, &['\'']))
+}
+
+/// A text with a backslash before these characters, and before backslashes.
+fn escaped(text: &str, special: &[char]) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c == '\\' || special.contains(&c) {
+            out.push('\\');
+        }
+        out.push(c);
+    }
+    out
 }
 
 fn pascal_case(name: &str) -> String {
