@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::future::poll_fn;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -136,7 +137,7 @@ impl Session {
         cx: &mut Context<'_>,
     ) -> Poll<Result<(Kind, Bytes), End>> {
         loop {
-            self.poll_calls(cx);
+            let calls_wait = self.poll_calls(cx).is_break();
             if self.peer.outbox.has_batch() {
                 self.poll_write(socket, cx)?;
             }
@@ -160,7 +161,9 @@ impl Session {
             }
             self.poll_pulse(cx)?;
             self.poll_write(socket, cx)?;
-            if !congested || self.peer.outbox.is_congested() {
+            // What was held back because of the congestion is not waited for yet.
+            let held_back = congested || calls_wait;
+            if !held_back || self.peer.outbox.is_congested() {
                 return Poll::Pending;
             }
         }
@@ -177,14 +180,17 @@ impl Session {
         if self.peer.outbox.is_congested() { Poll::Pending } else { Poll::Ready(Ok(())) }
     }
 
-    /// Queues the answers of calls that are finished, as long as there is room for them.
-    fn poll_calls(&mut self, cx: &mut Context<'_>) {
-        let Some(calls) = &mut self.calls else { return };
+    /// Queues the answers of calls that are finished. Breaks off where there is no room for more.
+    fn poll_calls(&mut self, cx: &mut Context<'_>) -> ControlFlow<()> {
+        let Some(calls) = &mut self.calls else { return ControlFlow::Continue(()) };
         while !self.peer.outbox.is_congested() {
-            let Poll::Ready(Finished { command, result }) = calls.poll_finished(cx) else { return };
+            let Poll::Ready(Finished { command, result }) = calls.poll_finished(cx) else {
+                return ControlFlow::Continue(());
+            };
             let result = result.map(|payload| Answer::Called(Called { payload }));
             answer(&self.peer, Reply { id: command, result });
         }
+        ControlFlow::Break(())
     }
 
     fn poll_pulse(&mut self, cx: &mut Context<'_>) -> Result<(), End> {

@@ -211,3 +211,6 @@ impl From<Error> for Fault {
         Self::Violation(code, error.to_string())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -34,7 +34,7 @@ impl Outgoing {
     /// Adds a message of the pieces that `fill` hands over; no piece, no message.
     pub(super) fn queue<R>(&mut self, kind: Kind, fill: impl FnOnce(&mut dyn FnMut(Bytes)) -> R) -> R {
         let at = self.segments.len();
-        self.queue_empty(kind);
+        self.segments.push_back(Segment::Header(Header::new(kind, 0)));
         let mut length = 0_usize;
         let filled = fill(&mut |piece| {
             length = length.saturating_add(piece.len());
@@ -42,10 +42,10 @@ impl Outgoing {
         });
         if length == 0 {
             self.segments.truncate(at);
-            self.bytes = self.bytes.saturating_sub(Header::new(kind, 0).as_slice().len());
-        } else if let Some(header) = self.segments.get_mut(at) {
-            *header = Segment::Header(Header::new(kind, length));
-            self.bytes = self.bytes.saturating_add(length);
+        } else if let Some(segment) = self.segments.get_mut(at) {
+            let header = Header::new(kind, length);
+            self.bytes = self.bytes.saturating_add(length).saturating_add(header.as_slice().len());
+            *segment = Segment::Header(header);
         }
         filled
     }
@@ -62,7 +62,7 @@ impl Outgoing {
         self.begun
     }
 
-    /// Bytes not written yet, give or take a header's few.
+    /// Bytes not written yet.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
@@ -186,6 +186,8 @@ impl Header {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::cast_possible_truncation)]
+
     use super::*;
 
     #[test]
@@ -208,20 +210,100 @@ mod tests {
         assert_eq!(outgoing.bytes(), 2);
     }
 
+    /// A stream that notes what it is given, and takes a few bytes of it.
+    struct Recorder {
+        calls: Vec<Vec<(*const u8, usize)>>,
+        takes: usize,
+        written: Vec<u8>,
+    }
+
+    impl AsyncWrite for Recorder {
+        fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+            self.poll_write_vectored(cx, &[IoSlice::new(data)])
+        }
+
+        fn poll_write_vectored(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            slices: &[IoSlice<'_>],
+        ) -> Poll<io::Result<usize>> {
+            self.calls.push(slices.iter().map(|slice| (slice.as_ptr(), slice.len())).collect());
+            let all: Vec<u8> = slices.iter().flat_map(|slice| slice.iter().copied()).collect();
+            let count = all.len().min(self.takes);
+            self.written.extend_from_slice(&all[..count]);
+            Poll::Ready(Ok(count))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    fn write_all(outgoing: &mut Outgoing, takes: usize) -> Recorder {
+        let mut recorder = Recorder { calls: Vec::new(), takes, written: Vec::new() };
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        assert!(matches!(outgoing.poll_write(&mut recorder, &mut cx), Poll::Ready(Ok(()))));
+        recorder
+    }
+
     #[test]
-    fn bytes_and_segments_are_gone_when_all_is_written() {
+    fn a_batch_is_one_call_with_the_shared_bytes_themselves() {
+        let pieces: Vec<_> = (0..300).map(|number| Bytes::from(vec![number as u8; 100])).collect();
         let mut outgoing = Outgoing::default();
-        outgoing.queue(Kind::Binary, |push| {
+        outgoing.queue(Kind::Binary, |take| pieces.iter().cloned().for_each(take));
+        let recorder = write_all(&mut outgoing, usize::MAX);
+        let [call] = &recorder.calls[..] else { panic!("{} calls", recorder.calls.len()) };
+        let places: Vec<_> = pieces.iter().map(|piece| (piece.as_ptr(), piece.len())).collect();
+        assert_eq!(call[1..], places[..], "nothing was copied");
+        assert_eq!(recorder.written[..4], [0x82, 126, 0x75, 0x30]);
+    }
+
+    #[test]
+    fn a_stream_that_takes_little_gets_the_same_bytes() {
+        let fill = |outgoing: &mut Outgoing| {
+            outgoing.queue(Kind::Text, |take| {
+                for text in ["one", "two", "three"] {
+                    take(Bytes::from_static(text.as_bytes()));
+                }
+            });
+            outgoing.queue_empty(Kind::Text);
+            outgoing.queue(Kind::Binary, |take| take(vec![9; 1000].into()));
+        };
+        let mut outgoing = Outgoing::default();
+        fill(&mut outgoing);
+        let whole = write_all(&mut outgoing, usize::MAX).written;
+        for takes in 1..20 {
+            fill(&mut outgoing);
+            assert_eq!(write_all(&mut outgoing, takes).written, whole, "{takes} at a time");
+        }
+    }
+
+    #[test]
+    fn nothing_is_kept_when_all_is_written() {
+        let mut outgoing = Outgoing::default();
+        outgoing.queue(Kind::Binary, |take| {
             for _ in 0..100 {
-                push(Bytes::from_static(b"four"));
+                take(Bytes::from_static(b"four"));
             }
         });
-        let mut sink = io::Cursor::new(Vec::new());
-        let mut cx = Context::from_waker(std::task::Waker::noop());
-        assert!(matches!(outgoing.poll_write(&mut sink, &mut cx), Poll::Ready(Ok(()))));
-        assert_eq!(sink.get_ref().len(), 4 + 400);
+        assert_eq!(outgoing.bytes(), 4 + 400);
+        write_all(&mut outgoing, usize::MAX);
         assert_eq!(outgoing.bytes(), 0);
         assert!(!outgoing.is_begun());
         assert!(outgoing.segments.capacity() <= KEPT_SEGMENTS);
+    }
+
+    #[test]
+    fn a_stream_that_takes_nothing_is_an_error_and_no_endless_loop() {
+        let mut outgoing = Outgoing::default();
+        outgoing.queue_empty(Kind::Text);
+        let mut recorder = Recorder { calls: Vec::new(), takes: 0, written: Vec::new() };
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        let Poll::Ready(Err(error)) = outgoing.poll_write(&mut recorder, &mut cx) else { panic!("no error") };
+        assert_eq!(error.kind(), io::ErrorKind::WriteZero);
     }
 }

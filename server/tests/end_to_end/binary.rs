@@ -1,0 +1,144 @@
+//! The program `wirehub`: what it prints, what it refuses, how it ends.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
+
+use tokio::net::TcpStream;
+use wirehub_common::Codec;
+use wirehub_common::frame::{Push, ServerFrame};
+
+use crate::support::{Client, Received};
+
+fn wirehub(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_wirehub"));
+    command.args(arguments).stdin(Stdio::null()).stderr(Stdio::piped()).stdout(Stdio::piped());
+    command
+}
+
+/// A server that is killed if the test fails before it ends.
+struct Running {
+    child: Child,
+    stdout: BufReader<ChildStdout>,
+}
+
+impl Running {
+    fn start(arguments: &[&str]) -> Self {
+        let mut child = wirehub(arguments).spawn().unwrap();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        Self { child, stdout }
+    }
+
+    /// The line in which it says where it listens, without the words before.
+    fn address(&mut self) -> String {
+        let mut line = String::new();
+        self.stdout.read_line(&mut line).unwrap();
+        line.trim_end().strip_prefix("listening on ").unwrap_or_else(|| panic!("{line:?}")).into()
+    }
+
+    fn signal(&self, signal: &str) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-s", signal, &id]).status().unwrap().success());
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn failure(arguments: &[&str]) -> (Option<i32>, String) {
+    let Output { status, stderr, stdout } = wirehub(arguments).output().unwrap();
+    assert_eq!(stdout, b"", "nothing was served");
+    (status.code(), String::from_utf8(stderr).unwrap())
+}
+
+async fn connect(address: &str) -> Client {
+    let host = address.strip_prefix("http://").unwrap();
+    let mut client = Client::open_on(TcpStream::connect(host).await.unwrap(), Codec::Json).await;
+    client.connected(Default::default()).await;
+    client
+}
+
+#[tokio::test]
+async fn it_serves_at_the_port_that_it_prints_and_stops_on_a_signal() {
+    for signal in ["INT", "TERM"] {
+        let mut server = Running::start(&["serve", "--listen", "127.0.0.1:0"]);
+        let mut client = connect(&server.address()).await;
+        client.subscribe("any:channel").await;
+        server.signal(signal);
+        let Received::Frame(ServerFrame::Push(Push::Disconnect(disconnect))) = client.next().await else {
+            panic!("no disconnect")
+        };
+        assert_eq!(disconnect.code.number(), 3000);
+        assert_eq!(client.closed().await.0, 3000);
+        assert!(server.child.wait().unwrap().success());
+    }
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_it_at_once() {
+    let mut server = Running::start(&["serve", "--listen", "127.0.0.1:0"]);
+    let mut client = connect(&server.address()).await;
+    server.signal("TERM");
+    // The close stays unanswered, so that the first signal alone would wait.
+    assert!(matches!(client.next().await, Received::Frame(_)));
+    server.signal("TERM");
+    assert_eq!(server.child.wait().unwrap().code(), Some(1));
+}
+
+#[test]
+fn it_serves_on_a_unix_socket_and_removes_the_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("hub.sock");
+    let listen = format!("unix:{}", path.display());
+    let mut server = Running::start(&["serve", "--listen", &listen]);
+    assert_eq!(server.address(), listen);
+    assert!(path.exists());
+    server.signal("TERM");
+    assert!(server.child.wait().unwrap().success());
+    assert!(!path.exists());
+}
+
+#[test]
+fn it_does_not_let_the_whole_network_in_unasked() {
+    let (code, words) = failure(&["serve", "--listen", "0.0.0.0:0"]);
+    assert_eq!(code, Some(2));
+    assert!(words.contains("--anonymous"), "{words}");
+    let mut server = Running::start(&["serve", "--listen", "0.0.0.0:0", "--anonymous"]);
+    assert!(server.address().starts_with("http://0.0.0.0:"));
+}
+
+#[test]
+fn what_can_not_be_served_is_told_with_the_way_out() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap().to_string();
+    for (arguments, code, words) in [
+        (&["serve", "--listen", &taken][..], 1, "something already listens on"),
+        (&["serve", "--listen", "192.0.2.1:1", "--anonymous"], 1, "choose an address of this machine"),
+        (&["serve", "--listen", "unix:/no/such/directory/hub.sock"], 1, "a directory that exists"),
+        (&["serve", "--static", "/no/such/directory"], 1, "correct --static"),
+        (&["serve", "--static", "/etc/hostname"], 1, "is no directory"),
+        (&["serve", "--listen", "localhost"], 2, "127.0.0.1:8080"),
+        (&["serve", "--allow-origin", "example.com"], 2, "https://app.example"),
+        (&["serve", "--no-such-option"], 2, "--help"),
+        (&[], 2, "serve"),
+    ] {
+        let (status, stderr) = failure(arguments);
+        assert_eq!(status, Some(code), "{arguments:?}: {stderr}");
+        assert!(stderr.contains(words), "{arguments:?}: {stderr}");
+    }
+}
+
+#[test]
+fn help_teaches_and_the_version_is_told() {
+    let text = |arguments: &[&str]| {
+        let output = wirehub(arguments).output().unwrap();
+        assert!(output.status.success());
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert!(text(&["--help"]).contains("wirehub serve --static"));
+    assert!(text(&["serve", "--help"]).contains("WIREHUB_LOG"));
+    assert_eq!(text(&["--version"]).trim_end(), concat!("wirehub ", env!("CARGO_PKG_VERSION")));
+}

@@ -1,0 +1,208 @@
+//! Calls: typed handlers, their failures, their ends.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::sync::{Notify, Semaphore};
+use wirehub_common::code::ErrorCode;
+use wirehub_common::frame::{Answer, Cancel, Command, Reply, Request, ServerFrame};
+use wirehub_common::{Limits, Payload};
+use wirehub_server::{CallError, Hub};
+
+use crate::support::{CODECS, Client, Received, Server, call, until};
+
+wirehub_common::contract! {
+    /// What the tests call.
+    contract Tests = "tests";
+    /// Where handlers publish.
+    channel News = "news": String;
+    /// Twice the number.
+    call Double = "double": fn(u32) -> u32;
+    /// Never answers.
+    call Hang = "hang": fn(u32) -> u32;
+    /// Panics.
+    call Panic = "panic": fn(u32) -> u32;
+    /// Fails with an error of its own.
+    call Refuse = "refuse": fn(u32) -> u32;
+    /// Publishes who called.
+    call Tell = "tell": fn(u32) -> u32;
+}
+
+fn hub() -> wirehub_server::Builder {
+    Hub::builder()
+        .contract::<Tests>()
+        .call::<Double, _, _>(async |_, number| Ok(number.saturating_mul(2)))
+        .call::<Hang, _, _>(async |_, _| std::future::pending().await)
+        .call::<Panic, _, _>(async |_, number| {
+            assert_ne!(number, 13, "an unlucky number");
+            Ok(number)
+        })
+        .call::<Refuse, _, _>(async |_, _| Err(CallError::application::<1001>("full").temporary()))
+        .call::<Tell, _, _>(async |context, number| {
+            let who = context.session().to_string();
+            context.hub().publish(&News::new(), &who).map_err(CallError::internal)?;
+            Ok(number)
+        })
+}
+
+fn number(number: u32) -> Payload {
+    Payload::json(number.to_string())
+}
+
+async fn reply(client: &mut Client) -> (u32, Option<u16>) {
+    match client.next().await {
+        Received::Frame(ServerFrame::Reply(Reply { id, result })) => {
+            (id, result.err().map(|error| error.code.number()))
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_call_is_answered_by_its_typed_handler() {
+    let server = Server::start(hub().build()).await;
+    for codec in CODECS {
+        let mut client = Client::connect(&server, codec).await;
+        let Answer::Called(called) = client.ok(call("double", number(21))).await else { panic!("no answer") };
+        assert_eq!(called.payload, number(42));
+        for misfit in [Payload::json(r#""text""#), Payload::bytes("21")] {
+            assert_eq!(client.error(call("double", misfit)).await, 114);
+        }
+        assert_eq!(client.error(call("halve", number(1))).await, 104);
+    }
+}
+
+#[tokio::test]
+async fn a_handler_can_refuse_in_its_own_words() {
+    let server = Server::start(hub().build()).await;
+    for codec in CODECS {
+        let mut client = Client::connect(&server, codec).await;
+        let error = client.request(call("refuse", number(1))).await.result.unwrap_err();
+        assert_eq!((error.code.number(), error.message.as_str(), error.temporary), (1001, "full", true));
+    }
+}
+
+#[tokio::test]
+async fn a_handler_that_panics_fails_its_own_call_only() {
+    let server = Server::start(hub().build()).await;
+    for codec in CODECS {
+        let mut client = Client::connect(&server, codec).await;
+        assert_eq!(client.error(call("panic", number(13))).await, ErrorCode::INTERNAL.number());
+        client.ok(call("panic", number(7))).await;
+    }
+}
+
+#[tokio::test]
+async fn a_handler_knows_its_caller_and_can_publish() {
+    let server = Server::start(hub().build()).await;
+    for codec in CODECS {
+        let mut client = Client::open(&server, codec).await;
+        let session = client.connected(Default::default()).await.session;
+        client.subscribe("news").await;
+        client.ok(call("tell", number(1))).await;
+        let publication = client.publication().await;
+        assert_eq!(publication.payload, Payload::json(format!("\"{session}\"")));
+        assert_eq!(publication.publisher, None, "the server itself published");
+    }
+}
+
+#[tokio::test]
+async fn a_cancelled_call_is_answered_as_such_and_stops() {
+    let server = Server::start(hub().build()).await;
+    for codec in CODECS {
+        let mut client = Client::connect(&server, codec).await;
+        client
+            .send([
+                Command { id: 70, request: call("hang", number(1)) },
+                Command { id: 71, request: Request::Cancel(Cancel { command: 70 }) },
+                Command { id: 72, request: Request::Cancel(Cancel { command: 70 }) },
+            ])
+            .await;
+        let replies = [reply(&mut client).await, reply(&mut client).await, reply(&mut client).await];
+        assert_eq!(replies, [(70, Some(116)), (71, None), (72, None)]);
+    }
+}
+
+#[tokio::test]
+async fn slow_calls_hold_nothing_up_and_are_limited_in_number() {
+    let limits = Limits { calls: 3, ..Limits::default() };
+    let server = Server::start(hub().limits(limits).build()).await;
+    for codec in CODECS {
+        let mut client = Client::connect(&server, codec).await;
+        client
+            .send([
+                Command { id: 80, request: call("hang", number(1)) },
+                Command { id: 81, request: call("hang", number(2)) },
+                Command { id: 82, request: call("double", number(3)) },
+                Command { id: 83, request: call("hang", number(4)) },
+            ])
+            .await;
+        let mut replies = [reply(&mut client).await, reply(&mut client).await];
+        replies.sort_unstable();
+        assert_eq!(replies, [(82, None), (83, Some(106))]);
+        client.ok(Request::Cancel(Cancel { command: 80 })).await;
+        assert_eq!(reply(&mut client).await, (80, Some(116)));
+        client.ok(call("double", number(5))).await;
+    }
+}
+
+#[tokio::test]
+async fn calls_of_a_session_that_ends_are_dropped() {
+    struct Dropped(Arc<AtomicUsize>);
+    impl Drop for Dropped {
+        fn drop(&mut self) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+    let (dropped, started) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
+    let hub = {
+        let (dropped, started) = (Arc::clone(&dropped), Arc::clone(&started));
+        Hub::builder().call::<Hang, _, _>(move |_, _| {
+            let guard = Dropped(Arc::clone(&dropped));
+            started.notify_one();
+            async move {
+                let _guard = guard;
+                std::future::pending().await
+            }
+        })
+    };
+    let server = Server::start(hub.build()).await;
+    let mut client = Client::connect(&server, CODECS[0]).await;
+    client.send([Command { id: 1, request: call("hang", number(1)) }]).await;
+    started.notified().await;
+    drop(client);
+    until(|| dropped.load(Ordering::SeqCst) == 1).await;
+    assert_eq!(server.hub.sessions(), 0);
+}
+
+#[tokio::test]
+async fn large_answers_wait_for_a_client_that_does_not_read_and_do_not_end_it() {
+    let gate = Arc::new(Semaphore::new(0));
+    let hub = {
+        let gate = Arc::clone(&gate);
+        Hub::builder().queue_bytes(64 * 1024).call::<LargeAnswer, _, _>(move |_, _| {
+            let gate = Arc::clone(&gate);
+            async move {
+                let _open = gate.acquire().await.map_err(CallError::internal)?;
+                Ok("x".repeat(500_000))
+            }
+        })
+    };
+    let server = Server::start(hub.build()).await;
+    let mut client = Client::connect(&server, CODECS[0]).await;
+    client.send((1..=32).map(|id| Command { id, request: call("large", number(1)) })).await;
+    gate.add_permits(32);
+    until(|| gate.available_permits() == 32).await;
+    let mut answered = Vec::new();
+    for _ in 0..32 {
+        answered.push(reply(&mut client).await);
+    }
+    answered.sort_unstable();
+    assert_eq!(answered, (1..=32).map(|id| (id, None)).collect::<Vec<_>>());
+}
+
+wirehub_common::contract! {
+    contract Large = "large";
+    /// Much.
+    call LargeAnswer = "large": fn(u32) -> String;
+}

@@ -1,0 +1,255 @@
+//! What each command is answered with, in both subprotocols.
+
+use tokio_tungstenite::tungstenite::Message;
+use wirehub_common::contract::{Contract as _, ContractHash};
+use wirehub_common::frame::{
+    Answer, Cancel, Command, Connect, ContractId, History, Position, Presence, Refresh, Request, ServerFrame,
+    Subscribe,
+};
+use wirehub_common::{Codec, Limits, Payload};
+use wirehub_demo_contract::Demo;
+use wirehub_server::Hub;
+
+use crate::support::{CODECS, Client, Received, Server, call, name, publish, subscribe, unsubscribe};
+
+fn hub() -> Hub {
+    Hub::builder().build()
+}
+
+#[tokio::test]
+async fn connect_is_answered_with_the_session_and_the_limits_in_force() {
+    let limits = Limits { channels: 3, ..Limits::default() };
+    let server = Server::start(Hub::builder().limits(limits).build()).await;
+    for codec in CODECS {
+        let mut client = Client::open(&server, codec).await;
+        let connected = client.connected(Connect::default()).await;
+        assert_eq!(connected.session.len(), 22);
+        assert_eq!(connected.user, "");
+        assert_eq!(connected.limits, limits);
+        assert_eq!(connected.contract, None);
+    }
+}
+
+#[tokio::test]
+async fn the_first_command_must_be_connect_and_only_the_first_may_be() {
+    let server = Server::start(hub()).await;
+    for codec in CODECS {
+        let mut client = Client::open(&server, codec).await;
+        client.send([Command { id: 1, request: subscribe("a", 1) }]).await;
+        assert_eq!(client.closed().await.0, 3501);
+
+        let mut client = Client::connect(&server, codec).await;
+        client.send([Command { id: 9, request: Request::Connect(Connect::default()) }]).await;
+        assert_eq!(client.closed().await.0, 3502);
+    }
+}
+
+#[tokio::test]
+async fn a_connect_that_is_written_wrongly_is_told_why() {
+    let server = Server::start(hub()).await;
+    let mut client = Client::open(&server, Codec::Json).await;
+    client.send_raw(Message::Text(r#"{"id":1,"connect":{"token":5}}"#.into())).await;
+    let Received::Frame(frame) = client.next().await else { panic!("no reply") };
+    assert!(format!("{frame:?}").contains("expected a string"), "{frame:?}");
+    assert_eq!(client.closed().await.0, 3501);
+}
+
+#[tokio::test]
+async fn subscriptions_in_connect_are_made_at_once_and_each_has_its_outcome() {
+    let limits = Limits { channels: 2, ..Limits::default() };
+    let server = Server::start(Hub::builder().limits(limits).build()).await;
+    for codec in CODECS {
+        let mut client = Client::open(&server, codec).await;
+        let position = Some(Position { offset: 7, epoch: "old".into() });
+        let subscriptions = [("a", 1), ("a", 1), ("b", 5), ("c", 1)].map(|(channel, number)| Subscribe {
+            channel: name(channel),
+            number,
+            position: position.clone(),
+        });
+        let connect = Connect { subscriptions: subscriptions.into(), ..Connect::default() };
+        let outcomes = client.connected(connect).await.subscriptions;
+        let codes: Vec<_> = outcomes
+            .iter()
+            .map(|outcome| outcome.result.as_ref().map_err(|error| error.code.number()).err())
+            .collect();
+        assert_eq!(codes, [None, Some(105), None, Some(106)]);
+        let second = outcomes[2].result.as_ref().unwrap();
+        assert_eq!(
+            (second.number, second.complete, &second.position),
+            (5, false, &None),
+            "nothing to recover"
+        );
+        server.hub.publish_raw(&name("b"), Payload::json("1")).unwrap();
+        assert_eq!(client.publication().await.channel, name("b"));
+    }
+}
+
+#[tokio::test]
+async fn a_subscription_is_replaced_by_a_higher_number_only() {
+    let server = Server::start(hub()).await;
+    for codec in CODECS {
+        let mut client = Client::connect(&server, codec).await;
+        assert!(matches!(client.ok(subscribe("a", 2)).await, Answer::Subscribed(s) if s.number == 2));
+        assert_eq!(client.error(subscribe("a", 2)).await, 105);
+        assert_eq!(client.error(subscribe("a", 1)).await, 105);
+        assert!(matches!(client.ok(subscribe("a", 3)).await, Answer::Subscribed(s) if s.number == 3));
+        assert_eq!(server.hub.subscribers(&name("a")), 1);
+
+        assert!(matches!(client.ok(unsubscribe("a", 2)).await, Answer::Unsubscribed(u) if u.number == 2));
+        assert_eq!(server.hub.subscribers(&name("a")), 1, "an older number changes nothing");
+        client.ok(unsubscribe("a", 3)).await;
+        assert_eq!(server.hub.subscribers(&name("a")), 0);
+        assert_eq!(client.error(unsubscribe("a", 3)).await, 113);
+    }
+}
+
+#[tokio::test]
+async fn a_publication_carries_its_publisher_and_the_servers_time() {
+    let server = Server::start(hub()).await;
+    let since_epoch = || std::time::UNIX_EPOCH.elapsed().unwrap().as_millis() as u64;
+    for codec in CODECS {
+        let mut listener = Client::connect(&server, codec).await;
+        listener.subscribe("a").await;
+        let mut publisher = Client::open(&server, codec).await;
+        let session = publisher.connected(Connect::default()).await.session;
+        let before = since_epoch();
+        // Publishing needs no subscription.
+        assert!(matches!(
+            publisher.ok(publish("a", Payload::bytes(&b"\0\xff"[..]))).await,
+            Answer::Published(_)
+        ));
+        let publication = listener.publication().await;
+        assert_eq!(publication.payload, Payload::bytes(&b"\0\xff"[..]));
+        assert_eq!(publication.publisher.unwrap().session, session);
+        assert_eq!(publication.offset, 0);
+        assert!((before..=since_epoch()).contains(&publication.time), "{}", publication.time);
+    }
+}
+
+#[tokio::test]
+async fn a_payload_that_is_not_what_its_tag_says_is_refused() {
+    let server = Server::start(hub()).await;
+    let mut client = Client::connect(&server, Codec::Protobuf).await;
+    for text in ["", "{", "1 2", "nonsense"] {
+        assert_eq!(client.error(publish("a", Payload::json(text))).await, 107, "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_contract_bounds_channels_payloads_and_is_compared() {
+    let server = Server::start(Hub::builder().contract::<Demo>().build()).await;
+    for codec in CODECS {
+        let mut client = Client::open(&server, codec).await;
+        let skewed = ContractId { hash: ContractHash(1), ..Demo::id() };
+        let connect = Connect { contract: Some(skewed), ..Connect::default() };
+        assert_eq!(client.connected(connect).await.contract, Some(Demo::digest()));
+
+        assert_eq!(client.error(subscribe("news", 1)).await, 102);
+        assert_eq!(client.error(publish("news", Payload::json("{}"))).await, 102);
+        assert_eq!(client.error(publish("chat:a", Payload::json("{}"))).await, 114);
+        assert_eq!(client.error(publish("chat:a", Payload::bytes("x"))).await, 114);
+        client.ok(publish("chat:a", Payload::json(r#"{"nick":"ann","text":"hi"}"#))).await;
+
+        let mut same = Client::open(&server, codec).await;
+        let connect = Connect { contract: Some(Demo::id()), ..Connect::default() };
+        assert_eq!(same.connected(connect).await.contract, None);
+    }
+}
+
+#[tokio::test]
+async fn what_the_server_does_not_offer_is_refused_by_name() {
+    let server = Server::start(hub()).await;
+    for codec in CODECS {
+        let mut client = Client::connect(&server, codec).await;
+        let history = History { channel: name("a"), since: None, limit: 1, reverse: false };
+        assert_eq!(client.error(Request::History(history)).await, 108);
+        assert_eq!(client.error(Request::Presence(Presence { channel: name("a") })).await, 108);
+        assert_eq!(client.error(Request::Refresh(Refresh { token: "t".into() })).await, 108);
+        assert_eq!(client.error(call("none", Payload::json("1"))).await, 104);
+        assert_eq!(client.error(Request::Unknown).await, 120);
+        assert_eq!(client.error(publish(Hub::BROADCAST, Payload::json("1"))).await, 103);
+        assert_eq!(client.ok(Request::Cancel(Cancel { command: 77 })).await, Answer::Cancelled);
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_can_not_be_is_answered_with_the_words() {
+    let server = Server::start(hub()).await;
+    let mut client = Client::connect(&server, Codec::Json).await;
+    client.send_raw(Message::Text(r#"{"id":5,"subscribe":{"channel":"a b","number":1}}"#.into())).await;
+    let Received::Frame(ServerFrame::Reply(reply)) = client.next().await else { panic!("no reply") };
+    let error = reply.result.unwrap_err();
+    assert_eq!((reply.id, error.code.number()), (5, 107));
+    assert!(error.message.contains("white space"), "{}", error.message);
+}
+
+#[tokio::test]
+async fn a_command_without_an_id_is_carried_out_and_not_answered() {
+    let server = Server::start(hub()).await;
+    for codec in CODECS {
+        let mut client = Client::connect(&server, codec).await;
+        client.subscribe("a").await;
+        client
+            .send([
+                Command { id: 0, request: publish("a", Payload::json("1")) },
+                Command { id: 0, request: Request::Unknown },
+                Command { id: 0, request: unsubscribe("a", 1) },
+            ])
+            .await;
+        assert_eq!(client.publication().await.payload, Payload::json("1"));
+        client.ok(Request::Cancel(Cancel { command: 0 })).await;
+        assert_eq!(server.hub.subscribers(&name("a")), 0);
+    }
+}
+
+#[tokio::test]
+async fn what_stands_before_a_broken_frame_is_carried_out_and_answered() {
+    let server = Server::start(hub()).await;
+    for codec in CODECS {
+        let mut client = Client::connect(&server, codec).await;
+        let mut batch =
+            codec.encode_command(&Command { id: 7, request: publish("a", Payload::json("1")) }).to_vec();
+        batch.extend_from_slice(if codec.is_text() { b"{\"id\":" } else { b"\x7f\x08" });
+        let message = client.message(batch);
+        client.send_raw(message).await;
+        let Received::Frame(reply) = client.next().await else { panic!("no reply") };
+        assert!(format!("{reply:?}").contains("id: 7"), "{reply:?}");
+        let Received::Closed(code, reason) = client.next().await else { panic!("no close") };
+        assert_eq!(code, 3500);
+        assert!(!reason.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn the_wrong_kind_of_message_ends_the_session() {
+    let server = Server::start(hub()).await;
+    for codec in CODECS {
+        let mut client = Client::connect(&server, codec).await;
+        let wrong = if codec.is_text() { Message::Binary("x".into()) } else { Message::Text("x".into()) };
+        client.send_raw(wrong).await;
+        assert_eq!(client.closed().await.0, 3504);
+    }
+}
+
+#[tokio::test]
+async fn a_message_over_the_limit_ends_the_session() {
+    let limits = Limits { message_bytes: 1000, ..Limits::default() };
+    let server = Server::start(Hub::builder().limits(limits).build()).await;
+    for codec in CODECS {
+        let mut client = Client::connect(&server, codec).await;
+        client.ok(publish("a", Payload::bytes(vec![b'x'; 500]))).await;
+        client.send([Command { id: 1, request: publish("a", Payload::bytes(vec![b'x'; 1000])) }]).await;
+        assert_eq!(client.closed().await.0, 1009);
+    }
+}
+
+#[tokio::test]
+async fn an_empty_message_is_a_pong_and_has_no_answer() {
+    let server = Server::start(hub()).await;
+    for codec in CODECS {
+        let mut client = Client::connect(&server, codec).await;
+        let empty = client.message(Vec::new());
+        client.send_raw(empty).await;
+        assert_eq!(client.ok(Request::Cancel(Cancel { command: 1 })).await, Answer::Cancelled);
+    }
+}

@@ -1,0 +1,135 @@
+//! `/echo` over raw frames.
+
+use futures_util::{SinkExt as _, StreamExt as _};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::{WebSocketStream, client_async};
+use wirehub_common::Limits;
+use wirehub_server::Hub;
+
+use crate::support::{Server, in_time};
+
+async fn open(server: &Server) -> WebSocketStream<TcpStream> {
+    in_time(client_async("ws://localhost/echo", server.tcp().await)).await.unwrap().0
+}
+
+async fn next(socket: &mut WebSocketStream<TcpStream>) -> Message {
+    in_time(socket.next()).await.unwrap().unwrap()
+}
+
+async fn start(message_bytes: u32) -> Server {
+    let limits = Limits { message_bytes, ..Limits::default() };
+    Server::start(Hub::builder().limits(limits).build()).await
+}
+
+/// A masked frame; the mask is zero, so that the content stands there as it is.
+fn frame(first: u8, content: &[u8]) -> Vec<u8> {
+    [&[first, 0x80 | content.len() as u8, 0, 0, 0, 0][..], content].concat()
+}
+
+#[tokio::test]
+async fn messages_come_back_as_they_were() {
+    let server = start(1 << 20).await;
+    let mut socket = open(&server).await;
+    for message in [
+        Message::Text("".into()),
+        Message::Text("grüße".into()),
+        Message::Binary(vec![0, 255].into()),
+        Message::Binary(vec![1; 70_000].into()),
+        Message::Text("x".repeat(1 << 20).into()),
+    ] {
+        in_time(socket.send(message.clone())).await.unwrap();
+        assert_eq!(next(&mut socket).await, message);
+    }
+}
+
+#[tokio::test]
+async fn many_in_flight_come_back_in_order() {
+    let server = start(1 << 20).await;
+    let (mut sink, mut stream) = open(&server).await.split();
+    let sending = async {
+        for number in 0..5000 {
+            sink.feed(Message::Text(number.to_string().into())).await.unwrap();
+        }
+        sink.flush().await.unwrap();
+    };
+    let receiving = async {
+        for number in 0..5000 {
+            assert_eq!(stream.next().await.unwrap().unwrap(), Message::Text(number.to_string().into()));
+        }
+    };
+    in_time(async { tokio::join!(sending, receiving) }).await;
+}
+
+#[tokio::test]
+async fn fragments_are_put_together_and_pings_between_them_answered_first() {
+    let server = start(1 << 20).await;
+    let mut socket = open(&server).await;
+    let bytes = [frame(0x01, b"frag"), frame(0x89, b"?"), frame(0x00, b"men"), frame(0x80, b"ts")].concat();
+    in_time(socket.get_mut().write_all(&bytes)).await.unwrap();
+    assert_eq!(next(&mut socket).await, Message::Pong("?".into()));
+    assert_eq!(next(&mut socket).await, Message::Text("fragments".into()));
+}
+
+#[tokio::test]
+async fn a_close_is_answered_with_its_code_and_reason_behind_what_was_sent_before() {
+    let server = start(1 << 20).await;
+    let mut socket = open(&server).await;
+    let close = CloseFrame { code: CloseCode::from(4321), reason: "enough".into() };
+    socket.feed(Message::Text("last".into())).await.unwrap();
+    in_time(socket.send(Message::Close(Some(close.clone())))).await.unwrap();
+    assert_eq!(next(&mut socket).await, Message::Text("last".into()));
+    assert_eq!(next(&mut socket).await, Message::Close(Some(close)));
+    // The server hangs up first (RFC 6455, section 7.1.1).
+    assert_eq!(in_time(socket.get_mut().read(&mut [0])).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn what_breaks_the_rules_is_closed_with_the_code_for_it() {
+    let server = start(1000).await;
+    for (bytes, code) in [
+        (frame(0x82, &[0; 100]).repeat(1), None),
+        (
+            [frame(0x02, &[0; 100]), frame(0x00, &[0; 100]).repeat(9), frame(0x80, &[0; 1])].concat(),
+            Some(1009),
+        ),
+        ([vec![0x82, 0xfe, 0x03, 0xe9, 0, 0, 0, 0], vec![0; 1001]].concat(), Some(1009)),
+        (frame(0x81, b"\xff"), Some(1007)),
+        (frame(0xc1, b"reserved bit"), Some(1002)),
+        (frame(0x83, b"reserved opcode"), Some(1002)),
+        (frame(0x80, b"continues nothing"), Some(1002)),
+        (vec![0x81, 1, b'u'], Some(1002)),
+    ] {
+        let mut socket = open(&server).await;
+        in_time(socket.get_mut().write_all(&bytes)).await.unwrap();
+        let received = match next(&mut socket).await {
+            Message::Close(Some(frame)) => Some(u16::from(frame.code)),
+            Message::Binary(_) => None,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(received, code, "{bytes:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_is_not_read_from() {
+    let server = start(1 << 20).await;
+    let mut socket = open(&server).await;
+    let message = Message::Binary(vec![7; 100_000].into());
+    let mut sent = 0_usize;
+    // Both kernels' buffers and one batch fill up; then sending stalls, and nothing is kept in memory.
+    while tokio::time::timeout(std::time::Duration::from_millis(200), socket.send(message.clone()))
+        .await
+        .is_ok()
+    {
+        sent += 1;
+        assert!(sent < 2000, "the server takes all that is sent");
+    }
+    assert!(sent > 0);
+    for _ in 0..sent {
+        assert_eq!(next(&mut socket).await, message);
+    }
+}

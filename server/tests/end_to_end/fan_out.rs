@@ -1,0 +1,269 @@
+//! One publishes, many receive: order, isolation, bounds.
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use wirehub_common::frame::{Answer, Command, Push, ServerFrame};
+use wirehub_common::{Codec, Limits, Payload};
+use wirehub_server::Hub;
+
+use crate::support::{
+    CODECS, Client, Received, Server, in_time, name, publish, subscribe, unsubscribe, until,
+};
+
+fn hub() -> Hub {
+    Hub::builder().build()
+}
+
+fn number(number: usize) -> Payload {
+    Payload::json(number.to_string())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hundred_subscribers_get_everything_in_the_same_order() {
+    const MESSAGES: usize = 200;
+    let server = Server::start(hub()).await;
+    let mut subscribers = Vec::new();
+    for index in 0..100 {
+        let mut client = Client::connect(&server, CODECS[index % 2]).await;
+        client.subscribe("a").await;
+        subscribers.push(client);
+    }
+    let mut publishers = Vec::new();
+    for (publisher, codec) in CODECS.into_iter().enumerate() {
+        let mut client = Client::connect(&server, codec).await;
+        publishers.push(tokio::spawn(async move {
+            for message in 0..MESSAGES / 2 {
+                client.ok(publish("a", number(publisher * 1000 + message))).await;
+            }
+        }));
+    }
+    let mut orders = Vec::new();
+    for client in &mut subscribers {
+        let mut order = Vec::new();
+        for _ in 0..MESSAGES {
+            order.push(client.publication().await.payload.data);
+        }
+        orders.push(order);
+    }
+    for publisher in publishers {
+        publisher.await.unwrap();
+    }
+    assert!(orders.iter().all(|order| *order == orders[0]));
+    let of_one: Vec<usize> = orders[0]
+        .iter()
+        .map(|data| String::from_utf8_lossy(data).parse().unwrap())
+        .filter(|&message| message < 1000)
+        .collect();
+    assert_eq!(of_one, (0..MESSAGES / 2).collect::<Vec<_>>(), "what one publishes keeps its order");
+}
+
+#[tokio::test]
+async fn what_waits_together_goes_out_together() {
+    let server = Server::start(hub()).await;
+    for codec in CODECS {
+        let mut client = Client::connect(&server, codec).await;
+        client.subscribe("a").await;
+        // Nothing is awaited in between, so that the session's task does not run.
+        for message in 0..64 {
+            server.hub.publish_raw(&name("a"), number(message)).unwrap();
+        }
+        let message = in_time(futures_util::StreamExt::next(&mut client.socket)).await.unwrap().unwrap();
+        assert_eq!(codec.decode_frames(&message.into_data()).count(), 64);
+    }
+}
+
+#[tokio::test]
+async fn replies_to_subscribe_and_unsubscribe_fence_the_publications() {
+    let server = Server::start(hub()).await;
+    for codec in CODECS {
+        let mut client = Client::connect(&server, codec).await;
+        let commands = [
+            publish("a", number(1)),
+            subscribe("a", 1),
+            publish("a", number(2)),
+            unsubscribe("a", 1),
+            publish("a", number(3)),
+            subscribe("a", 2),
+            publish("a", number(4)),
+            subscribe("a", 3),
+            publish("a", number(5)),
+        ];
+        let commands: Vec<_> = commands.into_iter().map(|request| client.command(request)).collect();
+        client.send(commands).await;
+        let mut seen = Vec::new();
+        while seen.len() < 7 {
+            match client.next().await {
+                Received::Frame(ServerFrame::Push(Push::Publication(publication))) => {
+                    seen.push(String::from_utf8_lossy(&publication.payload.data).into_owned());
+                }
+                Received::Frame(ServerFrame::Reply(reply)) => match reply.result.unwrap() {
+                    Answer::Subscribed(subscribed) => seen.push(format!("+{}", subscribed.number)),
+                    Answer::Unsubscribed(unsubscribed) => seen.push(format!("-{}", unsubscribed.number)),
+                    Answer::Published(_) => {}
+                    other => panic!("{other:?}"),
+                },
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(seen, ["+1", "2", "-1", "+2", "4", "+3", "5"]);
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_breaks_the_rules_disturbs_nobody() {
+    let server = Server::start(hub()).await;
+    let mut listener = Client::connect(&server, Codec::Protobuf).await;
+    listener.subscribe("a").await;
+    let mut publisher = Client::connect(&server, Codec::Json).await;
+    for message in 0..20 {
+        let mut rogue = Client::connect(&server, CODECS[message % 2]).await;
+        rogue.subscribe("a").await;
+        match message % 4 {
+            0 => {
+                let garbage = rogue.message(b"{\x01".to_vec());
+                rogue.send_raw(garbage).await;
+            }
+            1 => drop(rogue),
+            2 => in_time(rogue.socket.get_mut().write_all(b"\xff\xff\xff\xff")).await.unwrap(),
+            _ => in_time(rogue.socket.get_mut().shutdown()).await.unwrap(),
+        }
+        publisher.ok(publish("a", number(message))).await;
+        assert_eq!(listener.publication().await.payload, number(message));
+    }
+    until(|| server.hub.subscribers(&name("a")) == 1).await;
+    until(|| server.hub.sessions() == 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_subscriber_that_does_not_read_is_ended_and_others_get_everything() {
+    const MESSAGES: usize = 200;
+    let server = Server::start(Hub::builder().queue_bytes(256 * 1024).build()).await;
+    let mut slow = Client::connect(&server, Codec::Protobuf).await;
+    slow.subscribe("a").await;
+    let mut quick = Client::connect(&server, Codec::Protobuf).await;
+    quick.subscribe("a").await;
+    let payload = Payload::bytes(vec![b'x'; 100_000]);
+    for _ in 0..MESSAGES {
+        server.hub.publish_raw(&name("a"), payload.clone()).unwrap();
+        assert_eq!(quick.publication().await.payload, payload);
+    }
+    until(|| server.hub.subscribers(&name("a")) == 1).await;
+    // What was on its way still arrives, then the reason.
+    assert_eq!(slow.closed().await.0, 3008);
+    quick.ok(publish("a", number(1))).await;
+}
+
+#[tokio::test]
+async fn a_publication_larger_than_the_queue_reaches_who_reads() {
+    let server = Server::start(Hub::builder().queue_bytes(1000).build()).await;
+    let mut client = Client::connect(&server, Codec::Protobuf).await;
+    client.subscribe("a").await;
+    let payload = Payload::bytes(vec![b'x'; 500_000]);
+    server.hub.publish_raw(&name("a"), payload.clone()).unwrap();
+    assert_eq!(client.publication().await.payload, payload);
+}
+
+#[tokio::test]
+async fn a_client_that_sends_and_does_not_read_is_not_read_from() {
+    let limits = Limits { message_bytes: 4 * 1024 * 1024, ..Limits::default() };
+    let server = Server::start(Hub::builder().queue_bytes(64 * 1024).limits(limits).build()).await;
+    let mut client = Client::connect(&server, Codec::Json).await;
+    // Each command of a dozen bytes is answered with an error of a hundred and more: 20 MB in all.
+    const COMMANDS: u32 = 150_000;
+    let batch: Vec<u8> = (1..=COMMANDS).flat_map(|id| format!("{{\"id\":{id}}}\n").into_bytes()).collect();
+    let message = client.message(batch);
+    client.send_raw(message).await;
+    for id in 1..=COMMANDS {
+        match client.next().await {
+            Received::Frame(ServerFrame::Reply(reply)) => assert_eq!(reply.id, id),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn channels_vanish_with_their_last_subscriber() {
+    let server = Server::start(hub()).await;
+    let limits = Limits::default().channels;
+    for _ in 0..20 {
+        let mut client = Client::connect(&server, Codec::Protobuf).await;
+        let commands: Vec<_> =
+            (1..=limits).map(|index| client.command(subscribe(&format!("channel:{index}"), 1))).collect();
+        client.send(commands).await;
+        until(|| server.hub.channels().len() == limits as usize).await;
+        client.ok(unsubscribe("channel:1", 1)).await;
+        assert_eq!(server.hub.channels().len(), limits as usize - 1);
+        assert_eq!(server.hub.channels()[0].1, 1);
+        drop(client);
+        until(|| server.hub.channels().is_empty()).await;
+    }
+}
+
+#[tokio::test]
+async fn a_broadcast_reaches_every_session_whatever_it_is_subscribed_to() {
+    let server = Server::start(hub()).await;
+    let mut sessions = Vec::new();
+    for codec in CODECS {
+        sessions.push(Client::connect(&server, codec).await);
+    }
+    // One that has not sent `connect` gets nothing.
+    let mut stranger = Client::open(&server, Codec::Json).await;
+    server.hub.broadcast(number(1)).unwrap();
+    for session in &mut sessions {
+        let publication = session.publication().await;
+        assert_eq!((publication.channel, publication.payload), (name(Hub::BROADCAST), number(1)));
+    }
+    stranger.connected(Default::default()).await;
+    server.hub.broadcast(number(2)).unwrap();
+    assert_eq!(stranger.publication().await.payload, number(2));
+    assert!(server.hub.broadcast(Payload::json("{")).is_err());
+}
+
+#[tokio::test]
+async fn urgent_publications_overtake_what_waits() {
+    let server = Server::start(Hub::builder().urgent("alarm").build()).await;
+    let mut client = Client::connect(&server, Codec::Json).await;
+    client.subscribe("chart:1").await;
+    client.subscribe("alarm:fire").await;
+    for message in 0..3 {
+        server.hub.publish_raw(&name("chart:1"), number(message)).unwrap();
+    }
+    server.hub.publish_raw(&name("alarm:fire"), number(9)).unwrap();
+    let mut order = Vec::new();
+    for _ in 0..4 {
+        order.push(client.publication().await.payload);
+    }
+    assert_eq!(order, [9, 0, 1, 2].map(number));
+}
+
+#[tokio::test]
+async fn bytes_that_arrive_one_by_one_make_the_same_commands() {
+    let server = Server::start(hub()).await;
+    for codec in CODECS {
+        let mut client = Client::connect(&server, codec).await;
+        let command = Command { id: 9, request: subscribe("a", 1) };
+        let data = codec.encode_command(&command);
+        let opcode = if codec.is_text() { 0x81 } else { 0x82 };
+        let mut frame = vec![opcode, 0x80 | data.len() as u8, 0, 0, 0, 0];
+        frame.extend_from_slice(&data);
+        for byte in frame {
+            let stream = client.socket.get_mut();
+            stream.write_all(&[byte]).await.unwrap();
+            stream.flush().await.unwrap();
+        }
+        let Received::Frame(ServerFrame::Reply(reply)) = client.next().await else { panic!("no reply") };
+        assert_eq!(reply.id, 9);
+        assert!(reply.result.is_ok());
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_is_gone_without_a_close_is_forgotten() {
+    let server = Server::start(hub()).await;
+    let mut client = Client::connect(&server, Codec::Json).await;
+    client.subscribe("a").await;
+    let stream = client.socket.get_mut();
+    stream.shutdown().await.unwrap();
+    let mut rest = Vec::new();
+    in_time(stream.read_to_end(&mut rest)).await.unwrap();
+    until(|| server.hub.sessions() == 0 && server.hub.channels().is_empty()).await;
+}

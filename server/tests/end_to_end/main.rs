@@ -1,0 +1,13 @@
+//! The server over real sockets, met by clients that are nothing but tungstenite and the codec.
+
+#![allow(clippy::arithmetic_side_effects, clippy::panic, clippy::unwrap_used, clippy::expect_used)]
+
+mod binary;
+mod calls;
+mod commands;
+mod echo;
+mod fan_out;
+mod http;
+mod lifecycle;
+mod mounting;
+mod support;

@@ -1,0 +1,73 @@
+//! The hub within an application of its user, served by axum on listeners of all kinds.
+
+use std::io;
+
+use axum::Router;
+use axum::routing::get;
+use tokio::io::BufStream;
+use tokio::net::{TcpListener, TcpStream};
+use wirehub_common::{Codec, Payload};
+use wirehub_server::Hub;
+
+use crate::support::{CODECS, Client, http_at, name};
+
+async fn serve<L>(listener: L, hub: &Hub)
+where
+    L: axum::serve::Listener,
+    L::Addr: std::fmt::Debug,
+{
+    let app = Router::new().route("/", get(async || "the application")).merge(hub.router());
+    tokio::spawn(async move { axum::serve(listener, app).await });
+}
+
+/// A listener that nobody here knows, with a buffer that must be flushed.
+struct Buffered(TcpListener);
+
+impl axum::serve::Listener for Buffered {
+    type Io = BufStream<TcpStream>;
+    type Addr = std::net::SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        let (stream, address) = self.0.accept().await.unwrap();
+        (BufStream::new(stream), address)
+    }
+
+    fn local_addr(&self) -> io::Result<Self::Addr> {
+        self.0.local_addr()
+    }
+}
+
+async fn converse(host: &str, hub: &Hub, codec: Codec) {
+    let mut client = Client::open_on(TcpStream::connect(host).await.unwrap(), codec).await;
+    client.connected(Default::default()).await;
+    client.subscribe("a").await;
+    for length in [10, 100_000] {
+        let payload = Payload::bytes(vec![b'x'; length]);
+        hub.publish_raw(&name("a"), payload.clone()).unwrap();
+        assert_eq!(client.publication().await.payload, payload);
+    }
+}
+
+#[tokio::test]
+async fn the_hub_lives_beside_an_applications_own_routes() {
+    let hub = Hub::builder().build();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let host = listener.local_addr().unwrap().to_string();
+    serve(listener, &hub).await;
+    for codec in CODECS {
+        converse(&host, &hub, codec).await;
+    }
+    let answer = http_at(&host, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
+    assert!(answer.ends_with("the application"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_stream_of_another_kind_serves_the_same() {
+    let hub = Hub::builder().build();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let host = listener.local_addr().unwrap().to_string();
+    serve(Buffered(listener), &hub).await;
+    for codec in CODECS {
+        converse(&host, &hub, codec).await;
+    }
+}

@@ -1,0 +1,273 @@
+//! A server on a free port, and clients that are nothing but tungstenite and the codec.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::time::Duration;
+
+use futures_util::{SinkExt as _, StreamExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::http::HeaderValue;
+use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_tungstenite::{WebSocketStream, client_async};
+use wirehub_common::frame::{
+    Answer, Call, Command, Connect, Connected, Publication, Publish, Push, Reply, Request, ServerFrame,
+    Subscribe, Unsubscribe,
+};
+use wirehub_common::{ChannelName, Codec, Payload};
+use wirehub_server::{Hub, ListenAddress, Listener, run};
+
+pub(crate) const CODECS: [Codec; 2] = [Codec::Protobuf, Codec::Json];
+
+/// A running server.
+pub(crate) struct Server {
+    pub(crate) hub: Hub,
+    pub(crate) address: ListenAddress,
+    stop: Option<oneshot::Sender<()>>,
+    running: JoinHandle<()>,
+}
+
+impl Server {
+    pub(crate) async fn start(hub: Hub) -> Self {
+        Self::start_at(hub, "127.0.0.1:0").await
+    }
+
+    pub(crate) async fn start_at(hub: Hub, listen: &str) -> Self {
+        let app = hub.router();
+        Self::start_app(hub, app, listen).await
+    }
+
+    pub(crate) async fn start_app(hub: Hub, app: axum::Router, listen: &str) -> Self {
+        let listener = Listener::bind(&listen.parse().unwrap()).await.unwrap();
+        let address = listener.address().unwrap();
+        let (stop, stopping) = oneshot::channel();
+        let running = tokio::spawn(run(listener, hub.clone(), app, async {
+            let _ = stopping.await;
+        }));
+        Self { hub, address, stop: Some(stop), running }
+    }
+
+    /// `127.0.0.1:PORT`
+    pub(crate) fn host(&self) -> String {
+        self.address.to_string()
+    }
+
+    pub(crate) async fn tcp(&self) -> TcpStream {
+        TcpStream::connect(self.host()).await.unwrap()
+    }
+
+    /// Asks it to stop; [`Self::stopped`] waits for that.
+    pub(crate) fn stop(&mut self) {
+        self.stop.take().unwrap().send(()).unwrap();
+    }
+
+    pub(crate) async fn stopped(self) {
+        in_time(self.running).await.unwrap();
+    }
+}
+
+/// What a client gets to see.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Received {
+    Frame(ServerFrame),
+    /// An empty message.
+    Ping,
+    /// The close code, or 1006 where there was none, and the reason.
+    Closed(u16, String),
+}
+
+/// A WebSocket with a codec.
+pub(crate) struct Client<S = TcpStream> {
+    pub(crate) socket: WebSocketStream<S>,
+    codec: Codec,
+    frames: VecDeque<ServerFrame>,
+    next_id: u32,
+}
+
+impl Client {
+    /// Opens a WebSocket, and sends nothing.
+    pub(crate) async fn open(server: &Server, codec: Codec) -> Self {
+        Client::open_on(server.tcp().await, codec).await
+    }
+
+    /// A connected session.
+    pub(crate) async fn connect(server: &Server, codec: Codec) -> Self {
+        let mut client = Self::open(server, codec).await;
+        client.connected(Connect::default()).await;
+        client
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
+    pub(crate) async fn open_on(stream: S, codec: Codec) -> Self {
+        let mut request = "ws://localhost/ws".into_client_request().unwrap();
+        let protocol = HeaderValue::from_static(codec.subprotocol());
+        request.headers_mut().insert("sec-websocket-protocol", protocol.clone());
+        let (socket, response) = in_time(client_async(request, stream)).await.unwrap();
+        assert_eq!(response.headers()["sec-websocket-protocol"], protocol);
+        Self { socket, codec, frames: VecDeque::new(), next_id: 1 }
+    }
+
+    /// Sends `connect` and gives its answer.
+    pub(crate) async fn connected(&mut self, connect: Connect) -> Connected {
+        match self.request(Request::Connect(connect)).await.result {
+            Ok(Answer::Connected(connected)) => connected,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Sends a message as it is.
+    pub(crate) async fn send_raw(&mut self, message: Message) {
+        in_time(self.socket.send(message)).await.unwrap();
+    }
+
+    /// Sends commands in one message.
+    pub(crate) async fn send(&mut self, commands: impl IntoIterator<Item = Command>) {
+        let batch: Vec<u8> =
+            commands.into_iter().flat_map(|command| self.codec.encode_command(&command)).collect();
+        self.send_raw(self.message(batch)).await;
+    }
+
+    /// Bytes as a message of the kind that the subprotocol has.
+    pub(crate) fn message(&self, data: Vec<u8>) -> Message {
+        if self.codec.is_text() {
+            Message::Text(String::from_utf8(data).unwrap().into())
+        } else {
+            data.into()
+        }
+    }
+
+    /// A command with the next id.
+    pub(crate) fn command(&mut self, request: Request) -> Command {
+        let id = self.next_id;
+        self.next_id += 1;
+        Command { id, request }
+    }
+
+    /// Sends a command and waits for its reply; what else comes before it is kept for [`Self::next`].
+    pub(crate) async fn request(&mut self, request: Request) -> Reply {
+        let command = self.command(request);
+        let id = command.id;
+        self.send([command]).await;
+        let mut others = Vec::new();
+        let reply = loop {
+            match self.next().await {
+                Received::Frame(ServerFrame::Reply(reply)) if reply.id == id => break reply,
+                Received::Frame(other) => others.push(other),
+                other => panic!("{other:?}"),
+            }
+        };
+        for other in others.into_iter().rev() {
+            self.frames.push_front(other);
+        }
+        reply
+    }
+
+    pub(crate) async fn ok(&mut self, request: Request) -> Answer {
+        self.request(request).await.result.unwrap()
+    }
+
+    /// The number of the error that a command is answered with.
+    pub(crate) async fn error(&mut self, request: Request) -> u16 {
+        self.request(request).await.result.unwrap_err().code.number()
+    }
+
+    pub(crate) async fn subscribe(&mut self, channel: &str) {
+        let answer = self.ok(subscribe(channel, 1)).await;
+        assert!(matches!(answer, Answer::Subscribed(_)), "{answer:?}");
+    }
+
+    /// The next frame, ping or close.
+    pub(crate) async fn next(&mut self) -> Received {
+        loop {
+            if let Some(frame) = self.frames.pop_front() {
+                return Received::Frame(frame);
+            }
+            let data = match in_time(self.socket.next()).await {
+                Some(Ok(Message::Text(text))) => text.into(),
+                Some(Ok(Message::Binary(data))) => data,
+                Some(Ok(Message::Close(Some(frame)))) => {
+                    // Sends the answer.
+                    let _ = self.socket.flush().await;
+                    return Received::Closed(frame.code.into(), frame.reason.to_string());
+                }
+                None | Some(Ok(Message::Close(None)) | Err(Error::Io(_) | Error::Protocol(_))) => {
+                    return Received::Closed(1006, String::new());
+                }
+                Some(other) => panic!("{other:?}"),
+            };
+            if data.is_empty() {
+                return Received::Ping;
+            }
+            self.frames.extend(self.codec.decode_frames(&data).map(Result::unwrap));
+        }
+    }
+
+    pub(crate) async fn publication(&mut self) -> Publication {
+        match self.next().await {
+            Received::Frame(ServerFrame::Push(Push::Publication(publication))) => publication,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The code and reason that the server closes with; what comes before is passed over.
+    pub(crate) async fn closed(&mut self) -> (u16, String) {
+        loop {
+            if let Received::Closed(code, reason) = self.next().await {
+                return (code, reason);
+            }
+        }
+    }
+}
+
+pub(crate) fn name(channel: &str) -> ChannelName {
+    ChannelName::new(channel).unwrap()
+}
+
+pub(crate) fn subscribe(channel: &str, number: u32) -> Request {
+    Request::Subscribe(Subscribe { channel: name(channel), number, position: None })
+}
+
+pub(crate) fn unsubscribe(channel: &str, number: u32) -> Request {
+    Request::Unsubscribe(Unsubscribe { channel: name(channel), number })
+}
+
+pub(crate) fn publish(channel: &str, payload: Payload) -> Request {
+    Request::Publish(Publish { channel: name(channel), payload, key: String::new() })
+}
+
+pub(crate) fn call(name: &str, payload: Payload) -> Request {
+    Request::Call(Call { name: name.into(), payload })
+}
+
+/// Sends one HTTP request and gives the whole answer.
+pub(crate) async fn http(server: &Server, request: &str) -> String {
+    http_at(&server.host(), request).await
+}
+
+/// Like [`http`], for any server.
+pub(crate) async fn http_at(host: &str, request: &str) -> String {
+    let mut stream = TcpStream::connect(host).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    in_time(stream.read_to_end(&mut answer)).await.unwrap();
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+/// Fails instead of hanging.
+pub(crate) async fn in_time<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(20), future).await.expect("this should not take so long")
+}
+
+/// Waits until something is so, which happens in another task.
+pub(crate) async fn until(what: impl Fn() -> bool) {
+    in_time(async {
+        while !what() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
