@@ -9,6 +9,9 @@ use wirehub_common::frame::ContractDigest;
 pub struct Config {
     /// The token; empty for an anonymous client.
     pub token: String,
+    /// Whether a token provider is there to be asked, by [`Event::TokenNeeded`](crate::Event::TokenNeeded). Where
+    /// `token` is set too, it is the first.
+    pub provides_tokens: bool,
     /// The name that the server's log knows the program by.
     pub client: String,
     /// The program's version.
@@ -32,6 +35,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             token: String::new(),
+            provides_tokens: false,
             client: String::new(),
             version: String::new(),
             contract: None,

@@ -6,7 +6,7 @@ use wirehub_common::Payload;
 use wirehub_common::code::CloseCode;
 use wirehub_common::frame::{Position, Publication};
 
-use crate::{CommandId, Error, SubscriptionId};
+use crate::{CommandId, Error, SubscriptionId, TokenRequest};
 
 /// Something that the application may want to know.
 #[derive(Debug)]
@@ -45,6 +45,8 @@ pub enum Event {
         /// What came of it.
         result: Result<Outcome, Error>,
     },
+    /// The token provider has to be asked; its answer goes to [`Core::handle_token`](crate::Core::handle_token).
+    TokenNeeded(TokenRequest),
     /// Something is wrong that belongs to no command and no subscription.
     Error(Error),
 }

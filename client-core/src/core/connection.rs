@@ -20,6 +20,8 @@ pub(super) enum Link {
     None,
     /// The next attempt has its time.
     Waiting { until: Time },
+    /// The token provider is being asked.
+    Authorizing,
     /// The transport opens.
     Opening {
         deadline: Time,
@@ -55,7 +57,8 @@ const STABLE: Duration = Duration::from_secs(5);
 impl Link {
     pub(super) fn deadline(&self, ping_interval: Duration) -> Option<Time> {
         match self {
-            Self::None => None,
+            // The question has a deadline of its own.
+            Self::None | Self::Authorizing => None,
             Self::Waiting { until: time }
             | Self::Opening { deadline: time, .. }
             | Self::Greeting { deadline: time, .. } => Some(*time),
@@ -81,7 +84,7 @@ impl Core {
         let command = self.next_id();
         let subscriptions = self.subscriptions_to_restore(command, deadline);
         let connect = Connect {
-            token: self.config.token.clone(),
+            token: self.tokens.current().unwrap_or_default().into(),
             client: self.config.client.clone(),
             version: self.config.version.clone(),
             contract: self.config.contract.as_ref().map(|contract| contract.id.clone()),
@@ -106,7 +109,7 @@ impl Core {
             }
             match frame {
                 Ok(ServerFrame::Reply(reply)) => self.handle_reply(now, reply),
-                Ok(ServerFrame::Push(push)) => self.handle_push(push),
+                Ok(ServerFrame::Push(push)) => self.handle_push(now, push),
                 Err(error) => return self.handle_garbage(now, &error.to_string()),
             }
         }
@@ -124,6 +127,9 @@ impl Core {
         if !matches!(self.link, Link::Opening { .. } | Link::Greeting { .. } | Link::Up { .. }) {
             return;
         }
+        if code == CloseCode::TOKEN_EXPIRED && self.config.provides_tokens {
+            self.tokens.discard();
+        }
         if code.reconnects() {
             self.lose(now, code, reason.into());
         } else {
@@ -140,11 +146,16 @@ impl Core {
             }
             _ => self.check_silence(now),
         }
+        self.check_token_deadlines(now);
         self.expire_subscriptions(now);
         self.expire_commands(now);
     }
 
     pub(super) fn open(&mut self, now: Time) {
+        if self.tokens.current().is_none() {
+            self.link = Link::Authorizing;
+            return self.ask_for_token(now);
+        }
         self.link = Link::Opening { deadline: now.after(self.config.connect_timeout), asked: false };
     }
 
@@ -183,6 +194,9 @@ impl Core {
             Ok(Answer::Subscribed(subscribed)) => self.handle_subscribed(subscribed),
             Ok(Answer::Unsubscribed(_)) => {}
             result => {
+                if self.handle_refreshed(now, id, &result) {
+                    return;
+                }
                 if self.is_command(id) {
                     self.answer(id, result);
                 } else if let Err(error) = result {
@@ -198,6 +212,7 @@ impl Core {
         self.user = user;
         self.limits = limits;
         self.link = Link::Up { since: now, heard: now, spared: None, pong_due: false };
+        self.tokens.connected();
         self.change_state(State::Connected, None);
         if let Some(theirs) = contract {
             self.report_contract(&theirs);
@@ -212,15 +227,18 @@ impl Core {
     }
 
     fn handle_connect_error(&mut self, now: Time, error: Error) {
-        if error.is_temporary() {
+        if self.may_need_new_token(&error) {
+            self.drop_transport(CloseCode::SUPERSEDED, CloseCode::SUPERSEDED.message());
+            self.forget_connection();
+            // Not the server's fault: no need to wait.
+            self.open(now);
+        } else if error.is_temporary()
+            && (error.code() != ErrorCode::TOKEN_EXPIRED || self.config.provides_tokens)
+        {
             self.events.push_back(Event::Error(error));
             self.break_off(now, CloseCode::SUPERSEDED);
         } else {
-            let code = CloseCode::UNAUTHORIZED;
-            self.drop_transport(code, "");
-            let reason = error.message().into();
-            self.failure = Some(error);
-            self.end(code, reason);
+            self.refuse(error);
         }
     }
 
@@ -237,11 +255,12 @@ impl Core {
         self.events.push_back(Event::Error(error));
     }
 
-    fn handle_push(&mut self, push: Push) {
+    fn handle_push(&mut self, now: Time, push: Push) {
         match push {
             Push::Publication(publication) => self.handle_publication(publication),
             Push::Unsubscribed(unsubscribed) => self.handle_unsubscribed(unsubscribed),
             Push::Disconnect(farewell) => self.farewell = Some(farewell),
+            Push::RefreshDue => self.ask_for_token(now),
             _ => {}
         }
     }
@@ -281,6 +300,19 @@ impl Core {
 
     /// The connection is gone; another attempt will be made.
     fn lose(&mut self, now: Time, code: CloseCode, reason: String) {
+        self.forget_connection();
+        self.retry(now, Some(code), reason);
+    }
+
+    fn forget_connection(&mut self) {
+        self.subscriptions.reset();
+        self.tokens.connection_lost();
+        self.outbox.keep_commands();
+        self.fail_sent_commands();
+    }
+
+    /// Plans the next attempt.
+    pub(super) fn retry(&mut self, now: Time, code: Option<CloseCode>, reason: String) {
         let was_up = match self.link {
             Link::Up { since, .. } => {
                 if now.since(since) >= STABLE {
@@ -299,16 +331,9 @@ impl Core {
             None => self.backoff.next_delay(),
         };
         self.link = Link::Waiting { until: now.after(delay) };
-        self.subscriptions.reset();
-        self.outbox.keep_commands();
-        self.fail_sent_commands();
         self.state = if self.session.is_empty() { State::Connecting } else { State::Reconnecting };
-        self.events.push_back(Event::State(StateChange {
-            state: self.state,
-            code: Some(code),
-            reason,
-            retry_in: Some(delay),
-        }));
+        let retry_in = Some(delay);
+        self.events.push_back(Event::State(StateChange { state: self.state, code, reason, retry_in }));
     }
 
     /// The client is over, against the application's wish.
@@ -322,6 +347,7 @@ impl Core {
     pub(super) fn end(&mut self, code: CloseCode, reason: String) {
         self.link = Link::None;
         self.state = State::Closed;
+        self.tokens.clear();
         self.fail_all_commands();
         self.end_all_subscriptions();
         self.events.push_back(Event::State(StateChange {

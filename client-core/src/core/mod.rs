@@ -12,6 +12,7 @@ use self::commands::Commands;
 use self::connection::Link;
 use self::outbox::Outbox;
 use self::subscriptions::Subscriptions;
+use self::token::Tokens;
 use crate::backoff::Backoff;
 use crate::{Config, Error, ErrorKind, Event, State, StateChange, Time};
 
@@ -21,9 +22,11 @@ mod outbox;
 mod subscriptions;
 #[cfg(test)]
 mod tests;
+mod token;
 
 pub use self::commands::CommandId;
 pub use self::subscriptions::SubscriptionId;
+pub use self::token::TokenRequest;
 
 /// A client as a state machine. See [the crate](crate) for an example, and [`Driver`](crate::Driver) for who runs it.
 ///
@@ -39,6 +42,7 @@ pub struct Core {
     user: String,
     limits: Limits,
     last_id: u32,
+    tokens: Tokens,
     commands: Commands,
     subscriptions: Subscriptions,
     outbox: Outbox,
@@ -79,6 +83,7 @@ impl Core {
             user: String::new(),
             limits: Limits::default(),
             last_id: 0,
+            tokens: Tokens::new(&config.token, config.provides_tokens),
             commands: Commands::default(),
             subscriptions: Subscriptions::default(),
             outbox: Outbox::new(config.send_queue),
@@ -124,8 +129,8 @@ impl Core {
     /// Begins to connect; does nothing where the client has begun already, or is closed.
     pub fn connect(&mut self, now: Time) {
         if self.state == State::Disconnected {
-            self.open(now);
             self.change_state(State::Connecting, None);
+            self.open(now);
         }
     }
 
@@ -240,6 +245,7 @@ impl Core {
             self.link.deadline(self.limits.ping_interval),
             self.commands.deadline(),
             self.subscriptions.deadline(),
+            self.tokens.deadline(),
         ]
         .into_iter()
         .flatten()

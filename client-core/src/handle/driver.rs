@@ -8,15 +8,16 @@ use bytes::Bytes;
 use wirehub_common::code::CloseCode;
 
 use super::Shared;
-use crate::{Client, Config, Core, State, Time, Transmit};
+use crate::{Client, Config, Core, Error, State, Time, TokenRequest, Transmit};
 
 /// The lower end of a client: whoever holds it moves the bytes and fires the timer.
 ///
 /// A driver
 /// 1. has its task woken by [`register`](Self::register) whenever a handle was used,
 /// 2. does all that [`poll_transmit`](Self::poll_transmit) gives,
-/// 3. sets its timer to [`poll_timeout`](Self::poll_timeout), and
-/// 4. tells what happens to its WebSocket by `handle_*`; then begins again.
+/// 3. takes what [`poll_token_request`](Self::poll_token_request) gives to the token provider, if there is one,
+/// 4. sets its timer to [`poll_timeout`](Self::poll_timeout), and
+/// 5. tells what happens to its WebSocket by `handle_*`; then begins again.
 ///
 /// It ends when [`is_closed`](Self::is_closed), after the last [`Transmit::Close`].
 pub struct Driver {
@@ -55,6 +56,16 @@ impl Driver {
     /// See [`Core::poll_timeout`].
     pub fn poll_timeout(&self) -> Option<Time> {
         self.shared.lock().core.poll_timeout()
+    }
+
+    /// The question to take to the token provider, if there is a new one. An older one needs no answer any more.
+    pub fn poll_token_request(&self) -> Option<TokenRequest> {
+        self.shared.lock().token_request.take()
+    }
+
+    /// See [`Core::handle_token`].
+    pub fn handle_token(&self, request: TokenRequest, token: Result<String, Error>) {
+        self.handle(|core, now| core.handle_token(now, request, token));
     }
 
     /// Whether the client is over.

@@ -11,7 +11,9 @@ use futures_util::task::AtomicWaker;
 use wirehub_common::code::ErrorCode;
 
 use self::queue::QueueSender;
-use crate::{CommandId, Core, Error, ErrorKind, Event, Outcome, State, StateChange, SubscriptionId, Time};
+use crate::{
+    CommandId, Core, Error, ErrorKind, Event, Outcome, State, StateChange, SubscriptionId, Time, TokenRequest,
+};
 
 mod client;
 mod driver;
@@ -36,6 +38,8 @@ struct Inner {
     subscriptions: BTreeMap<SubscriptionId, subscription::Feed>,
     watchers: Vec<QueueSender<StateChange>>,
     errors: Vec<QueueSender<Error>>,
+    /// What the driver has not taken to the token provider yet.
+    token_request: Option<TokenRequest>,
     /// Dropped with the driver.
     enders: Option<Vec<oneshot::Sender<()>>>,
 }
@@ -102,6 +106,7 @@ impl Inner {
                 Event::Error(error) => {
                     self.errors.retain(|watcher| watcher.push(error.clone(), 1).is_ok());
                 }
+                Event::TokenNeeded(request) => self.token_request = Some(request),
                 Event::Broadcast(_) => {}
             }
         }
@@ -116,6 +121,7 @@ fn pair(core: Core, clock: Box<dyn Fn() -> Time + Send + Sync>) -> (Client, Driv
         subscriptions: BTreeMap::new(),
         watchers: Vec::new(),
         errors: Vec::new(),
+        token_request: None,
         enders: Some(Vec::new()),
     };
     let shared = Arc::new(Shared { inner: Mutex::new(inner), driver: AtomicWaker::new(), clock });

@@ -1,0 +1,142 @@
+//! Publishes and calls.
+
+use super::*;
+
+#[test]
+fn commands_made_offline_go_out_in_order_in_one_message() {
+    let mut client = Client::new();
+    client.publish("1");
+    client.core.connect(client.now);
+    client.publish("2");
+    client.establish();
+    client.publish("3");
+    let Some(Transmit::Send(message)) = client.core.poll_transmit(true) else { panic!() };
+    let texts: Vec<Bytes> = Codec::Protobuf
+        .decode_commands(&message)
+        .map(|command| match command.unwrap().request {
+            Request::Publish(publish) => publish.payload.data,
+            request => panic!("{request:?}"),
+        })
+        .collect();
+    assert_eq!(texts, ["1", "2", "3"]);
+}
+
+#[test]
+fn a_command_ends_with_its_own_answer_once() {
+    let mut client = Client::connected();
+    let publish = client.publish("1");
+    let call = client.core.call(client.now, "sum", Payload::json("[1]"), None).unwrap();
+    client.sent();
+    client.reply(call.number(), Ok(Answer::Called(Called { payload: Payload::json("1") })));
+    client.reply(publish.number(), Ok(Answer::Published(Published { position: None })));
+    client.reply(publish.number(), Ok(Answer::Published(Published { position: None })));
+    client.reply(999, Err(ErrorInfo::from_code(ErrorCode::INTERNAL)));
+    assert_eq!(
+        client.completed(),
+        [(call, Ok(Outcome::Called(Payload::json("1")))), (publish, Ok(Outcome::Published(None)))]
+    );
+    assert_eq!(client.core.state(), State::Connected);
+}
+
+#[test]
+fn an_answer_of_another_kind_is_an_error() {
+    let mut client = Client::connected();
+    let publish = client.publish("1");
+    client.sent();
+    client.reply(publish.number(), Ok(Answer::Cancelled));
+    assert_eq!(client.completed(), [(publish, Err(ErrorCode::UNSUPPORTED))]);
+}
+
+#[test]
+fn a_command_times_out_online_and_offline() {
+    let mut client = Client::new();
+    let offline = client.publish("1");
+    assert_eq!(client.wait(), Duration::from_secs(10));
+    assert_eq!(client.completed(), [(offline, Err(ErrorCode::TIMEOUT))]);
+
+    let mut client = Client::connected();
+    let timeout = Some(Duration::from_secs(2));
+    let call = client.core.call(client.now, "slow", Payload::json("1"), timeout).unwrap();
+    client.sent();
+    assert_eq!(client.wait(), Duration::from_secs(2));
+    assert_eq!(client.completed(), [(call, Err(ErrorCode::TIMEOUT))]);
+    let commands = client.sent();
+    assert!(
+        matches!(&commands[..], [Command { id: 0, request: Request::Cancel(cancel) }] if cancel.command == call.number()),
+        "the server is told: {commands:?}"
+    );
+}
+
+#[test]
+fn a_cancelled_command_that_has_not_gone_out_never_does() {
+    let mut client = Client::new();
+    let publish = client.publish("1");
+    client.core.cancel(publish);
+    client.core.connect(client.now);
+    client.establish();
+    assert!(client.sent().is_empty());
+    assert_eq!(client.completed(), [(publish, Err(ErrorCode::CANCELLED))]);
+}
+
+#[test]
+fn what_was_sent_when_the_connection_broke_fails_and_what_was_not_goes_out_later() {
+    let mut client = Client::connected();
+    let sent = client.publish("1");
+    client.sent();
+    let unsent = client.publish("2");
+    client.core.handle_close(client.now, CloseCode::ABNORMAL, "");
+    assert_eq!(client.completed(), [(sent, Err(ErrorCode::CONNECTION_LOST))]);
+    client.wait();
+    client.establish();
+    assert_eq!(client.sent()[0].id, unsent.number());
+}
+
+#[test]
+fn the_send_queue_has_a_bound() {
+    let mut client = Client::with(Config { send_queue: 100, ..Config::default() });
+    let payload = Payload::bytes(vec![0; 60]);
+    client.core.publish(client.now, channel("c"), payload.clone(), None).unwrap();
+    let error = client.core.publish(client.now, channel("c"), payload, None).unwrap_err();
+    assert_eq!(error.code(), ErrorCode::QUEUE_FULL);
+    assert!(error.is_temporary());
+}
+
+#[test]
+fn nothing_is_sent_while_the_transport_is_not_writable_but_the_answer_to_a_ping() {
+    let mut client = Client::connected();
+    client.publish("1");
+    client.core.handle_message(client.now, &Bytes::new());
+    assert_eq!(client.core.poll_transmit(false), Some(Transmit::Send(Bytes::new())));
+    assert_eq!(client.core.poll_transmit(false), None);
+    assert!(matches!(client.core.poll_transmit(true), Some(Transmit::Send(bytes)) if !bytes.is_empty()));
+}
+
+#[test]
+fn a_message_over_the_servers_limit_fails_alone() {
+    let mut client = Client::new();
+    client.core.connect(client.now);
+    let limits = Limits { message_bytes: 100, ..Limits::default() };
+    client.establish_with(Connected { session: "s".into(), limits, ..Connected::default() });
+    let large = client.core.publish(client.now, channel("c"), Payload::bytes(vec![0; 200]), None).unwrap();
+    let small = client.publish("1");
+    client.events();
+    assert_eq!(client.sent()[0].id, small.number());
+    assert_eq!(client.completed(), [(large, Err(ErrorCode::BAD_REQUEST))]);
+}
+
+#[test]
+fn after_a_crash_clients_come_back_spread_over_the_servers_window() {
+    let mut waits: Vec<Duration> = (0..1000)
+        .map(|seed| {
+            let mut client = Client { core: Core::new(Config::default(), seed), now: Time::ZERO };
+            client.core.connect(client.now);
+            client.establish();
+            client.core.handle_close(client.now, CloseCode::ABNORMAL, "");
+            client.wait()
+        })
+        .collect();
+    waits.sort();
+    let window = Limits::default().reconnect_window;
+    assert!(waits[999] <= window);
+    assert!(waits[100] > window.mul_f64(0.07) && waits[900] < window.mul_f64(0.93), "{waits:?}");
+}

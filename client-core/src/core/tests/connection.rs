@@ -1,0 +1,204 @@
+//! Opening, losing, leaving and closing connections.
+
+use super::*;
+
+#[test]
+fn a_silent_server_is_left_for_another_attempt_and_any_frame_is_a_sign_of_life() {
+    let mut client = Client::connected();
+    client.now = client.now.after(Duration::from_secs(30));
+    client.receive([push(publication("other", 1, 0))]);
+    assert_eq!(client.wait(), Duration::from_secs(35), "ping interval and grace, from the last frame on");
+    let Some(Transmit::Close { code, .. }) = client.core.poll_transmit(true) else { panic!() };
+    assert_eq!(code, CloseCode::SERVER_SILENT);
+    assert_eq!(client.core.state(), State::Reconnecting);
+    client.wait();
+    client.establish();
+    assert_eq!(client.core.state(), State::Connected);
+}
+
+#[test]
+fn a_suspended_page_does_not_mistake_its_own_sleep_for_the_servers_silence() {
+    let mut client = Client::connected();
+    client.now = client.now.after(Duration::from_secs(3600));
+    client.core.handle_timeout(client.now);
+    assert_eq!(client.core.state(), State::Connected);
+    client.receive([push(publication("other", 1, 0))]);
+    assert_eq!(client.wait(), Duration::from_secs(35), "alive again");
+
+    let mut client = Client::connected();
+    client.now = client.now.after(Duration::from_secs(3600));
+    client.core.handle_timeout(client.now);
+    assert_eq!(client.wait(), Duration::from_secs(5));
+    assert_eq!(client.core.state(), State::Reconnecting, "nothing came");
+}
+
+#[test]
+fn an_attempt_that_hangs_is_given_up() {
+    let mut client = Client::new();
+    client.core.connect(client.now);
+    assert_eq!(client.core.poll_transmit(true), Some(Transmit::Open));
+    assert_eq!(client.wait(), Duration::from_secs(10));
+    assert!(matches!(client.core.poll_transmit(true), Some(Transmit::Close { .. })));
+    assert_eq!(client.core.state(), State::Connecting, "it was never connected");
+    client.wait();
+    assert_eq!(client.core.poll_transmit(true), Some(Transmit::Open));
+}
+
+#[test]
+fn attempts_that_fail_come_ever_later() {
+    let mut client = Client::new();
+    client.core.connect(client.now);
+    let mut longest = Duration::ZERO;
+    for _ in 0..200 {
+        assert_eq!(client.core.poll_transmit(true), Some(Transmit::Open));
+        client.core.handle_close(client.now, CloseCode::ABNORMAL, "");
+        let waited = client.wait();
+        assert!((Duration::from_millis(500)..=Duration::from_secs(20)).contains(&waited), "{waited:?}");
+        longest = longest.max(waited);
+    }
+    assert!(longest > Duration::from_secs(15), "{longest:?}");
+}
+
+#[test]
+fn the_server_can_say_when_to_come_back() {
+    let mut client = Client::connected();
+    let code = CloseCode::SHUTDOWN;
+    let disconnect = Disconnect { code, reason: "deploy".into(), retry_after: Some(1234) };
+    client.receive([ServerFrame::Push(Push::Disconnect(disconnect))]);
+    client.core.handle_close(client.now, code, "deploy");
+    let events = client.events();
+    let Some(Event::State(change)) = events.last() else { panic!("{events:?}") };
+    assert_eq!((change.state, change.code), (State::Reconnecting, Some(code)));
+    assert_eq!(change.retry_in, Some(Duration::from_millis(1234)));
+    assert_eq!(client.wait(), Duration::from_millis(1234));
+    client.establish();
+}
+
+#[test]
+fn a_code_that_says_so_ends_the_client_and_all_that_waited() {
+    let mut client = Client::connected();
+    let subscription = client.subscribe("c");
+    let publish = client.publish("1");
+    client.events();
+    client.core.handle_close(client.now, CloseCode::DISCONNECTED, "spam");
+    let events = client.events();
+    assert!(
+        events.iter().any(
+            |event| matches!(event, Event::Unsubscribed { subscription: ended, .. } if *ended == subscription)
+        ),
+        "{events:?}"
+    );
+    assert!(
+        events.iter().any(|event| matches!(event, Event::Completed { command, result: Err(error) }
+            if *command == publish && error.code() == ErrorCode::CLOSED)),
+        "{events:?}"
+    );
+    let Some(Event::State(change)) = events.last() else { panic!("{events:?}") };
+    assert_eq!((change.state, change.code), (State::Closed, Some(CloseCode::DISCONNECTED)));
+    assert_eq!(change.reason, "spam");
+    assert_eq!(client.core.failure().unwrap().message(), "spam");
+    assert_eq!(client.core.poll_timeout(), None);
+    assert_eq!(client.core.poll_transmit(true), None);
+    assert!(client.core.subscribe(client.now, &channel("d")).is_err());
+}
+
+#[test]
+fn closing_says_why_and_cuts_a_reason_that_is_too_long() {
+    let mut client = Client::connected();
+    client.core.close(CloseCode::new(4001).unwrap(), &"ü".repeat(100));
+    let Some(Transmit::Close { code, reason }) = client.core.poll_transmit(true) else { panic!() };
+    assert_eq!((code.number(), reason.as_str()), (4001, "ü".repeat(61).as_str()));
+    assert_eq!(client.states(), [State::Closed]);
+    client.core.close(CloseCode::NORMAL, "again");
+    assert_eq!(client.core.poll_transmit(true), None);
+
+    let mut client = Client::connected();
+    client.core.close(CloseCode::ABNORMAL, "");
+    let Some(Transmit::Close { code, .. }) = client.core.poll_transmit(true) else { panic!() };
+    assert_eq!(code, CloseCode::NORMAL, "1006 may not be sent");
+}
+
+#[test]
+fn closing_before_the_transport_was_asked_for_closes_nothing() {
+    let mut client = Client::new();
+    client.core.connect(client.now);
+    client.core.close(CloseCode::NORMAL, "");
+    assert_eq!(client.core.poll_transmit(true), None);
+}
+
+#[test]
+fn garbage_is_told_and_the_connection_left() {
+    let garbage = [Bytes::from_static(&[0xff; 20]), Bytes::from_static(&[5, 1])];
+    for message in garbage {
+        let mut client = Client::connected();
+        client.core.handle_message(client.now, &message);
+        assert_eq!(client.errors(), [ErrorCode::BAD_FRAME]);
+        let Some(Transmit::Close { code, .. }) = client.core.poll_transmit(true) else { panic!() };
+        assert_eq!((code, client.core.state()), (CloseCode::BAD_FRAME, State::Reconnecting));
+    }
+    let mut client = Client::connected();
+    client.core.handle_text(client.now);
+    assert_eq!(client.errors(), [ErrorCode::BAD_FRAME]);
+}
+
+#[test]
+fn what_came_before_garbage_in_the_same_message_counts() {
+    let mut client = Client::connected();
+    let publish = client.publish("1");
+    client.sent();
+    let reply = ServerFrame::Reply(Reply {
+        id: publish.number(),
+        result: Ok(Answer::Published(Published::default())),
+    });
+    let mut message = Codec::Protobuf.encode_frame(&reply).to_vec();
+    message.extend([0xff; 20]);
+    client.core.handle_message(client.now, &message.into());
+    assert_eq!(client.completed(), [(publish, Ok(Outcome::Published(None)))]);
+}
+
+#[test]
+fn a_server_without_our_subprotocol_ends_the_client() {
+    for subprotocol in ["", "wirehub.v1.json", "soap"] {
+        let mut client = Client::new();
+        client.core.connect(client.now);
+        assert_eq!(client.core.poll_transmit(true), Some(Transmit::Open));
+        client.core.handle_open(subprotocol);
+        let Some(Transmit::Close { code, .. }) = client.core.poll_transmit(true) else { panic!() };
+        assert_eq!((code, client.core.state()), (CloseCode::NOT_WIREHUB, State::Closed));
+        assert_eq!(client.core.failure().unwrap().code(), ErrorCode::CLOSED);
+    }
+}
+
+#[test]
+fn another_contract_is_reported_by_the_names_that_differ() {
+    let item = |name: &str, hash| ContractId { name: name.into(), hash: ContractHash(hash) };
+    let contract = |hash, items| ContractDigest { id: item("demo", hash), items };
+    let ours = contract(1, vec![item("chat:{room}", 1), item("echo", 2)]);
+    let mut client = Client::with(Config { contract: Some(ours), ..Config::default() });
+    client.core.connect(client.now);
+    let theirs = contract(2, vec![item("chat:{room}", 9), item("echo", 2)]);
+    let connect = client.establish_with(Connected { contract: Some(theirs), ..Connected::default() });
+    assert_eq!(connect.contract, Some(item("demo", 1)));
+    let events = client.events();
+    let message = events.iter().find_map(|event| match event {
+        Event::Error(error) if error.code() == ErrorCode::CONTRACT_MISMATCH => Some(error.message()),
+        _ => None,
+    });
+    let message = message.expect("the mismatch is told");
+    assert!(message.contains("chat:{room}") && !message.contains("echo"), "{message}");
+    assert_eq!(client.core.state(), State::Connected, "old and new go on with what is the same");
+}
+
+#[test]
+fn events_of_a_transport_that_is_gone_change_nothing() {
+    let mut client = Client::connected();
+    client.core.handle_close(client.now, CloseCode::ABNORMAL, "");
+    client.events();
+    client.core.handle_close(client.now, CloseCode::ABNORMAL, "");
+    client.core.handle_open(SUBPROTOCOL_PROTOBUF);
+    client.receive([push(publication("c", 1, 0))]);
+    client.core.handle_text(client.now);
+    assert!(client.events().is_empty());
+    client.core.reconnect_now(client.now);
+    assert_eq!(client.core.poll_transmit(true), Some(Transmit::Open), "no need to wait");
+}

@@ -1,0 +1,166 @@
+//! The rules, one by one, against a server that the test plays.
+#![allow(clippy::wildcard_imports, reason = "the files here share one vocabulary")]
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use wirehub_common::code::{CloseCode, ErrorCode};
+use wirehub_common::contract::ContractHash;
+use wirehub_common::frame::{
+    Answer, Called, Command, Connect, Connected, ContractDigest, ContractId, Disconnect, ErrorInfo, Member,
+    Position, Publication, Published, Push, Reply, Request, ServerFrame, Subscribe, SubscribeOutcome,
+    Subscribed, Unsubscribed,
+};
+use wirehub_common::{ChannelName, Codec, Limits, Payload, SUBPROTOCOL_PROTOBUF};
+
+use super::{CommandId, Core, SubscriptionId, TokenRequest, Transmit};
+use crate::{Config, Error, ErrorKind, Event, Outcome, State, Time};
+
+mod commands;
+mod connection;
+mod subscriptions;
+mod token;
+
+/// A core, the time, and what it wants to do.
+struct Client {
+    core: Core,
+    now: Time,
+}
+
+impl Client {
+    fn new() -> Self {
+        Self::with(Config::default())
+    }
+
+    fn with(config: Config) -> Self {
+        Self { core: Core::new(config, 1), now: Time::ZERO }
+    }
+
+    /// A client whose connection is up.
+    fn connected() -> Self {
+        let mut client = Self::new();
+        client.core.connect(client.now);
+        client.establish();
+        client.events();
+        client
+    }
+
+    /// Opens the transport and has the server accept; gives what the client sent to connect.
+    fn establish(&mut self) -> Connect {
+        self.establish_with(Connected { session: "s1".into(), ..Connected::default() })
+    }
+
+    fn establish_with(&mut self, connected: Connected) -> Connect {
+        assert_eq!(self.core.poll_transmit(true), Some(Transmit::Open));
+        self.core.handle_open(SUBPROTOCOL_PROTOBUF);
+        let mut commands = self.sent();
+        assert_eq!(commands.len(), 1, "{commands:?}");
+        let Command { id, request: Request::Connect(connect) } = commands.remove(0) else {
+            panic!("{commands:?}")
+        };
+        // The server answers for the subscriptions unless the test does.
+        let subscriptions = if connected.subscriptions.is_empty() {
+            connect.subscriptions.iter().map(outcome).collect()
+        } else {
+            connected.subscriptions.clone()
+        };
+        self.reply(id, Ok(Answer::Connected(Connected { subscriptions, ..connected })));
+        connect
+    }
+
+    fn sent(&mut self) -> Vec<Command> {
+        let mut commands = Vec::new();
+        while let Some(transmit) = self.core.poll_transmit(true) {
+            let Transmit::Send(bytes) = transmit else { panic!("{transmit:?}") };
+            assert!(!bytes.is_empty(), "an empty message is the answer to a ping");
+            commands.extend(Codec::Protobuf.decode_commands(&bytes).map(Result::unwrap));
+        }
+        commands
+    }
+
+    fn receive(&mut self, frames: impl IntoIterator<Item = ServerFrame>) {
+        let message: Vec<u8> =
+            frames.into_iter().flat_map(|frame| Codec::Protobuf.encode_frame(&frame)).collect();
+        self.core.handle_message(self.now, &message.into());
+    }
+
+    fn reply(&mut self, id: u32, result: Result<Answer, ErrorInfo>) {
+        self.receive([ServerFrame::Reply(Reply { id, result })]);
+    }
+
+    fn events(&mut self) -> Vec<Event> {
+        std::iter::from_fn(|| self.core.poll_event()).collect()
+    }
+
+    fn states(&mut self) -> Vec<State> {
+        let state = |event: &Event| match event {
+            Event::State(change) => Some(change.state),
+            _ => None,
+        };
+        self.events().iter().filter_map(state).collect()
+    }
+
+    fn subscribe(&mut self, name: &str) -> SubscriptionId {
+        self.core.subscribe(self.now, &channel(name)).unwrap()
+    }
+
+    fn publish(&mut self, text: &'static str) -> CommandId {
+        self.core.publish(self.now, channel("c"), Payload::json(text), None).unwrap()
+    }
+
+    /// Lets time pass to the next deadline, and tells how long that was.
+    fn wait(&mut self) -> Duration {
+        let deadline = self.core.poll_timeout().expect("something to wait for");
+        let waited = deadline.since(self.now);
+        self.now = deadline;
+        self.core.handle_timeout(self.now);
+        waited
+    }
+
+    /// How each command ended that did.
+    fn completed(&mut self) -> Vec<(CommandId, Result<Outcome, ErrorCode>)> {
+        let completion = |event| match event {
+            Event::Completed { command, result } => Some((command, result.map_err(|error| error.code()))),
+            _ => None,
+        };
+        self.events().into_iter().filter_map(completion).collect()
+    }
+
+    fn received(&mut self) -> Vec<(SubscriptionId, u64)> {
+        let received = |event| match event {
+            Event::Publication { subscription, publication } => Some((subscription, publication.time)),
+            _ => None,
+        };
+        self.events().into_iter().filter_map(received).collect()
+    }
+
+    fn errors(&mut self) -> Vec<ErrorCode> {
+        let code = |event| match event {
+            Event::Error(error) => Some(error.code()),
+            _ => None,
+        };
+        self.events().into_iter().filter_map(code).collect()
+    }
+}
+
+fn channel(name: &str) -> ChannelName {
+    ChannelName::new(name).unwrap()
+}
+
+fn subscribed(name: &str, number: u32) -> Subscribed {
+    Subscribed { channel: channel(name), number, position: None, complete: false, recovered: vec![] }
+}
+
+fn outcome(Subscribe { channel, number, .. }: &Subscribe) -> SubscribeOutcome {
+    let result = Ok(subscribed(channel.as_str(), *number));
+    SubscribeOutcome { channel: channel.clone(), number: *number, result }
+}
+
+/// `time` tells publications apart.
+fn publication(name: &str, time: u64, offset: u64) -> Publication {
+    Publication { channel: channel(name), payload: Payload::json("1"), time, publisher: None, offset }
+}
+
+fn push(publication: Publication) -> ServerFrame {
+    ServerFrame::Push(Push::Publication(publication))
+}

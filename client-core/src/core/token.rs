@@ -1,0 +1,191 @@
+//! Tokens: a fixed one, or one that a provider is asked for.
+//!
+//! A provider is asked before the first connect, when the server says that a new token is due, and once more when the
+//! server refuses a token that was not fetched for that very attempt. Otherwise the token is kept: clients that all
+//! come back at once do not all ask for a new one.
+
+use std::time::Duration;
+
+use wirehub_common::code::{CloseCode, ErrorCode};
+use wirehub_common::frame::{Answer, Refresh, Request};
+
+use super::Core;
+use super::connection::Link;
+use crate::{Error, ErrorKind, Event, Time};
+
+/// Names one question to the token provider.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TokenRequest(pub(crate) u32);
+
+impl TokenRequest {
+    /// The question as a number: unique within its client.
+    pub const fn number(self) -> u32 {
+        self.0
+    }
+
+    /// The question with this number, for a driver that hands numbers to another language.
+    pub const fn from_number(number: u32) -> Self {
+        Self(number)
+    }
+}
+
+/// What is known of the client's token.
+#[derive(Debug)]
+pub(super) struct Tokens {
+    /// The token to connect with; nothing where the provider has to be asked first.
+    current: Option<String>,
+    /// Whether it was fetched since the last connect.
+    fresh: bool,
+    /// The question that is open, and until when.
+    asked: Option<(TokenRequest, Time)>,
+    /// The `refresh` on its way.
+    refreshing: Option<u32>,
+    /// When to ask again, within this connection.
+    refresh_at: Option<Time>,
+}
+
+impl Tokens {
+    pub(super) fn new(fixed: &str, provided: bool) -> Self {
+        let current = (!provided || !fixed.is_empty()).then(|| fixed.into());
+        Self { current, fresh: false, asked: None, refreshing: None, refresh_at: None }
+    }
+
+    pub(super) fn current(&self) -> Option<&str> {
+        self.current.as_deref()
+    }
+
+    pub(super) fn deadline(&self) -> Option<Time> {
+        [self.asked.map(|(_, deadline)| deadline), self.refresh_at].into_iter().flatten().min()
+    }
+
+    /// The connection they belonged to is gone.
+    pub(super) fn connection_lost(&mut self) {
+        self.refreshing = None;
+        self.refresh_at = None;
+    }
+
+    /// The token did its service.
+    pub(super) fn connected(&mut self) {
+        self.fresh = false;
+    }
+
+    /// The next attempt needs another one.
+    pub(super) fn discard(&mut self) {
+        self.current = None;
+    }
+
+    /// All questions are void.
+    pub(super) fn clear(&mut self) {
+        *self = Self { current: None, fresh: false, asked: None, refreshing: None, refresh_at: None };
+    }
+}
+
+impl Core {
+    /// What the token provider said. The answer to an older question is passed over. A temporary error is met by
+    /// asking again later, any other ends the client.
+    pub fn handle_token(&mut self, now: Time, request: TokenRequest, token: Result<String, Error>) {
+        if self.tokens.asked.is_none_or(|(asked, _)| asked != request) {
+            return;
+        }
+        self.tokens.asked = None;
+        match token {
+            Ok(token) => self.use_token(now, token),
+            Err(error) if error.is_temporary() => self.token_delayed(now, error),
+            Err(error) => self.refuse(error),
+        }
+    }
+
+    /// Replaces the token: in the connection that is up, and for those to come.
+    pub fn set_token(&mut self, now: Time, token: String) {
+        self.tokens.asked = None;
+        self.use_token(now, token);
+    }
+
+    /// Asks the provider, unless it is being asked.
+    pub(super) fn ask_for_token(&mut self, now: Time) {
+        self.tokens.refresh_at = None;
+        if self.config.provides_tokens && self.tokens.asked.is_none() {
+            let request = TokenRequest(self.next_id());
+            self.tokens.asked = Some((request, now.after(self.config.connect_timeout)));
+            self.events.push_back(Event::TokenNeeded(request));
+        }
+    }
+
+    pub(super) fn check_token_deadlines(&mut self, now: Time) {
+        if self.tokens.asked.is_some_and(|(_, deadline)| deadline <= now) {
+            self.tokens.asked = None;
+            let message = "the token provider did not answer in time: see why it hangs";
+            let error = Error::with_message(ErrorKind::Usage, ErrorCode::TIMEOUT, message.into());
+            self.token_delayed(now, error);
+        }
+        if self.tokens.refresh_at.is_some_and(|time| time <= now) {
+            self.ask_for_token(now);
+        }
+    }
+
+    /// The server refused `connect`. Says whether a new token may help.
+    pub(super) fn may_need_new_token(&mut self, error: &Error) -> bool {
+        if !self.config.provides_tokens || !is_about_token(error) {
+            return false;
+        }
+        self.tokens.discard();
+        // A token that was made for this attempt and has expired comes from a clock that is wrong: asking at once
+        // would go on forever.
+        !std::mem::take(&mut self.tokens.fresh)
+    }
+
+    /// The answer to `refresh`; `false` where the id is another command's.
+    pub(super) fn handle_refreshed(&mut self, now: Time, id: u32, result: &Result<Answer, Error>) -> bool {
+        if self.tokens.refreshing != Some(id) {
+            return false;
+        }
+        self.tokens.refreshing = None;
+        match result {
+            Ok(_) => self.tokens.fresh = false,
+            Err(error) if error.is_temporary() => self.token_delayed(now, error.clone()),
+            Err(error) if is_about_token(error) => self.refuse(error.clone()),
+            Err(error) => self.events.push_back(Event::Error(error.clone())),
+        }
+        true
+    }
+
+    /// The server, or the provider, will not let this client in.
+    pub(super) fn refuse(&mut self, error: Error) {
+        let code = CloseCode::UNAUTHORIZED;
+        self.drop_transport(code, "");
+        let reason = error.message().into();
+        self.failure = Some(error);
+        self.end(code, reason);
+    }
+
+    fn use_token(&mut self, now: Time, token: String) {
+        if self.is_up() {
+            let id = self.next_id();
+            self.send_transient(id, Request::Refresh(Refresh { token: token.clone() }));
+            self.tokens.refreshing = Some(id);
+        }
+        self.tokens.current = Some(token);
+        self.tokens.fresh = true;
+        if matches!(self.link, Link::Authorizing) {
+            self.open(now);
+        }
+    }
+
+    /// No token for now: the next attempt, or the connection that is up, asks again later.
+    fn token_delayed(&mut self, now: Time, error: Error) {
+        self.events.push_back(Event::Error(error));
+        if matches!(self.link, Link::Authorizing) {
+            self.retry(now, None, String::new());
+        } else if self.is_up() {
+            self.tokens.refresh_at =
+                Some(now.after(ASK_AGAIN.saturating_add(self.backoff.spread(ASK_AGAIN))));
+        }
+    }
+}
+
+/// Within a connection that is up the provider is asked again after this long, and up to as much more.
+const ASK_AGAIN: Duration = Duration::from_secs(5);
+
+fn is_about_token(error: &Error) -> bool {
+    matches!(error.code(), ErrorCode::UNAUTHORIZED | ErrorCode::TOKEN_EXPIRED)
+}
