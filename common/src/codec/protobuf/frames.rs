@@ -1,61 +1,22 @@
-//! `wirehub.v1.protobuf`: the messages of `proto/wirehub.proto`, written and read by hand.
-//!
-//! Unknown fields and wire types that do not fit a known field are passed over, as Protocol Buffers asks for.
-
-use std::time::Duration;
+//! What servers send.
 
 use bytes::Bytes;
 
-use super::wire::{Encode, Reader, Value, Writer};
-use super::{DecodeError, DecodeErrorKind};
+use super::Invalid;
+use super::values::{
+    channel, content, contract_id, duration, encode_payload, milliseconds, narrow, position, push, text,
+};
 use crate::code::{CloseCode, ErrorCode};
-use crate::contract::ContractHash;
+use crate::codec::wire::{Encode, Reader, Value, Writer};
+use crate::codec::{DecodeError, DecodeErrorKind};
 use crate::frame::{
-    Answer, Call, Called, Cancel, Command, Connect, Connected, ContractDigest, ContractId, Disconnect,
-    ErrorInfo, History, HistoryPage, Member, Movement, Position, Presence, PresenceList, Publication,
-    Publish, Published, Push, Refresh, Reply, Request, ServerFrame, Subscribe, SubscribeOutcome, Subscribed,
+    Answer, Called, Connected, ContractDigest, Disconnect, ErrorInfo, HistoryPage, Member, Movement,
+    Position, PresenceList, Publication, Published, Push, Reply, ServerFrame, SubscribeOutcome, Subscribed,
     Unsubscribe, Unsubscribed,
 };
-use crate::{ChannelName, Content, Limits, Payload};
+use crate::{Limits, Payload};
 
-pub(super) fn encode_command(command: &Command) -> Bytes {
-    Writer::delimited(command)
-}
-
-pub(super) fn encode_frame(frame: &ServerFrame) -> Bytes {
-    Writer::delimited(frame)
-}
-
-pub(super) fn decode_command(message: &Bytes, part: &[u8]) -> Result<Command, DecodeError> {
-    let mut reader = Reader::new(message, part);
-    let mut command = Command { id: 0, request: Request::Unknown };
-    while let Some((number, value)) = reader.field()? {
-        let body = match (number, value) {
-            (1, Value::Varint(id)) => {
-                command.id = narrow(id)?;
-                continue;
-            }
-            (_, Value::Length(body)) => reader.nested(body),
-            _ => continue,
-        };
-        let request = match number {
-            2 => connect(body).map(Request::Connect),
-            3 => subscribe(body).map(Request::Subscribe),
-            4 => unsubscribed(body).map(|(end, _)| Request::Unsubscribe(end)),
-            5 => publish(body).map(Request::Publish),
-            6 => history(body).map(Request::History),
-            7 => presence(body).map(Request::Presence),
-            8 => call(body).map(Request::Call),
-            9 => cancel(body).map(Request::Cancel),
-            10 => refresh(body).map(Request::Refresh),
-            _ => continue,
-        };
-        command.request = request.or_else(Invalid::into_request)?;
-    }
-    Ok(command)
-}
-
-pub(super) fn decode_frame(message: &Bytes, part: &[u8]) -> Result<ServerFrame, DecodeError> {
+pub(in crate::codec) fn decode_frame(message: &Bytes, part: &[u8]) -> Result<ServerFrame, DecodeError> {
     let mut reader = Reader::new(message, part);
     let mut id = 0;
     let mut body = None;
@@ -109,280 +70,6 @@ fn unknown_frame(id: u32) -> ServerFrame {
         ServerFrame::Reply(Reply { id, result: Ok(Answer::Unknown) })
     }
 }
-
-/// A request that is a protobuf message but asks for what can't be: answered, where a broken frame ends the connection.
-enum Invalid {
-    /// Why, for people.
-    Request(&'static str),
-    Frame(DecodeError),
-}
-
-impl Invalid {
-    fn into_request(self) -> Result<Request, DecodeError> {
-        match self {
-            Self::Request(why) => Ok(Request::Invalid(why.into())),
-            Self::Frame(error) => Err(error),
-        }
-    }
-}
-
-impl From<DecodeError> for Invalid {
-    fn from(error: DecodeError) -> Self {
-        match error.kind() {
-            DecodeErrorKind::TooMany => Self::Request("a list has too many entries: send it in parts"),
-            _ => Self::Frame(error),
-        }
-    }
-}
-
-impl From<DecodeErrorKind> for Invalid {
-    fn from(kind: DecodeErrorKind) -> Self {
-        Self::Frame(kind.into())
-    }
-}
-
-impl From<Invalid> for DecodeError {
-    fn from(invalid: Invalid) -> Self {
-        match invalid {
-            Invalid::Request(_) => DecodeErrorKind::Field.into(),
-            Invalid::Frame(error) => error,
-        }
-    }
-}
-
-// --- commands -------------------------------------------------------------------------------------------------
-
-impl Encode for Command {
-    fn encode(&self, out: &mut Writer) {
-        out.uint(1, self.id.into());
-        match &self.request {
-            Request::Connect(body) => out.message(2, body),
-            Request::Subscribe(body) => out.message(3, body),
-            Request::Unsubscribe(body) => out.message(4, body),
-            Request::Publish(body) => out.message(5, body),
-            Request::History(body) => out.message(6, body),
-            Request::Presence(body) => out.message(7, body),
-            Request::Call(body) => out.message(8, body),
-            Request::Cancel(body) => out.message(9, body),
-            Request::Refresh(body) => out.message(10, body),
-            Request::Invalid(_) | Request::Unknown => {}
-        }
-    }
-}
-
-impl Encode for Connect {
-    fn encode(&self, out: &mut Writer) {
-        out.bytes(1, self.token.as_bytes());
-        out.bytes(2, self.client.as_bytes());
-        out.bytes(3, self.version.as_bytes());
-        if let Some(contract) = &self.contract {
-            out.message(4, contract);
-        }
-        for subscription in &self.subscriptions {
-            out.message(5, subscription);
-        }
-    }
-}
-
-fn connect(mut reader: Reader<'_>) -> Result<Connect, Invalid> {
-    let mut connect = Connect::default();
-    while let Some(field) = reader.field()? {
-        match field {
-            (1, Value::Length(value)) => connect.token = text(value)?,
-            (2, Value::Length(value)) => connect.client = text(value)?,
-            (3, Value::Length(value)) => connect.version = text(value)?,
-            (4, Value::Length(value)) => connect.contract = Some(contract_id(reader.nested(value))?),
-            (5, Value::Length(value)) => push(&mut connect.subscriptions, subscribe(reader.nested(value))?)?,
-            _ => {}
-        }
-    }
-    Ok(connect)
-}
-
-impl Encode for ContractId {
-    fn encode(&self, out: &mut Writer) {
-        out.bytes(1, self.name.as_bytes());
-        out.fixed64(2, self.hash.0);
-    }
-}
-
-fn contract_id(mut reader: Reader<'_>) -> Result<ContractId, DecodeError> {
-    let mut id = ContractId { name: String::new(), hash: ContractHash::default() };
-    while let Some(field) = reader.field()? {
-        match field {
-            (1, Value::Length(value)) => id.name = text(value)?,
-            (2, Value::Fixed64(value)) => id.hash = ContractHash(value),
-            _ => {}
-        }
-    }
-    Ok(id)
-}
-
-impl Encode for Subscribe {
-    fn encode(&self, out: &mut Writer) {
-        out.bytes(1, self.channel.as_str().as_bytes());
-        out.uint(2, self.number.into());
-        if let Some(position) = &self.position {
-            out.message(3, position);
-        }
-    }
-}
-
-fn subscribe(mut reader: Reader<'_>) -> Result<Subscribe, Invalid> {
-    let (mut name, mut number, mut from) = (&[][..], 0, None);
-    while let Some(field) = reader.field()? {
-        match field {
-            (1, Value::Length(value)) => name = value,
-            (2, Value::Varint(value)) => number = narrow(value)?,
-            (3, Value::Length(value)) => from = Some(position(reader.nested(value))?),
-            _ => {}
-        }
-    }
-    Ok(Subscribe { channel: channel(name)?, number, position: from })
-}
-
-impl Encode for Position {
-    fn encode(&self, out: &mut Writer) {
-        out.uint(1, self.offset);
-        out.bytes(2, self.epoch.as_bytes());
-    }
-}
-
-fn position(mut reader: Reader<'_>) -> Result<Position, DecodeError> {
-    let mut position = Position::default();
-    while let Some(field) = reader.field()? {
-        match field {
-            (1, Value::Varint(value)) => position.offset = value,
-            (2, Value::Length(value)) => position.epoch = text(value)?,
-            _ => {}
-        }
-    }
-    Ok(position)
-}
-
-impl Encode for Unsubscribe {
-    fn encode(&self, out: &mut Writer) {
-        out.bytes(1, self.channel.as_str().as_bytes());
-        out.uint(2, self.number.into());
-    }
-}
-
-impl Encode for Publish {
-    fn encode(&self, out: &mut Writer) {
-        out.bytes(1, self.channel.as_str().as_bytes());
-        encode_payload(out, 2, &self.payload);
-        out.bytes(4, self.key.as_bytes());
-    }
-}
-
-fn publish(mut reader: Reader<'_>) -> Result<Publish, Invalid> {
-    let (mut name, mut payload, mut key) = (&[][..], Payload::default(), String::new());
-    while let Some(field) = reader.field()? {
-        match field {
-            (1, Value::Length(value)) => name = value,
-            (2, Value::Varint(value)) => payload.content = content(value)?,
-            (3, Value::Length(value)) => payload.data = reader.share(value),
-            (4, Value::Length(value)) => key = text(value)?,
-            _ => {}
-        }
-    }
-    Ok(Publish { channel: channel(name)?, payload, key })
-}
-
-impl Encode for History {
-    fn encode(&self, out: &mut Writer) {
-        out.bytes(1, self.channel.as_str().as_bytes());
-        if let Some(since) = &self.since {
-            out.message(2, since);
-        }
-        out.uint(3, self.limit.into());
-        out.uint(4, self.reverse.into());
-    }
-}
-
-fn history(mut reader: Reader<'_>) -> Result<History, Invalid> {
-    let (mut name, mut since, mut limit, mut reverse) = (&[][..], None, 0, false);
-    while let Some(field) = reader.field()? {
-        match field {
-            (1, Value::Length(value)) => name = value,
-            (2, Value::Length(value)) => since = Some(position(reader.nested(value))?),
-            (3, Value::Varint(value)) => limit = narrow(value)?,
-            (4, Value::Varint(value)) => reverse = value != 0,
-            _ => {}
-        }
-    }
-    Ok(History { channel: channel(name)?, since, limit, reverse })
-}
-
-impl Encode for Presence {
-    fn encode(&self, out: &mut Writer) {
-        out.bytes(1, self.channel.as_str().as_bytes());
-    }
-}
-
-fn presence(mut reader: Reader<'_>) -> Result<Presence, Invalid> {
-    let mut name = &[][..];
-    while let Some(field) = reader.field()? {
-        if let (1, Value::Length(value)) = field {
-            name = value;
-        }
-    }
-    Ok(Presence { channel: channel(name)? })
-}
-
-impl Encode for Call {
-    fn encode(&self, out: &mut Writer) {
-        out.bytes(1, self.name.as_bytes());
-        encode_payload(out, 2, &self.payload);
-    }
-}
-
-fn call(mut reader: Reader<'_>) -> Result<Call, Invalid> {
-    let (mut name, mut payload) = (String::new(), Payload::default());
-    while let Some(field) = reader.field()? {
-        match field {
-            (1, Value::Length(value)) => name = text(value)?,
-            (2, Value::Varint(value)) => payload.content = content(value)?,
-            (3, Value::Length(value)) => payload.data = reader.share(value),
-            _ => {}
-        }
-    }
-    Ok(Call { name, payload })
-}
-
-impl Encode for Cancel {
-    fn encode(&self, out: &mut Writer) {
-        out.uint(1, self.command.into());
-    }
-}
-
-fn cancel(mut reader: Reader<'_>) -> Result<Cancel, Invalid> {
-    let mut cancel = Cancel { command: 0 };
-    while let Some(field) = reader.field()? {
-        if let (1, Value::Varint(value)) = field {
-            cancel.command = narrow(value)?;
-        }
-    }
-    Ok(cancel)
-}
-
-impl Encode for Refresh {
-    fn encode(&self, out: &mut Writer) {
-        out.bytes(1, self.token.as_bytes());
-    }
-}
-
-fn refresh(mut reader: Reader<'_>) -> Result<Refresh, Invalid> {
-    let mut refresh = Refresh { token: String::new() };
-    while let Some(field) = reader.field()? {
-        if let (1, Value::Length(value)) = field {
-            refresh.token = text(value)?;
-        }
-    }
-    Ok(refresh)
-}
-
-// --- the server's frames --------------------------------------------------------------------------------------
 
 /// A message without fields.
 struct Empty;
@@ -585,7 +272,7 @@ impl Encode for Unsubscribed {
 }
 
 /// An `Unsubscribe` and an `Unsubscribed` differ in the error alone.
-fn unsubscribed(mut reader: Reader<'_>) -> Result<(Unsubscribe, Option<ErrorInfo>), Invalid> {
+pub(super) fn unsubscribed(mut reader: Reader<'_>) -> Result<(Unsubscribe, Option<ErrorInfo>), Invalid> {
     let (mut name, mut number, mut why) = (&[][..], 0, None);
     while let Some(field) = reader.field()? {
         match field {
@@ -759,47 +446,4 @@ fn disconnect(mut reader: Reader<'_>) -> Result<Disconnect, DecodeError> {
         }
     }
     Ok(Disconnect { code: code.ok_or(DecodeErrorKind::Field)?, reason, retry_after })
-}
-
-// --- values ---------------------------------------------------------------------------------------------------
-
-/// The content tag in `field`, the data in the one after it.
-fn encode_payload(out: &mut Writer, field: u32, payload: &Payload) {
-    out.uint(field, payload.content as u64);
-    out.bytes(field.saturating_add(1), &payload.data);
-}
-
-fn channel(name: &[u8]) -> Result<ChannelName, Invalid> {
-    let name = std::str::from_utf8(name).map_err(|_| DecodeErrorKind::Utf8)?;
-    ChannelName::new(name).map_err(|error| Invalid::Request(error.as_str()))
-}
-
-fn text(value: &[u8]) -> Result<String, DecodeError> {
-    std::str::from_utf8(value).map(Into::into).map_err(|_| DecodeErrorKind::Utf8.into())
-}
-
-fn content(number: u64) -> Result<Content, Invalid> {
-    Content::from_number(number)
-        .ok_or(Invalid::Request("the content tag is unknown: use json, bytes or custom"))
-}
-
-fn narrow(value: u64) -> Result<u32, DecodeError> {
-    u32::try_from(value).map_err(|_| DecodeErrorKind::Range.into())
-}
-
-fn duration(milliseconds: u64) -> Result<Duration, DecodeError> {
-    narrow(milliseconds).map(|value| Duration::from_millis(value.into()))
-}
-
-/// Times on the wire are 32-bit numbers of milliseconds: 49 days stand for all that is longer.
-fn milliseconds(duration: Duration) -> u64 {
-    u32::try_from(duration.as_millis()).unwrap_or(u32::MAX).into()
-}
-
-fn push<T>(list: &mut Vec<T>, entry: T) -> Result<(), DecodeError> {
-    if list.len() >= Limits::REPEATED {
-        return Err(DecodeErrorKind::TooMany.into());
-    }
-    list.push(entry);
-    Ok(())
 }
