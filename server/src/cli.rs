@@ -20,7 +20,7 @@ pub struct ServeOptions {
     #[arg(long = "static", value_name = "DIR")]
     pub static_files: Option<PathBuf>,
 
-    /// Let pages of this origin connect, beside the server's own: https://app.example, http://localhost:* or *. May
+    /// Let pages of this origin connect, beside the server's own: `https://app.example`, `http://localhost:*` or `*`. May
     /// be given more than once.
     #[arg(long = "allow-origin", value_name = "ORIGIN")]
     pub allow_origins: Vec<Origin>,

@@ -66,3 +66,39 @@ fn poll_echo<S: AsyncRead + AsyncWrite + Unpin>(socket: &mut Socket<S>, cx: &mut
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::arithmetic_side_effects)]
+
+    use std::time::Duration;
+
+    use bytes::Bytes;
+    use futures_util::{SinkExt as _, StreamExt as _};
+    use tokio_tungstenite::WebSocketStream;
+    use tokio_tungstenite::tungstenite::Message;
+    use tokio_tungstenite::tungstenite::protocol::Role;
+
+    use super::*;
+
+    // Time is paused: the clock goes on only when nothing else can.
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_does_not_read_is_not_read_from() {
+        let (server, client) = tokio::io::duplex(10_000);
+        tokio::spawn(async move {
+            let socket = Socket::new(server, &Bytes::new(), 1 << 20).await;
+            serve(&Hub::builder().build(), socket).await;
+        });
+        let mut client = WebSocketStream::from_raw_socket(client, Role::Client, None).await;
+        let message = Message::Binary(vec![7; 1000].into());
+        let mut sent = 0_usize;
+        while tokio::time::timeout(Duration::from_secs(1), client.send(message.clone())).await.is_ok() {
+            sent += 1;
+        }
+        // What fits into the pipe both ways, and one batch.
+        assert!((20..100).contains(&sent), "{sent}");
+        for _ in 0..sent {
+            assert_eq!(client.next().await.unwrap().unwrap(), message);
+        }
+    }
+}

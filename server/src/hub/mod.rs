@@ -146,9 +146,7 @@ impl Hub {
         drop(peers);
         if tokio::time::timeout(deadline, connections.all_closed()).await.is_err() {
             connections.set_phase(Phase::Stopped);
-            for peer in sessions.all() {
-                peer.outbox.abort();
-            }
+            connections.all_closed().await;
         }
     }
 

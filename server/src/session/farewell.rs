@@ -9,6 +9,8 @@ use wirehub_common::frame::{Disconnect, Push, ServerFrame};
 
 use super::End;
 use super::outbox::Ending;
+use crate::Hub;
+use crate::hub::connections::Phase;
 use crate::hub::sessions::Peer;
 use crate::socket::{Fault, Incoming, Kind, Socket};
 
@@ -16,7 +18,12 @@ use crate::socket::{Fault, Incoming, Kind, Socket};
 pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Parts from the client, as the end of its session asks for.
-pub(super) async fn part<S: AsyncRead + AsyncWrite + Unpin>(end: End, peer: &Peer, socket: &mut Socket<S>) {
+pub(super) async fn part<S: AsyncRead + AsyncWrite + Unpin>(
+    end: End,
+    peer: &Peer,
+    hub: &Hub,
+    socket: &mut Socket<S>,
+) {
     let parting = async {
         match end {
             End::Ending(ending) => {
@@ -30,9 +37,9 @@ pub(super) async fn part<S: AsyncRead + AsyncWrite + Unpin>(end: End, peer: &Pee
     };
     tokio::select! {
         biased;
-        () = poll_fn(|cx| peer.outbox.poll_abort(cx)) => {}
         // However it ended: the socket is dropped next.
         _ = tokio::time::timeout(CLOSE_TIMEOUT, parting) => {}
+        () = hub.connections().reached(Phase::Stopped) => {}
     }
 }
 

@@ -35,13 +35,13 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     codec: Codec,
     mut socket: Socket<S>,
 ) {
-    let mut session = Session::new(hub, id, codec);
+    let mut session = Session::new(hub.clone(), id, codec);
     let end = session.run(&mut socket).await;
     let peer = Arc::clone(&session.peer);
     // From here on nobody finds the session, and its calls are stopped.
     drop(session);
     tracing::debug!(session = %id, ?end, "session ends");
-    farewell::part(end, &peer, &mut socket).await;
+    farewell::part(end, &peer, &hub, &mut socket).await;
 }
 
 /// Everything about a session but its socket.
@@ -277,3 +277,6 @@ impl From<Fault> for End {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

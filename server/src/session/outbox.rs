@@ -48,7 +48,6 @@ struct State {
     normal: VecDeque<Bytes>,
     bytes: usize,
     ending: Option<Ending>,
-    aborted: bool,
     /// The session's task; taken by the first that wakes it.
     waker: Option<Waker>,
     /// Whether the task wants to know of new frames, or is busy writing and wants to know of its end only.
@@ -84,14 +83,6 @@ impl Outbox {
         self.with_state(|state| state.end(ending));
     }
 
-    /// Tells the session to end at once, without a close.
-    pub(crate) fn abort(&self) {
-        self.with_state(|state| {
-            state.aborted = true;
-            state.clear();
-        });
-    }
-
     /// Whether so much waits that the session should not take on more work.
     pub(crate) fn is_congested(&self) -> bool {
         self.state.lock().bytes > self.limit / 2
@@ -109,8 +100,8 @@ impl Outbox {
         take: &mut dyn FnMut(Bytes),
     ) -> Poll<Result<(), Ending>> {
         let mut state = self.state.lock();
-        if let Some(ending) = state.ending() {
-            return Poll::Ready(Err(ending));
+        if let Some(ending) = &state.ending {
+            return Poll::Ready(Err(ending.clone()));
         }
         if state.take_batch(take) {
             return Poll::Ready(Ok(()));
@@ -122,18 +113,8 @@ impl Outbox {
     /// The ending; else the task is woken when there is one.
     pub(crate) fn poll_ending(&self, cx: &mut Context<'_>) -> Poll<Ending> {
         let mut state = self.state.lock();
-        if let Some(ending) = state.ending() {
-            return Poll::Ready(ending);
-        }
-        state.wait(cx, false);
-        Poll::Pending
-    }
-
-    /// Ready when the session is told to end at once.
-    pub(crate) fn poll_abort(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut state = self.state.lock();
-        if state.aborted {
-            return Poll::Ready(());
+        if let Some(ending) = &state.ending {
+            return Poll::Ready(ending.clone());
         }
         state.wait(cx, false);
         Poll::Pending
@@ -149,7 +130,7 @@ impl Outbox {
         let waker = {
             let mut state = self.state.lock();
             change(&mut state);
-            let concerned = state.waits_for_frames || state.ending.is_some() || state.aborted;
+            let concerned = state.waits_for_frames || state.ending.is_some();
             if concerned { state.waker.take() } else { None }
         };
         if let Some(waker) = waker {
@@ -160,7 +141,7 @@ impl Outbox {
 
 impl State {
     fn push(&mut self, lane: Lane, frame: Bytes) {
-        if self.ending.is_some() || self.aborted {
+        if self.ending.is_some() {
             return;
         }
         self.bytes = self.bytes.saturating_add(cost(&frame));
@@ -173,10 +154,6 @@ impl State {
 
     fn end(&mut self, ending: Ending) {
         self.ending.get_or_insert(ending);
-    }
-
-    fn ending(&self) -> Option<Ending> {
-        if self.aborted { Some(CloseCode::GOING_AWAY.into()) } else { self.ending.clone() }
     }
 
     fn clear(&mut self) {
@@ -337,14 +314,11 @@ mod tests {
     }
 
     #[test]
-    fn the_first_ending_counts_and_an_abort_overrides_it() {
+    fn the_first_ending_counts() {
         let outbox = Outbox::new(1000);
         let mut cx = Context::from_waker(Waker::noop());
         outbox.end(CloseCode::SHUTDOWN.into());
         outbox.end(CloseCode::DISCONNECTED.into());
         assert_eq!(outbox.poll_ending(&mut cx).map(|ending| ending.code), Poll::Ready(CloseCode::SHUTDOWN));
-        assert!(outbox.poll_abort(&mut cx).is_pending());
-        outbox.abort();
-        assert!(outbox.poll_abort(&mut cx).is_ready());
     }
 }

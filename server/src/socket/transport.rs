@@ -93,3 +93,88 @@ impl AsyncWrite for Transport {
         self.stream().poll_shutdown(cx)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+    use axum::extract::Request;
+    use axum::http::{StatusCode, header};
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::{Hub, ListenAddress, Listener, run};
+
+    const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: test\r\n\r\nearly";
+
+    /// An application that takes every connection over, with what came behind the request.
+    fn app(taken: mpsc::Sender<(Transport, Bytes)>) -> Router {
+        Router::new().route(
+            "/",
+            get(async move |mut request: Request| {
+                let upgrade = hyper::upgrade::on(&mut request);
+                tokio::spawn(async move {
+                    let taken_over = Transport::from_upgraded(upgrade.await.unwrap());
+                    taken.send(taken_over).await.unwrap();
+                });
+                (
+                    StatusCode::SWITCHING_PROTOCOLS,
+                    [(header::CONNECTION, "upgrade"), (header::UPGRADE, "test")],
+                )
+            }),
+        )
+    }
+
+    async fn converse(
+        mut client: impl AsyncRead + AsyncWrite + Unpin,
+        taken: (Transport, Bytes),
+    ) -> Transport {
+        let (mut transport, leftover) = taken;
+        assert_eq!(leftover, "early");
+        transport.write_all(b"END").await.unwrap();
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"END") {
+            answer.push(client.read_u8().await.unwrap());
+        }
+        transport
+    }
+
+    #[tokio::test]
+    async fn axums_own_server_gives_the_bare_tcp_stream_back() {
+        let (send, mut taken) = mpsc::channel(1);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        tokio::spawn(async move { axum::serve(listener, app(send)).await });
+        client.write_all(REQUEST).await.unwrap();
+        let transport = converse(client, taken.recv().await.unwrap()).await;
+        assert!(matches!(transport, Transport::Tcp(_)));
+    }
+
+    #[tokio::test]
+    async fn our_listeners_give_the_bare_streams_back() {
+        let directory = tempfile::tempdir().unwrap();
+        let unix = format!("unix:{}", directory.path().join("s").display());
+        for address in ["127.0.0.1:0", &unix] {
+            let (send, mut taken) = mpsc::channel(1);
+            let listener = Listener::bind(&address.parse().unwrap()).await.unwrap();
+            let address = listener.address().unwrap();
+            tokio::spawn(run(listener, Hub::builder().build(), app(send), std::future::pending()));
+            match address {
+                ListenAddress::Tcp(address) => {
+                    let mut client = TcpStream::connect(address).await.unwrap();
+                    client.write_all(REQUEST).await.unwrap();
+                    let transport = converse(client, taken.recv().await.unwrap()).await;
+                    assert!(matches!(transport, Transport::Tcp(_)));
+                }
+                ListenAddress::Unix(path) => {
+                    let mut client = UnixStream::connect(path).await.unwrap();
+                    client.write_all(REQUEST).await.unwrap();
+                    let transport = converse(client, taken.recv().await.unwrap()).await;
+                    assert!(matches!(transport, Transport::Unix(_)));
+                }
+            }
+        }
+    }
+}

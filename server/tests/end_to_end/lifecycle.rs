@@ -59,17 +59,18 @@ async fn a_stop_flushes_every_queue_and_spreads_the_sessions_return() {
     assert!(TcpStream::connect(host).await.is_err(), "nobody listens any more");
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_stop_drops_what_does_not_answer_when_the_deadline_has_passed() {
     let hub = hub();
     let server = Server::start(hub.clone()).await;
-    // Neither a session nor an echo that never answers the close, nor one that never connects.
+    // Neither a session nor an echo answers the close, and one never connected.
     let _silent = Client::connect(&server, Codec::Json).await;
     let _stranger = Client::open(&server, Codec::Protobuf).await;
     let _echo = client_async("ws://localhost/echo", server.tcp().await).await.unwrap();
-    let begin = tokio::time::Instant::now();
-    hub.shutdown(Duration::from_secs(3)).await;
-    assert_eq!(begin.elapsed().as_secs(), 3);
+    let deadline = Duration::from_millis(50);
+    let begin = std::time::Instant::now();
+    hub.shutdown(deadline).await;
+    assert!((deadline..Duration::from_secs(5)).contains(&begin.elapsed()), "{:?}", begin.elapsed());
     assert_eq!(hub.sessions(), 0);
 }
 

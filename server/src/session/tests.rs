@@ -1,0 +1,230 @@
+//! Sessions over a pipe, in paused time: what is due when, and what a client that does not play along can cause.
+
+#![allow(clippy::arithmetic_side_effects)]
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{SinkExt as _, StreamExt as _};
+use tokio::io::{DuplexStream, duplex};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::Role;
+use wirehub_common::frame::{Command, Connect, Push, Request, ServerFrame, Subscribe};
+use wirehub_common::{ChannelName, Codec, Limits, Payload};
+
+use super::farewell::CLOSE_TIMEOUT;
+use super::pulse::{CONNECT_TIMEOUT, PONG_GRACE};
+use super::serve;
+use crate::hub::SessionId;
+use crate::socket::Socket;
+use crate::{Builder, Hub};
+
+const CODEC: Codec = Codec::Protobuf;
+const INTERVAL: Duration = Duration::from_secs(25);
+
+struct Client {
+    hub: Hub,
+    socket: WebSocketStream<DuplexStream>,
+    session: JoinHandle<()>,
+    start: Instant,
+}
+
+impl Client {
+    /// Opens a WebSocket over a pipe that takes `capacity` bytes.
+    async fn open(hub: Builder, capacity: usize) -> Self {
+        let hub = hub.build();
+        let (server, client) = duplex(capacity);
+        let id = SessionId::random().unwrap();
+        let session = {
+            let hub = hub.clone();
+            tokio::spawn(async move {
+                let _open = hub.connections().enter().unwrap();
+                let socket = Socket::new(server, &Bytes::new(), 1 << 20).await;
+                serve(hub.clone(), id, CODEC, socket).await;
+            })
+        };
+        let socket = WebSocketStream::from_raw_socket(client, Role::Client, None).await;
+        Self { hub, socket, session, start: Instant::now() }
+    }
+
+    /// A session that is subscribed to `a`.
+    async fn connect(hub: Builder, capacity: usize) -> Self {
+        let mut client = Self::open(hub, capacity).await;
+        let subscribe = Subscribe { channel: a(), number: 1, position: None };
+        let connect = Connect { subscriptions: vec![subscribe], ..Connect::default() };
+        client.send(Request::Connect(connect)).await;
+        assert!(matches!(client.frames().await[..], [ServerFrame::Reply(_)]));
+        client
+    }
+
+    async fn send(&mut self, request: Request) {
+        let command = CODEC.encode_command(&Command { id: 1, request });
+        self.socket.send(Message::Binary(command)).await.unwrap();
+    }
+
+    async fn next(&mut self) -> Message {
+        self.socket.next().await.unwrap().unwrap()
+    }
+
+    async fn frames(&mut self) -> Vec<ServerFrame> {
+        let data = self.next().await.into_data();
+        CODEC.decode_frames(&data).map(Result::unwrap).collect()
+    }
+
+    async fn close_code(&mut self) -> u16 {
+        let Message::Close(Some(frame)) = self.next().await else { panic!("no close") };
+        frame.code.into()
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.start.elapsed()
+    }
+}
+
+fn a() -> ChannelName {
+    ChannelName::new("a").unwrap()
+}
+
+fn ping() -> Message {
+    Message::Binary(Bytes::new())
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_does_not_connect_is_closed_after_ten_seconds() {
+    let mut client = Client::open(Hub::builder(), 1024).await;
+    client.socket.send(Message::Ping("alive".into())).await.unwrap();
+    assert_eq!(client.next().await, Message::Pong("alive".into()));
+    assert_eq!(client.close_code().await, 3004);
+    assert_eq!(client.elapsed().as_secs(), CONNECT_TIMEOUT.as_secs());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_session_is_pinged_and_lives_as_long_as_it_answers() {
+    let mut client = Client::connect(Hub::builder(), 1024).await;
+    for beat in 1..=5 {
+        assert_eq!(client.next().await, ping());
+        assert_eq!(client.elapsed().as_secs(), (INTERVAL * beat).as_secs());
+        // The empty message, a protocol ping or any command will do.
+        match beat % 3 {
+            0 => client.send(Request::Unknown).await,
+            1 => client.socket.send(ping()).await.unwrap(),
+            _ => client.socket.send(Message::Ping("!".into())).await.unwrap(),
+        }
+        match beat % 3 {
+            0 => assert_eq!(client.frames().await.len(), 1),
+            1 => {}
+            _ => assert_eq!(client.next().await, Message::Pong("!".into())),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_does_not_answer_pings_is_closed() {
+    let mut client = Client::connect(Hub::builder(), 1024).await;
+    assert_eq!(client.next().await, ping());
+    assert_eq!(client.next().await, ping());
+    assert_eq!(client.close_code().await, 3003);
+    assert_eq!(client.elapsed().as_secs(), (INTERVAL + INTERVAL + PONG_GRACE).as_secs());
+    assert_eq!(client.hub.sessions(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_is_sent_to_all_the_time_and_never_answers_is_closed_too() {
+    let mut client = Client::connect(Hub::builder(), 1024).await;
+    let publish = {
+        let hub = client.hub.clone();
+        async move {
+            loop {
+                tokio::time::sleep(Duration::from_secs(5)).await;
+                hub.publish_raw(&a(), Payload::json("1")).unwrap();
+            }
+        }
+    };
+    let receive = async {
+        let mut pings = 0;
+        loop {
+            match client.next().await {
+                Message::Close(Some(frame)) => return (pings, u16::from(frame.code)),
+                message => pings += usize::from(message == ping()),
+            }
+        }
+    };
+    let (pings, code) = tokio::select! {
+        () = publish => panic!("publishing does not end"),
+        ended = receive => ended,
+    };
+    assert_eq!((pings, code), (1, 3003));
+    assert_eq!(client.elapsed().as_secs(), (INTERVAL * 2 + INTERVAL + PONG_GRACE).as_secs());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_takes_nothing_any_more_is_given_up() {
+    let client = Client::connect(Hub::builder(), 64).await;
+    client.hub.publish_raw(&a(), Payload::bytes(vec![0; 1000])).unwrap();
+    // Nobody reads: neither the ping nor the close gets out.
+    client.session.await.unwrap();
+    let waited = INTERVAL + INTERVAL + PONG_GRACE + CLOSE_TIMEOUT;
+    assert_eq!(client.start.elapsed().as_secs(), waited.as_secs());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_consumer_is_forgotten_at_once_and_gone_after_the_deadline() {
+    let client = Client::connect(Hub::builder().queue_bytes(1000), 64).await;
+    client.hub.publish_raw(&a(), Payload::bytes(vec![0; 500])).unwrap();
+    // The session's task takes that, and is stuck with it.
+    tokio::task::yield_now().await;
+    for _ in 0..2 {
+        client.hub.publish_raw(&a(), Payload::bytes(vec![0; 600])).unwrap();
+    }
+    tokio::task::yield_now().await;
+    assert_eq!((client.hub.sessions(), client.hub.channels().len()), (0, 0));
+    client.session.await.unwrap();
+    assert_eq!(client.start.elapsed().as_secs(), CLOSE_TIMEOUT.as_secs());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_does_not_answer_the_close_is_dropped() {
+    let mut client = Client::connect(Hub::builder(), 1024).await;
+    client.socket.send(Message::Text("wrong kind".into())).await.unwrap();
+    client.session.await.unwrap();
+    assert_eq!(client.start.elapsed().as_secs(), CLOSE_TIMEOUT.as_secs());
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_ping_interval_silence_is_fine() {
+    let limits = Limits { ping_interval: Duration::ZERO, ..Limits::default() };
+    let mut client = Client::connect(Hub::builder().limits(limits), 1024).await;
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    client.send(Request::Unknown).await;
+    assert_eq!(client.frames().await.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pipe_of_a_few_bytes_carries_everything_in_order() {
+    for capacity in 1..=7 {
+        let mut client = Client::connect(Hub::builder(), capacity).await;
+        for number in 0..50_u32 {
+            client.hub.publish_raw(&a(), Payload::json(number.to_string())).unwrap();
+        }
+        let mut expected = 0..50_u32;
+        while !expected.is_empty() {
+            for frame in client.frames().await {
+                let ServerFrame::Push(Push::Publication(publication)) = frame else { panic!("{frame:?}") };
+                let number = expected.next().unwrap();
+                assert_eq!(publication.payload, Payload::json(number.to_string()));
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_past_its_deadline_cuts_a_close_short() {
+    let client = Client::connect(Hub::builder(), 64).await;
+    client.hub.publish_raw(&a(), Payload::bytes(vec![0; 1000])).unwrap();
+    client.hub.shutdown(Duration::from_secs(2)).await;
+    client.session.await.unwrap();
+    assert_eq!(client.start.elapsed().as_secs(), 2);
+}
