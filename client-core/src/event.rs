@@ -18,9 +18,8 @@ pub enum Event {
     Subscribed {
         /// Which one.
         subscription: SubscriptionId,
-        /// Whether nothing was missed since the subscription was in force last; `false` the first time, and in
-        /// channels without history.
-        recovered: bool,
+        /// What became of the messages since it was in force last.
+        recovery: Recovery,
     },
     /// A subscription ended, and will not come back.
     Unsubscribed {
@@ -49,6 +48,27 @@ pub enum Event {
     TokenNeeded(TokenRequest),
     /// Something is wrong that belongs to no command and no subscription.
     Error(Error),
+}
+
+/// What became of the messages of a channel while its subscription was not in force.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Recovery {
+    /// It is in force for the first time: there were none to receive.
+    First,
+    /// All of them come now, before what is live.
+    Complete,
+    /// The channel keeps no history: what was published meanwhile is gone.
+    NoHistory,
+    /// The channel's history does not reach back so far, or was lost: some are gone, and it is not known how many.
+    Lost,
+}
+
+impl Recovery {
+    /// Whether messages may be missing.
+    pub const fn is_gap(self) -> bool {
+        matches!(self, Self::NoHistory | Self::Lost)
+    }
 }
 
 /// What comes of a command that succeeded.

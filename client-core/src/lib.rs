@@ -32,6 +32,6 @@ mod time;
 pub use self::config::{Config, Overflow};
 pub use self::core::{CommandId, Core, SubscriptionId, TokenRequest, Transmit};
 pub use self::error::{Error, ErrorKind};
-pub use self::event::{Event, Outcome, State, StateChange};
+pub use self::event::{Event, Outcome, Recovery, State, StateChange};
 pub use self::handle::{Client, Driver, Publication, StateChanges, Subscription};
 pub use self::time::Time;

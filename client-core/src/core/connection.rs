@@ -257,7 +257,7 @@ impl Core {
 
     fn handle_push(&mut self, now: Time, push: Push) {
         match push {
-            Push::Publication(publication) => self.handle_publication(publication),
+            Push::Publication(publication) => self.handle_publication(now, publication),
             Push::Unsubscribed(unsubscribed) => self.handle_unsubscribed(unsubscribed),
             Push::Disconnect(farewell) => self.farewell = Some(farewell),
             Push::RefreshDue => self.ask_for_token(now),

@@ -14,7 +14,7 @@ use wirehub_common::frame::{
 };
 
 use super::Core;
-use crate::{Error, ErrorKind, Event, Time};
+use crate::{Error, ErrorKind, Event, Recovery, Time};
 
 /// Names a subscription of one client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -45,6 +45,8 @@ struct Wanted {
     /// The number of the newest attempt.
     number: u32,
     phase: Phase,
+    /// Whether it has been in force.
+    begun: bool,
     /// Where the application has got to in the channel's history.
     position: Option<Position>,
 }
@@ -67,7 +69,10 @@ impl Subscriptions {
             return Err(Error::from_code(ErrorKind::Usage, ErrorCode::ALREADY_SUBSCRIBED));
         }
         self.channels.insert(id, channel.clone());
-        self.by_channel.insert(channel.clone(), Wanted { id, number: 0, phase: Phase::Idle, position: None });
+        self.by_channel.insert(
+            channel.clone(),
+            Wanted { id, number: 0, phase: Phase::Idle, begun: false, position: None },
+        );
         Ok(())
     }
 
@@ -97,6 +102,38 @@ impl Subscriptions {
 
     fn of_attempt(&mut self, channel: &ChannelName, number: u32) -> Option<&mut Wanted> {
         self.by_channel.get_mut(channel).filter(|wanted| wanted.number == number)
+    }
+}
+
+impl Wanted {
+    /// Whether `recovered` leads from where the application is to `position`, without a hole. Servers have bugs too.
+    fn continues_with(&self, recovered: &[Publication], position: Option<&Position>) -> bool {
+        let (Some(from), Some(to)) = (&self.position, position) else { return false };
+        let mut offset = from.offset;
+        for publication in recovered {
+            if publication.offset != offset.saturating_add(1) {
+                return false;
+            }
+            offset = publication.offset;
+        }
+        offset == to.offset && from.epoch == to.epoch
+    }
+
+    /// Whether publications are missing between the last one and the one with this offset.
+    fn has_hole_before(&self, offset: u64) -> bool {
+        self.position.as_ref().is_some_and(|position| offset > position.offset.saturating_add(1))
+    }
+
+    /// Moves on to this offset; `false` where the application has had it.
+    fn take(&mut self, offset: u64) -> bool {
+        match &mut self.position {
+            Some(position) if offset != 0 => {
+                let is_new = offset > position.offset;
+                position.offset = position.offset.max(offset);
+                is_new
+            }
+            _ => true,
+        }
     }
 }
 
@@ -183,17 +220,31 @@ impl Core {
         let Some(wanted) = self.subscriptions.of_attempt(&channel, number) else { return };
         let subscription = wanted.id;
         wanted.phase = Phase::Active;
-        let complete = complete && wanted.position.is_some();
-        self.events.push_back(Event::Subscribed { subscription, recovered: complete });
+        let first = !std::mem::replace(&mut wanted.begun, true);
+        let complete = complete && wanted.continues_with(&recovered, position.as_ref());
+        let recovery = match (first, &position) {
+            (true, _) => Recovery::First,
+            (false, _) if complete => Recovery::Complete,
+            (false, None) => Recovery::NoHistory,
+            (false, Some(_)) => Recovery::Lost,
+        };
+        if !complete {
+            // What comes now is not measured against what came before.
+            wanted.position = None;
+        }
+        self.events.push_back(Event::Subscribed { subscription, recovery });
         for publication in recovered {
-            self.handle_publication(publication);
+            let Some(wanted) = self.subscriptions.of_attempt(&channel, number) else { return };
+            if wanted.take(publication.offset) {
+                self.events.push_back(Event::Publication { subscription, publication });
+            }
         }
         if let Some(wanted) = self.subscriptions.of_attempt(&channel, number) {
             wanted.position = position;
         }
     }
 
-    pub(super) fn handle_publication(&mut self, publication: Publication) {
+    pub(super) fn handle_publication(&mut self, now: Time, publication: Publication) {
         let Some(wanted) = self.subscriptions.by_channel.get_mut(publication.channel.as_str()) else {
             if publication.channel.as_str() == BROADCAST {
                 self.events.push_back(Event::Broadcast(publication));
@@ -203,15 +254,15 @@ impl Core {
         if wanted.phase != Phase::Active {
             return;
         }
-        if publication.offset != 0
-            && let Some(position) = &mut wanted.position
-        {
-            if publication.offset <= position.offset {
-                return;
-            }
-            position.offset = publication.offset;
+        if wanted.has_hole_before(publication.offset) {
+            // Subscribing again recovers this one too, or tells that it can't be.
+            let channel = publication.channel;
+            return self.request_subscription(now, &channel);
         }
-        self.events.push_back(Event::Publication { subscription: wanted.id, publication });
+        let subscription = wanted.id;
+        if wanted.take(publication.offset) {
+            self.events.push_back(Event::Publication { subscription, publication });
+        }
     }
 
     /// The server ended a subscription.

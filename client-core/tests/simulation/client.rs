@@ -105,11 +105,11 @@ impl Client {
                     self.failed +=
                         usize::from(result.is_err_and(|error| error.code() != ErrorCode::CANCELLED));
                 }
-                Event::Subscribed { subscription, recovered } => {
+                Event::Subscribed { subscription, recovery } => {
                     let record = self.subscriptions.get_mut(&subscription).expect("it has not ended");
                     record.confirmed = true;
-                    record.may_jump |= !recovered;
-                    self.gaps += usize::from(!recovered && record.last.is_some());
+                    record.may_jump |= recovery.is_gap();
+                    self.gaps += usize::from(recovery.is_gap());
                 }
                 Event::Publication { subscription, publication } => {
                     let record = self.subscriptions.get_mut(&subscription).expect("it has not ended");

@@ -17,6 +17,10 @@ pub(crate) struct Server {
     channels: BTreeMap<ChannelName, Channel>,
     sessions: BTreeMap<u64, Session>,
     restarts: u64,
+    /// Whether a publication fails to reach a subscriber now and then, which no server should let happen.
+    pub(crate) loses: bool,
+    /// Counts deliveries, to lose some.
+    deliveries: u64,
     /// Frames on their way out, by connection.
     pub(crate) outbox: Vec<(u64, ServerFrame)>,
 }
@@ -42,6 +46,8 @@ impl Server {
             channels: BTreeMap::new(),
             sessions: BTreeMap::new(),
             restarts: 0,
+            loses: false,
+            deliveries: 0,
             outbox: Vec::new(),
         }
     }
@@ -107,6 +113,10 @@ impl Server {
         let position = Position { offset: channel.offset, epoch: self.restarts.to_string() };
         for (&connection, session) in &self.sessions {
             if session.subscriptions.contains_key(name) {
+                self.deliveries += 1;
+                if self.loses && self.deliveries.is_multiple_of(31) {
+                    continue;
+                }
                 self.outbox.push((connection, ServerFrame::Push(Push::Publication(publication.clone()))));
             }
         }

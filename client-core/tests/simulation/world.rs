@@ -81,6 +81,7 @@ impl World {
     /// Turmoil, then rest; then everything has to be well.
     pub(crate) fn run(&mut self) {
         self.connect_all();
+        self.server.loses = self.faults.connections;
         let end = self.now.after(TURMOIL);
         while self.now < end {
             let step = self.random.between(1, 1000);
@@ -92,6 +93,7 @@ impl World {
             self.disturb();
         }
         self.healed = true;
+        self.server.loses = false;
         self.pass(REST);
         // One more message in each channel shows that everybody is there.
         for channel in self.channels.clone() {

@@ -159,3 +159,71 @@ fn messages_to_everybody_need_no_subscription_and_other_strays_are_dropped() {
     let events = client.events();
     assert!(matches!(&events[..], [Event::Broadcast(publication)] if publication.time == 1), "{events:?}");
 }
+
+/// A client that is subscribed to `c` and has received up to offset 3 of epoch `e`; and the subscription's number.
+fn with_history() -> (Client, SubscriptionId, u32) {
+    let mut client = Client::connected();
+    let subscription = client.subscribe("c");
+    let id = client.sent()[0].id;
+    let position = Some(Position { offset: 3, epoch: "e".into() });
+    client.reply(id, Ok(Answer::Subscribed(Subscribed { position, ..subscribed("c", id) })));
+    client.events();
+    (client, subscription, id)
+}
+
+fn recoveries(client: &mut Client) -> Vec<Recovery> {
+    let recovery = |event| match event {
+        Event::Subscribed { recovery, .. } => Some(recovery),
+        _ => None,
+    };
+    client.events().into_iter().filter_map(recovery).collect()
+}
+
+#[test]
+fn a_hole_in_the_offsets_is_recovered_by_subscribing_again() {
+    let (mut client, subscription, old) = with_history();
+    client.receive([push(publication("c", 4, 4)), push(publication("c", 6, 6))]);
+    assert_eq!(client.received(), [(subscription, 4)]);
+    let commands = client.sent();
+    let [Command { id, request: Request::Subscribe(again) }] = &commands[..] else { panic!("{commands:?}") };
+    assert!(again.number > old);
+    assert_eq!(again.position, Some(Position { offset: 4, epoch: "e".into() }));
+    let recovered = Subscribed {
+        position: Some(Position { offset: 6, epoch: "e".into() }),
+        complete: true,
+        recovered: vec![publication("c", 5, 5), publication("c", 6, 6)],
+        ..subscribed("c", *id)
+    };
+    client.reply(*id, Ok(Answer::Subscribed(recovered)));
+    assert_eq!(client.received(), [(subscription, 5), (subscription, 6)]);
+}
+
+#[test]
+fn offsets_that_go_back_or_repeat_bring_nothing_twice() {
+    let (mut client, subscription, _) = with_history();
+    client.receive([4, 4, 2, 1, 5].map(|offset| push(publication("c", offset, offset))));
+    assert_eq!(client.received(), [(subscription, 4), (subscription, 5)]);
+}
+
+#[test]
+fn a_recovery_that_is_not_what_it_says_is_told_as_a_gap() {
+    let at = |offset, epoch: &str| Some(Position { offset, epoch: epoch.into() });
+    for (position, complete, recovered, expected) in [
+        (at(5, "e"), true, vec![publication("c", 4, 4), publication("c", 5, 5)], Recovery::Complete),
+        (at(3, "e"), true, vec![], Recovery::Complete),
+        (at(5, "e"), true, vec![publication("c", 5, 5)], Recovery::Lost),
+        (at(9, "e"), true, vec![publication("c", 4, 4)], Recovery::Lost),
+        (at(3, "f"), true, vec![], Recovery::Lost),
+        (at(9, "e"), false, vec![], Recovery::Lost),
+        (None, false, vec![], Recovery::NoHistory),
+    ] {
+        let (mut client, ..) = with_history();
+        client.core.handle_close(client.now, CloseCode::ABNORMAL, "");
+        client.wait();
+        let number = client.core.last_id + 2;
+        let result = Ok(Subscribed { position, complete, recovered, ..subscribed("c", number) });
+        let outcome = SubscribeOutcome { channel: channel("c"), number, result };
+        client.establish_with(Connected { subscriptions: vec![outcome], ..Connected::default() });
+        assert_eq!(recoveries(&mut client), [expected]);
+    }
+}
