@@ -9,6 +9,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 
 use crate::{
+    build_client,
     console::{Console, Log, Step},
     page, process,
     project::Project,
@@ -29,6 +30,7 @@ pub(crate) fn verb(project: &Project, console: &Console, listen: SocketAddr) -> 
     // Told now rather than after minutes of building.
     expect_free(listen)?;
     let tools = setup::for_demo(project, console)?;
+    console.step(build_client::STEP, |log| build_client::ensure_built(project, &tools, log))?;
     console.step(page::STEP, |log| page::ensure_built(project, &tools, log))?;
     console.step(SERVER_STEP, |log| build_server(project, log))?;
     println!("\nOpen http://{listen}/ in a browser, in two windows if you like. Ctrl-C stops the server.\n");
