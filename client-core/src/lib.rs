@@ -30,7 +30,7 @@ mod handle;
 mod time;
 
 pub use self::config::{Config, Overflow};
-pub use self::core::{CommandId, Core, SubscriptionId, TokenRequest, Transmit};
+pub use self::core::{CommandId, Core, SendOptions, SubscriptionId, TokenRequest, Transmit};
 pub use self::error::{Error, ErrorKind};
 pub use self::event::{Event, Outcome, Recovery, State, StateChange};
 pub use self::handle::{Client, Driver, Publication, StateChanges, Subscription};

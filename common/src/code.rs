@@ -85,6 +85,7 @@ errors! {
     BAD_FRAME = 123, false, "the server sent what is not a protocol message: check that the address is a Wirehub server";
     ABORTED = 124, false, "the caller's signal aborted this";
     DEAD = 125, false, "the client's WebAssembly module failed and can't go on: reload the page";
+    NOT_CONNECTED = 126, true, "the client is not connected: wait for it, or let the command wait";
 }
 
 macro_rules! closes {

@@ -27,6 +27,21 @@ impl CommandId {
     }
 }
 
+/// How a publish or a call is treated. A plain timeout [converts](From) into it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SendOptions {
+    /// How long it may take, the time offline included; without one, as configured.
+    pub timeout: Option<Duration>,
+    /// Fails at once with [`NOT_CONNECTED`](ErrorCode::NOT_CONNECTED) instead of waiting for a connection.
+    pub fail_fast: bool,
+}
+
+impl From<Option<Duration>> for SendOptions {
+    fn from(timeout: Option<Duration>) -> Self {
+        Self { timeout, fail_fast: false }
+    }
+}
+
 /// The commands that have not ended.
 #[derive(Debug, Default)]
 pub(super) struct Commands {
@@ -38,6 +53,7 @@ pub(super) struct Commands {
 struct Pending {
     is_call: bool,
     sent: bool,
+    fail_fast: bool,
     deadline: Time,
 }
 
@@ -68,15 +84,18 @@ impl Core {
         &mut self,
         now: Time,
         request: Request,
-        timeout: Option<Duration>,
+        SendOptions { timeout, fail_fast }: SendOptions,
     ) -> Result<CommandId, Error> {
         self.refuse_when_closed()?;
+        if fail_fast && !self.is_up() {
+            return Err(Error::from_code(ErrorKind::Connection, ErrorCode::NOT_CONNECTED));
+        }
         let is_call = matches!(request, Request::Call(_));
         let id = self.next_id();
         let frame = Codec::Protobuf.encode_command(&Command { id, request });
         self.outbox.push_command(id, frame)?;
         let deadline = now.after(timeout.unwrap_or(self.config.command_timeout));
-        self.commands.insert(id, Pending { is_call, sent: false, deadline });
+        self.commands.insert(id, Pending { is_call, sent: false, fail_fast, deadline });
         Ok(CommandId(id))
     }
 
@@ -141,12 +160,23 @@ impl Core {
         }
     }
 
-    /// What was sent may or may not have been done; what was not goes out over the next connection.
-    pub(super) fn fail_sent_commands(&mut self) {
-        let sent: Vec<u32> =
-            self.commands.pending.iter().filter(|(_, pending)| pending.sent).map(|(&id, _)| id).collect();
-        for command in sent {
-            self.complete(command, Err(Error::from_code(ErrorKind::Connection, ErrorCode::CONNECTION_LOST)));
+    /// What was sent may or may not have been done; what was not goes out over the next connection, if it may wait.
+    pub(super) fn settle_after_loss(&mut self) {
+        let ends = |pending: &Pending| {
+            if pending.sent {
+                Some(ErrorCode::CONNECTION_LOST)
+            } else {
+                pending.fail_fast.then_some(ErrorCode::NOT_CONNECTED)
+            }
+        };
+        let ended: Vec<(u32, ErrorCode)> = self
+            .commands
+            .pending
+            .iter()
+            .filter_map(|(&command, pending)| ends(pending).map(|code| (command, code)))
+            .collect();
+        for (command, code) in ended {
+            self.abandon(command, Error::from_code(ErrorKind::Connection, code));
         }
     }
 

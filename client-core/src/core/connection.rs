@@ -308,7 +308,7 @@ impl Core {
         self.subscriptions.reset();
         self.tokens.connection_lost();
         self.outbox.keep_commands();
-        self.fail_sent_commands();
+        self.settle_after_loss();
     }
 
     /// Plans the next attempt.

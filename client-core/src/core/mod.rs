@@ -24,7 +24,7 @@ mod subscriptions;
 mod tests;
 mod token;
 
-pub use self::commands::CommandId;
+pub use self::commands::{CommandId, SendOptions};
 pub use self::subscriptions::SubscriptionId;
 pub use self::token::TokenRequest;
 
@@ -46,6 +46,8 @@ pub struct Core {
     commands: Commands,
     subscriptions: Subscriptions,
     outbox: Outbox,
+    /// Whether the transport took more when it was asked last.
+    writable: bool,
     /// What the transport has to be closed with.
     closing: Option<(CloseCode, String)>,
     /// What the server said before it closed.
@@ -87,6 +89,7 @@ impl Core {
             commands: Commands::default(),
             subscriptions: Subscriptions::default(),
             outbox: Outbox::new(config.send_queue),
+            writable: true,
             closing: None,
             farewell: None,
             failure: None,
@@ -180,18 +183,30 @@ impl Core {
     }
 
     /// Publishes a message, now or once the client is connected. Its [`Event::Completed`] comes in any case, at the
-    /// latest after `timeout` (without one, the configured).
+    /// latest after the timeout.
     ///
     /// # Errors
-    /// [`QUEUE_FULL`](ErrorCode::QUEUE_FULL), [`CLOSED`](ErrorCode::CLOSED): nothing was done.
+    /// [`QUEUE_FULL`](ErrorCode::QUEUE_FULL), [`CLOSED`](ErrorCode::CLOSED), for a command that does not wait
+    /// [`NOT_CONNECTED`](ErrorCode::NOT_CONNECTED): nothing was done.
     pub fn publish(
         &mut self,
         now: Time,
         channel: ChannelName,
         payload: Payload,
-        timeout: Option<Duration>,
+        options: impl Into<SendOptions>,
     ) -> Result<CommandId, Error> {
-        self.command(now, Request::Publish(Publish { channel, payload, key: String::new() }), timeout)
+        let publish = Publish { channel, payload, key: String::new() };
+        self.command(now, Request::Publish(publish), options.into())
+    }
+
+    /// Publishes a message now or never: it is dropped, and `false` comes back, where the client is not connected or
+    /// more is queued than the transport takes. Whether the server took it is not told.
+    pub fn publish_volatile(&mut self, channel: ChannelName, payload: Payload) -> bool {
+        let possible = self.is_up() && self.writable && self.outbox.is_empty();
+        if possible {
+            self.send_transient(0, Request::Publish(Publish { channel, payload, key: String::new() }));
+        }
+        possible
     }
 
     /// Calls a procedure of the server. See [`Self::publish`].
@@ -203,9 +218,9 @@ impl Core {
         now: Time,
         name: &str,
         payload: Payload,
-        timeout: Option<Duration>,
+        options: impl Into<SendOptions>,
     ) -> Result<CommandId, Error> {
-        self.command(now, Request::Call(Call { name: name.into(), payload }), timeout)
+        self.command(now, Request::Call(Call { name: name.into(), payload }), options.into())
     }
 
     /// Gives up on a command: it ends with [`CANCELLED`](ErrorCode::CANCELLED), and a call that is under way is
@@ -217,6 +232,7 @@ impl Core {
     /// What the driver has to do next. Asks for sending only where the transport is `writable`, the answer to a ping
     /// aside: while it is not, what is queued waits here, within its bound.
     pub fn poll_transmit(&mut self, writable: bool) -> Option<Transmit> {
+        self.writable = writable;
         if let Some((code, reason)) = self.closing.take() {
             return Some(Transmit::Close { code, reason });
         }

@@ -66,6 +66,10 @@ impl Outbox {
         self.bytes = self.entries.iter().map(|entry| entry.frame.len()).sum();
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
     pub(super) fn clear(&mut self) {
         self.entries.clear();
         self.bytes = 0;

@@ -17,7 +17,9 @@ use wirehub_common::{ChannelName, Payload, PayloadError};
 use super::queue::{self, Queue};
 use super::subscription::Feed;
 use super::{Inner, Shared};
-use crate::{CommandId, Error, ErrorKind, Outcome, Overflow, State, StateChange, Subscription, Time};
+use crate::{
+    CommandId, Error, ErrorKind, Outcome, Overflow, SendOptions, State, StateChange, Subscription, Time,
+};
 
 /// A client. Cloning gives another handle to the same one; when the last handle and the last [`Subscription`] are
 /// dropped it closes with 1000.
@@ -27,18 +29,25 @@ use crate::{CommandId, Error, ErrorKind, Outcome, Overflow, State, StateChange, 
 #[derive(Clone)]
 pub struct Client {
     lifetime: Arc<Lifetime>,
-    timeout: Option<Duration>,
+    options: SendOptions,
 }
 
 impl Client {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
-        Self { lifetime: Arc::new(Lifetime(shared)), timeout: None }
+        Self { lifetime: Arc::new(Lifetime(shared)), options: SendOptions::default() }
     }
 
     /// This handle with another bound on its publishes and calls, the time offline included.
     #[must_use]
     pub fn with_timeout(self, timeout: Duration) -> Self {
-        Self { timeout: Some(timeout), ..self }
+        Self { options: SendOptions { timeout: Some(timeout), ..self.options }, ..self }
+    }
+
+    /// This handle, with publishes and calls that fail at once with [`NOT_CONNECTED`](ErrorCode::NOT_CONNECTED)
+    /// instead of waiting for a connection.
+    #[must_use]
+    pub fn fail_fast(self) -> Self {
+        Self { options: SendOptions { fail_fast: true, ..self.options }, ..self }
     }
 
     /// Begins to connect, if that has not begun, and waits until the client is connected. Attempts go on until one
@@ -139,11 +148,22 @@ impl Client {
         channel: ChannelName,
         payload: Payload,
     ) -> Result<Option<Position>, Error> {
-        let timeout = self.timeout;
-        match self.command(|inner, now| inner.core.publish(now, channel, payload, timeout)).await? {
+        let options = self.options;
+        match self.command(|inner, now| inner.core.publish(now, channel, payload, options)).await? {
             Outcome::Published(position) => Ok(position),
             Outcome::Called(_) => Err(Error::from_code(ErrorKind::Server, ErrorCode::UNSUPPORTED)),
         }
+    }
+
+    /// Publishes a message now or never: it is dropped, and `false` comes back, where the client is not connected or
+    /// more is queued than the connection takes. For what is worthless later, such as a pointer's position. Whether
+    /// the server took it is not told.
+    ///
+    /// # Errors
+    /// The message can't be encoded.
+    pub fn publish_volatile<C: Channel>(&self, channel: &C, message: &C::Message) -> Result<bool, Error> {
+        let (channel, payload) = (channel.name().clone(), message.to_payload()?);
+        Ok(self.shared().act(|inner, _| inner.core.publish_volatile(channel, payload)))
     }
 
     /// Calls a procedure of a contract, now or once the client is connected, and waits for its response.
@@ -160,8 +180,8 @@ impl Client {
     /// # Errors
     /// As for [`Self::publish`].
     pub async fn call_raw(&self, name: &str, payload: Payload) -> Result<Payload, Error> {
-        let timeout = self.timeout;
-        match self.command(|inner, now| inner.core.call(now, name, payload, timeout)).await? {
+        let options = self.options;
+        match self.command(|inner, now| inner.core.call(now, name, payload, options)).await? {
             Outcome::Called(payload) => Ok(payload),
             Outcome::Published(_) => Err(Error::from_code(ErrorKind::Server, ErrorCode::UNSUPPORTED)),
         }

@@ -140,3 +140,32 @@ fn after_a_crash_clients_come_back_spread_over_the_servers_window() {
     assert!(waits[999] <= window);
     assert!(waits[100] > window.mul_f64(0.07) && waits[900] < window.mul_f64(0.93), "{waits:?}");
 }
+
+#[test]
+fn a_command_that_does_not_wait_fails_without_a_connection() {
+    let fail_fast = SendOptions { fail_fast: true, timeout: None };
+    let mut client = Client::new();
+    let error = client.core.publish(client.now, channel("c"), Payload::json("1"), fail_fast).unwrap_err();
+    assert_eq!(error.code(), ErrorCode::NOT_CONNECTED);
+
+    let mut client = Client::connected();
+    let unsent = client.core.publish(client.now, channel("c"), Payload::json("1"), fail_fast).unwrap();
+    client.core.handle_close(client.now, CloseCode::ABNORMAL, "");
+    assert_eq!(client.completed(), [(unsent, Err(ErrorCode::NOT_CONNECTED))]);
+    client.wait();
+    client.establish();
+    assert!(client.sent().is_empty());
+}
+
+#[test]
+fn a_volatile_message_is_dropped_rather_than_queued() {
+    let mut client = Client::new();
+    let publish = |client: &mut Client| client.core.publish_volatile(channel("c"), Payload::json("1"));
+    assert!(!publish(&mut client));
+    let mut client = Client::connected();
+    assert!(publish(&mut client));
+    assert!(!publish(&mut client), "one is on its way");
+    assert!(matches!(&client.sent()[..], [Command { id: 0, request: Request::Publish(_) }]));
+    assert_eq!(client.core.poll_transmit(false), None);
+    assert!(!publish(&mut client), "the transport is full");
+}
