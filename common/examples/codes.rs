@@ -9,7 +9,11 @@ fn main() {
 
     println!("// Made from the table in wirehub-common. Change that, then make this anew.\n");
     print_numbers("What a `WirehubError`'s `code` can be, besides the application's own.", "Codes", &errors);
-    print_numbers("What a connection can be closed with, besides the application's own.", "CloseCodes", &closes);
+    print_numbers(
+        "What a connection can be closed with, besides the application's own.",
+        "CloseCodes",
+        &closes,
+    );
     print_words("What each error means and what to do.", "errorWords", &errors);
     print_words("What each close code means.", "closeWords", &closes);
 
