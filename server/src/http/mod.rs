@@ -40,9 +40,9 @@ async fn wirehub(State(hub): State<Hub>, mut request: Request) -> Result<Respons
     let response = handshake.response(protocol);
     tokio::spawn(async move {
         let limit = hub.settings().limits.message_bytes;
-        if let Some((socket, connection)) = handshake.finish(limit).await {
-            session::serve(hub, id, codec, socket).await;
-            drop(connection);
+        if let Some((socket, open)) = handshake.finish(limit).await {
+            // A task of its own, which has no room for the handshake.
+            tokio::spawn(session::serve(hub, id, codec, socket, open));
         }
     });
     Ok(response)
@@ -53,9 +53,9 @@ async fn plain_echo(State(hub): State<Hub>, mut request: Request) -> Result<Resp
     let response = handshake.response(None);
     tokio::spawn(async move {
         let limit = hub.settings().limits.message_bytes;
-        if let Some((socket, connection)) = handshake.finish(limit).await {
+        if let Some((socket, open)) = handshake.finish(limit).await {
             echo::serve(&hub, socket).await;
-            drop(connection);
+            drop(open);
         }
     });
     Ok(response)

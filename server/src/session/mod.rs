@@ -1,7 +1,7 @@
 //! A session: one task that reads commands, carries them out and writes what waits in its outbox.
 
 use std::collections::HashMap;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -28,20 +28,26 @@ pub(crate) mod farewell;
 pub(crate) mod outbox;
 mod pulse;
 
-/// Serves one connection until it ends.
-pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
+/// Serves one connection until it ends. `open` is what counts it as open, and goes with it.
+#[allow(clippy::manual_async_fn, reason = "an async fn's task has room for its arguments twice")]
+pub(crate) fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     hub: Hub,
     id: SessionId,
     codec: Codec,
     mut socket: Socket<S>,
-) {
-    let mut session = Session::new(hub.clone(), id, codec);
-    let end = session.run(&mut socket).await;
-    let peer = Arc::clone(&session.peer);
-    // From here on nobody finds the session, and its calls are stopped.
-    drop(session);
-    tracing::debug!(session = %id, ?end, "session ends");
-    farewell::part(end, &peer, &hub, &mut socket).await;
+    open: impl Sized,
+) -> impl Future<Output = ()> {
+    async move {
+        let mut session = Session::new(hub.clone(), id, codec);
+        let end = session.run(&mut socket).await;
+        let peer = Arc::clone(&session.peer);
+        // From here on nobody finds the session, and its calls are stopped.
+        drop(session);
+        tracing::debug!(session = %id, ?end, "session ends");
+        // On the heap: an idle session's task need not have room for it.
+        Box::pin(farewell::part(end, &peer, &hub, &mut socket)).await;
+        drop((socket, open));
+    }
 }
 
 /// Everything about a session but its socket.

@@ -41,9 +41,9 @@ impl Client {
         let session = {
             let hub = hub.clone();
             tokio::spawn(async move {
-                let _open = hub.connections().enter().unwrap();
+                let open = hub.connections().enter();
                 let socket = Socket::new(server, &Bytes::new(), 1 << 20).await;
-                serve(hub.clone(), id, CODEC, socket).await;
+                serve(hub, id, CODEC, socket, open).await;
             })
         };
         let socket = WebSocketStream::from_raw_socket(client, Role::Client, None).await;
