@@ -42,6 +42,19 @@ impl Error {
         Self { message: message.into(), ..Self::from_code(kind, code) }
     }
 
+    /// For a token provider that has no token for now: it will be asked again.
+    pub fn token_unavailable(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self {
+            source: Some(source.into().into()),
+            ..Self::from_code(ErrorKind::Usage, ErrorCode::TOKEN_UNAVAILABLE)
+        }
+    }
+
+    /// For a token provider that will have no token any more, because the user signed out: the client ends.
+    pub fn signed_out() -> Self {
+        Self::from_code(ErrorKind::Usage, ErrorCode::UNAUTHORIZED)
+    }
+
     /// Who says it.
     pub fn kind(&self) -> ErrorKind {
         self.kind

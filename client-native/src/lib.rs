@@ -33,8 +33,10 @@
 
 mod address;
 mod runner;
+mod tokens;
 mod transport;
 
+use std::future::Future;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -53,12 +55,46 @@ pub use self::address::{Address, AddressError};
 /// # Panics
 /// Outside a tokio runtime with time and I/O enabled.
 pub fn client(address: Address, config: Config) -> Client {
+    spawn(address, config, None)
+}
+
+/// [`client()`] with a provider that is asked for a token: before the first connect, when the server says that a new one
+/// is due, and when it refuses one that is not fresh.
+///
+/// The provider gives [`Error::token_unavailable`] where asking again later may help, [`Error::signed_out`] where it
+/// will not. One that takes longer than [`Config::connect_timeout`] is asked anew, and its answer dropped.
+///
+/// ```no_run
+/// # use wirehub_client::{Address, Config, Error};
+/// # async fn fetch_token() -> Result<String, std::io::Error> { unimplemented!() }
+/// # fn example(address: Address) {
+/// let client = wirehub_client::client_with_tokens(address, Config::default(), || async {
+///     fetch_token().await.map_err(Error::token_unavailable)
+/// });
+/// # }
+/// ```
+///
+/// # Panics
+/// As [`client()`].
+pub fn client_with_tokens<F>(
+    address: Address,
+    config: Config,
+    provider: impl Fn() -> F + Send + 'static,
+) -> Client
+where
+    F: Future<Output = Result<String, Error>> + Send + 'static,
+{
+    let config = Config { provides_tokens: true, ..config };
+    spawn(address, config, Some(Box::new(move || Box::pin(provider()))))
+}
+
+fn spawn(address: Address, config: Config, provider: Option<tokens::Provider>) -> Client {
     let origin = Instant::now();
     let clock = move || Time::since_origin(origin.elapsed());
     // Without entropy all delays are still within their bounds, only no longer spread.
     let seed = getrandom::u64().unwrap_or_else(|_| u64::from(std::process::id()));
     let (client, driver) = Driver::pair(with_name(config), seed, clock);
-    tokio::spawn(runner::run(address, driver, origin));
+    tokio::spawn(runner::run(address, driver, origin, tokens::Tokens::new(provider)));
     client
 }
 

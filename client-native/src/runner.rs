@@ -14,15 +14,17 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode as FrameC
 use wirehub_client_core::{Driver, Time, Transmit};
 use wirehub_common::code::CloseCode;
 
+use crate::tokens::Tokens;
 use crate::transport::{self, Failure, Socket};
 use crate::{Address, CLOSE_TIMEOUT};
 
 /// Runs until the client is closed and its last WebSocket said good-bye.
-pub(crate) async fn run(address: Address, driver: Driver, origin: Instant) {
+pub(crate) async fn run(address: Address, driver: Driver, origin: Instant, tokens: Tokens) {
     let mut runner = Runner {
         address,
         driver,
         origin,
+        tokens,
         transport: Transport::None,
         unflushed: false,
         timer: Box::pin(tokio::time::sleep_until(origin)),
@@ -37,6 +39,7 @@ struct Runner {
     address: Address,
     driver: Driver,
     origin: Instant,
+    tokens: Tokens,
     transport: Transport,
     /// Whether the WebSocket holds bytes that the stream has not taken.
     unflushed: bool,
@@ -59,6 +62,7 @@ impl Runner {
         self.driver.register(context.waker());
         loop {
             let mut progress = self.poll_transport(context).is_ready();
+            progress |= self.tokens.poll(&self.driver, context).is_ready();
             progress |= self.transmit(context);
             progress |= self.poll_timer(context).is_ready();
             while let Poll::Ready(Some(_)) = self.closing.poll_join_next(context) {}

@@ -86,6 +86,7 @@ errors! {
     ABORTED = 124, false, "the caller's signal aborted this";
     DEAD = 125, false, "the client's WebAssembly module failed and can't go on: reload the page";
     NOT_CONNECTED = 126, true, "the client is not connected: wait for it, or let the command wait";
+    TOKEN_UNAVAILABLE = 127, true, "the token provider failed: see its error";
 }
 
 macro_rules! closes {

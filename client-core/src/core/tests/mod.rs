@@ -14,7 +14,7 @@ use wirehub_common::frame::{
 use wirehub_common::{ChannelName, Codec, Limits, Payload, SUBPROTOCOL_PROTOBUF};
 
 use super::{CommandId, Core, SendOptions, SubscriptionId, TokenRequest, Transmit};
-use crate::{Config, Error, ErrorKind, Event, Outcome, Recovery, State, Time};
+use crate::{Config, Error, Event, Outcome, Recovery, State, Time};
 
 mod commands;
 mod connection;

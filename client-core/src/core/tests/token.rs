@@ -131,13 +131,12 @@ fn a_provider_that_hangs_or_fails_for_now_is_asked_again_and_its_late_answer_ign
     let mut client = with_provider();
     let first = client.asked().unwrap();
     assert_eq!(client.wait(), Duration::from_secs(10));
-    assert_eq!(client.errors(), [ErrorCode::TIMEOUT]);
+    assert_eq!(client.errors(), [ErrorCode::TOKEN_UNAVAILABLE]);
     client.core.handle_token(client.now, first, Ok("late".into()));
     assert_eq!(client.core.poll_transmit(true), None);
     client.wait();
     let second = client.asked().unwrap();
-    let error = Error::from_code(ErrorKind::Usage, ErrorCode::INTERNAL);
-    client.core.handle_token(client.now, second, Err(error));
+    client.core.handle_token(client.now, second, Err(Error::token_unavailable("offline")));
     client.wait();
     client.answer_token("t");
     assert_eq!(client.establish().token, "t");
@@ -150,17 +149,12 @@ fn a_provider_that_fails_while_connected_does_not_end_the_connection_unless_it_m
     client.establish();
     client.receive([ServerFrame::Push(Push::RefreshDue)]);
     let request = client.asked().unwrap();
-    client.core.handle_token(
-        client.now,
-        request,
-        Err(Error::from_code(ErrorKind::Usage, ErrorCode::INTERNAL)),
-    );
+    client.core.handle_token(client.now, request, Err(Error::token_unavailable("offline")));
     assert_eq!(client.core.state(), State::Connected);
     let waited = client.wait();
     assert!((Duration::from_secs(5)..=Duration::from_secs(10)).contains(&waited), "{waited:?}");
     let request = client.asked().unwrap();
-    let logged_out = Error::from_code(ErrorKind::Usage, ErrorCode::UNAUTHORIZED);
-    client.core.handle_token(client.now, request, Err(logged_out));
+    client.core.handle_token(client.now, request, Err(Error::signed_out()));
     assert_eq!(client.core.state(), State::Closed);
     assert!(matches!(client.core.poll_transmit(true), Some(Transmit::Close { .. })));
     assert_eq!(client.core.poll_timeout(), None);
