@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use wasm_bindgen::prelude::wasm_bindgen;
+use js_sys::Function;
+use wasm_bindgen::JsCast as _;
+use wasm_bindgen::prelude::{Closure, JsValue, wasm_bindgen};
 use wirehub_client_core::Time;
 
 /// The time since the page or worker began.
@@ -18,10 +20,42 @@ pub(crate) fn seed() -> u64 {
     u64::from_ne_bytes(bytes)
 }
 
+/// A function that is called once, unless this is dropped before.
+pub(crate) struct Timer {
+    id: JsValue,
+    // Lives as long as the browser may call it.
+    _handler: Closure<dyn FnMut()>,
+}
+
+impl Timer {
+    /// Has `handler` called after `delay`; a longer one than browsers know, which is 24 days, is cut to that.
+    pub(crate) fn new(delay: Duration, handler: impl FnOnce() + 'static) -> Self {
+        let handler = Closure::once(handler);
+        Self { id: set_timeout(handler.as_ref().unchecked_ref(), milliseconds(delay)), _handler: handler }
+    }
+}
+
+/// A delay for the browser's timers. Rounded up: a timer that fires just before its time would have to be set again.
+pub(crate) fn milliseconds(delay: Duration) -> i32 {
+    i32::try_from(delay.as_micros().div_ceil(1000)).unwrap_or(i32::MAX)
+}
+
+impl Drop for Timer {
+    fn drop(&mut self) {
+        clear_timeout(&self.id);
+    }
+}
+
 #[wasm_bindgen]
 extern "C" {
     #[wasm_bindgen(js_namespace = performance, js_name = now)]
     fn performance_now() -> f64;
+
+    #[wasm_bindgen(js_name = setTimeout)]
+    fn set_timeout(handler: &Function, milliseconds: i32) -> JsValue;
+
+    #[wasm_bindgen(js_name = clearTimeout)]
+    fn clear_timeout(id: &JsValue);
 
     #[wasm_bindgen(js_namespace = crypto, js_name = getRandomValues)]
     fn random_values(bytes: &mut [u8]);

@@ -1,7 +1,45 @@
-//! The Wirehub client for browsers.
+//! The Wirehub client for browsers: pages and workers alike.
+//!
+//! ```no_run
+//! use futures_util::StreamExt as _;
+//! use wirehub_client_wasm::Config;
+//! use wirehub_demo_contract::{ChatMessage, ChatRoom};
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let client = wirehub_client_wasm::client("wss://example.org/ws", Config::default())?;
+//! let lobby = ChatRoom::new("lobby")?;
+//! let mut lines = client.subscribe(&lobby)?;
+//! client.connect().await?;
+//! client.publish(&lobby, &ChatMessage { nick: "ann".into(), text: "hi".into() }).await?;
+//! while let Some(line) = lines.next().await {
+//!     let line = line?.message;
+//!     println!("{}: {}", line.nick, line.text);
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The rules (reconnecting, queueing, timing out) are those of [`wirehub_client_core`], the same as in a backend.
+//! Beneath lies [`Socket`], the browser's WebSocket with typed messages, which is there to be used by itself as well:
+//! as a stream and sink, or with a function for each event ([`Handlers`]).
+//!
+//! `web-sys` is used directly: with `gloo-net` the module would be a quarter larger, and it neither bounds what it
+//! receives nor waits for what it sends.
 
 mod browser;
+mod client;
 #[cfg(feature = "js")]
 mod js;
 mod runner;
+mod socket;
 mod wire;
+
+pub use wirehub_client_core::{
+    Client, Config, Error, ErrorKind, Overflow, Publication, State, StateChange, StateChanges, Subscription,
+};
+pub use wirehub_common as common;
+
+pub use self::client::client;
+pub use self::socket::{
+    Closed, EventSocket, Frame, Handlers, Message, ReadyState, Socket, SocketError, SocketErrorKind,
+};

@@ -12,7 +12,8 @@ use wirehub_common::SUBPROTOCOL_PROTOBUF;
 use wirehub_common::code::CloseCode;
 
 use crate::browser::now;
-use crate::wire::{Closing, Data, Happening, Outgoing, Wire, to_bytes};
+use crate::socket::Closed;
+use crate::wire::{DRAIN_POLL, Data, Happening, SEND_BUFFER, Wire, to_bytes};
 
 /// The state machine, and what surrounds it.
 pub(crate) trait Machine {
@@ -31,9 +32,9 @@ pub(crate) trait Machine {
     /// Has the browser call `handler` with the events of a new WebSocket.
     fn listen(&self, socket: &WebSocket, handler: &Function);
 
-    /// Has [`Runner::tick`] called after so many milliseconds, and forgets the call that was planned before; nothing
+    /// Has [`Runner::tick`] called after a while, and forgets the call that was planned before; nothing
     /// is planned after `None`.
-    fn schedule(&self, delay: Option<i32>);
+    fn schedule(&self, delay: Option<Duration>);
 }
 
 /// What happens to a client.
@@ -63,21 +64,9 @@ pub(crate) struct Runner<M> {
     armed: Cell<Option<Time>>,
 }
 
-/// The browser takes any amount, and keeps it in memory: over this many bytes nothing more is given to it.
-const SEND_BUFFER: u32 = 256 * 1024;
-
-/// The browser does not tell when it has sent: this is how often it is asked, while it has more than that.
-const DRAIN_POLL: Duration = Duration::from_millis(20);
-
 impl<M: Machine + 'static> Runner<M> {
-    pub(crate) fn new(url: String, machine: M) -> Rc<Self> {
-        Rc::new(Self {
-            url,
-            machine,
-            wire: RefCell::new(None),
-            running: Cell::new(false),
-            armed: Cell::new(None),
-        })
+    pub(crate) fn new(url: String, machine: M) -> Self {
+        Self { url, machine, wire: RefCell::new(None), running: Cell::new(false), armed: Cell::new(None) }
     }
 
     pub(crate) fn machine(&self) -> &M {
@@ -123,7 +112,7 @@ impl<M: Machine + 'static> Runner<M> {
             Transmit::Send(message) => {
                 if let Some(wire) = &*self.wire.borrow() {
                     // It is open, or closed with an event on its way that says so.
-                    let _ = wire.send(Outgoing::Bytes(&message));
+                    let _ = wire.send(&message);
                 }
             }
             Transmit::Close { code, reason } => {
@@ -161,7 +150,7 @@ impl<M: Machine + 'static> Runner<M> {
             }
             Happening::Message(Data::Text(_)) => self.machine.handle(Input::Text),
             Happening::Error => {}
-            Happening::Close(Closing { code, reason, .. }) => {
+            Happening::Close(Closed { code, reason, .. }) => {
                 self.wire.take();
                 self.machine.handle(Input::Close(code, &reason));
             }
@@ -178,9 +167,7 @@ impl<M: Machine + 'static> Runner<M> {
             (Some(due), Some(armed)) if armed <= due => {}
             (Some(due), _) => {
                 self.armed.set(Some(due));
-                // Rounded up: a timer that fires just before its time would have to be set once more.
-                let milliseconds = due.since(now()).as_micros().div_ceil(1000);
-                self.machine.schedule(Some(i32::try_from(milliseconds).unwrap_or(i32::MAX)));
+                self.machine.schedule(Some(due.since(now())));
             }
             (None, Some(_)) => {
                 self.armed.set(None);

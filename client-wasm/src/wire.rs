@@ -1,10 +1,20 @@
 //! One WebSocket of the browser, closed and silent once it is dropped.
 
-use js_sys::{ArrayBuffer, Function, Uint8Array};
+use std::time::Duration;
+
+use js_sys::{Array, ArrayBuffer, Function, Uint8Array};
 use wasm_bindgen::JsCast as _;
-use wasm_bindgen::prelude::{Closure, JsValue, wasm_bindgen};
+use wasm_bindgen::prelude::{Closure, JsValue};
 use web_sys::{BinaryType, CloseEvent, Event, MessageEvent, WebSocket};
 use wirehub_common::code::CloseCode;
+
+use crate::socket::{Closed, Message, ReadyState, SocketError, SocketErrorKind};
+
+/// The browser takes any amount, and keeps it in memory: over this many bytes nothing more is given to it.
+pub(crate) const SEND_BUFFER: u32 = 256 * 1024;
+
+/// The browser does not tell when it has sent: this is how often it is asked, while it has more than that.
+pub(crate) const DRAIN_POLL: Duration = Duration::from_millis(20);
 
 /// A WebSocket and the one function that hears of it.
 pub(crate) struct Wire {
@@ -22,21 +32,13 @@ pub(crate) enum Happening {
     /// Something failed; the browser does not tell what. [`Self::Close`] follows.
     Error,
     /// It is closed, or could not be opened.
-    Close(Closing),
+    Close(Closed),
 }
 
 /// A message, still the browser's.
 pub(crate) enum Data {
     Text(JsValue),
     Binary(ArrayBuffer),
-}
-
-/// How a WebSocket ended.
-pub(crate) struct Closing {
-    pub(crate) code: CloseCode,
-    pub(crate) reason: String,
-    /// Whether both ends closed it in order.
-    pub(crate) clean: bool,
 }
 
 impl Wire {
@@ -62,19 +64,53 @@ impl Wire {
         Ok(Self { socket, _handler: handler })
     }
 
+    /// [`Self::open`] with errors in words, the browser calling the function itself.
+    pub(crate) fn connect(
+        url: &str,
+        protocols: &[&str],
+        on: impl Fn(Happening) + 'static,
+    ) -> Result<Self, SocketError> {
+        check_address(url)?;
+        let protocols: Array = protocols.iter().map(|&name| JsValue::from(name)).collect();
+        Self::open(url, &protocols, on, listen_directly)
+            .map_err(|thrown| SocketError::thrown(SocketErrorKind::Address, &thrown))
+    }
+
     pub(crate) fn socket(&self) -> &WebSocket {
         &self.socket
     }
 
-    /// Sends a message.
+    /// Sends bytes.
     ///
     /// # Errors
     /// The WebSocket is not open yet. One that is closed already takes the message, and drops it.
-    pub(crate) fn send(&self, data: Outgoing<'_>) -> Result<(), JsValue> {
-        match data {
-            Outgoing::Bytes(bytes) => self.socket.send_with_u8_array(bytes),
-            Outgoing::Value(value) => self.socket.unchecked_ref::<Sender>().send(value),
+    pub(crate) fn send(&self, bytes: &[u8]) -> Result<(), JsValue> {
+        self.socket.send_with_u8_array(bytes)
+    }
+
+    /// Sends a message.
+    pub(crate) fn send_message(&self, message: &Message) -> Result<(), SocketError> {
+        match message {
+            Message::Text(text) => self.socket.send_with_str(text),
+            Message::Binary(bytes) => self.send(bytes),
         }
+        .map_err(|thrown| SocketError::thrown(SocketErrorKind::Closed, &thrown))
+    }
+
+    pub(crate) fn ready_state(&self) -> ReadyState {
+        match self.socket.ready_state() {
+            WebSocket::CONNECTING => ReadyState::Connecting,
+            WebSocket::OPEN => ReadyState::Open,
+            WebSocket::CLOSING => ReadyState::Closing,
+            _ => ReadyState::Closed,
+        }
+    }
+
+    /// Begins to close, if the browser sends this code and reason.
+    pub(crate) fn close_checked(&self, code: CloseCode, reason: &str) -> Result<(), SocketError> {
+        self.socket
+            .close_with_code_and_reason(code.number(), reason)
+            .map_err(|thrown| SocketError::thrown(SocketErrorKind::CloseCode, &thrown))
     }
 
     /// Begins to close. A page may send only some codes: the others become 1000.
@@ -88,15 +124,6 @@ impl Wire {
             let _ = self.socket.close();
         }
     }
-}
-
-/// What is sent.
-#[derive(Clone, Copy)]
-pub(crate) enum Outgoing<'a> {
-    /// Bytes of ours.
-    Bytes(&'a [u8]),
-    /// A string or a buffer of JavaScript's.
-    Value(&'a JsValue),
 }
 
 impl Drop for Wire {
@@ -124,7 +151,7 @@ impl Happening {
             "error" => Some(Self::Error),
             "close" => {
                 let event: CloseEvent = event.unchecked_into();
-                Some(Self::Close(Closing {
+                Some(Self::Close(Closed {
                     code: CloseCode::new(event.code()).unwrap_or(CloseCode::ABNORMAL),
                     reason: event.reason(),
                     clean: event.was_clean(),
@@ -135,16 +162,32 @@ impl Happening {
     }
 }
 
+/// Refuses what is no address of a WebSocket. Newer browsers take http for ws, older ones do not: here it is an error
+/// everywhere.
+pub(crate) fn check_address(url: &str) -> Result<(), SocketError> {
+    let is_websocket = url.split_once("://").is_some_and(|(scheme, rest)| {
+        (scheme.eq_ignore_ascii_case("ws") || scheme.eq_ignore_ascii_case("wss")) && !rest.is_empty()
+    });
+    if is_websocket { Ok(()) } else { Err(SocketError::new(SocketErrorKind::Address, url)) }
+}
+
+/// Has the browser call the function itself.
+pub(crate) fn listen_directly(socket: &WebSocket, handler: &Function) {
+    socket.set_onopen(Some(handler));
+    socket.set_onmessage(Some(handler));
+    socket.set_onerror(Some(handler));
+    socket.set_onclose(Some(handler));
+}
+
+/// A message, copied into this module's memory.
+pub(crate) fn to_message(data: Data) -> Message {
+    match data {
+        Data::Text(text) => Message::Text(text.as_string().unwrap_or_default()),
+        Data::Binary(buffer) => Message::Binary(to_bytes(&buffer).into()),
+    }
+}
+
 /// The bytes of a message, copied into this module's memory.
 pub(crate) fn to_bytes(buffer: &ArrayBuffer) -> Vec<u8> {
     Uint8Array::new(buffer).to_vec()
-}
-
-#[wasm_bindgen]
-extern "C" {
-    /// A WebSocket whose `send` takes what it is given.
-    type Sender;
-
-    #[wasm_bindgen(method, catch)]
-    fn send(this: &Sender, data: &JsValue) -> Result<(), JsValue>;
 }

@@ -16,7 +16,7 @@ use wirehub_common::{ChannelName, Content, Payload};
 
 use super::batch::{Batch, as_json, not_json};
 use super::host::Host;
-use crate::browser::{now, seed};
+use crate::browser::{milliseconds, now, seed};
 use crate::runner::{Input, Machine, Runner};
 
 /// A client. What its methods bring about is told to its host when [`flush`](Self::flush) is called, or the browser
@@ -41,7 +41,7 @@ impl JsClient {
             ..Config::default()
         };
         let machine = JsMachine { core: RefCell::new(Core::new(config, seed())), host };
-        Self { runner: Runner::new(url, machine) }
+        Self { runner: Rc::new(Runner::new(url, machine)) }
     }
 
     /// Begins to connect.
@@ -85,7 +85,7 @@ impl JsClient {
     pub fn publish(&self, channel: &str, json: bool, data: Vec<u8>, timeout: f64) -> Result<u32, JsValue> {
         self.attempt(|core| {
             let channel = ChannelName::new(channel)?;
-            Ok(core.publish(now(), channel, payload(json, data), milliseconds(timeout))?.number())
+            Ok(core.publish(now(), channel, payload(json, data), duration(timeout))?.number())
         })
     }
 
@@ -94,7 +94,7 @@ impl JsClient {
     /// # Errors
     /// The host's error.
     pub fn call(&self, name: &str, json: bool, data: Vec<u8>, timeout: f64) -> Result<u32, JsValue> {
-        self.attempt(|core| Ok(core.call(now(), name, payload(json, data), milliseconds(timeout))?.number()))
+        self.attempt(|core| Ok(core.call(now(), name, payload(json, data), duration(timeout))?.number()))
     }
 
     /// Gives up on a command.
@@ -170,8 +170,8 @@ impl Machine for JsMachine {
         self.host.listen(socket, handler);
     }
 
-    fn schedule(&self, delay: Option<i32>) {
-        self.host.schedule(delay);
+    fn schedule(&self, delay: Option<Duration>) {
+        self.host.schedule(delay.map(milliseconds));
     }
 }
 
@@ -224,7 +224,7 @@ fn payload(json: bool, data: Vec<u8>) -> Payload {
 }
 
 /// A duration of JavaScript's; what is no number of milliseconds stands for the default.
-fn milliseconds(number: f64) -> Option<Duration> {
+fn duration(number: f64) -> Option<Duration> {
     Duration::try_from_secs_f64(number / 1000.0).ok()
 }
 

@@ -1,11 +1,13 @@
 //! The WebSocket that the TypeScript `Socket` holds.
 
 use js_sys::Array;
+use wasm_bindgen::JsCast as _;
 use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
 use wirehub_common::code::CloseCode;
 
 use super::host::SocketHost;
-use crate::wire::{Closing, Data, Happening, Outgoing, Wire};
+use crate::socket::Closed;
+use crate::wire::{Data, Happening, Wire};
 
 /// A WebSocket whose events go to its host.
 #[wasm_bindgen(js_name = Socket)]
@@ -28,7 +30,7 @@ impl JsSocket {
             Happening::Message(Data::Text(text)) => events.on_message(&text),
             Happening::Message(Data::Binary(buffer)) => events.on_message(&buffer),
             Happening::Error => events.on_error(),
-            Happening::Close(Closing { code, reason, clean }) => {
+            Happening::Close(Closed { code, reason, clean }) => {
                 events.on_close(code.number(), &reason, clean);
             }
         };
@@ -41,7 +43,7 @@ impl JsSocket {
     /// # Errors
     /// What the browser throws.
     pub fn send(&self, data: &JsValue) -> Result<(), JsValue> {
-        self.wire.send(Outgoing::Value(data))
+        self.wire.socket().unchecked_ref::<Sender>().send(data)
     }
 
     /// Begins to close.
@@ -72,4 +74,13 @@ impl JsSocket {
     pub fn url(&self) -> String {
         self.wire.socket().url()
     }
+}
+
+#[wasm_bindgen]
+extern "C" {
+    /// A WebSocket whose `send` takes what it is given: text need not pass through this module's memory.
+    type Sender;
+
+    #[wasm_bindgen(method, catch)]
+    fn send(this: &Sender, data: &JsValue) -> Result<(), JsValue>;
 }

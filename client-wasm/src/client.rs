@@ -1,0 +1,145 @@
+//! The client's handles over a WebSocket of the browser's.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::rc::{Rc, Weak};
+use std::task::{Poll, Waker};
+use std::time::Duration;
+
+use js_sys::Function;
+use wasm_bindgen::JsCast as _;
+use wasm_bindgen::prelude::Closure;
+use web_sys::{EventTarget, WebSocket};
+use wirehub_client_core::{Client, Config, Driver, Time, Transmit};
+
+use crate::browser::{Timer, now, seed};
+use crate::runner::{Input, Machine, Runner};
+use crate::socket::SocketError;
+use crate::wire::{check_address, listen_directly};
+
+/// A client of the server at `url`, which begins with `ws://` or `wss://`. It does nothing before
+/// [`Client::connect`], and lives until it is closed, or all that hold it are dropped.
+///
+/// # Errors
+/// [`SocketErrorKind::Address`](crate::SocketErrorKind::Address): `url` is no address of a WebSocket.
+pub fn client(url: &str, config: Config) -> Result<Client, SocketError> {
+    check_address(url)?;
+    let (client, driver) = Driver::pair(with_name(config), seed(), now);
+    let runner = Rc::new_cyclic(|runner| {
+        let (timer, task) = Default::default();
+        Runner::new(url.into(), HandleMachine { driver, timer, runner: Weak::clone(runner), task })
+    });
+    let page = PageWatch::new(Rc::downgrade(&runner));
+    wasm_bindgen_futures::spawn_local(async move {
+        poll_fn(|context| {
+            let machine = runner.machine();
+            machine.driver.register(context.waker());
+            machine.task.replace(Some(context.waker().clone()));
+            runner.run();
+            if machine.driver.is_closed() { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+        drop(page);
+    });
+    Ok(client)
+}
+
+/// What the client calls itself where the caller does not say.
+fn with_name(config: Config) -> Config {
+    if !config.client.is_empty() {
+        return config;
+    }
+    Config { client: env!("CARGO_PKG_NAME").into(), version: env!("CARGO_PKG_VERSION").into(), ..config }
+}
+
+/// The state machine under the handles, with a timer of the browser's.
+struct HandleMachine {
+    driver: Driver,
+    timer: RefCell<Option<Timer>>,
+    runner: Weak<Runner<Self>>,
+    /// Wakes the task, which ends once the client is closed.
+    task: RefCell<Option<Waker>>,
+}
+
+impl Machine for HandleMachine {
+    fn poll_transmit(&self, writable: bool) -> Option<Transmit> {
+        self.driver.poll_transmit(writable)
+    }
+
+    fn poll_timeout(&self) -> Option<Time> {
+        self.driver.poll_timeout()
+    }
+
+    fn handle(&self, input: Input<'_>) {
+        let driver = &self.driver;
+        match input {
+            Input::Open(subprotocol) => driver.handle_open(subprotocol),
+            Input::Message(message) => driver.handle_message(&message),
+            Input::Text => driver.handle_text(),
+            Input::Close(code, reason) => driver.handle_close(code, reason),
+            Input::Timeout => driver.handle_timeout(),
+            Input::ReconnectNow => driver.reconnect_now(),
+        }
+        if driver.is_closed()
+            && let Some(task) = self.task.take()
+        {
+            task.wake();
+        }
+    }
+
+    /// The driver hands out by itself; who takes it wakes the task.
+    fn deliver(&self) -> bool {
+        false
+    }
+
+    fn listen(&self, socket: &WebSocket, handler: &Function) {
+        listen_directly(socket, handler);
+    }
+
+    fn schedule(&self, delay: Option<Duration>) {
+        let timer = delay.map(|delay| {
+            let runner = Weak::clone(&self.runner);
+            Timer::new(delay, move || {
+                if let Some(runner) = runner.upgrade() {
+                    runner.tick();
+                }
+            })
+        });
+        // The old one may be the one that has just fired: it is dropped outside of the borrow.
+        let _old = self.timer.replace(timer);
+    }
+}
+
+/// Has the next attempt made at once when there may be a network again: it is back, or the page is.
+struct PageWatch {
+    scope: EventTarget,
+    handler: Closure<dyn Fn()>,
+}
+
+/// `visibilitychange` comes from the document and rises to the window. Workers have only the first.
+const EVENTS: [&str; 3] = ["online", "pageshow", "visibilitychange"];
+
+impl PageWatch {
+    fn new(runner: Weak<Runner<HandleMachine>>) -> Self {
+        let scope: EventTarget = js_sys::global().unchecked_into();
+        let handler = Closure::<dyn Fn()>::new(move || {
+            if let Some(runner) = runner.upgrade() {
+                runner.reconnect_now();
+            }
+        });
+        for event in EVENTS {
+            // Refused only where the scope is not a browser's: then there is nothing to watch.
+            let _ = scope.add_event_listener_with_callback(event, handler.as_ref().unchecked_ref());
+        }
+        Self { scope, handler }
+    }
+}
+
+impl Drop for PageWatch {
+    fn drop(&mut self) {
+        for event in EVENTS {
+            let _ =
+                self.scope.remove_event_listener_with_callback(event, self.handler.as_ref().unchecked_ref());
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! The browser's WebSocket, typed.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use futures_core::Stream;
+use futures_sink::Sink;
+use wirehub_common::code::CloseCode;
+
+use self::inbox::Inbox;
+use crate::browser::Timer;
+use crate::wire::{DRAIN_POLL, SEND_BUFFER, Wire};
+
+mod error;
+mod handlers;
+mod inbox;
+mod message;
+
+pub use self::error::{SocketError, SocketErrorKind};
+pub use self::handlers::{EventSocket, Handlers};
+pub use self::message::{Frame, Message};
+
+/// A WebSocket as a stream of what comes and a sink for what goes, each a `T`: a [`Message`], or a message type of a
+/// contract. Dropping it closes it.
+///
+/// ```no_run
+/// use futures_util::{SinkExt as _, StreamExt as _};
+/// use wirehub_client_wasm::{Message, Socket};
+///
+/// # async fn example() -> Result<(), wirehub_client_wasm::SocketError> {
+/// let mut socket = Socket::connect("wss://example.org/echo", &[]).await?;
+/// socket.send(Message::Text("hello".into())).await?;
+/// while let Some(message) = socket.next().await {
+///     println!("{:?}", message?);
+/// }
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Receiving
+/// A browser takes messages from the network as fast as they come: it can't be told to wait. So they queue here, up to
+/// [`RECEIVE_QUEUE`](Self::RECEIVE_QUEUE) bytes; beyond that the socket is closed with
+/// [`SLOW_CONSUMER`](CloseCode::SLOW_CONSUMER), and the stream ends with [`SocketErrorKind::Overflow`].
+///
+/// An item is an error where a message does not fit `T` (the stream goes on), and as the last one where the socket did
+/// not end in order. [`Self::closed`] tells code and reason.
+///
+/// # Sending
+/// The sink is ready while the browser has at most 256 KiB that it has not sent yet. It is flushed at once: the
+/// browser has what it was given. Closing it waits for the other end's answer.
+pub struct Socket<T = Message> {
+    wire: Wire,
+    inbox: Rc<RefCell<Inbox>>,
+    /// Runs while a sender waits.
+    timer: Option<Timer>,
+    item: PhantomData<fn(T) -> T>,
+}
+
+impl Socket {
+    /// How many bytes of messages may wait to be taken. A single larger one still fits into an empty queue.
+    pub const RECEIVE_QUEUE: usize = 4 * 1024 * 1024;
+
+    /// Opens a WebSocket. `url` begins with `ws://` or `wss://`; `protocols` are the subprotocols to offer.
+    ///
+    /// # Errors
+    /// [`SocketErrorKind::Address`]: the browser does not accept the address or a subprotocol's name.
+    /// [`SocketErrorKind::Refused`]: nothing answers there, or what answers refuses.
+    pub async fn connect(url: &str, protocols: &[&str]) -> Result<Self, SocketError> {
+        let inbox = Rc::new(RefCell::new(Inbox::new(Self::RECEIVE_QUEUE)));
+        let wire = {
+            let inbox = Rc::clone(&inbox);
+            Wire::connect(url, protocols, move |happening| Inbox::handle(&inbox, happening))?
+        };
+        inbox.borrow_mut().attach(wire.socket().clone());
+        let socket = Self { wire, inbox, timer: None, item: PhantomData };
+        std::future::poll_fn(|context| socket.inbox.borrow_mut().poll_open(context)).await?;
+        Ok(socket)
+    }
+
+    /// The same socket for messages of a contract: JSON goes and comes as text messages, anything else as binary ones.
+    pub fn typed<T: Frame>(self) -> Socket<T> {
+        let Self { wire, inbox, timer, item: _ } = self;
+        Socket { wire, inbox, timer, item: PhantomData }
+    }
+}
+
+impl<T> Socket<T> {
+    /// How far the socket is.
+    pub fn ready_state(&self) -> ReadyState {
+        self.wire.ready_state()
+    }
+
+    /// The subprotocol that the server chose; empty for none.
+    pub fn protocol(&self) -> String {
+        self.wire.socket().protocol()
+    }
+
+    /// How many bytes the browser has taken and not sent yet.
+    pub fn buffered_amount(&self) -> u32 {
+        self.wire.socket().buffered_amount()
+    }
+
+    /// The address.
+    pub fn url(&self) -> String {
+        self.wire.socket().url()
+    }
+
+    /// Begins to close. The stream still gives what comes before the other end's answer, and [`Self::closed`] then
+    /// tells that.
+    ///
+    /// # Errors
+    /// [`SocketErrorKind::CloseCode`]: a page may send 1000 and 3000 to 4999, with a reason of at most 123 bytes.
+    pub fn close(&self, code: CloseCode, reason: &str) -> Result<(), SocketError> {
+        self.wire.close_checked(code, reason)
+    }
+
+    /// How the socket ended, once it has.
+    pub fn closed(&self) -> Option<Closed> {
+        self.inbox.borrow().closed().cloned()
+    }
+
+    fn poll_writable(&mut self, context: &mut Context<'_>) -> Poll<Result<(), SocketError>> {
+        if let Some(closed) = self.inbox.borrow().closed() {
+            return Poll::Ready(Err(SocketError::closed(SocketErrorKind::Closed, closed.clone())));
+        }
+        if self.buffered_amount() <= SEND_BUFFER {
+            self.timer = None;
+            return Poll::Ready(Ok(()));
+        }
+        let waker = context.waker().clone();
+        self.timer = Some(Timer::new(DRAIN_POLL, move || waker.wake_by_ref()));
+        // A close ends the waiting, too.
+        self.inbox.borrow_mut().register_writer(context.waker());
+        Poll::Pending
+    }
+}
+
+impl<T: Frame> Stream for Socket<T> {
+    type Item = Result<T, SocketError>;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let next = self.inbox.borrow_mut().poll_next(context);
+        next.map(|item| item.map(|message| T::from_message(message?)))
+    }
+}
+
+impl<T: Frame> Sink<T> for Socket<T> {
+    type Error = SocketError;
+
+    fn poll_ready(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<(), SocketError>> {
+        self.get_mut().poll_writable(context)
+    }
+
+    fn start_send(self: Pin<&mut Self>, item: T) -> Result<(), SocketError> {
+        self.wire.send_message(&item.into_message()?)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), SocketError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<(), SocketError>> {
+        self.wire.close(CloseCode::NORMAL, "");
+        let mut inbox = self.inbox.borrow_mut();
+        if inbox.closed().is_some() {
+            return Poll::Ready(Ok(()));
+        }
+        inbox.register_writer(context.waker());
+        Poll::Pending
+    }
+}
+
+impl<T> AsRef<web_sys::WebSocket> for Socket<T> {
+    /// The browser's own object. Its handlers are taken.
+    fn as_ref(&self) -> &web_sys::WebSocket {
+        self.wire.socket()
+    }
+}
+
+impl<T> fmt::Debug for Socket<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Socket")
+            .field("url", &self.url())
+            .field("ready_state", &self.ready_state())
+            .finish_non_exhaustive()
+    }
+}
+
+/// How far a WebSocket is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ReadyState {
+    /// It is being opened.
+    Connecting,
+    /// It is open.
+    Open,
+    /// It is being closed.
+    Closing,
+    /// It is closed, or could not be opened.
+    Closed,
+}
+
+/// How a WebSocket ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Closed {
+    /// The other end's code; [`NO_STATUS`](CloseCode::NO_STATUS) where it gave none, and
+    /// [`ABNORMAL`](CloseCode::ABNORMAL) where the connection broke.
+    pub code: CloseCode,
+    /// The other end's reason.
+    pub reason: String,
+    /// Whether both ends closed it in order.
+    pub clean: bool,
+}
