@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use wirehub_common::Payload;
 use wirehub_common::code::CloseCode;
-use wirehub_common::frame::{Position, Publication};
+use wirehub_common::frame::{HistoryPage, Member, Position, Publication};
 
 use crate::{CommandId, Error, SubscriptionId, TokenRequest};
 
@@ -79,6 +79,10 @@ pub enum Outcome {
     Published(Option<Position>),
     /// Of a call: the response.
     Called(Payload),
+    /// Of reading a channel's history.
+    History(HistoryPage),
+    /// Of asking who is in a channel.
+    Presence(Vec<Member>),
 }
 
 /// What a client is doing.

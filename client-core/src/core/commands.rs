@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use wirehub_common::Codec;
 use wirehub_common::code::ErrorCode;
-use wirehub_common::frame::{Answer, Called, Cancel, Command, Published, Request};
+use wirehub_common::frame::{Answer, Called, Cancel, Command, PresenceList, Published, Request};
 
 use super::Core;
 use crate::{Error, ErrorKind, Event, Outcome, Time};
@@ -139,6 +139,8 @@ impl Core {
         let result = result.and_then(|answer| match answer {
             Answer::Published(Published { position }) => Ok(Outcome::Published(position)),
             Answer::Called(Called { payload }) => Ok(Outcome::Called(payload)),
+            Answer::History(page) => Ok(Outcome::History(page)),
+            Answer::Presence(PresenceList { members }) => Ok(Outcome::Presence(members)),
             _ => Err(Error::from_code(ErrorKind::Server, ErrorCode::UNSUPPORTED)),
         });
         self.complete(command, result);

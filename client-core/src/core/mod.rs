@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use wirehub_common::code::{CloseCode, ErrorCode};
-use wirehub_common::frame::{Call, Disconnect, Publish, Request};
+use wirehub_common::frame::{Call, Disconnect, History, Presence, Publish, Request};
 use wirehub_common::{ChannelName, Limits, Payload};
 
 use self::commands::Commands;
@@ -221,6 +221,32 @@ impl Core {
         options: impl Into<SendOptions>,
     ) -> Result<CommandId, Error> {
         self.command(now, Request::Call(Call { name: name.into(), payload }), options.into())
+    }
+
+    /// Reads a channel's history. See [`Self::publish`].
+    ///
+    /// # Errors
+    /// As for [`Self::publish`].
+    pub fn history(
+        &mut self,
+        now: Time,
+        history: History,
+        options: impl Into<SendOptions>,
+    ) -> Result<CommandId, Error> {
+        self.command(now, Request::History(history), options.into())
+    }
+
+    /// Asks who is in a channel. See [`Self::publish`].
+    ///
+    /// # Errors
+    /// As for [`Self::publish`].
+    pub fn presence(
+        &mut self,
+        now: Time,
+        channel: ChannelName,
+        options: impl Into<SendOptions>,
+    ) -> Result<CommandId, Error> {
+        self.command(now, Request::Presence(Presence { channel }), options.into())
     }
 
     /// Gives up on a command: it ends with [`CANCELLED`](ErrorCode::CANCELLED), and a call that is under way is

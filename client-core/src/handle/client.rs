@@ -11,11 +11,11 @@ use futures_core::Stream;
 use futures_util::StreamExt as _;
 use wirehub_common::code::{CloseCode, ErrorCode};
 use wirehub_common::contract::{Call, Channel, Message as _};
-use wirehub_common::frame::Position;
+use wirehub_common::frame::{self, Member, Position};
 use wirehub_common::{ChannelName, Payload, PayloadError};
 
 use super::queue::{self, Queue};
-use super::subscription::Feed;
+use super::subscription::{Feed, Publication};
 use super::{Inner, Shared};
 use crate::{
     CommandId, Error, ErrorKind, Outcome, Overflow, SendOptions, State, StateChange, Subscription, Time,
@@ -151,7 +151,7 @@ impl Client {
         let options = self.options;
         match self.command(|inner, now| inner.core.publish(now, channel, payload, options)).await? {
             Outcome::Published(position) => Ok(position),
-            Outcome::Called(_) => Err(Error::from_code(ErrorKind::Server, ErrorCode::UNSUPPORTED)),
+            _ => Err(another_answer()),
         }
     }
 
@@ -183,7 +183,7 @@ impl Client {
         let options = self.options;
         match self.command(|inner, now| inner.core.call(now, name, payload, options)).await? {
             Outcome::Called(payload) => Ok(payload),
-            Outcome::Published(_) => Err(Error::from_code(ErrorKind::Server, ErrorCode::UNSUPPORTED)),
+            _ => Err(another_answer()),
         }
     }
 
@@ -197,6 +197,51 @@ impl Client {
         }
         // The driver drops the sender.
         let _ = receiver.await;
+    }
+
+    /// Reads up to `limit` messages of a channel's history: those after `since`, or from the beginning.
+    ///
+    /// # Errors
+    /// As for [`Self::publish`]; [`NOT_AVAILABLE`](ErrorCode::NOT_AVAILABLE): the channel keeps no history;
+    /// [`UNRECOVERABLE`](ErrorCode::UNRECOVERABLE): what came after `since` is gone; a message that does not fit the
+    /// contract.
+    pub async fn history<C: Channel>(
+        &self,
+        channel: &C,
+        since: Option<Position>,
+        limit: u32,
+    ) -> Result<HistoryPage<C::Message>, Error> {
+        let channel = channel.name().clone();
+        let request = frame::History { channel, since, limit, reverse: false };
+        let page = self.history_raw(request).await?;
+        let publications = page.publications.into_iter();
+        let publications =
+            publications.map(|publication| Publication::decode(publication, C::Message::from_payload));
+        Ok(HistoryPage { position: page.position, publications: publications.collect::<Result<_, _>>()? })
+    }
+
+    /// [`Self::history`] without a contract, and with all that can be asked for.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn history_raw(&self, request: frame::History) -> Result<frame::HistoryPage, Error> {
+        let options = self.options;
+        match self.command(|inner, now| inner.core.history(now, request, options)).await? {
+            Outcome::History(page) => Ok(page),
+            _ => Err(another_answer()),
+        }
+    }
+
+    /// Asks who is in a channel: an entry for each session.
+    ///
+    /// # Errors
+    /// As for [`Self::publish`]; [`NOT_AVAILABLE`](ErrorCode::NOT_AVAILABLE): the channel keeps no presence.
+    pub async fn presence(&self, channel: ChannelName) -> Result<Vec<Member>, Error> {
+        let options = self.options;
+        match self.command(|inner, now| inner.core.presence(now, channel, options)).await? {
+            Outcome::Presence(members) => Ok(members),
+            _ => Err(another_answer()),
+        }
     }
 
     /// Closes the client for good: what is queued fails, subscriptions end. [`Self::closed`] waits for the end of it.
@@ -254,6 +299,20 @@ impl Stream for StateChanges {
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<StateChange>> {
         self.0.poll_next_unpin(context)
     }
+}
+
+/// A part of a channel's history. See [`Client::history`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HistoryPage<M> {
+    /// The channel's newest position.
+    pub position: Position,
+    /// The messages that were asked for, oldest first.
+    pub publications: Vec<Publication<M>>,
+}
+
+/// The server answered a command with another one's answer.
+fn another_answer() -> Error {
+    Error::from_code(ErrorKind::Server, ErrorCode::UNSUPPORTED)
 }
 
 /// Closes the client when all that hold it are gone.

@@ -20,7 +20,7 @@ mod driver;
 mod queue;
 mod subscription;
 
-pub use self::client::{Client, StateChanges};
+pub use self::client::{Client, HistoryPage, StateChanges};
 pub use self::driver::Driver;
 pub use self::subscription::{Publication, Subscription};
 

@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use futures_channel::oneshot;
@@ -48,6 +48,17 @@ pub struct Publication<M> {
     pub publisher: Option<Member>,
     /// Its place in the channel's history, from 1; absent where the channel keeps none.
     pub offset: Option<u64>,
+}
+
+impl<M> Publication<M> {
+    pub(super) fn decode(
+        publication: frame::Publication,
+        decode: impl Fn(&Payload) -> Result<M, PayloadError>,
+    ) -> Result<Self, PayloadError> {
+        let frame::Publication { channel, payload, time, publisher, offset } = publication;
+        let (message, time) = (decode(&payload)?, Duration::from_millis(time));
+        Ok(Self { channel, message, time, publisher, offset: (offset != 0).then_some(offset) })
+    }
 }
 
 /// The driver's end of a subscription.
@@ -100,14 +111,8 @@ impl<M> Stream for Subscription<M> {
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let decode = self.decode;
-        Pin::new(&mut self.queue).poll_next(context).map(|item| {
-            item.map(|publication| {
-                let frame::Publication { channel, payload, time, publisher, offset } = publication?;
-                let message = decode(&payload)?;
-                let time = Duration::from_millis(time);
-                Ok(Publication { channel, message, time, publisher, offset: (offset != 0).then_some(offset) })
-            })
-        })
+        let item = ready!(Pin::new(&mut self.queue).poll_next(context));
+        Poll::Ready(item.map(|publication| Ok(Publication::decode(publication?, decode)?)))
     }
 }
 

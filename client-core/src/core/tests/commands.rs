@@ -169,3 +169,20 @@ fn a_volatile_message_is_dropped_rather_than_queued() {
     assert_eq!(client.core.poll_transmit(false), None);
     assert!(!publish(&mut client), "the transport is full");
 }
+
+#[test]
+fn history_and_presence_are_commands_like_others() {
+    let mut client = Client::connected();
+    let request = History { channel: channel("c"), since: None, limit: 10, reverse: false };
+    let history = client.core.history(client.now, request, None).unwrap();
+    let presence = client.core.presence(client.now, channel("c"), None).unwrap();
+    client.sent();
+    let page = HistoryPage { position: Position::default(), publications: vec![publication("c", 1, 1)] };
+    let members = vec![Member { session: "s1".into(), user: String::new() }];
+    client.reply(history.number(), Ok(Answer::History(page.clone())));
+    client.reply(presence.number(), Ok(Answer::Presence(PresenceList { members: members.clone() })));
+    assert_eq!(
+        client.completed(),
+        [(history, Ok(Outcome::History(page))), (presence, Ok(Outcome::Presence(members)))]
+    );
+}

@@ -7,9 +7,9 @@ use bytes::Bytes;
 use wirehub_common::code::{CloseCode, ErrorCode};
 use wirehub_common::contract::ContractHash;
 use wirehub_common::frame::{
-    Answer, Called, Command, Connect, Connected, ContractDigest, ContractId, Disconnect, ErrorInfo, Member,
-    Position, Publication, Published, Push, Reply, Request, ServerFrame, Subscribe, SubscribeOutcome,
-    Subscribed, Unsubscribed,
+    Answer, Called, Command, Connect, Connected, ContractDigest, ContractId, Disconnect, ErrorInfo, History,
+    HistoryPage, Member, Position, PresenceList, Publication, Published, Push, Reply, Request, ServerFrame,
+    Subscribe, SubscribeOutcome, Subscribed, Unsubscribed,
 };
 use wirehub_common::{ChannelName, Codec, Limits, Payload, SUBPROTOCOL_PROTOBUF};
 
