@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use axum::http::StatusCode;
 use tracing_subscriber::EnvFilter;
 
 use crate::{Builder, Error, ErrorKind, Hub, ListenAddress, Listener, Origin, run, static_files};
@@ -63,7 +64,7 @@ impl ServeOptions {
         let hub = self.allow_origins.into_iter().fold(hub, Builder::allow_origin).build();
         let app = match &self.static_files {
             Some(directory) => hub.router().fallback_service(pages(directory)?),
-            None => hub.router(),
+            None => hub.router().fallback(no_page),
         };
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
@@ -111,6 +112,11 @@ fn pages(directory: &Path) -> Result<axum::Router, Error> {
         return Err(Error::new(ErrorKind::StaticFiles, message));
     }
     Ok(static_files(directory))
+}
+
+async fn no_page() -> (StatusCode, &'static str) {
+    let words = "There is no page here. Clients connect to /ws; to serve a page, start the server with --static DIR.\n";
+    (StatusCode::NOT_FOUND, words)
 }
 
 /// Tells, for people and for programs that wait for it, that connections are accepted from now on.

@@ -5,7 +5,9 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
+use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
 #[cfg(unix)]
 use tokio::net::{UnixListener, UnixStream};
@@ -125,9 +127,8 @@ impl Listener {
         match self {
             Self::Tcp(listener) => {
                 let (stream, _) = listener.accept().await?;
-                // Batches are written whole: there is nothing to wait for. Without it only latency suffers.
-                if let Err(error) = stream.set_nodelay(true) {
-                    tracing::debug!("no TCP_NODELAY: {error}");
+                if let Err(error) = tune(&stream) {
+                    tracing::debug!("a connection keeps the system's settings: {error}");
                 }
                 Ok(Accepted::Tcp(stream))
             }
@@ -142,6 +143,17 @@ pub(crate) enum Accepted {
     Tcp(TcpStream),
     #[cfg(unix)]
     Unix(UnixStream),
+}
+
+/// What is written is written whole, so there is nothing to wait for before it is sent. And a client that went away
+/// without a word is noticed also where nothing is ever sent to it.
+fn tune(stream: &TcpStream) -> io::Result<()> {
+    const ASK_AFTER: Duration = Duration::from_secs(60);
+    const ASK_AGAIN: Duration = Duration::from_secs(10);
+
+    stream.set_nodelay(true)?;
+    let keepalive = TcpKeepalive::new().with_time(ASK_AFTER).with_interval(ASK_AGAIN);
+    SockRef::from(stream).set_tcp_keepalive(&keepalive)
 }
 
 /// A listening Unix socket.
@@ -234,5 +246,43 @@ fn cannot_listen(address: &ListenAddress, error: io::Error) -> Error {
             ),
             error,
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_written_as_they_are_read() {
+        for text in ["127.0.0.1:8080", "[::1]:0", "0.0.0.0:80", "unix:/run/wirehub.sock", "unix:relative"] {
+            assert_eq!(text.parse::<ListenAddress>().unwrap().to_string(), text);
+        }
+        for bad in
+            ["", "8080", "localhost:8080", "127.0.0.1", "127.0.0.1:99999", "unix:", "http://127.0.0.1:80"]
+        {
+            assert_eq!(bad.parse::<ListenAddress>().unwrap_err().kind(), ErrorKind::Usage, "{bad}");
+        }
+    }
+
+    #[test]
+    fn only_loopback_and_unix_sockets_are_local() {
+        let is_local = |text: &str| text.parse::<ListenAddress>().unwrap().is_local();
+        for local in ["127.0.0.1:1", "127.9.9.9:1", "[::1]:1", "[::ffff:127.0.0.1]:1", "unix:/s"] {
+            assert!(is_local(local), "{local}");
+        }
+        for open in ["0.0.0.0:1", "[::]:1", "192.168.0.1:1", "[::ffff:10.0.0.1]:1"] {
+            assert!(!is_local(open), "{open}");
+        }
+    }
+
+    #[tokio::test]
+    async fn connections_send_at_once_and_are_asked_whether_they_live() {
+        let listener = Listener::bind(&"127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let ListenAddress::Tcp(address) = listener.address().unwrap() else { panic!("no TCP") };
+        let _client = TcpStream::connect(address).await.unwrap();
+        let Accepted::Tcp(stream) = listener.accept().await.unwrap() else { panic!("no TCP") };
+        assert!(stream.nodelay().unwrap());
+        assert!(SockRef::from(&stream).keepalive().unwrap());
     }
 }

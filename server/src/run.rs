@@ -122,3 +122,28 @@ where
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_HEADERS: usize = 64;
 const MAX_HEADER_BYTES: usize = 16 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+    use tokio::net::TcpStream;
+
+    use super::*;
+    use crate::ListenAddress;
+
+    #[tokio::test]
+    async fn a_connection_beyond_the_bound_waits_for_one_to_end() {
+        let listener = Listener::bind(&"127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let ListenAddress::Tcp(address) = listener.address().unwrap() else { panic!("no TCP") };
+        let slots = Arc::new(Semaphore::new(1));
+        let _clients =
+            [TcpStream::connect(address).await.unwrap(), TcpStream::connect(address).await.unwrap()];
+        let (first, _) = next_connection(&listener, &slots).await;
+        // As a WebSocket holds it on when its request is long answered.
+        let held = first.clone();
+        drop(first);
+        assert!(next_connection(&listener, &slots).now_or_never().is_none());
+        drop(held);
+        next_connection(&listener, &slots).await;
+    }
+}

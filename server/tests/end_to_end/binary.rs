@@ -7,7 +7,7 @@ use tokio::net::TcpStream;
 use wirehub_common::Codec;
 use wirehub_common::frame::{Push, ServerFrame};
 
-use crate::support::{Client, Received};
+use crate::support::{Client, Received, http_at};
 
 fn wirehub(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_wirehub"));
@@ -23,7 +23,11 @@ struct Running {
 
 impl Running {
     fn start(arguments: &[&str]) -> Self {
-        let mut child = wirehub(arguments).spawn().unwrap();
+        Self::spawn(wirehub(arguments))
+    }
+
+    fn spawn(mut command: Command) -> Self {
+        let mut child = command.spawn().unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap());
         Self { child, stdout }
     }
@@ -99,6 +103,36 @@ fn it_serves_on_a_unix_socket_and_removes_the_file() {
     server.signal("TERM");
     assert!(server.child.wait().unwrap().success());
     assert!(!path.exists());
+}
+
+#[tokio::test]
+async fn it_survives_running_out_of_file_descriptors() {
+    let limited = format!("ulimit -n 24; exec {} serve --listen 127.0.0.1:0", env!("CARGO_BIN_EXE_wirehub"));
+    let mut command = Command::new("sh");
+    command.args(["-c", &limited]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut server = Running::spawn(command);
+    let address = server.address();
+    let mut crowd = Vec::new();
+    for _ in 0..40 {
+        crowd.push(TcpStream::connect(address.strip_prefix("http://").unwrap()).await.unwrap());
+    }
+    let mut log = BufReader::new(server.child.stderr.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("cannot accept connections") {
+        line.clear();
+        assert_ne!(log.read_line(&mut line).unwrap(), 0, "it has ended");
+    }
+    drop(crowd);
+    connect(&address).await.subscribe("a").await;
+}
+
+#[tokio::test]
+async fn without_a_page_it_says_how_to_get_one() {
+    let mut server = Running::start(&["serve", "--listen", "127.0.0.1:0"]);
+    let address = server.address();
+    let host = address.strip_prefix("http://").unwrap();
+    let answer = http_at(host, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 404") && answer.contains("--static DIR"), "{answer}");
 }
 
 #[test]
