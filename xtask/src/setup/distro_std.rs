@@ -41,9 +41,8 @@ edition = \"2024\"
 
 /// The toolchain, if an earlier run has made it and the compiler is still the same.
 pub(super) fn ready() -> Option<WasmToolchain> {
-    let built_by = fs::read_to_string(MARKER).ok()?;
     let linked = output_of(command("rustc").arg("-vV").env("RUSTUP_TOOLCHAIN", TOOLCHAIN)).ok()?;
-    (built_by == linked && built_by == compiler().ok()?).then(toolchain)
+    (library_is_current() && linked == compiler().ok()?).then(toolchain)
 }
 
 /// Makes the toolchain.
@@ -68,16 +67,19 @@ pub(super) fn install(
         };
         console.step(step, |log| packages.install(log, PACKAGES))?;
     }
-    let step = Step {
-        name: "wasm library",
-        what: "building the standard library for wasm32",
-        slow: Some("about 1 min"),
-    };
-    console.step(step, |log| {
-        build(project, log)?;
-        place(project, log, packages)?;
-        log.run(command("rustup").args(["toolchain", "link", TOOLCHAIN, "/usr"]))
-    })?;
+    if !library_is_current() {
+        let step = Step {
+            name: "wasm library",
+            what: "building the standard library for wasm32",
+            slow: Some("about 1 min"),
+        };
+        console.step(step, |log| {
+            build(project, log)?;
+            place(project, log, packages)
+        })?;
+    }
+    let step = Step { name: "wasm link", what: "telling rustup about Debian's compiler", slow: None };
+    console.step(step, |log| log.run(command("rustup").args(["toolchain", "link", TOOLCHAIN, "/usr"])))?;
     ready()
         .context("the toolchain was made and does not answer: run `rustup run distro rustc -vV` to see why")
 }
@@ -87,6 +89,11 @@ fn toolchain() -> WasmToolchain {
         ("RUSTUP_TOOLCHAIN", TOOLCHAIN.into()),
         ("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", LINKER.into()),
     ])
+}
+
+/// Whether the library is there and was built by Debian's compiler as it is now.
+fn library_is_current() -> bool {
+    fs::read_to_string(MARKER).is_ok_and(|built_by| compiler().is_ok_and(|now| now == built_by))
 }
 
 /// What Debian's compiler says it is.
