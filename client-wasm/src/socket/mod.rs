@@ -80,15 +80,16 @@ impl Socket {
         std::future::poll_fn(|context| socket.inbox.borrow_mut().poll_open(context)).await?;
         Ok(socket)
     }
-
-    /// The same socket for messages of a contract: JSON goes and comes as text messages, anything else as binary ones.
-    pub fn typed<T: Frame>(self) -> Socket<T> {
-        let Self { wire, inbox, timer, item: _ } = self;
-        Socket { wire, inbox, timer, item: PhantomData }
-    }
 }
 
 impl<T> Socket<T> {
+    /// The same socket for other messages. Those of a contract go and come as text messages where they are JSON, as
+    /// binary ones otherwise.
+    pub fn typed<U: Frame>(self) -> Socket<U> {
+        let Self { wire, inbox, timer, item: _ } = self;
+        Socket { wire, inbox, timer, item: PhantomData }
+    }
+
     /// How far the socket is.
     pub fn ready_state(&self) -> ReadyState {
         self.wire.ready_state()
