@@ -1,6 +1,5 @@
 //! Publishes and calls: each ends exactly once.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,6 +8,7 @@ use wirehub_common::code::ErrorCode;
 use wirehub_common::frame::{Answer, Called, Cancel, Command, PresenceList, Published, Request};
 
 use super::Core;
+use super::sorted::SortedMap;
 use crate::{Error, ErrorKind, Event, Outcome, Time};
 
 /// Names a publish or a call of one client.
@@ -45,8 +45,8 @@ impl From<Option<Duration>> for SendOptions {
 /// The commands that have not ended.
 #[derive(Debug, Default)]
 pub(super) struct Commands {
-    pending: BTreeMap<u32, Pending>,
-    deadlines: BTreeSet<(Time, u32)>,
+    pending: SortedMap<u32, Pending>,
+    deadlines: SortedMap<(Time, u32), ()>,
 }
 
 #[derive(Debug)]
@@ -59,11 +59,11 @@ struct Pending {
 
 impl Commands {
     pub(super) fn deadline(&self) -> Option<Time> {
-        self.deadlines.first().map(|&(time, _)| time)
+        self.deadlines.first().map(|&((time, _), ())| time)
     }
 
     fn insert(&mut self, command: u32, pending: Pending) {
-        self.deadlines.insert((pending.deadline, command));
+        self.deadlines.insert((pending.deadline, command), ());
         self.pending.insert(command, pending);
     }
 
@@ -74,7 +74,7 @@ impl Commands {
     }
 
     fn expired(&self, now: Time) -> Option<u32> {
-        self.deadlines.first().filter(|(time, _)| *time <= now).map(|&(_, command)| command)
+        self.deadlines.first().filter(|((time, _), ())| *time <= now).map(|&((_, command), ())| command)
     }
 }
 
@@ -184,7 +184,7 @@ impl Core {
 
     pub(super) fn fail_all_commands(&mut self) {
         self.outbox.clear();
-        while let Some((&command, _)) = self.commands.pending.first_key_value() {
+        while let Some(&(command, _)) = self.commands.pending.first() {
             self.complete(command, Err(Error::from_code(ErrorKind::Connection, ErrorCode::CLOSED)));
         }
     }

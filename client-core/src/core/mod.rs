@@ -19,6 +19,7 @@ use crate::{Config, Error, ErrorKind, Event, State, StateChange, Time};
 mod commands;
 mod connection;
 mod outbox;
+mod sorted;
 mod subscriptions;
 #[cfg(test)]
 mod tests;

@@ -4,7 +4,6 @@
 //! to the subscription whose `subscribed` came last before it; until that has come, publications of the channel are
 //! an older subscription's, and dropped.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use wirehub_common::ChannelName;
@@ -14,6 +13,7 @@ use wirehub_common::frame::{
 };
 
 use super::Core;
+use super::sorted::SortedMap;
 use crate::{Error, ErrorKind, Event, Recovery, Time};
 
 /// Names a subscription of one client.
@@ -35,8 +35,8 @@ impl SubscriptionId {
 /// The channels that the application is subscribed to.
 #[derive(Debug, Default)]
 pub(super) struct Subscriptions {
-    by_channel: BTreeMap<ChannelName, Wanted>,
-    channels: BTreeMap<SubscriptionId, ChannelName>,
+    by_channel: SortedMap<ChannelName, Wanted>,
+    channels: SortedMap<SubscriptionId, ChannelName>,
 }
 
 #[derive(Debug)]
@@ -85,8 +85,8 @@ impl Subscriptions {
 
     pub(super) fn deadline(&self) -> Option<Time> {
         self.by_channel
-            .values()
-            .filter_map(|wanted| match wanted.phase {
+            .iter()
+            .filter_map(|(_, wanted)| match wanted.phase {
                 Phase::Requested { deadline: time, .. } | Phase::Retrying { at: time } => Some(time),
                 Phase::Idle | Phase::Active => None,
             })
@@ -95,7 +95,7 @@ impl Subscriptions {
 
     /// After the connection was lost, all have to be made again.
     pub(super) fn reset(&mut self) {
-        for wanted in self.by_channel.values_mut() {
+        for (_, wanted) in self.by_channel.iter_mut() {
             wanted.phase = Phase::Idle;
         }
     }
@@ -293,7 +293,7 @@ impl Core {
     }
 
     pub(super) fn end_all_subscriptions(&mut self) {
-        while let Some((&subscription, _)) = self.subscriptions.channels.first_key_value() {
+        while let Some(&(subscription, _)) = self.subscriptions.channels.first() {
             self.subscriptions.remove(subscription);
             let error = Some(Error::from_code(ErrorKind::Connection, ErrorCode::CLOSED));
             self.events.push_back(Event::Unsubscribed { subscription, error });
