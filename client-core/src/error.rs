@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
-use wirehub_common::code::ErrorCode;
+use wirehub_common::code::{CloseCode, ErrorCode};
 use wirehub_common::frame::ErrorInfo;
 use wirehub_common::{ChannelNameError, PayloadError};
 
@@ -13,9 +13,23 @@ use wirehub_common::{ChannelNameError, PayloadError};
 pub struct Error {
     kind: ErrorKind,
     code: ErrorCode,
-    message: Cow<'static, str>,
+    words: Words,
     temporary: bool,
     source: Option<Arc<dyn std::error::Error + Send + Sync>>,
+}
+
+/// What is said of an error. The table is looked up when somebody reads: a program that shows errors in words of its own
+/// does without it.
+#[derive(Debug, Clone)]
+enum Words {
+    /// The words of the code.
+    OfCode,
+    /// The words of the code that the connection was closed with.
+    OfClose(CloseCode),
+    /// The words of the code, and what they are about.
+    OfCodeAbout(Cow<'static, str>),
+    /// Others.
+    Own(Cow<'static, str>),
 }
 
 /// Who says that something failed.
@@ -35,11 +49,22 @@ pub enum ErrorKind {
 impl Error {
     /// One of the codes of the table, in its words.
     pub fn from_code(kind: ErrorKind, code: ErrorCode) -> Self {
-        Self { kind, code, message: code.message().into(), temporary: code.is_temporary(), source: None }
+        Self { kind, code, words: Words::OfCode, temporary: code.is_temporary(), source: None }
     }
 
-    pub(crate) fn with_message(kind: ErrorKind, code: ErrorCode, message: String) -> Self {
-        Self { message: message.into(), ..Self::from_code(kind, code) }
+    /// The code, in other words.
+    pub(crate) fn in_words(kind: ErrorKind, code: ErrorCode, words: impl Into<Cow<'static, str>>) -> Self {
+        Self { words: Words::Own(words.into()), ..Self::from_code(kind, code) }
+    }
+
+    /// The code in its words, and what they are about.
+    pub(crate) fn about(kind: ErrorKind, code: ErrorCode, what: impl Into<Cow<'static, str>>) -> Self {
+        Self { words: Words::OfCodeAbout(what.into()), ..Self::from_code(kind, code) }
+    }
+
+    /// The connection was closed for good, without a word.
+    pub(crate) fn closed_with(code: CloseCode) -> Self {
+        Self { words: Words::OfClose(code), ..Self::from_code(ErrorKind::Connection, ErrorCode::CLOSED) }
     }
 
     /// For a token provider that has no token for now: it will be asked again.
@@ -66,8 +91,29 @@ impl Error {
     }
 
     /// What happened and what to do, for people.
-    pub fn message(&self) -> &str {
-        &self.message
+    pub fn message(&self) -> Cow<'_, str> {
+        match &self.words {
+            Words::OfCode => self.code.message().into(),
+            Words::OfClose(code) => code.message().into(),
+            Words::OfCodeAbout(what) => [self.code.message(), ": ", what].concat().into(),
+            Words::Own(words) => (&**words).into(),
+        }
+    }
+
+    /// The message, where it is not made of the words of the code.
+    pub fn own_words(&self) -> Option<&str> {
+        match &self.words {
+            Words::Own(words) => Some(words),
+            Words::OfCode | Words::OfClose(_) | Words::OfCodeAbout(_) => None,
+        }
+    }
+
+    /// What the words of the code are about, where that is known: it stands behind them in the message.
+    pub fn about_what(&self) -> Option<&str> {
+        match &self.words {
+            Words::OfCodeAbout(what) => Some(what),
+            Words::OfCode | Words::OfClose(_) | Words::Own(_) => None,
+        }
     }
 
     /// Whether the same may succeed later.
@@ -81,7 +127,8 @@ impl From<ErrorInfo> for Error {
         Self {
             kind: ErrorKind::Server,
             code: info.code,
-            message: info.message.into(),
+            // A server of few words.
+            words: if info.message.is_empty() { Words::OfCode } else { Words::Own(info.message.into()) },
             temporary: info.temporary,
             source: None,
         }
@@ -99,13 +146,13 @@ impl From<PayloadError> for Error {
 
 impl From<ChannelNameError> for Error {
     fn from(error: ChannelNameError) -> Self {
-        Self { message: error.as_str().into(), ..Self::from_code(ErrorKind::Usage, ErrorCode::BAD_REQUEST) }
+        Self::in_words(ErrorKind::Usage, ErrorCode::BAD_REQUEST, error.as_str())
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({})", self.message, self.code)?;
+        write!(f, "{} ({})", self.message(), self.code)?;
         self.source.as_ref().map_or(Ok(()), |source| write!(f, ": {source}"))
     }
 }

@@ -120,7 +120,8 @@ pub struct StateChange {
     pub state: State,
     /// The code of the connection that ended, if one did.
     pub code: Option<CloseCode>,
-    /// Why it ended, for people.
+    /// Why it ended, for people. From a [`Core`](crate::Core) what was said; from a [`Client`](crate::Client) the words
+    /// of the code, where nothing was.
     pub reason: String,
     /// How long it is until the next attempt.
     pub retry_in: Option<Duration>,

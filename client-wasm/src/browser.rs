@@ -37,7 +37,8 @@ impl Timer {
 
 /// A delay for the browser's timers. Rounded up: a timer that fires just before its time would have to be set again.
 pub(crate) fn milliseconds(delay: Duration) -> i32 {
-    i32::try_from(delay.as_micros().div_ceil(1000)).unwrap_or(i32::MAX)
+    // The cast takes what is too large as the largest there is.
+    (delay.as_secs_f64() * 1000.0).ceil() as i32
 }
 
 impl Drop for Timer {

@@ -49,6 +49,15 @@ macro_rules! errors {
     ($($name:ident = $code:literal, $temporary:literal, $message:literal;)*) => {
         impl ErrorCode {
             $(#[doc = $message] pub const $name: Self = Self($code);)*
+
+            /// Whether the same command may succeed later; `false` for an application's code.
+            // Not by the table: a program that only asks this has no use for its words.
+            pub const fn is_temporary(self) -> bool {
+                match self.0 {
+                    $($code => $temporary,)*
+                    _ => false,
+                }
+            }
         }
         /// All of Wirehub's own error codes, ascending.
         pub const ERRORS: &[ErrorRow] = &[
@@ -147,11 +156,6 @@ impl ErrorCode {
     /// What happened and what to do, for one of Wirehub's own codes; empty for an application's.
     pub fn message(self) -> &'static str {
         self.row().map_or("", |row| row.message)
-    }
-
-    /// Whether the same command may succeed later; `false` for an application's code.
-    pub fn is_temporary(self) -> bool {
-        self.row().is_some_and(|row| row.temporary)
     }
 
     fn row(self) -> Option<&'static ErrorRow> {

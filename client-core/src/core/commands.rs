@@ -121,7 +121,7 @@ impl Core {
                 let message = "the message is over the server's size limit: send a smaller one";
                 self.complete(
                     command,
-                    Err(Error::with_message(ErrorKind::Usage, ErrorCode::BAD_REQUEST, message.into())),
+                    Err(Error::in_words(ErrorKind::Usage, ErrorCode::BAD_REQUEST, message)),
                 );
             }
             if !batch.bytes.is_empty() {

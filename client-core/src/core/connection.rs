@@ -78,8 +78,8 @@ impl Core {
         let Link::Opening { deadline, .. } = self.link else { return };
         if subprotocol != SUBPROTOCOL_PROTOBUF {
             let code = CloseCode::NOT_WIREHUB;
-            self.drop_transport(code, code.message());
-            return self.fail(code, code.message());
+            self.drop_transport(code, "");
+            return self.fail(code, "");
         }
         let command = self.next_id();
         let subscriptions = self.subscriptions_to_restore(command, deadline);
@@ -110,7 +110,7 @@ impl Core {
             match frame {
                 Ok(ServerFrame::Reply(reply)) => self.handle_reply(now, reply),
                 Ok(ServerFrame::Push(push)) => self.handle_push(now, push),
-                Err(error) => return self.handle_garbage(now, &error.to_string()),
+                Err(error) => return self.handle_garbage(now, error.kind().as_str()),
             }
         }
     }
@@ -228,7 +228,7 @@ impl Core {
 
     fn handle_connect_error(&mut self, now: Time, error: Error) {
         if self.may_need_new_token(&error) {
-            self.drop_transport(CloseCode::SUPERSEDED, CloseCode::SUPERSEDED.message());
+            self.drop_transport(CloseCode::SUPERSEDED, "");
             self.forget_connection();
             // Not the server's fault: no need to wait.
             self.open(now);
@@ -244,14 +244,9 @@ impl Core {
 
     fn report_contract(&mut self, theirs: &ContractDigest) {
         let Some(ours) = &self.config.contract else { return };
-        let mut message = String::from(ErrorCode::CONTRACT_MISMATCH.message());
-        let names = differing_items(&ours.items, &theirs.items);
-        for (separator, name) in std::iter::once("; what differs: ").chain(std::iter::repeat(", ")).zip(names)
-        {
-            message.push_str(separator);
-            message.push_str(name);
-        }
-        let error = Error::with_message(ErrorKind::Server, ErrorCode::CONTRACT_MISMATCH, message);
+        let names = differing_items(&ours.items, &theirs.items).join(", ");
+        let what = ["what differs: ", &names].concat();
+        let error = Error::about(ErrorKind::Server, ErrorCode::CONTRACT_MISMATCH, what);
         self.events.push_back(Event::Error(error));
     }
 
@@ -266,23 +261,16 @@ impl Core {
     }
 
     /// The server is not what it should be, or something between garbles: tell, and try another connection.
-    fn handle_garbage(&mut self, now: Time, what: &str) {
-        let mut message = String::from(ErrorCode::BAD_FRAME.message());
-        message.push_str(": ");
-        message.push_str(what);
-        self.events.push_back(Event::Error(Error::with_message(
-            ErrorKind::Server,
-            ErrorCode::BAD_FRAME,
-            message,
-        )));
-        self.drop_transport(CloseCode::BAD_FRAME, CloseCode::BAD_FRAME.message());
-        self.lose(now, CloseCode::BAD_FRAME, CloseCode::BAD_FRAME.message().into());
+    fn handle_garbage(&mut self, now: Time, what: &'static str) {
+        let error = Error::about(ErrorKind::Server, ErrorCode::BAD_FRAME, what);
+        self.events.push_back(Event::Error(error));
+        self.break_off(now, CloseCode::BAD_FRAME);
     }
 
     /// Gives this connection up for another one.
     fn break_off(&mut self, now: Time, code: CloseCode) {
-        self.drop_transport(code, code.message());
-        self.lose(now, code, code.message().into());
+        self.drop_transport(code, "");
+        self.lose(now, code, String::new());
     }
 
     /// Has the driver close the transport, if it has one.
@@ -293,8 +281,7 @@ impl Core {
             while !reason.is_char_boundary(end) {
                 end = end.saturating_sub(1);
             }
-            let (kept, _) = reason.split_at(end);
-            self.closing = Some((code, kept.into()));
+            self.closing = Some((code, reason.get(..end).unwrap_or_default().into()));
         }
     }
 
@@ -338,8 +325,11 @@ impl Core {
 
     /// The client is over, against the application's wish.
     fn fail(&mut self, code: CloseCode, reason: &str) {
-        let words = if reason.is_empty() { code.message() } else { reason };
-        self.failure = Some(Error::with_message(ErrorKind::Connection, ErrorCode::CLOSED, words.into()));
+        self.failure = Some(if reason.is_empty() {
+            Error::closed_with(code)
+        } else {
+            Error::in_words(ErrorKind::Connection, ErrorCode::CLOSED, String::from(reason))
+        });
         self.end(code, reason.into());
     }
 

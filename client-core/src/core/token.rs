@@ -151,7 +151,7 @@ impl Core {
     pub(super) fn refuse(&mut self, error: Error) {
         let code = CloseCode::UNAUTHORIZED;
         self.drop_transport(code, "");
-        let reason = error.message().into();
+        let reason = error.own_words().unwrap_or_default().into();
         self.failure = Some(error);
         self.end(code, reason);
     }

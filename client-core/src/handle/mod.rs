@@ -96,7 +96,10 @@ impl Inner {
                         feed.end(error);
                     }
                 }
-                Event::State(change) => {
+                Event::State(mut change) => {
+                    if let (true, Some(code)) = (change.reason.is_empty(), change.code) {
+                        change.reason = code.message().into();
+                    }
                     self.watchers.retain(|watcher| watcher.push(change.clone(), 1).is_ok());
                     if change.state == State::Closed {
                         self.watchers.clear();

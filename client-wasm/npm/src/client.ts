@@ -2,7 +2,7 @@ import { Client as Wasm } from '#wasm';
 import { Backlog } from './backlog.js';
 import { refuseUnsendable } from './close.js';
 import type { AnyContract, CallOf, ChannelOf, Contract, ContractInfo, MessageOf, RequestOf, ResponseOf } from './contract.js';
-import { aborted, CloseCodes, closedForGood, closeReason, Codes, WirehubError } from './errors.js';
+import { aborted, CloseCodes, closedForGood, closeReason, Codes, toError, WirehubError } from './errors.js';
 import { ClientErrorEvent, StateChangeEvent, type ClientEventMap } from './events.js';
 import type { QueueOptions } from './feed.js';
 import { decode, encode, readRows, type Encoded } from './payload.js';
@@ -257,7 +257,7 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
         clearTimeout(this.#timer);
         if (delay !== undefined) this.#timer = setTimeout(guarded(() => this.#wasm?.tick()), delay);
       },
-      toError: (code: number, temporary: boolean, message: string) => new WirehubError(code, { message, temporary }),
+      toError: (code: number, temporary: boolean, words: string, about: string) => toError(code, temporary, words, about),
       onState: (state: number, session: string, user: string, code: number, reason: string, retryIn: number | undefined) => {
         this.#onState(STATES[state] ?? 'closed', session, user, code, reason, retryIn);
       },

@@ -18,6 +18,11 @@ export class WirehubError extends Error {
   }
 }
 
+/** An error of the module's: in `words`, or where these are empty in those of the code and what they are `about`. */
+export function toError(code: number, temporary: boolean, words: string, about: string): WirehubError {
+  return new WirehubError(code, { message: words || (about && `${errorWords[code]}: ${about}`), temporary });
+}
+
 /** What a caller's signal says. */
 export function aborted(signal: AbortSignal): WirehubError {
   return new WirehubError(Codes.ABORTED, { cause: signal.reason });

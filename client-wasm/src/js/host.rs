@@ -18,9 +18,9 @@ extern "C" {
     #[wasm_bindgen(method)]
     pub(crate) fn schedule(this: &Host, delay: Option<i32>);
 
-    /// Makes an error; without words it has those of its code.
+    /// Makes an error. Where `words` is empty it has those of its code, and `about` behind them.
     #[wasm_bindgen(method, js_name = toError)]
-    pub(crate) fn to_error(this: &Host, code: u16, temporary: bool, words: &str) -> JsValue;
+    pub(crate) fn to_error(this: &Host, code: u16, temporary: bool, words: &str, about: &str) -> JsValue;
 
     /// The client's state changed. `code` is 0 where no connection ended, `retry_in` in milliseconds.
     #[wasm_bindgen(method, js_name = onState)]
@@ -90,6 +90,8 @@ extern "C" {
 impl Host {
     /// An error as TypeScript's.
     pub(crate) fn error(&self, error: &Error) -> JsValue {
-        self.to_error(error.code().number(), error.is_temporary(), error.message())
+        let words = error.own_words().unwrap_or_default();
+        let about = error.about_what().unwrap_or_default();
+        self.to_error(error.code().number(), error.is_temporary(), words, about)
     }
 }

@@ -194,6 +194,22 @@ pub enum DecodeErrorKind {
     Json,
 }
 
+impl DecodeErrorKind {
+    /// What is wrong, for people.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Truncated => "the frame is cut short: send whole frames",
+            Self::Varint => "a variable-length integer is too long: it has at most ten bytes",
+            Self::Tag => "a field has a number or wire type that Protocol Buffers does not have",
+            Self::Utf8 => "a text is not UTF-8",
+            Self::Range => "a number is outside its field's range",
+            Self::TooMany => "a list has too many entries: send it in parts",
+            Self::Field => "a field that the frame needs is missing or has no valid value",
+            Self::Json => "the line is not JSON of the shape that PROTOCOL.md shows",
+        }
+    }
+}
+
 impl DecodeError {
     #[cfg(feature = "json")]
     pub(crate) fn with_source(
@@ -217,16 +233,7 @@ impl From<DecodeErrorKind> for DecodeError {
 
 impl fmt::Display for DecodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.kind {
-            DecodeErrorKind::Truncated => "the frame is cut short: send whole frames",
-            DecodeErrorKind::Varint => "a variable-length integer is too long: it has at most ten bytes",
-            DecodeErrorKind::Tag => "a field has a number or wire type that Protocol Buffers does not have",
-            DecodeErrorKind::Utf8 => "a text is not UTF-8",
-            DecodeErrorKind::Range => "a number is outside its field's range",
-            DecodeErrorKind::TooMany => "a list has too many entries: send it in parts",
-            DecodeErrorKind::Field => "a field that the frame needs is missing or has no valid value",
-            DecodeErrorKind::Json => "the line is not JSON of the shape that PROTOCOL.md shows",
-        })?;
+        f.write_str(self.kind.as_str())?;
         self.source.as_ref().map_or(Ok(()), |source| write!(f, " ({source})"))
     }
 }
