@@ -22,7 +22,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use world::{Faults, World};
 
-const SEEDS: u64 = 300;
+const SEEDS: u64 = 10_000;
 
 #[test]
 fn every_message_comes_in_order_without_holes_through_a_hostile_network() {
