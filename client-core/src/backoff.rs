@@ -53,7 +53,8 @@ struct Random(u64);
 
 impl Random {
     fn within(&mut self, bound: Duration) -> Duration {
-        bound.mul_f64(self.unit())
+        // Not `mul_f64`: that can panic, though not here, and a browser's module would carry the words for it.
+        Duration::from_micros((bound.as_secs_f64() * 1e6 * self.unit()) as u64)
     }
 
     /// From 0 up to, but not including, 1.

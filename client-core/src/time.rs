@@ -2,27 +2,35 @@
 
 use std::time::Duration;
 
-/// A moment: how long it is since an origin that the driver chose. It never goes back.
+/// A moment: how long it is since an origin that the driver chose, in whole microseconds. It never goes back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct Time(Duration);
+pub struct Time {
+    // One number: a browser's module compares and adds a `Duration` in three times the code.
+    microseconds: u64,
+}
 
 impl Time {
     /// The origin.
-    pub const ZERO: Self = Self(Duration::ZERO);
+    pub const ZERO: Self = Self { microseconds: 0 };
 
     /// The moment so long after the origin.
     pub const fn since_origin(elapsed: Duration) -> Self {
-        Self(elapsed)
+        Self { microseconds: microseconds(elapsed) }
     }
 
     /// The moment so long after this one; the end of time where there is none.
     #[must_use]
     pub const fn after(self, duration: Duration) -> Self {
-        Self(self.0.saturating_add(duration))
+        Self { microseconds: self.microseconds.saturating_add(microseconds(duration)) }
     }
 
     /// How long it is from `earlier` to this moment; zero where `earlier` is later.
     pub const fn since(self, earlier: Self) -> Duration {
-        self.0.saturating_sub(earlier.0)
+        Duration::from_micros(self.microseconds.saturating_sub(earlier.microseconds))
     }
+}
+
+/// Half a million years at most.
+const fn microseconds(duration: Duration) -> u64 {
+    duration.as_secs().saturating_mul(1_000_000).saturating_add(duration.subsec_micros() as u64)
 }

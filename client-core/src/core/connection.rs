@@ -244,8 +244,11 @@ impl Core {
 
     fn report_contract(&mut self, theirs: &ContractDigest) {
         let Some(ours) = &self.config.contract else { return };
-        let names = differing_items(&ours.items, &theirs.items).join(", ");
-        let what = ["what differs: ", &names].concat();
+        let mut what = String::from("what differs: ");
+        for (index, name) in differing_items(&ours.items, &theirs.items).into_iter().enumerate() {
+            what.push_str(if index == 0 { "" } else { ", " });
+            what.push_str(name);
+        }
         let error = Error::about(ErrorKind::Server, ErrorCode::CONTRACT_MISMATCH, what);
         self.events.push_back(Event::Error(error));
     }

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use wirehub_common::Limits;
 use wirehub_common::code::ErrorCode;
 
@@ -80,7 +80,7 @@ impl Outbox {
     pub(super) fn next_batch(&mut self, limit: usize) -> Option<Batch> {
         let target = limit.min(Limits::BATCH_BYTES);
         let mut batch = Batch { bytes: Bytes::new(), commands: Vec::new(), oversized: None };
-        let mut joined = BytesMut::new();
+        let mut joined = Vec::new();
         while let Some(entry) = self.entries.front() {
             let first = joined.is_empty() && batch.bytes.is_empty();
             let total = joined.len().saturating_add(batch.bytes.len()).saturating_add(entry.frame.len());
@@ -105,7 +105,7 @@ impl Outbox {
             }
         }
         if !joined.is_empty() {
-            batch.bytes = joined.freeze();
+            batch.bytes = joined.into();
         }
         (!batch.bytes.is_empty()).then_some(batch)
     }

@@ -11,7 +11,7 @@ use wirehub_common::frame::{Answer, Refresh, Request};
 
 use super::Core;
 use super::connection::Link;
-use crate::{Error, Event, Time};
+use crate::{Error, ErrorKind, Event, Time};
 
 /// Names one question to the token provider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -114,7 +114,8 @@ impl Core {
     pub(super) fn check_token_deadlines(&mut self, now: Time) {
         if self.tokens.asked.is_some_and(|(_, deadline)| deadline <= now) {
             self.tokens.asked = None;
-            self.token_delayed(now, Error::token_unavailable("it did not answer in time"));
+            let words = "the token provider did not answer in time: see why it hangs";
+            self.token_delayed(now, Error::in_words(ErrorKind::Usage, ErrorCode::TOKEN_UNAVAILABLE, words));
         }
         if self.tokens.refresh_at.is_some_and(|time| time <= now) {
             self.ask_for_token(now);

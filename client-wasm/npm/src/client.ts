@@ -232,7 +232,7 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
     }
     if (this.#isClosed()) return;
     const { token = '', name = '', contract } = this.#options;
-    const wasm = enter(() => new Wasm(this.#host(), this.url, token, name || '@wirehub/client', contractTexts(contract)));
+    const wasm = enter(() => new Wasm(this.#host(), this.url, token, name || '@wirehub/client', contractText(contract)));
     this.#wasm = wasm;
     const stopWatching = watchPage(guarded(() => wasm.reconnectNow()));
     const stopMourning = onDeath((error) => this.#die(error));
@@ -473,7 +473,7 @@ function onAbort(signal: AbortSignal | undefined, give: (error: WirehubError) =>
   return () => signal.removeEventListener('abort', listener);
 }
 
-/** Name and hash of the contract and of each item, in turn. */
-function contractTexts(contract: ContractInfo<unknown> | undefined): string[] {
-  return contract === undefined ? [] : [contract.name, contract.hash, ...Object.entries(contract.items).flat()];
+/** Name and hash of the contract and of each item, in turn, each in a line. */
+function contractText(contract: ContractInfo<unknown> | undefined): string {
+  return contract === undefined ? '' : [contract.name, contract.hash, ...Object.entries(contract.items).flat()].join('\n');
 }

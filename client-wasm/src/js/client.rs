@@ -30,9 +30,9 @@ pub struct JsClient {
 #[wasm_bindgen(js_class = Client)]
 impl JsClient {
     /// A client that does nothing yet. `contract` has name and hash of the contract and of each of its items, in
-    /// turn.
+    /// turn, each in a line; it is empty for none.
     #[wasm_bindgen(constructor)]
-    pub fn new(host: Host, url: String, token: String, name: String, contract: Vec<String>) -> Self {
+    pub fn new(host: Host, url: String, token: String, name: String, contract: &str) -> Self {
         let config = Config {
             token,
             client: name,
@@ -225,18 +225,22 @@ fn payload(json: bool, data: Vec<u8>) -> Payload {
 
 /// A duration of JavaScript's; what is no number of milliseconds stands for the default.
 fn duration(number: f64) -> Option<Duration> {
-    Duration::try_from_secs_f64(number / 1000.0).ok()
+    (number >= 0.0).then(|| Duration::from_micros((number * 1000.0) as u64))
 }
 
 /// Reads pairs of a name and a hash; the first is the contract's own.
-fn contract_digest(texts: Vec<String>) -> Option<ContractDigest> {
-    let mut texts = texts.into_iter();
-    let mut pairs = std::iter::from_fn(|| {
-        let (name, hash) = (texts.next()?, texts.next()?);
-        // No contract has this one: what can't be read differs from everything.
-        let hash = ContractHash::from_hex(&hash).unwrap_or_default();
-        Some(ContractId { name, hash })
-    });
-    let id = pairs.next()?;
-    Some(ContractDigest { id, items: pairs.collect() })
+fn contract_digest(text: &str) -> Option<ContractDigest> {
+    let mut lines = text.lines();
+    let id = contract_id(&mut lines)?;
+    let mut items = Vec::new();
+    while let Some(item) = contract_id(&mut lines) {
+        items.push(item);
+    }
+    Some(ContractDigest { id, items })
+}
+
+fn contract_id<'a>(lines: &mut impl Iterator<Item = &'a str>) -> Option<ContractId> {
+    let (name, hash) = (lines.next()?, lines.next()?);
+    // No contract has this one: what can't be read differs from everything.
+    Some(ContractId { name: name.into(), hash: ContractHash::from_hex(hash).unwrap_or_default() })
 }
