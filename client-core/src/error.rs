@@ -10,7 +10,11 @@ use wirehub_common::{ChannelNameError, PayloadError};
 
 /// Why something failed: a code of the [one table](wirehub_common::code), words, and what caused it.
 #[derive(Debug, Clone)]
-pub struct Error {
+pub struct Error(Box<Inner>);
+
+// In a box: errors are rare, and results that may hold one are not.
+#[derive(Debug, Clone)]
+struct Inner {
     kind: ErrorKind,
     code: ErrorCode,
     words: Words,
@@ -49,30 +53,33 @@ pub enum ErrorKind {
 impl Error {
     /// One of the codes of the table, in its words.
     pub fn from_code(kind: ErrorKind, code: ErrorCode) -> Self {
-        Self { kind, code, words: Words::OfCode, temporary: code.is_temporary(), source: None }
+        Self::new(kind, code, Words::OfCode)
+    }
+
+    fn new(kind: ErrorKind, code: ErrorCode, words: Words) -> Self {
+        Self(Box::new(Inner { kind, code, words, temporary: code.is_temporary(), source: None }))
     }
 
     /// The code, in other words.
     pub(crate) fn in_words(kind: ErrorKind, code: ErrorCode, words: impl Into<Cow<'static, str>>) -> Self {
-        Self { words: Words::Own(words.into()), ..Self::from_code(kind, code) }
+        Self::new(kind, code, Words::Own(words.into()))
     }
 
     /// The code in its words, and what they are about.
     pub(crate) fn about(kind: ErrorKind, code: ErrorCode, what: impl Into<Cow<'static, str>>) -> Self {
-        Self { words: Words::OfCodeAbout(what.into()), ..Self::from_code(kind, code) }
+        Self::new(kind, code, Words::OfCodeAbout(what.into()))
     }
 
     /// The connection was closed for good, without a word.
     pub(crate) fn closed_with(code: CloseCode) -> Self {
-        Self { words: Words::OfClose(code), ..Self::from_code(ErrorKind::Connection, ErrorCode::CLOSED) }
+        Self::new(ErrorKind::Connection, ErrorCode::CLOSED, Words::OfClose(code))
     }
 
     /// For a token provider that has no token for now: it will be asked again.
     pub fn token_unavailable(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        Self {
-            source: Some(source.into().into()),
-            ..Self::from_code(ErrorKind::Usage, ErrorCode::TOKEN_UNAVAILABLE)
-        }
+        let mut error = Self::from_code(ErrorKind::Usage, ErrorCode::TOKEN_UNAVAILABLE);
+        error.0.source = Some(source.into().into());
+        error
     }
 
     /// For a token provider that will have no token any more, because the user signed out: the client ends.
@@ -82,27 +89,27 @@ impl Error {
 
     /// Who says it.
     pub fn kind(&self) -> ErrorKind {
-        self.kind
+        self.0.kind
     }
 
     /// Which error.
     pub fn code(&self) -> ErrorCode {
-        self.code
+        self.0.code
     }
 
     /// What happened and what to do, for people.
     pub fn message(&self) -> Cow<'_, str> {
-        match &self.words {
-            Words::OfCode => self.code.message().into(),
+        match &self.0.words {
+            Words::OfCode => self.0.code.message().into(),
             Words::OfClose(code) => code.message().into(),
-            Words::OfCodeAbout(what) => [self.code.message(), ": ", what].concat().into(),
+            Words::OfCodeAbout(what) => [self.0.code.message(), ": ", what].concat().into(),
             Words::Own(words) => (&**words).into(),
         }
     }
 
     /// The message, where it is not made of the words of the code.
     pub fn own_words(&self) -> Option<&str> {
-        match &self.words {
+        match &self.0.words {
             Words::Own(words) => Some(words),
             Words::OfCode | Words::OfClose(_) | Words::OfCodeAbout(_) => None,
         }
@@ -110,7 +117,7 @@ impl Error {
 
     /// What the words of the code are about, where that is known: it stands behind them in the message.
     pub fn about_what(&self) -> Option<&str> {
-        match &self.words {
+        match &self.0.words {
             Words::OfCodeAbout(what) => Some(what),
             Words::OfCode | Words::OfClose(_) | Words::Own(_) => None,
         }
@@ -118,29 +125,25 @@ impl Error {
 
     /// Whether the same may succeed later.
     pub fn is_temporary(&self) -> bool {
-        self.temporary
+        self.0.temporary
     }
 }
 
 impl From<ErrorInfo> for Error {
     fn from(info: ErrorInfo) -> Self {
-        Self {
-            kind: ErrorKind::Server,
-            code: info.code,
-            // A server of few words.
-            words: if info.message.is_empty() { Words::OfCode } else { Words::Own(info.message.into()) },
-            temporary: info.temporary,
-            source: None,
-        }
+        // A server of few words leaves them to the table.
+        let words = if info.message.is_empty() { Words::OfCode } else { Words::Own(info.message.into()) };
+        let mut error = Self::new(ErrorKind::Server, info.code, words);
+        error.0.temporary = info.temporary;
+        error
     }
 }
 
 impl From<PayloadError> for Error {
     fn from(error: PayloadError) -> Self {
-        Self {
-            source: Some(Arc::new(error)),
-            ..Self::from_code(ErrorKind::Payload, ErrorCode::PAYLOAD_MISMATCH)
-        }
+        let mut mismatch = Self::from_code(ErrorKind::Payload, ErrorCode::PAYLOAD_MISMATCH);
+        mismatch.0.source = Some(Arc::new(error));
+        mismatch
     }
 }
 
@@ -152,13 +155,13 @@ impl From<ChannelNameError> for Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({})", self.message(), self.code)?;
-        self.source.as_ref().map_or(Ok(()), |source| write!(f, ": {source}"))
+        write!(f, "{} ({})", self.message(), self.0.code)?;
+        self.0.source.as_ref().map_or(Ok(()), |source| write!(f, ": {source}"))
     }
 }
 
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.source.as_deref().map(|source| source as _)
+        self.0.source.as_deref().map(|source| source as _)
     }
 }

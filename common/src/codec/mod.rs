@@ -124,7 +124,7 @@ impl<'a, T> Batch<'a, T> {
 
     fn split(&mut self) -> Result<Option<&'a [u8]>, DecodeError> {
         match self.codec {
-            Codec::Protobuf => wire::split_delimited(&mut self.rest),
+            Codec::Protobuf => Ok(wire::split_delimited(&mut self.rest)?),
             #[cfg(feature = "json")]
             Codec::Json => Ok(json::split_line(&mut self.rest)),
         }
@@ -148,7 +148,7 @@ impl<T> Iterator for Batch<'_, T> {
 impl Command {
     fn decode(codec: Codec, message: &Bytes, part: &[u8]) -> Result<Self, DecodeError> {
         match codec {
-            Codec::Protobuf => protobuf::decode_command(message, part),
+            Codec::Protobuf => Ok(protobuf::decode_command(message, part)?),
             #[cfg(feature = "json")]
             Codec::Json => json::decode_command(part),
         }
@@ -158,7 +158,7 @@ impl Command {
 impl ServerFrame {
     fn decode(codec: Codec, message: &Bytes, part: &[u8]) -> Result<Self, DecodeError> {
         match codec {
-            Codec::Protobuf => protobuf::decode_frame(message, part),
+            Codec::Protobuf => Ok(protobuf::decode_frame(message, part)?),
             #[cfg(feature = "json")]
             Codec::Json => json::decode_frame(part),
         }

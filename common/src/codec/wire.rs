@@ -4,7 +4,7 @@
 
 use bytes::Bytes;
 
-use super::{DecodeError, DecodeErrorKind};
+use super::DecodeErrorKind;
 
 /// What is written into a frame: called twice, once to count and once to write.
 pub(super) trait Encode {
@@ -137,14 +137,14 @@ impl<'a> Reader<'a> {
     }
 
     /// The next field, or nothing at the end.
-    pub(super) fn field(&mut self) -> Result<Option<(u32, Value<'a>)>, DecodeError> {
+    pub(super) fn field(&mut self) -> Result<Option<(u32, Value<'a>)>, DecodeErrorKind> {
         if self.rest.is_empty() {
             return Ok(None);
         }
         let tag = u32::try_from(varint(&mut self.rest)?).map_err(|_| DecodeErrorKind::Tag)?;
         let number = tag >> 3;
         if number == 0 {
-            return Err(DecodeErrorKind::Tag.into());
+            return Err(DecodeErrorKind::Tag);
         }
         let value = match (tag & 7) as u8 {
             WIRE_VARINT => Value::Varint(varint(&mut self.rest)?),
@@ -159,25 +159,25 @@ impl<'a> Reader<'a> {
                 self.rest = rest;
                 Value::Fixed32
             }
-            _ => return Err(DecodeErrorKind::Tag.into()),
+            _ => return Err(DecodeErrorKind::Tag),
         };
         Ok(Some((number, value)))
     }
 }
 
 /// Takes one length-delimited frame off the front of a batch.
-pub(super) fn split_delimited<'a>(rest: &mut &'a [u8]) -> Result<Option<&'a [u8]>, DecodeError> {
+pub(super) fn split_delimited<'a>(rest: &mut &'a [u8]) -> Result<Option<&'a [u8]>, DecodeErrorKind> {
     if rest.is_empty() { Ok(None) } else { take_delimited(rest).map(Some) }
 }
 
-fn take_delimited<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], DecodeError> {
+fn take_delimited<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], DecodeErrorKind> {
     let length = usize::try_from(varint(rest)?).map_err(|_| DecodeErrorKind::Truncated)?;
     let (part, behind) = rest.split_at_checked(length).ok_or(DecodeErrorKind::Truncated)?;
     *rest = behind;
     Ok(part)
 }
 
-fn varint(rest: &mut &[u8]) -> Result<u64, DecodeError> {
+fn varint(rest: &mut &[u8]) -> Result<u64, DecodeErrorKind> {
     let mut value = 0_u64;
     for shift in (0..64).step_by(7) {
         let (&byte, behind) = rest.split_first().ok_or(DecodeErrorKind::Truncated)?;
@@ -192,7 +192,7 @@ fn varint(rest: &mut &[u8]) -> Result<u64, DecodeError> {
             return Ok(value);
         }
     }
-    Err(DecodeErrorKind::Varint.into())
+    Err(DecodeErrorKind::Varint)
 }
 
 #[cfg(test)]
@@ -207,7 +207,7 @@ mod tests {
             let bytes = out.bytes.unwrap();
             assert_eq!(varint(&mut &*bytes).unwrap(), value);
         }
-        let kind = |bytes: &[u8]| varint(&mut &*bytes).unwrap_err().kind();
+        let kind = |bytes: &[u8]| varint(&mut &*bytes).unwrap_err();
         assert_eq!(kind(&[0xff; 9]), DecodeErrorKind::Truncated);
         assert_eq!(kind(&[0xff; 11]), DecodeErrorKind::Varint);
         assert_eq!(
@@ -221,7 +221,7 @@ mod tests {
         for bytes in [&[0x00, 0x00][..], &[0x0b], &[0x0c], &[0x0e], &[0x0f]] {
             let message = Bytes::copy_from_slice(bytes);
             assert_eq!(
-                Reader::new(&message, &message).field().unwrap_err().kind(),
+                Reader::new(&message, &message).field().unwrap_err(),
                 DecodeErrorKind::Tag,
                 "{bytes:?}"
             );

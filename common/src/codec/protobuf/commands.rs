@@ -6,13 +6,13 @@ use super::Invalid;
 use super::frames::unsubscribed;
 use super::values::{channel, content, contract_id, encode_payload, narrow, position, push, text};
 use crate::Payload;
-use crate::codec::DecodeError;
+use crate::codec::DecodeErrorKind;
 use crate::codec::wire::{Encode, Reader, Value, Writer};
 use crate::frame::{
     Call, Cancel, Command, Connect, History, Presence, Publish, Refresh, Request, Subscribe, Unsubscribe,
 };
 
-pub(in crate::codec) fn decode_command(message: &Bytes, part: &[u8]) -> Result<Command, DecodeError> {
+pub(in crate::codec) fn decode_command(message: &Bytes, part: &[u8]) -> Result<Command, DecodeErrorKind> {
     let mut reader = Reader::new(message, part);
     let mut command = Command { id: 0, request: Request::Unknown };
     while let Some((number, value)) = reader.field()? {

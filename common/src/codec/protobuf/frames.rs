@@ -7,8 +7,8 @@ use super::values::{
     channel, content, contract_id, duration, encode_payload, milliseconds, narrow, position, push, text,
 };
 use crate::code::{CloseCode, ErrorCode};
+use crate::codec::DecodeErrorKind;
 use crate::codec::wire::{Encode, Reader, Value, Writer};
-use crate::codec::{DecodeError, DecodeErrorKind};
 use crate::frame::{
     Answer, Called, Connected, ContractDigest, Disconnect, ErrorInfo, HistoryPage, Member, Movement,
     Position, PresenceList, Publication, Published, Push, Reply, ServerFrame, SubscribeOutcome, Subscribed,
@@ -16,7 +16,7 @@ use crate::frame::{
 };
 use crate::{Limits, Payload};
 
-pub(in crate::codec) fn decode_frame(message: &Bytes, part: &[u8]) -> Result<ServerFrame, DecodeError> {
+pub(in crate::codec) fn decode_frame(message: &Bytes, part: &[u8]) -> Result<ServerFrame, DecodeErrorKind> {
     let mut reader = Reader::new(message, part);
     let mut id = 0;
     let mut body = None;
@@ -119,7 +119,7 @@ impl Encode for ErrorInfo {
     }
 }
 
-fn error(mut reader: Reader<'_>) -> Result<ErrorInfo, DecodeError> {
+fn error(mut reader: Reader<'_>) -> Result<ErrorInfo, DecodeErrorKind> {
     let (mut code, mut message, mut temporary) = (None, String::new(), false);
     while let Some(field) = reader.field()? {
         match field {
@@ -146,7 +146,7 @@ impl Encode for Connected {
     }
 }
 
-fn connected(mut reader: Reader<'_>) -> Result<Connected, DecodeError> {
+fn connected(mut reader: Reader<'_>) -> Result<Connected, DecodeErrorKind> {
     let mut connected = Connected { limits: Limits::NONE, ..Connected::default() };
     while let Some(field) = reader.field()? {
         match field {
@@ -173,7 +173,7 @@ impl Encode for Limits {
     }
 }
 
-fn limits(mut reader: Reader<'_>) -> Result<Limits, DecodeError> {
+fn limits(mut reader: Reader<'_>) -> Result<Limits, DecodeErrorKind> {
     let mut limits = Limits::NONE;
     while let Some(field) = reader.field()? {
         match field {
@@ -197,7 +197,7 @@ impl Encode for ContractDigest {
     }
 }
 
-fn contract_digest(mut reader: Reader<'_>) -> Result<ContractDigest, DecodeError> {
+fn contract_digest(mut reader: Reader<'_>) -> Result<ContractDigest, DecodeErrorKind> {
     let (mut id, mut items) = (None, Vec::new());
     while let Some(field) = reader.field()? {
         match field {
@@ -220,7 +220,7 @@ impl Encode for SubscribeOutcome {
     }
 }
 
-fn subscribe_outcome(mut reader: Reader<'_>) -> Result<SubscribeOutcome, DecodeError> {
+fn subscribe_outcome(mut reader: Reader<'_>) -> Result<SubscribeOutcome, DecodeErrorKind> {
     let (mut name, mut number, mut result) = (&[][..], 0, None);
     while let Some(field) = reader.field()? {
         match field {
@@ -248,7 +248,7 @@ impl Encode for Subscribed {
     }
 }
 
-fn subscribed(mut reader: Reader<'_>) -> Result<Subscribed, DecodeError> {
+fn subscribed(mut reader: Reader<'_>) -> Result<Subscribed, DecodeErrorKind> {
     let (mut name, mut number, mut at, mut complete, mut recovered) = (&[][..], 0, None, false, Vec::new());
     while let Some(field) = reader.field()? {
         match field {
@@ -293,7 +293,7 @@ impl Encode for Published {
     }
 }
 
-fn one_position(mut reader: Reader<'_>) -> Result<Option<Position>, DecodeError> {
+fn one_position(mut reader: Reader<'_>) -> Result<Option<Position>, DecodeErrorKind> {
     let mut at = None;
     while let Some(field) = reader.field()? {
         if let (1, Value::Length(value)) = field {
@@ -312,7 +312,7 @@ impl Encode for HistoryPage {
     }
 }
 
-fn history_page(mut reader: Reader<'_>) -> Result<HistoryPage, DecodeError> {
+fn history_page(mut reader: Reader<'_>) -> Result<HistoryPage, DecodeErrorKind> {
     let mut page = HistoryPage::default();
     while let Some(field) = reader.field()? {
         match field {
@@ -332,7 +332,7 @@ impl Encode for PresenceList {
     }
 }
 
-fn presence_list(mut reader: Reader<'_>) -> Result<PresenceList, DecodeError> {
+fn presence_list(mut reader: Reader<'_>) -> Result<PresenceList, DecodeErrorKind> {
     let mut list = PresenceList::default();
     while let Some(field) = reader.field()? {
         if let (1, Value::Length(value)) = field {
@@ -349,7 +349,7 @@ impl Encode for Member {
     }
 }
 
-fn member(mut reader: Reader<'_>) -> Result<Member, DecodeError> {
+fn member(mut reader: Reader<'_>) -> Result<Member, DecodeErrorKind> {
     let mut member = Member::default();
     while let Some(field) = reader.field()? {
         match field {
@@ -367,7 +367,7 @@ impl Encode for Called {
     }
 }
 
-fn called(mut reader: Reader<'_>) -> Result<Called, DecodeError> {
+fn called(mut reader: Reader<'_>) -> Result<Called, DecodeErrorKind> {
     let mut payload = Payload::default();
     while let Some(field) = reader.field()? {
         match field {
@@ -391,7 +391,7 @@ impl Encode for Publication {
     }
 }
 
-fn publication(mut reader: Reader<'_>) -> Result<Publication, DecodeError> {
+fn publication(mut reader: Reader<'_>) -> Result<Publication, DecodeErrorKind> {
     let (mut name, mut payload, mut time, mut publisher, mut offset) =
         (&[][..], Payload::default(), 0, None, 0);
     while let Some(field) = reader.field()? {
@@ -415,7 +415,7 @@ impl Encode for Movement {
     }
 }
 
-fn movement(mut reader: Reader<'_>) -> Result<Movement, DecodeError> {
+fn movement(mut reader: Reader<'_>) -> Result<Movement, DecodeErrorKind> {
     let (mut name, mut who) = (&[][..], Member::default());
     while let Some(field) = reader.field()? {
         match field {
@@ -435,7 +435,7 @@ impl Encode for Disconnect {
     }
 }
 
-fn disconnect(mut reader: Reader<'_>) -> Result<Disconnect, DecodeError> {
+fn disconnect(mut reader: Reader<'_>) -> Result<Disconnect, DecodeErrorKind> {
     let (mut code, mut reason, mut retry_after) = (None, String::new(), None);
     while let Some(field) = reader.field()? {
         match field {

@@ -4,8 +4,8 @@
 
 use bytes::Bytes;
 
+use super::DecodeErrorKind;
 use super::wire::Writer;
-use super::{DecodeError, DecodeErrorKind};
 use crate::frame::{Command, Request, ServerFrame};
 
 mod commands;
@@ -27,11 +27,11 @@ pub(super) fn encode_frame(frame: &ServerFrame) -> Bytes {
 enum Invalid {
     /// Why, for people.
     Request(&'static str),
-    Frame(DecodeError),
+    Frame(DecodeErrorKind),
 }
 
 impl Invalid {
-    fn into_request(self) -> Result<Request, DecodeError> {
+    fn into_request(self) -> Result<Request, DecodeErrorKind> {
         match self {
             Self::Request(why) => Ok(Request::Invalid(why.into())),
             Self::Frame(error) => Err(error),
@@ -39,25 +39,19 @@ impl Invalid {
     }
 }
 
-impl From<DecodeError> for Invalid {
-    fn from(error: DecodeError) -> Self {
-        match error.kind() {
+impl From<DecodeErrorKind> for Invalid {
+    fn from(error: DecodeErrorKind) -> Self {
+        match error {
             DecodeErrorKind::TooMany => Self::Request("a list has too many entries: send it in parts"),
             _ => Self::Frame(error),
         }
     }
 }
 
-impl From<DecodeErrorKind> for Invalid {
-    fn from(kind: DecodeErrorKind) -> Self {
-        Self::Frame(kind.into())
-    }
-}
-
-impl From<Invalid> for DecodeError {
+impl From<Invalid> for DecodeErrorKind {
     fn from(invalid: Invalid) -> Self {
         match invalid {
-            Invalid::Request(_) => DecodeErrorKind::Field.into(),
+            Invalid::Request(_) => DecodeErrorKind::Field,
             Invalid::Frame(error) => error,
         }
     }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::Invalid;
+use crate::codec::DecodeErrorKind;
 use crate::codec::wire::{Encode, Reader, Value, Writer};
-use crate::codec::{DecodeError, DecodeErrorKind};
 use crate::contract::ContractHash;
 use crate::frame::{ContractId, Position};
 use crate::{ChannelName, Content, Limits, Payload};
@@ -16,7 +16,7 @@ impl Encode for ContractId {
     }
 }
 
-pub(super) fn contract_id(mut reader: Reader<'_>) -> Result<ContractId, DecodeError> {
+pub(super) fn contract_id(mut reader: Reader<'_>) -> Result<ContractId, DecodeErrorKind> {
     let mut id = ContractId { name: String::new(), hash: ContractHash::default() };
     while let Some(field) = reader.field()? {
         match field {
@@ -35,7 +35,7 @@ impl Encode for Position {
     }
 }
 
-pub(super) fn position(mut reader: Reader<'_>) -> Result<Position, DecodeError> {
+pub(super) fn position(mut reader: Reader<'_>) -> Result<Position, DecodeErrorKind> {
     let mut position = Position::default();
     while let Some(field) = reader.field()? {
         match field {
@@ -58,8 +58,8 @@ pub(super) fn channel(name: &[u8]) -> Result<ChannelName, Invalid> {
     ChannelName::new(name).map_err(|error| Invalid::Request(error.as_str()))
 }
 
-pub(super) fn text(value: &[u8]) -> Result<String, DecodeError> {
-    std::str::from_utf8(value).map(Into::into).map_err(|_| DecodeErrorKind::Utf8.into())
+pub(super) fn text(value: &[u8]) -> Result<String, DecodeErrorKind> {
+    std::str::from_utf8(value).map(Into::into).map_err(|_| DecodeErrorKind::Utf8)
 }
 
 pub(super) fn content(number: u64) -> Result<Content, Invalid> {
@@ -67,11 +67,11 @@ pub(super) fn content(number: u64) -> Result<Content, Invalid> {
         .ok_or(Invalid::Request("the content tag is unknown: use json, bytes or custom"))
 }
 
-pub(super) fn narrow(value: u64) -> Result<u32, DecodeError> {
-    u32::try_from(value).map_err(|_| DecodeErrorKind::Range.into())
+pub(super) fn narrow(value: u64) -> Result<u32, DecodeErrorKind> {
+    u32::try_from(value).map_err(|_| DecodeErrorKind::Range)
 }
 
-pub(super) fn duration(milliseconds: u64) -> Result<Duration, DecodeError> {
+pub(super) fn duration(milliseconds: u64) -> Result<Duration, DecodeErrorKind> {
     narrow(milliseconds).map(|value| Duration::from_millis(value.into()))
 }
 
@@ -80,9 +80,9 @@ pub(super) fn milliseconds(duration: Duration) -> u64 {
     u32::try_from(duration.as_millis()).unwrap_or(u32::MAX).into()
 }
 
-pub(super) fn push<T>(list: &mut Vec<T>, entry: T) -> Result<(), DecodeError> {
+pub(super) fn push<T>(list: &mut Vec<T>, entry: T) -> Result<(), DecodeErrorKind> {
     if list.len() >= Limits::REPEATED {
-        return Err(DecodeErrorKind::TooMany.into());
+        return Err(DecodeErrorKind::TooMany);
     }
     list.push(entry);
     Ok(())
