@@ -2,24 +2,28 @@
 
 use std::borrow::Borrow;
 use std::cmp::Ordering;
-use std::collections::VecDeque;
 
-/// A map in the order of its keys. Finding takes logarithmic time; adding and removing near either end takes next to
-/// none, which is where the commands and subscriptions of a client come and go; elsewhere the entries up to the nearer
-/// end move over.
+/// A map in the order of its keys. Finding takes logarithmic time; adding at the end and removing from either end take
+/// next to none, which is where the commands and subscriptions of a client come and go; elsewhere the entries behind
+/// move over.
 #[derive(Debug)]
-pub(super) struct SortedMap<K, V>(VecDeque<(K, V)>);
+pub(super) struct SortedMap<K, V> {
+    /// All but the first `gone` are there.
+    entries: Vec<Option<(K, V)>>,
+    /// How many were removed from the front, and are not cleared away yet.
+    gone: usize,
+}
 
 impl<K: Ord, V> SortedMap<K, V> {
     /// Adds an entry, or replaces the value of one.
     pub(super) fn insert(&mut self, key: K, value: V) {
         match self.find(&key) {
             Ok(index) => {
-                if let Some((_, current)) = self.0.get_mut(index) {
-                    *current = value;
+                if let Some(entry) = self.entries.get_mut(index) {
+                    *entry = Some((key, value));
                 }
             }
-            Err(index) => self.0.insert(index, (key, value)),
+            Err(index) => self.entries.insert(index, Some((key, value))),
         }
     }
 
@@ -28,14 +32,25 @@ impl<K: Ord, V> SortedMap<K, V> {
         K: Borrow<Q>,
     {
         let index = self.find(key).ok()?;
-        self.0.remove(index).map(|(_, value)| value)
+        let (_, value) = self.entries.get_mut(index)?.take()?;
+        if index == self.gone {
+            self.gone = self.gone.saturating_add(1);
+        } else {
+            self.entries.remove(index);
+        }
+        // Half of the entries pay for each time that the other half moves.
+        if self.gone >= self.entries.len() / 2 {
+            self.entries.drain(..self.gone);
+            self.gone = 0;
+        }
+        Some(value)
     }
 
     pub(super) fn get<Q: Ord + ?Sized>(&self, key: &Q) -> Option<&V>
     where
         K: Borrow<Q>,
     {
-        self.0.get(self.find(key).ok()?).map(|(_, value)| value)
+        self.entries.get(self.find(key).ok()?)?.as_ref().map(|(_, value)| value)
     }
 
     pub(super) fn get_mut<Q: Ord + ?Sized>(&mut self, key: &Q) -> Option<&mut V>
@@ -43,7 +58,7 @@ impl<K: Ord, V> SortedMap<K, V> {
         K: Borrow<Q>,
     {
         let index = self.find(key).ok()?;
-        self.0.get_mut(index).map(|(_, value)| value)
+        self.entries.get_mut(index)?.as_mut().map(|(_, value)| value)
     }
 
     pub(super) fn contains_key<Q: Ord + ?Sized>(&self, key: &Q) -> bool
@@ -55,15 +70,15 @@ impl<K: Ord, V> SortedMap<K, V> {
 
     /// The entry with the lowest key.
     pub(super) fn first(&self) -> Option<&(K, V)> {
-        self.0.front()
+        self.entries.get(self.gone)?.as_ref()
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
-        self.0.iter().map(|(key, value)| (key, value))
+        self.entries.iter().flatten().map(|(key, value)| (key, value))
     }
 
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (&K, &mut V)> {
-        self.0.iter_mut().map(|(key, value)| (&*key, value))
+        self.entries.iter_mut().flatten().map(|(key, value)| (&*key, value))
     }
 
     /// Where the key is, or would be.
@@ -71,17 +86,17 @@ impl<K: Ord, V> SortedMap<K, V> {
     where
         K: Borrow<Q>,
     {
-        // The newest is asked for most.
-        match self.0.back() {
-            Some((last, _)) if last.borrow().cmp(key) == Ordering::Less => Err(self.0.len()),
-            _ => self.0.binary_search_by(|(other, _)| other.borrow().cmp(key)),
-        }
+        // Those that are gone were lower than all that are there.
+        self.entries.binary_search_by(|entry| match entry {
+            Some((other, _)) => other.borrow().cmp(key),
+            None => Ordering::Less,
+        })
     }
 }
 
 impl<K, V> Default for SortedMap<K, V> {
     fn default() -> Self {
-        Self(VecDeque::new())
+        Self { entries: Vec::new(), gone: 0 }
     }
 }
 
