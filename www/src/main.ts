@@ -52,6 +52,7 @@ function start({ hub: hubUrl, echo: echoUrl }: ServerAddress): void {
   });
   directory.failures.add((why) => roomsPanel.showFailure(why));
   conversation.joins.add(() => directory.refresh());
+  conversation.miscounts.add(() => directory.refresh());
   hub.errors.add((why) => notices.show(why));
   route.changes.add(show);
   closeDrawersWhenRoomy();

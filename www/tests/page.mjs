@@ -58,6 +58,22 @@ test('two people see each other’s messages, with who and when', async () => {
   await leave(ada, grace);
 });
 
+test('whoever speaks is counted at once', async () => {
+  const room = freshRoom();
+  const ada = await enter(room);
+  await ada.reads('#room-note', 'Only you are here');
+  // The list of rooms is also asked for at intervals; without them only the message itself can set the number right.
+  await ada.page.evaluate(() => {
+    const last = setTimeout(() => undefined);
+    for (let timer = 1; timer <= last; timer += 1) clearTimeout(timer);
+  });
+  const grace = await enter(room);
+  await grace.say('here I am');
+  await ada.hears('here I am');
+  await ada.reads('#room-note', '2 people here');
+  await leave(ada, grace);
+});
+
 test('a message of one’s own is shown once, first as being sent and then as said', async () => {
   const ada = await enter(freshRoom());
   const twice = await shownTwice(ada);
@@ -342,6 +358,7 @@ test('a phone of 360 pixels shows everything without scrolling sideways', async 
   const phone = await enter(room, PHONE);
   await phone.say('a word without an end: ' + 'e'.repeat(200));
   await phone.say('short');
+  assert.equal(await phone.page.textContent('#composer-hint'), '', 'a phone has no Shift+Enter to speak of');
   await fitsPhone(phone);
   await phone.page.fill('#message', 'w'.repeat(500));
   await fitsPhone(phone);
@@ -475,6 +492,8 @@ test('a connection that is closed for good says why, keeps what was written, and
     await ada.page.fill('#message', 'nobody hears this');
     await ada.page.press('#message', 'Enter');
     await ada.reads('#outbox .failed', /nobody hears this.*Not sent: ./s);
+    const [words, discard] = await ada.rightEdges('#outbox .failed :is(.text, button:last-of-type)');
+    assert.ok(Math.abs(words - discard) < 10, `the message ends at ${words} and what to do about it at ${discard}`);
     await ada.screenshot('closed');
 
     await ada.page.click('#reconnect');

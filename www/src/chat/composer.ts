@@ -5,6 +5,8 @@ import type { Parsed } from '../parsed';
 
 /** From this many characters before the limit on, what is left is shown. */
 const COUNT_FROM = 200;
+/** Where fingers do the writing, the keys' hint would speak of keys that are not there. */
+const touch = matchMedia('(hover: none) and (pointer: coarse)');
 
 /** Takes the text over, or says why it can't; then the text stays in the box. */
 export type Send = (room: RoomName, text: Text) => Parsed<void>;
@@ -79,6 +81,6 @@ export class Composer {
     if (this.#room === undefined) this.#hint.textContent = '';
     else if (left < COUNT_FROM) this.#hint.textContent = left < 0 ? `${-left} characters too many` : `${left} characters left`;
     else if (this.#link === 'reconnecting') this.#hint.textContent = 'No connection: messages go out when it is back.';
-    else this.#hint.textContent = 'Enter sends, Shift+Enter begins a new line';
+    else this.#hint.textContent = touch.matches ? '' : 'Enter sends, Shift+Enter begins a new line';
   }
 }

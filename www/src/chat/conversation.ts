@@ -19,6 +19,8 @@ import { StickToBottom } from './stick-to-bottom';
 export class Conversation {
   /** The server has let us into the room. */
   readonly joins = new Listeners<RoomName>();
+  /** Somebody else speaks where the number of people says that nobody else is. */
+  readonly miscounts = new Listeners<void>();
 
   readonly #hub: Hub;
   readonly #nickname: Nickname;
@@ -102,6 +104,7 @@ export class Conversation {
     const own = this.#hub.owns(publication.publisher?.session);
     if (message === undefined) this.#messages.addRemark('Something arrived that is no chat message.');
     else this.#messages.add(message, own);
+    if (!own && this.#note.saysAlone) this.miscounts.notify();
     if (own && message !== undefined) this.#outbox.arrived(room, message.nick, message.text);
     this.#showEmpty();
     this.#scroll.grew(own ? 0 : 1);

@@ -21,6 +21,11 @@ export class RoomNote {
     this.#place = place;
   }
 
+  /** Whether it says that nobody else is here. */
+  get saysAlone(): boolean {
+    return this.#standing.people !== undefined && this.#standing.people <= 1;
+  }
+
   /** Takes what has changed. */
   show(change: Partial<Standing>): void {
     this.#standing = { ...this.#standing, ...change };

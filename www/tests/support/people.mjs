@@ -112,6 +112,11 @@ export class Person {
     return this.page.waitForFunction(predicate, argument);
   }
 
+  /** Where these elements end on the right, in CSS pixels. */
+  rightEdges(selector) {
+    return this.page.locator(selector).evaluateAll((elements) => elements.map((element) => element.getBoundingClientRect().right));
+  }
+
   /** The id of the element that has the keyboard's focus. */
   focus() {
     return this.page.evaluate(() => document.activeElement?.id ?? '');
