@@ -8,7 +8,7 @@ import type { QueueOptions } from './feed.js';
 import { decode, encode, readRows, type Encoded } from './payload.js';
 import { watchPage } from './page.js';
 import { enter, guarded, load, onDeath, type WasmSource } from './runtime.js';
-import { Subscription, type Publication, type SubscribeOptions } from './subscription.js';
+import { Subscription, type SubscribeOptions } from './subscription.js';
 import { websocketUrl } from './url.js';
 
 /**
@@ -262,17 +262,12 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
         this.#onState(STATES[state] ?? 'closed', session, user, code, reason, retryIn);
       },
       onPublications: (rows: Float64Array, text: string, bytes: Uint8Array) => {
-        for (const row of readRows(rows, text, bytes)) {
-          const subscription = this.#numbered.get(row.subscription);
-          if (subscription === undefined) continue;
-          if (row.error !== undefined) {
-            subscription.onUnreadable(row.error);
-            continue;
-          }
-          const publication: Publication = { channel: subscription.channel, data: row.data, time: new Date(row.time) };
-          if (row.publisher !== undefined) publication.publisher = row.publisher;
-          if (row.offset !== 0) publication.offset = row.offset;
-          subscription.onPublication(publication, row.size);
+        const channelOf = (number: number): string => this.#numbered.get(number)?.channel ?? '';
+        for (const { subscription, publication, error, size } of readRows(rows, text, bytes, channelOf)) {
+          // Asked for again: what handles one message may end the subscription of the next.
+          const receiver = this.#numbered.get(subscription);
+          if (error === undefined) receiver?.onPublication(publication, size);
+          else receiver?.onUnreadable(error);
         }
       },
       onSubscribed: (number: number) => this.#numbered.get(number)?.onSubscribed(),

@@ -1,4 +1,5 @@
 import { Codes, WirehubError } from './errors.js';
+import type { Publication } from './subscription.js';
 
 /** Data on its way out. */
 export interface Encoded {
@@ -44,14 +45,11 @@ export function decode(content: number, text: string, bytes: Uint8Array): unknow
 /** One of many publications that the module hands over at once. */
 export interface Row {
   readonly subscription: number;
-  /** What came, or why it can't be read. */
-  readonly data: unknown;
+  readonly publication: Publication;
+  /** Why its data can't be read, if so. */
   readonly error: WirehubError | undefined;
   /** How much it is, for the receive queues. */
   readonly size: number;
-  readonly time: number;
-  readonly offset: number;
-  readonly publisher: { session: string; user: string } | undefined;
 }
 
 const ROW_LENGTH = 7;
@@ -60,24 +58,33 @@ const ROW_LENGTH = 7;
  * Takes a batch apart: seven numbers a row say how much of `text` and `bytes` belongs to it. Everything is read before
  * this returns, because what is called after that may move the module's memory.
  */
-export function readRows(rows: Float64Array, text: string, bytes: Uint8Array): Row[] {
+export function readRows(rows: Float64Array, text: string, bytes: Uint8Array, channelOf: (subscription: number) => string): Row[] {
   const read: Row[] = [];
   let textAt = 0;
   let bytesAt = 0;
-  const takeText = (length: number): string => text.slice(textAt, (textAt += length));
+  // Index by index, because this runs for every message.
   for (let at = 0; at < rows.length; at += ROW_LENGTH) {
-    const number = (column: number): number => rows[at + column] ?? 0;
-    const [content, size, session, user] = [number(1), number(2), number(5), number(6)];
-    const publisher = session < 0 ? undefined : { session: takeText(session), user: takeText(user) };
-    let data: unknown;
+    const subscription = rows[at] as number;
+    const content = rows[at + 1] as number;
+    const size = rows[at + 2] as number;
+    const offset = rows[at + 4] as number;
+    const session = rows[at + 5] as number;
+    const publication: Publication = { channel: channelOf(subscription), data: undefined, time: new Date(rows[at + 3] as number) };
+    if (session >= 0) {
+      const userAt = textAt + session;
+      const end = userAt + (rows[at + 6] as number);
+      publication.publisher = { session: text.slice(textAt, userAt), user: text.slice(userAt, end) };
+      textAt = end;
+    }
+    if (offset !== 0) publication.offset = offset;
     let error: WirehubError | undefined;
     try {
-      if (content === JSON_CONTENT) data = decode(content, takeText(size), bytes);
-      else data = decode(content, '', bytes.subarray(bytesAt, (bytesAt += size)));
+      if (content === JSON_CONTENT) publication.data = decode(content, text.slice(textAt, (textAt += size)), bytes);
+      else publication.data = decode(content, '', bytes.subarray(bytesAt, (bytesAt += size)));
     } catch (unreadable) {
       error = unreadable as WirehubError;
     }
-    read.push({ subscription: number(0), data, error, size, time: number(3), offset: number(4), publisher });
+    read.push({ subscription, publication, error, size });
   }
   return read;
 }
