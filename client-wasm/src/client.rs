@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::future::poll_fn;
+use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::task::{Poll, Waker};
 use std::time::Duration;
@@ -10,7 +11,7 @@ use js_sys::Function;
 use wasm_bindgen::JsCast as _;
 use wasm_bindgen::prelude::Closure;
 use web_sys::{EventTarget, WebSocket};
-use wirehub_client_core::{Client, Config, Driver, Time, Transmit};
+use wirehub_client_core::{Client, Config, Driver, Error, Time, Transmit};
 
 use crate::browser::{Timer, now, seed};
 use crate::runner::{Input, Machine, Runner};
@@ -23,11 +24,47 @@ use crate::wire::{check_address, listen_directly};
 /// # Errors
 /// [`SocketErrorKind::Address`](crate::SocketErrorKind::Address): `url` is no address of a WebSocket.
 pub fn client(url: &str, config: Config) -> Result<Client, SocketError> {
+    spawn(url, config, None)
+}
+
+/// [`client()`] with a provider that is asked for a token: before the first connect, when the server says that a new one
+/// is due, and when it refuses one that is not fresh.
+///
+/// The provider gives [`Error::token_unavailable`] where asking again later may help, [`Error::signed_out`] where it
+/// will not. One that takes longer than [`Config::connect_timeout`] is asked anew, and its answer dropped.
+///
+/// ```no_run
+/// # use wirehub_client_wasm::{Config, Error};
+/// # async fn fetch_token() -> Result<String, std::io::Error> { unimplemented!() }
+/// # fn example() -> Result<(), wirehub_client_wasm::SocketError> {
+/// let client = wirehub_client_wasm::client_with_tokens("wss://example.org/ws", Config::default(), || async {
+///     fetch_token().await.map_err(Error::token_unavailable)
+/// })?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// As for [`client()`].
+pub fn client_with_tokens<F>(
+    url: &str,
+    config: Config,
+    provider: impl Fn() -> F + 'static,
+) -> Result<Client, SocketError>
+where
+    F: Future<Output = Result<String, Error>> + 'static,
+{
+    let config = Config { provides_tokens: true, ..config };
+    spawn(url, config, Some(Box::new(move || Box::pin(provider()))))
+}
+
+fn spawn(url: &str, config: Config, provider: Option<Provider>) -> Result<Client, SocketError> {
     check_address(url)?;
     let (client, driver) = Driver::pair(with_name(config), seed(), now);
     let runner = Rc::new_cyclic(|runner| {
         let (timer, task) = Default::default();
-        Runner::new(url.into(), HandleMachine { driver, timer, runner: Weak::clone(runner), task })
+        let runner = Weak::clone(runner);
+        Runner::new(url.into(), HandleMachine { driver, provider, timer, runner, task })
     });
     let page = PageWatch::new(Rc::downgrade(&runner));
     wasm_bindgen_futures::spawn_local(async move {
@@ -52,9 +89,13 @@ fn with_name(config: Config) -> Config {
     Config { client: env!("CARGO_PKG_NAME").into(), version: env!("CARGO_PKG_VERSION").into(), ..config }
 }
 
+/// What gives tokens.
+type Provider = Box<dyn Fn() -> Pin<Box<dyn Future<Output = Result<String, Error>>>>>;
+
 /// The state machine under the handles, with a timer of the browser's.
 struct HandleMachine {
     driver: Driver,
+    provider: Option<Provider>,
     timer: RefCell<Option<Timer>>,
     runner: Weak<Runner<Self>>,
     /// Wakes the task, which ends once the client is closed.
@@ -87,9 +128,20 @@ impl Machine for HandleMachine {
         }
     }
 
-    /// The driver hands out by itself; who takes it wakes the task.
+    /// The driver hands out by itself; only tokens have to be asked for.
     fn deliver(&self) -> bool {
-        false
+        let (Some(request), Some(provider)) = (self.driver.poll_token_request(), &self.provider) else {
+            return false;
+        };
+        let (runner, answer) = (Weak::clone(&self.runner), provider());
+        wasm_bindgen_futures::spawn_local(async move {
+            let token = answer.await;
+            if let Some(runner) = runner.upgrade() {
+                runner.machine().driver.handle_token(request, token);
+                runner.run();
+            }
+        });
+        true
     }
 
     fn listen(&self, socket: &WebSocket, handler: &Function) {

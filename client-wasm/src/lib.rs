@@ -39,7 +39,7 @@ pub use wirehub_client_core::{
 };
 pub use wirehub_common as common;
 
-pub use self::client::client;
+pub use self::client::{client, client_with_tokens};
 pub use self::socket::{
     Closed, EventSocket, Frame, Handlers, Message, ReadyState, Socket, SocketError, SocketErrorKind,
 };

@@ -1,14 +1,17 @@
 //! [`Client`](wirehub_client_wasm::Client): sessions, channels and calls through the hub.
 
+use std::cell::Cell;
+use std::rc::Rc;
+
 use futures_util::{FutureExt as _, StreamExt as _};
 use wasm_bindgen_test::wasm_bindgen_test;
-use wirehub_client_wasm::{Config, SocketErrorKind, State};
+use wirehub_client_wasm::{Config, Error, SocketErrorKind, State};
 use wirehub_common::Payload;
 use wirehub_common::code::{CloseCode, ErrorCode};
 use wirehub_common::contract::Channel as _;
 use wirehub_demo_contract::{ChatMessage, Echo, EchoRequest, Rooms, RoomsRequest};
 
-use crate::support::{NOBODY, new_client, room};
+use crate::support::{NOBODY, hub, new_client, room};
 
 fn say(text: &str) -> ChatMessage {
     ChatMessage { nick: "ann".into(), text: text.into() }
@@ -120,6 +123,21 @@ async fn a_closed_client_says_so_and_does_nothing_more() {
     assert!(heard.next().await.is_none());
     let error = client.publish(&room("closed"), &say("too late")).await.unwrap_err();
     assert_eq!(error.code(), ErrorCode::CLOSED);
+}
+
+#[wasm_bindgen_test]
+async fn a_token_provider_is_asked_before_connecting_and_may_end_the_client() {
+    let asked = Rc::new(Cell::new(0));
+    let counting = Rc::clone(&asked);
+    let client = wirehub_client_wasm::client_with_tokens(&hub(), Config::default(), move || {
+        counting.set(counting.get() + 1);
+        async { Err(Error::signed_out()) }
+    })
+    .unwrap();
+    assert_eq!(asked.get(), 0);
+    assert_eq!(client.connect().await.unwrap_err().code(), ErrorCode::UNAUTHORIZED);
+    assert_eq!(client.state(), State::Closed);
+    assert_eq!(asked.get(), 1);
 }
 
 #[wasm_bindgen_test]
