@@ -3,6 +3,8 @@
 //! A client sends [`Command`]s; a server sends [`ServerFrame`]s: a [`Reply`] to a command, or a [`Push`] that
 //! nobody asked for.
 
+use std::time::Duration;
+
 use crate::code::{CloseCode, ErrorCode};
 use crate::contract::ContractHash;
 use crate::{ChannelName, Limits, Payload};
@@ -133,7 +135,8 @@ pub struct Publish {
     pub channel: ChannelName,
     /// The message.
     pub payload: Payload,
-    /// The idempotency key; empty for none. A repeat within the server's window gets the first one's answer.
+    /// The idempotency key; empty for none. A repeat that the server remembers gets the first one's answer: see
+    /// [`Idempotency`].
     pub key: String,
 }
 
@@ -242,8 +245,8 @@ impl ErrorInfo {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Answer {
-    /// To [`Request::Connect`].
-    Connected(Connected),
+    /// To [`Request::Connect`]. It comes once to a connection, and is larger than what comes all the time.
+    Connected(Box<Connected>),
     /// To [`Request::Subscribe`].
     Subscribed(Subscribed),
     /// To [`Request::Unsubscribe`].
@@ -259,7 +262,7 @@ pub enum Answer {
     /// To [`Request::Cancel`]: the call is told to stop, or had already ended.
     Cancelled,
     /// To [`Request::Refresh`].
-    Refreshed,
+    Refreshed(Refreshed),
     /// An answer of a newer protocol.
     Unknown,
 }
@@ -286,6 +289,28 @@ pub struct Connected {
         serde(deserialize_with = "crate::codec::shape::list", skip_serializing_if = "Vec::is_empty")
     )]
     pub subscriptions: Vec<SubscribeOutcome>,
+    /// How long the server remembers the keys of publishes; absent where keys have no effect.
+    #[cfg_attr(feature = "json", serde(skip_serializing_if = "Option::is_none"))]
+    pub idempotency: Option<Idempotency>,
+    /// How long the token is valid from now on, in whole milliseconds; 0 for one that does not expire.
+    #[cfg_attr(
+        feature = "json",
+        serde(with = "crate::codec::shape::milliseconds", skip_serializing_if = "Duration::is_zero")
+    )]
+    pub token_ttl: Duration,
+}
+
+/// The server's memory for the keys of publishes: within it a [`Publish`] may be repeated without doubling the
+/// message.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "json", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "json", serde(rename_all = "camelCase", default))]
+pub struct Idempotency {
+    /// Names the memory: another scope is another memory, which knows nothing of this one's keys.
+    pub scope: String,
+    /// A key is remembered for this long after its first arrival, in whole milliseconds.
+    #[cfg_attr(feature = "json", serde(with = "crate::codec::shape::milliseconds"))]
+    pub window: Duration,
 }
 
 /// A contract with a hash for each of its items, so that a difference can be told by name.
@@ -399,8 +424,23 @@ pub struct Member {
     serde(try_from = "crate::codec::shape::CalledShape", into = "crate::codec::shape::CalledShape")
 )]
 pub struct Called {
-    /// The procedure's response.
+    /// The procedure's response, or one of several.
     pub payload: Payload,
+    /// Further responses to the same command follow, or an error.
+    pub more: bool,
+}
+
+/// See [`Answer::Refreshed`].
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "json", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "json", serde(rename_all = "camelCase", default))]
+pub struct Refreshed {
+    /// How long the new token is valid from now on, in whole milliseconds; 0 for one that does not expire.
+    #[cfg_attr(
+        feature = "json",
+        serde(with = "crate::codec::shape::milliseconds", skip_serializing_if = "Duration::is_zero")
+    )]
+    pub token_ttl: Duration,
 }
 
 /// What comes unasked.

@@ -138,7 +138,7 @@ impl Core {
     pub(super) fn answer(&mut self, command: u32, result: Result<Answer, Error>) {
         let result = result.and_then(|answer| match answer {
             Answer::Published(Published { position }) => Ok(Outcome::Published(position)),
-            Answer::Called(Called { payload }) => Ok(Outcome::Called(payload)),
+            Answer::Called(Called { payload, .. }) => Ok(Outcome::Called(payload)),
             Answer::History(page) => Ok(Outcome::History(page)),
             Answer::Presence(PresenceList { members }) => Ok(Outcome::Presence(members)),
             _ => Err(Error::from_code(ErrorKind::Server, ErrorCode::UNSUPPORTED)),

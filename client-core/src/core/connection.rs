@@ -183,7 +183,7 @@ impl Core {
         if let Link::Greeting { command, .. } = self.link {
             if command == id {
                 match result {
-                    Ok(Answer::Connected(connected)) => self.handle_connected(now, connected),
+                    Ok(Answer::Connected(connected)) => self.handle_connected(now, *connected),
                     Ok(_) => self.handle_garbage(now, "another answer came to connect"),
                     Err(error) => self.handle_connect_error(now, error),
                 }
@@ -207,7 +207,7 @@ impl Core {
     }
 
     fn handle_connected(&mut self, now: Time, connected: Connected) {
-        let Connected { session, user, limits, contract, subscriptions } = connected;
+        let Connected { session, user, limits, contract, subscriptions, .. } = connected;
         self.session = session;
         self.user = user;
         self.limits = limits;

@@ -137,7 +137,8 @@ impl Server {
                     })
                     .collect();
                 let session = format!("s{connection}");
-                Ok(Answer::Connected(Connected { session, subscriptions: outcomes, ..Connected::default() }))
+                let connected = Connected { session, subscriptions: outcomes, ..Connected::default() };
+                Ok(Answer::Connected(Box::new(connected)))
             }
             Request::Subscribe(subscribe) => self.subscribe(connection, subscribe).map(Answer::Subscribed),
             Request::Unsubscribe(Unsubscribe { channel, number }) => {
@@ -150,7 +151,7 @@ impl Server {
                 let position = Some(self.publish(&channel));
                 Ok(Answer::Published(Published { position }))
             }
-            Request::Call(call) => Ok(Answer::Called(Called { payload: call.payload })),
+            Request::Call(call) => Ok(Answer::Called(Called { payload: call.payload, more: false })),
             Request::Cancel(_) => Ok(Answer::Cancelled),
             _ => Err(ErrorInfo::from_code(ErrorCode::UNSUPPORTED)),
         }

@@ -10,7 +10,8 @@ use super::{DecodeError, DecodeErrorKind};
 use crate::ChannelName;
 use crate::frame::{
     Answer, Called, Command, Connected, Disconnect, ErrorInfo, HistoryPage, Movement, PresenceList,
-    Publication, Published, Push, Reply, Request, ServerFrame, Subscribed, Unsubscribe, Unsubscribed,
+    Publication, Published, Push, Refreshed, Reply, Request, ServerFrame, Subscribed, Unsubscribe,
+    Unsubscribed,
 };
 
 pub(super) fn encode_command(command: &Command) -> Bytes {
@@ -51,7 +52,7 @@ pub(super) fn encode_frame(frame: &ServerFrame) -> Bytes {
                     Ok(Answer::Presence(body)) => object.serialize_entry("presence", body),
                     Ok(Answer::Called(body)) => object.serialize_entry("called", body),
                     Ok(Answer::Cancelled) => object.serialize_entry("cancelled", &Empty {}),
-                    Ok(Answer::Refreshed) => object.serialize_entry("refreshed", &Empty {}),
+                    Ok(Answer::Refreshed(body)) => object.serialize_entry("refreshed", body),
                     Ok(Answer::Unknown) => Ok(()),
                 }?;
             }
@@ -124,7 +125,7 @@ struct FrameLine {
     #[serde(default)]
     id: u32,
     error: Option<ErrorInfo>,
-    connected: Option<Connected>,
+    connected: Option<Box<Connected>>,
     subscribed: Option<Subscribed>,
     unsubscribed: Option<UnsubscribedLine>,
     published: Option<Published>,
@@ -132,7 +133,7 @@ struct FrameLine {
     presence: Option<PresenceList>,
     called: Option<Called>,
     cancelled: Option<Empty>,
-    refreshed: Option<Empty>,
+    refreshed: Option<Refreshed>,
     publication: Option<Publication>,
     join: Option<Movement>,
     leave: Option<Movement>,
@@ -187,7 +188,7 @@ impl FrameLine {
             self.presence.map(Answer::Presence),
             self.called.map(Answer::Called),
             self.cancelled.map(|Empty {}| Answer::Cancelled),
-            self.refreshed.map(|Empty {}| Answer::Refreshed),
+            self.refreshed.map(Answer::Refreshed),
         ];
         let answer = answers.into_iter().flatten().next().unwrap_or(Answer::Unknown);
         Reply { id: self.id, result: self.error.map_or(Ok(answer), Err) }

@@ -5,6 +5,7 @@
 //! put into any number of batches.
 
 use std::fmt;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -165,6 +166,13 @@ impl ServerFrame {
     }
 }
 
+/// Times on the wire are 32-bit numbers of milliseconds. 49 days stand for all that is longer; 0 has a meaning of its
+/// own, so what is shorter than a millisecond counts as one.
+fn to_milliseconds(time: Duration) -> u32 {
+    let whole = u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
+    if time.is_zero() { 0 } else { whole.max(1) }
+}
+
 /// Bytes that are not what the subprotocol says.
 #[derive(Debug)]
 pub struct DecodeError {
@@ -241,5 +249,18 @@ impl fmt::Display for DecodeError {
 impl std::error::Error for DecodeError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.source.as_deref().map(|source| source as _)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_that_does_not_fit_is_not_taken_for_none() {
+        assert_eq!(to_milliseconds(Duration::ZERO), 0);
+        assert_eq!(to_milliseconds(Duration::from_nanos(1)), 1);
+        assert_eq!(to_milliseconds(Duration::from_micros(2_999)), 2);
+        assert_eq!(to_milliseconds(Duration::MAX), u32::MAX);
     }
 }

@@ -10,6 +10,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
+use super::to_milliseconds;
 use crate::code::{CloseCode, ErrorCode};
 use crate::contract::ContractHash;
 use crate::frame::{Call, Called, ErrorInfo, Member, Publication, Publish, SubscribeOutcome, Subscribed};
@@ -64,7 +65,10 @@ with_payload!(CallShape, Call, {
     #[serde(default)]
     name: String,
 });
-with_payload!(CalledShape, Called, {});
+with_payload!(CalledShape, Called, {
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    more: bool,
+});
 with_payload!(PublicationShape, Publication, {
     channel: ChannelName,
     #[serde(default)]
@@ -154,13 +158,12 @@ struct LimitsShape {
 
 impl Serialize for Limits {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let milliseconds = |time: Duration| u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
         LimitsShape {
             message_bytes: self.message_bytes,
             channels: self.channels,
             calls: self.calls,
-            ping_interval: milliseconds(self.ping_interval),
-            reconnect_window: milliseconds(self.reconnect_window),
+            ping_interval: to_milliseconds(self.ping_interval),
+            reconnect_window: to_milliseconds(self.reconnect_window),
         }
         .serialize(serializer)
     }
@@ -175,6 +178,21 @@ impl<'de> Deserialize<'de> for Limits {
             ping_interval: Duration::from_millis(shape.ping_interval.into()),
             reconnect_window: Duration::from_millis(shape.reconnect_window.into()),
         })
+    }
+}
+
+/// Times as numbers of milliseconds.
+pub(crate) mod milliseconds {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(crate) fn serialize<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u32(super::to_milliseconds(*time))
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        u32::deserialize(deserializer).map(|number| Duration::from_millis(number.into()))
     }
 }
 

@@ -1,13 +1,15 @@
 //! An estimate of what a decoded value holds on the heap. The structs are taken apart whole, so that a new field
 //! has to be counted before this compiles.
 
+use std::time::Duration;
+
 use wirehub_common::code::{CloseCode, ErrorCode};
 use wirehub_common::contract::ContractHash;
 use wirehub_common::frame::{
     Answer, Call, Called, Cancel, Command, Connect, Connected, ContractDigest, ContractId, Disconnect,
-    ErrorInfo, History, HistoryPage, Member, Movement, Position, Presence, PresenceList, Publication,
-    Publish, Published, Push, Refresh, Reply, Request, ServerFrame, Subscribe, SubscribeOutcome, Subscribed,
-    Unsubscribe, Unsubscribed,
+    ErrorInfo, History, HistoryPage, Idempotency, Member, Movement, Position, Presence, PresenceList,
+    Publication, Publish, Published, Push, Refresh, Refreshed, Reply, Request, ServerFrame, Subscribe,
+    SubscribeOutcome, Subscribed, Unsubscribe, Unsubscribed,
 };
 use wirehub_common::{ChannelName, Limits, Payload};
 
@@ -43,7 +45,8 @@ heap_of_structs! {
     Refresh { token }
     Reply { id, result }
     ErrorInfo { code, message, temporary }
-    Connected { session, user, limits, contract, subscriptions }
+    Connected { session, user, limits, contract, subscriptions, idempotency, token_ttl }
+    Idempotency { scope, window }
     ContractDigest { id, items }
     SubscribeOutcome { channel, number, result }
     Subscribed { channel, number, position, complete, recovered }
@@ -51,7 +54,8 @@ heap_of_structs! {
     HistoryPage { position, publications }
     PresenceList { members }
     Member { session, user }
-    Called { payload }
+    Called { payload, more }
+    Refreshed { token_ttl }
     Publication { channel, payload, time, publisher, offset }
     Movement { channel, member }
     Unsubscribed { channel, number, error }
@@ -69,7 +73,7 @@ macro_rules! no_heap {
     };
 }
 
-no_heap!(bool, u32, u64, ContractHash, ErrorCode, CloseCode, Limits);
+no_heap!(bool, u32, u64, Duration, ContractHash, ErrorCode, CloseCode, Limits);
 
 impl Heap for Request {
     fn heap(&self) -> usize {
@@ -115,7 +119,8 @@ impl Heap for Answer {
             Self::History(body) => body.heap(),
             Self::Presence(body) => body.heap(),
             Self::Called(body) => body.heap(),
-            Self::Cancelled | Self::Refreshed | Self::Unknown => 0,
+            Self::Refreshed(body) => body.heap(),
+            Self::Cancelled | Self::Unknown => 0,
             newer => panic!("{newer:?} is missing here"),
         }
     }
@@ -137,6 +142,12 @@ impl Heap for ChannelName {
 impl Heap for Payload {
     fn heap(&self) -> usize {
         self.data.len()
+    }
+}
+
+impl<T: Heap> Heap for Box<T> {
+    fn heap(&self) -> usize {
+        size_of::<T>() + (**self).heap()
     }
 }
 

@@ -250,12 +250,12 @@ fn small_entries() -> Vec<fn(usize) -> Frame> {
         |entries| {
             let outcome = SubscribeOutcome { channel: channel(), number: 0, result: Ok(subscribed(0)) };
             let subscriptions = vec![outcome; entries];
-            reply(Answer::Connected(Connected { subscriptions, ..Connected::default() }))
+            reply(Answer::Connected(Box::new(Connected { subscriptions, ..Connected::default() })))
         },
         |entries| {
             let id = ContractId { name: String::new(), hash: ContractHash(0) };
             let contract = Some(ContractDigest { items: vec![id.clone(); entries], id });
-            reply(Answer::Connected(Connected { contract, ..Connected::default() }))
+            reply(Answer::Connected(Box::new(Connected { contract, ..Connected::default() })))
         },
         |entries| reply(Answer::Subscribed(subscribed(entries))),
         |entries| Frame::Server(ServerFrame::Push(Push::Subscribed(subscribed(entries)))),

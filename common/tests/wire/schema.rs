@@ -2,6 +2,8 @@
 //!
 //! Members of a `oneof` stand here as optional messages, which is the same on the wire.
 
+use std::time::Duration;
+
 use prost::Message;
 
 use wirehub_common::frame::{self, Answer, Push, Request, ServerFrame as Frame};
@@ -139,6 +141,12 @@ messages! {
         [message, optional] limits: Option<Limits> = 3;
         [message, optional] contract: Option<ContractDigest> = 4;
         [message, repeated] subscriptions: Vec<SubscribeOutcome> = 5;
+        [message, optional] idempotency: Option<Idempotency> = 6;
+        [uint32] token_ttl: u32 = 7;
+    }
+    Idempotency {
+        [string] scope: String = 1;
+        [uint32] window: u32 = 2;
     }
     Limits {
         [uint32] message_bytes: u32 = 1;
@@ -181,9 +189,12 @@ messages! {
     Called {
         [enumeration = "Content"] content: i32 = 1;
         [bytes] data: Vec<u8> = 2;
+        [bool] more: bool = 3;
     }
     Cancelled {}
-    Refreshed {}
+    Refreshed {
+        [uint32] token_ttl: u32 = 1;
+    }
     Publication {
         [string] channel: String = 1;
         [enumeration = "Content"] content: i32 = 2;
@@ -252,7 +263,7 @@ impl From<Frame> for ServerFrame {
                 out.id = id;
                 match result {
                     Err(error) => out.error = Some(error.into()),
-                    Ok(Answer::Connected(body)) => out.connected = Some(body.into()),
+                    Ok(Answer::Connected(body)) => out.connected = Some((*body).into()),
                     Ok(Answer::Subscribed(body)) => out.subscribed = Some(body.into()),
                     Ok(Answer::Unsubscribed(frame::Unsubscribe { channel, number })) => {
                         let channel = channel.to_string();
@@ -271,10 +282,12 @@ impl From<Frame> for ServerFrame {
                     }
                     Ok(Answer::Called(body)) => {
                         let (content, data) = payload_parts(body.payload);
-                        out.called = Some(Called { content, data });
+                        out.called = Some(Called { content, data, more: body.more });
                     }
                     Ok(Answer::Cancelled) => out.cancelled = Some(Cancelled {}),
-                    Ok(Answer::Refreshed) => out.refreshed = Some(Refreshed {}),
+                    Ok(Answer::Refreshed(frame::Refreshed { token_ttl })) => {
+                        out.refreshed = Some(Refreshed { token_ttl: milliseconds(token_ttl) });
+                    }
                     Ok(Answer::Unknown) => {}
                     Ok(newer) => panic!("{newer:?} is missing here"),
                 }
@@ -335,13 +348,17 @@ impl From<frame::ErrorInfo> for Error {
 
 impl From<frame::Connected> for Connected {
     fn from(body: frame::Connected) -> Self {
-        let frame::Connected { session, user, limits, contract, subscriptions } = body;
+        let frame::Connected { session, user, limits, contract, subscriptions, idempotency, token_ttl } =
+            body;
         let subscriptions = subscriptions.into_iter().map(Into::into).collect();
         let contract = contract.map(|frame::ContractDigest { id, items }| ContractDigest {
             id: Some(id.into()),
             items: items.into_iter().map(Into::into).collect(),
         });
-        Self { session, user, limits: Some(limits.into()), contract, subscriptions }
+        let idempotency = idempotency
+            .map(|frame::Idempotency { scope, window }| Idempotency { scope, window: milliseconds(window) });
+        let (limits, token_ttl) = (Some(limits.into()), milliseconds(token_ttl));
+        Self { session, user, limits, contract, subscriptions, idempotency, token_ttl }
     }
 }
 
@@ -352,8 +369,8 @@ impl From<FrameLimits> for Limits {
             message_bytes,
             channels,
             calls,
-            ping_interval: ping_interval.as_millis().try_into().unwrap(),
-            reconnect_window: reconnect_window.as_millis().try_into().unwrap(),
+            ping_interval: milliseconds(ping_interval),
+            reconnect_window: milliseconds(reconnect_window),
         }
     }
 }
@@ -395,6 +412,10 @@ impl From<frame::Movement> for Movement {
     fn from(frame::Movement { channel, member }: frame::Movement) -> Self {
         Self { channel: channel.to_string(), member: Some(member.into()) }
     }
+}
+
+fn milliseconds(time: Duration) -> u32 {
+    time.as_millis().try_into().unwrap()
 }
 
 fn payload_parts(Payload { content, data }: Payload) -> (i32, Vec<u8>) {

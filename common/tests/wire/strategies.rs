@@ -10,9 +10,9 @@ use wirehub_common::code::{CloseCode, ErrorCode};
 use wirehub_common::contract::ContractHash;
 use wirehub_common::frame::{
     Answer, Call, Called, Cancel, Command, Connect, Connected, ContractDigest, ContractId, Disconnect,
-    ErrorInfo, History, HistoryPage, Member, Movement, Position, Presence, PresenceList, Publication,
-    Publish, Published, Push, Refresh, Reply, Request, ServerFrame, Subscribe, SubscribeOutcome, Subscribed,
-    Unsubscribe, Unsubscribed,
+    ErrorInfo, History, HistoryPage, Idempotency, Member, Movement, Position, Presence, PresenceList,
+    Publication, Publish, Published, Push, Refresh, Refreshed, Reply, Request, ServerFrame, Subscribe,
+    SubscribeOutcome, Subscribed, Unsubscribe, Unsubscribed,
 };
 use wirehub_common::{ChannelName, Limits, Payload};
 
@@ -44,16 +44,16 @@ pub(crate) fn frame() -> impl Strategy<Value = ServerFrame> {
 
 fn reply() -> impl Strategy<Value = Reply> {
     let answer = prop_oneof![
-        connected().prop_map(Answer::Connected),
+        connected().prop_map(|connected| Answer::Connected(Box::new(connected))),
         subscribed().prop_map(Answer::Subscribed),
         unsubscribe().prop_map(Answer::Unsubscribed),
         option::of(position()).prop_map(|position| Answer::Published(Published { position })),
         (position(), vec(publication(), 0..4))
             .prop_map(|(position, publications)| { Answer::History(HistoryPage { position, publications }) }),
         vec(member(), 0..4).prop_map(|members| Answer::Presence(PresenceList { members })),
-        payload().prop_map(|payload| Answer::Called(Called { payload })),
+        (payload(), any::<bool>()).prop_map(|(payload, more)| Answer::Called(Called { payload, more })),
         Just(Answer::Cancelled),
-        Just(Answer::Refreshed),
+        milliseconds().prop_map(|token_ttl| Answer::Refreshed(Refreshed { token_ttl })),
         Just(Answer::Unknown),
     ];
     (1..=u32::MAX, prop_oneof![8 => answer.prop_map(Ok), 2 => error().prop_map(Err)])
@@ -94,25 +94,35 @@ fn connected() -> impl Strategy<Value = Connected> {
         (contract_id(), vec(contract_id(), 0..4)).prop_map(|(id, items)| ContractDigest { id, items });
     let outcome = (channel(), any::<u32>(), prop_oneof![subscribed().prop_map(Ok), error().prop_map(Err)])
         .prop_map(|(channel, number, result)| SubscribeOutcome { channel, number, result });
-    (text(), text(), limits(), option::of(digest), vec(outcome, 0..4)).prop_map(
-        |(session, user, limits, contract, subscriptions)| Connected {
+    let idempotency = (text(), milliseconds()).prop_map(|(scope, window)| Idempotency { scope, window });
+    let head = (text(), text(), limits(), option::of(digest), vec(outcome, 0..4));
+    (head, option::of(idempotency), milliseconds()).prop_map(
+        |((session, user, limits, contract, subscriptions), idempotency, token_ttl)| Connected {
             session,
             user,
             limits,
             contract,
             subscriptions,
+            idempotency,
+            token_ttl,
         },
     )
 }
 
 fn limits() -> impl Strategy<Value = Limits> {
-    any::<[u32; 5]>().prop_map(|[message_bytes, channels, calls, ping, window]| Limits {
-        message_bytes,
-        channels,
-        calls,
-        ping_interval: Duration::from_millis(ping.into()),
-        reconnect_window: Duration::from_millis(window.into()),
-    })
+    (any::<[u32; 3]>(), milliseconds(), milliseconds()).prop_map(
+        |([message_bytes, channels, calls], ping_interval, reconnect_window)| Limits {
+            message_bytes,
+            channels,
+            calls,
+            ping_interval,
+            reconnect_window,
+        },
+    )
+}
+
+fn milliseconds() -> impl Strategy<Value = Duration> {
+    prop_oneof![Just(0), any::<u32>()].prop_map(|number| Duration::from_millis(number.into()))
 }
 
 fn subscribe() -> impl Strategy<Value = Subscribe> {

@@ -1,6 +1,7 @@
 //! What the commands do.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use wirehub_common::code::{CloseCode, ErrorCode};
@@ -42,7 +43,7 @@ impl Session {
     fn execute_first(&mut self, id: u32, request: Request) -> Result<(), End> {
         match request {
             Request::Connect(connect) => {
-                let connected = self.connect(connect);
+                let connected = Box::new(self.connect(connect));
                 answer(&self.peer, Reply { id, result: Ok(Answer::Connected(connected)) });
                 Ok(())
             }
@@ -79,6 +80,8 @@ impl Session {
             limits: settings.limits,
             contract: settings.rules.difference(connect.contract.as_ref()),
             subscriptions,
+            idempotency: None,
+            token_ttl: Duration::ZERO,
         }
     }
 

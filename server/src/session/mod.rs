@@ -193,7 +193,7 @@ impl Session {
             let Poll::Ready(Finished { command, result }) = calls.poll_finished(cx) else {
                 return ControlFlow::Continue(());
             };
-            let result = result.map(|payload| Answer::Called(Called { payload }));
+            let result = result.map(|payload| Answer::Called(Called { payload, more: false }));
             answer(&self.peer, Reply { id: command, result });
         }
         ControlFlow::Break(())

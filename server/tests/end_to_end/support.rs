@@ -114,7 +114,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     /// Sends `connect` and gives its answer.
     pub(crate) async fn connected(&mut self, connect: Connect) -> Connected {
         match self.request(Request::Connect(connect)).await.result {
-            Ok(Answer::Connected(connected)) => connected,
+            Ok(Answer::Connected(connected)) => *connected,
             other => panic!("{other:?}"),
         }
     }

@@ -27,7 +27,7 @@ fn a_command_ends_with_its_own_answer_once() {
     let publish = client.publish("1");
     let call = client.core.call(client.now, "sum", Payload::json("[1]"), None).unwrap();
     client.sent();
-    client.reply(call.number(), Ok(Answer::Called(Called { payload: Payload::json("1") })));
+    client.reply(call.number(), Ok(Answer::Called(Called { payload: Payload::json("1"), more: false })));
     client.reply(publish.number(), Ok(Answer::Published(Published { position: None })));
     client.reply(publish.number(), Ok(Answer::Published(Published { position: None })));
     client.reply(999, Err(ErrorInfo::from_code(ErrorCode::INTERNAL)));

@@ -8,8 +8,8 @@ use wirehub_common::code::{CloseCode, ErrorCode};
 use wirehub_common::contract::ContractHash;
 use wirehub_common::frame::{
     Answer, Called, Command, Connect, Connected, ContractDigest, ContractId, Disconnect, ErrorInfo, History,
-    HistoryPage, Member, Position, PresenceList, Publication, Published, Push, Reply, Request, ServerFrame,
-    Subscribe, SubscribeOutcome, Subscribed, Unsubscribed,
+    HistoryPage, Member, Position, PresenceList, Publication, Published, Push, Refreshed, Reply, Request,
+    ServerFrame, Subscribe, SubscribeOutcome, Subscribed, Unsubscribed,
 };
 use wirehub_common::{ChannelName, Codec, Limits, Payload, SUBPROTOCOL_PROTOBUF};
 
@@ -64,7 +64,7 @@ impl Client {
         } else {
             connected.subscriptions.clone()
         };
-        self.reply(id, Ok(Answer::Connected(Connected { subscriptions, ..connected })));
+        self.reply(id, Ok(Answer::Connected(Box::new(Connected { subscriptions, ..connected }))));
         connect
     }
 

@@ -23,7 +23,7 @@ fn a_subscription_made_while_connect_is_on_its_way_is_asked_for_after_it() {
     let connect = client.sent().remove(0);
     client.subscribe("late");
     assert!(client.sent().is_empty());
-    client.reply(connect.id, Ok(Answer::Connected(Connected::default())));
+    client.reply(connect.id, Ok(Answer::Connected(Box::default())));
     let commands = client.sent();
     assert!(matches!(&commands[..], [Command { request: Request::Subscribe(_), .. }]), "{commands:?}");
 }

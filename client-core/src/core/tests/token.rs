@@ -74,7 +74,7 @@ fn a_token_that_is_due_is_refreshed_in_the_live_connection() {
     let commands = client.sent();
     let [Command { id, request: Request::Refresh(refresh) }] = &commands[..] else { panic!("{commands:?}") };
     assert_eq!(refresh.token, "t2");
-    client.reply(*id, Ok(Answer::Refreshed));
+    client.reply(*id, Ok(Answer::Refreshed(Refreshed::default())));
     assert_eq!(client.core.state(), State::Connected);
     client.core.handle_close(client.now, CloseCode::ABNORMAL, "");
     client.wait();

@@ -3,16 +3,14 @@
 use bytes::Bytes;
 
 use super::Invalid;
-use super::values::{
-    channel, content, contract_id, duration, encode_payload, milliseconds, narrow, position, push, text,
-};
+use super::values::{channel, content, contract_id, duration, encode_payload, narrow, position, push, text};
 use crate::code::{CloseCode, ErrorCode};
-use crate::codec::DecodeErrorKind;
 use crate::codec::wire::{Encode, Reader, Value, Writer};
+use crate::codec::{DecodeErrorKind, to_milliseconds};
 use crate::frame::{
-    Answer, Called, Connected, ContractDigest, Disconnect, ErrorInfo, HistoryPage, Member, Movement,
-    Position, PresenceList, Publication, Published, Push, Reply, ServerFrame, SubscribeOutcome, Subscribed,
-    Unsubscribe, Unsubscribed,
+    Answer, Called, Connected, ContractDigest, Disconnect, ErrorInfo, HistoryPage, Idempotency, Member,
+    Movement, Position, PresenceList, Publication, Published, Push, Refreshed, Reply, ServerFrame,
+    SubscribeOutcome, Subscribed, Unsubscribe, Unsubscribed,
 };
 use crate::{Limits, Payload};
 
@@ -48,7 +46,7 @@ pub(in crate::codec) fn decode_frame(message: &Bytes, part: &[u8]) -> Result<Ser
     } else {
         let result = match number {
             3 => Err(error(body)?),
-            4 => Ok(Answer::Connected(connected(body)?)),
+            4 => Ok(Answer::Connected(Box::new(connected(body)?))),
             5 => Ok(Answer::Subscribed(subscribed(body)?)),
             6 => Ok(Answer::Unsubscribed(unsubscribed(body)?.0)),
             7 => Ok(Answer::Published(Published { position: one_position(body)? })),
@@ -56,7 +54,7 @@ pub(in crate::codec) fn decode_frame(message: &Bytes, part: &[u8]) -> Result<Ser
             9 => Ok(Answer::Presence(presence_list(body)?)),
             10 => Ok(Answer::Called(called(body)?)),
             11 => Ok(Answer::Cancelled),
-            12 => Ok(Answer::Refreshed),
+            12 => Ok(Answer::Refreshed(refreshed(body)?)),
             _ => Ok(Answer::Unknown),
         };
         ServerFrame::Reply(Reply { id, result })
@@ -85,7 +83,7 @@ impl Encode for ServerFrame {
                 out.uint(1, (*id).into());
                 match result {
                     Err(error) => out.message(3, error),
-                    Ok(Answer::Connected(body)) => out.message(4, body),
+                    Ok(Answer::Connected(body)) => out.message(4, &**body),
                     Ok(Answer::Subscribed(body)) => out.message(5, body),
                     Ok(Answer::Unsubscribed(body)) => out.message(6, body),
                     Ok(Answer::Published(body)) => out.message(7, body),
@@ -93,7 +91,7 @@ impl Encode for ServerFrame {
                     Ok(Answer::Presence(body)) => out.message(9, body),
                     Ok(Answer::Called(body)) => out.message(10, body),
                     Ok(Answer::Cancelled) => out.message(11, &Empty),
-                    Ok(Answer::Refreshed) => out.message(12, &Empty),
+                    Ok(Answer::Refreshed(body)) => out.message(12, body),
                     Ok(Answer::Unknown) => {}
                 }
             }
@@ -143,6 +141,10 @@ impl Encode for Connected {
         for outcome in &self.subscriptions {
             out.message(5, outcome);
         }
+        if let Some(idempotency) = &self.idempotency {
+            out.message(6, idempotency);
+        }
+        out.uint(7, to_milliseconds(self.token_ttl).into());
     }
 }
 
@@ -157,10 +159,31 @@ fn connected(mut reader: Reader<'_>) -> Result<Connected, DecodeErrorKind> {
             (5, Value::Length(value)) => {
                 push(&mut connected.subscriptions, subscribe_outcome(reader.nested(value))?)?;
             }
+            (6, Value::Length(value)) => connected.idempotency = Some(idempotency(reader.nested(value))?),
+            (7, Value::Varint(value)) => connected.token_ttl = duration(value)?,
             _ => {}
         }
     }
     Ok(connected)
+}
+
+impl Encode for Idempotency {
+    fn encode(&self, out: &mut Writer) {
+        out.bytes(1, self.scope.as_bytes());
+        out.uint(2, to_milliseconds(self.window).into());
+    }
+}
+
+fn idempotency(mut reader: Reader<'_>) -> Result<Idempotency, DecodeErrorKind> {
+    let mut idempotency = Idempotency::default();
+    while let Some(field) = reader.field()? {
+        match field {
+            (1, Value::Length(value)) => idempotency.scope = text(value)?,
+            (2, Value::Varint(value)) => idempotency.window = duration(value)?,
+            _ => {}
+        }
+    }
+    Ok(idempotency)
 }
 
 impl Encode for Limits {
@@ -168,8 +191,8 @@ impl Encode for Limits {
         out.uint(1, self.message_bytes.into());
         out.uint(2, self.channels.into());
         out.uint(3, self.calls.into());
-        out.uint(4, milliseconds(self.ping_interval));
-        out.uint(5, milliseconds(self.reconnect_window));
+        out.uint(4, to_milliseconds(self.ping_interval).into());
+        out.uint(5, to_milliseconds(self.reconnect_window).into());
     }
 }
 
@@ -364,19 +387,37 @@ fn member(mut reader: Reader<'_>) -> Result<Member, DecodeErrorKind> {
 impl Encode for Called {
     fn encode(&self, out: &mut Writer) {
         encode_payload(out, 1, &self.payload);
+        out.uint(3, self.more.into());
     }
 }
 
 fn called(mut reader: Reader<'_>) -> Result<Called, DecodeErrorKind> {
-    let mut payload = Payload::default();
+    let (mut payload, mut more) = (Payload::default(), false);
     while let Some(field) = reader.field()? {
         match field {
             (1, Value::Varint(value)) => payload.content = content(value)?,
             (2, Value::Length(value)) => payload.data = reader.share(value),
+            (3, Value::Varint(value)) => more = value != 0,
             _ => {}
         }
     }
-    Ok(Called { payload })
+    Ok(Called { payload, more })
+}
+
+impl Encode for Refreshed {
+    fn encode(&self, out: &mut Writer) {
+        out.uint(1, to_milliseconds(self.token_ttl).into());
+    }
+}
+
+fn refreshed(mut reader: Reader<'_>) -> Result<Refreshed, DecodeErrorKind> {
+    let mut refreshed = Refreshed::default();
+    while let Some(field) = reader.field()? {
+        if let (1, Value::Varint(value)) = field {
+            refreshed.token_ttl = duration(value)?;
+        }
+    }
+    Ok(refreshed)
 }
 
 impl Encode for Publication {

@@ -75,11 +75,6 @@ pub(super) fn duration(milliseconds: u64) -> Result<Duration, DecodeErrorKind> {
     narrow(milliseconds).map(|value| Duration::from_millis(value.into()))
 }
 
-/// Times on the wire are 32-bit numbers of milliseconds: 49 days stand for all that is longer.
-pub(super) fn milliseconds(duration: Duration) -> u64 {
-    u32::try_from(duration.as_millis()).unwrap_or(u32::MAX).into()
-}
-
 pub(super) fn push<T>(list: &mut Vec<T>, entry: T) -> Result<(), DecodeErrorKind> {
     if list.len() >= Limits::REPEATED {
         return Err(DecodeErrorKind::TooMany);
