@@ -311,6 +311,9 @@ pub struct Idempotency {
     /// A key is remembered for this long after its first arrival, in whole milliseconds.
     #[cfg_attr(feature = "json", serde(with = "crate::codec::shape::milliseconds"))]
     pub window: Duration,
+    /// What the memory's own clock shows, in milliseconds since a moment of its own. How much of the window has passed
+    /// is measured by it: a client's clock may stand still while its machine is suspended.
+    pub clock: u64,
 }
 
 /// A contract with a hash for each of its items, so that a difference can be told by name.
@@ -424,7 +427,7 @@ pub struct Member {
     serde(try_from = "crate::codec::shape::CalledShape", into = "crate::codec::shape::CalledShape")
 )]
 pub struct Called {
-    /// The procedure's response, or one of several.
+    /// The procedure's response, or one of several; [absent](Payload::is_absent) in what ends a stream of responses.
     pub payload: Payload,
     /// Further responses to the same command follow, or an error.
     pub more: bool,

@@ -54,6 +54,11 @@ impl Payload {
         Self { content: Content::Custom, data: data.into() }
     }
 
+    /// Whether there is none, which the default stands for: an empty text is not JSON.
+    pub fn is_absent(&self) -> bool {
+        self.content == Content::Json && self.data.is_empty()
+    }
+
     /// Whether a payload tagged [`Content::Json`] holds exactly one JSON text; other content is not looked at.
     #[cfg(feature = "json")]
     pub fn is_well_formed(&self) -> bool {

@@ -46,7 +46,7 @@ heap_of_structs! {
     Reply { id, result }
     ErrorInfo { code, message, temporary }
     Connected { session, user, limits, contract, subscriptions, idempotency, token_ttl }
-    Idempotency { scope, window }
+    Idempotency { scope, window, clock }
     ContractDigest { id, items }
     SubscribeOutcome { channel, number, result }
     Subscribed { channel, number, position, complete, recovered }

@@ -147,6 +147,7 @@ messages! {
     Idempotency {
         [string] scope: String = 1;
         [uint32] window: u32 = 2;
+        [uint64] clock: u64 = 3;
     }
     Limits {
         [uint32] message_bytes: u32 = 1;
@@ -355,8 +356,11 @@ impl From<frame::Connected> for Connected {
             id: Some(id.into()),
             items: items.into_iter().map(Into::into).collect(),
         });
-        let idempotency = idempotency
-            .map(|frame::Idempotency { scope, window }| Idempotency { scope, window: milliseconds(window) });
+        let idempotency = idempotency.map(|frame::Idempotency { scope, window, clock }| Idempotency {
+            scope,
+            window: milliseconds(window),
+            clock,
+        });
         let (limits, token_ttl) = (Some(limits.into()), milliseconds(token_ttl));
         Self { session, user, limits, contract, subscriptions, idempotency, token_ttl }
     }

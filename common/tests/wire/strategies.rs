@@ -94,7 +94,11 @@ fn connected() -> impl Strategy<Value = Connected> {
         (contract_id(), vec(contract_id(), 0..4)).prop_map(|(id, items)| ContractDigest { id, items });
     let outcome = (channel(), any::<u32>(), prop_oneof![subscribed().prop_map(Ok), error().prop_map(Err)])
         .prop_map(|(channel, number, result)| SubscribeOutcome { channel, number, result });
-    let idempotency = (text(), milliseconds()).prop_map(|(scope, window)| Idempotency { scope, window });
+    let idempotency = (text(), milliseconds(), any::<u64>()).prop_map(|(scope, window, clock)| Idempotency {
+        scope,
+        window,
+        clock,
+    });
     let head = (text(), text(), limits(), option::of(digest), vec(outcome, 0..4));
     (head, option::of(idempotency), milliseconds()).prop_map(
         |((session, user, limits, contract, subscriptions), idempotency, token_ttl)| Connected {

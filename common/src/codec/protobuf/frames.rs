@@ -171,6 +171,7 @@ impl Encode for Idempotency {
     fn encode(&self, out: &mut Writer) {
         out.bytes(1, self.scope.as_bytes());
         out.uint(2, to_milliseconds(self.window).into());
+        out.uint(3, self.clock);
     }
 }
 
@@ -180,6 +181,7 @@ fn idempotency(mut reader: Reader<'_>) -> Result<Idempotency, DecodeErrorKind> {
         match field {
             (1, Value::Length(value)) => idempotency.scope = text(value)?,
             (2, Value::Varint(value)) => idempotency.window = duration(value)?,
+            (3, Value::Varint(value)) => idempotency.clock = value,
             _ => {}
         }
     }
