@@ -22,9 +22,12 @@ pub struct Config {
     pub connect_timeout: Duration,
     /// How long a command may take where the caller does not say; the time offline counts.
     pub command_timeout: Duration,
-    /// How many bytes of commands may wait for a connection or for room in it; more fail with
-    /// [`QUEUE_FULL`](wirehub_common::code::ErrorCode::QUEUE_FULL).
+    /// How many bytes of commands may wait for a connection, for room in it, or for the answer to a publish; more fail
+    /// with [`QUEUE_FULL`](wirehub_common::code::ErrorCode::QUEUE_FULL).
     pub send_queue: usize,
+    /// How many commands may be unfinished at once; more fail with
+    /// [`QUEUE_FULL`](wirehub_common::code::ErrorCode::QUEUE_FULL).
+    pub max_commands: usize,
     /// How many bytes each subscription may hold that nobody has taken yet.
     pub receive_queue: usize,
     /// What happens when that is not enough.
@@ -42,6 +45,7 @@ impl Default for Config {
             connect_timeout: Duration::from_secs(10),
             command_timeout: Duration::from_secs(10),
             send_queue: 1024 * 1024,
+            max_commands: 10_000,
             receive_queue: 1024 * 1024,
             overflow: Overflow::Error,
         }

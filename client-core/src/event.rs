@@ -44,6 +44,13 @@ pub enum Event {
         /// What came of it.
         result: Result<Outcome, Error>,
     },
+    /// One response of a [streaming call](crate::Core::call_stream), of which more may follow.
+    Response {
+        /// Which call.
+        command: CommandId,
+        /// The response.
+        payload: Payload,
+    },
     /// The token provider has to be asked; its answer goes to [`Core::handle_token`](crate::Core::handle_token).
     TokenNeeded(TokenRequest),
     /// Something is wrong that belongs to no command and no subscription.
@@ -79,6 +86,8 @@ pub enum Outcome {
     Published(Option<Position>),
     /// Of a call: the response.
     Called(Payload),
+    /// Of a streaming call: all responses have come.
+    Streamed,
     /// Of reading a channel's history.
     History(HistoryPage),
     /// Of asking who is in a channel.

@@ -43,7 +43,8 @@ use tokio::time::Instant;
 use wirehub_client_core::{Driver, Time};
 
 pub use wirehub_client_core::{
-    Client, Config, Error, ErrorKind, Overflow, Publication, State, StateChange, StateChanges, Subscription,
+    Client, Config, Error, ErrorKind, Overflow, Publication, Responses, State, StateChange, StateChanges,
+    Subscription,
 };
 pub use wirehub_common as common;
 

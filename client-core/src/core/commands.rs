@@ -1,13 +1,17 @@
 //! Publishes and calls: each ends exactly once.
+//!
+//! A publish that was sent and not answered when the connection broke is in doubt. Over the next connection it is
+//! repeated where the server still knows its key, and fails where it may not; see [`keys`](super::keys).
 
 use std::time::Duration;
 
 use bytes::Bytes;
 use wirehub_common::Codec;
 use wirehub_common::code::ErrorCode;
-use wirehub_common::frame::{Answer, Called, Cancel, Command, PresenceList, Published, Request};
+use wirehub_common::frame::{Answer, Call, Called, Cancel, Command, PresenceList, Published, Request};
 
 use super::Core;
+use super::keys::Imprint;
 use super::sorted::SortedMap;
 use crate::{Error, ErrorKind, Event, Outcome, Time};
 
@@ -47,14 +51,39 @@ impl From<Option<Duration>> for SendOptions {
 pub(super) struct Commands {
     pending: SortedMap<u32, Pending>,
     deadlines: SortedMap<(Time, u32), ()>,
+    /// How many bytes the encoded commands have that are kept.
+    bytes: usize,
 }
 
 #[derive(Debug)]
 struct Pending {
-    is_call: bool,
-    sent: bool,
+    kind: Kind,
+    phase: Phase,
     fail_fast: bool,
-    deadline: Time,
+    deadline: Option<Time>,
+    queued: Time,
+    /// The encoded command, as long as it may have to be sent.
+    frame: Bytes,
+    /// Where the server may remember it from.
+    first_sent: Option<Imprint>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Publish,
+    Call,
+    /// A call with any number of responses.
+    Stream,
+    /// Something that changes nothing.
+    Question,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Queued,
+    Sent,
+    /// It was sent over a connection that is lost: only the server knows whether it was carried out.
+    InDoubt,
 }
 
 impl Commands {
@@ -63,18 +92,44 @@ impl Commands {
     }
 
     fn insert(&mut self, command: u32, pending: Pending) {
-        self.deadlines.insert((pending.deadline, command), ());
+        if let Some(deadline) = pending.deadline {
+            self.deadlines.insert((deadline, command), ());
+        }
+        self.bytes = self.bytes.saturating_add(pending.frame.len());
         self.pending.insert(command, pending);
     }
 
     fn remove(&mut self, command: u32) -> Option<Pending> {
         let pending = self.pending.remove(&command)?;
-        self.deadlines.remove(&(pending.deadline, command));
+        if let Some(deadline) = pending.deadline {
+            self.deadlines.remove(&(deadline, command));
+        }
+        self.bytes = self.bytes.saturating_sub(pending.frame.len());
         Some(pending)
     }
 
     fn expired(&self, now: Time) -> Option<u32> {
         self.deadlines.first().filter(|((time, _), ())| *time <= now).map(|&((_, command), ())| command)
+    }
+
+    /// The command is in the transport. A publish that the server remembers is kept, to be repeated.
+    fn sent(&mut self, command: u32, imprint: impl Fn(Time) -> Option<Imprint>) {
+        let Some(pending) = self.pending.get_mut(&command) else { return };
+        pending.phase = Phase::Sent;
+        if pending.kind == Kind::Publish && !pending.fail_fast && pending.first_sent.is_none() {
+            pending.first_sent = imprint(pending.queued);
+        }
+        if pending.first_sent.is_none() {
+            let frame = std::mem::take(&mut pending.frame);
+            self.bytes = self.bytes.saturating_sub(frame.len());
+        }
+    }
+
+    /// The first response of a stream has come: how long the others take is the procedure's own affair.
+    fn lift_deadline(&mut self, command: u32) {
+        if let Some(deadline) = self.pending.get_mut(&command).and_then(|pending| pending.deadline.take()) {
+            self.deadlines.remove(&(deadline, command));
+        }
     }
 }
 
@@ -84,18 +139,52 @@ impl Core {
         &mut self,
         now: Time,
         request: Request,
+        options: SendOptions,
+    ) -> Result<CommandId, Error> {
+        let kind = match request {
+            Request::Publish(_) => Kind::Publish,
+            Request::Call(_) => Kind::Call,
+            _ => Kind::Question,
+        };
+        self.command_of_kind(now, kind, request, options)
+    }
+
+    /// Queues a call that has any number of responses.
+    pub(super) fn streaming_call(
+        &mut self,
+        now: Time,
+        call: Call,
+        options: SendOptions,
+    ) -> Result<CommandId, Error> {
+        self.command_of_kind(now, Kind::Stream, Request::Call(call), options)
+    }
+
+    fn command_of_kind(
+        &mut self,
+        now: Time,
+        kind: Kind,
+        mut request: Request,
         SendOptions { timeout, fail_fast }: SendOptions,
     ) -> Result<CommandId, Error> {
         self.refuse_when_closed()?;
         if fail_fast && !self.is_up() {
             return Err(Error::from_code(ErrorKind::Connection, ErrorCode::NOT_CONNECTED));
         }
-        let is_call = matches!(request, Request::Call(_));
         let id = self.next_id();
+        if let Request::Publish(publish) = &mut request {
+            publish.key = self.keys.make(id);
+        }
         let frame = Codec::Protobuf.encode_command(&Command { id, request });
-        self.outbox.push_command(id, frame)?;
-        let deadline = now.after(timeout.unwrap_or(self.config.command_timeout));
-        self.commands.insert(id, Pending { is_call, sent: false, fail_fast, deadline });
+        if self.commands.bytes.saturating_add(frame.len()) > self.config.send_queue
+            || self.commands.pending.len() >= self.config.max_commands
+        {
+            return Err(Error::from_code(ErrorKind::Usage, ErrorCode::QUEUE_FULL));
+        }
+        self.outbox.push_command(id, frame.clone());
+        let deadline = Some(now.after(timeout.unwrap_or(self.config.command_timeout)));
+        let phase = Phase::Queued;
+        let pending = Pending { kind, phase, fail_fast, deadline, queued: now, frame, first_sent: None };
+        self.commands.insert(id, pending);
         Ok(CommandId(id))
     }
 
@@ -113,9 +202,7 @@ impl Core {
         loop {
             let batch = self.outbox.next_batch(limit)?;
             for command in batch.commands {
-                if let Some(pending) = self.commands.pending.get_mut(&command) {
-                    pending.sent = true;
-                }
+                self.commands.sent(command, |queued| self.keys.imprint(queued.max(self.link.heard())));
             }
             if let Some(command) = batch.oversized {
                 let message = "the message is over the server's size limit: send a smaller one";
@@ -134,22 +221,44 @@ impl Core {
         self.commands.pending.contains_key(&id)
     }
 
-    /// Ends a command with the server's answer.
+    /// Takes the server's answer to a command, which ends it unless more follow.
     pub(super) fn answer(&mut self, command: u32, result: Result<Answer, Error>) {
-        let result = result.and_then(|answer| match answer {
-            Answer::Published(Published { position }) => Ok(Outcome::Published(position)),
-            Answer::Called(Called { payload, .. }) => Ok(Outcome::Called(payload)),
-            Answer::History(page) => Ok(Outcome::History(page)),
-            Answer::Presence(PresenceList { members }) => Ok(Outcome::Presence(members)),
-            _ => Err(Error::from_code(ErrorKind::Server, ErrorCode::UNSUPPORTED)),
-        });
+        let Some(pending) = self.commands.pending.get(&command) else { return };
+        let result = match result {
+            Ok(Answer::Called(called)) if pending.kind == Kind::Stream => {
+                return self.respond(command, called);
+            }
+            Ok(Answer::Called(Called { more: true, .. })) => {
+                let words = "the procedure streams its responses: call it as a stream";
+                let error = Error::in_words(ErrorKind::Usage, ErrorCode::UNSUPPORTED, words);
+                return self.abandon(command, error);
+            }
+            Ok(Answer::Called(Called { payload, .. })) => Ok(Outcome::Called(payload)),
+            Ok(Answer::Published(Published { position })) => Ok(Outcome::Published(position)),
+            Ok(Answer::History(page)) => Ok(Outcome::History(page)),
+            Ok(Answer::Presence(PresenceList { members })) => Ok(Outcome::Presence(members)),
+            Ok(_) => Err(Error::from_code(ErrorKind::Server, ErrorCode::UNSUPPORTED)),
+            Err(error) => Err(error),
+        };
         self.complete(command, result);
+    }
+
+    /// Hands one response of a stream on. A procedure with a single response is a stream of one.
+    fn respond(&mut self, command: u32, Called { payload, more }: Called) {
+        if more || !payload.is_absent() {
+            self.commands.lift_deadline(command);
+            self.events.push_back(Event::Response { command: CommandId(command), payload });
+        }
+        if !more {
+            self.complete(command, Ok(Outcome::Streamed));
+        }
     }
 
     /// Ends a command before its answer; a call that may be under way is cancelled on the server.
     pub(super) fn abandon(&mut self, command: u32, error: Error) {
         let Some(pending) = self.commands.pending.get(&command) else { return };
-        if pending.sent && pending.is_call && self.is_up() {
+        let is_call = matches!(pending.kind, Kind::Call | Kind::Stream);
+        if is_call && pending.phase == Phase::Sent && self.is_up() {
             self.send_transient(0, Request::Cancel(Cancel { command }));
         }
         self.outbox.remove(command);
@@ -162,20 +271,50 @@ impl Core {
         }
     }
 
-    /// What was sent may or may not have been done; what was not goes out over the next connection, if it may wait.
+    /// What was not sent goes out over the next connection, if it may wait. What was sent may or may not have been
+    /// carried out: that is told, or found out by repeating it.
     pub(super) fn settle_after_loss(&mut self) {
-        let ends = |pending: &Pending| {
-            if pending.sent {
-                Some(ErrorCode::CONNECTION_LOST)
-            } else {
-                pending.fail_fast.then_some(ErrorCode::NOT_CONNECTED)
+        self.end_each(|pending| match pending.phase {
+            _ if pending.first_sent.is_some() => None,
+            Phase::Queued => pending.fail_fast.then_some(ErrorCode::NOT_CONNECTED),
+            Phase::Sent | Phase::InDoubt => Some(ErrorCode::CONNECTION_LOST),
+        });
+        for (_, pending) in self.commands.pending.iter_mut() {
+            if pending.first_sent.is_some() {
+                pending.phase = Phase::InDoubt;
             }
-        };
+        }
+        let Self { outbox, commands, .. } = self;
+        outbox.keep_commands(|command| {
+            commands.pending.get(&command).is_some_and(|pending| pending.phase == Phase::Queued)
+        });
+    }
+
+    /// Repeats what is in doubt, before all that was not sent yet; ends what the server may not remember.
+    pub(super) fn settle_doubts(&mut self) {
+        let keys = std::mem::take(&mut self.keys);
+        self.end_each(|pending| {
+            let forgotten = pending.first_sent.is_some_and(|imprint| !keys.remembers(imprint));
+            (pending.phase == Phase::InDoubt && forgotten).then_some(ErrorCode::CONNECTION_LOST)
+        });
+        self.keys = keys;
+        let mut repeated = Vec::new();
+        for (&command, pending) in self.commands.pending.iter_mut() {
+            if pending.phase == Phase::InDoubt {
+                pending.phase = Phase::Queued;
+                repeated.push((command, pending.frame.clone()));
+            }
+        }
+        self.outbox.put_in_front(repeated);
+    }
+
+    /// Ends the commands for which there is an error.
+    fn end_each(&mut self, error: impl Fn(&Pending) -> Option<ErrorCode>) {
         let ended: Vec<(u32, ErrorCode)> = self
             .commands
             .pending
             .iter()
-            .filter_map(|(&command, pending)| ends(pending).map(|code| (command, code)))
+            .filter_map(|(&command, pending)| error(pending).map(|code| (command, code)))
             .collect();
         for (command, code) in ended {
             self.abandon(command, Error::from_code(ErrorKind::Connection, code));

@@ -55,6 +55,14 @@ const SPARED: Duration = Duration::from_secs(5);
 const STABLE: Duration = Duration::from_secs(5);
 
 impl Link {
+    /// When the last message came.
+    pub(super) fn heard(&self) -> Time {
+        match self {
+            Self::Up { heard, .. } => *heard,
+            _ => Time::ZERO,
+        }
+    }
+
     pub(super) fn deadline(&self, ping_interval: Duration) -> Option<Time> {
         match self {
             // The question has a deadline of its own.
@@ -207,12 +215,14 @@ impl Core {
     }
 
     fn handle_connected(&mut self, now: Time, connected: Connected) {
-        let Connected { session, user, limits, contract, subscriptions, .. } = connected;
+        let Connected { session, user, limits, contract, subscriptions, idempotency, token_ttl } = connected;
         self.session = session;
         self.user = user;
         self.limits = limits;
         self.link = Link::Up { since: now, heard: now, spared: None, pong_due: false };
         self.tokens.connected();
+        self.plan_refresh(now, token_ttl);
+        self.keys.connected(now, idempotency);
         self.change_state(State::Connected, None);
         if let Some(theirs) = contract {
             self.report_contract(&theirs);
@@ -224,6 +234,7 @@ impl Core {
             }
         }
         self.request_idle_subscriptions(now);
+        self.settle_doubts();
     }
 
     fn handle_connect_error(&mut self, now: Time, error: Error) {
@@ -297,7 +308,6 @@ impl Core {
     fn forget_connection(&mut self) {
         self.subscriptions.reset();
         self.tokens.connection_lost();
-        self.outbox.keep_commands();
         self.settle_after_loss();
     }
 

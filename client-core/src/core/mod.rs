@@ -10,6 +10,7 @@ use wirehub_common::{ChannelName, Limits, Payload};
 
 use self::commands::Commands;
 use self::connection::Link;
+use self::keys::Keys;
 use self::outbox::Outbox;
 use self::subscriptions::Subscriptions;
 use self::token::Tokens;
@@ -18,6 +19,7 @@ use crate::{Config, Error, ErrorKind, Event, State, StateChange, Time};
 
 mod commands;
 mod connection;
+mod keys;
 mod outbox;
 mod sorted;
 mod subscriptions;
@@ -45,6 +47,7 @@ pub struct Core {
     last_id: u32,
     tokens: Tokens,
     commands: Commands,
+    keys: Keys,
     subscriptions: Subscriptions,
     outbox: Outbox,
     /// Whether the transport took more when it was asked last.
@@ -76,7 +79,8 @@ pub enum Transmit {
 }
 
 impl Core {
-    /// A client that does nothing yet. `seed` decides on its delays: give each client one of its own.
+    /// A client that does nothing yet. `seed` decides on its delays and on the keys of its publishes: give each client
+    /// 64 random bits of its own.
     pub fn new(config: Config, seed: u64) -> Self {
         Self {
             backoff: Backoff::new(seed),
@@ -88,8 +92,9 @@ impl Core {
             last_id: 0,
             tokens: Tokens::new(&config.token, config.provides_tokens),
             commands: Commands::default(),
+            keys: Keys::new(seed),
             subscriptions: Subscriptions::default(),
-            outbox: Outbox::new(config.send_queue),
+            outbox: Outbox::default(),
             writable: true,
             closing: None,
             farewell: None,
@@ -186,6 +191,10 @@ impl Core {
     /// Publishes a message, now or once the client is connected. Its [`Event::Completed`] comes in any case, at the
     /// latest after the timeout.
     ///
+    /// Where the connection breaks before the answer has come, the message is sent again over the next one, with the
+    /// key by which the server knows it: it is published once. Where the server may have forgotten the key, or never
+    /// remembers any, the publish ends with [`CONNECTION_LOST`](ErrorCode::CONNECTION_LOST), and may have happened.
+    ///
     /// # Errors
     /// [`QUEUE_FULL`](ErrorCode::QUEUE_FULL), [`CLOSED`](ErrorCode::CLOSED), for a command that does not wait
     /// [`NOT_CONNECTED`](ErrorCode::NOT_CONNECTED): nothing was done.
@@ -222,6 +231,21 @@ impl Core {
         options: impl Into<SendOptions>,
     ) -> Result<CommandId, Error> {
         self.command(now, Request::Call(Call { name: name.into(), payload }), options.into())
+    }
+
+    /// Calls a procedure of the server that streams its responses: each is an [`Event::Response`], in order, before the
+    /// [`Event::Completed`]. The timeout is for the first of them. See [`Self::publish`].
+    ///
+    /// # Errors
+    /// As for [`Self::publish`].
+    pub fn call_stream(
+        &mut self,
+        now: Time,
+        name: &str,
+        payload: Payload,
+        options: impl Into<SendOptions>,
+    ) -> Result<CommandId, Error> {
+        self.streaming_call(now, Call { name: name.into(), payload }, options.into())
     }
 
     /// Reads a channel's history. See [`Self::publish`].

@@ -4,16 +4,11 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use wirehub_common::Limits;
-use wirehub_common::code::ErrorCode;
 
-use crate::{Error, ErrorKind};
-
-/// Commands that are not yet in the transport, in order.
-#[derive(Debug)]
+/// Commands that are not yet in the transport, in order. Who puts them here keeps the bounds.
+#[derive(Debug, Default)]
 pub(super) struct Outbox {
     entries: VecDeque<Outgoing>,
-    bytes: usize,
-    bound: usize,
 }
 
 #[derive(Debug)]
@@ -24,46 +19,34 @@ struct Outgoing {
 }
 
 impl Outbox {
-    pub(super) fn new(bound: usize) -> Self {
-        Self { entries: VecDeque::new(), bytes: 0, bound }
-    }
-
     /// Takes a command that waits for a connection where there is none.
-    pub(super) fn push_command(&mut self, command: u32, frame: Bytes) -> Result<(), Error> {
-        let bytes = self.bytes.saturating_add(frame.len());
-        if bytes > self.bound {
-            return Err(Error::from_code(ErrorKind::Usage, ErrorCode::QUEUE_FULL));
-        }
-        self.push(Some(command), frame);
-        Ok(())
+    pub(super) fn push_command(&mut self, command: u32, frame: Bytes) {
+        self.entries.push_back(Outgoing { command: Some(command), frame });
     }
 
     /// Takes a frame that has a meaning in this connection only. Bounded by the number of subscriptions and commands
     /// it is about.
     pub(super) fn push_transient(&mut self, frame: Bytes) {
-        self.push(None, frame);
+        self.entries.push_back(Outgoing { command: None, frame });
     }
 
-    fn push(&mut self, command: Option<u32>, frame: Bytes) {
-        self.bytes = self.bytes.saturating_add(frame.len());
-        self.entries.push_back(Outgoing { command, frame });
-    }
-
-    /// Takes a command back; `false` where it is not here any more.
-    pub(super) fn remove(&mut self, command: u32) -> bool {
-        let Some(index) = self.entries.iter().position(|entry| entry.command == Some(command)) else {
-            return false;
-        };
-        if let Some(entry) = self.entries.remove(index) {
-            self.bytes = self.bytes.saturating_sub(entry.frame.len());
+    /// Takes commands that go before all others, in their order.
+    pub(super) fn put_in_front(&mut self, commands: Vec<(u32, Bytes)>) {
+        for (command, frame) in commands.into_iter().rev() {
+            self.entries.push_front(Outgoing { command: Some(command), frame });
         }
-        true
     }
 
-    /// Forgets what has a meaning in the lost connection only.
-    pub(super) fn keep_commands(&mut self) {
-        self.entries.retain(|entry| entry.command.is_some());
-        self.bytes = self.entries.iter().map(|entry| entry.frame.len()).sum();
+    /// Takes a command back, if it is still here.
+    pub(super) fn remove(&mut self, command: u32) {
+        if let Some(index) = self.entries.iter().position(|entry| entry.command == Some(command)) {
+            self.entries.remove(index);
+        }
+    }
+
+    /// Forgets what has a meaning in the lost connection only, and the commands that are not to be kept.
+    pub(super) fn keep_commands(&mut self, keep: impl Fn(u32) -> bool) {
+        self.entries.retain(|entry| entry.command.is_some_and(&keep));
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -72,7 +55,6 @@ impl Outbox {
 
     pub(super) fn clear(&mut self) {
         self.entries.clear();
-        self.bytes = 0;
     }
 
     /// The next WebSocket message, at most `limit` bytes of it, and the commands in it. The first command that is
@@ -88,7 +70,6 @@ impl Outbox {
                 break;
             }
             let Some(Outgoing { command, frame }) = self.entries.pop_front() else { break };
-            self.bytes = self.bytes.saturating_sub(frame.len());
             if first && frame.len() > limit {
                 batch.oversized = command;
                 return Some(batch);
@@ -125,9 +106,9 @@ mod tests {
     use super::*;
 
     fn outbox(sizes: &[usize]) -> Outbox {
-        let mut outbox = Outbox::new(usize::MAX);
+        let mut outbox = Outbox::default();
         for (command, &size) in (1..).zip(sizes) {
-            outbox.push_command(command, Bytes::from(vec![0; size])).unwrap();
+            outbox.push_command(command, Bytes::from(vec![0; size]));
         }
         outbox
     }
@@ -152,23 +133,26 @@ mod tests {
     fn large_commands_go_alone_without_a_copy() {
         let frame = Bytes::from(vec![7; Limits::BATCH_BYTES + 1]);
         let mut outbox = outbox(&[10]);
-        outbox.push_command(2, frame.clone()).unwrap();
+        outbox.push_command(2, frame.clone());
         assert_eq!(outbox.next_batch(usize::MAX).unwrap().commands, [1]);
         assert_eq!(outbox.next_batch(usize::MAX).unwrap().bytes.as_ptr(), frame.as_ptr());
     }
 
     #[test]
-    fn the_bound_counts_what_waits() {
-        let mut outbox = Outbox::new(100);
-        outbox.push_command(1, Bytes::from(vec![0; 60])).unwrap();
-        let error = outbox.push_command(2, Bytes::from(vec![0; 60])).unwrap_err();
-        assert_eq!(error.code(), ErrorCode::QUEUE_FULL);
-        assert!(outbox.remove(1));
-        assert!(!outbox.remove(1));
-        outbox.push_command(3, Bytes::from(vec![0; 100])).unwrap();
+    fn what_is_repeated_goes_before_what_waits() {
+        let mut outbox = outbox(&[10, 20]);
         outbox.push_transient(Bytes::from_static(b"x"));
-        outbox.keep_commands();
-        assert_eq!(outbox.next_batch(1000).unwrap().commands, [3]);
-        assert_eq!(outbox.bytes, 0);
+        outbox.keep_commands(|command| command != 1);
+        outbox.put_in_front(vec![(7, Bytes::from_static(b"7")), (8, Bytes::from_static(b"8"))]);
+        let batch = outbox.next_batch(1000).unwrap();
+        assert_eq!((batch.commands, batch.bytes.len()), (vec![7, 8, 2], 22));
+    }
+
+    #[test]
+    fn a_command_that_was_taken_back_does_not_go_out() {
+        let mut outbox = outbox(&[10, 20]);
+        outbox.remove(1);
+        outbox.remove(1);
+        assert_eq!(outbox.next_batch(1000).unwrap().commands, [2]);
     }
 }

@@ -68,6 +68,10 @@ impl<K: Ord, V> SortedMap<K, V> {
         self.find(key).is_ok()
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.entries.len().saturating_sub(self.gone)
+    }
+
     /// The entry with the lowest key.
     pub(super) fn first(&self) -> Option<&(K, V)> {
         self.entries.get(self.gone)?.as_ref()
@@ -125,6 +129,7 @@ mod tests {
             let probe = (state >> 8) & 0xff;
             assert_eq!(map.get(&probe), model.get(&probe));
             assert_eq!(map.contains_key(&probe), model.contains_key(&probe));
+            assert_eq!(map.len(), model.len());
             assert_eq!(map.first().map(|(key, _)| key), model.keys().next());
         }
         for (_, value) in map.iter_mut() {

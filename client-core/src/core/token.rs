@@ -1,13 +1,13 @@
 //! Tokens: a fixed one, or one that a provider is asked for.
 //!
-//! A provider is asked before the first connect, when the server says that a new token is due, and once more when the
-//! server refuses a token that was not fetched for that very attempt. Otherwise the token is kept: clients that all
+//! A provider is asked before the first connect, when nine tenths of a token's time have passed or the server says that
+//! a new one is due, and once more when the server refuses a token that was not fetched for that very attempt. Otherwise the token is kept: clients that all
 //! come back at once do not all ask for a new one.
 
 use std::time::Duration;
 
 use wirehub_common::code::{CloseCode, ErrorCode};
-use wirehub_common::frame::{Answer, Refresh, Request};
+use wirehub_common::frame::{Answer, Refresh, Refreshed, Request};
 
 use super::Core;
 use super::connection::Link;
@@ -111,6 +111,15 @@ impl Core {
         }
     }
 
+    /// Has the provider asked anew before the token expires, which is after `ttl`; zero for never.
+    pub(super) fn plan_refresh(&mut self, now: Time, ttl: Duration) {
+        if self.config.provides_tokens && !ttl.is_zero() {
+            // Not faster than a provider can bear, however short-lived its tokens are.
+            let delay = ttl.saturating_sub(ttl.checked_div(10).unwrap_or_default()).max(REFRESH_AT_EARLIEST);
+            self.tokens.refresh_at = Some(now.after(delay));
+        }
+    }
+
     pub(super) fn check_token_deadlines(&mut self, now: Time) {
         if self.tokens.asked.is_some_and(|(_, deadline)| deadline <= now) {
             self.tokens.asked = None;
@@ -140,7 +149,12 @@ impl Core {
         }
         self.tokens.refreshing = None;
         match result {
-            Ok(_) => self.tokens.fresh = false,
+            Ok(answer) => {
+                self.tokens.fresh = false;
+                if let Answer::Refreshed(Refreshed { token_ttl }) = answer {
+                    self.plan_refresh(now, *token_ttl);
+                }
+            }
             Err(error) if error.is_temporary() => self.token_delayed(now, error.clone()),
             Err(error) if is_about_token(error) => self.refuse(error.clone()),
             Err(error) => self.events.push_back(Event::Error(error.clone())),
@@ -181,6 +195,8 @@ impl Core {
         }
     }
 }
+
+const REFRESH_AT_EARLIEST: Duration = Duration::from_secs(1);
 
 /// Within a connection that is up the provider is asked again after this long, and up to as much more.
 const ASK_AGAIN: Duration = Duration::from_secs(5);

@@ -15,6 +15,7 @@ use wirehub_common::frame::{self, Member, Position};
 use wirehub_common::{ChannelName, Payload, PayloadError};
 
 use super::queue::{self, Queue};
+use super::responses::Responses;
 use super::subscription::{Feed, Publication};
 use super::{Inner, Shared};
 use crate::{
@@ -98,6 +99,17 @@ impl Client {
         queue
     }
 
+    /// The messages of the server to everybody, from now on. Up to a receive queue of them is kept for a reader that is
+    /// slow, the newest.
+    pub fn broadcasts(&self) -> impl Stream<Item = Publication<Payload>> + Unpin + Send + use<> {
+        let mut inner = self.shared().lock();
+        let (sender, queue) = queue::new(inner.core.config().receive_queue, Overflow::DropOldest);
+        if inner.core.state() != State::Closed {
+            inner.broadcasts.push(sender);
+        }
+        queue.map(Publication::raw)
+    }
+
     /// The session's id; empty before the first connect.
     pub fn session(&self) -> String {
         self.shared().lock().core.session().into()
@@ -130,7 +142,7 @@ impl Client {
     ///
     /// # Errors
     /// The server's refusal; [`TIMEOUT`](ErrorCode::TIMEOUT); [`CONNECTION_LOST`](ErrorCode::CONNECTION_LOST) where
-    /// it went out and no answer came; [`QUEUE_FULL`](ErrorCode::QUEUE_FULL); [`CLOSED`](ErrorCode::CLOSED).
+    /// it went out, no answer came, and repeating it could double the message; [`QUEUE_FULL`](ErrorCode::QUEUE_FULL); [`CLOSED`](ErrorCode::CLOSED).
     pub async fn publish<C: Channel>(
         &self,
         channel: &C,
@@ -185,6 +197,24 @@ impl Client {
             Outcome::Called(payload) => Ok(payload),
             _ => Err(another_answer()),
         }
+    }
+
+    /// Calls a procedure of a contract that streams its responses. The call goes out now or once the client is
+    /// connected; the timeout is for the first response. Dropping the stream cancels the call.
+    ///
+    /// # Errors
+    /// [`QUEUE_FULL`](ErrorCode::QUEUE_FULL), [`CLOSED`](ErrorCode::CLOSED), for a handle that does not wait
+    /// [`NOT_CONNECTED`](ErrorCode::NOT_CONNECTED); the others come as the stream's last item.
+    pub fn call_stream<C: Call>(&self, request: &C::Request) -> Result<Responses<C::Response>, Error> {
+        self.responses(C::NAME, request.to_payload()?, C::Response::from_payload)
+    }
+
+    /// [`Self::call_stream`] without a contract.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn call_stream_raw(&self, name: &str, payload: Payload) -> Result<Responses<Payload>, Error> {
+        self.responses(name, payload, |payload| Ok(payload.clone()))
     }
 
     /// Waits until the client is over and its last WebSocket has been closed in order, or for as long as its driver
@@ -265,6 +295,20 @@ impl Client {
             let (confirm, ready) = oneshot::channel();
             inner.subscriptions.insert(id, Feed::new(sender, confirm));
             Ok(Subscription::new(id, channel, queue, ready, decode, Arc::clone(&self.lifetime)))
+        })
+    }
+
+    fn responses<R>(
+        &self,
+        name: &str,
+        payload: Payload,
+        decode: fn(&Payload) -> Result<R, PayloadError>,
+    ) -> Result<Responses<R>, Error> {
+        self.shared().act(|inner, now| {
+            let command = inner.core.call_stream(now, name, payload, self.options)?;
+            let (sender, queue) = queue::new(inner.core.config().receive_queue, Overflow::Error);
+            inner.streams.insert(command, sender);
+            Ok(Responses::new(command, queue, decode, Arc::clone(&self.lifetime)))
         })
     }
 

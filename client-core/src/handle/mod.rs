@@ -9,8 +9,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use futures_channel::oneshot;
 use futures_util::task::AtomicWaker;
 use wirehub_common::code::ErrorCode;
+use wirehub_common::{Payload, frame};
 
-use self::queue::QueueSender;
+use self::queue::{QueueSender, Refused};
 use crate::{
     CommandId, Core, Error, ErrorKind, Event, Outcome, State, StateChange, SubscriptionId, Time, TokenRequest,
 };
@@ -18,10 +19,12 @@ use crate::{
 mod client;
 mod driver;
 mod queue;
+mod responses;
 mod subscription;
 
 pub use self::client::{Client, HistoryPage, StateChanges};
 pub use self::driver::Driver;
+pub use self::responses::Responses;
 pub use self::subscription::{Publication, Subscription};
 
 /// What the handles and the driver of one client share.
@@ -35,9 +38,11 @@ struct Shared {
 struct Inner {
     core: Core,
     commands: BTreeMap<CommandId, oneshot::Sender<Result<Outcome, Error>>>,
+    streams: BTreeMap<CommandId, QueueSender<Result<Payload, Error>>>,
     subscriptions: BTreeMap<SubscriptionId, subscription::Feed>,
     watchers: Vec<QueueSender<StateChange>>,
     errors: Vec<QueueSender<Error>>,
+    broadcasts: Vec<QueueSender<frame::Publication>>,
     /// What the driver has not taken to the token provider yet.
     token_request: Option<TokenRequest>,
     /// Dropped with the driver.
@@ -76,19 +81,35 @@ impl Inner {
                     if let Some(waiting) = self.commands.remove(&command) {
                         // Whoever waited may have gone.
                         let _ = waiting.send(result);
+                    } else if let Some(stream) = self.streams.remove(&command) {
+                        stream.finish(result.err().map(Err));
                     }
                 }
-                Event::Subscribed { subscription, .. } => {
-                    if let Some(feed) = self.subscriptions.get_mut(&subscription) {
+                Event::Response { command, payload } => {
+                    let bytes = payload.data.len().saturating_add(size_of::<Payload>());
+                    let stream = self.streams.get(&command);
+                    if stream.is_some_and(|stream| stream.push(Ok(payload), bytes) == Err(Refused::Full)) {
+                        if let Some(stream) = self.streams.remove(&command) {
+                            let error = Error::from_code(ErrorKind::Usage, ErrorCode::OVERFLOW);
+                            stream.finish(Some(Err(error)));
+                        }
+                        self.core.cancel(command);
+                    }
+                }
+                Event::Subscribed { subscription, recovery } => {
+                    let full = self.subscriptions.get_mut(&subscription).is_some_and(|feed| {
                         feed.confirm(Ok(()));
+                        recovery.is_gap() && !feed.push_gap(recovery)
+                    });
+                    if full {
+                        self.overflow(subscription);
                     }
                 }
                 Event::Publication { subscription, publication } => {
                     let full =
                         self.subscriptions.get_mut(&subscription).is_some_and(|feed| !feed.push(publication));
                     if full {
-                        let error = Error::from_code(ErrorKind::Usage, ErrorCode::OVERFLOW);
-                        self.core.fail_subscription(subscription, error);
+                        self.overflow(subscription);
                     }
                 }
                 Event::Unsubscribed { subscription, error } => {
@@ -104,15 +125,25 @@ impl Inner {
                     if change.state == State::Closed {
                         self.watchers.clear();
                         self.errors.clear();
+                        self.broadcasts.clear();
                     }
                 }
                 Event::Error(error) => {
                     self.errors.retain(|watcher| watcher.push(error.clone(), 1).is_ok());
                 }
                 Event::TokenNeeded(request) => self.token_request = Some(request),
-                Event::Broadcast(_) => {}
+                Event::Broadcast(publication) => {
+                    let bytes =
+                        publication.payload.data.len().saturating_add(size_of::<frame::Publication>());
+                    self.broadcasts.retain(|watcher| watcher.push(publication.clone(), bytes).is_ok());
+                }
             }
         }
+    }
+
+    fn overflow(&mut self, subscription: SubscriptionId) {
+        let error = Error::from_code(ErrorKind::Usage, ErrorCode::OVERFLOW);
+        self.core.fail_subscription(subscription, error);
     }
 }
 
@@ -121,9 +152,11 @@ fn pair(core: Core, clock: Box<dyn Fn() -> Time + Send + Sync>) -> (Client, Driv
     let inner = Inner {
         core,
         commands: BTreeMap::new(),
+        streams: BTreeMap::new(),
         subscriptions: BTreeMap::new(),
         watchers: Vec::new(),
         errors: Vec::new(),
+        broadcasts: Vec::new(),
         token_request: None,
         enders: Some(Vec::new()),
     };

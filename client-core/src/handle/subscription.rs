@@ -15,12 +15,13 @@ use wirehub_common::{ChannelName, Payload, PayloadError};
 use super::Shared;
 use super::client::Lifetime;
 use super::queue::{Queue, QueueSender, Refused};
-use crate::{Error, ErrorKind, SubscriptionId};
+use crate::{Error, ErrorKind, Recovery, SubscriptionId};
 
 /// The messages of one channel: a stream that goes on through reconnects. Dropping it unsubscribes.
 ///
-/// An item is an error where a payload does not fit the contract (the stream goes on), and as the last one where the
-/// subscription ended by itself: refused, ended by the server, or too slow for its
+/// An item is an error where a payload does not fit the contract, and where messages may be missing after a reconnect
+/// ([`UNRECOVERABLE`](ErrorCode::UNRECOVERABLE), in words that say why); the stream goes on after both. It is one as the
+/// last item where the subscription ended by itself: refused, ended by the server, or too slow for its
 /// [overflow policy](crate::Overflow).
 #[derive(Debug)]
 #[must_use = "dropping a subscription ends it"]
@@ -50,14 +51,26 @@ pub struct Publication<M> {
     pub offset: Option<u64>,
 }
 
+impl Publication<Payload> {
+    pub(super) fn raw(publication: frame::Publication) -> Self {
+        let payload = publication.payload.clone();
+        Self::with(publication, payload)
+    }
+}
+
 impl<M> Publication<M> {
     pub(super) fn decode(
         publication: frame::Publication,
         decode: impl Fn(&Payload) -> Result<M, PayloadError>,
     ) -> Result<Self, PayloadError> {
-        let frame::Publication { channel, payload, time, publisher, offset } = publication;
-        let (message, time) = (decode(&payload)?, Duration::from_millis(time));
-        Ok(Self { channel, message, time, publisher, offset: (offset != 0).then_some(offset) })
+        let message = decode(&publication.payload)?;
+        Ok(Self::with(publication, message))
+    }
+
+    fn with(publication: frame::Publication, message: M) -> Self {
+        let frame::Publication { channel, time, publisher, offset, .. } = publication;
+        let (time, offset) = (Duration::from_millis(time), (offset != 0).then_some(offset));
+        Self { channel, message, time, publisher, offset }
     }
 }
 
@@ -142,6 +155,20 @@ impl Feed {
     pub(super) fn push(&mut self, publication: frame::Publication) -> bool {
         let bytes = publication.payload.data.len().saturating_add(ENTRY_BYTES);
         self.sender.push(Ok(publication), bytes) != Err(Refused::Full)
+    }
+
+    /// Tells that messages may be missing; `false` as for [`Self::push`].
+    pub(super) fn push_gap(&mut self, recovery: Recovery) -> bool {
+        let words = match recovery {
+            Recovery::NoHistory => {
+                "the channel keeps no history: what was published while this client was away is gone"
+            }
+            _ => {
+                "the channel's history does not reach back to when this client was here last: messages are missing"
+            }
+        };
+        let error = Error::in_words(ErrorKind::Connection, ErrorCode::UNRECOVERABLE, words);
+        self.sender.push(Err(error), ENTRY_BYTES) != Err(Refused::Full)
     }
 
     /// The last word of the subscription. Without an error it was the application's wish, or an overflow.

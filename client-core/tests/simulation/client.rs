@@ -1,13 +1,14 @@
 //! One client of a world, and the record of what it was told.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use wirehub_client_core::{CommandId, Config, Core, Event, State, SubscriptionId, Time};
+use wirehub_client_core::{CommandId, Config, Core, Event, Outcome, State, SubscriptionId, Time};
 use wirehub_common::code::ErrorCode;
 use wirehub_common::{ChannelName, Payload};
 
 use crate::random::Random;
+use crate::server::{Message, RESPONSES, Server};
 
 #[derive(Debug)]
 pub(crate) struct Client {
@@ -15,13 +16,35 @@ pub(crate) struct Client {
     /// The transport that the core has asked for.
     pub(crate) connection: Option<u64>,
     subscriptions: BTreeMap<SubscriptionId, Record>,
-    commands: BTreeSet<CommandId>,
+    commands: BTreeMap<CommandId, Wish>,
+    /// Tells its messages from those of others.
+    number: u32,
+    messages: u64,
+    /// What the server said it has published.
+    published: Vec<Message>,
+    /// How many publishes ended in doubt.
+    pub(crate) in_doubt: usize,
+    /// Until when it does nothing at all, and since when.
+    asleep: Option<(Time, Time)>,
+    /// Whether its clock stands still meanwhile.
+    clock_stops: bool,
+    /// How far its clock is behind.
+    lag: Duration,
     /// How many commands ended with another error than being cancelled.
     pub(crate) failed: usize,
     /// How often a subscription came back without all that it missed.
     pub(crate) gaps: usize,
     /// When it was connected last.
     pub(crate) connected_at: Time,
+}
+
+/// What a command is for.
+#[derive(Debug, Clone, Copy)]
+enum Wish {
+    Publish(Message),
+    Call,
+    /// The next response.
+    Stream(u64),
 }
 
 /// What a subscription was told.
@@ -37,34 +60,78 @@ struct Record {
 }
 
 impl Client {
-    pub(crate) fn new(seed: u64) -> Self {
+    pub(crate) fn new(number: u32, seed: u64) -> Self {
         Self {
+            number,
+            messages: 0,
+            published: Vec::new(),
+            in_doubt: 0,
+            asleep: None,
+            clock_stops: seed.is_multiple_of(2),
+            lag: Duration::ZERO,
             core: Core::new(Config { send_queue: 4096, ..Config::default() }, seed),
             connection: None,
             subscriptions: BTreeMap::new(),
-            commands: BTreeSet::new(),
+            commands: BTreeMap::new(),
             failed: 0,
             gaps: 0,
             connected_at: Time::ZERO,
         }
     }
 
+    /// What its own clock shows.
+    pub(crate) fn local(&self, now: Time) -> Time {
+        Time::since_origin(now.since(Time::ZERO) - self.lag)
+    }
+
+    /// When it has to be called next, by the world's clock.
+    pub(crate) fn next_timer(&self) -> Option<Time> {
+        match self.asleep {
+            Some((_, until)) => Some(until),
+            None => self.core.poll_timeout().map(|time| time.after(self.lag)),
+        }
+    }
+
+    pub(crate) fn asleep_until(&self) -> Option<Time> {
+        self.asleep.map(|(_, until)| until)
+    }
+
+    /// The lid of the laptop is closed.
+    pub(crate) fn sleep(&mut self, now: Time, duration: Duration) {
+        self.asleep.get_or_insert((now, now.after(duration)));
+    }
+
+    pub(crate) fn wake(&mut self, now: Time) {
+        if let Some((since, _)) = self.asleep.take()
+            && self.clock_stops
+        {
+            self.lag += now.since(since);
+        }
+    }
+
     /// Does something that an application might do.
     pub(crate) fn act(&mut self, now: Time, random: &mut Random, channels: &[ChannelName]) {
+        let now = self.local(now);
         let channel = &channels[random.below(channels.len() as u64) as usize];
         let timeout = Some(random.between(50, 30_000));
         match random.below(10) {
             0..=4 => {
-                let payload = Payload::bytes(vec![0; random.below(600) as usize]);
+                self.messages += 1;
+                let message = Message { client: self.number, number: self.messages };
+                let payload = message.to_payload(random.below(600) as usize);
                 let publish = self.core.publish(now, channel.clone(), payload, timeout);
-                self.began(publish);
+                self.began(publish, Wish::Publish(message));
+            }
+            5 if random.one_in(2) => {
+                let call = self.core.call(now, "echo", Payload::json("1"), timeout);
+                self.began(call, Wish::Call);
             }
             5 => {
-                let call = self.core.call(now, "echo", Payload::json("1"), timeout);
-                self.began(call);
+                let call = self.core.call_stream(now, "count", Payload::json("1"), timeout);
+                self.began(call, Wish::Stream(0));
             }
             6 => {
-                if let Some(&command) = self.commands.first() {
+                if let Some(&command) = self.commands.keys().next() {
                     self.core.cancel(command);
                 }
             }
@@ -89,9 +156,11 @@ impl Client {
         }
     }
 
-    fn began(&mut self, command: Result<CommandId, wirehub_client_core::Error>) {
+    fn began(&mut self, command: Result<CommandId, wirehub_client_core::Error>, wish: Wish) {
         match command {
-            Ok(command) => assert!(self.commands.insert(command), "each command has its own id"),
+            Ok(command) => {
+                assert!(self.commands.insert(command, wish).is_none(), "each command has its own id");
+            }
             Err(error) => assert_eq!(error.code(), ErrorCode::QUEUE_FULL),
         }
     }
@@ -100,10 +169,27 @@ impl Client {
     pub(crate) fn take_events(&mut self, now: Time) {
         while let Some(event) = self.core.poll_event() {
             match event {
+                Event::Response { command, payload } => {
+                    let Some(Wish::Stream(next)) = self.commands.get_mut(&command) else {
+                        panic!("it has not ended")
+                    };
+                    assert_eq!(payload, Payload::json(next.to_string()), "in order");
+                    *next += 1;
+                }
                 Event::Completed { command, result } => {
-                    assert!(self.commands.remove(&command), "a command ends once");
-                    self.failed +=
-                        usize::from(result.is_err_and(|error| error.code() != ErrorCode::CANCELLED));
+                    let wish = self.commands.remove(&command).expect("a command ends once");
+                    let code = result.as_ref().err().map(wirehub_client_core::Error::code);
+                    match (wish, &result) {
+                        (Wish::Publish(message), Ok(Outcome::Published(Some(_)))) => {
+                            self.published.push(message);
+                        }
+                        (Wish::Call, Ok(Outcome::Called(_))) | (_, Err(_)) => {}
+                        (Wish::Stream(next), Ok(Outcome::Streamed)) => assert_eq!(next, RESPONSES),
+                        other => panic!("{other:?}"),
+                    }
+                    let is_publish = matches!(wish, Wish::Publish(_));
+                    self.in_doubt += usize::from(is_publish && code == Some(ErrorCode::CONNECTION_LOST));
+                    self.failed += usize::from(code.is_some_and(|code| code != ErrorCode::CANCELLED));
                 }
                 Event::Subscribed { subscription, recovery } => {
                     let record = self.subscriptions.get_mut(&subscription).expect("it has not ended");
@@ -138,11 +224,19 @@ impl Client {
     }
 
     /// Everything came to its end, and nothing is missing.
-    pub(crate) fn check_at_rest(&self, published: impl Fn(&ChannelName) -> u64) {
+    pub(crate) fn check_at_rest(&self, server: &Server) {
+        assert!(
+            self.published.iter().all(|&message| server.has_carried_out(message)),
+            "what the server said it has published, it has"
+        );
         assert_eq!(self.core.state(), State::Connected);
         assert!(self.commands.is_empty(), "each command ends: {:?}", self.commands);
         for record in self.subscriptions.values() {
-            assert_eq!(record.last, Some(published(&record.channel)), "the newest message came: {record:?}");
+            assert_eq!(
+                record.last,
+                Some(server.published(&record.channel)),
+                "the newest message came: {record:?}"
+            );
         }
     }
 }

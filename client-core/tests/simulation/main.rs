@@ -35,6 +35,7 @@ fn with_enough_history_nothing_is_ever_missed() {
         let mut world = World::new(seed, Faults::CUTS);
         world.run();
         assert_eq!(world.gaps(), 0, "each reconnect recovers everything");
+        assert_eq!(world.publishes_in_doubt(), 0, "each publish without an answer is repeated");
     });
 }
 

@@ -19,6 +19,12 @@ pub(crate) enum Arrival {
     ClosedAtServer,
 }
 
+impl Arrival {
+    pub(crate) fn is_at_server(&self) -> bool {
+        matches!(self, Self::MessageAtServer(_) | Self::ClosedAtServer)
+    }
+}
+
 #[derive(Debug)]
 struct Connection {
     client: usize,
@@ -61,10 +67,7 @@ impl Network {
         if connection.half_open {
             return;
         }
-        let last = match arrival {
-            Arrival::MessageAtServer(_) | Arrival::ClosedAtServer => &mut connection.to_server,
-            _ => &mut connection.to_client,
-        };
+        let last = if arrival.is_at_server() { &mut connection.to_server } else { &mut connection.to_client };
         *last = (*last).max(now.after(random.between(1, longest)));
         self.sequence += 1;
         self.arrivals.push(Reverse((*last, self.sequence, id, arrival)));
@@ -86,9 +89,14 @@ impl Network {
         self.arrivals.peek().map(|Reverse((time, ..))| *time)
     }
 
-    /// Takes the next arrival of a connection that is still there.
-    pub(crate) fn arrive(&mut self) -> Option<(u64, Arrival)> {
-        let Reverse((_, _, id, arrival)) = self.arrivals.pop()?;
-        self.connections.contains_key(&id).then_some((id, arrival))
+    /// Takes the next arrival of a connection that is still there. What is for a client that is asleep waits for it.
+    pub(crate) fn arrive(&mut self, asleep_until: impl Fn(usize) -> Option<Time>) -> Option<(u64, Arrival)> {
+        let Reverse((_, sequence, id, arrival)) = self.arrivals.pop()?;
+        let connection = self.connections.get(&id)?;
+        if let (false, Some(until)) = (arrival.is_at_server(), asleep_until(connection.client)) {
+            self.arrivals.push(Reverse((until, sequence, id, arrival)));
+            return None;
+        }
+        Some((id, arrival))
     }
 }

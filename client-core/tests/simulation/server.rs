@@ -1,14 +1,22 @@
 //! A server that keeps to PROTOCOL.md, with a short history for each channel.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use bytes::Bytes;
+use wirehub_client_core::Time;
 use wirehub_common::code::ErrorCode;
 use wirehub_common::frame::{
-    Answer, Called, Command, Connect, Connected, ErrorInfo, Position, Publication, Publish, Published, Push,
-    Reply, Request, ServerFrame, Subscribe, SubscribeOutcome, Subscribed, Unsubscribe,
+    Answer, Called, Command, Connect, Connected, ErrorInfo, Idempotency, Position, Publication, Publish,
+    Published, Push, Reply, Request, ServerFrame, Subscribe, SubscribeOutcome, Subscribed, Unsubscribe,
 };
 use wirehub_common::{ChannelName, Codec, Payload};
+
+/// How many responses the procedure `count` streams.
+pub(crate) const RESPONSES: u64 = 3;
+
+/// For how much longer than they say servers remember keys: what is on its way has to arrive.
+const MEMORY_GRACE: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]
 pub(crate) struct Server {
@@ -17,12 +25,41 @@ pub(crate) struct Server {
     channels: BTreeMap<ChannelName, Channel>,
     sessions: BTreeMap<u64, Session>,
     restarts: u64,
+    /// The last of the messages that each client has published in each channel.
+    newest: BTreeMap<(ChannelName, u32), u64>,
+    /// What the clients have published, over all restarts.
+    carried_out: BTreeSet<Message>,
     /// Whether a publication fails to reach a subscriber now and then, which no server should let happen.
     pub(crate) loses: bool,
     /// Counts deliveries, to lose some.
     deliveries: u64,
+    /// Where keys are remembered: for how long, by a clock that goes on while clients sleep.
+    window: Option<Duration>,
+    /// The time, as the world last told.
+    now: Time,
     /// Frames on their way out, by connection.
     pub(crate) outbox: Vec<(u64, ServerFrame)>,
+}
+
+/// What clients publish.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Message {
+    pub(crate) client: u32,
+    /// Counts the messages of the client.
+    pub(crate) number: u64,
+}
+
+impl Message {
+    pub(crate) fn to_payload(self, padding: usize) -> Payload {
+        let mut data = [&self.client.to_be_bytes()[..], &self.number.to_be_bytes()].concat();
+        data.resize(data.len() + padding, 0);
+        Payload::bytes(data)
+    }
+
+    fn from_payload(payload: &Payload) -> Self {
+        let client = u32::from_be_bytes(payload.data[..4].try_into().unwrap());
+        Self { client, number: u64::from_be_bytes(payload.data[4..12].try_into().unwrap()) }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -37,17 +74,23 @@ struct Channel {
     published: u64,
     offset: u64,
     history: Vec<Publication>,
+    /// The answers to the publishes that have a key, and when they came.
+    answered: BTreeMap<String, (Time, Position)>,
 }
 
 impl Server {
-    pub(crate) fn new(history: usize) -> Self {
+    pub(crate) fn new(history: usize, window: Option<Duration>) -> Self {
         Self {
             history,
             channels: BTreeMap::new(),
             sessions: BTreeMap::new(),
             restarts: 0,
+            newest: BTreeMap::new(),
+            carried_out: BTreeSet::new(),
             loses: false,
             deliveries: 0,
+            window,
+            now: Time::ZERO,
             outbox: Vec::new(),
         }
     }
@@ -69,8 +112,13 @@ impl Server {
             for channel in self.channels.values_mut() {
                 channel.offset = 0;
                 channel.history.clear();
+                channel.answered.clear();
             }
         }
+    }
+
+    pub(crate) fn has_carried_out(&self, message: Message) -> bool {
+        self.carried_out.contains(&message)
     }
 
     pub(crate) fn sessions(&self) -> impl Iterator<Item = u64> {
@@ -82,26 +130,54 @@ impl Server {
         self.channels.get(channel).map_or(0, |channel| channel.published)
     }
 
-    pub(crate) fn handle(&mut self, connection: u64, message: &Bytes) {
+    pub(crate) fn handle(&mut self, now: Time, connection: u64, message: &Bytes) {
+        self.now = now;
         if !self.sessions.contains_key(&connection) || message.is_empty() {
             return;
         }
         for command in Codec::Protobuf.decode_commands(message) {
             let Command { id, request } = command.expect("clients send what can be read");
-            let result = self.carry_out(connection, request);
+            let result = self.carry_out(connection, id, request);
             if id != 0 {
                 self.outbox.push((connection, ServerFrame::Reply(Reply { id, result })));
             }
         }
     }
 
+    /// Publishes, unless it remembers to have done so.
+    fn publish_once(&mut self, publish: Publish) -> Position {
+        let Publish { channel: name, payload, key } = publish;
+        let window = self.window.map(|window| window + MEMORY_GRACE);
+        let now = self.now;
+        if let (Some(channel), Some(window)) = (self.channels.get_mut(&name), window) {
+            channel.answered.retain(|_, (time, _)| now.since(*time) < window);
+            if let Some((_, position)) = channel.answered.get(&key) {
+                return position.clone();
+            }
+        }
+        let message = Message::from_payload(&payload);
+        assert!(self.carried_out.insert(message), "published twice: {message:?}");
+        let older = self.newest.insert((name.clone(), message.client), message.number);
+        assert!(older.is_none_or(|older| older < message.number), "{message:?} after {older:?}");
+        let position = self.publish_payload(&name, payload);
+        if window.is_some() {
+            let channel = self.channels.get_mut(&name).unwrap();
+            channel.answered.insert(key, (now, position.clone()));
+        }
+        position
+    }
+
     pub(crate) fn publish(&mut self, name: &ChannelName) -> Position {
+        self.publish_payload(name, Payload::json("0"))
+    }
+
+    fn publish_payload(&mut self, name: &ChannelName, payload: Payload) -> Position {
         let channel = self.channels.entry(name.clone()).or_default();
         channel.published += 1;
         channel.offset += 1;
         let publication = Publication {
             channel: name.clone(),
-            payload: Payload::json("0"),
+            payload,
             time: channel.published,
             publisher: None,
             offset: channel.offset,
@@ -123,7 +199,7 @@ impl Server {
         position
     }
 
-    fn carry_out(&mut self, connection: u64, request: Request) -> Result<Answer, ErrorInfo> {
+    fn carry_out(&mut self, connection: u64, id: u32, request: Request) -> Result<Answer, ErrorInfo> {
         let session = self.sessions.get_mut(&connection).unwrap();
         assert_eq!(session.greeted, !matches!(request, Request::Connect(_)), "connect comes first, once");
         match request {
@@ -137,7 +213,11 @@ impl Server {
                     })
                     .collect();
                 let session = format!("s{connection}");
-                let connected = Connected { session, subscriptions: outcomes, ..Connected::default() };
+                let scope = format!("scope {}", self.restarts);
+                let clock = u64::try_from(self.now.since(Time::ZERO).as_millis()).unwrap();
+                let idempotency = self.window.map(|window| Idempotency { scope, window, clock });
+                let connected =
+                    Connected { session, subscriptions: outcomes, idempotency, ..Connected::default() };
                 Ok(Answer::Connected(Box::new(connected)))
             }
             Request::Subscribe(subscribe) => self.subscribe(connection, subscribe).map(Answer::Subscribed),
@@ -147,9 +227,17 @@ impl Server {
                 }
                 Ok(Answer::Unsubscribed(Unsubscribe { channel, number }))
             }
-            Request::Publish(Publish { channel, .. }) => {
-                let position = Some(self.publish(&channel));
+            Request::Publish(publish) => {
+                let position = Some(self.publish_once(publish));
                 Ok(Answer::Published(Published { position }))
+            }
+            Request::Call(call) if call.name == "count" => {
+                for response in 0..RESPONSES {
+                    let payload = Payload::json(response.to_string());
+                    let called = Answer::Called(Called { payload, more: true });
+                    self.outbox.push((connection, ServerFrame::Reply(Reply { id, result: Ok(called) })));
+                }
+                Ok(Answer::Called(Called { payload: Payload::default(), more: false }))
             }
             Request::Call(call) => Ok(Answer::Called(Called { payload: call.payload, more: false })),
             Request::Cancel(_) => Ok(Answer::Cancelled),

@@ -35,15 +35,39 @@ pub(crate) struct Faults {
     history: usize,
     /// The longest delay of a message in milliseconds.
     delay: u64,
+    /// For how many seconds the server remembers keys, one of these; 0 where it does not.
+    windows: &'static [u64],
+    /// Clients are suspended, as laptops are.
+    sleep: bool,
 }
 
 impl Faults {
-    pub(crate) const NONE: Self = Self { connections: false, restarts: false, history: 0, delay: 20 };
+    pub(crate) const NONE: Self = Self {
+        connections: false,
+        restarts: false,
+        history: 0,
+        delay: 20,
+        windows: &[0, 3600],
+        sleep: false,
+    };
     /// Connections break, but the server forgets nothing.
-    pub(crate) const CUTS: Self =
-        Self { connections: true, restarts: false, history: usize::MAX, delay: 2000 };
-    /// The history is so short that recovery fails now and then.
-    pub(crate) const ALL: Self = Self { connections: true, restarts: true, history: 12, delay: 2000 };
+    pub(crate) const CUTS: Self = Self {
+        connections: true,
+        restarts: false,
+        history: usize::MAX,
+        delay: 2000,
+        windows: &[3600],
+        sleep: true,
+    };
+    /// The history is so short that recovery fails now and then, and the memory for keys that repeating does.
+    pub(crate) const ALL: Self = Self {
+        connections: true,
+        restarts: true,
+        history: 12,
+        delay: 2000,
+        windows: &[0, 5, 40],
+        sleep: true,
+    };
 }
 
 pub(crate) struct World {
@@ -63,14 +87,16 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn new(seed: u64, faults: Faults) -> Self {
         let mut random = Random::new(seed);
-        let clients = (0..CLIENTS).map(|_| Client::new(random.next())).collect();
+        let clients = (0..CLIENTS).map(|number| Client::new(number as u32, random.next())).collect();
+        let window = faults.windows[random.below(faults.windows.len() as u64) as usize];
+        let window = (window > 0).then_some(Duration::from_secs(window));
         let channels = ["a", "b", "c"].map(|name| ChannelName::new(name).unwrap()).to_vec();
         Self {
             now: Time::ZERO,
             random,
             faults,
             network: Network::default(),
-            server: Server::new(faults.history),
+            server: Server::new(faults.history, window),
             clients,
             channels,
             next_ping: Time::ZERO.after(PING),
@@ -88,11 +114,16 @@ impl World {
             self.pass(step);
             let client = self.random.below(CLIENTS) as usize;
             let now = self.now;
-            self.clients[client].act(now, &mut self.random, &self.channels);
-            self.serve(client);
+            if self.clients[client].asleep_until().is_none() {
+                self.clients[client].act(now, &mut self.random, &self.channels);
+                self.serve(client);
+            }
             self.disturb();
         }
         self.healed = true;
+        for index in 0..self.clients.len() {
+            self.wake(index);
+        }
         self.server.loses = false;
         self.pass(REST);
         // One more message in each channel shows that everybody is there.
@@ -102,12 +133,16 @@ impl World {
         self.send_out();
         self.pass(Duration::from_secs(30));
         for client in &self.clients {
-            client.check_at_rest(|channel| self.server.published(channel));
+            client.check_at_rest(&self.server);
         }
     }
 
     pub(crate) fn failed_commands(&self) -> usize {
         self.clients.iter().map(|client| client.failed).sum()
+    }
+
+    pub(crate) fn publishes_in_doubt(&self) -> usize {
+        self.clients.iter().map(|client| client.in_doubt).sum()
     }
 
     pub(crate) fn gaps(&self) -> usize {
@@ -142,21 +177,24 @@ impl World {
     fn pass(&mut self, duration: Duration) {
         let end = self.now.after(duration);
         loop {
-            let timer = self.clients.iter().filter_map(|client| client.core.poll_timeout()).min();
+            let timer = self.clients.iter().filter_map(Client::next_timer).min();
             let next = [timer, self.network.next_arrival(), Some(self.next_ping)].into_iter().flatten().min();
             let Some(next) = next.filter(|next| *next <= end) else { break };
             self.now = self.now.max(next);
             if self.next_ping <= self.now {
                 self.ping_all();
             } else if self.network.next_arrival().is_some_and(|time| time <= self.now) {
-                if let Some((connection, arrival)) = self.network.arrive() {
+                let clients = &self.clients;
+                if let Some((connection, arrival)) = self
+                    .network
+                    .arrive(|client| clients[client].asleep_until().filter(|until| *until > self.now))
+                {
                     self.arrive(connection, arrival);
                 }
             } else {
                 for index in 0..self.clients.len() {
-                    if self.clients[index].core.poll_timeout().is_some_and(|time| time <= self.now) {
-                        self.clients[index].core.handle_timeout(self.now);
-                        self.serve(index);
+                    if self.clients[index].next_timer().is_some_and(|time| time <= self.now) {
+                        self.wake(index);
                     }
                 }
             }
@@ -164,23 +202,36 @@ impl World {
         self.now = end;
     }
 
+    /// Has a client's timer fire, after its sleep if it was asleep.
+    fn wake(&mut self, index: usize) {
+        let client = &mut self.clients[index];
+        client.wake(self.now);
+        client.core.handle_timeout(client.local(self.now));
+        self.serve(index);
+    }
+
     fn arrive(&mut self, connection: u64, arrival: Arrival) {
         let Some(index) = self.network.client_of(connection) else { return };
         let now = self.now;
         let client = &mut self.clients[index];
+        // What wakes it may come before its timers do.
+        if !arrival.is_at_server() {
+            client.wake(now);
+        }
+        let local = client.local(now);
         let is_current = client.connection == Some(connection);
         match arrival {
             Arrival::OpenedAtClient if is_current => {
                 self.server.open(connection);
                 client.core.handle_open(SUBPROTOCOL_PROTOBUF);
             }
-            Arrival::MessageAtClient(message) if is_current => client.core.handle_message(now, &message),
+            Arrival::MessageAtClient(message) if is_current => client.core.handle_message(local, &message),
             Arrival::ClosedAtClient(code) if is_current => {
                 client.connection = None;
                 self.network.forget(connection);
-                client.core.handle_close(now, code, "");
+                client.core.handle_close(local, code, "");
             }
-            Arrival::MessageAtServer(message) => self.server.handle(connection, &message),
+            Arrival::MessageAtServer(message) => self.server.handle(now, connection, &message),
             Arrival::ClosedAtServer => {
                 self.server.close(connection);
                 self.network.forget(connection);
@@ -188,7 +239,9 @@ impl World {
             // The client has let go of it.
             Arrival::OpenedAtClient | Arrival::MessageAtClient(_) | Arrival::ClosedAtClient(_) => {}
         }
-        self.serve(index);
+        if self.clients[index].asleep_until().is_none() {
+            self.serve(index);
+        }
         self.send_out();
     }
 
@@ -271,6 +324,11 @@ impl World {
                 _ => {}
             }
         }
+        if self.faults.sleep && self.random.one_in(100) {
+            let client = self.random.below(CLIENTS) as usize;
+            let duration = self.random.between(100, 90_000);
+            self.clients[client].sleep(self.now, duration);
+        }
         if self.faults.restarts && self.random.one_in(60) {
             let keep_history = self.random.one_in(2);
             self.restart(keep_history);
@@ -284,14 +342,18 @@ impl World {
         }
     }
 
-    /// Cuts a connection: what is on its way is lost.
+    /// Cuts a connection: what is on its way is lost. A client that is asleep has to find out by itself.
     fn cut(&mut self, connection: u64) {
         let Some(index) = self.network.client_of(connection) else { return };
-        self.network.forget(connection);
         self.server.close(connection);
-        if self.clients[index].connection == Some(connection) {
-            self.clients[index].connection = None;
-            self.clients[index].core.handle_close(self.now, CloseCode::ABNORMAL, "");
+        let client = &mut self.clients[index];
+        if client.asleep_until().is_some() {
+            return self.network.half_open(connection);
+        }
+        self.network.forget(connection);
+        if client.connection == Some(connection) {
+            client.connection = None;
+            client.core.handle_close(client.local(self.now), CloseCode::ABNORMAL, "");
             self.serve(index);
         }
     }

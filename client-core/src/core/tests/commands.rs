@@ -79,7 +79,7 @@ fn a_cancelled_command_that_has_not_gone_out_never_does() {
 }
 
 #[test]
-fn what_was_sent_when_the_connection_broke_fails_and_what_was_not_goes_out_later() {
+fn without_keys_what_was_sent_when_the_connection_broke_fails_and_what_was_not_goes_out_later() {
     let mut client = Client::connected();
     let sent = client.publish("1");
     client.sent();

@@ -65,6 +65,29 @@ fn the_provider_is_asked_before_the_first_connect_and_not_before_the_next() {
 }
 
 #[test]
+fn the_provider_is_asked_again_when_nine_tenths_of_a_tokens_time_have_passed() {
+    let mut client = with_provider();
+    client.answer_token("t1");
+    let token_ttl = Duration::from_secs(20);
+    client.establish_with(Connected { session: "s".into(), token_ttl, ..Connected::default() });
+    assert_eq!(client.wait(), Duration::from_secs(18));
+    client.answer_token("t2");
+    let id = client.sent()[0].id;
+    client.reply(id, Ok(Answer::Refreshed(Refreshed { token_ttl: Duration::from_secs(10) })));
+    assert_eq!(client.wait(), Duration::from_secs(9));
+    client.answer_token("t3");
+    let id = client.sent()[0].id;
+    // A token that lives for less than a provider can be asked for.
+    client.reply(id, Ok(Answer::Refreshed(Refreshed { token_ttl: Duration::from_millis(1) })));
+    assert_eq!(client.wait(), Duration::from_secs(1));
+    client.answer_token("t4");
+    let id = client.sent()[0].id;
+    client.reply(id, Ok(Answer::Refreshed(Refreshed::default())));
+    assert_eq!(client.wait(), Duration::from_secs(35), "the server's silence, not the token");
+    assert_eq!(client.asked(), None);
+}
+
+#[test]
 fn a_token_that_is_due_is_refreshed_in_the_live_connection() {
     let mut client = with_provider();
     client.answer_token("t1");

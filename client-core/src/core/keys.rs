@@ -1,0 +1,154 @@
+//! Idempotency keys, and how long the server remembers them.
+//!
+//! The server names its memory, the scope, and shows its clock, each time a client connects. By both a client knows
+//! whether a publish that it sent over an earlier connection can be repeated without doubling the message. Its own
+//! clock would not do: on many machines it stands still while they sleep, and the server's goes on.
+
+use wirehub_common::frame::Idempotency;
+
+use crate::Time;
+
+/// Makes keys, and knows for how long they are good.
+#[derive(Debug, Default)]
+pub(super) struct Keys {
+    /// What tells this client's keys from all others.
+    client: u64,
+    /// What the server said last.
+    memory: Idempotency,
+    /// Whether keys have an effect in this connection.
+    in_force: bool,
+    /// When it said so.
+    told: Time,
+    /// Counts the memories there have been.
+    generation: u32,
+}
+
+/// When a key came to the server first, at the earliest.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Imprint {
+    generation: u32,
+    clock: u64,
+}
+
+impl Keys {
+    /// `seed` is as unique as the keys have to be.
+    pub(super) fn new(seed: u64) -> Self {
+        Self { client: seed, ..Self::default() }
+    }
+
+    /// The key of a command.
+    pub(super) fn make(&self, command: u32) -> String {
+        let mut key = String::with_capacity(18);
+        push_digits(&mut key, self.client);
+        key.push('.');
+        push_digits(&mut key, command.into());
+        key
+    }
+
+    /// The client is connected; keys have no effect where the server says nothing of them.
+    pub(super) fn connected(&mut self, now: Time, memory: Option<Idempotency>) {
+        self.in_force = memory.is_some();
+        let Some(memory) = memory else { return };
+        if self.memory.scope != memory.scope || self.generation == 0 {
+            self.generation = self.generation.wrapping_add(1);
+        }
+        (self.memory, self.told) = (memory, now);
+    }
+
+    /// What a command leaves in the server's memory that is sent now. `since` is any moment before that, the later the
+    /// better; nothing is left where keys have no effect.
+    pub(super) fn imprint(&self, since: Time) -> Option<Imprint> {
+        // Where the client's clock stood still meanwhile this is too early: on the safe side.
+        let passed = u64::try_from(since.since(self.told).as_millis()).unwrap_or(u64::MAX);
+        let clock = self.memory.clock.saturating_add(passed);
+        self.in_force.then_some(Imprint { generation: self.generation, clock })
+    }
+
+    /// Whether the server, by what it said last, still knows a command with this imprint.
+    pub(super) fn remembers(&self, imprint: Imprint) -> bool {
+        let passed = u128::from(self.memory.clock.saturating_sub(imprint.clock));
+        self.in_force && imprint.generation == self.generation && passed < self.memory.window.as_millis()
+    }
+}
+
+/// Writes a number in base 64, the lowest digit first.
+fn push_digits(text: &mut String, mut number: u64) {
+    loop {
+        let digit = (number & 63) as u8;
+        text.push(char::from(match digit {
+            0..26 => digit.wrapping_add(b'A'),
+            26..52 => digit.wrapping_sub(26).wrapping_add(b'a'),
+            52..62 => digit.wrapping_sub(52).wrapping_add(b'0'),
+            62 => b'-',
+            _ => b'_',
+        }));
+        number >>= 6;
+        if number == 0 {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::arithmetic_side_effects)]
+
+    use std::collections::BTreeSet;
+    use std::time::Duration;
+
+    use super::*;
+
+    fn memory(scope: &str, clock: u64) -> Option<Idempotency> {
+        Some(Idempotency { scope: scope.into(), window: Duration::from_secs(10), clock })
+    }
+
+    fn at(seconds: u64) -> Time {
+        Time::since_origin(Duration::from_secs(seconds))
+    }
+
+    #[test]
+    fn keys_differ_between_commands_and_between_clients() {
+        let mut seen = BTreeSet::new();
+        for client in [0, 1, 63, 64, 1 << 40, u64::MAX] {
+            for command in [1, 63, 64, 65, 4096, u32::MAX] {
+                let key = Keys::new(client).make(command);
+                assert!(key.len() <= 18, "{key}");
+                assert!(seen.insert(key));
+            }
+        }
+    }
+
+    #[test]
+    fn a_server_remembers_for_its_window_by_its_own_clock() {
+        let mut keys = Keys::new(1);
+        keys.connected(at(100), memory("a", 50_000));
+        // Sent at 53 s by the server's clock.
+        let imprint = keys.imprint(at(103)).unwrap();
+        keys.connected(at(104), memory("a", 62_999));
+        assert!(keys.remembers(imprint));
+        keys.connected(at(104), memory("a", 63_000));
+        assert!(!keys.remembers(imprint), "this client's clock stood still");
+    }
+
+    #[test]
+    fn another_memory_knows_nothing_and_neither_does_the_first_one_after_it() {
+        let mut keys = Keys::new(1);
+        keys.connected(at(0), memory("a", 0));
+        let imprint = keys.imprint(at(0)).unwrap();
+        keys.connected(at(1), memory("b", 0));
+        assert!(!keys.remembers(imprint));
+        keys.connected(at(2), memory("a", 0));
+        assert!(!keys.remembers(imprint), "it may have been lost and made again");
+    }
+
+    #[test]
+    fn without_a_memory_nothing_is_left_and_nothing_known() {
+        let mut keys = Keys::new(1);
+        assert!(keys.imprint(at(0)).is_none());
+        keys.connected(at(0), memory("", 0));
+        let imprint = keys.imprint(at(0)).unwrap();
+        keys.connected(at(0), None);
+        assert!(keys.imprint(at(0)).is_none());
+        assert!(!keys.remembers(imprint));
+    }
+}

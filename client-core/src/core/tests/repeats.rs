@@ -1,0 +1,165 @@
+//! Publishes that were sent and not answered when the connection broke.
+
+use super::*;
+
+fn memory(scope: &str, clock: u64) -> Connected {
+    let window = Duration::from_secs(60);
+    let idempotency = Some(Idempotency { scope: scope.into(), window, clock });
+    Connected { session: "s".into(), idempotency, ..Connected::default() }
+}
+
+/// A client of a server that remembers keys.
+fn with_memory() -> Client {
+    let mut client = Client::new();
+    client.core.connect(client.now);
+    client.establish_with(memory("a", 1000));
+    client.events();
+    client
+}
+
+impl Client {
+    fn lose(&mut self) {
+        self.core.handle_close(self.now, CloseCode::ABNORMAL, "");
+    }
+
+    /// Comes back to a server that says this, and gives what the client sends then.
+    fn come_back_to(&mut self, connected: Connected) -> Vec<Command> {
+        self.wait();
+        self.establish_with(connected);
+        self.sent()
+    }
+}
+
+/// The key and the text of a publish.
+fn key_and_text(command: &Command) -> (&str, &[u8]) {
+    let Request::Publish(publish) = &command.request else { panic!("{command:?}") };
+    (&publish.key, &publish.payload.data)
+}
+
+#[test]
+fn a_publish_without_an_answer_is_repeated_with_its_key_before_what_waits() {
+    let mut client = with_memory();
+    let first = client.publish("1");
+    let second = client.publish("2");
+    let sent = client.sent();
+    client.reply(first.number(), Ok(Answer::Published(Published { position: None })));
+    assert_eq!(client.completed(), [(first, Ok(Outcome::Published(None)))]);
+    client.lose();
+    client.publish("3");
+    let repeated = client.come_back_to(memory("a", 3000));
+    let texts: Vec<&[u8]> = repeated.iter().map(|command| key_and_text(command).1).collect();
+    assert_eq!(texts, [b"2", b"3"]);
+    assert_eq!(key_and_text(&repeated[0]), key_and_text(&sent[1]));
+    assert_ne!(key_and_text(&repeated[0]).0, key_and_text(&repeated[1]).0);
+    client.reply(second.number(), Ok(Answer::Published(Published { position: None })));
+    assert_eq!(client.completed(), [(second, Ok(Outcome::Published(None)))]);
+}
+
+#[test]
+fn a_publish_is_repeated_over_every_connection_until_it_has_its_answer() {
+    let mut client = with_memory();
+    let publish = client.publish("1");
+    client.sent();
+    for clock in [2000, 3000, 4000] {
+        client.lose();
+        assert_eq!(client.come_back_to(memory("a", clock)).len(), 1);
+        assert_eq!(client.completed(), []);
+    }
+    client.reply(publish.number(), Ok(Answer::Published(Published { position: None })));
+    client.lose();
+    assert!(client.come_back_to(memory("a", 5000)).is_empty());
+}
+
+#[test]
+fn a_publish_that_the_server_may_have_forgotten_is_not_repeated() {
+    let no_memory = Connected { session: "s".into(), ..Connected::default() };
+    // By the server's clock the first connect was at 1 s.
+    for later in [memory("b", 1000), memory("a", 61_000), no_memory] {
+        let mut client = with_memory();
+        let publish = client.publish("1");
+        client.sent();
+        client.lose();
+        let waiting = client.publish("2");
+        let sent = client.come_back_to(later);
+        assert_eq!(sent.len(), 1);
+        assert_eq!(sent[0].id, waiting.number());
+        assert_eq!(client.completed(), [(publish, Err(ErrorCode::CONNECTION_LOST))]);
+    }
+}
+
+#[test]
+fn the_window_is_counted_from_the_first_time_that_a_publish_is_sent() {
+    let mut client = with_memory();
+    let publish = client.core.publish(client.now, channel("c"), Payload::json("1"), HOUR).unwrap();
+    client.sent();
+    client.lose();
+    assert_eq!(client.come_back_to(memory("a", 60_000)).len(), 1);
+    client.lose();
+    assert!(client.come_back_to(memory("a", 61_000)).is_empty());
+    assert_eq!(client.completed(), [(publish, Err(ErrorCode::CONNECTION_LOST))]);
+}
+
+#[test]
+fn what_waited_in_the_queue_is_remembered_from_the_connection_on_that_it_left_with() {
+    let mut client = Client::new();
+    client.core.publish(client.now, channel("c"), Payload::json("1"), HOUR).unwrap();
+    client.core.connect(client.now);
+    client.now = client.now.after(Duration::from_secs(600));
+    client.core.handle_timeout(client.now);
+    client.wait();
+    client.establish_with(memory("a", 1000));
+    assert_eq!(client.sent().len(), 1);
+    client.lose();
+    assert_eq!(client.come_back_to(memory("a", 50_000)).len(), 1);
+}
+
+#[test]
+fn a_publish_in_doubt_still_times_out_and_can_be_cancelled() {
+    let mut client = with_memory();
+    let timeout = Some(Duration::from_millis(1));
+    let late = client.core.publish(client.now, channel("c"), Payload::json("1"), timeout).unwrap();
+    let unwanted = client.publish("2");
+    client.sent();
+    client.lose();
+    client.core.cancel(unwanted);
+    client.now = client.now.after(Duration::from_millis(1));
+    client.core.handle_timeout(client.now);
+    assert_eq!(client.completed(), [(unwanted, Err(ErrorCode::CANCELLED)), (late, Err(ErrorCode::TIMEOUT))]);
+    assert!(client.come_back_to(memory("a", 2000)).is_empty());
+}
+
+#[test]
+fn calls_questions_and_what_does_not_wait_are_not_repeated() {
+    let mut client = with_memory();
+    let call = client.core.call(client.now, "sum", Payload::json("1"), None).unwrap();
+    let question = client.core.presence(client.now, channel("c"), None).unwrap();
+    let fail_fast = SendOptions { fail_fast: true, timeout: None };
+    let urgent = client.core.publish(client.now, channel("c"), Payload::json("1"), fail_fast).unwrap();
+    client.sent();
+    client.lose();
+    let lost = Err(ErrorCode::CONNECTION_LOST);
+    assert_eq!(client.completed(), [(call, lost.clone()), (question, lost.clone()), (urgent, lost)]);
+    assert!(client.come_back_to(memory("a", 2000)).is_empty());
+}
+
+#[test]
+fn publishes_count_for_the_bound_until_they_are_answered() {
+    let config = Config { send_queue: 200, max_commands: 3, ..Config::default() };
+    let mut client = Client::with(config);
+    client.core.connect(client.now);
+    client.establish_with(memory("a", 0));
+    let payload = || Payload::bytes(vec![0; 120]);
+    let publish = |client: &mut Client, payload| client.core.publish(client.now, channel("c"), payload, None);
+    let large = publish(&mut client, payload()).unwrap();
+    client.sent();
+    let full = |error: Error| error.code() == ErrorCode::QUEUE_FULL;
+    assert!(publish(&mut client, payload()).is_err_and(full), "too many bytes");
+    publish(&mut client, Payload::json("1")).unwrap();
+    publish(&mut client, Payload::json("2")).unwrap();
+    client.sent();
+    assert!(publish(&mut client, Payload::json("3")).is_err_and(full), "too many commands");
+    client.reply(large.number(), Ok(Answer::Published(Published { position: None })));
+    publish(&mut client, payload()).unwrap();
+}
+
+const HOUR: Option<Duration> = Some(Duration::from_secs(3600));
