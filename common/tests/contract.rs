@@ -205,6 +205,15 @@ mod versions {
         }
     }
 
+    pub(super) mod stream_for_call {
+        wirehub_common::contract! {
+            pub(crate) contract C = "shop";
+            channel Order { id } = "order:{id}": u32;
+            channel News = "news": String;
+            stream Buy = "buy": fn(u32) -> bool;
+        }
+    }
+
     pub(super) mod channel_for_call {
         wirehub_common::contract! {
             pub(crate) contract C = "shop";
@@ -217,7 +226,14 @@ mod versions {
     #[test]
     fn a_contracts_hash_is_that_of_what_goes_over_the_wire() {
         assert_eq!(base::C::HASH, reordered_and_renamed_in_rust::Shop::HASH);
-        for other in [changed::C::HASH, another_name::C::HASH, fewer::C::HASH, channel_for_call::C::HASH] {
+        let others = [
+            changed::C::HASH,
+            another_name::C::HASH,
+            fewer::C::HASH,
+            channel_for_call::C::HASH,
+            stream_for_call::C::HASH,
+        ];
+        for other in others {
             assert_ne!(other, base::C::HASH);
         }
     }
@@ -232,6 +248,7 @@ mod versions {
         assert_eq!(differing(changed::C::digest), ["order:{id}", "alerts", "buy", "news"]);
         assert_eq!(differing(fewer::C::digest), ["buy"]);
         assert_eq!(differing(channel_for_call::C::digest), ["buy"], "a channel is no call");
+        assert_eq!(differing(stream_for_call::C::digest), ["buy"], "neither is a stream");
     }
 
     #[test]

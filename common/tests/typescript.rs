@@ -17,6 +17,7 @@ wirehub_common::contract! {
     channel Price { symbol } = "`${symbol}": Option<f64>;
     call Draw = "draw": fn(Shape) -> Vec<Drawn>;
     call Stop = "stop": fn(()) -> ();
+    stream Trace = "trace": fn(Shape) -> Point;
 }
 
 /// What to draw.
@@ -55,7 +56,7 @@ struct Drawn {
 }
 
 #[test]
-fn channels_and_calls_are_typed_by_their_messages() {
+fn channels_calls_and_streams_are_typed_by_their_messages() {
     let module = module::<Everything>();
     let contract = between(&module, "export interface EveryThingContract {", "\n}\n");
     assert_eq!(
@@ -67,7 +68,9 @@ fn channels_and_calls_are_typed_by_their_messages() {
          [key: `\\`\\$${string}`]: number | null; }; \
          calls: { \
          'draw': { request: Shape; response: Array<Drawn> }; \
-         'stop': { request: null; response: null }; };"
+         'stop': { request: null; response: null }; }; \
+         streams: { \
+         'trace': { request: Shape; response: Point }; };"
     );
 }
 

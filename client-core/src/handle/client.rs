@@ -10,7 +10,7 @@ use futures_channel::oneshot;
 use futures_core::Stream;
 use futures_util::StreamExt as _;
 use wirehub_common::code::{CloseCode, ErrorCode};
-use wirehub_common::contract::{Call, Channel, Message as _};
+use wirehub_common::contract::{Call, Channel, Message as _, StreamCall};
 use wirehub_common::frame::{self, Member, Position};
 use wirehub_common::{ChannelName, Payload, PayloadError};
 
@@ -205,7 +205,7 @@ impl Client {
     /// # Errors
     /// [`QUEUE_FULL`](ErrorCode::QUEUE_FULL), [`CLOSED`](ErrorCode::CLOSED), for a handle that does not wait
     /// [`NOT_CONNECTED`](ErrorCode::NOT_CONNECTED); the others come as the stream's last item.
-    pub fn call_stream<C: Call>(&self, request: &C::Request) -> Result<Responses<C::Response>, Error> {
+    pub fn call_stream<C: StreamCall>(&self, request: &C::Request) -> Result<Responses<C::Response>, Error> {
         self.responses(C::NAME, request.to_payload()?, C::Response::from_payload)
     }
 

@@ -7,7 +7,10 @@
 /// channel TYPE = "name": MessageType;
 /// channel TYPE { parameter, … } = "name:{parameter}": MessageType;
 /// call TYPE = "name": fn(RequestType) -> ResponseType;
+/// stream TYPE = "name": fn(RequestType) -> ResponseType;
 /// ```
+///
+/// A `call` has one response, a `stream` is called in the same way and has any number of them.
 ///
 /// A channel without parameters is a type with `TYPE::new()`; with parameters `TYPE::new(…)` gives an error where a
 /// value is empty or has `:` or `/` in it. A pattern that does not fit its parameters does not compile:
@@ -169,6 +172,23 @@ macro_rules! __contract_items {
 
         $crate::__contract_items! { $vis, $($rest)* }
     };
+    (
+        $vis:vis,
+        $(#[$meta:meta])* stream $call:ident = $name:literal: fn($request:ty) -> $response:ty;
+        $($rest:tt)*
+    ) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, Copy)]
+        $vis enum $call {}
+
+        impl $crate::contract::StreamCall for $call {
+            type Request = $request;
+            type Response = $response;
+            const NAME: &'static str = $name;
+        }
+
+        $crate::__contract_items! { $vis, $($rest)* }
+    };
 }
 
 /// The items as a constant slice.
@@ -211,18 +231,37 @@ macro_rules! __contract_table {
         $($rest:tt)*
     ) => {
         $crate::__contract_table! {
-            [$($done,)* $crate::contract::Item {
-                kind: $crate::contract::ItemKind::Call,
-                name: $name,
-                hash: $crate::contract::ContractHash($crate::contract::combine(&[
-                    $crate::contract::hash_text("call"),
-                    $crate::contract::hash_text($name),
-                    <$request as $crate::contract::Message>::HASH,
-                    <$response as $crate::contract::Message>::HASH,
-                ])),
-                check: |payload| <$request as $crate::contract::Message>::from_payload(payload).map(|_| ()),
-            },];
+            [$($done,)* $crate::__contract_procedure!(Call, "call", $name, $request, $response),];
             $($rest)*
+        }
+    };
+    (
+        [$($done:expr,)*];
+        $(#[$meta:meta])* stream $call:ident = $name:literal: fn($request:ty) -> $response:ty;
+        $($rest:tt)*
+    ) => {
+        $crate::__contract_table! {
+            [$($done,)* $crate::__contract_procedure!(Stream, "stream", $name, $request, $response),];
+            $($rest)*
+        }
+    };
+}
+
+/// A call or a stream as data.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __contract_procedure {
+    ($kind:ident, $word:literal, $name:literal, $request:ty, $response:ty) => {
+        $crate::contract::Item {
+            kind: $crate::contract::ItemKind::$kind,
+            name: $name,
+            hash: $crate::contract::ContractHash($crate::contract::combine(&[
+                $crate::contract::hash_text($word),
+                $crate::contract::hash_text($name),
+                <$request as $crate::contract::Message>::HASH,
+                <$response as $crate::contract::Message>::HASH,
+            ])),
+            check: |payload| <$request as $crate::contract::Message>::from_payload(payload).map(|_| ()),
         }
     };
 }
@@ -247,6 +286,14 @@ macro_rules! __contract_typescript {
         $($rest:tt)*
     ) => {
         $module.call::<$request, $response>($name);
+        $crate::__contract_typescript! { $module; $($rest)* }
+    };
+    (
+        $module:ident;
+        $(#[$meta:meta])* stream $call:ident = $name:literal: fn($request:ty) -> $response:ty;
+        $($rest:tt)*
+    ) => {
+        $module.stream::<$request, $response>($name);
         $crate::__contract_typescript! { $module; $($rest)* }
     };
 }

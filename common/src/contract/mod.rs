@@ -18,6 +18,8 @@
 //!     channel Room { room } = "chat:{room}": Line;
 //!     /// Adds up.
 //!     call Add = "math.add": fn(Sum) -> f64;
+//!     /// Adds up, and tells each step.
+//!     stream Steps = "math.steps": fn(Sum) -> f64;
 //! }
 //!
 //! let lobby = Room::new("lobby")?;
@@ -178,13 +180,23 @@ pub trait Call {
     const NAME: &'static str;
 }
 
+/// A procedure of the server that streams its responses. [`contract!`](crate::contract!) makes the types.
+pub trait StreamCall {
+    /// What is sent.
+    type Request: Message;
+    /// What comes back, any number of times.
+    type Response: Message;
+    /// Its name.
+    const NAME: &'static str;
+}
+
 /// A contract. [`contract!`](crate::contract!) makes the type.
 pub trait Contract {
     /// Its name.
     const NAME: &'static str;
     /// The hash over its name and items, in whatever order they are declared.
     const HASH: ContractHash;
-    /// Its channels and calls in the order of their declaration.
+    /// Its channels, calls and streams in the order of their declaration.
     const ITEMS: &'static [Item];
 
     /// The contract by name and hash, as it is sent in `connect`.
@@ -200,26 +212,28 @@ pub trait Contract {
     }
 }
 
-/// A channel or a call of a contract, as data.
+/// A channel, a call or a stream of a contract, as data.
 #[derive(Debug, Clone, Copy)]
 pub struct Item {
-    /// Which of the two.
+    /// Which of them.
     pub kind: ItemKind,
-    /// The channel's pattern or the call's name.
+    /// The channel's pattern or the procedure's name.
     pub name: &'static str,
     /// The hash over kind, name and message types.
     pub hash: ContractHash,
-    /// Whether a payload fits: a publication of the channel, a request of the call.
+    /// Whether a payload fits: a publication of the channel, a request of the procedure.
     pub check: fn(&Payload) -> Result<(), PayloadError>,
 }
 
-/// Whether an [`Item`] is a channel or a call.
+/// What an [`Item`] is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ItemKind {
     /// A channel; the item's name is its pattern.
     Channel,
-    /// A call.
+    /// A call: a procedure with one response.
     Call,
+    /// A procedure with any number of responses.
+    Stream,
 }
 
 impl Item {

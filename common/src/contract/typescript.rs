@@ -28,6 +28,7 @@ pub fn module<C: TypeScript>() -> String {
         declarations: BTreeSet::new(),
         channels: String::new(),
         calls: String::new(),
+        streams: String::new(),
     };
     C::describe(&mut module);
     module.finish::<C>()
@@ -42,6 +43,7 @@ pub struct Module {
     declarations: BTreeSet<(String, String)>,
     channels: String,
     calls: String,
+    streams: String,
 }
 
 impl Module {
@@ -68,9 +70,19 @@ impl Module {
     pub fn call<Q: Message + TS + 'static, S: Message + TS + 'static>(&mut self, name: &str) {
         self.visit::<Q>();
         self.visit::<S>();
+        self.calls.push_str(&self.procedure::<Q, S>(name));
+    }
+
+    /// Adds a call that has any number of responses.
+    pub fn stream<Q: Message + TS + 'static, S: Message + TS + 'static>(&mut self, name: &str) {
+        self.visit::<Q>();
+        self.visit::<S>();
+        self.streams.push_str(&self.procedure::<Q, S>(name));
+    }
+
+    fn procedure<Q: TS, S: TS>(&self, name: &str) -> String {
         let (request, response) = (Q::name(&self.config), S::name(&self.config));
-        let name = quoted(name);
-        let _ = writeln!(self.calls, "    {name}: {{ request: {request}; response: {response} }};");
+        format!("    {}: {{ request: {request}; response: {response} }};\n", quoted(name))
     }
 
     fn finish<C: Contract>(self) -> String {
@@ -82,8 +94,8 @@ impl Module {
         let type_name = format!("{}Contract", pascal_case(C::NAME));
         let _ = writeln!(
             out,
-            "export interface {type_name} {{\n  channels: {{\n{}  }};\n  calls: {{\n{}  }};\n}}\n",
-            self.channels, self.calls
+            "export interface {type_name} {{\n  channels: {{\n{}  }};\n  calls: {{\n{}  }};\n  streams: {{\n{}  }};\n}}\n",
+            self.channels, self.calls, self.streams
         );
         let _ = writeln!(
             out,

@@ -54,7 +54,7 @@ impl Rules {
     /// The calls of the contract.
     pub(crate) fn calls(&self) -> impl Iterator<Item = &'static str> {
         let items = self.0.map_or(&[][..], |terms| terms.items);
-        items.iter().filter(|item| item.kind == ItemKind::Call).map(|item| item.name)
+        items.iter().filter(|item| item.kind != ItemKind::Channel).map(|item| item.name)
     }
 
     /// The contract's item for a channel; none where there is no contract.
