@@ -2,11 +2,14 @@
 
 use std::fmt;
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 
+use futures_util::{Stream, StreamExt as _};
+use tokio::sync::mpsc;
+use tokio::task;
 use wirehub_common::code::ErrorCode;
-use wirehub_common::contract::{Call, Message as _};
+use wirehub_common::contract::{Call, Message, StreamCall};
 use wirehub_common::frame::ErrorInfo;
 use wirehub_common::{Payload, PayloadError};
 
@@ -98,11 +101,19 @@ impl fmt::Display for CallError {
 
 impl std::error::Error for CallError {}
 
-/// A call being answered.
+/// A call being answered. Of one that streams its responses the payload is absent.
 pub(crate) type Answering = Pin<Box<dyn Future<Output = Result<Payload, ErrorInfo>> + Send>>;
 
 /// What answers the calls of one name.
-pub(crate) type Handler = Box<dyn Fn(CallContext, Payload) -> Answering + Send + Sync>;
+pub(crate) enum Handler {
+    /// With one response.
+    Single(Box<dyn Fn(CallContext, Payload) -> Answering + Send + Sync>),
+    /// With any number of them, which go into the channel.
+    Streaming(Box<dyn Fn(CallContext, Payload, Responses) -> Answering + Send + Sync>),
+}
+
+/// Where the responses of a stream go: from which task, and what.
+pub(crate) type Responses = mpsc::Sender<(task::Id, Payload)>;
 
 /// Puts decoding and encoding around a typed handler.
 pub(crate) fn untyped<C, F, A>(handler: F) -> Handler
@@ -113,15 +124,45 @@ where
     A: Future<Output = Result<C::Response, CallError>> + Send + 'static,
 {
     let handler = Arc::new(handler);
-    Box::new(move |context, payload| {
+    Handler::Single(Box::new(move |context, payload| {
         let handler = Arc::clone(&handler);
         // All of it within the future: what panics in it ends the call, and not the session.
         Box::pin(async move {
             let request = C::Request::from_payload(&payload).map_err(|error| mismatch(&error))?;
-            let response = handler(context, request).await.map_err(|error| error.0)?;
-            response.to_payload().map_err(|error| CallError::internal(error).0)
+            encode(handler(context, request).await)
         })
-    })
+    }))
+}
+
+/// The same around a handler that gives a stream. It is polled only as fast as the session takes its items.
+pub(crate) fn untyped_stream<C, F, A, S>(handler: F) -> Handler
+where
+    C: StreamCall,
+    C::Request: Send,
+    F: Fn(CallContext, C::Request) -> A + Send + Sync + 'static,
+    A: Future<Output = Result<S, CallError>> + Send + 'static,
+    S: Stream<Item = Result<C::Response, CallError>> + Send + 'static,
+{
+    let handler = Arc::new(handler);
+    Handler::Streaming(Box::new(move |context, payload, responses| {
+        let handler = Arc::clone(&handler);
+        Box::pin(async move {
+            let request = C::Request::from_payload(&payload).map_err(|error| mismatch(&error))?;
+            let stream = handler(context, request).await.map_err(|error| error.0)?;
+            let mut stream = pin!(stream.map(encode));
+            while let Some(payload) = stream.next().await {
+                if responses.send((task::id(), payload?)).await.is_err() {
+                    break;
+                }
+            }
+            Ok(Payload::default())
+        })
+    }))
+}
+
+fn encode<R: Message>(response: Result<R, CallError>) -> Result<Payload, ErrorInfo> {
+    let response = response.map_err(|error| error.0)?;
+    response.to_payload().map_err(|error| CallError::internal(error).0)
 }
 
 /// The answer to a payload that does not fit the contract.

@@ -3,8 +3,9 @@
 use std::collections::{HashMap, HashSet};
 use std::future::Future;
 
+use futures_util::Stream;
 use wirehub_common::Limits;
-use wirehub_common::contract::{Call, Contract};
+use wirehub_common::contract::{Call, Contract, StreamCall};
 
 use super::rules::Rules;
 use super::{Hub, Settings};
@@ -38,6 +39,38 @@ impl Builder {
         A: Future<Output = Result<C::Response, CallError>> + Send + 'static,
     {
         self.settings.calls.insert(C::NAME, call::untyped::<C, F, A>(handler));
+        self
+    }
+
+    /// Answers a call with a stream of responses. The stream is polled as fast as the client takes them, and dropped
+    /// when the client cancels the call or its session ends. Otherwise as [`Self::call`].
+    ///
+    /// ```
+    /// use futures_util::stream;
+    /// use wirehub_server::Hub;
+    ///
+    /// wirehub_common::contract! {
+    ///     contract Clock = "clock";
+    ///     /// Counts down from a number.
+    ///     stream CountDown = "clock.count": fn(u32) -> u32;
+    /// }
+    ///
+    /// let hub = Hub::builder()
+    ///     .contract::<Clock>()
+    ///     .call_stream::<CountDown, _, _, _>(async |_, from| Ok(stream::iter((0..from).rev().map(Ok))))
+    ///     .build();
+    /// # assert_eq!(hub.sessions(), 0);
+    /// ```
+    #[must_use]
+    pub fn call_stream<C, F, A, S>(mut self, handler: F) -> Self
+    where
+        C: StreamCall,
+        C::Request: Send,
+        F: Fn(CallContext, C::Request) -> A + Send + Sync + 'static,
+        A: Future<Output = Result<S, CallError>> + Send + 'static,
+        S: Stream<Item = Result<C::Response, CallError>> + Send + 'static,
+    {
+        self.settings.calls.insert(C::NAME, call::untyped_stream::<C, F, A, S>(handler));
         self
     }
 

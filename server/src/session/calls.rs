@@ -1,13 +1,15 @@
 //! The calls that a session has in flight.
 
+use std::collections::VecDeque;
 use std::task::{Context, Poll};
 
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::sync::mpsc;
+use tokio::task::{self, AbortHandle, JoinError, JoinSet};
 use wirehub_common::Payload;
 use wirehub_common::code::ErrorCode;
-use wirehub_common::frame::ErrorInfo;
+use wirehub_common::frame::{Called, ErrorInfo};
 
-use crate::call::Answering;
+use crate::call::{Answering, Responses};
 
 /// Runs calls as tasks of their own, so that a slow or failing one does not hold up its session. Dropping it stops
 /// them.
@@ -15,6 +17,10 @@ use crate::call::Answering;
 pub(super) struct Calls {
     tasks: JoinSet<Result<Payload, ErrorInfo>>,
     running: Vec<Running>,
+    /// Both ends of where streams put their responses; there is one as soon as there is a stream.
+    responses: Option<(Responses, mpsc::Receiver<(task::Id, Payload)>)>,
+    /// What has been taken out of there, and the ends behind it.
+    taken: VecDeque<Step>,
 }
 
 struct Running {
@@ -22,10 +28,16 @@ struct Running {
     task: AbortHandle,
 }
 
-/// What came of a call.
-pub(super) struct Finished {
+/// What a task did.
+enum Step {
+    Response(task::Id, Payload),
+    End(task::Id, Result<Payload, ErrorInfo>),
+}
+
+/// What a call answers.
+pub(super) struct Answered {
     pub(super) command: u32,
-    pub(super) result: Result<Payload, ErrorInfo>,
+    pub(super) result: Result<Called, ErrorInfo>,
 }
 
 impl Calls {
@@ -40,6 +52,11 @@ impl Calls {
         self.running.push(Running { command, task });
     }
 
+    /// Where the responses of a stream go.
+    pub(super) fn responses(&mut self) -> Responses {
+        self.responses.get_or_insert_with(|| mpsc::channel(RESPONSES)).0.clone()
+    }
+
     /// Stops the call of that command. Says whether it was in flight.
     pub(super) fn cancel(&mut self, command: u32) -> bool {
         let Some(at) = self.running.iter().position(|call| call.command == command) else { return false };
@@ -47,26 +64,57 @@ impl Calls {
         true
     }
 
-    /// The next call that is finished; pending for ever where none is in flight.
-    pub(super) fn poll_finished(&mut self, cx: &mut Context<'_>) -> Poll<Finished> {
+    /// The next answer; pending for ever where no call is in flight. One that was cancelled has been answered then.
+    pub(super) fn poll_answered(&mut self, cx: &mut Context<'_>) -> Poll<Answered> {
         loop {
-            let Poll::Ready(Some(ended)) = self.tasks.poll_join_next_with_id(cx) else {
-                return Poll::Pending;
-            };
-            let (id, result) = match ended {
-                Ok((id, result)) => (id, result),
-                Err(error) => {
-                    if error.is_panic() {
-                        tracing::error!("a call's handler panicked; its caller was told so");
+            let Poll::Ready(step) = self.poll_step(cx) else { return Poll::Pending };
+            let place = |task| self.running.iter().position(|call| call.task.id() == task);
+            match step {
+                Step::Response(task, payload) => {
+                    if let Some(call) = place(task).and_then(|at| self.running.get(at)) {
+                        let (command, result) = (call.command, Ok(Called { payload, more: true }));
+                        return Poll::Ready(Answered { command, result });
                     }
-                    (error.id(), Err(ErrorInfo::from_code(ErrorCode::INTERNAL)))
                 }
-            };
-            // One that was cancelled has been answered then.
-            if let Some(at) = self.running.iter().position(|call| call.task.id() == id) {
-                let command = self.running.swap_remove(at).command;
-                return Poll::Ready(Finished { command, result });
+                Step::End(task, result) => {
+                    if let Some(at) = place(task) {
+                        let command = self.running.swap_remove(at).command;
+                        let result = result.map(|payload| Called { payload, more: false });
+                        return Poll::Ready(Answered { command, result });
+                    }
+                }
             }
         }
     }
+
+    fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
+        if let Some(step) = self.taken.pop_front() {
+            return Poll::Ready(step);
+        }
+        if let Some((_, responses)) = &mut self.responses
+            && let Poll::Ready(Some((task, payload))) = responses.poll_recv(cx)
+        {
+            return Poll::Ready(Step::Response(task, payload));
+        }
+        let Poll::Ready(Some(ended)) = self.tasks.poll_join_next_with_id(cx) else { return Poll::Pending };
+        let (task, result) = ended.unwrap_or_else(failed);
+        // It may have responded since these were looked at: they go before its end.
+        if let Some((_, responses)) = &mut self.responses {
+            while let Ok((task, payload)) = responses.try_recv() {
+                self.taken.push_back(Step::Response(task, payload));
+            }
+        }
+        self.taken.push_back(Step::End(task, result));
+        self.taken.pop_front().map_or(Poll::Pending, Poll::Ready)
+    }
 }
+
+fn failed(error: JoinError) -> (task::Id, Result<Payload, ErrorInfo>) {
+    if error.is_panic() {
+        tracing::error!("a call's handler panicked; its caller was told so");
+    }
+    (error.id(), Err(ErrorInfo::from_code(ErrorCode::INTERNAL)))
+}
+
+/// How many responses of all streams of a session wait for it; then the streams do.
+const RESPONSES: usize = 16;

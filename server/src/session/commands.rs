@@ -12,7 +12,7 @@ use wirehub_common::frame::{
 
 use super::{End, Session, Subscription, answer, encode};
 use crate::Hub;
-use crate::call::CallContext;
+use crate::call::{CallContext, Handler};
 
 impl Session {
     /// Carries out a command. An error ends the session.
@@ -162,7 +162,13 @@ impl Session {
             return Err(ErrorInfo::from_code(ErrorCode::LIMIT_EXCEEDED));
         }
         let context = CallContext::new(self.peer.id, Arc::clone(&self.peer.user), self.hub.clone());
-        calls.start(id, handler(context, payload));
+        match handler {
+            Handler::Single(handler) => calls.start(id, handler(context, payload)),
+            Handler::Streaming(handler) => {
+                let responses = calls.responses();
+                calls.start(id, handler(context, payload, responses));
+            }
+        }
         Ok(None)
     }
 

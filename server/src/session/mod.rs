@@ -9,10 +9,10 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
 use wirehub_common::code::CloseCode;
-use wirehub_common::frame::{Answer, Called, Reply, ServerFrame};
+use wirehub_common::frame::{Answer, Reply, ServerFrame};
 use wirehub_common::{ChannelName, Codec};
 
-use self::calls::{Calls, Finished};
+use self::calls::{Answered, Calls};
 use self::outbox::{Ending, Lane, Outbox};
 use self::pulse::{Beat, Pulse};
 use crate::Hub;
@@ -186,15 +186,14 @@ impl Session {
         if self.peer.outbox.is_congested() { Poll::Pending } else { Poll::Ready(Ok(())) }
     }
 
-    /// Queues the answers of calls that are finished. Breaks off where there is no room for more.
+    /// Queues what calls answer. Breaks off where there is no room for more.
     fn poll_calls(&mut self, cx: &mut Context<'_>) -> ControlFlow<()> {
         let Some(calls) = &mut self.calls else { return ControlFlow::Continue(()) };
         while !self.peer.outbox.is_congested() {
-            let Poll::Ready(Finished { command, result }) = calls.poll_finished(cx) else {
+            let Poll::Ready(Answered { command, result }) = calls.poll_answered(cx) else {
                 return ControlFlow::Continue(());
             };
-            let result = result.map(|payload| Answer::Called(Called { payload, more: false }));
-            answer(&self.peer, Reply { id: command, result });
+            answer(&self.peer, Reply { id: command, result: result.map(Answer::Called) });
         }
         ControlFlow::Break(())
     }

@@ -1,11 +1,13 @@
 //! Calls: typed handlers, their failures, their ends.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use futures_util::{StreamExt as _, stream};
 use tokio::sync::{Notify, Semaphore};
 use wirehub_common::code::ErrorCode;
-use wirehub_common::frame::{Answer, Cancel, Command, Reply, Request, ServerFrame};
+use wirehub_common::frame::{Answer, Called, Cancel, Command, Reply, Request, ServerFrame};
 use wirehub_common::{Limits, Payload};
 use wirehub_server::{CallError, Hub};
 
@@ -26,6 +28,10 @@ wirehub_common::contract! {
     call Refuse = "refuse": fn(u32) -> u32;
     /// Publishes who called.
     call Tell = "tell": fn(u32) -> u32;
+    /// Counts up to the number; fails where that is 13.
+    stream Count = "count": fn(u32) -> u32;
+    /// Responds once, and never again.
+    stream Stuck = "stuck": fn(u32) -> u32;
 }
 
 fn hub() -> wirehub_server::Builder {
@@ -43,6 +49,29 @@ fn hub() -> wirehub_server::Builder {
             context.hub().publish(&News::new(), &who).map_err(CallError::internal)?;
             Ok(number)
         })
+        .call_stream::<Count, _, _, _>(async |_, number| {
+            let unlucky = (number == 13).then(|| Err(CallError::application::<1013>("unlucky")));
+            Ok(stream::iter((1..=number).map(Ok).chain(unlucky)))
+        })
+        .call_stream::<Stuck, _, _, _>(async |_, number| {
+            Ok(stream::iter([Ok(number)]).chain(stream::pending()))
+        })
+}
+
+/// The responses to a command until it ends, and how that is.
+async fn responses(client: &mut Client, command: u32) -> (Vec<Payload>, Result<Payload, u16>) {
+    let mut responses = Vec::new();
+    loop {
+        match client.next().await {
+            Received::Frame(ServerFrame::Reply(Reply { id, result })) if id == command => match result {
+                Ok(Answer::Called(Called { payload, more: true })) => responses.push(payload),
+                Ok(Answer::Called(Called { payload, more: false })) => return (responses, Ok(payload)),
+                Err(error) => return (responses, Err(error.code.number())),
+                other => panic!("{other:?}"),
+            },
+            other => panic!("{other:?}"),
+        }
+    }
 }
 
 fn number(number: u32) -> Payload {
@@ -201,8 +230,70 @@ async fn large_answers_wait_for_a_client_that_does_not_read_and_do_not_end_it() 
     assert_eq!(answered, (1..=32).map(|id| (id, None)).collect::<Vec<_>>());
 }
 
+#[tokio::test]
+async fn a_stream_of_responses_comes_in_order_and_ends_without_one() {
+    let server = Server::start(hub().build()).await;
+    for codec in CODECS {
+        let mut client = Client::connect(&server, codec).await;
+        for length in [0, 1, 1000] {
+            client.send([Command { id: 90, request: call("count", number(length)) }]).await;
+            let expected: Vec<Payload> = (1..=length).map(number).collect();
+            assert_eq!(responses(&mut client, 90).await, (expected, Ok(Payload::default())));
+        }
+        client.send([Command { id: 91, request: call("count", number(13)) }]).await;
+        let (before, end) = responses(&mut client, 91).await;
+        assert_eq!((before.len(), end), (13, Err(1013)));
+        assert_eq!(client.error(call("count", Payload::json("null"))).await, 114);
+    }
+}
+
+#[tokio::test]
+async fn a_cancelled_stream_is_dropped_and_its_id_is_free_again() {
+    let server = Server::start(hub().build()).await;
+    for codec in CODECS {
+        let mut client = Client::connect(&server, codec).await;
+        client.send([Command { id: 90, request: call("stuck", number(7)) }]).await;
+        assert_eq!(reply(&mut client).await, (90, None));
+        client.send([Command { id: 91, request: Request::Cancel(Cancel { command: 90 }) }]).await;
+        assert_eq!([reply(&mut client).await, reply(&mut client).await], [(90, Some(116)), (91, None)]);
+        client.send([Command { id: 90, request: call("count", number(2)) }]).await;
+        assert_eq!(responses(&mut client, 90).await.0.len(), 2);
+    }
+}
+
+#[tokio::test]
+async fn a_stream_is_polled_only_as_fast_as_its_client_reads() {
+    let polled = Arc::new(AtomicUsize::new(0));
+    let hub = {
+        let polled = Arc::clone(&polled);
+        Hub::builder().queue_bytes(64 * 1024).call_stream::<Flood, _, _, _>(move |_, length| {
+            let polled = Arc::clone(&polled);
+            async move {
+                Ok(stream::iter(0..length).map(move |_| {
+                    polled.fetch_add(1, Ordering::SeqCst);
+                    Ok("x".repeat(10_000))
+                }))
+            }
+        })
+    };
+    let server = Server::start(hub.build()).await;
+    let mut client = Client::connect(&server, CODECS[0]).await;
+    // 200 MB: far more than the sockets between the two take.
+    client.send([Command { id: 1, request: call("flood", number(20_000)) }]).await;
+    let before = Cell::new(0);
+    until(|| {
+        let now = polled.load(Ordering::SeqCst);
+        now > 0 && now == before.replace(now)
+    })
+    .await;
+    assert!(polled.load(Ordering::SeqCst) < 10_000, "it waits for its client");
+    assert_eq!(responses(&mut client, 1).await.0.len(), 20_000);
+}
+
 wirehub_common::contract! {
     contract Large = "large";
     /// Much.
     call LargeAnswer = "large": fn(u32) -> String;
+    /// So many of them.
+    stream Flood = "flood": fn(u32) -> String;
 }
