@@ -35,8 +35,8 @@ mod socket;
 mod wire;
 
 pub use wirehub_client_core::{
-    Client, Config, Error, ErrorKind, Overflow, Publication, Responses, State, StateChange, StateChanges,
-    Subscription,
+    Client, Config, Error, ErrorKind, HistoryPage, Overflow, Publication, Responses, State, StateChange,
+    StateChanges, Subscription,
 };
 pub use wirehub_common as common;
 

@@ -79,15 +79,20 @@ impl<M: Machine + 'static> Runner<M> {
             return;
         }
         loop {
-            while let Some(transmit) = self.machine.poll_transmit(self.is_writable()) {
-                self.transmit(transmit);
-            }
+            self.send();
             if !self.machine.deliver() {
                 break;
             }
         }
         self.running.set(false);
         self.arm();
+    }
+
+    /// The outward half of [`Self::run`]: calls nobody back.
+    pub(crate) fn send(self: &Rc<Self>) {
+        while let Some(transmit) = self.machine.poll_transmit(self.is_writable()) {
+            self.transmit(transmit);
+        }
     }
 
     /// The timer fired.

@@ -1,14 +1,30 @@
 import { Client as Wasm } from '#wasm';
-import { Backlog } from './backlog.js';
+import { Channels, type Channel } from './channels.js';
 import { refuseUnsendable } from './close.js';
-import type { AnyContract, CallOf, ChannelOf, Contract, ContractInfo, MessageOf, RequestOf, ResponseOf } from './contract.js';
+import { Commands, onAbort, type Answer, type Command, type Send, type Waiting } from './commands.js';
+import type {
+  AnyContract,
+  CallOf,
+  ChannelOf,
+  Contract,
+  ContractInfo,
+  MessageOf,
+  RequestOf,
+  ResponseOf,
+  StreamOf,
+  StreamRequestOf,
+  StreamResponseOf,
+} from './contract.js';
 import { aborted, CloseCodes, closedForGood, closeReason, Codes, toError, WirehubError } from './errors.js';
-import { ClientErrorEvent, StateChangeEvent, type ClientEventMap } from './events.js';
-import type { QueueOptions } from './feed.js';
-import { decode, encode, readRows, type Encoded } from './payload.js';
+import { BroadcastEvent, ClientErrorEvent, StateChangeEvent, type ClientEventMap } from './events.js';
+import { Queue } from './feed.js';
+import type { HistoryPage, Member } from './history.js';
+import type { CallOptions, CallStreamOptions, ClientOptions, ConnectOptions, HistoryOptions, PublishOptions, SendOptions } from './options.js';
+import { encode, readRows, type Encoded } from './payload.js';
 import { watchPage } from './page.js';
-import { enter, guarded, load, onDeath, type WasmSource } from './runtime.js';
-import { Subscription, type SubscribeOptions } from './subscription.js';
+import { enter, guarded, load, onDeath } from './runtime.js';
+import { Subscription, type Publication, type SubscribeOptions } from './subscription.js';
+import { Tokens } from './tokens.js';
 import { websocketUrl } from './url.js';
 
 /**
@@ -16,39 +32,6 @@ import { websocketUrl } from './url.js';
  * `closed`: for good, by `close` or with a code that says not to come back.
  */
 export type State = 'disconnected' | 'connecting' | 'connected' | 'reconnecting' | 'closed';
-
-export interface ClientOptions<C = AnyContract> {
-  /** Says who this is; without one the client is anonymous. */
-  token?: string;
-  /** The program's name, for the server's log. */
-  name?: string;
-  /** The contract that the program was built with: where the server has another one, an `error` event says so. */
-  contract?: ContractInfo<C>;
-  /** Where the WebAssembly module comes from. By default it lies beside this package's own file. */
-  wasm?: WasmSource;
-  /** How long publishes and calls may take, in milliseconds, the time offline included. Default 10 000. */
-  timeout?: number;
-  /** The receive queue of each iterator. */
-  queue?: QueueOptions;
-}
-
-export interface ConnectOptions {
-  signal?: AbortSignal;
-}
-
-export interface PublishOptions {
-  /** In milliseconds, in place of the client's. */
-  timeout?: number;
-  /** Gives up: what has not gone out is taken back. */
-  signal?: AbortSignal;
-}
-
-export interface CallOptions {
-  /** In milliseconds, in place of the client's. */
-  timeout?: number;
-  /** Gives up, and cancels the call on the server. */
-  signal?: AbortSignal;
-}
 
 /**
  * Makes a client and waits until it is connected.
@@ -87,12 +70,11 @@ export interface Client<C extends Contract = AnyContract> {
 export class Client<C extends Contract = AnyContract> extends EventTarget implements AsyncDisposable {
   readonly url: string;
   readonly #options: ClientOptions<C>;
-  readonly #subscriptions = new Map<string, Subscription>();
-  readonly #numbered = new Map<number, Subscription>();
-  readonly #numbers = new Map<Subscription, number>();
-  readonly #commands = new Map<number, Command>();
+  readonly #channels = new Channels();
+  readonly #commands: Commands;
+  readonly #tokens: Tokens | undefined;
   readonly #waiting = new Set<Settle<void>>();
-  readonly #backlog = new Backlog<Command>();
+  #token = '';
   #state: State = 'disconnected';
   #session: string | undefined;
   #user: string | undefined;
@@ -100,8 +82,6 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
   #socket: WebSocket | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #flushing = false;
-  /** What the last error event said since the state changed: why the client closes, if it does. */
-  #lastError: WirehubError | undefined;
   #end: WirehubError | undefined;
   #stopListening: () => void = () => undefined;
 
@@ -114,6 +94,10 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
     super();
     this.url = websocketUrl(url);
     this.#options = options;
+    const { token = '', timeout = 10_000 } = options;
+    this.#commands = new Commands(timeout, (call) => this.#enter(call));
+    if (typeof token === 'string') this.#token = token;
+    else this.#tokens = new Tokens(token);
   }
 
   get state(): State {
@@ -134,8 +118,8 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
    * Begins to connect, if that has not begun, and waits until the client is connected. Attempts go on until one
    * succeeds or the client is closed; `signal` ends only the waiting.
    *
-   * @throws {WirehubError} the client is closed, the signal aborts, or the WebAssembly module can't be loaded (the
-   * client is as before then).
+   * @throws {WirehubError} the server refuses the client for good, or it is closed; the signal aborts; the WebAssembly
+   * module can't be loaded (the client is as before then).
    */
   async connect({ signal }: ConnectOptions = {}): Promise<void> {
     if (signal?.aborted) throw aborted(signal);
@@ -162,33 +146,40 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
   }
 
   /**
-   * Subscribes to a channel: now or once the client is connected, and again after each reconnect.
+   * Subscribes to a channel: now or once the client is connected, and again after each reconnect. Several subscriptions
+   * to one channel share what the server sends; each has its own queues, and ends by itself.
    *
-   * @throws {WirehubError} the channel has a subscription of this client, or the client is closed.
+   * @throws {WirehubError} the client is closed, or the signal has aborted.
    */
   subscribe<K extends ChannelOf<C>>(channel: K, options: SubscribeOptions = {}): Subscription<MessageOf<C, K>> {
     this.#refuseWhenClosed();
-    if (this.#subscriptions.has(channel)) throw new WirehubError(Codes.ALREADY_SUBSCRIBED);
     const { signal, queue = this.#options.queue ?? {} } = options;
     if (signal?.aborted) throw aborted(signal);
     const subscription: Subscription<MessageOf<C, K>> = new Subscription<MessageOf<C, K>>(channel, queue, () => {
       this.#unsubscribe(subscription as Subscription);
     });
     onAbort(signal, () => void subscription.unsubscribe());
-    this.#subscriptions.set(channel, subscription as Subscription);
-    if (this.#wasm !== undefined) this.#request(this.#wasm, subscription as Subscription);
+    const joined = this.#channels.join(subscription as Subscription);
+    if (this.#wasm !== undefined && joined.members.size === 1) this.#request(joined);
     return subscription;
   }
 
   /**
-   * Publishes a message, now or once the client is connected, and waits for the server's answer.
+   * Publishes a message, now or once the client is connected, and waits for the server's answer. Gives `false` where
+   * the message was `volatile` and dropped, `true` otherwise.
    *
    * @throws {WirehubError} the server refuses it; there was no answer in time; too much waits to be sent already; the
-   * connection was lost before the answer came; the client is closed; the signal aborts.
+   * connection was lost before the answer came, and the server can't tell whether it has it; the client is closed; the
+   * signal aborts.
    */
-  async publish<K extends ChannelOf<C>>(channel: K, data: MessageOf<C, K>, options: PublishOptions = {}): Promise<void> {
+  async publish<K extends ChannelOf<C>>(channel: K, data: MessageOf<C, K>, options: PublishOptions = {}): Promise<boolean> {
     const encoded = encode(data);
-    await this.#command(encoded, options, (wasm, timeout) => wasm.publish(channel, encoded.json, encoded.bytes, timeout));
+    if (options.volatile === true) {
+      this.#refuseWhenClosed();
+      return this.#wasm !== undefined && this.#enter((wasm) => wasm.publishVolatile(channel, encoded.json, encoded.bytes));
+    }
+    await this.#command(encoded, options, (wasm, timeout, failFast) => wasm.publish(channel, encoded.json, encoded.bytes, timeout, failFast));
+    return true;
   }
 
   /**
@@ -198,8 +189,85 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
    */
   async call<K extends CallOf<C>>(name: K, request: RequestOf<C, K>, options: CallOptions = {}): Promise<ResponseOf<C, K>> {
     const encoded = encode(request);
-    const response = await this.#command(encoded, options, (wasm, timeout) => wasm.call(name, encoded.json, encoded.bytes, timeout));
-    return response as ResponseOf<C, K>;
+    const answer = await this.#command(encoded, options, (wasm, timeout, failFast) =>
+      wasm.call(name, encoded.json, encoded.bytes, timeout, failFast, false),
+    );
+    const [response] = readable(answer);
+    return response?.data as ResponseOf<C, K>;
+  }
+
+  /**
+   * Calls a procedure of the server that has any number of responses, now or once the client is connected. Leaving the
+   * loop over them cancels the call on the server. The timeout is for the first response.
+   *
+   * All errors come out of the loop: those of {@link publish}, and OVERFLOW where responses come faster than they are
+   * taken.
+   */
+  callStream<K extends StreamOf<C>>(name: K, request: StreamRequestOf<C, K>, options: CallStreamOptions = {}): AsyncIterableIterator<StreamResponseOf<C, K>> {
+    let command: Command | undefined;
+    const stop = (): void => {
+      if (command !== undefined) this.#commands.giveUp(command, new WirehubError(Codes.CANCELLED));
+    };
+    const responses = new Queue<unknown>(options.queue ?? this.#options.queue ?? {}, stop);
+    const fail = (error: unknown): void => responses.end(error as WirehubError);
+    try {
+      const encoded = encode(request);
+      const send: Send = (wasm, timeout, failFast) => wasm.call(name, encoded.json, encoded.bytes, timeout, failFast, true);
+      command = this.#begin(encoded, options, send, {
+        resolve: () => responses.end(undefined),
+        reject: fail,
+        receive: ({ rows }) => {
+          for (const { publication, error, size } of rows) {
+            if (error === undefined) responses.push(publication.data, size);
+            else {
+              fail(error);
+              stop();
+            }
+          }
+        },
+      });
+    } catch (error) {
+      fail(error);
+    }
+    return responses as AsyncIterableIterator<never>;
+  }
+
+  /**
+   * Reads a channel's history.
+   *
+   * @throws {WirehubError} as for {@link publish}; NOT_AVAILABLE: the channel keeps none; UNRECOVERABLE: what came after
+   * `since` is gone.
+   */
+  async history<K extends ChannelOf<C>>(channel: K, options: HistoryOptions = {}): Promise<HistoryPage<MessageOf<C, K>>> {
+    const { since, limit = 100, reverse = false } = options;
+    const answer = await this.#command(undefined, options, (wasm, timeout, failFast) =>
+      wasm.history(channel, since?.offset ?? 0, since?.epoch, limit, reverse, timeout, failFast),
+    );
+    const publications = readable(answer);
+    for (const publication of publications) publication.channel = channel;
+    return { publications: publications as Publication<MessageOf<C, K>>[], position: answer.position };
+  }
+
+  /**
+   * Asks who is in a channel: an entry for each session.
+   *
+   * @throws {WirehubError} as for {@link publish}; NOT_AVAILABLE: the channel does not tell.
+   */
+  async presence(channel: ChannelOf<C>, options: SendOptions = {}): Promise<Member[]> {
+    const answer = await this.#command(undefined, options, (wasm, timeout, failFast) => wasm.presence(channel, timeout, failFast));
+    return answer.rows.map(({ publication }) => publication.publisher as Member);
+  }
+
+  /**
+   * Replaces the token: in the connection that is up, and for those to come.
+   *
+   * @throws {WirehubError} the client is closed.
+   */
+  setToken(token: string): void {
+    this.#refuseWhenClosed();
+    this.#tokens?.abandon();
+    this.#token = token;
+    if (this.#wasm !== undefined) this.#enter((wasm) => wasm.setToken(token));
   }
 
   /**
@@ -231,8 +299,10 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
       return;
     }
     if (this.#isClosed()) return;
-    const { token = '', name = '', contract } = this.#options;
-    const wasm = enter(() => new Wasm(this.#host(), this.url, token, name || '@wirehub/client', contractText(contract)));
+    const { name = '', contract } = this.#options;
+    const wasm = enter(
+      () => new Wasm(this.#host(), this.url, this.#token, this.#tokens !== undefined, name || '@wirehub/client', contractText(contract)),
+    );
     this.#wasm = wasm;
     const stopWatching = watchPage(guarded(() => wasm.reconnectNow()));
     const stopMourning = onDeath((error) => this.#die(error));
@@ -240,10 +310,9 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
       stopWatching();
       stopMourning();
     };
-    for (const subscription of this.#subscriptions.values()) this.#request(wasm, subscription);
-    for (const { command, timeout, send } of this.#backlog.take()) this.#send(wasm, command, timeout, send);
-    guarded(() => wasm.connect())();
-    this.#flush(wasm);
+    for (const channel of this.#channels.all()) this.#request(channel);
+    this.#commands.start();
+    this.#enter(() => wasm.connect());
   }
 
   /** What the module calls. */
@@ -257,55 +326,60 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
         clearTimeout(this.#timer);
         if (delay !== undefined) this.#timer = setTimeout(guarded(() => this.#wasm?.tick()), delay);
       },
-      toError: (code: number, temporary: boolean, words: string, about: string) => toError(code, temporary, words, about),
-      onState: (state: number, session: string, user: string, code: number, reason: string, retryIn: number | undefined) => {
-        this.#onState(STATES[state] ?? 'closed', session, user, code, reason, retryIn);
+      toError: (code: number, temporary: boolean, words: string, about: string) =>
+        toError(code, temporary, words, about, code === Codes.TOKEN_UNAVAILABLE ? this.#tokens?.failure : undefined),
+      onState: (state: number, session: string, user: string, code: number, reason: string, retryIn?: number, failure?: WirehubError) => {
+        this.#onState(STATES[state] ?? 'closed', session, user, code, reason, retryIn, failure);
       },
       onPublications: (rows: Float64Array, text: string, bytes: Uint8Array) => {
-        const channelOf = (number: number): string => this.#numbered.get(number)?.channel ?? '';
+        const channelOf = (number: number): string => this.#channels.numbered(number)?.name ?? EVERYBODY;
         for (const { subscription, publication, error, size } of readRows(rows, text, bytes, channelOf)) {
+          if (subscription === 0) this.#onBroadcast(publication, error);
           // Asked for again: what handles one message may end the subscription of the next.
-          const receiver = this.#numbered.get(subscription);
-          if (error === undefined) receiver?.onPublication(publication, size);
-          else receiver?.onUnreadable(error);
+          const channel = this.#channels.numbered(subscription);
+          if (channel === undefined) continue;
+          for (const member of channel.members) {
+            if (error === undefined) member.onPublication(publication, size);
+            else member.onUnreadable(error);
+          }
         }
       },
-      onSubscribed: (number: number) => this.#numbered.get(number)?.onSubscribed(),
-      onUnsubscribed: (number: number, error: WirehubError | undefined) => {
-        const subscription = this.#numbered.get(number);
-        if (subscription !== undefined) this.#forget(subscription, error);
+      onSubscribed: (number: number, recovery: number) => this.#channels.onSubscribed(number, recovery),
+      onUnsubscribed: (number: number, error: WirehubError | undefined) => this.#channels.onUnsubscribed(this.#channels.numbered(number), error),
+      onAnswer: (number: number, more: boolean, rows: Float64Array, text: string, bytes: Uint8Array, offset: number, epoch: string) => {
+        this.#commands.answer(number, more, { rows: readRows(rows, text, bytes, () => ''), position: { offset, epoch } });
       },
-      onPublished: (number: number) => this.#take(number)?.resolve(undefined),
-      onCalled: (number: number, content: number, text: string, bytes: Uint8Array) => {
-        const command = this.#take(number);
-        try {
-          command?.resolve(decode(content, text, bytes));
-        } catch (error) {
-          command?.reject(error as WirehubError);
-        }
+      onFailed: (number: number, error: WirehubError) => this.#commands.fail(number, error),
+      onTokenNeeded: (request: number) => {
+        this.#tokens?.ask((token) => {
+          if (this.#wasm !== undefined) this.#enter((wasm) => wasm.handleToken(request, token ?? undefined, token === null));
+        });
       },
-      onFailed: (number: number, error: WirehubError) => this.#take(number)?.reject(error),
       onError: (error: WirehubError) => {
-        this.#lastError = error;
+        // It took too long, if it has not answered.
+        if (error.code === Codes.TOKEN_UNAVAILABLE) this.#tokens?.abandon();
         this.dispatchEvent(new ClientErrorEvent(error));
       },
     };
   }
 
-  #onState(state: State, session: string, user: string, code: number, reason: string, retryIn: number | undefined): void {
+  #onState(state: State, session: string, user: string, code: number, reason: string, retryIn: number | undefined, failure: WirehubError | undefined): void {
     if (state === 'closed') {
-      this.#finish(code, closeReason(code, reason), this.#lastError);
+      this.#finish(code, closeReason(code, reason), failure);
       return;
     }
-    this.#lastError = undefined;
     if (session !== '') {
       this.#session = session;
       this.#user = user;
     }
-    if (state !== 'connected') for (const subscription of this.#subscriptions.values()) subscription.onLost();
+    if (state !== 'connected') this.#channels.onLost();
     if (code === 0) this.#changeState(state);
     else this.#changeState(state, code, closeReason(code, reason), retryIn);
     if (state === 'connected') for (const settle of this.#waiting) settle.resolve();
+  }
+
+  #onBroadcast(publication: Publication, error: WirehubError | undefined): void {
+    this.dispatchEvent(error === undefined ? new BroadcastEvent(publication) : new ClientErrorEvent(error));
   }
 
   #changeState(state: State, code?: number, reason?: string, retryIn?: number): void {
@@ -315,76 +389,36 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
     this.dispatchEvent(new StateChangeEvent({ state, previous, code, reason, retryIn }));
   }
 
-  #command(encoded: Encoded, { timeout, signal }: PublishOptions, send: Send): Promise<unknown> {
-    return new Promise((resolve, reject) => {
-      this.#refuseWhenClosed();
-      if (signal?.aborted) throw aborted(signal);
-      const command: Command = { number: undefined, resolve, reject, stop: () => undefined };
-      command.stop = onAbort(signal, (error) => this.#giveUp(command, error));
-      const bound = timeout ?? this.#options.timeout ?? 10_000;
-      if (this.#wasm !== undefined) this.#send(this.#wasm, command, bound, send);
-      else this.#backlog.add(command, bound, encoded.bytes.length, send);
-    });
+  #command(encoded: Encoded | undefined, options: SendOptions, send: Send): Promise<Answer> {
+    return new Promise((resolve, reject) => void this.#begin(encoded, options, send, { resolve, reject }));
   }
 
-  #send(wasm: Wasm, command: Command, timeout: number, send: Send): void {
+  #begin(encoded: Encoded | undefined, options: SendOptions, send: Send, waiting: Waiting): Command {
+    this.#refuseWhenClosed();
+    return this.#commands.begin(encoded?.bytes.length ?? 0, options, send, waiting);
+  }
+
+  #request(channel: Channel): void {
     try {
-      command.number = enter(() => send(wasm, timeout));
-      this.#commands.set(command.number, command);
-      this.#flush(wasm);
-    } catch (error) {
-      command.stop();
-      command.reject(error as WirehubError);
-    }
-  }
-
-  #giveUp(command: Command, error: WirehubError): void {
-    const { number } = command;
-    const wasm = this.#wasm;
-    command.stop();
-    command.reject(error);
-    if (number === undefined || wasm === undefined) {
-      this.#backlog.remove(command);
-    } else if (this.#commands.delete(number)) {
-      enter(() => wasm.cancel(number));
-      this.#flush(wasm);
-    }
-  }
-
-  #take(number: number): Command | undefined {
-    const command = this.#commands.get(number);
-    this.#commands.delete(number);
-    command?.stop();
-    return command;
-  }
-
-  #request(wasm: Wasm, subscription: Subscription): void {
-    try {
-      const number = enter(() => wasm.subscribe(subscription.channel));
-      this.#numbered.set(number, subscription);
-      this.#numbers.set(subscription, number);
-      this.#flush(wasm);
+      this.#channels.number(channel, this.#enter((wasm) => wasm.subscribe(channel.name)));
     } catch (error) {
       // Told when the caller has got the subscription and listens to it.
-      queueMicrotask(() => this.#forget(subscription, error as WirehubError));
+      queueMicrotask(() => this.#channels.onUnsubscribed(channel, error as WirehubError));
     }
   }
 
   #unsubscribe(subscription: Subscription): void {
-    const number = this.#numbers.get(subscription);
-    const wasm = this.#wasm;
-    this.#forget(subscription);
-    if (number === undefined || wasm === undefined) return;
-    enter(() => wasm.unsubscribe(number));
-    this.#flush(wasm);
+    const number = this.#channels.leave(subscription)?.number ?? 0;
+    if (number !== 0 && this.#wasm !== undefined) this.#enter((wasm) => wasm.unsubscribe(number));
+    subscription.onUnsubscribed();
   }
 
-  #forget(subscription: Subscription, error?: WirehubError): void {
-    if (this.#subscriptions.get(subscription.channel) !== subscription) return;
-    this.#subscriptions.delete(subscription.channel);
-    this.#numbered.delete(this.#numbers.get(subscription) ?? 0);
-    this.#numbers.delete(subscription);
-    subscription.onUnsubscribed(error);
+  /** Calls into the module; what that queues goes out soon. */
+  #enter<T>(call: (wasm: Wasm) => T): T {
+    const wasm = this.#wasm;
+    if (wasm === undefined) throw this.#end ?? new WirehubError(Codes.CLOSED);
+    this.#flush(wasm);
+    return enter(() => call(wasm));
   }
 
   /** Has what is queued go out, with everything else that the running code still adds: many commands, one message. */
@@ -414,15 +448,11 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
     if (this.#state === 'closed') return;
     clearTimeout(this.#timer);
     this.#stopListening();
+    this.#tokens?.abandon();
     const closed = error ?? closedForGood(code, reason);
     this.#end = closed;
-    const commands = [...this.#commands.values(), ...this.#backlog.take().map((entry) => entry.command)];
-    this.#commands.clear();
-    for (const command of commands) {
-      command.stop();
-      command.reject(closed);
-    }
-    for (const subscription of [...this.#subscriptions.values()]) this.#forget(subscription, closed);
+    this.#commands.end(closed);
+    for (const channel of this.#channels.all()) this.#channels.onUnsubscribed(channel, closed);
     this.#changeState('closed', code, reason);
     for (const settle of this.#waiting) settle.reject(closed);
     const wasm = this.#wasm;
@@ -441,18 +471,6 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
   }
 }
 
-type Send = (wasm: Wasm, timeout: number) => number;
-
-/** A publish or a call that has not ended. */
-interface Command {
-  /** Its number in the module, once that knows it. */
-  number: number | undefined;
-  resolve(value: unknown): void;
-  reject(error: WirehubError): void;
-  /** Stops listening to the caller's signal. */
-  stop(): void;
-}
-
 interface Settle<T> {
   resolve(value: T): void;
   reject(error: WirehubError): void;
@@ -461,11 +479,15 @@ interface Settle<T> {
 /** In the order of their numbers in the module. */
 const STATES: readonly State[] = ['disconnected', 'connecting', 'connected', 'reconnecting', 'closed'];
 
-function onAbort(signal: AbortSignal | undefined, give: (error: WirehubError) => void): () => void {
-  if (signal === undefined) return () => undefined;
-  const listener = (): void => give(aborted(signal));
-  signal.addEventListener('abort', listener, { once: true });
-  return () => signal.removeEventListener('abort', listener);
+/** The channel of what the server says to everybody. */
+const EVERYBODY = '@all';
+
+/** @throws {WirehubError} some of it can't be read. */
+function readable({ rows }: Answer): Publication[] {
+  return rows.map(({ publication, error }) => {
+    if (error !== undefined) throw error;
+    return publication;
+  });
 }
 
 /** Name and hash of the contract and of each item, in turn, each in a line. */

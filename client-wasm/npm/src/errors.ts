@@ -19,8 +19,8 @@ export class WirehubError extends Error {
 }
 
 /** An error of the module's: in `words`, or where these are empty in those of the code and what they are `about`. */
-export function toError(code: number, temporary: boolean, words: string, about: string): WirehubError {
-  return new WirehubError(code, { message: words || (about && `${errorWords[code]}: ${about}`), temporary });
+export function toError(code: number, temporary: boolean, words: string, about: string, cause?: unknown): WirehubError {
+  return new WirehubError(code, { message: words || (about && `${errorWords[code]}: ${about}`), temporary, ...(cause !== undefined && { cause }) });
 }
 
 /** What a caller's signal says. */

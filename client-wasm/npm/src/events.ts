@@ -43,6 +43,43 @@ export class PublicationEvent<M = unknown> extends Event {
   }
 }
 
+/** `broadcast` of a client: a message of the server to everybody. */
+export class BroadcastEvent extends Event {
+  readonly publication: Publication;
+
+  constructor(publication: Publication) {
+    super('broadcast');
+    this.publication = publication;
+  }
+}
+
+/** @internal What became of the messages while a subscription was not in force, in the order of the module's numbers. */
+export const RECOVERY = ['first', 'complete', 'no-history', 'lost'] as const;
+/** @internal */
+export type Recovery = (typeof RECOVERY)[number];
+
+/** `subscribed`: the subscription is in force, for the first time or again. */
+export class SubscribedEvent extends Event {
+  /** It was in force before, and all messages since then come now. */
+  readonly recovered: boolean;
+
+  constructor(recovered: boolean) {
+    super('subscribed');
+    this.recovered = recovered;
+  }
+}
+
+/** `gap`: the subscription is in force again, and messages that were published meanwhile are gone. */
+export class GapEvent extends Event {
+  /** The channel keeps no history, or not enough of it. */
+  readonly reason: 'no-history' | 'lost';
+
+  constructor(reason: 'no-history' | 'lost') {
+    super('gap');
+    this.reason = reason;
+  }
+}
+
 /** `unsubscribed`: the subscription ended. */
 export class UnsubscribedEvent extends Event {
   /** One of {@link Codes} or the application's own; nothing where `unsubscribe` was called. */
@@ -70,11 +107,13 @@ export class SubscriptionErrorEvent extends Event {
 export interface ClientEventMap {
   statechange: StateChangeEvent;
   error: ClientErrorEvent;
+  broadcast: BroadcastEvent;
 }
 
 export interface SubscriptionEventMap<M = unknown> {
   publication: PublicationEvent<M>;
-  subscribed: Event;
+  subscribed: SubscribedEvent;
+  gap: GapEvent;
   unsubscribed: UnsubscribedEvent;
   error: SubscriptionErrorEvent;
 }

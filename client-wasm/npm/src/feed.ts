@@ -77,7 +77,8 @@ interface Waiting<T> {
 /** What an entry costs beside its bytes. */
 const ENTRY_BYTES = 128;
 
-class Queue<T> implements AsyncIterableIterator<T> {
+/** A bounded queue, taken by one loop. `left` is called when that ends before the queue does. */
+export class Queue<T> implements AsyncIterableIterator<T> {
   readonly #bound: number;
   readonly #overflow: NonNullable<QueueOptions['overflow']>;
   readonly #left: () => void;
@@ -127,6 +128,7 @@ class Queue<T> implements AsyncIterableIterator<T> {
   }
 
   end(error: WirehubError | undefined): void {
+    if (this.#ended) return;
     this.#ended = true;
     this.#error = error;
     for (const waiting of this.#waiting) this.#settle(waiting);
@@ -143,9 +145,10 @@ class Queue<T> implements AsyncIterableIterator<T> {
   }
 
   return(): Promise<IteratorResult<T, undefined>> {
-    this.#left();
     this.#clear();
     this.end(undefined);
+    this.#error = undefined;
+    this.#left();
     return Promise.resolve({ value: undefined, done: true });
   }
 

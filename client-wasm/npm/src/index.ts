@@ -1,15 +1,29 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 export { Client, connect } from './client.js';
-export type { CallOptions, ClientOptions, ConnectOptions, PublishOptions, State } from './client.js';
+export type { State } from './client.js';
+export type {
+  CallOptions,
+  CallStreamOptions,
+  ClientOptions,
+  ConnectOptions,
+  HistoryOptions,
+  PublishOptions,
+  SendOptions,
+} from './options.js';
+export type { HistoryPage, Member, Position } from './history.js';
+export type { TokenProvider } from './tokens.js';
 export { Subscription } from './subscription.js';
 export type { Publication, SubscribeOptions, SubscriptionState } from './subscription.js';
 export { Socket } from './socket.js';
 export type { SocketData, SocketOptions } from './socket.js';
 export type { AnyContract, Contract, ContractInfo } from './contract.js';
 export {
+  BroadcastEvent,
   ClientErrorEvent,
+  GapEvent,
   PublicationEvent,
   StateChangeEvent,
+  SubscribedEvent,
   SubscriptionErrorEvent,
   UnsubscribedEvent,
 } from './events.js';

@@ -1,5 +1,13 @@
 import { Codes, WirehubError } from './errors.js';
-import { PublicationEvent, SubscriptionErrorEvent, UnsubscribedEvent, type SubscriptionEventMap } from './events.js';
+import {
+  GapEvent,
+  PublicationEvent,
+  SubscribedEvent,
+  SubscriptionErrorEvent,
+  UnsubscribedEvent,
+  type Recovery,
+  type SubscriptionEventMap,
+} from './events.js';
 import { Feed, type QueueOptions } from './feed.js';
 
 /** `unsubscribed` is for good: subscribe again for a new one. */
@@ -37,6 +45,7 @@ export class Subscription<M = unknown> extends EventTarget implements AsyncItera
   readonly #feed: Feed<Publication<M>>;
   readonly #leave: () => void;
   #state: SubscriptionState = 'subscribing';
+  #begun = false;
   #settle!: (error?: WirehubError) => void;
 
   /** @internal */
@@ -86,10 +95,14 @@ export class Subscription<M = unknown> extends EventTarget implements AsyncItera
   }
 
   /** @internal */
-  onSubscribed(): void {
+  onSubscribed(recovery: Recovery): void {
+    // Others may have had the channel before this one.
+    const again = this.#begun;
+    this.#begun = true;
     this.#state = 'subscribed';
     this.#settle();
-    this.dispatchEvent(new Event('subscribed'));
+    this.dispatchEvent(new SubscribedEvent(again && recovery === 'complete'));
+    if (again && (recovery === 'no-history' || recovery === 'lost')) this.dispatchEvent(new GapEvent(recovery));
   }
 
   /** @internal The connection is gone: the server has to confirm anew. */

@@ -1,28 +1,14 @@
 // The WebAssembly module fails. That is for good and for all clients, so it has a process of its own.
 
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
 
-import { ANSWER, FakeWebSocket, frame, sockets, text } from './fake-websocket.mjs';
+import { FakeWebSocket } from './fake-websocket.mjs';
+import { Client, CloseCodes, Codes, connected, wasm, WirehubError } from './support.mjs';
 
 globalThis.WebSocket = FakeWebSocket;
-const { Client, CloseCodes, Codes, WirehubError } = await import('../dist/index.js');
-const wasm = await readFile(new URL('../dist/wasm/wirehub_bg.wasm', import.meta.url));
 
 const isDead = (error) => error instanceof WirehubError && error.code === Codes.DEAD && !error.temporary;
-
-async function connected() {
-  const client = new Client('ws://server.test/ws', { wasm });
-  const connecting = client.connect();
-  while (sockets.length === 0) await new Promise((resolve) => setImmediate(resolve));
-  const socket = sockets.shift();
-  socket.accept();
-  const [{ id }] = await socket.commands();
-  socket.receive(frame(id, ANSWER.connected, text(1, 'session-1')));
-  await connecting;
-  return { client, socket };
-}
 
 test('after a failure of the module every client says that it is dead', async () => {
   const [failing, bystander] = [await connected(), await connected()];

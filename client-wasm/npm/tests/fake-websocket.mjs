@@ -77,11 +77,14 @@ export function frame(id, field, body) {
 }
 
 /** A text field. */
-export function text(field, value) {
-  const bytes = new TextEncoder().encode(value);
-  return [(field << 3) | 2, bytes.length, ...bytes];
-}
+export const text = (field, value) => nested(field, new TextEncoder().encode(value));
+
+/** A field of bytes, or with a message in it. */
+export const nested = (field, bytes) => [(field << 3) | 2, bytes.length, ...bytes];
+
+/** A field with a small number. */
+export const number = (field, value) => [field << 3, value];
 
 /** The numbers of the fields in wirehub.proto. */
-export const REQUEST = { connect: 2, subscribe: 3, unsubscribe: 4, publish: 5, call: 8, cancel: 9 };
-export const ANSWER = { publication: 2, error: 3, connected: 4, subscribed: 5, published: 7, called: 10 };
+export const REQUEST = { connect: 2, subscribe: 3, unsubscribe: 4, publish: 5, history: 6, presence: 7, call: 8, cancel: 9, refresh: 10 };
+export const ANSWER = { publication: 2, error: 3, connected: 4, subscribed: 5, published: 7, history: 8, presence: 9, called: 10, refreshDue: 15 };

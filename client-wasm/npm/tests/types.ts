@@ -10,6 +10,7 @@ interface Line {
 interface DemoContract {
   channels: { [key: `chat:${string}`]: Line; news: string };
   calls: { 'math.add': { request: { terms: number[] }; response: number } };
+  streams: { 'math.steps': { request: { terms: number[] }; response: number } };
 }
 
 declare const demo: ContractInfo<DemoContract>;
@@ -19,6 +20,11 @@ export async function typed(): Promise<void> {
   await client.publish('chat:lobby', { nick: 'ann', text: 'hi' });
   const sum: number = await client.call('math.add', { terms: [1, 2] }, { timeout: 1000 });
   for await (const { data, time } of client.subscribe('chat:lobby')) console.log(data.nick, time.getTime(), sum);
+  for await (const step of client.callStream('math.steps', { terms: [1, 2] })) console.log(step + sum);
+  const sent: boolean = await client.publish('news', 'now', { volatile: true });
+  const { publications, position } = await client.history('chat:lobby', { limit: 5 });
+  const later = await client.history('chat:lobby', { since: position, failFast: sent });
+  console.log(publications[0]?.data.nick, later.position.offset, (await client.presence('news'))[0]?.user);
   const news: AsyncIterable<Publication<string>> = client.subscribe('news');
   console.log(news);
 
@@ -30,6 +36,10 @@ export async function typed(): Promise<void> {
   await client.publish('chat:lobby', { nick: 'ann' });
   // @ts-expect-error no such call
   await client.call('math.sub', { terms: [] });
+  // @ts-expect-error a stream is no call
+  await client.call('math.steps', { terms: [] });
+  // @ts-expect-error a call is no stream
+  client.callStream('math.add', { terms: [] });
   // @ts-expect-error another request
   await client.call('math.add', [1, 2]);
   // @ts-expect-error the response is a number
@@ -46,4 +56,16 @@ export async function untyped(): Promise<void> {
     // @ts-expect-error without a contract nobody knows what it is
     console.log(data.text);
   }
+}
+
+export async function withTokens(): Promise<void> {
+  const client = await connect('/ws', { token: async ({ signal }) => (await fetch('/token', { signal })).text() });
+  client.setToken('another');
+  client.addEventListener('broadcast', ({ publication }) => console.log(publication.time));
+  const subscription = client.subscribe('any');
+  subscription.addEventListener('subscribed', ({ recovered }) => console.log(recovered));
+  subscription.addEventListener('gap', ({ reason }) => console.log(reason));
+  for await (const response of client.callStream('any', 1)) console.log(response);
+  // @ts-expect-error a number is no token
+  await connect('/ws', { token: () => 7 });
 }

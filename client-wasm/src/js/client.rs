@@ -7,14 +7,16 @@ use std::time::Duration;
 use js_sys::Function;
 use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
 use web_sys::WebSocket;
-use wirehub_client_core::{CommandId, Config, Core, Error, Event, Outcome, SubscriptionId, Time, Transmit};
-use wirehub_client_core::{State, StateChange};
-use wirehub_common::code::CloseCode;
+use wirehub_client_core::{
+    CommandId, Config, Core, Error, ErrorKind, Event, Outcome, Recovery, SendOptions, State, StateChange,
+    SubscriptionId, Time, TokenRequest, Transmit,
+};
+use wirehub_common::code::{CloseCode, ErrorCode};
 use wirehub_common::contract::ContractHash;
-use wirehub_common::frame::{ContractDigest, ContractId};
-use wirehub_common::{ChannelName, Content, Payload};
+use wirehub_common::frame::{ContractDigest, ContractId, History, Position};
+use wirehub_common::{ChannelName, Payload};
 
-use super::batch::{Batch, as_json, not_json};
+use super::batch::Batch;
 use super::host::Host;
 use crate::browser::{milliseconds, now, seed};
 use crate::runner::{Input, Machine, Runner};
@@ -29,12 +31,20 @@ pub struct JsClient {
 
 #[wasm_bindgen(js_class = Client)]
 impl JsClient {
-    /// A client that does nothing yet. `contract` has name and hash of the contract and of each of its items, in
-    /// turn, each in a line; it is empty for none.
+    /// A client that does nothing yet. `provides_tokens`: its host is to be asked for tokens. `contract` has name and
+    /// hash of the contract and of each of its items, in turn, each in a line; it is empty for none.
     #[wasm_bindgen(constructor)]
-    pub fn new(host: Host, url: String, token: String, name: String, contract: &str) -> Self {
+    pub fn new(
+        host: Host,
+        url: String,
+        token: String,
+        provides_tokens: bool,
+        name: String,
+        contract: &str,
+    ) -> Self {
         let config = Config {
             token,
+            provides_tokens,
             client: name,
             version: env!("CARGO_PKG_VERSION").into(),
             contract: contract_digest(contract),
@@ -78,23 +88,105 @@ impl JsClient {
         self.core(|core| core.unsubscribe(SubscriptionId::from_number(subscription)));
     }
 
-    /// Publishes; gives the command's number. `timeout` is in milliseconds.
+    /// Publishes; gives the command's number. `timeout` is in milliseconds; `fail_fast`: only where it can go out now.
     ///
     /// # Errors
     /// The host's error.
-    pub fn publish(&self, channel: &str, json: bool, data: Vec<u8>, timeout: f64) -> Result<u32, JsValue> {
+    pub fn publish(
+        &self,
+        channel: &str,
+        json: bool,
+        data: Vec<u8>,
+        timeout: f64,
+        fail_fast: bool,
+    ) -> Result<u32, JsValue> {
         self.attempt(|core| {
             let channel = ChannelName::new(channel)?;
-            Ok(core.publish(now(), channel, payload(json, data), duration(timeout))?.number())
+            let options = send_options(timeout, fail_fast);
+            Ok(core.publish(now(), channel, payload(json, data), options)?.number())
         })
     }
 
-    /// Calls; gives the command's number.
+    /// Publishes now or never; `false` where it was dropped.
     ///
     /// # Errors
     /// The host's error.
-    pub fn call(&self, name: &str, json: bool, data: Vec<u8>, timeout: f64) -> Result<u32, JsValue> {
-        self.attempt(|core| Ok(core.call(now(), name, payload(json, data), duration(timeout))?.number()))
+    #[wasm_bindgen(js_name = publishVolatile)]
+    pub fn publish_volatile(&self, channel: &str, json: bool, data: Vec<u8>) -> Result<bool, JsValue> {
+        // What was queued since the last flush is no reason to drop this.
+        self.runner.send();
+        self.attempt(|core| Ok(core.publish_volatile(ChannelName::new(channel)?, payload(json, data))))
+    }
+
+    /// Calls for one response, or for a stream of them; gives the command's number.
+    ///
+    /// # Errors
+    /// The host's error.
+    pub fn call(
+        &self,
+        name: &str,
+        json: bool,
+        data: Vec<u8>,
+        timeout: f64,
+        fail_fast: bool,
+        stream: bool,
+    ) -> Result<u32, JsValue> {
+        self.attempt(|core| {
+            let (payload, options) = (payload(json, data), send_options(timeout, fail_fast));
+            let command = if stream {
+                core.call_stream(now(), name, payload, options)
+            } else {
+                core.call(now(), name, payload, options)
+            };
+            Ok(command?.number())
+        })
+    }
+
+    /// Reads a channel's history, from the offset on where there is an epoch; gives the command's number.
+    ///
+    /// # Errors
+    /// The host's error.
+    #[allow(clippy::too_many_arguments, reason = "an object would cost more code on both sides")]
+    pub fn history(
+        &self,
+        channel: &str,
+        offset: f64,
+        epoch: Option<String>,
+        limit: u32,
+        reverse: bool,
+        timeout: f64,
+        fail_fast: bool,
+    ) -> Result<u32, JsValue> {
+        self.attempt(|core| {
+            let since = epoch.map(|epoch| Position { offset: offset as u64, epoch });
+            let history = History { channel: ChannelName::new(channel)?, since, limit, reverse };
+            Ok(core.history(now(), history, send_options(timeout, fail_fast))?.number())
+        })
+    }
+
+    /// Asks who is in a channel; gives the command's number.
+    ///
+    /// # Errors
+    /// The host's error.
+    pub fn presence(&self, channel: &str, timeout: f64, fail_fast: bool) -> Result<u32, JsValue> {
+        self.attempt(|core| {
+            let channel = ChannelName::new(channel)?;
+            Ok(core.presence(now(), channel, send_options(timeout, fail_fast))?.number())
+        })
+    }
+
+    /// Replaces the token.
+    #[wasm_bindgen(js_name = setToken)]
+    pub fn set_token(&self, token: String) {
+        self.core(|core| core.set_token(now(), token));
+    }
+
+    /// The answer to [`Host::on_token_needed`]: a token, or none for now, or none for good.
+    #[wasm_bindgen(js_name = handleToken)]
+    pub fn handle_token(&self, request: u32, token: Option<String>, signed_out: bool) {
+        let failure = if signed_out { ErrorCode::UNAUTHORIZED } else { ErrorCode::TOKEN_UNAVAILABLE };
+        let token = token.ok_or_else(|| Error::from_code(ErrorKind::Usage, failure));
+        self.core(|core| core.handle_token(now(), TokenRequest::from_number(request), token));
     }
 
     /// Gives up on a command.
@@ -112,7 +204,7 @@ impl JsClient {
         act(&mut self.runner.machine().core.borrow_mut())
     }
 
-    fn attempt(&self, act: impl FnOnce(&mut Core) -> Result<u32, Error>) -> Result<u32, JsValue> {
+    fn attempt<T>(&self, act: impl FnOnce(&mut Core) -> Result<T, Error>) -> Result<T, JsValue> {
         let result = self.core(act);
         result.map_err(|error| self.runner.machine().host.error(&error))
     }
@@ -155,11 +247,15 @@ impl Machine for JsMachine {
         let any = !events.is_empty();
         let mut batch = Batch::default();
         for event in events {
-            if let Event::Publication { subscription, publication } = event {
-                batch.push(subscription, &publication);
-            } else {
-                batch.flush(&self.host);
-                self.tell(event);
+            match event {
+                Event::Publication { subscription, publication } => {
+                    batch.push_publication(subscription.number(), &publication);
+                }
+                Event::Broadcast(publication) => batch.push_publication(NO_SUBSCRIPTION, &publication),
+                event => {
+                    batch.flush(&self.host);
+                    self.tell(event);
+                }
             }
         }
         batch.flush(&self.host);
@@ -180,32 +276,59 @@ impl JsMachine {
         let host = &self.host;
         match event {
             Event::State(change) => self.tell_state(&change),
-            Event::Subscribed { subscription, .. } => host.on_subscribed(subscription.number()),
+            Event::Subscribed { subscription, recovery } => {
+                let recovery = match recovery {
+                    Recovery::First => 0,
+                    Recovery::Complete => 1,
+                    Recovery::NoHistory => 2,
+                    _ => 3,
+                };
+                host.on_subscribed(subscription.number(), recovery);
+            }
             Event::Unsubscribed { subscription, error } => {
                 host.on_unsubscribed(subscription.number(), error.map(|error| host.error(&error)));
             }
-            Event::Completed { command, result } => match result {
-                Ok(Outcome::Called(payload)) => {
-                    let text = as_json(payload.content, &payload.data);
-                    let (content, text, bytes) = match text {
-                        Some(text) => (Content::Json, text, &[][..]),
-                        None => (not_json(payload.content), "", &*payload.data),
-                    };
-                    host.on_called(command.number(), content as u8, text, bytes);
-                }
-                Ok(_) => host.on_published(command.number()),
-                Err(error) => host.on_failed(command.number(), host.error(&error)),
-            },
+            Event::Response { command, payload } => {
+                Batch::of_payload(&payload).answer(host, command, true, &Position::default());
+            }
+            Event::Completed { command, result } => self.tell_result(command, result),
+            Event::TokenNeeded(request) => host.on_token_needed(request.number()),
             Event::Error(error) => host.on_error(host.error(&error)),
             _ => {}
         }
     }
 
+    fn tell_result(&self, command: CommandId, result: Result<Outcome, Error>) {
+        let host = &self.host;
+        let mut batch = Batch::default();
+        let mut position = Position::default();
+        match result {
+            Ok(Outcome::Called(payload)) => batch = Batch::of_payload(&payload),
+            Ok(Outcome::History(page)) => {
+                for publication in &page.publications {
+                    batch.push_publication(NO_SUBSCRIPTION, publication);
+                }
+                position = page.position;
+            }
+            Ok(Outcome::Presence(members)) => {
+                for member in &members {
+                    batch.push_member(member);
+                }
+            }
+            Ok(_) => {}
+            Err(error) => return host.on_failed(command.number(), host.error(&error)),
+        }
+        batch.answer(host, command, false, &position);
+    }
+
     fn tell_state(&self, change: &StateChange) {
-        let (session, user) = {
+        let (session, user, failure) = {
             let core = self.core.borrow();
-            (String::from(core.session()), String::from(core.user()))
+            // For a connection that was closed the host has better words.
+            let failure = core.failure().filter(|failure| failure.code() != ErrorCode::CLOSED);
+            (String::from(core.session()), String::from(core.user()), failure.cloned())
         };
+        let host = &self.host;
         let state = match change.state {
             State::Disconnected => 0,
             State::Connecting => 1,
@@ -215,17 +338,22 @@ impl JsMachine {
         };
         let retry_in = change.retry_in.map(|delay| delay.as_secs_f64() * 1000.0);
         let code = change.code.map_or(0, CloseCode::number);
-        self.host.on_state(state, &session, &user, code, &change.reason, retry_in);
+        let failure = failure.map(|failure| host.error(&failure));
+        host.on_state(state, &session, &user, code, &change.reason, retry_in, failure);
     }
 }
+
+/// Where a batch needs no subscription's number, or has none: a message to everybody. No subscription has it.
+const NO_SUBSCRIPTION: u32 = 0;
 
 fn payload(json: bool, data: Vec<u8>) -> Payload {
     if json { Payload::json(data) } else { Payload::bytes(data) }
 }
 
-/// A duration of JavaScript's; what is no number of milliseconds stands for the default.
-fn duration(number: f64) -> Option<Duration> {
-    (number >= 0.0).then(|| Duration::from_micros((number * 1000.0) as u64))
+/// `timeout` is in milliseconds.
+fn send_options(timeout: f64, fail_fast: bool) -> SendOptions {
+    let timeout = (timeout >= 0.0).then(|| Duration::from_micros((timeout * 1000.0) as u64));
+    SendOptions { timeout, fail_fast }
 }
 
 /// Reads pairs of a name and a hash; the first is the contract's own.

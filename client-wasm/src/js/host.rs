@@ -22,8 +22,10 @@ extern "C" {
     #[wasm_bindgen(method, js_name = toError)]
     pub(crate) fn to_error(this: &Host, code: u16, temporary: bool, words: &str, about: &str) -> JsValue;
 
-    /// The client's state changed. `code` is 0 where no connection ended, `retry_in` in milliseconds.
+    /// The client's state changed. `code` is 0 where no connection ended, `retry_in` in milliseconds; `failure` is why
+    /// the client is over, where the code does not say it.
     #[wasm_bindgen(method, js_name = onState)]
+    #[allow(clippy::too_many_arguments, reason = "an object would cost more code on both sides")]
     pub(crate) fn on_state(
         this: &Host,
         state: u8,
@@ -32,27 +34,40 @@ extern "C" {
         code: u16,
         reason: &str,
         retry_in: Option<f64>,
+        failure: Option<JsValue>,
     );
 
     /// Messages came. See [`Batch`](super::batch::Batch).
     #[wasm_bindgen(method, js_name = onPublications)]
     pub(crate) fn on_publications(this: &Host, rows: &[f64], text: &str, bytes: &[u8]);
 
-    /// A subscription is in force.
+    /// A subscription is in force. `recovery`: for the first time (0), with all messages since it was in force last (1),
+    /// without them because the channel has no history (2), or because that does not reach back so far (3).
     #[wasm_bindgen(method, js_name = onSubscribed)]
-    pub(crate) fn on_subscribed(this: &Host, subscription: u32);
+    pub(crate) fn on_subscribed(this: &Host, subscription: u32, recovery: u8);
 
     /// A subscription ended: with an error, or by the application's wish.
     #[wasm_bindgen(method, js_name = onUnsubscribed)]
     pub(crate) fn on_unsubscribed(this: &Host, subscription: u32, error: Option<JsValue>);
 
-    /// A publish succeeded.
-    #[wasm_bindgen(method, js_name = onPublished)]
-    pub(crate) fn on_published(this: &Host, command: u32);
+    /// The host has to say what its token is: to `handle_token`, with this number.
+    #[wasm_bindgen(method, js_name = onTokenNeeded)]
+    pub(crate) fn on_token_needed(this: &Host, request: u32);
 
-    /// A call succeeded. `text` has the response where `content` is JSON, `bytes` otherwise.
-    #[wasm_bindgen(method, js_name = onCalled)]
-    pub(crate) fn on_called(this: &Host, command: u32, content: u8, text: &str, bytes: &[u8]);
+    /// A command brought this, as a [`Batch`](super::batch::Batch), and is done unless `more` follows. `offset` and
+    /// `epoch` are a history's newest position.
+    #[wasm_bindgen(method, js_name = onAnswer)]
+    #[allow(clippy::too_many_arguments, reason = "an object would cost more code on both sides")]
+    pub(crate) fn on_answer(
+        this: &Host,
+        command: u32,
+        more: bool,
+        rows: &[f64],
+        text: &str,
+        bytes: &[u8],
+        offset: f64,
+        epoch: &str,
+    );
 
     /// A command failed.
     #[wasm_bindgen(method, js_name = onFailed)]

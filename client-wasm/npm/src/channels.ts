@@ -1,0 +1,88 @@
+import type { Subscription } from './subscription.js';
+import type { WirehubError } from './errors.js';
+import { RECOVERY, type Recovery } from './events.js';
+
+/** A channel with subscriptions. The server knows of one, whose messages they share. */
+export interface Channel {
+  readonly name: string;
+  readonly members: Set<Subscription>;
+  /** The number of the one in the module; 0 before that knows it. */
+  number: number;
+  /** Whether that one is in force. */
+  live: boolean;
+}
+
+/** The channels that a client is subscribed to. */
+export class Channels {
+  readonly #byName = new Map<string, Channel>();
+  readonly #byNumber = new Map<number, Channel>();
+
+  /** Adds a subscription. The first of its channel has to be made in the module. */
+  join(subscription: Subscription): Channel {
+    const name = subscription.channel;
+    let channel = this.#byName.get(name);
+    if (channel === undefined) {
+      channel = { name, members: new Set(), number: 0, live: false };
+      this.#byName.set(name, channel);
+    }
+    channel.members.add(subscription);
+    const joined = channel;
+    if (joined.live) {
+      // Told when the caller has got the subscription and listens to it.
+      queueMicrotask(() => {
+        if (joined.live && joined.members.has(subscription)) subscription.onSubscribed('first');
+      });
+    }
+    return joined;
+  }
+
+  /** Takes a subscription out; gives its channel where it was the last one. */
+  leave(subscription: Subscription): Channel | undefined {
+    const channel = this.#byName.get(subscription.channel);
+    if (!channel?.members.delete(subscription)) return undefined;
+    if (channel.members.size > 0) return undefined;
+    this.#forget(channel);
+    return channel;
+  }
+
+  number(channel: Channel, number: number): void {
+    channel.number = number;
+    this.#byNumber.set(number, channel);
+  }
+
+  numbered(number: number): Channel | undefined {
+    return this.#byNumber.get(number);
+  }
+
+  /** All of them, in the order of their first subscriptions. */
+  all(): Channel[] {
+    return [...this.#byName.values()];
+  }
+
+  onSubscribed(number: number, recovery: number): void {
+    const channel = this.#byNumber.get(number);
+    if (channel === undefined) return;
+    channel.live = true;
+    for (const member of [...channel.members]) member.onSubscribed(RECOVERY[recovery] as Recovery);
+  }
+
+  /** The connection is gone: the server has to confirm anew. */
+  onLost(): void {
+    for (const channel of this.#byName.values()) {
+      channel.live = false;
+      for (const member of channel.members) member.onLost();
+    }
+  }
+
+  onUnsubscribed(channel: Channel | undefined, error: WirehubError | undefined): void {
+    if (channel === undefined || this.#byName.get(channel.name) !== channel) return;
+    this.#forget(channel);
+    for (const member of [...channel.members]) member.onUnsubscribed(error);
+  }
+
+  #forget(channel: Channel): void {
+    channel.live = false;
+    this.#byName.delete(channel.name);
+    this.#byNumber.delete(channel.number);
+  }
+}

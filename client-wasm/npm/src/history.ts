@@ -1,0 +1,23 @@
+import type { Publication } from './subscription.js';
+
+/** A place in a channel's history. */
+export interface Position {
+  /** The offset of a message, from 1; 0 is the place before the first. */
+  offset: number;
+  /** Which history: a channel that loses its own begins another one. */
+  epoch: string;
+}
+
+/** A part of a channel's history. */
+export interface HistoryPage<M = unknown> {
+  publications: Publication<M>[];
+  /** The channel's newest place. */
+  position: Position;
+}
+
+/** A session in a channel. */
+export interface Member {
+  session: string;
+  /** Empty for an anonymous one. */
+  user: string;
+}

@@ -1,0 +1,58 @@
+import type { AnyContract, ContractInfo } from './contract.js';
+import type { QueueOptions } from './feed.js';
+import type { Position } from './history.js';
+import type { WasmSource } from './runtime.js';
+import type { TokenProvider } from './tokens.js';
+
+export interface ClientOptions<C = AnyContract> {
+  /** Says who this is, or asks for what does; without one the client is anonymous. */
+  token?: string | TokenProvider;
+  /** The program's name, for the server's log. */
+  name?: string;
+  /** The contract that the program was built with: where the server has another one, an `error` event says so. */
+  contract?: ContractInfo<C>;
+  /** Where the WebAssembly module comes from. By default it lies beside this package's own file. */
+  wasm?: WasmSource;
+  /** How long publishes and calls may take, in milliseconds, the time offline included. Default 10 000. */
+  timeout?: number;
+  /** The receive queue of each iterator. */
+  queue?: QueueOptions;
+}
+
+export interface ConnectOptions {
+  signal?: AbortSignal;
+}
+
+/** What all that is sent to the server takes. */
+export interface SendOptions {
+  /** In milliseconds, in place of the client's. */
+  timeout?: number;
+  /** Gives up: what has not gone out is taken back, a call is cancelled on the server. */
+  signal?: AbortSignal;
+  /** Fails at once where the client is not connected, instead of waiting for that. */
+  failFast?: boolean;
+}
+
+export interface PublishOptions extends SendOptions {
+  /**
+   * Now or never: the message is dropped where the client is not connected, or has more to send than the connection
+   * takes. For what is worthless later, such as a pointer's position. The server's answer is not waited for.
+   */
+  volatile?: boolean;
+}
+
+export interface CallOptions extends SendOptions {}
+
+export interface CallStreamOptions extends SendOptions {
+  /** The queue of responses that have not been taken, in place of the client's. */
+  queue?: QueueOptions;
+}
+
+export interface HistoryOptions extends SendOptions {
+  /** Read what comes after this place (reversed: before it); by default from the beginning (reversed: the end). */
+  since?: Position;
+  /** At most so many messages; the server may give fewer. Default 100; 0 asks for the position alone. */
+  limit?: number;
+  /** Newest first. */
+  reverse?: boolean;
+}

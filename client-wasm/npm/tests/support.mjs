@@ -1,0 +1,46 @@
+// Clients whose server the test plays. Whoever imports this puts FakeWebSocket into the global scope.
+
+import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+
+import { Client, WirehubError } from '../dist/index.js';
+import { ANSWER, frame, sockets, text } from './fake-websocket.mjs';
+
+export * from '../dist/index.js';
+
+export const wasm = await readFile(new URL('../dist/wasm/wirehub_bg.wasm', import.meta.url));
+export const url = 'ws://server.test/ws';
+
+/** A client that is connected, and its socket. */
+export async function connected(options = {}) {
+  const client = new Client(url, { wasm, ...options });
+  const connecting = client.connect();
+  const socket = await nextSocket();
+  await accept(socket);
+  await connecting;
+  return { client, socket };
+}
+
+/** The server takes the client in; gives what that said. */
+export async function accept(socket, ...subscriptions) {
+  socket.accept();
+  const [connect] = await socket.commands();
+  socket.receive(frame(connect.id, ANSWER.connected, [...text(1, 'session-1'), ...subscriptions.flat()]));
+  return connect;
+}
+
+export async function nextSocket() {
+  while (sockets.length === 0) await new Promise((resolve) => setImmediate(resolve));
+  return sockets.shift();
+}
+
+/** The server makes the subscription that the client asks for last. */
+export async function confirm(socket, channel) {
+  const { id, request } = (await socket.commands()).pop();
+  socket.receive(frame(id, ANSWER.subscribed, [...text(1, channel), 0x10, id]));
+  return request;
+}
+
+export const event = (target, type) => new Promise((resolve) => target.addEventListener(type, resolve, { once: true }));
+
+export const rejectsWith = (promise, code) => assert.rejects(promise, (error) => error instanceof WirehubError && error.code === code);
