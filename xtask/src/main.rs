@@ -9,6 +9,7 @@ mod build_client;
 mod console;
 mod demo;
 mod fingerprint;
+mod fuzz;
 mod generated;
 mod page;
 mod process;

@@ -3,6 +3,7 @@
 mod browsers;
 mod cargo_tools;
 mod components;
+mod cpp;
 mod distro_std;
 mod node;
 mod system_packages;
@@ -60,10 +61,11 @@ pub(crate) fn for_demo(project: &Project, console: &Console) -> Result<Tools> {
     builds(project, console, &mut packages)
 }
 
-/// Installs what the tests need as well: browsers, their drivers, formatter and linter.
+/// Installs what the tests need as well: browsers, their drivers, formatter, linter and a C++ compiler.
 pub(crate) fn for_tests(project: &Project, console: &Console) -> Result<(Tools, Browsers)> {
     let mut packages = SystemPackages::new();
     components::ensure(console)?;
+    cpp::ensure(console, &mut packages)?;
     let tools = builds(project, console, &mut packages)?;
     let geckodriver = cargo_tools::ensure(project, console, &GECKODRIVER.pinned())?;
     let browsers = browsers::ensure(console, &mut packages, geckodriver)?;
@@ -73,6 +75,12 @@ pub(crate) fn for_tests(project: &Project, console: &Console) -> Result<(Tools, 
 /// Installs what compiling to wasm needs, without the tools that package the result.
 pub(crate) fn for_wasm(project: &Project, console: &Console) -> Result<WasmToolchain> {
     wasm_target::ensure(project, console, &mut SystemPackages::new())
+}
+
+/// Installs what building the fuzz targets needs.
+pub(crate) fn for_fuzz(console: &Console) -> Result<()> {
+    components::ensure(console)?;
+    cpp::ensure(console, &mut SystemPackages::new())
 }
 
 fn builds(project: &Project, console: &Console, packages: &mut SystemPackages) -> Result<Tools> {

@@ -29,10 +29,12 @@ pub(crate) struct TestStep {
     run: fn(&Context<'_>, &mut Log) -> Result<String>,
 }
 
-/// What has to be installed before a step can run; each includes those above it.
+/// What has to be installed before a step can run; each includes those above it, but for the C++ compiler.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Needs {
     Toolchain,
+    /// On its own: no other step needs it.
+    CppCompiler,
     Builds,
     Browsers,
 }
@@ -115,8 +117,11 @@ impl TestStep {
 impl<'a> Context<'a> {
     fn prepare(project: &'a Project, console: &Console, chosen: &[&TestStep]) -> Result<Self> {
         let most = chosen.iter().map(|it| it.needs).max().unwrap_or(Needs::Toolchain);
+        if most < Needs::Browsers && chosen.iter().any(|it| it.needs == Needs::CppCompiler) {
+            setup::for_fuzz(console)?;
+        }
         let installed = match most {
-            Needs::Toolchain => Installed::Nothing,
+            Needs::Toolchain | Needs::CppCompiler => Installed::Nothing,
             Needs::Builds => Installed::Tools(setup::for_demo(project, console)?),
             Needs::Browsers => {
                 let (tools, browsers) = setup::for_tests(project, console)?;

@@ -8,7 +8,7 @@ use super::{Context, Needs, TestStep, demo_server::DemoServer};
 use crate::{
     build_client,
     console::{Log, Step},
-    demo, page, process, size, tidy,
+    demo, fuzz, page, process, size, tidy,
 };
 
 /// Every step.
@@ -54,6 +54,12 @@ pub(super) const STEPS: &[TestStep] = &[
             test.args(["test", "--workspace", "--all-features", "--no-fail-fast"]);
             silent(log.run(&mut test))
         },
+    },
+    TestStep {
+        step: fuzz::STEP,
+        needs: Needs::CppCompiler,
+        has_tests: true,
+        run: |context, log| fuzz::run(context.project, log),
     },
     TestStep {
         step: build_client::STEP,

@@ -1,0 +1,161 @@
+//! What a client owes to its application.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use wirehub_client_core::{CommandId, Config, Core, Error, Event, State, SubscriptionId, Time, TokenRequest};
+use wirehub_common::code::ErrorCode;
+use wirehub_common::contract::ContractHash;
+use wirehub_common::frame::{ContractDigest, ContractId};
+
+use super::script::Settings;
+
+/// A client, and a record of what it still owes: each command ends once, each subscription ends once, and nothing is
+/// told of those that ended or never began.
+pub(super) struct Model {
+    pub(super) core: Core,
+    provides_tokens: bool,
+    commands: BTreeMap<CommandId, Command>,
+    /// And whether they have not ended.
+    subscriptions: BTreeMap<SubscriptionId, bool>,
+    token_requests: Vec<TokenRequest>,
+    state: State,
+}
+
+struct Command {
+    is_stream: bool,
+    pending: bool,
+}
+
+impl Model {
+    pub(super) fn new(settings: Settings, seed: u64) -> Self {
+        let contract = ContractId { name: "fuzz".into(), hash: ContractHash::default() };
+        let config = Config {
+            token: if settings.token { "fixed".into() } else { String::new() },
+            provides_tokens: settings.provides_tokens,
+            contract: settings
+                .contract
+                .then(|| ContractDigest { items: vec![contract.clone()], id: contract }),
+            connect_timeout: at_least_one(settings.connect_timeout),
+            command_timeout: at_least_one(settings.command_timeout),
+            send_queue: settings.send_queue.into(),
+            max_commands: settings.max_commands.into(),
+            ..Config::default()
+        };
+        Self {
+            provides_tokens: config.provides_tokens,
+            core: Core::new(config, seed),
+            commands: BTreeMap::new(),
+            subscriptions: BTreeMap::new(),
+            token_requests: Vec::new(),
+            state: State::Disconnected,
+        }
+    }
+
+    pub(super) fn commanded(&mut self, result: Result<CommandId, Error>, is_stream: bool) {
+        match result {
+            Ok(command) => {
+                let old = self.commands.insert(command, Command { is_stream, pending: true });
+                assert!(old.is_none(), "{command:?} names two commands");
+                assert_ne!(self.core.state(), State::Closed, "a client that is over takes no commands");
+            }
+            Err(error) => self.assert_refusal(&error),
+        }
+    }
+
+    pub(super) fn subscribed(&mut self, result: Result<SubscriptionId, Error>) {
+        match result {
+            Ok(subscription) => {
+                let old = self.subscriptions.insert(subscription, true);
+                assert!(old.is_none(), "{subscription:?} names two subscriptions");
+                assert_ne!(self.core.state(), State::Closed, "a client that is over takes no subscriptions");
+            }
+            Err(error) => self.assert_refusal(&error),
+        }
+    }
+
+    fn assert_refusal(&self, error: &Error) {
+        let closed = self.core.state() == State::Closed;
+        assert_eq!(closed, error.code() == ErrorCode::CLOSED, "{error}");
+    }
+
+    /// One of all commands, those that have ended included.
+    pub(super) fn command(&self, which: u8) -> Option<CommandId> {
+        pick(self.commands.keys(), which)
+    }
+
+    /// One of all subscriptions, those that have ended included.
+    pub(super) fn subscription(&self, which: u8) -> Option<SubscriptionId> {
+        pick(self.subscriptions.keys(), which)
+    }
+
+    pub(super) fn token_request(&self, which: u8) -> Option<TokenRequest> {
+        pick(self.token_requests.iter(), which)
+    }
+
+    pub(super) fn take_events(&mut self) {
+        while let Some(event) = self.core.poll_event() {
+            self.take(event);
+        }
+    }
+
+    fn take(&mut self, event: Event) {
+        match event {
+            Event::State(change) => {
+                assert_ne!(self.state, State::Closed, "the end is the end");
+                self.state = change.state;
+            }
+            Event::Subscribed { subscription, .. } | Event::Publication { subscription, .. } => {
+                assert_eq!(
+                    self.subscriptions.get(&subscription),
+                    Some(&true),
+                    "{subscription:?} is not there"
+                );
+            }
+            Event::Unsubscribed { subscription, .. } => {
+                let pending = self.subscriptions.insert(subscription, false);
+                assert_eq!(pending, Some(true), "{subscription:?} ended before, or never began");
+            }
+            Event::Completed { command, .. } => {
+                let known = self.commands.get_mut(&command).expect("a command that was given");
+                assert!(std::mem::take(&mut known.pending), "{command:?} ended twice");
+            }
+            Event::Response { command, .. } => {
+                let known = self.commands.get(&command).expect("a command that was given");
+                assert!(known.is_stream, "{command:?} is no stream");
+                assert!(known.pending, "{command:?} has ended");
+            }
+            Event::TokenNeeded(request) => {
+                assert!(self.provides_tokens, "there is nobody to ask");
+                assert!(!self.token_requests.contains(&request), "{request:?} was put before");
+                self.token_requests.push(request);
+            }
+            _ => {}
+        }
+    }
+
+    /// A client that is over owes nothing, and wants nothing.
+    pub(super) fn assert_over(&mut self, now: Time) {
+        assert_eq!((self.core.state(), self.state), (State::Closed, State::Closed));
+        for (command, Command { pending, .. }) in &self.commands {
+            assert!(!pending, "{command:?} never ended");
+        }
+        for (subscription, pending) in &self.subscriptions {
+            assert!(!pending, "{subscription:?} never ended");
+        }
+        assert_eq!(self.core.poll_timeout(), None);
+        self.core.handle_timeout(now);
+        assert_eq!(self.core.poll_transmit(true), None);
+        assert!(self.core.poll_event().is_none());
+    }
+}
+
+/// A time of zero asks for what can't be: an attempt that has failed before it began.
+fn at_least_one(milliseconds: u16) -> Duration {
+    Duration::from_millis(milliseconds.max(1).into())
+}
+
+fn pick<'a, T: Copy + 'a>(all: impl ExactSizeIterator<Item = &'a T>, which: u8) -> Option<T> {
+    let index = usize::from(which).checked_rem(all.len())?;
+    all.into_iter().nth(index).copied()
+}

@@ -1,0 +1,176 @@
+//! What is made out of the fuzzer's bytes.
+
+use arbitrary::Arbitrary;
+use wirehub_common::ChannelName;
+
+/// Everything that happens to one client.
+#[derive(Debug, Arbitrary)]
+pub struct Script {
+    pub(super) seed: u64,
+    pub(super) settings: Settings,
+    pub(super) operations: Vec<Operation>,
+}
+
+#[derive(Debug, Arbitrary)]
+pub(super) struct Settings {
+    pub(super) token: bool,
+    pub(super) provides_tokens: bool,
+    pub(super) connect_timeout: u16,
+    pub(super) command_timeout: u16,
+    pub(super) send_queue: u16,
+    pub(super) max_commands: u8,
+    pub(super) contract: bool,
+}
+
+/// `which` and the like count through what there is at that moment. Times are milliseconds.
+#[derive(Debug, Arbitrary)]
+pub(super) enum Operation {
+    Connect,
+    ReconnectNow,
+    Close(String),
+    Subscribe(Channel),
+    Unsubscribe(u8),
+    FailSubscription(u8),
+    Publish { channel: Channel, bytes: u8, options: Options },
+    PublishVolatile { channel: Channel, bytes: u8 },
+    Call { bytes: u8, options: Options },
+    CallStream { bytes: u8, options: Options },
+    History { channel: Channel, options: Options },
+    Presence { channel: Channel, options: Options },
+    Cancel(u8),
+    SetToken,
+    Token { which: u8, answer: TokenAnswer },
+    Opened { speaks_wirehub: bool },
+    Closed { code: u16, reason: String },
+    Text,
+    Receive(Vec<Frame>),
+    ReceiveDamaged { frames: Vec<Frame>, at: u16, with: u8 },
+    ReceiveBytes(Vec<u8>),
+    Writable(bool),
+    WaitForDeadline,
+    Sleep { milliseconds: u32 },
+}
+
+#[derive(Debug, Arbitrary)]
+pub(super) struct Options {
+    pub(super) timeout: Option<u16>,
+    pub(super) fail_fast: bool,
+}
+
+#[derive(Debug, Arbitrary)]
+pub(super) enum TokenAnswer {
+    Token,
+    NotNow,
+    SignedOut,
+}
+
+/// Few, so that they meet.
+#[derive(Debug, Clone, Copy, Arbitrary)]
+pub(super) enum Channel {
+    Lobby,
+    Chart,
+    User,
+    Everybody,
+}
+
+impl Channel {
+    pub(super) fn name(self) -> ChannelName {
+        let name = match self {
+            Self::Lobby => "chat:lobby",
+            Self::Chart => "chart",
+            Self::User => "@ann",
+            Self::Everybody => "@all",
+        };
+        ChannelName::new(name).expect("a channel's name")
+    }
+}
+
+/// What the server sends.
+#[derive(Debug, Arbitrary)]
+pub(super) enum Frame {
+    /// The right answer to one of the commands that came over this connection.
+    Answer {
+        which: u8,
+        answer: Answer,
+    },
+    /// An answer to whatever command.
+    Stray {
+        id: u32,
+        answer: Answer,
+    },
+    Refusal {
+        which: u8,
+        code: u16,
+        temporary: bool,
+    },
+    Publication {
+        channel: Channel,
+        offset: u8,
+    },
+    Movement(Channel),
+    Subscribed {
+        channel: Channel,
+        number: u8,
+    },
+    Unsubscribed {
+        which: u8,
+        code: u16,
+        temporary: bool,
+    },
+    RefreshDue,
+    Disconnect {
+        code: u16,
+        retry_after: Option<u32>,
+    },
+    Unknown,
+}
+
+/// What differs between the answers to one command.
+#[derive(Debug, Arbitrary)]
+pub(super) struct Answer {
+    /// Whether it is the answer to another kind of command.
+    pub(super) kind: Option<Kind>,
+    pub(super) offset: u8,
+    pub(super) epoch: bool,
+    pub(super) recovered: u8,
+    pub(super) complete: bool,
+    pub(super) more: bool,
+    pub(super) empty: bool,
+    pub(super) greeting: Greeting,
+}
+
+#[derive(Debug, Clone, Copy, Arbitrary)]
+pub(super) enum Kind {
+    Connected,
+    Subscribed,
+    Unsubscribed,
+    Published,
+    History,
+    Presence,
+    Called,
+    Cancelled,
+    Refreshed,
+    Unknown,
+}
+
+/// What a server says of itself.
+#[derive(Debug, Arbitrary)]
+pub(super) struct Greeting {
+    pub(super) session: bool,
+    pub(super) message_bytes: u16,
+    pub(super) ping_interval: u32,
+    pub(super) reconnect_window: u32,
+    pub(super) token_ttl: u32,
+    pub(super) contract: bool,
+    /// Which of the subscriptions it refuses, or does not mention.
+    pub(super) refused: u8,
+    pub(super) forgotten: u8,
+    pub(super) idempotency: Option<Idempotency>,
+}
+
+#[derive(Debug, Arbitrary)]
+pub(super) struct Idempotency {
+    pub(super) other_scope: bool,
+    pub(super) window: u32,
+    pub(super) clock: u64,
+}

@@ -1,0 +1,217 @@
+//! A server that answers what it was asked, well or badly.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use wirehub_common::code::{CloseCode, ErrorCode};
+use wirehub_common::contract::ContractHash;
+use wirehub_common::frame::{
+    Answer, Called, Command, Connected, ContractDigest, ContractId, Disconnect, ErrorInfo, HistoryPage,
+    Idempotency, Member, Movement, Position, PresenceList, Publication, Published, Push, Refreshed, Reply,
+    Request, ServerFrame, Subscribe, SubscribeOutcome, Subscribed, Unsubscribe, Unsubscribed,
+};
+use wirehub_common::{ChannelName, Limits, Payload};
+
+use super::script::{self, Channel, Frame, Greeting, Kind};
+
+/// What came over the connection.
+#[derive(Default)]
+pub(super) struct Server {
+    commands: Vec<Command>,
+    ids: BTreeSet<u32>,
+}
+
+impl Server {
+    pub(super) fn connection_opened(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Takes a message; the first one of a connection is the greeting alone.
+    pub(super) fn receive(&mut self, first: bool, commands: Vec<Command>) {
+        for command in commands {
+            assert_eq!(first, matches!(command.request, Request::Connect(_)), "{command:?}");
+            assert!(command.id == 0 || self.ids.insert(command.id), "{command:?} came twice");
+            self.commands.push(command);
+        }
+        assert!(!first || self.commands.len() == 1, "{:?}", self.commands);
+    }
+
+    pub(super) fn frames(&self, frames: Vec<Frame>) -> Vec<ServerFrame> {
+        frames.into_iter().filter_map(|frame| self.frame(frame)).collect()
+    }
+
+    fn frame(&self, frame: Frame) -> Option<ServerFrame> {
+        Some(match frame {
+            Frame::Answer { which, answer } => {
+                let Command { id, request } = self.command(which)?;
+                reply(*id, Ok(fitting_answer(request, &answer)))
+            }
+            Frame::Stray { id, answer } => reply(id, Ok(fitting_answer(&Request::Unknown, &answer))),
+            Frame::Refusal { which, code, temporary } => {
+                reply(self.command(which)?.id, Err(error(code, temporary)))
+            }
+            Frame::Publication { channel, offset } => {
+                ServerFrame::Push(Push::Publication(publication(channel.name(), offset.into())))
+            }
+            Frame::Movement(channel) => {
+                ServerFrame::Push(Push::Join(Movement { channel: channel.name(), member: Member::default() }))
+            }
+            Frame::Subscribed { channel, number } => ServerFrame::Push(Push::Subscribed(Subscribed {
+                channel: channel.name(),
+                number: number.into(),
+                position: None,
+                complete: false,
+                recovered: vec![],
+            })),
+            Frame::Unsubscribed { which, code, temporary } => {
+                let Request::Subscribe(Subscribe { channel, number, .. }) = &self.command(which)?.request
+                else {
+                    return None;
+                };
+                let error = error(code, temporary);
+                let unsubscribed = Unsubscribed { channel: channel.clone(), number: *number, error };
+                ServerFrame::Push(Push::Unsubscribed(unsubscribed))
+            }
+            Frame::RefreshDue => ServerFrame::Push(Push::RefreshDue),
+            Frame::Disconnect { code, retry_after } => {
+                let code = CloseCode::new(code)?;
+                ServerFrame::Push(Push::Disconnect(Disconnect { code, reason: String::new(), retry_after }))
+            }
+            Frame::Unknown => ServerFrame::Push(Push::Unknown),
+        })
+    }
+
+    /// One of the commands of this connection, the newest first.
+    fn command(&self, which: u8) -> Option<&Command> {
+        let index = usize::from(which).checked_rem(self.commands.len())?;
+        self.commands.iter().rev().nth(index)
+    }
+}
+
+fn reply(id: u32, result: Result<Answer, ErrorInfo>) -> ServerFrame {
+    ServerFrame::Reply(Reply { id, result })
+}
+
+/// An error, and more often one of those that mean something to a client.
+fn error(code: u16, temporary: bool) -> ErrorInfo {
+    let special = [ErrorCode::UNAUTHORIZED, ErrorCode::TOKEN_EXPIRED, ErrorCode::CLOSED, ErrorCode::TIMEOUT];
+    let special = special.get(usize::from(code)).copied();
+    let code = special.or_else(|| ErrorCode::new(code)).unwrap_or(ErrorCode::BAD_REQUEST);
+    ErrorInfo { code, message: String::new(), temporary }
+}
+
+fn fitting_answer(request: &Request, answer: &script::Answer) -> Answer {
+    match answer.kind.unwrap_or_else(|| kind_for(request)) {
+        Kind::Connected => {
+            let restored: &[Subscribe] = match request {
+                Request::Connect(connect) => &connect.subscriptions,
+                _ => &[],
+            };
+            Answer::Connected(Box::new(connected(restored, answer)))
+        }
+        Kind::Subscribed => match request {
+            Request::Subscribe(subscribe) => Answer::Subscribed(subscribed(subscribe, answer)),
+            _ => {
+                let channel = Channel::Lobby.name();
+                Answer::Subscribed(subscribed(&Subscribe { channel, number: 1, position: None }, answer))
+            }
+        },
+        Kind::Unsubscribed => Answer::Unsubscribed(Unsubscribe { channel: Channel::Lobby.name(), number: 1 }),
+        Kind::Published => Answer::Published(Published { position: Some(position(answer)) }),
+        Kind::History => {
+            Answer::History(HistoryPage { position: position(answer), publications: Vec::new() })
+        }
+        Kind::Presence => Answer::Presence(PresenceList { members: vec![Member::default()] }),
+        Kind::Called => {
+            let payload = if answer.empty { Payload::bytes("") } else { Payload::json("1") };
+            Answer::Called(Called { payload, more: answer.more })
+        }
+        Kind::Cancelled => Answer::Cancelled,
+        Kind::Refreshed => {
+            Answer::Refreshed(Refreshed { token_ttl: milliseconds(answer.greeting.token_ttl) })
+        }
+        Kind::Unknown => Answer::Unknown,
+    }
+}
+
+fn kind_for(request: &Request) -> Kind {
+    match request {
+        Request::Connect(_) => Kind::Connected,
+        Request::Subscribe(_) => Kind::Subscribed,
+        Request::Unsubscribe(_) => Kind::Unsubscribed,
+        Request::Publish(_) => Kind::Published,
+        Request::History(_) => Kind::History,
+        Request::Presence(_) => Kind::Presence,
+        Request::Call(_) => Kind::Called,
+        Request::Cancel(_) => Kind::Cancelled,
+        Request::Refresh(_) => Kind::Refreshed,
+        _ => Kind::Unknown,
+    }
+}
+
+fn connected(restored: &[Subscribe], answer: &script::Answer) -> Connected {
+    let Greeting { session, message_bytes, ping_interval, reconnect_window, token_ttl, contract, .. } =
+        answer.greeting;
+    let id = ContractId { name: "other".into(), hash: ContractHash::default() };
+    let bit = |mask: u8, index: usize| mask.checked_shr(index as u32).is_some_and(|rest| rest & 1 == 1);
+    Connected {
+        session: if session { "session".into() } else { String::new() },
+        limits: Limits {
+            message_bytes: message_bytes.into(),
+            ping_interval: milliseconds(ping_interval),
+            reconnect_window: milliseconds(reconnect_window),
+            ..Limits::default()
+        },
+        contract: contract.then(|| ContractDigest { items: vec![id.clone()], id }),
+        subscriptions: restored
+            .iter()
+            .enumerate()
+            .filter(|&(index, _)| !bit(answer.greeting.forgotten, index))
+            .map(|(index, subscribe)| SubscribeOutcome {
+                channel: subscribe.channel.clone(),
+                number: subscribe.number,
+                result: if bit(answer.greeting.refused, index) {
+                    Err(error(answer.offset.into(), answer.complete))
+                } else {
+                    Ok(subscribed(subscribe, answer))
+                },
+            })
+            .collect(),
+        idempotency: answer.greeting.idempotency.as_ref().map(|memory| Idempotency {
+            scope: if memory.other_scope { "b".into() } else { "a".into() },
+            window: milliseconds(memory.window),
+            clock: memory.clock,
+        }),
+        token_ttl: milliseconds(token_ttl),
+        ..Connected::default()
+    }
+}
+
+fn subscribed(
+    Subscribe { channel, number, position: from }: &Subscribe,
+    answer: &script::Answer,
+) -> Subscribed {
+    let from = from.as_ref().map_or(0, |position| position.offset);
+    let recovered = u64::from(answer.recovered % 4);
+    Subscribed {
+        channel: channel.clone(),
+        number: *number,
+        position: (!answer.empty).then(|| position(answer)),
+        complete: answer.complete,
+        recovered: (1..=recovered)
+            .map(|step| publication(channel.clone(), from.saturating_add(step)))
+            .collect(),
+    }
+}
+
+fn position(answer: &script::Answer) -> Position {
+    Position { offset: answer.offset.into(), epoch: if answer.epoch { "b".into() } else { "a".into() } }
+}
+
+fn publication(channel: ChannelName, offset: u64) -> Publication {
+    Publication { channel, payload: Payload::json("1"), time: 1, publisher: None, offset }
+}
+
+fn milliseconds(milliseconds: u32) -> Duration {
+    Duration::from_millis(milliseconds.into())
+}
