@@ -69,6 +69,7 @@ mod call;
 #[cfg(feature = "cli")]
 pub mod cli;
 mod echo;
+mod engine;
 mod error;
 mod http;
 mod hub;
@@ -78,10 +79,13 @@ mod session;
 mod socket;
 
 pub use self::call::{CallContext, CallError};
+pub use self::engine::{
+    Answer, Delivery, Engine, EngineError, History, MemoryEngine, Publish, ReadHistory, Recover, Recovered,
+};
 pub use self::error::{Error, ErrorKind};
 pub use self::http::origin::{Origin, OriginError};
 pub use self::http::static_files;
-pub use self::hub::{Builder, Hub, SessionId, SessionIdError};
+pub use self::hub::{Builder, Hub, Namespace, SessionId, SessionIdError};
 pub use self::listener::{ListenAddress, Listener, UnixSocket};
 pub use self::run::{MAX_CONNECTIONS, STOP_DEADLINE, run};
 

@@ -14,6 +14,10 @@ use tokio::task::JoinHandle;
 use wirehub_client::{Address, Client, Config};
 use wirehub_server::{Hub, ListenAddress, Listener};
 
+mod proxy;
+
+pub use self::proxy::Proxy;
+
 /// How long a test waits for what has to happen: long enough for a busy machine, and never waited out by a test that
 /// passes.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -45,6 +49,14 @@ impl Server {
             let _ = stopped.await;
         }));
         Self { hub, address, stop, running }
+    }
+
+    /// A connection to it that can be broken.
+    pub async fn proxy(&self) -> Proxy {
+        match &self.address {
+            ListenAddress::Tcp(address) => Proxy::start(*address).await,
+            other => panic!("{other} is no TCP address"),
+        }
     }
 
     /// Where to listen to stand in for this server after its end.

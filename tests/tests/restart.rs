@@ -50,6 +50,12 @@ async fn clients_come_back_to_a_server_that_restarts_and_are_subscribed_again() 
     let server = Server::start(hub(), &listen).await;
     soon(connected_again(&ann)).await;
     soon(said).await.unwrap().unwrap();
+    let gap = next(&mut heard).await.unwrap_err();
+    assert_eq!(
+        gap.code(),
+        ErrorCode::UNRECOVERABLE,
+        "the new server knows nothing of the old one's messages"
+    );
     assert_eq!(next(&mut heard).await.unwrap().message.text, "queued");
     ann.publish(&room, &ChatMessage { nick: "ann".into(), text: "live".into() }).await.unwrap();
     assert_eq!(next(&mut heard).await.unwrap().message.text, "live");

@@ -1,15 +1,17 @@
 //! Putting a hub together.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::future::Future;
 
 use futures_util::Stream;
 use wirehub_common::Limits;
 use wirehub_common::contract::{Call, Contract, StreamCall};
 
+use super::namespace::{Namespace, Namespaces};
 use super::rules::Rules;
 use super::{Hub, Settings};
 use crate::call::{self, CallContext, CallError};
+use crate::engine::{Engine, MemoryEngine};
 use crate::http::origin::{Origin, Origins};
 
 /// Makes a [`Hub`]; [`Hub::builder`] begins one.
@@ -97,10 +99,25 @@ impl Builder {
         self
     }
 
-    /// Publications in the channels of this namespace overtake those of others in every queue: for alarms.
+    /// What holds for the channels of a namespace, the part of their names before the first `:`. A second call for the
+    /// same one takes the first one's place.
     #[must_use]
-    pub fn urgent(mut self, namespace: impl Into<Box<str>>) -> Self {
-        self.settings.urgent.insert(namespace.into());
+    pub fn namespace(mut self, name: impl Into<Box<str>>, namespace: Namespace) -> Self {
+        self.settings.namespaces.insert(name.into(), namespace);
+        self
+    }
+
+    /// What holds for the channels of all other namespaces, and those without one. [`Namespace::default`] without this.
+    #[must_use]
+    pub fn other_namespaces(mut self, namespace: Namespace) -> Self {
+        self.settings.namespaces.set_others(namespace);
+        self
+    }
+
+    /// Who keeps the history and carries publications; a [`MemoryEngine`] without this. An engine serves one hub.
+    #[must_use]
+    pub fn engine(mut self, engine: impl Engine) -> Self {
+        self.settings.engine = Box::new(engine);
         self
     }
 
@@ -121,7 +138,8 @@ impl Default for Settings {
             limits: Limits::default(),
             queue_bytes: 1024 * 1024,
             origins: Origins::default(),
-            urgent: HashSet::new(),
+            namespaces: Namespaces::default(),
+            engine: Box::new(MemoryEngine::new()),
         }
     }
 }

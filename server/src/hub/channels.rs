@@ -6,6 +6,7 @@ use bytes::Bytes;
 use indexmap::IndexMap;
 use parking_lot::Mutex;
 use wirehub_common::ChannelName;
+use wirehub_common::code::CloseCode;
 
 use super::SessionId;
 use super::sessions::Peer;
@@ -24,7 +25,20 @@ pub(crate) struct Channels {
 pub(crate) struct Channel {
     name: ChannelName,
     lane: Lane,
-    subscribers: Mutex<IndexMap<SessionId, Arc<Peer>>>,
+    subscribers: Mutex<IndexMap<SessionId, Subscriber>>,
+}
+
+struct Subscriber {
+    peer: Arc<Peer>,
+    /// What came while its history is being read; it goes behind that.
+    held: Option<Box<Held>>,
+}
+
+/// Publications with their offsets.
+#[derive(Default)]
+struct Held {
+    frames: Vec<(u64, Bytes)>,
+    bytes: usize,
 }
 
 impl Channels {
@@ -41,15 +55,25 @@ impl Channels {
         peer: &Arc<Peer>,
         reply: Option<Bytes>,
     ) -> Arc<Channel> {
+        self.with_channel(name, lane, |channel| channel.add(peer, reply, None))
+    }
+
+    /// Subscribes a session whose history is to be read: what is published from now on is held back until
+    /// [`Channel::release`].
+    pub(crate) fn subscribe_held(&self, name: &ChannelName, lane: Lane, peer: &Arc<Peer>) -> Arc<Channel> {
+        self.with_channel(name, lane, |channel| channel.add(peer, None, Some(Box::default())))
+    }
+
+    fn with_channel(&self, name: &ChannelName, lane: Lane, add: impl FnOnce(&Channel)) -> Arc<Channel> {
         let shard = self.by_name.shard(name);
         if let Some(channel) = shard.read().get(name) {
             // Under the shard's lock, or the channel could be removed as empty meanwhile.
-            channel.add(peer, reply);
+            add(channel);
             return Arc::clone(channel);
         }
         let mut shard = shard.write();
         let channel = shard.entry(name.clone()).or_insert_with(|| Arc::new(Channel::new(name.clone(), lane)));
-        channel.add(peer, reply);
+        add(channel);
         Arc::clone(channel)
     }
 
@@ -66,11 +90,11 @@ impl Channels {
         }
     }
 
-    /// Queues a frame for every subscriber of a channel.
-    pub(crate) fn publish(&self, name: &ChannelName, frame: &mut SharedFrame) {
+    /// Queues a publication for every subscriber of a channel. `offset` is its place in the history, 0 for none.
+    pub(crate) fn publish(&self, name: &ChannelName, offset: u64, frame: &mut SharedFrame) {
         let channel = self.by_name.shard(name).read().get(name).map(Arc::clone);
         if let Some(channel) = channel {
-            channel.publish(frame);
+            channel.publish(offset, frame);
         }
     }
 
@@ -100,9 +124,27 @@ impl Channel {
         peer.outbox.answer(self.lane, reply);
     }
 
-    fn add(&self, peer: &Arc<Peer>, reply: Option<Bytes>) {
+    /// Ends what [`Channels::subscribe_held`] began. `reply` goes into the session's queue, and behind it what has been
+    /// published since the position `up_to`, which the reply tells.
+    pub(crate) fn release(&self, peer: &Peer, reply: Option<Bytes>, up_to: u64) {
         let mut subscribers = self.subscribers.lock();
-        subscribers.insert(peer.id, Arc::clone(peer));
+        if let Some(reply) = reply {
+            peer.outbox.answer(self.lane, reply);
+        }
+        let held = subscribers.get_mut(&peer.id).and_then(|subscriber| subscriber.held.take());
+        for (offset, frame) in held.into_iter().flat_map(|held| held.frames) {
+            if offset > up_to || offset == 0 {
+                peer.outbox.push(self.lane, frame);
+            }
+        }
+    }
+
+    fn add(&self, peer: &Arc<Peer>, reply: Option<Bytes>, held: Option<Box<Held>>) {
+        let mut subscribers = self.subscribers.lock();
+        let subscriber =
+            subscribers.entry(peer.id).or_insert_with(|| Subscriber { peer: Arc::clone(peer), held: None });
+        // What an earlier one of its subscriptions held back goes on waiting.
+        subscriber.held = subscriber.held.take().or(held);
         if let Some(reply) = reply {
             peer.outbox.answer(self.lane, reply);
         }
@@ -118,9 +160,13 @@ impl Channel {
         subscribers.is_empty()
     }
 
-    fn publish(&self, frame: &mut SharedFrame) {
-        for peer in self.subscribers.lock().values() {
-            peer.outbox.push(self.lane, frame.bytes(peer.codec));
+    fn publish(&self, offset: u64, frame: &mut SharedFrame) {
+        for Subscriber { peer, held } in self.subscribers.lock().values_mut() {
+            let frame = frame.bytes(peer.codec);
+            match held {
+                None => peer.outbox.push(self.lane, frame),
+                Some(held) => held.push(peer, offset, frame),
+            }
         }
     }
 
@@ -130,5 +176,17 @@ impl Channel {
 
     fn is_empty(&self) -> bool {
         self.subscribers.lock().is_empty()
+    }
+}
+
+impl Held {
+    fn push(&mut self, peer: &Peer, offset: u64, frame: Bytes) {
+        self.bytes = self.bytes.saturating_add(frame.len()).saturating_add(size_of::<(u64, Bytes)>());
+        if self.bytes > peer.outbox.limit() {
+            peer.outbox.end(CloseCode::SLOW_CONSUMER.into());
+            *self = Self::default();
+        } else {
+            self.frames.push((offset, frame));
+        }
     }
 }

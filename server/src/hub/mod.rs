@@ -1,34 +1,38 @@
 //! The hub: who is connected, who is subscribed to what, and how a publication gets to them.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use wirehub_common::code::CloseCode;
 use wirehub_common::contract::{Channel, Message as _};
-use wirehub_common::frame::{Member, Publication, Push, ServerFrame};
+use wirehub_common::frame::{HistoryPage, Position, Publication, Push, ServerFrame};
 use wirehub_common::{ChannelName, Limits, Payload, PayloadError, PayloadErrorKind};
 
 use self::channels::Channels;
 use self::connections::{Connections, Phase};
+use self::namespace::Namespaces;
 use self::rules::Rules;
 use self::sessions::Sessions;
 use self::shared_frame::SharedFrame;
 use crate::call::Handler;
+use crate::engine::{Answer, Delivery, Engine, EngineError, Publish, ReadHistory};
 use crate::http::origin::Origins;
-use crate::session::outbox::{Ending, Lane};
+use crate::session::outbox::Ending;
 
 mod builder;
 pub(crate) mod channels;
 pub(crate) mod connections;
+mod namespace;
 mod rules;
 mod session_id;
 pub(crate) mod sessions;
-mod sharded;
-mod shared_frame;
+pub(crate) mod sharded;
+pub(crate) mod shared_frame;
 
 pub use self::builder::Builder;
+pub use self::namespace::Namespace;
 pub use self::session_id::{SessionId, SessionIdError};
 
 /// The server's registry of sessions and channels. A handle: clones are the same hub.
@@ -39,9 +43,9 @@ pub struct Hub {
     inner: Arc<Inner>,
 }
 
-struct Inner {
+pub(crate) struct Inner {
     settings: Settings,
-    channels: Channels,
+    pub(crate) channels: Channels,
     sessions: Sessions,
     connections: Connections,
 }
@@ -53,7 +57,8 @@ pub(crate) struct Settings {
     pub(crate) limits: Limits,
     pub(crate) queue_bytes: usize,
     pub(crate) origins: Origins,
-    pub(crate) urgent: HashSet<Box<str>>,
+    pub(crate) namespaces: Namespaces,
+    pub(crate) engine: Box<dyn Engine>,
 }
 
 impl Hub {
@@ -72,27 +77,68 @@ impl Hub {
             sessions: Sessions::new(),
             connections: Connections::new(),
         };
-        Self { inner: Arc::new(inner) }
+        let hub = Self { inner: Arc::new(inner) };
+        hub.engine().start(Delivery::new(Arc::downgrade(&hub.inner)));
+        hub
     }
 
-    /// Publishes a message of the contract to everybody who is subscribed to the channel. Never waits: the message
-    /// is in all queues when this returns.
+    /// Publishes a message of the contract to everybody who is subscribed to the channel. Never waits: with the
+    /// [`MemoryEngine`](crate::MemoryEngine) the message is in all queues when this returns, with another one it is on
+    /// its way. The answer, which need not be waited for, is the position in a channel that keeps history.
     ///
     /// # Errors
     /// [`PayloadErrorKind::Encode`]: the message can't be written.
-    pub fn publish<C: Channel>(&self, channel: &C, message: &C::Message) -> Result<(), PayloadError> {
-        self.deliver(channel.name(), message.to_payload()?, None);
-        Ok(())
+    pub fn publish<C: Channel>(
+        &self,
+        channel: &C,
+        message: &C::Message,
+    ) -> Result<Answer<Option<Position>>, PayloadError> {
+        Ok(self.accept(Publish::new(channel.name().clone(), message.to_payload()?)))
     }
 
     /// Like [`Hub::publish`], for a channel and a payload that are known at run time only.
     ///
     /// # Errors
     /// [`PayloadErrorKind::Encode`]: the payload is tagged as JSON and is not one JSON text.
-    pub fn publish_raw(&self, channel: &ChannelName, payload: Payload) -> Result<(), PayloadError> {
+    pub fn publish_raw(
+        &self,
+        channel: &ChannelName,
+        payload: Payload,
+    ) -> Result<Answer<Option<Position>>, PayloadError> {
+        self.publish_once(channel, payload, "")
+    }
+
+    /// Like [`Hub::publish_raw`], and a repeat with the same key publishes nothing and has the first one's answer, for as
+    /// long as the engine remembers keys: two minutes with the [`MemoryEngine`](crate::MemoryEngine). An empty key is
+    /// none.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn publish_once(
+        &self,
+        channel: &ChannelName,
+        payload: Payload,
+        key: &str,
+    ) -> Result<Answer<Option<Position>>, PayloadError> {
         let payload = well_formed(payload)?;
-        self.deliver(channel, payload, None);
-        Ok(())
+        Ok(self.accept(Publish { key: key.into(), ..Publish::new(channel.clone(), payload) }))
+    }
+
+    /// Reads up to `limit` publications of a channel's history: those after `since`, or (reversed) before it, or from the
+    /// beginning, or (reversed) the end. Nothing where the channel keeps no history, or what follows `since` is gone.
+    ///
+    /// # Errors
+    /// The engine failed.
+    pub async fn history(
+        &self,
+        channel: &ChannelName,
+        since: Option<Position>,
+        limit: usize,
+        reverse: bool,
+    ) -> Result<Option<HistoryPage>, EngineError> {
+        let Some(history) = self.settings().namespaces.of(channel).history else { return Ok(None) };
+        let channel = channel.clone();
+        self.engine().history(ReadHistory { channel, history, since, limit, reverse }).await
     }
 
     /// Sends a message to every connected session, whatever it is subscribed to, as a publication in the channel
@@ -103,7 +149,7 @@ impl Hub {
     pub fn broadcast(&self, payload: Payload) -> Result<(), PayloadError> {
         let payload = well_formed(payload)?;
         if let Ok(channel) = ChannelName::new(Self::BROADCAST) {
-            self.inner.sessions.broadcast(&mut publication(&channel, payload, None));
+            self.inner.sessions.broadcast(&mut publication(&channel, payload));
         }
         Ok(())
     }
@@ -151,14 +197,13 @@ impl Hub {
     }
 
     /// Publishes what a client sent or the application.
-    pub(crate) fn deliver(&self, channel: &ChannelName, payload: Payload, publisher: Option<Member>) {
-        self.inner.channels.publish(channel, &mut publication(channel, payload, publisher));
+    pub(crate) fn accept(&self, publish: Publish) -> Answer<Option<Position>> {
+        let history = self.settings().namespaces.of(&publish.channel).history;
+        self.engine().publish(Publish { history, ..publish })
     }
 
-    /// Which of the queues' lanes a channel's publications go by.
-    pub(crate) fn lane(&self, channel: &ChannelName) -> Lane {
-        let urgent = &self.inner.settings.urgent;
-        if urgent.contains(channel.namespace()) { Lane::Urgent } else { Lane::Normal }
+    pub(crate) fn engine(&self) -> &dyn Engine {
+        &*self.inner.settings.engine
     }
 
     pub(crate) fn settings(&self) -> &Settings {
@@ -183,13 +228,13 @@ pub(crate) fn shutdown_ending(retry_after: u32) -> Ending {
     Ending { farewell: Some(Some(retry_after)), ..CloseCode::SHUTDOWN.into() }
 }
 
-fn publication(channel: &ChannelName, payload: Payload, publisher: Option<Member>) -> SharedFrame {
+fn publication(channel: &ChannelName, payload: Payload) -> SharedFrame {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     SharedFrame::new(ServerFrame::Push(Push::Publication(Publication {
         channel: channel.clone(),
         payload,
         time: u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX),
-        publisher,
+        publisher: None,
         offset: 0,
     })))
 }

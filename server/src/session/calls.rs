@@ -97,7 +97,7 @@ impl Calls {
             return Poll::Ready(Step::Response(task, payload));
         }
         let Poll::Ready(Some(ended)) = self.tasks.poll_join_next_with_id(cx) else { return Poll::Pending };
-        let (task, result) = ended.unwrap_or_else(failed);
+        let (task, result) = ended.unwrap_or_else(|error| failed(&error));
         // It may have responded since these were looked at: they go before its end.
         if let Some((_, responses)) = &mut self.responses {
             while let Ok((task, payload)) = responses.try_recv() {
@@ -109,7 +109,7 @@ impl Calls {
     }
 }
 
-fn failed(error: JoinError) -> (task::Id, Result<Payload, ErrorInfo>) {
+fn failed(error: &JoinError) -> (task::Id, Result<Payload, ErrorInfo>) {
     if error.is_panic() {
         tracing::error!("a call's handler panicked; its caller was told so");
     }

@@ -4,15 +4,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use wirehub_common::ChannelName;
 use wirehub_common::code::{CloseCode, ErrorCode};
 use wirehub_common::frame::{
-    Answer, Call, Command, Connect, Connected, ErrorInfo, Publish, Published, Reply, Request, Subscribe,
-    SubscribeOutcome, Subscribed, Unsubscribe,
+    Answer, Call, Command, Connect, Connected, ErrorInfo, History, Publish, Published, Reply, Request,
+    Subscribe, Subscribed, Unsubscribe,
 };
 
+use super::tasks::{Recovering, Restoring, Task};
 use super::{End, Session, Subscription, answer, encode};
 use crate::Hub;
 use crate::call::{CallContext, Handler};
+use crate::engine::{self, ReadHistory, Recover, Recovered};
 
 impl Session {
     /// Carries out a command. An error ends the session.
@@ -22,14 +25,13 @@ impl Session {
         }
         let result = match request {
             Request::Connect(_) => return Err(CloseCode::ALREADY_CONNECTED.into()),
-            Request::Subscribe(subscribe) => self.subscribe(id, &subscribe),
+            Request::Subscribe(subscribe) => self.subscribe(id, subscribe),
             Request::Unsubscribe(unsubscribe) => self.unsubscribe(id, unsubscribe),
-            Request::Publish(publish) => self.publish(publish).map(Some),
+            Request::Publish(publish) => self.publish(id, publish),
+            Request::History(read) => self.history(id, read),
             Request::Call(call) => self.call(id, call),
             Request::Cancel(cancel) => Ok(Some(self.cancel(cancel.command))),
-            Request::History(_) | Request::Presence(_) | Request::Refresh(_) => {
-                Err(ErrorInfo::from_code(ErrorCode::NOT_AVAILABLE))
-            }
+            Request::Presence(_) | Request::Refresh(_) => Err(ErrorInfo::from_code(ErrorCode::NOT_AVAILABLE)),
             Request::Invalid(why) => Err(invalid(why)),
             _ => Err(ErrorInfo::from_code(ErrorCode::UNSUPPORTED)),
         };
@@ -43,8 +45,7 @@ impl Session {
     fn execute_first(&mut self, id: u32, request: Request) -> Result<(), End> {
         match request {
             Request::Connect(connect) => {
-                let connected = Box::new(self.connect(connect));
-                answer(&self.peer, Reply { id, result: Ok(Answer::Connected(connected)) });
+                self.connect(id, connect);
                 Ok(())
             }
             Request::Invalid(why) => {
@@ -55,42 +56,48 @@ impl Session {
         }
     }
 
-    fn connect(&mut self, connect: Connect) -> Connected {
+    fn connect(&mut self, id: u32, connect: Connect) {
         let hub = self.hub.clone();
         let settings = hub.settings();
         tracing::debug!(session = %self.peer.id, client = connect.client, version = connect.version, "connected");
         self.connected = true;
         self.pulse.connected(settings.limits.ping_interval);
         hub.session_registry().connected(self.peer.id);
-        let subscriptions = connect
-            .subscriptions
-            .into_iter()
-            .map(|subscribe| SubscribeOutcome {
-                channel: subscribe.channel.clone(),
-                number: subscribe.number,
-                result: self.admit(&subscribe).map(|()| {
-                    self.enter(&subscribe, None);
-                    subscribed(&subscribe)
-                }),
-            })
-            .collect();
-        Connected {
+        let connected = Connected {
             session: self.peer.id.to_string(),
             user: (*self.peer.user).into(),
             limits: settings.limits,
             contract: settings.rules.difference(connect.contract.as_ref()),
-            subscriptions,
-            idempotency: None,
+            subscriptions: Vec::new(),
+            idempotency: hub.engine().idempotency(),
             token_ttl: Duration::ZERO,
+        };
+        let restoring = connect.subscriptions.into_iter().map(|subscribe| self.restore(subscribe)).collect();
+        self.finish(Task::Connect { id, connected, restoring });
+    }
+
+    /// Begins one of the subscriptions in `connect`. Nothing of it may come before the reply: it is held back.
+    fn restore(&mut self, subscribe: Subscribe) -> Restoring {
+        match self.admit(&subscribe) {
+            Ok(()) => {
+                let recovering = self.enter_held(&subscribe);
+                Restoring::Begun(subscribe, recovering)
+            }
+            Err(error) => Restoring::Refused(subscribe, error),
         }
     }
 
     /// The reply goes the way of the channel's publications: what comes behind it belongs to this subscription.
-    fn subscribe(&mut self, id: u32, subscribe: &Subscribe) -> Result<Option<Answer>, ErrorInfo> {
-        self.admit(subscribe)?;
-        let result = Ok(Answer::Subscribed(subscribed(subscribe)));
-        let reply = encode(&self.peer, Reply { id, result });
-        self.enter(subscribe, reply);
+    fn subscribe(&mut self, id: u32, subscribe: Subscribe) -> Result<Option<Answer>, ErrorInfo> {
+        self.admit(&subscribe)?;
+        if self.hub.settings().namespaces.of(&subscribe.channel).history.is_some() {
+            let recovering = self.enter_held(&subscribe);
+            self.finish(Task::Subscribe { id, subscribe, recovering });
+        } else {
+            let result = Ok(Answer::Subscribed(subscribed(&subscribe, None)));
+            let reply = encode(&self.peer, Reply { id, result });
+            self.enter(&subscribe, reply);
+        }
         Ok(None)
     }
 
@@ -117,9 +124,33 @@ impl Session {
             }
             return;
         }
-        let lane = self.hub.lane(name);
+        let lane = self.hub.settings().namespaces.of(name).lane();
         let channel = self.hub.channel_registry().subscribe(name, lane, &self.peer, reply);
         self.subscriptions.insert(name.clone(), Subscription { number: *number, channel });
+    }
+
+    /// Subscribes, with what is published from now on held back until the history has been read.
+    fn enter_held(&mut self, subscribe: &Subscribe) -> Recovering {
+        let Subscribe { channel: name, number, position } = subscribe;
+        let namespace = self.hub.settings().namespaces.of(name);
+        let channel = self.hub.channel_registry().subscribe_held(name, namespace.lane(), &self.peer);
+        self.subscriptions.insert(name.clone(), Subscription { number: *number, channel });
+        namespace.history.map(|history| {
+            self.hub.engine().recover(Recover {
+                channel: name.clone(),
+                history,
+                since: position.clone(),
+                limit: MAX_RECOVERED,
+                bytes: MAX_RECOVERED_BYTES,
+            })
+        })
+    }
+
+    /// Ends a subscription whose channel could not be read.
+    pub(super) fn leave(&mut self, name: &ChannelName, reply: Option<Bytes>) {
+        if let Some(Subscription { channel, .. }) = self.subscriptions.remove(name) {
+            self.hub.channel_registry().unsubscribe(&channel, &self.peer, reply);
+        }
     }
 
     fn unsubscribe(&mut self, id: u32, unsubscribe: Unsubscribe) -> Result<Option<Answer>, ErrorInfo> {
@@ -140,7 +171,8 @@ impl Session {
         Ok(None)
     }
 
-    fn publish(&self, Publish { channel, payload, .. }: Publish) -> Result<Answer, ErrorInfo> {
+    fn publish(&mut self, id: u32, publish: Publish) -> Result<Option<Answer>, ErrorInfo> {
+        let Publish { channel, payload, key } = publish;
         if channel.as_str() == Hub::BROADCAST {
             return Err(ErrorInfo {
                 message: "only the server publishes in this channel: use another one".into(),
@@ -148,8 +180,30 @@ impl Session {
             });
         }
         self.hub.settings().rules.check_publication(&channel, &payload)?;
-        self.hub.deliver(&channel, payload, Some(self.peer.member()));
-        Ok(Answer::Published(Published { position: None }))
+        let publisher = Some(self.peer.member());
+        let accepted =
+            self.hub.accept(engine::Publish { publisher, key, ..engine::Publish::new(channel, payload) });
+        match accepted {
+            // Without a detour over the heap.
+            engine::Answer::Now(Ok(position)) => Ok(Some(Answer::Published(Published { position }))),
+            accepted => {
+                self.finish(Task::Publish { id, accepted });
+                Ok(None)
+            }
+        }
+    }
+
+    fn history(&mut self, id: u32, read: History) -> Result<Option<Answer>, ErrorInfo> {
+        let History { channel, since, limit, reverse } = read;
+        let settings = self.hub.settings();
+        settings.rules.check_channel(&channel)?;
+        let Some(history) = settings.namespaces.of(&channel).history else {
+            return Err(ErrorInfo::from_code(ErrorCode::NOT_AVAILABLE));
+        };
+        let limit = usize::try_from(limit).unwrap_or(MAX_PAGE).min(MAX_PAGE);
+        let page = self.hub.engine().history(ReadHistory { channel, history, since, limit, reverse });
+        self.finish(Task::History { id, page });
+        Ok(None)
     }
 
     fn call(&mut self, id: u32, Call { name, payload }: Call) -> Result<Option<Answer>, ErrorInfo> {
@@ -183,16 +237,28 @@ impl Session {
     }
 }
 
-/// No history is kept: there is nothing to recover, and that is said where a client asks for it.
-fn subscribed(subscribe: &Subscribe) -> Subscribed {
+/// The answer to `subscribe`; `recovered` is there where the channel keeps history.
+pub(super) fn subscribed(subscribe: &Subscribe, recovered: Option<Recovered>) -> Subscribed {
+    let (position, publications) = match recovered {
+        Some(Recovered { position, publications }) => (Some(position), publications),
+        None => (None, None),
+    };
     Subscribed {
         channel: subscribe.channel.clone(),
         number: subscribe.number,
-        position: None,
-        complete: false,
-        recovered: Vec::new(),
+        position,
+        complete: publications.is_some(),
+        recovered: publications.unwrap_or_default(),
     }
 }
+
+/// How many publications a reply to `subscribe` has at most, and how many bytes of payload: who has missed more is told
+/// so, and can read the history page by page.
+const MAX_RECOVERED: usize = 10_000;
+const MAX_RECOVERED_BYTES: usize = 4 * 1024 * 1024;
+
+/// How many publications a page of history has at most.
+const MAX_PAGE: usize = 1000;
 
 fn invalid(why: String) -> ErrorInfo {
     ErrorInfo { message: why, ..ErrorInfo::from_code(ErrorCode::BAD_REQUEST) }

@@ -15,6 +15,7 @@ use wirehub_common::{ChannelName, Codec};
 use self::calls::{Answered, Calls};
 use self::outbox::{Ending, Lane, Outbox};
 use self::pulse::{Beat, Pulse};
+use self::tasks::Tasks;
 use crate::Hub;
 use crate::hub::SessionId;
 use crate::hub::channels::Channel;
@@ -27,6 +28,7 @@ mod commands;
 pub(crate) mod farewell;
 pub(crate) mod outbox;
 mod pulse;
+mod tasks;
 
 /// Serves one connection until it ends. `open` is what counts it as open, and goes with it.
 #[allow(clippy::manual_async_fn, reason = "an async fn's task has room for its arguments twice")]
@@ -57,6 +59,7 @@ struct Session {
     connected: bool,
     subscriptions: HashMap<ChannelName, Subscription>,
     calls: Option<Box<Calls>>,
+    tasks: Option<Box<Tasks>>,
     pulse: Pulse,
     /// An empty message is due.
     ping: bool,
@@ -91,6 +94,7 @@ impl Session {
             connected: false,
             subscriptions: HashMap::new(),
             calls: None,
+            tasks: None,
             pulse: Pulse::new(),
             ping: false,
         }
@@ -112,7 +116,7 @@ impl Session {
         }
     }
 
-    /// Carries out the commands of one message. While too much waits to be written it does not go on.
+    /// Carries out the commands of one message. While it is [held up](Self::is_held_up) it does not go on.
     async fn carry_out<S: AsyncRead + AsyncWrite + Unpin>(
         &mut self,
         kind: Kind,
@@ -128,7 +132,7 @@ impl Session {
                 ..CloseCode::BAD_FRAME.into()
             })?;
             self.execute(command)?;
-            if self.peer.outbox.is_congested() {
+            if self.is_held_up() {
                 poll_fn(|cx| self.poll_relief(socket, cx)).await?;
             }
         }
@@ -143,12 +147,13 @@ impl Session {
         cx: &mut Context<'_>,
     ) -> Poll<Result<(Kind, Bytes), End>> {
         loop {
+            self.poll_tasks(cx);
             let calls_wait = self.poll_calls(cx).is_break();
             if self.peer.outbox.has_batch() {
                 self.poll_write(socket, cx)?;
             }
-            let congested = self.peer.outbox.is_congested();
-            if !congested {
+            let held_up = self.is_held_up();
+            if !held_up {
                 match socket.poll_receive(cx) {
                     Poll::Ready(Ok(incoming)) => {
                         self.pulse.note_received();
@@ -168,22 +173,28 @@ impl Session {
             self.poll_pulse(cx)?;
             self.poll_write(socket, cx)?;
             // What was held back because of the congestion is not waited for yet.
-            let held_back = congested || calls_wait;
-            if !held_back || self.peer.outbox.is_congested() {
+            let held_back = held_up || calls_wait;
+            if !held_back || self.is_held_up() {
                 return Poll::Pending;
             }
         }
     }
 
-    /// Ready when enough has been written for the session to go on.
+    /// Ready when enough has been written, and the engine has answered enough, for the session to go on.
     fn poll_relief<S: AsyncRead + AsyncWrite + Unpin>(
         &mut self,
         socket: &mut Socket<S>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), End>> {
+        self.poll_tasks(cx);
         self.poll_pulse(cx)?;
         self.poll_write(socket, cx)?;
-        if self.peer.outbox.is_congested() { Poll::Pending } else { Poll::Ready(Ok(())) }
+        if self.is_held_up() { Poll::Pending } else { Poll::Ready(Ok(())) }
+    }
+
+    /// Whether the next command has to wait: for room in the queue, or for the engine.
+    fn is_held_up(&self) -> bool {
+        self.peer.outbox.is_congested() || self.tasks.as_ref().is_some_and(|tasks| tasks.hold_up())
     }
 
     /// Queues what calls answer. Breaks off where there is no room for more.

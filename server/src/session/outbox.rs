@@ -60,6 +60,11 @@ impl Outbox {
         Self { limit, state: Mutex::default() }
     }
 
+    /// How many bytes may wait.
+    pub(crate) fn limit(&self) -> usize {
+        self.limit
+    }
+
     /// Queues a publication, or ends the session as a slow consumer.
     pub(crate) fn push(&self, lane: Lane, frame: Bytes) {
         self.with_state(|state| {

@@ -3,7 +3,7 @@
 use tokio_tungstenite::tungstenite::Message;
 use wirehub_common::contract::{Contract as _, ContractHash};
 use wirehub_common::frame::{
-    Answer, Cancel, Command, Connect, ContractId, History, Position, Presence, Refresh, Request, ServerFrame,
+    Answer, Cancel, Command, Connect, ContractId, Position, Presence, Refresh, Request, ServerFrame,
     Subscribe,
 };
 use wirehub_common::{Codec, Limits, Payload};
@@ -161,8 +161,6 @@ async fn what_the_server_does_not_offer_is_refused_by_name() {
     let server = Server::start(hub()).await;
     for codec in CODECS {
         let mut client = Client::connect(&server, codec).await;
-        let history = History { channel: name("a"), since: None, limit: 1, reverse: false };
-        assert_eq!(client.error(Request::History(history)).await, 108);
         assert_eq!(client.error(Request::Presence(Presence { channel: name("a") })).await, 108);
         assert_eq!(client.error(Request::Refresh(Refresh { token: "t".into() })).await, 108);
         assert_eq!(client.error(call("none", Payload::json("1"))).await, 104);

@@ -3,7 +3,7 @@
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use wirehub_common::frame::{Answer, Command, Push, ServerFrame};
 use wirehub_common::{Codec, Limits, Payload};
-use wirehub_server::Hub;
+use wirehub_server::{Hub, Namespace};
 
 use crate::support::{
     CODECS, Client, Received, Server, in_time, name, publish, subscribe, unsubscribe, until,
@@ -220,7 +220,8 @@ async fn a_broadcast_reaches_every_session_whatever_it_is_subscribed_to() {
 
 #[tokio::test]
 async fn urgent_publications_overtake_what_waits() {
-    let server = Server::start(Hub::builder().urgent("alarm").build()).await;
+    let server =
+        Server::start(Hub::builder().namespace("alarm", Namespace::default().urgent()).build()).await;
     let mut client = Client::connect(&server, Codec::Json).await;
     client.subscribe("chart:1").await;
     client.subscribe("alarm:fire").await;

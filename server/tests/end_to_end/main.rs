@@ -7,6 +7,7 @@ mod calls;
 mod commands;
 mod echo;
 mod fan_out;
+mod history;
 mod http;
 mod lifecycle;
 mod mounting;

@@ -12,14 +12,17 @@
 //! # }
 //! ```
 
+use std::time::Duration;
+
 use wirehub_demo_contract::{ChatRoom, Demo, Echo, EchoResponse, RoomInfo, Rooms, RoomsResponse};
 use wirehub_server::common::contract::Channel as _;
-use wirehub_server::{Builder, Hub};
+use wirehub_server::{Builder, History, Hub, Namespace};
 
-/// A hub that speaks the demo's contract and answers its calls.
+/// A hub that speaks the demo's contract, answers its calls, and keeps what was said in the last hour.
 pub fn builder() -> Builder {
     Hub::builder()
         .contract::<Demo>()
+        .namespace("chat", Namespace::default().history(History::new(100, Duration::from_secs(3600))))
         .call::<Echo, _, _>(async |_, request| Ok(EchoResponse { text: request.text }))
         .call::<Rooms, _, _>(async |context, _| Ok(RoomsResponse { rooms: rooms(context.hub()) }))
 }

@@ -1,0 +1,505 @@
+//! The engine of a single server: everything is in its memory, and gone with it.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::time::Instant;
+use wirehub_common::frame::{HistoryPage, Idempotency, Position, Publication};
+use wirehub_common::{ChannelName, Payload};
+
+use super::{Answer, Delivery, Engine, History, Publish, ReadHistory, Recover, Recovered};
+use crate::hub::SessionId;
+use crate::hub::sharded::Sharded;
+
+/// Keeps everything in memory. A restart loses it, and clients are told so: their epochs and the scope of their keys
+/// are other ones then.
+///
+/// Channels without history cost nothing here, except for the keys of what clients publish in them.
+pub struct MemoryEngine {
+    /// Tells this memory from that before a restart.
+    instance: String,
+    begun: Instant,
+    delivery: OnceLock<Delivery>,
+    logs: Sharded<ChannelName, Arc<Log>>,
+    /// Counts the logs there have been: each is an epoch.
+    epochs: AtomicU64,
+    /// Counts how often keys were forgotten before their time: each time the scope becomes another one.
+    scopes: AtomicU64,
+    /// When to look at which log again.
+    sweeps: Mutex<BinaryHeap<Reverse<(Instant, ChannelName)>>>,
+}
+
+/// What is kept of one channel.
+///
+/// Locks are taken in the order sweeps, shard, log, and then those of the hub.
+struct Log {
+    epoch: u64,
+    state: Mutex<State>,
+}
+
+struct State {
+    /// Of the newest publication.
+    offset: u64,
+    /// The newest publications, without gaps.
+    entries: VecDeque<Entry>,
+    bytes: usize,
+    /// The offsets of the publishes with these keys; 0 where there was no history.
+    keys: HashMap<Arc<str>, u64>,
+    /// The keys by age, with the time at which each is forgotten.
+    key_ages: VecDeque<(Instant, Arc<str>)>,
+    /// For how long the offset has to be known yet.
+    needed_until: Instant,
+}
+
+struct Entry {
+    publication: Publication,
+    expires: Instant,
+}
+
+impl MemoryEngine {
+    /// An engine that remembers nothing yet.
+    pub fn new() -> Self {
+        // Without entropy the time does it: it is another one after a restart, too.
+        let instance =
+            SessionId::random().map_or_else(|_| now_in_milliseconds().to_string(), |id| id.to_string());
+        Self {
+            instance,
+            begun: Instant::now(),
+            delivery: OnceLock::new(),
+            logs: Sharded::new(),
+            epochs: AtomicU64::new(0),
+            scopes: AtomicU64::new(0),
+            sweeps: Mutex::default(),
+        }
+    }
+
+    /// The channel's log; a new one where there is none.
+    fn log(&self, channel: &ChannelName, now: Instant) -> Arc<Log> {
+        let shard = self.logs.shard(channel);
+        if let Some(log) = shard.read().get(channel) {
+            return Arc::clone(log);
+        }
+        let log = {
+            let mut shard = shard.write();
+            let log = shard.entry(channel.clone()).or_insert_with(|| {
+                let epoch = self.epochs.fetch_add(1, Ordering::Relaxed);
+                Arc::new(Log { epoch, state: Mutex::new(State::new(now)) })
+            });
+            Arc::clone(log)
+        };
+        self.sweeps.lock().push(Reverse((after(now, SWEEP), channel.clone())));
+        log
+    }
+
+    fn position(&self, log: &Log, offset: u64) -> Position {
+        Position { offset, epoch: format!("{}.{}", self.instance, log.epoch) }
+    }
+
+    /// Looks at a few logs that may have nothing to keep any more. Each publish does: so the work is spread, and as much
+    /// as is made is cleared away.
+    fn sweep(&self, now: Instant) {
+        for _ in 0..2 {
+            // Who finds it locked leaves it to the other one.
+            let Some(mut sweeps) = self.sweeps.try_lock() else { return };
+            let Some(Reverse((due, _))) = sweeps.peek() else { return };
+            if *due > now {
+                return;
+            }
+            let Some(Reverse((_, channel))) = sweeps.pop() else { return };
+            drop(sweeps);
+            if !self.remove_unneeded(&channel, now) {
+                self.sweeps.lock().push(Reverse((after(now, SWEEP), channel)));
+            }
+        }
+    }
+
+    /// Removes a log that nobody needs, and says whether it is gone.
+    fn remove_unneeded(&self, channel: &ChannelName, now: Instant) -> bool {
+        let mut shard = self.logs.shard(channel).write();
+        let Some(log) = shard.get(channel) else { return true };
+        // Nobody is in the middle of something with it: that takes the shard's lock first.
+        let is_held = Arc::strong_count(log) > 1;
+        let is_needed = {
+            let mut state = log.state.lock();
+            state.expire(now);
+            state.needed_until > now || !state.entries.is_empty() || !state.keys.is_empty()
+        };
+        // A subscriber's position is measured by this epoch.
+        let is_wanted = || self.delivery.get().is_some_and(|delivery| delivery.is_wanted(channel));
+        let is_gone = !is_held && !is_needed && !is_wanted();
+        if is_gone {
+            shard.remove(channel);
+        }
+        is_gone
+    }
+
+    fn deliver(&self, publication: Publication) {
+        if let Some(delivery) = self.delivery.get() {
+            delivery.deliver(publication);
+        }
+    }
+}
+
+impl Engine for MemoryEngine {
+    fn start(&self, delivery: Delivery) {
+        // Another hub's engine has been started: the first one keeps it.
+        let _ = self.delivery.set(delivery);
+    }
+
+    fn idempotency(&self) -> Option<Idempotency> {
+        let clock = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let scope = format!("{}.{}", self.instance, self.scopes.load(Ordering::Relaxed));
+        Some(Idempotency { scope, window: KEY_WINDOW, clock })
+    }
+
+    fn publish(&self, publish: Publish) -> Answer<Option<Position>> {
+        let Publish { channel, payload, publisher, key, history } = publish;
+        let mut publication =
+            Publication { channel, payload, time: now_in_milliseconds(), publisher, offset: 0 };
+        if history.is_none() && key.is_empty() {
+            self.deliver(publication);
+            return Answer::Now(Ok(None));
+        }
+        let now = Instant::now();
+        self.sweep(now);
+        let log = self.log(&publication.channel, now);
+        let mut state = log.state.lock();
+        state.expire(now);
+        if let Some(&offset) = state.keys.get(key.as_str()) {
+            return Answer::Now(Ok((offset != 0).then(|| self.position(&log, offset))));
+        }
+        if let Some(history) = history {
+            publication.offset = state.append(&publication, &history, now);
+        }
+        if !key.is_empty() && !state.remember(key, publication.offset, now) {
+            self.scopes.fetch_add(1, Ordering::Relaxed);
+        }
+        let offset = publication.offset;
+        // Under the log's lock: publications are delivered in the order of their offsets.
+        self.deliver(publication);
+        drop(state);
+        Answer::Now(Ok((offset != 0).then(|| self.position(&log, offset))))
+    }
+
+    fn recover(&self, recover: Recover) -> Answer<Recovered> {
+        let Recover { channel, history, since, limit, bytes } = recover;
+        let now = Instant::now();
+        let log = self.log(&channel, now);
+        let mut state = log.state.lock();
+        state.expire(now);
+        state.needed_until = state.needed_until.max(after(now, history.ttl.saturating_add(KEPT)));
+        let position = self.position(&log, state.offset);
+        let publications = since
+            .filter(|since| since.epoch == position.epoch)
+            .and_then(|since| state.since(since.offset))
+            .and_then(|entries| {
+                let mut total = 0_usize;
+                let mut publications = Vec::new();
+                for Entry { publication, .. } in entries {
+                    total = total.saturating_add(publication.payload.data.len());
+                    if publications.len() >= limit || total > bytes {
+                        return None;
+                    }
+                    publications.push(publication.clone());
+                }
+                Some(publications)
+            });
+        Answer::Now(Ok(Recovered { position, publications }))
+    }
+
+    fn history(&self, read: ReadHistory) -> Answer<Option<HistoryPage>> {
+        let ReadHistory { channel, since, limit, reverse, .. } = read;
+        let now = Instant::now();
+        let log = self.log(&channel, now);
+        let mut state = log.state.lock();
+        state.expire(now);
+        let position = self.position(&log, state.offset);
+        if since.as_ref().is_some_and(|since| since.epoch != position.epoch || since.offset > state.offset) {
+            return Answer::Now(Ok(None));
+        }
+        let entries = state.entries.iter().map(|entry| &entry.publication);
+        let publications = if reverse {
+            let before = since.map_or(u64::MAX, |since| since.offset);
+            entries.rev().filter(|entry| entry.offset < before).take(limit).cloned().collect()
+        } else {
+            let after = since.map(|since| since.offset);
+            if after.is_some_and(|after| state.since(after).is_none()) {
+                return Answer::Now(Ok(None));
+            }
+            entries.filter(|entry| entry.offset > after.unwrap_or(0)).take(limit).cloned().collect()
+        };
+        Answer::Now(Ok(Some(HistoryPage { position, publications })))
+    }
+}
+
+impl State {
+    fn new(now: Instant) -> Self {
+        Self {
+            offset: 0,
+            entries: VecDeque::new(),
+            bytes: 0,
+            keys: HashMap::new(),
+            key_ages: VecDeque::new(),
+            needed_until: now,
+        }
+    }
+
+    /// Adds a publication, and gives its offset.
+    fn append(&mut self, publication: &Publication, history: &History, now: Instant) -> u64 {
+        self.offset = self.offset.saturating_add(1);
+        self.needed_until = self.needed_until.max(after(now, history.ttl.saturating_add(KEPT)));
+        // A copy: what came in holds on to all that came in with it.
+        let Payload { content, data } = &publication.payload;
+        let payload = Payload { content: *content, data: Bytes::copy_from_slice(data) };
+        let kept = Publication { payload, offset: self.offset, ..publication.clone() };
+        self.bytes = self.bytes.saturating_add(data.len());
+        self.entries.push_back(Entry { publication: kept, expires: after(now, history.ttl) });
+        while self.entries.len() > history.size.max(1)
+            || (self.bytes > history.bytes && self.entries.len() > 1)
+        {
+            self.drop_oldest();
+        }
+        self.offset
+    }
+
+    /// Remembers a key. Says whether none had to be forgotten for it.
+    fn remember(&mut self, key: String, offset: u64, now: Instant) -> bool {
+        let key: Arc<str> = key.into();
+        self.keys.insert(Arc::clone(&key), offset);
+        self.key_ages.push_back((after(now, KEY_WINDOW.saturating_add(KEY_GRACE)), key));
+        let fits = self.keys.len() <= MAX_KEYS;
+        if !fits && let Some((_, oldest)) = self.key_ages.pop_front() {
+            self.keys.remove(&oldest);
+        }
+        fits
+    }
+
+    /// What comes after an offset; nothing where some of it is gone, or the offset has not been reached.
+    fn since(&self, offset: u64) -> Option<impl Iterator<Item = &Entry>> {
+        let missing = usize::try_from(self.offset.checked_sub(offset)?).ok()?;
+        let skipped = self.entries.len().checked_sub(missing)?;
+        Some(self.entries.iter().skip(skipped))
+    }
+
+    /// Forgets what is too old.
+    fn expire(&mut self, now: Instant) {
+        while self.entries.front().is_some_and(|entry| entry.expires <= now) {
+            self.drop_oldest();
+        }
+        while self.key_ages.front().is_some_and(|(until, _)| *until <= now) {
+            if let Some((_, key)) = self.key_ages.pop_front() {
+                self.keys.remove(&key);
+            }
+        }
+    }
+
+    fn drop_oldest(&mut self) {
+        if let Some(entry) = self.entries.pop_front() {
+            self.bytes = self.bytes.saturating_sub(entry.publication.payload.data.len());
+        }
+    }
+}
+
+impl Default for MemoryEngine {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for MemoryEngine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryEngine").field("instance", &self.instance).finish_non_exhaustive()
+    }
+}
+
+fn after(now: Instant, duration: Duration) -> Instant {
+    // Beyond what the clock can show, "very late" is as good.
+    now.checked_add(duration).or_else(|| now.checked_add(CENTURY)).unwrap_or(now)
+}
+
+fn now_in_milliseconds() -> u64 {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// For how long clients are told that keys are remembered.
+const KEY_WINDOW: Duration = Duration::from_secs(120);
+
+/// For how much longer they are: what is repeated has to arrive.
+const KEY_GRACE: Duration = Duration::from_secs(60);
+
+/// How many keys a channel remembers. Where more come in their time, the oldest are forgotten, and clients that connect
+/// from then on repeat nothing from before.
+const MAX_KEYS: usize = 1_000_000;
+
+/// For how long a channel's offset outlives its history, so that who missed nothing is told so.
+const KEPT: Duration = Duration::from_secs(3600);
+
+/// How long it is from one look at a log to the next.
+const SWEEP: Duration = Duration::from_secs(60);
+
+const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::arithmetic_side_effects)]
+
+    use std::sync::Weak;
+
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn channel() -> ChannelName {
+        ChannelName::new("a").unwrap()
+    }
+
+    fn engine() -> MemoryEngine {
+        let engine = MemoryEngine::new();
+        engine.start(Delivery::new(Weak::new()));
+        engine
+    }
+
+    fn now<T>(answer: Answer<T>) -> T {
+        match answer {
+            Answer::Now(result) => result.unwrap(),
+            Answer::Later(_) => panic!("it is in memory"),
+        }
+    }
+
+    fn publish(engine: &MemoryEngine, history: History, payload: &[u8], key: &str) -> Position {
+        let payload = Payload::bytes(payload.to_vec());
+        let publish = Publish { key: key.into(), history: Some(history), ..Publish::new(channel(), payload) };
+        now(engine.publish(publish)).unwrap()
+    }
+
+    fn recover(
+        engine: &MemoryEngine,
+        history: History,
+        since: &Position,
+        limit: usize,
+        bytes: usize,
+    ) -> Option<usize> {
+        let since = Some(since.clone());
+        let recovered = now(engine.recover(Recover { channel: channel(), history, since, limit, bytes }));
+        recovered.publications.map(|publications| publications.len())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn publications_are_kept_for_their_time_and_offsets_go_on() {
+        let (engine, history) = (engine(), History::new(100, Duration::from_secs(10)));
+        let first = publish(&engine, history, b"1", "");
+        tokio::time::advance(Duration::from_secs(6)).await;
+        let second = publish(&engine, history, b"2", "");
+        assert_eq!(recover(&engine, history, &first, 100, 100), Some(1));
+        tokio::time::advance(Duration::from_secs(6)).await;
+        assert_eq!(recover(&engine, history, &first, 100, 100), Some(1), "the first is gone, not the second");
+        tokio::time::advance(Duration::from_secs(6)).await;
+        assert_eq!(recover(&engine, history, &first, 100, 100), None);
+        assert_eq!(recover(&engine, history, &second, 100, 100), Some(0), "nothing was missed");
+        let third = publish(&engine, history, b"3", "");
+        assert_eq!((third.offset, &third.epoch), (3, &first.epoch));
+    }
+
+    #[test]
+    fn the_newest_are_kept_up_to_a_number_and_a_size() {
+        let engine = engine();
+        let history = History::new(3, HOUR).with_bytes(10);
+        let start = Position { offset: 0, ..publish(&engine, history, b"1", "") };
+        let at = |offset| Position { offset, ..start.clone() };
+        for _ in 0..4 {
+            publish(&engine, history, b"1", "");
+        }
+        assert_eq!(recover(&engine, history, &at(2), 100, 100), Some(3));
+        assert_eq!(recover(&engine, history, &at(1), 100, 100), None);
+        publish(&engine, history, b"12345678", "");
+        assert_eq!(recover(&engine, history, &at(3), 100, 100), Some(3), "ten bytes");
+        publish(&engine, history, &[0; 50], "");
+        assert_eq!(recover(&engine, history, &at(6), 100, 100), Some(1), "one is kept whatever its size");
+        assert_eq!(recover(&engine, history, &at(5), 100, 100), None);
+    }
+
+    #[test]
+    fn more_than_the_subscriber_can_take_is_not_recovered() {
+        let (engine, history) = (engine(), History::new(100, HOUR));
+        let start = Position { offset: 0, ..publish(&engine, history, b"12345", "") };
+        publish(&engine, history, b"12345", "");
+        assert_eq!(recover(&engine, history, &start, 2, 10), Some(2));
+        assert_eq!(recover(&engine, history, &start, 1, 10), None);
+        assert_eq!(recover(&engine, history, &start, 2, 9), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn keys_are_remembered_for_longer_than_is_said() {
+        let (engine, history) = (engine(), History::new(100, HOUR));
+        let memory = engine.idempotency().unwrap();
+        let first = publish(&engine, history, b"1", "key");
+        tokio::time::advance(memory.window + Duration::from_secs(59)).await;
+        assert_eq!(publish(&engine, history, b"2", "key"), first);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(publish(&engine, history, b"2", "key").offset, 2);
+        let later = engine.idempotency().unwrap();
+        assert_eq!((later.clock - memory.clock, later.scope), (180_000, memory.scope));
+    }
+
+    #[test]
+    fn keys_that_are_forgotten_before_their_time_change_the_scope() {
+        let engine = engine();
+        let before = engine.idempotency().unwrap().scope;
+        let mut state = State::new(Instant::now());
+        for number in 0..MAX_KEYS {
+            assert!(state.remember(number.to_string(), 0, Instant::now()));
+        }
+        assert!(!state.remember("one more".into(), 0, Instant::now()));
+        assert!(!state.keys.contains_key("0") && state.keys.contains_key("1"));
+        let log = engine.log(&channel(), Instant::now());
+        *log.state.lock() = state;
+        let payload = Payload::default();
+        now(engine.publish(Publish { key: "two more".into(), ..Publish::new(channel(), payload) }));
+        assert_ne!(engine.idempotency().unwrap().scope, before);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_nobody_needs_is_cleared_away_and_begins_another_epoch() {
+        let (engine, history) = (engine(), History::new(100, Duration::from_secs(10)));
+        let first = publish(&engine, history, b"1", "key");
+        let other = ChannelName::new("other").unwrap();
+        let logs = || engine.logs.shards().map(|shard| shard.read().len()).sum::<usize>();
+        let mut passed = Duration::ZERO;
+        while logs() > 0 {
+            assert!(passed < Duration::from_secs(2 * 3600), "it is cleared away at last");
+            tokio::time::advance(SWEEP).await;
+            passed += SWEEP;
+            engine.sweep(Instant::now());
+        }
+        assert!(passed > KEPT, "{passed:?}");
+        let again = publish(&engine, history, b"1", "key");
+        assert_eq!(again.offset, 1);
+        assert_ne!(again.epoch, first.epoch);
+        assert!(!engine.logs.shard(&other).read().contains_key(&other));
+    }
+
+    #[test]
+    fn another_instance_has_another_epoch_and_another_scope() {
+        let (first, second) = (engine(), engine());
+        let history = History::new(10, HOUR);
+        assert_ne!(publish(&first, history, b"1", "").epoch, publish(&second, history, b"1", "").epoch);
+        assert_ne!(first.idempotency().unwrap().scope, second.idempotency().unwrap().scope);
+    }
+
+    #[test]
+    fn what_is_kept_does_not_hold_on_to_what_came_with_it() {
+        let engine = engine();
+        let batch = Bytes::from(vec![7; 60_000]);
+        let payload = Payload::bytes(batch.slice(..10));
+        let history = Some(History::new(10, HOUR));
+        now(engine.publish(Publish { history, ..Publish::new(channel(), payload) }));
+        assert!(batch.is_unique());
+    }
+}

@@ -1,0 +1,226 @@
+//! Engines: who keeps history and the keys of publishes, and carries publications to the hubs that deliver them.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Weak;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use wirehub_common::frame::{HistoryPage, Idempotency, Member, Position, Publication, Push, ServerFrame};
+use wirehub_common::{ChannelName, Payload};
+
+use crate::hub::Inner;
+use crate::hub::shared_frame::SharedFrame;
+
+mod memory;
+
+pub use self::memory::MemoryEngine;
+
+/// Keeps the history of channels and the keys of publishes, and carries each publication to the hub's [`Delivery`].
+///
+/// [`MemoryEngine`] is the default. Another one is handed to [`Builder::engine`](crate::Builder::engine); it has to keep
+/// these promises, which one suite of tests checks for all engines of this crate:
+///
+/// 1. **Order.** Of one channel the publications are delivered in the order of their offsets, each once. Those of one
+///    caller are accepted in the order in which it called [`publish`](Self::publish), whether or not it waited for the
+///    answers: everything that decides on the order happens before `publish` returns.
+/// 2. **Offsets** of a channel that keeps history begin at 1 and have no gaps within an epoch. An epoch is never used
+///    again. While a channel has subscribers its epoch changes only if its history is lost.
+/// 3. **Atomicity.** A publication that is delivered is in the history. A publish with a key that is remembered for its
+///    channel stores and delivers nothing, and has the first one's answer.
+/// 4. **Recovery.** What [`recover`](Self::recover) tells is true of one moment during the call: the publications after
+///    `since` up to the position. Everything behind the position is delivered, to all who were subscribed before the
+///    call.
+/// 5. **Honesty.** What can't be said exactly is not said: where publications may be missing, recovery is refused.
+///
+/// Methods are called from sessions' tasks and must not block. They may deliver before they return. Dropping an answer
+/// does not take back what was asked.
+pub trait Engine: fmt::Debug + Send + Sync + 'static {
+    /// Begins; called once, before all else.
+    fn start(&self, delivery: Delivery);
+
+    /// For how long keys are remembered, as clients are told; nothing where they are not.
+    fn idempotency(&self) -> Option<Idempotency>;
+
+    /// Stores and delivers a message. The answer is its position where its channel keeps history, and means that it has
+    /// been handed to the delivery of this engine's own hub.
+    fn publish(&self, publish: Publish) -> Answer<Option<Position>>;
+
+    /// What was published since a position.
+    fn recover(&self, recover: Recover) -> Answer<Recovered>;
+
+    /// A page of a channel's history; nothing where `since` is of another epoch, or what follows it is gone.
+    fn history(&self, read: ReadHistory) -> Answer<Option<HistoryPage>>;
+}
+
+/// What [`Engine::publish`] is asked for.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Publish {
+    /// The channel.
+    pub channel: ChannelName,
+    /// The message.
+    pub payload: Payload,
+    /// The session it comes from; absent where the server itself publishes.
+    pub publisher: Option<Member>,
+    /// The idempotency key; empty for none.
+    pub key: String,
+    /// What the channel keeps; nothing for a channel without history.
+    pub history: Option<History>,
+}
+
+impl Publish {
+    /// A message of the server itself, without a key, in a channel without history.
+    pub fn new(channel: ChannelName, payload: Payload) -> Self {
+        Self { channel, payload, publisher: None, key: String::new(), history: None }
+    }
+}
+
+/// What [`Engine::recover`] is asked for.
+#[derive(Debug, Clone)]
+pub struct Recover {
+    /// The channel.
+    pub channel: ChannelName,
+    /// What the channel keeps.
+    pub history: History,
+    /// Where the subscriber is; nothing where it has not been there.
+    pub since: Option<Position>,
+    /// How many publications at most; where there are more, recovery is refused.
+    pub limit: usize,
+    /// How many bytes of payload at most.
+    pub bytes: usize,
+}
+
+/// What [`Engine::recover`] answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recovered {
+    /// The channel's newest position.
+    pub position: Position,
+    /// All publications after `since` up to the position; nothing where that can't be said, or nothing was asked.
+    pub publications: Option<Vec<Publication>>,
+}
+
+/// What [`Engine::history`] is asked for.
+#[derive(Debug, Clone)]
+pub struct ReadHistory {
+    /// The channel.
+    pub channel: ChannelName,
+    /// What the channel keeps.
+    pub history: History,
+    /// Read what comes after it (reversed: before it).
+    pub since: Option<Position>,
+    /// At most so many publications.
+    pub limit: usize,
+    /// Newest first.
+    pub reverse: bool,
+}
+
+/// What a channel keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct History {
+    /// At most so many publications.
+    pub size: usize,
+    /// Each for so long.
+    pub ttl: Duration,
+    /// At most so many bytes of payload; the newest publication is kept whatever its size.
+    pub bytes: usize,
+}
+
+impl History {
+    /// The last `size` publications of a channel, each for `ttl`, and at most 8 MiB of them.
+    pub const fn new(size: usize, ttl: Duration) -> Self {
+        Self { size, ttl, bytes: 8 * 1024 * 1024 }
+    }
+
+    /// The same with another bound in bytes.
+    #[must_use]
+    pub const fn with_bytes(self, bytes: usize) -> Self {
+        Self { bytes, ..self }
+    }
+}
+
+/// Where an engine hands accepted publications to: the sessions of one hub.
+#[derive(Clone)]
+pub struct Delivery(Weak<Inner>);
+
+impl Delivery {
+    pub(crate) fn new(hub: Weak<Inner>) -> Self {
+        Self(hub)
+    }
+
+    /// Queues a publication for every subscriber of its channel. Never waits.
+    pub fn deliver(&self, publication: Publication) {
+        if let Some(hub) = self.0.upgrade() {
+            let (channel, offset) = (publication.channel.clone(), publication.offset);
+            let mut frame = SharedFrame::new(ServerFrame::Push(Push::Publication(publication)));
+            hub.channels.publish(&channel, offset, &mut frame);
+        }
+    }
+
+    /// Whether anybody is subscribed to the channel.
+    pub fn is_wanted(&self, channel: &ChannelName) -> bool {
+        self.0.upgrade().is_some_and(|hub| hub.channels.subscribers(channel) > 0)
+    }
+}
+
+impl fmt::Debug for Delivery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Delivery")
+    }
+}
+
+/// An answer that is there at once, or comes later. What was asked for happens whether or not anybody waits.
+pub enum Answer<T> {
+    /// It is there.
+    Now(Result<T, EngineError>),
+    /// It comes.
+    Later(Pin<Box<dyn Future<Output = Result<T, EngineError>> + Send>>),
+}
+
+impl<T: Unpin> Future for Answer<T> {
+    type Output = Result<T, EngineError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut *self {
+            Self::Now(result) => {
+                Poll::Ready(std::mem::replace(result, Err(EngineError::new("the answer was taken already"))))
+            }
+            Self::Later(answer) => answer.as_mut().poll(cx),
+        }
+    }
+}
+
+impl<T> fmt::Debug for Answer<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Now(_) => "Answer::Now",
+            Self::Later(_) => "Answer::Later",
+        })
+    }
+}
+
+/// An engine failed. Clients are told [`INTERNAL`](wirehub_common::code::ErrorCode::INTERNAL), the log the rest.
+#[derive(Debug)]
+pub struct EngineError(Box<dyn StdError + Send + Sync>);
+
+impl EngineError {
+    /// What went wrong.
+    pub fn new(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self(source.into())
+    }
+}
+
+impl fmt::Display for EngineError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the engine failed: {}", self.0)
+    }
+}
+
+impl StdError for EngineError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        Some(&*self.0)
+    }
+}

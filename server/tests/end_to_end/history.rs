@@ -1,0 +1,394 @@
+//! Channels that keep history: offsets, recovery, pages, keys. Each test runs with an engine that answers at once and
+//! with one that takes its time.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use wirehub_common::Payload;
+use wirehub_common::frame::{
+    Answer, Command, Connect, History as Read, HistoryPage, Idempotency, Position, Publication, Publish,
+    Published, Push, Reply, Request, ServerFrame, Subscribe, Subscribed,
+};
+use wirehub_server::{
+    Answer as Later, Builder, Delivery, Engine, History, Hub, MemoryEngine, Namespace, ReadHistory, Recover,
+    Recovered,
+};
+
+use crate::support::{CODECS, Client, Received, Server, name, subscribe, unsubscribe};
+
+/// An engine whose answers come later; what decides on the order happens at once.
+#[derive(Debug)]
+struct Slow(Arc<MemoryEngine>);
+
+impl Slow {
+    fn later<T: Unpin + Send + 'static>(
+        answer: impl FnOnce(&MemoryEngine) -> Later<T> + Send + 'static,
+        engine: &Arc<MemoryEngine>,
+    ) -> Later<T> {
+        let engine = Arc::clone(engine);
+        Later::Later(Box::pin(async move {
+            pass_time().await;
+            let answer = answer(&engine).await;
+            pass_time().await;
+            answer
+        }))
+    }
+}
+
+async fn pass_time() {
+    for _ in 0..20 {
+        tokio::task::yield_now().await;
+    }
+}
+
+impl Engine for Slow {
+    fn start(&self, delivery: Delivery) {
+        self.0.start(delivery);
+    }
+
+    fn idempotency(&self) -> Option<Idempotency> {
+        self.0.idempotency()
+    }
+
+    fn publish(&self, publish: wirehub_server::Publish) -> Later<Option<Position>> {
+        let answer = self.0.publish(publish);
+        Self::later(move |_| answer, &self.0)
+    }
+
+    fn recover(&self, recover: Recover) -> Later<Recovered> {
+        Self::later(move |engine| engine.recover(recover), &self.0)
+    }
+
+    fn history(&self, read: ReadHistory) -> Later<Option<HistoryPage>> {
+        Self::later(move |engine| engine.history(read), &self.0)
+    }
+}
+
+/// Hubs whose channels `kept:…` keep so many publications.
+fn hubs(size: usize) -> [Builder; 2] {
+    let kept = || {
+        let history = History::new(size, Duration::from_secs(3600));
+        Hub::builder().namespace("kept", Namespace::default().history(history))
+    };
+    [kept(), kept().engine(Slow(Arc::new(MemoryEngine::new())))]
+}
+
+fn number(number: u64) -> Payload {
+    Payload::json(number.to_string())
+}
+
+fn since(channel: &str, number: u32, position: Position) -> Subscribe {
+    Subscribe { channel: name(channel), number, position: Some(position) }
+}
+
+async fn subscribed(client: &mut Client, subscribe: Subscribe) -> Subscribed {
+    match client.ok(Request::Subscribe(subscribe)).await {
+        Answer::Subscribed(subscribed) => subscribed,
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn publish(client: &mut Client, channel: &str, message: u64, key: &str) -> Option<Position> {
+    let publish = Publish { channel: name(channel), payload: number(message), key: key.into() };
+    match client.ok(Request::Publish(publish)).await {
+        Answer::Published(Published { position }) => position,
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn page(
+    client: &mut Client,
+    since: Option<Position>,
+    limit: u32,
+    reverse: bool,
+) -> Result<Vec<u64>, u16> {
+    let read = Read { channel: name("kept:a"), since, limit, reverse };
+    match client.request(Request::History(read)).await.result {
+        Ok(Answer::History(page)) => Ok(offsets(&page.publications)),
+        Ok(other) => panic!("{other:?}"),
+        Err(error) => Err(error.code.number()),
+    }
+}
+
+fn offsets(publications: &[Publication]) -> Vec<u64> {
+    publications.iter().map(|publication| publication.offset).collect()
+}
+
+#[tokio::test]
+async fn publications_have_offsets_and_are_read_page_by_page() {
+    for hub in hubs(5) {
+        let server = Server::start(hub.build()).await;
+        let mut epoch = String::new();
+        for (codec, first) in CODECS.into_iter().zip([1, 8]) {
+            let mut client = Client::connect(&server, codec).await;
+            for offset in first..first + 7 {
+                let position = publish(&mut client, "kept:a", offset, "").await.unwrap();
+                assert_eq!(position.offset, offset);
+                epoch = position.epoch;
+            }
+            let last = first + 6;
+            let at = |offset| Some(Position { offset, epoch: epoch.clone() });
+            let all: Vec<u64> = (last - 4..=last).collect();
+            assert_eq!(page(&mut client, None, 100, false).await, Ok(all.clone()));
+            assert_eq!(page(&mut client, None, 2, false).await, Ok(all[..2].to_vec()));
+            assert_eq!(page(&mut client, None, 2, true).await, Ok(vec![last, last - 1]));
+            assert_eq!(
+                page(&mut client, at(last - 1), 100, true).await,
+                Ok(vec![last - 2, last - 3, last - 4])
+            );
+            assert_eq!(page(&mut client, at(last - 2), 100, false).await, Ok(vec![last - 1, last]));
+            assert_eq!(page(&mut client, at(last), 100, false).await, Ok(vec![]));
+            assert_eq!(page(&mut client, None, 0, false).await, Ok(vec![]));
+            assert_eq!(
+                page(&mut client, at(last - 6), 100, false).await,
+                Err(112),
+                "its successors are gone"
+            );
+            assert_eq!(page(&mut client, at(last + 1), 100, false).await, Err(112), "nobody has been there");
+            let other = Some(Position { offset: last, epoch: "other".into() });
+            assert_eq!(page(&mut client, other, 100, false).await, Err(112));
+        }
+    }
+}
+
+#[tokio::test]
+async fn channels_without_history_have_no_offsets_and_nothing_to_read() {
+    for hub in hubs(5) {
+        let server = Server::start(hub.build()).await;
+        let mut client = Client::connect(&server, CODECS[0]).await;
+        client.subscribe("plain").await;
+        assert_eq!(publish(&mut client, "plain", 1, "").await, None);
+        assert_eq!(client.publication().await.offset, 0);
+        let read = Read { channel: name("plain"), since: None, limit: 1, reverse: false };
+        assert_eq!(client.error(Request::History(read)).await, 108);
+        let position = Position { offset: 1, epoch: "e".into() };
+        let subscribed = subscribed(&mut client, since("plain", 2, position)).await;
+        assert_eq!((subscribed.position, subscribed.complete), (None, false));
+    }
+}
+
+#[tokio::test]
+async fn who_comes_back_gets_exactly_what_was_missed_then_what_is_live() {
+    for hub in hubs(100) {
+        let server = Server::start(hub.build()).await;
+        for (codec, channel) in CODECS.into_iter().zip(["kept:a", "kept:b"]) {
+            let mut bob = Client::connect(&server, codec).await;
+            let mut ann = Client::connect(&server, codec).await;
+            let first =
+                subscribed(&mut ann, Subscribe { channel: name(channel), number: 1, position: None }).await;
+            assert!(!first.complete && first.recovered.is_empty());
+            assert_eq!(first.position.as_ref().map(|position| position.offset), Some(0));
+            publish(&mut bob, channel, 1, "").await;
+            let seen = ann.publication().await.offset;
+            drop(ann);
+            for message in 2..=4 {
+                publish(&mut bob, channel, message, "").await;
+            }
+
+            // In connect.
+            let position = Position { offset: seen, ..first.position.unwrap() };
+            let subscriptions =
+                vec![since(channel, 1, position.clone()), since("other", 2, position.clone())];
+            let mut ann = Client::open(&server, codec).await;
+            let mut connected = ann.connected(Connect { subscriptions, ..Connect::default() }).await;
+            let recovered = connected.subscriptions.remove(0).result.unwrap();
+            assert!(recovered.complete);
+            assert_eq!(offsets(&recovered.recovered), [2, 3, 4]);
+            let payloads: Vec<&Payload> =
+                recovered.recovered.iter().map(|publication| &publication.payload).collect();
+            assert_eq!(payloads, [&number(2), &number(3), &number(4)]);
+            assert!(!connected.subscriptions.remove(0).result.unwrap().complete);
+            publish(&mut bob, channel, 5, "").await;
+            assert_eq!(ann.publication().await.offset, 5);
+
+            // In a command of its own, over the same connection.
+            let again = subscribed(&mut ann, since(channel, 9, position)).await;
+            assert_eq!(offsets(&again.recovered), [2, 3, 4, 5]);
+            assert_eq!(again.position.unwrap().offset, 5);
+        }
+    }
+}
+
+#[tokio::test]
+async fn recovery_is_refused_where_messages_may_be_missing() {
+    for hub in hubs(3) {
+        let server = Server::start(hub.build()).await;
+        let mut client = Client::connect(&server, CODECS[0]).await;
+        let mut epoch = String::new();
+        for message in 1..=10 {
+            epoch = publish(&mut client, "kept:a", message, "").await.unwrap().epoch;
+        }
+        for (number, (offset, epoch, complete)) in
+            (1..).zip([(7, &*epoch, true), (6, &epoch, false), (11, &epoch, false), (7, "other", false)])
+        {
+            let position = Position { offset, epoch: epoch.into() };
+            let subscribed = subscribed(&mut client, since("kept:a", number, position)).await;
+            assert_eq!(subscribed.complete, complete, "{offset} {epoch}");
+            assert_eq!(subscribed.recovered.len(), if complete { 3 } else { 0 });
+            assert_eq!(subscribed.position.unwrap().offset, 10);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_repeat_with_its_key_is_answered_and_not_published_again() {
+    for hub in hubs(100) {
+        let server = Server::start(hub.build()).await;
+        for (codec, channel) in CODECS.into_iter().zip(["kept:a", "kept:b"]) {
+            let mut ann = Client::open(&server, codec).await;
+            let memory = ann.connected(Connect::default()).await.idempotency.unwrap();
+            assert!(!memory.window.is_zero());
+            ann.subscribe(channel).await;
+            ann.subscribe("plain").await;
+            let first = publish(&mut ann, channel, 1, "key").await;
+            publish(&mut ann, channel, 2, "").await;
+            // Of another session, as after a reconnect.
+            let mut again = Client::open(&server, codec).await;
+            assert_eq!(again.connected(Connect::default()).await.idempotency.unwrap().scope, memory.scope);
+            assert_eq!(publish(&mut again, channel, 3, "key").await, first);
+            assert_eq!(publish(&mut again, channel, 4, "another").await.unwrap().offset, 3);
+            publish(&mut again, "plain", 5, codec.subprotocol()).await;
+            publish(&mut again, "plain", 6, codec.subprotocol()).await;
+            publish(&mut again, "plain", 7, "").await;
+            let mut received = Vec::new();
+            for _ in 0..5 {
+                received.push(ann.publication().await.payload);
+            }
+            assert_eq!(received, [1, 2, 4, 5, 7].map(number));
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_the_server_itself_publishes_has_positions_and_keys_too() {
+    for hub in hubs(100) {
+        let hub = hub.build();
+        let first = hub.publish_once(&name("kept:a"), number(1), "key").unwrap().await.unwrap().unwrap();
+        assert_eq!(first.offset, 1);
+        assert_eq!(hub.publish_once(&name("kept:a"), number(1), "key").unwrap().await.unwrap(), Some(first));
+        assert_eq!(hub.publish_raw(&name("plain"), number(1)).unwrap().await.unwrap(), None);
+        let page = hub.history(&name("kept:a"), None, 10, false).await.unwrap().unwrap();
+        assert_eq!(offsets(&page.publications), [1]);
+        assert_eq!(hub.history(&name("plain"), None, 10, false).await.unwrap(), None);
+    }
+}
+
+#[tokio::test]
+async fn commands_behind_connect_wait_for_its_reply() {
+    for hub in hubs(100) {
+        let server = Server::start(hub.build()).await;
+        for codec in CODECS {
+            let mut client = Client::open(&server, codec).await;
+            let subscriptions = vec![Subscribe { channel: name("kept:a"), number: 1, position: None }];
+            let connect = Request::Connect(Connect { subscriptions, ..Connect::default() });
+            let publish = Publish { channel: name("kept:a"), payload: number(1), key: String::new() };
+            client
+                .send([
+                    Command { id: 1, request: connect },
+                    Command { id: 2, request: Request::Publish(publish) },
+                    Command { id: 3, request: unsubscribe("kept:a", 1) },
+                ])
+                .await;
+            let mut ids = Vec::new();
+            for _ in 0..3 {
+                match client.next().await {
+                    Received::Frame(ServerFrame::Reply(Reply { id, result: Ok(_) })) => ids.push(id),
+                    Received::Frame(ServerFrame::Push(Push::Publication(_))) => ids.push(100),
+                    other => panic!("{other:?}"),
+                }
+            }
+            assert_eq!(ids[0], 1, "connected comes first: {ids:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn subscribing_and_unsubscribing_in_a_hurry_leaves_what_came_last() {
+    for hub in hubs(100) {
+        let server = Server::start(hub.build()).await;
+        for codec in CODECS {
+            let mut client = Client::connect(&server, codec).await;
+            client
+                .send([
+                    Command { id: 11, request: subscribe("kept:a", 1) },
+                    Command { id: 12, request: subscribe("kept:a", 2) },
+                    Command { id: 13, request: unsubscribe("kept:a", 2) },
+                    Command { id: 14, request: subscribe("kept:a", 3) },
+                ])
+                .await;
+            let mut replies = BTreeSet::new();
+            while replies.len() < 4 {
+                match client.next().await {
+                    Received::Frame(ServerFrame::Reply(Reply { id, .. })) => assert!(replies.insert(id)),
+                    other => panic!("{other:?}"),
+                }
+            }
+            assert_eq!(server.hub.subscribers(&name("kept:a")), 1);
+            publish(&mut client, "kept:a", 1, "").await;
+            client.publication().await;
+            drop(client);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn subscribers_that_come_and_go_in_a_storm_get_every_publication_once() {
+    const MESSAGES: u64 = 4000;
+    for hub in hubs(MESSAGES as usize).map(|hub| hub.queue_bytes(1 << 26)) {
+        let server = Server::start(hub.build()).await;
+        let hub = server.hub.clone();
+        let publishers: Vec<_> = (0..4)
+            .map(|_| {
+                let hub = hub.clone();
+                tokio::spawn(async move {
+                    for message in 0..MESSAGES / 4 {
+                        let _position =
+                            hub.publish_raw(&name("kept:a"), number(message)).unwrap().await.unwrap();
+                        tokio::task::yield_now().await;
+                    }
+                })
+            })
+            .collect();
+        let mut at: Option<Position> = None;
+        let mut number = 0;
+        while at.as_ref().is_none_or(|at| at.offset < MESSAGES) {
+            let mut client = Client::connect(&server, CODECS[number as usize % 2]).await;
+            // Over the same connection first, then over another one.
+            for _ in 0..2 {
+                number += 1;
+                let request = Subscribe { channel: name("kept:a"), number, position: at.clone() };
+                client.send([Command { id: number, request: Request::Subscribe(request) }]).await;
+                let reply = loop {
+                    match client.next().await {
+                        Received::Frame(ServerFrame::Reply(reply)) => break reply.result.unwrap(),
+                        // What stands before the reply belongs to the subscription before.
+                        Received::Frame(ServerFrame::Push(Push::Publication(_))) => {}
+                        other => panic!("{other:?}"),
+                    }
+                };
+                let Answer::Subscribed(reply) = reply else { panic!("{reply:?}") };
+                let position = reply.position.unwrap();
+                if let Some(at) = &at {
+                    assert!(reply.complete);
+                    let expected: Vec<u64> = (at.offset + 1..=position.offset).collect();
+                    assert_eq!(offsets(&reply.recovered), expected);
+                }
+                let mut last = position.offset;
+                for _ in 0..50 {
+                    if last == MESSAGES {
+                        break;
+                    }
+                    // Without a hole, and nothing twice.
+                    let publication = client.publication().await;
+                    assert_eq!(publication.offset, last + 1);
+                    last = publication.offset;
+                }
+                at = Some(Position { offset: last, ..position });
+            }
+        }
+        for publisher in publishers {
+            publisher.await.unwrap();
+        }
+    }
+}

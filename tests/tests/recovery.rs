@@ -1,0 +1,140 @@
+//! Connections break, and nothing is lost or doubled.
+
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use wirehub_client::common::code::ErrorCode;
+use wirehub_client::{Client, Config, State};
+use wirehub_common::Limits;
+use wirehub_demo_contract::{ChatMessage, ChatRoom, Demo};
+use wirehub_server::{History, Hub, Namespace};
+use wirehub_tests::{Server, next, soon};
+
+/// A server whose rooms keep so many messages, and whose clients come back quickly.
+async fn server(size: usize) -> Server {
+    let limits = Limits { reconnect_window: Duration::from_millis(50), ..Limits::default() };
+    let history = History::new(size, Duration::from_secs(3600));
+    let hub = Hub::builder().contract::<Demo>().limits(limits);
+    Server::start(hub.namespace("chat", Namespace::default().history(history)).build(), "127.0.0.1:0").await
+}
+
+fn line(number: usize) -> ChatMessage {
+    ChatMessage { nick: "ann".into(), text: number.to_string() }
+}
+
+async fn reached(client: &Client, state: State) {
+    let mut changes = client.state_changes();
+    while client.state() != state {
+        next(&mut changes).await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_said_while_a_client_is_away_comes_when_it_is_back_once_and_in_order() {
+    let server = server(1000).await;
+    let proxy = server.proxy().await;
+    let bob = wirehub_client::client(proxy.address(), Config::default());
+    let ann = server.client().await;
+    let room = ChatRoom::new("lobby").unwrap();
+    let mut heard = bob.subscribe(&room).unwrap();
+    soon(bob.connect()).await.unwrap();
+    soon(heard.ready()).await.unwrap();
+    // Each loss makes the client wait longer before it comes back.
+    for round in 0..3 {
+        for number in 0..10 {
+            ann.publish(&room, &line(round * 20 + number)).await.unwrap();
+        }
+        proxy.hold(true);
+        proxy.cut();
+        soon(reached(&bob, State::Reconnecting)).await;
+        for number in 10..20 {
+            ann.publish(&room, &line(round * 20 + number)).await.unwrap();
+        }
+        proxy.hold(false);
+        soon(reached(&bob, State::Connected)).await;
+    }
+    for number in 0..60 {
+        let publication = next(&mut heard).await.unwrap();
+        assert_eq!(
+            (publication.message.text, publication.offset),
+            (number.to_string(), Some(number as u64 + 1))
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_publish_whose_answer_was_lost_is_repeated_and_published_once() {
+    let server = server(1000).await;
+    let proxy = server.proxy().await;
+    let bob = wirehub_client::client(proxy.address(), Config::default());
+    let ann = server.client().await;
+    let room = ChatRoom::new("lobby").unwrap();
+    let mut heard = ann.subscribe(&room).unwrap();
+    soon(heard.ready()).await.unwrap();
+    soon(bob.connect()).await.unwrap();
+
+    proxy.mute(true);
+    let bob = bob.with_timeout(Duration::from_secs(60));
+    let mut publishing = Box::pin(async {
+        let lines = [line(0), line(1), line(2)];
+        futures_util::future::join_all(lines.iter().map(|line| bob.publish(&room, line))).await
+    });
+    // The server has got them, and bob does not know.
+    for number in 0..3 {
+        let publication = tokio::select! {
+            item = next(&mut heard) => item.unwrap(),
+            _ = &mut publishing => panic!("the answers were lost"),
+        };
+        assert_eq!(publication.message, line(number));
+    }
+    proxy.mute(false);
+    proxy.cut();
+    let positions = soon(publishing).await;
+    for (offset, position) in (1..).zip(positions) {
+        assert_eq!(position.unwrap().unwrap().offset, offset);
+    }
+    ann.publish(&room, &line(3)).await.unwrap();
+    assert_eq!(next(&mut heard).await.unwrap().message, line(3), "none of them comes a second time");
+}
+
+#[tokio::test]
+async fn a_client_that_was_away_for_too_long_is_told_of_the_gap() {
+    let server = server(5).await;
+    let proxy = server.proxy().await;
+    let bob = wirehub_client::client(proxy.address(), Config::default());
+    let ann = server.client().await;
+    let room = ChatRoom::new("lobby").unwrap();
+    let mut heard = bob.subscribe(&room).unwrap();
+    soon(bob.connect()).await.unwrap();
+    soon(heard.ready()).await.unwrap();
+    proxy.hold(true);
+    proxy.cut();
+    soon(reached(&bob, State::Reconnecting)).await;
+    for number in 0..6 {
+        ann.publish(&room, &line(number)).await.unwrap();
+    }
+    proxy.hold(false);
+    assert_eq!(next(&mut heard).await.unwrap_err().code(), ErrorCode::UNRECOVERABLE);
+    ann.publish(&room, &line(6)).await.unwrap();
+    assert_eq!(next(&mut heard).await.unwrap().message, line(6));
+    let page = ann.history(&room, None, 100).await.unwrap();
+    let texts: Vec<_> = page.publications.into_iter().map(|publication| publication.message.text).collect();
+    assert_eq!(texts, ["2", "3", "4", "5", "6"]);
+}
+
+#[tokio::test]
+async fn a_stream_of_responses_goes_from_handler_to_caller() {
+    wirehub_common::contract! {
+        contract Clock = "clock";
+        /// Counts up to the number.
+        stream Count = "clock.count": fn(u32) -> u32;
+    }
+    let hub = Hub::builder()
+        .contract::<Clock>()
+        .call_stream::<Count, _, _, _>(async |_, to| Ok(futures_util::stream::iter((1..=to).map(Ok))));
+    let server = Server::start(hub.build(), "127.0.0.1:0").await;
+    let client = server.client().await;
+    let counted: Vec<u32> =
+        soon(client.call_stream::<Count>(&1000).unwrap().map(Result::unwrap).collect()).await;
+    assert!(counted.into_iter().eq(1..=1000));
+}
