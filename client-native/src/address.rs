@@ -4,13 +4,17 @@ use std::fmt;
 use std::path::PathBuf;
 
 use http::Uri;
+use rustls::pki_types::ServerName;
 
-/// Where a server is: over TCP or, on Unix, behind a socket file.
+use crate::tls::Trust;
+
+/// Where a server is: over TCP, over TLS or, on Unix, behind a socket file.
 ///
 /// ```
 /// use wirehub_client::Address;
 ///
 /// assert!(Address::parse("ws://127.0.0.1:8080/ws").is_ok());
+/// assert!(Address::parse("wss://chat.example.com/ws").is_ok());
 /// assert!(Address::parse("unix:/run/wirehub.sock").is_ok());
 /// assert!(Address::parse("http://127.0.0.1:8080").unwrap_err().to_string().contains("ws://"));
 /// ```
@@ -18,6 +22,7 @@ use http::Uri;
 pub struct Address {
     pub(crate) uri: Uri,
     pub(crate) target: Target,
+    pub(crate) trust: Trust,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,13 +30,18 @@ pub(crate) enum Target {
     Tcp {
         host: String,
         port: u16,
+        /// Whom the server has to prove to be, where it speaks TLS.
+        tls: Option<ServerName<'static>>,
     },
     #[cfg(unix)]
     Unix(PathBuf),
 }
 
 impl Address {
-    /// Parses `ws://HOST[:PORT][/PATH]` or `unix:FILE`, whose path on the server is `/ws`.
+    /// Parses `wss://HOST[:PORT][/PATH]`, `ws://HOST[:PORT][/PATH]` or `unix:FILE`, whose path on the server is `/ws`.
+    ///
+    /// At a `wss://` address the server has to show a certificate for HOST by an authority that the operating system
+    /// trusts; see [`Self::with_root_certificates`] for others.
     ///
     /// # Errors
     /// Says what is wrong with the address and what would be right.
@@ -40,16 +50,30 @@ impl Address {
             return Self::unix(file.into());
         }
         let uri: Uri = address.parse().map_err(|_| AddressError::Syntax)?;
-        match uri.scheme_str() {
-            Some("ws") => {}
-            Some("wss") => return Err(AddressError::Tls),
+        let encrypted = match uri.scheme_str() {
+            Some("ws") => false,
+            Some("wss") => true,
             _ => return Err(AddressError::Scheme),
-        }
+        };
         let host = uri.host().filter(|host| !host.is_empty()).ok_or(AddressError::Syntax)?;
         // An IPv6 address stands in brackets in a URI, and without them elsewhere.
         let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-        let port = uri.port_u16().unwrap_or(80);
-        Ok(Self { target: Target::Tcp { host, port }, uri })
+        let port = uri.port_u16().unwrap_or(if encrypted { 443 } else { 80 });
+        let name = || ServerName::try_from(host.clone()).map_err(|_| AddressError::Syntax);
+        let tls = if encrypted { Some(name()?) } else { None };
+        Ok(Self { target: Target::Tcp { host, port, tls }, uri, trust: Trust::default() })
+    }
+
+    /// This address, where the authorities in `pem` are trusted and those of the operating system are not: for
+    /// certificates by an authority of one's own, or a self-signed one. Without effect where the address has no TLS.
+    ///
+    /// `pem` is the text of one certificate or more, each between `BEGIN CERTIFICATE` and `END CERTIFICATE`.
+    ///
+    /// # Errors
+    /// [`AddressError::Certificates`].
+    pub fn with_root_certificates(self, pem: &[u8]) -> Result<Self, AddressError> {
+        let trust = Trust::only(pem).ok_or(AddressError::Certificates)?;
+        Ok(Self { trust, ..self })
     }
 
     #[cfg(unix)]
@@ -57,7 +81,8 @@ impl Address {
         if file.as_os_str().is_empty() {
             return Err(AddressError::Syntax);
         }
-        Ok(Self { uri: Uri::from_static("ws://localhost/ws"), target: Target::Unix(file) })
+        let uri = Uri::from_static("ws://localhost/ws");
+        Ok(Self { uri, target: Target::Unix(file), trust: Trust::default() })
     }
 
     #[cfg(not(unix))]
@@ -74,17 +99,19 @@ pub enum AddressError {
     Syntax,
     /// Its scheme is none of ours.
     Scheme,
-    /// It asks for TLS, which this client does not have.
-    Tls,
+    /// What should be root certificates is none, or has one that can't be read.
+    Certificates,
 }
 
 impl fmt::Display for AddressError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Syntax => "this is no address: write ws://HOST:PORT/ws or unix:FILE",
-            Self::Scheme => "the address must begin with ws:// or unix: (a WebSocket has no http:// address)",
-            Self::Tls => {
-                "this client has no TLS: reach the server by ws:// or unix:, or through a local TLS proxy"
+            Self::Syntax => "this is no address: write wss://HOST/ws, ws://HOST:PORT/ws or unix:FILE",
+            Self::Scheme => {
+                "the address must begin with wss://, ws:// or unix: (a WebSocket has no http:// address)"
+            }
+            Self::Certificates => {
+                "there is no certificate in this, or one that can't be read: give PEM text, with BEGIN CERTIFICATE"
             }
         })
     }
@@ -107,10 +134,17 @@ mod tests {
     #[test]
     fn hosts_and_ports_are_told_apart() {
         let target = |address| Address::parse(address).unwrap().target;
-        let tcp = |host: &str, port| Target::Tcp { host: host.into(), port };
+        let tcp = |host: &str, port| Target::Tcp { host: host.into(), port, tls: None };
+        let tls = |host: &str, port| Target::Tcp {
+            host: host.into(),
+            port,
+            tls: Some(ServerName::try_from(host).unwrap().to_owned()),
+        };
         assert_eq!(target("ws://example.test"), tcp("example.test", 80));
         assert_eq!(target("ws://127.0.0.1:8080/ws?x=1"), tcp("127.0.0.1", 8080));
         assert_eq!(target("ws://[::1]:9/ws"), tcp("::1", 9));
+        assert_eq!(target("wss://example.test/ws"), tls("example.test", 443));
+        assert_eq!(target("wss://[::1]:9"), tls("::1", 9));
     }
 
     #[test]
@@ -118,7 +152,7 @@ mod tests {
         let error = |address| Address::parse(address).unwrap_err();
         assert_eq!(error("http://a/ws"), AddressError::Scheme);
         assert_eq!(error("localhost:8080"), AddressError::Scheme);
-        assert_eq!(error("wss://a/ws"), AddressError::Tls);
+        assert_eq!(error("wss://a_*/ws"), AddressError::Syntax);
         assert_eq!(error("ws://"), AddressError::Syntax);
         assert_eq!(error("unix:"), AddressError::Syntax);
     }

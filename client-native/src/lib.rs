@@ -29,10 +29,16 @@
 //! # }
 //! ```
 //!
+//! An address is `wss://…`, `ws://…` or `unix:…`, and all else is the same. With TLS the server has to prove who it is:
+//! to the authorities that the operating system trusts (`SSL_CERT_FILE` and `SSL_CERT_DIR` are heeded), or to those of
+//! [`Address::with_root_certificates`]. One that can't ends the client with words that say what to do; where only the
+//! certificate's time is wrong, the client tries again.
+//!
 //! The rules (reconnecting, queueing, timing out) are those of [`wirehub_client_core`], the same as in a browser.
 
 mod address;
 mod runner;
+mod tls;
 mod tokens;
 mod transport;
 

@@ -13,8 +13,8 @@ use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 use wirehub_common::SUBPROTOCOL_PROTOBUF;
 use wirehub_common::code::CloseCode;
 
-use crate::Address;
 use crate::address::Target;
+use crate::{Address, tls};
 
 /// The bytes below a WebSocket.
 pub(crate) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -29,10 +29,13 @@ const MESSAGE_BYTES: usize = 64 * 1024 * 1024;
 /// Opens a WebSocket and says which subprotocol the server chose.
 pub(crate) async fn open(address: Address) -> Result<(Socket, String), Failure> {
     let stream: Box<dyn Io> = match &address.target {
-        Target::Tcp { host, port } => {
+        Target::Tcp { host, port, tls } => {
             let stream = TcpStream::connect((host.as_str(), *port)).await?;
             stream.set_nodelay(true)?;
-            Box::new(stream)
+            match tls {
+                Some(name) => Box::new(tls::handshake(stream, name, &address.trust).await?),
+                None => Box::new(stream),
+            }
         }
         #[cfg(unix)]
         Target::Unix(file) => Box::new(UnixStream::connect(file).await?),
