@@ -8,13 +8,12 @@ use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use js_sys::Function;
-use wasm_bindgen::JsCast as _;
-use wasm_bindgen::prelude::Closure;
-use web_sys::{EventTarget, WebSocket};
+use web_sys::WebSocket;
 use wirehub_client_core::{Client, Config, Driver, Error, Time, Transmit};
 
 use crate::browser::{Timer, now, seed};
-use crate::runner::{Input, Machine, Runner};
+use crate::page::PageWatch;
+use crate::runner::{Input, Machine, PageEvent, Runner};
 use crate::socket::SocketError;
 use crate::wire::{check_address, listen_directly};
 
@@ -66,7 +65,12 @@ fn spawn(url: &str, config: Config, provider: Option<Provider>) -> Result<Client
         let runner = Weak::clone(runner);
         Runner::new(url.into(), HandleMachine { driver, provider, timer, runner, task })
     });
-    let page = PageWatch::new(Rc::downgrade(&runner));
+    let watched = Rc::downgrade(&runner);
+    let page = PageWatch::new(move |event| {
+        if let Some(runner) = watched.upgrade() {
+            runner.page(event);
+        }
+    });
     wasm_bindgen_futures::spawn_local(async move {
         poll_fn(|context| {
             let machine = runner.machine();
@@ -119,7 +123,13 @@ impl Machine for HandleMachine {
             Input::Text => driver.handle_text(),
             Input::Close(code, reason) => driver.handle_close(code, reason),
             Input::Timeout => driver.handle_timeout(),
-            Input::ReconnectNow => driver.reconnect_now(),
+            Input::Page(PageEvent::Back) => driver.reconnect_now(),
+            Input::Page(PageEvent::Offline) => driver.check_connection(),
+            Input::Page(PageEvent::Online) => {
+                driver.check_connection();
+                driver.reconnect_now();
+            }
+            Input::Page(PageEvent::PutAside) => driver.suspend(),
         }
         if driver.is_closed()
             && let Some(task) = self.task.take()
@@ -159,39 +169,5 @@ impl Machine for HandleMachine {
         });
         // The old one may be the one that has just fired: it is dropped outside of the borrow.
         let _old = self.timer.replace(timer);
-    }
-}
-
-/// Has the next attempt made at once when there may be a network again: it is back, or the page is.
-struct PageWatch {
-    scope: EventTarget,
-    handler: Closure<dyn Fn()>,
-}
-
-/// `visibilitychange` comes from the document and rises to the window. Workers have only the first.
-const EVENTS: [&str; 3] = ["online", "pageshow", "visibilitychange"];
-
-impl PageWatch {
-    fn new(runner: Weak<Runner<HandleMachine>>) -> Self {
-        let scope: EventTarget = js_sys::global().unchecked_into();
-        let handler = Closure::<dyn Fn()>::new(move || {
-            if let Some(runner) = runner.upgrade() {
-                runner.reconnect_now();
-            }
-        });
-        for event in EVENTS {
-            // Refused only where the scope is not a browser's: then there is nothing to watch.
-            let _ = scope.add_event_listener_with_callback(event, handler.as_ref().unchecked_ref());
-        }
-        Self { scope, handler }
-    }
-}
-
-impl Drop for PageWatch {
-    fn drop(&mut self) {
-        for event in EVENTS {
-            let _ =
-                self.scope.remove_event_listener_with_callback(event, self.handler.as_ref().unchecked_ref());
-        }
     }
 }

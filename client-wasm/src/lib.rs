@@ -30,6 +30,7 @@ mod browser;
 mod client;
 #[cfg(feature = "js")]
 mod js;
+mod page;
 mod runner;
 mod socket;
 mod wire;

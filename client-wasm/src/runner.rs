@@ -49,8 +49,21 @@ pub(crate) enum Input<'a> {
     Close(CloseCode, &'a str),
     /// Time has passed.
     Timeout,
-    /// There may be a network again.
-    ReconnectNow,
+    /// Something that happened to the page.
+    Page(PageEvent),
+}
+
+/// What happens to a page or a worker that matters to connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PageEvent {
+    /// It is shown, or runs, again.
+    Back,
+    /// There is a network again, or another one.
+    Online,
+    /// The network is gone, as far as the browser knows.
+    Offline,
+    /// It is put aside as it is, for when its user goes back to it. An open connection would forbid that.
+    PutAside,
 }
 
 /// Runs one client.
@@ -102,8 +115,8 @@ impl<M: Machine + 'static> Runner<M> {
         self.run();
     }
 
-    pub(crate) fn reconnect_now(self: &Rc<Self>) {
-        self.machine.handle(Input::ReconnectNow);
+    pub(crate) fn page(self: &Rc<Self>, event: PageEvent) {
+        self.machine.handle(Input::Page(event));
         self.run();
     }
 

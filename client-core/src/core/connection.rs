@@ -6,7 +6,7 @@ use bytes::Bytes;
 use wirehub_common::code::{CloseCode, ErrorCode};
 use wirehub_common::contract::differing_items;
 use wirehub_common::frame::{
-    Answer, Command, Connect, Connected, ContractDigest, Push, Reply, Request, ServerFrame,
+    Answer, Cancel, Command, Connect, Connected, ContractDigest, Push, Reply, Request, ServerFrame,
 };
 use wirehub_common::{Codec, SUBPROTOCOL_PROTOBUF};
 
@@ -157,6 +157,34 @@ impl Core {
         self.check_token_deadlines(now);
         self.expire_subscriptions(now);
         self.expire_commands(now);
+    }
+
+    /// Stops waiting for the next attempt and makes it, if one is due later.
+    pub fn reconnect_now(&mut self, now: Time) {
+        if matches!(self.link, Link::Waiting { .. }) {
+            self.open(now);
+        }
+    }
+
+    /// The network may be another one, or gone: a connection that is up has to show that it still is. The server gets a
+    /// question, and 5 s to say anything.
+    pub fn check_connection(&mut self, now: Time) {
+        let Link::Up { spared, .. } = &mut self.link else { return };
+        if spared.is_none() {
+            *spared = Some(now.after(SPARED));
+            let id = self.next_id();
+            // There is no such command: the answer is that it is cancelled.
+            self.send_transient(id, Request::Cancel(Cancel { command: 0 }));
+        }
+    }
+
+    /// Leaves the connection, or gives up opening it: what surrounds the client is put aside, and would not run.
+    /// [`Self::reconnect_now`] ends that; the next attempt is made in any case.
+    pub fn suspend(&mut self, now: Time) {
+        if matches!(self.link, Link::Opening { .. } | Link::Greeting { .. } | Link::Up { .. }) {
+            self.drop_transport(CloseCode::NORMAL, "");
+            self.lose(now, CloseCode::GOING_AWAY, String::new());
+        }
     }
 
     pub(super) fn open(&mut self, now: Time) {

@@ -143,13 +143,6 @@ impl Core {
         }
     }
 
-    /// Stops waiting for the next attempt and makes it, if one is due later.
-    pub fn reconnect_now(&mut self, now: Time) {
-        if matches!(self.link, Link::Waiting { .. }) {
-            self.open(now);
-        }
-    }
-
     /// Ends the client: what is queued fails, subscriptions end. A code that may not be sent is replaced by 1000, a
     /// reason of more than 123 bytes is cut.
     pub fn close(&mut self, code: CloseCode, reason: &str) {

@@ -103,6 +103,16 @@ impl Driver {
         self.handle(Core::reconnect_now);
     }
 
+    /// See [`Core::check_connection`].
+    pub fn check_connection(&self) {
+        self.handle(Core::check_connection);
+    }
+
+    /// See [`Core::suspend`].
+    pub fn suspend(&self) {
+        self.handle(Core::suspend);
+    }
+
     fn handle(&self, handle: impl FnOnce(&mut Core, Time)) {
         let mut inner = self.shared.lock();
         handle(&mut inner.core, self.shared.now());

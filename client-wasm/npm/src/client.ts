@@ -304,7 +304,7 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
       () => new Wasm(this.#host(), this.url, this.#token, this.#tokens !== undefined, name || '@wirehub/client', contractText(contract)),
     );
     this.#wasm = wasm;
-    const stopWatching = watchPage(guarded(() => wasm.reconnectNow()));
+    const stopWatching = watchPage(guarded((event: number) => this.#wasm?.page(event)));
     const stopMourning = onDeath((error) => this.#die(error));
     this.#stopListening = () => {
       stopWatching();

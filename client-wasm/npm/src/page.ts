@@ -1,17 +1,33 @@
-/** Has `again` called when there may be a network again: it is back, or the page is. Gives a function that ends this. */
-export function watchPage(again: () => void): () => void {
-  // A worker has no document, and not every place that runs JavaScript has events.
+/** What the module is told, in its numbers. */
+const BACK = 0;
+const ONLINE = 1;
+const OFFLINE = 2;
+const PUT_ASIDE = 3;
+
+/** Some are the window's, some the document's; workers have the first two. */
+const EVENTS: Readonly<Record<string, (event: Event) => number | undefined>> = {
+  online: () => ONLINE,
+  offline: () => OFFLINE,
+  pageshow: () => BACK,
+  // A page that is kept for when its user goes back to it must not have a connection.
+  pagehide: (event) => ((event as PageTransitionEvent).persisted ? PUT_ASIDE : undefined),
+  resume: () => BACK,
+  visibilitychange: () => (document.hidden ? undefined : BACK),
+};
+
+/** On their way down the document's events pass the window, whether they rise again or not. */
+const CAPTURE = { capture: true };
+
+/** Tells of what happens to the page; gives a function that ends this. */
+export function watchPage(tell: (event: number) => void): () => void {
+  // Not every place that runs JavaScript has events.
   const scope: Partial<Pick<EventTarget, 'addEventListener' | 'removeEventListener'>> = globalThis;
-  const onVisible = (): void => {
-    if (document.visibilityState === 'visible') again();
+  const listener = (event: Event): void => {
+    const meaning = EVENTS[event.type]?.(event);
+    if (meaning !== undefined) tell(meaning);
   };
-  const page = typeof document === 'undefined' ? undefined : document;
-  scope.addEventListener?.('online', again);
-  scope.addEventListener?.('pageshow', again);
-  page?.addEventListener('visibilitychange', onVisible);
+  for (const type in EVENTS) scope.addEventListener?.(type, listener, CAPTURE);
   return () => {
-    scope.removeEventListener?.('online', again);
-    scope.removeEventListener?.('pageshow', again);
-    page?.removeEventListener('visibilitychange', onVisible);
+    for (const type in EVENTS) scope.removeEventListener?.(type, listener, CAPTURE);
   };
 }

@@ -87,4 +87,4 @@ export const number = (field, value) => [field << 3, value];
 
 /** The numbers of the fields in wirehub.proto. */
 export const REQUEST = { connect: 2, subscribe: 3, unsubscribe: 4, publish: 5, history: 6, presence: 7, call: 8, cancel: 9, refresh: 10 };
-export const ANSWER = { publication: 2, error: 3, connected: 4, subscribed: 5, published: 7, history: 8, presence: 9, called: 10, refreshDue: 15 };
+export const ANSWER = { publication: 2, error: 3, connected: 4, subscribed: 5, published: 7, history: 8, presence: 9, called: 10, cancelled: 11, refreshDue: 15 };

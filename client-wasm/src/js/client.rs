@@ -19,7 +19,7 @@ use wirehub_common::{ChannelName, Payload};
 use super::batch::Batch;
 use super::host::Host;
 use crate::browser::{milliseconds, now, seed};
-use crate::runner::{Input, Machine, Runner};
+use crate::runner::{Input, Machine, PageEvent, Runner};
 
 /// A client. What its methods bring about is told to its host when [`flush`](Self::flush) is called, or the browser
 /// has news.
@@ -69,10 +69,14 @@ impl JsClient {
         self.runner.tick();
     }
 
-    /// There may be a network again.
-    #[wasm_bindgen(js_name = reconnectNow)]
-    pub fn reconnect_now(&self) {
-        self.runner.reconnect_now();
+    /// Something happened to the page: it is back (0), online (1), offline (2), put aside (3).
+    pub fn page(&self, event: u8) {
+        self.runner.page(match event {
+            0 => PageEvent::Back,
+            1 => PageEvent::Online,
+            2 => PageEvent::Offline,
+            _ => PageEvent::PutAside,
+        });
     }
 
     /// Subscribes; gives the subscription's number.
@@ -234,7 +238,15 @@ impl Machine for JsMachine {
             Input::Text => core.handle_text(now),
             Input::Close(code, reason) => core.handle_close(now, code, reason),
             Input::Timeout => core.handle_timeout(now),
-            Input::ReconnectNow => core.reconnect_now(now),
+            Input::Page(event) => match event {
+                PageEvent::Back => core.reconnect_now(now),
+                PageEvent::Offline => core.check_connection(now),
+                PageEvent::Online => {
+                    core.check_connection(now);
+                    core.reconnect_now(now);
+                }
+                PageEvent::PutAside => core.suspend(now),
+            },
         }
     }
 

@@ -4,7 +4,9 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use futures_util::{FutureExt as _, StreamExt as _};
+use wasm_bindgen::JsCast as _;
 use wasm_bindgen_test::wasm_bindgen_test;
+use web_sys::{Event, EventTarget, PageTransitionEvent, PageTransitionEventInit};
 use wirehub_client_wasm::{Config, Error, SocketErrorKind, State};
 use wirehub_common::Payload;
 use wirehub_common::code::{CloseCode, ErrorCode};
@@ -157,7 +159,6 @@ async fn the_next_attempt_is_made_at_once_when_the_network_is_back() {
     let client = wirehub_client_wasm::client(NOBODY, Config::default()).unwrap();
     let mut changes = client.state_changes();
     let _ = client.connect().now_or_never();
-    let scope: web_sys::EventTarget = wasm_bindgen::JsCast::unchecked_into(js_sys::global());
     let mut failures = async || loop {
         if let Some(delay) = changes.next().await.unwrap().retry_in {
             break delay.as_secs_f64() * 1000.0;
@@ -169,11 +170,64 @@ async fn the_next_attempt_is_made_at_once_when_the_network_is_back() {
         if delay >= 5000.0 {
             break delay;
         }
-        scope.dispatch_event(&web_sys::Event::new("online").unwrap()).unwrap();
+        happen(&Event::new("online").unwrap());
     };
     let before = js_sys::Date::now();
-    scope.dispatch_event(&web_sys::Event::new("online").unwrap()).unwrap();
+    happen(&Event::new("online").unwrap());
     failures().await;
     assert!(js_sys::Date::now() - before < planned);
     client.close(CloseCode::NORMAL, "");
+}
+
+/// The window, which hears of what happens to the page.
+fn scope() -> EventTarget {
+    js_sys::global().unchecked_into()
+}
+
+fn happen(event: &Event) {
+    scope().dispatch_event(event).unwrap();
+}
+
+fn page_event(name: &str, persisted: bool) -> Event {
+    let init = PageTransitionEventInit::new();
+    init.set_persisted(persisted);
+    PageTransitionEvent::new_with_event_init_dict(name, &init).unwrap().into()
+}
+
+#[wasm_bindgen_test]
+async fn a_page_that_is_put_aside_has_no_connection_until_it_is_back() {
+    let client = new_client();
+    let room = room("aside");
+    let mut heard = client.subscribe(&room).unwrap();
+    client.connect().await.unwrap();
+    heard.ready().await.unwrap();
+    let first = client.session();
+    let mut changes = client.state_changes();
+    happen(&page_event("pagehide", false));
+    assert_eq!(client.state(), State::Connected, "this page is not to come back");
+    happen(&page_event("pagehide", true));
+    let change = changes.next().await.unwrap();
+    assert_eq!((change.state, change.code), (State::Reconnecting, Some(CloseCode::GOING_AWAY)));
+    happen(&page_event("pageshow", true));
+    assert_eq!(changes.next().await.unwrap().state, State::Connected);
+    assert_ne!(client.session(), first);
+    // The demo's rooms keep no history: the subscription says so, and goes on.
+    client.publish(&room, &say("again")).await.unwrap();
+    assert!(heard.next().await.unwrap().is_err());
+    assert_eq!(heard.next().await.unwrap().unwrap().message, say("again"));
+}
+
+#[wasm_bindgen_test]
+async fn a_connection_that_works_survives_whatever_the_browser_says_of_the_network() {
+    let client = new_client();
+    client.connect().await.unwrap();
+    let session = client.session();
+    let mut changes = client.state_changes();
+    for name in ["offline", "online", "pageshow", "resume"] {
+        happen(&Event::new(name).unwrap());
+        let response = client.call::<Echo>(&EchoRequest { text: name.into() }).await.unwrap();
+        assert_eq!(response.text, name);
+    }
+    assert_eq!(client.session(), session);
+    assert!(changes.next().now_or_never().is_none(), "nothing changed");
 }

@@ -202,3 +202,57 @@ fn events_of_a_transport_that_is_gone_change_nothing() {
     client.core.reconnect_now(client.now);
     assert_eq!(client.core.poll_transmit(true), Some(Transmit::Open), "no need to wait");
 }
+
+#[test]
+fn a_connection_in_doubt_stays_where_the_server_says_anything() {
+    let mut client = Client::connected();
+    client.core.check_connection(client.now);
+    // Once is enough.
+    client.core.check_connection(client.now);
+    let [Command { id, request: Request::Cancel(cancel) }] = &client.sent()[..] else { panic!() };
+    assert_eq!(cancel.command, 0);
+    client.reply(*id, Ok(Answer::Cancelled));
+    let next_ping = client.core.poll_timeout().unwrap().since(client.now);
+    assert!(next_ping > client.core.limits().ping_interval, "{next_ping:?}");
+    assert!(client.events().is_empty());
+}
+
+#[test]
+fn a_connection_in_doubt_is_left_where_the_server_says_nothing() {
+    let mut client = Client::connected();
+    client.core.check_connection(client.now);
+    client.sent();
+    assert_eq!(client.wait(), Duration::from_secs(5));
+    let Some(Transmit::Close { code, .. }) = client.core.poll_transmit(true) else { panic!() };
+    assert_eq!((code, client.core.state()), (CloseCode::SERVER_SILENT, State::Reconnecting));
+    client.core.check_connection(client.now);
+    assert_eq!(client.core.poll_transmit(true), None, "there is none to check");
+}
+
+#[test]
+fn a_client_that_is_put_aside_closes_its_connection_and_comes_back_when_told() {
+    let mut client = Client::connected();
+    client.subscribe("c");
+    client.sent();
+    client.core.suspend(client.now);
+    assert_eq!(
+        client.core.poll_transmit(true),
+        Some(Transmit::Close { code: CloseCode::NORMAL, reason: String::new() })
+    );
+    assert_eq!(client.core.poll_transmit(true), None);
+    client.core.suspend(client.now);
+    let events = client.events();
+    let [Event::State(change)] = &events[..] else { panic!("{events:?}") };
+    assert_eq!((change.state, change.code), (State::Reconnecting, Some(CloseCode::GOING_AWAY)));
+    client.core.reconnect_now(client.now);
+    assert_eq!(client.establish().subscriptions.len(), 1);
+
+    let mut client = Client::new();
+    client.core.connect(client.now);
+    assert_eq!(client.core.poll_transmit(true), Some(Transmit::Open));
+    client.core.suspend(client.now);
+    assert!(
+        matches!(client.core.poll_transmit(true), Some(Transmit::Close { .. })),
+        "opening counts as well"
+    );
+}
