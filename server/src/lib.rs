@@ -65,6 +65,7 @@
 //!   [`SLOW_CONSUMER`](common::code::CloseCode::SLOW_CONSUMER), and nobody else notices.
 //! - Everything that waits is bounded in bytes: [`Builder::queue_bytes`], [`Builder::limits`].
 
+mod auth;
 mod call;
 #[cfg(feature = "cli")]
 pub mod cli;
@@ -78,6 +79,7 @@ mod run;
 mod session;
 mod socket;
 
+pub use self::auth::{Authenticated, ChannelPattern, ChannelPatternError, Credentials, Refusal, Rights};
 pub use self::call::{CallContext, CallError};
 pub use self::engine::{
     Answer, Delivery, Engine, EngineError, History, MemoryEngine, Publish, ReadHistory, Recover, Recovered,
@@ -85,7 +87,7 @@ pub use self::engine::{
 pub use self::error::{Error, ErrorKind};
 pub use self::http::origin::{Origin, OriginError};
 pub use self::http::static_files;
-pub use self::hub::{Builder, Hub, Namespace, SessionId, SessionIdError};
+pub use self::hub::{Access, Builder, Hub, Namespace, SessionId, SessionIdError};
 pub use self::listener::{ListenAddress, Listener, UnixSocket};
 pub use self::run::{MAX_CONNECTIONS, STOP_DEADLINE, run};
 

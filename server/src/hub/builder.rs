@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::future::Future;
+use std::time::Duration;
 
 use futures_util::Stream;
 use wirehub_common::Limits;
@@ -10,6 +11,7 @@ use wirehub_common::contract::{Call, Contract, StreamCall};
 use super::namespace::{Namespace, Namespaces};
 use super::rules::Rules;
 use super::{Hub, Settings};
+use crate::auth::{Authenticated, Credentials, Refusal};
 use crate::call::{self, CallContext, CallError};
 use crate::engine::{Engine, MemoryEngine};
 use crate::http::origin::{Origin, Origins};
@@ -76,6 +78,39 @@ impl Builder {
         self
     }
 
+    /// Asks `hook` who a client is: when it connects, and when it shows a new token. Without a hook everybody is let in,
+    /// anonymous, whatever the token. A hook that takes more than 10 s is given up, and the client tries again later.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use wirehub_server::{Authenticated, Hub, Refusal};
+    ///
+    /// let hub = Hub::builder()
+    ///     .authenticate(async |credentials| match &*credentials.token {
+    ///         "" => Ok(Authenticated::anonymous()),
+    ///         "open sesame" => Ok(Authenticated::user("ali").expires_in(Duration::from_secs(600))),
+    ///         _ => Err(Refusal::invalid()),
+    ///     })
+    ///     .build();
+    /// # assert_eq!(hub.sessions(), 0);
+    /// ```
+    #[must_use]
+    pub fn authenticate<F, A>(mut self, hook: F) -> Self
+    where
+        F: Fn(Credentials) -> A + Send + Sync + 'static,
+        A: Future<Output = Result<Authenticated, Refusal>> + Send + 'static,
+    {
+        self.settings.authenticator = Some(Box::new(move |credentials| Box::pin(hook(credentials))));
+        self
+    }
+
+    /// For how long a session outlives its token, so that a new one can be shown. 25 s without this.
+    #[must_use]
+    pub fn token_grace(mut self, grace: Duration) -> Self {
+        self.settings.token_grace = grace;
+        self
+    }
+
     /// The limits of each connection; [`Limits::default`] without this.
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
@@ -139,6 +174,8 @@ impl Default for Settings {
             queue_bytes: 1024 * 1024,
             origins: Origins::default(),
             namespaces: Namespaces::default(),
+            authenticator: None,
+            token_grace: Duration::from_secs(25),
             engine: Box::new(MemoryEngine::new()),
         }
     }

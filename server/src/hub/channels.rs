@@ -7,6 +7,7 @@ use indexmap::IndexMap;
 use parking_lot::Mutex;
 use wirehub_common::ChannelName;
 use wirehub_common::code::CloseCode;
+use wirehub_common::frame::Member;
 
 use super::SessionId;
 use super::sessions::Peer;
@@ -101,6 +102,14 @@ impl Channels {
     /// How many sessions are subscribed to a channel.
     pub(crate) fn subscribers(&self, name: &ChannelName) -> usize {
         self.by_name.shard(name).read().get(name).map_or(0, |channel| channel.len())
+    }
+
+    /// The sessions that are subscribed to a channel.
+    pub(crate) fn members(&self, name: &ChannelName) -> Vec<Member> {
+        let channel = self.by_name.shard(name).read().get(name).map(Arc::clone);
+        channel.map_or_else(Vec::new, |channel| {
+            channel.subscribers.lock().values().map(|subscriber| subscriber.peer.member()).collect()
+        })
     }
 
     /// All channels with their numbers of subscribers.

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use wirehub_common::code::CloseCode;
 use wirehub_common::contract::{Channel, Message as _};
-use wirehub_common::frame::{HistoryPage, Position, Publication, Push, ServerFrame};
+use wirehub_common::frame::{HistoryPage, Member, Position, Publication, Push, ServerFrame};
 use wirehub_common::{ChannelName, Limits, Payload, PayloadError, PayloadErrorKind};
 
 use self::channels::Channels;
@@ -16,6 +16,7 @@ use self::namespace::Namespaces;
 use self::rules::Rules;
 use self::sessions::Sessions;
 use self::shared_frame::SharedFrame;
+use crate::auth::Authenticator;
 use crate::call::Handler;
 use crate::engine::{Answer, Delivery, Engine, EngineError, Publish, ReadHistory};
 use crate::http::origin::Origins;
@@ -32,7 +33,7 @@ pub(crate) mod sharded;
 pub(crate) mod shared_frame;
 
 pub use self::builder::Builder;
-pub use self::namespace::Namespace;
+pub use self::namespace::{Access, Namespace};
 pub use self::session_id::{SessionId, SessionIdError};
 
 /// The server's registry of sessions and channels. A handle: clones are the same hub.
@@ -58,6 +59,8 @@ pub(crate) struct Settings {
     pub(crate) queue_bytes: usize,
     pub(crate) origins: Origins,
     pub(crate) namespaces: Namespaces,
+    pub(crate) authenticator: Option<Authenticator>,
+    pub(crate) token_grace: Duration,
     pub(crate) engine: Box<dyn Engine>,
 }
 
@@ -124,6 +127,22 @@ impl Hub {
         Ok(self.accept(Publish { key: key.into(), ..Publish::new(channel.clone(), payload) }))
     }
 
+    /// Publishes a message to all sessions of one user that are subscribed to the user's own channel, `@` and the name.
+    /// Where the [rules of other namespaces](Builder::other_namespaces), or of a namespace of that name, keep history, it
+    /// is there for those who come later too.
+    ///
+    /// # Errors
+    /// [`PayloadErrorKind::Encode`]: the payload is tagged as JSON and is not one JSON text, or the name makes no channel.
+    pub fn send_to_user(
+        &self,
+        user: &str,
+        payload: Payload,
+    ) -> Result<Answer<Option<Position>>, PayloadError> {
+        let channel = ChannelName::new(&format!("@{user}"))
+            .map_err(|error| PayloadError::new(PayloadErrorKind::Encode, Some(error.into())))?;
+        self.publish_raw(&channel, payload)
+    }
+
     /// Reads up to `limit` publications of a channel's history: those after `since`, or (reversed) before it, or from the
     /// beginning, or (reversed) the end. Nothing where the channel keeps no history, or what follows `since` is gone.
     ///
@@ -157,6 +176,11 @@ impl Hub {
     /// How many sessions are subscribed to a channel.
     pub fn subscribers(&self, channel: &ChannelName) -> usize {
         self.inner.channels.subscribers(channel)
+    }
+
+    /// The sessions that are subscribed to a channel, in no order: a snapshot.
+    pub fn presence(&self, channel: &ChannelName) -> Vec<Member> {
+        self.inner.channels.members(channel)
     }
 
     /// The channels that somebody is subscribed to, with how many they are, in no order: a snapshot.

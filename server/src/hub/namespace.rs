@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use wirehub_common::ChannelName;
 
+use crate::auth::Action;
 use crate::engine::History;
 use crate::session::outbox::Lane;
 
@@ -23,6 +24,22 @@ use crate::session::outbox::Lane;
 pub struct Namespace {
     pub(crate) history: Option<History>,
     pub(crate) urgent: bool,
+    pub(crate) subscribe: Access,
+    pub(crate) publish: Access,
+    pub(crate) presence: Option<Access>,
+}
+
+/// Who may do something in a channel. [`Rights`](crate::Rights) in a token let their bearer in where this does not.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Access {
+    /// Everybody who is connected.
+    #[default]
+    Everybody,
+    /// Everybody who has a name: no anonymous session.
+    Users,
+    /// Those alone who have the right.
+    Bearers,
 }
 
 impl Namespace {
@@ -31,6 +48,24 @@ impl Namespace {
     #[must_use]
     pub fn history(self, history: History) -> Self {
         Self { history: Some(history), ..self }
+    }
+
+    /// Who may subscribe, and read the history. Everybody without this.
+    #[must_use]
+    pub fn subscribe(self, access: Access) -> Self {
+        Self { subscribe: access, ..self }
+    }
+
+    /// Who may publish. Everybody without this; the server itself always does.
+    #[must_use]
+    pub fn publish(self, access: Access) -> Self {
+        Self { publish: access, ..self }
+    }
+
+    /// Who may see who is there. Nobody without this.
+    #[must_use]
+    pub fn presence(self, access: Access) -> Self {
+        Self { presence: Some(access), ..self }
     }
 
     /// Its publications overtake those of others in every queue: for alarms.
@@ -67,6 +102,20 @@ impl Namespaces {
 }
 
 impl Namespace {
+    /// Whether a session of that user may do something in its channels, without a right of its own.
+    pub(crate) fn allows(&self, action: Action, user: &str) -> bool {
+        let access = match action {
+            Action::Subscribe => self.subscribe,
+            Action::Publish => self.publish,
+            Action::Presence => self.presence.unwrap_or(Access::Bearers),
+        };
+        match access {
+            Access::Everybody => true,
+            Access::Users => !user.is_empty(),
+            Access::Bearers => false,
+        }
+    }
+
     pub(crate) fn lane(&self) -> Lane {
         if self.urgent { Lane::Urgent } else { Lane::Normal }
     }

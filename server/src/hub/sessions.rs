@@ -1,7 +1,7 @@
 //! The registry of sessions.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use wirehub_common::Codec;
 use wirehub_common::frame::Member;
@@ -14,16 +14,30 @@ use crate::session::outbox::{Lane, Outbox};
 /// A session, as the hub and its channels hold it.
 pub(crate) struct Peer {
     pub(crate) id: SessionId,
-    /// Empty for an anonymous one.
-    pub(crate) user: Arc<str>,
+    /// Set when it is connected.
+    user: OnceLock<Arc<str>>,
     pub(crate) codec: Codec,
     pub(crate) outbox: Outbox,
 }
 
 impl Peer {
+    pub(crate) fn new(id: SessionId, codec: Codec, outbox: Outbox) -> Self {
+        Self { id, user: OnceLock::new(), codec, outbox }
+    }
+
+    /// The session has got a user. The first one is for good.
+    pub(crate) fn set_user(&self, user: Arc<str>) {
+        let _ = self.user.set(user);
+    }
+
+    /// The session's user; empty for an anonymous one.
+    pub(crate) fn user(&self) -> Arc<str> {
+        self.user.get().map_or_else(|| "".into(), Arc::clone)
+    }
+
     /// The session, as others see it.
     pub(crate) fn member(&self) -> Member {
-        Member { session: self.id.to_string(), user: (*self.user).into() }
+        Member { session: self.id.to_string(), user: (*self.user()).into() }
     }
 }
 

@@ -7,13 +7,15 @@ use bytes::Bytes;
 use wirehub_common::ChannelName;
 use wirehub_common::code::{CloseCode, ErrorCode};
 use wirehub_common::frame::{
-    Answer, Call, Command, Connect, Connected, ErrorInfo, History, Publish, Published, Reply, Request,
-    Subscribe, Subscribed, Unsubscribe,
+    Answer, Call, Command, Connect, Connected, ErrorInfo, History, Presence, PresenceList, Publish,
+    Published, Refresh, Reply, Request, Subscribe, Subscribed, Unsubscribe,
 };
 
 use super::tasks::{Recovering, Restoring, Task};
+use super::token::TokenClock;
 use super::{End, Session, Subscription, answer, encode};
 use crate::Hub;
+use crate::auth::{Action, Authenticated, Credentials, Rights};
 use crate::call::{CallContext, Handler};
 use crate::engine::{self, ReadHistory, Recover, Recovered};
 
@@ -31,7 +33,8 @@ impl Session {
             Request::History(read) => self.history(id, read),
             Request::Call(call) => self.call(id, call),
             Request::Cancel(cancel) => Ok(Some(self.cancel(cancel.command))),
-            Request::Presence(_) | Request::Refresh(_) => Err(ErrorInfo::from_code(ErrorCode::NOT_AVAILABLE)),
+            Request::Refresh(refresh) => self.refresh(id, refresh),
+            Request::Presence(Presence { channel }) => self.presence(&channel).map(Some),
             Request::Invalid(why) => Err(invalid(why)),
             _ => Err(ErrorInfo::from_code(ErrorCode::UNSUPPORTED)),
         };
@@ -45,7 +48,7 @@ impl Session {
     fn execute_first(&mut self, id: u32, request: Request) -> Result<(), End> {
         match request {
             Request::Connect(connect) => {
-                self.connect(id, connect);
+                self.authenticate(id, connect);
                 Ok(())
             }
             Request::Invalid(why) => {
@@ -56,24 +59,74 @@ impl Session {
         }
     }
 
-    fn connect(&mut self, id: u32, connect: Connect) {
+    fn authenticate(&mut self, id: u32, mut connect: Connect) {
+        let Some(authenticator) = &self.hub.settings().authenticator else {
+            return self.connect(id, connect, Authenticated::anonymous());
+        };
+        let token = std::mem::take(&mut connect.token);
+        let credentials = Credentials::new(token, connect.client.clone(), connect.version.clone());
+        let identity = authenticator(credentials);
+        self.finish(Task::Authenticate { id, connect, identity });
+    }
+
+    fn refresh(&mut self, id: u32, Refresh { token }: Refresh) -> Result<Option<Answer>, ErrorInfo> {
+        let Some(authenticator) = &self.hub.settings().authenticator else {
+            return Err(ErrorInfo::from_code(ErrorCode::NOT_AVAILABLE));
+        };
+        let identity = authenticator(Credentials::new(token, String::new(), String::new()));
+        self.finish(Task::Refresh { id, identity });
+        Ok(None)
+    }
+
+    /// Begins the session of somebody who is let in.
+    pub(super) fn connect(&mut self, id: u32, connect: Connect, identity: Authenticated) {
         let hub = self.hub.clone();
         let settings = hub.settings();
         tracing::debug!(session = %self.peer.id, client = connect.client, version = connect.version, "connected");
         self.connected = true;
+        self.peer.set_user(Arc::clone(&identity.user));
+        let token_ttl = self.take_rights(identity);
         self.pulse.connected(settings.limits.ping_interval);
         hub.session_registry().connected(self.peer.id);
         let connected = Connected {
             session: self.peer.id.to_string(),
-            user: (*self.peer.user).into(),
+            user: (*self.peer.user()).into(),
             limits: settings.limits,
             contract: settings.rules.difference(connect.contract.as_ref()),
             subscriptions: Vec::new(),
             idempotency: hub.engine().idempotency(),
-            token_ttl: Duration::ZERO,
+            token_ttl,
         };
         let restoring = connect.subscriptions.into_iter().map(|subscribe| self.restore(subscribe)).collect();
         self.finish(Task::Connect { id, connected, restoring });
+    }
+
+    /// What the token says of the session holds from now on. Gives for how long; zero for ever.
+    pub(super) fn take_rights(&mut self, Authenticated { ttl, rights, .. }: Authenticated) -> Duration {
+        // Most tokens have none.
+        self.rights = (rights != Rights::default()).then(|| Box::new(rights));
+        let grace = self.hub.settings().token_grace;
+        self.token = ttl.map(|ttl| Box::new(TokenClock::new(ttl, grace)));
+        // Zero would be for ever.
+        ttl.map_or(Duration::ZERO, |ttl| ttl.max(Duration::from_millis(1)))
+    }
+
+    /// Whether the session may do that in the channel, if there is such a channel.
+    pub(super) fn check(&self, action: Action, channel: &ChannelName) -> Result<(), ErrorInfo> {
+        let user = self.peer.user();
+        let name = channel.as_str();
+        let is_allowed = if name == Hub::BROADCAST {
+            false
+        } else if let Some(of) = name.strip_prefix('@') {
+            // What is for one user alone.
+            action != Action::Publish && !user.is_empty() && *of == *user
+        } else {
+            self.hub.settings().namespaces.of(channel).allows(action, &user)
+        };
+        if is_allowed || self.rights.as_ref().is_some_and(|rights| rights.allow(action, channel)) {
+            return Ok(());
+        }
+        Err(ErrorInfo::from_code(ErrorCode::PERMISSION_DENIED))
     }
 
     /// Begins one of the subscriptions in `connect`. Nothing of it may come before the reply: it is held back.
@@ -104,6 +157,7 @@ impl Session {
     /// Whether the session may subscribe.
     fn admit(&self, subscribe: &Subscribe) -> Result<(), ErrorInfo> {
         self.hub.settings().rules.check_channel(&subscribe.channel)?;
+        self.check(Action::Subscribe, &subscribe.channel)?;
         match self.subscriptions.get(&subscribe.channel) {
             Some(current) if subscribe.number <= current.number => {
                 Err(ErrorInfo::from_code(ErrorCode::ALREADY_SUBSCRIBED))
@@ -179,6 +233,7 @@ impl Session {
                 ..ErrorInfo::from_code(ErrorCode::PERMISSION_DENIED)
             });
         }
+        self.check(Action::Publish, &channel)?;
         self.hub.settings().rules.check_publication(&channel, &payload)?;
         let publisher = Some(self.peer.member());
         let accepted =
@@ -197,6 +252,7 @@ impl Session {
         let History { channel, since, limit, reverse } = read;
         let settings = self.hub.settings();
         settings.rules.check_channel(&channel)?;
+        self.check(Action::Subscribe, &channel)?;
         let Some(history) = settings.namespaces.of(&channel).history else {
             return Err(ErrorInfo::from_code(ErrorCode::NOT_AVAILABLE));
         };
@@ -204,6 +260,18 @@ impl Session {
         let page = self.hub.engine().history(ReadHistory { channel, history, since, limit, reverse });
         self.finish(Task::History { id, page });
         Ok(None)
+    }
+
+    fn presence(&self, channel: &ChannelName) -> Result<Answer, ErrorInfo> {
+        let settings = self.hub.settings();
+        settings.rules.check_channel(channel)?;
+        if settings.namespaces.of(channel).presence.is_none() {
+            return Err(ErrorInfo::from_code(ErrorCode::NOT_AVAILABLE));
+        }
+        self.check(Action::Presence, channel)?;
+        let mut members = self.hub.presence(channel);
+        members.truncate(MAX_MEMBERS);
+        Ok(Answer::Presence(PresenceList { members }))
     }
 
     fn call(&mut self, id: u32, Call { name, payload }: Call) -> Result<Option<Answer>, ErrorInfo> {
@@ -215,7 +283,7 @@ impl Session {
         if is_reached(settings.limits.calls, calls.len()) {
             return Err(ErrorInfo::from_code(ErrorCode::LIMIT_EXCEEDED));
         }
-        let context = CallContext::new(self.peer.id, Arc::clone(&self.peer.user), self.hub.clone());
+        let context = CallContext::new(self.peer.id, self.peer.user(), self.hub.clone());
         match handler {
             Handler::Single(handler) => calls.start(id, handler(context, payload)),
             Handler::Streaming(handler) => {
@@ -256,6 +324,9 @@ pub(super) fn subscribed(subscribe: &Subscribe, recovered: Option<Recovered>) ->
 /// so, and can read the history page by page.
 const MAX_RECOVERED: usize = 10_000;
 const MAX_RECOVERED_BYTES: usize = 4 * 1024 * 1024;
+
+/// How many sessions the reply to `presence` has at most.
+const MAX_MEMBERS: usize = 10_000;
 
 /// How many publications a page of history has at most.
 const MAX_PAGE: usize = 1000;

@@ -9,14 +9,16 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
 use wirehub_common::code::CloseCode;
-use wirehub_common::frame::{Answer, Reply, ServerFrame};
+use wirehub_common::frame::{Answer, Push, Reply, ServerFrame};
 use wirehub_common::{ChannelName, Codec};
 
 use self::calls::{Answered, Calls};
 use self::outbox::{Ending, Lane, Outbox};
 use self::pulse::{Beat, Pulse};
 use self::tasks::Tasks;
+use self::token::{TokenClock, Turn};
 use crate::Hub;
+use crate::auth::Rights;
 use crate::hub::SessionId;
 use crate::hub::channels::Channel;
 use crate::hub::connections::Phase;
@@ -29,6 +31,7 @@ pub(crate) mod farewell;
 pub(crate) mod outbox;
 mod pulse;
 mod tasks;
+mod token;
 
 /// Serves one connection until it ends. `open` is what counts it as open, and goes with it.
 #[allow(clippy::manual_async_fn, reason = "an async fn's task has room for its arguments twice")]
@@ -60,6 +63,10 @@ struct Session {
     subscriptions: HashMap<ChannelName, Subscription>,
     calls: Option<Box<Calls>>,
     tasks: Option<Box<Tasks>>,
+    rights: Option<Box<Rights>>,
+    token: Option<Box<TokenClock>>,
+    /// The next message, read while the session was held up.
+    ahead: Option<(Kind, Bytes)>,
     pulse: Pulse,
     /// An empty message is due.
     ping: bool,
@@ -86,7 +93,7 @@ enum End {
 impl Session {
     fn new(hub: Hub, id: SessionId, codec: Codec) -> Self {
         let outbox = Outbox::new(hub.settings().queue_bytes);
-        let peer = Arc::new(Peer { id, user: "".into(), codec, outbox });
+        let peer = Arc::new(Peer::new(id, codec, outbox));
         hub.session_registry().add(Arc::clone(&peer));
         Self {
             hub,
@@ -95,6 +102,9 @@ impl Session {
             subscriptions: HashMap::new(),
             calls: None,
             tasks: None,
+            rights: None,
+            token: None,
+            ahead: None,
             pulse: Pulse::new(),
             ping: false,
         }
@@ -153,22 +163,9 @@ impl Session {
                 self.poll_write(socket, cx)?;
             }
             let held_up = self.is_held_up();
-            if !held_up {
-                match socket.poll_receive(cx) {
-                    Poll::Ready(Ok(incoming)) => {
-                        self.pulse.note_received();
-                        match incoming {
-                            Incoming::Close => return Poll::Ready(Err(End::Closed)),
-                            Incoming::Message(kind, data) if !data.is_empty() => {
-                                return Poll::Ready(Ok((kind, data)));
-                            }
-                            // An empty message answers a ping.
-                            Incoming::Message(..) | Incoming::Control => continue,
-                        }
-                    }
-                    Poll::Ready(Err(fault)) => return Poll::Ready(Err(fault.into())),
-                    Poll::Pending => {}
-                }
+            self.poll_ahead(socket, cx)?;
+            if !held_up && let Some(message) = self.ahead.take() {
+                return Poll::Ready(Ok(message));
             }
             self.poll_pulse(cx)?;
             self.poll_write(socket, cx)?;
@@ -187,9 +184,32 @@ impl Session {
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), End>> {
         self.poll_tasks(cx);
+        self.poll_ahead(socket, cx)?;
         self.poll_pulse(cx)?;
         self.poll_write(socket, cx)?;
         if self.is_held_up() { Poll::Pending } else { Poll::Ready(Ok(())) }
+    }
+
+    /// Reads the next message, unless there is no room for its answers. Also while the session waits for something else:
+    /// or it would not see that its client has gone.
+    fn poll_ahead<S: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        socket: &mut Socket<S>,
+        cx: &mut Context<'_>,
+    ) -> Result<(), End> {
+        while self.ahead.is_none() && !self.peer.outbox.is_congested() {
+            let Poll::Ready(incoming) = socket.poll_receive(cx)? else { break };
+            self.pulse.note_received();
+            match incoming {
+                Incoming::Close => return Err(End::Closed),
+                Incoming::Message(kind, data) if !data.is_empty() => {
+                    self.ahead = Some((kind, data));
+                }
+                // An empty message answers a ping.
+                Incoming::Message(..) | Incoming::Control => {}
+            }
+        }
+        Ok(())
     }
 
     /// Whether the next command has to wait: for room in the queue, or for the engine.
@@ -210,6 +230,12 @@ impl Session {
     }
 
     fn poll_pulse(&mut self, cx: &mut Context<'_>) -> Result<(), End> {
+        while let Some(Poll::Ready(turn)) = self.token.as_mut().map(|token| token.poll(cx)) {
+            match turn {
+                Turn::Remind => self.push(Push::RefreshDue),
+                Turn::Expired => return Err(CloseCode::TOKEN_EXPIRED.into()),
+            }
+        }
         while let Poll::Ready(beat) = self.pulse.poll(cx) {
             match beat {
                 Beat::Ping => self.ping = true,
@@ -249,6 +275,13 @@ impl Session {
                 Poll::Pending => {}
             }
         }
+    }
+}
+
+impl Session {
+    /// Queues a push that belongs to no channel.
+    fn push(&self, push: Push) {
+        self.peer.outbox.answer(Lane::Control, self.peer.codec.encode_frame(&ServerFrame::Push(push)));
     }
 }
 

@@ -137,7 +137,7 @@ fn lost(asked: Instant, interval: Duration) -> Instant {
 }
 
 /// `after` the moment; a time beyond what the clock can hold is as good as never.
-fn later(moment: Instant, after: Duration) -> Instant {
+pub(super) fn later(moment: Instant, after: Duration) -> Instant {
     const NEVER: Duration = Duration::from_secs(60 * 60 * 24 * 365);
     moment.checked_add(after.min(NEVER)).unwrap_or(moment)
 }

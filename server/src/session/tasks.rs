@@ -4,24 +4,33 @@
 //! only `connect`, which comes before all else, holds up what is behind it.
 
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt as _, StreamExt as _};
+use wirehub_common::ChannelName;
 use wirehub_common::code::ErrorCode;
 use wirehub_common::frame::{
-    Answer, Connected, ErrorInfo, HistoryPage, Position, Published, Reply, Subscribe, SubscribeOutcome,
+    Answer, Connect, Connected, ErrorInfo, HistoryPage, Position, Published, Push, Refreshed, Reply,
+    ServerFrame, Subscribe, SubscribeOutcome, Unsubscribed,
 };
 
 use super::commands::subscribed;
 use super::{Session, answer, encode};
+use crate::auth::{Action, Authenticated, Refusal};
 use crate::engine::{self, EngineError, Recovered};
 
 /// The engine's answer of what a subscription missed; none where its channel keeps no history.
 pub(super) type Recovering = Option<engine::Answer<Recovered>>;
 
-/// A command that the engine has a part in.
+/// What the hook finds out about a client.
+pub(super) type Identifying = BoxFuture<'static, Result<Authenticated, Refusal>>;
+
+/// A command that the engine, or the hook that knows clients, has a part in.
 pub(super) enum Task {
+    Authenticate { id: u32, connect: Connect, identity: Identifying },
+    Refresh { id: u32, identity: Identifying },
     Connect { id: u32, connected: Connected, restoring: Vec<Restoring> },
     Subscribe { id: u32, subscribe: Subscribe, recovering: Recovering },
     Publish { id: u32, accepted: engine::Answer<Option<Position>> },
@@ -36,6 +45,8 @@ pub(super) enum Restoring {
 
 /// The same with the engine's answers.
 enum Done {
+    Authenticate { id: u32, connect: Connect, identity: Result<Authenticated, ErrorInfo> },
+    Refresh { id: u32, identity: Result<Authenticated, ErrorInfo> },
     Connect { id: u32, connected: Connected, restored: Vec<Restored> },
     Subscribe { id: u32, subscribe: Subscribe, recovered: Result<Option<Recovered>, ErrorInfo> },
     Reply { id: u32, result: Result<Answer, ErrorInfo> },
@@ -63,7 +74,7 @@ impl Tasks {
 impl Session {
     /// Does what is to be done when the engine has answered: now, where it has.
     pub(super) fn finish(&mut self, task: Task) {
-        let is_connect = matches!(task, Task::Connect { .. });
+        let is_connect = matches!(task, Task::Authenticate { .. } | Task::Connect { .. });
         let mut answered = answers(task);
         // Nobody is woken by this: what is not there yet is polled again with the session's own waker.
         match answered.as_mut().poll(&mut Context::from_waker(std::task::Waker::noop())) {
@@ -80,7 +91,7 @@ impl Session {
     pub(super) fn poll_tasks(&mut self, cx: &mut Context<'_>) {
         while let Some(tasks) = &mut self.tasks {
             let Poll::Ready(Some(done)) = tasks.waiting.poll_next_unpin(cx) else { return };
-            if matches!(done, Done::Connect { .. }) {
+            if matches!(done, Done::Authenticate { .. } | Done::Connect { .. }) {
                 tasks.connecting = false;
             }
             self.carry_through(done);
@@ -89,6 +100,14 @@ impl Session {
 
     fn carry_through(&mut self, done: Done) {
         match done {
+            Done::Authenticate { id, connect, identity: Ok(identity) } => self.connect(id, connect, identity),
+            Done::Authenticate { id, identity: Err(error), .. } => {
+                answer(&self.peer, Reply { id, result: Err(error) });
+            }
+            Done::Refresh { id, identity } => {
+                let result = identity.and_then(|identity| self.refreshed(identity));
+                answer(&self.peer, Reply { id, result });
+            }
             Done::Connect { id, connected, restored } => self.connected(id, connected, restored),
             Done::Subscribe { id, subscribe, recovered } => self.subscribed(id, &subscribe, recovered),
             Done::Reply { id, result } => answer(&self.peer, Reply { id, result }),
@@ -118,6 +137,30 @@ impl Session {
                 subscription.channel.release(&self.peer, None, up_to);
             }
         }
+    }
+
+    /// A new token takes the place of the old one. What it does not allow any more ends.
+    fn refreshed(&mut self, identity: Authenticated) -> Result<Answer, ErrorInfo> {
+        if identity.user != self.peer.user() {
+            return Err(ErrorInfo {
+                message: "the token is another user's: connect anew with it".into(),
+                ..ErrorInfo::from_code(ErrorCode::UNAUTHORIZED)
+            });
+        }
+        let token_ttl = self.take_rights(identity);
+        let lost: Vec<(ChannelName, u32)> = self
+            .subscriptions
+            .iter()
+            .filter(|(channel, _)| self.check(Action::Subscribe, channel).is_err())
+            .map(|(channel, subscription)| (channel.clone(), subscription.number))
+            .collect();
+        for (channel, number) in lost {
+            let error = ErrorInfo::from_code(ErrorCode::PERMISSION_DENIED);
+            let push = Push::Unsubscribed(Unsubscribed { channel: channel.clone(), number, error });
+            let frame = self.peer.codec.encode_frame(&ServerFrame::Push(push));
+            self.leave(&channel, Some(frame));
+        }
+        Ok(Answer::Refreshed(Refreshed { token_ttl }))
     }
 
     fn subscribed(
@@ -152,6 +195,10 @@ fn newest_offset(recovered: Option<&Recovered>) -> u64 {
 fn answers(task: Task) -> BoxFuture<'static, Done> {
     async move {
         match task {
+            Task::Authenticate { id, connect, identity } => {
+                Done::Authenticate { id, connect, identity: identified(identity).await }
+            }
+            Task::Refresh { id, identity } => Done::Refresh { id, identity: identified(identity).await },
             Task::Connect { id, connected, restoring } => {
                 let mut restored = Vec::with_capacity(restoring.len());
                 for restoring in restoring {
@@ -182,6 +229,13 @@ fn answers(task: Task) -> BoxFuture<'static, Done> {
     .boxed()
 }
 
+async fn identified(identity: Identifying) -> Result<Authenticated, ErrorInfo> {
+    match tokio::time::timeout(AUTHENTICATION_TIMEOUT, identity).await {
+        Ok(identity) => identity.map_err(|refusal| refusal.0),
+        Err(_) => Err(Refusal::unavailable("the hook did not answer in time").0),
+    }
+}
+
 async fn recovered(recovering: Recovering) -> Result<Option<Recovered>, ErrorInfo> {
     match recovering {
         Some(answer) => answer.await.map(Some).map_err(|error| failed(&error)),
@@ -193,6 +247,9 @@ fn failed(error: &EngineError) -> ErrorInfo {
     tracing::error!("{error}");
     ErrorInfo::from_code(ErrorCode::INTERNAL)
 }
+
+/// How long the hook that knows clients may take.
+const AUTHENTICATION_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How many of a session's commands may wait for the engine; then the session waits for them.
 const MAX_WAITING: usize = 64;

@@ -12,3 +12,4 @@ mod http;
 mod lifecycle;
 mod mounting;
 mod support;
+mod tokens;

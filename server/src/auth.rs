@@ -1,0 +1,246 @@
+//! Who may connect, and what they may do.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use wirehub_common::ChannelName;
+use wirehub_common::code::ErrorCode;
+use wirehub_common::frame::ErrorInfo;
+
+/// What a client shows to be let in. See [`Builder::authenticate`](crate::Builder::authenticate).
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct Credentials {
+    /// The token; empty where the client has none.
+    pub token: String,
+    /// The name that the client's program gives itself.
+    pub client: String,
+    /// The program's version.
+    pub version: String,
+}
+
+impl Credentials {
+    pub(crate) fn new(token: String, client: String, version: String) -> Self {
+        Self { token, client, version }
+    }
+}
+
+impl fmt::Debug for Credentials {
+    /// Without the token: it must not get into a log.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credentials")
+            .field("client", &self.client)
+            .field("version", &self.version)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Who a client is, for how long that is certain, and what it may do beyond what its channels' namespaces allow to all.
+///
+/// ```
+/// use std::time::Duration;
+/// use wirehub_server::{Authenticated, Rights};
+///
+/// let ann = Authenticated::user("ann")
+///     .expires_in(Duration::from_secs(3600))
+///     .with_rights(Rights { publish: vec!["news:*".parse()?], ..Rights::default() });
+/// # let _ = ann;
+/// # Ok::<(), wirehub_server::ChannelPatternError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Authenticated {
+    pub(crate) user: Arc<str>,
+    pub(crate) ttl: Option<Duration>,
+    pub(crate) rights: Rights,
+}
+
+impl Authenticated {
+    /// The user of this name; an empty one is anonymous.
+    pub fn user(name: impl Into<Arc<str>>) -> Self {
+        Self { user: name.into(), ttl: None, rights: Rights::default() }
+    }
+
+    /// Nobody in particular.
+    pub fn anonymous() -> Self {
+        Self::user("")
+    }
+
+    /// The token is good for so long: then, and a [grace](crate::Builder::token_grace) later, the session is closed unless
+    /// the client has shown a new one. Without this it is good for ever.
+    #[must_use]
+    pub fn expires_in(self, ttl: Duration) -> Self {
+        Self { ttl: Some(ttl), ..self }
+    }
+
+    /// What the client may do in which channels, beyond what their [`Namespace`](crate::Namespace) allows.
+    #[must_use]
+    pub fn with_rights(self, rights: Rights) -> Self {
+        Self { rights, ..self }
+    }
+}
+
+/// The channels in which a session may do what their namespaces do not allow to all.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Rights {
+    /// Where it may subscribe and read the history.
+    pub subscribe: Vec<ChannelPattern>,
+    /// Where it may publish.
+    pub publish: Vec<ChannelPattern>,
+    /// Where it may see who is there.
+    pub presence: Vec<ChannelPattern>,
+}
+
+/// What a session wants to do in a channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Action {
+    Subscribe,
+    Publish,
+    Presence,
+}
+
+impl Rights {
+    pub(crate) fn allow(&self, action: Action, channel: &ChannelName) -> bool {
+        let patterns = match action {
+            Action::Subscribe => &self.subscribe,
+            Action::Publish => &self.publish,
+            Action::Presence => &self.presence,
+        };
+        patterns.iter().any(|pattern| pattern.matches(channel))
+    }
+}
+
+/// A channel's name, or the beginning of names with a `*` behind it: `chat:lobby`, `chat:*`, `*`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ChannelPattern {
+    beginning: Box<str>,
+    is_whole: bool,
+}
+
+impl ChannelPattern {
+    /// Whether a channel is meant. `*` alone means all but those whose names begin with `@`, which belong to Wirehub.
+    pub fn matches(&self, channel: &ChannelName) -> bool {
+        let name = channel.as_str();
+        if self.is_whole {
+            *name == *self.beginning
+        } else {
+            name.starts_with(&*self.beginning) && (!name.starts_with('@') || self.beginning.starts_with('@'))
+        }
+    }
+}
+
+impl FromStr for ChannelPattern {
+    type Err = ChannelPatternError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (beginning, is_whole) = match text.strip_suffix('*') {
+            Some(beginning) => (beginning, false),
+            None => (text, true),
+        };
+        if (is_whole || !beginning.is_empty()) && ChannelName::new(beginning).is_err() {
+            return Err(ChannelPatternError);
+        }
+        Ok(Self { beginning: beginning.into(), is_whole })
+    }
+}
+
+impl fmt::Display for ChannelPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.beginning, if self.is_whole { "" } else { "*" })
+    }
+}
+
+/// A text that is no [`ChannelPattern`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChannelPatternError;
+
+impl fmt::Display for ChannelPatternError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(
+            "a pattern is a channel's name, or the beginning of one and a `*`: write chat:lobby, chat:* or *",
+        )
+    }
+}
+
+impl StdError for ChannelPatternError {}
+
+/// Why a client is not let in, as it is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal(pub(crate) ErrorInfo);
+
+impl Refusal {
+    /// The token is not valid, or there is none where one is needed. The client ends.
+    pub fn invalid() -> Self {
+        Self(ErrorInfo::from_code(ErrorCode::UNAUTHORIZED))
+    }
+
+    /// The token has expired. The client gets a new one from its provider and comes back.
+    pub fn expired() -> Self {
+        Self(ErrorInfo::from_code(ErrorCode::TOKEN_EXPIRED))
+    }
+
+    /// It can't be found out at the moment. What went wrong goes to the log, and the client tries again later.
+    pub fn unavailable(error: impl fmt::Display) -> Self {
+        tracing::error!("authentication failed: {error}");
+        Self(ErrorInfo::from_code(ErrorCode::INTERNAL))
+    }
+
+    /// The same refusal in other words. They go to the client: no secret may be in them.
+    #[must_use]
+    pub fn because(self, words: impl Into<String>) -> Self {
+        Self(ErrorInfo { message: words.into(), ..self.0 })
+    }
+
+    /// The code that the client is told.
+    pub fn code(&self) -> ErrorCode {
+        self.0.code
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.0.message, self.0.code)
+    }
+}
+
+impl StdError for Refusal {}
+
+/// The hook that knows who a client is.
+pub(crate) type Authenticator = Box<
+    dyn Fn(Credentials) -> Pin<Box<dyn Future<Output = Result<Authenticated, Refusal>> + Send>> + Send + Sync,
+>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn matches(pattern: &str, channel: &str) -> bool {
+        pattern.parse::<ChannelPattern>().unwrap().matches(&ChannelName::new(channel).unwrap())
+    }
+
+    #[test]
+    fn a_pattern_is_a_name_or_the_beginning_of_names() {
+        assert!(matches("chat:lobby", "chat:lobby"));
+        assert!(!matches("chat:lobby", "chat:lobby2"));
+        assert!(matches("chat:*", "chat:lobby"));
+        assert!(matches("chat:l*", "chat:lobby"));
+        assert!(!matches("chat:*", "chatter"));
+        assert!(matches("*", "anything"));
+        assert!(!matches("*", "@ann"), "what belongs to Wirehub has to be named");
+        assert!(matches("@*", "@ann"));
+        for bad in ["", "two words", "a*b", "**"] {
+            assert_eq!(bad.parse::<ChannelPattern>(), Err(ChannelPatternError), "{bad}");
+        }
+        assert_eq!("chat:*".parse::<ChannelPattern>().unwrap().to_string(), "chat:*");
+    }
+
+    #[test]
+    fn a_token_is_not_shown() {
+        let credentials = Credentials::new("secret".into(), "app".into(), "1".into());
+        assert!(!format!("{credentials:?}").contains("secret"));
+    }
+}

@@ -1,0 +1,83 @@
+//! Tokens that expire under a client that stays.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use wirehub_client::common::code::ErrorCode;
+use wirehub_client::{Config, State};
+use wirehub_demo_contract::{ChatMessage, ChatRoom, Demo};
+use wirehub_server::{Authenticated, Hub, Refusal};
+use wirehub_tests::{Server, next, soon};
+
+/// Tokens are numbers, good for so many milliseconds.
+fn hub() -> Hub {
+    Hub::builder()
+        .contract::<Demo>()
+        .token_grace(Duration::ZERO)
+        .authenticate(async |credentials| {
+            let ttl = credentials.token.parse().map_err(|_| Refusal::invalid())?;
+            Ok(Authenticated::user("ann").expires_in(Duration::from_millis(ttl)))
+        })
+        .build()
+}
+
+fn line(number: usize) -> ChatMessage {
+    ChatMessage { nick: "ann".into(), text: number.to_string() }
+}
+
+#[tokio::test]
+async fn a_provider_is_asked_before_the_token_expires_and_the_connection_stays() {
+    let server = Server::start(hub(), "127.0.0.1:0").await;
+    let asked = Arc::new(AtomicUsize::new(0));
+    let client = {
+        let asked = Arc::clone(&asked);
+        wirehub_client::client_with_tokens(server.address(), Config::default(), move || {
+            asked.fetch_add(1, Ordering::SeqCst);
+            async { Ok("1500".into()) }
+        })
+    };
+    soon(client.connect()).await.unwrap();
+    assert_eq!(client.user(), "ann");
+    let session = client.session();
+    let room = ChatRoom::new("lobby").unwrap();
+    let mut heard = client.subscribe(&room).unwrap();
+    soon(heard.ready()).await.unwrap();
+    // Longer than a token is good for, twice.
+    let mut said = 0;
+    while asked.load(Ordering::SeqCst) < 4 {
+        client.publish(&room, &line(said)).await.unwrap();
+        assert_eq!(next(&mut heard).await.unwrap().message, line(said));
+        said += 1;
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(client.session(), session, "it is the first connection still");
+}
+
+#[tokio::test]
+async fn a_client_whose_token_can_not_be_renewed_ends_with_the_reason() {
+    let server = Server::start(hub(), "127.0.0.1:0").await;
+    let asked = Arc::new(AtomicUsize::new(0));
+    let client = {
+        let asked = Arc::clone(&asked);
+        wirehub_client::client_with_tokens(server.address(), Config::default(), move || {
+            let first = asked.fetch_add(1, Ordering::SeqCst) == 0;
+            async move { if first { Ok("1500".into()) } else { Err(wirehub_client::Error::signed_out()) } }
+        })
+    };
+    soon(client.connect()).await.unwrap();
+    let mut changes = client.state_changes();
+    while client.state() != State::Closed {
+        next(&mut changes).await;
+    }
+    let error = soon(client.connect()).await.unwrap_err();
+    assert_eq!(error.code(), ErrorCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn a_refused_token_ends_the_client_with_the_servers_words() {
+    let server = Server::start(hub(), "127.0.0.1:0").await;
+    let client = wirehub_client::client(server.address(), Config { token: "x".into(), ..Config::default() });
+    let error = soon(client.connect()).await.unwrap_err();
+    assert_eq!(error.code(), ErrorCode::UNAUTHORIZED);
+}
