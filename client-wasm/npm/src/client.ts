@@ -158,7 +158,9 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
     const subscription: Subscription<MessageOf<C, K>> = new Subscription<MessageOf<C, K>>(channel, queue, () => {
       this.#unsubscribe(subscription as Subscription);
     });
-    onAbort(signal, () => void subscription.unsubscribe());
+    // A signal may live longer than many subscriptions.
+    const stop = onAbort(signal, () => void subscription.unsubscribe());
+    if (signal !== undefined) subscription.addEventListener('unsubscribed', stop);
     const joined = this.#channels.join(subscription as Subscription);
     if (this.#wasm !== undefined && joined.members.size === 1) this.#request(joined);
     return subscription;

@@ -109,6 +109,21 @@ pub(super) const STEPS: &[TestStep] = &[
     },
     TestStep {
         step: Step {
+            name: "npm-chromium",
+            what: "the npm package in Chromium: back/forward cache, leaks",
+            slow: Some("about 20 s"),
+        },
+        needs: Needs::Browsers,
+        has_tests: true,
+        run: |context, log| {
+            build_client::ensure_built(context.project, context.tools()?, log)?;
+            let mut test = context.tools()?.npm(&context.project.path(build_client::PACKAGE));
+            test.args(["run", "test:browser"]).env("CHROMIUM", &context.browsers()?.chromium);
+            silent(log.run(&mut test))
+        },
+    },
+    TestStep {
+        step: Step {
             name: "page-test",
             what: "the demo page, used as a person would",
             slow: Some("about 1 min"),

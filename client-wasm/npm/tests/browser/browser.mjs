@@ -1,0 +1,15 @@
+// Chromium, as the tests and benchmarks here use it.
+
+import { chromium } from 'playwright-core';
+
+/** `CHROMIUM` says where it is. */
+export function launch({ args = [], ...options } = {}) {
+  return chromium.launch({
+    executablePath: process.env['CHROMIUM'] ?? '/usr/bin/chromium',
+    // Without a sandbox, because CI runs as root, where Chromium's can't start.
+    args: ['--no-sandbox', ...args],
+    // Playwright turns the back/forward cache off; people have it.
+    ignoreDefaultArgs: ['--disable-back-forward-cache'],
+    ...options,
+  });
+}
