@@ -5,6 +5,7 @@
 #![allow(clippy::print_stdout, reason = "progress lines are what this program is for")]
 #![allow(clippy::print_stderr, reason = "errors are told on standard error")]
 
+mod bench;
 mod build_client;
 mod console;
 mod demo;
@@ -65,6 +66,13 @@ enum Verb {
     },
     /// Check the rules of this repository that a program can check.
     Tidy,
+    /// Measure what the server costs, beside the least that can be had. About 4 min.
+    Bench {
+        /// Which loads (`fan-out`, `echo`, `idle` …), and the options of the program that makes them; `--help` lists
+        /// both.
+        #[arg(value_name = "LOAD", trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Print the npm package's size beside its rivals', and fail above the budget.
     Size,
 }
@@ -92,6 +100,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             return test::verb(&project, &console, &steps, keep_going);
         }
         Verb::Tidy => tidy::verb(&project, &console)?,
+        Verb::Bench { arguments } => return bench::verb(&project, &console, &arguments),
         Verb::Size => size::verb(&project, &console)?,
     }
     Ok(ExitCode::SUCCESS)

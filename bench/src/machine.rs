@@ -1,0 +1,105 @@
+//! Cores, descriptors and the kernel's books.
+
+use std::fs;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use rustix::param::clock_ticks_per_second;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+
+/// Connections at once, and what else a process has open.
+const DESCRIPTORS: u64 = 10_500;
+
+/// Which core is whose.
+#[derive(Debug)]
+pub(crate) struct Cores {
+    server: usize,
+    load: usize,
+}
+
+impl Cores {
+    /// Two of those that this process may use; the same one twice where there is no second.
+    pub(crate) fn of_this_machine() -> Result<Self> {
+        let allowed = sched_getaffinity(None).context("cannot see which cores may be used")?;
+        let mut cores = (0..CpuSet::MAX_CPU).filter(|&core| allowed.is_set(core));
+        let server = cores.next().context("no core may be used")?;
+        let cores = Self { server, load: cores.next().unwrap_or(server) };
+        pin(cores.load)?;
+        Ok(cores)
+    }
+
+    /// Does something that starts a process on the server's core.
+    pub(crate) fn on_servers_core<T>(&self, start: impl FnOnce() -> T) -> Result<T> {
+        pin(self.server)?;
+        let started = start();
+        pin(self.load)?;
+        Ok(started)
+    }
+}
+
+/// Keeps this thread, and the processes and threads that it starts from now on, to one core.
+fn pin(core: usize) -> Result<()> {
+    let mut set = CpuSet::new();
+    set.set(core);
+    sched_setaffinity(None, &set).with_context(|| format!("cannot keep to core {core}"))
+}
+
+/// Allows this process, and those that it starts, as many connections as are needed.
+pub(crate) fn raise_descriptor_limit() -> Result<()> {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    ensure!(
+        maximum.is_none_or(|maximum| maximum >= DESCRIPTORS),
+        "at most {} files may be open here: allow {DESCRIPTORS} (`ulimit -Hn` as root), then run this again",
+        maximum.unwrap_or_default()
+    );
+    setrlimit(Resource::Nofile, Rlimit { current: maximum.or(Some(DESCRIPTORS)), maximum })
+        .context("cannot raise the limit of open files")
+}
+
+/// The machine and its load, for the reader of the figures.
+pub(crate) fn describe(cores: &Cores) -> Result<String> {
+    let cpus = fs::read_to_string("/proc/cpuinfo").context("cannot read /proc/cpuinfo")?;
+    let model =
+        cpus.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": ")).map(|it| it.1);
+    let load = fs::read_to_string("/proc/loadavg").context("cannot read /proc/loadavg")?;
+    let kernel =
+        fs::read_to_string("/proc/sys/kernel/osrelease").context("cannot read the kernel's version")?;
+    Ok(format!(
+        "{}, Linux {}; server on core {}, load on core {}; load average before: {}",
+        model.unwrap_or("unknown processor"),
+        kernel.trim(),
+        cores.server,
+        cores.load,
+        load.split(' ').next().unwrap_or_default(),
+    ))
+}
+
+/// How long the threads of a process have been computing, in user mode and in the kernel.
+pub(crate) fn cpu_time(process: u32) -> Result<Duration> {
+    let path = format!("/proc/{process}/stat");
+    let text =
+        fs::read_to_string(&path).with_context(|| format!("cannot read {path}: has the server ended?"))?;
+    // The program's name stands in parentheses and may hold anything; user and system time are the 12th and 13th
+    // fields behind it.
+    let fields: Vec<&str> = text.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    let ticks = |index: usize| -> Result<u64> {
+        let field = fields.get(index).with_context(|| format!("{path} is too short"))?;
+        field.parse().with_context(|| format!("{path} has no number in field {index}"))
+    };
+    let ticks = ticks(11)? + ticks(12)?;
+    Ok(Duration::from_secs(ticks) / u32::try_from(clock_ticks_per_second())?)
+}
+
+/// The memory that a process alone has, in bytes.
+pub(crate) fn memory(process: u32) -> Result<u64> {
+    let path = format!("/proc/{process}/smaps_rollup");
+    let text =
+        fs::read_to_string(&path).with_context(|| format!("cannot read {path}: has the server ended?"))?;
+    let kilobytes = |name: &str| -> Result<u64> {
+        let rest = text.lines().find_map(|line| line.strip_prefix(name));
+        let number = rest.and_then(|rest| rest.trim().strip_suffix(" kB"));
+        number.with_context(|| format!("{path} has no {name}"))?.trim().parse().context("not a number")
+    };
+    Ok((kilobytes("Private_Clean:")? + kilobytes("Private_Dirty:")?) * 1024)
+}
