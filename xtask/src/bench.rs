@@ -1,13 +1,15 @@
-//! `cargo xtask bench`: what the server costs.
+//! `cargo xtask bench`: what the server costs, and what the client costs a browser.
 
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 
 use crate::{
+    build_client,
     console::{Console, Step},
     process,
     project::Project,
+    setup,
 };
 
 const BUILD: Step<'static> = Step {
@@ -16,8 +18,12 @@ const BUILD: Step<'static> = Step {
     slow: Some("1 to 3 min the first time"),
 };
 
-/// Builds what is measured and what measures it, and hands `arguments` to that.
+/// Builds what is measured and what measures it, and hands `arguments` to that: those behind `browser` to the part that
+/// measures there.
 pub(crate) fn verb(project: &Project, console: &Console, arguments: &[String]) -> Result<ExitCode> {
+    if let Some((BROWSER, rounds)) = arguments.split_first().map(|(first, rest)| (first.as_str(), rest)) {
+        return in_browser(project, console, rounds);
+    }
     console.step(BUILD, |log| {
         let mut build = process::command("cargo");
         build.current_dir(project.root()).args(["build", "--release"]);
@@ -25,6 +31,18 @@ pub(crate) fn verb(project: &Project, console: &Console, arguments: &[String]) -
     })?;
     let mut bench = process::command(project.binary("release", "wirehub-bench"));
     bench.arg("run").arg("--wirehub").arg(project.binary("release", "wirehub")).args(arguments);
+    let status = bench.status().with_context(|| format!("cannot start `{}`", process::describe(&bench)))?;
+    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The first argument of what is measured in a browser.
+const BROWSER: &str = "browser";
+
+fn in_browser(project: &Project, console: &Console, rounds: &[String]) -> Result<ExitCode> {
+    let (tools, browsers) = setup::for_tests(project, console)?;
+    console.step(build_client::STEP, |log| build_client::ensure_built(project, &tools, log))?;
+    let mut bench = tools.command("node");
+    bench.arg(project.path("bench/browser/receive.mjs")).args(rounds).env("CHROMIUM", &browsers.chromium);
     let status = bench.status().with_context(|| format!("cannot start `{}`", process::describe(&bench)))?;
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

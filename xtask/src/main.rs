@@ -69,7 +69,7 @@ enum Verb {
     /// Measure what the server costs, beside the least that can be had. About 4 min.
     Bench {
         /// Which loads (`fan-out`, `echo`, `idle` …), and the options of the program that makes them; `--help` lists
-        /// both.
+        /// both. `browser` measures the npm package in Chromium instead.
         #[arg(value_name = "LOAD", trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },

@@ -20,7 +20,7 @@ import { BroadcastEvent, ClientErrorEvent, StateChangeEvent, type ClientEventMap
 import { Queue } from './feed.js';
 import type { HistoryPage, Member } from './history.js';
 import type { CallOptions, CallStreamOptions, ClientOptions, ConnectOptions, HistoryOptions, PublishOptions, SendOptions } from './options.js';
-import { encode, readRows, type Encoded } from './payload.js';
+import { encode, readRows, type Encoded, type Row } from './payload.js';
 import { watchPage } from './page.js';
 import { enter, guarded, load, onDeath } from './runtime.js';
 import { Subscription, type Publication, type SubscribeOptions } from './subscription.js';
@@ -335,21 +335,22 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
       },
       onPublications: (rows: Float64Array, text: string, bytes: Uint8Array) => {
         const channelOf = (number: number): string => this.#channels.numbered(number)?.name ?? EVERYBODY;
-        for (const { subscription, publication, error, size } of readRows(rows, text, bytes, channelOf)) {
+        readRows(rows, text, bytes, channelOf, (subscription, publication, error, size) => {
           if (subscription === 0) this.#onBroadcast(publication, error);
           // Asked for again: what handles one message may end the subscription of the next.
-          const channel = this.#channels.numbered(subscription);
-          if (channel === undefined) continue;
-          for (const member of channel.members) {
+          const members = this.#channels.numbered(subscription)?.members ?? [];
+          for (const member of members) {
             if (error === undefined) member.onPublication(publication, size);
             else member.onUnreadable(error);
           }
-        }
+        });
       },
       onSubscribed: (number: number, recovery: number) => this.#channels.onSubscribed(number, recovery),
       onUnsubscribed: (number: number, error: WirehubError | undefined) => this.#channels.onUnsubscribed(this.#channels.numbered(number), error),
       onAnswer: (number: number, more: boolean, rows: Float64Array, text: string, bytes: Uint8Array, offset: number, epoch: string) => {
-        this.#commands.answer(number, more, { rows: readRows(rows, text, bytes, () => ''), position: { offset, epoch } });
+        const read: Row[] = [];
+        readRows(rows, text, bytes, () => '', (_, publication, error, size) => read.push({ publication, error, size }));
+        this.#commands.answer(number, more, { rows: read, position: { offset, epoch } });
       },
       onFailed: (number: number, error: WirehubError) => this.#commands.fail(number, error),
       onTokenNeeded: (request: number) => {

@@ -27,24 +27,8 @@ export function encode(data: unknown): Encoded {
   return { json: true, bytes: encoder.encode(text) };
 }
 
-/**
- * What came in.
- *
- * @throws {WirehubError} what is said to be JSON is not.
- */
-export function decode(content: number, text: string, bytes: Uint8Array): unknown {
-  // The bytes are the module's: they are copied before it goes on.
-  if (content !== JSON_CONTENT) return bytes.slice();
-  try {
-    return JSON.parse(text);
-  } catch (cause) {
-    throw new WirehubError(Codes.PAYLOAD_MISMATCH, { cause });
-  }
-}
-
-/** One of many publications that the module hands over at once. */
+/** One of many messages that the module hands over at once. */
 export interface Row {
-  readonly subscription: number;
   readonly publication: Publication;
   /** Why its data can't be read, if so. */
   readonly error: WirehubError | undefined;
@@ -55,36 +39,43 @@ export interface Row {
 const ROW_LENGTH = 7;
 
 /**
- * Takes a batch apart: seven numbers a row say how much of `text` and `bytes` belongs to it. Everything is read before
- * this returns, because what is called after that may move the module's memory.
+ * Takes a batch apart: seven numbers a row say how much of `text` and `bytes` belongs to it. `each` may call into the
+ * module, whose memory `rows` and `bytes` are: they are copied before.
  */
-export function readRows(rows: Float64Array, text: string, bytes: Uint8Array, channelOf: (subscription: number) => string): Row[] {
-  const read: Row[] = [];
+export function readRows(
+  rows: Float64Array,
+  text: string,
+  bytes: Uint8Array,
+  channelOf: (subscription: number) => string,
+  each: (subscription: number, publication: Publication, error: WirehubError | undefined, size: number) => void,
+): void {
+  const numbers = rows.slice();
+  const others = bytes.slice();
   let textAt = 0;
   let bytesAt = 0;
-  // Index by index, because this runs for every message.
-  for (let at = 0; at < rows.length; at += ROW_LENGTH) {
-    const subscription = rows[at] as number;
-    const content = rows[at + 1] as number;
-    const size = rows[at + 2] as number;
-    const offset = rows[at + 4] as number;
-    const session = rows[at + 5] as number;
-    const publication: Publication = { channel: channelOf(subscription), data: undefined, time: new Date(rows[at + 3] as number) };
+  // Index by index, and without an object for the row, because this runs for every message.
+  for (let at = 0; at < numbers.length; at += ROW_LENGTH) {
+    const subscription = numbers[at] as number;
+    const content = numbers[at + 1] as number;
+    const size = numbers[at + 2] as number;
+    const offset = numbers[at + 4] as number;
+    const session = numbers[at + 5] as number;
+    const publication: Publication = { channel: channelOf(subscription), data: undefined, time: new Date(numbers[at + 3] as number) };
     if (session >= 0) {
       const userAt = textAt + session;
-      const end = userAt + (rows[at + 6] as number);
+      const end = userAt + (numbers[at + 6] as number);
       publication.publisher = { session: text.slice(textAt, userAt), user: text.slice(userAt, end) };
       textAt = end;
     }
     if (offset !== 0) publication.offset = offset;
     let error: WirehubError | undefined;
-    try {
-      if (content === JSON_CONTENT) publication.data = decode(content, text.slice(textAt, (textAt += size)), bytes);
-      else publication.data = decode(content, '', bytes.subarray(bytesAt, (bytesAt += size)));
-    } catch (unreadable) {
-      error = unreadable as WirehubError;
-    }
-    read.push({ subscription, publication, error, size });
+    if (content === JSON_CONTENT) {
+      try {
+        publication.data = JSON.parse(text.slice(textAt, (textAt += size)));
+      } catch (cause) {
+        error = new WirehubError(Codes.PAYLOAD_MISMATCH, { cause });
+      }
+    } else publication.data = others.slice(bytesAt, (bytesAt += size));
+    each(subscription, publication, error, size);
   }
-  return read;
 }
