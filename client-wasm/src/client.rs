@@ -8,6 +8,7 @@ use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use js_sys::Function;
+use wasm_bindgen::prelude::JsValue;
 use web_sys::WebSocket;
 use wirehub_client_core::{Client, Config, Driver, Error, Time, Transmit};
 
@@ -15,7 +16,7 @@ use crate::browser::{Timer, now, seed};
 use crate::page::PageWatch;
 use crate::runner::{Input, Machine, PageEvent, Runner};
 use crate::socket::SocketError;
-use crate::wire::{check_address, listen_directly};
+use crate::wire::{check_address, open_directly};
 
 /// A client of the server at `url`, which begins with `ws://` or `wss://`. It does nothing before
 /// [`Client::connect`], and lives until it is closed, or all that hold it are dropped.
@@ -154,8 +155,8 @@ impl Machine for HandleMachine {
         true
     }
 
-    fn listen(&self, socket: &WebSocket, handler: &Function) {
-        listen_directly(socket, handler);
+    fn open(&self, url: &str, protocols: &JsValue, handler: &Function) -> Result<WebSocket, JsValue> {
+        open_directly(url, protocols, handler)
     }
 
     fn schedule(&self, delay: Option<Duration>) {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use js_sys::{Array, Function};
+use wasm_bindgen::prelude::JsValue;
 use web_sys::WebSocket;
 use wirehub_client_core::{Time, Transmit};
 use wirehub_common::SUBPROTOCOL_PROTOBUF;
@@ -29,8 +30,8 @@ pub(crate) trait Machine {
     /// Hands out what the machine has to tell; `false` where there was nothing.
     fn deliver(&self) -> bool;
 
-    /// Has the browser call `handler` with the events of a new WebSocket.
-    fn listen(&self, socket: &WebSocket, handler: &Function);
+    /// Opens a WebSocket that calls `handler` with its events.
+    fn open(&self, url: &str, protocols: &JsValue, handler: &Function) -> Result<WebSocket, JsValue>;
 
     /// Has [`Runner::tick`] called after a while, and forgets the call that was planned before; nothing
     /// is planned after `None`.
@@ -149,8 +150,7 @@ impl<M: Machine + 'static> Runner<M> {
             }
         };
         let protocols = Array::of1(&SUBPROTOCOL_PROTOBUF.into());
-        let listen = |socket: &WebSocket, handler: &Function| self.machine.listen(socket, handler);
-        match Wire::open(&self.url, &protocols, on, listen) {
+        match Wire::open(on, |handler| self.machine.open(&self.url, &protocols, handler)) {
             Ok(wire) => *self.wire.borrow_mut() = Some(wire),
             // Another attempt would be refused as well.
             Err(_) => self.machine.handle(Input::Close(CloseCode::NOT_WIREHUB, REFUSED)),

@@ -42,25 +42,22 @@ pub(crate) enum Data {
 }
 
 impl Wire {
-    /// Begins to open a WebSocket. `listen` has the browser call the function with each of its events.
+    /// Begins to open a WebSocket. `open` makes it and has the function called with each of its events.
     ///
     /// # Errors
     /// What the browser throws: the address is no WebSocket address, or a page from https may not use it, or a
     /// subprotocol is named wrongly or twice.
     pub(crate) fn open(
-        url: &str,
-        protocols: &JsValue,
         on: impl Fn(Happening) + 'static,
-        listen: impl FnOnce(&WebSocket, &Function),
+        open: impl FnOnce(&Function) -> Result<WebSocket, JsValue>,
     ) -> Result<Self, JsValue> {
-        let socket = WebSocket::new_with_str_sequence(url, protocols)?;
-        socket.set_binary_type(BinaryType::Arraybuffer);
         let handler = Closure::<dyn Fn(Event)>::new(move |event| {
             if let Some(happening) = Happening::of(event) {
                 on(happening);
             }
         });
-        listen(&socket, handler.as_ref().unchecked_ref());
+        let socket = open(handler.as_ref().unchecked_ref())?;
+        socket.set_binary_type(BinaryType::Arraybuffer);
         Ok(Self { socket, _handler: handler })
     }
 
@@ -72,7 +69,7 @@ impl Wire {
     ) -> Result<Self, SocketError> {
         check_address(url)?;
         let protocols: Array = protocols.iter().map(|&name| JsValue::from(name)).collect();
-        Self::open(url, &protocols, on, listen_directly)
+        Self::open(on, |handler| open_directly(url, &protocols, handler))
             .map_err(|thrown| SocketError::thrown(SocketErrorKind::Address, &thrown))
     }
 
@@ -171,12 +168,18 @@ pub(crate) fn check_address(url: &str) -> Result<(), SocketError> {
     if is_websocket { Ok(()) } else { Err(SocketError::new(SocketErrorKind::Address, url)) }
 }
 
-/// Has the browser call the function itself.
-pub(crate) fn listen_directly(socket: &WebSocket, handler: &Function) {
+/// Opens a WebSocket of the browser's own, which calls the function itself.
+pub(crate) fn open_directly(
+    url: &str,
+    protocols: &JsValue,
+    handler: &Function,
+) -> Result<WebSocket, JsValue> {
+    let socket = WebSocket::new_with_str_sequence(url, protocols)?;
     socket.set_onopen(Some(handler));
     socket.set_onmessage(Some(handler));
     socket.set_onerror(Some(handler));
     socket.set_onclose(Some(handler));
+    Ok(socket)
 }
 
 /// A message, copied into this module's memory.

@@ -26,6 +26,7 @@ import { enter, guarded, load, onDeath } from './runtime.js';
 import { Subscription, type Publication, type SubscribeOptions } from './subscription.js';
 import { Tokens } from './tokens.js';
 import { websocketUrl } from './url.js';
+import { openSocket, socketMaker } from './websocket.js';
 
 /**
  * `connecting`: the first attempt, and those after it until one succeeds. `reconnecting`: the connection was lost.
@@ -293,6 +294,7 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
   async #start(): Promise<void> {
     this.#changeState('connecting');
     try {
+      socketMaker(this.#options.webSocket);
       await load(this.#options.wasm);
     } catch (error) {
       if (this.#isClosed()) return;
@@ -320,10 +322,8 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
   /** What the module calls. */
   #host(): object {
     return {
-      listen: (socket: WebSocket, handler: (event: Event) => void) => {
-        this.#socket = socket;
-        socket.onopen = socket.onmessage = socket.onerror = socket.onclose = guarded(handler);
-      },
+      open: (url: string, protocols: string[], handler: (event: Event) => void) =>
+        (this.#socket = openSocket(socketMaker(this.#options.webSocket), url, protocols, handler)),
       schedule: (delay: number | undefined) => {
         clearTimeout(this.#timer);
         if (delay !== undefined) this.#timer = setTimeout(guarded(() => this.#wasm?.tick()), delay);

@@ -31,3 +31,4 @@ export type { ClientEventMap, SocketEventMap, SubscriptionEventMap } from './eve
 export { CloseCodes, Codes, WirehubError } from './errors.js';
 export type { QueueOptions } from './feed.js';
 export type { WasmSource } from './runtime.js';
+export type { WebSocketConstructor } from './websocket.js';

@@ -3,6 +3,7 @@ import type { QueueOptions } from './feed.js';
 import type { Position } from './history.js';
 import type { WasmSource } from './runtime.js';
 import type { TokenProvider } from './tokens.js';
+import type { WebSocketConstructor } from './websocket.js';
 
 export interface ClientOptions<C = AnyContract> {
   /** Says who this is, or asks for what does; without one the client is anonymous. */
@@ -13,6 +14,8 @@ export interface ClientOptions<C = AnyContract> {
   contract?: ContractInfo<C>;
   /** Where the WebAssembly module comes from. By default it lies beside this package's own file. */
   wasm?: WasmSource;
+  /** What makes WebSockets, where that is not everywhere: in Node.js before 22, for instance that of the package ws. */
+  webSocket?: WebSocketConstructor;
   /** How long publishes and calls may take, in milliseconds, the time offline included. Default 10 000. */
   timeout?: number;
   /** The receive queue of each iterator. */

@@ -1,4 +1,5 @@
 import init, { type InitInput } from '#wasm';
+import { moduleSource } from '#source';
 import { Codes, WirehubError } from './errors.js';
 
 /** Where the WebAssembly module comes from: an address, its answer, the bytes, or the compiled module. */
@@ -19,7 +20,8 @@ export function load(source: WasmSource | undefined): Promise<void> {
   return loading;
 }
 
-async function instantiate(source: WasmSource = new URL('./wasm/wirehub_bg.wasm', import.meta.url)): Promise<void> {
+async function instantiate(given: WasmSource | undefined): Promise<void> {
+  const source: WasmSource = given ?? (await moduleSource());
   const fetched = typeof source === 'string' || source instanceof URL || source instanceof Request ? fetch(source) : source;
   const found = await fetched;
   await init({ module_or_path: found instanceof Response ? await compilable(found) : found });

@@ -5,6 +5,7 @@ import { Feed, type QueueOptions } from './feed.js';
 import { refuseUnsendable } from './close.js';
 import { enter, guarded, load, onDeath, type WasmSource } from './runtime.js';
 import { websocketUrl } from './url.js';
+import { openSocket, socketMaker, type WebSocketConstructor } from './websocket.js';
 
 /** What a message is: text, or bytes. */
 export type SocketData = string | Uint8Array;
@@ -16,6 +17,8 @@ export interface SocketOptions {
   signal?: AbortSignal;
   /** Where the WebAssembly module comes from. By default it lies beside this package's own file. */
   wasm?: WasmSource;
+  /** What makes WebSockets, where that is not everywhere, as in Node.js before 22. */
+  webSocket?: WebSocketConstructor;
   /** The receive queue of each iterator. */
   queue?: QueueOptions;
 }
@@ -47,13 +50,14 @@ export class Socket extends EventTarget implements AsyncIterable<SocketData> {
    * @throws {WirehubError} it can't be opened, or the signal aborts.
    */
   static async open(url: string | URL, options: SocketOptions = {}): Promise<Socket> {
-    const { signal, wasm, protocols = [], queue = {} } = options;
+    const { signal, wasm, webSocket, protocols = [], queue = {} } = options;
     const address = websocketUrl(url);
+    const maker = socketMaker(webSocket);
     if (signal?.aborted) throw aborted(signal);
     await load(wasm);
     if (signal?.aborted) throw aborted(signal);
     return new Promise((resolve, reject) => {
-      const socket = new Socket(address, protocols, queue, (error) => {
+      const socket = new Socket(maker, address, protocols, queue, (error) => {
         signal?.removeEventListener('abort', onAbort);
         if (error === undefined) resolve(socket);
         else reject(error);
@@ -67,16 +71,19 @@ export class Socket extends EventTarget implements AsyncIterable<SocketData> {
     });
   }
 
-  private constructor(url: string, protocols: string[], queue: QueueOptions, opened: (error?: WirehubError) => void) {
+  private constructor(
+    maker: WebSocketConstructor,
+    url: string,
+    protocols: string[],
+    queue: QueueOptions,
+    opened: (error?: WirehubError) => void,
+  ) {
     super();
     this.#url = url;
     this.#feed = new Feed(queue, (data) => this.dispatchEvent(new MessageEvent('message', { data })));
     this.#stopMourning = onDeath((error) => this.#die(error, opened));
     const host = {
-      listen: (socket: WebSocket, handler: (event: Event) => void) => {
-        this.#socket = socket;
-        socket.onopen = socket.onmessage = socket.onerror = socket.onclose = guarded(handler);
-      },
+      open: (url: string, protocols: string[], handler: (event: Event) => void) => (this.#socket = openSocket(maker, url, protocols, handler)),
       onOpen: () => {
         this.#protocol = this.#wasm?.protocol ?? '';
         opened();
@@ -196,7 +203,7 @@ export class Socket extends EventTarget implements AsyncIterable<SocketData> {
     this.#wasm = undefined;
     this.#stopMourning();
     this.#feed.end(wasClean ? undefined : new WirehubError(Codes.CONNECTION_LOST, { message: `the WebSocket was lost (code ${code})` }));
-    this.dispatchEvent(new CloseEvent('close', { code, reason, wasClean }));
+    this.dispatchEvent(closeEvent(code, reason, wasClean));
     // Not now: the module is further up the stack.
     if (wasm !== undefined) queueMicrotask(guarded(() => wasm.free()));
   }
@@ -211,8 +218,14 @@ export class Socket extends EventTarget implements AsyncIterable<SocketData> {
     this.#wasm = undefined;
     opened(error);
     this.#feed.end(error);
-    this.dispatchEvent(new CloseEvent('close', { code: CloseCodes.CLIENT_FAILED, reason: error.message, wasClean: false }));
+    this.dispatchEvent(closeEvent(CloseCodes.CLIENT_FAILED, error.message, false));
   }
+}
+
+/** Node.js before 23 has no class for it. */
+function closeEvent(code: number, reason: string, wasClean: boolean): Event {
+  if (typeof CloseEvent === 'function') return new CloseEvent('close', { code, reason, wasClean });
+  return Object.assign(new Event('close'), { code, reason, wasClean });
 }
 
 /** What the browser itself refuses is the caller's error, not the module's. */

@@ -274,8 +274,8 @@ impl Machine for JsMachine {
         any
     }
 
-    fn listen(&self, socket: &WebSocket, handler: &Function) {
-        self.host.listen(socket, handler);
+    fn open(&self, url: &str, protocols: &JsValue, handler: &Function) -> Result<WebSocket, JsValue> {
+        self.host.open(url, protocols, handler)
     }
 
     fn schedule(&self, delay: Option<Duration>) {

@@ -10,9 +10,14 @@ extern "C" {
     /// The TypeScript end of a client.
     pub type Host;
 
-    /// Has the function called with each event of a new WebSocket, guarded against a failure of this module.
-    #[wasm_bindgen(method)]
-    pub(crate) fn listen(this: &Host, socket: &WebSocket, handler: &Function);
+    /// Opens a WebSocket that calls the function with its events, guarded against a failure of this module.
+    #[wasm_bindgen(method, catch)]
+    pub(crate) fn open(
+        this: &Host,
+        url: &str,
+        protocols: &JsValue,
+        handler: &Function,
+    ) -> Result<WebSocket, JsValue>;
 
     /// Has `tick` called after so many milliseconds, in place of the call that was planned before.
     #[wasm_bindgen(method)]
@@ -81,9 +86,14 @@ extern "C" {
     #[derive(Clone)]
     pub type SocketHost;
 
-    /// As [`Host::listen`].
-    #[wasm_bindgen(method)]
-    pub(crate) fn listen(this: &SocketHost, socket: &WebSocket, handler: &Function);
+    /// As [`Host::open`].
+    #[wasm_bindgen(method, catch)]
+    pub(crate) fn open(
+        this: &SocketHost,
+        url: &str,
+        protocols: &JsValue,
+        handler: &Function,
+    ) -> Result<WebSocket, JsValue>;
 
     /// The socket is open.
     #[wasm_bindgen(method, js_name = onOpen)]

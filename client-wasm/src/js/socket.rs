@@ -34,7 +34,7 @@ impl JsSocket {
                 events.on_close(code.number(), &reason, clean);
             }
         };
-        let wire = Wire::open(url, protocols, on, |socket, handler| host.listen(socket, handler))?;
+        let wire = Wire::open(on, |handler| host.open(url, protocols, handler))?;
         Ok(Self { wire })
     }
 

@@ -8,7 +8,9 @@ use super::{Context, Needs, TestStep, demo_server::DemoServer};
 use crate::{
     build_client,
     console::{Log, Step},
-    demo, fuzz, page, process, size, tidy,
+    demo,
+    fingerprint::Fingerprint,
+    fuzz, page, process, size, tidy,
 };
 
 /// Every step.
@@ -124,6 +126,16 @@ pub(super) const STEPS: &[TestStep] = &[
     },
     TestStep {
         step: Step {
+            name: "packaging",
+            what: "the packed package in projects of every kind",
+            slow: Some("1 to 2 min"),
+        },
+        needs: Needs::Browsers,
+        has_tests: true,
+        run: packaging_test,
+    },
+    TestStep {
+        step: Step {
             name: "page-test",
             what: "the demo page, used as a person would",
             slow: Some("about 1 min"),
@@ -193,6 +205,32 @@ fn page_test(context: &Context<'_>, log: &mut Log) -> Result<String> {
     log.run(&mut test)?;
     server.stop()?;
     Ok("pictures: target/artefacts".to_owned())
+}
+
+fn packaging_test(context: &Context<'_>, log: &mut Log) -> Result<String> {
+    let tools = context.tools()?;
+    let tarball = build_client::ensure_built(context.project, tools, log)?;
+    demo::build_server(context.project, log)?;
+
+    let folder = context.project.path("tests/packaging");
+    let lock = Fingerprint::default().sources(context.project, "tests/packaging/package-lock.json")?;
+    let stamp = lock.finish(context.project, "packaging");
+    if !stamp.is_current(&[folder.join("node_modules")]) {
+        stamp.invalidate()?;
+        log.run(tools.npm(&folder).arg("ci"))?;
+        stamp.record()?;
+    }
+    let mut server = demo::server(context.project);
+    // Each project is served from a port of its own.
+    let origins = ["--allow-origin", "http://127.0.0.1:*", "--allow-origin", "http://localhost:*"];
+    let server = DemoServer::start(server.args(origins), log)?;
+    let mut test = tools.npm(&folder);
+    test.arg("test")
+        .env("WIREHUB_TEST_SERVER", format!("ws://{}/ws", server.address()))
+        .env("WIREHUB_TARBALL", tarball)
+        .env("CHROMIUM", &context.browsers()?.chromium);
+    log.run(&mut test)?;
+    silent(server.stop())
 }
 
 /// In a clean checkout, a file that differs afterwards was committed out of date: a lock file, as a rule.

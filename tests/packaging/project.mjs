@@ -1,0 +1,61 @@
+// Empty projects with the packed package in them.
+
+import { execFile } from 'node:child_process';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+
+export const run = promisify(execFile);
+
+const root = fileURLToPath(new URL('../../', import.meta.url));
+
+/** The package as it would be published. */
+export const TARBALL = process.env['WIREHUB_TARBALL'] ?? join(root, 'target/npm/wirehub-client.tgz');
+
+/** The demo server's endpoint. */
+export const SERVER = process.env['WIREHUB_TEST_SERVER'];
+
+/** Makes a project of these files, and installs the package as a user does. */
+export async function project(name, files) {
+  const folder = join(root, 'target/packaging', name);
+  await rm(folder, { recursive: true, force: true });
+  const all = { 'package.json': JSON.stringify({ name, private: true, type: 'module' }), ...files };
+  for (const [path, text] of Object.entries(all)) {
+    await mkdir(dirname(join(folder, path)), { recursive: true });
+    await writeFile(join(folder, path), text);
+  }
+  // It needs nothing else, so it needs no network.
+  await run('npm', ['install', '--offline', '--no-fund', '--no-audit', TARBALL], { cwd: folder });
+  return folder;
+}
+
+/** A page that runs a script. */
+export const html = (script) => `<!doctype html>
+<html lang="en">
+  <head><meta charset="utf-8"><title>packaging</title></head>
+  <body><script type="module" src="${script}"></script></body>
+</html>
+`;
+
+/** Says something in a room, hears it, and reports that. `entry` is the import's name, `options` go to connect(). */
+export const chat = (entry, { report, server, before = '', options = '' }) => `
+import { connect, WirehubError } from '${entry}';
+${before}
+try {
+  const client = await connect(${server}, { name: 'packaging'${options} });
+  const room = 'chat:packaging-' + Math.random().toString(36).slice(2);
+  const subscription = client.subscribe(room);
+  await subscription.ready;
+  const heard = subscription[Symbol.asyncIterator]().next();
+  await client.publish(room, { nick: 'ann', text: 'hi' });
+  const { value } = await heard;
+  await client.close();
+  ${report}({ heard: value.data, state: client.state });
+} catch (error) {
+  ${report}({ failed: String(error), code: error instanceof WirehubError ? error.code : undefined });
+}
+`;
+
+/** What goes well. */
+export const HEARD = { heard: { nick: 'ann', text: 'hi' }, state: 'closed' };
