@@ -86,7 +86,7 @@ mod tests {
     async fn a_client_that_does_not_read_is_not_read_from() {
         let (server, client) = tokio::io::duplex(10_000);
         tokio::spawn(async move {
-            let socket = Socket::new(server, &Bytes::new(), 1 << 20).await;
+            let socket = Socket::new(server, &Bytes::new(), 1 << 20);
             serve(&Hub::builder().build(), socket).await;
         });
         let mut client = WebSocketStream::from_raw_socket(client, Role::Client, None).await;

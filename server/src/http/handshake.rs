@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use hyper::upgrade::OnUpgrade;
-use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use sha1::{Digest as _, Sha1};
 use wirehub_common::UnknownSubprotocol;
 
 use crate::Hub;
@@ -56,7 +56,7 @@ impl Handshake {
     /// Takes the stream back when the answer is sent; none where the client has gone meanwhile.
     pub(super) async fn finish(self, message_bytes: u32) -> Option<(Socket<Transport>, Open)> {
         let (transport, leftover) = Transport::from_upgraded(self.upgrade.await.ok()?);
-        Some((Socket::new(transport, &leftover, message_bytes).await, self.open))
+        Some((Socket::new(transport, &leftover, message_bytes), self.open))
     }
 }
 
@@ -153,8 +153,12 @@ fn accept_key(method: &Method, version: Version, headers: &HeaderMap) -> Result<
     let key = only(headers, &header::SEC_WEBSOCKET_KEY)
         .filter(|key| BASE64.decode(key).is_ok_and(|bytes| bytes.len() == 16))
         .ok_or(Refusal::Key)?;
-    HeaderValue::from_str(&derive_accept_key(key.as_bytes())).map_err(|_| Refusal::Key)
+    let digest = Sha1::new().chain_update(key).chain_update(KEY_SUFFIX).finalize();
+    HeaderValue::from_str(&BASE64.encode(digest)).map_err(|_| Refusal::Key)
 }
+
+/// What a server adds to the key, to show that it means WebSocket (RFC 6455, section 1.3).
+const KEY_SUFFIX: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
 /// Whether a comma-separated header has this token, in upper or lower case.
 fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {

@@ -42,7 +42,7 @@ impl Client {
             let hub = hub.clone();
             tokio::spawn(async move {
                 let open = hub.connections().enter();
-                let socket = Socket::new(server, &Bytes::new(), 1 << 20).await;
+                let socket = Socket::new(server, &Bytes::new(), 1 << 20);
                 serve(hub, id, CODEC, socket, open).await;
             })
         };

@@ -1,25 +1,19 @@
-//! What a session sees of its connection: one WebSocket, polled.
+//! What a session sees of its connection: one WebSocket, polled by one task.
 //!
-//! Tungstenite reads, answers pings and does the close handshake. Data goes out below it: messages are written as
-//! one header and the shared bytes behind it, vectored, straight to the stream. Whose turn it is to write is
-//! settled by [`Guarded`] and the order in [`Socket::poll_flush`].
+//! [`Reader`] reads, [`Outgoing`] writes: messages go out as one header and the shared bytes behind it, vectored,
+//! straight to the stream. Both keep memory only for what is under way, so that an idle connection has next to none.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use futures_util::{Sink as _, Stream as _};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::error::ProtocolError;
-use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode as WireCode;
-use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
-use tokio_tungstenite::tungstenite::{Error, Message};
 use wirehub_common::code::CloseCode;
 
-use self::guard::Guarded;
+use self::incoming::{Reader, Received};
+use self::outgoing::Outgoing;
 
-mod guard;
+mod incoming;
 mod outgoing;
 mod transport;
 
@@ -28,20 +22,14 @@ pub(crate) use self::transport::Transport;
 
 /// A WebSocket on the stream `S`.
 pub(crate) struct Socket<S> {
-    websocket: WebSocketStream<Guarded<S>>,
-    control: Control,
-    /// Our close, until everything before it is written.
-    closing: Option<CloseFrame>,
-}
-
-/// What tungstenite itself still has to write.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Control {
-    Nothing,
-    /// A pong: goes before data that is not begun yet.
-    Pong,
-    /// A close: nothing may follow it, so it goes behind all data.
-    Close,
+    stream: S,
+    reader: Reader,
+    outgoing: Outgoing,
+    /// Whether a pong is among what is outgoing.
+    pong_waits: bool,
+    /// Whether our close is, or has gone: nothing may follow it.
+    closed: bool,
+    closed_by_peer: bool,
 }
 
 /// What was received.
@@ -67,43 +55,41 @@ pub(crate) enum Fault {
 impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     /// A WebSocket server on a stream that has done its handshake. `leftover` was read behind the handshake;
     /// messages of more than `message_bytes` are refused (0: no limit).
-    pub(crate) async fn new(stream: S, leftover: &Bytes, message_bytes: u32) -> Self {
-        let limit = usize::try_from(message_bytes).ok().filter(|&limit| limit > 0);
-        let config = WebSocketConfig::default()
-            .read_buffer_size(READ_BUFFER)
-            .write_buffer_size(0)
-            .max_write_buffer_size(CONTROL_BUFFER)
-            .max_message_size(limit)
-            .max_frame_size(limit);
-        let websocket = WebSocketStream::from_partially_read(
-            Guarded::new(stream),
-            leftover.to_vec(),
-            Role::Server,
-            Some(config),
-        )
-        .await;
-        Self { websocket, control: Control::Nothing, closing: None }
+    pub(crate) fn new(stream: S, leftover: &[u8], message_bytes: u32) -> Self {
+        let limit = if message_bytes == 0 { usize::MAX } else { message_bytes as usize };
+        Self {
+            stream,
+            reader: Reader::new(leftover, limit),
+            outgoing: Outgoing::default(),
+            pong_waits: false,
+            closed: false,
+            closed_by_peer: false,
+        }
     }
 
     /// What the peer sends next. While a pong can't be written nothing is read: so pings pile up nowhere.
     pub(crate) fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Result<Incoming, Fault>> {
-        if self.control == Control::Pong {
-            ready!(self.poll_control(cx))?;
+        if self.closed_by_peer {
+            return Poll::Ready(Err(Fault::Gone));
         }
-        let incoming = match ready!(Pin::new(&mut self.websocket).poll_next(cx)) {
-            Some(Ok(Message::Text(text))) => Incoming::Message(Kind::Text, text.into()),
-            Some(Ok(Message::Binary(data))) => Incoming::Message(Kind::Binary, data),
-            Some(Ok(Message::Ping(_))) => {
-                self.control = Control::Pong;
+        if self.pong_waits {
+            ready!(self.poll_write(cx))?;
+        }
+        let incoming = match ready!(self.reader.poll_next(&mut self.stream, cx))? {
+            Received::Message(kind, data) => Incoming::Message(kind, data),
+            Received::Ping(payload) => {
+                if !self.closed {
+                    self.outgoing.queue_pong(&payload);
+                    self.pong_waits = true;
+                }
                 Incoming::Control
             }
-            Some(Ok(Message::Pong(_) | Message::Frame(_))) => Incoming::Control,
-            Some(Ok(Message::Close(_))) => {
-                self.control = Control::Close;
+            Received::Pong => Incoming::Control,
+            Received::Close(payload) => {
+                self.closed_by_peer = true;
+                self.queue_close(&payload);
                 Incoming::Close
             }
-            Some(Err(error)) => return Poll::Ready(Err(error.into())),
-            None => return Poll::Ready(Err(Fault::Gone)),
         };
         Poll::Ready(Ok(incoming))
     }
@@ -111,56 +97,40 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     /// Puts a message of the pieces that `fill` hands over behind what is queued already. Only while
     /// [`Self::is_writing`] says no. Without a piece there is no message.
     pub(crate) fn queue<R>(&mut self, kind: Kind, fill: impl FnOnce(&mut dyn FnMut(Bytes)) -> R) -> R {
-        self.guarded().outgoing.queue(kind, fill)
+        self.outgoing.queue(kind, fill)
     }
 
     /// Like [`Self::queue`], for a message without content.
     pub(crate) fn queue_empty(&mut self, kind: Kind) {
-        self.guarded().outgoing.queue_empty(kind);
+        self.outgoing.queue_empty(kind);
     }
 
     /// Whether queued messages are on their way: begun, and not at their end yet.
     pub(crate) fn is_writing(&self) -> bool {
-        self.websocket.get_ref().outgoing.is_begun()
+        self.outgoing.is_begun()
     }
 
     /// Bytes that are queued here and not written yet.
     pub(crate) fn queued_bytes(&self) -> usize {
-        self.websocket.get_ref().outgoing.bytes()
+        self.outgoing.bytes()
     }
 
-    /// Writes all that is queued, and what tungstenite has to say.
+    /// Writes all that is queued.
     pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
-        if self.control == Control::Pong && !self.is_writing() {
-            ready!(self.poll_control(cx))?;
-        }
-        ready!(self.guarded().poll_write_outgoing(cx)).map_err(|_| Fault::Gone)?;
-        if self.control == Control::Pong {
-            ready!(self.poll_control(cx))?;
-        }
-        if let Some(frame) = self.closing.take() {
-            // Tungstenite keeps it while the stream doesn't take it; an error means that a close was sent before.
-            if Pin::new(&mut self.websocket).start_send(Message::Close(Some(frame))).is_ok() {
-                self.control = Control::Close;
-            }
-        }
-        if self.control == Control::Close {
-            ready!(self.poll_control(cx))?;
-        }
+        ready!(self.poll_write(cx))?;
         // Never waits on the streams that are used here; a TLS stream may have to write out its records.
-        Pin::new(self.guarded()).poll_flush(cx).map_err(|_| Fault::Gone)
+        Pin::new(&mut self.stream).poll_flush(cx).map_err(|_| Fault::Gone)
     }
 
     /// Sends a close with the next flush, behind what is queued. Does nothing where the peer has closed before.
     pub(crate) fn close(&mut self, code: CloseCode, reason: &str) {
-        self.closing =
-            Some(CloseFrame { code: WireCode::from(code.number()), reason: fit_reason(reason).into() });
+        self.queue_close(&[&code.number().to_be_bytes()[..], fit_reason(reason).as_bytes()].concat());
     }
 
     /// Ends our direction and reads off what the peer still sends, unseen, to its end. Without this, what it has
     /// in flight would make the kernel reset the connection, and the close might be lost.
     pub(crate) fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut stream = Pin::new(self.guarded());
+        let mut stream = Pin::new(&mut self.stream);
         if ready!(stream.as_mut().poll_shutdown(cx)).is_err() {
             return Poll::Ready(());
         }
@@ -174,22 +144,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         }
     }
 
-    fn poll_control(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
-        ready!(Pin::new(&mut self.websocket).poll_flush(cx)).map_err(|_| Fault::Gone)?;
-        self.control = Control::Nothing;
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+        ready!(self.outgoing.poll_write(&mut self.stream, cx)).map_err(|_| Fault::Gone)?;
+        self.pong_waits = false;
         Poll::Ready(Ok(()))
     }
 
-    fn guarded(&mut self) -> &mut Guarded<S> {
-        self.websocket.get_mut()
+    fn queue_close(&mut self, payload: &[u8]) {
+        if !std::mem::replace(&mut self.closed, true) {
+            self.outgoing.queue_close(payload);
+        }
     }
 }
-
-/// Tungstenite reserves this much for each connection.
-const READ_BUFFER: usize = 4 * 1024;
-
-/// Room for a pong and a close, which have at most 127 bytes each.
-const CONTROL_BUFFER: usize = 512;
 
 /// A close frame has room for so many bytes of reason (RFC 6455, section 5.5).
 const REASON_BYTES: usize = 123;
@@ -197,19 +163,6 @@ const REASON_BYTES: usize = 123;
 fn fit_reason(reason: &str) -> &str {
     let end = reason.floor_char_boundary(REASON_BYTES);
     reason.get(..end).unwrap_or_default()
-}
-
-impl From<Error> for Fault {
-    fn from(error: Error) -> Self {
-        let code = match &error {
-            Error::Capacity(_) => CloseCode::TOO_LARGE,
-            Error::Utf8(_) => CloseCode::INVALID_DATA,
-            Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => return Self::Gone,
-            Error::Protocol(_) => CloseCode::PROTOCOL_ERROR,
-            _ => return Self::Gone,
-        };
-        Self::Violation(code, error.to_string())
-    }
 }
 
 #[cfg(test)]

@@ -57,6 +57,24 @@ impl Outgoing {
         self.segments.push_back(Segment::Header(header));
     }
 
+    /// Adds a pong, before all that is not begun.
+    pub(super) fn queue_pong(&mut self, payload: &[u8]) {
+        let frame = Segment::control(0x8a, payload);
+        self.bytes = self.bytes.saturating_add(frame.as_slice().len());
+        if self.begun {
+            self.segments.push_back(frame);
+        } else {
+            self.segments.push_front(frame);
+        }
+    }
+
+    /// Adds a close, behind everything: nothing may follow it.
+    pub(super) fn queue_close(&mut self, payload: &[u8]) {
+        let frame = Segment::control(0x88, payload);
+        self.bytes = self.bytes.saturating_add(frame.as_slice().len());
+        self.segments.push_back(frame);
+    }
+
     /// Whether a part has been written and a part has not.
     pub(super) fn is_begun(&self) -> bool {
         self.begun
@@ -124,12 +142,22 @@ impl Outgoing {
 
 const KEPT_SEGMENTS: usize = 16;
 
+/// RFC 6455, section 5.5.
+const CONTROL_BYTES: usize = 125;
+
 enum Segment {
     Header(Header),
     Data(Bytes),
 }
 
 impl Segment {
+    /// A control frame, whose content has at most 125 bytes.
+    fn control(first: u8, payload: &[u8]) -> Self {
+        let payload = payload.get(..payload.len().min(CONTROL_BYTES)).unwrap_or_default();
+        let length = u8::try_from(payload.len()).unwrap_or_default();
+        Self::Data([&[first, length][..], payload].concat().into())
+    }
+
     fn as_slice(&self) -> &[u8] {
         match self {
             Self::Header(header) => header.as_slice(),

@@ -17,7 +17,7 @@ type Client = WebSocketStream<DuplexStream>;
 
 async fn pair(capacity: usize) -> (Socket<DuplexStream>, Client) {
     let (server, client) = duplex(capacity);
-    let socket = Socket::new(server, &Bytes::new(), 1024 * 1024).await;
+    let socket = Socket::new(server, &Bytes::new(), 1024 * 1024);
     (socket, WebSocketStream::from_raw_socket(client, Role::Client, None).await)
 }
 
@@ -163,28 +163,41 @@ async fn a_pong_waits_for_the_batch_in_flight_and_for_nothing_else() {
 }
 
 #[tokio::test]
-async fn who_waits_to_read_is_woken_when_the_batch_is_out_and_the_pong_may_go() {
+async fn who_reads_gets_the_batch_and_the_pong_out_before() {
     let (mut socket, mut client) = pair(8).await;
     queue(&mut socket, &["a batch that takes several turns"]);
     assert!(poll_once(|cx| socket.poll_flush(cx)).is_pending());
     client.send(Message::Ping("?".into())).await.unwrap();
     assert_eq!(receive(&mut socket).await, Ok(Incoming::Control));
 
-    // Two tasks on one socket: the reader is stuck behind the pong until the writer is through.
-    let socket = std::cell::RefCell::new(socket);
-    let reader = poll_fn(|cx| socket.borrow_mut().poll_receive(cx));
-    let writer = poll_fn(|cx| {
-        let mut socket = socket.borrow_mut();
-        let written = socket.guarded().poll_write_outgoing(cx);
-        written.map(|written| written.unwrap())
-    });
     let reading = async {
         assert_eq!(next(&mut client).await, Message::Text("a batch that takes several turns".into()));
         assert_eq!(next(&mut client).await, Message::Pong("?".into()));
         client.send(Message::Text("!".into())).await.unwrap();
     };
-    let (received, (), ()) = tokio::join!(reader, writer, reading);
+    let (received, ()) = both(receive(&mut socket), reading).await;
     assert_eq!(received, Ok(Incoming::Message(Kind::Text, Bytes::from_static(b"!"))));
+}
+
+#[tokio::test]
+async fn nothing_follows_our_close() {
+    let (mut socket, mut client) = pair(1024).await;
+    socket.close(CloseCode::SHUTDOWN, "");
+    socket.close(CloseCode::BAD_FRAME, "too late");
+    client.send(Message::Ping("?".into())).await.unwrap();
+    client.send(Message::Text("late".into())).await.unwrap();
+    assert_eq!(receive(&mut socket).await, Ok(Incoming::Control));
+    assert!(matches!(receive(&mut socket).await, Ok(Incoming::Message(..))));
+    flush(&mut socket).await;
+    let Message::Close(Some(frame)) = next(&mut client).await else { panic!("no close") };
+    assert_eq!(u16::from(frame.code), 3000);
+    client.flush().await.unwrap();
+    assert_eq!(receive(&mut socket).await, Ok(Incoming::Close));
+    assert_eq!(receive(&mut socket).await, Err(Fault::Gone));
+    drop(socket);
+    let mut rest = Vec::new();
+    client.get_mut().read_to_end(&mut rest).await.unwrap();
+    assert_eq!(rest, [0_u8; 0]);
 }
 
 #[tokio::test]
@@ -243,7 +256,7 @@ async fn broken_rules_are_told_from_lost_connections() {
         (b"", None),
     ] {
         let (server, mut client) = duplex(1024);
-        let mut socket = Socket::new(server, &Bytes::new(), 1024 * 1024).await;
+        let mut socket = Socket::new(server, &Bytes::new(), 1024 * 1024);
         client.write_all(bytes).await.unwrap();
         client.shutdown().await.unwrap();
         let code = match receive(&mut socket).await.unwrap_err() {
@@ -257,7 +270,7 @@ async fn broken_rules_are_told_from_lost_connections() {
 #[tokio::test]
 async fn a_client_that_is_still_sending_gets_to_read_why_it_is_closed() {
     let (server, mut client) = duplex(64);
-    let mut socket = Socket::new(server, &Bytes::new(), 1000).await;
+    let mut socket = Socket::new(server, &Bytes::new(), 1000);
     let reading = async {
         // A message of 2,000 bytes, masked with zeros.
         client.write_all(&[0x82, 0xfe, 0x07, 0xd0, 0, 0, 0, 0]).await.unwrap();
@@ -282,7 +295,7 @@ async fn a_client_that_is_still_sending_gets_to_read_why_it_is_closed() {
 async fn what_was_read_behind_the_handshake_is_not_lost() {
     let (server, _client) = duplex(64);
     let leftover = Bytes::from_static(&[0x81, 0x82, 0, 0, 0, 0, b'h', b'i']);
-    let mut socket = Socket::new(server, &leftover, 0).await;
+    let mut socket = Socket::new(server, &leftover, 0);
     let received = receive(&mut socket).now_or_never().unwrap();
     assert_eq!(received, Ok(Incoming::Message(Kind::Text, Bytes::from_static(b"hi"))));
 }
