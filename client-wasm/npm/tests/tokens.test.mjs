@@ -69,6 +69,38 @@ test('a question that needs no answer any more is aborted, and a late answer dro
   assert.ok(questions[1].signal.aborted);
 });
 
+test('a provider that hangs is given up and asked anew', async (context) => {
+  // The client's timers are the test's.
+  const timers = [];
+  context.mock.method(globalThis, 'setTimeout', (handler, delay) => void timers.push({ handler, delay }));
+  const questions = [];
+  const token = ({ signal }) => new Promise((resolve) => questions.push({ signal, resolve }));
+  const client = new Client(url, { wasm, token });
+  const failed = event(client, 'error');
+  const connecting = client.connect();
+  while (questions.length === 0) await new Promise((resolve) => setImmediate(resolve));
+  const began = performance.now();
+  const pass = (milliseconds) => {
+    context.mock.method(performance, 'now', () => began + milliseconds);
+    timers.pop().handler();
+  };
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.deepEqual(timers.map(({ delay }) => Math.ceil(delay / 1000)), [10]);
+  pass(9_000);
+  assert.ok(!questions[0].signal.aborted);
+  pass(11_000);
+  assert.equal((await failed).error.code, Codes.TOKEN_UNAVAILABLE);
+  assert.ok(questions[0].signal.aborted);
+  questions[0].resolve('too late');
+  pass(40_000);
+  assert.equal(questions.length, 2);
+  questions[1].resolve('in time');
+  const socket = await nextSocket();
+  assert.match((await accept(socket)).text, /in time/);
+  await connecting;
+  await client.close();
+});
+
 test('a token set before the module is there is the one to connect with, and a new one goes out at once', async () => {
   const client = new Client(url, { wasm, token: 'first' });
   client.setToken('second');
