@@ -74,6 +74,8 @@ mod engine;
 mod error;
 mod http;
 mod hub;
+#[cfg(feature = "jwt")]
+pub mod jwt;
 mod listener;
 mod run;
 mod session;

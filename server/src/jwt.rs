@@ -1,0 +1,477 @@
+//! Tokens as JWT (RFC 7519): who the bearer is, until when, and what that allows.
+//!
+//! ```
+//! use std::time::Duration;
+//! use wirehub_server::jwt::{Algorithm, Signer, Verifier};
+//! use wirehub_server::{Authenticated, Hub};
+//!
+//! let secret = b"at least 32 bytes that nobody else knows";
+//! let verifier = Verifier::new().with_secret(Algorithm::Hs256, secret)?.with_audience("wirehub");
+//! let token = Signer::from_secret(Algorithm::Hs256, secret)?
+//!     .with_audience("wirehub")
+//!     .sign(&Authenticated::user("ann").expires_in(Duration::from_secs(3600)))?;
+//!
+//! assert!(verifier.verify(&token).is_ok());
+//! let hub = Hub::builder().authenticate(verifier.hook()).build();
+//! # assert_eq!(hub.sessions(), 0);
+//! # Ok::<(), wirehub_server::jwt::KeyError>(())
+//! ```
+//!
+//! | claim | meaning |
+//! | --- | --- |
+//! | `sub` | the user; without it the bearer is anonymous |
+//! | `exp` | until when the token is good; must be there |
+//! | `nbf` | from when on |
+//! | `iss`, `aud` | must be as the verifier was told, if it was |
+//! | `wirehub` | `subscribe`, `publish`, `presence`: lists of [patterns](crate::ChannelPattern) of channels where the bearer has that right |
+
+use std::fmt;
+use std::future::{Ready, ready};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use jsonwebtoken::errors::ErrorKind;
+use jsonwebtoken::jwk::{Jwk, JwkSet, KeyAlgorithm};
+use jsonwebtoken::{DecodingKey, EncodingKey, Header, Validation};
+use serde::{Deserialize, Serialize};
+
+use crate::{Authenticated, ChannelPattern, Credentials, Refusal, Rights};
+
+/// How a token is signed. There is no "none".
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Algorithm {
+    /// HMAC with SHA-256, and a secret that both ends have.
+    Hs256,
+    /// HMAC with SHA-384.
+    Hs384,
+    /// HMAC with SHA-512.
+    Hs512,
+    /// RSASSA-PKCS1-v1_5 with SHA-256: a private key signs, the public one verifies.
+    Rs256,
+    /// ECDSA on P-256 with SHA-256.
+    Es256,
+    /// Ed25519.
+    EdDsa,
+}
+
+impl Algorithm {
+    /// All of them.
+    pub const ALL: [Self; 6] = [Self::Hs256, Self::Hs384, Self::Hs512, Self::Rs256, Self::Es256, Self::EdDsa];
+
+    /// The name in a token's header (RFC 7518, section 3.1; RFC 8037).
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Hs256 => "HS256",
+            Self::Hs384 => "HS384",
+            Self::Hs512 => "HS512",
+            Self::Rs256 => "RS256",
+            Self::Es256 => "ES256",
+            Self::EdDsa => "EdDSA",
+        }
+    }
+
+    /// The algorithm of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|algorithm| algorithm.as_str() == name)
+    }
+
+    /// Whether verifying takes the secret that signing takes.
+    pub const fn is_symmetric(self) -> bool {
+        matches!(self, Self::Hs256 | Self::Hs384 | Self::Hs512)
+    }
+
+    const fn inner(self) -> jsonwebtoken::Algorithm {
+        match self {
+            Self::Hs256 => jsonwebtoken::Algorithm::HS256,
+            Self::Hs384 => jsonwebtoken::Algorithm::HS384,
+            Self::Hs512 => jsonwebtoken::Algorithm::HS512,
+            Self::Rs256 => jsonwebtoken::Algorithm::RS256,
+            Self::Es256 => jsonwebtoken::Algorithm::ES256,
+            Self::EdDsa => jsonwebtoken::Algorithm::EdDSA,
+        }
+    }
+}
+
+/// Knows keys, and which tokens they have signed.
+#[derive(Clone, Default)]
+pub struct Verifier {
+    keys: Vec<Key>,
+    issuer: Option<String>,
+    audience: Option<String>,
+    leeway: Duration,
+    anonymous: bool,
+}
+
+/// A key and the one algorithm that it is for: a token can't choose another one.
+#[derive(Clone)]
+struct Key {
+    algorithm: Algorithm,
+    id: Option<String>,
+    key: DecodingKey,
+}
+
+impl Verifier {
+    /// One that knows no key, and refuses everybody.
+    pub fn new() -> Self {
+        Self { leeway: Duration::from_secs(5), ..Self::default() }
+    }
+
+    /// Takes tokens that were signed with this secret.
+    ///
+    /// # Errors
+    /// The algorithm has no secret, or the secret is shorter than its hash (RFC 7518, section 3.2).
+    pub fn with_secret(self, algorithm: Algorithm, secret: &[u8]) -> Result<Self, KeyError> {
+        check_secret(algorithm, secret)?;
+        Ok(self.with_key(algorithm, None, DecodingKey::from_secret(secret)))
+    }
+
+    /// Takes tokens that were signed with the private key to this public one, in PEM.
+    ///
+    /// # Errors
+    /// The text is no such key.
+    pub fn with_public_key(self, algorithm: Algorithm, pem: &[u8]) -> Result<Self, KeyError> {
+        let key = match algorithm {
+            Algorithm::Rs256 => DecodingKey::from_rsa_pem(pem),
+            Algorithm::Es256 => DecodingKey::from_ec_pem(pem),
+            Algorithm::EdDsa => DecodingKey::from_ed_pem(pem),
+            _ => return Err(KeyError::new(format!("{} has a secret and no public key", algorithm.as_str()))),
+        };
+        let wanted = || {
+            format!(
+                "it is no public key for {} in PEM: it begins with -----BEGIN PUBLIC KEY-----",
+                algorithm.as_str()
+            )
+        };
+        Ok(self.with_key(algorithm, None, key.map_err(|_| KeyError::new(wanted()))?))
+    }
+
+    /// Takes tokens that were signed with one of the keys in a JSON Web Key Set (RFC 7517). Keys for other purposes and of
+    /// other algorithms are passed over.
+    ///
+    /// # Errors
+    /// The text is no key set, or no key in it can be used.
+    pub fn with_key_set(mut self, json: &str) -> Result<Self, KeyError> {
+        let set: JwkSet = serde_json::from_str(json)
+            .map_err(|error| KeyError::new(format!("it is no JSON Web Key Set: {error}")))?;
+        let before = self.keys.len();
+        for jwk in &set.keys {
+            let Some(algorithm) = algorithm_of(jwk) else { continue };
+            if let Ok(key) = DecodingKey::from_jwk(jwk) {
+                self = self.with_key(algorithm, jwk.common.key_id.clone(), key);
+            }
+        }
+        if self.keys.len() == before {
+            let words = "no key in the set has an algorithm that is known here (`alg`: HS256, HS384, HS512, RS256, ES256, EdDSA)";
+            return Err(KeyError::new(words));
+        }
+        Ok(self)
+    }
+
+    /// Takes only tokens with this `iss`.
+    #[must_use]
+    pub fn with_issuer(self, issuer: impl Into<String>) -> Self {
+        Self { issuer: Some(issuer.into()), ..self }
+    }
+
+    /// Takes only tokens with this `aud`, or with it among others.
+    #[must_use]
+    pub fn with_audience(self, audience: impl Into<String>) -> Self {
+        Self { audience: Some(audience.into()), ..self }
+    }
+
+    /// How far the clocks of who signs and of who verifies may be apart. 5 s without this.
+    #[must_use]
+    pub fn with_leeway(self, leeway: Duration) -> Self {
+        Self { leeway, ..self }
+    }
+
+    /// Lets in who has no token, as an anonymous session.
+    #[must_use]
+    pub fn with_anonymous(self) -> Self {
+        Self { anonymous: true, ..self }
+    }
+
+    /// For [`Builder::authenticate`](crate::Builder::authenticate).
+    pub fn hook(
+        self,
+    ) -> impl Fn(Credentials) -> Ready<Result<Authenticated, Refusal>> + Clone + Send + Sync + 'static {
+        let verifier = Arc::new(self);
+        move |credentials: Credentials| ready(verifier.verify(&credentials.token))
+    }
+
+    /// Who the bearer of a token is.
+    ///
+    /// # Errors
+    /// The token has expired, or is not valid, with the reason in words that say nothing of what is in it.
+    pub fn verify(&self, token: &str) -> Result<Authenticated, Refusal> {
+        if token.is_empty() {
+            return if self.anonymous { Ok(Authenticated::anonymous()) } else { Err(Refusal::invalid()) };
+        }
+        let header = jsonwebtoken::decode_header(token)
+            .map_err(|_| Refusal::invalid().because("the token is no JWT that is signed: get another one"))?;
+        let mut refusal = Refusal::invalid()
+            .because("no key here is for the token's algorithm and key id: see which key it is signed with");
+        for key in self.keys.iter().filter(|key| key.is_for(&header)) {
+            match self.verify_with(key, token) {
+                Ok(identity) => return Ok(identity),
+                Err(reason) => refusal = reason,
+            }
+        }
+        Err(refusal)
+    }
+
+    fn verify_with(&self, key: &Key, token: &str) -> Result<Authenticated, Refusal> {
+        let mut validation = Validation::new(key.algorithm.inner());
+        validation.leeway = self.leeway.as_secs();
+        validation.validate_nbf = true;
+        validation.validate_aud = self.audience.is_some();
+        let mut required = vec!["exp"];
+        if let Some(issuer) = &self.issuer {
+            validation.set_issuer(&[issuer]);
+            required.push("iss");
+        }
+        if let Some(audience) = &self.audience {
+            validation.set_audience(&[audience]);
+            required.push("aud");
+        }
+        validation.set_required_spec_claims(&required);
+        let claims = jsonwebtoken::decode::<Claims>(token, &key.key, &validation)
+            .map_err(|error| refusal(error.kind()))?
+            .claims;
+        let left = claims.exp.saturating_sub(now()).saturating_add(validation.leeway);
+        let rights = claims.wirehub.parse().map_err(|()| {
+            Refusal::invalid()
+                .because("a pattern of channels in the token is none: write chat:lobby, chat:* or *")
+        })?;
+        Ok(Authenticated::user(claims.sub).expires_in(Duration::from_secs(left)).with_rights(rights))
+    }
+
+    fn with_key(mut self, algorithm: Algorithm, id: Option<String>, key: DecodingKey) -> Self {
+        self.keys.push(Key { algorithm, id, key });
+        self
+    }
+}
+
+impl Key {
+    fn is_for(&self, header: &Header) -> bool {
+        // A key without an id may be any; one with an id is not for a token that names another.
+        header.alg == self.algorithm.inner()
+            && (self.id.is_none() || header.kid.is_none() || self.id == header.kid)
+    }
+}
+
+impl fmt::Debug for Verifier {
+    /// Without the keys.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Verifier")
+            .field("keys", &self.keys.len())
+            .field("issuer", &self.issuer)
+            .field("audience", &self.audience)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Makes tokens: for backends in Rust, for tests, and for the command line.
+pub struct Signer {
+    algorithm: Algorithm,
+    key: EncodingKey,
+    issuer: Option<String>,
+    audience: Option<String>,
+}
+
+impl Signer {
+    /// Signs with a secret.
+    ///
+    /// # Errors
+    /// As for [`Verifier::with_secret`].
+    pub fn from_secret(algorithm: Algorithm, secret: &[u8]) -> Result<Self, KeyError> {
+        check_secret(algorithm, secret)?;
+        Ok(Self { algorithm, key: EncodingKey::from_secret(secret), issuer: None, audience: None })
+    }
+
+    /// Signs with a private key, in PEM.
+    ///
+    /// # Errors
+    /// The text is no such key.
+    pub fn from_private_key(algorithm: Algorithm, pem: &[u8]) -> Result<Self, KeyError> {
+        let key = match algorithm {
+            Algorithm::Rs256 => EncodingKey::from_rsa_pem(pem),
+            Algorithm::Es256 => EncodingKey::from_ec_pem(pem),
+            Algorithm::EdDsa => EncodingKey::from_ed_pem(pem),
+            _ => {
+                return Err(KeyError::new(format!("{} has a secret and no private key", algorithm.as_str())));
+            }
+        };
+        let wanted = || {
+            format!(
+                "it is no private key for {} in PEM: it begins with -----BEGIN PRIVATE KEY-----",
+                algorithm.as_str()
+            )
+        };
+        let key = key.map_err(|_| KeyError::new(wanted()))?;
+        Ok(Self { algorithm, key, issuer: None, audience: None })
+    }
+
+    /// Writes an `iss`.
+    #[must_use]
+    pub fn with_issuer(self, issuer: impl Into<String>) -> Self {
+        Self { issuer: Some(issuer.into()), ..self }
+    }
+
+    /// Writes an `aud`.
+    #[must_use]
+    pub fn with_audience(self, audience: impl Into<String>) -> Self {
+        Self { audience: Some(audience.into()), ..self }
+    }
+
+    /// A token that says this. One without an end is good for an hour.
+    ///
+    /// # Errors
+    /// The key can't sign.
+    pub fn sign(&self, identity: &Authenticated) -> Result<String, KeyError> {
+        let ttl = identity.ttl.unwrap_or(Duration::from_secs(3600));
+        let claims = Claims {
+            sub: identity.user.to_string(),
+            exp: now().saturating_add(ttl.as_secs()),
+            iss: self.issuer.clone(),
+            aud: self.audience.clone(),
+            wirehub: Granted::of(&identity.rights),
+        };
+        jsonwebtoken::encode(&Header::new(self.algorithm.inner()), &claims, &self.key)
+            .map_err(|error| KeyError::new(format!("the key does not sign: {error}")))
+    }
+}
+
+impl fmt::Debug for Signer {
+    /// Without the key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Signer").field("algorithm", &self.algorithm).finish_non_exhaustive()
+    }
+}
+
+/// A key that is none. Nothing of the key is in the words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyError(String);
+
+impl KeyError {
+    fn new(words: impl Into<String>) -> Self {
+        Self(words.into())
+    }
+}
+
+impl fmt::Display for KeyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for KeyError {}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Claims {
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    sub: String,
+    exp: u64,
+    // Looked at by the library; an audience may be a list.
+    #[serde(default, skip_deserializing, skip_serializing_if = "Option::is_none")]
+    iss: Option<String>,
+    #[serde(default, skip_deserializing, skip_serializing_if = "Option::is_none")]
+    aud: Option<String>,
+    #[serde(default, skip_serializing_if = "Granted::is_empty")]
+    wirehub: Granted,
+}
+
+/// The rights in a token.
+#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+struct Granted {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    subscribe: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    publish: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    presence: Vec<String>,
+}
+
+impl Granted {
+    fn of(rights: &Rights) -> Self {
+        let texts = |patterns: &[ChannelPattern]| patterns.iter().map(ToString::to_string).collect();
+        Self {
+            subscribe: texts(&rights.subscribe),
+            publish: texts(&rights.publish),
+            presence: texts(&rights.presence),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    fn parse(&self) -> Result<Rights, ()> {
+        let patterns = |texts: &[String]| {
+            texts.iter().map(|text| text.parse().map_err(|_| ())).collect::<Result<Vec<ChannelPattern>, ()>>()
+        };
+        Ok(Rights {
+            subscribe: patterns(&self.subscribe)?,
+            publish: patterns(&self.publish)?,
+            presence: patterns(&self.presence)?,
+        })
+    }
+}
+
+fn check_secret(algorithm: Algorithm, secret: &[u8]) -> Result<(), KeyError> {
+    let least = match algorithm {
+        Algorithm::Hs256 => 32,
+        Algorithm::Hs384 => 48,
+        Algorithm::Hs512 => 64,
+        _ => return Err(KeyError::new(format!("{} has a pair of keys and no secret", algorithm.as_str()))),
+    };
+    if secret.len() < least {
+        return Err(KeyError::new(format!(
+            "a secret for {} has at least {least} bytes: make one by `openssl rand -base64 {least}`",
+            algorithm.as_str()
+        )));
+    }
+    Ok(())
+}
+
+fn algorithm_of(jwk: &Jwk) -> Option<Algorithm> {
+    match jwk.common.key_algorithm? {
+        KeyAlgorithm::HS256 => Some(Algorithm::Hs256),
+        KeyAlgorithm::HS384 => Some(Algorithm::Hs384),
+        KeyAlgorithm::HS512 => Some(Algorithm::Hs512),
+        KeyAlgorithm::RS256 => Some(Algorithm::Rs256),
+        KeyAlgorithm::ES256 => Some(Algorithm::Es256),
+        KeyAlgorithm::EdDSA => Some(Algorithm::EdDsa),
+        _ => None,
+    }
+}
+
+fn refusal(error: &ErrorKind) -> Refusal {
+    match error {
+        ErrorKind::ExpiredSignature => Refusal::expired(),
+        ErrorKind::ImmatureSignature => {
+            Refusal::invalid().because("the token is not good yet (`nbf`): compare the clocks")
+        }
+        ErrorKind::InvalidIssuer => Refusal::invalid()
+            .because("the token is of another issuer (`iss`): get one that is meant for this server"),
+        ErrorKind::InvalidAudience => Refusal::invalid()
+            .because("the token is for another audience (`aud`): get one that is meant for this server"),
+        ErrorKind::MissingRequiredClaim(_) | ErrorKind::Json(_) | ErrorKind::InvalidClaimFormat(_) => {
+            Refusal::invalid()
+                .because("the token lacks a claim, or has one of another kind: `exp` must be there")
+        }
+        ErrorKind::InvalidSignature => {
+            Refusal::invalid().because("the token's signature does not fit: it is signed with another key")
+        }
+        _ => Refusal::invalid(),
+    }
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+#[cfg(test)]
+mod tests;
