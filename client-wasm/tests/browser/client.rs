@@ -11,6 +11,7 @@ use wirehub_client_wasm::{Config, Error, SocketErrorKind, State};
 use wirehub_common::Payload;
 use wirehub_common::code::{CloseCode, ErrorCode};
 use wirehub_common::contract::Channel as _;
+use wirehub_common::frame::Position;
 use wirehub_demo_contract::{ChatMessage, Echo, EchoRequest, Rooms, RoomsRequest};
 
 use crate::support::{NOBODY, hub, new_client, room};
@@ -195,8 +196,8 @@ fn page_event(name: &str, persisted: bool) -> Event {
 }
 
 #[wasm_bindgen_test]
-async fn a_page_that_is_put_aside_has_no_connection_until_it_is_back() {
-    let client = new_client();
+async fn a_page_that_is_put_aside_has_no_connection_and_misses_nothing() {
+    let (client, other) = (new_client(), new_client());
     let room = room("aside");
     let mut heard = client.subscribe(&room).unwrap();
     client.connect().await.unwrap();
@@ -208,13 +209,30 @@ async fn a_page_that_is_put_aside_has_no_connection_until_it_is_back() {
     happen(&page_event("pagehide", true));
     let change = changes.next().await.unwrap();
     assert_eq!((change.state, change.code), (State::Reconnecting, Some(CloseCode::GOING_AWAY)));
+    // The other client is in this page too, but was not there yet.
+    other.connect().await.unwrap();
+    other.publish(&room, &say("meanwhile")).await.unwrap();
     happen(&page_event("pageshow", true));
     assert_eq!(changes.next().await.unwrap().state, State::Connected);
     assert_ne!(client.session(), first);
-    // The demo's rooms keep no history: the subscription says so, and goes on.
-    client.publish(&room, &say("again")).await.unwrap();
-    assert!(heard.next().await.unwrap().is_err());
-    assert_eq!(heard.next().await.unwrap().unwrap().message, say("again"));
+    assert_eq!(heard.next().await.unwrap().unwrap().message, say("meanwhile"));
+}
+
+#[wasm_bindgen_test]
+async fn a_history_can_be_read() {
+    let client = new_client();
+    client.connect().await.unwrap();
+    let room = room("history");
+    for text in ["one", "two", "three"] {
+        client.publish(&room, &say(text)).await.unwrap();
+    }
+    let start = client.history(&room, None, 1).await.unwrap();
+    assert_eq!((start.position.offset, &start.publications[0].message), (3, &say("one")));
+    let since = Position { offset: 1, ..start.position };
+    let rest = client.history(&room, Some(since), 10).await.unwrap().publications;
+    let rest: Vec<_> =
+        rest.into_iter().map(|publication| (publication.offset, publication.message)).collect();
+    assert_eq!(rest, [(Some(2), say("two")), (Some(3), say("three"))]);
 }
 
 #[wasm_bindgen_test]
