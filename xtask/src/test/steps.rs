@@ -112,7 +112,7 @@ pub(super) const STEPS: &[TestStep] = &[
     TestStep {
         step: Step {
             name: "npm-chromium",
-            what: "the npm package in Chromium: back/forward cache, leaks",
+            what: "the npm package in Chromium: life of pages and workers, leaks",
             slow: Some("about 20 s"),
         },
         needs: Needs::Browsers,

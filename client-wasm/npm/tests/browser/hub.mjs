@@ -149,8 +149,8 @@ export function welcome(connection, more = () => {}) {
 
 let sessions = 0;
 
-/** A ping each minute: more than a test takes. */
-const LIMITS = nested(3, number(4, 60_000));
+/** A ping each minute, and after a loss a pause of up to an hour: more than a test takes. */
+const LIMITS = nested(3, [...number(4, 60_000), ...number(5, 3_600_000)]);
 
 /** The channel is the first field of what asks for it. */
 function subscribed(body, id) {
