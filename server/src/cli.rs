@@ -2,20 +2,32 @@
 
 use std::fmt;
 use std::io::{self, IsTerminal as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use axum::http::StatusCode;
 use tracing_subscriber::EnvFilter;
 
+use crate::config::Config;
 use crate::{Builder, Error, ErrorKind, Hub, ListenAddress, Listener, Origin, run, static_files};
+
+mod config;
+mod token;
+
+pub use self::config::ConfigCommand;
+pub use self::token::TokenOptions;
 
 /// The options of a server.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ServeOptions {
-    /// Where to listen: an IP address and a port (0 for any free one), or unix:PATH.
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
-    pub listen: ListenAddress,
+    /// Run with this configuration: `wirehub config init` writes one to begin with. The options here go before it.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// Where to listen: an IP address and a port (0 for any free one), or unix:PATH. 127.0.0.1:8080 without this.
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen: Option<ListenAddress>,
 
     /// Serve the files of this directory, index.html first.
     #[arg(long = "static", value_name = "DIR")]
@@ -26,8 +38,8 @@ pub struct ServeOptions {
     #[arg(long = "allow-origin", value_name = "ORIGIN")]
     pub allow_origins: Vec<Origin>,
 
-    /// Let everybody in, from other machines too. Without tokens the server can't tell who is who: whoever reaches it
-    /// may subscribe and publish everywhere.
+    /// Let in who has no token. Where the configuration names no keys for tokens, that is everybody: whoever reaches the
+    /// server may subscribe and publish everywhere.
     #[arg(long)]
     pub anonymous: bool,
 }
@@ -45,24 +57,36 @@ impl ServeOptions {
             Ok(code) => code,
             Err(error) => {
                 complain(&error);
-                ExitCode::from(if error.kind() == ErrorKind::Usage { 2 } else { 1 })
+                ExitCode::from(if matches!(error.kind(), ErrorKind::Usage | ErrorKind::Config) {
+                    2
+                } else {
+                    1
+                })
             }
         }
     }
 
     fn try_serve(self, hub: Builder) -> Result<ExitCode, Error> {
-        if !self.anonymous && !self.listen.is_local() {
+        let mut config = match &self.config {
+            Some(path) => Config::load(path)?,
+            None => Config::from_environment()?,
+        };
+        config.allow_anonymous(self.anonymous);
+        let listen = match self.listen {
+            Some(listen) => listen,
+            None => config.listen()?.unwrap_or(DEFAULT_ADDRESS),
+        };
+        if !config.anonymous() && !config.has_tokens() && !listen.is_local() {
             return Err(Error::new(
                 ErrorKind::Usage,
                 format!(
-                    "{} can be reached from other machines, and everybody would be let in: add --anonymous if that \
-                     is meant, or listen on 127.0.0.1 and put a proxy before it",
-                    self.listen
+                    "{listen} can be reached from other machines, and everybody would be let in: add keys for tokens to \
+                     the configuration, or --anonymous if that is meant, or listen on 127.0.0.1 and put a proxy before it"
                 ),
             ));
         }
-        let hub = self.allow_origins.into_iter().fold(hub, Builder::allow_origin).build();
-        let app = match &self.static_files {
+        let hub = self.allow_origins.into_iter().fold(config.apply(hub)?, Builder::allow_origin).build();
+        let app = match self.static_files.as_deref().or(config.static_files()) {
             Some(directory) => hub.router().fallback_service(pages(directory)?),
             None => hub.router().fallback(no_page),
         };
@@ -70,12 +94,15 @@ impl ServeOptions {
             .enable_all()
             .build()
             .map_err(|error| Error::with_source(ErrorKind::System, "cannot start the runtime", error))?;
-        let code = runtime.block_on(serve_until_signal(&self.listen, hub, app));
+        let code = runtime.block_on(serve_until_signal(&listen, hub, app));
         // What is left after the deadline is not waited for.
         runtime.shutdown_background();
         code
     }
 }
+
+const DEFAULT_ADDRESS: ListenAddress =
+    ListenAddress::Tcp(SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 8080)));
 
 async fn serve_until_signal(listen: &ListenAddress, hub: Hub, app: axum::Router) -> Result<ExitCode, Error> {
     let mut signals = Signals::new()?;

@@ -18,6 +18,8 @@ pub struct Error {
 pub enum ErrorKind {
     /// What is given does not go together or is no address.
     Usage,
+    /// The configuration is wrong.
+    Config,
     /// Something else listens there.
     AddressInUse,
     /// The system does not let the server listen there.

@@ -69,6 +69,8 @@ mod auth;
 mod call;
 #[cfg(feature = "cli")]
 pub mod cli;
+#[cfg(feature = "cli")]
+pub mod config;
 mod echo;
 mod engine;
 mod error;

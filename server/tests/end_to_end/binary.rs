@@ -5,9 +5,9 @@ use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
 use tokio::net::TcpStream;
 use wirehub_common::Codec;
-use wirehub_common::frame::{Push, ServerFrame};
+use wirehub_common::frame::{Answer, Connect, Push, Request, ServerFrame};
 
-use crate::support::{Client, Received, http_at};
+use crate::support::{Client, Received, http_at, publish};
 
 fn wirehub(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_wirehub"));
@@ -175,4 +175,67 @@ fn help_teaches_and_the_version_is_told() {
     assert!(text(&["--help"]).contains("wirehub serve --static"));
     assert!(text(&["serve", "--help"]).contains("WIREHUB_LOG"));
     assert_eq!(text(&["--version"]).trim_end(), concat!("wirehub ", env!("CARGO_PKG_VERSION")));
+}
+
+#[tokio::test]
+async fn a_configuration_is_written_checked_and_served_with() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let config = path("wirehub.toml");
+    let run = |arguments: &[&str]| wirehub(arguments).output().unwrap();
+    assert!(run(&["config", "init", &config]).status.success());
+    let again = run(&["config", "init", &config]);
+    assert_eq!(again.status.code(), Some(2), "what is there is left alone");
+    assert!(run(&["config", "check", &config]).status.success());
+
+    std::fs::write(path("secret.key"), "0123456789abcdef0123456789abcdef\n").unwrap();
+    let text = "[server]\nlisten = \"127.0.0.1:0\"\n[[tokens.keys]]\nalgorithm = \"HS256\"\nfile = \"secret.key\"\n\
+                [namespace.news]\nhistory_size = 5\nhistory_ttl = \"1m\"\npublish = \"bearers\"\n";
+    std::fs::write(&config, text).unwrap();
+    let token = |more: &[&str]| {
+        let made = run(&[&["token", "--user", "ann", "--config", &config], more].concat());
+        assert!(made.status.success(), "{made:?}");
+        String::from_utf8(made.stdout).unwrap().trim_end().to_owned()
+    };
+
+    let mut server = Running::start(&["serve", "--config", &config]);
+    let address = server.address();
+    let host = address.strip_prefix("http://").unwrap();
+    let open = async || Client::open_on(TcpStream::connect(host).await.unwrap(), Codec::Json).await;
+    let connect = |token: String| Connect { token, ..Connect::default() };
+    let news = || publish("news:today", wirehub_common::Payload::json("1"));
+
+    let mut nobody = open().await;
+    assert_eq!(nobody.error(Request::Connect(Connect::default())).await, 101);
+    let mut reader = open().await;
+    let connected = reader.connected(connect(token(&["--ttl", "5m"]))).await;
+    assert_eq!(connected.user, "ann");
+    assert!(connected.token_ttl > std::time::Duration::from_secs(290));
+    assert_eq!(reader.error(news()).await, 103);
+    let mut writer = open().await;
+    writer.connected(connect(token(&["--publish", "news:*"]))).await;
+    let Answer::Published(published) = writer.ok(news()).await else { panic!("no answer") };
+    assert_eq!(published.position.unwrap().offset, 1);
+    server.signal("TERM");
+    assert!(server.child.wait().unwrap().success());
+}
+
+#[test]
+fn a_configuration_that_is_wrong_is_told_with_the_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("wirehub.toml");
+    std::fs::write(&config, "[server]\nlisen = \"127.0.0.1:0\"\n").unwrap();
+    let config = config.to_str().unwrap();
+    for arguments in
+        [&["config", "check", config][..], &["serve", "--config", config], &["token", "--config", config]]
+    {
+        let (code, words) = failure(arguments);
+        assert_eq!(code, Some(2));
+        for word in [config, "line 2", "lisen", "listen"] {
+            assert!(words.contains(word), "{word} in: {words}");
+        }
+    }
+    let (code, words) = failure(&["serve", "--config", "/nowhere.toml"]);
+    assert_eq!(code, Some(2));
+    assert!(words.contains("config init"), "{words}");
 }

@@ -1,0 +1,66 @@
+//! `wirehub config`.
+
+use std::fs::OpenOptions;
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use super::complain;
+use crate::config::{Config, TEMPLATE};
+use crate::{Error, ErrorKind, Hub};
+
+/// What can be done with configurations.
+#[derive(Debug, Clone, clap::Subcommand)]
+pub enum ConfigCommand {
+    /// Write a configuration in which everything is explained. A file that is there is left alone.
+    Init {
+        /// Where to; `-` for standard output.
+        #[arg(value_name = "FILE", default_value = "wirehub.toml")]
+        file: PathBuf,
+    },
+    /// Say whether a configuration is right, with the environment over it; the keys that it names are read.
+    Check {
+        /// Which one.
+        #[arg(value_name = "FILE", default_value = "wirehub.toml")]
+        file: PathBuf,
+    },
+}
+
+impl ConfigCommand {
+    /// Does it, and gives the process's status: 0, or 2 for what is wrong.
+    pub fn run(self) -> ExitCode {
+        let done = match self {
+            Self::Init { file } => init(&file),
+            Self::Check { file } => check(&file),
+        };
+        match done {
+            Ok(words) => {
+                let _ = writeln!(io::stdout(), "{}", words.trim_end());
+                ExitCode::SUCCESS
+            }
+            Err(error) => {
+                complain(&error);
+                ExitCode::from(2)
+            }
+        }
+    }
+}
+
+fn init(file: &PathBuf) -> Result<String, Error> {
+    if file.as_os_str() == "-" {
+        return Ok(TEMPLATE.into());
+    }
+    let written = OpenOptions::new().write(true).create_new(true).open(file);
+    written.and_then(|mut file| file.write_all(TEMPLATE.as_bytes())).map_err(|error| {
+        let message = format!("cannot write {}: name another file, or remove this one", file.display());
+        Error::with_source(ErrorKind::Config, message, error)
+    })?;
+    Ok(format!("{} is written: change it, then run `wirehub serve --config {0}`", file.display()))
+}
+
+fn check(file: &PathBuf) -> Result<String, Error> {
+    let config = Config::load(file)?;
+    config.listen()?;
+    config.apply(Hub::builder())?;
+    Ok(format!("{} is right", file.display()))
+}

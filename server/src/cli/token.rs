@@ -1,0 +1,63 @@
+//! `wirehub token`.
+
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use super::complain;
+use crate::config::{Config, parse_time};
+use crate::{Authenticated, ChannelPattern, Error, ErrorKind, Rights};
+
+/// What a token says.
+#[derive(Debug, Clone, clap::Args)]
+pub struct TokenOptions {
+    /// The user; without one the bearer is anonymous.
+    #[arg(long, value_name = "NAME", default_value = "")]
+    pub user: String,
+
+    /// For how long it is good: 25s, 5m, 1h, 7d.
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = parse_time)]
+    pub ttl: Duration,
+
+    /// Channels that its bearer may subscribe to where not everybody may: chat:lobby, chat:* or *. May be given more than
+    /// once, as may the next two.
+    #[arg(long, value_name = "PATTERN")]
+    pub subscribe: Vec<ChannelPattern>,
+
+    /// Channels that its bearer may publish in.
+    #[arg(long, value_name = "PATTERN")]
+    pub publish: Vec<ChannelPattern>,
+
+    /// Channels of which its bearer may see who is there.
+    #[arg(long, value_name = "PATTERN")]
+    pub presence: Vec<ChannelPattern>,
+
+    /// The configuration with the secret, the issuer and the audience.
+    #[arg(long, value_name = "FILE", default_value = "wirehub.toml")]
+    pub config: PathBuf,
+}
+
+impl TokenOptions {
+    /// Writes the token to standard output, and gives the process's status.
+    pub fn run(self) -> ExitCode {
+        match self.token() {
+            Ok(token) => {
+                let _ = writeln!(io::stdout(), "{token}");
+                ExitCode::SUCCESS
+            }
+            Err(error) => {
+                complain(&error);
+                ExitCode::from(2)
+            }
+        }
+    }
+
+    fn token(self) -> Result<String, Error> {
+        let Self { user, ttl, subscribe, publish, presence, config } = self;
+        let rights = Rights { subscribe, publish, presence };
+        let identity = Authenticated::user(user).expires_in(ttl).with_rights(rights);
+        let signer = Config::load(&config)?.signer()?;
+        signer.sign(&identity).map_err(|error| Error::new(ErrorKind::Config, error.to_string()))
+    }
+}

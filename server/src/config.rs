@@ -1,0 +1,375 @@
+//! The configuration of a server as a program: a TOML file, environment variables over it, and what they mean.
+//!
+//! Every key is known: one that is written wrongly is an error that says where, and which ones there are. An environment
+//! variable `WIREHUB_SECTION__KEY` takes the place of `key` in `[section]`. Secrets stand in files of their own, or in
+//! environment variables, and are shown nowhere.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+use wirehub_common::Limits;
+
+use self::units::{Bytes, Span};
+use crate::jwt::{Algorithm, Signer, Verifier};
+use crate::{Access, Builder, Error, ErrorKind, History, ListenAddress, Namespace, Origin};
+
+mod environment;
+mod units;
+
+/// The file that `wirehub config init` writes: everything there is, with what holds without it.
+pub const TEMPLATE: &str = include_str!("config/template.toml");
+
+/// What a server is told.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    server: ServerSection,
+    limits: LimitsSection,
+    tokens: Option<TokensSection>,
+    namespace: BTreeMap<String, NamespaceSection>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct ServerSection {
+    listen: Option<String>,
+    #[serde(rename = "static")]
+    static_files: Option<PathBuf>,
+    allow_origins: Vec<String>,
+    anonymous: bool,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct LimitsSection {
+    message_bytes: Option<Bytes>,
+    queue_bytes: Option<Bytes>,
+    channels: Option<u32>,
+    calls: Option<u32>,
+    ping_interval: Option<Span>,
+    reconnect_window: Option<Span>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct TokensSection {
+    issuer: Option<String>,
+    audience: Option<String>,
+    leeway: Option<Span>,
+    grace: Option<Span>,
+    keys: Vec<KeySection>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KeySection {
+    /// Absent for a key set, whose keys have their own.
+    algorithm: Option<String>,
+    file: Option<PathBuf>,
+    env: Option<String>,
+    key_set: Option<PathBuf>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct NamespaceSection {
+    history_size: Option<usize>,
+    history_ttl: Option<Span>,
+    history_bytes: Option<Bytes>,
+    urgent: bool,
+    subscribe: Option<Who>,
+    publish: Option<Who>,
+    presence: Option<Who>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Who {
+    Everybody,
+    Users,
+    Bearers,
+}
+
+impl Config {
+    /// Reads a file, and the environment over it. Files that it names are looked for from its own folder on.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`]: what is wrong, where, and what would be right.
+    pub fn load(path: &Path) -> Result<Self, Error> {
+        let text = fs::read_to_string(path).map_err(|error| {
+            let message = format!(
+                "cannot read the configuration {}: write one by `wirehub config init`",
+                path.display()
+            );
+            Error::with_source(ErrorKind::Config, message, error)
+        })?;
+        Self::parse(&text, std::env::vars(), path)
+    }
+
+    /// What the environment says, without a file.
+    ///
+    /// # Errors
+    /// As for [`Self::load`].
+    pub fn from_environment() -> Result<Self, Error> {
+        Self::parse("", std::env::vars(), Path::new("the environment"))
+    }
+
+    fn parse(
+        text: &str,
+        variables: impl Iterator<Item = (String, String)>,
+        path: &Path,
+    ) -> Result<Self, Error> {
+        let wrong = |error: String| Error::new(ErrorKind::Config, format!("{}: {error}", path.display()));
+        // Alone first: what is wrong in the file is told with its line.
+        toml::from_str::<Self>(text).map_err(|error| wrong(error.to_string()))?;
+        let table = environment::over(text, variables).map_err(wrong)?;
+        let mut config: Self = table.try_into().map_err(|error: toml::de::Error| wrong(error.to_string()))?;
+        config.resolve(path.parent().unwrap_or(Path::new("")));
+        Ok(config)
+    }
+
+    /// Makes relative paths begin at the file's folder.
+    fn resolve(&mut self, folder: &Path) {
+        let keys = self.tokens.iter_mut().flat_map(|tokens| &mut tokens.keys);
+        let files = keys.flat_map(|key| [&mut key.file, &mut key.key_set]);
+        for path in files.chain([&mut self.server.static_files]).flatten() {
+            *path = folder.join(&*path);
+        }
+    }
+
+    /// Where to listen, if it says so.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`]: it is no address.
+    pub fn listen(&self) -> Result<Option<ListenAddress>, Error> {
+        let parse = |text: &String| text.parse().map_err(|error| in_key("server.listen", error));
+        self.server.listen.as_ref().map(parse).transpose()
+    }
+
+    /// The directory of static files, if it names one.
+    pub fn static_files(&self) -> Option<&Path> {
+        self.server.static_files.as_deref()
+    }
+
+    /// Lets in who has no token, whatever the file says.
+    pub(crate) fn allow_anonymous(&mut self, anonymous: bool) {
+        self.server.anonymous |= anonymous;
+    }
+
+    /// Makes tokens that the server will take: by the first key that is a secret.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`]: there is none, or it can't be read.
+    pub fn signer(&self) -> Result<Signer, Error> {
+        let tokens = self
+            .tokens
+            .as_ref()
+            .ok_or_else(|| in_key("tokens", "the section is not there: add it, with a key"))?;
+        let mut signer = tokens
+            .keys
+            .iter()
+            .enumerate()
+            .find_map(|(index, key)| key.signer().map(|signer| (index, signer)))
+            .ok_or_else(|| {
+                in_key("tokens.keys", "none is a secret: tokens are made where the private keys are")
+            })
+            .and_then(|(index, signer)| {
+                signer.map_err(|error| in_key(&format!("tokens.keys[{index}]"), error))
+            })?;
+        if let Some(issuer) = &tokens.issuer {
+            signer = signer.with_issuer(issuer);
+        }
+        if let Some(audience) = &tokens.audience {
+            signer = signer.with_audience(audience);
+        }
+        Ok(signer)
+    }
+
+    /// Whether everybody is let in without a token.
+    pub fn anonymous(&self) -> bool {
+        self.server.anonymous
+    }
+
+    /// Whether tokens are looked at.
+    pub fn has_tokens(&self) -> bool {
+        self.tokens.is_some()
+    }
+
+    /// Puts what it says into a hub. Reads the keys of tokens.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`], with the key that is wrong.
+    pub fn apply(&self, mut hub: Builder) -> Result<Builder, Error> {
+        for origin in &self.server.allow_origins {
+            let origin: Origin = origin.parse().map_err(|error| in_key("server.allow_origins", error))?;
+            hub = hub.allow_origin(origin);
+        }
+        hub = hub.limits(self.limits.limits());
+        if let Some(bytes) = self.limits.queue_bytes {
+            hub = hub.queue_bytes(bytes.count());
+        }
+        for (name, section) in &self.namespace {
+            hub = hub.namespace(name.as_str(), section.namespace(name)?);
+        }
+        if let Some(tokens) = &self.tokens {
+            if let Some(grace) = tokens.grace {
+                hub = hub.token_grace(grace.duration());
+            }
+            hub = hub.authenticate(tokens.verifier(self.server.anonymous)?.hook());
+        }
+        Ok(hub)
+    }
+}
+
+impl LimitsSection {
+    fn limits(&self) -> Limits {
+        let default = Limits::default();
+        let bytes = |bytes: Bytes| u32::try_from(bytes.count()).unwrap_or(u32::MAX);
+        Limits {
+            message_bytes: self.message_bytes.map_or(default.message_bytes, bytes),
+            channels: self.channels.unwrap_or(default.channels),
+            calls: self.calls.unwrap_or(default.calls),
+            ping_interval: self.ping_interval.map_or(default.ping_interval, Span::duration),
+            reconnect_window: self.reconnect_window.map_or(default.reconnect_window, Span::duration),
+        }
+    }
+}
+
+impl NamespaceSection {
+    fn namespace(&self, name: &str) -> Result<Namespace, Error> {
+        let mut namespace = Namespace::default();
+        match (self.history_size, self.history_ttl) {
+            (Some(size @ 1..), Some(ttl)) => {
+                let history = History::new(size, ttl.duration());
+                let bytes = self.history_bytes.map_or(history.bytes, Bytes::count);
+                namespace = namespace.history(history.with_bytes(bytes));
+            }
+            (None | Some(0), None) if self.history_bytes.is_none() => {}
+            _ => {
+                let words = "history takes both `history_size`, at least 1, and `history_ttl`: write for instance 100 and \"1h\"";
+                return Err(in_key(&format!("namespace.{name}"), words));
+            }
+        }
+        if self.urgent {
+            namespace = namespace.urgent();
+        }
+        if let Some(who) = self.subscribe {
+            namespace = namespace.subscribe(who.access());
+        }
+        if let Some(who) = self.publish {
+            namespace = namespace.publish(who.access());
+        }
+        if let Some(who) = self.presence {
+            namespace = namespace.presence(who.access());
+        }
+        Ok(namespace)
+    }
+}
+
+impl TokensSection {
+    fn verifier(&self, anonymous: bool) -> Result<Verifier, Error> {
+        if self.keys.is_empty() {
+            let words = "there is no key, so nobody could come in: add one as [[tokens.keys]]";
+            return Err(in_key("tokens.keys", words));
+        }
+        let mut verifier = Verifier::new();
+        for (index, key) in self.keys.iter().enumerate() {
+            verifier =
+                key.add_to(verifier).map_err(|error| in_key(&format!("tokens.keys[{index}]"), error))?;
+        }
+        if let Some(leeway) = self.leeway {
+            verifier = verifier.with_leeway(leeway.duration());
+        }
+        if let Some(issuer) = &self.issuer {
+            verifier = verifier.with_issuer(issuer);
+        }
+        if let Some(audience) = &self.audience {
+            verifier = verifier.with_audience(audience);
+        }
+        Ok(if anonymous { verifier.with_anonymous() } else { verifier })
+    }
+}
+
+impl KeySection {
+    fn add_to(&self, verifier: Verifier) -> Result<Verifier, String> {
+        if let (None, None, None, Some(path)) = (&self.algorithm, &self.file, &self.env, &self.key_set) {
+            let text =
+                String::from_utf8(read(path)?).map_err(|_| format!("{} is no text", path.display()))?;
+            return verifier.with_key_set(&text).map_err(|error| format!("{}: {error}", path.display()));
+        }
+        let (algorithm, material) = self.key()?;
+        let added = if algorithm.is_symmetric() {
+            verifier.with_secret(algorithm, &material)
+        } else {
+            verifier.with_public_key(algorithm, &material)
+        };
+        added.map_err(|error| error.to_string())
+    }
+
+    /// What signs, where this is a secret.
+    fn signer(&self) -> Option<Result<Signer, String>> {
+        let algorithm = self.algorithm.as_deref().and_then(Algorithm::from_name)?;
+        let sign =
+            |material: Vec<u8>| Signer::from_secret(algorithm, &material).map_err(|error| error.to_string());
+        algorithm.is_symmetric().then(|| self.key().and_then(|(_, material)| sign(material)))
+    }
+
+    fn key(&self) -> Result<(Algorithm, Vec<u8>), String> {
+        let (name, mut material) = match (&self.algorithm, &self.file, &self.env, &self.key_set) {
+            (Some(name), Some(path), None, None) => (name, read(path)?),
+            (Some(name), None, Some(variable), None) => {
+                let secret = std::env::var(variable)
+                    .map_err(|_| format!("the environment variable {variable} is not set, or is no text"))?;
+                (name, secret.into_bytes())
+            }
+            _ => {
+                return Err(
+                    "a key is `algorithm` with either `file` or `env`, or `key_set` alone: write one of these".into()
+                );
+            }
+        };
+        let algorithm = Algorithm::from_name(name).ok_or_else(|| {
+            let known = Algorithm::ALL.map(Algorithm::as_str).join(", ");
+            format!("there is no algorithm {name:?} here: take one of {known}")
+        })?;
+        if algorithm.is_symmetric() {
+            // Editors end files with a line feed that is no part of the secret.
+            material.truncate(material.trim_ascii_end().len());
+        }
+        Ok((algorithm, material))
+    }
+}
+
+/// A time as people write it: `25s`, `1h`.
+///
+/// # Errors
+/// Says how it is written.
+pub fn parse_time(text: &str) -> Result<Duration, String> {
+    Span::parse(text)
+        .map(Span::duration)
+        .ok_or_else(|| format!("{text:?} is no time: write one as 250ms, 25s, 5m, 1h or 7d"))
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, String> {
+    fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()))
+}
+
+impl Who {
+    fn access(self) -> Access {
+        match self {
+            Self::Everybody => Access::Everybody,
+            Self::Users => Access::Users,
+            Self::Bearers => Access::Bearers,
+        }
+    }
+}
+
+fn in_key(key: &str, error: impl std::fmt::Display) -> Error {
+    Error::new(ErrorKind::Config, format!("`{key}`: {error}"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,140 @@
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use super::*;
+
+const PATH: &str = "/etc/wirehub/wirehub.toml";
+
+fn parse_with(text: &str, variables: &[(&str, &str)]) -> Result<Config, String> {
+    let variables = variables.iter().map(|(name, value)| (String::from(*name), String::from(*value)));
+    Config::parse(text, variables, Path::new(PATH)).map_err(|error| error.to_string())
+}
+
+fn parse(text: &str) -> Result<Config, String> {
+    parse_with(text, &[])
+}
+
+#[test]
+fn the_template_is_right_and_so_is_each_key_in_it() {
+    parse(TEMPLATE).unwrap().apply(crate::Hub::builder()).unwrap();
+    // With everything in force: what is said about keys is true.
+    let mut everything = String::new();
+    for line in TEMPLATE.lines() {
+        let bare = line.strip_prefix("# ").unwrap_or(line);
+        let is_setting = bare.starts_with('[') || bare.split(' ').nth(1) == Some("=");
+        writeln!(everything, "{}", if is_setting { bare } else { line }).unwrap();
+    }
+    let config = parse(&everything).unwrap();
+    assert_eq!(config.tokens.as_ref().unwrap().keys.len(), 3);
+    assert_eq!(config.listen().unwrap().unwrap().to_string(), "127.0.0.1:8080");
+    // What stands there is what holds without it.
+    assert_eq!(config.limits.limits(), Limits::default());
+    let chat = config.namespace["chat"].namespace("chat").unwrap();
+    assert_eq!(chat.history, Some(History::new(100, Duration::from_secs(3600))));
+}
+
+#[test]
+fn a_typo_is_told_with_its_line_and_what_would_be_right() {
+    for (text, words) in [
+        ("[server]\nlisen = \"127.0.0.1:1\"", &["line 2", "lisen", "listen"][..]),
+        ("[sever]", &["line 1", "sever", "`server`"]),
+        ("[limits]\n\nping_interval = 25", &["line 3", "string"]),
+        ("[limits]\nping_interval = \"25\"", &["line 2", "\"25\" is no time", "\"25s\""]),
+        ("[limits]\nmessage_bytes = \"1MB\"", &["line 2", "\"1MB\" is no size", "\"1MiB\""]),
+        ("[namespace.chat]\npublish = \"nobody\"", &["line 2", "nobody", "bearers"]),
+        ("[server", &["line 1"]),
+        ("[[tokens.keys]]\nalgoritm = \"HS256\"", &["line 2", "algoritm", "algorithm"]),
+    ] {
+        let error = parse(text).unwrap_err();
+        assert!(error.starts_with(PATH), "{error}");
+        for word in words {
+            assert!(error.contains(word), "{word} in: {error}");
+        }
+    }
+}
+
+#[test]
+fn what_can_not_be_is_told_with_its_key() {
+    let applied = |text: &str| parse(text).unwrap().apply(crate::Hub::builder()).unwrap_err().to_string();
+    for (text, words) in [
+        ("[server]\nallow_origins = [\"app.example\"]", &["server.allow_origins"][..]),
+        ("[namespace.chat]\nhistory_size = 10", &["namespace.chat", "history_ttl"]),
+        ("[tokens]", &["tokens.keys", "[[tokens.keys]]"]),
+        ("[[tokens.keys]]\nalgorithm = \"none\"\nfile = \"x\"", &["tokens.keys[0]", "/etc/wirehub/x"]),
+        ("[[tokens.keys]]\nalgorithm = \"HS256\"", &["tokens.keys[0]", "`file` or `env`"]),
+        ("[[tokens.keys]]\nkey_set = \"jwks.json\"", &["tokens.keys[0]", "/etc/wirehub/jwks.json"]),
+        (
+            "[[tokens.keys]]\nalgorithm = \"HS256\"\nenv = \"WIREHUB_TEST_IS_NOT_SET\"",
+            &["WIREHUB_TEST_IS_NOT_SET"],
+        ),
+    ] {
+        let error = applied(text);
+        for word in words {
+            assert!(error.contains(word), "{word} in: {error}");
+        }
+    }
+    assert!(
+        parse("[server]\nlisten = \"here\"")
+            .unwrap()
+            .listen()
+            .unwrap_err()
+            .to_string()
+            .contains("server.listen")
+    );
+}
+
+#[test]
+fn keys_are_read_from_files_and_a_bad_one_is_not_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("wirehub.toml");
+    let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+    write("wirehub.toml", "[[tokens.keys]]\nalgorithm = \"HS256\"\nfile = \"secret.key\"\n");
+    write("secret.key", "0123456789abcdef0123456789abcdef\n");
+    let config = Config::load(&file).unwrap();
+    let verifier = config.tokens.as_ref().unwrap().verifier(false).unwrap();
+    let signer = Signer::from_secret(Algorithm::Hs256, b"0123456789abcdef0123456789abcdef").unwrap();
+    let token = signer.sign(&crate::Authenticated::user("ann")).unwrap();
+    assert!(verifier.verify(&token).is_ok(), "the line feed at the end is no part of it");
+
+    write("secret.key", "swordfish");
+    let error = config.apply(crate::Hub::builder()).unwrap_err().to_string();
+    assert!(error.contains("32 bytes") && !error.contains("swordfish"), "{error}");
+    assert!(!format!("{config:?}").contains("swordfish"));
+}
+
+#[test]
+fn the_environment_goes_before_the_file() {
+    let text = "[server]\nlisten = \"127.0.0.1:1\"\n[limits]\nchannels = 5";
+    let config = parse_with(
+        text,
+        &[
+            ("WIREHUB_SERVER__LISTEN", "127.0.0.1:2"),
+            ("WIREHUB_SERVER__ALLOW_ORIGINS", r#"["https://a.example"]"#),
+            ("WIREHUB_NAMESPACE__CHAT__URGENT", "true"),
+            ("WIREHUB_LIMITS__CALLS", "7"),
+            ("WIREHUB_LOG", "debug"),
+            ("OTHER", "x"),
+        ],
+    )
+    .unwrap();
+    assert_eq!(config.listen().unwrap().unwrap().to_string(), "127.0.0.1:2");
+    assert_eq!((config.limits.limits().channels, config.limits.limits().calls), (5, 7));
+    assert_eq!(config.server.allow_origins, ["https://a.example"]);
+    assert!(config.namespace["chat"].urgent);
+
+    for (name, value) in [
+        ("WIREHUB_SERVER__LISEN", "x"),
+        ("WIREHUB_LIMITS__CALLS", "many"),
+        ("WIREHUB_SERVER__LISTEN__X", "1"),
+    ] {
+        let error = parse_with(text, &[(name, value)]).unwrap_err();
+        assert!(error.contains(name), "{error}");
+    }
+}
+
+#[test]
+fn a_file_that_is_not_there_is_told_with_what_to_do() {
+    let error = Config::load(Path::new("/nowhere/wirehub.toml")).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Config);
+    assert!(error.to_string().contains("config init"), "{error}");
+}
