@@ -9,8 +9,8 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
 use wirehub_common::code::CloseCode;
-use wirehub_common::frame::{Answer, Push, Reply, ServerFrame};
-use wirehub_common::{ChannelName, Codec};
+use wirehub_common::frame::{Answer, Command, Push, Reply, ServerFrame};
+use wirehub_common::{ChannelName, Codec, DecodeError};
 
 use self::calls::{Answered, Calls};
 use self::outbox::{Ending, Lane, Outbox};
@@ -136,17 +136,40 @@ impl Session {
         if kind != Kind::from(self.peer.codec) {
             return Err(CloseCode::WRONG_MESSAGE_TYPE.into());
         }
-        for command in self.peer.codec.decode_commands(message) {
+        let codec = self.peer.codec;
+        let mut commands = codec.decode_commands(message);
+        if self.carry_out_some(&mut commands)?.is_break() {
+            // On the heap: an idle session's task need not have room for it.
+            Box::pin(async move {
+                loop {
+                    poll_fn(|cx| self.poll_relief(socket, cx)).await?;
+                    if self.carry_out_some(&mut commands)?.is_continue() {
+                        return Ok(());
+                    }
+                }
+            })
+            .await
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Carries out commands up to their end, or until the session is held up.
+    fn carry_out_some(
+        &mut self,
+        commands: &mut impl Iterator<Item = Result<Command, DecodeError>>,
+    ) -> Result<ControlFlow<()>, End> {
+        for command in commands {
             let command = command.map_err(|error| Ending {
                 reason: error.to_string().into(),
                 ..CloseCode::BAD_FRAME.into()
             })?;
             self.execute(command)?;
             if self.is_held_up() {
-                poll_fn(|cx| self.poll_relief(socket, cx)).await?;
+                return Ok(ControlFlow::Break(()));
             }
         }
-        Ok(())
+        Ok(ControlFlow::Continue(()))
     }
 
     /// The next message with content. What has arrived is read before anything is written, so that all answers to

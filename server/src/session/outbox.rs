@@ -180,10 +180,8 @@ impl State {
                 self.bytes = self.bytes.saturating_sub(cost(frame));
                 lane.pop_front().into_iter().for_each(&mut *take);
             }
-            // A burst's room is not kept for an idle connection.
-            if lane.capacity() > KEPT_FRAMES {
-                *lane = VecDeque::new();
-            }
+            // Idle connections, of which there are many, keep no room.
+            *lane = VecDeque::new();
         }
         taken > 0
     }
@@ -202,8 +200,6 @@ impl From<CloseCode> for Ending {
         Self { code, reason: code.message().into(), farewell: None }
     }
 }
-
-const KEPT_FRAMES: usize = 16;
 
 /// What a frame counts for: also many empty ones must not be free.
 fn cost(frame: &Bytes) -> usize {

@@ -132,15 +132,10 @@ impl Outgoing {
             written = written.saturating_sub(length);
             self.segments.pop_front();
         }
-        *self = Self { segments: std::mem::take(&mut self.segments), ..Self::default() };
-        // A burst's room is not kept for an idle connection.
-        if self.segments.capacity() > KEPT_SEGMENTS {
-            self.segments = VecDeque::new();
-        }
+        // Idle connections, of which there are many, keep no room.
+        *self = Self::default();
     }
 }
-
-const KEPT_SEGMENTS: usize = 16;
 
 /// RFC 6455, section 5.5.
 const CONTROL_BYTES: usize = 125;
@@ -322,7 +317,7 @@ mod tests {
         write_all(&mut outgoing, usize::MAX);
         assert_eq!(outgoing.bytes(), 0);
         assert!(!outgoing.is_begun());
-        assert!(outgoing.segments.capacity() <= KEPT_SEGMENTS);
+        assert_eq!(outgoing.segments.capacity(), 0);
     }
 
     #[test]
