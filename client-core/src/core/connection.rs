@@ -173,8 +173,8 @@ impl Core {
         if spared.is_none() {
             *spared = Some(now.after(SPARED));
             let id = self.next_id();
-            // There is no such command: the answer is that it is cancelled.
-            self.send_transient(id, Request::Cancel(Cancel { command: 0 }));
+            // It means itself: there is nothing to cancel, and an answer in any case.
+            self.send_transient(id, Request::Cancel(Cancel { command: id }));
         }
     }
 

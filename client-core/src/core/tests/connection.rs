@@ -210,7 +210,7 @@ fn a_connection_in_doubt_stays_where_the_server_says_anything() {
     // Once is enough.
     client.core.check_connection(client.now);
     let [Command { id, request: Request::Cancel(cancel) }] = &client.sent()[..] else { panic!() };
-    assert_eq!(cancel.command, 0);
+    assert_eq!(cancel.command, *id, "no other command is cancelled");
     client.reply(*id, Ok(Answer::Cancelled));
     let next_ping = client.core.poll_timeout().unwrap().since(client.now);
     assert!(next_ping > client.core.limits().ping_interval, "{next_ping:?}");
