@@ -10,7 +10,7 @@ use axum::http::StatusCode;
 use tracing_subscriber::EnvFilter;
 
 use crate::config::Config;
-use crate::{Builder, Error, ErrorKind, Hub, ListenAddress, Listener, Origin, run, static_files};
+use crate::{Builder, Error, ErrorKind, Hub, ListenAddress, Listener, Origin, Tls, run, static_files};
 
 mod config;
 mod token;
@@ -94,7 +94,7 @@ impl ServeOptions {
             .enable_all()
             .build()
             .map_err(|error| Error::with_source(ErrorKind::System, "cannot start the runtime", error))?;
-        let code = runtime.block_on(serve_until_signal(&listen, hub, app));
+        let code = runtime.block_on(serve_until_signal(&listen, config.tls()?, hub, app));
         // What is left after the deadline is not waited for.
         runtime.shutdown_background();
         code
@@ -104,10 +104,19 @@ impl ServeOptions {
 const DEFAULT_ADDRESS: ListenAddress =
     ListenAddress::Tcp(SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 8080)));
 
-async fn serve_until_signal(listen: &ListenAddress, hub: Hub, app: axum::Router) -> Result<ExitCode, Error> {
+async fn serve_until_signal(
+    listen: &ListenAddress,
+    tls: Option<Tls>,
+    hub: Hub,
+    app: axum::Router,
+) -> Result<ExitCode, Error> {
     let mut signals = Signals::new()?;
-    let listener = Listener::bind(listen).await?;
-    announce(&listener.address()?)?;
+    let mut listener = Listener::bind(listen).await?;
+    let scheme = if tls.is_some() { "https://" } else { "http://" };
+    if let Some(tls) = tls {
+        listener = listener.with_tls(tls);
+    }
+    announce(scheme, &listener.address()?)?;
     let (stop, stopping) = tokio::sync::oneshot::channel();
     let server = run(listener, hub, app, async {
         let _ = stopping.await;
@@ -147,8 +156,8 @@ async fn no_page() -> (StatusCode, &'static str) {
 }
 
 /// Tells, for people and for programs that wait for it, that connections are accepted from now on.
-fn announce(address: &ListenAddress) -> Result<(), Error> {
-    let scheme = if matches!(address, ListenAddress::Tcp(_)) { "http://" } else { "" };
+fn announce(scheme: &str, address: &ListenAddress) -> Result<(), Error> {
+    let scheme = if matches!(address, ListenAddress::Tcp(_)) { scheme } else { "" };
     let mut out = io::stdout().lock();
     writeln!(out, "listening on {scheme}{address}")
         .and_then(|()| out.flush())

@@ -14,7 +14,7 @@ use wirehub_common::Limits;
 
 use self::units::{Bytes, Span};
 use crate::jwt::{Algorithm, Signer, Verifier};
-use crate::{Access, Builder, Error, ErrorKind, History, ListenAddress, Namespace, Origin};
+use crate::{Access, Builder, Error, ErrorKind, History, ListenAddress, Namespace, Origin, Tls};
 
 mod environment;
 mod units;
@@ -28,6 +28,7 @@ pub const TEMPLATE: &str = include_str!("config/template.toml");
 pub struct Config {
     server: ServerSection,
     limits: LimitsSection,
+    tls: Option<TlsSection>,
     tokens: Option<TokensSection>,
     namespace: BTreeMap<String, NamespaceSection>,
 }
@@ -51,6 +52,13 @@ struct LimitsSection {
     calls: Option<u32>,
     ping_interval: Option<Span>,
     reconnect_window: Option<Span>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TlsSection {
+    certificate: PathBuf,
+    key: PathBuf,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -135,7 +143,8 @@ impl Config {
     fn resolve(&mut self, folder: &Path) {
         let keys = self.tokens.iter_mut().flat_map(|tokens| &mut tokens.keys);
         let files = keys.flat_map(|key| [&mut key.file, &mut key.key_set]);
-        for path in files.chain([&mut self.server.static_files]).flatten() {
+        let tls = self.tls.iter_mut().flat_map(|tls| [&mut tls.certificate, &mut tls.key]);
+        for path in files.chain([&mut self.server.static_files]).flatten().chain(tls) {
             *path = folder.join(&*path);
         }
     }
@@ -147,6 +156,14 @@ impl Config {
     pub fn listen(&self) -> Result<Option<ListenAddress>, Error> {
         let parse = |text: &String| text.parse().map_err(|error| in_key("server.listen", error));
         self.server.listen.as_ref().map(parse).transpose()
+    }
+
+    /// The certificate to show, if it names one. Reads it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Tls`].
+    pub fn tls(&self) -> Result<Option<Tls>, Error> {
+        self.tls.as_ref().map(|tls| Tls::from_files(&tls.certificate, &tls.key)).transpose()
     }
 
     /// The directory of static files, if it names one.

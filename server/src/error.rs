@@ -24,6 +24,8 @@ pub enum ErrorKind {
     AddressInUse,
     /// The system does not let the server listen there.
     Listen,
+    /// A certificate or its key can't be used.
+    Tls,
     /// The directory of static files can't be read.
     StaticFiles,
     /// The runtime or the output failed.

@@ -82,6 +82,8 @@ mod listener;
 mod run;
 mod session;
 mod socket;
+#[cfg(feature = "tls")]
+mod tls;
 
 pub use self::auth::{Authenticated, ChannelPattern, ChannelPatternError, Credentials, Refusal, Rights};
 pub use self::call::{CallContext, CallError};
@@ -94,6 +96,8 @@ pub use self::http::static_files;
 pub use self::hub::{Access, Builder, Hub, Namespace, SessionId, SessionIdError};
 pub use self::listener::{ListenAddress, Listener, UnixSocket};
 pub use self::run::{MAX_CONNECTIONS, STOP_DEADLINE, run};
+#[cfg(feature = "tls")]
+pub use self::tls::Tls;
 
 /// What both ends share: frames, codes, payloads, contracts.
 pub use wirehub_common as common;

@@ -12,6 +12,8 @@ use tokio::net::{TcpListener, TcpStream};
 #[cfg(unix)]
 use tokio::net::{UnixListener, UnixStream};
 
+#[cfg(feature = "tls")]
+use crate::Tls;
 use crate::{Error, ErrorKind};
 
 /// An address to listen at: `127.0.0.1:8080`, `[::1]:8080`, or `unix:PATH`. Port 0 stands for any free one.
@@ -74,6 +76,9 @@ impl fmt::Display for ListenAddress {
 pub enum Listener {
     /// On a TCP address.
     Tcp(TcpListener),
+    /// On a TCP address, encrypted.
+    #[cfg(feature = "tls")]
+    Tls(TcpListener, Tls),
     /// On a Unix socket, whose file goes when the listener does.
     #[cfg(unix)]
     Unix(UnixSocket),
@@ -104,19 +109,26 @@ impl Listener {
         }
     }
 
+    /// The same with TLS: clients come by `wss://` and `https://` alone. A Unix socket stays as it is.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn with_tls(self, tls: Tls) -> Self {
+        match self {
+            Self::Tcp(listener) | Self::Tls(listener, _) => Self::Tls(listener, tls),
+            #[cfg(unix)]
+            Self::Unix(socket) => Self::Unix(socket),
+        }
+    }
+
     /// Where it listens, with the real port.
     ///
     /// # Errors
     /// [`ErrorKind::System`]: the system does not say.
     pub fn address(&self) -> Result<ListenAddress, Error> {
         match self {
-            Self::Tcp(listener) => listener.local_addr().map(ListenAddress::Tcp).map_err(|error| {
-                Error::with_source(
-                    ErrorKind::System,
-                    "the system does not say where the server listens",
-                    error,
-                )
-            }),
+            Self::Tcp(listener) => local_address(listener),
+            #[cfg(feature = "tls")]
+            Self::Tls(listener, _) => local_address(listener),
             #[cfg(unix)]
             Self::Unix(socket) => Ok(ListenAddress::Unix(socket.file.path.clone())),
         }
@@ -125,12 +137,10 @@ impl Listener {
     /// The next connection.
     pub(crate) async fn accept(&self) -> io::Result<Accepted> {
         match self {
-            Self::Tcp(listener) => {
-                let (stream, _) = listener.accept().await?;
-                if let Err(error) = tune(&stream) {
-                    tracing::debug!("a connection keeps the system's settings: {error}");
-                }
-                Ok(Accepted::Tcp(stream))
+            Self::Tcp(listener) => accept_tuned(listener).await.map(Accepted::Tcp),
+            #[cfg(feature = "tls")]
+            Self::Tls(listener, tls) => {
+                accept_tuned(listener).await.map(|stream| Accepted::Tls(stream, tls.clone()))
             }
             #[cfg(unix)]
             Self::Unix(socket) => socket.listener.accept().await.map(|(stream, _)| Accepted::Unix(stream)),
@@ -141,8 +151,25 @@ impl Listener {
 /// A connection that was accepted.
 pub(crate) enum Accepted {
     Tcp(TcpStream),
+    /// The handshake is still to be made.
+    #[cfg(feature = "tls")]
+    Tls(TcpStream, Tls),
     #[cfg(unix)]
     Unix(UnixStream),
+}
+
+fn local_address(listener: &TcpListener) -> Result<ListenAddress, Error> {
+    listener.local_addr().map(ListenAddress::Tcp).map_err(|error| {
+        Error::with_source(ErrorKind::System, "the system does not say where the server listens", error)
+    })
+}
+
+async fn accept_tuned(listener: &TcpListener) -> io::Result<TcpStream> {
+    let (stream, _) = listener.accept().await?;
+    if let Err(error) = tune(&stream) {
+        tracing::debug!("a connection keeps the system's settings: {error}");
+    }
+    Ok(stream)
 }
 
 /// What is written is written whole, so there is nothing to wait for before it is sent. And a client that went away

@@ -13,6 +13,8 @@ use hyper::rt::{Read, Write};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+#[cfg(feature = "tls")]
+use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tower::ServiceExt as _;
@@ -44,6 +46,10 @@ pub async fn run(listener: Listener, hub: Hub, app: Router, shutdown: impl Futur
         };
         match stream {
             Accepted::Tcp(stream) => connections.spawn(serve(stream, permit, app.clone(), stopping.clone())),
+            #[cfg(feature = "tls")]
+            Accepted::Tls(stream, tls) => {
+                connections.spawn(serve_encrypted(stream, tls, permit, app.clone(), stopping.clone()))
+            }
             #[cfg(unix)]
             Accepted::Unix(stream) => connections.spawn(serve(stream, permit, app.clone(), stopping.clone())),
         };
@@ -84,6 +90,27 @@ fn is_of_one_connection(error: &io::Error) -> bool {
         error.kind(),
         io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset
     )
+}
+
+/// Makes the TLS handshake, and serves.
+#[cfg(feature = "tls")]
+async fn serve_encrypted(
+    stream: TcpStream,
+    tls: crate::Tls,
+    permit: Permit,
+    app: Router,
+    mut stopping: watch::Receiver<()>,
+) {
+    let handshake = tokio::time::timeout(HEADER_TIMEOUT, tls.acceptor().accept(stream));
+    let accepted = tokio::select! {
+        accepted = handshake => accepted,
+        _ = stopping.changed() => return,
+    };
+    match accepted {
+        Ok(Ok(stream)) => serve(stream, permit, app, stopping).await,
+        Ok(Err(error)) => tracing::debug!("a TLS handshake failed: {error}"),
+        Err(_) => tracing::debug!("a TLS handshake took too long"),
+    }
 }
 
 /// Serves the requests of one connection until it ends, is upgraded, or the server stops.

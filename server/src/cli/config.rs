@@ -2,7 +2,7 @@
 
 use std::fs::OpenOptions;
 use std::io::{self, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use super::complain;
@@ -46,7 +46,7 @@ impl ConfigCommand {
     }
 }
 
-fn init(file: &PathBuf) -> Result<String, Error> {
+fn init(file: &Path) -> Result<String, Error> {
     if file.as_os_str() == "-" {
         return Ok(TEMPLATE.into());
     }
@@ -58,9 +58,10 @@ fn init(file: &PathBuf) -> Result<String, Error> {
     Ok(format!("{} is written: change it, then run `wirehub serve --config {0}`", file.display()))
 }
 
-fn check(file: &PathBuf) -> Result<String, Error> {
+fn check(file: &Path) -> Result<String, Error> {
     let config = Config::load(file)?;
     config.listen()?;
+    config.tls()?;
     config.apply(Hub::builder())?;
     Ok(format!("{} is right", file.display()))
 }

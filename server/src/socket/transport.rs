@@ -13,13 +13,18 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 #[cfg(unix)]
 use tokio::net::UnixStream;
+#[cfg(feature = "tls")]
+use tokio_rustls::server::TlsStream;
 
 /// A connection's stream. Of the kinds that are known here nothing of HTTP stays behind.
 pub(crate) enum Transport {
     Tcp(TcpStream),
     #[cfg(unix)]
     Unix(UnixStream),
-    /// Some other listener's: TLS for instance.
+    /// In a box: it is large.
+    #[cfg(feature = "tls")]
+    Tls(Box<TlsStream<TcpStream>>),
+    /// Some other listener's.
     Other(Box<TokioIo<Upgraded>>),
 }
 
@@ -35,6 +40,11 @@ impl Transport {
             Ok((stream, leftover)) => return (Self::Unix(stream.into_inner()), leftover),
             Err(upgraded) => upgraded,
         };
+        #[cfg(feature = "tls")]
+        let upgraded = match bare::<TokioIo<TlsStream<TcpStream>>>(upgraded) {
+            Ok((stream, leftover)) => return (Self::Tls(Box::new(stream.into_inner())), leftover),
+            Err(upgraded) => upgraded,
+        };
         (Self::Other(Box::new(TokioIo::new(upgraded))), Bytes::new())
     }
 
@@ -44,6 +54,8 @@ impl Transport {
             Self::Tcp(stream) => Pin::new(stream),
             #[cfg(unix)]
             Self::Unix(stream) => Pin::new(stream),
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => Pin::new(stream),
             Self::Other(stream) => Pin::new(stream),
         }
     }

@@ -1,0 +1,237 @@
+//! TLS for a listener, by rustls, with certificates that are read anew when they change.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use parking_lot::Mutex;
+use rustls::ServerConfig;
+use rustls::crypto::{CryptoProvider, ring};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use tokio_rustls::TlsAcceptor;
+
+use crate::{Error, ErrorKind};
+
+/// What a listener shows to its clients: a certificate, and that the server has its key. See
+/// [`Listener::with_tls`](crate::Listener::with_tls).
+///
+/// The files are looked at again while connections come in, every ten seconds at most; new ones take the place of the old
+/// as soon as they are whole. Where they are not, the old ones stay, and the log says why.
+#[derive(Clone)]
+pub struct Tls {
+    acceptor: TlsAcceptor,
+}
+
+impl Tls {
+    /// Reads a certificate with the chain behind it and its private key, both in PEM.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Tls`]: a file can't be read, has nothing of the kind in it, or the two do not belong together.
+    pub fn from_files(certificate: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Result<Self, Error> {
+        let provider = Arc::new(ring::default_provider());
+        let files = Files { certificate: certificate.into(), key: key.into() };
+        let changed = files.changed();
+        let current = Arc::new(files.read(&provider)?);
+        let state = Mutex::new(State { current, changed, looked: Instant::now() });
+        let resolver = Arc::new(Resolver { files, provider: Arc::clone(&provider), state });
+        let mut config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| Error::new(ErrorKind::Tls, format!("TLS can't be set up: {error}")))?
+            .with_no_client_auth()
+            .with_cert_resolver(resolver);
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Self { acceptor: TlsAcceptor::from(Arc::new(config)) })
+    }
+
+    pub(crate) fn acceptor(&self) -> &TlsAcceptor {
+        &self.acceptor
+    }
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tls").finish_non_exhaustive()
+    }
+}
+
+/// Where the certificate comes from.
+#[derive(Debug)]
+struct Files {
+    certificate: PathBuf,
+    key: PathBuf,
+}
+
+impl Files {
+    fn read(&self, provider: &CryptoProvider) -> Result<CertifiedKey, Error> {
+        let about =
+            |path: &Path, words: String| Error::new(ErrorKind::Tls, format!("{}: {words}", path.display()));
+        let chain: Vec<CertificateDer<'static>> =
+            CertificateDer::pem_file_iter(&self.certificate).and_then(Iterator::collect).map_err(
+                |error| about(&self.certificate, format!("cannot read a certificate in PEM: {error}")),
+            )?;
+        if chain.is_empty() {
+            let words = "there is no certificate in it: it begins with -----BEGIN CERTIFICATE-----";
+            return Err(about(&self.certificate, words.into()));
+        }
+        let key = PrivateKeyDer::from_pem_file(&self.key).map_err(|_| {
+            let words = "cannot read a private key in PEM: it begins with -----BEGIN PRIVATE KEY-----";
+            about(&self.key, words.into())
+        })?;
+        CertifiedKey::from_der(chain, key, provider).map_err(|error| match error {
+            rustls::Error::InconsistentKeys(_) => {
+                let words = format!(
+                    "it is not the key of the certificate in {}: give the pair",
+                    self.certificate.display()
+                );
+                about(&self.key, words)
+            }
+            other => about(&self.certificate, format!("the certificate and its key can't be used: {other}")),
+        })
+    }
+
+    /// When either was changed last.
+    fn changed(&self) -> Option<SystemTime> {
+        let changed = |path| std::fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
+        changed(&self.certificate).max(changed(&self.key))
+    }
+}
+
+/// Gives the certificate of the moment.
+struct Resolver {
+    files: Files,
+    provider: Arc<CryptoProvider>,
+    state: Mutex<State>,
+}
+
+struct State {
+    current: Arc<CertifiedKey>,
+    changed: Option<SystemTime>,
+    looked: Instant,
+}
+
+impl Resolver {
+    fn current(&self, now: Instant) -> Arc<CertifiedKey> {
+        let mut state = self.state.lock();
+        if now.saturating_duration_since(state.looked) >= LOOK_AGAIN {
+            state.looked = now;
+            let changed = self.files.changed();
+            if changed != state.changed {
+                match self.files.read(&self.provider) {
+                    Ok(read) => {
+                        tracing::info!("the certificate has changed, and the new one is in use");
+                        state.current = Arc::new(read);
+                        state.changed = changed;
+                    }
+                    // Perhaps it is being written.
+                    Err(error) => {
+                        tracing::error!("the certificate has changed, and the old one stays: {error}")
+                    }
+                }
+            }
+        }
+        Arc::clone(&state.current)
+    }
+}
+
+impl ResolvesServerCert for Resolver {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.current(Instant::now()))
+    }
+}
+
+impl fmt::Debug for Resolver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Resolver").field("files", &self.files).finish_non_exhaustive()
+    }
+}
+
+/// How long it is from one look at the files to the next.
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::arithmetic_side_effects)]
+
+    use std::fs;
+
+    use super::*;
+
+    struct Pair {
+        certificate: String,
+        key: String,
+    }
+
+    fn pair() -> Pair {
+        let made = rcgen::generate_simple_self_signed(vec!["localhost".into()]).unwrap();
+        Pair { certificate: made.cert.pem(), key: made.signing_key.serialize_pem() }
+    }
+
+    struct Folder(tempfile::TempDir);
+
+    impl Folder {
+        fn new() -> Self {
+            Self(tempfile::tempdir().unwrap())
+        }
+
+        fn files(&self) -> Files {
+            Files { certificate: self.0.path().join("cert.pem"), key: self.0.path().join("key.pem") }
+        }
+
+        fn write(&self, certificate: &str, key: &str) {
+            let files = self.files();
+            fs::write(&files.certificate, certificate).unwrap();
+            fs::write(&files.key, key).unwrap();
+        }
+
+        fn error(&self) -> String {
+            let files = self.files();
+            let error = Tls::from_files(files.certificate, files.key).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Tls);
+            error.to_string()
+        }
+    }
+
+    #[test]
+    fn what_is_no_pair_is_told_with_the_file() {
+        let (ours, other) = (pair(), pair());
+        let folder = Folder::new();
+        assert!(folder.error().contains("cert.pem"));
+        folder.write("nothing", &ours.key);
+        assert!(folder.error().contains("BEGIN CERTIFICATE"));
+        folder.write(&ours.certificate, "nothing");
+        assert!(folder.error().contains("key.pem"));
+        folder.write(&ours.certificate, &other.key);
+        let error = folder.error();
+        assert!(error.contains("not the key of the certificate"), "{error}");
+        assert!(!error.contains(other.key.lines().nth(1).unwrap()), "no key in words");
+    }
+
+    #[test]
+    fn a_new_certificate_is_taken_when_it_is_whole() {
+        let (old, new) = (pair(), pair());
+        let folder = Folder::new();
+        folder.write(&old.certificate, &old.key);
+        let provider = Arc::new(ring::default_provider());
+        let files = folder.files();
+        let start = Instant::now();
+        let state = State {
+            current: Arc::new(files.read(&provider).unwrap()),
+            // As long ago as it takes for the file system to tell the difference.
+            changed: None,
+            looked: start,
+        };
+        let resolver = Resolver { files, provider, state: Mutex::new(state) };
+        let shown = |after: Duration| resolver.current(start + after).cert[0].clone();
+        let first = shown(Duration::ZERO);
+
+        folder.write(&new.certificate, &old.key);
+        assert_eq!(shown(LOOK_AGAIN), first, "half of it");
+        folder.write(&new.certificate, &new.key);
+        assert_eq!(shown(LOOK_AGAIN), first, "not looked at again so soon");
+        assert_ne!(shown(LOOK_AGAIN * 2), first);
+    }
+}
