@@ -72,6 +72,15 @@ struct Session {
     ping: bool,
 }
 
+/// How far the commands of a message are.
+enum Progress {
+    Done,
+    /// So many more have been carried out; the others wait.
+    HeldUp {
+        done: usize,
+    },
+}
+
 struct Subscription {
     number: u32,
     channel: Arc<Channel>,
@@ -116,60 +125,65 @@ impl Session {
             return End::Ending(crate::hub::shutdown_ending(0));
         }
         loop {
-            let step = match poll_fn(|cx| self.poll_message(socket, cx)).await {
-                Ok((kind, message)) => self.carry_out(kind, &message, socket).await,
-                Err(end) => Err(end),
+            let (kind, message) = match poll_fn(|cx| self.poll_message(socket, cx)).await {
+                Ok(message) => message,
+                Err(end) => return end,
             };
-            if let Err(end) = step {
-                return end;
+            match self.carry_out(kind, &message) {
+                Ok(Progress::Done) => {}
+                Ok(Progress::HeldUp { done }) => {
+                    // On the heap: an idle session's task need not have room for it.
+                    if let Err(end) = Box::pin(self.carry_out_rest(message, done, socket)).await {
+                        return end;
+                    }
+                }
+                Err(end) => return end,
             }
         }
     }
 
-    /// Carries out the commands of one message. While it is [held up](Self::is_held_up) it does not go on.
-    async fn carry_out<S: AsyncRead + AsyncWrite + Unpin>(
-        &mut self,
-        kind: Kind,
-        message: &Bytes,
-        socket: &mut Socket<S>,
-    ) -> Result<(), End> {
-        if kind != Kind::from(self.peer.codec) {
+    /// Carries out the commands of one message, up to the last or until the session is [held
+    /// up](Self::is_held_up).
+    fn carry_out(&mut self, kind: Kind, message: &Bytes) -> Result<Progress, End> {
+        let codec = self.peer.codec;
+        if kind != Kind::from(codec) {
             return Err(CloseCode::WRONG_MESSAGE_TYPE.into());
         }
+        self.carry_out_some(&mut codec.decode_commands(message))
+    }
+
+    /// Carries out the other commands of a message, as the session is relieved.
+    async fn carry_out_rest<S: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        message: Bytes,
+        done: usize,
+        socket: &mut Socket<S>,
+    ) -> Result<(), End> {
         let codec = self.peer.codec;
-        let mut commands = codec.decode_commands(message);
-        if self.carry_out_some(&mut commands)?.is_break() {
-            // On the heap: an idle session's task need not have room for it.
-            Box::pin(async move {
-                loop {
-                    poll_fn(|cx| self.poll_relief(socket, cx)).await?;
-                    if self.carry_out_some(&mut commands)?.is_continue() {
-                        return Ok(());
-                    }
-                }
-            })
-            .await
-        } else {
-            Ok(())
+        let mut rest = codec.decode_commands(&message).skip(done);
+        loop {
+            poll_fn(|cx| self.poll_relief(socket, cx)).await?;
+            if let Progress::Done = self.carry_out_some(&mut rest)? {
+                return Ok(());
+            }
         }
     }
 
-    /// Carries out commands up to their end, or until the session is held up.
     fn carry_out_some(
         &mut self,
         commands: &mut impl Iterator<Item = Result<Command, DecodeError>>,
-    ) -> Result<ControlFlow<()>, End> {
-        for command in commands {
+    ) -> Result<Progress, End> {
+        for (command, done) in commands.zip(1..) {
             let command = command.map_err(|error| Ending {
                 reason: error.to_string().into(),
                 ..CloseCode::BAD_FRAME.into()
             })?;
             self.execute(command)?;
             if self.is_held_up() {
-                return Ok(ControlFlow::Break(()));
+                return Ok(Progress::HeldUp { done });
             }
         }
-        Ok(ControlFlow::Continue(()))
+        Ok(Progress::Done)
     }
 
     /// The next message with content. What has arrived is read before anything is written, so that all answers to
