@@ -86,9 +86,11 @@ impl ServeOptions {
             ));
         }
         let hub = self.allow_origins.into_iter().fold(config.apply(hub)?, Builder::allow_origin).build();
+        let keys = config.api_keys()?;
+        let router = if keys.is_empty() { hub.router() } else { hub.router().merge(hub.api(keys)) };
         let app = match self.static_files.as_deref().or(config.static_files()) {
-            Some(directory) => hub.router().fallback_service(pages(directory)?),
-            None => hub.router().fallback(no_page),
+            Some(directory) => router.fallback_service(pages(directory)?),
+            None => router.fallback(no_page),
         };
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()

@@ -14,7 +14,7 @@ use wirehub_common::Limits;
 
 use self::units::{Bytes, Span};
 use crate::jwt::{Algorithm, Signer, Verifier};
-use crate::{Access, Builder, Error, ErrorKind, History, ListenAddress, Namespace, Origin, Tls};
+use crate::{Access, ApiKey, Builder, Error, ErrorKind, History, ListenAddress, Namespace, Origin, Tls};
 
 mod environment;
 mod units;
@@ -29,6 +29,7 @@ pub struct Config {
     server: ServerSection,
     limits: LimitsSection,
     tls: Option<TlsSection>,
+    api: ApiSection,
     tokens: Option<TokensSection>,
     namespace: BTreeMap<String, NamespaceSection>,
 }
@@ -59,6 +60,19 @@ struct LimitsSection {
 struct TlsSection {
     certificate: PathBuf,
     key: PathBuf,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct ApiSection {
+    keys: Vec<ApiKeySection>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ApiKeySection {
+    file: Option<PathBuf>,
+    env: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -144,7 +158,9 @@ impl Config {
         let keys = self.tokens.iter_mut().flat_map(|tokens| &mut tokens.keys);
         let files = keys.flat_map(|key| [&mut key.file, &mut key.key_set]);
         let tls = self.tls.iter_mut().flat_map(|tls| [&mut tls.certificate, &mut tls.key]);
-        for path in files.chain([&mut self.server.static_files]).flatten().chain(tls) {
+        let files = files.chain([&mut self.server.static_files]);
+        let files = files.chain(self.api.keys.iter_mut().map(|key| &mut key.file));
+        for path in files.flatten().chain(tls) {
             *path = folder.join(&*path);
         }
     }
@@ -156,6 +172,16 @@ impl Config {
     pub fn listen(&self) -> Result<Option<ListenAddress>, Error> {
         let parse = |text: &String| text.parse().map_err(|error| in_key("server.listen", error));
         self.server.listen.as_ref().map(parse).transpose()
+    }
+
+    /// The keys of the HTTP API; without any it is not served. Reads them.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`]: one can't be read, or is none.
+    pub fn api_keys(&self) -> Result<Vec<ApiKey>, Error> {
+        let keys = self.api.keys.iter().enumerate();
+        keys.map(|(index, key)| key.read().map_err(|error| in_key(&format!("api.keys[{index}]"), error)))
+            .collect()
     }
 
     /// The certificate to show, if it names one. Reads it.
@@ -310,6 +336,21 @@ impl TokensSection {
     }
 }
 
+impl ApiKeySection {
+    fn read(&self) -> Result<ApiKey, String> {
+        let key = match (&self.file, &self.env) {
+            (Some(path), None) => String::from_utf8(read(path)?).unwrap_or_default(),
+            (None, Some(variable)) => variable_named(variable)?,
+            _ => {
+                return Err(
+                    "a key is in a `file` or in the environment variable `env`: write one of them".into()
+                );
+            }
+        };
+        ApiKey::new(key.trim_end()).map_err(|error| error.to_string())
+    }
+}
+
 impl KeySection {
     fn add_to(&self, verifier: Verifier) -> Result<Verifier, String> {
         if let (None, None, None, Some(path)) = (&self.algorithm, &self.file, &self.env, &self.key_set) {
@@ -337,11 +378,7 @@ impl KeySection {
     fn key(&self) -> Result<(Algorithm, Vec<u8>), String> {
         let (name, mut material) = match (&self.algorithm, &self.file, &self.env, &self.key_set) {
             (Some(name), Some(path), None, None) => (name, read(path)?),
-            (Some(name), None, Some(variable), None) => {
-                let secret = std::env::var(variable)
-                    .map_err(|_| format!("the environment variable {variable} is not set, or is no text"))?;
-                (name, secret.into_bytes())
-            }
+            (Some(name), None, Some(variable), None) => (name, variable_named(variable)?.into_bytes()),
             _ => {
                 return Err(
                     "a key is `algorithm` with either `file` or `env`, or `key_set` alone: write one of these".into()
@@ -368,6 +405,10 @@ pub fn parse_time(text: &str) -> Result<Duration, String> {
     Span::parse(text)
         .map(Span::duration)
         .ok_or_else(|| format!("{text:?} is no time: write one as 250ms, 25s, 5m, 1h or 7d"))
+}
+
+fn variable_named(name: &str) -> Result<String, String> {
+    std::env::var(name).map_err(|_| format!("the environment variable {name} is not set, or is no text"))
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, String> {

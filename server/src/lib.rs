@@ -65,6 +65,8 @@
 //!   [`SLOW_CONSUMER`](common::code::CloseCode::SLOW_CONSUMER), and nobody else notices.
 //! - Everything that waits is bounded in bytes: [`Builder::queue_bytes`], [`Builder::limits`].
 
+#[cfg(feature = "api")]
+mod api;
 mod auth;
 mod call;
 #[cfg(feature = "cli")]
@@ -85,6 +87,8 @@ mod socket;
 #[cfg(feature = "tls")]
 mod tls;
 
+#[cfg(feature = "api")]
+pub use self::api::{ApiKey, ApiKeyError};
 pub use self::auth::{Authenticated, ChannelPattern, ChannelPatternError, Credentials, Refusal, Rights};
 pub use self::call::{CallContext, CallError};
 pub use self::engine::{

@@ -128,7 +128,7 @@ impl Resolver {
                     }
                     // Perhaps it is being written.
                     Err(error) => {
-                        tracing::error!("the certificate has changed, and the old one stays: {error}")
+                        tracing::error!("the certificate has changed, and the old one stays: {error}");
                     }
                 }
             }

@@ -62,6 +62,7 @@ fn check(file: &Path) -> Result<String, Error> {
     let config = Config::load(file)?;
     config.listen()?;
     config.tls()?;
+    config.api_keys()?;
     config.apply(Hub::builder())?;
     Ok(format!("{} is right", file.display()))
 }

@@ -193,6 +193,11 @@ impl Hub {
         self.inner.sessions.count()
     }
 
+    /// The connected sessions, in no order: a snapshot.
+    pub fn session_members(&self) -> Vec<Member> {
+        self.inner.sessions.members()
+    }
+
     /// Ends a session: what is queued goes out, then a `disconnect` push, then a close with this code. Says whether
     /// there was such a session. The range of the code says whether the client comes back: see [`CloseCode`].
     pub fn disconnect(&self, session: SessionId, code: CloseCode, reason: impl Into<String>) -> bool {

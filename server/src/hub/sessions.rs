@@ -86,6 +86,17 @@ impl Sessions {
         shard.get(&id).filter(|entry| entry.connected).map(|entry| Arc::clone(&entry.peer))
     }
 
+    /// The connected sessions, in no order.
+    pub(crate) fn members(&self) -> Vec<Member> {
+        let mut members = Vec::new();
+        for shard in self.entries.shards() {
+            members.extend(
+                shard.read().values().filter(|entry| entry.connected).map(|entry| entry.peer.member()),
+            );
+        }
+        members
+    }
+
     /// How many sessions are connected.
     pub(crate) fn count(&self) -> usize {
         self.connected.load(Ordering::Relaxed)

@@ -189,7 +189,9 @@ async fn a_configuration_is_written_checked_and_served_with() {
     assert!(run(&["config", "check", &config]).status.success());
 
     std::fs::write(path("secret.key"), "0123456789abcdef0123456789abcdef\n").unwrap();
+    std::fs::write(path("api.key"), "fedcba9876543210fedcba9876543210\n").unwrap();
     let text = "[server]\nlisten = \"127.0.0.1:0\"\n[[tokens.keys]]\nalgorithm = \"HS256\"\nfile = \"secret.key\"\n\
+                [[api.keys]]\nfile = \"api.key\"\n\
                 [namespace.news]\nhistory_size = 5\nhistory_ttl = \"1m\"\npublish = \"bearers\"\n";
     std::fs::write(&config, text).unwrap();
     let token = |more: &[&str]| {
@@ -216,6 +218,9 @@ async fn a_configuration_is_written_checked_and_served_with() {
     writer.connected(connect(token(&["--publish", "news:*"]))).await;
     let Answer::Published(published) = writer.ok(news()).await else { panic!("no answer") };
     assert_eq!(published.position.unwrap().offset, 1);
+    let request = "GET /api/v1/sessions HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
+                   Authorization: Bearer fedcba9876543210fedcba9876543210\r\n\r\n";
+    assert!(http_at(host, request).await.contains("\"count\":2"));
     server.signal("TERM");
     assert!(server.child.wait().unwrap().success());
 }

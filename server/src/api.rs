@@ -1,0 +1,217 @@
+//! The HTTP API for backends in any language: publish, look, disconnect.
+//!
+//! Everything is below `/api/v1` and takes a key as `Authorization: Bearer KEY`. What goes wrong is told as a problem
+//! document (RFC 9457). `/api/v1/openapi.json` describes it all, made from this code.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{DefaultBodyLimit, FromRequestParts, Request, State};
+use axum::http::request::Parts;
+use axum::http::{StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse as _, Response};
+use axum::{Json, Router};
+use subtle::ConstantTimeEq as _;
+use utoipa::OpenApi;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use self::problem::Problem;
+use crate::Hub;
+
+mod channels;
+mod messages;
+mod problem;
+mod sessions;
+
+/// What lets a backend use the HTTP API. It is shown nowhere.
+#[derive(Clone)]
+pub struct ApiKey(Arc<str>);
+
+impl ApiKey {
+    /// The fewest bytes that a key has.
+    pub const MIN_BYTES: usize = 32;
+
+    /// A key: visible ASCII characters without spaces.
+    ///
+    /// # Errors
+    /// It is too short to be a secret, or can't stand in a header.
+    pub fn new(key: impl Into<Arc<str>>) -> Result<Self, ApiKeyError> {
+        let key = key.into();
+        if key.len() < Self::MIN_BYTES || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(ApiKeyError);
+        }
+        Ok(Self(key))
+    }
+
+    fn is(&self, shown: &str) -> bool {
+        // How long it takes says nothing of how much of it is right.
+        self.0.as_bytes().ct_eq(shown.as_bytes()).into()
+    }
+}
+
+impl fmt::Debug for ApiKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ApiKey")
+    }
+}
+
+/// A text that is no [`ApiKey`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ApiKeyError;
+
+impl fmt::Display for ApiKeyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "an API key has at least {} visible characters and no spaces: make one by `openssl rand -hex 32`",
+            ApiKey::MIN_BYTES
+        )
+    }
+}
+
+impl std::error::Error for ApiKeyError {}
+
+impl Hub {
+    /// The HTTP API of this hub, for those who show one of the keys: to be merged into a router beside
+    /// [`Hub::router`].
+    ///
+    /// ```
+    /// use wirehub_server::{ApiKey, Hub};
+    ///
+    /// let hub = Hub::builder().build();
+    /// let key = ApiKey::new("0123456789abcdef0123456789abcdef")?;
+    /// let app = hub.router().merge(hub.api([key]));
+    /// # let _ = app;
+    /// # Ok::<(), wirehub_server::ApiKeyError>(())
+    /// ```
+    pub fn api(&self, keys: impl IntoIterator<Item = ApiKey>) -> Router {
+        let keys: Arc<[ApiKey]> = keys.into_iter().collect();
+        let (router, document) = api().split_for_parts();
+        let document = Arc::new(document);
+        let describe = move || std::future::ready(Json((*document).clone()));
+        let guarded = router
+            .fallback(|| {
+                std::future::ready(Problem::new(
+                    StatusCode::NOT_FOUND,
+                    "there is no such operation: see /api/v1/openapi.json",
+                ))
+            })
+            .method_not_allowed_fallback(|| {
+                std::future::ready(Problem::new(
+                    StatusCode::METHOD_NOT_ALLOWED,
+                    "the operation has another method: see /api/v1/openapi.json",
+                ))
+            })
+            .layer(DefaultBodyLimit::max(MAX_BODY))
+            .layer(middleware::from_fn(in_time))
+            .layer(middleware::from_fn_with_state(keys, authorize));
+        Router::new()
+            .nest("/api/v1", guarded)
+            // What can be done is no secret.
+            .route("/api/v1/openapi.json", axum::routing::get(describe))
+            .with_state(self.clone())
+    }
+}
+
+#[derive(OpenApi)]
+#[openapi(info(
+    title = "Wirehub",
+    description = "Realtime messaging over WebSocket: what a backend does beside its clients.",
+    license(name = "MIT OR Apache-2.0")
+))]
+struct Description;
+
+fn api() -> OpenApiRouter<Hub> {
+    let mut document = Description::openapi();
+    let scheme =
+        HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some("one of the server's API keys"));
+    let components = document.components.get_or_insert_default();
+    components.add_security_scheme("key", SecurityScheme::Http(scheme.build()));
+    document.security = Some(vec![SecurityRequirement::new("key", [] as [&str; 0])]);
+    document.servers = Some(vec![utoipa::openapi::Server::new("/api/v1")]);
+    OpenApiRouter::with_openapi(document)
+        .routes(routes!(messages::publish))
+        .routes(routes!(messages::publish_batch))
+        .routes(routes!(messages::broadcast))
+        .routes(routes!(messages::send_to_user))
+        .routes(routes!(channels::list))
+        .routes(routes!(channels::presence))
+        .routes(routes!(channels::history))
+        .routes(routes!(sessions::list))
+        .routes(routes!(sessions::disconnect))
+}
+
+/// The most that a request may carry.
+const MAX_BODY: usize = 4 * 1024 * 1024;
+
+/// How long a request may take.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+async fn authorize(State(keys): State<Arc<[ApiKey]>>, request: Request, next: Next) -> Response {
+    let shown = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let shown = shown.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
+    // All are compared, so that the time does not tell which.
+    let is_known = keys.iter().fold(false, |known, key| known | key.is(shown));
+    if is_known {
+        return next.run(request).await;
+    }
+    let words = "this needs one of the server's API keys: send it as `Authorization: Bearer KEY`";
+    let mut response = Problem::new(StatusCode::UNAUTHORIZED, words).into_response();
+    response.headers_mut().insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
+    response
+}
+
+async fn in_time(request: Request, next: Next) -> Response {
+    match tokio::time::timeout(TIMEOUT, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => {
+            Problem::new(StatusCode::REQUEST_TIMEOUT, "the request did not come in time").into_response()
+        }
+    }
+}
+
+/// JSON in a request's body, with a problem document where it is none.
+struct Body<T>(T);
+
+impl<T: serde::de::DeserializeOwned> axum::extract::FromRequest<Hub> for Body<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, hub: &Hub) -> Result<Self, Problem> {
+        match Json::<T>::from_request(request, hub).await {
+            Ok(Json(body)) => Ok(Self(body)),
+            Err(rejection) => Err(Problem::new(rejection.status(), rejection.body_text())),
+        }
+    }
+}
+
+/// What stands in a request's path.
+struct Path<T>(T);
+
+impl<T: serde::de::DeserializeOwned + Send> FromRequestParts<Hub> for Path<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, hub: &Hub) -> Result<Self, Problem> {
+        match axum::extract::Path::<T>::from_request_parts(parts, hub).await {
+            Ok(axum::extract::Path(path)) => Ok(Self(path)),
+            Err(rejection) => Err(Problem::new(rejection.status(), rejection.body_text())),
+        }
+    }
+}
+
+/// What stands behind a request's question mark.
+struct Query<T>(T);
+
+impl<T: serde::de::DeserializeOwned> FromRequestParts<Hub> for Query<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, hub: &Hub) -> Result<Self, Problem> {
+        match axum::extract::Query::<T>::from_request_parts(parts, hub).await {
+            Ok(axum::extract::Query(query)) => Ok(Self(query)),
+            Err(rejection) => Err(Problem::new(rejection.status(), rejection.body_text())),
+        }
+    }
+}

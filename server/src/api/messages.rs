@@ -1,0 +1,241 @@
+//! Publishing.
+
+use axum::Json;
+use axum::extract::State;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use utoipa::ToSchema;
+use wirehub_common::frame::{self, Publication};
+use wirehub_common::{ChannelName, Content, Payload};
+
+use super::Body;
+use super::problem::Problem;
+use crate::Hub;
+
+/// A message for everybody: `data` or `bytes`.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Broadcast {
+    /// Any JSON.
+    #[schema(value_type = Option<serde_json::Value>)]
+    #[serde(default, deserialize_with = "present")]
+    data: Option<Box<RawValue>>,
+    /// Bytes, in base64.
+    #[serde(default)]
+    bytes: Option<String>,
+}
+
+/// A message for a channel: `data` or `bytes`.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Publish {
+    /// The channel's name.
+    #[schema(example = "chat:lobby")]
+    channel: String,
+    /// Any JSON.
+    #[schema(value_type = Option<serde_json::Value>)]
+    #[serde(default, deserialize_with = "present")]
+    data: Option<Box<RawValue>>,
+    /// Bytes, in base64.
+    #[serde(default)]
+    bytes: Option<String>,
+    /// A repeat with the same key is not published again and has the same answer.
+    #[serde(default)]
+    key: String,
+}
+
+/// A message for all sessions of one user: `data` or `bytes`.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Direct {
+    /// The user's name.
+    #[schema(example = "ann")]
+    user: String,
+    /// Any JSON.
+    #[schema(value_type = Option<serde_json::Value>)]
+    #[serde(default, deserialize_with = "present")]
+    data: Option<Box<RawValue>>,
+    /// Bytes, in base64.
+    #[serde(default)]
+    bytes: Option<String>,
+}
+
+/// Several messages, for one channel each.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Batch {
+    /// At most 1,000.
+    publications: Vec<Publish>,
+}
+
+/// Where a message went.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Published {
+    /// In a channel that keeps history.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    position: Option<Position>,
+}
+
+/// A place in a channel's history.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Position {
+    /// From 1, without gaps.
+    offset: u64,
+    /// Another one after the history was lost.
+    epoch: String,
+}
+
+/// What came of each message, in the same order.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct BatchPublished {
+    results: Vec<BatchResult>,
+}
+
+/// What came of one of several messages.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+pub(super) enum BatchResult {
+    /// It went out.
+    Published(Published),
+    /// It did not.
+    Failed {
+        /// Why.
+        problem: Problem,
+    },
+}
+
+/// A message as it is read back.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Read {
+    /// What it carries, where that is JSON.
+    #[schema(value_type = Option<serde_json::Value>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<Box<RawValue>>,
+    /// What it carries else, in base64.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bytes: Option<String>,
+    /// When the server accepted it, in milliseconds since 1970-01-01 UTC.
+    time: u64,
+    /// The session it came from; absent where the server itself published.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    publisher: Option<super::sessions::Session>,
+    /// Its place in the history.
+    offset: u64,
+}
+
+/// Publish a message in a channel.
+#[utoipa::path(post, path = "/publish", responses(
+    (status = OK, body = Published),
+    (status = BAD_REQUEST, body = Problem, content_type = "application/problem+json"),
+))]
+pub(super) async fn publish(
+    State(hub): State<Hub>,
+    Body(publish): Body<Publish>,
+) -> Result<Json<Published>, Problem> {
+    publish_one(&hub, publish).await.map(Json)
+}
+
+/// Publish several messages, each in its channel; one that fails does not stop the others.
+#[utoipa::path(post, path = "/batch", responses(
+    (status = OK, body = BatchPublished),
+    (status = BAD_REQUEST, body = Problem, content_type = "application/problem+json"),
+))]
+pub(super) async fn publish_batch(
+    State(hub): State<Hub>,
+    Body(batch): Body<Batch>,
+) -> Result<Json<BatchPublished>, Problem> {
+    if batch.publications.len() > MAX_BATCH {
+        return Err(Problem::bad_request(format!(
+            "a batch has at most {MAX_BATCH} publications: send several"
+        )));
+    }
+    let mut results = Vec::with_capacity(batch.publications.len());
+    for publish in batch.publications {
+        results.push(match publish_one(&hub, publish).await {
+            Ok(published) => BatchResult::Published(published),
+            Err(problem) => BatchResult::Failed { problem },
+        });
+    }
+    Ok(Json(BatchPublished { results }))
+}
+
+/// Send a message to every connected session.
+#[utoipa::path(post, path = "/broadcast", responses(
+    (status = NO_CONTENT),
+    (status = BAD_REQUEST, body = Problem, content_type = "application/problem+json"),
+))]
+pub(super) async fn broadcast(
+    State(hub): State<Hub>,
+    Body(Broadcast { data, bytes }): Body<Broadcast>,
+) -> Result<axum::http::StatusCode, Problem> {
+    hub.broadcast(payload(data, bytes)?).map_err(Problem::bad_request)?;
+    Ok(axum::http::StatusCode::NO_CONTENT)
+}
+
+/// Send a message to all sessions of a user that are subscribed to the user's own channel.
+#[utoipa::path(post, path = "/send", responses(
+    (status = OK, body = Published),
+    (status = BAD_REQUEST, body = Problem, content_type = "application/problem+json"),
+))]
+pub(super) async fn send_to_user(
+    State(hub): State<Hub>,
+    Body(Direct { user, data, bytes }): Body<Direct>,
+) -> Result<Json<Published>, Problem> {
+    let accepted = hub.send_to_user(&user, payload(data, bytes)?).map_err(Problem::bad_request)?;
+    Ok(Json(accepted.await?.into()))
+}
+
+async fn publish_one(hub: &Hub, publish: Publish) -> Result<Published, Problem> {
+    let Publish { channel, data, bytes, key } = publish;
+    let channel = ChannelName::new(&channel).map_err(Problem::bad_request)?;
+    let payload = payload(data, bytes)?;
+    let checked = hub.settings().rules.check_publication(&channel, &payload);
+    checked.map_err(|error| Problem::bad_request(error.message))?;
+    let accepted = hub.publish_once(&channel, payload, &key).map_err(Problem::bad_request)?;
+    Ok(accepted.await?.into())
+}
+
+fn payload(data: Option<Box<RawValue>>, bytes: Option<String>) -> Result<Payload, Problem> {
+    match (data, bytes) {
+        (Some(data), None) => Ok(Payload::json(String::from(Box::<str>::from(data)))),
+        (None, Some(bytes)) => BASE64.decode(bytes).map(Payload::bytes).map_err(|_| {
+            Problem::bad_request("`bytes` is no base64: write bytes in the standard alphabet, padded")
+        }),
+        _ => Err(Problem::bad_request(
+            "a message has either `data`, any JSON, or `bytes`, in base64: give one of them",
+        )),
+    }
+}
+
+impl From<Option<frame::Position>> for Published {
+    fn from(position: Option<frame::Position>) -> Self {
+        Self { position: position.map(Into::into) }
+    }
+}
+
+impl From<frame::Position> for Position {
+    fn from(frame::Position { offset, epoch }: frame::Position) -> Self {
+        Self { offset, epoch }
+    }
+}
+
+impl From<Publication> for Read {
+    fn from(publication: Publication) -> Self {
+        let Publication { payload: Payload { content, data }, time, publisher, offset, .. } = publication;
+        let json = (content == Content::Json).then(|| serde_json::from_slice(&data).ok()).flatten();
+        let bytes = json.is_none().then(|| BASE64.encode(&data));
+        Self { data: json, bytes, time, publisher: publisher.map(Into::into), offset }
+    }
+}
+
+/// `null` is a value, not the lack of one.
+fn present<'de, D: serde::Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
+
+/// How many publications a batch has at most.
+const MAX_BATCH: usize = 1000;

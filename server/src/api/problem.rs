@@ -1,0 +1,53 @@
+//! What goes wrong, as a problem document (RFC 9457).
+
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::EngineError;
+
+/// Why a request was not carried out.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Problem {
+    /// What the status says.
+    title: String,
+    /// The status.
+    status: u16,
+    /// What is wrong here, and what to do.
+    detail: String,
+}
+
+impl Problem {
+    pub(super) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+        let title = status.canonical_reason().unwrap_or("Problem").into();
+        Self { title, status: status.as_u16(), detail: detail.into() }
+    }
+
+    #[allow(clippy::needless_pass_by_value, reason = "for `map_err`")]
+    pub(super) fn bad_request(detail: impl ToString) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, detail.to_string())
+    }
+
+    pub(super) fn not_found(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, detail)
+    }
+}
+
+impl From<EngineError> for Problem {
+    fn from(error: EngineError) -> Self {
+        tracing::error!("{error}");
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the engine failed: try again, and look at the server's log",
+        )
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let body = serde_json::to_vec(&self).unwrap_or_default();
+        (status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response()
+    }
+}

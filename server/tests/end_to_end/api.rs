@@ -1,0 +1,214 @@
+//! The HTTP API, as a backend uses it.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use wirehub_common::Payload;
+use wirehub_common::frame::Connect;
+use wirehub_server::{ApiKey, Authenticated, History, Hub, Namespace};
+
+use crate::support::{CODECS, Client, Received, Server, http_at, name};
+
+const KEY: &str = "0123456789abcdef0123456789abcdef";
+
+async fn server() -> Server {
+    let history = History::new(10, Duration::from_secs(60));
+    let hub = Hub::builder()
+        .namespace("kept", Namespace::default().history(history))
+        .authenticate(async |credentials| Ok(Authenticated::user(credentials.token)))
+        .build();
+    let keys =
+        [ApiKey::new("another key that is another key".replace(' ', "-")).unwrap_or_else(|_| key()), key()];
+    let app = hub.router().merge(hub.api(keys));
+    Server::start_app(hub, app, "127.0.0.1:0").await
+}
+
+fn key() -> ApiKey {
+    ApiKey::new(KEY).unwrap()
+}
+
+async fn request_as(
+    server: &Server,
+    key: &str,
+    method: &str,
+    path: &str,
+    body: &str,
+) -> (u16, String, Value) {
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAuthorization: {key}\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let response = http_at(&server.host(), &request).await;
+    let (head, body) = response.split_once("\r\n\r\n").unwrap();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    (status, head.to_lowercase(), serde_json::from_str(body).unwrap_or(Value::Null))
+}
+
+async fn post(server: &Server, path: &str, body: Value) -> (u16, Value) {
+    let (status, _, body) =
+        request_as(server, &format!("Bearer {KEY}"), "POST", path, &body.to_string()).await;
+    (status, body)
+}
+
+async fn look(server: &Server, path: &str) -> (u16, Value) {
+    let (status, _, body) = request_as(server, &format!("Bearer {KEY}"), "GET", path, "").await;
+    (status, body)
+}
+
+async fn client(server: &Server, user: &str) -> (Client, String) {
+    let mut client = Client::open(server, CODECS[1]).await;
+    let connect = Connect { token: user.into(), ..Connect::default() };
+    let session = client.connected(connect).await.session;
+    (client, session)
+}
+
+#[tokio::test]
+async fn a_backend_publishes_and_clients_get_it() {
+    let server = server().await;
+    let (mut ann, _) = client(&server, "ann").await;
+    ann.subscribe("kept:a").await;
+    ann.subscribe("@ann").await;
+    let message =
+        json!({ "channel": "kept:a", "data": { "b": 1, "a": 12345678901234567890_u64 }, "key": "once" });
+    let (status, first) = post(&server, "/api/v1/publish", message.clone()).await;
+    assert_eq!((status, &first["position"]["offset"]), (200, &json!(1)));
+    assert_eq!(post(&server, "/api/v1/publish", message).await, (200, first), "a repeat has the same answer");
+    assert_eq!(ann.publication().await.payload, Payload::json(r#"{"a":12345678901234567890,"b":1}"#));
+
+    let bytes = json!({ "channel": "kept:a", "bytes": "AAEC" });
+    assert_eq!(post(&server, "/api/v1/publish", bytes).await.0, 200);
+    assert_eq!(ann.publication().await.payload, Payload::bytes(vec![0, 1, 2]));
+
+    assert_eq!(post(&server, "/api/v1/send", json!({ "user": "ann", "data": "hi" })).await, (200, json!({})));
+    assert_eq!(ann.publication().await.channel, name("@ann"));
+    assert_eq!(post(&server, "/api/v1/broadcast", json!({ "data": null })).await.0, 204);
+    assert_eq!(ann.publication().await.payload, Payload::json("null"));
+
+    let batch = json!({ "publications": [
+        { "channel": "kept:a", "data": 3 }, { "channel": "two words", "data": 4 }, { "channel": "plain", "data": 5 },
+    ] });
+    let (status, results) = post(&server, "/api/v1/batch", batch).await;
+    assert_eq!(status, 200);
+    assert_eq!(results["results"][0]["position"]["offset"], 3);
+    assert_eq!(results["results"][1]["problem"]["status"], 400);
+    assert_eq!(results["results"][2], json!({}));
+    assert_eq!(ann.publication().await.offset, 3);
+
+    let (status, page) = look(&server, "/api/v1/channels/kept:a/history?limit=2").await;
+    assert_eq!((status, &page["position"]["offset"]), (200, &json!(3)));
+    assert_eq!(page["publications"][0]["data"], json!({ "b": 1, "a": 12345678901234567890_u64 }));
+    assert_eq!(page["publications"][1]["bytes"], "AAEC");
+    let epoch = page["position"]["epoch"].as_str().unwrap();
+    let (_, page) = look(&server, &format!("/api/v1/channels/kept:a/history?offset=2&epoch={epoch}")).await;
+    assert_eq!(page["publications"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_backend_sees_who_is_there_and_ends_sessions() {
+    let server = server().await;
+    let (mut ann, session) = client(&server, "ann").await;
+    let (mut bob, _) = client(&server, "bob").await;
+    ann.subscribe("room").await;
+    bob.subscribe("room").await;
+    let (_, channels) = look(&server, "/api/v1/channels").await;
+    assert_eq!(channels, json!({ "channels": [{ "name": "room", "subscribers": 2 }] }));
+    let (_, presence) = look(&server, "/api/v1/channels/room/presence").await;
+    assert_eq!(presence["members"].as_array().unwrap().len(), 2);
+    let (_, sessions) = look(&server, "/api/v1/sessions").await;
+    assert_eq!(sessions["count"], 2);
+    assert!(sessions["sessions"].as_array().unwrap().contains(&json!({ "session": session, "user": "ann" })));
+
+    let path = format!("/api/v1/sessions/{session}/disconnect");
+    assert_eq!(post(&server, &path, json!({ "reason": "go away" })).await.0, 204);
+    assert_eq!(ann.closed().await, (3506, "go away".into()));
+    assert_eq!(post(&server, "/api/v1/broadcast", json!({ "data": 1 })).await.0, 204);
+    assert!(matches!(bob.next().await, Received::Frame(_)), "others notice nothing");
+}
+
+#[tokio::test]
+async fn without_a_key_nothing_is_told() {
+    let server = server().await;
+    for key in [
+        "",
+        "Bearer",
+        "Bearer ",
+        "Bearer wrong",
+        &format!("Basic {KEY}"),
+        &format!("Bearer {}", &KEY[1..]),
+        KEY,
+    ] {
+        for path in ["/api/v1/channels", "/api/v1/nothing"] {
+            let (status, head, problem) = request_as(&server, key, "GET", path, "").await;
+            assert_eq!((status, &problem["status"]), (401, &json!(401)), "{key}");
+            assert!(head.contains("www-authenticate: bearer"), "{head}");
+        }
+    }
+    for bad in ["short", "0123456789abcdef 0123456789abcdef", "0123456789abcdef0123456789abcdeé"] {
+        assert!(ApiKey::new(bad).is_err(), "{bad}");
+    }
+    assert_eq!(format!("{:?}", key()), "ApiKey");
+}
+
+#[tokio::test]
+async fn what_is_wrong_is_told_as_a_problem() {
+    let server = server().await;
+    let bearer = format!("Bearer {KEY}");
+    for (method, path, body, status) in [
+        ("POST", "/api/v1/publish", "{", 400),
+        ("POST", "/api/v1/publish", "{}", 422),
+        ("POST", "/api/v1/publish", r#"{"channel":"a"}"#, 400),
+        ("POST", "/api/v1/publish", r#"{"channel":"a","data":1,"bytes":"AA=="}"#, 400),
+        ("POST", "/api/v1/publish", r#"{"channel":"a","bytes":"?"}"#, 400),
+        ("POST", "/api/v1/publish", r#"{"channel":"two words","data":1}"#, 400),
+        ("POST", "/api/v1/publish", r#"{"channel":"a","dat":1}"#, 422),
+        ("POST", "/api/v1/sessions/x/disconnect", "{}", 400),
+        ("POST", "/api/v1/sessions/AAAAAAAAAAAAAAAAAAAAAA/disconnect", "{}", 404),
+        ("POST", "/api/v1/sessions/AAAAAAAAAAAAAAAAAAAAAA/disconnect", r#"{"code":1000}"#, 400),
+        ("GET", "/api/v1/channels/plain/history", "", 404),
+        ("GET", "/api/v1/channels/kept:a/history?offset=1", "", 400),
+        ("GET", "/api/v1/channels/kept:a/history?offset=x&epoch=y", "", 400),
+        ("GET", "/api/v1/nothing", "", 404),
+        ("GET", "/api/v1/publish", "", 405),
+    ] {
+        let (found, head, problem) = request_as(&server, &bearer, method, path, body).await;
+        assert_eq!(found, status, "{method} {path} {body}: {problem}");
+        assert!(head.contains("content-type: application/problem+json"), "{head}");
+        assert_eq!(problem["status"], status);
+        assert!(problem["detail"].as_str().is_some_and(|detail| detail.len() > 10), "{problem}");
+    }
+    let large = json!({ "channel": "a", "data": "x".repeat(5 << 20) }).to_string();
+    let (status, _, problem) = request_as(&server, &bearer, "POST", "/api/v1/publish", &large).await;
+    assert_eq!((status, &problem["status"]), (413, &json!(413)));
+}
+
+#[tokio::test]
+async fn the_description_is_whole() {
+    let server = server().await;
+    let (status, _, document) = request_as(&server, "", "GET", "/api/v1/openapi.json", "").await;
+    assert_eq!(status, 200);
+    assert!(document["openapi"].as_str().unwrap().starts_with("3.1"), "{}", document["openapi"]);
+    let paths = document["paths"].as_object().unwrap();
+    let mut operations = 0;
+    for (path, methods) in paths {
+        for (method, operation) in methods.as_object().unwrap() {
+            operations += 1;
+            for part in ["operationId", "summary", "responses"] {
+                assert!(!operation[part].is_null(), "{method} {path} has no {part}");
+            }
+            // What is in the path is a parameter.
+            for parameter in path.split('{').skip(1).map(|rest| rest.split('}').next().unwrap()) {
+                let parameters = operation["parameters"].as_array().unwrap();
+                assert!(parameters.iter().any(|known| known["name"] == parameter), "{path}: {parameter}");
+            }
+        }
+    }
+    assert_eq!(operations, 9);
+    let text = document.to_string();
+    for reference in text.split(r##""$ref":"#"##).skip(1) {
+        let pointer = reference.split('"').next().unwrap();
+        assert!(document.pointer(pointer).is_some(), "{pointer} leads nowhere");
+    }
+    assert_eq!(document["security"][0]["key"], json!([]));
+    assert!(document["components"]["securitySchemes"]["key"].is_object());
+}
