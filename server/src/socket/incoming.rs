@@ -285,6 +285,10 @@ fn not_utf8() -> Fault {
 mod tests {
     #![allow(clippy::arithmetic_side_effects)]
 
+    use proptest::collection;
+    use proptest::prelude::*;
+    use tokio_tungstenite::tungstenite::error::ProtocolError;
+
     use super::*;
 
     /// A masked frame.
@@ -444,5 +448,78 @@ mod tests {
         }
         assert_eq!(reader.buffer.capacity(), 0);
         assert!(reader.frames.fragments.is_none());
+    }
+
+    /// What tungstenite makes of the same bytes.
+    fn read_by_tungstenite(bytes: &[u8], limit: usize) -> (Vec<Received>, Option<CloseCode>) {
+        use tokio_tungstenite::tungstenite::protocol::{Role, WebSocket, WebSocketConfig};
+        use tokio_tungstenite::tungstenite::{Error, Message};
+
+        /// Reads from the bytes; what is written is lost.
+        struct Given<'a>(&'a [u8]);
+        impl std::io::Read for Given<'_> {
+            fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+                self.0.read(buffer)
+            }
+        }
+        impl std::io::Write for Given<'_> {
+            fn write(&mut self, data: &[u8]) -> std::io::Result<usize> {
+                Ok(data.len())
+            }
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+
+        let config = WebSocketConfig::default().max_message_size(Some(limit)).max_frame_size(Some(limit));
+        let mut socket = WebSocket::from_raw_socket(Given(bytes), Role::Server, Some(config));
+        let mut received = Vec::new();
+        loop {
+            received.push(match socket.read() {
+                Ok(Message::Text(text)) => Received::Message(Kind::Text, text.into()),
+                Ok(Message::Binary(data)) => Received::Message(Kind::Binary, data),
+                Ok(Message::Ping(payload)) => Received::Ping(payload),
+                Ok(Message::Pong(_)) => Received::Pong,
+                Ok(other) => panic!("{other:?}"),
+                Err(Error::Capacity(_)) => return (received, Some(CloseCode::TOO_LARGE)),
+                Err(Error::Utf8(_)) => return (received, Some(CloseCode::INVALID_DATA)),
+                Err(Error::Protocol(ProtocolError::ResetWithoutClosingHandshake)) => return (received, None),
+                Err(Error::Protocol(_)) => return (received, Some(CloseCode::PROTOCOL_ERROR)),
+                Err(other) => panic!("{other:?}"),
+            });
+        }
+    }
+
+    /// A frame, more often one that may be.
+    fn any_frame() -> impl Strategy<Value = Vec<u8>> {
+        let first = prop_oneof![
+            8 => prop_oneof![Just(0x81), Just(0x82), Just(0x01), Just(0x00), Just(0x80), Just(0x89), Just(0x8a)],
+            1 => any::<u8>().prop_filter("tungstenite takes the peer's forbidden codes for its own answer", |first| {
+                first & 0x0f != 8
+            }),
+        ];
+        let payload = prop_oneof![
+            4 => "[a-zß€😀]{0,12}".prop_map(String::into_bytes),
+            2 => collection::vec(any::<u8>(), 0..8),
+            1 => (120_usize..140).prop_map(|length| vec![b'x'; length]),
+            // Too much together; which of two faults in one frame is told is not compared.
+            1 => (480_usize..520).prop_map(|length| vec![b'x'; length]),
+        ];
+        (first, payload).prop_map(|(first, payload)| frame(first, &payload))
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4096))]
+
+        #[test]
+        fn tungstenite_reads_the_same(frames in collection::vec(any_frame(), 0..12), size in 1_usize..200) {
+            let bytes = frames.concat();
+            let (received, fault) = read(&bytes, size, 1000);
+            let code = match fault {
+                Fault::Violation(code, _) => Some(code),
+                Fault::Gone => None,
+            };
+            prop_assert_eq!((received, code), read_by_tungstenite(&bytes, 1000));
+        }
     }
 }
