@@ -87,7 +87,13 @@ impl ServeOptions {
         }
         let hub = self.allow_origins.into_iter().fold(config.apply(hub)?, Builder::allow_origin).build();
         let keys = config.api_keys()?;
-        let router = if keys.is_empty() { hub.router() } else { hub.router().merge(hub.api(keys)) };
+        let mut router = hub.router();
+        if !keys.is_empty() {
+            router = router.merge(hub.api(keys));
+        }
+        if config.metrics() {
+            router = router.merge(hub.metrics());
+        }
         let app = match self.static_files.as_deref().or(config.static_files()) {
             Some(directory) => router.fallback_service(pages(directory)?),
             None => router.fallback(no_page),

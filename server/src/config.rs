@@ -42,6 +42,7 @@ struct ServerSection {
     static_files: Option<PathBuf>,
     allow_origins: Vec<String>,
     anonymous: bool,
+    metrics: bool,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -234,6 +235,11 @@ impl Config {
     /// Whether everybody is let in without a token.
     pub fn anonymous(&self) -> bool {
         self.server.anonymous
+    }
+
+    /// Whether `/metrics` is served.
+    pub fn metrics(&self) -> bool {
+        self.server.metrics
     }
 
     /// Whether tokens are looked at.

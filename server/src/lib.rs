@@ -81,6 +81,7 @@ mod hub;
 #[cfg(feature = "jwt")]
 pub mod jwt;
 mod listener;
+mod metrics;
 mod run;
 mod session;
 mod socket;

@@ -156,7 +156,8 @@ impl Delivery {
         if let Some(hub) = self.0.upgrade() {
             let (channel, offset) = (publication.channel.clone(), publication.offset);
             let mut frame = SharedFrame::new(ServerFrame::Push(Push::Publication(publication)));
-            hub.channels.publish(&channel, offset, &mut frame);
+            let deliveries = hub.channels.publish(&channel, offset, &mut frame);
+            hub.metrics.publication(deliveries);
         }
     }
 

@@ -91,12 +91,11 @@ impl Channels {
         }
     }
 
-    /// Queues a publication for every subscriber of a channel. `offset` is its place in the history, 0 for none.
-    pub(crate) fn publish(&self, name: &ChannelName, offset: u64, frame: &mut SharedFrame) {
+    /// Queues a publication for every subscriber of a channel, and says how many they are. `offset` is its place in the
+    /// history, 0 for none.
+    pub(crate) fn publish(&self, name: &ChannelName, offset: u64, frame: &mut SharedFrame) -> usize {
         let channel = self.by_name.shard(name).read().get(name).map(Arc::clone);
-        if let Some(channel) = channel {
-            channel.publish(offset, frame);
-        }
+        channel.map_or(0, |channel| channel.publish(offset, frame))
     }
 
     /// How many sessions are subscribed to a channel.
@@ -169,14 +168,16 @@ impl Channel {
         subscribers.is_empty()
     }
 
-    fn publish(&self, offset: u64, frame: &mut SharedFrame) {
-        for Subscriber { peer, held } in self.subscribers.lock().values_mut() {
+    fn publish(&self, offset: u64, frame: &mut SharedFrame) -> usize {
+        let mut subscribers = self.subscribers.lock();
+        for Subscriber { peer, held } in subscribers.values_mut() {
             let frame = frame.bytes(peer.codec);
             match held {
                 None => peer.outbox.push(self.lane, frame),
                 Some(held) => held.push(peer, offset, frame),
             }
         }
+        subscribers.len()
     }
 
     fn len(&self) -> usize {

@@ -20,6 +20,7 @@ use crate::auth::Authenticator;
 use crate::call::Handler;
 use crate::engine::{Answer, Delivery, Engine, EngineError, Publish, ReadHistory};
 use crate::http::origin::Origins;
+use crate::metrics::Metrics;
 use crate::session::outbox::Ending;
 
 mod builder;
@@ -49,6 +50,7 @@ pub(crate) struct Inner {
     pub(crate) channels: Channels,
     sessions: Sessions,
     connections: Connections,
+    pub(crate) metrics: Metrics,
 }
 
 /// What a [`Builder`] decides.
@@ -79,6 +81,7 @@ impl Hub {
             channels: Channels::new(),
             sessions: Sessions::new(),
             connections: Connections::new(),
+            metrics: Metrics::new(),
         };
         let hub = Self { inner: Arc::new(inner) };
         hub.engine().start(Delivery::new(Arc::downgrade(&hub.inner)));
@@ -245,6 +248,10 @@ impl Hub {
 
     pub(crate) fn session_registry(&self) -> &Sessions {
         &self.inner.sessions
+    }
+
+    pub(crate) fn counters(&self) -> &Metrics {
+        &self.inner.metrics
     }
 
     pub(crate) fn connections(&self) -> &Connections {

@@ -22,6 +22,7 @@ use crate::engine::{self, ReadHistory, Recover, Recovered};
 impl Session {
     /// Carries out a command. An error ends the session.
     pub(super) fn execute(&mut self, Command { id, request }: Command) -> Result<(), End> {
+        self.hub.counters().command(&request);
         if !self.connected {
             return self.execute_first(id, request);
         }
@@ -40,7 +41,7 @@ impl Session {
         };
         // Without an answer there is one already, or will be.
         if let Some(result) = result.transpose() {
-            answer(&self.peer, Reply { id, result });
+            self.reply(id, result);
         }
         Ok(())
     }

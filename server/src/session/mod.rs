@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
 use wirehub_common::code::CloseCode;
-use wirehub_common::frame::{Answer, Command, Push, Reply, ServerFrame};
+use wirehub_common::frame::{Answer, Command, ErrorInfo, Push, Reply, ServerFrame};
 use wirehub_common::{ChannelName, Codec, DecodeError};
 
 use self::calls::{Answered, Calls};
@@ -43,12 +43,14 @@ pub(crate) fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     open: impl Sized,
 ) -> impl Future<Output = ()> {
     async move {
+        hub.counters().opened();
         let mut session = Session::new(hub.clone(), id, codec);
         let end = session.run(&mut socket).await;
         let peer = Arc::clone(&session.peer);
         // From here on nobody finds the session, and its calls are stopped.
         drop(session);
         tracing::debug!(session = %id, ?end, "session ends");
+        hub.counters().ended(end.code());
         // On the heap: an idle session's task need not have room for it.
         Box::pin(farewell::part(end, &peer, &hub, &mut socket)).await;
         drop((socket, open));
@@ -316,6 +318,14 @@ impl Session {
 }
 
 impl Session {
+    /// Queues an answer that the engine, or the rules, gave.
+    fn reply(&self, id: u32, result: Result<Answer, ErrorInfo>) {
+        if let Err(error) = &result {
+            self.hub.counters().error(error.code);
+        }
+        answer(&self.peer, Reply { id, result });
+    }
+
     /// Queues a push that belongs to no channel.
     fn push(&self, push: Push) {
         self.peer.outbox.answer(Lane::Control, self.peer.codec.encode_frame(&ServerFrame::Push(push)));
@@ -339,6 +349,17 @@ impl Drop for Session {
         self.hub.session_registry().remove(self.peer.id);
         for Subscription { channel, .. } in self.subscriptions.values() {
             self.hub.channel_registry().unsubscribe(channel, &self.peer, None);
+        }
+    }
+}
+
+impl End {
+    /// What the server closes with; nothing where the client did, or is gone.
+    fn code(&self) -> Option<CloseCode> {
+        match self {
+            Self::Ending(ending) => Some(ending.code),
+            Self::Violation(code, _) => Some(*code),
+            Self::Closed | Self::Gone => None,
         }
     }
 }

@@ -101,16 +101,14 @@ impl Session {
     fn carry_through(&mut self, done: Done) {
         match done {
             Done::Authenticate { id, connect, identity: Ok(identity) } => self.connect(id, connect, identity),
-            Done::Authenticate { id, identity: Err(error), .. } => {
-                answer(&self.peer, Reply { id, result: Err(error) });
-            }
+            Done::Authenticate { id, identity: Err(error), .. } => self.reply(id, Err(error)),
             Done::Refresh { id, identity } => {
                 let result = identity.and_then(|identity| self.refreshed(identity));
-                answer(&self.peer, Reply { id, result });
+                self.reply(id, result);
             }
             Done::Connect { id, connected, restored } => self.connected(id, connected, restored),
             Done::Subscribe { id, subscribe, recovered } => self.subscribed(id, &subscribe, recovered),
-            Done::Reply { id, result } => answer(&self.peer, Reply { id, result }),
+            Done::Reply { id, result } => self.reply(id, result),
         }
     }
 

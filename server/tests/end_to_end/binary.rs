@@ -221,6 +221,8 @@ async fn a_configuration_is_written_checked_and_served_with() {
     let request = "GET /api/v1/sessions HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
                    Authorization: Bearer fedcba9876543210fedcba9876543210\r\n\r\n";
     assert!(http_at(host, request).await.contains("\"count\":2"));
+    // Nobody is left to be waited for.
+    drop((nobody, reader, writer));
     server.signal("TERM");
     assert!(server.child.wait().unwrap().success());
 }

@@ -11,6 +11,7 @@ mod fan_out;
 mod history;
 mod http;
 mod lifecycle;
+mod metrics;
 mod mounting;
 mod support;
 mod tokens;

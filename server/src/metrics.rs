@@ -1,0 +1,183 @@
+//! What a hub counts, in the format of OpenMetrics, which Prometheus reads.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+use wirehub_common::code::{CloseCode, ErrorCode};
+use wirehub_common::frame::Request;
+
+use crate::Hub;
+
+/// A name and a value of a label.
+type Labels = Vec<(&'static str, String)>;
+
+/// The counters of one hub. Labels have few values: nothing that clients choose is one.
+pub(crate) struct Metrics {
+    registry: Registry,
+    commands: Commands,
+    errors: Family<Labels, Counter>,
+    publications: Counter,
+    deliveries: Counter,
+    opened: Counter,
+    ended: Family<Labels, Counter>,
+    sessions: Gauge,
+    channels: Gauge,
+    subscriptions: Gauge,
+}
+
+/// A counter for each command: looking one up by its label would cost more than the command.
+struct Commands {
+    connect: Arc<Counter>,
+    subscribe: Arc<Counter>,
+    unsubscribe: Arc<Counter>,
+    publish: Arc<Counter>,
+    history: Arc<Counter>,
+    presence: Arc<Counter>,
+    call: Arc<Counter>,
+    cancel: Arc<Counter>,
+    refresh: Arc<Counter>,
+    other: Arc<Counter>,
+}
+
+impl Metrics {
+    pub(crate) fn new() -> Self {
+        let mut registry = Registry::with_prefix("wirehub");
+        let commands = Family::<Labels, Counter>::default();
+        let command = |name: &str| Arc::new(commands.get_or_create(&vec![("command", name.into())]).clone());
+        let metrics = Self {
+            commands: Commands {
+                connect: command("connect"),
+                subscribe: command("subscribe"),
+                unsubscribe: command("unsubscribe"),
+                publish: command("publish"),
+                history: command("history"),
+                presence: command("presence"),
+                call: command("call"),
+                cancel: command("cancel"),
+                refresh: command("refresh"),
+                other: command("other"),
+            },
+            errors: Family::default(),
+            publications: Counter::default(),
+            deliveries: Counter::default(),
+            opened: Counter::default(),
+            ended: Family::default(),
+            sessions: Gauge::default(),
+            channels: Gauge::default(),
+            subscriptions: Gauge::default(),
+            registry: Registry::default(),
+        };
+        registry.register("commands", "Commands that clients sent", commands);
+        registry.register(
+            "errors",
+            "Commands that were answered with an error, by its code",
+            metrics.errors.clone(),
+        );
+        registry.register("publications", "Messages that went to a channel", metrics.publications.clone());
+        registry.register(
+            "deliveries",
+            "Messages that went into the queue of a session",
+            metrics.deliveries.clone(),
+        );
+        registry.register("connections_opened", "WebSocket connections of clients", metrics.opened.clone());
+        registry.register(
+            "connections_ended",
+            "The same when they ended, by close code",
+            metrics.ended.clone(),
+        );
+        registry.register("sessions", "Connected sessions", metrics.sessions.clone());
+        registry.register("channels", "Channels with subscribers", metrics.channels.clone());
+        registry.register("subscriptions", "Subscriptions of all sessions", metrics.subscriptions.clone());
+        Self { registry, ..metrics }
+    }
+
+    pub(crate) fn command(&self, request: &Request) {
+        let commands = &self.commands;
+        let counter = match request {
+            Request::Connect(_) => &commands.connect,
+            Request::Subscribe(_) => &commands.subscribe,
+            Request::Unsubscribe(_) => &commands.unsubscribe,
+            Request::Publish(_) => &commands.publish,
+            Request::History(_) => &commands.history,
+            Request::Presence(_) => &commands.presence,
+            Request::Call(_) => &commands.call,
+            Request::Cancel(_) => &commands.cancel,
+            Request::Refresh(_) => &commands.refresh,
+            _ => &commands.other,
+        };
+        counter.inc();
+    }
+
+    pub(crate) fn error(&self, code: ErrorCode) {
+        let code = match code.number() {
+            own @ ..1000 => own.to_string(),
+            _ => APPLICATION.into(),
+        };
+        self.errors.get_or_create(&vec![("code", code)]).inc();
+    }
+
+    /// A message went to so many sessions.
+    pub(crate) fn publication(&self, deliveries: usize) {
+        self.publications.inc();
+        self.deliveries.inc_by(deliveries as u64);
+    }
+
+    pub(crate) fn opened(&self) {
+        self.opened.inc();
+    }
+
+    /// A connection ended; without a code its client closed it or is gone.
+    pub(crate) fn ended(&self, code: Option<CloseCode>) {
+        let code = match code.map(CloseCode::number) {
+            None => "none".into(),
+            Some(own @ ..4000) => own.to_string(),
+            Some(_) => APPLICATION.into(),
+        };
+        self.ended.get_or_create(&vec![("code", code)]).inc();
+    }
+
+    fn text(&self, hub: &Hub) -> Result<String, std::fmt::Error> {
+        let gauge = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        let channels = hub.channels();
+        self.sessions.set(gauge(hub.sessions()));
+        self.channels.set(gauge(channels.len()));
+        let subscriptions =
+            channels.iter().fold(0_usize, |sum, (_, subscribers)| sum.saturating_add(*subscribers));
+        self.subscriptions.set(gauge(subscriptions));
+        let mut text = String::new();
+        encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+}
+
+impl Hub {
+    /// `/metrics`, for Prometheus: to be merged into a router beside [`Hub::router`], or into one that only the inside
+    /// reaches. What is in it tells how busy the hub is, and of nobody in particular.
+    pub fn metrics(&self) -> Router {
+        Router::new().route("/metrics", get(scrape)).with_state(self.clone())
+    }
+}
+
+async fn scrape(State(hub): State<Hub>) -> Response {
+    match hub.counters().text(&hub) {
+        Ok(text) => ([(header::CONTENT_TYPE, OPEN_METRICS)], text).into_response(),
+        Err(error) => {
+            tracing::error!("the metrics can't be written: {error}");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}
+
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// The label for all codes of applications: they could be many.
+const APPLICATION: &str = "application";
