@@ -44,12 +44,12 @@ pub(crate) fn run(project: &Project, log: &mut Log) -> Result<String> {
         cargo
     };
     log.run(cargo("fmt").arg("--check"))?;
-    log.run(cargo("clippy").args(["--locked", "--all-targets", "--", "-D", "warnings"]))?;
-    log.run(cargo("test").args(["--locked", "--lib", "--tests"]))?;
+    log.run(cargo("clippy").args(["--all-targets", "--", "-D", "warnings"]))?;
+    log.run(cargo("test").args(["--lib", "--tests"]))?;
 
     let compiler = Compiler::of_this_machine()?;
     let mut build = compiler.cargo();
-    build.current_dir(project.root()).args(["build", "--locked", "--release", "--bins", "--manifest-path"]);
+    build.current_dir(project.root()).args(["build", "--release", "--bins", "--manifest-path"]);
     // With a target named, the flags are not for build scripts and macros.
     build.arg(&manifest).args(["--target", &compiler.host]).env("RUSTFLAGS", compiler.flags());
     log.run(&mut build)?;

@@ -71,6 +71,8 @@ impl World {
         match operation {
             Operation::Connect => core.connect(now),
             Operation::ReconnectNow => core.reconnect_now(now),
+            Operation::CheckConnection => core.check_connection(now),
+            Operation::Suspend => core.suspend(now),
             Operation::Close(reason) => core.close(CloseCode::NORMAL, &reason),
             Operation::Subscribe(channel) => {
                 let result = core.subscribe(now, &channel.name());

@@ -27,6 +27,8 @@ pub(super) struct Settings {
 pub(super) enum Operation {
     Connect,
     ReconnectNow,
+    CheckConnection,
+    Suspend,
     Close(String),
     Subscribe(Channel),
     Unsubscribe(u8),
