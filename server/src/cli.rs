@@ -13,9 +13,11 @@ use crate::config::Config;
 use crate::{Builder, Error, ErrorKind, Hub, ListenAddress, Listener, Origin, Tls, run, static_files};
 
 mod config;
+mod program;
 mod token;
 
 pub use self::config::ConfigCommand;
+pub use self::program::main;
 pub use self::token::TokenOptions;
 
 /// The options of a server.

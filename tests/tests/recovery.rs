@@ -115,6 +115,9 @@ async fn a_client_that_was_away_for_too_long_is_told_of_the_gap() {
     }
     proxy.hold(false);
     assert_eq!(next(&mut heard).await.unwrap_err().code(), ErrorCode::UNRECOVERABLE);
+    for number in 1..6 {
+        assert_eq!(next(&mut heard).await.unwrap().message, line(number), "what is left comes all the same");
+    }
     ann.publish(&room, &line(6)).await.unwrap();
     assert_eq!(next(&mut heard).await.unwrap().message, line(6));
     let page = ann.history(&room, None, 100).await.unwrap();

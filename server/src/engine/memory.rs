@@ -195,22 +195,20 @@ impl Engine for MemoryEngine {
         state.expire(now);
         state.needed_until = state.needed_until.max(after(now, history.ttl.saturating_add(KEPT)));
         let position = self.position(&log, state.offset);
-        let publications = since
-            .filter(|since| since.epoch == position.epoch)
-            .and_then(|since| state.since(since.offset))
-            .and_then(|entries| {
-                let mut total = 0_usize;
-                let mut publications = Vec::new();
-                for Entry { publication, .. } in entries {
-                    total = total.saturating_add(publication.payload.data.len());
-                    if publications.len() >= limit || total > bytes {
-                        return None;
-                    }
-                    publications.push(publication.clone());
-                }
-                Some(publications)
-            });
-        Answer::Now(Ok(Recovered { position, publications }))
+        let (publications, complete) = match since {
+            None => (Vec::new(), false),
+            Some(since) if since.epoch != position.epoch => {
+                (newest(state.entries.iter(), limit, bytes), false)
+            }
+            Some(since) => {
+                let missed = state.offset.saturating_sub(since.offset);
+                let after = state.entries.iter().filter(|entry| entry.publication.offset > since.offset);
+                let publications = newest(after, limit, bytes);
+                let complete = since.offset <= state.offset && publications.len() as u64 == missed;
+                (publications, complete)
+            }
+        };
+        Answer::Now(Ok(Recovered { position, publications, complete }))
     }
 
     fn history(&self, read: ReadHistory) -> Answer<Option<HistoryPage>> {
@@ -318,6 +316,26 @@ impl fmt::Debug for MemoryEngine {
     }
 }
 
+/// The last of these, oldest first: so many, and so many bytes of payload.
+fn newest<'a>(
+    entries: impl DoubleEndedIterator<Item = &'a Entry>,
+    limit: usize,
+    bytes: usize,
+) -> Vec<Publication> {
+    let mut left = bytes;
+    let fits = |entry: &&Entry| match left.checked_sub(entry.publication.payload.data.len()) {
+        Some(rest) => {
+            left = rest;
+            true
+        }
+        None => false,
+    };
+    let mut publications: Vec<Publication> =
+        entries.rev().take(limit).take_while(fits).map(|entry| entry.publication.clone()).collect();
+    publications.reverse();
+    publications
+}
+
 fn after(now: Instant, duration: Duration) -> Instant {
     // Beyond what the clock can show, "very late" is as good.
     now.checked_add(duration).or_else(|| now.checked_add(CENTURY)).unwrap_or(now)
@@ -388,7 +406,7 @@ mod tests {
     ) -> Option<usize> {
         let since = Some(since.clone());
         let recovered = now(engine.recover(Recover { channel: channel(), history, since, limit, bytes }));
-        recovered.publications.map(|publications| publications.len())
+        recovered.complete.then_some(recovered.publications.len())
     }
 
     #[tokio::test(start_paused = true)]
@@ -423,6 +441,28 @@ mod tests {
         publish(&engine, history, &[0; 50], "");
         assert_eq!(recover(&engine, history, &at(6), 100, 100), Some(1), "one is kept whatever its size");
         assert_eq!(recover(&engine, history, &at(5), 100, 100), None);
+    }
+
+    #[test]
+    fn what_is_left_is_given_where_some_is_missing() {
+        let (engine, history) = (engine(), History::new(3, HOUR));
+        let start = Position { offset: 0, ..publish(&engine, history, b"12345", "") };
+        for _ in 0..4 {
+            publish(&engine, history, b"12345", "");
+        }
+        let given = |since: &Position, limit, bytes| {
+            let since = Some(since.clone());
+            let recovered = now(engine.recover(Recover { channel: channel(), history, since, limit, bytes }));
+            assert!(!recovered.complete);
+            recovered.publications.iter().map(|publication| publication.offset).collect::<Vec<_>>()
+        };
+        let other = Position { offset: 77, epoch: "other".into() };
+        for since in [&start, &other] {
+            assert_eq!(given(since, 100, 100), [3, 4, 5]);
+            assert_eq!(given(since, 2, 100), [4, 5]);
+            assert_eq!(given(since, 100, 14), [4, 5]);
+        }
+        assert_eq!(given(&Position { offset: 6, ..start }, 100, 100), [0; 0], "nobody has been there");
     }
 
     #[test]

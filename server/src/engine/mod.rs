@@ -33,7 +33,7 @@ pub use self::memory::MemoryEngine;
 /// 4. **Recovery.** What [`recover`](Self::recover) tells is true of one moment during the call: the publications after
 ///    `since` up to the position. Everything behind the position is delivered, to all who were subscribed before the
 ///    call.
-/// 5. **Honesty.** What can't be said exactly is not said: where publications may be missing, recovery is refused.
+/// 5. **Honesty.** Where publications may be missing, recovery is not complete.
 ///
 /// Methods are called from sessions' tasks and must not block. They may deliver before they return. Dropping an answer
 /// does not take back what was asked.
@@ -87,7 +87,7 @@ pub struct Recover {
     pub history: History,
     /// Where the subscriber is; nothing where it has not been there.
     pub since: Option<Position>,
-    /// How many publications at most; where there are more, recovery is refused.
+    /// How many publications at most, the newest.
     pub limit: usize,
     /// How many bytes of payload at most.
     pub bytes: usize,
@@ -98,8 +98,11 @@ pub struct Recover {
 pub struct Recovered {
     /// The channel's newest position.
     pub position: Position,
-    /// All publications after `since` up to the position; nothing where that can't be said, or nothing was asked.
-    pub publications: Option<Vec<Publication>>,
+    /// The publications after `since` up to the position, or those of them that are left: where `since` is of another
+    /// epoch, all that are kept.
+    pub publications: Vec<Publication>,
+    /// Whether none is missing.
+    pub complete: bool,
 }
 
 /// What [`Engine::history`] is asked for.

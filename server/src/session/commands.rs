@@ -308,17 +308,12 @@ impl Session {
 
 /// The answer to `subscribe`; `recovered` is there where the channel keeps history.
 pub(super) fn subscribed(subscribe: &Subscribe, recovered: Option<Recovered>) -> Subscribed {
-    let (position, publications) = match recovered {
-        Some(Recovered { position, publications }) => (Some(position), publications),
-        None => (None, None),
+    let (position, recovered, complete) = match recovered {
+        Some(Recovered { position, publications, complete }) => (Some(position), publications, complete),
+        None => (None, Vec::new(), false),
     };
-    Subscribed {
-        channel: subscribe.channel.clone(),
-        number: subscribe.number,
-        position,
-        complete: publications.is_some(),
-        recovered: publications.unwrap_or_default(),
-    }
+    let Subscribe { channel, number, .. } = subscribe;
+    Subscribed { channel: channel.clone(), number: *number, position, complete, recovered }
 }
 
 /// How many publications a reply to `subscribe` has at most, and how many bytes of payload: who has missed more is told

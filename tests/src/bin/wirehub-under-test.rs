@@ -1,0 +1,7 @@
+//! The program `wirehub`, in reach of the tests here.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    wirehub_server::cli::main()
+}
