@@ -52,6 +52,7 @@ struct LimitsSection {
     queue_bytes: Option<Bytes>,
     channels: Option<u32>,
     calls: Option<u32>,
+    commands_per_second: Option<u32>,
     ping_interval: Option<Span>,
     reconnect_window: Option<Span>,
 }
@@ -257,6 +258,9 @@ impl Config {
             hub = hub.allow_origin(origin);
         }
         hub = hub.limits(self.limits.limits());
+        if let Some(per_second @ 1..) = self.limits.commands_per_second {
+            hub = hub.commands_per_second(per_second);
+        }
         if let Some(bytes) = self.limits.queue_bytes {
             hub = hub.queue_bytes(bytes.count());
         }

@@ -118,6 +118,15 @@ impl Builder {
         self
     }
 
+    /// How many commands each session may send in a second, in the long run; two seconds' worth may come at once after a
+    /// pause. Those beyond it are answered with [`RATE_LIMITED`](wirehub_common::code::ErrorCode::RATE_LIMITED), and not
+    /// carried out. No bound without this.
+    #[must_use]
+    pub fn commands_per_second(mut self, per_second: u32) -> Self {
+        self.settings.commands_per_second = Some(per_second);
+        self
+    }
+
     /// How many bytes may wait for a session that does not take them fast enough; a session over it is
     /// [closed](wirehub_common::code::CloseCode::SLOW_CONSUMER). 1 MiB without this.
     #[must_use]
@@ -176,6 +185,7 @@ impl Default for Settings {
             namespaces: Namespaces::default(),
             authenticator: None,
             token_grace: Duration::from_secs(25),
+            commands_per_second: None,
             engine: Box::new(MemoryEngine::new()),
         }
     }

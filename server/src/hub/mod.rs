@@ -63,6 +63,7 @@ pub(crate) struct Settings {
     pub(crate) namespaces: Namespaces,
     pub(crate) authenticator: Option<Authenticator>,
     pub(crate) token_grace: Duration,
+    pub(crate) commands_per_second: Option<u32>,
     pub(crate) engine: Box<dyn Engine>,
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::time::Instant;
 use wirehub_common::ChannelName;
 use wirehub_common::code::{CloseCode, ErrorCode};
 use wirehub_common::frame::{
@@ -25,6 +26,10 @@ impl Session {
         self.hub.counters().command(&request);
         if !self.connected {
             return self.execute_first(id, request);
+        }
+        if self.rate.as_mut().is_some_and(|rate| !rate.take(Instant::now())) {
+            self.reply(id, Err(ErrorInfo::from_code(ErrorCode::RATE_LIMITED)));
+            return Ok(());
         }
         let result = match request {
             Request::Connect(_) => return Err(CloseCode::ALREADY_CONNECTED.into()),

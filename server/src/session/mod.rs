@@ -15,6 +15,7 @@ use wirehub_common::{ChannelName, Codec, DecodeError};
 use self::calls::{Answered, Calls};
 use self::outbox::{Ending, Lane, Outbox};
 use self::pulse::{Beat, Pulse};
+use self::rate::Rate;
 use self::tasks::Tasks;
 use self::token::{TokenClock, Turn};
 use crate::Hub;
@@ -30,6 +31,7 @@ mod commands;
 pub(crate) mod farewell;
 pub(crate) mod outbox;
 mod pulse;
+mod rate;
 mod tasks;
 mod token;
 
@@ -66,6 +68,7 @@ struct Session {
     calls: Option<Box<Calls>>,
     tasks: Option<Box<Tasks>>,
     rights: Option<Box<Rights>>,
+    rate: Option<Box<Rate>>,
     token: Option<Box<TokenClock>>,
     /// The next message, read while the session was held up.
     ahead: Option<(Kind, Bytes)>,
@@ -106,6 +109,7 @@ impl Session {
         let outbox = Outbox::new(hub.settings().queue_bytes);
         let peer = Arc::new(Peer::new(id, codec, outbox));
         hub.session_registry().add(Arc::clone(&peer));
+        let rate = hub.settings().commands_per_second.map(|per_second| Box::new(Rate::new(per_second)));
         Self {
             hub,
             peer,
@@ -114,6 +118,7 @@ impl Session {
             calls: None,
             tasks: None,
             rights: None,
+            rate,
             token: None,
             ahead: None,
             pulse: Pulse::new(),

@@ -157,6 +157,30 @@ async fn a_contract_bounds_channels_payloads_and_is_compared() {
 }
 
 #[tokio::test]
+async fn who_sends_too_much_is_told_and_others_notice_nothing() {
+    let server = Server::start(Hub::builder().commands_per_second(5).build()).await;
+    for codec in CODECS {
+        let mut greedy = Client::connect(&server, codec).await;
+        let mut modest = Client::connect(&server, codec).await;
+        greedy.send((100..1100).map(|id| Command { id, request: subscribe(&format!("c{id}"), 1) })).await;
+        let mut codes = Vec::new();
+        for _ in 0..1000 {
+            match greedy.next().await {
+                Received::Frame(ServerFrame::Reply(reply)) => {
+                    codes.push(reply.result.map_or_else(|error| error.code.number(), |_| 0));
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        let taken = codes.iter().filter(|code| **code == 0).count();
+        // Two seconds' worth, and what little comes meanwhile.
+        assert!((10..100).contains(&taken), "{taken}");
+        assert_eq!(codes.iter().filter(|code| **code == 111).count(), 1000 - taken);
+        modest.ok(subscribe("a", 1)).await;
+    }
+}
+
+#[tokio::test]
 async fn what_the_server_does_not_offer_is_refused_by_name() {
     let server = Server::start(hub()).await;
     for codec in CODECS {

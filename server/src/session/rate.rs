@@ -1,0 +1,66 @@
+//! How many commands a session may send in a time.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// A bucket that fills at a steady rate and pays for each command. It holds what comes in two seconds: so much may come at
+/// once, after a pause.
+#[derive(Debug)]
+pub(super) struct Rate {
+    interval: Duration,
+    room: Duration,
+    /// When it would be full again, if nothing came.
+    full_at: Instant,
+}
+
+impl Rate {
+    /// So many commands a second, at least one.
+    pub(super) fn new(per_second: u32) -> Self {
+        let interval = Duration::from_secs(1).checked_div(per_second.max(1)).unwrap_or_default();
+        Self { interval, room: HELD.max(interval), full_at: Instant::now() }
+    }
+
+    /// Takes a command now; `false` where there are too many.
+    pub(super) fn take(&mut self, now: Instant) -> bool {
+        let from = self.full_at.max(now);
+        let Some(after) = from.checked_add(self.interval) else { return false };
+        let is_in_room = after.saturating_duration_since(now) <= self.room;
+        if is_in_room {
+            self.full_at = after;
+        }
+        is_in_room
+    }
+}
+
+const HELD: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::arithmetic_side_effects)]
+
+    use super::*;
+
+    fn taken(rate: &mut Rate, now: Instant, tries: usize) -> usize {
+        (0..tries).filter(|_| rate.take(now)).count()
+    }
+
+    #[test]
+    fn after_a_pause_two_seconds_worth_may_come_at_once() {
+        let mut rate = Rate::new(10);
+        let start = Instant::now();
+        assert_eq!(taken(&mut rate, start, 100), 20);
+        assert_eq!(taken(&mut rate, start + Duration::from_millis(99), 100), 0);
+        assert_eq!(taken(&mut rate, start + Duration::from_millis(100), 100), 1);
+        assert_eq!(taken(&mut rate, start + Duration::from_millis(600), 100), 5);
+        assert_eq!(taken(&mut rate, start + Duration::from_secs(60), 100), 20);
+    }
+
+    #[test]
+    fn the_smallest_rate_lets_commands_through_too() {
+        let mut rate = Rate::new(0);
+        let start = Instant::now();
+        assert_eq!(taken(&mut rate, start, 10), 2);
+        assert_eq!(taken(&mut rate, start + Duration::from_secs(1), 10), 1);
+    }
+}
