@@ -12,10 +12,12 @@ use tracing_subscriber::EnvFilter;
 use crate::config::Config;
 use crate::{Builder, Error, ErrorKind, Hub, ListenAddress, Listener, Origin, Tls, run, static_files};
 
+mod client;
 mod config;
 mod program;
 mod token;
 
+pub use self::client::{ClientCommand, ConnectOptions};
 pub use self::config::ConfigCommand;
 pub use self::program::main;
 pub use self::token::TokenOptions;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use super::{ConfigCommand, ServeOptions, TokenOptions};
+use super::{ClientCommand, ConfigCommand, ServeOptions, TokenOptions};
 use crate::Hub;
 
 /// Realtime messaging over WebSocket: clients subscribe to channels and publish in them.
@@ -25,6 +25,8 @@ enum Command {
     Config(ConfigCommand),
     /// Make a token for a client, by the first secret in a configuration.
     Token(TokenOptions),
+    #[command(flatten)]
+    Client(ClientCommand),
 }
 
 const EXAMPLES: &str = "\
@@ -36,6 +38,8 @@ Examples:
   wirehub config init                                 a configuration to begin with: wirehub.toml
   wirehub serve --config wirehub.toml                 with tokens, history, limits
   wirehub token --user ann --ttl 1h                   a token for that server
+  wirehub sub ws://127.0.0.1:8080/ws chat:lobby       what is published, a line each
+  wirehub pub ws://127.0.0.1:8080/ws chat:lobby '{\"text\":\"hi\"}'
 
 Then, with any WebSocket tool, at ws://127.0.0.1:8080/ws:
   {\"id\":1,\"connect\":{}}
@@ -62,5 +66,6 @@ pub fn main() -> ExitCode {
         Command::Serve(options) => options.serve(Hub::builder()),
         Command::Config(command) => command.run(),
         Command::Token(options) => options.run(),
+        Command::Client(command) => command.run(),
     }
 }

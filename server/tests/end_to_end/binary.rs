@@ -246,3 +246,53 @@ fn a_configuration_that_is_wrong_is_told_with_the_place() {
     assert_eq!(code, Some(2));
     assert!(words.contains("config init"), "{words}");
 }
+
+#[tokio::test]
+async fn a_client_on_the_command_line_publishes_subscribes_and_reads() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("wirehub.toml");
+    let text = "[server]\nlisten = \"127.0.0.1:0\"\n[namespace.kept]\nhistory_size = 5\nhistory_ttl = \"1m\"\n\
+                presence = \"everybody\"\n";
+    std::fs::write(&config, text).unwrap();
+    let mut server = Running::start(&["serve", "--config", config.to_str().unwrap()]);
+    let address = server.address();
+    let url = format!("ws://{}/ws", address.strip_prefix("http://").unwrap());
+
+    let mut listener = connect(&address).await;
+    listener.subscribe("kept:a").await;
+    let mut subscriber = wirehub(&["sub", "--json", &url, "kept:a"]).spawn().unwrap();
+    let mut heard = BufReader::new(subscriber.stdout.take().unwrap());
+    let mut line = String::new();
+    // It has subscribed when somebody sees it.
+    while !String::from_utf8(wirehub(&["presence", &url, "kept:a"]).output().unwrap().stdout)
+        .unwrap()
+        .lines()
+        .nth(1)
+        .is_some()
+    {}
+    let published = wirehub(&["pub", &url, "kept:a", r#"{"n":1}"#]).output().unwrap();
+    assert!(published.status.success(), "{published:?}");
+    heard.read_line(&mut line).unwrap();
+    let message: serde_json::Value = serde_json::from_str(&line).unwrap();
+    assert_eq!((&message["data"]["n"], &message["offset"]), (&1.into(), &1.into()));
+    assert_eq!(listener.publication().await.offset, 1);
+
+    let history = wirehub(&["history", &url, "kept:a"]).output().unwrap();
+    assert_eq!(String::from_utf8(history.stdout).unwrap(), "kept:a\t{\"n\":1}\n");
+    let (code, words) = failure(&["call", &url, "none"]);
+    assert_eq!(code, Some(1));
+    assert!(words.contains("no such call"), "{words}");
+    let (code, words) = failure(&["pub", &url, "kept:a", "{"]);
+    assert_eq!(code, Some(1));
+    assert!(words.contains("JSON"), "{words}");
+    assert!(
+        Command::new("kill").args(["-s", "INT", &subscriber.id().to_string()]).status().unwrap().success()
+    );
+    assert!(subscriber.wait().unwrap().success());
+    drop(listener);
+    server.signal("TERM");
+    assert!(server.child.wait().unwrap().success());
+    let (code, words) = failure(&["pub", &url, "kept:a", "1"]);
+    assert_eq!(code, Some(1));
+    assert!(words.contains("no connection"), "{words}");
+}

@@ -12,7 +12,8 @@ const MAY_DEPEND_ON: &[(&str, Option<&[&str]>)] = &[
     ("wirehub-client-core", Some(&["wirehub-common"])),
     ("wirehub-client-wasm", Some(&["wirehub-common", "wirehub-client-core"])),
     ("wirehub-client", Some(&["wirehub-common", "wirehub-client-core"])),
-    ("wirehub-server", Some(&["wirehub-common"])),
+    // The client for its command line alone: the feature `cli`.
+    ("wirehub-server", Some(&["wirehub-common", "wirehub-client"])),
     ("wirehub-demo-contract", Some(&["wirehub-common"])),
     ("wirehub-demo", None),
     ("wirehub-tests", None),

@@ -1,0 +1,287 @@
+//! `wirehub sub`, `pub`, `call`, `history`, `presence`: a client on the command line.
+
+use std::future::{Future, ready};
+use std::io::{self, BufRead as _, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use futures_util::StreamExt as _;
+use futures_util::stream::select_all;
+use serde_json::json;
+use serde_json::value::RawValue;
+use wirehub_client::{Address, Client, Config, Publication};
+use wirehub_common::code::CloseCode;
+use wirehub_common::frame::History;
+use wirehub_common::{ChannelName, Content, Payload};
+
+use super::complain;
+
+/// Where to, and as whom.
+#[derive(Debug, Clone, clap::Args)]
+pub struct ConnectOptions {
+    /// The server: ws://127.0.0.1:8080/ws, wss://… or unix:PATH.
+    #[arg(value_name = "URL", value_parser = parse_address)]
+    pub url: Address,
+
+    /// The file with the token. Without this the environment variable WIREHUB_TOKEN is the token, where it is set.
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+
+    /// Trust the authorities in this PEM file, instead of the system's.
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+
+    /// Write JSON, an object a line.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What a client can do.
+#[derive(Debug, Clone, clap::Subcommand)]
+pub enum ClientCommand {
+    /// Subscribe to channels and write what is published, until Ctrl-C.
+    Sub {
+        /// Where to, and as whom.
+        #[command(flatten)]
+        connect: ConnectOptions,
+        /// Which ones.
+        #[arg(value_name = "CHANNEL", required = true, value_parser = parse_channel)]
+        channels: Vec<ChannelName>,
+    },
+    /// Publish a message in a channel, or each line of standard input.
+    Pub {
+        /// Where to, and as whom.
+        #[command(flatten)]
+        connect: ConnectOptions,
+        /// Which one.
+        #[arg(value_name = "CHANNEL", value_parser = parse_channel)]
+        channel: ChannelName,
+        /// The message, as JSON; without one, each line of standard input is one.
+        #[arg(value_name = "JSON")]
+        message: Option<String>,
+    },
+    /// Call a procedure of the server and write its responses.
+    Call {
+        /// Where to, and as whom.
+        #[command(flatten)]
+        connect: ConnectOptions,
+        /// Which one.
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// The request, as JSON.
+        #[arg(value_name = "JSON", default_value = "null")]
+        request: String,
+    },
+    /// Write what a channel keeps, the oldest first.
+    History {
+        /// Where to, and as whom.
+        #[command(flatten)]
+        connect: ConnectOptions,
+        /// Which one.
+        #[arg(value_name = "CHANNEL", value_parser = parse_channel)]
+        channel: ChannelName,
+        /// At most so many, the newest.
+        #[arg(long, default_value_t = 100)]
+        limit: u32,
+    },
+    /// Write who is in a channel.
+    Presence {
+        /// Where to, and as whom.
+        #[command(flatten)]
+        connect: ConnectOptions,
+        /// Which one.
+        #[arg(value_name = "CHANNEL", value_parser = parse_channel)]
+        channel: ChannelName,
+    },
+}
+
+/// Why a command failed, for people.
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+impl ClientCommand {
+    /// Does it, and gives the process's status: 0, or 1 for what went wrong.
+    pub fn run(self) -> ExitCode {
+        let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+            Ok(runtime) => runtime,
+            Err(error) => {
+                complain(&format!("cannot start the runtime ({error})"));
+                return ExitCode::FAILURE;
+            }
+        };
+        match runtime.block_on(until_interrupted(self.carry_out())) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                complain(&error);
+                ExitCode::FAILURE
+            }
+        }
+    }
+
+    async fn carry_out(self) -> Result<(), Failure> {
+        match self {
+            Self::Sub { connect, channels } => {
+                let client = connect.client().await?;
+                let mut subscriptions = Vec::new();
+                for channel in channels {
+                    let mut subscription = client.subscribe_raw(channel)?;
+                    subscription.ready().await?;
+                    subscriptions.push(subscription);
+                }
+                let mut publications = select_all(subscriptions);
+                while let Some(publication) = publications.next().await {
+                    match publication {
+                        Ok(publication) => connect.write(&publication)?,
+                        Err(error) => complain(&error),
+                    }
+                }
+                Err(client.connect().await.err().map_or_else(|| "the subscriptions ended".into(), Into::into))
+            }
+            Self::Pub { connect, channel, message } => {
+                let client = connect.client().await?;
+                match message {
+                    Some(message) => drop(client.publish_raw(channel, Payload::json(message)).await?),
+                    None => {
+                        for line in io::stdin().lock().lines() {
+                            client.publish_raw(channel.clone(), Payload::json(line?)).await?;
+                        }
+                    }
+                }
+                close(client).await
+            }
+            Self::Call { connect, name, request } => {
+                let client = connect.client().await?;
+                let mut responses = client.call_stream_raw(&name, Payload::json(request))?;
+                while let Some(response) = responses.next().await {
+                    line(text_of(&response?))?;
+                }
+                drop(responses);
+                close(client).await
+            }
+            Self::History { connect, channel, limit } => {
+                let client = connect.client().await?;
+                let mut page =
+                    client.history_raw(History { channel, since: None, limit, reverse: true }).await?;
+                page.publications.reverse();
+                for publication in page.publications {
+                    connect.write_frame(publication)?;
+                }
+                close(client).await
+            }
+            Self::Presence { connect, channel } => {
+                let client = connect.client().await?;
+                for member in client.presence(channel).await? {
+                    if connect.json {
+                        line(json!({ "session": member.session, "user": member.user }))?;
+                    } else {
+                        line(format_args!("{}\t{}", member.session, member.user))?;
+                    }
+                }
+                close(client).await
+            }
+        }
+    }
+}
+
+impl ConnectOptions {
+    async fn client(&self) -> Result<Client, Failure> {
+        let token = match &self.token_file {
+            Some(path) => std::fs::read_to_string(path)
+                .map_err(|error| format!("cannot read the token in {}: {error}", path.display()))?,
+            None => std::env::var("WIREHUB_TOKEN").unwrap_or_default(),
+        };
+        let mut address = self.url.clone();
+        if let Some(path) = &self.ca {
+            let pem =
+                std::fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+            address = address.with_root_certificates(&pem)?;
+        }
+        let config = Config { token: token.trim_end().into(), ..Config::default() };
+        let client = wirehub_client::client(address, config);
+        // Somebody sits before it: a server that is not there is told, and not waited for.
+        let changes = client.state_changes();
+        let mut failures = changes.filter(|change| ready(change.retry_in.is_some()));
+        tokio::select! {
+            connected = client.connect() => connected?,
+            Some(failure) = failures.next() => {
+                return Err(format!("no connection: {}", failure.reason).into());
+            }
+        }
+        Ok(client)
+    }
+
+    fn write(&self, publication: &Publication<Payload>) -> io::Result<()> {
+        let Publication { channel, message, time, publisher, offset } = publication;
+        if !self.json {
+            return line(format_args!("{channel}\t{}", text_of(message)));
+        }
+        let data = (message.content == Content::Json)
+            .then(|| serde_json::from_slice::<Box<RawValue>>(&message.data).ok())
+            .flatten();
+        let bytes = data.is_none().then(|| BASE64.encode(&message.data));
+        let publisher =
+            publisher.as_ref().map(|member| json!({ "session": member.session, "user": member.user }));
+        let whole = Line {
+            channel: channel.as_str(),
+            data,
+            bytes,
+            time: time.as_millis(),
+            publisher,
+            offset: *offset,
+        };
+        line(serde_json::to_string(&whole).unwrap_or_default())
+    }
+
+    fn write_frame(&self, publication: wirehub_common::frame::Publication) -> io::Result<()> {
+        let wirehub_common::frame::Publication { channel, payload, time, publisher, offset } = publication;
+        let time = std::time::Duration::from_millis(time);
+        self.write(&Publication { channel, message: payload, time, publisher, offset: Some(offset) })
+    }
+}
+
+/// A publication as it is written with `--json`.
+#[derive(serde::Serialize)]
+struct Line<'a> {
+    channel: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bytes: Option<String>,
+    time: u128,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    publisher: Option<serde_json::Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    offset: Option<u64>,
+}
+
+/// Text for a terminal: what is no text is written in base64.
+fn text_of(payload: &Payload) -> String {
+    std::str::from_utf8(&payload.data).map_or_else(|_| BASE64.encode(&payload.data), Into::into)
+}
+
+fn line(text: impl std::fmt::Display) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{text}").and_then(|()| out.flush())
+}
+
+async fn close(client: Client) -> Result<(), Failure> {
+    client.close(CloseCode::NORMAL, "");
+    client.closed().await;
+    Ok(())
+}
+
+async fn until_interrupted(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    tokio::select! {
+        done = work => done,
+        _ = tokio::signal::ctrl_c() => Ok(()),
+    }
+}
+
+fn parse_address(text: &str) -> Result<Address, String> {
+    Address::parse(text).map_err(|error| error.to_string())
+}
+
+fn parse_channel(text: &str) -> Result<ChannelName, String> {
+    ChannelName::new(text).map_err(|error| error.to_string())
+}
