@@ -264,12 +264,11 @@ async fn a_client_on_the_command_line_publishes_subscribes_and_reads() {
     let mut heard = BufReader::new(subscriber.stdout.take().unwrap());
     let mut line = String::new();
     // It has subscribed when somebody sees it.
-    while !String::from_utf8(wirehub(&["presence", &url, "kept:a"]).output().unwrap().stdout)
-        .unwrap()
-        .lines()
-        .nth(1)
-        .is_some()
-    {}
+    let present = || {
+        let told = wirehub(&["presence", &url, "kept:a"]).output().unwrap();
+        String::from_utf8(told.stdout).unwrap().lines().count()
+    };
+    while present() < 2 {}
     let published = wirehub(&["pub", &url, "kept:a", r#"{"n":1}"#]).output().unwrap();
     assert!(published.status.success(), "{published:?}");
     heard.read_line(&mut line).unwrap();
