@@ -7,15 +7,20 @@ use axum::extract::Request;
 use axum::http::{HeaderValue, header};
 use axum::middleware::{self, Next};
 use axum::response::Response;
+use tower_http::compression::CompressionLayer;
 use tower_http::services::ServeDir;
 
 /// Serves the files of a directory, `index.html` for the directory itself. To be the fallback of an application's
 /// router.
 ///
 /// Files are to be asked for anew each time (which costs no transfer where they are unchanged), save those in
-/// `assets/` that bundlers name by a hash of their content: they never change.
+/// `assets/` that bundlers name by a hash of their content: they never change. What gets smaller by it goes out compressed
+/// by gzip to those who take that.
 pub fn static_files(directory: impl AsRef<Path>) -> Router {
-    Router::new().fallback_service(ServeDir::new(directory)).layer(middleware::from_fn(add_headers))
+    Router::new()
+        .fallback_service(ServeDir::new(directory))
+        .layer(CompressionLayer::new())
+        .layer(middleware::from_fn(add_headers))
 }
 
 async fn add_headers(request: Request, next: Next) -> Response {

@@ -165,3 +165,28 @@ async fn a_head_that_is_too_large_is_refused() {
     let many = format!("GET /health HTTP/1.1\r\nHost: x\r\n{}\r\n", "X: y\r\n".repeat(100));
     assert!(http(&server, &many).await.starts_with("HTTP/1.1 431"));
 }
+
+#[tokio::test]
+async fn static_files_go_out_compressed_to_those_who_take_that() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("module.wasm"), vec![b'x'; 50_000]).unwrap();
+    std::fs::write(directory.path().join("picture.png"), vec![b'x'; 50_000]).unwrap();
+    let hub = hub();
+    let app = hub.router().fallback_service(static_files(directory.path()));
+    let server = Server::start_app(hub, app, "127.0.0.1:0").await;
+    let get = async |path: &str, more: &str| {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{more}\r\n");
+        let mut stream = server.tcp().await;
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        in_time(stream.read_to_end(&mut answer)).await.unwrap();
+        (String::from_utf8_lossy(&answer).to_lowercase(), answer.len())
+    };
+    let (head, length) = get("/module.wasm", "Accept-Encoding: br, gzip\r\n").await;
+    assert!(head.contains("content-encoding: gzip") && head.contains("vary: accept-encoding"), "{head}");
+    assert!(head.contains("content-type: application/wasm") && length < 5000, "{length}");
+    for (path, more) in [("/module.wasm", ""), ("/picture.png", "Accept-Encoding: gzip\r\n")] {
+        let (head, length) = get(path, more).await;
+        assert!(!head.contains("content-encoding") && length > 50_000, "{path}: {length}");
+    }
+}
