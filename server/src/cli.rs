@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use axum::http::StatusCode;
 use tracing_subscriber::EnvFilter;
 
-use crate::config::Config;
+use crate::config::{Config, LogFormat};
 use crate::{Builder, Error, ErrorKind, Hub, ListenAddress, Listener, Origin, Tls, run, static_files};
 
 mod client;
@@ -53,10 +53,9 @@ impl ServeOptions {
     /// as soon as it does, logs to standard error, and gives the process's status: 2 for a wrong command line,
     /// 1 for what else went wrong.
     ///
-    /// What is logged is said by the environment variable `WIREHUB_LOG`, or `RUST_LOG`: `debug`, or
+    /// What is logged is said by the environment variable `WIREHUB_LOG`, or `RUST_LOG`, or the configuration: `debug`, or
     /// `wirehub_server=trace,info`.
     pub fn serve(self, hub: Builder) -> ExitCode {
-        start_log();
         match self.try_serve(hub) {
             Ok(code) => code,
             Err(error) => {
@@ -75,6 +74,7 @@ impl ServeOptions {
             Some(path) => Config::load(path)?,
             None => Config::from_environment()?,
         };
+        start_log(&config)?;
         config.allow_anonymous(self.anonymous);
         let listen = match self.listen {
             Some(listen) => listen,
@@ -181,13 +181,30 @@ fn complain(error: &impl fmt::Display) {
     let _ = writeln!(io::stderr(), "error: {error}");
 }
 
-fn start_log() {
-    let filter = EnvFilter::try_from_env("WIREHUB_LOG")
-        .or_else(|_| EnvFilter::try_from_default_env())
-        .unwrap_or_else(|_| EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+fn start_log(config: &Config) -> Result<(), Error> {
+    let (level, format) = config.log();
+    let filter =
+        match level {
+            _ if std::env::var_os("WIREHUB_LOG").is_some() => EnvFilter::try_from_env("WIREHUB_LOG").ok(),
+            _ if std::env::var_os("RUST_LOG").is_some() => EnvFilter::try_from_default_env().ok(),
+            Some(level) => {
+                let words = "write error, warn, info, debug or trace, or as in wirehub_server=trace,info";
+                Some(EnvFilter::try_new(level).map_err(|error| {
+                    Error::new(ErrorKind::Config, format!("`server.log`: {error}: {words}"))
+                })?)
+            }
+            None => None,
+        };
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter.unwrap_or_else(|| EnvFilter::new("info")))
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal());
     // A program that has set its own log up keeps it.
-    let _ = log.with_ansi(io::stderr().is_terminal()).try_init();
+    let _ = match format {
+        LogFormat::Text => log.try_init(),
+        LogFormat::Json => log.json().try_init(),
+    };
+    Ok(())
 }
 
 /// The signals that end a server.

@@ -43,6 +43,8 @@ struct ServerSection {
     allow_origins: Vec<String>,
     anonymous: bool,
     metrics: bool,
+    log: Option<String>,
+    log_format: LogFormat,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -107,6 +109,17 @@ struct NamespaceSection {
     subscribe: Option<Who>,
     publish: Option<Who>,
     presence: Option<Who>,
+}
+
+/// How lines of the log are written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs: a JSON object a line.
+    Json,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -241,6 +254,11 @@ impl Config {
     /// Whether `/metrics` is served.
     pub fn metrics(&self) -> bool {
         self.server.metrics
+    }
+
+    /// What to log, as `WIREHUB_LOG` says it, and how.
+    pub fn log(&self) -> (Option<&str>, LogFormat) {
+        (self.server.log.as_deref(), self.server.log_format)
     }
 
     /// Whether tokens are looked at.

@@ -295,3 +295,23 @@ async fn a_client_on_the_command_line_publishes_subscribes_and_reads() {
     assert_eq!(code, Some(1));
     assert!(words.contains("no connection"), "{words}");
 }
+
+#[tokio::test]
+async fn the_log_can_be_read_by_programs() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("wirehub.toml");
+    std::fs::write(&config, "[server]\nlisten = \"127.0.0.1:0\"\nlog = \"debug\"\nlog_format = \"json\"\n")
+        .unwrap();
+    let mut server = Running::start(&["serve", "--config", config.to_str().unwrap()]);
+    drop(connect(&server.address()).await);
+    server.signal("TERM");
+    assert!(server.child.wait().unwrap().success());
+    let mut lines = BufReader::new(server.child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let connected = lines.find(|line| line.contains("connected")).unwrap();
+    let entry: serde_json::Value = serde_json::from_str(&connected).unwrap();
+    assert_eq!((&entry["level"], &entry["fields"]["message"]), (&"DEBUG".into(), &"connected".into()));
+    std::fs::write(&config, "[server]\nlog = \"wirehub_server=loud\"\n").unwrap();
+    let (code, words) = failure(&["serve", "--config", config.to_str().unwrap()]);
+    assert_eq!(code, Some(2));
+    assert!(words.contains("server.log"), "{words}");
+}
