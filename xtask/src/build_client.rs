@@ -13,6 +13,7 @@ use crate::{
     generated,
     project::Project,
     setup::{self, Tools},
+    short_names,
 };
 
 pub(crate) const STEP: Step<'static> =
@@ -26,7 +27,7 @@ const SOURCES: &[&str] =
     &["Cargo.toml", "Cargo.lock", "common", "client-core", "client-wasm", "xtask/tools/package-lock.json"];
 
 /// What is in the package and how, as far as it is decided here: a change builds it anew.
-const RECIPE: u32 = 1;
+const RECIPE: u32 = 2;
 
 pub(crate) fn verb(project: &Project, console: &Console) -> Result<()> {
     let tools = setup::for_demo(project, console)?;
@@ -55,6 +56,7 @@ pub(crate) fn ensure_built(project: &Project, tools: &Tools, log: &mut Log) -> R
         fs::remove_dir_all(&dist).with_context(|| format!("cannot remove {}", dist.display()))?;
     }
     build_wasm(project, tools, log)?;
+    short_names::shorten(tools, &dist.join("wasm/wirehub_bg.wasm"), &dist.join("wasm/wirehub.js"), log)?;
     build_javascript(tools, &package, log)?;
     pack(project, tools, &package, &tarball, log)?;
     stamp.record()?;

@@ -1,4 +1,4 @@
-import init, { type InitInput } from '#wasm';
+import { initSync } from '#wasm';
 import { moduleSource } from '#source';
 import { Codes, WirehubError } from './errors.js';
 
@@ -24,14 +24,16 @@ async function instantiate(given: WasmSource | undefined): Promise<void> {
   const source: WasmSource = given ?? (await moduleSource());
   const fetched = typeof source === 'string' || source instanceof URL || source instanceof Request ? fetch(source) : source;
   const found = await fetched;
-  await init({ module_or_path: found instanceof Response ? await compilable(found) : found });
+  // Instantiating is quick; compiling is what takes its time.
+  initSync({ module: found instanceof WebAssembly.Module ? found : await compile(found) });
 }
 
-/** A response that the browser can compile while it comes, or its bytes. */
-async function compilable(response: Response): Promise<InitInput> {
-  if (!response.ok) throw new Error(`${response.url} answers ${response.status} ${response.statusText}`);
-  const type = response.headers.get('content-type')?.split(';')[0]?.trim();
-  return type === 'application/wasm' ? response : response.arrayBuffer();
+/** Compiles a response while it comes, where the browser is ready to. */
+async function compile(source: Response | BufferSource): Promise<WebAssembly.Module> {
+  if (!(source instanceof Response)) return WebAssembly.compile(source);
+  if (!source.ok) throw new Error(`${source.url} answers ${source.status} ${source.statusText}`);
+  const type = source.headers.get('content-type')?.split(';')[0]?.trim();
+  return type === 'application/wasm' ? WebAssembly.compileStreaming(source) : WebAssembly.compile(await source.arrayBuffer());
 }
 
 /**

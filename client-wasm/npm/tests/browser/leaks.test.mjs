@@ -81,12 +81,14 @@ async function look(page, devtools) {
 // --- In the page ---
 
 async function begin() {
-  const { instantiateStreaming } = WebAssembly;
-  WebAssembly.instantiateStreaming = async (...given) => {
-    const result = await instantiateStreaming.apply(WebAssembly, given);
-    const { memory } = result.instance.exports;
-    globalThis.module = { get byteLength() { return memory.buffer.byteLength; } };
-    return result;
+  const { Instance, Memory } = WebAssembly;
+  WebAssembly.Instance = class extends Instance {
+    constructor(...given) {
+      super(...given);
+      // By its kind: the build shortens the names of exports.
+      const memory = Object.values(this.exports).find((item) => item instanceof Memory);
+      globalThis.module = { get byteLength() { return memory.buffer.byteLength; } };
+    }
   };
   const timers = (globalThis.timers = new Set());
   const { setTimeout, clearTimeout } = globalThis;
