@@ -55,6 +55,7 @@ struct LimitsSection {
     channels: Option<u32>,
     calls: Option<u32>,
     commands_per_second: Option<u32>,
+    sessions_per_user: Option<u32>,
     ping_interval: Option<Span>,
     reconnect_window: Option<Span>,
 }
@@ -278,6 +279,9 @@ impl Config {
         hub = hub.limits(self.limits.limits());
         if let Some(per_second @ 1..) = self.limits.commands_per_second {
             hub = hub.commands_per_second(per_second);
+        }
+        if let Some(sessions @ 1..) = self.limits.sessions_per_user {
+            hub = hub.sessions_per_user(sessions);
         }
         if let Some(bytes) = self.limits.queue_bytes {
             hub = hub.queue_bytes(bytes.count());

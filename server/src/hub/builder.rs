@@ -127,6 +127,15 @@ impl Builder {
         self
     }
 
+    /// How many sessions a user may have at once; one more is refused with
+    /// [`LIMIT_EXCEEDED`](wirehub_common::code::ErrorCode::LIMIT_EXCEEDED), for the time being. Anonymous sessions are not
+    /// counted. No bound without this.
+    #[must_use]
+    pub fn sessions_per_user(mut self, sessions: u32) -> Self {
+        self.settings.sessions_per_user = Some(sessions);
+        self
+    }
+
     /// How many bytes may wait for a session that does not take them fast enough; a session over it is
     /// [closed](wirehub_common::code::CloseCode::SLOW_CONSUMER). 1 MiB without this.
     #[must_use]
@@ -186,6 +195,7 @@ impl Default for Settings {
             authenticator: None,
             token_grace: Duration::from_secs(25),
             commands_per_second: None,
+            sessions_per_user: None,
             engine: Box::new(MemoryEngine::new()),
         }
     }

@@ -64,6 +64,7 @@ pub(crate) struct Settings {
     pub(crate) authenticator: Option<Authenticator>,
     pub(crate) token_grace: Duration,
     pub(crate) commands_per_second: Option<u32>,
+    pub(crate) sessions_per_user: Option<u32>,
     pub(crate) engine: Box<dyn Engine>,
 }
 

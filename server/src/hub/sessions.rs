@@ -45,22 +45,26 @@ impl Peer {
 pub(crate) struct Sessions {
     entries: Sharded<SessionId, Entry>,
     connected: AtomicUsize,
+    /// How many sessions each user has, of those that are counted.
+    of_users: Sharded<Arc<str>, u32>,
 }
 
 struct Entry {
     peer: Arc<Peer>,
     connected: bool,
+    /// Whether it is one of its user's sessions in `of_users`.
+    counted: bool,
 }
 
 impl Sessions {
     pub(crate) fn new() -> Self {
-        Self { entries: Sharded::new(), connected: AtomicUsize::new(0) }
+        Self { entries: Sharded::new(), connected: AtomicUsize::new(0), of_users: Sharded::new() }
     }
 
     /// Adds a connection that has not sent `connect` yet.
     pub(crate) fn add(&self, peer: Arc<Peer>) {
         let shard = self.entries.shard(&peer.id);
-        shard.write().insert(peer.id, Entry { peer, connected: false });
+        shard.write().insert(peer.id, Entry { peer, connected: false, counted: false });
     }
 
     /// The connection is a session from now on.
@@ -72,11 +76,35 @@ impl Sessions {
         }
     }
 
+    /// Counts a connection as one of its user's sessions; `false` where there are as many as there may be.
+    pub(crate) fn count_for(&self, id: SessionId, user: &Arc<str>, limit: u32) -> bool {
+        {
+            let mut users = self.of_users.shard(user).write();
+            let count = users.entry(Arc::clone(user)).or_default();
+            if *count >= limit {
+                return false;
+            }
+            *count = count.saturating_add(1);
+        }
+        if let Some(entry) = self.entries.shard(&id).write().get_mut(&id) {
+            entry.counted = true;
+        }
+        true
+    }
+
     /// Forgets a connection.
     pub(crate) fn remove(&self, id: SessionId) {
-        let removed = self.entries.shard(&id).write().remove(&id);
-        if removed.is_some_and(|entry| entry.connected) {
+        let Some(entry) = self.entries.shard(&id).write().remove(&id) else { return };
+        if entry.connected {
             self.connected.fetch_sub(1, Ordering::Relaxed);
+        }
+        if entry.counted {
+            let user = entry.peer.user();
+            let mut users = self.of_users.shard(&user).write();
+            match users.get_mut(&user) {
+                Some(count) if *count > 1 => *count = count.saturating_sub(1),
+                _ => drop(users.remove(&user)),
+            }
         }
     }
 

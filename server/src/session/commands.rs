@@ -88,6 +88,18 @@ impl Session {
     pub(super) fn connect(&mut self, id: u32, connect: Connect, identity: Authenticated) {
         let hub = self.hub.clone();
         let settings = hub.settings();
+        if let Some(limit) = settings.sessions_per_user
+            && !identity.user.is_empty()
+            && !hub.session_registry().count_for(self.peer.id, &identity.user, limit)
+        {
+            // Those of a client that went away without a word end soon.
+            let error = ErrorInfo {
+                message: "the user has as many sessions as there may be: end another one".into(),
+                temporary: true,
+                ..ErrorInfo::from_code(ErrorCode::LIMIT_EXCEEDED)
+            };
+            return self.reply(id, Err(error));
+        }
         tracing::debug!(session = %self.peer.id, client = connect.client, version = connect.version, "connected");
         self.connected = true;
         self.peer.set_user(Arc::clone(&identity.user));

@@ -237,6 +237,32 @@ async fn who_is_there_is_told_with_session_and_user() {
 }
 
 #[tokio::test]
+async fn a_user_has_only_so_many_sessions_at_once() {
+    let server = Server::start(hub().sessions_per_user(2).build()).await;
+    for codec in CODECS {
+        let mut clients = Vec::new();
+        for _ in 0..2 {
+            let mut client = Client::open(&server, codec).await;
+            client.connected(connect("ann")).await;
+            clients.push(client);
+        }
+        let mut third = Client::open(&server, codec).await;
+        let error = third.request(Request::Connect(connect("ann"))).await.result.unwrap_err();
+        assert_eq!((error.code.number(), error.temporary), (106, true));
+        Client::open(&server, codec).await.connected(connect("bob")).await;
+        // Over the same connection, as soon as there is room.
+        drop(clients.pop());
+        crate::support::until(|| {
+            server.hub.session_members().iter().filter(|member| member.user == "ann").count() == 1
+        })
+        .await;
+        third.connected(connect("ann")).await;
+        drop((clients, third));
+        crate::support::until(|| server.hub.sessions() == 0).await;
+    }
+}
+
+#[tokio::test]
 async fn a_token_gets_into_no_log() {
     #[derive(Clone, Default)]
     struct Log(Arc<std::sync::Mutex<Vec<u8>>>);
