@@ -79,6 +79,7 @@ errors! {
     BAD_REQUEST = 107, false, "the command can't be carried out as it is written: correct it";
     NOT_AVAILABLE = 108, false, "the server does not offer this for the channel: change its configuration";
     TOKEN_EXPIRED = 109, true, "the token has expired: get a new one and refresh";
+    UNKNOWN_ALARM = 110, false, "there is no such alarm for this session, or it is over: nothing has to be acknowledged";
     RATE_LIMITED = 111, true, "too many commands in a short time: slow down";
     UNRECOVERABLE = 112, false, "the messages since that position are gone: read the channel's state anew";
     NOT_SUBSCRIBED = 113, false, "the session is not subscribed to the channel: subscribe first";

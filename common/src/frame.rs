@@ -40,6 +40,8 @@ pub enum Request {
     Cancel(Cancel),
     /// Hand in a new token.
     Refresh(Refresh),
+    /// Confirm an alarm.
+    Acknowledge(Acknowledge),
     /// A request that can be read, but asks for what can't be, such as a channel with an impossible name: why,
     /// for people. The server answers it with [`ErrorCode::BAD_REQUEST`].
     Invalid(String),
@@ -165,6 +167,9 @@ pub struct History {
 pub struct Presence {
     /// The channel.
     pub channel: ChannelName,
+    /// Only how many they are, not who.
+    #[cfg_attr(feature = "json", serde(default, skip_serializing_if = "std::ops::Not::not"))]
+    pub counts_only: bool,
 }
 
 /// See [`Request::Call`].
@@ -199,6 +204,19 @@ pub struct Refresh {
     /// The new token.
     #[cfg_attr(feature = "json", serde(default))]
     pub token: String,
+}
+
+/// See [`Request::Acknowledge`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "json", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "json", serde(rename_all = "camelCase"))]
+pub struct Acknowledge {
+    /// The alarm's id.
+    #[cfg_attr(feature = "json", serde(default))]
+    pub alarm: String,
+    /// The client has got it; nobody has acknowledged it yet.
+    #[cfg_attr(feature = "json", serde(default, skip_serializing_if = "std::ops::Not::not"))]
+    pub received_only: bool,
 }
 
 /// What a server sends.
@@ -263,6 +281,8 @@ pub enum Answer {
     Cancelled,
     /// To [`Request::Refresh`].
     Refreshed(Refreshed),
+    /// To [`Request::Acknowledge`].
+    Acknowledged,
     /// An answer of a newer protocol.
     Unknown,
 }
@@ -402,9 +422,15 @@ pub struct HistoryPage {
 #[cfg_attr(feature = "json", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "json", serde(rename_all = "camelCase", default))]
 pub struct PresenceList {
-    /// One entry for each session.
+    /// One entry for each session, as many of them as the server gives.
     #[cfg_attr(feature = "json", serde(deserialize_with = "crate::codec::shape::list"))]
     pub members: Vec<Member>,
+    /// How many sessions there are.
+    #[cfg_attr(feature = "json", serde(skip_serializing_if = "crate::codec::shape::is_zero"))]
+    pub sessions: u32,
+    /// How many users they belong to; each anonymous session counts as one.
+    #[cfg_attr(feature = "json", serde(skip_serializing_if = "crate::codec::shape::is_zero"))]
+    pub users: u32,
 }
 
 /// A session, as others see it.
@@ -417,6 +443,13 @@ pub struct Member {
     /// The session's user; empty for an anonymous one.
     #[cfg_attr(feature = "json", serde(skip_serializing_if = "String::is_empty"))]
     pub user: String,
+    /// What the server knows of the session and shows to others, a JSON text; empty where there is nothing. Presence, joins
+    /// and leaves have it, publications do not.
+    #[cfg_attr(
+        feature = "json",
+        serde(with = "crate::codec::shape::json_text", skip_serializing_if = "String::is_empty")
+    )]
+    pub info: String,
 }
 
 /// See [`Answer::Called`].
@@ -452,9 +485,9 @@ pub struct Refreshed {
 pub enum Push {
     /// A message in a channel.
     Publication(Publication),
-    /// Somebody entered a channel.
+    /// Somebody entered a channel: the first session of a user, or an anonymous one.
     Join(Movement),
-    /// Somebody left a channel.
+    /// Somebody left a channel: the last session of a user, or an anonymous one.
     Leave(Movement),
     /// The server subscribed this session.
     Subscribed(Subscribed),
@@ -464,8 +497,32 @@ pub enum Push {
     RefreshDue,
     /// The server is about to close the connection.
     Disconnect(Disconnect),
+    /// Something that has to be acknowledged. It is rare, and larger than what comes all the time.
+    Alarm(Box<Alarm>),
     /// A push of a newer protocol, to be passed over.
     Unknown,
+}
+
+/// A message that is sent again on every reconnect until it is acknowledged or its time is over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "json", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(
+    feature = "json",
+    serde(try_from = "crate::codec::shape::AlarmShape", into = "crate::codec::shape::AlarmShape")
+)]
+pub struct Alarm {
+    /// Names the alarm in its acknowledgement; the same each time it is sent.
+    pub id: String,
+    /// Which channel's messages it is like. Nobody needs to be subscribed to it.
+    pub channel: ChannelName,
+    /// The message.
+    pub payload: Payload,
+    /// When it was raised, in milliseconds since the Unix epoch by the server's clock.
+    pub time: u64,
+    /// How long it goes on, in whole milliseconds.
+    pub ttl: Duration,
+    /// It is over before its time; there is no payload.
+    pub withdrawn: bool,
 }
 
 /// One message in a channel.

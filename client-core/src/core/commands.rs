@@ -236,7 +236,7 @@ impl Core {
             Ok(Answer::Called(Called { payload, .. })) => Ok(Outcome::Called(payload)),
             Ok(Answer::Published(Published { position })) => Ok(Outcome::Published(position)),
             Ok(Answer::History(page)) => Ok(Outcome::History(page)),
-            Ok(Answer::Presence(PresenceList { members })) => Ok(Outcome::Presence(members)),
+            Ok(Answer::Presence(PresenceList { members, .. })) => Ok(Outcome::Presence(members)),
             Ok(_) => Err(Error::from_code(ErrorKind::Server, ErrorCode::UNSUPPORTED)),
             Err(error) => Err(error),
         };

@@ -264,7 +264,7 @@ impl Core {
         channel: ChannelName,
         options: impl Into<SendOptions>,
     ) -> Result<CommandId, Error> {
-        self.command(now, Request::Presence(Presence { channel }), options.into())
+        self.command(now, Request::Presence(Presence { channel, counts_only: false }), options.into())
     }
 
     /// Gives up on a command: it ends with [`CANCELLED`](ErrorCode::CANCELLED), and a call that is under way is

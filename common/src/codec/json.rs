@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use super::{DecodeError, DecodeErrorKind};
 use crate::ChannelName;
 use crate::frame::{
-    Answer, Called, Command, Connected, Disconnect, ErrorInfo, HistoryPage, Movement, PresenceList,
+    Alarm, Answer, Called, Command, Connected, Disconnect, ErrorInfo, HistoryPage, Movement, PresenceList,
     Publication, Published, Push, Refreshed, Reply, Request, ServerFrame, Subscribed, Unsubscribe,
     Unsubscribed,
 };
@@ -30,6 +30,7 @@ pub(super) fn encode_command(command: &Command) -> Bytes {
             Request::Call(body) => object.serialize_entry("call", body),
             Request::Cancel(body) => object.serialize_entry("cancel", body),
             Request::Refresh(body) => object.serialize_entry("refresh", body),
+            Request::Acknowledge(body) => object.serialize_entry("acknowledge", body),
             Request::Invalid(_) | Request::Unknown => Ok(()),
         }?;
         object.end()
@@ -53,6 +54,7 @@ pub(super) fn encode_frame(frame: &ServerFrame) -> Bytes {
                     Ok(Answer::Called(body)) => object.serialize_entry("called", body),
                     Ok(Answer::Cancelled) => object.serialize_entry("cancelled", &Empty {}),
                     Ok(Answer::Refreshed(body)) => object.serialize_entry("refreshed", body),
+                    Ok(Answer::Acknowledged) => object.serialize_entry("acknowledged", &Empty {}),
                     Ok(Answer::Unknown) => Ok(()),
                 }?;
             }
@@ -64,6 +66,7 @@ pub(super) fn encode_frame(frame: &ServerFrame) -> Bytes {
                 Push::Leave(body) => object.serialize_entry("leave", body),
                 Push::RefreshDue => object.serialize_entry("refreshDue", &Empty {}),
                 Push::Disconnect(body) => object.serialize_entry("disconnect", body),
+                Push::Alarm(body) => object.serialize_entry("alarm", body),
                 Push::Unknown => Ok(()),
             }?,
         }
@@ -94,6 +97,8 @@ struct CommandLine<'a> {
     cancel: Option<&'a RawValue>,
     #[serde(borrow)]
     refresh: Option<&'a RawValue>,
+    #[serde(borrow)]
+    acknowledge: Option<&'a RawValue>,
 }
 
 pub(super) fn decode_command(part: &[u8]) -> Result<Command, DecodeError> {
@@ -108,6 +113,7 @@ pub(super) fn decode_command(part: &[u8]) -> Result<Command, DecodeError> {
         line.call.map(|raw| body(raw).map(Request::Call)),
         line.cancel.map(|raw| body(raw).map(Request::Cancel)),
         line.refresh.map(|raw| body(raw).map(Request::Refresh)),
+        line.acknowledge.map(|raw| body(raw).map(Request::Acknowledge)),
     ];
     let mut requests = requests.into_iter().flatten();
     let request = match (requests.next(), requests.next()) {
@@ -134,11 +140,13 @@ struct FrameLine {
     called: Option<Called>,
     cancelled: Option<Empty>,
     refreshed: Option<Refreshed>,
+    acknowledged: Option<Empty>,
     publication: Option<Publication>,
     join: Option<Movement>,
     leave: Option<Movement>,
     refresh_due: Option<Empty>,
     disconnect: Option<Disconnect>,
+    alarm: Option<Box<Alarm>>,
 }
 
 /// With an error it is a push, without one the reply to `unsubscribe`.
@@ -172,6 +180,7 @@ impl FrameLine {
             self.leave.map(Push::Leave),
             self.refresh_due.map(|Empty {}| Push::RefreshDue),
             self.disconnect.map(Push::Disconnect),
+            self.alarm.map(Push::Alarm),
         ];
         Ok(pushes.into_iter().flatten().next().unwrap_or(Push::Unknown))
     }
@@ -189,6 +198,7 @@ impl FrameLine {
             self.called.map(Answer::Called),
             self.cancelled.map(|Empty {}| Answer::Cancelled),
             self.refreshed.map(Answer::Refreshed),
+            self.acknowledged.map(|Empty {}| Answer::Acknowledged),
         ];
         let answer = answers.into_iter().flatten().next().unwrap_or(Answer::Unknown);
         Reply { id: self.id, result: self.error.map_or(Ok(answer), Err) }

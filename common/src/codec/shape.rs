@@ -13,7 +13,9 @@ use serde_json::value::RawValue;
 use super::to_milliseconds;
 use crate::code::{CloseCode, ErrorCode};
 use crate::contract::ContractHash;
-use crate::frame::{Call, Called, ErrorInfo, Member, Publication, Publish, SubscribeOutcome, Subscribed};
+use crate::frame::{
+    Alarm, Call, Called, ErrorInfo, Member, Publication, Publish, SubscribeOutcome, Subscribed,
+};
 use crate::{ChannelName, Content, Limits, Payload};
 
 /// A payload beside other fields: a JSON payload stands in `data` as it is, any other as base64 text.
@@ -77,6 +79,18 @@ with_payload!(PublicationShape, Publication, {
     publisher: Option<Member>,
     #[serde(default, skip_serializing_if = "is_zero")]
     offset: u64,
+});
+
+with_payload!(AlarmShape, Alarm, {
+    #[serde(default)]
+    id: String,
+    channel: ChannelName,
+    #[serde(default)]
+    time: u64,
+    #[serde(default, with = "milliseconds")]
+    ttl: Duration,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    withdrawn: bool,
 });
 
 impl From<Payload> for PayloadShape {
@@ -196,6 +210,24 @@ pub(crate) mod milliseconds {
     }
 }
 
+/// A JSON text that stands in the frame as the value it is.
+pub(crate) mod json_text {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+    use serde_json::value::RawValue;
+
+    pub(crate) fn serialize<S: Serializer>(text: &str, serializer: S) -> Result<S::Ok, S::Error> {
+        match serde_json::from_str::<&RawValue>(text) {
+            Ok(value) => value.serialize(serializer),
+            // No JSON text: what can be said of it is that it is a text.
+            Err(_) => serializer.serialize_str(text),
+        }
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+        Box::<RawValue>::deserialize(deserializer).map(|value| value.get().into())
+    }
+}
+
 impl Serialize for Content {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(match self {
@@ -295,6 +327,6 @@ fn is_json(content: &Content) -> bool {
     *content == Content::Json
 }
 
-fn is_zero(number: &u64) -> bool {
-    *number == 0
+pub(crate) fn is_zero<T: Default + PartialEq>(number: &T) -> bool {
+    *number == T::default()
 }

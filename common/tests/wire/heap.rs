@@ -6,10 +6,10 @@ use std::time::Duration;
 use wirehub_common::code::{CloseCode, ErrorCode};
 use wirehub_common::contract::ContractHash;
 use wirehub_common::frame::{
-    Answer, Call, Called, Cancel, Command, Connect, Connected, ContractDigest, ContractId, Disconnect,
-    ErrorInfo, History, HistoryPage, Idempotency, Member, Movement, Position, Presence, PresenceList,
-    Publication, Publish, Published, Push, Refresh, Refreshed, Reply, Request, ServerFrame, Subscribe,
-    SubscribeOutcome, Subscribed, Unsubscribe, Unsubscribed,
+    Acknowledge, Alarm, Answer, Call, Called, Cancel, Command, Connect, Connected, ContractDigest,
+    ContractId, Disconnect, ErrorInfo, History, HistoryPage, Idempotency, Member, Movement, Position,
+    Presence, PresenceList, Publication, Publish, Published, Push, Refresh, Refreshed, Reply, Request,
+    ServerFrame, Subscribe, SubscribeOutcome, Subscribed, Unsubscribe, Unsubscribed,
 };
 use wirehub_common::{ChannelName, Limits, Payload};
 
@@ -39,10 +39,11 @@ heap_of_structs! {
     Unsubscribe { channel, number }
     Publish { channel, payload, key }
     History { channel, since, limit, reverse }
-    Presence { channel }
+    Presence { channel, counts_only }
     Call { name, payload }
     Cancel { command }
     Refresh { token }
+    Acknowledge { alarm, received_only }
     Reply { id, result }
     ErrorInfo { code, message, temporary }
     Connected { session, user, limits, contract, subscriptions, idempotency, token_ttl }
@@ -52,14 +53,15 @@ heap_of_structs! {
     Subscribed { channel, number, position, complete, recovered }
     Published { position }
     HistoryPage { position, publications }
-    PresenceList { members }
-    Member { session, user }
+    PresenceList { members, sessions, users }
+    Member { session, user, info }
     Called { payload, more }
     Refreshed { token_ttl }
     Publication { channel, payload, time, publisher, offset }
     Movement { channel, member }
     Unsubscribed { channel, number, error }
     Disconnect { code, reason, retry_after }
+    Alarm { id, channel, payload, time, ttl, withdrawn }
 }
 
 /// Values that lie wholly in their place.
@@ -87,6 +89,7 @@ impl Heap for Request {
             Self::Call(body) => body.heap(),
             Self::Cancel(body) => body.heap(),
             Self::Refresh(body) => body.heap(),
+            Self::Acknowledge(body) => body.heap(),
             Self::Invalid(why) => why.heap(),
             Self::Unknown => 0,
             newer => panic!("{newer:?} is missing here"),
@@ -103,6 +106,7 @@ impl Heap for ServerFrame {
             Self::Push(Push::Subscribed(body)) => body.heap(),
             Self::Push(Push::Unsubscribed(body)) => body.heap(),
             Self::Push(Push::Disconnect(body)) => body.heap(),
+            Self::Push(Push::Alarm(body)) => body.heap(),
             Self::Push(Push::RefreshDue | Push::Unknown) => 0,
             newer => panic!("{newer:?} is missing here"),
         }
@@ -120,7 +124,7 @@ impl Heap for Answer {
             Self::Presence(body) => body.heap(),
             Self::Called(body) => body.heap(),
             Self::Refreshed(body) => body.heap(),
-            Self::Cancelled | Self::Unknown => 0,
+            Self::Cancelled | Self::Acknowledged | Self::Unknown => 0,
             newer => panic!("{newer:?} is missing here"),
         }
     }

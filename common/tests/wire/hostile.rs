@@ -263,6 +263,11 @@ fn small_entries() -> Vec<fn(usize) -> Frame> {
             let (position, publications) = (Position::default(), publications(entries));
             reply(Answer::History(HistoryPage { position, publications }))
         },
-        |entries| reply(Answer::Presence(PresenceList { members: vec![Member::default(); entries] })),
+        |entries| {
+            reply(Answer::Presence(PresenceList {
+                members: vec![Member::default(); entries],
+                ..PresenceList::default()
+            }))
+        },
     ]
 }

@@ -75,7 +75,7 @@ fn foreign_field() -> impl Strategy<Value = Foreign> {
     };
     prop_oneof![
         Just(Foreign::Nothing),
-        (prop_oneof![17..40_u32, 100..0x2000_0000_u32], value())
+        (prop_oneof![19..40_u32, 100..0x2000_0000_u32], value())
             .prop_map(|(number, value)| Foreign::Unknown { number, value }),
         (any::<prop::sample::Index>(), value())
             .prop_map(|(which, value)| Foreign::WrongType { which, value }),
@@ -224,7 +224,7 @@ fn with_foreign_names(line: &[u8], foreign: &serde_json::Value) -> Bytes {
     serde_json::to_vec(&value).unwrap().into()
 }
 
-/// Adds names to each object but the payloads: those are the application's.
+/// Adds names to each object but payloads and infos: those are the application's.
 fn add_names(value: &mut serde_json::Value, foreign: &serde_json::Value) {
     match value {
         serde_json::Value::Array(entries) => {
@@ -232,7 +232,7 @@ fn add_names(value: &mut serde_json::Value, foreign: &serde_json::Value) {
         }
         serde_json::Value::Object(object) => {
             for (name, value) in object.iter_mut() {
-                if name != "data" {
+                if name != "data" && name != "info" {
                     add_names(value, foreign);
                 }
             }

@@ -61,6 +61,7 @@ messages! {
         [message, optional] call: Option<Call> = 8;
         [message, optional] cancel: Option<Cancel> = 9;
         [message, optional] refresh: Option<Refresh> = 10;
+        [message, optional] acknowledge: Option<Acknowledge> = 11;
     }
     Connect {
         [string] token: String = 1;
@@ -100,6 +101,7 @@ messages! {
     }
     Presence {
         [string] channel: String = 1;
+        [bool] counts_only: bool = 2;
     }
     Call {
         [string] name: String = 1;
@@ -111,6 +113,10 @@ messages! {
     }
     Refresh {
         [string] token: String = 1;
+    }
+    Acknowledge {
+        [string] alarm: String = 1;
+        [bool] received_only: bool = 2;
     }
     ServerFrame {
         [uint32] id: u32 = 1;
@@ -129,6 +135,8 @@ messages! {
         [message, optional] leave: Option<Movement> = 14;
         [message, optional] refresh_due: Option<RefreshDue> = 15;
         [message, optional] disconnect: Option<Disconnect> = 16;
+        [message, optional] acknowledged: Option<Acknowledged> = 17;
+        [message, optional] alarm: Option<Alarm> = 18;
     }
     Error {
         [uint32] code: u32 = 1;
@@ -182,10 +190,13 @@ messages! {
     }
     PresenceList {
         [message, repeated] members: Vec<Member> = 1;
+        [uint32] sessions: u32 = 2;
+        [uint32] users: u32 = 3;
     }
     Member {
         [string] session: String = 1;
         [string] user: String = 2;
+        [string] info: String = 3;
     }
     Called {
         [enumeration = "Content"] content: i32 = 1;
@@ -219,6 +230,16 @@ messages! {
         [string] reason: String = 2;
         [uint32, optional] retry_after: Option<u32> = 3;
     }
+    Acknowledged {}
+    Alarm {
+        [string] id: String = 1;
+        [string] channel: String = 2;
+        [enumeration = "Content"] content: i32 = 3;
+        [bytes] data: Vec<u8> = 4;
+        [uint64] time: u64 = 5;
+        [uint32] ttl: u32 = 6;
+        [bool] withdrawn: bool = 7;
+    }
 }
 
 // --- our values as prost's ------------------------------------------------------------------------------------
@@ -240,8 +261,8 @@ impl From<frame::Command> for Command {
                 let since = since.map(Into::into);
                 command.history = Some(History { channel: channel.to_string(), since, limit, reverse });
             }
-            Request::Presence(frame::Presence { channel }) => {
-                command.presence = Some(Presence { channel: channel.to_string() });
+            Request::Presence(frame::Presence { channel, counts_only }) => {
+                command.presence = Some(Presence { channel: channel.to_string(), counts_only });
             }
             Request::Call(frame::Call { name, payload }) => {
                 let (content, data) = payload_parts(payload);
@@ -249,6 +270,9 @@ impl From<frame::Command> for Command {
             }
             Request::Cancel(body) => command.cancel = Some(Cancel { command: body.command }),
             Request::Refresh(body) => command.refresh = Some(Refresh { token: body.token }),
+            Request::Acknowledge(frame::Acknowledge { alarm, received_only }) => {
+                command.acknowledge = Some(Acknowledge { alarm, received_only });
+            }
             Request::Invalid(_) | Request::Unknown => {}
             newer => panic!("{newer:?} is missing here"),
         }
@@ -277,9 +301,9 @@ impl From<Frame> for ServerFrame {
                         let publications = publications.into_iter().map(Into::into).collect();
                         out.history = Some(HistoryPage { position: Some(position.into()), publications });
                     }
-                    Ok(Answer::Presence(body)) => {
-                        let members = body.members.into_iter().map(Into::into).collect();
-                        out.presence = Some(PresenceList { members });
+                    Ok(Answer::Presence(frame::PresenceList { members, sessions, users })) => {
+                        let members = members.into_iter().map(Into::into).collect();
+                        out.presence = Some(PresenceList { members, sessions, users });
                     }
                     Ok(Answer::Called(body)) => {
                         let (content, data) = payload_parts(body.payload);
@@ -289,6 +313,7 @@ impl From<Frame> for ServerFrame {
                     Ok(Answer::Refreshed(frame::Refreshed { token_ttl })) => {
                         out.refreshed = Some(Refreshed { token_ttl: milliseconds(token_ttl) });
                     }
+                    Ok(Answer::Acknowledged) => out.acknowledged = Some(Acknowledged {}),
                     Ok(Answer::Unknown) => {}
                     Ok(newer) => panic!("{newer:?} is missing here"),
                 }
@@ -307,6 +332,7 @@ impl From<Frame> for ServerFrame {
                     let code = code.number().into();
                     out.disconnect = Some(Disconnect { code, reason, retry_after });
                 }
+                Push::Alarm(body) => out.alarm = Some((*body).into()),
                 Push::Unknown => {}
                 newer => panic!("{newer:?} is missing here"),
             },
@@ -398,8 +424,8 @@ impl From<frame::Subscribed> for Subscribed {
 }
 
 impl From<frame::Member> for Member {
-    fn from(frame::Member { session, user }: frame::Member) -> Self {
-        Self { session, user }
+    fn from(frame::Member { session, user, info }: frame::Member) -> Self {
+        Self { session, user, info }
     }
 }
 
@@ -409,6 +435,14 @@ impl From<frame::Publication> for Publication {
         let (content, data) = payload_parts(payload);
         let publisher = publisher.map(Into::into);
         Self { channel: channel.to_string(), content, data, time, publisher, offset }
+    }
+}
+
+impl From<frame::Alarm> for Alarm {
+    fn from(body: frame::Alarm) -> Self {
+        let frame::Alarm { id, channel, payload, time, ttl, withdrawn } = body;
+        let (content, data) = payload_parts(payload);
+        Self { id, channel: channel.to_string(), content, data, time, ttl: milliseconds(ttl), withdrawn }
     }
 }
 

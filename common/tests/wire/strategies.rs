@@ -9,10 +9,10 @@ use proptest::prelude::*;
 use wirehub_common::code::{CloseCode, ErrorCode};
 use wirehub_common::contract::ContractHash;
 use wirehub_common::frame::{
-    Answer, Call, Called, Cancel, Command, Connect, Connected, ContractDigest, ContractId, Disconnect,
-    ErrorInfo, History, HistoryPage, Idempotency, Member, Movement, Position, Presence, PresenceList,
-    Publication, Publish, Published, Push, Refresh, Refreshed, Reply, Request, ServerFrame, Subscribe,
-    SubscribeOutcome, Subscribed, Unsubscribe, Unsubscribed,
+    Acknowledge, Alarm, Answer, Call, Called, Cancel, Command, Connect, Connected, ContractDigest,
+    ContractId, Disconnect, ErrorInfo, History, HistoryPage, Idempotency, Member, Movement, Position,
+    Presence, PresenceList, Publication, Publish, Published, Push, Refresh, Refreshed, Reply, Request,
+    ServerFrame, Subscribe, SubscribeOutcome, Subscribed, Unsubscribe, Unsubscribed,
 };
 use wirehub_common::{ChannelName, Limits, Payload};
 
@@ -29,10 +29,13 @@ pub(crate) fn command() -> impl Strategy<Value = Command> {
         (channel(), option::of(position()), any::<u32>(), any::<bool>()).prop_map(
             |(channel, since, limit, reverse)| Request::History(History { channel, since, limit, reverse })
         ),
-        channel().prop_map(|channel| Request::Presence(Presence { channel })),
+        (channel(), any::<bool>())
+            .prop_map(|(channel, counts_only)| Request::Presence(Presence { channel, counts_only })),
         (text(), payload()).prop_map(|(name, payload)| Request::Call(Call { name, payload })),
         any::<u32>().prop_map(|command| Request::Cancel(Cancel { command })),
         text().prop_map(|token| Request::Refresh(Refresh { token })),
+        (text(), any::<bool>())
+            .prop_map(|(alarm, received_only)| Request::Acknowledge(Acknowledge { alarm, received_only })),
         Just(Request::Unknown),
     ];
     (any::<u32>(), request).prop_map(|(id, request)| Command { id, request })
@@ -50,9 +53,12 @@ fn reply() -> impl Strategy<Value = Reply> {
         option::of(position()).prop_map(|position| Answer::Published(Published { position })),
         (position(), vec(publication(), 0..4))
             .prop_map(|(position, publications)| { Answer::History(HistoryPage { position, publications }) }),
-        vec(member(), 0..4).prop_map(|members| Answer::Presence(PresenceList { members })),
+        (vec(member(), 0..4), any::<[u32; 2]>()).prop_map(|(members, [sessions, users])| {
+            Answer::Presence(PresenceList { members, sessions, users })
+        }),
         (payload(), any::<bool>()).prop_map(|(payload, more)| Answer::Called(Called { payload, more })),
         Just(Answer::Cancelled),
+        Just(Answer::Acknowledged),
         milliseconds().prop_map(|token_ttl| Answer::Refreshed(Refreshed { token_ttl })),
         Just(Answer::Unknown),
     ];
@@ -73,6 +79,7 @@ fn push() -> impl Strategy<Value = Push> {
         (1000..=4999_u16, text(), option::of(any::<u32>())).prop_map(|(code, reason, retry_after)| {
             Push::Disconnect(Disconnect { code: CloseCode::new(code).unwrap(), reason, retry_after })
         }),
+        alarm().prop_map(|alarm| Push::Alarm(Box::new(alarm))),
         Just(Push::Unknown),
     ]
 }
@@ -169,8 +176,15 @@ fn movement() -> impl Strategy<Value = Movement> {
     (channel(), member()).prop_map(|(channel, member)| Movement { channel, member })
 }
 
+fn alarm() -> impl Strategy<Value = Alarm> {
+    (text(), channel(), payload(), any::<u64>(), milliseconds(), any::<bool>()).prop_map(
+        |(id, channel, payload, time, ttl, withdrawn)| Alarm { id, channel, payload, time, ttl, withdrawn },
+    )
+}
+
 fn member() -> impl Strategy<Value = Member> {
-    (text(), text()).prop_map(|(session, user)| Member { session, user })
+    let info = prop_oneof![Just(String::new()), json_text()];
+    (text(), text(), info).prop_map(|(session, user, info)| Member { session, user, info })
 }
 
 fn position() -> impl Strategy<Value = Position> {

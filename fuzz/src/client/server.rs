@@ -121,7 +121,7 @@ fn fitting_answer(request: &Request, answer: &script::Answer) -> Answer {
         Kind::History => {
             Answer::History(HistoryPage { position: position(answer), publications: Vec::new() })
         }
-        Kind::Presence => Answer::Presence(PresenceList { members: vec![Member::default()] }),
+        Kind::Presence => Answer::Presence(PresenceList { members: vec![Member::default()], ..PresenceList::default() }),
         Kind::Called => {
             let payload = if answer.empty { Payload::bytes("") } else { Payload::json("1") };
             Answer::Called(Called { payload, more: answer.more })

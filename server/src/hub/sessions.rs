@@ -37,7 +37,7 @@ impl Peer {
 
     /// The session, as others see it.
     pub(crate) fn member(&self) -> Member {
-        Member { session: self.id.to_string(), user: (*self.user()).into() }
+        Member { session: self.id.to_string(), user: (*self.user()).into(), info: String::new() }
     }
 }
 

@@ -178,9 +178,9 @@ fn history_and_presence_are_commands_like_others() {
     let presence = client.core.presence(client.now, channel("c"), None).unwrap();
     client.sent();
     let page = HistoryPage { position: Position::default(), publications: vec![publication("c", 1, 1)] };
-    let members = vec![Member { session: "s1".into(), user: String::new() }];
+    let members = vec![Member { session: "s1".into(), ..Member::default() }];
     client.reply(history.number(), Ok(Answer::History(page.clone())));
-    client.reply(presence.number(), Ok(Answer::Presence(PresenceList { members: members.clone() })));
+    client.reply(presence.number(), Ok(Answer::Presence(PresenceList { members: members.clone(), sessions: 1, users: 1 })));
     assert_eq!(
         client.completed(),
         [(history, Ok(Outcome::History(page))), (presence, Ok(Outcome::Presence(members)))]

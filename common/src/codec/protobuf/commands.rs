@@ -9,7 +9,8 @@ use crate::Payload;
 use crate::codec::DecodeErrorKind;
 use crate::codec::wire::{Encode, Reader, Value, Writer};
 use crate::frame::{
-    Call, Cancel, Command, Connect, History, Presence, Publish, Refresh, Request, Subscribe, Unsubscribe,
+    Acknowledge, Call, Cancel, Command, Connect, History, Presence, Publish, Refresh, Request, Subscribe,
+    Unsubscribe,
 };
 
 pub(in crate::codec) fn decode_command(message: &Bytes, part: &[u8]) -> Result<Command, DecodeErrorKind> {
@@ -34,6 +35,7 @@ pub(in crate::codec) fn decode_command(message: &Bytes, part: &[u8]) -> Result<C
             8 => call(body).map(Request::Call),
             9 => cancel(body).map(Request::Cancel),
             10 => refresh(body).map(Request::Refresh),
+            11 => acknowledge(body).map(Request::Acknowledge),
             _ => continue,
         };
         command.request = request.or_else(Invalid::into_request)?;
@@ -54,6 +56,7 @@ impl Encode for Command {
             Request::Call(body) => out.message(8, body),
             Request::Cancel(body) => out.message(9, body),
             Request::Refresh(body) => out.message(10, body),
+            Request::Acknowledge(body) => out.message(11, body),
             Request::Invalid(_) | Request::Unknown => {}
         }
     }
@@ -168,17 +171,20 @@ fn history(mut reader: Reader<'_>) -> Result<History, Invalid> {
 impl Encode for Presence {
     fn encode(&self, out: &mut Writer) {
         out.bytes(1, self.channel.as_str().as_bytes());
+        out.uint(2, self.counts_only.into());
     }
 }
 
 fn presence(mut reader: Reader<'_>) -> Result<Presence, Invalid> {
-    let mut name = &[][..];
+    let (mut name, mut counts_only) = (&[][..], false);
     while let Some(field) = reader.field()? {
-        if let (1, Value::Length(value)) = field {
-            name = value;
+        match field {
+            (1, Value::Length(value)) => name = value,
+            (2, Value::Varint(value)) => counts_only = value != 0,
+            _ => {}
         }
     }
-    Ok(Presence { channel: channel(name)? })
+    Ok(Presence { channel: channel(name)?, counts_only })
 }
 
 impl Encode for Call {
@@ -231,4 +237,23 @@ fn refresh(mut reader: Reader<'_>) -> Result<Refresh, Invalid> {
         }
     }
     Ok(refresh)
+}
+
+impl Encode for Acknowledge {
+    fn encode(&self, out: &mut Writer) {
+        out.bytes(1, self.alarm.as_bytes());
+        out.uint(2, self.received_only.into());
+    }
+}
+
+fn acknowledge(mut reader: Reader<'_>) -> Result<Acknowledge, Invalid> {
+    let mut acknowledge = Acknowledge { alarm: String::new(), received_only: false };
+    while let Some(field) = reader.field()? {
+        match field {
+            (1, Value::Length(value)) => acknowledge.alarm = text(value)?,
+            (2, Value::Varint(value)) => acknowledge.received_only = value != 0,
+            _ => {}
+        }
+    }
+    Ok(acknowledge)
 }

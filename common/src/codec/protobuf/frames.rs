@@ -1,5 +1,7 @@
 //! What servers send.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
 use super::Invalid;
@@ -8,8 +10,8 @@ use crate::code::{CloseCode, ErrorCode};
 use crate::codec::wire::{Encode, Reader, Value, Writer};
 use crate::codec::{DecodeErrorKind, to_milliseconds};
 use crate::frame::{
-    Answer, Called, Connected, ContractDigest, Disconnect, ErrorInfo, HistoryPage, Idempotency, Member,
-    Movement, Position, PresenceList, Publication, Published, Push, Refreshed, Reply, ServerFrame,
+    Alarm, Answer, Called, Connected, ContractDigest, Disconnect, ErrorInfo, HistoryPage, Idempotency,
+    Member, Movement, Position, PresenceList, Publication, Published, Push, Refreshed, Reply, ServerFrame,
     SubscribeOutcome, Subscribed, Unsubscribe, Unsubscribed,
 };
 use crate::{Limits, Payload};
@@ -22,7 +24,7 @@ pub(in crate::codec) fn decode_frame(message: &Bytes, part: &[u8]) -> Result<Ser
         match (number, value) {
             (1, Value::Varint(value)) => id = narrow(value)?,
             // A field of a newer protocol may stand behind the body: it must not take the body's place.
-            (2..=16, Value::Length(value)) => body = Some((number, value)),
+            (2..=18, Value::Length(value)) => body = Some((number, value)),
             _ => {}
         }
     }
@@ -41,6 +43,7 @@ pub(in crate::codec) fn decode_frame(message: &Bytes, part: &[u8]) -> Result<Ser
             14 => Push::Leave(movement(body)?),
             15 => Push::RefreshDue,
             16 => Push::Disconnect(disconnect(body)?),
+            18 => Push::Alarm(Box::new(alarm(body)?)),
             _ => Push::Unknown,
         })
     } else {
@@ -55,6 +58,7 @@ pub(in crate::codec) fn decode_frame(message: &Bytes, part: &[u8]) -> Result<Ser
             10 => Ok(Answer::Called(called(body)?)),
             11 => Ok(Answer::Cancelled),
             12 => Ok(Answer::Refreshed(refreshed(body)?)),
+            17 => Ok(Answer::Acknowledged),
             _ => Ok(Answer::Unknown),
         };
         ServerFrame::Reply(Reply { id, result })
@@ -92,6 +96,7 @@ impl Encode for ServerFrame {
                     Ok(Answer::Called(body)) => out.message(10, body),
                     Ok(Answer::Cancelled) => out.message(11, &Empty),
                     Ok(Answer::Refreshed(body)) => out.message(12, body),
+                    Ok(Answer::Acknowledged) => out.message(17, &Empty),
                     Ok(Answer::Unknown) => {}
                 }
             }
@@ -103,6 +108,7 @@ impl Encode for ServerFrame {
                 Push::Leave(body) => out.message(14, body),
                 Push::RefreshDue => out.message(15, &Empty),
                 Push::Disconnect(body) => out.message(16, body),
+                Push::Alarm(body) => out.message(18, &**body),
                 Push::Unknown => {}
             },
         }
@@ -354,14 +360,19 @@ impl Encode for PresenceList {
         for member in &self.members {
             out.message(1, member);
         }
+        out.uint(2, self.sessions.into());
+        out.uint(3, self.users.into());
     }
 }
 
 fn presence_list(mut reader: Reader<'_>) -> Result<PresenceList, DecodeErrorKind> {
     let mut list = PresenceList::default();
     while let Some(field) = reader.field()? {
-        if let (1, Value::Length(value)) = field {
-            push(&mut list.members, member(reader.nested(value))?)?;
+        match field {
+            (1, Value::Length(value)) => push(&mut list.members, member(reader.nested(value))?)?,
+            (2, Value::Varint(value)) => list.sessions = narrow(value)?,
+            (3, Value::Varint(value)) => list.users = narrow(value)?,
+            _ => {}
         }
     }
     Ok(list)
@@ -371,6 +382,7 @@ impl Encode for Member {
     fn encode(&self, out: &mut Writer) {
         out.bytes(1, self.session.as_bytes());
         out.bytes(2, self.user.as_bytes());
+        out.bytes(3, self.info.as_bytes());
     }
 }
 
@@ -380,6 +392,7 @@ fn member(mut reader: Reader<'_>) -> Result<Member, DecodeErrorKind> {
         match field {
             (1, Value::Length(value)) => member.session = text(value)?,
             (2, Value::Length(value)) => member.user = text(value)?,
+            (3, Value::Length(value)) => member.info = text(value)?,
             _ => {}
         }
     }
@@ -489,4 +502,33 @@ fn disconnect(mut reader: Reader<'_>) -> Result<Disconnect, DecodeErrorKind> {
         }
     }
     Ok(Disconnect { code: code.ok_or(DecodeErrorKind::Field)?, reason, retry_after })
+}
+
+impl Encode for Alarm {
+    fn encode(&self, out: &mut Writer) {
+        out.bytes(1, self.id.as_bytes());
+        out.bytes(2, self.channel.as_str().as_bytes());
+        encode_payload(out, 3, &self.payload);
+        out.uint(5, self.time);
+        out.uint(6, to_milliseconds(self.ttl).into());
+        out.uint(7, self.withdrawn.into());
+    }
+}
+
+fn alarm(mut reader: Reader<'_>) -> Result<Alarm, DecodeErrorKind> {
+    let (mut id, mut name, mut payload) = (String::new(), &[][..], Payload::default());
+    let (mut time, mut ttl, mut withdrawn) = (0, Duration::ZERO, false);
+    while let Some(field) = reader.field()? {
+        match field {
+            (1, Value::Length(value)) => id = text(value)?,
+            (2, Value::Length(value)) => name = value,
+            (3, Value::Varint(value)) => payload.content = content(value)?,
+            (4, Value::Length(value)) => payload.data = reader.share(value),
+            (5, Value::Varint(value)) => time = value,
+            (6, Value::Varint(value)) => ttl = duration(value)?,
+            (7, Value::Varint(value)) => withdrawn = value != 0,
+            _ => {}
+        }
+    }
+    Ok(Alarm { id, channel: channel(name)?, payload, time, ttl, withdrawn })
 }
