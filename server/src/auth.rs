@@ -8,9 +8,10 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use wirehub_common::ChannelName;
+use serde::Serialize;
 use wirehub_common::code::ErrorCode;
 use wirehub_common::frame::ErrorInfo;
+use wirehub_common::{ChannelName, PayloadError, PayloadErrorKind};
 
 /// What a client shows to be let in. See [`Builder::authenticate`](crate::Builder::authenticate).
 #[derive(Clone)]
@@ -57,12 +58,14 @@ pub struct Authenticated {
     pub(crate) user: Arc<str>,
     pub(crate) ttl: Option<Duration>,
     pub(crate) rights: Rights,
+    pub(crate) channels: Vec<ChannelName>,
+    pub(crate) info: Option<Arc<str>>,
 }
 
 impl Authenticated {
     /// The user of this name; an empty one is anonymous.
     pub fn user(name: impl Into<Arc<str>>) -> Self {
-        Self { user: name.into(), ttl: None, rights: Rights::default() }
+        Self { user: name.into(), ttl: None, rights: Rights::default(), channels: Vec::new(), info: None }
     }
 
     /// Nobody in particular.
@@ -82,7 +85,31 @@ impl Authenticated {
     pub fn with_rights(self, rights: Rights) -> Self {
         Self { rights, ..self }
     }
+
+    /// The channels that the server subscribes the session to, and that it may subscribe to by itself.
+    #[must_use]
+    pub fn with_channels(self, channels: Vec<ChannelName>) -> Self {
+        Self { channels, ..self }
+    }
+
+    /// What is shown of the session to those who see who is there: a name, say. It stays what it was when the session
+    /// began.
+    ///
+    /// # Errors
+    /// [`PayloadErrorKind::Encode`]: it can't be written as JSON, or takes more than 4 KiB.
+    pub fn with_info(self, info: &impl Serialize) -> Result<Self, PayloadError> {
+        let info = serde_json::to_string(info)
+            .map_err(|error| PayloadError::new(PayloadErrorKind::Encode, Some(error.into())))?;
+        if info.len() > MAX_INFO_BYTES {
+            let words = "what is shown of a session takes at most 4 KiB: shorten it";
+            return Err(PayloadError::new(PayloadErrorKind::Encode, Some(words.into())));
+        }
+        Ok(Self { info: Some(info.into()), ..self })
+    }
 }
+
+/// How much may be shown of each session.
+const MAX_INFO_BYTES: usize = 4096;
 
 /// The channels in which a session may do what their namespaces do not allow to all.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -130,6 +157,13 @@ impl ChannelPattern {
         } else {
             name.starts_with(&*self.beginning) && (!name.starts_with('@') || self.beginning.starts_with('@'))
         }
+    }
+}
+
+impl From<&ChannelName> for ChannelPattern {
+    /// That channel alone.
+    fn from(channel: &ChannelName) -> Self {
+        Self { beginning: channel.as_str().into(), is_whole: true }
     }
 }
 

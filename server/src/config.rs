@@ -14,7 +14,9 @@ use wirehub_common::Limits;
 
 use self::units::{Bytes, Span};
 use crate::jwt::{Algorithm, Signer, Verifier};
-use crate::{Access, ApiKey, Builder, Error, ErrorKind, History, ListenAddress, Namespace, Origin, Tls};
+use crate::{
+    Access, ApiKey, Builder, Error, ErrorKind, History, ListenAddress, Namespace, Origin, Overflow, Tls,
+};
 
 mod environment;
 mod units;
@@ -110,6 +112,17 @@ struct NamespaceSection {
     subscribe: Option<Who>,
     publish: Option<Who>,
     presence: Option<Who>,
+    join_leave: Option<Span>,
+    overflow: Option<OverflowName>,
+}
+
+/// What becomes of messages that a session does not take fast enough.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum OverflowName {
+    Disconnect,
+    DropOldest,
+    Latest,
 }
 
 /// How lines of the log are written.
@@ -340,7 +353,32 @@ impl NamespaceSection {
         if let Some(who) = self.presence {
             namespace = namespace.presence(who.access());
         }
+        if let Some(grace) = self.join_leave {
+            if self.presence.is_none() {
+                let words = "`join_leave` is for those who may see who is there: say who by `presence`";
+                return Err(in_key(&format!("namespace.{name}"), words));
+            }
+            namespace = namespace.join_leave(grace.duration());
+        }
+        if let Some(overflow) = self.overflow {
+            if matches!(overflow, OverflowName::Latest) && self.history_size.is_some() {
+                let words = "with `overflow = \"latest\"` clients would recover from the history what they did not get: \
+                             leave one of both out";
+                return Err(in_key(&format!("namespace.{name}"), words));
+            }
+            namespace = namespace.overflow(overflow.policy());
+        }
         Ok(namespace)
+    }
+}
+
+impl OverflowName {
+    fn policy(self) -> Overflow {
+        match self {
+            Self::Disconnect => Overflow::Disconnect,
+            Self::DropOldest => Overflow::DropOldest,
+            Self::Latest => Overflow::Latest,
+        }
     }
 }
 

@@ -23,7 +23,7 @@
 //! | `exp` | until when the token is good; must be there |
 //! | `nbf` | from when on |
 //! | `iss`, `aud` | must be as the verifier was told, if it was |
-//! | `wirehub` | `subscribe`, `publish`, `presence`: lists of [patterns](crate::ChannelPattern) of channels where the bearer has that right |
+//! | `wirehub` | `subscribe`, `publish`, `presence`: lists of [patterns](crate::ChannelPattern) of channels where the bearer has that right. `channels`: the channels that the server subscribes the session to. `info`: what is shown of the session to those who see who is there; any JSON of at most 4 KiB |
 
 use std::fmt;
 use std::future::{Ready, ready};
@@ -34,6 +34,7 @@ use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::jwk::{Jwk, JwkSet, KeyAlgorithm};
 use jsonwebtoken::{DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
+use wirehub_common::ChannelName;
 
 use crate::{Authenticated, ChannelPattern, Credentials, Refusal, Rights};
 
@@ -240,11 +241,8 @@ impl Verifier {
             .map_err(|error| refusal(error.kind()))?
             .claims;
         let left = claims.exp.saturating_sub(now()).saturating_add(validation.leeway);
-        let rights = claims.wirehub.parse().map_err(|()| {
-            Refusal::invalid()
-                .because("a pattern of channels in the token is none: write chat:lobby, chat:* or *")
-        })?;
-        Ok(Authenticated::user(claims.sub).expires_in(Duration::from_secs(left)).with_rights(rights))
+        let identity = Authenticated::user(claims.sub).expires_in(Duration::from_secs(left));
+        claims.wirehub.grant(identity).map_err(|words| Refusal::invalid().because(words))
     }
 
     fn with_key(mut self, algorithm: Algorithm, id: Option<String>, key: DecodingKey) -> Self {
@@ -336,7 +334,7 @@ impl Signer {
             exp: now().saturating_add(ttl.as_secs()),
             iss: self.issuer.clone(),
             aud: self.audience.clone(),
-            wirehub: Granted::of(&identity.rights),
+            wirehub: Granted::of(identity),
         };
         jsonwebtoken::encode(&Header::new(self.algorithm.inner()), &claims, &self.key)
             .map_err(|error| KeyError::new(format!("the key does not sign: {error}")))
@@ -392,15 +390,22 @@ struct Granted {
     publish: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     presence: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    channels: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    info: Option<serde_json::Value>,
 }
 
 impl Granted {
-    fn of(rights: &Rights) -> Self {
+    fn of(identity: &Authenticated) -> Self {
+        let rights = &identity.rights;
         let texts = |patterns: &[ChannelPattern]| patterns.iter().map(ToString::to_string).collect();
         Self {
             subscribe: texts(&rights.subscribe),
             publish: texts(&rights.publish),
             presence: texts(&rights.presence),
+            channels: identity.channels.iter().map(ToString::to_string).collect(),
+            info: identity.info.as_ref().and_then(|text| serde_json::from_str(text).ok()),
         }
     }
 
@@ -408,15 +413,25 @@ impl Granted {
         *self == Self::default()
     }
 
-    fn parse(&self) -> Result<Rights, ()> {
+    fn grant(&self, identity: Authenticated) -> Result<Authenticated, &'static str> {
+        const PATTERN: &str = "a pattern of channels in the token is none: write chat:lobby, chat:* or *";
+        const CHANNEL: &str = "a channel in the token has an impossible name: correct it";
+        const INFO: &str = "the info in the token takes more than 4 KiB: shorten it";
         let patterns = |texts: &[String]| {
-            texts.iter().map(|text| text.parse().map_err(|_| ())).collect::<Result<Vec<ChannelPattern>, ()>>()
+            texts.iter().map(|text| text.parse().map_err(|_| PATTERN)).collect::<Result<Vec<_>, _>>()
         };
-        Ok(Rights {
+        let channels: Result<Vec<_>, _> =
+            self.channels.iter().map(|name| ChannelName::new(name).map_err(|_| CHANNEL)).collect();
+        let rights = Rights {
             subscribe: patterns(&self.subscribe)?,
             publish: patterns(&self.publish)?,
             presence: patterns(&self.presence)?,
-        })
+        };
+        let identity = identity.with_rights(rights).with_channels(channels?);
+        match &self.info {
+            Some(info) => identity.with_info(info).map_err(|_| INFO),
+            None => Ok(identity),
+        }
     }
 }
 

@@ -98,7 +98,7 @@ pub use self::engine::{
 pub use self::error::{Error, ErrorKind};
 pub use self::http::origin::{Origin, OriginError};
 pub use self::http::static_files;
-pub use self::hub::{Access, Builder, Hub, Namespace, SessionId, SessionIdError};
+pub use self::hub::{Access, Builder, Hub, Namespace, Overflow, PresenceCounts, SessionId, SessionIdError};
 pub use self::listener::{ListenAddress, Listener, UnixSocket};
 pub use self::run::{MAX_CONNECTIONS, STOP_DEADLINE, run};
 #[cfg(feature = "tls")]

@@ -77,7 +77,7 @@ pub(super) async fn disconnect(
 }
 
 impl From<Member> for Session {
-    fn from(Member { session, user }: Member) -> Self {
+    fn from(Member { session, user, .. }: Member) -> Self {
         Self { session, user }
     }
 }

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use wirehub_common::ChannelName;
+
 use super::complain;
 use crate::config::{Config, parse_time};
 use crate::{Authenticated, ChannelPattern, Error, ErrorKind, Rights};
@@ -33,6 +35,14 @@ pub struct TokenOptions {
     #[arg(long, value_name = "PATTERN")]
     pub presence: Vec<ChannelPattern>,
 
+    /// A channel that the server subscribes its bearer to. May be given more than once.
+    #[arg(long, value_name = "CHANNEL")]
+    pub channel: Vec<String>,
+
+    /// What is shown of its bearer to those who see who is there: any JSON, such as '{"name":"Ann"}'.
+    #[arg(long, value_name = "JSON")]
+    pub info: Option<String>,
+
     /// The configuration with the secret, the issuer and the audience.
     #[arg(long, value_name = "FILE", default_value = "wirehub.toml")]
     pub config: PathBuf,
@@ -54,9 +64,19 @@ impl TokenOptions {
     }
 
     fn token(self) -> Result<String, Error> {
-        let Self { user, ttl, subscribe, publish, presence, config } = self;
+        let Self { user, ttl, subscribe, publish, presence, channel, info, config } = self;
         let rights = Rights { subscribe, publish, presence };
-        let identity = Authenticated::user(user).expires_in(ttl).with_rights(rights);
+        let channels: Result<Vec<_>, _> = channel.iter().map(|name| ChannelName::new(name)).collect();
+        let channels =
+            channels.map_err(|error| Error::new(ErrorKind::Usage, format!("--channel: {error}")))?;
+        let mut identity =
+            Authenticated::user(user).expires_in(ttl).with_rights(rights).with_channels(channels);
+        if let Some(info) = info {
+            let words =
+                |error: &dyn std::fmt::Display| Error::new(ErrorKind::Usage, format!("--info: {error}"));
+            let info: serde_json::Value = serde_json::from_str(&info).map_err(|error| words(&error))?;
+            identity = identity.with_info(&info).map_err(|error| words(&error))?;
+        }
         let signer = Config::load(&config)?.signer()?;
         signer.sign(&identity).map_err(|error| Error::new(ErrorKind::Config, error.to_string()))
     }

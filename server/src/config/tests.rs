@@ -42,6 +42,7 @@ fn a_typo_is_told_with_its_line_and_what_would_be_right() {
         ("[limits]\nping_interval = \"25\"", &["line 2", "\"25\" is no time", "\"25s\""]),
         ("[limits]\nmessage_bytes = \"1MB\"", &["line 2", "\"1MB\" is no size", "\"1MiB\""]),
         ("[namespace.chat]\npublish = \"nobody\"", &["line 2", "nobody", "bearers"]),
+        ("[namespace.chat]\noverflow = \"oldest\"", &["line 2", "oldest", "drop-oldest"]),
         ("[server", &["line 1"]),
         ("[[tokens.keys]]\nalgoritm = \"HS256\"", &["line 2", "algoritm", "algorithm"]),
     ] {
@@ -59,6 +60,11 @@ fn what_can_not_be_is_told_with_its_key() {
     for (text, words) in [
         ("[server]\nallow_origins = [\"app.example\"]", &["server.allow_origins"][..]),
         ("[namespace.chat]\nhistory_size = 10", &["namespace.chat", "history_ttl"]),
+        ("[namespace.chat]\njoin_leave = \"5s\"", &["namespace.chat", "`presence`"]),
+        (
+            "[namespace.chat]\nhistory_size = 10\nhistory_ttl = \"1h\"\noverflow = \"latest\"",
+            &["namespace.chat", "latest", "history"],
+        ),
         ("[tokens]", &["tokens.keys", "[[tokens.keys]]"]),
         ("[[tokens.keys]]\nalgorithm = \"none\"\nfile = \"x\"", &["tokens.keys[0]", "/etc/wirehub/x"]),
         ("[[tokens.keys]]\nalgorithm = \"HS256\"", &["tokens.keys[0]", "`file` or `env`"]),

@@ -1,19 +1,24 @@
 //! The registry of channels.
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 use indexmap::IndexMap;
 use parking_lot::Mutex;
+use tokio::runtime::Handle;
+use tokio::time::{Instant, sleep_until};
 use wirehub_common::ChannelName;
 use wirehub_common::code::CloseCode;
-use wirehub_common::frame::Member;
+use wirehub_common::frame::{Member, Movement, Push, ServerFrame};
 
 use super::SessionId;
+use super::members::Members;
+use super::namespace::{Namespace, Overflow};
 use super::sessions::Peer;
 use super::sharded::Sharded;
 use super::shared_frame::SharedFrame;
-use crate::session::outbox::Lane;
+use crate::session::outbox::{Lane, Slot};
 
 /// All channels that somebody is subscribed to.
 ///
@@ -26,13 +31,32 @@ pub(crate) struct Channels {
 pub(crate) struct Channel {
     name: ChannelName,
     lane: Lane,
-    subscribers: Mutex<IndexMap<SessionId, Subscriber>>,
+    overflow: Overflow,
+    subscribers: Mutex<Subscribers>,
+}
+
+struct Subscribers {
+    by_session: IndexMap<SessionId, Subscriber>,
+    /// Who they are, where that is told.
+    members: Option<Box<Members>>,
 }
 
 struct Subscriber {
     peer: Arc<Peer>,
+    /// Whether it is told who comes and goes.
+    is_witness: bool,
+    /// Where its next publication waits, if only the latest one counts.
+    slot: Option<Arc<Slot>>,
     /// What came while its history is being read; it goes behind that.
     held: Option<Box<Held>>,
+}
+
+/// Who subscribes.
+#[derive(Clone, Copy)]
+pub(crate) struct Entrant<'a> {
+    pub(crate) peer: &'a Arc<Peer>,
+    /// Whether it may see who comes and goes.
+    pub(crate) is_witness: bool,
 }
 
 /// Publications with their offsets.
@@ -52,20 +76,30 @@ impl Channels {
     pub(crate) fn subscribe(
         &self,
         name: &ChannelName,
-        lane: Lane,
-        peer: &Arc<Peer>,
+        rules: &Namespace,
+        entrant: Entrant<'_>,
         reply: Option<Bytes>,
     ) -> Arc<Channel> {
-        self.with_channel(name, lane, |channel| channel.add(peer, reply, None))
+        self.with_channel(name, rules, |channel| channel.add(entrant, reply, None))
     }
 
     /// Subscribes a session whose history is to be read: what is published from now on is held back until
     /// [`Channel::release`].
-    pub(crate) fn subscribe_held(&self, name: &ChannelName, lane: Lane, peer: &Arc<Peer>) -> Arc<Channel> {
-        self.with_channel(name, lane, |channel| channel.add(peer, None, Some(Box::default())))
+    pub(crate) fn subscribe_held(
+        &self,
+        name: &ChannelName,
+        rules: &Namespace,
+        entrant: Entrant<'_>,
+    ) -> Arc<Channel> {
+        self.with_channel(name, rules, |channel| channel.add(entrant, None, Some(Box::default())))
     }
 
-    fn with_channel(&self, name: &ChannelName, lane: Lane, add: impl FnOnce(&Channel)) -> Arc<Channel> {
+    fn with_channel(
+        &self,
+        name: &ChannelName,
+        rules: &Namespace,
+        add: impl FnOnce(&Channel),
+    ) -> Arc<Channel> {
         let shard = self.by_name.shard(name);
         if let Some(channel) = shard.read().get(name) {
             // Under the shard's lock, or the channel could be removed as empty meanwhile.
@@ -73,7 +107,8 @@ impl Channels {
             return Arc::clone(channel);
         }
         let mut shard = shard.write();
-        let channel = shard.entry(name.clone()).or_insert_with(|| Arc::new(Channel::new(name.clone(), lane)));
+        let channel =
+            shard.entry(name.clone()).or_insert_with(|| Arc::new(Channel::new(name.clone(), rules)));
         add(channel);
         Arc::clone(channel)
     }
@@ -103,11 +138,33 @@ impl Channels {
         self.by_name.shard(name).read().get(name).map_or(0, |channel| channel.len())
     }
 
-    /// The sessions that are subscribed to a channel.
+    /// Who is in a channel: the sessions that are subscribed, and the last ones of users whose leaving is not told yet.
     pub(crate) fn members(&self, name: &ChannelName) -> Vec<Member> {
         let channel = self.by_name.shard(name).read().get(name).map(Arc::clone);
         channel.map_or_else(Vec::new, |channel| {
-            channel.subscribers.lock().values().map(|subscriber| subscriber.peer.member()).collect()
+            let subscribers = channel.subscribers.lock();
+            let sessions = subscribers.by_session.values().map(|subscriber| subscriber.peer.shown());
+            sessions.chain(subscribers.leaving().cloned()).collect()
+        })
+    }
+
+    /// How many sessions and how many users are in a channel.
+    pub(crate) fn counts(&self, name: &ChannelName) -> (usize, usize) {
+        let channel = self.by_name.shard(name).read().get(name).map(Arc::clone);
+        channel.map_or((0, 0), |channel| {
+            let subscribers = channel.subscribers.lock();
+            let (mut users, mut anonymous) = (HashSet::new(), 0_usize);
+            for subscriber in subscribers.by_session.values() {
+                let user = subscriber.peer.user();
+                if user.is_empty() {
+                    anonymous = anonymous.saturating_add(1);
+                } else {
+                    users.insert(user);
+                }
+            }
+            let leaving = subscribers.leaving().count();
+            let sessions = subscribers.by_session.len().saturating_add(leaving);
+            (sessions, users.len().saturating_add(anonymous).saturating_add(leaving))
         })
     }
 
@@ -122,14 +179,27 @@ impl Channels {
 }
 
 impl Channel {
-    fn new(name: ChannelName, lane: Lane) -> Self {
-        Self { name, lane, subscribers: Mutex::default() }
+    fn new(name: ChannelName, rules: &Namespace) -> Self {
+        let members = rules.join_leave.map(|grace| Box::new(Members::new(grace)));
+        let subscribers = Subscribers { by_session: IndexMap::new(), members };
+        Self { name, lane: rules.lane(), overflow: rules.overflow, subscribers: Mutex::new(subscribers) }
     }
 
     /// Puts an answer between the channel's publications in a session's queue.
     pub(crate) fn answer(&self, peer: &Peer, reply: Bytes) {
-        let _order = self.subscribers.lock();
+        let mut subscribers = self.subscribers.lock();
+        if let Some(subscriber) = subscribers.by_session.get_mut(&peer.id) {
+            // What comes now may not overtake the answer.
+            subscriber.slot = self.slot();
+        }
         peer.outbox.answer(self.lane, reply);
+    }
+
+    /// Whether a session is told from now on who comes and goes.
+    pub(crate) fn set_witness(&self, peer: &Peer, is_witness: bool) {
+        if let Some(subscriber) = self.subscribers.lock().by_session.get_mut(&peer.id) {
+            subscriber.is_witness = is_witness;
+        }
     }
 
     /// Ends what [`Channels::subscribe_held`] began. `reply` goes into the session's queue, and behind it what has been
@@ -139,7 +209,7 @@ impl Channel {
         if let Some(reply) = reply {
             peer.outbox.answer(self.lane, reply);
         }
-        let held = subscribers.get_mut(&peer.id).and_then(|subscriber| subscriber.held.take());
+        let held = subscribers.by_session.get_mut(&peer.id).and_then(|subscriber| subscriber.held.take());
         for (offset, frame) in held.into_iter().flat_map(|held| held.frames) {
             if offset > up_to || offset == 0 {
                 peer.outbox.push(self.lane, frame);
@@ -147,45 +217,137 @@ impl Channel {
         }
     }
 
-    fn add(&self, peer: &Arc<Peer>, reply: Option<Bytes>, held: Option<Box<Held>>) {
+    fn add(&self, Entrant { peer, is_witness }: Entrant<'_>, reply: Option<Bytes>, held: Option<Box<Held>>) {
         let mut subscribers = self.subscribers.lock();
-        let subscriber =
-            subscribers.entry(peer.id).or_insert_with(|| Subscriber { peer: Arc::clone(peer), held: None });
-        // What an earlier one of its subscriptions held back goes on waiting.
-        subscriber.held = subscriber.held.take().or(held);
+        let Subscribers { by_session, members } = &mut *subscribers;
+        let slot = self.slot();
+        match by_session.get_mut(&peer.id) {
+            Some(subscriber) => {
+                // What an earlier one of its subscriptions held back goes on waiting.
+                subscriber.held = subscriber.held.take().or(held);
+                subscriber.slot = slot;
+            }
+            None => {
+                if members.as_mut().is_some_and(|members| members.enter(&peer.user())) {
+                    self.tell(by_session, Push::Join(self.movement(peer.shown())));
+                }
+                by_session.insert(peer.id, Subscriber { peer: Arc::clone(peer), is_witness, slot, held });
+            }
+        }
         if let Some(reply) = reply {
             peer.outbox.answer(self.lane, reply);
         }
     }
 
     /// Says whether the channel is empty now.
-    fn remove(&self, peer: &Peer, reply: Option<Bytes>) -> bool {
+    fn remove(self: &Arc<Self>, peer: &Peer, reply: Option<Bytes>) -> bool {
         let mut subscribers = self.subscribers.lock();
-        subscribers.swap_remove(&peer.id);
+        let Subscribers { by_session, members } = &mut *subscribers;
+        let was_there = by_session.swap_remove(&peer.id).is_some();
         if let Some(reply) = reply {
             peer.outbox.answer(self.lane, reply);
         }
-        subscribers.is_empty()
+        if let Some(members) = members.as_mut().filter(|_| was_there) {
+            if by_session.is_empty() {
+                // Nobody is left who was told of them.
+                members.clear();
+            } else if let Some(member) = members.leave(&peer.user(), peer.shown()) {
+                self.tell(by_session, Push::Leave(self.movement(member)));
+            }
+            self.watch(members);
+        }
+        by_session.is_empty()
+    }
+
+    /// Has those told whose grace passes, if nobody does that already.
+    fn watch(self: &Arc<Self>, members: &mut Members) {
+        // Outside of a runtime, where sessions end with it, there is nobody left to be told.
+        if let (false, Some(_), Ok(runtime)) =
+            (members.is_watched, members.next_expiry(), Handle::try_current())
+        {
+            members.is_watched = true;
+            runtime.spawn(tell_leaves(Arc::downgrade(self)));
+        }
+    }
+
+    /// Tells who has left for good. Gives the next moment to look again; none where nobody is leaving.
+    fn tell_leaves(&self) -> Option<Instant> {
+        let mut subscribers = self.subscribers.lock();
+        let Subscribers { by_session, members } = &mut *subscribers;
+        let members = members.as_mut()?;
+        for member in members.expire(Instant::now()) {
+            self.tell(by_session, Push::Leave(self.movement(member)));
+        }
+        let next = members.next_expiry();
+        members.is_watched = next.is_some();
+        next
+    }
+
+    /// Queues a push for those who see who comes and goes.
+    fn tell(&self, by_session: &mut IndexMap<SessionId, Subscriber>, push: Push) {
+        let mut frame = SharedFrame::new(ServerFrame::Push(push));
+        for Subscriber { peer, held, .. } in
+            by_session.values_mut().filter(|subscriber| subscriber.is_witness)
+        {
+            let frame = frame.bytes(peer.codec);
+            match held {
+                None => peer.outbox.push(self.lane, frame),
+                Some(held) => held.push(peer, 0, frame),
+            }
+        }
+    }
+
+    fn movement(&self, member: Member) -> Movement {
+        Movement { channel: self.name.clone(), member }
+    }
+
+    fn slot(&self) -> Option<Arc<Slot>> {
+        (self.overflow == Overflow::Latest).then(Arc::default)
     }
 
     fn publish(&self, offset: u64, frame: &mut SharedFrame) -> usize {
         let mut subscribers = self.subscribers.lock();
-        for Subscriber { peer, held } in subscribers.values_mut() {
+        let mut deliveries = subscribers.by_session.len();
+        for Subscriber { peer, slot, held, .. } in subscribers.by_session.values_mut() {
             let frame = frame.bytes(peer.codec);
-            match held {
-                None => peer.outbox.push(self.lane, frame),
-                Some(held) => held.push(peer, offset, frame),
+            let is_queued = match (held, slot, self.overflow) {
+                (Some(held), ..) => {
+                    held.push(peer, offset, frame);
+                    true
+                }
+                (None, Some(slot), _) => peer.outbox.push_latest(self.lane, slot, frame),
+                (None, None, Overflow::DropOldest) => peer.outbox.push_droppable(self.lane, frame),
+                (None, None, _) => {
+                    peer.outbox.push(self.lane, frame);
+                    true
+                }
+            };
+            if !is_queued {
+                deliveries = deliveries.saturating_sub(1);
             }
         }
-        subscribers.len()
+        deliveries
     }
 
     fn len(&self) -> usize {
-        self.subscribers.lock().len()
+        self.subscribers.lock().by_session.len()
     }
 
     fn is_empty(&self) -> bool {
-        self.subscribers.lock().is_empty()
+        self.subscribers.lock().by_session.is_empty()
+    }
+}
+
+/// Waits until graces pass, as long as somebody is leaving and the channel is there.
+async fn tell_leaves(channel: Weak<Channel>) {
+    while let Some(next) = channel.upgrade().and_then(|channel| channel.tell_leaves()) {
+        sleep_until(next).await;
+    }
+}
+
+impl Subscribers {
+    fn leaving(&self) -> impl Iterator<Item = &Member> {
+        self.members.iter().flat_map(|members| members.leaving()).map(|(member, _)| member)
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use wirehub_common::code::CloseCode;
 use wirehub_common::contract::{Channel, Message as _};
-use wirehub_common::frame::{HistoryPage, Member, Position, Publication, Push, ServerFrame};
+use wirehub_common::frame::{ErrorInfo, HistoryPage, Member, Position, Publication, Push, ServerFrame};
 use wirehub_common::{ChannelName, Limits, Payload, PayloadError, PayloadErrorKind};
 
 use self::channels::Channels;
@@ -21,11 +21,12 @@ use crate::call::Handler;
 use crate::engine::{Answer, Delivery, Engine, EngineError, Publish, ReadHistory};
 use crate::http::origin::Origins;
 use crate::metrics::Metrics;
-use crate::session::outbox::Ending;
+use crate::session::outbox::{Ending, Order};
 
 mod builder;
 pub(crate) mod channels;
 pub(crate) mod connections;
+mod members;
 mod namespace;
 mod rules;
 mod session_id;
@@ -34,7 +35,7 @@ pub(crate) mod sharded;
 pub(crate) mod shared_frame;
 
 pub use self::builder::Builder;
-pub use self::namespace::{Access, Namespace};
+pub use self::namespace::{Access, Namespace, Overflow};
 pub use self::session_id::{SessionId, SessionIdError};
 
 /// The server's registry of sessions and channels. A handle: clones are the same hub.
@@ -51,6 +52,15 @@ pub(crate) struct Inner {
     sessions: Sessions,
     connections: Connections,
     pub(crate) metrics: Metrics,
+}
+
+/// How many are in a channel. See [`Hub::presence_counts`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PresenceCounts {
+    /// Sessions.
+    pub sessions: usize,
+    /// The users that they belong to; each anonymous session counts as one.
+    pub users: usize,
 }
 
 /// What a [`Builder`] decides.
@@ -183,9 +193,16 @@ impl Hub {
         self.inner.channels.subscribers(channel)
     }
 
-    /// The sessions that are subscribed to a channel, in no order: a snapshot.
+    /// The sessions that are subscribed to a channel, in no order: a snapshot. Where [others are told who comes and
+    /// goes](Namespace::join_leave) a user whose grace has not passed is still among them.
     pub fn presence(&self, channel: &ChannelName) -> Vec<Member> {
         self.inner.channels.members(channel)
+    }
+
+    /// How many sessions [are](Self::presence) in a channel, and how many users they belong to.
+    pub fn presence_counts(&self, channel: &ChannelName) -> PresenceCounts {
+        let (sessions, users) = self.inner.channels.counts(channel);
+        PresenceCounts { sessions, users }
     }
 
     /// The channels that somebody is subscribed to, with how many they are, in no order: a snapshot.
@@ -201,6 +218,54 @@ impl Hub {
     /// The connected sessions, in no order: a snapshot.
     pub fn session_members(&self) -> Vec<Member> {
         self.inner.sessions.members()
+    }
+
+    /// Subscribes a session to a channel, whatever its rights are: it hears of it by a `subscribed` push. Says whether
+    /// there is such a session; nothing happens where it is subscribed already, or has as many channels as there may be.
+    pub fn subscribe(&self, session: SessionId, channel: &ChannelName) -> bool {
+        self.order(session, Order::Subscribe(channel.clone()))
+    }
+
+    /// Ends a session's subscription: it hears of it, and why, by an `unsubscribed` push behind the last publication. Says
+    /// whether there is such a session; nothing happens where it is not subscribed. A client may subscribe again if it
+    /// has the right.
+    ///
+    /// ```
+    /// use wirehub_server::common::code::ErrorCode;
+    /// use wirehub_server::common::{ChannelName, frame::ErrorInfo};
+    /// use wirehub_server::{Hub, SessionId};
+    ///
+    /// fn throw_out(hub: &Hub, session: SessionId, room: &ChannelName) -> bool {
+    ///     hub.unsubscribe(session, room, ErrorInfo::from_code(ErrorCode::PERMISSION_DENIED))
+    /// }
+    /// ```
+    pub fn unsubscribe(&self, session: SessionId, channel: &ChannelName, error: ErrorInfo) -> bool {
+        self.order(session, Order::Unsubscribe(channel.clone(), error))
+    }
+
+    /// [Ends](Self::unsubscribe) the subscription of every session of a user. Says how many sessions the user has.
+    pub fn unsubscribe_user(&self, user: &str, channel: &ChannelName, error: &ErrorInfo) -> usize {
+        let peers = self.inner.sessions.of_user(user);
+        for peer in &peers {
+            peer.outbox.order(Order::Unsubscribe(channel.clone(), error.clone()));
+        }
+        peers.len()
+    }
+
+    /// [Ends](Self::disconnect) every session of a user. Says how many there were.
+    pub fn disconnect_user(&self, user: &str, code: CloseCode, reason: impl Into<String>) -> usize {
+        let peers = self.inner.sessions.of_user(user);
+        let reason: String = reason.into();
+        for peer in &peers {
+            peer.outbox.end(Ending { code, reason: reason.clone().into(), farewell: Some(None) });
+        }
+        peers.len()
+    }
+
+    fn order(&self, session: SessionId, order: Order) -> bool {
+        let Some(peer) = self.inner.sessions.find(session) else { return false };
+        peer.outbox.order(order);
+        true
     }
 
     /// Ends a session: what is queued goes out, then a `disconnect` push, then a close with this code. Says whether

@@ -1,6 +1,7 @@
 //! Rules by namespace.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use wirehub_common::ChannelName;
 
@@ -27,6 +28,25 @@ pub struct Namespace {
     pub(crate) subscribe: Access,
     pub(crate) publish: Access,
     pub(crate) presence: Option<Access>,
+    pub(crate) join_leave: Option<Duration>,
+    pub(crate) overflow: Overflow,
+}
+
+/// What becomes of a channel's publications where a session's queue has no room for them: see
+/// [`Builder::queue_bytes`](crate::Builder::queue_bytes).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Overflow {
+    /// The session is [closed](wirehub_common::code::CloseCode::SLOW_CONSUMER); it comes back, and recovers what the
+    /// channel's history has.
+    #[default]
+    Disconnect,
+    /// The oldest that wait are dropped. In a channel that keeps history the client sees that, and recovers them.
+    DropOldest,
+    /// Only the latest counts: it takes the place of one that waits, whether or not there is room. For values that
+    /// change, such as those of charts. It is meant for channels without history, as a client recovers what it did not
+    /// get.
+    Latest,
 }
 
 /// Who may do something in a channel. [`Rights`](crate::Rights) in a token let their bearer in where this does not.
@@ -66,6 +86,19 @@ impl Namespace {
     #[must_use]
     pub fn presence(self, access: Access) -> Self {
         Self { presence: Some(access), ..self }
+    }
+
+    /// Those of its subscribers who may see who is there are told when somebody comes and goes. A user whose last session
+    /// has left is gone when none has come back within `grace`.
+    #[must_use]
+    pub fn join_leave(self, grace: Duration) -> Self {
+        Self { join_leave: Some(grace), ..self }
+    }
+
+    /// What becomes of publications that a session does not take fast enough. [`Overflow::Disconnect`] without this.
+    #[must_use]
+    pub fn overflow(self, overflow: Overflow) -> Self {
+        Self { overflow, ..self }
     }
 
     /// Its publications overtake those of others in every queue: for alarms.

@@ -15,29 +15,43 @@ use crate::session::outbox::{Lane, Outbox};
 pub(crate) struct Peer {
     pub(crate) id: SessionId,
     /// Set when it is connected.
-    user: OnceLock<Arc<str>>,
+    identity: OnceLock<Identity>,
     pub(crate) codec: Codec,
     pub(crate) outbox: Outbox,
 }
 
+/// Who a session is, as others see it.
+pub(crate) struct Identity {
+    /// Empty for an anonymous one.
+    pub(crate) user: Arc<str>,
+    /// A JSON text.
+    pub(crate) info: Option<Arc<str>>,
+}
+
 impl Peer {
     pub(crate) fn new(id: SessionId, codec: Codec, outbox: Outbox) -> Self {
-        Self { id, user: OnceLock::new(), codec, outbox }
+        Self { id, identity: OnceLock::new(), codec, outbox }
     }
 
-    /// The session has got a user. The first one is for good.
-    pub(crate) fn set_user(&self, user: Arc<str>) {
-        let _ = self.user.set(user);
+    /// It is known who the session is. The first one is for good.
+    pub(crate) fn set_identity(&self, identity: Identity) {
+        let _ = self.identity.set(identity);
     }
 
     /// The session's user; empty for an anonymous one.
     pub(crate) fn user(&self) -> Arc<str> {
-        self.user.get().map_or_else(|| "".into(), Arc::clone)
+        self.identity.get().map_or_else(|| "".into(), |identity| Arc::clone(&identity.user))
     }
 
-    /// The session, as others see it.
+    /// The session, as its publications name it.
     pub(crate) fn member(&self) -> Member {
         Member { session: self.id.to_string(), user: (*self.user()).into(), info: String::new() }
+    }
+
+    /// The session, with what is shown of it to those who see who is there.
+    pub(crate) fn shown(&self) -> Member {
+        let info = self.identity.get().and_then(|identity| identity.info.as_deref());
+        Member { info: info.unwrap_or_default().into(), ..self.member() }
     }
 }
 
@@ -119,10 +133,21 @@ impl Sessions {
         let mut members = Vec::new();
         for shard in self.entries.shards() {
             members.extend(
-                shard.read().values().filter(|entry| entry.connected).map(|entry| entry.peer.member()),
+                shard.read().values().filter(|entry| entry.connected).map(|entry| entry.peer.shown()),
             );
         }
         members
+    }
+
+    /// The connected sessions of a user.
+    pub(crate) fn of_user(&self, user: &str) -> Vec<Arc<Peer>> {
+        let mut peers = Vec::new();
+        for shard in self.entries.shards() {
+            let shard = shard.read();
+            let theirs = shard.values().filter(|entry| entry.connected && *entry.peer.user() == *user);
+            peers.extend(theirs.map(|entry| Arc::clone(&entry.peer)));
+        }
+        peers
     }
 
     /// How many sessions are connected.

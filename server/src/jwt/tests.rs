@@ -131,6 +131,22 @@ fn rights_that_are_no_patterns_are_refused_and_not_left_out() {
 }
 
 #[test]
+fn channels_and_what_is_shown_come_with_the_token() {
+    let ann = Authenticated::user("ann")
+        .with_channels(vec![ChannelName::new("news").unwrap()])
+        .with_info(&json!({ "name": "Ann" }))
+        .unwrap();
+    let signer = Signer::from_secret(Algorithm::Hs256, SECRET).unwrap();
+    let found = verifier().verify(&signer.sign(&ann).unwrap()).unwrap();
+    assert_eq!((&found.channels, &found.info), (&ann.channels, &ann.info));
+    assert_eq!(found.info.as_deref(), Some(r#"{"name":"Ann"}"#));
+    for bad in [json!({ "channels": ["two words"] }), json!({ "info": "x".repeat(5000) })] {
+        let claims = json!({ "exp": now() + 60, "wirehub": bad });
+        assert_eq!(refused(&verifier(), &token(&claims)), ErrorCode::UNAUTHORIZED);
+    }
+}
+
+#[test]
 fn who_has_no_token_is_let_in_only_where_that_is_meant() {
     assert_eq!(refused(&verifier(), ""), ErrorCode::UNAUTHORIZED);
     assert_eq!(verifier().with_anonymous().verify("").unwrap(), Authenticated::anonymous());

@@ -9,16 +9,19 @@ use wirehub_common::ChannelName;
 use wirehub_common::code::{CloseCode, ErrorCode};
 use wirehub_common::frame::{
     Answer, Call, Command, Connect, Connected, ErrorInfo, History, Presence, PresenceList, Publish,
-    Published, Refresh, Reply, Request, Subscribe, Subscribed, Unsubscribe,
+    Published, Push, Refresh, Reply, Request, ServerFrame, Subscribe, Subscribed, Unsubscribe, Unsubscribed,
 };
 
+use super::outbox::Order;
 use super::tasks::{Recovering, Restoring, Task};
 use super::token::TokenClock;
 use super::{End, Session, Subscription, answer, encode};
-use crate::Hub;
-use crate::auth::{Action, Authenticated, Credentials, Rights};
+use crate::auth::{Action, Authenticated, ChannelPattern, Credentials, Rights};
 use crate::call::{CallContext, Handler};
 use crate::engine::{self, ReadHistory, Recover, Recovered};
+use crate::hub::channels::Entrant;
+use crate::hub::sessions::Identity;
+use crate::{Hub, PresenceCounts};
 
 impl Session {
     /// Carries out a command. An error ends the session.
@@ -40,7 +43,7 @@ impl Session {
             Request::Call(call) => self.call(id, call),
             Request::Cancel(cancel) => Ok(Some(self.cancel(cancel.command))),
             Request::Refresh(refresh) => self.refresh(id, refresh),
-            Request::Presence(Presence { channel }) => self.presence(&channel).map(Some),
+            Request::Presence(presence) => self.presence(&presence).map(Some),
             Request::Invalid(why) => Err(invalid(why)),
             _ => Err(ErrorInfo::from_code(ErrorCode::UNSUPPORTED)),
         };
@@ -102,10 +105,11 @@ impl Session {
         }
         tracing::debug!(session = %self.peer.id, client = connect.client, version = connect.version, "connected");
         self.connected = true;
-        self.peer.set_user(Arc::clone(&identity.user));
+        let (user, info) = (Arc::clone(&identity.user), identity.info.clone());
+        self.peer.set_identity(Identity { user, info });
+        let channels = identity.channels.clone();
         let token_ttl = self.take_rights(identity);
         self.pulse.connected(settings.limits.ping_interval);
-        hub.session_registry().connected(self.peer.id);
         let connected = Connected {
             session: self.peer.id.to_string(),
             user: (*self.peer.user()).into(),
@@ -116,11 +120,61 @@ impl Session {
             token_ttl,
         };
         let restoring = connect.subscriptions.into_iter().map(|subscribe| self.restore(subscribe)).collect();
-        self.finish(Task::Connect { id, connected, restoring });
+        let own = channels.into_iter().filter_map(|channel| self.begin_own(channel)).collect();
+        self.finish(Task::Connect { id, connected, restoring, own });
+    }
+
+    /// Begins a subscription that the server makes. Nothing of it may come before its push: it is held back.
+    fn begin_own(&mut self, channel: ChannelName) -> Option<(Subscribe, Recovering)> {
+        let settings = self.hub.settings();
+        if self.subscriptions.contains_key(&channel) {
+            return None;
+        }
+        if settings.rules.check_channel(&channel).is_err()
+            || is_reached(settings.limits.channels, self.subscriptions.len())
+        {
+            tracing::warn!(session = %self.peer.id, %channel, "the session can't be subscribed to it");
+            return None;
+        }
+        // Lower than every number that the client chooses.
+        let subscribe = Subscribe { channel, number: 0, position: None };
+        let recovering = self.enter_held(&subscribe);
+        Some((subscribe, recovering))
+    }
+
+    /// Does what the application or an operator wants of the session.
+    pub(super) fn follow_orders(&mut self) {
+        // Nothing comes before the reply to `connect`.
+        if self.tasks.as_ref().is_some_and(|tasks| tasks.is_connecting()) {
+            return;
+        }
+        for order in self.peer.outbox.take_orders().into_iter().flatten() {
+            match order {
+                Order::Subscribe(channel) => self.subscribe_own(channel),
+                Order::Unsubscribe(channel, error) => self.unsubscribe_own(&channel, error),
+            }
+        }
+    }
+
+    /// Subscribes the session without its asking.
+    pub(super) fn subscribe_own(&mut self, channel: ChannelName) {
+        if let Some((subscribe, recovering)) = self.begin_own(channel) {
+            self.finish(Task::SubscribeOwn { subscribe, recovering });
+        }
+    }
+
+    /// Ends a subscription without the client's asking.
+    pub(super) fn unsubscribe_own(&mut self, channel: &ChannelName, error: ErrorInfo) {
+        let Some(Subscription { number, .. }) = self.subscriptions.get(channel) else { return };
+        let push = Push::Unsubscribed(Unsubscribed { channel: channel.clone(), number: *number, error });
+        let frame = self.peer.codec.encode_frame(&ServerFrame::Push(push));
+        self.leave(channel, Some(frame));
     }
 
     /// What the token says of the session holds from now on. Gives for how long; zero for ever.
-    pub(super) fn take_rights(&mut self, Authenticated { ttl, rights, .. }: Authenticated) -> Duration {
+    pub(super) fn take_rights(&mut self, identity: Authenticated) -> Duration {
+        let Authenticated { ttl, mut rights, channels, .. } = identity;
+        rights.subscribe.extend(channels.iter().map(ChannelPattern::from));
         // Most tokens have none.
         self.rights = (rights != Rights::default()).then(|| Box::new(rights));
         let grace = self.hub.settings().token_grace;
@@ -196,8 +250,9 @@ impl Session {
             }
             return;
         }
-        let lane = self.hub.settings().namespaces.of(name).lane();
-        let channel = self.hub.channel_registry().subscribe(name, lane, &self.peer, reply);
+        let namespace = self.hub.settings().namespaces.of(name);
+        let entrant = Entrant { peer: &self.peer, is_witness: self.is_witness(name) };
+        let channel = self.hub.channel_registry().subscribe(name, namespace, entrant, reply);
         self.subscriptions.insert(name.clone(), Subscription { number: *number, channel });
     }
 
@@ -205,7 +260,8 @@ impl Session {
     fn enter_held(&mut self, subscribe: &Subscribe) -> Recovering {
         let Subscribe { channel: name, number, position } = subscribe;
         let namespace = self.hub.settings().namespaces.of(name);
-        let channel = self.hub.channel_registry().subscribe_held(name, namespace.lane(), &self.peer);
+        let entrant = Entrant { peer: &self.peer, is_witness: self.is_witness(name) };
+        let channel = self.hub.channel_registry().subscribe_held(name, namespace, entrant);
         self.subscriptions.insert(name.clone(), Subscription { number: *number, channel });
         namespace.history.map(|history| {
             self.hub.engine().recover(Recover {
@@ -216,6 +272,12 @@ impl Session {
                 bytes: MAX_RECOVERED_BYTES,
             })
         })
+    }
+
+    /// Whether the session is told who comes and goes.
+    pub(super) fn is_witness(&self, channel: &ChannelName) -> bool {
+        self.hub.settings().namespaces.of(channel).join_leave.is_some()
+            && self.check(Action::Presence, channel).is_ok()
     }
 
     /// Ends a subscription whose channel could not be read.
@@ -280,16 +342,24 @@ impl Session {
         Ok(None)
     }
 
-    fn presence(&self, channel: &ChannelName) -> Result<Answer, ErrorInfo> {
+    fn presence(&self, Presence { channel, counts_only }: &Presence) -> Result<Answer, ErrorInfo> {
         let settings = self.hub.settings();
         settings.rules.check_channel(channel)?;
         if settings.namespaces.of(channel).presence.is_none() {
             return Err(ErrorInfo::from_code(ErrorCode::NOT_AVAILABLE));
         }
         self.check(Action::Presence, channel)?;
-        let mut members = self.hub.presence(channel);
+        let PresenceCounts { sessions, users } = self.hub.presence_counts(channel);
+        let mut members = if *counts_only { Vec::new() } else { self.hub.presence(channel) };
         members.truncate(MAX_MEMBERS);
-        Ok(Answer::Presence(PresenceList { members }))
+        let mut bytes = 0_usize;
+        let within = members.iter().position(|member| {
+            bytes = bytes.saturating_add(member.info.len());
+            bytes > MAX_INFOS_BYTES
+        });
+        members.truncate(within.unwrap_or(MAX_MEMBERS));
+        let count = |number| u32::try_from(number).unwrap_or(u32::MAX);
+        Ok(Answer::Presence(PresenceList { members, sessions: count(sessions), users: count(users) }))
     }
 
     fn call(&mut self, id: u32, Call { name, payload }: Call) -> Result<Option<Answer>, ErrorInfo> {
@@ -340,6 +410,7 @@ const MAX_RECOVERED_BYTES: usize = 4 * 1024 * 1024;
 
 /// How many sessions the reply to `presence` has at most.
 const MAX_MEMBERS: usize = 10_000;
+const MAX_INFOS_BYTES: usize = 1024 * 1024;
 
 /// How many publications a page of history has at most.
 const MAX_PAGE: usize = 1000;

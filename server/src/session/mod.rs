@@ -201,6 +201,7 @@ impl Session {
         cx: &mut Context<'_>,
     ) -> Poll<Result<(Kind, Bytes), End>> {
         loop {
+            self.follow_orders();
             self.poll_tasks(cx);
             let calls_wait = self.poll_calls(cx).is_break();
             if self.peer.outbox.has_batch() {
@@ -227,6 +228,7 @@ impl Session {
         socket: &mut Socket<S>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), End>> {
+        self.follow_orders();
         self.poll_tasks(cx);
         self.poll_ahead(socket, cx)?;
         self.poll_pulse(cx)?;

@@ -2,22 +2,48 @@
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use wirehub_common::Limits;
 use wirehub_common::code::CloseCode;
+use wirehub_common::frame::ErrorInfo;
+use wirehub_common::{ChannelName, Limits};
 
 /// The outbound queue of one session. It holds encoded frames, shared with the queues of others.
 ///
-/// It is bounded in bytes. The policy where publications would go over the bound: the queue is dropped, and the
-/// session ends with [`CloseCode::SLOW_CONSUMER`]. A frame that finds the queue empty goes in whatever its size.
+/// It is bounded in bytes. Where a publication would go over the bound, those that may be dropped are, the oldest first;
+/// if that makes no room the queue is dropped, and the session ends with [`CloseCode::SLOW_CONSUMER`]. A frame that finds
+/// the queue empty goes in whatever its size.
 /// Answers to the session's own commands are never refused: their number is bounded by the session, which takes no
 /// more commands while the queue [is congested](Self::is_congested).
 pub(crate) struct Outbox {
     limit: usize,
+    /// Whether there are orders. They are rare, and the session looks often.
+    is_ordered: AtomicBool,
     state: Mutex<State>,
+}
+
+/// What the application or an operator wants of a session.
+#[derive(Debug)]
+pub(crate) enum Order {
+    Subscribe(ChannelName),
+    /// To end a subscription, and why.
+    Unsubscribe(ChannelName, ErrorInfo),
+}
+
+/// Room for one publication of a channel whose latest one is all that counts.
+pub(crate) type Slot = Mutex<Option<Bytes>>;
+
+/// What waits in a lane.
+enum Entry {
+    Frame(Bytes),
+    /// Makes room where there is none.
+    Droppable(Bytes),
+    /// What is in the slot when its turn comes.
+    Latest(Arc<Slot>),
 }
 
 /// Which frames go first. Order is kept within a lane.
@@ -43,10 +69,14 @@ pub(crate) struct Ending {
 
 #[derive(Default)]
 struct State {
-    control: VecDeque<Bytes>,
-    urgent: VecDeque<Bytes>,
-    normal: VecDeque<Bytes>,
+    control: VecDeque<Entry>,
+    urgent: VecDeque<Entry>,
+    normal: VecDeque<Entry>,
     bytes: usize,
+    /// How many of the bytes may be dropped.
+    droppable: usize,
+    #[allow(clippy::box_collection, reason = "most sessions never get one: eight bytes of each instead of 24")]
+    orders: Option<Box<Vec<Order>>>,
     ending: Option<Ending>,
     /// The session's task; taken by the first that wakes it.
     waker: Option<Waker>,
@@ -57,7 +87,7 @@ struct State {
 impl Outbox {
     /// A queue for at most `limit` bytes.
     pub(crate) fn new(limit: usize) -> Self {
-        Self { limit, state: Mutex::default() }
+        Self { limit, is_ordered: AtomicBool::new(false), state: Mutex::default() }
     }
 
     /// How many bytes may wait.
@@ -68,19 +98,77 @@ impl Outbox {
     /// Queues a publication, or ends the session as a slow consumer.
     pub(crate) fn push(&self, lane: Lane, frame: Bytes) {
         self.with_state(|state| {
-            let after = state.bytes.saturating_add(cost(&frame));
-            if state.bytes > 0 && after > self.limit {
+            if state.make_room(cost(&frame), self.limit) {
+                state.push(lane, Entry::Frame(frame));
+            } else {
                 state.end(Ending::from(CloseCode::SLOW_CONSUMER));
                 state.clear();
-            } else {
-                state.push(lane, frame);
             }
         });
     }
 
+    /// Queues a publication that may be dropped, or drops it where others have taken all the room. Says how it went.
+    pub(crate) fn push_droppable(&self, lane: Lane, frame: Bytes) -> bool {
+        let mut is_queued = false;
+        self.with_state(|state| {
+            is_queued = state.make_room(cost(&frame), self.limit);
+            if is_queued {
+                state.push(lane, Entry::Droppable(frame));
+            }
+        });
+        is_queued
+    }
+
+    /// Puts a publication into its channel's slot. Where one waits there it takes that one's place, and its turn; then
+    /// this is `false`.
+    pub(crate) fn push_latest(&self, lane: Lane, slot: &Arc<Slot>, frame: Bytes) -> bool {
+        let mut is_first = false;
+        self.with_state(|state| {
+            let mut waiting = slot.lock();
+            is_first = waiting.is_none();
+            if let Some(old) = waiting.as_mut() {
+                state.bytes = state.bytes.saturating_sub(old.len()).saturating_add(frame.len());
+                *old = frame;
+            } else if state.make_room(cost(&frame), self.limit) {
+                *waiting = Some(frame);
+                drop(waiting);
+                state.push(lane, Entry::Latest(Arc::clone(slot)));
+            }
+        });
+        is_first
+    }
+
     /// Queues an answer to the session's own command.
     pub(crate) fn answer(&self, lane: Lane, frame: Bytes) {
-        self.with_state(|state| state.push(lane, frame));
+        self.with_state(|state| state.push(lane, Entry::Frame(frame)));
+    }
+
+    /// Wants something of the session. One that does not come to its orders ends as a slow consumer.
+    pub(crate) fn order(&self, order: Order) {
+        let waker = {
+            let mut state = self.state.lock();
+            let orders = state.orders.get_or_insert_default();
+            if orders.len() < MAX_ORDERS {
+                orders.push(order);
+                self.is_ordered.store(true, Ordering::Release);
+            } else {
+                state.end(Ending::from(CloseCode::SLOW_CONSUMER));
+            }
+            state.waker.take()
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// What has been wanted of the session since it asked last, in order.
+    pub(crate) fn take_orders(&self) -> Option<Vec<Order>> {
+        if !self.is_ordered.load(Ordering::Acquire) {
+            return None;
+        }
+        let mut state = self.state.lock();
+        self.is_ordered.store(false, Ordering::Release);
+        state.orders.take().map(|orders| *orders)
     }
 
     /// Tells the session to end; the first one to say so decides how.
@@ -145,16 +233,49 @@ impl Outbox {
 }
 
 impl State {
-    fn push(&mut self, lane: Lane, frame: Bytes) {
+    fn push(&mut self, lane: Lane, entry: Entry) {
         if self.ending.is_some() {
             return;
         }
-        self.bytes = self.bytes.saturating_add(cost(&frame));
-        match lane {
-            Lane::Control => self.control.push_back(frame),
-            Lane::Urgent => self.urgent.push_back(frame),
-            Lane::Normal => self.normal.push_back(frame),
+        let cost = entry.cost();
+        self.bytes = self.bytes.saturating_add(cost);
+        if matches!(entry, Entry::Droppable(_)) {
+            self.droppable = self.droppable.saturating_add(cost);
         }
+        match lane {
+            Lane::Control => self.control.push_back(entry),
+            Lane::Urgent => self.urgent.push_back(entry),
+            Lane::Normal => self.normal.push_back(entry),
+        }
+    }
+
+    /// Whether so many bytes more are within the bound, perhaps after what may be dropped has been.
+    fn make_room(&mut self, bytes: usize, limit: usize) -> bool {
+        let fits = |state: &Self| state.bytes == 0 || state.bytes.saturating_add(bytes) <= limit;
+        if fits(self) {
+            return true;
+        }
+        if self.droppable > 0 {
+            // A quarter at once: who is too slow for one is too slow for the next, and this looks at all that waits.
+            self.drop_oldest(bytes.saturating_add(limit / 4));
+        }
+        fits(self)
+    }
+
+    /// Drops so many bytes of what may be dropped, or all of it.
+    fn drop_oldest(&mut self, bytes: usize) {
+        let mut dropped = 0_usize;
+        for lane in [&mut self.normal, &mut self.urgent] {
+            lane.retain(|entry| {
+                let stays = dropped >= bytes || !matches!(entry, Entry::Droppable(_));
+                if !stays {
+                    dropped = dropped.saturating_add(entry.cost());
+                }
+                stays
+            });
+        }
+        self.droppable = self.droppable.saturating_sub(dropped);
+        self.bytes = self.bytes.saturating_sub(dropped);
     }
 
     fn end(&mut self, ending: Ending) {
@@ -166,19 +287,24 @@ impl State {
         self.urgent = VecDeque::new();
         self.normal = VecDeque::new();
         self.bytes = 0;
+        self.droppable = 0;
     }
 
     fn take_batch(&mut self, take: &mut dyn FnMut(Bytes)) -> bool {
         let mut taken = 0_usize;
         for lane in [&mut self.control, &mut self.urgent, &mut self.normal] {
-            while let Some(frame) = lane.front() {
-                let with_it = taken.saturating_add(frame.len());
+            while let Some(entry) = lane.front() {
+                let cost = entry.cost();
+                let with_it = taken.saturating_add(cost.saturating_sub(ENTRY_BYTES));
                 if taken > 0 && with_it > Limits::BATCH_BYTES {
                     return true;
                 }
                 taken = with_it;
-                self.bytes = self.bytes.saturating_sub(cost(frame));
-                lane.pop_front().into_iter().for_each(&mut *take);
+                self.bytes = self.bytes.saturating_sub(cost);
+                if matches!(entry, Entry::Droppable(_)) {
+                    self.droppable = self.droppable.saturating_sub(cost);
+                }
+                lane.pop_front().and_then(Entry::into_frame).into_iter().for_each(&mut *take);
             }
             // Idle connections, of which there are many, keep no room.
             *lane = VecDeque::new();
@@ -195,6 +321,22 @@ impl State {
     }
 }
 
+impl Entry {
+    fn cost(&self) -> usize {
+        match self {
+            Self::Frame(frame) | Self::Droppable(frame) => cost(frame),
+            Self::Latest(slot) => slot.lock().as_ref().map_or(ENTRY_BYTES, cost),
+        }
+    }
+
+    fn into_frame(self) -> Option<Bytes> {
+        match self {
+            Self::Frame(frame) | Self::Droppable(frame) => Some(frame),
+            Self::Latest(slot) => slot.lock().take(),
+        }
+    }
+}
+
 impl From<CloseCode> for Ending {
     fn from(code: CloseCode) -> Self {
         Self { code, reason: code.message().into(), farewell: None }
@@ -203,13 +345,18 @@ impl From<CloseCode> for Ending {
 
 /// What a frame counts for: also many empty ones must not be free.
 fn cost(frame: &Bytes) -> usize {
-    frame.len().saturating_add(size_of::<Bytes>())
+    frame.len().saturating_add(ENTRY_BYTES)
 }
+
+/// What waiting takes beside the frame itself.
+const ENTRY_BYTES: usize = size_of::<Entry>();
+
+/// How many orders may wait for a session.
+const MAX_ORDERS: usize = 1024;
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::AtomicUsize;
     use std::task::Wake;
 
     use super::*;
@@ -273,6 +420,67 @@ mod tests {
         assert_eq!(ending.code, CloseCode::SLOW_CONSUMER);
         outbox.push(Lane::Normal, frame("late"));
         assert!(taken(&outbox).is_empty());
+    }
+
+    #[test]
+    fn what_may_be_dropped_makes_room_the_oldest_first() {
+        let outbox = Outbox::new(10 * cost(&frame("0")));
+        outbox.push(Lane::Normal, frame("k"));
+        for text in ["0", "1", "2", "3", "4", "5", "6", "7", "8"] {
+            assert!(outbox.push_droppable(Lane::Normal, frame(text)));
+        }
+        outbox.push(Lane::Normal, frame("l"));
+        assert_eq!(
+            taken(&outbox),
+            ["k", "4", "5", "6", "7", "8", "l"],
+            "a quarter, and room for the new one"
+        );
+        let state = outbox.state.lock();
+        assert_eq!((state.bytes, state.droppable), (0, 0));
+    }
+
+    #[test]
+    fn what_may_be_dropped_is_where_others_have_taken_the_room() {
+        let outbox = Outbox::new(4 * cost(&frame("0")));
+        for text in ["a", "b", "c", "d"] {
+            outbox.push(Lane::Normal, frame(text));
+        }
+        assert!(!outbox.push_droppable(Lane::Normal, frame("e")));
+        assert!(outbox.poll_ending(&mut Context::from_waker(Waker::noop())).is_pending());
+        assert_eq!(taken(&outbox), ["a", "b", "c", "d"]);
+    }
+
+    #[test]
+    fn the_latest_takes_the_turn_of_the_one_before() {
+        let outbox = Outbox::new(1000);
+        let slot = Arc::new(Slot::default());
+        assert!(outbox.push_latest(Lane::Normal, &slot, frame("1")));
+        outbox.push(Lane::Normal, frame("other"));
+        assert!(!outbox.push_latest(Lane::Normal, &slot, frame("two")));
+        assert_eq!(taken(&outbox), ["two", "other"]);
+        assert_eq!(outbox.state.lock().bytes, 0);
+        assert!(outbox.push_latest(Lane::Normal, &slot, frame("3")));
+        assert_eq!(taken(&outbox), ["3"]);
+    }
+
+    #[test]
+    fn orders_wake_the_task_and_are_bounded() {
+        let wakes = Arc::new(Wakes::default());
+        let waker = Waker::from(wakes.clone());
+        let mut cx = Context::from_waker(&waker);
+        let outbox = Outbox::new(1000);
+        assert!(outbox.take_orders().is_none());
+        assert!(outbox.poll_ending(&mut cx).is_pending());
+        let channel = ChannelName::new("a").unwrap();
+        outbox.order(Order::Subscribe(channel.clone()));
+        assert_eq!(wakes.0.load(Ordering::Relaxed), 1, "also a task that is busy writing");
+        assert_eq!(outbox.take_orders().unwrap().len(), 1);
+        assert!(outbox.take_orders().is_none());
+        for _ in 0..=MAX_ORDERS {
+            outbox.order(Order::Subscribe(channel.clone()));
+        }
+        let ending = outbox.poll_ending(&mut cx).map(|ending| ending.code);
+        assert_eq!(ending, Poll::Ready(CloseCode::SLOW_CONSUMER));
     }
 
     #[test]

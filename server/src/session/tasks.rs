@@ -9,11 +9,10 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt as _, StreamExt as _};
-use wirehub_common::ChannelName;
 use wirehub_common::code::ErrorCode;
 use wirehub_common::frame::{
     Answer, Connect, Connected, ErrorInfo, HistoryPage, Position, Published, Push, Refreshed, Reply,
-    ServerFrame, Subscribe, SubscribeOutcome, Unsubscribed,
+    ServerFrame, Subscribe, SubscribeOutcome,
 };
 
 use super::commands::subscribed;
@@ -29,12 +28,39 @@ pub(super) type Identifying = BoxFuture<'static, Result<Authenticated, Refusal>>
 
 /// A command that the engine, or the hook that knows clients, has a part in.
 pub(super) enum Task {
-    Authenticate { id: u32, connect: Connect, identity: Identifying },
-    Refresh { id: u32, identity: Identifying },
-    Connect { id: u32, connected: Connected, restoring: Vec<Restoring> },
-    Subscribe { id: u32, subscribe: Subscribe, recovering: Recovering },
-    Publish { id: u32, accepted: engine::Answer<Option<Position>> },
-    History { id: u32, page: engine::Answer<Option<HistoryPage>> },
+    Authenticate {
+        id: u32,
+        connect: Connect,
+        identity: Identifying,
+    },
+    Refresh {
+        id: u32,
+        identity: Identifying,
+    },
+    Connect {
+        id: u32,
+        connected: Connected,
+        restoring: Vec<Restoring>,
+        own: Vec<(Subscribe, Recovering)>,
+    },
+    Subscribe {
+        id: u32,
+        subscribe: Subscribe,
+        recovering: Recovering,
+    },
+    /// One that the server makes.
+    SubscribeOwn {
+        subscribe: Subscribe,
+        recovering: Recovering,
+    },
+    Publish {
+        id: u32,
+        accepted: engine::Answer<Option<Position>>,
+    },
+    History {
+        id: u32,
+        page: engine::Answer<Option<HistoryPage>>,
+    },
 }
 
 /// A subscription that `connect` asked for.
@@ -47,15 +73,18 @@ pub(super) enum Restoring {
 enum Done {
     Authenticate { id: u32, connect: Connect, identity: Result<Authenticated, ErrorInfo> },
     Refresh { id: u32, identity: Result<Authenticated, ErrorInfo> },
-    Connect { id: u32, connected: Connected, restored: Vec<Restored> },
-    Subscribe { id: u32, subscribe: Subscribe, recovered: Result<Option<Recovered>, ErrorInfo> },
+    Connect { id: u32, connected: Connected, restored: Vec<Restored>, own: Vec<(Subscribe, Recovery)> },
+    Subscribe { id: u32, subscribe: Subscribe, recovered: Recovery },
+    SubscribeOwn { subscribe: Subscribe, recovered: Recovery },
     Reply { id: u32, result: Result<Answer, ErrorInfo> },
 }
 
 enum Restored {
     Refused(Subscribe, ErrorInfo),
-    Begun(Subscribe, Result<Option<Recovered>, ErrorInfo>),
+    Begun(Subscribe, Recovery),
 }
+
+type Recovery = Result<Option<Recovered>, ErrorInfo>;
 
 /// What is waited for.
 #[derive(Default)]
@@ -65,6 +94,11 @@ pub(super) struct Tasks {
 }
 
 impl Tasks {
+    /// Whether the reply to `connect` is still to come.
+    pub(super) fn is_connecting(&self) -> bool {
+        self.connecting
+    }
+
     /// Whether the session has to wait before it takes another command.
     pub(super) fn hold_up(&self) -> bool {
         self.connecting || self.waiting.len() >= MAX_WAITING
@@ -106,8 +140,14 @@ impl Session {
                 let result = identity.and_then(|identity| self.refreshed(identity));
                 self.reply(id, result);
             }
-            Done::Connect { id, connected, restored } => self.connected(id, connected, restored),
+            Done::Connect { id, connected, restored, own } => {
+                self.connected(id, connected, restored);
+                for (subscribe, recovered) in own {
+                    self.subscribed_own(&subscribe, recovered);
+                }
+            }
             Done::Subscribe { id, subscribe, recovered } => self.subscribed(id, &subscribe, recovered),
+            Done::SubscribeOwn { subscribe, recovered } => self.subscribed_own(&subscribe, recovered),
             Done::Reply { id, result } => self.reply(id, result),
         }
     }
@@ -130,6 +170,8 @@ impl Session {
             connected.subscriptions.push(SubscribeOutcome { channel, number, result });
         }
         answer(&self.peer, Reply { id, result: Ok(Answer::Connected(Box::new(connected))) });
+        // Found by others from here on: what they send comes behind the reply.
+        self.hub.session_registry().connected(self.peer.id);
         for (name, up_to) in released {
             if let Some(subscription) = self.subscriptions.get(&name) {
                 subscription.channel.release(&self.peer, None, up_to);
@@ -145,28 +187,47 @@ impl Session {
                 ..ErrorInfo::from_code(ErrorCode::UNAUTHORIZED)
             });
         }
+        let channels = identity.channels.clone();
         let token_ttl = self.take_rights(identity);
-        let lost: Vec<(ChannelName, u32)> = self
-            .subscriptions
-            .iter()
-            .filter(|(channel, _)| self.check(Action::Subscribe, channel).is_err())
-            .map(|(channel, subscription)| (channel.clone(), subscription.number))
-            .collect();
-        for (channel, number) in lost {
-            let error = ErrorInfo::from_code(ErrorCode::PERMISSION_DENIED);
-            let push = Push::Unsubscribed(Unsubscribed { channel: channel.clone(), number, error });
-            let frame = self.peer.codec.encode_frame(&ServerFrame::Push(push));
-            self.leave(&channel, Some(frame));
+        let mut lost = Vec::new();
+        for (name, subscription) in &self.subscriptions {
+            if self.check(Action::Subscribe, name).is_err() {
+                lost.push(name.clone());
+            } else if self.hub.settings().namespaces.of(name).join_leave.is_some() {
+                subscription.channel.set_witness(&self.peer, self.is_witness(name));
+            }
+        }
+        for channel in lost {
+            self.unsubscribe_own(&channel, ErrorInfo::from_code(ErrorCode::PERMISSION_DENIED));
+        }
+        for channel in channels {
+            self.subscribe_own(channel);
         }
         Ok(Answer::Refreshed(Refreshed { token_ttl }))
     }
 
-    fn subscribed(
-        &mut self,
-        id: u32,
-        subscribe: &Subscribe,
-        recovered: Result<Option<Recovered>, ErrorInfo>,
-    ) {
+    /// A subscription that the server makes is in force, or can't be.
+    fn subscribed_own(&mut self, subscribe: &Subscribe, recovered: Recovery) {
+        let Some(current) = self.subscriptions.get(&subscribe.channel) else { return };
+        if current.number != subscribe.number {
+            // The client has made one of its own, which has taken over what was held back.
+            return;
+        }
+        match recovered {
+            Ok(recovered) => {
+                let up_to = newest_offset(recovered.as_ref());
+                let push = Push::Subscribed(subscribed(subscribe, recovered));
+                let frame = self.peer.codec.encode_frame(&ServerFrame::Push(push));
+                current.channel.release(&self.peer, Some(frame), up_to);
+            }
+            Err(error) => {
+                tracing::warn!(session = %self.peer.id, channel = %subscribe.channel, "not subscribed: {}", error.message);
+                self.leave(&subscribe.channel, None);
+            }
+        }
+    }
+
+    fn subscribed(&mut self, id: u32, subscribe: &Subscribe, recovered: Recovery) {
         let current = self.subscriptions.get(&subscribe.channel);
         let Some(current) = current.filter(|current| current.number == subscribe.number) else {
             // A newer command of the client has put an end to it.
@@ -197,7 +258,7 @@ fn answers(task: Task) -> BoxFuture<'static, Done> {
                 Done::Authenticate { id, connect, identity: identified(identity).await }
             }
             Task::Refresh { id, identity } => Done::Refresh { id, identity: identified(identity).await },
-            Task::Connect { id, connected, restoring } => {
+            Task::Connect { id, connected, restoring, own: begun } => {
                 let mut restored = Vec::with_capacity(restoring.len());
                 for restoring in restoring {
                     restored.push(match restoring {
@@ -207,7 +268,14 @@ fn answers(task: Task) -> BoxFuture<'static, Done> {
                         }
                     });
                 }
-                Done::Connect { id, connected, restored }
+                let mut own = Vec::with_capacity(begun.len());
+                for (subscribe, recovering) in begun {
+                    own.push((subscribe, recovered(recovering).await));
+                }
+                Done::Connect { id, connected, restored, own }
+            }
+            Task::SubscribeOwn { subscribe, recovering } => {
+                Done::SubscribeOwn { subscribe, recovered: recovered(recovering).await }
             }
             Task::Subscribe { id, subscribe, recovering } => {
                 Done::Subscribe { id, subscribe, recovered: recovered(recovering).await }
@@ -234,7 +302,7 @@ async fn identified(identity: Identifying) -> Result<Authenticated, ErrorInfo> {
     }
 }
 
-async fn recovered(recovering: Recovering) -> Result<Option<Recovered>, ErrorInfo> {
+async fn recovered(recovering: Recovering) -> Recovery {
     match recovering {
         Some(answer) => answer.await.map(Some).map_err(|error| failed(&error)),
         None => Ok(None),

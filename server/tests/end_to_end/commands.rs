@@ -185,7 +185,10 @@ async fn what_the_server_does_not_offer_is_refused_by_name() {
     let server = Server::start(hub()).await;
     for codec in CODECS {
         let mut client = Client::connect(&server, codec).await;
-        assert_eq!(client.error(Request::Presence(Presence { channel: name("a") })).await, 108);
+        assert_eq!(
+            client.error(Request::Presence(Presence { channel: name("a"), counts_only: false })).await,
+            108
+        );
         assert_eq!(client.error(Request::Refresh(Refresh { token: "t".into() })).await, 108);
         assert_eq!(client.error(call("none", Payload::json("1"))).await, 104);
         assert_eq!(client.error(Request::Unknown).await, 120);

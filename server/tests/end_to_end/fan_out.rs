@@ -3,7 +3,7 @@
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use wirehub_common::frame::{Answer, Command, Push, ServerFrame};
 use wirehub_common::{Codec, Limits, Payload};
-use wirehub_server::{Hub, Namespace};
+use wirehub_server::{Hub, Namespace, Overflow};
 
 use crate::support::{
     CODECS, Client, Received, Server, in_time, name, publish, subscribe, unsubscribe, until,
@@ -267,4 +267,79 @@ async fn a_client_that_is_gone_without_a_close_is_forgotten() {
     let mut rest = Vec::new();
     in_time(stream.read_to_end(&mut rest)).await.unwrap();
     until(|| server.hub.sessions() == 0 && server.hub.channels().is_empty()).await;
+}
+
+#[tokio::test]
+async fn where_the_latest_alone_counts_it_takes_the_place_of_one_that_waits() {
+    let hub = Hub::builder().namespace("price", Namespace::default().overflow(Overflow::Latest)).build();
+    let server = Server::start(hub).await;
+    for codec in CODECS {
+        let mut client = Client::connect(&server, codec).await;
+        for channel in ["price:a", "price:b", "chat"] {
+            client.subscribe(channel).await;
+        }
+        // Nothing is awaited in between, so that the session's task does not run.
+        for message in 0..10 {
+            for channel in ["price:a", "price:b", "chat"] {
+                drop(server.hub.publish_raw(&name(channel), number(message)).unwrap());
+            }
+        }
+        let mut seen = Vec::new();
+        for _ in 0..12 {
+            let publication = client.publication().await;
+            seen.push((publication.channel.to_string(), publication.payload));
+        }
+        assert_eq!(
+            seen[..3],
+            [("price:a".into(), number(9)), ("price:b".into(), number(9)), ("chat".into(), number(0)),]
+        );
+        assert!(seen[3..].iter().all(|(channel, _)| channel == "chat"));
+
+        // What comes behind the end of a subscription does not get before it.
+        drop(server.hub.publish_raw(&name("price:a"), number(1)).unwrap());
+        let commands = [unsubscribe("price:a", 1), subscribe("price:a", 2), publish("price:a", number(2))];
+        let commands: Vec<_> = commands.into_iter().map(|request| client.command(request)).collect();
+        client.send(commands).await;
+        let mut seen = Vec::new();
+        while seen.len() < 4 {
+            match client.next().await {
+                Received::Frame(ServerFrame::Push(Push::Publication(publication))) => {
+                    seen.push(String::from_utf8_lossy(&publication.payload.data).into_owned());
+                }
+                Received::Frame(ServerFrame::Reply(reply)) => match reply.result.unwrap() {
+                    Answer::Subscribed(subscribed) => seen.push(format!("+{}", subscribed.number)),
+                    Answer::Unsubscribed(unsubscribed) => seen.push(format!("-{}", unsubscribed.number)),
+                    _ => {}
+                },
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(seen, ["1", "-1", "+2", "2"]);
+    }
+}
+
+#[tokio::test]
+async fn who_is_too_slow_for_what_may_be_dropped_misses_the_oldest_and_stays() {
+    let hub = Hub::builder()
+        .queue_bytes(10_000)
+        .namespace("log", Namespace::default().overflow(Overflow::DropOldest))
+        .build();
+    let server = Server::start(hub).await;
+    for codec in CODECS {
+        let mut client = Client::connect(&server, codec).await;
+        client.subscribe("log:a").await;
+        client.subscribe("chat").await;
+        drop(server.hub.publish_raw(&name("chat"), number(7)).unwrap());
+        for message in 0..1000 {
+            drop(server.hub.publish_raw(&name("log:a"), number(message)).unwrap());
+        }
+        assert_eq!(client.publication().await.channel, name("chat"), "what may not be dropped is not");
+        let mut seen = Vec::new();
+        while seen.last() != Some(&number(999)) {
+            seen.push(client.publication().await.payload);
+        }
+        assert!(seen.len() > 20 && seen.len() < 500, "{}", seen.len());
+        let last: Vec<Payload> = (1000 - seen.len()..1000).map(number).collect();
+        assert_eq!(seen, last, "the newest, without a hole");
+    }
 }

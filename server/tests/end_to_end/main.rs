@@ -13,5 +13,7 @@ mod http;
 mod lifecycle;
 mod metrics;
 mod mounting;
+mod own_subscriptions;
+mod presence;
 mod support;
 mod tokens;

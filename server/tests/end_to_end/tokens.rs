@@ -173,7 +173,7 @@ async fn namespaces_say_who_may_do_what_and_rights_add_to_it() {
         let requests = [
             subscribe(channel, 1),
             publish(channel, json()),
-            Request::Presence(Presence { channel: name(channel) }),
+            Request::Presence(Presence { channel: name(channel), counts_only: false }),
             Request::History(Read { channel: name(channel), since: None, limit: 1, reverse: false }),
         ];
         let mut codes = Vec::new();
@@ -222,7 +222,10 @@ async fn who_is_there_is_told_with_session_and_user() {
             let session = client.connected(Connect { subscriptions, ..connect(user) }).await.session;
             clients.push((client, session, user));
         }
-        let answer = clients[0].0.ok(Request::Presence(Presence { channel: name("room:1") })).await;
+        let answer = clients[0]
+            .0
+            .ok(Request::Presence(Presence { channel: name("room:1"), counts_only: false }))
+            .await;
         let Answer::Presence(list) = answer else { panic!("{answer:?}") };
         let mut members: Vec<_> =
             list.members.into_iter().map(|member| (member.session, member.user)).collect();

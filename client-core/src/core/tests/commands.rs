@@ -180,7 +180,10 @@ fn history_and_presence_are_commands_like_others() {
     let page = HistoryPage { position: Position::default(), publications: vec![publication("c", 1, 1)] };
     let members = vec![Member { session: "s1".into(), ..Member::default() }];
     client.reply(history.number(), Ok(Answer::History(page.clone())));
-    client.reply(presence.number(), Ok(Answer::Presence(PresenceList { members: members.clone(), sessions: 1, users: 1 })));
+    client.reply(
+        presence.number(),
+        Ok(Answer::Presence(PresenceList { members: members.clone(), sessions: 1, users: 1 })),
+    );
     assert_eq!(
         client.completed(),
         [(history, Ok(Outcome::History(page))), (presence, Ok(Outcome::Presence(members)))]

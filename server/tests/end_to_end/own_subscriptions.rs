@@ -1,0 +1,158 @@
+//! Subscriptions that the server makes, and ends, by itself.
+
+use std::time::Duration;
+
+use wirehub_common::Payload;
+use wirehub_common::code::{CloseCode, ErrorCode};
+use wirehub_common::frame::{
+    Answer, Connect, ErrorInfo, Position, Push, Refresh, Request, ServerFrame, Subscribe, Subscribed,
+};
+use wirehub_server::{Access, Authenticated, Builder, History, Hub, Namespace, SessionId};
+
+use crate::support::{CODECS, Client, Received, Server, name, subscribe, unsubscribe, until};
+
+/// A token names the channels, with spaces between; nobody may subscribe to them by right of their namespace.
+fn hub() -> Builder {
+    let namespace = Namespace::default().subscribe(Access::Bearers);
+    Hub::builder()
+        .authenticate(async |credentials| {
+            let channels = credentials.token.split_whitespace().map(name).collect();
+            Ok(Authenticated::user("ann").with_channels(channels))
+        })
+        .namespace("news", namespace.clone().history(History::new(100, Duration::from_secs(60))))
+        .other_namespaces(namespace)
+}
+
+fn connect(channels: &str) -> Connect {
+    Connect { token: channels.into(), ..Connect::default() }
+}
+
+async fn subscribed(client: &mut Client) -> Subscribed {
+    match client.next().await {
+        Received::Frame(ServerFrame::Push(Push::Subscribed(subscribed))) => subscribed,
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn unsubscribed(client: &mut Client) -> (String, u32, u16) {
+    match client.next().await {
+        Received::Frame(ServerFrame::Push(Push::Unsubscribed(ended))) => {
+            (ended.channel.to_string(), ended.number, ended.error.code.number())
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+fn publish(server: &Server, channel: &str, text: &'static str) {
+    drop(server.hub.publish_raw(&name(channel), Payload::json(text)).unwrap());
+}
+
+#[tokio::test]
+async fn a_session_is_subscribed_to_the_channels_of_its_token() {
+    let server = Server::start(hub().build()).await;
+    for codec in CODECS {
+        let mut client = Client::open(&server, codec).await;
+        client.connected(connect("a news:x")).await;
+        let first = subscribed(&mut client).await;
+        assert_eq!((first.channel, first.number, first.position), (name("a"), 0, None));
+        let second = subscribed(&mut client).await;
+        assert_eq!((second.channel, second.number), (name("news:x"), 0));
+        assert!(second.position.is_some());
+        publish(&server, "news:x", "1");
+        assert_eq!(client.publication().await.channel, name("news:x"));
+        assert_eq!(client.error(subscribe("other", 1)).await, 103);
+        drop(client);
+        until(|| server.hub.sessions() == 0).await;
+    }
+}
+
+#[tokio::test]
+async fn the_client_takes_such_a_subscription_over_and_recovers_it() {
+    let server = Server::start(hub().build()).await;
+    for codec in CODECS {
+        let mut client = Client::open(&server, codec).await;
+        client.connected(connect("news:x")).await;
+        let Position { offset, epoch } = subscribed(&mut client).await.position.unwrap();
+        drop(client);
+        until(|| server.hub.sessions() == 0).await;
+        publish(&server, "news:x", r#""missed""#);
+
+        let mut client = Client::open(&server, codec).await;
+        let position = Some(Position { offset, epoch });
+        let subscriptions = vec![Subscribe { channel: name("news:x"), number: 7, position }];
+        let connected = client.connected(Connect { subscriptions, ..connect("news:x") }).await;
+        let recovered = connected.subscriptions[0].result.as_ref().unwrap();
+        assert!(recovered.complete);
+        assert_eq!(recovered.recovered.last().unwrap().payload, Payload::json(r#""missed""#));
+        // Not made a second time.
+        publish(&server, "news:x", "2");
+        assert_eq!(client.publication().await.payload, Payload::json("2"));
+        drop(client);
+        until(|| server.hub.sessions() == 0).await;
+    }
+}
+
+#[tokio::test]
+async fn any_number_of_the_client_replaces_or_ends_such_a_subscription() {
+    let server = Server::start(hub().build()).await;
+    for codec in CODECS {
+        for channel in ["a", "news:x"] {
+            let mut client = Client::open(&server, codec).await;
+            client.connected(connect(channel)).await;
+            subscribed(&mut client).await;
+            client.subscribe(channel).await;
+            publish(&server, channel, "1");
+            assert_eq!(client.publication().await.payload, Payload::json("1"));
+            assert!(matches!(client.ok(unsubscribe(channel, 1)).await, Answer::Unsubscribed(_)));
+            assert_eq!(server.hub.subscribers(&name(channel)), 0);
+            drop(client);
+            until(|| server.hub.sessions() == 0).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_new_token_changes_which_channels_there_are() {
+    let server = Server::start(hub().build()).await;
+    for codec in CODECS {
+        let mut client = Client::open(&server, codec).await;
+        client.connected(connect("a b")).await;
+        subscribed(&mut client).await;
+        subscribed(&mut client).await;
+        client.ok(Request::Refresh(Refresh { token: "b c".into() })).await;
+        assert_eq!(unsubscribed(&mut client).await, ("a".into(), 0, 103));
+        assert_eq!(subscribed(&mut client).await.channel, name("c"));
+        assert_eq!(server.hub.subscribers(&name("b")), 1);
+        drop(client);
+        until(|| server.hub.sessions() == 0).await;
+    }
+}
+
+#[tokio::test]
+async fn the_application_subscribes_and_unsubscribes_a_session() {
+    let server = Server::start(hub().build()).await;
+    let denied = ErrorInfo::from_code(ErrorCode::PERMISSION_DENIED);
+    for codec in CODECS {
+        let mut client = Client::open(&server, codec).await;
+        let session: SessionId = client.connected(connect("")).await.session.parse().unwrap();
+        assert!(server.hub.subscribe(session, &name("a")));
+        assert!(server.hub.subscribe(session, &name("a")), "that changes nothing");
+        assert_eq!(subscribed(&mut client).await.channel, name("a"));
+        publish(&server, "a", "1");
+        client.publication().await;
+        assert!(server.hub.unsubscribe(session, &name("a"), denied.clone()));
+        assert_eq!(unsubscribed(&mut client).await, ("a".into(), 0, 103));
+        publish(&server, "a", "2");
+
+        assert!(server.hub.subscribe(session, &name("b")));
+        assert_eq!(subscribed(&mut client).await.channel, name("b"), "and nothing of `a` before it");
+        assert_eq!(server.hub.unsubscribe_user("ann", &name("b"), &denied), 1);
+        assert_eq!(unsubscribed(&mut client).await, ("b".into(), 0, 103));
+
+        assert_eq!(server.hub.disconnect_user("bob", CloseCode::DISCONNECTED, ""), 0);
+        assert_eq!(server.hub.disconnect_user("ann", CloseCode::DISCONNECTED, "bye"), 1);
+        assert_eq!(client.closed().await, (3506, "bye".into()));
+        until(|| server.hub.sessions() == 0).await;
+        assert!(!server.hub.subscribe(session, &name("a")), "it is gone");
+    }
+}

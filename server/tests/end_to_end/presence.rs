@@ -1,0 +1,157 @@
+//! Who is in a channel, and who comes and goes.
+
+use std::time::Duration;
+
+use serde_json::json;
+use wirehub_common::Payload;
+use wirehub_common::frame::{
+    Answer, Connect, Member, Movement, Presence, PresenceList, Push, Request, ServerFrame, Subscribe,
+};
+use wirehub_server::{Access, Authenticated, Builder, Hub, Namespace, PresenceCounts};
+
+use crate::support::{CODECS, Client, Received, Server, name, unsubscribe, until};
+
+const ROOM: &str = "room:1";
+
+/// Longer than any test.
+const LONG: Duration = Duration::from_secs(3600);
+
+/// A hub that believes every token to be a name.
+fn hub(grace: Duration) -> Builder {
+    Hub::builder()
+        .authenticate(async |credentials| {
+            let user = Authenticated::user(credentials.token.clone());
+            let info = json!({ "name": credentials.token.to_uppercase() });
+            Ok(if credentials.token.is_empty() { user } else { user.with_info(&info).unwrap() })
+        })
+        .namespace("room", Namespace::default().presence(Access::Everybody).join_leave(grace))
+}
+
+/// A session of a user that is in the room.
+async fn enter(server: &Server, codec: wirehub_common::Codec, user: &str) -> (Client, String) {
+    let mut client = Client::open(server, codec).await;
+    let subscriptions = vec![Subscribe { channel: name(ROOM), number: 1, position: None }];
+    let connect = Connect { token: user.into(), subscriptions, ..Connect::default() };
+    let session = client.connected(connect).await.session;
+    (client, session)
+}
+
+async fn movement(client: &mut Client) -> (&'static str, Member) {
+    let (what, Movement { channel, member }) = match client.next().await {
+        Received::Frame(ServerFrame::Push(Push::Join(movement))) => ("join", movement),
+        Received::Frame(ServerFrame::Push(Push::Leave(movement))) => ("leave", movement),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(channel, name(ROOM));
+    (what, member)
+}
+
+async fn presence(client: &mut Client, counts_only: bool) -> PresenceList {
+    match client.ok(Request::Presence(Presence { channel: name(ROOM), counts_only })).await {
+        Answer::Presence(list) => list,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Something that comes behind whatever came before it.
+async fn nothing_before_a_message(server: &Server, client: &mut Client) {
+    drop(server.hub.publish_raw(&name(ROOM), Payload::json("1")).unwrap());
+    client.publication().await;
+}
+
+#[tokio::test]
+async fn others_are_told_of_the_first_session_of_a_user_and_the_last() {
+    let server = Server::start(hub(Duration::from_millis(1)).build()).await;
+    for codec in CODECS {
+        let (mut ann, _) = enter(&server, codec, "ann").await;
+        let (first, first_session) = enter(&server, codec, "bob").await;
+        let bob = |session: &str| Member {
+            session: session.into(),
+            user: "bob".into(),
+            info: r#"{"name":"BOB"}"#.into(),
+        };
+        assert_eq!(movement(&mut ann).await, ("join", bob(&first_session)));
+        let (mut second, second_session) = enter(&server, codec, "bob").await;
+        drop(first);
+        until(|| server.hub.subscribers(&name(ROOM)) == 2).await;
+        nothing_before_a_message(&server, &mut ann).await;
+        second.ok(unsubscribe(ROOM, 1)).await;
+        assert_eq!(movement(&mut ann).await, ("leave", bob(&second_session)));
+        drop((ann, second));
+        until(|| server.hub.sessions() == 0).await;
+    }
+}
+
+#[tokio::test]
+async fn a_user_who_comes_back_in_time_was_not_away() {
+    let server = Server::start(hub(LONG).build()).await;
+    for codec in CODECS {
+        let (mut ann, _) = enter(&server, codec, "ann").await;
+        let (bob, session) = enter(&server, codec, "bob").await;
+        assert_eq!(movement(&mut ann).await.0, "join");
+        drop(bob);
+        until(|| server.hub.subscribers(&name(ROOM)) == 1).await;
+        let list = presence(&mut ann, false).await;
+        assert_eq!((list.sessions, list.users), (2, 2));
+        assert!(list.members.iter().any(|member| member.session == session), "{list:?}");
+        let (_bob, session) = enter(&server, codec, "bob").await;
+        nothing_before_a_message(&server, &mut ann).await;
+        let list = presence(&mut ann, false).await;
+        assert_eq!((list.sessions, list.users), (2, 2));
+        assert!(list.members.iter().any(|member| member.session == session), "{list:?}");
+        drop((ann, _bob));
+        until(|| server.hub.sessions() == 0).await;
+    }
+}
+
+#[tokio::test]
+async fn sessions_without_a_name_stand_for_themselves() {
+    let server = Server::start(hub(LONG).build()).await;
+    for codec in CODECS {
+        let (mut ann, _) = enter(&server, codec, "ann").await;
+        let mut anonymous = Vec::new();
+        for _ in 0..2 {
+            let (client, session) = enter(&server, codec, "").await;
+            let member = Member { session, ..Member::default() };
+            assert_eq!(movement(&mut ann).await, ("join", member.clone()));
+            anonymous.push((client, member));
+        }
+        let list = presence(&mut ann, true).await;
+        assert_eq!(list, PresenceList { members: Vec::new(), sessions: 3, users: 3 });
+        assert_eq!(server.hub.presence_counts(&name(ROOM)), PresenceCounts { sessions: 3, users: 3 });
+        for (client, member) in anonymous {
+            drop(client);
+            assert_eq!(movement(&mut ann).await, ("leave", member));
+        }
+        drop(ann);
+        until(|| server.hub.sessions() == 0).await;
+    }
+}
+
+#[tokio::test]
+async fn only_those_who_may_see_who_is_there_are_told() {
+    let namespace = Namespace::default().presence(Access::Users).join_leave(Duration::ZERO);
+    let server = Server::start(hub(LONG).namespace("room", namespace).build()).await;
+    for codec in CODECS {
+        let (mut nobody, _) = enter(&server, codec, "").await;
+        let (mut ann, _) = enter(&server, codec, "ann").await;
+        let (bob, _) = enter(&server, codec, "bob").await;
+        assert_eq!(movement(&mut ann).await.0, "join");
+        drop(bob);
+        assert_eq!(movement(&mut ann).await.0, "leave");
+        nothing_before_a_message(&server, &mut nobody).await;
+        drop((nobody, ann));
+        until(|| server.hub.sessions() == 0).await;
+    }
+}
+
+#[tokio::test]
+async fn nobody_is_told_where_the_namespace_does_not_say_so() {
+    let server =
+        Server::start(hub(LONG).namespace("room", Namespace::default().presence(Access::Everybody)).build())
+            .await;
+    let (mut ann, _) = enter(&server, CODECS[0], "ann").await;
+    let (_bob, _) = enter(&server, CODECS[1], "bob").await;
+    nothing_before_a_message(&server, &mut ann).await;
+    assert_eq!(presence(&mut ann, false).await.members.len(), 2);
+}
