@@ -26,6 +26,9 @@ pub(crate) const PACKAGE: &str = "client-wasm/npm";
 const SOURCES: &[&str] =
     &["Cargo.toml", "Cargo.lock", "common", "client-core", "client-wasm", "xtask/tools/package-lock.json"];
 
+/// What lies beside the sources and is no part of the package.
+const NOT_THE_CLIENT: &[&str] = &["client-wasm/examples"];
+
 /// What is in the package and how, as far as it is decided here: a change builds it anew.
 const RECIPE: u32 = 2;
 
@@ -68,7 +71,7 @@ fn fingerprint(project: &Project, tools: &Tools, log: &mut Log) -> Result<Stamp>
     let packer = log.output(tools.command("wasm-pack").arg("--version"))?;
     let mut fingerprint = Fingerprint::default().fact(RECIPE).fact(compiler).fact(packer);
     for source in SOURCES {
-        fingerprint = fingerprint.sources(project, source)?;
+        fingerprint = fingerprint.sources_without(project, source, NOT_THE_CLIENT)?;
     }
     Ok(fingerprint.finish(project, "client"))
 }

@@ -13,7 +13,7 @@ use crate::{
     console::{Console, Log, Step},
     page, process,
     project::Project,
-    setup,
+    setup, yew,
 };
 
 /// Where the demo is served unless said otherwise.
@@ -26,16 +26,22 @@ pub(crate) const SERVER_STEP: Step<'static> =
 const PROFILE: &str = "demo";
 const SERVER: &str = "wirehub-demo";
 
-pub(crate) fn verb(project: &Project, console: &Console, listen: SocketAddr) -> Result<()> {
+pub(crate) fn verb(project: &Project, console: &Console, listen: SocketAddr, in_yew: bool) -> Result<()> {
     // Told now rather than after minutes of building.
     expect_free(listen)?;
     let tools = setup::for_demo(project, console)?;
-    console.step(build_client::STEP, |log| build_client::ensure_built(project, &tools, log))?;
-    console.step(page::STEP, |log| page::ensure_built(project, &tools, log))?;
+    let page = if in_yew {
+        console.step(yew::STEP, |log| yew::build(project, &tools, log))?;
+        yew::FOLDER
+    } else {
+        console.step(build_client::STEP, |log| build_client::ensure_built(project, &tools, log))?;
+        console.step(page::STEP, |log| page::ensure_built(project, &tools, log))?;
+        page::BUILT
+    };
     console.step(SERVER_STEP, |log| build_server(project, log))?;
     println!("\nOpen http://{listen}/ in a browser, in two windows if you like. Ctrl-C stops the server.\n");
     let mut server = server(project);
-    server.args(["--listen", &listen.to_string(), "--static"]).arg(project.path(page::BUILT));
+    server.args(["--listen", &listen.to_string(), "--static"]).arg(project.path(page));
     run_in_our_place(&mut server)
 }
 

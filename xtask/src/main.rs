@@ -22,6 +22,7 @@ mod short_names;
 mod size;
 mod test;
 mod tidy;
+mod yew;
 
 use std::process::ExitCode;
 
@@ -52,6 +53,9 @@ enum Verb {
         /// Address to listen on.
         #[arg(long, value_name = "ADDR", default_value = demo::DEFAULT_ADDRESS)]
         listen: std::net::SocketAddr,
+        /// Serve the example in Yew (client-wasm/examples/yew) in place of the demo page.
+        #[arg(long)]
+        yew: bool,
     },
     /// Run every check and test, or the named steps only.
     Test {
@@ -95,7 +99,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Setup { tests: false } => setup::for_demo(&project, &console).map(|_| ())?,
         Verb::Setup { tests: true } => setup::for_tests(&project, &console).map(|_| ())?,
         Verb::BuildClient => build_client::verb(&project, &console)?,
-        Verb::Demo { listen } => demo::verb(&project, &console, listen)?,
+        Verb::Demo { listen, yew } => demo::verb(&project, &console, listen, yew)?,
         Verb::Test { list: true, .. } => test::list(),
         Verb::Test { steps, keep_going, list: false } => {
             return test::verb(&project, &console, &steps, keep_going);

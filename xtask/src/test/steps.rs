@@ -1,6 +1,6 @@
 //! The steps of `cargo xtask test`, in their order: what fails fast comes first.
 
-use std::{env, process::Command};
+use std::{env, path::PathBuf, process::Command};
 
 use anyhow::{Result, ensure};
 
@@ -10,7 +10,7 @@ use crate::{
     console::{Log, Step},
     demo,
     fingerprint::Fingerprint,
-    fuzz, page, process, size, tidy,
+    fuzz, page, process, size, tidy, yew,
 };
 
 /// Every step.
@@ -136,6 +136,16 @@ pub(super) const STEPS: &[TestStep] = &[
     },
     TestStep {
         step: Step {
+            name: "yew",
+            what: "the example in Yew: lints, and two people who use it",
+            slow: Some("1 to 2 min the first time"),
+        },
+        needs: Needs::Browsers,
+        has_tests: true,
+        run: yew_test,
+    },
+    TestStep {
+        step: Step {
             name: "page-test",
             what: "the demo page, used as a person would",
             slow: Some("about 1 min"),
@@ -212,14 +222,7 @@ fn packaging_test(context: &Context<'_>, log: &mut Log) -> Result<String> {
     let tarball = build_client::ensure_built(context.project, tools, log)?;
     demo::build_server(context.project, log)?;
 
-    let folder = context.project.path("tests/packaging");
-    let lock = Fingerprint::default().sources(context.project, "tests/packaging/package-lock.json")?;
-    let stamp = lock.finish(context.project, "packaging");
-    if !stamp.is_current(&[folder.join("node_modules")]) {
-        stamp.invalidate()?;
-        log.run(tools.npm(&folder).arg("ci"))?;
-        stamp.record()?;
-    }
+    let folder = packaging_tools(context, log)?;
     let mut server = demo::server(context.project);
     // Each project is served from a port of its own.
     let origins = ["--allow-origin", "http://127.0.0.1:*", "--allow-origin", "http://localhost:*"];
@@ -231,6 +234,36 @@ fn packaging_test(context: &Context<'_>, log: &mut Log) -> Result<String> {
         .env("CHROMIUM", &context.browsers()?.chromium);
     log.run(&mut test)?;
     silent(server.stop())
+}
+
+fn yew_test(context: &Context<'_>, log: &mut Log) -> Result<String> {
+    let tools = context.tools()?;
+    yew::lint(context.project, log)?;
+    yew::build(context.project, tools, log)?;
+    demo::build_server(context.project, log)?;
+
+    let folder = packaging_tools(context, log)?;
+    let mut server = demo::server(context.project);
+    let server = DemoServer::start(server.arg("--static").arg(context.project.path(yew::FOLDER)), log)?;
+    let mut test = tools.npm(&folder);
+    test.args(["run", "test:yew"])
+        .env("WIREHUB_TEST_PAGE", format!("http://{}/", server.address()))
+        .env("CHROMIUM", &context.browsers()?.chromium);
+    log.run(&mut test)?;
+    silent(server.stop())
+}
+
+/// The folder of the tests that are made of other people's tools, with these tools in it.
+fn packaging_tools(context: &Context<'_>, log: &mut Log) -> Result<PathBuf> {
+    let folder = context.project.path("tests/packaging");
+    let lock = Fingerprint::default().sources(context.project, "tests/packaging/package-lock.json")?;
+    let stamp = lock.finish(context.project, "packaging");
+    if !stamp.is_current(&[folder.join("node_modules")]) {
+        stamp.invalidate()?;
+        log.run(context.tools()?.npm(&folder).arg("ci"))?;
+        stamp.record()?;
+    }
+    Ok(folder)
 }
 
 /// In a clean checkout, a file that differs afterwards was committed out of date: a lock file, as a rule.

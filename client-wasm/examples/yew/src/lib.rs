@@ -1,0 +1,37 @@
+//! A chat room in Yew: what a Rust front end looks like on `wirehub-client-wasm`.
+//!
+//! [`client`] has what any Yew program can take over: the client as a property of components, its state as a hook, and a
+//! task that ends with its component. [`room`] subscribes, shows and publishes. [`app`] puts it together.
+
+mod app;
+mod client;
+mod room;
+
+use wasm_bindgen::prelude::{JsError, wasm_bindgen};
+use wirehub_client_wasm::Config;
+
+use crate::app::App;
+use crate::app::AppProperties;
+use crate::client::SharedClient;
+
+/// Runs in the page as soon as it has loaded the module.
+///
+/// # Errors
+/// The page has no address that a server could be at.
+#[wasm_bindgen(start)]
+pub fn start() -> Result<(), JsError> {
+    let config = Config { client: "wirehub-yew-example".into(), ..Config::default() };
+    let client = SharedClient::new(wirehub_client_wasm::client(&server()?, config)?);
+    yew::Renderer::<App>::with_props(AppProperties { client }).render();
+    Ok(())
+}
+
+/// The server that the page came from.
+fn server() -> Result<String, JsError> {
+    let location = web_sys::window().ok_or_else(|| JsError::new("this is for a page"))?.location();
+    let (Ok(protocol), Ok(host)) = (location.protocol(), location.host()) else {
+        return Err(JsError::new("the page has no address"));
+    };
+    let scheme = if protocol == "https:" { "wss" } else { "ws" };
+    Ok(format!("{scheme}://{host}/ws"))
+}
