@@ -244,7 +244,7 @@ impl fmt::Display for Refusal {
 impl StdError for Refusal {}
 
 /// The hook that knows who a client is.
-pub(crate) type Authenticator = Box<
+pub(crate) type Authenticator = Arc<
     dyn Fn(Credentials) -> Pin<Box<dyn Future<Output = Result<Authenticated, Refusal>> + Send>> + Send + Sync,
 >;
 

@@ -30,6 +30,7 @@ pub const TEMPLATE: &str = include_str!("config/template.toml");
 pub struct Config {
     server: ServerSection,
     limits: LimitsSection,
+    proxy: ProxySection,
     tls: Option<TlsSection>,
     api: ApiSection,
     tokens: Option<TokensSection>,
@@ -58,8 +59,18 @@ struct LimitsSection {
     calls: Option<u32>,
     commands_per_second: Option<u32>,
     sessions_per_user: Option<u32>,
+    connections_per_address: Option<u32>,
+    handshakes_per_second: Option<u32>,
+    handshake_timeout: Option<Span>,
+    connect_timeout: Option<Span>,
     ping_interval: Option<Span>,
     reconnect_window: Option<Span>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct ProxySection {
+    trusted: Vec<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -289,16 +300,10 @@ impl Config {
             let origin: Origin = origin.parse().map_err(|error| in_key("server.allow_origins", error))?;
             hub = hub.allow_origin(origin);
         }
-        hub = hub.limits(self.limits.limits());
-        if let Some(per_second @ 1..) = self.limits.commands_per_second {
-            hub = hub.commands_per_second(per_second);
+        for proxy in &self.proxy.trusted {
+            hub = hub.trust_proxy(proxy.parse().map_err(|error| in_key("proxy.trusted", error))?);
         }
-        if let Some(sessions @ 1..) = self.limits.sessions_per_user {
-            hub = hub.sessions_per_user(sessions);
-        }
-        if let Some(bytes) = self.limits.queue_bytes {
-            hub = hub.queue_bytes(bytes.count());
-        }
+        hub = self.limits.apply(hub);
         for (name, section) in &self.namespace {
             hub = hub.namespace(name.as_str(), section.namespace(name)?);
         }
@@ -313,6 +318,32 @@ impl Config {
 }
 
 impl LimitsSection {
+    fn apply(&self, mut hub: Builder) -> Builder {
+        hub = hub.limits(self.limits());
+        if let Some(per_second @ 1..) = self.commands_per_second {
+            hub = hub.commands_per_second(per_second);
+        }
+        if let Some(sessions @ 1..) = self.sessions_per_user {
+            hub = hub.sessions_per_user(sessions);
+        }
+        if let Some(connections @ 1..) = self.connections_per_address {
+            hub = hub.connections_per_address(connections);
+        }
+        if let Some(per_second @ 1..) = self.handshakes_per_second {
+            hub = hub.handshakes_per_second(per_second);
+        }
+        if let Some(timeout) = self.handshake_timeout {
+            hub = hub.handshake_timeout(timeout.duration());
+        }
+        if let Some(timeout) = self.connect_timeout {
+            hub = hub.connect_timeout(timeout.duration());
+        }
+        if let Some(bytes) = self.queue_bytes {
+            hub = hub.queue_bytes(bytes.count());
+        }
+        hub
+    }
+
     fn limits(&self) -> Limits {
         let default = Limits::default();
         let bytes = |bytes: Bytes| u32::try_from(bytes.count()).unwrap_or(u32::MAX);

@@ -82,6 +82,7 @@ mod hub;
 pub mod jwt;
 mod listener;
 mod metrics;
+mod rate;
 mod run;
 mod session;
 mod socket;
@@ -96,6 +97,7 @@ pub use self::engine::{
     Answer, Delivery, Engine, EngineError, History, MemoryEngine, Publish, ReadHistory, Recover, Recovered,
 };
 pub use self::error::{Error, ErrorKind};
+pub use self::http::client_address::{TrustedProxy, TrustedProxyError};
 pub use self::http::origin::{Origin, OriginError};
 pub use self::http::static_files;
 pub use self::hub::{Access, Builder, Hub, Namespace, Overflow, PresenceCounts, SessionId, SessionIdError};

@@ -137,10 +137,12 @@ impl Listener {
     /// The next connection.
     pub(crate) async fn accept(&self) -> io::Result<Accepted> {
         match self {
-            Self::Tcp(listener) => accept_tuned(listener).await.map(Accepted::Tcp),
+            Self::Tcp(listener) => {
+                accept_tuned(listener).await.map(|(stream, peer)| Accepted::Tcp(stream, peer))
+            }
             #[cfg(feature = "tls")]
             Self::Tls(listener, tls) => {
-                accept_tuned(listener).await.map(|stream| Accepted::Tls(stream, tls.clone()))
+                accept_tuned(listener).await.map(|(stream, peer)| Accepted::Tls(stream, peer, tls.clone()))
             }
             #[cfg(unix)]
             Self::Unix(socket) => socket.listener.accept().await.map(|(stream, _)| Accepted::Unix(stream)),
@@ -150,10 +152,10 @@ impl Listener {
 
 /// A connection that was accepted.
 pub(crate) enum Accepted {
-    Tcp(TcpStream),
+    Tcp(TcpStream, SocketAddr),
     /// The handshake is still to be made.
     #[cfg(feature = "tls")]
-    Tls(TcpStream, Tls),
+    Tls(TcpStream, SocketAddr, Tls),
     #[cfg(unix)]
     Unix(UnixStream),
 }
@@ -164,12 +166,12 @@ fn local_address(listener: &TcpListener) -> Result<ListenAddress, Error> {
     })
 }
 
-async fn accept_tuned(listener: &TcpListener) -> io::Result<TcpStream> {
-    let (stream, _) = listener.accept().await?;
+async fn accept_tuned(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
+    let (stream, peer) = listener.accept().await?;
     if let Err(error) = tune(&stream) {
         tracing::debug!("a connection keeps the system's settings: {error}");
     }
-    Ok(stream)
+    Ok((stream, peer))
 }
 
 /// What is written is written whole, so there is nothing to wait for before it is sent. And a client that went away
@@ -308,7 +310,7 @@ mod tests {
         let listener = Listener::bind(&"127.0.0.1:0".parse().unwrap()).await.unwrap();
         let ListenAddress::Tcp(address) = listener.address().unwrap() else { panic!("no TCP") };
         let _client = TcpStream::connect(address).await.unwrap();
-        let Accepted::Tcp(stream) = listener.accept().await.unwrap() else { panic!("no TCP") };
+        let Accepted::Tcp(stream, _) = listener.accept().await.unwrap() else { panic!("no TCP") };
         assert!(stream.nodelay().unwrap());
         assert!(SockRef::from(&stream).keepalive().unwrap());
     }

@@ -19,6 +19,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tower::ServiceExt as _;
 
+use crate::http::client_address::Peer;
 use crate::listener::Accepted;
 use crate::{Hub, Listener};
 
@@ -44,14 +45,21 @@ pub async fn run(listener: Listener, hub: Hub, app: Router, shutdown: impl Futur
             Some(_) = connections.join_next() => continue,
             next = next_connection(&listener, &slots) => next,
         };
+        let service = |peer| Service {
+            app: app.clone(),
+            peer,
+            permit,
+            handshake_timeout: hub.live().handshake_timeout,
+            stopping: stopping.clone(),
+        };
         match stream {
-            Accepted::Tcp(stream) => connections.spawn(serve(stream, permit, app.clone(), stopping.clone())),
+            Accepted::Tcp(stream, peer) => connections.spawn(service(Peer::tcp(peer)).serve(stream)),
             #[cfg(feature = "tls")]
-            Accepted::Tls(stream, tls) => {
-                connections.spawn(serve_encrypted(stream, tls, permit, app.clone(), stopping.clone()))
+            Accepted::Tls(stream, peer, tls) => {
+                connections.spawn(service(Peer::tcp(peer)).serve_encrypted(stream, tls))
             }
             #[cfg(unix)]
-            Accepted::Unix(stream) => connections.spawn(serve(stream, permit, app.clone(), stopping.clone())),
+            Accepted::Unix(stream) => connections.spawn(service(Peer::Unix).serve(stream)),
         };
     }
     tracing::info!("stopping");
@@ -92,61 +100,67 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     )
 }
 
-/// Makes the TLS handshake, and serves.
-#[cfg(feature = "tls")]
-async fn serve_encrypted(
-    stream: TcpStream,
-    tls: crate::Tls,
-    permit: Permit,
+/// What one connection is served with.
+struct Service {
     app: Router,
-    mut stopping: watch::Receiver<()>,
-) {
-    let handshake = tokio::time::timeout(HEADER_TIMEOUT, tls.acceptor().accept(stream));
-    let accepted = tokio::select! {
-        accepted = handshake => accepted,
-        _ = stopping.changed() => return,
-    };
-    match accepted {
-        Ok(Ok(stream)) => serve(stream, permit, app, stopping).await,
-        Ok(Err(error)) => tracing::debug!("a TLS handshake failed: {error}"),
-        Err(_) => tracing::debug!("a TLS handshake took too long"),
-    }
+    peer: Peer,
+    permit: Permit,
+    handshake_timeout: Duration,
+    stopping: watch::Receiver<()>,
 }
 
-/// Serves the requests of one connection until it ends, is upgraded, or the server stops.
-async fn serve<S>(stream: S, permit: Permit, app: Router, mut stopping: watch::Receiver<()>)
-where
-    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
-    TokioIo<S>: Read + Write,
-{
-    let service = service_fn(move |mut request: hyper::Request<Incoming>| {
-        request.extensions_mut().insert(permit.clone());
-        let response = app.clone().oneshot(request);
-        async move { Ok::<_, Infallible>(response.await.unwrap_or_else(|never| match never {})) }
-    });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT)
-        .max_headers(MAX_HEADERS)
-        .max_buf_size(MAX_HEADER_BYTES)
-        .serve_connection(TokioIo::new(stream), service)
-        .with_upgrades();
-    let mut connection = pin!(connection);
-    let served = tokio::select! {
-        served = connection.as_mut() => served,
-        // Nothing is ever sent: it fails when the sender is gone.
-        _ = stopping.changed() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+impl Service {
+    /// Makes the TLS handshake, and serves.
+    #[cfg(feature = "tls")]
+    async fn serve_encrypted(mut self, stream: TcpStream, tls: crate::Tls) {
+        let handshake = tokio::time::timeout(self.handshake_timeout, tls.acceptor().accept(stream));
+        let accepted = tokio::select! {
+            accepted = handshake => accepted,
+            _ = self.stopping.changed() => return,
+        };
+        match accepted {
+            Ok(Ok(stream)) => self.serve(stream).await,
+            Ok(Err(error)) => tracing::debug!("a TLS handshake failed: {error}"),
+            Err(_) => tracing::debug!("a TLS handshake took too long"),
         }
-    };
-    if let Err(error) = served {
-        tracing::debug!("a connection failed: {error}");
+    }
+
+    /// Serves the requests of one connection until it ends, is upgraded, or the server stops.
+    async fn serve<S>(self, stream: S)
+    where
+        S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+        TokioIo<S>: Read + Write,
+    {
+        let Self { app, peer, permit, handshake_timeout, mut stopping } = self;
+        let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+            let extensions = request.extensions_mut();
+            extensions.insert(permit.clone());
+            extensions.insert(peer);
+            let response = app.clone().oneshot(request);
+            async move { Ok::<_, Infallible>(response.await.unwrap_or_else(|never| match never {})) }
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(handshake_timeout)
+            .max_headers(MAX_HEADERS)
+            .max_buf_size(MAX_HEADER_BYTES)
+            .serve_connection(TokioIo::new(stream), service)
+            .with_upgrades();
+        let mut connection = pin!(connection);
+        let served = tokio::select! {
+            served = connection.as_mut() => served,
+            // Nothing is ever sent: it fails when the sender is gone.
+            _ = stopping.changed() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = served {
+            tracing::debug!("a connection failed: {error}");
+        }
     }
 }
 
-/// How long a client may take to send the head of a request; also how long it may stay without one.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_HEADERS: usize = 64;
 const MAX_HEADER_BYTES: usize = 16 * 1024;
 

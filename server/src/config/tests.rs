@@ -59,6 +59,7 @@ fn what_can_not_be_is_told_with_its_key() {
     let applied = |text: &str| parse(text).unwrap().apply(crate::Hub::builder()).unwrap_err().to_string();
     for (text, words) in [
         ("[server]\nallow_origins = [\"app.example\"]", &["server.allow_origins"][..]),
+        ("[proxy]\ntrusted = [\"proxy.example\"]", &["proxy.trusted", "10.0.0.0/8"]),
         ("[namespace.chat]\nhistory_size = 10", &["namespace.chat", "history_ttl"]),
         ("[namespace.chat]\njoin_leave = \"5s\"", &["namespace.chat", "`presence`"]),
         (

@@ -9,9 +9,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use hyper::upgrade::OnUpgrade;
 use sha1::{Digest as _, Sha1};
+use tokio::time::Instant;
 use wirehub_common::UnknownSubprotocol;
 
+use super::client_address::client_address;
 use crate::Hub;
+use crate::hub::addresses::{Charged, TooMany};
 use crate::hub::connections::Connection;
 use crate::run::Permit;
 use crate::socket::{Socket, Transport};
@@ -27,17 +30,26 @@ pub(super) struct Handshake {
 pub(super) struct Open {
     _connection: Connection,
     _permit: Option<Permit>,
+    /// In a box: most connections have none.
+    _charged: Option<Box<Charged>>,
 }
 
 impl Handshake {
     /// Reads a request, takes what of it is needed, and refuses what is not in order.
     pub(super) fn read(request: &mut Request, hub: &Hub) -> Result<Self, Refusal> {
         let accept = accept_key(request.method(), request.version(), request.headers())?;
-        hub.settings().origins.check(request.headers()).map_err(Refusal::Origin)?;
+        let live = hub.live();
+        live.origins.check(request.headers()).map_err(Refusal::Origin)?;
         let connection = hub.connections().enter().ok_or(Refusal::Stopping)?;
         let permit = request.extensions_mut().remove::<Permit>();
         let upgrade = request.extensions_mut().remove::<OnUpgrade>().ok_or(Refusal::NoUpgrade)?;
-        Ok(Self { accept, upgrade, open: Open { _connection: connection, _permit: permit } })
+        let charged = match client_address(request, &live.proxies) {
+            Some(address) => hub.addresses().enter(address, live.addresses, Instant::now()),
+            None => Ok(None),
+        };
+        let charged = charged.map_err(Refusal::Address)?.map(Box::new);
+        let open = Open { _connection: connection, _permit: permit, _charged: charged };
+        Ok(Self { accept, upgrade, open })
     }
 
     /// The answer that accepts.
@@ -77,6 +89,8 @@ pub(super) enum Refusal {
     /// The HTTP server can't hand the connection over.
     NoUpgrade,
     Stopping,
+    /// There is too much from the client's address.
+    Address(TooMany),
     Entropy(getrandom::Error),
 }
 
@@ -89,6 +103,7 @@ impl Refusal {
             Self::Origin(_) => StatusCode::FORBIDDEN,
             Self::NoUpgrade | Self::Entropy(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Address(_) => StatusCode::TOO_MANY_REQUESTS,
         }
     }
 
@@ -98,7 +113,13 @@ impl Refusal {
             Self::Method => Some((header::ALLOW, HeaderValue::from_static("GET"))),
             Self::NotWebSocket => Some((header::UPGRADE, HeaderValue::from_static("websocket"))),
             Self::Version => Some((header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"))),
-            Self::Stopping => Some((header::RETRY_AFTER, HeaderValue::from_static("1"))),
+            Self::Stopping | Self::Address(TooMany::Handshakes) => {
+                Some((header::RETRY_AFTER, HeaderValue::from_static("1")))
+            }
+            // It depends on when others end.
+            Self::Address(TooMany::Connections) => {
+                Some((header::RETRY_AFTER, HeaderValue::from_static("10")))
+            }
             _ => None,
         }
     }
@@ -117,6 +138,8 @@ impl fmt::Display for Refusal {
             Self::Subprotocol(why) => return fmt::Display::fmt(why, f),
             Self::NoUpgrade => "the HTTP server can't hand this connection over: serve it with HTTP/1.1 and upgrades",
             Self::Stopping => "the server is shutting down: try again",
+            Self::Address(TooMany::Connections) => "this address has as many connections as it may have: close another one",
+            Self::Address(TooMany::Handshakes) => "too many connections from this address in a short time: try again later",
             Self::Entropy(_) => "the server failed: look at its log",
         })
     }

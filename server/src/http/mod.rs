@@ -12,6 +12,7 @@ use crate::hub::SessionId;
 use crate::hub::connections::Phase;
 use crate::{Hub, echo, session};
 
+pub(crate) mod client_address;
 mod files;
 mod handshake;
 pub(crate) mod origin;
@@ -39,7 +40,7 @@ async fn wirehub(State(hub): State<Hub>, mut request: Request) -> Result<Respons
     let id = SessionId::random().map_err(Refusal::Entropy)?;
     let response = handshake.response(protocol);
     tokio::spawn(async move {
-        let limit = hub.settings().limits.message_bytes;
+        let limit = hub.live().limits.message_bytes;
         if let Some((socket, open)) = handshake.finish(limit).await {
             // A task of its own, which has no room for the handshake.
             tokio::spawn(session::serve(hub, id, codec, socket, open));
@@ -52,7 +53,7 @@ async fn plain_echo(State(hub): State<Hub>, mut request: Request) -> Result<Resp
     let handshake = Handshake::read(&mut request, &hub)?;
     let response = handshake.response(None);
     tokio::spawn(async move {
-        let limit = hub.settings().limits.message_bytes;
+        let limit = hub.live().limits.message_bytes;
         if let Some((socket, open)) = handshake.finish(limit).await {
             echo::serve(&hub, socket).await;
             drop(open);

@@ -83,7 +83,7 @@ impl fmt::Display for OriginError {
 impl std::error::Error for OriginError {}
 
 /// The origins beside the server's own.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Origins(Vec<Origin>);
 
 impl Origins {

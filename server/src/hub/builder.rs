@@ -1,25 +1,30 @@
 //! Putting a hub together.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::Stream;
 use wirehub_common::Limits;
 use wirehub_common::contract::{Call, Contract, StreamCall};
 
+use super::live::Live;
 use super::namespace::{Namespace, Namespaces};
 use super::rules::Rules;
 use super::{Hub, Settings};
 use crate::auth::{Authenticated, Credentials, Refusal};
 use crate::call::{self, CallContext, CallError};
 use crate::engine::{Engine, MemoryEngine};
-use crate::http::origin::{Origin, Origins};
+use crate::http::client_address::TrustedProxy;
+use crate::http::origin::Origin;
 
 /// Makes a [`Hub`]; [`Hub::builder`] begins one.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Builder {
     settings: Settings,
+    live: Live,
 }
 
 impl Builder {
@@ -100,21 +105,21 @@ impl Builder {
         F: Fn(Credentials) -> A + Send + Sync + 'static,
         A: Future<Output = Result<Authenticated, Refusal>> + Send + 'static,
     {
-        self.settings.authenticator = Some(Box::new(move |credentials| Box::pin(hook(credentials))));
+        self.live.authenticator = Some(Arc::new(move |credentials| Box::pin(hook(credentials))));
         self
     }
 
     /// For how long a session outlives its token, so that a new one can be shown. 25 s without this.
     #[must_use]
     pub fn token_grace(mut self, grace: Duration) -> Self {
-        self.settings.token_grace = grace;
+        self.live.token_grace = grace;
         self
     }
 
     /// The limits of each connection; [`Limits::default`] without this.
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
-        self.settings.limits = limits;
+        self.live.limits = limits;
         self
     }
 
@@ -123,7 +128,7 @@ impl Builder {
     /// carried out. No bound without this.
     #[must_use]
     pub fn commands_per_second(mut self, per_second: u32) -> Self {
-        self.settings.commands_per_second = Some(per_second);
+        self.live.commands_per_second = Some(per_second);
         self
     }
 
@@ -132,7 +137,51 @@ impl Builder {
     /// counted. No bound without this.
     #[must_use]
     pub fn sessions_per_user(mut self, sessions: u32) -> Self {
-        self.settings.sessions_per_user = Some(sessions);
+        self.live.sessions_per_user = Some(sessions);
+        self
+    }
+
+    /// How many WebSocket connections an IP address may have at once; of IPv6 a network of 64 bits counts as one. One more
+    /// is refused with the HTTP status 429. No bound without this. Where proxies are before the server it has to
+    /// [trust](Self::trust_proxy) them, or all clients have the proxy's address; where another listener than
+    /// [`run`](crate::run) serves, it must hand over axum's `ConnectInfo<SocketAddr>`.
+    #[must_use]
+    pub fn connections_per_address(mut self, connections: u32) -> Self {
+        self.live.addresses.connections = Some(connections);
+        self
+    }
+
+    /// How many WebSocket handshakes an IP address may make in a second, in the long run; two seconds' worth may come at
+    /// once after a pause. Those beyond it are refused with the HTTP status 429. Addresses are those of
+    /// [`Self::connections_per_address`]. No bound without this.
+    #[must_use]
+    pub fn handshakes_per_second(mut self, per_second: u32) -> Self {
+        self.live.addresses.handshakes = Some(per_second);
+        self
+    }
+
+    /// Takes a proxy's word, in `X-Forwarded-For`, about where a request comes from. The header is read from the right and
+    /// only as far as those who wrote it are trusted; the first that is not is the client.
+    #[must_use]
+    pub fn trust_proxy(mut self, proxy: TrustedProxy) -> Self {
+        self.live.proxies.push(proxy);
+        self
+    }
+
+    /// How long a client may take to send `connect` once the WebSocket is open, before it is
+    /// [closed](wirehub_common::code::CloseCode::CONNECT_TIMEOUT). 10 s without this.
+    #[must_use]
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.live.connect_timeout = timeout;
+        self
+    }
+
+    /// How long a client may take for the handshake of TLS, and then for the head of each HTTP request, before the
+    /// connection is dropped; also how long a connection may stay without a request. It holds where [`run`](crate::run)
+    /// serves. 10 s without this.
+    #[must_use]
+    pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
+        self.live.handshake_timeout = timeout;
         self
     }
 
@@ -140,7 +189,7 @@ impl Builder {
     /// [closed](wirehub_common::code::CloseCode::SLOW_CONSUMER). 1 MiB without this.
     #[must_use]
     pub fn queue_bytes(mut self, bytes: usize) -> Self {
-        self.settings.queue_bytes = bytes;
+        self.live.queue_bytes = bytes;
         self
     }
 
@@ -148,7 +197,7 @@ impl Builder {
     /// no origin and are always let in.
     #[must_use]
     pub fn allow_origin(mut self, origin: Origin) -> Self {
-        self.settings.origins.allow(origin);
+        self.live.origins.allow(origin);
         self
     }
 
@@ -174,12 +223,17 @@ impl Builder {
         self
     }
 
+    /// What of it a hub that runs can take over.
+    pub(super) fn into_live(self) -> Live {
+        self.live
+    }
+
     /// The hub.
     pub fn build(self) -> Hub {
         for name in self.settings.rules.calls().filter(|name| !self.settings.calls.contains_key(name)) {
             tracing::warn!("the contract's call {name} has no handler: its callers get UNKNOWN_CALL");
         }
-        Hub::new(self.settings)
+        Hub::new(self.settings, self.live)
     }
 }
 
@@ -188,15 +242,17 @@ impl Default for Settings {
         Self {
             rules: Rules::default(),
             calls: HashMap::new(),
-            limits: Limits::default(),
-            queue_bytes: 1024 * 1024,
-            origins: Origins::default(),
             namespaces: Namespaces::default(),
-            authenticator: None,
-            token_grace: Duration::from_secs(25),
-            commands_per_second: None,
-            sessions_per_user: None,
             engine: Box::new(MemoryEngine::new()),
         }
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("settings", &self.settings)
+            .field("limits", &self.live.limits)
+            .finish_non_exhaustive()
     }
 }

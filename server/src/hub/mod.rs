@@ -8,24 +8,26 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use wirehub_common::code::CloseCode;
 use wirehub_common::contract::{Channel, Message as _};
 use wirehub_common::frame::{ErrorInfo, HistoryPage, Member, Position, Publication, Push, ServerFrame};
-use wirehub_common::{ChannelName, Limits, Payload, PayloadError, PayloadErrorKind};
+use wirehub_common::{ChannelName, Payload, PayloadError, PayloadErrorKind};
 
+use self::addresses::Addresses;
 use self::channels::Channels;
 use self::connections::{Connections, Phase};
+use self::live::{Current, Live};
 use self::namespace::Namespaces;
 use self::rules::Rules;
 use self::sessions::Sessions;
 use self::shared_frame::SharedFrame;
-use crate::auth::Authenticator;
 use crate::call::Handler;
 use crate::engine::{Answer, Delivery, Engine, EngineError, Publish, ReadHistory};
-use crate::http::origin::Origins;
 use crate::metrics::Metrics;
 use crate::session::outbox::{Ending, Order};
 
+pub(crate) mod addresses;
 mod builder;
 pub(crate) mod channels;
 pub(crate) mod connections;
+pub(crate) mod live;
 mod members;
 mod namespace;
 mod rules;
@@ -48,9 +50,11 @@ pub struct Hub {
 
 pub(crate) struct Inner {
     settings: Settings,
+    live: Current,
     pub(crate) channels: Channels,
     sessions: Sessions,
     connections: Connections,
+    addresses: Addresses,
     pub(crate) metrics: Metrics,
 }
 
@@ -67,14 +71,7 @@ pub struct PresenceCounts {
 pub(crate) struct Settings {
     pub(crate) rules: Rules,
     pub(crate) calls: HashMap<&'static str, Handler>,
-    pub(crate) limits: Limits,
-    pub(crate) queue_bytes: usize,
-    pub(crate) origins: Origins,
     pub(crate) namespaces: Namespaces,
-    pub(crate) authenticator: Option<Authenticator>,
-    pub(crate) token_grace: Duration,
-    pub(crate) commands_per_second: Option<u32>,
-    pub(crate) sessions_per_user: Option<u32>,
     pub(crate) engine: Box<dyn Engine>,
 }
 
@@ -87,12 +84,14 @@ impl Hub {
         Builder::default()
     }
 
-    pub(crate) fn new(settings: Settings) -> Self {
+    pub(crate) fn new(settings: Settings, live: Live) -> Self {
         let inner = Inner {
             settings,
+            live: Current::new(live),
             channels: Channels::new(),
             sessions: Sessions::new(),
             connections: Connections::new(),
+            addresses: Addresses::new(),
             metrics: Metrics::new(),
         };
         let hub = Self { inner: Arc::new(inner) };
@@ -277,13 +276,13 @@ impl Hub {
     }
 
     /// Stops: takes no new connections, sends each session the moment at which it should come back, spread over
-    /// [`Limits::reconnect_window`], and closes it when its queue is flushed. What is still open after `deadline` is
+    /// [`Limits::reconnect_window`](wirehub_common::Limits::reconnect_window), and closes it when its queue is flushed. What is still open after `deadline` is
     /// dropped. The hub can't be started again.
     pub async fn shutdown(&self, deadline: Duration) {
-        let Inner { settings, sessions, connections, .. } = &*self.inner;
+        let Inner { live, sessions, connections, .. } = &*self.inner;
         connections.set_phase(Phase::Stopping);
         let peers = sessions.all();
-        let window = settings.limits.reconnect_window.as_millis();
+        let window = live.get().limits.reconnect_window.as_millis();
         for (index, peer) in (0_u128..).zip(&peers) {
             let share = window.saturating_mul(index).checked_div(peers.len() as u128).unwrap_or_default();
             peer.outbox.end(shutdown_ending(u32::try_from(share).unwrap_or(u32::MAX)));
@@ -293,6 +292,13 @@ impl Hub {
             connections.set_phase(Phase::Stopped);
             connections.all_closed().await;
         }
+    }
+
+    /// Takes over from a builder what can change while a hub runs: limits and bounds, times that clients are given, origins,
+    /// proxies, and the hook that knows clients (without one in the builder, everybody is let in from now on). Sessions that
+    /// are open keep the limits that they were told. All else that the builder has is left out of account.
+    pub fn reload(&self, settings: Builder) {
+        self.inner.live.set(settings.into_live());
     }
 
     /// Publishes what a client sent or the application.
@@ -309,6 +315,11 @@ impl Hub {
         &self.inner.settings
     }
 
+    /// The settings that can change, as they are now.
+    pub(crate) fn live(&self) -> Arc<Live> {
+        self.inner.live.get()
+    }
+
     pub(crate) fn channel_registry(&self) -> &Channels {
         &self.inner.channels
     }
@@ -319,6 +330,10 @@ impl Hub {
 
     pub(crate) fn counters(&self) -> &Metrics {
         &self.inner.metrics
+    }
+
+    pub(crate) fn addresses(&self) -> &Addresses {
+        &self.inner.addresses
     }
 
     pub(crate) fn connections(&self) -> &Connections {
@@ -361,9 +376,6 @@ impl fmt::Debug for Hub {
 
 impl fmt::Debug for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Settings")
-            .field("limits", &self.limits)
-            .field("queue_bytes", &self.queue_bytes)
-            .finish_non_exhaustive()
+        f.debug_struct("Settings").field("engine", &self.engine).finish_non_exhaustive()
     }
 }

@@ -69,7 +69,7 @@ impl Session {
     }
 
     fn authenticate(&mut self, id: u32, mut connect: Connect) {
-        let Some(authenticator) = &self.hub.settings().authenticator else {
+        let Some(authenticator) = &self.hub.live().authenticator else {
             return self.connect(id, connect, Authenticated::anonymous());
         };
         let token = std::mem::take(&mut connect.token);
@@ -79,7 +79,7 @@ impl Session {
     }
 
     fn refresh(&mut self, id: u32, Refresh { token }: Refresh) -> Result<Option<Answer>, ErrorInfo> {
-        let Some(authenticator) = &self.hub.settings().authenticator else {
+        let Some(authenticator) = &self.hub.live().authenticator else {
             return Err(ErrorInfo::from_code(ErrorCode::NOT_AVAILABLE));
         };
         let identity = authenticator(Credentials::new(token, String::new(), String::new()));
@@ -91,7 +91,7 @@ impl Session {
     pub(super) fn connect(&mut self, id: u32, connect: Connect, identity: Authenticated) {
         let hub = self.hub.clone();
         let settings = hub.settings();
-        if let Some(limit) = settings.sessions_per_user
+        if let Some(limit) = self.live.sessions_per_user
             && !identity.user.is_empty()
             && !hub.session_registry().count_for(self.peer.id, &identity.user, limit)
         {
@@ -109,11 +109,11 @@ impl Session {
         self.peer.set_identity(Identity { user, info });
         let channels = identity.channels.clone();
         let token_ttl = self.take_rights(identity);
-        self.pulse.connected(settings.limits.ping_interval);
+        self.pulse.connected(self.live.limits.ping_interval);
         let connected = Connected {
             session: self.peer.id.to_string(),
             user: (*self.peer.user()).into(),
-            limits: settings.limits,
+            limits: self.live.limits,
             contract: settings.rules.difference(connect.contract.as_ref()),
             subscriptions: Vec::new(),
             idempotency: hub.engine().idempotency(),
@@ -131,7 +131,7 @@ impl Session {
             return None;
         }
         if settings.rules.check_channel(&channel).is_err()
-            || is_reached(settings.limits.channels, self.subscriptions.len())
+            || is_reached(self.live.limits.channels, self.subscriptions.len())
         {
             tracing::warn!(session = %self.peer.id, %channel, "the session can't be subscribed to it");
             return None;
@@ -177,7 +177,7 @@ impl Session {
         rights.subscribe.extend(channels.iter().map(ChannelPattern::from));
         // Most tokens have none.
         self.rights = (rights != Rights::default()).then(|| Box::new(rights));
-        let grace = self.hub.settings().token_grace;
+        let grace = self.live.token_grace;
         self.token = ttl.map(|ttl| Box::new(TokenClock::new(ttl, grace)));
         // Zero would be for ever.
         ttl.map_or(Duration::ZERO, |ttl| ttl.max(Duration::from_millis(1)))
@@ -235,7 +235,7 @@ impl Session {
                 Err(ErrorInfo::from_code(ErrorCode::ALREADY_SUBSCRIBED))
             }
             Some(_) => Ok(()),
-            None if is_reached(self.hub.settings().limits.channels, self.subscriptions.len()) => {
+            None if is_reached(self.live.limits.channels, self.subscriptions.len()) => {
                 Err(ErrorInfo::from_code(ErrorCode::LIMIT_EXCEEDED))
             }
             None => Ok(()),
@@ -368,7 +368,7 @@ impl Session {
             return Err(ErrorInfo::from_code(ErrorCode::UNKNOWN_CALL));
         };
         let calls = self.calls.get_or_insert_default();
-        if is_reached(settings.limits.calls, calls.len()) {
+        if is_reached(self.live.limits.calls, calls.len()) {
             return Err(ErrorInfo::from_code(ErrorCode::LIMIT_EXCEEDED));
         }
         let context = CallContext::new(self.peer.id, self.peer.user(), self.hub.clone());

@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
 use wirehub_common::code::CloseCode;
 use wirehub_common::frame::{Answer, Command, ErrorInfo, Push, Reply, ServerFrame};
 use wirehub_common::{ChannelName, Codec, DecodeError};
@@ -15,7 +16,6 @@ use wirehub_common::{ChannelName, Codec, DecodeError};
 use self::calls::{Answered, Calls};
 use self::outbox::{Ending, Lane, Outbox};
 use self::pulse::{Beat, Pulse};
-use self::rate::Rate;
 use self::tasks::Tasks;
 use self::token::{TokenClock, Turn};
 use crate::Hub;
@@ -23,7 +23,9 @@ use crate::auth::Rights;
 use crate::hub::SessionId;
 use crate::hub::channels::Channel;
 use crate::hub::connections::Phase;
+use crate::hub::live::Live;
 use crate::hub::sessions::Peer;
+use crate::rate::Rate;
 use crate::socket::{Fault, Incoming, Kind, Socket};
 
 mod calls;
@@ -31,7 +33,6 @@ mod commands;
 pub(crate) mod farewell;
 pub(crate) mod outbox;
 mod pulse;
-mod rate;
 mod tasks;
 mod token;
 
@@ -62,6 +63,7 @@ pub(crate) fn serve<S: AsyncRead + AsyncWrite + Unpin>(
 /// Everything about a session but its socket.
 struct Session {
     hub: Hub,
+    live: Arc<Live>,
     peer: Arc<Peer>,
     connected: bool,
     subscriptions: HashMap<ChannelName, Subscription>,
@@ -106,10 +108,11 @@ enum End {
 
 impl Session {
     fn new(hub: Hub, id: SessionId, codec: Codec) -> Self {
-        let outbox = Outbox::new(hub.settings().queue_bytes);
+        let live = hub.live();
+        let outbox = Outbox::new(live.queue_bytes);
         let peer = Arc::new(Peer::new(id, codec, outbox));
         hub.session_registry().add(Arc::clone(&peer));
-        let rate = hub.settings().commands_per_second.map(|per_second| Box::new(Rate::new(per_second)));
+        let rate = live.commands_per_second.map(|per_second| Box::new(Rate::new(per_second, Instant::now())));
         Self {
             hub,
             peer,
@@ -121,8 +124,9 @@ impl Session {
             rate,
             token: None,
             ahead: None,
-            pulse: Pulse::new(),
+            pulse: Pulse::new(live.connect_timeout),
             ping: false,
+            live,
         }
     }
 

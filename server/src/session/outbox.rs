@@ -75,7 +75,10 @@ struct State {
     bytes: usize,
     /// How many of the bytes may be dropped.
     droppable: usize,
-    #[allow(clippy::box_collection, reason = "most sessions never get one: eight bytes of each instead of 24")]
+    #[allow(
+        clippy::box_collection,
+        reason = "most sessions never get one: eight bytes of each instead of 24"
+    )]
     orders: Option<Box<Vec<Order>>>,
     ending: Option<Ending>,
     /// The session's task; taken by the first that wakes it.

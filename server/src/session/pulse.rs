@@ -7,9 +7,6 @@ use std::time::Duration;
 use tokio::time::{Instant, Sleep, sleep_until};
 use wirehub_common::code::CloseCode;
 
-/// How long a client may take to send `connect`.
-pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-
 /// A ping may stay without an answer for so much longer than the ping interval.
 pub(super) const PONG_GRACE: Duration = Duration::from_secs(10);
 
@@ -42,9 +39,9 @@ enum Stage {
 }
 
 impl Pulse {
-    /// Begins with the wait for `connect`.
-    pub(super) fn new() -> Self {
-        let timer = Box::pin(sleep_until(later(Instant::now(), CONNECT_TIMEOUT)));
+    /// Begins with the wait for `connect`, for so long.
+    pub(super) fn new(connect_timeout: Duration) -> Self {
+        let timer = Box::pin(sleep_until(later(Instant::now(), connect_timeout)));
         Self { timer, stage: Stage::AwaitingConnect }
     }
 
@@ -151,6 +148,7 @@ mod tests {
     use super::*;
 
     const INTERVAL: Duration = Duration::from_secs(25);
+    const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
     async fn next(pulse: &mut Pulse, start: Instant) -> (Beat, Duration) {
         let beat = poll_fn(|cx| pulse.poll(cx)).await;
@@ -164,7 +162,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_client_that_does_not_connect_is_given_up() {
         let start = Instant::now();
-        let mut pulse = Pulse::new();
+        let mut pulse = Pulse::new(CONNECT_TIMEOUT);
         pulse.note_received();
         assert_eq!(next(&mut pulse, start).await, (Beat::Lost(CloseCode::CONNECT_TIMEOUT), CONNECT_TIMEOUT));
     }
@@ -172,7 +170,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn pings_go_on_until_the_first_one_is_unanswered_for_too_long() {
         let start = Instant::now();
-        let mut pulse = Pulse::new();
+        let mut pulse = Pulse::new(CONNECT_TIMEOUT);
         pulse.connected(INTERVAL);
         assert_eq!(next(&mut pulse, start).await, (Beat::Ping, seconds(25)));
         assert_eq!(next(&mut pulse, start).await, (Beat::Ping, seconds(50)));
@@ -182,7 +180,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_is_sent_puts_the_ping_off_and_what_is_received_answers_it() {
         let start = Instant::now();
-        let mut pulse = Pulse::new();
+        let mut pulse = Pulse::new(CONNECT_TIMEOUT);
         pulse.connected(INTERVAL);
         tokio::time::advance(seconds(20)).await;
         pulse.note_sent();
@@ -197,7 +195,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_client_that_only_listens_is_asked_for_a_sign_of_life_too() {
         let start = Instant::now();
-        let mut pulse = Pulse::new();
+        let mut pulse = Pulse::new(CONNECT_TIMEOUT);
         pulse.connected(INTERVAL);
         for _ in 0..4 {
             tokio::time::advance(seconds(10)).await;
@@ -208,7 +206,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn without_an_interval_nothing_is_ever_due() {
-        let mut pulse = Pulse::new();
+        let mut pulse = Pulse::new(CONNECT_TIMEOUT);
         pulse.connected(Duration::ZERO);
         tokio::time::advance(seconds(3600)).await;
         assert!(pulse.poll(&mut Context::from_waker(std::task::Waker::noop())).is_pending());

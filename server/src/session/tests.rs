@@ -16,7 +16,7 @@ use wirehub_common::frame::{Command, Connect, Push, Request, ServerFrame, Subscr
 use wirehub_common::{ChannelName, Codec, Limits, Payload};
 
 use super::farewell::CLOSE_TIMEOUT;
-use super::pulse::{CONNECT_TIMEOUT, PONG_GRACE};
+use super::pulse::PONG_GRACE;
 use super::serve;
 use crate::hub::SessionId;
 use crate::socket::Socket;
@@ -24,6 +24,7 @@ use crate::{Builder, Hub};
 
 const CODEC: Codec = Codec::Protobuf;
 const INTERVAL: Duration = Duration::from_secs(25);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 struct Client {
     hub: Hub,

@@ -11,6 +11,7 @@ mod fan_out;
 mod history;
 mod http;
 mod lifecycle;
+mod limits;
 mod metrics;
 mod mounting;
 mod own_subscriptions;

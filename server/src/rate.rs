@@ -1,13 +1,13 @@
-//! How many commands a session may send in a time.
+//! How often something may happen in a time.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// A bucket that fills at a steady rate and pays for each command. It holds what comes in two seconds: so much may come at
+/// A bucket that fills at a steady rate and pays for each thing that happens. It holds what comes in two seconds: so much may come at
 /// once, after a pause.
 #[derive(Debug)]
-pub(super) struct Rate {
+pub(crate) struct Rate {
     interval: Duration,
     room: Duration,
     /// When it would be full again, if nothing came.
@@ -15,14 +15,14 @@ pub(super) struct Rate {
 }
 
 impl Rate {
-    /// So many commands a second, at least one.
-    pub(super) fn new(per_second: u32) -> Self {
+    /// So often in a second, at least once; full now.
+    pub(crate) fn new(per_second: u32, now: Instant) -> Self {
         let interval = Duration::from_secs(1).checked_div(per_second.max(1)).unwrap_or_default();
-        Self { interval, room: HELD.max(interval), full_at: Instant::now() }
+        Self { interval, room: HELD.max(interval), full_at: now }
     }
 
-    /// Takes a command now; `false` where there are too many.
-    pub(super) fn take(&mut self, now: Instant) -> bool {
+    /// It happens now; `false` where that is too often.
+    pub(crate) fn take(&mut self, now: Instant) -> bool {
         let from = self.full_at.max(now);
         let Some(after) = from.checked_add(self.interval) else { return false };
         let is_in_room = after.saturating_duration_since(now) <= self.room;
@@ -30,6 +30,11 @@ impl Rate {
             self.full_at = after;
         }
         is_in_room
+    }
+
+    /// Whether the bucket is full: as if nothing had happened yet.
+    pub(crate) fn is_rested(&self, now: Instant) -> bool {
+        self.full_at <= now
     }
 }
 
@@ -47,8 +52,8 @@ mod tests {
 
     #[test]
     fn after_a_pause_two_seconds_worth_may_come_at_once() {
-        let mut rate = Rate::new(10);
         let start = Instant::now();
+        let mut rate = Rate::new(10, start);
         assert_eq!(taken(&mut rate, start, 100), 20);
         assert_eq!(taken(&mut rate, start + Duration::from_millis(99), 100), 0);
         assert_eq!(taken(&mut rate, start + Duration::from_millis(100), 100), 1);
@@ -58,8 +63,8 @@ mod tests {
 
     #[test]
     fn the_smallest_rate_lets_commands_through_too() {
-        let mut rate = Rate::new(0);
         let start = Instant::now();
+        let mut rate = Rate::new(0, start);
         assert_eq!(taken(&mut rate, start, 10), 2);
         assert_eq!(taken(&mut rate, start + Duration::from_secs(1), 10), 1);
     }

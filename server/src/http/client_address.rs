@@ -1,0 +1,258 @@
+//! Whose connection it is, also behind proxies.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::str::FromStr;
+
+use axum::extract::{ConnectInfo, Request};
+use axum::http::{HeaderMap, HeaderValue};
+
+/// A proxy, or a network of them, whose word about where a request comes from is taken: `10.0.0.5`, `10.0.0.0/8`,
+/// `fd00::/8`, or `unix` for whoever comes by a Unix socket. See
+/// [`Builder::trust_proxy`](crate::Builder::trust_proxy).
+///
+/// ```
+/// use wirehub_server::TrustedProxy;
+///
+/// let proxy: TrustedProxy = "10.0.0.0/8".parse()?;
+/// assert_eq!(proxy.to_string(), "10.0.0.0/8");
+/// assert!("10.0.0.0/33".parse::<TrustedProxy>().is_err());
+/// # Ok::<(), wirehub_server::TrustedProxyError>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TrustedProxy(Pattern);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pattern {
+    Unix,
+    Network { address: IpAddr, prefix: u8 },
+}
+
+impl TrustedProxy {
+    fn covers(&self, peer: Peer) -> bool {
+        match (self.0, peer) {
+            (Pattern::Unix, Peer::Unix) => true,
+            (Pattern::Network { address, prefix }, Peer::Tcp(ip)) => is_in(ip, address, prefix),
+            _ => false,
+        }
+    }
+}
+
+impl FromStr for TrustedProxy {
+    type Err = TrustedProxyError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "unix" {
+            return Ok(Self(Pattern::Unix));
+        }
+        let (address, prefix) = match text.split_once('/') {
+            Some((address, prefix)) => (address, Some(prefix)),
+            None => (text, None),
+        };
+        let address: IpAddr = address.parse().map_err(|_| TrustedProxyError)?;
+        let longest = bits(address);
+        let prefix = match prefix {
+            Some(prefix) => prefix.parse().map_err(|_| TrustedProxyError)?,
+            None => longest,
+        };
+        if prefix > longest {
+            return Err(TrustedProxyError);
+        }
+        Ok(Self(Pattern::Network { address, prefix }))
+    }
+}
+
+impl fmt::Display for TrustedProxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Pattern::Unix => f.write_str("unix"),
+            Pattern::Network { address, prefix } if prefix == bits(address) => write!(f, "{address}"),
+            Pattern::Network { address, prefix } => write!(f, "{address}/{prefix}"),
+        }
+    }
+}
+
+/// A text that is no [`TrustedProxy`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TrustedProxyError;
+
+impl fmt::Display for TrustedProxyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(
+            "a proxy is an IP address, a network, or unix: write 127.0.0.1, 10.0.0.0/8, fd00::/8 or unix",
+        )
+    }
+}
+
+impl std::error::Error for TrustedProxyError {}
+
+/// Who is at the other end of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Peer {
+    /// The address is canonical: no IPv4 address in the clothes of an IPv6 one.
+    Tcp(IpAddr),
+    Unix,
+}
+
+impl Peer {
+    pub(crate) fn tcp(address: SocketAddr) -> Self {
+        Self::Tcp(address.ip().to_canonical())
+    }
+
+    /// As our own listener tells it, or axum's with `into_make_service_with_connect_info`.
+    fn of(request: &Request) -> Option<Self> {
+        let extensions = request.extensions();
+        let told = || extensions.get::<ConnectInfo<SocketAddr>>().map(|info| Self::tcp(info.0));
+        extensions.get::<Self>().copied().or_else(told)
+    }
+}
+
+/// Where a request comes from: the other end of its connection or, if that is a trusted proxy, what the proxy says.
+/// Nothing where that is not to be known: by a Unix socket without a proxy.
+pub(crate) fn client_address(request: &Request, proxies: &[TrustedProxy]) -> Option<IpAddr> {
+    Peer::of(request).and_then(|peer| address_of(peer, request.headers(), proxies))
+}
+
+/// Each proxy adds to the right of the header whom it was asked by. What stands left of the first that is not trusted can
+/// be written by anybody.
+fn address_of(peer: Peer, headers: &HeaderMap, proxies: &[TrustedProxy]) -> Option<IpAddr> {
+    let is_trusted = |peer| proxies.iter().any(|proxy| proxy.covers(peer));
+    let mut peer = peer;
+    let mut hops = headers.get_all(FORWARDED_FOR).iter().rev().flat_map(hops_from_the_right);
+    while is_trusted(peer) {
+        // Words that are no address come from nobody who is known.
+        let Some(Some(hop)) = hops.next() else { break };
+        peer = Peer::Tcp(hop);
+    }
+    match peer {
+        Peer::Tcp(address) => Some(address),
+        Peer::Unix => None,
+    }
+}
+
+const FORWARDED_FOR: &str = "x-forwarded-for";
+
+fn hops_from_the_right(value: &HeaderValue) -> impl Iterator<Item = Option<IpAddr>> {
+    value.to_str().unwrap_or("?").rsplit(',').map(|hop| parse_hop(hop.trim()))
+}
+
+/// An address, which some proxies write with its port.
+fn parse_hop(text: &str) -> Option<IpAddr> {
+    let bare = || text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text).parse().ok();
+    let address = bare().or_else(|| text.parse().ok().map(|address: SocketAddr| address.ip()));
+    address.map(|address: IpAddr| address.to_canonical())
+}
+
+/// What is counted as one: an IPv4 address, or the network of 64 bits that one customer has in IPv6.
+pub(crate) fn household(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => IpAddr::V4(address),
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(masked(address.to_bits(), 128, 64))),
+    }
+}
+
+fn is_in(address: IpAddr, network: IpAddr, prefix: u8) -> bool {
+    match (address, network) {
+        (IpAddr::V4(address), IpAddr::V4(network)) => {
+            masked(address.to_bits().into(), 32, prefix) == masked(network.to_bits().into(), 32, prefix)
+        }
+        (IpAddr::V6(address), IpAddr::V6(network)) => {
+            masked(address.to_bits(), 128, prefix) == masked(network.to_bits(), 128, prefix)
+        }
+        _ => false,
+    }
+}
+
+/// The first `prefix` of `length` bits.
+fn masked(bits: u128, length: u8, prefix: u8) -> u128 {
+    let rest = u32::from(length.saturating_sub(prefix));
+    bits.checked_shr(rest).and_then(|network| network.checked_shl(rest)).unwrap_or_default()
+}
+
+fn bits(address: IpAddr) -> u8 {
+    if address.is_ipv4() { 32 } else { 128 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(peer: &str, forwarded: &[&str], trusted: &[&str]) -> Option<String> {
+        let peer =
+            if peer == "unix" { Peer::Unix } else { Peer::tcp(SocketAddr::new(peer.parse().unwrap(), 1)) };
+        let mut headers = HeaderMap::new();
+        for value in forwarded {
+            headers.append(FORWARDED_FOR, value.parse().unwrap());
+        }
+        let proxies: Vec<TrustedProxy> = trusted.iter().map(|proxy| proxy.parse().unwrap()).collect();
+        address_of(peer, &headers, &proxies).map(|address| address.to_string())
+    }
+
+    #[test]
+    fn who_is_not_trusted_can_say_what_it_likes() {
+        assert_eq!(address("192.0.2.1", &["198.51.100.1"], &[]).unwrap(), "192.0.2.1");
+        assert_eq!(address("192.0.2.1", &["198.51.100.1"], &["10.0.0.0/8", "unix"]).unwrap(), "192.0.2.1");
+        assert_eq!(address("unix", &["198.51.100.1"], &["127.0.0.1"]), None);
+    }
+
+    #[test]
+    fn the_header_is_read_from_the_right_and_only_through_trusted_proxies() {
+        let trusted = ["10.0.0.0/8", "unix", "::1"];
+        for (peer, forwarded, expected) in [
+            ("10.0.0.1", &["198.51.100.1"][..], "198.51.100.1"),
+            ("unix", &["198.51.100.1"], "198.51.100.1"),
+            ("::ffff:10.0.0.1", &["198.51.100.1"], "198.51.100.1"),
+            // What the client itself had written.
+            ("10.0.0.1", &["203.0.113.9, 198.51.100.1"], "198.51.100.1"),
+            ("10.0.0.1", &["203.0.113.9, 198.51.100.1, 10.2.2.2,::1"], "198.51.100.1"),
+            // As some proxies add a header of their own.
+            ("10.0.0.1", &["203.0.113.9", "198.51.100.1", "10.2.2.2"], "198.51.100.1"),
+            // With a port.
+            ("10.0.0.1", &["198.51.100.1:4711"], "198.51.100.1"),
+            ("10.0.0.1", &["[2001:db8::1]:4711"], "2001:db8::1"),
+            ("10.0.0.1", &["[2001:db8::1]"], "2001:db8::1"),
+            ("10.0.0.1", &["::ffff:198.51.100.1"], "198.51.100.1"),
+            // Nothing is known beyond the proxy.
+            ("10.0.0.1", &[], "10.0.0.1"),
+            ("10.0.0.1", &["unknown"], "10.0.0.1"),
+            ("10.0.0.1", &["198.51.100.1, unknown, 10.9.9.9"], "10.9.9.9"),
+            ("10.0.0.1", &["198.51.100.1,"], "10.0.0.1"),
+            ("10.0.0.1", &["10.1.1.1, 10.2.2.2"], "10.1.1.1"),
+        ] {
+            assert_eq!(address(peer, forwarded, &trusted).as_deref(), Some(expected), "{peer} {forwarded:?}");
+        }
+        assert_eq!(address("unix", &[], &trusted), None);
+    }
+
+    #[test]
+    fn networks_have_as_many_addresses_as_their_prefix_says() {
+        let covers = |proxy: &str, ip: &str| {
+            proxy.parse::<TrustedProxy>().unwrap().covers(Peer::Tcp(ip.parse().unwrap()))
+        };
+        for (proxy, inside, outside) in [
+            ("10.0.0.0/8", "10.255.255.255", "11.0.0.0"),
+            ("10.1.2.3", "10.1.2.3", "10.1.2.4"),
+            ("192.0.2.128/25", "192.0.2.129", "192.0.2.127"),
+            ("0.0.0.0/0", "203.0.113.1", "::1"),
+            ("fd00::/8", "fdff::1", "fc00::1"),
+            ("::/0", "2001:db8::1", "127.0.0.1"),
+        ] {
+            assert!(covers(proxy, inside), "{proxy} {inside}");
+            assert!(!covers(proxy, outside), "{proxy} {outside}");
+            assert_eq!(proxy.parse::<TrustedProxy>().unwrap().to_string(), proxy);
+        }
+        for bad in
+            ["", "proxy.example", "10.0.0.0/33", "::/129", "10.0.0.0/", "10.0.0.0/-1", "10.0.0.0/256", "Unix"]
+        {
+            assert_eq!(bad.parse::<TrustedProxy>(), Err(TrustedProxyError), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_household_is_an_address_or_in_ipv6_a_network() {
+        let household = |address: &str| household(address.parse().unwrap()).to_string();
+        assert_eq!(household("192.0.2.1"), "192.0.2.1");
+        assert_eq!(household("::ffff:192.0.2.1"), "192.0.2.1");
+        assert_eq!(household("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
+    }
+}

@@ -1,0 +1,184 @@
+//! How many connections each address has, and how often it comes.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::sharded::{Shard, Sharded};
+use crate::http::client_address::household;
+use crate::rate::Rate;
+
+/// What an address may do; nothing stands for no bound.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct AddressLimits {
+    /// WebSocket connections at once.
+    pub(crate) connections: Option<u32>,
+    /// Handshakes in a second.
+    pub(crate) handshakes: Option<u32>,
+}
+
+/// Counts what comes from each address. In IPv6 a network of 64 bits counts as one.
+#[derive(Clone)]
+pub(crate) struct Addresses(Arc<Sharded<IpAddr, Entry>>);
+
+#[derive(Default)]
+struct Entry {
+    open: u32,
+    handshakes: Option<Handshakes>,
+}
+
+struct Handshakes {
+    per_second: u32,
+    rate: Rate,
+}
+
+/// A connection that its address is charged with, as long as it lives.
+pub(crate) struct Charged {
+    addresses: Addresses,
+    address: IpAddr,
+}
+
+/// Why an address may not open another connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TooMany {
+    /// As many are open as there may be.
+    Connections,
+    /// Too many handshakes in a short time.
+    Handshakes,
+}
+
+impl Addresses {
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(Sharded::new()))
+    }
+
+    /// One more connection from an address; nothing to hold on to where there is no bound.
+    pub(crate) fn enter(
+        &self,
+        address: IpAddr,
+        limits: AddressLimits,
+        now: Instant,
+    ) -> Result<Option<Charged>, TooMany> {
+        if limits == AddressLimits::default() {
+            return Ok(None);
+        }
+        let address = household(address);
+        let shard = self.0.shard(&address);
+        forget_the_idle(shard, now);
+        let mut entries = shard.write();
+        let entry = entries.entry(address).or_default();
+        if limits.handshakes.is_some_and(|per_second| !entry.handshake(per_second, now)) {
+            return Err(TooMany::Handshakes);
+        }
+        if limits.connections.is_some_and(|most| entry.open >= most) {
+            return Err(TooMany::Connections);
+        }
+        entry.open = entry.open.saturating_add(1);
+        Ok(Some(Charged { addresses: self.clone(), address }))
+    }
+}
+
+impl Drop for Charged {
+    fn drop(&mut self) {
+        let mut entries = self.addresses.0.shard(&self.address).write();
+        if let Some(entry) = entries.get_mut(&self.address) {
+            entry.open = entry.open.saturating_sub(1);
+            if entry.is_idle(Instant::now()) {
+                entries.remove(&self.address);
+            }
+        }
+    }
+}
+
+impl Entry {
+    /// One more handshake; `false` where there are too many.
+    fn handshake(&mut self, per_second: u32, now: Instant) -> bool {
+        // The bound may have changed since the last time.
+        let counted = self.handshakes.take().filter(|handshakes| handshakes.per_second == per_second);
+        let begun = || Handshakes { per_second, rate: Rate::new(per_second, now) };
+        self.handshakes.insert(counted.unwrap_or_else(begun)).rate.take(now)
+    }
+
+    /// Whether nothing is lost by forgetting it.
+    fn is_idle(&self, now: Instant) -> bool {
+        self.open == 0 && self.handshakes.as_ref().is_none_or(|handshakes| handshakes.rate.is_rested(now))
+    }
+}
+
+/// Before a part of the map grows: what came and went in the last seconds is all that may be in it beside what is open.
+fn forget_the_idle(shard: &Shard<IpAddr, Entry>, now: Instant) {
+    let is_full = {
+        let entries = shard.read();
+        entries.len() == entries.capacity()
+    };
+    if is_full {
+        shard.write().retain(|_, entry| !entry.is_idle(now));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::arithmetic_side_effects)]
+
+    use std::time::Duration;
+
+    use super::*;
+
+    fn known(addresses: &Addresses) -> usize {
+        addresses.0.shards().map(|shard| shard.read().len()).sum()
+    }
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn each_address_has_its_own_share_and_nobody_else_notices() {
+        let addresses = Addresses::new();
+        let limits = AddressLimits { connections: Some(2), handshakes: None };
+        let enter = |address: &str| addresses.enter(ip(address), limits, Instant::now());
+        let held = [enter("2001:db8::1").unwrap(), enter("2001:db8::2").unwrap()];
+        assert_eq!(enter("2001:db8::ffff").err(), Some(TooMany::Connections));
+        assert!(enter("2001:db8:0:1::1").is_ok());
+        drop(held);
+        assert!(enter("2001:db8::ffff").is_ok());
+        assert_eq!(known(&addresses), 0);
+    }
+
+    #[test]
+    fn who_comes_too_often_is_refused_until_it_has_rested() {
+        let addresses = Addresses::new();
+        let limits = AddressLimits { connections: None, handshakes: Some(5) };
+        let start = Instant::now();
+        let taken = |address: &str, now: Instant, tries: usize| {
+            (0..tries).filter(|_| addresses.enter(ip(address), limits, now).is_ok()).count()
+        };
+        assert_eq!(taken("192.0.2.1", start, 100), 10);
+        assert_eq!(taken("192.0.2.2", start, 1), 1);
+        assert_eq!(taken("192.0.2.1", start + Duration::from_secs(1), 100), 5);
+        let more = AddressLimits { handshakes: Some(50), ..limits };
+        assert!(addresses.enter(ip("192.0.2.1"), more, start).is_ok(), "a new bound holds at once");
+    }
+
+    #[test]
+    fn what_is_remembered_of_those_who_left_is_bounded() {
+        let addresses = Addresses::new();
+        let limits = AddressLimits { connections: None, handshakes: Some(1) };
+        let start = Instant::now();
+        // So much apart that none of the earlier ones matters any more.
+        for index in 0..100_000_u32 {
+            let now = start + Duration::from_secs(index.into());
+            drop(addresses.enter(IpAddr::V4(index.into()), limits, now).unwrap());
+        }
+        assert!(known(&addresses) < 1000, "{}", known(&addresses));
+    }
+
+    #[test]
+    fn without_a_bound_nothing_is_counted() {
+        let addresses = Addresses::new();
+        let entered = addresses.enter(ip("192.0.2.1"), AddressLimits::default(), Instant::now());
+        assert!(matches!(entered, Ok(None)));
+        assert_eq!(known(&addresses), 0);
+    }
+}

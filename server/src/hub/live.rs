@@ -1,0 +1,65 @@
+//! What of a hub's settings can change while it runs.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::RwLock;
+use wirehub_common::Limits;
+
+use super::addresses::AddressLimits;
+use crate::auth::Authenticator;
+use crate::http::client_address::TrustedProxy;
+use crate::http::origin::Origins;
+
+/// The settings that can change. A session keeps those of the moment when it was opened, for it has told them to its
+/// client; the hook that knows clients is the one of the moment when it is asked.
+#[derive(Clone)]
+pub(crate) struct Live {
+    pub(crate) limits: Limits,
+    pub(crate) queue_bytes: usize,
+    pub(crate) commands_per_second: Option<u32>,
+    pub(crate) sessions_per_user: Option<u32>,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) handshake_timeout: Duration,
+    pub(crate) addresses: AddressLimits,
+    pub(crate) proxies: Vec<TrustedProxy>,
+    pub(crate) origins: Origins,
+    pub(crate) authenticator: Option<Authenticator>,
+    pub(crate) token_grace: Duration,
+}
+
+impl Default for Live {
+    fn default() -> Self {
+        Self {
+            limits: Limits::default(),
+            queue_bytes: 1024 * 1024,
+            commands_per_second: None,
+            sessions_per_user: None,
+            connect_timeout: Duration::from_secs(10),
+            handshake_timeout: Duration::from_secs(10),
+            addresses: AddressLimits::default(),
+            proxies: Vec::new(),
+            origins: Origins::default(),
+            authenticator: None,
+            token_grace: Duration::from_secs(25),
+        }
+    }
+}
+
+/// The [`Live`] settings of the moment.
+#[derive(Default)]
+pub(super) struct Current(RwLock<Arc<Live>>);
+
+impl Current {
+    pub(super) fn new(live: Live) -> Self {
+        Self(RwLock::new(Arc::new(live)))
+    }
+
+    pub(super) fn get(&self) -> Arc<Live> {
+        Arc::clone(&self.0.read())
+    }
+
+    pub(super) fn set(&self, live: Live) {
+        *self.0.write() = Arc::new(live);
+    }
+}
