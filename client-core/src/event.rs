@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use wirehub_common::Payload;
 use wirehub_common::code::CloseCode;
-use wirehub_common::frame::{HistoryPage, Member, Position, Publication};
+use wirehub_common::frame::{Alarm, HistoryPage, Member, Position, PresenceList, Publication};
+use wirehub_common::{ChannelName, Payload};
 
 use crate::{CommandId, Error, SubscriptionId, TokenRequest};
 
@@ -35,8 +35,32 @@ pub enum Event {
         /// The message.
         publication: Publication,
     },
+    /// Somebody entered a channel: the first session of a user, or an anonymous one.
+    Joined {
+        /// The subscription to the channel.
+        subscription: SubscriptionId,
+        /// Who it is.
+        member: Member,
+    },
+    /// Somebody left a channel: the last session of a user, or an anonymous one.
+    Left {
+        /// The subscription to the channel.
+        subscription: SubscriptionId,
+        /// Who it was.
+        member: Member,
+    },
+    /// The server subscribed this client to a channel. Its other events follow, as if the application had subscribed.
+    Offered {
+        /// The subscription.
+        subscription: SubscriptionId,
+        /// The channel.
+        channel: ChannelName,
+    },
     /// A message of the server to everybody.
     Broadcast(Publication),
+    /// Something that has to be [acknowledged](crate::Core::acknowledge), once however often the server sends it; or that it
+    /// is withdrawn.
+    Alarm(Box<Alarm>),
     /// A command ended.
     Completed {
         /// Which one.
@@ -91,7 +115,9 @@ pub enum Outcome {
     /// Of reading a channel's history.
     History(HistoryPage),
     /// Of asking who is in a channel.
-    Presence(Vec<Member>),
+    Presence(PresenceList),
+    /// Of acknowledging an alarm.
+    Acknowledged,
 }
 
 /// What a client is doing.

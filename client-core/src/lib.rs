@@ -33,5 +33,8 @@ pub use self::config::{Config, Overflow};
 pub use self::core::{CommandId, Core, SendOptions, SubscriptionId, TokenRequest, Transmit};
 pub use self::error::{Error, ErrorKind};
 pub use self::event::{Event, Outcome, Recovery, State, StateChange};
-pub use self::handle::{Client, Driver, HistoryPage, Publication, Responses, StateChanges, Subscription};
+pub use self::handle::{
+    Alarm, Alarms, Client, Driver, HistoryPage, MemberChange, MemberChanges, Offers, PresenceCounts,
+    Publication, Responses, StateChanges, Subscription,
+};
 pub use self::time::Time;

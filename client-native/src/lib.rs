@@ -49,8 +49,8 @@ use tokio::time::Instant;
 use wirehub_client_core::{Driver, Time};
 
 pub use wirehub_client_core::{
-    Client, Config, Error, ErrorKind, Overflow, Publication, Responses, State, StateChange, StateChanges,
-    Subscription,
+    Alarm, Alarms, Client, Config, Error, ErrorKind, HistoryPage, MemberChange, MemberChanges, Offers,
+    Overflow, PresenceCounts, Publication, Responses, State, StateChange, StateChanges, Subscription,
 };
 pub use wirehub_common as common;
 

@@ -36,8 +36,8 @@ mod socket;
 mod wire;
 
 pub use wirehub_client_core::{
-    Client, Config, Error, ErrorKind, HistoryPage, Overflow, Publication, Responses, State, StateChange,
-    StateChanges, Subscription,
+    Alarm, Alarms, Client, Config, Error, ErrorKind, HistoryPage, MemberChange, MemberChanges, Offers,
+    Overflow, PresenceCounts, Publication, Responses, State, StateChange, StateChanges, Subscription,
 };
 pub use wirehub_common as common;
 

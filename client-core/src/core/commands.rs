@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use wirehub_common::Codec;
 use wirehub_common::code::ErrorCode;
-use wirehub_common::frame::{Answer, Call, Called, Cancel, Command, PresenceList, Published, Request};
+use wirehub_common::frame::{Answer, Call, Called, Cancel, Command, Published, Request};
 
 use super::Core;
 use super::keys::Imprint;
@@ -76,6 +76,8 @@ enum Kind {
     Stream,
     /// Something that changes nothing.
     Question,
+    /// Something that may be done twice.
+    Acknowledgement,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,6 +86,13 @@ enum Phase {
     Sent,
     /// It was sent over a connection that is lost: only the server knows whether it was carried out.
     InDoubt,
+}
+
+impl Pending {
+    /// Whether it can go out again over another connection after it was sent.
+    fn is_repeatable(&self) -> bool {
+        self.first_sent.is_some() || self.kind == Kind::Acknowledgement && !self.fail_fast
+    }
 }
 
 impl Commands {
@@ -119,7 +128,7 @@ impl Commands {
         if pending.kind == Kind::Publish && !pending.fail_fast && pending.first_sent.is_none() {
             pending.first_sent = imprint(pending.queued);
         }
-        if pending.first_sent.is_none() {
+        if !pending.is_repeatable() {
             let frame = std::mem::take(&mut pending.frame);
             self.bytes = self.bytes.saturating_sub(frame.len());
         }
@@ -144,6 +153,7 @@ impl Core {
         let kind = match request {
             Request::Publish(_) => Kind::Publish,
             Request::Call(_) => Kind::Call,
+            Request::Acknowledge(_) => Kind::Acknowledgement,
             _ => Kind::Question,
         };
         self.command_of_kind(now, kind, request, options)
@@ -236,7 +246,8 @@ impl Core {
             Ok(Answer::Called(Called { payload, .. })) => Ok(Outcome::Called(payload)),
             Ok(Answer::Published(Published { position })) => Ok(Outcome::Published(position)),
             Ok(Answer::History(page)) => Ok(Outcome::History(page)),
-            Ok(Answer::Presence(PresenceList { members, .. })) => Ok(Outcome::Presence(members)),
+            Ok(Answer::Presence(list)) => Ok(Outcome::Presence(list)),
+            Ok(Answer::Acknowledged) => Ok(Outcome::Acknowledged),
             Ok(_) => Err(Error::from_code(ErrorKind::Server, ErrorCode::UNSUPPORTED)),
             Err(error) => Err(error),
         };
@@ -275,12 +286,12 @@ impl Core {
     /// carried out: that is told, or found out by repeating it.
     pub(super) fn settle_after_loss(&mut self) {
         self.end_each(|pending| match pending.phase {
-            _ if pending.first_sent.is_some() => None,
+            _ if pending.is_repeatable() => None,
             Phase::Queued => pending.fail_fast.then_some(ErrorCode::NOT_CONNECTED),
             Phase::Sent | Phase::InDoubt => Some(ErrorCode::CONNECTION_LOST),
         });
         for (_, pending) in self.commands.pending.iter_mut() {
-            if pending.first_sent.is_some() {
+            if pending.first_sent.is_some() || pending.phase == Phase::Sent {
                 pending.phase = Phase::InDoubt;
             }
         }

@@ -298,6 +298,14 @@ impl Core {
             Push::Unsubscribed(unsubscribed) => self.handle_unsubscribed(unsubscribed),
             Push::Disconnect(farewell) => self.farewell = Some(farewell),
             Push::RefreshDue => self.ask_for_token(now),
+            Push::Join(movement) => {
+                self.handle_movement(movement, |subscription, member| Event::Joined { subscription, member });
+            }
+            Push::Leave(movement) => {
+                self.handle_movement(movement, |subscription, member| Event::Left { subscription, member });
+            }
+            Push::Subscribed(subscribed) => self.handle_offer(subscribed),
+            Push::Alarm(alarm) => self.handle_alarm(alarm),
             _ => {}
         }
     }

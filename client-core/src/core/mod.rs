@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use wirehub_common::code::{CloseCode, ErrorCode};
-use wirehub_common::frame::{Call, Disconnect, History, Presence, Publish, Request};
+use wirehub_common::frame::{Acknowledge, Call, Disconnect, History, Presence, Publish, Request};
 use wirehub_common::{ChannelName, Limits, Payload};
 
+use self::alarms::Alarms;
 use self::commands::Commands;
 use self::connection::Link;
 use self::keys::Keys;
@@ -17,6 +18,7 @@ use self::token::Tokens;
 use crate::backoff::Backoff;
 use crate::{Config, Error, ErrorKind, Event, State, StateChange, Time};
 
+mod alarms;
 mod commands;
 mod connection;
 mod keys;
@@ -49,6 +51,7 @@ pub struct Core {
     commands: Commands,
     keys: Keys,
     subscriptions: Subscriptions,
+    alarms: Alarms,
     outbox: Outbox,
     /// Whether the transport took more when it was asked last.
     writable: bool,
@@ -94,6 +97,7 @@ impl Core {
             commands: Commands::default(),
             keys: Keys::new(seed),
             subscriptions: Subscriptions::default(),
+            alarms: Alarms::default(),
             outbox: Outbox::default(),
             writable: true,
             closing: None,
@@ -154,7 +158,8 @@ impl Core {
         self.end(code, reason.into());
     }
 
-    /// Subscribes to a channel, now or once the client is connected, and again after each reconnect.
+    /// Subscribes to a channel, now or once the client is connected, and again after each reconnect. A subscription that
+    /// the [server began](Event::Offered) ends; this one goes on where it was.
     ///
     /// # Errors
     /// [`ALREADY_SUBSCRIBED`](ErrorCode::ALREADY_SUBSCRIBED): the channel has a subscription.
@@ -162,7 +167,9 @@ impl Core {
     pub fn subscribe(&mut self, now: Time, channel: &ChannelName) -> Result<SubscriptionId, Error> {
         self.refuse_when_closed()?;
         let id = SubscriptionId(self.next_id());
-        self.subscriptions.insert(id, channel)?;
+        if !self.take_offered_over(id, channel) {
+            self.subscriptions.insert(id, channel)?;
+        }
         if self.is_up() {
             self.request_subscription(now, channel);
         }
@@ -265,6 +272,34 @@ impl Core {
         options: impl Into<SendOptions>,
     ) -> Result<CommandId, Error> {
         self.command(now, Request::Presence(Presence { channel, counts_only: false }), options.into())
+    }
+
+    /// Asks how many are in a channel, and not who. See [`Self::publish`].
+    ///
+    /// # Errors
+    /// As for [`Self::publish`].
+    pub fn presence_counts(
+        &mut self,
+        now: Time,
+        channel: ChannelName,
+        options: impl Into<SendOptions>,
+    ) -> Result<CommandId, Error> {
+        self.command(now, Request::Presence(Presence { channel, counts_only: true }), options.into())
+    }
+
+    /// Acknowledges an [alarm](Event::Alarm). Repeated after a reconnect until it is answered, or the timeout has passed.
+    /// See [`Self::publish`].
+    ///
+    /// # Errors
+    /// As for [`Self::publish`].
+    pub fn acknowledge(
+        &mut self,
+        now: Time,
+        alarm: &str,
+        options: impl Into<SendOptions>,
+    ) -> Result<CommandId, Error> {
+        let acknowledge = Acknowledge { alarm: alarm.into(), received_only: false };
+        self.command(now, Request::Acknowledge(acknowledge), options.into())
     }
 
     /// Gives up on a command: it ends with [`CANCELLED`](ErrorCode::CANCELLED), and a call that is under way is

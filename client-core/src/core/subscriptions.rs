@@ -9,7 +9,7 @@ use std::time::Duration;
 use wirehub_common::ChannelName;
 use wirehub_common::code::ErrorCode;
 use wirehub_common::frame::{
-    Position, Publication, Request, Subscribe, Subscribed, Unsubscribe, Unsubscribed,
+    Member, Movement, Position, Publication, Request, Subscribe, Subscribed, Unsubscribe, Unsubscribed,
 };
 
 use super::Core;
@@ -49,6 +49,8 @@ struct Wanted {
     begun: bool,
     /// Where the application has got to in the channel's history.
     position: Option<Position>,
+    /// The server began it, not the application.
+    is_offered: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,12 +70,20 @@ impl Subscriptions {
         if self.by_channel.contains_key(channel) {
             return Err(Error::from_code(ErrorKind::Usage, ErrorCode::ALREADY_SUBSCRIBED));
         }
-        self.channels.insert(id, channel.clone());
-        self.by_channel.insert(
-            channel.clone(),
-            Wanted { id, number: 0, phase: Phase::Idle, begun: false, position: None },
-        );
+        self.add(id, channel, None);
         Ok(())
+    }
+
+    fn add(&mut self, id: SubscriptionId, channel: &ChannelName, position: Option<Position>) {
+        self.channels.insert(id, channel.clone());
+        let wanted = Wanted { id, number: 0, phase: Phase::Idle, begun: false, position, is_offered: false };
+        self.by_channel.insert(channel.clone(), wanted);
+    }
+
+    /// The subscription that the server began to a channel.
+    fn offered(&self, channel: &ChannelName) -> Option<(SubscriptionId, Option<Position>)> {
+        let wanted = self.by_channel.get(channel).filter(|wanted| wanted.is_offered)?;
+        Some((wanted.id, wanted.position.clone()))
     }
 
     /// Takes a subscription out: its channel and the number of its newest attempt.
@@ -170,6 +180,15 @@ impl Core {
         }
     }
 
+    /// Puts a subscription of the application in the place of one that the server began. It goes on where that one was.
+    pub(super) fn take_offered_over(&mut self, id: SubscriptionId, channel: &ChannelName) -> bool {
+        let Some((subscription, position)) = self.subscriptions.offered(channel) else { return false };
+        self.subscriptions.remove(subscription);
+        self.events.push_back(Event::Unsubscribed { subscription, error: None });
+        self.subscriptions.add(id, channel, position);
+        true
+    }
+
     pub(super) fn request_subscription(&mut self, now: Time, channel: &ChannelName) {
         let command = self.next_id();
         let deadline = now.after(self.config.command_timeout);
@@ -244,6 +263,38 @@ impl Core {
         }
     }
 
+    /// The server began a subscription. One of the application's own has precedence.
+    pub(super) fn handle_offer(&mut self, subscribed: Subscribed) {
+        let Subscribed { channel, number, .. } = &subscribed;
+        if self.subscriptions.by_channel.contains_key(channel)
+            || self.subscriptions.by_channel.iter().count() >= MAX_SUBSCRIPTIONS
+        {
+            return;
+        }
+        let (channel, number) = (channel.clone(), *number);
+        let subscription = SubscriptionId(self.next_id());
+        self.subscriptions.add(subscription, &channel, None);
+        if let Some(wanted) = self.subscriptions.by_channel.get_mut(&channel) {
+            wanted.number = number;
+            wanted.is_offered = true;
+        }
+        self.events.push_back(Event::Offered { subscription, channel });
+        self.handle_subscribed(subscribed);
+    }
+
+    pub(super) fn handle_movement(
+        &mut self,
+        Movement { channel, member }: Movement,
+        event: fn(SubscriptionId, Member) -> Event,
+    ) {
+        // As for publications: before the subscription is in force it is an older one's.
+        if let Some(wanted) = self.subscriptions.by_channel.get(&channel)
+            && wanted.phase == Phase::Active
+        {
+            self.events.push_back(event(wanted.id, member));
+        }
+    }
+
     pub(super) fn handle_publication(&mut self, now: Time, publication: Publication) {
         let Some(wanted) = self.subscriptions.by_channel.get_mut(publication.channel.as_str()) else {
             if publication.channel.as_str() == BROADCAST {
@@ -304,6 +355,9 @@ impl Core {
 /// A subscription that was refused for the time being is asked for again after this long and up to `RETRY_SPREAD` more.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
 const RETRY_SPREAD: Duration = Duration::from_secs(5);
+
+/// With so many subscriptions a client takes no more from the server.
+const MAX_SUBSCRIPTIONS: usize = 1024;
 
 /// The channel name under which a server speaks to every session.
 const BROADCAST: &str = "@all";

@@ -14,9 +14,11 @@ use wirehub_common::contract::{Call, Channel, Message as _, StreamCall};
 use wirehub_common::frame::{self, Member, Position};
 use wirehub_common::{ChannelName, Payload, PayloadError};
 
+use super::alarm::Alarms;
+use super::members::PresenceCounts;
 use super::queue::{self, Queue};
 use super::responses::Responses;
-use super::subscription::{Feed, Publication};
+use super::subscription::{Feed, Offers, Publication};
 use super::{Inner, Shared};
 use crate::{
     CommandId, Error, ErrorKind, Outcome, Overflow, SendOptions, State, StateChange, Subscription, Time,
@@ -108,6 +110,58 @@ impl Client {
             inner.broadcasts.push(sender);
         }
         queue.map(Publication::raw)
+    }
+
+    /// The alarms from now on, each once, and which of them are withdrawn. Up to a receive queue of them is kept for a reader
+    /// that is slow, the newest.
+    ///
+    /// ```
+    /// use futures_util::StreamExt as _;
+    /// use wirehub_client_core::{Client, Error};
+    ///
+    /// async fn watch(client: &Client) -> Result<(), Error> {
+    ///     let mut alarms = client.alarms();
+    ///     while let Some(alarm) = alarms.next().await {
+    ///         if !alarm.withdrawn {
+    ///             // When somebody has seen it:
+    ///             client.acknowledge(&alarm.id).await?;
+    ///         }
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    pub fn alarms(&self) -> Alarms {
+        let mut inner = self.shared().lock();
+        let (sender, queue) = queue::new(inner.core.config().receive_queue, Overflow::DropOldest);
+        if inner.core.state() != State::Closed {
+            inner.alarms.push(sender);
+        }
+        Alarms(queue)
+    }
+
+    /// Acknowledges an alarm, so that the server does not send it again. Where the connection breaks before the answer has
+    /// come, it goes out again over the next one.
+    ///
+    /// # Errors
+    /// As for [`Self::publish`]; [`UNKNOWN_ALARM`](ErrorCode::UNKNOWN_ALARM): it is over.
+    pub async fn acknowledge(&self, alarm: &str) -> Result<(), Error> {
+        let options = self.options;
+        match self.command(|inner, now| inner.core.acknowledge(now, alarm, options)).await? {
+            Outcome::Acknowledged => Ok(()),
+            _ => Err(another_answer()),
+        }
+    }
+
+    /// The subscriptions that the server begins from now on. Ask before [`Self::connect`]: those that nobody takes are
+    /// ended, and so are those that wait when the stream is dropped. A later call takes over from an earlier one. An
+    /// application's own subscription to such a channel takes its place.
+    pub fn offers(&self) -> Offers {
+        let mut inner = self.shared().lock();
+        let (sender, queue) = queue::new(WATCHED_OFFERS, Overflow::Error);
+        if inner.core.state() != State::Closed {
+            inner.offers = Some(sender);
+        }
+        Offers::new(queue, Arc::clone(&self.lifetime))
     }
 
     /// The session's id; empty before the first connect.
@@ -269,7 +323,19 @@ impl Client {
     pub async fn presence(&self, channel: ChannelName) -> Result<Vec<Member>, Error> {
         let options = self.options;
         match self.command(|inner, now| inner.core.presence(now, channel, options)).await? {
-            Outcome::Presence(members) => Ok(members),
+            Outcome::Presence(list) => Ok(list.members),
+            _ => Err(another_answer()),
+        }
+    }
+
+    /// Asks how many are in a channel.
+    ///
+    /// # Errors
+    /// As for [`Self::presence`].
+    pub async fn presence_counts(&self, channel: ChannelName) -> Result<PresenceCounts, Error> {
+        let options = self.options;
+        match self.command(|inner, now| inner.core.presence_counts(now, channel, options)).await? {
+            Outcome::Presence(list) => Ok(PresenceCounts { sessions: list.sessions, users: list.users }),
             _ => Err(another_answer()),
         }
     }
@@ -397,3 +463,6 @@ impl Drop for CancelOnDrop<'_> {
 
 /// How many changes and errors a watcher's queue holds.
 const WATCHED: usize = 64;
+
+/// How many of the server's subscriptions wait to be taken.
+const WATCHED_OFFERS: usize = 1024;

@@ -9,23 +9,28 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use futures_channel::oneshot;
 use futures_util::task::AtomicWaker;
 use wirehub_common::code::ErrorCode;
-use wirehub_common::{Payload, frame};
+use wirehub_common::{ChannelName, Payload, frame};
 
 use self::queue::{QueueSender, Refused};
 use crate::{
-    CommandId, Core, Error, ErrorKind, Event, Outcome, State, StateChange, SubscriptionId, Time, TokenRequest,
+    CommandId, Core, Error, ErrorKind, Event, Outcome, Recovery, State, StateChange, SubscriptionId, Time,
+    TokenRequest,
 };
 
+mod alarm;
 mod client;
 mod driver;
+mod members;
 mod queue;
 mod responses;
 mod subscription;
 
+pub use self::alarm::{Alarm, Alarms};
 pub use self::client::{Client, HistoryPage, StateChanges};
 pub use self::driver::Driver;
+pub use self::members::{MemberChange, MemberChanges, PresenceCounts};
 pub use self::responses::Responses;
-pub use self::subscription::{Publication, Subscription};
+pub use self::subscription::{Offers, Publication, Subscription};
 
 /// What the handles and the driver of one client share.
 struct Shared {
@@ -43,6 +48,9 @@ struct Inner {
     watchers: Vec<QueueSender<StateChange>>,
     errors: Vec<QueueSender<Error>>,
     broadcasts: Vec<QueueSender<frame::Publication>>,
+    alarms: Vec<QueueSender<frame::Alarm>>,
+    /// Who takes the subscriptions that the server begins.
+    offers: Option<QueueSender<subscription::Offer>>,
     /// What the driver has not taken to the token provider yet.
     token_request: Option<TokenRequest>,
     /// Dropped with the driver.
@@ -99,6 +107,9 @@ impl Inner {
                 Event::Subscribed { subscription, recovery } => {
                     let full = self.subscriptions.get_mut(&subscription).is_some_and(|feed| {
                         feed.confirm(Ok(()));
+                        if recovery != Recovery::First {
+                            feed.push_change(&MemberChange::Unknown);
+                        }
                         recovery.is_gap() && !feed.push_gap(recovery)
                     });
                     if full {
@@ -126,18 +137,50 @@ impl Inner {
                         self.watchers.clear();
                         self.errors.clear();
                         self.broadcasts.clear();
+                        self.alarms.clear();
+                        self.offers = None;
                     }
                 }
                 Event::Error(error) => {
                     self.errors.retain(|watcher| watcher.push(error.clone(), 1).is_ok());
                 }
                 Event::TokenNeeded(request) => self.token_request = Some(request),
+                Event::Joined { subscription, member } => {
+                    if let Some(feed) = self.subscriptions.get_mut(&subscription) {
+                        feed.push_change(&MemberChange::Joined(member));
+                    }
+                }
+                Event::Left { subscription, member } => {
+                    if let Some(feed) = self.subscriptions.get_mut(&subscription) {
+                        feed.push_change(&MemberChange::Left(member));
+                    }
+                }
+                Event::Offered { subscription, channel } => self.offer(subscription, channel),
+                Event::Alarm(alarm) => {
+                    let bytes = alarm.payload.data.len().saturating_add(size_of::<frame::Alarm>());
+                    self.alarms.retain(|watcher| watcher.push((*alarm).clone(), bytes).is_ok());
+                }
                 Event::Broadcast(publication) => {
                     let bytes =
                         publication.payload.data.len().saturating_add(size_of::<frame::Publication>());
                     self.broadcasts.retain(|watcher| watcher.push(publication.clone(), bytes).is_ok());
                 }
             }
+        }
+    }
+
+    /// Hands a subscription that the server began to whoever takes them; where nobody does, it ends.
+    fn offer(&mut self, subscription: SubscriptionId, channel: ChannelName) {
+        let config = self.core.config();
+        let (sender, queue) = queue::new(config.receive_queue, config.overflow);
+        let (confirm, ready) = oneshot::channel();
+        let offer = subscription::Offer { subscription, channel, queue, ready };
+        let is_taken = self.offers.as_ref().is_some_and(|offers| offers.push(offer, 1).is_ok());
+        if is_taken {
+            self.subscriptions.insert(subscription, subscription::Feed::new(sender, confirm));
+        } else {
+            self.offers = None;
+            self.core.unsubscribe(subscription);
         }
     }
 
@@ -157,6 +200,8 @@ fn pair(core: Core, clock: Box<dyn Fn() -> Time + Send + Sync>) -> (Client, Driv
         watchers: Vec::new(),
         errors: Vec::new(),
         broadcasts: Vec::new(),
+        alarms: Vec::new(),
+        offers: None,
         token_request: None,
         enders: Some(Vec::new()),
     };

@@ -8,14 +8,16 @@ use std::time::Duration;
 
 use futures_channel::oneshot;
 use futures_core::Stream;
+use futures_util::{FutureExt as _, StreamExt as _};
 use wirehub_common::code::ErrorCode;
 use wirehub_common::frame::{self, Member};
 use wirehub_common::{ChannelName, Payload, PayloadError};
 
 use super::Shared;
 use super::client::Lifetime;
-use super::queue::{Queue, QueueSender, Refused};
-use crate::{Error, ErrorKind, Recovery, SubscriptionId};
+use super::members::{MemberChange, MemberChanges};
+use super::queue::{self, Queue, QueueSender, Refused};
+use crate::{Error, ErrorKind, Overflow, Recovery, SubscriptionId};
 
 /// The messages of one channel: a stream that goes on through reconnects. Dropping it unsubscribes.
 ///
@@ -79,6 +81,52 @@ impl<M> Publication<M> {
 pub(super) struct Feed {
     sender: QueueSender<Result<frame::Publication, Error>>,
     ready: Option<oneshot::Sender<Result<(), Error>>>,
+    watchers: Vec<QueueSender<MemberChange>>,
+}
+
+/// A subscription that the server began, on its way to whoever takes it.
+#[derive(Debug)]
+pub(super) struct Offer {
+    pub(super) subscription: SubscriptionId,
+    pub(super) channel: ChannelName,
+    pub(super) queue: Queue<Result<frame::Publication, Error>>,
+    pub(super) ready: oneshot::Receiver<Result<(), Error>>,
+}
+
+/// The subscriptions that the server begins. See [`Client::offers`](crate::Client::offers).
+#[derive(Debug)]
+pub struct Offers {
+    offers: Queue<Offer>,
+    lifetime: Arc<Lifetime>,
+}
+
+impl Offers {
+    pub(super) fn new(offers: Queue<Offer>, lifetime: Arc<Lifetime>) -> Self {
+        Self { offers, lifetime }
+    }
+}
+
+impl Drop for Offers {
+    fn drop(&mut self) {
+        let lifetime = Arc::clone(&self.lifetime);
+        lifetime.shared().act(|inner, _| inner.offers = None);
+        // Each that nobody took is ended as it is dropped.
+        while let Some(Some(subscription)) = self.next().now_or_never() {
+            drop(subscription);
+        }
+    }
+}
+
+impl Stream for Offers {
+    type Item = Subscription<Payload>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let offer = ready!(Pin::new(&mut self.offers).poll_next(context));
+        Poll::Ready(offer.map(|Offer { subscription, channel, queue, ready }| {
+            let lifetime = Arc::clone(&self.lifetime);
+            Subscription::new(subscription, channel, queue, ready, |payload| Ok(payload.clone()), lifetime)
+        }))
+    }
 }
 
 impl<M> Subscription<M> {
@@ -107,6 +155,42 @@ impl<M> Subscription<M> {
         let result = ready.await;
         self.ready = None;
         result.unwrap_or_else(|_| Err(Error::from_code(ErrorKind::Usage, ErrorCode::CLOSED)))
+    }
+
+    /// Who comes and goes from now on, where the server tells that. The stream ends with the subscription, and where so many
+    /// wait that it would take more than the receive queue.
+    ///
+    /// ```
+    /// use std::collections::BTreeMap;
+    /// use futures_util::StreamExt as _;
+    /// use wirehub_client_core::{Client, Error, MemberChange, Subscription};
+    ///
+    /// /// Keeps a list of the users who are there.
+    /// async fn watch<M>(client: &Client, room: &Subscription<M>) -> Result<(), Error> {
+    ///     let mut changes = room.member_changes();
+    ///     let mut there = BTreeMap::new();
+    ///     loop {
+    ///         for member in client.presence(room.channel().clone()).await? {
+    ///             there.insert(member.user.clone(), member);
+    ///         }
+    ///         loop {
+    ///             match changes.next().await {
+    ///                 Some(MemberChange::Joined(member)) => drop(there.insert(member.user.clone(), member)),
+    ///                 Some(MemberChange::Left(member)) => drop(there.remove(&member.user)),
+    ///                 Some(_) => break there.clear(),
+    ///                 None => return Ok(()),
+    ///             }
+    ///         }
+    ///     }
+    /// }
+    /// ```
+    pub fn member_changes(&self) -> MemberChanges {
+        let mut inner = self.shared().lock();
+        let (sender, queue) = queue::new(inner.core.config().receive_queue, Overflow::Error);
+        if let Some(feed) = inner.subscriptions.get_mut(&self.id) {
+            feed.watchers.push(sender);
+        }
+        MemberChanges(queue)
     }
 
     /// Ends the subscription. Messages that have come already can still be taken.
@@ -140,7 +224,7 @@ impl Feed {
         sender: QueueSender<Result<frame::Publication, Error>>,
         ready: oneshot::Sender<Result<(), Error>>,
     ) -> Self {
-        Self { sender, ready: Some(ready) }
+        Self { sender, ready: Some(ready), watchers: Vec::new() }
     }
 
     /// Tells whoever waits whether the subscription is in force.
@@ -169,6 +253,11 @@ impl Feed {
         };
         let error = Error::in_words(ErrorKind::Connection, ErrorCode::UNRECOVERABLE, words);
         self.sender.push(Err(error), ENTRY_BYTES) != Err(Refused::Full)
+    }
+
+    /// Tells those who watch who comes and goes.
+    pub(super) fn push_change(&mut self, change: &MemberChange) {
+        self.watchers.retain(|watcher| watcher.push(change.clone(), size_of::<Member>()).is_ok());
     }
 
     /// The last word of the subscription. Without an error it was the application's wish, or an overflow.

@@ -322,8 +322,8 @@ impl JsMachine {
                 }
                 position = page.position;
             }
-            Ok(Outcome::Presence(members)) => {
-                for member in &members {
+            Ok(Outcome::Presence(list)) => {
+                for member in &list.members {
                     batch.push_member(member);
                 }
             }

@@ -112,6 +112,10 @@ impl World {
                 let result = core.presence(now, channel.name(), options);
                 self.model.commanded(result, false);
             }
+            Operation::Acknowledge { alarm, options } => {
+                let result = core.acknowledge(now, &alarm.to_string(), options);
+                self.model.commanded(result, false);
+            }
             Operation::Cancel(which) => {
                 if let Some(command) = self.model.command(which) {
                     self.model.core.cancel(command);

@@ -105,7 +105,13 @@ impl Model {
                 assert_ne!(self.state, State::Closed, "the end is the end");
                 self.state = change.state;
             }
-            Event::Subscribed { subscription, .. } | Event::Publication { subscription, .. } => {
+            Event::Offered { subscription, .. } => {
+                assert_eq!(self.subscriptions.insert(subscription, true), None, "{subscription:?} is new");
+            }
+            Event::Subscribed { subscription, .. }
+            | Event::Joined { subscription, .. }
+            | Event::Left { subscription, .. }
+            | Event::Publication { subscription, .. } => {
                 assert_eq!(
                     self.subscriptions.get(&subscription),
                     Some(&true),

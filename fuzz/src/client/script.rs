@@ -39,6 +39,7 @@ pub(super) enum Operation {
     CallStream { bytes: u8, options: Options },
     History { channel: Channel, options: Options },
     Presence { channel: Channel, options: Options },
+    Acknowledge { alarm: u8, options: Options },
     Cancel(u8),
     SetToken,
     Token { which: u8, answer: TokenAnswer },
@@ -119,6 +120,10 @@ pub(super) enum Frame {
         code: u16,
         temporary: bool,
     },
+    Alarm {
+        id: u8,
+        withdrawn: bool,
+    },
     RefreshDue,
     Disconnect {
         code: u16,
@@ -152,6 +157,7 @@ pub(super) enum Kind {
     Called,
     Cancelled,
     Refreshed,
+    Acknowledged,
     Unknown,
 }
 

@@ -6,9 +6,10 @@ use std::time::Duration;
 use wirehub_common::code::{CloseCode, ErrorCode};
 use wirehub_common::contract::ContractHash;
 use wirehub_common::frame::{
-    Answer, Called, Command, Connected, ContractDigest, ContractId, Disconnect, ErrorInfo, HistoryPage,
-    Idempotency, Member, Movement, Position, PresenceList, Publication, Published, Push, Refreshed, Reply,
-    Request, ServerFrame, Subscribe, SubscribeOutcome, Subscribed, Unsubscribe, Unsubscribed,
+    Alarm, Answer, Called, Command, Connected, ContractDigest, ContractId, Disconnect, ErrorInfo,
+    HistoryPage, Idempotency, Member, Movement, Position, PresenceList, Publication, Published, Push,
+    Refreshed, Reply, Request, ServerFrame, Subscribe, SubscribeOutcome, Subscribed, Unsubscribe,
+    Unsubscribed,
 };
 use wirehub_common::{ChannelName, Limits, Payload};
 
@@ -72,6 +73,14 @@ impl Server {
                 let unsubscribed = Unsubscribed { channel: channel.clone(), number: *number, error };
                 ServerFrame::Push(Push::Unsubscribed(unsubscribed))
             }
+            Frame::Alarm { id, withdrawn } => ServerFrame::Push(Push::Alarm(Box::new(Alarm {
+                id: id.to_string(),
+                channel: Channel::Lobby.name(),
+                payload: Payload::json("1"),
+                time: 1,
+                ttl: Duration::from_secs(1),
+                withdrawn,
+            }))),
             Frame::RefreshDue => ServerFrame::Push(Push::RefreshDue),
             Frame::Disconnect { code, retry_after } => {
                 let code = CloseCode::new(code)?;
@@ -121,7 +130,9 @@ fn fitting_answer(request: &Request, answer: &script::Answer) -> Answer {
         Kind::History => {
             Answer::History(HistoryPage { position: position(answer), publications: Vec::new() })
         }
-        Kind::Presence => Answer::Presence(PresenceList { members: vec![Member::default()], ..PresenceList::default() }),
+        Kind::Presence => {
+            Answer::Presence(PresenceList { members: vec![Member::default()], ..PresenceList::default() })
+        }
         Kind::Called => {
             let payload = if answer.empty { Payload::bytes("") } else { Payload::json("1") };
             Answer::Called(Called { payload, more: answer.more })
@@ -130,6 +141,7 @@ fn fitting_answer(request: &Request, answer: &script::Answer) -> Answer {
         Kind::Refreshed => {
             Answer::Refreshed(Refreshed { token_ttl: milliseconds(answer.greeting.token_ttl) })
         }
+        Kind::Acknowledged => Answer::Acknowledged,
         Kind::Unknown => Answer::Unknown,
     }
 }
@@ -145,6 +157,7 @@ fn kind_for(request: &Request) -> Kind {
         Request::Call(_) => Kind::Called,
         Request::Cancel(_) => Kind::Cancelled,
         Request::Refresh(_) => Kind::Refreshed,
+        Request::Acknowledge(_) => Kind::Acknowledged,
         _ => Kind::Unknown,
     }
 }

@@ -179,13 +179,11 @@ fn history_and_presence_are_commands_like_others() {
     client.sent();
     let page = HistoryPage { position: Position::default(), publications: vec![publication("c", 1, 1)] };
     let members = vec![Member { session: "s1".into(), ..Member::default() }];
+    let list = PresenceList { members, sessions: 1, users: 1 };
     client.reply(history.number(), Ok(Answer::History(page.clone())));
-    client.reply(
-        presence.number(),
-        Ok(Answer::Presence(PresenceList { members: members.clone(), sessions: 1, users: 1 })),
-    );
+    client.reply(presence.number(), Ok(Answer::Presence(list.clone())));
     assert_eq!(
         client.completed(),
-        [(history, Ok(Outcome::History(page))), (presence, Ok(Outcome::Presence(members)))]
+        [(history, Ok(Outcome::History(page))), (presence, Ok(Outcome::Presence(list)))]
     );
 }

@@ -7,9 +7,10 @@ use bytes::Bytes;
 use wirehub_common::code::{CloseCode, ErrorCode};
 use wirehub_common::contract::ContractHash;
 use wirehub_common::frame::{
-    Answer, Called, Command, Connect, Connected, ContractDigest, ContractId, Disconnect, ErrorInfo, History,
-    HistoryPage, Idempotency, Member, Position, PresenceList, Publication, Published, Push, Refreshed, Reply,
-    Request, ServerFrame, Subscribe, SubscribeOutcome, Subscribed, Unsubscribed,
+    Acknowledge, Alarm, Answer, Called, Command, Connect, Connected, ContractDigest, ContractId, Disconnect,
+    ErrorInfo, History, HistoryPage, Idempotency, Member, Movement, Position, PresenceList, Publication,
+    Published, Push, Refreshed, Reply, Request, ServerFrame, Subscribe, SubscribeOutcome, Subscribed,
+    Unsubscribed,
 };
 use wirehub_common::{ChannelName, Codec, Limits, Payload, SUBPROTOCOL_PROTOBUF};
 
@@ -18,6 +19,7 @@ use crate::{Config, Error, Event, Outcome, Recovery, State, Time};
 
 mod commands;
 mod connection;
+mod offers;
 mod repeats;
 mod streams;
 mod subscriptions;
