@@ -1,12 +1,15 @@
 //! Where a server is.
 
 use std::fmt;
+use std::io;
 use std::path::PathBuf;
 
 use http::Uri;
 use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::tls::Trust;
+use crate::transport;
 
 /// Where a server is: over TCP, over TLS or, on Unix, behind a socket file.
 ///
@@ -74,6 +77,20 @@ impl Address {
     pub fn with_root_certificates(self, pem: &[u8]) -> Result<Self, AddressError> {
         let trust = Trust::only(pem).ok_or(AddressError::Certificates)?;
         Ok(Self { trust, ..self })
+    }
+
+    /// What a WebSocket's handshake asks for: the address itself, or `ws://localhost/ws` where that is a socket file.
+    pub fn uri(&self) -> &Uri {
+        &self.uri
+    }
+
+    /// Connects, with TLS where the address has it, up to where a WebSocket's handshake begins: for those who speak
+    /// something else than Wirehub over it.
+    ///
+    /// # Errors
+    /// The server can't be reached, or does not prove who it is. The message says what to do.
+    pub async fn dial(&self) -> io::Result<impl AsyncRead + AsyncWrite + Send + Unpin + use<>> {
+        transport::dial(self).await.map_err(|failure| io::Error::other(failure.reason))
     }
 
     #[cfg(unix)]

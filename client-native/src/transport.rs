@@ -28,18 +28,7 @@ const MESSAGE_BYTES: usize = 64 * 1024 * 1024;
 
 /// Opens a WebSocket and says which subprotocol the server chose.
 pub(crate) async fn open(address: Address) -> Result<(Socket, String), Failure> {
-    let stream: Box<dyn Io> = match &address.target {
-        Target::Tcp { host, port, tls } => {
-            let stream = TcpStream::connect((host.as_str(), *port)).await?;
-            stream.set_nodelay(true)?;
-            match tls {
-                Some(name) => Box::new(tls::handshake(stream, name, &address.trust).await?),
-                None => Box::new(stream),
-            }
-        }
-        #[cfg(unix)]
-        Target::Unix(file) => Box::new(UnixStream::connect(file).await?),
-    };
+    let stream = dial(&address).await?;
     let mut request = address.uri.into_client_request()?;
     request.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL_PROTOBUF));
     let config = WebSocketConfig::default()
@@ -50,6 +39,22 @@ pub(crate) async fn open(address: Address) -> Result<(Socket, String), Failure> 
     let (socket, response) = client_async_with_config(request, stream, Some(config)).await?;
     let chosen = response.headers().get(SEC_WEBSOCKET_PROTOCOL).and_then(|value| value.to_str().ok());
     Ok((socket, chosen.unwrap_or_default().into()))
+}
+
+/// Connects, up to where a WebSocket's handshake begins.
+pub(crate) async fn dial(address: &Address) -> Result<Box<dyn Io>, Failure> {
+    Ok(match &address.target {
+        Target::Tcp { host, port, tls } => {
+            let stream = TcpStream::connect((host.as_str(), *port)).await?;
+            stream.set_nodelay(true)?;
+            match tls {
+                Some(name) => Box::new(tls::handshake(stream, name, &address.trust).await?),
+                None => Box::new(stream),
+            }
+        }
+        #[cfg(unix)]
+        Target::Unix(file) => Box::new(UnixStream::connect(file).await?),
+    })
 }
 
 /// Why there is no WebSocket, in the words of a close.

@@ -14,11 +14,15 @@ use crate::{Builder, Error, ErrorKind, Hub, ListenAddress, Listener, Origin, Tls
 
 mod client;
 mod config;
+mod connect;
+mod input;
+mod output;
 mod program;
 mod token;
 
 pub use self::client::{ClientCommand, ConnectOptions};
 pub use self::config::ConfigCommand;
+pub use self::connect::PlainOptions;
 pub use self::program::main;
 pub use self::token::TokenOptions;
 
@@ -176,9 +180,21 @@ fn announce(scheme: &str, address: &ListenAddress) -> Result<(), Error> {
         .map_err(|error| Error::with_source(ErrorKind::System, "cannot write to standard output", error))
 }
 
-/// For a program that can't go on. Where even standard error is gone, the status has to do.
+/// For a program that can't go on.
 fn complain(error: &impl fmt::Display) {
-    let _ = writeln!(io::stderr(), "error: {error}");
+    note(&format_args!("error: {error}"));
+}
+
+/// Tells people, beside what the program writes for whoever reads its output. Where even standard error is gone, the
+/// status has to do.
+fn note(words: &(impl fmt::Display + ?Sized)) {
+    let _ = writeln!(io::stderr(), "{}", output::harmless(words.to_string().trim_end()));
+}
+
+/// What runs a client: it has one thing to do.
+fn runtime() -> Result<tokio::runtime::Runtime, client::Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|error| format!("cannot start the runtime ({error})").into())
 }
 
 fn start_log(config: &Config) -> Result<(), Error> {

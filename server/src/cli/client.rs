@@ -1,7 +1,7 @@
 //! `wirehub sub`, `pub`, `call`, `history`, `presence`: a client on the command line.
 
 use std::future::{Future, ready};
-use std::io::{self, BufRead as _, Write as _};
+use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -16,7 +16,9 @@ use wirehub_common::code::CloseCode;
 use wirehub_common::frame::History;
 use wirehub_common::{ChannelName, Content, Payload};
 
-use super::complain;
+use super::input::Lines;
+use super::output::{line, shown, text_of};
+use super::{complain, runtime};
 
 /// Where to, and as whom.
 #[derive(Debug, Clone, clap::Args)]
@@ -98,19 +100,12 @@ pub enum ClientCommand {
 }
 
 /// Why a command failed, for people.
-type Failure = Box<dyn std::error::Error + Send + Sync>;
+pub(super) type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 impl ClientCommand {
     /// Does it, and gives the process's status: 0, or 1 for what went wrong.
     pub fn run(self) -> ExitCode {
-        let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-            Ok(runtime) => runtime,
-            Err(error) => {
-                complain(&format!("cannot start the runtime ({error})"));
-                return ExitCode::FAILURE;
-            }
-        };
-        match runtime.block_on(until_interrupted(self.carry_out())) {
+        match runtime().and_then(|runtime| runtime.block_on(until_interrupted(self.carry_out()))) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 complain(&error);
@@ -143,7 +138,8 @@ impl ClientCommand {
                 match message {
                     Some(message) => drop(client.publish_raw(channel, Payload::json(message)).await?),
                     None => {
-                        for line in io::stdin().lock().lines() {
+                        let mut lines = Lines::of_standard_input();
+                        while let Some(line) = lines.next().await {
                             client.publish_raw(channel.clone(), Payload::json(line?)).await?;
                         }
                     }
@@ -154,7 +150,7 @@ impl ClientCommand {
                 let client = connect.client().await?;
                 let mut responses = client.call_stream_raw(&name, Payload::json(request))?;
                 while let Some(response) = responses.next().await {
-                    line(text_of(&response?))?;
+                    line(shown(&text_of(&response?)))?;
                 }
                 drop(responses);
                 close(client).await
@@ -175,7 +171,7 @@ impl ClientCommand {
                     if connect.json {
                         line(json!({ "session": member.session, "user": member.user }))?;
                     } else {
-                        line(format_args!("{}\t{}", member.session, member.user))?;
+                        line(shown(&format!("{}\t{}", member.session, member.user)))?;
                     }
                 }
                 close(client).await
@@ -214,7 +210,7 @@ impl ConnectOptions {
     fn write(&self, publication: &Publication<Payload>) -> io::Result<()> {
         let Publication { channel, message, time, publisher, offset } = publication;
         if !self.json {
-            return line(format_args!("{channel}\t{}", text_of(message)));
+            return line(shown(&format!("{channel}\t{}", text_of(message))));
         }
         let data = (message.content == Content::Json)
             .then(|| serde_json::from_slice::<Box<RawValue>>(&message.data).ok())
@@ -255,16 +251,6 @@ struct Line<'a> {
     offset: Option<u64>,
 }
 
-/// Text for a terminal: what is no text is written in base64.
-fn text_of(payload: &Payload) -> String {
-    std::str::from_utf8(&payload.data).map_or_else(|_| BASE64.encode(&payload.data), Into::into)
-}
-
-fn line(text: impl std::fmt::Display) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    writeln!(out, "{text}").and_then(|()| out.flush())
-}
-
 async fn close(client: Client) -> Result<(), Failure> {
     client.close(CloseCode::NORMAL, "");
     client.closed().await;
@@ -278,7 +264,7 @@ async fn until_interrupted(work: impl Future<Output = Result<(), Failure>>) -> R
     }
 }
 
-fn parse_address(text: &str) -> Result<Address, String> {
+pub(super) fn parse_address(text: &str) -> Result<Address, String> {
     Address::parse(text).map_err(|error| error.to_string())
 }
 

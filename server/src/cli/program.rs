@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use super::{ClientCommand, ConfigCommand, ServeOptions, TokenOptions};
+use super::{ClientCommand, ConfigCommand, PlainOptions, ServeOptions, TokenOptions, connect};
 use crate::Hub;
 
 /// Realtime messaging over WebSocket: clients subscribe to channels and publish in them.
@@ -25,6 +25,9 @@ enum Command {
     Config(ConfigCommand),
     /// Make a token for a client, by the first secret in a configuration.
     Token(TokenOptions),
+    /// Open a WebSocket to any server: lines in, messages out.
+    #[command(after_help = connect::NOTES)]
+    Connect(PlainOptions),
     #[command(flatten)]
     Client(ClientCommand),
 }
@@ -41,7 +44,7 @@ Examples:
   wirehub sub ws://127.0.0.1:8080/ws chat:lobby       what is published, a line each
   wirehub pub ws://127.0.0.1:8080/ws chat:lobby '{\"text\":\"hi\"}'
 
-Then, with any WebSocket tool, at ws://127.0.0.1:8080/ws:
+Then, by hand, after wirehub connect --pong ws://127.0.0.1:8080/ws:
   {\"id\":1,\"connect\":{}}
   {\"id\":2,\"subscribe\":{\"channel\":\"chat:lobby\",\"number\":1}}
   {\"id\":3,\"publish\":{\"channel\":\"chat:lobby\",\"data\":{\"text\":\"hi\"}}}";
@@ -66,6 +69,7 @@ pub fn main() -> ExitCode {
         Command::Serve(options) => options.serve(Hub::builder()),
         Command::Config(command) => command.run(),
         Command::Token(options) => options.run(),
+        Command::Connect(options) => options.run(),
         Command::Client(command) => command.run(),
     }
 }

@@ -1,62 +1,14 @@
 //! The program `wirehub`: what it prints, what it refuses, how it ends.
 
 use std::io::{BufRead as _, BufReader};
-use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::process::{Command, Stdio};
 
 use tokio::net::TcpStream;
 use wirehub_common::Codec;
 use wirehub_common::frame::{Answer, Connect, Push, Request, ServerFrame};
 
+use crate::program::{Running, failure, wirehub};
 use crate::support::{Client, Received, http_at, publish};
-
-fn wirehub(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_wirehub"));
-    command.args(arguments).stdin(Stdio::null()).stderr(Stdio::piped()).stdout(Stdio::piped());
-    command
-}
-
-/// A server that is killed if the test fails before it ends.
-struct Running {
-    child: Child,
-    stdout: BufReader<ChildStdout>,
-}
-
-impl Running {
-    fn start(arguments: &[&str]) -> Self {
-        Self::spawn(wirehub(arguments))
-    }
-
-    fn spawn(mut command: Command) -> Self {
-        let mut child = command.spawn().unwrap();
-        let stdout = BufReader::new(child.stdout.take().unwrap());
-        Self { child, stdout }
-    }
-
-    /// The line in which it says where it listens, without the words before.
-    fn address(&mut self) -> String {
-        let mut line = String::new();
-        self.stdout.read_line(&mut line).unwrap();
-        line.trim_end().strip_prefix("listening on ").unwrap_or_else(|| panic!("{line:?}")).into()
-    }
-
-    fn signal(&self, signal: &str) {
-        let id = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-s", signal, &id]).status().unwrap().success());
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn failure(arguments: &[&str]) -> (Option<i32>, String) {
-    let Output { status, stderr, stdout } = wirehub(arguments).output().unwrap();
-    assert_eq!(stdout, b"", "nothing was served");
-    (status.code(), String::from_utf8(stderr).unwrap())
-}
 
 async fn connect(address: &str) -> Client {
     let host = address.strip_prefix("http://").unwrap();

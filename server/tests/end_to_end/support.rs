@@ -18,7 +18,7 @@ use wirehub_common::frame::{
     Subscribe, Unsubscribe,
 };
 use wirehub_common::{ChannelName, Codec, Payload};
-use wirehub_server::{Hub, ListenAddress, Listener, run};
+use wirehub_server::{Hub, ListenAddress, Listener, Tls, run};
 
 pub(crate) const CODECS: [Codec; 2] = [Codec::Protobuf, Codec::Json];
 
@@ -41,7 +41,16 @@ impl Server {
     }
 
     pub(crate) async fn start_app(hub: Hub, app: axum::Router, listen: &str) -> Self {
-        let listener = Listener::bind(&listen.parse().unwrap()).await.unwrap();
+        Self::start_on(Listener::bind(&listen.parse().unwrap()).await.unwrap(), hub, app)
+    }
+
+    pub(crate) async fn start_with_tls(hub: Hub, tls: Tls) -> Self {
+        let listener = Listener::bind(&"127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let app = hub.router();
+        Self::start_on(listener.with_tls(tls), hub, app)
+    }
+
+    fn start_on(listener: Listener, hub: Hub, app: axum::Router) -> Self {
         let address = listener.address().unwrap();
         let (stop, stopping) = oneshot::channel();
         let running = tokio::spawn(run(listener, hub.clone(), app, async {
