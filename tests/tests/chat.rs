@@ -6,7 +6,9 @@ use wirehub_client::common::code::{CloseCode, ErrorCode};
 use wirehub_client::common::contract::Channel as _;
 use wirehub_client::{Address, Config, ErrorKind, State};
 use wirehub_common::{ChannelName, Payload};
-use wirehub_demo_contract::{ChatMessage, ChatRoom, Echo, EchoRequest, Rooms, RoomsRequest};
+use wirehub_demo_contract::{
+    ChatMessage, ChatRoom, Echo, EchoRequest, Rooms, RoomsRequest, Ticks, TicksRequest,
+};
 use wirehub_tests::{Server, next, soon};
 
 fn line(nick: &str, text: impl Into<String>) -> ChatMessage {
@@ -240,4 +242,27 @@ async fn a_server_that_is_not_there_is_tried_again_until_it_is() {
     let server = Server::start(wirehub_demo::builder().build(), &listen).await;
     soon(connecting).await.unwrap().unwrap();
     assert_eq!(server.hub.sessions(), 1);
+}
+
+#[tokio::test]
+async fn the_clock_ticks_for_as_long_as_somebody_listens() {
+    let server = Server::demo().await;
+    let client = server.client().await;
+    let mut ticks = client.call_stream::<Ticks>(&TicksRequest { every: 20 }).unwrap();
+    for number in 1..=5 {
+        let tick = next(&mut ticks).await.unwrap();
+        assert_eq!(tick.number, number);
+        assert!((0.0..10_000.0).contains(&tick.late), "{}", tick.late);
+    }
+    drop(ticks);
+    // Each call has a clock of its own.
+    let mut again = client.call_stream::<Ticks>(&TicksRequest { every: 20 }).unwrap();
+    assert_eq!(next(&mut again).await.unwrap().number, 1);
+
+    for every in [0, 19, 60_001] {
+        let mut refused = client.call_stream::<Ticks>(&TicksRequest { every }).unwrap();
+        let error = next(&mut refused).await.unwrap_err();
+        assert_eq!(error.code().number(), wirehub_demo::NO_SUCH_PERIOD);
+        assert_eq!(error.message(), "ask for a tick every 20 to 60000 ms");
+    }
 }

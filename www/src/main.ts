@@ -9,6 +9,7 @@ import { Hub } from './hub';
 import type { RoomName } from './names';
 import { Nickname } from './nickname';
 import { Notices } from './notices';
+import { Pulse } from './pulse/pulse';
 import { Directory } from './rooms/directory';
 import { RoomsPanel } from './rooms/rooms-panel';
 import { Route, type Place } from './route';
@@ -28,6 +29,7 @@ function start({ hub: hubUrl, echo: echoUrl }: ServerAddress): void {
   const directory = new Directory(hub);
   const roomsPanel = new RoomsPanel((room) => choose(room));
   new ConnectionView(hub);
+  new Pulse(hub);
   new EchoBox(paths(echoUrl, hub));
 
   function choose(room: RoomName): void {

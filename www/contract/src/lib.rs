@@ -21,6 +21,8 @@ wirehub_common::contract! {
     call Echo = "demo.echo": fn(EchoRequest) -> EchoResponse;
     /// The rooms with somebody in them.
     call Rooms = "demo.rooms": fn(RoomsRequest) -> RoomsResponse;
+    /// The server's clock: a tick at each period, until the caller has enough.
+    stream Ticks = "demo.ticks": fn(TicksRequest) -> Tick;
 }
 
 /// What somebody says in a room. Who it came from and when is in the publication around it.
@@ -70,4 +72,22 @@ pub struct RoomInfo {
     pub name: String,
     /// How many sessions are subscribed.
     pub people: u32,
+}
+
+/// See [`Ticks`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Schema)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+pub struct TicksRequest {
+    /// The time from one tick to the next, in milliseconds: 20 to 60,000.
+    pub every: u32,
+}
+
+/// The server's clock has ticked.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Schema)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+pub struct Tick {
+    /// Counts the ticks of this call, from 1.
+    pub number: u32,
+    /// How long after its time the tick came, in milliseconds: what the server had to do first.
+    pub late: f64,
 }

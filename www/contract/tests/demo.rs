@@ -2,13 +2,13 @@
 
 use wirehub_common::contract::{Channel as _, Contract as _, Message as _};
 use wirehub_common::{ChannelName, Payload, PayloadErrorKind};
-use wirehub_demo_contract::{ChatMessage, ChatRoom, Demo, RoomInfo, RoomsRequest, RoomsResponse};
+use wirehub_demo_contract::{ChatMessage, ChatRoom, Demo, RoomInfo, RoomsRequest, RoomsResponse, Tick};
 
 #[test]
 fn the_contract_has_the_names_that_the_page_uses() {
     let names: Vec<_> = Demo::ITEMS.iter().map(|item| item.name).collect();
     assert_eq!(Demo::NAME, "demo");
-    assert_eq!(names, ["chat:{room}", "demo.echo", "demo.rooms"]);
+    assert_eq!(names, ["chat:{room}", "demo.echo", "demo.rooms", "demo.ticks"]);
 }
 
 #[test]
@@ -28,6 +28,8 @@ fn messages_are_the_json_that_the_page_reads_and_writes() {
     assert_eq!(RoomsRequest {}.to_payload().unwrap(), Payload::json("{}"));
     let rooms = RoomsResponse { rooms: vec![RoomInfo { name: "lobby".into(), people: 3 }] };
     assert_eq!(rooms.to_payload().unwrap(), Payload::json(r#"{"rooms":[{"name":"lobby","people":3}]}"#));
+    let tick = Tick { number: 1, late: 0.25 };
+    assert_eq!(tick.to_payload().unwrap(), Payload::json(r#"{"number":1,"late":0.25}"#));
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! The demo page's server: a hub with the demo's contract and its two calls. It is the reference example of a typed
-//! server.
+//! The demo page's server: a hub with the demo's contract, its calls and its stream. It is the reference example of a
+//! typed server.
 //!
 //! ```no_run
 //! use wirehub_server::{Listener, run};
@@ -12,11 +12,22 @@
 //! # }
 //! ```
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use wirehub_demo_contract::{ChatRoom, Demo, Echo, EchoResponse, RoomInfo, Rooms, RoomsResponse};
+use futures_util::{Stream, stream};
+use tokio::time::MissedTickBehavior;
+use wirehub_demo_contract::{
+    ChatRoom, Demo, Echo, EchoResponse, RoomInfo, Rooms, RoomsResponse, Tick, Ticks, TicksRequest,
+};
 use wirehub_server::common::contract::Channel as _;
-use wirehub_server::{Builder, History, Hub, Namespace};
+use wirehub_server::{Builder, CallError, History, Hub, Namespace};
+
+/// The code of the error that says that a clock of that period is not to be had.
+pub const NO_SUCH_PERIOD: u16 = 1000;
+
+/// How often the clock may tick, in milliseconds.
+const PERIODS: RangeInclusive<u32> = 20..=60_000;
 
 /// A hub that speaks the demo's contract, answers its calls, and keeps what was said in the last hour.
 pub fn builder() -> Builder {
@@ -25,6 +36,7 @@ pub fn builder() -> Builder {
         .namespace("chat", Namespace::default().history(History::new(100, Duration::from_secs(3600))))
         .call::<Echo, _, _>(async |_, request| Ok(EchoResponse { text: request.text }))
         .call::<Rooms, _, _>(async |context, _| Ok(RoomsResponse { rooms: rooms(context.hub()) }))
+        .call_stream::<Ticks, _, _, _>(async |_, request| Ok(ticks(period(&request)?)))
 }
 
 /// The rooms with somebody in them, in alphabetical order.
@@ -39,4 +51,24 @@ fn rooms(hub: &Hub) -> Vec<RoomInfo> {
         .collect();
     rooms.sort_by(|a, b| a.name.cmp(&b.name));
     rooms
+}
+
+fn period(request: &TicksRequest) -> Result<Duration, CallError> {
+    if PERIODS.contains(&request.every) {
+        return Ok(Duration::from_millis(request.every.into()));
+    }
+    let (least, most) = PERIODS.into_inner();
+    Err(CallError::application::<NO_SUCH_PERIOD>(format!("ask for a tick every {least} to {most} ms")))
+}
+
+/// Ticks until it is dropped. It is polled as fast as the client takes them: ticks that nobody could take are left out,
+/// and the next one is late.
+fn ticks(period: Duration) -> impl Stream<Item = Result<Tick, CallError>> + Send {
+    let mut clock = tokio::time::interval(period);
+    clock.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    stream::unfold((clock, 1_u32), async |(mut clock, number)| {
+        let due = clock.tick().await;
+        let late = due.elapsed().as_secs_f64() * 1000.0;
+        Some((Ok(Tick { number, late }), (clock, number.saturating_add(1))))
+    })
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use wirehub_server::cli::ServeOptions;
 
-/// The server of Wirehub's demo page: chat rooms and an echo.
+/// The server of Wirehub's demo page: chat rooms, an echo and a clock.
 #[derive(Debug, Parser)]
 #[command(name = "wirehub-demo", version, after_help = "Build the page and start it: cargo xtask demo")]
 struct Arguments {

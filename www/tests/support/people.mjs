@@ -9,6 +9,9 @@ const ARTEFACTS = fileURLToPath(new URL('../../../target/artefacts/', import.met
 /** How long a person waits for the page to do something, in ms. */
 const PATIENCE = 15_000;
 
+/** The options of a small phone's browser context. */
+export const PHONE = { viewport: { width: 360, height: 740 }, hasTouch: true, isMobile: true, deviceScaleFactor: 2 };
+
 export function launch() {
   mkdirSync(ARTEFACTS, { recursive: true });
   // Without a sandbox, because CI runs as root, where Chromium's can't start.
@@ -21,8 +24,8 @@ export class Person {
   page;
   #reports = new EventEmitter();
 
-  /** Opens `address` in a new context with Playwright's context `options`. */
-  static async open(browser, address, options = {}) {
+  /** Opens `address` in a new context with Playwright's context `options`; `prepare` gets the page before that. */
+  static async open(browser, address, options = {}, prepare = () => undefined) {
     const person = new Person();
     const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, locale: 'en-GB', ...options });
     context.setDefaultTimeout(PATIENCE);
@@ -37,6 +40,7 @@ export class Person {
       if (message.type() === 'error') person.#report(`console: ${message.text()}`);
     });
     person.page.on('pageerror', (error) => person.#report(`uncaught: ${error.stack ?? error}`));
+    prepare(person.page);
     await person.page.goto(address);
     return person;
   }

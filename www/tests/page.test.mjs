@@ -9,10 +9,9 @@ import { pathToFileURL } from 'node:url';
 
 import { atEnd, fitsPhone, noViolations, sayMany, shownTwice } from './support/checks.mjs';
 import { DemoServer, DIST } from './support/demo-server.mjs';
-import { launch, Person } from './support/people.mjs';
+import { launch, Person, PHONE } from './support/people.mjs';
 import { RefusingServer } from './support/refusing-server.mjs';
 
-const PHONE = { viewport: { width: 360, height: 740 }, hasTouch: true, isMobile: true, deviceScaleFactor: 2 };
 const LOST_CONNECTION = /^console: WebSocket connection to .* failed/;
 
 let browser;
