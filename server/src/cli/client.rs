@@ -13,11 +13,11 @@ use serde_json::json;
 use serde_json::value::RawValue;
 use wirehub_client::{Address, Client, Config, Publication};
 use wirehub_common::code::CloseCode;
-use wirehub_common::frame::History;
+use wirehub_common::frame::{History, Member};
 use wirehub_common::{ChannelName, Content, Payload};
 
 use super::input::Lines;
-use super::output::{line, shown, text_of};
+use super::output::{line, moment, shown, table, text_of};
 use super::{complain, runtime};
 
 /// Where to, and as whom.
@@ -44,6 +44,7 @@ pub struct ConnectOptions {
 #[derive(Debug, Clone, clap::Subcommand)]
 pub enum ClientCommand {
     /// Subscribe to channels and write what is published, until Ctrl-C.
+    #[command(after_help = SUB_NOTES)]
     Sub {
         /// Where to, and as whom.
         #[command(flatten)]
@@ -53,6 +54,7 @@ pub enum ClientCommand {
         channels: Vec<ChannelName>,
     },
     /// Publish a message in a channel, or each line of standard input.
+    #[command(after_help = PUB_NOTES)]
     Pub {
         /// Where to, and as whom.
         #[command(flatten)]
@@ -65,6 +67,7 @@ pub enum ClientCommand {
         message: Option<String>,
     },
     /// Call a procedure of the server and write its responses.
+    #[command(after_help = CALL_NOTES)]
     Call {
         /// Where to, and as whom.
         #[command(flatten)]
@@ -77,6 +80,7 @@ pub enum ClientCommand {
         request: String,
     },
     /// Write what a channel keeps, the oldest first.
+    #[command(after_help = HISTORY_NOTES)]
     History {
         /// Where to, and as whom.
         #[command(flatten)]
@@ -89,6 +93,7 @@ pub enum ClientCommand {
         limit: u32,
     },
     /// Write who is in a channel.
+    #[command(after_help = PRESENCE_NOTES)]
     Presence {
         /// Where to, and as whom.
         #[command(flatten)]
@@ -98,6 +103,35 @@ pub enum ClientCommand {
         channel: ChannelName,
     },
 }
+
+const SUB_NOTES: &str = "\
+A lost connection is opened again, and what was missed is caught up where the channel keeps history.
+
+Examples:
+  wirehub sub ws://127.0.0.1:8080/ws chat:lobby
+  wirehub sub --token-file ann.token wss://app.example/ws chat:lobby @ann
+  wirehub sub --json ws://127.0.0.1:8080/ws chat:lobby | jq .data.text";
+
+const PUB_NOTES: &str = "\
+Examples:
+  wirehub pub ws://127.0.0.1:8080/ws chat:lobby '{\"text\":\"hi\"}'
+  tail -f events.jsonl | wirehub pub unix:/run/wirehub.sock events:all";
+
+const CALL_NOTES: &str = "\
+A call that streams is written a response a line, until it ends.
+
+Examples:
+  wirehub call ws://127.0.0.1:8080/ws chat.names '{\"room\":\"lobby\"}'";
+
+const HISTORY_NOTES: &str = "\
+Examples:
+  wirehub history ws://127.0.0.1:8080/ws chat:lobby
+  wirehub history --json --limit 1 ws://127.0.0.1:8080/ws chat:lobby | jq .time";
+
+const PRESENCE_NOTES: &str = "\
+Examples:
+  wirehub presence ws://127.0.0.1:8080/ws chat:lobby
+  wirehub presence --json ws://127.0.0.1:8080/ws chat:lobby | jq -r .user | sort -u";
 
 /// Why a command failed, for people.
 pub(super) type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -160,19 +194,27 @@ impl ClientCommand {
                 let mut page =
                     client.history_raw(History { channel, since: None, limit, reverse: true }).await?;
                 page.publications.reverse();
-                for publication in page.publications {
-                    connect.write_frame(publication)?;
+                if connect.json {
+                    for publication in page.publications {
+                        connect.write_frame(publication)?;
+                    }
+                } else {
+                    let rows: Vec<_> = page.publications.iter().map(row).collect();
+                    table(["OFFSET", "TIME", "USER", "MESSAGE"], &rows)?;
                 }
                 close(client).await
             }
             Self::Presence { connect, channel } => {
                 let client = connect.client().await?;
-                for member in client.presence(channel).await? {
-                    if connect.json {
-                        line(json!({ "session": member.session, "user": member.user }))?;
-                    } else {
-                        line(shown(&format!("{}\t{}", member.session, member.user)))?;
+                let members = client.presence(channel).await?;
+                if connect.json {
+                    for member in members {
+                        line(member_json(&member))?;
                     }
+                } else {
+                    let rows =
+                        members.into_iter().map(|Member { session, user, info }| [session, user, info]);
+                    table(["SESSION", "USER", "INFO"], &rows.collect::<Vec<_>>())?;
                 }
                 close(client).await
             }
@@ -216,8 +258,7 @@ impl ConnectOptions {
             .then(|| serde_json::from_slice::<Box<RawValue>>(&message.data).ok())
             .flatten();
         let bytes = data.is_none().then(|| BASE64.encode(&message.data));
-        let publisher =
-            publisher.as_ref().map(|member| json!({ "session": member.session, "user": member.user }));
+        let publisher = publisher.as_ref().map(member_json);
         let whole = Line {
             channel: channel.as_str(),
             data,
@@ -249,6 +290,22 @@ struct Line<'a> {
     publisher: Option<serde_json::Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     offset: Option<u64>,
+}
+
+/// A member as it is written with `--json`.
+fn member_json(Member { session, user, info }: &Member) -> serde_json::Value {
+    let mut member = json!({ "session": session, "user": user });
+    // What is shown of a session is JSON.
+    if let (Ok(info), Some(fields)) = (serde_json::from_str(info), member.as_object_mut()) {
+        fields.insert("info".into(), info);
+    }
+    member
+}
+
+fn row(publication: &wirehub_common::frame::Publication) -> [String; 4] {
+    let user = publication.publisher.as_ref().map(|member| member.user.clone());
+    let offset = publication.offset.to_string();
+    [offset, moment(publication.time), user.unwrap_or_default(), text_of(&publication.payload)]
 }
 
 async fn close(client: Client) -> Result<(), Failure> {

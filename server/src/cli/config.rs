@@ -13,12 +13,16 @@ use crate::{Error, ErrorKind, Hub};
 #[derive(Debug, Clone, clap::Subcommand)]
 pub enum ConfigCommand {
     /// Write a configuration in which everything is explained. A file that is there is left alone.
+    #[command(after_help = "Examples:\n  wirehub config init\n  wirehub config init - | less")]
     Init {
         /// Where to; `-` for standard output.
         #[arg(value_name = "FILE", default_value = "wirehub.toml")]
         file: PathBuf,
     },
     /// Say whether a configuration is right, with the environment over it; the keys that it names are read.
+    #[command(
+        after_help = "Examples:\n  wirehub config check\n  WIREHUB_LIMITS__CALLS=8 wirehub config check /etc/wirehub.toml"
+    )]
     Check {
         /// Which one.
         #[arg(value_name = "FILE", default_value = "wirehub.toml")]

@@ -1,8 +1,10 @@
 //! The program `wirehub`.
 
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
+use clap_complete::Shell;
 
 use super::{ClientCommand, ConfigCommand, PlainOptions, ServeOptions, TokenOptions, connect};
 use crate::Hub;
@@ -21,15 +23,22 @@ enum Command {
     #[command(after_help = SERVE_NOTES)]
     Serve(ServeOptions),
     /// Write a configuration to begin with, or say whether one is right.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = CONFIG_NOTES)]
     Config(ConfigCommand),
     /// Make a token for a client, by the first secret in a configuration.
+    #[command(after_help = TOKEN_NOTES)]
     Token(TokenOptions),
     /// Open a WebSocket to any server: lines in, messages out.
     #[command(after_help = connect::NOTES)]
     Connect(PlainOptions),
     #[command(flatten)]
     Client(ClientCommand),
+    /// Write what makes a shell complete this program's commands and options.
+    #[command(after_help = COMPLETIONS_NOTES)]
+    Completions {
+        /// Which shell.
+        shell: Shell,
+    },
 }
 
 const EXAMPLES: &str = "\
@@ -50,6 +59,11 @@ Then, by hand, after wirehub connect --pong ws://127.0.0.1:8080/ws:
   {\"id\":3,\"publish\":{\"channel\":\"chat:lobby\",\"data\":{\"text\":\"hi\"}}}";
 
 const SERVE_NOTES: &str = "\
+Examples:
+  wirehub serve --listen 127.0.0.1:0                  at a free port, which is written to standard output
+  wirehub serve --config wirehub.toml                 with all that `wirehub config init` explains
+  wirehub serve --allow-origin https://app.example    for the pages of another origin
+
 Addresses:
   /ws      speaks Wirehub: subprotocol wirehub.v1.protobuf, or wirehub.v1.json (also where none is named)
   /echo    sends every WebSocket message back
@@ -62,6 +76,23 @@ Environment:
 SIGINT and SIGTERM stop the server: clients are told when to come back, and queues are flushed. A second one stops
 it at once.";
 
+const CONFIG_NOTES: &str = "\
+Examples:
+  wirehub config init                                 writes wirehub.toml, in which everything is explained
+  wirehub config check && systemctl reload wirehub";
+
+const TOKEN_NOTES: &str = "\
+Examples:
+  wirehub token --user ann --ttl 8h                   by the first secret in wirehub.toml
+  wirehub token --user bot --publish 'news:*' > bot.token
+  wirehub sub --token-file bot.token ws://127.0.0.1:8080/ws news:today";
+
+const COMPLETIONS_NOTES: &str = "\
+Examples:
+  wirehub completions bash > ~/.local/share/bash-completion/completions/wirehub
+  wirehub completions zsh > ~/.zfunc/_wirehub         where .zshrc has: fpath+=~/.zfunc; autoload -Uz compinit; compinit
+  wirehub completions fish > ~/.config/fish/completions/wirehub.fish";
+
 /// The whole program: reads the command line, does what it says, and gives the process's status. For a program of another
 /// name that is the same.
 pub fn main() -> ExitCode {
@@ -71,5 +102,37 @@ pub fn main() -> ExitCode {
         Command::Token(options) => options.run(),
         Command::Connect(options) => options.run(),
         Command::Client(command) => command.run(),
+        Command::Completions { shell } => complete(shell),
+    }
+}
+
+fn complete(shell: Shell) -> ExitCode {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Arguments::command(), "wirehub", &mut script);
+    // Nobody reads it where that fails.
+    match io::stdout().write_all(&script) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(command: &clap::Command) {
+        let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        assert!(help.contains("Examples:\n  "), "{}", command.get_name());
+        for line in help.lines() {
+            assert!(line.chars().count() <= 130, "{line}");
+        }
+        command.get_subcommands().for_each(check);
+    }
+
+    #[test]
+    fn the_help_of_every_command_has_examples() {
+        let program = Arguments::command();
+        check(&program);
+        program.debug_assert();
     }
 }
