@@ -7,16 +7,13 @@ use std::rc::{Rc, Weak};
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
-use js_sys::Function;
-use wasm_bindgen::prelude::JsValue;
-use web_sys::WebSocket;
 use wirehub_client_core::{Client, Config, Driver, Error, Time, Transmit};
 
 use crate::browser::{Timer, now, seed};
 use crate::page::PageWatch;
 use crate::runner::{Input, Machine, PageEvent, Runner};
 use crate::socket::SocketError;
-use crate::wire::{check_address, open_directly};
+use crate::wire::check_address;
 
 /// A client of the server at `url`, which begins with `ws://` or `wss://`. It does nothing before
 /// [`Client::connect`], and lives until it is closed, or all that hold it are dropped.
@@ -153,10 +150,6 @@ impl Machine for HandleMachine {
             }
         });
         true
-    }
-
-    fn open(&self, url: &str, protocols: &JsValue, handler: &Function) -> Result<WebSocket, JsValue> {
-        open_directly(url, protocols, handler)
     }
 
     fn schedule(&self, delay: Option<Duration>) {

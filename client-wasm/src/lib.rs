@@ -28,8 +28,6 @@
 
 mod browser;
 mod client;
-#[cfg(feature = "js")]
-mod js;
 mod page;
 mod runner;
 mod socket;

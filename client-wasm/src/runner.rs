@@ -5,9 +5,6 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use js_sys::{Array, Function};
-use wasm_bindgen::prelude::JsValue;
-use web_sys::WebSocket;
 use wirehub_client_core::{Time, Transmit};
 use wirehub_common::SUBPROTOCOL_PROTOBUF;
 use wirehub_common::code::CloseCode;
@@ -29,9 +26,6 @@ pub(crate) trait Machine {
 
     /// Hands out what the machine has to tell; `false` where there was nothing.
     fn deliver(&self) -> bool;
-
-    /// Opens a WebSocket that calls `handler` with its events.
-    fn open(&self, url: &str, protocols: &JsValue, handler: &Function) -> Result<WebSocket, JsValue>;
 
     /// Has [`Runner::tick`] called after a while, and forgets the call that was planned before; nothing
     /// is planned after `None`.
@@ -149,8 +143,7 @@ impl<M: Machine + 'static> Runner<M> {
                 runner.on(happening);
             }
         };
-        let protocols = Array::of1(&SUBPROTOCOL_PROTOBUF.into());
-        match Wire::open(on, |handler| self.machine.open(&self.url, &protocols, handler)) {
+        match Wire::open(&self.url, &[SUBPROTOCOL_PROTOBUF], on) {
             Ok(wire) => *self.wire.borrow_mut() = Some(wire),
             // Another attempt would be refused as well.
             Err(_) => self.machine.handle(Input::Close(CloseCode::NOT_WIREHUB, REFUSED)),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use js_sys::{Array, ArrayBuffer, Function, Uint8Array};
+use js_sys::{Array, ArrayBuffer, Uint8Array};
 use wasm_bindgen::JsCast as _;
 use wasm_bindgen::prelude::{Closure, JsValue};
 use web_sys::{BinaryType, CloseEvent, Event, MessageEvent, WebSocket};
@@ -42,34 +42,40 @@ pub(crate) enum Data {
 }
 
 impl Wire {
-    /// Begins to open a WebSocket. `open` makes it and has the function called with each of its events.
+    /// Begins to open a WebSocket whose events `on` hears.
     ///
     /// # Errors
     /// What the browser throws: the address is no WebSocket address, or a page from https may not use it, or a
     /// subprotocol is named wrongly or twice.
     pub(crate) fn open(
+        url: &str,
+        protocols: &[&str],
         on: impl Fn(Happening) + 'static,
-        open: impl FnOnce(&Function) -> Result<WebSocket, JsValue>,
     ) -> Result<Self, JsValue> {
         let handler = Closure::<dyn Fn(Event)>::new(move |event| {
             if let Some(happening) = Happening::of(event) {
                 on(happening);
             }
         });
-        let socket = open(handler.as_ref().unchecked_ref())?;
+        let protocols: Array = protocols.iter().map(|&name| JsValue::from(name)).collect();
+        let socket = WebSocket::new_with_str_sequence(url, &protocols)?;
+        let function = Some(handler.as_ref().unchecked_ref());
+        socket.set_onopen(function);
+        socket.set_onmessage(function);
+        socket.set_onerror(function);
+        socket.set_onclose(function);
         socket.set_binary_type(BinaryType::Arraybuffer);
         Ok(Self { socket, _handler: handler })
     }
 
-    /// [`Self::open`] with errors in words, the browser calling the function itself.
+    /// [`Self::open`] with errors in words.
     pub(crate) fn connect(
         url: &str,
         protocols: &[&str],
         on: impl Fn(Happening) + 'static,
     ) -> Result<Self, SocketError> {
         check_address(url)?;
-        let protocols: Array = protocols.iter().map(|&name| JsValue::from(name)).collect();
-        Self::open(on, |handler| open_directly(url, &protocols, handler))
+        Self::open(url, protocols, on)
             .map_err(|thrown| SocketError::thrown(SocketErrorKind::Address, &thrown))
     }
 
@@ -166,20 +172,6 @@ pub(crate) fn check_address(url: &str) -> Result<(), SocketError> {
         (scheme.eq_ignore_ascii_case("ws") || scheme.eq_ignore_ascii_case("wss")) && !rest.is_empty()
     });
     if is_websocket { Ok(()) } else { Err(SocketError::new(SocketErrorKind::Address, url)) }
-}
-
-/// Opens a WebSocket of the browser's own, which calls the function itself.
-pub(crate) fn open_directly(
-    url: &str,
-    protocols: &JsValue,
-    handler: &Function,
-) -> Result<WebSocket, JsValue> {
-    let socket = WebSocket::new_with_str_sequence(url, protocols)?;
-    socket.set_onopen(Some(handler));
-    socket.set_onmessage(Some(handler));
-    socket.set_onerror(Some(handler));
-    socket.set_onclose(Some(handler));
-    Ok(socket)
 }
 
 /// A message, copied into this module's memory.

@@ -18,7 +18,6 @@ mod project;
 #[cfg(test)]
 mod scratch;
 mod setup;
-mod short_names;
 mod size;
 mod test;
 mod tidy;

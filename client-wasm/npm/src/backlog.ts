@@ -1,7 +1,7 @@
-import type { Client as Wasm } from '#wasm';
 import { Codes, WirehubError } from './errors.js';
+import type { Machine } from './machine.js';
 
-type Send = (wasm: Wasm, timeout: number) => number;
+type Send = (machine: Machine, timeout: number) => number;
 
 interface Waiting<T> {
   readonly command: T;

@@ -1,7 +1,6 @@
-import { Client as Wasm } from '#wasm';
 import { Channels, type Channel } from './channels.js';
 import { refuseUnsendable } from './close.js';
-import { Commands, onAbort, type Answer, type Command, type Send, type Waiting } from './commands.js';
+import { Commands, onAbort, type Answer, type Command, type Waiting } from './commands.js';
 import type {
   AnyContract,
   CallOf,
@@ -15,18 +14,19 @@ import type {
   StreamRequestOf,
   StreamResponseOf,
 } from './contract.js';
-import { aborted, CloseCodes, closedForGood, closeReason, Codes, toError, WirehubError } from './errors.js';
+import { aborted, CloseCodes, closedForGood, closeReason, Codes, WirehubError } from './errors.js';
 import { BroadcastEvent, ClientErrorEvent, StateChangeEvent, type ClientEventMap } from './events.js';
 import { Queue } from './feed.js';
 import type { HistoryPage, Member } from './history.js';
+import { Input, Machine, Request, type Details, type Host } from './machine.js';
 import type { CallOptions, CallStreamOptions, ClientOptions, ConnectOptions, HistoryOptions, PublishOptions, SendOptions } from './options.js';
-import { encode, readRows, type Encoded, type Row } from './payload.js';
+import { encode } from './payload.js';
 import { watchPage } from './page.js';
 import { enter, guarded, load, onDeath } from './runtime.js';
 import { Subscription, type Publication, type SubscribeOptions } from './subscription.js';
 import { Tokens } from './tokens.js';
 import { websocketUrl } from './url.js';
-import { openSocket, socketMaker } from './websocket.js';
+import { socketMaker } from './websocket.js';
 
 /**
  * `connecting`: the first attempt, and those after it until one succeeds. `reconnecting`: the connection was lost.
@@ -79,9 +79,7 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
   #state: State = 'disconnected';
   #session: string | undefined;
   #user: string | undefined;
-  #wasm: Wasm | undefined;
-  #socket: WebSocket | undefined;
-  #timer: ReturnType<typeof setTimeout> | undefined;
+  #machine: Machine | undefined;
   #flushing = false;
   #end: WirehubError | undefined;
   #stopListening: () => void = () => undefined;
@@ -163,7 +161,7 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
     const stop = onAbort(signal, () => void subscription.unsubscribe());
     if (signal !== undefined) subscription.addEventListener('unsubscribed', stop);
     const joined = this.#channels.join(subscription as Subscription);
-    if (this.#wasm !== undefined && joined.members.size === 1) this.#request(joined);
+    if (this.#machine !== undefined && joined.members.size === 1) this.#request(joined);
     return subscription;
   }
 
@@ -179,9 +177,9 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
     const encoded = encode(data);
     if (options.volatile === true) {
       this.#refuseWhenClosed();
-      return this.#wasm !== undefined && this.#enter((wasm) => wasm.publishVolatile(channel, encoded.json, encoded.bytes));
+      return this.#machine !== undefined && this.#enter((machine) => machine.publishVolatile(channel, encoded));
     }
-    await this.#command(encoded, options, (wasm, timeout, failFast) => wasm.publish(channel, encoded.json, encoded.bytes, timeout, failFast));
+    await this.#command(Request.Publish, channel, options, encoded);
     return true;
   }
 
@@ -191,10 +189,7 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
    * @throws {WirehubError} as for {@link publish}.
    */
   async call<K extends CallOf<C>>(name: K, request: RequestOf<C, K>, options: CallOptions = {}): Promise<ResponseOf<C, K>> {
-    const encoded = encode(request);
-    const answer = await this.#command(encoded, options, (wasm, timeout, failFast) =>
-      wasm.call(name, encoded.json, encoded.bytes, timeout, failFast, false),
-    );
+    const answer = await this.#command(Request.Call, name, options, encode(request));
     const [response] = readable(answer);
     return response?.data as ResponseOf<C, K>;
   }
@@ -214,9 +209,7 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
     const responses = new Queue<unknown>(options.queue ?? this.#options.queue ?? {}, stop);
     const fail = (error: unknown): void => responses.end(error as WirehubError);
     try {
-      const encoded = encode(request);
-      const send: Send = (wasm, timeout, failFast) => wasm.call(name, encoded.json, encoded.bytes, timeout, failFast, true);
-      command = this.#begin(encoded, options, send, {
+      command = this.#begin(Request.CallStream, name, options, encode(request), {
         resolve: () => responses.end(undefined),
         reject: fail,
         receive: ({ rows }) => {
@@ -243,9 +236,12 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
    */
   async history<K extends ChannelOf<C>>(channel: K, options: HistoryOptions = {}): Promise<HistoryPage<MessageOf<C, K>>> {
     const { since, limit = 100, reverse = false } = options;
-    const answer = await this.#command(undefined, options, (wasm, timeout, failFast) =>
-      wasm.history(channel, since?.offset ?? 0, since?.epoch, limit, reverse, timeout, failFast),
-    );
+    const answer = await this.#command(Request.History, channel, options, {
+      data: encoder.encode(since?.epoch),
+      flag: reverse,
+      offset: since?.offset,
+      limit,
+    });
     const publications = readable(answer);
     for (const publication of publications) publication.channel = channel;
     return { publications: publications as Publication<MessageOf<C, K>>[], position: answer.position };
@@ -257,7 +253,7 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
    * @throws {WirehubError} as for {@link publish}; NOT_AVAILABLE: the channel does not tell.
    */
   async presence(channel: ChannelOf<C>, options: SendOptions = {}): Promise<Member[]> {
-    const answer = await this.#command(undefined, options, (wasm, timeout, failFast) => wasm.presence(channel, timeout, failFast));
+    const answer = await this.#command(Request.Presence, channel, options);
     return answer.rows.map(({ publication }) => publication.publisher as Member);
   }
 
@@ -270,7 +266,7 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
     this.#refuseWhenClosed();
     this.#tokens?.abandon();
     this.#token = token;
-    if (this.#wasm !== undefined) this.#enter((wasm) => wasm.setToken(token));
+    if (this.#machine !== undefined) this.#enter((machine) => machine.input(Input.SetToken, 0, token));
   }
 
   /**
@@ -282,9 +278,14 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
   async close(code: number = CloseCodes.NORMAL, reason = ''): Promise<void> {
     refuseUnsendable(code, reason);
     if (this.#state === 'closed') return;
-    const wasm = this.#wasm;
-    if (wasm === undefined) this.#finish(code, reason, undefined);
-    else enter(() => wasm.close(code, reason));
+    const machine = this.#machine;
+    if (machine === undefined) this.#finish(code, reason, undefined);
+    else {
+      enter(() => {
+        machine.input(Input.Close, code, reason);
+        machine.run();
+      });
+    }
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -293,22 +294,34 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
 
   async #start(): Promise<void> {
     this.#changeState('connecting');
+    const { name, contract, wasm, webSocket } = this.#options;
+    let machine: Machine;
     try {
-      socketMaker(this.#options.webSocket);
-      await load(this.#options.wasm);
+      const maker = socketMaker(webSocket);
+      const module = await load(wasm);
+      if (this.#isClosed()) return;
+      const settings = {
+        url: this.url,
+        webSocket: maker,
+        token: this.#token,
+        providesTokens: this.#tokens !== undefined,
+        name: name || '@wirehub/client',
+        contract: contractText(contract),
+      };
+      machine = enter(() => new Machine(module, this.#host(), settings));
     } catch (error) {
       if (this.#isClosed()) return;
       this.#changeState('disconnected');
       for (const settle of this.#waiting) settle.reject(error as WirehubError);
       return;
     }
-    if (this.#isClosed()) return;
-    const { name = '', contract } = this.#options;
-    const wasm = enter(
-      () => new Wasm(this.#host(), this.url, this.#token, this.#tokens !== undefined, name || '@wirehub/client', contractText(contract)),
+    this.#machine = machine;
+    const stopWatching = watchPage(
+      guarded((event: Input) => {
+        machine.input(event);
+        machine.run();
+      }),
     );
-    this.#wasm = wasm;
-    const stopWatching = watchPage(guarded((event: number) => this.#wasm?.page(event)));
     const stopMourning = onDeath((error) => this.#die(error));
     this.#stopListening = () => {
       stopWatching();
@@ -316,49 +329,38 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
     };
     for (const channel of this.#channels.all()) this.#request(channel);
     this.#commands.start();
-    this.#enter(() => wasm.connect());
+    this.#enter(() => machine.input(Input.Connect));
   }
 
-  /** What the module calls. */
-  #host(): object {
+  /** What the machine tells. */
+  #host(): Host {
     return {
-      open: (url: string, protocols: string[], handler: (event: Event) => void) =>
-        (this.#socket = openSocket(socketMaker(this.#options.webSocket), url, protocols, handler)),
-      schedule: (delay: number | undefined) => {
-        clearTimeout(this.#timer);
-        if (delay !== undefined) this.#timer = setTimeout(guarded(() => this.#wasm?.tick()), delay);
-      },
-      toError: (code: number, temporary: boolean, words: string, about: string) =>
-        toError(code, temporary, words, about, code === Codes.TOKEN_UNAVAILABLE ? this.#tokens?.failure : undefined),
-      onState: (state: number, session: string, user: string, code: number, reason: string, retryIn?: number, failure?: WirehubError) => {
+      causeOf: (code) => (code === Codes.TOKEN_UNAVAILABLE ? this.#tokens?.failure : undefined),
+      onState: (state, session, user, code, reason, retryIn, failure) => {
         this.#onState(STATES[state] ?? 'closed', session, user, code, reason, retryIn, failure);
       },
-      onPublications: (rows: Float64Array, text: string, bytes: Uint8Array) => {
-        const channelOf = (number: number): string => this.#channels.numbered(number)?.name ?? EVERYBODY;
-        readRows(rows, text, bytes, channelOf, (subscription, publication, error, size) => {
-          if (subscription === 0) this.#onBroadcast(publication, error);
-          // Asked for again: what handles one message may end the subscription of the next.
-          const members = this.#channels.numbered(subscription)?.members ?? [];
-          for (const member of members) {
-            if (error === undefined) member.onPublication(publication, size);
-            else member.onUnreadable(error);
-          }
-        });
+      onPublication: (number, publication, error, size) => {
+        const channel = this.#channels.numbered(number);
+        if (number === 0) this.#onBroadcast(publication, error);
+        if (channel === undefined) return;
+        publication.channel = channel.name;
+        for (const member of channel.members) {
+          if (error === undefined) member.onPublication(publication, size);
+          else member.onUnreadable(error);
+        }
       },
-      onSubscribed: (number: number, recovery: number) => this.#channels.onSubscribed(number, recovery),
-      onUnsubscribed: (number: number, error: WirehubError | undefined) => this.#channels.onUnsubscribed(this.#channels.numbered(number), error),
-      onAnswer: (number: number, more: boolean, rows: Float64Array, text: string, bytes: Uint8Array, offset: number, epoch: string) => {
-        const read: Row[] = [];
-        readRows(rows, text, bytes, () => '', (_, publication, error, size) => read.push({ publication, error, size }));
-        this.#commands.answer(number, more, { rows: read, position: { offset, epoch } });
-      },
-      onFailed: (number: number, error: WirehubError) => this.#commands.fail(number, error),
-      onTokenNeeded: (request: number) => {
+      onSubscribed: (number, recovery) => this.#channels.onSubscribed(number, recovery),
+      onUnsubscribed: (number, error) => this.#channels.onUnsubscribed(this.#channels.numbered(number), error),
+      onAnswer: (number, more, answer) => this.#commands.answer(number, more, answer),
+      onFailed: (number, error) => this.#commands.fail(number, error),
+      onTokenNeeded: (request) => {
         this.#tokens?.ask((token) => {
-          if (this.#wasm !== undefined) this.#enter((wasm) => wasm.handleToken(request, token ?? undefined, token === null));
+          if (this.#machine === undefined) return;
+          const input = token === null ? Input.SignedOut : token === undefined ? Input.NoToken : Input.Token;
+          this.#enter((machine) => machine.input(input, request, token ?? ''));
         });
       },
-      onError: (error: WirehubError) => {
+      onError: (error) => {
         // It took too long, if it has not answered.
         if (error.code === Codes.TOKEN_UNAVAILABLE) this.#tokens?.abandon();
         this.dispatchEvent(new ClientErrorEvent(error));
@@ -382,6 +384,7 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
   }
 
   #onBroadcast(publication: Publication, error: WirehubError | undefined): void {
+    publication.channel = EVERYBODY;
     this.dispatchEvent(error === undefined ? new BroadcastEvent(publication) : new ClientErrorEvent(error));
   }
 
@@ -392,18 +395,19 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
     this.dispatchEvent(new StateChangeEvent({ state, previous, code, reason, retryIn }));
   }
 
-  #command(encoded: Encoded | undefined, options: SendOptions, send: Send): Promise<Answer> {
-    return new Promise((resolve, reject) => void this.#begin(encoded, options, send, { resolve, reject }));
+  #command(kind: Request, name: string, options: SendOptions, details: Details = {}): Promise<Answer> {
+    return new Promise((resolve, reject) => void this.#begin(kind, name, options, details, { resolve, reject }));
   }
 
-  #begin(encoded: Encoded | undefined, options: SendOptions, send: Send, waiting: Waiting): Command {
+  #begin(kind: Request, name: string, options: SendOptions, details: Details, waiting: Waiting): Command {
     this.#refuseWhenClosed();
-    return this.#commands.begin(encoded?.bytes.length ?? 0, options, send, waiting);
+    const bytes = details.data?.length ?? 0;
+    return this.#commands.begin(bytes, options, (machine, timeout, failFast) => machine.request(kind, name, { ...details, timeout, failFast }), waiting);
   }
 
   #request(channel: Channel): void {
     try {
-      this.#channels.number(channel, this.#enter((wasm) => wasm.subscribe(channel.name)));
+      this.#channels.number(channel, this.#enter((machine) => machine.request(Request.Subscribe, channel.name)));
     } catch (error) {
       // Told when the caller has got the subscription and listens to it.
       queueMicrotask(() => this.#channels.onUnsubscribed(channel, error as WirehubError));
@@ -412,36 +416,32 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
 
   #unsubscribe(subscription: Subscription): void {
     const number = this.#channels.leave(subscription)?.number ?? 0;
-    if (number !== 0 && this.#wasm !== undefined) this.#enter((wasm) => wasm.unsubscribe(number));
+    if (number !== 0 && this.#machine !== undefined) this.#enter((machine) => machine.input(Input.Unsubscribe, number));
     subscription.onUnsubscribed();
   }
 
   /** Calls into the module; what that queues goes out soon. */
-  #enter<T>(call: (wasm: Wasm) => T): T {
-    const wasm = this.#wasm;
-    if (wasm === undefined) throw this.#end ?? new WirehubError(Codes.CLOSED);
-    this.#flush(wasm);
-    return enter(() => call(wasm));
+  #enter<T>(call: (machine: Machine) => T): T {
+    const machine = this.#machine;
+    if (machine === undefined) throw this.#end ?? new WirehubError(Codes.CLOSED);
+    this.#flush(machine);
+    return enter(() => call(machine));
   }
 
   /** Has what is queued go out, with everything else that the running code still adds: many commands, one message. */
-  #flush(wasm: Wasm): void {
+  #flush(machine: Machine): void {
     if (this.#flushing) return;
     this.#flushing = true;
     queueMicrotask(() => {
       this.#flushing = false;
-      if (this.#wasm === wasm) guarded(() => wasm.flush())();
+      if (this.#machine === machine) guarded(() => machine.run())();
     });
   }
 
   /** The module failed: what it would have told is told without it. */
   #die(error: WirehubError): void {
-    const socket = this.#socket;
-    if (socket !== undefined) {
-      socket.onopen = socket.onmessage = socket.onerror = socket.onclose = null;
-      socket.close(CloseCodes.CLIENT_FAILED);
-    }
-    this.#wasm = undefined;
+    this.#machine?.abandon(CloseCodes.CLIENT_FAILED);
+    this.#machine = undefined;
     this.dispatchEvent(new ClientErrorEvent(error));
     this.#finish(CloseCodes.CLIENT_FAILED, closeReason(CloseCodes.CLIENT_FAILED, ''), error);
   }
@@ -449,7 +449,6 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
   /** The client is over. */
   #finish(code: number, reason: string, error: WirehubError | undefined): void {
     if (this.#state === 'closed') return;
-    clearTimeout(this.#timer);
     this.#stopListening();
     this.#tokens?.abandon();
     const closed = error ?? closedForGood(code, reason);
@@ -458,10 +457,10 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
     for (const channel of this.#channels.all()) this.#channels.onUnsubscribed(channel, closed);
     this.#changeState('closed', code, reason);
     for (const settle of this.#waiting) settle.reject(closed);
-    const wasm = this.#wasm;
-    this.#wasm = undefined;
-    // Not now: the module may be further up the stack.
-    if (wasm !== undefined) queueMicrotask(guarded(() => wasm.free()));
+    const machine = this.#machine;
+    this.#machine = undefined;
+    // Not now: it may be further up the stack.
+    if (machine !== undefined) queueMicrotask(guarded(() => machine.free()));
   }
 
   #refuseWhenClosed(): void {
@@ -473,6 +472,8 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
     return this.#state === 'closed';
   }
 }
+
+const encoder = new TextEncoder();
 
 interface Settle<T> {
   resolve(value: T): void;

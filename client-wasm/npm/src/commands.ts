@@ -1,9 +1,8 @@
-import type { Client as Wasm } from '#wasm';
 import { Backlog } from './backlog.js';
 import { aborted, Codes, WirehubError } from './errors.js';
 import type { Position } from './history.js';
+import { Input, type Machine, type Row } from './machine.js';
 import type { SendOptions } from './options.js';
-import type { Row } from './payload.js';
 
 /** What the server says to a command. */
 export interface Answer {
@@ -20,8 +19,8 @@ export interface Waiting {
   receive?(answer: Answer): void;
 }
 
-/** Gives a command to the module, and its number in there. */
-export type Send = (wasm: Wasm, timeout: number, failFast: boolean) => number;
+/** Begins a command; gives its number in the module. */
+export type Send = (machine: Machine, timeout: number, failFast: boolean) => number;
 
 /** A command that has not ended. */
 export interface Command extends Waiting {
@@ -35,12 +34,12 @@ export interface Command extends Waiting {
 export class Commands {
   readonly #timeout: number;
   /** Calls into the module; what that queues goes out soon. */
-  readonly #enter: <T>(call: (wasm: Wasm) => T) => T;
+  readonly #enter: <T>(call: (machine: Machine) => T) => T;
   readonly #pending = new Map<number, Command>();
   readonly #backlog = new Backlog<Command>();
   #started = false;
 
-  constructor(timeout: number, enter: <T>(call: (wasm: Wasm) => T) => T) {
+  constructor(timeout: number, enter: <T>(call: (machine: Machine) => T) => T) {
     this.#timeout = timeout;
     this.#enter = enter;
   }
@@ -51,15 +50,15 @@ export class Commands {
     if (failFast && !this.#started) throw new WirehubError(Codes.NOT_CONNECTED);
     const command: Command = { ...waiting, number: undefined, stop: () => undefined };
     command.stop = onAbort(signal, (error) => this.giveUp(command, error));
-    if (this.#started) this.#send(command, (wasm) => send(wasm, timeout, failFast));
-    else this.#backlog.add(command, timeout, bytes, (wasm, left) => send(wasm, left, false));
+    if (this.#started) this.#send(command, (machine) => send(machine, timeout, failFast));
+    else this.#backlog.add(command, timeout, bytes, (machine, left) => send(machine, left, false));
     return command;
   }
 
   /** The module is there. */
   start(): void {
     this.#started = true;
-    for (const { command, timeout, send } of this.#backlog.take()) this.#send(command, (wasm) => send(wasm, timeout));
+    for (const { command, timeout, send } of this.#backlog.take()) this.#send(command, (machine) => send(machine, timeout));
   }
 
   answer(number: number, more: boolean, answer: Answer): void {
@@ -76,7 +75,7 @@ export class Commands {
     command.stop();
     command.reject(error);
     if (number === undefined) this.#backlog.remove(command);
-    else if (this.#pending.delete(number)) this.#enter((wasm) => wasm.cancel(number));
+    else if (this.#pending.delete(number)) this.#enter((machine) => machine.input(Input.Cancel, number));
   }
 
   /** The client is over, and all of them are. */
@@ -89,7 +88,7 @@ export class Commands {
     }
   }
 
-  #send(command: Command, send: (wasm: Wasm) => number): void {
+  #send(command: Command, send: (machine: Machine) => number): void {
     try {
       command.number = this.#enter(send);
       this.#pending.set(command.number, command);

@@ -1,16 +1,41 @@
-import { initSync } from '#wasm';
 import { moduleSource } from '#source';
 import { Codes, WirehubError } from './errors.js';
 
 /** Where the WebAssembly module comes from: an address, its answer, the bytes, or the compiled module. */
 export type WasmSource = string | URL | Request | Response | BufferSource | WebAssembly.Module;
 
-let loading: Promise<void> | undefined;
+/** @internal What the module exports. Its sources say what the functions do; `client` is what `client_new` gave. */
+export interface Exports {
+  readonly memory: WebAssembly.Memory;
+  __wbindgen_malloc(size: number, align: number): number;
+  client_new(randomLow: number, randomHigh: number, providesTokens: boolean, tokenAt: number, tokenLength: number, nameAt: number, nameLength: number, contractAt: number, contractLength: number): number;
+  client_input(client: number, kind: number, now: number, number: number, at: number, length: number): void;
+  client_message(client: number, now: number, at: number, length: number): void;
+  client_request(
+    client: number,
+    kind: number,
+    now: number,
+    timeout: number,
+    failFast: boolean,
+    nameAt: number,
+    nameLength: number,
+    dataAt: number,
+    dataLength: number,
+    flag: boolean,
+    offset: number,
+    limit: number,
+  ): number;
+  client_poll(client: number, now: number, writable: boolean, events: boolean): void;
+  client_output(client: number): number;
+  __wbg_client_free(client: number, unused: number): void;
+}
+
+let loading: Promise<Exports> | undefined;
 let death: WirehubError | undefined;
 const mourners = new Set<(error: WirehubError) => void>();
 
 /** @internal Loads the module: once for all, and again only after a failure. */
-export function load(source: WasmSource | undefined): Promise<void> {
+export function load(source: WasmSource | undefined): Promise<Exports> {
   if (death !== undefined) return Promise.reject(death);
   loading ??= instantiate(source).catch((cause: unknown) => {
     loading = undefined;
@@ -20,12 +45,13 @@ export function load(source: WasmSource | undefined): Promise<void> {
   return loading;
 }
 
-async function instantiate(given: WasmSource | undefined): Promise<void> {
+async function instantiate(given: WasmSource | undefined): Promise<Exports> {
   const source: WasmSource = given ?? (await moduleSource());
   const fetched = typeof source === 'string' || source instanceof URL || source instanceof Request ? fetch(source) : source;
   const found = await fetched;
-  // Instantiating is quick; compiling is what takes its time.
-  initSync({ module: found instanceof WebAssembly.Module ? found : await compile(found) });
+  const module = found instanceof WebAssembly.Module ? found : await compile(found);
+  const instance = await WebAssembly.instantiate(module, imports(module));
+  return instance.exports as unknown as Exports;
 }
 
 /** Compiles a response while it comes, where the browser is ready to. */
@@ -34,6 +60,17 @@ async function compile(source: Response | BufferSource): Promise<WebAssembly.Mod
   if (!source.ok) throw new Error(`${source.url} answers ${source.status} ${source.statusText}`);
   const type = source.headers.get('content-type')?.split(';')[0]?.trim();
   return type === 'application/wasm' ? WebAssembly.compileStreaming(source) : WebAssembly.compile(await source.arrayBuffer());
+}
+
+/** What the module asks for is all wasm-bindgen's, for when it finds that it was called wrongly. */
+function imports(module: WebAssembly.Module): WebAssembly.Imports {
+  const imports: Record<string, Record<string, () => never>> = {};
+  for (const { module: from, name } of WebAssembly.Module.imports(module)) {
+    (imports[from] ??= {})[name] = () => {
+      throw new Error(name);
+    };
+  }
+  return imports;
 }
 
 /**

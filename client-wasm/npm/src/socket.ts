@@ -1,9 +1,7 @@
-import { Socket as Wasm } from '#wasm';
 import { aborted, CloseCodes, Codes, WirehubError } from './errors.js';
 import type { SocketEventMap } from './events.js';
 import { Feed, type QueueOptions } from './feed.js';
 import { refuseUnsendable } from './close.js';
-import { enter, guarded, load, onDeath, type WasmSource } from './runtime.js';
 import { websocketUrl } from './url.js';
 import { openSocket, socketMaker, type WebSocketConstructor } from './websocket.js';
 
@@ -15,8 +13,6 @@ export interface SocketOptions {
   protocols?: string[];
   /** Gives up opening. */
   signal?: AbortSignal;
-  /** Where the WebAssembly module comes from. By default it lies beside this package's own file. */
-  wasm?: WasmSource;
   /** What makes WebSockets, where that is not everywhere, as in Node.js before 22. */
   webSocket?: WebSocketConstructor;
   /** The receive queue of each iterator. */
@@ -38,11 +34,7 @@ export interface Socket {
 export class Socket extends EventTarget implements AsyncIterable<SocketData> {
   readonly #handlers = new Map<string, (event: Event) => void>();
   readonly #feed: Feed<SocketData>;
-  readonly #stopMourning: () => void;
-  readonly #url: string;
-  #protocol = '';
-  #wasm: Wasm | undefined;
-  #socket: WebSocket | undefined;
+  readonly #socket: WebSocket;
 
   /**
    * Opens a WebSocket.
@@ -50,11 +42,9 @@ export class Socket extends EventTarget implements AsyncIterable<SocketData> {
    * @throws {WirehubError} it can't be opened, or the signal aborts.
    */
   static async open(url: string | URL, options: SocketOptions = {}): Promise<Socket> {
-    const { signal, wasm, webSocket, protocols = [], queue = {} } = options;
+    const { signal, webSocket, protocols = [], queue = {} } = options;
     const address = websocketUrl(url);
     const maker = socketMaker(webSocket);
-    if (signal?.aborted) throw aborted(signal);
-    await load(wasm);
     if (signal?.aborted) throw aborted(signal);
     return new Promise((resolve, reject) => {
       const socket = new Socket(maker, address, protocols, queue, (error) => {
@@ -79,32 +69,26 @@ export class Socket extends EventTarget implements AsyncIterable<SocketData> {
     opened: (error?: WirehubError) => void,
   ) {
     super();
-    this.#url = url;
     this.#feed = new Feed(queue, (data) => this.dispatchEvent(new MessageEvent('message', { data })));
-    this.#stopMourning = onDeath((error) => this.#die(error, opened));
-    const host = {
-      open: (url: string, protocols: string[], handler: (event: Event) => void) => (this.#socket = openSocket(maker, url, protocols, handler)),
-      onOpen: () => {
-        this.#protocol = this.#wasm?.protocol ?? '';
-        opened();
-        this.dispatchEvent(new Event('open'));
-      },
-      onMessage: (data: string | ArrayBuffer) => {
-        if (typeof data === 'string') this.#feed.push(data, data.length);
-        else this.#feed.push(new Uint8Array(data), data.byteLength);
-      },
-      onError: () => this.dispatchEvent(new Event('error')),
-      onClose: (code: number, reason: string, wasClean: boolean) => {
-        opened(new WirehubError(Codes.CONNECTION_LOST, { message: `the WebSocket was closed while it was being opened (code ${code})` }));
-        this.#finish(code, reason, wasClean);
-      },
-    };
-    try {
-      this.#wasm = enter(() => open(host, url, protocols));
-    } catch (error) {
-      this.#stopMourning();
-      throw error;
-    }
+    this.#socket = open(maker, url, protocols, (event) => {
+      const { data, code, reason, wasClean } = event as MessageEvent<string | ArrayBuffer> & CloseEvent;
+      switch (event.type) {
+        case 'open':
+          opened();
+          this.dispatchEvent(new Event('open'));
+          break;
+        case 'message':
+          if (typeof data === 'string') this.#feed.push(data, data.length);
+          else this.#feed.push(new Uint8Array(data), data.byteLength);
+          break;
+        case 'error':
+          this.dispatchEvent(new Event('error'));
+          break;
+        case 'close':
+          opened(new WirehubError(Codes.CONNECTION_LOST, { message: `the WebSocket was closed while it was being opened (code ${code})` }));
+          this.#finish(code, reason, wasClean);
+      }
+    });
   }
 
   get onopen(): Handler<'open'> {
@@ -138,29 +122,27 @@ export class Socket extends EventTarget implements AsyncIterable<SocketData> {
 
   /** 0: opening, 1: open, 2: closing, 3: closed. */
   get readyState(): 0 | 1 | 2 | 3 {
-    const wasm = this.#wasm;
-    return wasm === undefined ? 3 : (enter(() => wasm.readyState) as 0 | 1 | 2 | 3);
+    return this.#socket.readyState as 0 | 1 | 2 | 3;
   }
 
   /** The subprotocol that the server chose; empty for none. */
   get protocol(): string {
-    return this.#protocol;
+    return this.#socket.protocol;
   }
 
   /** How many bytes the browser has taken and not sent yet. Wait while it is high. */
   get bufferedAmount(): number {
-    const wasm = this.#wasm;
-    return wasm === undefined ? 0 : enter(() => wasm.bufferedAmount);
+    return this.#socket.bufferedAmount;
   }
 
   get url(): string {
-    return this.#url;
+    return this.#socket.url;
   }
 
   /** Sends a message. Does nothing once the socket closes. */
   send(data: SocketData): void {
-    const wasm = this.#wasm;
-    if (wasm !== undefined) enter(() => wasm.send(data));
+    // The browser takes all views but those of shared memory, which its types leave out.
+    this.#socket.send(data as string | Uint8Array<ArrayBuffer>);
   }
 
   /**
@@ -171,8 +153,7 @@ export class Socket extends EventTarget implements AsyncIterable<SocketData> {
    */
   close(code: number = CloseCodes.NORMAL, reason = ''): void {
     refuseUnsendable(code, reason);
-    const wasm = this.#wasm;
-    if (wasm !== undefined) enter(() => wasm.close(code, reason));
+    this.#socket.close(code, reason);
   }
 
   /** The messages. Leaving the loop does not close the socket. */
@@ -199,26 +180,8 @@ export class Socket extends EventTarget implements AsyncIterable<SocketData> {
   }
 
   #finish(code: number, reason: string, wasClean: boolean): void {
-    const wasm = this.#wasm;
-    this.#wasm = undefined;
-    this.#stopMourning();
     this.#feed.end(wasClean ? undefined : new WirehubError(Codes.CONNECTION_LOST, { message: `the WebSocket was lost (code ${code})` }));
     this.dispatchEvent(closeEvent(code, reason, wasClean));
-    // Not now: the module is further up the stack.
-    if (wasm !== undefined) queueMicrotask(guarded(() => wasm.free()));
-  }
-
-  /** The module failed: what it would have told is told without it. */
-  #die(error: WirehubError, opened: (error: WirehubError) => void): void {
-    const socket = this.#socket;
-    if (socket !== undefined) {
-      socket.onopen = socket.onmessage = socket.onerror = socket.onclose = null;
-      socket.close(CloseCodes.CLIENT_FAILED);
-    }
-    this.#wasm = undefined;
-    opened(error);
-    this.#feed.end(error);
-    this.dispatchEvent(closeEvent(CloseCodes.CLIENT_FAILED, error.message, false));
   }
 }
 
@@ -228,10 +191,10 @@ function closeEvent(code: number, reason: string, wasClean: boolean): Event {
   return Object.assign(new Event('close'), { code, reason, wasClean });
 }
 
-/** What the browser itself refuses is the caller's error, not the module's. */
-function open(host: object, url: string, protocols: string[]): Wasm {
+/** What the browser itself refuses is the caller's error. */
+function open(maker: WebSocketConstructor, url: string, protocols: string[], handler: (event: Event) => void): WebSocket {
   try {
-    return new Wasm(host, url, protocols);
+    return openSocket(maker, url, protocols, handler);
   } catch (cause) {
     if (cause instanceof DOMException) throw new WirehubError(Codes.BAD_REQUEST, { message: cause.message, cause });
     throw cause;

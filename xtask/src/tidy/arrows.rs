@@ -11,6 +11,7 @@ const MAY_DEPEND_ON: &[(&str, Option<&[&str]>)] = &[
     ("wirehub-common", Some(&["wirehub-derive"])),
     ("wirehub-client-core", Some(&["wirehub-common"])),
     ("wirehub-client-wasm", Some(&["wirehub-common", "wirehub-client-core"])),
+    ("wirehub-client-module", Some(&["wirehub-common", "wirehub-client-core"])),
     ("wirehub-client", Some(&["wirehub-common", "wirehub-client-core"])),
     // The client for its command line alone: the feature `cli`.
     ("wirehub-server", Some(&["wirehub-common", "wirehub-client"])),

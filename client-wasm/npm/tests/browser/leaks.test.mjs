@@ -81,14 +81,12 @@ async function look(page, devtools) {
 // --- In the page ---
 
 async function begin() {
-  const { Instance, Memory } = WebAssembly;
-  WebAssembly.Instance = class extends Instance {
-    constructor(...given) {
-      super(...given);
-      // By its kind: the build shortens the names of exports.
-      const memory = Object.values(this.exports).find((item) => item instanceof Memory);
-      globalThis.module = { get byteLength() { return memory.buffer.byteLength; } };
-    }
+  const { instantiate } = WebAssembly;
+  WebAssembly.instantiate = async (...given) => {
+    const instance = await instantiate.apply(WebAssembly, given);
+    const { memory } = instance.exports;
+    globalThis.module = { get byteLength() { return memory.buffer.byteLength; } };
+    return instance;
   };
   const timers = (globalThis.timers = new Set());
   const { setTimeout, clearTimeout } = globalThis;

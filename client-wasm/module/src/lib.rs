@@ -1,0 +1,269 @@
+//! The WebAssembly module of the npm package `@wirehub/client`: the client's state machine, and nothing else.
+//!
+//! TypeScript has the WebSocket, the timers and the promises; here are the rules. It puts in what happened, and takes
+//! out what is to be done and told. The package's `machine.ts` is the only user, and knows the numbers in here:
+//! nothing is for others.
+//!
+//! Rules that hold throughout:
+//! - The module imports nothing. It is never in the middle of something while JavaScript runs.
+//! - Calls pass numbers and bytes, so that no code is needed at the border.
+//! - Nothing here says anything in words that TypeScript could say: words weigh.
+
+mod output;
+
+use std::time::Duration;
+
+use wasm_bindgen::prelude::wasm_bindgen;
+use wirehub_client_core::{
+    CommandId, Config, Core, Error, ErrorKind, SendOptions, SubscriptionId, Time, TokenRequest,
+};
+use wirehub_common::code::{CloseCode, ErrorCode};
+use wirehub_common::contract::ContractHash;
+use wirehub_common::frame::{ContractDigest, ContractId, History, Position};
+use wirehub_common::{ChannelName, Payload};
+
+use self::output::Output;
+
+#[cfg(all(target_family = "wasm", not(target_feature = "atomics")))]
+mod allocator {
+    use talc::cell::TalcSyncCell;
+    use talc::wasm::{WasmBinning, WasmGrowAndClaim};
+
+    /// A page's module has one thread, and its size counts.
+    #[global_allocator]
+    static ALLOCATOR: TalcSyncCell<WasmGrowAndClaim, WasmBinning> = TalcSyncCell::new_wasm(WasmGrowAndClaim);
+}
+
+/// A client. Moments are in milliseconds since one of JavaScript's own.
+#[wasm_bindgen]
+#[derive(Debug)]
+pub struct Client {
+    core: Core,
+    output: Output,
+}
+
+#[wasm_bindgen]
+impl Client {
+    /// A client that does nothing yet. The first two are 64 random bits. `contract` has name and hash of the contract and
+    /// of each of its items, in turn, each in a line; it is empty for none.
+    pub fn new(
+        random_low: u32,
+        random_high: u32,
+        provides_tokens: bool,
+        token: String,
+        name: String,
+        contract: &str,
+    ) -> Self {
+        let config = Config {
+            token,
+            provides_tokens,
+            client: name,
+            version: env!("CARGO_PKG_VERSION").into(),
+            contract: contract_digest(contract),
+            ..Config::default()
+        };
+        let seed = u64::from(random_low) | u64::from(random_high) << 32;
+        Self { core: Core::new(config, seed), output: Output::default() }
+    }
+
+    /// Takes what happened, or is wished. `number` and `text` mean what `kind` says.
+    pub fn input(&mut self, kind: u8, now: f64, number: u32, text: String) {
+        let core = &mut self.core;
+        let now = moment(now);
+        let close_code = u16::try_from(number).ok().and_then(CloseCode::new);
+        match kind {
+            CONNECT => core.connect(now),
+            OPEN => core.handle_open(&text),
+            TEXT => core.handle_text(now),
+            CLOSED => core.handle_close(now, close_code.unwrap_or(CloseCode::ABNORMAL), &text),
+            TIMEOUT => core.handle_timeout(now),
+            BACK => core.reconnect_now(now),
+            ONLINE => {
+                core.check_connection(now);
+                core.reconnect_now(now);
+            }
+            OFFLINE => core.check_connection(now),
+            PUT_ASIDE => core.suspend(now),
+            UNSUBSCRIBE => core.unsubscribe(SubscriptionId::from_number(number)),
+            CANCEL => core.cancel(CommandId::from_number(number)),
+            SET_TOKEN => core.set_token(now, text),
+            TOKEN => core.handle_token(now, TokenRequest::from_number(number), Ok(text)),
+            NO_TOKEN | SIGNED_OUT => {
+                let code =
+                    if kind == NO_TOKEN { ErrorCode::TOKEN_UNAVAILABLE } else { ErrorCode::UNAUTHORIZED };
+                let error = Error::from_code(ErrorKind::Usage, code);
+                core.handle_token(now, TokenRequest::from_number(number), Err(error));
+            }
+            CLOSE => core.close(close_code.unwrap_or(CloseCode::NORMAL), &text),
+            _ => {}
+        }
+    }
+
+    /// Takes a binary message of the server's.
+    pub fn message(&mut self, now: f64, message: Vec<u8>) {
+        self.core.handle_message(moment(now), &message.into());
+    }
+
+    /// Subscribes, or begins a command; gives its number. 0: it failed, and why is in the output. `timeout` is in
+    /// milliseconds; `fail_fast`: only where it can go out now.
+    #[allow(clippy::too_many_arguments, reason = "an object would cost more code on both sides")]
+    pub fn request(
+        &mut self,
+        kind: u8,
+        now: f64,
+        timeout: f64,
+        fail_fast: bool,
+        name: &str,
+        data: Vec<u8>,
+        flag: bool,
+        offset: f64,
+        limit: u32,
+    ) -> u32 {
+        let options = SendOptions { timeout: Some(duration(timeout)), fail_fast };
+        let since = (offset >= 0.0).then_some(offset as u64);
+        let extent = Extent { since, limit };
+        self.begin(kind, moment(now), name, data, flag, extent, options).unwrap_or_else(|error| {
+            self.output.clear();
+            self.output.error(&error);
+            self.output.finish(None);
+            0
+        })
+    }
+
+    /// Puts into the output what is to be done next and, if `events`, what is to be told. A message is to be sent only
+    /// where the WebSocket is `writable`, and only one at a time. Nothing is there once the output stays empty.
+    pub fn poll(&mut self, now: f64, writable: bool, events: bool) {
+        self.output.clear();
+        if let Some(transmit) = self.core.poll_transmit(writable) {
+            self.output.transmit(transmit);
+        }
+        if events {
+            while let Some(event) = self.core.poll_event() {
+                self.output.event(&self.core, event);
+            }
+        }
+        let due = self.core.poll_timeout().map(|time| time.since(moment(now)));
+        self.output.finish(due);
+    }
+
+    /// Where the output is. See [`Output`].
+    pub fn output(&self) -> *const f64 {
+        self.output.address()
+    }
+}
+
+/// What [`Client::input`] takes.
+const CONNECT: u8 = 0;
+/// The WebSocket is open; the text is the subprotocol.
+const OPEN: u8 = 1;
+/// A text message came.
+const TEXT: u8 = 2;
+/// The WebSocket is closed, with a code and a reason.
+const CLOSED: u8 = 3;
+/// The time is over that the output said.
+const TIMEOUT: u8 = 4;
+/// The page is shown, or runs, again.
+const BACK: u8 = 5;
+/// There is a network again, or another one.
+const ONLINE: u8 = 6;
+const OFFLINE: u8 = 7;
+/// The page is put aside as it is, for when its user goes back to it.
+const PUT_ASIDE: u8 = 8;
+/// Ends the subscription with this number.
+const UNSUBSCRIBE: u8 = 9;
+/// Gives up on the command with this number.
+const CANCEL: u8 = 10;
+/// Replaces the token.
+const SET_TOKEN: u8 = 11;
+/// The token that was asked for with this number.
+const TOKEN: u8 = 12;
+/// There is none for now.
+const NO_TOKEN: u8 = 13;
+/// There is none any more.
+const SIGNED_OUT: u8 = 14;
+/// Closes the client for good, with a code and a reason.
+const CLOSE: u8 = 15;
+
+/// What [`Client::request`] takes.
+const SUBSCRIBE: u8 = 0;
+/// The data is to be read as JSON if the flag says so; the same holds for the next three.
+const PUBLISH: u8 = 1;
+/// Publishes now or never; the number is 1 where it was not dropped, 2 where it was.
+const PUBLISH_VOLATILE: u8 = 2;
+const CALL: u8 = 3;
+/// Calls for a stream of responses.
+const CALL_STREAM: u8 = 4;
+/// Reads a channel's history; the flag reverses it. What it begins at is offset and, in the data, epoch.
+const HISTORY: u8 = 5;
+/// Asks who is in a channel.
+const PRESENCE: u8 = 6;
+
+/// Which part of a history.
+#[derive(Clone, Copy)]
+struct Extent {
+    since: Option<u64>,
+    limit: u32,
+}
+
+impl Client {
+    #[allow(clippy::too_many_arguments, reason = "what came in, taken apart")]
+    fn begin(
+        &mut self,
+        kind: u8,
+        now: Time,
+        name: &str,
+        data: Vec<u8>,
+        flag: bool,
+        extent: Extent,
+        options: SendOptions,
+    ) -> Result<u32, Error> {
+        let core = &mut self.core;
+        let payload = |data| if flag { Payload::json(data) } else { Payload::bytes(data) };
+        let command = match kind {
+            CALL => core.call(now, name, payload(data), options),
+            CALL_STREAM => core.call_stream(now, name, payload(data), options),
+            _ => {
+                let channel = ChannelName::new(name)?;
+                match kind {
+                    SUBSCRIBE => return Ok(core.subscribe(now, &channel)?.number()),
+                    PUBLISH_VOLATILE => {
+                        let sent = core.publish_volatile(channel, payload(data));
+                        return Ok(if sent { 1 } else { 2 });
+                    }
+                    PUBLISH => core.publish(now, channel, payload(data), options),
+                    HISTORY => {
+                        let epoch = String::from_utf8(data).unwrap_or_default();
+                        let since = extent.since.map(|offset| Position { offset, epoch });
+                        let history = History { channel, since, limit: extent.limit, reverse: flag };
+                        core.history(now, history, options)
+                    }
+                    PRESENCE => core.presence(now, channel, options),
+                    _ => Err(Error::from_code(ErrorKind::Usage, ErrorCode::UNSUPPORTED)),
+                }
+            }
+        };
+        Ok(command?.number())
+    }
+}
+
+/// Whole microseconds: browsers give no more. The cast takes what is negative or no number as 0.
+fn duration(milliseconds: f64) -> Duration {
+    Duration::from_micros((milliseconds * 1000.0) as u64)
+}
+
+fn moment(milliseconds: f64) -> Time {
+    Time::since_origin(duration(milliseconds))
+}
+
+/// Reads pairs of a name and a hash; the first is the contract's own.
+fn contract_digest(text: &str) -> Option<ContractDigest> {
+    // Not `lines`: that is ten times the code.
+    let mut lines = text.as_bytes().split(|&byte| byte == b'\n').map(std::str::from_utf8);
+    let mut next = || {
+        let (name, hash) = (lines.next()?.ok()?, lines.next()?.ok()?);
+        // No contract has this one: what can't be read differs from everything.
+        Some(ContractId { name: name.into(), hash: ContractHash::from_hex(hash).unwrap_or_default() })
+    };
+    let id = next()?;
+    Some(ContractDigest { id, items: std::iter::from_fn(next).collect() })
+}

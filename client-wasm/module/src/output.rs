@@ -1,0 +1,202 @@
+//! What comes out of the module: rows of numbers, and bytes.
+
+use std::time::Duration;
+
+use wirehub_client_core::{Core, Error, Event, Outcome, Recovery, State, StateChange, Transmit};
+use wirehub_common::Payload;
+use wirehub_common::code::{CloseCode, ErrorCode};
+use wirehub_common::frame::{Member, Publication};
+
+/// Four numbers (how many numbers there are in all; where the bytes are; how many; milliseconds until the client
+/// wants to hear that time has passed, -1 for never), then rows of [`ROW`] numbers: kind, number, three values that
+/// depend on the kind, and how many of the bytes are the row's first, second and third text or payload.
+///
+/// What one message brings costs the same then, whatever it is, and many cost one call.
+#[derive(Debug, Default)]
+pub(crate) struct Output {
+    numbers: Vec<f64>,
+    bytes: Vec<u8>,
+}
+
+const HEAD: usize = 4;
+const ROW: usize = 8;
+
+impl Output {
+    pub(crate) fn clear(&mut self) {
+        self.numbers.clear();
+        self.numbers.resize(HEAD, 0.0);
+        self.bytes.clear();
+    }
+
+    pub(crate) fn finish(&mut self, due: Option<Duration>) {
+        let due = due.map_or(-1.0, milliseconds);
+        let address = self.bytes.as_ptr() as usize as f64;
+        let head = [self.numbers.len() as f64, address, self.bytes.len() as f64, due];
+        if let Some(start) = self.numbers.first_chunk_mut() {
+            *start = head;
+        }
+    }
+
+    pub(crate) fn address(&self) -> *const f64 {
+        self.numbers.as_ptr()
+    }
+
+    pub(crate) fn transmit(&mut self, transmit: Transmit) {
+        match transmit {
+            Transmit::Open => self.row(OPEN, 0, [0.0; 3], [&[]; 3]),
+            Transmit::Send(message) => self.row(SEND, 0, [0.0; 3], [&message, &[], &[]]),
+            Transmit::Close { code, reason } => {
+                self.row(CLOSE, code.number().into(), [0.0; 3], [reason.as_bytes(), &[], &[]]);
+            }
+        }
+    }
+
+    /// The error that the row after it is about.
+    pub(crate) fn error(&mut self, error: &Error) {
+        let words = error.own_words().unwrap_or_default();
+        let about = error.about_what().unwrap_or_default();
+        let temporary = f64::from(u8::from(error.is_temporary()));
+        let texts = [words.as_bytes(), about.as_bytes(), &[]];
+        self.row(ERROR, error.code().number().into(), [temporary, 0.0, 0.0], texts);
+    }
+
+    pub(crate) fn event(&mut self, core: &Core, event: Event) {
+        match event {
+            Event::Publication { subscription, publication } => {
+                self.publication(PUBLICATION, subscription.number(), &publication);
+            }
+            Event::Broadcast(publication) => self.publication(PUBLICATION, NO_SUBSCRIPTION, &publication),
+            Event::State(change) => self.state(core, &change),
+            Event::Subscribed { subscription, recovery } => {
+                let recovery = match recovery {
+                    Recovery::First => 0.0,
+                    Recovery::Complete => 1.0,
+                    Recovery::NoHistory => 2.0,
+                    _ => 3.0,
+                };
+                self.row(SUBSCRIBED, subscription.number(), [recovery, 0.0, 0.0], [&[]; 3]);
+            }
+            Event::Unsubscribed { subscription, error } => {
+                if let Some(error) = error {
+                    self.error(&error);
+                }
+                self.row(UNSUBSCRIBED, subscription.number(), [0.0; 3], [&[]; 3]);
+            }
+            Event::Response { command, payload } => {
+                self.message(PART, 0, &payload, None, 0, 0);
+                self.row(ANSWER, command.number(), [1.0, 0.0, 0.0], [&[]; 3]);
+            }
+            Event::Completed { command, result } => {
+                let mut position = Default::default();
+                match result {
+                    Ok(Outcome::Called(payload)) => self.message(PART, 0, &payload, None, 0, 0),
+                    Ok(Outcome::History(page)) => {
+                        for publication in &page.publications {
+                            self.publication(PART, 0, publication);
+                        }
+                        position = page.position;
+                    }
+                    Ok(Outcome::Presence(list)) => {
+                        for member in &list.members {
+                            self.message(PART, 0, &Payload::bytes(&[][..]), Some(member), 0, 0);
+                        }
+                    }
+                    Ok(_) => {}
+                    Err(error) => self.error(&error),
+                }
+                let texts = [position.epoch.as_bytes(), &[], &[]];
+                self.row(ANSWER, command.number(), [0.0, position.offset as f64, 0.0], texts);
+            }
+            Event::TokenNeeded(request) => self.row(TOKEN_NEEDED, request.number(), [0.0; 3], [&[]; 3]),
+            Event::Error(error) => {
+                self.error(&error);
+                self.row(NOTICE, 0, [0.0; 3], [&[]; 3]);
+            }
+            _ => {}
+        }
+    }
+
+    fn state(&mut self, core: &Core, change: &StateChange) {
+        // For a connection that was closed TypeScript has better words.
+        if let Some(failure) = core.failure().filter(|failure| failure.code() != ErrorCode::CLOSED) {
+            self.error(failure);
+        }
+        let state = match change.state {
+            State::Disconnected => 0,
+            State::Connecting => 1,
+            State::Connected => 2,
+            State::Reconnecting => 3,
+            State::Closed => 4,
+        };
+        let code = change.code.map_or(0, CloseCode::number);
+        let values = [code.into(), change.retry_in.map_or(-1.0, milliseconds), 0.0];
+        let texts = [core.session(), core.user(), &change.reason];
+        self.row(STATE, state, values, texts.map(str::as_bytes));
+    }
+
+    fn publication(&mut self, kind: u8, subscription: u32, publication: &Publication) {
+        let Publication { payload, publisher, time, offset, .. } = publication;
+        self.message(kind, subscription, payload, publisher.as_ref(), *time, *offset);
+    }
+
+    fn message(
+        &mut self,
+        kind: u8,
+        subscription: u32,
+        payload: &Payload,
+        member: Option<&Member>,
+        time: u64,
+        offset: u64,
+    ) {
+        // Every member has a session.
+        let (session, user) = member.map_or(("", ""), |member| (&member.session, &member.user));
+        let values = [f64::from(payload.content as u8), time as f64, offset as f64];
+        self.row(kind, subscription, values, [session.as_bytes(), user.as_bytes(), &payload.data]);
+    }
+
+    fn row(&mut self, kind: u8, number: u32, values: [f64; 3], parts: [&[u8]; 3]) {
+        let [a, b, c] = values;
+        let [first, second, third] = parts.map(|part| {
+            self.bytes.extend_from_slice(part);
+            part.len() as f64
+        });
+        let row: [f64; ROW] = [kind.into(), number.into(), a, b, c, first, second, third];
+        self.numbers.extend_from_slice(&row);
+    }
+}
+
+/// A message: content, time in milliseconds since 1970, offset; session and user of its publisher, if any, and payload.
+const PUBLICATION: u8 = 0;
+/// The same, of what the next answer brings: a response, an old message, a member.
+const PART: u8 = 1;
+/// A command brought the parts before this, or failed by the error before it. Whether more follows, and of a history
+/// the newest offset and epoch.
+const ANSWER: u8 = 2;
+/// Temporary or not; words, and what those of the code are about. The number is the code.
+const ERROR: u8 = 3;
+/// The number is the state. Close code or 0, milliseconds until the next attempt or -1; session, user, reason. An error
+/// before it says why the client is over, where the code does not.
+const STATE: u8 = 4;
+/// A subscription is in force: for the first time (0), with all messages since it was in force last (1), without them
+/// because the channel has no history (2), or because that does not reach back so far (3).
+const SUBSCRIBED: u8 = 5;
+/// A subscription ended: by the error before it, or by the application's wish.
+const UNSUBSCRIBED: u8 = 6;
+/// A token has to be put in, with this number.
+const TOKEN_NEEDED: u8 = 7;
+/// The error before it belongs to nothing else.
+const NOTICE: u8 = 8;
+/// Open a WebSocket.
+const OPEN: u8 = 9;
+/// Send the bytes.
+const SEND: u8 = 10;
+/// Close the WebSocket with this code and reason.
+const CLOSE: u8 = 11;
+
+/// A message to everybody. No subscription has this number.
+const NO_SUBSCRIPTION: u32 = 0;
+
+/// Whole ones: timers know no others. Rounded up, because one that fires too early would have to be set again.
+fn milliseconds(delay: Duration) -> f64 {
+    (delay.as_secs_f64() * 1000.0).ceil()
+}

@@ -1,0 +1,350 @@
+import type { Answer } from './commands.js';
+import { CloseCodes, Codes, toError, WirehubError } from './errors.js';
+import { guarded, type Exports } from './runtime.js';
+import type { Publication } from './subscription.js';
+import { closeSocket, openSocket, type WebSocketConstructor } from './websocket.js';
+
+/** What the module can be told. The numbers here and below are the module's. */
+export enum Input {
+  Connect,
+  Open,
+  Text,
+  Closed,
+  Timeout,
+  Back,
+  Online,
+  Offline,
+  PutAside,
+  Unsubscribe,
+  Cancel,
+  SetToken,
+  Token,
+  NoToken,
+  SignedOut,
+  Close,
+}
+
+/** What it can be asked to do. */
+export enum Request {
+  Subscribe,
+  Publish,
+  PublishVolatile,
+  Call,
+  CallStream,
+  History,
+  Presence,
+}
+
+/** What it says. */
+enum Output {
+  Publication,
+  Part,
+  Answer,
+  Error,
+  State,
+  Subscribed,
+  Unsubscribed,
+  TokenNeeded,
+  Notice,
+  Open,
+  Send,
+  Close,
+}
+
+/** What a request is about. */
+export interface Details {
+  timeout?: number;
+  failFast?: boolean;
+  data?: Uint8Array;
+  /** The data is JSON; the history is wanted in reverse. */
+  flag?: boolean;
+  /** Where a history begins, and how much of it is wanted. */
+  offset?: number | undefined;
+  limit?: number;
+}
+
+/** An old message, a response, or a member. */
+export interface Row {
+  readonly publication: Publication;
+  /** Why its data can't be read, if so. */
+  readonly error: WirehubError | undefined;
+  /** How much it is, for the receive queues. */
+  readonly size: number;
+}
+
+/** Who a machine tells what happens. What it does about that may be to call the machine. */
+export interface Host {
+  /** Why there is an error with this code, if that is known. */
+  causeOf(code: number): unknown;
+  /** `code` is 0 where no connection ended; `failure` is why the client is over, where the code does not say it. */
+  onState(state: number, session: string, user: string, code: number, reason: string, retryIn: number | undefined, failure: WirehubError | undefined): void;
+  /** `error`: why its data can't be read. `size` is how much it is, for the receive queues. */
+  onPublication(subscription: number, publication: Publication, error: WirehubError | undefined, size: number): void;
+  onSubscribed(subscription: number, recovery: number): void;
+  onUnsubscribed(subscription: number, error: WirehubError | undefined): void;
+  onAnswer(command: number, more: boolean, answer: Answer): void;
+  onFailed(command: number, error: WirehubError): void;
+  onTokenNeeded(request: number): void;
+  onError(error: WirehubError): void;
+}
+
+export interface Settings {
+  readonly url: string;
+  readonly webSocket: WebSocketConstructor;
+  readonly token: string;
+  readonly providesTokens: boolean;
+  readonly name: string;
+  readonly contract: string;
+}
+
+/** The browser takes any amount, and keeps it in memory: over this many bytes nothing more is given to it. */
+const SEND_BUFFER = 256 * 1024;
+/** It does not tell when it has sent: this is how often it is asked, while it has more than that. */
+const DRAIN_POLL = 20;
+/** The longest delay that timers know. */
+const LONGEST = 2 ** 31 - 1;
+
+const SUBPROTOCOL = 'wirehub.v1.protobuf';
+const REFUSED = 'the browser refuses to open this address: use ws: or wss:, and from an https: page wss:';
+
+const HEAD = 4;
+const ROW = 8;
+const JSON_CONTENT = 0;
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
+const NOTHING = new Uint8Array();
+
+/** What a volatile publish gives that was not dropped. */
+const SENT = 1;
+
+/**
+ * The client's state machine, which is the module's, with the WebSocket and the timer it asks for. All its methods call
+ * into the module: they belong within `enter` or `guarded`.
+ */
+export class Machine {
+  readonly #wasm: Exports;
+  readonly #host: Host;
+  readonly #settings: Settings;
+  readonly #client: number;
+  #socket: WebSocket | undefined;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  /** When the timer fires. */
+  #armed = Infinity;
+  #running = false;
+
+  constructor(wasm: Exports, host: Host, settings: Settings) {
+    const [low, high] = crypto.getRandomValues(new Uint32Array(2)) as unknown as [number, number];
+    const { token, providesTokens, name, contract } = settings;
+    this.#wasm = wasm;
+    this.#host = host;
+    this.#settings = settings;
+    this.#client = wasm.client_new(low, high, providesTokens, ...this.#put(token), ...this.#put(name), ...this.#put(contract));
+  }
+
+  /** Tells what happened, or is wished; what comes of it waits for {@link run}. */
+  input(kind: Input, number = 0, text = ''): void {
+    this.#wasm.client_input(this.#client, kind, performance.now(), number, ...this.#put(text));
+  }
+
+  /** Begins a request; gives its number. */
+  request(kind: Request, name: string, { timeout = 0, failFast = false, data = NOTHING, flag = false, offset = -1, limit = 0 }: Details = {}): number {
+    const now = performance.now();
+    const number = this.#wasm.client_request(this.#client, kind, now, timeout, failFast, ...this.#put(name), ...this.#put(data), flag, offset, limit);
+    if (number === 0) throw this.#apply().error;
+    return number;
+  }
+
+  /** Publishes now or never; `false` where it was dropped. */
+  publishVolatile(channel: string, message: Details): boolean {
+    // What was queued before is no reason to drop this.
+    while (this.#turn(false).any);
+    return this.request(Request.PublishVolatile, channel, message) === SENT;
+  }
+
+  /** Does all that there is to do, and tells all that there is to tell. */
+  run(): void {
+    // Whoever is further up the stack will do it.
+    if (this.#running) return;
+    this.#running = true;
+    let turn: Applied;
+    do turn = this.#turn(true);
+    while (turn.any);
+    this.#running = false;
+    this.#arm(this.#isWritable() ? turn.due : Math.min(turn.due, DRAIN_POLL));
+  }
+
+  /** Ends the WebSocket and the timer, without the module. */
+  abandon(code: number): void {
+    this.#arm(Infinity);
+    this.#close(code, '');
+  }
+
+  free(): void {
+    this.#wasm.__wbg_client_free(this.#client, 0);
+  }
+
+  #turn(events: boolean): Applied {
+    this.#wasm.client_poll(this.#client, performance.now(), this.#isWritable(), events);
+    return this.#apply();
+  }
+
+  /** Does and tells what is in the output. */
+  #apply(): Applied {
+    const { buffer } = this.#wasm.memory;
+    const at = this.#wasm.client_output(this.#client);
+    const [length, bytesAt, bytesLength, due] = new Float64Array(buffer, at, HEAD) as unknown as [number, number, number, number];
+    // Copies, because what is told calls into the module, whose memory it is.
+    const numbers = new Float64Array(buffer, at, length).slice(HEAD);
+    const bytes = new Uint8Array(buffer, bytesAt, bytesLength).slice();
+    const host = this.#host;
+    let parts: Row[] = [];
+    let error: WirehubError | undefined;
+    let all: string | undefined;
+    let end = 0;
+    const text = (length: number): string => {
+      const start = end;
+      end += length;
+      // One long text is decoded faster than its parts, and has as many characters as bytes where these are the same.
+      all ??= decoder.decode(bytes);
+      return all.length === bytes.length ? all.slice(start, end) : decoder.decode(bytes.subarray(start, end));
+    };
+    // Index by index, and without an object for the row, because this runs for every message.
+    for (let row = 0; row < numbers.length; row += ROW) {
+      const number = numbers[row + 1] as number;
+      const a = numbers[row + 2] as number;
+      const b = numbers[row + 3] as number;
+      const c = numbers[row + 4] as number;
+      const first = numbers[row + 5] as number;
+      const second = numbers[row + 6] as number;
+      const third = numbers[row + 7] as number;
+      const kind: Output = numbers[row] as number;
+      if (kind <= Output.Part) {
+        const publication: Publication = { channel: '', data: undefined, time: new Date(b) };
+        if (first > 0) publication.publisher = { session: text(first), user: text(second) };
+        if (c !== 0) publication.offset = c;
+        let unreadable: WirehubError | undefined;
+        if (a === JSON_CONTENT) {
+          try {
+            publication.data = JSON.parse(text(third));
+          } catch (cause) {
+            unreadable = new WirehubError(Codes.PAYLOAD_MISMATCH, { cause });
+          }
+        } else publication.data = bytes.slice(end, (end += third));
+        if (kind === Output.Part) parts.push({ publication, error: unreadable, size: third });
+        else host.onPublication(number, publication, unreadable, third);
+        continue;
+      }
+      const failure = error;
+      error = undefined;
+      switch (kind) {
+        case Output.Answer:
+          if (failure === undefined) host.onAnswer(number, a !== 0, { rows: parts, position: { offset: b, epoch: text(first) } });
+          else host.onFailed(number, failure);
+          parts = [];
+          break;
+        case Output.Error:
+          error = toError(number, a !== 0, text(first), text(second), host.causeOf(number));
+          break;
+        case Output.State:
+          host.onState(number, text(first), text(second), a, text(third), b < 0 ? undefined : b, failure);
+          break;
+        case Output.Subscribed:
+          host.onSubscribed(number, a);
+          break;
+        case Output.Unsubscribed:
+          host.onUnsubscribed(number, failure);
+          break;
+        case Output.TokenNeeded:
+          host.onTokenNeeded(number);
+          break;
+        case Output.Notice:
+          host.onError(failure as WirehubError);
+          break;
+        case Output.Open:
+          this.#open();
+          break;
+        case Output.Send:
+          // It is open, or closed with an event on its way that says so.
+          this.#socket?.send(bytes.subarray(end, (end += first)));
+          break;
+        case Output.Close:
+          this.#close(number, text(first));
+      }
+    }
+    return { any: numbers.length > 0, due: due < 0 ? Infinity : due, error };
+  }
+
+  #open(): void {
+    const { webSocket, url } = this.#settings;
+    try {
+      this.#socket = openSocket(webSocket, url, [SUBPROTOCOL], guarded((event: Event) => this.#on(event)));
+    } catch {
+      // Another attempt would be refused as well.
+      this.input(Input.Closed, CloseCodes.NOT_WIREHUB, REFUSED);
+    }
+  }
+
+  #on(event: Event): void {
+    const { data, code, reason } = event as MessageEvent<string | ArrayBuffer> & CloseEvent;
+    switch (event.type) {
+      case 'open':
+        this.input(Input.Open, 0, this.#socket?.protocol);
+        break;
+      case 'message':
+        if (typeof data === 'string') this.input(Input.Text);
+        else this.#wasm.client_message(this.#client, performance.now(), ...this.#put(new Uint8Array(data)));
+        break;
+      case 'close':
+        this.#socket = undefined;
+        this.input(Input.Closed, code, reason);
+    }
+    this.run();
+  }
+
+  #close(code: number, reason: string): void {
+    const socket = this.#socket;
+    this.#socket = undefined;
+    if (socket !== undefined) closeSocket(socket, code, reason);
+  }
+
+  #isWritable(): boolean {
+    return (this.#socket?.bufferedAmount ?? 0) <= SEND_BUFFER;
+  }
+
+  /**
+   * Sees to it that the timer fires in time. Where it fires too early it is set again: that is cheaper than setting it
+   * with each message.
+   */
+  #arm(delay: number): void {
+    const due = performance.now() + delay;
+    if (due >= this.#armed && delay < Infinity) return;
+    clearTimeout(this.#timer);
+    this.#armed = due;
+    if (delay === Infinity) return;
+    const tick = guarded(() => {
+      this.#armed = Infinity;
+      this.input(Input.Timeout);
+      this.run();
+    });
+    this.#timer = setTimeout(tick, Math.min(delay, LONGEST));
+  }
+
+  /** Puts a text or bytes into the module's memory, for it to keep; gives where, and how many. */
+  #put(data: string | Uint8Array): [number, number] {
+    const bytes = typeof data === 'string' ? encoder.encode(data) : data;
+    const at = this.#wasm.__wbindgen_malloc(bytes.length, 1);
+    new Uint8Array(this.#wasm.memory.buffer).set(bytes, at);
+    return [at, bytes.length];
+  }
+}
+
+/** What an output came to. */
+interface Applied {
+  /** Whether there was any. */
+  readonly any: boolean;
+  /** How long it is until time has passed. */
+  readonly due: number;
+  /** What stood last in it: why a request failed. */
+  readonly error: WirehubError | undefined;
+}
