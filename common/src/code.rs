@@ -97,6 +97,7 @@ errors! {
     DEAD = 125, false, "the client's WebAssembly module failed and can't go on: reload the page";
     NOT_CONNECTED = 126, true, "the client is not connected: wait for it, or let the command wait";
     TOKEN_UNAVAILABLE = 127, true, "the token provider failed: see its error";
+    UNAVAILABLE = 128, true, "who decides this can't be asked at the moment: try again later";
 }
 
 macro_rules! closes {

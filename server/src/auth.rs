@@ -220,7 +220,7 @@ impl Refusal {
     /// It can't be found out at the moment. What went wrong goes to the log, and the client tries again later.
     pub fn unavailable(error: impl fmt::Display) -> Self {
         tracing::error!("authentication failed: {error}");
-        Self(ErrorInfo::from_code(ErrorCode::INTERNAL))
+        Self(ErrorInfo::from_code(ErrorCode::UNAVAILABLE))
     }
 
     /// The same refusal in other words. They go to the client: no secret may be in them.

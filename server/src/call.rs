@@ -15,7 +15,11 @@ use wirehub_common::{Payload, PayloadError};
 
 use crate::{Hub, SessionId};
 
-/// Who calls, and where: what a handler gets beside the request.
+mod pattern;
+
+pub use self::pattern::{CallPattern, CallPatternError};
+
+/// Who calls, or wants to subscribe or publish, and where: what a handler or hook gets beside the request.
 #[derive(Debug, Clone)]
 pub struct CallContext {
     session: SessionId,
@@ -28,7 +32,7 @@ impl CallContext {
         Self { session, user, hub }
     }
 
-    /// The session that calls.
+    /// The session that asks.
     pub fn session(&self) -> SessionId {
         self.session
     }
@@ -44,7 +48,17 @@ impl CallContext {
     }
 }
 
-/// Why a call failed, as its caller is told.
+/// A call whose name and types are known at run time only. See [`Builder::calls`](crate::Builder::calls).
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct RawCall {
+    /// What is called.
+    pub name: String,
+    /// The request. What is tagged as JSON is JSON, or [absent](Payload::is_absent).
+    pub payload: Payload,
+}
+
+/// Why a call failed, or a hook refuses, as the client is told.
 ///
 /// ```
 /// use wirehub_server::CallError;
@@ -82,6 +96,16 @@ impl CallError {
         Self(ErrorInfo { temporary: true, ..self.0 })
     }
 
+    /// The same error in other words. They go to the client: no secret may be in them.
+    #[must_use]
+    pub fn because(self, words: impl Into<String>) -> Self {
+        Self(ErrorInfo { message: words.into(), ..self.0 })
+    }
+
+    pub(crate) fn into_info(self) -> ErrorInfo {
+        self.0
+    }
+
     /// The code.
     pub fn code(&self) -> ErrorCode {
         self.0.code
@@ -108,6 +132,8 @@ pub(crate) type Answering = Pin<Box<dyn Future<Output = Result<Payload, ErrorInf
 pub(crate) enum Handler {
     /// With one response.
     Single(Box<dyn Fn(CallContext, Payload) -> Answering + Send + Sync>),
+    /// Of any name that fits a pattern.
+    Raw(Box<dyn Fn(CallContext, RawCall) -> Answering + Send + Sync>),
     /// With any number of them, which go into the channel.
     Streaming(Box<dyn Fn(CallContext, Payload, Responses) -> Answering + Send + Sync>),
 }
@@ -130,6 +156,32 @@ where
         Box::pin(async move {
             let request = C::Request::from_payload(&payload).map_err(|error| mismatch(&error))?;
             encode(handler(context, request).await)
+        })
+    }))
+}
+
+/// Puts a look at both payloads around a handler that does not know their types.
+pub(crate) fn raw<F, A>(handler: F) -> Handler
+where
+    F: Fn(CallContext, RawCall) -> A + Send + Sync + 'static,
+    A: Future<Output = Result<Payload, CallError>> + Send + 'static,
+{
+    let handler = Arc::new(handler);
+    let is_sound = |payload: &Payload| payload.is_absent() || payload.is_well_formed();
+    Handler::Raw(Box::new(move |context, call| {
+        let handler = Arc::clone(&handler);
+        Box::pin(async move {
+            if !is_sound(&call.payload) {
+                let words =
+                    "the payload is tagged as JSON and is not one JSON text: send it as one, or as bytes";
+                return Err(CallError::from_code(ErrorCode::BAD_REQUEST).because(words).0);
+            }
+            let response = handler(context, call).await.map_err(|error| error.0)?;
+            if is_sound(&response) {
+                Ok(response)
+            } else {
+                Err(CallError::internal("the response is tagged as JSON and is not one JSON text").0)
+            }
         })
     }))
 }

@@ -76,6 +76,7 @@ pub mod config;
 mod echo;
 mod engine;
 mod error;
+mod hooks;
 mod http;
 mod hub;
 #[cfg(feature = "jwt")]
@@ -92,11 +93,12 @@ mod tls;
 #[cfg(feature = "api")]
 pub use self::api::{ApiKey, ApiKeyError};
 pub use self::auth::{Authenticated, ChannelPattern, ChannelPatternError, Credentials, Refusal, Rights};
-pub use self::call::{CallContext, CallError};
+pub use self::call::{CallContext, CallError, CallPattern, CallPatternError, RawCall};
 pub use self::engine::{
     Answer, Delivery, Engine, EngineError, History, MemoryEngine, Publish, ReadHistory, Recover, Recovered,
 };
 pub use self::error::{Error, ErrorKind};
+pub use self::hooks::PublishRequest;
 pub use self::http::client_address::{TrustedProxy, TrustedProxyError};
 pub use self::http::origin::{Origin, OriginError};
 pub use self::http::static_files;

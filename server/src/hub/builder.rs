@@ -7,16 +7,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::Stream;
-use wirehub_common::Limits;
 use wirehub_common::contract::{Call, Contract, StreamCall};
+use wirehub_common::{ChannelName, Limits, Payload};
 
 use super::live::Live;
 use super::namespace::{Namespace, Namespaces};
 use super::rules::Rules;
 use super::{Hub, Settings};
-use crate::auth::{Authenticated, Credentials, Refusal};
-use crate::call::{self, CallContext, CallError};
+use crate::auth::{Authenticated, ChannelPattern, Credentials, Refusal};
+use crate::call::{self, CallContext, CallError, CallPattern, RawCall};
 use crate::engine::{Engine, MemoryEngine};
+use crate::hooks::{Hooks, PublishRequest};
 use crate::http::client_address::TrustedProxy;
 use crate::http::origin::Origin;
 
@@ -80,6 +81,86 @@ impl Builder {
         S: Stream<Item = Result<C::Response, CallError>> + Send + 'static,
     {
         self.settings.calls.insert(C::NAME, call::untyped_stream::<C, F, A, S>(handler));
+        self
+    }
+
+    /// Answers the calls whose names fit a pattern and that have no handler of their own: for a gateway that passes them
+    /// on. Of several patterns that fit, the first one's handler answers. Otherwise as [`Self::call`].
+    ///
+    /// ```
+    /// use wirehub_server::Hub;
+    ///
+    /// let hub = Hub::builder()
+    ///     .calls("echo.*".parse()?, async |_, call| Ok(call.payload))
+    ///     .build();
+    /// # assert_eq!(hub.sessions(), 0);
+    /// # Ok::<(), wirehub_server::CallPatternError>(())
+    /// ```
+    #[must_use]
+    pub fn calls<F, A>(mut self, pattern: CallPattern, handler: F) -> Self
+    where
+        F: Fn(CallContext, RawCall) -> A + Send + Sync + 'static,
+        A: Future<Output = Result<Payload, CallError>> + Send + 'static,
+    {
+        self.settings.other_calls.push((pattern, call::raw(handler)));
+        self
+    }
+
+    /// Asks `hook` whether a session may subscribe to a channel that fits the pattern, where the rules of its
+    /// [`Namespace`] and the session's rights let it. Asked once for each subscription, also for those that `connect`
+    /// restores, and before somebody reads the history who is not subscribed. Subscriptions that the server itself makes
+    /// are not asked for. Of several patterns that fit, the first one's hook decides. A hook that takes more than 10 s is
+    /// given up, and the client told [`UNAVAILABLE`](wirehub_common::code::ErrorCode::UNAVAILABLE).
+    ///
+    /// ```
+    /// use wirehub_server::{CallError, Hub, common::code::ErrorCode};
+    ///
+    /// let hub = Hub::builder()
+    ///     .authorize_subscribe("room:*".parse()?, async |who, room| {
+    ///         // As a database would be asked.
+    ///         let is_member = room.as_str() == "room:everybody" || who.user() == "ann";
+    ///         is_member.then_some(()).ok_or_else(|| CallError::from_code(ErrorCode::PERMISSION_DENIED))
+    ///     })
+    ///     .build();
+    /// # assert_eq!(hub.sessions(), 0);
+    /// # Ok::<(), wirehub_server::ChannelPatternError>(())
+    /// ```
+    #[must_use]
+    pub fn authorize_subscribe<F, A>(mut self, pattern: ChannelPattern, hook: F) -> Self
+    where
+        F: Fn(CallContext, ChannelName) -> A + Send + Sync + 'static,
+        A: Future<Output = Result<(), CallError>> + Send + 'static,
+    {
+        self.settings.hooks.on_subscribe(pattern, hook);
+        self
+    }
+
+    /// Asks `hook` about each message that a client wants to publish in a channel that fits the pattern, where the rules
+    /// of its [`Namespace`] and the session's rights let it. What the hook gives is published: the payload of the request,
+    /// or another one that fits the contract. One session's messages in one channel are asked for one after the other, in
+    /// their order; those in other channels do not wait for them. What the server itself publishes is not asked for. Of
+    /// several patterns that fit, the first one's hook decides. A hook that takes more than 10 s is given up, and the
+    /// client told [`UNAVAILABLE`](wirehub_common::code::ErrorCode::UNAVAILABLE).
+    ///
+    /// ```
+    /// use wirehub_server::{CallError, Hub, common::code::ErrorCode};
+    ///
+    /// let hub = Hub::builder()
+    ///     .authorize_publish("news:*".parse()?, async |who, request| match who.user() {
+    ///         "" => Err(CallError::from_code(ErrorCode::PERMISSION_DENIED).because("say who you are first")),
+    ///         _ => Ok(request.payload),
+    ///     })
+    ///     .build();
+    /// # assert_eq!(hub.sessions(), 0);
+    /// # Ok::<(), wirehub_server::ChannelPatternError>(())
+    /// ```
+    #[must_use]
+    pub fn authorize_publish<F, A>(mut self, pattern: ChannelPattern, hook: F) -> Self
+    where
+        F: Fn(CallContext, PublishRequest) -> A + Send + Sync + 'static,
+        A: Future<Output = Result<Payload, CallError>> + Send + 'static,
+    {
+        self.settings.hooks.on_publish(pattern, hook);
         self
     }
 
@@ -230,7 +311,7 @@ impl Builder {
 
     /// The hub.
     pub fn build(self) -> Hub {
-        for name in self.settings.rules.calls().filter(|name| !self.settings.calls.contains_key(name)) {
+        for name in self.settings.rules.calls().filter(|name| self.settings.handler(name).is_none()) {
             tracing::warn!("the contract's call {name} has no handler: its callers get UNKNOWN_CALL");
         }
         Hub::new(self.settings, self.live)
@@ -242,6 +323,8 @@ impl Default for Settings {
         Self {
             rules: Rules::default(),
             calls: HashMap::new(),
+            other_calls: Vec::new(),
+            hooks: Hooks::default(),
             namespaces: Namespaces::default(),
             engine: Box::new(MemoryEngine::new()),
         }

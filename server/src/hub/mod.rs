@@ -18,8 +18,9 @@ use self::namespace::Namespaces;
 use self::rules::Rules;
 use self::sessions::Sessions;
 use self::shared_frame::SharedFrame;
-use crate::call::Handler;
+use crate::call::{CallPattern, Handler};
 use crate::engine::{Answer, Delivery, Engine, EngineError, Publish, ReadHistory};
+use crate::hooks::Hooks;
 use crate::metrics::Metrics;
 use crate::session::outbox::{Ending, Order};
 
@@ -71,6 +72,9 @@ pub struct PresenceCounts {
 pub(crate) struct Settings {
     pub(crate) rules: Rules,
     pub(crate) calls: HashMap<&'static str, Handler>,
+    /// For the calls that are not among these: the first pattern that fits.
+    pub(crate) other_calls: Vec<(CallPattern, Handler)>,
+    pub(crate) hooks: Hooks,
     pub(crate) namespaces: Namespaces,
     pub(crate) engine: Box<dyn Engine>,
 }
@@ -371,6 +375,14 @@ fn well_formed(payload: Payload) -> Result<Payload, PayloadError> {
 impl fmt::Debug for Hub {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Hub").field("sessions", &self.sessions()).finish_non_exhaustive()
+    }
+}
+
+impl Settings {
+    /// What answers a call.
+    pub(crate) fn handler(&self, name: &str) -> Option<&Handler> {
+        let other = || self.other_calls.iter().find(|(pattern, _)| pattern.matches(name));
+        self.calls.get(name).or_else(|| other().map(|(_, handler)| handler))
     }
 }
 

@@ -8,17 +8,17 @@ use tokio::time::Instant;
 use wirehub_common::ChannelName;
 use wirehub_common::code::{CloseCode, ErrorCode};
 use wirehub_common::frame::{
-    Answer, Call, Command, Connect, Connected, ErrorInfo, History, Presence, PresenceList, Publish,
-    Published, Push, Refresh, Reply, Request, ServerFrame, Subscribe, Subscribed, Unsubscribe, Unsubscribed,
+    Answer, Call, Command, Connect, Connected, ErrorInfo, History, Presence, PresenceList, Publish, Push,
+    Refresh, Reply, Request, ServerFrame, Subscribe, Subscribed, Unsubscribe, Unsubscribed,
 };
 
 use super::outbox::Order;
-use super::tasks::{Recovering, Restoring, Task};
+use super::tasks::{Admitted, Recovering, Restoring, Task};
 use super::token::TokenClock;
 use super::{End, Session, Subscription, answer, encode};
 use crate::auth::{Action, Authenticated, ChannelPattern, Credentials, Rights};
-use crate::call::{CallContext, Handler};
-use crate::engine::{self, ReadHistory, Recover, Recovered};
+use crate::call::{Handler, RawCall};
+use crate::engine::{ReadHistory, Recover, Recovered};
 use crate::hub::channels::Entrant;
 use crate::hub::sessions::Identity;
 use crate::{Hub, PresenceCounts};
@@ -119,8 +119,25 @@ impl Session {
             idempotency: hub.engine().idempotency(),
             token_ttl,
         };
-        let restoring = connect.subscriptions.into_iter().map(|subscribe| self.restore(subscribe)).collect();
-        let own = channels.into_iter().filter_map(|channel| self.begin_own(channel)).collect();
+        if settings.hooks.decide_on_any(&connect.subscriptions) {
+            let asked = self.ask_to_subscribe_all(connect.subscriptions);
+            self.finish(Task::MayConnect { id, connected, asked, own: channels });
+        } else {
+            let admitted = connect.subscriptions.into_iter().map(|subscribe| (subscribe, Ok(()))).collect();
+            self.begin_all(id, connected, admitted, channels);
+        }
+    }
+
+    /// Begins the subscriptions of a session that begins.
+    pub(super) fn begin_all(
+        &mut self,
+        id: u32,
+        connected: Connected,
+        admitted: Vec<Admitted>,
+        own: Vec<ChannelName>,
+    ) {
+        let restoring = admitted.into_iter().map(|admitted| self.restore(admitted)).collect();
+        let own = own.into_iter().filter_map(|channel| self.begin_own(channel)).collect();
         self.finish(Task::Connect { id, connected, restoring, own });
     }
 
@@ -202,8 +219,8 @@ impl Session {
     }
 
     /// Begins one of the subscriptions in `connect`. Nothing of it may come before the reply: it is held back.
-    fn restore(&mut self, subscribe: Subscribe) -> Restoring {
-        match self.admit(&subscribe) {
+    fn restore(&mut self, (subscribe, verdict): Admitted) -> Restoring {
+        match verdict.and_then(|()| self.admit(&subscribe)) {
             Ok(()) => {
                 let recovering = self.enter_held(&subscribe);
                 Restoring::Begun(subscribe, recovering)
@@ -215,6 +232,15 @@ impl Session {
     /// The reply goes the way of the channel's publications: what comes behind it belongs to this subscription.
     fn subscribe(&mut self, id: u32, subscribe: Subscribe) -> Result<Option<Answer>, ErrorInfo> {
         self.admit(&subscribe)?;
+        match self.ask_to_subscribe(&subscribe.channel) {
+            Some(verdict) => self.decide_on_subscription(id, subscribe, verdict),
+            None => self.begin(id, subscribe),
+        }
+        Ok(None)
+    }
+
+    /// Begins a subscription that may be.
+    pub(super) fn begin(&mut self, id: u32, subscribe: Subscribe) {
         if self.hub.settings().namespaces.of(&subscribe.channel).history.is_some() {
             let recovering = self.enter_held(&subscribe);
             self.finish(Task::Subscribe { id, subscribe, recovering });
@@ -223,19 +249,20 @@ impl Session {
             let reply = encode(&self.peer, Reply { id, result });
             self.enter(&subscribe, reply);
         }
-        Ok(None)
     }
 
     /// Whether the session may subscribe.
-    fn admit(&self, subscribe: &Subscribe) -> Result<(), ErrorInfo> {
+    pub(super) fn admit(&self, subscribe: &Subscribe) -> Result<(), ErrorInfo> {
         self.hub.settings().rules.check_channel(&subscribe.channel)?;
         self.check(Action::Subscribe, &subscribe.channel)?;
-        match self.subscriptions.get(&subscribe.channel) {
-            Some(current) if subscribe.number <= current.number => {
+        let current = self.subscriptions.get(&subscribe.channel).map(|current| current.number);
+        let channels = || self.subscriptions.len().saturating_add(self.subscribing_count());
+        match current.max(self.subscribing(&subscribe.channel)) {
+            Some(current) if subscribe.number <= current => {
                 Err(ErrorInfo::from_code(ErrorCode::ALREADY_SUBSCRIBED))
             }
             Some(_) => Ok(()),
-            None if is_reached(self.live.limits.channels, self.subscriptions.len()) => {
+            None if is_reached(self.live.limits.channels, channels()) => {
                 Err(ErrorInfo::from_code(ErrorCode::LIMIT_EXCEEDED))
             }
             None => Ok(()),
@@ -288,6 +315,9 @@ impl Session {
     }
 
     fn unsubscribe(&mut self, id: u32, unsubscribe: Unsubscribe) -> Result<Option<Answer>, ErrorInfo> {
+        if self.unsubscribe_undecided(&unsubscribe) {
+            return Ok(Some(Answer::Unsubscribed(unsubscribe)));
+        }
         let Some(Subscription { number, channel }) = self.subscriptions.get(&unsubscribe.channel) else {
             return Err(ErrorInfo::from_code(ErrorCode::NOT_SUBSCRIBED));
         };
@@ -306,40 +336,47 @@ impl Session {
     }
 
     fn publish(&mut self, id: u32, publish: Publish) -> Result<Option<Answer>, ErrorInfo> {
-        let Publish { channel, payload, key } = publish;
+        let channel = &publish.channel;
         if channel.as_str() == Hub::BROADCAST {
             return Err(ErrorInfo {
                 message: "only the server publishes in this channel: use another one".into(),
                 ..ErrorInfo::from_code(ErrorCode::PERMISSION_DENIED)
             });
         }
-        self.check(Action::Publish, &channel)?;
-        self.hub.settings().rules.check_publication(&channel, &payload)?;
-        let publisher = Some(self.peer.member());
-        let accepted =
-            self.hub.accept(engine::Publish { publisher, key, ..engine::Publish::new(channel, payload) });
-        match accepted {
-            // Without a detour over the heap.
-            engine::Answer::Now(Ok(position)) => Ok(Some(Answer::Published(Published { position }))),
-            accepted => {
-                self.finish(Task::Publish { id, accepted });
-                Ok(None)
-            }
+        self.check(Action::Publish, channel)?;
+        let settings = self.hub.settings();
+        if settings.hooks.publishing(channel).is_none() {
+            return self.publish_now(id, publish);
         }
+        settings.rules.check_publication(channel, &publish.payload)?;
+        self.decide_on_publication(id, publish);
+        Ok(None)
     }
 
     fn history(&mut self, id: u32, read: History) -> Result<Option<Answer>, ErrorInfo> {
+        self.hub.settings().rules.check_channel(&read.channel)?;
+        self.check(Action::Subscribe, &read.channel)?;
+        // Who is subscribed has been decided on.
+        if !self.subscriptions.contains_key(&read.channel)
+            && let Some(verdict) = self.ask_to_subscribe(&read.channel)
+        {
+            self.decide_on_history(id, read, verdict);
+            return Ok(None);
+        }
+        self.read_history(id, read).map(|()| None)
+    }
+
+    /// Reads what may be read.
+    pub(super) fn read_history(&mut self, id: u32, read: History) -> Result<(), ErrorInfo> {
         let History { channel, since, limit, reverse } = read;
         let settings = self.hub.settings();
-        settings.rules.check_channel(&channel)?;
-        self.check(Action::Subscribe, &channel)?;
         let Some(history) = settings.namespaces.of(&channel).history else {
             return Err(ErrorInfo::from_code(ErrorCode::NOT_AVAILABLE));
         };
         let limit = usize::try_from(limit).unwrap_or(MAX_PAGE).min(MAX_PAGE);
         let page = self.hub.engine().history(ReadHistory { channel, history, since, limit, reverse });
         self.finish(Task::History { id, page });
-        Ok(None)
+        Ok(())
     }
 
     fn presence(&self, Presence { channel, counts_only }: &Presence) -> Result<Answer, ErrorInfo> {
@@ -364,15 +401,16 @@ impl Session {
 
     fn call(&mut self, id: u32, Call { name, payload }: Call) -> Result<Option<Answer>, ErrorInfo> {
         let settings = self.hub.settings();
-        let Some(handler) = settings.calls.get(&*name) else {
+        let Some(handler) = settings.handler(&name) else {
             return Err(ErrorInfo::from_code(ErrorCode::UNKNOWN_CALL));
         };
+        let context = self.context();
         let calls = self.calls.get_or_insert_default();
         if is_reached(self.live.limits.calls, calls.len()) {
             return Err(ErrorInfo::from_code(ErrorCode::LIMIT_EXCEEDED));
         }
-        let context = CallContext::new(self.peer.id, self.peer.user(), self.hub.clone());
         match handler {
+            Handler::Raw(handler) => calls.start(id, handler(context, RawCall { name, payload })),
             Handler::Single(handler) => calls.start(id, handler(context, payload)),
             Handler::Streaming(handler) => {
                 let responses = calls.responses();
@@ -420,6 +458,6 @@ fn invalid(why: String) -> ErrorInfo {
 }
 
 /// Whether there may be no more; a limit of 0 is none.
-fn is_reached(limit: u32, count: usize) -> bool {
+pub(super) fn is_reached(limit: u32, count: usize) -> bool {
     limit > 0 && usize::try_from(limit).is_ok_and(|limit| count >= limit)
 }

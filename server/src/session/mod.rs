@@ -30,6 +30,7 @@ use crate::socket::{Fault, Incoming, Kind, Socket};
 
 mod calls;
 mod commands;
+mod decisions;
 pub(crate) mod farewell;
 pub(crate) mod outbox;
 mod pulse;
@@ -264,7 +265,8 @@ impl Session {
 
     /// Whether the next command has to wait: for room in the queue, or for the engine.
     fn is_held_up(&self) -> bool {
-        self.peer.outbox.is_congested() || self.tasks.as_ref().is_some_and(|tasks| tasks.hold_up())
+        let outbox = &self.peer.outbox;
+        outbox.is_congested() || self.tasks.as_ref().is_some_and(|tasks| tasks.hold_up(outbox.limit()))
     }
 
     /// Queues what calls answer. Breaks off where there is no room for more.

@@ -3,22 +3,27 @@
 //! An engine in memory answers at once, and so does the session. Others are waited for here, while the session goes on;
 //! only `connect`, which comes before all else, holds up what is behind it.
 
+use std::panic::AssertUnwindSafe;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, join_all};
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt as _, StreamExt as _};
+use tokio::time::timeout;
 use wirehub_common::code::ErrorCode;
 use wirehub_common::frame::{
-    Answer, Connect, Connected, ErrorInfo, HistoryPage, Position, Published, Push, Refreshed, Reply,
+    Answer, Connect, Connected, ErrorInfo, History, HistoryPage, Position, Published, Push, Refreshed, Reply,
     ServerFrame, Subscribe, SubscribeOutcome,
 };
+use wirehub_common::{ChannelName, Payload};
 
 use super::commands::subscribed;
+use super::decisions::Decisions;
 use super::{Session, answer, encode};
 use crate::auth::{Action, Authenticated, Refusal};
 use crate::engine::{self, EngineError, Recovered};
+use crate::hooks::Verdict;
 
 /// The engine's answer of what a subscription missed; none where its channel keeps no history.
 pub(super) type Recovering = Option<engine::Answer<Recovered>>;
@@ -26,7 +31,7 @@ pub(super) type Recovering = Option<engine::Answer<Recovered>>;
 /// What the hook finds out about a client.
 pub(super) type Identifying = BoxFuture<'static, Result<Authenticated, Refusal>>;
 
-/// A command that the engine, or the hook that knows clients, has a part in.
+/// A command that the engine, or a hook of the application, has a part in.
 pub(super) enum Task {
     Authenticate {
         id: u32,
@@ -37,11 +42,23 @@ pub(super) enum Task {
         id: u32,
         identity: Identifying,
     },
+    /// The hooks decide on the subscriptions that `connect` asks for.
+    MayConnect {
+        id: u32,
+        connected: Connected,
+        asked: Vec<(Subscribe, Verdict<()>)>,
+        own: Vec<ChannelName>,
+    },
     Connect {
         id: u32,
         connected: Connected,
         restoring: Vec<Restoring>,
         own: Vec<(Subscribe, Recovering)>,
+    },
+    MaySubscribe {
+        id: u32,
+        subscribe: Subscribe,
+        verdict: Verdict<()>,
     },
     Subscribe {
         id: u32,
@@ -53,9 +70,20 @@ pub(super) enum Task {
         subscribe: Subscribe,
         recovering: Recovering,
     },
+    MayPublish {
+        id: u32,
+        channel: ChannelName,
+        key: String,
+        verdict: Verdict<Payload>,
+    },
     Publish {
         id: u32,
         accepted: engine::Answer<Option<Position>>,
+    },
+    MayRead {
+        id: u32,
+        read: History,
+        verdict: Verdict<()>,
     },
     History {
         id: u32,
@@ -73,9 +101,13 @@ pub(super) enum Restoring {
 enum Done {
     Authenticate { id: u32, connect: Connect, identity: Result<Authenticated, ErrorInfo> },
     Refresh { id: u32, identity: Result<Authenticated, ErrorInfo> },
+    MayConnect { id: u32, connected: Connected, admitted: Vec<Admitted>, own: Vec<ChannelName> },
     Connect { id: u32, connected: Connected, restored: Vec<Restored>, own: Vec<(Subscribe, Recovery)> },
+    MaySubscribe { id: u32, subscribe: Subscribe, verdict: Result<(), ErrorInfo> },
     Subscribe { id: u32, subscribe: Subscribe, recovered: Recovery },
     SubscribeOwn { subscribe: Subscribe, recovered: Recovery },
+    MayPublish { id: u32, channel: ChannelName, key: String, verdict: Result<Payload, ErrorInfo> },
+    MayRead { id: u32, read: History, verdict: Result<(), ErrorInfo> },
     Reply { id: u32, result: Result<Answer, ErrorInfo> },
 }
 
@@ -86,11 +118,15 @@ enum Restored {
 
 type Recovery = Result<Option<Recovered>, ErrorInfo>;
 
+/// A subscription, and whether it may be.
+pub(super) type Admitted = (Subscribe, Result<(), ErrorInfo>);
+
 /// What is waited for.
 #[derive(Default)]
 pub(super) struct Tasks {
     waiting: FuturesUnordered<BoxFuture<'static, Done>>,
     connecting: bool,
+    pub(super) decisions: Decisions,
 }
 
 impl Tasks {
@@ -100,15 +136,17 @@ impl Tasks {
     }
 
     /// Whether the session has to wait before it takes another command.
-    pub(super) fn hold_up(&self) -> bool {
-        self.connecting || self.waiting.len() >= MAX_WAITING
+    pub(super) fn hold_up(&self, queue_bytes: usize) -> bool {
+        let waiting = self.waiting.len().saturating_add(self.decisions.count());
+        self.connecting || waiting >= MAX_WAITING || self.decisions.bytes() >= queue_bytes
     }
 }
 
 impl Session {
     /// Does what is to be done when the engine has answered: now, where it has.
     pub(super) fn finish(&mut self, task: Task) {
-        let is_connect = matches!(task, Task::Authenticate { .. } | Task::Connect { .. });
+        let is_connect =
+            matches!(task, Task::Authenticate { .. } | Task::MayConnect { .. } | Task::Connect { .. });
         let mut answered = answers(task);
         // Nobody is woken by this: what is not there yet is polled again with the session's own waker.
         match answered.as_mut().poll(&mut Context::from_waker(std::task::Waker::noop())) {
@@ -125,7 +163,7 @@ impl Session {
     pub(super) fn poll_tasks(&mut self, cx: &mut Context<'_>) {
         while let Some(tasks) = &mut self.tasks {
             let Poll::Ready(Some(done)) = tasks.waiting.poll_next_unpin(cx) else { return };
-            if matches!(done, Done::Authenticate { .. } | Done::Connect { .. }) {
+            if matches!(done, Done::Authenticate { .. } | Done::MayConnect { .. } | Done::Connect { .. }) {
                 tasks.connecting = false;
             }
             self.carry_through(done);
@@ -140,14 +178,24 @@ impl Session {
                 let result = identity.and_then(|identity| self.refreshed(identity));
                 self.reply(id, result);
             }
+            Done::MayConnect { id, connected, admitted, own } => {
+                self.begin_all(id, connected, admitted, own);
+            }
             Done::Connect { id, connected, restored, own } => {
                 self.connected(id, connected, restored);
                 for (subscribe, recovered) in own {
                     self.subscribed_own(&subscribe, recovered);
                 }
             }
+            Done::MaySubscribe { id, subscribe, verdict } => {
+                self.subscription_decided(id, subscribe, verdict);
+            }
             Done::Subscribe { id, subscribe, recovered } => self.subscribed(id, &subscribe, recovered),
             Done::SubscribeOwn { subscribe, recovered } => self.subscribed_own(&subscribe, recovered),
+            Done::MayPublish { id, channel, key, verdict } => {
+                self.publication_decided(id, channel, key, verdict);
+            }
+            Done::MayRead { id, read, verdict } => self.history_decided(id, read, verdict),
             Done::Reply { id, result } => self.reply(id, result),
         }
     }
@@ -258,6 +306,11 @@ fn answers(task: Task) -> BoxFuture<'static, Done> {
                 Done::Authenticate { id, connect, identity: identified(identity).await }
             }
             Task::Refresh { id, identity } => Done::Refresh { id, identity: identified(identity).await },
+            Task::MayConnect { id, connected, asked, own } => {
+                let decide = |(subscribe, verdict)| async { (subscribe, decided(verdict).await) };
+                let admitted = join_all(asked.into_iter().map(decide)).await;
+                Done::MayConnect { id, connected, admitted, own }
+            }
             Task::Connect { id, connected, restoring, own: begun } => {
                 let mut restored = Vec::with_capacity(restoring.len());
                 for restoring in restoring {
@@ -277,8 +330,17 @@ fn answers(task: Task) -> BoxFuture<'static, Done> {
             Task::SubscribeOwn { subscribe, recovering } => {
                 Done::SubscribeOwn { subscribe, recovered: recovered(recovering).await }
             }
+            Task::MaySubscribe { id, subscribe, verdict } => {
+                Done::MaySubscribe { id, subscribe, verdict: decided(verdict).await }
+            }
             Task::Subscribe { id, subscribe, recovering } => {
                 Done::Subscribe { id, subscribe, recovered: recovered(recovering).await }
+            }
+            Task::MayPublish { id, channel, key, verdict } => {
+                Done::MayPublish { id, channel, key, verdict: decided(verdict).await }
+            }
+            Task::MayRead { id, read, verdict } => {
+                Done::MayRead { id, read, verdict: decided(verdict).await }
             }
             Task::Publish { id, accepted } => {
                 let result = accepted.await.map_err(|error| failed(&error));
@@ -296,9 +358,28 @@ fn answers(task: Task) -> BoxFuture<'static, Done> {
 }
 
 async fn identified(identity: Identifying) -> Result<Authenticated, ErrorInfo> {
-    match tokio::time::timeout(AUTHENTICATION_TIMEOUT, identity).await {
+    match asked(identity).await {
         Ok(identity) => identity.map_err(|refusal| refusal.0),
-        Err(_) => Err(Refusal::unavailable("the hook did not answer in time").0),
+        Err(error) => Err(error),
+    }
+}
+
+async fn decided<T>(verdict: Verdict<T>) -> Result<T, ErrorInfo> {
+    asked(verdict).await?
+}
+
+/// What a hook answers. One that hangs or panics fails this one command.
+async fn asked<T>(hook: impl Future<Output = T>) -> Result<T, ErrorInfo> {
+    match timeout(HOOK_TIMEOUT, AssertUnwindSafe(hook).catch_unwind()).await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(_)) => {
+            tracing::error!("a hook panicked; the client was told that it failed");
+            Err(ErrorInfo::from_code(ErrorCode::INTERNAL))
+        }
+        Err(_) => {
+            tracing::error!("a hook did not answer in time");
+            Err(ErrorInfo::from_code(ErrorCode::UNAVAILABLE))
+        }
     }
 }
 
@@ -314,8 +395,8 @@ fn failed(error: &EngineError) -> ErrorInfo {
     ErrorInfo::from_code(ErrorCode::INTERNAL)
 }
 
-/// How long the hook that knows clients may take.
-const AUTHENTICATION_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a hook may take to decide.
+const HOOK_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How many of a session's commands may wait for the engine; then the session waits for them.
+/// How many of a session's commands may wait for the engine and for hooks; then the session waits for them.
 const MAX_WAITING: usize = 64;

@@ -12,7 +12,8 @@ use tokio::time::Instant;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::Role;
-use wirehub_common::frame::{Command, Connect, Push, Request, ServerFrame, Subscribe};
+use wirehub_common::code::ErrorCode;
+use wirehub_common::frame::{Command, Connect, Publish, Push, Request, ServerFrame, Subscribe};
 use wirehub_common::{ChannelName, Codec, Limits, Payload};
 
 use super::farewell::CLOSE_TIMEOUT;
@@ -228,4 +229,30 @@ async fn a_stop_past_its_deadline_cuts_a_close_short() {
     client.hub.shutdown(Duration::from_secs(2)).await;
     client.session.await.unwrap();
     assert_eq!(client.start.elapsed().as_secs(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hook_that_hangs_fails_what_it_was_asked_about_and_nothing_else() {
+    let hub = Hub::builder()
+        .authorize_publish("b".parse().unwrap(), async |_, _| std::future::pending().await)
+        .authorize_subscribe("b".parse().unwrap(), async |_, _| std::future::pending().await);
+    let mut client = Client::connect(hub, 1024).await;
+    let b = ChannelName::new("b").unwrap();
+    let publish = |channel| Publish { channel, payload: Payload::json("1"), key: String::new() };
+    client.send(Request::Publish(publish(b.clone()))).await;
+    client.send(Request::Subscribe(Subscribe { channel: b, number: 1, position: None })).await;
+    client.send(Request::Publish(publish(a()))).await;
+    assert_eq!(client.frames().await.len(), 2, "the publication and the reply to it");
+    assert_eq!(client.start.elapsed(), Duration::ZERO);
+    for _ in 0..2 {
+        let frames = client.frames().await;
+        for frame in frames {
+            let ServerFrame::Reply(reply) = frame else { panic!("{frame:?}") };
+            assert_eq!(reply.result.unwrap_err().code, ErrorCode::UNAVAILABLE);
+        }
+        if client.start.elapsed() == Duration::from_secs(10) {
+            return;
+        }
+    }
+    panic!("it took {:?}", client.start.elapsed());
 }

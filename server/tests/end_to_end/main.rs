@@ -10,6 +10,7 @@ mod connect;
 mod echo;
 mod fan_out;
 mod history;
+mod hooks;
 mod http;
 mod lifecycle;
 mod limits;

@@ -72,7 +72,7 @@ async fn who_is_refused_is_told_why_and_can_try_again() {
     let server = Server::start(hub().build()).await;
     for codec in CODECS {
         let mut client = Client::open(&server, codec).await;
-        for (token, code) in [("", 101), ("old", 109), ("down", 100)] {
+        for (token, code) in [("", 101), ("old", 109), ("down", 128)] {
             let error = client.request(Request::Connect(connect(token))).await.result.unwrap_err();
             assert_eq!((error.code.number(), error.temporary), (code, code != 101));
             assert!(!error.message.contains("the test"), "what went wrong is for the log: {error:?}");

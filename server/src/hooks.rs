@@ -1,0 +1,90 @@
+//! What the application decides in each single case: whether a session may subscribe, and what becomes of what it
+//! publishes.
+
+use std::fmt;
+use std::future::Future;
+
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use wirehub_common::frame::{ErrorInfo, Subscribe};
+use wirehub_common::{ChannelName, Payload};
+
+use crate::auth::ChannelPattern;
+use crate::call::{CallContext, CallError};
+
+/// What a client wants to publish. See [`Builder::authorize_publish`](crate::Builder::authorize_publish).
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct PublishRequest {
+    /// Where.
+    pub channel: ChannelName,
+    /// What.
+    pub payload: Payload,
+    /// The client's idempotency key; empty for none. A publish that is repeated after a lost connection has the same one.
+    pub key: String,
+}
+
+/// The hooks of a hub. Of several that are for a channel the first one decides.
+#[derive(Default)]
+pub(crate) struct Hooks {
+    subscribe: Vec<(ChannelPattern, SubscribeHook)>,
+    publish: Vec<(ChannelPattern, PublishHook)>,
+}
+
+/// A decision to come.
+pub(crate) type Verdict<T> = BoxFuture<'static, Result<T, ErrorInfo>>;
+
+type SubscribeHook = Box<dyn Fn(CallContext, ChannelName) -> Verdict<()> + Send + Sync>;
+type PublishHook = Box<dyn Fn(CallContext, PublishRequest) -> Verdict<Payload> + Send + Sync>;
+
+impl Hooks {
+    pub(crate) fn on_subscribe<F, A>(&mut self, pattern: ChannelPattern, hook: F)
+    where
+        F: Fn(CallContext, ChannelName) -> A + Send + Sync + 'static,
+        A: Future<Output = Result<(), CallError>> + Send + 'static,
+    {
+        let hook = move |context, channel| hook(context, channel).map(told).boxed();
+        self.subscribe.push((pattern, Box::new(hook)));
+    }
+
+    pub(crate) fn on_publish<F, A>(&mut self, pattern: ChannelPattern, hook: F)
+    where
+        F: Fn(CallContext, PublishRequest) -> A + Send + Sync + 'static,
+        A: Future<Output = Result<Payload, CallError>> + Send + 'static,
+    {
+        let hook = move |context, request| hook(context, request).map(told).boxed();
+        self.publish.push((pattern, Box::new(hook)));
+    }
+
+    /// Who decides about subscriptions to a channel, and about reading its history.
+    pub(crate) fn subscribing(&self, channel: &ChannelName) -> Option<&SubscribeHook> {
+        first(&self.subscribe, channel)
+    }
+
+    /// Whether there is somebody to ask about one of these.
+    pub(crate) fn decide_on_any(&self, subscriptions: &[Subscribe]) -> bool {
+        subscriptions.iter().any(|subscribe| self.subscribing(&subscribe.channel).is_some())
+    }
+
+    /// Who decides about publications in a channel.
+    pub(crate) fn publishing(&self, channel: &ChannelName) -> Option<&PublishHook> {
+        first(&self.publish, channel)
+    }
+}
+
+fn first<'a, H>(hooks: &'a [(ChannelPattern, H)], channel: &ChannelName) -> Option<&'a H> {
+    hooks.iter().find(|(pattern, _)| pattern.matches(channel)).map(|(_, hook)| hook)
+}
+
+fn told<T>(decision: Result<T, CallError>) -> Result<T, ErrorInfo> {
+    decision.map_err(CallError::into_info)
+}
+
+impl fmt::Debug for Hooks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hooks")
+            .field("subscribe", &self.subscribe.len())
+            .field("publish", &self.publish.len())
+            .finish()
+    }
+}

@@ -1,0 +1,227 @@
+//! What the application's hooks have to decide before it happens.
+//!
+//! Of one channel a session's publications are decided on one after the other, and published in that order; those in other
+//! channels do not wait for them. A subscription that is being decided on can be taken back, or replaced by a newer one.
+
+use std::collections::{HashMap, VecDeque};
+use std::future::ready;
+
+use futures_util::FutureExt as _;
+use wirehub_common::code::ErrorCode;
+use wirehub_common::frame::{Answer, ErrorInfo, History, Publish, Published, Subscribe, Unsubscribe};
+use wirehub_common::{ChannelName, Payload};
+
+use super::Session;
+use super::commands::is_reached;
+use super::tasks::Task;
+use crate::auth::Action;
+use crate::call::CallContext;
+use crate::engine;
+use crate::hooks::{PublishRequest, Verdict};
+
+/// What waits for decisions.
+#[derive(Default)]
+pub(super) struct Decisions {
+    /// The newest subscription of each channel that is being decided on.
+    subscribing: HashMap<ChannelName, u32>,
+    /// What waits behind the publication that is being decided on, of each channel in which there is one.
+    publishing: HashMap<ChannelName, VecDeque<Waiting>>,
+    count: usize,
+    bytes: usize,
+}
+
+/// A publication whose turn has not come.
+struct Waiting {
+    id: u32,
+    publish: Publish,
+}
+
+impl Decisions {
+    /// How many publications wait for others.
+    pub(super) fn count(&self) -> usize {
+        self.count
+    }
+
+    /// How many bytes they have.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    fn push(&mut self, id: u32, publish: Publish) -> Option<(u32, Publish)> {
+        let Some(waiting) = self.publishing.get_mut(&publish.channel) else {
+            self.publishing.insert(publish.channel.clone(), VecDeque::new());
+            return Some((id, publish));
+        };
+        self.count = self.count.saturating_add(1);
+        self.bytes = self.bytes.saturating_add(publish.payload.data.len());
+        waiting.push_back(Waiting { id, publish });
+        None
+    }
+
+    /// The next one in a channel; without one nothing waits there any more.
+    fn pop(&mut self, channel: &ChannelName) -> Option<Waiting> {
+        let next = self.publishing.get_mut(channel)?.pop_front();
+        match &next {
+            Some(Waiting { publish, .. }) => {
+                self.count = self.count.saturating_sub(1);
+                self.bytes = self.bytes.saturating_sub(publish.payload.data.len());
+            }
+            None => drop(self.publishing.remove(channel)),
+        }
+        next
+    }
+}
+
+impl Session {
+    /// Whether the application decides on subscriptions to a channel; where not, everything has been said by its rules.
+    pub(super) fn ask_to_subscribe(&self, channel: &ChannelName) -> Option<Verdict<()>> {
+        let hook = self.hub.settings().hooks.subscribing(channel)?;
+        Some(hook(self.context(), channel.clone()))
+    }
+
+    /// The same for the subscriptions in `connect`. Of those beyond the limit nobody is asked.
+    pub(super) fn ask_to_subscribe_all(
+        &self,
+        subscriptions: Vec<Subscribe>,
+    ) -> Vec<(Subscribe, Verdict<()>)> {
+        let limit = self.live.limits.channels;
+        let mut asked = 0_usize;
+        let ask = |subscribe: Subscribe| {
+            let verdict = match self.admit(&subscribe) {
+                Ok(()) if is_reached(limit, asked) => Err(ErrorInfo::from_code(ErrorCode::LIMIT_EXCEEDED)),
+                admitted => admitted,
+            };
+            asked = asked.saturating_add(1);
+            let verdict = match verdict {
+                Ok(()) => self.ask_to_subscribe(&subscribe.channel).unwrap_or_else(|| ready(Ok(())).boxed()),
+                Err(error) => ready(Err(error)).boxed(),
+            };
+            (subscribe, verdict)
+        };
+        subscriptions.into_iter().map(ask).collect()
+    }
+
+    /// Begins a decision on a subscription that the rules admit.
+    pub(super) fn decide_on_subscription(&mut self, id: u32, subscribe: Subscribe, verdict: Verdict<()>) {
+        let decisions = &mut self.tasks.get_or_insert_default().decisions;
+        decisions.subscribing.insert(subscribe.channel.clone(), subscribe.number);
+        self.finish(Task::MaySubscribe { id, subscribe, verdict });
+    }
+
+    /// The number of the subscription to a channel that is being decided on.
+    pub(super) fn subscribing(&self, channel: &ChannelName) -> Option<u32> {
+        self.tasks.as_ref().and_then(|tasks| tasks.decisions.subscribing.get(channel).copied())
+    }
+
+    /// How many subscriptions are being decided on to channels that the session is not subscribed to.
+    pub(super) fn subscribing_count(&self) -> usize {
+        let channels = self.tasks.iter().flat_map(|tasks| tasks.decisions.subscribing.keys());
+        channels.filter(|channel| !self.subscriptions.contains_key(*channel)).count()
+    }
+
+    /// Takes back a subscription that is being decided on. Says whether that answers the command.
+    pub(super) fn unsubscribe_undecided(&mut self, unsubscribe: &Unsubscribe) -> bool {
+        let Unsubscribe { channel, number } = unsubscribe;
+        let Some(pending) = self.subscribing(channel) else { return false };
+        if *number >= pending
+            && let Some(tasks) = &mut self.tasks
+        {
+            tasks.decisions.subscribing.remove(channel);
+        }
+        !self.subscriptions.contains_key(channel)
+    }
+
+    pub(super) fn subscription_decided(
+        &mut self,
+        id: u32,
+        subscribe: Subscribe,
+        verdict: Result<(), ErrorInfo>,
+    ) {
+        if self.subscribing(&subscribe.channel) != Some(subscribe.number) {
+            // A newer command of the client has put an end to it.
+            return self.reply(id, Err(ErrorInfo::from_code(ErrorCode::CANCELLED)));
+        }
+        if let Some(tasks) = &mut self.tasks {
+            tasks.decisions.subscribing.remove(&subscribe.channel);
+        }
+        // Its rights, and what it is subscribed to, may have changed meanwhile.
+        match verdict.and_then(|()| self.admit(&subscribe)) {
+            Ok(()) => self.begin(id, subscribe),
+            Err(error) => self.reply(id, Err(error)),
+        }
+    }
+
+    /// Has the application decide on a publication that the rules admit, when its turn comes.
+    pub(super) fn decide_on_publication(&mut self, id: u32, publish: Publish) {
+        let decisions = &mut self.tasks.get_or_insert_default().decisions;
+        if let Some((id, publish)) = decisions.push(id, publish) {
+            self.ask_to_publish(id, publish);
+        }
+    }
+
+    fn ask_to_publish(&mut self, id: u32, publish: Publish) {
+        let Publish { channel, payload, key } = publish;
+        let request = PublishRequest { channel: channel.clone(), payload: payload.clone(), key: key.clone() };
+        let verdict: Verdict<_> = match self.hub.settings().hooks.publishing(&channel) {
+            Some(hook) => hook(self.context(), request),
+            // Hooks do not change.
+            None => ready(Ok(payload)).boxed(),
+        };
+        self.finish(Task::MayPublish { id, channel, key, verdict });
+    }
+
+    pub(super) fn publication_decided(
+        &mut self,
+        id: u32,
+        channel: ChannelName,
+        key: String,
+        verdict: Result<Payload, ErrorInfo>,
+    ) {
+        let next = channel.clone();
+        let result = verdict.and_then(|payload| {
+            // The token may be another one by now, and the payload another one by the hook.
+            self.check(Action::Publish, &channel)?;
+            self.publish_now(id, Publish { channel, payload, key })
+        });
+        if let Some(result) = result.transpose() {
+            self.reply(id, result);
+        }
+        let next = self.tasks.as_mut().and_then(|tasks| tasks.decisions.pop(&next));
+        if let Some(Waiting { id, publish }) = next {
+            self.ask_to_publish(id, publish);
+        }
+    }
+
+    /// Publishes what may be published.
+    pub(super) fn publish_now(&mut self, id: u32, publish: Publish) -> Result<Option<Answer>, ErrorInfo> {
+        let Publish { channel, payload, key } = publish;
+        self.hub.settings().rules.check_publication(&channel, &payload)?;
+        let publisher = Some(self.peer.member());
+        let accepted =
+            self.hub.accept(engine::Publish { publisher, key, ..engine::Publish::new(channel, payload) });
+        match accepted {
+            // Without a detour over the heap.
+            engine::Answer::Now(Ok(position)) => Ok(Some(Answer::Published(Published { position }))),
+            accepted => {
+                self.finish(Task::Publish { id, accepted });
+                Ok(None)
+            }
+        }
+    }
+
+    /// Begins a decision on reading the history of a channel.
+    pub(super) fn decide_on_history(&mut self, id: u32, read: History, verdict: Verdict<()>) {
+        self.finish(Task::MayRead { id, read, verdict });
+    }
+
+    pub(super) fn history_decided(&mut self, id: u32, read: History, verdict: Result<(), ErrorInfo>) {
+        if let Err(error) = verdict.and_then(|()| self.read_history(id, read)) {
+            self.reply(id, Err(error));
+        }
+    }
+
+    /// Who asks, as hooks and calls are told.
+    pub(super) fn context(&self) -> CallContext {
+        CallContext::new(self.peer.id, self.peer.user(), self.hub.clone())
+    }
+}

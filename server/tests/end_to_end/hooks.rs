@@ -1,0 +1,318 @@
+//! What the application decides case by case: subscriptions, publications, and calls of any name.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::Semaphore;
+use wirehub_common::code::ErrorCode;
+use wirehub_common::frame::{
+    Answer, Called, Command, Connect, History as Read, Reply, Request, ServerFrame, Subscribe,
+};
+use wirehub_common::{Limits, Payload};
+use wirehub_server::{Authenticated, Builder, CallError, History, Hub, Namespace};
+
+use crate::support::{CODECS, Client, Received, Server, call, name, publish, subscribe, unsubscribe, until};
+
+/// A token is a user's name. The user may subscribe to channels whose names end with it, but not before the gate opens.
+struct Gate {
+    permits: Semaphore,
+    asked: AtomicUsize,
+    dropped: AtomicUsize,
+}
+
+/// Counts a decision that nobody waits for any more.
+struct Dropped(Arc<Gate>);
+
+impl Drop for Dropped {
+    fn drop(&mut self) {
+        self.0.dropped.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+impl Gate {
+    fn new(permits: usize) -> Arc<Self> {
+        Arc::new(Self {
+            permits: Semaphore::new(permits),
+            asked: AtomicUsize::new(0),
+            dropped: AtomicUsize::new(0),
+        })
+    }
+
+    fn asked(&self) -> usize {
+        self.asked.load(Ordering::SeqCst)
+    }
+
+    async fn pass(self: &Arc<Self>) {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        let dropped = Dropped(Arc::clone(self));
+        self.permits.acquire().await.unwrap().forget();
+        std::mem::forget(dropped);
+    }
+
+    fn open(&self, times: usize) {
+        self.permits.add_permits(times);
+    }
+}
+
+fn users() -> Builder {
+    Hub::builder().authenticate(async |credentials| Ok(Authenticated::user(credentials.token)))
+}
+
+fn asking_about_subscriptions(gate: &Arc<Gate>) -> Builder {
+    let gate = Arc::clone(gate);
+    users()
+        .namespace("room", Namespace::default().history(History::new(10, Duration::from_secs(60))))
+        .authorize_subscribe("room:*".parse().unwrap(), move |who, channel| {
+            let gate = Arc::clone(&gate);
+            async move {
+                gate.pass().await;
+                if channel.as_str().ends_with(who.user()) {
+                    Ok(())
+                } else {
+                    Err(CallError::application::<1001>("not your room"))
+                }
+            }
+        })
+}
+
+async fn client(server: &Server, codec: wirehub_common::Codec, user: &str) -> Client {
+    let mut client = Client::open(server, codec).await;
+    client.connected(Connect { token: user.into(), ..Connect::default() }).await;
+    client
+}
+
+fn history(channel: &str) -> Request {
+    Request::History(Read { channel: name(channel), since: None, limit: 10, reverse: false })
+}
+
+fn json(number: usize) -> Payload {
+    Payload::json(number.to_string())
+}
+
+/// The next reply: to which command, and the code of its error.
+async fn reply(client: &mut Client) -> (u32, Option<u16>) {
+    match client.next().await {
+        Received::Frame(ServerFrame::Reply(Reply { id, result })) => {
+            (id, result.err().map(|error| error.code.number()))
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_hook_says_who_may_subscribe_and_read() {
+    let gate = Gate::new(1000);
+    let server = Server::start(asking_about_subscriptions(&gate).build()).await;
+    for codec in CODECS {
+        let mut ann = client(&server, codec, "ann").await;
+        ann.subscribe("open").await;
+        let before = gate.asked();
+        ann.subscribe("room:ann").await;
+        ann.ok(history("room:ann")).await;
+        assert_eq!(gate.asked() - before, 1, "who is subscribed may read");
+        let error = ann.request(subscribe("room:bob", 1)).await.result.unwrap_err();
+        assert_eq!((error.code.number(), &*error.message), (1001, "not your room"));
+        assert_eq!(ann.error(history("room:bob")).await, 1001);
+        let mut also = client(&server, codec, "ann").await;
+        also.ok(history("room:ann")).await;
+
+        // Those that `connect` restores too, each by itself.
+        let subscriptions = ["room:ann", "open", "room:bob"].map(|channel| Subscribe {
+            channel: name(channel),
+            number: 1,
+            position: None,
+        });
+        let connect =
+            Connect { token: "ann".into(), subscriptions: subscriptions.to_vec(), ..Connect::default() };
+        let mut back = Client::open(&server, codec).await;
+        let results = back.connected(connect).await.subscriptions.into_iter();
+        let results: Vec<_> =
+            results.map(|outcome| outcome.result.err().map(|error| error.code.number())).collect();
+        assert_eq!(results, [None, None, Some(1001)]);
+    }
+}
+
+#[tokio::test]
+async fn nobody_is_asked_about_more_subscriptions_than_there_may_be() {
+    let gate = Gate::new(1000);
+    let limits = Limits { channels: 2, ..Limits::default() };
+    let server = Server::start(asking_about_subscriptions(&gate).limits(limits).build()).await;
+    let subscriptions = ["room:1ann", "room:2ann", "room:3ann", "room:4ann"].map(|channel| Subscribe {
+        channel: name(channel),
+        number: 1,
+        position: None,
+    });
+    let connect =
+        Connect { token: "ann".into(), subscriptions: subscriptions.to_vec(), ..Connect::default() };
+    let mut client = Client::open(&server, CODECS[0]).await;
+    let outcomes = client.connected(connect).await.subscriptions;
+    assert_eq!(outcomes.iter().filter(|outcome| outcome.result.is_ok()).count(), 2);
+    assert_eq!(gate.asked(), 2);
+
+    // Those that are not decided on yet count.
+    let gate = Gate::new(0);
+    let server = Server::start(asking_about_subscriptions(&gate).limits(limits).build()).await;
+    let mut ann = self::client(&server, CODECS[0], "ann").await;
+    let commands = ["room:1ann", "room:2ann", "room:3ann"].map(|channel| subscribe(channel, 1));
+    ann.send((10..).zip(commands).map(|(id, request)| Command { id, request })).await;
+    assert_eq!(reply(&mut ann).await, (12, Some(106)));
+    gate.open(2);
+    let mut answers = [reply(&mut ann).await, reply(&mut ann).await];
+    answers.sort_unstable();
+    assert_eq!((answers, gate.asked()), ([(10, None), (11, None)], 2));
+}
+
+#[tokio::test]
+async fn a_subscription_can_be_taken_back_before_it_is_decided_on() {
+    for codec in CODECS {
+        let gate = Gate::new(0);
+        let server = Server::start(asking_about_subscriptions(&gate).build()).await;
+        let mut ann = client(&server, codec, "ann").await;
+        ann.send([Command { id: 10, request: subscribe("room:ann", 1) }]).await;
+        ann.ok(unsubscribe("room:ann", 1)).await;
+        assert_eq!(ann.error(unsubscribe("room:ann", 1)).await, 113);
+        gate.open(1);
+        assert_eq!(reply(&mut ann).await, (10, Some(116)));
+        assert_eq!(server.hub.subscribers(&name("room:ann")), 0);
+
+        // A newer one takes its place.
+        ann.send([2, 3].map(|number| Command { id: 10 + number, request: subscribe("room:ann", number) }))
+            .await;
+        assert_eq!(ann.error(subscribe("room:ann", 3)).await, 105);
+        gate.open(2);
+        let mut answers = [reply(&mut ann).await, reply(&mut ann).await];
+        answers.sort_unstable();
+        assert_eq!(answers, [(12, Some(116)), (13, None)]);
+        assert_eq!(server.hub.subscribers(&name("room:ann")), 1);
+    }
+}
+
+#[tokio::test]
+async fn who_goes_is_not_decided_on_any_more() {
+    let gate = Gate::new(0);
+    let server = Server::start(asking_about_subscriptions(&gate).build()).await;
+    let mut ann = client(&server, CODECS[0], "ann").await;
+    ann.send([Command { id: 10, request: subscribe("room:ann", 1) }]).await;
+    until(|| gate.asked() == 1).await;
+    drop(ann);
+    until(|| gate.dropped.load(Ordering::SeqCst) == 1).await;
+    assert_eq!(server.hub.sessions(), 0);
+}
+
+/// What is published in `room` goes through the gate, and is refused where it is 13, and 100 more otherwise.
+fn asking_about_publications(gate: &Arc<Gate>) -> Builder {
+    let gate = Arc::clone(gate);
+    users().authorize_publish("room:*".parse().unwrap(), move |_, request| {
+        let gate = Arc::clone(&gate);
+        async move {
+            gate.pass().await;
+            let number: usize = serde_json::from_slice(&request.payload.data).unwrap();
+            if number == 13 {
+                return Err(CallError::from_code(ErrorCode::PERMISSION_DENIED).because("unlucky"));
+            }
+            Ok(json(number + 100))
+        }
+    })
+}
+
+#[tokio::test]
+async fn a_hook_refuses_and_changes_what_is_published() {
+    let gate = Gate::new(1000);
+    let server = Server::start(asking_about_publications(&gate).build()).await;
+    for codec in CODECS {
+        let mut ann = client(&server, codec, "ann").await;
+        ann.subscribe("room:a").await;
+        let error = ann.request(publish("room:a", json(13))).await.result.unwrap_err();
+        assert_eq!((error.code.number(), &*error.message), (103, "unlucky"));
+        ann.ok(publish("room:a", json(1))).await;
+        let publication = ann.publication().await;
+        assert_eq!((publication.payload, &*publication.publisher.unwrap().user), (json(101), "ann"));
+        let asked = gate.asked();
+        if !codec.is_text() {
+            assert_eq!(ann.error(publish("room:a", Payload::json("{"))).await, 107);
+        }
+        assert_eq!(ann.error(publish("@bob", json(1))).await, 103);
+        assert_eq!(gate.asked(), asked, "what the rules refuse nobody is asked about");
+        // It is no number.
+        assert_eq!(
+            ann.error(publish("room:a", Payload::json("{}"))).await,
+            100,
+            "a panic fails what it is about"
+        );
+        ann.ok(publish("room:a", json(2))).await;
+        assert_eq!(ann.publication().await.payload, json(102));
+    }
+}
+
+#[tokio::test]
+async fn publications_stay_in_their_order_and_other_channels_do_not_wait() {
+    for codec in CODECS {
+        let gate = Gate::new(0);
+        let server = Server::start(asking_about_publications(&gate).build()).await;
+        let mut ann = client(&server, codec, "ann").await;
+        let mut bob = client(&server, codec, "bob").await;
+        bob.subscribe("room:a").await;
+        let numbers = [1, 2, 13, 3];
+        ann.send(
+            (10..).zip(numbers).map(|(id, number)| Command { id, request: publish("room:a", json(number)) }),
+        )
+        .await;
+        ann.ok(publish("other", json(1))).await;
+        assert_eq!(gate.asked(), 1, "one after the other");
+        gate.open(4);
+        let answers =
+            [reply(&mut ann).await, reply(&mut ann).await, reply(&mut ann).await, reply(&mut ann).await];
+        assert_eq!(answers, [(10, None), (11, None), (12, Some(103)), (13, None)]);
+        for number in [101, 102, 103] {
+            assert_eq!(bob.publication().await.payload, json(number));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_flood_waits_for_its_decisions_and_nothing_of_it_is_lost() {
+    let gate = Gate::new(0);
+    let server = Server::start(asking_about_publications(&gate).build()).await;
+    let mut ann = client(&server, CODECS[0], "ann").await;
+    let mut bob = client(&server, CODECS[0], "bob").await;
+    bob.subscribe("room:a").await;
+    ann.send((1..=500).map(|id| Command { id, request: publish("room:a", json(id as usize + 1000)) })).await;
+    until(|| gate.asked() == 1).await;
+    bob.ok(publish("other", json(1))).await;
+    gate.open(500);
+    for id in 1..=500 {
+        assert_eq!(reply(&mut ann).await, (id, None));
+        assert_eq!(bob.publication().await.payload, json(id as usize + 1100));
+    }
+}
+
+#[tokio::test]
+async fn calls_of_any_name_have_a_handler_by_pattern() {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let hub = {
+        let seen = Arc::clone(&seen);
+        users()
+            .calls("echo.*".parse().unwrap(), move |who, call| {
+                seen.lock().push((who.user().to_owned(), call.name));
+                async move { Ok(call.payload) }
+            })
+            .calls("echo.never".parse().unwrap(), async |_, _| Err(CallError::internal("the first decides")))
+            .calls("bad".parse().unwrap(), async |_, _| Ok(Payload::json("{")))
+    };
+    let server = Server::start(hub.build()).await;
+    for codec in CODECS {
+        let mut ann = client(&server, codec, "ann").await;
+        for payload in [json(1), Payload::bytes("\u{0}x"), Payload::default()] {
+            let answer = ann.ok(call("echo.never", payload.clone())).await;
+            assert_eq!(answer, Answer::Called(Called { payload, more: false }));
+            assert_eq!(seen.lock().pop(), Some(("ann".into(), "echo.never".into())));
+        }
+        assert_eq!(ann.error(call("other", json(1))).await, 104);
+        assert_eq!(ann.error(call("bad", json(1))).await, 100, "what a handler gives is looked at");
+    }
+    let mut ann = client(&server, CODECS[0], "ann").await;
+    assert_eq!(ann.error(call("echo.x", Payload::json("{"))).await, 107);
+    assert!(seen.lock().is_empty());
+}
