@@ -13,6 +13,7 @@ use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use axum::{Json, Router};
+use parking_lot::RwLock;
 use subtle::ConstantTimeEq as _;
 use utoipa::OpenApi;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
@@ -59,6 +60,40 @@ impl fmt::Debug for ApiKey {
     }
 }
 
+/// The keys of an HTTP API: they can be replaced while it is served. A handle: clones are the same keys.
+#[derive(Debug, Clone, Default)]
+pub struct ApiKeys(Arc<RwLock<Vec<ApiKey>>>);
+
+impl ApiKeys {
+    /// From now on these are the keys, and no others.
+    pub fn replace(&self, keys: impl IntoIterator<Item = ApiKey>) {
+        *self.0.write() = keys.into_iter().collect();
+    }
+
+    fn have(&self, shown: &str) -> bool {
+        // All are compared, so that the time does not tell which.
+        self.0.read().iter().fold(false, |known, key| known | key.is(shown))
+    }
+}
+
+impl FromIterator<ApiKey> for ApiKeys {
+    fn from_iter<I: IntoIterator<Item = ApiKey>>(keys: I) -> Self {
+        Self(Arc::new(RwLock::new(keys.into_iter().collect())))
+    }
+}
+
+impl From<Vec<ApiKey>> for ApiKeys {
+    fn from(keys: Vec<ApiKey>) -> Self {
+        keys.into_iter().collect()
+    }
+}
+
+impl<const N: usize> From<[ApiKey; N]> for ApiKeys {
+    fn from(keys: [ApiKey; N]) -> Self {
+        keys.into_iter().collect()
+    }
+}
+
 /// A text that is no [`ApiKey`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ApiKeyError;
@@ -88,8 +123,8 @@ impl Hub {
     /// # let _ = app;
     /// # Ok::<(), wirehub_server::ApiKeyError>(())
     /// ```
-    pub fn api(&self, keys: impl IntoIterator<Item = ApiKey>) -> Router {
-        let keys: Arc<[ApiKey]> = keys.into_iter().collect();
+    pub fn api(&self, keys: impl Into<ApiKeys>) -> Router {
+        let keys: ApiKeys = keys.into();
         let (router, document) = api().split_for_parts();
         let document = Arc::new(document);
         let describe = move || std::future::ready(Json((*document).clone()));
@@ -151,12 +186,10 @@ const MAX_BODY: usize = 4 * 1024 * 1024;
 /// How long a request may take.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-async fn authorize(State(keys): State<Arc<[ApiKey]>>, request: Request, next: Next) -> Response {
+async fn authorize(State(keys): State<ApiKeys>, request: Request, next: Next) -> Response {
     let shown = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let shown = shown.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
-    // All are compared, so that the time does not tell which.
-    let is_known = keys.iter().fold(false, |known, key| known | key.is(shown));
-    if is_known {
+    if keys.have(shown) {
         return next.run(request).await;
     }
     let words = "this needs one of the server's API keys: send it as `Authorization: Bearer KEY`";

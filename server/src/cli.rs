@@ -1,24 +1,27 @@
 //! The command line of a server: what the binary `wirehub` and a program like it have in common.
 
 use std::fmt;
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use axum::http::StatusCode;
-use tracing_subscriber::EnvFilter;
 
-use crate::config::{Config, LogFormat};
-use crate::{Builder, Error, ErrorKind, Hub, ListenAddress, Listener, Origin, Tls, run, static_files};
+use crate::config::Config;
+use crate::{ApiKeys, Builder, Error, ErrorKind, ListenAddress, Listener, Origin, run, static_files};
 
 mod client;
 mod config;
 mod connect;
 mod input;
+mod log;
 mod output;
 mod program;
+mod reload;
 mod token;
+
+use self::reload::Reloader;
 
 pub use self::client::{ClientCommand, ConnectOptions};
 pub use self::config::ConfigCommand;
@@ -74,30 +77,19 @@ impl ServeOptions {
     }
 
     fn try_serve(self, hub: Builder) -> Result<ExitCode, Error> {
-        let mut config = match &self.config {
-            Some(path) => Config::load(path)?,
-            None => Config::from_environment()?,
-        };
-        start_log(&config)?;
-        config.allow_anonymous(self.anonymous);
-        let listen = match self.listen {
-            Some(listen) => listen,
+        let config = self.configuration()?;
+        let log = log::start(&config)?;
+        let listen = match &self.listen {
+            Some(listen) => listen.clone(),
             None => config.listen()?.unwrap_or(DEFAULT_ADDRESS),
         };
-        if !config.anonymous() && !config.has_tokens() && !listen.is_local() {
-            return Err(Error::new(
-                ErrorKind::Usage,
-                format!(
-                    "{listen} can be reached from other machines, and everybody would be let in: add keys for tokens to \
-                     the configuration, or --anonymous if that is meant, or listen on 127.0.0.1 and put a proxy before it"
-                ),
-            ));
-        }
-        let hub = self.allow_origins.into_iter().fold(config.apply(hub)?, Builder::allow_origin).build();
-        let keys = config.api_keys()?;
+        self.check_exposure(&config, &listen)?;
+        let base = hub.fork();
+        let hub = self.allow_origins(config.apply(hub)?).build();
+        let api_keys = ApiKeys::from(config.api_keys()?);
         let mut router = hub.router();
-        if !keys.is_empty() {
-            router = router.merge(hub.api(keys));
+        if config.has_api() {
+            router = router.merge(hub.api(api_keys.clone()));
         }
         if config.metrics() {
             router = router.merge(hub.metrics());
@@ -110,31 +102,57 @@ impl ServeOptions {
             .enable_all()
             .build()
             .map_err(|error| Error::with_source(ErrorKind::System, "cannot start the runtime", error))?;
-        let code = runtime.block_on(serve_until_signal(&listen, config.tls()?, hub, app));
+        let tls = config.tls()?;
+        let reloader = Reloader { options: self, base, started: config, listen, hub, api_keys, tls, log };
+        let code = runtime.block_on(serve_until_signal(&reloader, app));
         // What is left after the deadline is not waited for.
         runtime.shutdown_background();
         code
+    }
+
+    fn configuration(&self) -> Result<Config, Error> {
+        let mut config = match &self.config {
+            Some(path) => Config::load(path)?,
+            None => Config::from_environment()?,
+        };
+        config.allow_anonymous(self.anonymous);
+        Ok(config)
+    }
+
+    /// Lets nobody in unasked.
+    fn check_exposure(&self, config: &Config, listen: &ListenAddress) -> Result<(), Error> {
+        if !config.anonymous() && !config.has_tokens() && !listen.is_local() {
+            return Err(Error::new(
+                ErrorKind::Usage,
+                format!(
+                    "{listen} can be reached from other machines, and everybody would be let in: add keys for tokens to \
+                     the configuration, or --anonymous if that is meant, or listen on 127.0.0.1 and put a proxy before it"
+                ),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Carries the origins of the command line into a hub.
+    fn allow_origins(&self, hub: Builder) -> Builder {
+        self.allow_origins.iter().cloned().fold(hub, Builder::allow_origin)
     }
 }
 
 const DEFAULT_ADDRESS: ListenAddress =
     ListenAddress::Tcp(SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 8080)));
 
-async fn serve_until_signal(
-    listen: &ListenAddress,
-    tls: Option<Tls>,
-    hub: Hub,
-    app: axum::Router,
-) -> Result<ExitCode, Error> {
+async fn serve_until_signal(reloader: &Reloader, app: axum::Router) -> Result<ExitCode, Error> {
     let mut signals = Signals::new()?;
-    let mut listener = Listener::bind(listen).await?;
-    let scheme = if tls.is_some() { "https://" } else { "http://" };
-    if let Some(tls) = tls {
-        listener = listener.with_tls(tls);
+    let mut hangups = Hangups::new(reloader.options.config.is_some())?;
+    let mut listener = Listener::bind(&reloader.listen).await?;
+    let scheme = if reloader.tls.is_some() { "https://" } else { "http://" };
+    if let Some(tls) = &reloader.tls {
+        listener = listener.with_tls(tls.clone());
     }
     announce(scheme, &listener.address()?)?;
     let (stop, stopping) = tokio::sync::oneshot::channel();
-    let server = run(listener, hub, app, async {
+    let server = run(listener, reloader.hub.clone(), app, async {
         let _ = stopping.await;
     });
     let twice = async {
@@ -143,7 +161,14 @@ async fn serve_until_signal(
         let _ = stop.send(());
         signals.next().await;
     };
+    let reloading = async {
+        loop {
+            hangups.next().await;
+            reloader.reload();
+        }
+    };
     Ok(tokio::select! {
+        never = reloading => never,
         () = server => ExitCode::SUCCESS,
         () = twice => {
             tracing::warn!("stopped at once: connections were cut");
@@ -197,32 +222,6 @@ fn runtime() -> Result<tokio::runtime::Runtime, client::Failure> {
     runtime.map_err(|error| format!("cannot start the runtime ({error})").into())
 }
 
-fn start_log(config: &Config) -> Result<(), Error> {
-    let (level, format) = config.log();
-    let filter =
-        match level {
-            _ if std::env::var_os("WIREHUB_LOG").is_some() => EnvFilter::try_from_env("WIREHUB_LOG").ok(),
-            _ if std::env::var_os("RUST_LOG").is_some() => EnvFilter::try_from_default_env().ok(),
-            Some(level) => {
-                let words = "write error, warn, info, debug or trace, or as in wirehub_server=trace,info";
-                Some(EnvFilter::try_new(level).map_err(|error| {
-                    Error::new(ErrorKind::Config, format!("`server.log`: {error}: {words}"))
-                })?)
-            }
-            None => None,
-        };
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter.unwrap_or_else(|| EnvFilter::new("info")))
-        .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal());
-    // A program that has set its own log up keeps it.
-    let _ = match format {
-        LogFormat::Text => log.try_init(),
-        LogFormat::Json => log.json().try_init(),
-    };
-    Ok(())
-}
-
 /// The signals that end a server.
 struct Signals {
     #[cfg(unix)]
@@ -262,5 +261,42 @@ impl Signals {
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;
         }
+    }
+}
+
+/// The signals by which a server is told to read its configuration again.
+struct Hangups {
+    #[cfg(unix)]
+    hangup: Option<tokio::signal::unix::Signal>,
+}
+
+impl Hangups {
+    /// Without a configuration to read the signal keeps its meaning: the terminal is gone.
+    #[cfg(unix)]
+    fn new(is_wanted: bool) -> Result<Self, Error> {
+        let listen = || tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup());
+        let hangup = is_wanted
+            .then(listen)
+            .transpose()
+            .map_err(|error| Error::with_source(ErrorKind::System, "cannot listen for signals", error))?;
+        Ok(Self { hangup })
+    }
+
+    #[cfg(unix)]
+    async fn next(&mut self) {
+        match &mut self.hangup {
+            Some(hangup) => drop(hangup.recv().await),
+            None => std::future::pending().await,
+        }
+    }
+
+    #[cfg(not(unix))]
+    fn new(_: bool) -> Result<Self, Error> {
+        Ok(Self {})
+    }
+
+    #[cfg(not(unix))]
+    async fn next(&mut self) {
+        std::future::pending().await
     }
 }

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
+use toml::Table;
 use wirehub_common::Limits;
 
 use self::units::{Bytes, Span};
@@ -18,6 +19,7 @@ use crate::{
     Access, ApiKey, Builder, Error, ErrorKind, History, ListenAddress, Namespace, Origin, Overflow, Tls,
 };
 
+mod changes;
 mod environment;
 mod units;
 
@@ -35,6 +37,16 @@ pub struct Config {
     api: ApiSection,
     tokens: Option<TokensSection>,
     namespace: BTreeMap<String, NamespaceSection>,
+    /// All of it as it was written, to be compared with another one.
+    #[serde(skip)]
+    written: Table,
+}
+
+/// The files of a certificate and its key.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TlsFiles<'a> {
+    pub(crate) certificate: &'a Path,
+    pub(crate) key: &'a Path,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -188,7 +200,9 @@ impl Config {
         // Alone first: what is wrong in the file is told with its line.
         toml::from_str::<Self>(text).map_err(|error| wrong(error.to_string()))?;
         let table = environment::over(text, variables).map_err(wrong)?;
-        let mut config: Self = table.try_into().map_err(|error: toml::de::Error| wrong(error.to_string()))?;
+        let mut config: Self =
+            table.clone().try_into().map_err(|error: toml::de::Error| wrong(error.to_string()))?;
+        config.written = table;
         config.resolve(path.parent().unwrap_or(Path::new("")));
         Ok(config)
     }
@@ -224,12 +238,27 @@ impl Config {
             .collect()
     }
 
+    /// Whether it names keys of the HTTP API.
+    pub(crate) fn has_api(&self) -> bool {
+        !self.api.keys.is_empty()
+    }
+
     /// The certificate to show, if it names one. Reads it.
     ///
     /// # Errors
     /// [`ErrorKind::Tls`].
     pub fn tls(&self) -> Result<Option<Tls>, Error> {
-        self.tls.as_ref().map(|tls| Tls::from_files(&tls.certificate, &tls.key)).transpose()
+        self.tls_files().map(|files| Tls::from_files(files.certificate, files.key)).transpose()
+    }
+
+    /// The files of the certificate to show, if it names one.
+    pub(crate) fn tls_files(&self) -> Option<TlsFiles<'_>> {
+        self.tls.as_ref().map(|TlsSection { certificate, key }| TlsFiles { certificate, key })
+    }
+
+    /// The keys that are different in `new` and that a server which runs with this configuration can't take over.
+    pub(crate) fn changes_that_take_a_restart(&self, new: &Self) -> Vec<String> {
+        changes::that_take_a_restart(&self.written, &new.written)
     }
 
     /// The directory of static files, if it names one.
@@ -295,7 +324,19 @@ impl Config {
     ///
     /// # Errors
     /// [`ErrorKind::Config`], with the key that is wrong.
-    pub fn apply(&self, mut hub: Builder) -> Result<Builder, Error> {
+    pub fn apply(&self, hub: Builder) -> Result<Builder, Error> {
+        let mut hub = self.apply_live(hub)?;
+        for (name, section) in &self.namespace {
+            hub = hub.namespace(name.as_str(), section.namespace(name)?);
+        }
+        Ok(hub)
+    }
+
+    /// The part of [`Self::apply`] that [`Hub::reload`](crate::Hub::reload) takes over.
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) fn apply_live(&self, mut hub: Builder) -> Result<Builder, Error> {
         for origin in &self.server.allow_origins {
             let origin: Origin = origin.parse().map_err(|error| in_key("server.allow_origins", error))?;
             hub = hub.allow_origin(origin);
@@ -304,9 +345,6 @@ impl Config {
             hub = hub.trust_proxy(proxy.parse().map_err(|error| in_key("proxy.trusted", error))?);
         }
         hub = self.limits.apply(hub);
-        for (name, section) in &self.namespace {
-            hub = hub.namespace(name.as_str(), section.namespace(name)?);
-        }
         if let Some(tokens) = &self.tokens {
             if let Some(grace) = tokens.grace {
                 hub = hub.token_grace(grace.duration());

@@ -91,7 +91,7 @@ mod socket;
 mod tls;
 
 #[cfg(feature = "api")]
-pub use self::api::{ApiKey, ApiKeyError};
+pub use self::api::{ApiKey, ApiKeyError, ApiKeys};
 pub use self::auth::{Authenticated, ChannelPattern, ChannelPatternError, Credentials, Refusal, Rights};
 pub use self::call::{CallContext, CallError, CallPattern, CallPatternError, RawCall};
 pub use self::engine::{

@@ -24,6 +24,7 @@ use crate::{Error, ErrorKind};
 #[derive(Clone)]
 pub struct Tls {
     acceptor: TlsAcceptor,
+    resolver: Arc<Resolver>,
 }
 
 impl Tls {
@@ -34,17 +35,26 @@ impl Tls {
     pub fn from_files(certificate: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Result<Self, Error> {
         let provider = Arc::new(ring::default_provider());
         let files = Files { certificate: certificate.into(), key: key.into() };
-        let changed = files.changed();
-        let current = Arc::new(files.read(&provider)?);
-        let state = Mutex::new(State { current, changed, looked: Instant::now() });
-        let resolver = Arc::new(Resolver { files, provider: Arc::clone(&provider), state });
+        let state = Mutex::new(State::read(files, &provider)?);
+        let resolver = Arc::new(Resolver { provider: Arc::clone(&provider), state });
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(|error| Error::new(ErrorKind::Tls, format!("TLS can't be set up: {error}")))?
             .with_no_client_auth()
-            .with_cert_resolver(resolver);
+            .with_cert_resolver(Arc::<Resolver>::clone(&resolver));
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Self { acceptor: TlsAcceptor::from(Arc::new(config)) })
+        Ok(Self { acceptor: TlsAcceptor::from(Arc::new(config)), resolver })
+    }
+
+    /// Reads these files at once, and shows what is in them from now on.
+    ///
+    /// # Errors
+    /// As for [`Self::from_files`]; then all stays as it is.
+    pub fn replace(&self, certificate: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Result<(), Error> {
+        let files = Files { certificate: certificate.into(), key: key.into() };
+        let state = State::read(files, &self.resolver.provider)?;
+        *self.resolver.state.lock() = state;
+        Ok(())
     }
 
     pub(crate) fn acceptor(&self) -> &TlsAcceptor {
@@ -102,15 +112,24 @@ impl Files {
 
 /// Gives the certificate of the moment.
 struct Resolver {
-    files: Files,
     provider: Arc<CryptoProvider>,
     state: Mutex<State>,
 }
 
 struct State {
+    files: Files,
     current: Arc<CertifiedKey>,
     changed: Option<SystemTime>,
     looked: Instant,
+}
+
+impl State {
+    fn read(files: Files, provider: &CryptoProvider) -> Result<Self, Error> {
+        // Looked at first: what changes while it is read is read again.
+        let changed = files.changed();
+        let current = Arc::new(files.read(provider)?);
+        Ok(Self { files, current, changed, looked: Instant::now() })
+    }
 }
 
 impl Resolver {
@@ -118,9 +137,9 @@ impl Resolver {
         let mut state = self.state.lock();
         if now.saturating_duration_since(state.looked) >= LOOK_AGAIN {
             state.looked = now;
-            let changed = self.files.changed();
+            let changed = state.files.changed();
             if changed != state.changed {
-                match self.files.read(&self.provider) {
+                match state.files.read(&self.provider) {
                     Ok(read) => {
                         tracing::info!("the certificate has changed, and the new one is in use");
                         state.current = Arc::new(read);
@@ -145,7 +164,7 @@ impl ResolvesServerCert for Resolver {
 
 impl fmt::Debug for Resolver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Resolver").field("files", &self.files).finish_non_exhaustive()
+        f.debug_struct("Resolver").field("files", &self.state.lock().files).finish_non_exhaustive()
     }
 }
 
@@ -216,15 +235,10 @@ mod tests {
         let folder = Folder::new();
         folder.write(&old.certificate, &old.key);
         let provider = Arc::new(ring::default_provider());
-        let files = folder.files();
         let start = Instant::now();
-        let state = State {
-            current: Arc::new(files.read(&provider).unwrap()),
-            // As long ago as it takes for the file system to tell the difference.
-            changed: None,
-            looked: start,
-        };
-        let resolver = Resolver { files, provider, state: Mutex::new(state) };
+        // As long ago as it takes for the file system to tell the difference.
+        let state = State { changed: None, looked: start, ..State::read(folder.files(), &provider).unwrap() };
+        let resolver = Resolver { provider, state: Mutex::new(state) };
         let shown = |after: Duration| resolver.current(start + after).cert[0].clone();
         let first = shown(Duration::ZERO);
 
@@ -233,5 +247,22 @@ mod tests {
         folder.write(&new.certificate, &new.key);
         assert_eq!(shown(LOOK_AGAIN), first, "not looked at again so soon");
         assert_ne!(shown(LOOK_AGAIN * 2), first);
+    }
+
+    #[test]
+    fn other_files_are_shown_at_once_and_only_if_they_are_right() {
+        let (first, second) = (Folder::new(), Folder::new());
+        for folder in [&first, &second] {
+            let Pair { certificate, key } = pair();
+            folder.write(&certificate, &key);
+        }
+        let (one, two) = (first.files(), second.files());
+        let tls = Tls::from_files(&one.certificate, &one.key).unwrap();
+        let shown = || tls.resolver.current(Instant::now()).cert.clone();
+        let before = shown();
+        assert_eq!(tls.replace(&two.certificate, &one.key).unwrap_err().kind(), ErrorKind::Tls);
+        assert_eq!(shown(), before);
+        tls.replace(&two.certificate, &two.key).unwrap();
+        assert_ne!(shown(), before);
     }
 }

@@ -5,7 +5,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use super::complain;
+use super::{complain, log};
 use crate::config::{Config, TEMPLATE};
 use crate::{Error, ErrorKind, Hub};
 
@@ -65,6 +65,7 @@ fn init(file: &Path) -> Result<String, Error> {
 fn check(file: &Path) -> Result<String, Error> {
     let config = Config::load(file)?;
     config.listen()?;
+    log::filter(&config)?;
     config.tls()?;
     config.api_keys()?;
     config.apply(Hub::builder())?;

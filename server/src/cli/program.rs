@@ -68,13 +68,15 @@ Addresses:
   /ws      speaks Wirehub: subprotocol wirehub.v1.protobuf, or wirehub.v1.json (also where none is named)
   /echo    sends every WebSocket message back
   /health  200 while connections are taken
+  /ready   200 while clients should be sent here: 503 while the server stops, or waits for something it needs
 
 Environment:
   WIREHUB_LOG            what to log to standard error: error, warn, info (the default), debug, trace
   WIREHUB_SECTION__KEY   takes the place of a key in the configuration, as WIREHUB_LIMITS__CALLS=8
 
 SIGINT and SIGTERM stop the server: clients are told when to come back, and queues are flushed. A second one stops
-it at once.";
+it at once. SIGHUP makes a server with --config read its configuration again: keys, limits, origins, proxies, certificates
+and the log's level change; the log names what takes a restart. Where anything in it is wrong, all stays as it was.";
 
 const CONFIG_NOTES: &str = "\
 Examples:

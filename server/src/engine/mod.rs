@@ -41,6 +41,14 @@ pub trait Engine: fmt::Debug + Send + Sync + 'static {
     /// Begins; called once, before all else.
     fn start(&self, delivery: Delivery);
 
+    /// Whether it can do its work at the moment. Where it can't, `/ready` tells so to whoever sends clients here.
+    ///
+    /// # Errors
+    /// Says why not.
+    fn ready(&self) -> Result<(), EngineError> {
+        Ok(())
+    }
+
     /// For how long keys are remembered, as clients are told; nothing where they are not.
     fn idempotency(&self) -> Option<Idempotency>;
 

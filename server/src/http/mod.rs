@@ -16,17 +16,20 @@ pub(crate) mod client_address;
 mod files;
 mod handshake;
 pub(crate) mod origin;
+pub(crate) mod ready;
 
 pub use self::files::static_files;
 
 impl Hub {
     /// The hub's endpoints, to be merged into an application's router or served as they are: `/ws` speaks Wirehub,
-    /// `/echo` sends every WebSocket message back, `/health` tells whether the hub takes connections.
+    /// `/echo` sends every WebSocket message back, `/health` tells whether the hub takes connections, `/ready` whether clients should
+    /// be sent here: not while it stops, nor while something is missing that it [needs](crate::Builder::need).
     pub fn router(&self) -> Router {
         Router::new()
             .route("/ws", get(wirehub))
             .route("/echo", get(plain_echo))
             .route("/health", get(health))
+            .route("/ready", get(ready::ready))
             .with_state(self.clone())
     }
 }

@@ -20,6 +20,7 @@ use crate::engine::{Engine, MemoryEngine};
 use crate::hooks::{Hooks, PublishRequest};
 use crate::http::client_address::TrustedProxy;
 use crate::http::origin::Origin;
+use crate::http::ready::Need;
 
 /// Makes a [`Hub`]; [`Hub::builder`] begins one.
 #[derive(Default)]
@@ -302,6 +303,40 @@ impl Builder {
     pub fn engine(mut self, engine: impl Engine) -> Self {
         self.settings.engine = Box::new(engine);
         self
+    }
+
+    /// Names something without which the hub can't serve its clients, as a key set or a backend, and who knows whether it is
+    /// there. While it is not, `/ready` answers with the HTTP status 503, and the log has the words of `check`. That must
+    /// not block; it is asked whenever somebody looks. The engine is asked anyway, by
+    /// [`Engine::ready`](crate::Engine::ready).
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use std::sync::atomic::{AtomicBool, Ordering};
+    /// use wirehub_server::Hub;
+    ///
+    /// let is_warm = Arc::new(AtomicBool::new(false));
+    /// let hub = Hub::builder()
+    ///     .need("cache", {
+    ///         let is_warm = Arc::clone(&is_warm);
+    ///         move || if is_warm.load(Ordering::Relaxed) { Ok(()) } else { Err("it is being filled".into()) }
+    ///     })
+    ///     .build();
+    /// # assert_eq!(hub.sessions(), 0);
+    /// ```
+    #[must_use]
+    pub fn need<F>(mut self, name: impl Into<Arc<str>>, check: F) -> Self
+    where
+        F: Fn() -> Result<(), String> + Send + Sync + 'static,
+    {
+        self.live.needs.push(Need::new(name, check));
+        self
+    }
+
+    /// Another builder with the same settings of those that a hub that runs can take over.
+    #[cfg(feature = "cli")]
+    pub(crate) fn fork(&self) -> Self {
+        Self { live: self.live.clone(), ..Self::default() }
     }
 
     /// What of it a hub that runs can take over.

@@ -10,6 +10,7 @@ use super::addresses::AddressLimits;
 use crate::auth::Authenticator;
 use crate::http::client_address::TrustedProxy;
 use crate::http::origin::Origins;
+use crate::http::ready::Need;
 
 /// The settings that can change. A session keeps those of the moment when it was opened, for it has told them to its
 /// client; the hook that knows clients is the one of the moment when it is asked.
@@ -26,6 +27,7 @@ pub(crate) struct Live {
     pub(crate) origins: Origins,
     pub(crate) authenticator: Option<Authenticator>,
     pub(crate) token_grace: Duration,
+    pub(crate) needs: Vec<Need>,
 }
 
 impl Default for Live {
@@ -42,6 +44,7 @@ impl Default for Live {
             origins: Origins::default(),
             authenticator: None,
             token_grace: Duration::from_secs(25),
+            needs: Vec::new(),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Stopping, disconnecting, and the Unix socket.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -8,9 +10,12 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio_tungstenite::client_async;
 use tokio_tungstenite::tungstenite::Message;
 use wirehub_common::code::CloseCode;
-use wirehub_common::frame::{Disconnect, Push, ServerFrame};
+use wirehub_common::frame::{Disconnect, HistoryPage, Position, Push, ServerFrame};
 use wirehub_common::{Codec, Limits, Payload};
-use wirehub_server::{ErrorKind, Hub, ListenAddress, Listener};
+use wirehub_server::{
+    Answer, Delivery, Engine, EngineError, ErrorKind, Hub, ListenAddress, Listener, MemoryEngine,
+    ReadHistory, Recover, Recovered,
+};
 
 use crate::support::{CODECS, Client, Received, Server, http, in_time, name, publish, until};
 
@@ -94,6 +99,59 @@ async fn a_stopping_hub_refuses_newcomers() {
     assert!(health.starts_with("HTTP/1.1 503"), "{health}");
     let error = client_async("ws://localhost/ws", server.tcp().await).await.unwrap_err();
     assert!(error.to_string().contains("503"), "{error}");
+}
+
+#[tokio::test]
+async fn it_is_ready_when_nothing_is_missing_and_not_while_it_stops() {
+    let is_there = Arc::new(AtomicBool::new(false));
+    let check = {
+        let is_there = Arc::clone(&is_there);
+        move || if is_there.load(Ordering::Relaxed) { Ok(()) } else { Err("secret words".into()) }
+    };
+    let server = Server::start(Hub::builder().need("key set", check).build()).await;
+    let ready = async || http(&server, "GET /ready HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
+    let answer = ready().await;
+    assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+    assert!(answer.ends_with(r#"{"status":"waiting","waiting_for":["key set"]}"#), "{answer}");
+    // It lives, and whoever comes is served.
+    let health = http(&server, "GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
+    assert!(health.starts_with("HTTP/1.1 200"), "{health}");
+    is_there.store(true, Ordering::Relaxed);
+    let answer = ready().await;
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with(r#"{"status":"ready"}"#), "{answer}");
+    server.hub.shutdown(Duration::ZERO).await;
+    let answer = ready().await;
+    assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("stopping"), "{answer}");
+}
+
+#[tokio::test]
+async fn an_engine_that_is_down_is_what_is_waited_for() {
+    #[derive(Debug)]
+    struct Down(MemoryEngine);
+    impl Engine for Down {
+        fn start(&self, delivery: Delivery) {
+            self.0.start(delivery);
+        }
+        fn ready(&self) -> Result<(), EngineError> {
+            Err(EngineError::new("connection refused"))
+        }
+        fn idempotency(&self) -> Option<wirehub_common::frame::Idempotency> {
+            self.0.idempotency()
+        }
+        fn publish(&self, publish: wirehub_server::Publish) -> Answer<Option<Position>> {
+            self.0.publish(publish)
+        }
+        fn recover(&self, recover: Recover) -> Answer<Recovered> {
+            self.0.recover(recover)
+        }
+        fn history(&self, read: ReadHistory) -> Answer<Option<HistoryPage>> {
+            self.0.history(read)
+        }
+    }
+    let server = Server::start(Hub::builder().engine(Down(MemoryEngine::new())).build()).await;
+    let answer = http(&server, "GET /ready HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 503") && answer.contains(r#"["engine"]"#), "{answer}");
+    assert!(!answer.contains("refused"), "what is wrong is for the log");
 }
 
 #[tokio::test]

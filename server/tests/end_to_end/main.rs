@@ -19,5 +19,6 @@ mod mounting;
 mod own_subscriptions;
 mod presence;
 mod program;
+mod reload;
 mod support;
 mod tokens;

@@ -1,0 +1,81 @@
+//! What differs between two configurations.
+
+use std::collections::BTreeMap;
+
+use toml::{Table, Value};
+
+/// The keys that are different in `new` and that a server takes over only when it starts.
+pub(super) fn that_take_a_restart(old: &Table, new: &Table) -> Vec<String> {
+    let (old, new) = (flat(old), flat(new));
+    let names = old.keys().chain(new.keys().filter(|name| !old.contains_key(*name)));
+    let mut changed: Vec<String> =
+        names.filter(|name| old.get(*name) != new.get(*name) && !can_change(name)).cloned().collect();
+    // Files may change; whether there is TLS, or an API, may not.
+    for section in ["tls", "api"] {
+        let is_there = |keys: &BTreeMap<String, &Value>| keys.keys().any(|name| is_below(name, section));
+        if is_there(&old) != is_there(&new) {
+            changed.push(section.into());
+        }
+    }
+    changed.sort_unstable();
+    changed
+}
+
+/// What a running server takes over: all else is named when it changes.
+const LIVE: [&str; 8] =
+    ["server.allow_origins", "server.anonymous", "server.log", "limits", "proxy", "tls", "tokens", "api"];
+
+fn can_change(name: &str) -> bool {
+    LIVE.iter().any(|live| is_below(name, live))
+}
+
+fn is_below(name: &str, section: &str) -> bool {
+    name.strip_prefix(section).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
+/// Each value with its whole name.
+fn flat(table: &Table) -> BTreeMap<String, &Value> {
+    let mut values = BTreeMap::new();
+    let mut sections = vec![(String::new(), table)];
+    while let Some((above, table)) = sections.pop() {
+        for (key, value) in table {
+            let name = if above.is_empty() { key.clone() } else { format!("{above}.{key}") };
+            match value {
+                Value::Table(table) => sections.push((name, table)),
+                value => drop(values.insert(name, value)),
+            }
+        }
+    }
+    values
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn changes(old: &str, new: &str) -> Vec<String> {
+        that_take_a_restart(&old.parse().unwrap(), &new.parse().unwrap())
+    }
+
+    #[test]
+    fn what_a_running_server_can_not_take_over_is_named() {
+        let old = "[server]\nlisten = \"127.0.0.1:1\"\nlog = \"info\"\n[namespace.chat]\nhistory_size = 1\n[limits]\ncalls = 1";
+        assert_eq!(changes(old, old), [""; 0]);
+        let new = "[server]\nlisten = \"127.0.0.1:2\"\nlog = \"debug\"\nlog_format = \"json\"\n[namespace.news]\nurgent = true\n\
+                   [limits]\ncalls = 2\n[tokens]\naudience = \"a\"";
+        assert_eq!(
+            changes(old, new),
+            ["namespace.chat.history_size", "namespace.news.urgent", "server.listen", "server.log_format"]
+        );
+    }
+
+    #[test]
+    fn files_of_tls_and_keys_of_the_api_may_change_but_not_whether_there_are_any() {
+        let some = "[tls]\ncertificate = \"a\"\nkey = \"b\"\n[[api.keys]]\nfile = \"a\"";
+        let others =
+            "[tls]\ncertificate = \"c\"\nkey = \"d\"\n[[api.keys]]\nfile = \"b\"\n[[api.keys]]\nenv = \"C\"";
+        assert_eq!(changes(some, others), [""; 0]);
+        assert_eq!(changes(some, ""), ["api", "tls"]);
+        assert_eq!(changes("", some), ["api", "tls"]);
+    }
+}

@@ -1,0 +1,241 @@
+//! SIGHUP: what a server that runs takes over from its configuration, and what becomes of a broken one.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::ChildStderr;
+use std::sync::Arc;
+
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+use tokio_tungstenite::client_async;
+use tokio_tungstenite::tungstenite::Error;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use wirehub_common::Codec;
+use wirehub_common::frame::{Connect, Request};
+
+use crate::program::{Running, failure, wirehub};
+use crate::support::{Client, http_at, in_time, subscribe};
+
+const OLD_KEY: &str = "0123456789abcdef0123456789abcdef";
+const NEW_KEY: &str = "fedcba9876543210fedcba9876543210";
+
+/// A server with a configuration in a folder of its own.
+struct Configured {
+    folder: tempfile::TempDir,
+    server: Running,
+    log: BufReader<ChildStderr>,
+    host: String,
+}
+
+impl Configured {
+    fn start(files: &[(&str, &str)]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            std::fs::write(folder.path().join(name), text).unwrap();
+        }
+        let config = folder.path().join("wirehub.toml");
+        let mut server = Running::start(&["serve", "--config", config.to_str().unwrap()]);
+        let log = BufReader::new(server.child.stderr.take().unwrap());
+        let address = server.address();
+        let host = address.split_once("://").unwrap().1.to_owned();
+        Self { folder, server, log, host }
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.folder.path().join(name).to_str().unwrap().to_owned()
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.path(name), text).unwrap();
+    }
+
+    /// Tells the server to read its configuration again, and gives what it says of it.
+    fn reload(&mut self) -> String {
+        self.server.signal("HUP");
+        self.log_line("the configuration ")
+    }
+
+    /// The next line of the log that has these words.
+    fn log_line(&mut self, words: &str) -> String {
+        loop {
+            let mut line = String::new();
+            assert_ne!(self.log.read_line(&mut line).unwrap(), 0, "it has ended");
+            if line.contains(words) {
+                return line;
+            }
+        }
+    }
+
+    fn token(&self) -> String {
+        let made =
+            wirehub(&["token", "--user", "ann", "--config", &self.path("wirehub.toml")]).output().unwrap();
+        assert!(made.status.success(), "{made:?}");
+        String::from_utf8(made.stdout).unwrap().trim_end().to_owned()
+    }
+
+    async fn open(&self) -> Client {
+        Client::open_on(TcpStream::connect(&self.host).await.unwrap(), Codec::Json).await
+    }
+
+    /// Whether a page of this origin may connect.
+    async fn lets_in(&self, origin: &str) -> bool {
+        let mut request = "ws://localhost/ws".into_client_request().unwrap();
+        request.headers_mut().insert("origin", origin.parse().unwrap());
+        match in_time(client_async(request, TcpStream::connect(&self.host).await.unwrap())).await {
+            Ok(_) => true,
+            Err(Error::Http(response)) if response.status() == 403 => false,
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+
+    async fn get(&self, path: &str, headers: &str) -> String {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}\r\n");
+        http_at(&self.host, &request).await
+    }
+}
+
+fn connect(token: &str) -> Connect {
+    Connect { token: token.into(), ..Connect::default() }
+}
+
+const CONFIG: &str = "[server]\nlisten = \"127.0.0.1:0\"\n\
+                      [limits]\nchannels = 1\n\
+                      [[tokens.keys]]\nalgorithm = \"HS256\"\nfile = \"token.key\"\n\
+                      [[api.keys]]\nfile = \"api.key\"\n\
+                      [namespace.chat]\nhistory_size = 5\nhistory_ttl = \"1m\"\n";
+
+fn configured() -> Configured {
+    Configured::start(&[("wirehub.toml", CONFIG), ("token.key", OLD_KEY), ("api.key", OLD_KEY)])
+}
+
+#[tokio::test]
+async fn keys_limits_origins_and_the_log_change_and_the_rest_is_named() {
+    let mut server = configured();
+    let old_token = server.token();
+    let mut before = server.open().await;
+    before.connected(connect(&old_token)).await;
+    before.subscribe("a").await;
+    assert!(!server.lets_in("https://app.example").await);
+
+    let new = CONFIG.replace("channels = 1", "channels = 2").replace("history_size = 5", "history_size = 6");
+    let new = new.replace("[limits]", "log = \"debug\"\nallow_origins = [\"https://app.example\"]\n[limits]");
+    server.write("wirehub.toml", &new);
+    server.write("token.key", NEW_KEY);
+    server.write("api.key", NEW_KEY);
+    let told = server.reload();
+    assert!(
+        told.contains("WARN") && told.trim_end().ends_with("restart: namespace.chat.history_size"),
+        "{told}"
+    );
+
+    // The session that was there goes on with what it was told.
+    assert_eq!(before.error(subscribe("b", 1)).await, 106);
+    let mut after = server.open().await;
+    assert_eq!(after.error(Request::Connect(connect(&old_token))).await, 101);
+    let connected = after.connected(connect(&server.token())).await;
+    assert_eq!(connected.limits.channels, 2);
+    server.log_line("DEBUG");
+    let page = |text: String| text.lines().next().unwrap().to_owned();
+    let sessions = async |key: &str| {
+        page(server.get("/api/v1/sessions", &format!("Authorization: Bearer {key}\r\n")).await)
+    };
+    assert!(sessions(OLD_KEY).await.contains("401"));
+    assert!(sessions(NEW_KEY).await.contains("200"));
+    assert!(server.lets_in("https://app.example").await);
+}
+
+#[tokio::test]
+async fn a_broken_configuration_is_told_and_the_old_one_stays() {
+    let mut server = configured();
+    let token = server.token();
+    let listening = server.host.clone();
+    for (name, text, words) in [
+        ("wirehub.toml", "[limits]\nchanels = 2\n", &["line 2", "chanels"][..]),
+        ("wirehub.toml", "[limits]\nping_interval = \"25\"\n", &["line 2", "no time"]),
+        ("wirehub.toml", "[proxy]\ntrusted = [\"proxy.example\"]\n", &["proxy.trusted"]),
+        ("wirehub.toml", "[server]\nlog = \"wirehub_server=loud\"\n", &["server.log"]),
+        ("token.key", "short", &["tokens.keys[0]", "32 bytes"]),
+        ("api.key", "short", &["api.keys[0]"]),
+    ] {
+        server.write(name, text);
+        let told = server.reload();
+        assert!(told.contains("ERROR") && told.contains("stays as it was"), "{told}");
+        // What stands in several lines is told in several.
+        let (code, checked) = failure(&["config", "check", &server.path("wirehub.toml")]);
+        assert_eq!(code, Some(2));
+        for word in words {
+            let told = told.contains(word) || server.log_line(word).contains(word);
+            assert!(told && checked.contains(word), "{word} in: {checked}");
+        }
+        for (name, text) in [("wirehub.toml", CONFIG), ("token.key", OLD_KEY), ("api.key", OLD_KEY)] {
+            server.write(name, text);
+        }
+        let mut client = server.open().await;
+        client.connected(connect(&token)).await;
+        assert_eq!(server.host, listening);
+    }
+    std::fs::remove_file(server.path("token.key")).unwrap();
+    assert!(server.reload().contains("token.key"));
+    server.open().await.connected(connect(&token)).await;
+}
+
+#[tokio::test]
+async fn a_server_that_would_let_everybody_in_does_not_take_that_over() {
+    let open =
+        "[server]\nlisten = \"0.0.0.0:0\"\n[[tokens.keys]]\nalgorithm = \"HS256\"\nfile = \"token.key\"\n";
+    let mut server = Configured::start(&[("wirehub.toml", open), ("token.key", OLD_KEY)]);
+    server.write("wirehub.toml", "[server]\nlisten = \"0.0.0.0:0\"\n");
+    let told = server.reload();
+    assert!(told.contains("stays as it was") && told.contains("--anonymous"), "{told}");
+}
+
+#[tokio::test]
+async fn a_new_certificate_is_shown_at_once() {
+    let pair = || {
+        let made = rcgen::generate_simple_self_signed(vec!["localhost".into()]).unwrap();
+        (made.cert.pem(), made.signing_key.serialize_pem())
+    };
+    let ((old, old_key), (new, new_key)) = (pair(), pair());
+    let config = |name: &str| {
+        format!(
+            "[server]\nlisten = \"127.0.0.1:0\"\n[tls]\ncertificate = \"{name}.pem\"\nkey = \"{name}.key\"\n"
+        )
+    };
+    let files = [("wirehub.toml", &*config("old")), ("old.pem", &old), ("old.key", &old_key)];
+    let mut server = Configured::start(&files);
+    assert!(is_shown(&server.host, server.folder.path(), "old.pem").await);
+
+    server.write("new.pem", &new);
+    server.write("new.key", &old_key);
+    server.write("wirehub.toml", &config("new"));
+    let told = server.reload();
+    assert!(told.contains("stays as it was") && told.contains("not the key of the certificate"), "{told}");
+    assert!(is_shown(&server.host, server.folder.path(), "old.pem").await);
+
+    server.write("new.key", &new_key);
+    let told = server.reload();
+    assert!(told.contains("is in force") && !told.contains("restart"), "{told}");
+    assert!(is_shown(&server.host, server.folder.path(), "new.pem").await);
+    assert!(!is_shown(&server.host, server.folder.path(), "old.pem").await);
+}
+
+/// Whether a client that trusts this certificate alone can connect.
+async fn is_shown(host: &str, folder: &Path, certificate: &str) -> bool {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(folder.join(certificate)).unwrap()).unwrap();
+    let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    let stream = TcpStream::connect(host).await.unwrap();
+    let name = ServerName::try_from("localhost").unwrap();
+    in_time(TlsConnector::from(Arc::new(config)).connect(name, stream)).await.is_ok()
+}
+
+#[test]
+fn a_server_without_a_configuration_ends_with_its_terminal() {
+    let mut server = Running::start(&["serve", "--listen", "127.0.0.1:0"]);
+    server.address();
+    server.signal("HUP");
+    assert!(!server.child.wait().unwrap().success());
+}
