@@ -23,6 +23,7 @@ use utoipa_axum::routes;
 use self::problem::Problem;
 use crate::Hub;
 
+mod alarms;
 mod channels;
 mod messages;
 mod problem;
@@ -178,6 +179,8 @@ fn api() -> OpenApiRouter<Hub> {
         .routes(routes!(channels::history))
         .routes(routes!(sessions::list))
         .routes(routes!(sessions::disconnect))
+        .routes(routes!(alarms::raise, alarms::list))
+        .routes(routes!(alarms::look, alarms::withdraw))
 }
 
 /// The most that a request may carry.

@@ -65,6 +65,7 @@
 //!   [`SLOW_CONSUMER`](common::code::CloseCode::SLOW_CONSUMER), and nobody else notices.
 //! - Everything that waits is bounded in bytes: [`Builder::queue_bytes`], [`Builder::limits`].
 
+mod alarm;
 #[cfg(feature = "api")]
 mod api;
 mod auth;
@@ -90,6 +91,7 @@ mod socket;
 #[cfg(feature = "tls")]
 mod tls;
 
+pub use self::alarm::{Alarm, AlarmError, AlarmProgress, AlarmRecipient, AlarmReport, AlarmState};
 #[cfg(feature = "api")]
 pub use self::api::{ApiKey, ApiKeyError, ApiKeys};
 pub use self::auth::{Authenticated, ChannelPattern, ChannelPatternError, Credentials, Refusal, Rights};

@@ -45,6 +45,7 @@ struct Commands {
     call: Arc<Counter>,
     cancel: Arc<Counter>,
     refresh: Arc<Counter>,
+    acknowledge: Arc<Counter>,
     other: Arc<Counter>,
 }
 
@@ -64,6 +65,7 @@ impl Metrics {
                 call: command("call"),
                 cancel: command("cancel"),
                 refresh: command("refresh"),
+                acknowledge: command("acknowledge"),
                 other: command("other"),
             },
             errors: Family::default(),
@@ -112,6 +114,7 @@ impl Metrics {
             Request::Call(_) => &commands.call,
             Request::Cancel(_) => &commands.cancel,
             Request::Refresh(_) => &commands.refresh,
+            Request::Acknowledge(_) => &commands.acknowledge,
             _ => &commands.other,
         };
         counter.inc();

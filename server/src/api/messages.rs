@@ -197,7 +197,7 @@ async fn publish_one(hub: &Hub, publish: Publish) -> Result<Published, Problem> 
     Ok(accepted.await?.into())
 }
 
-fn payload(data: Option<Box<RawValue>>, bytes: Option<String>) -> Result<Payload, Problem> {
+pub(super) fn payload(data: Option<Box<RawValue>>, bytes: Option<String>) -> Result<Payload, Problem> {
     match (data, bytes) {
         (Some(data), None) => Ok(Payload::json(String::from(Box::<str>::from(data)))),
         (None, Some(bytes)) => BASE64.decode(bytes).map(Payload::bytes).map_err(|_| {
@@ -224,14 +224,20 @@ impl From<frame::Position> for Position {
 impl From<Publication> for Read {
     fn from(publication: Publication) -> Self {
         let Publication { payload: Payload { content, data }, time, publisher, offset, .. } = publication;
-        let json = (content == Content::Json).then(|| serde_json::from_slice(&data).ok()).flatten();
-        let bytes = json.is_none().then(|| BASE64.encode(&data));
-        Self { data: json, bytes, time, publisher: publisher.map(Into::into), offset }
+        let (data, bytes) = parts(&Payload { content, data });
+        Self { data, bytes, time, publisher: publisher.map(Into::into), offset }
     }
 }
 
+/// A payload as the JSON that it is, or in base64.
+pub(super) fn parts(Payload { content, data }: &Payload) -> (Option<Box<RawValue>>, Option<String>) {
+    let json = (*content == Content::Json).then(|| serde_json::from_slice(data).ok()).flatten();
+    let bytes = json.is_none().then(|| BASE64.encode(data));
+    (json, bytes)
+}
+
 /// `null` is a value, not the lack of one.
-fn present<'de, D: serde::Deserializer<'de>, T: Deserialize<'de>>(
+pub(super) fn present<'de, D: serde::Deserializer<'de>, T: Deserialize<'de>>(
     deserializer: D,
 ) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)

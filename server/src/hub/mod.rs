@@ -11,6 +11,7 @@ use wirehub_common::frame::{ErrorInfo, HistoryPage, Member, Position, Publicatio
 use wirehub_common::{ChannelName, Payload, PayloadError, PayloadErrorKind};
 
 use self::addresses::Addresses;
+use self::alarms::Alarms;
 use self::channels::Channels;
 use self::connections::{Connections, Phase};
 use self::live::{Current, Live};
@@ -25,6 +26,7 @@ use crate::metrics::Metrics;
 use crate::session::outbox::{Ending, Order};
 
 pub(crate) mod addresses;
+pub(crate) mod alarms;
 mod builder;
 pub(crate) mod channels;
 pub(crate) mod connections;
@@ -56,6 +58,7 @@ pub(crate) struct Inner {
     sessions: Sessions,
     connections: Connections,
     addresses: Addresses,
+    alarms: Alarms,
     pub(crate) metrics: Metrics,
 }
 
@@ -96,6 +99,7 @@ impl Hub {
             sessions: Sessions::new(),
             connections: Connections::new(),
             addresses: Addresses::new(),
+            alarms: Alarms::new(),
             metrics: Metrics::new(),
         };
         let hub = Self { inner: Arc::new(inner) };
@@ -322,6 +326,10 @@ impl Hub {
     /// The settings that can change, as they are now.
     pub(crate) fn live(&self) -> Arc<Live> {
         self.inner.live.get()
+    }
+
+    pub(crate) fn ledgers(&self) -> &Alarms {
+        &self.inner.alarms
     }
 
     pub(crate) fn channel_registry(&self) -> &Channels {

@@ -166,10 +166,13 @@ impl Sessions {
 
     /// Queues a frame for every connected session.
     pub(crate) fn broadcast(&self, frame: &mut SharedFrame) {
+        self.for_each(|peer| peer.outbox.push(Lane::Normal, frame.bytes(peer.codec)));
+    }
+
+    /// Does something with every connected session.
+    pub(crate) fn for_each(&self, mut act: impl FnMut(&Arc<Peer>)) {
         for shard in self.entries.shards() {
-            for entry in shard.read().values().filter(|entry| entry.connected) {
-                entry.peer.outbox.push(Lane::Normal, frame.bytes(entry.peer.codec));
-            }
+            shard.read().values().filter(|entry| entry.connected).for_each(|entry| act(&entry.peer));
         }
     }
 }

@@ -8,8 +8,8 @@ use tokio::time::Instant;
 use wirehub_common::ChannelName;
 use wirehub_common::code::{CloseCode, ErrorCode};
 use wirehub_common::frame::{
-    Answer, Call, Command, Connect, Connected, ErrorInfo, History, Presence, PresenceList, Publish, Push,
-    Refresh, Reply, Request, ServerFrame, Subscribe, Subscribed, Unsubscribe, Unsubscribed,
+    Acknowledge, Answer, Call, Command, Connect, Connected, ErrorInfo, History, Presence, PresenceList,
+    Publish, Push, Refresh, Reply, Request, ServerFrame, Subscribe, Subscribed, Unsubscribe, Unsubscribed,
 };
 
 use super::outbox::Order;
@@ -44,6 +44,7 @@ impl Session {
             Request::Cancel(cancel) => Ok(Some(self.cancel(cancel.command))),
             Request::Refresh(refresh) => self.refresh(id, refresh),
             Request::Presence(presence) => self.presence(&presence).map(Some),
+            Request::Acknowledge(acknowledge) => self.acknowledge(&acknowledge).map(Some),
             Request::Invalid(why) => Err(invalid(why)),
             _ => Err(ErrorInfo::from_code(ErrorCode::UNSUPPORTED)),
         };
@@ -397,6 +398,15 @@ impl Session {
         members.truncate(within.unwrap_or(MAX_MEMBERS));
         let count = |number| u32::try_from(number).unwrap_or(u32::MAX);
         Ok(Answer::Presence(PresenceList { members, sessions: count(sessions), users: count(users) }))
+    }
+
+    fn acknowledge(&self, Acknowledge { alarm, received_only }: &Acknowledge) -> Result<Answer, ErrorInfo> {
+        let sessions = self.hub.session_registry();
+        if self.hub.ledgers().acknowledge(sessions, &self.peer, alarm, *received_only) {
+            Ok(Answer::Acknowledged)
+        } else {
+            Err(ErrorInfo::from_code(ErrorCode::UNKNOWN_ALARM))
+        }
     }
 
     fn call(&mut self, id: u32, Call { name, payload }: Call) -> Result<Option<Answer>, ErrorInfo> {

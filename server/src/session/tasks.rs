@@ -220,6 +220,7 @@ impl Session {
         answer(&self.peer, Reply { id, result: Ok(Answer::Connected(Box::new(connected))) });
         // Found by others from here on: what they send comes behind the reply.
         self.hub.session_registry().connected(self.peer.id);
+        self.hub.ledgers().greet(&self.peer);
         for (name, up_to) in released {
             if let Some(subscription) = self.subscriptions.get(&name) {
                 subscription.channel.release(&self.peer, None, up_to);

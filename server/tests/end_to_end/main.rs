@@ -2,6 +2,7 @@
 
 #![allow(clippy::arithmetic_side_effects, clippy::panic, clippy::unwrap_used, clippy::expect_used)]
 
+mod alarms;
 mod api;
 mod binary;
 mod calls;

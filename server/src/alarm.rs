@@ -1,0 +1,205 @@
+//! Alarms: messages that somebody has to acknowledge.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use wirehub_common::contract::{Channel, Message as _};
+use wirehub_common::{ChannelName, Payload, PayloadError, PayloadErrorKind};
+
+use crate::hub::alarms::Audience;
+use crate::{Hub, SessionId};
+
+/// An alarm that is to be [raised](Hub::raise).
+///
+/// It goes to those whom it is for whatever they are subscribed to, overtakes what is queued for them, and goes to each
+/// new session of theirs until they have acknowledged it or its time is over.
+///
+/// ```
+/// use std::time::Duration;
+/// use wirehub_server::common::{ChannelName, Payload};
+/// use wirehub_server::{Alarm, AlarmState, Hub};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let hub = Hub::builder().build();
+/// let fire = Alarm::raw(ChannelName::new("alarm:fire")?, Payload::json(r#"{"floor":3}"#))
+///     .for_users(["ann", "bob"])
+///     .lasting(Duration::from_secs(600));
+/// let id = hub.raise(fire)?;
+/// let report = hub.alarm(&id).ok_or("it is remembered")?;
+/// assert_eq!((report.state, report.waiting), (AlarmState::Active, 2));
+/// hub.withdraw(&id);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct Alarm {
+    channel: ChannelName,
+    payload: Payload,
+    audience: Audience,
+    ttl: Duration,
+}
+
+impl Alarm {
+    /// The longest that an alarm lasts: seven days.
+    pub const MAX_TTL: Duration = Duration::from_secs(7 * 24 * 3600);
+
+    /// A message of the contract, like those of a channel. For everybody, and for an hour.
+    ///
+    /// # Errors
+    /// [`PayloadErrorKind::Encode`]: the message can't be written.
+    pub fn new<C: Channel>(channel: &C, message: &C::Message) -> Result<Self, PayloadError> {
+        Ok(Self::raw(channel.name().clone(), message.to_payload()?))
+    }
+
+    /// The same with a payload that is known at run time only.
+    pub fn raw(channel: ChannelName, payload: Payload) -> Self {
+        Self { channel, payload, audience: Audience::Everybody, ttl: Duration::from_secs(3600) }
+    }
+
+    /// For these users alone, also those who are not connected. Each counts once, however often it is named.
+    #[must_use]
+    pub fn for_users<U: Into<Arc<str>>>(self, users: impl IntoIterator<Item = U>) -> Self {
+        let users = users.into_iter().map(Into::into).filter(|user: &Arc<str>| !user.is_empty());
+        Self { audience: Audience::Users(users.collect()), ..self }
+    }
+
+    /// For how long it is sent to those who have not acknowledged it: up to [`Self::MAX_TTL`].
+    #[must_use]
+    pub fn lasting(self, ttl: Duration) -> Self {
+        Self { ttl: ttl.min(Self::MAX_TTL), ..self }
+    }
+}
+
+impl Hub {
+    /// Raises an alarm. The id names it from now on. The newest 1,000 alarms are remembered, with up to 100,000 recipients
+    /// each, as long as the process lives; one that is over makes room for a new one.
+    ///
+    /// # Errors
+    /// [`AlarmError::TooMany`], [`AlarmError::Payload`].
+    pub fn raise(&self, alarm: Alarm) -> Result<String, AlarmError> {
+        let Alarm { channel, payload, audience, ttl } = alarm;
+        if !payload.is_well_formed() {
+            let words = "it is tagged as JSON and is not one JSON text";
+            return Err(AlarmError::Payload(PayloadError::new(PayloadErrorKind::Encode, Some(words.into()))));
+        }
+        let sessions = self.session_registry();
+        self.ledgers().raise(sessions, channel, payload, audience, ttl).ok_or(AlarmError::TooMany)
+    }
+
+    /// Takes an alarm back: those who show it are told. Says whether there was one that was not over.
+    pub fn withdraw(&self, alarm: &str) -> bool {
+        self.ledgers().withdraw(self.session_registry(), alarm)
+    }
+
+    /// The ledger of an alarm: who got it, who acknowledged it, who has not.
+    pub fn alarm(&self, alarm: &str) -> Option<AlarmReport> {
+        self.ledgers().report(alarm)
+    }
+
+    /// All alarms that are remembered, the newest first, without their recipients.
+    pub fn alarms(&self) -> Vec<AlarmReport> {
+        self.ledgers().reports()
+    }
+}
+
+/// Why an alarm is not raised.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum AlarmError {
+    /// 1,000 alarms are active: withdraw one, or give them a shorter time.
+    TooMany,
+    /// The payload can't be sent.
+    Payload(PayloadError),
+}
+
+impl fmt::Display for AlarmError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooMany => f.write_str(
+                "as many alarms are active as there may be: withdraw some, or give them a shorter time",
+            ),
+            Self::Payload(error) => fmt::Display::fmt(error, f),
+        }
+    }
+}
+
+impl std::error::Error for AlarmError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::TooMany => None,
+            Self::Payload(error) => Some(error),
+        }
+    }
+}
+
+/// What there is to know of an alarm. See [`Hub::alarm`].
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct AlarmReport {
+    /// The alarm's name.
+    pub id: String,
+    /// Which channel's messages it is like.
+    pub channel: ChannelName,
+    /// The message.
+    pub payload: Payload,
+    /// When it was raised.
+    pub raised: SystemTime,
+    /// How long it lasts.
+    pub ttl: Duration,
+    /// Whether it goes on.
+    pub state: AlarmState,
+    /// How many have not been connected since; of an alarm for everybody none is known.
+    pub waiting: usize,
+    /// How many it was sent to that have not confirmed that.
+    pub sent: usize,
+    /// How many have got it, and not acknowledged it.
+    pub received: usize,
+    /// How many have acknowledged it.
+    pub acknowledged: usize,
+    /// How many times it was sent to others than the 100,000 that the ledger has room for.
+    pub unlisted: usize,
+    /// Each of them.
+    pub recipients: Vec<AlarmRecipient>,
+}
+
+/// How far an alarm has got with one recipient.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct AlarmRecipient {
+    /// The user; empty for an anonymous session.
+    pub user: Arc<str>,
+    /// The session, where it is anonymous.
+    pub session: Option<SessionId>,
+    /// How far.
+    pub progress: AlarmProgress,
+    /// Since when.
+    pub since: SystemTime,
+}
+
+/// How far an alarm has got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum AlarmProgress {
+    /// The user has not been connected since it was raised.
+    Waiting,
+    /// It is on its way.
+    Sent,
+    /// A client has it.
+    Received,
+    /// Somebody has acknowledged it.
+    Acknowledged,
+}
+
+/// Whether an alarm goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum AlarmState {
+    /// It is sent to all who have not acknowledged it.
+    Active,
+    /// Its time is over.
+    Expired,
+    /// It was taken back.
+    Withdrawn,
+}

@@ -1,0 +1,246 @@
+//! Alarms.
+
+#![allow(unused_qualifications, reason = "those that `utoipa::path` makes")]
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use utoipa::ToSchema;
+use wirehub_common::ChannelName;
+
+use super::messages::{self, present};
+use super::problem::Problem;
+use super::{Body, Path};
+use crate::{Alarm, AlarmError, AlarmProgress, AlarmRecipient, AlarmReport, AlarmState, Hub};
+
+/// An alarm to be raised: `data` or `bytes`.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Raise {
+    /// Which channel's messages it is like. Nobody needs to be subscribed to it.
+    #[schema(example = "alarm:fire")]
+    channel: String,
+    /// Any JSON.
+    #[schema(value_type = Option<serde_json::Value>)]
+    #[serde(default, deserialize_with = "present")]
+    data: Option<Box<RawValue>>,
+    /// Bytes, in base64.
+    #[serde(default)]
+    bytes: Option<String>,
+    /// Whom it is for, at most 100,000; everybody without this.
+    #[serde(default)]
+    users: Option<Vec<String>>,
+    /// How long it lasts, in milliseconds: up to seven days.
+    #[serde(default = "an_hour")]
+    #[schema(default = 3_600_000, minimum = 1, maximum = 604_800_000)]
+    ttl: u64,
+}
+
+/// An alarm that was raised.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Raised {
+    /// Names it from now on.
+    alarm: String,
+}
+
+/// An alarm, and how many it has got to.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Summary {
+    alarm: String,
+    channel: String,
+    /// What it carries, where that is JSON.
+    #[schema(value_type = Option<serde_json::Value>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<Box<RawValue>>,
+    /// What it carries else, in base64.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bytes: Option<String>,
+    /// When it was raised, in milliseconds since 1970-01-01 UTC.
+    time: u64,
+    /// How long it lasts, in milliseconds.
+    ttl: u64,
+    state: Status,
+    /// How many have not been connected since; not known where it is for everybody.
+    waiting: usize,
+    /// How many it was sent to that have not confirmed that.
+    sent: usize,
+    /// How many have got it, and not acknowledged it.
+    received: usize,
+    /// How many have acknowledged it.
+    acknowledged: usize,
+    /// How many times it was sent to others than the 100,000 that there is room for.
+    unlisted: usize,
+}
+
+/// Alarms, the newest first.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Alarms {
+    alarms: Vec<Summary>,
+}
+
+/// An alarm with its recipients.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Ledger {
+    #[serde(flatten)]
+    summary: Summary,
+    /// At most 10,000; those who have not acknowledged it first.
+    recipients: Vec<Recipient>,
+}
+
+/// How far an alarm has got with somebody.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Recipient {
+    /// Absent for an anonymous session.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    user: String,
+    /// An anonymous session.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session: Option<String>,
+    progress: Progress,
+    /// Since when, in milliseconds since 1970-01-01 UTC.
+    since: u64,
+}
+
+/// Whether an alarm goes on.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[schema(as = AlarmState)]
+pub(super) enum Status {
+    Active,
+    Expired,
+    Withdrawn,
+}
+
+/// How far an alarm has got with somebody.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Progress {
+    Waiting,
+    Sent,
+    Received,
+    Acknowledged,
+}
+
+/// Raise an alarm: it goes to those whom it is for until they acknowledge it.
+#[utoipa::path(post, path = "/alarms", request_body = Raise, responses(
+    (status = CREATED, body = Raised),
+    (status = BAD_REQUEST, body = Problem, content_type = "application/problem+json"),
+    (status = CONFLICT, body = Problem, content_type = "application/problem+json"),
+))]
+pub(super) async fn raise(
+    State(hub): State<Hub>,
+    Body(Raise { channel, data, bytes, users, ttl }): Body<Raise>,
+) -> Result<(StatusCode, Json<Raised>), Problem> {
+    let channel = ChannelName::new(&channel).map_err(Problem::bad_request)?;
+    let payload = messages::payload(data, bytes)?;
+    let checked = hub.settings().rules.check_publication(&channel, &payload);
+    checked.map_err(|error| Problem::bad_request(error.message))?;
+    let ttl = Duration::from_millis(ttl);
+    if ttl.is_zero() || ttl > Alarm::MAX_TTL {
+        return Err(Problem::bad_request(
+            "`ttl` is in milliseconds, from 1 to 604800000, which is seven days",
+        ));
+    }
+    let mut alarm = Alarm::raw(channel, payload).lasting(ttl);
+    if let Some(users) = users {
+        if users.len() > MAX_USERS || users.iter().any(String::is_empty) {
+            return Err(Problem::bad_request("`users` has at most 100,000 names, and none of them is empty"));
+        }
+        alarm = alarm.for_users(users);
+    }
+    match hub.raise(alarm) {
+        Ok(alarm) => Ok((StatusCode::CREATED, Json(Raised { alarm }))),
+        Err(AlarmError::Payload(error)) => Err(Problem::bad_request(error)),
+        Err(error) => Err(Problem::new(StatusCode::CONFLICT, error.to_string())),
+    }
+}
+
+/// List the alarms that are remembered: the newest 1,000.
+#[utoipa::path(get, path = "/alarms", responses((status = OK, body = Alarms)))]
+pub(super) async fn list(State(hub): State<Hub>) -> Json<Alarms> {
+    Json(Alarms { alarms: hub.alarms().iter().map(Into::into).collect() })
+}
+
+/// Say who got an alarm, who acknowledged it, and who has not.
+#[utoipa::path(get, path = "/alarms/{alarm}", params(("alarm" = String, Path)), responses(
+    (status = OK, body = Ledger),
+    (status = NOT_FOUND, body = Problem, content_type = "application/problem+json"),
+))]
+pub(super) async fn look(State(hub): State<Hub>, Path(alarm): Path<String>) -> Result<Json<Ledger>, Problem> {
+    let mut report = hub.alarm(&alarm).ok_or_else(unknown)?;
+    report.recipients.sort_by_key(|recipient| recipient.progress);
+    let recipients = report.recipients.iter().take(MAX_RECIPIENTS).map(Into::into).collect();
+    Ok(Json(Ledger { summary: (&report).into(), recipients }))
+}
+
+/// Take an alarm back.
+#[utoipa::path(delete, path = "/alarms/{alarm}", params(("alarm" = String, Path)), responses(
+    (status = NO_CONTENT),
+    (status = NOT_FOUND, body = Problem, content_type = "application/problem+json"),
+))]
+pub(super) async fn withdraw(
+    State(hub): State<Hub>,
+    Path(alarm): Path<String>,
+) -> Result<StatusCode, Problem> {
+    if hub.withdraw(&alarm) { Ok(StatusCode::NO_CONTENT) } else { Err(unknown()) }
+}
+
+impl From<&AlarmReport> for Summary {
+    fn from(report: &AlarmReport) -> Self {
+        let (data, bytes) = messages::parts(&report.payload);
+        Self {
+            alarm: report.id.clone(),
+            channel: report.channel.to_string(),
+            data,
+            bytes,
+            time: milliseconds(report.raised),
+            ttl: u64::try_from(report.ttl.as_millis()).unwrap_or(u64::MAX),
+            state: match report.state {
+                AlarmState::Active => Status::Active,
+                AlarmState::Expired => Status::Expired,
+                AlarmState::Withdrawn => Status::Withdrawn,
+            },
+            waiting: report.waiting,
+            sent: report.sent,
+            received: report.received,
+            acknowledged: report.acknowledged,
+            unlisted: report.unlisted,
+        }
+    }
+}
+
+impl From<&AlarmRecipient> for Recipient {
+    fn from(recipient: &AlarmRecipient) -> Self {
+        Self {
+            user: (*recipient.user).into(),
+            session: recipient.session.map(|session| session.to_string()),
+            progress: match recipient.progress {
+                AlarmProgress::Waiting => Progress::Waiting,
+                AlarmProgress::Sent => Progress::Sent,
+                AlarmProgress::Received => Progress::Received,
+                AlarmProgress::Acknowledged => Progress::Acknowledged,
+            },
+            since: milliseconds(recipient.since),
+        }
+    }
+}
+
+fn unknown() -> Problem {
+    Problem::not_found("there is no such alarm, or it is over and forgotten: see /api/v1/alarms")
+}
+
+fn milliseconds(time: SystemTime) -> u64 {
+    u64::try_from(time.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis()).unwrap_or(u64::MAX)
+}
+
+fn an_hour() -> u64 {
+    3_600_000
+}
+
+/// For how many users an alarm may be, and how many recipients the ledger shows.
+const MAX_USERS: usize = 100_000;
+const MAX_RECIPIENTS: usize = 10_000;

@@ -1,0 +1,182 @@
+//! What a client gets without asking for it: who comes and goes, subscriptions that the server makes, alarms.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::time::Duration;
+
+use wirehub_client::common::frame::{ErrorInfo, Member};
+use wirehub_client::common::{ChannelName, Payload, code::ErrorCode};
+use wirehub_client::{Client, Config, MemberChange, PresenceCounts, State};
+use wirehub_demo_contract::{ChatMessage, ChatRoom};
+use wirehub_server::{
+    Access, Alarm, AlarmProgress, Authenticated, Builder, History, Hub, Namespace, SessionId,
+};
+use wirehub_tests::{Server, next, soon};
+
+/// A token is a user's name, and the channels of the user behind it.
+fn hub() -> Builder {
+    Hub::builder()
+        .authenticate(async |credentials| {
+            let mut words = credentials.token.split_whitespace();
+            let user = words.next().unwrap_or_default().to_owned();
+            Ok(Authenticated::user(user).with_channels(words.map(channel).collect()))
+        })
+        .namespace(
+            "chat",
+            Namespace::default()
+                .presence(Access::Everybody)
+                .join_leave(Duration::from_secs(3600))
+                .history(History::new(100, Duration::from_secs(600))),
+        )
+}
+
+fn channel(name: &str) -> ChannelName {
+    ChannelName::new(name).unwrap()
+}
+
+fn room() -> ChatRoom {
+    ChatRoom::new("lobby").unwrap()
+}
+
+fn config(token: &str) -> Config {
+    Config { token: token.into(), ..Config::default() }
+}
+
+async fn connect(server: &Server, token: &str) -> Client {
+    let client = wirehub_client::client(server.address(), config(token));
+    soon(client.connect()).await.unwrap();
+    client
+}
+
+fn line(text: &str) -> ChatMessage {
+    ChatMessage { nick: "server".into(), text: text.into() }
+}
+
+fn joined(change: MemberChange) -> String {
+    match change {
+        MemberChange::Joined(Member { user, .. }) => user,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_member_who_reconnects_is_not_seen_to_leave() {
+    let server = Server::start(hub().build(), "127.0.0.1:0").await;
+    let ann = connect(&server, "ann").await;
+    let mut heard = ann.subscribe(&room()).unwrap();
+    soon(heard.ready()).await.unwrap();
+    let mut changes = heard.member_changes();
+
+    let proxy = server.proxy().await;
+    let bob = wirehub_client::client(proxy.address(), config("bob"));
+    soon(bob.connect()).await.unwrap();
+    let mut of_bob = bob.subscribe(&room()).unwrap();
+    soon(of_bob.ready()).await.unwrap();
+    assert_eq!(joined(next(&mut changes).await), "bob");
+    let mut seen_by_bob = of_bob.member_changes();
+    let mut states = bob.state_changes();
+    proxy.cut();
+    while next(&mut states).await.state != State::Connected {}
+    assert_eq!(next(&mut seen_by_bob).await, MemberChange::Unknown, "others may have come and gone");
+
+    // The next that is told is somebody else.
+    let carol = connect(&server, "carol").await;
+    let mut of_carol = carol.subscribe(&room()).unwrap();
+    soon(of_carol.ready()).await.unwrap();
+    assert_eq!(joined(next(&mut changes).await), "carol");
+    let counts = soon(ann.presence_counts(channel("chat:lobby"))).await.unwrap();
+    assert_eq!(counts, PresenceCounts { sessions: 3, users: 3 });
+}
+
+#[tokio::test]
+async fn a_subscription_of_the_token_recovers_what_was_missed() {
+    let server = Server::start(hub().build(), "127.0.0.1:0").await;
+    let proxy = server.proxy().await;
+    let client = wirehub_client::client(proxy.address(), config("ann chat:lobby"));
+    let mut offers = client.offers();
+    soon(client.connect()).await.unwrap();
+    let mut offered = next(&mut offers).await;
+    assert_eq!(offered.channel(), &channel("chat:lobby"));
+    soon(offered.ready()).await.unwrap();
+    drop(server.hub.publish(&room(), &line("1")).unwrap());
+    assert_eq!(next(&mut offered).await.unwrap().offset, Some(1));
+
+    let mut states = client.state_changes();
+    proxy.hold(true);
+    proxy.cut();
+    while next(&mut states).await.state != State::Reconnecting {}
+    drop(server.hub.publish(&room(), &line("2")).unwrap());
+    proxy.hold(false);
+    assert_eq!(next(&mut offered).await.unwrap().offset, Some(2));
+
+    // The application subscribes by itself, by its contract: that one goes on.
+    let mut own = client.subscribe(&room()).unwrap();
+    soon(own.ready()).await.unwrap();
+    drop(server.hub.publish(&room(), &line("3")).unwrap());
+    let third = next(&mut own).await.unwrap();
+    assert_eq!((third.offset, third.message), (Some(3), line("3")));
+    assert!(soon(futures_util::StreamExt::next(&mut offered)).await.is_none(), "it has ended");
+}
+
+#[tokio::test]
+async fn the_server_subscribes_and_unsubscribes_a_client() {
+    let server = Server::start(hub().build(), "127.0.0.1:0").await;
+    let client = wirehub_client::client(server.address(), config("ann"));
+    let mut offers = client.offers();
+    soon(client.connect()).await.unwrap();
+    let session: SessionId = client.session().parse().unwrap();
+    assert!(server.hub.subscribe(session, &channel("news")));
+    let mut news = next(&mut offers).await;
+    drop(server.hub.publish_raw(&channel("news"), Payload::json("1")).unwrap());
+    assert_eq!(next(&mut news).await.unwrap().message, Payload::json("1"));
+    let error = ErrorInfo::from_code(ErrorCode::PERMISSION_DENIED);
+    assert!(server.hub.unsubscribe(session, &channel("news"), error));
+    assert_eq!(next(&mut news).await.unwrap_err().code(), ErrorCode::PERMISSION_DENIED);
+}
+
+#[tokio::test]
+async fn an_alarm_is_seen_once_and_acknowledged_through_a_broken_connection() {
+    let server = Server::start(hub().build(), "127.0.0.1:0").await;
+    let proxy = server.proxy().await;
+    let client = wirehub_client::client(proxy.address(), config("ann"));
+    let mut alarms = client.alarms();
+    soon(client.connect()).await.unwrap();
+    let raise = |text: &str| {
+        let alarm = Alarm::new(&room(), &line(text)).unwrap().for_users(["ann"]);
+        server.hub.raise(alarm).unwrap()
+    };
+    let first = raise("fire");
+    let alarm = next(&mut alarms).await;
+    assert_eq!((&alarm.id, alarm.message::<ChatRoom>().unwrap()), (&first, line("fire")));
+
+    // It comes again with the next connection, and is not shown again.
+    let mut states = client.state_changes();
+    proxy.cut();
+    while next(&mut states).await.state != State::Connected {}
+    let second = raise("flood");
+    assert_eq!(next(&mut alarms).await.id, second);
+
+    // What the server answers is lost; the acknowledgement goes out again.
+    proxy.mute(true);
+    let acknowledging = {
+        let (client, first) = (client.clone(), first.clone());
+        tokio::spawn(async move { client.acknowledge(&first).await })
+    };
+    let acknowledged =
+        |id: &str| server.hub.alarm(id).unwrap().recipients[0].progress == AlarmProgress::Acknowledged;
+    soon(async {
+        while !acknowledged(&first) {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    proxy.cut();
+    proxy.mute(false);
+    soon(acknowledging).await.unwrap().unwrap();
+
+    assert!(server.hub.withdraw(&second));
+    let gone = next(&mut alarms).await;
+    assert_eq!((gone.id, gone.withdrawn), (second.clone(), true));
+    let error = soon(client.acknowledge(&second)).await.unwrap_err();
+    assert_eq!(error.code(), ErrorCode::UNKNOWN_ALARM);
+}
