@@ -3,6 +3,7 @@
 use std::{
     io,
     net::{SocketAddr, TcpListener},
+    path::PathBuf,
     process::Command,
 };
 
@@ -25,6 +26,7 @@ pub(crate) const SERVER_STEP: Step<'static> =
 /// The cargo profile that the demo's server is built with.
 const PROFILE: &str = "demo";
 const SERVER: &str = "wirehub-demo";
+const PROGRAM: &str = "wirehub";
 
 pub(crate) fn verb(project: &Project, console: &Console, listen: SocketAddr, in_yew: bool) -> Result<()> {
     // Told now rather than after minutes of building.
@@ -50,6 +52,14 @@ pub(crate) fn build_server(project: &Project, log: &mut Log) -> Result<()> {
     let mut build = process::command("cargo");
     build.current_dir(project.root()).args(["build", "--package", SERVER, "--profile", PROFILE]);
     log.run(&mut build)
+}
+
+/// Builds the program `wirehub` in the same way, and gives its path.
+pub(crate) fn build_program(project: &Project, log: &mut Log) -> Result<PathBuf> {
+    let mut build = process::command("cargo");
+    build.current_dir(project.root());
+    log.run(build.args(["build", "--package", "wirehub-server", "--bin", PROGRAM, "--profile", PROFILE]))?;
+    Ok(project.binary(PROFILE, PROGRAM))
 }
 
 /// The built server, without arguments.

@@ -126,6 +126,16 @@ pub(super) const STEPS: &[TestStep] = &[
     },
     TestStep {
         step: Step {
+            name: "npm-server",
+            what: "the npm package against the server, all day, in Chromium and Firefox",
+            slow: Some("about 1 min"),
+        },
+        needs: Needs::Browsers,
+        has_tests: true,
+        run: npm_server_test,
+    },
+    TestStep {
+        step: Step {
             name: "packaging",
             what: "the packed package in projects of every kind",
             slow: Some("1 to 2 min"),
@@ -195,6 +205,18 @@ fn client_in_browser(
     test.env("WASM_BINDGEN_TEST_TIMEOUT", BROWSER_TEST_SECONDS);
     log.run(&mut test)?;
     silent(server.stop())
+}
+
+fn npm_server_test(context: &Context<'_>, log: &mut Log) -> Result<String> {
+    let (tools, browsers) = (context.tools()?, context.browsers()?);
+    build_client::ensure_built(context.project, tools, log)?;
+    let mut test = tools.npm(&context.project.path(build_client::PACKAGE));
+    test.args(["run", "test:server"])
+        .env("WIREHUB", demo::build_program(context.project, log)?)
+        .env("CHROMIUM", &browsers.chromium)
+        .env("FIREFOX", &browsers.firefox)
+        .env("GECKODRIVER", &browsers.geckodriver);
+    silent(log.run(&mut test))
 }
 
 fn page_test(context: &Context<'_>, log: &mut Log) -> Result<String> {

@@ -1,0 +1,97 @@
+// Pages in Chromium and Firefox. `evaluate` runs a function in the page and waits for what it gives.
+//
+//   CHROMIUM, FIREFOX, GECKODRIVER  where they are
+
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
+
+import { launch } from '../browser/browser.mjs';
+
+/** How long a function in a page may take, in ms. */
+const PATIENCE = 60_000;
+
+export const BROWSERS = { Chromium: () => Chromium.start(), Firefox: () => Firefox.start() };
+
+class Chromium {
+  #browser;
+
+  static async start() {
+    const chromium = new Chromium();
+    chromium.#browser = await launch();
+    return chromium;
+  }
+
+  /** A page that is like one that a user has just opened. */
+  async open(url) {
+    const context = await this.#browser.newContext();
+    const page = await context.newPage();
+    await page.goto(url);
+    return { evaluate: (inPage, argument) => page.evaluate(inPage, argument), close: () => context.close() };
+  }
+
+  stop() {
+    return this.#browser.close();
+  }
+}
+
+const RUN = `
+  const [code, done] = arguments;
+  document.addEventListener('answer', ({ detail }) => done(detail), { once: true });
+  const script = document.createElement('script');
+  script.textContent = code;
+  document.head.append(script);
+`;
+
+/** Debian's Firefox speaks WebDriver: HTTP to a driver beside it. */
+class Firefox {
+  #driver;
+  #address;
+
+  static async start() {
+    const firefox = new Firefox();
+    firefox.#driver = spawn(process.env['GECKODRIVER'] ?? 'geckodriver', ['--host', '127.0.0.1', '--port', '0'], { stdio: ['ignore', 'pipe', 'inherit'] });
+    for await (const line of createInterface({ input: firefox.#driver.stdout, signal: AbortSignal.timeout(20_000) })) {
+      const [, address] = /Listening on (\S+)/.exec(line) ?? [];
+      if (address === undefined) continue;
+      firefox.#address = `http://${address}`;
+      break;
+    }
+    firefox.#driver.stdout.resume();
+    return firefox;
+  }
+
+  async open(url) {
+    const binary = process.env['FIREFOX'];
+    const options = { args: ['-headless'], ...(binary !== undefined && { binary }) };
+    const { sessionId } = await this.#ask('POST', '/session', { capabilities: { alwaysMatch: { 'moz:firefoxOptions': options, timeouts: { script: PATIENCE } } } });
+    const ask = (verb, path, body) => this.#ask(verb, `/session/${sessionId}${path}`, body);
+    await ask('POST', '/url', { url });
+    return {
+      evaluate: async (inPage, argument) => {
+        // A script of the driver's own has a world of its own, without the page's variables: this becomes one of the page's.
+        const code = `(${inPage})(${JSON.stringify(argument)})
+          .then((value) => ({ value }), (error) => ({ error: String(error) }))
+          .then((answer) => document.dispatchEvent(new CustomEvent('answer', { detail: JSON.stringify(answer) })));`;
+        const { value, error } = JSON.parse(await ask('POST', '/execute/async', { script: RUN, args: [code] }));
+        if (error !== undefined) throw new Error(error);
+        return value;
+      },
+      close: () => ask('DELETE', ''),
+    };
+  }
+
+  async stop() {
+    const ended = once(this.#driver, 'exit');
+    this.#driver.kill();
+    await ended;
+  }
+
+  async #ask(method, path, body) {
+    const headers = { 'content-type': 'application/json' };
+    const response = await fetch(`${this.#address}${path}`, { method, headers, ...(body !== undefined && { body: JSON.stringify(body) }) });
+    const { value } = await response.json();
+    if (!response.ok) throw new Error(`${value.error}: ${value.message}`);
+    return value;
+  }
+}

@@ -1,0 +1,162 @@
+// A page that is open all day, in each browser and against the real server: its tokens expire, and the server is
+// deployed anew.
+
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+
+import { CloseCodes, Codes } from '../../dist/index.js';
+import { BROWSERS } from './browsers.mjs';
+import { Publisher, Server, Site, token } from './server.mjs';
+
+for (const [name, start] of Object.entries(BROWSERS)) {
+  describe(name, () => {
+    let browser;
+    let server;
+    let site;
+    /** What the site gives out, one after the other; the last one again and again. */
+    let tokens;
+    let asked;
+
+    before(async () => {
+      server = await Server.start();
+      site = await Site.start(() => tokens[Math.min(asked++, tokens.length - 1)]());
+      browser = await start();
+    });
+
+    after(async () => {
+      await browser?.stop();
+      await site?.stop();
+      await server?.stop();
+    });
+
+    /** Opens a page with a client that listens in a channel, and gives out these tokens. */
+    async function open(t, channel, give) {
+      [tokens, asked] = [give, 0];
+      const page = await browser.open(site.origin);
+      t.after(() => page.close());
+      await page.evaluate(listen, { url: server.url, channel });
+      return page;
+    }
+
+    test('a token that has expired is refused, and the provider is asked for another one', async (t) => {
+      const page = await open(t, 'chat:expired', [() => token(-60), () => token(60)]);
+      const { log } = await page.evaluate(look);
+      assert.equal(asked, 2);
+      assert.deepEqual(log.states, ['connecting', `connecting ${CloseCodes.SUPERSEDED}`, 'connected']);
+    });
+
+    test('tokens of two seconds are replaced in the connection that is up', async (t) => {
+      const page = await open(t, 'chat:short', [() => token(2)]);
+      const { session } = await page.evaluate(look);
+      const publisher = new Publisher(server, 'chat:short');
+      await page.evaluate(tokensAsked, 5);
+      const published = await publisher.stop();
+      const { log, ...now } = await page.evaluate(heard, published);
+      assert.deepEqual(log.states, ['connecting', 'connected']);
+      assert.equal(now.session, session);
+      assert.deepEqual(log.numbers, upTo(published));
+      assert.deepEqual(log.gaps, []);
+      assert.ok(asked >= 5);
+    });
+
+    test('a page that gets no token in time is let in again with the next one, and has missed nothing', async (t) => {
+      const page = await open(t, 'chat:late', [() => token(2)]);
+      const publisher = new Publisher(server, 'chat:late');
+      await page.evaluate(signedOutUntilClosed);
+      const published = await publisher.stop();
+      const { log } = await page.evaluate(heard, published);
+      assert.deepEqual(log.states, ['connecting', 'connected', `reconnecting ${CloseCodes.TOKEN_EXPIRED}`, 'connected']);
+      assert.deepEqual(log.numbers, upTo(published));
+      assert.deepEqual(log.recovered, [false, true]);
+      assert.deepEqual(log.gaps, []);
+      assert.deepEqual(new Set(log.errors), new Set([Codes.TOKEN_UNAVAILABLE]));
+    });
+
+    test('two deploys go by: each message comes once and in order, and that the old ones are gone is told', async (t) => {
+      const page = await open(t, 'chat:deploy', [() => token(60)]);
+      const publisher = new Publisher(server, 'chat:deploy');
+      for (const deploys of [1, 2]) {
+        const { log } = await page.evaluate(heard, publisher.published + 20);
+        assert.equal(log.gaps.length, deploys - 1);
+        await server.restart();
+        await page.evaluate(connections, 1 + deploys);
+      }
+      const published = await publisher.stop();
+      const { log } = await page.evaluate(heard, published);
+      assert.deepEqual(log.numbers, upTo(published));
+      assert.deepEqual(log.gaps, ['lost', 'lost']);
+      const again = [`reconnecting ${CloseCodes.SHUTDOWN}`, 'connected'];
+      assert.deepEqual(log.states, ['connecting', 'connected', ...again, ...again]);
+    });
+  });
+}
+
+const upTo = (count) => Array.from({ length: count }, (_, number) => number);
+
+// --- What runs in the page. What the page has seen is in `page.log`; each waits for an event, and looks anew. ---
+
+async function listen({ url, channel }) {
+  const { Client } = await import('/dist/index.js');
+  const log = { states: [], numbers: [], gaps: [], recovered: [], errors: [] };
+  const changes = new EventTarget();
+  let asked = 0;
+  const page = { log, changes, tokens: 'given', asked: () => asked };
+  globalThis.page = page;
+  const note = (list, what) => {
+    list.push(what);
+    changes.dispatchEvent(new Event('change'));
+  };
+  const client = new Client(url, {
+    token: async ({ signal }) => {
+      asked += 1;
+      changes.dispatchEvent(new Event('change'));
+      if (page.tokens === 'withheld') throw new Error('the site gives none');
+      return (await fetch('/token', { signal })).text();
+    },
+  });
+  page.client = client;
+  client.addEventListener('statechange', ({ state, code }) => {
+    // Each attempt that fails is told as well.
+    if (state === 'reconnecting' && log.states.at(-1)?.startsWith(state)) return;
+    note(log.states, code === undefined ? state : `${state} ${code}`);
+  });
+  client.addEventListener('error', ({ error }) => note(log.errors, error.code));
+  const subscription = client.subscribe(channel);
+  subscription.addEventListener('publication', ({ publication }) => note(log.numbers, publication.data));
+  subscription.addEventListener('gap', ({ reason }) => note(log.gaps, reason));
+  subscription.addEventListener('subscribed', ({ recovered }) => note(log.recovered, recovered));
+  page.until = async (isSo) => {
+    while (!isSo()) await new Promise((resolve) => changes.addEventListener('change', resolve, { once: true }));
+    return { log, session: client.session };
+  };
+  await client.connect();
+  await subscription.ready;
+}
+
+async function look() {
+  return globalThis.page.until(() => true);
+}
+
+async function heard(count) {
+  const { until, log } = globalThis.page;
+  return until(() => log.numbers.length >= count);
+}
+
+async function connections(count) {
+  const { until, log } = globalThis.page;
+  return until(() => log.states.filter((state) => state === 'connected').length >= count);
+}
+
+async function tokensAsked(count) {
+  const { until, asked } = globalThis.page;
+  return until(() => asked() >= count);
+}
+
+/** The site has no token for this page until the server has closed its connection, and the page is back. */
+async function signedOutUntilClosed() {
+  const { page } = globalThis;
+  page.tokens = 'withheld';
+  await page.until(() => page.log.states.at(-1).startsWith('reconnecting'));
+  page.tokens = 'given';
+  return page.until(() => page.client.state === 'connected');
+}
