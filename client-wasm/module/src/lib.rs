@@ -195,8 +195,10 @@ const CALL: u8 = 3;
 const CALL_STREAM: u8 = 4;
 /// Reads a channel's history; the flag reverses it. What it begins at is offset and, in the data, epoch.
 const HISTORY: u8 = 5;
-/// Asks who is in a channel.
+/// Asks who is in a channel; with the flag only how many.
 const PRESENCE: u8 = 6;
+/// Acknowledges the alarm of this name.
+const ACKNOWLEDGE: u8 = 7;
 
 /// Which part of a history.
 #[derive(Clone, Copy)]
@@ -222,6 +224,7 @@ impl Client {
         let command = match kind {
             CALL => core.call(now, name, payload(data), options),
             CALL_STREAM => core.call_stream(now, name, payload(data), options),
+            ACKNOWLEDGE => core.acknowledge(now, name, options),
             _ => {
                 let channel = ChannelName::new(name)?;
                 match kind {
@@ -237,6 +240,7 @@ impl Client {
                         let history = History { channel, since, limit: extent.limit, reverse: flag };
                         core.history(now, history, options)
                     }
+                    PRESENCE if flag => core.presence_counts(now, channel, options),
                     PRESENCE => core.presence(now, channel, options),
                     _ => Err(Error::from_code(ErrorKind::Usage, ErrorCode::UNSUPPORTED)),
                 }

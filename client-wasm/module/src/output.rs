@@ -5,7 +5,7 @@ use std::time::Duration;
 use wirehub_client_core::{Core, Error, Event, Outcome, Recovery, State, StateChange, Transmit};
 use wirehub_common::Payload;
 use wirehub_common::code::{CloseCode, ErrorCode};
-use wirehub_common::frame::{Member, Publication};
+use wirehub_common::frame::{Member, Position, Publication};
 
 /// Four numbers (how many numbers there are in all; where the bytes are; how many; milliseconds until the client
 /// wants to hear that time has passed, -1 for never), then rows of [`ROW`] numbers: kind, number, three values that
@@ -66,6 +66,18 @@ impl Output {
                 self.publication(PUBLICATION, subscription.number(), &publication);
             }
             Event::Broadcast(publication) => self.publication(PUBLICATION, NO_SUBSCRIPTION, &publication),
+            Event::Joined { subscription, member } => self.member(JOINED, subscription.number(), &member),
+            Event::Left { subscription, member } => self.member(LEFT, subscription.number(), &member),
+            Event::Offered { subscription, channel } => {
+                let texts = [channel.as_str().as_bytes(), &[], &[]];
+                self.row(OFFERED, subscription.number(), [0.0; 3], texts);
+            }
+            Event::Alarm(alarm) => {
+                let ttl = if alarm.withdrawn { -1.0 } else { milliseconds(alarm.ttl) };
+                let values = [f64::from(alarm.payload.content as u8), alarm.time as f64, ttl];
+                let texts = [alarm.id.as_bytes(), alarm.channel.as_str().as_bytes(), &alarm.payload.data];
+                self.row(ALARM, 0, values, texts);
+            }
             Event::State(change) => self.state(core, &change),
             Event::Subscribed { subscription, recovery } => {
                 let recovery = match recovery {
@@ -87,7 +99,8 @@ impl Output {
                 self.row(ANSWER, command.number(), [1.0, 0.0, 0.0], [&[]; 3]);
             }
             Event::Completed { command, result } => {
-                let mut position = Default::default();
+                let mut position = Position::default();
+                let mut count = 0;
                 match result {
                     Ok(Outcome::Called(payload)) => self.message(PART, 0, &payload, None, 0, 0),
                     Ok(Outcome::History(page)) => {
@@ -98,14 +111,16 @@ impl Output {
                     }
                     Ok(Outcome::Presence(list)) => {
                         for member in &list.members {
-                            self.message(PART, 0, &Payload::bytes(&[][..]), Some(member), 0, 0);
+                            self.member(PART, 0, member);
                         }
+                        position.offset = list.sessions.into();
+                        count = list.users;
                     }
                     Ok(_) => {}
                     Err(error) => self.error(&error),
                 }
                 let texts = [position.epoch.as_bytes(), &[], &[]];
-                self.row(ANSWER, command.number(), [0.0, position.offset as f64, 0.0], texts);
+                self.row(ANSWER, command.number(), [0.0, position.offset as f64, count.into()], texts);
             }
             Event::TokenNeeded(request) => self.row(TOKEN_NEEDED, request.number(), [0.0; 3], [&[]; 3]),
             Event::Error(error) => {
@@ -139,6 +154,13 @@ impl Output {
         self.message(kind, subscription, payload, publisher.as_ref(), *time, *offset);
     }
 
+    /// What is shown of it stands where a message does.
+    fn member(&mut self, kind: u8, number: u32, member: &Member) {
+        let info = member.info.clone();
+        let payload = if info.is_empty() { Payload::bytes(info) } else { Payload::json(info) };
+        self.message(kind, number, &payload, Some(member), 0, 0);
+    }
+
     fn message(
         &mut self,
         kind: u8,
@@ -169,29 +191,38 @@ impl Output {
 const PUBLICATION: u8 = 0;
 /// The same, of what the next answer brings: a response, an old message, a member.
 const PART: u8 = 1;
-/// A command brought the parts before this, or failed by the error before it. Whether more follows, and of a history
-/// the newest offset and epoch.
-const ANSWER: u8 = 2;
+/// The same, of somebody who entered a channel, with what is shown of the session as the payload.
+const JOINED: u8 = 2;
+/// The same, of somebody who left.
+const LEFT: u8 = 3;
+/// A command brought the parts before this, or failed by the error before it. Whether more follows; of a history the
+/// newest offset and epoch; of a channel's members how many sessions and users they are.
+const ANSWER: u8 = 4;
 /// Temporary or not; words, and what those of the code are about. The number is the code.
-const ERROR: u8 = 3;
+const ERROR: u8 = 5;
 /// The number is the state. Close code or 0, milliseconds until the next attempt or -1; session, user, reason. An error
 /// before it says why the client is over, where the code does not.
-const STATE: u8 = 4;
+const STATE: u8 = 6;
 /// A subscription is in force: for the first time (0), with all messages since it was in force last (1), without them
 /// because the channel has no history (2), or because that does not reach back so far (3).
-const SUBSCRIBED: u8 = 5;
+const SUBSCRIBED: u8 = 7;
 /// A subscription ended: by the error before it, or by the application's wish.
-const UNSUBSCRIBED: u8 = 6;
+const UNSUBSCRIBED: u8 = 8;
 /// A token has to be put in, with this number.
-const TOKEN_NEEDED: u8 = 7;
+const TOKEN_NEEDED: u8 = 9;
 /// The error before it belongs to nothing else.
-const NOTICE: u8 = 8;
+const NOTICE: u8 = 10;
 /// Open a WebSocket.
-const OPEN: u8 = 9;
+const OPEN: u8 = 11;
 /// Send the bytes.
-const SEND: u8 = 10;
+const SEND: u8 = 12;
 /// Close the WebSocket with this code and reason.
-const CLOSE: u8 = 11;
+const CLOSE: u8 = 13;
+/// The server made a subscription with this number, to this channel.
+const OFFERED: u8 = 14;
+/// An alarm: content, time in milliseconds since 1970, milliseconds until it is over, or -1 where it is withdrawn; its id,
+/// channel and payload.
+const ALARM: u8 = 15;
 
 /// A message to everybody. No subscription has this number.
 const NO_SUBSCRIPTION: u32 = 0;

@@ -15,10 +15,10 @@ import type {
   StreamResponseOf,
 } from './contract.js';
 import { aborted, CloseCodes, closedForGood, closeReason, Codes, WirehubError } from './errors.js';
-import { BroadcastEvent, ClientErrorEvent, StateChangeEvent, type ClientEventMap } from './events.js';
+import { AlarmEvent, BroadcastEvent, ClientErrorEvent, OfferEvent, StateChangeEvent, type ClientEventMap } from './events.js';
 import { Queue } from './feed.js';
-import type { HistoryPage, Member } from './history.js';
-import { Input, Machine, Request, type Details, type Host } from './machine.js';
+import type { HistoryPage, Member, PresenceCounts } from './history.js';
+import { Input, Machine, Request, type Details, type Host, type Row } from './machine.js';
 import type { CallOptions, CallStreamOptions, ClientOptions, ConnectOptions, HistoryOptions, PublishOptions, SendOptions } from './options.js';
 import { encode } from './payload.js';
 import { watchPage } from './page.js';
@@ -254,7 +254,27 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
    */
   async presence(channel: ChannelOf<C>, options: SendOptions = {}): Promise<Member[]> {
     const answer = await this.#command(Request.Presence, channel, options);
-    return answer.rows.map(({ publication }) => publication.publisher as Member);
+    return answer.rows.map(member);
+  }
+
+  /**
+   * Asks how many are in a channel.
+   *
+   * @throws {WirehubError} as for {@link presence}.
+   */
+  async presenceCounts(channel: ChannelOf<C>, options: SendOptions = {}): Promise<PresenceCounts> {
+    const { position, count } = await this.#command(Request.Presence, channel, options, { flag: true });
+    return { sessions: position.offset, users: count };
+  }
+
+  /**
+   * Acknowledges an alarm, so that the server does not send it again. Goes out again after a reconnect until it has been
+   * answered.
+   *
+   * @throws {WirehubError} as for {@link publish}; UNKNOWN_ALARM: it is over.
+   */
+  async acknowledge(alarm: string, options: SendOptions = {}): Promise<void> {
+    await this.#command(Request.Acknowledge, alarm, options);
   }
 
   /**
@@ -349,6 +369,14 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
           else member.onUnreadable(error);
         }
       },
+      onMember: (number, joined, row) => {
+        for (const subscription of [...(this.#channels.numbered(number)?.members ?? [])]) subscription.onMember(joined, member(row));
+      },
+      onOffered: (number, channel) => this.#onOffered(number, channel),
+      onAlarm: (id, { publication, error }, ttl) => {
+        const acknowledge = (options?: SendOptions): Promise<void> => this.acknowledge(id, options);
+        this.dispatchEvent(error === undefined ? new AlarmEvent(id, publication, ttl, acknowledge) : new ClientErrorEvent(error));
+      },
       onSubscribed: (number, recovery) => this.#channels.onSubscribed(number, recovery),
       onUnsubscribed: (number, error) => this.#channels.onUnsubscribed(this.#channels.numbered(number), error),
       onAnswer: (number, more, answer) => this.#commands.answer(number, more, answer),
@@ -381,6 +409,23 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
     if (code === 0) this.#changeState(state);
     else this.#changeState(state, code, closeReason(code, reason), retryIn);
     if (state === 'connected') for (const settle of this.#waiting) settle.resolve();
+  }
+
+  #onOffered(number: number, name: string): void {
+    let subscription: Subscription | undefined;
+    let isOpen = true;
+    const accept = (): Subscription => {
+      if (subscription === undefined) {
+        if (!isOpen) throw new WirehubError(Codes.CANCELLED);
+        const accepted: Subscription = new Subscription(name, this.#options.queue ?? {}, () => this.#unsubscribe(accepted));
+        this.#channels.number(this.#channels.join(accepted), number);
+        subscription = accepted;
+      }
+      return subscription;
+    };
+    this.dispatchEvent(new OfferEvent(name, accept));
+    isOpen = false;
+    if (subscription === undefined && this.#machine !== undefined) this.#enter((machine) => machine.input(Input.Unsubscribe, number));
   }
 
   #onBroadcast(publication: Publication, error: WirehubError | undefined): void {
@@ -492,6 +537,12 @@ function readable({ rows }: Answer): Publication[] {
     if (error !== undefined) throw error;
     return publication;
   });
+}
+
+/** A row that is about a member: its data is what is shown of it. */
+function member({ publication, error, size }: Row): Member {
+  const { session = '', user = '' } = publication.publisher ?? {};
+  return size === 0 || error !== undefined ? { session, user } : { session, user, info: publication.data };
 }
 
 /** Name and hash of the contract and of each item, in turn, each in a line. */

@@ -9,6 +9,8 @@ export interface Answer {
   readonly rows: readonly Row[];
   /** Of a history: its newest place. */
   readonly position: Position;
+  /** Of a channel's members: how many users they are; the position's offset is how many sessions. */
+  readonly count: number;
 }
 
 /** Whoever waits for a command. */

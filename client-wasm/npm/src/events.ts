@@ -1,6 +1,8 @@
-import type { State } from './client.js';
+import type { Client, State } from './client.js';
 import type { WirehubError } from './errors.js';
-import type { Publication } from './subscription.js';
+import type { Member } from './history.js';
+import type { SendOptions } from './options.js';
+import type { Publication, Subscription } from './subscription.js';
 
 /** `statechange`: the client's state is another one, or the next attempt has got its time. */
 export class StateChangeEvent extends Event {
@@ -80,6 +82,74 @@ export class GapEvent extends Event {
   }
 }
 
+/**
+ * `join`: somebody entered the channel, the first session of a user or an anonymous one. `leave`: somebody left it, the
+ * last session of a user or an anonymous one. After `subscribed` others may have come and gone: ask for `presence` anew.
+ */
+export class MemberEvent extends Event {
+  readonly member: Member;
+
+  constructor(type: 'join' | 'leave', member: Member) {
+    super(type);
+    this.member = member;
+  }
+}
+
+/** `offer` of a client: the server subscribed it to a channel. An offer that no listener accepts is declined. */
+export class OfferEvent extends Event {
+  readonly channel: string;
+  readonly #accept: () => Subscription;
+
+  /** @internal */
+  constructor(channel: string, accept: () => Subscription) {
+    super('offer');
+    this.channel = channel;
+    this.#accept = accept;
+  }
+
+  /**
+   * Takes the subscription, which is like any other.
+   *
+   * @throws {WirehubError} CANCELLED: the listener has returned, and the offer is declined.
+   */
+  accept(): Subscription {
+    return this.#accept();
+  }
+}
+
+/**
+ * `alarm` of a client: something that has to be acknowledged. It comes once, however often the server sends it.
+ * `withdraw`: an alarm that came before is over, for instance because it was acknowledged elsewhere; it has no data.
+ */
+export class AlarmEvent extends Event {
+  /** What names it. */
+  readonly id: string;
+  /** Which channel's messages it is like. */
+  readonly channel: string;
+  readonly data: unknown;
+  /** When it was raised, by the server's clock. */
+  readonly time: Date;
+  /** How long it goes on, in milliseconds. */
+  readonly ttl: number;
+  readonly #acknowledge: (options?: SendOptions) => Promise<void>;
+
+  /** @internal */
+  constructor(id: string, { channel, data, time }: Publication, ttl: number, acknowledge: (options?: SendOptions) => Promise<void>) {
+    super(ttl < 0 ? 'withdraw' : 'alarm');
+    this.id = id;
+    this.channel = channel;
+    this.data = data;
+    this.time = time;
+    this.ttl = Math.max(0, ttl);
+    this.#acknowledge = acknowledge;
+  }
+
+  /** {@link Client.acknowledge} with this alarm. */
+  acknowledge(options?: SendOptions): Promise<void> {
+    return this.#acknowledge(options);
+  }
+}
+
 /** `unsubscribed`: the subscription ended. */
 export class UnsubscribedEvent extends Event {
   /** One of {@link Codes} or the application's own; nothing where `unsubscribe` was called. */
@@ -108,12 +178,17 @@ export interface ClientEventMap {
   statechange: StateChangeEvent;
   error: ClientErrorEvent;
   broadcast: BroadcastEvent;
+  offer: OfferEvent;
+  alarm: AlarmEvent;
+  withdraw: AlarmEvent;
 }
 
 export interface SubscriptionEventMap<M = unknown> {
   publication: PublicationEvent<M>;
   subscribed: SubscribedEvent;
   gap: GapEvent;
+  join: MemberEvent;
+  leave: MemberEvent;
   unsubscribed: UnsubscribedEvent;
   error: SubscriptionErrorEvent;
 }

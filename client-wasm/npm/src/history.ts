@@ -20,4 +20,13 @@ export interface Member {
   session: string;
   /** Empty for an anonymous one. */
   user: string;
+  /** What the server knows of it and shows to others, such as a name; absent where there is nothing. */
+  info?: unknown;
+}
+
+/** How many are in a channel. */
+export interface PresenceCounts {
+  sessions: number;
+  /** The users that they belong to; each anonymous session counts as one. */
+  users: number;
 }

@@ -10,7 +10,7 @@ export type {
   PublishOptions,
   SendOptions,
 } from './options.js';
-export type { HistoryPage, Member, Position } from './history.js';
+export type { HistoryPage, Member, Position, PresenceCounts } from './history.js';
 export type { TokenProvider } from './tokens.js';
 export { Subscription } from './subscription.js';
 export type { Publication, SubscribeOptions, SubscriptionState } from './subscription.js';
@@ -18,9 +18,12 @@ export { Socket } from './socket.js';
 export type { SocketData, SocketOptions } from './socket.js';
 export type { AnyContract, Contract, ContractInfo } from './contract.js';
 export {
+  AlarmEvent,
   BroadcastEvent,
   ClientErrorEvent,
   GapEvent,
+  MemberEvent,
+  OfferEvent,
   PublicationEvent,
   StateChangeEvent,
   SubscribedEvent,

@@ -33,12 +33,15 @@ export enum Request {
   CallStream,
   History,
   Presence,
+  Acknowledge,
 }
 
 /** What it says. */
 enum Output {
   Publication,
   Part,
+  Joined,
+  Left,
   Answer,
   Error,
   State,
@@ -49,6 +52,8 @@ enum Output {
   Open,
   Send,
   Close,
+  Offered,
+  Alarm,
 }
 
 /** What a request is about. */
@@ -56,7 +61,7 @@ export interface Details {
   timeout?: number;
   failFast?: boolean;
   data?: Uint8Array;
-  /** The data is JSON; the history is wanted in reverse. */
+  /** The data is JSON; the history is wanted in reverse; of the members only how many they are. */
   flag?: boolean;
   /** Where a history begins, and how much of it is wanted. */
   offset?: number | undefined;
@@ -80,7 +85,13 @@ export interface Host {
   onState(state: number, session: string, user: string, code: number, reason: string, retryIn: number | undefined, failure: WirehubError | undefined): void;
   /** `error`: why its data can't be read. `size` is how much it is, for the receive queues. */
   onPublication(subscription: number, publication: Publication, error: WirehubError | undefined, size: number): void;
+  /** `member` is who it is, and its data what is shown of the session. */
+  onMember(subscription: number, joined: boolean, member: Row): void;
   onSubscribed(subscription: number, recovery: number): void;
+  /** The server made a subscription. */
+  onOffered(subscription: number, channel: string): void;
+  /** `ttl` is in milliseconds; -1 where the alarm is withdrawn. */
+  onAlarm(id: string, alarm: Row, ttl: number): void;
   onUnsubscribed(subscription: number, error: WirehubError | undefined): void;
   onAnswer(command: number, more: boolean, answer: Answer): void;
   onFailed(command: number, error: WirehubError): void;
@@ -219,27 +230,39 @@ export class Machine {
       const second = numbers[row + 6] as number;
       const third = numbers[row + 7] as number;
       const kind: Output = numbers[row] as number;
-      if (kind <= Output.Part) {
+      if (kind <= Output.Left || kind === Output.Alarm) {
         const publication: Publication = { channel: '', data: undefined, time: new Date(b) };
-        if (first > 0) publication.publisher = { session: text(first), user: text(second) };
-        if (c !== 0) publication.offset = c;
+        let id = '';
+        if (kind === Output.Alarm) {
+          id = text(first);
+          publication.channel = text(second);
+        } else {
+          if (first > 0) publication.publisher = { session: text(first), user: text(second) };
+          if (c !== 0) publication.offset = c;
+        }
         let unreadable: WirehubError | undefined;
         if (a === JSON_CONTENT) {
           try {
-            publication.data = JSON.parse(text(third));
+            // What is withdrawn has no data.
+            if (id === '' || c >= 0) publication.data = JSON.parse(text(third));
           } catch (cause) {
             unreadable = new WirehubError(Codes.PAYLOAD_MISMATCH, { cause });
           }
         } else publication.data = bytes.slice(end, (end += third));
-        if (kind === Output.Part) parts.push({ publication, error: unreadable, size: third });
-        else host.onPublication(number, publication, unreadable, third);
+        if (kind === Output.Publication) host.onPublication(number, publication, unreadable, third);
+        else {
+          const part = { publication, error: unreadable, size: third };
+          if (kind === Output.Part) parts.push(part);
+          else if (kind === Output.Alarm) host.onAlarm(id, part, c);
+          else host.onMember(number, kind === Output.Joined, part);
+        }
         continue;
       }
       const failure = error;
       error = undefined;
       switch (kind) {
         case Output.Answer:
-          if (failure === undefined) host.onAnswer(number, a !== 0, { rows: parts, position: { offset: b, epoch: text(first) } });
+          if (failure === undefined) host.onAnswer(number, a !== 0, { rows: parts, position: { offset: b, epoch: text(first) }, count: c });
           else host.onFailed(number, failure);
           parts = [];
           break;
@@ -254,6 +277,9 @@ export class Machine {
           break;
         case Output.Unsubscribed:
           host.onUnsubscribed(number, failure);
+          break;
+        case Output.Offered:
+          host.onOffered(number, text(first));
           break;
         case Output.TokenNeeded:
           host.onTokenNeeded(number);

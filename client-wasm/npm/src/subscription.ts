@@ -1,6 +1,7 @@
 import { Codes, WirehubError } from './errors.js';
 import {
   GapEvent,
+  MemberEvent,
   PublicationEvent,
   SubscribedEvent,
   SubscriptionErrorEvent,
@@ -9,6 +10,7 @@ import {
   type SubscriptionEventMap,
 } from './events.js';
 import { Feed, type QueueOptions } from './feed.js';
+import type { Member } from './history.js';
 
 /** `unsubscribed` is for good: subscribe again for a new one. */
 export type SubscriptionState = 'subscribing' | 'subscribed' | 'unsubscribed';
@@ -108,6 +110,11 @@ export class Subscription<M = unknown> extends EventTarget implements AsyncItera
   /** @internal The connection is gone: the server has to confirm anew. */
   onLost(): void {
     if (this.#state === 'subscribed') this.#state = 'subscribing';
+  }
+
+  /** @internal */
+  onMember(joined: boolean, member: Member): void {
+    this.dispatchEvent(new MemberEvent(joined ? 'join' : 'leave', member));
   }
 
   /** @internal */

@@ -1,8 +1,8 @@
 // As much of wirehub.proto as a server needs that a test plays.
 
 /** The numbers of the fields in wirehub.proto. */
-export const REQUEST = { connect: 2, subscribe: 3, unsubscribe: 4, publish: 5, history: 6, presence: 7, call: 8, cancel: 9, refresh: 10 };
-export const ANSWER = { publication: 2, error: 3, connected: 4, subscribed: 5, published: 7, history: 8, presence: 9, called: 10, cancelled: 11, refreshDue: 15 };
+export const REQUEST = { connect: 2, subscribe: 3, unsubscribe: 4, publish: 5, history: 6, presence: 7, call: 8, cancel: 9, refresh: 10, acknowledge: 11 };
+export const ANSWER = { publication: 2, error: 3, connected: 4, subscribed: 5, published: 7, history: 8, presence: 9, called: 10, cancelled: 11, join: 13, leave: 14, refreshDue: 15, acknowledged: 17, alarm: 18, unsubscribed: 6 };
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();

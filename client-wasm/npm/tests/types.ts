@@ -25,6 +25,11 @@ export async function typed(): Promise<void> {
   const { publications, position } = await client.history('chat:lobby', { limit: 5 });
   const later = await client.history('chat:lobby', { since: position, failFast: sent });
   console.log(publications[0]?.data.nick, later.position.offset, (await client.presence('news'))[0]?.user);
+  client.addEventListener('alarm', (event) => void event.acknowledge().then(() => console.log(event.id, event.ttl)));
+  client.addEventListener('offer', (event) => console.log(event.accept().channel));
+  client.subscribe('news').addEventListener('join', ({ member }) => console.log(member.user, member.info));
+  const counts: number = (await client.presenceCounts('news')).users;
+  console.log(counts);
   const news: AsyncIterable<Publication<string>> = client.subscribe('news');
   console.log(news);
 

@@ -1,0 +1,136 @@
+// What comes without asking: who comes and goes, subscriptions that the server makes, alarms.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { ANSWER, FakeWebSocket, frame, nested, number, REQUEST, text } from './fake-websocket.mjs';
+import { Codes, confirm, connected, event, rejectsWith } from './support.mjs';
+
+globalThis.WebSocket = FakeWebSocket;
+
+const subscribed = (channel) => frame(0, ANSWER.subscribed, text(1, channel));
+const publication = (channel, data) => frame(0, ANSWER.publication, [...text(1, channel), ...text(3, JSON.stringify(data))]);
+const movement = (what, user, info) =>
+  frame(0, what, [...text(1, 'c'), ...nested(2, [...text(1, `session of ${user}`), ...text(2, user), ...text(3, info)])]);
+const alarm = (id, ...more) => frame(0, ANSWER.alarm, [...text(1, id), ...text(2, 'alarm:fire'), ...more.flat()]);
+const fire = (id) => alarm(id, text(4, '{"floor":3}'), number(5, 7), number(6, 60_000));
+
+test('a subscription tells who comes and goes', async () => {
+  const { client, socket } = await connected();
+  const both = [client.subscribe('c'), client.subscribe('c')];
+  await confirm(socket, 'c');
+  const told = [];
+  for (const type of ['join', 'leave']) for (const each of both) each.addEventListener(type, (event) => told.push([event.type, event.member]));
+  socket.receive(movement(ANSWER.join, 'ann', '{"name":"Ann"}'));
+  socket.receive(movement(ANSWER.leave, 'bob', ''));
+  const ann = ['join', { session: 'session of ann', user: 'ann', info: { name: 'Ann' } }];
+  const bob = ['leave', { session: 'session of bob', user: 'bob' }];
+  assert.deepEqual(told, [ann, ann, bob, bob]);
+  await client.close();
+});
+
+test('presence tells what is shown of each, and how many they are', async () => {
+  const { client, socket } = await connected();
+  const asking = client.presence('c');
+  const [{ id, body }] = await socket.commands();
+  assert.deepEqual([...body], text(1, 'c'));
+  const member = [...text(1, 's1'), ...text(2, 'ann'), ...text(3, '[1]')];
+  socket.receive(frame(id, ANSWER.presence, [...nested(1, member), ...number(2, 1), ...number(3, 1)]));
+  assert.deepEqual(await asking, [{ session: 's1', user: 'ann', info: [1] }]);
+
+  const counting = client.presenceCounts('c');
+  const [counts] = await socket.commands();
+  assert.deepEqual([...counts.body], [...text(1, 'c'), ...number(2, 1)]);
+  socket.receive(frame(counts.id, ANSWER.presence, [...number(2, 30_000), ...number(3, 20_000)]));
+  assert.deepEqual(await counting, { sessions: 30_000, users: 20_000 });
+  await client.close();
+});
+
+test('what an accepted offer brings is heard from the first message on', async () => {
+  const { client, socket } = await connected();
+  let subscription;
+  client.addEventListener('offer', (offer) => {
+    assert.equal(offer.channel, 'news');
+    subscription = offer.accept();
+    assert.equal(offer.accept(), subscription);
+  });
+  socket.receive([...subscribed('news'), ...publication('news', 1)]);
+  await subscription.ready;
+  assert.deepEqual(await socket.commands(), [], 'the server made it, and need not be asked');
+  const messages = subscription[Symbol.asyncIterator]();
+  assert.equal((await messages.next()).value.data, 1);
+
+  // Another one of the application's own shares it.
+  const own = client.subscribe('news');
+  await own.ready;
+  socket.receive(publication('news', 2));
+  assert.equal((await messages.next()).value.data, 2);
+  assert.equal((await own[Symbol.asyncIterator]().next()).value.data, 2);
+  await own.unsubscribe();
+  await subscription.unsubscribe();
+  const [{ request }] = await socket.commands();
+  assert.equal(request, REQUEST.unsubscribe);
+  await client.close();
+});
+
+test('an offer that nobody accepts is declined', async () => {
+  const { client, socket } = await connected();
+  const offered = event(client, 'offer');
+  socket.receive(subscribed('news'));
+  const [{ request, body }] = await socket.commands();
+  assert.deepEqual([request, [...body]], [REQUEST.unsubscribe, text(1, 'news')]);
+  const offer = await offered;
+  assert.throws(() => offer.accept(), { code: Codes.CANCELLED });
+  await client.close();
+});
+
+test('a subscription that the server ends says why', async () => {
+  const { client, socket } = await connected();
+  let subscription;
+  client.addEventListener('offer', (offer) => (subscription = offer.accept()));
+  socket.receive(subscribed('news'));
+  const ended = event(subscription, 'unsubscribed');
+  const error = nested(3, [...number(1, Codes.PERMISSION_DENIED), ...text(2, 'you were thrown out')]);
+  socket.receive(frame(0, ANSWER.unsubscribed, [...text(1, 'news'), ...error]));
+  const { code, reason } = await ended;
+  assert.deepEqual([code, reason], [Codes.PERMISSION_DENIED, 'you were thrown out']);
+  await client.close();
+});
+
+test('an alarm is told once, confirmed each time, and acknowledged when that is wished', async () => {
+  const { client, socket } = await connected();
+  const told = [];
+  for (const type of ['alarm', 'withdraw']) client.addEventListener(type, (event) => told.push(event));
+  socket.receive(fire('a'));
+  socket.receive(fire('a'));
+  const receipts = await socket.commands();
+  assert.deepEqual(
+    receipts.map(({ id, request, body }) => [id, request, [...body]]),
+    Array(2).fill([0, REQUEST.acknowledge, [...text(1, 'a'), ...number(2, 1)]]),
+  );
+  assert.equal(told.length, 1);
+  const [{ id, channel, data, time, ttl }] = told;
+  assert.deepEqual([id, channel, data, time.getTime(), ttl], ['a', 'alarm:fire', { floor: 3 }, 7, 60_000]);
+
+  const acknowledging = told[0].acknowledge();
+  const [command] = await socket.commands();
+  assert.deepEqual([command.request, [...command.body]], [REQUEST.acknowledge, text(1, 'a')]);
+  socket.receive(frame(command.id, ANSWER.acknowledged, []));
+  assert.equal(await acknowledging, undefined);
+
+  socket.receive(alarm('a', number(7, 1)));
+  assert.deepEqual([told[1].type, told[1].id, told[1].data, told[1].ttl], ['withdraw', 'a', undefined, 0]);
+  const late = client.acknowledge('a');
+  const [last] = await socket.commands();
+  socket.receive(frame(last.id, ANSWER.error, number(1, Codes.UNKNOWN_ALARM)));
+  await rejectsWith(late, Codes.UNKNOWN_ALARM);
+  await client.close();
+});
+
+test('an alarm whose data can not be read is an error of the client', async () => {
+  const { client, socket } = await connected();
+  const failed = event(client, 'error');
+  socket.receive(alarm('a', text(4, '{')));
+  assert.equal((await failed).error.code, Codes.PAYLOAD_MISMATCH);
+  await client.close();
+});
