@@ -1,6 +1,6 @@
 //! When to try again: full jitter, so that clients that lost their server together do not come back together.
 
-use std::time::Duration;
+use core::time::Duration;
 
 const SHORTEST: Duration = Duration::from_millis(500);
 const LONGEST: Duration = Duration::from_secs(20);

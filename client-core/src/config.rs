@@ -1,6 +1,7 @@
 //! What a client can be told before it starts.
 
-use std::time::Duration;
+use alloc::string::String;
+use core::time::Duration;
 
 use wirehub_common::frame::ContractDigest;
 

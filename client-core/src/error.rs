@@ -1,8 +1,9 @@
 //! Why something failed.
 
-use std::borrow::Cow;
-use std::fmt;
-use std::sync::Arc;
+use alloc::borrow::Cow;
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use core::fmt;
 
 use wirehub_common::code::{CloseCode, ErrorCode};
 use wirehub_common::frame::ErrorInfo;
@@ -19,7 +20,7 @@ struct Inner {
     code: ErrorCode,
     words: Words,
     temporary: bool,
-    source: Option<Arc<dyn std::error::Error + Send + Sync>>,
+    source: Option<Arc<dyn core::error::Error + Send + Sync>>,
 }
 
 /// What is said of an error. The table is looked up when somebody reads: a program that shows errors in words of its own
@@ -76,7 +77,7 @@ impl Error {
     }
 
     /// For a token provider that has no token for now: it will be asked again.
-    pub fn token_unavailable(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+    pub fn token_unavailable(source: impl Into<Box<dyn core::error::Error + Send + Sync>>) -> Self {
         let mut error = Self::from_code(ErrorKind::Usage, ErrorCode::TOKEN_UNAVAILABLE);
         error.0.source = Some(source.into().into());
         error
@@ -160,8 +161,8 @@ impl fmt::Display for Error {
     }
 }
 
-impl std::error::Error for Error {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+impl core::error::Error for Error {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         self.0.source.as_deref().map(|source| source as _)
     }
 }

@@ -1,6 +1,8 @@
 //! What a core tells.
 
-use std::time::Duration;
+use alloc::boxed::Box;
+use alloc::string::String;
+use core::time::Duration;
 
 use wirehub_common::code::CloseCode;
 use wirehub_common::frame::{Alarm, HistoryPage, Member, Position, PresenceList, Publication};

@@ -21,11 +21,16 @@
 //! [`Client`] and [`Subscription`] are what applications hold: cloneable handles, futures and streams over a core
 //! that some [`Driver`] runs. `wirehub-client` runs it on tokio, `wirehub-client-wasm` in a browser.
 
+#![cfg_attr(not(any(feature = "handles", test)), no_std)]
+
+extern crate alloc;
+
 mod backoff;
 mod config;
 mod core;
 mod error;
 mod event;
+#[cfg(feature = "handles")]
 mod handle;
 mod time;
 
@@ -33,6 +38,7 @@ pub use self::config::{Config, Overflow};
 pub use self::core::{CommandId, Core, SendOptions, SubscriptionId, TokenRequest, Transmit};
 pub use self::error::{Error, ErrorKind};
 pub use self::event::{Event, Outcome, Recovery, State, StateChange};
+#[cfg(feature = "handles")]
 pub use self::handle::{
     Alarm, Alarms, Client, Driver, HistoryPage, MemberChange, MemberChanges, Offers, PresenceCounts,
     Publication, Responses, StateChanges, Subscription,

@@ -1,6 +1,6 @@
 //! Time as an argument.
 
-use std::time::Duration;
+use core::time::Duration;
 
 /// A moment: how long it is since an origin that the driver chose, in whole microseconds. It never goes back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]

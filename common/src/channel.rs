@@ -1,8 +1,8 @@
 //! Names of channels.
 
-use std::borrow::Borrow;
-use std::fmt;
-use std::sync::Arc;
+use alloc::sync::Arc;
+use core::borrow::Borrow;
+use core::fmt;
 
 /// The name of a channel: 1 to [`ChannelName::MAX_BYTES`] bytes of UTF-8 without white space, control
 /// characters or `*`. The part before the first `:` is its [namespace](Self::namespace).
@@ -88,7 +88,7 @@ impl fmt::Display for ChannelNameError {
     }
 }
 
-impl std::error::Error for ChannelNameError {}
+impl core::error::Error for ChannelNameError {}
 
 impl fmt::Display for ChannelName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -114,7 +114,7 @@ impl Borrow<str> for ChannelName {
     }
 }
 
-impl std::str::FromStr for ChannelName {
+impl core::str::FromStr for ChannelName {
     type Err = ChannelNameError;
 
     fn from_str(name: &str) -> Result<Self, Self::Err> {

@@ -3,7 +3,7 @@
 //! PROTOCOL.md's tables and the npm package's constants are made from [`ERRORS`] and [`CLOSES`]. A code, once
 //! released, keeps its meaning.
 
-use std::fmt;
+use core::fmt;
 
 /// Why a command failed. 100 to 999 are Wirehub's own (the constants here); 1000 to 65535 belong to applications.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

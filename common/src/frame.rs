@@ -3,7 +3,10 @@
 //! A client sends [`Command`]s; a server sends [`ServerFrame`]s: a [`Reply`] to a command, or a [`Push`] that
 //! nobody asked for.
 
-use std::time::Duration;
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
 
 use crate::code::{CloseCode, ErrorCode};
 use crate::contract::ContractHash;
@@ -156,7 +159,7 @@ pub struct History {
     #[cfg_attr(feature = "json", serde(default))]
     pub limit: u32,
     /// Newest first.
-    #[cfg_attr(feature = "json", serde(default, skip_serializing_if = "std::ops::Not::not"))]
+    #[cfg_attr(feature = "json", serde(default, skip_serializing_if = "core::ops::Not::not"))]
     pub reverse: bool,
 }
 
@@ -168,7 +171,7 @@ pub struct Presence {
     /// The channel.
     pub channel: ChannelName,
     /// Only how many they are, not who.
-    #[cfg_attr(feature = "json", serde(default, skip_serializing_if = "std::ops::Not::not"))]
+    #[cfg_attr(feature = "json", serde(default, skip_serializing_if = "core::ops::Not::not"))]
     pub counts_only: bool,
 }
 
@@ -215,7 +218,7 @@ pub struct Acknowledge {
     #[cfg_attr(feature = "json", serde(default))]
     pub alarm: String,
     /// The client has got it; nobody has acknowledged it yet.
-    #[cfg_attr(feature = "json", serde(default, skip_serializing_if = "std::ops::Not::not"))]
+    #[cfg_attr(feature = "json", serde(default, skip_serializing_if = "core::ops::Not::not"))]
     pub received_only: bool,
 }
 
@@ -248,7 +251,7 @@ pub struct ErrorInfo {
     #[cfg_attr(feature = "json", serde(default, skip_serializing_if = "String::is_empty"))]
     pub message: String,
     /// Whether the same command may succeed later.
-    #[cfg_attr(feature = "json", serde(default, skip_serializing_if = "std::ops::Not::not"))]
+    #[cfg_attr(feature = "json", serde(default, skip_serializing_if = "core::ops::Not::not"))]
     pub temporary: bool,
 }
 
@@ -378,7 +381,7 @@ pub struct Subscribed {
     #[cfg_attr(feature = "json", serde(default, skip_serializing_if = "Option::is_none"))]
     pub position: Option<Position>,
     /// Whether `recovered` is all that was published since the client's position.
-    #[cfg_attr(feature = "json", serde(default, skip_serializing_if = "std::ops::Not::not"))]
+    #[cfg_attr(feature = "json", serde(default, skip_serializing_if = "core::ops::Not::not"))]
     pub complete: bool,
     /// What was published since the client's position, oldest first.
     #[cfg_attr(

@@ -1,6 +1,6 @@
 //! The limits that are in force on a connection.
 
-use std::time::Duration;
+use core::time::Duration;
 
 /// What a server allows and how it paces one connection. The server announces them in its reply to `connect`;
 /// until then both sides count on [`Limits::default`]. A number of 0 stands for no limit, a time of 0 for none of

@@ -1,6 +1,7 @@
 //! What a message carries: bytes, and what they are.
 
-use std::fmt;
+use alloc::boxed::Box;
+use core::fmt;
 
 use bytes::Bytes;
 
@@ -64,7 +65,7 @@ impl Payload {
     pub fn is_well_formed(&self) -> bool {
         // From a `str`, because the parser does not look whether the strings that it passes over are UTF-8.
         self.content != Content::Json
-            || std::str::from_utf8(&self.data)
+            || core::str::from_utf8(&self.data)
                 .is_ok_and(|text| serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok())
     }
 }
@@ -79,7 +80,7 @@ impl fmt::Debug for Payload {
 #[derive(Debug)]
 pub struct PayloadError {
     kind: PayloadErrorKind,
-    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    source: Option<Box<dyn core::error::Error + Send + Sync>>,
 }
 
 /// What does not fit.
@@ -98,7 +99,7 @@ impl PayloadError {
     /// An error with what caused it.
     pub fn new(
         kind: PayloadErrorKind,
-        source: impl Into<Option<Box<dyn std::error::Error + Send + Sync>>>,
+        source: impl Into<Option<Box<dyn core::error::Error + Send + Sync>>>,
     ) -> Self {
         Self { kind, source: source.into() }
     }
@@ -124,8 +125,8 @@ impl fmt::Display for PayloadError {
     }
 }
 
-impl std::error::Error for PayloadError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+impl core::error::Error for PayloadError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         self.source.as_deref().map(|source| source as _)
     }
 }

@@ -1,6 +1,8 @@
 //! Alarms: shown once, however often the server sends them.
 
-use std::collections::VecDeque;
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::string::String;
 
 use wirehub_common::frame::{Acknowledge, Alarm, Request};
 

@@ -3,7 +3,8 @@
 //! A publish that was sent and not answered when the connection broke is in doubt. Over the next connection it is
 //! repeated where the server still knows its key, and fails where it may not; see [`keys`](super::keys).
 
-use std::time::Duration;
+use alloc::vec::Vec;
+use core::time::Duration;
 
 use bytes::Bytes;
 use wirehub_common::Codec;
@@ -129,7 +130,7 @@ impl Commands {
             pending.first_sent = imprint(pending.queued);
         }
         if !pending.is_repeatable() {
-            let frame = std::mem::take(&mut pending.frame);
+            let frame = core::mem::take(&mut pending.frame);
             self.bytes = self.bytes.saturating_sub(frame.len());
         }
     }
@@ -303,7 +304,7 @@ impl Core {
 
     /// Repeats what is in doubt, before all that was not sent yet; ends what the server may not remember.
     pub(super) fn settle_doubts(&mut self) {
-        let keys = std::mem::take(&mut self.keys);
+        let keys = core::mem::take(&mut self.keys);
         self.end_each(|pending| {
             let forgotten = pending.first_sent.is_some_and(|imprint| !keys.remembers(imprint));
             (pending.phase == Phase::InDoubt && forgotten).then_some(ErrorCode::CONNECTION_LOST)

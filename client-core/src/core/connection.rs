@@ -1,6 +1,7 @@
 //! The connection: opening, greeting, hearing, losing it, and coming back.
 
-use std::time::Duration;
+use alloc::string::String;
+use core::time::Duration;
 
 use bytes::Bytes;
 use wirehub_common::code::{CloseCode, ErrorCode};

@@ -4,6 +4,8 @@
 //! whether a publish that it sent over an earlier connection can be repeated without doubling the message. Its own
 //! clock would not do: on many machines it stands still while they sleep, and the server's goes on.
 
+use alloc::string::String;
+
 use wirehub_common::frame::Idempotency;
 
 use crate::Time;

@@ -1,7 +1,8 @@
 //! The state machine. The connection's part of it is in `connection`, commands and subscriptions have their own files.
 
-use std::collections::VecDeque;
-use std::time::Duration;
+use alloc::collections::VecDeque;
+use alloc::string::String;
+use core::time::Duration;
 
 use bytes::Bytes;
 use wirehub_common::code::{CloseCode, ErrorCode};
@@ -322,7 +323,7 @@ impl Core {
             }
             Link::Greeting { greeting, .. } => greeting.take().map(Transmit::Send),
             Link::Up { pong_due, .. } => {
-                if std::mem::take(pong_due) {
+                if core::mem::take(pong_due) {
                     return Some(Transmit::Send(Bytes::new()));
                 }
                 if !writable {

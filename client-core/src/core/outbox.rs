@@ -1,6 +1,7 @@
 //! Encoded commands on their way out.
 
-use std::collections::VecDeque;
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
 
 use bytes::Bytes;
 use wirehub_common::Limits;
@@ -80,7 +81,7 @@ impl Outbox {
                 batch.bytes = frame;
             } else {
                 if joined.is_empty() {
-                    joined.extend_from_slice(&std::mem::take(&mut batch.bytes));
+                    joined.extend_from_slice(&core::mem::take(&mut batch.bytes));
                 }
                 joined.extend_from_slice(&frame);
             }

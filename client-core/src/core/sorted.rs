@@ -1,7 +1,8 @@
 //! A map for a browser: a tenth of the code that `BTreeMap` is compiled to.
 
-use std::borrow::Borrow;
-use std::cmp::Ordering;
+use alloc::vec::Vec;
+use core::borrow::Borrow;
+use core::cmp::Ordering;
 
 /// A map in the order of its keys. Finding takes logarithmic time; adding at the end and removing from either end take
 /// next to none, which is where the commands and subscriptions of a client come and go; elsewhere the entries behind

@@ -4,7 +4,8 @@
 //! to the subscription whose `subscribed` came last before it; until that has come, publications of the channel are
 //! an older subscription's, and dropped.
 
-use std::time::Duration;
+use alloc::vec::Vec;
+use core::time::Duration;
 
 use wirehub_common::ChannelName;
 use wirehub_common::code::ErrorCode;
@@ -239,7 +240,7 @@ impl Core {
         let Some(wanted) = self.subscriptions.of_attempt(&channel, number) else { return };
         let subscription = wanted.id;
         wanted.phase = Phase::Active;
-        let first = !std::mem::replace(&mut wanted.begun, true);
+        let first = !core::mem::replace(&mut wanted.begun, true);
         let complete = complete && wanted.continues_with(&recovered, position.as_ref());
         let recovery = match (first, &position) {
             (true, _) => Recovery::First,

@@ -4,7 +4,8 @@
 //! a new one is due, and once more when the server refuses a token that was not fetched for that very attempt. Otherwise the token is kept: clients that all
 //! come back at once do not all ask for a new one.
 
-use std::time::Duration;
+use alloc::string::String;
+use core::time::Duration;
 
 use wirehub_common::code::{CloseCode, ErrorCode};
 use wirehub_common::frame::{Answer, Refresh, Refreshed, Request};
@@ -139,7 +140,7 @@ impl Core {
         self.tokens.discard();
         // A token that was made for this attempt and has expired comes from a clock that is wrong: asking at once
         // would go on forever.
-        !std::mem::take(&mut self.tokens.fresh)
+        !core::mem::take(&mut self.tokens.fresh)
     }
 
     /// The answer to `refresh`; `false` where the id is another command's.

@@ -9,9 +9,15 @@
 //! - Calls pass numbers and bytes, so that no code is needed at the border.
 //! - Nothing here says anything in words that TypeScript could say: words weigh.
 
+#![cfg_attr(target_family = "wasm", no_std)]
+
+extern crate alloc;
+
 mod output;
 
-use std::time::Duration;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
 
 use wasm_bindgen::prelude::wasm_bindgen;
 use wirehub_client_core::{
@@ -23,6 +29,13 @@ use wirehub_common::frame::{ContractDigest, ContractId, History, Position};
 use wirehub_common::{ChannelName, Payload};
 
 use self::output::Output;
+
+/// Without the standard library, whose way to panic, with words and places in the source, is a sixth of a module.
+#[cfg(target_family = "wasm")]
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    core::arch::wasm32::unreachable()
+}
 
 #[cfg(all(target_family = "wasm", not(target_feature = "atomics")))]
 mod allocator {
@@ -262,12 +275,12 @@ fn moment(milliseconds: f64) -> Time {
 /// Reads pairs of a name and a hash; the first is the contract's own.
 fn contract_digest(text: &str) -> Option<ContractDigest> {
     // Not `lines`: that is ten times the code.
-    let mut lines = text.as_bytes().split(|&byte| byte == b'\n').map(std::str::from_utf8);
+    let mut lines = text.as_bytes().split(|&byte| byte == b'\n').map(core::str::from_utf8);
     let mut next = || {
         let (name, hash) = (lines.next()?.ok()?, lines.next()?.ok()?);
         // No contract has this one: what can't be read differs from everything.
         Some(ContractId { name: name.into(), hash: ContractHash::from_hex(hash).unwrap_or_default() })
     };
     let id = next()?;
-    Some(ContractDigest { id, items: std::iter::from_fn(next).collect() })
+    Some(ContractDigest { id, items: core::iter::from_fn(next).collect() })
 }

@@ -1,6 +1,7 @@
 //! What comes out of the module: rows of numbers, and bytes.
 
-use std::time::Duration;
+use alloc::vec::Vec;
+use core::time::Duration;
 
 use wirehub_client_core::{Core, Error, Event, Outcome, Recovery, State, StateChange, Transmit};
 use wirehub_common::Payload;
@@ -227,7 +228,6 @@ const ALARM: u8 = 15;
 /// A message to everybody. No subscription has this number.
 const NO_SUBSCRIPTION: u32 = 0;
 
-/// Whole ones: timers know no others. Rounded up, because one that fires too early would have to be set again.
 fn milliseconds(delay: Duration) -> f64 {
-    (delay.as_secs_f64() * 1000.0).ceil()
+    delay.as_secs_f64() * 1000.0
 }

@@ -353,7 +353,8 @@ export class Machine {
       this.input(Input.Timeout);
       this.run();
     });
-    this.#timer = setTimeout(tick, Math.min(delay, LONGEST));
+    // Rounded up: one that fires just before its time would have to be set again.
+    this.#timer = setTimeout(tick, Math.min(Math.ceil(delay), LONGEST));
   }
 
   /** Puts a text or bytes into the module's memory, for it to keep; gives where, and how many. */

@@ -4,8 +4,9 @@
 //! text), so a batch is nothing but encoded frames one after the other: bytes that were encoded once can be
 //! put into any number of batches.
 
-use std::fmt;
-use std::time::Duration;
+use alloc::boxed::Box;
+use core::fmt;
+use core::time::Duration;
 
 use bytes::Bytes;
 
@@ -177,7 +178,7 @@ fn to_milliseconds(time: Duration) -> u32 {
 #[derive(Debug)]
 pub struct DecodeError {
     kind: DecodeErrorKind,
-    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    source: Option<Box<dyn core::error::Error + Send + Sync>>,
 }
 
 /// What is wrong with the bytes.
@@ -222,7 +223,7 @@ impl DecodeError {
     #[cfg(feature = "json")]
     pub(crate) fn with_source(
         kind: DecodeErrorKind,
-        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+        source: impl Into<Box<dyn core::error::Error + Send + Sync>>,
     ) -> Self {
         Self { kind, source: Some(source.into()) }
     }
@@ -246,8 +247,8 @@ impl fmt::Display for DecodeError {
     }
 }
 
-impl std::error::Error for DecodeError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+impl core::error::Error for DecodeError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         self.source.as_deref().map(|source| source as _)
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! <https://protobuf.dev/programming-guides/encoding/>
 
+use alloc::vec::Vec;
+
 use bytes::Bytes;
 
 use super::DecodeErrorKind;

@@ -74,7 +74,8 @@
 //! Both ends compare [`Contract::HASH`] when they connect; where it differs, the items that differ are reported by
 //! name.
 
-use std::fmt;
+use alloc::vec::Vec;
+use core::fmt;
 
 use bytes::Bytes;
 

@@ -3,6 +3,9 @@
 //! A parameter stands for one or more characters other than `:` and `/`, and is followed by one of these or by the
 //! end: so a name fits a pattern in one way only.
 
+use alloc::string::String;
+use alloc::vec::Vec;
+
 use crate::{ChannelName, ChannelNameError};
 
 /// Whether `pattern` is well-formed and has exactly these parameters, in this order. For a compile-time check.

@@ -1,6 +1,11 @@
 //! Hashes of message types, worked out by the compiler.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::string::String;
+use alloc::vec::Vec;
+#[cfg(feature = "std")]
+use std::collections::{HashMap, HashSet};
 
 /// A type that can be part of a message: its shape has a hash. Derive it.
 ///
@@ -77,10 +82,12 @@ containers! {
     "result": <T, E> Result<T, E>;
 }
 
+#[cfg(feature = "std")]
 impl<T: Schema, S> Schema for HashSet<T, S> {
     const HASH: u64 = BTreeSet::<T>::HASH;
 }
 
+#[cfg(feature = "std")]
 impl<K: Schema, V: Schema, S> Schema for HashMap<K, V, S> {
     const HASH: u64 = BTreeMap::<K, V>::HASH;
 }

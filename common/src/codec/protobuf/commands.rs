@@ -1,5 +1,7 @@
 //! What clients send.
 
+use alloc::string::String;
+
 use bytes::Bytes;
 
 use super::Invalid;

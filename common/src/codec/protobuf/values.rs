@@ -1,6 +1,8 @@
 //! What commands and frames have in common.
 
-use std::time::Duration;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
 
 use super::Invalid;
 use crate::codec::DecodeErrorKind;
@@ -54,12 +56,12 @@ pub(super) fn encode_payload(out: &mut Writer, field: u32, payload: &Payload) {
 }
 
 pub(super) fn channel(name: &[u8]) -> Result<ChannelName, Invalid> {
-    let name = std::str::from_utf8(name).map_err(|_| DecodeErrorKind::Utf8)?;
+    let name = core::str::from_utf8(name).map_err(|_| DecodeErrorKind::Utf8)?;
     ChannelName::new(name).map_err(|error| Invalid::Request(error.as_str()))
 }
 
 pub(super) fn text(value: &[u8]) -> Result<String, DecodeErrorKind> {
-    std::str::from_utf8(value).map(Into::into).map_err(|_| DecodeErrorKind::Utf8)
+    core::str::from_utf8(value).map(Into::into).map_err(|_| DecodeErrorKind::Utf8)
 }
 
 pub(super) fn content(number: u64) -> Result<Content, Invalid> {
