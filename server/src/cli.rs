@@ -14,6 +14,7 @@ use crate::{ApiKeys, Builder, Error, ErrorKind, ListenAddress, Listener, Origin,
 mod client;
 mod config;
 mod connect;
+mod health;
 mod input;
 mod log;
 mod output;
@@ -26,6 +27,7 @@ use self::reload::Reloader;
 pub use self::client::{ClientCommand, ConnectOptions};
 pub use self::config::ConfigCommand;
 pub use self::connect::PlainOptions;
+pub use self::health::HealthOptions;
 pub use self::program::main;
 pub use self::token::TokenOptions;
 

@@ -6,6 +6,7 @@ mod components;
 mod cpp;
 mod distro_std;
 mod node;
+mod proxies;
 mod system_packages;
 mod wasm_target;
 
@@ -61,7 +62,7 @@ pub(crate) fn for_demo(project: &Project, console: &Console) -> Result<Tools> {
     builds(project, console, &mut packages)
 }
 
-/// Installs what the tests need as well: browsers, their drivers, formatter, linter and a C++ compiler.
+/// Installs what the tests need as well: browsers, their drivers, proxies, formatter, linter and a C++ compiler.
 pub(crate) fn for_tests(project: &Project, console: &Console) -> Result<(Tools, Browsers)> {
     let mut packages = SystemPackages::new();
     components::ensure(console)?;
@@ -69,6 +70,7 @@ pub(crate) fn for_tests(project: &Project, console: &Console) -> Result<(Tools, 
     let tools = builds(project, console, &mut packages)?;
     let geckodriver = cargo_tools::ensure(project, console, &GECKODRIVER.pinned())?;
     let browsers = browsers::ensure(console, &mut packages, geckodriver)?;
+    proxies::ensure(console, &mut packages)?;
     Ok((tools, browsers))
 }
 
@@ -81,6 +83,11 @@ pub(crate) fn for_wasm(project: &Project, console: &Console) -> Result<WasmToolc
 pub(crate) fn for_fuzz(console: &Console) -> Result<()> {
     components::ensure(console)?;
     cpp::ensure(console, &mut SystemPackages::new())
+}
+
+/// Installs the proxies that tests put before a server.
+pub(crate) fn for_proxies(console: &Console) -> Result<()> {
+    proxies::ensure(console, &mut SystemPackages::new())
 }
 
 fn builds(project: &Project, console: &Console, packages: &mut SystemPackages) -> Result<Tools> {

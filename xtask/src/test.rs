@@ -29,12 +29,14 @@ pub(crate) struct TestStep {
     run: fn(&Context<'_>, &mut Log) -> Result<String>,
 }
 
-/// What has to be installed before a step can run; each includes those above it, but for the C++ compiler.
+/// What has to be installed before a step can run; each includes those above it, but for those on their own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Needs {
     Toolchain,
     /// On its own: no other step needs it.
     CppCompiler,
+    /// The same.
+    Proxies,
     Builds,
     Browsers,
 }
@@ -120,8 +122,11 @@ impl<'a> Context<'a> {
         if most < Needs::Browsers && chosen.iter().any(|it| it.needs == Needs::CppCompiler) {
             setup::for_fuzz(console)?;
         }
+        if most < Needs::Browsers && chosen.iter().any(|it| it.needs == Needs::Proxies) {
+            setup::for_proxies(console)?;
+        }
         let installed = match most {
-            Needs::Toolchain | Needs::CppCompiler => Installed::Nothing,
+            Needs::Toolchain | Needs::CppCompiler | Needs::Proxies => Installed::Nothing,
             Needs::Builds => Installed::Tools(setup::for_demo(project, console)?),
             Needs::Browsers => {
                 let (tools, browsers) = setup::for_tests(project, console)?;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 
-use super::{ClientCommand, ConfigCommand, PlainOptions, ServeOptions, TokenOptions, connect};
+use super::{ClientCommand, ConfigCommand, HealthOptions, PlainOptions, ServeOptions, TokenOptions, connect};
 use crate::Hub;
 
 /// Realtime messaging over WebSocket: clients subscribe to channels and publish in them.
@@ -28,6 +28,8 @@ enum Command {
     /// Make a token for a client, by the first secret in a configuration.
     #[command(after_help = TOKEN_NOTES)]
     Token(TokenOptions),
+    /// Say whether a server is ready, for health checks of containers.
+    Health(HealthOptions),
     /// Open a WebSocket to any server: lines in, messages out.
     #[command(after_help = connect::NOTES)]
     Connect(PlainOptions),
@@ -102,6 +104,7 @@ pub fn main() -> ExitCode {
         Command::Serve(options) => options.serve(Hub::builder()),
         Command::Config(command) => command.run(),
         Command::Token(options) => options.run(),
+        Command::Health(options) => options.run(),
         Command::Connect(options) => options.run(),
         Command::Client(command) => command.run(),
         Command::Completions { shell } => complete(shell),

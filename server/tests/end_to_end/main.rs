@@ -8,6 +8,7 @@ mod binary;
 mod calls;
 mod commands;
 mod connect;
+mod deploy;
 mod echo;
 mod fan_out;
 mod history;

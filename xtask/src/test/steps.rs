@@ -58,6 +58,17 @@ pub(super) const STEPS: &[TestStep] = &[
         },
     },
     TestStep {
+        step: Step { name: "proxies", what: "a server behind nginx and HAProxy", slow: None },
+        needs: Needs::Proxies,
+        has_tests: true,
+        run: |context, log| {
+            let mut test = cargo(context);
+            // They are passed over where nobody has seen that the proxies are there.
+            test.args(["test", "-p", "wirehub-tests", "--test", "proxies", "--", "--ignored"]);
+            silent(log.run(&mut test))
+        },
+    },
+    TestStep {
         step: fuzz::STEP,
         needs: Needs::CppCompiler,
         has_tests: true,

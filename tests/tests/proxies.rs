@@ -1,0 +1,274 @@
+//! A server behind real proxies, with the configurations that it comes with.
+//!
+//! They need nginx and HAProxy: `cargo xtask test proxies` installs and runs them.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::arithmetic_side_effects,
+    reason = "a test fails by panicking"
+)]
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+
+use tokio::net::{TcpSocket, TcpStream};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_tungstenite::{WebSocketStream, client_async};
+use wirehub_client::{Address, Client, Config, State};
+use wirehub_common::code::{CloseCode, ErrorCode};
+use wirehub_common::{ChannelName, Payload};
+use wirehub_tests::{next, soon};
+
+/// A program that is killed when its test is over.
+struct Running(Child);
+
+impl Running {
+    fn signal(&self, signal: &str) {
+        let id = self.0.id().to_string();
+        assert!(Command::new("kill").args(["-s", signal, &id]).status().unwrap().success());
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A server behind a proxy, and what its clients need to reach it.
+struct Setup {
+    folder: tempfile::TempDir,
+    server: Running,
+    address: SocketAddr,
+    proxy: Running,
+    port: u16,
+    certificate: String,
+}
+
+/// What makes of the configuration in `server/deploy/` a proxy that runs in a folder, between two ports.
+type Start = fn(folder: &Path, shipped: &str, port: u16, server: SocketAddr) -> Command;
+
+impl Setup {
+    async fn start(shipped: &str, start: Start) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+        let made = rcgen::generate_simple_self_signed(vec!["localhost".into()]).unwrap();
+        let (certificate, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+        write("fullchain.pem", &certificate);
+        write("privkey.pem", &key);
+        write("wirehub.pem", &format!("{certificate}{key}"));
+        write(
+            "wirehub.toml",
+            "[server]\nmetrics = true\n[proxy]\ntrusted = [\"127.0.0.1\"]\n\
+             [limits]\nconnections_per_address = 1\nreconnect_window = \"100ms\"\n",
+        );
+        let (server, address) = serve(folder.path(), "127.0.0.1:0");
+        let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../server/deploy").join(shipped);
+        let shipped = fs::read_to_string(shipped).unwrap();
+        let shipped = shipped.replace("/etc/wirehub", folder.path().to_str().unwrap());
+        let port = free_port();
+        let mut command = start(folder.path(), &shipped, port, address);
+        let log = fs::File::create(folder.path().join("proxy.log")).unwrap();
+        command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+        let proxy = Running(command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}")));
+        let mut setup = Self { folder, server, address, proxy, port, certificate };
+        setup.proxy_listens().await;
+        setup
+    }
+
+    async fn proxy_listens(&mut self) {
+        let listens = async {
+            while TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).await.is_err() {
+                if let Some(status) = self.proxy.0.try_wait().unwrap() {
+                    let log = fs::read_to_string(self.folder.path().join("proxy.log")).unwrap();
+                    panic!("the proxy has ended, {status}: {log}");
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        soon(listens).await;
+    }
+
+    /// An encrypted connection to the proxy, from one of this machine's own addresses.
+    async fn connection(&self, from: Ipv4Addr) -> TlsStream<TcpStream> {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(self.certificate.as_bytes()).unwrap()).unwrap();
+        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
+        let config = config.with_safe_default_protocol_versions().unwrap();
+        let tls = TlsConnector::from(Arc::new(config.with_root_certificates(roots).with_no_client_auth()));
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind((from, 0).into()).unwrap();
+        let stream = soon(socket.connect((Ipv4Addr::LOCALHOST, self.port).into())).await.unwrap();
+        soon(tls.connect(ServerName::try_from("localhost").unwrap(), stream)).await.unwrap()
+    }
+
+    /// Opens a WebSocket from an address, with headers more; or gives the status of the refusal.
+    async fn open(
+        &self,
+        from: Ipv4Addr,
+        path: &str,
+        headers: &[(&'static str, &str)],
+    ) -> Result<WebSocketStream<TlsStream<TcpStream>>, u16> {
+        let mut request = format!("wss://localhost:{}{path}", self.port).into_client_request().unwrap();
+        for (name, value) in headers {
+            request.headers_mut().insert(*name, value.parse().unwrap());
+        }
+        match soon(client_async(request, self.connection(from).await)).await {
+            Ok((socket, _)) => Ok(socket),
+            Err(Error::Http(response)) => Err(response.status().as_u16()),
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+
+    async fn client(&self) -> Client {
+        let address = Address::parse(&format!("wss://localhost:{}/ws", self.port)).unwrap();
+        let trusting = address.with_root_certificates(self.certificate.as_bytes()).unwrap();
+        let client = wirehub_client::client(trusting, Config::default());
+        soon(client.connect()).await.unwrap();
+        client
+    }
+
+    /// What a deploy does: the server stops in order, and another one takes its place.
+    async fn restart(&mut self, clients_see: impl AsyncFnOnce()) {
+        self.server.signal("TERM");
+        clients_see().await;
+        assert!(self.server.0.wait().unwrap().success());
+        let (server, address) = serve(self.folder.path(), &self.address.to_string());
+        assert_eq!(address, self.address);
+        self.server = server;
+    }
+}
+
+fn serve(folder: &Path, listen: &str) -> (Running, SocketAddr) {
+    let mut server = Command::new(env!("CARGO_BIN_EXE_wirehub-under-test"));
+    server.args(["serve", "--listen", listen, "--config"]).arg(folder.join("wirehub.toml"));
+    let mut server = Running(server.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap());
+    let mut line = String::new();
+    BufReader::new(server.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let address = line.trim_end().strip_prefix("listening on http://").unwrap().parse().unwrap();
+    (server, address)
+}
+
+/// A port that is free for now: a proxy does not tell which one it got.
+fn free_port() -> u16 {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
+}
+
+/// Debian keeps servers where only root looks.
+fn program(name: &str) -> PathBuf {
+    let paths = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::env::split_paths(&paths).chain(["/usr/sbin".into(), "/usr/local/sbin".into()]);
+    folders.map(|folder| folder.join(name)).find(|path| path.is_file()).unwrap_or_else(|| {
+        panic!("{name} is not on this machine: `cargo xtask setup --tests` installs it, or says how")
+    })
+}
+
+fn nginx(folder: &Path, shipped: &str, port: u16, server: SocketAddr) -> Command {
+    let site = replaced(shipped, "listen 443 ssl", &format!("listen 127.0.0.1:{port} ssl"));
+    let site = replaced(&site, "127.0.0.1:8080", &server.to_string());
+    fs::write(folder.join("site.conf"), site).unwrap();
+    let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+        .map(|kind| format!("{kind}_temp_path {kind};\n"))
+        .concat();
+    let main = format!(
+        "daemon off;\npid nginx.pid;\nerror_log stderr;\nevents {{}}\n\
+         http {{\naccess_log off;\n{temporary}include site.conf;\n}}\n"
+    );
+    let file = folder.join("nginx.conf");
+    fs::write(&file, main).unwrap();
+    let mut command = Command::new(program("nginx"));
+    command.arg("-p").arg(folder).arg("-e").arg("stderr").arg("-c").arg(file);
+    command
+}
+
+fn haproxy(folder: &Path, shipped: &str, port: u16, server: SocketAddr) -> Command {
+    let config = replaced(shipped, "bind :443 ssl", &format!("bind 127.0.0.1:{port} ssl"));
+    let config = replaced(&config, "127.0.0.1:8080", &server.to_string());
+    let file = folder.join("haproxy.cfg");
+    fs::write(&file, config).unwrap();
+    let mut command = Command::new(program("haproxy"));
+    command.arg("-db").arg("-f").arg(file);
+    command
+}
+
+fn replaced(text: &str, from: &str, to: &str) -> String {
+    assert!(text.contains(from), "{from} is not in the configuration any more");
+    text.replace(from, to)
+}
+
+/// What has to hold behind each of them.
+async fn holds_behind(mut setup: Setup) {
+    const ANN: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
+    const BOB: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 3);
+
+    // A client that speaks Wirehub, over the proxy's TLS.
+    let client = setup.client().await;
+    let channel = ChannelName::new("chat:lobby").unwrap();
+    let mut heard = client.subscribe_raw(channel.clone()).unwrap();
+    soon(heard.ready()).await.unwrap();
+    soon(client.publish_raw(channel.clone(), Payload::json("1"))).await.unwrap();
+    assert_eq!(next(&mut heard).await.unwrap().message, Payload::json("1"));
+
+    // Each client has its own address, and can't take another.
+    let mut anns = setup.open(ANN, "/echo", &[]).await.unwrap();
+    assert_eq!(setup.open(ANN, "/ws", &[]).await.err(), Some(429));
+    assert_eq!(setup.open(ANN, "/ws", &[("x-forwarded-for", "127.0.0.99")]).await.err(), Some(429));
+    // What is large or empty, text or bytes, passes as it is.
+    for message in [Message::text("x".repeat(300_000)), Message::binary(vec![7; 70_000]), Message::text("")] {
+        soon(futures_util::SinkExt::send(&mut anns, message.clone())).await.unwrap();
+        assert_eq!(next(&mut anns).await.unwrap(), message);
+    }
+
+    // Pages of the proxy's own origin may connect, others may not.
+    let own = format!("https://localhost:{}", setup.port);
+    assert_eq!(setup.open(BOB, "/ws", &[("origin", "https://evil.example")]).await.err(), Some(403));
+    drop(setup.open(BOB, "/ws", &[("origin", &own)]).await.unwrap());
+
+    // What is for the inside is not there.
+    for path in ["/metrics", "/api/v1/sessions", "/admin"] {
+        assert_eq!(setup.open(BOB, path, &[]).await.err(), Some(404), "{path}");
+    }
+
+    // It would not answer the close.
+    drop(anns);
+
+    // The server restarts behind the proxy; the client comes back by itself, and is told what it can't know.
+    let mut changes = client.state_changes();
+    setup
+        .restart(async || {
+            let change = next(&mut changes).await;
+            assert_eq!((change.state, change.code), (State::Reconnecting, Some(CloseCode::SHUTDOWN)));
+        })
+        .await;
+    while client.state() != State::Connected {
+        next(&mut changes).await;
+    }
+    assert_eq!(next(&mut heard).await.unwrap_err().code(), ErrorCode::UNRECOVERABLE);
+    soon(client.publish_raw(channel.clone(), Payload::json("2"))).await.unwrap();
+    assert_eq!(next(&mut heard).await.unwrap().message, Payload::json("2"));
+}
+
+#[tokio::test]
+#[ignore = "it needs nginx: run `cargo xtask test proxies`"]
+async fn clients_are_served_behind_nginx() {
+    holds_behind(Setup::start("nginx.conf", nginx).await).await;
+}
+
+#[tokio::test]
+#[ignore = "it needs HAProxy: run `cargo xtask test proxies`"]
+async fn clients_are_served_behind_haproxy() {
+    holds_behind(Setup::start("haproxy.cfg", haproxy).await).await;
+}
