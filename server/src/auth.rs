@@ -223,6 +223,12 @@ impl Refusal {
         Self(ErrorInfo::from_code(ErrorCode::UNAVAILABLE))
     }
 
+    /// The same without a word in the log, where the reason stands already.
+    #[cfg(feature = "backend")]
+    pub(crate) fn undecided() -> Self {
+        Self(ErrorInfo::from_code(ErrorCode::UNAVAILABLE))
+    }
+
     /// The same refusal in other words. They go to the client: no secret may be in them.
     #[must_use]
     pub fn because(self, words: impl Into<String>) -> Self {

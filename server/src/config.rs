@@ -14,7 +14,7 @@ use toml::Table;
 use wirehub_common::Limits;
 
 use self::units::{Bytes, Span};
-use crate::jwt::{Algorithm, Signer, Verifier};
+use crate::jwt::{Algorithm, KeySetUrl, Signer, Verifier};
 use crate::{
     Access, ApiKey, Builder, Error, ErrorKind, History, ListenAddress, Namespace, Origin, Overflow, Tls,
 };
@@ -123,6 +123,9 @@ struct KeySection {
     file: Option<PathBuf>,
     env: Option<String>,
     key_set: Option<PathBuf>,
+    key_set_url: Option<String>,
+    /// For `key_set_url`.
+    authority: Option<PathBuf>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -210,7 +213,7 @@ impl Config {
     /// Makes relative paths begin at the file's folder.
     fn resolve(&mut self, folder: &Path) {
         let keys = self.tokens.iter_mut().flat_map(|tokens| &mut tokens.keys);
-        let files = keys.flat_map(|key| [&mut key.file, &mut key.key_set]);
+        let files = keys.flat_map(|key| [&mut key.file, &mut key.key_set, &mut key.authority]);
         let tls = self.tls.iter_mut().flat_map(|tls| [&mut tls.certificate, &mut tls.key]);
         let files = files.chain([&mut self.server.static_files]);
         let files = files.chain(self.api.keys.iter_mut().map(|key| &mut key.file));
@@ -492,7 +495,21 @@ impl ApiKeySection {
 
 impl KeySection {
     fn add_to(&self, verifier: Verifier) -> Result<Verifier, String> {
-        if let (None, None, None, Some(path)) = (&self.algorithm, &self.file, &self.env, &self.key_set) {
+        if let (None, None, None, None, Some(url)) =
+            (&self.algorithm, &self.file, &self.env, &self.key_set, &self.key_set_url)
+        {
+            let url = url.parse().map_err(|error| format!("`key_set_url`: {error}"))?;
+            let mut key_set = KeySetUrl::new(url);
+            if let Some(path) = &self.authority {
+                key_set = key_set
+                    .with_root_certificates(&read(path)?)
+                    .map_err(|error| format!("{}: {error}", path.display()))?;
+            }
+            return Ok(verifier.with_key_set_url(key_set));
+        }
+        if let (None, None, None, Some(path), None, None) =
+            (&self.algorithm, &self.file, &self.env, &self.key_set, &self.key_set_url, &self.authority)
+        {
             let text =
                 String::from_utf8(read(path)?).map_err(|_| format!("{} is no text", path.display()))?;
             return verifier.with_key_set(&text).map_err(|error| format!("{}: {error}", path.display()));
@@ -515,12 +532,17 @@ impl KeySection {
     }
 
     fn key(&self) -> Result<(Algorithm, Vec<u8>), String> {
-        let (name, mut material) = match (&self.algorithm, &self.file, &self.env, &self.key_set) {
-            (Some(name), Some(path), None, None) => (name, read(path)?),
-            (Some(name), None, Some(variable), None) => (name, variable_named(variable)?.into_bytes()),
+        let elsewhere = (&self.key_set, &self.key_set_url, &self.authority);
+        let (name, mut material) = match (&self.algorithm, &self.file, &self.env, elsewhere) {
+            (Some(name), Some(path), None, (None, None, None)) => (name, read(path)?),
+            (Some(name), None, Some(variable), (None, None, None)) => {
+                (name, variable_named(variable)?.into_bytes())
+            }
             _ => {
                 return Err(
-                    "a key is `algorithm` with either `file` or `env`, or `key_set` alone: write one of these".into()
+                    "a key is `algorithm` with either `file` or `env`, or `key_set` alone, or `key_set_url` (which may have an \
+                     `authority`): write one of these"
+                        .into()
                 );
             }
         };

@@ -26,17 +26,24 @@
 //! | `wirehub` | `subscribe`, `publish`, `presence`: lists of [patterns](crate::ChannelPattern) of channels where the bearer has that right. `channels`: the channels that the server subscribes the session to. `info`: what is shown of the session to those who see who is there; any JSON of at most 4 KiB |
 
 use std::fmt;
-use std::future::{Ready, ready};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use futures_util::future::BoxFuture;
 use jsonwebtoken::errors::ErrorKind;
-use jsonwebtoken::jwk::{Jwk, JwkSet, KeyAlgorithm};
+use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, PublicKeyUse};
 use jsonwebtoken::{DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
 use wirehub_common::ChannelName;
 
+#[cfg(feature = "backend")]
+pub use self::remote::KeySetUrl;
+#[cfg(feature = "backend")]
+use self::remote::{Again, RemoteKeys};
 use crate::{Authenticated, ChannelPattern, Credentials, Refusal, Rights};
+
+#[cfg(feature = "backend")]
+mod remote;
 
 /// How a token is signed. There is no "none".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -102,6 +109,8 @@ pub struct Verifier {
     audience: Option<String>,
     leeway: Duration,
     anonymous: bool,
+    #[cfg(feature = "backend")]
+    remote: Vec<Arc<RemoteKeys>>,
 }
 
 /// A key and the one algorithm that it is for: a token can't choose another one.
@@ -153,20 +162,17 @@ impl Verifier {
     /// # Errors
     /// The text is no key set, or no key in it can be used.
     pub fn with_key_set(mut self, json: &str) -> Result<Self, KeyError> {
-        let set: JwkSet = serde_json::from_str(json)
-            .map_err(|error| KeyError::new(format!("it is no JSON Web Key Set: {error}")))?;
-        let before = self.keys.len();
-        for jwk in &set.keys {
-            let Some(algorithm) = algorithm_of(jwk) else { continue };
-            if let Ok(key) = DecodingKey::from_jwk(jwk) {
-                self = self.with_key(algorithm, jwk.common.key_id.clone(), key);
-            }
-        }
-        if self.keys.len() == before {
-            let words = "no key in the set has an algorithm that is known here (`alg`: HS256, HS384, HS512, RS256, ES256, EdDSA)";
-            return Err(KeyError::new(words));
-        }
+        self.keys.extend(keys_of(json, |_| true)?);
         Ok(self)
+    }
+
+    /// Takes tokens that were signed with one of the keys in a set at an address, which is fetched again and again.
+    /// [`Self::hook`] waits for it; [`Self::verify`] goes by what has been fetched.
+    #[cfg(feature = "backend")]
+    #[must_use]
+    pub fn with_key_set_url(mut self, url: KeySetUrl) -> Self {
+        self.remote.push(Arc::new(RemoteKeys::new(url)));
+        self
     }
 
     /// Takes only tokens with this `iss`.
@@ -196,12 +202,16 @@ impl Verifier {
     /// For [`Builder::authenticate`](crate::Builder::authenticate).
     pub fn hook(
         self,
-    ) -> impl Fn(Credentials) -> Ready<Result<Authenticated, Refusal>> + Clone + Send + Sync + 'static {
+    ) -> impl Fn(Credentials) -> BoxFuture<'static, Result<Authenticated, Refusal>> + Clone + Send + Sync + 'static
+    {
         let verifier = Arc::new(self);
-        move |credentials: Credentials| ready(verifier.verify(&credentials.token))
+        move |credentials: Credentials| {
+            let verifier = Arc::clone(&verifier);
+            Box::pin(async move { verifier.verify_asking(&credentials.token).await })
+        }
     }
 
-    /// Who the bearer of a token is.
+    /// Who the bearer of a token is, by the keys that were given.
     ///
     /// # Errors
     /// The token has expired, or is not valid, with the reason in words that say nothing of what is in it.
@@ -209,17 +219,71 @@ impl Verifier {
         if token.is_empty() {
             return if self.anonymous { Ok(Authenticated::anonymous()) } else { Err(Refusal::invalid()) };
         }
-        let header = jsonwebtoken::decode_header(token)
-            .map_err(|_| Refusal::invalid().because("the token is no JWT that is signed: get another one"))?;
-        let mut refusal = Refusal::invalid()
-            .because("no key here is for the token's algorithm and key id: see which key it is signed with");
-        for key in self.keys.iter().filter(|key| key.is_for(&header)) {
-            match self.verify_with(key, token) {
-                Ok(identity) => return Ok(identity),
-                Err(reason) => refusal = reason,
+        let header = header_of(token)?;
+        self.verify_with_any(&self.keys, &header, token).unwrap_or_else(|| Err(no_key()))
+    }
+
+    /// The same, by those that are published elsewhere too.
+    #[cfg(feature = "backend")]
+    async fn verify_asking(&self, token: &str) -> Result<Authenticated, Refusal> {
+        if token.is_empty() || self.remote.is_empty() {
+            return self.verify(token);
+        }
+        let header = header_of(token)?;
+        let mut verdict = self.verify_with_any(&self.keys, &header, token);
+        let is_public = Algorithm::ALL
+            .iter()
+            .any(|algorithm| algorithm.inner() == header.alg && !algorithm.is_symmetric());
+        if !is_public {
+            return verdict.unwrap_or_else(|| Err(no_key()));
+        }
+        let mut is_missing = false;
+        for remote in &self.remote {
+            if matches!(verdict, Some(Ok(_))) {
+                break;
+            }
+            match remote.keys().await {
+                Some(keys) => verdict = self.verify_with_any(&keys, &header, token).or(verdict),
+                None => is_missing = true,
             }
         }
-        Err(refusal)
+        if let Some(verdict) = verdict {
+            return verdict;
+        }
+        // Perhaps the key is a new one.
+        for remote in &self.remote {
+            match remote.keys_again().await {
+                Again::Keys(keys) => {
+                    if let Some(verdict) = self.verify_with_any(&keys, &header, token) {
+                        return verdict;
+                    }
+                }
+                Again::NotNow => is_missing = true,
+            }
+        }
+        Err(if is_missing { Refusal::undecided() } else { no_key() })
+    }
+
+    #[cfg(not(feature = "backend"))]
+    async fn verify_asking(&self, token: &str) -> Result<Authenticated, Refusal> {
+        self.verify(token)
+    }
+
+    /// The verdict of those keys that are for the token; nothing where there is none.
+    fn verify_with_any(
+        &self,
+        keys: &[Key],
+        header: &Header,
+        token: &str,
+    ) -> Option<Result<Authenticated, Refusal>> {
+        let mut verdict = None;
+        for key in keys.iter().filter(|key| key.is_for(header)) {
+            verdict = Some(self.verify_with(key, token));
+            if matches!(verdict, Some(Ok(_))) {
+                break;
+            }
+        }
+        verdict
     }
 
     fn verify_with(&self, key: &Key, token: &str) -> Result<Authenticated, Refusal> {
@@ -451,14 +515,56 @@ fn check_secret(algorithm: Algorithm, secret: &[u8]) -> Result<(), KeyError> {
     Ok(())
 }
 
+fn header_of(token: &str) -> Result<Header, Refusal> {
+    jsonwebtoken::decode_header(token)
+        .map_err(|_| Refusal::invalid().because("the token is no JWT that is signed: get another one"))
+}
+
+fn no_key() -> Refusal {
+    Refusal::invalid()
+        .because("no key here is for the token's algorithm and key id: see which key it is signed with")
+}
+
+/// The keys of a set that are of use. One that can't be read does not spoil the others.
+fn keys_of(json: &str, is_wanted: impl Fn(Algorithm) -> bool) -> Result<Vec<Key>, KeyError> {
+    #[derive(Deserialize)]
+    struct Set {
+        keys: Vec<serde_json::Value>,
+    }
+
+    let set: Set = serde_json::from_str(json)
+        .map_err(|error| KeyError::new(format!("it is no JSON Web Key Set: {error}")))?;
+    let read = |value| {
+        let jwk: Jwk = serde_json::from_value(value).ok()?;
+        let algorithm = algorithm_of(&jwk).filter(|algorithm| is_wanted(*algorithm))?;
+        let key = DecodingKey::from_jwk(&jwk).ok()?;
+        Some(Key { algorithm, id: jwk.common.key_id, key })
+    };
+    let keys: Vec<Key> = set.keys.into_iter().filter_map(read).collect();
+    if keys.is_empty() {
+        let words = "no key in the set has an algorithm that is known here (`alg`: HS256, HS384, HS512, RS256, ES256, EdDSA)";
+        return Err(KeyError::new(words));
+    }
+    Ok(keys)
+}
+
+/// The one algorithm of a key. Where the set does not say which, it follows from the kind of key.
 fn algorithm_of(jwk: &Jwk) -> Option<Algorithm> {
-    match jwk.common.key_algorithm? {
-        KeyAlgorithm::HS256 => Some(Algorithm::Hs256),
-        KeyAlgorithm::HS384 => Some(Algorithm::Hs384),
-        KeyAlgorithm::HS512 => Some(Algorithm::Hs512),
-        KeyAlgorithm::RS256 => Some(Algorithm::Rs256),
-        KeyAlgorithm::ES256 => Some(Algorithm::Es256),
-        KeyAlgorithm::EdDSA => Some(Algorithm::EdDsa),
+    if jwk.common.public_key_use.as_ref().is_some_and(|usage| *usage != PublicKeyUse::Signature) {
+        return None;
+    }
+    match (jwk.common.key_algorithm, &jwk.algorithm) {
+        (Some(KeyAlgorithm::HS256), _) => Some(Algorithm::Hs256),
+        (Some(KeyAlgorithm::HS384), _) => Some(Algorithm::Hs384),
+        (Some(KeyAlgorithm::HS512), _) => Some(Algorithm::Hs512),
+        (Some(KeyAlgorithm::RS256), _) | (None, AlgorithmParameters::RSA(_)) => Some(Algorithm::Rs256),
+        (Some(KeyAlgorithm::ES256), _) => Some(Algorithm::Es256),
+        (Some(KeyAlgorithm::EdDSA), _) | (None, AlgorithmParameters::OctetKeyPair(_)) => {
+            Some(Algorithm::EdDsa)
+        }
+        (None, AlgorithmParameters::EllipticCurve(key)) if key.curve == EllipticCurve::P256 => {
+            Some(Algorithm::Es256)
+        }
         _ => None,
     }
 }

@@ -84,6 +84,8 @@ mod hub;
 pub mod jwt;
 mod listener;
 mod metrics;
+#[cfg(feature = "backend")]
+mod outbound;
 mod rate;
 mod run;
 mod session;
@@ -106,6 +108,8 @@ pub use self::http::origin::{Origin, OriginError};
 pub use self::http::static_files;
 pub use self::hub::{Access, Builder, Hub, Namespace, Overflow, PresenceCounts, SessionId, SessionIdError};
 pub use self::listener::{ListenAddress, Listener, UnixSocket};
+#[cfg(feature = "backend")]
+pub use self::outbound::{BackendUrl, BackendUrlError, CertificateError};
 pub use self::run::{MAX_CONNECTIONS, STOP_DEADLINE, run};
 #[cfg(feature = "tls")]
 pub use self::tls::Tls;

@@ -1,6 +1,10 @@
 //! What a hub counts, in the format of OpenMetrics, which Prometheus reads.
 
 use std::sync::Arc;
+#[cfg(feature = "backend")]
+use std::sync::LazyLock;
+#[cfg(feature = "backend")]
+use std::time::Instant;
 
 use axum::Router;
 use axum::extract::State;
@@ -11,6 +15,8 @@ use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
+#[cfg(feature = "backend")]
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 use wirehub_common::code::{CloseCode, ErrorCode};
 use wirehub_common::frame::Request;
@@ -99,6 +105,8 @@ impl Metrics {
         registry.register("sessions", "Connected sessions", metrics.sessions.clone());
         registry.register("channels", "Channels with subscribers", metrics.channels.clone());
         registry.register("subscriptions", "Subscriptions of all sessions", metrics.subscriptions.clone());
+        #[cfg(feature = "backend")]
+        Backends::of_process().register(&mut registry);
         Self { registry, ..metrics }
     }
 
@@ -167,6 +175,62 @@ impl Hub {
     /// reaches. What is in it tells how busy the hub is, and of nobody in particular.
     pub fn metrics(&self) -> Router {
         Router::new().route("/metrics", get(scrape)).with_state(self.clone())
+    }
+}
+
+/// Requests to others. There is one of it in a process, and all its hubs show it: a hub's hooks, which make requests, can
+/// be others from one moment to the next.
+#[cfg(feature = "backend")]
+struct Backends {
+    requests: Family<Labels, Counter>,
+    seconds: Family<Labels, Histogram>,
+}
+
+#[cfg(feature = "backend")]
+impl Backends {
+    fn of_process() -> &'static Self {
+        static BACKENDS: LazyLock<Backends> = LazyLock::new(|| Backends {
+            requests: Family::default(),
+            seconds: Family::new_with_constructor(|| Histogram::new(exponential_buckets(0.001, 2.5, 12))),
+        });
+        &BACKENDS
+    }
+
+    fn register(&self, registry: &mut Registry) {
+        let words =
+            "Requests to backends, by what they were about and whether an answer came that could be used";
+        registry.register("backend_requests", words, self.requests.clone());
+        registry.register("backend_request_seconds", "How long these took", self.seconds.clone());
+    }
+}
+
+/// A request to somebody else. What is not said to have succeeded has failed, or was given up.
+#[cfg(feature = "backend")]
+pub(crate) struct Asked {
+    about: &'static str,
+    began: Instant,
+    outcome: &'static str,
+}
+
+#[cfg(feature = "backend")]
+impl Asked {
+    pub(crate) fn new(about: &'static str) -> Self {
+        Self { about, began: Instant::now(), outcome: "failed" }
+    }
+
+    pub(crate) fn succeeded(mut self) {
+        self.outcome = "ok";
+    }
+}
+
+#[cfg(feature = "backend")]
+impl Drop for Asked {
+    fn drop(&mut self) {
+        let backends = Backends::of_process();
+        let about = ("about", self.about.to_owned());
+        let seconds = backends.seconds.get_or_create_owned(&vec![about.clone()]);
+        seconds.observe(self.began.elapsed().as_secs_f64());
+        backends.requests.get_or_create_owned(&vec![about, ("outcome", self.outcome.into())]).inc();
     }
 }
 

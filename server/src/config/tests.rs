@@ -25,7 +25,7 @@ fn the_template_is_right_and_so_is_each_key_in_it() {
         writeln!(everything, "{}", if is_setting { bare } else { line }).unwrap();
     }
     let config = parse(&everything).unwrap();
-    assert_eq!(config.tokens.as_ref().unwrap().keys.len(), 3);
+    assert_eq!(config.tokens.as_ref().unwrap().keys.len(), 4);
     assert_eq!(config.listen().unwrap().unwrap().to_string(), "127.0.0.1:8080");
     // What stands there is what holds without it.
     assert_eq!(config.limits.limits(), Limits::default());
@@ -69,6 +69,15 @@ fn what_can_not_be_is_told_with_its_key() {
         ("[tokens]", &["tokens.keys", "[[tokens.keys]]"]),
         ("[[tokens.keys]]\nalgorithm = \"none\"\nfile = \"x\"", &["tokens.keys[0]", "/etc/wirehub/x"]),
         ("[[tokens.keys]]\nalgorithm = \"HS256\"", &["tokens.keys[0]", "`file` or `env`"]),
+        ("[[tokens.keys]]\nkey_set_url = \"login.example\"", &["tokens.keys[0]", "key_set_url", "https://"]),
+        (
+            "[[tokens.keys]]\nkey_set_url = \"https://a.example\"\nauthority = \"ca.pem\"",
+            &["tokens.keys[0]", "/etc/wirehub/ca.pem"],
+        ),
+        (
+            "[[tokens.keys]]\nkey_set_url = \"https://a.example\"\nkey_set = \"x\"",
+            &["tokens.keys[0]", "one of these"],
+        ),
         ("[[tokens.keys]]\nkey_set = \"jwks.json\"", &["tokens.keys[0]", "/etc/wirehub/jwks.json"]),
         (
             "[[tokens.keys]]\nalgorithm = \"HS256\"\nenv = \"WIREHUB_TEST_IS_NOT_SET\"",

@@ -4,6 +4,7 @@
 
 mod alarms;
 mod api;
+mod backend;
 mod binary;
 mod calls;
 mod commands;
@@ -14,6 +15,7 @@ mod fan_out;
 mod history;
 mod hooks;
 mod http;
+mod key_sets;
 mod lifecycle;
 mod limits;
 mod metrics;

@@ -1,0 +1,391 @@
+//! HTTP requests that the server itself makes: to backends, and to who publishes keys.
+//!
+//! HTTP/1.1 over TCP or TLS, on connections that are kept for a while. A redirect is an answer like any other and is not
+//! followed: what is configured is asked, and nobody else.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::io;
+use std::pin::Pin;
+use std::str::FromStr;
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::http::uri::Scheme;
+use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header};
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use hyper_util::client::legacy::connect::{Connected, Connection};
+use hyper_util::client::legacy::{Client, Error as ClientError};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use rustls::crypto::ring;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tower::Service;
+
+/// Makes requests. Clones share their connections.
+#[derive(Clone)]
+pub(crate) struct Outbound {
+    client: Client<Connector, Full<Bytes>>,
+}
+
+/// An answer, whatever its status is.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+impl Outbound {
+    pub(crate) fn new(trust: Trust) -> Self {
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE_TIMEOUT)
+            .pool_max_idle_per_host(MAX_IDLE)
+            .http1_max_buf_size(MAX_HEAD_BYTES)
+            .build(Connector { trust });
+        Self { client }
+    }
+
+    /// Makes a request, and takes up to `limit` bytes of an answer. Dropping the future ends the request, and closes its
+    /// connection. How long it may take is for the caller to say.
+    pub(crate) async fn send(
+        &self,
+        method: Method,
+        url: &BackendUrl,
+        headers: HeaderMap,
+        body: Bytes,
+        limit: usize,
+    ) -> Result<Answer, Fault> {
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = method;
+        *request.uri_mut() = url.0.clone();
+        *request.headers_mut() = headers;
+        request.headers_mut().insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
+        let response = self.client.request(request).await.map_err(|error| Fault::of(&error))?;
+        let (head, body) = response.into_parts();
+        let body = Limited::new(body, limit).collect().await.map_err(|error| {
+            if error.is::<LengthLimitError>() {
+                Fault::Answer(format!("its answer has more than {limit} bytes"))
+            } else {
+                Fault::Broken(words(&*error))
+            }
+        })?;
+        Ok(Answer { status: head.status, headers: head.headers, body: body.to_bytes() })
+    }
+}
+
+impl fmt::Debug for Outbound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outbound").finish_non_exhaustive()
+    }
+}
+
+/// Why there is no answer. The words are for the log.
+#[derive(Debug)]
+pub(crate) enum Fault {
+    /// Nothing has been sent.
+    Unsent(String),
+    /// The request may have been carried out.
+    Broken(String),
+    /// There is one that can't be taken.
+    Answer(String),
+}
+
+impl Fault {
+    fn of(error: &ClientError) -> Self {
+        if error.is_connect() { Self::Unsent(words(error)) } else { Self::Broken(words(error)) }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unsent(why) => write!(f, "it can't be reached: {why}"),
+            Self::Broken(why) => write!(f, "the connection broke: {why}"),
+            Self::Answer(why) => f.write_str(why),
+        }
+    }
+}
+
+/// What went wrong below, which says more than what did above.
+fn words(error: &(dyn StdError + 'static)) -> String {
+    let mut innermost = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    innermost.to_string()
+}
+
+/// The address of something that the server asks: `https://` or `http://` with a host. Shown without its query, which may
+/// hold a secret.
+#[derive(Clone, PartialEq, Eq)]
+pub struct BackendUrl(Uri);
+
+impl BackendUrl {
+    /// Whether what is sent there, and comes from there, can be read and changed on its way by others.
+    pub fn is_exposed(&self) -> bool {
+        let host = self.0.host().unwrap_or_default();
+        let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
+        let is_local = host == "localhost" || address.is_ok_and(|address| address.is_loopback());
+        self.0.scheme() != Some(&Scheme::HTTPS) && !is_local
+    }
+}
+
+impl FromStr for BackendUrl {
+    type Err = BackendUrlError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let uri: Uri = text.parse().map_err(|_| BackendUrlError)?;
+        let is_http = matches!(uri.scheme_str(), Some("http" | "https"));
+        let has_host = uri.host().is_some_and(|host| !host.is_empty());
+        // A user and a password before the host would not be sent.
+        let is_plain = uri.authority().is_some_and(|authority| !authority.as_str().contains('@'));
+        if is_http && has_host && is_plain { Ok(Self(uri)) } else { Err(BackendUrlError) }
+    }
+}
+
+impl fmt::Display for BackendUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let authority = self.0.authority().map_or("", |authority| authority.as_str());
+        write!(f, "{}://{authority}{}", self.0.scheme_str().unwrap_or_default(), self.0.path())
+    }
+}
+
+impl fmt::Debug for BackendUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+/// A text that is no [`BackendUrl`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BackendUrlError;
+
+impl fmt::Display for BackendUrlError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(
+            "it is no address that can be asked: write one as https://backend.example/path, without a user",
+        )
+    }
+}
+
+impl StdError for BackendUrlError {}
+
+/// Whom to believe that they are who they say.
+#[derive(Debug, Clone, Default)]
+pub(crate) enum Trust {
+    /// Those whom the operating system trusts.
+    #[default]
+    System,
+    /// Those of authorities that the application gives.
+    Only(Arc<ClientConfig>),
+}
+
+impl Trust {
+    /// The authorities in a PEM text.
+    pub(crate) fn only(pem: &[u8]) -> Result<Self, CertificateError> {
+        let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+        let mut roots = RootCertStore::empty();
+        for certificate in certificates.map_err(|_| CertificateError)? {
+            roots.add(certificate).map_err(|_| CertificateError)?;
+        }
+        if roots.is_empty() {
+            return Err(CertificateError);
+        }
+        config(roots).map(|config| Self::Only(Arc::new(config))).map_err(|_| CertificateError)
+    }
+
+    async fn config(&self) -> io::Result<Arc<ClientConfig>> {
+        // Read once: it is hundreds of files.
+        static SYSTEM: OnceLock<Arc<ClientConfig>> = OnceLock::new();
+        match (self, SYSTEM.get()) {
+            (Self::Only(config), _) => Ok(Arc::clone(config)),
+            (Self::System, Some(config)) => Ok(Arc::clone(config)),
+            (Self::System, None) => {
+                let config = spawn_blocking(system_config).await.map_err(io::Error::other)??;
+                Ok(Arc::clone(SYSTEM.get_or_init(|| Arc::new(config))))
+            }
+        }
+    }
+}
+
+fn system_config() -> io::Result<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    // Old systems keep one or another that can't be read; they are not missed.
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if roots.is_empty() {
+        let words =
+            "this system has no root certificates: install them (on Debian the package ca-certificates)";
+        return Err(io::Error::other(words));
+    }
+    config(roots).map_err(io::Error::other)
+}
+
+fn config(roots: RootCertStore) -> Result<ClientConfig, rustls::Error> {
+    let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+/// A text without certificates of authorities.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CertificateError;
+
+impl fmt::Display for CertificateError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(
+            "there is no authority's certificate in PEM in it: it begins with -----BEGIN CERTIFICATE-----",
+        )
+    }
+}
+
+impl StdError for CertificateError {}
+
+/// Opens connections.
+#[derive(Clone)]
+struct Connector {
+    trust: Trust,
+}
+
+impl Service<Uri> for Connector {
+    type Response = TokioIo<Stream>;
+    type Error = io::Error;
+    type Future = BoxFuture<'static, io::Result<TokioIo<Stream>>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let trust = self.trust.clone();
+        let connecting = async move {
+            match timeout(CONNECT_TIMEOUT, connect(&uri, &trust)).await {
+                Ok(connected) => connected.map(TokioIo::new),
+                Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "no connection came about in time")),
+            }
+        };
+        connecting.boxed()
+    }
+}
+
+async fn connect(uri: &Uri, trust: &Trust) -> io::Result<Stream> {
+    let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+    let is_tls = uri.scheme() == Some(&Scheme::HTTPS);
+    let port = uri.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
+    let stream = TcpStream::connect((host, port)).await?;
+    stream.set_nodelay(true)?;
+    if !is_tls {
+        return Ok(Stream::Plain(stream));
+    }
+    let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
+    let connector = TlsConnector::from(trust.config().await?);
+    Ok(Stream::Tls(Box::new(connector.connect(name, stream).await?)))
+}
+
+/// What requests go over.
+enum Stream {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl Connection for Stream {
+    fn connected(&self) -> Connected {
+        Connected::new()
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_write(cx, data),
+            Self::Tls(stream) => Pin::new(stream).poll_write(cx, data),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}
+
+/// How long it may take until a connection is there.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Servers close idle connections too, Node.js's after 5 s: a request must not meet that.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// How many idle connections to a host are kept.
+const MAX_IDLE: usize = 64;
+
+const MAX_HEAD_BYTES: usize = 64 * 1024;
+
+const USER_AGENT: &str = concat!("wirehub/", env!("CARGO_PKG_VERSION"));
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_has_a_scheme_and_a_host_and_shows_no_query() {
+        for good in ["https://a.example", "http://127.0.0.1:80/x", "http://[::1]:1/"] {
+            assert!(good.parse::<BackendUrl>().is_ok(), "{good}");
+        }
+        for bad in
+            ["", "a.example", "/x", "ftp://a.example", "https://", "https://u:p@a.example/", "https:// a"]
+        {
+            assert_eq!(bad.parse::<BackendUrl>(), Err(BackendUrlError), "{bad}");
+        }
+        let url: BackendUrl = "https://a.example/x?key=secret".parse().unwrap();
+        assert_eq!(
+            (format!("{url}"), format!("{url:?}")),
+            ("https://a.example/x".into(), "https://a.example/x".into())
+        );
+    }
+
+    #[test]
+    fn what_goes_over_the_network_in_clear_is_exposed() {
+        let is_exposed = |text: &str| text.parse::<BackendUrl>().unwrap().is_exposed();
+        assert!(is_exposed("http://a.example/"));
+        assert!(is_exposed("http://10.0.0.1/"));
+        for fine in ["https://a.example", "http://localhost:1/", "http://127.0.0.1/", "http://[::1]/"] {
+            assert!(!is_exposed(fine), "{fine}");
+        }
+    }
+}

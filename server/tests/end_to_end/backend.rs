@@ -1,0 +1,72 @@
+//! An HTTP backend that a test plays.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::to_bytes;
+use axum::extract::Request;
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+/// A backend at an address. What it was asked is kept.
+pub(crate) struct Backend {
+    asked: Arc<Mutex<Vec<Asked>>>,
+    serving: JoinHandle<()>,
+}
+
+/// A request that came.
+#[derive(Debug, Clone)]
+pub(crate) struct Asked {
+    pub(crate) path: String,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+impl Asked {
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).unwrap().to_str().unwrap()
+    }
+}
+
+impl Backend {
+    /// One that answers so. An answer that nobody waits for any more is dropped.
+    pub(crate) async fn start_at<F, A, R>(address: &str, answer: F) -> Self
+    where
+        F: Fn(Asked) -> A + Clone + Send + Sync + 'static,
+        A: Future<Output = R> + Send,
+        R: IntoResponse,
+    {
+        let listener = TcpListener::bind(address).await.unwrap();
+        let asked: Arc<Mutex<Vec<Asked>>> = Arc::default();
+        let all = Arc::clone(&asked);
+        let app = Router::new().fallback(move |request: Request| {
+            let (answer, all) = (answer.clone(), Arc::clone(&all));
+            async move {
+                let (head, body) = request.into_parts();
+                let body = to_bytes(body, usize::MAX).await.unwrap();
+                let asked = Asked { path: head.uri.path().into(), headers: head.headers, body };
+                all.lock().push(asked.clone());
+                let response: Response = answer(asked).await.into_response();
+                response
+            }
+        });
+        let serving = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+        Self { asked, serving }
+    }
+
+    /// What it was asked, in order.
+    pub(crate) fn asked(&self) -> Vec<Asked> {
+        self.asked.lock().clone()
+    }
+}
+
+impl Drop for Backend {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}
