@@ -17,15 +17,17 @@ use parking_lot::RwLock;
 use subtle::ConstantTimeEq as _;
 use utoipa::OpenApi;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use self::problem::Problem;
+use self::problem::{PROBLEM, Problem};
 use crate::Hub;
 
 mod alarms;
 mod channels;
 mod messages;
+mod page;
 mod problem;
 mod sessions;
 
@@ -126,7 +128,8 @@ impl Hub {
     /// ```
     pub fn api(&self, keys: impl Into<ApiKeys>) -> Router {
         let keys: ApiKeys = keys.into();
-        let (router, document) = api().split_for_parts();
+        let (router, mut document) = api().split_for_parts();
+        describe_failures(&mut document);
         let document = Arc::new(document);
         let describe = move || std::future::ready(Json((*document).clone()));
         let guarded = router
@@ -178,9 +181,44 @@ fn api() -> OpenApiRouter<Hub> {
         .routes(routes!(channels::presence))
         .routes(routes!(channels::history))
         .routes(routes!(sessions::list))
+        .routes(routes!(sessions::show))
         .routes(routes!(sessions::disconnect))
+        .routes(routes!(sessions::subscribe))
+        .routes(routes!(sessions::unsubscribe))
+        .routes(routes!(sessions::disconnect_user))
+        .routes(routes!(sessions::unsubscribe_user))
         .routes(routes!(alarms::raise, alarms::list))
         .routes(routes!(alarms::look, alarms::withdraw))
+}
+
+/// Says of each operation in which ways it can fail that all of them share.
+fn describe_failures(document: &mut utoipa::openapi::OpenApi) {
+    let problem = |description: &str| {
+        let schema = Ref::from_schema_name("Problem");
+        let content = ContentBuilder::new().schema(Some(schema)).build();
+        RefOr::T(ResponseBuilder::new().description(description).content(PROBLEM, content).build())
+    };
+    for item in document.paths.paths.values_mut() {
+        for operation in [&mut item.get, &mut item.post, &mut item.delete].into_iter().flatten() {
+            let mut failures = vec![
+                ("401", "Without one of the server's keys"),
+                ("408", "The request did not come in time"),
+            ];
+            if operation.parameters.is_some() || operation.request_body.is_some() {
+                failures.push(("400", "What is asked for makes no sense: the detail says why"));
+            }
+            if operation.request_body.is_some() {
+                failures.extend([
+                    ("413", "The body is larger than 4 MiB"),
+                    ("415", "The body is no application/json"),
+                    ("422", "The body lacks a field, or has one that is not known"),
+                ]);
+            }
+            for (status, description) in failures {
+                operation.responses.responses.insert(status.into(), problem(description));
+            }
+        }
+    }
 }
 
 /// The most that a request may carry.
@@ -249,5 +287,28 @@ impl<T: serde::de::DeserializeOwned> FromRequestParts<Hub> for Query<T> {
             Ok(axum::extract::Query(query)) => Ok(Self(query)),
             Err(rejection) => Err(Problem::new(rejection.status(), rejection.body_text())),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body as Bytes;
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_never_ends_is_told_so() {
+        let key = "0123456789abcdef0123456789abcdef";
+        let app = Hub::builder().build().api([ApiKey::new(key).unwrap()]);
+        let endless = Bytes::from_stream(futures_util::stream::pending::<Result<&[u8], std::io::Error>>());
+        let request = Request::post("/api/v1/publish")
+            .header(header::AUTHORIZATION, format!("Bearer {key}"))
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(endless)
+            .unwrap();
+        let response = app.oneshot(request).await.unwrap();
+        assert_eq!(response.status(), StatusCode::REQUEST_TIMEOUT);
+        assert_eq!(response.headers()[header::CONTENT_TYPE], PROBLEM);
     }
 }

@@ -10,10 +10,12 @@ use wirehub_common::ChannelName;
 use wirehub_common::frame::{HistoryPage, Position};
 
 use super::messages::{self, Read};
+use super::page::{Page, page};
 use super::problem::Problem;
-use super::sessions::Session;
+use super::sessions::Member;
 use super::{Path, Query};
-use crate::Hub;
+use crate::hub::channels::Summary;
+use crate::{Hub, PresenceCounts};
 
 /// A channel that somebody is subscribed to.
 #[derive(Debug, Serialize, ToSchema)]
@@ -21,18 +23,45 @@ pub(super) struct Channel {
     name: String,
     /// How many sessions are subscribed.
     subscribers: usize,
+    /// How many messages went out since the first of them came.
+    publications: u64,
+    /// Whether it keeps history.
+    history: bool,
 }
 
-/// The channels that somebody is subscribed to.
+/// The channels that somebody is subscribed to, in the order of their names.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Channels {
+    /// How many begin as asked for, on all pages.
+    count: usize,
     channels: Vec<Channel>,
+    /// What to read on after; absent on the last page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ListOptions {
+    /// Only those whose name begins so.
+    #[serde(default)]
+    prefix: String,
+    /// At most so many; 1,000 at most.
+    #[param(default = 100, maximum = 1000)]
+    limit: Option<usize>,
+    /// Begin behind this place: `next` of the page before.
+    after: Option<String>,
 }
 
 /// Who is subscribed to a channel.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Presence {
-    members: Vec<Session>,
+    /// How many sessions there are.
+    sessions: usize,
+    /// How many users; an anonymous session is one of its own.
+    users: usize,
+    /// At most 10,000 of the sessions.
+    members: Vec<Member>,
 }
 
 /// A part of a channel's history.
@@ -59,35 +88,41 @@ pub(super) struct ReadOptions {
 }
 
 /// List the channels that somebody is subscribed to.
-#[utoipa::path(get, path = "/channels", responses((status = OK, body = Channels)))]
-pub(super) async fn list(State(hub): State<Hub>) -> Json<Channels> {
-    let mut channels: Vec<Channel> = hub
-        .channels()
-        .into_iter()
-        .map(|(name, subscribers)| Channel { name: name.as_str().into(), subscribers })
-        .collect();
-    channels.sort_by(|a, b| a.name.cmp(&b.name));
-    Json(Channels { channels })
+#[utoipa::path(get, path = "/channels", params(ListOptions), responses((status = OK, body = Channels)))]
+pub(super) async fn list(
+    State(hub): State<Hub>,
+    Query(ListOptions { prefix, limit, after }): Query<ListOptions>,
+) -> Json<Channels> {
+    let summaries = hub.channel_registry().summaries(&prefix);
+    let count = summaries.len();
+    let Page { items, next } =
+        page(limit, after.as_ref(), summaries, |summary| summary.name.as_str().to_owned());
+    let channels = items.into_iter().map(|Summary { name, subscribers, publications }| Channel {
+        history: hub.settings().namespaces.of(&name).history.is_some(),
+        name: name.as_str().into(),
+        subscribers,
+        publications,
+    });
+    Json(Channels { count, channels: channels.collect(), next })
 }
 
 /// Say who is subscribed to a channel.
 #[utoipa::path(get, path = "/channels/{channel}/presence", params(("channel" = String, Path)), responses(
     (status = OK, body = Presence),
-    (status = BAD_REQUEST, body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn presence(
     State(hub): State<Hub>,
     Path(channel): Path<String>,
 ) -> Result<Json<Presence>, Problem> {
     let channel = ChannelName::new(&channel).map_err(Problem::bad_request)?;
-    let members = hub.presence(&channel).into_iter().map(Into::into).collect();
-    Ok(Json(Presence { members }))
+    let PresenceCounts { sessions, users } = hub.presence_counts(&channel);
+    let members = hub.presence(&channel).into_iter().take(MAX_MEMBERS).map(Into::into).collect();
+    Ok(Json(Presence { sessions, users, members }))
 }
 
 /// Read a channel's history.
 #[utoipa::path(get, path = "/channels/{channel}/history", params(("channel" = String, Path), ReadOptions), responses(
     (status = OK, body = History),
-    (status = BAD_REQUEST, body = Problem, content_type = "application/problem+json"),
     (status = NOT_FOUND, body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn history(
@@ -111,3 +146,6 @@ pub(super) async fn history(
     let publications = publications.into_iter().map(Into::into).collect();
     Ok(Json(History { position: position.into(), publications }))
 }
+
+/// How many members the list has at most.
+const MAX_MEMBERS: usize = 10_000;

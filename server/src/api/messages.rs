@@ -12,7 +12,7 @@ use wirehub_common::{ChannelName, Content, Payload};
 
 use super::Body;
 use super::problem::Problem;
-use crate::Hub;
+use crate::{Answer, Hub};
 
 /// A message for everybody: `data` or `bytes`.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -120,7 +120,7 @@ pub(super) struct Read {
     time: u64,
     /// The session it came from; absent where the server itself published.
     #[serde(skip_serializing_if = "Option::is_none")]
-    publisher: Option<super::sessions::Session>,
+    publisher: Option<super::sessions::Member>,
     /// Its place in the history.
     offset: u64,
 }
@@ -128,19 +128,17 @@ pub(super) struct Read {
 /// Publish a message in a channel.
 #[utoipa::path(post, path = "/publish", responses(
     (status = OK, body = Published),
-    (status = BAD_REQUEST, body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn publish(
     State(hub): State<Hub>,
     Body(publish): Body<Publish>,
 ) -> Result<Json<Published>, Problem> {
-    publish_one(&hub, publish).await.map(Json)
+    Ok(Json(accept(&hub, publish)?.await?.into()))
 }
 
 /// Publish several messages, each in its channel; one that fails does not stop the others.
 #[utoipa::path(post, path = "/batch", responses(
     (status = OK, body = BatchPublished),
-    (status = BAD_REQUEST, body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn publish_batch(
     State(hub): State<Hub>,
@@ -151,10 +149,16 @@ pub(super) async fn publish_batch(
             "a batch has at most {MAX_BATCH} publications: send several"
         )));
     }
-    let mut results = Vec::with_capacity(batch.publications.len());
-    for publish in batch.publications {
-        results.push(match publish_one(&hub, publish).await {
-            Ok(published) => BatchResult::Published(published),
+    // All are on their way before the first answer is waited for.
+    let accepted: Vec<_> = batch.publications.into_iter().map(|publish| accept(&hub, publish)).collect();
+    let mut results = Vec::with_capacity(accepted.len());
+    for accepted in accepted {
+        let published = match accepted {
+            Ok(answer) => answer.await.map_err(Problem::from),
+            Err(problem) => Err(problem),
+        };
+        results.push(match published {
+            Ok(position) => BatchResult::Published(position.into()),
             Err(problem) => BatchResult::Failed { problem },
         });
     }
@@ -164,7 +168,6 @@ pub(super) async fn publish_batch(
 /// Send a message to every connected session.
 #[utoipa::path(post, path = "/broadcast", responses(
     (status = NO_CONTENT),
-    (status = BAD_REQUEST, body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn broadcast(
     State(hub): State<Hub>,
@@ -177,7 +180,6 @@ pub(super) async fn broadcast(
 /// Send a message to all sessions of a user that are subscribed to the user's own channel.
 #[utoipa::path(post, path = "/send", responses(
     (status = OK, body = Published),
-    (status = BAD_REQUEST, body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn send_to_user(
     State(hub): State<Hub>,
@@ -187,14 +189,13 @@ pub(super) async fn send_to_user(
     Ok(Json(accepted.await?.into()))
 }
 
-async fn publish_one(hub: &Hub, publish: Publish) -> Result<Published, Problem> {
+fn accept(hub: &Hub, publish: Publish) -> Result<Answer<Option<frame::Position>>, Problem> {
     let Publish { channel, data, bytes, key } = publish;
     let channel = ChannelName::new(&channel).map_err(Problem::bad_request)?;
     let payload = payload(data, bytes)?;
     let checked = hub.settings().rules.check_publication(&channel, &payload);
     checked.map_err(|error| Problem::bad_request(error.message))?;
-    let accepted = hub.publish_once(&channel, payload, &key).map_err(Problem::bad_request)?;
-    Ok(accepted.await?.into())
+    hub.publish_once(&channel, payload, &key).map_err(Problem::bad_request)
 }
 
 pub(super) fn payload(data: Option<Box<RawValue>>, bytes: Option<String>) -> Result<Payload, Problem> {

@@ -1,38 +1,93 @@
-//! Looking at sessions, and ending them.
+//! Looking at sessions, changing what they are subscribed to, and ending them.
+
+#![allow(unused_qualifications, reason = "those that `utoipa::path` makes")]
+
+use std::sync::atomic::Ordering;
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
-use wirehub_common::code::CloseCode;
-use wirehub_common::frame::Member;
+use serde_json::value::RawValue;
+use utoipa::{IntoParams, ToSchema};
+use wirehub_common::ChannelName;
+use wirehub_common::code::{CloseCode, ErrorCode};
+use wirehub_common::frame::{self, ErrorInfo};
 
+use super::page::{Page, page};
 use super::problem::Problem;
-use super::{Body, Path};
+use super::{Body, Path, Query};
+use crate::hub::sessions::Peer;
 use crate::{Hub, SessionId};
 
-/// A connected client.
+/// A session, as others see it.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Session {
+pub(super) struct Member {
     /// The session's id.
     session: String,
     /// The session's user; absent for an anonymous one.
     #[serde(skip_serializing_if = "String::is_empty")]
     user: String,
+    /// What is shown of it to those who see who is there.
+    #[schema(value_type = Option<serde_json::Value>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    info: Option<Box<RawValue>>,
 }
 
-/// Connected clients.
+/// A connected client.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Session {
+    #[serde(flatten)]
+    member: Member,
+    /// The IP address that it comes from; absent where that is not to be known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    address: Option<String>,
+    /// When its WebSocket was opened, in milliseconds since 1970-01-01 UTC.
+    connected: u64,
+    /// What it speaks.
+    #[schema(example = "wirehub.v1.json")]
+    subprotocol: &'static str,
+    /// How many channels it is subscribed to.
+    channels: u32,
+    /// How many bytes wait to be sent.
+    queue_bytes: usize,
+}
+
+/// Connected clients, in the order of their ids.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Sessions {
-    /// How many there are in all.
+    /// How many there are in all, also of other users.
     count: usize,
-    /// At most 10,000 of them.
     sessions: Vec<Session>,
+    /// What to read on after; absent on the last page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
 }
 
-/// How a session ends.
+/// A connected client with its subscriptions.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct SessionDetails {
+    #[serde(flatten)]
+    session: Session,
+    /// The channels that it is subscribed to, in order; at most 1,000.
+    subscriptions: Vec<String>,
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ListOptions {
+    /// Only those of this user.
+    user: Option<String>,
+    /// At most so many; 1,000 at most.
+    #[param(default = 100, maximum = 1000)]
+    limit: Option<usize>,
+    /// Begin behind this place: `next` of the page before.
+    after: Option<String>,
+}
+
+/// How sessions end.
 #[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Disconnect {
     /// 3000 to 4999; whether the client comes back is in it: from 3500, and from 4500, it does not.
     #[serde(default = "disconnected")]
@@ -43,48 +98,213 @@ pub(super) struct Disconnect {
     reason: String,
 }
 
+/// What to subscribe to.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SubscribeTo {
+    /// The channel's name.
+    #[schema(example = "chat:lobby")]
+    channel: String,
+}
+
+/// Which subscription ends, and why.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct UnsubscribeFrom {
+    /// The channel's name.
+    #[schema(example = "chat:lobby")]
+    channel: String,
+    /// The error that the client is told, by its code: one of the protocol's, or from 1000 on an application's own.
+    #[serde(default = "permission_denied")]
+    #[schema(default = 103, minimum = 100)]
+    code: u16,
+    /// For people, at most 1,000 bytes; what the code says where it is empty.
+    #[serde(default)]
+    message: String,
+}
+
+/// How many sessions were reached.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Reached {
+    sessions: usize,
+}
+
 /// List the connected sessions.
-#[utoipa::path(get, path = "/sessions", responses((status = OK, body = Sessions)))]
-pub(super) async fn list(State(hub): State<Hub>) -> Json<Sessions> {
-    let mut members = hub.session_members();
-    let count = members.len();
-    members.truncate(MAX_SESSIONS);
-    Json(Sessions { count, sessions: members.into_iter().map(Into::into).collect() })
+#[utoipa::path(get, path = "/sessions", params(ListOptions), responses((status = OK, body = Sessions)))]
+pub(super) async fn list(
+    State(hub): State<Hub>,
+    Query(ListOptions { user, limit, after }): Query<ListOptions>,
+) -> Result<Json<Sessions>, Problem> {
+    let after: Option<SessionId> =
+        after.map(|after| after.parse()).transpose().map_err(Problem::bad_request)?;
+    let registry = hub.session_registry();
+    let peers = match user {
+        Some(user) => registry.of_user(&user),
+        None => registry.connected_peers(),
+    };
+    let Page { items, next } = page(limit, after.as_ref(), peers, |peer| peer.id);
+    let sessions = items.iter().map(|peer| Session::from(&**peer)).collect();
+    Ok(Json(Sessions { count: hub.sessions(), sessions, next }))
+}
+
+/// Look at one session.
+#[utoipa::path(get, path = "/sessions/{session}", params(("session" = String, Path)), responses(
+    (status = OK, body = SessionDetails),
+    (status = NOT_FOUND, body = Problem, content_type = "application/problem+json"),
+))]
+pub(super) async fn show(
+    State(hub): State<Hub>,
+    Path(session): Path<String>,
+) -> Result<Json<SessionDetails>, Problem> {
+    let id = parse_session(&session)?;
+    let peer = hub.session_registry().find(id).ok_or_else(no_session)?;
+    let names = hub.channel_registry().of_session(id);
+    let Page { items, .. } = page(Some(usize::MAX), None, names, |name| name.as_str().to_owned());
+    let subscriptions = items.iter().map(|name| name.as_str().into()).collect();
+    Ok(Json(SessionDetails { session: Session::from(&*peer), subscriptions }))
 }
 
 /// End a session.
 #[utoipa::path(post, path = "/sessions/{session}/disconnect", params(("session" = String, Path)), responses(
     (status = NO_CONTENT),
-    (status = BAD_REQUEST, body = Problem, content_type = "application/problem+json"),
     (status = NOT_FOUND, body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn disconnect(
     State(hub): State<Hub>,
     Path(session): Path<String>,
-    Body(Disconnect { code, reason }): Body<Disconnect>,
+    Body(disconnect): Body<Disconnect>,
 ) -> Result<StatusCode, Problem> {
-    let session: SessionId = session.parse().map_err(Problem::bad_request)?;
-    let code = CloseCode::new(code).filter(|code| (3000..5000).contains(&code.number()));
-    let code = code
-        .ok_or_else(|| Problem::bad_request("`code` is 3000 to 4999: see the close codes of the protocol"))?;
-    if reason.len() > 123 {
-        return Err(Problem::bad_request("`reason` has at most 123 bytes: shorten it"));
-    }
-    if !hub.disconnect(session, code, reason) {
-        return Err(Problem::not_found("there is no such session: it has ended, perhaps"));
-    }
-    Ok(StatusCode::NO_CONTENT)
+    let session = parse_session(&session)?;
+    let (code, reason) = disconnect.parse()?;
+    if hub.disconnect(session, code, reason) { Ok(StatusCode::NO_CONTENT) } else { Err(no_session()) }
 }
 
-impl From<Member> for Session {
-    fn from(Member { session, user, .. }: Member) -> Self {
-        Self { session, user }
+/// Subscribe a session to a channel, whatever its rights are.
+#[utoipa::path(post, path = "/sessions/{session}/subscribe", params(("session" = String, Path)), responses(
+    (status = NO_CONTENT),
+    (status = NOT_FOUND, body = Problem, content_type = "application/problem+json"),
+))]
+pub(super) async fn subscribe(
+    State(hub): State<Hub>,
+    Path(session): Path<String>,
+    Body(SubscribeTo { channel }): Body<SubscribeTo>,
+) -> Result<StatusCode, Problem> {
+    let session = parse_session(&session)?;
+    let channel = ChannelName::new(&channel).map_err(Problem::bad_request)?;
+    if hub.subscribe(session, &channel) { Ok(StatusCode::NO_CONTENT) } else { Err(no_session()) }
+}
+
+/// End a session's subscription.
+#[utoipa::path(post, path = "/sessions/{session}/unsubscribe", params(("session" = String, Path)), responses(
+    (status = NO_CONTENT),
+    (status = NOT_FOUND, body = Problem, content_type = "application/problem+json"),
+))]
+pub(super) async fn unsubscribe(
+    State(hub): State<Hub>,
+    Path(session): Path<String>,
+    Body(unsubscribe): Body<UnsubscribeFrom>,
+) -> Result<StatusCode, Problem> {
+    let session = parse_session(&session)?;
+    let (channel, error) = unsubscribe.parse()?;
+    if hub.unsubscribe(session, &channel, error) { Ok(StatusCode::NO_CONTENT) } else { Err(no_session()) }
+}
+
+/// End all sessions of a user.
+#[utoipa::path(post, path = "/users/{user}/disconnect", params(("user" = String, Path)), responses(
+    (status = OK, body = Reached),
+))]
+pub(super) async fn disconnect_user(
+    State(hub): State<Hub>,
+    Path(user): Path<String>,
+    Body(disconnect): Body<Disconnect>,
+) -> Result<Json<Reached>, Problem> {
+    let (code, reason) = disconnect.parse()?;
+    Ok(Json(Reached { sessions: hub.disconnect_user(&user, code, reason) }))
+}
+
+/// End the subscriptions of all sessions of a user to a channel.
+#[utoipa::path(post, path = "/users/{user}/unsubscribe", params(("user" = String, Path)), responses(
+    (status = OK, body = Reached),
+))]
+pub(super) async fn unsubscribe_user(
+    State(hub): State<Hub>,
+    Path(user): Path<String>,
+    Body(unsubscribe): Body<UnsubscribeFrom>,
+) -> Result<Json<Reached>, Problem> {
+    let (channel, error) = unsubscribe.parse()?;
+    Ok(Json(Reached { sessions: hub.unsubscribe_user(&user, &channel, &error) }))
+}
+
+impl Disconnect {
+    fn parse(self) -> Result<(CloseCode, String), Problem> {
+        let Self { code, reason } = self;
+        let code = CloseCode::new(code).filter(|code| (3000..5000).contains(&code.number()));
+        let code = code.ok_or_else(|| {
+            Problem::bad_request("`code` is 3000 to 4999: see the close codes of the protocol")
+        })?;
+        if reason.len() > 123 {
+            return Err(Problem::bad_request("`reason` has at most 123 bytes: shorten it"));
+        }
+        Ok((code, reason))
     }
+}
+
+impl UnsubscribeFrom {
+    fn parse(self) -> Result<(ChannelName, ErrorInfo), Problem> {
+        let Self { channel, code, message } = self;
+        let channel = ChannelName::new(&channel).map_err(Problem::bad_request)?;
+        let code = ErrorCode::new(code).ok_or_else(|| {
+            Problem::bad_request(
+                "`code` is one of the protocol's errors, from 100 on, or from 1000 on an application's own",
+            )
+        })?;
+        if message.len() > MAX_MESSAGE {
+            return Err(Problem::bad_request(format!(
+                "`message` has at most {MAX_MESSAGE} bytes: shorten it"
+            )));
+        }
+        let mut error = ErrorInfo::from_code(code);
+        if !message.is_empty() {
+            error.message = message;
+        }
+        Ok((channel, error))
+    }
+}
+
+impl From<frame::Member> for Member {
+    fn from(frame::Member { session, user, info }: frame::Member) -> Self {
+        Self { session, user, info: RawValue::from_string(info).ok() }
+    }
+}
+
+impl From<&Peer> for Session {
+    fn from(peer: &Peer) -> Self {
+        Self {
+            member: peer.shown().into(),
+            address: peer.address.map(|address| address.to_string()),
+            connected: peer.since,
+            subprotocol: peer.codec.subprotocol(),
+            channels: peer.channels.load(Ordering::Relaxed),
+            queue_bytes: peer.outbox.bytes(),
+        }
+    }
+}
+
+fn parse_session(session: &str) -> Result<SessionId, Problem> {
+    session.parse().map_err(Problem::bad_request)
+}
+
+fn no_session() -> Problem {
+    Problem::not_found("there is no such session: it has ended, perhaps")
 }
 
 fn disconnected() -> u16 {
     CloseCode::DISCONNECTED.number()
 }
 
-/// How many sessions the list has at most.
-const MAX_SESSIONS: usize = 10_000;
+fn permission_denied() -> u16 {
+    ErrorCode::PERMISSION_DENIED.number()
+}
+
+/// The bytes of the longest message that goes with an error.
+const MAX_MESSAGE: usize = 1000;

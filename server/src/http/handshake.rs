@@ -1,6 +1,7 @@
 //! The opening handshake of a WebSocket (RFC 6455, section 4.2).
 
 use std::fmt;
+use std::net::IpAddr;
 
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
@@ -23,6 +24,7 @@ use crate::socket::{Socket, Transport};
 pub(super) struct Handshake {
     accept: HeaderValue,
     upgrade: OnUpgrade,
+    address: Option<IpAddr>,
     open: Open,
 }
 
@@ -43,13 +45,19 @@ impl Handshake {
         let connection = hub.connections().enter().ok_or(Refusal::Stopping)?;
         let permit = request.extensions_mut().remove::<Permit>();
         let upgrade = request.extensions_mut().remove::<OnUpgrade>().ok_or(Refusal::NoUpgrade)?;
-        let charged = match client_address(request, &live.proxies) {
+        let address = client_address(request, &live.proxies);
+        let charged = match address {
             Some(address) => hub.addresses().enter(address, live.addresses, Instant::now()),
             None => Ok(None),
         };
         let charged = charged.map_err(Refusal::Address)?.map(Box::new);
         let open = Open { _connection: connection, _permit: permit, _charged: charged };
-        Ok(Self { accept, upgrade, open })
+        Ok(Self { accept, upgrade, address, open })
+    }
+
+    /// Where it comes from, if that is to be known.
+    pub(super) fn address(&self) -> Option<IpAddr> {
+        self.address
     }
 
     /// The answer that accepts.

@@ -1,5 +1,7 @@
 //! What the server answers over HTTP: the two WebSocket endpoints, its health, and static files.
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
@@ -10,6 +12,8 @@ use wirehub_common::negotiate;
 use self::handshake::{Handshake, Refusal};
 use crate::hub::SessionId;
 use crate::hub::connections::Phase;
+use crate::hub::sessions::Peer;
+use crate::session::outbox::Outbox;
 use crate::{Hub, echo, session};
 
 pub(crate) mod client_address;
@@ -42,11 +46,14 @@ async fn wirehub(State(hub): State<Hub>, mut request: Request) -> Result<Respons
         negotiate(offered.iter().map(|value| value.to_str().unwrap_or("?"))).map_err(Refusal::Subprotocol)?;
     let id = SessionId::random().map_err(Refusal::Entropy)?;
     let response = handshake.response(protocol);
+    let live = hub.live();
+    let peer = Arc::new(Peer::new(id, codec, handshake.address(), Outbox::new(live.queue_bytes)));
     tokio::spawn(async move {
-        let limit = hub.live().limits.message_bytes;
+        let limit = live.limits.message_bytes;
+        drop(live);
         if let Some((socket, open)) = handshake.finish(limit).await {
             // A task of its own, which has no room for the handshake.
-            tokio::spawn(session::serve(hub, id, codec, socket, open));
+            tokio::spawn(session::serve(hub, peer, socket, open));
         }
     });
     Ok(response)

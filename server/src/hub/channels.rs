@@ -1,6 +1,7 @@
 //! The registry of channels.
 
 use std::collections::HashSet;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
@@ -39,6 +40,17 @@ struct Subscribers {
     by_session: IndexMap<SessionId, Subscriber>,
     /// Who they are, where that is told.
     members: Option<Box<Members>>,
+    /// How many messages they were sent.
+    publications: u64,
+}
+
+/// A channel as operators see it.
+#[cfg(feature = "api")]
+pub(crate) struct Summary {
+    pub(crate) name: ChannelName,
+    pub(crate) subscribers: usize,
+    /// How many messages went out since somebody subscribed to it.
+    pub(crate) publications: u64,
 }
 
 struct Subscriber {
@@ -176,12 +188,44 @@ impl Channels {
         }
         channels
     }
+
+    /// The channels whose name begins so, in no order.
+    #[cfg(feature = "api")]
+    pub(crate) fn summaries(&self, prefix: &str) -> Vec<Summary> {
+        let mut summaries = Vec::new();
+        for shard in self.by_name.shards() {
+            let shard = shard.read();
+            let wanted = shard.values().filter(|channel| channel.name.as_str().starts_with(prefix));
+            summaries.extend(wanted.map(|channel| {
+                let subscribers = channel.subscribers.lock();
+                Summary {
+                    name: channel.name.clone(),
+                    subscribers: subscribers.by_session.len(),
+                    publications: subscribers.publications,
+                }
+            }));
+        }
+        summaries
+    }
+
+    /// What a session is subscribed to, in no order. Looks at all channels: for people, who ask seldom.
+    #[cfg(feature = "api")]
+    pub(crate) fn of_session(&self, id: SessionId) -> Vec<ChannelName> {
+        let mut names = Vec::new();
+        for shard in self.by_name.shards() {
+            let shard = shard.read();
+            let theirs =
+                shard.values().filter(|channel| channel.subscribers.lock().by_session.contains_key(&id));
+            names.extend(theirs.map(|channel| channel.name.clone()));
+        }
+        names
+    }
 }
 
 impl Channel {
     fn new(name: ChannelName, rules: &Namespace) -> Self {
         let members = rules.join_leave.map(|grace| Box::new(Members::new(grace)));
-        let subscribers = Subscribers { by_session: IndexMap::new(), members };
+        let subscribers = Subscribers { by_session: IndexMap::new(), members, publications: 0 };
         Self { name, lane: rules.lane(), overflow: rules.overflow, subscribers: Mutex::new(subscribers) }
     }
 
@@ -219,7 +263,7 @@ impl Channel {
 
     fn add(&self, Entrant { peer, is_witness }: Entrant<'_>, reply: Option<Bytes>, held: Option<Box<Held>>) {
         let mut subscribers = self.subscribers.lock();
-        let Subscribers { by_session, members } = &mut *subscribers;
+        let Subscribers { by_session, members, .. } = &mut *subscribers;
         let slot = self.slot();
         match by_session.get_mut(&peer.id) {
             Some(subscriber) => {
@@ -231,6 +275,7 @@ impl Channel {
                 if members.as_mut().is_some_and(|members| members.enter(&peer.user())) {
                     self.tell(by_session, Push::Join(self.movement(peer.shown())));
                 }
+                peer.channels.fetch_add(1, Ordering::Relaxed);
                 by_session.insert(peer.id, Subscriber { peer: Arc::clone(peer), is_witness, slot, held });
             }
         }
@@ -242,8 +287,11 @@ impl Channel {
     /// Says whether the channel is empty now.
     fn remove(self: &Arc<Self>, peer: &Peer, reply: Option<Bytes>) -> bool {
         let mut subscribers = self.subscribers.lock();
-        let Subscribers { by_session, members } = &mut *subscribers;
+        let Subscribers { by_session, members, .. } = &mut *subscribers;
         let was_there = by_session.swap_remove(&peer.id).is_some();
+        if was_there {
+            peer.channels.fetch_sub(1, Ordering::Relaxed);
+        }
         if let Some(reply) = reply {
             peer.outbox.answer(self.lane, reply);
         }
@@ -273,7 +321,7 @@ impl Channel {
     /// Tells who has left for good. Gives the next moment to look again; none where nobody is leaving.
     fn tell_leaves(&self) -> Option<Instant> {
         let mut subscribers = self.subscribers.lock();
-        let Subscribers { by_session, members } = &mut *subscribers;
+        let Subscribers { by_session, members, .. } = &mut *subscribers;
         let members = members.as_mut()?;
         for member in members.expire(Instant::now()) {
             self.tell(by_session, Push::Leave(self.movement(member)));
@@ -307,6 +355,7 @@ impl Channel {
 
     fn publish(&self, offset: u64, frame: &mut SharedFrame) -> usize {
         let mut subscribers = self.subscribers.lock();
+        subscribers.publications = subscribers.publications.saturating_add(1);
         let mut deliveries = subscribers.by_session.len();
         for Subscriber { peer, slot, held, .. } in subscribers.by_session.values_mut() {
             let frame = frame.bytes(peer.codec);

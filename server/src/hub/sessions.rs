@@ -1,7 +1,9 @@
 //! The registry of sessions.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use wirehub_common::Codec;
 use wirehub_common::frame::Member;
@@ -12,11 +14,18 @@ use super::shared_frame::SharedFrame;
 use crate::session::outbox::{Lane, Outbox};
 
 /// A session, as the hub and its channels hold it.
+#[cfg_attr(not(feature = "api"), allow(dead_code, reason = "some of it is for operators alone"))]
 pub(crate) struct Peer {
     pub(crate) id: SessionId,
     /// Set when it is connected.
     identity: OnceLock<Identity>,
     pub(crate) codec: Codec,
+    /// Where it comes from, if that is to be known.
+    pub(crate) address: Option<IpAddr>,
+    /// When its WebSocket was opened, in milliseconds since 1970.
+    pub(crate) since: u64,
+    /// How many channels it is subscribed to: for people to look at, and nothing that one could rely on.
+    pub(crate) channels: AtomicU32,
     pub(crate) outbox: Outbox,
 }
 
@@ -29,8 +38,10 @@ pub(crate) struct Identity {
 }
 
 impl Peer {
-    pub(crate) fn new(id: SessionId, codec: Codec, outbox: Outbox) -> Self {
-        Self { id, identity: OnceLock::new(), codec, outbox }
+    pub(crate) fn new(id: SessionId, codec: Codec, address: Option<IpAddr>, outbox: Outbox) -> Self {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let since = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+        Self { id, identity: OnceLock::new(), codec, address, since, channels: AtomicU32::new(0), outbox }
     }
 
     /// It is known who the session is. The first one is for good.
@@ -137,6 +148,17 @@ impl Sessions {
             );
         }
         members
+    }
+
+    /// The connected sessions, in no order.
+    #[cfg(feature = "api")]
+    pub(crate) fn connected_peers(&self) -> Vec<Arc<Peer>> {
+        let mut peers = Vec::new();
+        for shard in self.entries.shards() {
+            let shard = shard.read();
+            peers.extend(shard.values().filter(|entry| entry.connected).map(|entry| Arc::clone(&entry.peer)));
+        }
+        peers
     }
 
     /// The connected sessions of a user.

@@ -11,16 +11,15 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 use wirehub_common::code::CloseCode;
 use wirehub_common::frame::{Answer, Command, ErrorInfo, Push, Reply, ServerFrame};
-use wirehub_common::{ChannelName, Codec, DecodeError};
+use wirehub_common::{ChannelName, DecodeError};
 
 use self::calls::{Answered, Calls};
-use self::outbox::{Ending, Lane, Outbox};
+use self::outbox::{Ending, Lane};
 use self::pulse::{Beat, Pulse};
 use self::tasks::Tasks;
 use self::token::{TokenClock, Turn};
 use crate::Hub;
 use crate::auth::Rights;
-use crate::hub::SessionId;
 use crate::hub::channels::Channel;
 use crate::hub::connections::Phase;
 use crate::hub::live::Live;
@@ -37,23 +36,21 @@ mod pulse;
 mod tasks;
 mod token;
 
-/// Serves one connection until it ends. `open` is what counts it as open, and goes with it.
+/// Serves the connection of `peer` until it ends. `open` is what counts it as open, and goes with it.
 #[allow(clippy::manual_async_fn, reason = "an async fn's task has room for its arguments twice")]
 pub(crate) fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     hub: Hub,
-    id: SessionId,
-    codec: Codec,
+    peer: Arc<Peer>,
     mut socket: Socket<S>,
     open: impl Sized,
 ) -> impl Future<Output = ()> {
     async move {
         hub.counters().opened();
-        let mut session = Session::new(hub.clone(), id, codec);
+        let mut session = Session::new(hub.clone(), Arc::clone(&peer));
         let end = session.run(&mut socket).await;
-        let peer = Arc::clone(&session.peer);
         // From here on nobody finds the session, and its calls are stopped.
         drop(session);
-        tracing::debug!(session = %id, ?end, "session ends");
+        tracing::debug!(session = %peer.id, ?end, "session ends");
         hub.counters().ended(end.code());
         // On the heap: an idle session's task need not have room for it.
         Box::pin(farewell::part(end, &peer, &hub, &mut socket)).await;
@@ -108,10 +105,8 @@ enum End {
 }
 
 impl Session {
-    fn new(hub: Hub, id: SessionId, codec: Codec) -> Self {
+    fn new(hub: Hub, peer: Arc<Peer>) -> Self {
         let live = hub.live();
-        let outbox = Outbox::new(live.queue_bytes);
-        let peer = Arc::new(Peer::new(id, codec, outbox));
         hub.session_registry().add(Arc::clone(&peer));
         let rate = live.commands_per_second.map(|per_second| Box::new(Rate::new(per_second, Instant::now())));
         Self {

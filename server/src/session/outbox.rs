@@ -179,6 +179,12 @@ impl Outbox {
         self.with_state(|state| state.end(ending));
     }
 
+    /// How many bytes wait.
+    #[cfg(feature = "api")]
+    pub(crate) fn bytes(&self) -> usize {
+        self.state.lock().bytes
+    }
+
     /// Whether so much waits that the session should not take on more work.
     pub(crate) fn is_congested(&self) -> bool {
         self.state.lock().bytes > self.limit / 2

@@ -2,6 +2,7 @@
 
 #![allow(clippy::arithmetic_side_effects)]
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,9 +18,11 @@ use wirehub_common::frame::{Command, Connect, Publish, Push, Request, ServerFram
 use wirehub_common::{ChannelName, Codec, Limits, Payload};
 
 use super::farewell::CLOSE_TIMEOUT;
+use super::outbox::Outbox;
 use super::pulse::PONG_GRACE;
 use super::serve;
 use crate::hub::SessionId;
+use crate::hub::sessions::Peer;
 use crate::socket::Socket;
 use crate::{Builder, Hub};
 
@@ -39,13 +42,14 @@ impl Client {
     async fn open(hub: Builder, capacity: usize) -> Self {
         let hub = hub.build();
         let (server, client) = duplex(capacity);
-        let id = SessionId::random().unwrap();
+        let outbox = Outbox::new(hub.live().queue_bytes);
+        let peer = Arc::new(Peer::new(SessionId::random().unwrap(), CODEC, None, outbox));
         let session = {
             let hub = hub.clone();
             tokio::spawn(async move {
                 let open = hub.connections().enter();
                 let socket = Socket::new(server, &Bytes::new(), 1 << 20);
-                serve(hub, id, CODEC, socket, open).await;
+                serve(hub, peer, socket, open).await;
             })
         };
         let socket = WebSocketStream::from_raw_socket(client, Role::Client, None).await;

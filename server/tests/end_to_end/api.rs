@@ -1,10 +1,10 @@
 //! The HTTP API, as a backend uses it.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 use wirehub_common::Payload;
-use wirehub_common::frame::Connect;
+use wirehub_common::frame::{Connect, Push};
 use wirehub_server::{ApiKey, Authenticated, History, Hub, Namespace};
 
 use crate::support::{CODECS, Client, Received, Server, http_at, name};
@@ -112,18 +112,131 @@ async fn a_backend_sees_who_is_there_and_ends_sessions() {
     ann.subscribe("room").await;
     bob.subscribe("room").await;
     let (_, channels) = look(&server, "/api/v1/channels").await;
-    assert_eq!(channels, json!({ "channels": [{ "name": "room", "subscribers": 2 }] }));
+    let room = json!({ "name": "room", "subscribers": 2, "publications": 0, "history": false });
+    assert_eq!(channels, json!({ "count": 1, "channels": [room] }));
     let (_, presence) = look(&server, "/api/v1/channels/room/presence").await;
     assert_eq!(presence["members"].as_array().unwrap().len(), 2);
+    assert_eq!((&presence["sessions"], &presence["users"]), (&json!(2), &json!(2)));
     let (_, sessions) = look(&server, "/api/v1/sessions").await;
     assert_eq!(sessions["count"], 2);
-    assert!(sessions["sessions"].as_array().unwrap().contains(&json!({ "session": session, "user": "ann" })));
+    let (_, listed) = look(&server, "/api/v1/sessions?user=ann").await;
+    assert_eq!((&listed["count"], listed["sessions"].as_array().unwrap().len()), (&json!(2), 1));
+    let (_, shown) = look(&server, &format!("/api/v1/sessions/{session}")).await;
+    let connected = shown["connected"].as_u64().unwrap();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    assert!(now - Duration::from_millis(connected) < Duration::from_secs(20), "{connected}");
+    let mut expected = json!({
+        "session": session, "user": "ann", "address": "127.0.0.1", "connected": connected,
+        "subprotocol": "wirehub.v1.json", "channels": 1, "queue_bytes": 0,
+    });
+    assert_eq!(listed["sessions"][0], expected);
+    expected["subscriptions"] = json!(["room"]);
+    assert_eq!(shown, expected);
 
     let path = format!("/api/v1/sessions/{session}/disconnect");
     assert_eq!(post(&server, &path, json!({ "reason": "go away" })).await.0, 204);
     assert_eq!(ann.closed().await, (3506, "go away".into()));
     assert_eq!(post(&server, "/api/v1/broadcast", json!({ "data": 1 })).await.0, 204);
     assert!(matches!(bob.next().await, Received::Frame(_)), "others notice nothing");
+}
+
+#[tokio::test]
+async fn a_backend_changes_what_sessions_are_subscribed_to() {
+    let server = server().await;
+    let (mut ann, session) = client(&server, "ann").await;
+    let (mut other, _) = client(&server, "ann").await;
+    let channel = || json!({ "channel": "kept:a" });
+    assert_eq!(post(&server, &format!("/api/v1/sessions/{session}/subscribe"), channel()).await.0, 204);
+    assert!(matches!(ann.push().await, Push::Subscribed(_)));
+    let (_, shown) = look(&server, &format!("/api/v1/sessions/{session}")).await;
+    assert_eq!((&shown["channels"], &shown["subscriptions"]), (&json!(1), &json!(["kept:a"])));
+
+    assert_eq!(post(&server, &format!("/api/v1/sessions/{session}/unsubscribe"), channel()).await.0, 204);
+    let Push::Unsubscribed(told) = ann.push().await else { panic!("no push") };
+    assert_eq!((told.channel, told.error.code.number()), (name("kept:a"), 103));
+    let (_, shown) = look(&server, &format!("/api/v1/sessions/{session}")).await;
+    assert_eq!(shown["channels"], 0);
+
+    other.subscribe("kept:a").await;
+    ann.subscribe("kept:a").await;
+    let why = json!({ "channel": "kept:a", "code": 1234, "message": "the room is closed" });
+    assert_eq!(post(&server, "/api/v1/users/ann/unsubscribe", why).await, (200, json!({ "sessions": 2 })));
+    for client in [&mut ann, &mut other] {
+        let Push::Unsubscribed(told) = client.push().await else { panic!("no push") };
+        assert_eq!((told.error.code.number(), &*told.error.message), (1234, "the room is closed"));
+    }
+    let answer = post(&server, "/api/v1/users/ann/disconnect", json!({ "code": 4001 })).await;
+    assert_eq!(answer, (200, json!({ "sessions": 2 })));
+    assert_eq!((ann.closed().await.0, other.closed().await.0), (4001, 4001));
+    assert_eq!(
+        post(&server, "/api/v1/users/nobody/disconnect", json!({})).await,
+        (200, json!({ "sessions": 0 }))
+    );
+}
+
+#[tokio::test]
+async fn lists_are_read_in_pages() {
+    let server = server().await;
+    let mut ids = Vec::new();
+    let mut clients = Vec::new();
+    for number in 0..5 {
+        let (mut client, id) = client(&server, &format!("user{number}")).await;
+        client.subscribe(&format!("kept:{number}")).await;
+        client.subscribe("other").await;
+        ids.push(id);
+        clients.push(client);
+    }
+    post(&server, "/api/v1/publish", json!({ "channel": "kept:3", "data": 1 })).await;
+    let mut read = Vec::new();
+    let mut after = String::new();
+    loop {
+        let (_, page) = look(&server, &format!("/api/v1/sessions?limit=2{after}")).await;
+        let sessions = page["sessions"].as_array().unwrap();
+        assert!(sessions.len() <= 2 && page["count"] == 5);
+        read.extend(sessions.iter().map(|session| session["session"].as_str().unwrap().to_owned()));
+        match page["next"].as_str() {
+            Some(next) => after = format!("&after={next}"),
+            None => break,
+        }
+    }
+    read.sort();
+    ids.sort();
+    assert_eq!(read, ids);
+
+    let (_, page) = look(&server, "/api/v1/channels?prefix=kept:&limit=3").await;
+    let names = |page: &Value| -> Vec<String> {
+        let channels = page["channels"].as_array().unwrap().iter();
+        channels.map(|channel| channel["name"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(
+        (&page["count"], names(&page)),
+        (&json!(5), vec!["kept:0".into(), "kept:1".into(), "kept:2".into()])
+    );
+    let next = page["next"].as_str().unwrap();
+    let (_, page) = look(&server, &format!("/api/v1/channels?prefix=kept:&limit=3&after={next}")).await;
+    assert_eq!((&page["next"], names(&page)), (&Value::Null, vec!["kept:3".into(), "kept:4".into()]));
+    let last = &page["channels"][0];
+    assert_eq!((&last["publications"], &last["history"]), (&json!(1), &json!(true)));
+}
+
+#[tokio::test]
+async fn a_batch_has_a_bound_and_an_answer_for_each() {
+    let server = server().await;
+    let batch = |count: usize| {
+        let publications: Vec<_> =
+            (0..count).map(|number| json!({ "channel": "kept:a", "data": number })).collect();
+        json!({ "publications": publications })
+    };
+    let (status, results) = post(&server, "/api/v1/batch", batch(1000)).await;
+    assert_eq!(status, 200);
+    let results = results["results"].as_array().unwrap();
+    let offsets: Vec<u64> =
+        results.iter().map(|result| result["position"]["offset"].as_u64().unwrap()).collect();
+    assert_eq!(offsets, (1..=1000).collect::<Vec<_>>(), "in order");
+    let (status, problem) = post(&server, "/api/v1/batch", batch(1001)).await;
+    assert_eq!(status, 400);
+    assert!(problem["detail"].as_str().unwrap().contains("1000"), "{problem}");
+    assert_eq!(post(&server, "/api/v1/batch", batch(0)).await, (200, json!({ "results": [] })));
 }
 
 #[tokio::test]
@@ -165,6 +278,14 @@ async fn what_is_wrong_is_told_as_a_problem() {
         ("POST", "/api/v1/sessions/x/disconnect", "{}", 400),
         ("POST", "/api/v1/sessions/AAAAAAAAAAAAAAAAAAAAAA/disconnect", "{}", 404),
         ("POST", "/api/v1/sessions/AAAAAAAAAAAAAAAAAAAAAA/disconnect", r#"{"code":1000}"#, 400),
+        ("POST", "/api/v1/sessions/AAAAAAAAAAAAAAAAAAAAAA/disconnect", r#"{"raeson":""}"#, 422),
+        ("POST", "/api/v1/sessions/AAAAAAAAAAAAAAAAAAAAAA/unsubscribe", r#"{"channel":"a"}"#, 404),
+        ("POST", "/api/v1/sessions/AAAAAAAAAAAAAAAAAAAAAA/unsubscribe", r#"{"channel":"a","code":1}"#, 400),
+        ("POST", "/api/v1/sessions/AAAAAAAAAAAAAAAAAAAAAA/subscribe", r#"{"channel":"a"}"#, 404),
+        ("POST", "/api/v1/users/ann/unsubscribe", r#"{"channel":"two words"}"#, 400),
+        ("GET", "/api/v1/sessions/AAAAAAAAAAAAAAAAAAAAAA", "", 404),
+        ("GET", "/api/v1/sessions?after=x", "", 400),
+        ("GET", "/api/v1/sessions?limit=many", "", 400),
         ("GET", "/api/v1/channels/plain/history", "", 404),
         ("GET", "/api/v1/channels/kept:a/history?offset=1", "", 400),
         ("GET", "/api/v1/channels/kept:a/history?offset=x&epoch=y", "", 400),
@@ -203,7 +324,7 @@ async fn the_description_is_whole() {
             }
         }
     }
-    assert_eq!(operations, 13);
+    assert_eq!(operations, 18);
     let text = document.to_string();
     for reference in text.split(r##""$ref":"#"##).skip(1) {
         let pointer = reference.split('"').next().unwrap();

@@ -215,6 +215,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         }
     }
 
+    /// The next push.
+    pub(crate) async fn push(&mut self) -> Push {
+        match self.next().await {
+            Received::Frame(ServerFrame::Push(push)) => push,
+            other => panic!("{other:?}"),
+        }
+    }
+
     pub(crate) async fn publication(&mut self) -> Publication {
         match self.next().await {
             Received::Frame(ServerFrame::Push(Push::Publication(publication))) => publication,
