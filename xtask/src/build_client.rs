@@ -26,7 +26,8 @@ const SOURCES: &[&str] =
     &["Cargo.toml", "Cargo.lock", "common", "client-core", "client-wasm", "xtask/tools/package-lock.json"];
 
 /// What lies beside the sources and is no part of the package.
-const NOT_THE_CLIENT: &[&str] = &["client-wasm/examples"];
+const NOT_THE_CLIENT: &[&str] =
+    &["client-wasm/examples", "client-wasm/npm/docs", "client-wasm/npm/tests", "client-wasm/tests"];
 
 /// What is in the package and how, as far as it is decided here: a change builds it anew.
 const RECIPE: u32 = 3;

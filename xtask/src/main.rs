@@ -5,6 +5,7 @@
 #![allow(clippy::print_stdout, reason = "progress lines are what this program is for")]
 #![allow(clippy::print_stderr, reason = "errors are told on standard error")]
 
+mod api_docs;
 mod bench;
 mod build_client;
 mod console;
@@ -47,6 +48,8 @@ enum Verb {
     },
     /// Build the npm package @wirehub/client into target/npm/.
     BuildClient,
+    /// Make the API reference of @wirehub/client, in target/npm/docs/.
+    Docs,
     /// Build everything and serve the demo page; Ctrl-C stops it.
     Demo {
         /// Address to listen on.
@@ -98,6 +101,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Setup { tests: false } => setup::for_demo(&project, &console).map(|_| ())?,
         Verb::Setup { tests: true } => setup::for_tests(&project, &console).map(|_| ())?,
         Verb::BuildClient => build_client::verb(&project, &console)?,
+        Verb::Docs => api_docs::verb(&project, &console)?,
         Verb::Demo { listen, yew } => demo::verb(&project, &console, listen, yew)?,
         Verb::Test { list: true, .. } => test::list(),
         Verb::Test { steps, keep_going, list: false } => {

@@ -59,16 +59,19 @@ export async function connect<C extends Contract = AnyContract>(
 }
 
 export interface Client<C extends Contract = AnyContract> {
+  /** Calls `listener` for each event of that type; see {@link ClientEventMap}. */
   addEventListener<K extends keyof ClientEventMap>(
     type: K,
     listener: ((this: Client<C>, event: ClientEventMap[K]) => unknown) | null,
     options?: boolean | AddEventListenerOptions,
   ): void;
+  /** The same for an event of any type. */
   addEventListener(type: string, listener: EventListenerOrEventListenerObject | null, options?: boolean | AddEventListenerOptions): void;
 }
 
 /** A client of one server. It does nothing until {@link connect}, and then stays connected until it is closed. */
 export class Client<C extends Contract = AnyContract> extends EventTarget implements AsyncDisposable {
+  /** The server's address. */
   readonly url: string;
   readonly #options: ClientOptions<C>;
   readonly #channels = new Channels();
@@ -99,6 +102,7 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
     else this.#tokens = new Tokens(token);
   }
 
+  /** What the client is doing. */
   get state(): State {
     return this.#state;
   }
@@ -308,6 +312,7 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
     }
   }
 
+  /** For `await using`: {@link close}. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }

@@ -6,7 +6,9 @@ import type { Publication, Subscription } from './subscription.js';
 
 /** `statechange`: the client's state is another one, or the next attempt has got its time. */
 export class StateChangeEvent extends Event {
+  /** What the client is doing now. */
   readonly state: State;
+  /** What it was doing before; the same where only the time of the next attempt is new. */
   readonly previous: State;
   /** The code of the connection that ended, if one did. */
   readonly code: number | undefined;
@@ -27,6 +29,7 @@ export class StateChangeEvent extends Event {
 
 /** `error` of a client: what belongs to no command and no subscription. */
 export class ClientErrorEvent extends Event {
+  /** What went wrong. */
   readonly error: WirehubError;
 
   constructor(error: WirehubError) {
@@ -37,6 +40,7 @@ export class ClientErrorEvent extends Event {
 
 /** `publication`: a message came. */
 export class PublicationEvent<M = unknown> extends Event {
+  /** The message. */
   readonly publication: Publication<M>;
 
   constructor(publication: Publication<M>) {
@@ -47,6 +51,7 @@ export class PublicationEvent<M = unknown> extends Event {
 
 /** `broadcast` of a client: a message of the server to everybody. */
 export class BroadcastEvent extends Event {
+  /** The message. */
   readonly publication: Publication;
 
   constructor(publication: Publication) {
@@ -87,6 +92,7 @@ export class GapEvent extends Event {
  * last session of a user or an anonymous one. After `subscribed` others may have come and gone: ask for `presence` anew.
  */
 export class MemberEvent extends Event {
+  /** Who: the first session of theirs, or the last. */
   readonly member: Member;
 
   constructor(type: 'join' | 'leave', member: Member) {
@@ -97,6 +103,7 @@ export class MemberEvent extends Event {
 
 /** `offer` of a client: the server subscribed it to a channel. An offer that no listener accepts is declined. */
 export class OfferEvent extends Event {
+  /** The channel's name. */
   readonly channel: string;
   readonly #accept: () => Subscription;
 
@@ -126,6 +133,7 @@ export class AlarmEvent extends Event {
   readonly id: string;
   /** Which channel's messages it is like. */
   readonly channel: string;
+  /** What it says; nothing in a `withdraw`. */
   readonly data: unknown;
   /** When it was raised, by the server's clock. */
   readonly time: Date;
@@ -166,6 +174,7 @@ export class UnsubscribedEvent extends Event {
 
 /** `error` of a subscription: a message that can't be read. The subscription goes on. */
 export class SubscriptionErrorEvent extends Event {
+  /** What is wrong with the message. */
   readonly error: WirehubError;
 
   constructor(error: WirehubError) {
@@ -174,28 +183,48 @@ export class SubscriptionErrorEvent extends Event {
   }
 }
 
+/** The events of a {@link Client}. */
 export interface ClientEventMap {
+  /** Its state is another one. */
   statechange: StateChangeEvent;
+  /** Something went wrong that belongs to no command and no subscription. */
   error: ClientErrorEvent;
+  /** A message of the server to everybody. */
   broadcast: BroadcastEvent;
+  /** The server subscribed the client to a channel. */
   offer: OfferEvent;
+  /** Something has to be acknowledged. */
   alarm: AlarmEvent;
+  /** An alarm is over. */
   withdraw: AlarmEvent;
 }
 
+/** The events of a {@link Subscription}. */
 export interface SubscriptionEventMap<M = unknown> {
+  /** A message came. */
   publication: PublicationEvent<M>;
+  /** It is in force, for the first time or again. */
   subscribed: SubscribedEvent;
+  /** Messages are missing. */
   gap: GapEvent;
+  /** Somebody came in. */
   join: MemberEvent;
+  /** Somebody left. */
   leave: MemberEvent;
+  /** It ended. */
   unsubscribed: UnsubscribedEvent;
+  /** A message can't be read. */
   error: SubscriptionErrorEvent;
 }
 
+/** The events of a {@link Socket}: those of the browser's WebSocket. */
 export interface SocketEventMap {
+  /** It is open. */
   open: Event;
+  /** A message came. */
   message: MessageEvent<string | Uint8Array>;
+  /** Something went wrong; browsers do not say what. `close` follows. */
   error: Event;
+  /** It is closed. */
   close: CloseEvent;
 }

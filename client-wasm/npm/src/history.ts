@@ -10,6 +10,7 @@ export interface Position {
 
 /** A part of a channel's history. */
 export interface HistoryPage<M = unknown> {
+  /** In the order that was asked for. */
   publications: Publication<M>[];
   /** The channel's newest place. */
   position: Position;
@@ -17,6 +18,7 @@ export interface HistoryPage<M = unknown> {
 
 /** A session in a channel. */
 export interface Member {
+  /** Its id. */
   session: string;
   /** Empty for an anonymous one. */
   user: string;
@@ -26,6 +28,7 @@ export interface Member {
 
 /** How many are in a channel. */
 export interface PresenceCounts {
+  /** The sessions, of users and anonymous. */
   sessions: number;
   /** The users that they belong to; each anonymous session counts as one. */
   users: number;

@@ -15,8 +15,21 @@ export type { TokenProvider } from './tokens.js';
 export { Subscription } from './subscription.js';
 export type { Publication, SubscribeOptions, SubscriptionState } from './subscription.js';
 export { Socket } from './socket.js';
-export type { SocketData, SocketOptions } from './socket.js';
-export type { AnyContract, Contract, ContractInfo } from './contract.js';
+export type { SocketData, SocketHandler, SocketOptions } from './socket.js';
+export type {
+  AnyContract,
+  CallOf,
+  ChannelOf,
+  Contract,
+  ContractInfo,
+  MessageOf,
+  Procedure,
+  RequestOf,
+  ResponseOf,
+  StreamOf,
+  StreamRequestOf,
+  StreamResponseOf,
+} from './contract.js';
 export {
   AlarmEvent,
   BroadcastEvent,

@@ -5,6 +5,7 @@ import type { WasmSource } from './runtime.js';
 import type { TokenProvider } from './tokens.js';
 import type { WebSocketConstructor } from './websocket.js';
 
+/** Who a client is, and how it works. */
 export interface ClientOptions<C = AnyContract> {
   /** Says who this is, or asks for what does; without one the client is anonymous. */
   token?: string | TokenProvider;
@@ -22,7 +23,9 @@ export interface ClientOptions<C = AnyContract> {
   queue?: QueueOptions;
 }
 
+/** How to wait for a connection. */
 export interface ConnectOptions {
+  /** Ends the waiting. */
   signal?: AbortSignal;
 }
 
@@ -36,6 +39,7 @@ export interface SendOptions {
   failFast?: boolean;
 }
 
+/** How to publish. */
 export interface PublishOptions extends SendOptions {
   /**
    * Now or never: the message is dropped where the client is not connected, or has more to send than the connection
@@ -44,13 +48,16 @@ export interface PublishOptions extends SendOptions {
   volatile?: boolean;
 }
 
+/** How to call. */
 export interface CallOptions extends SendOptions {}
 
+/** How to call a procedure that streams its responses. */
 export interface CallStreamOptions extends SendOptions {
   /** The queue of responses that have not been taken, in place of the client's. */
   queue?: QueueOptions;
 }
 
+/** What to read of a history. */
 export interface HistoryOptions extends SendOptions {
   /** Read what comes after this place (reversed: before it); by default from the beginning (reversed: the end). */
   since?: Position;

@@ -8,6 +8,7 @@ import { openSocket, socketMaker, type WebSocketConstructor } from './websocket.
 /** What a message is: text, or bytes. */
 export type SocketData = string | Uint8Array;
 
+/** How to open a {@link Socket}. */
 export interface SocketOptions {
   /** The subprotocols to offer. */
   protocols?: string[];
@@ -19,14 +20,17 @@ export interface SocketOptions {
   queue?: QueueOptions;
 }
 
-type Handler<K extends keyof SocketEventMap> = ((event: SocketEventMap[K]) => void) | null;
+/** What is called for each event of a type, or `null` for nothing. */
+export type SocketHandler<K extends keyof SocketEventMap> = ((event: SocketEventMap[K]) => void) | null;
 
 export interface Socket {
+  /** Calls `listener` for each event of that type; see {@link SocketEventMap}. */
   addEventListener<K extends keyof SocketEventMap>(
     type: K,
     listener: ((this: Socket, event: SocketEventMap[K]) => unknown) | null,
     options?: boolean | AddEventListenerOptions,
   ): void;
+  /** The same for an event of any type. */
   addEventListener(type: string, listener: EventListenerOrEventListenerObject | null, options?: boolean | AddEventListenerOptions): void;
 }
 
@@ -91,32 +95,40 @@ export class Socket extends EventTarget implements AsyncIterable<SocketData> {
     });
   }
 
-  get onopen(): Handler<'open'> {
+  /** Called when it is open. */
+  get onopen(): SocketHandler<'open'> {
     return this.#handler('open');
   }
-  set onopen(handler: Handler<'open'>) {
+  /** `null` takes it away. */
+  set onopen(handler: SocketHandler<'open'>) {
     this.#setHandler('open', handler);
   }
 
-  get onmessage(): Handler<'message'> {
+  /** Called with each message. What came before there was a handler is told to the first one. */
+  get onmessage(): SocketHandler<'message'> {
     return this.#handler('message');
   }
-  set onmessage(handler: Handler<'message'>) {
+  /** `null` takes it away. */
+  set onmessage(handler: SocketHandler<'message'>) {
     this.#setHandler('message', handler);
     if (handler !== null) this.#feed.listen();
   }
 
-  get onerror(): Handler<'error'> {
+  /** Called when something went wrong; `onclose` follows. */
+  get onerror(): SocketHandler<'error'> {
     return this.#handler('error');
   }
-  set onerror(handler: Handler<'error'>) {
+  /** `null` takes it away. */
+  set onerror(handler: SocketHandler<'error'>) {
     this.#setHandler('error', handler);
   }
 
-  get onclose(): Handler<'close'> {
+  /** Called when it is closed. */
+  get onclose(): SocketHandler<'close'> {
     return this.#handler('close');
   }
-  set onclose(handler: Handler<'close'>) {
+  /** `null` takes it away. */
+  set onclose(handler: SocketHandler<'close'>) {
     this.#setHandler('close', handler);
   }
 
@@ -135,6 +147,7 @@ export class Socket extends EventTarget implements AsyncIterable<SocketData> {
     return this.#socket.bufferedAmount;
   }
 
+  /** Its address. */
   get url(): string {
     return this.#socket.url;
   }
@@ -166,11 +179,11 @@ export class Socket extends EventTarget implements AsyncIterable<SocketData> {
     if (type === 'message') this.#feed.listen();
   }
 
-  #handler<K extends keyof SocketEventMap>(type: K): Handler<K> {
-    return (this.#handlers.get(type) as Handler<K> | undefined) ?? null;
+  #handler<K extends keyof SocketEventMap>(type: K): SocketHandler<K> {
+    return (this.#handlers.get(type) as SocketHandler<K> | undefined) ?? null;
   }
 
-  #setHandler<K extends keyof SocketEventMap>(type: K, handler: Handler<K>): void {
+  #setHandler<K extends keyof SocketEventMap>(type: K, handler: SocketHandler<K>): void {
     const previous = this.#handlers.get(type);
     if (previous !== undefined) this.removeEventListener(type, previous);
     this.#handlers.delete(type);

@@ -17,16 +17,24 @@ export type SubscriptionState = 'subscribing' | 'subscribed' | 'unsubscribed';
 
 /** One message in a channel. */
 export interface Publication<M = unknown> {
+  /** The channel's name; empty for a message to everybody. */
   channel: string;
+  /** The message: JSON as what it says, bytes as a `Uint8Array`. */
   data: M;
   /** When the server accepted it, by the server's clock. */
   time: Date;
   /** The session it came from; absent where the server itself published. */
-  publisher?: { session: string; user: string };
+  publisher?: {
+    /** Its id. */
+    session: string;
+    /** Empty for an anonymous one. */
+    user: string;
+  };
   /** Its place in the channel's history, from 1; absent where the channel keeps none. */
   offset?: number;
 }
 
+/** How to subscribe. */
 export interface SubscribeOptions {
   /** Ends the subscription. */
   signal?: AbortSignal;
@@ -41,6 +49,7 @@ export interface SubscribeOptions {
  * What comes before there is a listener or a loop is kept for the first one, within the queue's bound.
  */
 export class Subscription<M = unknown> extends EventTarget implements AsyncIterable<Publication<M>>, AsyncDisposable {
+  /** The channel's name. */
   readonly channel: string;
   /** Resolves when the subscription is in force for the first time; rejects if it is refused, or ends before. */
   readonly ready: Promise<void>;
@@ -63,6 +72,7 @@ export class Subscription<M = unknown> extends EventTarget implements AsyncItera
     this.ready.catch(() => undefined);
   }
 
+  /** Whether it is in force. */
   get state(): SubscriptionState {
     return this.#state;
   }
@@ -72,19 +82,23 @@ export class Subscription<M = unknown> extends EventTarget implements AsyncItera
     if (this.#state !== 'unsubscribed') this.#leave();
   }
 
+  /** The messages, in a queue of this loop's own. Leaving the loop does not end the subscription. */
   [Symbol.asyncIterator](): AsyncIterableIterator<Publication<M>> {
     return this.#feed.iterate();
   }
 
+  /** For `await using`: {@link unsubscribe}. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.unsubscribe();
   }
 
+  /** Calls `listener` for each event of that type; see {@link SubscriptionEventMap}. */
   override addEventListener<K extends keyof SubscriptionEventMap<M>>(
     type: K,
     listener: ((this: Subscription<M>, event: SubscriptionEventMap<M>[K]) => unknown) | null,
     options?: boolean | AddEventListenerOptions,
   ): void;
+  /** The same for an event of any type. */
   override addEventListener(type: string, listener: EventListenerOrEventListenerObject | null, options?: boolean | AddEventListenerOptions): void;
   override addEventListener(type: string, listener: never, options?: boolean | AddEventListenerOptions): void {
     super.addEventListener(type, listener, options);

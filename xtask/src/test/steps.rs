@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 
 use super::{Context, Needs, TestStep, demo_server::DemoServer};
 use crate::{
-    build_client,
+    api_docs, build_client,
     console::{Log, Step},
     demo,
     fingerprint::Fingerprint,
@@ -88,6 +88,12 @@ pub(super) const STEPS: &[TestStep] = &[
             build_client::ensure_built(context.project, context.tools()?, log)?;
             silent(log.run(context.tools()?.npm(&context.project.path(build_client::PACKAGE)).arg("test")))
         },
+    },
+    TestStep {
+        step: api_docs::STEP,
+        needs: Needs::Builds,
+        has_tests: false,
+        run: |context, log| silent(api_docs::build(context.project, context.tools()?, log)),
     },
     TestStep { step: size::STEP, needs: Needs::Builds, has_tests: false, run: size_step },
     TestStep {

@@ -1,0 +1,121 @@
+// Every example in the READMEs is what the package's types say.
+
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { dirname, join, relative } from 'node:path';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+
+const run = promisify(execFile);
+
+const root = fileURLToPath(new URL('../../../', import.meta.url));
+const tsc = fileURLToPath(new URL('../node_modules/typescript/bin/tsc', import.meta.url));
+const dist = join(root, 'client-wasm/npm/dist/index.d.ts');
+
+/** What the examples take for granted. Their own declarations go before these. */
+const GLOBALS = `
+import type { Client as AnyClient, Codes as AllCodes } from '@wirehub/client';
+declare global {
+  const client: AnyClient<any>;
+  const Codes: typeof AllCodes;
+  const signal: AbortSignal;
+  function show(what: unknown): void;
+  function showUntilSeen(channel: string, alarm: unknown): Promise<void>;
+  function hide(alarm: string): void;
+  function retryLater(): void;
+}
+`;
+
+/** As a bundler's users declare it. */
+const WASM = `declare module '@wirehub/client/wirehub.wasm' { const address: string; export default address; }`;
+
+/** In the form in which the generator prints one. */
+const CONTRACT = `
+import type { ContractInfo } from '@wirehub/client';
+export interface Line { nick: string; text: string }
+export interface DemoContract {
+  channels: { [key: \`chat:\${string}\`]: Line };
+  calls: { 'math.add': { request: { terms: number[] }; response: number } };
+}
+export type ChatContract = DemoContract;
+export declare const demo: ContractInfo<DemoContract>;
+export declare const chat: ContractInfo<ChatContract>;
+`;
+
+/** Who writes JavaScript is told of no contract: data is anything. */
+const UNTYPED = `
+import { Client as Typed, connect as typed } from ${JSON.stringify(dist)};
+export * from ${JSON.stringify(dist)};
+export class Client<C = any> extends Typed<any> {}
+export declare function connect(...options: Parameters<typeof typed<any>>): Promise<Client>;
+`;
+
+const COMPILER = {
+  target: 'es2022',
+  module: 'esnext',
+  moduleResolution: 'bundler',
+  lib: ['es2022', 'esnext.disposable', 'dom', 'dom.asynciterable'],
+  types: [],
+  strict: true,
+  noEmit: true,
+  skipLibCheck: true,
+};
+
+for (const file of ['README.md', 'client-wasm/npm/README.md']) {
+  test(`the examples of ${file} compile`, async () => {
+    const examples = examplesIn(await readFile(join(root, file), 'utf8'));
+    assert.ok(examples.length > 0);
+    assert.deepEqual(await problems(file, examples), []);
+  });
+}
+
+test('an example that does not compile is found', async () => {
+  const text = ['```js', 'await client.subscrib("a");', '```', '```ts', "import { connect } from '@wirehub/client';", '(await connect("/ws")).publish(1, 2);', '```'];
+  const found = await problems('wrong', examplesIn(text.join('\n')));
+  assert.equal(found.length, 2, found.join('\n'));
+  assert.match(found[0], /line-1\.ts.*'subscrib' does not exist/);
+  assert.match(found[1], /line-4\.ts.*'number' is not assignable/);
+});
+
+/** The blocks of code, each with its language and the line that it begins at. */
+function examplesIn(text) {
+  const examples = [];
+  for (const match of text.matchAll(/^```(ts|js)\n(.*?)^```$/gms)) {
+    const [, language, code] = match;
+    examples.push({ language, code, line: text.slice(0, match.index).split('\n').length });
+  }
+  return examples;
+}
+
+/** What the compiler has to say, a line for each problem. */
+async function problems(file, examples) {
+  const folder = join(root, 'target/npm/examples', file.replaceAll(/\W/g, '-'));
+  await rm(folder, { recursive: true, force: true });
+  const found = [];
+  for (const [language, entry, lenient] of [
+    ['js', 'untyped.d.ts', { noImplicitAny: false, useUnknownInCatchVariables: false }],
+    ['ts', relative(join(folder, 'ts'), dist), {}],
+  ]) {
+    const paths = { '@wirehub/client': [entry.startsWith('.') ? entry : `./${entry}`] };
+    const files = {
+      'tsconfig.json': JSON.stringify({ compilerOptions: { ...COMPILER, ...lenient, paths } }),
+      'globals.d.ts': GLOBALS,
+      'wasm.d.ts': WASM,
+      'untyped.d.ts': UNTYPED,
+      'generated/contract.ts': CONTRACT,
+    };
+    for (const example of examples.filter((it) => it.language === language)) {
+      // Each is a module of its own, whether it imports something or not.
+      files[`line-${example.line}.ts`] = `${example.code}export {};\n`;
+    }
+    for (const [name, text] of Object.entries(files)) {
+      await mkdir(dirname(join(folder, language, name)), { recursive: true });
+      await writeFile(join(folder, language, name), text);
+    }
+    const { stdout } = await run(process.execPath, [tsc, '-p', '.', '--pretty', 'false'], { cwd: join(folder, language) }).catch((error) => error);
+    found.push(...stdout.split('\n').filter((line) => line !== ''));
+  }
+  return found;
+}
