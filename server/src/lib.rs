@@ -98,6 +98,8 @@ pub use self::alarm::{Alarm, AlarmError, AlarmProgress, AlarmRecipient, AlarmRep
 pub use self::api::{ApiKey, ApiKeyError, ApiKeys};
 pub use self::auth::{Authenticated, ChannelPattern, ChannelPatternError, Credentials, Refusal, Rights};
 pub use self::call::{CallContext, CallError, CallPattern, CallPatternError, RawCall};
+#[cfg(feature = "conformance")]
+pub use self::engine::conformance;
 pub use self::engine::{
     Answer, Delivery, Engine, EngineError, History, MemoryEngine, Publish, ReadHistory, Recover, Recovered,
 };

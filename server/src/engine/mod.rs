@@ -4,16 +4,20 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Weak;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+#[cfg(any(test, feature = "conformance"))]
+use parking_lot::Mutex;
 use wirehub_common::frame::{HistoryPage, Idempotency, Member, Position, Publication, Push, ServerFrame};
 use wirehub_common::{ChannelName, Payload};
 
 use crate::hub::Inner;
 use crate::hub::shared_frame::SharedFrame;
 
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
 mod memory;
 
 pub use self::memory::MemoryEngine;
@@ -21,7 +25,7 @@ pub use self::memory::MemoryEngine;
 /// Keeps the history of channels and the keys of publishes, and carries each publication to the hub's [`Delivery`].
 ///
 /// [`MemoryEngine`] is the default. Another one is handed to [`Builder::engine`](crate::Builder::engine); it has to keep
-/// these promises, which one suite of tests checks for all engines of this crate:
+/// these promises, which the suite in the feature `conformance` checks for any engine:
 ///
 /// 1. **Order.** Of one channel the publications are delivered in the order of their offsets, each once. Those of one
 ///    caller are accepted in the order in which it called [`publish`](Self::publish), whether or not it waited for the
@@ -155,16 +159,41 @@ impl History {
 
 /// Where an engine hands accepted publications to: the sessions of one hub.
 #[derive(Clone)]
-pub struct Delivery(Weak<Inner>);
+pub struct Delivery(Recipient);
+
+#[derive(Clone)]
+enum Recipient {
+    Hub(Weak<Inner>),
+    /// Keeps them, to be looked at.
+    #[cfg(any(test, feature = "conformance"))]
+    Record(Arc<Mutex<Vec<Publication>>>),
+}
 
 impl Delivery {
     pub(crate) fn new(hub: Weak<Inner>) -> Self {
-        Self(hub)
+        Self(Recipient::Hub(hub))
+    }
+
+    #[cfg(any(test, feature = "conformance"))]
+    fn recorded(record: Arc<Mutex<Vec<Publication>>>) -> Self {
+        Self(Recipient::Record(record))
+    }
+
+    fn hub(&self) -> Option<Arc<Inner>> {
+        match &self.0 {
+            Recipient::Hub(hub) => hub.upgrade(),
+            #[cfg(any(test, feature = "conformance"))]
+            Recipient::Record(_) => None,
+        }
     }
 
     /// Queues a publication for every subscriber of its channel. Never waits.
     pub fn deliver(&self, publication: Publication) {
-        if let Some(hub) = self.0.upgrade() {
+        #[cfg(any(test, feature = "conformance"))]
+        if let Recipient::Record(record) = &self.0 {
+            return record.lock().push(publication);
+        }
+        if let Some(hub) = self.hub() {
             let (channel, offset) = (publication.channel.clone(), publication.offset);
             let mut frame = SharedFrame::new(ServerFrame::Push(Push::Publication(publication)));
             let deliveries = hub.channels.publish(&channel, offset, &mut frame);
@@ -174,7 +203,7 @@ impl Delivery {
 
     /// Whether anybody is subscribed to the channel.
     pub fn is_wanted(&self, channel: &ChannelName) -> bool {
-        self.0.upgrade().is_some_and(|hub| hub.channels.subscribers(channel) > 0)
+        self.hub().is_some_and(|hub| hub.channels.subscribers(channel) > 0)
     }
 }
 

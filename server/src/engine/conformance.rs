@@ -1,0 +1,375 @@
+//! What every engine has to pass: a test for each promise of [`Engine`].
+//!
+//! ```
+//! use wirehub_server::{MemoryEngine, conformance};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() {
+//! conformance::check(MemoryEngine::new).await;
+//! # }
+//! ```
+
+#![allow(clippy::panic, clippy::arithmetic_side_effects, reason = "these are tests: they fail by panicking")]
+#![allow(clippy::expect_used, clippy::indexing_slicing, reason = "the same")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use parking_lot::Mutex;
+use wirehub_common::frame::{HistoryPage, Position, Publication};
+use wirehub_common::{ChannelName, Payload};
+
+use super::{Delivery, Engine, History, Publish, ReadHistory, Recover, Recovered};
+
+/// Checks an engine. `make` gives a new one each time, which knows nothing of the others' channels and keys.
+///
+/// # Panics
+/// The engine breaks a promise, or fails.
+pub async fn check<E: Engine>(make: impl Fn() -> E) {
+    offsets_begin_at_1_and_have_no_gaps(&Subject::new(make())).await;
+    what_is_answered_has_been_delivered_and_is_kept(&Subject::new(make())).await;
+    publishes_keep_their_order_though_nobody_waits(&Subject::new(make())).await;
+    channels_without_history_have_no_offsets(&Subject::new(make())).await;
+    a_repeat_is_not_published_again(&Subject::new(make())).await;
+    recovery_is_exact_or_not_complete(&Subject::new(make())).await;
+    recovery_is_bounded_and_gives_the_newest(&Subject::new(make())).await;
+    history_is_read_page_by_page_both_ways(&Subject::new(make())).await;
+    publishers_side_by_side_leave_no_gaps(&Subject::new(make())).await;
+}
+
+/// An engine, and what it delivers.
+struct Subject<E> {
+    engine: E,
+    delivered: Arc<Mutex<Vec<Publication>>>,
+}
+
+const KEPT: History = History::new(5, Duration::from_secs(3600));
+
+async fn offsets_begin_at_1_and_have_no_gaps(subject: &Subject<impl Engine>) {
+    for offset in 1..=7 {
+        for channel in ["a", "b"] {
+            assert_eq!(subject.publish(channel, offset, "").await.offset, offset, "in {channel}");
+        }
+    }
+    let epoch = subject.publish("a", 8, "").await.epoch;
+    assert!(!epoch.is_empty(), "an epoch has a name");
+    assert_eq!(subject.publish("a", 9, "").await.epoch, epoch, "it stays while nothing is lost");
+    assert_eq!(subject.delivered_in("a"), (1..=9).map(|offset| (offset, offset)).collect::<Vec<_>>());
+}
+
+async fn what_is_answered_has_been_delivered_and_is_kept(subject: &Subject<impl Engine>) {
+    for number in 1..=3 {
+        let position = subject.publish("a", number, "").await;
+        assert_eq!(subject.delivered_in("a").last(), Some(&(position.offset, number)));
+        let page = subject.page("a", None, 10, false).await.expect("history is kept");
+        assert_eq!(page.position, position);
+        assert_eq!(page.publications.last().map(number_of), Some(number));
+    }
+}
+
+async fn publishes_keep_their_order_though_nobody_waits(subject: &Subject<impl Engine>) {
+    let answers: Vec<_> = (1..=100).map(|number| subject.engine.publish(message("a", number, ""))).collect();
+    for (answer, offset) in join_all(answers).await.into_iter().zip(1..) {
+        let position = answer.expect("the engine works");
+        assert_eq!(position.map(|position| position.offset), Some(offset));
+    }
+    assert_eq!(subject.delivered_in("a"), (1..=100).map(|number| (number, number)).collect::<Vec<_>>());
+}
+
+async fn channels_without_history_have_no_offsets(subject: &Subject<impl Engine>) {
+    for number in 1..=3 {
+        let publish = Publish { history: None, ..message("a", number, "") };
+        assert_eq!(subject.engine.publish(publish).await.expect("the engine works"), None);
+    }
+    assert_eq!(subject.delivered_in("a"), [(0, 1), (0, 2), (0, 3)]);
+}
+
+async fn a_repeat_is_not_published_again(subject: &Subject<impl Engine>) {
+    let Some(memory) = subject.engine.idempotency() else {
+        // Then each is a publish of its own.
+        let first = subject.publish("a", 1, "key").await;
+        assert_ne!(subject.publish("a", 2, "key").await, first);
+        return;
+    };
+    assert!(!memory.window.is_zero());
+    let first = subject.publish("a", 1, "key").await;
+    assert_eq!(subject.publish("a", 2, "key").await, first, "the first one's answer");
+    assert_eq!(subject.publish("b", 1, "key").await.offset, 1, "keys are by channel");
+    assert_eq!(subject.publish("a", 3, "other").await.offset, 2);
+    assert_eq!(subject.publish("a", 4, "").await.offset, 3);
+    assert_eq!(subject.publish("a", 5, "").await.offset, 4, "an empty key is none");
+    assert_eq!(subject.delivered_in("a"), [(1, 1), (2, 3), (3, 4), (4, 5)]);
+    // Also where the first one has not been answered yet.
+    let answers = (1..=10).map(|number| subject.engine.publish(message("c", number, "key")));
+    for answer in join_all(answers).await {
+        assert_eq!(answer.expect("the engine works").map(|position| position.offset), Some(1));
+    }
+    assert_eq!(subject.delivered_in("c"), [(1, 1)]);
+    // And where there is no history.
+    for number in 1..=2 {
+        let publish = Publish { history: None, ..message("d", number, "key") };
+        assert_eq!(subject.engine.publish(publish).await.expect("the engine works"), None);
+    }
+    assert_eq!(subject.delivered_in("d"), [(0, 1)]);
+}
+
+async fn recovery_is_exact_or_not_complete(subject: &Subject<impl Engine>) {
+    let nothing = subject.recover("a", None, 100, 1000).await;
+    assert_eq!((nothing.position.offset, nothing.publications.len()), (0, 0), "nobody has published");
+    let from_the_start = subject.recover("a", Some(nothing.position.clone()), 100, 1000).await;
+    assert!(from_the_start.complete, "that place is the newest");
+
+    let mut newest = nothing.position;
+    for number in 1..=8 {
+        newest = subject.publish("a", number, "").await;
+    }
+    let at = |offset| Some(Position { offset, epoch: newest.epoch.clone() });
+    for offset in 3..=8 {
+        let recovered = subject.recover("a", at(offset), 100, 1000).await;
+        assert!(recovered.complete, "five are kept: {recovered:?}");
+        assert_eq!(recovered.position, newest);
+        let offsets: Vec<u64> = recovered.publications.iter().map(|publication| publication.offset).collect();
+        assert_eq!(offsets, (offset + 1..=8).collect::<Vec<_>>());
+    }
+    let other = Some(Position { offset: 8, epoch: "another".into() });
+    for since in [at(0), at(2), other] {
+        let recovered = subject.recover("a", since, 100, 1000).await;
+        assert!(!recovered.complete, "some are gone: {recovered:?}");
+        assert_eq!(recovered.publications.len(), 5, "what is left is given");
+    }
+    let ahead = subject.recover("a", at(9), 100, 1000).await;
+    assert!(!ahead.complete, "nobody has been there");
+    let newcomer = subject.recover("a", None, 100, 1000).await;
+    assert_eq!(
+        (newcomer.position, newcomer.publications.len()),
+        (newest, 0),
+        "who was not there missed nothing"
+    );
+}
+
+async fn recovery_is_bounded_and_gives_the_newest(subject: &Subject<impl Engine>) {
+    let first = subject.publish("a", 1, "").await;
+    for number in 2..=4 {
+        subject.publish("a", number, "").await;
+    }
+    // Each has one byte of payload.
+    for (limit, bytes, expected) in [(3, 3, vec![2, 3, 4]), (2, 100, vec![3, 4]), (100, 1, vec![4])] {
+        let recovered = subject.recover("a", Some(first.clone()), limit, bytes).await;
+        assert_eq!(recovered.complete, expected.len() == 3, "{recovered:?}");
+        let offsets: Vec<u64> = recovered.publications.iter().map(|publication| publication.offset).collect();
+        assert_eq!(offsets, expected);
+    }
+}
+
+async fn history_is_read_page_by_page_both_ways(subject: &Subject<impl Engine>) {
+    let mut newest = Position::default();
+    for number in 1..=7 {
+        newest = subject.publish("a", number, "").await;
+    }
+    let at = |offset| Some(Position { offset, epoch: newest.epoch.clone() });
+    for (since, limit, reverse, expected) in [
+        (None, 100, false, vec![3, 4, 5, 6, 7]),
+        (None, 2, false, vec![3, 4]),
+        (None, 2, true, vec![7, 6]),
+        (at(5), 100, false, vec![6, 7]),
+        (at(5), 100, true, vec![4, 3]),
+        (at(2), 1, false, vec![3]),
+        (at(7), 100, false, vec![]),
+        (None, 0, false, vec![]),
+    ] {
+        let page = subject.page("a", since, limit, reverse).await.expect("it is there");
+        assert_eq!(page.position, newest);
+        assert_eq!(page.publications.iter().map(number_of).collect::<Vec<_>>(), expected);
+        for publication in &page.publications {
+            assert_eq!(publication.offset, number_of(publication), "as it was delivered");
+        }
+    }
+    let other = Some(Position { offset: 5, epoch: "another".into() });
+    assert!(subject.page("a", other, 100, false).await.is_none(), "another epoch");
+    assert!(subject.page("a", at(1), 100, false).await.is_none(), "what follows is gone");
+}
+
+async fn publishers_side_by_side_leave_no_gaps(subject: &Subject<impl Engine>) {
+    let publishers = (0..4).map(|publisher| async move {
+        for number in 0..50 {
+            subject.publish("a", publisher * 100 + number, "").await;
+            // What is recovered is true of one moment.
+            let since = subject.page("a", None, 0, false).await.expect("history is kept").position;
+            let Recovered { position, publications, complete } =
+                subject.recover("a", Some(since.clone()), 100, 1000).await;
+            if complete {
+                let offsets: Vec<u64> = publications.iter().map(|publication| publication.offset).collect();
+                assert_eq!(offsets, (since.offset + 1..=position.offset).collect::<Vec<_>>());
+            }
+        }
+    });
+    join_all(publishers).await;
+    let delivered = subject.delivered_in("a");
+    assert_eq!(
+        delivered.iter().map(|&(offset, _)| offset).collect::<Vec<_>>(),
+        (1..=200).collect::<Vec<_>>()
+    );
+    for publisher in 0..4 {
+        let own: Vec<u64> =
+            delivered.iter().map(|&(_, number)| number).filter(|number| number / 100 == publisher).collect();
+        assert_eq!(own, (publisher * 100..publisher * 100 + 50).collect::<Vec<_>>(), "in its order");
+    }
+}
+
+impl<E: Engine> Subject<E> {
+    fn new(engine: E) -> Self {
+        let delivered = Arc::default();
+        engine.start(Delivery::recorded(Arc::clone(&delivered)));
+        Self { engine, delivered }
+    }
+
+    /// Publishes a number in a channel that keeps five.
+    async fn publish(&self, channel: &str, number: u64, key: &str) -> Position {
+        let position = self.engine.publish(message(channel, number, key)).await;
+        position.expect("the engine works").expect("the channel keeps history")
+    }
+
+    async fn recover(&self, channel: &str, since: Option<Position>, limit: usize, bytes: usize) -> Recovered {
+        let recover = Recover { channel: name(channel), history: KEPT, since, limit, bytes };
+        self.engine.recover(recover).await.expect("the engine works")
+    }
+
+    async fn page(
+        &self,
+        channel: &str,
+        since: Option<Position>,
+        limit: usize,
+        reverse: bool,
+    ) -> Option<HistoryPage> {
+        let read = ReadHistory { channel: name(channel), history: KEPT, since, limit, reverse };
+        self.engine.history(read).await.expect("the engine works")
+    }
+
+    /// Offset and number of what was delivered in a channel.
+    fn delivered_in(&self, channel: &str) -> Vec<(u64, u64)> {
+        let delivered = self.delivered.lock();
+        let of_channel = delivered.iter().filter(|publication| publication.channel.as_str() == channel);
+        of_channel.map(|publication| (publication.offset, number_of(publication))).collect()
+    }
+}
+
+fn message(channel: &str, number: u64, key: &str) -> Publish {
+    let payload = Payload::json(number.to_string());
+    Publish { key: key.into(), history: Some(KEPT), ..Publish::new(name(channel), payload) }
+}
+
+fn number_of(publication: &Publication) -> u64 {
+    let text = std::str::from_utf8(&publication.payload.data).expect("a number");
+    text.parse().expect("a number")
+}
+
+fn name(channel: &str) -> ChannelName {
+    ChannelName::new(channel).expect("a channel's name")
+}
+
+#[cfg(test)]
+mod tests {
+    use wirehub_common::frame::Idempotency;
+
+    use super::*;
+    use crate::MemoryEngine;
+    use crate::engine::Answer;
+
+    #[tokio::test]
+    async fn the_engine_in_memory_keeps_its_promises() {
+        check(MemoryEngine::new).await;
+    }
+
+    #[tokio::test]
+    async fn an_engine_that_takes_its_time_may_do_so() {
+        check(|| Late(Arc::new(MemoryEngine::new()))).await;
+    }
+
+    #[tokio::test]
+    #[should_panic(expected = "the first one's answer")]
+    async fn an_engine_that_forgets_its_keys_is_caught() {
+        check(|| Broken { inner: MemoryEngine::new(), forgets: true }).await;
+    }
+
+    #[tokio::test]
+    #[should_panic(expected = "some are gone")]
+    async fn an_engine_that_is_not_honest_is_caught() {
+        check(|| Broken { inner: MemoryEngine::new(), forgets: false }).await;
+    }
+
+    /// Answers later; what decides on the order happens at once.
+    #[derive(Debug)]
+    struct Late(Arc<MemoryEngine>);
+
+    impl Late {
+        fn later<T: Unpin + Send + 'static>(
+            &self,
+            answer: impl FnOnce(&MemoryEngine) -> Answer<T> + Send + 'static,
+        ) -> Answer<T> {
+            let engine = Arc::clone(&self.0);
+            Answer::Later(Box::pin(async move {
+                tokio::task::yield_now().await;
+                answer(&engine).await
+            }))
+        }
+    }
+
+    impl Engine for Late {
+        fn start(&self, delivery: Delivery) {
+            self.0.start(delivery);
+        }
+
+        fn idempotency(&self) -> Option<Idempotency> {
+            self.0.idempotency()
+        }
+
+        fn publish(&self, publish: Publish) -> Answer<Option<Position>> {
+            let answer = self.0.publish(publish);
+            self.later(|_| answer)
+        }
+
+        fn recover(&self, recover: Recover) -> Answer<Recovered> {
+            self.later(|engine| engine.recover(recover))
+        }
+
+        fn history(&self, read: ReadHistory) -> Answer<Option<HistoryPage>> {
+            self.later(|engine| engine.history(read))
+        }
+    }
+
+    /// Forgets keys, or says that what it has is all there was.
+    #[derive(Debug)]
+    struct Broken {
+        inner: MemoryEngine,
+        forgets: bool,
+    }
+
+    impl Engine for Broken {
+        fn start(&self, delivery: Delivery) {
+            self.inner.start(delivery);
+        }
+
+        fn idempotency(&self) -> Option<Idempotency> {
+            self.inner.idempotency()
+        }
+
+        fn publish(&self, publish: Publish) -> Answer<Option<Position>> {
+            let key = if self.forgets { String::new() } else { publish.key.clone() };
+            self.inner.publish(Publish { key, ..publish })
+        }
+
+        fn recover(&self, recover: Recover) -> Answer<Recovered> {
+            match self.inner.recover(recover) {
+                Answer::Now(Ok(recovered)) if !self.forgets => {
+                    Answer::Now(Ok(Recovered { complete: true, ..recovered }))
+                }
+                answer => answer,
+            }
+        }
+
+        fn history(&self, read: ReadHistory) -> Answer<Option<HistoryPage>> {
+            self.inner.history(read)
+        }
+    }
+}
