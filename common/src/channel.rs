@@ -41,6 +41,11 @@ impl ChannelName {
         Ok(Self(name.into()))
     }
 
+    /// Stands for a name that was refused, in a frame that nobody will get.
+    pub(crate) fn refused() -> Self {
+        Self("".into())
+    }
+
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -118,24 +118,12 @@ pub(super) enum Value<'a> {
 /// Gives the fields of one message, one after the other.
 #[derive(Clone, Copy)]
 pub(super) struct Reader<'a> {
-    message: &'a Bytes,
     rest: &'a [u8],
 }
 
 impl<'a> Reader<'a> {
-    /// Reads `part`, which has to lie within `message`.
-    pub(super) fn new(message: &'a Bytes, part: &'a [u8]) -> Self {
-        Self { message, rest: part }
-    }
-
-    /// The same for a nested message.
-    pub(super) fn nested(&self, part: &'a [u8]) -> Self {
-        Self::new(self.message, part)
-    }
-
-    /// `part` as a share of the whole message's bytes.
-    pub(super) fn share(&self, part: &'a [u8]) -> Bytes {
-        self.message.slice_ref(part)
+    pub(super) fn new(message: &'a [u8]) -> Self {
+        Self { rest: message }
     }
 
     /// The next field, or nothing at the end.
@@ -221,21 +209,7 @@ mod tests {
     #[test]
     fn groups_and_field_zero_are_refused() {
         for bytes in [&[0x00, 0x00][..], &[0x0b], &[0x0c], &[0x0e], &[0x0f]] {
-            let message = Bytes::copy_from_slice(bytes);
-            assert_eq!(
-                Reader::new(&message, &message).field().unwrap_err(),
-                DecodeErrorKind::Tag,
-                "{bytes:?}"
-            );
+            assert_eq!(Reader::new(bytes).field().unwrap_err(), DecodeErrorKind::Tag, "{bytes:?}");
         }
-    }
-
-    #[test]
-    fn shared_bytes_are_not_copies() {
-        let message = Bytes::from_static(&[0x0a, 0x02, b'h', b'i']);
-        let mut reader = Reader::new(&message, &message);
-        let Some((1, Value::Length(part))) = reader.field().unwrap() else { panic!() };
-        assert_eq!(reader.share(part).as_ptr(), message[2..].as_ptr());
-        assert_eq!(reader.field().unwrap(), None);
     }
 }

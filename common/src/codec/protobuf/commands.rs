@@ -1,13 +1,9 @@
 //! What clients send.
 
-use alloc::string::String;
-
 use bytes::Bytes;
 
-use super::Invalid;
-use super::frames::unsubscribed;
-use super::values::{channel, content, contract_id, encode_payload, narrow, position, push, text};
-use crate::Payload;
+use super::fields::{Decoder, Failure, Fields};
+use super::values::{contract_id, encode_payload, position};
 use crate::codec::DecodeErrorKind;
 use crate::codec::wire::{Encode, Reader, Value, Writer};
 use crate::frame::{
@@ -16,33 +12,42 @@ use crate::frame::{
 };
 
 pub(in crate::codec) fn decode_command(message: &Bytes, part: &[u8]) -> Result<Command, DecodeErrorKind> {
-    let mut reader = Reader::new(message, part);
-    let mut command = Command { id: 0, request: Request::Unknown };
+    let mut reader = Reader::new(part);
+    let mut id = 0;
+    let mut body = None;
     while let Some((number, value)) = reader.field()? {
-        let body = match (number, value) {
-            (1, Value::Varint(id)) => {
-                command.id = narrow(id)?;
-                continue;
-            }
-            (_, Value::Length(body)) => reader.nested(body),
-            _ => continue,
-        };
-        let request = match number {
-            2 => connect(body).map(Request::Connect),
-            3 => subscribe(body).map(Request::Subscribe),
-            4 => unsubscribed(body).map(|(end, _)| Request::Unsubscribe(end)),
-            5 => publish(body).map(Request::Publish),
-            6 => history(body).map(Request::History),
-            7 => presence(body).map(Request::Presence),
-            8 => call(body).map(Request::Call),
-            9 => cancel(body).map(Request::Cancel),
-            10 => refresh(body).map(Request::Refresh),
-            11 => acknowledge(body).map(Request::Acknowledge),
-            _ => continue,
-        };
-        command.request = request.or_else(Invalid::into_request)?;
+        match (number, value) {
+            (1, Value::Varint(value)) => id = u32::try_from(value).map_err(|_| DecodeErrorKind::Range)?,
+            // A field of a newer protocol may stand behind the body: it must not take the body's place.
+            (2..=11, Value::Length(value)) => body = Some((number, value)),
+            _ => {}
+        }
     }
-    Ok(command)
+    let Some((number, body)) = body else { return Ok(Command { id, request: Request::Unknown }) };
+    let decoder = Decoder::new(message);
+    let fields = &decoder.fields(body);
+    let request = match number {
+        2 => Request::Connect(connect(fields)),
+        3 => Request::Subscribe(subscribe(fields)),
+        4 => Request::Unsubscribe(unsubscribe(fields)),
+        5 => Request::Publish(publish(fields)),
+        6 => Request::History(history(fields)),
+        7 => Request::Presence(presence(fields)),
+        8 => Request::Call(call(fields)),
+        9 => Request::Cancel(Cancel { command: fields.narrow(1) }),
+        10 => Request::Refresh(Refresh { token: fields.text(1) }),
+        _ => Request::Acknowledge(acknowledge(fields)),
+    };
+    // What is a message but asks for what can't be is answered; a broken frame ends the connection.
+    let request = match decoder.failure() {
+        None => request,
+        Some(Failure::Request(why)) => Request::Invalid(why.into()),
+        Some(Failure::Frame(DecodeErrorKind::TooMany)) => {
+            Request::Invalid("a list has too many entries: send it in parts".into())
+        }
+        Some(Failure::Frame(error)) => return Err(error),
+    };
+    Ok(Command { id, request })
 }
 
 impl Encode for Command {
@@ -78,19 +83,14 @@ impl Encode for Connect {
     }
 }
 
-fn connect(mut reader: Reader<'_>) -> Result<Connect, Invalid> {
-    let mut connect = Connect::default();
-    while let Some(field) = reader.field()? {
-        match field {
-            (1, Value::Length(value)) => connect.token = text(value)?,
-            (2, Value::Length(value)) => connect.client = text(value)?,
-            (3, Value::Length(value)) => connect.version = text(value)?,
-            (4, Value::Length(value)) => connect.contract = Some(contract_id(reader.nested(value))?),
-            (5, Value::Length(value)) => push(&mut connect.subscriptions, subscribe(reader.nested(value))?)?,
-            _ => {}
-        }
+fn connect(fields: &Fields<'_>) -> Connect {
+    Connect {
+        token: fields.text(1),
+        client: fields.text(2),
+        version: fields.text(3),
+        contract: fields.nested(4, contract_id),
+        subscriptions: fields.each(5, subscribe),
     }
-    Ok(connect)
 }
 
 impl Encode for Subscribe {
@@ -103,17 +103,8 @@ impl Encode for Subscribe {
     }
 }
 
-fn subscribe(mut reader: Reader<'_>) -> Result<Subscribe, Invalid> {
-    let (mut name, mut number, mut from) = (&[][..], 0, None);
-    while let Some(field) = reader.field()? {
-        match field {
-            (1, Value::Length(value)) => name = value,
-            (2, Value::Varint(value)) => number = narrow(value)?,
-            (3, Value::Length(value)) => from = Some(position(reader.nested(value))?),
-            _ => {}
-        }
-    }
-    Ok(Subscribe { channel: channel(name)?, number, position: from })
+fn subscribe(fields: &Fields<'_>) -> Subscribe {
+    Subscribe { channel: fields.channel(1), number: fields.narrow(2), position: fields.nested(3, position) }
 }
 
 impl Encode for Unsubscribe {
@@ -121,6 +112,10 @@ impl Encode for Unsubscribe {
         out.bytes(1, self.channel.as_str().as_bytes());
         out.uint(2, self.number.into());
     }
+}
+
+pub(super) fn unsubscribe(fields: &Fields<'_>) -> Unsubscribe {
+    Unsubscribe { channel: fields.channel(1), number: fields.narrow(2) }
 }
 
 impl Encode for Publish {
@@ -131,18 +126,8 @@ impl Encode for Publish {
     }
 }
 
-fn publish(mut reader: Reader<'_>) -> Result<Publish, Invalid> {
-    let (mut name, mut payload, mut key) = (&[][..], Payload::default(), String::new());
-    while let Some(field) = reader.field()? {
-        match field {
-            (1, Value::Length(value)) => name = value,
-            (2, Value::Varint(value)) => payload.content = content(value)?,
-            (3, Value::Length(value)) => payload.data = reader.share(value),
-            (4, Value::Length(value)) => key = text(value)?,
-            _ => {}
-        }
-    }
-    Ok(Publish { channel: channel(name)?, payload, key })
+fn publish(fields: &Fields<'_>) -> Publish {
+    Publish { channel: fields.channel(1), payload: fields.payload(2), key: fields.text(4) }
 }
 
 impl Encode for History {
@@ -156,18 +141,13 @@ impl Encode for History {
     }
 }
 
-fn history(mut reader: Reader<'_>) -> Result<History, Invalid> {
-    let (mut name, mut since, mut limit, mut reverse) = (&[][..], None, 0, false);
-    while let Some(field) = reader.field()? {
-        match field {
-            (1, Value::Length(value)) => name = value,
-            (2, Value::Length(value)) => since = Some(position(reader.nested(value))?),
-            (3, Value::Varint(value)) => limit = narrow(value)?,
-            (4, Value::Varint(value)) => reverse = value != 0,
-            _ => {}
-        }
+fn history(fields: &Fields<'_>) -> History {
+    History {
+        channel: fields.channel(1),
+        since: fields.nested(2, position),
+        limit: fields.narrow(3),
+        reverse: fields.flag(4),
     }
-    Ok(History { channel: channel(name)?, since, limit, reverse })
 }
 
 impl Encode for Presence {
@@ -177,16 +157,8 @@ impl Encode for Presence {
     }
 }
 
-fn presence(mut reader: Reader<'_>) -> Result<Presence, Invalid> {
-    let (mut name, mut counts_only) = (&[][..], false);
-    while let Some(field) = reader.field()? {
-        match field {
-            (1, Value::Length(value)) => name = value,
-            (2, Value::Varint(value)) => counts_only = value != 0,
-            _ => {}
-        }
-    }
-    Ok(Presence { channel: channel(name)?, counts_only })
+fn presence(fields: &Fields<'_>) -> Presence {
+    Presence { channel: fields.channel(1), counts_only: fields.flag(2) }
 }
 
 impl Encode for Call {
@@ -196,17 +168,8 @@ impl Encode for Call {
     }
 }
 
-fn call(mut reader: Reader<'_>) -> Result<Call, Invalid> {
-    let (mut name, mut payload) = (String::new(), Payload::default());
-    while let Some(field) = reader.field()? {
-        match field {
-            (1, Value::Length(value)) => name = text(value)?,
-            (2, Value::Varint(value)) => payload.content = content(value)?,
-            (3, Value::Length(value)) => payload.data = reader.share(value),
-            _ => {}
-        }
-    }
-    Ok(Call { name, payload })
+fn call(fields: &Fields<'_>) -> Call {
+    Call { name: fields.text(1), payload: fields.payload(2) }
 }
 
 impl Encode for Cancel {
@@ -215,30 +178,10 @@ impl Encode for Cancel {
     }
 }
 
-fn cancel(mut reader: Reader<'_>) -> Result<Cancel, Invalid> {
-    let mut cancel = Cancel { command: 0 };
-    while let Some(field) = reader.field()? {
-        if let (1, Value::Varint(value)) = field {
-            cancel.command = narrow(value)?;
-        }
-    }
-    Ok(cancel)
-}
-
 impl Encode for Refresh {
     fn encode(&self, out: &mut Writer) {
         out.bytes(1, self.token.as_bytes());
     }
-}
-
-fn refresh(mut reader: Reader<'_>) -> Result<Refresh, Invalid> {
-    let mut refresh = Refresh { token: String::new() };
-    while let Some(field) = reader.field()? {
-        if let (1, Value::Length(value)) = field {
-            refresh.token = text(value)?;
-        }
-    }
-    Ok(refresh)
 }
 
 impl Encode for Acknowledge {
@@ -248,14 +191,6 @@ impl Encode for Acknowledge {
     }
 }
 
-fn acknowledge(mut reader: Reader<'_>) -> Result<Acknowledge, Invalid> {
-    let mut acknowledge = Acknowledge { alarm: String::new(), received_only: false };
-    while let Some(field) = reader.field()? {
-        match field {
-            (1, Value::Length(value)) => acknowledge.alarm = text(value)?,
-            (2, Value::Varint(value)) => acknowledge.received_only = value != 0,
-            _ => {}
-        }
-    }
-    Ok(acknowledge)
+fn acknowledge(fields: &Fields<'_>) -> Acknowledge {
+    Acknowledge { alarm: fields.text(1), received_only: fields.flag(2) }
 }

@@ -2,70 +2,80 @@
 
 use alloc::boxed::Box;
 use alloc::string::String;
-use alloc::vec::Vec;
-use core::time::Duration;
 
 use bytes::Bytes;
 
-use super::Invalid;
-use super::values::{channel, content, contract_id, duration, encode_payload, narrow, position, push, text};
+use super::commands::unsubscribe;
+use super::fields::{Decoder, Failure, Fields};
+use super::values::{contract_id, encode_payload, position};
+use crate::Limits;
 use crate::code::{CloseCode, ErrorCode};
 use crate::codec::wire::{Encode, Reader, Value, Writer};
 use crate::codec::{DecodeErrorKind, to_milliseconds};
+use crate::contract::ContractHash;
 use crate::frame::{
-    Alarm, Answer, Called, Connected, ContractDigest, Disconnect, ErrorInfo, HistoryPage, Idempotency,
-    Member, Movement, Position, PresenceList, Publication, Published, Push, Refreshed, Reply, ServerFrame,
+    Alarm, Answer, Called, Connected, ContractDigest, ContractId, Disconnect, ErrorInfo, HistoryPage,
+    Idempotency, Member, Movement, PresenceList, Publication, Published, Push, Refreshed, Reply, ServerFrame,
     SubscribeOutcome, Subscribed, Unsubscribe, Unsubscribed,
 };
-use crate::{Limits, Payload};
 
 pub(in crate::codec) fn decode_frame(message: &Bytes, part: &[u8]) -> Result<ServerFrame, DecodeErrorKind> {
-    let mut reader = Reader::new(message, part);
+    let mut reader = Reader::new(part);
     let mut id = 0;
     let mut body = None;
     while let Some((number, value)) = reader.field()? {
         match (number, value) {
-            (1, Value::Varint(value)) => id = narrow(value)?,
+            (1, Value::Varint(value)) => id = u32::try_from(value).map_err(|_| DecodeErrorKind::Range)?,
             // A field of a newer protocol may stand behind the body: it must not take the body's place.
             (2..=18, Value::Length(value)) => body = Some((number, value)),
             _ => {}
         }
     }
     let Some((number, body)) = body else { return Ok(unknown_frame(id)) };
-    let body = reader.nested(body);
-    Ok(if id == 0 {
+    let decoder = Decoder::new(message);
+    let fields = &decoder.fields(body);
+    let frame = if id == 0 {
         ServerFrame::Push(match number {
-            2 => Push::Publication(publication(body)?),
-            5 => Push::Subscribed(subscribed(body)?),
-            6 => {
-                let (Unsubscribe { channel, number }, error) = unsubscribed(body)?;
-                let error = error.ok_or(DecodeErrorKind::Field)?;
-                Push::Unsubscribed(Unsubscribed { channel, number, error })
-            }
-            13 => Push::Join(movement(body)?),
-            14 => Push::Leave(movement(body)?),
+            2 => Push::Publication(publication(fields)),
+            5 => Push::Subscribed(subscribed(fields)),
+            6 => Push::Unsubscribed(unsubscribed(fields)),
+            13 => Push::Join(movement(fields)),
+            14 => Push::Leave(movement(fields)),
             15 => Push::RefreshDue,
-            16 => Push::Disconnect(disconnect(body)?),
-            18 => Push::Alarm(Box::new(alarm(body)?)),
+            16 => Push::Disconnect(disconnect(fields)),
+            18 => Push::Alarm(Box::new(alarm(fields))),
             _ => Push::Unknown,
         })
     } else {
-        let result = match number {
-            3 => Err(error(body)?),
-            4 => Ok(Answer::Connected(Box::new(connected(body)?))),
-            5 => Ok(Answer::Subscribed(subscribed(body)?)),
-            6 => Ok(Answer::Unsubscribed(unsubscribed(body)?.0)),
-            7 => Ok(Answer::Published(Published { position: one_position(body)? })),
-            8 => Ok(Answer::History(history_page(body)?)),
-            9 => Ok(Answer::Presence(presence_list(body)?)),
-            10 => Ok(Answer::Called(called(body)?)),
-            11 => Ok(Answer::Cancelled),
-            12 => Ok(Answer::Refreshed(refreshed(body)?)),
-            17 => Ok(Answer::Acknowledged),
-            _ => Ok(Answer::Unknown),
+        let answer = match number {
+            3 => {
+                let result = Err(error(fields));
+                return checked(&decoder, ServerFrame::Reply(Reply { id, result }));
+            }
+            4 => Answer::Connected(Box::new(connected(fields))),
+            5 => Answer::Subscribed(subscribed(fields)),
+            6 => Answer::Unsubscribed(unsubscribe(fields)),
+            7 => Answer::Published(Published { position: fields.nested(1, position) }),
+            8 => Answer::History(history_page(fields)),
+            9 => Answer::Presence(presence_list(fields)),
+            10 => Answer::Called(Called { payload: fields.payload(1), more: fields.flag(3) }),
+            11 => Answer::Cancelled,
+            12 => Answer::Refreshed(Refreshed { token_ttl: fields.duration(1) }),
+            17 => Answer::Acknowledged,
+            _ => Answer::Unknown,
         };
-        ServerFrame::Reply(Reply { id, result })
-    })
+        ServerFrame::Reply(Reply { id, result: Ok(answer) })
+    };
+    checked(&decoder, frame)
+}
+
+fn checked(decoder: &Decoder<'_>, frame: ServerFrame) -> Result<ServerFrame, DecodeErrorKind> {
+    match decoder.failure() {
+        None => Ok(frame),
+        // A server that says what can't be is as broken as one whose bytes can't be read.
+        Some(Failure::Request(_)) => Err(DecodeErrorKind::Field),
+        Some(Failure::Frame(error)) => Err(error),
+    }
 }
 
 fn unknown_frame(id: u32) -> ServerFrame {
@@ -126,17 +136,13 @@ impl Encode for ErrorInfo {
     }
 }
 
-fn error(mut reader: Reader<'_>) -> Result<ErrorInfo, DecodeErrorKind> {
-    let (mut code, mut message, mut temporary) = (None, String::new(), false);
-    while let Some(field) = reader.field()? {
-        match field {
-            (1, Value::Varint(value)) => code = u16::try_from(value).ok().and_then(ErrorCode::new),
-            (2, Value::Length(value)) => message = text(value)?,
-            (3, Value::Varint(value)) => temporary = value != 0,
-            _ => {}
-        }
-    }
-    Ok(ErrorInfo { code: code.ok_or(DecodeErrorKind::Field)?, message, temporary })
+/// Stands for one that is not there, in a frame that nobody will get.
+const NO_ERROR: ErrorInfo = ErrorInfo { code: ErrorCode::INTERNAL, message: String::new(), temporary: false };
+
+fn error(fields: &Fields<'_>) -> ErrorInfo {
+    let code = u16::try_from(fields.number(1)).ok().and_then(ErrorCode::new);
+    let code = fields.required(code, ErrorCode::INTERNAL);
+    ErrorInfo { code, message: fields.text(2), temporary: fields.flag(3) }
 }
 
 impl Encode for Connected {
@@ -157,23 +163,16 @@ impl Encode for Connected {
     }
 }
 
-fn connected(mut reader: Reader<'_>) -> Result<Connected, DecodeErrorKind> {
-    let mut connected = Connected { limits: Limits::NONE, ..Connected::default() };
-    while let Some(field) = reader.field()? {
-        match field {
-            (1, Value::Length(value)) => connected.session = text(value)?,
-            (2, Value::Length(value)) => connected.user = text(value)?,
-            (3, Value::Length(value)) => connected.limits = limits(reader.nested(value))?,
-            (4, Value::Length(value)) => connected.contract = Some(contract_digest(reader.nested(value))?),
-            (5, Value::Length(value)) => {
-                push(&mut connected.subscriptions, subscribe_outcome(reader.nested(value))?)?;
-            }
-            (6, Value::Length(value)) => connected.idempotency = Some(idempotency(reader.nested(value))?),
-            (7, Value::Varint(value)) => connected.token_ttl = duration(value)?,
-            _ => {}
-        }
+fn connected(fields: &Fields<'_>) -> Connected {
+    Connected {
+        session: fields.text(1),
+        user: fields.text(2),
+        limits: fields.nested(3, limits).unwrap_or(Limits::NONE),
+        contract: fields.nested(4, contract_digest),
+        subscriptions: fields.each(5, subscribe_outcome),
+        idempotency: fields.nested(6, idempotency),
+        token_ttl: fields.duration(7),
     }
-    Ok(connected)
 }
 
 impl Encode for Idempotency {
@@ -184,17 +183,8 @@ impl Encode for Idempotency {
     }
 }
 
-fn idempotency(mut reader: Reader<'_>) -> Result<Idempotency, DecodeErrorKind> {
-    let mut idempotency = Idempotency::default();
-    while let Some(field) = reader.field()? {
-        match field {
-            (1, Value::Length(value)) => idempotency.scope = text(value)?,
-            (2, Value::Varint(value)) => idempotency.window = duration(value)?,
-            (3, Value::Varint(value)) => idempotency.clock = value,
-            _ => {}
-        }
-    }
-    Ok(idempotency)
+fn idempotency(fields: &Fields<'_>) -> Idempotency {
+    Idempotency { scope: fields.text(1), window: fields.duration(2), clock: fields.number(3) }
 }
 
 impl Encode for Limits {
@@ -207,19 +197,14 @@ impl Encode for Limits {
     }
 }
 
-fn limits(mut reader: Reader<'_>) -> Result<Limits, DecodeErrorKind> {
-    let mut limits = Limits::NONE;
-    while let Some(field) = reader.field()? {
-        match field {
-            (1, Value::Varint(value)) => limits.message_bytes = narrow(value)?,
-            (2, Value::Varint(value)) => limits.channels = narrow(value)?,
-            (3, Value::Varint(value)) => limits.calls = narrow(value)?,
-            (4, Value::Varint(value)) => limits.ping_interval = duration(value)?,
-            (5, Value::Varint(value)) => limits.reconnect_window = duration(value)?,
-            _ => {}
-        }
+fn limits(fields: &Fields<'_>) -> Limits {
+    Limits {
+        message_bytes: fields.narrow(1),
+        channels: fields.narrow(2),
+        calls: fields.narrow(3),
+        ping_interval: fields.duration(4),
+        reconnect_window: fields.duration(5),
     }
-    Ok(limits)
 }
 
 impl Encode for ContractDigest {
@@ -231,16 +216,10 @@ impl Encode for ContractDigest {
     }
 }
 
-fn contract_digest(mut reader: Reader<'_>) -> Result<ContractDigest, DecodeErrorKind> {
-    let (mut id, mut items) = (None, Vec::new());
-    while let Some(field) = reader.field()? {
-        match field {
-            (1, Value::Length(value)) => id = Some(contract_id(reader.nested(value))?),
-            (2, Value::Length(value)) => push(&mut items, contract_id(reader.nested(value))?)?,
-            _ => {}
-        }
-    }
-    Ok(ContractDigest { id: id.ok_or(DecodeErrorKind::Field)?, items })
+fn contract_digest(fields: &Fields<'_>) -> ContractDigest {
+    let none = ContractId { name: String::new(), hash: ContractHash::default() };
+    let id = fields.required(fields.nested(1, contract_id), none);
+    ContractDigest { id, items: fields.each(2, contract_id) }
 }
 
 impl Encode for SubscribeOutcome {
@@ -254,18 +233,11 @@ impl Encode for SubscribeOutcome {
     }
 }
 
-fn subscribe_outcome(mut reader: Reader<'_>) -> Result<SubscribeOutcome, DecodeErrorKind> {
-    let (mut name, mut number, mut result) = (&[][..], 0, None);
-    while let Some(field) = reader.field()? {
-        match field {
-            (1, Value::Length(value)) => name = value,
-            (2, Value::Varint(value)) => number = narrow(value)?,
-            (3, Value::Length(value)) => result = Some(Ok(subscribed(reader.nested(value))?)),
-            (4, Value::Length(value)) => result = Some(Err(error(reader.nested(value))?)),
-            _ => {}
-        }
-    }
-    Ok(SubscribeOutcome { channel: channel(name)?, number, result: result.ok_or(DecodeErrorKind::Field)? })
+fn subscribe_outcome(fields: &Fields<'_>) -> SubscribeOutcome {
+    let subscribed = fields.nested(3, subscribed).map(Ok);
+    let result = subscribed.or_else(|| fields.nested(4, error).map(Err));
+    let result = fields.required(result, Err(NO_ERROR));
+    SubscribeOutcome { channel: fields.channel(1), number: fields.narrow(2), result }
 }
 
 impl Encode for Subscribed {
@@ -282,19 +254,14 @@ impl Encode for Subscribed {
     }
 }
 
-fn subscribed(mut reader: Reader<'_>) -> Result<Subscribed, DecodeErrorKind> {
-    let (mut name, mut number, mut at, mut complete, mut recovered) = (&[][..], 0, None, false, Vec::new());
-    while let Some(field) = reader.field()? {
-        match field {
-            (1, Value::Length(value)) => name = value,
-            (2, Value::Varint(value)) => number = narrow(value)?,
-            (3, Value::Length(value)) => at = Some(position(reader.nested(value))?),
-            (4, Value::Varint(value)) => complete = value != 0,
-            (5, Value::Length(value)) => push(&mut recovered, publication(reader.nested(value))?)?,
-            _ => {}
-        }
+fn subscribed(fields: &Fields<'_>) -> Subscribed {
+    Subscribed {
+        channel: fields.channel(1),
+        number: fields.narrow(2),
+        position: fields.nested(3, position),
+        complete: fields.flag(4),
+        recovered: fields.each(5, publication),
     }
-    Ok(Subscribed { channel: channel(name)?, number, position: at, complete, recovered })
 }
 
 impl Encode for Unsubscribed {
@@ -305,18 +272,11 @@ impl Encode for Unsubscribed {
     }
 }
 
-/// An `Unsubscribe` and an `Unsubscribed` differ in the error alone.
-pub(super) fn unsubscribed(mut reader: Reader<'_>) -> Result<(Unsubscribe, Option<ErrorInfo>), Invalid> {
-    let (mut name, mut number, mut why) = (&[][..], 0, None);
-    while let Some(field) = reader.field()? {
-        match field {
-            (1, Value::Length(value)) => name = value,
-            (2, Value::Varint(value)) => number = narrow(value)?,
-            (3, Value::Length(value)) => why = Some(error(reader.nested(value))?),
-            _ => {}
-        }
-    }
-    Ok((Unsubscribe { channel: channel(name)?, number }, why))
+fn unsubscribed(fields: &Fields<'_>) -> Unsubscribed {
+    let Unsubscribe { channel, number } = unsubscribe(fields);
+    let error = fields.nested(3, error);
+    let error = fields.required(error, NO_ERROR);
+    Unsubscribed { channel, number, error }
 }
 
 impl Encode for Published {
@@ -325,16 +285,6 @@ impl Encode for Published {
             out.message(1, position);
         }
     }
-}
-
-fn one_position(mut reader: Reader<'_>) -> Result<Option<Position>, DecodeErrorKind> {
-    let mut at = None;
-    while let Some(field) = reader.field()? {
-        if let (1, Value::Length(value)) = field {
-            at = Some(position(reader.nested(value))?);
-        }
-    }
-    Ok(at)
 }
 
 impl Encode for HistoryPage {
@@ -346,16 +296,11 @@ impl Encode for HistoryPage {
     }
 }
 
-fn history_page(mut reader: Reader<'_>) -> Result<HistoryPage, DecodeErrorKind> {
-    let mut page = HistoryPage::default();
-    while let Some(field) = reader.field()? {
-        match field {
-            (1, Value::Length(value)) => page.position = position(reader.nested(value))?,
-            (2, Value::Length(value)) => push(&mut page.publications, publication(reader.nested(value))?)?,
-            _ => {}
-        }
+fn history_page(fields: &Fields<'_>) -> HistoryPage {
+    HistoryPage {
+        position: fields.nested(1, position).unwrap_or_default(),
+        publications: fields.each(2, publication),
     }
-    Ok(page)
 }
 
 impl Encode for PresenceList {
@@ -368,17 +313,8 @@ impl Encode for PresenceList {
     }
 }
 
-fn presence_list(mut reader: Reader<'_>) -> Result<PresenceList, DecodeErrorKind> {
-    let mut list = PresenceList::default();
-    while let Some(field) = reader.field()? {
-        match field {
-            (1, Value::Length(value)) => push(&mut list.members, member(reader.nested(value))?)?,
-            (2, Value::Varint(value)) => list.sessions = narrow(value)?,
-            (3, Value::Varint(value)) => list.users = narrow(value)?,
-            _ => {}
-        }
-    }
-    Ok(list)
+fn presence_list(fields: &Fields<'_>) -> PresenceList {
+    PresenceList { members: fields.each(1, member), sessions: fields.narrow(2), users: fields.narrow(3) }
 }
 
 impl Encode for Member {
@@ -389,17 +325,8 @@ impl Encode for Member {
     }
 }
 
-fn member(mut reader: Reader<'_>) -> Result<Member, DecodeErrorKind> {
-    let mut member = Member::default();
-    while let Some(field) = reader.field()? {
-        match field {
-            (1, Value::Length(value)) => member.session = text(value)?,
-            (2, Value::Length(value)) => member.user = text(value)?,
-            (3, Value::Length(value)) => member.info = text(value)?,
-            _ => {}
-        }
-    }
-    Ok(member)
+fn member(fields: &Fields<'_>) -> Member {
+    Member { session: fields.text(1), user: fields.text(2), info: fields.text(3) }
 }
 
 impl Encode for Called {
@@ -409,33 +336,10 @@ impl Encode for Called {
     }
 }
 
-fn called(mut reader: Reader<'_>) -> Result<Called, DecodeErrorKind> {
-    let (mut payload, mut more) = (Payload::default(), false);
-    while let Some(field) = reader.field()? {
-        match field {
-            (1, Value::Varint(value)) => payload.content = content(value)?,
-            (2, Value::Length(value)) => payload.data = reader.share(value),
-            (3, Value::Varint(value)) => more = value != 0,
-            _ => {}
-        }
-    }
-    Ok(Called { payload, more })
-}
-
 impl Encode for Refreshed {
     fn encode(&self, out: &mut Writer) {
         out.uint(1, to_milliseconds(self.token_ttl).into());
     }
-}
-
-fn refreshed(mut reader: Reader<'_>) -> Result<Refreshed, DecodeErrorKind> {
-    let mut refreshed = Refreshed::default();
-    while let Some(field) = reader.field()? {
-        if let (1, Value::Varint(value)) = field {
-            refreshed.token_ttl = duration(value)?;
-        }
-    }
-    Ok(refreshed)
 }
 
 impl Encode for Publication {
@@ -450,21 +354,14 @@ impl Encode for Publication {
     }
 }
 
-fn publication(mut reader: Reader<'_>) -> Result<Publication, DecodeErrorKind> {
-    let (mut name, mut payload, mut time, mut publisher, mut offset) =
-        (&[][..], Payload::default(), 0, None, 0);
-    while let Some(field) = reader.field()? {
-        match field {
-            (1, Value::Length(value)) => name = value,
-            (2, Value::Varint(value)) => payload.content = content(value)?,
-            (3, Value::Length(value)) => payload.data = reader.share(value),
-            (4, Value::Varint(value)) => time = value,
-            (5, Value::Length(value)) => publisher = Some(member(reader.nested(value))?),
-            (6, Value::Varint(value)) => offset = value,
-            _ => {}
-        }
+fn publication(fields: &Fields<'_>) -> Publication {
+    Publication {
+        channel: fields.channel(1),
+        payload: fields.payload(2),
+        time: fields.number(4),
+        publisher: fields.nested(5, member),
+        offset: fields.number(6),
     }
-    Ok(Publication { channel: channel(name)?, payload, time, publisher, offset })
 }
 
 impl Encode for Movement {
@@ -474,16 +371,8 @@ impl Encode for Movement {
     }
 }
 
-fn movement(mut reader: Reader<'_>) -> Result<Movement, DecodeErrorKind> {
-    let (mut name, mut who) = (&[][..], Member::default());
-    while let Some(field) = reader.field()? {
-        match field {
-            (1, Value::Length(value)) => name = value,
-            (2, Value::Length(value)) => who = member(reader.nested(value))?,
-            _ => {}
-        }
-    }
-    Ok(Movement { channel: channel(name)?, member: who })
+fn movement(fields: &Fields<'_>) -> Movement {
+    Movement { channel: fields.channel(1), member: fields.nested(2, member).unwrap_or_default() }
 }
 
 impl Encode for Disconnect {
@@ -494,17 +383,13 @@ impl Encode for Disconnect {
     }
 }
 
-fn disconnect(mut reader: Reader<'_>) -> Result<Disconnect, DecodeErrorKind> {
-    let (mut code, mut reason, mut retry_after) = (None, String::new(), None);
-    while let Some(field) = reader.field()? {
-        match field {
-            (1, Value::Varint(value)) => code = u16::try_from(value).ok().and_then(CloseCode::new),
-            (2, Value::Length(value)) => reason = text(value)?,
-            (3, Value::Varint(value)) => retry_after = Some(narrow(value)?),
-            _ => {}
-        }
+fn disconnect(fields: &Fields<'_>) -> Disconnect {
+    let code = u16::try_from(fields.number(1)).ok().and_then(CloseCode::new);
+    Disconnect {
+        code: fields.required(code, CloseCode::NORMAL),
+        reason: fields.text(2),
+        retry_after: fields.optional(3).map(|_| fields.narrow(3)),
     }
-    Ok(Disconnect { code: code.ok_or(DecodeErrorKind::Field)?, reason, retry_after })
 }
 
 impl Encode for Alarm {
@@ -518,20 +403,13 @@ impl Encode for Alarm {
     }
 }
 
-fn alarm(mut reader: Reader<'_>) -> Result<Alarm, DecodeErrorKind> {
-    let (mut id, mut name, mut payload) = (String::new(), &[][..], Payload::default());
-    let (mut time, mut ttl, mut withdrawn) = (0, Duration::ZERO, false);
-    while let Some(field) = reader.field()? {
-        match field {
-            (1, Value::Length(value)) => id = text(value)?,
-            (2, Value::Length(value)) => name = value,
-            (3, Value::Varint(value)) => payload.content = content(value)?,
-            (4, Value::Length(value)) => payload.data = reader.share(value),
-            (5, Value::Varint(value)) => time = value,
-            (6, Value::Varint(value)) => ttl = duration(value)?,
-            (7, Value::Varint(value)) => withdrawn = value != 0,
-            _ => {}
-        }
+fn alarm(fields: &Fields<'_>) -> Alarm {
+    Alarm {
+        id: fields.text(1),
+        channel: fields.channel(2),
+        payload: fields.payload(3),
+        time: fields.number(5),
+        ttl: fields.duration(6),
+        withdrawn: fields.flag(7),
     }
-    Ok(Alarm { id, channel: channel(name)?, payload, time, ttl, withdrawn })
 }

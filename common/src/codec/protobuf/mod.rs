@@ -4,11 +4,11 @@
 
 use bytes::Bytes;
 
-use super::DecodeErrorKind;
 use super::wire::Writer;
-use crate::frame::{Command, Request, ServerFrame};
+use crate::frame::{Command, ServerFrame};
 
 mod commands;
+mod fields;
 mod frames;
 mod values;
 
@@ -21,38 +21,4 @@ pub(super) fn encode_command(command: &Command) -> Bytes {
 
 pub(super) fn encode_frame(frame: &ServerFrame) -> Bytes {
     Writer::delimited(frame)
-}
-
-/// A request that is a protobuf message but asks for what can't be: answered, where a broken frame ends the connection.
-enum Invalid {
-    /// Why, for people.
-    Request(&'static str),
-    Frame(DecodeErrorKind),
-}
-
-impl Invalid {
-    fn into_request(self) -> Result<Request, DecodeErrorKind> {
-        match self {
-            Self::Request(why) => Ok(Request::Invalid(why.into())),
-            Self::Frame(error) => Err(error),
-        }
-    }
-}
-
-impl From<DecodeErrorKind> for Invalid {
-    fn from(error: DecodeErrorKind) -> Self {
-        match error {
-            DecodeErrorKind::TooMany => Self::Request("a list has too many entries: send it in parts"),
-            _ => Self::Frame(error),
-        }
-    }
-}
-
-impl From<Invalid> for DecodeErrorKind {
-    fn from(invalid: Invalid) -> Self {
-        match invalid {
-            Invalid::Request(_) => DecodeErrorKind::Field,
-            Invalid::Frame(error) => error,
-        }
-    }
 }
