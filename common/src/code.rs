@@ -137,6 +137,7 @@ closes! {
     NOT_WIREHUB = 3505, "what answers at the address does not speak a Wirehub subprotocol: check the address";
     DISCONNECTED = 3506, "an operator or the application ended the session";
     CLIENT_FAILED = 3507, "the client failed and can't go on: reload the page";
+    IDLE = 3508, "the session sent nothing and was subscribed to nothing for too long: connect when there is something to do";
 }
 
 impl ErrorCode {

@@ -75,6 +75,7 @@ struct LimitsSection {
     handshakes_per_second: Option<u32>,
     handshake_timeout: Option<Span>,
     connect_timeout: Option<Span>,
+    idle_timeout: Option<Span>,
     ping_interval: Option<Span>,
     reconnect_window: Option<Span>,
 }
@@ -378,6 +379,9 @@ impl LimitsSection {
         }
         if let Some(timeout) = self.connect_timeout {
             hub = hub.connect_timeout(timeout.duration());
+        }
+        if let Some(timeout) = self.idle_timeout.map(Span::duration).filter(|timeout| !timeout.is_zero()) {
+            hub = hub.idle_timeout(timeout);
         }
         if let Some(bytes) = self.queue_bytes {
             hub = hub.queue_bytes(bytes.count());

@@ -29,6 +29,7 @@ enum Command {
     #[command(after_help = TOKEN_NOTES)]
     Token(TokenOptions),
     /// Say whether a server is ready, for health checks of containers.
+    #[command(after_help = HEALTH_NOTES)]
     Health(HealthOptions),
     /// Open a WebSocket to any server: lines in, messages out.
     #[command(after_help = connect::NOTES)]
@@ -90,6 +91,11 @@ Examples:
   wirehub token --user ann --ttl 8h                   by the first secret in wirehub.toml
   wirehub token --user bot --publish 'news:*' > bot.token
   wirehub sub --token-file bot.token ws://127.0.0.1:8080/ws news:today";
+
+const HEALTH_NOTES: &str = "\
+Examples:
+  wirehub health                                      0 if the server at 127.0.0.1:8080 is ready, else 1 and why
+  wirehub health unix:/run/wirehub/wirehub.sock";
 
 const COMPLETIONS_NOTES: &str = "\
 Examples:

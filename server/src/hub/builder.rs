@@ -267,6 +267,14 @@ impl Builder {
         self
     }
 
+    /// For how long a session may send no command while it is subscribed to nothing and waits for no answer, before it is
+    /// [closed](wirehub_common::code::CloseCode::IDLE). For ever without this.
+    #[must_use]
+    pub fn idle_timeout(mut self, timeout: Duration) -> Self {
+        self.live.idle_timeout = Some(timeout);
+        self
+    }
+
     /// How many bytes may wait for a session that does not take them fast enough; a session over it is
     /// [closed](wirehub_common::code::CloseCode::SLOW_CONSUMER). 1 MiB without this.
     #[must_use]

@@ -12,6 +12,7 @@ use wirehub_common::frame::{
     Publish, Push, Refresh, Reply, Request, ServerFrame, Subscribe, Subscribed, Unsubscribe, Unsubscribed,
 };
 
+use super::idle::IdleClock;
 use super::outbox::Order;
 use super::tasks::{Admitted, Recovering, Restoring, Task};
 use super::token::TokenClock;
@@ -29,6 +30,9 @@ impl Session {
         self.hub.counters().command(&request);
         if !self.connected {
             return self.execute_first(id, request);
+        }
+        if let Some(idle) = &mut self.idle {
+            idle.note_command();
         }
         if self.rate.as_mut().is_some_and(|rate| !rate.take(Instant::now())) {
             self.reply(id, Err(ErrorInfo::from_code(ErrorCode::RATE_LIMITED)));
@@ -111,6 +115,7 @@ impl Session {
         let channels = identity.channels.clone();
         let token_ttl = self.take_rights(identity);
         self.pulse.connected(self.live.limits.ping_interval);
+        self.idle = self.live.idle_timeout.map(|timeout| Box::new(IdleClock::new(timeout)));
         let connected = Connected {
             session: self.peer.id.to_string(),
             user: (*self.peer.user()).into(),

@@ -14,6 +14,7 @@ use wirehub_common::frame::{Answer, Command, ErrorInfo, Push, Reply, ServerFrame
 use wirehub_common::{ChannelName, DecodeError};
 
 use self::calls::{Answered, Calls};
+use self::idle::IdleClock;
 use self::outbox::{Ending, Lane};
 use self::pulse::{Beat, Pulse};
 use self::tasks::Tasks;
@@ -31,6 +32,7 @@ mod calls;
 mod commands;
 mod decisions;
 pub(crate) mod farewell;
+mod idle;
 pub(crate) mod outbox;
 mod pulse;
 mod tasks;
@@ -70,6 +72,7 @@ struct Session {
     rights: Option<Box<Rights>>,
     rate: Option<Box<Rate>>,
     token: Option<Box<TokenClock>>,
+    idle: Option<Box<IdleClock>>,
     /// The next message, read while the session was held up.
     ahead: Option<(Kind, Bytes)>,
     pulse: Pulse,
@@ -119,6 +122,7 @@ impl Session {
             rights: None,
             rate,
             token: None,
+            idle: None,
             ahead: None,
             pulse: Pulse::new(live.connect_timeout),
             ping: false,
@@ -283,6 +287,10 @@ impl Session {
                 Turn::Expired => return Err(CloseCode::TOKEN_EXPIRED.into()),
             }
         }
+        let is_busy = self.is_busy();
+        if self.idle.as_mut().is_some_and(|idle| idle.poll(cx, is_busy).is_ready()) {
+            return Err(CloseCode::IDLE.into());
+        }
         while let Poll::Ready(beat) = self.pulse.poll(cx) {
             match beat {
                 Beat::Ping => self.ping = true,
@@ -290,6 +298,13 @@ impl Session {
             }
         }
         Ok(())
+    }
+
+    /// Whether something may come without another command.
+    fn is_busy(&self) -> bool {
+        !self.subscriptions.is_empty()
+            || self.calls.as_ref().is_some_and(|calls| calls.len() > 0)
+            || self.tasks.as_ref().is_some_and(|tasks| !tasks.is_empty())
     }
 
     /// Writes as much as the socket takes. The task is woken when it takes more, or when there is more, or when the

@@ -135,6 +135,11 @@ impl Tasks {
         self.connecting
     }
 
+    /// Whether nothing is waited for.
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
     /// Whether the session has to wait before it takes another command.
     pub(super) fn hold_up(&self, queue_bytes: usize) -> bool {
         let waiting = self.waiting.len().saturating_add(self.decisions.count());

@@ -186,6 +186,19 @@ async fn who_sends_no_connect_is_closed_when_its_time_is_over() {
 }
 
 #[tokio::test]
+async fn who_has_nothing_to_do_is_closed_and_who_has_is_not() {
+    let server = Server::start(Hub::builder().idle_timeout(Duration::from_millis(100)).build()).await;
+    for codec in CODECS {
+        let mut bystander = Bystander::on(&server, codec).await;
+        let mut idle = Client::connect(&server, codec).await;
+        idle.subscribe("a").await;
+        idle.ok(unsubscribe("a", 1)).await;
+        assert_eq!(idle.closed().await.0, 3508);
+        bystander.notices_nothing(&server).await;
+    }
+}
+
+#[tokio::test]
 async fn who_goes_away_without_a_word_is_given_up_and_others_are_pinged_on() {
     let limits = Limits { ping_interval: Duration::from_millis(50), ..Limits::default() };
     let server = Server::start(Hub::builder().limits(limits).build()).await;
