@@ -199,6 +199,17 @@ impl Verifier {
         Self { anonymous: true, ..self }
     }
 
+    /// For [`Builder::need`](crate::Builder::need): whether of each key set at an address there are keys to go by. Those
+    /// that are not there are fetched when it is asked, so that they come also while nobody shows a token.
+    #[cfg(feature = "backend")]
+    pub fn readiness(&self) -> impl Fn() -> Result<(), String> + Send + Sync + use<> {
+        let remote = self.remote.clone();
+        move || match remote.iter().find(|keys| !keys.are_there()) {
+            None => Ok(()),
+            Some(keys) => Err(format!("{} has given no keys", keys.url())),
+        }
+    }
+
     /// For [`Builder::authenticate`](crate::Builder::authenticate).
     pub fn hook(
         self,

@@ -1,6 +1,8 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use wirehub_common::Limits;
+
 use super::*;
 
 const PATH: &str = "/etc/wirehub/wirehub.toml";

@@ -88,6 +88,21 @@ impl RemoteKeys {
         Self { url, outbound: Outbound::new(trust), state: Mutex::default() }
     }
 
+    pub(super) fn url(&self) -> &BackendUrl {
+        &self.url
+    }
+
+    /// Whether there are keys that may be used; where there are none they begin to be fetched.
+    pub(super) fn are_there(self: &Arc<Self>) -> bool {
+        let now = Instant::now();
+        let mut state = self.state.lock();
+        let are_there = state.fetched.as_ref().is_some_and(|fetched| fetched.is_usable(now));
+        if !are_there && state.may_fetch(now, PAUSE) {
+            self.fetch_in_background(&mut state);
+        }
+        are_there
+    }
+
     /// The keys; nothing where there are none that may be used.
     pub(super) async fn keys(self: &Arc<Self>) -> Option<Arc<[Key]>> {
         let flight = {

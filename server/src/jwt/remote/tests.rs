@@ -130,6 +130,25 @@ async fn pass(time: Duration) {
 const ANN: fn() -> Result<String, ErrorCode> = || Ok("ann".into());
 
 #[tokio::test]
+async fn a_server_is_ready_when_the_keys_are_there_although_nobody_asks_for_them() {
+    let publisher = Publisher::start(Mode::Status(StatusCode::BAD_GATEWAY)).await;
+    let verifier = Verifier::new().with_key_set_url(KeySetUrl::new(publisher.url.parse().unwrap()));
+    let is_ready = verifier.readiness();
+    assert!(is_ready().unwrap_err().contains(&publisher.url));
+    while publisher.requests() == 0 {
+        tokio::task::yield_now().await;
+    }
+    assert!(is_ready().is_err());
+    publisher.now(set(&[Pair::new("a").jwk()]));
+    let begin = Instant::now();
+    while is_ready().is_err() {
+        assert!(begin.elapsed() < FETCH_TIMEOUT + PAUSE * 2, "it does not become ready");
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(publisher.requests(), 2, "asked for no more often than is polite");
+}
+
+#[tokio::test]
 async fn keys_are_fetched_once_for_all_and_kept_for_their_time() {
     let pair = Pair::new("a");
     let publisher = Publisher::start(set(&[pair.jwk()])).await;
