@@ -55,6 +55,12 @@ pub(crate) struct Summary {
 
 struct Subscriber {
     peer: Arc<Peer>,
+    /// What most have not.
+    special: Option<Box<Special>>,
+}
+
+#[derive(Default)]
+struct Special {
     /// Whether it is told who comes and goes.
     is_witness: bool,
     /// Where its next publication waits, if only the latest one counts.
@@ -104,6 +110,12 @@ impl Channels {
         entrant: Entrant<'_>,
     ) -> Arc<Channel> {
         self.with_channel(name, rules, |channel| channel.add(entrant, None, Some(Box::default())))
+    }
+
+    /// A channel that nobody is subscribed to.
+    #[cfg(test)]
+    pub(crate) fn unoccupied(&self, name: &ChannelName, rules: &Namespace) -> Arc<Channel> {
+        self.with_channel(name, rules, |_| ())
     }
 
     fn with_channel(
@@ -234,7 +246,7 @@ impl Channel {
         let mut subscribers = self.subscribers.lock();
         if let Some(subscriber) = subscribers.by_session.get_mut(&peer.id) {
             // What comes now may not overtake the answer.
-            subscriber.slot = self.slot();
+            subscriber.change(|special| special.slot = self.slot());
         }
         peer.outbox.answer(self.lane, reply);
     }
@@ -242,7 +254,7 @@ impl Channel {
     /// Whether a session is told from now on who comes and goes.
     pub(crate) fn set_witness(&self, peer: &Peer, is_witness: bool) {
         if let Some(subscriber) = self.subscribers.lock().by_session.get_mut(&peer.id) {
-            subscriber.is_witness = is_witness;
+            subscriber.change(|special| special.is_witness = is_witness);
         }
     }
 
@@ -253,7 +265,10 @@ impl Channel {
         if let Some(reply) = reply {
             peer.outbox.answer(self.lane, reply);
         }
-        let held = subscribers.by_session.get_mut(&peer.id).and_then(|subscriber| subscriber.held.take());
+        let mut held = None;
+        if let Some(subscriber) = subscribers.by_session.get_mut(&peer.id) {
+            subscriber.change(|special| held = special.held.take());
+        }
         for (offset, frame) in held.into_iter().flat_map(|held| held.frames) {
             if offset > up_to || offset == 0 {
                 peer.outbox.push(self.lane, frame);
@@ -268,15 +283,19 @@ impl Channel {
         match by_session.get_mut(&peer.id) {
             Some(subscriber) => {
                 // What an earlier one of its subscriptions held back goes on waiting.
-                subscriber.held = subscriber.held.take().or(held);
-                subscriber.slot = slot;
+                subscriber.change(|special| {
+                    special.held = special.held.take().or(held);
+                    special.slot = slot;
+                });
             }
             None => {
                 if members.as_mut().is_some_and(|members| members.enter(&peer.user())) {
                     self.tell(by_session, Push::Join(self.movement(peer.shown())));
                 }
                 peer.channels.fetch_add(1, Ordering::Relaxed);
-                by_session.insert(peer.id, Subscriber { peer: Arc::clone(peer), is_witness, slot, held });
+                let mut subscriber = Subscriber { peer: Arc::clone(peer), special: None };
+                subscriber.change(|special| *special = Special { is_witness, slot, held });
+                by_session.insert(peer.id, subscriber);
             }
         }
         if let Some(reply) = reply {
@@ -334,9 +353,8 @@ impl Channel {
     /// Queues a push for those who see who comes and goes.
     fn tell(&self, by_session: &mut IndexMap<SessionId, Subscriber>, push: Push) {
         let mut frame = SharedFrame::new(ServerFrame::Push(push));
-        for Subscriber { peer, held, .. } in
-            by_session.values_mut().filter(|subscriber| subscriber.is_witness)
-        {
+        for Subscriber { peer, special } in by_session.values_mut() {
+            let Some(Special { is_witness: true, held, .. }) = special.as_deref_mut() else { continue };
             let frame = frame.bytes(peer.codec);
             match held {
                 None => peer.outbox.push(self.lane, frame),
@@ -357,16 +375,18 @@ impl Channel {
         let mut subscribers = self.subscribers.lock();
         subscribers.publications = subscribers.publications.saturating_add(1);
         let mut deliveries = subscribers.by_session.len();
-        for Subscriber { peer, slot, held, .. } in subscribers.by_session.values_mut() {
+        for Subscriber { peer, special } in subscribers.by_session.values_mut() {
             let frame = frame.bytes(peer.codec);
-            let is_queued = match (held, slot, self.overflow) {
-                (Some(held), ..) => {
+            let is_queued = match (special.as_deref_mut(), self.overflow) {
+                (Some(Special { held: Some(held), .. }), _) => {
                     held.push(peer, offset, frame);
                     true
                 }
-                (None, Some(slot), _) => peer.outbox.push_latest(self.lane, slot, frame),
-                (None, None, Overflow::DropOldest) => peer.outbox.push_droppable(self.lane, frame),
-                (None, None, _) => {
+                (Some(Special { slot: Some(slot), .. }), _) => {
+                    peer.outbox.push_latest(self.lane, slot, frame)
+                }
+                (_, Overflow::DropOldest) => peer.outbox.push_droppable(self.lane, frame),
+                _ => {
                     peer.outbox.push(self.lane, frame);
                     true
                 }
@@ -397,6 +417,16 @@ async fn tell_leaves(channel: Weak<Channel>) {
 impl Subscribers {
     fn leaving(&self) -> impl Iterator<Item = &Member> {
         self.members.iter().flat_map(|members| members.leaving()).map(|(member, _)| member)
+    }
+}
+
+impl Subscriber {
+    /// Changes what is special of it, and keeps no memory for what is not.
+    fn change(&mut self, change: impl FnOnce(&mut Special)) {
+        let mut special = self.special.take().map_or_else(Special::default, |special| *special);
+        change(&mut special);
+        let is_special = special.is_witness || special.slot.is_some() || special.held.is_some();
+        self.special = is_special.then(|| Box::new(special));
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use wirehub_common::Codec;
@@ -17,8 +17,8 @@ use crate::session::outbox::{Lane, Outbox};
 #[cfg_attr(not(feature = "api"), allow(dead_code, reason = "some of it is for operators alone"))]
 pub(crate) struct Peer {
     pub(crate) id: SessionId,
-    /// Set when it is connected.
-    identity: OnceLock<Identity>,
+    /// Set when it is connected, if there is something to say.
+    identity: OnceLock<Box<Identity>>,
     pub(crate) codec: Codec,
     /// Where it comes from, if that is to be known.
     pub(crate) address: Option<IpAddr>,
@@ -46,12 +46,14 @@ impl Peer {
 
     /// It is known who the session is. The first one is for good.
     pub(crate) fn set_identity(&self, identity: Identity) {
-        let _ = self.identity.set(identity);
+        if !identity.user.is_empty() || identity.info.is_some() {
+            let _ = self.identity.set(Box::new(identity));
+        }
     }
 
     /// The session's user; empty for an anonymous one.
     pub(crate) fn user(&self) -> Arc<str> {
-        self.identity.get().map_or_else(|| "".into(), |identity| Arc::clone(&identity.user))
+        Arc::clone(self.identity.get().map_or(&NOBODY, |identity| &identity.user))
     }
 
     /// The session, as its publications name it.
@@ -65,6 +67,9 @@ impl Peer {
         Member { info: info.unwrap_or_default().into(), ..self.member() }
     }
 }
+
+/// The name of those who have none.
+static NOBODY: LazyLock<Arc<str>> = LazyLock::new(|| "".into());
 
 /// All connections that speak Wirehub, and how many of them are connected sessions.
 pub(crate) struct Sessions {

@@ -14,9 +14,10 @@ use wirehub_common::frame::{
 
 use super::idle::IdleClock;
 use super::outbox::Order;
+use super::subscriptions::Subscription;
 use super::tasks::{Admitted, Recovering, Restoring, Task};
 use super::token::TokenClock;
-use super::{End, Session, Subscription, answer, encode};
+use super::{End, Session, answer, encode};
 use crate::auth::{Action, Authenticated, ChannelPattern, Credentials, Rights};
 use crate::call::{Handler, RawCall};
 use crate::engine::{ReadHistory, Recover, Recovered};
@@ -150,7 +151,7 @@ impl Session {
     /// Begins a subscription that the server makes. Nothing of it may come before its push: it is held back.
     fn begin_own(&mut self, channel: ChannelName) -> Option<(Subscribe, Recovering)> {
         let settings = self.hub.settings();
-        if self.subscriptions.contains_key(&channel) {
+        if self.subscriptions.contains(&channel) {
             return None;
         }
         if settings.rules.check_channel(&channel).is_err()
@@ -363,7 +364,7 @@ impl Session {
         self.hub.settings().rules.check_channel(&read.channel)?;
         self.check(Action::Subscribe, &read.channel)?;
         // Who is subscribed has been decided on.
-        if !self.subscriptions.contains_key(&read.channel)
+        if !self.subscriptions.contains(&read.channel)
             && let Some(verdict) = self.ask_to_subscribe(&read.channel)
         {
             self.decide_on_history(id, read, verdict);

@@ -1,6 +1,5 @@
 //! A session: one task that reads commands, carries them out and writes what waits in its outbox.
 
-use std::collections::HashMap;
 use std::future::{Future, poll_fn};
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -11,17 +10,17 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 use wirehub_common::code::CloseCode;
 use wirehub_common::frame::{Answer, Command, ErrorInfo, Push, Reply, ServerFrame};
-use wirehub_common::{ChannelName, DecodeError};
+use wirehub_common::DecodeError;
 
 use self::calls::{Answered, Calls};
 use self::idle::IdleClock;
 use self::outbox::{Ending, Lane};
 use self::pulse::{Beat, Pulse};
+use self::subscriptions::{Subscription, Subscriptions};
 use self::tasks::Tasks;
 use self::token::{TokenClock, Turn};
 use crate::Hub;
 use crate::auth::Rights;
-use crate::hub::channels::Channel;
 use crate::hub::connections::Phase;
 use crate::hub::live::Live;
 use crate::hub::sessions::Peer;
@@ -35,6 +34,7 @@ pub(crate) mod farewell;
 mod idle;
 pub(crate) mod outbox;
 mod pulse;
+mod subscriptions;
 mod tasks;
 mod token;
 
@@ -66,7 +66,7 @@ struct Session {
     live: Arc<Live>,
     peer: Arc<Peer>,
     connected: bool,
-    subscriptions: HashMap<ChannelName, Subscription>,
+    subscriptions: Subscriptions,
     calls: Option<Box<Calls>>,
     tasks: Option<Box<Tasks>>,
     rights: Option<Box<Rights>>,
@@ -87,11 +87,6 @@ enum Progress {
     HeldUp {
         done: usize,
     },
-}
-
-struct Subscription {
-    number: u32,
-    channel: Arc<Channel>,
 }
 
 /// Why a session ends.
@@ -116,7 +111,7 @@ impl Session {
             hub,
             peer,
             connected: false,
-            subscriptions: HashMap::new(),
+            subscriptions: Subscriptions::default(),
             calls: None,
             tasks: None,
             rights: None,
@@ -370,7 +365,7 @@ fn encode(peer: &Peer, reply: Reply) -> Option<Bytes> {
 impl Drop for Session {
     fn drop(&mut self) {
         self.hub.session_registry().remove(self.peer.id);
-        for Subscription { channel, .. } in self.subscriptions.values() {
+        for (_, Subscription { channel, .. }) in self.subscriptions.iter() {
             self.hub.channel_registry().unsubscribe(channel, &self.peer, None);
         }
     }

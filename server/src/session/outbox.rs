@@ -70,7 +70,8 @@ pub(crate) struct Ending {
 #[derive(Default)]
 struct State {
     control: VecDeque<Entry>,
-    urgent: VecDeque<Entry>,
+    /// There are seldom any.
+    urgent: Option<Box<VecDeque<Entry>>>,
     normal: VecDeque<Entry>,
     bytes: usize,
     /// How many of the bytes may be dropped.
@@ -80,7 +81,7 @@ struct State {
         reason = "most sessions never get one: eight bytes of each instead of 24"
     )]
     orders: Option<Box<Vec<Order>>>,
-    ending: Option<Ending>,
+    ending: Option<Box<Ending>>,
     /// The session's task; taken by the first that wakes it.
     waker: Option<Waker>,
     /// Whether the task wants to know of new frames, or is busy writing and wants to know of its end only.
@@ -203,7 +204,7 @@ impl Outbox {
     ) -> Poll<Result<(), Ending>> {
         let mut state = self.state.lock();
         if let Some(ending) = &state.ending {
-            return Poll::Ready(Err(ending.clone()));
+            return Poll::Ready(Err((**ending).clone()));
         }
         if state.take_batch(take) {
             return Poll::Ready(Ok(()));
@@ -216,7 +217,7 @@ impl Outbox {
     pub(crate) fn poll_ending(&self, cx: &mut Context<'_>) -> Poll<Ending> {
         let mut state = self.state.lock();
         if let Some(ending) = &state.ending {
-            return Poll::Ready(ending.clone());
+            return Poll::Ready((**ending).clone());
         }
         state.wait(cx, false);
         Poll::Pending
@@ -253,7 +254,7 @@ impl State {
         }
         match lane {
             Lane::Control => self.control.push_back(entry),
-            Lane::Urgent => self.urgent.push_back(entry),
+            Lane::Urgent => self.urgent.get_or_insert_default().push_back(entry),
             Lane::Normal => self.normal.push_back(entry),
         }
     }
@@ -274,7 +275,7 @@ impl State {
     /// Drops so many bytes of what may be dropped, or all of it.
     fn drop_oldest(&mut self, bytes: usize) {
         let mut dropped = 0_usize;
-        for lane in [&mut self.normal, &mut self.urgent] {
+        for lane in [Some(&mut self.normal), self.urgent.as_deref_mut()].into_iter().flatten() {
             lane.retain(|entry| {
                 let stays = dropped >= bytes || !matches!(entry, Entry::Droppable(_));
                 if !stays {
@@ -288,12 +289,12 @@ impl State {
     }
 
     fn end(&mut self, ending: Ending) {
-        self.ending.get_or_insert(ending);
+        self.ending.get_or_insert_with(|| Box::new(ending));
     }
 
     fn clear(&mut self) {
         self.control = VecDeque::new();
-        self.urgent = VecDeque::new();
+        self.urgent = None;
         self.normal = VecDeque::new();
         self.bytes = 0;
         self.droppable = 0;
@@ -301,7 +302,10 @@ impl State {
 
     fn take_batch(&mut self, take: &mut dyn FnMut(Bytes)) -> bool {
         let mut taken = 0_usize;
-        for lane in [&mut self.control, &mut self.urgent, &mut self.normal] {
+        for lane in [Some(&mut self.control), self.urgent.as_deref_mut(), Some(&mut self.normal)]
+            .into_iter()
+            .flatten()
+        {
             while let Some(entry) = lane.front() {
                 let cost = entry.cost();
                 let with_it = taken.saturating_add(cost.saturating_sub(ENTRY_BYTES));
@@ -318,6 +322,7 @@ impl State {
             // Idle connections, of which there are many, keep no room.
             *lane = VecDeque::new();
         }
+        self.urgent = None;
         taken > 0
     }
 

@@ -244,7 +244,7 @@ impl Session {
         let channels = identity.channels.clone();
         let token_ttl = self.take_rights(identity);
         let mut lost = Vec::new();
-        for (name, subscription) in &self.subscriptions {
+        for (name, subscription) in self.subscriptions.iter() {
             if self.check(Action::Subscribe, name).is_err() {
                 lost.push(name.clone());
             } else if self.hub.settings().namespaces.of(name).join_leave.is_some() {

@@ -1,0 +1,144 @@
+//! The subscriptions of a session, in as little memory as they need: most sessions have few, and there are many sessions.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use wirehub_common::ChannelName;
+
+use crate::hub::channels::Channel;
+
+/// A subscription that is in force, or whose history is being read.
+pub(super) struct Subscription {
+    pub(super) number: u32,
+    pub(super) channel: Arc<Channel>,
+}
+
+/// The subscriptions of one session, by channel.
+#[derive(Default)]
+pub(super) enum Subscriptions {
+    #[default]
+    None,
+    /// In no order.
+    Few(Vec<(ChannelName, Subscription)>),
+    Many(Box<HashMap<ChannelName, Subscription>>),
+}
+
+/// So many are looked through faster than a table finds one.
+const FEW: usize = 8;
+
+impl Subscriptions {
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::None => 0,
+            Self::Few(few) => few.len(),
+            Self::Many(many) => many.len(),
+        }
+    }
+
+    pub(super) fn get(&self, name: &ChannelName) -> Option<&Subscription> {
+        match self {
+            Self::None => None,
+            Self::Few(few) => {
+                few.iter().find(|(known, _)| known == name).map(|(_, subscription)| subscription)
+            }
+            Self::Many(many) => many.get(name),
+        }
+    }
+
+    pub(super) fn get_mut(&mut self, name: &ChannelName) -> Option<&mut Subscription> {
+        match self {
+            Self::None => None,
+            Self::Few(few) => {
+                few.iter_mut().find(|(known, _)| known == name).map(|(_, subscription)| subscription)
+            }
+            Self::Many(many) => many.get_mut(name),
+        }
+    }
+
+    pub(super) fn contains(&self, name: &ChannelName) -> bool {
+        self.get(name).is_some()
+    }
+
+    /// Adds a subscription, or takes the place of the one to its channel.
+    pub(super) fn insert(&mut self, name: ChannelName, subscription: Subscription) {
+        if let Some(known) = self.get_mut(&name) {
+            *known = subscription;
+            return;
+        }
+        match self {
+            Self::None => *self = Self::Few(vec![(name, subscription)]),
+            Self::Few(few) if few.len() < FEW => {
+                // Not twice as many as there are: that would be room for nobody in most sessions.
+                few.reserve_exact(1);
+                few.push((name, subscription));
+            }
+            Self::Few(few) => {
+                let many = few.drain(..).chain([(name, subscription)]).collect();
+                *self = Self::Many(Box::new(many));
+            }
+            Self::Many(many) => drop(many.insert(name, subscription)),
+        }
+    }
+
+    pub(super) fn remove(&mut self, name: &ChannelName) -> Option<Subscription> {
+        match self {
+            Self::None => None,
+            Self::Few(few) => {
+                let index = few.iter().position(|(known, _)| known == name)?;
+                Some(few.swap_remove(index).1)
+            }
+            Self::Many(many) => many.remove(name),
+        }
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&ChannelName, &Subscription)> {
+        let (few, many) = match self {
+            Self::None => (None, None),
+            Self::Few(few) => (Some(few), None),
+            Self::Many(many) => (None, Some(many)),
+        };
+        let few = few.into_iter().flatten().map(|(name, subscription)| (name, subscription));
+        few.chain(many.into_iter().flat_map(|many| many.iter()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::Namespace;
+    use crate::hub::channels::Channels;
+
+    proptest! {
+        #[test]
+        fn they_are_a_map_however_many_they_are(steps in prop::collection::vec((0..20_u32, any::<bool>()), 0..100)) {
+            let channels = Channels::new();
+            let name = |index: u32| ChannelName::new(&index.to_string()).unwrap();
+            let (mut subscriptions, mut model) = (Subscriptions::default(), BTreeMap::new());
+            for (number, (index, adds)) in (0..).zip(steps) {
+                if adds {
+                    let channel = channels.unoccupied(&name(index), &Namespace::default());
+                    subscriptions.insert(name(index), Subscription { number, channel });
+                    model.insert(name(index), number);
+                } else {
+                    let removed = subscriptions.remove(&name(index)).map(|subscription| subscription.number);
+                    prop_assert_eq!(removed, model.remove(&name(index)));
+                }
+                prop_assert_eq!(subscriptions.len(), model.len());
+                for index in 0..20 {
+                    let known = subscriptions.get_mut(&name(index)).map(|subscription| subscription.number);
+                    prop_assert_eq!(known, model.get(&name(index)).copied());
+                    prop_assert_eq!(subscriptions.contains(&name(index)), known.is_some());
+                }
+                let all: BTreeMap<_, _> = subscriptions
+                    .iter()
+                    .map(|(name, subscription)| (name.clone(), subscription.number))
+                    .collect();
+                prop_assert_eq!(&all, &model);
+            }
+        }
+    }
+}
