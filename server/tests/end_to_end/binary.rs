@@ -205,6 +205,43 @@ fn a_configuration_that_is_wrong_is_told_with_the_place() {
     assert!(words.contains("config init"), "{words}");
 }
 
+#[test]
+fn files_that_can_not_be_used_are_told_with_their_names_and_no_secret() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    let config = folder.path().join("wirehub.toml");
+    let config = config.to_str().unwrap();
+    let pair = || rcgen::generate_simple_self_signed(vec!["localhost".into()]).unwrap();
+    let (ours, other) = (pair(), pair());
+    write("cert.pem", &ours.cert.pem());
+    write("other.key", &other.signing_key.serialize_pem());
+    write("short.key", "swordfish");
+    std::fs::create_dir(folder.path().join("folder.key")).unwrap();
+    let tls = |key: &str| format!("[tls]\ncertificate = \"cert.pem\"\nkey = \"{key}\"\n");
+    let token = |key: &str| format!("[[tokens.keys]]\nalgorithm = \"HS256\"\nfile = \"{key}\"\n");
+    let api = |key: &str| format!("[[api.keys]]\nfile = \"{key}\"\n");
+    for (text, code, words) in [
+        (tls("other.key"), 1, &["other.key", "not the key of the certificate", "cert.pem"][..]),
+        (tls("none.key"), 1, &["none.key", "BEGIN PRIVATE KEY"]),
+        (tls("cert.pem"), 1, &["cert.pem", "BEGIN PRIVATE KEY"]),
+        (token("short.key"), 2, &["tokens.keys[0]", "32 bytes"]),
+        (token("none.key"), 2, &["tokens.keys[0]", "none.key", "cannot read"]),
+        (token("folder.key"), 2, &["tokens.keys[0]", "folder.key", "cannot read"]),
+        (api("short.key"), 2, &["api.keys[0]", "openssl rand"]),
+        (api("none.key"), 2, &["api.keys[0]", "none.key", "cannot read"]),
+    ] {
+        write("wirehub.toml", &format!("[server]\nlisten = \"127.0.0.1:0\"\n{text}"));
+        let (checked, _) = failure(&["config", "check", config]);
+        assert_eq!(checked, Some(2), "{text}");
+        let (served, told) = failure(&["serve", "--config", config]);
+        assert_eq!(served, Some(code), "{told}");
+        for word in words {
+            assert!(told.contains(word), "{word} in: {told}");
+        }
+        assert!(!told.contains("swordfish"), "{told}");
+    }
+}
+
 #[tokio::test]
 async fn a_client_on_the_command_line_publishes_subscribes_and_reads() {
     let folder = tempfile::tempdir().unwrap();
