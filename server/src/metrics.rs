@@ -34,6 +34,7 @@ pub(crate) struct Metrics {
     publications: Counter,
     deliveries: Counter,
     opened: Counter,
+    refused: Family<Labels, Counter>,
     ended: Family<Labels, Counter>,
     sessions: Gauge,
     channels: Gauge,
@@ -78,6 +79,7 @@ impl Metrics {
             publications: Counter::default(),
             deliveries: Counter::default(),
             opened: Counter::default(),
+            refused: Family::default(),
             ended: Family::default(),
             sessions: Gauge::default(),
             channels: Gauge::default(),
@@ -95,6 +97,11 @@ impl Metrics {
             "deliveries",
             "Messages that went into the queue of a session",
             metrics.deliveries.clone(),
+        );
+        registry.register(
+            "handshakes_refused",
+            "WebSocket handshakes that were refused, by HTTP status",
+            metrics.refused.clone(),
         );
         registry.register("connections_opened", "WebSocket connections of clients", metrics.opened.clone());
         registry.register(
@@ -140,6 +147,10 @@ impl Metrics {
     pub(crate) fn publication(&self, deliveries: usize) {
         self.publications.inc();
         self.deliveries.inc_by(deliveries as u64);
+    }
+
+    pub(crate) fn refused(&self, status: StatusCode) {
+        self.refused.get_or_create(&vec![("status", status.as_str().into())]).inc();
     }
 
     pub(crate) fn opened(&self) {

@@ -39,6 +39,10 @@ pub(super) struct Open {
 impl Handshake {
     /// Reads a request, takes what of it is needed, and refuses what is not in order.
     pub(super) fn read(request: &mut Request, hub: &Hub) -> Result<Self, Refusal> {
+        Self::try_read(request, hub).inspect_err(|refusal| hub.counters().refused(refusal.status()))
+    }
+
+    fn try_read(request: &mut Request, hub: &Hub) -> Result<Self, Refusal> {
         let accept = accept_key(request.method(), request.version(), request.headers())?;
         let live = hub.live();
         live.origins.check(request.headers()).map_err(Refusal::Origin)?;

@@ -33,6 +33,8 @@ async fn commands_messages_and_ends_are_counted() {
         clients.push(client);
     }
     clients[0].ok(publish("a", Payload::json("1"))).await;
+    // No WebSocket is asked for.
+    http_at(&server.host(), "GET /ws HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await;
     assert_eq!(clients[0].error(call("none", Payload::json("1"))).await, 104);
     expect(
         &scrape(&server).await,
@@ -45,6 +47,7 @@ async fn commands_messages_and_ends_are_counted() {
             "wirehub_publications_total 1",
             "wirehub_deliveries_total 2",
             "wirehub_connections_opened_total 2",
+            "wirehub_handshakes_refused_total{status=\"426\"} 1",
             "wirehub_sessions 2",
             "wirehub_channels 1",
             "wirehub_subscriptions 2",
