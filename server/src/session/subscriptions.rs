@@ -35,6 +35,10 @@ impl Subscriptions {
         }
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     pub(super) fn get(&self, name: &ChannelName) -> Option<&Subscription> {
         match self {
             Self::None => None,
