@@ -8,9 +8,9 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
+use wirehub_common::DecodeError;
 use wirehub_common::code::CloseCode;
 use wirehub_common::frame::{Answer, Command, ErrorInfo, Push, Reply, ServerFrame};
-use wirehub_common::DecodeError;
 
 use self::calls::{Answered, Calls};
 use self::idle::IdleClock;
@@ -297,7 +297,7 @@ impl Session {
 
     /// Whether something may come without another command.
     fn is_busy(&self) -> bool {
-        !self.subscriptions.is_empty()
+        self.subscriptions.len() > 0
             || self.calls.as_ref().is_some_and(|calls| calls.len() > 0)
             || self.tasks.as_ref().is_some_and(|tasks| !tasks.is_empty())
     }
