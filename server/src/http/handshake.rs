@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Once;
 
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
@@ -159,8 +160,10 @@ impl fmt::Display for Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        if let Self::Entropy(error) = &self {
-            tracing::error!("no entropy for a session's id: {error}");
+        match &self {
+            Self::Entropy(error) => tracing::error!("no entropy for a session's id: {error}"),
+            Self::Origin(why) => tell_of_foreign_page(why),
+            _ => {}
         }
         let mut response = (self.status(), format!("{self}\n")).into_response();
         if let Some((name, value)) = self.hint() {
@@ -169,6 +172,13 @@ impl IntoResponse for Refusal {
         response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         response
     }
+}
+
+/// A browser keeps to itself why a page may not connect, so whoever begins looks for it here. Told once: anybody could
+/// fill the log otherwise.
+fn tell_of_foreign_page(why: &str) {
+    static TOLD: Once = Once::new();
+    TOLD.call_once(|| tracing::warn!("{why}; this is told of the first one only"));
 }
 
 /// Checks the request, and gives the value for `Sec-WebSocket-Accept`.

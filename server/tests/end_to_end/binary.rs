@@ -1,8 +1,9 @@
 //! The program `wirehub`: what it prints, what it refuses, how it ends.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Command, Stdio};
 
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use wirehub_common::Codec;
 use wirehub_common::frame::{Answer, Connect, Push, Request, ServerFrame};
@@ -76,6 +77,29 @@ async fn it_survives_running_out_of_file_descriptors() {
     }
     drop(crowd);
     connect(&address).await.subscribe("a").await;
+}
+
+#[tokio::test]
+async fn the_first_foreign_page_is_told_in_the_log() {
+    let mut server = Running::start(&["serve", "--listen", "127.0.0.1:0"]);
+    let address = server.address();
+    let host = address.strip_prefix("http://").unwrap();
+    for page in ["http://localhost:5173", "https://other.example"] {
+        let request = format!(
+            "GET /ws HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nOrigin: {page}\r\n\r\n"
+        );
+        let mut stream = TcpStream::connect(host).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut status = [0; 12];
+        stream.read_exact(&mut status).await.unwrap();
+        assert_eq!(&status, b"HTTP/1.1 403");
+    }
+    server.signal("TERM");
+    let mut log = String::new();
+    server.child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+    assert_eq!(log.matches("may not connect").count(), 1, "{log}");
+    assert!(log.contains("start the server with --allow-origin http://localhost:5173"), "{log}");
 }
 
 #[tokio::test]
