@@ -116,7 +116,7 @@ impl Session {
     /// How many subscriptions are being decided on to channels that the session is not subscribed to.
     pub(super) fn subscribing_count(&self) -> usize {
         let channels = self.tasks.iter().flat_map(|tasks| tasks.decisions.subscribing.keys());
-        channels.filter(|channel| !self.subscriptions.contains(*channel)).count()
+        channels.filter(|channel| !self.subscriptions.contains(channel)).count()
     }
 
     /// Takes back a subscription that is being decided on. Says whether that answers the command.

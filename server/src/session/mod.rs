@@ -297,7 +297,7 @@ impl Session {
 
     /// Whether something may come without another command.
     fn is_busy(&self) -> bool {
-        self.subscriptions.len() > 0
+        !self.subscriptions.is_empty()
             || self.calls.as_ref().is_some_and(|calls| calls.len() > 0)
             || self.tasks.as_ref().is_some_and(|tasks| !tasks.is_empty())
     }

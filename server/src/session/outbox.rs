@@ -71,6 +71,7 @@ pub(crate) struct Ending {
 struct State {
     control: VecDeque<Entry>,
     /// There are seldom any.
+    #[allow(clippy::box_collection, reason = "a pointer takes less room in all those that have none")]
     urgent: Option<Box<VecDeque<Entry>>>,
     normal: VecDeque<Entry>,
     bytes: usize,

@@ -20,6 +20,7 @@ pub(super) enum Subscriptions {
     None,
     /// In no order.
     Few(Vec<(ChannelName, Subscription)>),
+    #[allow(clippy::box_collection, reason = "a table would take more room than the others, in all of them")]
     Many(Box<HashMap<ChannelName, Subscription>>),
 }
 
