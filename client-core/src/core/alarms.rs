@@ -1,8 +1,8 @@
 //! Alarms: shown once, however often the server sends them.
 
 use alloc::boxed::Box;
-use alloc::collections::VecDeque;
 use alloc::string::String;
+use alloc::vec::Vec;
 
 use wirehub_common::frame::{Acknowledge, Alarm, Request};
 
@@ -11,7 +11,7 @@ use crate::Event;
 
 /// The alarms that the application has been told of.
 #[derive(Debug, Default)]
-pub(super) struct Alarms(VecDeque<String>);
+pub(super) struct Alarms(Vec<String>);
 
 impl Core {
     pub(super) fn handle_alarm(&mut self, alarm: Box<Alarm>) {
@@ -20,7 +20,7 @@ impl Core {
             // Of what it was not told the application need not hear.
             if let Some(index) = told {
                 self.alarms.0.remove(index);
-                self.events.push_back(Event::Alarm(alarm));
+                self.events.push(Event::Alarm(alarm));
             }
             return;
         }
@@ -28,10 +28,10 @@ impl Core {
         self.send_transient(0, Request::Acknowledge(receipt));
         if told.is_none() {
             if self.alarms.0.len() >= MAX_TOLD {
-                self.alarms.0.pop_front();
+                self.alarms.0.remove(0);
             }
-            self.alarms.0.push_back(alarm.id.clone());
-            self.events.push_back(Event::Alarm(alarm));
+            self.alarms.0.push(alarm.id.clone());
+            self.events.push(Event::Alarm(alarm));
         }
     }
 }

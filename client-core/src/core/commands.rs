@@ -51,7 +51,8 @@ impl From<Option<Duration>> for SendOptions {
 #[derive(Debug, Default)]
 pub(super) struct Commands {
     pending: SortedMap<u32, Pending>,
-    deadlines: SortedMap<(Time, u32), ()>,
+    /// No deadline is before this one.
+    soonest: Option<Time>,
     /// How many bytes the encoded commands have that are kept.
     bytes: usize,
 }
@@ -98,12 +99,12 @@ impl Pending {
 
 impl Commands {
     pub(super) fn deadline(&self) -> Option<Time> {
-        self.deadlines.first().map(|&((time, _), ())| time)
+        self.soonest
     }
 
     fn insert(&mut self, command: u32, pending: Pending) {
         if let Some(deadline) = pending.deadline {
-            self.deadlines.insert((deadline, command), ());
+            self.soonest = earlier(self.soonest, deadline);
         }
         self.bytes = self.bytes.saturating_add(pending.frame.len());
         self.pending.insert(command, pending);
@@ -111,15 +112,28 @@ impl Commands {
 
     fn remove(&mut self, command: u32) -> Option<Pending> {
         let pending = self.pending.remove(&command)?;
-        if let Some(deadline) = pending.deadline {
-            self.deadlines.remove(&(deadline, command));
-        }
         self.bytes = self.bytes.saturating_sub(pending.frame.len());
+        if self.pending.len() == 0 {
+            self.soonest = None;
+        }
         Some(pending)
     }
 
-    fn expired(&self, now: Time) -> Option<u32> {
-        self.deadlines.first().filter(|((time, _), ())| *time <= now).map(|&((_, command), ())| command)
+    /// Those whose time is over.
+    fn expired(&mut self, now: Time) -> Vec<u32> {
+        let mut expired = Vec::new();
+        if self.soonest.is_none_or(|soonest| soonest > now) {
+            return expired;
+        }
+        self.soonest = None;
+        for (&command, pending) in self.pending.iter() {
+            match pending.deadline {
+                Some(deadline) if deadline <= now => expired.push(command),
+                Some(deadline) => self.soonest = earlier(self.soonest, deadline),
+                None => {}
+            }
+        }
+        expired
     }
 
     /// The command is in the transport. A publish that the server remembers is kept, to be repeated.
@@ -137,8 +151,8 @@ impl Commands {
 
     /// The first response of a stream has come: how long the others take is the procedure's own affair.
     fn lift_deadline(&mut self, command: u32) {
-        if let Some(deadline) = self.pending.get_mut(&command).and_then(|pending| pending.deadline.take()) {
-            self.deadlines.remove(&(deadline, command));
+        if let Some(pending) = self.pending.get_mut(&command) {
+            pending.deadline = None;
         }
     }
 }
@@ -259,7 +273,7 @@ impl Core {
     fn respond(&mut self, command: u32, Called { payload, more }: Called) {
         if more || !payload.is_absent() {
             self.commands.lift_deadline(command);
-            self.events.push_back(Event::Response { command: CommandId(command), payload });
+            self.events.push(Event::Response { command: CommandId(command), payload });
         }
         if !more {
             self.complete(command, Ok(Outcome::Streamed));
@@ -278,7 +292,7 @@ impl Core {
     }
 
     pub(super) fn expire_commands(&mut self, now: Time) {
-        while let Some(command) = self.commands.expired(now) {
+        for command in self.commands.expired(now) {
             self.abandon(command, Error::from_code(ErrorKind::Connection, ErrorCode::TIMEOUT));
         }
     }
@@ -342,7 +356,11 @@ impl Core {
 
     fn complete(&mut self, command: u32, result: Result<Outcome, Error>) {
         if self.commands.remove(command).is_some() {
-            self.events.push_back(Event::Completed { command: CommandId(command), result });
+            self.events.push(Event::Completed { command: CommandId(command), result });
         }
     }
+}
+
+fn earlier(one: Option<Time>, other: Time) -> Option<Time> {
+    Some(one.map_or(other, |one| one.min(other)))
 }

@@ -275,7 +275,7 @@ impl Core {
         } else if error.is_temporary()
             && (error.code() != ErrorCode::TOKEN_EXPIRED || self.config.provides_tokens)
         {
-            self.events.push_back(Event::Error(error));
+            self.events.push(Event::Error(error));
             self.break_off(now, CloseCode::SUPERSEDED);
         } else {
             self.refuse(error);
@@ -290,7 +290,7 @@ impl Core {
             what.push_str(name);
         }
         let error = Error::about(ErrorKind::Server, ErrorCode::CONTRACT_MISMATCH, what);
-        self.events.push_back(Event::Error(error));
+        self.events.push(Event::Error(error));
     }
 
     fn handle_push(&mut self, now: Time, push: Push) {
@@ -314,7 +314,7 @@ impl Core {
     /// The server is not what it should be, or something between garbles: tell, and try another connection.
     fn handle_garbage(&mut self, now: Time, what: &'static str) {
         let error = Error::about(ErrorKind::Server, ErrorCode::BAD_FRAME, what);
-        self.events.push_back(Event::Error(error));
+        self.events.push(Event::Error(error));
         self.break_off(now, CloseCode::BAD_FRAME);
     }
 
@@ -370,7 +370,7 @@ impl Core {
         self.link = Link::Waiting { until: now.after(delay) };
         self.state = if self.session.is_empty() { State::Connecting } else { State::Reconnecting };
         let retry_in = Some(delay);
-        self.events.push_back(Event::State(StateChange { state: self.state, code, reason, retry_in }));
+        self.events.push(Event::State(StateChange { state: self.state, code, reason, retry_in }));
     }
 
     /// The client is over, against the application's wish.
@@ -390,7 +390,7 @@ impl Core {
         self.tokens.clear();
         self.fail_all_commands();
         self.end_all_subscriptions();
-        self.events.push_back(Event::State(StateChange {
+        self.events.push(Event::State(StateChange {
             state: State::Closed,
             code: Some(code),
             reason,

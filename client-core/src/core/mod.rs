@@ -1,7 +1,7 @@
 //! The state machine. The connection's part of it is in `connection`, commands and subscriptions have their own files.
 
-use alloc::collections::VecDeque;
 use alloc::string::String;
+use alloc::vec::{self, Vec};
 use core::time::Duration;
 
 use bytes::Bytes;
@@ -62,7 +62,9 @@ pub struct Core {
     farewell: Option<Disconnect>,
     /// Why the client is over, where that was not the application's wish.
     failure: Option<Error>,
-    events: VecDeque<Event>,
+    /// What happened, and before it what of that is being taken out.
+    events: Vec<Event>,
+    taken: vec::IntoIter<Event>,
 }
 
 /// What a driver does with its WebSocket.
@@ -104,7 +106,8 @@ impl Core {
             closing: None,
             farewell: None,
             failure: None,
-            events: VecDeque::new(),
+            events: Vec::new(),
+            taken: Vec::new().into_iter(),
             config,
         }
     }
@@ -350,7 +353,10 @@ impl Core {
 
     /// What the application may want to know.
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.events.pop_front()
+        self.taken.next().or_else(|| {
+            self.taken = core::mem::take(&mut self.events).into_iter();
+            self.taken.next()
+        })
     }
 
     fn next_id(&mut self) -> u32 {
@@ -371,11 +377,6 @@ impl Core {
 
     fn change_state(&mut self, state: State, retry_in: Option<Duration>) {
         self.state = state;
-        self.events.push_back(Event::State(StateChange {
-            state,
-            code: None,
-            reason: String::new(),
-            retry_in,
-        }));
+        self.events.push(Event::State(StateChange { state, code: None, reason: String::new(), retry_in }));
     }
 }

@@ -1,6 +1,5 @@
 //! Encoded commands on their way out.
 
-use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use bytes::Bytes;
@@ -9,7 +8,7 @@ use wirehub_common::Limits;
 /// Commands that are not yet in the transport, in order. Who puts them here keeps the bounds.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
-    entries: VecDeque<Outgoing>,
+    entries: Vec<Outgoing>,
 }
 
 #[derive(Debug)]
@@ -22,20 +21,20 @@ struct Outgoing {
 impl Outbox {
     /// Takes a command that waits for a connection where there is none.
     pub(super) fn push_command(&mut self, command: u32, frame: Bytes) {
-        self.entries.push_back(Outgoing { command: Some(command), frame });
+        self.entries.push(Outgoing { command: Some(command), frame });
     }
 
     /// Takes a frame that has a meaning in this connection only. Bounded by the number of subscriptions and commands
     /// it is about.
     pub(super) fn push_transient(&mut self, frame: Bytes) {
-        self.entries.push_back(Outgoing { command: None, frame });
+        self.entries.push(Outgoing { command: None, frame });
     }
 
     /// Takes commands that go before all others, in their order.
     pub(super) fn put_in_front(&mut self, commands: Vec<(u32, Bytes)>) {
-        for (command, frame) in commands.into_iter().rev() {
-            self.entries.push_front(Outgoing { command: Some(command), frame });
-        }
+        let commands =
+            commands.into_iter().map(|(command, frame)| Outgoing { command: Some(command), frame });
+        self.entries.splice(..0, commands);
     }
 
     /// Takes a command back, if it is still here.
@@ -63,33 +62,32 @@ impl Outbox {
     pub(super) fn next_batch(&mut self, limit: usize) -> Option<Batch> {
         let target = limit.min(Limits::BATCH_BYTES);
         let mut batch = Batch { bytes: Bytes::new(), commands: Vec::new(), oversized: None };
-        let mut joined = Vec::new();
-        while let Some(entry) = self.entries.front() {
-            let first = joined.is_empty() && batch.bytes.is_empty();
-            let total = joined.len().saturating_add(batch.bytes.len()).saturating_add(entry.frame.len());
-            if !first && total > target {
-                break;
+        let mut total = 0_usize;
+        // The first goes out in any case, if only to be told that it can't.
+        let fitting = self.entries.iter().take_while(|entry| {
+            let first = total == 0;
+            total = total.saturating_add(entry.frame.len());
+            first || total <= target
+        });
+        let count = fitting.count();
+        let first = self.entries.first()?;
+        if first.frame.len() > limit {
+            batch.oversized = first.command;
+        } else if count == 1 {
+            // Alone it needs no copy.
+            batch.bytes = first.frame.clone();
+        } else {
+            let mut joined = Vec::new();
+            for entry in self.entries.iter().take(count) {
+                joined.extend_from_slice(&entry.frame);
             }
-            let Some(Outgoing { command, frame }) = self.entries.pop_front() else { break };
-            if first && frame.len() > limit {
-                batch.oversized = command;
-                return Some(batch);
-            }
-            batch.commands.extend(command);
-            if first {
-                // Alone it needs no copy.
-                batch.bytes = frame;
-            } else {
-                if joined.is_empty() {
-                    joined.extend_from_slice(&core::mem::take(&mut batch.bytes));
-                }
-                joined.extend_from_slice(&frame);
-            }
-        }
-        if !joined.is_empty() {
             batch.bytes = joined.into();
         }
-        (!batch.bytes.is_empty()).then_some(batch)
+        let gone = self.entries.drain(..count);
+        if batch.oversized.is_none() {
+            batch.commands.extend(gone.filter_map(|entry| entry.command));
+        }
+        Some(batch)
     }
 }
 

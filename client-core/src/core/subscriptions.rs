@@ -37,7 +37,6 @@ impl SubscriptionId {
 #[derive(Debug, Default)]
 pub(super) struct Subscriptions {
     by_channel: SortedMap<ChannelName, Wanted>,
-    channels: SortedMap<SubscriptionId, ChannelName>,
 }
 
 #[derive(Debug)]
@@ -76,7 +75,6 @@ impl Subscriptions {
     }
 
     fn add(&mut self, id: SubscriptionId, channel: &ChannelName, position: Option<Position>) {
-        self.channels.insert(id, channel.clone());
         let wanted = Wanted { id, number: 0, phase: Phase::Idle, begun: false, position, is_offered: false };
         self.by_channel.insert(channel.clone(), wanted);
     }
@@ -89,7 +87,8 @@ impl Subscriptions {
 
     /// Takes a subscription out: its channel and the number of its newest attempt.
     pub(super) fn remove(&mut self, id: SubscriptionId) -> Option<(ChannelName, u32)> {
-        let channel = self.channels.remove(&id)?;
+        // Rare enough to look through all of them.
+        let channel = self.by_channel.iter().find(|(_, wanted)| wanted.id == id)?.0.clone();
         let wanted = self.by_channel.remove(&channel)?;
         Some((channel, wanted.number))
     }
@@ -185,7 +184,7 @@ impl Core {
     pub(super) fn take_offered_over(&mut self, id: SubscriptionId, channel: &ChannelName) -> bool {
         let Some((subscription, position)) = self.subscriptions.offered(channel) else { return false };
         self.subscriptions.remove(subscription);
-        self.events.push_back(Event::Unsubscribed { subscription, error: None });
+        self.events.push(Event::Unsubscribed { subscription, error: None });
         self.subscriptions.add(id, channel, position);
         true
     }
@@ -207,7 +206,7 @@ impl Core {
         if self.is_up() {
             self.send_transient(0, Request::Unsubscribe(Unsubscribe { channel, number }));
         }
-        self.events.push_back(Event::Unsubscribed { subscription, error });
+        self.events.push(Event::Unsubscribed { subscription, error });
     }
 
     /// The error of a `subscribe` command, if it was one.
@@ -227,11 +226,11 @@ impl Core {
         let Some(wanted) = self.subscriptions.of_attempt(channel, number) else { return };
         if error.is_temporary() {
             wanted.phase = Phase::Retrying { at: now.after(delay) };
-            self.events.push_back(Event::Error(error));
+            self.events.push(Event::Error(error));
         } else {
             let subscription = wanted.id;
             self.subscriptions.remove(subscription);
-            self.events.push_back(Event::Unsubscribed { subscription, error: Some(error) });
+            self.events.push(Event::Unsubscribed { subscription, error: Some(error) });
         }
     }
 
@@ -252,11 +251,11 @@ impl Core {
             // What comes now is not measured against what came before.
             wanted.position = None;
         }
-        self.events.push_back(Event::Subscribed { subscription, recovery });
+        self.events.push(Event::Subscribed { subscription, recovery });
         for publication in recovered {
             let Some(wanted) = self.subscriptions.of_attempt(&channel, number) else { return };
             if wanted.take(publication.offset) {
-                self.events.push_back(Event::Publication { subscription, publication });
+                self.events.push(Event::Publication { subscription, publication });
             }
         }
         if let Some(wanted) = self.subscriptions.of_attempt(&channel, number) {
@@ -279,7 +278,7 @@ impl Core {
             wanted.number = number;
             wanted.is_offered = true;
         }
-        self.events.push_back(Event::Offered { subscription, channel });
+        self.events.push(Event::Offered { subscription, channel });
         self.handle_subscribed(subscribed);
     }
 
@@ -292,14 +291,14 @@ impl Core {
         if let Some(wanted) = self.subscriptions.by_channel.get(&channel)
             && wanted.phase == Phase::Active
         {
-            self.events.push_back(event(wanted.id, member));
+            self.events.push(event(wanted.id, member));
         }
     }
 
     pub(super) fn handle_publication(&mut self, now: Time, publication: Publication) {
         let Some(wanted) = self.subscriptions.by_channel.get_mut(publication.channel.as_str()) else {
             if publication.channel.as_str() == BROADCAST {
-                self.events.push_back(Event::Broadcast(publication));
+                self.events.push(Event::Broadcast(publication));
             }
             return;
         };
@@ -313,7 +312,7 @@ impl Core {
         }
         let subscription = wanted.id;
         if wanted.take(publication.offset) {
-            self.events.push_back(Event::Publication { subscription, publication });
+            self.events.push(Event::Publication { subscription, publication });
         }
     }
 
@@ -323,7 +322,7 @@ impl Core {
         let Some(wanted) = self.subscriptions.of_attempt(&channel, number) else { return };
         let subscription = wanted.id;
         self.subscriptions.remove(subscription);
-        self.events.push_back(Event::Unsubscribed { subscription, error: Some(error.into()) });
+        self.events.push(Event::Unsubscribed { subscription, error: Some(error.into()) });
     }
 
     pub(super) fn expire_subscriptions(&mut self, now: Time) {
@@ -345,10 +344,10 @@ impl Core {
     }
 
     pub(super) fn end_all_subscriptions(&mut self) {
-        while let Some(&(subscription, _)) = self.subscriptions.channels.first() {
-            self.subscriptions.remove(subscription);
+        for (_, wanted) in core::mem::take(&mut self.subscriptions.by_channel).iter() {
+            let subscription = wanted.id;
             let error = Some(Error::from_code(ErrorKind::Connection, ErrorCode::CLOSED));
-            self.events.push_back(Event::Unsubscribed { subscription, error });
+            self.events.push(Event::Unsubscribed { subscription, error });
         }
     }
 }

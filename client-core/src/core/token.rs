@@ -108,7 +108,7 @@ impl Core {
         if self.config.provides_tokens && self.tokens.asked.is_none() {
             let request = TokenRequest(self.next_id());
             self.tokens.asked = Some((request, now.after(self.config.connect_timeout)));
-            self.events.push_back(Event::TokenNeeded(request));
+            self.events.push(Event::TokenNeeded(request));
         }
     }
 
@@ -158,7 +158,7 @@ impl Core {
             }
             Err(error) if error.is_temporary() => self.token_delayed(now, error.clone()),
             Err(error) if is_about_token(error) => self.refuse(error.clone()),
-            Err(error) => self.events.push_back(Event::Error(error.clone())),
+            Err(error) => self.events.push(Event::Error(error.clone())),
         }
         true
     }
@@ -187,7 +187,7 @@ impl Core {
 
     /// No token for now: the next attempt, or the connection that is up, asks again later.
     fn token_delayed(&mut self, now: Time, error: Error) {
-        self.events.push_back(Event::Error(error));
+        self.events.push(Event::Error(error));
         if matches!(self.link, Link::Authorizing) {
             self.retry(now, None, String::new());
         } else if self.is_up() {
