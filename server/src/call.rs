@@ -102,6 +102,11 @@ impl CallError {
         Self(ErrorInfo { message: words.into(), ..self.0 })
     }
 
+    #[cfg(feature = "backend")]
+    pub(crate) fn from_info(info: ErrorInfo) -> Self {
+        Self(info)
+    }
+
     pub(crate) fn into_info(self) -> ErrorInfo {
         self.0
     }

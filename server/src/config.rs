@@ -14,6 +14,7 @@ use toml::Table;
 
 use self::limits::LimitsSection;
 use self::units::{Bytes, Span};
+use self::webhooks::WebhooksSection;
 use crate::jwt::{Algorithm, KeySetUrl, Signer, Verifier};
 use crate::{
     Access, ApiKey, Builder, Error, ErrorKind, History, ListenAddress, Namespace, Origin, Overflow, Tls,
@@ -23,6 +24,7 @@ mod changes;
 mod environment;
 mod limits;
 mod units;
+mod webhooks;
 
 /// The file that `wirehub config init` writes: everything there is, with what holds without it.
 pub const TEMPLATE: &str = include_str!("config/template.toml");
@@ -37,6 +39,7 @@ pub struct Config {
     tls: Option<TlsSection>,
     api: ApiSection,
     tokens: Option<TokensSection>,
+    webhooks: WebhooksSection,
     namespace: BTreeMap<String, NamespaceSection>,
     /// All of it as it was written, to be compared with another one.
     #[serde(skip)]
@@ -201,7 +204,7 @@ impl Config {
         let tls = self.tls.iter_mut().flat_map(|tls| [&mut tls.certificate, &mut tls.key]);
         let files = files.chain([&mut self.server.static_files]);
         let files = files.chain(self.api.keys.iter_mut().map(|key| &mut key.file));
-        for path in files.flatten().chain(tls) {
+        for path in files.flatten().chain(tls).chain(self.webhooks.files()) {
             *path = folder.join(&*path);
         }
     }
@@ -304,7 +307,7 @@ impl Config {
 
     /// Whether tokens are looked at.
     pub fn has_tokens(&self) -> bool {
-        self.tokens.is_some()
+        self.tokens.is_some() || self.webhooks.know_clients()
     }
 
     /// Puts what it says into a hub. Reads the keys of tokens.
@@ -336,13 +339,18 @@ impl Config {
             if let Some(grace) = tokens.grace {
                 hub = hub.token_grace(grace.duration());
             }
-            let verifier = tokens.verifier(self.server.anonymous)?;
-            if tokens.keys.iter().any(|key| key.key_set_url.is_some()) {
-                hub = hub.need("key set", verifier.readiness());
+            if !self.webhooks.know_clients() {
+                let verifier = tokens.verifier(self.server.anonymous)?;
+                if tokens.keys.iter().any(|key| key.key_set_url.is_some()) {
+                    hub = hub.need("key set", verifier.readiness());
+                }
+                hub = hub.authenticate(verifier.hook());
+            } else if !tokens.keys.is_empty() {
+                let words = "with [webhooks.connect] the backend says who clients are: leave one of both out";
+                return Err(in_key("tokens.keys", words));
             }
-            hub = hub.authenticate(verifier.hook());
         }
-        Ok(hub)
+        self.webhooks.apply(hub)
     }
 }
 

@@ -92,6 +92,8 @@ mod session;
 mod socket;
 #[cfg(feature = "tls")]
 mod tls;
+#[cfg(feature = "backend")]
+pub mod webhooks;
 
 pub use self::alarm::{Alarm, AlarmError, AlarmProgress, AlarmRecipient, AlarmReport, AlarmState};
 #[cfg(feature = "api")]

@@ -156,3 +156,51 @@ fn a_file_that_is_not_there_is_told_with_what_to_do() {
     assert_eq!(error.kind(), ErrorKind::Config);
     assert!(error.to_string().contains("config init"), "{error}");
 }
+
+#[test]
+fn webhooks_have_a_secret_and_what_is_wrong_is_told_with_its_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("wirehub.toml");
+    fs::write(folder.path().join("long.key"), "0123456789abcdef0123456789abcdef\n").unwrap();
+    fs::write(folder.path().join("short.key"), "swordfish\n").unwrap();
+    let applied = |text: &str| {
+        fs::write(&file, text).unwrap();
+        let config = Config::load(&file).unwrap();
+        config.apply(crate::Hub::builder()).map(drop).map_err(|error| error.to_string())
+    };
+    let secret = "[webhooks]\nsecret = { file = \"long.key\" }\n";
+    let at = "url = \"http://127.0.0.1:1/\"\n";
+    let connect = format!("{secret}[webhooks.connect]\n{at}");
+    applied(&connect).unwrap();
+    applied(&format!("[tokens]\ngrace = \"5s\"\n{connect}")).unwrap();
+    applied(&format!("{secret}[[webhooks.calls]]\npattern = \"*\"\ntimeout = \"1m\"\n{at}")).unwrap();
+    applied("[webhooks]\ntimeout = \"5s\"").unwrap();
+    for (text, words) in [
+        (format!("[webhooks.connect]\n{at}"), &["webhooks.secret", "{ file ="][..]),
+        (connect.replace("long.key", "short.key"), &["webhooks.secret", "32 bytes"]),
+        (connect.replace("long.key", "none.key"), &["webhooks.secret", "none.key"]),
+        (connect.replace("http:", "ftp:"), &["webhooks.connect", "`url`", "https://"]),
+        (format!("{connect}timeout = \"11s\""), &["webhooks.connect", "`timeout`", "10 s"]),
+        (format!("{connect}timeout = \"0s\""), &["webhooks.connect", "`timeout`"]),
+        (format!("{connect}concurrency = 0"), &["webhooks.connect", "`concurrency`"]),
+        (
+            format!("{secret}authority = \"long.key\"\n[webhooks.connect]\n{at}"),
+            &["webhooks.authority", "CERTIFICATE"],
+        ),
+        (
+            format!("{secret}[[webhooks.publish]]\npattern = \"a*b\"\n{at}"),
+            &["webhooks.publish[0]", "chat:*"],
+        ),
+        (format!("{secret}[[webhooks.calls]]\npattern = \"a*b\"\n{at}"), &["webhooks.calls[0]", "billing.*"]),
+        (
+            format!("{connect}[[tokens.keys]]\nalgorithm = \"HS256\"\nfile = \"long.key\""),
+            &["tokens.keys", "[webhooks.connect]"],
+        ),
+    ] {
+        let error = applied(&text).unwrap_err();
+        for word in words {
+            assert!(error.contains(word) && !error.contains("swordfish"), "{word} in: {error}");
+        }
+    }
+    assert!(parse(&connect).unwrap().has_tokens());
+}

@@ -1,0 +1,163 @@
+//! The section of webhooks.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::units::Span;
+use super::{in_key, read, variable_named};
+use crate::webhooks::{Webhook, Webhooks};
+use crate::{Builder, Error};
+
+/// Which questions a backend answers, and where.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct WebhooksSection {
+    secret: Option<SecretSection>,
+    authority: Option<PathBuf>,
+    timeout: Option<Span>,
+    retries: Option<u32>,
+    concurrency: Option<usize>,
+    connect: Option<ConnectSection>,
+    subscribe: Vec<QuestionSection>,
+    publish: Vec<QuestionSection>,
+    calls: Vec<QuestionSection>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SecretSection {
+    file: Option<PathBuf>,
+    env: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ConnectSection {
+    url: String,
+    timeout: Option<Span>,
+    retries: Option<u32>,
+    concurrency: Option<usize>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct QuestionSection {
+    pattern: String,
+    url: String,
+    timeout: Option<Span>,
+    retries: Option<u32>,
+    concurrency: Option<usize>,
+}
+
+impl WebhooksSection {
+    /// Whether the backend says who clients are.
+    pub(super) fn know_clients(&self) -> bool {
+        self.connect.is_some()
+    }
+
+    /// The files that it names.
+    pub(super) fn files(&mut self) -> impl Iterator<Item = &mut PathBuf> {
+        let secret = self.secret.as_mut().and_then(|secret| secret.file.as_mut());
+        secret.into_iter().chain(self.authority.as_mut())
+    }
+
+    /// Puts hooks into a hub. Reads the secret.
+    pub(super) fn apply(&self, mut hub: Builder) -> Result<Builder, Error> {
+        if self.connect.is_none()
+            && [&self.subscribe, &self.publish, &self.calls].iter().all(|all| all.is_empty())
+        {
+            return Ok(hub);
+        }
+        let webhooks = self.webhooks()?;
+        if let Some(ConnectSection { url, timeout, retries, concurrency }) = &self.connect {
+            let key = "webhooks.connect";
+            let webhook = self.webhook(url, (*timeout, *retries, *concurrency)).and_then(decides);
+            let webhook = webhook.map_err(|error| in_key(key, error))?;
+            hub = hub.authenticate(webhooks.connect(webhook));
+        }
+        for (index, question) in self.subscribe.iter().enumerate() {
+            let key = format!("webhooks.subscribe[{index}]");
+            let webhook = self.question(question).and_then(decides).map_err(|error| in_key(&key, error))?;
+            let pattern = question.pattern.parse().map_err(|error| in_key(&key, error))?;
+            hub = hub.authorize_subscribe(pattern, webhooks.subscribe(webhook));
+        }
+        for (index, question) in self.publish.iter().enumerate() {
+            let key = format!("webhooks.publish[{index}]");
+            let webhook = self.question(question).and_then(decides).map_err(|error| in_key(&key, error))?;
+            let pattern = question.pattern.parse().map_err(|error| in_key(&key, error))?;
+            hub = hub.authorize_publish(pattern, webhooks.publish(webhook));
+        }
+        for (index, question) in self.calls.iter().enumerate() {
+            let key = format!("webhooks.calls[{index}]");
+            let (webhook, _) = self.question(question).map_err(|error| in_key(&key, error))?;
+            let pattern = question.pattern.parse().map_err(|error| in_key(&key, error))?;
+            hub = hub.calls(pattern, webhooks.call(webhook));
+        }
+        Ok(hub)
+    }
+
+    fn webhooks(&self) -> Result<Webhooks, Error> {
+        let secret = match &self.secret {
+            Some(SecretSection { file: Some(path), env: None }) => read(path),
+            Some(SecretSection { file: None, env: Some(variable) }) => variable_named(variable).map(String::into_bytes),
+            _ => Err("backends must know who asks: write secret = { file = \"webhooks.key\" } or { env = \"WIREHUB_WEBHOOKS_KEY\" }".into()),
+        };
+        let in_secret = |error: String| in_key("webhooks.secret", error);
+        let secret = secret.map_err(in_secret)?;
+        // Editors end files with a line feed that is no part of the secret.
+        let mut webhooks =
+            Webhooks::new(secret.trim_ascii_end()).map_err(|error| in_secret(error.to_string()))?;
+        if let Some(path) = &self.authority {
+            webhooks = read(path)
+                .and_then(|pem| {
+                    let trusting = webhooks.with_root_certificates(&pem);
+                    trusting.map_err(|error| format!("{}: {error}", path.display()))
+                })
+                .map_err(|error| in_key("webhooks.authority", error))?;
+        }
+        Ok(webhooks)
+    }
+
+    fn question(&self, question: &QuestionSection) -> Result<(Webhook, Duration), String> {
+        let QuestionSection { url, timeout, retries, concurrency, .. } = question;
+        self.webhook(url, (*timeout, *retries, *concurrency))
+    }
+
+    /// One with its own values, or those of all. Gives its time too.
+    fn webhook(
+        &self,
+        url: &str,
+        (timeout, retries, concurrency): (Option<Span>, Option<u32>, Option<usize>),
+    ) -> Result<(Webhook, Duration), String> {
+        let url = url.parse().map_err(|error| format!("`url`: {error}"))?;
+        let timeout = timeout.or(self.timeout).map_or(DEFAULT_TIMEOUT, Span::duration);
+        if timeout.is_zero() {
+            return Err("`timeout` leaves no time for an answer: write \"5s\", say".into());
+        }
+        let mut webhook = Webhook::new(url).timeout(timeout);
+        if let Some(retries) = retries.or(self.retries) {
+            webhook = webhook.retries(retries);
+        }
+        match concurrency.or(self.concurrency) {
+            Some(0) => return Err("`concurrency` leaves nothing to be asked: write at least 1".into()),
+            Some(concurrency) => webhook = webhook.concurrency(concurrency),
+            None => {}
+        }
+        Ok((webhook, timeout))
+    }
+}
+
+/// One whose answer a client waits for in order to go on.
+fn decides((webhook, timeout): (Webhook, Duration)) -> Result<Webhook, String> {
+    if timeout > MAX_DECISION {
+        return Err(
+            "`timeout` is longer than the 10 s for which a session waits for a decision: shorten it".into()
+        );
+    }
+    Ok(webhook)
+}
+
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
+const MAX_DECISION: Duration = Duration::from_secs(10);

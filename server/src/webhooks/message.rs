@@ -1,0 +1,330 @@
+//! What webhooks ask, and what the answers mean.
+
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use bytes::Bytes;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::value::RawValue;
+use wirehub_common::code::{ERRORS, ErrorCode};
+use wirehub_common::frame::ErrorInfo;
+use wirehub_common::{ChannelName, Content, Payload};
+
+use crate::auth::{Authenticated, Rights};
+use crate::outbound::Answer;
+
+/// What is asked. The id is the same when it is asked again.
+#[derive(Serialize)]
+pub(super) struct Question<'a> {
+    pub(super) id: &'a str,
+    #[serde(flatten)]
+    pub(super) body: Body<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "event", rename_all = "lowercase")]
+pub(super) enum Body<'a> {
+    Connect {
+        token: &'a str,
+        client: &'a str,
+        version: &'a str,
+    },
+    Subscribe {
+        session: String,
+        user: &'a str,
+        channel: &'a str,
+    },
+    Publish {
+        session: String,
+        user: &'a str,
+        channel: &'a str,
+        #[serde(skip_serializing_if = "str::is_empty")]
+        key: &'a str,
+        #[serde(flatten)]
+        message: Message,
+    },
+    Call {
+        session: String,
+        user: &'a str,
+        call: &'a str,
+        #[serde(flatten)]
+        message: Message,
+    },
+}
+
+impl Question<'_> {
+    pub(super) fn to_json(&self) -> Result<Bytes, serde_json::Error> {
+        serde_json::to_vec(self).map(Bytes::from)
+    }
+}
+
+/// A payload: one field of these, or none.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Message {
+    /// JSON as it is.
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    data: Option<Box<RawValue>>,
+    /// Bytes in base64.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bytes: Option<String>,
+    /// The contract's own encoding in base64.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    custom: Option<String>,
+}
+
+impl From<&Payload> for Message {
+    fn from(Payload { content, data }: &Payload) -> Self {
+        match content {
+            // What comes here is JSON, or absent.
+            Content::Json => Self { data: serde_json::from_slice(data).ok(), ..Self::default() },
+            Content::Bytes => Self { bytes: Some(BASE64.encode(data)), ..Self::default() },
+            Content::Custom => Self { custom: Some(BASE64.encode(data)), ..Self::default() },
+        }
+    }
+}
+
+impl Message {
+    /// The payload, if there is one.
+    pub(super) fn payload(self) -> Result<Option<Payload>, &'static str> {
+        let decode =
+            |text: String| BASE64.decode(text).map_err(|_| "its answer has bytes that are no base64");
+        match (self.data, self.bytes, self.custom) {
+            (None, None, None) => Ok(None),
+            (Some(data), None, None) => Ok(Some(Payload::json(String::from(Box::<str>::from(data))))),
+            (None, Some(bytes), None) => decode(bytes).map(Payload::bytes).map(Some),
+            (None, None, Some(custom)) => decode(custom).map(Payload::custom).map(Some),
+            _ => Err("its answer has more than one of `data`, `bytes` and `custom`"),
+        }
+    }
+}
+
+/// The answer that allows something.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Nothing {}
+
+/// Who a client is.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Identity {
+    user: String,
+    /// In seconds.
+    expires_in: Option<u64>,
+    #[serde(default)]
+    subscribe: Vec<String>,
+    #[serde(default)]
+    publish: Vec<String>,
+    #[serde(default)]
+    presence: Vec<String>,
+    #[serde(default)]
+    channels: Vec<String>,
+    #[serde(default, deserialize_with = "present")]
+    info: Option<Box<RawValue>>,
+}
+
+impl Identity {
+    pub(super) fn authenticated(self) -> Result<Authenticated, String> {
+        let patterns = |texts: Vec<String>| {
+            let parse =
+                |text: String| text.parse().map_err(|error| format!("its answer has {text:?}: {error}"));
+            texts.into_iter().map(parse).collect::<Result<Vec<_>, _>>()
+        };
+        let channel = |name: String| {
+            ChannelName::new(&name).map_err(|error| format!("its answer has the channel {name:?}: {error}"))
+        };
+        let rights = Rights {
+            subscribe: patterns(self.subscribe)?,
+            publish: patterns(self.publish)?,
+            presence: patterns(self.presence)?,
+        };
+        let channels: Result<Vec<_>, _> = self.channels.into_iter().map(channel).collect();
+        let mut identity = Authenticated::user(self.user).with_rights(rights).with_channels(channels?);
+        if let Some(seconds) = self.expires_in {
+            identity = identity.expires_in(Duration::from_secs(seconds));
+        }
+        match self.info {
+            Some(info) => identity.with_info(&info).map_err(|error| format!("`info` in its answer: {error}")),
+            None => Ok(identity),
+        }
+    }
+}
+
+/// What an answer means; where that is nothing, why.
+pub(super) fn understand<T: DeserializeOwned>(answer: &Answer) -> Result<Result<T, ErrorInfo>, String> {
+    #[derive(Deserialize)]
+    struct Declined {
+        error: Option<Declining>,
+    }
+
+    let body = if answer.body.is_empty() { b"{}" } else { &*answer.body };
+    let is_passed = answer.status.is_success();
+    match serde_json::from_slice(body) {
+        Ok(Declined { error: Some(error) }) => return error.info().map(Err),
+        Ok(Declined { error: None }) => {}
+        Err(error) if is_passed => return Err(format!("its answer is wrong: {error}")),
+        // A page for people, say.
+        Err(_) => {}
+    }
+    match answer.status {
+        _ if is_passed => {
+            serde_json::from_slice(body).map(Ok).map_err(|error| format!("its answer is wrong: {error}"))
+        }
+        StatusCode::UNAUTHORIZED => Ok(Err(ErrorInfo::from_code(ErrorCode::UNAUTHORIZED))),
+        StatusCode::FORBIDDEN => Ok(Err(ErrorInfo::from_code(ErrorCode::PERMISSION_DENIED))),
+        StatusCode::TOO_MANY_REQUESTS => Ok(Err(ErrorInfo::from_code(ErrorCode::RATE_LIMITED))),
+        status => Err(format!("it answers with status {status}")),
+    }
+}
+
+/// Why the backend says no.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Declining {
+    code: Code,
+    message: Option<String>,
+    temporary: Option<bool>,
+}
+
+#[derive(Deserialize)]
+#[serde(
+    untagged,
+    expecting = "a code of the table, by number or name, or a number of the application's own from 1000 on"
+)]
+enum Code {
+    Number(u16),
+    Name(String),
+}
+
+impl Declining {
+    fn info(self) -> Result<ErrorInfo, String> {
+        let (code, told) = match self.code {
+            Code::Number(number) => {
+                let is_known = |code: &ErrorCode| number >= 1000 || code.name().is_some();
+                (ErrorCode::new(number).filter(is_known), number.to_string())
+            }
+            Code::Name(name) => {
+                (ERRORS.iter().find(|row| *row.name == name).map(|row| row.code), format!("{name:?}"))
+            }
+        };
+        let code = code.ok_or_else(|| format!("its answer has the unknown error code {told}"))?;
+        let table = ErrorInfo::from_code(code);
+        let message = self.message.unwrap_or_else(|| match code.name() {
+            Some(_) => table.message,
+            None => "the backend says no".into(),
+        });
+        Ok(ErrorInfo { code, message, temporary: self.temporary.unwrap_or(table.temporary) })
+    }
+}
+
+/// `null` is a value, not the lack of one.
+fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderMap;
+
+    use super::*;
+
+    fn answer(status: u16, body: &str) -> Answer {
+        let status = StatusCode::from_u16(status).unwrap();
+        Answer { status, headers: HeaderMap::new(), body: Bytes::from(body.to_owned()) }
+    }
+
+    fn json(body: Body<'_>) -> String {
+        String::from_utf8(Question { id: "1", body }.to_json().unwrap().to_vec()).unwrap()
+    }
+
+    #[test]
+    fn a_question_is_one_flat_object() {
+        assert_eq!(
+            json(Body::Connect { token: "t", client: "c", version: "v" }),
+            r#"{"id":"1","event":"connect","token":"t","client":"c","version":"v"}"#
+        );
+        let publish = |payload: Payload, key| {
+            let message = Message::from(&payload);
+            json(Body::Publish { session: "s".into(), user: "ann", channel: "a", key, message })
+        };
+        assert_eq!(
+            publish(Payload::json("{\"b\": 12345678901234567890,\"a\":1}"), ""),
+            r#"{"id":"1","event":"publish","session":"s","user":"ann","channel":"a","data":{"b": 12345678901234567890,"a":1}}"#
+        );
+        assert!(publish(Payload::bytes("ab"), "k").ends_with(r#""key":"k","bytes":"YWI="}"#));
+        assert!(publish(Payload::custom("ab"), "").ends_with(r#""custom":"YWI="}"#));
+        assert!(publish(Payload::default(), "").ends_with(r#""channel":"a"}"#));
+        assert!(publish(Payload::json("null"), "").ends_with(r#""data":null}"#));
+    }
+
+    #[test]
+    fn a_payload_comes_back_as_it_went() {
+        for payload in [
+            Payload::json("null"),
+            Payload::json("{\"a\": 1.0}"),
+            Payload::bytes("\u{0}"),
+            Payload::custom("x"),
+        ] {
+            let text = serde_json::to_string(&Message::from(&payload)).unwrap();
+            let message = understand::<Message>(&answer(200, &text)).unwrap().unwrap();
+            assert_eq!(message.payload().unwrap(), Some(payload));
+        }
+        let empty = understand::<Message>(&answer(204, "")).unwrap().unwrap();
+        assert_eq!(empty.payload().unwrap(), None);
+        for wrong in [r#"{"data":1,"bytes":""}"#, r#"{"bytes":"?"}"#] {
+            let message = understand::<Message>(&answer(200, wrong)).unwrap().unwrap();
+            assert!(message.payload().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_no_is_a_code_or_a_status() {
+        let no = |status, body| {
+            let error = understand::<Nothing>(&answer(status, body)).unwrap().err().unwrap();
+            (error.code.number(), error.message, error.temporary)
+        };
+        assert_eq!(
+            no(200, r#"{"error":{"code":1001,"message":"full","temporary":true}}"#),
+            (1001, "full".into(), true)
+        );
+        assert_eq!(no(422, r#"{"error":{"code":1001}}"#), (1001, "the backend says no".into(), false));
+        let denied = ErrorCode::PERMISSION_DENIED.message();
+        assert_eq!(no(200, r#"{"error":{"code":"PERMISSION_DENIED"}}"#), (103, denied.into(), false));
+        assert_eq!(no(200, r#"{"error":{"code":103}}"#), (103, denied.into(), false));
+        assert_eq!(no(403, "<html>").0, 103);
+        assert_eq!(no(401, "").0, 101);
+        assert_eq!((no(429, "").0, no(429, "").2), (111, true));
+    }
+
+    #[test]
+    fn what_is_not_understood_is_neither_yes_nor_no() {
+        for (status, body) in [
+            (200, "<html>"),
+            (200, "[]"),
+            (200, "null"),
+            (200, r#"{"allow":false}"#),
+            (200, r#"{"error":{"code":99}}"#),
+            (200, r#"{"error":{"code":999}}"#),
+            (200, r#"{"error":{"code":"FULL"}}"#),
+            (200, r#"{"error":"no"}"#),
+            (200, r#"{"error":{"code":1001,"msg":"full"}}"#),
+            (404, ""),
+            (302, ""),
+            (400, "{}"),
+        ] {
+            assert!(understand::<Nothing>(&answer(status, body)).is_err(), "{status} {body}");
+        }
+        for body in
+            ["{}", r#"{"user":1}"#, r#"{"user":"ann","expire_in":5}"#, r#"{"user":"ann","expires_in":-1}"#]
+        {
+            assert!(understand::<Identity>(&answer(200, body)).is_err(), "{body}");
+        }
+        for body in [r#"{"user":"ann","subscribe":["a*b"]}"#, r#"{"user":"ann","channels":["two words"]}"#] {
+            let identity = understand::<Identity>(&answer(200, body)).unwrap().unwrap();
+            assert!(identity.authenticated().is_err(), "{body}");
+        }
+    }
+}
