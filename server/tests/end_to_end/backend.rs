@@ -10,11 +10,13 @@ use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use parking_lot::Mutex;
+use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-/// A backend at an address. What it was asked is kept.
+/// A backend on a free port. What it was asked is kept.
 pub(crate) struct Backend {
+    pub(crate) url: String,
     asked: Arc<Mutex<Vec<Asked>>>,
     serving: JoinHandle<()>,
 }
@@ -28,6 +30,10 @@ pub(crate) struct Asked {
 }
 
 impl Asked {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+
     pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).unwrap().to_str().unwrap()
     }
@@ -35,6 +41,15 @@ impl Asked {
 
 impl Backend {
     /// One that answers so. An answer that nobody waits for any more is dropped.
+    pub(crate) async fn start<F, A, R>(answer: F) -> Self
+    where
+        F: Fn(Asked) -> A + Clone + Send + Sync + 'static,
+        A: Future<Output = R> + Send,
+        R: IntoResponse,
+    {
+        Self::start_at("127.0.0.1:0", answer).await
+    }
+
     pub(crate) async fn start_at<F, A, R>(address: &str, answer: F) -> Self
     where
         F: Fn(Asked) -> A + Clone + Send + Sync + 'static,
@@ -42,6 +57,7 @@ impl Backend {
         R: IntoResponse,
     {
         let listener = TcpListener::bind(address).await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
         let asked: Arc<Mutex<Vec<Asked>>> = Arc::default();
         let all = Arc::clone(&asked);
         let app = Router::new().fallback(move |request: Request| {
@@ -56,7 +72,7 @@ impl Backend {
             }
         });
         let serving = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
-        Self { asked, serving }
+        Self { url, asked, serving }
     }
 
     /// What it was asked, in order.
