@@ -20,6 +20,7 @@ use tokio::task::JoinSet;
 use tower::ServiceExt as _;
 
 use crate::http::client_address::Peer;
+use crate::http::unstalled::Unstalled;
 use crate::listener::Accepted;
 use crate::{Hub, Listener};
 
@@ -129,7 +130,7 @@ impl Service {
     async fn serve<S>(self, stream: S)
     where
         S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
-        TokioIo<S>: Read + Write,
+        TokioIo<Unstalled<S>>: Read + Write,
     {
         let Self { app, peer, permit, handshake_timeout, mut stopping } = self;
         let service = service_fn(move |mut request: hyper::Request<Incoming>| {
@@ -144,7 +145,7 @@ impl Service {
             .header_read_timeout(handshake_timeout)
             .max_headers(MAX_HEADERS)
             .max_buf_size(MAX_HEADER_BYTES)
-            .serve_connection(TokioIo::new(stream), service)
+            .serve_connection(TokioIo::new(Unstalled::new(stream)), service)
             .with_upgrades();
         let mut connection = pin!(connection);
         let served = tokio::select! {

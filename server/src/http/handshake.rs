@@ -40,7 +40,14 @@ pub(super) struct Open {
 impl Handshake {
     /// Reads a request, takes what of it is needed, and refuses what is not in order.
     pub(super) fn read(request: &mut Request, hub: &Hub) -> Result<Self, Refusal> {
-        Self::try_read(request, hub).inspect_err(|refusal| hub.counters().refused(refusal.status()))
+        Self::try_read(request, hub).inspect_err(|refusal| {
+            hub.counters().refused(refusal.status());
+            let address = client_address(request, &hub.live().proxies);
+            tracing::debug!(
+                address = address.map(tracing::field::display),
+                "a handshake is refused: {refusal}"
+            );
+        })
     }
 
     fn try_read(request: &mut Request, hub: &Hub) -> Result<Self, Refusal> {

@@ -21,6 +21,7 @@ mod files;
 mod handshake;
 pub(crate) mod origin;
 pub(crate) mod ready;
+pub(crate) mod unstalled;
 
 pub use self::files::static_files;
 

@@ -5,7 +5,6 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use hyper::rt::{Read, Write};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use hyper_util::server::conn::auto;
@@ -15,6 +14,8 @@ use tokio::net::TcpStream;
 use tokio::net::UnixStream;
 #[cfg(feature = "tls")]
 use tokio_rustls::server::TlsStream;
+
+use crate::http::unstalled::Unstalled;
 
 /// A connection's stream. Of the kinds that are known here nothing of HTTP stays behind.
 pub(crate) enum Transport {
@@ -31,18 +32,18 @@ pub(crate) enum Transport {
 impl Transport {
     /// The stream below an upgraded connection, and what HTTP had read too much.
     pub(crate) fn from_upgraded(upgraded: Upgraded) -> (Self, Bytes) {
-        let upgraded = match bare::<TokioIo<TcpStream>>(upgraded) {
-            Ok((stream, leftover)) => return (Self::Tcp(stream.into_inner()), leftover),
+        let upgraded = match bare::<TcpStream>(upgraded) {
+            Ok((stream, leftover)) => return (Self::Tcp(stream), leftover),
             Err(upgraded) => upgraded,
         };
         #[cfg(unix)]
-        let upgraded = match bare::<TokioIo<UnixStream>>(upgraded) {
-            Ok((stream, leftover)) => return (Self::Unix(stream.into_inner()), leftover),
+        let upgraded = match bare::<UnixStream>(upgraded) {
+            Ok((stream, leftover)) => return (Self::Unix(stream), leftover),
             Err(upgraded) => upgraded,
         };
         #[cfg(feature = "tls")]
-        let upgraded = match bare::<TokioIo<TlsStream<TcpStream>>>(upgraded) {
-            Ok((stream, leftover)) => return (Self::Tls(Box::new(stream.into_inner())), leftover),
+        let upgraded = match bare::<TlsStream<TcpStream>>(upgraded) {
+            Ok((stream, leftover)) => return (Self::Tls(Box::new(stream)), leftover),
             Err(upgraded) => upgraded,
         };
         (Self::Other(Box::new(TokioIo::new(upgraded))), Bytes::new())
@@ -65,13 +66,16 @@ trait AsyncStream: AsyncRead + AsyncWrite + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncStream for S {}
 
-/// Takes a stream out of our own listener's HTTP, or out of `axum::serve`'s, which wraps it once more.
-fn bare<T: Read + Write + Unpin + 'static>(upgraded: Upgraded) -> Result<(T, Bytes), Upgraded> {
-    let upgraded = match upgraded.downcast::<T>() {
-        Ok(parts) => return Ok((parts.io, parts.read_buf)),
+/// Takes a stream out of our own listener's HTTP, or out of `axum::serve`'s, which wraps it otherwise.
+fn bare<S>(upgraded: Upgraded) -> Result<(S, Bytes), Upgraded>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let upgraded = match upgraded.downcast::<TokioIo<Unstalled<S>>>() {
+        Ok(parts) => return Ok((parts.io.into_inner().into_inner(), parts.read_buf)),
         Err(upgraded) => upgraded,
     };
-    auto::upgrade::downcast::<T>(upgraded).map(|parts| (parts.io, parts.read_buf))
+    auto::upgrade::downcast::<TokioIo<S>>(upgraded).map(|parts| (parts.io.into_inner(), parts.read_buf))
 }
 
 impl AsyncRead for Transport {
