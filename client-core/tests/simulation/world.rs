@@ -18,8 +18,9 @@ const CLIENTS: u64 = 8;
 const TURMOIL: Duration = Duration::from_secs(120);
 
 /// For how long nothing bad happens then: a silent connection is noticed after 35 s and the next attempt comes within
-/// 20 s; that attempt may have been swallowed too, which takes 10 s and 20 s more.
-const REST: Duration = Duration::from_secs(120);
+/// 20 s; that attempt may have been swallowed too, which takes 10 s and 20 s more. Before all that who is asleep has to
+/// wake up, which may take 90 s.
+const REST: Duration = Duration::from_secs(210);
 
 /// How often the server sends an empty message.
 const PING: Duration = Duration::from_secs(25);
@@ -122,7 +123,10 @@ impl World {
         }
         self.healed = true;
         for index in 0..self.clients.len() {
-            self.wake(index);
+            // Those that are asleep wake up by themselves: what waits for them until then must not be overtaken.
+            if self.clients[index].asleep_until().is_none() {
+                self.wake(index);
+            }
         }
         self.server.loses = false;
         self.pass(REST);
