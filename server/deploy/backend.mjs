@@ -27,6 +27,11 @@ const answers = {
     if (call !== 'billing.sum') return no('UNKNOWN_CALL');
     return { data: data.reduce((sum, number) => sum + number, 0) };
   },
+
+  events({ events }) {
+    for (const { kind, user, channel = '' } of events) console.log(`${user} ${kind} ${channel}`.trimEnd());
+    return {};
+  },
 };
 
 const no = (code, message) => ({ error: { code, message } });

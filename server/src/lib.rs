@@ -77,6 +77,7 @@ pub mod config;
 mod echo;
 mod engine;
 mod error;
+mod events;
 mod hooks;
 mod http;
 mod hub;
@@ -106,6 +107,7 @@ pub use self::engine::{
     Answer, Delivery, Engine, EngineError, History, MemoryEngine, Publish, ReadHistory, Recover, Recovered,
 };
 pub use self::error::{Error, ErrorKind};
+pub use self::events::{Observer, SessionEvent};
 pub use self::hooks::PublishRequest;
 pub use self::http::client_address::{TrustedProxy, TrustedProxyError};
 pub use self::http::origin::{Origin, OriginError};

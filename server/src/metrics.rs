@@ -195,6 +195,7 @@ impl Hub {
 struct Backends {
     requests: Family<Labels, Counter>,
     seconds: Family<Labels, Histogram>,
+    lost_events: Counter,
 }
 
 #[cfg(feature = "backend")]
@@ -203,6 +204,7 @@ impl Backends {
         static BACKENDS: LazyLock<Backends> = LazyLock::new(|| Backends {
             requests: Family::default(),
             seconds: Family::new_with_constructor(|| Histogram::new(exponential_buckets(0.001, 2.5, 12))),
+            lost_events: Counter::default(),
         });
         &BACKENDS
     }
@@ -212,7 +214,15 @@ impl Backends {
             "Requests to backends, by what they were about and whether an answer came that could be used";
         registry.register("backend_requests", words, self.requests.clone());
         registry.register("backend_request_seconds", "How long these took", self.seconds.clone());
+        let words = "Events of sessions that no backend was told, because too many waited";
+        registry.register("backend_events_lost", words, self.lost_events.clone());
     }
+}
+
+/// An event of a session was not told.
+#[cfg(feature = "backend")]
+pub(crate) fn count_lost_event() {
+    Backends::of_process().lost_events.inc();
 }
 
 /// A request to somebody else. What is not said to have succeeded has failed, or was given up.

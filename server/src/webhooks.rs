@@ -3,7 +3,7 @@
 //! ```
 //! use std::time::Duration;
 //! use wirehub_server::Hub;
-//! use wirehub_server::webhooks::{Webhook, Webhooks};
+//! use wirehub_server::webhooks::{EventKind, Webhook, Webhooks};
 //!
 //! let webhooks = Webhooks::new(b"at least 32 bytes that nobody else knows")?;
 //! let at = |path: &str| -> Result<Webhook, Box<dyn std::error::Error>> {
@@ -14,6 +14,7 @@
 //!     .authorize_subscribe("room:*".parse()?, webhooks.subscribe(at("subscribe")?))
 //!     .authorize_publish("room:*".parse()?, webhooks.publish(at("publish")?))
 //!     .calls("billing.*".parse()?, webhooks.call(at("call")?.timeout(Duration::from_secs(30))))
+//!     .observe(webhooks.events(at("events")?, &EventKind::ALL))
 //!     .build();
 //! # assert_eq!(hub.sessions(), 0);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -44,7 +45,10 @@ use crate::hooks::PublishRequest;
 use crate::metrics::Asked;
 use crate::outbound::{Answer, BackendUrl, CertificateError, Fault, Outbound, Trust};
 
+mod events;
 mod message;
+
+pub use self::events::{EventKind, EventQueue};
 
 /// Asks backends, and signs what it asks.
 #[derive(Clone)]
@@ -161,6 +165,12 @@ impl Webhooks {
                 Ok(response.map_err(CallError::from_info)?.unwrap_or_default())
             })
         }
+    }
+
+    /// Tells what happens to sessions, in batches: for [`Builder::observe`](crate::Builder::observe). What the backend does not
+    /// take is told again until it does; up to 4 MiB wait, and what does not fit is counted and lost.
+    pub fn events(&self, webhook: Webhook, kinds: &[EventKind]) -> EventQueue {
+        EventQueue::new(self.asker("events", webhook), kinds)
     }
 
     fn asker(&self, about: &'static str, webhook: Webhook) -> Arc<Asker> {

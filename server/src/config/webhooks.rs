@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::units::Span;
 use super::{in_key, read, variable_named};
-use crate::webhooks::{Webhook, Webhooks};
+use crate::webhooks::{EventKind, Webhook, Webhooks};
 use crate::{Builder, Error};
 
 /// Which questions a backend answers, and where.
@@ -23,6 +23,7 @@ pub(super) struct WebhooksSection {
     subscribe: Vec<QuestionSection>,
     publish: Vec<QuestionSection>,
     calls: Vec<QuestionSection>,
+    events: Option<EventsSection>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -51,6 +52,14 @@ struct QuestionSection {
     concurrency: Option<usize>,
 }
 
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EventsSection {
+    url: String,
+    kinds: Option<Vec<EventKind>>,
+    timeout: Option<Span>,
+}
+
 impl WebhooksSection {
     /// Whether the backend says who clients are.
     pub(super) fn know_clients(&self) -> bool {
@@ -65,9 +74,8 @@ impl WebhooksSection {
 
     /// Puts hooks into a hub. Reads the secret.
     pub(super) fn apply(&self, mut hub: Builder) -> Result<Builder, Error> {
-        if self.connect.is_none()
-            && [&self.subscribe, &self.publish, &self.calls].iter().all(|all| all.is_empty())
-        {
+        let is_asked = [&self.subscribe, &self.publish, &self.calls].iter().any(|all| !all.is_empty());
+        if self.connect.is_none() && self.events.is_none() && !is_asked {
             return Ok(hub);
         }
         let webhooks = self.webhooks()?;
@@ -94,6 +102,11 @@ impl WebhooksSection {
             let (webhook, _) = self.question(question).map_err(|error| in_key(&key, error))?;
             let pattern = question.pattern.parse().map_err(|error| in_key(&key, error))?;
             hub = hub.calls(pattern, webhooks.call(webhook));
+        }
+        if let Some(EventsSection { url, kinds, timeout }) = &self.events {
+            let webhook = self.webhook(url, (*timeout, None, None));
+            let (webhook, _) = webhook.map_err(|error| in_key("webhooks.events", error))?;
+            hub = hub.observe(webhooks.events(webhook, kinds.as_deref().unwrap_or(&EventKind::ALL)));
         }
         Ok(hub)
     }

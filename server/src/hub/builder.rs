@@ -17,6 +17,7 @@ use super::{Hub, Settings};
 use crate::auth::{Authenticated, ChannelPattern, Credentials, Refusal};
 use crate::call::{self, CallContext, CallError, CallPattern, RawCall};
 use crate::engine::{Engine, MemoryEngine};
+use crate::events::{Observer, Observers};
 use crate::hooks::{Hooks, PublishRequest};
 use crate::http::client_address::TrustedProxy;
 use crate::http::origin::Origin;
@@ -107,9 +108,9 @@ impl Builder {
         self
     }
 
-    /// Asks `hook` whether a session may subscribe to a channel that fits the pattern, where the rules of its
-    /// [`Namespace`] and the session's rights let it. Asked once for each subscription, also for those that `connect`
-    /// restores, and before somebody reads the history who is not subscribed. Subscriptions that the server itself makes
+    /// Asks `hook` whether a session may subscribe to a channel that fits the pattern, where the rules of its [`Namespace`]
+    /// and the session's rights let it. Asked once for each subscription, also for those that `connect` restores, and
+    /// before somebody who is not subscribed reads the history or who is there. Subscriptions that the server itself makes
     /// are not asked for. Of several patterns that fit, the first one's hook decides. A hook that takes more than 10 s is
     /// given up, and the client told [`UNAVAILABLE`](wirehub_common::code::ErrorCode::UNAVAILABLE).
     ///
@@ -162,6 +163,26 @@ impl Builder {
         A: Future<Output = Result<Payload, CallError>> + Send + 'static,
     {
         self.settings.hooks.on_publish(pattern, hook);
+        self
+    }
+
+    /// Has `observer` told what happens to sessions, beside those that are told already.
+    ///
+    /// ```
+    /// use wirehub_server::{CallContext, Hub, SessionEvent};
+    ///
+    /// let hub = Hub::builder()
+    ///     .observe(|who: &CallContext, event: SessionEvent| {
+    ///         if let SessionEvent::Subscribed(channel) = event {
+    ///             println!("{} of {} in {channel}", who.session(), who.user());
+    ///         }
+    ///     })
+    ///     .build();
+    /// # assert_eq!(hub.sessions(), 0);
+    /// ```
+    #[must_use]
+    pub fn observe(mut self, observer: impl Observer) -> Self {
+        self.settings.observers.add(observer);
         self
     }
 
@@ -368,6 +389,7 @@ impl Default for Settings {
             calls: HashMap::new(),
             other_calls: Vec::new(),
             hooks: Hooks::default(),
+            observers: Observers::default(),
             namespaces: Namespaces::default(),
             engine: Box::new(MemoryEngine::new()),
         }

@@ -21,6 +21,7 @@ use self::sessions::Sessions;
 use self::shared_frame::SharedFrame;
 use crate::call::{CallPattern, Handler};
 use crate::engine::{Answer, Delivery, Engine, EngineError, Publish, ReadHistory};
+use crate::events::Observers;
 use crate::hooks::Hooks;
 use crate::metrics::Metrics;
 use crate::session::outbox::{Ending, Order};
@@ -78,6 +79,7 @@ pub(crate) struct Settings {
     /// For the calls that are not among these: the first pattern that fits.
     pub(crate) other_calls: Vec<(CallPattern, Handler)>,
     pub(crate) hooks: Hooks,
+    pub(crate) observers: Observers,
     pub(crate) namespaces: Namespaces,
     pub(crate) engine: Box<dyn Engine>,
 }
@@ -287,7 +289,8 @@ impl Hub {
     /// [`Limits::reconnect_window`](wirehub_common::Limits::reconnect_window), and closes it when its queue is flushed. What is still open after `deadline` is
     /// dropped. The hub can't be started again.
     pub async fn shutdown(&self, deadline: Duration) {
-        let Inner { live, sessions, connections, .. } = &*self.inner;
+        let Inner { live, sessions, connections, settings, .. } = &*self.inner;
+        let begun = tokio::time::Instant::now();
         connections.set_phase(Phase::Stopping);
         let peers = sessions.all();
         let window = live.get().limits.reconnect_window.as_millis();
@@ -299,6 +302,10 @@ impl Hub {
         if tokio::time::timeout(deadline, connections.all_closed()).await.is_err() {
             connections.set_phase(Phase::Stopped);
             connections.all_closed().await;
+        }
+        let left = deadline.saturating_sub(begun.elapsed());
+        if tokio::time::timeout(left, settings.observers.finish()).await.is_err() {
+            tracing::warn!("the deadline has passed: not all that happened has been told to who observes it");
         }
     }
 

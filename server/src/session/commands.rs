@@ -12,6 +12,7 @@ use wirehub_common::frame::{
     Publish, Push, Refresh, Reply, Request, ServerFrame, Subscribe, Subscribed, Unsubscribe, Unsubscribed,
 };
 
+use super::decisions::Reading;
 use super::idle::IdleClock;
 use super::outbox::Order;
 use super::subscriptions::Subscription;
@@ -21,6 +22,7 @@ use super::{End, Session, answer, encode};
 use crate::auth::{Action, Authenticated, ChannelPattern, Credentials, Rights};
 use crate::call::{Handler, RawCall};
 use crate::engine::{ReadHistory, Recover, Recovered};
+use crate::events::SessionEvent;
 use crate::hub::channels::Entrant;
 use crate::hub::sessions::Identity;
 use crate::{Hub, PresenceCounts};
@@ -48,7 +50,7 @@ impl Session {
             Request::Call(call) => self.call(id, call),
             Request::Cancel(cancel) => Ok(Some(self.cancel(cancel.command))),
             Request::Refresh(refresh) => self.refresh(id, refresh),
-            Request::Presence(presence) => self.presence(&presence).map(Some),
+            Request::Presence(presence) => self.presence(id, presence),
             Request::Acknowledge(acknowledge) => self.acknowledge(&acknowledge).map(Some),
             Request::Invalid(why) => Err(invalid(why)),
             _ => Err(ErrorInfo::from_code(ErrorCode::UNSUPPORTED)),
@@ -113,6 +115,10 @@ impl Session {
         self.connected = true;
         let (user, info) = (Arc::clone(&identity.user), identity.info.clone());
         self.peer.set_identity(Identity { user, info });
+        self.notice(|| SessionEvent::Connected {
+            client: connect.client.clone(),
+            version: connect.version.clone(),
+        });
         let channels = identity.channels.clone();
         let token_ttl = self.take_rights(identity);
         self.pulse.connected(self.live.limits.ping_interval);
@@ -288,6 +294,7 @@ impl Session {
         let entrant = Entrant { peer: &self.peer, is_witness: self.is_witness(name) };
         let channel = self.hub.channel_registry().subscribe(name, namespace, entrant, reply);
         self.subscriptions.insert(name.clone(), Subscription { number: *number, channel });
+        self.notice(|| SessionEvent::Subscribed(name.clone()));
     }
 
     /// Subscribes, with what is published from now on held back until the history has been read.
@@ -296,7 +303,11 @@ impl Session {
         let namespace = self.hub.settings().namespaces.of(name);
         let entrant = Entrant { peer: &self.peer, is_witness: self.is_witness(name) };
         let channel = self.hub.channel_registry().subscribe_held(name, namespace, entrant);
+        let is_new = !self.subscriptions.contains(name);
         self.subscriptions.insert(name.clone(), Subscription { number: *number, channel });
+        if is_new {
+            self.notice(|| SessionEvent::Subscribed(name.clone()));
+        }
         namespace.history.map(|history| {
             self.hub.engine().recover(Recover {
                 channel: name.clone(),
@@ -318,6 +329,7 @@ impl Session {
     pub(super) fn leave(&mut self, name: &ChannelName, reply: Option<Bytes>) {
         if let Some(Subscription { channel, .. }) = self.subscriptions.remove(name) {
             self.hub.channel_registry().unsubscribe(&channel, &self.peer, reply);
+            self.notice(|| SessionEvent::Unsubscribed(name.clone()));
         }
     }
 
@@ -332,6 +344,7 @@ impl Session {
         let channel = Arc::clone(channel);
         if !is_old {
             self.subscriptions.remove(&unsubscribe.channel);
+            self.notice(|| SessionEvent::Unsubscribed(unsubscribe.channel.clone()));
         }
         let reply = encode(&self.peer, Reply { id, result: Ok(Answer::Unsubscribed(unsubscribe)) });
         if !is_old {
@@ -367,7 +380,7 @@ impl Session {
         if !self.subscriptions.contains(&read.channel)
             && let Some(verdict) = self.ask_to_subscribe(&read.channel)
         {
-            self.decide_on_history(id, read, verdict);
+            self.decide_on_reading(id, Reading::History(read), verdict);
             return Ok(None);
         }
         self.read_history(id, read).map(|()| None)
@@ -386,13 +399,25 @@ impl Session {
         Ok(())
     }
 
-    fn presence(&self, Presence { channel, counts_only }: &Presence) -> Result<Answer, ErrorInfo> {
-        let settings = self.hub.settings();
+    fn presence(&mut self, id: u32, presence: Presence) -> Result<Option<Answer>, ErrorInfo> {
+        let (channel, settings) = (&presence.channel, self.hub.settings());
         settings.rules.check_channel(channel)?;
         if settings.namespaces.of(channel).presence.is_none() {
             return Err(ErrorInfo::from_code(ErrorCode::NOT_AVAILABLE));
         }
         self.check(Action::Presence, channel)?;
+        // Who is in a channel is for those who may be in it.
+        if !self.subscriptions.contains(channel)
+            && let Some(verdict) = self.ask_to_subscribe(channel)
+        {
+            self.decide_on_reading(id, Reading::Presence(presence), verdict);
+            return Ok(None);
+        }
+        Ok(Some(self.read_presence(&presence)))
+    }
+
+    /// Tells what may be told.
+    pub(super) fn read_presence(&self, Presence { channel, counts_only }: &Presence) -> Answer {
         let PresenceCounts { sessions, users } = self.hub.presence_counts(channel);
         let mut members = if *counts_only { Vec::new() } else { self.hub.presence(channel) };
         members.truncate(MAX_MEMBERS);
@@ -403,7 +428,7 @@ impl Session {
         });
         members.truncate(within.unwrap_or(MAX_MEMBERS));
         let count = |number| u32::try_from(number).unwrap_or(u32::MAX);
-        Ok(Answer::Presence(PresenceList { members, sessions: count(sessions), users: count(users) }))
+        Answer::Presence(PresenceList { members, sessions: count(sessions), users: count(users) })
     }
 
     fn acknowledge(&self, Acknowledge { alarm, received_only }: &Acknowledge) -> Result<Answer, ErrorInfo> {

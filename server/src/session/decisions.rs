@@ -8,7 +8,9 @@ use std::future::ready;
 
 use futures_util::FutureExt as _;
 use wirehub_common::code::ErrorCode;
-use wirehub_common::frame::{Answer, ErrorInfo, History, Publish, Published, Subscribe, Unsubscribe};
+use wirehub_common::frame::{
+    Answer, ErrorInfo, History, Presence, Publish, Published, Subscribe, Unsubscribe,
+};
 use wirehub_common::{ChannelName, Payload};
 
 use super::Session;
@@ -28,6 +30,12 @@ pub(super) struct Decisions {
     publishing: HashMap<ChannelName, VecDeque<Waiting>>,
     count: usize,
     bytes: usize,
+}
+
+/// What somebody wants to read of a channel without being subscribed to it.
+pub(super) enum Reading {
+    History(History),
+    Presence(Presence),
 }
 
 /// A publication whose turn has not come.
@@ -103,19 +111,19 @@ impl Session {
 
     /// Begins a decision on a subscription that the rules admit.
     pub(super) fn decide_on_subscription(&mut self, id: u32, subscribe: Subscribe, verdict: Verdict<()>) {
-        let decisions = &mut self.tasks.get_or_insert_default().decisions;
+        let decisions = self.tasks.get_or_insert_default().decisions.get_or_insert_default();
         decisions.subscribing.insert(subscribe.channel.clone(), subscribe.number);
         self.finish(Task::MaySubscribe { id, subscribe, verdict });
     }
 
     /// The number of the subscription to a channel that is being decided on.
     pub(super) fn subscribing(&self, channel: &ChannelName) -> Option<u32> {
-        self.tasks.as_ref().and_then(|tasks| tasks.decisions.subscribing.get(channel).copied())
+        self.decisions().and_then(|decisions| decisions.subscribing.get(channel).copied())
     }
 
     /// How many subscriptions are being decided on to channels that the session is not subscribed to.
     pub(super) fn subscribing_count(&self) -> usize {
-        let channels = self.tasks.iter().flat_map(|tasks| tasks.decisions.subscribing.keys());
+        let channels = self.decisions().into_iter().flat_map(|decisions| decisions.subscribing.keys());
         channels.filter(|channel| !self.subscriptions.contains(channel)).count()
     }
 
@@ -124,9 +132,9 @@ impl Session {
         let Unsubscribe { channel, number } = unsubscribe;
         let Some(pending) = self.subscribing(channel) else { return false };
         if *number >= pending
-            && let Some(tasks) = &mut self.tasks
+            && let Some(decisions) = self.decisions_mut()
         {
-            tasks.decisions.subscribing.remove(channel);
+            decisions.subscribing.remove(channel);
         }
         !self.subscriptions.contains(channel)
     }
@@ -141,8 +149,8 @@ impl Session {
             // A newer command of the client has put an end to it.
             return self.reply(id, Err(ErrorInfo::from_code(ErrorCode::CANCELLED)));
         }
-        if let Some(tasks) = &mut self.tasks {
-            tasks.decisions.subscribing.remove(&subscribe.channel);
+        if let Some(decisions) = self.decisions_mut() {
+            decisions.subscribing.remove(&subscribe.channel);
         }
         // Its rights, and what it is subscribed to, may have changed meanwhile.
         match verdict.and_then(|()| self.admit(&subscribe)) {
@@ -153,7 +161,7 @@ impl Session {
 
     /// Has the application decide on a publication that the rules admit, when its turn comes.
     pub(super) fn decide_on_publication(&mut self, id: u32, publish: Publish) {
-        let decisions = &mut self.tasks.get_or_insert_default().decisions;
+        let decisions = self.tasks.get_or_insert_default().decisions.get_or_insert_default();
         if let Some((id, publish)) = decisions.push(id, publish) {
             self.ask_to_publish(id, publish);
         }
@@ -186,7 +194,7 @@ impl Session {
         if let Some(result) = result.transpose() {
             self.reply(id, result);
         }
-        let next = self.tasks.as_mut().and_then(|tasks| tasks.decisions.pop(&next));
+        let next = self.decisions_mut().and_then(|decisions| decisions.pop(&next));
         if let Some(Waiting { id, publish }) = next {
             self.ask_to_publish(id, publish);
         }
@@ -209,15 +217,27 @@ impl Session {
         }
     }
 
-    /// Begins a decision on reading the history of a channel.
-    pub(super) fn decide_on_history(&mut self, id: u32, read: History, verdict: Verdict<()>) {
-        self.finish(Task::MayRead { id, read, verdict });
+    /// Begins a decision on reading what is for those who may subscribe.
+    pub(super) fn decide_on_reading(&mut self, id: u32, reading: Reading, verdict: Verdict<()>) {
+        self.finish(Task::MayRead { id, reading, verdict });
     }
 
-    pub(super) fn history_decided(&mut self, id: u32, read: History, verdict: Result<(), ErrorInfo>) {
-        if let Err(error) = verdict.and_then(|()| self.read_history(id, read)) {
-            self.reply(id, Err(error));
+    pub(super) fn reading_decided(&mut self, id: u32, reading: Reading, verdict: Result<(), ErrorInfo>) {
+        let result = verdict.and_then(|()| match reading {
+            Reading::History(read) => self.read_history(id, read).map(|()| None),
+            Reading::Presence(presence) => Ok(Some(self.read_presence(&presence))),
+        });
+        if let Some(result) = result.transpose() {
+            self.reply(id, result);
         }
+    }
+
+    fn decisions(&self) -> Option<&Decisions> {
+        self.tasks.as_ref()?.decisions.as_deref()
+    }
+
+    fn decisions_mut(&mut self) -> Option<&mut Decisions> {
+        self.tasks.as_mut()?.decisions.as_deref_mut()
     }
 
     /// Who asks, as hooks and calls are told.

@@ -21,6 +21,7 @@ use self::tasks::Tasks;
 use self::token::{TokenClock, Turn};
 use crate::Hub;
 use crate::auth::Rights;
+use crate::events::SessionEvent;
 use crate::hub::connections::Phase;
 use crate::hub::live::Live;
 use crate::hub::sessions::Peer;
@@ -50,6 +51,7 @@ pub(crate) fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         hub.counters().opened();
         let mut session = Session::new(hub.clone(), Arc::clone(&peer));
         let end = session.run(&mut socket).await;
+        session.ended = end.code();
         // From here on nobody finds the session, and its calls are stopped.
         drop(session);
         tracing::debug!(session = %peer.id, ?end, "session ends");
@@ -78,6 +80,8 @@ struct Session {
     pulse: Pulse,
     /// An empty message is due.
     ping: bool,
+    /// What the server closes with.
+    ended: Option<CloseCode>,
 }
 
 /// How far the commands of a message are.
@@ -121,6 +125,7 @@ impl Session {
             ahead: None,
             pulse: Pulse::new(live.connect_timeout),
             ping: false,
+            ended: None,
             live,
         }
     }
@@ -344,6 +349,14 @@ impl Session {
         answer(&self.peer, Reply { id, result });
     }
 
+    /// Tells those who want to know it what has happened.
+    fn notice(&self, event: impl FnOnce() -> SessionEvent) {
+        let observers = &self.hub.settings().observers;
+        if !observers.is_empty() {
+            observers.notice(&self.context(), &event());
+        }
+    }
+
     /// Queues a push that belongs to no channel.
     fn push(&self, push: Push) {
         self.peer.outbox.answer(Lane::Control, self.peer.codec.encode_frame(&ServerFrame::Push(push)));
@@ -367,6 +380,9 @@ impl Drop for Session {
         self.hub.session_registry().remove(self.peer.id);
         for (_, Subscription { channel, .. }) in self.subscriptions.iter() {
             self.hub.channel_registry().unsubscribe(channel, &self.peer, None);
+        }
+        if self.connected {
+            self.notice(|| SessionEvent::Disconnected { code: self.ended });
         }
     }
 }

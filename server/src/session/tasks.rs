@@ -13,13 +13,13 @@ use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::time::timeout;
 use wirehub_common::code::ErrorCode;
 use wirehub_common::frame::{
-    Answer, Connect, Connected, ErrorInfo, History, HistoryPage, Position, Published, Push, Refreshed, Reply,
+    Answer, Connect, Connected, ErrorInfo, HistoryPage, Position, Published, Push, Refreshed, Reply,
     ServerFrame, Subscribe, SubscribeOutcome,
 };
 use wirehub_common::{ChannelName, Payload};
 
 use super::commands::subscribed;
-use super::decisions::Decisions;
+use super::decisions::{Decisions, Reading};
 use super::{Session, answer, encode};
 use crate::auth::{Action, Authenticated, Refusal};
 use crate::engine::{self, EngineError, Recovered};
@@ -82,7 +82,7 @@ pub(super) enum Task {
     },
     MayRead {
         id: u32,
-        read: History,
+        reading: Reading,
         verdict: Verdict<()>,
     },
     History {
@@ -107,7 +107,7 @@ enum Done {
     Subscribe { id: u32, subscribe: Subscribe, recovered: Recovery },
     SubscribeOwn { subscribe: Subscribe, recovered: Recovery },
     MayPublish { id: u32, channel: ChannelName, key: String, verdict: Result<Payload, ErrorInfo> },
-    MayRead { id: u32, read: History, verdict: Result<(), ErrorInfo> },
+    MayRead { id: u32, reading: Reading, verdict: Result<(), ErrorInfo> },
     Reply { id: u32, result: Result<Answer, ErrorInfo> },
 }
 
@@ -126,7 +126,8 @@ pub(super) type Admitted = (Subscribe, Result<(), ErrorInfo>);
 pub(super) struct Tasks {
     waiting: FuturesUnordered<BoxFuture<'static, Done>>,
     connecting: bool,
-    pub(super) decisions: Decisions,
+    /// Most hubs have no hooks to decide.
+    pub(super) decisions: Option<Box<Decisions>>,
 }
 
 impl Tasks {
@@ -142,8 +143,10 @@ impl Tasks {
 
     /// Whether the session has to wait before it takes another command.
     pub(super) fn hold_up(&self, queue_bytes: usize) -> bool {
-        let waiting = self.waiting.len().saturating_add(self.decisions.count());
-        self.connecting || waiting >= MAX_WAITING || self.decisions.bytes() >= queue_bytes
+        let (count, bytes) =
+            self.decisions.as_ref().map_or((0, 0), |waiting| (waiting.count(), waiting.bytes()));
+        let waiting = self.waiting.len().saturating_add(count);
+        self.connecting || waiting >= MAX_WAITING || bytes >= queue_bytes
     }
 }
 
@@ -200,7 +203,7 @@ impl Session {
             Done::MayPublish { id, channel, key, verdict } => {
                 self.publication_decided(id, channel, key, verdict);
             }
-            Done::MayRead { id, read, verdict } => self.history_decided(id, read, verdict),
+            Done::MayRead { id, reading, verdict } => self.reading_decided(id, reading, verdict),
             Done::Reply { id, result } => self.reply(id, result),
         }
     }
@@ -345,8 +348,8 @@ fn answers(task: Task) -> BoxFuture<'static, Done> {
             Task::MayPublish { id, channel, key, verdict } => {
                 Done::MayPublish { id, channel, key, verdict: decided(verdict).await }
             }
-            Task::MayRead { id, read, verdict } => {
-                Done::MayRead { id, read, verdict: decided(verdict).await }
+            Task::MayRead { id, reading, verdict } => {
+                Done::MayRead { id, reading, verdict: decided(verdict).await }
             }
             Task::Publish { id, accepted } => {
                 let result = accepted.await.map_err(|error| failed(&error));

@@ -41,17 +41,18 @@ async fn the_example_decides_and_answers() {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/backend.mjs");
     let mut node =
         Command::new("node").arg(script).arg(&key).arg("0").stdout(Stdio::piped()).spawn().unwrap();
-    let mut line = String::new();
-    BufReader::new(node.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let mut lines = BufReader::new(node.stdout.take().unwrap()).lines().map(Result::unwrap);
     let _node = Node(node);
-    let backend = line.trim_end().strip_prefix("listening on ").unwrap();
+    let line = lines.next().unwrap();
+    let backend = line.strip_prefix("listening on ").unwrap();
 
     let at = format!("url = \"{backend}/wirehub\"");
     let config = folder.path().join("wirehub.toml");
     let write = |secret: &str| {
         let text = format!(
             "[webhooks]\nsecret = {secret}\n[webhooks.connect]\n{at}\n[[webhooks.subscribe]]\npattern = \"room:*\"\n{at}\n\
-             [[webhooks.publish]]\npattern = \"room:*\"\n{at}\n[[webhooks.calls]]\npattern = \"billing.*\"\n{at}\n"
+             [[webhooks.publish]]\npattern = \"room:*\"\n{at}\n[[webhooks.calls]]\npattern = \"billing.*\"\n{at}\n\
+             [webhooks.events]\n{at}\n"
         );
         fs::write(&config, text).unwrap();
     };
@@ -85,6 +86,9 @@ async fn the_example_decides_and_answers() {
     let mut admin = open(&host).await;
     admin.connected(token("admin")).await;
     admin.subscribe("room:staff").await;
+
+    let told = ["ann connected", "ann subscribed @ann", "ann subscribed room:a", "admin connected"];
+    assert_eq!(lines.by_ref().take(4).collect::<Vec<_>>(), told);
 
     // Who does not know the secret gets no answer.
     fs::write(folder.path().join("other.key"), "another secret that is long enough, and wrong").unwrap();

@@ -8,10 +8,10 @@ use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use wirehub_common::code::ErrorCode;
 use wirehub_common::frame::{
-    Answer, Called, Command, Connect, History as Read, Reply, Request, ServerFrame, Subscribe,
+    Answer, Called, Command, Connect, History as Read, Presence, Reply, Request, ServerFrame, Subscribe,
 };
 use wirehub_common::{Limits, Payload};
-use wirehub_server::{Authenticated, Builder, CallError, History, Hub, Namespace};
+use wirehub_server::{Access, Authenticated, Builder, CallError, History, Hub, Namespace};
 
 use crate::support::{CODECS, Client, Received, Server, call, name, publish, subscribe, unsubscribe, until};
 
@@ -63,7 +63,12 @@ fn users() -> Builder {
 fn asking_about_subscriptions(gate: &Arc<Gate>) -> Builder {
     let gate = Arc::clone(gate);
     users()
-        .namespace("room", Namespace::default().history(History::new(10, Duration::from_secs(60))))
+        .namespace(
+            "room",
+            Namespace::default()
+                .history(History::new(10, Duration::from_secs(60)))
+                .presence(Access::Everybody),
+        )
         .authorize_subscribe("room:*".parse().unwrap(), move |who, channel| {
             let gate = Arc::clone(&gate);
             async move {
@@ -85,6 +90,10 @@ async fn client(server: &Server, codec: wirehub_common::Codec, user: &str) -> Cl
 
 fn history(channel: &str) -> Request {
     Request::History(Read { channel: name(channel), since: None, limit: 10, reverse: false })
+}
+
+fn presence(channel: &str) -> Request {
+    Request::Presence(Presence { channel: name(channel), counts_only: false })
 }
 
 fn json(number: usize) -> Payload {
@@ -115,8 +124,11 @@ async fn a_hook_says_who_may_subscribe_and_read() {
         let error = ann.request(subscribe("room:bob", 1)).await.result.unwrap_err();
         assert_eq!((error.code.number(), &*error.message), (1001, "not your room"));
         assert_eq!(ann.error(history("room:bob")).await, 1001);
+        assert_eq!(ann.error(presence("room:bob")).await, 1001, "nor see who is there");
         let mut also = client(&server, codec, "ann").await;
         also.ok(history("room:ann")).await;
+        let Answer::Presence(list) = also.ok(presence("room:ann")).await else { panic!("no list") };
+        assert_eq!(list.sessions, 1);
 
         // Those that `connect` restores too, each by itself.
         let subscriptions = ["room:ann", "open", "room:bob"].map(|channel| Subscribe {

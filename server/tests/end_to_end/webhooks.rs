@@ -15,11 +15,11 @@ use wirehub_common::frame::{
     Answer, Called, Cancel, Command, Connect, Publish, Push, Refresh, Reply, Request, ServerFrame,
 };
 use wirehub_common::{Codec, Payload};
-use wirehub_server::webhooks::{Webhook, Webhooks};
-use wirehub_server::{Access, Builder, Hub, Namespace};
+use wirehub_server::webhooks::{EventKind, Webhook, Webhooks};
+use wirehub_server::{Access, Authenticated, Builder, Hub, Namespace};
 
 use crate::backend::{Asked, Backend};
-use crate::support::{CODECS, Client, Received, Server, call, name, publish, subscribe, until};
+use crate::support::{CODECS, Client, Received, Server, call, name, publish, subscribe, unsubscribe, until};
 
 const SECRET: &[u8] = b"at least 32 bytes that nobody else knows";
 
@@ -335,6 +335,94 @@ async fn no_more_is_asked_at_once_than_the_backend_takes() {
         assert!(matches!(ann.next().await, Received::Frame(ServerFrame::Reply(Reply { result: Ok(_), .. }))));
     }
     assert_eq!(most.load(Ordering::SeqCst), 3);
+}
+
+/// The events of all batches that were taken, without their times and sessions.
+fn told(backend: &Backend, is_taken: impl Fn(usize) -> bool) -> Vec<Value> {
+    let batches = backend.asked().into_iter().enumerate().filter(|(index, _)| is_taken(*index));
+    let events = batches.flat_map(|(_, asked)| asked.json()["events"].as_array().unwrap().clone());
+    events
+        .map(|mut event| {
+            let fields = event.as_object_mut().unwrap();
+            assert!(fields.remove("time").unwrap().as_u64().unwrap() > 1_600_000_000_000);
+            fields.remove("session").unwrap();
+            event
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn the_backend_is_told_what_happens_to_sessions_until_it_takes_it() {
+    // The first two attempts fail.
+    let left = Arc::new(AtomicUsize::new(2));
+    let backend = {
+        let left = Arc::clone(&left);
+        Backend::start(move |_| {
+            let fails = left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+            std::future::ready(if fails.is_ok() { StatusCode::BAD_GATEWAY } else { StatusCode::NO_CONTENT })
+        })
+        .await
+    };
+    let webhooks = Webhooks::new(SECRET).unwrap();
+    let hub = Hub::builder()
+        .authenticate(async |credentials| Ok(Authenticated::user(credentials.token)))
+        .observe(webhooks.events(webhook(&backend), &EventKind::ALL));
+    let mut server = Server::start(hub.build()).await;
+    let mut ann = client(&server, CODECS[0], "ann").await;
+    ann.subscribe("a").await;
+    ann.ok(subscribe("a", 2)).await;
+    ann.ok(unsubscribe("a", 2)).await;
+    assert_eq!(ann.error(subscribe("@bob", 1)).await, 103, "what does not happen is not told");
+    ann.subscribe("b").await;
+    let again = ann.command(Request::Connect(Connect::default()));
+    ann.send([again]).await;
+    assert_eq!(ann.closed().await.0, 3502);
+    let mut bob = client(&server, CODECS[1], "bob").await;
+    // Nothing is lost by a stop.
+    server.stop();
+    bob.closed().await;
+    drop((ann, bob));
+    server.stopped().await;
+
+    let connected = |user| json!({ "kind": "connected", "user": user, "client": "app", "version": "7" });
+    let of_ann = |kind, channel| json!({ "kind": kind, "user": "ann", "channel": channel });
+    assert_eq!(
+        told(&backend, |attempt| attempt >= 2),
+        [
+            connected("ann"),
+            of_ann("subscribed", "a"),
+            of_ann("unsubscribed", "a"),
+            of_ann("subscribed", "b"),
+            json!({ "kind": "disconnected", "user": "ann", "code": 3502 }),
+            connected("bob"),
+            json!({ "kind": "disconnected", "user": "bob", "code": 3000 }),
+        ]
+    );
+    let asked = backend.asked();
+    let batch = asked[0].json();
+    assert_eq!((&batch["event"], &batch["lost"]), (&json!("events"), &json!(0)));
+    let same = |field: &str| asked[..3].iter().all(|asked| asked.json()[field] == batch[field]);
+    assert!(same("id") && same("events") && same("server"));
+    assert!(asked.iter().all(|asked| is_signed(asked, SECRET)));
+}
+
+#[tokio::test]
+async fn only_the_kinds_that_are_wanted_are_told_and_a_hub_does_not_wait_for_ever() {
+    let backend = Backend::start(async |_| pending::<Response>().await).await;
+    let webhooks = Webhooks::new(SECRET).unwrap();
+    let kinds = [EventKind::Connected];
+    let hub = Hub::builder().observe(webhooks.events(webhook(&backend), &kinds)).build();
+    let server = Server::start(hub.clone()).await;
+    let mut client = Client::connect(&server, CODECS[0]).await;
+    client.subscribe("a").await;
+    until(|| !backend.asked().is_empty()).await;
+    assert_eq!(
+        told(&backend, |_| true),
+        [json!({ "kind": "connected", "user": "", "client": "", "version": "" })]
+    );
+    drop(client);
+    until(|| server.hub.sessions() == 0).await;
+    hub.shutdown(Duration::from_millis(100)).await;
 }
 
 #[tokio::test]

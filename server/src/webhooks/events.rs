@@ -1,0 +1,244 @@
+//! Tells a backend what happens to sessions: in order, each at least once as long as there is room for what waits.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use axum::http::Method;
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use tokio::sync::Notify;
+use tokio::time::{sleep, timeout};
+use wirehub_common::code::CloseCode;
+
+use super::{Asker, MAX_BYTES, pause, request_id};
+use crate::call::CallContext;
+use crate::events::{Observer, SessionEvent};
+use crate::metrics::{Asked, count_lost_event};
+
+/// A kind of [`SessionEvent`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum EventKind {
+    /// [`SessionEvent::Connected`].
+    Connected,
+    /// [`SessionEvent::Disconnected`].
+    Disconnected,
+    /// [`SessionEvent::Subscribed`].
+    Subscribed,
+    /// [`SessionEvent::Unsubscribed`].
+    Unsubscribed,
+}
+
+impl EventKind {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Connected, Self::Disconnected, Self::Subscribed, Self::Unsubscribed];
+
+    fn of(event: &SessionEvent) -> Self {
+        match event {
+            SessionEvent::Connected { .. } => Self::Connected,
+            SessionEvent::Disconnected { .. } => Self::Disconnected,
+            SessionEvent::Subscribed(_) => Self::Subscribed,
+            SessionEvent::Unsubscribed(_) => Self::Unsubscribed,
+        }
+    }
+}
+
+/// Tells a backend by batches. See [`Webhooks::events`](super::Webhooks::events).
+#[derive(Clone)]
+pub struct EventQueue(Arc<Inner>);
+
+struct Inner {
+    asker: Arc<Asker>,
+    kinds: Vec<EventKind>,
+    /// Another one each time that a server starts: the sessions of the one before are gone then.
+    server: String,
+    queue: Mutex<Queue>,
+    /// Nothing waits any more.
+    emptied: Notify,
+}
+
+#[derive(Default)]
+struct Queue {
+    /// Each event as JSON. Those that are being told stay until they have been.
+    events: VecDeque<Box<RawValue>>,
+    bytes: usize,
+    lost: u64,
+    /// Whether there is a task that tells them.
+    is_told: bool,
+}
+
+/// An event as it is told.
+#[derive(Serialize)]
+struct Told<'a> {
+    kind: EventKind,
+    session: String,
+    user: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    channel: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<u16>,
+    /// In milliseconds since 1970.
+    time: u64,
+}
+
+/// What is sent.
+#[derive(Serialize)]
+struct Batch<'a> {
+    id: &'a str,
+    event: &'static str,
+    server: &'a str,
+    lost: u64,
+    events: &'a [Box<RawValue>],
+}
+
+impl EventQueue {
+    pub(super) fn new(asker: Arc<Asker>, kinds: &[EventKind]) -> Self {
+        // Without entropy nothing is sent either.
+        let server = request_id().unwrap_or_default();
+        let (queue, emptied) = (Mutex::default(), Notify::new());
+        Self(Arc::new(Inner { asker, kinds: kinds.to_vec(), server, queue, emptied }))
+    }
+}
+
+impl Observer for EventQueue {
+    fn notice(&self, who: &CallContext, event: SessionEvent) {
+        let kind = EventKind::of(&event);
+        if !self.0.kinds.contains(&kind) {
+            return;
+        }
+        let mut told = Told {
+            kind,
+            session: who.session().to_string(),
+            user: who.user(),
+            channel: None,
+            client: None,
+            version: None,
+            code: None,
+            time: milliseconds_now(),
+        };
+        match &event {
+            SessionEvent::Connected { client, version } => {
+                (told.client, told.version) = (Some(client.as_str()), Some(version.as_str()));
+            }
+            SessionEvent::Disconnected { code } => told.code = code.map(CloseCode::number),
+            SessionEvent::Subscribed(channel) | SessionEvent::Unsubscribed(channel) => {
+                told.channel = Some(channel.as_str());
+            }
+        }
+        let Ok(json) = serde_json::value::to_raw_value(&told) else { return };
+        let mut queue = self.0.queue.lock();
+        let bytes = queue.bytes.saturating_add(json.get().len());
+        if bytes > MAX_QUEUE_BYTES {
+            queue.lost = queue.lost.saturating_add(1);
+            count_lost_event();
+            return;
+        }
+        queue.bytes = bytes;
+        queue.events.push_back(json);
+        if !std::mem::replace(&mut queue.is_told, true) {
+            tokio::spawn(tell(Arc::clone(&self.0)));
+        }
+    }
+
+    fn finish(&self) -> BoxFuture<'_, ()> {
+        async {
+            loop {
+                let emptied = self.0.emptied.notified();
+                if !self.0.queue.lock().is_told {
+                    return;
+                }
+                emptied.await;
+            }
+        }
+        .boxed()
+    }
+}
+
+impl std::fmt::Debug for EventQueue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("EventQueue")
+            .field("waiting", &self.0.queue.lock().events.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Tells what waits, until nothing does.
+async fn tell(inner: Arc<Inner>) {
+    loop {
+        let (batch, lost) = {
+            let mut queue = inner.queue.lock();
+            if queue.events.is_empty() {
+                queue.is_told = false;
+                break;
+            }
+            let batch: Vec<_> = queue.events.iter().take(MAX_BATCH).cloned().collect();
+            (batch, queue.lost)
+        };
+        inner.tell_batch(&batch, lost).await;
+        let mut queue = inner.queue.lock();
+        let told: Vec<_> = queue.events.drain(..batch.len()).collect();
+        let bytes = told.iter().fold(0_usize, |sum, event| sum.saturating_add(event.get().len()));
+        queue.bytes = queue.bytes.saturating_sub(bytes);
+        queue.lost = queue.lost.saturating_sub(lost);
+    }
+    inner.emptied.notify_waiters();
+}
+
+impl Inner {
+    /// Returns when the backend has taken it.
+    async fn tell_batch(&self, events: &[Box<RawValue>], lost: u64) {
+        let mut attempt = 0;
+        // The same for all attempts, as soon as there is one.
+        let mut id = String::new();
+        loop {
+            if id.is_empty() {
+                id = request_id().unwrap_or_default();
+            }
+            let asked = Asked::new("events");
+            let Err(why) = self.attempt(&id, events, lost).await else { return asked.succeeded() };
+            self.asker.failed(&id, &why);
+            drop(asked);
+            sleep(pause(attempt).saturating_mul(SLOWER).min(LONGEST_PAUSE)).await;
+            attempt = attempt.saturating_add(1);
+        }
+    }
+
+    async fn attempt(&self, id: &str, events: &[Box<RawValue>], lost: u64) -> Result<(), String> {
+        let batch = Batch { id, event: "events", server: &self.server, lost, events };
+        let body = serde_json::to_vec(&batch).map(Bytes::from).map_err(|error| error.to_string())?;
+        let headers = self.asker.headers(id, &body)?;
+        let webhook = &self.asker.webhook;
+        let sending = self.asker.webhooks.outbound.send(Method::POST, &webhook.url, headers, body, MAX_BYTES);
+        match timeout(webhook.timeout, sending).await {
+            Ok(Ok(answer)) if answer.status.is_success() => Ok(()),
+            Ok(Ok(answer)) => Err(format!("it answers with status {}", answer.status)),
+            Ok(Err(fault)) => Err(fault.to_string()),
+            Err(_) => Err("it did not answer in time".into()),
+        }
+    }
+}
+
+fn milliseconds_now() -> u64 {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// How much may wait, as JSON.
+const MAX_QUEUE_BYTES: usize = 4 * 1024 * 1024;
+
+/// How many events are told at once.
+const MAX_BATCH: usize = 500;
+
+/// Nobody waits for events: their pauses are longer than those of questions.
+const SLOWER: u32 = 4;
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
