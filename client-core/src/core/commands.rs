@@ -14,6 +14,7 @@ use wirehub_common::frame::{Answer, Call, Called, Cancel, Command, Published, Re
 use super::Core;
 use super::keys::Imprint;
 use super::sorted::SortedMap;
+use crate::time::earlier;
 use crate::{Error, ErrorKind, Event, Outcome, Time};
 
 /// Names a publish or a call of one client.
@@ -104,7 +105,7 @@ impl Commands {
 
     fn insert(&mut self, command: u32, pending: Pending) {
         if let Some(deadline) = pending.deadline {
-            self.soonest = earlier(self.soonest, deadline);
+            self.soonest = earlier(self.soonest, Some(deadline));
         }
         self.bytes = self.bytes.saturating_add(pending.frame.len());
         self.pending.insert(command, pending);
@@ -129,7 +130,7 @@ impl Commands {
         for (&command, pending) in self.pending.iter() {
             match pending.deadline {
                 Some(deadline) if deadline <= now => expired.push(command),
-                Some(deadline) => self.soonest = earlier(self.soonest, deadline),
+                Some(deadline) => self.soonest = earlier(self.soonest, Some(deadline)),
                 None => {}
             }
         }
@@ -336,12 +337,12 @@ impl Core {
 
     /// Ends the commands for which there is an error.
     fn end_each(&mut self, error: impl Fn(&Pending) -> Option<ErrorCode>) {
-        let ended: Vec<(u32, ErrorCode)> = self
-            .commands
-            .pending
-            .iter()
-            .filter_map(|(&command, pending)| error(pending).map(|code| (command, code)))
-            .collect();
+        let mut ended = Vec::new();
+        for (&command, pending) in self.commands.pending.iter() {
+            if let Some(code) = error(pending) {
+                ended.push((command, code));
+            }
+        }
         for (command, code) in ended {
             self.abandon(command, Error::from_code(ErrorKind::Connection, code));
         }
@@ -349,7 +350,7 @@ impl Core {
 
     pub(super) fn fail_all_commands(&mut self) {
         self.outbox.clear();
-        while let Some(&(command, _)) = self.commands.pending.first() {
+        while let Some(&command) = self.commands.pending.first() {
             self.complete(command, Err(Error::from_code(ErrorKind::Connection, ErrorCode::CLOSED)));
         }
     }
@@ -359,8 +360,4 @@ impl Core {
             self.events.push(Event::Completed { command: CommandId(command), result });
         }
     }
-}
-
-fn earlier(one: Option<Time>, other: Time) -> Option<Time> {
-    Some(one.map_or(other, |one| one.min(other)))
 }

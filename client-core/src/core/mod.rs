@@ -17,6 +17,7 @@ use self::outbox::Outbox;
 use self::subscriptions::Subscriptions;
 use self::token::Tokens;
 use crate::backoff::Backoff;
+use crate::time::earlier;
 use crate::{Config, Error, ErrorKind, Event, State, StateChange, Time};
 
 mod alarms;
@@ -340,15 +341,8 @@ impl Core {
 
     /// When [`handle_timeout`](Self::handle_timeout) has to be called, if nothing else happens.
     pub fn poll_timeout(&self) -> Option<Time> {
-        [
-            self.link.deadline(self.limits.ping_interval),
-            self.commands.deadline(),
-            self.subscriptions.deadline(),
-            self.tokens.deadline(),
-        ]
-        .into_iter()
-        .flatten()
-        .min()
+        let own = earlier(self.link.deadline(self.limits.ping_interval), self.tokens.deadline());
+        earlier(own, earlier(self.commands.deadline(), self.subscriptions.deadline()))
     }
 
     /// What the application may want to know.

@@ -32,9 +32,11 @@ impl Outbox {
 
     /// Takes commands that go before all others, in their order.
     pub(super) fn put_in_front(&mut self, commands: Vec<(u32, Bytes)>) {
-        let commands =
-            commands.into_iter().map(|(command, frame)| Outgoing { command: Some(command), frame });
-        self.entries.splice(..0, commands);
+        let behind = core::mem::take(&mut self.entries);
+        for (command, frame) in commands {
+            self.push_command(command, frame);
+        }
+        self.entries.extend(behind);
     }
 
     /// Takes a command back, if it is still here.

@@ -1,30 +1,25 @@
 //! A map for a browser: a tenth of the code that `BTreeMap` is compiled to.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::borrow::Borrow;
-use core::cmp::Ordering;
 
-/// A map in the order of its keys. Finding takes logarithmic time; adding at the end and removing from either end take
-/// next to none, which is where the commands and subscriptions of a client come and go; elsewhere the entries behind
-/// move over.
+/// A map in the order of its keys. Finding takes logarithmic time, adding and removing move a key and a pointer for each
+/// entry behind: next to nothing for the numbers of commands and subscriptions that a client has.
 #[derive(Debug)]
-pub(super) struct SortedMap<K, V> {
-    /// All but the first `gone` are there.
-    entries: Vec<Option<(K, V)>>,
-    /// How many were removed from the front, and are not cleared away yet.
-    gone: usize,
-}
+pub(super) struct SortedMap<K, V>(Vec<(K, Box<V>)>);
 
 impl<K: Ord, V> SortedMap<K, V> {
     /// Adds an entry, or replaces the value of one.
     pub(super) fn insert(&mut self, key: K, value: V) {
-        match self.find(&key) {
+        let entry = (key, Box::new(value));
+        match self.find(&entry.0) {
             Ok(index) => {
-                if let Some(entry) = self.entries.get_mut(index) {
-                    *entry = Some((key, value));
+                if let Some(old) = self.0.get_mut(index) {
+                    *old = entry;
                 }
             }
-            Err(index) => self.entries.insert(index, Some((key, value))),
+            Err(index) => self.0.insert(index, entry),
         }
     }
 
@@ -33,25 +28,14 @@ impl<K: Ord, V> SortedMap<K, V> {
         K: Borrow<Q>,
     {
         let index = self.find(key).ok()?;
-        let (_, value) = self.entries.get_mut(index)?.take()?;
-        if index == self.gone {
-            self.gone = self.gone.saturating_add(1);
-        } else {
-            self.entries.remove(index);
-        }
-        // Half of the entries pay for each time that the other half moves.
-        if self.gone >= self.entries.len() / 2 {
-            self.entries.drain(..self.gone);
-            self.gone = 0;
-        }
-        Some(value)
+        Some(*self.0.remove(index).1)
     }
 
     pub(super) fn get<Q: Ord + ?Sized>(&self, key: &Q) -> Option<&V>
     where
         K: Borrow<Q>,
     {
-        self.entries.get(self.find(key).ok()?)?.as_ref().map(|(_, value)| value)
+        self.0.get(self.find(key).ok()?).map(|(_, value)| &**value)
     }
 
     pub(super) fn get_mut<Q: Ord + ?Sized>(&mut self, key: &Q) -> Option<&mut V>
@@ -59,7 +43,7 @@ impl<K: Ord, V> SortedMap<K, V> {
         K: Borrow<Q>,
     {
         let index = self.find(key).ok()?;
-        self.entries.get_mut(index)?.as_mut().map(|(_, value)| value)
+        self.0.get_mut(index).map(|(_, value)| &mut **value)
     }
 
     pub(super) fn contains_key<Q: Ord + ?Sized>(&self, key: &Q) -> bool
@@ -70,20 +54,20 @@ impl<K: Ord, V> SortedMap<K, V> {
     }
 
     pub(super) fn len(&self) -> usize {
-        self.entries.len().saturating_sub(self.gone)
+        self.0.len()
     }
 
-    /// The entry with the lowest key.
-    pub(super) fn first(&self) -> Option<&(K, V)> {
-        self.entries.get(self.gone)?.as_ref()
+    /// The lowest key.
+    pub(super) fn first(&self) -> Option<&K> {
+        self.0.first().map(|(key, _)| key)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
-        self.entries.iter().flatten().map(|(key, value)| (key, value))
+        self.0.iter().map(|(key, value)| (key, &**value))
     }
 
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (&K, &mut V)> {
-        self.entries.iter_mut().flatten().map(|(key, value)| (&*key, value))
+        self.0.iter_mut().map(|(key, value)| (&*key, &mut **value))
     }
 
     /// Where the key is, or would be.
@@ -91,17 +75,13 @@ impl<K: Ord, V> SortedMap<K, V> {
     where
         K: Borrow<Q>,
     {
-        // Those that are gone were lower than all that are there.
-        self.entries.binary_search_by(|entry| match entry {
-            Some((other, _)) => other.borrow().cmp(key),
-            None => Ordering::Less,
-        })
+        self.0.binary_search_by(|(other, _)| other.borrow().cmp(key))
     }
 }
 
 impl<K, V> Default for SortedMap<K, V> {
     fn default() -> Self {
-        Self { entries: Vec::new(), gone: 0 }
+        Self(Vec::new())
     }
 }
 
@@ -131,7 +111,7 @@ mod tests {
             assert_eq!(map.get(&probe), model.get(&probe));
             assert_eq!(map.contains_key(&probe), model.contains_key(&probe));
             assert_eq!(map.len(), model.len());
-            assert_eq!(map.first().map(|(key, _)| key), model.keys().next());
+            assert_eq!(map.first(), model.keys().next());
         }
         for (_, value) in map.iter_mut() {
             *value += 1;

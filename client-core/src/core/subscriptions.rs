@@ -15,6 +15,7 @@ use wirehub_common::frame::{
 
 use super::Core;
 use super::sorted::SortedMap;
+use crate::time::earlier;
 use crate::{Error, ErrorKind, Event, Recovery, Time};
 
 /// Names a subscription of one client.
@@ -94,13 +95,13 @@ impl Subscriptions {
     }
 
     pub(super) fn deadline(&self) -> Option<Time> {
-        self.by_channel
-            .iter()
-            .filter_map(|(_, wanted)| match wanted.phase {
-                Phase::Requested { deadline: time, .. } | Phase::Retrying { at: time } => Some(time),
-                Phase::Idle | Phase::Active => None,
-            })
-            .min()
+        let mut soonest = None;
+        for (_, wanted) in self.by_channel.iter() {
+            if let Phase::Requested { deadline: time, .. } | Phase::Retrying { at: time } = wanted.phase {
+                soonest = earlier(soonest, Some(time));
+            }
+        }
+        soonest
     }
 
     /// After the connection was lost, all have to be made again.
@@ -150,34 +151,20 @@ impl Wanted {
 impl Core {
     /// The subscriptions to put into `connect`; `command` is its id.
     pub(super) fn subscriptions_to_restore(&mut self, command: u32, deadline: Time) -> Vec<Subscribe> {
-        let mut number = self.last_id;
-        let restored = self
-            .subscriptions
-            .by_channel
-            .iter_mut()
-            .map(|(channel, wanted)| {
-                number = number.wrapping_add(1);
-                wanted.number = number;
-                wanted.phase = Phase::Requested { command, deadline };
-                Subscribe { channel: channel.clone(), number, position: wanted.position.clone() }
-            })
-            .collect();
-        self.last_id = number;
+        let mut restored = Vec::new();
+        for (channel, wanted) in self.subscriptions.by_channel.iter_mut() {
+            self.last_id = self.last_id.wrapping_add(1);
+            let number = self.last_id;
+            wanted.number = number;
+            wanted.phase = Phase::Requested { command, deadline };
+            restored.push(Subscribe { channel: channel.clone(), number, position: wanted.position.clone() });
+        }
         restored
     }
 
     /// Those that the application asked for while `connect` was on its way, and those that its reply left out.
     pub(super) fn request_idle_subscriptions(&mut self, now: Time) {
-        let idle: Vec<ChannelName> = self
-            .subscriptions
-            .by_channel
-            .iter()
-            .filter(|(_, wanted)| matches!(wanted.phase, Phase::Idle | Phase::Requested { .. }))
-            .map(|(channel, _)| channel.clone())
-            .collect();
-        for channel in idle {
-            self.request_subscription(now, &channel);
-        }
+        self.request_each(now, |phase| matches!(phase, Phase::Idle | Phase::Requested { .. }));
     }
 
     /// Puts a subscription of the application in the place of one that the server began. It goes on where that one was.
@@ -211,11 +198,11 @@ impl Core {
 
     /// The error of a `subscribe` command, if it was one.
     pub(super) fn handle_subscribe_error(&mut self, now: Time, command: u32, error: Error) {
-        let channel = self.subscriptions.by_channel.iter().find_map(|(channel, wanted)| {
-            matches!(wanted.phase, Phase::Requested { command: of, .. } if of == command)
-                .then(|| (channel.clone(), wanted.number))
+        let refused = self.subscriptions.by_channel.iter().find_map(|(channel, wanted)| {
+            let is_this = matches!(wanted.phase, Phase::Requested { command: of, .. } if of == command);
+            is_this.then(|| (channel.clone(), wanted.number))
         });
-        if let Some((channel, number)) = channel {
+        if let Some((channel, number)) = refused {
             self.handle_refusal(now, &channel, number, error);
         }
     }
@@ -267,7 +254,7 @@ impl Core {
     pub(super) fn handle_offer(&mut self, subscribed: Subscribed) {
         let Subscribed { channel, number, .. } = &subscribed;
         if self.subscriptions.by_channel.contains_key(channel)
-            || self.subscriptions.by_channel.iter().count() >= MAX_SUBSCRIPTIONS
+            || self.subscriptions.by_channel.len() >= MAX_SUBSCRIPTIONS
         {
             return;
         }
@@ -326,20 +313,24 @@ impl Core {
     }
 
     pub(super) fn expire_subscriptions(&mut self, now: Time) {
-        let due: Vec<ChannelName> = self
-            .subscriptions
-            .by_channel
-            .iter()
-            .filter(|(_, wanted)| match wanted.phase {
+        if self.is_up() {
+            self.request_each(now, |phase| match phase {
                 Phase::Requested { deadline: time, .. } | Phase::Retrying { at: time } => time <= now,
                 Phase::Idle | Phase::Active => false,
-            })
-            .map(|(channel, _)| channel.clone())
-            .collect();
-        if self.is_up() {
-            for channel in due {
-                self.request_subscription(now, &channel);
+            });
+        }
+    }
+
+    /// Asks for the subscriptions that are in such a phase.
+    fn request_each(&mut self, now: Time, is_due: impl Fn(Phase) -> bool) {
+        let mut due = Vec::new();
+        for (channel, wanted) in self.subscriptions.by_channel.iter() {
+            if is_due(wanted.phase) {
+                due.push(channel.clone());
             }
+        }
+        for channel in due {
+            self.request_subscription(now, &channel);
         }
     }
 

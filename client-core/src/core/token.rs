@@ -12,6 +12,7 @@ use wirehub_common::frame::{Answer, Refresh, Refreshed, Request};
 
 use super::Core;
 use super::connection::Link;
+use crate::time::earlier;
 use crate::{Error, ErrorKind, Event, Time};
 
 /// Names one question to the token provider.
@@ -56,7 +57,7 @@ impl Tokens {
     }
 
     pub(super) fn deadline(&self) -> Option<Time> {
-        [self.asked.map(|(_, deadline)| deadline), self.refresh_at].into_iter().flatten().min()
+        earlier(self.asked.map(|(_, deadline)| deadline), self.refresh_at)
     }
 
     /// The connection they belonged to is gone.
