@@ -49,7 +49,11 @@ pub(crate) fn App(AppProperties { client }: &AppProperties) -> Html {
             <p class="connection" role="status">{ words(state) }</p>
             <label>{ "Your name " }<input class="nick" value={(*nick).clone()} oninput={rename} /></label>
             <nav aria-label="Rooms">
-                { for ROOMS.map(|name| html! { <button onclick={choose(Some(name))}>{ name }</button> }) }
+                { for ROOMS.map(|name| {
+                    let is_open = open.as_ref().is_some_and(|room| room.room() == name);
+                    let pressed = is_open.to_string();
+                    html! { <button aria-pressed={pressed} onclick={choose(Some(name))}>{ name }</button> }
+                }) }
                 <button disabled={open.is_none()} onclick={choose(None)}>{ "Leave" }</button>
             </nav>
             if let Some(room) = &*open {
