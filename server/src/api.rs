@@ -30,6 +30,7 @@ mod messages;
 mod page;
 mod problem;
 mod sessions;
+mod stats;
 
 /// What lets a backend use the HTTP API. It is shown nowhere.
 #[derive(Clone)]
@@ -129,7 +130,7 @@ impl Hub {
     pub fn api(&self, keys: impl Into<ApiKeys>) -> Router {
         let keys: ApiKeys = keys.into();
         let (router, mut document) = api().split_for_parts();
-        describe_failures(&mut document);
+        describe_answers(&mut document);
         let document = Arc::new(document);
         let describe = move || std::future::ready(Json((*document).clone()));
         let guarded = router
@@ -177,6 +178,7 @@ fn api() -> OpenApiRouter<Hub> {
         .routes(routes!(messages::publish_batch))
         .routes(routes!(messages::broadcast))
         .routes(routes!(messages::send_to_user))
+        .routes(routes!(stats::stats))
         .routes(routes!(channels::list))
         .routes(routes!(channels::presence))
         .routes(routes!(channels::history))
@@ -191,8 +193,8 @@ fn api() -> OpenApiRouter<Hub> {
         .routes(routes!(alarms::look, alarms::withdraw))
 }
 
-/// Says of each operation in which ways it can fail that all of them share.
-fn describe_failures(document: &mut utoipa::openapi::OpenApi) {
+/// Says of each operation in which ways it can fail that all of them share, and of each answer what it means.
+fn describe_answers(document: &mut utoipa::openapi::OpenApi) {
     let problem = |description: &str| {
         let schema = Ref::from_schema_name("Problem");
         let content = ContentBuilder::new().schema(Some(schema)).build();
@@ -217,7 +219,25 @@ fn describe_failures(document: &mut utoipa::openapi::OpenApi) {
             for (status, description) in failures {
                 operation.responses.responses.insert(status.into(), problem(description));
             }
+            for (status, response) in &mut operation.responses.responses {
+                if let RefOr::T(response) = response
+                    && response.description.is_empty()
+                {
+                    response.description = meaning(status).into();
+                }
+            }
         }
+    }
+}
+
+fn meaning(status: &str) -> &'static str {
+    match status {
+        "201" => "It is there now",
+        "204" => "It is done",
+        "404" => "There is no such thing, or not any more",
+        "409" => "There are as many as there may be",
+        "503" => "The engine failed: try again",
+        _ => "What was asked for",
     }
 }
 

@@ -9,7 +9,9 @@ use std::process::ExitCode;
 use axum::http::StatusCode;
 
 use crate::config::Config;
-use crate::{ApiKeys, Builder, Error, ErrorKind, ListenAddress, Listener, Origin, run, static_files};
+use crate::{
+    ApiKeys, Builder, Error, ErrorKind, ListenAddress, Listener, Origin, admin_page, run, static_files,
+};
 
 mod client;
 mod config;
@@ -92,6 +94,9 @@ impl ServeOptions {
         let mut router = hub.router();
         if config.has_api() {
             router = router.merge(hub.api(api_keys.clone()));
+        }
+        if config.admin()? {
+            router = router.merge(admin_page());
         }
         if config.metrics() {
             router = router.merge(hub.metrics());

@@ -38,6 +38,7 @@ pub struct Config {
     proxy: ProxySection,
     tls: Option<TlsSection>,
     api: ApiSection,
+    admin: AdminSection,
     tokens: Option<TokensSection>,
     webhooks: WebhooksSection,
     namespace: BTreeMap<String, NamespaceSection>,
@@ -83,6 +84,12 @@ struct TlsSection {
 #[serde(deny_unknown_fields, default)]
 struct ApiSection {
     keys: Vec<ApiKeySection>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct AdminSection {
+    enabled: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -231,6 +238,18 @@ impl Config {
     /// Whether it names keys of the HTTP API.
     pub(crate) fn has_api(&self) -> bool {
         !self.api.keys.is_empty()
+    }
+
+    /// Whether the page for operators is served.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`]: it should be, and there is no key that one could show it.
+    pub fn admin(&self) -> Result<bool, Error> {
+        if self.admin.enabled && !self.has_api() {
+            let words = "the page asks for a key of the HTTP API, and there is none: add one as [[api.keys]]";
+            return Err(in_key("admin.enabled", words));
+        }
+        Ok(self.admin.enabled)
     }
 
     /// The certificate to show, if it names one. Reads it.

@@ -65,6 +65,8 @@
 //!   [`SLOW_CONSUMER`](common::code::CloseCode::SLOW_CONSUMER), and nobody else notices.
 //! - Everything that waits is bounded in bytes: [`Builder::queue_bytes`], [`Builder::limits`].
 
+#[cfg(feature = "api")]
+mod admin;
 mod alarm;
 #[cfg(feature = "api")]
 mod api;
@@ -96,6 +98,8 @@ mod tls;
 #[cfg(feature = "backend")]
 pub mod webhooks;
 
+#[cfg(feature = "api")]
+pub use self::admin::admin_page;
 pub use self::alarm::{Alarm, AlarmError, AlarmProgress, AlarmRecipient, AlarmReport, AlarmState};
 #[cfg(feature = "api")]
 pub use self::api::{ApiKey, ApiKeyError, ApiKeys};

@@ -31,6 +31,8 @@ pub(crate) struct Metrics {
     registry: Registry,
     commands: Commands,
     errors: Family<Labels, Counter>,
+    /// All of the errors together.
+    all_errors: Counter,
     publications: Counter,
     deliveries: Counter,
     opened: Counter,
@@ -56,6 +58,49 @@ struct Commands {
     other: Arc<Counter>,
 }
 
+/// What was counted since the hub began.
+#[cfg(feature = "api")]
+pub(crate) struct Totals {
+    pub(crate) connections: u64,
+    pub(crate) commands: u64,
+    pub(crate) errors: u64,
+    pub(crate) publications: u64,
+    pub(crate) deliveries: u64,
+}
+
+#[cfg(feature = "api")]
+impl Commands {
+    fn total(&self) -> u64 {
+        let Self {
+            connect,
+            subscribe,
+            unsubscribe,
+            publish,
+            history,
+            presence,
+            call,
+            cancel,
+            refresh,
+            acknowledge,
+            other,
+        } = self;
+        let all = [
+            connect,
+            subscribe,
+            unsubscribe,
+            publish,
+            history,
+            presence,
+            call,
+            cancel,
+            refresh,
+            acknowledge,
+            other,
+        ];
+        all.iter().fold(0, |sum, counter| sum.wrapping_add(counter.get()))
+    }
+}
+
 impl Metrics {
     pub(crate) fn new() -> Self {
         let mut registry = Registry::with_prefix("wirehub");
@@ -76,6 +121,7 @@ impl Metrics {
                 other: command("other"),
             },
             errors: Family::default(),
+            all_errors: Counter::default(),
             publications: Counter::default(),
             deliveries: Counter::default(),
             opened: Counter::default(),
@@ -136,6 +182,7 @@ impl Metrics {
     }
 
     pub(crate) fn error(&self, code: ErrorCode) {
+        self.all_errors.inc();
         let code = match code.number() {
             own @ ..1000 => own.to_string(),
             _ => APPLICATION.into(),
@@ -165,6 +212,18 @@ impl Metrics {
             Some(_) => APPLICATION.into(),
         };
         self.ended.get_or_create(&vec![("code", code)]).inc();
+    }
+
+    /// What was counted, without its labels.
+    #[cfg(feature = "api")]
+    pub(crate) fn totals(&self) -> Totals {
+        Totals {
+            connections: self.opened.get(),
+            commands: self.commands.total(),
+            errors: self.all_errors.get(),
+            publications: self.publications.get(),
+            deliveries: self.deliveries.get(),
+        }
     }
 
     fn text(&self, hub: &Hub) -> Result<String, std::fmt::Error> {

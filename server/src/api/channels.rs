@@ -124,6 +124,7 @@ pub(super) async fn presence(
 #[utoipa::path(get, path = "/channels/{channel}/history", params(("channel" = String, Path), ReadOptions), responses(
     (status = OK, body = History),
     (status = NOT_FOUND, body = Problem, content_type = "application/problem+json"),
+    (status = SERVICE_UNAVAILABLE, body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn history(
     State(hub): State<Hub>,

@@ -95,15 +95,13 @@ pub(super) struct BatchPublished {
 
 /// What came of one of several messages.
 #[derive(Debug, Serialize, ToSchema)]
-#[serde(untagged)]
-pub(super) enum BatchResult {
-    /// It went out.
-    Published(Published),
-    /// It did not.
-    Failed {
-        /// Why.
-        problem: Problem,
-    },
+pub(super) struct BatchResult {
+    /// Where it went, in a channel that keeps history.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    position: Option<Position>,
+    /// Why it did not go out; absent where it did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<Problem>,
 }
 
 /// A message as it is read back.
@@ -126,8 +124,9 @@ pub(super) struct Read {
 }
 
 /// Publish a message in a channel.
-#[utoipa::path(post, path = "/publish", responses(
+#[utoipa::path(post, path = "/publish", request_body = Publish, responses(
     (status = OK, body = Published),
+    (status = SERVICE_UNAVAILABLE, body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn publish(
     State(hub): State<Hub>,
@@ -137,7 +136,7 @@ pub(super) async fn publish(
 }
 
 /// Publish several messages, each in its channel; one that fails does not stop the others.
-#[utoipa::path(post, path = "/batch", responses(
+#[utoipa::path(post, path = "/batch", request_body = Batch, responses(
     (status = OK, body = BatchPublished),
 ))]
 pub(super) async fn publish_batch(
@@ -158,15 +157,15 @@ pub(super) async fn publish_batch(
             Err(problem) => Err(problem),
         };
         results.push(match published {
-            Ok(position) => BatchResult::Published(position.into()),
-            Err(problem) => BatchResult::Failed { problem },
+            Ok(position) => BatchResult { position: position.map(Into::into), problem: None },
+            Err(problem) => BatchResult { position: None, problem: Some(problem) },
         });
     }
     Ok(Json(BatchPublished { results }))
 }
 
 /// Send a message to every connected session.
-#[utoipa::path(post, path = "/broadcast", responses(
+#[utoipa::path(post, path = "/broadcast", request_body = Broadcast, responses(
     (status = NO_CONTENT),
 ))]
 pub(super) async fn broadcast(
@@ -178,8 +177,9 @@ pub(super) async fn broadcast(
 }
 
 /// Send a message to all sessions of a user that are subscribed to the user's own channel.
-#[utoipa::path(post, path = "/send", responses(
+#[utoipa::path(post, path = "/send", request_body = Direct, responses(
     (status = OK, body = Published),
+    (status = SERVICE_UNAVAILABLE, body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn send_to_user(
     State(hub): State<Hub>,

@@ -165,7 +165,7 @@ pub(super) async fn show(
 }
 
 /// End a session.
-#[utoipa::path(post, path = "/sessions/{session}/disconnect", params(("session" = String, Path)), responses(
+#[utoipa::path(post, path = "/sessions/{session}/disconnect", request_body = Disconnect, params(("session" = String, Path)), responses(
     (status = NO_CONTENT),
     (status = NOT_FOUND, body = Problem, content_type = "application/problem+json"),
 ))]
@@ -180,7 +180,7 @@ pub(super) async fn disconnect(
 }
 
 /// Subscribe a session to a channel, whatever its rights are.
-#[utoipa::path(post, path = "/sessions/{session}/subscribe", params(("session" = String, Path)), responses(
+#[utoipa::path(post, path = "/sessions/{session}/subscribe", request_body = SubscribeTo, params(("session" = String, Path)), responses(
     (status = NO_CONTENT),
     (status = NOT_FOUND, body = Problem, content_type = "application/problem+json"),
 ))]
@@ -195,7 +195,7 @@ pub(super) async fn subscribe(
 }
 
 /// End a session's subscription.
-#[utoipa::path(post, path = "/sessions/{session}/unsubscribe", params(("session" = String, Path)), responses(
+#[utoipa::path(post, path = "/sessions/{session}/unsubscribe", request_body = UnsubscribeFrom, params(("session" = String, Path)), responses(
     (status = NO_CONTENT),
     (status = NOT_FOUND, body = Problem, content_type = "application/problem+json"),
 ))]
@@ -210,7 +210,7 @@ pub(super) async fn unsubscribe(
 }
 
 /// End all sessions of a user.
-#[utoipa::path(post, path = "/users/{user}/disconnect", params(("user" = String, Path)), responses(
+#[utoipa::path(post, path = "/users/{user}/disconnect", request_body = Disconnect, params(("user" = String, Path)), responses(
     (status = OK, body = Reached),
 ))]
 pub(super) async fn disconnect_user(
@@ -223,7 +223,7 @@ pub(super) async fn disconnect_user(
 }
 
 /// End the subscriptions of all sessions of a user to a channel.
-#[utoipa::path(post, path = "/users/{user}/unsubscribe", params(("user" = String, Path)), responses(
+#[utoipa::path(post, path = "/users/{user}/unsubscribe", request_body = UnsubscribeFrom, params(("user" = String, Path)), responses(
     (status = OK, body = Reached),
 ))]
 pub(super) async fn unsubscribe_user(

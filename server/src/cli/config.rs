@@ -68,6 +68,7 @@ fn check(file: &Path) -> Result<String, Error> {
     log::filter(&config)?;
     config.tls()?;
     config.api_keys()?;
+    config.admin()?;
     config.apply(Hub::builder())?;
     Ok(format!("{} is right", file.display()))
 }

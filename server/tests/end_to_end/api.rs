@@ -4,8 +4,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 use wirehub_common::Payload;
-use wirehub_common::frame::{Connect, Push};
-use wirehub_server::{ApiKey, Authenticated, History, Hub, Namespace};
+use wirehub_common::frame::{Connect, HistoryPage, Idempotency, Position, Push};
+use wirehub_server::{
+    Answer, ApiKey, Authenticated, Delivery, Engine, EngineError, History, Hub, Namespace, ReadHistory,
+    Recover, Recovered,
+};
 
 use crate::support::{CODECS, Client, Received, Server, http_at, name};
 
@@ -240,6 +243,42 @@ async fn a_batch_has_a_bound_and_an_answer_for_each() {
 }
 
 #[tokio::test]
+async fn an_engine_that_fails_is_told_as_a_problem() {
+    #[derive(Debug)]
+    struct Broken;
+    impl Engine for Broken {
+        fn start(&self, _: Delivery) {}
+        fn idempotency(&self) -> Option<Idempotency> {
+            None
+        }
+        fn publish(&self, _: wirehub_server::Publish) -> Answer<Option<Position>> {
+            Answer::Now(Err(EngineError::new("the secret of the engine")))
+        }
+        fn recover(&self, _: Recover) -> Answer<Recovered> {
+            Answer::Now(Err(EngineError::new("the secret of the engine")))
+        }
+        fn history(&self, _: ReadHistory) -> Answer<Option<HistoryPage>> {
+            Answer::Now(Err(EngineError::new("the secret of the engine")))
+        }
+    }
+    let history = Namespace::default().history(History::new(10, Duration::from_secs(60)));
+    let hub = Hub::builder().namespace("kept", history).engine(Broken).build();
+    let app = hub.router().merge(hub.api([key()]));
+    let server = Server::start_app(hub, app, "127.0.0.1:0").await;
+    let message = || json!({ "channel": "kept:a", "data": 1 });
+    for (status, problem) in [
+        post(&server, "/api/v1/publish", message()).await,
+        post(&server, "/api/v1/send", json!({ "user": "ann", "data": 1 })).await,
+        look(&server, "/api/v1/channels/kept:a/history").await,
+    ] {
+        assert_eq!((status, &problem["status"]), (503, &json!(503)));
+        assert!(!problem.to_string().contains("secret"), "what is wrong is for the log: {problem}");
+    }
+    let (status, batch) = post(&server, "/api/v1/batch", json!({ "publications": [message()] })).await;
+    assert_eq!((status, &batch["results"][0]["problem"]["status"]), (200, &json!(503)));
+}
+
+#[tokio::test]
 async fn without_a_key_nothing_is_told() {
     let server = server().await;
     for key in [
@@ -324,7 +363,7 @@ async fn the_description_is_whole() {
             }
         }
     }
-    assert_eq!(operations, 18);
+    assert_eq!(operations, 19);
     let text = document.to_string();
     for reference in text.split(r##""$ref":"#"##).skip(1) {
         let pointer = reference.split('"').next().unwrap();

@@ -182,6 +182,16 @@ pub(super) const STEPS: &[TestStep] = &[
         run: page_test,
     },
     TestStep {
+        step: Step {
+            name: "operators",
+            what: "the page for operators in Chromium, and the HTTP API against its description",
+            slow: Some("about 1 min"),
+        },
+        needs: Needs::Browsers,
+        has_tests: true,
+        run: operators_test,
+    },
+    TestStep {
         step: Step { name: "unchanged", what: "did the steps leave committed files alone?", slow: None },
         needs: Needs::Toolchain,
         has_tests: false,
@@ -256,12 +266,23 @@ fn page_test(context: &Context<'_>, log: &mut Log) -> Result<String> {
     Ok("pictures: target/artefacts".to_owned())
 }
 
+fn operators_test(context: &Context<'_>, log: &mut Log) -> Result<String> {
+    let (tools, browsers) = (context.tools()?, context.browsers()?);
+    let folder = node_tools(context, "operators", log)?;
+    let mut test = tools.npm(&folder);
+    test.arg("test")
+        .env("WIREHUB", demo::build_program(context.project, log)?)
+        .env("CHROMIUM", &browsers.chromium);
+    log.run(&mut test)?;
+    Ok("pictures: target/artefacts".to_owned())
+}
+
 fn packaging_test(context: &Context<'_>, log: &mut Log) -> Result<String> {
     let tools = context.tools()?;
     let tarball = build_client::ensure_built(context.project, tools, log)?;
     demo::build_server(context.project, log)?;
 
-    let folder = packaging_tools(context, log)?;
+    let folder = node_tools(context, "packaging", log)?;
     let mut server = demo::server(context.project);
     // Each project is served from a port of its own.
     let origins = ["--allow-origin", "http://127.0.0.1:*", "--allow-origin", "http://localhost:*"];
@@ -281,7 +302,7 @@ fn yew_test(context: &Context<'_>, log: &mut Log) -> Result<String> {
     yew::build(context.project, tools, log)?;
     demo::build_server(context.project, log)?;
 
-    let folder = packaging_tools(context, log)?;
+    let folder = node_tools(context, "packaging", log)?;
     let mut server = demo::server(context.project);
     let server = DemoServer::start(server.arg("--static").arg(context.project.path(yew::FOLDER)), log)?;
     let mut test = tools.npm(&folder);
@@ -293,10 +314,11 @@ fn yew_test(context: &Context<'_>, log: &mut Log) -> Result<String> {
 }
 
 /// The folder of the tests that are made of other people's tools, with these tools in it.
-fn packaging_tools(context: &Context<'_>, log: &mut Log) -> Result<PathBuf> {
-    let folder = context.project.path("tests/packaging");
-    let lock = Fingerprint::default().sources(context.project, "tests/packaging/package-lock.json")?;
-    let stamp = lock.finish(context.project, "packaging");
+fn node_tools(context: &Context<'_>, name: &str, log: &mut Log) -> Result<PathBuf> {
+    let path = format!("tests/{name}");
+    let folder = context.project.path(&path);
+    let lock = Fingerprint::default().sources(context.project, &format!("{path}/package-lock.json"))?;
+    let stamp = lock.finish(context.project, name);
     if !stamp.is_current(&[folder.join("node_modules")]) {
         stamp.invalidate()?;
         log.run(context.tools()?.npm(&folder).arg("ci"))?;

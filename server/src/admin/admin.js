@@ -1,0 +1,196 @@
+// The page: signing in, and the board that shows a server as it is now.
+
+import { Api } from './api.js';
+import { Figures, rate } from './chart.js';
+import { endSession, showChannel, showSession } from './dialogs.js';
+import { bytes, byId, duration, number, setText } from './dom.js';
+import { setUpPublishing } from './publish.js';
+import { Table } from './tables.js';
+
+/** How often the board looks, in ms. */
+const INTERVAL = 2000;
+/** How long it stays said what the operator has done, in ms. */
+const TOLD_FOR = 5000;
+
+class Board {
+  api;
+  publishTo;
+  #figures = new Figures(byId('figures'));
+  #sessions;
+  #channels;
+  /** Publications of each channel when it was looked at last. */
+  #channelsBefore = new Map();
+  #timer;
+  #toldUntil = 0;
+
+  constructor(api) {
+    this.api = api;
+    this.publishTo = setUpPublishing(this);
+    const failed = (error) => this.#fail(error);
+    this.#sessions = new Table('sessions', {
+      columns: [
+        { title: 'User', text: ({ user }) => user ?? 'anonymous', open: (it) => this.attempt(() => showSession(this, it)), label: (it) => `Session of ${it.user ?? 'somebody anonymous'}: details` },
+        { title: 'Address', text: ({ address }) => address ?? '–' },
+        { title: 'Connected', text: ({ connected }) => duration(Date.now() - connected), numeric: true },
+        { title: 'Protocol', text: ({ subprotocol }) => subprotocol.split('.').at(-1) },
+        { title: 'Channels', text: ({ channels }) => number(channels), numeric: true },
+        { title: 'Queue', text: ({ queue_bytes: queue }) => bytes(queue), numeric: true },
+        { title: 'End', text: () => 'Disconnect…', open: (it) => endSession(this, it), danger: true, label: (it) => `Disconnect ${it.user ?? it.session}…` },
+      ],
+      keyOf: ({ session }) => session,
+      load: async (query) => {
+        const { sessions: items, next, count } = await this.api.get('sessions', query);
+        return { items, next, count };
+      },
+      failed,
+    });
+    this.#channels = new Table('channels', {
+      columns: [
+        { title: 'Channel', text: ({ name }) => name, open: (it) => this.attempt(() => showChannel(this, it)), label: (it) => `Channel ${it.name}: details` },
+        { title: 'Subscribers', text: ({ subscribers }) => number(subscribers), numeric: true },
+        { title: 'Messages a second', text: ({ rate: perSecond }) => (perSecond === undefined ? '–' : number(perSecond)), numeric: true },
+        { title: 'History', text: ({ history }) => (history ? 'kept' : '–') },
+      ],
+      keyOf: ({ name }) => name,
+      load: async (query) => {
+        const { channels, next, count } = await this.api.get('channels', query);
+        return { items: this.#withRates(channels), next, count };
+      },
+      failed,
+    });
+    for (const [id, table, field, key] of [
+      ['sessions-filter', this.#sessions, 'sessions-user', 'user'],
+      ['channels-filter', this.#channels, 'channels-prefix', 'prefix'],
+    ]) {
+      byId(id).onsubmit = (event) => {
+        event.preventDefault();
+        void this.attempt(() => table.show({ [key]: byId(field).value }));
+      };
+    }
+  }
+
+  /** Looks at the server now and from now on, as long as the page is seen. */
+  async start() {
+    await this.refresh();
+    const look = async () => {
+      if (document.visibilityState === 'visible') await this.attempt(() => this.refresh());
+      // An answer that takes long is not overtaken by the next question.
+      if (this.#timer !== undefined) this.#timer = setTimeout(look, INTERVAL);
+    };
+    this.#timer = setTimeout(look, INTERVAL);
+  }
+
+  stop() {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+  }
+
+  async refresh() {
+    const [stats, sessions, channels] = await Promise.all([
+      this.api.get('stats'),
+      this.#sessions.refresh(),
+      this.#channels.refresh(),
+    ]);
+    this.#figures.add(stats);
+    setText(byId('version'), stats.version);
+    setText(byId('sessions-count'), number(sessions));
+    setText(byId('channels-count'), number(channels));
+    if (Date.now() > this.#toldUntil) show('live', 'Live');
+  }
+
+  /** Does something that may fail, and tells if it has: where `tell` does not, at the top of the page. */
+  async attempt(work, tell) {
+    try {
+      await work();
+    } catch (error) {
+      if (tell !== undefined && error.status !== 401) tell(error.message);
+      else this.#fail(error);
+    }
+  }
+
+  /** Says what has been done. */
+  tell(words) {
+    this.#toldUntil = Date.now() + TOLD_FOR;
+    show('live', words);
+  }
+
+  #fail(error) {
+    if (error.status === 401) {
+      signOut();
+      setText(byId('key-problem'), 'The server does not know this key any more.');
+      return;
+    }
+    this.#toldUntil = error.status === 0 ? 0 : Date.now() + TOLD_FOR;
+    show('trouble', error.message);
+  }
+
+  #withRates(channels) {
+    const time = Date.now();
+    const items = channels.map((channel) => {
+      const now = { time, publications: channel.publications };
+      const before = this.#channelsBefore.get(channel.name);
+      return { ...channel, now, rate: rate(now, before, 'publications') };
+    });
+    this.#channelsBefore = new Map(items.map(({ name, now }) => [name, now]));
+    return items;
+  }
+}
+
+let board;
+
+async function signIn(api) {
+  const candidate = new Board(api);
+  await candidate.start();
+  board = candidate;
+  api.keep();
+  byId('sign-in').hidden = true;
+  byId('board').hidden = false;
+  byId('sign-out').hidden = false;
+}
+
+function signOut() {
+  board?.stop();
+  board = undefined;
+  Api.forget();
+  for (const dialog of document.querySelectorAll('dialog')) dialog.close();
+  byId('board').hidden = true;
+  byId('sign-out').hidden = true;
+  offerSignIn();
+}
+
+function offerSignIn() {
+  show('out', 'Not signed in');
+  setText(byId('key-problem'), '');
+  byId('sign-in').hidden = false;
+  byId('key').focus();
+}
+
+function show(state, words) {
+  byId('state').dataset.state = state;
+  setText(byId('state'), words);
+}
+
+byId('sign-in').addEventListener('submit', async (event) => {
+  event.preventDefault();
+  const field = byId('key');
+  setText(byId('key-problem'), '');
+  try {
+    await signIn(new Api(field.value.trim()));
+    field.value = '';
+    byId('sessions-user').focus();
+  } catch (error) {
+    setText(byId('key-problem'), error.status === 401 ? 'The server does not know this key.' : error.message);
+    field.select();
+  }
+});
+byId('sign-out').addEventListener('click', signOut);
+
+const kept = Api.kept();
+if (kept === undefined) {
+  offerSignIn();
+} else {
+  signIn(kept).catch((error) => {
+    signOut();
+    setText(byId('key-problem'), error.message);
+  });
+}

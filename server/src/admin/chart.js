@@ -1,0 +1,85 @@
+// Figures with their last minutes as a line.
+
+import { element, number, setText, svg } from './dom.js';
+
+/** How many samples a line shows. */
+const SAMPLES = 60;
+const WIDTH = 120;
+const HEIGHT = 32;
+
+/** A figure with a line. */
+export class Figure {
+  node;
+  #name;
+  #value = element('strong');
+  #line = svg('polyline');
+  #area = svg('polygon');
+  #title = svg('title');
+  #samples = [];
+
+  constructor(name) {
+    this.#name = name;
+    const chart = svg(
+      'svg',
+      { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: 'none', role: 'img' },
+      this.#title,
+      this.#area,
+      this.#line,
+    );
+    this.node = element('li', { class: 'card' }, element('span', { class: 'muted' }, name), this.#value, chart);
+  }
+
+  /** Adds a sample; none for a moment of which nothing is known. */
+  add(value) {
+    this.#samples.push(value);
+    if (this.#samples.length > SAMPLES) this.#samples.shift();
+    setText(this.#value, value === undefined ? '–' : number(value));
+    const known = this.#samples.filter((sample) => sample !== undefined);
+    const highest = Math.max(0, ...known);
+    setText(this.#title, `${this.#name}: the highest of the last samples is ${number(highest)}`);
+    const step = WIDTH / (SAMPLES - 1);
+    const start = WIDTH - (known.length - 1) * step;
+    const points = known.map((sample, index) => {
+      const y = highest === 0 ? HEIGHT - 1 : HEIGHT - 1 - (sample / highest) * (HEIGHT - 4);
+      return [start + index * step, y].map((place) => place.toFixed(1)).join(',');
+    });
+    this.#line.setAttribute('points', points.join(' '));
+    this.#area.setAttribute('points', [`${start.toFixed(1)},${HEIGHT}`, ...points, `${WIDTH},${HEIGHT}`].join(' '));
+  }
+}
+
+/** The figures of a whole server, from what `/stats` says every few seconds. */
+export class Figures {
+  #list;
+  #before;
+  #figures = {
+    sessions: new Figure('Sessions'),
+    channels: new Figure('Channels'),
+    subscriptions: new Figure('Subscriptions'),
+    connections: new Figure('New connections a second'),
+    commands: new Figure('Commands a second'),
+    publications: new Figure('Publications a second'),
+    deliveries: new Figure('Deliveries a second'),
+    errors: new Figure('Errors a second'),
+  };
+
+  constructor(list) {
+    this.#list = list;
+    list.replaceChildren(...Object.values(this.#figures).map((figure) => figure.node));
+  }
+
+  add(stats) {
+    for (const name of ['sessions', 'channels', 'subscriptions']) this.#figures[name].add(stats[name]);
+    for (const name of ['connections', 'commands', 'publications', 'deliveries', 'errors']) {
+      this.#figures[name].add(rate(stats, this.#before, name));
+    }
+    this.#before = stats;
+    this.#list.dataset.samples = String(Number(this.#list.dataset.samples ?? 0) + 1);
+  }
+}
+
+/** How many a second between two looks; nothing where there was none before, or the server was started anew. */
+export function rate(now, before, name) {
+  if (before === undefined || now.time <= before.time || now[name] < before[name]) return undefined;
+  return ((now[name] - before[name]) * 1000) / (now.time - before.time);
+}

@@ -1,0 +1,128 @@
+// What opens above the board: one session, one channel.
+
+import { segment } from './api.js';
+import { element, duration } from './dom.js';
+
+/** How much of a channel's history is shown. */
+const HISTORY = 20;
+
+/** Whether a client comes back is in the code that its session ends with. */
+const ENDINGS = [
+  { code: 3506, text: 'for good: the client does not come back by itself' },
+  { code: 3000, text: 'for now: the client connects again at once' },
+];
+
+/** Shows a session with its subscriptions, which can be ended, as can the session. */
+export async function showSession(board, { session }) {
+  const details = await board.api.get(`sessions/${segment(session)}`);
+  const facts = {
+    User: details.user ?? 'anonymous',
+    Session: details.session,
+    Address: details.address ?? 'not known',
+    Protocol: details.subprotocol,
+    Connected: `${new Date(details.connected).toLocaleString()} (${duration(Date.now() - details.connected)})`,
+  };
+  if (details.info !== undefined) facts.Shown = JSON.stringify(details.info);
+  const subscriptions = details.subscriptions.map((channel) => {
+    const item = element('li', {}, element('span', {}, channel));
+    const end = async () => {
+      await board.api.post(`sessions/${segment(session)}/unsubscribe`, { channel });
+      item.remove();
+      board.tell(`The session's subscription to ${channel} was ended.`);
+    };
+    item.append(button('Unsubscribe', () => board.attempt(end), `Unsubscribe from ${channel}`));
+    return item;
+  });
+  const list =
+    subscriptions.length === 0 ? element('p', { class: 'muted' }, 'It is subscribed to nothing.') : element('ul', {}, ...subscriptions);
+  const dialog = open('Session', factList(facts), element('h3', {}, 'Subscriptions'), list);
+  dialog.querySelector('.buttons').prepend(
+    button('Disconnect…', () => {
+      dialog.close();
+      endSession(board, details);
+    }),
+  );
+}
+
+/** Asks how a session shall end, and ends it. */
+export function endSession(board, { session, user }) {
+  const reason = element('input', { id: 'ending-reason', maxlength: '100', autocomplete: 'off' });
+  const choices = ENDINGS.map(({ code, text }, index) => {
+    const choice = element('input', { type: 'radio', name: 'ending', value: String(code), checked: index === 0 });
+    return element('label', {}, choice, ` ${text}`);
+  });
+  const dialog = open(
+    `Disconnect ${user ?? 'an anonymous session'}`,
+    element('fieldset', {}, element('legend', {}, 'It ends'), ...choices),
+    element('label', { for: 'ending-reason' }, 'Reason, which the client is told'),
+    reason,
+  );
+  const end = async () => {
+    const code = Number(dialog.querySelector('input[name=ending]:checked').value);
+    await board.api.post(`sessions/${segment(session)}/disconnect`, { code, reason: reason.value });
+    dialog.close();
+    board.tell('The session was ended.');
+    await board.refresh();
+  };
+  const confirm = button('Disconnect', () => board.attempt(end));
+  confirm.className = 'danger';
+  dialog.querySelector('.buttons').prepend(confirm);
+}
+
+/** Shows who is in a channel, and the newest of what it keeps. */
+export async function showChannel(board, { name, history }) {
+  const path = `channels/${segment(name)}`;
+  const [presence, kept] = await Promise.all([
+    board.api.get(`${path}/presence`),
+    history ? board.api.get(`${path}/history`, { limit: HISTORY, reverse: true }) : undefined,
+  ]);
+  const facts = { Sessions: String(presence.sessions), Users: String(presence.users) };
+  if (kept !== undefined) facts['Newest offset'] = String(kept.position.offset);
+  const users = presence.members.slice(0, 100).map(({ user, session }) => user ?? `anonymous (${session})`);
+  const publications = (kept?.publications ?? []).map((publication) =>
+    element(
+      'li',
+      {},
+      element('span', { class: 'muted' }, `${publication.offset} · ${new Date(publication.time).toLocaleTimeString()} · ${publication.publisher?.user ?? 'server'}`),
+      element('code', {}, publication.bytes === undefined ? JSON.stringify(publication.data) : `${publication.bytes} (base64)`),
+    ),
+  );
+  const dialog = open(
+    name,
+    factList(facts),
+    element('h3', {}, users.length < presence.members.length ? 'Here, the first 100' : 'Here'),
+    element('p', { class: 'names' }, users.join(', ')),
+    element('h3', {}, 'History, the newest first'),
+    publications.length === 0
+      ? element('p', { class: 'muted' }, history ? 'There is nothing in it.' : 'The channel keeps none.')
+      : element('ul', { class: 'history' }, ...publications),
+  );
+  dialog.querySelector('.buttons').prepend(
+    button('Publish here', () => {
+      dialog.close();
+      board.publishTo(name);
+    }),
+  );
+}
+
+/** Opens a dialog that goes when it is closed, and gives the focus back. */
+function open(title, ...content) {
+  const heading = element('h2', { id: 'dialog-title' }, title);
+  const buttons = element('div', { class: 'buttons' });
+  // What is long scrolls, by the keyboard too.
+  const body = element('div', { class: 'dialog-body', tabindex: '0', role: 'group', 'aria-labelledby': 'dialog-title' }, ...content);
+  const dialog = element('dialog', { 'aria-labelledby': 'dialog-title', onclose: () => dialog.remove() }, heading, body, buttons);
+  buttons.append(button('Close', () => dialog.close()));
+  document.body.append(dialog);
+  dialog.showModal();
+  return dialog;
+}
+
+function button(text, onclick, label) {
+  return element('button', { type: 'button', class: 'quiet', 'aria-label': label, onclick }, text);
+}
+
+function factList(facts) {
+  const pairs = Object.entries(facts).map(([name, value]) => element('div', {}, element('dt', {}, name), element('dd', {}, value)));
+  return element('dl', {}, ...pairs);
+}

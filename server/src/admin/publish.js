@@ -1,0 +1,53 @@
+// The form that publishes.
+
+import { byId, setText } from './dom.js';
+
+const TARGETS = {
+  channel: { label: 'Channel', path: 'publish', field: 'channel' },
+  user: { label: 'User', path: 'send', field: 'user' },
+  everybody: { path: 'broadcast' },
+};
+
+/** Sets the form up. Gives what puts a channel into it, for whoever wants to publish there. */
+export function setUpPublishing(board) {
+  const form = byId('publish');
+  const target = byId('publish-target');
+  const chosen = () => TARGETS[form.elements.to.value];
+  const choose = () => {
+    const { label } = chosen();
+    byId('publish-target-row').hidden = label === undefined;
+    target.required = label !== undefined;
+    if (label !== undefined) setText(byId('publish-target-label'), label);
+  };
+  form.addEventListener('change', choose);
+  form.addEventListener('submit', (event) => {
+    event.preventDefault();
+    const result = byId('publish-result');
+    const message = byId('publish-message').value;
+    try {
+      JSON.parse(message);
+    } catch (error) {
+      setText(result, `This is no JSON: ${error.message}`);
+      return;
+    }
+    const { path, field } = chosen();
+    const name = field === undefined ? '' : `${JSON.stringify(field)}:${JSON.stringify(target.value)},`;
+    setText(result, '');
+    void board.attempt(
+      async () => {
+        // The message goes out as it was typed: a number in it may be more exact than JavaScript's.
+        const answer = await board.api.post(path, `{${name}"data":${message}}`);
+        const place = answer?.position === undefined ? '' : ` It has the offset ${answer.position.offset}.`;
+        setText(result, `Published.${place}`);
+      },
+      (problem) => setText(result, problem),
+    );
+  });
+  choose();
+  return (channel) => {
+    form.elements.to.value = 'channel';
+    choose();
+    target.value = channel;
+    byId('publish-message').focus();
+  };
+}
