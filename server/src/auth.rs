@@ -224,7 +224,7 @@ impl Refusal {
     }
 
     /// The same without a word in the log, where the reason stands already.
-    #[cfg(feature = "backend")]
+    #[cfg(all(feature = "backend", feature = "jwt"))]
     pub(crate) fn undecided() -> Self {
         Self(ErrorInfo::from_code(ErrorCode::UNAVAILABLE))
     }

@@ -31,17 +31,18 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures_util::future::BoxFuture;
 use jsonwebtoken::errors::ErrorKind;
-use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, PublicKeyUse};
 use jsonwebtoken::{DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
 use wirehub_common::ChannelName;
 
+use self::key_set::keys_of;
 #[cfg(feature = "backend")]
 pub use self::remote::KeySetUrl;
 #[cfg(feature = "backend")]
 use self::remote::{Again, RemoteKeys};
 use crate::{Authenticated, ChannelPattern, Credentials, Refusal, Rights};
 
+mod key_set;
 #[cfg(feature = "backend")]
 mod remote;
 
@@ -534,50 +535,6 @@ fn header_of(token: &str) -> Result<Header, Refusal> {
 fn no_key() -> Refusal {
     Refusal::invalid()
         .because("no key here is for the token's algorithm and key id: see which key it is signed with")
-}
-
-/// The keys of a set that are of use. One that can't be read does not spoil the others.
-fn keys_of(json: &str, is_wanted: impl Fn(Algorithm) -> bool) -> Result<Vec<Key>, KeyError> {
-    #[derive(Deserialize)]
-    struct Set {
-        keys: Vec<serde_json::Value>,
-    }
-
-    let set: Set = serde_json::from_str(json)
-        .map_err(|error| KeyError::new(format!("it is no JSON Web Key Set: {error}")))?;
-    let read = |value| {
-        let jwk: Jwk = serde_json::from_value(value).ok()?;
-        let algorithm = algorithm_of(&jwk).filter(|algorithm| is_wanted(*algorithm))?;
-        let key = DecodingKey::from_jwk(&jwk).ok()?;
-        Some(Key { algorithm, id: jwk.common.key_id, key })
-    };
-    let keys: Vec<Key> = set.keys.into_iter().filter_map(read).collect();
-    if keys.is_empty() {
-        let words = "no key in the set has an algorithm that is known here (`alg`: HS256, HS384, HS512, RS256, ES256, EdDSA)";
-        return Err(KeyError::new(words));
-    }
-    Ok(keys)
-}
-
-/// The one algorithm of a key. Where the set does not say which, it follows from the kind of key.
-fn algorithm_of(jwk: &Jwk) -> Option<Algorithm> {
-    if jwk.common.public_key_use.as_ref().is_some_and(|usage| *usage != PublicKeyUse::Signature) {
-        return None;
-    }
-    match (jwk.common.key_algorithm, &jwk.algorithm) {
-        (Some(KeyAlgorithm::HS256), _) => Some(Algorithm::Hs256),
-        (Some(KeyAlgorithm::HS384), _) => Some(Algorithm::Hs384),
-        (Some(KeyAlgorithm::HS512), _) => Some(Algorithm::Hs512),
-        (Some(KeyAlgorithm::RS256), _) | (None, AlgorithmParameters::RSA(_)) => Some(Algorithm::Rs256),
-        (Some(KeyAlgorithm::ES256), _) => Some(Algorithm::Es256),
-        (Some(KeyAlgorithm::EdDSA), _) | (None, AlgorithmParameters::OctetKeyPair(_)) => {
-            Some(Algorithm::EdDsa)
-        }
-        (None, AlgorithmParameters::EllipticCurve(key)) if key.curve == EllipticCurve::P256 => {
-            Some(Algorithm::Es256)
-        }
-        _ => None,
-    }
 }
 
 fn refusal(error: &ErrorKind) -> Refusal {

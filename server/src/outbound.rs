@@ -43,6 +43,8 @@ pub(crate) struct Outbound {
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
+    /// Who answers questions has nothing to say in them.
+    #[cfg(feature = "jwt")]
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
 }
@@ -82,7 +84,12 @@ impl Outbound {
                 Fault::Broken(words(&*error))
             }
         })?;
-        Ok(Answer { status: head.status, headers: head.headers, body: body.to_bytes() })
+        Ok(Answer {
+            status: head.status,
+            #[cfg(feature = "jwt")]
+            headers: head.headers,
+            body: body.to_bytes(),
+        })
     }
 }
 

@@ -16,7 +16,8 @@ use futures_util::future::Shared;
 use parking_lot::Mutex;
 use tokio::time::{Instant, timeout};
 
-use super::{Key, KeyError, keys_of};
+use super::key_set::keys_of;
+use super::{Key, KeyError};
 use crate::metrics::Asked;
 use crate::outbound::{BackendUrl, CertificateError, Outbound, Trust};
 

@@ -227,13 +227,16 @@ fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> R
 
 #[cfg(test)]
 mod tests {
-    use axum::http::HeaderMap;
-
     use super::*;
 
     fn answer(status: u16, body: &str) -> Answer {
         let status = StatusCode::from_u16(status).unwrap();
-        Answer { status, headers: HeaderMap::new(), body: Bytes::from(body.to_owned()) }
+        Answer {
+            status,
+            #[cfg(feature = "jwt")]
+            headers: axum::http::HeaderMap::new(),
+            body: Bytes::from(body.to_owned()),
+        }
     }
 
     fn json(body: Body<'_>) -> String {

@@ -1,7 +1,7 @@
 //! The example of a backend in Node.js, and the program, as the documentation puts them together.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Child, Command, Stdio};
 
 use tokio::net::TcpStream;
@@ -95,5 +95,11 @@ async fn the_example_decides_and_answers() {
     write("{ file = \"other.key\" }");
     let mut stranger = serve();
     let host = stranger.address().strip_prefix("http://").unwrap().to_owned();
-    assert_eq!(open(&host).await.error(Request::Connect(token("ann"))).await, 128);
+    assert_eq!(open(&host).await.error(Request::Connect(token("swordfish"))).await, 128);
+    stranger.signal("TERM");
+    stranger.child.wait().unwrap();
+    let mut log = String::new();
+    stranger.child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+    assert!(log.contains("the webhook for connect") && log.contains("400 Bad Request"), "{log}");
+    assert!(!log.contains("swordfish") && !log.contains("another secret"), "{log}");
 }
