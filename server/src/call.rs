@@ -134,13 +134,14 @@ impl std::error::Error for CallError {}
 pub(crate) type Answering = Pin<Box<dyn Future<Output = Result<Payload, ErrorInfo>> + Send>>;
 
 /// What answers the calls of one name.
+#[derive(Clone)]
 pub(crate) enum Handler {
     /// With one response.
-    Single(Box<dyn Fn(CallContext, Payload) -> Answering + Send + Sync>),
+    Single(Arc<dyn Fn(CallContext, Payload) -> Answering + Send + Sync>),
     /// Of any name that fits a pattern.
-    Raw(Box<dyn Fn(CallContext, RawCall) -> Answering + Send + Sync>),
+    Raw(Arc<dyn Fn(CallContext, RawCall) -> Answering + Send + Sync>),
     /// With any number of them, which go into the channel.
-    Streaming(Box<dyn Fn(CallContext, Payload, Responses) -> Answering + Send + Sync>),
+    Streaming(Arc<dyn Fn(CallContext, Payload, Responses) -> Answering + Send + Sync>),
 }
 
 /// Where the responses of a stream go: from which task, and what.
@@ -155,7 +156,7 @@ where
     A: Future<Output = Result<C::Response, CallError>> + Send + 'static,
 {
     let handler = Arc::new(handler);
-    Handler::Single(Box::new(move |context, payload| {
+    Handler::Single(Arc::new(move |context, payload| {
         let handler = Arc::clone(&handler);
         // All of it within the future: what panics in it ends the call, and not the session.
         Box::pin(async move {
@@ -173,7 +174,7 @@ where
 {
     let handler = Arc::new(handler);
     let is_sound = |payload: &Payload| payload.is_absent() || payload.is_well_formed();
-    Handler::Raw(Box::new(move |context, call| {
+    Handler::Raw(Arc::new(move |context, call| {
         let handler = Arc::clone(&handler);
         Box::pin(async move {
             if !is_sound(&call.payload) {
@@ -201,7 +202,7 @@ where
     S: Stream<Item = Result<C::Response, CallError>> + Send + 'static,
 {
     let handler = Arc::new(handler);
-    Handler::Streaming(Box::new(move |context, payload, responses| {
+    Handler::Streaming(Arc::new(move |context, payload, responses| {
         let handler = Arc::clone(&handler);
         Box::pin(async move {
             let request = C::Request::from_payload(&payload).map_err(|error| mismatch(&error))?;

@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::sync::Arc;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
@@ -25,7 +26,7 @@ pub struct PublishRequest {
 }
 
 /// The hooks of a hub. Of several that are for a channel the first one decides.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Hooks {
     subscribe: Vec<(ChannelPattern, SubscribeHook)>,
     publish: Vec<(ChannelPattern, PublishHook)>,
@@ -34,8 +35,8 @@ pub(crate) struct Hooks {
 /// A decision to come.
 pub(crate) type Verdict<T> = BoxFuture<'static, Result<T, ErrorInfo>>;
 
-type SubscribeHook = Box<dyn Fn(CallContext, ChannelName) -> Verdict<()> + Send + Sync>;
-type PublishHook = Box<dyn Fn(CallContext, PublishRequest) -> Verdict<Payload> + Send + Sync>;
+type SubscribeHook = Arc<dyn Fn(CallContext, ChannelName) -> Verdict<()> + Send + Sync>;
+type PublishHook = Arc<dyn Fn(CallContext, PublishRequest) -> Verdict<Payload> + Send + Sync>;
 
 impl Hooks {
     pub(crate) fn on_subscribe<F, A>(&mut self, pattern: ChannelPattern, hook: F)
@@ -44,7 +45,7 @@ impl Hooks {
         A: Future<Output = Result<(), CallError>> + Send + 'static,
     {
         let hook = move |context, channel| hook(context, channel).map(told).boxed();
-        self.subscribe.push((pattern, Box::new(hook)));
+        self.subscribe.push((pattern, Arc::new(hook)));
     }
 
     pub(crate) fn on_publish<F, A>(&mut self, pattern: ChannelPattern, hook: F)
@@ -53,7 +54,7 @@ impl Hooks {
         A: Future<Output = Result<Payload, CallError>> + Send + 'static,
     {
         let hook = move |context, request| hook(context, request).map(told).boxed();
-        self.publish.push((pattern, Box::new(hook)));
+        self.publish.push((pattern, Arc::new(hook)));
     }
 
     /// Who decides about subscriptions to a channel, and about reading its history.

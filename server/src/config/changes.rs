@@ -22,11 +22,24 @@ pub(super) fn that_take_a_restart(old: &Table, new: &Table) -> Vec<String> {
 }
 
 /// What a running server takes over: all else is named when it changes.
-const LIVE: [&str; 8] =
-    ["server.allow_origins", "server.anonymous", "server.log", "limits", "proxy", "tls", "tokens", "api"];
+const LIVE: [&str; 9] = [
+    "server.allow_origins",
+    "server.anonymous",
+    "server.log",
+    "limits",
+    "proxy",
+    "tls",
+    "tokens",
+    "api",
+    "webhooks",
+];
+
+/// Below them, what it does not: who is told what happens has to hear of every session from beginning to end.
+const NOT_LIVE: [&str; 1] = ["webhooks.events"];
 
 fn can_change(name: &str) -> bool {
-    LIVE.iter().any(|live| is_below(name, live))
+    let is_below_any = |sections: &[&str]| sections.iter().any(|section| is_below(name, section));
+    is_below_any(&LIVE) && !is_below_any(&NOT_LIVE)
 }
 
 fn is_below(name: &str, section: &str) -> bool {
@@ -62,10 +75,17 @@ mod tests {
         let old = "[server]\nlisten = \"127.0.0.1:1\"\nlog = \"info\"\n[namespace.chat]\nhistory_size = 1\n[limits]\ncalls = 1";
         assert_eq!(changes(old, old), [""; 0]);
         let new = "[server]\nlisten = \"127.0.0.1:2\"\nlog = \"debug\"\nlog_format = \"json\"\n[namespace.news]\nurgent = true\n\
-                   [limits]\ncalls = 2\n[tokens]\naudience = \"a\"";
+                   [limits]\ncalls = 2\n[tokens]\naudience = \"a\"\n\
+                   [webhooks.connect]\nurl = \"a\"\n[webhooks.events]\nurl = \"a\"";
         assert_eq!(
             changes(old, new),
-            ["namespace.chat.history_size", "namespace.news.urgent", "server.listen", "server.log_format"]
+            [
+                "namespace.chat.history_size",
+                "namespace.news.urgent",
+                "server.listen",
+                "server.log_format",
+                "webhooks.events.url"
+            ]
         );
     }
 

@@ -18,7 +18,7 @@ use crate::auth::{Authenticated, ChannelPattern, Credentials, Refusal};
 use crate::call::{self, CallContext, CallError, CallPattern, RawCall};
 use crate::engine::{Engine, MemoryEngine};
 use crate::events::{Observer, Observers};
-use crate::hooks::{Hooks, PublishRequest};
+use crate::hooks::PublishRequest;
 use crate::http::client_address::TrustedProxy;
 use crate::http::origin::Origin;
 use crate::http::ready::Need;
@@ -104,7 +104,7 @@ impl Builder {
         F: Fn(CallContext, RawCall) -> A + Send + Sync + 'static,
         A: Future<Output = Result<Payload, CallError>> + Send + 'static,
     {
-        self.settings.other_calls.push((pattern, call::raw(handler)));
+        self.live.other_calls.push((pattern, call::raw(handler)));
         self
     }
 
@@ -133,7 +133,7 @@ impl Builder {
         F: Fn(CallContext, ChannelName) -> A + Send + Sync + 'static,
         A: Future<Output = Result<(), CallError>> + Send + 'static,
     {
-        self.settings.hooks.on_subscribe(pattern, hook);
+        self.live.hooks.on_subscribe(pattern, hook);
         self
     }
 
@@ -162,7 +162,7 @@ impl Builder {
         F: Fn(CallContext, PublishRequest) -> A + Send + Sync + 'static,
         A: Future<Output = Result<Payload, CallError>> + Send + 'static,
     {
-        self.settings.hooks.on_publish(pattern, hook);
+        self.live.hooks.on_publish(pattern, hook);
         self
     }
 
@@ -375,10 +375,11 @@ impl Builder {
 
     /// The hub.
     pub fn build(self) -> Hub {
-        for name in self.settings.rules.calls().filter(|name| self.settings.handler(name).is_none()) {
+        let hub = Hub::new(self.settings, self.live);
+        for name in hub.settings().rules.calls().filter(|name| hub.handler(name).is_none()) {
             tracing::warn!("the contract's call {name} has no handler: its callers get UNKNOWN_CALL");
         }
-        Hub::new(self.settings, self.live)
+        hub
     }
 }
 
@@ -387,8 +388,6 @@ impl Default for Settings {
         Self {
             rules: Rules::default(),
             calls: HashMap::new(),
-            other_calls: Vec::new(),
-            hooks: Hooks::default(),
             observers: Observers::default(),
             namespaces: Namespaces::default(),
             engine: Box::new(MemoryEngine::new()),

@@ -8,12 +8,14 @@ use wirehub_common::Limits;
 
 use super::addresses::AddressLimits;
 use crate::auth::Authenticator;
+use crate::call::{CallPattern, Handler};
+use crate::hooks::Hooks;
 use crate::http::client_address::TrustedProxy;
 use crate::http::origin::Origins;
 use crate::http::ready::Need;
 
 /// The settings that can change. A session keeps those of the moment when it was opened, for it has told them to its
-/// client; the hook that knows clients is the one of the moment when it is asked.
+/// client; hooks are those of the moment when they are asked.
 #[derive(Clone)]
 pub(crate) struct Live {
     pub(crate) limits: Limits,
@@ -28,6 +30,9 @@ pub(crate) struct Live {
     pub(crate) origins: Origins,
     pub(crate) authenticator: Option<Authenticator>,
     pub(crate) token_grace: Duration,
+    pub(crate) hooks: Hooks,
+    /// For the calls that have no handler of their own: the first pattern that fits.
+    pub(crate) other_calls: Vec<(CallPattern, Handler)>,
     pub(crate) needs: Vec<Need>,
 }
 
@@ -46,6 +51,8 @@ impl Default for Live {
             origins: Origins::default(),
             authenticator: None,
             token_grace: Duration::from_secs(25),
+            hooks: Hooks::default(),
+            other_calls: Vec::new(),
             needs: Vec::new(),
         }
     }

@@ -19,10 +19,9 @@ use self::namespace::Namespaces;
 use self::rules::Rules;
 use self::sessions::Sessions;
 use self::shared_frame::SharedFrame;
-use crate::call::{CallPattern, Handler};
+use crate::call::Handler;
 use crate::engine::{Answer, Delivery, Engine, EngineError, Publish, ReadHistory};
 use crate::events::Observers;
-use crate::hooks::Hooks;
 use crate::metrics::Metrics;
 use crate::session::outbox::{Ending, Order};
 
@@ -76,9 +75,6 @@ pub struct PresenceCounts {
 pub(crate) struct Settings {
     pub(crate) rules: Rules,
     pub(crate) calls: HashMap<&'static str, Handler>,
-    /// For the calls that are not among these: the first pattern that fits.
-    pub(crate) other_calls: Vec<(CallPattern, Handler)>,
-    pub(crate) hooks: Hooks,
     pub(crate) observers: Observers,
     pub(crate) namespaces: Namespaces,
     pub(crate) engine: Box<dyn Engine>,
@@ -310,8 +306,9 @@ impl Hub {
     }
 
     /// Takes over from a builder what can change while a hub runs: limits and bounds, times that clients are given, origins,
-    /// proxies, and the hook that knows clients (without one in the builder, everybody is let in from now on). Sessions that
-    /// are open keep the limits that they were told. All else that the builder has is left out of account.
+    /// proxies, and all hooks: that which knows clients (without one in the builder, everybody is let in from now on), those
+    /// that decide on subscriptions and publications, and those that answer calls by a pattern. Sessions that are open keep
+    /// the limits that they were told. All else that the builder has, observers too, is left out of account.
     pub fn reload(&self, settings: Builder) {
         self.inner.live.set(settings.into_live());
     }
@@ -328,6 +325,16 @@ impl Hub {
 
     pub(crate) fn settings(&self) -> &Settings {
         &self.inner.settings
+    }
+
+    /// What answers a call.
+    pub(crate) fn handler(&self, name: &str) -> Option<Handler> {
+        let own = self.settings().calls.get(name).cloned();
+        own.or_else(|| {
+            let live = self.live();
+            let other = live.other_calls.iter().find(|(pattern, _)| pattern.matches(name));
+            other.map(|(_, handler)| handler.clone())
+        })
     }
 
     /// The settings that can change, as they are now.
@@ -390,14 +397,6 @@ fn well_formed(payload: Payload) -> Result<Payload, PayloadError> {
 impl fmt::Debug for Hub {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Hub").field("sessions", &self.sessions()).finish_non_exhaustive()
-    }
-}
-
-impl Settings {
-    /// What answers a call.
-    pub(crate) fn handler(&self, name: &str) -> Option<&Handler> {
-        let other = || self.other_calls.iter().find(|(pattern, _)| pattern.matches(name));
-        self.calls.get(name).or_else(|| other().map(|(_, handler)| handler))
     }
 }
 

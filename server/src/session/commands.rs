@@ -132,7 +132,7 @@ impl Session {
             idempotency: hub.engine().idempotency(),
             token_ttl,
         };
-        if settings.hooks.decide_on_any(&connect.subscriptions) {
+        if hub.live().hooks.decide_on_any(&connect.subscriptions) {
             let asked = self.ask_to_subscribe_all(connect.subscriptions);
             self.finish(Task::MayConnect { id, connected, asked, own: channels });
         } else {
@@ -364,11 +364,12 @@ impl Session {
             });
         }
         self.check(Action::Publish, channel)?;
-        let settings = self.hub.settings();
-        if settings.hooks.publishing(channel).is_none() {
+        let decisions = self.tasks.as_ref().and_then(|tasks| tasks.decisions.as_ref());
+        let is_decided_on = decisions.is_some_and(|decisions| decisions.are_pending_in(channel));
+        if !is_decided_on && self.hub.live().hooks.publishing(channel).is_none() {
             return self.publish_now(id, publish);
         }
-        settings.rules.check_publication(channel, &publish.payload)?;
+        self.hub.settings().rules.check_publication(channel, &publish.payload)?;
         self.decide_on_publication(id, publish);
         Ok(None)
     }
@@ -441,8 +442,7 @@ impl Session {
     }
 
     fn call(&mut self, id: u32, Call { name, payload }: Call) -> Result<Option<Answer>, ErrorInfo> {
-        let settings = self.hub.settings();
-        let Some(handler) = settings.handler(&name) else {
+        let Some(handler) = self.hub.handler(&name) else {
             return Err(ErrorInfo::from_code(ErrorCode::UNKNOWN_CALL));
         };
         let context = self.context();

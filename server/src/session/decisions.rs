@@ -55,6 +55,11 @@ impl Decisions {
         self.bytes
     }
 
+    /// Whether a publication in the channel is being decided on: those that come must not overtake it.
+    pub(super) fn are_pending_in(&self, channel: &ChannelName) -> bool {
+        self.publishing.contains_key(channel)
+    }
+
     fn push(&mut self, id: u32, publish: Publish) -> Option<(u32, Publish)> {
         let Some(waiting) = self.publishing.get_mut(&publish.channel) else {
             self.publishing.insert(publish.channel.clone(), VecDeque::new());
@@ -83,7 +88,8 @@ impl Decisions {
 impl Session {
     /// Whether the application decides on subscriptions to a channel; where not, everything has been said by its rules.
     pub(super) fn ask_to_subscribe(&self, channel: &ChannelName) -> Option<Verdict<()>> {
-        let hook = self.hub.settings().hooks.subscribing(channel)?;
+        let live = self.hub.live();
+        let hook = live.hooks.subscribing(channel)?;
         Some(hook(self.context(), channel.clone()))
     }
 
@@ -170,9 +176,10 @@ impl Session {
     fn ask_to_publish(&mut self, id: u32, publish: Publish) {
         let Publish { channel, payload, key } = publish;
         let request = PublishRequest { channel: channel.clone(), payload: payload.clone(), key: key.clone() };
-        let verdict: Verdict<_> = match self.hub.settings().hooks.publishing(&channel) {
+        let live = self.hub.live();
+        let verdict: Verdict<_> = match live.hooks.publishing(&channel) {
             Some(hook) => hook(self.context(), request),
-            // Hooks do not change.
+            // There was one when it came.
             None => ready(Ok(payload)).boxed(),
         };
         self.finish(Task::MayPublish { id, channel, key, verdict });

@@ -13,11 +13,12 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 use tokio_tungstenite::client_async;
 use tokio_tungstenite::tungstenite::Error;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
-use wirehub_common::Codec;
 use wirehub_common::frame::{Connect, Request};
+use wirehub_common::{Codec, Payload};
+use wirehub_server::{CallError, Hub, RawCall};
 
 use crate::program::{Running, failure, wirehub};
-use crate::support::{Client, http_at, in_time, subscribe};
+use crate::support::{CODECS, Client, Server, call, http_at, in_time, publish, subscribe};
 
 const OLD_KEY: &str = "0123456789abcdef0123456789abcdef";
 const NEW_KEY: &str = "fedcba9876543210fedcba9876543210";
@@ -230,6 +231,28 @@ async fn is_shown(host: &str, folder: &Path, certificate: &str) -> bool {
     let stream = TcpStream::connect(host).await.unwrap();
     let name = ServerName::try_from("localhost").unwrap();
     in_time(TlsConnector::from(Arc::new(config)).connect(name, stream)).await.is_ok()
+}
+
+#[tokio::test]
+async fn sessions_that_are_open_are_decided_on_by_the_new_hooks() {
+    let refuse = async |_, _| Err(CallError::application::<1001>("not any more"));
+    let forward = async |_, call: RawCall| Ok(call.payload);
+    let server = Server::start(Hub::builder().calls("old.*".parse().unwrap(), forward).build()).await;
+    for codec in CODECS {
+        server.hub.reload(Hub::builder().calls("old.*".parse().unwrap(), forward));
+        let mut client = Client::connect(&server, codec).await;
+        client.ok(publish("a", Payload::json("1"))).await;
+        client.ok(call("old.one", Payload::json("1"))).await;
+        let settings = Hub::builder()
+            .authorize_publish("a".parse().unwrap(), refuse)
+            .authorize_subscribe("b".parse().unwrap(), async |_, _| Err(CallError::application::<1002>("no")))
+            .calls("new.*".parse().unwrap(), forward);
+        server.hub.reload(settings);
+        assert_eq!(client.error(publish("a", Payload::json("1"))).await, 1001);
+        assert_eq!(client.error(subscribe("b", 1)).await, 1002);
+        assert_eq!(client.error(call("old.one", Payload::json("1"))).await, 104);
+        client.ok(call("new.one", Payload::json("1"))).await;
+    }
 }
 
 #[test]
