@@ -265,6 +265,16 @@ impl Config {
         self.tls.as_ref().map(|TlsSection { certificate, key }| TlsFiles { certificate, key })
     }
 
+    /// Checks what a server looks at only when it starts: it must be able to, next time.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`], with the key that is wrong.
+    pub(crate) fn check_for_start(&self) -> Result<(), Error> {
+        self.listen()?;
+        self.admin()?;
+        self.namespace.iter().try_for_each(|(name, section)| section.namespace(name).map(drop))
+    }
+
     /// The keys that are different in `new` and that a server which runs with this configuration can't take over.
     pub(crate) fn changes_that_take_a_restart(&self, new: &Self) -> Vec<String> {
         changes::that_take_a_restart(&self.written, &new.written)

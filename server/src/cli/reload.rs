@@ -34,6 +34,7 @@ impl Reloader {
     /// Gives the keys that have changed and take a restart.
     fn try_reload(&self) -> Result<Vec<String>, Error> {
         let config = self.options.configuration()?;
+        config.check_for_start()?;
         self.options.check_exposure(&config, &self.listen)?;
         let settings = self.options.allow_origins(config.apply_live(self.base.fork())?);
         let api_keys = config.api_keys()?;

@@ -158,6 +158,9 @@ async fn a_broken_configuration_is_told_and_the_old_one_stays() {
         ("wirehub.toml", "[limits]\nping_interval = \"25\"\n", &["line 2", "no time"]),
         ("wirehub.toml", "[proxy]\ntrusted = [\"proxy.example\"]\n", &["proxy.trusted"]),
         ("wirehub.toml", "[server]\nlog = \"wirehub_server=loud\"\n", &["server.log"]),
+        ("wirehub.toml", "[server]\nlisten = \"here\"\n", &["server.listen"]),
+        ("wirehub.toml", "[admin]\nenabled = true\n", &["admin.enabled"]),
+        ("wirehub.toml", "[namespace.chat]\nhistory_size = 10\n", &["namespace.chat"]),
         ("token.key", "short", &["tokens.keys[0]", "32 bytes"]),
         ("api.key", "short", &["api.keys[0]"]),
     ] {
