@@ -13,6 +13,7 @@ use crate::{
     ApiKeys, Builder, Error, ErrorKind, ListenAddress, Listener, Origin, admin_page, run, static_files,
 };
 
+mod bench;
 mod client;
 mod config;
 mod connect;
@@ -26,6 +27,7 @@ mod token;
 
 use self::reload::Reloader;
 
+pub use self::bench::BenchOptions;
 pub use self::client::{ClientCommand, ConnectOptions};
 pub use self::config::ConfigCommand;
 pub use self::connect::PlainOptions;

@@ -553,6 +553,16 @@ pub fn parse_time(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| format!("{text:?} is no time: write one as 250ms, 25s, 5m, 1h or 7d"))
 }
 
+/// A number of bytes as people write it: `128B`, `64KiB`.
+///
+/// # Errors
+/// Says how it is written.
+pub fn parse_size(text: &str) -> Result<usize, String> {
+    Bytes::parse(text)
+        .map(Bytes::count)
+        .ok_or_else(|| format!("{text:?} is no size: write one as 128B, 64KiB or 1MiB"))
+}
+
 fn variable_named(name: &str) -> Result<String, String> {
     std::env::var(name).map_err(|_| format!("the environment variable {name} is not set, or is no text"))
 }

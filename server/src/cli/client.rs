@@ -140,7 +140,7 @@ impl ClientCommand {
     /// Does it, and gives the process's status: 0, or 1 for what went wrong.
     pub fn run(self) -> ExitCode {
         match runtime().and_then(|runtime| runtime.block_on(until_interrupted(self.carry_out()))) {
-            Ok(()) => ExitCode::SUCCESS,
+            Ok(_) => ExitCode::SUCCESS,
             Err(error) => {
                 complain(&error);
                 ExitCode::FAILURE
@@ -223,7 +223,7 @@ impl ClientCommand {
 }
 
 impl ConnectOptions {
-    async fn client(&self) -> Result<Client, Failure> {
+    pub(super) async fn client(&self) -> Result<Client, Failure> {
         let token = match &self.token_file {
             Some(path) => std::fs::read_to_string(path)
                 .map_err(|error| format!("cannot read the token in {}: {error}", path.display()))?,
@@ -314,10 +314,13 @@ async fn close(client: Client) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn until_interrupted(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+/// What the work gives; nothing where it was interrupted.
+pub(super) async fn until_interrupted<T>(
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<Option<T>, Failure> {
     tokio::select! {
-        done = work => done,
-        _ = tokio::signal::ctrl_c() => Ok(()),
+        done = work => done.map(Some),
+        _ = tokio::signal::ctrl_c() => Ok(None),
     }
 }
 

@@ -13,6 +13,12 @@ pub(super) fn line(text: impl std::fmt::Display) -> io::Result<()> {
     writeln!(out, "{text}").and_then(|()| out.flush())
 }
 
+/// Writes names and values under each other.
+pub(super) fn pairs(pairs: &[(&str, String)]) -> io::Result<()> {
+    let width = pairs.iter().map(|(name, _)| name.chars().count()).max().unwrap_or_default();
+    pairs.iter().try_for_each(|(name, value)| line(format_args!("{name:width$}  {value}")))
+}
+
 /// Writes rows. On a terminal they stand in columns under titles; for programs there are tabs between the fields, and no
 /// titles.
 pub(super) fn table<const N: usize>(titles: [&str; N], rows: &[[String; N]]) -> io::Result<()> {

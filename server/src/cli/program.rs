@@ -6,7 +6,10 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 
-use super::{ClientCommand, ConfigCommand, HealthOptions, PlainOptions, ServeOptions, TokenOptions, connect};
+use super::{
+    BenchOptions, ClientCommand, ConfigCommand, HealthOptions, PlainOptions, ServeOptions, TokenOptions,
+    bench, connect,
+};
 use crate::Hub;
 
 /// Realtime messaging over WebSocket: clients subscribe to channels and publish in them.
@@ -36,6 +39,9 @@ enum Command {
     Connect(PlainOptions),
     #[command(flatten)]
     Client(ClientCommand),
+    /// Put a load on a server, and measure how fast messages arrive.
+    #[command(after_help = bench::NOTES)]
+    Bench(BenchOptions),
     /// Write what makes a shell complete this program's commands and options.
     #[command(after_help = COMPLETIONS_NOTES)]
     Completions {
@@ -115,6 +121,7 @@ pub fn main() -> ExitCode {
         Command::Health(options) => options.run(),
         Command::Connect(options) => options.run(),
         Command::Client(command) => command.run(),
+        Command::Bench(options) => options.run(),
         Command::Completions { shell } => complete(shell),
     }
 }

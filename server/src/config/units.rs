@@ -37,7 +37,7 @@ impl Bytes {
         self.0
     }
 
-    fn parse(text: &str) -> Option<Self> {
+    pub(super) fn parse(text: &str) -> Option<Self> {
         let (number, unit) = split(text)?;
         let bytes = match unit {
             "" | "B" => 1,

@@ -5,6 +5,7 @@
 mod alarms;
 mod api;
 mod backend;
+mod bench;
 mod binary;
 mod calls;
 mod commands;
