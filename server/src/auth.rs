@@ -3,6 +3,7 @@
 use std::error::Error as StdError;
 use std::fmt;
 use std::future::Future;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -23,11 +24,13 @@ pub struct Credentials {
     pub client: String,
     /// The program's version.
     pub version: String,
+    /// Where the client is, also behind [proxies that are trusted](crate::Builder::trust_proxy); absent where nobody says.
+    pub address: Option<IpAddr>,
 }
 
 impl Credentials {
-    pub(crate) fn new(token: String, client: String, version: String) -> Self {
-        Self { token, client, version }
+    pub(crate) fn new(token: String, client: String, version: String, address: Option<IpAddr>) -> Self {
+        Self { token, client, version, address }
     }
 }
 
@@ -37,6 +40,7 @@ impl fmt::Debug for Credentials {
         f.debug_struct("Credentials")
             .field("client", &self.client)
             .field("version", &self.version)
+            .field("address", &self.address)
             .finish_non_exhaustive()
     }
 }
@@ -280,7 +284,7 @@ mod tests {
 
     #[test]
     fn a_token_is_not_shown() {
-        let credentials = Credentials::new("secret".into(), "app".into(), "1".into());
+        let credentials = Credentials::new("secret".into(), "app".into(), "1".into(), None);
         assert!(!format!("{credentials:?}").contains("secret"));
     }
 }

@@ -97,8 +97,8 @@ impl Webhooks {
         move |credentials| {
             let asker = Arc::clone(&asker);
             Box::pin(async move {
-                let Credentials { token, client, version } = &credentials;
-                let body = Body::Connect { token, client, version };
+                let Credentials { token, client, version, address } = &credentials;
+                let body = Body::Connect { token, client, version, address: *address };
                 let identity = asker.ask(body, understand::<Identity>).await;
                 identity.and_then(|identity| asker.checked(identity.authenticated())).map_err(Refusal)
             })

@@ -81,7 +81,8 @@ impl Session {
             return self.connect(id, connect, Authenticated::anonymous());
         };
         let token = std::mem::take(&mut connect.token);
-        let credentials = Credentials::new(token, connect.client.clone(), connect.version.clone());
+        let credentials =
+            Credentials::new(token, connect.client.clone(), connect.version.clone(), self.peer.address);
         let identity = authenticator(credentials);
         self.finish(Task::Authenticate { id, connect, identity });
     }
@@ -90,7 +91,8 @@ impl Session {
         let Some(authenticator) = &self.hub.live().authenticator else {
             return Err(ErrorInfo::from_code(ErrorCode::NOT_AVAILABLE));
         };
-        let identity = authenticator(Credentials::new(token, String::new(), String::new()));
+        let identity =
+            authenticator(Credentials::new(token, String::new(), String::new(), self.peer.address));
         self.finish(Task::Refresh { id, identity });
         Ok(None)
     }

@@ -1,5 +1,6 @@
 //! What webhooks ask, and what the answers mean.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use axum::http::StatusCode;
@@ -31,6 +32,8 @@ pub(super) enum Body<'a> {
         token: &'a str,
         client: &'a str,
         version: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        address: Option<IpAddr>,
     },
     Subscribe {
         session: String,
@@ -246,9 +249,12 @@ mod tests {
     #[test]
     fn a_question_is_one_flat_object() {
         assert_eq!(
-            json(Body::Connect { token: "t", client: "c", version: "v" }),
+            json(Body::Connect { token: "t", client: "c", version: "v", address: None }),
             r#"{"id":"1","event":"connect","token":"t","client":"c","version":"v"}"#
         );
+        let address = Some("2001:db8::1".parse().unwrap());
+        let question = json(Body::Connect { token: "t", client: "c", version: "v", address });
+        assert!(question.ends_with(r#""version":"v","address":"2001:db8::1"}"#), "{question}");
         let publish = |payload: Payload, key| {
             let message = Message::from(&payload);
             json(Body::Publish { session: "s".into(), user: "ann", channel: "a", key, message })

@@ -117,7 +117,8 @@ async fn the_backend_says_who_a_client_is_and_what_it_may_do() {
     let asked = &backend.asked()[0];
     assert_eq!(
         asked.json(),
-        json!({ "id": asked.header("wirehub-request-id"), "event": "connect", "token": "full", "client": "app", "version": "7" })
+        json!({ "id": asked.header("wirehub-request-id"), "event": "connect", "token": "full", "client": "app", "version": "7",
+            "address": "127.0.0.1" })
     );
     assert_eq!((&*asked.path, asked.header("content-type")), ("/hook", "application/json"));
     assert!(backend.asked().iter().all(|asked| is_signed(asked, SECRET) && !is_signed(asked, b"another")));

@@ -116,7 +116,7 @@ where
     H: Fn(Credentials) -> A,
     A: Future<Output = Result<Authenticated, Refusal>>,
 {
-    let identity = hook(Credentials::new(token.into(), String::new(), String::new())).await;
+    let identity = hook(Credentials::new(token.into(), String::new(), String::new(), None)).await;
     identity.map(|identity| identity.user.to_string()).map_err(|refusal| refusal.code())
 }
 
