@@ -79,73 +79,45 @@ impl Client {
         Self { core: Core::new(config, seed), output: Output::default() }
     }
 
-    /// Takes what happened, or is wished. `number` and `text` mean what `kind` says.
-    pub fn input(&mut self, kind: u8, now: f64, number: u32, text: String) {
-        let core = &mut self.core;
-        let now = moment(now);
-        let close_code = u16::try_from(number).ok().and_then(CloseCode::new);
-        match kind {
-            CONNECT => core.connect(now),
-            OPEN => core.handle_open(&text),
-            TEXT => core.handle_text(now),
-            CLOSED => core.handle_close(now, close_code.unwrap_or(CloseCode::ABNORMAL), &text),
-            TIMEOUT => core.handle_timeout(now),
-            BACK => core.reconnect_now(now),
-            ONLINE => {
-                core.check_connection(now);
-                core.reconnect_now(now);
-            }
-            OFFLINE => core.check_connection(now),
-            PUT_ASIDE => core.suspend(now),
-            UNSUBSCRIBE => core.unsubscribe(SubscriptionId::from_number(number)),
-            CANCEL => core.cancel(CommandId::from_number(number)),
-            SET_TOKEN => core.set_token(now, text),
-            TOKEN => core.handle_token(now, TokenRequest::from_number(number), Ok(text)),
-            NO_TOKEN | SIGNED_OUT => {
-                let code =
-                    if kind == NO_TOKEN { ErrorCode::TOKEN_UNAVAILABLE } else { ErrorCode::UNAUTHORIZED };
-                let error = Error::from_code(ErrorKind::Usage, code);
-                core.handle_token(now, TokenRequest::from_number(number), Err(error));
-            }
-            CLOSE => core.close(close_code.unwrap_or(CloseCode::NORMAL), &text),
-            _ => {}
-        }
-    }
-
-    /// Takes a binary message of the server's.
-    pub fn message(&mut self, now: f64, message: Vec<u8>) {
-        self.core.handle_message(moment(now), &message.into());
-    }
-
-    /// Subscribes, or begins a command; gives its number. 0: it failed, and why is in the output. `timeout` is in
-    /// milliseconds; `fail_fast`: only where it can go out now.
+    /// Takes what happened, or is wished: `kind`, and what the others mean for it. Gives a number where the kind says so.
+    /// A negative one: it failed, and the output with the reason is where that number is without its sign.
     #[allow(clippy::too_many_arguments, reason = "an object would cost more code on both sides")]
-    pub fn request(
+    pub fn input(
         &mut self,
         kind: u8,
         now: f64,
-        timeout: f64,
-        fail_fast: bool,
-        name: &str,
+        number: u32,
+        text: &str,
         data: Vec<u8>,
-        flag: bool,
+        flags: u8,
+        timeout: f64,
         offset: f64,
-        limit: u32,
-    ) -> u32 {
-        let options = SendOptions { timeout: Some(duration(timeout)), fail_fast };
-        let since = (offset >= 0.0).then_some(offset as u64);
-        let extent = Extent { since, limit };
-        self.begin(kind, moment(now), name, data, flag, extent, options).unwrap_or_else(|error| {
-            self.output.clear();
-            self.output.error(&error);
-            self.output.finish(None);
-            0
-        })
+    ) -> f64 {
+        let options = SendOptions { timeout: Some(duration(timeout)), fail_fast: flags & FAIL_FAST != 0 };
+        let extent = Extent { since: (offset >= 0.0).then_some(offset as u64), limit: number };
+        let flag = flags & FLAG != 0;
+        let now = moment(now);
+        let result = if kind < SUBSCRIBE {
+            self.take(kind, now, number, text, data);
+            Ok(0)
+        } else {
+            self.begin(kind, now, text, data, flag, extent, options)
+        };
+        match result {
+            Ok(number) => number.into(),
+            Err(error) => {
+                self.output.clear();
+                self.output.error(&error);
+                self.output.finish(None);
+                -(self.output.address() as usize as f64)
+            }
+        }
     }
 
     /// Puts into the output what is to be done next and, if `events`, what is to be told. A message is to be sent only
-    /// where the WebSocket is `writable`, and only one at a time. Nothing is there once the output stays empty.
-    pub fn poll(&mut self, now: f64, writable: bool, events: bool) {
+    /// where the WebSocket is `writable`, and only one at a time. Nothing is there once the output stays empty. Gives
+    /// where the [`Output`] is.
+    pub fn poll(&mut self, now: f64, writable: bool, events: bool) -> *const f64 {
         self.output.clear();
         if let Some(transmit) = self.core.poll_transmit(writable) {
             self.output.transmit(transmit);
@@ -157,10 +129,6 @@ impl Client {
         }
         let due = self.core.poll_timeout().map(|time| time.since(moment(now)));
         self.output.finish(due);
-    }
-
-    /// Where the output is. See [`Output`].
-    pub fn output(&self) -> *const f64 {
         self.output.address()
     }
 }
@@ -196,22 +164,29 @@ const NO_TOKEN: u8 = 13;
 const SIGNED_OUT: u8 = 14;
 /// Closes the client for good, with a code and a reason.
 const CLOSE: u8 = 15;
-
-/// What [`Client::request`] takes.
-const SUBSCRIBE: u8 = 0;
+/// A binary message came.
+const MESSAGE: u8 = 16;
+/// Subscribes to the channel that the text names. This and those that follow give their numbers.
+const SUBSCRIBE: u8 = 17;
 /// The data is to be read as JSON if the flag says so; the same holds for the next three.
-const PUBLISH: u8 = 1;
+const PUBLISH: u8 = 18;
 /// Publishes now or never; the number is 1 where it was not dropped, 2 where it was.
-const PUBLISH_VOLATILE: u8 = 2;
-const CALL: u8 = 3;
+const PUBLISH_VOLATILE: u8 = 19;
+const CALL: u8 = 20;
 /// Calls for a stream of responses.
-const CALL_STREAM: u8 = 4;
-/// Reads a channel's history; the flag reverses it. What it begins at is offset and, in the data, epoch.
-const HISTORY: u8 = 5;
+const CALL_STREAM: u8 = 21;
+/// Reads a channel's history, as many messages as the number says; the flag reverses it. What it begins at is offset and,
+/// in the data, epoch.
+const HISTORY: u8 = 22;
 /// Asks who is in a channel; with the flag only how many.
-const PRESENCE: u8 = 6;
+const PRESENCE: u8 = 23;
 /// Acknowledges the alarm of this name.
-const ACKNOWLEDGE: u8 = 7;
+const ACKNOWLEDGE: u8 = 24;
+
+/// See the kinds.
+const FLAG: u8 = 1;
+/// Only where it can go out now.
+const FAIL_FAST: u8 = 2;
 
 /// Which part of a history.
 #[derive(Clone, Copy)]
@@ -221,6 +196,40 @@ struct Extent {
 }
 
 impl Client {
+    fn take(&mut self, kind: u8, now: Time, number: u32, text: &str, data: Vec<u8>) {
+        let core = &mut self.core;
+        let close_code = u16::try_from(number).ok().and_then(CloseCode::new);
+        match kind {
+            CONNECT => core.connect(now),
+            OPEN => core.handle_open(text),
+            TEXT => core.handle_text(now),
+            MESSAGE => core.handle_message(now, &data.into()),
+            CLOSED => core.handle_close(now, close_code.unwrap_or(CloseCode::ABNORMAL), text),
+            TIMEOUT => core.handle_timeout(now),
+            BACK => core.reconnect_now(now),
+            ONLINE => {
+                core.check_connection(now);
+                core.reconnect_now(now);
+            }
+            OFFLINE => core.check_connection(now),
+            PUT_ASIDE => core.suspend(now),
+            UNSUBSCRIBE => core.unsubscribe(SubscriptionId::from_number(number)),
+            CANCEL => core.cancel(CommandId::from_number(number)),
+            SET_TOKEN => core.set_token(now, text.into()),
+            TOKEN | NO_TOKEN | SIGNED_OUT => {
+                let token = match kind {
+                    TOKEN => Ok(text.into()),
+                    NO_TOKEN => Err(ErrorCode::TOKEN_UNAVAILABLE),
+                    _ => Err(ErrorCode::UNAUTHORIZED),
+                };
+                let token = token.map_err(|code| Error::from_code(ErrorKind::Usage, code));
+                core.handle_token(now, TokenRequest::from_number(number), token);
+            }
+            CLOSE => core.close(close_code.unwrap_or(CloseCode::NORMAL), text),
+            _ => {}
+        }
+    }
+
     #[allow(clippy::too_many_arguments, reason = "what came in, taken apart")]
     fn begin(
         &mut self,

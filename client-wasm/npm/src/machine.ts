@@ -22,11 +22,12 @@ export enum Input {
   NoToken,
   SignedOut,
   Close,
+  Message,
 }
 
 /** What it can be asked to do. */
 export enum Request {
-  Subscribe,
+  Subscribe = 17,
   Publish,
   PublishVolatile,
   Call,
@@ -125,6 +126,8 @@ const JSON_CONTENT = 0;
 const encoder = new TextEncoder();
 const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
 const NOTHING = new Uint8Array();
+const FLAG = 1;
+const FAIL_FAST = 2;
 
 /** What a volatile publish gives that was not dropped. */
 const SENT = 1;
@@ -154,15 +157,14 @@ export class Machine {
   }
 
   /** Tells what happened, or is wished; what comes of it waits for {@link run}. */
-  input(kind: Input, number = 0, text = ''): void {
-    this.#wasm.client_input(this.#client, kind, performance.now(), number, ...this.#put(text));
+  input(kind: Input, number = 0, text = '', data = NOTHING): void {
+    this.#input(kind, number, text, data, 0, 0, 0);
   }
 
   /** Begins a request; gives its number. */
   request(kind: Request, name: string, { timeout = 0, failFast = false, data = NOTHING, flag = false, offset = -1, limit = 0 }: Details = {}): number {
-    const now = performance.now();
-    const number = this.#wasm.client_request(this.#client, kind, now, timeout, failFast, ...this.#put(name), ...this.#put(data), flag, offset, limit);
-    if (number === 0) throw this.#apply().error;
+    const number = this.#input(kind, limit, name, data, Number(flag) * FLAG + Number(failFast) * FAIL_FAST, timeout, offset);
+    if (number < 0) throw this.#apply(-number).error;
     return number;
   }
 
@@ -196,14 +198,17 @@ export class Machine {
   }
 
   #turn(events: boolean): Applied {
-    this.#wasm.client_poll(this.#client, performance.now(), this.#isWritable(), events);
-    return this.#apply();
+    return this.#apply(this.#wasm.client_poll(this.#client, performance.now(), this.#isWritable(), events));
+  }
+
+  #input(kind: Input | Request, number: number, text: string, data: Uint8Array, flags: number, timeout: number, offset: number): number {
+    const now = performance.now();
+    return this.#wasm.client_input(this.#client, kind, now, number, ...this.#put(text), ...this.#put(data), flags, timeout, offset);
   }
 
   /** Does and tells what is in the output. */
-  #apply(): Applied {
+  #apply(at: number): Applied {
     const { buffer } = this.#wasm.memory;
-    const at = this.#wasm.client_output(this.#client);
     const [length, bytesAt, bytesLength, due] = new Float64Array(buffer, at, HEAD) as unknown as [number, number, number, number];
     // Copies, because what is told calls into the module, whose memory it is.
     const numbers = new Float64Array(buffer, at, length).slice(HEAD);
@@ -319,7 +324,7 @@ export class Machine {
         break;
       case 'message':
         if (typeof data === 'string') this.input(Input.Text);
-        else this.#wasm.client_message(this.#client, performance.now(), ...this.#put(new Uint8Array(data)));
+        else this.input(Input.Message, 0, '', new Uint8Array(data));
         break;
       case 'close':
         this.#socket = undefined;

@@ -9,24 +9,20 @@ export interface Exports {
   readonly memory: WebAssembly.Memory;
   __wbindgen_malloc(size: number, align: number): number;
   client_new(randomLow: number, randomHigh: number, providesTokens: boolean, tokenAt: number, tokenLength: number, nameAt: number, nameLength: number, contractAt: number, contractLength: number): number;
-  client_input(client: number, kind: number, now: number, number: number, at: number, length: number): void;
-  client_message(client: number, now: number, at: number, length: number): void;
-  client_request(
+  client_input(
     client: number,
     kind: number,
     now: number,
-    timeout: number,
-    failFast: boolean,
-    nameAt: number,
-    nameLength: number,
+    number: number,
+    textAt: number,
+    textLength: number,
     dataAt: number,
     dataLength: number,
-    flag: boolean,
+    flags: number,
+    timeout: number,
     offset: number,
-    limit: number,
   ): number;
-  client_poll(client: number, now: number, writable: boolean, events: boolean): void;
-  client_output(client: number): number;
+  client_poll(client: number, now: number, writable: boolean, events: boolean): number;
   __wbg_client_free(client: number, unused: number): void;
 }
 
