@@ -99,15 +99,16 @@ impl Session {
         subscriptions: Vec<Subscribe>,
     ) -> Vec<(Subscribe, Verdict<()>)> {
         let limit = self.live.limits.channels;
-        let mut asked = 0_usize;
+        let mut admitted = 0_usize;
         let ask = |subscribe: Subscribe| {
             let verdict = match self.admit(&subscribe) {
-                Ok(()) if is_reached(limit, asked) => Err(ErrorInfo::from_code(ErrorCode::LIMIT_EXCEEDED)),
-                admitted => admitted,
-            };
-            asked = asked.saturating_add(1);
-            let verdict = match verdict {
-                Ok(()) => self.ask_to_subscribe(&subscribe.channel).unwrap_or_else(|| ready(Ok(())).boxed()),
+                Ok(()) if is_reached(limit, admitted) => {
+                    ready(Err(ErrorInfo::from_code(ErrorCode::LIMIT_EXCEEDED))).boxed()
+                }
+                Ok(()) => {
+                    admitted = admitted.saturating_add(1);
+                    self.ask_to_subscribe(&subscribe.channel).unwrap_or_else(|| ready(Ok(())).boxed())
+                }
                 Err(error) => ready(Err(error)).boxed(),
             };
             (subscribe, verdict)

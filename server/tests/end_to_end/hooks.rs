@@ -151,11 +151,9 @@ async fn nobody_is_asked_about_more_subscriptions_than_there_may_be() {
     let gate = Gate::new(1000);
     let limits = Limits { channels: 2, ..Limits::default() };
     let server = Server::start(asking_about_subscriptions(&gate).limits(limits).build()).await;
-    let subscriptions = ["room:1ann", "room:2ann", "room:3ann", "room:4ann"].map(|channel| Subscribe {
-        channel: name(channel),
-        number: 1,
-        position: None,
-    });
+    // One that the rules refuse takes nobody's place.
+    let subscriptions = ["@bob", "room:1ann", "room:2ann", "room:3ann", "room:4ann"]
+        .map(|channel| Subscribe { channel: name(channel), number: 1, position: None });
     let connect =
         Connect { token: "ann".into(), subscriptions: subscriptions.to_vec(), ..Connect::default() };
     let mut client = Client::open(&server, CODECS[0]).await;
