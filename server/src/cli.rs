@@ -20,6 +20,7 @@ mod connect;
 mod health;
 mod input;
 mod log;
+mod operate;
 mod output;
 mod program;
 mod reload;
@@ -32,6 +33,7 @@ pub use self::client::{ClientCommand, ConnectOptions};
 pub use self::config::ConfigCommand;
 pub use self::connect::PlainOptions;
 pub use self::health::HealthOptions;
+pub use self::operate::{ApiCommand, ApiOptions};
 pub use self::program::main;
 pub use self::token::TokenOptions;
 

@@ -7,8 +7,8 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 
 use super::{
-    BenchOptions, ClientCommand, ConfigCommand, HealthOptions, PlainOptions, ServeOptions, TokenOptions,
-    bench, connect,
+    ApiCommand, BenchOptions, ClientCommand, ConfigCommand, HealthOptions, PlainOptions, ServeOptions,
+    TokenOptions, bench, connect,
 };
 use crate::Hub;
 
@@ -39,6 +39,8 @@ enum Command {
     Connect(PlainOptions),
     #[command(flatten)]
     Client(ClientCommand),
+    #[command(flatten)]
+    Api(ApiCommand),
     /// Put a load on a server, and measure how fast messages arrive.
     #[command(after_help = bench::NOTES)]
     Bench(BenchOptions),
@@ -121,6 +123,7 @@ pub fn main() -> ExitCode {
         Command::Health(options) => options.run(),
         Command::Connect(options) => options.run(),
         Command::Client(command) => command.run(),
+        Command::Api(command) => command.run(),
         Command::Bench(options) => options.run(),
         Command::Completions { shell } => complete(shell),
     }

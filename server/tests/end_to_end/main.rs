@@ -22,6 +22,7 @@ mod lifecycle;
 mod limits;
 mod metrics;
 mod mounting;
+mod operate;
 mod own_subscriptions;
 mod presence;
 mod program;

@@ -50,7 +50,7 @@ impl Server {
         Self::start_on(listener.with_tls(tls), hub, app)
     }
 
-    fn start_on(listener: Listener, hub: Hub, app: axum::Router) -> Self {
+    pub(crate) fn start_on(listener: Listener, hub: Hub, app: axum::Router) -> Self {
         let address = listener.address().unwrap();
         let (stop, stopping) = oneshot::channel();
         let running = tokio::spawn(run(listener, hub.clone(), app, async {
