@@ -1,5 +1,6 @@
 //! What the application decides case by case: subscriptions, publications, and calls of any name.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -325,4 +326,56 @@ async fn calls_of_any_name_have_a_handler_by_pattern() {
     let mut ann = client(&server, CODECS[0], "ann").await;
     assert_eq!(ann.error(call("echo.x", Payload::json("{"))).await, 107);
     assert!(seen.lock().is_empty());
+}
+
+#[tokio::test]
+async fn decisions_of_any_length_leave_the_order_of_each_channel_as_it_was() {
+    const MESSAGES: usize = 300;
+    let hub = users().authorize_publish("room:*".parse().unwrap(), async |_, request| {
+        let number: usize = serde_json::from_slice(&request.payload.data).unwrap();
+        // From none to many turns, and at odds with the order in which they were asked about.
+        for _ in 0..number * 7919 % 23 {
+            tokio::task::yield_now().await;
+        }
+        if number % 5 == 3 {
+            Err(CallError::application::<1003>("not this one"))
+        } else {
+            Ok(request.payload)
+        }
+    });
+    let server = Server::start(hub.build()).await;
+    let channels = ["room:a", "room:b", "free", "room:c"];
+    let mut listener = client(&server, CODECS[0], "listener").await;
+    for channel in channels {
+        listener.subscribe(channel).await;
+    }
+    let mut speakers = [client(&server, CODECS[0], "ann").await, client(&server, CODECS[1], "bob").await];
+    for speaker in &mut speakers {
+        let messages = (0..MESSAGES).map(|number| Command {
+            id: u32::try_from(number).unwrap() + 100,
+            request: publish(channels[number % channels.len()], json(number)),
+        });
+        speaker.send(messages).await;
+    }
+    let is_allowed = |number: usize| number % channels.len() == 2 || number % 5 != 3;
+    for speaker in &mut speakers {
+        let mut answered = Vec::new();
+        for _ in 0..MESSAGES {
+            let (id, error) = reply(speaker).await;
+            let number = id as usize - 100;
+            assert_eq!(error, (!is_allowed(number)).then_some(1003), "{number}");
+            answered.push(number);
+        }
+        answered.sort_unstable();
+        assert!(answered.into_iter().eq(0..MESSAGES), "each is answered once");
+    }
+    let mut heard: HashMap<(String, String), Vec<usize>> = HashMap::new();
+    for _ in 0..2 * (0..MESSAGES).filter(|number| is_allowed(*number)).count() {
+        let publication = listener.publication().await;
+        let number = serde_json::from_slice(&publication.payload.data).unwrap();
+        let of = (publication.publisher.unwrap().user, publication.channel.to_string());
+        heard.entry(of).or_default().push(number);
+    }
+    assert_eq!(heard.len(), 2 * channels.len());
+    assert!(heard.values().all(|numbers| numbers.is_sorted()), "{heard:?}");
 }
