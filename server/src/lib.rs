@@ -1,56 +1,9 @@
 //! The Wirehub server: typed realtime messaging over WebSocket, as a library and as the program `wirehub`.
 //!
-//! A [`Hub`] mounts into an [axum](https://docs.rs/axum) application. What clients and server say to each other is
-//! a contract, which both compile:
+//! A [`Hub`] mounts into an [axum](https://docs.rs/axum) application. This is all of one, `examples/chat.rs`:
 //!
-//! ```
-//! use axum::{Router, routing::get};
-//! use serde::{Deserialize, Serialize};
-//! use wirehub_common::contract::Schema;
-//! use wirehub_server::{CallError, Hub, STOP_DEADLINE};
-//!
-//! #[derive(Serialize, Deserialize, Schema)]
-//! pub struct Line {
-//!     pub nick: String,
-//!     pub text: String,
-//! }
-//!
-//! wirehub_common::contract! {
-//!     pub contract Chat = "chat";
-//!     /// One room.
-//!     channel Room { room } = "chat:{room}": Line;
-//!     /// Lets somebody into a room, and gives back how many are there.
-//!     call Greet = "chat.greet": fn(Line) -> u32;
-//! }
-//!
-//! #[tokio::main]
-//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//!     let hub = Hub::builder()
-//!         .contract::<Chat>()
-//!         .call::<Greet, _, _>(async |context, line| {
-//!             if line.nick.is_empty() {
-//!                 return Err(CallError::application::<1001>("choose a nick first"));
-//!             }
-//!             let lobby = Room::new("lobby").map_err(CallError::internal)?;
-//!             context.hub().publish(&lobby, &line).map_err(CallError::internal)?;
-//!             Ok(context.hub().sessions() as u32)
-//!         })
-//!         .build();
-//!
-//!     // Beside `/ws`, `/echo` and `/health`, the application's own routes.
-//!     let app = Router::new().route("/", get(async || "hello")).merge(hub.router());
-//!     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
-//!     let serving = tokio::spawn(async move { axum::serve(listener, app).await });
-//!
-//!     // From anywhere in the application. A message of another type would not compile.
-//!     let line = Line { nick: "server".into(), text: "welcome".into() };
-//!     hub.publish(&Room::new("lobby")?, &line)?;
-//!
-//!     // Clients are told when to come back, and their queues are flushed.
-//!     hub.shutdown(STOP_DEADLINE).await;
-//!     serving.abort();
-//!     Ok(())
-//! }
+//! ```no_run
+#![doc = include_str!("../examples/chat.rs")]
 //! ```
 //!
 //! [`run`] takes the place of `axum::serve` where the whole is to be served and stopped by one function, on TCP or a

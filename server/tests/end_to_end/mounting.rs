@@ -6,10 +6,15 @@ use axum::Router;
 use axum::routing::get;
 use tokio::io::BufStream;
 use tokio::net::{TcpListener, TcpStream};
+use wirehub_common::frame::{Answer, Connect};
 use wirehub_common::{Codec, Payload};
 use wirehub_server::Hub;
 
-use crate::support::{CODECS, Client, http_at, name};
+use crate::support::{CODECS, Client, call, http_at, name, subscribe};
+
+#[path = "../../examples/chat.rs"]
+#[allow(dead_code, reason = "its `main` listens at a port of its own choice")]
+mod chat;
 
 async fn serve<L>(listener: L, hub: &Hub)
 where
@@ -70,4 +75,31 @@ async fn a_stream_of_another_kind_serves_the_same() {
     for codec in CODECS {
         converse(&host, &hub, codec).await;
     }
+}
+
+#[tokio::test]
+async fn the_example_of_the_documentation_does_what_it_says() {
+    let hub = chat::hub().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let host = listener.local_addr().unwrap().to_string();
+    let app = chat::app(&hub);
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    let open = async |token: &str| {
+        let mut client = Client::open_on(TcpStream::connect(&host).await.unwrap(), Codec::Json).await;
+        client.connected(Connect { token: token.into(), ..Connect::default() }).await;
+        client
+    };
+    let (mut ann, mut nobody) = (open("ann").await, open("").await);
+    ann.subscribe("chat:staff").await;
+    assert_eq!(nobody.error(subscribe("chat:staff", 1)).await, 103);
+    nobody.subscribe("chat:lobby").await;
+
+    let line = || Payload::json(r#"{"nick":"ann","text":"hi"}"#);
+    let Answer::Called(called) = ann.ok(call("chat.greet", line())).await else { panic!("no answer") };
+    assert_eq!(called.payload, Payload::json("2"));
+    assert_eq!(nobody.publication().await.payload, line());
+    let request = "POST /announce HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 4\r\n\r\nsoon";
+    let answer = http_at(&host, request).await;
+    assert!(answer.starts_with("HTTP/1.1 204"), "{answer}");
+    assert_eq!(nobody.publication().await.payload, Payload::json(r#"{"nick":"server","text":"soon"}"#));
 }
