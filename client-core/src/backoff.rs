@@ -2,6 +2,8 @@
 
 use core::time::Duration;
 
+use crate::time::microseconds;
+
 const SHORTEST: Duration = Duration::from_millis(500);
 const LONGEST: Duration = Duration::from_secs(20);
 
@@ -20,9 +22,10 @@ impl Backoff {
     /// The delay before the next attempt: anywhere between 0.5 s and a bound that doubles with each, up to 20 s.
     pub(crate) fn next_delay(&mut self) -> Duration {
         self.attempts = self.attempts.saturating_add(1);
-        let bound =
-            SHORTEST.saturating_mul(1_u32.checked_shl(self.attempts).unwrap_or(u32::MAX)).min(LONGEST);
-        SHORTEST.saturating_add(self.random.within(bound.saturating_sub(SHORTEST)))
+        // In microseconds, because a browser's module computes with a `Duration` in three times the code.
+        let shortest = microseconds(SHORTEST);
+        let bound = shortest.saturating_mul(1_u64 << self.attempts.min(16)).min(microseconds(LONGEST));
+        Duration::from_micros(shortest.saturating_add(self.random.within(bound.saturating_sub(shortest))))
     }
 
     /// Whether no attempt has been made since the last success.
@@ -38,7 +41,7 @@ impl Backoff {
 
     /// A delay anywhere within `window`.
     pub(crate) fn spread(&mut self, window: Duration) -> Duration {
-        self.random.within(window)
+        Duration::from_micros(self.random.within(microseconds(window)))
     }
 
     /// Starts over after a success.
@@ -52,9 +55,8 @@ impl Backoff {
 struct Random(u64);
 
 impl Random {
-    fn within(&mut self, bound: Duration) -> Duration {
-        // Not `mul_f64`: that can panic, though not here, and a browser's module would carry the words for it.
-        Duration::from_micros((bound.as_secs_f64() * 1e6 * self.unit()) as u64)
+    fn within(&mut self, bound: u64) -> u64 {
+        (bound as f64 * self.unit()) as u64
     }
 
     /// From 0 up to, but not including, 1.

@@ -30,8 +30,13 @@ impl Time {
     }
 }
 
+/// Whole milliseconds. Not `as_millis`: its 128 bits are a lot of code in a browser.
+pub(crate) const fn milliseconds(duration: Duration) -> u64 {
+    duration.as_secs().saturating_mul(1000).saturating_add(duration.subsec_millis() as u64)
+}
+
 /// Half a million years at most.
-const fn microseconds(duration: Duration) -> u64 {
+pub(crate) const fn microseconds(duration: Duration) -> u64 {
     duration.as_secs().saturating_mul(1_000_000).saturating_add(duration.subsec_micros() as u64)
 }
 

@@ -9,6 +9,7 @@ use alloc::string::String;
 use wirehub_common::frame::Idempotency;
 
 use crate::Time;
+use crate::time::milliseconds;
 
 /// Makes keys, and knows for how long they are good.
 #[derive(Debug, Default)]
@@ -61,15 +62,14 @@ impl Keys {
     /// better; nothing is left where keys have no effect.
     pub(super) fn imprint(&self, since: Time) -> Option<Imprint> {
         // Where the client's clock stood still meanwhile this is too early: on the safe side.
-        let passed = u64::try_from(since.since(self.told).as_millis()).unwrap_or(u64::MAX);
-        let clock = self.memory.clock.saturating_add(passed);
+        let clock = self.memory.clock.saturating_add(milliseconds(since.since(self.told)));
         self.in_force.then_some(Imprint { generation: self.generation, clock })
     }
 
     /// Whether the server, by what it said last, still knows a command with this imprint.
     pub(super) fn remembers(&self, imprint: Imprint) -> bool {
-        let passed = u128::from(self.memory.clock.saturating_sub(imprint.clock));
-        self.in_force && imprint.generation == self.generation && passed < self.memory.window.as_millis()
+        let passed = self.memory.clock.saturating_sub(imprint.clock);
+        self.in_force && imprint.generation == self.generation && passed < milliseconds(self.memory.window)
     }
 }
 

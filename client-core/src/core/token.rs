@@ -12,7 +12,7 @@ use wirehub_common::frame::{Answer, Refresh, Refreshed, Request};
 
 use super::Core;
 use super::connection::Link;
-use crate::time::earlier;
+use crate::time::{earlier, microseconds};
 use crate::{Error, ErrorKind, Event, Time};
 
 /// Names one question to the token provider.
@@ -117,7 +117,8 @@ impl Core {
     pub(super) fn plan_refresh(&mut self, now: Time, ttl: Duration) {
         if self.config.provides_tokens && !ttl.is_zero() {
             // Not faster than a provider can bear, however short-lived its tokens are.
-            let delay = ttl.saturating_sub(ttl.checked_div(10).unwrap_or_default()).max(REFRESH_AT_EARLIEST);
+            let delay =
+                Duration::from_micros((microseconds(ttl) / 10).saturating_mul(9)).max(REFRESH_AT_EARLIEST);
             self.tokens.refresh_at = Some(now.after(delay));
         }
     }

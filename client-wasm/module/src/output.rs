@@ -44,10 +44,10 @@ impl Output {
 
     pub(crate) fn transmit(&mut self, transmit: Transmit) {
         match transmit {
-            Transmit::Open => self.row(OPEN, 0, [0.0; 3], [&[]; 3]),
-            Transmit::Send(message) => self.row(SEND, 0, [0.0; 3], [&message, &[], &[]]),
+            Transmit::Open => self.note(OPEN, 0, 0.0, &[]),
+            Transmit::Send(message) => self.note(SEND, 0, 0.0, &message),
             Transmit::Close { code, reason } => {
-                self.row(CLOSE, code.number().into(), [0.0; 3], [reason.as_bytes(), &[], &[]]);
+                self.note(CLOSE, code.number().into(), 0.0, reason.as_bytes());
             }
         }
     }
@@ -70,8 +70,7 @@ impl Output {
             Event::Joined { subscription, member } => self.member(JOINED, subscription.number(), &member),
             Event::Left { subscription, member } => self.member(LEFT, subscription.number(), &member),
             Event::Offered { subscription, channel } => {
-                let texts = [channel.as_str().as_bytes(), &[], &[]];
-                self.row(OFFERED, subscription.number(), [0.0; 3], texts);
+                self.note(OFFERED, subscription.number(), 0.0, channel.as_str().as_bytes());
             }
             Event::Alarm(alarm) => {
                 let ttl = if alarm.withdrawn { -1.0 } else { milliseconds(alarm.ttl) };
@@ -87,17 +86,17 @@ impl Output {
                     Recovery::NoHistory => 2.0,
                     _ => 3.0,
                 };
-                self.row(SUBSCRIBED, subscription.number(), [recovery, 0.0, 0.0], [&[]; 3]);
+                self.note(SUBSCRIBED, subscription.number(), recovery, &[]);
             }
             Event::Unsubscribed { subscription, error } => {
                 if let Some(error) = error {
                     self.error(&error);
                 }
-                self.row(UNSUBSCRIBED, subscription.number(), [0.0; 3], [&[]; 3]);
+                self.note(UNSUBSCRIBED, subscription.number(), 0.0, &[]);
             }
             Event::Response { command, payload } => {
                 self.message(PART, 0, &payload, None, 0, 0);
-                self.row(ANSWER, command.number(), [1.0, 0.0, 0.0], [&[]; 3]);
+                self.note(ANSWER, command.number(), 1.0, &[]);
             }
             Event::Completed { command, result } => {
                 let mut position = Position::default();
@@ -123,10 +122,10 @@ impl Output {
                 let texts = [position.epoch.as_bytes(), &[], &[]];
                 self.row(ANSWER, command.number(), [0.0, position.offset as f64, count.into()], texts);
             }
-            Event::TokenNeeded(request) => self.row(TOKEN_NEEDED, request.number(), [0.0; 3], [&[]; 3]),
+            Event::TokenNeeded(request) => self.note(TOKEN_NEEDED, request.number(), 0.0, &[]),
             Event::Error(error) => {
                 self.error(&error);
-                self.row(NOTICE, 0, [0.0; 3], [&[]; 3]);
+                self.note(NOTICE, 0, 0.0, &[]);
             }
             _ => {}
         }
@@ -175,6 +174,11 @@ impl Output {
         let (session, user) = member.map_or(("", ""), |member| (&member.session, &member.user));
         let values = [f64::from(payload.content as u8), time as f64, offset as f64];
         self.row(kind, subscription, values, [session.as_bytes(), user.as_bytes(), &payload.data]);
+    }
+
+    /// A row of few things.
+    fn note(&mut self, kind: u8, number: u32, value: f64, text: &[u8]) {
+        self.row(kind, number, [value, 0.0, 0.0], [text, &[], &[]]);
     }
 
     fn row(&mut self, kind: u8, number: u32, values: [f64; 3], parts: [&[u8]; 3]) {
