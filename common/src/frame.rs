@@ -187,6 +187,9 @@ pub struct Call {
     pub name: String,
     /// Its request.
     pub payload: Payload,
+    /// The idempotency key; empty for none. A repeat that the server remembers is not carried out again and gets the first
+    /// one's answer: see [`Connected::call_idempotency`].
+    pub key: String,
 }
 
 /// See [`Request::Cancel`].
@@ -321,6 +324,9 @@ pub struct Connected {
         serde(with = "crate::codec::shape::milliseconds", skip_serializing_if = "Duration::is_zero")
     )]
     pub token_ttl: Duration,
+    /// The same as `idempotency` for the keys of calls, which another memory may be for.
+    #[cfg_attr(feature = "json", serde(skip_serializing_if = "Option::is_none"))]
+    pub call_idempotency: Option<Idempotency>,
 }
 
 /// The server's memory for the keys of publishes: within it a [`Publish`] may be repeated without doubling the

@@ -1,8 +1,11 @@
 //! Connections break, and nothing is lost or doubled.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
+use tokio::sync::Semaphore;
 use wirehub_client::common::code::ErrorCode;
 use wirehub_client::{Client, Config, State};
 use wirehub_common::Limits;
@@ -95,6 +98,52 @@ async fn a_publish_whose_answer_was_lost_is_repeated_and_published_once() {
     }
     ann.publish(&room, &line(3)).await.unwrap();
     assert_eq!(next(&mut heard).await.unwrap().message, line(3), "none of them comes a second time");
+}
+
+#[tokio::test]
+async fn a_call_whose_answer_was_lost_is_repeated_and_carried_out_once() {
+    wirehub_common::contract! {
+        contract Bank = "bank";
+        /// Takes so much away, and gives what is left.
+        call Withdraw = "bank.withdraw": fn(u32) -> u32;
+    }
+    let left = Arc::new(AtomicU32::new(100));
+    let may_answer = Arc::new(Semaphore::new(0));
+    let hub = {
+        let (left, may_answer) = (Arc::clone(&left), Arc::clone(&may_answer));
+        Hub::builder().contract::<Bank>().call::<Withdraw, _, _>(move |_, amount| {
+            let left = left.fetch_sub(amount, Ordering::SeqCst) - amount;
+            let may_answer = Arc::clone(&may_answer);
+            async move {
+                let _permit = may_answer.acquire().await;
+                Ok(left)
+            }
+        })
+    };
+    let server = Server::start(hub.build(), "127.0.0.1:0").await;
+    let proxy = server.proxy().await;
+    let client = wirehub_client::client(proxy.address(), Config::default());
+    soon(client.connect()).await.unwrap();
+    // Lost while it is under way, and again when its answer is.
+    let calling = {
+        let client = client.clone().with_timeout(Duration::from_secs(60));
+        tokio::spawn(async move { client.call::<Withdraw>(&30).await })
+    };
+    soon(async {
+        while left.load(Ordering::SeqCst) == 100 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let mut states = client.state_changes();
+    proxy.mute(true);
+    proxy.cut();
+    while next(&mut states).await.state != State::Reconnecting {}
+    may_answer.add_permits(1);
+    proxy.mute(false);
+    assert_eq!(soon(calling).await.unwrap().unwrap(), 70);
+    assert_eq!(left.load(Ordering::SeqCst), 70, "once");
+    assert_eq!(soon(client.call::<Withdraw>(&30)).await.unwrap(), 40, "another call is another one");
 }
 
 #[tokio::test]

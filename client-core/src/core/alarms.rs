@@ -11,15 +11,28 @@ use crate::Event;
 
 /// The alarms that the application has been told of.
 #[derive(Debug, Default)]
-pub(super) struct Alarms(Vec<String>);
+pub(super) struct Alarms(Vec<Told>);
+
+#[derive(Debug)]
+struct Told {
+    id: String,
+    /// The application has acknowledged it: it need not hear of its end.
+    is_acknowledged: bool,
+}
 
 impl Core {
+    pub(super) fn note_acknowledged(&mut self, alarm: &str) {
+        for told in self.alarms.0.iter_mut().filter(|told| told.id == alarm) {
+            told.is_acknowledged = true;
+        }
+    }
+
     pub(super) fn handle_alarm(&mut self, alarm: Box<Alarm>) {
-        let told = self.alarms.0.iter().position(|id| *id == alarm.id);
+        let told = self.alarms.0.iter().position(|told| told.id == alarm.id);
         if alarm.withdrawn {
             // Of what it was not told the application need not hear.
-            if let Some(index) = told {
-                self.alarms.0.remove(index);
+            let told = told.map(|index| self.alarms.0.remove(index));
+            if told.is_some_and(|told| !told.is_acknowledged) {
                 self.events.push(Event::Alarm(alarm));
             }
             return;
@@ -30,7 +43,7 @@ impl Core {
             if self.alarms.0.len() >= MAX_TOLD {
                 self.alarms.0.remove(0);
             }
-            self.alarms.0.push(alarm.id.clone());
+            self.alarms.0.push(Told { id: alarm.id.clone(), is_acknowledged: false });
             self.events.push(Event::Alarm(alarm));
         }
     }

@@ -1,6 +1,6 @@
 //! Publishes and calls: each ends exactly once.
 //!
-//! A publish that was sent and not answered when the connection broke is in doubt. Over the next connection it is
+//! A publish or call that was sent and not answered when the connection broke is in doubt. Over the next connection it is
 //! repeated where the server still knows its key, and fails where it may not; see [`keys`](super::keys).
 
 use alloc::vec::Vec;
@@ -12,7 +12,7 @@ use wirehub_common::code::ErrorCode;
 use wirehub_common::frame::{Answer, Call, Called, Cancel, Command, Published, Request};
 
 use super::Core;
-use super::keys::Imprint;
+use super::keys::{Imprint, Keys, Memory};
 use super::sorted::SortedMap;
 use crate::time::earlier;
 use crate::{Error, ErrorKind, Event, Outcome, Time};
@@ -91,6 +91,17 @@ enum Phase {
     InDoubt,
 }
 
+impl Kind {
+    /// What the server remembers such a command by.
+    fn memory(self, keys: &Keys) -> Option<&Memory> {
+        match self {
+            Self::Publish => Some(&keys.of_publishes),
+            Self::Call => Some(&keys.of_calls),
+            Self::Stream | Self::Question | Self::Acknowledgement => None,
+        }
+    }
+}
+
 impl Pending {
     /// Whether it can go out again over another connection after it was sent.
     fn is_repeatable(&self) -> bool {
@@ -137,12 +148,16 @@ impl Commands {
         expired
     }
 
-    /// The command is in the transport. A publish that the server remembers is kept, to be repeated.
-    fn sent(&mut self, command: u32, imprint: impl Fn(Time) -> Option<Imprint>) {
+    /// The command is in the transport. One that the server remembers is kept, to be repeated. It was not sent before
+    /// `heard`.
+    fn sent(&mut self, command: u32, keys: &Keys, heard: Time) {
         let Some(pending) = self.pending.get_mut(&command) else { return };
         pending.phase = Phase::Sent;
-        if pending.kind == Kind::Publish && !pending.fail_fast && pending.first_sent.is_none() {
-            pending.first_sent = imprint(pending.queued);
+        if let Some(memory) = pending.kind.memory(keys)
+            && !pending.fail_fast
+            && pending.first_sent.is_none()
+        {
+            pending.first_sent = memory.imprint(pending.queued.max(heard));
         }
         if !pending.is_repeatable() {
             let frame = core::mem::take(&mut pending.frame);
@@ -197,8 +212,10 @@ impl Core {
             return Err(Error::from_code(ErrorKind::Connection, ErrorCode::NOT_CONNECTED));
         }
         let id = self.next_id();
-        if let Request::Publish(publish) = &mut request {
-            publish.key = self.keys.make(id);
+        match &mut request {
+            Request::Publish(publish) => publish.key = self.keys.make(id),
+            Request::Call(call) if kind == Kind::Call => call.key = self.keys.make(id),
+            _ => {}
         }
         let frame = Codec::Protobuf.encode_command(&Command { id, request });
         if self.commands.bytes.saturating_add(frame.len()) > self.config.send_queue
@@ -228,7 +245,7 @@ impl Core {
         loop {
             let batch = self.outbox.next_batch(limit)?;
             for command in batch.commands {
-                self.commands.sent(command, |queued| self.keys.imprint(queued.max(self.link.heard())));
+                self.commands.sent(command, &self.keys, self.link.heard());
             }
             if let Some(command) = batch.oversized {
                 let message = "the message is over the server's size limit: send a smaller one";
@@ -321,7 +338,9 @@ impl Core {
     pub(super) fn settle_doubts(&mut self) {
         let keys = core::mem::take(&mut self.keys);
         self.end_each(|pending| {
-            let forgotten = pending.first_sent.is_some_and(|imprint| !keys.remembers(imprint));
+            let memory = pending.kind.memory(&keys);
+            let remembers = |imprint| memory.is_some_and(|memory| memory.remembers(imprint));
+            let forgotten = pending.first_sent.is_some_and(|imprint| !remembers(imprint));
             (pending.phase == Phase::InDoubt && forgotten).then_some(ErrorCode::CONNECTION_LOST)
         });
         self.keys = keys;

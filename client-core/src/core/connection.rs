@@ -244,14 +244,15 @@ impl Core {
     }
 
     fn handle_connected(&mut self, now: Time, connected: Connected) {
-        let Connected { session, user, limits, contract, subscriptions, idempotency, token_ttl } = connected;
+        let Connected { session, user, limits, contract, subscriptions, token_ttl, .. } = connected;
         self.session = session;
         self.user = user;
         self.limits = limits;
         self.link = Link::Up { since: now, heard: now, spared: None, pong_due: false };
         self.tokens.connected();
         self.plan_refresh(now, token_ttl);
-        self.keys.connected(now, idempotency);
+        self.keys.of_publishes.connected(now, connected.idempotency);
+        self.keys.of_calls.connected(now, connected.call_idempotency);
         self.change_state(State::Connected, None);
         if let Some(theirs) = contract {
             self.report_contract(&theirs);

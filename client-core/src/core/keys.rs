@@ -16,8 +16,15 @@ use crate::time::milliseconds;
 pub(super) struct Keys {
     /// What tells this client's keys from all others.
     client: u64,
+    pub(super) of_publishes: Memory,
+    pub(super) of_calls: Memory,
+}
+
+/// What a server remembers keys by.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
     /// What the server said last.
-    memory: Idempotency,
+    said: Idempotency,
     /// Whether keys have an effect in this connection.
     in_force: bool,
     /// When it said so.
@@ -47,29 +54,31 @@ impl Keys {
         push_digits(&mut key, command.into());
         key
     }
+}
 
+impl Memory {
     /// The client is connected; keys have no effect where the server says nothing of them.
-    pub(super) fn connected(&mut self, now: Time, memory: Option<Idempotency>) {
-        self.in_force = memory.is_some();
-        let Some(memory) = memory else { return };
-        if self.memory.scope != memory.scope || self.generation == 0 {
+    pub(super) fn connected(&mut self, now: Time, said: Option<Idempotency>) {
+        self.in_force = said.is_some();
+        let Some(said) = said else { return };
+        if self.said.scope != said.scope || self.generation == 0 {
             self.generation = self.generation.wrapping_add(1);
         }
-        (self.memory, self.told) = (memory, now);
+        (self.said, self.told) = (said, now);
     }
 
     /// What a command leaves in the server's memory that is sent now. `since` is any moment before that, the later the
     /// better; nothing is left where keys have no effect.
     pub(super) fn imprint(&self, since: Time) -> Option<Imprint> {
         // Where the client's clock stood still meanwhile this is too early: on the safe side.
-        let clock = self.memory.clock.saturating_add(milliseconds(since.since(self.told)));
+        let clock = self.said.clock.saturating_add(milliseconds(since.since(self.told)));
         self.in_force.then_some(Imprint { generation: self.generation, clock })
     }
 
     /// Whether the server, by what it said last, still knows a command with this imprint.
     pub(super) fn remembers(&self, imprint: Imprint) -> bool {
-        let passed = self.memory.clock.saturating_sub(imprint.clock);
-        self.in_force && imprint.generation == self.generation && passed < milliseconds(self.memory.window)
+        let passed = self.said.clock.saturating_sub(imprint.clock);
+        self.in_force && imprint.generation == self.generation && passed < milliseconds(self.said.window)
     }
 }
 
@@ -122,7 +131,7 @@ mod tests {
 
     #[test]
     fn a_server_remembers_for_its_window_by_its_own_clock() {
-        let mut keys = Keys::new(1);
+        let mut keys = Memory::default();
         keys.connected(at(100), memory("a", 50_000));
         // Sent at 53 s by the server's clock.
         let imprint = keys.imprint(at(103)).unwrap();
@@ -134,7 +143,7 @@ mod tests {
 
     #[test]
     fn another_memory_knows_nothing_and_neither_does_the_first_one_after_it() {
-        let mut keys = Keys::new(1);
+        let mut keys = Memory::default();
         keys.connected(at(0), memory("a", 0));
         let imprint = keys.imprint(at(0)).unwrap();
         keys.connected(at(1), memory("b", 0));
@@ -145,7 +154,7 @@ mod tests {
 
     #[test]
     fn without_a_memory_nothing_is_left_and_nothing_known() {
-        let mut keys = Keys::new(1);
+        let mut keys = Memory::default();
         assert!(keys.imprint(at(0)).is_none());
         keys.connected(at(0), memory("", 0));
         let imprint = keys.imprint(at(0)).unwrap();

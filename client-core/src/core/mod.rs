@@ -235,7 +235,8 @@ impl Core {
         payload: Payload,
         options: impl Into<SendOptions>,
     ) -> Result<CommandId, Error> {
-        self.command(now, Request::Call(Call { name: name.into(), payload }), options.into())
+        let call = Call { name: name.into(), payload, key: String::new() };
+        self.command(now, Request::Call(call), options.into())
     }
 
     /// Calls a procedure of the server that streams its responses: each is an [`Event::Response`], in order, before the
@@ -250,7 +251,7 @@ impl Core {
         payload: Payload,
         options: impl Into<SendOptions>,
     ) -> Result<CommandId, Error> {
-        self.streaming_call(now, Call { name: name.into(), payload }, options.into())
+        self.streaming_call(now, Call { name: name.into(), payload, key: String::new() }, options.into())
     }
 
     /// Reads a channel's history. See [`Self::publish`].
@@ -304,7 +305,9 @@ impl Core {
         options: impl Into<SendOptions>,
     ) -> Result<CommandId, Error> {
         let acknowledge = Acknowledge { alarm: alarm.into(), received_only: false };
-        self.command(now, Request::Acknowledge(acknowledge), options.into())
+        let command = self.command(now, Request::Acknowledge(acknowledge), options.into())?;
+        self.note_acknowledged(alarm);
+        Ok(command)
     }
 
     /// Gives up on a command: it ends with [`CANCELLED`](ErrorCode::CANCELLED), and a call that is under way is

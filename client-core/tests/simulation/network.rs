@@ -1,7 +1,7 @@
 //! Connections that delay, and what is on its way in them.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use bytes::Bytes;
 use wirehub_client_core::Time;
@@ -40,6 +40,8 @@ struct Connection {
 pub(crate) struct Network {
     connections: BTreeMap<u64, Connection>,
     arrivals: BinaryHeap<Reverse<(Time, u64, u64, Arrival)>>,
+    /// Which of them wait for somebody who is asleep.
+    postponed: BTreeSet<u64>,
     /// How many connections there have been.
     pub(crate) opened: u64,
     sequence: u64,
@@ -89,11 +91,22 @@ impl Network {
         self.arrivals.peek().map(|Reverse((time, ..))| *time)
     }
 
+    /// Everybody is awake before their time: what waits for them is there now.
+    pub(crate) fn hasten(&mut self, now: Time) {
+        let Self { arrivals, postponed, .. } = self;
+        let hastened = arrivals.drain().map(|Reverse((time, sequence, id, arrival))| {
+            let time = if postponed.remove(&sequence) { now } else { time };
+            Reverse((time, sequence, id, arrival))
+        });
+        *arrivals = hastened.collect::<Vec<_>>().into();
+    }
+
     /// Takes the next arrival of a connection that is still there. What is for a client that is asleep waits for it.
     pub(crate) fn arrive(&mut self, asleep_until: impl Fn(usize) -> Option<Time>) -> Option<(u64, Arrival)> {
         let Reverse((_, sequence, id, arrival)) = self.arrivals.pop()?;
         let connection = self.connections.get(&id)?;
         if let (false, Some(until)) = (arrival.is_at_server(), asleep_until(connection.client)) {
+            self.postponed.insert(sequence);
             self.arrivals.push(Reverse((until, sequence, id, arrival)));
             return None;
         }

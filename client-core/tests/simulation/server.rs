@@ -7,8 +7,9 @@ use bytes::Bytes;
 use wirehub_client_core::Time;
 use wirehub_common::code::ErrorCode;
 use wirehub_common::frame::{
-    Answer, Called, Command, Connect, Connected, ErrorInfo, Idempotency, Position, Publication, Publish,
-    Published, Push, Reply, Request, ServerFrame, Subscribe, SubscribeOutcome, Subscribed, Unsubscribe,
+    Answer, Call, Called, Command, Connect, Connected, ErrorInfo, Idempotency, Position, Publication,
+    Publish, Published, Push, Reply, Request, ServerFrame, Subscribe, SubscribeOutcome, Subscribed,
+    Unsubscribe,
 };
 use wirehub_common::{ChannelName, Codec, Payload};
 
@@ -29,6 +30,10 @@ pub(crate) struct Server {
     newest: BTreeMap<(ChannelName, u32), u64>,
     /// What the clients have published, over all restarts.
     carried_out: BTreeSet<Message>,
+    /// The keys of the calls that it remembers, and when they came.
+    called: BTreeMap<String, Time>,
+    /// Those of all calls, over all restarts.
+    calls_carried_out: BTreeSet<String>,
     /// Whether a publication fails to reach a subscriber now and then, which no server should let happen.
     pub(crate) loses: bool,
     /// Counts deliveries, to lose some.
@@ -87,6 +92,8 @@ impl Server {
             restarts: 0,
             newest: BTreeMap::new(),
             carried_out: BTreeSet::new(),
+            called: BTreeMap::new(),
+            calls_carried_out: BTreeSet::new(),
             loses: false,
             deliveries: 0,
             window,
@@ -109,6 +116,7 @@ impl Server {
         self.outbox.clear();
         if !keep_history {
             self.restarts += 1;
+            self.called.clear();
             for channel in self.channels.values_mut() {
                 channel.offset = 0;
                 channel.history.clear();
@@ -167,6 +175,19 @@ impl Server {
         position
     }
 
+    /// Carries a call out, unless it remembers to have done so.
+    fn call_once(&mut self, call: &Call) {
+        assert!(!call.key.is_empty(), "each call has a key");
+        let window = self.window.map(|window| window + MEMORY_GRACE);
+        let now = self.now;
+        self.called.retain(|_, time| window.is_some_and(|window| now.since(*time) < window));
+        if self.called.contains_key(&call.key) {
+            return;
+        }
+        assert!(self.calls_carried_out.insert(call.key.clone()), "called twice: {}", call.key);
+        self.called.insert(call.key.clone(), now);
+    }
+
     pub(crate) fn publish(&mut self, name: &ChannelName) -> Position {
         self.publish_payload(name, Payload::json("0"))
     }
@@ -216,8 +237,13 @@ impl Server {
                 let scope = format!("scope {}", self.restarts);
                 let clock = u64::try_from(self.now.since(Time::ZERO).as_millis()).unwrap();
                 let idempotency = self.window.map(|window| Idempotency { scope, window, clock });
-                let connected =
-                    Connected { session, subscriptions: outcomes, idempotency, ..Connected::default() };
+                let connected = Connected {
+                    session,
+                    subscriptions: outcomes,
+                    call_idempotency: idempotency.clone(),
+                    idempotency,
+                    ..Connected::default()
+                };
                 Ok(Answer::Connected(Box::new(connected)))
             }
             Request::Subscribe(subscribe) => self.subscribe(connection, subscribe).map(Answer::Subscribed),
@@ -239,7 +265,10 @@ impl Server {
                 }
                 Ok(Answer::Called(Called { payload: Payload::default(), more: false }))
             }
-            Request::Call(call) => Ok(Answer::Called(Called { payload: call.payload, more: false })),
+            Request::Call(call) => {
+                self.call_once(&call);
+                Ok(Answer::Called(Called { payload: call.payload, more: false }))
+            }
             Request::Cancel(_) => Ok(Answer::Cancelled),
             _ => Err(ErrorInfo::from_code(ErrorCode::UNSUPPORTED)),
         }

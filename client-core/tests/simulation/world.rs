@@ -128,6 +128,7 @@ impl World {
                 self.wake(index);
             }
         }
+        self.network.hasten(self.now);
         self.server.loses = false;
         self.pass(REST);
         // One more message in each channel shows that everybody is there.

@@ -66,6 +66,8 @@ with_payload!(PublishShape, Publish, {
 with_payload!(CallShape, Call, {
     #[serde(default)]
     name: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    key: String,
 });
 with_payload!(CalledShape, Called, {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]

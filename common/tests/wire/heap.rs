@@ -40,13 +40,13 @@ heap_of_structs! {
     Publish { channel, payload, key }
     History { channel, since, limit, reverse }
     Presence { channel, counts_only }
-    Call { name, payload }
+    Call { name, payload, key }
     Cancel { command }
     Refresh { token }
     Acknowledge { alarm, received_only }
     Reply { id, result }
     ErrorInfo { code, message, temporary }
-    Connected { session, user, limits, contract, subscriptions, idempotency, token_ttl }
+    Connected { session, user, limits, contract, subscriptions, idempotency, token_ttl, call_idempotency }
     Idempotency { scope, window, clock }
     ContractDigest { id, items }
     SubscribeOutcome { channel, number, result }

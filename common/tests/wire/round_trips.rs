@@ -73,7 +73,7 @@ proptest! {
     #[test]
     fn line_breaks_within_a_json_payload_do_not_end_the_line(space in "[ \t\r\n]{0,8}") {
         let payload = Payload::json(format!("{space}{{{space}\"a\":{space}[1,{space}2]}}{space}"));
-        let command = Command { id: 1, request: Request::Call(Call { name: "f".into(), payload }) };
+        let command = Command { id: 1, request: Request::Call(Call { name: "f".into(), payload, key: String::new() }) };
 
         let line = Codec::Json.encode_command(&command);
         prop_assert_eq!(line.iter().filter(|&&byte| matches!(byte, b'\r' | b'\n')).count(), 1);
@@ -87,7 +87,7 @@ proptest! {
 #[test]
 fn a_json_payload_that_is_no_json_goes_as_bytes() {
     for data in ["", "{", "\"a\nb\"", "1 2"] {
-        let call = Call { name: "f".into(), payload: Payload::json(data) };
+        let call = Call { name: "f".into(), payload: Payload::json(data), key: String::new() };
         let line = Codec::Json.encode_command(&Command { id: 1, request: Request::Call(call) });
         let read = commands(Codec::Json, &line);
         let [Command { request: Request::Call(call), .. }] = &*read else { panic!("{read:?}") };

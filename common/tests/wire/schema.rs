@@ -107,6 +107,7 @@ messages! {
         [string] name: String = 1;
         [enumeration = "Content"] content: i32 = 2;
         [bytes] data: Vec<u8> = 3;
+        [string] key: String = 4;
     }
     Cancel {
         [uint32] command: u32 = 1;
@@ -151,6 +152,7 @@ messages! {
         [message, repeated] subscriptions: Vec<SubscribeOutcome> = 5;
         [message, optional] idempotency: Option<Idempotency> = 6;
         [uint32] token_ttl: u32 = 7;
+        [message, optional] call_idempotency: Option<Idempotency> = 8;
     }
     Idempotency {
         [string] scope: String = 1;
@@ -264,9 +266,9 @@ impl From<frame::Command> for Command {
             Request::Presence(frame::Presence { channel, counts_only }) => {
                 command.presence = Some(Presence { channel: channel.to_string(), counts_only });
             }
-            Request::Call(frame::Call { name, payload }) => {
+            Request::Call(frame::Call { name, payload, key }) => {
                 let (content, data) = payload_parts(payload);
-                command.call = Some(Call { name, content, data });
+                command.call = Some(Call { name, content, data, key });
             }
             Request::Cancel(body) => command.cancel = Some(Cancel { command: body.command }),
             Request::Refresh(body) => command.refresh = Some(Refresh { token: body.token }),
@@ -375,20 +377,36 @@ impl From<frame::ErrorInfo> for Error {
 
 impl From<frame::Connected> for Connected {
     fn from(body: frame::Connected) -> Self {
-        let frame::Connected { session, user, limits, contract, subscriptions, idempotency, token_ttl } =
-            body;
-        let subscriptions = subscriptions.into_iter().map(Into::into).collect();
+        let frame::Connected {
+            session,
+            user,
+            limits,
+            contract,
+            subscriptions,
+            idempotency,
+            token_ttl,
+            call_idempotency,
+        } = body;
         let contract = contract.map(|frame::ContractDigest { id, items }| ContractDigest {
             id: Some(id.into()),
             items: items.into_iter().map(Into::into).collect(),
         });
-        let idempotency = idempotency.map(|frame::Idempotency { scope, window, clock }| Idempotency {
-            scope,
-            window: milliseconds(window),
-            clock,
-        });
-        let (limits, token_ttl) = (Some(limits.into()), milliseconds(token_ttl));
-        Self { session, user, limits, contract, subscriptions, idempotency, token_ttl }
+        Self {
+            session,
+            user,
+            limits: Some(limits.into()),
+            contract,
+            subscriptions: subscriptions.into_iter().map(Into::into).collect(),
+            idempotency: idempotency.map(Into::into),
+            token_ttl: milliseconds(token_ttl),
+            call_idempotency: call_idempotency.map(Into::into),
+        }
+    }
+}
+
+impl From<frame::Idempotency> for Idempotency {
+    fn from(frame::Idempotency { scope, window, clock }: frame::Idempotency) -> Self {
+        Self { scope, window: milliseconds(window), clock }
     }
 }
 

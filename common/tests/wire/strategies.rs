@@ -31,7 +31,11 @@ pub(crate) fn command() -> impl Strategy<Value = Command> {
         ),
         (channel(), any::<bool>())
             .prop_map(|(channel, counts_only)| Request::Presence(Presence { channel, counts_only })),
-        (text(), payload()).prop_map(|(name, payload)| Request::Call(Call { name, payload })),
+        (text(), payload(), text()).prop_map(|(name, payload, key)| Request::Call(Call {
+            name,
+            payload,
+            key
+        })),
         any::<u32>().prop_map(|command| Request::Cancel(Cancel { command })),
         text().prop_map(|token| Request::Refresh(Refresh { token })),
         (text(), any::<bool>())
@@ -101,21 +105,23 @@ fn connected() -> impl Strategy<Value = Connected> {
         (contract_id(), vec(contract_id(), 0..4)).prop_map(|(id, items)| ContractDigest { id, items });
     let outcome = (channel(), any::<u32>(), prop_oneof![subscribed().prop_map(Ok), error().prop_map(Err)])
         .prop_map(|(channel, number, result)| SubscribeOutcome { channel, number, result });
-    let idempotency = (text(), milliseconds(), any::<u64>()).prop_map(|(scope, window, clock)| Idempotency {
-        scope,
-        window,
-        clock,
-    });
+    let idempotency = || {
+        let memory = (text(), milliseconds(), any::<u64>());
+        option::of(memory.prop_map(|(scope, window, clock)| Idempotency { scope, window, clock }))
+    };
     let head = (text(), text(), limits(), option::of(digest), vec(outcome, 0..4));
-    (head, option::of(idempotency), milliseconds()).prop_map(
-        |((session, user, limits, contract, subscriptions), idempotency, token_ttl)| Connected {
-            session,
-            user,
-            limits,
-            contract,
-            subscriptions,
-            idempotency,
-            token_ttl,
+    (head, idempotency(), milliseconds(), idempotency()).prop_map(
+        |((session, user, limits, contract, subscriptions), idempotency, token_ttl, call_idempotency)| {
+            Connected {
+                session,
+                user,
+                limits,
+                contract,
+                subscriptions,
+                idempotency,
+                token_ttl,
+                call_idempotency,
+            }
         },
     )
 }

@@ -23,7 +23,7 @@ pub(crate) struct Alarms {
     scope: u64,
     raised: AtomicU64,
     ledgers: Mutex<IndexMap<String, Ledger>>,
-    /// How many there are at most that are not over. Sessions look here first, for there are seldom any.
+    /// How many there are at most whose time is not over. Sessions look here first, for there are seldom any.
     active: AtomicUsize,
 }
 
@@ -108,7 +108,8 @@ impl Alarms {
         Some(id)
     }
 
-    /// Sends a session that has just connected the alarms that its user has not acknowledged.
+    /// Sends a session that has just connected the alarms that its user has not acknowledged. Of those that are over before
+    /// their time it is told so: its client may show them still.
     pub(crate) fn greet(&self, peer: &Arc<Peer>) {
         if self.active.load(Ordering::Acquire) == 0 {
             return;
@@ -116,12 +117,16 @@ impl Alarms {
         let mut ledgers = self.ledgers.lock();
         let now = Instant::now();
         let mut active = 0_usize;
-        for (id, ledger) in ledgers.iter_mut().filter(|(_, ledger)| ledger.is_active(now)) {
+        for (id, ledger) in ledgers.iter_mut().filter(|(_, ledger)| now < ledger.ends) {
             active = active.saturating_add(1);
-            if ledger.note_sent(peer) {
-                let left = ledger.ends.duration_since(now);
-                peer.outbox.push(Lane::Urgent, peer.codec.encode_frame(&ledger.frame(id, left)));
-            }
+            let frame = if ledger.is_active(now) && ledger.note_sent(peer) {
+                ledger.frame(id, ledger.ends.duration_since(now))
+            } else if ledger.has_been_sent_to(peer) {
+                ledger.withdrawal(id)
+            } else {
+                continue;
+            };
+            peer.outbox.push(Lane::Urgent, peer.codec.encode_frame(&frame));
         }
         self.active.store(active, Ordering::Release);
     }
@@ -215,6 +220,11 @@ impl Ledger {
         }
         entry.sessions.push(peer.id);
         true
+    }
+
+    fn has_been_sent_to(&self, peer: &Peer) -> bool {
+        let entry = self.recipients.get(&Who::of(peer));
+        entry.is_some_and(|entry| entry.progress > AlarmProgress::Waiting)
     }
 
     fn frame(&self, id: &str, ttl: Duration) -> ServerFrame {

@@ -12,6 +12,7 @@ use wirehub_common::{ChannelName, Payload, PayloadError, PayloadErrorKind};
 
 use self::addresses::Addresses;
 use self::alarms::Alarms;
+use self::call_memory::CallMemory;
 use self::channels::Channels;
 use self::connections::{Connections, Phase};
 use self::live::{Current, Live};
@@ -28,6 +29,7 @@ use crate::session::outbox::{Ending, Order};
 pub(crate) mod addresses;
 pub(crate) mod alarms;
 mod builder;
+pub(crate) mod call_memory;
 pub(crate) mod channels;
 pub(crate) mod connections;
 pub(crate) mod live;
@@ -59,6 +61,7 @@ pub(crate) struct Inner {
     connections: Connections,
     addresses: Addresses,
     alarms: Alarms,
+    call_memory: Arc<CallMemory>,
     pub(crate) metrics: Metrics,
 }
 
@@ -98,6 +101,7 @@ impl Hub {
             connections: Connections::new(),
             addresses: Addresses::new(),
             alarms: Alarms::new(),
+            call_memory: Arc::new(CallMemory::new()),
             metrics: Metrics::new(),
         };
         let hub = Self { inner: Arc::new(inner) };
@@ -340,6 +344,10 @@ impl Hub {
     /// The settings that can change, as they are now.
     pub(crate) fn live(&self) -> Arc<Live> {
         self.inner.live.get()
+    }
+
+    pub(crate) fn call_memory(&self) -> &Arc<CallMemory> {
+        &self.inner.call_memory
     }
 
     pub(crate) fn ledgers(&self) -> &Alarms {

@@ -10,6 +10,7 @@ use wirehub_common::code::ErrorCode;
 use wirehub_common::frame::{Called, ErrorInfo};
 
 use crate::call::{Answering, Responses};
+use crate::hub::call_memory::{Canceller, Waiting};
 
 /// Runs calls as tasks of their own, so that a slow or failing one does not hold up its session. Dropping it stops
 /// them.
@@ -26,6 +27,8 @@ pub(super) struct Calls {
 struct Running {
     command: u32,
     task: AbortHandle,
+    /// Of a call that outlives its session.
+    canceller: Option<Canceller>,
 }
 
 /// What a task did.
@@ -49,7 +52,14 @@ impl Calls {
     /// Starts one for the command with that id.
     pub(super) fn start(&mut self, command: u32, answering: Answering) {
         let task = self.tasks.spawn(answering);
-        self.running.push(Running { command, task });
+        self.running.push(Running { command, task, canceller: None });
+    }
+
+    /// Waits for one that has a key.
+    pub(super) fn wait_for(&mut self, command: u32, call: (Waiting, Canceller)) {
+        let (waiting, canceller) = call;
+        let task = self.tasks.spawn(waiting);
+        self.running.push(Running { command, task, canceller: Some(canceller) });
     }
 
     /// Where the responses of a stream go.
@@ -60,7 +70,11 @@ impl Calls {
     /// Stops the call of that command. Says whether it was in flight.
     pub(super) fn cancel(&mut self, command: u32) -> bool {
         let Some(at) = self.running.iter().position(|call| call.command == command) else { return false };
-        self.running.swap_remove(at).task.abort();
+        let Running { task, canceller, .. } = self.running.swap_remove(at);
+        task.abort();
+        if let Some(canceller) = canceller {
+            canceller.cancel();
+        }
         true
     }
 

@@ -132,6 +132,7 @@ impl Session {
             contract: settings.rules.difference(connect.contract.as_ref()),
             subscriptions: Vec::new(),
             idempotency: hub.engine().idempotency(),
+            call_idempotency: Some(hub.call_memory().idempotency()),
             token_ttl,
         };
         if hub.live().hooks.decide_on_any(&connect.subscriptions) {
@@ -443,7 +444,7 @@ impl Session {
         }
     }
 
-    fn call(&mut self, id: u32, Call { name, payload }: Call) -> Result<Option<Answer>, ErrorInfo> {
+    fn call(&mut self, id: u32, Call { name, payload, key }: Call) -> Result<Option<Answer>, ErrorInfo> {
         let Some(handler) = self.hub.handler(&name) else {
             return Err(ErrorInfo::from_code(ErrorCode::UNKNOWN_CALL));
         };
@@ -452,13 +453,19 @@ impl Session {
         if is_reached(self.live.limits.calls, calls.len()) {
             return Err(ErrorInfo::from_code(ErrorCode::LIMIT_EXCEEDED));
         }
-        match handler {
-            Handler::Raw(handler) => calls.start(id, handler(context, RawCall { name, payload })),
-            Handler::Single(handler) => calls.start(id, handler(context, payload)),
-            Handler::Streaming(handler) => {
-                let responses = calls.responses();
-                calls.start(id, handler(context, payload, responses));
-            }
+        // What streams has no single answer to remember.
+        let is_remembered = !key.is_empty() && !matches!(handler, Handler::Streaming(_));
+        let begin = || match handler {
+            Handler::Raw(handler) => handler(context, RawCall { name, payload }),
+            Handler::Single(handler) => handler(context, payload),
+            Handler::Streaming(handler) => handler(context, payload, calls.responses()),
+        };
+        if is_remembered {
+            let call = self.hub.call_memory().call(self.peer.user(), &key, begin);
+            calls.wait_for(id, call);
+        } else {
+            let answering = begin();
+            calls.start(id, answering);
         }
         Ok(None)
     }

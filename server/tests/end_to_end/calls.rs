@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use futures_util::{StreamExt as _, stream};
 use tokio::sync::{Notify, Semaphore};
 use wirehub_common::code::ErrorCode;
-use wirehub_common::frame::{Answer, Called, Cancel, Command, Reply, Request, ServerFrame};
+use wirehub_common::frame::{Answer, Call, Called, Cancel, Command, Connect, Reply, Request, ServerFrame};
 use wirehub_common::{Limits, Payload};
 use wirehub_server::{CallError, Hub};
 
@@ -296,4 +296,57 @@ wirehub_common::contract! {
     call LargeAnswer = "large": fn(u32) -> String;
     /// So many of them.
     stream Flood = "flood": fn(u32) -> String;
+}
+
+#[tokio::test]
+async fn a_repeated_key_is_carried_out_once_for_its_user_until_it_is_cancelled() {
+    let carried_out = Arc::new(AtomicUsize::new(0));
+    let hub = {
+        let carried_out = Arc::clone(&carried_out);
+        Hub::builder()
+            .authenticate(async |credentials| Ok(wirehub_server::Authenticated::user(credentials.token)))
+            .calls("count.*".parse().unwrap(), move |_, call| {
+                let number = carried_out.fetch_add(1, Ordering::SeqCst);
+                async move {
+                    if call.name == "count.for_ever" {
+                        std::future::pending::<()>().await;
+                    }
+                    Ok(Payload::json(number.to_string()))
+                }
+            })
+            .build()
+    };
+    let server = Server::start(hub).await;
+    let call = |name: &str, key: &str| {
+        let (name, key) = (name.into(), key.into());
+        Request::Call(Call { name, payload: Payload::json("1"), key })
+    };
+    for codec in CODECS {
+        let before = carried_out.load(Ordering::SeqCst);
+        // A user for each codec.
+        let [ann_s_name, bob_s_name] = ["ann", "bob"].map(|name| format!("{name} with {codec:?}"));
+        let connect = async |user: &str| {
+            let mut client = Client::open(&server, codec).await;
+            let connect = Connect { token: user.into(), ..Connect::default() };
+            assert!(client.connected(connect).await.call_idempotency.is_some());
+            client
+        };
+        let mut ann = connect(&ann_s_name).await;
+        let first = ann.ok(call("count.up", "k")).await;
+        drop(ann);
+        let mut ann = connect(&ann_s_name).await;
+        assert_eq!(ann.ok(call("count.up", "k")).await, first);
+        assert_ne!(connect(&bob_s_name).await.ok(call("count.up", "k")).await, first, "another user's key");
+        assert_ne!(ann.ok(call("count.up", "")).await, first, "an empty key is none");
+        assert_eq!(carried_out.load(Ordering::SeqCst) - before, 3);
+
+        let endless = ann.command(call("count.for_ever", "l"));
+        let id = endless.id;
+        ann.send([endless]).await;
+        until(|| carried_out.load(Ordering::SeqCst) - before == 4).await;
+        assert_eq!(ann.ok(Request::Cancel(Cancel { command: id })).await, Answer::Cancelled);
+        let again = ann.command(call("count.for_ever", "l"));
+        ann.send([again]).await;
+        until(|| carried_out.load(Ordering::SeqCst) - before == 5).await;
+    }
 }

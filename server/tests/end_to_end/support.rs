@@ -257,7 +257,7 @@ pub(crate) fn publish(channel: &str, payload: Payload) -> Request {
 }
 
 pub(crate) fn call(name: &str, payload: Payload) -> Request {
-    Request::Call(Call { name: name.into(), payload })
+    Request::Call(Call { name: name.into(), payload, key: String::new() })
 }
 
 /// Sends one HTTP request and gives the whole answer.

@@ -182,3 +182,13 @@ fn an_acknowledgement_that_does_not_wait_is_not_repeated() {
     client.core.handle_close(client.now, CloseCode::ABNORMAL, "");
     assert_eq!(client.completed(), [(command, Err(ErrorCode::CONNECTION_LOST))]);
 }
+
+#[test]
+fn an_application_does_not_hear_of_the_end_of_what_it_has_acknowledged() {
+    let mut client = Client::connected();
+    client.receive([alarm("a", false), alarm("b", false)]);
+    assert_eq!(alarms(&mut client).len(), 2);
+    client.core.acknowledge(client.now, "a", None).unwrap();
+    client.receive([alarm("a", false), alarm("a", true), alarm("b", true)]);
+    assert_eq!(alarms(&mut client), [("b".into(), true)]);
+}

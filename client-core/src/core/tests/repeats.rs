@@ -5,7 +5,8 @@ use super::*;
 fn memory(scope: &str, clock: u64) -> Connected {
     let window = Duration::from_secs(60);
     let idempotency = Some(Idempotency { scope: scope.into(), window, clock });
-    Connected { session: "s".into(), idempotency, ..Connected::default() }
+    let call_idempotency = idempotency.clone();
+    Connected { session: "s".into(), idempotency, call_idempotency, ..Connected::default() }
 }
 
 /// A client of a server that remembers keys.
@@ -129,16 +130,15 @@ fn a_publish_in_doubt_still_times_out_and_can_be_cancelled() {
 }
 
 #[test]
-fn calls_questions_and_what_does_not_wait_are_not_repeated() {
+fn questions_and_what_does_not_wait_are_not_repeated() {
     let mut client = with_memory();
-    let call = client.core.call(client.now, "sum", Payload::json("1"), None).unwrap();
     let question = client.core.presence(client.now, channel("c"), None).unwrap();
     let fail_fast = SendOptions { fail_fast: true, timeout: None };
     let urgent = client.core.publish(client.now, channel("c"), Payload::json("1"), fail_fast).unwrap();
     client.sent();
     client.lose();
     let lost = Err(ErrorCode::CONNECTION_LOST);
-    assert_eq!(client.completed(), [(call, lost.clone()), (question, lost.clone()), (urgent, lost)]);
+    assert_eq!(client.completed(), [(question, lost.clone()), (urgent, lost)]);
     assert!(client.come_back_to(memory("a", 2000)).is_empty());
 }
 
@@ -163,3 +163,33 @@ fn publishes_count_for_the_bound_until_they_are_answered() {
 }
 
 const HOUR: Option<Duration> = Some(Duration::from_secs(3600));
+
+#[test]
+fn a_call_is_repeated_with_its_key_where_the_server_remembers_those_of_calls() {
+    let called = |command: &Command| match &command.request {
+        Request::Call(call) => (call.name.clone(), call.key.clone()),
+        other => panic!("{other:?}"),
+    };
+    let mut client = with_memory();
+    let command = client.core.call(client.now, "f", Payload::json("1"), None).unwrap();
+    let first = called(&client.sent()[0]);
+    assert!(!first.1.is_empty());
+    client.lose();
+    let repeated = client.come_back_to(memory("a", 3000));
+    assert_eq!((repeated.len(), called(&repeated[0])), (1, first));
+    client.lose();
+    // It remembers keys of publishes alone.
+    let forgetful = Connected { call_idempotency: None, ..memory("a", 4000) };
+    assert!(client.come_back_to(forgetful).is_empty());
+    assert_eq!(client.completed(), [(command, Err(ErrorCode::CONNECTION_LOST))]);
+}
+
+#[test]
+fn a_stream_of_responses_is_not_repeated() {
+    let mut client = with_memory();
+    let command = client.core.call_stream(client.now, "f", Payload::json("1"), None).unwrap();
+    let sent = client.sent();
+    assert!(matches!(&sent[0].request, Request::Call(call) if call.key.is_empty()), "{sent:?}");
+    client.lose();
+    assert_eq!(client.completed(), [(command, Err(ErrorCode::CONNECTION_LOST))]);
+}

@@ -165,11 +165,12 @@ impl Encode for Call {
     fn encode(&self, out: &mut Writer) {
         out.bytes(1, self.name.as_bytes());
         encode_payload(out, 2, &self.payload);
+        out.bytes(4, self.key.as_bytes());
     }
 }
 
 fn call(fields: &Fields<'_>) -> Call {
-    Call { name: fields.text(1), payload: fields.payload(2) }
+    Call { name: fields.text(1), payload: fields.payload(2), key: fields.text(4) }
 }
 
 impl Encode for Cancel {

@@ -68,7 +68,7 @@ pub(super) struct Fields<'a> {
     parts: [Option<&'a [u8]>; SLOTS],
 }
 
-const SLOTS: usize = 8;
+const SLOTS: usize = 9;
 
 impl<'a> Fields<'a> {
     fn keep(&mut self, number: usize, value: Value<'a>) {
@@ -218,7 +218,7 @@ mod tests {
 
     #[test]
     fn a_field_beyond_the_slots_is_passed_over() {
-        let message = Bytes::from_static(&[0x40, 0x01, 0x08, 0x02]);
+        let message = Bytes::from_static(&[0x48, 0x01, 0x08, 0x02]);
         let decoder = Decoder::new(&message);
         assert_eq!(decoder.fields(&message).number(1), 2);
         assert!(decoder.failure().is_none());

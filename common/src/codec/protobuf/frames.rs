@@ -160,6 +160,9 @@ impl Encode for Connected {
             out.message(6, idempotency);
         }
         out.uint(7, to_milliseconds(self.token_ttl).into());
+        if let Some(idempotency) = &self.call_idempotency {
+            out.message(8, idempotency);
+        }
     }
 }
 
@@ -171,6 +174,7 @@ fn connected(fields: &Fields<'_>) -> Connected {
         contract: fields.nested(4, contract_digest),
         subscriptions: fields.each(5, subscribe_outcome),
         idempotency: fields.nested(6, idempotency),
+        call_idempotency: fields.nested(8, idempotency),
         token_ttl: fields.duration(7),
     }
 }
