@@ -112,7 +112,7 @@ async fn a_call_whose_answer_was_lost_is_repeated_and_carried_out_once() {
     let hub = {
         let (left, may_answer) = (Arc::clone(&left), Arc::clone(&may_answer));
         Hub::builder().contract::<Bank>().call::<Withdraw, _, _>(move |_, amount| {
-            let left = left.fetch_sub(amount, Ordering::SeqCst) - amount;
+            let left = left.fetch_sub(amount, Ordering::SeqCst).saturating_sub(amount);
             let may_answer = Arc::clone(&may_answer);
             async move {
                 let _permit = may_answer.acquire().await;
