@@ -1,6 +1,6 @@
 //! The program `wirehub`: what it prints, what it refuses, how it ends.
 
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::process::{Command, Stdio};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -294,6 +294,16 @@ async fn a_client_on_the_command_line_publishes_subscribes_and_reads() {
     let message: serde_json::Value = serde_json::from_str(&line).unwrap();
     assert_eq!((&message["data"]["n"], &message["offset"]), (&1.into(), &1.into()));
     assert_eq!(listener.publication().await.offset, 1);
+
+    // Each line of the input is a message.
+    let mut publisher = wirehub(&["pub", &url, "kept:b"]).stdin(Stdio::piped()).spawn().unwrap();
+    publisher.stdin.take().unwrap().write_all(b"1\n\"zwei\"\n3").unwrap();
+    assert!(publisher.wait().unwrap().success());
+    let history = wirehub(&["history", "--json", &url, "kept:b"]).output().unwrap();
+    let kept = String::from_utf8(history.stdout).unwrap();
+    let kept: Vec<serde_json::Value> = kept.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let data: Vec<_> = kept.iter().map(|message| message["data"].clone()).collect();
+    assert_eq!(data, [serde_json::json!(1), "zwei".into(), 3.into()]);
 
     let history = wirehub(&["history", &url, "kept:a"]).output().unwrap();
     let history = String::from_utf8(history.stdout).unwrap();
