@@ -1,9 +1,10 @@
 //! A session: one task that reads commands, carries them out and writes what waits in its outbox.
 
+use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -40,24 +41,25 @@ mod tasks;
 mod token;
 
 /// Serves the connection of `peer` until it ends. `open` is what counts it as open, and goes with it.
-#[allow(clippy::manual_async_fn, reason = "an async fn's task has room for its arguments twice")]
 pub(crate) fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     hub: Hub,
     peer: Arc<Peer>,
     mut socket: Socket<S>,
     open: impl Sized,
 ) -> impl Future<Output = ()> {
+    hub.counters().opened();
+    // Not within the task, which would keep room for what it is made of.
+    let mut session = Session::new(hub, peer);
     async move {
-        hub.counters().opened();
-        let mut session = Session::new(hub.clone(), Arc::clone(&peer));
-        let end = session.run(&mut socket).await;
+        let Err(end) = session.run(&mut socket).await;
         session.ended = end.code();
+        let (hub, peer) = (session.hub.clone(), Arc::clone(&session.peer));
         // From here on nobody finds the session, and its calls are stopped.
         drop(session);
         tracing::debug!(session = %peer.id, ?end, "session ends");
         hub.counters().ended(end.code());
         // On the heap: an idle session's task need not have room for it.
-        Box::pin(farewell::part(end, &peer, &hub, &mut socket)).await;
+        Box::pin(farewell::part(*end, &peer, &hub, &mut socket)).await;
         drop((socket, open));
     }
 }
@@ -91,6 +93,12 @@ enum Progress {
     HeldUp {
         done: usize,
     },
+}
+
+/// A message some of whose commands have been carried out.
+struct HeldUp {
+    message: Bytes,
+    done: usize,
 }
 
 /// Why a session ends.
@@ -130,25 +138,31 @@ impl Session {
         }
     }
 
-    async fn run<S: AsyncRead + AsyncWrite + Unpin>(&mut self, socket: &mut Socket<S>) -> End {
+    /// Runs until the session ends. What it seldom needs is on the heap: an idle session's task need not have room for it.
+    async fn run<S: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        socket: &mut Socket<S>,
+    ) -> Result<Infallible, Box<End>> {
         // A hub that began to stop before the session was in its registry did not see it there.
         if self.hub.connections().phase() != Phase::Running {
-            return End::Ending(crate::hub::shutdown_ending(0));
+            return Err(Box::new(End::Ending(crate::hub::shutdown_ending(0))));
         }
         loop {
-            let (kind, message) = match poll_fn(|cx| self.poll_message(socket, cx)).await {
-                Ok(message) => message,
-                Err(end) => return end,
-            };
-            match self.carry_out(kind, &message) {
-                Ok(Progress::Done) => {}
-                Ok(Progress::HeldUp { done }) => {
-                    // On the heap: an idle session's task need not have room for it.
-                    if let Err(end) = Box::pin(self.carry_out_rest(message, done, socket)).await {
-                        return end;
-                    }
-                }
-                Err(end) => return end,
+            let held_up = poll_fn(|cx| self.poll_held_up(socket, cx)).await?;
+            Box::pin(self.carry_out_rest(held_up, socket)).await?;
+        }
+    }
+
+    /// Carries out what comes, until it is held up with a message.
+    fn poll_held_up<S: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        socket: &mut Socket<S>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Box<HeldUp>, Box<End>>> {
+        loop {
+            let (kind, message) = ready!(self.poll_message(socket, cx))?;
+            if let Progress::HeldUp { done } = self.carry_out(kind, &message)? {
+                return Poll::Ready(Ok(Box::new(HeldUp { message, done })));
             }
         }
     }
@@ -166,10 +180,10 @@ impl Session {
     /// Carries out the other commands of a message, as the session is relieved.
     async fn carry_out_rest<S: AsyncRead + AsyncWrite + Unpin>(
         &mut self,
-        message: Bytes,
-        done: usize,
+        held_up: Box<HeldUp>,
         socket: &mut Socket<S>,
-    ) -> Result<(), End> {
+    ) -> Result<(), Box<End>> {
+        let HeldUp { message, done } = *held_up;
         let codec = self.peer.codec;
         let mut rest = codec.decode_commands(&message).skip(done);
         loop {

@@ -23,7 +23,7 @@ use super::pulse::PONG_GRACE;
 use super::serve;
 use crate::hub::SessionId;
 use crate::hub::sessions::Peer;
-use crate::socket::Socket;
+use crate::socket::{Socket, Transport};
 use crate::{Builder, Hub};
 
 const CODEC: Codec = Codec::Protobuf;
@@ -259,4 +259,16 @@ async fn a_hook_that_hangs_fails_what_it_was_asked_about_and_nothing_else() {
         }
     }
     panic!("it took {:?}", client.start.elapsed());
+}
+
+/// How much room a future of this kind takes.
+fn bytes_of<F>(_: impl Fn(Hub, Arc<Peer>, Socket<Transport>, [u64; 3]) -> F) -> usize {
+    size_of::<F>()
+}
+
+#[test]
+fn the_task_of_a_session_stays_small() {
+    let bytes = bytes_of(|hub, peer, socket, open| serve(hub, peer, socket, open));
+    // With the runtime's part it fits into 640 bytes, which is a multiple of what such tasks are aligned to.
+    assert!(bytes <= 536, "{bytes}");
 }
