@@ -177,6 +177,27 @@ test('messages go out as they were typed, to a channel, a user or everybody', as
   await leave();
 });
 
+test('after keys that are wrong and signing out and in again, a message still goes out once', async () => {
+  const client = await Client.connect(server, '', ['kept:once']);
+  const { page, leave } = await visit();
+  await signIn(page, 'ffffffffffffffffffffffffffffffff');
+  await page.waitForFunction(() => document.getElementById('key-problem').textContent.includes('does not know'));
+  for (let offset = 1; offset <= 2; offset += 1) {
+    await signIn(page);
+    await page.waitForSelector('#state[data-state=live]');
+    await page.fill('#publish-target', 'kept:once');
+    await page.fill('#publish-message', String(offset));
+    await page.getByRole('button', { name: 'Publish', exact: true }).click();
+    await page.waitForFunction((words) => document.getElementById('publish-result').textContent.includes(words), `offset ${offset}.`);
+    await page.click('#sign-out');
+    await page.waitForSelector('#sign-in');
+  }
+  const kept = await client.ask({ history: { channel: 'kept:once', limit: 10 } });
+  assert.equal(JSON.stringify(kept).match(/"offset":/g).length, 3, 'two messages, and the position');
+  client.close();
+  await leave();
+});
+
 test('long lists have pages', async () => {
   const channels = Array.from({ length: 60 }, (_, index) => `many:${String(index).padStart(2, '0')}`);
   const client = await Client.connect(server, '', channels);

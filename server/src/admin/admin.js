@@ -21,7 +21,10 @@ class Board {
   /** Publications of each channel when it was looked at last. */
   #channelsBefore = new Map();
   #timer;
+  #hasEnded = false;
   #toldUntil = 0;
+  /** By how much the server's clock is ahead of this one, in ms. */
+  #ahead = 0;
 
   constructor(api) {
     this.api = api;
@@ -31,7 +34,7 @@ class Board {
       columns: [
         { title: 'User', text: ({ user }) => user ?? 'anonymous', open: (it) => this.attempt(() => showSession(this, it)), label: (it) => `Session of ${it.user ?? 'somebody anonymous'}: details` },
         { title: 'Address', text: ({ address }) => address ?? '–' },
-        { title: 'Connected', text: ({ connected }) => duration(Date.now() - connected), numeric: true },
+        { title: 'Connected', text: ({ connected }) => duration(this.now() - connected), numeric: true },
         { title: 'Protocol', text: ({ subprotocol }) => subprotocol.split('.').at(-1) },
         { title: 'Channels', text: ({ channels }) => number(channels), numeric: true },
         { title: 'Queue', text: ({ queue_bytes: queue }) => bytes(queue), numeric: true },
@@ -75,14 +78,19 @@ class Board {
     const look = async () => {
       if (document.visibilityState === 'visible') await this.attempt(() => this.refresh());
       // An answer that takes long is not overtaken by the next question.
-      if (this.#timer !== undefined) this.#timer = setTimeout(look, INTERVAL);
+      if (!this.#hasEnded) this.#timer = setTimeout(look, INTERVAL);
     };
     this.#timer = setTimeout(look, INTERVAL);
   }
 
   stop() {
     clearTimeout(this.#timer);
-    this.#timer = undefined;
+    this.#hasEnded = true;
+  }
+
+  /** The server's time, in ms since 1970. */
+  now() {
+    return Date.now() + this.#ahead;
   }
 
   async refresh() {
@@ -91,6 +99,8 @@ class Board {
       this.#sessions.refresh(),
       this.#channels.refresh(),
     ]);
+    if (this.#hasEnded) return;
+    this.#ahead = stats.time - Date.now();
     this.#figures.add(stats);
     setText(byId('version'), stats.version);
     setText(byId('sessions-count'), number(sessions));
@@ -115,6 +125,8 @@ class Board {
   }
 
   #fail(error) {
+    // What was asked before signing out is of no interest any more.
+    if (this.#hasEnded) return;
     if (error.status === 401) {
       signOut();
       setText(byId('key-problem'), 'The server does not know this key any more.');

@@ -20,7 +20,7 @@ export async function showSession(board, { session }) {
     Session: details.session,
     Address: details.address ?? 'not known',
     Protocol: details.subprotocol,
-    Connected: `${new Date(details.connected).toLocaleString()} (${duration(Date.now() - details.connected)})`,
+    Connected: `${new Date(details.connected).toLocaleString()} (${duration(board.now() - details.connected)})`,
   };
   if (details.info !== undefined) facts.Shown = JSON.stringify(details.info);
   const subscriptions = details.subscriptions.map((channel) => {

@@ -8,7 +8,7 @@ const TARGETS = {
   everybody: { path: 'broadcast' },
 };
 
-/** Sets the form up. Gives what puts a channel into it, for whoever wants to publish there. */
+/** Sets the form up, for this board alone. Gives what puts a channel into it, for whoever wants to publish there. */
 export function setUpPublishing(board) {
   const form = byId('publish');
   const target = byId('publish-target');
@@ -19,8 +19,8 @@ export function setUpPublishing(board) {
     target.required = label !== undefined;
     if (label !== undefined) setText(byId('publish-target-label'), label);
   };
-  form.addEventListener('change', choose);
-  form.addEventListener('submit', (event) => {
+  form.onchange = choose;
+  form.onsubmit = (event) => {
     event.preventDefault();
     const result = byId('publish-result');
     const message = byId('publish-message').value;
@@ -42,7 +42,7 @@ export function setUpPublishing(board) {
       },
       (problem) => setText(result, problem),
     );
-  });
+  };
   choose();
   return (channel) => {
     form.elements.to.value = 'channel';
