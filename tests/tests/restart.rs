@@ -63,7 +63,7 @@ async fn clients_come_back_to_a_server_that_restarts_and_are_subscribed_again() 
 }
 
 #[tokio::test]
-async fn what_is_under_way_when_the_server_stops_ends_with_an_error() {
+async fn a_call_that_was_under_way_when_the_server_stopped_ends_with_an_error_at_the_next_one() {
     struct Never;
     impl wirehub_common::contract::Call for Never {
         type Request = EchoRequest;
@@ -71,7 +71,9 @@ async fn what_is_under_way_when_the_server_stops_ends_with_an_error() {
         const NAME: &'static str = "never";
     }
     let (begun, mut begins) = tokio::sync::mpsc::channel(1);
-    let hub = Hub::builder()
+    let limits = Limits { reconnect_window: Duration::from_millis(200), ..Limits::default() };
+    let never = Hub::builder()
+        .limits(limits)
         .call::<Never, _, _>(move |_, _| {
             let begun = begun.clone();
             async move {
@@ -80,7 +82,8 @@ async fn what_is_under_way_when_the_server_stops_ends_with_an_error() {
             }
         })
         .build();
-    let server = Server::start(hub, "127.0.0.1:0").await;
+    let server = Server::start(never, "127.0.0.1:0").await;
+    let listen = server.listen_address();
     let client = server.client().await;
     let call = tokio::spawn({
         let client = client.clone();
@@ -88,6 +91,8 @@ async fn what_is_under_way_when_the_server_stops_ends_with_an_error() {
     });
     soon(begins.recv()).await.unwrap();
     server.stop().await;
+    // That one knows nothing of it.
+    let _successor = Server::start(hub(), &listen).await;
     let error = soon(call).await.unwrap().unwrap_err();
     assert_eq!(error.code(), ErrorCode::CONNECTION_LOST);
     assert!(error.is_temporary());
