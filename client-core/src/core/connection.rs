@@ -276,8 +276,12 @@ impl Core {
         } else if error.is_temporary()
             && (error.code() != ErrorCode::TOKEN_EXPIRED || self.config.provides_tokens)
         {
+            let code = match error.code() {
+                ErrorCode::TOKEN_EXPIRED => CloseCode::TOKEN_EXPIRED,
+                _ => CloseCode::SUPERSEDED,
+            };
             self.events.push(Event::Error(error));
-            self.break_off(now, CloseCode::SUPERSEDED);
+            self.break_off(now, code);
         } else {
             self.refuse(error);
         }

@@ -42,7 +42,7 @@ for (const [name, start] of Object.entries(BROWSERS)) {
       const page = await open(t, 'chat:expired', [() => token(-60), () => token(60)]);
       const { log } = await page.evaluate(look);
       assert.equal(asked, 2);
-      assert.deepEqual(log.states, ['connecting', `connecting ${CloseCodes.SUPERSEDED}`, 'connected']);
+      assert.deepEqual(log.states, ['connecting', `connecting ${CloseCodes.TOKEN_EXPIRED}`, 'connected']);
     });
 
     test('tokens of two seconds are replaced in the connection that is up', async (t) => {
