@@ -32,11 +32,11 @@ impl Outbox {
 
     /// Takes commands that go before all others, in their order.
     pub(super) fn put_in_front(&mut self, commands: Vec<(u32, Bytes)>) {
-        let behind = core::mem::take(&mut self.entries);
+        let mut behind = core::mem::take(&mut self.entries);
         for (command, frame) in commands {
             self.push_command(command, frame);
         }
-        self.entries.extend(behind);
+        self.entries.append(&mut behind);
     }
 
     /// Takes a command back, if it is still here.
@@ -85,9 +85,10 @@ impl Outbox {
             }
             batch.bytes = joined.into();
         }
-        let gone = self.entries.drain(..count);
-        if batch.oversized.is_none() {
-            batch.commands.extend(gone.filter_map(|entry| entry.command));
+        for entry in self.entries.drain(..count) {
+            if let (Some(command), None) = (entry.command, batch.oversized) {
+                batch.commands.push(command);
+            }
         }
         Some(batch)
     }

@@ -9,7 +9,7 @@ use wirehub_common::code::{CloseCode, ErrorCode};
 use wirehub_common::frame::{Member, Position, Publication};
 
 /// Four numbers (how many numbers there are in all; where the bytes are; how many; milliseconds until the client
-/// wants to hear that time has passed, -1 for never), then rows of [`ROW`] numbers: kind, number, three values that
+/// wants to hear that time has passed, -1 for never), then rows of eight numbers: kind, number, three values that
 /// depend on the kind, and how many of the bytes are the row's first, second and third text or payload.
 ///
 /// What one message brings costs the same then, whatever it is, and many cost one call.
@@ -20,7 +20,6 @@ pub(crate) struct Output {
 }
 
 const HEAD: usize = 4;
-const ROW: usize = 8;
 
 impl Output {
     pub(crate) fn clear(&mut self) {
@@ -183,12 +182,11 @@ impl Output {
 
     fn row(&mut self, kind: u8, number: u32, values: [f64; 3], parts: [&[u8]; 3]) {
         let [a, b, c] = values;
-        let [first, second, third] = parts.map(|part| {
+        self.numbers.extend_from_slice(&[kind.into(), number.into(), a, b, c]);
+        for part in parts {
             self.bytes.extend_from_slice(part);
-            part.len() as f64
-        });
-        let row: [f64; ROW] = [kind.into(), number.into(), a, b, c, first, second, third];
-        self.numbers.extend_from_slice(&row);
+            self.numbers.push(part.len() as f64);
+        }
     }
 }
 

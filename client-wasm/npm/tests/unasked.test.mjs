@@ -119,7 +119,10 @@ test('an alarm is told once, confirmed each time, and acknowledged when that is 
   assert.equal(await acknowledging, undefined);
 
   socket.receive(alarm('a', number(7, 1)));
-  assert.deepEqual([told[1].type, told[1].id, told[1].data, told[1].ttl], ['withdraw', 'a', undefined, 0]);
+  assert.equal(told.length, 1, 'who has acknowledged it need not hear of its end');
+  socket.receive(fire('b'), alarm('b', number(7, 1)));
+  await socket.commands();
+  assert.deepEqual([told[2].type, told[2].id, told[2].data, told[2].ttl], ['withdraw', 'b', undefined, 0]);
   const late = client.acknowledge('a');
   const [last] = await socket.commands();
   socket.receive(frame(last.id, ANSWER.error, number(1, Codes.UNKNOWN_ALARM)));

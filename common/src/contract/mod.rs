@@ -280,7 +280,16 @@ impl fmt::Debug for ContractHash {
 /// assert_eq!(differing_items(&ours, &theirs), ["changed", "gone", "new"]);
 /// ```
 pub fn differing_items<'a>(ours: &'a [ContractId], theirs: &'a [ContractId]) -> Vec<&'a str> {
-    let changed = ours.iter().filter(|item| !theirs.contains(item));
-    let new = theirs.iter().filter(|item| ours.iter().all(|our| our.name != item.name));
-    changed.chain(new).map(|item| item.name.as_str()).collect()
+    let mut differing = Vec::new();
+    for item in ours {
+        if !theirs.contains(item) {
+            differing.push(item.name.as_str());
+        }
+    }
+    for item in theirs {
+        if ours.iter().all(|our| our.name != item.name) {
+            differing.push(item.name.as_str());
+        }
+    }
+    differing
 }
