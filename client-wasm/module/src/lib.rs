@@ -116,7 +116,7 @@ impl Client {
 
     /// Puts into the output what is to be done next and, if `events`, what is to be told. A message is to be sent only
     /// where the WebSocket is `writable`, and only one at a time. Nothing is there once the output stays empty. Gives
-    /// where the [`Output`] is.
+    /// where the `Output` is.
     pub fn poll(&mut self, now: f64, writable: bool, events: bool) -> *const f64 {
         self.output.clear();
         if let Some(transmit) = self.core.poll_transmit(writable) {
