@@ -11,13 +11,14 @@ use futures_util::StreamExt as _;
 use futures_util::stream::select_all;
 use serde_json::json;
 use serde_json::value::RawValue;
+use tokio::sync::OnceCell;
 use wirehub_client::{Address, Client, Config, Publication};
 use wirehub_common::code::CloseCode;
 use wirehub_common::frame::{History, Member};
 use wirehub_common::{ChannelName, Content, Payload};
 
 use super::input::Lines;
-use super::output::{line, moment, shown, table, text_of};
+use super::output::{is_unread, line, moment, shown, table, text_of};
 use super::{complain, runtime};
 
 /// Where to, and as whom.
@@ -139,8 +140,20 @@ pub(super) type Failure = Box<dyn std::error::Error + Send + Sync>;
 impl ClientCommand {
     /// Does it, and gives the process's status: 0, or 1 for what went wrong.
     pub fn run(self) -> ExitCode {
-        match runtime().and_then(|runtime| runtime.block_on(until_interrupted(self.carry_out()))) {
+        let done = runtime().and_then(|runtime| {
+            runtime.block_on(async {
+                let opened = OnceCell::new();
+                let done = until_interrupted(self.carry_out(&opened)).await;
+                // Whatever came of it, the server is told that this is the end.
+                if let Some(client) = opened.into_inner() {
+                    close(client).await;
+                }
+                done
+            })
+        });
+        match done {
             Ok(_) => ExitCode::SUCCESS,
+            Err(error) if is_unread(&*error) => ExitCode::SUCCESS,
             Err(error) => {
                 complain(&error);
                 ExitCode::FAILURE
@@ -148,10 +161,10 @@ impl ClientCommand {
         }
     }
 
-    async fn carry_out(self) -> Result<(), Failure> {
+    async fn carry_out(self, opened: &OnceCell<Client>) -> Result<(), Failure> {
         match self {
             Self::Sub { connect, channels } => {
-                let client = connect.client().await?;
+                let client = opened.get_or_try_init(async || connect.client().await).await?;
                 let mut subscriptions = Vec::new();
                 for channel in channels {
                     let mut subscription = client.subscribe_raw(channel)?;
@@ -168,7 +181,7 @@ impl ClientCommand {
                 Err(client.connect().await.err().map_or_else(|| "the subscriptions ended".into(), Into::into))
             }
             Self::Pub { connect, channel, message } => {
-                let client = connect.client().await?;
+                let client = opened.get_or_try_init(async || connect.client().await).await?;
                 match message {
                     Some(message) => drop(client.publish_raw(channel, Payload::json(message)).await?),
                     None => {
@@ -178,19 +191,18 @@ impl ClientCommand {
                         }
                     }
                 }
-                close(client).await
+                Ok(())
             }
             Self::Call { connect, name, request } => {
-                let client = connect.client().await?;
+                let client = opened.get_or_try_init(async || connect.client().await).await?;
                 let mut responses = client.call_stream_raw(&name, Payload::json(request))?;
                 while let Some(response) = responses.next().await {
                     line(shown(&text_of(&response?)))?;
                 }
-                drop(responses);
-                close(client).await
+                Ok(())
             }
             Self::History { connect, channel, limit } => {
-                let client = connect.client().await?;
+                let client = opened.get_or_try_init(async || connect.client().await).await?;
                 let mut page =
                     client.history_raw(History { channel, since: None, limit, reverse: true }).await?;
                 page.publications.reverse();
@@ -202,10 +214,10 @@ impl ClientCommand {
                     let rows: Vec<_> = page.publications.iter().map(row).collect();
                     table(["OFFSET", "TIME", "USER", "MESSAGE"], &rows)?;
                 }
-                close(client).await
+                Ok(())
             }
             Self::Presence { connect, channel } => {
-                let client = connect.client().await?;
+                let client = opened.get_or_try_init(async || connect.client().await).await?;
                 let members = client.presence(channel).await?;
                 if connect.json {
                     for member in members {
@@ -216,7 +228,7 @@ impl ClientCommand {
                         members.into_iter().map(|Member { session, user, info }| [session, user, info]);
                     table(["SESSION", "USER", "INFO"], &rows.collect::<Vec<_>>())?;
                 }
-                close(client).await
+                Ok(())
             }
         }
     }
@@ -308,10 +320,13 @@ fn row(publication: &wirehub_common::frame::Publication) -> [String; 4] {
     [offset, moment(publication.time), user.unwrap_or_default(), text_of(&publication.payload)]
 }
 
-async fn close(client: Client) -> Result<(), Failure> {
+async fn close(client: Client) {
     client.close(CloseCode::NORMAL, "");
-    client.closed().await;
-    Ok(())
+    // A server that does not answer is not waited for by somebody who says so again.
+    tokio::select! {
+        () = client.closed() => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
 }
 
 /// What the work gives; nothing where it was interrupted.

@@ -26,7 +26,7 @@ use wirehub_client::Address;
 
 use super::client::{Failure, parse_address};
 use super::input::Lines;
-use super::output::{line, shown};
+use super::output::{is_unread, line, shown};
 use super::{Signals, complain, note, runtime};
 use crate::config::parse_time;
 
@@ -152,7 +152,10 @@ impl PlainOptions {
         };
         let mut complaint = None;
         let end = self.converse(socket, &mut signals, &mut complaint).await;
-        self.tell_end(&end).or_else(unless_unread)?;
+        match self.tell_end(&end) {
+            Err(error) if !is_unread(&error) => return Err(error.into()),
+            _ => {}
+        }
         complaint.map_or(Ok(end), Err)
     }
 
@@ -385,11 +388,6 @@ fn refusal(error: &SocketError) -> String {
     let SocketError::Http(response) = error else { return format!("no WebSocket: {error}") };
     let body = String::from_utf8_lossy(response.body().as_deref().unwrap_or_default());
     format!("the server refused: {}: {}", response.status(), body.trim())
-}
-
-/// Who closed the pipe behind it wanted no more, which is no failure.
-fn unless_unread(error: io::Error) -> io::Result<()> {
-    if error.kind() == io::ErrorKind::BrokenPipe { Ok(()) } else { Err(error) }
 }
 
 fn parse_subprotocol(text: &str) -> Result<String, String> {

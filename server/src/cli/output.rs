@@ -13,6 +13,12 @@ pub(super) fn line(text: impl std::fmt::Display) -> io::Result<()> {
     writeln!(out, "{text}").and_then(|()| out.flush())
 }
 
+/// Whether the error is that who reads the output has had enough, as `head` has: that is no failure.
+pub(super) fn is_unread(error: &(dyn std::error::Error + 'static)) -> bool {
+    let error = error.downcast_ref::<io::Error>();
+    error.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
 /// Writes names and values under each other.
 pub(super) fn pairs(pairs: &[(&str, String)]) -> io::Result<()> {
     let width = pairs.iter().map(|(name, _)| name.chars().count()).max().unwrap_or_default();

@@ -345,3 +345,32 @@ async fn the_log_can_be_read_by_programs() {
     assert_eq!(code, Some(2));
     assert!(words.contains("server.log"), "{words}");
 }
+
+#[test]
+fn a_client_on_the_command_line_takes_its_leave_however_it_ends() {
+    let mut command = wirehub(&["serve", "--listen", "127.0.0.1:0"]);
+    command.env("WIREHUB_LOG", "wirehub_server=debug");
+    let mut server = Running::spawn(command);
+    let url = format!("ws://{}/ws", server.address().strip_prefix("http://").unwrap());
+    let mut log = BufReader::new(server.child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let mut logged = |words: &str| log.find(|line| line.contains(words)).unwrap();
+
+    let mut interrupted = wirehub(&["sub", &url, "a"]).spawn().unwrap();
+    logged("connected");
+    let id = interrupted.id().to_string();
+    assert!(Command::new("kill").args(["-s", "INT", &id]).status().unwrap().success());
+    assert!(interrupted.wait().unwrap().success());
+    let end = logged("session ends");
+    assert!(end.contains("Closed"), "{end}");
+
+    // As with `wirehub sub … | head -1`.
+    let mut unread = wirehub(&["sub", "--json", &url, "a"]).spawn().unwrap();
+    drop(unread.stdout.take());
+    logged("connected");
+    // It may not have subscribed when the first is published.
+    let ended = (0..1000).find_map(|_| {
+        assert!(wirehub(&["pub", &url, "a", "1"]).status().unwrap().success());
+        unread.try_wait().unwrap()
+    });
+    assert!(ended.unwrap().success(), "nobody wants more: that is no failure");
+}
