@@ -8,10 +8,10 @@
 )]
 
 use std::fs;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Lines};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -89,6 +89,42 @@ impl Server {
 }
 
 impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Somebody with a terminal open all day.
+struct Terminal {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Terminal {
+    fn subscribe(address: &SocketAddr, authority: &str, token: &str) -> Self {
+        let url = format!("wss://localhost:{}/ws", address.port());
+        let mut command = wirehub(&["sub", "--ca", authority, "--token-file", token, &url, "chat:day"]);
+        // What it complains of in the night of a deploy is for people.
+        let mut child = command.stderr(Stdio::null()).spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        Self { child, lines }
+    }
+
+    /// The next message that it shows.
+    fn next(&mut self) -> String {
+        let line = self.lines.next().unwrap().unwrap();
+        line.strip_prefix("chat:day\t").unwrap().to_owned()
+    }
+
+    fn interrupt(mut self) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-s", "INT", &id]).status().unwrap().success());
+        assert!(self.child.wait().unwrap().success());
+    }
+}
+
+impl Drop for Terminal {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -187,6 +223,11 @@ async fn a_day_with_a_deploy_in_the_middle_loses_and_repeats_nothing() {
         soon(subscription.ready()).await.unwrap();
         listeners.push((client, subscription));
     }
+    fs::write(path("bob.token"), done(&["token", "--config", &text(&config), "--user", "bob"])).unwrap();
+    let mut terminal =
+        Terminal::subscribe(&server.address, &text(&path("cert.pem")), &text(&path("bob.token")));
+    let present = async || backend.request("GET", "/api/v1/channels/chat:day/presence", "").await.unwrap().1;
+    soon(async { while !present().await.contains("bob") {} }).await;
     // Nobody publishes whose token does not say so.
     let refused = listeners[0].0.publish_raw(ChannelName::new("chat:day").unwrap(), Payload::json("0")).await;
     assert_eq!(refused.unwrap_err().code(), ErrorCode::PERMISSION_DENIED);
@@ -233,10 +274,18 @@ async fn a_day_with_a_deploy_in_the_middle_loses_and_repeats_nothing() {
         }
     }
 
+    let watched = tokio::task::spawn_blocking(move || {
+        for expected in 0..published {
+            assert_eq!(terminal.next(), expected.to_string());
+        }
+        terminal
+    });
+    let mut terminal = soon(watched).await.unwrap();
+
     // Somebody looks at the figures, and shows an offender the door.
     let (status, metrics) = backend.request("GET", "/metrics", "").await.unwrap();
     assert_eq!(status, 200);
-    assert!(metrics.contains("wirehub_sessions 3"), "{metrics}");
+    assert!(metrics.contains("wirehub_sessions 4"), "{metrics}");
     let (offender, _subscription) = listeners.remove(0);
     let mut changes = offender.state_changes();
     let path = format!("/api/v1/sessions/{}/disconnect", offender.session());
@@ -248,6 +297,8 @@ async fn a_day_with_a_deploy_in_the_middle_loses_and_repeats_nothing() {
     for (_, subscription) in &mut listeners {
         assert_eq!(next(subscription).await.unwrap().message, Payload::json(published.to_string()));
     }
+    assert_eq!(terminal.next(), published.to_string());
+    terminal.interrupt();
     drop(listeners);
     server.stop();
 }
