@@ -12,12 +12,16 @@ const ENTRIES = {
   inline: { source: 'inline', module: './dist/wasm/wirehub_bg.wasm', loader: { '.wasm': 'base64' } },
 };
 
+/** What only this package's own files call each other; the DOM has no name with a capital behind `on`. */
+const INTERNAL = /^(on[A-Z]\w*|causeOf|giveUp|numbered|providesTokens|publishVolatile)$/;
+
 for (const [name, { source, module, ...options }] of Object.entries(ENTRIES)) {
   await build({
     entryPoints: ['src/index.ts'],
     outfile: `dist/${name}.js`,
     bundle: true,
     minify: true,
+    mangleProps: INTERNAL,
     format: 'esm',
     platform: 'neutral',
     target: 'es2022',

@@ -307,3 +307,40 @@ fn line<'a>(text: &mut &'a str) -> Option<&'a str> {
     *text = text.get(end.saturating_add(1)..).unwrap_or_default();
     Some(line)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client() -> Client {
+        Client::new(1, 2, false, String::new(), "a test".into(), "")
+    }
+
+    #[test]
+    fn a_contract_is_a_name_and_a_hash_in_turn() {
+        let digest = contract_digest("demo\n00000000000000ff\nchat\n0000000000000001\ncut short").unwrap();
+        assert_eq!((digest.id.name.as_str(), digest.id.hash), ("demo", ContractHash(255)));
+        assert_eq!(digest.items.len(), 1);
+        assert_eq!(contract_digest(""), None);
+    }
+
+    #[test]
+    fn a_request_gives_its_number_or_where_its_error_is() {
+        let mut client = client();
+        let mut subscribe = |channel| client.input(SUBSCRIBE, 0.0, 0, channel, Vec::new(), 0, 1000.0, -1.0);
+        assert!(subscribe("chat:a") > 0.0);
+        assert!(subscribe("no name") < 0.0);
+        assert!(subscribe("chat:a") < 0.0, "it has a subscription");
+    }
+
+    #[test]
+    fn kinds_that_are_not_known_change_nothing() {
+        let mut client = client();
+        for kind in [ACKNOWLEDGE + 1, u8::MAX] {
+            assert!(client.input(kind, 0.0, 0, "chat:a", Vec::new(), 0, 0.0, -1.0) < 0.0);
+        }
+        client.input(CONNECT, 0.0, 0, "", Vec::new(), 0, 0.0, -1.0);
+        client.input(MESSAGE, f64::NAN, u32::MAX, "", vec![0xff; 3], u8::MAX, f64::INFINITY, f64::NAN);
+        assert!(client.core.poll_transmit(true).is_some(), "it still wants to connect");
+    }
+}
