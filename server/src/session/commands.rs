@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::time::Instant;
 use wirehub_common::ChannelName;
 use wirehub_common::code::{CloseCode, ErrorCode};
 use wirehub_common::frame::{
@@ -34,10 +33,7 @@ impl Session {
         if !self.connected {
             return self.execute_first(id, request);
         }
-        if let Some(idle) = &mut self.idle {
-            idle.note_command();
-        }
-        if self.rate.as_mut().is_some_and(|rate| !rate.take(Instant::now())) {
+        if self.extras.as_mut().is_some_and(|extras| !extras.take_command()) {
             self.reply(id, Err(ErrorInfo::from_code(ErrorCode::RATE_LIMITED)));
             return Ok(());
         }
@@ -124,7 +120,9 @@ impl Session {
         let channels = identity.channels.clone();
         let token_ttl = self.take_rights(identity);
         self.pulse.connected(self.live.limits.ping_interval);
-        self.idle = self.live.idle_timeout.map(|timeout| Box::new(IdleClock::new(timeout)));
+        if let Some(timeout) = self.live.idle_timeout {
+            self.extras.get_or_insert_default().idle = Some(IdleClock::new(timeout));
+        }
         let connected = Connected {
             session: self.peer.id.to_string(),
             user: (*self.peer.user()).into(),
@@ -208,10 +206,13 @@ impl Session {
     pub(super) fn take_rights(&mut self, identity: Authenticated) -> Duration {
         let Authenticated { ttl, mut rights, channels, .. } = identity;
         rights.subscribe.extend(channels.iter().map(ChannelPattern::from));
-        // Most tokens have none.
-        self.rights = (rights != Rights::default()).then(|| Box::new(rights));
         let grace = self.live.token_grace;
-        self.token = ttl.map(|ttl| Box::new(TokenClock::new(ttl, grace)));
+        // Most sessions have neither.
+        if ttl.is_some() || rights != Rights::default() || self.extras.is_some() {
+            let extras = self.extras.get_or_insert_default();
+            extras.rights = rights;
+            extras.token = ttl.map(|ttl| TokenClock::new(ttl, grace));
+        }
         // Zero would be for ever.
         ttl.map_or(Duration::ZERO, |ttl| ttl.max(Duration::from_millis(1)))
     }
@@ -228,7 +229,7 @@ impl Session {
         } else {
             self.hub.settings().namespaces.of(channel).allows(action, &user)
         };
-        if is_allowed || self.rights.as_ref().is_some_and(|rights| rights.allow(action, channel)) {
+        if is_allowed || self.extras.as_ref().is_some_and(|extras| extras.rights.allow(action, channel)) {
             return Ok(());
         }
         Err(ErrorInfo::from_code(ErrorCode::PERMISSION_DENIED))

@@ -14,14 +14,13 @@ use wirehub_common::code::CloseCode;
 use wirehub_common::frame::{Answer, Command, ErrorInfo, Push, Reply, ServerFrame};
 
 use self::calls::{Answered, Calls};
-use self::idle::IdleClock;
+use self::extras::Extras;
 use self::outbox::{Ending, Lane};
 use self::pulse::{Beat, Pulse};
 use self::subscriptions::{Subscription, Subscriptions};
 use self::tasks::Tasks;
-use self::token::{TokenClock, Turn};
+use self::token::Turn;
 use crate::Hub;
-use crate::auth::Rights;
 use crate::events::SessionEvent;
 use crate::hub::connections::Phase;
 use crate::hub::live::Live;
@@ -32,6 +31,7 @@ use crate::socket::{Fault, Incoming, Kind, Socket};
 mod calls;
 mod commands;
 mod decisions;
+mod extras;
 pub(crate) mod farewell;
 mod idle;
 pub(crate) mod outbox;
@@ -73,12 +73,10 @@ struct Session {
     subscriptions: Subscriptions,
     calls: Option<Box<Calls>>,
     tasks: Option<Box<Tasks>>,
-    rights: Option<Box<Rights>>,
-    rate: Option<Box<Rate>>,
-    token: Option<Box<TokenClock>>,
-    idle: Option<Box<IdleClock>>,
+    extras: Option<Box<Extras>>,
     /// The next message, read while the session was held up.
-    ahead: Option<(Kind, Bytes)>,
+    ahead: Option<Bytes>,
+    ahead_kind: Kind,
     pulse: Pulse,
     /// An empty message is due.
     ping: bool,
@@ -118,7 +116,10 @@ impl Session {
     fn new(hub: Hub, peer: Arc<Peer>) -> Self {
         let live = hub.live();
         hub.session_registry().add(Arc::clone(&peer));
-        let rate = live.commands_per_second.map(|per_second| Box::new(Rate::new(per_second, Instant::now())));
+        let extras = live.commands_per_second.map(|per_second| {
+            let rate = Some(Rate::new(per_second, Instant::now()));
+            Box::new(Extras { rate, ..Extras::default() })
+        });
         Self {
             hub,
             peer,
@@ -126,11 +127,9 @@ impl Session {
             subscriptions: Subscriptions::default(),
             calls: None,
             tasks: None,
-            rights: None,
-            rate,
-            token: None,
-            idle: None,
+            extras,
             ahead: None,
+            ahead_kind: Kind::Binary,
             pulse: Pulse::new(live.connect_timeout),
             ping: false,
             ended: None,
@@ -228,7 +227,7 @@ impl Session {
             let held_up = self.is_held_up();
             self.poll_ahead(socket, cx)?;
             if !held_up && let Some(message) = self.ahead.take() {
-                return Poll::Ready(Ok(message));
+                return Poll::Ready(Ok((self.ahead_kind, message)));
             }
             self.poll_pulse(cx)?;
             self.poll_write(socket, cx)?;
@@ -267,7 +266,8 @@ impl Session {
             match incoming {
                 Incoming::Close => return Err(End::Closed),
                 Incoming::Message(kind, data) if !data.is_empty() => {
-                    self.ahead = Some((kind, data));
+                    self.ahead = Some(data);
+                    self.ahead_kind = kind;
                 }
                 // An empty message answers a ping.
                 Incoming::Message(..) | Incoming::Control => {}
@@ -295,14 +295,14 @@ impl Session {
     }
 
     fn poll_pulse(&mut self, cx: &mut Context<'_>) -> Result<(), End> {
-        while let Some(Poll::Ready(turn)) = self.token.as_mut().map(|token| token.poll(cx)) {
+        while let Some(Poll::Ready(turn)) = self.extras.as_mut().map(|extras| extras.poll_token(cx)) {
             match turn {
                 Turn::Remind => self.push(Push::RefreshDue),
                 Turn::Expired => return Err(CloseCode::TOKEN_EXPIRED.into()),
             }
         }
         let is_busy = self.is_busy();
-        if self.idle.as_mut().is_some_and(|idle| idle.poll(cx, is_busy).is_ready()) {
+        if self.extras.as_mut().is_some_and(|extras| extras.poll_idle(cx, is_busy).is_ready()) {
             return Err(CloseCode::IDLE.into());
         }
         while let Poll::Ready(beat) = self.pulse.poll(cx) {

@@ -1,5 +1,6 @@
 //! The times of a session: the wait for `connect`, and from then on whether there is life at both ends.
 
+use std::num::NonZeroU64;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -29,13 +30,18 @@ enum Stage {
     AwaitingConnect,
     /// Connected to a client that is never pinged.
     Unpaced,
-    Paced {
-        interval: Duration,
-        sent: Instant,
-        received: Instant,
-        /// When the ping was sent that has seen no answer.
-        asked: Option<Instant>,
-    },
+    Paced(Paced),
+}
+
+/// When what happened last. All times are nanoseconds since `began`, which take half as much room as moments: there is one
+/// of these for each session.
+struct Paced {
+    began: Instant,
+    interval: u64,
+    sent: u64,
+    received: u64,
+    /// When the ping was sent that has seen no answer.
+    asked: Option<NonZeroU64>,
 }
 
 impl Pulse {
@@ -52,22 +58,22 @@ impl Pulse {
             Stage::Unpaced
         } else {
             self.timer.as_mut().reset(later(now, interval));
-            Stage::Paced { interval, sent: now, received: now, asked: None }
+            Stage::Paced(Paced::new(now, interval))
         };
     }
 
     /// Something was sent.
     pub(super) fn note_sent(&mut self) {
-        if let Stage::Paced { sent, .. } = &mut self.stage {
-            *sent = Instant::now();
+        if let Stage::Paced(paced) = &mut self.stage {
+            paced.sent = paced.since(Instant::now());
         }
     }
 
     /// Something was received, whatever it was.
     pub(super) fn note_received(&mut self) {
-        if let Stage::Paced { received, asked, .. } = &mut self.stage {
-            *received = Instant::now();
-            *asked = None;
+        if let Stage::Paced(paced) = &mut self.stage {
+            paced.received = paced.since(Instant::now());
+            paced.asked = None;
         }
     }
 
@@ -96,41 +102,63 @@ impl Stage {
         match self {
             Self::AwaitingConnect => Some(Beat::Lost(CloseCode::CONNECT_TIMEOUT)),
             Self::Unpaced => None,
-            Self::Paced { interval, sent, received, asked } => {
-                if asked.is_some_and(|asked| now >= lost(asked, *interval)) {
-                    return Some(Beat::Lost(CloseCode::PONG_TIMEOUT));
-                }
-                if now < ping_due(*interval, *sent, *received, *asked) {
-                    return None;
-                }
-                *sent = now;
-                asked.get_or_insert(now);
-                Some(Beat::Ping)
-            }
+            Self::Paced(paced) => paced.beat(paced.since(now)),
         }
     }
 
     /// When something may be due next.
     fn next(&self) -> Option<Instant> {
-        match *self {
+        match self {
             Self::AwaitingConnect | Self::Unpaced => None,
-            Self::Paced { interval, sent, received, asked } => {
-                let ping = ping_due(interval, sent, received, asked);
-                Some(asked.map_or(ping, |asked| ping.min(lost(asked, interval))))
-            }
+            Self::Paced(paced) => Some(later(paced.began, Duration::from_nanos(paced.next()))),
         }
     }
 }
 
-/// After an interval in which nothing was sent. And where publications flow all the time: after two in which nothing
-/// came back, or a client that went away without a word would not be noticed.
-fn ping_due(interval: Duration, sent: Instant, received: Instant, asked: Option<Instant>) -> Instant {
-    let silent = later(sent, interval);
-    if asked.is_some() { silent } else { silent.min(later(received, interval.saturating_mul(2))) }
+impl Paced {
+    fn new(began: Instant, interval: Duration) -> Self {
+        Self { began, interval: nanoseconds(interval), sent: 0, received: 0, asked: None }
+    }
+
+    fn since(&self, now: Instant) -> u64 {
+        nanoseconds(now.saturating_duration_since(self.began))
+    }
+
+    fn beat(&mut self, now: u64) -> Option<Beat> {
+        if self.asked.is_some_and(|asked| now >= self.lost(asked)) {
+            return Some(Beat::Lost(CloseCode::PONG_TIMEOUT));
+        }
+        if now < self.ping_due() {
+            return None;
+        }
+        self.sent = now;
+        if self.asked.is_none() {
+            self.asked = NonZeroU64::new(now);
+        }
+        Some(Beat::Ping)
+    }
+
+    fn next(&self) -> u64 {
+        let ping = self.ping_due();
+        self.asked.map_or(ping, |asked| ping.min(self.lost(asked)))
+    }
+
+    /// After an interval in which nothing was sent. And where publications flow all the time: after two in which nothing
+    /// came back, or a client that went away without a word would not be noticed.
+    fn ping_due(&self) -> u64 {
+        let silent = self.sent.saturating_add(self.interval);
+        let unheard = self.received.saturating_add(self.interval.saturating_mul(2));
+        if self.asked.is_some() { silent } else { silent.min(unheard) }
+    }
+
+    fn lost(&self, asked: NonZeroU64) -> u64 {
+        asked.get().saturating_add(self.interval).saturating_add(nanoseconds(PONG_GRACE))
+    }
 }
 
-fn lost(asked: Instant, interval: Duration) -> Instant {
-    later(asked, interval.saturating_add(PONG_GRACE))
+/// Enough for 584 years.
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// `after` the moment; a time beyond what the clock can hold is as good as never.
