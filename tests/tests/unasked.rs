@@ -135,6 +135,25 @@ async fn the_server_subscribes_and_unsubscribes_a_client() {
 }
 
 #[tokio::test]
+async fn what_is_sent_to_a_user_who_is_away_for_a_moment_arrives() {
+    let server = Server::start(hub().build(), "127.0.0.1:0").await;
+    let proxy = server.proxy().await;
+    let client = wirehub_client::client(proxy.address(), config("ann"));
+    let mut messages = client.subscribe_raw(channel("@ann")).unwrap();
+    soon(client.connect()).await.unwrap();
+    soon(messages.ready()).await.unwrap();
+    drop(server.hub.send_to_user("ann", Payload::json("1")).unwrap());
+    assert_eq!(next(&mut messages).await.unwrap().message, Payload::json("1"));
+    let mut states = client.state_changes();
+    proxy.hold(true);
+    proxy.cut();
+    while next(&mut states).await.state != State::Reconnecting {}
+    drop(server.hub.send_to_user("ann", Payload::json("2")).unwrap());
+    proxy.hold(false);
+    assert_eq!(next(&mut messages).await.unwrap().message, Payload::json("2"));
+}
+
+#[tokio::test]
 async fn an_alarm_is_seen_once_and_acknowledged_through_a_broken_connection() {
     let server = Server::start(hub().build(), "127.0.0.1:0").await;
     let proxy = server.proxy().await;

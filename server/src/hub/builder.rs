@@ -315,7 +315,8 @@ impl Builder {
     }
 
     /// What holds for the channels of a namespace, the part of their names before the first `:`. A second call for the
-    /// same one takes the first one's place.
+    /// same one takes the first one's place. The namespace `@` is that of the users' own channels: they keep the last 100
+    /// messages for ten minutes without this.
     #[must_use]
     pub fn namespace(mut self, name: impl Into<Box<str>>, namespace: Namespace) -> Self {
         self.settings.namespaces.insert(name.into(), namespace);

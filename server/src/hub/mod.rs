@@ -152,8 +152,8 @@ impl Hub {
     }
 
     /// Publishes a message to all sessions of one user that are subscribed to the user's own channel, `@` and the name.
-    /// Where the [rules of other namespaces](Builder::other_namespaces), or of a namespace of that name, keep history, it
-    /// is there for those who come later too.
+    /// It is kept for ten minutes, with 99 others of the user, for those who come back: [`Builder::namespace`] with `@` says
+    /// otherwise.
     ///
     /// # Errors
     /// [`PayloadErrorKind::Encode`]: the payload is tagged as JSON and is not one JSON text, or the name makes no channel.

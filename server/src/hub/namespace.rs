@@ -108,16 +108,34 @@ impl Namespace {
     }
 }
 
+/// The namespace of the channels of users, whose names begin with it.
+const USERS: &str = "@";
+
 /// The namespaces that have rules of their own, and the rules for all others.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Namespaces {
     by_name: HashMap<Box<str>, Namespace>,
+    /// For the channels of users.
+    users: Namespace,
     others: Namespace,
+}
+
+impl Default for Namespaces {
+    fn default() -> Self {
+        // What is sent to a user while the connection is broken is there a moment later.
+        let history = History::new(100, Duration::from_secs(600)).with_bytes(256 * 1024);
+        let users = Namespace::default().history(history);
+        Self { by_name: HashMap::new(), users, others: Namespace::default() }
+    }
 }
 
 impl Namespaces {
     pub(crate) fn insert(&mut self, name: Box<str>, namespace: Namespace) {
-        self.by_name.insert(name, namespace);
+        if &*name == USERS {
+            self.users = namespace;
+        } else {
+            self.by_name.insert(name, namespace);
+        }
     }
 
     pub(crate) fn set_others(&mut self, namespace: Namespace) {
@@ -126,6 +144,9 @@ impl Namespaces {
 
     /// What holds for a channel.
     pub(crate) fn of(&self, channel: &ChannelName) -> &Namespace {
+        if channel.as_str().starts_with(USERS) {
+            return &self.users;
+        }
         // Most hubs have no rules at all.
         if self.by_name.is_empty() {
             return &self.others;

@@ -83,7 +83,8 @@ async fn a_backend_publishes_and_clients_get_it() {
     assert_eq!(post(&server, "/api/v1/publish", bytes).await.0, 200);
     assert_eq!(ann.publication().await.payload, Payload::bytes(vec![0, 1, 2]));
 
-    assert_eq!(post(&server, "/api/v1/send", json!({ "user": "ann", "data": "hi" })).await, (200, json!({})));
+    let (status, sent) = post(&server, "/api/v1/send", json!({ "user": "ann", "data": "hi" })).await;
+    assert_eq!((status, &sent["position"]["offset"]), (200, &json!(1)), "users' own channels keep history");
     assert_eq!(ann.publication().await.channel, name("@ann"));
     assert_eq!(post(&server, "/api/v1/broadcast", json!({ "data": null })).await.0, 204);
     assert_eq!(ann.publication().await.payload, Payload::json("null"));

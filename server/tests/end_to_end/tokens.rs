@@ -161,7 +161,7 @@ async fn namespaces_say_who_may_do_what_and_rights_add_to_it() {
         ("closed:*", "closed:a", [0, 0, 0, 0]),
         ("closed:b", "closed:a", [103, 103, 103, 103]),
         ("*", "closed:a", [0, 0, 0, 0]),
-        ("plain", "@ann", [0, 103, 108, 108]),
+        ("plain", "@ann", [0, 103, 108, 0]),
         ("plain", "@bob", [103, 103, 108, 103]),
         ("", "@ann", [103, 103, 108, 103]),
         ("*", "@bob", [103, 103, 108, 103]),
