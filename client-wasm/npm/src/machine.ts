@@ -126,6 +126,8 @@ const JSON_CONTENT = 0;
 const encoder = new TextEncoder();
 const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
 const NOTHING = new Uint8Array();
+/** Where what is empty stands, and how much it is: nobody looks there. */
+const NOWHERE: [number, number] = [1, 0];
 const FLAG = 1;
 const FAIL_FAST = 2;
 
@@ -209,10 +211,15 @@ export class Machine {
   /** Does and tells what is in the output. */
   #apply(at: number): Applied {
     const { buffer } = this.#wasm.memory;
-    const [length, bytesAt, bytesLength, due] = new Float64Array(buffer, at, HEAD) as unknown as [number, number, number, number];
+    const head = new Float64Array(buffer, at, HEAD);
+    const length = head[0] as number;
+    const any = length > HEAD;
+    const due = (head[3] as number) < 0 ? Infinity : (head[3] as number);
+    // Quickly, because this ends each run.
+    if (!any) return { any, due, error: undefined };
     // Copies, because what is told calls into the module, whose memory it is.
     const numbers = new Float64Array(buffer, at, length).slice(HEAD);
-    const bytes = new Uint8Array(buffer, bytesAt, bytesLength).slice();
+    const bytes = new Uint8Array(buffer, head[1] as number, head[2] as number).slice();
     const host = this.#host;
     let parts: Row[] = [];
     let error: WirehubError | undefined;
@@ -303,7 +310,7 @@ export class Machine {
           this.#close(number, text(first));
       }
     }
-    return { any: numbers.length > 0, due: due < 0 ? Infinity : due, error };
+    return { any, due, error };
   }
 
   #open(): void {
@@ -364,6 +371,7 @@ export class Machine {
 
   /** Puts a text or bytes into the module's memory, for it to keep; gives where, and how many. */
   #put(data: string | Uint8Array): [number, number] {
+    if (data.length === 0) return NOWHERE;
     const bytes = typeof data === 'string' ? encoder.encode(data) : data;
     const at = this.#wasm.__wbindgen_malloc(bytes.length, 1);
     new Uint8Array(this.#wasm.memory.buffer).set(bytes, at);
