@@ -224,7 +224,7 @@ impl Core {
         possible
     }
 
-    /// Calls a procedure of the server. See [`Self::publish`].
+    /// Calls a procedure of the server. It is carried out once, as a message is published once: see [`Self::publish`].
     ///
     /// # Errors
     /// As for [`Self::publish`].
