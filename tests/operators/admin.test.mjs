@@ -138,6 +138,35 @@ test('an operator ends a subscription, then a session, and others notice nothing
   await leave();
 });
 
+test('an alarm is raised, acknowledged and withdrawn', async () => {
+  const [dora, eve] = [await Client.connect(server, 'dora'), await Client.connect(server, 'eve')];
+  const { page, problems, leave } = await signedIn();
+  await page.getByLabel('everybody, as an alarm').check();
+  await page.fill('#publish-target', 'alarm:fire');
+  await page.fill('#publish-message', '{"floor":3}');
+  await page.getByRole('button', { name: 'Publish', exact: true }).click();
+  const { alarm } = await dora.next((frame) => frame.alarm !== undefined);
+  assert.deepEqual([alarm.channel, alarm.data], ['alarm:fire', { floor: 3 }]);
+  await eve.next((frame) => frame.alarm !== undefined);
+  await dora.ask({ acknowledge: { alarm: alarm.id } });
+
+  const shown = await row(page, 'alarms', 'alarm:fire');
+  await page.waitForFunction(() => /active[\s\S]*1[\s\S]*1/.test(document.querySelector('#alarms tbody').innerText));
+  await shown.getByRole('button', { name: 'Alarm alarm:fire: details' }).click();
+  const dialog = page.locator('dialog');
+  await dialog.waitFor();
+  assert.match(await dialog.innerText(), /On its way: 1[\s\S]*eve[\s\S]*Acknowledged: 1[\s\S]*dora/);
+  await noViolations(page);
+  await page.screenshot({ path: `${ARTEFACTS}admin-alarm.png` });
+  await page.getByRole('button', { name: 'Withdraw', exact: true }).click();
+  assert.equal((await eve.next((frame) => frame.alarm?.withdrawn === true)).alarm.id, alarm.id);
+  await page.locator('#alarms tbody tr', { hasText: 'withdrawn' }).waitFor();
+  assert.deepEqual(problems, []);
+  dora.close();
+  eve.close();
+  await leave();
+});
+
 test('messages go out as they were typed, to a channel, a user or everybody', async () => {
   const client = await Client.connect(server, 'carol', ['kept:exact', '@carol']);
   const { page, problems, leave } = await signedIn();
@@ -158,7 +187,7 @@ test('messages go out as they were typed, to a channel, a user or everybody', as
   await page.fill('#publish-message', '"for you"');
   await page.getByRole('button', { name: 'Publish', exact: true }).click();
   await client.next((frame) => JSON.stringify(frame).includes('for you'));
-  await page.getByLabel('everybody').check();
+  await page.getByLabel('everybody', { exact: true }).check();
   assert.equal(await page.isVisible('#publish-target'), false);
   await page.fill('#publish-message', '"for all"');
   await page.getByRole('button', { name: 'Publish', exact: true }).click();

@@ -2,7 +2,7 @@
 
 import { Api } from './api.js';
 import { Figures, rate } from './chart.js';
-import { endSession, showChannel, showSession } from './dialogs.js';
+import { endSession, showAlarm, showChannel, showSession } from './dialogs.js';
 import { bytes, byId, duration, number, setText } from './dom.js';
 import { setUpPublishing } from './publish.js';
 import { Table } from './tables.js';
@@ -18,6 +18,7 @@ class Board {
   #figures = new Figures(byId('figures'));
   #sessions;
   #channels;
+  #alarms;
   /** Publications of each channel when it was looked at last. */
   #channelsBefore = new Map();
   #timer;
@@ -61,6 +62,23 @@ class Board {
       },
       failed,
     });
+    this.#alarms = new Table('alarms', {
+      columns: [
+        { title: 'Alarm', text: ({ channel }) => channel, open: (it) => this.attempt(() => showAlarm(this, it)), label: (it) => `Alarm ${it.channel}: details` },
+        { title: 'Raised', text: ({ time }) => duration(this.now() - time), numeric: true },
+        { title: 'State', text: ({ state }) => state },
+        { title: 'Not acknowledged', text: ({ waiting, sent, received }) => number(waiting + sent + received), numeric: true },
+        { title: 'Acknowledged', text: ({ acknowledged }) => number(acknowledged), numeric: true },
+      ],
+      keyOf: ({ alarm }) => alarm,
+      // They come all at once: the pages are the page's own.
+      load: async ({ limit, after = 0 }) => {
+        const { alarms } = await this.api.get('alarms');
+        const end = after + limit;
+        return { items: alarms.slice(after, end), next: end < alarms.length ? end : undefined, count: alarms.length };
+      },
+      failed,
+    });
     for (const [id, table, field, key] of [
       ['sessions-filter', this.#sessions, 'sessions-user', 'user'],
       ['channels-filter', this.#channels, 'channels-prefix', 'prefix'],
@@ -94,10 +112,11 @@ class Board {
   }
 
   async refresh() {
-    const [stats, sessions, channels] = await Promise.all([
+    const [stats, sessions, channels, alarms] = await Promise.all([
       this.api.get('stats'),
       this.#sessions.refresh(),
       this.#channels.refresh(),
+      this.#alarms.refresh(),
     ]);
     if (this.#hasEnded) return;
     this.#ahead = stats.time - Date.now();
@@ -105,6 +124,7 @@ class Board {
     setText(byId('version'), stats.version);
     setText(byId('sessions-count'), number(sessions));
     setText(byId('channels-count'), number(channels));
+    setText(byId('alarms-count'), number(alarms));
     if (Date.now() > this.#toldUntil) show('live', 'Live');
   }
 

@@ -48,6 +48,10 @@ export class Api {
     return this.#request('POST', path, body);
   }
 
+  async delete(path) {
+    return this.#request('DELETE', path);
+  }
+
   async #request(method, path, body) {
     let response;
     let text;

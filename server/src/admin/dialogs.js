@@ -1,10 +1,18 @@
-// What opens above the board: one session, one channel.
+// What opens above the board: one session, one channel, one alarm.
 
 import { segment } from './api.js';
 import { element, duration } from './dom.js';
 
 /** How much of a channel's history is shown. */
 const HISTORY = 20;
+
+/** How far an alarm has got with somebody; who has not acknowledged it comes first. */
+const PROGRESS = [
+  { progress: 'waiting', title: 'Not connected since' },
+  { progress: 'sent', title: 'On its way' },
+  { progress: 'received', title: 'Received' },
+  { progress: 'acknowledged', title: 'Acknowledged' },
+];
 
 /** Whether a client comes back is in the code that its session ends with. */
 const ENDINGS = [
@@ -103,6 +111,39 @@ export async function showChannel(board, { name, history }) {
       board.publishTo(name);
     }),
   );
+}
+
+/** Shows who has an alarm, and who has acknowledged it; it can be withdrawn. */
+export async function showAlarm(board, { alarm }) {
+  const path = `alarms/${segment(alarm)}`;
+  const ledger = await board.api.get(path);
+  const recipients = (progress) =>
+    ledger.recipients
+      .filter((recipient) => recipient.progress === progress)
+      .slice(0, 100)
+      .map(({ user, session }) => user ?? `anonymous (${session})`)
+      .join(', ');
+  const parts = PROGRESS.filter(({ progress }) => ledger[progress] > 0).flatMap(({ progress, title }) => [
+    element('h3', {}, `${title}: ${ledger[progress]}`),
+    element('p', { class: 'names' }, recipients(progress)),
+  ]);
+  const facts = {
+    Raised: new Date(ledger.time).toLocaleString(),
+    Lasts: duration(ledger.ttl),
+    State: ledger.state,
+    Message: ledger.bytes === undefined ? JSON.stringify(ledger.data) : `${ledger.bytes} (base64)`,
+  };
+  const dialog = open(`Alarm ${ledger.channel}`, factList(facts), ...parts);
+  if (ledger.state !== 'active') return;
+  const withdraw = async () => {
+    await board.api.delete(path);
+    dialog.close();
+    board.tell('The alarm was withdrawn.');
+    await board.refresh();
+  };
+  const confirm = button('Withdraw', () => board.attempt(withdraw));
+  confirm.className = 'danger';
+  dialog.querySelector('.buttons').prepend(confirm);
 }
 
 /** Opens a dialog that goes when it is closed, and gives the focus back. */

@@ -6,6 +6,8 @@ const TARGETS = {
   channel: { label: 'Channel', path: 'publish', field: 'channel' },
   user: { label: 'User', path: 'send', field: 'user' },
   everybody: { path: 'broadcast' },
+  // Of which channel's kind it is.
+  alarm: { label: 'Channel', path: 'alarms', field: 'channel' },
 };
 
 /** Sets the form up, for this board alone. Gives what puts a channel into it, for whoever wants to publish there. */
@@ -38,7 +40,7 @@ export function setUpPublishing(board) {
         // The message goes out as it was typed: a number in it may be more exact than JavaScript's.
         const answer = await board.api.post(path, `{${name}"data":${message}}`);
         const place = answer?.position === undefined ? '' : ` It has the offset ${answer.position.offset}.`;
-        setText(result, `Published.${place}`);
+        setText(result, answer?.alarm === undefined ? `Published.${place}` : 'Raised: who acknowledges it is told above.');
       },
       (problem) => setText(result, problem),
     );
