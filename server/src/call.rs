@@ -1,5 +1,6 @@
 //! Calls: procedures of the server that clients call by name.
 
+use std::any::TypeId;
 use std::fmt;
 use std::future::Future;
 use std::pin::{Pin, pin};
@@ -45,6 +46,21 @@ impl CallContext {
     /// The hub, for instance to publish.
     pub fn hub(&self) -> &Hub {
         &self.hub
+    }
+
+    /// What [`Builder::state`](crate::Builder::state) keeps of this type.
+    ///
+    /// # Errors
+    /// [`INTERNAL`](ErrorCode::INTERNAL): nothing of this type is kept. The log names it.
+    pub fn state<T: Send + Sync + 'static>(&self) -> Result<Arc<T>, CallError> {
+        let state = self.hub.settings().state.get(&TypeId::of::<T>());
+        let state = state.and_then(|state| Arc::clone(state).downcast().ok());
+        state.ok_or_else(|| {
+            let name = std::any::type_name::<T>();
+            CallError::internal(format_args!(
+                "the hub keeps no state of the type {name}: add it by `Builder::state`"
+            ))
+        })
     }
 }
 

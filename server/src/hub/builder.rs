@@ -1,5 +1,6 @@
 //! Putting a hub together.
 
+use std::any::TypeId;
 use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
@@ -53,6 +54,37 @@ impl Builder {
         A: Future<Output = Result<C::Response, CallError>> + Send + 'static,
     {
         self.settings.calls.insert(C::NAME, call::untyped::<C, F, A>(handler));
+        self
+    }
+
+    /// Keeps a value for handlers and hooks, which take it by its type: [`CallContext::state`]. A second one of the same type
+    /// takes the first one's place.
+    ///
+    /// ```
+    /// use std::sync::atomic::{AtomicU32, Ordering};
+    /// use wirehub_server::Hub;
+    ///
+    /// wirehub_common::contract! {
+    ///     contract Counter = "counter";
+    ///     /// Counts up by a number, and gives the sum.
+    ///     call Add = "counter.add": fn(u32) -> u32;
+    /// }
+    ///
+    /// struct Sum(AtomicU32);
+    ///
+    /// let hub = Hub::builder()
+    ///     .contract::<Counter>()
+    ///     .state(Sum(AtomicU32::new(0)))
+    ///     .call::<Add, _, _>(async |context, number| {
+    ///         let sum = context.state::<Sum>()?;
+    ///         Ok(sum.0.fetch_add(number, Ordering::Relaxed).saturating_add(number))
+    ///     })
+    ///     .build();
+    /// # assert_eq!(hub.sessions(), 0);
+    /// ```
+    #[must_use]
+    pub fn state<T: Send + Sync + 'static>(mut self, state: T) -> Self {
+        self.settings.state.insert(TypeId::of::<T>(), Arc::new(state));
         self
     }
 
@@ -394,6 +426,7 @@ impl Default for Settings {
             observers: Observers::default(),
             namespaces: Namespaces::default(),
             engine: Box::new(MemoryEngine::new()),
+            state: HashMap::new(),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The hub: who is connected, who is subscribed to what, and how a publication gets to them.
 
+use std::any::{Any, TypeId};
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
@@ -81,6 +82,8 @@ pub(crate) struct Settings {
     pub(crate) observers: Observers,
     pub(crate) namespaces: Namespaces,
     pub(crate) engine: Box<dyn Engine>,
+    /// What handlers and hooks share, by its type.
+    pub(crate) state: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
 }
 
 impl Hub {

@@ -350,3 +350,28 @@ async fn a_repeated_key_is_carried_out_once_for_its_user_until_it_is_cancelled()
         until(|| carried_out.load(Ordering::SeqCst) - before == 5).await;
     }
 }
+
+#[tokio::test]
+async fn handlers_share_the_state_of_the_hub_by_its_type() {
+    struct Names(Vec<&'static str>);
+    let hub = Hub::builder()
+        .state(Names(vec!["ann", "bob"]))
+        .state(7_u32)
+        .calls("names".parse().unwrap(), async |context, _| {
+            let names = context.state::<Names>()?;
+            let count = context.state::<u32>()?;
+            Ok(Payload::json(format!("[{:?},{count}]", names.0.join("+"))))
+        })
+        .calls("missing".parse().unwrap(), async |context, _| {
+            context.state::<String>().map(|_| Payload::json("null"))
+        })
+        .build();
+    let server = Server::start(hub).await;
+    for codec in CODECS {
+        let mut client = Client::connect(&server, codec).await;
+        let answer = client.ok(call("names", Payload::json("1"))).await;
+        let payload = Payload::json(r#"["ann+bob",7]"#);
+        assert_eq!(answer, Answer::Called(Called { payload, more: false }));
+        assert_eq!(client.error(call("missing", Payload::json("1"))).await, 100);
+    }
+}

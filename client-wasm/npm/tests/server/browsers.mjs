@@ -24,7 +24,8 @@ class Chromium {
 
   /** A page that is like one that a user has just opened. */
   async open(url) {
-    const context = await this.#browser.newContext();
+    // The tests' servers have certificates of their own making.
+    const context = await this.#browser.newContext({ ignoreHTTPSErrors: true });
     const page = await context.newPage();
     await page.goto(url);
     return { evaluate: (inPage, argument) => page.evaluate(inPage, argument), close: () => context.close() };
@@ -64,7 +65,7 @@ class Firefox {
   async open(url) {
     const binary = process.env['FIREFOX'];
     const options = { args: ['-headless'], ...(binary !== undefined && { binary }) };
-    const { sessionId } = await this.#ask('POST', '/session', { capabilities: { alwaysMatch: { 'moz:firefoxOptions': options, timeouts: { script: PATIENCE } } } });
+    const { sessionId } = await this.#ask('POST', '/session', { capabilities: { alwaysMatch: { acceptInsecureCerts: true, 'moz:firefoxOptions': options, timeouts: { script: PATIENCE } } } });
     const ask = (verb, path, body) => this.#ask(verb, `/session/${sessionId}${path}`, body);
     await ask('POST', '/url', { url });
     return {

@@ -2,6 +2,9 @@
 // deployed anew.
 
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { writeFile } from 'node:fs/promises';
+import { createInterface } from 'node:readline';
 import { after, before, describe, test } from 'node:test';
 
 import { CloseCodes, Codes } from '../../dist/index.js';
@@ -72,6 +75,46 @@ for (const [name, start] of Object.entries(BROWSERS)) {
       assert.deepEqual(new Set(log.errors), new Set([Codes.TOKEN_UNAVAILABLE]));
     });
 
+    test('a whole day: TLS, a backend, a page and a terminal, a deploy, metrics, and somebody who is shown the door', async (t) => {
+      const secure = await Server.start({ tls: true });
+      t.after(() => secure.stop());
+      [tokens, asked] = [[() => token(2), () => token(60)], 0];
+      const page = await browser.open(site.origin);
+      t.after(() => page.close());
+      await page.evaluate(listen, { url: secure.url, channel: 'chat:day' });
+      const atTerminal = async (user, channel) => {
+        await writeFile(secure.path(user), secure.run(['token', '--config', secure.path('wirehub.toml'), '--user', user]));
+        const terminal = secure.terminal(['sub', '--ca', secure.path('cert.pem'), '--token-file', secure.path(user), secure.url, channel]);
+        t.after(() => terminal.kill());
+        return terminal;
+      };
+      const bob = await atTerminal('bob', 'chat:day');
+      const shown = createInterface({ input: bob.stdout })[Symbol.asyncIterator]();
+      await subscribers(secure, 'chat:day', 2);
+
+      const publisher = new Publisher(secure, 'chat:day');
+      await page.evaluate(heard, 20);
+      await secure.restart();
+      await page.evaluate(connections, 2);
+      await subscribers(secure, 'chat:day', 2);
+
+      // Somebody who has no business here.
+      const mallory = await atTerminal('mallory', 'chat:other');
+      await subscribers(secure, 'chat:other', 1);
+      const ended = once(mallory, 'exit');
+      const { status } = await secure.ask('POST', '/api/v1/users/mallory/disconnect', JSON.stringify({ reason: 'out' }));
+      assert.ok(status < 300, `${status}`);
+      assert.notDeepEqual(await ended, [0, null]);
+
+      const published = await publisher.stop();
+      const { log } = await page.evaluate(heard, published);
+      assert.deepEqual(log.numbers, upTo(published));
+      assert.deepEqual(log.gaps, ['lost']);
+      for (const number of upTo(published)) assert.equal((await shown.next()).value, `chat:day\t${number}`);
+      const metrics = await secure.ask('GET', '/metrics');
+      assert.match(metrics.text, /^wirehub_sessions 2$/m);
+    });
+
     test('two deploys go by: each message comes once and in order, and that the old ones are gone is told', async (t) => {
       const page = await open(t, 'chat:deploy', [() => token(60)]);
       const publisher = new Publisher(server, 'chat:deploy');
@@ -89,6 +132,14 @@ for (const [name, start] of Object.entries(BROWSERS)) {
       assert.deepEqual(log.states, ['connecting', 'connected', ...again, ...again]);
     });
   });
+}
+
+/** Waits until so many are subscribed to a channel. */
+async function subscribers(server, channel, count) {
+  for (;;) {
+    const { status, text } = await server.ask('GET', `/api/v1/channels/${channel}/presence`);
+    if (status === 200 && JSON.parse(text).sessions === count) return;
+  }
 }
 
 const upTo = (count) => Array.from({ length: count }, (_, number) => number);

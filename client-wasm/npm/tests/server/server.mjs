@@ -3,12 +3,13 @@
 //
 //   WIREHUB  the program (default: the one in target/)
 
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { createHmac, randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:http';
+import * as http from 'node:http';
+import * as https from 'node:https';
 import { tmpdir } from 'node:os';
 import { extname, join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -18,8 +19,15 @@ import { fileURLToPath } from 'node:url';
 const API_KEY = 'fedcba9876543210fedcba9876543210';
 const TOKEN_KEY = '0123456789abcdef0123456789abcdef';
 
+const TLS = `
+[tls]
+certificate = "cert.pem"
+key = "key.pem"
+`;
+
 const CONFIG = `
 [server]
+metrics = true
 allow_origins = ["http://127.0.0.1:*"]
 [limits]
 reconnect_window = "100ms"
@@ -42,18 +50,58 @@ export class Server {
   #folder;
   #address = '127.0.0.1:0';
   #process;
+  /** The certificate, where it speaks TLS. */
+  #certificate;
 
-  static async start() {
+  static async start({ tls = false } = {}) {
     const server = new Server();
     server.#folder = await mkdtemp(join(tmpdir(), 'wirehub-'));
-    const files = { 'wirehub.toml': CONFIG, 'api.key': API_KEY, 'token.key': TOKEN_KEY };
-    for (const [name, text] of Object.entries(files)) await writeFile(join(server.#folder, name), text);
+    const config = server.path('wirehub.toml');
+    // As an operator begins: the template is right as it is.
+    server.run(['config', 'init', config]);
+    server.run(['config', 'check', config]);
+    const files = { 'wirehub.toml': tls ? CONFIG + TLS : CONFIG, 'api.key': API_KEY, 'token.key': TOKEN_KEY };
+    for (const [name, text] of Object.entries(files)) await writeFile(server.path(name), text);
+    if (tls) {
+      const names = 'subjectAltName=DNS:localhost,IP:127.0.0.1';
+      const files = ['-keyout', server.path('key.pem'), '-out', server.path('cert.pem')];
+      execFileSync('openssl', ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2', '-subj', '/CN=localhost', '-addext', names, '-addext', 'basicConstraints=critical,CA:FALSE', ...files], { stdio: 'ignore' });
+      server.#certificate = await readFile(server.path('cert.pem'));
+    }
+    server.run(['config', 'check', config]);
     await server.#run();
     return server;
   }
 
   get url() {
-    return `ws://${this.#address}/ws`;
+    return `${this.#certificate === undefined ? 'ws' : 'wss'}://${this.#address}/ws`;
+  }
+
+  /** A file of its folder. */
+  path(name) {
+    return join(this.#folder, name);
+  }
+
+  /** Runs the program to its end; gives what it writes. */
+  run(args) {
+    return execFileSync(program(), args, { encoding: 'utf8' });
+  }
+
+  /** Somebody at a terminal: the program as a client. */
+  terminal(args) {
+    return spawn(program(), args, { stdio: ['ignore', 'pipe', 'ignore'] });
+  }
+
+  /** Asks over HTTP, with the API's key; gives status and text. */
+  async ask(method, path, body = '') {
+    const [scheme, client] = this.#certificate === undefined ? ['http', http] : ['https', https];
+    const headers = { authorization: `Bearer ${API_KEY}`, 'content-type': 'application/json' };
+    const request = client.request(`${scheme}://${this.#address}${path}`, { method, headers, ca: this.#certificate, agent: false });
+    request.end(body);
+    const [response] = await once(request, 'response');
+    let text = '';
+    for await (const part of response.setEncoding('utf8')) text += part;
+    return { status: response.statusCode, text };
   }
 
   /** What a deploy does: stops it in order, and starts it at the same address. What it kept is gone. */
@@ -70,25 +118,24 @@ export class Server {
   /** Publishes, again and again until the server says that it has, always with the same key. */
   async publish(channel, data) {
     const body = JSON.stringify({ channel, data, key: randomUUID() });
-    const headers = { authorization: `Bearer ${API_KEY}`, 'content-type': 'application/json' };
     for (;;) {
       try {
-        const { status } = await fetch(`http://${this.#address}/api/v1/publish`, { method: 'POST', headers, body });
+        const { status } = await this.ask('POST', '/api/v1/publish', body);
         if (status === 200) return;
         if (status !== 503) throw new Error(`the server refuses a publication with ${status}`);
       } catch (error) {
         // It is not there just now.
-        if (!(error instanceof TypeError)) throw error;
+        if (error.code === undefined) throw error;
       }
     }
   }
 
   async #run() {
-    const config = join(this.#folder, 'wirehub.toml');
+    const config = this.path('wirehub.toml');
     this.#process = spawn(program(), ['serve', '--config', config, '--listen', this.#address], { stdio: ['ignore', 'pipe', 'inherit'] });
     const lines = createInterface({ input: this.#process.stdout });
     const [line] = await once(lines, 'line', { signal: AbortSignal.timeout(20_000) });
-    this.#address = /^listening on http:\/\/(\S+)/.exec(line)[1];
+    this.#address = /^listening on https?:\/\/(\S+)/.exec(line)[1];
     this.#process.stdout.resume();
   }
 
@@ -140,7 +187,7 @@ export class Site {
 
   static async start(tokens) {
     const site = new Site();
-    site.#http = createServer((request, response) => void answer(request.url, response, tokens));
+    site.#http = http.createServer((request, response) => void answer(request.url, response, tokens));
     site.#http.listen(0, '127.0.0.1');
     await once(site.#http, 'listening');
     site.origin = `http://127.0.0.1:${site.#http.address().port}`;
