@@ -1,4 +1,4 @@
-//! The proxies that tests put before a server.
+//! What tests put around a server: the proxies before it, and what makes it a certificate.
 
 use std::path::{Path, PathBuf};
 
@@ -11,18 +11,19 @@ use crate::{
 };
 
 /// A program, Debian's package of it, and how it tells its version.
-const PROXIES: [(&str, &str, &str); 2] = [("nginx", "nginx-light", "-v"), ("haproxy", "haproxy", "-v")];
+const PROGRAMS: [(&str, &str, &str); 3] =
+    [("nginx", "nginx-light", "-v"), ("haproxy", "haproxy", "-v"), ("openssl", "openssl", "version")];
 
-/// Makes sure of both.
+/// Makes sure of all of them.
 pub(super) fn ensure(console: &Console, packages: &mut SystemPackages) -> Result<()> {
     let missing: Vec<&str> =
-        PROXIES.iter().filter(|(name, ..)| path(name).is_none()).map(|(_, package, _)| *package).collect();
+        PROGRAMS.iter().filter(|(name, ..)| path(name).is_none()).map(|(_, package, _)| *package).collect();
     if !missing.is_empty() {
         let what = format!("installing {}", missing.join(", "));
         let step = Step { name: "proxies", what: &what, slow: Some("up to 1 min") };
         console.step(step, |log| packages.install(log, &missing))?;
     }
-    for (name, _, version) in PROXIES {
+    for (name, _, version) in PROGRAMS {
         let path =
             path(name).with_context(|| format!("{name} is not on PATH: install it, then run this again"))?;
         output_of(command(&path).arg(version))
