@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use wirehub_common::contract::{Channel, Message as _};
-use wirehub_common::{ChannelName, Payload, PayloadError, PayloadErrorKind};
+use wirehub_common::{ChannelName, Payload, PayloadError};
 
 use crate::hub::alarms::Audience;
+use crate::hub::well_formed;
 use crate::{Hub, SessionId};
 
 /// An alarm that is to be [raised](Hub::raise).
@@ -48,7 +49,7 @@ impl Alarm {
     /// A message of the contract, like those of a channel. For everybody, and for an hour.
     ///
     /// # Errors
-    /// [`PayloadErrorKind::Encode`]: the message can't be written.
+    /// [`PayloadErrorKind::Encode`](wirehub_common::PayloadErrorKind::Encode): the message can't be written.
     pub fn new<C: Channel>(channel: &C, message: &C::Message) -> Result<Self, PayloadError> {
         Ok(Self::raw(channel.name().clone(), message.to_payload()?))
     }
@@ -80,10 +81,7 @@ impl Hub {
     /// [`AlarmError::TooMany`], [`AlarmError::Payload`].
     pub fn raise(&self, alarm: Alarm) -> Result<String, AlarmError> {
         let Alarm { channel, payload, audience, ttl } = alarm;
-        if !payload.is_well_formed() {
-            let words = "it is tagged as JSON and is not one JSON text";
-            return Err(AlarmError::Payload(PayloadError::new(PayloadErrorKind::Encode, Some(words.into()))));
-        }
+        let payload = well_formed(payload).map_err(AlarmError::Payload)?;
         let sessions = self.session_registry();
         self.ledgers().raise(sessions, channel, payload, audience, ttl).ok_or(AlarmError::TooMany)
     }

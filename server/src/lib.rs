@@ -48,6 +48,7 @@ mod session;
 mod socket;
 #[cfg(feature = "tls")]
 mod tls;
+mod unix_time;
 #[cfg(feature = "backend")]
 pub mod webhooks;
 

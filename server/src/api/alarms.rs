@@ -2,7 +2,7 @@
 
 #![allow(unused_qualifications, reason = "those that `utoipa::path` makes")]
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
@@ -15,6 +15,7 @@ use wirehub_common::ChannelName;
 use super::messages::{self, present};
 use super::problem::Problem;
 use super::{Body, Path};
+use crate::unix_time::milliseconds;
 use crate::{Alarm, AlarmError, AlarmProgress, AlarmRecipient, AlarmReport, AlarmState, Hub};
 
 /// An alarm to be raised: `data` or `bytes`.
@@ -231,10 +232,6 @@ impl From<&AlarmRecipient> for Recipient {
 
 fn unknown() -> Problem {
     Problem::not_found("there is no such alarm, or it is over and forgotten: see /api/v1/alarms")
-}
-
-fn milliseconds(time: SystemTime) -> u64 {
-    u64::try_from(time.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis()).unwrap_or(u64::MAX)
 }
 
 fn an_hour() -> u64 {

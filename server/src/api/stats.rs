@@ -1,7 +1,5 @@
 //! Figures of the whole hub.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
@@ -9,6 +7,7 @@ use utoipa::ToSchema;
 
 use crate::Hub;
 use crate::metrics::Totals;
+use crate::unix_time;
 
 /// How busy the hub is: what there is now, and what there was since it started. Of two of these, the differences divided
 /// by that of `time` are rates.
@@ -43,10 +42,9 @@ pub(super) async fn stats(State(hub): State<Hub>) -> Json<Stats> {
     let subscriptions =
         channels.iter().fold(0_usize, |sum, (_, subscribers)| sum.saturating_add(*subscribers));
     let Totals { connections, commands, errors, publications, deliveries } = hub.counters().totals();
-    let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Json(Stats {
         version: env!("CARGO_PKG_VERSION"),
-        time: u64::try_from(time.as_millis()).unwrap_or(u64::MAX),
+        time: unix_time::now(),
         sessions: hub.sessions(),
         channels: channels.len(),
         subscriptions,

@@ -5,7 +5,7 @@ use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -16,6 +16,7 @@ use wirehub_common::{ChannelName, Payload};
 use super::{Answer, Delivery, Engine, History, Publish, ReadHistory, Recover, Recovered};
 use crate::hub::SessionId;
 use crate::hub::sharded::Sharded;
+use crate::unix_time;
 
 /// Keeps everything in memory. A restart loses it, and clients are told so: their epochs and the scope of their keys
 /// are other ones then.
@@ -66,8 +67,7 @@ impl MemoryEngine {
     /// An engine that remembers nothing yet.
     pub fn new() -> Self {
         // Without entropy the time does it: it is another one after a restart, too.
-        let instance =
-            SessionId::random().map_or_else(|_| now_in_milliseconds().to_string(), |id| id.to_string());
+        let instance = SessionId::random().map_or_else(|_| unix_time::now().to_string(), |id| id.to_string());
         Self {
             instance,
             begun: Instant::now(),
@@ -160,8 +160,7 @@ impl Engine for MemoryEngine {
 
     fn publish(&self, publish: Publish) -> Answer<Option<Position>> {
         let Publish { channel, payload, publisher, key, history } = publish;
-        let mut publication =
-            Publication { channel, payload, time: now_in_milliseconds(), publisher, offset: 0 };
+        let mut publication = Publication { channel, payload, time: unix_time::now(), publisher, offset: 0 };
         if history.is_none() && key.is_empty() {
             self.deliver(publication);
             return Answer::Now(Ok(None));
@@ -339,11 +338,6 @@ fn newest<'a>(
 fn after(now: Instant, duration: Duration) -> Instant {
     // Beyond what the clock can show, "very late" is as good.
     now.checked_add(duration).or_else(|| now.checked_add(CENTURY)).unwrap_or(now)
-}
-
-fn now_in_milliseconds() -> u64 {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// For how long clients are told that keys are remembered.

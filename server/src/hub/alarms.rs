@@ -3,7 +3,7 @@
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use indexmap::IndexMap;
 use parking_lot::Mutex;
@@ -16,6 +16,7 @@ use super::sessions::{Peer, Sessions};
 use super::shared_frame::SharedFrame;
 use crate::alarm::{AlarmProgress, AlarmRecipient, AlarmReport, AlarmState};
 use crate::session::outbox::Lane;
+use crate::unix_time::milliseconds;
 
 /// All alarms that are remembered, in the order in which they were raised.
 pub(crate) struct Alarms {
@@ -291,11 +292,6 @@ impl Entry {
     fn new(since: SystemTime) -> Self {
         Self { progress: AlarmProgress::Waiting, since, sessions: Vec::new() }
     }
-}
-
-fn milliseconds(time: SystemTime) -> u64 {
-    let since_epoch = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// How many alarms are remembered. One that is over makes room for another one; so many may be active at once.

@@ -4,8 +4,8 @@ use std::collections::{HashMap, VecDeque};
 use std::future::Future;
 use std::hash::{BuildHasher as _, RandomState};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ pub(crate) struct CallMemory {
 struct State {
     by_key: HashMap<Key, Arc<Remembered>>,
     /// By age, with the time at which each is forgotten.
-    ages: VecDeque<(Instant, Key)>,
+    ages: VecDeque<(Instant, Weak<Remembered>)>,
     /// How many bytes the answers have.
     bytes: usize,
     /// Counts how often keys were forgotten before their time: each time the scope becomes another one.
@@ -115,8 +115,8 @@ impl CallMemory {
                     waiting: AtomicUsize::new(0),
                     bytes: AtomicUsize::new(0),
                 });
-                state.by_key.insert(key.clone(), Arc::clone(&call));
-                state.ages.push_back((now.checked_add(KEPT).unwrap_or(now), key));
+                state.by_key.insert(key, Arc::clone(&call));
+                state.ages.push_back((now.checked_add(KEPT).unwrap_or(now), Arc::downgrade(&call)));
                 call
             }
         };
@@ -141,9 +141,7 @@ impl CallMemory {
     fn stop(&self, call: &Arc<Remembered>) {
         call.task.abort();
         let mut state = self.state.lock();
-        if state.by_key.get(&call.key).is_some_and(|known| Arc::ptr_eq(known, call)) {
-            state.remove(&call.key);
-        }
+        state.remove(call);
     }
 }
 
@@ -158,14 +156,16 @@ impl State {
             if is_early {
                 self.scopes = self.scopes.wrapping_add(1);
             }
-            if let Some((_, key)) = self.ages.pop_front() {
-                self.remove(&key);
+            if let Some(call) = self.ages.pop_front().and_then(|(_, call)| call.upgrade()) {
+                self.remove(&call);
             }
         }
     }
 
-    fn remove(&mut self, key: &Key) {
-        if let Some(call) = self.by_key.remove(key) {
+    /// Forgets this call, and not another one that has its key by now.
+    fn remove(&mut self, call: &Arc<Remembered>) {
+        if self.by_key.get(&call.key).is_some_and(|known| Arc::ptr_eq(known, call)) {
+            self.by_key.remove(&call.key);
             self.bytes = self.bytes.saturating_sub(call.bytes.load(Ordering::Relaxed));
         }
     }
@@ -282,6 +282,19 @@ mod tests {
         assert_eq!(waiting.await.unwrap_err().code, ErrorCode::CANCELLED);
         let (anew, _) = memory.call(user("ann"), "l", || answering("1"));
         assert!(anew.await.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_age_of_a_cancelled_call_is_not_that_of_its_successor() {
+        let memory = Arc::new(CallMemory::new());
+        let (_waiting, canceller) = memory.call(user("ann"), "k", || Box::pin(pending()));
+        canceller.cancel();
+        tokio::time::advance(KEPT / 2).await;
+        let (first, _) = memory.call(user("ann"), "k", || answering("1"));
+        assert_eq!(first.await.unwrap(), Payload::json("1"));
+        tokio::time::advance(KEPT / 2).await;
+        let (repeat, _) = memory.call(user("ann"), "k", never);
+        assert_eq!(repeat.await.unwrap(), Payload::json("1"));
     }
 
     #[tokio::test]

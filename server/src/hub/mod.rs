@@ -4,7 +4,7 @@ use std::any::{Any, TypeId};
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use wirehub_common::code::CloseCode;
 use wirehub_common::contract::{Channel, Message as _};
@@ -26,6 +26,7 @@ use crate::engine::{Answer, Delivery, Engine, EngineError, Publish, ReadHistory}
 use crate::events::Observers;
 use crate::metrics::Metrics;
 use crate::session::outbox::{Ending, Order};
+use crate::unix_time;
 
 pub(crate) mod addresses;
 pub(crate) mod alarms;
@@ -384,17 +385,16 @@ pub(crate) fn shutdown_ending(retry_after: u32) -> Ending {
 }
 
 fn publication(channel: &ChannelName, payload: Payload) -> SharedFrame {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     SharedFrame::new(ServerFrame::Push(Push::Publication(Publication {
         channel: channel.clone(),
         payload,
-        time: u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX),
+        time: unix_time::now(),
         publisher: None,
         offset: 0,
     })))
 }
 
-fn well_formed(payload: Payload) -> Result<Payload, PayloadError> {
+pub(crate) fn well_formed(payload: Payload) -> Result<Payload, PayloadError> {
     if payload.is_well_formed() {
         Ok(payload)
     } else {

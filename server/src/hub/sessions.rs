@@ -3,7 +3,6 @@
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, OnceLock};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use wirehub_common::Codec;
 use wirehub_common::frame::Member;
@@ -12,6 +11,7 @@ use super::SessionId;
 use super::sharded::Sharded;
 use super::shared_frame::SharedFrame;
 use crate::session::outbox::{Lane, Outbox};
+use crate::unix_time;
 
 /// A session, as the hub and its channels hold it.
 #[cfg_attr(not(feature = "api"), allow(dead_code, reason = "some of it is for operators alone"))]
@@ -39,8 +39,7 @@ pub(crate) struct Identity {
 
 impl Peer {
     pub(crate) fn new(id: SessionId, codec: Codec, address: Option<IpAddr>, outbox: Outbox) -> Self {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let since = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+        let since = unix_time::now();
         Self { id, identity: OnceLock::new(), codec, address, since, channels: AtomicU32::new(0), outbox }
     }
 

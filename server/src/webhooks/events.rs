@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use axum::http::Method;
 use bytes::Bytes;
@@ -19,6 +19,7 @@ use super::{Asker, MAX_BYTES, pause, request_id};
 use crate::call::CallContext;
 use crate::events::{Observer, SessionEvent};
 use crate::metrics::{Asked, count_lost_event};
+use crate::unix_time;
 
 /// A kind of [`SessionEvent`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Deserialize, Serialize)]
@@ -124,7 +125,7 @@ impl Observer for EventQueue {
             client: None,
             version: None,
             code: None,
-            time: milliseconds_now(),
+            time: unix_time::now(),
         };
         match &event {
             SessionEvent::Connected { client, version } => {
@@ -226,11 +227,6 @@ impl Inner {
             Err(_) => Err("it did not answer in time".into()),
         }
     }
-}
-
-fn milliseconds_now() -> u64 {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// How much may wait, as JSON.
