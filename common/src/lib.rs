@@ -33,16 +33,19 @@ pub mod frame;
 mod channel;
 mod limits;
 mod payload;
+#[cfg(any(test, not(feature = "std")))]
+#[cfg_attr(feature = "std", allow(unreachable_pub, reason = "here it is only tested"))]
+mod shared_bytes;
 #[cfg(feature = "json")]
 mod subprotocol;
 
+#[cfg(feature = "std")]
+pub use bytes::Bytes;
 pub use channel::{ChannelName, ChannelNameError};
 pub use codec::{Codec, DecodeError, DecodeErrorKind, SUBPROTOCOL_JSON, SUBPROTOCOL_PROTOBUF};
 pub use limits::Limits;
 pub use payload::{Content, Payload, PayloadError, PayloadErrorKind};
+#[cfg(not(feature = "std"))]
+pub use shared_bytes::Bytes;
 #[cfg(feature = "json")]
 pub use subprotocol::{UnknownSubprotocol, negotiate};
-
-// Derive macros and contracts expand to paths through here, so that their users depend on this crate alone.
-#[doc(hidden)]
-pub use bytes;

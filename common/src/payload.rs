@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 use core::fmt;
 
-use bytes::Bytes;
+use crate::Bytes;
 
 /// What the bytes of a [`Payload`] are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]

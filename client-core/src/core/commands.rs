@@ -6,10 +6,9 @@
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use bytes::Bytes;
-use wirehub_common::Codec;
 use wirehub_common::code::ErrorCode;
 use wirehub_common::frame::{Answer, Call, Called, Cancel, Command, Published, Request};
+use wirehub_common::{Bytes, Codec};
 
 use super::Core;
 use super::keys::{Imprint, Keys, Memory};

@@ -3,13 +3,12 @@
 use alloc::string::String;
 use core::time::Duration;
 
-use bytes::Bytes;
 use wirehub_common::code::{CloseCode, ErrorCode};
 use wirehub_common::contract::differing_items;
 use wirehub_common::frame::{
     Answer, Cancel, Command, Connect, Connected, ContractDigest, Push, Reply, Request, ServerFrame,
 };
-use wirehub_common::{Codec, SUBPROTOCOL_PROTOBUF};
+use wirehub_common::{Bytes, Codec, SUBPROTOCOL_PROTOBUF};
 
 use super::Core;
 use crate::{Error, ErrorKind, Event, State, StateChange, Time};

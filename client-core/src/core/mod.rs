@@ -4,10 +4,9 @@ use alloc::string::String;
 use alloc::vec::{self, Vec};
 use core::time::Duration;
 
-use bytes::Bytes;
 use wirehub_common::code::{CloseCode, ErrorCode};
 use wirehub_common::frame::{Acknowledge, Call, Disconnect, History, Presence, Publish, Request};
-use wirehub_common::{ChannelName, Limits, Payload};
+use wirehub_common::{Bytes, ChannelName, Limits, Payload};
 
 use self::alarms::Alarms;
 use self::commands::Commands;

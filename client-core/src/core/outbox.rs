@@ -2,8 +2,7 @@
 
 use alloc::vec::Vec;
 
-use bytes::Bytes;
-use wirehub_common::Limits;
+use wirehub_common::{Bytes, Limits};
 
 /// Commands that are not yet in the transport, in order. Who puts them here keeps the bounds.
 #[derive(Debug, Default)]

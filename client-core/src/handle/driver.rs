@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::task::Waker;
 
-use bytes::Bytes;
+use wirehub_common::Bytes;
 use wirehub_common::code::CloseCode;
 
 use super::Shared;

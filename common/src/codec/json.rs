@@ -1,18 +1,17 @@
 //! `wirehub.v1.json`: one JSON text a line.
 
-use bytes::Bytes;
 use serde::de::Error as _;
 use serde::ser::{SerializeMap, Serializer};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::{DecodeError, DecodeErrorKind};
-use crate::ChannelName;
 use crate::frame::{
     Alarm, Answer, Called, Command, Connected, Disconnect, ErrorInfo, HistoryPage, Movement, PresenceList,
     Publication, Published, Push, Refreshed, Reply, Request, ServerFrame, Subscribed, Unsubscribe,
     Unsubscribed,
 };
+use crate::{Bytes, ChannelName};
 
 pub(super) fn encode_command(command: &Command) -> Bytes {
     line(|serializer| {

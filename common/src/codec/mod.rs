@@ -8,8 +8,7 @@ use alloc::boxed::Box;
 use core::fmt;
 use core::time::Duration;
 
-use bytes::Bytes;
-
+use crate::Bytes;
 use crate::frame::{Command, ServerFrame};
 
 #[cfg(feature = "json")]
@@ -27,9 +26,9 @@ pub const SUBPROTOCOL_JSON: &str = "wirehub.v1.json";
 /// How frames are written: which subprotocol a connection speaks.
 ///
 /// ```
-/// use wirehub_common::Codec;
+/// use wirehub_common::{Bytes, Codec};
 ///
-/// let line = bytes::Bytes::from_static(br#"{"id":1,"connect":{"client":"by hand"}}"#);
+/// let line = Bytes::from_static(br#"{"id":1,"connect":{"client":"by hand"}}"#);
 /// let commands: Vec<_> = Codec::Json.decode_commands(&line).collect::<Result<_, _>>()?;
 /// assert_eq!(commands[0].id, 1);
 /// # Ok::<(), wirehub_common::DecodeError>(())

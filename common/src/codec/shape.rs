@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use bytes::Bytes;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
@@ -16,7 +15,7 @@ use crate::contract::ContractHash;
 use crate::frame::{
     Alarm, Call, Called, ErrorInfo, Member, Publication, Publish, SubscribeOutcome, Subscribed,
 };
-use crate::{ChannelName, Content, Limits, Payload};
+use crate::{Bytes, ChannelName, Content, Limits, Payload};
 
 /// A payload beside other fields: a JSON payload stands in `data` as it is, any other as base64 text.
 #[derive(Serialize, Deserialize)]

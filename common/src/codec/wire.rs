@@ -4,9 +4,8 @@
 
 use alloc::vec::Vec;
 
-use bytes::Bytes;
-
 use super::DecodeErrorKind;
+use crate::Bytes;
 
 /// What is written into a frame: called twice, once to count and once to write.
 pub(super) trait Encode {

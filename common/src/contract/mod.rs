@@ -77,10 +77,8 @@
 use alloc::vec::Vec;
 use core::fmt;
 
-use bytes::Bytes;
-
 use crate::frame::{ContractDigest, ContractId};
-use crate::{ChannelName, Content, Payload, PayloadError, PayloadErrorKind};
+use crate::{Bytes, ChannelName, Content, Payload, PayloadError, PayloadErrorKind};
 
 mod macros;
 #[doc(hidden)]

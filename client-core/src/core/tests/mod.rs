@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use wirehub_common::code::{CloseCode, ErrorCode};
 use wirehub_common::contract::ContractHash;
 use wirehub_common::frame::{
@@ -12,7 +11,7 @@ use wirehub_common::frame::{
     Published, Push, Refreshed, Reply, Request, ServerFrame, Subscribe, SubscribeOutcome, Subscribed,
     Unsubscribed,
 };
-use wirehub_common::{ChannelName, Codec, Limits, Payload, SUBPROTOCOL_PROTOBUF};
+use wirehub_common::{Bytes, ChannelName, Codec, Limits, Payload, SUBPROTOCOL_PROTOBUF};
 
 use super::{CommandId, Core, SendOptions, SubscriptionId, TokenRequest, Transmit};
 use crate::{Config, Error, Event, Outcome, Recovery, State, Time};

@@ -1,9 +1,8 @@
 //! What clients send.
 
-use bytes::Bytes;
-
 use super::fields::{Decoder, Failure, Fields};
 use super::values::{contract_id, encode_payload, position};
+use crate::Bytes;
 use crate::codec::DecodeErrorKind;
 use crate::codec::wire::{Encode, Reader, Value, Writer};
 use crate::frame::{

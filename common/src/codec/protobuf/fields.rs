@@ -8,11 +8,9 @@ use alloc::vec::Vec;
 use core::cell::Cell;
 use core::time::Duration;
 
-use bytes::Bytes;
-
 use crate::codec::DecodeErrorKind;
 use crate::codec::wire::{Reader, Value};
-use crate::{ChannelName, Content, Limits, Payload};
+use crate::{Bytes, ChannelName, Content, Limits, Payload};
 
 /// Reads one frame.
 pub(super) struct Decoder<'a> {

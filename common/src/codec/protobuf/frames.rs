@@ -3,12 +3,9 @@
 use alloc::boxed::Box;
 use alloc::string::String;
 
-use bytes::Bytes;
-
 use super::commands::unsubscribe;
 use super::fields::{Decoder, Failure, Fields};
 use super::values::{contract_id, encode_payload, position};
-use crate::Limits;
 use crate::code::{CloseCode, ErrorCode};
 use crate::codec::wire::{Encode, Reader, Value, Writer};
 use crate::codec::{DecodeErrorKind, to_milliseconds};
@@ -18,6 +15,7 @@ use crate::frame::{
     Idempotency, Member, Movement, PresenceList, Publication, Published, Push, Refreshed, Reply, ServerFrame,
     SubscribeOutcome, Subscribed, Unsubscribe, Unsubscribed,
 };
+use crate::{Bytes, Limits};
 
 pub(in crate::codec) fn decode_frame(message: &Bytes, part: &[u8]) -> Result<ServerFrame, DecodeErrorKind> {
     let mut reader = Reader::new(part);

@@ -2,9 +2,8 @@
 //!
 //! Unknown fields and wire types that do not fit a known field are passed over, as Protocol Buffers asks for.
 
-use bytes::Bytes;
-
 use super::wire::Writer;
+use crate::Bytes;
 use crate::frame::{Command, ServerFrame};
 
 mod commands;
