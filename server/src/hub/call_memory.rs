@@ -1,20 +1,19 @@
 //! The keys of calls: a call that a client repeats after it lost its connection is carried out once.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::hash::{BuildHasher as _, RandomState};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Shared};
 use parking_lot::Mutex;
-use tokio::runtime::Handle;
 use tokio::task::{AbortHandle, JoinError};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, timeout_at};
 use wirehub_common::Payload;
 use wirehub_common::code::ErrorCode;
 use wirehub_common::frame::{ErrorInfo, Idempotency};
@@ -32,8 +31,12 @@ pub(crate) struct CallMemory {
 #[derive(Default)]
 struct State {
     by_key: HashMap<Key, Arc<Remembered>>,
-    /// By age, with the time at which each is forgotten.
-    ages: VecDeque<(Instant, Weak<Remembered>)>,
+    /// The same calls by their numbers, so by age.
+    by_age: BTreeMap<u64, Arc<Remembered>>,
+    /// Those of them that are under way although nobody waits for them.
+    abandoned: BTreeMap<u64, Arc<Remembered>>,
+    /// How many calls there have been.
+    numbers: u64,
     /// How many bytes the answers have.
     bytes: usize,
     /// Counts how often keys were forgotten before their time: each time the scope becomes another one.
@@ -48,20 +51,25 @@ struct Key {
 }
 
 struct Remembered {
+    number: u64,
     key: Key,
-    answer: Shared<BoxFuture<'static, Result<Payload, ErrorInfo>>>,
+    /// When the key is forgotten.
+    until: Instant,
+    answer: Answer,
     task: AbortHandle,
-    /// How many sessions wait for it.
+    /// How many sessions wait for it. Changes while the state is locked.
     waiting: AtomicUsize,
-    /// How many bytes its answer has, once there is one.
-    bytes: AtomicUsize,
+    /// How many bytes its answer has, as soon as there is one. Set while the state is locked.
+    bytes: OnceLock<usize>,
 }
 
-/// A session that waits for a call: a future of its answer. The call outlives it for a while, unless it is
-/// [cancelled](Canceller::cancel).
+type Answer = Shared<BoxFuture<'static, Result<Payload, ErrorInfo>>>;
+
+/// A session that waits for a call: a future of its answer. The call outlives it for as long as its key is known,
+/// unless it is [cancelled](Canceller::cancel).
 pub(crate) struct Waiting {
     call: Arc<Remembered>,
-    answer: Shared<BoxFuture<'static, Result<Payload, ErrorInfo>>>,
+    answer: Answer,
     memory: Arc<CallMemory>,
 }
 
@@ -91,82 +99,110 @@ impl CallMemory {
         begin: impl FnOnce() -> Answering,
     ) -> (Waiting, Canceller) {
         let key = Key { user, key: key.into() };
-        let now = Instant::now();
         let mut state = self.state.lock();
-        state.forget(now);
+        state.forget(Instant::now());
         let call = match state.by_key.get(&key) {
             Some(call) => Arc::clone(call),
-            None => {
-                let answering = begin();
-                let (memory, of) = (Arc::downgrade(self), key.clone());
-                let task = tokio::spawn(async move {
-                    let answer = answering.await;
-                    if let (Some(memory), Ok(payload)) = (memory.upgrade(), &answer) {
-                        memory.ended(&of, payload.data.len());
-                    }
-                    answer
-                });
-                let abort = task.abort_handle();
-                let answer = task.map(|ended| ended.unwrap_or_else(|error| Err(failed(&error)))).boxed();
-                let call = Arc::new(Remembered {
-                    key: key.clone(),
-                    answer: answer.shared(),
-                    task: abort,
-                    waiting: AtomicUsize::new(0),
-                    bytes: AtomicUsize::new(0),
-                });
-                state.by_key.insert(key, Arc::clone(&call));
-                state.ages.push_back((now.checked_add(KEPT).unwrap_or(now), Arc::downgrade(&call)));
-                call
-            }
+            None => self.begin(&mut state, key, begin()),
         };
-        call.waiting.fetch_add(1, Ordering::AcqRel);
+        call.waiting.fetch_add(1, Ordering::Relaxed);
+        state.abandoned.remove(&call.number);
         drop(state);
         let canceller = Canceller { call: Arc::clone(&call), memory: Arc::clone(self) };
         let answer = call.answer.clone();
         (Waiting { call, answer, memory: Arc::clone(self) }, canceller)
     }
 
-    /// A call has its answer.
-    fn ended(&self, key: &Key, bytes: usize) {
-        let mut state = self.state.lock();
-        if let Some(call) = state.by_key.get(key) {
-            call.bytes.store(bytes, Ordering::Relaxed);
-            state.bytes = state.bytes.saturating_add(bytes);
-        }
-        state.forget(Instant::now());
-    }
-
-    /// Forgets a call, and stops it if it has not ended.
-    fn stop(&self, call: &Arc<Remembered>) {
-        call.task.abort();
-        let mut state = self.state.lock();
-        state.remove(call);
+    fn begin(self: &Arc<Self>, state: &mut State, key: Key, mut answering: Answering) -> Arc<Remembered> {
+        let number = state.numbers;
+        state.numbers = number.wrapping_add(1);
+        let now = Instant::now();
+        let until = now.checked_add(KEPT).unwrap_or(now);
+        let memory = Arc::downgrade(self);
+        let task = tokio::spawn(async move {
+            let answer = match timeout_at(until, &mut answering).await {
+                Ok(answer) => answer,
+                Err(_) => {
+                    // This call too, if nobody waits for it: it then ends here.
+                    if let Some(memory) = memory.upgrade() {
+                        memory.state.lock().forget(Instant::now());
+                    }
+                    answering.await
+                }
+            };
+            if let Some(memory) = memory.upgrade() {
+                let bytes =
+                    answer.as_ref().map_or_else(|error| error.message.len(), |payload| payload.data.len());
+                memory.state.lock().ended(number, bytes);
+            }
+            answer
+        });
+        let abort = task.abort_handle();
+        let answer = task.map(|ended| ended.unwrap_or_else(|error| Err(failed(&error)))).boxed();
+        let call = Arc::new(Remembered {
+            number,
+            key: key.clone(),
+            until,
+            answer: answer.shared(),
+            task: abort,
+            waiting: AtomicUsize::new(0),
+            bytes: OnceLock::new(),
+        });
+        state.by_key.insert(key, Arc::clone(&call));
+        state.by_age.insert(number, Arc::clone(&call));
+        call
     }
 }
 
 impl State {
     /// Forgets what is too old, and the oldest of what is too much.
     fn forget(&mut self, now: Instant) {
-        while let Some((until, _)) = self.ages.front() {
-            let is_early = *until > now;
-            if is_early && self.ages.len() < MAX_CALLS && self.bytes <= MAX_BYTES {
+        while let Some((_, oldest)) = self.by_age.first_key_value() {
+            let is_early = oldest.until > now;
+            if is_early && self.by_age.len() < MAX_CALLS && self.bytes <= MAX_BYTES {
                 return;
             }
             if is_early {
                 self.scopes = self.scopes.wrapping_add(1);
             }
-            if let Some(call) = self.ages.pop_front().and_then(|(_, call)| call.upgrade()) {
-                self.remove(&call);
+            let oldest = Arc::clone(oldest);
+            self.remove(&oldest);
+            // Nobody can ask for it any more.
+            if oldest.waiting.load(Ordering::Relaxed) == 0 {
+                oldest.task.abort();
             }
         }
     }
 
     /// Forgets this call, and not another one that has its key by now.
-    fn remove(&mut self, call: &Arc<Remembered>) {
-        if self.by_key.get(&call.key).is_some_and(|known| Arc::ptr_eq(known, call)) {
+    fn remove(&mut self, call: &Remembered) {
+        if self.by_age.remove(&call.number).is_some() {
             self.by_key.remove(&call.key);
-            self.bytes = self.bytes.saturating_sub(call.bytes.load(Ordering::Relaxed));
+            self.abandoned.remove(&call.number);
+            self.bytes = self.bytes.saturating_sub(call.bytes.get().copied().unwrap_or_default());
+        }
+    }
+
+    /// A call has its answer, of so many bytes.
+    fn ended(&mut self, number: u64, bytes: usize) {
+        self.abandoned.remove(&number);
+        if self.by_age.get(&number).is_some_and(|call| call.bytes.set(bytes).is_ok()) {
+            self.bytes = self.bytes.saturating_add(bytes);
+        }
+        self.forget(Instant::now());
+    }
+
+    /// Nobody waits for a call that has not ended.
+    fn abandon(&mut self, call: &Arc<Remembered>) {
+        if !self.by_age.contains_key(&call.number) {
+            return call.task.abort();
+        }
+        self.abandoned.insert(call.number, Arc::clone(call));
+        if self.abandoned.len() > MAX_ABANDONED
+            && let Some((_, oldest)) = self.abandoned.pop_first()
+        {
+            // It is not forgotten: who asks for it again is told, and it is not done anew.
+            oldest.task.abort();
         }
     }
 }
@@ -180,34 +216,26 @@ impl Future for Waiting {
 }
 
 impl Drop for Waiting {
-    /// A call that nobody waits for goes on for a while: its client may be coming back.
+    /// A call that nobody waits for goes on while it can be asked for: its client may be coming back.
     fn drop(&mut self) {
-        if self.call.waiting.fetch_sub(1, Ordering::AcqRel) > 1 || self.call.task.is_finished() {
-            return;
-        }
-        let (call, memory) = (Arc::clone(&self.call), Arc::clone(&self.memory));
-        // Where the runtime ends, so do its tasks.
-        if let Ok(runtime) = Handle::try_current() {
-            runtime.spawn(async move {
-                sleep(ABANDONED).await;
-                if call.waiting.load(Ordering::Acquire) == 0 && !call.task.is_finished() {
-                    memory.stop(&call);
-                }
-            });
+        let mut state = self.memory.state.lock();
+        if self.call.waiting.fetch_sub(1, Ordering::Relaxed) == 1 && self.call.bytes.get().is_none() {
+            state.abandon(&self.call);
         }
     }
 }
 
 impl Canceller {
-    /// Stops the call, also for others who wait for it.
+    /// Stops the call, also for others who wait for it, and forgets it.
     pub(crate) fn cancel(&self) {
-        self.memory.stop(&self.call);
+        self.call.task.abort();
+        self.memory.state.lock().remove(&self.call);
     }
 }
 
 fn failed(error: &JoinError) -> ErrorInfo {
     if error.is_cancelled() {
-        return ErrorInfo::from_code(ErrorCode::CANCELLED);
+        return ErrorInfo::from_code(ErrorCode::CONNECTION_LOST);
     }
     tracing::error!("a call's handler panicked; its caller was told so");
     ErrorInfo::from_code(ErrorCode::INTERNAL)
@@ -217,21 +245,27 @@ fn failed(error: &JoinError) -> ErrorInfo {
 const WINDOW: Duration = Duration::from_secs(120);
 const KEPT: Duration = Duration::from_secs(180);
 
-/// For how long a call goes on that nobody waits for.
-const ABANDONED: Duration = Duration::from_secs(60);
-
 /// How many are remembered, and how many bytes of their answers.
 const MAX_CALLS: usize = 100_000;
 const MAX_BYTES: usize = 64 * 1024 * 1024;
+
+/// How many are under way that nobody waits for.
+const MAX_ABANDONED: usize = 10_000;
 
 #[cfg(test)]
 mod tests {
     use std::future::pending;
 
+    use tokio::time::sleep;
+
     use super::*;
 
     fn answering(text: &'static str) -> Answering {
         Box::pin(async move { Ok(Payload::json(text)) })
+    }
+
+    fn endless() -> Answering {
+        Box::pin(pending())
     }
 
     fn never() -> Answering {
@@ -263,31 +297,85 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_call_goes_on_for_a_while_when_nobody_waits_and_ends_when_it_is_cancelled() {
+    async fn a_call_that_nobody_waits_for_goes_on_while_its_key_is_promised() {
         let memory = Arc::new(CallMemory::new());
-        let endless = || -> Answering { Box::pin(pending()) };
-        let (lost, _) = memory.call(user("ann"), "k", endless);
-        let task = lost.call.task.clone();
+        let (lost, _) = memory.call(user("ann"), "k", || {
+            Box::pin(async {
+                sleep(WINDOW - Duration::from_secs(1)).await;
+                Ok(Payload::json("1"))
+            })
+        });
+        // Its answer may not even have been waited for.
         drop(lost);
-        sleep(ABANDONED / 2).await;
-        let (again, _) = memory.call(user("ann"), "k", never);
-        sleep(ABANDONED).await;
-        assert!(!task.is_finished(), "somebody waits");
-        drop(again);
-        sleep(ABANDONED + Duration::from_secs(1)).await;
-        assert!(task.is_finished() && memory.state.lock().by_key.is_empty());
+        sleep(WINDOW).await;
+        let (late, _) = memory.call(user("ann"), "k", never);
+        assert_eq!(late.await.unwrap(), Payload::json("1"));
+        assert!(memory.state.lock().abandoned.is_empty());
+    }
 
-        let (waiting, canceller) = memory.call(user("ann"), "l", endless);
+    #[tokio::test(start_paused = true)]
+    async fn a_call_ends_with_its_key_unless_somebody_waits() {
+        let memory = Arc::new(CallMemory::new());
+        let (lost, _) = memory.call(user("ann"), "k", endless);
+        let (waited_for, _) = memory.call(user("ann"), "l", endless);
+        let [lost_task, other_task] = [&lost, &waited_for].map(|waiting| waiting.call.task.clone());
+        drop(lost);
+        let (again, _) = memory.call(user("ann"), "k", never);
+        assert!(memory.state.lock().abandoned.is_empty(), "somebody waits again");
+        drop(again);
+        sleep(WINDOW).await;
+        assert!(!lost_task.is_finished());
+        sleep(KEPT - WINDOW + Duration::from_secs(1)).await;
+        assert!(lost_task.is_finished(), "without anything else that happens in the memory");
+        assert!(memory.state.lock().by_key.is_empty() && memory.state.lock().abandoned.is_empty());
+
+        sleep(KEPT).await;
+        assert!(!other_task.is_finished(), "somebody waits");
+        drop(waited_for);
+        tokio::task::yield_now().await;
+        assert!(other_task.is_finished(), "nobody can come back for it");
+    }
+
+    #[tokio::test]
+    async fn a_call_that_is_stopped_to_make_room_is_not_begun_anew() {
+        let memory = Arc::new(CallMemory::new());
+        for key in 0..=MAX_ABANDONED {
+            drop(memory.call(user("ann"), &key.to_string(), endless));
+        }
+        assert_eq!(memory.state.lock().abandoned.len(), MAX_ABANDONED);
+        let (stopped, _) = memory.call(user("ann"), "0", never);
+        assert_eq!(stopped.await.unwrap_err().code, ErrorCode::CONNECTION_LOST);
+        let (next, _) = memory.call(user("ann"), "1", never);
+        assert!(!next.call.task.is_finished(), "the oldest alone was stopped");
+    }
+
+    #[tokio::test]
+    async fn a_call_that_is_cancelled_is_stopped_and_forgotten() {
+        let memory = Arc::new(CallMemory::new());
+        let (waiting, canceller) = memory.call(user("ann"), "k", endless);
         canceller.cancel();
-        assert_eq!(waiting.await.unwrap_err().code, ErrorCode::CANCELLED);
-        let (anew, _) = memory.call(user("ann"), "l", || answering("1"));
+        assert!(waiting.await.is_err());
+        let (anew, _) = memory.call(user("ann"), "k", || answering("1"));
         assert!(anew.await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_comes_after_the_cancelling_counts_for_no_other_call() {
+        let memory = Arc::new(CallMemory::new());
+        let (first, canceller) = memory.call(user("ann"), "k", || answering("1234"));
+        // The task is cancelled here as far as the memory knows, and all the same it may be past its last await.
+        memory.state.lock().remove(&first.call);
+        let (_second, _) = memory.call(user("ann"), "k", endless);
+        assert!(first.await.is_ok());
+        canceller.cancel();
+        let state = memory.state.lock();
+        assert_eq!((state.bytes, state.by_key.len()), (0, 1), "the second one is still there");
     }
 
     #[tokio::test(start_paused = true)]
     async fn the_age_of_a_cancelled_call_is_not_that_of_its_successor() {
         let memory = Arc::new(CallMemory::new());
-        let (_waiting, canceller) = memory.call(user("ann"), "k", || Box::pin(pending()));
+        let (_waiting, canceller) = memory.call(user("ann"), "k", endless);
         canceller.cancel();
         tokio::time::advance(KEPT / 2).await;
         let (first, _) = memory.call(user("ann"), "k", || answering("1"));
