@@ -29,6 +29,12 @@ impl ChannelName {
     /// # Errors
     /// Says which rule the text breaks.
     pub fn new(name: &str) -> Result<Self, ChannelNameError> {
+        Self::check(name)?;
+        Ok(Self(name.into()))
+    }
+
+    /// Holds a text against the rules.
+    pub(crate) fn check(name: &str) -> Result<(), ChannelNameError> {
         if name.is_empty() {
             return Err(ChannelNameError::Empty);
         }
@@ -38,7 +44,7 @@ impl ChannelName {
         if name.chars().any(|c| c.is_whitespace() || c.is_control() || c == '*') {
             return Err(ChannelNameError::BadCharacter);
         }
-        Ok(Self(name.into()))
+        Ok(())
     }
 
     /// Stands for a name that was refused, in a frame that nobody will get.

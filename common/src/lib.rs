@@ -29,6 +29,7 @@ pub mod code;
 pub mod codec;
 pub mod contract;
 pub mod frame;
+pub mod view;
 
 mod channel;
 mod limits;

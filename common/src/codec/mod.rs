@@ -13,10 +13,10 @@ use crate::frame::{Command, ServerFrame};
 
 #[cfg(feature = "json")]
 mod json;
-mod protobuf;
+pub(crate) mod protobuf;
 #[cfg(feature = "json")]
 pub(crate) mod shape;
-mod wire;
+pub(crate) mod wire;
 
 /// Binary messages: length-delimited Protocol Buffers.
 pub const SUBPROTOCOL_PROTOBUF: &str = "wirehub.v1.protobuf";

@@ -99,23 +99,26 @@ impl Writer {
     }
 }
 
-const WIRE_VARINT: u8 = 0;
-const WIRE_FIXED64: u8 = 1;
-const WIRE_LENGTH: u8 = 2;
+pub(super) const WIRE_VARINT: u8 = 0;
+pub(super) const WIRE_FIXED64: u8 = 1;
+pub(super) const WIRE_LENGTH: u8 = 2;
+/// Four bytes. No field of ours has them, but unknown fields may.
 const WIRE_FIXED32: u8 = 5;
 
-/// One field's value, borrowed from the message.
+/// One field of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Value<'a> {
-    Varint(u64),
-    Fixed64(u64),
-    Length(&'a [u8]),
-    /// Four bytes. No field of ours has them, but unknown fields may.
-    Fixed32,
+pub(super) struct Field<'a> {
+    pub(super) number: u32,
+    /// How it is written, one of the `WIRE_` numbers.
+    pub(super) wire: u8,
+    /// Of a number: its value.
+    pub(super) value: u64,
+    /// Of a text, bytes or a message: what it holds, borrowed from the message.
+    pub(super) part: &'a [u8],
 }
 
 /// Gives the fields of one message, one after the other.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Reader<'a> {
     rest: &'a [u8],
 }
@@ -126,36 +129,32 @@ impl<'a> Reader<'a> {
     }
 
     /// The next field, or nothing at the end.
-    pub(super) fn field(&mut self) -> Result<Option<(u32, Value<'a>)>, DecodeErrorKind> {
+    pub(super) fn field(&mut self) -> Result<Option<Field<'a>>, DecodeErrorKind> {
         if self.rest.is_empty() {
             return Ok(None);
         }
         let tag = u32::try_from(varint(&mut self.rest)?).map_err(|_| DecodeErrorKind::Tag)?;
-        let number = tag >> 3;
-        if number == 0 {
+        let mut field = Field { number: tag >> 3, wire: (tag & 7) as u8, value: 0, part: &[] };
+        if field.number == 0 {
             return Err(DecodeErrorKind::Tag);
         }
-        let value = match (tag & 7) as u8 {
-            WIRE_VARINT => Value::Varint(varint(&mut self.rest)?),
+        match field.wire {
+            WIRE_VARINT => field.value = varint(&mut self.rest)?,
             WIRE_FIXED64 => {
                 let (bytes, rest) = self.rest.split_first_chunk().ok_or(DecodeErrorKind::Truncated)?;
                 self.rest = rest;
-                Value::Fixed64(u64::from_le_bytes(*bytes))
+                field.value = u64::from_le_bytes(*bytes);
             }
-            WIRE_LENGTH => Value::Length(take_delimited(&mut self.rest)?),
-            WIRE_FIXED32 => {
-                let (_, rest) = self.rest.split_first_chunk::<4>().ok_or(DecodeErrorKind::Truncated)?;
-                self.rest = rest;
-                Value::Fixed32
-            }
+            WIRE_LENGTH => field.part = take_delimited(&mut self.rest)?,
+            WIRE_FIXED32 => self.rest = self.rest.get(4..).ok_or(DecodeErrorKind::Truncated)?,
             _ => return Err(DecodeErrorKind::Tag),
-        };
-        Ok(Some((number, value)))
+        }
+        Ok(Some(field))
     }
 }
 
 /// Takes one length-delimited frame off the front of a batch.
-pub(super) fn split_delimited<'a>(rest: &mut &'a [u8]) -> Result<Option<&'a [u8]>, DecodeErrorKind> {
+pub(crate) fn split_delimited<'a>(rest: &mut &'a [u8]) -> Result<Option<&'a [u8]>, DecodeErrorKind> {
     if rest.is_empty() { Ok(None) } else { take_delimited(rest).map(Some) }
 }
 

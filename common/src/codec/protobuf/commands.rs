@@ -4,7 +4,7 @@ use super::fields::{Decoder, Failure, Fields};
 use super::values::{contract_id, encode_payload, position};
 use crate::Bytes;
 use crate::codec::DecodeErrorKind;
-use crate::codec::wire::{Encode, Reader, Value, Writer};
+use crate::codec::wire::{Encode, Field, Reader, WIRE_LENGTH, WIRE_VARINT, Writer};
 use crate::frame::{
     Acknowledge, Call, Cancel, Command, Connect, History, Presence, Publish, Refresh, Request, Subscribe,
     Unsubscribe,
@@ -14,11 +14,11 @@ pub(in crate::codec) fn decode_command(message: &Bytes, part: &[u8]) -> Result<C
     let mut reader = Reader::new(part);
     let mut id = 0;
     let mut body = None;
-    while let Some((number, value)) = reader.field()? {
-        match (number, value) {
-            (1, Value::Varint(value)) => id = u32::try_from(value).map_err(|_| DecodeErrorKind::Range)?,
+    while let Some(Field { number, wire, value, part }) = reader.field()? {
+        match (number, wire) {
+            (1, WIRE_VARINT) => id = u32::try_from(value).map_err(|_| DecodeErrorKind::Range)?,
             // A field of a newer protocol may stand behind the body: it must not take the body's place.
-            (2..=11, Value::Length(value)) => body = Some((number, value)),
+            (2..=11, WIRE_LENGTH) => body = Some((number, part)),
             _ => {}
         }
     }

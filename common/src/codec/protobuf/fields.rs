@@ -6,10 +6,9 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::Cell;
-use core::time::Duration;
 
 use crate::codec::DecodeErrorKind;
-use crate::codec::wire::{Reader, Value};
+use crate::codec::wire::{Field, Reader, WIRE_FIXED64, WIRE_LENGTH, WIRE_VARINT};
 use crate::{Bytes, ChannelName, Content, Limits, Payload};
 
 /// Reads one frame.
@@ -38,7 +37,7 @@ impl<'a> Decoder<'a> {
         let mut reader = Reader::new(part);
         loop {
             match reader.field() {
-                Ok(Some((number, value))) => fields.keep(number as usize, value),
+                Ok(Some(field)) => fields.keep(field),
                 Ok(None) => return fields,
                 Err(error) => {
                     self.fail(Failure::Frame(error));
@@ -69,19 +68,17 @@ pub(super) struct Fields<'a> {
 const SLOTS: usize = 9;
 
 impl<'a> Fields<'a> {
-    fn keep(&mut self, number: usize, value: Value<'a>) {
-        match value {
-            Value::Varint(value) => {
-                if let Some(slot) = self.numbers.get_mut(number) {
-                    *slot = Some(value);
-                }
-            }
-            Value::Length(value) => {
-                if let Some(slot) = self.parts.get_mut(number) {
-                    *slot = Some(value);
-                }
-            }
-            Value::Fixed64(_) | Value::Fixed32 => {}
+    fn keep(&mut self, Field { number, wire, value, part }: Field<'a>) {
+        let number = number as usize;
+        if wire == WIRE_VARINT
+            && let Some(slot) = self.numbers.get_mut(number)
+        {
+            *slot = Some(value);
+        }
+        if wire == WIRE_LENGTH
+            && let Some(slot) = self.parts.get_mut(number)
+        {
+            *slot = Some(part);
         }
     }
 
@@ -104,20 +101,13 @@ impl<'a> Fields<'a> {
         self.number(number) != 0
     }
 
-    /// A time in milliseconds.
-    pub(super) fn duration(&self, number: usize) -> Duration {
-        Duration::from_millis(self.narrow(number).into())
-    }
-
     /// A number of eight bytes. Few messages have one: it has no slot.
     pub(super) fn fixed64(&self, number: u32) -> u64 {
         let mut found = 0;
         let mut reader = Reader::new(self.part);
-        while let Ok(Some((at, value))) = reader.field() {
-            if let Value::Fixed64(value) = value
-                && at == number
-            {
-                found = value;
+        while let Ok(Some(field)) = reader.field() {
+            if field.wire == WIRE_FIXED64 && field.number == number {
+                found = field.value;
             }
         }
         found
@@ -154,26 +144,17 @@ impl<'a> Fields<'a> {
         let mut list = Vec::new();
         let mut reader = Reader::new(self.part);
         // A part that can't be read was noted when the fields were.
-        while let Ok(Some((at, value))) = reader.field() {
-            let Value::Length(part) = value else { continue };
-            if at != number {
+        while let Ok(Some(field)) = reader.field() {
+            if field.wire != WIRE_LENGTH || field.number != number {
                 continue;
             }
             if list.len() >= Limits::REPEATED {
                 self.fail::<()>(DecodeErrorKind::TooMany);
                 break;
             }
-            list.push(read(&self.decoder.fields(part)));
+            list.push(read(&self.decoder.fields(field.part)));
         }
         list
-    }
-
-    /// A value without which the message has no meaning.
-    pub(super) fn required<T>(&self, value: Option<T>, placeholder: T) -> T {
-        if value.is_none() {
-            self.decoder.fail(Failure::Frame(DecodeErrorKind::Field));
-        }
-        value.unwrap_or(placeholder)
     }
 
     fn part(&self, number: usize) -> Option<&'a [u8]> {

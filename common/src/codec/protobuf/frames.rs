@@ -1,87 +1,52 @@
 //! What servers send.
 
 use alloc::boxed::Box;
-use alloc::string::String;
 
-use super::commands::unsubscribe;
-use super::fields::{Decoder, Failure, Fields};
-use super::values::{contract_id, encode_payload, position};
-use crate::code::{CloseCode, ErrorCode};
-use crate::codec::wire::{Encode, Reader, Value, Writer};
+use super::values::encode_payload;
+use crate::codec::wire::{Encode, Writer};
 use crate::codec::{DecodeErrorKind, to_milliseconds};
-use crate::contract::ContractHash;
 use crate::frame::{
     Alarm, Answer, Called, Connected, ContractDigest, ContractId, Disconnect, ErrorInfo, HistoryPage,
-    Idempotency, Member, Movement, PresenceList, Publication, Published, Push, Refreshed, Reply, ServerFrame,
-    SubscribeOutcome, Subscribed, Unsubscribe, Unsubscribed,
+    Idempotency, Member, Movement, Position, PresenceList, Publication, Published, Push, Refreshed, Reply,
+    ServerFrame, SubscribeOutcome, Subscribed, Unsubscribe, Unsubscribed,
 };
-use crate::{Bytes, Limits};
+use crate::view::{self, Body, Frame};
+use crate::{Bytes, ChannelName, Limits, Payload};
 
 pub(in crate::codec) fn decode_frame(message: &Bytes, part: &[u8]) -> Result<ServerFrame, DecodeErrorKind> {
-    let mut reader = Reader::new(part);
-    let mut id = 0;
-    let mut body = None;
-    while let Some((number, value)) = reader.field()? {
-        match (number, value) {
-            (1, Value::Varint(value)) => id = u32::try_from(value).map_err(|_| DecodeErrorKind::Range)?,
-            // A field of a newer protocol may stand behind the body: it must not take the body's place.
-            (2..=18, Value::Length(value)) => body = Some((number, value)),
-            _ => {}
-        }
-    }
-    let Some((number, body)) = body else { return Ok(unknown_frame(id)) };
-    let decoder = Decoder::new(message);
-    let fields = &decoder.fields(body);
-    let frame = if id == 0 {
-        ServerFrame::Push(match number {
-            2 => Push::Publication(publication(fields)),
-            5 => Push::Subscribed(subscribed(fields)),
-            6 => Push::Unsubscribed(unsubscribed(fields)),
-            13 => Push::Join(movement(fields)),
-            14 => Push::Leave(movement(fields)),
-            15 => Push::RefreshDue,
-            16 => Push::Disconnect(disconnect(fields)),
-            18 => Push::Alarm(Box::new(alarm(fields))),
+    let Frame { id, body } = Frame::new(part)?;
+    Ok(if id == 0 {
+        ServerFrame::Push(match body {
+            Body::Publication(publication) => Push::Publication(publication.read(message)),
+            Body::Subscribed(subscribed) => Push::Subscribed(subscribed.read(message)),
+            Body::Unsubscribed(unsubscribed) => Push::Unsubscribed(unsubscribed.read()),
+            Body::Join(movement) => Push::Join(movement.read()),
+            Body::Leave(movement) => Push::Leave(movement.read()),
+            Body::RefreshDue => Push::RefreshDue,
+            Body::Disconnect(disconnect) => Push::Disconnect(disconnect.read()),
+            Body::Alarm(alarm) => Push::Alarm(Box::new(alarm.read(message))),
             _ => Push::Unknown,
         })
     } else {
-        let answer = match number {
-            3 => {
-                let result = Err(error(fields));
-                return checked(&decoder, ServerFrame::Reply(Reply { id, result }));
+        let result = match body {
+            Body::Error(error) => Err(error.read()),
+            Body::Connected(connected) => Ok(Answer::Connected(Box::new(connected.read(message)))),
+            Body::Subscribed(subscribed) => Ok(Answer::Subscribed(subscribed.read(message))),
+            Body::Unsubscribed(unsubscribed) => {
+                let Unsubscribed { channel, number, .. } = unsubscribed.read();
+                Ok(Answer::Unsubscribed(Unsubscribe { channel, number }))
             }
-            4 => Answer::Connected(Box::new(connected(fields))),
-            5 => Answer::Subscribed(subscribed(fields)),
-            6 => Answer::Unsubscribed(unsubscribe(fields)),
-            7 => Answer::Published(Published { position: fields.nested(1, position) }),
-            8 => Answer::History(history_page(fields)),
-            9 => Answer::Presence(presence_list(fields)),
-            10 => Answer::Called(Called { payload: fields.payload(1), more: fields.flag(3) }),
-            11 => Answer::Cancelled,
-            12 => Answer::Refreshed(Refreshed { token_ttl: fields.duration(1) }),
-            17 => Answer::Acknowledged,
-            _ => Answer::Unknown,
+            Body::Published(published) => Ok(Answer::Published(published.read())),
+            Body::History(page) => Ok(Answer::History(page.read(message))),
+            Body::Presence(list) => Ok(Answer::Presence(list.read())),
+            Body::Called(called) => Ok(Answer::Called(called.read(message))),
+            Body::Cancelled => Ok(Answer::Cancelled),
+            Body::Refreshed(refreshed) => Ok(Answer::Refreshed(refreshed.read())),
+            Body::Acknowledged => Ok(Answer::Acknowledged),
+            _ => Ok(Answer::Unknown),
         };
-        ServerFrame::Reply(Reply { id, result: Ok(answer) })
-    };
-    checked(&decoder, frame)
-}
-
-fn checked(decoder: &Decoder<'_>, frame: ServerFrame) -> Result<ServerFrame, DecodeErrorKind> {
-    match decoder.failure() {
-        None => Ok(frame),
-        // A server that says what can't be is as broken as one whose bytes can't be read.
-        Some(Failure::Request(_)) => Err(DecodeErrorKind::Field),
-        Some(Failure::Frame(error)) => Err(error),
-    }
-}
-
-fn unknown_frame(id: u32) -> ServerFrame {
-    if id == 0 {
-        ServerFrame::Push(Push::Unknown)
-    } else {
-        ServerFrame::Reply(Reply { id, result: Ok(Answer::Unknown) })
-    }
+        ServerFrame::Reply(Reply { id, result })
+    })
 }
 
 /// A message without fields.
@@ -134,13 +99,11 @@ impl Encode for ErrorInfo {
     }
 }
 
-/// Stands for one that is not there, in a frame that nobody will get.
-const NO_ERROR: ErrorInfo = ErrorInfo { code: ErrorCode::INTERNAL, message: String::new(), temporary: false };
-
-fn error(fields: &Fields<'_>) -> ErrorInfo {
-    let code = u16::try_from(fields.number(1)).ok().and_then(ErrorCode::new);
-    let code = fields.required(code, ErrorCode::INTERNAL);
-    ErrorInfo { code, message: fields.text(2), temporary: fields.flag(3) }
+impl view::Error<'_> {
+    /// The error by itself.
+    pub fn read(self) -> ErrorInfo {
+        ErrorInfo { code: self.code(), message: self.message().into(), temporary: self.temporary() }
+    }
 }
 
 impl Encode for Connected {
@@ -164,16 +127,19 @@ impl Encode for Connected {
     }
 }
 
-fn connected(fields: &Fields<'_>) -> Connected {
-    Connected {
-        session: fields.text(1),
-        user: fields.text(2),
-        limits: fields.nested(3, limits).unwrap_or(Limits::NONE),
-        contract: fields.nested(4, contract_digest),
-        subscriptions: fields.each(5, subscribe_outcome),
-        idempotency: fields.nested(6, idempotency),
-        call_idempotency: fields.nested(8, idempotency),
-        token_ttl: fields.duration(7),
+impl view::Connected<'_> {
+    /// The answer by itself. `message` is what it is in.
+    pub fn read(self, message: &Bytes) -> Connected {
+        Connected {
+            session: self.session().into(),
+            user: self.user().into(),
+            limits: self.limits(),
+            contract: self.contract().map(view::ContractDigest::read),
+            subscriptions: self.subscriptions().map(|outcome| outcome.read(message)).collect(),
+            idempotency: self.idempotency().map(view::Idempotency::read),
+            call_idempotency: self.call_idempotency().map(view::Idempotency::read),
+            token_ttl: self.token_ttl(),
+        }
     }
 }
 
@@ -185,8 +151,11 @@ impl Encode for Idempotency {
     }
 }
 
-fn idempotency(fields: &Fields<'_>) -> Idempotency {
-    Idempotency { scope: fields.text(1), window: fields.duration(2), clock: fields.number(3) }
+impl view::Idempotency<'_> {
+    /// The memory by itself.
+    pub fn read(self) -> Idempotency {
+        Idempotency { scope: self.scope().into(), window: self.window(), clock: self.clock() }
+    }
 }
 
 impl Encode for Limits {
@@ -199,16 +168,6 @@ impl Encode for Limits {
     }
 }
 
-fn limits(fields: &Fields<'_>) -> Limits {
-    Limits {
-        message_bytes: fields.narrow(1),
-        channels: fields.narrow(2),
-        calls: fields.narrow(3),
-        ping_interval: fields.duration(4),
-        reconnect_window: fields.duration(5),
-    }
-}
-
 impl Encode for ContractDigest {
     fn encode(&self, out: &mut Writer) {
         out.message(1, &self.id);
@@ -218,10 +177,18 @@ impl Encode for ContractDigest {
     }
 }
 
-fn contract_digest(fields: &Fields<'_>) -> ContractDigest {
-    let none = ContractId { name: String::new(), hash: ContractHash::default() };
-    let id = fields.required(fields.nested(1, contract_id), none);
-    ContractDigest { id, items: fields.each(2, contract_id) }
+impl view::ContractDigest<'_> {
+    /// The digest by itself.
+    pub fn read(self) -> ContractDigest {
+        ContractDigest { id: self.id().read(), items: self.items().map(view::ContractId::read).collect() }
+    }
+}
+
+impl view::ContractId<'_> {
+    /// The id by itself.
+    pub fn read(self) -> ContractId {
+        ContractId { name: self.name().into(), hash: self.hash() }
+    }
 }
 
 impl Encode for SubscribeOutcome {
@@ -235,11 +202,12 @@ impl Encode for SubscribeOutcome {
     }
 }
 
-fn subscribe_outcome(fields: &Fields<'_>) -> SubscribeOutcome {
-    let subscribed = fields.nested(3, subscribed).map(Ok);
-    let result = subscribed.or_else(|| fields.nested(4, error).map(Err));
-    let result = fields.required(result, Err(NO_ERROR));
-    SubscribeOutcome { channel: fields.channel(1), number: fields.narrow(2), result }
+impl view::SubscribeOutcome<'_> {
+    /// The outcome by itself. `message` is what it is in.
+    pub fn read(self, message: &Bytes) -> SubscribeOutcome {
+        let result = self.result().map(|subscribed| subscribed.read(message)).map_err(view::Error::read);
+        SubscribeOutcome { channel: checked_name(self.channel()), number: self.number(), result }
+    }
 }
 
 impl Encode for Subscribed {
@@ -256,13 +224,23 @@ impl Encode for Subscribed {
     }
 }
 
-fn subscribed(fields: &Fields<'_>) -> Subscribed {
-    Subscribed {
-        channel: fields.channel(1),
-        number: fields.narrow(2),
-        position: fields.nested(3, position),
-        complete: fields.flag(4),
-        recovered: fields.each(5, publication),
+impl view::Subscribed<'_> {
+    /// The answer by itself. `message` is what it is in.
+    pub fn read(self, message: &Bytes) -> Subscribed {
+        Subscribed {
+            channel: checked_name(self.channel()),
+            number: self.number(),
+            position: self.position().map(view::Position::read),
+            complete: self.complete(),
+            recovered: self.recovered().map(|publication| publication.read(message)).collect(),
+        }
+    }
+}
+
+impl view::Position<'_> {
+    /// The position by itself.
+    pub fn read(self) -> Position {
+        Position { offset: self.offset(), epoch: self.epoch().into() }
     }
 }
 
@@ -274,11 +252,12 @@ impl Encode for Unsubscribed {
     }
 }
 
-fn unsubscribed(fields: &Fields<'_>) -> Unsubscribed {
-    let Unsubscribe { channel, number } = unsubscribe(fields);
-    let error = fields.nested(3, error);
-    let error = fields.required(error, NO_ERROR);
-    Unsubscribed { channel, number, error }
+impl view::Unsubscribed<'_> {
+    /// The push by itself.
+    pub fn read(self) -> Unsubscribed {
+        let error = self.error().read();
+        Unsubscribed { channel: checked_name(self.channel()), number: self.number(), error }
+    }
 }
 
 impl Encode for Published {
@@ -286,6 +265,13 @@ impl Encode for Published {
         if let Some(position) = &self.position {
             out.message(1, position);
         }
+    }
+}
+
+impl view::Published<'_> {
+    /// The answer by itself.
+    pub fn read(self) -> Published {
+        Published { position: self.position().map(view::Position::read) }
     }
 }
 
@@ -298,10 +284,13 @@ impl Encode for HistoryPage {
     }
 }
 
-fn history_page(fields: &Fields<'_>) -> HistoryPage {
-    HistoryPage {
-        position: fields.nested(1, position).unwrap_or_default(),
-        publications: fields.each(2, publication),
+impl view::HistoryPage<'_> {
+    /// The page by itself. `message` is what it is in.
+    pub fn read(self, message: &Bytes) -> HistoryPage {
+        HistoryPage {
+            position: self.position().read(),
+            publications: self.publications().map(|publication| publication.read(message)).collect(),
+        }
     }
 }
 
@@ -315,8 +304,15 @@ impl Encode for PresenceList {
     }
 }
 
-fn presence_list(fields: &Fields<'_>) -> PresenceList {
-    PresenceList { members: fields.each(1, member), sessions: fields.narrow(2), users: fields.narrow(3) }
+impl view::PresenceList<'_> {
+    /// The list by itself.
+    pub fn read(self) -> PresenceList {
+        PresenceList {
+            members: self.members().map(view::Member::read).collect(),
+            sessions: self.sessions(),
+            users: self.users(),
+        }
+    }
 }
 
 impl Encode for Member {
@@ -327,8 +323,11 @@ impl Encode for Member {
     }
 }
 
-fn member(fields: &Fields<'_>) -> Member {
-    Member { session: fields.text(1), user: fields.text(2), info: fields.text(3) }
+impl view::Member<'_> {
+    /// The member by itself.
+    pub fn read(self) -> Member {
+        Member { session: self.session().into(), user: self.user().into(), info: self.info().into() }
+    }
 }
 
 impl Encode for Called {
@@ -338,9 +337,23 @@ impl Encode for Called {
     }
 }
 
+impl view::Called<'_> {
+    /// The answer by itself. `message` is what it is in.
+    pub fn read(self, message: &Bytes) -> Called {
+        Called { payload: self.payload().read(message), more: self.more() }
+    }
+}
+
 impl Encode for Refreshed {
     fn encode(&self, out: &mut Writer) {
         out.uint(1, to_milliseconds(self.token_ttl).into());
+    }
+}
+
+impl view::Refreshed<'_> {
+    /// The answer by itself.
+    pub fn read(self) -> Refreshed {
+        Refreshed { token_ttl: self.token_ttl() }
     }
 }
 
@@ -356,13 +369,16 @@ impl Encode for Publication {
     }
 }
 
-fn publication(fields: &Fields<'_>) -> Publication {
-    Publication {
-        channel: fields.channel(1),
-        payload: fields.payload(2),
-        time: fields.number(4),
-        publisher: fields.nested(5, member),
-        offset: fields.number(6),
+impl view::Publication<'_> {
+    /// The publication by itself. `message` is what it is in.
+    pub fn read(self, message: &Bytes) -> Publication {
+        Publication {
+            channel: checked_name(self.channel()),
+            payload: self.payload().read(message),
+            time: self.time(),
+            publisher: self.publisher().map(view::Member::read),
+            offset: self.offset(),
+        }
     }
 }
 
@@ -373,8 +389,11 @@ impl Encode for Movement {
     }
 }
 
-fn movement(fields: &Fields<'_>) -> Movement {
-    Movement { channel: fields.channel(1), member: fields.nested(2, member).unwrap_or_default() }
+impl view::Movement<'_> {
+    /// The movement by itself.
+    pub fn read(self) -> Movement {
+        Movement { channel: checked_name(self.channel()), member: self.member().read() }
+    }
 }
 
 impl Encode for Disconnect {
@@ -385,12 +404,10 @@ impl Encode for Disconnect {
     }
 }
 
-fn disconnect(fields: &Fields<'_>) -> Disconnect {
-    let code = u16::try_from(fields.number(1)).ok().and_then(CloseCode::new);
-    Disconnect {
-        code: fields.required(code, CloseCode::NORMAL),
-        reason: fields.text(2),
-        retry_after: fields.optional(3).map(|_| fields.narrow(3)),
+impl view::Disconnect<'_> {
+    /// The farewell by itself.
+    pub fn read(self) -> Disconnect {
+        Disconnect { code: self.code(), reason: self.reason().into(), retry_after: self.retry_after() }
     }
 }
 
@@ -405,13 +422,28 @@ impl Encode for Alarm {
     }
 }
 
-fn alarm(fields: &Fields<'_>) -> Alarm {
-    Alarm {
-        id: fields.text(1),
-        channel: fields.channel(2),
-        payload: fields.payload(3),
-        time: fields.number(5),
-        ttl: fields.duration(6),
-        withdrawn: fields.flag(7),
+impl view::Alarm<'_> {
+    /// The alarm by itself. `message` is what it is in.
+    pub fn read(self, message: &Bytes) -> Alarm {
+        Alarm {
+            id: self.id().into(),
+            channel: checked_name(self.channel()),
+            payload: self.payload().read(message),
+            time: self.time(),
+            ttl: self.ttl(),
+            withdrawn: self.withdrawn(),
+        }
     }
+}
+
+impl view::Payload<'_> {
+    /// The payload by itself; it shares its bytes with `message`, which it is in.
+    pub fn read(self, message: &Bytes) -> Payload {
+        Payload { content: self.content, data: message.slice_ref(self.data) }
+    }
+}
+
+/// A name that was checked together with its frame.
+fn checked_name(name: &str) -> ChannelName {
+    ChannelName::new(name).unwrap_or_else(|_| ChannelName::refused())
 }

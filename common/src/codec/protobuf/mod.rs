@@ -6,9 +6,11 @@ use super::wire::Writer;
 use crate::Bytes;
 use crate::frame::{Command, ServerFrame};
 
+pub(crate) mod check;
 mod commands;
 mod fields;
 mod frames;
+pub(crate) mod message;
 mod values;
 
 pub(super) use commands::decode_command;

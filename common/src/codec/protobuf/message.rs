@@ -1,0 +1,97 @@
+//! A checked message, read where it stands: each question looks through its few fields.
+
+use core::time::Duration;
+
+use crate::codec::wire::{Field, Reader, WIRE_FIXED64, WIRE_LENGTH, WIRE_VARINT};
+
+/// A message whose fields are [what they have to be](super::check). Of a field that is there twice the last counts.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Message<'a>(&'a [u8]);
+
+impl<'a> Message<'a> {
+    pub(crate) fn new(checked: &'a [u8]) -> Self {
+        Self(checked)
+    }
+
+    /// A number, if it is there.
+    pub(crate) fn optional(self, number: u32) -> Option<u64> {
+        self.last(number, WIRE_VARINT).map(|field| field.value)
+    }
+
+    /// A number; 0 where it is not there.
+    pub(crate) fn number(self, number: u32) -> u64 {
+        self.optional(number).unwrap_or_default()
+    }
+
+    /// A number of 32 bits, which it was checked to have.
+    pub(crate) fn narrow(self, number: u32) -> u32 {
+        self.number(number) as u32
+    }
+
+    pub(crate) fn flag(self, number: u32) -> bool {
+        self.number(number) != 0
+    }
+
+    /// A time in milliseconds.
+    pub(crate) fn duration(self, number: u32) -> Duration {
+        Duration::from_millis(self.narrow(number).into())
+    }
+
+    /// A number of eight bytes.
+    pub(crate) fn fixed64(self, number: u32) -> u64 {
+        self.last(number, WIRE_FIXED64).map_or(0, |field| field.value)
+    }
+
+    pub(crate) fn bytes(self, number: u32) -> &'a [u8] {
+        self.last(number, WIRE_LENGTH).map_or(&[], |field| field.part)
+    }
+
+    pub(crate) fn text(self, number: u32) -> &'a str {
+        core::str::from_utf8(self.bytes(number)).unwrap_or_default()
+    }
+
+    /// A nested message, if it is there.
+    pub(crate) fn message(self, number: u32) -> Option<Self> {
+        self.last(number, WIRE_LENGTH).map(|field| Self(field.part))
+    }
+
+    /// The nested messages of a field that may be there any number of times.
+    pub(crate) fn messages(self, number: u32) -> impl Iterator<Item = Self> {
+        let mut reader = Reader::new(self.0);
+        core::iter::from_fn(move || {
+            loop {
+                let field = reader.field().ok()??;
+                if is(&field, number, WIRE_LENGTH) {
+                    return Some(Self(field.part));
+                }
+            }
+        })
+    }
+
+    fn last(self, number: u32, wire: u8) -> Option<Field<'a>> {
+        let mut last = None;
+        let mut reader = Reader::new(self.0);
+        while let Ok(Some(field)) = reader.field() {
+            if is(&field, number, wire) {
+                last = Some(field);
+            }
+        }
+        last
+    }
+}
+
+fn is(field: &Field<'_>, number: u32, wire: u8) -> bool {
+    field.number == number && field.wire == wire
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_of_a_field_counts_and_another_type_is_passed_over() {
+        let message = Message::new(&[0x08, 0x01, 0x08, 0x02, 0x0a, 0x01, b'x', 0x48, 0x07]);
+        assert_eq!((message.number(1), message.text(1), message.number(9)), (2, "x", 7));
+        assert_eq!((message.optional(2), message.bytes(2)), (None, &[][..]));
+    }
+}
