@@ -5,7 +5,7 @@ import { createRequire } from 'node:module';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
-import { Client, KEY, Server } from './server.mjs';
+import { API_KEY, Client, start } from './server.mjs';
 
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const ARTEFACTS = fileURLToPath(new URL('../../target/artefacts/', import.meta.url));
@@ -16,14 +16,14 @@ let browser;
 
 before(async () => {
   mkdirSync(ARTEFACTS, { recursive: true });
-  server = await Server.start();
+  server = await start();
   // Without a sandbox, because CI runs as root, where Chromium's can't start.
   browser = await chromium.launch({ executablePath: process.env['CHROMIUM'] ?? '/usr/bin/chromium', args: ['--no-sandbox'] });
 });
 
 after(async () => {
   await browser?.close();
-  await server?.end();
+  await server?.stop();
 });
 
 /** The page in a context of its own; what goes wrong in it is in `problems`. */
@@ -41,7 +41,7 @@ async function visit(options = {}) {
   return { page, problems, leave: () => context.close() };
 }
 
-async function signIn(page, key = KEY) {
+async function signIn(page, key = API_KEY) {
   await page.fill('#key', key);
   await page.keyboard.press('Enter');
 }
@@ -178,7 +178,7 @@ test('messages go out as they were typed, to a channel, a user or everybody', as
   await page.fill('#publish-message', '{"exact":12345678901234567890}');
   await page.getByRole('button', { name: 'Publish', exact: true }).click();
   await result('offset 1');
-  const history = await fetch(`http://${server.host}/api/v1/channels/kept:exact/history`, { headers: { Authorization: `Bearer ${KEY}` } });
+  const history = await fetch(`http://${server.host}/api/v1/channels/kept:exact/history`, { headers: { Authorization: `Bearer ${API_KEY}` } });
   assert.ok((await history.text()).includes('12345678901234567890'));
   await client.next((frame) => JSON.stringify(frame).includes('exact'));
 
@@ -277,7 +277,7 @@ test('a server that is gone is told, and one that comes back is taken up again',
   await server.kill();
   await page.waitForSelector('#state[data-state=trouble]');
   assert.equal(await page.isVisible('#board'), true, 'what was last known stays');
-  await server.restart();
+  await server.begin();
   await page.waitForSelector('#state[data-state=live]');
   await leave();
 });

@@ -1,15 +1,11 @@
-// The server under test, as a process of its own, and clients of it that are nothing but WebSockets.
-import { spawn, spawnSync } from 'node:child_process';
+// What the tests of operators' tools run against: a server, and clients of it that are nothing but WebSockets.
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
 import WebSocket from 'ws';
 
-export const KEY = '0123456789abcdef0123456789abcdef';
-const PROGRAM = process.env['WIREHUB'] ?? fileURLToPath(new URL('../../target/debug/wirehub', import.meta.url));
+import { Server } from '../support/server.mjs';
+
+export { API_KEY } from '../support/server.mjs';
+
 /** How long the server may take for anything, in ms. */
 const PATIENCE = 20_000;
 
@@ -20,65 +16,12 @@ anonymous = true
 reconnect_window = "0s"
 [admin]
 enabled = true
-[[api.keys]]
-file = "api.key"
-[tokens]
-[[tokens.keys]]
-algorithm = "HS256"
-file = "token.key"
 [namespace.kept]
 history_size = 100
 history_ttl = "1h"
 `;
 
-export class Server {
-  /** `127.0.0.1:PORT` */
-  host;
-  #folder = mkdtempSync(join(tmpdir(), 'wirehub-operators-'));
-  #process;
-
-  static async start() {
-    const server = new Server();
-    writeFileSync(server.#path('api.key'), KEY);
-    writeFileSync(server.#path('token.key'), 'fedcba9876543210fedcba9876543210');
-    writeFileSync(server.#path('wirehub.toml'), CONFIG);
-    await server.restart('127.0.0.1:0');
-    return server;
-  }
-
-  /** Begins where it was, or at another address. */
-  async restart(address = this.host) {
-    this.#process = spawn(PROGRAM, ['serve', '--config', this.#path('wirehub.toml'), '--listen', address], {
-      stdio: ['ignore', 'pipe', 'inherit'],
-      env: { ...process.env, WIREHUB_LOG: 'error' },
-    });
-    const [line] = await once(createInterface({ input: this.#process.stdout }), 'line', { signal: AbortSignal.timeout(PATIENCE) });
-    this.host = /^listening on http:\/\/(\S+)$/.exec(line)[1];
-  }
-
-  /** Ends it at once, as a crash would. */
-  async kill() {
-    const exit = once(this.#process, 'exit');
-    this.#process.kill('SIGKILL');
-    await exit;
-  }
-
-  async end() {
-    await this.kill();
-    rmSync(this.#folder, { recursive: true });
-  }
-
-  /** A token for a user. */
-  token(user) {
-    const made = spawnSync(PROGRAM, ['token', '--config', this.#path('wirehub.toml'), '--user', user], { encoding: 'utf8' });
-    if (made.status !== 0) throw new Error(made.stderr);
-    return made.stdout.trim();
-  }
-
-  #path(name) {
-    return join(this.#folder, name);
-  }
-}
+export const start = () => Server.start(CONFIG);
 
 /** A connected session. */
 export class Client {

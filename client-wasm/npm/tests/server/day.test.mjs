@@ -9,7 +9,7 @@ import { after, before, describe, test } from 'node:test';
 
 import { CloseCodes, Codes } from '../../dist/index.js';
 import { BROWSERS } from './browsers.mjs';
-import { Publisher, Server, Site, token } from './server.mjs';
+import { Publisher, Site, start as startServer, token } from './server.mjs';
 
 for (const [name, start] of Object.entries(BROWSERS)) {
   describe(name, () => {
@@ -21,7 +21,7 @@ for (const [name, start] of Object.entries(BROWSERS)) {
     let asked;
 
     before(async () => {
-      server = await Server.start();
+      server = await startServer();
       site = await Site.start(() => tokens[Math.min(asked++, tokens.length - 1)]());
       browser = await start();
     });
@@ -76,14 +76,14 @@ for (const [name, start] of Object.entries(BROWSERS)) {
     });
 
     test('a whole day: TLS, a backend, a page and a terminal, a deploy, metrics, and somebody who is shown the door', async (t) => {
-      const secure = await Server.start({ tls: true });
+      const secure = await startServer({ tls: true });
       t.after(() => secure.stop());
       [tokens, asked] = [[() => token(2), () => token(60)], 0];
       const page = await browser.open(site.origin);
       t.after(() => page.close());
       await page.evaluate(listen, { url: secure.url, channel: 'chat:day' });
       const atTerminal = async (user, channel) => {
-        await writeFile(secure.path(user), secure.run(['token', '--config', secure.path('wirehub.toml'), '--user', user]));
+        await writeFile(secure.path(user), secure.token(user));
         const terminal = secure.terminal(['sub', '--ca', secure.path('cert.pem'), '--token-file', secure.path(user), secure.url, channel]);
         t.after(() => terminal.kill());
         return terminal;
