@@ -78,8 +78,11 @@ pub enum ChannelNameError {
 }
 
 impl ChannelNameError {
-    /// What is wrong and what would be right.
+    /// What is wrong and what would be right; without the feature `std` only that, for all of them.
     pub const fn as_str(self) -> &'static str {
+        if !cfg!(feature = "std") {
+            return "a channel name has 1 to 255 bytes, and no white space, control character or `*`";
+        }
         match self {
             Self::Empty => "the channel name is empty: give it 1 to 255 bytes",
             Self::TooLong => "the channel name is too long: keep it within 255 bytes",

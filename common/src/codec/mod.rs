@@ -203,18 +203,20 @@ pub enum DecodeErrorKind {
 }
 
 impl DecodeErrorKind {
-    /// What is wrong, for people.
+    /// What is wrong, for people: without the feature `std` in a word, as for a page, whose reader did not write the
+    /// frame.
     pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Truncated => "the frame is cut short: send whole frames",
-            Self::Varint => "a variable-length integer is too long: it has at most ten bytes",
-            Self::Tag => "a field has a number or wire type that Protocol Buffers does not have",
-            Self::Utf8 => "a text is not UTF-8",
-            Self::Range => "a number is outside its field's range",
-            Self::TooMany => "a list has too many entries: send it in parts",
-            Self::Field => "a field that the frame needs is missing or has no valid value",
-            Self::Json => "the line is not JSON of the shape that PROTOCOL.md shows",
-        }
+        let (words, word) = match self {
+            Self::Truncated => ("the frame is cut short: send whole frames", "truncated"),
+            Self::Varint => ("a variable-length integer is too long: it has at most ten bytes", "varint"),
+            Self::Tag => ("a field has a number or wire type that Protocol Buffers does not have", "tag"),
+            Self::Utf8 => ("a text is not UTF-8", "UTF-8"),
+            Self::Range => ("a number is outside its field's range", "range"),
+            Self::TooMany => ("a list has too many entries: send it in parts", "length"),
+            Self::Field => ("a field that the frame needs is missing or has no valid value", "field"),
+            Self::Json => ("the line is not JSON of the shape that PROTOCOL.md shows", "JSON"),
+        };
+        if cfg!(feature = "std") { words } else { word }
     }
 }
 
