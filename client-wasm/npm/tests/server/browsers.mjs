@@ -44,47 +44,76 @@ const RUN = `
   document.head.append(script);
 `;
 
-/** Debian's Firefox speaks WebDriver: HTTP to a driver beside it. */
+/** Debian's Firefox speaks WebDriver: HTTP to a driver beside it, which has one page each. */
 class Firefox {
-  #driver;
-  #address;
+  #drivers = new Set();
 
   static async start() {
-    const firefox = new Firefox();
-    firefox.#driver = spawn(process.env['GECKODRIVER'] ?? 'geckodriver', ['--host', '127.0.0.1', '--port', '0'], { stdio: ['ignore', 'pipe', 'inherit'] });
-    for await (const line of createInterface({ input: firefox.#driver.stdout, signal: AbortSignal.timeout(20_000) })) {
+    return new Firefox();
+  }
+
+  async open(url) {
+    const driver = await Driver.start();
+    this.#drivers.add(driver);
+    const close = async () => {
+      this.#drivers.delete(driver);
+      await driver.stop();
+    };
+    try {
+      await driver.open(url);
+    } catch (error) {
+      await close();
+      throw error;
+    }
+    return { evaluate: (inPage, argument) => driver.evaluate(inPage, argument), close };
+  }
+
+  async stop() {
+    await Promise.all([...this.#drivers].map((driver) => driver.stop()));
+  }
+}
+
+class Driver {
+  #process;
+  #address;
+  #session;
+
+  static async start() {
+    const driver = new Driver();
+    driver.#process = spawn(process.env['GECKODRIVER'] ?? 'geckodriver', ['--host', '127.0.0.1', '--port', '0'], { stdio: ['ignore', 'pipe', 'inherit'] });
+    for await (const line of createInterface({ input: driver.#process.stdout, signal: AbortSignal.timeout(20_000) })) {
       const [, address] = /Listening on (\S+)/.exec(line) ?? [];
       if (address === undefined) continue;
-      firefox.#address = `http://${address}`;
+      driver.#address = `http://${address}`;
       break;
     }
-    firefox.#driver.stdout.resume();
-    return firefox;
+    driver.#process.stdout.resume();
+    return driver;
   }
 
   async open(url) {
     const binary = process.env['FIREFOX'];
     const options = { args: ['-headless'], ...(binary !== undefined && { binary }) };
     const { sessionId } = await this.#ask('POST', '/session', { capabilities: { alwaysMatch: { acceptInsecureCerts: true, 'moz:firefoxOptions': options, timeouts: { script: PATIENCE } } } });
-    const ask = (verb, path, body) => this.#ask(verb, `/session/${sessionId}${path}`, body);
-    await ask('POST', '/url', { url });
-    return {
-      evaluate: async (inPage, argument) => {
-        // A script of the driver's own has a world of its own, without the page's variables: this becomes one of the page's.
-        const code = `(${inPage})(${JSON.stringify(argument)})
-          .then((value) => ({ value }), (error) => ({ error: String(error) }))
-          .then((answer) => document.dispatchEvent(new CustomEvent('answer', { detail: JSON.stringify(answer) })));`;
-        const { value, error } = JSON.parse(await ask('POST', '/execute/async', { script: RUN, args: [code] }));
-        if (error !== undefined) throw new Error(error);
-        return value;
-      },
-      close: () => ask('DELETE', ''),
-    };
+    this.#session = `/session/${sessionId}`;
+    await this.#ask('POST', `${this.#session}/url`, { url });
+  }
+
+  async evaluate(inPage, argument) {
+    // A script of the driver's own has a world of its own, without the page's variables: this becomes one of the page's.
+    const code = `(${inPage})(${JSON.stringify(argument)})
+      .then((value) => ({ value }), (error) => ({ error: String(error) }))
+      .then((answer) => document.dispatchEvent(new CustomEvent('answer', { detail: JSON.stringify(answer) })));`;
+    const { value, error } = JSON.parse(await this.#ask('POST', `${this.#session}/execute/async`, { script: RUN, args: [code] }));
+    if (error !== undefined) throw new Error(error);
+    return value;
   }
 
   async stop() {
-    const ended = once(this.#driver, 'exit');
-    this.#driver.kill();
+    const ended = once(this.#process, 'exit');
+    // Ends the browser; a driver that is killed leaves it behind.
+    if (this.#session !== undefined) await this.#ask('DELETE', this.#session);
+    this.#process.kill();
     await ended;
   }
 

@@ -2,9 +2,10 @@
 // and gives out tokens.
 
 import { createHmac, randomUUID } from 'node:crypto';
-import { once } from 'node:events';
+import { EventEmitter, once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import * as http from 'node:http';
+import * as net from 'node:net';
 import { extname } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 
@@ -54,11 +55,119 @@ export class Publisher {
   }
 }
 
-/** A token that is good for so many seconds; for a negative number it has expired so long ago. */
-export function token(seconds) {
+/**
+ * A token that is good for so many seconds; for a negative number it has expired so long ago. `wirehub` is what it says to
+ * the server alone.
+ */
+export function token(seconds, user = 'ann', wirehub = {}) {
   const part = (value) => Buffer.from(JSON.stringify(value)).toString('base64url');
-  const signed = `${part({ alg: 'HS256', typ: 'JWT' })}.${part({ sub: 'ann', exp: Math.floor(Date.now() / 1000) + seconds, jti: randomUUID() })}`;
+  const claims = { sub: user, exp: Math.floor(Date.now() / 1000) + seconds, jti: randomUUID(), wirehub };
+  const signed = `${part({ alg: 'HS256', typ: 'JWT' })}.${part(claims)}`;
   return `${signed}.${createHmac('sha256', TOKEN_KEY).update(signed).digest('base64url')}`;
+}
+
+/** What lies between pages and the server: the tests say when it fails. */
+export class Link {
+  #server;
+  #http = net.createServer((page) => this.#join(page));
+  #pages = new Map();
+
+  static async start(server) {
+    const link = new Link();
+    link.#server = server;
+    link.#http.listen(0, '127.0.0.1');
+    await once(link.#http, 'listening');
+    return link;
+  }
+
+  get url() {
+    return `ws://127.0.0.1:${this.#http.address().port}/ws`;
+  }
+
+  /**
+   * What the server says from now on is lost, up to the next {@link cut}. Gives a function that waits until something has
+   * been lost.
+   */
+  mute() {
+    const lost = Promise.race([...this.#pages].map(([page, server]) => once(server.unpipe(page).resume(), 'data')));
+    return () => lost;
+  }
+
+  /** Breaks the connections that are up. */
+  cut() {
+    for (const page of this.#pages.keys()) page.destroy();
+  }
+
+  async stop() {
+    this.cut();
+    this.#http.close();
+    await once(this.#http, 'close');
+  }
+
+  #join(page) {
+    const { hostname: host, port } = new URL(this.#server.url);
+    const server = net.connect({ host, port });
+    this.#pages.set(page, server);
+    page.pipe(server);
+    server.pipe(page);
+    // Whatever breaks at one end breaks at the other.
+    for (const [socket, other] of [[page, server], [server, page]]) {
+      socket.on('error', () => undefined);
+      socket.on('close', () => {
+        this.#pages.delete(page);
+        other.destroy();
+      });
+    }
+  }
+}
+
+/** A backend that answers calls, each with how many there have been. */
+export class Backend {
+  /** How many calls it has got. */
+  calls = 0;
+  #http = http.createServer((request, response) => void this.#answer(request, response));
+  #news = new EventEmitter();
+  #mayAnswer = Promise.resolve();
+
+  static async start() {
+    const backend = new Backend();
+    backend.#http.listen(0, '127.0.0.1');
+    await once(backend.#http, 'listening');
+    return backend;
+  }
+
+  get url() {
+    return `http://127.0.0.1:${this.#http.address().port}/`;
+  }
+
+  /** Waits for the next call. */
+  async next() {
+    await once(this.#news, 'call');
+  }
+
+  /** It answers nothing until what this gives is called. */
+  hold() {
+    let release;
+    this.#mayAnswer = new Promise((resolve) => {
+      release = resolve;
+    });
+    return release;
+  }
+
+  async stop() {
+    this.#http.closeAllConnections();
+    this.#http.close();
+    await once(this.#http, 'close');
+  }
+
+  async #answer(request, response) {
+    await request.resume().toArray();
+    this.calls += 1;
+    const data = this.calls;
+    this.#news.emit('call');
+    await this.#mayAnswer;
+    response.end(JSON.stringify({ data }));
+  }
 }
 
 /** Where the page comes from: `/dist/` is the package, `/token` gives what `tokens` gives, everything else is an empty page. */
