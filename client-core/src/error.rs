@@ -2,12 +2,12 @@
 
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
+use alloc::string::String;
 use alloc::sync::Arc;
 use core::fmt;
 
 use wirehub_common::code::{CloseCode, ErrorCode};
-use wirehub_common::frame::ErrorInfo;
-use wirehub_common::{ChannelNameError, PayloadError};
+use wirehub_common::{ChannelNameError, PayloadError, view};
 
 /// Why something failed: a code of the [one table](wirehub_common::code), words, and what caused it.
 #[derive(Debug, Clone)]
@@ -130,12 +130,13 @@ impl Error {
     }
 }
 
-impl From<ErrorInfo> for Error {
-    fn from(info: ErrorInfo) -> Self {
+impl From<view::Error<'_>> for Error {
+    fn from(info: view::Error<'_>) -> Self {
         // A server of few words leaves them to the table.
-        let words = if info.message.is_empty() { Words::OfCode } else { Words::Own(info.message.into()) };
-        let mut error = Self::new(ErrorKind::Server, info.code, words);
-        error.0.temporary = info.temporary;
+        let message = info.message();
+        let words = if message.is_empty() { Words::OfCode } else { Words::Own(String::from(message).into()) };
+        let mut error = Self::new(ErrorKind::Server, info.code(), words);
+        error.0.temporary = info.temporary();
         error
     }
 }

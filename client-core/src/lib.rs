@@ -32,6 +32,7 @@ mod error;
 mod event;
 #[cfg(feature = "handles")]
 mod handle;
+mod listener;
 mod time;
 
 pub use self::config::{Config, Overflow};
@@ -43,4 +44,5 @@ pub use self::handle::{
     Alarm, Alarms, Client, Driver, HistoryPage, MemberChange, MemberChanges, Offers, PresenceCounts,
     Publication, Responses, StateChanges, Subscription,
 };
+pub use self::listener::{Answered, Events, Listener, StateNews};
 pub use self::time::Time;

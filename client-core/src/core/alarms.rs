@@ -1,13 +1,13 @@
 //! Alarms: shown once, however often the server sends them.
 
-use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use wirehub_common::frame::{Acknowledge, Alarm, Request};
+use wirehub_common::frame::{Acknowledge, Request};
+use wirehub_common::view::Alarm;
 
 use super::Core;
-use crate::Event;
+use crate::Listener;
 
 /// The alarms that the application has been told of.
 #[derive(Debug, Default)]
@@ -20,31 +20,32 @@ struct Told {
     is_acknowledged: bool,
 }
 
-impl Core {
+impl<L: Listener> Core<L> {
     pub(super) fn note_acknowledged(&mut self, alarm: &str) {
         for told in self.alarms.0.iter_mut().filter(|told| told.id == alarm) {
             told.is_acknowledged = true;
         }
     }
 
-    pub(super) fn handle_alarm(&mut self, alarm: Box<Alarm>) {
-        let told = self.alarms.0.iter().position(|told| told.id == alarm.id);
-        if alarm.withdrawn {
+    pub(super) fn handle_alarm(&mut self, alarm: Alarm<'_>) {
+        let id = alarm.id();
+        let told = self.alarms.0.iter().position(|told| told.id == id);
+        if alarm.withdrawn() {
             // Of what it was not told the application need not hear.
             let told = told.map(|index| self.alarms.0.remove(index));
             if told.is_some_and(|told| !told.is_acknowledged) {
-                self.events.push(Event::Alarm(alarm));
+                self.listener.alarm(alarm);
             }
             return;
         }
-        let receipt = Acknowledge { alarm: alarm.id.clone(), received_only: true };
+        let receipt = Acknowledge { alarm: id.into(), received_only: true };
         self.send_transient(0, Request::Acknowledge(receipt));
         if told.is_none() {
             if self.alarms.0.len() >= MAX_TOLD {
                 self.alarms.0.remove(0);
             }
-            self.alarms.0.push(Told { id: alarm.id.clone(), is_acknowledged: false });
-            self.events.push(Event::Alarm(alarm));
+            self.alarms.0.push(Told { id: id.into(), is_acknowledged: false });
+            self.listener.alarm(alarm);
         }
     }
 }

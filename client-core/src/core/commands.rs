@@ -7,14 +7,15 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use wirehub_common::code::ErrorCode;
-use wirehub_common::frame::{Answer, Call, Called, Cancel, Command, Published, Request};
+use wirehub_common::frame::{Call, Cancel, Command, Request};
+use wirehub_common::view::{Body, Called};
 use wirehub_common::{Bytes, Codec};
 
 use super::Core;
 use super::keys::{Imprint, Keys, Memory};
 use super::sorted::SortedMap;
 use crate::time::earlier;
-use crate::{Error, ErrorKind, Event, Outcome, Time};
+use crate::{Answered, Error, ErrorKind, Listener, Time};
 
 /// Names a publish or a call of one client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -172,7 +173,7 @@ impl Commands {
     }
 }
 
-impl Core {
+impl<L: Listener> Core<L> {
     /// Queues a command that goes out as soon as it can.
     pub(super) fn command(
         &mut self,
@@ -264,36 +265,35 @@ impl Core {
     }
 
     /// Takes the server's answer to a command, which ends it unless more follow.
-    pub(super) fn answer(&mut self, command: u32, result: Result<Answer, Error>) {
+    pub(super) fn answer(&mut self, command: u32, answer: Body<'_>) {
         let Some(pending) = self.commands.pending.get(&command) else { return };
-        let result = match result {
-            Ok(Answer::Called(called)) if pending.kind == Kind::Stream => {
-                return self.respond(command, called);
-            }
-            Ok(Answer::Called(Called { more: true, .. })) => {
+        let result = match answer {
+            Body::Called(called) if pending.kind == Kind::Stream => return self.respond(command, called),
+            Body::Called(called) if called.more() => {
                 let words = "the procedure streams its responses: call it as a stream";
                 let error = Error::in_words(ErrorKind::Usage, ErrorCode::UNSUPPORTED, words);
                 return self.abandon(command, error);
             }
-            Ok(Answer::Called(Called { payload, .. })) => Ok(Outcome::Called(payload)),
-            Ok(Answer::Published(Published { position })) => Ok(Outcome::Published(position)),
-            Ok(Answer::History(page)) => Ok(Outcome::History(page)),
-            Ok(Answer::Presence(list)) => Ok(Outcome::Presence(list)),
-            Ok(Answer::Acknowledged) => Ok(Outcome::Acknowledged),
-            Ok(_) => Err(Error::from_code(ErrorKind::Server, ErrorCode::UNSUPPORTED)),
-            Err(error) => Err(error),
+            Body::Called(called) => Ok(Answered::Called(called)),
+            Body::Published(published) => Ok(Answered::Published(published)),
+            Body::History(page) => Ok(Answered::History(page)),
+            Body::Presence(list) => Ok(Answered::Presence(list)),
+            Body::Acknowledged => Ok(Answered::Acknowledged),
+            Body::Error(error) => Err(error.into()),
+            _ => Err(Error::from_code(ErrorKind::Server, ErrorCode::UNSUPPORTED)),
         };
         self.complete(command, result);
     }
 
     /// Hands one response of a stream on. A procedure with a single response is a stream of one.
-    fn respond(&mut self, command: u32, Called { payload, more }: Called) {
-        if more || !payload.is_absent() {
+    fn respond(&mut self, command: u32, called: Called<'_>) {
+        let payload = called.payload();
+        if called.more() || !payload.is_absent() {
             self.commands.lift_deadline(command);
-            self.events.push(Event::Response { command: CommandId(command), payload });
+            self.listener.response(CommandId(command), payload);
         }
-        if !more {
-            self.complete(command, Ok(Outcome::Streamed));
+        if !called.more() {
+            self.complete(command, Ok(Answered::Streamed));
         }
     }
 
@@ -317,7 +317,7 @@ impl Core {
     /// What was not sent goes out over the next connection, if it may wait. What was sent may or may not have been
     /// carried out: that is told, or found out by repeating it.
     pub(super) fn settle_after_loss(&mut self) {
-        self.end_each(|pending| match pending.phase {
+        self.end_each(|pending, _| match pending.phase {
             _ if pending.is_repeatable() => None,
             Phase::Queued => pending.fail_fast.then_some(ErrorCode::NOT_CONNECTED),
             Phase::Sent | Phase::InDoubt => Some(ErrorCode::CONNECTION_LOST),
@@ -335,14 +335,12 @@ impl Core {
 
     /// Repeats what is in doubt, before all that was not sent yet; ends what the server may not remember.
     pub(super) fn settle_doubts(&mut self) {
-        let keys = core::mem::take(&mut self.keys);
-        self.end_each(|pending| {
-            let memory = pending.kind.memory(&keys);
+        self.end_each(|pending, keys| {
+            let memory = pending.kind.memory(keys);
             let remembers = |imprint| memory.is_some_and(|memory| memory.remembers(imprint));
             let forgotten = pending.first_sent.is_some_and(|imprint| !remembers(imprint));
             (pending.phase == Phase::InDoubt && forgotten).then_some(ErrorCode::CONNECTION_LOST)
         });
-        self.keys = keys;
         let mut repeated = Vec::new();
         for (&command, pending) in self.commands.pending.iter_mut() {
             if pending.phase == Phase::InDoubt {
@@ -354,10 +352,10 @@ impl Core {
     }
 
     /// Ends the commands for which there is an error.
-    fn end_each(&mut self, error: impl Fn(&Pending) -> Option<ErrorCode>) {
+    fn end_each(&mut self, error: impl Fn(&Pending, &Keys) -> Option<ErrorCode>) {
         let mut ended = Vec::new();
         for (&command, pending) in self.commands.pending.iter() {
-            if let Some(code) = error(pending) {
+            if let Some(code) = error(pending, &self.keys) {
                 ended.push((command, code));
             }
         }
@@ -373,9 +371,9 @@ impl Core {
         }
     }
 
-    fn complete(&mut self, command: u32, result: Result<Outcome, Error>) {
+    fn complete(&mut self, command: u32, result: Result<Answered<'_>, Error>) {
         if self.commands.remove(command).is_some() {
-            self.events.push(Event::Completed { command: CommandId(command), result });
+            self.listener.completed(CommandId(command), result);
         }
     }
 }

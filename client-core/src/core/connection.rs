@@ -1,17 +1,17 @@
 //! The connection: opening, greeting, hearing, losing it, and coming back.
 
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::time::Duration;
 
 use wirehub_common::code::{CloseCode, ErrorCode};
 use wirehub_common::contract::differing_items;
-use wirehub_common::frame::{
-    Answer, Cancel, Command, Connect, Connected, ContractDigest, Push, Reply, Request, ServerFrame,
-};
+use wirehub_common::frame::{Cancel, Command, Connect, ContractId, Request};
+use wirehub_common::view::{self, Body, Connected, ContractDigest, Frames};
 use wirehub_common::{Bytes, Codec, SUBPROTOCOL_PROTOBUF};
 
 use super::Core;
-use crate::{Error, ErrorKind, Event, State, StateChange, Time};
+use crate::{Error, ErrorKind, Listener, State, Time};
 
 /// How far the connection is.
 #[derive(Debug)]
@@ -80,7 +80,7 @@ fn silence_deadline(heard: Time, ping_interval: Duration) -> Option<Time> {
     (!ping_interval.is_zero()).then(|| heard.after(ping_interval.saturating_add(PONG_GRACE)))
 }
 
-impl Core {
+impl<L: Listener> Core<L> {
     /// The WebSocket is open; `subprotocol` is what the server chose.
     pub fn handle_open(&mut self, subprotocol: &str) {
         let Link::Opening { deadline, .. } = self.link else { return };
@@ -110,15 +110,16 @@ impl Core {
             *spared = None;
             *pong_due |= message.is_empty();
         }
-        for frame in Codec::Protobuf.decode_frames(message) {
+        self.listener.message(message);
+        for frame in Frames::new(message) {
             // A frame can end the connection: what stands behind it is not read.
             if !matches!(self.link, Link::Greeting { .. } | Link::Up { .. }) {
                 return;
             }
             match frame {
-                Ok(ServerFrame::Reply(reply)) => self.handle_reply(now, reply),
-                Ok(ServerFrame::Push(push)) => self.handle_push(now, push),
-                Err(error) => return self.handle_garbage(now, error.kind().as_str()),
+                Ok(frame) if frame.id == 0 => self.handle_push(now, frame.body),
+                Ok(frame) => self.handle_reply(now, frame.id, frame.body),
+                Err(error) => return self.handle_garbage(now, error.as_str()),
             }
         }
     }
@@ -139,7 +140,7 @@ impl Core {
             self.tokens.discard();
         }
         if code.reconnects() {
-            self.lose(now, code, reason.into());
+            self.lose(now, code, reason);
         } else {
             self.fail(code, reason);
         }
@@ -183,7 +184,7 @@ impl Core {
     pub fn suspend(&mut self, now: Time) {
         if matches!(self.link, Link::Opening { .. } | Link::Greeting { .. } | Link::Up { .. }) {
             self.drop_transport(CloseCode::NORMAL, "");
-            self.lose(now, CloseCode::GOING_AWAY, String::new());
+            self.lose(now, CloseCode::GOING_AWAY, "");
         }
     }
 
@@ -214,52 +215,44 @@ impl Core {
         }
     }
 
-    fn handle_reply(&mut self, now: Time, Reply { id, result }: Reply) {
-        let result = result.map_err(Error::from);
+    fn handle_reply(&mut self, now: Time, id: u32, answer: Body<'_>) {
         if let Link::Greeting { command, .. } = self.link {
             if command == id {
-                match result {
-                    Ok(Answer::Connected(connected)) => self.handle_connected(now, *connected),
-                    Ok(_) => self.handle_garbage(now, "another answer came to connect"),
-                    Err(error) => self.handle_connect_error(now, error),
+                match answer {
+                    Body::Connected(connected) => self.handle_connected(now, connected),
+                    Body::Error(error) => self.handle_connect_error(now, error.into()),
+                    _ => self.handle_garbage(now, "another answer came to connect"),
                 }
             }
             return;
         }
-        match result {
-            Ok(Answer::Subscribed(subscribed)) => self.handle_subscribed(subscribed),
-            Ok(Answer::Unsubscribed(_)) => {}
-            result => {
-                if self.handle_refreshed(now, id, &result) {
-                    return;
-                }
-                if self.is_command(id) {
-                    self.answer(id, result);
-                } else if let Err(error) = result {
-                    self.handle_subscribe_error(now, id, error);
-                }
-            }
+        match answer {
+            Body::Subscribed(subscribed) => self.handle_subscribed(subscribed),
+            Body::Unsubscribed(_) => {}
+            _ if self.is_command(id) => self.answer(id, answer),
+            _ if self.tokens.is_refreshing(id) => self.handle_refreshed(now, answer),
+            Body::Error(error) => self.handle_subscribe_error(now, id, error.into()),
+            _ => {}
         }
     }
 
-    fn handle_connected(&mut self, now: Time, connected: Connected) {
-        let Connected { session, user, limits, contract, subscriptions, token_ttl, .. } = connected;
-        self.session = session;
-        self.user = user;
-        self.limits = limits;
+    fn handle_connected(&mut self, now: Time, connected: Connected<'_>) {
+        self.session = connected.session().into();
+        self.user = connected.user().into();
+        self.limits = connected.limits();
         self.link = Link::Up { since: now, heard: now, spared: None, pong_due: false };
         self.tokens.connected();
-        self.plan_refresh(now, token_ttl);
-        self.keys.of_publishes.connected(now, connected.idempotency);
-        self.keys.of_calls.connected(now, connected.call_idempotency);
-        self.change_state(State::Connected, None);
-        if let Some(theirs) = contract {
-            self.report_contract(&theirs);
+        self.plan_refresh(now, connected.token_ttl());
+        self.keys.of_publishes.connected(now, connected.idempotency());
+        self.keys.of_calls.connected(now, connected.call_idempotency());
+        self.enter(State::Connected, None, "", None);
+        if let Some(theirs) = connected.contract() {
+            self.report_contract(theirs);
         }
-        for outcome in subscriptions {
-            match outcome.result {
+        for outcome in connected.subscriptions() {
+            match outcome.result() {
                 Ok(subscribed) => self.handle_subscribed(subscribed),
-                Err(error) => self.handle_refusal(now, &outcome.channel, outcome.number, error.into()),
+                Err(error) => self.handle_refusal(now, outcome.channel(), outcome.number(), error.into()),
             }
         }
         self.request_idle_subscriptions(now);
@@ -279,38 +272,35 @@ impl Core {
                 ErrorCode::TOKEN_EXPIRED => CloseCode::TOKEN_EXPIRED,
                 _ => CloseCode::SUPERSEDED,
             };
-            self.events.push(Event::Error(error));
+            self.listener.error(error);
             self.break_off(now, code);
         } else {
             self.refuse(error);
         }
     }
 
-    fn report_contract(&mut self, theirs: &ContractDigest) {
+    fn report_contract(&mut self, theirs: ContractDigest<'_>) {
         let Some(ours) = &self.config.contract else { return };
+        let theirs: Vec<ContractId> = theirs.items().map(view::ContractId::read).collect();
         let mut what = String::from("what differs: ");
-        for (index, name) in differing_items(&ours.items, &theirs.items).into_iter().enumerate() {
+        for (index, name) in differing_items(&ours.items, &theirs).into_iter().enumerate() {
             what.push_str(if index == 0 { "" } else { ", " });
             what.push_str(name);
         }
         let error = Error::about(ErrorKind::Server, ErrorCode::CONTRACT_MISMATCH, what);
-        self.events.push(Event::Error(error));
+        self.listener.error(error);
     }
 
-    fn handle_push(&mut self, now: Time, push: Push) {
+    fn handle_push(&mut self, now: Time, push: Body<'_>) {
         match push {
-            Push::Publication(publication) => self.handle_publication(now, publication),
-            Push::Unsubscribed(unsubscribed) => self.handle_unsubscribed(unsubscribed),
-            Push::Disconnect(farewell) => self.farewell = Some(farewell),
-            Push::RefreshDue => self.ask_for_token(now),
-            Push::Join(movement) => {
-                self.handle_movement(movement, |subscription, member| Event::Joined { subscription, member });
-            }
-            Push::Leave(movement) => {
-                self.handle_movement(movement, |subscription, member| Event::Left { subscription, member });
-            }
-            Push::Subscribed(subscribed) => self.handle_offer(subscribed),
-            Push::Alarm(alarm) => self.handle_alarm(alarm),
+            Body::Publication(publication) => self.handle_publication(now, publication),
+            Body::Unsubscribed(unsubscribed) => self.handle_unsubscribed(unsubscribed),
+            Body::Disconnect(farewell) => self.retry_after = farewell.retry_after(),
+            Body::RefreshDue => self.ask_for_token(now),
+            Body::Join(movement) => self.handle_movement(movement, true),
+            Body::Leave(movement) => self.handle_movement(movement, false),
+            Body::Subscribed(subscribed) => self.handle_offer(subscribed),
+            Body::Alarm(alarm) => self.handle_alarm(alarm),
             _ => {}
         }
     }
@@ -318,14 +308,14 @@ impl Core {
     /// The server is not what it should be, or something between garbles: tell, and try another connection.
     fn handle_garbage(&mut self, now: Time, what: &'static str) {
         let error = Error::about(ErrorKind::Server, ErrorCode::BAD_FRAME, what);
-        self.events.push(Event::Error(error));
+        self.listener.error(error);
         self.break_off(now, CloseCode::BAD_FRAME);
     }
 
     /// Gives this connection up for another one.
     fn break_off(&mut self, now: Time, code: CloseCode) {
         self.drop_transport(code, "");
-        self.lose(now, code, String::new());
+        self.lose(now, code, "");
     }
 
     /// Has the driver close the transport, if it has one.
@@ -341,7 +331,7 @@ impl Core {
     }
 
     /// The connection is gone; another attempt will be made.
-    fn lose(&mut self, now: Time, code: CloseCode, reason: String) {
+    fn lose(&mut self, now: Time, code: CloseCode, reason: &str) {
         self.forget_connection();
         self.retry(now, Some(code), reason);
     }
@@ -353,7 +343,7 @@ impl Core {
     }
 
     /// Plans the next attempt.
-    pub(super) fn retry(&mut self, now: Time, code: Option<CloseCode>, reason: String) {
+    pub(super) fn retry(&mut self, now: Time, code: Option<CloseCode>, reason: &str) {
         let was_up = match self.link {
             Link::Up { since, .. } => {
                 if now.since(since) >= STABLE {
@@ -363,7 +353,7 @@ impl Core {
             }
             _ => false,
         };
-        let delay = match self.farewell.take().and_then(|farewell| farewell.retry_after) {
+        let delay = match self.retry_after.take() {
             Some(milliseconds) => Duration::from_millis(milliseconds.into()),
             // The server stopped without a word: all its clients are here at once.
             None if was_up && !self.limits.reconnect_window.is_zero() && self.backoff.is_fresh() => {
@@ -372,9 +362,8 @@ impl Core {
             None => self.backoff.next_delay(),
         };
         self.link = Link::Waiting { until: now.after(delay) };
-        self.state = if self.session.is_empty() { State::Connecting } else { State::Reconnecting };
-        let retry_in = Some(delay);
-        self.events.push(Event::State(StateChange { state: self.state, code, reason, retry_in }));
+        let state = if self.session.is_empty() { State::Connecting } else { State::Reconnecting };
+        self.enter(state, code, reason, Some(delay));
     }
 
     /// The client is over, against the application's wish.
@@ -384,21 +373,16 @@ impl Core {
         } else {
             Error::in_words(ErrorKind::Connection, ErrorCode::CLOSED, String::from(reason))
         });
-        self.end(code, reason.into());
+        self.end(code, reason);
     }
 
     /// The client is over.
-    pub(super) fn end(&mut self, code: CloseCode, reason: String) {
+    pub(super) fn end(&mut self, code: CloseCode, reason: &str) {
         self.link = Link::None;
         self.state = State::Closed;
         self.tokens.clear();
         self.fail_all_commands();
         self.end_all_subscriptions();
-        self.events.push(Event::State(StateChange {
-            state: State::Closed,
-            code: Some(code),
-            reason,
-            retry_in: None,
-        }));
+        self.enter(State::Closed, Some(code), reason, None);
     }
 }

@@ -5,8 +5,9 @@
 //! clock would not do: on many machines it stands still while they sleep, and the server's goes on.
 
 use alloc::string::String;
+use core::time::Duration;
 
-use wirehub_common::frame::Idempotency;
+use wirehub_common::view::Idempotency;
 
 use crate::Time;
 use crate::time::milliseconds;
@@ -23,8 +24,12 @@ pub(super) struct Keys {
 /// What a server remembers keys by.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
-    /// What the server said last.
-    said: Idempotency,
+    /// What the server calls it.
+    scope: String,
+    /// How long the server remembers a key, in milliseconds.
+    window: u64,
+    /// What the server's clock said last.
+    clock: u64,
     /// Whether keys have an effect in this connection.
     in_force: bool,
     /// When it said so.
@@ -58,27 +63,36 @@ impl Keys {
 
 impl Memory {
     /// The client is connected; keys have no effect where the server says nothing of them.
-    pub(super) fn connected(&mut self, now: Time, said: Option<Idempotency>) {
-        self.in_force = said.is_some();
-        let Some(said) = said else { return };
-        if self.said.scope != said.scope || self.generation == 0 {
-            self.generation = self.generation.wrapping_add(1);
+    pub(super) fn connected(&mut self, now: Time, said: Option<Idempotency<'_>>) {
+        self.in_force = false;
+        if let Some(said) = said {
+            self.hear(now, said.scope(), said.window(), said.clock());
         }
-        (self.said, self.told) = (said, now);
+    }
+
+    fn hear(&mut self, now: Time, scope: &str, window: Duration, clock: u64) {
+        self.in_force = true;
+        if self.scope != scope || self.generation == 0 {
+            self.generation = self.generation.wrapping_add(1);
+            self.scope = scope.into();
+        }
+        self.window = milliseconds(window);
+        self.clock = clock;
+        self.told = now;
     }
 
     /// What a command leaves in the server's memory that is sent now. `since` is any moment before that, the later the
     /// better; nothing is left where keys have no effect.
     pub(super) fn imprint(&self, since: Time) -> Option<Imprint> {
         // Where the client's clock stood still meanwhile this is too early: on the safe side.
-        let clock = self.said.clock.saturating_add(milliseconds(since.since(self.told)));
+        let clock = self.clock.saturating_add(milliseconds(since.since(self.told)));
         self.in_force.then_some(Imprint { generation: self.generation, clock })
     }
 
     /// Whether the server, by what it said last, still knows a command with this imprint.
     pub(super) fn remembers(&self, imprint: Imprint) -> bool {
-        let passed = self.said.clock.saturating_sub(imprint.clock);
-        self.in_force && imprint.generation == self.generation && passed < milliseconds(self.said.window)
+        let passed = self.clock.saturating_sub(imprint.clock);
+        self.in_force && imprint.generation == self.generation && passed < self.window
     }
 }
 
@@ -105,13 +119,10 @@ mod tests {
     #![allow(clippy::arithmetic_side_effects)]
 
     use std::collections::BTreeSet;
-    use std::time::Duration;
 
     use super::*;
 
-    fn memory(scope: &str, clock: u64) -> Option<Idempotency> {
-        Some(Idempotency { scope: scope.into(), window: Duration::from_secs(10), clock })
-    }
+    const WINDOW: Duration = Duration::from_secs(10);
 
     fn at(seconds: u64) -> Time {
         Time::since_origin(Duration::from_secs(seconds))
@@ -132,23 +143,23 @@ mod tests {
     #[test]
     fn a_server_remembers_for_its_window_by_its_own_clock() {
         let mut keys = Memory::default();
-        keys.connected(at(100), memory("a", 50_000));
+        keys.hear(at(100), "a", WINDOW, 50_000);
         // Sent at 53 s by the server's clock.
         let imprint = keys.imprint(at(103)).unwrap();
-        keys.connected(at(104), memory("a", 62_999));
+        keys.hear(at(104), "a", WINDOW, 62_999);
         assert!(keys.remembers(imprint));
-        keys.connected(at(104), memory("a", 63_000));
+        keys.hear(at(104), "a", WINDOW, 63_000);
         assert!(!keys.remembers(imprint), "this client's clock stood still");
     }
 
     #[test]
     fn another_memory_knows_nothing_and_neither_does_the_first_one_after_it() {
         let mut keys = Memory::default();
-        keys.connected(at(0), memory("a", 0));
+        keys.hear(at(0), "a", WINDOW, 0);
         let imprint = keys.imprint(at(0)).unwrap();
-        keys.connected(at(1), memory("b", 0));
+        keys.hear(at(1), "b", WINDOW, 0);
         assert!(!keys.remembers(imprint));
-        keys.connected(at(2), memory("a", 0));
+        keys.hear(at(2), "a", WINDOW, 0);
         assert!(!keys.remembers(imprint), "it may have been lost and made again");
     }
 
@@ -156,7 +167,7 @@ mod tests {
     fn without_a_memory_nothing_is_left_and_nothing_known() {
         let mut keys = Memory::default();
         assert!(keys.imprint(at(0)).is_none());
-        keys.connected(at(0), memory("", 0));
+        keys.hear(at(0), "", WINDOW, 0);
         let imprint = keys.imprint(at(0)).unwrap();
         keys.connected(at(0), None);
         assert!(keys.imprint(at(0)).is_none());

@@ -1,11 +1,10 @@
 //! The state machine. The connection's part of it is in `connection`, commands and subscriptions have their own files.
 
 use alloc::string::String;
-use alloc::vec::{self, Vec};
 use core::time::Duration;
 
 use wirehub_common::code::{CloseCode, ErrorCode};
-use wirehub_common::frame::{Acknowledge, Call, Disconnect, History, Presence, Publish, Request};
+use wirehub_common::frame::{Acknowledge, Call, History, Presence, Publish, Request};
 use wirehub_common::{Bytes, ChannelName, Limits, Payload};
 
 use self::alarms::Alarms;
@@ -17,7 +16,7 @@ use self::subscriptions::Subscriptions;
 use self::token::Tokens;
 use crate::backoff::Backoff;
 use crate::time::earlier;
-use crate::{Config, Error, ErrorKind, Event, State, StateChange, Time};
+use crate::{Config, Error, ErrorKind, Event, Events, Listener, State, StateNews, Time};
 
 mod alarms;
 mod commands;
@@ -37,9 +36,10 @@ pub use self::token::TokenRequest;
 /// A client as a state machine. See [the crate](crate) for an example, and [`Driver`](crate::Driver) for who runs it.
 ///
 /// After each call of another method its driver takes all that [`poll_transmit`](Self::poll_transmit) and
-/// [`poll_event`](Self::poll_event) give, and sets its timer to [`poll_timeout`](Self::poll_timeout).
+/// [`poll_event`](Self::poll_event) give, and sets its timer to [`poll_timeout`](Self::poll_timeout). One that has a
+/// [`Listener`] of its own is told what happens at once.
 #[derive(Debug)]
-pub struct Core {
+pub struct Core<L = Events> {
     config: Config,
     backoff: Backoff,
     state: State,
@@ -58,13 +58,11 @@ pub struct Core {
     writable: bool,
     /// What the transport has to be closed with.
     closing: Option<(CloseCode, String)>,
-    /// What the server said before it closed.
-    farewell: Option<Disconnect>,
+    /// When to come back, as the server said before it closed, in milliseconds.
+    retry_after: Option<u32>,
     /// Why the client is over, where that was not the application's wish.
     failure: Option<Error>,
-    /// What happened, and before it what of that is being taken out.
-    events: Vec<Event>,
-    taken: vec::IntoIter<Event>,
+    listener: L,
 }
 
 /// What a driver does with its WebSocket.
@@ -88,6 +86,18 @@ impl Core {
     /// A client that does nothing yet. `seed` decides on its delays and on the keys of its publishes: give each client
     /// 64 random bits of its own.
     pub fn new(config: Config, seed: u64) -> Self {
+        Self::with_listener(config, seed, Events::default())
+    }
+
+    /// What the application may want to know.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.listener.next()
+    }
+}
+
+impl<L: Listener> Core<L> {
+    /// The same with another listener. It hears nothing yet.
+    pub fn with_listener(config: Config, seed: u64, listener: L) -> Self {
         Self {
             backoff: Backoff::new(seed),
             state: State::Disconnected,
@@ -104,10 +114,9 @@ impl Core {
             outbox: Outbox::default(),
             writable: true,
             closing: None,
-            farewell: None,
+            retry_after: None,
             failure: None,
-            events: Vec::new(),
-            taken: Vec::new().into_iter(),
+            listener,
             config,
         }
     }
@@ -138,6 +147,11 @@ impl Core {
         &self.limits
     }
 
+    /// Who is told what happens.
+    pub fn listener_mut(&mut self) -> &mut L {
+        &mut self.listener
+    }
+
     /// What the client was told before it started.
     pub fn config(&self) -> &Config {
         &self.config
@@ -146,7 +160,7 @@ impl Core {
     /// Begins to connect; does nothing where the client has begun already, or is closed.
     pub fn connect(&mut self, now: Time) {
         if self.state == State::Disconnected {
-            self.change_state(State::Connecting, None);
+            self.enter(State::Connecting, None, "", None);
             self.open(now);
         }
     }
@@ -159,7 +173,7 @@ impl Core {
         }
         let code = if code.is_sendable() { code } else { CloseCode::NORMAL };
         self.drop_transport(code, reason);
-        self.end(code, reason.into());
+        self.end(code, reason);
     }
 
     /// Subscribes to a channel, now or once the client is connected, and again after each reconnect. A subscription that
@@ -175,7 +189,7 @@ impl Core {
             self.subscriptions.insert(id, channel)?;
         }
         if self.is_up() {
-            self.request_subscription(now, channel);
+            self.request_subscription(now, channel.as_str());
         }
         Ok(id)
     }
@@ -347,14 +361,6 @@ impl Core {
         earlier(own, earlier(self.commands.deadline(), self.subscriptions.deadline()))
     }
 
-    /// What the application may want to know.
-    pub fn poll_event(&mut self) -> Option<Event> {
-        self.taken.next().or_else(|| {
-            self.taken = core::mem::take(&mut self.events).into_iter();
-            self.taken.next()
-        })
-    }
-
     fn next_id(&mut self) -> u32 {
         self.last_id = self.last_id.checked_add(1).unwrap_or(1);
         self.last_id
@@ -371,8 +377,10 @@ impl Core {
         Ok(())
     }
 
-    fn change_state(&mut self, state: State, retry_in: Option<Duration>) {
+    fn enter(&mut self, state: State, code: Option<CloseCode>, reason: &str, retry_in: Option<Duration>) {
         self.state = state;
-        self.events.push(Event::State(StateChange { state, code: None, reason: String::new(), retry_in }));
+        let Self { session, user, .. } = self;
+        let failure = self.failure.as_ref();
+        self.listener.state(StateNews { state, code, reason, retry_in, session, user, failure });
     }
 }

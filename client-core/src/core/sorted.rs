@@ -46,6 +46,15 @@ impl<K: Ord, V> SortedMap<K, V> {
         self.0.get_mut(index).map(|(_, value)| &mut **value)
     }
 
+    /// A value that may be changed, and its key.
+    pub(super) fn entry<Q: Ord + ?Sized>(&mut self, key: &Q) -> Option<(&K, &mut V)>
+    where
+        K: Borrow<Q>,
+    {
+        let index = self.find(key).ok()?;
+        self.0.get_mut(index).map(|(key, value)| (&*key, &mut **value))
+    }
+
     pub(super) fn contains_key<Q: Ord + ?Sized>(&self, key: &Q) -> bool
     where
         K: Borrow<Q>,

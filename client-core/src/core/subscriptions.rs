@@ -9,14 +9,13 @@ use core::time::Duration;
 
 use wirehub_common::ChannelName;
 use wirehub_common::code::ErrorCode;
-use wirehub_common::frame::{
-    Member, Movement, Position, Publication, Request, Subscribe, Subscribed, Unsubscribe, Unsubscribed,
-};
+use wirehub_common::frame::{Position, Request, Subscribe, Unsubscribe};
+use wirehub_common::view::{self, Movement, Publication, Subscribed, Unsubscribed};
 
 use super::Core;
 use super::sorted::SortedMap;
 use crate::time::earlier;
-use crate::{Error, ErrorKind, Event, Recovery, Time};
+use crate::{Error, ErrorKind, Listener, Recovery, Time};
 
 /// Names a subscription of one client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -68,7 +67,7 @@ enum Phase {
 
 impl Subscriptions {
     pub(super) fn insert(&mut self, id: SubscriptionId, channel: &ChannelName) -> Result<(), Error> {
-        if self.by_channel.contains_key(channel) {
+        if self.by_channel.contains_key(channel.as_str()) {
             return Err(Error::from_code(ErrorKind::Usage, ErrorCode::ALREADY_SUBSCRIBED));
         }
         self.add(id, channel, None);
@@ -82,7 +81,7 @@ impl Subscriptions {
 
     /// The subscription that the server began to a channel.
     fn offered(&self, channel: &ChannelName) -> Option<(SubscriptionId, Option<Position>)> {
-        let wanted = self.by_channel.get(channel).filter(|wanted| wanted.is_offered)?;
+        let wanted = self.by_channel.get(channel.as_str()).filter(|wanted| wanted.is_offered)?;
         Some((wanted.id, wanted.position.clone()))
     }
 
@@ -90,7 +89,7 @@ impl Subscriptions {
     pub(super) fn remove(&mut self, id: SubscriptionId) -> Option<(ChannelName, u32)> {
         // Rare enough to look through all of them.
         let channel = self.by_channel.iter().find(|(_, wanted)| wanted.id == id)?.0.clone();
-        let wanted = self.by_channel.remove(&channel)?;
+        let wanted = self.by_channel.remove(channel.as_str())?;
         Some((channel, wanted.number))
     }
 
@@ -111,23 +110,23 @@ impl Subscriptions {
         }
     }
 
-    fn of_attempt(&mut self, channel: &ChannelName, number: u32) -> Option<&mut Wanted> {
+    fn of_attempt(&mut self, channel: &str, number: u32) -> Option<&mut Wanted> {
         self.by_channel.get_mut(channel).filter(|wanted| wanted.number == number)
     }
 }
 
 impl Wanted {
     /// Whether `recovered` leads from where the application is to `position`, without a hole. Servers have bugs too.
-    fn continues_with(&self, recovered: &[Publication], position: Option<&Position>) -> bool {
+    fn continues_with(&self, subscribed: Subscribed<'_>, position: Option<view::Position<'_>>) -> bool {
         let (Some(from), Some(to)) = (&self.position, position) else { return false };
         let mut offset = from.offset;
-        for publication in recovered {
-            if publication.offset != offset.saturating_add(1) {
+        for publication in subscribed.recovered() {
+            offset = offset.saturating_add(1);
+            if publication.offset() != offset {
                 return false;
             }
-            offset = publication.offset;
         }
-        offset == to.offset && from.epoch == to.epoch
+        offset == to.offset() && from.epoch == to.epoch()
     }
 
     /// Whether publications are missing between the last one and the one with this offset.
@@ -148,7 +147,7 @@ impl Wanted {
     }
 }
 
-impl Core {
+impl<L: Listener> Core<L> {
     /// The subscriptions to put into `connect`; `command` is its id.
     pub(super) fn subscriptions_to_restore(&mut self, command: u32, deadline: Time) -> Vec<Subscribe> {
         let mut restored = Vec::new();
@@ -171,15 +170,15 @@ impl Core {
     pub(super) fn take_offered_over(&mut self, id: SubscriptionId, channel: &ChannelName) -> bool {
         let Some((subscription, position)) = self.subscriptions.offered(channel) else { return false };
         self.subscriptions.remove(subscription);
-        self.events.push(Event::Unsubscribed { subscription, error: None });
+        self.listener.unsubscribed(subscription, None);
         self.subscriptions.add(id, channel, position);
         true
     }
 
-    pub(super) fn request_subscription(&mut self, now: Time, channel: &ChannelName) {
+    pub(super) fn request_subscription(&mut self, now: Time, channel: &str) {
         let command = self.next_id();
         let deadline = now.after(self.config.command_timeout);
-        let Some(wanted) = self.subscriptions.by_channel.get_mut(channel) else { return };
+        let Some((channel, wanted)) = self.subscriptions.by_channel.entry(channel) else { return };
         wanted.number = command;
         wanted.phase = Phase::Requested { command, deadline };
         let request =
@@ -193,7 +192,7 @@ impl Core {
         if self.is_up() {
             self.send_transient(0, Request::Unsubscribe(Unsubscribe { channel, number }));
         }
-        self.events.push(Event::Unsubscribed { subscription, error });
+        self.listener.unsubscribed(subscription, error);
     }
 
     /// The error of a `subscribe` command, if it was one.
@@ -203,113 +202,111 @@ impl Core {
             is_this.then(|| (channel.clone(), wanted.number))
         });
         if let Some((channel, number)) = refused {
-            self.handle_refusal(now, &channel, number, error);
+            self.handle_refusal(now, channel.as_str(), number, error);
         }
     }
 
     /// A subscription that the server does not make: for now, or for good.
-    pub(super) fn handle_refusal(&mut self, now: Time, channel: &ChannelName, number: u32, error: Error) {
+    pub(super) fn handle_refusal(&mut self, now: Time, channel: &str, number: u32, error: Error) {
         let delay = RETRY_AFTER.saturating_add(self.backoff.spread(RETRY_SPREAD));
         let Some(wanted) = self.subscriptions.of_attempt(channel, number) else { return };
         if error.is_temporary() {
             wanted.phase = Phase::Retrying { at: now.after(delay) };
-            self.events.push(Event::Error(error));
+            self.listener.error(error);
         } else {
             let subscription = wanted.id;
-            self.subscriptions.remove(subscription);
-            self.events.push(Event::Unsubscribed { subscription, error: Some(error) });
+            self.drop_subscription(subscription, error);
         }
     }
 
-    pub(super) fn handle_subscribed(&mut self, subscribed: Subscribed) {
-        let Subscribed { channel, number, position, complete, recovered } = subscribed;
-        let Some(wanted) = self.subscriptions.of_attempt(&channel, number) else { return };
-        let subscription = wanted.id;
+    pub(super) fn handle_subscribed(&mut self, subscribed: Subscribed<'_>) {
+        let Self { subscriptions, listener, .. } = self;
+        let Some(wanted) = subscriptions.of_attempt(subscribed.channel(), subscribed.number()) else {
+            return;
+        };
         wanted.phase = Phase::Active;
         let first = !core::mem::replace(&mut wanted.begun, true);
-        let complete = complete && wanted.continues_with(&recovered, position.as_ref());
-        let recovery = match (first, &position) {
-            (true, _) => Recovery::First,
-            (false, _) if complete => Recovery::Complete,
-            (false, None) => Recovery::NoHistory,
-            (false, Some(_)) => Recovery::Lost,
+        let position = subscribed.position();
+        let complete = subscribed.complete() && wanted.continues_with(subscribed, position);
+        let recovery = match position {
+            _ if first => Recovery::First,
+            _ if complete => Recovery::Complete,
+            None => Recovery::NoHistory,
+            Some(_) => Recovery::Lost,
         };
         if !complete {
             // What comes now is not measured against what came before.
             wanted.position = None;
         }
-        self.events.push(Event::Subscribed { subscription, recovery });
-        for publication in recovered {
-            let Some(wanted) = self.subscriptions.of_attempt(&channel, number) else { return };
-            if wanted.take(publication.offset) {
-                self.events.push(Event::Publication { subscription, publication });
+        listener.subscribed(wanted.id, recovery);
+        for publication in subscribed.recovered() {
+            if wanted.take(publication.offset()) {
+                listener.publication(wanted.id, publication);
             }
         }
-        if let Some(wanted) = self.subscriptions.of_attempt(&channel, number) {
-            wanted.position = position;
-        }
+        wanted.position = position.map(view::Position::read);
     }
 
     /// The server began a subscription. One of the application's own has precedence.
-    pub(super) fn handle_offer(&mut self, subscribed: Subscribed) {
-        let Subscribed { channel, number, .. } = &subscribed;
-        if self.subscriptions.by_channel.contains_key(channel)
-            || self.subscriptions.by_channel.len() >= MAX_SUBSCRIPTIONS
-        {
+    pub(super) fn handle_offer(&mut self, subscribed: Subscribed<'_>) {
+        let by_channel = &mut self.subscriptions.by_channel;
+        // It was checked together with its frame.
+        let Ok(channel) = ChannelName::new(subscribed.channel()) else { return };
+        if by_channel.contains_key(channel.as_str()) || by_channel.len() >= MAX_SUBSCRIPTIONS {
             return;
         }
-        let (channel, number) = (channel.clone(), *number);
         let subscription = SubscriptionId(self.next_id());
         self.subscriptions.add(subscription, &channel, None);
-        if let Some(wanted) = self.subscriptions.by_channel.get_mut(&channel) {
-            wanted.number = number;
+        if let Some(wanted) = self.subscriptions.by_channel.get_mut(channel.as_str()) {
+            wanted.number = subscribed.number();
             wanted.is_offered = true;
         }
-        self.events.push(Event::Offered { subscription, channel });
+        self.listener.offered(subscription, &channel);
         self.handle_subscribed(subscribed);
     }
 
-    pub(super) fn handle_movement(
-        &mut self,
-        Movement { channel, member }: Movement,
-        event: fn(SubscriptionId, Member) -> Event,
-    ) {
+    pub(super) fn handle_movement(&mut self, movement: Movement<'_>, joined: bool) {
         // As for publications: before the subscription is in force it is an older one's.
-        if let Some(wanted) = self.subscriptions.by_channel.get(&channel)
+        if let Some(wanted) = self.subscriptions.by_channel.get_mut(movement.channel())
             && wanted.phase == Phase::Active
         {
-            self.events.push(event(wanted.id, member));
+            self.listener.moved(wanted.id, joined, movement.member());
         }
     }
 
-    pub(super) fn handle_publication(&mut self, now: Time, publication: Publication) {
-        let Some(wanted) = self.subscriptions.by_channel.get_mut(publication.channel.as_str()) else {
-            if publication.channel.as_str() == BROADCAST {
-                self.events.push(Event::Broadcast(publication));
+    pub(super) fn handle_publication(&mut self, now: Time, publication: Publication<'_>) {
+        let channel = publication.channel();
+        let Some(wanted) = self.subscriptions.by_channel.get_mut(channel) else {
+            if channel == BROADCAST {
+                self.listener.broadcast(publication);
             }
             return;
         };
         if wanted.phase != Phase::Active {
             return;
         }
-        if wanted.has_hole_before(publication.offset) {
+        let offset = publication.offset();
+        if wanted.has_hole_before(offset) {
             // Subscribing again recovers this one too, or tells that it can't be.
-            let channel = publication.channel;
-            return self.request_subscription(now, &channel);
+            return self.request_subscription(now, channel);
         }
-        let subscription = wanted.id;
-        if wanted.take(publication.offset) {
-            self.events.push(Event::Publication { subscription, publication });
+        if wanted.take(offset) {
+            self.listener.publication(wanted.id, publication);
         }
     }
 
     /// The server ended a subscription.
-    pub(super) fn handle_unsubscribed(&mut self, unsubscribed: Unsubscribed) {
-        let Unsubscribed { channel, number, error } = unsubscribed;
-        let Some(wanted) = self.subscriptions.of_attempt(&channel, number) else { return };
-        let subscription = wanted.id;
+    pub(super) fn handle_unsubscribed(&mut self, unsubscribed: Unsubscribed<'_>) {
+        let wanted = self.subscriptions.of_attempt(unsubscribed.channel(), unsubscribed.number());
+        if let Some(wanted) = wanted {
+            let subscription = wanted.id;
+            self.drop_subscription(subscription, unsubscribed.error().into());
+        }
+    }
+
+    fn drop_subscription(&mut self, subscription: SubscriptionId, error: Error) {
         self.subscriptions.remove(subscription);
-        self.events.push(Event::Unsubscribed { subscription, error: Some(error.into()) });
+        self.listener.unsubscribed(subscription, Some(error));
     }
 
     pub(super) fn expire_subscriptions(&mut self, now: Time) {
@@ -330,15 +327,15 @@ impl Core {
             }
         }
         for channel in due {
-            self.request_subscription(now, &channel);
+            self.request_subscription(now, channel.as_str());
         }
     }
 
     pub(super) fn end_all_subscriptions(&mut self) {
         for (_, wanted) in core::mem::take(&mut self.subscriptions.by_channel).iter() {
             let subscription = wanted.id;
-            let error = Some(Error::from_code(ErrorKind::Connection, ErrorCode::CLOSED));
-            self.events.push(Event::Unsubscribed { subscription, error });
+            let error = Error::from_code(ErrorKind::Connection, ErrorCode::CLOSED);
+            self.listener.unsubscribed(subscription, Some(error));
         }
     }
 }

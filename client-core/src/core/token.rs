@@ -8,12 +8,13 @@ use alloc::string::String;
 use core::time::Duration;
 
 use wirehub_common::code::{CloseCode, ErrorCode};
-use wirehub_common::frame::{Answer, Refresh, Refreshed, Request};
+use wirehub_common::frame::{Refresh, Request};
+use wirehub_common::view::Body;
 
 use super::Core;
 use super::connection::Link;
 use crate::time::{earlier, microseconds};
-use crate::{Error, ErrorKind, Event, Time};
+use crate::{Error, ErrorKind, Listener, Time};
 
 /// Names one question to the token provider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -56,6 +57,10 @@ impl Tokens {
         self.current.as_deref()
     }
 
+    pub(super) fn is_refreshing(&self, command: u32) -> bool {
+        self.refreshing == Some(command)
+    }
+
     pub(super) fn deadline(&self) -> Option<Time> {
         earlier(self.asked.map(|(_, deadline)| deadline), self.refresh_at)
     }
@@ -82,7 +87,7 @@ impl Tokens {
     }
 }
 
-impl Core {
+impl<L: Listener> Core<L> {
     /// What the token provider said. The answer to an older question is passed over. A temporary error is met by
     /// asking again later, any other ends the client.
     pub fn handle_token(&mut self, now: Time, request: TokenRequest, token: Result<String, Error>) {
@@ -109,7 +114,7 @@ impl Core {
         if self.config.provides_tokens && self.tokens.asked.is_none() {
             let request = TokenRequest(self.next_id());
             self.tokens.asked = Some((request, now.after(self.config.connect_timeout)));
-            self.events.push(Event::TokenNeeded(request));
+            self.listener.token_needed(request);
         }
     }
 
@@ -145,33 +150,33 @@ impl Core {
         !core::mem::take(&mut self.tokens.fresh)
     }
 
-    /// The answer to `refresh`; `false` where the id is another command's.
-    pub(super) fn handle_refreshed(&mut self, now: Time, id: u32, result: &Result<Answer, Error>) -> bool {
-        if self.tokens.refreshing != Some(id) {
-            return false;
-        }
+    /// The answer to `refresh`.
+    pub(super) fn handle_refreshed(&mut self, now: Time, answer: Body<'_>) {
         self.tokens.refreshing = None;
-        match result {
-            Ok(answer) => {
-                self.tokens.fresh = false;
-                if let Answer::Refreshed(Refreshed { token_ttl }) = answer {
-                    self.plan_refresh(now, *token_ttl);
-                }
+        let Body::Error(error) = answer else {
+            self.tokens.fresh = false;
+            if let Body::Refreshed(refreshed) = answer {
+                self.plan_refresh(now, refreshed.token_ttl());
             }
-            Err(error) if error.is_temporary() => self.token_delayed(now, error.clone()),
-            Err(error) if is_about_token(error) => self.refuse(error.clone()),
-            Err(error) => self.events.push(Event::Error(error.clone())),
+            return;
+        };
+        let error = Error::from(error);
+        if error.is_temporary() {
+            self.token_delayed(now, error);
+        } else if is_about_token(&error) {
+            self.refuse(error);
+        } else {
+            self.listener.error(error);
         }
-        true
     }
 
     /// The server, or the provider, will not let this client in.
     pub(super) fn refuse(&mut self, error: Error) {
         let code = CloseCode::UNAUTHORIZED;
         self.drop_transport(code, "");
-        let reason = error.own_words().unwrap_or_default().into();
+        let reason = String::from(error.own_words().unwrap_or_default());
         self.failure = Some(error);
-        self.end(code, reason);
+        self.end(code, &reason);
     }
 
     fn use_token(&mut self, now: Time, token: String) {
@@ -189,9 +194,9 @@ impl Core {
 
     /// No token for now: the next attempt, or the connection that is up, asks again later.
     fn token_delayed(&mut self, now: Time, error: Error) {
-        self.events.push(Event::Error(error));
+        self.listener.error(error);
         if matches!(self.link, Link::Authorizing) {
-            self.retry(now, None, String::new());
+            self.retry(now, None, "");
         } else if self.is_up() {
             self.tokens.refresh_at =
                 Some(now.after(ASK_AGAIN.saturating_add(self.backoff.spread(ASK_AGAIN))));

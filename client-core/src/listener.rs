@@ -1,0 +1,158 @@
+//! Who is told what happens.
+
+use alloc::vec::{self, Vec};
+use core::time::Duration;
+
+use wirehub_common::code::CloseCode;
+use wirehub_common::{Bytes, ChannelName, view};
+
+use crate::{CommandId, Error, Event, Outcome, Recovery, State, StateChange, SubscriptionId, TokenRequest};
+
+/// Takes what a [`Core`](crate::Core) tells, at the moment it happens and as it stands in the server's message: what is
+/// not wanted is never made. See [`Event`] for what each means; [`Events`] makes those of it.
+pub trait Listener {
+    /// What follows may be parts of this message of the server's, until the next one.
+    fn message(&mut self, message: &Bytes);
+    /// [`Event::State`].
+    fn state(&mut self, news: StateNews<'_>);
+    /// [`Event::Subscribed`].
+    fn subscribed(&mut self, subscription: SubscriptionId, recovery: Recovery);
+    /// [`Event::Unsubscribed`].
+    fn unsubscribed(&mut self, subscription: SubscriptionId, error: Option<Error>);
+    /// [`Event::Publication`].
+    fn publication(&mut self, subscription: SubscriptionId, publication: view::Publication<'_>);
+    /// [`Event::Broadcast`].
+    fn broadcast(&mut self, publication: view::Publication<'_>);
+    /// [`Event::Joined`], or else [`Event::Left`].
+    fn moved(&mut self, subscription: SubscriptionId, joined: bool, member: view::Member<'_>);
+    /// [`Event::Offered`].
+    fn offered(&mut self, subscription: SubscriptionId, channel: &ChannelName);
+    /// [`Event::Alarm`].
+    fn alarm(&mut self, alarm: view::Alarm<'_>);
+    /// [`Event::Response`].
+    fn response(&mut self, command: CommandId, payload: view::Payload<'_>);
+    /// [`Event::Completed`].
+    fn completed(&mut self, command: CommandId, result: Result<Answered<'_>, Error>);
+    /// [`Event::TokenNeeded`].
+    fn token_needed(&mut self, request: TokenRequest);
+    /// [`Event::Error`].
+    fn error(&mut self, error: Error);
+}
+
+/// See [`StateChange`].
+#[derive(Debug, Clone, Copy)]
+pub struct StateNews<'a> {
+    /// The state from now on.
+    pub state: State,
+    /// The code of the connection that ended, if one did.
+    pub code: Option<CloseCode>,
+    /// Why it ended, for people.
+    pub reason: &'a str,
+    /// How long it is until the next attempt.
+    pub retry_in: Option<Duration>,
+    /// [`Core::session`](crate::Core::session).
+    pub session: &'a str,
+    /// [`Core::user`](crate::Core::user).
+    pub user: &'a str,
+    /// [`Core::failure`](crate::Core::failure).
+    pub failure: Option<&'a Error>,
+}
+
+/// See [`Outcome`].
+#[derive(Debug, Clone, Copy)]
+#[allow(missing_docs, reason = "they are those of `Outcome`")]
+pub enum Answered<'a> {
+    Published(view::Published<'a>),
+    Called(view::Called<'a>),
+    Streamed,
+    History(view::HistoryPage<'a>),
+    Presence(view::PresenceList<'a>),
+    Acknowledged,
+}
+
+/// What happened, to be taken when there is time for it.
+#[derive(Debug, Default)]
+pub struct Events {
+    /// The message that the server sent last.
+    message: Bytes,
+    happened: Vec<Event>,
+    /// What of that is being taken out.
+    taken: vec::IntoIter<Event>,
+}
+
+impl Events {
+    pub(crate) fn next(&mut self) -> Option<Event> {
+        self.taken.next().or_else(|| {
+            self.taken = core::mem::take(&mut self.happened).into_iter();
+            self.taken.next()
+        })
+    }
+}
+
+impl Listener for Events {
+    fn message(&mut self, message: &Bytes) {
+        self.message = message.clone();
+    }
+
+    fn state(&mut self, StateNews { state, code, reason, retry_in, .. }: StateNews<'_>) {
+        self.happened.push(Event::State(StateChange { state, code, reason: reason.into(), retry_in }));
+    }
+
+    fn subscribed(&mut self, subscription: SubscriptionId, recovery: Recovery) {
+        self.happened.push(Event::Subscribed { subscription, recovery });
+    }
+
+    fn unsubscribed(&mut self, subscription: SubscriptionId, error: Option<Error>) {
+        self.happened.push(Event::Unsubscribed { subscription, error });
+    }
+
+    fn publication(&mut self, subscription: SubscriptionId, publication: view::Publication<'_>) {
+        let publication = publication.read(&self.message);
+        self.happened.push(Event::Publication { subscription, publication });
+    }
+
+    fn broadcast(&mut self, publication: view::Publication<'_>) {
+        self.happened.push(Event::Broadcast(publication.read(&self.message)));
+    }
+
+    fn moved(&mut self, subscription: SubscriptionId, joined: bool, member: view::Member<'_>) {
+        let member = member.read();
+        self.happened.push(match joined {
+            true => Event::Joined { subscription, member },
+            false => Event::Left { subscription, member },
+        });
+    }
+
+    fn offered(&mut self, subscription: SubscriptionId, channel: &ChannelName) {
+        self.happened.push(Event::Offered { subscription, channel: channel.clone() });
+    }
+
+    fn alarm(&mut self, alarm: view::Alarm<'_>) {
+        self.happened.push(Event::Alarm(alarm.read(&self.message).into()));
+    }
+
+    fn response(&mut self, command: CommandId, payload: view::Payload<'_>) {
+        self.happened.push(Event::Response { command, payload: payload.read(&self.message) });
+    }
+
+    fn completed(&mut self, command: CommandId, result: Result<Answered<'_>, Error>) {
+        let message = &self.message;
+        let result = result.map(|answered| match answered {
+            Answered::Published(published) => Outcome::Published(published.read().position),
+            Answered::Called(called) => Outcome::Called(called.payload().read(message)),
+            Answered::Streamed => Outcome::Streamed,
+            Answered::History(page) => Outcome::History(page.read(message)),
+            Answered::Presence(list) => Outcome::Presence(list.read()),
+            Answered::Acknowledged => Outcome::Acknowledged,
+        });
+        self.happened.push(Event::Completed { command, result });
+    }
+
+    fn token_needed(&mut self, request: TokenRequest) {
+        self.happened.push(Event::TokenNeeded(request));
+    }
+
+    fn error(&mut self, error: Error) {
+        self.happened.push(Event::Error(error));
+    }
+}
