@@ -51,8 +51,9 @@ mod allocator {
 #[wasm_bindgen]
 #[derive(Debug)]
 pub struct Client {
-    core: Core,
-    output: Output,
+    core: Core<Output>,
+    /// What is not for the one who takes events.
+    aside: Output,
 }
 
 #[wasm_bindgen]
@@ -76,7 +77,7 @@ impl Client {
             ..Config::default()
         };
         let seed = u64::from(random_low) | u64::from(random_high) << 32;
-        Self { core: Core::new(config, seed), output: Output::default() }
+        Self { core: Core::with_listener(config, seed, Output::default()), aside: Output::default() }
     }
 
     /// Takes what happened, or is wished: `kind`, and what the others mean for it. Gives a number where the kind says so.
@@ -106,30 +107,24 @@ impl Client {
         match result {
             Ok(number) => number.into(),
             Err(error) => {
-                self.output.clear();
-                self.output.error(&error);
-                self.output.finish(None);
-                -(self.output.address() as usize as f64)
+                self.aside.failure(&error);
+                -(self.aside.take(None) as usize as f64)
             }
         }
     }
 
-    /// Puts into the output what is to be done next and, if `events`, what is to be told. A message is to be sent only
-    /// where the WebSocket is `writable`, and only one at a time. Nothing is there once the output stays empty. Gives
-    /// where the `Output` is.
+    /// Gives where the `Output` is with all that is to be told if `events`, and else with what is to be done next. A
+    /// message is to be sent only where the WebSocket is `writable`, and only one at a time. There is no more where the
+    /// output is empty.
     pub fn poll(&mut self, now: f64, writable: bool, events: bool) -> *const f64 {
-        self.output.clear();
-        if let Some(transmit) = self.core.poll_transmit(writable) {
-            self.output.transmit(transmit);
-        }
-        if events {
-            while let Some(event) = self.core.poll_event() {
-                self.output.event(&self.core, event);
-            }
-        }
         let due = self.core.poll_timeout().map(|time| time.since(moment(now)));
-        self.output.finish(due);
-        self.output.address()
+        if events {
+            return self.core.listener_mut().take(due);
+        }
+        if let Some(transmit) = self.core.poll_transmit(writable) {
+            self.aside.transmit(transmit);
+        }
+        self.aside.take(due)
     }
 }
 

@@ -3,10 +3,12 @@
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use wirehub_client_core::{Core, Error, Event, Outcome, Recovery, State, StateChange, Transmit};
-use wirehub_common::Payload;
+use wirehub_client_core::{
+    Answered, CommandId, Error, Listener, Recovery, State, StateNews, SubscriptionId, TokenRequest, Transmit,
+};
 use wirehub_common::code::{CloseCode, ErrorCode};
-use wirehub_common::frame::{Member, Position, Publication};
+use wirehub_common::view::{Alarm, Member, Payload, Publication};
+use wirehub_common::{Bytes, ChannelName, Content};
 
 /// Four numbers (how many numbers there are in all; where the bytes are; how many; milliseconds until the client
 /// wants to hear that time has passed, -1 for never), then rows of eight numbers: kind, number, three values that
@@ -17,28 +19,33 @@ use wirehub_common::frame::{Member, Position, Publication};
 pub(crate) struct Output {
     numbers: Vec<f64>,
     bytes: Vec<u8>,
+    /// TypeScript has it: what comes begins another one.
+    is_taken: bool,
 }
 
 const HEAD: usize = 4;
 
 impl Output {
-    pub(crate) fn clear(&mut self) {
-        self.numbers.clear();
-        self.numbers.resize(HEAD, 0.0);
-        self.bytes.clear();
-    }
-
-    pub(crate) fn finish(&mut self, due: Option<Duration>) {
+    /// Completes it, and gives where it is. It stays there until something else comes.
+    pub(crate) fn take(&mut self, due: Option<Duration>) -> *const f64 {
+        self.begin();
         let due = due.map_or(-1.0, milliseconds);
         let address = self.bytes.as_ptr() as usize as f64;
         let head = [self.numbers.len() as f64, address, self.bytes.len() as f64, due];
         if let Some(start) = self.numbers.first_chunk_mut() {
             *start = head;
         }
+        self.is_taken = true;
+        self.numbers.as_ptr()
     }
 
-    pub(crate) fn address(&self) -> *const f64 {
-        self.numbers.as_ptr()
+    fn begin(&mut self) {
+        if self.numbers.is_empty() || self.is_taken {
+            self.is_taken = false;
+            self.numbers.clear();
+            self.numbers.resize(HEAD, 0.0);
+            self.bytes.clear();
+        }
     }
 
     pub(crate) fn transmit(&mut self, transmit: Transmit) {
@@ -52,7 +59,7 @@ impl Output {
     }
 
     /// The error that the row after it is about.
-    pub(crate) fn error(&mut self, error: &Error) {
+    pub(crate) fn failure(&mut self, error: &Error) {
         let words = error.own_words().unwrap_or_default();
         let about = error.about_what().unwrap_or_default();
         let temporary = f64::from(u8::from(error.is_temporary()));
@@ -60,119 +67,31 @@ impl Output {
         self.row(ERROR, error.code().number().into(), [temporary, 0.0, 0.0], texts);
     }
 
-    pub(crate) fn event(&mut self, core: &Core, event: Event) {
-        match event {
-            Event::Publication { subscription, publication } => {
-                self.publication(PUBLICATION, subscription.number(), &publication);
-            }
-            Event::Broadcast(publication) => self.publication(PUBLICATION, NO_SUBSCRIPTION, &publication),
-            Event::Joined { subscription, member } => self.member(JOINED, subscription.number(), &member),
-            Event::Left { subscription, member } => self.member(LEFT, subscription.number(), &member),
-            Event::Offered { subscription, channel } => {
-                self.note(OFFERED, subscription.number(), 0.0, channel.as_str().as_bytes());
-            }
-            Event::Alarm(alarm) => {
-                let ttl = if alarm.withdrawn { -1.0 } else { milliseconds(alarm.ttl) };
-                let values = [f64::from(alarm.payload.content as u8), alarm.time as f64, ttl];
-                let texts = [alarm.id.as_bytes(), alarm.channel.as_str().as_bytes(), &alarm.payload.data];
-                self.row(ALARM, 0, values, texts);
-            }
-            Event::State(change) => self.state(core, &change),
-            Event::Subscribed { subscription, recovery } => {
-                let recovery = match recovery {
-                    Recovery::First => 0.0,
-                    Recovery::Complete => 1.0,
-                    Recovery::NoHistory => 2.0,
-                    _ => 3.0,
-                };
-                self.note(SUBSCRIBED, subscription.number(), recovery, &[]);
-            }
-            Event::Unsubscribed { subscription, error } => {
-                if let Some(error) = error {
-                    self.error(&error);
-                }
-                self.note(UNSUBSCRIBED, subscription.number(), 0.0, &[]);
-            }
-            Event::Response { command, payload } => {
-                self.message(PART, 0, &payload, None, 0, 0);
-                self.note(ANSWER, command.number(), 1.0, &[]);
-            }
-            Event::Completed { command, result } => {
-                let mut position = Position::default();
-                let mut count = 0;
-                match result {
-                    Ok(Outcome::Called(payload)) => self.message(PART, 0, &payload, None, 0, 0),
-                    Ok(Outcome::History(page)) => {
-                        for publication in &page.publications {
-                            self.publication(PART, 0, publication);
-                        }
-                        position = page.position;
-                    }
-                    Ok(Outcome::Presence(list)) => {
-                        for member in &list.members {
-                            self.member(PART, 0, member);
-                        }
-                        position.offset = list.sessions.into();
-                        count = list.users;
-                    }
-                    Ok(_) => {}
-                    Err(error) => self.error(&error),
-                }
-                let texts = [position.epoch.as_bytes(), &[], &[]];
-                self.row(ANSWER, command.number(), [0.0, position.offset as f64, count.into()], texts);
-            }
-            Event::TokenNeeded(request) => self.note(TOKEN_NEEDED, request.number(), 0.0, &[]),
-            Event::Error(error) => {
-                self.error(&error);
-                self.note(NOTICE, 0, 0.0, &[]);
-            }
-            _ => {}
-        }
-    }
-
-    fn state(&mut self, core: &Core, change: &StateChange) {
-        // For a connection that was closed TypeScript has better words.
-        if let Some(failure) = core.failure().filter(|failure| failure.code() != ErrorCode::CLOSED) {
-            self.error(failure);
-        }
-        let state = match change.state {
-            State::Disconnected => 0,
-            State::Connecting => 1,
-            State::Connected => 2,
-            State::Reconnecting => 3,
-            State::Closed => 4,
-        };
-        let code = change.code.map_or(0, CloseCode::number);
-        let values = [code.into(), change.retry_in.map_or(-1.0, milliseconds), 0.0];
-        let texts = [core.session(), core.user(), &change.reason];
-        self.row(STATE, state, values, texts.map(str::as_bytes));
-    }
-
-    fn publication(&mut self, kind: u8, subscription: u32, publication: &Publication) {
-        let Publication { payload, publisher, time, offset, .. } = publication;
-        self.message(kind, subscription, payload, publisher.as_ref(), *time, *offset);
+    fn publish(&mut self, kind: u8, subscription: u32, publication: Publication<'_>) {
+        let (time, offset) = (publication.time(), publication.offset());
+        self.carry(kind, subscription, publication.payload(), publication.publisher(), time, offset);
     }
 
     /// What is shown of it stands where a message does.
-    fn member(&mut self, kind: u8, number: u32, member: &Member) {
-        let info = member.info.clone();
-        let payload = if info.is_empty() { Payload::bytes(info) } else { Payload::json(info) };
-        self.message(kind, number, &payload, Some(member), 0, 0);
+    fn member(&mut self, kind: u8, number: u32, member: Member<'_>) {
+        let data = member.info().as_bytes();
+        let content = if data.is_empty() { Content::Bytes } else { Content::Json };
+        self.carry(kind, number, Payload { content, data }, Some(member), 0, 0);
     }
 
-    fn message(
+    fn carry(
         &mut self,
         kind: u8,
-        subscription: u32,
-        payload: &Payload,
-        member: Option<&Member>,
+        number: u32,
+        payload: Payload<'_>,
+        member: Option<Member<'_>>,
         time: u64,
         offset: u64,
     ) {
         // Every member has a session.
-        let (session, user) = member.map_or(("", ""), |member| (&member.session, &member.user));
+        let (session, user) = member.map_or(("", ""), |member| (member.session(), member.user()));
         let values = [f64::from(payload.content as u8), time as f64, offset as f64];
-        self.row(kind, subscription, values, [session.as_bytes(), user.as_bytes(), &payload.data]);
+        self.row(kind, number, values, [session.as_bytes(), user.as_bytes(), payload.data]);
     }
 
     /// A row of few things.
@@ -181,12 +100,114 @@ impl Output {
     }
 
     fn row(&mut self, kind: u8, number: u32, values: [f64; 3], parts: [&[u8]; 3]) {
+        self.begin();
         let [a, b, c] = values;
         self.numbers.extend_from_slice(&[kind.into(), number.into(), a, b, c]);
         for part in parts {
             self.bytes.extend_from_slice(part);
             self.numbers.push(part.len() as f64);
         }
+    }
+}
+
+impl Listener for Output {
+    fn message(&mut self, _: &Bytes) {}
+
+    fn state(&mut self, news: StateNews<'_>) {
+        // For a connection that was closed TypeScript has better words.
+        if let Some(failure) = news.failure.filter(|failure| failure.code() != ErrorCode::CLOSED) {
+            self.failure(failure);
+        }
+        let state = match news.state {
+            State::Disconnected => 0,
+            State::Connecting => 1,
+            State::Connected => 2,
+            State::Reconnecting => 3,
+            State::Closed => 4,
+        };
+        let code = news.code.map_or(0, CloseCode::number);
+        let values = [code.into(), news.retry_in.map_or(-1.0, milliseconds), 0.0];
+        self.row(STATE, state, values, [news.session, news.user, news.reason].map(str::as_bytes));
+    }
+
+    fn subscribed(&mut self, subscription: SubscriptionId, recovery: Recovery) {
+        let recovery = match recovery {
+            Recovery::First => 0.0,
+            Recovery::Complete => 1.0,
+            Recovery::NoHistory => 2.0,
+            _ => 3.0,
+        };
+        self.note(SUBSCRIBED, subscription.number(), recovery, &[]);
+    }
+
+    fn unsubscribed(&mut self, subscription: SubscriptionId, error: Option<Error>) {
+        if let Some(error) = error {
+            self.failure(&error);
+        }
+        self.note(UNSUBSCRIBED, subscription.number(), 0.0, &[]);
+    }
+
+    fn publication(&mut self, subscription: SubscriptionId, publication: Publication<'_>) {
+        self.publish(PUBLICATION, subscription.number(), publication);
+    }
+
+    fn broadcast(&mut self, publication: Publication<'_>) {
+        self.publish(PUBLICATION, NO_SUBSCRIPTION, publication);
+    }
+
+    fn moved(&mut self, subscription: SubscriptionId, joined: bool, member: Member<'_>) {
+        self.member(if joined { JOINED } else { LEFT }, subscription.number(), member);
+    }
+
+    fn offered(&mut self, subscription: SubscriptionId, channel: &ChannelName) {
+        self.note(OFFERED, subscription.number(), 0.0, channel.as_str().as_bytes());
+    }
+
+    fn alarm(&mut self, alarm: Alarm<'_>) {
+        let payload = alarm.payload();
+        let ttl = if alarm.withdrawn() { -1.0 } else { milliseconds(alarm.ttl()) };
+        let values = [f64::from(payload.content as u8), alarm.time() as f64, ttl];
+        let texts = [alarm.id().as_bytes(), alarm.channel().as_bytes(), payload.data];
+        self.row(ALARM, 0, values, texts);
+    }
+
+    fn response(&mut self, command: CommandId, payload: Payload<'_>) {
+        self.carry(PART, 0, payload, None, 0, 0);
+        self.note(ANSWER, command.number(), 1.0, &[]);
+    }
+
+    fn completed(&mut self, command: CommandId, result: Result<Answered<'_>, Error>) {
+        let mut epoch = "";
+        let (mut offset, mut count) = (0.0, 0.0);
+        match result {
+            Ok(Answered::Called(called)) => self.carry(PART, 0, called.payload(), None, 0, 0),
+            Ok(Answered::History(page)) => {
+                for publication in page.publications() {
+                    self.publish(PART, 0, publication);
+                }
+                epoch = page.position().epoch();
+                offset = page.position().offset() as f64;
+            }
+            Ok(Answered::Presence(list)) => {
+                for member in list.members() {
+                    self.member(PART, 0, member);
+                }
+                offset = list.sessions().into();
+                count = list.users().into();
+            }
+            Ok(_) => {}
+            Err(error) => self.failure(&error),
+        }
+        self.row(ANSWER, command.number(), [0.0, offset, count], [epoch.as_bytes(), &[], &[]]);
+    }
+
+    fn token_needed(&mut self, request: TokenRequest) {
+        self.note(TOKEN_NEEDED, request.number(), 0.0, &[]);
+    }
+
+    fn error(&mut self, error: Error) {
+        self.failure(&error);
+        self.note(NOTICE, 0, 0.0, &[]);
     }
 }
 

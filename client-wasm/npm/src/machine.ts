@@ -183,8 +183,11 @@ export class Machine {
     if (this.#running) return;
     this.#running = true;
     let turn: Applied;
-    do turn = this.#turn(true);
-    while (turn.any);
+    do {
+      // What has to go out does not wait for those who are told.
+      while (this.#turn(false).any);
+      turn = this.#turn(true);
+    } while (turn.any);
     this.#running = false;
     this.#arm(this.#isWritable() ? turn.due : Math.min(turn.due, DRAIN_POLL));
   }
