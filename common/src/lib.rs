@@ -39,6 +39,7 @@ mod payload;
 mod shared_bytes;
 #[cfg(feature = "json")]
 mod subprotocol;
+mod utf8;
 
 #[cfg(feature = "std")]
 pub use bytes::Bytes;

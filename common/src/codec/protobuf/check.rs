@@ -4,7 +4,7 @@
 use crate::code::{CloseCode, ErrorCode};
 use crate::codec::DecodeErrorKind;
 use crate::codec::wire::{Reader, WIRE_LENGTH, WIRE_VARINT};
-use crate::{ChannelName, Content, Limits};
+use crate::{ChannelName, Content, Limits, utf8};
 
 /// A frame that is what it has to be.
 pub(crate) struct Checked<'a> {
@@ -56,7 +56,7 @@ fn message(shape: u8, part: &[u8]) -> Result<(), DecodeErrorKind> {
             ERROR_CODE => ErrorCode::new(code).is_some(),
             CLOSE_CODE => CloseCode::new(code).is_some(),
             TEXT | CHANNEL => {
-                let text = core::str::from_utf8(field.part).map_err(|_| DecodeErrorKind::Utf8)?;
+                let text = utf8::text(field.part).ok_or(DecodeErrorKind::Utf8)?;
                 rule == TEXT || ChannelName::check(text).is_ok()
             }
             _ => {

@@ -9,7 +9,7 @@ use core::cell::Cell;
 
 use crate::codec::DecodeErrorKind;
 use crate::codec::wire::{Field, Reader, WIRE_FIXED64, WIRE_LENGTH, WIRE_VARINT};
-use crate::{Bytes, ChannelName, Content, Limits, Payload};
+use crate::{Bytes, ChannelName, Content, Limits, Payload, utf8};
 
 /// Reads one frame.
 pub(super) struct Decoder<'a> {
@@ -163,7 +163,7 @@ impl<'a> Fields<'a> {
 
     fn str(&self, number: usize) -> &'a str {
         let part = self.part(number).unwrap_or_default();
-        core::str::from_utf8(part).unwrap_or_else(|_| self.fail(DecodeErrorKind::Utf8))
+        utf8::text(part).unwrap_or_else(|| self.fail(DecodeErrorKind::Utf8))
     }
 
     /// Notes what is wrong, and gives something in its place.

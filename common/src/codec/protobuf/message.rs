@@ -3,6 +3,7 @@
 use core::time::Duration;
 
 use crate::codec::wire::{Field, Reader, WIRE_FIXED64, WIRE_LENGTH, WIRE_VARINT};
+use crate::utf8;
 
 /// A message whose fields are [what they have to be](super::check). Of a field that is there twice the last counts.
 #[derive(Debug, Clone, Copy, Default)]
@@ -47,7 +48,7 @@ impl<'a> Message<'a> {
     }
 
     pub(crate) fn text(self, number: u32) -> &'a str {
-        core::str::from_utf8(self.bytes(number)).unwrap_or_default()
+        utf8::text(self.bytes(number)).unwrap_or_default()
     }
 
     /// A nested message, if it is there.
