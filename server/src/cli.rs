@@ -93,7 +93,8 @@ impl ServeOptions {
         };
         self.check_exposure(&config, &listen)?;
         let base = hub.fork();
-        let hub = self.allow_origins(config.apply(hub)?).build();
+        let (hub, events) = config.apply_observed(hub)?;
+        let hub = self.allow_origins(hub).build();
         let api_keys = ApiKeys::from(config.api_keys()?);
         let mut router = hub.router();
         if config.has_api() {
@@ -114,7 +115,8 @@ impl ServeOptions {
             .build()
             .map_err(|error| Error::with_source(ErrorKind::System, "cannot start the runtime", error))?;
         let tls = config.tls()?;
-        let reloader = Reloader { options: self, base, started: config, listen, hub, api_keys, tls, log };
+        let reloader =
+            Reloader { options: self, base, started: config, listen, hub, events, api_keys, tls, log };
         let code = runtime.block_on(serve_until_signal(&reloader, app));
         // What is left after the deadline is not waited for.
         runtime.shutdown_background();

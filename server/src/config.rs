@@ -16,6 +16,7 @@ use self::limits::LimitsSection;
 use self::units::{Bytes, Span};
 use self::webhooks::WebhooksSection;
 use crate::jwt::{Algorithm, KeySetUrl, Signer, Verifier};
+use crate::webhooks::{EventQueue, Webhooks};
 use crate::{
     Access, ApiKey, Builder, Error, ErrorKind, History, ListenAddress, Namespace, Origin, Overflow, Tls,
 };
@@ -344,11 +345,29 @@ impl Config {
     /// # Errors
     /// [`ErrorKind::Config`], with the key that is wrong.
     pub fn apply(&self, hub: Builder) -> Result<Builder, Error> {
+        self.apply_observed(hub).map(|(hub, _)| hub)
+    }
+
+    /// Gives also what tells a backend what happens, if it says that one is told.
+    pub(crate) fn apply_observed(&self, hub: Builder) -> Result<(Builder, Option<EventQueue>), Error> {
         let mut hub = self.apply_live(hub)?;
         for (name, section) in &self.namespace {
             hub = hub.namespace(name.as_str(), section.namespace(name)?);
         }
-        Ok(hub)
+        let events =
+            self.webhooks.events()?.map(|(webhooks, webhook, kinds)| webhooks.events(webhook, kinds));
+        if let Some(events) = &events {
+            hub = hub.observe(events.clone());
+        }
+        Ok((hub, events))
+    }
+
+    /// Who tells a backend what happens, if it says that one is told. Reads the secret.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`], with the key that is wrong.
+    pub(crate) fn teller(&self) -> Result<Option<Webhooks>, Error> {
+        Ok(self.webhooks.events()?.map(|(webhooks, ..)| webhooks))
     }
 
     /// The part of [`Self::apply`] that [`Hub::reload`](crate::Hub::reload) takes over.

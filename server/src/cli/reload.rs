@@ -2,6 +2,7 @@
 
 use super::{ServeOptions, log};
 use crate::config::Config;
+use crate::webhooks::EventQueue;
 use crate::{ApiKeys, Builder, Error, Hub, ListenAddress, Tls};
 
 /// Carries what has changed in the configuration into a server that runs.
@@ -13,6 +14,7 @@ pub(super) struct Reloader {
     pub(super) started: Config,
     pub(super) listen: ListenAddress,
     pub(super) hub: Hub,
+    pub(super) events: Option<EventQueue>,
     pub(super) api_keys: ApiKeys,
     pub(super) tls: Option<Tls>,
     pub(super) log: log::Handle,
@@ -37,6 +39,7 @@ impl Reloader {
         config.check_for_start()?;
         self.options.check_exposure(&config, &self.listen)?;
         let settings = self.options.allow_origins(config.apply_live(self.base.fork())?);
+        let teller = config.teller()?;
         let api_keys = config.api_keys()?;
         let filter = log::filter(&config)?;
         // The last that can fail.
@@ -46,6 +49,9 @@ impl Reloader {
             tls.replace(files.certificate, files.key)?;
         }
         self.hub.reload(settings);
+        if let (Some(events), Some(webhooks)) = (&self.events, &teller) {
+            events.replace(webhooks);
+        }
         self.api_keys.replace(api_keys);
         self.log.set(filter);
         Ok(self.started.changes_that_take_a_restart(&config))

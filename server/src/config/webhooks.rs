@@ -60,6 +60,13 @@ struct EventsSection {
     timeout: Option<Span>,
 }
 
+/// Who tells what happens, where, and what of it.
+pub(super) struct Telling<'a> {
+    pub(super) webhooks: Webhooks,
+    pub(super) webhook: Webhook,
+    pub(super) kinds: &'a [EventKind],
+}
+
 impl WebhooksSection {
     /// Whether the backend says who clients are.
     pub(super) fn know_clients(&self) -> bool {
@@ -72,10 +79,10 @@ impl WebhooksSection {
         secret.into_iter().chain(self.authority.as_mut())
     }
 
-    /// Puts hooks into a hub. Reads the secret.
+    /// Puts the hooks into a hub. Reads the secret.
     pub(super) fn apply(&self, mut hub: Builder) -> Result<Builder, Error> {
         let is_asked = [&self.subscribe, &self.publish, &self.calls].iter().any(|all| !all.is_empty());
-        if self.connect.is_none() && self.events.is_none() && !is_asked {
+        if self.connect.is_none() && !is_asked {
             return Ok(hub);
         }
         let webhooks = self.webhooks()?;
@@ -103,12 +110,16 @@ impl WebhooksSection {
             let pattern = question.pattern.parse().map_err(|error| in_key(&key, error))?;
             hub = hub.calls(pattern, webhooks.call(webhook));
         }
-        if let Some(EventsSection { url, kinds, timeout }) = &self.events {
-            let webhook = self.webhook(url, (*timeout, None, None));
-            let (webhook, _) = webhook.map_err(|error| in_key("webhooks.events", error))?;
-            hub = hub.observe(webhooks.events(webhook, kinds.as_deref().unwrap_or(&EventKind::ALL)));
-        }
         Ok(hub)
+    }
+
+    /// What tells a backend what happens. Reads the secret.
+    pub(super) fn events(&self) -> Result<Option<Telling<'_>>, Error> {
+        let Some(EventsSection { url, kinds, timeout }) = &self.events else { return Ok(None) };
+        let webhook = self.webhook(url, (*timeout, None, None));
+        let (webhook, _) = webhook.map_err(|error| in_key("webhooks.events", error))?;
+        let kinds = kinds.as_deref().unwrap_or(&EventKind::ALL);
+        Ok(Some(Telling { webhooks: self.webhooks()?, webhook, kinds }))
     }
 
     fn webhooks(&self) -> Result<Webhooks, Error> {

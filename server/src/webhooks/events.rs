@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 use wirehub_common::code::CloseCode;
 
-use super::{Asker, MAX_BYTES, pause, request_id};
+use super::{Asker, MAX_BYTES, Webhooks, pause, request_id};
 use crate::call::CallContext;
 use crate::events::{Observer, SessionEvent};
 use crate::metrics::{Asked, count_lost_event};
@@ -55,7 +55,7 @@ impl EventKind {
 pub struct EventQueue(Arc<Inner>);
 
 struct Inner {
-    asker: Arc<Asker>,
+    asker: Mutex<Arc<Asker>>,
     kinds: Vec<EventKind>,
     /// Another one each time that a server starts: the sessions of the one before are gone then.
     server: String,
@@ -106,8 +106,15 @@ impl EventQueue {
     pub(super) fn new(asker: Arc<Asker>, kinds: &[EventKind]) -> Self {
         // Without entropy nothing is sent either.
         let server = request_id().unwrap_or_default();
-        let (queue, emptied) = (Mutex::default(), Notify::new());
+        let (asker, queue, emptied) = (Mutex::new(asker), Mutex::default(), Notify::new());
         Self(Arc::new(Inner { asker, kinds: kinds.to_vec(), server, queue, emptied }))
+    }
+
+    /// From now on signs as these do, and believes whom they believe; also what waits to be told. Where and what it tells
+    /// stays as it was.
+    pub fn replace(&self, webhooks: &Webhooks) {
+        let mut asker = self.0.asker.lock();
+        *asker = webhooks.asker(asker.about, asker.webhook.clone());
     }
 }
 
@@ -206,20 +213,27 @@ impl Inner {
                 id = request_id().unwrap_or_default();
             }
             let asked = Asked::new("events");
-            let Err(why) = self.attempt(&id, events, lost).await else { return asked.succeeded() };
-            self.asker.failed(&id, &why);
+            let asker = Arc::clone(&self.asker.lock());
+            let Err(why) = self.attempt(&asker, &id, events, lost).await else { return asked.succeeded() };
+            asker.failed(&id, &why);
             drop(asked);
             sleep(pause(attempt).saturating_mul(SLOWER).min(LONGEST_PAUSE)).await;
             attempt = attempt.saturating_add(1);
         }
     }
 
-    async fn attempt(&self, id: &str, events: &[Box<RawValue>], lost: u64) -> Result<(), String> {
+    async fn attempt(
+        &self,
+        asker: &Asker,
+        id: &str,
+        events: &[Box<RawValue>],
+        lost: u64,
+    ) -> Result<(), String> {
         let batch = Batch { id, event: "events", server: &self.server, lost, events };
         let body = serde_json::to_vec(&batch).map(Bytes::from).map_err(|error| error.to_string())?;
-        let headers = self.asker.headers(id, &body)?;
-        let webhook = &self.asker.webhook;
-        let sending = self.asker.webhooks.outbound.send(Method::POST, &webhook.url, headers, body, MAX_BYTES);
+        let headers = asker.headers(id, &body)?;
+        let webhook = &asker.webhook;
+        let sending = asker.webhooks.outbound.send(Method::POST, &webhook.url, headers, body, MAX_BYTES);
         match timeout(webhook.timeout, sending).await {
             Ok(Ok(answer)) if answer.status.is_success() => Ok(()),
             Ok(Ok(answer)) => Err(format!("it answers with status {}", answer.status)),

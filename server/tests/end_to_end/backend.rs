@@ -10,6 +10,7 @@ use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use parking_lot::Mutex;
+use ring::hmac;
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -36,6 +37,16 @@ impl Asked {
 
     pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).unwrap().to_str().unwrap()
+    }
+
+    /// Whether it was signed by who knows the secret.
+    pub(crate) fn is_signed(&self, secret: &[u8]) -> bool {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
+        let signed = [self.header("wirehub-timestamp").as_bytes(), b".", &self.body].concat();
+        let hex = self.header("wirehub-signature").strip_prefix("v1=").unwrap();
+        let tag: Vec<u8> =
+            (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect();
+        hmac::verify(&key, &signed, &tag).is_ok()
     }
 }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::ChildStderr;
 use std::sync::Arc;
 
+use axum::http::StatusCode;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
@@ -17,8 +18,9 @@ use wirehub_common::frame::{Connect, Request};
 use wirehub_common::{Codec, Payload};
 use wirehub_server::{CallError, Hub, RawCall};
 
+use crate::backend::{Asked, Backend};
 use crate::program::{Running, failure, wirehub};
-use crate::support::{CODECS, Client, Server, call, http_at, in_time, publish, subscribe};
+use crate::support::{CODECS, Client, Server, call, http_at, in_time, publish, subscribe, until};
 
 const OLD_KEY: &str = "0123456789abcdef0123456789abcdef";
 const NEW_KEY: &str = "fedcba9876543210fedcba9876543210";
@@ -146,6 +148,46 @@ async fn keys_limits_origins_and_the_log_change_and_the_rest_is_named() {
     assert!(sessions(OLD_KEY).await.contains("401"));
     assert!(sessions(NEW_KEY).await.contains("200"));
     assert!(server.lets_in("https://app.example").await);
+}
+
+#[tokio::test]
+async fn a_backend_is_told_what_happens_with_the_new_secret_also_what_waits() {
+    let backend = Backend::start(async |asked: Asked| {
+        let is_new = asked.is_signed(NEW_KEY.as_bytes());
+        if is_new { StatusCode::OK } else { StatusCode::UNAUTHORIZED }
+    })
+    .await;
+    let config = format!(
+        "[server]\nlisten = \"127.0.0.1:0\"\n[webhooks]\nsecret = {{ file = \"webhooks.key\" }}\n\
+         [webhooks.events]\nurl = \"{}\"\n",
+        backend.url
+    );
+    let mut server = Configured::start(&[("wirehub.toml", &config), ("webhooks.key", OLD_KEY)]);
+    let kinds_of = |asked: &Asked| -> Vec<String> {
+        let told = asked.json();
+        told["events"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|event| event["kind"].as_str().unwrap().into())
+            .collect()
+    };
+    let mut client = server.open().await;
+    client.connected(Connect::default()).await;
+    until(|| !backend.asked().is_empty()).await;
+    assert!(backend.asked()[0].is_signed(OLD_KEY.as_bytes()));
+
+    server.write("webhooks.key", "short");
+    assert!(server.reload().contains("stays as it was"));
+    server.write("webhooks.key", NEW_KEY);
+    let told = server.reload();
+    assert!(told.contains("is in force") && !told.contains("restart"), "{told}");
+    let taken = || backend.asked().into_iter().find(|asked| asked.is_signed(NEW_KEY.as_bytes()));
+    until(|| taken().is_some()).await;
+    let first = backend.asked().remove(0);
+    let taken = taken().unwrap();
+    assert_eq!(taken.json()["id"], first.json()["id"]);
+    assert_eq!(kinds_of(&taken), ["connected"]);
 }
 
 #[tokio::test]
