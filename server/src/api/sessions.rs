@@ -93,7 +93,7 @@ pub(super) struct Disconnect {
     #[serde(default = "disconnected")]
     #[schema(default = 3506, minimum = 3000, maximum = 4999)]
     code: u16,
-    /// For people; at most 123 bytes.
+    /// For people; at most 123 bytes. By default what the code means.
     #[serde(default)]
     reason: String,
 }
@@ -245,7 +245,7 @@ impl Disconnect {
         if reason.len() > 123 {
             return Err(Problem::bad_request("`reason` has at most 123 bytes: shorten it"));
         }
-        Ok((code, reason))
+        Ok((code, if reason.is_empty() { code.message().into() } else { reason }))
     }
 }
 
