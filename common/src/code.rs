@@ -30,6 +30,8 @@ pub struct ErrorRow {
     pub name: &'static str,
     /// Whether the same command may succeed later.
     pub temporary: bool,
+    /// Who finds out that it is so.
+    pub origin: Origin,
     /// What happened and what to do.
     pub message: &'static str,
 }
@@ -41,12 +43,23 @@ pub struct CloseRow {
     pub code: CloseCode,
     /// Its name, as constants in other languages call it.
     pub name: &'static str,
+    /// Who finds out that it is so.
+    pub origin: Origin,
     /// What happened and what to do.
     pub message: &'static str,
 }
 
+/// Who finds out what a code says. A client that has to be small needs words only for what it finds out itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// The server alone: it says the words with the code.
+    Server,
+    /// A client, perhaps a server too.
+    Client,
+}
+
 macro_rules! errors {
-    ($($name:ident = $code:literal, $temporary:literal, $message:literal;)*) => {
+    ($($name:ident = $code:literal, $temporary:literal, $origin:ident, $message:literal;)*) => {
         impl ErrorCode {
             $(#[doc = $message] pub const $name: Self = Self($code);)*
 
@@ -62,82 +75,91 @@ macro_rules! errors {
         /// All of Wirehub's own error codes, ascending.
         pub const ERRORS: &[ErrorRow] = &[
             $(ErrorRow {
-                code: ErrorCode::$name, name: stringify!($name), temporary: $temporary, message: $message,
+                code: ErrorCode::$name,
+                name: stringify!($name),
+                temporary: $temporary,
+                origin: Origin::$origin,
+                message: $message,
             },)*
         ];
     };
 }
 
 errors! {
-    INTERNAL = 100, true, "the server failed at this: try again, and look at its log";
-    UNAUTHORIZED = 101, false, "this needs a valid token: connect with one";
-    UNKNOWN_CHANNEL = 102, false, "there is no such channel: check the name against the contract";
-    PERMISSION_DENIED = 103, false, "this session may not do that: ask for the right in the token";
-    UNKNOWN_CALL = 104, false, "there is no such call: check the name against the contract";
-    ALREADY_SUBSCRIBED = 105, false, "the session is subscribed to the channel: unsubscribe first";
-    LIMIT_EXCEEDED = 106, false, "a limit of the session is reached: end something else first";
-    BAD_REQUEST = 107, false, "the command can't be carried out as it is written: correct it";
-    NOT_AVAILABLE = 108, false, "the server does not offer this for the channel: change its configuration";
-    TOKEN_EXPIRED = 109, true, "the token has expired: get a new one and refresh";
-    UNKNOWN_ALARM = 110, false, "there is no such alarm for this session, or it is over: nothing has to be acknowledged";
-    RATE_LIMITED = 111, true, "too many commands in a short time: slow down";
-    UNRECOVERABLE = 112, false, "the messages since that position are gone: read the channel's state anew";
-    NOT_SUBSCRIBED = 113, false, "the session is not subscribed to the channel: subscribe first";
-    PAYLOAD_MISMATCH = 114, false, "the payload does not fit the contract: build both ends from the same one";
-    TIMEOUT = 115, true, "no answer came in time: try again, or allow more time";
-    CANCELLED = 116, false, "the command was cancelled by its sender";
-    QUEUE_FULL = 117, true, "a queue is at its bound: wait for the queued messages to go out";
-    CONNECTION_LOST = 118, true, "the connection was lost before the answer came: it may or may not have been done";
-    CLOSED = 119, false, "the client is closed: make a new one";
-    UNSUPPORTED = 120, false, "this server does not know the command: use a protocol version that both ends know";
-    OVERFLOW = 121, false, "messages came faster than they were taken and the receive queue is full: take them sooner or choose another policy";
-    CONTRACT_MISMATCH = 122, false, "client and server were built from different contracts: build both from the same one";
-    BAD_FRAME = 123, false, "the server sent what is not a protocol message: check that the address is a Wirehub server";
-    ABORTED = 124, false, "the caller's signal aborted this";
-    DEAD = 125, false, "the client's WebAssembly module failed and can't go on: reload the page";
-    NOT_CONNECTED = 126, true, "the client is not connected: wait for it, or let the command wait";
-    TOKEN_UNAVAILABLE = 127, true, "the token provider failed: see its error";
-    UNAVAILABLE = 128, true, "who decides this can't be asked at the moment: try again later";
+    INTERNAL = 100, true, Server, "the server failed at this: try again, and look at its log";
+    UNAUTHORIZED = 101, false, Client, "this needs a valid token: connect with one";
+    UNKNOWN_CHANNEL = 102, false, Server, "there is no such channel: check the name against the contract";
+    PERMISSION_DENIED = 103, false, Server, "this session may not do that: ask for the right in the token";
+    UNKNOWN_CALL = 104, false, Server, "there is no such call: check the name against the contract";
+    ALREADY_SUBSCRIBED = 105, false, Client, "the session is subscribed to the channel: unsubscribe first";
+    LIMIT_EXCEEDED = 106, false, Server, "a limit of the session is reached: end something else first";
+    BAD_REQUEST = 107, false, Server, "the command can't be carried out as it is written: correct it";
+    NOT_AVAILABLE = 108, false, Server, "the server does not offer this for the channel: change its configuration";
+    TOKEN_EXPIRED = 109, true, Server, "the token has expired: get a new one and refresh";
+    UNKNOWN_ALARM = 110, false, Server, "there is no such alarm for this session, or it is over: nothing has to be acknowledged";
+    RATE_LIMITED = 111, true, Server, "too many commands in a short time: slow down";
+    UNRECOVERABLE = 112, false, Server, "the messages since that position are gone: read the channel's state anew";
+    NOT_SUBSCRIBED = 113, false, Server, "the session is not subscribed to the channel: subscribe first";
+    PAYLOAD_MISMATCH = 114, false, Client, "the payload does not fit the contract: build both ends from the same one";
+    TIMEOUT = 115, true, Client, "no answer came in time: try again, or allow more time";
+    CANCELLED = 116, false, Client, "the command was cancelled";
+    QUEUE_FULL = 117, true, Client, "the send queue is full: wait until some of it has gone out";
+    CONNECTION_LOST = 118, true, Client, "the connection was lost before the answer came: it may or may not have been done";
+    CLOSED = 119, false, Client, "the client is closed: make a new one";
+    UNSUPPORTED = 120, false, Client, "the server does not know the command: use a version that both ends know";
+    OVERFLOW = 121, false, Client, "the receive queue is full: take messages sooner, or choose another policy";
+    CONTRACT_MISMATCH = 122, false, Client, "the server has another contract: build both ends from the same one";
+    BAD_FRAME = 123, false, Client, "what came is not a protocol message: check that the address is a Wirehub server's";
+    ABORTED = 124, false, Client, "the caller's signal aborted this";
+    DEAD = 125, false, Client, "the client's WebAssembly module failed and can't go on: reload the page";
+    NOT_CONNECTED = 126, true, Client, "the client is not connected: wait for it, or let the command wait";
+    TOKEN_UNAVAILABLE = 127, true, Client, "the token provider failed: see its error";
+    UNAVAILABLE = 128, true, Server, "who decides this can't be asked at the moment: try again later";
 }
 
 macro_rules! closes {
-    ($($name:ident = $code:literal, $message:literal;)*) => {
+    ($($name:ident = $code:literal, $origin:ident, $message:literal;)*) => {
         impl CloseCode {
             $(#[doc = $message] pub const $name: Self = Self($code);)*
         }
         /// The close codes that Wirehub itself uses, ascending.
         pub const CLOSES: &[CloseRow] = &[
-            $(CloseRow { code: CloseCode::$name, name: stringify!($name), message: $message },)*
+            $(CloseRow {
+                code: CloseCode::$name,
+                name: stringify!($name),
+                origin: Origin::$origin,
+                message: $message,
+            },)*
         ];
     };
 }
 
 closes! {
-    NORMAL = 1000, "closed on purpose by one end";
-    GOING_AWAY = 1001, "the page or the server goes away";
-    PROTOCOL_ERROR = 1002, "the WebSocket protocol was broken: RFC 6455 says what is right";
-    UNSUPPORTED_DATA = 1003, "the other end can't take this kind of WebSocket message";
-    NO_STATUS = 1005, "the peer closed without a code";
-    ABNORMAL = 1006, "the connection broke without a close";
-    INVALID_DATA = 1007, "a text message was not UTF-8";
-    TOO_LARGE = 1009, "a message is over the size limit: send smaller ones";
-    INTERNAL_ERROR = 1011, "the server failed: look at its log";
-    SHUTDOWN = 3000, "the server is shutting down: reconnect";
-    PONG_TIMEOUT = 3003, "no answer to a ping came in time: reconnect";
-    CONNECT_TIMEOUT = 3004, "no connect command came in time: send it first";
-    TOKEN_EXPIRED = 3005, "the token has expired: reconnect with a new one";
-    SLOW_CONSUMER = 3008, "messages came faster than the connection took them: reconnect and recover";
-    SERVER_SILENT = 3009, "nothing came from the server in time: reconnect";
-    SUPERSEDED = 3010, "the attempt took too long: reconnect";
-    BAD_FRAME = 3500, "what came is not a protocol message: check the client's codec and version";
-    CONNECT_EXPECTED = 3501, "the first command must be connect: send it before others";
-    ALREADY_CONNECTED = 3502, "connect was sent twice: send it once for each connection";
-    UNAUTHORIZED = 3503, "the token was refused: get a valid one";
-    WRONG_MESSAGE_TYPE = 3504, "text came where the subprotocol is binary, or the other way round";
-    NOT_WIREHUB = 3505, "what answers at the address does not speak a Wirehub subprotocol: check the address";
-    DISCONNECTED = 3506, "an operator or the application ended the session";
-    CLIENT_FAILED = 3507, "the client failed and can't go on: reload the page";
-    IDLE = 3508, "the session sent nothing and was subscribed to nothing for too long: connect when there is something to do";
+    NORMAL = 1000, Client, "closed on purpose by one end";
+    GOING_AWAY = 1001, Client, "the page or the server goes away";
+    PROTOCOL_ERROR = 1002, Server, "the WebSocket protocol was broken: RFC 6455 says what is right";
+    UNSUPPORTED_DATA = 1003, Server, "the other end can't take this kind of WebSocket message";
+    NO_STATUS = 1005, Client, "the peer closed without a code";
+    ABNORMAL = 1006, Client, "the connection broke without a close";
+    INVALID_DATA = 1007, Server, "a text message was not UTF-8";
+    TOO_LARGE = 1009, Server, "a message is over the size limit: send smaller ones";
+    INTERNAL_ERROR = 1011, Server, "the server failed: look at its log";
+    SHUTDOWN = 3000, Server, "the server is shutting down: reconnect";
+    PONG_TIMEOUT = 3003, Server, "no answer to a ping came in time: reconnect";
+    CONNECT_TIMEOUT = 3004, Server, "no connect command came in time: send it first";
+    TOKEN_EXPIRED = 3005, Client, "the token has expired: reconnect with a new one";
+    SLOW_CONSUMER = 3008, Server, "messages came faster than the connection took them: reconnect and recover";
+    SERVER_SILENT = 3009, Client, "nothing came from the server in time: reconnect";
+    SUPERSEDED = 3010, Client, "the attempt took too long: reconnect";
+    BAD_FRAME = 3500, Client, "what came is not a protocol message: check the client's codec and version";
+    CONNECT_EXPECTED = 3501, Server, "the first command must be connect: send it before others";
+    ALREADY_CONNECTED = 3502, Server, "connect was sent twice: send it once for each connection";
+    UNAUTHORIZED = 3503, Client, "the token was refused: get a valid one";
+    WRONG_MESSAGE_TYPE = 3504, Server, "text came where the subprotocol is binary, or the other way round";
+    NOT_WIREHUB = 3505, Client, "what answers does not speak the protocol: check that the address is a Wirehub server's";
+    DISCONNECTED = 3506, Server, "an operator or the application ended the session";
+    CLIENT_FAILED = 3507, Client, "the client failed and can't go on: reload the page";
+    IDLE = 3508, Server, "the session sent nothing and was subscribed to nothing for too long: connect when there is something to do";
 }
 
 impl ErrorCode {

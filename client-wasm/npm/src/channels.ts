@@ -20,27 +20,22 @@ export class Channels {
   /** Adds a subscription. The first of its channel has to be made in the module. */
   join(subscription: Subscription): Channel {
     const name = subscription.channel;
-    let channel = this.#byName.get(name);
-    if (channel === undefined) {
-      channel = { name, members: new Set(), number: 0, live: false };
-      this.#byName.set(name, channel);
-    }
+    const channel = this.#byName.get(name) ?? { name, members: new Set(), number: 0, live: false };
+    this.#byName.set(name, channel);
     channel.members.add(subscription);
-    const joined = channel;
-    if (joined.live) {
+    if (channel.live) {
       // Told when the caller has got the subscription and listens to it.
       queueMicrotask(() => {
-        if (joined.live && joined.members.has(subscription)) subscription.onSubscribed('first');
+        if (channel.live && channel.members.has(subscription)) subscription.onSubscribed('first');
       });
     }
-    return joined;
+    return channel;
   }
 
   /** Takes a subscription out; gives its channel where it was the last one. */
   leave(subscription: Subscription): Channel | undefined {
     const channel = this.#byName.get(subscription.channel);
-    if (!channel?.members.delete(subscription)) return undefined;
-    if (channel.members.size > 0) return undefined;
+    if (!channel?.members.delete(subscription) || channel.members.size > 0) return undefined;
     this.#forget(channel);
     return channel;
   }
@@ -61,7 +56,7 @@ export class Channels {
 
   onSubscribed(number: number, recovery: number): void {
     const channel = this.#byNumber.get(number);
-    if (channel === undefined) return;
+    if (!channel) return;
     channel.live = true;
     for (const member of [...channel.members]) member.onSubscribed(RECOVERY[recovery] as Recovery);
   }
@@ -75,7 +70,7 @@ export class Channels {
   }
 
   onUnsubscribed(channel: Channel | undefined, error: WirehubError | undefined): void {
-    if (channel === undefined || this.#byName.get(channel.name) !== channel) return;
+    if (!channel || this.#byName.get(channel.name) !== channel) return;
     this.#forget(channel);
     for (const member of [...channel.members]) member.onUnsubscribed(error);
   }

@@ -1,6 +1,6 @@
 import { Channels, type Channel } from './channels.js';
 import { refuseUnsendable } from './close.js';
-import { Commands, onAbort, type Answer, type Command, type Waiting } from './commands.js';
+import { Commands, type Answer, type Command, type Waiting } from './commands.js';
 import type {
   AnyContract,
   CallOf,
@@ -14,13 +14,13 @@ import type {
   StreamRequestOf,
   StreamResponseOf,
 } from './contract.js';
-import { aborted, CloseCodes, closedForGood, closeReason, Codes, WirehubError } from './errors.js';
+import { CloseCode, closeReason, Code, onAbort, refuseAborted, WirehubError } from './errors.js';
 import { AlarmEvent, BroadcastEvent, ClientErrorEvent, OfferEvent, StateChangeEvent, type ClientEventMap } from './events.js';
 import { Queue } from './feed.js';
 import type { HistoryPage, Member, PresenceCounts } from './history.js';
 import { Input, Machine, Request, type Details, type Host, type Row } from './machine.js';
 import type { CallOptions, CallStreamOptions, ClientOptions, ConnectOptions, HistoryOptions, PublishOptions, SendOptions } from './options.js';
-import { encode } from './payload.js';
+import { encode, encoder } from './payload.js';
 import { watchPage } from './page.js';
 import { enter, guarded, load, onDeath } from './runtime.js';
 import { Subscription, type Publication, type SubscribeOptions } from './subscription.js';
@@ -77,15 +77,18 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
   readonly #channels = new Channels();
   readonly #commands: Commands;
   readonly #tokens: Tokens | undefined;
-  readonly #waiting = new Set<Settle<void>>();
+  /** Whoever waits for a connection. */
+  readonly #waiting = new Set<(error?: WirehubError) => void>();
+  /** Aborts when the client is over. */
+  readonly #life = new AbortController();
   #token = '';
   #state: State = 'disconnected';
   #session: string | undefined;
   #user: string | undefined;
   #machine: Machine | undefined;
   #flushing = false;
+  /** Why the client is over. */
   #end: WirehubError | undefined;
-  #stopListening: () => void = () => undefined;
 
   /**
    * `url` is absolute, or relative to the page; `http:` and `https:` stand for `ws:` and `wss:`.
@@ -125,23 +128,17 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
    * module can't be loaded (the client is as before then).
    */
   async connect({ signal }: ConnectOptions = {}): Promise<void> {
-    if (signal?.aborted) throw aborted(signal);
+    refuseAborted(signal);
     if (this.#state === 'connected') return;
-    if (this.#state === 'closed') throw this.#end ?? new WirehubError(Codes.CLOSED);
+    this.#refuseWhenClosed();
     const connected = new Promise<void>((resolve, reject) => {
-      const stop = onAbort(signal, (error) => settle.reject(error));
-      const settle: Settle<void> = {
-        resolve: () => {
-          this.#waiting.delete(settle);
-          stop();
-          resolve();
-        },
-        reject: (error) => {
-          this.#waiting.delete(settle);
-          stop();
-          reject(error);
-        },
+      const settle = (error?: WirehubError): void => {
+        this.#waiting.delete(settle);
+        stop();
+        if (error) reject(error);
+        else resolve();
       };
+      const stop = onAbort(signal, settle);
       this.#waiting.add(settle);
     });
     if (this.#state === 'disconnected') void this.#start();
@@ -156,17 +153,14 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
    */
   subscribe<K extends ChannelOf<C>>(channel: K, options: SubscribeOptions = {}): Subscription<MessageOf<C, K>> {
     this.#refuseWhenClosed();
-    const { signal, queue = this.#options.queue ?? {} } = options;
-    if (signal?.aborted) throw aborted(signal);
-    const subscription: Subscription<MessageOf<C, K>> = new Subscription<MessageOf<C, K>>(channel, queue, () => {
-      this.#unsubscribe(subscription as Subscription);
-    });
+    const { signal, queue } = options;
     // A signal may live longer than many subscriptions.
     const stop = onAbort(signal, () => void subscription.unsubscribe());
-    if (signal !== undefined) subscription.addEventListener('unsubscribed', stop);
-    const joined = this.#channels.join(subscription as Subscription);
-    if (this.#machine !== undefined && joined.members.size === 1) this.#request(joined);
-    return subscription;
+    const subscription = this.#subscription(channel, queue);
+    subscription.addEventListener('unsubscribed', stop);
+    const joined = this.#channels.join(subscription);
+    if (this.#machine && joined.members.size === 1) this.#request(joined);
+    return subscription as unknown as Subscription<MessageOf<C, K>>;
   }
 
   /**
@@ -179,7 +173,7 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
    */
   async publish<K extends ChannelOf<C>>(channel: K, data: MessageOf<C, K>, options: PublishOptions = {}): Promise<boolean> {
     const encoded = encode(data);
-    if (options.volatile === true) {
+    if (options.volatile) {
       this.#refuseWhenClosed();
       return this.#machine !== undefined && this.#enter((machine) => machine.publishVolatile(channel, encoded));
     }
@@ -208,21 +202,20 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
   callStream<K extends StreamOf<C>>(name: K, request: StreamRequestOf<C, K>, options: CallStreamOptions = {}): AsyncIterableIterator<StreamResponseOf<C, K>> {
     let command: Command | undefined;
     const stop = (): void => {
-      if (command !== undefined) this.#commands.giveUp(command, new WirehubError(Codes.CANCELLED));
+      if (command) this.#commands.giveUp(command, new WirehubError(Code.CANCELLED));
     };
     const responses = new Queue<unknown>(options.queue ?? this.#options.queue ?? {}, stop);
     const fail = (error: unknown): void => responses.end(error as WirehubError);
     try {
       command = this.#begin(Request.CallStream, name, options, encode(request), {
-        resolve: () => responses.end(undefined),
+        resolve: () => responses.end(),
         reject: fail,
         receive: ({ rows }) => {
           for (const { publication, error, size } of rows) {
-            if (error === undefined) responses.push(publication.data, size);
-            else {
+            if (error) {
               fail(error);
               stop();
-            }
+            } else responses.push(publication.data, size);
           }
         },
       });
@@ -290,7 +283,7 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
     this.#refuseWhenClosed();
     this.#tokens?.abandon();
     this.#token = token;
-    if (this.#machine !== undefined) this.#enter((machine) => machine.input(Input.SetToken, 0, token));
+    this.#tell(Input.SetToken, 0, token);
   }
 
   /**
@@ -299,11 +292,11 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
    * @param code 1000, or 3000 to 4999.
    * @param reason At most 123 bytes.
    */
-  async close(code: number = CloseCodes.NORMAL, reason = ''): Promise<void> {
+  async close(code: number = CloseCode.NORMAL, reason = ''): Promise<void> {
     refuseUnsendable(code, reason);
-    if (this.#state === 'closed') return;
+    if (this.#end) return;
     const machine = this.#machine;
-    if (machine === undefined) this.#finish(code, reason, undefined);
+    if (!machine) this.#finish(code, reason);
     else {
       enter(() => {
         machine.input(Input.Close, code, reason);
@@ -324,7 +317,7 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
     try {
       const maker = socketMaker(webSocket);
       const module = await load(wasm);
-      if (this.#isClosed()) return;
+      if (this.#end) return;
       const settings = {
         url: this.url,
         webSocket: maker,
@@ -335,23 +328,21 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
       };
       machine = enter(() => new Machine(module, this.#host(), settings));
     } catch (error) {
-      if (this.#isClosed()) return;
+      if (this.#end) return;
       this.#changeState('disconnected');
-      for (const settle of this.#waiting) settle.reject(error as WirehubError);
+      for (const settle of this.#waiting) settle(error as WirehubError);
       return;
     }
     this.#machine = machine;
-    const stopWatching = watchPage(
+    const { signal } = this.#life;
+    signal.addEventListener('abort', onDeath((error) => this.#die(error)));
+    watchPage(
       guarded((event: Input) => {
         machine.input(event);
         machine.run();
       }),
+      signal,
     );
-    const stopMourning = onDeath((error) => this.#die(error));
-    this.#stopListening = () => {
-      stopWatching();
-      stopMourning();
-    };
     for (const channel of this.#channels.all()) this.#request(channel);
     this.#commands.start();
     this.#enter(() => machine.input(Input.Connect));
@@ -360,18 +351,18 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
   /** What the machine tells. */
   #host(): Host {
     return {
-      causeOf: (code) => (code === Codes.TOKEN_UNAVAILABLE ? this.#tokens?.failure : undefined),
+      causeOf: (code) => (code === Code.TOKEN_UNAVAILABLE ? this.#tokens?.failure : undefined),
       onState: (state, session, user, code, reason, retryIn, failure) => {
         this.#onState(STATES[state] ?? 'closed', session, user, code, reason, retryIn, failure);
       },
       onPublication: (number, publication, error, size) => {
         const channel = this.#channels.numbered(number);
         if (number === 0) this.#onBroadcast(publication, error);
-        if (channel === undefined) return;
+        if (!channel) return;
         publication.channel = channel.name;
         for (const member of channel.members) {
-          if (error === undefined) member.onPublication(publication, size);
-          else member.onUnreadable(error);
+          if (error) member.onUnreadable(error);
+          else member.onPublication(publication, size);
         }
       },
       onMember: (number, joined, row) => {
@@ -380,22 +371,20 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
       onOffered: (number, channel) => this.#onOffered(number, channel),
       onAlarm: (id, { publication, error }, ttl) => {
         const acknowledge = (options?: SendOptions): Promise<void> => this.acknowledge(id, options);
-        this.dispatchEvent(error === undefined ? new AlarmEvent(id, publication, ttl, acknowledge) : new ClientErrorEvent(error));
+        this.dispatchEvent(error ? new ClientErrorEvent(error) : new AlarmEvent(id, publication, ttl, acknowledge));
       },
       onSubscribed: (number, recovery) => this.#channels.onSubscribed(number, recovery),
       onUnsubscribed: (number, error) => this.#channels.onUnsubscribed(this.#channels.numbered(number), error),
       onAnswer: (number, more, answer) => this.#commands.answer(number, more, answer),
       onFailed: (number, error) => this.#commands.fail(number, error),
       onTokenNeeded: (request) => {
-        this.#tokens?.ask((token) => {
-          if (this.#machine === undefined) return;
-          const input = token === null ? Input.SignedOut : token === undefined ? Input.NoToken : Input.Token;
-          this.#enter((machine) => machine.input(input, request, token ?? ''));
+        void this.#tokens?.ask((token) => {
+          this.#tell(token === null ? Input.SignedOut : token === undefined ? Input.NoToken : Input.Token, request, token ?? '');
         });
       },
       onError: (error) => {
         // It took too long, if it has not answered.
-        if (error.code === Codes.TOKEN_UNAVAILABLE) this.#tokens?.abandon();
+        if (error.code === Code.TOKEN_UNAVAILABLE) this.#tokens?.abandon();
         this.dispatchEvent(new ClientErrorEvent(error));
       },
     };
@@ -403,7 +392,7 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
 
   #onState(state: State, session: string, user: string, code: number, reason: string, retryIn: number | undefined, failure: WirehubError | undefined): void {
     if (state === 'closed') {
-      this.#finish(code, closeReason(code, reason), failure);
+      this.#finish(code, reason, failure);
       return;
     }
     if (session !== '') {
@@ -413,29 +402,28 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
     if (state !== 'connected') this.#channels.onLost();
     if (code === 0) this.#changeState(state);
     else this.#changeState(state, code, closeReason(code, reason), retryIn);
-    if (state === 'connected') for (const settle of this.#waiting) settle.resolve();
+    if (state === 'connected') for (const settle of this.#waiting) settle();
   }
 
   #onOffered(number: number, name: string): void {
     let subscription: Subscription | undefined;
     let isOpen = true;
     const accept = (): Subscription => {
-      if (subscription === undefined) {
-        if (!isOpen) throw new WirehubError(Codes.CANCELLED);
-        const accepted: Subscription = new Subscription(name, this.#options.queue ?? {}, () => this.#unsubscribe(accepted));
-        this.#channels.number(this.#channels.join(accepted), number);
-        subscription = accepted;
+      if (!subscription) {
+        if (!isOpen) throw new WirehubError(Code.CANCELLED);
+        subscription = this.#subscription(name);
+        this.#channels.number(this.#channels.join(subscription), number);
       }
       return subscription;
     };
     this.dispatchEvent(new OfferEvent(name, accept));
     isOpen = false;
-    if (subscription === undefined && this.#machine !== undefined) this.#enter((machine) => machine.input(Input.Unsubscribe, number));
+    if (!subscription) this.#tell(Input.Unsubscribe, number);
   }
 
   #onBroadcast(publication: Publication, error: WirehubError | undefined): void {
     publication.channel = EVERYBODY;
-    this.dispatchEvent(error === undefined ? new BroadcastEvent(publication) : new ClientErrorEvent(error));
+    this.dispatchEvent(error ? new ClientErrorEvent(error) : new BroadcastEvent(publication));
   }
 
   #changeState(state: State, code?: number, reason?: string, retryIn?: number): void {
@@ -451,8 +439,7 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
 
   #begin(kind: Request, name: string, options: SendOptions, details: Details, waiting: Waiting): Command {
     this.#refuseWhenClosed();
-    const bytes = details.data?.length ?? 0;
-    return this.#commands.begin(bytes, options, (machine, timeout, failFast) => machine.request(kind, name, { ...details, timeout, failFast }), waiting);
+    return this.#commands.begin(kind, name, options, details, waiting);
   }
 
   #request(channel: Channel): void {
@@ -464,16 +451,24 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
     }
   }
 
-  #unsubscribe(subscription: Subscription): void {
-    const number = this.#channels.leave(subscription)?.number ?? 0;
-    if (number !== 0 && this.#machine !== undefined) this.#enter((machine) => machine.input(Input.Unsubscribe, number));
-    subscription.onUnsubscribed();
+  #subscription(channel: string, queue = this.#options.queue ?? {}): Subscription {
+    const subscription: Subscription = new Subscription(channel, queue, () => {
+      const left = this.#channels.leave(subscription);
+      if (left?.number) this.#tell(Input.Unsubscribe, left.number);
+      subscription.onUnsubscribed();
+    });
+    return subscription;
+  }
+
+  /** Tells the module, if that is there. */
+  #tell(kind: Input, number: number, text?: string): void {
+    if (this.#machine) this.#enter((machine) => machine.input(kind, number, text));
   }
 
   /** Calls into the module; what that queues goes out soon. */
   #enter<T>(call: (machine: Machine) => T): T {
     const machine = this.#machine;
-    if (machine === undefined) throw this.#end ?? new WirehubError(Codes.CLOSED);
+    if (!machine) throw this.#end ?? new WirehubError(Code.CLOSED);
     this.#flush(machine);
     return enter(() => call(machine));
   }
@@ -490,44 +485,33 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
 
   /** The module failed: what it would have told is told without it. */
   #die(error: WirehubError): void {
-    this.#machine?.abandon(CloseCodes.CLIENT_FAILED);
+    this.#machine?.abandon(CloseCode.CLIENT_FAILED);
     this.#machine = undefined;
     this.dispatchEvent(new ClientErrorEvent(error));
-    this.#finish(CloseCodes.CLIENT_FAILED, closeReason(CloseCodes.CLIENT_FAILED, ''), error);
+    this.#finish(CloseCode.CLIENT_FAILED, '', error);
   }
 
   /** The client is over. */
-  #finish(code: number, reason: string, error: WirehubError | undefined): void {
-    if (this.#state === 'closed') return;
-    this.#stopListening();
+  #finish(code: number, said: string, error?: WirehubError): void {
+    if (this.#end) return;
+    const reason = closeReason(code, said);
+    const end = error ?? new WirehubError(Code.CLOSED, { message: `the connection is closed for good: ${reason} (code ${code})` });
+    this.#end = end;
+    this.#life.abort();
     this.#tokens?.abandon();
-    const closed = error ?? closedForGood(code, reason);
-    this.#end = closed;
-    this.#commands.end(closed);
-    for (const channel of this.#channels.all()) this.#channels.onUnsubscribed(channel, closed);
+    this.#commands.end(end);
+    for (const channel of this.#channels.all()) this.#channels.onUnsubscribed(channel, end);
     this.#changeState('closed', code, reason);
-    for (const settle of this.#waiting) settle.reject(closed);
+    for (const settle of this.#waiting) settle(end);
     const machine = this.#machine;
     this.#machine = undefined;
     // Not now: it may be further up the stack.
-    if (machine !== undefined) queueMicrotask(guarded(() => machine.free()));
+    if (machine) queueMicrotask(guarded(() => machine.free()));
   }
 
   #refuseWhenClosed(): void {
-    if (this.#state === 'closed') throw this.#end ?? new WirehubError(Codes.CLOSED);
+    if (this.#end) throw this.#end;
   }
-
-  /** A function, because the state changes while one waits. */
-  #isClosed(): boolean {
-    return this.#state === 'closed';
-  }
-}
-
-const encoder = new TextEncoder();
-
-interface Settle<T> {
-  resolve(value: T): void;
-  reject(error: WirehubError): void;
 }
 
 /** In the order of their numbers in the module. */
@@ -539,7 +523,7 @@ const EVERYBODY = '@all';
 /** @throws {WirehubError} some of it can't be read. */
 function readable({ rows }: Answer): Publication[] {
   return rows.map(({ publication, error }) => {
-    if (error !== undefined) throw error;
+    if (error) throw error;
     return publication;
   });
 }
@@ -547,10 +531,10 @@ function readable({ rows }: Answer): Publication[] {
 /** A row that is about a member: its data is what is shown of it. */
 function member({ publication, error, size }: Row): Member {
   const { session = '', user = '' } = publication.publisher ?? {};
-  return size === 0 || error !== undefined ? { session, user } : { session, user, info: publication.data };
+  return size === 0 || error ? { session, user } : { session, user, info: publication.data };
 }
 
 /** Name and hash of the contract and of each item, in turn, each in a line. */
 function contractText(contract: ContractInfo<unknown> | undefined): string {
-  return contract === undefined ? '' : [contract.name, contract.hash, ...Object.entries(contract.items).flat()].join('\n');
+  return contract ? [contract.name, contract.hash, ...Object.entries(contract.items).flat()].join('\n') : '';
 }

@@ -1,7 +1,6 @@
-import { Backlog } from './backlog.js';
-import { aborted, Codes, WirehubError } from './errors.js';
+import { Code, onAbort, WirehubError } from './errors.js';
 import type { Position } from './history.js';
-import { Input, type Machine, type Row } from './machine.js';
+import { Input, type Details, type Machine, type Request, type Row } from './machine.js';
 import type { SendOptions } from './options.js';
 
 /** What the server says to a command. */
@@ -21,16 +20,23 @@ export interface Waiting {
   receive?(answer: Answer): void;
 }
 
-/** Begins a command; gives its number in the module. */
-export type Send = (machine: Machine, timeout: number, failFast: boolean) => number;
-
 /** A command that has not ended. */
 export interface Command extends Waiting {
-  /** Its number in the module, once that knows it. */
-  number: number | undefined;
+  readonly bytes: number;
+  /** Its number in the module; 0 before that knows it. */
+  number: number;
+  /** For its time to run out before the module knows it. */
+  timer?: ReturnType<typeof setTimeout>;
+  /** Has the module begin it; gives its number. */
+  begin(machine: Machine): number;
   /** Stops listening to the caller's signal. */
   stop(): void;
 }
+
+/** The most that waits for the module to be loaded: as many bytes as that itself would queue. */
+const BOUND = 1024 * 1024;
+/** The longest delay that timers know. */
+const LONGEST = 2 ** 31 - 1;
 
 /** The commands of a client that have not ended. */
 export class Commands {
@@ -38,7 +44,9 @@ export class Commands {
   /** Calls into the module; what that queues goes out soon. */
   readonly #enter: <T>(call: (machine: Machine) => T) => T;
   readonly #pending = new Map<number, Command>();
-  readonly #backlog = new Backlog<Command>();
+  /** Those that wait for the module to be loaded. Their time runs already. */
+  readonly #early = new Set<Command>();
+  #earlyBytes = 0;
   #started = false;
 
   constructor(timeout: number, enter: <T>(call: (machine: Machine) => T) => T) {
@@ -47,71 +55,76 @@ export class Commands {
   }
 
   /** @throws {WirehubError} the signal has aborted; too much waits already; it may not wait, and would have to. */
-  begin(bytes: number, { timeout = this.#timeout, signal, failFast = false }: SendOptions, send: Send, waiting: Waiting): Command {
-    if (signal?.aborted) throw aborted(signal);
-    if (failFast && !this.#started) throw new WirehubError(Codes.NOT_CONNECTED);
-    const command: Command = { ...waiting, number: undefined, stop: () => undefined };
-    command.stop = onAbort(signal, (error) => this.giveUp(command, error));
-    if (this.#started) this.#send(command, (machine) => send(machine, timeout, failFast));
-    else this.#backlog.add(command, timeout, bytes, (machine, left) => send(machine, left, false));
+  begin(kind: Request, name: string, { timeout = this.#timeout, signal, failFast = false }: SendOptions, details: Details, waiting: Waiting): Command {
+    const bytes = details.data?.length ?? 0;
+    if (!this.#started && failFast) throw new WirehubError(Code.NOT_CONNECTED);
+    if (!this.#started && this.#earlyBytes + bytes > BOUND) throw new WirehubError(Code.QUEUE_FULL);
+    const end = performance.now() + timeout;
+    const command: Command = {
+      ...waiting,
+      bytes,
+      number: 0,
+      begin: (machine) => machine.request(kind, name, { ...details, timeout: Math.max(0, end - performance.now()), failFast }),
+      stop: onAbort(signal, (error) => this.giveUp(command, error)),
+    };
+    if (this.#started) this.#send(command);
+    else {
+      command.timer = setTimeout(() => this.giveUp(command, new WirehubError(Code.TIMEOUT)), Math.min(timeout, LONGEST));
+      this.#early.add(command);
+      this.#earlyBytes += bytes;
+    }
     return command;
   }
 
   /** The module is there. */
   start(): void {
     this.#started = true;
-    for (const { command, timeout, send } of this.#backlog.take()) this.#send(command, (machine) => send(machine, timeout));
+    for (const command of this.#early) {
+      clearTimeout(command.timer);
+      this.#send(command);
+    }
+    this.#early.clear();
   }
 
   answer(number: number, more: boolean, answer: Answer): void {
-    if (more) this.#pending.get(number)?.receive?.(answer);
-    else this.#take(number)?.resolve(answer);
+    const command = this.#pending.get(number);
+    if (more) command?.receive?.(answer);
+    else {
+      this.#pending.delete(number);
+      command?.stop();
+      command?.resolve(answer);
+    }
   }
 
   fail(number: number, error: WirehubError): void {
-    this.#take(number)?.reject(error);
+    const command = this.#pending.get(number);
+    if (command) this.#fail(command, error);
   }
 
   giveUp(command: Command, error: WirehubError): void {
-    const { number } = command;
-    command.stop();
-    command.reject(error);
-    if (number === undefined) this.#backlog.remove(command);
-    else if (this.#pending.delete(number)) this.#enter((machine) => machine.input(Input.Cancel, number));
+    if (this.#fail(command, error)) this.#enter((machine) => machine.input(Input.Cancel, command.number));
   }
 
   /** The client is over, and all of them are. */
   end(error: WirehubError): void {
-    const commands = [...this.#pending.values(), ...this.#backlog.take().map((entry) => entry.command)];
-    this.#pending.clear();
-    for (const command of commands) {
-      command.stop();
-      command.reject(error);
-    }
+    for (const command of [...this.#pending.values(), ...this.#early]) this.#fail(command, error);
   }
 
-  #send(command: Command, send: (machine: Machine) => number): void {
+  #send(command: Command): void {
     try {
-      command.number = this.#enter(send);
+      command.number = this.#enter(command.begin);
       this.#pending.set(command.number, command);
     } catch (error) {
-      command.stop();
-      command.reject(error as WirehubError);
+      this.#fail(command, error as WirehubError);
     }
   }
 
-  #take(number: number): Command | undefined {
-    const command = this.#pending.get(number);
-    this.#pending.delete(number);
-    command?.stop();
-    return command;
+  /** Gives whether the module has it. */
+  #fail(command: Command, error: WirehubError): boolean {
+    clearTimeout(command.timer);
+    command.stop();
+    command.reject(error);
+    if (this.#early.delete(command)) this.#earlyBytes -= command.bytes;
+    return this.#pending.delete(command.number);
   }
-}
-
-/** Calls `give` when the signal aborts; gives a function that takes that back. */
-export function onAbort(signal: AbortSignal | undefined, give: (error: WirehubError) => void): () => void {
-  if (signal === undefined) return () => undefined;
-  const listener = (): void => give(aborted(signal));
-  signal.addEventListener('abort', listener, { once: true });
-  return () => signal.removeEventListener('abort', listener);
 }

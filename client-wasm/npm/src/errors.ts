@@ -1,6 +1,6 @@
-import { Codes, closeWords, errorWords, temporaryCodes } from './generated/codes.js';
+import { CloseCodes, closeWords, Code, Codes, errorWords, temporaryCodes } from './generated/codes.js';
 
-export { CloseCodes, Codes } from './generated/codes.js';
+export { CloseCode, CloseCodes, Code, Codes } from './generated/codes.js';
 
 /** Why something failed. */
 export class WirehubError extends Error {
@@ -10,8 +10,7 @@ export class WirehubError extends Error {
   readonly temporary: boolean;
 
   constructor(code: number, options: { message?: string; temporary?: boolean; cause?: unknown } = {}) {
-    const message = options.message || (errorWords[code] ?? `error ${code} of the application`);
-    super(message, 'cause' in options ? { cause: options.cause } : undefined);
+    super(options.message || meaning(code, errorWords, Codes), options);
     this.name = 'WirehubError';
     this.code = code;
     this.temporary = options.temporary ?? temporaryCodes.includes(code);
@@ -19,22 +18,38 @@ export class WirehubError extends Error {
 }
 
 /** An error of the module's: in `words`, or where these are empty in those of the code and what they are `about`. */
-export function toError(code: number, temporary: boolean, words: string, about: string, cause?: unknown): WirehubError {
-  return new WirehubError(code, { message: words || (about && `${errorWords[code]}: ${about}`), temporary, ...(cause !== undefined && { cause }) });
+export function toError(code: number, temporary: boolean, words: string, about: string, cause?: ErrorOptions): WirehubError {
+  return new WirehubError(code, { message: words || (about && `${errorWords[code]}: ${about}`), temporary, ...cause });
 }
 
-/** What a caller's signal says. */
-export function aborted(signal: AbortSignal): WirehubError {
-  return new WirehubError(Codes.ABORTED, { cause: signal.reason });
+/** The caller asked for what can't be. */
+export function badRequest(message: string, cause?: ErrorOptions): WirehubError {
+  return new WirehubError(Code.BAD_REQUEST, { message, ...cause });
 }
 
-/** Why a client can't go on, which was closed for good. */
-export function closedForGood(code: number | undefined, reason: string | undefined): WirehubError {
-  if (code === undefined) return new WirehubError(Codes.CLOSED);
-  return new WirehubError(Codes.CLOSED, { message: `the connection is closed for good: ${reason || 'no reason was given'} (code ${code})` });
+/** Calls `give` when the signal aborts; gives a function that takes that back. */
+export function onAbort(signal: AbortSignal | undefined, give: (error: WirehubError) => void): () => void {
+  refuseAborted(signal);
+  const listener = (): void => give(aborted(signal as AbortSignal));
+  signal?.addEventListener('abort', listener, { once: true });
+  return () => signal?.removeEventListener('abort', listener);
+}
+
+/** @throws {WirehubError} the signal has aborted. */
+export function refuseAborted(signal: AbortSignal | undefined): void {
+  if (signal?.aborted) throw aborted(signal);
 }
 
 /** What was said when a connection ended, or what its code means. */
 export function closeReason(code: number, reason: string): string {
-  return reason || (closeWords[code] ?? '');
+  return reason || meaning(code, closeWords, CloseCodes);
+}
+
+function aborted(signal: AbortSignal): WirehubError {
+  return new WirehubError(Code.ABORTED, { cause: signal.reason });
+}
+
+/** Where there are no words it is the server that should have said them. */
+function meaning(code: number, words: Readonly<Record<number, string>>, names: Readonly<Record<string, number>>): string {
+  return words[code] ?? Object.keys(names).find((name) => names[name] === code) ?? `code ${code} of the application`;
 }

@@ -7,9 +7,9 @@ import type { Publication, Subscription } from './subscription.js';
 /** `statechange`: the client's state is another one, or the next attempt has got its time. */
 export class StateChangeEvent extends Event {
   /** What the client is doing now. */
-  readonly state: State;
+  readonly state!: State;
   /** What it was doing before; the same where only the time of the next attempt is new. */
-  readonly previous: State;
+  readonly previous!: State;
   /** The code of the connection that ended, if one did. */
   readonly code: number | undefined;
   /** Why it ended, for people. */
@@ -19,11 +19,7 @@ export class StateChangeEvent extends Event {
 
   constructor(change: { state: State; previous: State; code?: number | undefined; reason?: string | undefined; retryIn?: number | undefined }) {
     super('statechange');
-    this.state = change.state;
-    this.previous = change.previous;
-    this.code = change.code;
-    this.reason = change.reason;
-    this.retryIn = change.retryIn;
+    Object.assign(this, change);
   }
 }
 

@@ -1,4 +1,4 @@
-import { Codes, WirehubError } from './errors.js';
+import { Code, WirehubError } from './errors.js';
 
 /** The bound of a receive queue and what happens when it is reached. */
 export interface QueueOptions {
@@ -30,7 +30,7 @@ export class Feed<T> {
 
   push(item: T, bytes: number): void {
     for (const queue of this.#queues) queue.push(item, bytes);
-    if (this.#kept !== undefined) this.#kept.push(item, bytes);
+    if (this.#kept) this.#kept.push(item, bytes);
     else if (this.#told) this.#tell(item);
   }
 
@@ -38,17 +38,16 @@ export class Feed<T> {
   listen(): void {
     if (this.#told) return;
     this.#told = true;
-    if (this.#kept === undefined) return;
     queueMicrotask(() => {
-      const kept = this.#kept?.take() ?? [];
+      const kept = this.#kept;
       this.#kept = undefined;
-      for (const { item } of kept) this.#tell(item);
+      kept?.each(this.#tell);
     });
   }
 
   iterate(): AsyncIterableIterator<T> {
     const queue = new Queue<T>(this.#options, () => this.#queues.delete(queue));
-    for (const { item, bytes } of (this.#told ? this.#kept?.entries : this.#kept?.take()) ?? []) queue.push(item, bytes);
+    this.#kept?.each((item, bytes) => queue.push(item, bytes));
     if (!this.#told) this.#kept = undefined;
     if (this.#ended) queue.end(this.#error);
     else this.#queues.add(queue);
@@ -64,9 +63,11 @@ export class Feed<T> {
   }
 }
 
+/** An item that waits to be taken, and what came after it. */
 interface Entry<T> {
   readonly item: T;
   readonly bytes: number;
+  next: Entry<T> | undefined;
 }
 
 interface Waiting<T> {
@@ -80,77 +81,67 @@ const ENTRY_BYTES = 128;
 /** A bounded queue, taken by one loop. `left` is called when that ends before the queue does. */
 export class Queue<T> implements AsyncIterableIterator<T> {
   readonly #bound: number;
-  readonly #overflow: NonNullable<QueueOptions['overflow']>;
-  readonly #left: () => void;
-  #entries: Entry<T>[] = [];
-  /** Entries before this one are taken: cheaper than moving the others. */
-  #head = 0;
+  readonly #overflow: QueueOptions['overflow'];
+  readonly #left: (() => void) | undefined;
+  #first: Entry<T> | undefined;
+  #last: Entry<T> | undefined;
   #bytes = 0;
   #waiting: Waiting<T>[] = [];
   #ended = false;
   #error: WirehubError | undefined;
 
-  constructor(options: QueueOptions, left: () => void = () => undefined) {
-    this.#bound = options.bytes ?? 1024 * 1024;
-    this.#overflow = options.overflow ?? 'error';
+  constructor({ bytes = 1024 * 1024, overflow = 'error' }: QueueOptions, left?: () => void) {
+    this.#bound = bytes;
+    this.#overflow = overflow;
     this.#left = left;
   }
 
-  get entries(): readonly Entry<T>[] {
-    return this.#entries.slice(this.#head);
-  }
-
-  take(): readonly Entry<T>[] {
-    const entries = this.entries;
-    this.#clear();
-    return entries;
+  /** Calls `tell` with each item, and how many bytes it has, without taking it. */
+  each(tell: (item: T, bytes: number) => void): void {
+    for (let entry = this.#first; entry; entry = entry.next) tell(entry.item, entry.bytes);
   }
 
   push(item: T, bytes: number): void {
     if (this.#ended) return;
     const waiting = this.#waiting.shift();
-    if (waiting !== undefined) {
-      waiting.resolve({ value: item, done: false });
-      return;
-    }
-    const cost = bytes + ENTRY_BYTES;
-    if (this.#overflow === 'latest') this.#clear();
-    while (this.#head < this.#entries.length && this.#bytes + cost > this.#bound) {
+    if (waiting) return waiting.resolve({ value: item, done: false });
+    while (this.#first && (this.#overflow === 'latest' || this.#bytes + bytes + ENTRY_BYTES > this.#bound)) {
       if (this.#overflow === 'error') {
-        this.end(new WirehubError(Codes.OVERFLOW));
-        this.#left();
-        return;
+        this.end(new WirehubError(Code.OVERFLOW));
+        return this.#left?.();
       }
       this.#shift();
     }
-    this.#entries.push({ item, bytes: cost });
-    this.#bytes += cost;
+    const entry: Entry<T> = { item, bytes, next: undefined };
+    if (this.#first) (this.#last as Entry<T>).next = entry;
+    else this.#first = entry;
+    this.#last = entry;
+    this.#bytes += bytes + ENTRY_BYTES;
   }
 
-  end(error: WirehubError | undefined): void {
+  end(error?: WirehubError): void {
     if (this.#ended) return;
     this.#ended = true;
     this.#error = error;
-    for (const waiting of this.#waiting) this.#settle(waiting);
-    this.#waiting = [];
+    this.#settle();
   }
 
   next(): Promise<IteratorResult<T, undefined>> {
     const entry = this.#shift();
     // Not by way of the constructor: this is the common case, and cheaper.
-    if (entry !== undefined) return Promise.resolve({ value: entry.item, done: false });
+    if (entry) return Promise.resolve({ value: entry.item, done: false });
     return new Promise((resolve, reject) => {
-      if (this.#ended) this.#settle({ resolve, reject });
-      else this.#waiting.push({ resolve, reject });
+      this.#waiting.push({ resolve, reject });
+      if (this.#ended) this.#settle();
     });
   }
 
   return(): Promise<IteratorResult<T, undefined>> {
-    this.#clear();
-    this.end(undefined);
+    this.#first = undefined;
+    this.end();
     this.#error = undefined;
-    this.#left();
-    return Promise.resolve({ value: undefined, done: true });
+    this.#left?.();
+    return this.next();
   }
 
   [Symbol.asyncIterator](): this {
@@ -158,29 +149,20 @@ export class Queue<T> implements AsyncIterableIterator<T> {
   }
 
   /** The error is told once; after that the iterator is done. */
-  #settle(waiting: Waiting<T>): void {
-    const error = this.#error;
-    this.#error = undefined;
-    if (error !== undefined) waiting.reject(error);
-    else waiting.resolve({ value: undefined, done: true });
+  #settle(): void {
+    for (const { resolve, reject } of this.#waiting.splice(0)) {
+      if (this.#error) reject(this.#error);
+      else resolve({ value: undefined, done: true });
+      this.#error = undefined;
+    }
   }
 
   #shift(): Entry<T> | undefined {
-    const entry = this.#entries[this.#head];
-    if (entry === undefined) return undefined;
-    this.#head += 1;
-    this.#bytes -= entry.bytes;
-    if (this.#head === this.#entries.length) this.#clear();
-    else if (this.#head >= 1024) {
-      this.#entries.splice(0, this.#head);
-      this.#head = 0;
+    const entry = this.#first;
+    if (entry) {
+      this.#first = entry.next;
+      this.#bytes -= entry.bytes + ENTRY_BYTES;
     }
     return entry;
-  }
-
-  #clear(): void {
-    this.#entries = [];
-    this.#head = 0;
-    this.#bytes = 0;
   }
 }

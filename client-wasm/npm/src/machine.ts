@@ -1,5 +1,5 @@
 import type { Answer } from './commands.js';
-import { CloseCodes, Codes, toError, WirehubError } from './errors.js';
+import { CloseCode, Code, toError, WirehubError } from './errors.js';
 import { guarded, type Exports } from './runtime.js';
 import type { Publication } from './subscription.js';
 import { closeSocket, openSocket, type WebSocketConstructor } from './websocket.js';
@@ -81,7 +81,7 @@ export interface Row {
 /** Who a machine tells what happens. What it does about that may be to call the machine. */
 export interface Host {
   /** Why there is an error with this code, if that is known. */
-  causeOf(code: number): unknown;
+  causeOf(code: number): ErrorOptions | undefined;
   /** `code` is 0 where no connection ended; `failure` is why the client is over, where the code does not say it. */
   onState(state: number, session: string, user: string, code: number, reason: string, retryIn: number | undefined, failure: WirehubError | undefined): void;
   /** `error`: why its data can't be read. `size` is how much it is, for the receive queues. */
@@ -261,7 +261,7 @@ export class Machine {
             // What is withdrawn has no data.
             if (id === '' || c >= 0) publication.data = JSON.parse(text(third));
           } catch (cause) {
-            unreadable = new WirehubError(Codes.PAYLOAD_MISMATCH, { cause });
+            unreadable = new WirehubError(Code.PAYLOAD_MISMATCH, { cause });
           }
         } else publication.data = bytes.slice(end, (end += third));
         if (kind === Output.Publication) host.onPublication(number, publication, unreadable, third);
@@ -322,7 +322,7 @@ export class Machine {
       this.#socket = openSocket(webSocket, url, [SUBPROTOCOL], guarded((event: Event) => this.#on(event)));
     } catch {
       // Another attempt would be refused as well.
-      this.input(Input.Closed, CloseCodes.NOT_WIREHUB, REFUSED);
+      this.input(Input.Closed, CloseCode.NOT_WIREHUB, REFUSED);
     }
   }
 

@@ -1,4 +1,4 @@
-import { Codes, WirehubError } from './errors.js';
+import { Code, WirehubError } from './errors.js';
 
 /** Data on its way out. */
 export interface Encoded {
@@ -7,7 +7,7 @@ export interface Encoded {
   readonly flag: boolean;
 }
 
-const encoder = new TextEncoder();
+export const encoder = new TextEncoder();
 
 /** Bytes go as they are, everything else as JSON. */
 export function encode(data: unknown): Encoded {
@@ -21,7 +21,7 @@ export function encode(data: unknown): Encoded {
     cause = error;
   }
   if (text === undefined) {
-    throw new WirehubError(Codes.PAYLOAD_MISMATCH, { message: `${typeof data} can't be written as JSON: send something else`, cause });
+    throw new WirehubError(Code.PAYLOAD_MISMATCH, { message: `${typeof data} can't be written as JSON: send something else`, cause });
   }
   return { data: encoder.encode(text), flag: true };
 }

@@ -1,5 +1,5 @@
 import { moduleSource } from '#source';
-import { Codes, WirehubError } from './errors.js';
+import { Code, WirehubError } from './errors.js';
 
 /** Where the WebAssembly module comes from: an address, its answer, the bytes, or the compiled module. */
 export type WasmSource = string | URL | Request | Response | BufferSource | WebAssembly.Module;
@@ -36,7 +36,7 @@ export function load(source: WasmSource | undefined): Promise<Exports> {
   loading ??= instantiate(source).catch((cause: unknown) => {
     loading = undefined;
     const why = cause instanceof Error ? `: ${cause.message}` : '';
-    throw new WirehubError(Codes.DEAD, { message: `the client's WebAssembly module could not be loaded${why}`, temporary: true, cause });
+    throw new WirehubError(Code.DEAD, { message: `the client's WebAssembly module could not be loaded${why}`, temporary: true, cause });
   });
   return loading;
 }
@@ -104,7 +104,7 @@ export function onDeath(mourn: (error: WirehubError) => void): () => void {
 
 function die(cause: unknown): WirehubError {
   if (death !== undefined) return death;
-  death = new WirehubError(Codes.DEAD, { cause });
+  death = new WirehubError(Code.DEAD, { cause });
   for (const mourn of mourners) mourn(death);
   mourners.clear();
   return death;

@@ -1,4 +1,4 @@
-import { aborted, CloseCodes, Codes, WirehubError } from './errors.js';
+import { badRequest, CloseCode, Code, onAbort, WirehubError } from './errors.js';
 import type { SocketEventMap } from './events.js';
 import { Feed, type QueueOptions } from './feed.js';
 import { refuseUnsendable } from './close.js';
@@ -36,7 +36,7 @@ export interface Socket {
 
 /** A plain WebSocket, typed, open from the start, and an async iterable of its messages. */
 export class Socket extends EventTarget implements AsyncIterable<SocketData> {
-  readonly #handlers = new Map<string, (event: Event) => void>();
+  readonly #handlers = new Map<string, EventListener | null>();
   readonly #feed: Feed<SocketData>;
   readonly #socket: WebSocket;
 
@@ -49,19 +49,16 @@ export class Socket extends EventTarget implements AsyncIterable<SocketData> {
     const { signal, webSocket, protocols = [], queue = {} } = options;
     const address = websocketUrl(url);
     const maker = socketMaker(webSocket);
-    if (signal?.aborted) throw aborted(signal);
     return new Promise((resolve, reject) => {
-      const socket = new Socket(maker, address, protocols, queue, (error) => {
-        signal?.removeEventListener('abort', onAbort);
-        if (error === undefined) resolve(socket);
-        else reject(error);
-      });
-      const onAbort = (): void => {
-        if (signal === undefined) return;
+      const stop = onAbort(signal, (error) => {
         socket.close();
-        reject(aborted(signal));
-      };
-      signal?.addEventListener('abort', onAbort, { once: true });
+        reject(error);
+      });
+      const socket = new Socket(maker, address, protocols, queue, (error) => {
+        stop();
+        if (error) reject(error);
+        else resolve(socket);
+      });
     });
   }
 
@@ -89,8 +86,9 @@ export class Socket extends EventTarget implements AsyncIterable<SocketData> {
           this.dispatchEvent(new Event('error'));
           break;
         case 'close':
-          opened(new WirehubError(Codes.CONNECTION_LOST, { message: `the WebSocket was closed while it was being opened (code ${code})` }));
-          this.#finish(code, reason, wasClean);
+          opened(lost(`closed while it was being opened (code ${code})`));
+          this.#feed.end(wasClean ? undefined : lost(`lost (code ${code})`));
+          this.dispatchEvent(closeEvent({ code, reason, wasClean }));
       }
     });
   }
@@ -111,7 +109,6 @@ export class Socket extends EventTarget implements AsyncIterable<SocketData> {
   /** `null` takes it away. */
   set onmessage(handler: SocketHandler<'message'>) {
     this.#setHandler('message', handler);
-    if (handler !== null) this.#feed.listen();
   }
 
   /** Called when something went wrong; `onclose` follows. */
@@ -164,7 +161,7 @@ export class Socket extends EventTarget implements AsyncIterable<SocketData> {
    * @param code 1000, or 3000 to 4999.
    * @param reason At most 123 bytes.
    */
-  close(code: number = CloseCodes.NORMAL, reason = ''): void {
+  close(code: number = CloseCode.NORMAL, reason = ''): void {
     refuseUnsendable(code, reason);
     this.#socket.close(code, reason);
   }
@@ -184,24 +181,20 @@ export class Socket extends EventTarget implements AsyncIterable<SocketData> {
   }
 
   #setHandler<K extends keyof SocketEventMap>(type: K, handler: SocketHandler<K>): void {
-    const previous = this.#handlers.get(type);
-    if (previous !== undefined) this.removeEventListener(type, previous);
-    this.#handlers.delete(type);
-    if (handler === null) return;
-    this.#handlers.set(type, handler as (event: Event) => void);
-    this.addEventListener(type, handler as (event: Event) => void);
-  }
-
-  #finish(code: number, reason: string, wasClean: boolean): void {
-    this.#feed.end(wasClean ? undefined : new WirehubError(Codes.CONNECTION_LOST, { message: `the WebSocket was lost (code ${code})` }));
-    this.dispatchEvent(closeEvent(code, reason, wasClean));
+    const listener = handler as EventListener | null;
+    this.removeEventListener(type, this.#handlers.get(type) ?? null);
+    this.#handlers.set(type, listener);
+    if (listener) this.addEventListener(type, listener);
   }
 }
 
+function lost(how: string): WirehubError {
+  return new WirehubError(Code.CONNECTION_LOST, { message: `the WebSocket was ${how}` });
+}
+
 /** Node.js before 23 has no class for it. */
-function closeEvent(code: number, reason: string, wasClean: boolean): Event {
-  if (typeof CloseEvent === 'function') return new CloseEvent('close', { code, reason, wasClean });
-  return Object.assign(new Event('close'), { code, reason, wasClean });
+function closeEvent(init: CloseEventInit): Event {
+  return typeof CloseEvent === 'function' ? new CloseEvent('close', init) : Object.assign(new Event('close'), init);
 }
 
 /** What the browser itself refuses is the caller's error. */
@@ -209,7 +202,6 @@ function open(maker: WebSocketConstructor, url: string, protocols: string[], han
   try {
     return openSocket(maker, url, protocols, handler);
   } catch (cause) {
-    if (cause instanceof DOMException) throw new WirehubError(Codes.BAD_REQUEST, { message: cause.message, cause });
-    throw cause;
+    throw cause instanceof DOMException ? badRequest(cause.message, { cause }) : cause;
   }
 }

@@ -1,4 +1,4 @@
-import { Codes, WirehubError } from './errors.js';
+import { Code, WirehubError } from './errors.js';
 import {
   GapEvent,
   MemberEvent,
@@ -66,7 +66,7 @@ export class Subscription<M = unknown> extends EventTarget implements AsyncItera
     this.#leave = leave;
     this.#feed = new Feed(queue, (publication) => this.dispatchEvent(new PublicationEvent(publication)));
     this.ready = new Promise((resolve, reject) => {
-      this.#settle = (error) => (error === undefined ? resolve() : reject(error));
+      this.#settle = (error) => (error ? reject(error) : resolve());
     });
     // Who does not wait for it hears of a refusal by the event.
     this.ready.catch(() => undefined);
@@ -139,7 +139,7 @@ export class Subscription<M = unknown> extends EventTarget implements AsyncItera
   /** @internal Without an error it was the application's wish. */
   onUnsubscribed(error?: WirehubError): void {
     this.#state = 'unsubscribed';
-    this.#settle(error ?? new WirehubError(Codes.CANCELLED));
+    this.#settle(error ?? new WirehubError(Code.CANCELLED));
     this.#feed.end(error);
     this.dispatchEvent(new UnsubscribedEvent(error));
   }

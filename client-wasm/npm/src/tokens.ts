@@ -8,7 +8,7 @@ export type TokenProvider = (context: { signal: AbortSignal }) => Promise<string
 /** Asks the provider one question at a time. */
 export class Tokens {
   /** Why the provider failed last. */
-  failure: unknown;
+  failure: ErrorOptions | undefined;
   readonly #provider: TokenProvider;
   #asking: AbortController | undefined;
 
@@ -17,28 +17,27 @@ export class Tokens {
   }
 
   /** `answer` gets the token, `null`, or nothing where the provider failed. */
-  ask(answer: (token: string | null | undefined) => void): void {
+  async ask(answer: (token: string | null | undefined) => void): Promise<void> {
     this.abandon();
-    const asking = new AbortController();
-    this.#asking = asking;
-    const settle = (token: string | null | undefined, failure?: unknown): void => {
-      if (this.#asking !== asking) return;
-      this.#asking = undefined;
-      this.failure = failure;
-      answer(token);
-    };
-    void this.#ask(asking.signal).then(settle, (failure: unknown) => settle(undefined, failure));
+    const asking = (this.#asking = new AbortController());
+    let token: string | null | undefined;
+    let failure: ErrorOptions | undefined;
+    try {
+      token = await this.#provider({ signal: asking.signal });
+      if (token !== null && typeof token !== 'string') throw new TypeError('a token provider has to give a string, or null where the user has signed out');
+    } catch (cause) {
+      token = undefined;
+      failure = { cause };
+    }
+    if (this.#asking !== asking) return;
+    this.#asking = undefined;
+    this.failure = failure;
+    answer(token);
   }
 
   /** The question needs no answer any more. */
   abandon(): void {
     this.#asking?.abort();
     this.#asking = undefined;
-  }
-
-  async #ask(signal: AbortSignal): Promise<string | null> {
-    const token = await this.#provider({ signal });
-    if (token !== null && typeof token !== 'string') throw new TypeError('a token provider has to give a string, or null where the user has signed out');
-    return token;
   }
 }

@@ -1,6 +1,4 @@
-import { Codes, WirehubError } from './errors.js';
-
-const SCHEMES: Readonly<Record<string, string>> = { 'http:': 'ws:', 'https:': 'wss:', 'ws:': 'ws:', 'wss:': 'wss:' };
+import { badRequest } from './errors.js';
 
 /**
  * The address of a WebSocket, as browsers of today read it: relative to the page, `http` for `ws`, without a fragment.
@@ -10,19 +8,15 @@ const SCHEMES: Readonly<Record<string, string>> = { 'http:': 'ws:', 'https:': 'w
 export function websocketUrl(url: string | URL): string {
   // Outside of a page there is nothing to be relative to.
   const base = (globalThis as { location?: { href: string } }).location?.href;
-  let parsed: URL;
+  let address: URL | undefined;
+  let cause: ErrorOptions | undefined;
   try {
-    parsed = new URL(url, base);
-  } catch (cause) {
-    throw refused(url, cause);
+    address = new URL(url, base);
+    address.protocol = address.protocol.replace('http', 'ws');
+    address.hash = '';
+  } catch (error) {
+    cause = { cause: error };
   }
-  const scheme = SCHEMES[parsed.protocol];
-  if (scheme === undefined) throw refused(url);
-  parsed.protocol = scheme;
-  parsed.hash = '';
-  return parsed.href;
-}
-
-function refused(url: string | URL, cause?: unknown): WirehubError {
-  return new WirehubError(Codes.BAD_REQUEST, { message: `${url} is no address of a WebSocket: use ws://… or wss://…`, cause });
+  if (address && /^wss?:/.test(address.href)) return address.href;
+  throw badRequest(`${url} is no address of a WebSocket: use ws://… or wss://…`, cause);
 }

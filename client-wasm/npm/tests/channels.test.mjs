@@ -171,3 +171,16 @@ async function heard(subscription) {
   for await (const { data } of subscription) all.push(data);
   return all;
 }
+
+test('a loop that comes late gets as much as the queue holds', async () => {
+  const { client, socket } = await connected();
+  const subscription = client.subscribe('c', { queue: { bytes: 1000 } });
+  await confirm(socket, 'c');
+  await subscription.ready;
+  for (let count = 1; count <= 10; count++) socket.receive(frame(0, ANSWER.publication, publication('c', count)));
+  const loop = subscription[Symbol.asyncIterator]();
+  for (const expected of [4, 5, 6, 7, 8, 9, 10]) assert.equal((await loop.next()).value.data, expected);
+  const waiting = loop.next();
+  await client.close();
+  await rejectsWith(waiting, Codes.CLOSED);
+});

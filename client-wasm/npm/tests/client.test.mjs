@@ -3,10 +3,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { ANSWER, FakeWebSocket, frame, REQUEST, sockets, text } from './fake-websocket.mjs';
+import { ANSWER, FakeWebSocket, frame, number, REQUEST, sockets, text } from './fake-websocket.mjs';
 
 const before = new Set(Object.getOwnPropertyNames(globalThis));
-const { Client, CloseCodes, Codes, connect, connected, nextSocket, rejectsWith, url, wasm, WirehubError } = await import('./support.mjs');
+const { Client, CloseCodes, Codes, connect, connected, event, nextSocket, rejectsWith, url, wasm, WirehubError } = await import('./support.mjs');
 const after = Object.getOwnPropertyNames(globalThis).filter((name) => !before.has(name));
 
 globalThis.WebSocket = FakeWebSocket;
@@ -102,6 +102,23 @@ test("the server's errors have its words, our own have those of the table", asyn
   socket.end(1006);
   await assert.rejects(lost, (error) => error.code === Codes.CONNECTION_LOST && error.temporary && error.message.length > 20);
   await client.close();
+});
+
+test('where the server says no words there is the name of the code, if it has one', async () => {
+  const { client, socket } = await connected();
+  for (const [code, words] of [
+    [Codes.NOT_AVAILABLE, 'NOT_AVAILABLE'],
+    [Codes.UNSUPPORTED, 'the server does not know the command: use a version that both ends know'],
+    [1234, 'code 1234 of the application'],
+  ]) {
+    const reading = client.history('c');
+    const [{ id }] = await socket.commands();
+    socket.receive(frame(id, ANSWER.error, number(1, code)));
+    await assert.rejects(reading, (error) => error.code === code && error.message === words);
+  }
+  const changed = event(client, 'statechange');
+  socket.end(CloseCodes.TOO_LARGE);
+  assert.equal((await changed).reason, 'TOO_LARGE');
 });
 
 test('a call that its caller gives up is cancelled on the server', async () => {

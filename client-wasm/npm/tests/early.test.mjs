@@ -1,0 +1,47 @@
+// Before the module is loaded. It is loaded once for all clients, so this has a process of its own.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { FakeWebSocket, REQUEST } from './fake-websocket.mjs';
+import { accept, Client, Codes, nextSocket, rejectsWith, url, wasm } from './support.mjs';
+
+globalThis.WebSocket = FakeWebSocket;
+
+test('what waits for the module has a bound, fails in its own time, and goes out when that is loaded', async () => {
+  let load;
+  const client = new Client(url, { wasm: new Promise((resolve) => (load = resolve)) });
+  const connecting = client.connect();
+  const large = client.publish('large', new Uint8Array(1_000_000));
+  await rejectsWith(client.publish('c', new Uint8Array(100_000)), Codes.QUEUE_FULL);
+  await rejectsWith(client.presence('c', { failFast: true }), Codes.NOT_CONNECTED);
+  const abort = new AbortController();
+  const given = client.presence('c', { signal: abort.signal });
+  abort.abort();
+  await rejectsWith(given, Codes.ABORTED);
+  const forever = client.call('forever', 1, { timeout: Infinity }).catch((error) => error);
+  await rejectsWith(client.presence('c', { timeout: 5 }), Codes.TIMEOUT);
+  const late = client.history('late', { timeout: 60_000 }).catch((error) => error);
+
+  load(wasm);
+  const socket = await nextSocket();
+  await accept(socket);
+  await connecting;
+  const sent = await socket.commands();
+  assert.deepEqual(sent.map(({ request }) => request), [REQUEST.publish, REQUEST.call, REQUEST.history]);
+  await client.close();
+  await rejectsWith(large, Codes.CLOSED);
+  assert.deepEqual([(await forever).code, (await late).code], [Codes.CLOSED, Codes.CLOSED]);
+});
+
+test('what was given up makes room', async () => {
+  const client = new Client(url, { wasm });
+  const abort = new AbortController();
+  const data = new Uint8Array(1_000_000);
+  const first = client.publish('c', data, { signal: abort.signal });
+  abort.abort();
+  await rejectsWith(first, Codes.ABORTED);
+  const second = client.publish('c', data);
+  await client.close();
+  await rejectsWith(second, Codes.CLOSED);
+});
