@@ -354,8 +354,8 @@ impl Config {
         for (name, section) in &self.namespace {
             hub = hub.namespace(name.as_str(), section.namespace(name)?);
         }
-        let events =
-            self.webhooks.events()?.map(|(webhooks, webhook, kinds)| webhooks.events(webhook, kinds));
+        let telling = self.webhooks.events()?;
+        let events = telling.map(|telling| telling.webhooks.events(telling.webhook, telling.kinds));
         if let Some(events) = &events {
             hub = hub.observe(events.clone());
         }
@@ -367,7 +367,7 @@ impl Config {
     /// # Errors
     /// [`ErrorKind::Config`], with the key that is wrong.
     pub(crate) fn teller(&self) -> Result<Option<Webhooks>, Error> {
-        Ok(self.webhooks.events()?.map(|(webhooks, ..)| webhooks))
+        Ok(self.webhooks.events()?.map(|telling| telling.webhooks))
     }
 
     /// The part of [`Self::apply`] that [`Hub::reload`](crate::Hub::reload) takes over.
