@@ -111,7 +111,7 @@ errors! {
     CONTRACT_MISMATCH = 122, false, Client, "the server has another contract: build both ends from the same one";
     BAD_FRAME = 123, false, Client, "what came is not a protocol message: check that the address is a Wirehub server's";
     ABORTED = 124, false, Client, "the caller's signal aborted this";
-    DEAD = 125, false, Client, "the client's WebAssembly module failed and can't go on: reload the page";
+    DEAD = 125, false, Client, "the client's WebAssembly module failed and can't go on: make a new client";
     NOT_CONNECTED = 126, true, Client, "the client is not connected: wait for it, or let the command wait";
     TOKEN_UNAVAILABLE = 127, true, Client, "the token provider failed: see its error";
     UNAVAILABLE = 128, true, Server, "who decides this can't be asked at the moment: try again later";
@@ -158,7 +158,7 @@ closes! {
     WRONG_MESSAGE_TYPE = 3504, Server, "text came where the subprotocol is binary, or the other way round";
     NOT_WIREHUB = 3505, Client, "what answers does not speak the protocol: check that the address is a Wirehub server's";
     DISCONNECTED = 3506, Server, "an operator or the application ended the session";
-    CLIENT_FAILED = 3507, Client, "the client failed and can't go on: reload the page";
+    CLIENT_FAILED = 3507, Client, "the client failed and can't go on: make a new client";
     IDLE = 3508, Server, "the session sent nothing and was subscribed to nothing for too long: connect when there is something to do";
 }
 

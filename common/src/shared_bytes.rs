@@ -1,8 +1,8 @@
 //! Shared bytes for programs whose size counts, such as the browser's module: the type of the crate `bytes` can be made
 //! of anything and turned into anything, and each of that is code in a table.
 
-use alloc::rc::Rc;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Deref;
@@ -10,11 +10,10 @@ use core::ops::Deref;
 /// Bytes that are shared, not copied, by cloning and by [`slice_ref`](Self::slice_ref).
 ///
 /// With the feature `std`, `wirehub_common::Bytes` is the type of the crate `bytes`. Without, it is this one, which has
-/// a part of the other's interface and nothing that the other has not: what compiles with it compiles with both. It can't
-/// be sent to another thread.
+/// a part of the other's interface and nothing that the other has not: what compiles with it compiles with both.
 #[derive(Clone, Default)]
 pub struct Bytes {
-    whole: Rc<Vec<u8>>,
+    whole: Arc<Vec<u8>>,
     start: usize,
     length: usize,
 }
@@ -60,7 +59,7 @@ impl AsRef<[u8]> for Bytes {
 
 impl From<Vec<u8>> for Bytes {
     fn from(bytes: Vec<u8>) -> Self {
-        Self { start: 0, length: bytes.len(), whole: Rc::new(bytes) }
+        Self { start: 0, length: bytes.len(), whole: Arc::new(bytes) }
     }
 }
 

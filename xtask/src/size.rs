@@ -21,7 +21,7 @@ pub(crate) const STEP: Step<'static> = Step { name: "size", what: "weighing the 
 /// The most that the client may weigh, in bytes: module and JavaScript, minified, `gzip -9`. The aim is 30 kB;
 /// the budget follows it down as the client gets there, and goes up only for what people can see: last for alarms, who
 /// comes and goes, and subscriptions that the server makes.
-const BUDGET: u64 = 39_400;
+const BUDGET: u64 = 29_500;
 
 /// Other clients, minified, `gzip -9`, everything they export, in bytes.
 const RIVALS: &[(&str, u64)] = &[

@@ -15,7 +15,6 @@ use wirehub_common::{Bytes, ChannelName, Content};
 /// depend on the kind, and how many of the bytes are the row's first, second and third text or payload.
 ///
 /// What one message brings costs the same then, whatever it is, and many cost one call.
-#[derive(Debug, Default)]
 pub(crate) struct Output {
     numbers: Vec<f64>,
     bytes: Vec<u8>,
@@ -26,6 +25,10 @@ pub(crate) struct Output {
 const HEAD: usize = 4;
 
 impl Output {
+    pub(crate) const fn new() -> Self {
+        Self { numbers: Vec::new(), bytes: Vec::new(), is_taken: false }
+    }
+
     /// Completes it, and gives where it is. It stays there until something else comes.
     pub(crate) fn take(&mut self, due: Option<Duration>) -> *const f64 {
         self.begin();

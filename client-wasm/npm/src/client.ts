@@ -22,7 +22,7 @@ import { Input, Machine, Request, type Details, type Host, type Row } from './ma
 import type { CallOptions, CallStreamOptions, ClientOptions, ConnectOptions, HistoryOptions, PublishOptions, SendOptions } from './options.js';
 import { encode, encoder } from './payload.js';
 import { watchPage } from './page.js';
-import { enter, guarded, load, onDeath } from './runtime.js';
+import { load } from './runtime.js';
 import { Subscription, type Publication, type SubscribeOptions } from './subscription.js';
 import { Tokens } from './tokens.js';
 import { websocketUrl } from './url.js';
@@ -296,13 +296,8 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
     refuseUnsendable(code, reason);
     if (this.#end) return;
     const machine = this.#machine;
-    if (!machine) this.#finish(code, reason);
-    else {
-      enter(() => {
-        machine.input(Input.Close, code, reason);
-        machine.run();
-      });
-    }
+    if (machine) machine.run(Input.Close, code, reason);
+    else this.#finish(code, reason);
   }
 
   /** For `await using`: {@link close}. */
@@ -326,7 +321,7 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
         name: name || '@wirehub/client',
         contract: contractText(contract),
       };
-      machine = enter(() => new Machine(module, this.#host(), settings));
+      machine = new Machine(module, this.#host(), settings);
     } catch (error) {
       if (this.#end) return;
       this.#changeState('disconnected');
@@ -334,15 +329,7 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
       return;
     }
     this.#machine = machine;
-    const { signal } = this.#life;
-    signal.addEventListener('abort', onDeath((error) => this.#die(error)));
-    watchPage(
-      guarded((event: Input) => {
-        machine.input(event);
-        machine.run();
-      }),
-      signal,
-    );
+    watchPage((event) => machine.run(event), this.#life.signal);
     for (const channel of this.#channels.all()) this.#request(channel);
     this.#commands.start();
     this.#enter(() => machine.input(Input.Connect));
@@ -386,6 +373,12 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
         // It took too long, if it has not answered.
         if (error.code === Code.TOKEN_UNAVAILABLE) this.#tokens?.abandon();
         this.dispatchEvent(new ClientErrorEvent(error));
+      },
+      onDeath: (error) => {
+        // Before the others hear of it: they may call it.
+        this.#machine = undefined;
+        this.dispatchEvent(new ClientErrorEvent(error));
+        this.#finish(CloseCode.CLIENT_FAILED, '', error);
       },
     };
   }
@@ -470,7 +463,7 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
     const machine = this.#machine;
     if (!machine) throw this.#end ?? new WirehubError(Code.CLOSED);
     this.#flush(machine);
-    return enter(() => call(machine));
+    return machine.enter(call);
   }
 
   /** Has what is queued go out, with everything else that the running code still adds: many commands, one message. */
@@ -479,16 +472,8 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
     this.#flushing = true;
     queueMicrotask(() => {
       this.#flushing = false;
-      if (this.#machine === machine) guarded(() => machine.run())();
+      if (this.#machine === machine) machine.run();
     });
-  }
-
-  /** The module failed: what it would have told is told without it. */
-  #die(error: WirehubError): void {
-    this.#machine?.abandon(CloseCode.CLIENT_FAILED);
-    this.#machine = undefined;
-    this.dispatchEvent(new ClientErrorEvent(error));
-    this.#finish(CloseCode.CLIENT_FAILED, '', error);
   }
 
   /** The client is over. */
@@ -503,10 +488,7 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
     for (const channel of this.#channels.all()) this.#channels.onUnsubscribed(channel, end);
     this.#changeState('closed', code, reason);
     for (const settle of this.#waiting) settle(end);
-    const machine = this.#machine;
     this.#machine = undefined;
-    // Not now: it may be further up the stack.
-    if (machine) queueMicrotask(guarded(() => machine.free()));
   }
 
   #refuseWhenClosed(): void {
@@ -534,7 +516,7 @@ function member({ publication, error, size }: Row): Member {
   return size === 0 || error ? { session, user } : { session, user, info: publication.data };
 }
 
-/** Name and hash of the contract and of each item, in turn, each in a line. */
+/** As the machine's settings have it. */
 function contractText(contract: ContractInfo<unknown> | undefined): string {
-  return contract ? [contract.name, contract.hash, ...Object.entries(contract.items).flat()].join('\n') : '';
+  return contract ? [contract.name, contract.hash, ...Object.entries(contract.items).flat(), ''].join('\n') : '';
 }

@@ -1,11 +1,12 @@
 import type { Answer } from './commands.js';
 import { CloseCode, Code, toError, WirehubError } from './errors.js';
-import { guarded, type Exports } from './runtime.js';
+import type { Exports } from './runtime.js';
 import type { Publication } from './subscription.js';
 import { closeSocket, openSocket, type WebSocketConstructor } from './websocket.js';
 
 /** What the module can be told. The numbers here and below are the module's. */
 export enum Input {
+  Begin,
   Connect,
   Open,
   Text,
@@ -27,7 +28,7 @@ export enum Input {
 
 /** What it can be asked to do. */
 export enum Request {
-  Subscribe = 17,
+  Subscribe = 18,
   Publish,
   PublishVolatile,
   Call,
@@ -98,6 +99,8 @@ export interface Host {
   onFailed(command: number, error: WirehubError): void;
   onTokenNeeded(request: number): void;
   onError(error: WirehubError): void;
+  /** The module failed; the machine is over. */
+  onDeath(error: WirehubError): void;
 }
 
 export interface Settings {
@@ -106,6 +109,7 @@ export interface Settings {
   readonly token: string;
   readonly providesTokens: boolean;
   readonly name: string;
+  /** Name and hash of the contract and of each item, in turn, each in a line. */
   readonly contract: string;
 }
 
@@ -126,23 +130,18 @@ const JSON_CONTENT = 0;
 const encoder = new TextEncoder();
 const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
 const NOTHING = new Uint8Array();
-/** Where what is empty stands, and how much it is: nobody looks there. */
-const NOWHERE: [number, number] = [1, 0];
 const FLAG = 1;
 const FAIL_FAST = 2;
 
 /** What a volatile publish gives that was not dropped. */
 const SENT = 1;
 
-/**
- * The client's state machine, which is the module's, with the WebSocket and the timer it asks for. All its methods call
- * into the module: they belong within `enter` or `guarded`.
- */
+/** The client's state machine, which is the module's, with the WebSocket and the timer it asks for. */
 export class Machine {
-  readonly #wasm: Exports;
+  /** None once it has failed: what is called then fails as well. */
+  #wasm: Exports | undefined;
   readonly #host: Host;
   readonly #settings: Settings;
-  readonly #client: number;
   #socket: WebSocket | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
   /** When the timer fires. */
@@ -155,7 +154,20 @@ export class Machine {
     this.#wasm = wasm;
     this.#host = host;
     this.#settings = settings;
-    this.#client = wasm.client_new(low, high, providesTokens, ...this.#put(token), ...this.#put(name), ...this.#put(contract));
+    this.enter(() => this.#input(Input.Begin, low, token, encoder.encode(`${contract}\n${name}`), Number(providesTokens) * FLAG, 0, high));
+  }
+
+  /**
+   * Calls what uses {@link input}, {@link request} or {@link publishVolatile}. What comes out of it that is no error of
+   * ours is the module's own failure, after which its memory can't be trusted.
+   */
+  enter<T>(call: (machine: Machine) => T): T {
+    try {
+      return call(this);
+    } catch (error) {
+      if (error instanceof WirehubError) throw error;
+      throw this.#die(error);
+    }
   }
 
   /** Tells what happened, or is wished; what comes of it waits for {@link run}. */
@@ -177,43 +189,43 @@ export class Machine {
     return this.request(Request.PublishVolatile, channel, message) === SENT;
   }
 
-  /** Does all that there is to do, and tells all that there is to tell. */
-  run(): void {
-    // Whoever is further up the stack will do it.
-    if (this.#running) return;
-    this.#running = true;
-    let turn: Applied;
-    do {
-      // What has to go out does not wait for those who are told.
-      while (this.#turn(false).any);
-      turn = this.#turn(true);
-    } while (turn.any);
-    this.#running = false;
-    this.#arm(this.#isWritable() ? turn.due : Math.min(turn.due, DRAIN_POLL));
-  }
-
-  /** Ends the WebSocket and the timer, without the module. */
-  abandon(code: number): void {
-    this.#arm(Infinity);
-    this.#close(code, '');
-  }
-
-  free(): void {
-    this.#wasm.__wbg_client_free(this.#client, 0);
+  /** Tells what happened, if anything; does all that there is to do, and tells all that there is to tell. */
+  run(...happened: [] | Parameters<Machine['input']>): void {
+    try {
+      if (happened.length > 0) this.input(...(happened as Parameters<Machine['input']>));
+      // Whoever is further up the stack will do it.
+      if (this.#running) return;
+      this.#running = true;
+      let turn: Applied;
+      do {
+        // What has to go out does not wait for those who are told.
+        while (this.#turn(false).any);
+        turn = this.#turn(true);
+      } while (turn.any);
+      this.#running = false;
+      this.#arm(this.#isWritable() ? turn.due : Math.min(turn.due, DRAIN_POLL));
+    } catch (error) {
+      this.#die(error);
+    }
   }
 
   #turn(events: boolean): Applied {
-    return this.#apply(this.#wasm.client_poll(this.#client, performance.now(), this.#isWritable(), events));
+    return this.#apply((this.#wasm as Exports).poll(performance.now(), this.#isWritable(), events));
   }
 
   #input(kind: Input | Request, number: number, text: string, data: Uint8Array, flags: number, timeout: number, offset: number): number {
-    const now = performance.now();
-    return this.#wasm.client_input(this.#client, kind, now, number, ...this.#put(text), ...this.#put(data), flags, timeout, offset);
+    const { reserve, memory, input } = this.#wasm as Exports;
+    const bytes = encoder.encode(text);
+    const at = reserve(bytes.length + data.length);
+    const room = new Uint8Array(memory.buffer, at);
+    room.set(bytes);
+    room.set(data, bytes.length);
+    return input(kind, performance.now(), number, bytes.length, flags, timeout, offset);
   }
 
   /** Does and tells what is in the output. */
   #apply(at: number): Applied {
-    const { buffer } = this.#wasm.memory;
+    const { buffer } = (this.#wasm as Exports).memory;
     const head = new Float64Array(buffer, at, HEAD);
     const length = head[0] as number;
     const any = length > HEAD;
@@ -319,7 +331,7 @@ export class Machine {
   #open(): void {
     const { webSocket, url } = this.#settings;
     try {
-      this.#socket = openSocket(webSocket, url, [SUBPROTOCOL], guarded((event: Event) => this.#on(event)));
+      this.#socket = openSocket(webSocket, url, [SUBPROTOCOL], (event) => this.#on(event));
     } catch {
       // Another attempt would be refused as well.
       this.input(Input.Closed, CloseCode.NOT_WIREHUB, REFUSED);
@@ -330,17 +342,16 @@ export class Machine {
     const { data, code, reason } = event as MessageEvent<string | ArrayBuffer> & CloseEvent;
     switch (event.type) {
       case 'open':
-        this.input(Input.Open, 0, this.#socket?.protocol);
+        this.run(Input.Open, 0, this.#socket?.protocol);
         break;
       case 'message':
-        if (typeof data === 'string') this.input(Input.Text);
-        else this.input(Input.Message, 0, '', new Uint8Array(data));
+        if (typeof data === 'string') this.run(Input.Text);
+        else this.run(Input.Message, 0, '', new Uint8Array(data));
         break;
       case 'close':
         this.#socket = undefined;
-        this.input(Input.Closed, code, reason);
+        this.run(Input.Closed, code, reason);
     }
-    this.run();
   }
 
   #close(code: number, reason: string): void {
@@ -363,22 +374,24 @@ export class Machine {
     clearTimeout(this.#timer);
     this.#armed = due;
     if (delay === Infinity) return;
-    const tick = guarded(() => {
+    const tick = (): void => {
       this.#armed = Infinity;
-      this.input(Input.Timeout);
-      this.run();
-    });
+      this.run(Input.Timeout);
+    };
     // Rounded up: one that fires just before its time would have to be set again.
     this.#timer = setTimeout(tick, Math.min(Math.ceil(delay), LONGEST));
   }
 
-  /** Puts a text or bytes into the module's memory, for it to keep; gives where, and how many. */
-  #put(data: string | Uint8Array): [number, number] {
-    if (data.length === 0) return NOWHERE;
-    const bytes = typeof data === 'string' ? encoder.encode(data) : data;
-    const at = this.#wasm.__wbindgen_malloc(bytes.length, 1);
-    new Uint8Array(this.#wasm.memory.buffer).set(bytes, at);
-    return [at, bytes.length];
+  /** Ends without the module, which failed. */
+  #die(cause: unknown): WirehubError {
+    const error = new WirehubError(Code.DEAD, { cause });
+    if (this.#wasm !== undefined) {
+      this.#wasm = undefined;
+      this.#arm(Infinity);
+      this.#close(CloseCode.CLIENT_FAILED, '');
+      this.#host.onDeath(error);
+    }
+    return error;
   }
 }
 

@@ -1,47 +1,81 @@
-// The WebAssembly module fails. That is for good and for all clients, so it has a process of its own.
+// The WebAssembly module of a client fails: that is for good, and for nobody else.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { FakeWebSocket } from './fake-websocket.mjs';
-import { Client, CloseCodes, Codes, connected, wasm, WirehubError } from './support.mjs';
+import { ANSWER, FakeWebSocket, frame, text } from './fake-websocket.mjs';
+import { CloseCodes, Codes, confirm, connected, WirehubError } from './support.mjs';
 
 globalThis.WebSocket = FakeWebSocket;
 
 const isDead = (error) => error instanceof WirehubError && error.code === Codes.DEAD && !error.temporary;
 
-test('after a failure of the module every client says that it is dead', async () => {
-  const [failing, bystander] = [await connected(), await connected()];
-  const events = [];
-  for (const { client } of [failing, bystander]) {
-    client.addEventListener('error', (event) => events.push(event.error));
-    client.addEventListener('statechange', (event) => events.push([event.state, event.code]));
-  }
-  const subscription = bystander.client.subscribe('chat:lobby');
-  const call = bystander.client.call('slow', {});
+/** Has the client's next call into the module fail. What the module's own code fails by is a trap as well. */
+function fail(socket) {
   const trap = new WebAssembly.RuntimeError('unreachable');
-  // What the module asks for and is not prepared for: as a trap, this leaves it in the middle of something.
-  Object.defineProperty(failing.socket, 'bufferedAmount', {
+  Object.defineProperty(socket, 'bufferedAmount', {
     get() {
       throw trap;
     },
   });
-  await assert.rejects(failing.client.publish('chat:lobby', 'hi'), isDead);
+  return trap;
+}
+
+test('after a failure of the module its client says that it is dead', async () => {
+  const { client, socket } = await connected();
+  const events = [];
+  client.addEventListener('error', (event) => events.push(event.error));
+  client.addEventListener('statechange', (event) => events.push([event.state, event.code]));
+  const subscription = client.subscribe('chat:lobby');
+  const call = client.call('slow', {});
+  const trap = fail(socket);
+  await assert.rejects(client.publish('chat:lobby', 'hi'), isDead);
 
   await assert.rejects(call, isDead);
   await assert.rejects(subscription.ready, isDead);
   assert.equal(subscription.state, 'unsubscribed');
-  const [error] = events;
+  const [error, change, ...rest] = events;
   assert.ok(isDead(error) && error.cause === trap);
-  assert.deepEqual(
-    events.filter((event) => Array.isArray(event)),
-    Array(2).fill(['closed', CloseCodes.CLIENT_FAILED]),
-  );
-  for (const { client, socket } of [failing, bystander]) {
-    assert.equal(client.state, 'closed');
-    assert.equal(socket.closedWith.code, CloseCodes.CLIENT_FAILED);
-    assert.equal(socket.onmessage, null);
+  assert.deepEqual(change, ['closed', CloseCodes.CLIENT_FAILED]);
+  assert.deepEqual(rest, []);
+  assert.equal(client.state, 'closed');
+  assert.equal(socket.closedWith.code, CloseCodes.CLIENT_FAILED);
+  assert.equal(socket.onmessage, null);
+  await client.close();
+  await assert.rejects(client.connect(), isDead);
+});
+
+test('the others go on, and so does whoever comes', async () => {
+  const [failing, bystander] = [await connected(), await connected()];
+  fail(failing.socket);
+  await assert.rejects(failing.client.publish('chat:lobby', 'hi'), isDead);
+  assert.equal(failing.client.state, 'closed');
+
+  for (const { client, socket } of [bystander, await connected()]) {
+    const call = client.publish('chat:lobby', 'hi');
+    const [{ id }] = await socket.commands();
+    socket.receive(frame(id, ANSWER.published, []));
+    assert.equal(await call, true);
+    assert.equal(client.state, 'connected');
     await client.close();
   }
-  await assert.rejects(new Client('ws://server.test/ws', { wasm }).connect(), isDead);
+});
+
+test('a failure in the midst of what is told ends the client once', async () => {
+  const { client, socket } = await connected();
+  const dead = [];
+  client.addEventListener('error', ({ error }) => dead.push(error));
+  const subscription = client.subscribe('chat:lobby');
+  await confirm(socket, 'chat:lobby');
+  await subscription.ready;
+  const publishing = new Promise((resolve) => {
+    subscription.addEventListener('publication', () => {
+      fail(socket);
+      resolve(assert.rejects(client.publish('chat:lobby', 'hi', { volatile: true }), isDead));
+    });
+  });
+  socket.receive(frame(0, ANSWER.publication, [...text(1, 'chat:lobby'), ...text(3, '1')]));
+  await publishing;
+  assert.equal(dead.length, 1);
+  assert.equal(client.state, 'closed');
 });
