@@ -24,7 +24,7 @@ impl Backoff {
         self.attempts = self.attempts.saturating_add(1);
         // In microseconds, because a browser's module computes with a `Duration` in three times the code.
         let shortest = microseconds(SHORTEST);
-        let bound = shortest.saturating_mul(1_u64 << self.attempts.min(16)).min(microseconds(LONGEST));
+        let bound = shortest.wrapping_mul(1_u64 << self.attempts.min(16)).min(microseconds(LONGEST));
         Duration::from_micros(shortest.saturating_add(self.random.within(bound.saturating_sub(shortest))))
     }
 
@@ -50,7 +50,7 @@ impl Backoff {
     }
 }
 
-/// SplitMix64: enough to spread clients, and nothing else depends on it.
+/// Knuth's linear congruential generator: enough to spread clients, and nothing else depends on it.
 #[derive(Debug)]
 struct Random(u64);
 
@@ -61,13 +61,9 @@ impl Random {
 
     /// From 0 up to, but not including, 1.
     fn unit(&mut self) -> f64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut bits = self.0;
-        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        bits ^= bits >> 31;
-        // 53 bits fill a double's mantissa exactly.
-        (bits >> 11) as f64 / (1_u64 << 53) as f64
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        // The upper bits are the good ones, and 53 fill a double's mantissa exactly.
+        (self.0 >> 11) as f64 / (1_u64 << 53) as f64
     }
 }
 

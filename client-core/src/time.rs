@@ -30,14 +30,19 @@ impl Time {
     }
 }
 
-/// Whole milliseconds. Not `as_millis`: its 128 bits are a lot of code in a browser.
+/// Whole milliseconds; see [`microseconds`].
 pub(crate) const fn milliseconds(duration: Duration) -> u64 {
-    duration.as_secs().saturating_mul(1000).saturating_add(duration.subsec_millis() as u64)
+    microseconds(duration) / 1000
 }
 
-/// Half a million years at most.
+/// Whole microseconds, a quarter of a million years at most. With 128 bits, which `as_micros` computes in as well as
+/// `saturating_mul`, it would be a lot of code in a browser, and it is still too much of it to be everywhere.
+#[inline(never)]
 pub(crate) const fn microseconds(duration: Duration) -> u64 {
-    duration.as_secs().saturating_mul(1_000_000).saturating_add(duration.subsec_micros() as u64)
+    if duration.as_secs() > u64::MAX / 2_000_000 {
+        return u64::MAX;
+    }
+    duration.as_secs().wrapping_mul(1_000_000).wrapping_add(duration.subsec_micros() as u64)
 }
 
 /// The earlier of two moments that may not be there.
@@ -45,5 +50,21 @@ pub(crate) fn earlier(one: Option<Time>, other: Option<Time>) -> Option<Time> {
     match (one, other) {
         (Some(one), Some(other)) => Some(one.min(other)),
         (one, other) => one.or(other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_too_long_is_the_end_of_time() {
+        let long = Duration::from_micros(u64::MAX / 3);
+        assert_eq!(microseconds(long), u64::MAX / 3);
+        assert_eq!(milliseconds(Duration::new(3, 4_567_891)), 3_004);
+        assert_eq!(microseconds(Duration::MAX), u64::MAX);
+        let end = Time::ZERO.after(Duration::MAX);
+        assert_eq!(Time::since_origin(long).after(Duration::MAX), end);
+        assert_eq!(end.since(Time::ZERO), Duration::from_micros(u64::MAX));
     }
 }
