@@ -3,11 +3,12 @@
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::string::String;
-use alloc::sync::Arc;
-use core::fmt;
 
 use wirehub_common::code::{CloseCode, ErrorCode};
-use wirehub_common::{ChannelNameError, PayloadError, view};
+use wirehub_common::{ChannelNameError, view};
+
+#[cfg(feature = "handles")]
+mod cause;
 
 /// Why something failed: a code of the [one table](wirehub_common::code), words, and what caused it.
 #[derive(Debug, Clone)]
@@ -19,22 +20,25 @@ struct Inner {
     kind: ErrorKind,
     code: ErrorCode,
     words: Words,
+    /// What `words` says that it is.
+    text: String,
     temporary: bool,
-    source: Option<Arc<dyn core::error::Error + Send + Sync>>,
+    #[cfg(feature = "handles")]
+    source: Option<alloc::sync::Arc<dyn core::error::Error + Send + Sync>>,
 }
 
 /// What is said of an error. The table is looked up when somebody reads: a program that shows errors in words of its own
 /// does without it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 enum Words {
     /// The words of the code.
     OfCode,
     /// The words of the code that the connection was closed with.
     OfClose(CloseCode),
     /// The words of the code, and what they are about.
-    OfCodeAbout(Cow<'static, str>),
+    OfCodeAbout,
     /// Others.
-    Own(Cow<'static, str>),
+    Own,
 }
 
 /// Who says that something failed.
@@ -54,33 +58,34 @@ pub enum ErrorKind {
 impl Error {
     /// One of the codes of the table, in its words.
     pub fn from_code(kind: ErrorKind, code: ErrorCode) -> Self {
-        Self::new(kind, code, Words::OfCode)
+        Self::new(kind, code, Words::OfCode, String::new())
     }
 
-    fn new(kind: ErrorKind, code: ErrorCode, words: Words) -> Self {
-        Self(Box::new(Inner { kind, code, words, temporary: code.is_temporary(), source: None }))
+    fn new(kind: ErrorKind, code: ErrorCode, words: Words, text: String) -> Self {
+        Self(Box::new(Inner {
+            kind,
+            code,
+            words,
+            text,
+            temporary: code.is_temporary(),
+            #[cfg(feature = "handles")]
+            source: None,
+        }))
     }
 
     /// The code, in other words.
-    pub(crate) fn in_words(kind: ErrorKind, code: ErrorCode, words: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(kind, code, Words::Own(words.into()))
+    pub(crate) fn in_words(kind: ErrorKind, code: ErrorCode, words: impl Into<String>) -> Self {
+        Self::new(kind, code, Words::Own, words.into())
     }
 
     /// The code in its words, and what they are about.
-    pub(crate) fn about(kind: ErrorKind, code: ErrorCode, what: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(kind, code, Words::OfCodeAbout(what.into()))
+    pub(crate) fn about(kind: ErrorKind, code: ErrorCode, what: impl Into<String>) -> Self {
+        Self::new(kind, code, Words::OfCodeAbout, what.into())
     }
 
     /// The connection was closed for good, without a word.
     pub(crate) fn closed_with(code: CloseCode) -> Self {
-        Self::new(ErrorKind::Connection, ErrorCode::CLOSED, Words::OfClose(code))
-    }
-
-    /// For a token provider that has no token for now: it will be asked again.
-    pub fn token_unavailable(source: impl Into<Box<dyn core::error::Error + Send + Sync>>) -> Self {
-        let mut error = Self::from_code(ErrorKind::Usage, ErrorCode::TOKEN_UNAVAILABLE);
-        error.0.source = Some(source.into().into());
-        error
+        Self::new(ErrorKind::Connection, ErrorCode::CLOSED, Words::OfClose(code), String::new())
     }
 
     /// For a token provider that will have no token any more, because the user signed out: the client ends.
@@ -100,28 +105,22 @@ impl Error {
 
     /// What happened and what to do, for people.
     pub fn message(&self) -> Cow<'_, str> {
-        match &self.0.words {
+        match self.0.words {
             Words::OfCode => self.0.code.message().into(),
             Words::OfClose(code) => code.message().into(),
-            Words::OfCodeAbout(what) => [self.0.code.message(), ": ", what].concat().into(),
-            Words::Own(words) => (&**words).into(),
+            Words::OfCodeAbout => [self.0.code.message(), ": ", &self.0.text].concat().into(),
+            Words::Own => self.0.text.as_str().into(),
         }
     }
 
     /// The message, where it is not made of the words of the code.
     pub fn own_words(&self) -> Option<&str> {
-        match &self.0.words {
-            Words::Own(words) => Some(words),
-            Words::OfCode | Words::OfClose(_) | Words::OfCodeAbout(_) => None,
-        }
+        matches!(self.0.words, Words::Own).then_some(&self.0.text)
     }
 
     /// What the words of the code are about, where that is known: it stands behind them in the message.
     pub fn about_what(&self) -> Option<&str> {
-        match &self.0.words {
-            Words::OfCodeAbout(what) => Some(what),
-            Words::OfCode | Words::OfClose(_) | Words::Own(_) => None,
-        }
+        matches!(self.0.words, Words::OfCodeAbout).then_some(&self.0.text)
     }
 
     /// Whether the same may succeed later.
@@ -134,36 +133,15 @@ impl From<view::Error<'_>> for Error {
     fn from(info: view::Error<'_>) -> Self {
         // A server of few words leaves them to the table.
         let message = info.message();
-        let words = if message.is_empty() { Words::OfCode } else { Words::Own(String::from(message).into()) };
-        let mut error = Self::new(ErrorKind::Server, info.code(), words);
+        let words = if message.is_empty() { Words::OfCode } else { Words::Own };
+        let mut error = Self::new(ErrorKind::Server, info.code(), words, message.into());
         error.0.temporary = info.temporary();
         error
-    }
-}
-
-impl From<PayloadError> for Error {
-    fn from(error: PayloadError) -> Self {
-        let mut mismatch = Self::from_code(ErrorKind::Payload, ErrorCode::PAYLOAD_MISMATCH);
-        mismatch.0.source = Some(Arc::new(error));
-        mismatch
     }
 }
 
 impl From<ChannelNameError> for Error {
     fn from(error: ChannelNameError) -> Self {
         Self::in_words(ErrorKind::Usage, ErrorCode::BAD_REQUEST, error.as_str())
-    }
-}
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({})", self.message(), self.0.code)?;
-        self.0.source.as_ref().map_or(Ok(()), |source| write!(f, ": {source}"))
-    }
-}
-
-impl core::error::Error for Error {
-    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
-        self.0.source.as_deref().map(|source| source as _)
     }
 }
