@@ -1,6 +1,6 @@
 // Makes the package's JavaScript from src/ and the module that stands in dist/wasm: one file for each entry.
 
-import { rm } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
 import { build } from 'esbuild';
 
 const ENTRIES = {
@@ -12,22 +12,41 @@ const ENTRIES = {
   inline: { source: 'inline', module: './dist/wasm/wirehub_bg.wasm', loader: { '.wasm': 'base64' } },
 };
 
-/** What only this package's own files call each other; the DOM has no name with a capital behind `on`. */
-const INTERNAL = /^(on[A-Z]\w*|causeOf|giveUp|numbered|providesTokens|publishVolatile)$/;
+/**
+ * What only this package's own files call each other, which gets short names. The platform has some of these names too,
+ * but not where this package looks. That none of them is public is checked below.
+ */
+const INTERNAL = new RegExp(
+  `^(on[A-Z]\\w*|${[
+    ...['answer', 'any', 'ask', 'begin', 'causeOf', 'count', 'due', 'each', 'end', 'enter', 'fail', 'failure', 'flag'],
+    ...['giveUp', 'item', 'iterate', 'listen', 'live', 'members', 'number', 'numbered', 'providesTokens', 'publishVolatile'],
+    ...['receive', 'rows', 'run', 'start', 'stop', 'timer'],
+  ].join('|')})$`,
+);
 
+const shortened = new Set();
 for (const [name, { source, module, ...options }] of Object.entries(ENTRIES)) {
-  await build({
+  const { mangleCache } = await build({
     entryPoints: ['src/index.ts'],
     outfile: `dist/${name}.js`,
     bundle: true,
     minify: true,
     mangleProps: INTERNAL,
+    mangleCache: {},
     format: 'esm',
     platform: 'neutral',
     target: 'es2022',
     alias: { '#source': `./src/source/${source}.ts`, ...(module && { '#base64': module }) },
     ...options,
   });
+  for (const property of Object.keys(mangleCache)) shortened.add(property);
 }
 // Only the entries' own types are the package's.
 await rm('dist/source', { recursive: true, force: true });
+
+const { files } = JSON.parse(await readFile('package.json', 'utf8'));
+for (const file of files.filter((file) => file.endsWith('.d.ts'))) {
+  for (const [, property] of (await readFile(file, 'utf8')).matchAll(/^\s+(?:readonly |get |set )?(\w+)\??[:(<]/gm)) {
+    if (shortened.has(property)) throw new Error(`${file}: ${property} is public: take it off the list of internal names in build.mjs`);
+  }
+}

@@ -21,7 +21,7 @@ fn main() {
     print_words("What the errors mean that the client makes, and what to do.", "errorWords", &errors);
     print_words("What the close codes mean that come without words.", "closeWords", &closes);
 
-    println!("/** The errors after which the same may succeed later. */");
+    println!("/** @internal The errors after which the same may succeed later. */");
     println!("export const temporaryCodes: readonly number[] = [");
     for row in ERRORS.iter().filter(|row| row.temporary) {
         println!("  Code.{},", row.name);
@@ -64,7 +64,7 @@ fn print_enum(about: &str, name: &str, rows: &[Row]) {
 
 /// Only those that a client needs.
 fn print_words(about: &str, constant: &str, rows: &[Row]) {
-    println!("/** {about} */\nexport const {constant}: Readonly<Record<number, string>> = {{");
+    println!("/** @internal {about} */\nexport const {constant}: Readonly<Record<number, string>> = {{");
     for Row { number, words, .. } in rows.iter().filter(|row| row.origin == Origin::Client) {
         // The words have no backslashes and no control characters: Rust's quotes are JavaScript's.
         println!("  {number}: {words:?},");

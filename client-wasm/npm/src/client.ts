@@ -18,7 +18,7 @@ import { CloseCode, closeReason, Code, onAbort, refuseAborted, WirehubError } fr
 import { AlarmEvent, BroadcastEvent, ClientErrorEvent, OfferEvent, StateChangeEvent, type ClientEventMap } from './events.js';
 import { Queue } from './feed.js';
 import type { HistoryPage, Member, PresenceCounts } from './history.js';
-import { Input, Machine, Request, type Details, type Host, type Row } from './machine.js';
+import { Input, Machine, Request, type Details, type Row } from './machine.js';
 import type { CallOptions, CallStreamOptions, ClientOptions, ConnectOptions, HistoryOptions, PublishOptions, SendOptions } from './options.js';
 import { encode, encoder } from './payload.js';
 import { watchPage } from './page.js';
@@ -201,26 +201,24 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
    */
   callStream<K extends StreamOf<C>>(name: K, request: StreamRequestOf<C, K>, options: CallStreamOptions = {}): AsyncIterableIterator<StreamResponseOf<C, K>> {
     let command: Command | undefined;
-    const stop = (): void => {
-      if (command) this.#commands.giveUp(command, new WirehubError(Code.CANCELLED));
+    const giveUp = (error: WirehubError): void => {
+      if (command) this.#commands.giveUp(command, error);
     };
-    const responses = new Queue<unknown>(options.queue ?? this.#options.queue ?? {}, stop);
-    const fail = (error: unknown): void => responses.end(error as WirehubError);
+    const responses = new Queue<unknown>(options.queue ?? this.#options.queue ?? {}, () => giveUp(new WirehubError(Code.CANCELLED)));
+    const end = (error?: unknown): void => responses.end(error as WirehubError | undefined);
     try {
       command = this.#begin(Request.CallStream, name, options, encode(request), {
-        resolve: () => responses.end(),
-        reject: fail,
+        resolve: () => end(),
+        reject: end,
         receive: ({ rows }) => {
           for (const { publication, error, size } of rows) {
-            if (error) {
-              fail(error);
-              stop();
-            } else responses.push(publication.data, size);
+            if (error) giveUp(error);
+            else responses.push(publication.data, size);
           }
         },
       });
     } catch (error) {
-      fail(error);
+      end(error);
     }
     return responses as AsyncIterableIterator<never>;
   }
@@ -313,15 +311,14 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
       const maker = socketMaker(webSocket);
       const module = await load(wasm);
       if (this.#end) return;
-      const settings = {
+      machine = new Machine(module, this, {
         url: this.url,
         webSocket: maker,
         token: this.#token,
         providesTokens: this.#tokens !== undefined,
         name: name || '@wirehub/client',
         contract: contractText(contract),
-      };
-      machine = new Machine(module, this.#host(), settings);
+      });
     } catch (error) {
       if (this.#end) return;
       this.#changeState('disconnected');
@@ -335,59 +332,15 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
     this.#enter(() => machine.input(Input.Connect));
   }
 
-  /** What the machine tells. */
-  #host(): Host {
-    return {
-      causeOf: (code) => (code === Code.TOKEN_UNAVAILABLE ? this.#tokens?.failure : undefined),
-      onState: (state, session, user, code, reason, retryIn, failure) => {
-        this.#onState(STATES[state] ?? 'closed', session, user, code, reason, retryIn, failure);
-      },
-      onPublication: (number, publication, error, size) => {
-        const channel = this.#channels.numbered(number);
-        if (number === 0) this.#onBroadcast(publication, error);
-        if (!channel) return;
-        publication.channel = channel.name;
-        for (const member of channel.members) {
-          if (error) member.onUnreadable(error);
-          else member.onPublication(publication, size);
-        }
-      },
-      onMember: (number, joined, row) => {
-        for (const subscription of [...(this.#channels.numbered(number)?.members ?? [])]) subscription.onMember(joined, member(row));
-      },
-      onOffered: (number, channel) => this.#onOffered(number, channel),
-      onAlarm: (id, { publication, error }, ttl) => {
-        const acknowledge = (options?: SendOptions): Promise<void> => this.acknowledge(id, options);
-        this.dispatchEvent(error ? new ClientErrorEvent(error) : new AlarmEvent(id, publication, ttl, acknowledge));
-      },
-      onSubscribed: (number, recovery) => this.#channels.onSubscribed(number, recovery),
-      onUnsubscribed: (number, error) => this.#channels.onUnsubscribed(this.#channels.numbered(number), error),
-      onAnswer: (number, more, answer) => this.#commands.answer(number, more, answer),
-      onFailed: (number, error) => this.#commands.fail(number, error),
-      onTokenNeeded: (request) => {
-        void this.#tokens?.ask((token) => {
-          this.#tell(token === null ? Input.SignedOut : token === undefined ? Input.NoToken : Input.Token, request, token ?? '');
-        });
-      },
-      onError: (error) => {
-        // It took too long, if it has not answered.
-        if (error.code === Code.TOKEN_UNAVAILABLE) this.#tokens?.abandon();
-        this.dispatchEvent(new ClientErrorEvent(error));
-      },
-      onDeath: (error) => {
-        // Before the others hear of it: they may call it.
-        this.#machine = undefined;
-        this.dispatchEvent(new ClientErrorEvent(error));
-        this.#finish(CloseCode.CLIENT_FAILED, '', error);
-      },
-    };
+  /** @internal */
+  causeOf(code: number): ErrorOptions | undefined {
+    return code === Code.TOKEN_UNAVAILABLE ? this.#tokens?.failure : undefined;
   }
 
-  #onState(state: State, session: string, user: string, code: number, reason: string, retryIn: number | undefined, failure: WirehubError | undefined): void {
-    if (state === 'closed') {
-      this.#finish(code, reason, failure);
-      return;
-    }
+  /** @internal */
+  onState(number: number, session: string, user: string, code: number, reason: string, retryIn: number | undefined, failure: WirehubError | undefined): void {
+    const state = STATES[number];
+    if (!state) return this.#finish(code, reason, failure);
     if (session !== '') {
       this.#session = session;
       this.#user = user;
@@ -398,7 +351,24 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
     if (state === 'connected') for (const settle of this.#waiting) settle();
   }
 
-  #onOffered(number: number, name: string): void {
+  /** @internal */
+  onPublication(number: number, publication: Publication, error: WirehubError | undefined, size: number): void {
+    const channel = this.#channels.numbered(number);
+    publication.channel = channel?.name ?? EVERYBODY;
+    if (number === 0) this.dispatchEvent(error ? new ClientErrorEvent(error) : new BroadcastEvent(publication));
+    for (const subscription of channel?.members ?? []) {
+      if (error) subscription.onUnreadable(error);
+      else subscription.onPublication(publication, size);
+    }
+  }
+
+  /** @internal */
+  onMember(number: number, joined: boolean, row: Row): void {
+    for (const subscription of [...(this.#channels.numbered(number)?.members ?? [])]) subscription.onMember(joined, member(row));
+  }
+
+  /** @internal */
+  onOffered(number: number, name: string): void {
     let subscription: Subscription | undefined;
     let isOpen = true;
     const accept = (): Subscription => {
@@ -414,9 +384,52 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
     if (!subscription) this.#tell(Input.Unsubscribe, number);
   }
 
-  #onBroadcast(publication: Publication, error: WirehubError | undefined): void {
-    publication.channel = EVERYBODY;
-    this.dispatchEvent(error ? new ClientErrorEvent(error) : new BroadcastEvent(publication));
+  /** @internal */
+  onAlarm(id: string, { publication, error }: Row, ttl: number): void {
+    const acknowledge = (options?: SendOptions): Promise<void> => this.acknowledge(id, options);
+    this.dispatchEvent(error ? new ClientErrorEvent(error) : new AlarmEvent(id, publication, ttl, acknowledge));
+  }
+
+  /** @internal */
+  onSubscribed(number: number, recovery: number): void {
+    this.#channels.onSubscribed(number, recovery);
+  }
+
+  /** @internal */
+  onUnsubscribed(number: number, error: WirehubError | undefined): void {
+    this.#channels.onUnsubscribed(this.#channels.numbered(number), error);
+  }
+
+  /** @internal */
+  onAnswer(number: number, more: boolean, answer: Answer): void {
+    this.#commands.answer(number, more, answer);
+  }
+
+  /** @internal */
+  onFailed(number: number, error: WirehubError): void {
+    this.#commands.fail(number, error);
+  }
+
+  /** @internal */
+  onTokenNeeded(request: number): void {
+    void this.#tokens?.ask((token) => {
+      this.#tell(token === null ? Input.SignedOut : token === undefined ? Input.NoToken : Input.Token, request, token ?? '');
+    });
+  }
+
+  /** @internal */
+  onError(error: WirehubError): void {
+    // It took too long, if it has not answered.
+    if (error.code === Code.TOKEN_UNAVAILABLE) this.#tokens?.abandon();
+    this.dispatchEvent(new ClientErrorEvent(error));
+  }
+
+  /** @internal */
+  onDeath(error: WirehubError): void {
+    // Before the others hear of it: they may call it.
+    this.#machine = undefined;
+    this.dispatchEvent(new ClientErrorEvent(error));
+    this.#finish(CloseCode.CLIENT_FAILED, '', error);
   }
 
   #changeState(state: State, code?: number, reason?: string, retryIn?: number): void {
@@ -496,8 +509,8 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
   }
 }
 
-/** In the order of their numbers in the module. */
-const STATES: readonly State[] = ['disconnected', 'connecting', 'connected', 'reconnecting', 'closed'];
+/** In the order of their numbers in the module; all others mean that the client is closed. */
+const STATES: readonly State[] = ['disconnected', 'connecting', 'connected', 'reconnecting'];
 
 /** The channel of what the server says to everybody. */
 const EVERYBODY = '@all';

@@ -1,6 +1,8 @@
 import { CloseCodes, closeWords, Code, Codes, errorWords, temporaryCodes } from './generated/codes.js';
 
-export { CloseCode, CloseCodes, Code, Codes } from './generated/codes.js';
+export { CloseCodes, Codes } from './generated/codes.js';
+/** @internal */
+export { CloseCode, Code } from './generated/codes.js';
 
 /** Why something failed. */
 export class WirehubError extends Error {
@@ -17,17 +19,17 @@ export class WirehubError extends Error {
   }
 }
 
-/** An error of the module's: in `words`, or where these are empty in those of the code and what they are `about`. */
+/** @internal An error of the module's: in `words`, or where these are empty in those of the code and what they are `about`. */
 export function toError(code: number, temporary: boolean, words: string, about: string, cause?: ErrorOptions): WirehubError {
   return new WirehubError(code, { message: words || (about && `${errorWords[code]}: ${about}`), temporary, ...cause });
 }
 
-/** The caller asked for what can't be. */
+/** @internal The caller asked for what can't be. */
 export function badRequest(message: string, cause?: ErrorOptions): WirehubError {
   return new WirehubError(Code.BAD_REQUEST, { message, ...cause });
 }
 
-/** Calls `give` when the signal aborts; gives a function that takes that back. */
+/** @internal Calls `give` when the signal aborts; gives a function that takes that back. */
 export function onAbort(signal: AbortSignal | undefined, give: (error: WirehubError) => void): () => void {
   refuseAborted(signal);
   const listener = (): void => give(aborted(signal as AbortSignal));
@@ -35,12 +37,12 @@ export function onAbort(signal: AbortSignal | undefined, give: (error: WirehubEr
   return () => signal?.removeEventListener('abort', listener);
 }
 
-/** @throws {WirehubError} the signal has aborted. */
+/** @internal @throws {WirehubError} the signal has aborted. */
 export function refuseAborted(signal: AbortSignal | undefined): void {
   if (signal?.aborted) throw aborted(signal);
 }
 
-/** What was said when a connection ended, or what its code means. */
+/** @internal What was said when a connection ended, or what its code means. */
 export function closeReason(code: number, reason: string): string {
   return reason || meaning(code, closeWords, CloseCodes);
 }

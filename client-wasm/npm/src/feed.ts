@@ -9,6 +9,7 @@ export interface QueueOptions {
 }
 
 /**
+ * @internal
  * What comes in, on its way to listeners and iterators. Until there is one of either, what comes is kept, within the
  * queue's bound (the oldest goes first): so nothing is missed between a subscription and the loop over it.
  */
@@ -63,7 +64,7 @@ export class Feed<T> {
   }
 }
 
-/** An item that waits to be taken, and what came after it. */
+/** @internal An item that waits to be taken, and what came after it. */
 interface Entry<T> {
   readonly item: T;
   readonly bytes: number;
@@ -78,7 +79,7 @@ interface Waiting<T> {
 /** What an entry costs beside its bytes. */
 const ENTRY_BYTES = 128;
 
-/** A bounded queue, taken by one loop. `left` is called when that ends before the queue does. */
+/** @internal A bounded queue, taken by one loop. `left` is called when that ends before the queue does. */
 export class Queue<T> implements AsyncIterableIterator<T> {
   readonly #bound: number;
   readonly #overflow: QueueOptions['overflow'];

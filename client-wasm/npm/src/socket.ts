@@ -72,23 +72,17 @@ export class Socket extends EventTarget implements AsyncIterable<SocketData> {
     super();
     this.#feed = new Feed(queue, (data) => this.dispatchEvent(new MessageEvent('message', { data })));
     this.#socket = open(maker, url, protocols, (event) => {
-      const { data, code, reason, wasClean } = event as MessageEvent<string | ArrayBuffer> & CloseEvent;
-      switch (event.type) {
-        case 'open':
-          opened();
-          this.dispatchEvent(new Event('open'));
-          break;
-        case 'message':
-          if (typeof data === 'string') this.#feed.push(data, data.length);
-          else this.#feed.push(new Uint8Array(data), data.byteLength);
-          break;
-        case 'error':
-          this.dispatchEvent(new Event('error'));
-          break;
-        case 'close':
-          opened(lost(`closed while it was being opened (code ${code})`));
-          this.#feed.end(wasClean ? undefined : lost(`lost (code ${code})`));
-          this.dispatchEvent(closeEvent({ code, reason, wasClean }));
+      const { type, data, code, reason, wasClean } = event as MessageEvent<string | ArrayBuffer> & CloseEvent;
+      if (type === 'message') {
+        if (typeof data === 'string') this.#feed.push(data, data.length);
+        else this.#feed.push(new Uint8Array(data), data.byteLength);
+      } else if (type === 'close') {
+        opened(lost(`closed while it was being opened (code ${code})`));
+        this.#feed.end(wasClean ? undefined : lost(`lost (code ${code})`));
+        this.dispatchEvent(closeEvent({ code, reason, wasClean }));
+      } else {
+        if (type === 'open') opened();
+        this.dispatchEvent(new Event(type));
       }
     });
   }
@@ -202,6 +196,6 @@ function open(maker: WebSocketConstructor, url: string, protocols: string[], han
   try {
     return openSocket(maker, url, protocols, handler);
   } catch (cause) {
-    throw cause instanceof DOMException ? badRequest(cause.message, { cause }) : cause;
+    throw badRequest((cause as Error).message, { cause });
   }
 }

@@ -5,7 +5,7 @@
  */
 export type TokenProvider = (context: { signal: AbortSignal }) => Promise<string | null> | string | null;
 
-/** Asks the provider one question at a time. */
+/** @internal Asks the provider one question at a time. */
 export class Tokens {
   /** Why the provider failed last. */
   failure: ErrorOptions | undefined;
