@@ -1,17 +1,13 @@
 //! The client's handles over a WebSocket of the browser's.
 
-use std::cell::RefCell;
 use std::future::poll_fn;
-use std::pin::Pin;
-use std::rc::{Rc, Weak};
-use std::task::{Poll, Waker};
-use std::time::Duration;
+use std::rc::Rc;
 
-use wirehub_client_core::{Client, Config, Driver, Error, Time, Transmit};
+use wirehub_client_core::{Client, Config, Driver, Error};
 
-use crate::browser::{Timer, now, seed};
+use crate::browser::{now, seed};
 use crate::page::PageWatch;
-use crate::runner::{Input, Machine, PageEvent, Runner};
+use crate::runner::{Provider, Runner};
 use crate::socket::SocketError;
 use crate::wire::check_address;
 
@@ -58,11 +54,7 @@ where
 fn spawn(url: &str, config: Config, provider: Option<Provider>) -> Result<Client, SocketError> {
     check_address(url)?;
     let (client, driver) = Driver::pair(with_name(config), seed(), now);
-    let runner = Rc::new_cyclic(|runner| {
-        let (timer, task) = Default::default();
-        let runner = Weak::clone(runner);
-        Runner::new(url.into(), HandleMachine { driver, provider, timer, runner, task })
-    });
+    let runner = Rc::new(Runner::new(url.into(), driver, provider));
     let watched = Rc::downgrade(&runner);
     let page = PageWatch::new(move |event| {
         if let Some(runner) = watched.upgrade() {
@@ -70,14 +62,7 @@ fn spawn(url: &str, config: Config, provider: Option<Provider>) -> Result<Client
         }
     });
     wasm_bindgen_futures::spawn_local(async move {
-        poll_fn(|context| {
-            let machine = runner.machine();
-            machine.driver.register(context.waker());
-            machine.task.replace(Some(context.waker().clone()));
-            runner.run();
-            if machine.driver.is_closed() { Poll::Ready(()) } else { Poll::Pending }
-        })
-        .await;
+        poll_fn(|context| runner.poll(context)).await;
         drop(page);
     });
     Ok(client)
@@ -89,79 +74,4 @@ fn with_name(config: Config) -> Config {
         return config;
     }
     Config { client: env!("CARGO_PKG_NAME").into(), version: env!("CARGO_PKG_VERSION").into(), ..config }
-}
-
-/// What gives tokens.
-type Provider = Box<dyn Fn() -> Pin<Box<dyn Future<Output = Result<String, Error>>>>>;
-
-/// The state machine under the handles, with a timer of the browser's.
-struct HandleMachine {
-    driver: Driver,
-    provider: Option<Provider>,
-    timer: RefCell<Option<Timer>>,
-    runner: Weak<Runner<Self>>,
-    /// Wakes the task, which ends once the client is closed.
-    task: RefCell<Option<Waker>>,
-}
-
-impl Machine for HandleMachine {
-    fn poll_transmit(&self, writable: bool) -> Option<Transmit> {
-        self.driver.poll_transmit(writable)
-    }
-
-    fn poll_timeout(&self) -> Option<Time> {
-        self.driver.poll_timeout()
-    }
-
-    fn handle(&self, input: Input<'_>) {
-        let driver = &self.driver;
-        match input {
-            Input::Open(subprotocol) => driver.handle_open(subprotocol),
-            Input::Message(message) => driver.handle_message(&message),
-            Input::Text => driver.handle_text(),
-            Input::Close(code, reason) => driver.handle_close(code, reason),
-            Input::Timeout => driver.handle_timeout(),
-            Input::Page(PageEvent::Back) => driver.reconnect_now(),
-            Input::Page(PageEvent::Offline) => driver.check_connection(),
-            Input::Page(PageEvent::Online) => {
-                driver.check_connection();
-                driver.reconnect_now();
-            }
-            Input::Page(PageEvent::PutAside) => driver.suspend(),
-        }
-        if driver.is_closed()
-            && let Some(task) = self.task.take()
-        {
-            task.wake();
-        }
-    }
-
-    /// The driver hands out by itself; only tokens have to be asked for.
-    fn deliver(&self) -> bool {
-        let (Some(request), Some(provider)) = (self.driver.poll_token_request(), &self.provider) else {
-            return false;
-        };
-        let (runner, answer) = (Weak::clone(&self.runner), provider());
-        wasm_bindgen_futures::spawn_local(async move {
-            let token = answer.await;
-            if let Some(runner) = runner.upgrade() {
-                runner.machine().driver.handle_token(request, token);
-                runner.run();
-            }
-        });
-        true
-    }
-
-    fn schedule(&self, delay: Option<Duration>) {
-        let timer = delay.map(|delay| {
-            let runner = Weak::clone(&self.runner);
-            Timer::new(delay, move || {
-                if let Some(runner) = runner.upgrade() {
-                    runner.tick();
-                }
-            })
-        });
-        // The old one may be the one that has just fired: it is dropped outside of the borrow.
-        let _old = self.timer.replace(timer);
-    }
 }

@@ -1,52 +1,35 @@
 //! What runs a client in a browser: does what its state machine asks for, and tells it what happens.
 
 use std::cell::{Cell, RefCell};
+use std::pin::Pin;
 use std::rc::Rc;
-use std::time::Duration;
+use std::task::{Context, Poll, Waker};
 
-use bytes::Bytes;
-use wirehub_client_core::{Time, Transmit};
+use wirehub_client_core::{Driver, Error, Time, Transmit};
 use wirehub_common::SUBPROTOCOL_PROTOBUF;
 use wirehub_common::code::CloseCode;
 
-use crate::browser::now;
+use crate::browser::{Timer, now};
 use crate::socket::Closed;
 use crate::wire::{DRAIN_POLL, Data, Happening, SEND_BUFFER, Wire, to_bytes};
 
-/// The state machine, and what surrounds it.
-pub(crate) trait Machine {
-    /// What is to be done next.
-    fn poll_transmit(&self, writable: bool) -> Option<Transmit>;
-
-    /// When [`Input::Timeout`] is due.
-    fn poll_timeout(&self) -> Option<Time>;
-
-    /// Takes what happened.
-    fn handle(&self, input: Input<'_>);
-
-    /// Hands out what the machine has to tell; `false` where there was nothing.
-    fn deliver(&self) -> bool;
-
-    /// Has [`Runner::tick`] called after a while, and forgets the call that was planned before; nothing
-    /// is planned after `None`.
-    fn schedule(&self, delay: Option<Duration>);
+/// Runs one client.
+pub(crate) struct Runner {
+    url: String,
+    driver: Driver,
+    provider: Option<Provider>,
+    wire: RefCell<Option<Wire>>,
+    /// Whether [`Self::run`] is under way further up the stack: it will do what came up since.
+    running: Cell<bool>,
+    timer: RefCell<Option<Timer>>,
+    /// When the timer will fire.
+    armed: Cell<Option<Time>>,
+    /// Wakes who [polls](Self::poll): that ends once the client is closed.
+    task: RefCell<Option<Waker>>,
 }
 
-/// What happens to a client.
-pub(crate) enum Input<'a> {
-    /// The WebSocket is open, with this subprotocol.
-    Open(&'a str),
-    /// A binary message.
-    Message(Bytes),
-    /// A text message.
-    Text,
-    /// The WebSocket is closed.
-    Close(CloseCode, &'a str),
-    /// Time has passed.
-    Timeout,
-    /// Something that happened to the page.
-    Page(PageEvent),
-}
+/// What gives tokens.
+pub(crate) type Provider = Box<dyn Fn() -> Pin<Box<dyn Future<Output = Result<String, Error>>>>>;
 
 /// What happens to a page or a worker that matters to connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,58 +44,65 @@ pub(crate) enum PageEvent {
     PutAside,
 }
 
-/// Runs one client.
-pub(crate) struct Runner<M> {
-    url: String,
-    machine: M,
-    wire: RefCell<Option<Wire>>,
-    /// Whether [`Self::run`] is under way further up the stack: it will do what came up since.
-    running: Cell<bool>,
-    /// When the timer will fire.
-    armed: Cell<Option<Time>>,
-}
-
-impl<M: Machine + 'static> Runner<M> {
-    pub(crate) fn new(url: String, machine: M) -> Self {
-        Self { url, machine, wire: RefCell::new(None), running: Cell::new(false), armed: Cell::new(None) }
+impl Runner {
+    pub(crate) fn new(url: String, driver: Driver, provider: Option<Provider>) -> Self {
+        Self {
+            url,
+            driver,
+            provider,
+            wire: RefCell::default(),
+            running: Cell::default(),
+            timer: RefCell::default(),
+            armed: Cell::default(),
+            task: RefCell::default(),
+        }
     }
 
-    pub(crate) fn machine(&self) -> &M {
-        &self.machine
+    /// Does all that there is to do, whenever the client's handles or the connection bring something up. Ready once the
+    /// client is closed.
+    pub(crate) fn poll(self: &Rc<Self>, context: &Context<'_>) -> Poll<()> {
+        self.driver.register(context.waker());
+        self.run();
+        if self.driver.is_closed() {
+            return Poll::Ready(());
+        }
+        self.task.replace(Some(context.waker().clone()));
+        Poll::Pending
     }
 
-    /// Does all that there is to do. Whoever gave the machine something to do calls this, outside of any borrow.
-    pub(crate) fn run(self: &Rc<Self>) {
+    pub(crate) fn page(self: &Rc<Self>, event: PageEvent) {
+        match event {
+            PageEvent::Back => self.driver.reconnect_now(),
+            PageEvent::Offline => self.driver.check_connection(),
+            PageEvent::Online => {
+                self.driver.check_connection();
+                self.driver.reconnect_now();
+            }
+            PageEvent::PutAside => self.driver.suspend(),
+        }
+        self.run();
+    }
+
+    /// Does all that there is to do. Whoever gave the driver something to do calls this, outside of any borrow.
+    fn run(self: &Rc<Self>) {
         if self.running.replace(true) {
             return;
         }
         loop {
-            self.send();
-            if !self.machine.deliver() {
+            while let Some(transmit) = self.driver.poll_transmit(self.is_writable()) {
+                self.transmit(transmit);
+            }
+            if !self.ask_for_token() {
                 break;
             }
         }
         self.running.set(false);
         self.arm();
-    }
-
-    /// The outward half of [`Self::run`]: calls nobody back.
-    pub(crate) fn send(self: &Rc<Self>) {
-        while let Some(transmit) = self.machine.poll_transmit(self.is_writable()) {
-            self.transmit(transmit);
+        if self.driver.is_closed()
+            && let Some(task) = self.task.take()
+        {
+            task.wake();
         }
-    }
-
-    /// The timer fired.
-    pub(crate) fn tick(self: &Rc<Self>) {
-        self.armed.set(None);
-        self.machine.handle(Input::Timeout);
-        self.run();
-    }
-
-    pub(crate) fn page(self: &Rc<Self>, event: PageEvent) {
-        self.machine.handle(Input::Page(event));
-        self.run();
     }
 
     fn is_writable(&self) -> bool {
@@ -146,7 +136,7 @@ impl<M: Machine + 'static> Runner<M> {
         match Wire::open(&self.url, &[SUBPROTOCOL_PROTOBUF], on) {
             Ok(wire) => *self.wire.borrow_mut() = Some(wire),
             // Another attempt would be refused as well.
-            Err(_) => self.machine.handle(Input::Close(CloseCode::NOT_WIREHUB, REFUSED)),
+            Err(_) => self.driver.handle_close(CloseCode::NOT_WIREHUB, REFUSED),
         }
     }
 
@@ -154,38 +144,65 @@ impl<M: Machine + 'static> Runner<M> {
         match happening {
             Happening::Open => {
                 let protocol = self.wire.borrow().as_ref().map(|wire| wire.socket().protocol());
-                self.machine.handle(Input::Open(&protocol.unwrap_or_default()));
+                self.driver.handle_open(&protocol.unwrap_or_default());
             }
-            Happening::Message(Data::Binary(buffer)) => {
-                self.machine.handle(Input::Message(to_bytes(&buffer).into()));
-            }
-            Happening::Message(Data::Text(_)) => self.machine.handle(Input::Text),
+            Happening::Message(Data::Binary(buffer)) => self.driver.handle_message(&to_bytes(&buffer).into()),
+            Happening::Message(Data::Text(_)) => self.driver.handle_text(),
             Happening::Error => {}
             Happening::Close(Closed { code, reason, .. }) => {
                 self.wire.take();
-                self.machine.handle(Input::Close(code, &reason));
+                self.driver.handle_close(code, &reason);
             }
         }
         self.run();
     }
 
+    /// Has the provider give a token, where one is wanted; `false` where none is.
+    fn ask_for_token(self: &Rc<Self>) -> bool {
+        let (Some(request), Some(provider)) = (self.driver.poll_token_request(), &self.provider) else {
+            return false;
+        };
+        let (runner, answer) = (Rc::downgrade(self), provider());
+        wasm_bindgen_futures::spawn_local(async move {
+            let token = answer.await;
+            if let Some(runner) = runner.upgrade() {
+                runner.driver.handle_token(request, token);
+                runner.run();
+            }
+        });
+        true
+    }
+
     /// Sees to it that the timer fires in time. Where it fires too early it is set again: that is cheaper than
     /// setting it with each message.
-    fn arm(&self) {
+    fn arm(self: &Rc<Self>) {
         let drain = (!self.is_writable()).then(|| now().after(DRAIN_POLL));
-        let due = [self.machine.poll_timeout(), drain].into_iter().flatten().min();
-        match (due, self.armed.get()) {
-            (Some(due), Some(armed)) if armed <= due => {}
-            (Some(due), _) => {
-                self.armed.set(Some(due));
-                self.machine.schedule(Some(due.since(now())));
-            }
-            (None, Some(_)) => {
-                self.armed.set(None);
-                self.machine.schedule(None);
-            }
-            (None, None) => {}
+        let due = [self.driver.poll_timeout(), drain].into_iter().flatten().min();
+        let is_early_enough = match (due, self.armed.get()) {
+            (Some(due), Some(armed)) => armed <= due,
+            (due, armed) => due == armed,
+        };
+        if is_early_enough {
+            return;
         }
+        self.armed.set(due);
+        let timer = due.map(|due| {
+            let runner = Rc::downgrade(self);
+            Timer::new(due.since(now()), move || {
+                if let Some(runner) = runner.upgrade() {
+                    runner.tick();
+                }
+            })
+        });
+        // The old one may be the one that has just fired: it is dropped outside of the borrow.
+        let _old = self.timer.replace(timer);
+    }
+
+    /// The timer fired.
+    fn tick(self: &Rc<Self>) {
+        self.armed.set(None);
+        self.driver.handle_timeout();
+        self.run();
     }
 }
 
