@@ -27,6 +27,7 @@ extern crate alloc;
 
 pub mod code;
 pub mod codec;
+pub mod compose;
 pub mod contract;
 pub mod frame;
 pub mod view;

@@ -146,6 +146,12 @@ pub struct Payload<'a> {
     pub data: &'a [u8],
 }
 
+impl<'a> From<&'a crate::Payload> for Payload<'a> {
+    fn from(payload: &'a crate::Payload) -> Self {
+        Self { content: payload.content, data: &payload.data }
+    }
+}
+
 impl Payload<'_> {
     /// Whether there is none: see [`Payload::is_absent`](crate::Payload::is_absent).
     pub fn is_absent(&self) -> bool {

@@ -3,7 +3,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use wirehub_common::frame::{Acknowledge, Request};
+use wirehub_common::compose;
 use wirehub_common::view::Alarm;
 
 use super::Core;
@@ -38,8 +38,7 @@ impl<L: Listener> Core<L> {
             }
             return;
         }
-        let receipt = Acknowledge { alarm: id.into(), received_only: true };
-        self.send_transient(0, Request::Acknowledge(receipt));
+        self.send_transient(compose::acknowledge(0, id, true));
         if told.is_none() {
             if self.alarms.0.len() >= MAX_TOLD {
                 self.alarms.0.remove(0);

@@ -3,17 +3,16 @@
 //! A publish or call that was sent and not answered when the connection broke is in doubt. Over the next connection it is
 //! repeated where the server still knows its key, and fails where it may not; see [`keys`](super::keys).
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::time::Duration;
 
 use wirehub_common::code::ErrorCode;
-use wirehub_common::frame::{Call, Cancel, Command, Request};
 use wirehub_common::view::{Body, Called};
-use wirehub_common::{Bytes, Codec};
+use wirehub_common::{Bytes, Limits, compose};
 
 use super::Core;
 use super::keys::{Imprint, Keys, Memory};
-use super::sorted::SortedMap;
 use crate::time::earlier;
 use crate::{Answered, Error, ErrorKind, Listener, Time};
 
@@ -48,10 +47,15 @@ impl From<Option<Duration>> for SendOptions {
     }
 }
 
-/// The commands that have not ended.
+/// What has not been sent and what has not ended, in the order in which it goes out. Who puts commands here keeps the
+/// bounds.
 #[derive(Debug, Default)]
 pub(super) struct Commands {
-    pending: SortedMap<u32, Pending>,
+    /// By their ids, ascending from the first one's; in boxes, because they are many at times, and move.
+    #[allow(clippy::vec_box, reason = "as the docs say")]
+    pending: Vec<Box<Pending>>,
+    /// Some may have to be sent.
+    has_queued: bool,
     /// No deadline is before this one.
     soonest: Option<Time>,
     /// How many bytes the encoded commands have that are kept.
@@ -60,6 +64,7 @@ pub(super) struct Commands {
 
 #[derive(Debug)]
 struct Pending {
+    id: u32,
     kind: Kind,
     phase: Phase,
     fail_fast: bool,
@@ -72,7 +77,7 @@ struct Pending {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     Publish,
     Call,
     /// A call with any number of responses.
@@ -81,6 +86,9 @@ enum Kind {
     Question,
     /// Something that may be done twice.
     Acknowledgement,
+    /// Something that has a meaning in this connection only, and whose end nobody waits for. There are not more of them
+    /// than of the subscriptions and commands that they are about.
+    Transient,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,7 +105,7 @@ impl Kind {
         match self {
             Self::Publish => Some(&keys.of_publishes),
             Self::Call => Some(&keys.of_calls),
-            Self::Stream | Self::Question | Self::Acknowledgement => None,
+            Self::Stream | Self::Question | Self::Acknowledgement | Self::Transient => None,
         }
     }
 }
@@ -107,6 +115,17 @@ impl Pending {
     fn is_repeatable(&self) -> bool {
         self.first_sent.is_some() || self.kind == Kind::Acknowledgement && !self.fail_fast
     }
+
+    /// It is in the transport, and was not sent before `heard`.
+    fn sent(&mut self, keys: &Keys, heard: Time) {
+        self.phase = Phase::Sent;
+        if let Some(memory) = self.kind.memory(keys)
+            && !self.fail_fast
+            && self.first_sent.is_none()
+        {
+            self.first_sent = memory.imprint(self.queued.max(heard));
+        }
+    }
 }
 
 impl Commands {
@@ -114,21 +133,43 @@ impl Commands {
         self.soonest
     }
 
-    fn insert(&mut self, command: u32, pending: Pending) {
-        if let Some(deadline) = pending.deadline {
-            self.soonest = earlier(self.soonest, Some(deadline));
-        }
-        self.bytes = self.bytes.saturating_add(pending.frame.len());
-        self.pending.insert(command, pending);
+    /// Whether something waits to be sent.
+    pub(super) fn has_queued(&self) -> bool {
+        self.has_queued && self.pending.iter().any(|pending| pending.phase == Phase::Queued)
     }
 
-    fn remove(&mut self, command: u32) -> Option<Pending> {
-        let pending = self.pending.remove(&command)?;
+    fn push(&mut self, pending: Pending) {
+        self.soonest = earlier(self.soonest, pending.deadline);
+        if pending.kind != Kind::Transient {
+            self.bytes = self.bytes.saturating_add(pending.frame.len());
+        }
+        self.has_queued = true;
+        self.pending.push(Box::new(pending));
+    }
+
+    /// Where a command is that somebody waits for.
+    fn find(&self, id: u32) -> Option<usize> {
+        // Ids start over after the last one.
+        let first = self.pending.first()?.id;
+        let index = self
+            .pending
+            .binary_search_by_key(&id.wrapping_sub(first), |pending| pending.id.wrapping_sub(first));
+        index.ok().filter(|&index| self.pending.get(index).is_some_and(|found| found.kind != Kind::Transient))
+    }
+
+    fn get_mut(&mut self, id: u32) -> Option<&mut Pending> {
+        let index = self.find(id)?;
+        self.pending.get_mut(index).map(|pending| &mut **pending)
+    }
+
+    fn remove(&mut self, id: u32) -> bool {
+        let Some(index) = self.find(id) else { return false };
+        let pending = self.pending.remove(index);
         self.bytes = self.bytes.saturating_sub(pending.frame.len());
-        if self.pending.len() == 0 {
+        if self.pending.is_empty() {
             self.soonest = None;
         }
-        Some(pending)
+        true
     }
 
     /// Those whose time is over.
@@ -138,135 +179,138 @@ impl Commands {
             return expired;
         }
         self.soonest = None;
-        for (&command, pending) in self.pending.iter() {
+        for pending in &self.pending {
             match pending.deadline {
-                Some(deadline) if deadline <= now => expired.push(command),
-                Some(deadline) => self.soonest = earlier(self.soonest, Some(deadline)),
-                None => {}
+                Some(deadline) if deadline <= now => expired.push(pending.id),
+                deadline => self.soonest = earlier(self.soonest, deadline),
             }
         }
         expired
     }
 
-    /// The command is in the transport. One that the server remembers is kept, to be repeated. It was not sent before
-    /// `heard`.
-    fn sent(&mut self, command: u32, keys: &Keys, heard: Time) {
-        let Some(pending) = self.pending.get_mut(&command) else { return };
-        pending.phase = Phase::Sent;
-        if let Some(memory) = pending.kind.memory(keys)
-            && !pending.fail_fast
-            && pending.first_sent.is_none()
-        {
-            pending.first_sent = memory.imprint(pending.queued.max(heard));
+    /// The next WebSocket message, at most `limit` bytes of it: the commands in it count as sent from now on, and were not
+    /// before `heard`. A command that is alone over the limit comes by its id instead.
+    fn next_batch(&mut self, limit: usize, keys: &Keys, heard: Time) -> Option<Result<Bytes, u32>> {
+        if !self.has_queued {
+            return None;
         }
-        if !pending.is_repeatable() {
-            let frame = core::mem::take(&mut pending.frame);
-            self.bytes = self.bytes.saturating_sub(frame.len());
+        self.has_queued = false;
+        let target = limit.min(Limits::BATCH_BYTES);
+        let mut batch = Vec::new();
+        let mut alone = None;
+        for pending in &mut self.pending {
+            if pending.phase != Phase::Queued {
+                continue;
+            }
+            let size = pending.frame.len();
+            // The first goes out in any case, if only to be told that it can't.
+            if alone.is_some() || !batch.is_empty() && size.saturating_add(batch.len()) > target {
+                self.has_queued = true;
+                break;
+            }
+            pending.sent(keys, heard);
+            if size > limit {
+                alone = Some(Err(pending.id));
+            } else if size >= target {
+                // Large ones need no copy.
+                alone = Some(Ok(pending.frame.clone()));
+            } else {
+                batch.extend_from_slice(&pending.frame);
+            }
+            if !pending.is_repeatable() {
+                let frame = core::mem::take(&mut pending.frame);
+                if pending.kind != Kind::Transient {
+                    self.bytes = self.bytes.saturating_sub(frame.len());
+                }
+            }
         }
-    }
-
-    /// The first response of a stream has come: how long the others take is the procedure's own affair.
-    fn lift_deadline(&mut self, command: u32) {
-        if let Some(pending) = self.pending.get_mut(&command) {
-            pending.deadline = None;
-        }
+        self.pending.retain(|pending| pending.kind != Kind::Transient || pending.phase == Phase::Queued);
+        alone.or_else(|| (!batch.is_empty()).then(|| Ok(batch.into())))
     }
 }
 
 impl<L: Listener> Core<L> {
-    /// Queues a command that goes out as soon as it can.
-    pub(super) fn command(
-        &mut self,
-        now: Time,
-        request: Request,
-        options: SendOptions,
-    ) -> Result<CommandId, Error> {
-        let kind = match request {
-            Request::Publish(_) => Kind::Publish,
-            Request::Call(_) => Kind::Call,
-            Request::Acknowledge(_) => Kind::Acknowledgement,
-            _ => Kind::Question,
-        };
-        self.command_of_kind(now, kind, request, options)
-    }
-
-    /// Queues a call that has any number of responses.
-    pub(super) fn streaming_call(
-        &mut self,
-        now: Time,
-        call: Call,
-        options: SendOptions,
-    ) -> Result<CommandId, Error> {
-        self.command_of_kind(now, Kind::Stream, Request::Call(call), options)
-    }
-
-    fn command_of_kind(
-        &mut self,
-        now: Time,
-        kind: Kind,
-        mut request: Request,
-        SendOptions { timeout, fail_fast }: SendOptions,
-    ) -> Result<CommandId, Error> {
+    /// The id of a command that is begun.
+    ///
+    /// # Errors
+    /// The client is closed, or not connected where the command does not wait.
+    pub(super) fn begin(&mut self, options: SendOptions) -> Result<u32, Error> {
         self.refuse_when_closed()?;
-        if fail_fast && !self.is_up() {
+        if options.fail_fast && !self.is_up() {
             return Err(Error::from_code(ErrorKind::Connection, ErrorCode::NOT_CONNECTED));
         }
-        let id = self.next_id();
-        match &mut request {
-            Request::Publish(publish) => publish.key = self.keys.make(id),
-            Request::Call(call) if kind == Kind::Call => call.key = self.keys.make(id),
-            _ => {}
-        }
-        let frame = Codec::Protobuf.encode_command(&Command { id, request });
+        Ok(self.next_id())
+    }
+
+    /// Queues a command that goes out as soon as it can.
+    pub(super) fn queue(
+        &mut self,
+        now: Time,
+        id: u32,
+        kind: Kind,
+        frame: Bytes,
+        SendOptions { timeout, fail_fast }: SendOptions,
+    ) -> Result<CommandId, Error> {
         if self.commands.bytes.saturating_add(frame.len()) > self.config.send_queue
             || self.commands.pending.len() >= self.config.max_commands
         {
             return Err(Error::from_code(ErrorKind::Usage, ErrorCode::QUEUE_FULL));
         }
-        self.outbox.push_command(id, frame.clone());
         let deadline = Some(now.after(timeout.unwrap_or(self.config.command_timeout)));
         let phase = Phase::Queued;
-        let pending = Pending { kind, phase, fail_fast, deadline, queued: now, frame, first_sent: None };
-        self.commands.insert(id, pending);
+        self.commands.push(Pending {
+            id,
+            kind,
+            phase,
+            fail_fast,
+            deadline,
+            queued: now,
+            frame,
+            first_sent: None,
+        });
         Ok(CommandId(id))
     }
 
-    /// Sends a command whose end nobody waits for, over this connection or not at all.
-    pub(super) fn send_transient(&mut self, id: u32, request: Request) {
-        self.outbox.push_transient(Codec::Protobuf.encode_command(&Command { id, request }));
+    /// Sends a command over this connection or not at all.
+    pub(super) fn send_transient(&mut self, frame: Bytes) {
+        let id = self.next_id();
+        self.commands.push(Pending {
+            id,
+            kind: Kind::Transient,
+            phase: Phase::Queued,
+            fail_fast: false,
+            deadline: None,
+            queued: Time::ZERO,
+            frame,
+            first_sent: None,
+        });
     }
 
-    /// The next message to send. Its commands count as sent from now on.
+    /// The next message to send.
     pub(super) fn next_batch(&mut self) -> Option<Bytes> {
         let limit = match self.limits.message_bytes {
             0 => usize::MAX,
             limit => limit as usize,
         };
         loop {
-            let batch = self.outbox.next_batch(limit)?;
-            for command in batch.commands {
-                self.commands.sent(command, &self.keys, self.link.heard());
-            }
-            if let Some(command) = batch.oversized {
-                let message = "the message is over the server's size limit: send a smaller one";
-                self.complete(
-                    command,
-                    Err(Error::in_words(ErrorKind::Usage, ErrorCode::BAD_REQUEST, message)),
-                );
-            }
-            if !batch.bytes.is_empty() {
-                return Some(batch.bytes);
+            match self.commands.next_batch(limit, &self.keys, self.link.heard())? {
+                Ok(batch) => return Some(batch),
+                Err(command) => {
+                    let message = "the message is over the server's size limit: send a smaller one";
+                    let error = Error::in_words(ErrorKind::Usage, ErrorCode::BAD_REQUEST, message);
+                    self.complete(command, Err(error));
+                }
             }
         }
     }
 
     pub(super) fn is_command(&self, id: u32) -> bool {
-        self.commands.pending.contains_key(&id)
+        self.commands.find(id).is_some()
     }
 
     /// Takes the server's answer to a command, which ends it unless more follow.
     pub(super) fn answer(&mut self, command: u32, answer: Body<'_>) {
-        let Some(pending) = self.commands.pending.get(&command) else { return };
+        let Some(pending) = self.commands.get_mut(command) else { return };
         let result = match answer {
             Body::Called(called) if pending.kind == Kind::Stream => return self.respond(command, called),
             Body::Called(called) if called.more() => {
@@ -289,7 +333,10 @@ impl<L: Listener> Core<L> {
     fn respond(&mut self, command: u32, called: Called<'_>) {
         let payload = called.payload();
         if called.more() || !payload.is_absent() {
-            self.commands.lift_deadline(command);
+            // How long the others take is the procedure's own affair.
+            if let Some(pending) = self.commands.get_mut(command) {
+                pending.deadline = None;
+            }
             self.listener.response(CommandId(command), payload);
         }
         if !called.more() {
@@ -299,12 +346,11 @@ impl<L: Listener> Core<L> {
 
     /// Ends a command before its answer; a call that may be under way is cancelled on the server.
     pub(super) fn abandon(&mut self, command: u32, error: Error) {
-        let Some(pending) = self.commands.pending.get(&command) else { return };
+        let Some(pending) = self.commands.get_mut(command) else { return };
         let is_call = matches!(pending.kind, Kind::Call | Kind::Stream);
         if is_call && pending.phase == Phase::Sent && self.is_up() {
-            self.send_transient(0, Request::Cancel(Cancel { command }));
+            self.send_transient(compose::cancel(0, command));
         }
-        self.outbox.remove(command);
         self.complete(command, Err(error));
     }
 
@@ -317,23 +363,20 @@ impl<L: Listener> Core<L> {
     /// What was not sent goes out over the next connection, if it may wait. What was sent may or may not have been
     /// carried out: that is told, or found out by repeating it.
     pub(super) fn settle_after_loss(&mut self) {
+        self.commands.pending.retain(|pending| pending.kind != Kind::Transient);
         self.end_each(|pending, _| match pending.phase {
             _ if pending.is_repeatable() => None,
             Phase::Queued => pending.fail_fast.then_some(ErrorCode::NOT_CONNECTED),
             Phase::Sent | Phase::InDoubt => Some(ErrorCode::CONNECTION_LOST),
         });
-        for (_, pending) in self.commands.pending.iter_mut() {
+        for pending in &mut self.commands.pending {
             if pending.first_sent.is_some() || pending.phase == Phase::Sent {
                 pending.phase = Phase::InDoubt;
             }
         }
-        let Self { outbox, commands, .. } = self;
-        outbox.keep_commands(|command| {
-            commands.pending.get(&command).is_some_and(|pending| pending.phase == Phase::Queued)
-        });
     }
 
-    /// Repeats what is in doubt, before all that was not sent yet; ends what the server may not remember.
+    /// Repeats what is in doubt, which is before all that was not sent yet; ends what the server may not remember.
     pub(super) fn settle_doubts(&mut self) {
         self.end_each(|pending, keys| {
             let memory = pending.kind.memory(keys);
@@ -341,22 +384,20 @@ impl<L: Listener> Core<L> {
             let forgotten = pending.first_sent.is_some_and(|imprint| !remembers(imprint));
             (pending.phase == Phase::InDoubt && forgotten).then_some(ErrorCode::CONNECTION_LOST)
         });
-        let mut repeated = Vec::new();
-        for (&command, pending) in self.commands.pending.iter_mut() {
+        for pending in &mut self.commands.pending {
             if pending.phase == Phase::InDoubt {
                 pending.phase = Phase::Queued;
-                repeated.push((command, pending.frame.clone()));
             }
         }
-        self.outbox.put_in_front(repeated);
+        self.commands.has_queued = true;
     }
 
     /// Ends the commands for which there is an error.
     fn end_each(&mut self, error: impl Fn(&Pending, &Keys) -> Option<ErrorCode>) {
         let mut ended = Vec::new();
-        for (&command, pending) in self.commands.pending.iter() {
+        for pending in &self.commands.pending {
             if let Some(code) = error(pending, &self.keys) {
-                ended.push((command, code));
+                ended.push((pending.id, code));
             }
         }
         for (command, code) in ended {
@@ -365,14 +406,16 @@ impl<L: Listener> Core<L> {
     }
 
     pub(super) fn fail_all_commands(&mut self) {
-        self.outbox.clear();
-        while let Some(&command) = self.commands.pending.first() {
-            self.complete(command, Err(Error::from_code(ErrorKind::Connection, ErrorCode::CLOSED)));
+        for pending in core::mem::take(&mut self.commands).pending {
+            if pending.kind != Kind::Transient {
+                let error = Error::from_code(ErrorKind::Connection, ErrorCode::CLOSED);
+                self.listener.completed(CommandId(pending.id), Err(error));
+            }
         }
     }
 
     fn complete(&mut self, command: u32, result: Result<Answered<'_>, Error>) {
-        if self.commands.remove(command).is_some() {
+        if self.commands.remove(command) {
             self.listener.completed(CommandId(command), result);
         }
     }

@@ -6,9 +6,9 @@ use core::time::Duration;
 
 use wirehub_common::code::{CloseCode, ErrorCode};
 use wirehub_common::contract::differing_items;
-use wirehub_common::frame::{Cancel, Command, Connect, ContractId, Request};
+use wirehub_common::frame::ContractId;
 use wirehub_common::view::{self, Body, Connected, ContractDigest, Frames};
-use wirehub_common::{Bytes, Codec, SUBPROTOCOL_PROTOBUF};
+use wirehub_common::{Bytes, SUBPROTOCOL_PROTOBUF, compose};
 
 use super::Core;
 use crate::{Error, ErrorKind, Listener, State, Time};
@@ -91,16 +91,15 @@ impl<L: Listener> Core<L> {
         }
         let command = self.next_id();
         let subscriptions = self.subscriptions_to_restore(command, deadline);
-        let connect = Connect {
-            token: self.tokens.current().unwrap_or_default().into(),
-            client: self.config.client.clone(),
-            version: self.config.version.clone(),
-            contract: self.config.contract.as_ref().map(|contract| contract.id.clone()),
-            subscriptions,
+        let contract = self.config.contract.as_ref();
+        let client = compose::Client {
+            token: self.tokens.current().unwrap_or_default(),
+            client: &self.config.client,
+            version: &self.config.version,
+            contract: contract.map(|contract| (contract.id.name.as_str(), contract.id.hash)),
         };
-        let greeting =
-            Codec::Protobuf.encode_command(&Command { id: command, request: Request::Connect(connect) });
-        self.link = Link::Greeting { deadline, command, greeting: Some(greeting) };
+        let greeting = Some(compose::connect(command, client, &subscriptions));
+        self.link = Link::Greeting { deadline, command, greeting };
     }
 
     /// A binary message came in.
@@ -175,7 +174,7 @@ impl<L: Listener> Core<L> {
             *spared = Some(now.after(SPARED));
             let id = self.next_id();
             // It means itself: there is nothing to cancel, and an answer in any case.
-            self.send_transient(id, Request::Cancel(Cancel { command: id }));
+            self.send_transient(compose::cancel(id, id));
         }
     }
 

@@ -4,14 +4,14 @@ use alloc::string::String;
 use core::time::Duration;
 
 use wirehub_common::code::{CloseCode, ErrorCode};
-use wirehub_common::frame::{Acknowledge, Call, History, Presence, Publish, Request};
-use wirehub_common::{Bytes, ChannelName, Limits, Payload};
+use wirehub_common::frame::History;
+use wirehub_common::view::Payload;
+use wirehub_common::{Bytes, ChannelName, Limits, compose};
 
 use self::alarms::Alarms;
-use self::commands::Commands;
+use self::commands::{Commands, Kind};
 use self::connection::Link;
 use self::keys::Keys;
-use self::outbox::Outbox;
 use self::subscriptions::Subscriptions;
 use self::token::Tokens;
 use crate::backoff::Backoff;
@@ -22,8 +22,6 @@ mod alarms;
 mod commands;
 mod connection;
 mod keys;
-mod outbox;
-mod sorted;
 mod subscriptions;
 #[cfg(test)]
 mod tests;
@@ -53,7 +51,6 @@ pub struct Core<L = Events> {
     keys: Keys,
     subscriptions: Subscriptions,
     alarms: Alarms,
-    outbox: Outbox,
     /// Whether the transport took more when it was asked last.
     writable: bool,
     /// What the transport has to be closed with.
@@ -111,7 +108,6 @@ impl<L: Listener> Core<L> {
             keys: Keys::new(seed),
             subscriptions: Subscriptions::default(),
             alarms: Alarms::default(),
-            outbox: Outbox::default(),
             writable: true,
             closing: None,
             retry_after: None,
@@ -185,9 +181,7 @@ impl<L: Listener> Core<L> {
     pub fn subscribe(&mut self, now: Time, channel: &ChannelName) -> Result<SubscriptionId, Error> {
         self.refuse_when_closed()?;
         let id = SubscriptionId(self.next_id());
-        if !self.take_offered_over(id, channel) {
-            self.subscriptions.insert(id, channel)?;
-        }
+        self.begin_subscription(id, channel)?;
         if self.is_up() {
             self.request_subscription(now, channel.as_str());
         }
@@ -216,23 +210,25 @@ impl<L: Listener> Core<L> {
     /// # Errors
     /// [`QUEUE_FULL`](ErrorCode::QUEUE_FULL), [`CLOSED`](ErrorCode::CLOSED), for a command that does not wait
     /// [`NOT_CONNECTED`](ErrorCode::NOT_CONNECTED): nothing was done.
-    pub fn publish(
+    pub fn publish<'a>(
         &mut self,
         now: Time,
-        channel: ChannelName,
-        payload: Payload,
+        channel: &ChannelName,
+        payload: impl Into<Payload<'a>>,
         options: impl Into<SendOptions>,
     ) -> Result<CommandId, Error> {
-        let publish = Publish { channel, payload, key: String::new() };
-        self.command(now, Request::Publish(publish), options.into())
+        let options = options.into();
+        let id = self.begin(options)?;
+        let frame = compose::publish(id, channel, payload.into(), &self.keys.make(id));
+        self.queue(now, id, Kind::Publish, frame, options)
     }
 
     /// Publishes a message now or never: it is dropped, and `false` comes back, where the client is not connected or
     /// more is queued than the transport takes. Whether the server took it is not told.
-    pub fn publish_volatile(&mut self, channel: ChannelName, payload: Payload) -> bool {
-        let possible = self.is_up() && self.writable && self.outbox.is_empty();
+    pub fn publish_volatile<'a>(&mut self, channel: &ChannelName, payload: impl Into<Payload<'a>>) -> bool {
+        let possible = self.is_up() && self.writable && !self.commands.has_queued();
         if possible {
-            self.send_transient(0, Request::Publish(Publish { channel, payload, key: String::new() }));
+            self.send_transient(compose::publish(0, channel, payload.into(), ""));
         }
         possible
     }
@@ -241,15 +237,17 @@ impl<L: Listener> Core<L> {
     ///
     /// # Errors
     /// As for [`Self::publish`].
-    pub fn call(
+    pub fn call<'a>(
         &mut self,
         now: Time,
         name: &str,
-        payload: Payload,
+        payload: impl Into<Payload<'a>>,
         options: impl Into<SendOptions>,
     ) -> Result<CommandId, Error> {
-        let call = Call { name: name.into(), payload, key: String::new() };
-        self.command(now, Request::Call(call), options.into())
+        let options = options.into();
+        let id = self.begin(options)?;
+        let frame = compose::call(id, name, payload.into(), &self.keys.make(id));
+        self.queue(now, id, Kind::Call, frame, options)
     }
 
     /// Calls a procedure of the server that streams its responses: each is an [`Event::Response`], in order, before the
@@ -257,14 +255,16 @@ impl<L: Listener> Core<L> {
     ///
     /// # Errors
     /// As for [`Self::publish`].
-    pub fn call_stream(
+    pub fn call_stream<'a>(
         &mut self,
         now: Time,
         name: &str,
-        payload: Payload,
+        payload: impl Into<Payload<'a>>,
         options: impl Into<SendOptions>,
     ) -> Result<CommandId, Error> {
-        self.streaming_call(now, Call { name: name.into(), payload, key: String::new() }, options.into())
+        let options = options.into();
+        let id = self.begin(options)?;
+        self.queue(now, id, Kind::Stream, compose::call(id, name, payload.into(), ""), options)
     }
 
     /// Reads a channel's history. See [`Self::publish`].
@@ -274,10 +274,12 @@ impl<L: Listener> Core<L> {
     pub fn history(
         &mut self,
         now: Time,
-        history: History,
+        history: &History,
         options: impl Into<SendOptions>,
     ) -> Result<CommandId, Error> {
-        self.command(now, Request::History(history), options.into())
+        let options = options.into();
+        let id = self.begin(options)?;
+        self.queue(now, id, Kind::Question, compose::history(id, history), options)
     }
 
     /// Asks who is in a channel. See [`Self::publish`].
@@ -287,10 +289,10 @@ impl<L: Listener> Core<L> {
     pub fn presence(
         &mut self,
         now: Time,
-        channel: ChannelName,
+        channel: &ChannelName,
         options: impl Into<SendOptions>,
     ) -> Result<CommandId, Error> {
-        self.command(now, Request::Presence(Presence { channel, counts_only: false }), options.into())
+        self.ask_for_presence(now, channel, false, options.into())
     }
 
     /// Asks how many are in a channel, and not who. See [`Self::publish`].
@@ -300,10 +302,10 @@ impl<L: Listener> Core<L> {
     pub fn presence_counts(
         &mut self,
         now: Time,
-        channel: ChannelName,
+        channel: &ChannelName,
         options: impl Into<SendOptions>,
     ) -> Result<CommandId, Error> {
-        self.command(now, Request::Presence(Presence { channel, counts_only: true }), options.into())
+        self.ask_for_presence(now, channel, true, options.into())
     }
 
     /// Acknowledges an [alarm](Event::Alarm). Repeated after a reconnect until it is answered, or the timeout has passed.
@@ -317,8 +319,10 @@ impl<L: Listener> Core<L> {
         alarm: &str,
         options: impl Into<SendOptions>,
     ) -> Result<CommandId, Error> {
-        let acknowledge = Acknowledge { alarm: alarm.into(), received_only: false };
-        let command = self.command(now, Request::Acknowledge(acknowledge), options.into())?;
+        let options = options.into();
+        let id = self.begin(options)?;
+        let frame = compose::acknowledge(id, alarm, false);
+        let command = self.queue(now, id, Kind::Acknowledgement, frame, options)?;
         self.note_acknowledged(alarm);
         Ok(command)
     }
@@ -359,6 +363,17 @@ impl<L: Listener> Core<L> {
     pub fn poll_timeout(&self) -> Option<Time> {
         let own = earlier(self.link.deadline(self.limits.ping_interval), self.tokens.deadline());
         earlier(own, earlier(self.commands.deadline(), self.subscriptions.deadline()))
+    }
+
+    fn ask_for_presence(
+        &mut self,
+        now: Time,
+        channel: &ChannelName,
+        counts_only: bool,
+        options: SendOptions,
+    ) -> Result<CommandId, Error> {
+        let id = self.begin(options)?;
+        self.queue(now, id, Kind::Question, compose::presence(id, channel, counts_only), options)
     }
 
     fn next_id(&mut self) -> u32 {

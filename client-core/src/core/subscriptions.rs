@@ -4,16 +4,16 @@
 //! to the subscription whose `subscribed` came last before it; until that has come, publications of the channel are
 //! an older subscription's, and dropped.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use wirehub_common::ChannelName;
 use wirehub_common::code::ErrorCode;
-use wirehub_common::frame::{Position, Request, Subscribe, Unsubscribe};
+use wirehub_common::frame::Position;
 use wirehub_common::view::{self, Movement, Publication, Subscribed, Unsubscribed};
+use wirehub_common::{ChannelName, compose};
 
 use super::Core;
-use super::sorted::SortedMap;
 use crate::time::earlier;
 use crate::{Error, ErrorKind, Listener, Recovery, Time};
 
@@ -36,11 +36,14 @@ impl SubscriptionId {
 /// The channels that the application is subscribed to.
 #[derive(Debug, Default)]
 pub(super) struct Subscriptions {
-    by_channel: SortedMap<ChannelName, Wanted>,
+    /// By their channels; in boxes, because they are many at times, and move.
+    #[allow(clippy::vec_box, reason = "as the docs say")]
+    wanted: Vec<Box<Wanted>>,
 }
 
 #[derive(Debug)]
 struct Wanted {
+    channel: ChannelName,
     id: SubscriptionId,
     /// The number of the newest attempt.
     number: u32,
@@ -66,36 +69,27 @@ enum Phase {
 }
 
 impl Subscriptions {
-    pub(super) fn insert(&mut self, id: SubscriptionId, channel: &ChannelName) -> Result<(), Error> {
-        if self.by_channel.contains_key(channel.as_str()) {
-            return Err(Error::from_code(ErrorKind::Usage, ErrorCode::ALREADY_SUBSCRIBED));
-        }
-        self.add(id, channel, None);
-        Ok(())
-    }
-
-    fn add(&mut self, id: SubscriptionId, channel: &ChannelName, position: Option<Position>) {
-        let wanted = Wanted { id, number: 0, phase: Phase::Idle, begun: false, position, is_offered: false };
-        self.by_channel.insert(channel.clone(), wanted);
-    }
-
-    /// The subscription that the server began to a channel.
-    fn offered(&self, channel: &ChannelName) -> Option<(SubscriptionId, Option<Position>)> {
-        let wanted = self.by_channel.get(channel.as_str()).filter(|wanted| wanted.is_offered)?;
-        Some((wanted.id, wanted.position.clone()))
+    /// Adds one, unless the channel has one.
+    fn add(&mut self, id: SubscriptionId, channel: &ChannelName) -> Option<&mut Wanted> {
+        let index = self.find(channel.as_str()).err()?;
+        let (channel, phase) = (channel.clone(), Phase::Idle);
+        let wanted =
+            Wanted { channel, id, number: 0, phase, begun: false, position: None, is_offered: false };
+        self.wanted.insert(index, Box::new(wanted));
+        self.wanted.get_mut(index).map(|wanted| &mut **wanted)
     }
 
     /// Takes a subscription out: its channel and the number of its newest attempt.
     pub(super) fn remove(&mut self, id: SubscriptionId) -> Option<(ChannelName, u32)> {
         // Rare enough to look through all of them.
-        let channel = self.by_channel.iter().find(|(_, wanted)| wanted.id == id)?.0.clone();
-        let wanted = self.by_channel.remove(channel.as_str())?;
-        Some((channel, wanted.number))
+        let index = self.wanted.iter().position(|wanted| wanted.id == id)?;
+        let wanted = self.wanted.remove(index);
+        Some((wanted.channel, wanted.number))
     }
 
     pub(super) fn deadline(&self) -> Option<Time> {
         let mut soonest = None;
-        for (_, wanted) in self.by_channel.iter() {
+        for wanted in &self.wanted {
             if let Phase::Requested { deadline: time, .. } | Phase::Retrying { at: time } = wanted.phase {
                 soonest = earlier(soonest, Some(time));
             }
@@ -105,13 +99,23 @@ impl Subscriptions {
 
     /// After the connection was lost, all have to be made again.
     pub(super) fn reset(&mut self) {
-        for (_, wanted) in self.by_channel.iter_mut() {
+        for wanted in &mut self.wanted {
             wanted.phase = Phase::Idle;
         }
     }
 
+    fn of_channel(&mut self, channel: &str) -> Option<&mut Wanted> {
+        let index = self.find(channel).ok()?;
+        self.wanted.get_mut(index).map(|wanted| &mut **wanted)
+    }
+
     fn of_attempt(&mut self, channel: &str, number: u32) -> Option<&mut Wanted> {
-        self.by_channel.get_mut(channel).filter(|wanted| wanted.number == number)
+        self.of_channel(channel).filter(|wanted| wanted.number == number)
+    }
+
+    /// Where a channel is, or would be.
+    fn find(&self, channel: &str) -> Result<usize, usize> {
+        self.wanted.binary_search_by(|wanted| wanted.channel.as_str().cmp(channel))
     }
 }
 
@@ -149,14 +153,18 @@ impl Wanted {
 
 impl<L: Listener> Core<L> {
     /// The subscriptions to put into `connect`; `command` is its id.
-    pub(super) fn subscriptions_to_restore(&mut self, command: u32, deadline: Time) -> Vec<Subscribe> {
-        let mut restored = Vec::new();
-        for (channel, wanted) in self.subscriptions.by_channel.iter_mut() {
+    pub(super) fn subscriptions_to_restore(
+        &mut self,
+        command: u32,
+        deadline: Time,
+    ) -> compose::Subscriptions {
+        let mut restored = compose::Subscriptions::default();
+        for wanted in &mut self.subscriptions.wanted {
             self.last_id = self.last_id.wrapping_add(1);
             let number = self.last_id;
             wanted.number = number;
             wanted.phase = Phase::Requested { command, deadline };
-            restored.push(Subscribe { channel: channel.clone(), number, position: wanted.position.clone() });
+            restored.push(&wanted.channel, number, wanted.position.as_ref());
         }
         restored
     }
@@ -166,40 +174,53 @@ impl<L: Listener> Core<L> {
         self.request_each(now, |phase| matches!(phase, Phase::Idle | Phase::Requested { .. }));
     }
 
-    /// Puts a subscription of the application in the place of one that the server began. It goes on where that one was.
-    pub(super) fn take_offered_over(&mut self, id: SubscriptionId, channel: &ChannelName) -> bool {
-        let Some((subscription, position)) = self.subscriptions.offered(channel) else { return false };
-        self.subscriptions.remove(subscription);
-        self.listener.unsubscribed(subscription, None);
-        self.subscriptions.add(id, channel, position);
-        true
+    /// Makes a subscription of the application's. It goes on where the one was that the server began, if any.
+    pub(super) fn begin_subscription(
+        &mut self,
+        id: SubscriptionId,
+        channel: &ChannelName,
+    ) -> Result<(), Error> {
+        if self.subscriptions.add(id, channel).is_some() {
+            return Ok(());
+        }
+        match self.subscriptions.of_channel(channel.as_str()) {
+            Some(wanted) if wanted.is_offered => {
+                let subscription = core::mem::replace(&mut wanted.id, id);
+                wanted.number = 0;
+                wanted.is_offered = false;
+                wanted.begun = false;
+                wanted.phase = Phase::Idle;
+                self.listener.unsubscribed(subscription, None);
+                Ok(())
+            }
+            _ => Err(Error::from_code(ErrorKind::Usage, ErrorCode::ALREADY_SUBSCRIBED)),
+        }
     }
 
     pub(super) fn request_subscription(&mut self, now: Time, channel: &str) {
         let command = self.next_id();
         let deadline = now.after(self.config.command_timeout);
-        let Some((channel, wanted)) = self.subscriptions.by_channel.entry(channel) else { return };
+        let Some(wanted) = self.subscriptions.of_channel(channel) else { return };
         wanted.number = command;
         wanted.phase = Phase::Requested { command, deadline };
-        let request =
-            Subscribe { channel: channel.clone(), number: command, position: wanted.position.clone() };
-        self.send_transient(command, Request::Subscribe(request));
+        let frame = compose::subscribe(command, &wanted.channel, command, wanted.position.as_ref());
+        self.send_transient(frame);
     }
 
     /// Ends a subscription, and tells the server if there is one to tell.
     pub(super) fn end_subscription(&mut self, subscription: SubscriptionId, error: Option<Error>) {
         let Some((channel, number)) = self.subscriptions.remove(subscription) else { return };
         if self.is_up() {
-            self.send_transient(0, Request::Unsubscribe(Unsubscribe { channel, number }));
+            self.send_transient(compose::unsubscribe(0, &channel, number));
         }
         self.listener.unsubscribed(subscription, error);
     }
 
     /// The error of a `subscribe` command, if it was one.
     pub(super) fn handle_subscribe_error(&mut self, now: Time, command: u32, error: Error) {
-        let refused = self.subscriptions.by_channel.iter().find_map(|(channel, wanted)| {
+        let refused = self.subscriptions.wanted.iter().find_map(|wanted| {
             let is_this = matches!(wanted.phase, Phase::Requested { command: of, .. } if of == command);
-            is_this.then(|| (channel.clone(), wanted.number))
+            is_this.then(|| (wanted.channel.clone(), wanted.number))
         });
         if let Some((channel, number)) = refused {
             self.handle_refusal(now, channel.as_str(), number, error);
@@ -249,25 +270,22 @@ impl<L: Listener> Core<L> {
 
     /// The server began a subscription. One of the application's own has precedence.
     pub(super) fn handle_offer(&mut self, subscribed: Subscribed<'_>) {
-        let by_channel = &mut self.subscriptions.by_channel;
         // It was checked together with its frame.
         let Ok(channel) = ChannelName::new(subscribed.channel()) else { return };
-        if by_channel.contains_key(channel.as_str()) || by_channel.len() >= MAX_SUBSCRIPTIONS {
+        if self.subscriptions.wanted.len() >= MAX_SUBSCRIPTIONS {
             return;
         }
         let subscription = SubscriptionId(self.next_id());
-        self.subscriptions.add(subscription, &channel, None);
-        if let Some(wanted) = self.subscriptions.by_channel.get_mut(channel.as_str()) {
-            wanted.number = subscribed.number();
-            wanted.is_offered = true;
-        }
+        let Some(wanted) = self.subscriptions.add(subscription, &channel) else { return };
+        wanted.number = subscribed.number();
+        wanted.is_offered = true;
         self.listener.offered(subscription, &channel);
         self.handle_subscribed(subscribed);
     }
 
     pub(super) fn handle_movement(&mut self, movement: Movement<'_>, joined: bool) {
         // As for publications: before the subscription is in force it is an older one's.
-        if let Some(wanted) = self.subscriptions.by_channel.get_mut(movement.channel())
+        if let Some(wanted) = self.subscriptions.of_channel(movement.channel())
             && wanted.phase == Phase::Active
         {
             self.listener.moved(wanted.id, joined, movement.member());
@@ -276,7 +294,7 @@ impl<L: Listener> Core<L> {
 
     pub(super) fn handle_publication(&mut self, now: Time, publication: Publication<'_>) {
         let channel = publication.channel();
-        let Some(wanted) = self.subscriptions.by_channel.get_mut(channel) else {
+        let Some(wanted) = self.subscriptions.of_channel(channel) else {
             if channel == BROADCAST {
                 self.listener.broadcast(publication);
             }
@@ -321,9 +339,9 @@ impl<L: Listener> Core<L> {
     /// Asks for the subscriptions that are in such a phase.
     fn request_each(&mut self, now: Time, is_due: impl Fn(Phase) -> bool) {
         let mut due = Vec::new();
-        for (channel, wanted) in self.subscriptions.by_channel.iter() {
+        for wanted in &self.subscriptions.wanted {
             if is_due(wanted.phase) {
-                due.push(channel.clone());
+                due.push(wanted.channel.clone());
             }
         }
         for channel in due {
@@ -332,7 +350,7 @@ impl<L: Listener> Core<L> {
     }
 
     pub(super) fn end_all_subscriptions(&mut self) {
-        for (_, wanted) in core::mem::take(&mut self.subscriptions.by_channel).iter() {
+        for wanted in core::mem::take(&mut self.subscriptions).wanted {
             let subscription = wanted.id;
             let error = Error::from_code(ErrorKind::Connection, ErrorCode::CLOSED);
             self.listener.unsubscribed(subscription, Some(error));

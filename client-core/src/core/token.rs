@@ -8,7 +8,7 @@ use alloc::string::String;
 use core::time::Duration;
 
 use wirehub_common::code::{CloseCode, ErrorCode};
-use wirehub_common::frame::{Refresh, Request};
+use wirehub_common::compose;
 use wirehub_common::view::Body;
 
 use super::Core;
@@ -182,7 +182,7 @@ impl<L: Listener> Core<L> {
     fn use_token(&mut self, now: Time, token: String) {
         if self.is_up() {
             let id = self.next_id();
-            self.send_transient(id, Request::Refresh(Refresh { token: token.clone() }));
+            self.send_transient(compose::refresh(id, &token));
             self.tokens.refreshing = Some(id);
         }
         self.tokens.current = Some(token);

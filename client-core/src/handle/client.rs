@@ -215,7 +215,7 @@ impl Client {
         payload: Payload,
     ) -> Result<Option<Position>, Error> {
         let options = self.options;
-        match self.command(|inner, now| inner.core.publish(now, channel, payload, options)).await? {
+        match self.command(|inner, now| inner.core.publish(now, &channel, &payload, options)).await? {
             Outcome::Published(position) => Ok(position),
             _ => Err(another_answer()),
         }
@@ -229,7 +229,7 @@ impl Client {
     /// The message can't be encoded.
     pub fn publish_volatile<C: Channel>(&self, channel: &C, message: &C::Message) -> Result<bool, Error> {
         let (channel, payload) = (channel.name().clone(), message.to_payload()?);
-        Ok(self.shared().act(|inner, _| inner.core.publish_volatile(channel, payload)))
+        Ok(self.shared().act(|inner, _| inner.core.publish_volatile(&channel, &payload)))
     }
 
     /// Calls a procedure of a contract, now or once the client is connected, and waits for its response.
@@ -247,7 +247,7 @@ impl Client {
     /// As for [`Self::publish`].
     pub async fn call_raw(&self, name: &str, payload: Payload) -> Result<Payload, Error> {
         let options = self.options;
-        match self.command(|inner, now| inner.core.call(now, name, payload, options)).await? {
+        match self.command(|inner, now| inner.core.call(now, name, &payload, options)).await? {
             Outcome::Called(payload) => Ok(payload),
             _ => Err(another_answer()),
         }
@@ -260,15 +260,16 @@ impl Client {
     /// [`QUEUE_FULL`](ErrorCode::QUEUE_FULL), [`CLOSED`](ErrorCode::CLOSED), for a handle that does not wait
     /// [`NOT_CONNECTED`](ErrorCode::NOT_CONNECTED); the others come as the stream's last item.
     pub fn call_stream<C: StreamCall>(&self, request: &C::Request) -> Result<Responses<C::Response>, Error> {
-        self.responses(C::NAME, request.to_payload()?, C::Response::from_payload)
+        self.responses(C::NAME, &request.to_payload()?, C::Response::from_payload)
     }
 
     /// [`Self::call_stream`] without a contract.
     ///
     /// # Errors
     /// As there.
+    #[allow(clippy::needless_pass_by_value, reason = "as the others take theirs")]
     pub fn call_stream_raw(&self, name: &str, payload: Payload) -> Result<Responses<Payload>, Error> {
-        self.responses(name, payload, |payload| Ok(payload.clone()))
+        self.responses(name, &payload, |payload| Ok(payload.clone()))
     }
 
     /// Waits until the client is over and its last WebSocket has been closed in order, or for as long as its driver
@@ -310,7 +311,7 @@ impl Client {
     /// As there.
     pub async fn history_raw(&self, request: frame::History) -> Result<frame::HistoryPage, Error> {
         let options = self.options;
-        match self.command(|inner, now| inner.core.history(now, request, options)).await? {
+        match self.command(|inner, now| inner.core.history(now, &request, options)).await? {
             Outcome::History(page) => Ok(page),
             _ => Err(another_answer()),
         }
@@ -322,7 +323,7 @@ impl Client {
     /// As for [`Self::publish`]; [`NOT_AVAILABLE`](ErrorCode::NOT_AVAILABLE): the channel keeps no presence.
     pub async fn presence(&self, channel: ChannelName) -> Result<Vec<Member>, Error> {
         let options = self.options;
-        match self.command(|inner, now| inner.core.presence(now, channel, options)).await? {
+        match self.command(|inner, now| inner.core.presence(now, &channel, options)).await? {
             Outcome::Presence(list) => Ok(list.members),
             _ => Err(another_answer()),
         }
@@ -334,7 +335,7 @@ impl Client {
     /// As for [`Self::presence`].
     pub async fn presence_counts(&self, channel: ChannelName) -> Result<PresenceCounts, Error> {
         let options = self.options;
-        match self.command(|inner, now| inner.core.presence_counts(now, channel, options)).await? {
+        match self.command(|inner, now| inner.core.presence_counts(now, &channel, options)).await? {
             Outcome::Presence(list) => Ok(PresenceCounts { sessions: list.sessions, users: list.users }),
             _ => Err(another_answer()),
         }
@@ -367,7 +368,7 @@ impl Client {
     fn responses<R>(
         &self,
         name: &str,
-        payload: Payload,
+        payload: &Payload,
         decode: fn(&Payload) -> Result<R, PayloadError>,
     ) -> Result<Responses<R>, Error> {
         self.shared().act(|inner, now| {

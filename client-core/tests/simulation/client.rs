@@ -119,15 +119,15 @@ impl Client {
                 self.messages += 1;
                 let message = Message { client: self.number, number: self.messages };
                 let payload = message.to_payload(random.below(600) as usize);
-                let publish = self.core.publish(now, channel.clone(), payload, timeout);
+                let publish = self.core.publish(now, channel, &payload, timeout);
                 self.began(publish, Wish::Publish(message));
             }
             5 if random.one_in(2) => {
-                let call = self.core.call(now, "echo", Payload::json("1"), timeout);
+                let call = self.core.call(now, "echo", &Payload::json("1"), timeout);
                 self.began(call, Wish::Call);
             }
             5 => {
-                let call = self.core.call_stream(now, "count", Payload::json("1"), timeout);
+                let call = self.core.call_stream(now, "count", &Payload::json("1"), timeout);
                 self.began(call, Wish::Stream(0));
             }
             6 => {

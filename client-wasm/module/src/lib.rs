@@ -28,7 +28,8 @@ use wirehub_client_core::{
 use wirehub_common::code::{CloseCode, ErrorCode};
 use wirehub_common::contract::ContractHash;
 use wirehub_common::frame::{ContractDigest, ContractId, History, Position};
-use wirehub_common::{Bytes, ChannelName, Payload};
+use wirehub_common::view::Payload;
+use wirehub_common::{Bytes, ChannelName, Content};
 
 use self::output::Output;
 
@@ -124,7 +125,7 @@ impl Client {
         } else {
             let options = SendOptions { timeout: Some(duration(timeout)), fail_fast: flags & FAIL_FAST != 0 };
             let extent = Extent { since: (offset >= 0.0).then_some(offset as u64), limit: number };
-            request(core, kind, now, text, data, flags & FLAG != 0, extent, options)
+            request(core, kind, now, text, &data, flags & FLAG != 0, extent, options)
         };
         match result {
             Ok(number) => number.into(),
@@ -268,30 +269,31 @@ fn request(
     kind: u32,
     now: Time,
     name: &str,
-    data: Bytes,
+    data: &[u8],
     flag: bool,
     extent: Extent,
     options: SendOptions,
 ) -> Result<u32, Error> {
-    let payload = |data| if flag { Payload::json(data) } else { Payload::bytes(data) };
+    let payload = Payload { content: if flag { Content::Json } else { Content::Bytes }, data };
     let command = match kind {
-        CALL => core.call(now, name, payload(data), options),
-        CALL_STREAM => core.call_stream(now, name, payload(data), options),
+        CALL => core.call(now, name, payload, options),
+        CALL_STREAM => core.call_stream(now, name, payload, options),
         ACKNOWLEDGE => core.acknowledge(now, name, options),
         _ => {
-            let channel = ChannelName::new(name)?;
+            let channel = &ChannelName::new(name)?;
             match kind {
-                SUBSCRIBE => return Ok(core.subscribe(now, &channel)?.number()),
+                SUBSCRIBE => return Ok(core.subscribe(now, channel)?.number()),
                 PUBLISH_VOLATILE => {
-                    let sent = core.publish_volatile(channel, payload(data));
+                    let sent = core.publish_volatile(channel, payload);
                     return Ok(if sent { 1 } else { 2 });
                 }
-                PUBLISH => core.publish(now, channel, payload(data), options),
+                PUBLISH => core.publish(now, channel, payload, options),
                 HISTORY => {
-                    let epoch = utf8(&data).into();
+                    let epoch = utf8(data).into();
                     let since = extent.since.map(|offset| Position { offset, epoch });
-                    let history = History { channel, since, limit: extent.limit, reverse: flag };
-                    core.history(now, history, options)
+                    let history =
+                        History { channel: channel.clone(), since, limit: extent.limit, reverse: flag };
+                    core.history(now, &history, options)
                 }
                 PRESENCE if flag => core.presence_counts(now, channel, options),
                 PRESENCE => core.presence(now, channel, options),

@@ -80,23 +80,85 @@ impl Writer {
         self.varint(u64::from(field) << 3 | u64::from(wire_type));
     }
 
-    fn varint(&mut self, mut value: u64) {
-        loop {
-            let low = (value & 0x7f) as u8;
-            value >>= 7;
-            if value == 0 {
-                return self.put(&[low]);
-            }
-            self.put(&[low | 0x80]);
+    fn varint(&mut self, value: u64) {
+        match &mut self.bytes {
+            Some(bytes) => push_varint(bytes, value),
+            // A byte for each seven bits, and one for 0.
+            None => self.put_length((70_u32.saturating_sub((value | 1).leading_zeros()) / 7) as usize),
         }
     }
 
     fn put(&mut self, part: &[u8]) {
         match &mut self.bytes {
             Some(bytes) => bytes.extend_from_slice(part),
-            None => self.length = self.length.saturating_add(part.len()),
+            None => self.put_length(part.len()),
         }
     }
+
+    fn put_length(&mut self, length: usize) {
+        self.length = self.length.saturating_add(length);
+    }
+}
+
+/// Takes the fields of a small message in order; what is nested is copied. A fifth of the code of a [`Writer`], which
+/// writes everything in its place at once.
+#[derive(Debug, Default)]
+pub(crate) struct Fields(Vec<u8>);
+
+impl Fields {
+    /// A number; 0 is not written.
+    pub(crate) fn number(&mut self, field: u32, value: u64) {
+        if value != 0 {
+            self.tag(field, WIRE_VARINT);
+            push_varint(&mut self.0, value);
+        }
+    }
+
+    /// A 64-bit number of eight bytes; 0 is not written.
+    pub(crate) fn fixed64(&mut self, field: u32, value: u64) {
+        if value != 0 {
+            self.tag(field, WIRE_FIXED64);
+            self.0.extend_from_slice(&value.to_le_bytes());
+        }
+    }
+
+    /// Bytes or text; nothing is written for empty ones.
+    pub(crate) fn bytes(&mut self, field: u32, value: &[u8]) {
+        if !value.is_empty() {
+            self.part(field, value);
+        }
+    }
+
+    /// A nested message, also an empty one.
+    pub(crate) fn message(&mut self, field: u32, message: &Self) {
+        self.part(field, &message.0);
+    }
+
+    /// The message with its length before it.
+    pub(crate) fn delimited(self) -> Bytes {
+        let mut out = Vec::new();
+        push_varint(&mut out, self.0.len() as u64);
+        out.extend_from_slice(&self.0);
+        out.into()
+    }
+
+    fn part(&mut self, field: u32, value: &[u8]) {
+        self.tag(field, WIRE_LENGTH);
+        push_varint(&mut self.0, value.len() as u64);
+        self.0.extend_from_slice(value);
+    }
+
+    fn tag(&mut self, field: u32, wire_type: u8) {
+        push_varint(&mut self.0, u64::from(field) << 3 | u64::from(wire_type));
+    }
+}
+
+fn push_varint(out: &mut Vec<u8>, mut value: u64) {
+    while value > 0x7f {
+        out.push((value & 0x7f) as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
 }
 
 pub(super) const WIRE_VARINT: u8 = 0;
@@ -190,9 +252,11 @@ mod tests {
     #[test]
     fn varints_hold_64_bits_and_no_more() {
         for value in [0, 1, 127, 128, 300, u64::from(u32::MAX), u64::MAX - 1, u64::MAX] {
-            let mut out = Writer { bytes: Some(Vec::new()), length: 0 };
-            out.varint(value);
-            let bytes = out.bytes.unwrap();
+            let mut bytes = Vec::new();
+            push_varint(&mut bytes, value);
+            let mut counter = Writer { bytes: None, length: 0 };
+            counter.varint(value);
+            assert_eq!(counter.length, bytes.len());
             assert_eq!(varint(&mut &*bytes).unwrap(), value);
         }
         let kind = |bytes: &[u8]| varint(&mut &*bytes).unwrap_err();

@@ -75,7 +75,7 @@ impl World {
             Operation::Suspend => core.suspend(now),
             Operation::Close(reason) => core.close(CloseCode::NORMAL, &reason),
             Operation::Subscribe(channel) => {
-                let result = core.subscribe(now, &channel.name());
+                let result = core.subscribe(now, &&channel.name());
                 self.model.subscribed(result);
             }
             Operation::Unsubscribe(which) => {
@@ -89,27 +89,27 @@ impl World {
                 }
             }
             Operation::Publish { channel, bytes, options } => {
-                let result = core.publish(now, channel.name(), payload(bytes), options);
+                let result = core.publish(now, &channel.name(), &payload(bytes), options);
                 self.model.commanded(result, false);
             }
             Operation::PublishVolatile { channel, bytes } => {
-                core.publish_volatile(channel.name(), payload(bytes));
+                core.publish_volatile(&channel.name(), &payload(bytes));
             }
             Operation::Call { bytes, options } => {
-                let result = core.call(now, "call", payload(bytes), options);
+                let result = core.call(now, "call", &payload(bytes), options);
                 self.model.commanded(result, false);
             }
             Operation::CallStream { bytes, options } => {
-                let result = core.call_stream(now, "stream", payload(bytes), options);
+                let result = core.call_stream(now, "stream", &payload(bytes), options);
                 self.model.commanded(result, true);
             }
             Operation::History { channel, options } => {
-                let history = History { channel: channel.name(), since: None, limit: 7, reverse: false };
-                let result = core.history(now, history, options);
+                let history = History { channel: &channel.name(), since: None, limit: 7, reverse: false };
+                let result = core.history(now, &history, options);
                 self.model.commanded(result, false);
             }
             Operation::Presence { channel, options } => {
-                let result = core.presence(now, channel.name(), options);
+                let result = core.presence(now, &channel.name(), options);
                 self.model.commanded(result, false);
             }
             Operation::Acknowledge { alarm, options } => {

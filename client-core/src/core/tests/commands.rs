@@ -25,7 +25,7 @@ fn commands_made_offline_go_out_in_order_in_one_message() {
 fn a_command_ends_with_its_own_answer_once() {
     let mut client = Client::connected();
     let publish = client.publish("1");
-    let call = client.core.call(client.now, "sum", Payload::json("[1]"), None).unwrap();
+    let call = client.core.call(client.now, "sum", &Payload::json("[1]"), None).unwrap();
     client.sent();
     client.reply(call.number(), Ok(Answer::Called(Called { payload: Payload::json("1"), more: false })));
     client.reply(publish.number(), Ok(Answer::Published(Published { position: None })));
@@ -56,7 +56,7 @@ fn a_command_times_out_online_and_offline() {
 
     let mut client = Client::connected();
     let timeout = Some(Duration::from_secs(2));
-    let call = client.core.call(client.now, "slow", Payload::json("1"), timeout).unwrap();
+    let call = client.core.call(client.now, "slow", &Payload::json("1"), timeout).unwrap();
     client.sent();
     assert_eq!(client.wait(), Duration::from_secs(2));
     assert_eq!(client.completed(), [(call, Err(ErrorCode::TIMEOUT))]);
@@ -95,8 +95,8 @@ fn without_keys_what_was_sent_when_the_connection_broke_fails_and_what_was_not_g
 fn the_send_queue_has_a_bound() {
     let mut client = Client::with(Config { send_queue: 100, ..Config::default() });
     let payload = Payload::bytes(vec![0; 60]);
-    client.core.publish(client.now, channel("c"), payload.clone(), None).unwrap();
-    let error = client.core.publish(client.now, channel("c"), payload, None).unwrap_err();
+    client.core.publish(client.now, &channel("c"), &payload, None).unwrap();
+    let error = client.core.publish(client.now, &channel("c"), &payload, None).unwrap_err();
     assert_eq!(error.code(), ErrorCode::QUEUE_FULL);
     assert!(error.is_temporary());
 }
@@ -117,7 +117,7 @@ fn a_message_over_the_servers_limit_fails_alone() {
     client.core.connect(client.now);
     let limits = Limits { message_bytes: 100, ..Limits::default() };
     client.establish_with(Connected { session: "s".into(), limits, ..Connected::default() });
-    let large = client.core.publish(client.now, channel("c"), Payload::bytes(vec![0; 200]), None).unwrap();
+    let large = client.core.publish(client.now, &channel("c"), &Payload::bytes(vec![0; 200]), None).unwrap();
     let small = client.publish("1");
     client.events();
     assert_eq!(client.sent()[0].id, small.number());
@@ -145,11 +145,11 @@ fn after_a_crash_clients_come_back_spread_over_the_servers_window() {
 fn a_command_that_does_not_wait_fails_without_a_connection() {
     let fail_fast = SendOptions { fail_fast: true, timeout: None };
     let mut client = Client::new();
-    let error = client.core.publish(client.now, channel("c"), Payload::json("1"), fail_fast).unwrap_err();
+    let error = client.core.publish(client.now, &channel("c"), &Payload::json("1"), fail_fast).unwrap_err();
     assert_eq!(error.code(), ErrorCode::NOT_CONNECTED);
 
     let mut client = Client::connected();
-    let unsent = client.core.publish(client.now, channel("c"), Payload::json("1"), fail_fast).unwrap();
+    let unsent = client.core.publish(client.now, &channel("c"), &Payload::json("1"), fail_fast).unwrap();
     client.core.handle_close(client.now, CloseCode::ABNORMAL, "");
     assert_eq!(client.completed(), [(unsent, Err(ErrorCode::NOT_CONNECTED))]);
     client.wait();
@@ -160,7 +160,7 @@ fn a_command_that_does_not_wait_fails_without_a_connection() {
 #[test]
 fn a_volatile_message_is_dropped_rather_than_queued() {
     let mut client = Client::new();
-    let publish = |client: &mut Client| client.core.publish_volatile(channel("c"), Payload::json("1"));
+    let publish = |client: &mut Client| client.core.publish_volatile(&channel("c"), &Payload::json("1"));
     assert!(!publish(&mut client));
     let mut client = Client::connected();
     assert!(publish(&mut client));
@@ -174,8 +174,8 @@ fn a_volatile_message_is_dropped_rather_than_queued() {
 fn history_and_presence_are_commands_like_others() {
     let mut client = Client::connected();
     let request = History { channel: channel("c"), since: None, limit: 10, reverse: false };
-    let history = client.core.history(client.now, request, None).unwrap();
-    let presence = client.core.presence(client.now, channel("c"), None).unwrap();
+    let history = client.core.history(client.now, &request, None).unwrap();
+    let presence = client.core.presence(client.now, &channel("c"), None).unwrap();
     client.sent();
     let page = HistoryPage { position: Position::default(), publications: vec![publication("c", 1, 1)] };
     let members = vec![Member { session: "s1".into(), ..Member::default() }];

@@ -16,6 +16,7 @@ use wirehub_common::{Bytes, ChannelName, Codec, Limits, Payload, SUBPROTOCOL_PRO
 use super::{CommandId, Core, SendOptions, SubscriptionId, TokenRequest, Transmit};
 use crate::{Config, Error, Event, Outcome, Recovery, State, Time};
 
+mod batches;
 mod commands;
 mod connection;
 mod offers;
@@ -108,7 +109,7 @@ impl Client {
     }
 
     fn publish(&mut self, text: &'static str) -> CommandId {
-        self.core.publish(self.now, channel("c"), Payload::json(text), None).unwrap()
+        self.core.publish(self.now, &channel("c"), &Payload::json(text), None).unwrap()
     }
 
     /// Lets time pass to the next deadline, and tells how long that was.

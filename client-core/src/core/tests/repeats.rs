@@ -91,7 +91,7 @@ fn a_publish_that_the_server_may_have_forgotten_is_not_repeated() {
 #[test]
 fn the_window_is_counted_from_the_first_time_that_a_publish_is_sent() {
     let mut client = with_memory();
-    let publish = client.core.publish(client.now, channel("c"), Payload::json("1"), HOUR).unwrap();
+    let publish = client.core.publish(client.now, &channel("c"), &Payload::json("1"), HOUR).unwrap();
     client.sent();
     client.lose();
     assert_eq!(client.come_back_to(memory("a", 60_000)).len(), 1);
@@ -103,7 +103,7 @@ fn the_window_is_counted_from_the_first_time_that_a_publish_is_sent() {
 #[test]
 fn what_waited_in_the_queue_is_remembered_from_the_connection_on_that_it_left_with() {
     let mut client = Client::new();
-    client.core.publish(client.now, channel("c"), Payload::json("1"), HOUR).unwrap();
+    client.core.publish(client.now, &channel("c"), &Payload::json("1"), HOUR).unwrap();
     client.core.connect(client.now);
     client.now = client.now.after(Duration::from_secs(600));
     client.core.handle_timeout(client.now);
@@ -118,7 +118,7 @@ fn what_waited_in_the_queue_is_remembered_from_the_connection_on_that_it_left_wi
 fn a_publish_in_doubt_still_times_out_and_can_be_cancelled() {
     let mut client = with_memory();
     let timeout = Some(Duration::from_millis(1));
-    let late = client.core.publish(client.now, channel("c"), Payload::json("1"), timeout).unwrap();
+    let late = client.core.publish(client.now, &channel("c"), &Payload::json("1"), timeout).unwrap();
     let unwanted = client.publish("2");
     client.sent();
     client.lose();
@@ -132,9 +132,9 @@ fn a_publish_in_doubt_still_times_out_and_can_be_cancelled() {
 #[test]
 fn questions_and_what_does_not_wait_are_not_repeated() {
     let mut client = with_memory();
-    let question = client.core.presence(client.now, channel("c"), None).unwrap();
+    let question = client.core.presence(client.now, &channel("c"), None).unwrap();
     let fail_fast = SendOptions { fail_fast: true, timeout: None };
-    let urgent = client.core.publish(client.now, channel("c"), Payload::json("1"), fail_fast).unwrap();
+    let urgent = client.core.publish(client.now, &channel("c"), &Payload::json("1"), fail_fast).unwrap();
     client.sent();
     client.lose();
     let lost = Err(ErrorCode::CONNECTION_LOST);
@@ -149,7 +149,8 @@ fn publishes_count_for_the_bound_until_they_are_answered() {
     client.core.connect(client.now);
     client.establish_with(memory("a", 0));
     let payload = || Payload::bytes(vec![0; 120]);
-    let publish = |client: &mut Client, payload| client.core.publish(client.now, channel("c"), payload, None);
+    let publish =
+        |client: &mut Client, payload| client.core.publish(client.now, &channel("c"), &payload, None);
     let large = publish(&mut client, payload()).unwrap();
     client.sent();
     let full = |error: Error| error.code() == ErrorCode::QUEUE_FULL;
@@ -171,7 +172,7 @@ fn a_call_is_repeated_with_its_key_where_the_server_remembers_those_of_calls() {
         other => panic!("{other:?}"),
     };
     let mut client = with_memory();
-    let command = client.core.call(client.now, "f", Payload::json("1"), None).unwrap();
+    let command = client.core.call(client.now, "f", &Payload::json("1"), None).unwrap();
     let first = called(&client.sent()[0]);
     assert!(!first.1.is_empty());
     client.lose();
@@ -187,7 +188,7 @@ fn a_call_is_repeated_with_its_key_where_the_server_remembers_those_of_calls() {
 #[test]
 fn a_stream_of_responses_is_not_repeated() {
     let mut client = with_memory();
-    let command = client.core.call_stream(client.now, "f", Payload::json("1"), None).unwrap();
+    let command = client.core.call_stream(client.now, "f", &Payload::json("1"), None).unwrap();
     let sent = client.sent();
     assert!(matches!(&sent[0].request, Request::Call(call) if call.key.is_empty()), "{sent:?}");
     client.lose();

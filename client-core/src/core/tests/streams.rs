@@ -3,7 +3,7 @@
 use super::*;
 
 fn stream(client: &mut Client) -> CommandId {
-    let call = client.core.call_stream(client.now, "ticks", Payload::json("1"), None).unwrap();
+    let call = client.core.call_stream(client.now, "ticks", &Payload::json("1"), None).unwrap();
     assert!(matches!(client.sent()[..], [Command { request: Request::Call(_), .. }]));
     call
 }
@@ -98,7 +98,7 @@ fn a_cancelled_stream_is_cancelled_on_the_server_too() {
 #[test]
 fn a_plain_call_of_a_procedure_that_streams_says_so_and_stops_it() {
     let mut client = Client::connected();
-    let call = client.core.call(client.now, "ticks", Payload::json("1"), None).unwrap();
+    let call = client.core.call(client.now, "ticks", &Payload::json("1"), None).unwrap();
     client.sent();
     client.respond(call, Payload::json("1"), true);
     assert_eq!(client.completed(), [(call, Err(ErrorCode::UNSUPPORTED))]);

@@ -1,10 +1,11 @@
 //! What clients send.
 
 use super::fields::{Decoder, Failure, Fields};
-use super::values::{contract_id, encode_payload, position};
+use super::values::{contract_id, position};
 use crate::Bytes;
 use crate::codec::DecodeErrorKind;
-use crate::codec::wire::{Encode, Field, Reader, WIRE_LENGTH, WIRE_VARINT, Writer};
+use crate::codec::wire::{Field, Reader, WIRE_LENGTH, WIRE_VARINT};
+use crate::compose::{self, Client, Subscriptions};
 use crate::frame::{
     Acknowledge, Call, Cancel, Command, Connect, History, Presence, Publish, Refresh, Request, Subscribe,
     Unsubscribe,
@@ -49,36 +50,33 @@ pub(in crate::codec) fn decode_command(message: &Bytes, part: &[u8]) -> Result<C
     Ok(Command { id, request })
 }
 
-impl Encode for Command {
-    fn encode(&self, out: &mut Writer) {
-        out.uint(1, self.id.into());
-        match &self.request {
-            Request::Connect(body) => out.message(2, body),
-            Request::Subscribe(body) => out.message(3, body),
-            Request::Unsubscribe(body) => out.message(4, body),
-            Request::Publish(body) => out.message(5, body),
-            Request::History(body) => out.message(6, body),
-            Request::Presence(body) => out.message(7, body),
-            Request::Call(body) => out.message(8, body),
-            Request::Cancel(body) => out.message(9, body),
-            Request::Refresh(body) => out.message(10, body),
-            Request::Acknowledge(body) => out.message(11, body),
-            Request::Invalid(_) | Request::Unknown => {}
+pub(in crate::codec) fn encode_command(Command { id, request }: &Command) -> Bytes {
+    let id = *id;
+    match request {
+        Request::Connect(Connect { token, client, version, contract, subscriptions }) => {
+            let contract = contract.as_ref().map(|contract| (contract.name.as_str(), contract.hash));
+            let mut restored = Subscriptions::default();
+            for Subscribe { channel, number, position } in subscriptions {
+                restored.push(channel, *number, position.as_ref());
+            }
+            compose::connect(id, Client { token, client, version, contract }, &restored)
         }
-    }
-}
-
-impl Encode for Connect {
-    fn encode(&self, out: &mut Writer) {
-        out.bytes(1, self.token.as_bytes());
-        out.bytes(2, self.client.as_bytes());
-        out.bytes(3, self.version.as_bytes());
-        if let Some(contract) = &self.contract {
-            out.message(4, contract);
+        Request::Subscribe(Subscribe { channel, number, position }) => {
+            compose::subscribe(id, channel, *number, position.as_ref())
         }
-        for subscription in &self.subscriptions {
-            out.message(5, subscription);
+        Request::Unsubscribe(Unsubscribe { channel, number }) => compose::unsubscribe(id, channel, *number),
+        Request::Publish(Publish { channel, payload, key }) => {
+            compose::publish(id, channel, payload.into(), key)
         }
+        Request::History(history) => compose::history(id, history),
+        Request::Presence(Presence { channel, counts_only }) => compose::presence(id, channel, *counts_only),
+        Request::Call(Call { name, payload, key }) => compose::call(id, name, payload.into(), key),
+        Request::Cancel(Cancel { command }) => compose::cancel(id, *command),
+        Request::Refresh(Refresh { token }) => compose::refresh(id, token),
+        Request::Acknowledge(Acknowledge { alarm, received_only }) => {
+            compose::acknowledge(id, alarm, *received_only)
+        }
+        Request::Invalid(_) | Request::Unknown => compose::nothing(id),
     }
 }
 
@@ -92,52 +90,16 @@ fn connect(fields: &Fields<'_>) -> Connect {
     }
 }
 
-impl Encode for Subscribe {
-    fn encode(&self, out: &mut Writer) {
-        out.bytes(1, self.channel.as_str().as_bytes());
-        out.uint(2, self.number.into());
-        if let Some(position) = &self.position {
-            out.message(3, position);
-        }
-    }
-}
-
 fn subscribe(fields: &Fields<'_>) -> Subscribe {
     Subscribe { channel: fields.channel(1), number: fields.narrow(2), position: fields.nested(3, position) }
-}
-
-impl Encode for Unsubscribe {
-    fn encode(&self, out: &mut Writer) {
-        out.bytes(1, self.channel.as_str().as_bytes());
-        out.uint(2, self.number.into());
-    }
 }
 
 pub(super) fn unsubscribe(fields: &Fields<'_>) -> Unsubscribe {
     Unsubscribe { channel: fields.channel(1), number: fields.narrow(2) }
 }
 
-impl Encode for Publish {
-    fn encode(&self, out: &mut Writer) {
-        out.bytes(1, self.channel.as_str().as_bytes());
-        encode_payload(out, 2, &self.payload);
-        out.bytes(4, self.key.as_bytes());
-    }
-}
-
 fn publish(fields: &Fields<'_>) -> Publish {
     Publish { channel: fields.channel(1), payload: fields.payload(2), key: fields.text(4) }
-}
-
-impl Encode for History {
-    fn encode(&self, out: &mut Writer) {
-        out.bytes(1, self.channel.as_str().as_bytes());
-        if let Some(since) = &self.since {
-            out.message(2, since);
-        }
-        out.uint(3, self.limit.into());
-        out.uint(4, self.reverse.into());
-    }
 }
 
 fn history(fields: &Fields<'_>) -> History {
@@ -149,46 +111,12 @@ fn history(fields: &Fields<'_>) -> History {
     }
 }
 
-impl Encode for Presence {
-    fn encode(&self, out: &mut Writer) {
-        out.bytes(1, self.channel.as_str().as_bytes());
-        out.uint(2, self.counts_only.into());
-    }
-}
-
 fn presence(fields: &Fields<'_>) -> Presence {
     Presence { channel: fields.channel(1), counts_only: fields.flag(2) }
 }
 
-impl Encode for Call {
-    fn encode(&self, out: &mut Writer) {
-        out.bytes(1, self.name.as_bytes());
-        encode_payload(out, 2, &self.payload);
-        out.bytes(4, self.key.as_bytes());
-    }
-}
-
 fn call(fields: &Fields<'_>) -> Call {
     Call { name: fields.text(1), payload: fields.payload(2), key: fields.text(4) }
-}
-
-impl Encode for Cancel {
-    fn encode(&self, out: &mut Writer) {
-        out.uint(1, self.command.into());
-    }
-}
-
-impl Encode for Refresh {
-    fn encode(&self, out: &mut Writer) {
-        out.bytes(1, self.token.as_bytes());
-    }
-}
-
-impl Encode for Acknowledge {
-    fn encode(&self, out: &mut Writer) {
-        out.bytes(1, self.alarm.as_bytes());
-        out.uint(2, self.received_only.into());
-    }
 }
 
 fn acknowledge(fields: &Fields<'_>) -> Acknowledge {

@@ -260,6 +260,13 @@ impl view::Unsubscribed<'_> {
     }
 }
 
+impl Encode for Unsubscribe {
+    fn encode(&self, out: &mut Writer) {
+        out.bytes(1, self.channel.as_str().as_bytes());
+        out.uint(2, self.number.into());
+    }
+}
+
 impl Encode for Published {
     fn encode(&self, out: &mut Writer) {
         if let Some(position) = &self.position {

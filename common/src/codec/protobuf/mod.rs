@@ -4,7 +4,7 @@
 
 use super::wire::Writer;
 use crate::Bytes;
-use crate::frame::{Command, ServerFrame};
+use crate::frame::ServerFrame;
 
 pub(crate) mod check;
 mod commands;
@@ -13,12 +13,8 @@ mod frames;
 pub(crate) mod message;
 mod values;
 
-pub(super) use commands::decode_command;
+pub(super) use commands::{decode_command, encode_command};
 pub(super) use frames::decode_frame;
-
-pub(super) fn encode_command(command: &Command) -> Bytes {
-    Writer::delimited(command)
-}
 
 pub(super) fn encode_frame(frame: &ServerFrame) -> Bytes {
     Writer::delimited(frame)
