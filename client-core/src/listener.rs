@@ -11,8 +11,11 @@ use crate::{CommandId, Error, Event, Outcome, Recovery, State, StateChange, Subs
 /// Takes what a [`Core`](crate::Core) tells, at the moment it happens and as it stands in the server's message: what is
 /// not wanted is never made. See [`Event`] for what each means; [`Events`] makes those of it.
 pub trait Listener {
-    /// What follows may be parts of this message of the server's, until the next one.
-    fn message(&mut self, message: &Bytes);
+    /// What a message of the server's comes in.
+    type Message: AsRef<[u8]> + ?Sized;
+
+    /// What follows may be parts of this message, until the next one.
+    fn message(&mut self, message: &Self::Message);
     /// [`Event::State`].
     fn state(&mut self, news: StateNews<'_>);
     /// [`Event::Subscribed`].
@@ -90,6 +93,8 @@ impl Events {
 }
 
 impl Listener for Events {
+    type Message = Bytes;
+
     fn message(&mut self, message: &Bytes) {
         self.message = message.clone();
     }

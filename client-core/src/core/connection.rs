@@ -103,14 +103,15 @@ impl<L: Listener> Core<L> {
     }
 
     /// A binary message came in.
-    pub fn handle_message(&mut self, now: Time, message: &Bytes) {
+    pub fn handle_message(&mut self, now: Time, message: &L::Message) {
+        let bytes = message.as_ref();
         if let Link::Up { heard, spared, pong_due, .. } = &mut self.link {
             *heard = now;
             *spared = None;
-            *pong_due |= message.is_empty();
+            *pong_due |= bytes.is_empty();
         }
         self.listener.message(message);
-        for frame in Frames::new(message) {
+        for frame in Frames::new(bytes) {
             // A frame can end the connection: what stands behind it is not read.
             if !matches!(self.link, Link::Greeting { .. } | Link::Up { .. }) {
                 return;

@@ -29,7 +29,7 @@ use wirehub_common::code::{CloseCode, ErrorCode};
 use wirehub_common::contract::ContractHash;
 use wirehub_common::frame::{ContractDigest, ContractId, History, Position};
 use wirehub_common::view::Payload;
-use wirehub_common::{Bytes, ChannelName, Content};
+use wirehub_common::{ChannelName, Content};
 
 use self::output::Output;
 
@@ -110,22 +110,21 @@ impl Client {
         timeout: f64,
         offset: f64,
     ) -> f64 {
-        let reserved = Bytes::from(mem::take(&mut self.reserved));
+        let reserved = mem::take(&mut self.reserved);
         let (text, data) = reserved.split_at_checked(text).unwrap_or_default();
         let text = utf8(text);
-        let data = reserved.slice_ref(data);
         let now = moment(now);
         if kind == BEGIN {
-            self.core = Some(begin(number, offset, flags & FLAG != 0, text, &data));
+            self.core = Some(begin(number, offset, flags & FLAG != 0, text, data));
         }
         let Some(core) = &mut self.core else { return 0.0 };
         let result = if kind < SUBSCRIBE {
-            take(core, kind, now, number, text, &data);
+            take(core, kind, now, number, text, data);
             Ok(0)
         } else {
             let options = SendOptions { timeout: Some(duration(timeout)), fail_fast: flags & FAIL_FAST != 0 };
             let extent = Extent { since: (offset >= 0.0).then_some(offset as u64), limit: number };
-            request(core, kind, now, text, &data, flags & FLAG != 0, extent, options)
+            request(core, kind, now, text, data, flags & FLAG != 0, extent, options)
         };
         match result {
             Ok(number) => number.into(),
@@ -230,7 +229,7 @@ fn begin(low: u32, high: f64, provides_tokens: bool, token: &str, data: &[u8]) -
     Core::with_listener(config, seed, Output::new())
 }
 
-fn take(core: &mut Core<Output>, kind: u32, now: Time, number: u32, text: &str, data: &Bytes) {
+fn take(core: &mut Core<Output>, kind: u32, now: Time, number: u32, text: &str, data: &[u8]) {
     let close_code = u16::try_from(number).ok().and_then(CloseCode::new);
     match kind {
         CONNECT => core.connect(now),

@@ -8,7 +8,7 @@ use wirehub_client_core::{
 };
 use wirehub_common::code::{CloseCode, ErrorCode};
 use wirehub_common::view::{Alarm, Member, Payload, Publication};
-use wirehub_common::{Bytes, ChannelName, Content};
+use wirehub_common::{ChannelName, Content};
 
 /// Four numbers (how many numbers there are in all; where the bytes are; how many; milliseconds until the client
 /// wants to hear that time has passed, -1 for never), then rows of eight numbers: kind, number, three values that
@@ -114,7 +114,9 @@ impl Output {
 }
 
 impl Listener for Output {
-    fn message(&mut self, _: &Bytes) {}
+    type Message = [u8];
+
+    fn message(&mut self, _: &[u8]) {}
 
     fn state(&mut self, news: StateNews<'_>) {
         // For a connection that was closed TypeScript has better words.
