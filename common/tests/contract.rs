@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use wirehub_common::contract::{
-    Binary, Call, Channel, Contract, Item, ItemKind, Message, Schema, differing_items, hash_text,
+    Binary, Call, Channel, Contract, ContractHash, Item, ItemKind, Message, Schema, differing_items,
+    hash_text,
 };
 use wirehub_common::{ChannelName, ChannelNameError, Content, Payload, PayloadError, PayloadErrorKind};
 
@@ -394,4 +395,14 @@ fn a_call_has_a_name_and_types() {
     }
     assert_eq!(Add::NAME, "add");
     assert_eq!(round_trip::<Add>(&vec![1, 2]).unwrap(), [1, 2]);
+}
+
+#[test]
+fn a_hash_is_read_as_it_is_written() {
+    let hash = ContractHash(0x0012_3456_789a_bcde);
+    assert_eq!(hash.to_string(), "00123456789abcde");
+    assert_eq!(ContractHash::from_hex("00123456789ABCDE"), Some(hash));
+    for text in ["", "0", "00123456789abcdef", "0012345 789abcde", "+0123456789abcde", "00123456789abcdé"] {
+        assert_eq!(ContractHash::from_hex(text), None, "{text:?}");
+    }
 }

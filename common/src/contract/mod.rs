@@ -249,8 +249,11 @@ pub struct ContractHash(pub u64);
 impl ContractHash {
     /// Reads what [`Display`](fmt::Display) writes: 16 hexadecimal digits.
     pub fn from_hex(digits: &str) -> Option<Self> {
-        let plain = digits.len() == 16 && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
-        plain.then(|| u64::from_str_radix(digits, 16).ok()).flatten().map(Self)
+        let mut hash = 0_u64;
+        for digit in digits.bytes() {
+            hash = hash << 4 | u64::from(char::from(digit).to_digit(16)?);
+        }
+        (digits.len() == 16).then_some(Self(hash))
     }
 }
 
