@@ -10,16 +10,24 @@ fn main() {
         CLOSES.iter().map(|row| Row::new(row.code.number(), row.name, row.origin, row.message)).collect();
 
     println!("// Made from the table in wirehub-common. Change that, then make this anew.\n");
-    print_numbers("What a `WirehubError`'s `code` can be, besides the application's own.", "Codes", &errors);
-    print_numbers(
+    println!("import {{ byName, byNumber }} from '../table.js';\n");
+    print_names(
+        "What a `WirehubError`'s `code` can be, besides the application's own.",
+        "Codes",
+        "errorNames",
+        &errors,
+    );
+    print_names(
         "What a connection can be closed with, besides the application's own.",
         "CloseCodes",
+        "closeNames",
         &closes,
     );
     print_enum("{@link Codes}", "Code", &errors);
     print_enum("{@link CloseCodes}", "CloseCode", &closes);
-    print_words("What the errors mean that the client makes, and what to do.", "errorWords", &errors);
-    print_words("What the close codes mean that come without words.", "closeWords", &closes);
+    let own = |rows: &[Row]| table(rows.iter().filter(|row| row.origin == Origin::Client), |row| row.words);
+    print_table("What the errors mean that the client makes, and what to do.", "errorWords", &own(&errors));
+    print_table("What the close codes mean that come without words.", "closeWords", &own(&closes));
 
     println!("/** @internal The errors after which the same may succeed later. */");
     println!("export const temporaryCodes: readonly number[] = [");
@@ -42,12 +50,14 @@ impl Row {
     }
 }
 
-fn print_numbers(about: &str, constant: &str, rows: &[Row]) {
-    println!("/** {about} */\nexport const {constant} = {{");
+/// The constants that people see, and what these are called.
+fn print_names(about: &str, constant: &str, names: &str, rows: &[Row]) {
+    print_table(&format!("The names of {{@link {constant}}}."), names, &table(rows.iter(), |row| row.name));
+    println!("/** {about} */\nexport const {constant} = byName({names}) as {{");
     for Row { number, name, words, .. } in rows {
-        println!("  /** {words} */\n  {name}: {number},");
+        println!("  /** {words} */\n  readonly {name}: {number};");
     }
-    println!("}} as const;\n");
+    println!("}};\n");
 }
 
 /// For the package's own use.
@@ -62,12 +72,21 @@ fn print_enum(about: &str, name: &str, rows: &[Row]) {
     println!("}}\n");
 }
 
-/// Only those that a client needs.
-fn print_words(about: &str, constant: &str, rows: &[Row]) {
-    println!("/** @internal {about} */\nexport const {constant}: Readonly<Record<number, string>> = {{");
-    for Row { number, words, .. } in rows.iter().filter(|row| row.origin == Origin::Client) {
-        // The words have no backslashes and no control characters: Rust's quotes are JavaScript's.
-        println!("  {number}: {words:?},");
+fn print_table(about: &str, constant: &str, table: &str) {
+    println!("/** @internal {about} */\nexport const {constant} = byNumber({table:?});\n");
+}
+
+/// As `table.ts` reads it: a number where it is not the next one, and what has it. Names and words have no `|`, no
+/// backslash and no control character.
+fn table<'a>(rows: impl Iterator<Item = &'a Row>, text: impl Fn(&Row) -> &str) -> String {
+    let mut next = 0;
+    let mut table = Vec::new();
+    for row in rows {
+        if row.number != next {
+            table.push(row.number.to_string());
+        }
+        table.push(text(row).to_string());
+        next = row.number.saturating_add(1);
     }
-    println!("}};\n");
+    table.join("|")
 }

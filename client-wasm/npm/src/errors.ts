@@ -1,4 +1,5 @@
-import { CloseCodes, closeWords, Code, Codes, errorWords, temporaryCodes } from './generated/codes.js';
+import { closeNames, closeWords, Code, errorNames, errorWords, temporaryCodes } from './generated/codes.js';
+import type { Table } from './table.js';
 
 export { CloseCodes, Codes } from './generated/codes.js';
 /** @internal */
@@ -12,7 +13,7 @@ export class WirehubError extends Error {
   readonly temporary: boolean;
 
   constructor(code: number, options: { message?: string; temporary?: boolean; cause?: unknown } = {}) {
-    super(options.message || meaning(code, errorWords, Codes), options);
+    super(options.message || meaning(code, errorWords, errorNames), options);
     this.name = 'WirehubError';
     this.code = code;
     this.temporary = options.temporary ?? temporaryCodes.includes(code);
@@ -44,7 +45,7 @@ export function refuseAborted(signal: AbortSignal | undefined): void {
 
 /** @internal What was said when a connection ended, or what its code means. */
 export function closeReason(code: number, reason: string): string {
-  return reason || meaning(code, closeWords, CloseCodes);
+  return reason || meaning(code, closeWords, closeNames);
 }
 
 function aborted(signal: AbortSignal): WirehubError {
@@ -52,6 +53,6 @@ function aborted(signal: AbortSignal): WirehubError {
 }
 
 /** Where there are no words it is the server that should have said them. */
-function meaning(code: number, words: Readonly<Record<number, string>>, names: Readonly<Record<string, number>>): string {
-  return words[code] ?? Object.keys(names).find((name) => names[name] === code) ?? `code ${code} of the application`;
+function meaning(code: number, words: Table, names: Table): string {
+  return words[code] ?? names[code] ?? `code ${code} of the application`;
 }

@@ -1,0 +1,18 @@
+/** Texts by their numbers. */
+export type Table = Readonly<Record<number, string>>;
+
+/** Reads a table that is written in few bytes: a number where it is not the next one, and the text that has it. */
+export function byNumber(rows: string): Table {
+  const table: Record<number, string> = {};
+  let number = 0;
+  for (const row of rows.split('|')) {
+    if (Number(row) > 0) number = Number(row);
+    else table[number++] = row;
+  }
+  return table;
+}
+
+/** The numbers by their texts. */
+export function byName(table: Table): Readonly<Record<string, number>> {
+  return Object.fromEntries(Object.entries(table).map(([number, name]) => [name, Number(number)]));
+}
