@@ -25,7 +25,8 @@ fn main() {
     );
     print_enum("{@link Codes}", "Code", &errors);
     print_enum("{@link CloseCodes}", "CloseCode", &closes);
-    let own = |rows: &[Row]| table(rows.iter().filter(|row| row.origin == Origin::Client), |row| row.words);
+    let own =
+        |rows: &[Row]| table(rows.iter().filter(|row| row.origin == Origin::Client), |row| row.words.into());
     print_table("What the errors mean that the client makes, and what to do.", "errorWords", &own(&errors));
     print_table("What the close codes mean that come without words.", "closeWords", &own(&closes));
 
@@ -50,9 +51,11 @@ impl Row {
     }
 }
 
-/// The constants that people see, and what these are called.
+/// The constants that people see, and their names as words: these are read by people where there are no others, and
+/// compress better.
 fn print_names(about: &str, constant: &str, names: &str, rows: &[Row]) {
-    print_table(&format!("The names of {{@link {constant}}}."), names, &table(rows.iter(), |row| row.name));
+    let words = table(rows.iter(), |row| row.name.to_lowercase().replace('_', " "));
+    print_table(&format!("What {{@link {constant}}} are called, as words."), names, &words);
     println!("/** {about} */\nexport const {constant} = byName({names}) as {{");
     for Row { number, name, words, .. } in rows {
         println!("  /** {words} */\n  readonly {name}: {number};");
@@ -78,14 +81,14 @@ fn print_table(about: &str, constant: &str, table: &str) {
 
 /// As `table.ts` reads it: a number where it is not the next one, and what has it. Names and words have no `|`, no
 /// backslash and no control character.
-fn table<'a>(rows: impl Iterator<Item = &'a Row>, text: impl Fn(&Row) -> &str) -> String {
+fn table<'a>(rows: impl Iterator<Item = &'a Row>, text: impl Fn(&Row) -> String) -> String {
     let mut next = 0;
     let mut table = Vec::new();
     for row in rows {
         if row.number != next {
             table.push(row.number.to_string());
         }
-        table.push(text(row).to_string());
+        table.push(text(row));
         next = row.number.saturating_add(1);
     }
     table.join("|")

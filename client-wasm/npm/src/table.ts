@@ -12,7 +12,7 @@ export function byNumber(rows: string): Table {
   return table;
 }
 
-/** The numbers by their texts. */
+/** The numbers by their texts as names of constants. */
 export function byName(table: Table): Readonly<Record<string, number>> {
-  return Object.fromEntries(Object.entries(table).map(([number, name]) => [name, Number(number)]));
+  return Object.fromEntries(Object.entries(table).map(([number, text]) => [text.toUpperCase().replaceAll(' ', '_'), Number(number)]));
 }
