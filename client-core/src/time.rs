@@ -13,6 +13,11 @@ impl Time {
     /// The origin.
     pub const ZERO: Self = Self { microseconds: 0 };
 
+    /// The moment so many microseconds after the origin.
+    pub const fn from_micros(microseconds: u64) -> Self {
+        Self { microseconds }
+    }
+
     /// The moment so long after the origin.
     pub const fn since_origin(elapsed: Duration) -> Self {
         Self { microseconds: microseconds(elapsed) }

@@ -113,19 +113,15 @@ impl Client {
         let reserved = mem::take(&mut self.reserved);
         let (text, data) = reserved.split_at_checked(text).unwrap_or_default();
         let text = utf8(text);
-        let now = moment(now);
+        let flag = flags & FLAG != 0;
         if kind == BEGIN {
-            self.core = Some(begin(number, offset, flags & FLAG != 0, text, data));
+            // Not an assignment: that would take all the code that drops a client.
+            self.core.get_or_insert_with(|| begin(number, offset, flag, text, data));
         }
         let Some(core) = &mut self.core else { return 0.0 };
-        let result = if kind < SUBSCRIBE {
-            take(core, kind, now, number, text, data);
-            Ok(0)
-        } else {
-            let options = SendOptions { timeout: Some(duration(timeout)), fail_fast: flags & FAIL_FAST != 0 };
-            let extent = Extent { since: (offset >= 0.0).then_some(offset as u64), limit: number };
-            request(core, kind, now, text, data, flags & FLAG != 0, extent, options)
-        };
+        let options = SendOptions { timeout: Some(duration(timeout)), fail_fast: flags & FAIL_FAST != 0 };
+        let since = (offset >= 0.0).then_some(offset as u64);
+        let result = act(core, kind, moment(now), number, text, data, flag, since, options);
         match result {
             Ok(number) => number.into(),
             Err(error) => {
@@ -186,7 +182,7 @@ const MESSAGE: u32 = 17;
 const SUBSCRIBE: u32 = 18;
 /// The data is to be read as JSON if the flag says so; the same holds for the next three.
 const PUBLISH: u32 = 19;
-/// Publishes now or never; the number is 1 where it was not dropped, 2 where it was.
+/// Publishes now or never; the number is 1 where it was not dropped, 0 where it was.
 const PUBLISH_VOLATILE: u32 = 20;
 const CALL: u32 = 21;
 /// Calls for a stream of responses.
@@ -204,23 +200,15 @@ const FLAG: u32 = 1;
 /// Only where it can go out now.
 const FAIL_FAST: u32 = 2;
 
-/// Which part of a history.
-#[derive(Clone, Copy)]
-struct Extent {
-    since: Option<u64>,
-    limit: u32,
-}
-
 /// Number and offset are 64 random bits. The text is the token; the flag says that tokens can be asked for. The data has
 /// name and hash of the contract and of each of its items, in turn, each in a line, then an empty line, then the client's
 /// name.
-fn begin(low: u32, high: f64, provides_tokens: bool, token: &str, data: &[u8]) -> Core<Output> {
-    let mut name = utf8(data);
-    let contract = contract_digest(&mut name);
+fn begin(low: u32, high: f64, provides_tokens: bool, token: &str, mut data: &[u8]) -> Core<Output> {
+    let contract = contract_digest(&mut data);
     let config = Config {
         token: token.into(),
         provides_tokens,
-        client: name.into(),
+        client: utf8(data).into(),
         version: env!("CARGO_PKG_VERSION").into(),
         contract,
         ..Config::default()
@@ -229,9 +217,21 @@ fn begin(low: u32, high: f64, provides_tokens: bool, token: &str, data: &[u8]) -
     Core::with_listener(config, seed, Output::new())
 }
 
-fn take(core: &mut Core<Output>, kind: u32, now: Time, number: u32, text: &str, data: &[u8]) {
+#[allow(clippy::too_many_arguments, reason = "what came in, taken apart")]
+fn act(
+    core: &mut Core<Output>,
+    kind: u32,
+    now: Time,
+    number: u32,
+    text: &str,
+    data: &[u8],
+    flag: bool,
+    since: Option<u64>,
+    options: SendOptions,
+) -> Result<u32, Error> {
     let close_code = u16::try_from(number).ok().and_then(CloseCode::new);
     match kind {
+        BEGIN => {}
         CONNECT => core.connect(now),
         OPEN => core.handle_open(text),
         TEXT => core.handle_text(now),
@@ -258,49 +258,35 @@ fn take(core: &mut Core<Output>, kind: u32, now: Time, number: u32, text: &str, 
             core.handle_token(now, TokenRequest::from_number(number), token);
         }
         CLOSE => core.close(close_code.unwrap_or(CloseCode::NORMAL), text),
-        _ => {}
-    }
-}
-
-#[allow(clippy::too_many_arguments, reason = "what came in, taken apart")]
-fn request(
-    core: &mut Core<Output>,
-    kind: u32,
-    now: Time,
-    name: &str,
-    data: &[u8],
-    flag: bool,
-    extent: Extent,
-    options: SendOptions,
-) -> Result<u32, Error> {
-    let payload = Payload { content: if flag { Content::Json } else { Content::Bytes }, data };
-    let command = match kind {
-        CALL => core.call(now, name, payload, options),
-        CALL_STREAM => core.call_stream(now, name, payload, options),
-        ACKNOWLEDGE => core.acknowledge(now, name, options),
         _ => {
-            let channel = &ChannelName::new(name)?;
-            match kind {
-                SUBSCRIBE => return Ok(core.subscribe(now, channel)?.number()),
-                PUBLISH_VOLATILE => {
-                    let sent = core.publish_volatile(channel, payload);
-                    return Ok(if sent { 1 } else { 2 });
+            let payload = Payload { content: if flag { Content::Json } else { Content::Bytes }, data };
+            let command = match kind {
+                CALL => core.call(now, text, payload, options),
+                CALL_STREAM => core.call_stream(now, text, payload, options),
+                ACKNOWLEDGE => core.acknowledge(now, text, options),
+                _ => {
+                    let channel = &ChannelName::new(text)?;
+                    match kind {
+                        SUBSCRIBE => return Ok(core.subscribe(now, channel)?.number()),
+                        PUBLISH_VOLATILE => return Ok(core.publish_volatile(channel, payload).into()),
+                        PUBLISH => core.publish(now, channel, payload, options),
+                        HISTORY => {
+                            let epoch = utf8(data).into();
+                            let since = since.map(|offset| Position { offset, epoch });
+                            let history =
+                                History { channel: channel.clone(), since, limit: number, reverse: flag };
+                            core.history(now, &history, options)
+                        }
+                        PRESENCE if flag => core.presence_counts(now, channel, options),
+                        PRESENCE => core.presence(now, channel, options),
+                        _ => Err(Error::from_code(ErrorKind::Usage, ErrorCode::UNSUPPORTED)),
+                    }
                 }
-                PUBLISH => core.publish(now, channel, payload, options),
-                HISTORY => {
-                    let epoch = utf8(data).into();
-                    let since = extent.since.map(|offset| Position { offset, epoch });
-                    let history =
-                        History { channel: channel.clone(), since, limit: extent.limit, reverse: flag };
-                    core.history(now, &history, options)
-                }
-                PRESENCE if flag => core.presence_counts(now, channel, options),
-                PRESENCE => core.presence(now, channel, options),
-                _ => Err(Error::from_code(ErrorKind::Usage, ErrorCode::UNSUPPORTED)),
-            }
+            };
+            return Ok(command?.number());
         }
-    };
-    Ok(command?.number())
+    }
+    Ok(0)
 }
 
 /// Whole microseconds: browsers give no more. The cast takes what is negative or no number as 0.
@@ -309,11 +295,11 @@ fn duration(milliseconds: f64) -> Duration {
 }
 
 fn moment(milliseconds: f64) -> Time {
-    Time::since_origin(duration(milliseconds))
+    Time::from_micros((milliseconds * 1000.0) as u64)
 }
 
-/// Takes pairs of a name and a hash off the front; the first is the contract's own.
-fn contract_digest(text: &mut &str) -> Option<ContractDigest> {
+/// Takes pairs of a name and a hash off the front, and the empty line after them; the first is the contract's own.
+fn contract_digest(text: &mut &[u8]) -> Option<ContractDigest> {
     let id = contract_id(text)?;
     let mut items = Vec::new();
     while let Some(item) = contract_id(text) {
@@ -322,26 +308,26 @@ fn contract_digest(text: &mut &str) -> Option<ContractDigest> {
     Some(ContractDigest { id, items })
 }
 
-fn contract_id(text: &mut &str) -> Option<ContractId> {
-    let name = line(text).filter(|name| !name.is_empty())?;
+fn contract_id(text: &mut &[u8]) -> Option<ContractId> {
+    let name = line(text);
+    if name.is_empty() {
+        return None;
+    }
     // No contract has this one: what can't be read differs from everything.
-    Some(ContractId { name: name.into(), hash: ContractHash::from_hex(line(text)?).unwrap_or_default() })
+    Some(ContractId { name: name.into(), hash: ContractHash::from_hex(line(text)).unwrap_or_default() })
+}
+
+/// Takes a line off the front. Not by `lines`: that is ten times the code.
+fn line<'a>(text: &mut &'a [u8]) -> &'a str {
+    let end = text.iter().position(|byte| *byte == b'\n').unwrap_or(text.len());
+    let (line, rest) = text.split_at(end);
+    *text = rest.get(1..).unwrap_or_default();
+    utf8(line)
 }
 
 /// What is UTF-8 of it, which is all of it: JavaScript makes nothing else. Not by `from_utf8`: that is twice the code.
 fn utf8(bytes: &[u8]) -> &str {
     bytes.utf8_chunks().next().map_or("", |chunk| chunk.valid())
-}
-
-/// Takes a line off the front. Not by `lines`: that is ten times the code.
-fn line<'a>(text: &mut &'a str) -> Option<&'a str> {
-    if text.is_empty() {
-        return None;
-    }
-    let end = text.bytes().position(|byte| byte == b'\n').unwrap_or(text.len());
-    let line = text.get(..end)?;
-    *text = text.get(end.saturating_add(1)..).unwrap_or_default();
-    Some(line)
 }
 
 #[cfg(test)]
@@ -376,8 +362,8 @@ mod tests {
     fn text_and_data_are_what_was_put_into_the_room() {
         let mut client = begun();
         assert!(!client.reserve(6).is_null());
-        client.reserved.copy_from_slice(b"chat:a");
-        assert!(client.input(PUBLISH, 0.0, 0, 4, 0, 1000.0, -1.0) > 0.0, "to `chat`, `:a`");
+        client.reserved.copy_from_slice(b"chathi");
+        assert!(client.input(PUBLISH, 0.0, 0, 4, 0, 1000.0, -1.0) > 0.0, "`hi` to `chat`");
         assert!(client.reserved.is_empty());
         assert!(client.input(PUBLISH, 0.0, 0, 4, 0, 1000.0, -1.0) < 0.0, "to nowhere");
     }
