@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use axum::http::StatusCode;
 
-use crate::config::Config;
+use crate::config::{Config, KeySets};
 use crate::{
     ApiKeys, Builder, Error, ErrorKind, ListenAddress, Listener, Origin, admin_page, run, static_files,
 };
@@ -93,7 +93,8 @@ impl ServeOptions {
         };
         self.check_exposure(&config, &listen)?;
         let base = hub.fork();
-        let (hub, events) = config.apply_observed(hub)?;
+        let mut key_sets = KeySets::default();
+        let (hub, events) = config.apply_observed(hub, &mut key_sets)?;
         let hub = self.allow_origins(hub).build();
         let api_keys = ApiKeys::from(config.api_keys()?);
         let mut router = hub.router();
@@ -115,8 +116,18 @@ impl ServeOptions {
             .build()
             .map_err(|error| Error::with_source(ErrorKind::System, "cannot start the runtime", error))?;
         let tls = config.tls()?;
-        let reloader =
-            Reloader { options: self, base, started: config, listen, hub, events, api_keys, tls, log };
+        let reloader = Reloader {
+            options: self,
+            base,
+            started: config,
+            listen,
+            hub,
+            events,
+            key_sets: key_sets.into(),
+            api_keys,
+            tls,
+            log,
+        };
         let code = runtime.block_on(serve_until_signal(&reloader, app));
         // What is left after the deadline is not waited for.
         runtime.shutdown_background();

@@ -12,10 +12,12 @@ use std::time::Duration;
 use serde::Deserialize;
 use toml::Table;
 
+pub(crate) use self::key_sets::KeySets;
 use self::limits::LimitsSection;
+use self::tokens::TokensSection;
 use self::units::{Bytes, Span};
 use self::webhooks::WebhooksSection;
-use crate::jwt::{Algorithm, KeySetUrl, Signer, Verifier};
+use crate::jwt::Signer;
 use crate::webhooks::{EventQueue, Webhooks};
 use crate::{
     Access, ApiKey, Builder, Error, ErrorKind, History, ListenAddress, Namespace, Origin, Overflow, Tls,
@@ -23,7 +25,9 @@ use crate::{
 
 mod changes;
 mod environment;
+mod key_sets;
 mod limits;
+mod tokens;
 mod units;
 mod webhooks;
 
@@ -98,29 +102,6 @@ struct AdminSection {
 struct ApiKeySection {
     file: Option<PathBuf>,
     env: Option<String>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct TokensSection {
-    issuer: Option<String>,
-    audience: Option<String>,
-    leeway: Option<Span>,
-    grace: Option<Span>,
-    keys: Vec<KeySection>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct KeySection {
-    /// Absent for a key set, whose keys have their own.
-    algorithm: Option<String>,
-    file: Option<PathBuf>,
-    env: Option<String>,
-    key_set: Option<PathBuf>,
-    key_set_url: Option<String>,
-    /// For `key_set_url`.
-    authority: Option<PathBuf>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -207,8 +188,7 @@ impl Config {
 
     /// Makes relative paths begin at the file's folder.
     fn resolve(&mut self, folder: &Path) {
-        let keys = self.tokens.iter_mut().flat_map(|tokens| &mut tokens.keys);
-        let files = keys.flat_map(|key| [&mut key.file, &mut key.key_set, &mut key.authority]);
+        let files = self.tokens.iter_mut().flat_map(TokensSection::files);
         let tls = self.tls.iter_mut().flat_map(|tls| [&mut tls.certificate, &mut tls.key]);
         let files = files.chain([&mut self.server.static_files]);
         let files = files.chain(self.api.keys.iter_mut().map(|key| &mut key.file));
@@ -300,24 +280,7 @@ impl Config {
             .tokens
             .as_ref()
             .ok_or_else(|| in_key("tokens", "the section is not there: add it, with a key"))?;
-        let mut signer = tokens
-            .keys
-            .iter()
-            .enumerate()
-            .find_map(|(index, key)| key.signer().map(|signer| (index, signer)))
-            .ok_or_else(|| {
-                in_key("tokens.keys", "none is a secret: tokens are made where the private keys are")
-            })
-            .and_then(|(index, signer)| {
-                signer.map_err(|error| in_key(&format!("tokens.keys[{index}]"), error))
-            })?;
-        if let Some(issuer) = &tokens.issuer {
-            signer = signer.with_issuer(issuer);
-        }
-        if let Some(audience) = &tokens.audience {
-            signer = signer.with_audience(audience);
-        }
-        Ok(signer)
+        tokens.signer()
     }
 
     /// Whether everybody is let in without a token.
@@ -345,12 +308,16 @@ impl Config {
     /// # Errors
     /// [`ErrorKind::Config`], with the key that is wrong.
     pub fn apply(&self, hub: Builder) -> Result<Builder, Error> {
-        self.apply_observed(hub).map(|(hub, _)| hub)
+        self.apply_observed(hub, &mut KeySets::default()).map(|(hub, _)| hub)
     }
 
-    /// Gives also what tells a backend what happens, if it says that one is told.
-    pub(crate) fn apply_observed(&self, hub: Builder) -> Result<(Builder, Option<EventQueue>), Error> {
-        let mut hub = self.apply_live(hub)?;
+    /// Gives also what tells a backend what happens, if it says that one is told; and the key sets that it names.
+    pub(crate) fn apply_observed(
+        &self,
+        hub: Builder,
+        key_sets: &mut KeySets,
+    ) -> Result<(Builder, Option<EventQueue>), Error> {
+        let mut hub = self.apply_live(hub, key_sets)?;
         for (name, section) in &self.namespace {
             hub = hub.namespace(name.as_str(), section.namespace(name)?);
         }
@@ -370,11 +337,13 @@ impl Config {
         Ok(self.webhooks.events()?.map(|telling| telling.webhooks))
     }
 
-    /// The part of [`Self::apply`] that [`Hub::reload`](crate::Hub::reload) takes over.
+    /// The part of [`Self::apply`] that [`Hub::reload`](crate::Hub::reload) takes over. Goes on with those of the key sets
+    /// that it names too, and puts those that it names in their place.
     ///
     /// # Errors
     /// As there.
-    pub(crate) fn apply_live(&self, mut hub: Builder) -> Result<Builder, Error> {
+    pub(crate) fn apply_live(&self, mut hub: Builder, key_sets: &mut KeySets) -> Result<Builder, Error> {
+        let before = std::mem::take(key_sets);
         for origin in &self.server.allow_origins {
             let origin: Origin = origin.parse().map_err(|error| in_key("server.allow_origins", error))?;
             hub = hub.allow_origin(origin);
@@ -384,14 +353,15 @@ impl Config {
         }
         hub = self.limits.apply(hub);
         if let Some(tokens) = &self.tokens {
-            if let Some(grace) = tokens.grace {
-                hub = hub.token_grace(grace.duration());
+            if let Some(grace) = tokens.grace() {
+                hub = hub.token_grace(grace);
             }
             if !self.webhooks.know_clients() {
-                let verifier = tokens.verifier(self.server.anonymous)?;
-                if tokens.keys.iter().any(|key| key.key_set_url.is_some()) {
+                let (verifier, named) = tokens.verifier(self.server.anonymous, &before)?;
+                if !named.is_empty() {
                     hub = hub.need("key set", verifier.readiness());
                 }
+                *key_sets = named;
                 hub = hub.authenticate(verifier.hook());
             } else if !tokens.keys.is_empty() {
                 let words = "with [webhooks.connect] the backend says who clients are: leave one of both out";
@@ -458,30 +428,6 @@ impl OverflowName {
     }
 }
 
-impl TokensSection {
-    fn verifier(&self, anonymous: bool) -> Result<Verifier, Error> {
-        if self.keys.is_empty() {
-            let words = "there is no key, so nobody could come in: add one as [[tokens.keys]]";
-            return Err(in_key("tokens.keys", words));
-        }
-        let mut verifier = Verifier::new();
-        for (index, key) in self.keys.iter().enumerate() {
-            verifier =
-                key.add_to(verifier).map_err(|error| in_key(&format!("tokens.keys[{index}]"), error))?;
-        }
-        if let Some(leeway) = self.leeway {
-            verifier = verifier.with_leeway(leeway.duration());
-        }
-        if let Some(issuer) = &self.issuer {
-            verifier = verifier.with_issuer(issuer);
-        }
-        if let Some(audience) = &self.audience {
-            verifier = verifier.with_audience(audience);
-        }
-        Ok(if anonymous { verifier.with_anonymous() } else { verifier })
-    }
-}
-
 impl ApiKeySection {
     fn read(&self) -> Result<ApiKey, String> {
         let key = match (&self.file, &self.env) {
@@ -494,71 +440,6 @@ impl ApiKeySection {
             }
         };
         ApiKey::new(key.trim_end()).map_err(|error| error.to_string())
-    }
-}
-
-impl KeySection {
-    fn add_to(&self, verifier: Verifier) -> Result<Verifier, String> {
-        if let (None, None, None, None, Some(url)) =
-            (&self.algorithm, &self.file, &self.env, &self.key_set, &self.key_set_url)
-        {
-            let url = url.parse().map_err(|error| format!("`key_set_url`: {error}"))?;
-            let mut key_set = KeySetUrl::new(url);
-            if let Some(path) = &self.authority {
-                key_set = key_set
-                    .with_root_certificates(&read(path)?)
-                    .map_err(|error| format!("{}: {error}", path.display()))?;
-            }
-            return Ok(verifier.with_key_set_url(key_set));
-        }
-        if let (None, None, None, Some(path), None, None) =
-            (&self.algorithm, &self.file, &self.env, &self.key_set, &self.key_set_url, &self.authority)
-        {
-            let text =
-                String::from_utf8(read(path)?).map_err(|_| format!("{} is no text", path.display()))?;
-            return verifier.with_key_set(&text).map_err(|error| format!("{}: {error}", path.display()));
-        }
-        let (algorithm, material) = self.key()?;
-        let added = if algorithm.is_symmetric() {
-            verifier.with_secret(algorithm, &material)
-        } else {
-            verifier.with_public_key(algorithm, &material)
-        };
-        added.map_err(|error| error.to_string())
-    }
-
-    /// What signs, where this is a secret.
-    fn signer(&self) -> Option<Result<Signer, String>> {
-        let algorithm = self.algorithm.as_deref().and_then(Algorithm::from_name)?;
-        let sign =
-            |material: Vec<u8>| Signer::from_secret(algorithm, &material).map_err(|error| error.to_string());
-        algorithm.is_symmetric().then(|| self.key().and_then(|(_, material)| sign(material)))
-    }
-
-    fn key(&self) -> Result<(Algorithm, Vec<u8>), String> {
-        let elsewhere = (&self.key_set, &self.key_set_url, &self.authority);
-        let (name, mut material) = match (&self.algorithm, &self.file, &self.env, elsewhere) {
-            (Some(name), Some(path), None, (None, None, None)) => (name, read(path)?),
-            (Some(name), None, Some(variable), (None, None, None)) => {
-                (name, variable_named(variable)?.into_bytes())
-            }
-            _ => {
-                return Err(
-                    "a key is `algorithm` with either `file` or `env`, or `key_set` alone, or `key_set_url` (which may have an \
-                     `authority`): write one of these"
-                        .into()
-                );
-            }
-        };
-        let algorithm = Algorithm::from_name(name).ok_or_else(|| {
-            let known = Algorithm::ALL.map(Algorithm::as_str).join(", ");
-            format!("there is no algorithm {name:?} here: take one of {known}")
-        })?;
-        if algorithm.is_symmetric() {
-            // Editors end files with a line feed that is no part of the secret.
-            material.truncate(material.trim_ascii_end().len());
-        }
-        Ok((algorithm, material))
     }
 }
 

@@ -172,7 +172,7 @@ impl Verifier {
     #[cfg(feature = "backend")]
     #[must_use]
     pub fn with_key_set_url(mut self, url: KeySetUrl) -> Self {
-        self.remote.push(Arc::new(RemoteKeys::new(url)));
+        self.remote.push(url.into_keys());
         self
     }
 

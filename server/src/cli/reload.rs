@@ -1,7 +1,9 @@
 //! A configuration that is read again while the server runs.
 
+use parking_lot::Mutex;
+
 use super::{ServeOptions, log};
-use crate::config::Config;
+use crate::config::{Config, KeySets};
 use crate::webhooks::EventQueue;
 use crate::{ApiKeys, Builder, Error, Hub, ListenAddress, Tls};
 
@@ -15,6 +17,7 @@ pub(super) struct Reloader {
     pub(super) listen: ListenAddress,
     pub(super) hub: Hub,
     pub(super) events: Option<EventQueue>,
+    pub(super) key_sets: Mutex<KeySets>,
     pub(super) api_keys: ApiKeys,
     pub(super) tls: Option<Tls>,
     pub(super) log: log::Handle,
@@ -38,7 +41,9 @@ impl Reloader {
         let config = self.options.configuration()?;
         config.check_for_start()?;
         self.options.check_exposure(&config, &self.listen)?;
-        let settings = self.options.allow_origins(config.apply_live(self.base.fork())?);
+        let mut key_sets = self.key_sets.lock().clone();
+        let settings = config.apply_live(self.base.fork(), &mut key_sets)?;
+        let settings = self.options.allow_origins(settings);
         let teller = config.teller()?;
         let api_keys = config.api_keys()?;
         let filter = log::filter(&config)?;
@@ -52,6 +57,8 @@ impl Reloader {
         if let (Some(events), Some(webhooks)) = (&self.events, &teller) {
             events.replace(webhooks);
         }
+        key_sets.renew();
+        *self.key_sets.lock() = key_sets;
         self.api_keys.replace(api_keys);
         self.log.set(filter);
         Ok(self.started.changes_that_take_a_restart(&config))

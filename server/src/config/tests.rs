@@ -4,6 +4,7 @@ use std::time::Duration;
 use wirehub_common::Limits;
 
 use super::*;
+use crate::jwt::Algorithm;
 
 const PATH: &str = "/etc/wirehub/wirehub.toml";
 
@@ -109,7 +110,7 @@ fn keys_are_read_from_files_and_a_bad_one_is_not_shown() {
     write("wirehub.toml", "[[tokens.keys]]\nalgorithm = \"HS256\"\nfile = \"secret.key\"\n");
     write("secret.key", "0123456789abcdef0123456789abcdef\n");
     let config = Config::load(&file).unwrap();
-    let verifier = config.tokens.as_ref().unwrap().verifier(false).unwrap();
+    let (verifier, _) = config.tokens.as_ref().unwrap().verifier(false, &KeySets::default()).unwrap();
     let signer = Signer::from_secret(Algorithm::Hs256, b"0123456789abcdef0123456789abcdef").unwrap();
     let token = signer.sign(&crate::Authenticated::user("ann")).unwrap();
     assert!(verifier.verify(&token).is_ok(), "the line feed at the end is no part of it");

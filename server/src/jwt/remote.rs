@@ -28,11 +28,10 @@ use crate::outbound::{BackendUrl, CertificateError, Outbound, Trust};
 /// every 10 s. While it can't be fetched the keys that are known go on for an hour; where none are known, who shows a token
 /// is told to come again ([`UNAVAILABLE`](wirehub_common::code::ErrorCode::UNAVAILABLE)). Secrets in it are passed over: what
 /// is published is none.
+///
+/// Clones share what has been fetched.
 #[derive(Debug, Clone)]
-pub struct KeySetUrl {
-    url: BackendUrl,
-    trust: Trust,
-}
+pub struct KeySetUrl(Arc<RemoteKeys>);
 
 impl KeySetUrl {
     /// The key set at this address. Its host is believed by a certificate of an authority that the operating system trusts.
@@ -40,7 +39,7 @@ impl KeySetUrl {
         if url.is_exposed() {
             tracing::warn!("the key set at {url} can be changed on its way, and tokens forged: use https");
         }
-        Self { url, trust: Trust::System }
+        Self(Arc::new(RemoteKeys::new(url, Trust::System)))
     }
 
     /// Believes the authorities in this PEM text instead.
@@ -48,7 +47,20 @@ impl KeySetUrl {
     /// # Errors
     /// There is none in it.
     pub fn with_root_certificates(self, pem: &[u8]) -> Result<Self, CertificateError> {
-        Ok(Self { trust: Trust::only(pem)?, ..self })
+        Ok(Self(Arc::new(RemoteKeys::new(self.0.url.clone(), Trust::only(pem)?))))
+    }
+
+    /// Has the keys fetched before their time. Those that are known go on meanwhile.
+    #[cfg(feature = "cli")]
+    pub(crate) fn renew(&self) {
+        let mut state = self.0.state.lock();
+        if state.may_fetch(Instant::now(), PAUSE) {
+            self.0.fetch_in_background(&mut state);
+        }
+    }
+
+    pub(super) fn into_keys(self) -> Arc<RemoteKeys> {
+        self.0
     }
 }
 
@@ -85,7 +97,7 @@ pub(super) enum Again {
 }
 
 impl RemoteKeys {
-    pub(super) fn new(KeySetUrl { url, trust }: KeySetUrl) -> Self {
+    fn new(url: BackendUrl, trust: Trust) -> Self {
         Self { url, outbound: Outbound::new(trust), state: Mutex::default() }
     }
 

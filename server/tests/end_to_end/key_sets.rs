@@ -5,7 +5,7 @@ use std::fs;
 use axum::Json;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use wirehub_common::Codec;
 use wirehub_common::frame::{Answer, Connect, Request};
@@ -31,17 +31,12 @@ async fn a_server_starts_without_its_key_set_and_takes_tokens_when_it_is_there()
         Running::start(&["serve", "--listen", "127.0.0.1:0", "--config", file.to_str().unwrap()]);
     let host = server.address().strip_prefix("http://").unwrap().to_owned();
 
-    let pair = rcgen::KeyPair::generate().unwrap();
-    let signer = Signer::from_private_key(Algorithm::Es256, pair.serialize_pem().as_bytes()).unwrap();
-    let token = signer.sign(&Authenticated::user("ann")).unwrap();
+    let (token, set) = token_and_key_set();
     let mut client = Client::open_on(TcpStream::connect(&host).await.unwrap(), Codec::Json).await;
     let connect = Request::Connect(Connect { token, ..Connect::default() });
     let error = client.request(connect.clone()).await.result.unwrap_err();
     assert_eq!((error.code.number(), error.temporary), (128, true));
 
-    let point = pair.public_key_raw();
-    let [x, y] = [&point[1..33], &point[33..]].map(|half| URL_SAFE_NO_PAD.encode(half));
-    let set = json!({ "keys": [{ "kty": "EC", "crv": "P-256", "x": x, "y": y }] });
     let publisher = Backend::start_at(&address, move |_| std::future::ready(Json(set.clone()))).await;
     // It is looked for again after two seconds.
     let connected = in_time(async {
@@ -69,3 +64,17 @@ async fn a_server_starts_without_its_key_set_and_takes_tokens_when_it_is_there()
         assert!(metrics.contains(line), "{line} in {metrics}");
     }
 }
+
+/// A token of ann's, and the key set that it is good by.
+pub(crate) fn token_and_key_set() -> (String, Value) {
+    let pair = rcgen::KeyPair::generate().unwrap();
+    let signer = Signer::from_private_key(Algorithm::Es256, pair.serialize_pem().as_bytes()).unwrap();
+    let point = pair.public_key_raw();
+    let (x, y) = point.strip_prefix(&[UNCOMPRESSED]).unwrap().split_at(32);
+    let [x, y] = [x, y].map(|half| URL_SAFE_NO_PAD.encode(half));
+    let set = json!({ "keys": [{ "kty": "EC", "crv": "P-256", "x": x, "y": y }] });
+    (signer.sign(&Authenticated::user("ann")).unwrap(), set)
+}
+
+/// What a point begins with whose halves follow (SEC 1, section 2.3.3).
+const UNCOMPRESSED: u8 = 4;

@@ -5,7 +5,9 @@ use std::path::Path;
 use std::process::ChildStderr;
 use std::sync::Arc;
 
+use axum::Json;
 use axum::http::StatusCode;
+use parking_lot::Mutex;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
@@ -19,6 +21,7 @@ use wirehub_common::{Codec, Payload};
 use wirehub_server::{CallError, Hub, RawCall};
 
 use crate::backend::{Asked, Backend};
+use crate::key_sets::token_and_key_set;
 use crate::program::{Running, failure, wirehub};
 use crate::support::{CODECS, Client, Server, call, http_at, in_time, publish, subscribe, until};
 
@@ -188,6 +191,49 @@ async fn a_backend_is_told_what_happens_with_the_new_secret_also_what_waits() {
     let taken = taken().unwrap();
     assert_eq!(taken.json()["id"], first.json()["id"]);
     assert_eq!(kinds_of(&taken), ["connected"]);
+}
+
+#[tokio::test]
+async fn the_keys_at_an_address_go_on_until_others_are_there() {
+    let ((old, old_set), (new, new_set)) = (token_and_key_set(), token_and_key_set());
+    let published = Arc::new(Mutex::new(Some(old_set)));
+    let backend = {
+        let published = Arc::clone(&published);
+        Backend::start(move |_| {
+            let set = published.lock().clone().map(Json).ok_or(StatusCode::INTERNAL_SERVER_ERROR);
+            std::future::ready(set)
+        })
+        .await
+    };
+    let config = format!(
+        "[server]\nlisten = \"127.0.0.1:0\"\n[[tokens.keys]]\nkey_set_url = \"{}/jwks.json\"\n",
+        backend.url
+    );
+    let mut server = Configured::start(&[("wirehub.toml", &config)]);
+    server.open().await.connected(connect(&old)).await;
+
+    // Who publishes the keys is down.
+    *published.lock() = None;
+    let asked = backend.asked().len();
+    in_time(async {
+        // Not within two seconds of the time before.
+        while backend.asked().len() == asked {
+            assert!(server.reload().contains("is in force"));
+            server.open().await.connected(connect(&old)).await;
+        }
+    })
+    .await;
+    assert!(server.get("/ready", "").await.starts_with("HTTP/1.1 200"));
+
+    // The old key is taken back.
+    *published.lock() = Some(new_set);
+    in_time(async {
+        while server.open().await.request(Request::Connect(connect(&old))).await.result.is_ok() {
+            server.reload();
+        }
+    })
+    .await;
+    server.open().await.connected(connect(&new)).await;
 }
 
 #[tokio::test]

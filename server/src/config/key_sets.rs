@@ -1,0 +1,48 @@
+//! The key sets at addresses: a configuration that is read again goes on with those of before.
+
+use std::collections::HashMap;
+
+use crate::jwt::KeySetUrl;
+
+/// Those that a configuration names.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct KeySets(HashMap<Place, KeySetUrl>);
+
+/// An address, and the authorities that are believed there, where they are not the system's.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Place {
+    pub(super) url: String,
+    pub(super) authority: Option<Vec<u8>>,
+}
+
+impl KeySets {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Has all of them fetched again.
+    pub(crate) fn renew(&self) {
+        self.0.values().for_each(KeySetUrl::renew);
+    }
+
+    /// Takes the one at that place over from `before`, with what it has fetched, or begins it.
+    pub(super) fn name(&mut self, place: Place, before: &Self) -> Result<KeySetUrl, String> {
+        let key_set = match self.0.get(&place).or_else(|| before.0.get(&place)) {
+            Some(known) => known.clone(),
+            None => place.begin()?,
+        };
+        self.0.insert(place, key_set.clone());
+        Ok(key_set)
+    }
+}
+
+impl Place {
+    fn begin(&self) -> Result<KeySetUrl, String> {
+        let url = self.url.parse().map_err(|error| format!("`key_set_url`: {error}"))?;
+        let key_set = KeySetUrl::new(url);
+        match &self.authority {
+            None => Ok(key_set),
+            Some(pem) => key_set.with_root_certificates(pem).map_err(|error| format!("`authority`: {error}")),
+        }
+    }
+}

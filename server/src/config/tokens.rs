@@ -1,0 +1,154 @@
+//! `[tokens]`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::key_sets::{KeySets, Place};
+use super::units::Span;
+use super::{in_key, read, variable_named};
+use crate::Error;
+use crate::jwt::{Algorithm, Signer, Verifier};
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct TokensSection {
+    issuer: Option<String>,
+    audience: Option<String>,
+    leeway: Option<Span>,
+    grace: Option<Span>,
+    pub(super) keys: Vec<KeySection>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct KeySection {
+    /// Absent for a key set, whose keys have their own.
+    algorithm: Option<String>,
+    file: Option<PathBuf>,
+    env: Option<String>,
+    key_set: Option<PathBuf>,
+    key_set_url: Option<String>,
+    /// For `key_set_url`.
+    authority: Option<PathBuf>,
+}
+
+impl TokensSection {
+    /// The files that it names.
+    pub(super) fn files(&mut self) -> impl Iterator<Item = &mut Option<PathBuf>> {
+        self.keys.iter_mut().flat_map(|key| [&mut key.file, &mut key.key_set, &mut key.authority])
+    }
+
+    /// How long a session outlives its token.
+    pub(super) fn grace(&self) -> Option<Duration> {
+        self.grace.map(Span::duration)
+    }
+
+    /// What knows who the bearer of a token is, and the key sets at addresses in it, which go on with what those in `before`
+    /// have fetched. Reads the other keys.
+    pub(super) fn verifier(&self, anonymous: bool, before: &KeySets) -> Result<(Verifier, KeySets), Error> {
+        if self.keys.is_empty() {
+            let words = "there is no key, so nobody could come in: add one as [[tokens.keys]]";
+            return Err(in_key("tokens.keys", words));
+        }
+        let (mut verifier, mut key_sets) = (Verifier::new(), KeySets::default());
+        for (index, key) in self.keys.iter().enumerate() {
+            verifier = key
+                .add_to(verifier, &mut key_sets, before)
+                .map_err(|error| in_key(&format!("tokens.keys[{index}]"), error))?;
+        }
+        if let Some(leeway) = self.leeway {
+            verifier = verifier.with_leeway(leeway.duration());
+        }
+        if let Some(issuer) = &self.issuer {
+            verifier = verifier.with_issuer(issuer);
+        }
+        if let Some(audience) = &self.audience {
+            verifier = verifier.with_audience(audience);
+        }
+        Ok((if anonymous { verifier.with_anonymous() } else { verifier }, key_sets))
+    }
+
+    /// What makes tokens: by the first key that is a secret.
+    pub(super) fn signer(&self) -> Result<Signer, Error> {
+        let keys = self.keys.iter().enumerate();
+        let (index, signer) =
+            keys.into_iter().find_map(|(index, key)| Some((index, key.signer()?))).ok_or_else(|| {
+                in_key("tokens.keys", "none is a secret: tokens are made where the private keys are")
+            })?;
+        let mut signer = signer.map_err(|error| in_key(&format!("tokens.keys[{index}]"), error))?;
+        if let Some(issuer) = &self.issuer {
+            signer = signer.with_issuer(issuer);
+        }
+        if let Some(audience) = &self.audience {
+            signer = signer.with_audience(audience);
+        }
+        Ok(signer)
+    }
+}
+
+impl KeySection {
+    fn add_to(
+        &self,
+        verifier: Verifier,
+        key_sets: &mut KeySets,
+        before: &KeySets,
+    ) -> Result<Verifier, String> {
+        if let (None, None, None, None, Some(url)) =
+            (&self.algorithm, &self.file, &self.env, &self.key_set, &self.key_set_url)
+        {
+            let authority = self.authority.as_deref().map(read).transpose()?;
+            let key_set = key_sets.name(Place { url: url.clone(), authority }, before)?;
+            return Ok(verifier.with_key_set_url(key_set));
+        }
+        if let (None, None, None, Some(path), None, None) =
+            (&self.algorithm, &self.file, &self.env, &self.key_set, &self.key_set_url, &self.authority)
+        {
+            let text =
+                String::from_utf8(read(path)?).map_err(|_| format!("{} is no text", path.display()))?;
+            return verifier.with_key_set(&text).map_err(|error| format!("{}: {error}", path.display()));
+        }
+        let (algorithm, material) = self.key()?;
+        let added = if algorithm.is_symmetric() {
+            verifier.with_secret(algorithm, &material)
+        } else {
+            verifier.with_public_key(algorithm, &material)
+        };
+        added.map_err(|error| error.to_string())
+    }
+
+    /// What signs, where this is a secret.
+    fn signer(&self) -> Option<Result<Signer, String>> {
+        let algorithm = self.algorithm.as_deref().and_then(Algorithm::from_name)?;
+        let sign =
+            |material: Vec<u8>| Signer::from_secret(algorithm, &material).map_err(|error| error.to_string());
+        algorithm.is_symmetric().then(|| self.key().and_then(|(_, material)| sign(material)))
+    }
+
+    fn key(&self) -> Result<(Algorithm, Vec<u8>), String> {
+        let elsewhere = (&self.key_set, &self.key_set_url, &self.authority);
+        let (name, mut material) = match (&self.algorithm, &self.file, &self.env, elsewhere) {
+            (Some(name), Some(path), None, (None, None, None)) => (name, read(path)?),
+            (Some(name), None, Some(variable), (None, None, None)) => {
+                (name, variable_named(variable)?.into_bytes())
+            }
+            _ => {
+                return Err(
+                    "a key is `algorithm` with either `file` or `env`, or `key_set` alone, or `key_set_url` (which may have an \
+                     `authority`): write one of these"
+                        .into()
+                );
+            }
+        };
+        let algorithm = Algorithm::from_name(name).ok_or_else(|| {
+            let known = Algorithm::ALL.map(Algorithm::as_str).join(", ");
+            format!("there is no algorithm {name:?} here: take one of {known}")
+        })?;
+        if algorithm.is_symmetric() {
+            // Editors end files with a line feed that is no part of the secret.
+            material.truncate(material.trim_ascii_end().len());
+        }
+        Ok((algorithm, material))
+    }
+}
