@@ -1,12 +1,17 @@
 //! Who is told what happens.
 
+use alloc::format;
 use alloc::vec::{self, Vec};
 use core::time::Duration;
 
-use wirehub_common::code::CloseCode;
+use wirehub_common::code::{CloseCode, ErrorCode};
+use wirehub_common::contract::differing_items;
+use wirehub_common::frame::ContractDigest;
 use wirehub_common::{Bytes, ChannelName, view};
 
-use crate::{CommandId, Error, Event, Outcome, Recovery, State, StateChange, SubscriptionId, TokenRequest};
+use crate::{
+    CommandId, Error, ErrorKind, Event, Outcome, Recovery, State, StateChange, SubscriptionId, TokenRequest,
+};
 
 /// Takes what a [`Core`](crate::Core) tells, at the moment it happens and as it stands in the server's message: what is
 /// not wanted is never made. See [`Event`] for what each means; [`Events`] makes those of it.
@@ -36,6 +41,8 @@ pub trait Listener {
     fn response(&mut self, command: CommandId, payload: view::Payload<'_>);
     /// [`Event::Completed`].
     fn completed(&mut self, command: CommandId, result: Result<Answered<'_>, Error>);
+    /// [`Event::Error`] with [`CONTRACT_MISMATCH`](ErrorCode::CONTRACT_MISMATCH).
+    fn contract_differs(&mut self, ours: &ContractDigest, theirs: view::ContractDigest<'_>);
     /// [`Event::TokenNeeded`].
     fn token_needed(&mut self, request: TokenRequest);
     /// [`Event::Error`].
@@ -151,6 +158,12 @@ impl Listener for Events {
             Answered::Acknowledged => Outcome::Acknowledged,
         });
         self.happened.push(Event::Completed { command, result });
+    }
+
+    fn contract_differs(&mut self, ours: &ContractDigest, theirs: view::ContractDigest<'_>) {
+        let theirs = theirs.read();
+        let what = format!("what differs: {}", differing_items(&ours.items, &theirs.items).join(", "));
+        self.error(Error::about(ErrorKind::Server, ErrorCode::CONTRACT_MISMATCH, what));
     }
 
     fn token_needed(&mut self, request: TokenRequest) {

@@ -1,13 +1,10 @@
 //! The connection: opening, greeting, hearing, losing it, and coming back.
 
 use alloc::string::String;
-use alloc::vec::Vec;
 use core::time::Duration;
 
 use wirehub_common::code::{CloseCode, ErrorCode};
-use wirehub_common::contract::differing_items;
-use wirehub_common::frame::ContractId;
-use wirehub_common::view::{self, Body, Connected, ContractDigest, Frames};
+use wirehub_common::view::{Body, Connected, Frames};
 use wirehub_common::{Bytes, SUBPROTOCOL_PROTOBUF, compose};
 
 use super::Core;
@@ -246,8 +243,8 @@ impl<L: Listener> Core<L> {
         self.keys.of_publishes.connected(now, connected.idempotency());
         self.keys.of_calls.connected(now, connected.call_idempotency());
         self.enter(State::Connected, None, "", None);
-        if let Some(theirs) = connected.contract() {
-            self.report_contract(theirs);
+        if let (Some(ours), Some(theirs)) = (&self.config.contract, connected.contract()) {
+            self.listener.contract_differs(ours, theirs);
         }
         for outcome in connected.subscriptions() {
             match outcome.result() {
@@ -277,18 +274,6 @@ impl<L: Listener> Core<L> {
         } else {
             self.refuse(error);
         }
-    }
-
-    fn report_contract(&mut self, theirs: ContractDigest<'_>) {
-        let Some(ours) = &self.config.contract else { return };
-        let theirs: Vec<ContractId> = theirs.items().map(view::ContractId::read).collect();
-        let mut what = String::from("what differs: ");
-        for (index, name) in differing_items(&ours.items, &theirs).into_iter().enumerate() {
-            what.push_str(if index == 0 { "" } else { ", " });
-            what.push_str(name);
-        }
-        let error = Error::about(ErrorKind::Server, ErrorCode::CONTRACT_MISMATCH, what);
-        self.listener.error(error);
     }
 
     fn handle_push(&mut self, now: Time, push: Body<'_>) {

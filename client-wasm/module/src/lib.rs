@@ -116,7 +116,7 @@ impl Client {
         let flag = flags & FLAG != 0;
         if kind == BEGIN {
             // Not an assignment: that would take all the code that drops a client.
-            self.core.get_or_insert_with(|| begin(number, offset, flag, text, data));
+            self.core.get_or_insert_with(|| begin(number, offset, flag, text, data, timeout as usize));
         }
         let Some(core) = &mut self.core else { return 0.0 };
         let options = SendOptions { timeout: Some(duration(timeout)), fail_fast: flags & FAIL_FAST != 0 };
@@ -201,16 +201,18 @@ const FLAG: u32 = 1;
 const FAIL_FAST: u32 = 2;
 
 /// Number and offset are 64 random bits. The text is the token; the flag says that tokens can be asked for. The data has
-/// name and hash of the contract and of each of its items, in turn, each in a line, then an empty line, then the client's
-/// name.
-fn begin(low: u32, high: f64, provides_tokens: bool, token: &str, mut data: &[u8]) -> Core<Output> {
-    let contract = contract_digest(&mut data);
+/// the contract's hash in eight bytes, its name, which is so long, and the client's name. A contract that there is none of
+/// has no name. What its items are TypeScript knows.
+fn begin(low: u32, high: f64, provides_tokens: bool, token: &str, data: &[u8], name: usize) -> Core<Output> {
+    let (hash, names) = data.split_first_chunk().unwrap_or((&[0; 8], &[]));
+    let (name, client) = names.split_at_checked(name).unwrap_or_default();
+    let id = ContractId { name: utf8(name).into(), hash: ContractHash(u64::from_le_bytes(*hash)) };
     let config = Config {
         token: token.into(),
         provides_tokens,
-        client: utf8(data).into(),
+        client: utf8(client).into(),
         version: env!("CARGO_PKG_VERSION").into(),
-        contract,
+        contract: (!name.is_empty()).then_some(ContractDigest { id, items: Vec::new() }),
         ..Config::default()
     };
     let seed = u64::from(low) | u64::from(high as u32) << 32;
@@ -298,33 +300,6 @@ fn moment(milliseconds: f64) -> Time {
     Time::from_micros((milliseconds * 1000.0) as u64)
 }
 
-/// Takes pairs of a name and a hash off the front, and the empty line after them; the first is the contract's own.
-fn contract_digest(text: &mut &[u8]) -> Option<ContractDigest> {
-    let id = contract_id(text)?;
-    let mut items = Vec::new();
-    while let Some(item) = contract_id(text) {
-        items.push(item);
-    }
-    Some(ContractDigest { id, items })
-}
-
-fn contract_id(text: &mut &[u8]) -> Option<ContractId> {
-    let name = line(text);
-    if name.is_empty() {
-        return None;
-    }
-    // No contract has this one: what can't be read differs from everything.
-    Some(ContractId { name: name.into(), hash: ContractHash::from_hex(line(text)).unwrap_or_default() })
-}
-
-/// Takes a line off the front. Not by `lines`: that is ten times the code.
-fn line<'a>(text: &mut &'a [u8]) -> &'a str {
-    let end = text.iter().position(|byte| *byte == b'\n').unwrap_or(text.len());
-    let (line, rest) = text.split_at(end);
-    *text = rest.get(1..).unwrap_or_default();
-    utf8(line)
-}
-
 /// What is UTF-8 of it, which is all of it: JavaScript makes nothing else. Not by `from_utf8`: that is twice the code.
 fn utf8(bytes: &[u8]) -> &str {
     bytes.utf8_chunks().next().map_or("", |chunk| chunk.valid())
@@ -335,8 +310,13 @@ mod tests {
     use super::*;
 
     fn begun() -> Client {
+        begun_with(&[0; 8], "", "a test")
+    }
+
+    fn begun_with(hash: &[u8], contract: &str, name: &str) -> Client {
         let mut client = Client::new();
-        assert_eq!(put(&mut client, BEGIN, 1, "", b"\na test"), 0.0);
+        client.reserved = [b"a token", hash, contract.as_bytes(), name.as_bytes()].concat();
+        assert_eq!(client.input(BEGIN, 0.0, 1, 7, 0, contract.len() as f64, -1.0), 0.0);
         client
     }
 
@@ -347,14 +327,11 @@ mod tests {
 
     #[test]
     fn a_client_begins_with_its_contract_and_its_name() {
-        let mut client = Client::new();
-        let data = b"demo\n00000000000000ff\nchat\n0000000000000001\n\na name\nof two lines";
-        put(&mut client, BEGIN, 1, "a token", data);
+        let client = begun_with(&255_u64.to_le_bytes(), "demo", "a name");
         let config = client.core.as_ref().unwrap().config();
         let contract = config.contract.as_ref().unwrap();
         assert_eq!((contract.id.name.as_str(), contract.id.hash), ("demo", ContractHash(255)));
-        assert_eq!(contract.items.len(), 1);
-        assert_eq!((config.token.as_str(), config.client.as_str()), ("a token", "a name\nof two lines"));
+        assert_eq!((config.token.as_str(), config.client.as_str()), ("a token", "a name"));
         assert_eq!(begun().core.unwrap().config().contract, None);
     }
 

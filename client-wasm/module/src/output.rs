@@ -7,7 +7,9 @@ use wirehub_client_core::{
     Answered, CommandId, Error, Listener, Recovery, State, StateNews, SubscriptionId, TokenRequest, Transmit,
 };
 use wirehub_common::code::{CloseCode, ErrorCode};
-use wirehub_common::view::{Alarm, Member, Payload, Publication};
+use wirehub_common::contract::ContractHash;
+use wirehub_common::frame::ContractDigest;
+use wirehub_common::view::{self, Alarm, Member, Payload, Publication};
 use wirehub_common::{ChannelName, Content};
 
 /// Four numbers (how many numbers there are in all; where the bytes are; how many; milliseconds until the client
@@ -206,6 +208,14 @@ impl Listener for Output {
         self.row(ANSWER, command.number(), [0.0, offset, count], [epoch.as_bytes(), &[], &[]]);
     }
 
+    fn contract_differs(&mut self, _: &ContractDigest, theirs: view::ContractDigest<'_>) {
+        for item in theirs.items() {
+            let ContractHash(hash) = item.hash();
+            self.note(CONTRACT_ITEM, hash as u32, f64::from((hash >> 32) as u32), item.name().as_bytes());
+        }
+        self.note(CONTRACT, 0, 0.0, &[]);
+    }
+
     fn token_needed(&mut self, request: TokenRequest) {
         self.note(TOKEN_NEEDED, request.number(), 0.0, &[]);
     }
@@ -252,6 +262,11 @@ const OFFERED: u8 = 14;
 /// An alarm: content, time in milliseconds since 1970, milliseconds until it is over, or -1 where it is withdrawn; its id,
 /// channel and payload.
 const ALARM: u8 = 15;
+
+/// An item of the server's contract: the number is the lower half of its hash, the value the higher one; its name.
+const CONTRACT_ITEM: u8 = 16;
+/// The server's contract is another one: it has the items before this.
+const CONTRACT: u8 = 17;
 
 /// A message to everybody. No subscription has this number.
 const NO_SUBSCRIPTION: u32 = 0;

@@ -6,7 +6,6 @@ import type {
   CallOf,
   ChannelOf,
   Contract,
-  ContractInfo,
   MessageOf,
   RequestOf,
   ResponseOf,
@@ -14,7 +13,7 @@ import type {
   StreamRequestOf,
   StreamResponseOf,
 } from './contract.js';
-import { CloseCode, closeReason, Code, onAbort, refuseAborted, WirehubError } from './errors.js';
+import { CloseCode, closeReason, Code, onAbort, refuseAborted, toError, WirehubError } from './errors.js';
 import { AlarmEvent, BroadcastEvent, ClientErrorEvent, OfferEvent, StateChangeEvent, type ClientEventMap } from './events.js';
 import { Queue } from './feed.js';
 import type { HistoryPage, Member, PresenceCounts } from './history.js';
@@ -317,7 +316,7 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
         token: this.#token,
         providesTokens: this.#tokens !== undefined,
         name: name || '@wirehub/client',
-        contract: contractText(contract),
+        contract,
       });
     } catch (error) {
       if (this.#end) return;
@@ -415,6 +414,13 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
     void this.#tokens?.ask((token) => {
       this.#tell(token === null ? Input.SignedOut : token === undefined ? Input.NoToken : Input.Token, request, token ?? '');
     });
+  }
+
+  /** @internal */
+  onContract(theirs: ReadonlyMap<string, string>): void {
+    const ours = this.#options.contract?.items ?? {};
+    const differing = new Set([...Object.keys(ours), ...theirs.keys()].filter((name) => ours[name] !== theirs.get(name)));
+    this.onError(toError(Code.CONTRACT_MISMATCH, false, '', `what differs: ${[...differing].join(', ')}`));
   }
 
   /** @internal */
@@ -527,9 +533,4 @@ function readable({ rows }: Answer): Publication[] {
 function member({ publication, error, size }: Row): Member {
   const { session = '', user = '' } = publication.publisher ?? {};
   return size === 0 || error ? { session, user } : { session, user, info: publication.data };
-}
-
-/** As the machine's settings have it. */
-function contractText(contract: ContractInfo<unknown> | undefined): string {
-  return contract ? [contract.name, contract.hash, ...Object.entries(contract.items).flat(), ''].join('\n') : '';
 }

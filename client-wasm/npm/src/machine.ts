@@ -1,4 +1,5 @@
 import type { Answer } from './commands.js';
+import type { ContractInfo } from './contract.js';
 import { CloseCode, Code, toError, WirehubError } from './errors.js';
 import type { Exports } from './runtime.js';
 import type { Publication } from './subscription.js';
@@ -56,6 +57,8 @@ enum Output {
   Close,
   Offered,
   Alarm,
+  ContractItem,
+  Contract,
 }
 
 /** What a request is about. */
@@ -98,6 +101,8 @@ export interface Host {
   onAnswer(command: number, more: boolean, answer: Answer): void;
   onFailed(command: number, error: WirehubError): void;
   onTokenNeeded(request: number): void;
+  /** The server's contract is another one, with these items and their hashes. */
+  onContract(items: ReadonlyMap<string, string>): void;
   onError(error: WirehubError): void;
   /** The module failed; the machine is over. */
   onDeath(error: WirehubError): void;
@@ -109,8 +114,7 @@ export interface Settings {
   readonly token: string;
   readonly providesTokens: boolean;
   readonly name: string;
-  /** Name and hash of the contract and of each item, in turn, each in a line. */
-  readonly contract: string;
+  readonly contract: ContractInfo<unknown> | undefined;
 }
 
 /** The browser takes any amount, and keeps it in memory: over this many bytes nothing more is given to it. */
@@ -154,7 +158,10 @@ export class Machine {
     this.#wasm = wasm;
     this.#host = host;
     this.#settings = settings;
-    this.enter(() => this.#input(Input.Begin, low, token, encoder.encode(`${contract}\n${name}`), Number(providesTokens) * FLAG, 0, high));
+    const hash = new Uint8Array(new BigUint64Array([BigInt(`0x${contract?.hash ?? 0}`)]).buffer);
+    const contractName = encoder.encode(contract?.name);
+    const data = Uint8Array.of(...hash, ...contractName, ...encoder.encode(name));
+    this.enter(() => this.#input(Input.Begin, low, token, data, Number(providesTokens) * FLAG, contractName.length, high));
   }
 
   /**
@@ -237,6 +244,7 @@ export class Machine {
     const bytes = new Uint8Array(buffer, head[1] as number, head[2] as number).slice();
     const host = this.#host;
     let parts: Row[] = [];
+    const items = new Map<string, string>();
     let error: WirehubError | undefined;
     let all: string | undefined;
     let end = 0;
@@ -307,6 +315,12 @@ export class Machine {
           break;
         case Output.Offered:
           host.onOffered(number, text(first));
+          break;
+        case Output.ContractItem:
+          items.set(text(first), (BigInt(a) << 32n | BigInt(number)).toString(16).padStart(16, '0'));
+          break;
+        case Output.Contract:
+          host.onContract(items);
           break;
         case Output.TokenNeeded:
           host.onTokenNeeded(number);
