@@ -1,6 +1,6 @@
 import type { Subscription } from './subscription.js';
 import type { WirehubError } from './errors.js';
-import { RECOVERY, type Recovery } from './events.js';
+import { Recovery } from './events.js';
 
 /** A channel with subscriptions. The server knows of one, whose messages they share. */
 export interface Channel {
@@ -26,7 +26,7 @@ export class Channels {
     if (channel.live) {
       // Told when the caller has got the subscription and listens to it.
       queueMicrotask(() => {
-        if (channel.live && channel.members.has(subscription)) subscription.onSubscribed('first');
+        if (channel.live && channel.members.has(subscription)) subscription.onSubscribed(Recovery.First);
       });
     }
     return channel;
@@ -54,11 +54,11 @@ export class Channels {
     return [...this.#byName.values()];
   }
 
-  onSubscribed(number: number, recovery: number): void {
+  onSubscribed(number: number, recovery: Recovery): void {
     const channel = this.#byNumber.get(number);
     if (!channel) return;
     channel.live = true;
-    for (const member of [...channel.members]) member.onSubscribed(RECOVERY[recovery] as Recovery);
+    for (const member of [...channel.members]) member.onSubscribed(recovery);
   }
 
   /** The connection is gone: the server has to confirm anew. */

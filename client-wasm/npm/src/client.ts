@@ -14,7 +14,16 @@ import type {
   StreamResponseOf,
 } from './contract.js';
 import { CloseCode, closeReason, Code, onAbort, refuseAborted, toError, WirehubError } from './errors.js';
-import { AlarmEvent, BroadcastEvent, ClientErrorEvent, OfferEvent, StateChangeEvent, type ClientEventMap } from './events.js';
+import {
+  AlarmEvent,
+  BroadcastEvent,
+  ClientErrorEvent,
+  MemberEvent,
+  OfferEvent,
+  StateChangeEvent,
+  SubscriptionErrorEvent,
+  type ClientEventMap,
+} from './events.js';
 import { Queue } from './feed.js';
 import type { HistoryPage, Member, PresenceCounts } from './history.js';
 import { Input, Machine, Request, type Details, type Row } from './machine.js';
@@ -187,7 +196,7 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
    */
   async call<K extends CallOf<C>>(name: K, request: RequestOf<C, K>, options: CallOptions = {}): Promise<ResponseOf<C, K>> {
     const answer = await this.#command(Request.Call, name, options, encode(request));
-    const [response] = readable(answer);
+    const [response] = readable(answer, '');
     return response?.data as ResponseOf<C, K>;
   }
 
@@ -236,9 +245,8 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
       offset: since?.offset,
       limit,
     });
-    const publications = readable(answer);
-    for (const publication of publications) publication.channel = channel;
-    return { publications: publications as Publication<MessageOf<C, K>>[], position: answer.position };
+    const publications = readable(answer, channel) as Publication<MessageOf<C, K>>[];
+    return { publications, position: answer.position };
   }
 
   /**
@@ -356,14 +364,16 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
     publication.channel = channel?.name ?? EVERYBODY;
     if (number === 0) this.dispatchEvent(error ? new ClientErrorEvent(error) : new BroadcastEvent(publication));
     for (const subscription of channel?.members ?? []) {
-      if (error) subscription.onUnreadable(error);
+      if (error) subscription.dispatchEvent(new SubscriptionErrorEvent(error));
       else subscription.onPublication(publication, size);
     }
   }
 
   /** @internal */
   onMember(number: number, joined: boolean, row: Row): void {
-    for (const subscription of [...(this.#channels.numbered(number)?.members ?? [])]) subscription.onMember(joined, member(row));
+    for (const subscription of [...(this.#channels.numbered(number)?.members ?? [])]) {
+      subscription.dispatchEvent(new MemberEvent(joined ? 'join' : 'leave', member(row)));
+    }
   }
 
   /** @internal */
@@ -522,9 +532,10 @@ const STATES: readonly State[] = ['disconnected', 'connecting', 'connected', 're
 const EVERYBODY = '@all';
 
 /** @throws {WirehubError} some of it can't be read. */
-function readable({ rows }: Answer): Publication[] {
+function readable({ rows }: Answer, channel: string): Publication[] {
   return rows.map(({ publication, error }) => {
     if (error) throw error;
+    publication.channel = channel;
     return publication;
   });
 }

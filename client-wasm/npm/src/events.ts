@@ -56,10 +56,13 @@ export class BroadcastEvent extends Event {
   }
 }
 
-/** @internal What became of the messages while a subscription was not in force, in the order of the module's numbers. */
-export const RECOVERY = ['first', 'complete', 'no-history', 'lost'] as const;
-/** @internal */
-export type Recovery = (typeof RECOVERY)[number];
+/** @internal What became of the messages while a subscription was not in force. The numbers are the module's. */
+export enum Recovery {
+  First,
+  Complete,
+  NoHistory,
+  Lost,
+}
 
 /** `subscribed`: the subscription is in force, for the first time or again. */
 export class SubscribedEvent extends Event {

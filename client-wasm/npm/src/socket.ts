@@ -77,7 +77,7 @@ export class Socket extends EventTarget implements AsyncIterable<SocketData> {
         if (typeof data === 'string') this.#feed.push(data, data.length);
         else this.#feed.push(new Uint8Array(data), data.byteLength);
       } else if (type === 'close') {
-        opened(lost(`closed while it was being opened (code ${code})`));
+        opened(lost(`not opened (code ${code})`));
         this.#feed.end(wasClean ? undefined : lost(`lost (code ${code})`));
         this.dispatchEvent(closeEvent({ code, reason, wasClean }));
       } else {

@@ -1,16 +1,13 @@
 import { Code, WirehubError } from './errors.js';
 import {
   GapEvent,
-  MemberEvent,
   PublicationEvent,
+  Recovery,
   SubscribedEvent,
-  SubscriptionErrorEvent,
   UnsubscribedEvent,
-  type Recovery,
   type SubscriptionEventMap,
 } from './events.js';
 import { Feed, type QueueOptions } from './feed.js';
-import type { Member } from './history.js';
 
 /** `unsubscribed` is for good: subscribe again for a new one. */
 export type SubscriptionState = 'subscribing' | 'subscribed' | 'unsubscribed';
@@ -117,23 +114,13 @@ export class Subscription<M = unknown> extends EventTarget implements AsyncItera
     this.#begun = true;
     this.#state = 'subscribed';
     this.#settle();
-    this.dispatchEvent(new SubscribedEvent(again && recovery === 'complete'));
-    if (again && (recovery === 'no-history' || recovery === 'lost')) this.dispatchEvent(new GapEvent(recovery));
+    this.dispatchEvent(new SubscribedEvent(again && recovery === Recovery.Complete));
+    if (again && recovery > Recovery.Complete) this.dispatchEvent(new GapEvent(recovery === Recovery.Lost ? 'lost' : 'no-history'));
   }
 
   /** @internal The connection is gone: the server has to confirm anew. */
   onLost(): void {
     if (this.#state === 'subscribed') this.#state = 'subscribing';
-  }
-
-  /** @internal */
-  onMember(joined: boolean, member: Member): void {
-    this.dispatchEvent(new MemberEvent(joined ? 'join' : 'leave', member));
-  }
-
-  /** @internal */
-  onUnreadable(error: WirehubError): void {
-    this.dispatchEvent(new SubscriptionErrorEvent(error));
   }
 
   /** @internal Without an error it was the application's wish. */
