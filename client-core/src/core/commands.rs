@@ -13,7 +13,6 @@ use wirehub_common::{Bytes, Limits, compose};
 
 use super::Core;
 use super::keys::{Imprint, Keys, Memory};
-use crate::time::earlier;
 use crate::{Answered, Error, ErrorKind, Listener, Time};
 
 /// Names a publish or a call of one client.
@@ -49,7 +48,7 @@ impl From<Option<Duration>> for SendOptions {
 
 /// What has not been sent and what has not ended, in the order in which it goes out. Who puts commands here keeps the
 /// bounds.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Commands {
     /// By their ids, ascending from the first one's; in boxes, because they are many at times, and move.
     #[allow(clippy::vec_box, reason = "as the docs say")]
@@ -57,7 +56,7 @@ pub(super) struct Commands {
     /// Some may have to be sent.
     has_queued: bool,
     /// No deadline is before this one.
-    soonest: Option<Time>,
+    soonest: Time,
     /// How many bytes the encoded commands have that are kept.
     bytes: usize,
 }
@@ -68,7 +67,7 @@ struct Pending {
     kind: Kind,
     phase: Phase,
     fail_fast: bool,
-    deadline: Option<Time>,
+    deadline: Time,
     queued: Time,
     /// The encoded command, as long as it may have to be sent.
     frame: Bytes,
@@ -128,8 +127,14 @@ impl Pending {
     }
 }
 
+impl Default for Commands {
+    fn default() -> Self {
+        Self { pending: Vec::new(), has_queued: false, soonest: Time::NEVER, bytes: 0 }
+    }
+}
+
 impl Commands {
-    pub(super) fn deadline(&self) -> Option<Time> {
+    pub(super) fn deadline(&self) -> Time {
         self.soonest
     }
 
@@ -139,7 +144,7 @@ impl Commands {
     }
 
     fn push(&mut self, pending: Pending) {
-        self.soonest = earlier(self.soonest, pending.deadline);
+        self.soonest = self.soonest.min(pending.deadline);
         if pending.kind != Kind::Transient {
             self.bytes = self.bytes.saturating_add(pending.frame.len());
         }
@@ -167,7 +172,7 @@ impl Commands {
         let pending = self.pending.remove(index);
         self.bytes = self.bytes.saturating_sub(pending.frame.len());
         if self.pending.is_empty() {
-            self.soonest = None;
+            self.soonest = Time::NEVER;
         }
         true
     }
@@ -175,14 +180,15 @@ impl Commands {
     /// Those whose time is over.
     fn expired(&mut self, now: Time) -> Vec<u32> {
         let mut expired = Vec::new();
-        if self.soonest.is_none_or(|soonest| soonest > now) {
+        if self.soonest > now {
             return expired;
         }
-        self.soonest = None;
+        self.soonest = Time::NEVER;
         for pending in &self.pending {
-            match pending.deadline {
-                Some(deadline) if deadline <= now => expired.push(pending.id),
-                deadline => self.soonest = earlier(self.soonest, deadline),
+            if pending.deadline <= now {
+                expired.push(pending.id);
+            } else {
+                self.soonest = self.soonest.min(pending.deadline);
             }
         }
         expired
@@ -256,7 +262,7 @@ impl<L: Listener> Core<L> {
         {
             return Err(Error::from_code(ErrorKind::Usage, ErrorCode::QUEUE_FULL));
         }
-        let deadline = Some(now.after(timeout.unwrap_or(self.config.command_timeout)));
+        let deadline = now.after(timeout.unwrap_or(self.config.command_timeout));
         let phase = Phase::Queued;
         self.commands.push(Pending {
             id,
@@ -279,7 +285,7 @@ impl<L: Listener> Core<L> {
             kind: Kind::Transient,
             phase: Phase::Queued,
             fail_fast: false,
-            deadline: None,
+            deadline: Time::NEVER,
             queued: Time::ZERO,
             frame,
             first_sent: None,
@@ -335,7 +341,7 @@ impl<L: Listener> Core<L> {
         if called.more() || !payload.is_absent() {
             // How long the others take is the procedure's own affair.
             if let Some(pending) = self.commands.get_mut(command) {
-                pending.deadline = None;
+                pending.deadline = Time::NEVER;
             }
             self.listener.response(CommandId(command), payload);
         }

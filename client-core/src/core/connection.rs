@@ -33,7 +33,7 @@ pub(super) enum Link {
         /// When the last message came.
         heard: Time,
         /// Until when a connection is kept although it has been silent for too long: see `check_silence`.
-        spared: Option<Time>,
+        spared: Time,
         /// Whether a ping has to be answered.
         pong_due: bool,
     },
@@ -60,21 +60,23 @@ impl Link {
         }
     }
 
-    pub(super) fn deadline(&self, ping_interval: Duration) -> Option<Time> {
+    pub(super) fn deadline(&self, ping_interval: Duration) -> Time {
         match self {
             // The question has a deadline of its own.
-            Self::None | Self::Authorizing => None,
+            Self::None | Self::Authorizing => Time::NEVER,
             Self::Waiting { until: time }
             | Self::Opening { deadline: time, .. }
-            | Self::Greeting { deadline: time, .. } => Some(*time),
-            Self::Up { spared: Some(until), .. } => Some(*until),
-            Self::Up { heard, .. } => silence_deadline(*heard, ping_interval),
+            | Self::Greeting { deadline: time, .. } => *time,
+            Self::Up { spared, heard, .. } => match *spared {
+                Time::NEVER => silence_deadline(*heard, ping_interval),
+                until => until,
+            },
         }
     }
 }
 
-fn silence_deadline(heard: Time, ping_interval: Duration) -> Option<Time> {
-    (!ping_interval.is_zero()).then(|| heard.after(ping_interval.saturating_add(PONG_GRACE)))
+fn silence_deadline(heard: Time, ping_interval: Duration) -> Time {
+    if ping_interval.is_zero() { Time::NEVER } else { heard.after(ping_interval).after(PONG_GRACE) }
 }
 
 impl<L: Listener> Core<L> {
@@ -104,7 +106,7 @@ impl<L: Listener> Core<L> {
         let bytes = message.as_ref();
         if let Link::Up { heard, spared, pong_due, .. } = &mut self.link {
             *heard = now;
-            *spared = None;
+            *spared = Time::NEVER;
             *pong_due |= bytes.is_empty();
         }
         self.listener.message(message);
@@ -168,8 +170,8 @@ impl<L: Listener> Core<L> {
     /// question, and 5 s to say anything.
     pub fn check_connection(&mut self, now: Time) {
         let Link::Up { spared, .. } = &mut self.link else { return };
-        if spared.is_none() {
-            *spared = Some(now.after(SPARED));
+        if *spared == Time::NEVER {
+            *spared = now.after(SPARED);
             let id = self.next_id();
             // It means itself: there is nothing to cancel, and an answer in any case.
             self.send_transient(compose::cancel(id, id));
@@ -198,15 +200,13 @@ impl<L: Listener> Core<L> {
     /// A timer that fires far too late says that this end was suspended: a laptop's lid, a hidden page, a stopped
     /// process. What the server sent meanwhile may stand right behind the timer, so it gets a moment to come.
     fn check_silence(&mut self, now: Time) {
-        let Link::Up { heard, spared, .. } = &mut self.link else { return };
-        let Some(deadline) = spared.or_else(|| silence_deadline(*heard, self.limits.ping_interval)) else {
-            return;
-        };
+        let deadline = self.link.deadline(self.limits.ping_interval);
+        let Link::Up { spared, .. } = &mut self.link else { return };
         if now < deadline {
             return;
         }
-        if spared.is_none() && now.since(deadline) > LATE {
-            *spared = Some(now.after(SPARED));
+        if *spared == Time::NEVER && now.since(deadline) > LATE {
+            *spared = now.after(SPARED);
         } else {
             self.break_off(now, CloseCode::SERVER_SILENT);
         }
@@ -237,7 +237,7 @@ impl<L: Listener> Core<L> {
         self.session = connected.session().into();
         self.user = connected.user().into();
         self.limits = connected.limits();
-        self.link = Link::Up { since: now, heard: now, spared: None, pong_due: false };
+        self.link = Link::Up { since: now, heard: now, spared: Time::NEVER, pong_due: false };
         self.tokens.connected();
         self.plan_refresh(now, connected.token_ttl());
         self.keys.of_publishes.connected(now, connected.idempotency());

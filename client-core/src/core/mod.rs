@@ -15,7 +15,6 @@ use self::keys::Keys;
 use self::subscriptions::Subscriptions;
 use self::token::Tokens;
 use crate::backoff::Backoff;
-use crate::time::earlier;
 use crate::{Config, Error, ErrorKind, Event, Events, Listener, State, StateNews, Time};
 
 mod alarms;
@@ -361,8 +360,9 @@ impl<L: Listener> Core<L> {
 
     /// When [`handle_timeout`](Self::handle_timeout) has to be called, if nothing else happens.
     pub fn poll_timeout(&self) -> Option<Time> {
-        let own = earlier(self.link.deadline(self.limits.ping_interval), self.tokens.deadline());
-        earlier(own, earlier(self.commands.deadline(), self.subscriptions.deadline()))
+        let own = self.link.deadline(self.limits.ping_interval).min(self.tokens.deadline());
+        let soonest = own.min(self.commands.deadline()).min(self.subscriptions.deadline());
+        (soonest < Time::NEVER).then_some(soonest)
     }
 
     fn ask_for_presence(

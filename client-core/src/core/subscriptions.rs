@@ -14,7 +14,6 @@ use wirehub_common::view::{self, Movement, Publication, Subscribed, Unsubscribed
 use wirehub_common::{ChannelName, compose};
 
 use super::Core;
-use crate::time::earlier;
 use crate::{Error, ErrorKind, Listener, Recovery, Time};
 
 /// Names a subscription of one client.
@@ -87,11 +86,11 @@ impl Subscriptions {
         Some((wanted.channel, wanted.number))
     }
 
-    pub(super) fn deadline(&self) -> Option<Time> {
-        let mut soonest = None;
+    pub(super) fn deadline(&self) -> Time {
+        let mut soonest = Time::NEVER;
         for wanted in &self.wanted {
             if let Phase::Requested { deadline: time, .. } | Phase::Retrying { at: time } = wanted.phase {
-                soonest = earlier(soonest, Some(time));
+                soonest = soonest.min(time);
             }
         }
         soonest
@@ -229,10 +228,10 @@ impl<L: Listener> Core<L> {
 
     /// A subscription that the server does not make: for now, or for good.
     pub(super) fn handle_refusal(&mut self, now: Time, channel: &str, number: u32, error: Error) {
-        let delay = RETRY_AFTER.saturating_add(self.backoff.spread(RETRY_SPREAD));
+        let delay = self.backoff.spread(RETRY_SPREAD);
         let Some(wanted) = self.subscriptions.of_attempt(channel, number) else { return };
         if error.is_temporary() {
-            wanted.phase = Phase::Retrying { at: now.after(delay) };
+            wanted.phase = Phase::Retrying { at: now.after(RETRY_AFTER).after(delay) };
             self.listener.error(error);
         } else {
             let subscription = wanted.id;

@@ -13,7 +13,7 @@ use wirehub_common::view::Body;
 
 use super::Core;
 use super::connection::Link;
-use crate::time::{earlier, microseconds};
+use crate::time::microseconds;
 use crate::{Error, ErrorKind, Listener, Time};
 
 /// Names one question to the token provider.
@@ -39,18 +39,33 @@ pub(super) struct Tokens {
     current: Option<String>,
     /// Whether it was fetched since the last connect.
     fresh: bool,
-    /// The question that is open, and until when.
-    asked: Option<(TokenRequest, Time)>,
+    /// The question that is open.
+    asked: Option<TokenRequest>,
+    /// Until when it has to be answered.
+    answer_due: Time,
     /// The `refresh` on its way.
     refreshing: Option<u32>,
     /// When to ask again, within this connection.
-    refresh_at: Option<Time>,
+    refresh_at: Time,
 }
 
 impl Tokens {
     pub(super) fn new(fixed: &str, provided: bool) -> Self {
         let current = (!provided || !fixed.is_empty()).then(|| fixed.into());
-        Self { current, fresh: false, asked: None, refreshing: None, refresh_at: None }
+        Self {
+            current,
+            fresh: false,
+            asked: None,
+            answer_due: Time::NEVER,
+            refreshing: None,
+            refresh_at: Time::NEVER,
+        }
+    }
+
+    /// No answer is waited for any more.
+    fn answered(&mut self) {
+        self.asked = None;
+        self.answer_due = Time::NEVER;
     }
 
     pub(super) fn current(&self) -> Option<&str> {
@@ -61,14 +76,14 @@ impl Tokens {
         self.refreshing == Some(command)
     }
 
-    pub(super) fn deadline(&self) -> Option<Time> {
-        earlier(self.asked.map(|(_, deadline)| deadline), self.refresh_at)
+    pub(super) fn deadline(&self) -> Time {
+        self.answer_due.min(self.refresh_at)
     }
 
     /// The connection they belonged to is gone.
     pub(super) fn connection_lost(&mut self) {
         self.refreshing = None;
-        self.refresh_at = None;
+        self.refresh_at = Time::NEVER;
     }
 
     /// The token did its service.
@@ -83,7 +98,9 @@ impl Tokens {
 
     /// All questions are void.
     pub(super) fn clear(&mut self) {
-        *self = Self { current: None, fresh: false, asked: None, refreshing: None, refresh_at: None };
+        self.current = None;
+        self.answered();
+        self.connection_lost();
     }
 }
 
@@ -91,10 +108,10 @@ impl<L: Listener> Core<L> {
     /// What the token provider said. The answer to an older question is passed over. A temporary error is met by
     /// asking again later, any other ends the client.
     pub fn handle_token(&mut self, now: Time, request: TokenRequest, token: Result<String, Error>) {
-        if self.tokens.asked.is_none_or(|(asked, _)| asked != request) {
+        if self.tokens.asked != Some(request) {
             return;
         }
-        self.tokens.asked = None;
+        self.tokens.answered();
         match token {
             Ok(token) => self.use_token(now, token),
             Err(error) if error.is_temporary() => self.token_delayed(now, error),
@@ -104,16 +121,17 @@ impl<L: Listener> Core<L> {
 
     /// Replaces the token: in the connection that is up, and for those to come.
     pub fn set_token(&mut self, now: Time, token: String) {
-        self.tokens.asked = None;
+        self.tokens.answered();
         self.use_token(now, token);
     }
 
     /// Asks the provider, unless it is being asked.
     pub(super) fn ask_for_token(&mut self, now: Time) {
-        self.tokens.refresh_at = None;
+        self.tokens.refresh_at = Time::NEVER;
         if self.config.provides_tokens && self.tokens.asked.is_none() {
             let request = TokenRequest(self.next_id());
-            self.tokens.asked = Some((request, now.after(self.config.connect_timeout)));
+            self.tokens.asked = Some(request);
+            self.tokens.answer_due = now.after(self.config.connect_timeout);
             self.listener.token_needed(request);
         }
     }
@@ -124,17 +142,17 @@ impl<L: Listener> Core<L> {
             // Not faster than a provider can bear, however short-lived its tokens are.
             let delay =
                 Duration::from_micros((microseconds(ttl) / 10).saturating_mul(9)).max(REFRESH_AT_EARLIEST);
-            self.tokens.refresh_at = Some(now.after(delay));
+            self.tokens.refresh_at = now.after(delay);
         }
     }
 
     pub(super) fn check_token_deadlines(&mut self, now: Time) {
-        if self.tokens.asked.is_some_and(|(_, deadline)| deadline <= now) {
-            self.tokens.asked = None;
+        if self.tokens.answer_due <= now {
+            self.tokens.answered();
             let words = "the token provider did not answer in time: see why it hangs";
             self.token_delayed(now, Error::in_words(ErrorKind::Usage, ErrorCode::TOKEN_UNAVAILABLE, words));
         }
-        if self.tokens.refresh_at.is_some_and(|time| time <= now) {
+        if self.tokens.refresh_at <= now {
             self.ask_for_token(now);
         }
     }
@@ -198,8 +216,7 @@ impl<L: Listener> Core<L> {
         if matches!(self.link, Link::Authorizing) {
             self.retry(now, None, "");
         } else if self.is_up() {
-            self.tokens.refresh_at =
-                Some(now.after(ASK_AGAIN.saturating_add(self.backoff.spread(ASK_AGAIN))));
+            self.tokens.refresh_at = now.after(ASK_AGAIN).after(self.backoff.spread(ASK_AGAIN));
         }
     }
 }
