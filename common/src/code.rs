@@ -54,7 +54,8 @@ pub struct CloseRow {
 pub enum Origin {
     /// The server alone: it says the words with the code.
     Server,
-    /// A client, perhaps a server too.
+    /// A client, perhaps a server too. With a close code that stands here as the server's a client tells an error beside,
+    /// which has the words.
     Client,
 }
 
@@ -147,14 +148,14 @@ closes! {
     SHUTDOWN = 3000, Server, "the server is shutting down: reconnect";
     PONG_TIMEOUT = 3003, Server, "no answer to a ping came in time: reconnect";
     CONNECT_TIMEOUT = 3004, Server, "no connect command came in time: send it first";
-    TOKEN_EXPIRED = 3005, Client, "the token has expired: reconnect with a new one";
+    TOKEN_EXPIRED = 3005, Server, "the token has expired: reconnect with a new one";
     SLOW_CONSUMER = 3008, Server, "messages came faster than the connection took them: reconnect and recover";
     SERVER_SILENT = 3009, Client, "nothing came from the server in time: reconnect";
     SUPERSEDED = 3010, Client, "the attempt took too long: reconnect";
-    BAD_FRAME = 3500, Client, "what came is not a protocol message: check the client's codec and version";
+    BAD_FRAME = 3500, Server, "what came is not a protocol message: check the client's codec and version";
     CONNECT_EXPECTED = 3501, Server, "the first command must be connect: send it before others";
     ALREADY_CONNECTED = 3502, Server, "connect was sent twice: send it once for each connection";
-    UNAUTHORIZED = 3503, Client, "the token was refused: get a valid one";
+    UNAUTHORIZED = 3503, Server, "the token was refused: get a valid one";
     WRONG_MESSAGE_TYPE = 3504, Server, "text came where the subprotocol is binary, or the other way round";
     NOT_WIREHUB = 3505, Client, "what answers does not speak the protocol: check that the address is a Wirehub server's";
     DISCONNECTED = 3506, Server, "an operator or the application ended the session";

@@ -6,5 +6,5 @@ export function refuseUnsendable(code: number, reason: string): void {
   if (code !== 1000 && !(Number.isInteger(code) && code >= 3000 && code <= 4999)) {
     throw badRequest(`${code} is no close code that may be sent: use 1000, or 3000 to 4999`);
   }
-  if (encoder.encode(reason).length > 123) throw badRequest('the reason for closing is too long: keep it within 123 bytes');
+  if (encoder.encode(reason).length > 123) throw badRequest('the reason is over 123 bytes: shorten it');
 }

@@ -129,25 +129,21 @@ export class OfferEvent extends Event {
  */
 export class AlarmEvent extends Event {
   /** What names it. */
-  readonly id: string;
+  readonly id!: string;
   /** Which channel's messages it is like. */
-  readonly channel: string;
+  readonly channel!: string;
   /** What it says; nothing in a `withdraw`. */
   readonly data: unknown;
   /** When it was raised, by the server's clock. */
-  readonly time: Date;
+  readonly time!: Date;
   /** How long it goes on, in milliseconds. */
-  readonly ttl: number;
+  readonly ttl!: number;
   readonly #acknowledge: (options?: SendOptions) => Promise<void>;
 
   /** @internal */
-  constructor(id: string, { channel, data, time }: Publication, ttl: number, acknowledge: (options?: SendOptions) => Promise<void>) {
+  constructor(id: string, publication: Publication, ttl: number, acknowledge: (options?: SendOptions) => Promise<void>) {
     super(ttl < 0 ? 'withdraw' : 'alarm');
-    this.id = id;
-    this.channel = channel;
-    this.data = data;
-    this.time = time;
-    this.ttl = Math.max(0, ttl);
+    Object.assign(this, publication, { id, ttl: Math.max(0, ttl) });
     this.#acknowledge = acknowledge;
   }
 
