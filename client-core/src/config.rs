@@ -35,8 +35,9 @@ pub struct Config {
     pub overflow: Overflow,
 }
 
-impl Default for Config {
-    fn default() -> Self {
+impl Config {
+    /// What [`Default`] gives.
+    pub(crate) const fn new() -> Self {
         Self {
             token: String::new(),
             provides_tokens: false,
@@ -50,6 +51,12 @@ impl Default for Config {
             receive_queue: 1024 * 1024,
             overflow: Overflow::Error,
         }
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self::new()
     }
 }
 

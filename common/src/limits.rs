@@ -27,6 +27,15 @@ impl Limits {
     /// How many entries a repeated field may hold: bounds what a small message can make its reader allocate.
     pub const REPEATED: usize = 16 * 1024;
 
+    /// What holds before a server has announced its own.
+    pub const DEFAULT: Self = Self {
+        message_bytes: 1024 * 1024,
+        channels: 128,
+        calls: 32,
+        ping_interval: Duration::from_secs(25),
+        reconnect_window: Duration::from_secs(5),
+    };
+
     /// What absent fields stand for.
     pub(crate) const NONE: Self = Self {
         message_bytes: 0,
@@ -39,12 +48,6 @@ impl Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            message_bytes: 1024 * 1024,
-            channels: 128,
-            calls: 32,
-            ping_interval: Duration::from_secs(25),
-            reconnect_window: Duration::from_secs(5),
-        }
+        Self::DEFAULT
     }
 }

@@ -10,11 +10,11 @@ use super::Core;
 use crate::Listener;
 
 /// The alarms that the application has been told of.
-#[derive(Debug, Default)]
-pub(super) struct Alarms(Vec<Told>);
+#[derive(Debug)]
+pub(super) struct Alarms(pub(super) Vec<Told>);
 
 #[derive(Debug)]
-struct Told {
+pub(super) struct Told {
     id: String,
     /// The application has acknowledged it: it need not hear of its end.
     is_acknowledged: bool,

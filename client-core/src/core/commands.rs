@@ -127,13 +127,11 @@ impl Pending {
     }
 }
 
-impl Default for Commands {
-    fn default() -> Self {
+impl Commands {
+    pub(super) const fn new() -> Self {
         Self { pending: Vec::new(), has_queued: false, soonest: Time::NEVER, bytes: 0 }
     }
-}
 
-impl Commands {
     pub(super) fn deadline(&self) -> Time {
         self.soonest
     }
@@ -412,7 +410,7 @@ impl<L: Listener> Core<L> {
     }
 
     pub(super) fn fail_all_commands(&mut self) {
-        for pending in core::mem::take(&mut self.commands).pending {
+        for pending in core::mem::replace(&mut self.commands, Commands::new()).pending {
             if pending.kind != Kind::Transient {
                 let error = Error::from_code(ErrorKind::Connection, ErrorCode::CLOSED);
                 self.listener.completed(CommandId(pending.id), Err(error));

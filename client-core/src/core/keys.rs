@@ -13,7 +13,7 @@ use crate::Time;
 use crate::time::milliseconds;
 
 /// Makes keys, and knows for how long they are good.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Keys {
     /// What tells this client's keys from all others.
     client: u64,
@@ -22,7 +22,7 @@ pub(super) struct Keys {
 }
 
 /// What a server remembers keys by.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Memory {
     /// What the server calls it.
     scope: String,
@@ -47,8 +47,12 @@ pub(super) struct Imprint {
 
 impl Keys {
     /// `seed` is as unique as the keys have to be.
-    pub(super) fn new(seed: u64) -> Self {
-        Self { client: seed, ..Self::default() }
+    pub(super) const fn new(seed: u64) -> Self {
+        Self { client: seed, of_publishes: Memory::new(), of_calls: Memory::new() }
+    }
+
+    pub(super) fn seed(&mut self, seed: u64) {
+        self.client = seed;
     }
 
     /// The key of a command.
@@ -62,6 +66,10 @@ impl Keys {
 }
 
 impl Memory {
+    const fn new() -> Self {
+        Self { scope: String::new(), window: 0, clock: 0, in_force: false, told: Time::ZERO, generation: 0 }
+    }
+
     /// The client is connected; keys have no effect where the server says nothing of them.
     pub(super) fn connected(&mut self, now: Time, said: Option<Idempotency<'_>>) {
         self.in_force = false;
@@ -142,7 +150,7 @@ mod tests {
 
     #[test]
     fn a_server_remembers_for_its_window_by_its_own_clock() {
-        let mut keys = Memory::default();
+        let mut keys = Memory::new();
         keys.hear(at(100), "a", WINDOW, 50_000);
         // Sent at 53 s by the server's clock.
         let imprint = keys.imprint(at(103)).unwrap();
@@ -154,7 +162,7 @@ mod tests {
 
     #[test]
     fn another_memory_knows_nothing_and_neither_does_the_first_one_after_it() {
-        let mut keys = Memory::default();
+        let mut keys = Memory::new();
         keys.hear(at(0), "a", WINDOW, 0);
         let imprint = keys.imprint(at(0)).unwrap();
         keys.hear(at(1), "b", WINDOW, 0);
@@ -165,7 +173,7 @@ mod tests {
 
     #[test]
     fn without_a_memory_nothing_is_left_and_nothing_known() {
-        let mut keys = Memory::default();
+        let mut keys = Memory::new();
         assert!(keys.imprint(at(0)).is_none());
         keys.hear(at(0), "", WINDOW, 0);
         let imprint = keys.imprint(at(0)).unwrap();

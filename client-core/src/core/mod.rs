@@ -1,6 +1,7 @@
 //! The state machine. The connection's part of it is in `connection`, commands and subscriptions have their own files.
 
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::time::Duration;
 
 use wirehub_common::code::{CloseCode, ErrorCode};
@@ -82,7 +83,9 @@ impl Core {
     /// A client that does nothing yet. `seed` decides on its delays and on the keys of its publishes: give each client
     /// 64 random bits of its own.
     pub fn new(config: Config, seed: u64) -> Self {
-        Self::with_listener(config, seed, Events::default())
+        let mut core = Self::idle(Events::default());
+        core.start(seed, |own| *own = config);
+        core
     }
 
     /// What the application may want to know.
@@ -92,28 +95,36 @@ impl Core {
 }
 
 impl<L: Listener> Core<L> {
-    /// The same with another listener. It hears nothing yet.
-    pub fn with_listener(config: Config, seed: u64, listener: L) -> Self {
+    /// A client with another listener, for a static: it has to [`start`](Self::start).
+    pub const fn idle(listener: L) -> Self {
         Self {
-            backoff: Backoff::new(seed),
+            config: Config::new(),
+            backoff: Backoff::new(0),
             state: State::Disconnected,
             link: Link::None,
             session: String::new(),
             user: String::new(),
-            limits: Limits::default(),
+            limits: Limits::DEFAULT,
             last_id: 0,
-            tokens: Tokens::new(&config.token, config.provides_tokens),
-            commands: Commands::default(),
-            keys: Keys::new(seed),
-            subscriptions: Subscriptions::default(),
-            alarms: Alarms::default(),
+            tokens: Tokens::new(),
+            commands: Commands::new(),
+            keys: Keys::new(0),
+            subscriptions: Subscriptions::new(),
+            alarms: Alarms(Vec::new()),
             writable: true,
             closing: None,
             retry_after: None,
             failure: None,
             listener,
-            config,
         }
+    }
+
+    /// Has an idle client behave like a [`new`](Core::new) one. `configure` changes what [`Config`] has by default.
+    pub fn start(&mut self, seed: u64, configure: impl FnOnce(&mut Config)) {
+        configure(&mut self.config);
+        self.tokens.begin(&self.config.token, self.config.provides_tokens);
+        self.backoff = Backoff::new(seed);
+        self.keys.seed(seed);
     }
 
     /// What the client is doing.

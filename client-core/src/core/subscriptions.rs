@@ -33,7 +33,7 @@ impl SubscriptionId {
 }
 
 /// The channels that the application is subscribed to.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Subscriptions {
     /// By their channels; in boxes, because they are many at times, and move.
     #[allow(clippy::vec_box, reason = "as the docs say")]
@@ -68,6 +68,10 @@ enum Phase {
 }
 
 impl Subscriptions {
+    pub(super) const fn new() -> Self {
+        Self { wanted: Vec::new() }
+    }
+
     /// Adds one, unless the channel has one.
     fn add(&mut self, id: SubscriptionId, channel: &ChannelName) -> Option<&mut Wanted> {
         let index = self.find(channel.as_str()).err()?;
@@ -349,7 +353,7 @@ impl<L: Listener> Core<L> {
     }
 
     pub(super) fn end_all_subscriptions(&mut self) {
-        for wanted in core::mem::take(&mut self.subscriptions).wanted {
+        for wanted in core::mem::replace(&mut self.subscriptions, Subscriptions::new()).wanted {
             let subscription = wanted.id;
             let error = Error::from_code(ErrorKind::Connection, ErrorCode::CLOSED);
             self.listener.unsubscribed(subscription, Some(error));

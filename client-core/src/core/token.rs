@@ -50,16 +50,20 @@ pub(super) struct Tokens {
 }
 
 impl Tokens {
-    pub(super) fn new(fixed: &str, provided: bool) -> Self {
-        let current = (!provided || !fixed.is_empty()).then(|| fixed.into());
+    pub(super) const fn new() -> Self {
         Self {
-            current,
+            current: None,
             fresh: false,
             asked: None,
             answer_due: Time::NEVER,
             refreshing: None,
             refresh_at: Time::NEVER,
         }
+    }
+
+    /// Before anything else: the token of a client that has no provider, or its first.
+    pub(super) fn begin(&mut self, fixed: &str, provided: bool) {
+        self.current = (!provided || !fixed.is_empty()).then(|| fixed.into());
     }
 
     /// No answer is waited for any more.

@@ -23,7 +23,7 @@ use core::time::Duration;
 use spin::{Mutex, MutexGuard};
 use wasm_bindgen::prelude::wasm_bindgen;
 use wirehub_client_core::{
-    CommandId, Config, Core, Error, ErrorKind, SendOptions, SubscriptionId, Time, TokenRequest,
+    CommandId, Core, Error, ErrorKind, SendOptions, SubscriptionId, Time, TokenRequest,
 };
 use wirehub_common::code::{CloseCode, ErrorCode};
 use wirehub_common::contract::ContractHash;
@@ -82,8 +82,7 @@ pub fn poll(now: f64, writable: bool, events: bool) -> *const f64 {
 }
 
 struct Client {
-    /// None before it has been told to begin.
-    core: Option<Core<Output>>,
+    core: Core<Output>,
     reserved: Vec<u8>,
     /// What is not for the one who takes events.
     aside: Output,
@@ -91,7 +90,7 @@ struct Client {
 
 impl Client {
     const fn new() -> Self {
-        Self { core: None, reserved: Vec::new(), aside: Output::new() }
+        Self { core: Core::idle(Output::new()), reserved: Vec::new(), aside: Output::new() }
     }
 
     fn reserve(&mut self, length: usize) -> *const u8 {
@@ -115,13 +114,11 @@ impl Client {
         let text = utf8(text);
         let flag = flags & FLAG != 0;
         if kind == BEGIN {
-            // Not an assignment: that would take all the code that drops a client.
-            self.core.get_or_insert_with(|| begin(number, offset, flag, text, data, timeout as usize));
+            begin(&mut self.core, number, offset, flag, text, data, timeout as usize);
         }
-        let Some(core) = &mut self.core else { return 0.0 };
         let options = SendOptions { timeout: Some(duration(timeout)), fail_fast: flags & FAIL_FAST != 0 };
         let since = (offset >= 0.0).then_some(offset as u64);
-        let result = act(core, kind, moment(now), number, text, data, flag, since, options);
+        let result = act(&mut self.core, kind, moment(now), number, text, data, flag, since, options);
         match result {
             Ok(number) => number.into(),
             Err(error) => {
@@ -132,12 +129,11 @@ impl Client {
     }
 
     fn poll(&mut self, now: f64, writable: bool, events: bool) -> *const f64 {
-        let Some(core) = &mut self.core else { return self.aside.take(None) };
-        let due = core.poll_timeout().map(|time| time.since(moment(now)));
+        let due = self.core.poll_timeout().map(|time| time.since(moment(now)));
         if events {
-            return core.listener_mut().take(due);
+            return self.core.listener_mut().take(due);
         }
-        if let Some(transmit) = core.poll_transmit(writable) {
+        if let Some(transmit) = self.core.poll_transmit(writable) {
             self.aside.transmit(transmit);
         }
         self.aside.take(due)
@@ -203,20 +199,25 @@ const FAIL_FAST: u32 = 2;
 /// Number and offset are 64 random bits. The text is the token; the flag says that tokens can be asked for. The data has
 /// the contract's hash in eight bytes, its name, which is so long, and the client's name. A contract that there is none of
 /// has no name. What its items are TypeScript knows.
-fn begin(low: u32, high: f64, provides_tokens: bool, token: &str, data: &[u8], name: usize) -> Core<Output> {
+fn begin(
+    core: &mut Core<Output>,
+    low: u32,
+    high: f64,
+    provides_tokens: bool,
+    token: &str,
+    data: &[u8],
+    name: usize,
+) {
     let (hash, names) = data.split_first_chunk().unwrap_or((&[0; 8], &[]));
     let (name, client) = names.split_at_checked(name).unwrap_or_default();
     let id = ContractId { name: utf8(name).into(), hash: ContractHash(u64::from_le_bytes(*hash)) };
-    let config = Config {
-        token: token.into(),
-        provides_tokens,
-        client: utf8(client).into(),
-        version: env!("CARGO_PKG_VERSION").into(),
-        contract: (!name.is_empty()).then_some(ContractDigest { id, items: Vec::new() }),
-        ..Config::default()
-    };
-    let seed = u64::from(low) | u64::from(high as u32) << 32;
-    Core::with_listener(config, seed, Output::new())
+    core.start(u64::from(low) | u64::from(high as u32) << 32, |config| {
+        config.token = token.into();
+        config.provides_tokens = provides_tokens;
+        config.client = utf8(client).into();
+        config.version = env!("CARGO_PKG_VERSION").into();
+        config.contract = (!name.is_empty()).then_some(ContractDigest { id, items: Vec::new() });
+    });
 }
 
 #[allow(clippy::too_many_arguments, reason = "what came in, taken apart")]
@@ -328,11 +329,11 @@ mod tests {
     #[test]
     fn a_client_begins_with_its_contract_and_its_name() {
         let client = begun_with(&255_u64.to_le_bytes(), "demo", "a name");
-        let config = client.core.as_ref().unwrap().config();
+        let config = client.core.config();
         let contract = config.contract.as_ref().unwrap();
         assert_eq!((contract.id.name.as_str(), contract.id.hash), ("demo", ContractHash(255)));
         assert_eq!((config.token.as_str(), config.client.as_str()), ("a token", "a name"));
-        assert_eq!(begun().core.unwrap().config().contract, None);
+        assert_eq!(begun().core.config().contract, None);
     }
 
     #[test]
@@ -363,14 +364,7 @@ mod tests {
         put(&mut client, CONNECT, 0, "", &[]);
         client.reserved = vec![0xff; 3];
         client.input(MESSAGE, f64::NAN, u32::MAX, usize::MAX, u32::MAX, f64::INFINITY, f64::NAN);
-        assert!(client.core.unwrap().poll_transmit(true).is_some(), "it still wants to connect");
-    }
-
-    #[test]
-    fn a_client_that_has_not_begun_has_nothing_to_say() {
-        let mut client = Client::new();
-        assert_eq!(put(&mut client, CONNECT, 0, "", &[]), 0.0);
-        assert!(!client.poll(0.0, true, true).is_null());
+        assert!(client.core.poll_transmit(true).is_some(), "it still wants to connect");
     }
 
     #[test]
