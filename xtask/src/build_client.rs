@@ -107,7 +107,7 @@ fn compiler_flags(tools: &Tools, log: &mut Log) -> Result<Vec<String>> {
     // what goes beyond it stops the module.
     flags.push("-Clink-arg=-zstack-size=16384".to_owned());
     // What compresses well is not what is shortest: these were tried one by one.
-    let tuning = ["--inline-max-stacksize=96", "--enable-pre=false"];
+    let tuning = ["--enable-pre=false", "--hoist-common-insts"];
     flags.extend(tuning.iter().map(|option| format!("-Cllvm-args={option}")));
     Ok(flags)
 }
