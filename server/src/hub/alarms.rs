@@ -1,6 +1,7 @@
 //! The ledgers of alarms: who got each, who acknowledged it, who has not.
 
 use std::hash::{BuildHasher as _, RandomState};
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
@@ -37,6 +38,8 @@ pub(crate) enum Audience {
 }
 
 struct Ledger {
+    /// How many had been raised before.
+    number: u64,
     channel: ChannelName,
     payload: Payload,
     raised: SystemTime,
@@ -95,10 +98,21 @@ impl Alarms {
         };
         let ends = now.checked_add(ttl).unwrap_or(now);
         let (is_withdrawn, unlisted) = (false, 0);
-        let mut ledger =
-            Ledger { channel, payload, raised, ends, ttl, is_withdrawn, is_for_all, recipients, unlisted };
+        let number = self.raised.fetch_add(1, Ordering::Relaxed);
+        let mut ledger = Ledger {
+            number,
+            channel,
+            payload,
+            raised,
+            ends,
+            ttl,
+            is_withdrawn,
+            is_for_all,
+            recipients,
+            unlisted,
+        };
         self.active.fetch_add(1, Ordering::AcqRel);
-        let id = format!("{:016x}.{}", self.scope, self.raised.fetch_add(1, Ordering::Relaxed));
+        let id = format!("{:016x}.{number}", self.scope);
         let mut frame = SharedFrame::new(ledger.frame(&id, ttl));
         sessions.for_each(|peer| {
             if ledger.note_sent(peer) {
@@ -110,26 +124,23 @@ impl Alarms {
     }
 
     /// Sends a session that has just connected the alarms that its user has not acknowledged. Of those that are over before
-    /// their time it is told so: its client may show them still.
-    pub(crate) fn greet(&self, peer: &Arc<Peer>) {
+    /// their time it is told so: its client may show them still. Gives the numbers of those for which there was no room in
+    /// its queue.
+    pub(crate) fn greet(&self, peer: &Peer) -> Option<Range<u64>> {
         if self.active.load(Ordering::Acquire) == 0 {
-            return;
+            return None;
         }
         let mut ledgers = self.ledgers.lock();
         let now = Instant::now();
-        let mut active = 0_usize;
-        for (id, ledger) in ledgers.iter_mut().filter(|(_, ledger)| now < ledger.ends) {
-            active = active.saturating_add(1);
-            let frame = if ledger.is_active(now) && ledger.note_sent(peer) {
-                ledger.frame(id, ledger.ends.duration_since(now))
-            } else if ledger.has_been_sent_to(peer) {
-                ledger.withdrawal(id)
-            } else {
-                continue;
-            };
-            peer.outbox.push(Lane::Urgent, peer.codec.encode_frame(&frame));
-        }
+        let active = ledgers.values().filter(|ledger| now < ledger.ends).count();
         self.active.store(active, Ordering::Release);
+        // Those that are raised from now on come to it anyway.
+        send(&mut ledgers, peer, 0..self.raised.load(Ordering::Relaxed), now)
+    }
+
+    /// Goes on with those of these numbers for which there was no room.
+    pub(crate) fn greet_on(&self, peer: &Peer, unsent: Range<u64>) -> Option<Range<u64>> {
+        send(&mut self.ledgers.lock(), peer, unsent, Instant::now())
     }
 
     /// Takes note that a session got an alarm, or that its user acknowledged it; the user's other sessions need not show
@@ -190,6 +201,32 @@ impl Alarms {
     pub(crate) fn reports(&self) -> Vec<AlarmReport> {
         self.ledgers.lock().iter().rev().map(|(id, ledger)| ledger.report(id, false)).collect()
     }
+}
+
+/// Sends a session those alarms of these numbers that it should know of, as long as there is room in its queue.
+fn send(
+    ledgers: &mut IndexMap<String, Ledger>,
+    peer: &Peer,
+    numbers: Range<u64>,
+    now: Instant,
+) -> Option<Range<u64>> {
+    for (id, ledger) in ledgers.iter_mut() {
+        if now >= ledger.ends || !numbers.contains(&ledger.number) {
+            continue;
+        }
+        if peer.outbox.is_congested() {
+            return Some(ledger.number..numbers.end);
+        }
+        let frame = if ledger.is_active(now) && ledger.note_sent(peer) {
+            ledger.frame(id, ledger.ends.duration_since(now))
+        } else if ledger.has_been_sent_to(peer) {
+            ledger.withdrawal(id)
+        } else {
+            continue;
+        };
+        peer.outbox.answer(Lane::Urgent, peer.codec.encode_frame(&frame));
+    }
+    None
 }
 
 impl Ledger {

@@ -1,5 +1,6 @@
 //! What only some sessions have, in one place: the others need room for no more than a pointer.
 
+use std::ops::Range;
 use std::task::{Context, Poll};
 
 use tokio::time::Instant;
@@ -9,13 +10,15 @@ use super::token::{TokenClock, Turn};
 use crate::auth::Rights;
 use crate::rate::Rate;
 
-/// By a token, or by a bound on what sessions may do.
+/// By a token, by a bound on what sessions may do, or because there is more to say than there is room for.
 #[derive(Default)]
 pub(super) struct Extras {
     pub(super) rights: Rights,
     pub(super) rate: Option<Rate>,
     pub(super) token: Option<TokenClock>,
     pub(super) idle: Option<IdleClock>,
+    /// The alarms of before that are still to be sent, by their numbers.
+    pub(super) alarms: Option<Range<u64>>,
 }
 
 impl Extras {

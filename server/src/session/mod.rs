@@ -221,6 +221,7 @@ impl Session {
             self.follow_orders();
             self.poll_tasks(cx);
             let calls_wait = self.poll_calls(cx).is_break();
+            let alarms_wait = self.send_alarms().is_break();
             if self.peer.outbox.has_batch() {
                 self.poll_write(socket, cx)?;
             }
@@ -232,7 +233,7 @@ impl Session {
             self.poll_pulse(cx)?;
             self.poll_write(socket, cx)?;
             // What was held back because of the congestion is not waited for yet.
-            let held_back = held_up || calls_wait;
+            let held_back = held_up || calls_wait || alarms_wait;
             if !held_back || self.is_held_up() {
                 return Poll::Pending;
             }
@@ -280,6 +281,19 @@ impl Session {
     fn is_held_up(&self) -> bool {
         let outbox = &self.peer.outbox;
         outbox.is_congested() || self.tasks.as_ref().is_some_and(|tasks| tasks.hold_up(outbox.limit()))
+    }
+
+    /// Queues the alarms of before that are still to be sent. Breaks off where there is no room for more.
+    fn send_alarms(&mut self) -> ControlFlow<()> {
+        let Some(unsent) = self.extras.as_mut().and_then(|extras| extras.alarms.take()) else {
+            return ControlFlow::Continue(());
+        };
+        let left = self.hub.ledgers().greet_on(&self.peer, unsent);
+        let flow = if left.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
+        if let Some(extras) = &mut self.extras {
+            extras.alarms = left;
+        }
+        flow
     }
 
     /// Queues what calls answer. Breaks off where there is no room for more.

@@ -228,7 +228,9 @@ impl Session {
         answer(&self.peer, Reply { id, result: Ok(Answer::Connected(Box::new(connected))) });
         // Found by others from here on: what they send comes behind the reply.
         self.hub.session_registry().connected(self.peer.id);
-        self.hub.ledgers().greet(&self.peer);
+        if let Some(unsent) = self.hub.ledgers().greet(&self.peer) {
+            self.extras.get_or_insert_default().alarms = Some(unsent);
+        }
         for (name, up_to) in released {
             if let Some(subscription) = self.subscriptions.get(&name) {
                 subscription.channel.release(&self.peer, None, up_to);

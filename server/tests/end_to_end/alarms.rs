@@ -101,6 +101,29 @@ async fn an_alarm_comes_to_each_session_of_its_users_until_one_acknowledges_it()
 }
 
 #[tokio::test]
+async fn more_alarms_than_a_queue_has_room_for_come_as_they_are_taken() {
+    const ALARMS: usize = 200;
+    let large = format!("\"{}\"", "x".repeat(1000));
+    for codec in CODECS {
+        let hub = Hub::builder()
+            .authenticate(async |credentials| Ok(Authenticated::user(credentials.token)))
+            .queue_bytes(20_000)
+            .build();
+        let server = Server::start(hub).await;
+        let alarms = (0..ALARMS).map(|_| {
+            let alarm = Alarm::raw(name("alarm:fire"), Payload::json(large.clone())).for_users(["ann"]);
+            server.hub.raise(alarm).unwrap()
+        });
+        let alarms: Vec<String> = alarms.collect();
+        let mut ann = connect(&server, codec, "ann").await;
+        for id in &alarms {
+            assert_eq!(alarm(&mut ann).await.id, *id);
+        }
+        nothing_more(&mut ann).await;
+    }
+}
+
+#[tokio::test]
 async fn an_alarm_for_everybody_comes_to_those_who_come_later_too() {
     for codec in CODECS {
         let server = Server::start(hub()).await;
