@@ -44,7 +44,12 @@ impl Hooks {
         F: Fn(CallContext, ChannelName) -> A + Send + Sync + 'static,
         A: Future<Output = Result<(), CallError>> + Send + 'static,
     {
-        let hook = move |context, channel| hook(context, channel).map(told).boxed();
+        let hook = Arc::new(hook);
+        let hook = move |context, channel| {
+            let hook = Arc::clone(&hook);
+            // All of it within the future: a panic in it is the decision's, and not the session's.
+            async move { hook(context, channel).await.map_err(CallError::into_info) }.boxed()
+        };
         self.subscribe.push((pattern, Arc::new(hook)));
     }
 
@@ -53,7 +58,11 @@ impl Hooks {
         F: Fn(CallContext, PublishRequest) -> A + Send + Sync + 'static,
         A: Future<Output = Result<Payload, CallError>> + Send + 'static,
     {
-        let hook = move |context, request| hook(context, request).map(told).boxed();
+        let hook = Arc::new(hook);
+        let hook = move |context, request| {
+            let hook = Arc::clone(&hook);
+            async move { hook(context, request).await.map_err(CallError::into_info) }.boxed()
+        };
         self.publish.push((pattern, Arc::new(hook)));
     }
 
@@ -75,10 +84,6 @@ impl Hooks {
 
 fn first<'a, H>(hooks: &'a [(ChannelPattern, H)], channel: &ChannelName) -> Option<&'a H> {
     hooks.iter().find(|(pattern, _)| pattern.matches(channel)).map(|(_, hook)| hook)
-}
-
-fn told<T>(decision: Result<T, CallError>) -> Result<T, ErrorInfo> {
-    decision.map_err(CallError::into_info)
 }
 
 impl fmt::Debug for Hooks {

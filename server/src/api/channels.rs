@@ -116,7 +116,7 @@ pub(super) async fn presence(
 ) -> Result<Json<Presence>, Problem> {
     let channel = ChannelName::new(&channel).map_err(Problem::bad_request)?;
     let PresenceCounts { sessions, users } = hub.presence_counts(&channel);
-    let members = hub.presence(&channel).into_iter().take(MAX_MEMBERS).map(Into::into).collect();
+    let members = hub.channel_registry().members(&channel, MAX_MEMBERS).into_iter().map(Into::into).collect();
     Ok(Json(Presence { sessions, users, members }))
 }
 

@@ -243,7 +243,12 @@ impl Builder {
         F: Fn(Credentials) -> A + Send + Sync + 'static,
         A: Future<Output = Result<Authenticated, Refusal>> + Send + 'static,
     {
-        self.live.authenticator = Some(Arc::new(move |credentials| Box::pin(hook(credentials))));
+        let hook = Arc::new(hook);
+        self.live.authenticator = Some(Arc::new(move |credentials| {
+            let hook = Arc::clone(&hook);
+            // All of it within the future: a panic in it fails this one attempt.
+            Box::pin(async move { hook(credentials).await })
+        }));
         self
     }
 

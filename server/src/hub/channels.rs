@@ -162,13 +162,14 @@ impl Channels {
         self.by_name.shard(name).read().get(name).map_or(0, |channel| channel.len())
     }
 
-    /// Who is in a channel: the sessions that are subscribed, and the last ones of users whose leaving is not told yet.
-    pub(crate) fn members(&self, name: &ChannelName) -> Vec<Member> {
+    /// Who is in a channel, at most so many: the sessions that are subscribed, and the last ones of users whose leaving is
+    /// not told yet.
+    pub(crate) fn members(&self, name: &ChannelName, most: usize) -> Vec<Member> {
         let channel = self.by_name.shard(name).read().get(name).map(Arc::clone);
         channel.map_or_else(Vec::new, |channel| {
             let subscribers = channel.subscribers.lock();
             let sessions = subscribers.by_session.values().map(|subscriber| subscriber.peer.shown());
-            sessions.chain(subscribers.leaving().cloned()).collect()
+            sessions.chain(subscribers.leaving().cloned()).take(most).collect()
         })
     }
 

@@ -209,7 +209,7 @@ impl Hub {
     /// The sessions that are subscribed to a channel, in no order: a snapshot. Where [others are told who comes and
     /// goes](Namespace::join_leave) a user whose grace has not passed is still among them.
     pub fn presence(&self, channel: &ChannelName) -> Vec<Member> {
-        self.inner.channels.members(channel)
+        self.inner.channels.members(channel, usize::MAX)
     }
 
     /// How many sessions [are](Self::presence) in a channel, and how many users they belong to.
@@ -233,8 +233,9 @@ impl Hub {
         self.inner.sessions.members()
     }
 
-    /// Subscribes a session to a channel, whatever its rights are: it hears of it by a `subscribed` push. Says whether
-    /// there is such a session; nothing happens where it is subscribed already, or has as many channels as there may be.
+    /// Subscribes a session to a channel, whatever its rights are, also by the tokens that it shows later: it hears of it by a
+    /// `subscribed` push. Says whether there is such a session; nothing happens where it is subscribed already, or has as
+    /// many channels as there may be.
     pub fn subscribe(&self, session: SessionId, channel: &ChannelName) -> bool {
         self.order(session, Order::Subscribe(channel.clone()))
     }

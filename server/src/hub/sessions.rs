@@ -165,12 +165,13 @@ impl Sessions {
         peers
     }
 
-    /// The connected sessions of a user.
+    /// The sessions of a user, also those whose `connect` is not answered yet. Without a name: the connected anonymous ones.
     pub(crate) fn of_user(&self, user: &str) -> Vec<Arc<Peer>> {
         let mut peers = Vec::new();
         for shard in self.entries.shards() {
             let shard = shard.read();
-            let theirs = shard.values().filter(|entry| entry.connected && *entry.peer.user() == *user);
+            let is_known = |entry: &&Entry| entry.connected || !user.is_empty();
+            let theirs = shard.values().filter(is_known).filter(|entry| *entry.peer.user() == *user);
             peers.extend(theirs.map(|entry| Arc::clone(&entry.peer)));
         }
         peers

@@ -30,12 +30,13 @@ impl Session {
     /// Carries out a command. An error ends the session.
     pub(super) fn execute(&mut self, Command { id, request }: Command) -> Result<(), End> {
         self.hub.counters().command(&request);
-        if !self.connected {
-            return self.execute_first(id, request);
-        }
+        // Attempts to connect as well: each may ask somebody else who the client is.
         if self.extras.as_mut().is_some_and(|extras| !extras.take_command()) {
             self.reply(id, Err(ErrorInfo::from_code(ErrorCode::RATE_LIMITED)));
             return Ok(());
+        }
+        if !self.connected {
+            return self.execute_first(id, request);
         }
         let result = match request {
             Request::Connect(_) => return Err(CloseCode::ALREADY_CONNECTED.into()),
@@ -181,7 +182,13 @@ impl Session {
         }
         for order in self.peer.outbox.take_orders().into_iter().flatten() {
             match order {
-                Order::Subscribe(channel) => self.subscribe_own(channel),
+                Order::Subscribe(channel) => {
+                    let is_new = !self.subscriptions.contains(&channel);
+                    self.subscribe_own(channel.clone());
+                    if is_new && let Some(subscription) = self.subscriptions.get_mut(&channel) {
+                        subscription.is_ordered = true;
+                    }
+                }
                 Order::Unsubscribe(channel, error) => self.unsubscribe_own(&channel, error),
             }
         }
@@ -288,7 +295,7 @@ impl Session {
 
     fn enter(&mut self, Subscribe { channel: name, number, .. }: &Subscribe, reply: Option<Bytes>) {
         if let Some(subscription) = self.subscriptions.get_mut(name) {
-            subscription.number = *number;
+            (subscription.number, subscription.is_ordered) = (*number, false);
             if let Some(reply) = reply {
                 subscription.channel.answer(&self.peer, reply);
             }
@@ -297,7 +304,8 @@ impl Session {
         let namespace = self.hub.settings().namespaces.of(name);
         let entrant = Entrant { peer: &self.peer, is_witness: self.is_witness(name) };
         let channel = self.hub.channel_registry().subscribe(name, namespace, entrant, reply);
-        self.subscriptions.insert(name.clone(), Subscription { number: *number, channel });
+        let subscription = Subscription { number: *number, is_ordered: false, channel };
+        self.subscriptions.insert(name.clone(), subscription);
         self.notice(|| SessionEvent::Subscribed(name.clone()));
     }
 
@@ -308,7 +316,8 @@ impl Session {
         let entrant = Entrant { peer: &self.peer, is_witness: self.is_witness(name) };
         let channel = self.hub.channel_registry().subscribe_held(name, namespace, entrant);
         let is_new = !self.subscriptions.contains(name);
-        self.subscriptions.insert(name.clone(), Subscription { number: *number, channel });
+        let subscription = Subscription { number: *number, is_ordered: false, channel };
+        self.subscriptions.insert(name.clone(), subscription);
         if is_new {
             self.notice(|| SessionEvent::Subscribed(name.clone()));
         }
@@ -341,7 +350,7 @@ impl Session {
         if self.unsubscribe_undecided(&unsubscribe) {
             return Ok(Some(Answer::Unsubscribed(unsubscribe)));
         }
-        let Some(Subscription { number, channel }) = self.subscriptions.get(&unsubscribe.channel) else {
+        let Some(Subscription { number, channel, .. }) = self.subscriptions.get(&unsubscribe.channel) else {
             return Err(ErrorInfo::from_code(ErrorCode::NOT_SUBSCRIBED));
         };
         let is_old = unsubscribe.number < *number;
@@ -424,8 +433,8 @@ impl Session {
     /// Tells what may be told.
     pub(super) fn read_presence(&self, Presence { channel, counts_only }: &Presence) -> Answer {
         let PresenceCounts { sessions, users } = self.hub.presence_counts(channel);
-        let mut members = if *counts_only { Vec::new() } else { self.hub.presence(channel) };
-        members.truncate(MAX_MEMBERS);
+        let most = if *counts_only { 0 } else { MAX_MEMBERS };
+        let mut members = self.hub.channel_registry().members(channel, most);
         let mut bytes = 0_usize;
         let within = members.iter().position(|member| {
             bytes = bytes.saturating_add(member.info.len());
@@ -496,6 +505,9 @@ pub(super) fn subscribed(subscribe: &Subscribe, recovered: Option<Recovered>) ->
 /// so, and can read the history page by page.
 const MAX_RECOVERED: usize = 10_000;
 const MAX_RECOVERED_BYTES: usize = 4 * 1024 * 1024;
+
+/// How many bytes of payload the reply to `connect` has, in all its subscriptions together.
+pub(super) const MAX_RESTORED_BYTES: usize = 8 * 1024 * 1024;
 
 /// How many sessions the reply to `presence` has at most.
 const MAX_MEMBERS: usize = 10_000;

@@ -231,9 +231,16 @@ impl Session {
     }
 
     pub(super) fn reading_decided(&mut self, id: u32, reading: Reading, verdict: Result<(), ErrorInfo>) {
+        // Its rights may have changed meanwhile.
         let result = verdict.and_then(|()| match reading {
-            Reading::History(read) => self.read_history(id, read).map(|()| None),
-            Reading::Presence(presence) => Ok(Some(self.read_presence(&presence))),
+            Reading::History(read) => {
+                self.check(Action::Subscribe, &read.channel)?;
+                self.read_history(id, read).map(|()| None)
+            }
+            Reading::Presence(presence) => {
+                self.check(Action::Presence, &presence.channel)?;
+                Ok(Some(self.read_presence(&presence)))
+            }
         });
         if let Some(result) = result.transpose() {
             self.reply(id, result);

@@ -10,6 +10,8 @@ use crate::hub::channels::Channel;
 /// A subscription that is in force, or whose history is being read.
 pub(super) struct Subscription {
     pub(super) number: u32,
+    /// Whether the application made it, whatever the session's rights are.
+    pub(super) is_ordered: bool,
     pub(super) channel: Arc<Channel>,
 }
 
@@ -126,7 +128,7 @@ mod tests {
             for (number, (index, adds)) in (0..).zip(steps) {
                 if adds {
                     let channel = channels.unoccupied(&name(index), &Namespace::default());
-                    subscriptions.insert(name(index), Subscription { number, channel });
+                    subscriptions.insert(name(index), Subscription { number, is_ordered: false, channel });
                     model.insert(name(index), number);
                 } else {
                     let removed = subscriptions.remove(&name(index)).map(|subscription| subscription.number);

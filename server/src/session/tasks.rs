@@ -18,7 +18,7 @@ use wirehub_common::frame::{
 };
 use wirehub_common::{ChannelName, Payload};
 
-use super::commands::subscribed;
+use super::commands::{MAX_RESTORED_BYTES, subscribed};
 use super::decisions::{Decisions, Reading};
 use super::{Session, answer, encode};
 use crate::auth::{Action, Authenticated, Refusal};
@@ -209,12 +209,13 @@ impl Session {
     }
 
     fn connected(&mut self, id: u32, mut connected: Connected, restored: Vec<Restored>) {
-        let mut released = Vec::new();
+        let (mut released, mut bytes_left) = (Vec::new(), MAX_RESTORED_BYTES);
         for restored in restored {
             let (Subscribe { channel, number, .. }, result) = match restored {
                 Restored::Refused(subscribe, error) => (subscribe, Err(error)),
                 Restored::Begun(subscribe, Ok(recovered)) => {
                     released.push((subscribe.channel.clone(), newest_offset(recovered.as_ref())));
+                    let recovered = recovered.map(|recovered| within(recovered, &mut bytes_left));
                     let subscribed = subscribed(&subscribe, recovered);
                     (subscribe, Ok(subscribed))
                 }
@@ -250,7 +251,7 @@ impl Session {
         let token_ttl = self.take_rights(identity);
         let mut lost = Vec::new();
         for (name, subscription) in self.subscriptions.iter() {
-            if self.check(Action::Subscribe, name).is_err() {
+            if !subscription.is_ordered && self.check(Action::Subscribe, name).is_err() {
                 lost.push(name.clone());
             } else if self.hub.settings().namespaces.of(name).join_leave.is_some() {
                 subscription.channel.set_witness(&self.peer, self.is_witness(name));
@@ -304,6 +305,21 @@ impl Session {
             }
         }
     }
+}
+
+/// The newest of it for which there are bytes left.
+fn within(mut recovered: Recovered, bytes_left: &mut usize) -> Recovered {
+    let newest_first = recovered.publications.iter().rev();
+    let fitting = newest_first
+        .map_while(|publication| {
+            *bytes_left = bytes_left.checked_sub(publication.payload.data.len())?;
+            Some(())
+        })
+        .count();
+    let dropped = recovered.publications.len().saturating_sub(fitting);
+    recovered.complete &= dropped == 0;
+    recovered.publications.drain(..dropped);
+    recovered
 }
 
 fn newest_offset(recovered: Option<&Recovered>) -> u64 {

@@ -1,5 +1,8 @@
 //! What each command is answered with, in both subprotocols.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use tokio_tungstenite::tungstenite::Message;
 use wirehub_common::contract::{Contract as _, ContractHash};
 use wirehub_common::frame::{
@@ -8,7 +11,7 @@ use wirehub_common::frame::{
 };
 use wirehub_common::{Codec, Limits, Payload};
 use wirehub_demo_contract::Demo;
-use wirehub_server::Hub;
+use wirehub_server::{Hub, Refusal};
 
 use crate::support::{CODECS, Client, Received, Server, call, name, publish, subscribe, unsubscribe};
 
@@ -173,10 +176,35 @@ async fn who_sends_too_much_is_told_and_others_notice_nothing() {
             }
         }
         let taken = codes.iter().filter(|code| **code == 0).count();
-        // Two seconds' worth, and what little comes meanwhile.
-        assert!((10..100).contains(&taken), "{taken}");
+        // Two seconds' worth, of which `connect` was one, and what little comes meanwhile.
+        assert!((9..100).contains(&taken), "{taken}");
         assert_eq!(codes.iter().filter(|code| **code == 111).count(), 1000 - taken);
         modest.ok(subscribe("a", 1)).await;
+    }
+}
+
+#[tokio::test]
+async fn who_tries_one_token_after_the_other_is_slowed_down() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let hub = {
+        let asked = Arc::clone(&asked);
+        Hub::builder().commands_per_second(5).authenticate(move |_| {
+            asked.fetch_add(1, Ordering::SeqCst);
+            std::future::ready(Err(Refusal::invalid()))
+        })
+    };
+    let server = Server::start(hub.build()).await;
+    for codec in CODECS {
+        let before = asked.load(Ordering::SeqCst);
+        let mut client = Client::open(&server, codec).await;
+        let mut codes = Vec::new();
+        for _ in 0..100 {
+            codes.push(client.error(Request::Connect(Connect::default())).await);
+        }
+        let tried = codes.iter().filter(|code| **code == 101).count();
+        assert!((10..50).contains(&tried), "{tried}");
+        assert_eq!(codes.iter().filter(|code| **code == 111).count(), 100 - tried);
+        assert_eq!(asked.load(Ordering::SeqCst) - before, tried);
     }
 }
 

@@ -211,6 +211,40 @@ async fn who_comes_back_gets_exactly_what_was_missed_then_what_is_live() {
 }
 
 #[tokio::test]
+async fn a_connection_recovers_only_so_much_at_once() {
+    const MEBIBYTE: usize = 1024 * 1024;
+    let [hub, _] = hubs(10);
+    let server = Server::start(hub.build()).await;
+    let channels: Vec<String> = (0..4).map(|number| format!("kept:{number}")).collect();
+    for channel in &channels {
+        for _ in 0..3 {
+            drop(server.hub.publish_raw(&name(channel), Payload::bytes(vec![0; MEBIBYTE])).unwrap());
+        }
+    }
+    for codec in CODECS {
+        let mut client = Client::connect(&server, codec).await;
+        let mut subscriptions = Vec::new();
+        for (number, channel) in (1..).zip(&channels) {
+            let request = Subscribe { channel: name(channel), number, position: None };
+            let Position { epoch, .. } = subscribed(&mut client, request).await.position.unwrap();
+            subscriptions.push(since(channel, number, Position { offset: 0, epoch }));
+        }
+        let mut client = Client::open(&server, codec).await;
+        let connected = client.connected(Connect { subscriptions, ..Connect::default() }).await;
+        let outcomes = connected.subscriptions.into_iter().map(|outcome| outcome.result.unwrap());
+        let recovered: Vec<_> =
+            outcomes.map(|outcome| (offsets(&outcome.recovered), outcome.complete)).collect();
+        assert_eq!(
+            recovered,
+            [(vec![1, 2, 3], true), (vec![1, 2, 3], true), (vec![2, 3], false), (vec![], false)]
+        );
+        // What comes next is in its order.
+        drop(server.hub.publish_raw(&name("kept:3"), number(4)).unwrap());
+        assert!(client.publication().await.offset > 3);
+    }
+}
+
+#[tokio::test]
 async fn recovery_is_not_complete_where_messages_may_be_missing() {
     for hub in hubs(3) {
         let server = Server::start(hub.build()).await;

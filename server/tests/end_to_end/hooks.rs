@@ -1,15 +1,17 @@
 //! What the application decides case by case: subscriptions, publications, and calls of any name.
 
 use std::collections::HashMap;
+use std::future::Ready;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
-use wirehub_common::code::ErrorCode;
+use wirehub_common::code::{CloseCode, ErrorCode};
 use wirehub_common::frame::{
-    Answer, Called, Command, Connect, History as Read, Presence, Reply, Request, ServerFrame, Subscribe,
+    Answer, Called, Command, Connect, History as Read, Presence, Push, Refresh, Reply, Request, ServerFrame,
+    Subscribe,
 };
 use wirehub_common::{Limits, Payload};
 use wirehub_server::{Access, Authenticated, Builder, CallError, History, Hub, Namespace};
@@ -226,6 +228,74 @@ fn asking_about_publications(gate: &Arc<Gate>) -> Builder {
             Ok(json(number + 100))
         }
     })
+}
+
+#[tokio::test]
+async fn a_user_s_session_is_ended_also_while_it_begins() {
+    for codec in CODECS {
+        let gate = Gate::new(0);
+        let server = Server::start(asking_about_subscriptions(&gate).build()).await;
+        let mut ann = Client::open(&server, codec).await;
+        let subscriptions = vec![Subscribe { channel: name("room:ann"), number: 1, position: None }];
+        let connect = Connect { token: "ann".into(), subscriptions, ..Connect::default() };
+        let connect = ann.command(Request::Connect(connect));
+        ann.send([connect]).await;
+        until(|| gate.asked() == 1).await;
+        assert_eq!(server.hub.disconnect_user("ann", CloseCode::DISCONNECTED, "out"), 1);
+        gate.open(1);
+        assert_eq!(ann.closed().await.0, CloseCode::DISCONNECTED.number());
+    }
+}
+
+#[tokio::test]
+async fn a_hook_that_panics_before_it_gives_a_future_harms_nothing_else() {
+    let hub = Hub::builder()
+        .authenticate(|credentials| {
+            assert_ne!(credentials.token, "bad", "a mistake of the application");
+            std::future::ready(Ok(Authenticated::anonymous()))
+        })
+        .authorize_subscribe("bad".parse().unwrap(), |_, _| -> Ready<Result<(), CallError>> {
+            panic!("a mistake of the application")
+        })
+        .authorize_publish("bad".parse().unwrap(), |_, _| -> Ready<Result<Payload, CallError>> {
+            panic!("a mistake of the application")
+        });
+    let server = Server::start(hub.build()).await;
+    for codec in CODECS {
+        let mut client = Client::open(&server, codec).await;
+        let bad = Connect { token: "bad".into(), ..Connect::default() };
+        assert_eq!(client.error(Request::Connect(bad)).await, 100);
+        client.connected(Connect::default()).await;
+        assert_eq!(client.error(subscribe("bad", 1)).await, 100);
+        assert_eq!(client.error(publish("bad", json(1))).await, 100);
+        client.subscribe("good").await;
+    }
+}
+
+#[tokio::test]
+async fn what_a_token_does_not_allow_any_more_is_not_read_by_a_hook_that_was_slow() {
+    for codec in CODECS {
+        let gate = Gate::new(0);
+        let hub = asking_about_subscriptions(&gate).authenticate(async |credentials| {
+            let ann = Authenticated::user("ann");
+            let may = credentials.token == "may";
+            Ok(if may { ann.with_channels(vec![name("room:ann")]) } else { ann })
+        });
+        let kept = History::new(10, Duration::from_secs(60));
+        let room = Namespace::default().history(kept).subscribe(Access::Bearers);
+        let server = Server::start(hub.namespace("room", room).build()).await;
+        let mut ann = Client::open(&server, codec).await;
+        ann.connected(Connect { token: "may".into(), ..Connect::default() }).await;
+        assert!(matches!(ann.push().await, Push::Subscribed(_)));
+        ann.ok(unsubscribe("room:ann", 1)).await;
+        let read = ann.command(history("room:ann"));
+        let refresh = ann.command(Request::Refresh(Refresh { token: "may not".into() }));
+        let (read_id, refresh_id) = (read.id, refresh.id);
+        ann.send([read, refresh]).await;
+        assert_eq!(reply(&mut ann).await, (refresh_id, None));
+        gate.open(1);
+        assert_eq!(reply(&mut ann).await, (read_id, Some(103)));
+    }
 }
 
 #[tokio::test]

@@ -129,6 +129,26 @@ async fn a_new_token_changes_which_channels_there_are() {
 }
 
 #[tokio::test]
+async fn what_the_application_subscribed_a_session_to_stays_when_the_token_changes() {
+    let server = Server::start(hub().build()).await;
+    for codec in CODECS {
+        for channel in ["a", "news:x"] {
+            let mut client = Client::open(&server, codec).await;
+            let session: SessionId = client.connected(connect("b")).await.session.parse().unwrap();
+            assert_eq!(subscribed(&mut client).await.channel, name("b"));
+            assert!(server.hub.subscribe(session, &name(channel)));
+            assert_eq!(subscribed(&mut client).await.channel, name(channel));
+            client.ok(Request::Refresh(Refresh { token: "c".into() })).await;
+            assert_eq!(unsubscribed(&mut client).await, ("b".into(), 0, 103));
+            assert_eq!(subscribed(&mut client).await.channel, name("c"));
+            assert_eq!(server.hub.subscribers(&name(channel)), 1);
+            drop(client);
+            until(|| server.hub.sessions() == 0).await;
+        }
+    }
+}
+
+#[tokio::test]
 async fn the_application_subscribes_and_unsubscribes_a_session() {
     let server = Server::start(hub().build()).await;
     let denied = ErrorInfo::from_code(ErrorCode::PERMISSION_DENIED);
