@@ -18,8 +18,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-use crate::codec::protobuf::check::{self, Checked};
+use crate::codec::protobuf::check::{self, Envelope, Fault};
 use crate::codec::protobuf::message::Message;
+use crate::codec::protobuf::shapes;
 use crate::codec::wire::split_delimited;
 use crate::{Content, DecodeErrorKind};
 
@@ -70,48 +71,61 @@ pub struct Frame<'a> {
 pub enum Body<'a> {
     /// Something of a newer protocol, to be passed over.
     Unknown = 0,
-    Publication(Publication<'a>) = check::PUBLICATION,
-    Error(Error<'a>) = check::ERROR,
-    Connected(Connected<'a>) = check::CONNECTED,
-    Subscribed(Subscribed<'a>) = check::SUBSCRIBED,
-    Unsubscribed(Unsubscribed<'a>) = check::UNSUBSCRIBED,
-    Published(Published<'a>) = check::PUBLISHED,
-    History(HistoryPage<'a>) = check::HISTORY,
-    Presence(PresenceList<'a>) = check::PRESENCE,
-    Called(Called<'a>) = check::CALLED,
-    Cancelled = check::CANCELLED,
-    Refreshed(Refreshed<'a>) = check::REFRESHED,
-    Join(Movement<'a>) = check::JOIN,
-    Leave(Movement<'a>) = check::LEAVE,
-    RefreshDue = check::REFRESH_DUE,
-    Disconnect(Disconnect<'a>) = check::DISCONNECT,
-    Acknowledged = check::ACKNOWLEDGED,
-    Alarm(Alarm<'a>) = check::ALARM,
+    Publication(Publication<'a>) = shapes::PUBLICATION,
+    Error(Error<'a>) = shapes::ERROR,
+    Connected(Connected<'a>) = shapes::CONNECTED,
+    Subscribed(Subscribed<'a>) = shapes::SUBSCRIBED,
+    Unsubscribed(Unsubscribed<'a>) = shapes::UNSUBSCRIBED,
+    Published(Published<'a>) = shapes::PUBLISHED,
+    History(HistoryPage<'a>) = shapes::HISTORY,
+    Presence(PresenceList<'a>) = shapes::PRESENCE,
+    Called(Called<'a>) = shapes::CALLED,
+    Cancelled = shapes::CANCELLED,
+    Refreshed(Refreshed<'a>) = shapes::REFRESHED,
+    Join(Movement<'a>) = shapes::JOIN,
+    Leave(Movement<'a>) = shapes::LEAVE,
+    RefreshDue = shapes::REFRESH_DUE,
+    Disconnect(Disconnect<'a>) = shapes::DISCONNECT,
+    Acknowledged = shapes::ACKNOWLEDGED,
+    Alarm(Alarm<'a>) = shapes::ALARM,
 }
 
 impl<'a> Frame<'a> {
     /// Checks a frame that was taken out of its message.
     pub(crate) fn new(part: &'a [u8]) -> Result<Self, DecodeErrorKind> {
-        let Checked { id, number, body } = check::frame(part)?;
+        let Envelope { id, mut number, body } = check::envelope(part, shapes::ALARM)?;
+        let known = if id == 0 { shapes::PUSHES } else { shapes::ANSWERS };
+        if known.wrapping_shr(number.into()) & 1 == 0 {
+            number = 0;
+        }
+        let shape = match number {
+            shapes::UNSUBSCRIBED if id != 0 => shapes::ANSWER_TO_UNSUBSCRIBE,
+            _ => number,
+        };
+        check::message(shapes::FRAMES, shape, body).map_err(|fault| match fault {
+            // A server that says what can't be is as broken as one whose bytes can't be read.
+            Fault::Channel(_) | Fault::Content => DecodeErrorKind::Field,
+            Fault::Frame(kind) => kind,
+        })?;
         let message = Message::new(body);
         let body = match number {
-            check::PUBLICATION => Body::Publication(Publication(message)),
-            check::ERROR => Body::Error(Error(message)),
-            check::CONNECTED => Body::Connected(Connected(message)),
-            check::SUBSCRIBED => Body::Subscribed(Subscribed(message)),
-            check::UNSUBSCRIBED => Body::Unsubscribed(Unsubscribed(message)),
-            check::PUBLISHED => Body::Published(Published(message)),
-            check::HISTORY => Body::History(HistoryPage(message)),
-            check::PRESENCE => Body::Presence(PresenceList(message)),
-            check::CALLED => Body::Called(Called(message)),
-            check::CANCELLED => Body::Cancelled,
-            check::REFRESHED => Body::Refreshed(Refreshed(message)),
-            check::JOIN => Body::Join(Movement(message)),
-            check::LEAVE => Body::Leave(Movement(message)),
-            check::REFRESH_DUE => Body::RefreshDue,
-            check::DISCONNECT => Body::Disconnect(Disconnect(message)),
-            check::ACKNOWLEDGED => Body::Acknowledged,
-            check::ALARM => Body::Alarm(Alarm(message)),
+            shapes::PUBLICATION => Body::Publication(Publication(message)),
+            shapes::ERROR => Body::Error(Error(message)),
+            shapes::CONNECTED => Body::Connected(Connected(message)),
+            shapes::SUBSCRIBED => Body::Subscribed(Subscribed(message)),
+            shapes::UNSUBSCRIBED => Body::Unsubscribed(Unsubscribed(message)),
+            shapes::PUBLISHED => Body::Published(Published(message)),
+            shapes::HISTORY => Body::History(HistoryPage(message)),
+            shapes::PRESENCE => Body::Presence(PresenceList(message)),
+            shapes::CALLED => Body::Called(Called(message)),
+            shapes::CANCELLED => Body::Cancelled,
+            shapes::REFRESHED => Body::Refreshed(Refreshed(message)),
+            shapes::JOIN => Body::Join(Movement(message)),
+            shapes::LEAVE => Body::Leave(Movement(message)),
+            shapes::REFRESH_DUE => Body::RefreshDue,
+            shapes::DISCONNECT => Body::Disconnect(Disconnect(message)),
+            shapes::ACKNOWLEDGED => Body::Acknowledged,
+            shapes::ALARM => Body::Alarm(Alarm(message)),
             _ => Body::Unknown,
         };
         Ok(Self { id, body })
@@ -123,7 +137,7 @@ macro_rules! views {
         $(
             #[doc = concat!("See [`frame::", stringify!($name), "`](crate::frame::", stringify!($name), ").")]
             #[derive(Debug, Clone, Copy)]
-            pub struct $name<'a>(Message<'a>);
+            pub struct $name<'a>(pub(crate) Message<'a>);
         )*
     };
 }
@@ -152,7 +166,13 @@ impl<'a> From<&'a crate::Payload> for Payload<'a> {
     }
 }
 
-impl Payload<'_> {
+impl<'a> Payload<'a> {
+    /// The content tag in the field `number`, the data in the one after it.
+    pub(crate) fn of(message: Message<'a>, number: u32) -> Self {
+        let content = Content::from_number(message.number(number)).unwrap_or_default();
+        Self { content, data: message.bytes(number.saturating_add(1)) }
+    }
+
     /// Whether there is none: see [`Payload::is_absent`](crate::Payload::is_absent).
     pub fn is_absent(&self) -> bool {
         self.content == Content::Json && self.data.is_empty()

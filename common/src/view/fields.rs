@@ -9,17 +9,16 @@ use super::{
     Member, Movement, Payload, Position, PresenceList, Publication, Published, Refreshed, SubscribeOutcome,
     Subscribed, Unsubscribed,
 };
+use crate::Limits;
 use crate::code::{CloseCode, ErrorCode};
-use crate::codec::protobuf::message::Message;
 use crate::contract::ContractHash;
-use crate::{Content, Limits};
 
 impl<'a> Publication<'a> {
     pub fn channel(self) -> &'a str {
         self.0.text(1)
     }
     pub fn payload(self) -> Payload<'a> {
-        payload(self.0, 2)
+        Payload::of(self.0, 2)
     }
     pub fn time(self) -> u64 {
         self.0.number(4)
@@ -201,7 +200,7 @@ impl<'a> PresenceList<'a> {
 
 impl<'a> Called<'a> {
     pub fn payload(self) -> Payload<'a> {
-        payload(self.0, 1)
+        Payload::of(self.0, 1)
     }
     pub fn more(self) -> bool {
         self.0.flag(3)
@@ -243,7 +242,7 @@ impl<'a> Alarm<'a> {
         self.0.text(2)
     }
     pub fn payload(self) -> Payload<'a> {
-        payload(self.0, 3)
+        Payload::of(self.0, 3)
     }
     pub fn time(self) -> u64 {
         self.0.number(5)
@@ -254,10 +253,4 @@ impl<'a> Alarm<'a> {
     pub fn withdrawn(self) -> bool {
         self.0.flag(7)
     }
-}
-
-/// The content tag in `number`, the data in the field after it.
-fn payload(message: Message<'_>, number: u32) -> Payload<'_> {
-    let content = Content::from_number(message.number(number)).unwrap_or_default();
-    Payload { content, data: message.bytes(number.saturating_add(1)) }
 }

@@ -1,42 +1,57 @@
-//! What a server's frame has to be. A frame is held against a table as a whole before anything of it is read: a broken
-//! one has no effect then, and reading has no errors.
+//! What a message has to be. A frame is held against a table as a whole before anything of it is read: a broken one has no
+//! effect then, and reading has no errors. [`shapes`](super::shapes) has the tables.
 
+use super::shapes::OUTCOME;
 use crate::code::{CloseCode, ErrorCode};
 use crate::codec::DecodeErrorKind;
 use crate::codec::wire::{Reader, WIRE_LENGTH, WIRE_VARINT};
-use crate::{ChannelName, Content, Limits, utf8};
+use crate::{ChannelName, ChannelNameError, Content, Limits, utf8};
 
-/// A frame that is what it has to be.
-pub(crate) struct Checked<'a> {
-    /// 0 for what comes unasked.
+/// What a command or a server's frame is in.
+pub(crate) struct Envelope<'a> {
+    /// 0 for what comes unasked, or wants no answer.
     pub(crate) id: u32,
-    /// The number of the body's field; 0 for a body that is not known, or is not known to come so.
+    /// The number of the body's field; 0 for none that is known.
     pub(crate) number: u8,
     pub(crate) body: &'a [u8],
 }
 
-pub(crate) fn frame(part: &[u8]) -> Result<Checked<'_>, DecodeErrorKind> {
+/// Reads an envelope whose bodies have numbers up to `last`.
+pub(crate) fn envelope(part: &[u8], last: u8) -> Result<Envelope<'_>, DecodeErrorKind> {
     let mut reader = Reader::new(part);
-    let mut frame = Checked { id: 0, number: 0, body: &[] };
+    let mut envelope = Envelope { id: 0, number: 0, body: &[] };
     while let Some(field) = reader.field()? {
-        match (field.number, field.wire) {
-            (1, WIRE_VARINT) => frame.id = u32::try_from(field.value).map_err(|_| DecodeErrorKind::Range)?,
-            // A field of a newer protocol may stand behind the body: it must not take the body's place.
-            (2..=18, WIRE_LENGTH) => (frame.number, frame.body) = (field.number as u8, field.part),
-            _ => {}
+        if field.number == 1 && field.wire == WIRE_VARINT {
+            envelope.id = u32::try_from(field.value).map_err(|_| DecodeErrorKind::Range)?;
+        }
+        // A field of a newer protocol may stand behind the body: it must not take the body's place.
+        if (2..=last.into()).contains(&field.number) && field.wire == WIRE_LENGTH {
+            (envelope.number, envelope.body) = (field.number as u8, field.part);
         }
     }
-    let known = if frame.id == 0 { PUSHES } else { ANSWERS };
-    if known.wrapping_shr(frame.number.into()) & 1 == 0 {
-        frame.number = 0;
-    }
-    let is_answer = frame.id != 0 && frame.number == UNSUBSCRIBED;
-    message(if is_answer { ANSWER_TO_UNSUBSCRIBE } else { frame.number }, frame.body)?;
-    Ok(frame)
+    Ok(envelope)
 }
 
-fn message(shape: u8, part: &[u8]) -> Result<(), DecodeErrorKind> {
-    let Some(rules) = SHAPES.get(usize::from(shape)) else { return Ok(()) };
+/// What is wrong with a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// It can be read, but names a channel that can't be.
+    Channel(ChannelNameError),
+    /// It can be read, but has a payload of no known content.
+    Content,
+    /// It can't be read.
+    Frame(DecodeErrorKind),
+}
+
+impl From<DecodeErrorKind> for Fault {
+    fn from(kind: DecodeErrorKind) -> Self {
+        Self::Frame(kind)
+    }
+}
+
+/// Holds a message against one of the shapes, and all that is nested in it.
+pub(crate) fn message(shapes: &[Shape], shape: u8, part: &[u8]) -> Result<(), Fault> {
+    let Some(rules) = shapes.get(usize::from(shape)) else { return Ok(()) };
     let mut seen = 0_u8;
     let mut entries = 0_usize;
     let mut reader = Reader::new(part);
@@ -44,168 +59,68 @@ fn message(shape: u8, part: &[u8]) -> Result<(), DecodeErrorKind> {
         let index = field.number.wrapping_sub(1);
         let Some(rule) = rules.get(index as usize) else { continue };
         let rule = rule & !REQUIRED;
-        if field.wire != if rule < TEXT { WIRE_VARINT } else { WIRE_LENGTH } {
+        if rule == FREE || field.wire != if rule < TEXT { WIRE_VARINT } else { WIRE_LENGTH } {
             continue;
         }
         seen |= 1_u8.wrapping_shl(index);
         let code = u16::try_from(field.value).unwrap_or_default();
         let is_good = match rule {
-            NUMBER => true,
             NARROW => u32::try_from(field.value).map(|_| true).map_err(|_| DecodeErrorKind::Range)?,
-            CONTENT => Content::from_number(field.value).is_some(),
+            CONTENT => Content::from_number(field.value).map(|_| true).ok_or(Fault::Content)?,
             ERROR_CODE => ErrorCode::new(code).is_some(),
             CLOSE_CODE => CloseCode::new(code).is_some(),
             TEXT | CHANNEL => {
                 let text = utf8::text(field.part).ok_or(DecodeErrorKind::Utf8)?;
-                rule == TEXT || ChannelName::check(text).is_ok()
+                if rule == CHANNEL {
+                    ChannelName::check(text).map_err(Fault::Channel)?;
+                }
+                true
             }
             _ => {
                 entries = entries.saturating_add((rule & LIST != 0).into());
                 if entries > Limits::REPEATED {
-                    return Err(DecodeErrorKind::TooMany);
+                    return Err(DecodeErrorKind::TooMany.into());
                 }
-                message(rule & SHAPE, field.part)?;
+                message(shapes, rule & NESTED, field.part)?;
                 true
             }
         };
         if !is_good {
-            return Err(DecodeErrorKind::Field);
+            return Err(DecodeErrorKind::Field.into());
         }
     }
     for (index, rule) in (0..).zip(rules) {
         if rule & REQUIRED != 0 && seen.wrapping_shr(index) & 1 == 0 {
-            return Err(DecodeErrorKind::Field);
+            return Err(match rule & !REQUIRED {
+                CHANNEL => Fault::Channel(ChannelNameError::Empty),
+                _ => DecodeErrorKind::Field.into(),
+            });
         }
     }
     // It has one of the two.
     if shape == OUTCOME && seen & 0b1100 == 0 {
-        return Err(DecodeErrorKind::Field);
+        return Err(DecodeErrorKind::Field.into());
     }
     Ok(())
 }
 
-// Bodies, by the numbers of their fields.
-pub(crate) const PUBLICATION: u8 = 2;
-pub(crate) const ERROR: u8 = 3;
-pub(crate) const CONNECTED: u8 = 4;
-pub(crate) const SUBSCRIBED: u8 = 5;
-pub(crate) const UNSUBSCRIBED: u8 = 6;
-pub(crate) const PUBLISHED: u8 = 7;
-pub(crate) const HISTORY: u8 = 8;
-pub(crate) const PRESENCE: u8 = 9;
-pub(crate) const CALLED: u8 = 10;
-pub(crate) const CANCELLED: u8 = 11;
-pub(crate) const REFRESHED: u8 = 12;
-pub(crate) const JOIN: u8 = 13;
-pub(crate) const LEAVE: u8 = 14;
-pub(crate) const REFRESH_DUE: u8 = 15;
-pub(crate) const DISCONNECT: u8 = 16;
-pub(crate) const ACKNOWLEDGED: u8 = 17;
-pub(crate) const ALARM: u8 = 18;
+/// What each field of a message has to be, from the first.
+pub(super) type Shape = [u8; 8];
 
-/// What may come unasked.
-const PUSHES: u32 = 1 << PUBLICATION
-    | 1 << SUBSCRIBED
-    | 1 << UNSUBSCRIBED
-    | 1 << JOIN
-    | 1 << LEAVE
-    | 1 << REFRESH_DUE
-    | 1 << DISCONNECT
-    | 1 << ALARM;
-
-/// What may answer a command.
-const ANSWERS: u32 = 1 << ERROR
-    | 1 << CONNECTED
-    | 1 << SUBSCRIBED
-    | 1 << UNSUBSCRIBED
-    | 1 << PUBLISHED
-    | 1 << HISTORY
-    | 1 << PRESENCE
-    | 1 << CALLED
-    | 1 << CANCELLED
-    | 1 << REFRESHED
-    | 1 << ACKNOWLEDGED;
-
-// What stands in the table for a field; for a field that is not looked at, `NUMBER`.
-/// A number of any size.
-const NUMBER: u8 = 0;
+// What stands there, in the low seven bits.
+/// Anything.
+pub(super) const FREE: u8 = 0;
 /// A number of 32 bits.
-const NARROW: u8 = 1;
-const CONTENT: u8 = 2;
-const ERROR_CODE: u8 = 3;
-const CLOSE_CODE: u8 = 4;
-const TEXT: u8 = 5;
-const CHANNEL: u8 = 6;
+pub(super) const NARROW: u8 = 1;
+pub(super) const CONTENT: u8 = 2;
+pub(super) const ERROR_CODE: u8 = 3;
+pub(super) const CLOSE_CODE: u8 = 4;
+pub(super) const TEXT: u8 = 5;
+pub(super) const CHANNEL: u8 = 6;
 /// A message of the shape in the low five bits.
-const MESSAGE: u8 = 0x40;
+pub(super) const MESSAGE: u8 = 0x40;
 /// Any number of them.
-const LIST: u8 = 0x20;
-const SHAPE: u8 = 0x1f;
+pub(super) const LIST: u8 = 0x20;
+const NESTED: u8 = 0x1f;
 /// Without the field the message has no meaning.
-const REQUIRED: u8 = 0x80;
-
-// The messages that are no bodies.
-const ANSWER_TO_UNSUBSCRIBE: u8 = 1;
-const MEMBER: u8 = 19;
-const POSITION: u8 = 20;
-const LIMITS: u8 = 21;
-const CONTRACT: u8 = 22;
-const CONTRACT_ID: u8 = 23;
-const OUTCOME: u8 = 24;
-const IDEMPOTENCY: u8 = 25;
-
-const NAME: u8 = CHANNEL | REQUIRED;
-
-/// Each message's fields, from the first. Nothing is nested in itself.
-const SHAPES: [[u8; 8]; 26] = shapes(&[
-    (ANSWER_TO_UNSUBSCRIBE, &[NAME, NARROW]),
-    (PUBLICATION, &[NAME, CONTENT, NUMBER, NUMBER, MESSAGE | MEMBER]),
-    (ERROR, &[ERROR_CODE | REQUIRED, TEXT]),
-    (
-        CONNECTED,
-        &[
-            TEXT,
-            TEXT,
-            MESSAGE | LIMITS,
-            MESSAGE | CONTRACT,
-            MESSAGE | LIST | OUTCOME,
-            MESSAGE | IDEMPOTENCY,
-            NARROW,
-            MESSAGE | IDEMPOTENCY,
-        ],
-    ),
-    (SUBSCRIBED, &[NAME, NARROW, MESSAGE | POSITION, NUMBER, MESSAGE | LIST | PUBLICATION]),
-    (UNSUBSCRIBED, &[NAME, NARROW, MESSAGE | ERROR | REQUIRED]),
-    (PUBLISHED, &[MESSAGE | POSITION]),
-    (HISTORY, &[MESSAGE | POSITION, MESSAGE | LIST | PUBLICATION]),
-    (PRESENCE, &[MESSAGE | LIST | MEMBER, NARROW, NARROW]),
-    (CALLED, &[CONTENT]),
-    (REFRESHED, &[NARROW]),
-    (JOIN, &[NAME, MESSAGE | MEMBER]),
-    (LEAVE, &[NAME, MESSAGE | MEMBER]),
-    (DISCONNECT, &[CLOSE_CODE | REQUIRED, TEXT, NARROW]),
-    (ALARM, &[TEXT, NAME, CONTENT, NUMBER, NUMBER, NARROW]),
-    (MEMBER, &[TEXT, TEXT, TEXT]),
-    (POSITION, &[NUMBER, TEXT]),
-    (LIMITS, &[NARROW, NARROW, NARROW, NARROW, NARROW]),
-    (CONTRACT, &[MESSAGE | CONTRACT_ID | REQUIRED, MESSAGE | LIST | CONTRACT_ID]),
-    (CONTRACT_ID, &[TEXT]),
-    (OUTCOME, &[NAME, NARROW, MESSAGE | SUBSCRIBED, MESSAGE | ERROR]),
-    (IDEMPOTENCY, &[TEXT, NARROW]),
-]);
-
-#[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "what is wrong does not compile")]
-const fn shapes(messages: &[(u8, &[u8])]) -> [[u8; 8]; 26] {
-    let mut shapes = [[NUMBER; 8]; 26];
-    let mut row = 0;
-    while row < messages.len() {
-        let (shape, fields) = messages[row];
-        let mut field = 0;
-        while field < fields.len() {
-            shapes[shape as usize][field] = fields[field];
-            field += 1;
-        }
-        row += 1;
-    }
-    shapes
-}
+pub(super) const REQUIRED: u8 = 0x80;

@@ -1,53 +1,88 @@
 //! What clients send.
 
-use super::fields::{Decoder, Failure, Fields};
-use super::values::{contract_id, position};
-use crate::Bytes;
+use super::check::{self, Envelope, Fault};
+use super::frames::checked_name;
+use super::message::Message;
+use super::shapes;
 use crate::codec::DecodeErrorKind;
-use crate::codec::wire::{Field, Reader, WIRE_LENGTH, WIRE_VARINT};
 use crate::compose::{self, Client, Subscriptions};
 use crate::frame::{
-    Acknowledge, Call, Cancel, Command, Connect, History, Presence, Publish, Refresh, Request, Subscribe,
-    Unsubscribe,
+    Acknowledge, Call, Cancel, Command, Connect, History, Position, Presence, Publish, Refresh, Request,
+    Subscribe, Unsubscribe,
 };
+use crate::{Bytes, view};
 
 pub(in crate::codec) fn decode_command(message: &Bytes, part: &[u8]) -> Result<Command, DecodeErrorKind> {
-    let mut reader = Reader::new(part);
-    let mut id = 0;
-    let mut body = None;
-    while let Some(Field { number, wire, value, part }) = reader.field()? {
-        match (number, wire) {
-            (1, WIRE_VARINT) => id = u32::try_from(value).map_err(|_| DecodeErrorKind::Range)?,
-            // A field of a newer protocol may stand behind the body: it must not take the body's place.
-            (2..=11, WIRE_LENGTH) => body = Some((number, part)),
-            _ => {}
+    let Envelope { id, number, body } = check::envelope(part, shapes::ACKNOWLEDGE)?;
+    // What can be read but asks for what can't be is answered; a broken frame ends the connection.
+    let request = match check::message(shapes::COMMANDS, number, body) {
+        Ok(()) => read(number, Message::new(body), message),
+        Err(Fault::Channel(error)) => Request::Invalid(error.as_str().into()),
+        Err(Fault::Content) => {
+            Request::Invalid("the content tag is unknown: use json, bytes or custom".into())
         }
-    }
-    let Some((number, body)) = body else { return Ok(Command { id, request: Request::Unknown }) };
-    let decoder = Decoder::new(message);
-    let fields = &decoder.fields(body);
-    let request = match number {
-        2 => Request::Connect(connect(fields)),
-        3 => Request::Subscribe(subscribe(fields)),
-        4 => Request::Unsubscribe(unsubscribe(fields)),
-        5 => Request::Publish(publish(fields)),
-        6 => Request::History(history(fields)),
-        7 => Request::Presence(presence(fields)),
-        8 => Request::Call(call(fields)),
-        9 => Request::Cancel(Cancel { command: fields.narrow(1) }),
-        10 => Request::Refresh(Refresh { token: fields.text(1) }),
-        _ => Request::Acknowledge(acknowledge(fields)),
-    };
-    // What is a message but asks for what can't be is answered; a broken frame ends the connection.
-    let request = match decoder.failure() {
-        None => request,
-        Some(Failure::Request(why)) => Request::Invalid(why.into()),
-        Some(Failure::Frame(DecodeErrorKind::TooMany)) => {
+        Err(Fault::Frame(DecodeErrorKind::TooMany)) => {
             Request::Invalid("a list has too many entries: send it in parts".into())
         }
-        Some(Failure::Frame(error)) => return Err(error),
+        Err(Fault::Frame(error)) => return Err(error),
     };
     Ok(Command { id, request })
+}
+
+/// Reads a checked body. `message` is what it is in.
+fn read(number: u8, fields: Message<'_>, message: &Bytes) -> Request {
+    let text = |number| fields.text(number).into();
+    let channel = || checked_name(fields.text(1));
+    match number {
+        shapes::CONNECT => Request::Connect(Connect {
+            token: text(1),
+            client: text(2),
+            version: text(3),
+            contract: fields.message(4).map(|id| view::ContractId(id).read()),
+            subscriptions: fields.messages(5).map(subscribe).collect(),
+        }),
+        shapes::SUBSCRIBE => Request::Subscribe(subscribe(fields)),
+        shapes::UNSUBSCRIBE => {
+            Request::Unsubscribe(Unsubscribe { channel: channel(), number: fields.narrow(2) })
+        }
+        shapes::PUBLISH => Request::Publish(Publish {
+            channel: channel(),
+            payload: view::Payload::of(fields, 2).read(message),
+            key: text(4),
+        }),
+        shapes::READ_HISTORY => Request::History(History {
+            channel: channel(),
+            since: fields.message(2).map(position),
+            limit: fields.narrow(3),
+            reverse: fields.flag(4),
+        }),
+        shapes::READ_PRESENCE => {
+            Request::Presence(Presence { channel: channel(), counts_only: fields.flag(2) })
+        }
+        shapes::CALL => Request::Call(Call {
+            name: text(1),
+            payload: view::Payload::of(fields, 2).read(message),
+            key: text(4),
+        }),
+        shapes::CANCEL => Request::Cancel(Cancel { command: fields.narrow(1) }),
+        shapes::REFRESH => Request::Refresh(Refresh { token: text(1) }),
+        shapes::ACKNOWLEDGE => {
+            Request::Acknowledge(Acknowledge { alarm: text(1), received_only: fields.flag(2) })
+        }
+        _ => Request::Unknown,
+    }
+}
+
+fn subscribe(fields: Message<'_>) -> Subscribe {
+    Subscribe {
+        channel: checked_name(fields.text(1)),
+        number: fields.narrow(2),
+        position: fields.message(3).map(position),
+    }
+}
+
+fn position(fields: Message<'_>) -> Position {
+    view::Position(fields).read()
 }
 
 pub(in crate::codec) fn encode_command(Command { id, request }: &Command) -> Bytes {
@@ -78,47 +113,4 @@ pub(in crate::codec) fn encode_command(Command { id, request }: &Command) -> Byt
         }
         Request::Invalid(_) | Request::Unknown => compose::nothing(id),
     }
-}
-
-fn connect(fields: &Fields<'_>) -> Connect {
-    Connect {
-        token: fields.text(1),
-        client: fields.text(2),
-        version: fields.text(3),
-        contract: fields.nested(4, contract_id),
-        subscriptions: fields.each(5, subscribe),
-    }
-}
-
-fn subscribe(fields: &Fields<'_>) -> Subscribe {
-    Subscribe { channel: fields.channel(1), number: fields.narrow(2), position: fields.nested(3, position) }
-}
-
-pub(super) fn unsubscribe(fields: &Fields<'_>) -> Unsubscribe {
-    Unsubscribe { channel: fields.channel(1), number: fields.narrow(2) }
-}
-
-fn publish(fields: &Fields<'_>) -> Publish {
-    Publish { channel: fields.channel(1), payload: fields.payload(2), key: fields.text(4) }
-}
-
-fn history(fields: &Fields<'_>) -> History {
-    History {
-        channel: fields.channel(1),
-        since: fields.nested(2, position),
-        limit: fields.narrow(3),
-        reverse: fields.flag(4),
-    }
-}
-
-fn presence(fields: &Fields<'_>) -> Presence {
-    Presence { channel: fields.channel(1), counts_only: fields.flag(2) }
-}
-
-fn call(fields: &Fields<'_>) -> Call {
-    Call { name: fields.text(1), payload: fields.payload(2), key: fields.text(4) }
-}
-
-fn acknowledge(fields: &Fields<'_>) -> Acknowledge {
-    Acknowledge { alarm: fields.text(1), received_only: fields.flag(2) }
 }

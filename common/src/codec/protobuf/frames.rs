@@ -2,7 +2,6 @@
 
 use alloc::boxed::Box;
 
-use super::values::encode_payload;
 use crate::codec::wire::{Encode, Writer};
 use crate::codec::{DecodeErrorKind, to_milliseconds};
 use crate::frame::{
@@ -191,6 +190,13 @@ impl view::ContractId<'_> {
     }
 }
 
+impl Encode for ContractId {
+    fn encode(&self, out: &mut Writer) {
+        out.bytes(1, self.name.as_bytes());
+        out.fixed64(2, self.hash.0);
+    }
+}
+
 impl Encode for SubscribeOutcome {
     fn encode(&self, out: &mut Writer) {
         out.bytes(1, self.channel.as_str().as_bytes());
@@ -241,6 +247,13 @@ impl view::Position<'_> {
     /// The position by itself.
     pub fn read(self) -> Position {
         Position { offset: self.offset(), epoch: self.epoch().into() }
+    }
+}
+
+impl Encode for Position {
+    fn encode(&self, out: &mut Writer) {
+        out.uint(1, self.offset);
+        out.bytes(2, self.epoch.as_bytes());
     }
 }
 
@@ -451,6 +464,12 @@ impl view::Payload<'_> {
 }
 
 /// A name that was checked together with its frame.
-fn checked_name(name: &str) -> ChannelName {
+pub(super) fn checked_name(name: &str) -> ChannelName {
     ChannelName::new(name).unwrap_or_else(|_| ChannelName::refused())
+}
+
+/// The content tag in `field`, the data in the one after it.
+fn encode_payload(out: &mut Writer, field: u32, payload: &Payload) {
+    out.uint(field, payload.content as u64);
+    out.bytes(field.saturating_add(1), &payload.data);
 }

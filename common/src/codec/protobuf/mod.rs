@@ -8,10 +8,9 @@ use crate::frame::ServerFrame;
 
 pub(crate) mod check;
 mod commands;
-mod fields;
 mod frames;
 pub(crate) mod message;
-mod values;
+pub(crate) mod shapes;
 
 pub(super) use commands::{decode_command, encode_command};
 pub(super) use frames::decode_frame;
