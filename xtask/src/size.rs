@@ -18,10 +18,9 @@ use crate::{
 
 pub(crate) const STEP: Step<'static> = Step { name: "size", what: "weighing the npm package", slow: None };
 
-/// The most that the client may weigh, in bytes: module and JavaScript, minified, `gzip -9`. The aim is 30 kB;
-/// the budget follows it down as the client gets there, and goes up only for what people can see: last for alarms, who
-/// comes and goes, and subscriptions that the server makes.
-const BUDGET: u64 = 29_500;
+/// The most that the client may weigh, in bytes: module and JavaScript, minified, `gzip -9`. The aim was 30 kB, then less
+/// than centrifuge-js has for JSON alone; the budget goes up only for what people can see.
+const BUDGET: u64 = 23_400;
 
 /// Other clients, minified, `gzip -9`, everything they export, in bytes.
 const RIVALS: &[(&str, u64)] = &[
