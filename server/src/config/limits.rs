@@ -4,13 +4,14 @@ use serde::Deserialize;
 use wirehub_common::Limits;
 
 use super::units::{Bytes, Span};
-use crate::Builder;
+use crate::{Builder, MemoryEngine};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct LimitsSection {
     message_bytes: Option<Bytes>,
     queue_bytes: Option<Bytes>,
+    kept_bytes: Option<Bytes>,
     channels: Option<u32>,
     calls: Option<u32>,
     commands_per_second: Option<u32>,
@@ -51,6 +52,9 @@ impl LimitsSection {
         }
         if let Some(bytes) = self.queue_bytes {
             hub = hub.queue_bytes(bytes.count());
+        }
+        if let Some(bytes) = self.kept_bytes {
+            hub = hub.engine(MemoryEngine::within(bytes.count()));
         }
         hub
     }

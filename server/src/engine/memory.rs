@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -21,7 +21,9 @@ use crate::unix_time;
 /// Keeps everything in memory. A restart loses it, and clients are told so: their epochs and the scope of their keys
 /// are other ones then.
 ///
-/// Channels without history cost nothing here, except for the keys of what clients publish in them.
+/// Channels without history cost nothing here, except for the keys of what clients publish in them. All channels together
+/// are kept within a [bound](Self::within): beyond it they lose what they keep, those first that were looked at longest
+/// ago. Their clients are told so as well.
 pub struct MemoryEngine {
     /// Tells this memory from that before a restart.
     instance: String,
@@ -34,6 +36,11 @@ pub struct MemoryEngine {
     scopes: AtomicU64,
     /// When to look at which log again.
     sweeps: Mutex<BinaryHeap<Reverse<(Instant, ChannelName)>>>,
+    /// How many bytes the logs may take, and about how many they do.
+    bound: usize,
+    used: AtomicUsize,
+    /// Whether the log of the server has been told that there are too many.
+    is_told: AtomicBool,
 }
 
 /// What is kept of one channel.
@@ -56,6 +63,8 @@ struct State {
     key_ages: VecDeque<(Instant, Arc<str>)>,
     /// For how long the offset has to be known yet.
     needed_until: Instant,
+    /// What of the engine's bytes is counted for it.
+    counted: usize,
 }
 
 struct Entry {
@@ -64,8 +73,13 @@ struct Entry {
 }
 
 impl MemoryEngine {
-    /// An engine that remembers nothing yet.
+    /// An engine that remembers nothing yet, and takes 1 GiB at most.
     pub fn new() -> Self {
+        Self::within(DEFAULT_BOUND)
+    }
+
+    /// One that takes about so many bytes at most, for the histories and keys of all channels.
+    pub fn within(bytes: usize) -> Self {
         // Without entropy the time does it: it is another one after a restart, too.
         let instance = SessionId::random().map_or_else(|_| unix_time::now().to_string(), |id| id.to_string());
         Self {
@@ -76,6 +90,9 @@ impl MemoryEngine {
             epochs: AtomicU64::new(0),
             scopes: AtomicU64::new(0),
             sweeps: Mutex::default(),
+            bound: bytes,
+            used: AtomicUsize::new(0),
+            is_told: AtomicBool::new(false),
         }
     }
 
@@ -101,22 +118,52 @@ impl MemoryEngine {
         Position { offset, epoch: format!("{}.{}", self.instance, log.epoch) }
     }
 
-    /// Looks at a few logs that may have nothing to keep any more. Each publish does: so the work is spread, and as much
-    /// as is made is cleared away.
+    /// Looks at a few logs that may have nothing to keep any more, or that there is no more room for. Who makes one or adds
+    /// to it does: so the work is spread, and as much as is made is cleared away.
     fn sweep(&self, now: Instant) {
-        for _ in 0..2 {
+        for _ in 0..MAX_SWEPT {
+            let is_full = self.used.load(Ordering::Relaxed) > self.bound;
             // Who finds it locked leaves it to the other one.
             let Some(mut sweeps) = self.sweeps.try_lock() else { return };
             let Some(Reverse((due, _))) = sweeps.peek() else { return };
-            if *due > now {
+            if *due > now && !is_full {
                 return;
             }
             let Some(Reverse((_, channel))) = sweeps.pop() else { return };
             drop(sweeps);
+            if is_full {
+                self.empty(&channel, now);
+            }
             if !self.remove_unneeded(&channel, now) {
                 self.sweeps.lock().push(Reverse((after(now, SWEEP), channel)));
             }
         }
+    }
+
+    /// Forgets what a log keeps, before its time.
+    fn empty(&self, channel: &ChannelName, now: Instant) {
+        if !self.is_told.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                "what channels keep takes more than the {} bytes that there are for it: those that were looked at longest \
+                 ago lose it, their clients are told so",
+                self.bound
+            );
+        }
+        let Some(log) = self.logs.shard(channel).read().get(channel).map(Arc::clone) else { return };
+        let mut state = log.state.lock();
+        if !state.keys.is_empty() {
+            self.scopes.fetch_add(1, Ordering::Relaxed);
+        }
+        state.empty(now);
+        self.count(&mut state);
+    }
+
+    /// Counts what a log takes now.
+    fn count(&self, state: &mut State) {
+        let cost = state.cost();
+        let counted = std::mem::replace(&mut state.counted, cost);
+        self.used.fetch_add(cost.saturating_sub(counted), Ordering::Relaxed);
+        self.used.fetch_sub(counted.saturating_sub(cost), Ordering::Relaxed);
     }
 
     /// Removes a log that nobody needs, and says whether it is gone.
@@ -125,16 +172,19 @@ impl MemoryEngine {
         let Some(log) = shard.get(channel) else { return true };
         // Nobody is in the middle of something with it: that takes the shard's lock first.
         let is_held = Arc::strong_count(log) > 1;
-        let is_needed = {
+        let (is_needed, counted) = {
             let mut state = log.state.lock();
             state.expire(now);
-            state.needed_until > now || !state.entries.is_empty() || !state.keys.is_empty()
+            self.count(&mut state);
+            let is_needed = state.needed_until > now || !state.entries.is_empty() || !state.keys.is_empty();
+            (is_needed, state.counted)
         };
         // A subscriber's position is measured by this epoch.
         let is_wanted = || self.delivery.get().is_some_and(|delivery| delivery.is_wanted(channel));
         let is_gone = !is_held && !is_needed && !is_wanted();
         if is_gone {
             shard.remove(channel);
+            self.used.fetch_sub(counted, Ordering::Relaxed);
         }
         is_gone
     }
@@ -179,6 +229,7 @@ impl Engine for MemoryEngine {
         if !key.is_empty() && !state.remember(key, publication.offset, now) {
             self.scopes.fetch_add(1, Ordering::Relaxed);
         }
+        self.count(&mut state);
         let offset = publication.offset;
         // Under the log's lock: publications are delivered in the order of their offsets.
         self.deliver(publication);
@@ -189,9 +240,11 @@ impl Engine for MemoryEngine {
     fn recover(&self, recover: Recover) -> Answer<Recovered> {
         let Recover { channel, history, since, limit, bytes } = recover;
         let now = Instant::now();
+        self.sweep(now);
         let log = self.log(&channel, now);
         let mut state = log.state.lock();
         state.expire(now);
+        self.count(&mut state);
         state.needed_until = state.needed_until.max(after(now, history.ttl.saturating_add(KEPT)));
         let position = self.position(&log, state.offset);
         let (publications, complete) = match since {
@@ -213,9 +266,11 @@ impl Engine for MemoryEngine {
     fn history(&self, read: ReadHistory) -> Answer<Option<HistoryPage>> {
         let ReadHistory { channel, since, limit, reverse, .. } = read;
         let now = Instant::now();
+        self.sweep(now);
         let log = self.log(&channel, now);
         let mut state = log.state.lock();
         state.expire(now);
+        self.count(&mut state);
         let position = self.position(&log, state.offset);
         if since.as_ref().is_some_and(|since| since.epoch != position.epoch || since.offset > state.offset) {
             return Answer::Now(Ok(None));
@@ -244,7 +299,22 @@ impl State {
             keys: HashMap::new(),
             key_ages: VecDeque::new(),
             needed_until: now,
+            counted: 0,
         }
+    }
+
+    /// About how many bytes it takes.
+    fn cost(&self) -> usize {
+        let entries = self.entries.len().saturating_mul(ENTRY_BYTES);
+        let keys = self.keys.len().saturating_mul(KEY_BYTES);
+        LOG_BYTES.saturating_add(self.bytes).saturating_add(entries).saturating_add(keys)
+    }
+
+    /// Forgets all but the offset, and that only for as long as somebody is subscribed.
+    fn empty(&mut self, now: Instant) {
+        (self.entries, self.bytes) = (VecDeque::new(), 0);
+        (self.keys, self.key_ages) = (HashMap::new(), VecDeque::new());
+        self.needed_until = now;
     }
 
     /// Adds a publication, and gives its offset.
@@ -355,6 +425,18 @@ const KEPT: Duration = Duration::from_secs(3600);
 
 /// How long it is from one look at a log to the next.
 const SWEEP: Duration = Duration::from_secs(60);
+
+/// How many logs are looked at at once. More than one: what is made may be larger than what is cleared away.
+const MAX_SWEPT: usize = 4;
+
+/// How much all logs may take, unless somebody says otherwise.
+const DEFAULT_BOUND: usize = 1024 * 1024 * 1024;
+
+/// About how much a log takes by itself, a publication beside its payload, and a key: with what the allocator and the tables
+/// take. Keys of clients are short.
+const LOG_BYTES: usize = 512;
+const ENTRY_BYTES: usize = 320;
+const KEY_BYTES: usize = 256;
 
 const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
@@ -504,9 +586,8 @@ mod tests {
         let (engine, history) = (engine(), History::new(100, Duration::from_secs(10)));
         let first = publish(&engine, history, b"1", "key");
         let other = ChannelName::new("other").unwrap();
-        let logs = || engine.logs.shards().map(|shard| shard.read().len()).sum::<usize>();
         let mut passed = Duration::ZERO;
-        while logs() > 0 {
+        while channels_kept(&engine) > 0 {
             assert!(passed < Duration::from_secs(2 * 3600), "it is cleared away at last");
             tokio::time::advance(SWEEP).await;
             passed += SWEEP;
@@ -517,6 +598,56 @@ mod tests {
         assert_eq!(again.offset, 1);
         assert_ne!(again.epoch, first.epoch);
         assert!(!engine.logs.shard(&other).read().contains_key(&other));
+    }
+
+    fn channels_kept(engine: &MemoryEngine) -> usize {
+        engine.logs.shards().map(|shard| shard.read().len()).sum()
+    }
+
+    #[test]
+    fn all_channels_together_stay_within_the_bound_and_the_oldest_lose_what_they_keep() {
+        const BOUND: usize = 1024 * 1024;
+        let engine = MemoryEngine::within(BOUND);
+        engine.start(Delivery::new(Weak::new()));
+        let history = History::new(100, HOUR);
+        let publish = |number: usize, key: &str| {
+            let channel = ChannelName::new(&number.to_string()).unwrap();
+            let payload = Payload::bytes(vec![0; 10_000]);
+            let publish =
+                Publish { history: Some(history), key: key.into(), ..Publish::new(channel, payload) };
+            now(engine.publish(publish)).unwrap()
+        };
+        let scope = engine.idempotency().unwrap().scope;
+        let first = publish(0, "key");
+        for number in 1..1000 {
+            publish(number, "");
+            let used = engine.used.load(Ordering::Relaxed);
+            assert!(used < BOUND + 20_000, "{used}");
+        }
+        assert!((90..110).contains(&channels_kept(&engine)), "{}", channels_kept(&engine));
+        assert_eq!(publish(999, "").offset, 2, "the newest are there");
+        assert_ne!(engine.idempotency().unwrap().scope, scope, "its keys are forgotten");
+        let again = publish(0, "key");
+        assert_eq!(again.offset, 1);
+        assert_ne!(again.epoch, first.epoch);
+        // What is counted is what is there.
+        let costs = engine
+            .logs
+            .shards()
+            .flat_map(|shard| shard.read().values().map(|log| log.state.lock().cost()).collect::<Vec<_>>());
+        assert_eq!(costs.sum::<usize>(), engine.used.load(Ordering::Relaxed));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_only_reads_leaves_nothing_behind() {
+        let (engine, history) = (engine(), History::new(100, Duration::from_secs(10)));
+        for number in 0..1000 {
+            let channel = ChannelName::new(&number.to_string()).unwrap();
+            let read = ReadHistory { channel, history, since: None, limit: 1, reverse: false };
+            assert!(now(engine.history(read)).is_some());
+            tokio::time::advance(Duration::from_secs(1)).await;
+        }
+        assert!(channels_kept(&engine) < 100, "{}", channels_kept(&engine));
     }
 
     #[test]

@@ -370,6 +370,7 @@ impl Session {
 
     fn publish(&mut self, id: u32, publish: Publish) -> Result<Option<Answer>, ErrorInfo> {
         let channel = &publish.channel;
+        check_key(&publish.key)?;
         if channel.as_str() == Hub::BROADCAST {
             return Err(ErrorInfo {
                 message: "only the server publishes in this channel: use another one".into(),
@@ -455,6 +456,7 @@ impl Session {
     }
 
     fn call(&mut self, id: u32, Call { name, payload, key }: Call) -> Result<Option<Answer>, ErrorInfo> {
+        check_key(&key)?;
         let Some(handler) = self.hub.handler(&name) else {
             return Err(ErrorInfo::from_code(ErrorCode::UNKNOWN_CALL));
         };
@@ -515,6 +517,16 @@ const MAX_INFOS_BYTES: usize = 1024 * 1024;
 
 /// How many publications a page of history has at most.
 const MAX_PAGE: usize = 1000;
+
+/// How long an idempotency key may be: many are remembered.
+const MAX_KEY_BYTES: usize = 256;
+
+fn check_key(key: &str) -> Result<(), ErrorInfo> {
+    if key.len() <= MAX_KEY_BYTES {
+        return Ok(());
+    }
+    Err(invalid(format!("the key has more than {MAX_KEY_BYTES} bytes: make it of 128 random bits")))
+}
 
 fn invalid(why: String) -> ErrorInfo {
     ErrorInfo { message: why, ..ErrorInfo::from_code(ErrorCode::BAD_REQUEST) }

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio_tungstenite::tungstenite::Message;
 use wirehub_common::contract::{Contract as _, ContractHash};
 use wirehub_common::frame::{
-    Answer, Cancel, Command, Connect, ContractId, Position, Presence, Refresh, Request, ServerFrame,
-    Subscribe,
+    Answer, Call, Cancel, Command, Connect, ContractId, Position, Presence, Publish, Refresh, Request,
+    ServerFrame, Subscribe,
 };
 use wirehub_common::{Codec, Limits, Payload};
 use wirehub_demo_contract::Demo;
@@ -205,6 +205,28 @@ async fn who_tries_one_token_after_the_other_is_slowed_down() {
         assert!((10..50).contains(&tried), "{tried}");
         assert_eq!(codes.iter().filter(|code| **code == 111).count(), 100 - tried);
         assert_eq!(asked.load(Ordering::SeqCst) - before, tried);
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_is_too_long_to_be_remembered_is_refused() {
+    let hub = Hub::builder().calls("echo".parse().unwrap(), async |_, call| Ok(call.payload));
+    let server = Server::start(hub.build()).await;
+    let keyed = |key: &str| {
+        let payload = || Payload::json("1");
+        [
+            Request::Publish(Publish { channel: name("a"), payload: payload(), key: key.into() }),
+            Request::Call(Call { name: "echo".into(), payload: payload(), key: key.into() }),
+        ]
+    };
+    for codec in CODECS {
+        let mut client = Client::connect(&server, codec).await;
+        for request in keyed(&"k".repeat(256)) {
+            client.ok(request).await;
+        }
+        for request in keyed(&"k".repeat(257)) {
+            assert_eq!(client.error(request).await, 107);
+        }
     }
 }
 

@@ -245,6 +245,30 @@ async fn a_connection_recovers_only_so_much_at_once() {
 }
 
 #[tokio::test]
+async fn a_channel_that_loses_its_history_for_others_goes_on_for_its_subscribers() {
+    let history = History::new(10, Duration::from_secs(3600));
+    let hub = Hub::builder()
+        .namespace("kept", Namespace::default().history(history))
+        .engine(MemoryEngine::within(100_000));
+    let server = Server::start(hub.build()).await;
+    for (codec, channel) in CODECS.into_iter().zip(["kept:a", "kept:b"]) {
+        let mut client = Client::connect(&server, codec).await;
+        client.subscribe(channel).await;
+        let first = publish(&mut client, channel, 1, "").await.unwrap();
+        assert_eq!(client.publication().await.offset, 1);
+        for other in 0..100 {
+            let payload = Payload::bytes(vec![0; 10_000]);
+            drop(server.hub.publish_raw(&name(&format!("kept:{other}")), payload).unwrap());
+        }
+        let second = publish(&mut client, channel, 2, "").await.unwrap();
+        assert_eq!((second.offset, &second.epoch), (2, &first.epoch));
+        assert_eq!(client.publication().await.offset, 2);
+        let again = subscribed(&mut client, since(channel, 2, Position { offset: 0, ..first })).await;
+        assert_eq!((offsets(&again.recovered), again.complete), (vec![2], false));
+    }
+}
+
+#[tokio::test]
 async fn recovery_is_not_complete_where_messages_may_be_missing() {
     for hub in hubs(3) {
         let server = Server::start(hub.build()).await;
