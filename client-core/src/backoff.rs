@@ -1,11 +1,9 @@
 //! When to try again: full jitter, so that clients that lost their server together do not come back together.
 
-use core::time::Duration;
+use crate::time::Span;
 
-use crate::time::microseconds;
-
-const SHORTEST: Duration = Duration::from_millis(500);
-const LONGEST: Duration = Duration::from_secs(20);
+const SHORTEST: Span = Span::from_millis(500);
+const LONGEST: Span = Span::from_millis(20_000);
 
 /// Counts attempts and draws delays.
 #[derive(Debug)]
@@ -20,12 +18,11 @@ impl Backoff {
     }
 
     /// The delay before the next attempt: anywhere between 0.5 s and a bound that doubles with each, up to 20 s.
-    pub(crate) fn next_delay(&mut self) -> Duration {
+    pub(crate) fn next_delay(&mut self) -> Span {
         self.attempts = self.attempts.saturating_add(1);
-        // In microseconds, because a browser's module computes with a `Duration` in three times the code.
-        let shortest = microseconds(SHORTEST);
-        let bound = shortest.wrapping_mul(1_u64 << self.attempts.min(16)).min(microseconds(LONGEST));
-        Duration::from_micros(shortest.saturating_add(self.random.within(bound.saturating_sub(shortest))))
+        let shortest = SHORTEST.micros();
+        let bound = shortest.wrapping_mul(1_u64 << self.attempts.min(16)).min(LONGEST.micros());
+        Span::from_micros(shortest.saturating_add(self.random.within(bound.saturating_sub(shortest))))
     }
 
     /// Whether no attempt has been made since the last success.
@@ -34,14 +31,14 @@ impl Backoff {
     }
 
     /// The first delay after a loss: anywhere within `window`.
-    pub(crate) fn first_delay(&mut self, window: Duration) -> Duration {
+    pub(crate) fn first_delay(&mut self, window: Span) -> Span {
         self.attempts = self.attempts.saturating_add(1);
         self.spread(window)
     }
 
     /// A delay anywhere within `window`.
-    pub(crate) fn spread(&mut self, window: Duration) -> Duration {
-        Duration::from_micros(self.random.within(microseconds(window)))
+    pub(crate) fn spread(&mut self, window: Span) -> Span {
+        Span::from_micros(self.random.within(window.micros()))
     }
 
     /// Starts over after a success.
@@ -77,21 +74,21 @@ mod tests {
     fn delays_grow_to_20_seconds_and_stay_there() {
         let mut backoff = Backoff::new(7);
         for attempt in 1..100_u32 {
-            let bound = Duration::from_millis(500) * 2_u32.pow(attempt.min(6));
+            let bound = Span::from_millis(500 * 2_u32.pow(attempt.min(6)));
             let delay = backoff.next_delay();
             assert!((SHORTEST..=bound.min(LONGEST)).contains(&delay), "attempt {attempt}: {delay:?}");
         }
         backoff.reset();
-        assert!(backoff.next_delay() <= Duration::from_secs(1));
+        assert!(backoff.next_delay() <= Span::from_millis(1000));
     }
 
     #[test]
     fn clients_spread_over_the_whole_window() {
-        let window = Duration::from_secs(10);
+        let window = Span::from_millis(10_000);
         let mut tenths = [0; 10];
         for seed in 0..10_000 {
             let delay = Backoff::new(seed).spread(window);
-            tenths[delay.as_secs() as usize] += 1;
+            tenths[(delay.millis() / 1000) as usize] += 1;
         }
         for count in tenths {
             assert!((850..1150).contains(&count), "{tenths:?}");

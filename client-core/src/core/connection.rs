@@ -8,6 +8,7 @@ use wirehub_common::view::{Body, Connected, Frames};
 use wirehub_common::{Bytes, SUBPROTOCOL_PROTOBUF, compose};
 
 use super::Core;
+use crate::time::Span;
 use crate::{Error, ErrorKind, Listener, State, Time};
 
 /// How far the connection is.
@@ -40,16 +41,16 @@ pub(super) enum Link {
 }
 
 /// How long the server may be silent beyond its ping interval.
-const PONG_GRACE: Duration = Duration::from_secs(10);
+const PONG_GRACE: Span = Span::from_millis(10_000);
 
 /// A timer that is so late was held up together with everything else at this end.
-const LATE: Duration = Duration::from_secs(2);
+const LATE: Span = Span::from_millis(2000);
 
 /// How long what came meanwhile may take to be handed over.
-const SPARED: Duration = Duration::from_secs(5);
+const SPARED: Span = Span::from_millis(5000);
 
 /// A connection that lived this long was a good one: the next attempt after it is a first one.
-const STABLE: Duration = Duration::from_secs(5);
+const STABLE: Span = Span::from_millis(5000);
 
 impl Link {
     /// When the last message came.
@@ -76,7 +77,7 @@ impl Link {
 }
 
 fn silence_deadline(heard: Time, ping_interval: Duration) -> Time {
-    if ping_interval.is_zero() { Time::NEVER } else { heard.after(ping_interval).after(PONG_GRACE) }
+    if ping_interval.is_zero() { Time::NEVER } else { heard.after(ping_interval).plus(PONG_GRACE) }
 }
 
 impl<L: Listener> Core<L> {
@@ -171,7 +172,7 @@ impl<L: Listener> Core<L> {
     pub fn check_connection(&mut self, now: Time) {
         let Link::Up { spared, .. } = &mut self.link else { return };
         if *spared == Time::NEVER {
-            *spared = now.after(SPARED);
+            *spared = now.plus(SPARED);
             let id = self.next_id();
             // It means itself: there is nothing to cancel, and an answer in any case.
             self.send_transient(compose::cancel(id, id));
@@ -205,8 +206,8 @@ impl<L: Listener> Core<L> {
         if now < deadline {
             return;
         }
-        if *spared == Time::NEVER && now.since(deadline) > LATE {
-            *spared = now.after(SPARED);
+        if *spared == Time::NEVER && now.span_since(deadline) > LATE {
+            *spared = now.plus(SPARED);
         } else {
             self.break_off(now, CloseCode::SERVER_SILENT);
         }
@@ -331,7 +332,7 @@ impl<L: Listener> Core<L> {
     pub(super) fn retry(&mut self, now: Time, code: Option<CloseCode>, reason: &str) {
         let was_up = match self.link {
             Link::Up { since, .. } => {
-                if now.since(since) >= STABLE {
+                if now.span_since(since) >= STABLE {
                     self.backoff.reset();
                 }
                 true
@@ -339,14 +340,14 @@ impl<L: Listener> Core<L> {
             _ => false,
         };
         let delay = match self.retry_after.take() {
-            Some(milliseconds) => Duration::from_millis(milliseconds.into()),
+            Some(milliseconds) => Span::from_millis(milliseconds),
             // The server stopped without a word: all its clients are here at once.
             None if was_up && !self.limits.reconnect_window.is_zero() && self.backoff.is_fresh() => {
-                self.backoff.first_delay(self.limits.reconnect_window)
+                self.backoff.first_delay(self.limits.reconnect_window.into())
             }
             None => self.backoff.next_delay(),
         };
-        self.link = Link::Waiting { until: now.after(delay) };
+        self.link = Link::Waiting { until: now.plus(delay) };
         let state = if self.session.is_empty() { State::Connecting } else { State::Reconnecting };
         self.enter(state, code, reason, Some(delay));
     }

@@ -10,7 +10,7 @@ use core::time::Duration;
 use wirehub_common::view::Idempotency;
 
 use crate::Time;
-use crate::time::milliseconds;
+use crate::time::Span;
 
 /// Makes keys, and knows for how long they are good.
 #[derive(Debug)]
@@ -84,7 +84,7 @@ impl Memory {
             self.generation = self.generation.wrapping_add(1);
             self.scope = scope.into();
         }
-        self.window = milliseconds(window);
+        self.window = Span::from(window).millis();
         self.clock = clock;
         self.told = now;
     }
@@ -93,7 +93,7 @@ impl Memory {
     /// better; nothing is left where keys have no effect.
     pub(super) fn imprint(&self, since: Time) -> Option<Imprint> {
         // Where the client's clock stood still meanwhile this is too early: on the safe side.
-        let clock = self.clock.saturating_add(milliseconds(since.since(self.told)));
+        let clock = self.clock.saturating_add(since.span_since(self.told).millis());
         self.in_force.then_some(Imprint { generation: self.generation, clock })
     }
 

@@ -2,7 +2,6 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::time::Duration;
 
 use wirehub_common::code::{CloseCode, ErrorCode};
 use wirehub_common::frame::History;
@@ -16,6 +15,7 @@ use self::keys::Keys;
 use self::subscriptions::Subscriptions;
 use self::token::Tokens;
 use crate::backoff::Backoff;
+use crate::time::Span;
 use crate::{Config, Error, ErrorKind, Event, Events, Listener, State, StateNews, Time};
 
 mod alarms;
@@ -403,10 +403,11 @@ impl<L: Listener> Core<L> {
         Ok(())
     }
 
-    fn enter(&mut self, state: State, code: Option<CloseCode>, reason: &str, retry_in: Option<Duration>) {
+    fn enter(&mut self, state: State, code: Option<CloseCode>, reason: &str, retry_in: Option<Span>) {
         self.state = state;
         let Self { session, user, .. } = self;
         let failure = self.failure.as_ref();
+        let retry_in = retry_in.map(Into::into);
         self.listener.state(StateNews { state, code, reason, retry_in, session, user, failure });
     }
 }

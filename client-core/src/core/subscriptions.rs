@@ -6,7 +6,6 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::time::Duration;
 
 use wirehub_common::code::ErrorCode;
 use wirehub_common::frame::Position;
@@ -14,6 +13,7 @@ use wirehub_common::view::{self, Movement, Publication, Subscribed, Unsubscribed
 use wirehub_common::{ChannelName, compose};
 
 use super::Core;
+use crate::time::Span;
 use crate::{Error, ErrorKind, Listener, Recovery, Time};
 
 /// Names a subscription of one client.
@@ -235,7 +235,7 @@ impl<L: Listener> Core<L> {
         let delay = self.backoff.spread(RETRY_SPREAD);
         let Some(wanted) = self.subscriptions.of_attempt(channel, number) else { return };
         if error.is_temporary() {
-            wanted.phase = Phase::Retrying { at: now.after(RETRY_AFTER).after(delay) };
+            wanted.phase = Phase::Retrying { at: now.plus(RETRY_AFTER).plus(delay) };
             self.listener.error(error);
         } else {
             let subscription = wanted.id;
@@ -362,8 +362,8 @@ impl<L: Listener> Core<L> {
 }
 
 /// A subscription that was refused for the time being is asked for again after this long and up to `RETRY_SPREAD` more.
-const RETRY_AFTER: Duration = Duration::from_millis(500);
-const RETRY_SPREAD: Duration = Duration::from_secs(5);
+const RETRY_AFTER: Span = Span::from_millis(500);
+const RETRY_SPREAD: Span = Span::from_millis(5000);
 
 /// With so many subscriptions a client takes no more from the server.
 const MAX_SUBSCRIPTIONS: usize = 1024;

@@ -13,7 +13,7 @@ use wirehub_common::view::Body;
 
 use super::Core;
 use super::connection::Link;
-use crate::time::microseconds;
+use crate::time::Span;
 use crate::{Error, ErrorKind, Listener, Time};
 
 /// Names one question to the token provider.
@@ -144,9 +144,8 @@ impl<L: Listener> Core<L> {
     pub(super) fn plan_refresh(&mut self, now: Time, ttl: Duration) {
         if self.config.provides_tokens && !ttl.is_zero() {
             // Not faster than a provider can bear, however short-lived its tokens are.
-            let delay =
-                Duration::from_micros((microseconds(ttl) / 10).saturating_mul(9)).max(REFRESH_AT_EARLIEST);
-            self.tokens.refresh_at = now.after(delay);
+            let delay = Span::from_micros((Span::from(ttl).micros() / 10).wrapping_mul(9));
+            self.tokens.refresh_at = now.plus(delay.max(REFRESH_AT_EARLIEST));
         }
     }
 
@@ -220,15 +219,15 @@ impl<L: Listener> Core<L> {
         if matches!(self.link, Link::Authorizing) {
             self.retry(now, None, "");
         } else if self.is_up() {
-            self.tokens.refresh_at = now.after(ASK_AGAIN).after(self.backoff.spread(ASK_AGAIN));
+            self.tokens.refresh_at = now.plus(ASK_AGAIN).plus(self.backoff.spread(ASK_AGAIN));
         }
     }
 }
 
-const REFRESH_AT_EARLIEST: Duration = Duration::from_secs(1);
+const REFRESH_AT_EARLIEST: Span = Span::from_millis(1000);
 
 /// Within a connection that is up the provider is asked again after this long, and up to as much more.
-const ASK_AGAIN: Duration = Duration::from_secs(5);
+const ASK_AGAIN: Span = Span::from_millis(5000);
 
 fn is_about_token(error: &Error) -> bool {
     matches!(error.code(), ErrorCode::UNAUTHORIZED | ErrorCode::TOKEN_EXPIRED)
