@@ -94,6 +94,8 @@ impl Events {
     pub(crate) fn next(&mut self) -> Option<Event> {
         self.taken.next().or_else(|| {
             self.taken = core::mem::take(&mut self.happened).into_iter();
+            // Not kept in memory for as long as nothing else comes.
+            self.message = Bytes::new();
             self.taken.next()
         })
     }
