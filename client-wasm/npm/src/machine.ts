@@ -151,6 +151,8 @@ export class Machine {
   /** When the timer fires. */
   #armed = Infinity;
   #running = false;
+  /** Whether something has been put in. */
+  #changed = false;
 
   constructor(wasm: Exports, host: Host, settings: Settings) {
     const [low, high] = crypto.getRandomValues(new Uint32Array(2)) as unknown as [number, number];
@@ -207,8 +209,10 @@ export class Machine {
       do {
         // What has to go out does not wait for those who are told.
         while (this.#turn(false).any);
+        this.#changed = false;
         turn = this.#turn(true);
-      } while (turn.any);
+        // Those who were told may have wished for something.
+      } while (this.#changed);
       this.#running = false;
       this.#arm(this.#isWritable() ? turn.due : Math.min(turn.due, DRAIN_POLL));
     } catch (error) {
@@ -221,6 +225,7 @@ export class Machine {
   }
 
   #input(kind: Input | Request, number: number, text: string, data: Uint8Array, flags: number, timeout: number, offset: number): number {
+    this.#changed = true;
     const { reserve, memory, input } = this.#wasm as Exports;
     const bytes = encoder.encode(text);
     const at = reserve(bytes.length + data.length);
