@@ -164,7 +164,7 @@ impl ClientCommand {
     async fn carry_out(self, opened: &OnceCell<Client>) -> Result<(), Failure> {
         match self {
             Self::Sub { connect, channels } => {
-                let client = opened.get_or_try_init(async || connect.client().await).await?;
+                let client = connect.open(opened).await?;
                 let mut subscriptions = Vec::new();
                 for channel in channels {
                     let mut subscription = client.subscribe_raw(channel)?;
@@ -181,7 +181,7 @@ impl ClientCommand {
                 Err(client.connect().await.err().map_or_else(|| "the subscriptions ended".into(), Into::into))
             }
             Self::Pub { connect, channel, message } => {
-                let client = opened.get_or_try_init(async || connect.client().await).await?;
+                let client = connect.open(opened).await?;
                 match message {
                     Some(message) => drop(client.publish_raw(channel, Payload::json(message)).await?),
                     None => {
@@ -194,7 +194,7 @@ impl ClientCommand {
                 Ok(())
             }
             Self::Call { connect, name, request } => {
-                let client = opened.get_or_try_init(async || connect.client().await).await?;
+                let client = connect.open(opened).await?;
                 let mut responses = client.call_stream_raw(&name, Payload::json(request))?;
                 while let Some(response) = responses.next().await {
                     line(shown(&text_of(&response?)))?;
@@ -202,7 +202,7 @@ impl ClientCommand {
                 Ok(())
             }
             Self::History { connect, channel, limit } => {
-                let client = opened.get_or_try_init(async || connect.client().await).await?;
+                let client = connect.open(opened).await?;
                 let mut page =
                     client.history_raw(History { channel, since: None, limit, reverse: true }).await?;
                 page.publications.reverse();
@@ -217,7 +217,7 @@ impl ClientCommand {
                 Ok(())
             }
             Self::Presence { connect, channel } => {
-                let client = opened.get_or_try_init(async || connect.client().await).await?;
+                let client = connect.open(opened).await?;
                 let members = client.presence(channel).await?;
                 if connect.json {
                     for member in members {
@@ -235,7 +235,22 @@ impl ClientCommand {
 }
 
 impl ConnectOptions {
+    /// A client that is connected.
     pub(super) async fn client(&self) -> Result<Client, Failure> {
+        let client = self.begin()?;
+        connected(&client).await?;
+        Ok(client)
+    }
+
+    /// The same, which is in `opened` as soon as it begins: who is interrupted takes leave of the server also while it is
+    /// being let in.
+    async fn open<'a>(&self, opened: &'a OnceCell<Client>) -> Result<&'a Client, Failure> {
+        let client = opened.get_or_try_init(async || self.begin()).await?;
+        connected(client).await?;
+        Ok(client)
+    }
+
+    fn begin(&self) -> Result<Client, Failure> {
         let token = match &self.token_file {
             Some(path) => std::fs::read_to_string(path)
                 .map_err(|error| format!("cannot read the token in {}: {error}", path.display()))?,
@@ -248,17 +263,7 @@ impl ConnectOptions {
             address = address.with_root_certificates(&pem)?;
         }
         let config = Config { token: token.trim_end().into(), ..Config::default() };
-        let client = wirehub_client::client(address, config);
-        // Somebody sits before it: a server that is not there is told, and not waited for.
-        let changes = client.state_changes();
-        let mut failures = changes.filter(|change| ready(change.retry_in.is_some()));
-        tokio::select! {
-            connected = client.connect() => connected?,
-            Some(failure) = failures.next() => {
-                return Err(format!("no connection: {}", failure.reason).into());
-            }
-        }
-        Ok(client)
+        Ok(wirehub_client::client(address, config))
     }
 
     fn write(&self, publication: &Publication<Payload>) -> io::Result<()> {
@@ -318,6 +323,17 @@ fn row(publication: &wirehub_common::frame::Publication) -> [String; 4] {
     let user = publication.publisher.as_ref().map(|member| member.user.clone());
     let offset = publication.offset.to_string();
     [offset, moment(publication.time), user.unwrap_or_default(), text_of(&publication.payload)]
+}
+
+/// Waits for the first connection.
+async fn connected(client: &Client) -> Result<(), Failure> {
+    // Somebody sits before it: a server that is not there is told, and not waited for.
+    let changes = client.state_changes();
+    let mut failures = changes.filter(|change| ready(change.retry_in.is_some()));
+    tokio::select! {
+        connected = client.connect() => Ok(connected?),
+        Some(failure) = failures.next() => Err(format!("no connection: {}", failure.reason).into()),
+    }
 }
 
 async fn close(client: Client) {
