@@ -37,7 +37,7 @@ mod limits;
 mod payload;
 #[cfg(any(test, not(feature = "std")))]
 #[cfg_attr(feature = "std", allow(unreachable_pub, reason = "here it is only tested"))]
-mod shared_bytes;
+mod plain_bytes;
 #[cfg(feature = "json")]
 mod subprotocol;
 mod utf8;
@@ -49,6 +49,6 @@ pub use codec::{Codec, DecodeError, DecodeErrorKind, SUBPROTOCOL_JSON, SUBPROTOC
 pub use limits::Limits;
 pub use payload::{Content, Payload, PayloadError, PayloadErrorKind};
 #[cfg(not(feature = "std"))]
-pub use shared_bytes::Bytes;
+pub use plain_bytes::Bytes;
 #[cfg(feature = "json")]
 pub use subprotocol::{UnknownSubprotocol, negotiate};
