@@ -13,7 +13,7 @@ use wirehub_common::view::{self, Alarm, Member, Payload, Publication};
 use wirehub_common::{ChannelName, Content};
 
 /// Four numbers (how many numbers there are in all; where the bytes are; how many; milliseconds until the client
-/// wants to hear that time has passed, -1 for never), then rows of eight numbers: kind, number, three values that
+/// wants to hear that time has passed, infinite for never), then rows of eight numbers: kind, number, three values that
 /// depend on the kind, and how many of the bytes are the row's first, second and third text or payload.
 ///
 /// What one message brings costs the same then, whatever it is, and many cost one call.
@@ -34,7 +34,7 @@ impl Output {
     /// Completes it, and gives where it is. It stays there until something else comes.
     pub(crate) fn take(&mut self, due: Option<Duration>) -> *const f64 {
         self.begin();
-        let due = due.map_or(-1.0, milliseconds);
+        let due = due.map_or(f64::INFINITY, milliseconds);
         let address = self.bytes.as_ptr() as usize as f64;
         let head = [self.numbers.len() as f64, address, self.bytes.len() as f64, due];
         if let Some(start) = self.numbers.first_chunk_mut() {
@@ -99,9 +99,9 @@ impl Output {
         self.row(kind, number, values, [session.as_bytes(), user.as_bytes(), payload.data]);
     }
 
-    /// A row of few things.
+    /// A row of few things: the text is its third part.
     fn note(&mut self, kind: u8, number: u32, value: f64, text: &[u8]) {
-        self.row(kind, number, [value, 0.0, 0.0], [text, &[], &[]]);
+        self.row(kind, number, [value, 0.0, 0.0], [&[], &[], text]);
     }
 
     fn row(&mut self, kind: u8, number: u32, values: [f64; 3], parts: [&[u8]; 3]) {
@@ -234,35 +234,34 @@ const PART: u8 = 1;
 const JOINED: u8 = 2;
 /// The same, of somebody who left.
 const LEFT: u8 = 3;
-/// A command brought the parts before this, or failed by the error before it. Whether more follows; of a history the
-/// newest offset and epoch; of a channel's members how many sessions and users they are.
-const ANSWER: u8 = 4;
-/// Temporary or not; words, and what those of the code are about. The number is the code.
-const ERROR: u8 = 5;
-/// The number is the state. Close code or 0, milliseconds until the next attempt or -1; session, user, reason. An error
-/// before it says why the client is over, where the code does not.
-const STATE: u8 = 6;
-/// A subscription is in force: for the first time (0), with all messages since it was in force last (1), without them
-/// because the channel has no history (2), or because that does not reach back so far (3).
-const SUBSCRIBED: u8 = 7;
-/// A subscription ended: by the error before it, or by the application's wish.
-const UNSUBSCRIBED: u8 = 8;
-/// A token has to be put in, with this number.
-const TOKEN_NEEDED: u8 = 9;
-/// The error before it belongs to nothing else.
-const NOTICE: u8 = 10;
-/// Open a WebSocket.
-const OPEN: u8 = 11;
-/// Send the bytes.
-const SEND: u8 = 12;
-/// Close the WebSocket with this code and reason.
-const CLOSE: u8 = 13;
-/// The server made a subscription with this number, to this channel.
-const OFFERED: u8 = 14;
 /// An alarm: content, time in milliseconds since 1970, milliseconds until it is over, or -1 where it is withdrawn; its id,
 /// channel and payload.
-const ALARM: u8 = 15;
-
+const ALARM: u8 = 4;
+/// A command brought the parts before this, or failed by the error before it. Whether more follows; of a history the
+/// newest offset and epoch; of a channel's members how many sessions and users they are.
+const ANSWER: u8 = 5;
+/// Temporary or not; words, and what those of the code are about. The number is the code.
+const ERROR: u8 = 6;
+/// The number is the state. Close code or 0, milliseconds until the next attempt or -1; session, user, reason. An error
+/// before it says why the client is over, where the code does not.
+const STATE: u8 = 7;
+/// A subscription is in force: for the first time (0), with all messages since it was in force last (1), without them
+/// because the channel has no history (2), or because that does not reach back so far (3).
+const SUBSCRIBED: u8 = 8;
+/// A subscription ended: by the error before it, or by the application's wish.
+const UNSUBSCRIBED: u8 = 9;
+/// A token has to be put in, with this number.
+const TOKEN_NEEDED: u8 = 10;
+/// The error before it belongs to nothing else.
+const NOTICE: u8 = 11;
+/// Open a WebSocket.
+const OPEN: u8 = 12;
+/// Send the bytes.
+const SEND: u8 = 13;
+/// Close the WebSocket with this code and reason.
+const CLOSE: u8 = 14;
+/// The server made a subscription with this number, to this channel.
+const OFFERED: u8 = 15;
 /// An item of the server's contract: the number is the lower half of its hash, the value the higher one; its name.
 const CONTRACT_ITEM: u8 = 16;
 /// The server's contract is another one: it has the items before this.

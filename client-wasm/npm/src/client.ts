@@ -359,7 +359,7 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
   }
 
   /** @internal */
-  onPublication(number: number, publication: Publication, error: WirehubError | undefined, size: number): void {
+  onPublication(number: number, { publication, error, size }: Row): void {
     const channel = this.#channels.numbered(number);
     publication.channel = channel?.name ?? EVERYBODY;
     if (number === 0) this.dispatchEvent(error ? new ClientErrorEvent(error) : new BroadcastEvent(publication));

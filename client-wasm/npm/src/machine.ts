@@ -1,6 +1,7 @@
 import type { Answer } from './commands.js';
 import type { ContractInfo } from './contract.js';
 import { CloseCode, Code, toError, WirehubError } from './errors.js';
+import { encoder } from './payload.js';
 import type { Exports } from './runtime.js';
 import type { Publication } from './subscription.js';
 import { closeSocket, openSocket, type WebSocketConstructor } from './websocket.js';
@@ -45,6 +46,7 @@ enum Output {
   Part,
   Joined,
   Left,
+  Alarm,
   Answer,
   Error,
   State,
@@ -56,7 +58,6 @@ enum Output {
   Send,
   Close,
   Offered,
-  Alarm,
   ContractItem,
   Contract,
 }
@@ -73,11 +74,11 @@ export interface Details {
   limit?: number;
 }
 
-/** An old message, a response, or a member. */
+/** A message, a response, or a member. */
 export interface Row {
   readonly publication: Publication;
   /** Why its data can't be read, if so. */
-  readonly error: WirehubError | undefined;
+  error: WirehubError | undefined;
   /** How much it is, for the receive queues. */
   readonly size: number;
 }
@@ -88,8 +89,7 @@ export interface Host {
   causeOf(code: number): ErrorOptions | undefined;
   /** `code` is 0 where no connection ended; `failure` is why the client is over, where the code does not say it. */
   onState(state: number, session: string, user: string, code: number, reason: string, retryIn: number | undefined, failure: WirehubError | undefined): void;
-  /** `error`: why its data can't be read. `size` is how much it is, for the receive queues. */
-  onPublication(subscription: number, publication: Publication, error: WirehubError | undefined, size: number): void;
+  onPublication(subscription: number, message: Row): void;
   /** `member` is who it is, and its data what is shown of the session. */
   onMember(subscription: number, joined: boolean, member: Row): void;
   onSubscribed(subscription: number, recovery: number): void;
@@ -117,28 +117,29 @@ export interface Settings {
   readonly contract: ContractInfo<unknown> | undefined;
 }
 
-/** The browser takes any amount, and keeps it in memory: over this many bytes nothing more is given to it. */
-const SEND_BUFFER = 256 * 1024;
-/** It does not tell when it has sent: this is how often it is asked, while it has more than that. */
-const DRAIN_POLL = 20;
-/** The longest delay that timers know. */
-const LONGEST = 2 ** 31 - 1;
+/** Numbers that the bundler puts in place of their names. */
+enum Bounds {
+  /** The browser takes any amount, and keeps it in memory: over this many bytes nothing more is given to it. */
+  SendBuffer = 256 * 1024,
+  /** It does not tell when it has sent: this is how often it is asked, while it has more than that. */
+  DrainPoll = 20,
+  /** The longest delay that timers know. */
+  Delay = 2 ** 31 - 1,
+}
+
+enum Flags {
+  Flag = 1,
+  FailFast = 2,
+}
 
 const SUBPROTOCOL = 'wirehub.v1.protobuf';
-const REFUSED = 'the browser refuses to open this address: use ws: or wss:, and from an https: page wss:';
+const REFUSED = 'the browser refuses this address: from an https: page use wss:';
 
+/** How many numbers the output has before its rows. */
 const HEAD = 4;
-const ROW = 8;
-const JSON_CONTENT = 0;
 
-const encoder = new TextEncoder();
 const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
-const NOTHING = new Uint8Array();
-const FLAG = 1;
-const FAIL_FAST = 2;
-
-/** What a volatile publish gives that was not dropped. */
-const SENT = 1;
+const NOTHING: Uint8Array = new Uint8Array();
 
 /** The client's state machine, which is the module's, with the WebSocket and the timer it asks for. */
 export class Machine {
@@ -153,6 +154,10 @@ export class Machine {
   #running = false;
   /** Whether something has been put in. */
   #changed = false;
+  /** How long it is until the module wants to hear that time has passed. */
+  #due = Infinity;
+  /** What stood last in the output: why a request failed. */
+  #error: WirehubError | undefined;
 
   constructor(wasm: Exports, host: Host, settings: Settings) {
     const [low, high] = crypto.getRandomValues(new Uint32Array(2)) as unknown as [number, number];
@@ -163,7 +168,7 @@ export class Machine {
     const hash = new Uint8Array(new BigUint64Array([BigInt(`0x${contract?.hash ?? 0}`)]).buffer);
     const contractName = encoder.encode(contract?.name);
     const data = Uint8Array.of(...hash, ...contractName, ...encoder.encode(name));
-    this.enter(() => this.#input(Input.Begin, low, token, data, Number(providesTokens) * FLAG, contractName.length, high));
+    this.enter(() => this.input(Input.Begin, low, token, data, Number(providesTokens) * Flags.Flag, contractName.length, high));
   }
 
   /**
@@ -179,52 +184,8 @@ export class Machine {
     }
   }
 
-  /** Tells what happened, or is wished; what comes of it waits for {@link run}. */
-  input(kind: Input, number = 0, text = '', data = NOTHING): void {
-    this.#input(kind, number, text, data, 0, 0, 0);
-  }
-
-  /** Begins a request; gives its number. */
-  request(kind: Request, name: string, { timeout = 0, failFast = false, data = NOTHING, flag = false, offset = -1, limit = 0 }: Details = {}): number {
-    const number = this.#input(kind, limit, name, data, Number(flag) * FLAG + Number(failFast) * FAIL_FAST, timeout, offset);
-    if (number < 0) throw this.#apply(-number).error;
-    return number;
-  }
-
-  /** Publishes now or never; `false` where it was dropped. */
-  publishVolatile(channel: string, message: Details): boolean {
-    // What was queued before is no reason to drop this.
-    while (this.#turn(false).any);
-    return this.request(Request.PublishVolatile, channel, message) === SENT;
-  }
-
-  /** Tells what happened, if anything; does all that there is to do, and tells all that there is to tell. */
-  run(...happened: [] | Parameters<Machine['input']>): void {
-    try {
-      if (happened.length > 0) this.input(...(happened as Parameters<Machine['input']>));
-      // Whoever is further up the stack will do it.
-      if (this.#running) return;
-      this.#running = true;
-      let turn: Applied;
-      do {
-        // What has to go out does not wait for those who are told.
-        while (this.#turn(false).any);
-        this.#changed = false;
-        turn = this.#turn(true);
-        // Those who were told may have wished for something.
-      } while (this.#changed);
-      this.#running = false;
-      this.#arm(this.#isWritable() ? turn.due : Math.min(turn.due, DRAIN_POLL));
-    } catch (error) {
-      this.#die(error);
-    }
-  }
-
-  #turn(events: boolean): Applied {
-    return this.#apply((this.#wasm as Exports).poll(performance.now(), this.#isWritable(), events));
-  }
-
-  #input(kind: Input | Request, number: number, text: string, data: Uint8Array, flags: number, timeout: number, offset: number): number {
+  /** Tells what happened, or is wished; what comes of it waits for {@link run}. What it gives depends on the kind. */
+  input(kind: Input | Request, number = 0, text = '', data = NOTHING, flags = 0, timeout = 0, offset = 0): number {
     this.#changed = true;
     const { reserve, memory, input } = this.#wasm as Exports;
     const bytes = encoder.encode(text);
@@ -235,82 +196,122 @@ export class Machine {
     return input(kind, performance.now(), number, bytes.length, flags, timeout, offset);
   }
 
-  /** Does and tells what is in the output. */
-  #apply(at: number): Applied {
+  /** Begins a request; gives its number. */
+  request(kind: Request, name: string, { timeout, failFast, data, flag, offset = -1, limit }: Details = {}): number {
+    const flags = (flag ? Flags.Flag : 0) + (failFast ? Flags.FailFast : 0);
+    const number = this.input(kind, limit, name, data, flags, timeout, offset);
+    if (number < 0) {
+      this.#apply(-number);
+      throw this.#error;
+    }
+    return number;
+  }
+
+  /** Publishes now or never; `false` where it was dropped. */
+  publishVolatile(channel: string, message: Details): boolean {
+    // What was queued before is no reason to drop this.
+    while (this.#turn(false));
+    return this.request(Request.PublishVolatile, channel, message) > 0;
+  }
+
+  /** Tells what happened, if anything; does all that there is to do, and tells all that there is to tell. */
+  run(kind?: Input, number?: number, text?: string, data?: Uint8Array): void {
+    try {
+      if (kind !== undefined) this.input(kind, number, text, data);
+      // Whoever is further up the stack will do it.
+      if (this.#running) return;
+      this.#running = true;
+      do {
+        // What has to go out does not wait for those who are told.
+        while (this.#turn(false));
+        this.#changed = false;
+        this.#turn(true);
+        // Those who were told may have wished for something.
+      } while (this.#changed);
+      this.#running = false;
+      this.#arm(this.#isWritable() ? this.#due : Math.min(this.#due, Bounds.DrainPoll));
+    } catch (error) {
+      this.#die(error);
+    }
+  }
+
+  /** Gives whether there was anything to do or tell. */
+  #turn(events: boolean): boolean {
+    return this.#apply((this.#wasm as Exports).poll(performance.now(), this.#isWritable(), events));
+  }
+
+  /** Does and tells what is in the output; gives whether there was any. */
+  #apply(output: number): boolean {
     const { buffer } = (this.#wasm as Exports).memory;
-    const head = new Float64Array(buffer, at, HEAD);
-    const length = head[0] as number;
-    const any = length > HEAD;
-    const due = (head[3] as number) < 0 ? Infinity : (head[3] as number);
+    const [length, start, size, due] = new Float64Array(buffer, output, HEAD) as unknown as [number, number, number, number];
+    this.#due = due;
     // Quickly, because this ends each run.
-    if (!any) return { any, due, error: undefined };
+    if (length === HEAD) return false;
     // Copies, because what is told calls into the module, whose memory it is.
-    const numbers = new Float64Array(buffer, at, length).slice(HEAD);
-    const bytes = new Uint8Array(buffer, head[1] as number, head[2] as number).slice();
+    const numbers = new Float64Array(buffer, output, length).slice();
+    const bytes = new Uint8Array(buffer, start, size).slice();
     const host = this.#host;
     let parts: Row[] = [];
     const items = new Map<string, string>();
     let error: WirehubError | undefined;
-    let all: string | undefined;
+    let at = HEAD;
     let end = 0;
+    let all: string | undefined;
+    const next = (): number => numbers[at++] as number;
     const text = (length: number): string => {
+      if (length === 0) return '';
       const start = end;
       end += length;
       // One long text is decoded faster than its parts, and has as many characters as bytes where these are the same.
       all ??= decoder.decode(bytes);
-      return all.length === bytes.length ? all.slice(start, end) : decoder.decode(bytes.subarray(start, end));
+      return all.length === size ? all.slice(start, end) : decoder.decode(bytes.subarray(start, end));
     };
-    // Index by index, and without an object for the row, because this runs for every message.
-    for (let row = 0; row < numbers.length; row += ROW) {
-      const number = numbers[row + 1] as number;
-      const a = numbers[row + 2] as number;
-      const b = numbers[row + 3] as number;
-      const c = numbers[row + 4] as number;
-      const first = numbers[row + 5] as number;
-      const second = numbers[row + 6] as number;
-      const third = numbers[row + 7] as number;
-      const kind: Output = numbers[row] as number;
-      if (kind <= Output.Left || kind === Output.Alarm) {
-        const publication: Publication = { channel: '', data: undefined, time: new Date(b) };
-        let id = '';
-        if (kind === Output.Alarm) {
-          id = text(first);
-          publication.channel = text(second);
-        } else {
-          if (first > 0) publication.publisher = { session: text(first), user: text(second) };
-          if (c !== 0) publication.offset = c;
-        }
-        let unreadable: WirehubError | undefined;
-        if (a === JSON_CONTENT) {
-          try {
-            // What is withdrawn has no data.
-            if (id === '' || c >= 0) publication.data = JSON.parse(text(third));
-          } catch (cause) {
-            unreadable = new WirehubError(Code.PAYLOAD_MISMATCH, { cause });
-          }
-        } else publication.data = bytes.slice(end, (end += third));
-        if (kind === Output.Publication) host.onPublication(number, publication, unreadable, third);
-        else {
-          const part = { publication, error: unreadable, size: third };
-          if (kind === Output.Part) parts.push(part);
-          else if (kind === Output.Alarm) host.onAlarm(id, part, c);
-          else host.onMember(number, kind === Output.Joined, part);
-        }
-        continue;
-      }
+    // Number by number, because this runs for every message.
+    while (at < length) {
+      const kind: Output = next();
+      const number = next();
+      const a = next();
+      const b = next();
+      const c = next();
+      const first = text(next());
+      const second = text(next());
+      const third = next();
       const failure = error;
       error = undefined;
+      if (kind <= Output.Alarm) {
+        const isAlarm = kind === Output.Alarm;
+        const publication: Publication = { channel: isAlarm ? second : '', data: undefined, time: new Date(b) };
+        if (!isAlarm) {
+          if (first) publication.publisher = { session: first, user: second };
+          if (c > 0) publication.offset = c;
+        }
+        const row: Row = { publication, error: undefined, size: third };
+        if (a > 0) publication.data = bytes.slice(end, (end += third));
+        // What is withdrawn has no data.
+        else if (!isAlarm || c >= 0) {
+          try {
+            publication.data = JSON.parse(text(third));
+          } catch (cause) {
+            row.error = new WirehubError(Code.PAYLOAD_MISMATCH, { cause });
+          }
+        }
+        if (kind === Output.Publication) host.onPublication(number, row);
+        else if (kind === Output.Part) parts.push(row);
+        else if (isAlarm) host.onAlarm(first, row, c);
+        else host.onMember(number, kind === Output.Joined, row);
+        continue;
+      }
       switch (kind) {
         case Output.Answer:
-          if (failure === undefined) host.onAnswer(number, a !== 0, { rows: parts, position: { offset: b, epoch: text(first) }, count: c });
-          else host.onFailed(number, failure);
+          if (failure) host.onFailed(number, failure);
+          else host.onAnswer(number, a > 0, { rows: parts, position: { offset: b, epoch: first }, count: c });
           parts = [];
           break;
         case Output.Error:
-          error = toError(number, a !== 0, text(first), text(second), host.causeOf(number));
+          error = toError(number, a > 0, first, second, host.causeOf(number));
           break;
         case Output.State:
-          host.onState(number, text(first), text(second), a, text(third), b < 0 ? undefined : b, failure);
+          host.onState(number, first, second, a, text(third), b < 0 ? undefined : b, failure);
           break;
         case Output.Subscribed:
           host.onSubscribed(number, a);
@@ -319,10 +320,10 @@ export class Machine {
           host.onUnsubscribed(number, failure);
           break;
         case Output.Offered:
-          host.onOffered(number, text(first));
+          host.onOffered(number, text(third));
           break;
         case Output.ContractItem:
-          items.set(text(first), (BigInt(a) << 32n | BigInt(number)).toString(16).padStart(16, '0'));
+          items.set(text(third), ((BigInt(a) << 32n) | BigInt(number)).toString(16).padStart(16, '0'));
           break;
         case Output.Contract:
           host.onContract(items);
@@ -338,13 +339,14 @@ export class Machine {
           break;
         case Output.Send:
           // It is open, or closed with an event on its way that says so.
-          this.#socket?.send(bytes.subarray(end, (end += first)));
+          this.#socket?.send(bytes.subarray(end, (end += third)));
           break;
         case Output.Close:
-          this.#close(number, text(first));
+          this.#close(number, text(third));
       }
     }
-    return { any, due, error };
+    this.#error = error;
+    return true;
   }
 
   #open(): void {
@@ -358,29 +360,24 @@ export class Machine {
   }
 
   #on(event: Event): void {
-    const { data, code, reason } = event as MessageEvent<string | ArrayBuffer> & CloseEvent;
-    switch (event.type) {
-      case 'open':
-        this.run(Input.Open, 0, this.#socket?.protocol);
-        break;
-      case 'message':
-        if (typeof data === 'string') this.run(Input.Text);
-        else this.run(Input.Message, 0, '', new Uint8Array(data));
-        break;
-      case 'close':
-        this.#socket = undefined;
-        this.run(Input.Closed, code, reason);
-    }
+    const { type, data, code, reason } = event as MessageEvent<string | ArrayBuffer> & CloseEvent;
+    if (type === 'message') {
+      if (typeof data === 'string') this.run(Input.Text);
+      else this.run(Input.Message, 0, '', new Uint8Array(data));
+    } else if (type === 'close') {
+      this.#socket = undefined;
+      this.run(Input.Closed, code, reason);
+    } else if (type === 'open') this.run(Input.Open, 0, this.#socket?.protocol);
   }
 
   #close(code: number, reason: string): void {
     const socket = this.#socket;
     this.#socket = undefined;
-    if (socket !== undefined) closeSocket(socket, code, reason);
+    if (socket) closeSocket(socket, code, reason);
   }
 
   #isWritable(): boolean {
-    return (this.#socket?.bufferedAmount ?? 0) <= SEND_BUFFER;
+    return (this.#socket?.bufferedAmount ?? 0) <= Bounds.SendBuffer;
   }
 
   /**
@@ -398,13 +395,13 @@ export class Machine {
       this.run(Input.Timeout);
     };
     // Rounded up: one that fires just before its time would have to be set again.
-    this.#timer = setTimeout(tick, Math.min(Math.ceil(delay), LONGEST));
+    this.#timer = setTimeout(tick, Math.min(Math.ceil(delay), Bounds.Delay));
   }
 
   /** Ends without the module, which failed. */
   #die(cause: unknown): WirehubError {
     const error = new WirehubError(Code.DEAD, { cause });
-    if (this.#wasm !== undefined) {
+    if (this.#wasm) {
       this.#wasm = undefined;
       this.#arm(Infinity);
       this.#close(CloseCode.CLIENT_FAILED, '');
@@ -412,14 +409,4 @@ export class Machine {
     }
     return error;
   }
-}
-
-/** What an output came to. */
-interface Applied {
-  /** Whether there was any. */
-  readonly any: boolean;
-  /** How long it is until time has passed. */
-  readonly due: number;
-  /** What stood last in it: why a request failed. */
-  readonly error: WirehubError | undefined;
 }
