@@ -1,13 +1,12 @@
 //! Names of channels.
 
-use alloc::sync::Arc;
 use core::borrow::Borrow;
 use core::fmt;
 
 /// The name of a channel: 1 to [`ChannelName::MAX_BYTES`] bytes of UTF-8 without white space, control
 /// characters or `*`. The part before the first `:` is its [namespace](Self::namespace).
 ///
-/// Cloning is cheap: the text is shared.
+/// Cloning is cheap: the text is shared. (Without the feature `std` it is copied, which is less code.)
 ///
 /// ```
 /// use wirehub_common::ChannelName;
@@ -18,7 +17,13 @@ use core::fmt;
 /// # Ok::<(), wirehub_common::ChannelNameError>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ChannelName(Arc<str>);
+pub struct ChannelName(Text);
+
+#[cfg(feature = "std")]
+type Text = alloc::sync::Arc<str>;
+/// A client has few names, and hands none from one thread to another.
+#[cfg(not(feature = "std"))]
+type Text = alloc::string::String;
 
 impl ChannelName {
     /// The longest name, in bytes.
