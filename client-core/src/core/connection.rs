@@ -127,7 +127,7 @@ impl<L: Listener> Core<L> {
     /// A text message came in, which the subprotocol does not have.
     pub fn handle_text(&mut self, now: Time) {
         if matches!(self.link, Link::Greeting { .. } | Link::Up { .. }) {
-            self.handle_garbage(now, "a text message came where the subprotocol is binary");
+            self.handle_garbage(now, "a text message");
         }
     }
 
@@ -219,7 +219,7 @@ impl<L: Listener> Core<L> {
                 match answer {
                     Body::Connected(connected) => self.handle_connected(now, connected),
                     Body::Error(error) => self.handle_connect_error(now, error.into()),
-                    _ => self.handle_garbage(now, "another answer came to connect"),
+                    _ => self.handle_garbage(now, "no answer to connect"),
                 }
             }
             return;
