@@ -14,7 +14,7 @@ use wirehub_common::frame::{
 use wirehub_common::{Bytes, ChannelName, Codec, Limits, Payload, SUBPROTOCOL_PROTOBUF};
 
 use super::{CommandId, Core, SendOptions, SubscriptionId, TokenRequest, Transmit};
-use crate::{Config, Error, Event, Outcome, Recovery, State, Time};
+use crate::{Config, Error, Event, Outcome, Recovery, State, StateChange, Time};
 
 mod batches;
 mod commands;

@@ -227,3 +227,23 @@ fn a_recovery_that_is_not_what_it_says_is_told_as_a_gap() {
         assert_eq!(recoveries(&mut client), [expected]);
     }
 }
+
+#[test]
+fn of_a_frame_that_is_broken_at_its_end_nothing_is_told_but_that() {
+    let mut client = Client::connected();
+    client.subscribe("c");
+    let [Command { id, request: Request::Subscribe(subscribe) }] = &client.sent()[..] else { panic!() };
+    let recovered = vec![publication("c", 1, 1), publication("broken", 2, 2)];
+    let subscribed = Subscribed { recovered, ..subscribed("c", subscribe.number) };
+    let frame = ServerFrame::Reply(Reply { id: *id, result: Ok(Answer::Subscribed(subscribed)) });
+    let mut bytes = Codec::Protobuf.encode_frame(&frame).to_vec();
+    let name = bytes.windows(6).position(|window| window == b"broken").unwrap();
+    bytes[name] = b' ';
+    client.core.handle_message(client.now, &bytes.into());
+    let events = client.events();
+    assert!(matches!(&events[0], Event::Error(error) if error.code() == ErrorCode::BAD_FRAME), "{events:?}");
+    assert!(
+        matches!(&events[1..], [Event::State(StateChange { state: State::Reconnecting, .. })]),
+        "{events:?}"
+    );
+}
