@@ -264,9 +264,7 @@ impl<L: Listener> Core<L> {
         }
         listener.subscribed(wanted.id, recovery);
         for publication in subscribed.recovered() {
-            if wanted.take(publication.offset()) {
-                listener.publication(wanted.id, publication);
-            }
+            listener.publication(wanted.id, publication);
         }
         wanted.position = position.map(view::Position::read);
     }
