@@ -230,7 +230,7 @@ impl Session {
             if !held_up && let Some(message) = self.ahead.take() {
                 return Poll::Ready(Ok((self.ahead_kind, message)));
             }
-            self.poll_pulse(cx)?;
+            self.poll_pulse(socket, cx)?;
             self.poll_write(socket, cx)?;
             // What was held back because of the congestion is not waited for yet.
             let held_back = held_up || calls_wait || alarms_wait;
@@ -249,7 +249,7 @@ impl Session {
         self.follow_orders();
         self.poll_tasks(cx);
         self.poll_ahead(socket, cx)?;
-        self.poll_pulse(cx)?;
+        self.poll_pulse(socket, cx)?;
         self.poll_write(socket, cx)?;
         if self.is_held_up() { Poll::Pending } else { Poll::Ready(Ok(())) }
     }
@@ -263,14 +263,13 @@ impl Session {
     ) -> Result<(), End> {
         while self.ahead.is_none() && !self.peer.outbox.is_congested() {
             let Poll::Ready(incoming) = socket.poll_receive(cx)? else { break };
-            self.pulse.note_received();
             match incoming {
                 Incoming::Close => return Err(End::Closed),
                 Incoming::Message(kind, data) if !data.is_empty() => {
                     self.ahead = Some(data);
                     self.ahead_kind = kind;
                 }
-                // An empty message answers a ping.
+                // An empty message answers a ping: it was a sign of life.
                 Incoming::Message(..) | Incoming::Control => {}
             }
         }
@@ -308,7 +307,14 @@ impl Session {
         ControlFlow::Break(())
     }
 
-    fn poll_pulse(&mut self, cx: &mut Context<'_>) -> Result<(), End> {
+    fn poll_pulse<S: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        socket: &mut Socket<S>,
+        cx: &mut Context<'_>,
+    ) -> Result<(), End> {
+        if socket.take_sign_of_life() {
+            self.pulse.note_received();
+        }
         while let Some(Poll::Ready(turn)) = self.extras.as_mut().map(|extras| extras.poll_token(cx)) {
             match turn {
                 Turn::Remind => self.push(Push::RefreshDue),

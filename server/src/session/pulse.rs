@@ -69,7 +69,7 @@ impl Pulse {
         }
     }
 
-    /// Something was received, whatever it was.
+    /// There was a sign of life, whatever it was.
     pub(super) fn note_received(&mut self) {
         if let Stage::Paced(paced) = &mut self.stage {
             paced.received = paced.since(Instant::now());

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{SinkExt as _, StreamExt as _};
-use tokio::io::{DuplexStream, duplex};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_tungstenite::WebSocketStream;
@@ -174,6 +174,46 @@ async fn a_connection_that_takes_nothing_any_more_is_given_up() {
     client.session.await.unwrap();
     let waited = INTERVAL + INTERVAL + PONG_GRACE + CLOSE_TIMEOUT;
     assert_eq!(client.start.elapsed().as_secs(), waited.as_secs());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_sends_one_message_for_long_is_alive() {
+    let mut client = Client::connect(Hub::builder(), 1024).await;
+    let payload = Payload::bytes(vec![0; 2000]);
+    let publish = Publish { channel: ChannelName::new("b").unwrap(), payload, key: String::new() };
+    let command = CODEC.encode_command(&Command { id: 1, request: Request::Publish(publish) });
+    let length = u16::try_from(command.len()).unwrap().to_be_bytes();
+    // Masked, by zeros.
+    let frame = [&[0x82, 0xfe][..], &length, &[0; 4], &command].concat();
+    for piece in frame.chunks(100) {
+        client.socket.get_mut().write_all(piece).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(10)).await;
+    }
+    assert!(client.elapsed() > INTERVAL + INTERVAL + PONG_GRACE);
+    loop {
+        let message = client.next().await;
+        if message != ping() {
+            let data = message.into_data();
+            let frames: Vec<_> = CODEC.decode_frames(&data).map(Result::unwrap).collect();
+            assert!(matches!(frames[..], [ServerFrame::Reply(_)]), "{frames:?}");
+            break;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_receives_one_message_for_long_is_alive() {
+    let mut client = Client::connect(Hub::builder(), 64).await;
+    client.hub.publish_raw(&a(), Payload::bytes(vec![0; 10_000])).unwrap();
+    let (mut received, mut buffer) = (0, [0; 64]);
+    while received < 10_000 {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let bytes = client.socket.get_mut().read(&mut buffer).await.unwrap();
+        assert_ne!(bytes, 0, "given up after {:?}", client.elapsed());
+        received += bytes;
+    }
+    assert!(client.elapsed() > INTERVAL + INTERVAL + PONG_GRACE);
+    assert_eq!(client.hub.sessions(), 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -33,10 +33,11 @@ impl Reader {
         Self { frames: Frames { limit, fragments: None }, buffer: BytesMut::from(leftover) }
     }
 
-    /// The next message, in whatever pieces it comes.
+    /// The next message, in whatever pieces it comes. Notes where one has come.
     pub(super) fn poll_next<S: AsyncRead + Unpin>(
         &mut self,
         stream: &mut S,
+        has_come: &mut bool,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Received, Fault>> {
         if !self.buffer.is_empty()
@@ -53,6 +54,7 @@ impl Reader {
             if bytes.is_empty() {
                 return Poll::Ready(Err(Fault::Gone));
             }
+            *has_come = true;
             let received = if self.buffer.is_empty() {
                 let (used, received) = self.frames.next(bytes)?;
                 self.buffer.extend_from_slice(bytes.get(used..).unwrap_or_default());
@@ -337,7 +339,11 @@ mod tests {
         let mut reader = Reader::new(&[], limit);
         let mut received = Vec::new();
         loop {
-            match reader.poll_next(&mut stream, &mut Context::from_waker(std::task::Waker::noop())) {
+            match reader.poll_next(
+                &mut stream,
+                &mut false,
+                &mut Context::from_waker(std::task::Waker::noop()),
+            ) {
                 Poll::Ready(Ok(one)) => received.push(one),
                 Poll::Ready(Err(fault)) => {
                     return (received, fault);
@@ -443,7 +449,8 @@ mod tests {
         let mut stream = Pieces { bytes: &bytes, size: usize::MAX };
         let mut reader = Reader::new(&[], 100_000);
         for _ in 0..3 {
-            let received = reader.poll_next(&mut stream, &mut Context::from_waker(std::task::Waker::noop()));
+            let received =
+                reader.poll_next(&mut stream, &mut false, &mut Context::from_waker(std::task::Waker::noop()));
             assert!(matches!(received, Poll::Ready(Ok(Received::Message(..)))));
         }
         assert_eq!(reader.buffer.capacity(), 0);

@@ -27,6 +27,10 @@ pub(crate) struct Socket<S> {
     outgoing: Outgoing,
     /// Whether a pong is among what is outgoing.
     pong_waits: bool,
+    /// Whether the stream has taken no more the last time.
+    is_blocked: bool,
+    /// Whether something has come, or the stream has taken more after that.
+    is_alive: bool,
     /// Whether our close is, or has gone: nothing may follow it.
     closed: bool,
     closed_by_peer: bool,
@@ -62,6 +66,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             reader: Reader::new(leftover, limit),
             outgoing: Outgoing::default(),
             pong_waits: false,
+            is_blocked: false,
+            is_alive: false,
             closed: false,
             closed_by_peer: false,
         }
@@ -75,7 +81,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         if self.pong_waits {
             ready!(self.poll_write(cx))?;
         }
-        let incoming = match ready!(self.reader.poll_next(&mut self.stream, cx))? {
+        let incoming = match ready!(self.reader.poll_next(&mut self.stream, &mut self.is_alive, cx))? {
             Received::Message(kind, data) => Incoming::Message(kind, data),
             Received::Ping(payload) => {
                 if !self.closed {
@@ -92,6 +98,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             }
         };
         Poll::Ready(Ok(incoming))
+    }
+
+    /// Whether there has been a sign of life since this was asked last: something came, be it a part of a message, or the
+    /// peer has made room by receiving. Who sends or receives something large can't answer a ping before its end.
+    pub(crate) fn take_sign_of_life(&mut self) -> bool {
+        std::mem::take(&mut self.is_alive)
     }
 
     /// Puts a message of the pieces that `fill` hands over behind what is queued already. Only while
@@ -145,7 +157,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
-        ready!(self.outgoing.poll_write(&mut self.stream, cx)).map_err(|_| Fault::Gone)?;
+        let before = self.outgoing.bytes();
+        let written = self.outgoing.poll_write(&mut self.stream, cx);
+        self.is_alive |= self.is_blocked && self.outgoing.bytes() < before;
+        self.is_blocked = written.is_pending();
+        ready!(written).map_err(|_| Fault::Gone)?;
         self.pong_waits = false;
         Poll::Ready(Ok(()))
     }
