@@ -57,7 +57,7 @@ impl Keys {
 
     /// The key of a command.
     pub(super) fn make(&self, command: u32) -> String {
-        let mut key = String::with_capacity(18);
+        let mut key = String::new();
         push_digits(&mut key, self.client);
         key.push('.');
         push_digits(&mut key, command.into());
@@ -104,18 +104,12 @@ impl Memory {
     }
 }
 
-/// Writes a number in base 64, the lowest digit first.
+/// Writes a number in base 32, the lowest digit first.
 fn push_digits(text: &mut String, mut number: u64) {
     loop {
-        let digit = (number & 63) as u8;
-        text.push(char::from(match digit {
-            0..26 => digit.wrapping_add(b'A'),
-            26..52 => digit.wrapping_sub(26).wrapping_add(b'a'),
-            52..62 => digit.wrapping_sub(52).wrapping_add(b'0'),
-            62 => b'-',
-            _ => b'_',
-        }));
-        number >>= 6;
+        let digit = (number & 31) as u8;
+        text.push(char::from(digit.wrapping_add(if digit < 10 { b'0' } else { b'a' - 10 })));
+        number >>= 5;
         if number == 0 {
             return;
         }
@@ -139,10 +133,10 @@ mod tests {
     #[test]
     fn keys_differ_between_commands_and_between_clients() {
         let mut seen = BTreeSet::new();
-        for client in [0, 1, 63, 64, 1 << 40, u64::MAX] {
-            for command in [1, 63, 64, 65, 4096, u32::MAX] {
+        for client in [0, 1, 31, 32, 1 << 40, u64::MAX] {
+            for command in [1, 31, 32, 33, 1024, u32::MAX] {
                 let key = Keys::new(client).make(command);
-                assert!(key.len() <= 18, "{key}");
+                assert!(key.len() <= 21, "{key}");
                 assert!(seen.insert(key));
             }
         }
