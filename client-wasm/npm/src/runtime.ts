@@ -38,6 +38,7 @@ async function compile(given: WasmSource | undefined): Promise<WebAssembly.Modul
   const found = await fetched;
   if (!(found instanceof Response)) return found instanceof WebAssembly.Module ? found : WebAssembly.compile(found);
   if (!found.ok) throw new Error(`${found.url} answers ${found.status} ${found.statusText}`);
-  const type = found.headers.get('content-type')?.split(';')[0]?.trim();
-  return type === 'application/wasm' ? WebAssembly.compileStreaming(found) : WebAssembly.compile(await found.arrayBuffer());
+  // It refuses everything else, also parameters behind the type.
+  if (found.headers.get('content-type') === 'application/wasm') return WebAssembly.compileStreaming(found);
+  return WebAssembly.compile(await found.arrayBuffer());
 }

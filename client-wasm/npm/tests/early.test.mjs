@@ -23,7 +23,8 @@ test('what waits for the module has a bound, fails in its own time, and goes out
   await rejectsWith(client.presence('c', { timeout: 5 }), Codes.TIMEOUT);
   const late = client.history('late', { timeout: 60_000 }).catch((error) => error);
 
-  load(wasm);
+  // With a type that is not what compiling while it comes takes.
+  load(new Response(wasm, { headers: { 'content-type': 'application/wasm; charset=utf-8' } }));
   const socket = await nextSocket();
   await accept(socket);
   await connecting;
