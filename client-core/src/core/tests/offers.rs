@@ -63,6 +63,30 @@ fn the_application_takes_a_subscription_of_the_server_over() {
 }
 
 #[test]
+fn what_answers_the_subscription_of_the_server_does_not_answer_the_one_that_took_it_over() {
+    let (mut client, _) = offered(at(5));
+    client.core.handle_close(client.now, CloseCode::ABNORMAL, "");
+    client.wait();
+    assert_eq!(client.core.poll_transmit(true), Some(Transmit::Open));
+    client.core.handle_open(SUBPROTOCOL_PROTOBUF);
+    let sent = client.sent();
+    let [Command { id, request: Request::Connect(connect) }] = &sent[..] else { panic!("{sent:?}") };
+    let own = client.subscribe("news");
+    client.events();
+    let subscriptions = connect.subscriptions.iter().map(outcome).collect();
+    let connected = Connected { session: "s2".into(), subscriptions, ..Connected::default() };
+    client.reply(*id, Ok(Answer::Connected(Box::new(connected))));
+    let subscribed =
+        |event: &Event| matches!(event, Event::Subscribed { subscription, .. } if *subscription == own);
+    assert!(!client.events().iter().any(subscribed), "nobody has asked for it yet");
+    let sent = client.sent();
+    let [Command { id, request: Request::Subscribe(subscribe) }] = &sent[..] else { panic!("{sent:?}") };
+    assert_eq!(subscribe.position, at(5));
+    client.reply(*id, Ok(Answer::Subscribed(super::subscribed("news", *id))));
+    assert!(client.events().iter().any(subscribed));
+}
+
+#[test]
 fn the_application_s_own_subscription_has_precedence() {
     let mut client = Client::connected();
     client.subscribe("news");
