@@ -82,6 +82,8 @@ pub(crate) struct Entrant<'a> {
 struct Held {
     frames: Vec<(u64, Bytes)>,
     bytes: usize,
+    /// Whether an older subscription is in force until then, and is to get what is not for the new one.
+    has_predecessor: bool,
 }
 
 impl Channels {
@@ -260,20 +262,25 @@ impl Channel {
     }
 
     /// Ends what [`Channels::subscribe_held`] began. `reply` goes into the session's queue, and behind it what has been
-    /// published since the position `up_to`, which the reply tells.
+    /// published since the position `up_to`, which the reply tells. What was published before belongs to an older
+    /// subscription, if there was one.
     pub(crate) fn release(&self, peer: &Peer, reply: Option<Bytes>, up_to: u64) {
         let mut subscribers = self.subscribers.lock();
-        if let Some(reply) = reply {
-            peer.outbox.answer(self.lane, reply);
-        }
         let mut held = None;
         if let Some(subscriber) = subscribers.by_session.get_mut(&peer.id) {
             subscriber.change(|special| held = special.held.take());
         }
-        for (offset, frame) in held.into_iter().flat_map(|held| held.frames) {
-            if offset > up_to || offset == 0 {
-                peer.outbox.push(self.lane, frame);
-            }
+        let Held { frames, has_predecessor, .. } = held.map(|held| *held).unwrap_or_default();
+        let (newer, older): (Vec<_>, Vec<_>) =
+            frames.into_iter().partition(|(offset, _)| *offset > up_to || *offset == 0);
+        for (_, frame) in older.into_iter().filter(|_| has_predecessor) {
+            peer.outbox.push(self.lane, frame);
+        }
+        if let Some(reply) = reply {
+            peer.outbox.answer(self.lane, reply);
+        }
+        for (_, frame) in newer {
+            peer.outbox.push(self.lane, frame);
         }
     }
 
@@ -285,6 +292,7 @@ impl Channel {
             Some(subscriber) => {
                 // What an earlier one of its subscriptions held back goes on waiting.
                 subscriber.change(|special| {
+                    let held = held.map(|held| Box::new(Held { has_predecessor: true, ..*held }));
                     special.held = special.held.take().or(held);
                     special.slot = slot;
                 });

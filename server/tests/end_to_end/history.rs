@@ -391,6 +391,43 @@ async fn subscribing_and_unsubscribing_in_a_hurry_leaves_what_came_last() {
     }
 }
 
+#[tokio::test]
+async fn a_subscription_that_takes_the_place_of_another_one_misses_nothing() {
+    for hub in hubs(100) {
+        let server = Server::start(hub.build()).await;
+        for (codec, channel) in CODECS.into_iter().zip(["kept:a", "kept:b"]) {
+            let mut client = Client::connect(&server, codec).await;
+            client.subscribe(channel).await;
+            let again = client.command(subscribe(channel, 2));
+            let keyless = |number| Publish { channel: name(channel), payload: number, key: String::new() };
+            let publishes: Vec<_> =
+                (1..=3).map(|n| client.command(Request::Publish(keyless(number(n))))).collect();
+            let id = again.id;
+            client.send([again].into_iter().chain(publishes)).await;
+            // Those before the reply belong to the old one, those behind its position to the new one.
+            let (mut seen, mut position) = (Vec::new(), None);
+            while seen.len() < 3 || position.is_none() {
+                match client.next().await {
+                    Received::Frame(ServerFrame::Push(Push::Publication(publication))) => {
+                        seen.push(publication.offset);
+                    }
+                    Received::Frame(ServerFrame::Reply(Reply {
+                        id: of,
+                        result: Ok(Answer::Subscribed(reply)),
+                    })) => {
+                        assert_eq!(of, id);
+                        assert_eq!(reply.position.unwrap().offset, *seen.last().unwrap_or(&0));
+                        position = Some(());
+                    }
+                    Received::Frame(ServerFrame::Reply(_)) => {}
+                    other => panic!("{other:?}"),
+                }
+            }
+            assert_eq!(seen, [1, 2, 3]);
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn subscribers_that_come_and_go_in_a_storm_get_every_publication_once() {
     const MESSAGES: u64 = 4000;
