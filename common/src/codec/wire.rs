@@ -173,9 +173,9 @@ pub(super) struct Field<'a> {
     pub(super) number: u32,
     /// How it is written, one of the `WIRE_` numbers.
     pub(super) wire: u8,
-    /// Of a number: its value.
+    /// Of a number of as many bytes as it needs: its value.
     pub(super) value: u64,
-    /// Of a text, bytes or a message: what it holds, borrowed from the message.
+    /// Of all others: what they hold, borrowed from the message.
     pub(super) part: &'a [u8],
 }
 
@@ -200,28 +200,33 @@ impl<'a> Reader<'a> {
         if field.number == 0 {
             return Err(DecodeErrorKind::Tag);
         }
-        match field.wire {
-            WIRE_VARINT => field.value = varint(&mut self.rest)?,
-            WIRE_FIXED64 => {
-                let (bytes, rest) = self.rest.split_first_chunk().ok_or(DecodeErrorKind::Truncated)?;
-                self.rest = rest;
-                field.value = u64::from_le_bytes(*bytes);
+        let length = match field.wire {
+            WIRE_VARINT => {
+                field.value = varint(&mut self.rest)?;
+                0
             }
-            WIRE_LENGTH => field.part = take_delimited(&mut self.rest)?,
-            WIRE_FIXED32 => self.rest = self.rest.get(4..).ok_or(DecodeErrorKind::Truncated)?,
+            WIRE_LENGTH => varint(&mut self.rest)?,
+            WIRE_FIXED64 => 8,
+            WIRE_FIXED32 => 4,
             _ => return Err(DecodeErrorKind::Tag),
-        }
+        };
+        field.part = take(&mut self.rest, length)?;
         Ok(Some(field))
     }
 }
 
 /// Takes one length-delimited frame off the front of a batch.
 pub(crate) fn split_delimited<'a>(rest: &mut &'a [u8]) -> Result<Option<&'a [u8]>, DecodeErrorKind> {
-    if rest.is_empty() { Ok(None) } else { take_delimited(rest).map(Some) }
+    if rest.is_empty() {
+        return Ok(None);
+    }
+    let length = varint(rest)?;
+    take(rest, length).map(Some)
 }
 
-fn take_delimited<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], DecodeErrorKind> {
-    let length = usize::try_from(varint(rest)?).map_err(|_| DecodeErrorKind::Truncated)?;
+fn take<'a>(rest: &mut &'a [u8], length: u64) -> Result<&'a [u8], DecodeErrorKind> {
+    // What is longer than memory is longer than the rest.
+    let length = usize::try_from(length).unwrap_or(usize::MAX);
     let (part, behind) = rest.split_at_checked(length).ok_or(DecodeErrorKind::Truncated)?;
     *rest = behind;
     Ok(part)
@@ -229,20 +234,20 @@ fn take_delimited<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], DecodeErrorKind> 
 
 fn varint(rest: &mut &[u8]) -> Result<u64, DecodeErrorKind> {
     let mut value = 0_u64;
-    for shift in (0..64).step_by(7) {
-        let (&byte, behind) = rest.split_first().ok_or(DecodeErrorKind::Truncated)?;
+    let mut shift = 0_u32;
+    while let Some((&byte, behind)) = rest.split_first() {
         *rest = behind;
-        let bits = u64::from(byte & 0x7f);
-        // The tenth byte has room for one bit.
-        if shift == 63 && bits > 1 {
-            break;
+        // The tenth byte is the last, and has room for one bit.
+        if shift == 63 && byte > 1 {
+            return Err(DecodeErrorKind::Varint);
         }
-        value |= bits << shift;
+        value |= u64::from(byte & 0x7f).wrapping_shl(shift);
         if byte < 0x80 {
             return Ok(value);
         }
+        shift = shift.wrapping_add(7);
     }
-    Err(DecodeErrorKind::Varint)
+    Err(DecodeErrorKind::Truncated)
 }
 
 #[cfg(test)]

@@ -40,7 +40,8 @@ impl<'a> Message<'a> {
 
     /// A number of eight bytes.
     pub(crate) fn fixed64(self, number: u32) -> u64 {
-        self.last(number, WIRE_FIXED64).map_or(0, |field| field.value)
+        let bytes = self.last(number, WIRE_FIXED64).and_then(|field| field.part.first_chunk());
+        bytes.map_or(0, |bytes| u64::from_le_bytes(*bytes))
     }
 
     pub(crate) fn bytes(self, number: u32) -> &'a [u8] {
