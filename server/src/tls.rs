@@ -103,10 +103,10 @@ impl Files {
         })
     }
 
-    /// When either was changed last.
-    fn changed(&self) -> Option<SystemTime> {
-        let changed = |path| std::fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
-        changed(&self.certificate).max(changed(&self.key))
+    /// When each was changed last. Not the later of both: a certificate may be older than the key that it is for.
+    fn changed(&self) -> [Option<SystemTime>; 2] {
+        [&self.certificate, &self.key]
+            .map(|path| std::fs::metadata(path).and_then(|metadata| metadata.modified()).ok())
     }
 }
 
@@ -119,7 +119,7 @@ struct Resolver {
 struct State {
     files: Files,
     current: Arc<CertifiedKey>,
-    changed: Option<SystemTime>,
+    changed: [Option<SystemTime>; 2],
     looked: Instant,
 }
 
@@ -237,7 +237,8 @@ mod tests {
         let provider = Arc::new(ring::default_provider());
         let start = Instant::now();
         // As long ago as it takes for the file system to tell the difference.
-        let state = State { changed: None, looked: start, ..State::read(folder.files(), &provider).unwrap() };
+        let state =
+            State { changed: [None; 2], looked: start, ..State::read(folder.files(), &provider).unwrap() };
         let resolver = Resolver { provider, state: Mutex::new(state) };
         let shown = |after: Duration| resolver.current(start + after).cert[0].clone();
         let first = shown(Duration::ZERO);
@@ -247,6 +248,34 @@ mod tests {
         folder.write(&new.certificate, &new.key);
         assert_eq!(shown(LOOK_AGAIN), first, "not looked at again so soon");
         assert_ne!(shown(LOOK_AGAIN * 2), first);
+    }
+
+    #[test]
+    fn a_new_certificate_is_taken_though_it_is_older_than_its_key() {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let certificate = || {
+            let params = rcgen::CertificateParams::new(vec!["localhost".into()]).unwrap();
+            params.self_signed(&key).unwrap().pem()
+        };
+        let folder = Folder::new();
+        let files = folder.files();
+        let set_age = |seconds| {
+            let certificate = fs::File::options().append(true).open(&files.certificate).unwrap();
+            certificate.set_modified(SystemTime::now() - Duration::from_secs(seconds)).unwrap();
+        };
+        folder.write(&certificate(), &key.serialize_pem());
+        set_age(7200);
+        let provider = Arc::new(ring::default_provider());
+        let state = Mutex::new(State::read(folder.files(), &provider).unwrap());
+        let start = state.lock().looked;
+        let resolver = Resolver { provider, state };
+        let shown = |after: Duration| resolver.current(start + after).cert[0].clone();
+        let first = shown(Duration::ZERO);
+
+        // As it is copied from where it was made.
+        fs::write(&files.certificate, certificate()).unwrap();
+        set_age(3600);
+        assert_ne!(shown(LOOK_AGAIN), first);
     }
 
     #[test]

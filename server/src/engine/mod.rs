@@ -17,6 +17,10 @@ use crate::hub::Inner;
 use crate::hub::shared_frame::SharedFrame;
 
 #[cfg(any(test, feature = "conformance"))]
+#[cfg_attr(
+    not(feature = "conformance"),
+    allow(unreachable_pub, reason = "without it the tests alone use it")
+)]
 pub mod conformance;
 mod memory;
 
