@@ -75,7 +75,7 @@ impl World {
             Operation::Suspend => core.suspend(now),
             Operation::Close(reason) => core.close(CloseCode::NORMAL, &reason),
             Operation::Subscribe(channel) => {
-                let result = core.subscribe(now, &&channel.name());
+                let result = core.subscribe(now, &channel.name());
                 self.model.subscribed(result);
             }
             Operation::Unsubscribe(which) => {
@@ -104,7 +104,7 @@ impl World {
                 self.model.commanded(result, true);
             }
             Operation::History { channel, options } => {
-                let history = History { channel: &channel.name(), since: None, limit: 7, reverse: false };
+                let history = History { channel: channel.name(), since: None, limit: 7, reverse: false };
                 let result = core.history(now, &history, options);
                 self.model.commanded(result, false);
             }
