@@ -145,7 +145,7 @@ pub(super) const STEPS: &[TestStep] = &[
         step: Step {
             name: "npm-server",
             what: "the npm package against the server, all day, in Chromium and Firefox",
-            slow: Some("about 1 min"),
+            slow: Some("1 to 2 min"),
         },
         needs: Needs::Browsers,
         has_tests: true,
