@@ -339,7 +339,7 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
     this.#enter(() => machine.input(Input.Connect));
   }
 
-  /** @internal */
+  /** @internal This and what follows is what the machine tells: see its `Host`. */
   causeOf(code: number): ErrorOptions | undefined {
     return code === Code.TOKEN_UNAVAILABLE ? this.#tokens?.failure : undefined;
   }
