@@ -18,7 +18,7 @@ use wirehub_common::frame::{
 };
 use wirehub_common::{ChannelName, Payload};
 
-use super::commands::{MAX_RESTORED_BYTES, subscribed};
+use super::commands::{MAX_RECOVERED_BYTES, subscribed};
 use super::decisions::{Decisions, Reading};
 use super::{Session, answer, encode};
 use crate::auth::{Action, Authenticated, Refusal};
@@ -209,7 +209,7 @@ impl Session {
     }
 
     fn connected(&mut self, id: u32, mut connected: Connected, restored: Vec<Restored>) {
-        let (mut released, mut bytes_left) = (Vec::new(), MAX_RESTORED_BYTES);
+        let (mut released, mut bytes_left) = (Vec::new(), MAX_RECOVERED_BYTES);
         for restored in restored {
             let (Subscribe { channel, number, .. }, result) = match restored {
                 Restored::Refused(subscribe, error) => (subscribe, Err(error)),

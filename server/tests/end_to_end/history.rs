@@ -234,10 +234,7 @@ async fn a_connection_recovers_only_so_much_at_once() {
         let outcomes = connected.subscriptions.into_iter().map(|outcome| outcome.result.unwrap());
         let recovered: Vec<_> =
             outcomes.map(|outcome| (offsets(&outcome.recovered), outcome.complete)).collect();
-        assert_eq!(
-            recovered,
-            [(vec![1, 2, 3], true), (vec![1, 2, 3], true), (vec![2, 3], false), (vec![], false)]
-        );
+        assert_eq!(recovered, [(vec![1, 2, 3], true), (vec![3], false), (vec![], false), (vec![], false)]);
         // What comes next is in its order.
         drop(server.hub.publish_raw(&name("kept:3"), number(4)).unwrap());
         assert!(client.publication().await.offset > 3);
