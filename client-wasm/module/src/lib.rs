@@ -113,9 +113,6 @@ impl Client {
         let (text, data) = reserved.split_at_checked(text).unwrap_or_default();
         let text = utf8(text);
         let flag = flags & FLAG != 0;
-        if kind == BEGIN {
-            begin(&mut self.core, number, offset, flag, text, data, timeout as usize);
-        }
         let options = SendOptions { timeout: Some(duration(timeout)), fail_fast: flags & FAIL_FAST != 0 };
         let since = (offset >= 0.0).then_some(offset as u64);
         let result = act(&mut self.core, kind, moment(now), number, text, data, flag, since, options);
@@ -196,22 +193,15 @@ const FLAG: u32 = 1;
 /// Only where it can go out now.
 const FAIL_FAST: u32 = 2;
 
-/// Number and offset are 64 random bits. The text is the token; the flag says that tokens can be asked for. The data has
-/// the contract's hash in eight bytes, its name, which is so long, and the client's name. A contract that there is none of
-/// has no name. What its items are TypeScript knows.
-fn begin(
-    core: &mut Core<Output>,
-    low: u32,
-    high: f64,
-    provides_tokens: bool,
-    token: &str,
-    data: &[u8],
-    name: usize,
-) {
+/// The text is the token; the flag says that tokens can be asked for. The data has 64 random bits, the contract's hash in
+/// eight bytes, its name, which is as long as the number says, and the client's name. A contract that there is none of has
+/// no name. What its items are TypeScript knows.
+fn begin(core: &mut Core<Output>, name: usize, token: &str, data: &[u8], provides_tokens: bool) {
+    let (random, data) = data.split_first_chunk().unwrap_or((&[0; 8], &[]));
     let (hash, names) = data.split_first_chunk().unwrap_or((&[0; 8], &[]));
     let (name, client) = names.split_at_checked(name).unwrap_or_default();
     let id = ContractId { name: utf8(name).into(), hash: ContractHash(u64::from_le_bytes(*hash)) };
-    core.start(u64::from(low) | u64::from(high as u32) << 32, |config| {
+    core.start(u64::from_le_bytes(*random), |config| {
         config.token = token.into();
         config.provides_tokens = provides_tokens;
         config.client = utf8(client).into();
@@ -234,7 +224,7 @@ fn act(
 ) -> Result<u32, Error> {
     let close_code = u16::try_from(number).ok().and_then(CloseCode::new);
     match kind {
-        BEGIN => {}
+        BEGIN => begin(core, number as usize, text, data, flag),
         CONNECT => core.connect(now),
         OPEN => core.handle_open(text),
         TEXT => core.handle_text(now),
@@ -314,10 +304,11 @@ mod tests {
         begun_with(&[0; 8], "", "a test")
     }
 
-    fn begun_with(hash: &[u8], contract: &str, name: &str) -> Client {
+    fn begun_with(hash: &[u8; 8], contract: &str, name: &str) -> Client {
         let mut client = Client::new();
-        client.reserved = [b"a token", hash, contract.as_bytes(), name.as_bytes()].concat();
-        assert_eq!(client.input(BEGIN, 0.0, 1, 7, 0, contract.len() as f64, -1.0), 0.0);
+        client.reserved =
+            [b"a token".as_slice(), b"8 random", hash, contract.as_bytes(), name.as_bytes()].concat();
+        assert_eq!(client.input(BEGIN, 0.0, contract.len() as u32, 7, 0, 0.0, -1.0), 0.0);
         client
     }
 

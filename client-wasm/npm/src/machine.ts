@@ -160,15 +160,16 @@ export class Machine {
   #error: WirehubError | undefined;
 
   constructor(wasm: Exports, host: Host, settings: Settings) {
-    const [low, high] = crypto.getRandomValues(new Uint32Array(2)) as unknown as [number, number];
     const { token, providesTokens, name, contract } = settings;
     this.#wasm = wasm;
     this.#host = host;
     this.#settings = settings;
-    const hash = new Uint8Array(new BigUint64Array([BigInt(`0x${contract?.hash ?? 0}`)]).buffer);
+    // Random bits, and the hash.
+    const words = crypto.getRandomValues(new BigUint64Array(2));
+    words[1] = BigInt(`0x${contract?.hash ?? 0}`);
     const contractName = encoder.encode(contract?.name);
-    const data = Uint8Array.of(...hash, ...contractName, ...encoder.encode(name));
-    this.enter(() => this.input(Input.Begin, low, token, data, Number(providesTokens) * Flags.Flag, contractName.length, high));
+    const data = Uint8Array.of(...new Uint8Array(words.buffer), ...contractName, ...encoder.encode(name));
+    this.enter(() => this.input(Input.Begin, contractName.length, token, data, Number(providesTokens) * Flags.Flag));
   }
 
   /**
