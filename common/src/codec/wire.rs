@@ -179,39 +179,100 @@ pub(super) struct Field<'a> {
     pub(super) part: &'a [u8],
 }
 
-/// Gives the fields of one message, one after the other.
+/// Gives the fields of one message, one after the other, up to what can't be read.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Reader<'a> {
     rest: &'a [u8],
+    // Kept, rather than given by each function in here: that is less work. Messages are read a field at a time, and a field
+    // is looked for anew with each question, so that this is where a message's time goes.
+    fault: Option<DecodeErrorKind>,
 }
 
 impl<'a> Reader<'a> {
     pub(super) fn new(message: &'a [u8]) -> Self {
-        Self { rest: message }
+        Self { rest: message, fault: None }
     }
 
     /// The next field, or nothing at the end.
-    pub(super) fn field(&mut self) -> Result<Option<Field<'a>>, DecodeErrorKind> {
+    pub(super) fn field(&mut self) -> Option<Field<'a>> {
         if self.rest.is_empty() {
-            return Ok(None);
+            return None;
         }
-        let tag = u32::try_from(varint(&mut self.rest)?).map_err(|_| DecodeErrorKind::Tag)?;
-        let mut field = Field { number: tag >> 3, wire: (tag & 7) as u8, value: 0, part: &[] };
-        if field.number == 0 {
-            return Err(DecodeErrorKind::Tag);
-        }
+        let tag = self.varint();
+        let mut field = Field { number: (tag >> 3) as u32, wire: (tag & 7) as u8, value: 0, part: &[] };
         let length = match field.wire {
             WIRE_VARINT => {
-                field.value = varint(&mut self.rest)?;
+                field.value = self.varint();
                 0
             }
-            WIRE_LENGTH => varint(&mut self.rest)?,
+            WIRE_LENGTH => self.varint(),
             WIRE_FIXED64 => 8,
             WIRE_FIXED32 => 4,
-            _ => return Err(DecodeErrorKind::Tag),
+            _ => {
+                self.fail(DecodeErrorKind::Tag);
+                0
+            }
         };
-        field.part = take(&mut self.rest, length)?;
-        Ok(Some(field))
+        if !(8..=u32::MAX.into()).contains(&tag) {
+            self.fail(DecodeErrorKind::Tag);
+        }
+        field.part = self.take(length);
+        self.fault.is_none().then_some(field)
+    }
+
+    /// Whether the end is that of the message.
+    pub(super) fn end(&self) -> Result<(), DecodeErrorKind> {
+        self.fault.map_or(Ok(()), Err)
+    }
+
+    #[inline(always)]
+    fn take(&mut self, length: u64) -> &'a [u8] {
+        // What is longer than memory is longer than the rest.
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        let Some((part, behind)) = self.rest.split_at_checked(length) else {
+            self.fail(DecodeErrorKind::Truncated);
+            return &[];
+        };
+        self.rest = behind;
+        part
+    }
+
+    #[inline(always)]
+    fn varint(&mut self) -> u64 {
+        // Most have one byte.
+        if let Some((&byte, behind)) = self.rest.split_first()
+            && byte < 0x80
+        {
+            self.rest = behind;
+            return byte.into();
+        }
+        self.long_varint()
+    }
+
+    fn long_varint(&mut self) -> u64 {
+        let mut value = 0_u64;
+        let mut shift = 0_u32;
+        while let Some((&byte, behind)) = self.rest.split_first() {
+            self.rest = behind;
+            // The tenth byte is the last, and has room for one bit.
+            if shift == 63 && byte > 1 {
+                self.fail(DecodeErrorKind::Varint);
+                return 0;
+            }
+            value |= u64::from(byte & 0x7f).wrapping_shl(shift);
+            if byte < 0x80 {
+                return value;
+            }
+            shift = shift.wrapping_add(7);
+        }
+        self.fail(DecodeErrorKind::Truncated);
+        0
+    }
+
+    /// What is wrong first is what is told.
+    fn fail(&mut self, kind: DecodeErrorKind) {
+        self.fault = self.fault.or(Some(kind));
+        self.rest = &[];
     }
 }
 
@@ -220,34 +281,11 @@ pub(crate) fn split_delimited<'a>(rest: &mut &'a [u8]) -> Result<Option<&'a [u8]
     if rest.is_empty() {
         return Ok(None);
     }
-    let length = varint(rest)?;
-    take(rest, length).map(Some)
-}
-
-fn take<'a>(rest: &mut &'a [u8], length: u64) -> Result<&'a [u8], DecodeErrorKind> {
-    // What is longer than memory is longer than the rest.
-    let length = usize::try_from(length).unwrap_or(usize::MAX);
-    let (part, behind) = rest.split_at_checked(length).ok_or(DecodeErrorKind::Truncated)?;
-    *rest = behind;
-    Ok(part)
-}
-
-fn varint(rest: &mut &[u8]) -> Result<u64, DecodeErrorKind> {
-    let mut value = 0_u64;
-    let mut shift = 0_u32;
-    while let Some((&byte, behind)) = rest.split_first() {
-        *rest = behind;
-        // The tenth byte is the last, and has room for one bit.
-        if shift == 63 && byte > 1 {
-            return Err(DecodeErrorKind::Varint);
-        }
-        value |= u64::from(byte & 0x7f).wrapping_shl(shift);
-        if byte < 0x80 {
-            return Ok(value);
-        }
-        shift = shift.wrapping_add(7);
-    }
-    Err(DecodeErrorKind::Truncated)
+    let mut reader = Reader::new(rest);
+    let length = reader.varint();
+    let part = reader.take(length);
+    *rest = reader.rest;
+    reader.end().map(|()| Some(part))
 }
 
 #[cfg(test)]
@@ -262,9 +300,14 @@ mod tests {
             let mut counter = Writer { bytes: None, length: 0 };
             counter.varint(value);
             assert_eq!(counter.length, bytes.len());
-            assert_eq!(varint(&mut &*bytes).unwrap(), value);
+            let mut reader = Reader::new(&bytes);
+            assert_eq!((reader.varint(), reader.end()), (value, Ok(())));
         }
-        let kind = |bytes: &[u8]| varint(&mut &*bytes).unwrap_err();
+        let kind = |bytes: &[u8]| {
+            let mut reader = Reader::new(bytes);
+            reader.varint();
+            reader.end().unwrap_err()
+        };
         assert_eq!(kind(&[0xff; 9]), DecodeErrorKind::Truncated);
         assert_eq!(kind(&[0xff; 11]), DecodeErrorKind::Varint);
         assert_eq!(
@@ -275,8 +318,11 @@ mod tests {
 
     #[test]
     fn groups_and_field_zero_are_refused() {
-        for bytes in [&[0x00, 0x00][..], &[0x0b], &[0x0c], &[0x0e], &[0x0f]] {
-            assert_eq!(Reader::new(bytes).field().unwrap_err(), DecodeErrorKind::Tag, "{bytes:?}");
+        for bytes in
+            [&[0x00, 0x00][..], &[0x0b], &[0x0c], &[0x0e], &[0x0f], &[0x80, 0x80, 0x80, 0x80, 0x10, 0]]
+        {
+            let mut reader = Reader::new(bytes);
+            assert_eq!((reader.field(), reader.end()), (None, Err(DecodeErrorKind::Tag)), "{bytes:?}");
         }
     }
 }

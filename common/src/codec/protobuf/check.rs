@@ -20,7 +20,7 @@ pub(crate) struct Envelope<'a> {
 pub(crate) fn envelope(part: &[u8], last: u8) -> Result<Envelope<'_>, DecodeErrorKind> {
     let mut reader = Reader::new(part);
     let mut envelope = Envelope { id: 0, number: 0, body: &[] };
-    while let Some(field) = reader.field()? {
+    while let Some(field) = reader.field() {
         if field.number == 1 && field.wire == WIRE_VARINT {
             envelope.id = u32::try_from(field.value).map_err(|_| DecodeErrorKind::Range)?;
         }
@@ -29,6 +29,7 @@ pub(crate) fn envelope(part: &[u8], last: u8) -> Result<Envelope<'_>, DecodeErro
             (envelope.number, envelope.body) = (field.number as u8, field.part);
         }
     }
+    reader.end()?;
     Ok(envelope)
 }
 
@@ -55,7 +56,7 @@ pub(crate) fn message(shapes: &[Shape], shape: u8, part: &[u8]) -> Result<(), Fa
     let mut seen = 0_u8;
     let mut entries = 0_usize;
     let mut reader = Reader::new(part);
-    while let Some(field) = reader.field()? {
+    while let Some(field) = reader.field() {
         let index = field.number.wrapping_sub(1);
         let Some(rule) = rules.get(index as usize) else { continue };
         let rule = rule & !REQUIRED;
@@ -89,6 +90,7 @@ pub(crate) fn message(shapes: &[Shape], shape: u8, part: &[u8]) -> Result<(), Fa
             return Err(DecodeErrorKind::Field.into());
         }
     }
+    reader.end()?;
     for (index, rule) in (0..).zip(rules) {
         if rule & REQUIRED != 0 && seen.wrapping_shr(index) & 1 == 0 {
             return Err(match rule & !REQUIRED {

@@ -62,7 +62,7 @@ impl<'a> Message<'a> {
         let mut reader = Reader::new(self.0);
         core::iter::from_fn(move || {
             loop {
-                let field = reader.field().ok()??;
+                let field = reader.field()?;
                 if is(&field, number, WIRE_LENGTH) {
                     return Some(Self(field.part));
                 }
@@ -73,7 +73,7 @@ impl<'a> Message<'a> {
     fn last(self, number: u32, wire: u8) -> Option<Field<'a>> {
         let mut last = None;
         let mut reader = Reader::new(self.0);
-        while let Ok(Some(field)) = reader.field() {
+        while let Some(field) = reader.field() {
             if is(&field, number, wire) {
                 last = Some(field);
             }
