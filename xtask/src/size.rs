@@ -20,7 +20,7 @@ pub(crate) const STEP: Step<'static> = Step { name: "size", what: "weighing the 
 
 /// The most that the client may weigh, in bytes: module and JavaScript, minified, `gzip -9`. The aim was 30 kB, then less
 /// than centrifuge-js has for JSON alone; the budget goes up only for what people can see.
-const BUDGET: u64 = 23_400;
+const BUDGET: u64 = 22_300;
 
 /// Other clients, minified, `gzip -9`, everything they export, in bytes.
 const RIVALS: &[(&str, u64)] = &[
