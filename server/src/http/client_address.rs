@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
 use axum::extract::{ConnectInfo, Request};
-use axum::http::{HeaderMap, HeaderValue};
+use axum::http::{HeaderMap, HeaderValue, header};
 
 /// A proxy, or a network of them, whose word about where a request comes from is taken: `10.0.0.5`, `10.0.0.0/8`,
 /// `fd00::/8`, or `unix` for whoever comes by a Unix socket. See
@@ -128,6 +128,11 @@ fn address_of(peer: Peer, headers: &HeaderMap, proxies: &[TrustedProxy]) -> Opti
         Peer::Tcp(address) => Some(address),
         Peer::Unix => None,
     }
+}
+
+/// Whether a proxy says that it asks for somebody else, be it trusted or not.
+pub(crate) fn is_forwarded(headers: &HeaderMap) -> bool {
+    headers.contains_key(FORWARDED_FOR) || headers.contains_key(header::FORWARDED)
 }
 
 const FORWARDED_FOR: &str = "x-forwarded-for";

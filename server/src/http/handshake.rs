@@ -14,7 +14,7 @@ use sha1::{Digest as _, Sha1};
 use tokio::time::Instant;
 use wirehub_common::UnknownSubprotocol;
 
-use super::client_address::client_address;
+use super::client_address::{client_address, is_forwarded};
 use crate::Hub;
 use crate::hub::addresses::{Charged, TooMany};
 use crate::hub::connections::Connection;
@@ -53,11 +53,13 @@ impl Handshake {
     fn try_read(request: &mut Request, hub: &Hub) -> Result<Self, Refusal> {
         let accept = accept_key(request.method(), request.version(), request.headers())?;
         let live = hub.live();
-        live.origins.check(request.headers()).map_err(Refusal::Origin)?;
+        let address = client_address(request, &live.proxies);
+        let is_from_here =
+            address.is_some_and(|address| address.is_loopback()) && !is_forwarded(request.headers());
+        live.origins.check(request.headers(), is_from_here).map_err(Refusal::Origin)?;
         let connection = hub.connections().enter().ok_or(Refusal::Stopping)?;
         let permit = request.extensions_mut().remove::<Permit>();
         let upgrade = request.extensions_mut().remove::<OnUpgrade>().ok_or(Refusal::NoUpgrade)?;
-        let address = client_address(request, &live.proxies);
         let charged = match address {
             Some(address) => hub.addresses().enter(address, live.addresses, Instant::now()),
             None => Ok(None),

@@ -2,6 +2,7 @@
 //! it is for the server to refuse.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::str::FromStr;
 
 use axum::http::uri::Authority;
@@ -91,20 +92,31 @@ impl Origins {
         self.0.push(origin);
     }
 
-    /// Whether a request may open a WebSocket, by its headers.
+    /// Whether a request may open a WebSocket, by its headers. `is_from_here` says that it comes from this machine, and not
+    /// for somebody else: from a page then that knows the server by one of the machine's own names. Under any other name it
+    /// is a page of somebody who has that name point here, and has no business with what the user runs (DNS rebinding).
     ///
     /// # Errors
     /// Says what to do about it.
-    pub(crate) fn check(&self, headers: &HeaderMap) -> Result<(), String> {
+    pub(crate) fn check(&self, headers: &HeaderMap, is_from_here: bool) -> Result<(), String> {
         // Only browsers name an origin, and they always do.
         let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) };
         let text = origin.to_str().unwrap_or_default();
         let page = Address::parse(text);
         let is_own = page.as_ref().is_some_and(|page| page.is_of_host(headers));
-        if is_own || self.0.iter().any(|allowed| allowed.covers(page.as_ref())) {
+        let is_good = is_own && (!is_from_here || page.as_ref().is_some_and(Address::is_of_this_machine));
+        if is_good || self.0.iter().any(|allowed| allowed.covers(page.as_ref())) {
             return Ok(());
         }
         Err(match page {
+            Some(page) if is_own => {
+                let origin = Origin(Pattern::One(page));
+                format!(
+                    "pages of {origin} may not connect from this machine, which has other names: if the server is \
+                     behind a proxy, have that send X-Forwarded-For; otherwise start the server with \
+                     --allow-origin {origin} (in a program: Builder::allow_origin)"
+                )
+            }
             Some(page) => {
                 let origin = Origin(Pattern::One(page));
                 format!(
@@ -140,6 +152,12 @@ impl Address {
         Some(Self { host: authority.host().to_ascii_lowercase(), port, scheme })
     }
 
+    /// Whether the host is an address, or a name that always means the machine it is used on (RFC 6761, section 6.3).
+    fn is_of_this_machine(&self) -> bool {
+        let bare = self.host.trim_start_matches('[').trim_end_matches(']');
+        bare.parse::<IpAddr>().is_ok() || bare == "localhost" || bare.ends_with(".localhost")
+    }
+
     /// Whether this is the origin of the server itself, by the name that the browser knows the server by. The scheme
     /// may be another: a proxy before the server may speak TLS.
     fn is_of_host(&self, headers: &HeaderMap) -> bool {
@@ -173,11 +191,15 @@ mod tests {
     use super::*;
 
     fn check(allowed: &[&str], host: &str, origin: &str) -> Result<(), String> {
+        check_from(false, allowed, host, origin)
+    }
+
+    fn check_from(here: bool, allowed: &[&str], host: &str, origin: &str) -> Result<(), String> {
         let origins = Origins(allowed.iter().map(|origin| origin.parse().unwrap()).collect());
         let mut headers = HeaderMap::new();
         headers.insert(header::HOST, host.parse().unwrap());
         headers.insert(header::ORIGIN, origin.parse().unwrap());
-        origins.check(&headers)
+        origins.check(&headers, here)
     }
 
     #[test]
@@ -191,6 +213,21 @@ mod tests {
         ] {
             assert_eq!(check(&[], host, origin), Ok(()), "{host} {origin}");
         }
+    }
+
+    #[test]
+    fn a_page_whose_name_was_made_to_point_here_may_not_connect() {
+        for host in
+            ["localhost:8080", "app.localhost:8080", "127.0.0.1:8080", "[::1]:8080", "192.168.0.7:8080"]
+        {
+            assert_eq!(check_from(true, &[], host, &format!("http://{host}")), Ok(()), "{host}");
+        }
+        let words = check_from(true, &[], "evil.example:8080", "http://evil.example:8080").unwrap_err();
+        assert!(words.contains("--allow-origin http://evil.example:8080"), "{words}");
+        assert!(words.contains("X-Forwarded-For"), "{words}");
+        let allowed = ["http://mine.test:8080"];
+        assert_eq!(check_from(true, &allowed, "mine.test:8080", "http://mine.test:8080"), Ok(()));
+        assert!(check_from(true, &allowed, "evillocalhost", "http://evillocalhost").is_err());
     }
 
     #[test]
@@ -222,7 +259,7 @@ mod tests {
 
     #[test]
     fn a_program_that_names_no_origin_is_no_browser() {
-        assert_eq!(Origins::default().check(&HeaderMap::new()), Ok(()));
+        assert_eq!(Origins::default().check(&HeaderMap::new(), true), Ok(()));
     }
 
     #[test]

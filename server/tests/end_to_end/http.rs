@@ -86,10 +86,13 @@ async fn pages_of_other_origins_are_refused_at_both_endpoints() {
     let server = Server::start(open).await;
     for path in ["/ws", "/echo"] {
         let from = |origin: &str| handshake(path, "app.example", &format!("Origin: {origin}\r\n"));
-        for allowed in ["http://app.example", "https://a.example"] {
-            let answer = head(&server, &from(allowed)).await;
+        let by_a_proxy = "X-Forwarded-For: 203.0.113.7\r\nOrigin: http://app.example\r\n";
+        for good in [handshake(path, "app.example", by_a_proxy), from("https://a.example")] {
+            let answer = head(&server, &good).await;
             assert!(answer.starts_with("http/1.1 101"), "{answer}");
         }
+        let answer = http(&server, &closing(&from("http://app.example"))).await;
+        assert!(answer.starts_with("HTTP/1.1 403") && answer.contains("X-Forwarded-For"), "{answer}");
         let answer = http(&server, &closing(&from("https://evil.example"))).await;
         assert!(answer.starts_with("HTTP/1.1 403"), "{answer}");
         assert!(answer.contains("--allow-origin https://evil.example"), "{answer}");
