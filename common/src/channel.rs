@@ -35,7 +35,7 @@ impl ChannelName {
     /// Says which rule the text breaks.
     pub fn new(name: &str) -> Result<Self, ChannelNameError> {
         Self::check(name)?;
-        Ok(Self(name.into()))
+        Ok(Self::checked(name))
     }
 
     /// Holds a text against the rules.
@@ -64,9 +64,9 @@ impl ChannelName {
         Ok(())
     }
 
-    /// Stands for a name that was refused, in a frame that nobody will get.
-    pub(crate) fn refused() -> Self {
-        Self("".into())
+    /// A name that was [held](Self::check) against the rules before, together with its frame.
+    pub(crate) fn checked(name: &str) -> Self {
+        Self(name.into())
     }
 
     /// The name as text.

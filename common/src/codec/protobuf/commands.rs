@@ -1,7 +1,6 @@
 //! What clients send.
 
 use super::check::{self, Envelope, Fault};
-use super::frames::checked_name;
 use super::message::Message;
 use super::shapes;
 use crate::codec::DecodeErrorKind;
@@ -10,7 +9,7 @@ use crate::frame::{
     Acknowledge, Call, Cancel, Command, Connect, History, Position, Presence, Publish, Refresh, Request,
     Subscribe, Unsubscribe,
 };
-use crate::{Bytes, view};
+use crate::{Bytes, ChannelName, view};
 
 pub(in crate::codec) fn decode_command(message: &Bytes, part: &[u8]) -> Result<Command, DecodeErrorKind> {
     let Envelope { id, number, body } = check::envelope(part, shapes::ACKNOWLEDGE)?;
@@ -32,7 +31,7 @@ pub(in crate::codec) fn decode_command(message: &Bytes, part: &[u8]) -> Result<C
 /// Reads a checked body. `message` is what it is in.
 fn read(number: u8, fields: Message<'_>, message: &Bytes) -> Request {
     let text = |number| fields.text(number).into();
-    let channel = || checked_name(fields.text(1));
+    let channel = || ChannelName::checked(fields.text(1));
     match number {
         shapes::CONNECT => Request::Connect(Connect {
             token: text(1),
@@ -75,7 +74,7 @@ fn read(number: u8, fields: Message<'_>, message: &Bytes) -> Request {
 
 fn subscribe(fields: Message<'_>) -> Subscribe {
     Subscribe {
-        channel: checked_name(fields.text(1)),
+        channel: ChannelName::checked(fields.text(1)),
         number: fields.narrow(2),
         position: fields.message(3).map(position),
     }

@@ -212,7 +212,7 @@ impl view::SubscribeOutcome<'_> {
     /// The outcome by itself. `message` is what it is in.
     pub fn read(self, message: &Bytes) -> SubscribeOutcome {
         let result = self.result().map(|subscribed| subscribed.read(message)).map_err(view::Error::read);
-        SubscribeOutcome { channel: checked_name(self.channel()), number: self.number(), result }
+        SubscribeOutcome { channel: ChannelName::checked(self.channel()), number: self.number(), result }
     }
 }
 
@@ -234,7 +234,7 @@ impl view::Subscribed<'_> {
     /// The answer by itself. `message` is what it is in.
     pub fn read(self, message: &Bytes) -> Subscribed {
         Subscribed {
-            channel: checked_name(self.channel()),
+            channel: ChannelName::checked(self.channel()),
             number: self.number(),
             position: self.position().map(view::Position::read),
             complete: self.complete(),
@@ -269,7 +269,7 @@ impl view::Unsubscribed<'_> {
     /// The push by itself.
     pub fn read(self) -> Unsubscribed {
         let error = self.error().read();
-        Unsubscribed { channel: checked_name(self.channel()), number: self.number(), error }
+        Unsubscribed { channel: ChannelName::checked(self.channel()), number: self.number(), error }
     }
 }
 
@@ -393,7 +393,7 @@ impl view::Publication<'_> {
     /// The publication by itself. `message` is what it is in.
     pub fn read(self, message: &Bytes) -> Publication {
         Publication {
-            channel: checked_name(self.channel()),
+            channel: ChannelName::checked(self.channel()),
             payload: self.payload().read(message),
             time: self.time(),
             publisher: self.publisher().map(view::Member::read),
@@ -412,7 +412,7 @@ impl Encode for Movement {
 impl view::Movement<'_> {
     /// The movement by itself.
     pub fn read(self) -> Movement {
-        Movement { channel: checked_name(self.channel()), member: self.member().read() }
+        Movement { channel: ChannelName::checked(self.channel()), member: self.member().read() }
     }
 }
 
@@ -447,7 +447,7 @@ impl view::Alarm<'_> {
     pub fn read(self, message: &Bytes) -> Alarm {
         Alarm {
             id: self.id().into(),
-            channel: checked_name(self.channel()),
+            channel: ChannelName::checked(self.channel()),
             payload: self.payload().read(message),
             time: self.time(),
             ttl: self.ttl(),
@@ -461,11 +461,6 @@ impl view::Payload<'_> {
     pub fn read(self, message: &Bytes) -> Payload {
         Payload { content: self.content, data: message.slice_ref(self.data) }
     }
-}
-
-/// A name that was checked together with its frame.
-pub(super) fn checked_name(name: &str) -> ChannelName {
-    ChannelName::new(name).unwrap_or_else(|_| ChannelName::refused())
 }
 
 /// The content tag in `field`, the data in the one after it.
