@@ -30,6 +30,9 @@ pub mod codec;
 pub mod compose;
 pub mod contract;
 pub mod frame;
+/// For the module of the npm package, which reads texts as frames are read.
+#[doc(hidden)]
+pub mod utf8;
 pub mod view;
 
 mod channel;
@@ -40,7 +43,6 @@ mod payload;
 mod plain_bytes;
 #[cfg(feature = "json")]
 mod subprotocol;
-mod utf8;
 
 #[cfg(feature = "std")]
 pub use bytes::Bytes;

@@ -1,7 +1,7 @@
 //! Bytes as text.
 
 /// The text that these bytes are, if they are UTF-8.
-pub(crate) fn text(bytes: &[u8]) -> Option<&str> {
+pub fn text(bytes: &[u8]) -> Option<&str> {
     if cfg!(feature = "std") { core::str::from_utf8(bytes).ok() } else { text_in_little_code(bytes) }
 }
 

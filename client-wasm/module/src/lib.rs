@@ -29,7 +29,7 @@ use wirehub_common::code::{CloseCode, ErrorCode};
 use wirehub_common::contract::ContractHash;
 use wirehub_common::frame::{ContractDigest, ContractId, History, Position};
 use wirehub_common::view::Payload;
-use wirehub_common::{ChannelName, Content};
+use wirehub_common::{ChannelName, Content, utf8};
 
 use self::output::Output;
 
@@ -111,7 +111,7 @@ impl Client {
     ) -> f64 {
         let reserved = mem::take(&mut self.reserved);
         let (text, data) = reserved.split_at_checked(text).unwrap_or_default();
-        let text = utf8(text);
+        let text = text_of(text);
         let flag = flags & FLAG != 0;
         let options = SendOptions { timeout: Some(duration(timeout)), fail_fast: flags & FAIL_FAST != 0 };
         let since = (offset >= 0.0).then_some(offset as u64);
@@ -200,11 +200,11 @@ fn begin(core: &mut Core<Output>, name: usize, token: &str, data: &[u8], provide
     let (random, data) = data.split_first_chunk().unwrap_or((&[0; 8], &[]));
     let (hash, names) = data.split_first_chunk().unwrap_or((&[0; 8], &[]));
     let (name, client) = names.split_at_checked(name).unwrap_or_default();
-    let id = ContractId { name: utf8(name).into(), hash: ContractHash(u64::from_le_bytes(*hash)) };
+    let id = ContractId { name: text_of(name).into(), hash: ContractHash(u64::from_le_bytes(*hash)) };
     core.start(u64::from_le_bytes(*random), |config| {
         config.token = token.into();
         config.provides_tokens = provides_tokens;
-        config.client = utf8(client).into();
+        config.client = text_of(client).into();
         config.version = env!("CARGO_PKG_VERSION").into();
         config.contract = (!name.is_empty()).then_some(ContractDigest { id, items: Vec::new() });
     });
@@ -264,7 +264,7 @@ fn act(
                         PUBLISH_VOLATILE => return Ok(core.publish_volatile(channel, payload).into()),
                         PUBLISH => core.publish(now, channel, payload, options),
                         HISTORY => {
-                            let epoch = utf8(data).into();
+                            let epoch = text_of(data).into();
                             let since = since.map(|offset| Position { offset, epoch });
                             let history =
                                 History { channel: channel.clone(), since, limit: number, reverse: flag };
@@ -291,9 +291,9 @@ fn moment(milliseconds: f64) -> Time {
     Time::from_micros((milliseconds * 1000.0) as u64)
 }
 
-/// What is UTF-8 of it, which is all of it: JavaScript makes nothing else. Not by `from_utf8`: that is twice the code.
-fn utf8(bytes: &[u8]) -> &str {
-    bytes.utf8_chunks().next().map_or("", |chunk| chunk.valid())
+/// A text of JavaScript's, which makes nothing that is not UTF-8.
+fn text_of(bytes: &[u8]) -> &str {
+    utf8::text(bytes).unwrap_or_default()
 }
 
 #[cfg(test)]
