@@ -13,6 +13,7 @@ use wirehub_common::code::CloseCode;
 use self::incoming::{Reader, Received};
 use self::outgoing::Outgoing;
 
+mod frames;
 mod incoming;
 mod outgoing;
 mod transport;

@@ -1,0 +1,298 @@
+//! The rules of WebSocket frames (RFC 6455, section 5), and the message that they are parts of.
+
+use bytes::Buf as _;
+use wirehub_common::code::CloseCode;
+
+use super::{Fault, Kind};
+
+/// Goes through the bytes that a client sends. Of a message that has not come to its end it keeps what there is of it.
+pub(super) struct Frames {
+    limit: usize,
+    message: Option<Box<Message>>,
+}
+
+/// A message that is not whole yet.
+struct Message {
+    kind: Kind,
+    data: Vec<u8>,
+    /// How much of it is known to be UTF-8.
+    checked: usize,
+    /// What is still to come of the frame that has begun; none between two frames.
+    frame: Option<Rest>,
+}
+
+/// What is still to come of a frame.
+struct Rest {
+    last: bool,
+    /// As it goes on.
+    mask: [u8; 4],
+    length: usize,
+}
+
+/// What was found among the bytes.
+pub(super) enum Found<'a> {
+    Message(Kind, Payload<'a>),
+    Ping(&'a [u8]),
+    Pong,
+    /// With its content, which is in order.
+    Close(&'a [u8]),
+}
+
+/// The content of a message.
+pub(super) enum Payload<'a> {
+    /// It came in one frame and in one piece, and still lies where it was read.
+    InPlace(&'a [u8]),
+    /// It was put together.
+    Collected(Vec<u8>),
+}
+
+/// What a frame's header says.
+struct Header {
+    opcode: Opcode,
+    last: bool,
+    mask: [u8; 4],
+    /// Of the header itself.
+    bytes: usize,
+    /// Of what follows it.
+    length: usize,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Opcode {
+    Continuation,
+    Data(Kind),
+    Close,
+    Ping,
+    Pong,
+}
+
+impl Frames {
+    /// Messages of more than `limit` bytes are refused.
+    pub(super) fn new(limit: usize) -> Self {
+        Self { limit, message: None }
+    }
+
+    /// The memory that is held for a message that has begun and not ended.
+    #[cfg(test)]
+    pub(super) fn collected_capacity(&self) -> usize {
+        self.message.as_ref().map_or(0, |message| message.data.capacity())
+    }
+
+    /// Goes on through `bytes`, up to and with the next thing that is whole, and takes that off their front. Where it finds
+    /// nothing, what is left of them is the beginning of a header or of a control frame: it has to be shown once more, with
+    /// what comes behind it.
+    pub(super) fn next<'a>(&mut self, bytes: &mut &'a mut [u8]) -> Result<Option<Found<'a>>, Fault> {
+        loop {
+            if let Some(message) = &mut self.message
+                && let Some(rest) = &message.frame
+            {
+                let piece = take_front(bytes, rest.length.min(bytes.len()));
+                match message.add(piece)? {
+                    Progress::MoreOfFrame => return Ok(None),
+                    Progress::MoreFrames => {}
+                    Progress::Whole => {
+                        let Some(message) = self.message.take() else { return Ok(None) };
+                        return Ok(Some(Found::Message(message.kind, Payload::Collected(message.data))));
+                    }
+                }
+            }
+            let Some(header) = self.header(bytes)? else { return Ok(None) };
+            let end = header.bytes.saturating_add(header.length);
+            match header.opcode {
+                Opcode::Data(kind) if !header.last || bytes.len() < end => {
+                    let message = Message { kind, data: Vec::new(), checked: 0, frame: Some(header.rest()) };
+                    self.message = Some(Box::new(message));
+                    take_front(bytes, header.bytes);
+                }
+                Opcode::Continuation => {
+                    if let Some(message) = &mut self.message {
+                        message.frame = Some(header.rest());
+                    }
+                    take_front(bytes, header.bytes);
+                }
+                _ if bytes.len() < end => return Ok(None),
+                opcode => {
+                    take_front(bytes, header.bytes);
+                    let payload = take_front(bytes, header.length);
+                    unmask(payload, header.mask);
+                    return whole(opcode, payload).map(Some);
+                }
+            }
+        }
+    }
+
+    /// The header of the next frame, once it is whole. What can be seen to be wrong before that is refused at once.
+    fn header(&self, mut bytes: &[u8]) -> Result<Option<Header>, Fault> {
+        let before = bytes.len();
+        let (Ok(first), Ok(second)) = (bytes.try_get_u8(), bytes.try_get_u8()) else { return Ok(None) };
+        let last = first & 0x80 != 0;
+        if first & 0x70 != 0 {
+            return Err(broken("a reserved bit is set: no extension was agreed on"));
+        }
+        let opcode = match first & 0x0f {
+            0x0 => Opcode::Continuation,
+            0x1 => Opcode::Data(Kind::Text),
+            0x2 => Opcode::Data(Kind::Binary),
+            0x8 => Opcode::Close,
+            0x9 => Opcode::Ping,
+            0xa => Opcode::Pong,
+            _ => return Err(broken("the frame has a reserved opcode")),
+        };
+        match opcode {
+            Opcode::Continuation if self.message.is_none() => {
+                return Err(broken("the frame continues a message that has not begun"));
+            }
+            Opcode::Data(_) if self.message.is_some() => {
+                return Err(broken("a message begins before the one before it has ended"));
+            }
+            _ => {}
+        }
+        if second & 0x80 == 0 {
+            return Err(broken("a client's frames must be masked"));
+        }
+        let short = second & 0x7f;
+        if opcode.is_control() && (!last || short > 125) {
+            return Err(broken("a control frame must be whole and have at most 125 bytes"));
+        }
+        let length = match short {
+            126 => bytes.try_get_u16().map(u64::from),
+            127 => bytes.try_get_u64(),
+            short => Ok(short.into()),
+        };
+        let Ok(length) = length else { return Ok(None) };
+        if length > LONGEST {
+            return Err(broken("the frame's length has its highest bit set"));
+        }
+        let begun = self.message.as_ref().map_or(0, |message| message.data.len());
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        if !opcode.is_control() && begun.saturating_add(length) > self.limit {
+            let code = CloseCode::TOO_LARGE;
+            return Err(Fault::Violation(code, code.message().into()));
+        }
+        let Ok(mask) = bytes.try_get_u32() else { return Ok(None) };
+        let bytes = before.saturating_sub(bytes.len());
+        Ok(Some(Header { opcode, last, mask: mask.to_be_bytes(), bytes, length }))
+    }
+}
+
+/// What a frame is that came in one piece: a control frame, or a message.
+fn whole(opcode: Opcode, payload: &[u8]) -> Result<Found<'_>, Fault> {
+    match opcode {
+        Opcode::Ping => Ok(Found::Ping(payload)),
+        Opcode::Pong => Ok(Found::Pong),
+        Opcode::Close => check_close(payload).map(|()| Found::Close(payload)),
+        Opcode::Data(Kind::Text) if std::str::from_utf8(payload).is_err() => Err(not_utf8()),
+        Opcode::Data(kind) => Ok(Found::Message(kind, Payload::InPlace(payload))),
+        Opcode::Continuation => Err(broken("the frame continues a message that has not begun")),
+    }
+}
+
+/// What a message waits for.
+enum Progress {
+    MoreOfFrame,
+    MoreFrames,
+    Whole,
+}
+
+impl Message {
+    /// Adds to the frame that has begun. What can't become UTF-8 any more is refused without waiting for its end.
+    fn add(&mut self, piece: &mut [u8]) -> Result<Progress, Fault> {
+        let Some(frame) = &mut self.frame else { return Ok(Progress::MoreFrames) };
+        unmask(piece, frame.mask);
+        frame.mask.rotate_left(piece.len() % 4);
+        frame.length = frame.length.saturating_sub(piece.len());
+        if self.data.capacity().saturating_sub(self.data.len()) < piece.len() {
+            // As much more as there is, so that the copying stays in proportion, and no more than will come: the length
+            // that a header tells costs its sender nothing.
+            let more = frame.length.min(self.data.len());
+            self.data.reserve_exact(piece.len().saturating_add(more));
+        }
+        self.data.extend_from_slice(piece);
+        let (is_at_end, is_last) = (frame.length == 0, frame.last);
+        if is_at_end {
+            self.frame = None;
+        }
+        if self.kind == Kind::Text {
+            self.check()?;
+            if is_at_end && is_last && self.checked < self.data.len() {
+                return Err(not_utf8());
+            }
+        }
+        Ok(match (is_at_end, is_last) {
+            (false, _) => Progress::MoreOfFrame,
+            (true, false) => Progress::MoreFrames,
+            (true, true) => Progress::Whole,
+        })
+    }
+
+    fn check(&mut self) -> Result<(), Fault> {
+        let unchecked = self.data.get(self.checked..).unwrap_or_default();
+        let valid = match std::str::from_utf8(unchecked) {
+            Ok(text) => text.len(),
+            // A character whose end has not come.
+            Err(error) if error.error_len().is_none() => error.valid_up_to(),
+            Err(_) => return Err(not_utf8()),
+        };
+        self.checked = self.checked.saturating_add(valid);
+        Ok(())
+    }
+}
+
+impl Header {
+    fn rest(&self) -> Rest {
+        Rest { last: self.last, mask: self.mask, length: self.length }
+    }
+}
+
+impl Opcode {
+    fn is_control(self) -> bool {
+        matches!(self, Self::Close | Self::Ping | Self::Pong)
+    }
+}
+
+/// RFC 6455, section 5.2.
+const LONGEST: u64 = i64::MAX.unsigned_abs();
+
+/// Takes so many bytes off the front: all of them where there are not as many.
+fn take_front<'a>(bytes: &mut &'a mut [u8], count: usize) -> &'a mut [u8] {
+    let all = std::mem::take(bytes);
+    let count = count.min(all.len());
+    let (front, rest) = all.split_at_mut(count);
+    *bytes = rest;
+    front
+}
+
+fn unmask(payload: &mut [u8], mask: [u8; 4]) {
+    let [a, b, c, d] = mask;
+    let wide = u128::from_ne_bytes([a, b, c, d, a, b, c, d, a, b, c, d, a, b, c, d]);
+    let (chunks, rest) = payload.as_chunks_mut();
+    for chunk in chunks {
+        *chunk = (u128::from_ne_bytes(*chunk) ^ wide).to_ne_bytes();
+    }
+    for (byte, mask) in rest.iter_mut().zip(mask.into_iter().cycle()) {
+        *byte ^= mask;
+    }
+}
+
+/// RFC 6455, section 5.5.1: nothing, or a code and a reason.
+fn check_close(mut payload: &[u8]) -> Result<(), Fault> {
+    if payload.is_empty() {
+        return Ok(());
+    }
+    let code = payload.try_get_u16().ok().and_then(CloseCode::new);
+    if !code.is_some_and(CloseCode::is_sendable) {
+        return Err(broken("a close frame must have no code, or one that may be sent"));
+    }
+    std::str::from_utf8(payload).map(|_| ()).map_err(|_| not_utf8())
+}
+
+fn broken(rule: &str) -> Fault {
+    Fault::Violation(CloseCode::PROTOCOL_ERROR, rule.into())
+}
+
+fn not_utf8() -> Fault {
+    Fault::Violation(
+        CloseCode::INVALID_DATA,
+        "a text must be UTF-8: send other bytes as binary messages".into(),
+    )
+}
