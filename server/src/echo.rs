@@ -1,21 +1,19 @@
 //! `/echo`: every message goes back as it came.
 
 use std::future::poll_fn;
-use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use wirehub_common::Limits;
 use wirehub_common::code::CloseCode;
 
 use crate::Hub;
 use crate::hub::connections::Phase;
 use crate::session::farewell::{self, CLOSE_TIMEOUT};
-use crate::socket::{Fault, Incoming, Socket};
+use crate::socket::{Fault, Socket};
 
 /// Echoes until the connection or the hub ends.
 pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(hub: &Hub, mut socket: Socket<S>) {
     let end = tokio::select! {
-        end = poll_fn(|cx| poll_echo(&mut socket, cx)) => end,
+        end = poll_fn(|cx| socket.poll_echo(cx)) => end.map_or_else(End::Fault, |()| End::Closed),
         () = hub.connections().reached(Phase::Stopping) => End::Stopping,
     };
     let parting = async {
@@ -41,30 +39,6 @@ enum End {
     Closed,
     Stopping,
     Fault(Fault),
-}
-
-/// Reads what has arrived, up to a batch, then writes it all, then reads on: a client that does not read is not
-/// read from.
-fn poll_echo<S: AsyncRead + AsyncWrite + Unpin>(socket: &mut Socket<S>, cx: &mut Context<'_>) -> Poll<End> {
-    loop {
-        while !socket.is_writing() && socket.queued_bytes() < Limits::BATCH_BYTES {
-            match socket.poll_receive(cx) {
-                Poll::Ready(Ok(Incoming::Message(kind, data))) if data.is_empty() => socket.queue_empty(kind),
-                Poll::Ready(Ok(Incoming::Message(kind, data))) => socket.queue(kind, |take| take(data)),
-                Poll::Ready(Ok(Incoming::Control)) => {}
-                Poll::Ready(Ok(Incoming::Close)) => return Poll::Ready(End::Closed),
-                Poll::Ready(Err(fault)) => return Poll::Ready(End::Fault(fault)),
-                Poll::Pending => break,
-            }
-        }
-        let had_queued = socket.queued_bytes() > 0;
-        match socket.poll_flush(cx) {
-            // There may be more to read than the batch that was written.
-            Poll::Ready(Ok(())) if had_queued => {}
-            Poll::Ready(Ok(())) | Poll::Pending => return Poll::Pending,
-            Poll::Ready(Err(fault)) => return Poll::Ready(End::Fault(fault)),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -40,38 +40,65 @@ impl Reader {
         has_come: &mut bool,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Received, Fault>> {
-        if !self.behind.is_empty() {
-            let mut bytes = self.behind.as_mut();
-            let received = self.frames.next(&mut bytes)?.map(Received::from);
-            let left = bytes.len();
-            self.behind.advance(self.behind.len().saturating_sub(left));
-            if self.behind.is_empty() {
-                self.behind = BytesMut::new();
-            }
-            if let Some(received) = received {
-                return Poll::Ready(Ok(received));
-            }
+        if let Some(received) = self.next_unseen()? {
+            return Poll::Ready(Ok(received));
         }
         loop {
-            // Not the connection's own: idle connections have nothing to keep in it.
-            let mut space = [const { MaybeUninit::uninit() }; READ_BYTES];
-            let mut read = ReadBuf::uninit(&mut space);
-            // Less than a control frame: all else was taken.
-            read.put_slice(&self.behind);
-            ready!(Pin::new(&mut *stream).poll_read(cx, &mut read)).map_err(|_| Fault::Gone)?;
-            if read.filled().len() == self.behind.len() {
-                return Poll::Ready(Err(Fault::Gone));
-            }
-            *has_come = true;
-            let mut bytes = read.filled_mut();
+            let mut space = space();
+            let mut space = ReadBuf::uninit(&mut space);
+            let mut bytes = ready!(self.poll_read(stream, has_come, cx, &mut space))?;
             let received = self.frames.next(&mut bytes)?.map(Received::from);
-            if !(bytes.is_empty() && self.behind.is_empty()) {
-                self.behind = BytesMut::from(&*bytes);
-            }
+            self.keep(bytes);
             if let Some(received) = received {
                 return Poll::Ready(Ok(received));
             }
         }
+    }
+
+    /// The next message of those that were read already.
+    pub(super) fn next_unseen(&mut self) -> Result<Option<Received>, Fault> {
+        if self.behind.is_empty() {
+            return Ok(None);
+        }
+        let mut bytes = self.behind.as_mut();
+        let received = self.frames.next(&mut bytes)?.map(Received::from);
+        let left = bytes.len();
+        self.behind.advance(self.behind.len().saturating_sub(left));
+        if self.behind.is_empty() {
+            self.behind = BytesMut::new();
+        }
+        Ok(received)
+    }
+
+    /// Reads on, where there is no message any more of those that were read already. What of the bytes is not taken has
+    /// to be [kept](Self::keep).
+    pub(super) fn poll_read<'a, S: AsyncRead + Unpin>(
+        &mut self,
+        stream: &mut S,
+        has_come: &mut bool,
+        cx: &mut Context<'_>,
+        space: &'a mut ReadBuf<'_>,
+    ) -> Poll<Result<&'a mut [u8], Fault>> {
+        // Less than a control frame: all else was taken.
+        space.put_slice(&self.behind);
+        ready!(Pin::new(stream).poll_read(cx, space)).map_err(|_| Fault::Gone)?;
+        if space.filled().len() == self.behind.len() {
+            return Poll::Ready(Err(Fault::Gone));
+        }
+        *has_come = true;
+        Poll::Ready(Ok(space.filled_mut()))
+    }
+
+    /// Keeps what was not taken of what was read.
+    pub(super) fn keep(&mut self, bytes: &[u8]) {
+        if !(bytes.is_empty() && self.behind.is_empty()) {
+            self.behind = BytesMut::from(bytes);
+        }
+    }
+
+    /// The rules, for those who read by themselves.
+    pub(super) fn frames(&mut self) -> &mut Frames {
+        &mut self.frames
     }
 }
 
@@ -89,6 +116,11 @@ impl From<Found<'_>> for Received {
 
 /// How much is read at once. More would keep a task longer at one connection than others should wait.
 const READ_BYTES: usize = 32 * 1024;
+
+/// Where it is read to. Not a connection's own: idle connections have nothing to keep in it.
+pub(super) fn space() -> [MaybeUninit<u8>; READ_BYTES] {
+    [const { MaybeUninit::uninit() }; READ_BYTES]
+}
 
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,8 @@
 //! What a session sees of its connection: one WebSocket, polled by one task.
 //!
-//! [`Reader`] reads, [`Outgoing`] writes: messages go out as one header and the shared bytes behind it, vectored,
-//! straight to the stream. Both keep memory only for what is under way, so that an idle connection has next to none.
+//! [`Reader`] reads, [`Outgoing`] writes: headers and small pieces are put behind one another for one system call, large
+//! pieces go straight to the stream from where they are. Both keep memory only for what is under way, so that an idle
+//! connection has next to none.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -13,7 +14,9 @@ use wirehub_common::code::CloseCode;
 use self::incoming::{Reader, Received};
 use self::outgoing::Outgoing;
 
+mod echo;
 mod frames;
+mod gather;
 mod incoming;
 mod outgoing;
 mod transport;
@@ -110,6 +113,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     /// Puts a message of the pieces that `fill` hands over behind what is queued already. Only while
     /// [`Self::is_writing`] says no. Without a piece there is no message.
     pub(crate) fn queue<R>(&mut self, kind: Kind, fill: impl FnOnce(&mut dyn FnMut(Bytes)) -> R) -> R {
+        debug_assert!(!self.is_writing(), "what follows a part of a batch can't be overtaken by a pong");
         self.outgoing.queue(kind, fill)
     }
 
