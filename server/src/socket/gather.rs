@@ -16,14 +16,15 @@ pub(super) struct Gather<'a> {
     bytes: usize,
 }
 
-/// Pieces of so many bytes and more are not copied.
-pub(super) const LARGE: usize = 4 * 1024;
+/// Pieces of so many bytes and more are not copied. Measured: 32 pieces of 150 bytes take two thirds of the time when they
+/// are copied, 16 of 1 KiB the same, 16 of 2 KiB an eighth more.
+pub(super) const LARGE: usize = 2 * 1024;
 
 /// When so much is copied it is enough for a call: a batch, with its header.
 const COPIED_BYTES: usize = 64 * 1024 + 16;
 
 /// And so many pieces that are not copied.
-const MOST_SHARED: usize = 16;
+const MOST_SHARED: usize = 32;
 
 thread_local! {
     static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };

@@ -14,7 +14,8 @@ use super::{Fault, Kind};
 pub(super) struct Reader {
     frames: Frames,
     /// What was read and not looked at: it was not asked for yet, or is the beginning of a header or a control frame.
-    behind: BytesMut,
+    /// In a box: a pointer takes less room in all those that have none.
+    behind: Option<Box<BytesMut>>,
 }
 
 /// What a client sent.
@@ -30,7 +31,9 @@ pub(super) enum Received {
 impl Reader {
     /// `leftover` is what was read before. Messages of more than `limit` bytes are refused.
     pub(super) fn new(leftover: &[u8], limit: usize) -> Self {
-        Self { frames: Frames::new(limit), behind: BytesMut::from(leftover) }
+        let mut reader = Self { frames: Frames::new(limit), behind: None };
+        reader.keep(leftover);
+        reader
     }
 
     /// The next message, in whatever pieces it comes. Notes where one has come.
@@ -57,15 +60,13 @@ impl Reader {
 
     /// The next message of those that were read already.
     pub(super) fn next_unseen(&mut self) -> Result<Option<Received>, Fault> {
-        if self.behind.is_empty() {
-            return Ok(None);
-        }
-        let mut bytes = self.behind.as_mut();
+        let Some(behind) = &mut self.behind else { return Ok(None) };
+        let mut bytes = &mut behind[..];
         let received = self.frames.next(&mut bytes)?.map(Received::from);
         let left = bytes.len();
-        self.behind.advance(self.behind.len().saturating_sub(left));
-        if self.behind.is_empty() {
-            self.behind = BytesMut::new();
+        behind.advance(behind.len().saturating_sub(left));
+        if behind.is_empty() {
+            self.behind = None;
         }
         Ok(received)
     }
@@ -80,9 +81,10 @@ impl Reader {
         space: &'a mut ReadBuf<'_>,
     ) -> Poll<Result<&'a mut [u8], Fault>> {
         // Less than a control frame: all else was taken.
-        space.put_slice(&self.behind);
+        let behind = self.behind.as_ref().map_or(&[][..], |behind| behind);
+        space.put_slice(behind);
         ready!(Pin::new(stream).poll_read(cx, space)).map_err(|_| Fault::Gone)?;
-        if space.filled().len() == self.behind.len() {
+        if space.filled().len() == behind.len() {
             return Poll::Ready(Err(Fault::Gone));
         }
         *has_come = true;
@@ -91,9 +93,7 @@ impl Reader {
 
     /// Keeps what was not taken of what was read.
     pub(super) fn keep(&mut self, bytes: &[u8]) {
-        if !(bytes.is_empty() && self.behind.is_empty()) {
-            self.behind = BytesMut::from(bytes);
-        }
+        self.behind = (!bytes.is_empty()).then(|| Box::new(BytesMut::from(bytes)));
     }
 
     /// The rules, for those who read by themselves.

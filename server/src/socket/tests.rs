@@ -299,3 +299,9 @@ async fn what_was_read_behind_the_handshake_is_not_lost() {
     let received = receive(&mut socket).now_or_never().unwrap();
     assert_eq!(received, Ok(Incoming::Message(Kind::Text, Bytes::from_static(b"hi"))));
 }
+
+#[test]
+fn an_idle_connection_is_small() {
+    // Without the stream: pointers to what is under way, and a few marks.
+    assert!(size_of::<Socket<()>>() <= 40, "{}", size_of::<Socket<()>>());
+}
