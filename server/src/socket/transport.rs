@@ -33,7 +33,10 @@ impl Transport {
     /// The stream below an upgraded connection, and what HTTP had read too much.
     pub(crate) fn from_upgraded(upgraded: Upgraded) -> (Self, Bytes) {
         let upgraded = match bare::<TcpStream>(upgraded) {
-            Ok((stream, leftover)) => return (Self::Tcp(stream), leftover),
+            Ok((stream, leftover)) => {
+                bound_unsent(&stream);
+                return (Self::Tcp(stream), leftover);
+            }
             Err(upgraded) => upgraded,
         };
         #[cfg(unix)]
@@ -43,7 +46,10 @@ impl Transport {
         };
         #[cfg(feature = "tls")]
         let upgraded = match bare::<TlsStream<TcpStream>>(upgraded) {
-            Ok((stream, leftover)) => return (Self::Tls(Box::new(stream)), leftover),
+            Ok((stream, leftover)) => {
+                bound_unsent(stream.get_ref().0);
+                return (Self::Tls(Box::new(stream)), leftover);
+            }
             Err(upgraded) => upgraded,
         };
         (Self::Other(Box::new(TokioIo::new(upgraded))), Bytes::new())
@@ -60,6 +66,21 @@ impl Transport {
             Self::Other(stream) => Pin::new(stream),
         }
     }
+}
+
+/// How much the kernel takes that it can't send yet. By itself it takes megabytes, in which what must not wait would
+/// stand behind what came before; a session's own queue is sorted by how urgent it is.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const UNSENT_BYTES: u32 = 16 * 1024;
+
+/// Bounds what the kernel takes, where it can be told to. What is on its way and not acknowledged does not count.
+fn bound_unsent(stream: &TcpStream) {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    if let Err(error) = socket2::SockRef::from(stream).set_tcp_notsent_lowat(UNSENT_BYTES) {
+        tracing::debug!("a connection keeps the system's bound of unsent bytes: {error}");
+    }
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    let _ = stream;
 }
 
 trait AsyncStream: AsyncRead + AsyncWrite + Unpin {}
@@ -143,6 +164,12 @@ mod tests {
         )
     }
 
+    #[cfg(target_os = "linux")]
+    fn unsent_bytes(transport: &Transport) -> u32 {
+        let Transport::Tcp(stream) = transport else { panic!("no bare TCP") };
+        socket2::SockRef::from(stream).tcp_notsent_lowat().unwrap()
+    }
+
     async fn converse(
         mut client: impl AsyncRead + AsyncWrite + Unpin,
         taken: (Transport, Bytes),
@@ -166,6 +193,8 @@ mod tests {
         client.write_all(REQUEST).await.unwrap();
         let transport = converse(client, taken.recv().await.unwrap()).await;
         assert!(matches!(transport, Transport::Tcp(_)));
+        #[cfg(target_os = "linux")]
+        assert_eq!(unsent_bytes(&transport), UNSENT_BYTES);
     }
 
     #[tokio::test]
