@@ -5,9 +5,11 @@ use std::future::Future;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
+use axum::http::{HeaderValue, header};
 use hyper::body::Incoming;
 use hyper::rt::{Read, Write};
 use hyper::server::conn::http1;
@@ -17,10 +19,12 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tower::ServiceExt as _;
 
 use crate::http::client_address::Peer;
 use crate::http::unstalled::Unstalled;
+use crate::hub::connections::Phase;
 use crate::listener::Accepted;
 use crate::{Hub, Listener};
 
@@ -30,43 +34,98 @@ pub const STOP_DEADLINE: Duration = Duration::from_secs(10);
 /// How many connections are open at once, of all kinds; more wait in the system's queue until others end.
 pub const MAX_CONNECTIONS: usize = 100_000;
 
-/// Serves `app`, into which the hub's [router](Hub::router) is merged, until `shutdown` is ready. Then stops: takes
-/// no more connections, tells each session when to come back, flushes its queue and closes it, all within
-/// [`STOP_DEADLINE`]; what is left then is dropped.
+/// Serves `app`, into which the hub's [router](Hub::router) is merged, until `shutdown` is ready. Then stops by
+/// [`Hub::shutdown`], with [`STOP_DEADLINE`]: tells each session when to come back, flushes its queue and closes it. Meanwhile
+/// requests are answered as before, `/ready` and handshakes with the HTTP status 503; those that are in flight in the end may
+/// end within the deadline. What is left then is dropped, and nobody listens any more.
 pub async fn run(listener: Listener, hub: Hub, app: Router, shutdown: impl Future<Output = ()>) {
-    let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    let (stop, stopping) = watch::channel(());
-    let mut connections = JoinSet::new();
-    let mut shutdown = pin!(shutdown);
-    loop {
-        let (permit, stream) = tokio::select! {
-            biased;
-            () = &mut shutdown => break,
-            // Those that ended are let go of.
-            Some(_) = connections.join_next() => continue,
-            next = next_connection(&listener, &slots) => next,
-        };
+    let mut server = Server::new(listener, hub.clone(), app);
+    server.serve_until(shutdown).await;
+    tracing::info!("stopping");
+    let begun = Instant::now();
+    server.serve_until(hub.shutdown(STOP_DEADLINE)).await;
+    let in_flight = async {
+        let mut earlier = server.let_end();
+        // Whoever asks while they are waited for is answered too, and can't put off the end.
+        server.serve_until(all_ended(&mut earlier)).await;
+        all_ended(&mut server.close()).await;
+    };
+    if tokio::time::timeout(STOP_DEADLINE.saturating_sub(begun.elapsed()), in_flight).await.is_err() {
+        tracing::debug!("the deadline has passed: requests that were in flight are dropped");
+    }
+}
+
+async fn all_ended(connections: &mut JoinSet<()>) {
+    while connections.join_next().await.is_some() {}
+}
+
+/// What takes connections and serves them.
+struct Server {
+    listener: Listener,
+    hub: Hub,
+    app: Router,
+    slots: Arc<Semaphore>,
+    connections: JoinSet<()>,
+    /// When it is gone `connections` end: see [`Self::let_end`].
+    last_request: watch::Sender<()>,
+}
+
+impl Server {
+    fn new(listener: Listener, hub: Hub, app: Router) -> Self {
+        Self {
+            listener,
+            hub,
+            app,
+            slots: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
+            connections: JoinSet::new(),
+            last_request: watch::Sender::new(()),
+        }
+    }
+
+    async fn serve_until<T>(&mut self, end: impl Future<Output = T>) -> T {
+        let mut end = pin!(end);
+        loop {
+            let (permit, accepted) = tokio::select! {
+                biased;
+                end = &mut end => return end,
+                // Those that ended are let go of.
+                Some(_) = self.connections.join_next() => continue,
+                next = next_connection(&self.listener, &self.slots) => next,
+            };
+            self.serve(permit, accepted);
+        }
+    }
+
+    fn serve(&mut self, permit: Permit, accepted: Accepted) {
         let service = |peer| Service {
-            app: app.clone(),
+            hub: self.hub.clone(),
+            app: self.app.clone(),
             peer,
             permit,
-            handshake_timeout: hub.live().handshake_timeout,
-            stopping: stopping.clone(),
+            handshake_timeout: self.hub.live().handshake_timeout,
+            last_request: self.last_request.subscribe(),
         };
-        match stream {
-            Accepted::Tcp(stream, peer) => connections.spawn(service(Peer::tcp(peer)).serve(stream)),
+        match accepted {
+            Accepted::Tcp(stream, peer) => self.connections.spawn(service(Peer::tcp(peer)).serve(stream)),
             #[cfg(feature = "tls")]
             Accepted::Tls(stream, peer, tls) => {
-                connections.spawn(service(Peer::tcp(peer)).serve_encrypted(stream, tls))
+                self.connections.spawn(service(Peer::tcp(peer)).serve_encrypted(stream, tls))
             }
             #[cfg(unix)]
-            Accepted::Unix(stream) => connections.spawn(service(Peer::Unix).serve(stream)),
+            Accepted::Unix(stream) => self.connections.spawn(service(Peer::Unix).serve(stream)),
         };
     }
-    tracing::info!("stopping");
-    drop((listener, stop, stopping));
-    let ended = async { while connections.join_next().await.is_some() {} };
-    let _ = tokio::join!(hub.shutdown(STOP_DEADLINE), tokio::time::timeout(STOP_DEADLINE, ended));
+
+    /// Has the connections end: at once where they wait for a request, or else with the answer to the one that is in flight.
+    fn let_end(&mut self) -> JoinSet<()> {
+        self.last_request = watch::Sender::new(());
+        std::mem::take(&mut self.connections)
+    }
+
+    /// Listens no more.
+    fn close(self) -> JoinSet<()> {
+        self.connections
+    }
 }
 
 /// A place among [`MAX_CONNECTIONS`]. It goes with the connection when that becomes a WebSocket.
@@ -103,11 +162,13 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 
 /// What one connection is served with.
 struct Service {
+    hub: Hub,
     app: Router,
     peer: Peer,
     permit: Permit,
     handshake_timeout: Duration,
-    stopping: watch::Receiver<()>,
+    /// Nothing is ever sent: waiting for it fails when the sender is gone.
+    last_request: watch::Receiver<()>,
 }
 
 impl Service {
@@ -117,7 +178,7 @@ impl Service {
         let handshake = tokio::time::timeout(self.handshake_timeout, tls.acceptor().accept(stream));
         let accepted = tokio::select! {
             accepted = handshake => accepted,
-            _ = self.stopping.changed() => return,
+            _ = self.last_request.changed() => return,
         };
         match accepted {
             Ok(Ok(stream)) => self.serve(stream).await,
@@ -132,13 +193,23 @@ impl Service {
         S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
         TokioIo<Unstalled<S>>: Read + Write,
     {
-        let Self { app, peer, permit, handshake_timeout, mut stopping } = self;
-        let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+        let Self { hub, app, peer, permit, handshake_timeout, mut last_request } = self;
+        let has_asked = AtomicBool::new(false);
+        let service = service_fn(|mut request: hyper::Request<Incoming>| {
+            has_asked.store(true, Ordering::Relaxed);
             let extensions = request.extensions_mut();
             extensions.insert(permit.clone());
             extensions.insert(peer);
             let response = app.clone().oneshot(request);
-            async move { Ok::<_, Infallible>(response.await.unwrap_or_else(|never| match never {})) }
+            let hub = hub.clone();
+            async move {
+                let mut response = response.await.unwrap_or_else(|never| match never {});
+                if hub.connections().phase() != Phase::Running {
+                    // Whoever would ask again on this connection goes elsewhere before it ends.
+                    response.headers_mut().entry(header::CONNECTION).or_insert(CLOSE);
+                }
+                Ok::<_, Infallible>(response)
+            }
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
@@ -150,8 +221,11 @@ impl Service {
         let mut connection = pin!(connection);
         let served = tokio::select! {
             served = connection.as_mut() => served,
-            // Nothing is ever sent: it fails when the sender is gone.
-            _ = stopping.changed() => {
+            _ = last_request.changed() => {
+                if !has_asked.load(Ordering::Relaxed) {
+                    // Half a request, perhaps: it is not waited for.
+                    return;
+                }
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }
@@ -162,6 +236,7 @@ impl Service {
     }
 }
 
+const CLOSE: HeaderValue = HeaderValue::from_static("close");
 const MAX_HEADERS: usize = 64;
 const MAX_HEADER_BYTES: usize = 16 * 1024;
 

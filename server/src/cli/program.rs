@@ -85,8 +85,8 @@ Environment:
   WIREHUB_LOG            what to log to standard error: error, warn, info (the default), debug, trace
   WIREHUB_SECTION__KEY   takes the place of a key in the configuration, as WIREHUB_LIMITS__CALLS=8
 
-SIGINT and SIGTERM stop the server: clients are told when to come back, and queues are flushed. A second one stops
-it at once.
+SIGINT and SIGTERM stop the server: clients are told when to come back, and queues are flushed; until the end /ready and
+new clients are answered with 503. A second one stops it at once.
 
 SIGHUP makes a server with --config read its configuration again: keys, limits, origins, proxies, webhooks, certificates
 and the log's level change; the log names what takes a restart. Where anything in it is wrong, all stays as it was.";

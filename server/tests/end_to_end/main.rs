@@ -27,6 +27,7 @@ mod own_subscriptions;
 mod presence;
 mod program;
 mod reload;
+mod stop;
 mod support;
 mod tokens;
 mod webhooks;

@@ -1,0 +1,138 @@
+//! What a server answers while it stops, and what holds up its end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::routing::get;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tokio_tungstenite::client_async;
+use tokio_tungstenite::tungstenite::Error;
+use wirehub_common::Codec;
+use wirehub_common::frame::{Push, ServerFrame};
+use wirehub_server::{Hub, STOP_DEADLINE};
+
+use crate::support::{Client, Received, Server, http, http_at, in_time};
+
+fn hub() -> Hub {
+    Hub::builder().build()
+}
+
+/// Asks as a load balancer does, on a connection that the server is to close.
+async fn ready(server: &Server) -> String {
+    http(server, "GET /ready HTTP/1.1\r\nHost: x\r\n\r\n").await
+}
+
+/// Nobody is to be sent here, and who comes is told to come again.
+async fn refuses(server: &Server) {
+    let answer = ready(server).await;
+    assert!(answer.starts_with("HTTP/1.1 503") && answer.contains(r#""status":"stopping""#), "{answer}");
+    for path in ["ws", "echo"] {
+        let refused = client_async(format!("ws://localhost/{path}"), server.tcp().await).await;
+        let Err(Error::Http(answer)) = refused else { panic!("{refused:?}") };
+        assert_eq!(
+            (answer.status().as_u16(), &answer.headers()["retry-after"]),
+            (503, &"1".parse().unwrap())
+        );
+    }
+}
+
+/// Waits until a stop has begun.
+async fn stopping(server: &Server) {
+    in_time(async { while !http(server, READY).await.starts_with("HTTP/1.1 503") {} }).await;
+}
+
+const READY: &str = "GET /ready HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+
+#[tokio::test]
+async fn ready_and_handshakes_are_answered_with_503_as_long_as_a_session_is_open() {
+    let mut server = Server::start(hub()).await;
+    let mut client = Client::connect(&server, Codec::Json).await;
+    server.stop();
+    let told = client.next().await;
+    assert!(matches!(told, Received::Frame(ServerFrame::Push(Push::Disconnect(_)))), "{told:?}");
+    for _ in 0..20 {
+        refuses(&server).await;
+    }
+    // Only now is the close answered.
+    assert_eq!(client.closed().await.0, 3000);
+    let host = server.host();
+    server.stopped().await;
+    assert!(TcpStream::connect(host).await.is_err(), "nobody listens any more");
+}
+
+#[tokio::test]
+async fn connections_that_wait_for_a_request_do_not_hold_up_the_end() {
+    let mut server = Server::start(hub()).await;
+    let silent = server.tcp().await;
+    let mut half = server.tcp().await;
+    half.write_all(b"GET /ready HTTP/1.1\r\nHos").await.unwrap();
+    let mut kept = server.tcp().await;
+    for _ in 0..2 {
+        kept.write_all(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+        let mut answer = [0; 1024];
+        let length = in_time(kept.read(&mut answer)).await.unwrap();
+        assert!(answer[..length].ends_with(br#"{"status":"ok"}"#));
+    }
+    tokio::time::pause();
+    let begun = Instant::now();
+    server.stop();
+    server.stopped().await;
+    assert_eq!(begun.elapsed(), Duration::ZERO);
+    // What comes by the network takes no virtual time.
+    tokio::time::resume();
+    for mut stream in [silent, half, kept] {
+        // However it ended.
+        let _ = in_time(stream.read_to_end(&mut Vec::new())).await;
+    }
+}
+
+/// A server with a page that takes its time, and somebody who has asked for it.
+async fn asked_for_a_slow_page() -> (Server, Arc<Notify>, JoinHandle<String>) {
+    let [asked, answer] = [(); 2].map(|()| Arc::new(Notify::new()));
+    let hub = hub();
+    let page = {
+        let (asked, answer) = (Arc::clone(&asked), Arc::clone(&answer));
+        async move || {
+            asked.notify_one();
+            answer.notified().await;
+            "here it is"
+        }
+    };
+    let app = hub.router().route("/slow", get(page));
+    let server = Server::start_app(hub, app, "127.0.0.1:0").await;
+    let host = server.host();
+    let asking = tokio::spawn(async move { http_at(&host, "GET /slow HTTP/1.1\r\nHost: x\r\n\r\n").await });
+    in_time(asked.notified()).await;
+    (server, answer, asking)
+}
+
+#[tokio::test]
+async fn a_request_in_flight_is_answered_and_so_is_who_asks_meanwhile() {
+    let (mut server, answer, asking) = asked_for_a_slow_page().await;
+    server.stop();
+    stopping(&server).await;
+    for _ in 0..20 {
+        refuses(&server).await;
+    }
+    answer.notify_one();
+    let answered = asking.await.unwrap();
+    assert!(answered.starts_with("HTTP/1.1 200") && answered.ends_with("here it is"), "{answered}");
+    server.stopped().await;
+}
+
+#[tokio::test]
+async fn a_request_without_an_answer_is_dropped_when_the_deadline_has_passed() {
+    let (mut server, _answer, asking) = asked_for_a_slow_page().await;
+    tokio::time::pause();
+    let begun = Instant::now();
+    server.stop();
+    server.stopped().await;
+    let late = Duration::from_millis(10);
+    assert!((STOP_DEADLINE..STOP_DEADLINE + late).contains(&begun.elapsed()), "{:?}", begun.elapsed());
+    tokio::time::resume();
+    assert_eq!(asking.await.unwrap(), "");
+}
