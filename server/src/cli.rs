@@ -5,10 +5,11 @@ use std::io::{self, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use axum::http::StatusCode;
 
-use crate::config::{Config, KeySets};
+use crate::config::{Config, KeySets, parse_time};
 use crate::{
     ApiKeys, Builder, Error, ErrorKind, ListenAddress, Listener, Origin, admin_page, run, static_files,
 };
@@ -61,10 +62,15 @@ pub struct ServeOptions {
     /// server may subscribe and publish everywhere.
     #[arg(long)]
     pub anonymous: bool,
+
+    /// How long to go on for those who are connected when told to stop, while /ready and new clients are answered with 503:
+    /// for load balancers to notice. 0s without this.
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub drain_delay: Option<Duration>,
 }
 
 impl ServeOptions {
-    /// Serves a hub until SIGINT or SIGTERM; a second one ends at once. Says on standard output where it listens
+    /// Serves a hub until SIGINT or SIGTERM; a second one ends at once, also in the delay before a stop. Says on standard output where it listens
     /// as soon as it does, logs to standard error, and gives the process's status: 2 for a wrong command line,
     /// 1 for what else went wrong.
     ///
@@ -95,7 +101,7 @@ impl ServeOptions {
         let base = hub.fork();
         let mut key_sets = KeySets::default();
         let (hub, events) = config.apply_observed(hub, &mut key_sets)?;
-        let hub = self.allow_origins(hub).build();
+        let hub = self.apply(hub).build();
         let api_keys = ApiKeys::from(config.api_keys()?);
         let mut router = hub.router();
         if config.has_api() {
@@ -157,8 +163,11 @@ impl ServeOptions {
         Ok(())
     }
 
-    /// Carries the origins of the command line into a hub.
-    fn allow_origins(&self, hub: Builder) -> Builder {
+    /// Carries what the command line says into a hub, over what the configuration did.
+    fn apply(&self, mut hub: Builder) -> Builder {
+        if let Some(delay) = self.drain_delay {
+            hub = hub.drain_delay(delay);
+        }
         self.allow_origins.iter().cloned().fold(hub, Builder::allow_origin)
     }
 }

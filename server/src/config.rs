@@ -68,6 +68,7 @@ struct ServerSection {
     allow_origins: Vec<String>,
     anonymous: bool,
     metrics: bool,
+    drain_delay: Option<Span>,
     log: Option<String>,
     log_format: LogFormat,
 }
@@ -350,6 +351,9 @@ impl Config {
         }
         for proxy in &self.proxy.trusted {
             hub = hub.trust_proxy(proxy.parse().map_err(|error| in_key("proxy.trusted", error))?);
+        }
+        if let Some(delay) = self.server.drain_delay {
+            hub = hub.drain_delay(delay.duration());
         }
         hub = self.limits.apply(hub);
         if let Some(tokens) = &self.tokens {

@@ -28,7 +28,7 @@ use crate::hub::connections::Phase;
 use crate::listener::Accepted;
 use crate::{Hub, Listener};
 
-/// How long a stop may take: see [`run`].
+/// How long a stop may take, beside the [delay](crate::Builder::drain_delay) before it: see [`run`].
 pub const STOP_DEADLINE: Duration = Duration::from_secs(10);
 
 /// How many connections are open at once, of all kinds; more wait in the system's queue until others end.
@@ -43,6 +43,7 @@ pub async fn run(listener: Listener, hub: Hub, app: Router, shutdown: impl Futur
     server.serve_until(shutdown).await;
     tracing::info!("stopping");
     let begun = Instant::now();
+    let longest = hub.live().drain_delay.saturating_add(STOP_DEADLINE);
     server.serve_until(hub.shutdown(STOP_DEADLINE)).await;
     let in_flight = async {
         let mut earlier = server.let_end();
@@ -50,7 +51,7 @@ pub async fn run(listener: Listener, hub: Hub, app: Router, shutdown: impl Futur
         server.serve_until(all_ended(&mut earlier)).await;
         all_ended(&mut server.close()).await;
     };
-    if tokio::time::timeout(STOP_DEADLINE.saturating_sub(begun.elapsed()), in_flight).await.is_err() {
+    if tokio::time::timeout(longest.saturating_sub(begun.elapsed()), in_flight).await.is_err() {
         tracing::debug!("the deadline has passed: requests that were in flight are dropped");
     }
 }

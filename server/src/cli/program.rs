@@ -74,6 +74,7 @@ Examples:
   wirehub serve --listen 127.0.0.1:0                  at a free port, which is written to standard output
   wirehub serve --config wirehub.toml                 with all that `wirehub config init` explains
   wirehub serve --allow-origin https://app.example    for the pages of another origin
+  wirehub serve --drain-delay 15s                     behind a load balancer that asks /ready every 5 s
 
 Addresses:
   /ws      speaks Wirehub: subprotocol wirehub.v1.protobuf, or wirehub.v1.json (also where none is named)
@@ -85,8 +86,8 @@ Environment:
   WIREHUB_LOG            what to log to standard error: error, warn, info (the default), debug, trace
   WIREHUB_SECTION__KEY   takes the place of a key in the configuration, as WIREHUB_LIMITS__CALLS=8
 
-SIGINT and SIGTERM stop the server: clients are told when to come back, and queues are flushed; until the end /ready and
-new clients are answered with 503. A second one stops it at once.
+SIGINT and SIGTERM stop the server: when the drain delay has passed, clients are told when to come back, and queues are
+flushed. From the signal to the end /ready and new clients are answered with 503. A second signal stops it at once.
 
 SIGHUP makes a server with --config read its configuration again: keys, limits, origins, proxies, webhooks, certificates
 and the log's level change; the log names what takes a restart. Where anything in it is wrong, all stays as it was.";

@@ -43,7 +43,7 @@ impl Reloader {
         self.options.check_exposure(&config, &self.listen)?;
         let mut key_sets = self.key_sets.lock().clone();
         let settings = config.apply_live(self.base.fork(), &mut key_sets)?;
-        let settings = self.options.allow_origins(settings);
+        let settings = self.options.apply(settings);
         let teller = config.teller()?;
         let api_keys = config.api_keys()?;
         let filter = log::filter(&config)?;

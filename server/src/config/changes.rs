@@ -22,9 +22,10 @@ pub(super) fn that_take_a_restart(old: &Table, new: &Table) -> Vec<String> {
 }
 
 /// What a running server takes over: all else is named when it changes.
-const LIVE: [&str; 9] = [
+const LIVE: [&str; 10] = [
     "server.allow_origins",
     "server.anonymous",
+    "server.drain_delay",
     "server.log",
     "limits",
     "proxy",
@@ -75,7 +76,7 @@ mod tests {
     fn what_a_running_server_can_not_take_over_is_named() {
         let old = "[server]\nlisten = \"127.0.0.1:1\"\nlog = \"info\"\n[namespace.chat]\nhistory_size = 1\n[limits]\ncalls = 1";
         assert_eq!(changes(old, old), [""; 0]);
-        let new = "[server]\nlisten = \"127.0.0.1:2\"\nlog = \"debug\"\nlog_format = \"json\"\n[namespace.news]\nurgent = true\n\
+        let new = "[server]\nlisten = \"127.0.0.1:2\"\ndrain_delay = \"5s\"\nlog = \"debug\"\nlog_format = \"json\"\n[namespace.news]\nurgent = true\n\
                    [limits]\ncalls = 2\n[tokens]\naudience = \"a\"\n\
                    [webhooks.connect]\nurl = \"a\"\n[webhooks.events]\nurl = \"a\"";
         assert_eq!(

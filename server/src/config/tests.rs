@@ -32,6 +32,7 @@ fn the_template_is_right_and_so_is_each_key_in_it() {
     assert_eq!(config.listen().unwrap().unwrap().to_string(), "127.0.0.1:8080");
     // What stands there is what holds without it.
     assert_eq!(config.limits.limits(), Limits::default());
+    assert_eq!(config.server.drain_delay.unwrap().duration(), Duration::ZERO);
     let chat = config.namespace["chat"].namespace("chat").unwrap();
     assert_eq!(chat.history, Some(History::new(100, Duration::from_secs(3600))));
 }

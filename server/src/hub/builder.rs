@@ -336,6 +336,15 @@ impl Builder {
         self
     }
 
+    /// How long [`Hub::shutdown`] waits before it ends sessions: meanwhile `/ready` and handshakes are answered with the HTTP
+    /// status 503, and who is connected is served as before. A load balancer that asks `/ready` has turned to other servers
+    /// when the sessions come back. Not at all without this.
+    #[must_use]
+    pub fn drain_delay(mut self, delay: Duration) -> Self {
+        self.live.drain_delay = delay;
+        self
+    }
+
     /// How many bytes may wait for a session that does not take them fast enough; a session over it is
     /// [closed](wirehub_common::code::CloseCode::SLOW_CONSUMER). 1 MiB without this.
     #[must_use]

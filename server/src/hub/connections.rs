@@ -8,7 +8,9 @@ use tokio::sync::watch;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Phase {
     Running,
-    /// No new connections; those that are open say good-bye.
+    /// No new connections; those that are open go on.
+    Draining,
+    /// Those that are open say good-bye.
     Stopping,
     /// The deadline has passed: what is still open is dropped.
     Stopped,
@@ -28,7 +30,7 @@ impl Connections {
         Self { phase: watch::Sender::new(Phase::Running), open: Arc::new(watch::Sender::new(0)) }
     }
 
-    /// One more; none while the hub stops.
+    /// One more; none from when a stop has begun.
     pub(crate) fn enter(&self) -> Option<Connection> {
         self.open.send_modify(|open| *open = open.saturating_add(1));
         let connection = Connection(Arc::clone(&self.open));
@@ -69,7 +71,14 @@ impl Drop for Connection {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::arithmetic_side_effects)]
+
+    use std::time::Duration;
+
+    use tokio::time::Instant;
+
     use super::*;
+    use crate::Hub;
 
     #[tokio::test]
     async fn stopping_refuses_newcomers_and_waits_for_those_who_are_there() {
@@ -90,5 +99,43 @@ mod tests {
         connections.set_phase(Phase::Running);
         assert_eq!(connections.phase(), Phase::Stopping);
         connections.reached(Phase::Stopping).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stop_drains_before_its_deadline_begins_and_only_once() {
+        let (delay, deadline) = (Duration::from_secs(5), Duration::from_secs(2));
+        let hub = Hub::builder().drain_delay(delay).build();
+        let connection = hub.connections().enter().unwrap();
+        let begun = Instant::now();
+        let stops = [(); 2].map(|()| {
+            let hub = hub.clone();
+            tokio::spawn(async move { hub.shutdown(deadline).await })
+        });
+        let mut reached = Vec::new();
+        for phase in [Phase::Draining, Phase::Stopping, Phase::Stopped] {
+            hub.connections().reached(phase).await;
+            reached.push((hub.connections().phase(), begun.elapsed().as_secs()));
+            assert!(hub.connections().enter().is_none());
+        }
+        assert_eq!(reached, [(Phase::Draining, 0), (Phase::Stopping, 5), (Phase::Stopped, 7)]);
+        drop(connection);
+        for stop in stops {
+            stop.await.unwrap();
+        }
+        assert_eq!(begun.elapsed().as_secs(), 7);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stop_without_connections_takes_the_delay_and_no_longer() {
+        for delay in [0, 5] {
+            let delay = Duration::from_secs(delay);
+            let begun = Instant::now();
+            Hub::builder().drain_delay(delay).build().shutdown(Duration::from_secs(2)).await;
+            assert!(
+                (delay..=delay + Duration::from_millis(1)).contains(&begun.elapsed()),
+                "{:?}",
+                begun.elapsed()
+            );
+        }
     }
 }

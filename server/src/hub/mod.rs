@@ -290,11 +290,19 @@ impl Hub {
         true
     }
 
-    /// Stops: takes no new connections, sends each session the moment at which it should come back, spread over
-    /// [`Limits::reconnect_window`](wirehub_common::Limits::reconnect_window), and closes it when its queue is flushed. What is still open after `deadline` is
-    /// dropped. The hub can't be started again.
+    /// Stops: takes no new connections, and goes on otherwise for the [`Builder::drain_delay`]. Then sends each session the
+    /// moment at which it should come back, spread over
+    /// [`Limits::reconnect_window`](wirehub_common::Limits::reconnect_window), and closes it when its queue is flushed. What
+    /// is still open when `deadline` has passed, counted from the end of the delay, is dropped. The hub can't be started
+    /// again. A server is to listen until this has ended: it answers handshakes and `/ready` with the HTTP status 503.
     pub async fn shutdown(&self, deadline: Duration) {
         let Inner { live, sessions, connections, settings, .. } = &*self.inner;
+        let delay = live.get().drain_delay;
+        if !delay.is_zero() {
+            connections.set_phase(Phase::Draining);
+            // Another stop may have begun before.
+            let _ = tokio::time::timeout(delay, connections.reached(Phase::Stopping)).await;
+        }
         let begun = tokio::time::Instant::now();
         connections.set_phase(Phase::Stopping);
         let peers = sessions.all();

@@ -4,18 +4,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::routing::get;
+use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_tungstenite::client_async;
-use tokio_tungstenite::tungstenite::Error;
-use wirehub_common::Codec;
-use wirehub_common::frame::{Push, ServerFrame};
+use tokio_tungstenite::tungstenite::{Error, Message};
+use wirehub_common::frame::{Connect, Push, ServerFrame};
+use wirehub_common::{Codec, Payload};
 use wirehub_server::{Hub, STOP_DEADLINE};
 
-use crate::support::{Client, Received, Server, http, http_at, in_time};
+use crate::program::Running;
+use crate::support::{Client, Received, Server, http, http_at, in_time, publish};
 
 fn hub() -> Hub {
     Hub::builder().build()
@@ -41,8 +43,8 @@ async fn refuses(server: &Server) {
 }
 
 /// Waits until a stop has begun.
-async fn stopping(server: &Server) {
-    in_time(async { while !http(server, READY).await.starts_with("HTTP/1.1 503") {} }).await;
+async fn stopping(host: &str) {
+    in_time(async { while !http_at(host, READY).await.starts_with("HTTP/1.1 503") {} }).await;
 }
 
 const READY: &str = "GET /ready HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
@@ -62,6 +64,37 @@ async fn ready_and_handshakes_are_answered_with_503_as_long_as_a_session_is_open
     let host = server.host();
     server.stopped().await;
     assert!(TcpStream::connect(host).await.is_err(), "nobody listens any more");
+}
+
+#[tokio::test]
+async fn in_the_delay_before_a_stop_newcomers_are_refused_and_who_is_there_is_served() {
+    let delay = Duration::from_secs(20);
+    let mut server = Server::start(Hub::builder().drain_delay(delay).build()).await;
+    let mut client = Client::connect(&server, Codec::Protobuf).await;
+    client.subscribe("a").await;
+    // Has a WebSocket, and no session yet.
+    let mut early = Client::open(&server, Codec::Json).await;
+    let (mut echo, _) = client_async("ws://localhost/echo", server.tcp().await).await.unwrap();
+    echo.send("before".into()).await.unwrap();
+    in_time(echo.next()).await.unwrap().unwrap();
+    server.stop();
+    stopping(&server.host()).await;
+    for number in 0..5 {
+        refuses(&server).await;
+        client.ok(publish("a", Payload::json(number.to_string()))).await;
+        assert_eq!(client.publication().await.payload, Payload::json(number.to_string()));
+        echo.send("during".into()).await.unwrap();
+        assert_eq!(in_time(echo.next()).await.unwrap().unwrap(), Message::Text("during".into()));
+    }
+    early.connected(Connect::default()).await;
+    tokio::time::pause();
+    tokio::time::advance(delay).await;
+    tokio::time::resume();
+    for mut client in [client, early] {
+        assert_eq!(client.closed().await.0, 3000);
+    }
+    while in_time(echo.next()).await.is_some() {}
+    server.stopped().await;
 }
 
 #[tokio::test]
@@ -114,7 +147,7 @@ async fn asked_for_a_slow_page() -> (Server, Arc<Notify>, JoinHandle<String>) {
 async fn a_request_in_flight_is_answered_and_so_is_who_asks_meanwhile() {
     let (mut server, answer, asking) = asked_for_a_slow_page().await;
     server.stop();
-    stopping(&server).await;
+    stopping(&server.host()).await;
     for _ in 0..20 {
         refuses(&server).await;
     }
@@ -135,4 +168,23 @@ async fn a_request_without_an_answer_is_dropped_when_the_deadline_has_passed() {
     assert!((STOP_DEADLINE..STOP_DEADLINE + late).contains(&begun.elapsed()), "{:?}", begun.elapsed());
     tokio::time::resume();
     assert_eq!(asking.await.unwrap(), "");
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_the_program_also_in_the_delay_before_a_stop() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("wirehub.toml");
+    let config = file.to_str().unwrap();
+    std::fs::write(&file, "[server]\nlisten = \"127.0.0.1:0\"\ndrain_delay = \"1h\"\n").unwrap();
+    for arguments in [&["--listen", "127.0.0.1:0", "--drain-delay", "1h"][..], &["--config", config]] {
+        let mut server = Running::start(&[&["serve"], arguments].concat());
+        let host = server.address().strip_prefix("http://").unwrap().to_owned();
+        let mut client = Client::open_on(TcpStream::connect(&host).await.unwrap(), Codec::Json).await;
+        client.connected(Connect::default()).await;
+        server.signal("TERM");
+        stopping(&host).await;
+        client.ok(publish("a", Payload::json("1"))).await;
+        server.signal("TERM");
+        assert_eq!(server.child.wait().unwrap().code(), Some(1));
+    }
 }
