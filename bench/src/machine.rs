@@ -5,17 +5,29 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use rustix::param::clock_ticks_per_second;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, getpriority_process, getrlimit, setpriority_process, setrlimit};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 /// Connections at once, and what else a process has open.
 const DESCRIPTORS: u64 = 10_500;
+
+/// What a process has open beside its connections, at most.
+const OTHER_DESCRIPTORS: u64 = 200;
 
 /// Which core is whose.
 #[derive(Debug)]
 pub(crate) struct Cores {
     server: usize,
     load: usize,
+}
+
+/// Where a server runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Room {
+    /// On a core of its own.
+    Core,
+    /// On both cores, one of them with the load.
+    BothCores,
 }
 
 impl Cores {
@@ -25,24 +37,35 @@ impl Cores {
         let mut cores = (0..CpuSet::MAX_CPU).filter(|&core| allowed.is_set(core));
         let server = cores.next().context("no core may be used")?;
         let cores = Self { server, load: cores.next().unwrap_or(server) };
-        pin(cores.load)?;
+        pin(&[cores.load])?;
         Ok(cores)
     }
 
-    /// Does something that starts a process on the server's core.
-    pub(crate) fn on_servers_core<T>(&self, start: impl FnOnce() -> T) -> Result<T> {
-        pin(self.server)?;
+    /// Does something that starts a server's process where that is to run.
+    pub(crate) fn in_room<T>(&self, room: Room, start: impl FnOnce() -> T) -> Result<T> {
+        match room {
+            Room::Core => pin(&[self.server])?,
+            Room::BothCores => pin(&[self.server, self.load])?,
+        }
         let started = start();
-        pin(self.load)?;
+        pin(&[self.load])?;
         Ok(started)
     }
 }
 
-/// Keeps this thread, and the processes and threads that it starts from now on, to one core.
-fn pin(core: usize) -> Result<()> {
+/// Keeps this thread, and the processes and threads that it starts from now on, to these cores.
+fn pin(cores: &[usize]) -> Result<()> {
     let mut set = CpuSet::new();
-    set.set(core);
-    sched_setaffinity(None, &set).with_context(|| format!("cannot keep to core {core}"))
+    for &core in cores {
+        set.set(core);
+    }
+    sched_setaffinity(None, &set).with_context(|| format!("cannot keep to the cores {cores:?}"))
+}
+
+/// Lets other threads and processes go before this thread.
+pub(crate) fn stand_back() -> Result<()> {
+    let nice = getpriority_process(None).context("cannot see this thread's priority")?;
+    setpriority_process(None, nice + 10).context("cannot lower this thread's priority")
 }
 
 /// Allows this process, and those that it starts, as many connections as are needed.
@@ -55,6 +78,11 @@ pub(crate) fn raise_descriptor_limit() -> Result<()> {
     );
     setrlimit(Resource::Nofile, Rlimit { current: maximum.or(Some(DESCRIPTORS)), maximum })
         .context("cannot raise the limit of open files")
+}
+
+/// How many connections a process may have here at once.
+pub(crate) fn most_connections() -> u64 {
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX).saturating_sub(OTHER_DESCRIPTORS)
 }
 
 /// The machine and its load, for the reader of the figures.
@@ -102,4 +130,10 @@ pub(crate) fn memory(process: u32) -> Result<u64> {
         number.with_context(|| format!("{path} has no {name}"))?.trim().parse().context("not a number")
     };
     Ok((kilobytes("Private_Clean:")? + kilobytes("Private_Dirty:")?) * 1024)
+}
+
+/// How many files a process has open.
+pub(crate) fn descriptors(process: u32) -> Result<usize> {
+    let path = format!("/proc/{process}/fd");
+    Ok(fs::read_dir(&path).with_context(|| format!("cannot read {path}: has the server ended?"))?.count())
 }

@@ -3,33 +3,95 @@
 use std::fmt;
 
 use crate::loads::Load;
-use crate::server::Kind;
+use crate::server::{Candidate, Kind};
 
-/// What one load came to.
+/// What the project aims at.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Aim {
+    /// In the figure's unit.
+    Figure(f64),
+    /// So many times what the floor took in the same run.
+    Floors(f64),
+}
+
+/// What one figure of a load is.
 #[derive(Debug)]
-pub(crate) struct Row {
-    load: Load,
-    /// Medians.
-    figures: Vec<(Kind, f64)>,
+pub(crate) struct Line {
+    name: String,
+    aim: Option<Aim>,
 }
 
-pub(crate) fn row(load: Load, figures: Vec<(Kind, Vec<f64>)>) -> Row {
-    Row { load, figures: figures.into_iter().map(|(kind, figures)| (kind, median(figures))).collect() }
-}
-
-fn median(mut figures: Vec<f64>) -> f64 {
-    figures.sort_by(f64::total_cmp);
-    figures.get(figures.len() / 2).copied().unwrap_or(f64::NAN)
-}
-
-impl fmt::Display for Row {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "| {:<26} |", self.load.to_string())?;
-        for (kind, figure) in &self.figures {
-            write!(f, " {kind} {} |", Figure(*figure))?;
-        }
-        write!(f, " aim {} |", Figure(self.load.aim()))
+impl Line {
+    pub(crate) fn new(name: String, aim: Option<Aim>) -> Self {
+        Self { name, aim }
     }
+}
+
+/// Whose figures the table has, in which order.
+pub(crate) struct Table<'a> {
+    candidates: &'a [Candidate],
+}
+
+impl<'a> Table<'a> {
+    pub(crate) fn new(candidates: &'a [Candidate]) -> Self {
+        Self { candidates }
+    }
+
+    /// Those that are compared with the floor, where that is there.
+    fn compared(&self) -> impl Iterator<Item = (usize, &Candidate)> {
+        let is_compared = self.floor().is_some();
+        let candidates = self.candidates.iter().enumerate();
+        candidates.filter(move |(_, it)| is_compared && it.kind != Kind::Floor)
+    }
+
+    fn floor(&self) -> Option<usize> {
+        self.candidates.iter().position(|it| it.kind == Kind::Floor)
+    }
+
+    pub(crate) fn head(&self) -> String {
+        let ratios = self.compared().map(|(_, it)| format!("{it} / floor"));
+        let names = self.candidates.iter().map(ToString::to_string).chain(ratios);
+        let names: Vec<String> = names.chain(["aim".into()]).collect();
+        let rule = " --- |".repeat(names.len());
+        format!("| {:<WIDTH$} | {} |\n| --- |{rule}", "load", names.join(" | "))
+    }
+
+    /// What a load came to: of each candidate that it suits, the figures of each time.
+    pub(crate) fn rows(&self, load: Load, figures: &[Vec<Vec<f64>>]) -> Vec<String> {
+        let lines = load.lines().into_iter().enumerate();
+        let rows = lines.map(|(index, line)| {
+            let medians: Vec<Option<f64>> = figures
+                .iter()
+                .map(|times| median(times.iter().filter_map(|line| line.get(index).copied()).collect()))
+                .collect();
+            self.row(&line, &medians, load.has_ratios())
+        });
+        rows.collect()
+    }
+
+    fn row(&self, line: &Line, medians: &[Option<f64>], has_ratios: bool) -> String {
+        let median = |index: usize| medians.get(index).copied().flatten();
+        let cell = |figure: Option<f64>| figure.map_or("–".into(), |it| Figure(it).to_string());
+        let figures = (0..self.candidates.len()).map(|index| cell(median(index)));
+        let ratios = self.compared().map(|(index, _)| {
+            let floor = self.floor().and_then(median).filter(|_| has_ratios);
+            cell(floor.zip(median(index)).map(|(floor, figure)| figure / floor))
+        });
+        let aim = match line.aim {
+            Some(Aim::Figure(aim)) => Figure(aim).to_string(),
+            Some(Aim::Floors(aim)) => format!("{} floors", Figure(aim)),
+            None => "–".into(),
+        };
+        let cells: Vec<String> = figures.chain(ratios).chain([aim]).collect();
+        format!("| {:<WIDTH$} | {} |", line.name, cells.join(" | "))
+    }
+}
+
+const WIDTH: usize = 44;
+
+fn median(mut figures: Vec<f64>) -> Option<f64> {
+    figures.sort_by(f64::total_cmp);
+    figures.get(figures.len() / 2).copied()
 }
 
 /// Three digits that count.
@@ -43,5 +105,30 @@ impl fmt::Display for Figure {
             figure if figure < 100.0 => write!(f, "{figure:.1}"),
             figure => write!(f, "{figure:.0}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn figures_stand_beside_the_floors_and_their_ratios_to_it() {
+        let candidates = Candidate::known(Path::new("wirehub")).unwrap();
+        let table = Table::new(&candidates);
+        let cells = |row: &str| row.split('|').map(|cell| cell.trim().to_owned()).collect::<Vec<_>>();
+        let heading = table.head();
+        let columns = cells(heading.lines().next().unwrap()).len();
+
+        let figures = [vec![vec![2.0], vec![1.0], vec![9.0]], vec![vec![5.0]], vec![vec![150.0]]];
+        let rows = table.rows(Load::Echo, &figures);
+        let row = cells(&rows[0]);
+        assert_eq!(row.len(), columns);
+        assert_eq!(row[2..7], ["2.00", "5.00", "150", "2.50", "75.0"]);
+
+        let rows = table.rows(Load::IdleTls, &[Vec::new(), Vec::new(), vec![vec![3.5]]]);
+        assert_eq!(cells(&rows[0])[2..8], ["–", "–", "3.50", "–", "–", "3500"]);
     }
 }

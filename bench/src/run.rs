@@ -1,14 +1,14 @@
 //! The command line, and what is measured in which order.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 use clap::{Parser, Subcommand};
 
 use crate::loads::Load;
 use crate::machine::Cores;
-use crate::report::{self, Row};
-use crate::server::{Kind, Server};
+use crate::report::Table;
+use crate::server::{Candidate, Kind, Server};
 use crate::{machine, servers};
 
 /// Measures what servers cost.
@@ -22,7 +22,7 @@ struct Arguments {
 enum Verb {
     /// Measure.
     Run {
-        /// What to measure; everything where none is named.
+        /// What to measure; all of the usual where none is named.
         loads: Vec<Load>,
         /// The `wirehub` program.
         #[arg(long)]
@@ -30,6 +30,10 @@ enum Verb {
         /// Measure these servers only.
         #[arg(long = "server")]
         servers: Vec<Kind>,
+        /// Measure this server as well, as NAME=PROGRAM: without arguments it says "listening on ADDRESS:PORT", and has
+        /// the WebSocket paths /subscribe, /publish and /echo.
+        #[arg(long)]
+        also: Vec<Candidate>,
         /// How often; the median counts.
         #[arg(long, default_value_t = 3)]
         times: usize,
@@ -41,32 +45,38 @@ enum Verb {
 pub(crate) fn main() -> Result<()> {
     match Arguments::parse().verb {
         Verb::Serve { server } => server.serve(),
-        Verb::Run { loads, wirehub, servers, times } => {
+        Verb::Run { loads, wirehub, servers, also, times } => {
             ensure!(times > 0, "`--times` must be at least 1");
             ensure!(wirehub.is_file(), "{} is no program: build it first", wirehub.display());
             machine::raise_descriptor_limit()?;
             let cores = Cores::of_this_machine()?;
             println!("{}", machine::describe(&cores)?);
-            let all = |chosen: &[Load]| if chosen.is_empty() { Load::ALL.to_vec() } else { chosen.to_vec() };
-            for load in all(&loads) {
-                let row = measure(load, &servers, times, &wirehub, &cores)?;
-                println!("{row}");
+            let known = Candidate::known(&wirehub)?.into_iter();
+            let known = known.filter(|it| servers.is_empty() || servers.contains(&it.kind));
+            let candidates: Vec<Candidate> = known.chain(also).collect();
+            let table = Table::new(&candidates);
+            println!("{}", table.head());
+            for load in if loads.is_empty() { Load::USUAL.to_vec() } else { loads } {
+                for row in table.rows(load, &measure(load, &candidates, times, &cores)?) {
+                    println!("{row}");
+                }
             }
             Ok(())
         }
     }
 }
 
-/// One row of the table. The servers take turns, so that what disturbs the machine disturbs them alike.
-fn measure(load: Load, chosen: &[Kind], times: usize, wirehub: &Path, cores: &Cores) -> Result<Row> {
-    let kinds = Kind::ALL.into_iter().filter(|kind| chosen.is_empty() || chosen.contains(kind));
-    let mut figures: Vec<(Kind, Vec<f64>)> = kinds.map(|kind| (kind, Vec::new())).collect();
+/// The figures of each candidate, each time. The servers take turns, so that what disturbs the machine disturbs them alike.
+fn measure(load: Load, candidates: &[Candidate], times: usize, cores: &Cores) -> Result<Vec<Vec<Vec<f64>>>> {
+    let mut figures = vec![Vec::new(); candidates.len()];
     for _ in 0..times {
-        for (kind, figures) in &mut figures {
-            let server = Server::start(*kind, wirehub, cores)?;
-            let figure = load.put_on(&server).with_context(|| format!("{load} failed with {kind}"))?;
-            figures.push(figure);
+        for (candidate, figures) in candidates.iter().zip(&mut figures) {
+            if load.suits(candidate.kind) {
+                let server = Server::start(candidate, load.setup(), cores)?;
+                let result = load.put_on(&server).with_context(|| format!("{load} failed with {candidate}"));
+                figures.push(result?);
+            }
         }
     }
-    Ok(report::row(load, figures))
+    Ok(figures)
 }

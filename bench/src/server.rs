@@ -3,15 +3,18 @@
 use std::fmt;
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::str::FromStr;
+use std::thread;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
 
-use crate::machine::{self, Cores};
+use crate::machine::{self, Cores, Room};
 use crate::servers::Compared;
+use crate::tls::Certificate;
 use crate::wire::Dialect;
 
 /// What is measured.
@@ -22,64 +25,132 @@ pub(crate) enum Kind {
     /// tokio-tungstenite as its examples use it.
     Tungstenite,
     Wirehub,
+    /// A program that was named on the command line.
+    #[value(skip)]
+    Other,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 3] = [Self::Floor, Self::Tungstenite, Self::Wirehub];
-
-    pub(crate) fn dialect(self) -> Dialect {
+    fn dialect(self) -> Dialect {
         match self {
             Self::Floor => Dialect::Raw,
-            Self::Tungstenite => Dialect::WebSocket,
+            Self::Tungstenite | Self::Other => Dialect::WebSocket,
             Self::Wirehub => Dialect::Wirehub,
         }
     }
 }
 
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Floor => "floor",
-            Self::Tungstenite => "tokio-tungstenite",
-            Self::Wirehub => "Wirehub",
-        })
+/// A program that can be started as a server.
+#[derive(Debug, Clone)]
+pub(crate) struct Candidate {
+    pub(crate) kind: Kind,
+    name: String,
+    program: PathBuf,
+    arguments: Vec<&'static str>,
+}
+
+impl Candidate {
+    /// Those that are always there.
+    pub(crate) fn known(wirehub: &Path) -> Result<[Self; 3]> {
+        let this = std::env::current_exe().context("cannot find this program")?;
+        let compared = |kind, name: &str, server: Compared| Self {
+            kind,
+            name: name.into(),
+            program: this.clone(),
+            arguments: vec!["serve", server.name()],
+        };
+        Ok([
+            compared(Kind::Floor, "floor", Compared::Floor),
+            compared(Kind::Tungstenite, "tokio-tungstenite", Compared::Tungstenite),
+            Self {
+                kind: Kind::Wirehub,
+                name: "Wirehub".into(),
+                program: wirehub.into(),
+                arguments: vec!["serve", "--listen", "127.0.0.1:0"],
+            },
+        ])
     }
 }
 
+/// Another one: `NAME=PROGRAM`.
+impl FromStr for Candidate {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once('=') {
+            Some((name @ "", _) | (name, "")) => {
+                Err(format!("{text:?} has nothing on a side of `=` ({name:?})"))
+            }
+            Some((name, program)) => Ok(Self {
+                kind: Kind::Other,
+                name: name.into(),
+                program: program.into(),
+                arguments: Vec::new(),
+            }),
+            None => Err(format!("{text:?} is not of the form NAME=PROGRAM")),
+        }
+    }
+}
+
+impl fmt::Display for Candidate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)
+    }
+}
+
+/// How a server is started for a load.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Setup {
+    pub(crate) room: Room,
+    pub(crate) encrypted: bool,
+}
+
 /// A process that listens. It is ended when this is dropped.
-#[derive(Debug)]
 pub(crate) struct Server {
-    pub(crate) kind: Kind,
+    pub(crate) dialect: Dialect,
     pub(crate) address: SocketAddr,
+    /// Where it speaks TLS.
+    pub(crate) certificate: Option<Certificate>,
     process: Child,
 }
 
+/// What `wirehub serve` is told beside where to listen: no limit that a load would meet. A client that floods is one of
+/// them, and none of them answers pings.
+const CONFIGURATION: [(&str, &str); 5] = [
+    ("WIREHUB_LOG", "warn"),
+    ("WIREHUB_LIMITS__COMMANDS_PER_SECOND", "0"),
+    ("WIREHUB_LIMITS__CONNECTIONS_PER_ADDRESS", "0"),
+    ("WIREHUB_LIMITS__HANDSHAKES_PER_SECOND", "0"),
+    ("WIREHUB_LIMITS__PING_INTERVAL", "10m"),
+];
+
 impl Server {
-    pub(crate) fn start(kind: Kind, wirehub: &Path, cores: &Cores) -> Result<Self> {
-        let compared = |server: Compared| -> Result<Command> {
-            let mut command = Command::new(std::env::current_exe().context("cannot find this program")?);
-            command.args(["serve", server.name()]);
-            Ok(command)
+    pub(crate) fn start(candidate: &Candidate, setup: Setup, cores: &Cores) -> Result<Self> {
+        let mut command = Command::new(&candidate.program);
+        command.args(&candidate.arguments).stdin(Stdio::null()).stdout(Stdio::piped());
+        if candidate.kind == Kind::Wirehub {
+            command.envs(CONFIGURATION);
+        }
+        let certificate = setup.encrypted.then(Certificate::new).transpose()?;
+        if let Some(certificate) = &certificate {
+            command.arg("--config").arg(certificate.configuration());
+        }
+        let process = cores
+            .in_room(setup.room, || command.spawn())?
+            .with_context(|| format!("cannot start {candidate}"))?;
+        let mut server = Self {
+            dialect: candidate.kind.dialect(),
+            address: SocketAddr::from(([127, 0, 0, 1], 0)),
+            certificate,
+            process,
         };
-        let mut command = match kind {
-            Kind::Floor => compared(Compared::Floor)?,
-            Kind::Tungstenite => compared(Compared::Tungstenite)?,
-            Kind::Wirehub => {
-                let mut command = Command::new(wirehub);
-                command.args(["serve", "--listen", "127.0.0.1:0"]).env("WIREHUB_LOG", "warn");
-                command
-            }
-        };
-        command.stdin(Stdio::null()).stdout(Stdio::piped());
-        let process =
-            cores.on_servers_core(|| command.spawn())?.with_context(|| format!("cannot start {kind}"))?;
-        let mut server = Self { kind, address: SocketAddr::from(([127, 0, 0, 1], 0)), process };
         let told = server.process.stdout.take().context("the server's output is not ours")?;
         let mut line = String::new();
         BufReader::new(told).read_line(&mut line).context("cannot read what the server says")?;
-        let address = line.trim().strip_prefix("listening on ").map(|it| it.trim_start_matches("http://"));
+        let address = line.trim().strip_prefix("listening on ");
         let address =
-            address.with_context(|| format!("{kind} does not say where it listens, but {line:?}"))?;
+            address.with_context(|| format!("{candidate} does not say where it listens, but {line:?}"))?;
+        let address = address.trim_start_matches("http://").trim_start_matches("https://");
         server.address = address.parse().with_context(|| format!("{address} is no address"))?;
         Ok(server)
     }
@@ -93,7 +164,31 @@ impl Server {
     pub(crate) fn memory(&self) -> Result<u64> {
         machine::memory(self.process.id())
     }
+
+    /// See [`machine::descriptors`].
+    pub(crate) fn descriptors(&self) -> Result<usize> {
+        machine::descriptors(self.process.id())
+    }
+
+    /// Waits until it has no more files open than `before`: until it has seen that connections ended.
+    pub(crate) fn wait_until_closed(&self, before: usize) -> Result<()> {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let open = self.descriptors()?;
+            if open <= before {
+                return Ok(());
+            }
+            ensure!(
+                Instant::now() < end,
+                "{open} files are open, {before} were: connections were not closed"
+            );
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
 }
+
+/// For a server to see that connections ended.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 impl Drop for Server {
     fn drop(&mut self) {

@@ -1,13 +1,18 @@
 //! The load's end of a connection: as little code as gets messages out and counts those that come in.
 
+mod counter;
+
 use std::io;
+use std::net::SocketAddr;
 
 use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use wirehub_common::frame::{Answer, Command, Connect, Publish, Reply, Request, ServerFrame, Subscribe};
 use wirehub_common::{ChannelName, Codec, Payload, SUBPROTOCOL_PROTOBUF};
+
+pub(crate) use self::counter::Counter;
 
 /// What a server speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,12 +30,15 @@ pub(crate) enum Role {
     Subscriber,
     Publisher,
     Echo,
+    /// Does what a subscriber does, and leaves. Where nothing is asked of a subscriber it gets echoes instead.
+    Visitor,
 }
 
-const ROLES: [(Role, u8, &str); 3] = [
+const ROLES: [(Role, u8, &str); 4] = [
     (Role::Subscriber, b's', "/subscribe"),
     (Role::Publisher, b'p', "/publish"),
     (Role::Echo, b'e', "/echo"),
+    (Role::Visitor, b'v', "/echo"),
 ];
 
 impl Role {
@@ -42,48 +50,58 @@ impl Role {
         ROLES.iter().find(|(.., it)| *it == path).map(|(role, ..)| *role)
     }
 
-    fn byte(self) -> u8 {
-        match self {
-            Self::Subscriber => b's',
-            Self::Publisher => b'p',
-            Self::Echo => b'e',
-        }
+    pub(crate) fn byte(self) -> u8 {
+        ROLES.iter().find(|(it, ..)| *it == self).map_or(0, |(_, byte, _)| *byte)
     }
 
     fn path(self, dialect: Dialect) -> &'static str {
-        match (self, dialect) {
-            (Self::Echo, _) => "/echo",
-            (_, Dialect::Wirehub) => "/ws",
-            (Self::Subscriber, _) => "/subscribe",
-            (Self::Publisher, _) => "/publish",
+        match dialect {
+            Dialect::Wirehub if self != Self::Echo => "/ws",
+            _ => ROLES.iter().find(|(it, ..)| *it == self).map_or("/", |(.., path)| path),
         }
     }
 }
 
-const CHANNEL: &str = "chat:bench";
+/// The channel of those who need only one. The servers that Wirehub is compared with have no other.
+pub(crate) const CHANNEL: &str = "chat:bench";
 
 /// Opens a connection and does all that comes before messages. With Wirehub a subscriber is connected and subscribed, a
 /// publisher connected.
-pub(crate) async fn open(dialect: Dialect, address: std::net::SocketAddr, role: Role) -> Result<TcpStream> {
-    let mut stream = TcpStream::connect(address).await.context("cannot connect")?;
+pub(crate) async fn open(dialect: Dialect, address: SocketAddr, role: Role) -> Result<TcpStream> {
+    let mut stream = connect(address).await?;
+    begin(&mut stream, dialect, role, CHANNEL).await?;
+    Ok(stream)
+}
+
+pub(crate) async fn connect(address: SocketAddr) -> Result<TcpStream> {
+    let stream = TcpStream::connect(address).await.context("cannot connect")?;
     stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+/// See [`open`]; a subscriber is one of `channel`.
+pub(crate) async fn begin<S>(stream: &mut S, dialect: Dialect, role: Role, channel: &str) -> Result<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     if dialect == Dialect::Raw {
         stream.write_all(&[role.byte()]).await?;
         ensure!(stream.read_u8().await? == role.byte(), "the floor did not take the connection");
-        return Ok(stream);
+        return Ok(());
     }
     let protocol = match (dialect, role) {
-        (Dialect::Wirehub, Role::Subscriber | Role::Publisher) => {
+        (Dialect::Wirehub, Role::Subscriber | Role::Publisher | Role::Visitor) => {
             format!("Sec-WebSocket-Protocol: {SUBPROTOCOL_PROTOBUF}\r\n")
         }
         _ => String::new(),
     };
     let request = format!(
-        "GET {} HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+        "GET {} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{protocol}\r\n",
         role.path(dialect)
     );
     stream.write_all(request.as_bytes()).await?;
+    stream.flush().await?;
     let mut response = Vec::new();
     while !response.ends_with(b"\r\n\r\n") {
         response.push(stream.read_u8().await.context("the server closed in the handshake")?);
@@ -91,27 +109,64 @@ pub(crate) async fn open(dialect: Dialect, address: std::net::SocketAddr, role: 
     let response = String::from_utf8_lossy(&response);
     ensure!(response.starts_with("HTTP/1.1 101 "), "the handshake was refused: {response}");
     if dialect == Dialect::Wirehub && role != Role::Echo {
-        ask(&mut stream, Command { id: 1, request: Request::Connect(Connect::default()) }).await?;
-        if role == Role::Subscriber {
-            let subscribe = Subscribe { channel: channel()?, number: 2, position: None };
-            ask(&mut stream, Command { id: 2, request: Request::Subscribe(subscribe) }).await?;
+        ask(stream, Command { id: 1, request: Request::Connect(Connect::default()) }).await?;
+        if role != Role::Publisher {
+            let subscribe = Subscribe { channel: ChannelName::new(channel)?, number: 2, position: None };
+            ask(stream, Command { id: 2, request: Request::Subscribe(subscribe) }).await?;
         }
     }
-    Ok(stream)
+    Ok(())
+}
+
+/// Reads until so many messages have come.
+pub(crate) async fn receive<S>(stream: &mut S, dialect: Dialect, messages: u64) -> Result<()>
+where
+    S: AsyncRead + Unpin,
+{
+    let mut counter = Counter::new(dialect);
+    let mut buffer = [0; 1024];
+    let mut came = 0;
+    while came < messages {
+        let length = stream.read(&mut buffer).await?;
+        ensure!(length > 0, "the server closed after {came} messages of {messages}");
+        came += counter.count(&buffer[..length]);
+    }
+    Ok(())
 }
 
 /// A message as the publisher writes it.
 pub(crate) fn publish(dialect: Dialect, payload: &[u8]) -> Result<Vec<u8>> {
+    publish_in(dialect, CHANNEL, 0, payload)
+}
+
+/// The same in any channel. With Wirehub it is answered where `id` is not 0; with the others there are no answers.
+pub(crate) fn publish_in(dialect: Dialect, channel: &str, id: u32, payload: &[u8]) -> Result<Vec<u8>> {
     Ok(match dialect {
         Dialect::Raw => unmasked(payload),
         Dialect::WebSocket => masked(payload),
-        Dialect::Wirehub => {
-            let payload = Payload::bytes(Bytes::copy_from_slice(payload));
-            let publish = Publish { channel: channel()?, payload, key: String::new() };
-            // Without an id there is no answer, as there is none with the others.
-            masked(&Codec::Protobuf.encode_command(&Command { id: 0, request: Request::Publish(publish) }))
-        }
+        Dialect::Wirehub => masked(&publish_command(channel, id, payload)?),
     })
+}
+
+/// As many messages as go into one WebSocket message or, where each is one of its own, into as many bytes; and how
+/// many they are.
+pub(crate) fn flood(dialect: Dialect, channel: &str, payload: &[u8]) -> Result<(Vec<u8>, u64)> {
+    let one = match dialect {
+        Dialect::Wirehub => publish_command(channel, 0, payload)?,
+        _ => publish_in(dialect, channel, 0, payload)?.into(),
+    };
+    let messages = MESSAGE_BYTES / one.len();
+    let all = one.repeat(messages);
+    Ok((if dialect == Dialect::Wirehub { masked(&all) } else { all }, messages as u64))
+}
+
+/// The largest WebSocket message, with a header that is as long as headers get.
+const MESSAGE_BYTES: usize = 64 * 1024 - 14;
+
+fn publish_command(channel: &str, id: u32, payload: &[u8]) -> Result<Bytes> {
+    let payload = Payload::bytes(Bytes::copy_from_slice(payload));
+    let publish = Publish { channel: ChannelName::new(channel)?, payload, key: String::new() };
+    Ok(Codec::Protobuf.encode_command(&Command { id, request: Request::Publish(publish) }))
 }
 
 /// A message for an echo, and what comes back.
@@ -121,12 +176,13 @@ pub(crate) fn echo(dialect: Dialect, payload: &[u8]) -> (Vec<u8>, Vec<u8>) {
     (question, answer)
 }
 
-async fn ask(stream: &mut TcpStream, command: Command) -> Result<()> {
+async fn ask<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, command: Command) -> Result<()> {
     stream.write_all(&masked(&Codec::Protobuf.encode_command(&command))).await?;
+    stream.flush().await?;
     loop {
         let message = read_message(stream).await.context("the server closed instead of an answer")?;
         for frame in Codec::Protobuf.decode_frames(&message) {
-            match frame? {
+            match frame.with_context(|| format!("{message:?} is not understood"))? {
                 ServerFrame::Reply(Reply {
                     id,
                     result: Ok(Answer::Connected(_) | Answer::Subscribed(_)),
@@ -141,7 +197,7 @@ async fn ask(stream: &mut TcpStream, command: Command) -> Result<()> {
 }
 
 /// One message of a server that sends nothing longer than 64 KiB before the load begins.
-async fn read_message(stream: &mut TcpStream) -> io::Result<Bytes> {
+async fn read_message<S: AsyncRead + Unpin>(stream: &mut S) -> io::Result<Bytes> {
     let _kind = stream.read_u8().await?;
     let length = match stream.read_u8().await? {
         126 => stream.read_u16().await?,
@@ -150,10 +206,6 @@ async fn read_message(stream: &mut TcpStream) -> io::Result<Bytes> {
     let mut message = vec![0; length.into()];
     stream.read_exact(&mut message).await?;
     Ok(message.into())
-}
-
-fn channel() -> Result<ChannelName> {
-    Ok(ChannelName::new(CHANNEL)?)
 }
 
 /// A server's binary message.
@@ -180,114 +232,4 @@ fn header(length: usize, mask: u8) -> Vec<u8> {
         }
     }
     header
-}
-
-/// Counts the messages in what a subscriber reads.
-#[derive(Debug)]
-pub(crate) struct Counter {
-    /// Whether a WebSocket message holds any number of messages, each with its length before it.
-    batched: bool,
-    header: Vec<u8>,
-    /// What is still to come of a WebSocket message.
-    rest: u64,
-    /// What is still to come of a message in a batch, or the part of its length that came.
-    inner_rest: u64,
-    inner_length: (u64, u32),
-}
-
-impl Counter {
-    pub(crate) fn new(dialect: Dialect) -> Self {
-        // The floor sends what its publisher sent: WebSocket messages as they are.
-        let batched = dialect == Dialect::Wirehub;
-        Self { batched, header: Vec::with_capacity(10), rest: 0, inner_rest: 0, inner_length: (0, 0) }
-    }
-
-    /// How many messages end in these bytes.
-    pub(crate) fn count(&mut self, mut bytes: &[u8]) -> u64 {
-        let mut messages = 0;
-        while !bytes.is_empty() {
-            if self.rest == 0 {
-                let (first, others) = bytes.split_at(1);
-                self.header.extend(first);
-                bytes = others;
-                let Some(length) = self.length() else { continue };
-                self.header.clear();
-                self.rest = length;
-                continue;
-            }
-            let here = bytes.len().min(usize::try_from(self.rest).unwrap_or(usize::MAX));
-            let (payload, others) = bytes.split_at(here);
-            bytes = others;
-            self.rest -= here as u64;
-            messages += if self.batched { self.count_inner(payload) } else { u64::from(self.rest == 0) };
-        }
-        messages
-    }
-
-    /// What the header of a WebSocket message says, once it is there.
-    fn length(&self) -> Option<u64> {
-        let bytes = |count: usize| {
-            let bytes = self.header.get(2..2 + count)?;
-            Some(bytes.iter().fold(0, |number, &byte| number << 8 | u64::from(byte)))
-        };
-        match self.header.get(1)? {
-            126 => bytes(2),
-            127 => bytes(8),
-            length => Some(u64::from(*length)),
-        }
-    }
-
-    fn count_inner(&mut self, mut payload: &[u8]) -> u64 {
-        let mut messages = 0;
-        while let Some((first, others)) = payload.split_first() {
-            if self.inner_rest == 0 {
-                let (length, shift) = &mut self.inner_length;
-                *length |= u64::from(first & 0x7f) << *shift;
-                *shift += 7;
-                if first & 0x80 == 0 {
-                    self.inner_rest = *length;
-                    self.inner_length = (0, 0);
-                }
-                payload = others;
-                continue;
-            }
-            let here = payload.len().min(usize::try_from(self.inner_rest).unwrap_or(usize::MAX));
-            payload = &payload[here..];
-            self.inner_rest -= here as u64;
-            messages += u64::from(self.inner_rest == 0);
-        }
-        messages
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn count_in_pieces(dialect: Dialect, bytes: &[u8], size: usize) -> u64 {
-        let mut counter = Counter::new(dialect);
-        bytes.chunks(size).map(|piece| counter.count(piece)).sum()
-    }
-
-    #[test]
-    fn messages_are_counted_however_they_are_cut() {
-        let lengths = [1, 125, 126, 300, 70_000];
-        let plain: Vec<u8> = lengths.iter().flat_map(|&length| unmasked(&vec![7; length])).collect();
-        let frame = |length: usize| {
-            let answer = ServerFrame::Reply(Reply {
-                id: 1,
-                result: Ok(Answer::Called(wirehub_common::frame::Called {
-                    payload: Payload::bytes(vec![7; length]),
-                    more: false,
-                })),
-            });
-            Codec::Protobuf.encode_frame(&answer).to_vec()
-        };
-        let batch: Vec<u8> = [3, 0, 200, 70_000].into_iter().flat_map(frame).collect();
-        let batched = [unmasked(&batch), unmasked(&[]), unmasked(&frame(5))].concat();
-        for size in [1, 2, 3, 7, 1000, usize::MAX] {
-            assert_eq!(count_in_pieces(Dialect::WebSocket, &plain, size), 5);
-            assert_eq!(count_in_pieces(Dialect::Wirehub, &batched, size), 5);
-        }
-    }
 }

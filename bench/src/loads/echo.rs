@@ -14,7 +14,7 @@ use crate::wire::{self, Role};
 const SILENCE: Duration = Duration::from_secs(10);
 
 pub(super) fn run(server: &Server, bytes: usize, in_flight: usize) -> Result<f64> {
-    let dialect = server.kind.dialect();
+    let dialect = server.dialect;
     let stream = runtime()?.block_on(async {
         wire::open(dialect, server.address, Role::Echo).await?.into_std().context("no socket")
     })?;

@@ -47,7 +47,7 @@ async fn converse(stream: TcpStream, sender: broadcast::Sender<Message>) -> Resu
             }
             Ok(())
         }
-        Some(Role::Echo) => {
+        Some(Role::Echo | Role::Visitor) => {
             while let Some(message) = socket.next().await {
                 socket.send(message?).await?;
             }
