@@ -190,7 +190,7 @@ async fn ask<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, command: Command
                     return Ok(());
                 }
                 ServerFrame::Reply(reply) => bail!("{command:?} was answered by {reply:?}"),
-                ServerFrame::Push(_) => {}
+                ServerFrame::Push(_) | ServerFrame::Part(_) => {}
             }
         }
     }

@@ -19,13 +19,18 @@ pub struct Config {
     pub version: String,
     /// The contract that the program was built with, if any: a server with another one is reported.
     pub contract: Option<ContractDigest>,
-    /// How long an attempt may take, from opening the connection to the reply to `connect`.
+    /// How long an attempt may take, from opening the connection to the reply to `connect`. While something comes from the
+    /// server, or the transport takes something, it is counted from that moment.
     pub connect_timeout: Duration,
-    /// How long a command may take where the caller does not say; the time offline counts.
+    /// How long a command may take where the caller does not say: see [`SendOptions::timeout`](crate::SendOptions::timeout).
     pub command_timeout: Duration,
     /// How many bytes of commands may wait for a connection, for room in it, or for the answer to a publish; more fail
-    /// with [`QUEUE_FULL`](wirehub_common::code::ErrorCode::QUEUE_FULL).
+    /// with [`QUEUE_FULL`](wirehub_common::code::ErrorCode::QUEUE_FULL). Beside them there is room for one larger command at
+    /// a time, as large as the server takes it; before the first connect that is not known, and 1 MiB.
     pub send_queue: usize,
+    /// How many bytes the server's frames may have that come in parts, all together that come at the same time. A frame
+    /// beyond that ends the connection, as one does that can't be read.
+    pub frame_bytes: usize,
     /// How many commands may be unfinished at once; more fail with
     /// [`QUEUE_FULL`](wirehub_common::code::ErrorCode::QUEUE_FULL).
     pub max_commands: usize,
@@ -47,6 +52,7 @@ impl Config {
             connect_timeout: Duration::from_secs(10),
             command_timeout: Duration::from_secs(10),
             send_queue: 1024 * 1024,
+            frame_bytes: 64 * 1024 * 1024,
             max_commands: 10_000,
             receive_queue: 1024 * 1024,
             overflow: Overflow::Error,

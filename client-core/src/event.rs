@@ -23,6 +23,13 @@ pub enum Event {
         /// What became of the messages since it was in force last.
         recovery: Recovery,
     },
+    /// Messages of a subscription that is in force are missing: they will not come. It goes on with what comes next.
+    Gap {
+        /// Which one.
+        subscription: SubscriptionId,
+        /// Why.
+        reason: Gap,
+    },
     /// A subscription ended, and will not come back.
     Unsubscribed {
         /// Which one.
@@ -89,7 +96,7 @@ pub enum Event {
 pub enum Recovery {
     /// It is in force for the first time: there were none to receive.
     First,
-    /// All of them come now, before what is live.
+    /// All of them come, before what is live.
     Complete,
     /// The channel keeps no history: what was published meanwhile is gone.
     NoHistory,
@@ -102,6 +109,16 @@ impl Recovery {
     pub const fn is_gap(self) -> bool {
         matches!(self, Self::NoHistory | Self::Lost)
     }
+}
+
+/// Why messages are missing in a subscription that is in force.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Gap {
+    /// This client is slower than the channel, whose overflow policy dropped them.
+    Dropped,
+    /// They were to come from the channel's history, which does not reach back so far any more, or was lost.
+    Lost,
 }
 
 /// What comes of a command that succeeded.
@@ -129,7 +146,8 @@ pub enum State {
     Disconnected,
     /// The first attempt, and those after it until one succeeds.
     Connecting,
-    /// Connected.
+    /// Connected: there is a session, and the subscriptions have got what they missed meanwhile. Where that takes longer than
+    /// 30 s, it goes on to come while the client is called connected. Messages are sent as soon as there is a session.
     Connected,
     /// The connection was lost: waiting for, or making, the next attempt.
     Reconnecting,

@@ -38,7 +38,7 @@ mod time;
 pub use self::config::{Config, Overflow};
 pub use self::core::{CommandId, Core, SendOptions, SubscriptionId, TokenRequest, Transmit};
 pub use self::error::{Error, ErrorKind};
-pub use self::event::{Event, Outcome, Recovery, State, StateChange};
+pub use self::event::{Event, Gap, Outcome, Recovery, State, StateChange};
 #[cfg(feature = "handles")]
 pub use self::handle::{
     Alarm, Alarms, Client, Driver, HistoryPage, MemberChange, MemberChanges, Offers, PresenceCounts,

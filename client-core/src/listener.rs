@@ -10,7 +10,8 @@ use wirehub_common::frame::ContractDigest;
 use wirehub_common::{Bytes, ChannelName, view};
 
 use crate::{
-    CommandId, Error, ErrorKind, Event, Outcome, Recovery, State, StateChange, SubscriptionId, TokenRequest,
+    CommandId, Error, ErrorKind, Event, Gap, Outcome, Recovery, State, StateChange, SubscriptionId,
+    TokenRequest,
 };
 
 /// Takes what a [`Core`](crate::Core) tells, at the moment it happens and as it stands in the server's message: what is
@@ -19,12 +20,16 @@ pub trait Listener {
     /// What a message of the server's comes in.
     type Message: AsRef<[u8]> + ?Sized;
 
-    /// What follows may be parts of this message, until the next one.
+    /// What follows may stand in this message, until the next one or a frame.
     fn message(&mut self, message: &Self::Message);
+    /// What follows may stand in this frame, which came in parts, until the next one or a message.
+    fn frame(&mut self, frame: &Bytes);
     /// [`Event::State`].
     fn state(&mut self, news: StateNews<'_>);
     /// [`Event::Subscribed`].
     fn subscribed(&mut self, subscription: SubscriptionId, recovery: Recovery);
+    /// [`Event::Gap`].
+    fn gap(&mut self, subscription: SubscriptionId, reason: Gap);
     /// [`Event::Unsubscribed`].
     fn unsubscribed(&mut self, subscription: SubscriptionId, error: Option<Error>);
     /// [`Event::Publication`].
@@ -83,7 +88,7 @@ pub enum Answered<'a> {
 /// What happened, to be taken when there is time for it.
 #[derive(Debug, Default)]
 pub struct Events {
-    /// The message that the server sent last.
+    /// The message that the server sent last, or the frame that was put together last.
     message: Bytes,
     happened: Vec<Event>,
     /// What of that is being taken out.
@@ -108,12 +113,20 @@ impl Listener for Events {
         self.message = message.clone();
     }
 
+    fn frame(&mut self, frame: &Bytes) {
+        self.message = frame.clone();
+    }
+
     fn state(&mut self, StateNews { state, code, reason, retry_in, .. }: StateNews<'_>) {
         self.happened.push(Event::State(StateChange { state, code, reason: reason.into(), retry_in }));
     }
 
     fn subscribed(&mut self, subscription: SubscriptionId, recovery: Recovery) {
         self.happened.push(Event::Subscribed { subscription, recovery });
+    }
+
+    fn gap(&mut self, subscription: SubscriptionId, reason: Gap) {
+        self.happened.push(Event::Gap { subscription, reason });
     }
 
     fn unsubscribed(&mut self, subscription: SubscriptionId, error: Option<Error>) {

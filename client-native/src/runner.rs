@@ -27,6 +27,7 @@ pub(crate) async fn run(address: Address, driver: Driver, origin: Instant, token
         tokens,
         transport: Transport::None,
         unflushed: false,
+        waiting: false,
         timer: Box::pin(tokio::time::sleep_until(origin)),
         closing: JoinSet::new(),
     };
@@ -43,6 +44,8 @@ struct Runner {
     transport: Transport,
     /// Whether the WebSocket holds bytes that the stream has not taken.
     unflushed: bool,
+    /// Whether the stream had to be waited for.
+    waiting: bool,
     timer: Pin<Box<Sleep>>,
     /// WebSockets that are saying good-bye.
     closing: JoinSet<()>,
@@ -81,6 +84,7 @@ impl Runner {
                     Ok((socket, subprotocol)) => {
                         self.transport = Transport::Open(Box::new(socket));
                         self.unflushed = false;
+                        self.waiting = false;
                         self.driver.handle_open(&subprotocol);
                     }
                     Err(failure) => self.lost(&failure),
@@ -131,6 +135,10 @@ impl Runner {
         if self.unflushed {
             // An error shows when the socket is read.
             self.unflushed = Pin::new(socket.as_mut()).poll_flush(context).is_pending();
+            let waited = std::mem::replace(&mut self.waiting, self.unflushed);
+            if waited && !self.unflushed {
+                self.driver.handle_drained();
+            }
         }
         !self.unflushed
     }

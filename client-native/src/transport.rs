@@ -10,8 +10,8 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{self, Error};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
-use wirehub_common::SUBPROTOCOL_PROTOBUF;
 use wirehub_common::code::CloseCode;
+use wirehub_common::{Limits, SUBPROTOCOL_PROTOBUF};
 
 use crate::address::Target;
 use crate::{Address, tls};
@@ -23,8 +23,13 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
 pub(crate) type Socket = WebSocketStream<Box<dyn Io>>;
 
-/// The largest message that is read: far over what a server sends at once.
-const MESSAGE_BYTES: usize = 64 * 1024 * 1024;
+/// The largest message that is read: far over what a server sends at once, which is [`Limits::BATCH_BYTES`].
+const MESSAGE_BYTES: usize = 16 * Limits::BATCH_BYTES;
+
+/// How many bytes the operating system takes beyond what is on its way already. It would take megabytes, and what is
+/// urgent would stand behind them.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const UNSENT_BYTES: u32 = 16 * 1024;
 
 /// Opens a WebSocket and says which subprotocol the server chose.
 pub(crate) async fn open(address: Address) -> Result<(Socket, String), Failure> {
@@ -47,6 +52,8 @@ pub(crate) async fn dial(address: &Address) -> Result<Box<dyn Io>, Failure> {
         Target::Tcp { host, port, tls } => {
             let stream = TcpStream::connect((host.as_str(), *port)).await?;
             stream.set_nodelay(true)?;
+            #[cfg(any(target_os = "linux", target_os = "android"))]
+            socket2::SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT_BYTES)?;
             match tls {
                 Some(name) => Box::new(tls::handshake(stream, name, &address.trust).await?),
                 None => Box::new(stream),

@@ -11,7 +11,7 @@ use wirehub_common::code::CloseCode;
 
 use crate::browser::{Timer, now};
 use crate::socket::Closed;
-use crate::wire::{DRAIN_POLL, Data, Happening, SEND_BUFFER, Wire, to_bytes};
+use crate::wire::{DRAIN_POLL, Data, Happening, PROGRESS_POLL, SEND_BUFFER, Wire, to_bytes};
 
 /// Runs one client.
 pub(crate) struct Runner {
@@ -19,6 +19,8 @@ pub(crate) struct Runner {
     driver: Driver,
     provider: Option<Provider>,
     wire: RefCell<Option<Wire>>,
+    /// How much the browser had not sent when that was looked at last.
+    buffered: Cell<u32>,
     /// Whether [`Self::run`] is under way further up the stack: it will do what came up since.
     running: Cell<bool>,
     timer: RefCell<Option<Timer>>,
@@ -51,6 +53,7 @@ impl Runner {
             driver,
             provider,
             wire: RefCell::default(),
+            buffered: Cell::default(),
             running: Cell::default(),
             timer: RefCell::default(),
             armed: Cell::default(),
@@ -88,14 +91,19 @@ impl Runner {
         if self.running.replace(true) {
             return;
         }
+        let buffered = self.buffered();
+        if buffered < self.buffered.get() {
+            self.driver.handle_drained();
+        }
         loop {
-            while let Some(transmit) = self.driver.poll_transmit(self.is_writable()) {
+            while let Some(transmit) = self.driver.poll_transmit(self.buffered() <= SEND_BUFFER) {
                 self.transmit(transmit);
             }
             if !self.ask_for_token() {
                 break;
             }
         }
+        self.buffered.set(self.buffered());
         self.running.set(false);
         self.arm();
         if self.driver.is_closed()
@@ -105,8 +113,9 @@ impl Runner {
         }
     }
 
-    fn is_writable(&self) -> bool {
-        self.wire.borrow().as_ref().is_none_or(|wire| wire.socket().buffered_amount() <= SEND_BUFFER)
+    /// How many bytes the browser has taken and not sent.
+    fn buffered(&self) -> u32 {
+        self.wire.borrow().as_ref().map_or(0, |wire| wire.socket().buffered_amount())
     }
 
     fn transmit(self: &Rc<Self>, transmit: Transmit) {
@@ -176,7 +185,11 @@ impl Runner {
     /// Sees to it that the timer fires in time. Where it fires too early it is set again: that is cheaper than
     /// setting it with each message.
     fn arm(self: &Rc<Self>) {
-        let drain = (!self.is_writable()).then(|| now().after(DRAIN_POLL));
+        let drain = match self.buffered.get() {
+            0 => None,
+            1..=SEND_BUFFER => Some(now().after(PROGRESS_POLL)),
+            _ => Some(now().after(DRAIN_POLL)),
+        };
         let due = [self.driver.poll_timeout(), drain].into_iter().flatten().min();
         let is_early_enough = match (due, self.armed.get()) {
             (Some(due), Some(armed)) => armed <= due,

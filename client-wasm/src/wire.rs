@@ -11,10 +11,14 @@ use wirehub_common::code::CloseCode;
 use crate::socket::{Closed, Message, ReadyState, SocketError, SocketErrorKind};
 
 /// The browser takes any amount, and keeps it in memory: over this many bytes nothing more is given to it.
-pub(crate) const SEND_BUFFER: u32 = 256 * 1024;
+/// What is urgent waits until the browser has sent them.
+pub(crate) const SEND_BUFFER: u32 = 64 * 1024;
 
 /// The browser does not tell when it has sent: this is how often it is asked, while it has more than that.
 pub(crate) const DRAIN_POLL: Duration = Duration::from_millis(20);
+
+/// The same while it has less, but not nothing: that it gets on is a sign of life.
+pub(crate) const PROGRESS_POLL: Duration = Duration::from_secs(1);
 
 /// A WebSocket and the one function that hears of it.
 pub(crate) struct Wire {

@@ -10,7 +10,7 @@ use core::time::Duration;
 
 use crate::code::{CloseCode, ErrorCode};
 use crate::contract::ContractHash;
-use crate::{ChannelName, Limits, Payload};
+use crate::{Bytes, ChannelName, Limits, Payload};
 
 /// What a client asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +45,8 @@ pub enum Request {
     Refresh(Refresh),
     /// Confirm an alarm.
     Acknowledge(Acknowledge),
+    /// A piece of a command that is too large for one WebSocket message.
+    Part(Part),
     /// A request that can be read, but asks for what can't be, such as a channel with an impossible name: why,
     /// for people. The server answers it with [`ErrorCode::BAD_REQUEST`].
     Invalid(String),
@@ -232,6 +234,27 @@ pub enum ServerFrame {
     Reply(Reply),
     /// What comes unasked.
     Push(Push),
+    /// A piece of a frame that is too large for one WebSocket message.
+    Part(Part),
+}
+
+/// A piece of a command or of a server's frame that is larger than one WebSocket message may be. The pieces of one
+/// stream come in order and belong to one frame, until nothing is left of it; other frames may come between them. An
+/// [`Assembler`](crate::Assembler) puts them together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "json", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(
+    feature = "json",
+    serde(from = "crate::codec::shape::PartShape", into = "crate::codec::shape::PartShape")
+)]
+pub struct Part {
+    /// Tells frames apart whose parts come at the same time: there are at most
+    /// [`Assembler::STREAMS`](crate::Assembler::STREAMS) of them in one direction.
+    pub stream: u32,
+    /// The next bytes of the frame, without its delimiter. In JSON a text: its cuts are between characters.
+    pub data: Bytes,
+    /// How many bytes of the frame follow in later parts; 0 for the last one.
+    pub left: u64,
 }
 
 /// The answer to the command with the same id.
@@ -383,22 +406,16 @@ pub struct Subscribed {
     /// The subscription's number.
     #[cfg_attr(feature = "json", serde(default))]
     pub number: u32,
-    /// The channel's position at this moment, where it keeps history.
+    /// Where the subscription begins, in a channel that keeps history: the publication with the next offset comes next.
     #[cfg_attr(feature = "json", serde(default, skip_serializing_if = "Option::is_none"))]
     pub position: Option<Position>,
-    /// Whether `recovered` is all that was published since the client's position.
+    /// Whether that is the position that the client gave: nothing is missing.
     #[cfg_attr(feature = "json", serde(default, skip_serializing_if = "core::ops::Not::not"))]
     pub complete: bool,
-    /// What was published since the client's position, oldest first.
-    #[cfg_attr(
-        feature = "json",
-        serde(
-            default,
-            deserialize_with = "crate::codec::shape::list",
-            skip_serializing_if = "Vec::is_empty"
-        )
-    )]
-    pub recovered: Vec<Publication>,
+    /// How many publications there are behind `position` at this moment: they follow from the history, before those that
+    /// are published from now on.
+    #[cfg_attr(feature = "json", serde(default, skip_serializing_if = "crate::codec::shape::is_zero"))]
+    pub recovering: u64,
 }
 
 /// See [`Answer::Published`].
@@ -424,6 +441,9 @@ pub struct HistoryPage {
         serde(deserialize_with = "crate::codec::shape::list", skip_serializing_if = "Vec::is_empty")
     )]
     pub publications: Vec<Publication>,
+    /// The page was cut where the server's bound is: there are more, and fewer came than were asked for.
+    #[cfg_attr(feature = "json", serde(skip_serializing_if = "core::ops::Not::not"))]
+    pub more: bool,
 }
 
 /// See [`Answer::Presence`].

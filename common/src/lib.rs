@@ -37,6 +37,7 @@ pub mod view;
 
 mod channel;
 mod limits;
+mod parts;
 mod payload;
 #[cfg(any(test, not(feature = "std")))]
 #[cfg_attr(feature = "std", allow(unreachable_pub, reason = "here it is only tested"))]
@@ -49,6 +50,7 @@ pub use bytes::Bytes;
 pub use channel::{ChannelName, ChannelNameError};
 pub use codec::{Codec, DecodeError, DecodeErrorKind, SUBPROTOCOL_JSON, SUBPROTOCOL_PROTOBUF};
 pub use limits::Limits;
+pub use parts::{Assembler, PartError};
 pub use payload::{Content, Payload, PayloadError, PayloadErrorKind};
 #[cfg(not(feature = "std"))]
 pub use plain_bytes::Bytes;

@@ -7,7 +7,7 @@ use core::time::Duration;
 /// the kind: no pings, no spreading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// The largest WebSocket message the server takes, in bytes: a batch of commands, or one large one.
+    /// The largest command the server takes, in bytes. What is larger than a WebSocket message may be comes in parts.
     pub message_bytes: u32,
     /// How many channels a session may be subscribed to at once.
     pub channels: u32,
@@ -17,11 +17,13 @@ pub struct Limits {
     pub ping_interval: Duration,
     /// After a server that stopped without a word, clients spread their first attempt over this window.
     pub reconnect_window: Duration,
+    /// The largest WebSocket message, in either direction, in bytes. A larger frame comes in [parts](crate::frame::Part),
+    /// so that nothing urgent waits for longer than one of them, and each is a sign of life.
+    pub batch_bytes: u32,
 }
 
 impl Limits {
-    /// How many protocol messages are put into one WebSocket message: until it would exceed this many bytes.
-    /// A single larger one still goes out, alone.
+    /// The largest WebSocket message that either side sends, in bytes.
     pub const BATCH_BYTES: usize = 64 * 1024;
 
     /// How many entries a repeated field may hold: bounds what a small message can make its reader allocate.
@@ -34,6 +36,7 @@ impl Limits {
         calls: 32,
         ping_interval: Duration::from_secs(25),
         reconnect_window: Duration::from_secs(5),
+        batch_bytes: 64 * 1024,
     };
 
     /// What absent fields stand for.
@@ -43,6 +46,7 @@ impl Limits {
         calls: 0,
         ping_interval: Duration::ZERO,
         reconnect_window: Duration::ZERO,
+        batch_bytes: 0,
     };
 }
 

@@ -93,6 +93,8 @@ pub enum PayloadErrorKind {
     Decode,
     /// The value can't be written, for instance a map with keys that are not strings as JSON.
     Encode,
+    /// It is larger than what the server's queues hold.
+    TooLarge,
 }
 
 impl PayloadError {
@@ -120,6 +122,9 @@ impl fmt::Display for PayloadError {
                 "the payload does not decode as the contract's type: build both ends from the same contract"
             }
             PayloadErrorKind::Encode => "the message can't be encoded: change the type so that it can",
+            PayloadErrorKind::TooLarge => {
+                "the message is too large for a subscriber's queue: send a smaller one"
+            }
         })?;
         self.source.as_ref().map_or(Ok(()), |source| write!(f, " ({source})"))
     }

@@ -88,12 +88,16 @@ pub enum Body<'a> {
     Disconnect(Disconnect<'a>) = shapes::DISCONNECT,
     Acknowledged = shapes::ACKNOWLEDGED,
     Alarm(Alarm<'a>) = shapes::ALARM,
+    Part(Part<'a>) = shapes::PART,
 }
 
 impl<'a> Frame<'a> {
-    /// Checks a frame that was taken out of its message.
-    pub(crate) fn new(part: &'a [u8]) -> Result<Self, DecodeErrorKind> {
-        let Envelope { id, mut number, body } = check::envelope(part, shapes::ALARM)?;
+    /// Checks a frame by itself, without its delimiter, as parts of it are [put together](crate::Assembler).
+    ///
+    /// # Errors
+    /// It can't be read.
+    pub fn new(part: &'a [u8]) -> Result<Self, DecodeErrorKind> {
+        let Envelope { id, mut number, body } = check::envelope(part, shapes::PART)?;
         let known = if id == 0 { shapes::PUSHES } else { shapes::ANSWERS };
         if known.wrapping_shr(number.into()) & 1 == 0 {
             number = 0;
@@ -126,6 +130,7 @@ impl<'a> Frame<'a> {
             shapes::DISCONNECT => Body::Disconnect(Disconnect(message)),
             shapes::ACKNOWLEDGED => Body::Acknowledged,
             shapes::ALARM => Body::Alarm(Alarm(message)),
+            shapes::PART => Body::Part(Part(message)),
             _ => Body::Unknown,
         };
         Ok(Self { id, body })
@@ -143,7 +148,7 @@ macro_rules! views {
 }
 
 views! {
-    Alarm Called Connected ContractDigest ContractId Disconnect HistoryPage Idempotency Member Movement Position
+    Alarm Called Connected ContractDigest ContractId Disconnect HistoryPage Idempotency Member Movement Part Position
     PresenceList Publication Published Refreshed SubscribeOutcome Subscribed Unsubscribed
 }
 

@@ -81,7 +81,8 @@ impl Hub {
     /// [`AlarmError::TooMany`], [`AlarmError::Payload`].
     pub fn raise(&self, alarm: Alarm) -> Result<String, AlarmError> {
         let Alarm { channel, payload, audience, ttl } = alarm;
-        let payload = well_formed(payload).map_err(AlarmError::Payload)?;
+        let payload =
+            well_formed(payload).and_then(|payload| self.sized(payload)).map_err(AlarmError::Payload)?;
         let sessions = self.session_registry();
         self.ledgers().raise(sessions, channel, payload, audience, ttl).ok_or(AlarmError::TooMany)
     }

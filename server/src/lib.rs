@@ -62,7 +62,7 @@ pub use self::call::{CallContext, CallError, CallPattern, CallPatternError, RawC
 #[cfg(feature = "conformance")]
 pub use self::engine::conformance;
 pub use self::engine::{
-    Answer, Delivery, Engine, EngineError, History, MemoryEngine, Publish, ReadHistory, Recover, Recovered,
+    Answer, Delivery, Engine, EngineError, History, Locate, Located, MemoryEngine, Publish, ReadHistory,
 };
 pub use self::error::{Error, ErrorKind};
 pub use self::events::{Observer, SessionEvent};

@@ -191,9 +191,13 @@ impl Metrics {
     }
 
     /// A message went to so many sessions.
-    pub(crate) fn publication(&self, deliveries: usize) {
+    pub(crate) fn publication(&self) {
         self.publications.inc();
-        self.deliveries.inc_by(deliveries as u64);
+    }
+
+    /// What counts the messages that go into queues.
+    pub(crate) fn deliveries(&self) -> Counter {
+        self.deliveries.clone()
     }
 
     pub(crate) fn refused(&self, status: StatusCode) {

@@ -14,6 +14,15 @@ pub(crate) struct Rate {
     full_at: Instant,
 }
 
+/// A bucket of which only the moment is kept at which it would be full again: for many that have the same rate. Says whether
+/// something may happen now that may so often in a second.
+pub(crate) fn take(full_at: &mut Instant, per_second: u32, now: Instant) -> bool {
+    let mut rate = Rate::new(per_second, *full_at);
+    let may = rate.take(now);
+    *full_at = rate.full_at;
+    may
+}
+
 impl Rate {
     /// So often in a second, at least once; full now.
     pub(crate) fn new(per_second: u32, now: Instant) -> Self {

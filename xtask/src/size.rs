@@ -18,9 +18,9 @@ use crate::{
 
 pub(crate) const STEP: Step<'static> = Step { name: "size", what: "weighing the npm package", slow: None };
 
-/// The most that the client may weigh, in bytes: module and JavaScript, minified, `gzip -9`. The aim was 30 kB, then less
-/// than centrifuge-js has for JSON alone; the budget goes up only for what people can see.
-const BUDGET: u64 = 22_300;
+/// The most that the client may weigh, in bytes: module and JavaScript, minified, `gzip -9`. It is a budget,
+/// and no race: nothing is written in a way that the next reader can't follow to save some of it.
+const BUDGET: u64 = 30_000;
 
 /// Other clients, minified, `gzip -9`, everything they export, in bytes.
 const RIVALS: &[(&str, u64)] = &[

@@ -9,10 +9,11 @@ use core::time::Duration;
 
 use wirehub_common::code::ErrorCode;
 use wirehub_common::view::{Body, Called};
-use wirehub_common::{Bytes, Limits, compose};
+use wirehub_common::{Bytes, compose};
 
 use super::Core;
 use super::keys::{Imprint, Keys, Memory};
+use super::outgoing::{Arriving, Upload, start_of, too_large};
 use crate::{Answered, Error, ErrorKind, Listener, Time};
 
 /// Names a publish or a call of one client.
@@ -34,7 +35,9 @@ impl CommandId {
 /// How a publish or a call is treated. A plain timeout [converts](From) into it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct SendOptions {
-    /// How long it may take, the time offline included; without one, as configured.
+    /// How long it may take, the time offline included; without one, as configured. For a command that is so large that
+    /// it goes out in parts, and for one whose answer comes in parts, it is counted anew from each sign that these get on:
+    /// it bounds how long nothing moves.
     pub timeout: Option<Duration>,
     /// Fails at once with [`NOT_CONNECTED`](ErrorCode::NOT_CONNECTED) instead of waiting for a connection.
     pub fail_fast: bool,
@@ -52,25 +55,30 @@ impl From<Option<Duration>> for SendOptions {
 pub(super) struct Commands {
     /// By their ids, ascending from the first one's; in boxes, because they are many at times, and move.
     #[allow(clippy::vec_box, reason = "as the docs say")]
-    pending: Vec<Box<Pending>>,
+    pub(super) pending: Vec<Box<Pending>>,
     /// Some may have to be sent.
-    has_queued: bool,
+    pub(super) has_queued: bool,
+    /// What goes out in parts.
+    pub(super) upload: Option<Upload>,
+    /// What went out in parts and may not have arrived.
+    pub(super) arriving: Vec<Arriving>,
     /// No deadline is before this one.
     soonest: Time,
     /// How many bytes the encoded commands have that are kept.
-    bytes: usize,
+    pub(super) bytes: usize,
 }
 
 #[derive(Debug)]
-struct Pending {
-    id: u32,
-    kind: Kind,
-    phase: Phase,
+pub(super) struct Pending {
+    pub(super) id: u32,
+    pub(super) kind: Kind,
+    pub(super) phase: Phase,
     fail_fast: bool,
-    deadline: Time,
+    pub(super) deadline: Time,
+    pub(super) timeout: Duration,
     queued: Time,
     /// The encoded command, as long as it may have to be sent.
-    frame: Bytes,
+    pub(super) frame: Bytes,
     /// Where the server may remember it from.
     first_sent: Option<Imprint>,
 }
@@ -91,7 +99,7 @@ pub(super) enum Kind {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
+pub(super) enum Phase {
     Queued,
     Sent,
     /// It was sent over a connection that is lost: only the server knows whether it was carried out.
@@ -99,6 +107,11 @@ enum Phase {
 }
 
 impl Kind {
+    /// Whether it goes out between the parts of a large command.
+    pub(super) fn is_urgent(self) -> bool {
+        matches!(self, Self::Transient | Self::Acknowledgement)
+    }
+
     /// What the server remembers such a command by.
     fn memory(self, keys: &Keys) -> Option<&Memory> {
         match self {
@@ -115,8 +128,15 @@ impl Pending {
         self.first_sent.is_some() || self.kind == Kind::Acknowledgement && !self.fail_fast
     }
 
+    /// Whether the server may not remember it any more, to which it was sent before.
+    pub(super) fn is_forgotten(&self, keys: &Keys, heard: Time) -> bool {
+        let memory = self.kind.memory(keys);
+        let remembers = |imprint| memory.is_some_and(|memory| memory.remembers(imprint, heard));
+        self.first_sent.is_some_and(|imprint| !remembers(imprint))
+    }
+
     /// It is in the transport, and was not sent before `heard`.
-    fn sent(&mut self, keys: &Keys, heard: Time) {
+    pub(super) fn sent(&mut self, keys: &Keys, heard: Time) {
         self.phase = Phase::Sent;
         if let Some(memory) = self.kind.memory(keys)
             && !self.fail_fast
@@ -125,20 +145,31 @@ impl Pending {
             self.first_sent = memory.imprint(self.queued.max(heard));
         }
     }
+
+    /// Gives up the encoded command where that will not go out again; how many bytes that is of those that count.
+    pub(super) fn forget_unrepeatable(&mut self) -> usize {
+        if self.is_repeatable() {
+            return 0;
+        }
+        let frame = core::mem::take(&mut self.frame);
+        if self.kind == Kind::Transient { 0 } else { frame.len() }
+    }
 }
 
 impl Commands {
     pub(super) const fn new() -> Self {
-        Self { pending: Vec::new(), has_queued: false, soonest: Time::NEVER, bytes: 0 }
+        Self {
+            pending: Vec::new(),
+            has_queued: false,
+            upload: None,
+            arriving: Vec::new(),
+            soonest: Time::NEVER,
+            bytes: 0,
+        }
     }
 
     pub(super) fn deadline(&self) -> Time {
         self.soonest
-    }
-
-    /// Whether something waits to be sent.
-    pub(super) fn has_queued(&self) -> bool {
-        self.has_queued && self.pending.iter().any(|pending| pending.phase == Phase::Queued)
     }
 
     fn push(&mut self, pending: Pending) {
@@ -160,7 +191,7 @@ impl Commands {
         index.ok().filter(|&index| self.pending.get(index).is_some_and(|found| found.kind != Kind::Transient))
     }
 
-    fn get_mut(&mut self, id: u32) -> Option<&mut Pending> {
+    pub(super) fn get_mut(&mut self, id: u32) -> Option<&mut Pending> {
         let index = self.find(id)?;
         self.pending.get_mut(index).map(|pending| &mut **pending)
     }
@@ -169,6 +200,9 @@ impl Commands {
         let Some(index) = self.find(id) else { return false };
         let pending = self.pending.remove(index);
         self.bytes = self.bytes.saturating_sub(pending.frame.len());
+        if let Some(upload) = self.upload.as_mut().filter(|upload| upload.command == id) {
+            upload.orphan = Some(pending.frame);
+        }
         if self.pending.is_empty() {
             self.soonest = Time::NEVER;
         }
@@ -190,46 +224,6 @@ impl Commands {
             }
         }
         expired
-    }
-
-    /// The next WebSocket message, at most `limit` bytes of it: the commands in it count as sent from now on, and were not
-    /// before `heard`. A command that is alone over the limit comes by its id instead.
-    fn next_batch(&mut self, limit: usize, keys: &Keys, heard: Time) -> Option<Result<Bytes, u32>> {
-        if !self.has_queued {
-            return None;
-        }
-        self.has_queued = false;
-        let target = limit.min(Limits::BATCH_BYTES);
-        let mut batch = Vec::new();
-        let mut alone = None;
-        for pending in &mut self.pending {
-            if pending.phase != Phase::Queued {
-                continue;
-            }
-            let size = pending.frame.len();
-            // The first goes out in any case, if only to be told that it can't.
-            if alone.is_some() || !batch.is_empty() && size.saturating_add(batch.len()) > target {
-                self.has_queued = true;
-                break;
-            }
-            pending.sent(keys, heard);
-            if size > limit {
-                alone = Some(Err(pending.id));
-            } else if size >= target {
-                // Large ones need no copy.
-                alone = Some(Ok(pending.frame.clone()));
-            } else {
-                batch.extend_from_slice(&pending.frame);
-            }
-            if !pending.is_repeatable() {
-                let frame = core::mem::take(&mut pending.frame);
-                if pending.kind != Kind::Transient {
-                    self.bytes = self.bytes.saturating_sub(frame.len());
-                }
-            }
-        }
-        self.pending.retain(|pending| pending.kind != Kind::Transient || pending.phase == Phase::Queued);
-        alone.or_else(|| (!batch.is_empty()).then(|| Ok(batch.into())))
     }
 }
 
@@ -255,12 +249,14 @@ impl<L: Listener> Core<L> {
         frame: Bytes,
         SendOptions { timeout, fail_fast }: SendOptions,
     ) -> Result<CommandId, Error> {
-        if self.commands.bytes.saturating_add(frame.len()) > self.config.send_queue
-            || self.commands.pending.len() >= self.config.max_commands
-        {
+        if self.is_up() && frame.len().saturating_sub(start_of(&frame)) > self.command_bound() {
+            return Err(too_large());
+        }
+        if !self.has_room(frame.len()) {
             return Err(Error::from_code(ErrorKind::Usage, ErrorCode::QUEUE_FULL));
         }
-        let deadline = now.after(timeout.unwrap_or(self.config.command_timeout));
+        let timeout = timeout.unwrap_or(self.config.command_timeout);
+        let deadline = now.after(timeout);
         let phase = Phase::Queued;
         self.commands.push(Pending {
             id,
@@ -268,11 +264,41 @@ impl<L: Listener> Core<L> {
             phase,
             fail_fast,
             deadline,
+            timeout,
             queued: now,
             frame,
             first_sent: None,
         });
         Ok(CommandId(id))
+    }
+
+    /// Whether one more command of so many bytes may wait. One that is larger than the queue has room of its own, for one
+    /// of them at a time: what the server takes can be sent.
+    fn has_room(&self, bytes: usize) -> bool {
+        let Self { config, commands, .. } = self;
+        if commands.pending.len() >= config.max_commands {
+            return false;
+        }
+        if commands.bytes.saturating_add(bytes) <= config.send_queue {
+            return true;
+        }
+        let mut large = 0_usize;
+        for pending in &commands.pending {
+            let size = pending.frame.len();
+            if size > config.send_queue && pending.kind != Kind::Transient {
+                large = large.saturating_add(size);
+            }
+        }
+        if bytes > config.send_queue {
+            large == 0 && bytes <= self.largest()
+        } else {
+            commands.bytes.saturating_sub(large).saturating_add(bytes) <= config.send_queue
+        }
+    }
+
+    /// How many bytes a command may have, its delimiter included, as far as is known.
+    fn largest(&self) -> usize {
+        self.command_bound().saturating_add(DELIMITER_BYTES)
     }
 
     /// Sends a command over this connection or not at all.
@@ -284,28 +310,11 @@ impl<L: Listener> Core<L> {
             phase: Phase::Queued,
             fail_fast: false,
             deadline: Time::NEVER,
+            timeout: Duration::ZERO,
             queued: Time::ZERO,
             frame,
             first_sent: None,
         });
-    }
-
-    /// The next message to send.
-    pub(super) fn next_batch(&mut self) -> Option<Bytes> {
-        let limit = match self.limits.message_bytes {
-            0 => usize::MAX,
-            limit => limit as usize,
-        };
-        loop {
-            match self.commands.next_batch(limit, &self.keys, self.link.heard())? {
-                Ok(batch) => return Some(batch),
-                Err(command) => {
-                    let message = "the message is over the server's size limit: send a smaller one";
-                    let error = Error::in_words(ErrorKind::Usage, ErrorCode::BAD_REQUEST, message);
-                    self.complete(command, Err(error));
-                }
-            }
-        }
     }
 
     pub(super) fn is_command(&self, id: u32) -> bool {
@@ -352,7 +361,11 @@ impl<L: Listener> Core<L> {
     pub(super) fn abandon(&mut self, command: u32, error: Error) {
         let Some(pending) = self.commands.get_mut(command) else { return };
         let is_call = matches!(pending.kind, Kind::Call | Kind::Stream);
-        if is_call && pending.phase == Phase::Sent && self.is_up() {
+        let is_sent = pending.phase == Phase::Sent;
+        if let Some(upload) = self.commands.upload.as_mut().filter(|upload| upload.command == command) {
+            // The server does not know it before its last part.
+            upload.is_cancelled = is_call;
+        } else if is_call && is_sent && self.is_up() {
             self.send_transient(compose::cancel(0, command));
         }
         self.complete(command, Err(error));
@@ -367,7 +380,7 @@ impl<L: Listener> Core<L> {
     /// What was not sent goes out over the next connection, if it may wait. What was sent may or may not have been
     /// carried out: that is told, or found out by repeating it.
     pub(super) fn settle_after_loss(&mut self) {
-        self.commands.pending.retain(|pending| pending.kind != Kind::Transient);
+        self.commands.stop_sending();
         self.end_each(|pending, _| match pending.phase {
             _ if pending.is_repeatable() => None,
             Phase::Queued => pending.fail_fast.then_some(ErrorCode::NOT_CONNECTED),
@@ -382,11 +395,10 @@ impl<L: Listener> Core<L> {
 
     /// Repeats what is in doubt, which is before all that was not sent yet; ends what the server may not remember.
     pub(super) fn settle_doubts(&mut self) {
+        let heard = self.link.heard();
         self.end_each(|pending, keys| {
-            let memory = pending.kind.memory(keys);
-            let remembers = |imprint| memory.is_some_and(|memory| memory.remembers(imprint));
-            let forgotten = pending.first_sent.is_some_and(|imprint| !remembers(imprint));
-            (pending.phase == Phase::InDoubt && forgotten).then_some(ErrorCode::CONNECTION_LOST)
+            let forgotten = pending.phase == Phase::InDoubt && pending.is_forgotten(keys, heard);
+            forgotten.then_some(ErrorCode::CONNECTION_LOST)
         });
         for pending in &mut self.commands.pending {
             if pending.phase == Phase::InDoubt {
@@ -418,9 +430,12 @@ impl<L: Listener> Core<L> {
         }
     }
 
-    fn complete(&mut self, command: u32, result: Result<Answered<'_>, Error>) {
+    pub(super) fn complete(&mut self, command: u32, result: Result<Answered<'_>, Error>) {
         if self.commands.remove(command) {
             self.listener.completed(CommandId(command), result);
         }
     }
 }
+
+/// What a delimiter takes at most.
+const DELIMITER_BYTES: usize = 5;

@@ -4,8 +4,8 @@ use alloc::string::String;
 use core::time::Duration;
 
 use wirehub_common::code::{CloseCode, ErrorCode};
-use wirehub_common::view::{Body, Connected, Frames};
-use wirehub_common::{Bytes, SUBPROTOCOL_PROTOBUF, compose};
+use wirehub_common::view::{Body, Connected, Frame, Frames, Part};
+use wirehub_common::{Bytes, PartError, SUBPROTOCOL_PROTOBUF, compose};
 
 use super::Core;
 use crate::time::Span;
@@ -35,10 +35,15 @@ pub(super) enum Link {
         heard: Time,
         /// Until when a connection is kept although it has been silent for too long: see `check_silence`.
         spared: Time,
+        /// Whether that was a large one: another may be half here, and nothing shows of it before it has come whole.
+        large: bool,
         /// Whether a ping has to be answered.
         pong_due: bool,
     },
 }
+
+/// How long a client is not called connected because it has not all that its subscriptions missed.
+const CATCH_UP: Span = Span::from_millis(30_000);
 
 /// How long the server may be silent beyond its ping interval.
 const PONG_GRACE: Span = Span::from_millis(10_000);
@@ -46,8 +51,20 @@ const PONG_GRACE: Span = Span::from_millis(10_000);
 /// A timer that is so late was held up together with everything else at this end.
 const LATE: Span = Span::from_millis(2000);
 
-/// How long what came meanwhile may take to be handed over.
+/// How long what came meanwhile may take to be handed over, or an answer to come.
 const SPARED: Span = Span::from_millis(5000);
+
+/// The same where it may stand behind a large message, of which a slow line brings some thousand bytes in a second.
+const SPARED_BEHIND_LARGE: Span = Span::from_millis(15_000);
+
+/// From how many bytes on a message is a large one.
+const LARGE: usize = 16 * 1024;
+
+/// How many bytes of subscriptions go into `connect`, which has to be one message: the others are asked for behind it.
+const RESTORE_BYTES: usize = 48 * 1024;
+
+/// What `connect` may have for the token and the subscriptions; the rest is for the names.
+const CONNECT_BYTES: usize = 60 * 1024;
 
 /// A connection that lived this long was a good one: the next attempt after it is a first one.
 const STABLE: Span = Span::from_millis(5000);
@@ -76,6 +93,24 @@ impl Link {
     }
 }
 
+/// The id of a frame of which only the beginning is there; 0 for one without.
+fn peek_id(begun: &[u8]) -> u32 {
+    // It is the first field, and its number stands in groups of seven bits.
+    let Some((&0x08, digits)) = begun.split_first() else { return 0 };
+    let mut id = 0_u32;
+    for (index, &byte) in (0_u32..).zip(digits.iter().take(5)) {
+        id |= u32::from(byte & 0x7f).wrapping_shl(index.wrapping_mul(7));
+        if byte < 0x80 {
+            return id;
+        }
+    }
+    0
+}
+
+fn spared_for(large: bool) -> Span {
+    if large { SPARED_BEHIND_LARGE } else { SPARED }
+}
+
 fn silence_deadline(heard: Time, ping_interval: Duration) -> Time {
     if ping_interval.is_zero() { Time::NEVER } else { heard.after(ping_interval).plus(PONG_GRACE) }
 }
@@ -90,10 +125,12 @@ impl<L: Listener> Core<L> {
             return self.fail(code, "");
         }
         let command = self.next_id();
-        let subscriptions = self.subscriptions_to_restore(command, deadline);
+        let token = self.tokens.current().unwrap_or_default();
+        let room = RESTORE_BYTES.min(CONNECT_BYTES.saturating_sub(token.len()));
+        let subscriptions = self.subscriptions.restore(command, &mut self.last_id, room);
         let contract = self.config.contract.as_ref();
         let client = compose::Client {
-            token: self.tokens.current().unwrap_or_default(),
+            token,
             client: &self.config.client,
             version: &self.config.version,
             contract: contract.map(|contract| (contract.id.name.as_str(), contract.id.hash)),
@@ -105,10 +142,16 @@ impl<L: Listener> Core<L> {
     /// A binary message came in.
     pub fn handle_message(&mut self, now: Time, message: &L::Message) {
         let bytes = message.as_ref();
-        if let Link::Up { heard, spared, pong_due, .. } = &mut self.link {
-            *heard = now;
-            *spared = Time::NEVER;
-            *pong_due |= bytes.is_empty();
+        match &mut self.link {
+            Link::Greeting { deadline, .. } => *deadline = now.after(self.config.connect_timeout),
+            Link::Up { heard, spared, large, pong_due, .. } => {
+                *heard = now;
+                *large = bytes.len() >= LARGE;
+                *spared = Time::NEVER;
+                *pong_due |= bytes.is_empty();
+                self.commands.note_progress(now);
+            }
+            _ => return,
         }
         self.listener.message(message);
         for frame in Frames::new(bytes) {
@@ -117,10 +160,28 @@ impl<L: Listener> Core<L> {
                 return;
             }
             match frame {
-                Ok(frame) if frame.id == 0 => self.handle_push(now, frame.body),
-                Ok(frame) => self.handle_reply(now, frame.id, frame.body),
+                Ok(Frame { body: Body::Part(part), .. }) => {
+                    self.handle_part(now, part);
+                    self.listener.message(message);
+                }
+                Ok(frame) => self.handle_frame(now, frame),
                 Err(error) => return self.handle_garbage(now, error.as_str()),
             }
+        }
+        self.end_catching_up(now);
+    }
+
+    /// The transport took some of what it had been given: what goes out gets on, though nothing was heard yet.
+    pub fn handle_drained(&mut self, now: Time) {
+        match &mut self.link {
+            Link::Greeting { deadline, .. } => *deadline = now.after(self.config.connect_timeout),
+            Link::Up { spared, large, .. } => {
+                if *spared != Time::NEVER {
+                    *spared = now.plus(spared_for(*large));
+                }
+                self.commands.note_progress(now);
+            }
+            _ => {}
         }
     }
 
@@ -155,6 +216,7 @@ impl<L: Listener> Core<L> {
             }
             _ => self.check_silence(now),
         }
+        self.end_catching_up(now);
         self.check_token_deadlines(now);
         self.expire_subscriptions(now);
         self.expire_commands(now);
@@ -168,11 +230,12 @@ impl<L: Listener> Core<L> {
     }
 
     /// The network may be another one, or gone: a connection that is up has to show that it still is. The server gets a
-    /// question, and 5 s to say anything.
+    /// question, and 5 s to say anything; 15 s where a large message may be on its way. While the transport takes something,
+    /// it is counted from that moment.
     pub fn check_connection(&mut self, now: Time) {
-        let Link::Up { spared, .. } = &mut self.link else { return };
+        let Link::Up { spared, large, .. } = &mut self.link else { return };
         if *spared == Time::NEVER {
-            *spared = now.plus(SPARED);
+            *spared = now.plus(spared_for(*large));
             let id = self.next_id();
             // It means itself: there is nothing to cancel, and an answer in any case.
             self.send_transient(compose::cancel(id, id));
@@ -202,14 +265,42 @@ impl<L: Listener> Core<L> {
     /// process. What the server sent meanwhile may stand right behind the timer, so it gets a moment to come.
     fn check_silence(&mut self, now: Time) {
         let deadline = self.link.deadline(self.limits.ping_interval);
-        let Link::Up { spared, .. } = &mut self.link else { return };
+        let Link::Up { spared, large, .. } = &mut self.link else { return };
         if now < deadline {
             return;
         }
         if *spared == Time::NEVER && now.span_since(deadline) > LATE {
-            *spared = now.plus(SPARED);
+            *spared = now.plus(spared_for(*large));
         } else {
             self.break_off(now, CloseCode::SERVER_SILENT);
+        }
+    }
+
+    /// Takes a part of a frame. The last one brings the frame, which is then like any other.
+    fn handle_part(&mut self, now: Time, part: Part<'_>) {
+        let stream = part.stream();
+        match self.incoming.take(stream, part.data(), part.left(), self.config.frame_bytes) {
+            Ok(None) => {
+                let answered = self.incoming.begun(stream).map_or(0, peek_id);
+                self.commands.note_progress_of(answered, now);
+            }
+            Ok(Some(bytes)) => {
+                self.listener.frame(&bytes);
+                match Frame::new(&bytes) {
+                    Ok(Frame { body: Body::Part(_), .. }) => self.handle_garbage(now, "a part in parts"),
+                    Ok(frame) => self.handle_frame(now, frame),
+                    Err(error) => self.handle_garbage(now, error.as_str()),
+                }
+            }
+            Err(PartError::TooLarge) => self.handle_garbage(now, "a frame is larger than this client takes"),
+            Err(error) => self.handle_garbage(now, error.kind().as_str()),
+        }
+    }
+
+    fn handle_frame(&mut self, now: Time, frame: Frame<'_>) {
+        match frame.id {
+            0 => self.handle_push(now, frame.body),
+            id => self.handle_reply(now, id, frame.body),
         }
     }
 
@@ -227,6 +318,7 @@ impl<L: Listener> Core<L> {
         match answer {
             Body::Subscribed(subscribed) => self.handle_subscribed(subscribed),
             Body::Unsubscribed(_) => {}
+            _ if self.commands.note_arrival(id, now) => {}
             _ if self.is_command(id) => self.answer(id, answer),
             _ if self.tokens.is_refreshing(id) => self.handle_refreshed(now, answer),
             Body::Error(error) => self.handle_subscribe_error(now, id, error.into()),
@@ -238,12 +330,19 @@ impl<L: Listener> Core<L> {
         self.session = connected.session().into();
         self.user = connected.user().into();
         self.limits = connected.limits();
-        self.link = Link::Up { since: now, heard: now, spared: Time::NEVER, pong_due: false };
+        self.link = Link::Up { since: now, heard: now, spared: Time::NEVER, large: false, pong_due: false };
         self.tokens.connected();
         self.plan_refresh(now, connected.token_ttl());
         self.keys.of_publishes.connected(now, connected.idempotency());
         self.keys.of_calls.connected(now, connected.call_idempotency());
-        self.enter(State::Connected, None, "", None);
+        let is_behind = connected
+            .subscriptions()
+            .any(|outcome| outcome.result().is_ok_and(|subscribed| subscribed.recovering() > 0));
+        if is_behind {
+            self.catching_up = now.plus(CATCH_UP);
+        } else {
+            self.enter(State::Connected, None, "", None);
+        }
         if let (Some(ours), Some(theirs)) = (&self.config.contract, connected.contract()) {
             self.listener.contract_differs(ours, theirs);
         }
@@ -253,8 +352,16 @@ impl<L: Listener> Core<L> {
                 Err(error) => self.handle_refusal(now, outcome.channel(), outcome.number(), error.into()),
             }
         }
-        self.request_idle_subscriptions(now);
+        self.request_idle_subscriptions();
         self.settle_doubts();
+    }
+
+    /// Tells that the client is connected, once the subscriptions have what they missed, or that takes too long.
+    fn end_catching_up(&mut self, now: Time) {
+        if self.catching_up < Time::NEVER && (self.catching_up <= now || !self.subscriptions.are_behind()) {
+            self.catching_up = Time::NEVER;
+            self.enter(State::Connected, None, "", None);
+        }
     }
 
     fn handle_connect_error(&mut self, now: Time, error: Error) {
@@ -279,13 +386,13 @@ impl<L: Listener> Core<L> {
 
     fn handle_push(&mut self, now: Time, push: Body<'_>) {
         match push {
-            Body::Publication(publication) => self.handle_publication(now, publication),
+            Body::Publication(publication) => self.handle_publication(publication),
             Body::Unsubscribed(unsubscribed) => self.handle_unsubscribed(unsubscribed),
             Body::Disconnect(farewell) => self.retry_after = farewell.retry_after(),
             Body::RefreshDue => self.ask_for_token(now),
             Body::Join(movement) => self.handle_movement(movement, true),
             Body::Leave(movement) => self.handle_movement(movement, false),
-            Body::Subscribed(subscribed) => self.handle_offer(subscribed),
+            Body::Subscribed(subscribed) => self.handle_subscribed_unasked(subscribed),
             Body::Alarm(alarm) => self.handle_alarm(alarm),
             _ => {}
         }
@@ -299,7 +406,7 @@ impl<L: Listener> Core<L> {
     }
 
     /// Gives this connection up for another one.
-    fn break_off(&mut self, now: Time, code: CloseCode) {
+    pub(super) fn break_off(&mut self, now: Time, code: CloseCode) {
         self.drop_transport(code, "");
         self.lose(now, code, "");
     }
@@ -323,6 +430,8 @@ impl<L: Listener> Core<L> {
     }
 
     fn forget_connection(&mut self) {
+        self.catching_up = Time::NEVER;
+        self.incoming.clear();
         self.subscriptions.reset();
         self.tokens.connection_lost();
         self.settle_after_loss();
@@ -365,6 +474,8 @@ impl<L: Listener> Core<L> {
     /// The client is over.
     pub(super) fn end(&mut self, code: CloseCode, reason: &str) {
         self.link = Link::None;
+        self.catching_up = Time::NEVER;
+        self.incoming.clear();
         self.state = State::Closed;
         self.tokens.clear();
         self.fail_all_commands();

@@ -97,9 +97,11 @@ impl Memory {
         self.in_force.then_some(Imprint { generation: self.generation, clock })
     }
 
-    /// Whether the server, by what it said last, still knows a command with this imprint.
-    pub(super) fn remembers(&self, imprint: Imprint) -> bool {
-        let passed = self.clock.saturating_sub(imprint.clock);
+    /// Whether the server, by what it said last and the time since then, still knows a command with this imprint. `heard`
+    /// is a moment in this connection.
+    pub(super) fn remembers(&self, imprint: Imprint, heard: Time) -> bool {
+        let clock = self.clock.saturating_add(heard.span_since(self.told).millis());
+        let passed = clock.saturating_sub(imprint.clock);
         self.in_force && imprint.generation == self.generation && passed < self.window
     }
 }
@@ -149,9 +151,10 @@ mod tests {
         // Sent at 53 s by the server's clock.
         let imprint = keys.imprint(at(103)).unwrap();
         keys.hear(at(104), "a", WINDOW, 62_999);
-        assert!(keys.remembers(imprint));
+        assert!(keys.remembers(imprint, at(104)));
+        assert!(!keys.remembers(imprint, at(105)), "it took its time to be sent again");
         keys.hear(at(104), "a", WINDOW, 63_000);
-        assert!(!keys.remembers(imprint), "this client's clock stood still");
+        assert!(!keys.remembers(imprint, at(104)), "this client's clock stood still");
     }
 
     #[test]
@@ -160,9 +163,9 @@ mod tests {
         keys.hear(at(0), "a", WINDOW, 0);
         let imprint = keys.imprint(at(0)).unwrap();
         keys.hear(at(1), "b", WINDOW, 0);
-        assert!(!keys.remembers(imprint));
+        assert!(!keys.remembers(imprint, at(1)));
         keys.hear(at(2), "a", WINDOW, 0);
-        assert!(!keys.remembers(imprint), "it may have been lost and made again");
+        assert!(!keys.remembers(imprint, at(2)), "it may have been lost and made again");
     }
 
     #[test]
@@ -173,6 +176,6 @@ mod tests {
         let imprint = keys.imprint(at(0)).unwrap();
         keys.connected(at(0), None);
         assert!(keys.imprint(at(0)).is_none());
-        assert!(!keys.remembers(imprint));
+        assert!(!keys.remembers(imprint, at(0)));
     }
 }

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use wirehub_common::code::{CloseCode, ErrorCode};
 use wirehub_common::frame::History;
 use wirehub_common::view::Payload;
-use wirehub_common::{Bytes, ChannelName, Limits, compose};
+use wirehub_common::{Assembler, Bytes, ChannelName, Limits, compose};
 
 use self::alarms::Alarms;
 use self::commands::{Commands, Kind};
@@ -22,6 +22,7 @@ mod alarms;
 mod commands;
 mod connection;
 mod keys;
+mod outgoing;
 mod subscriptions;
 #[cfg(test)]
 mod tests;
@@ -42,6 +43,8 @@ pub struct Core<L = Events> {
     backoff: Backoff,
     state: State,
     link: Link,
+    /// The server's frames that are coming in parts.
+    incoming: Assembler,
     session: String,
     user: String,
     limits: Limits,
@@ -51,6 +54,8 @@ pub struct Core<L = Events> {
     keys: Keys,
     subscriptions: Subscriptions,
     alarms: Alarms,
+    /// Until when the client, which has a session, waits for what its subscriptions missed before it says so.
+    catching_up: Time,
     /// Whether the transport took more when it was asked last.
     writable: bool,
     /// What the transport has to be closed with.
@@ -102,6 +107,7 @@ impl<L: Listener> Core<L> {
             backoff: Backoff::new(0),
             state: State::Disconnected,
             link: Link::None,
+            incoming: Assembler::new(),
             session: String::new(),
             user: String::new(),
             limits: Limits::DEFAULT,
@@ -111,6 +117,7 @@ impl<L: Listener> Core<L> {
             keys: Keys::new(0),
             subscriptions: Subscriptions::new(),
             alarms: Alarms(Vec::new()),
+            catching_up: Time::NEVER,
             writable: true,
             closing: None,
             retry_after: None,
@@ -188,12 +195,12 @@ impl<L: Listener> Core<L> {
     /// # Errors
     /// [`ALREADY_SUBSCRIBED`](ErrorCode::ALREADY_SUBSCRIBED): the channel has a subscription.
     /// [`CLOSED`](ErrorCode::CLOSED): the client is closed.
-    pub fn subscribe(&mut self, now: Time, channel: &ChannelName) -> Result<SubscriptionId, Error> {
+    pub fn subscribe(&mut self, channel: &ChannelName) -> Result<SubscriptionId, Error> {
         self.refuse_when_closed()?;
         let id = SubscriptionId(self.next_id());
         self.begin_subscription(id, channel)?;
         if self.is_up() {
-            self.request_subscription(now, channel.as_str());
+            self.request_subscription(channel.as_str());
         }
         Ok(id)
     }
@@ -219,7 +226,8 @@ impl<L: Listener> Core<L> {
     ///
     /// # Errors
     /// [`QUEUE_FULL`](ErrorCode::QUEUE_FULL), [`CLOSED`](ErrorCode::CLOSED), for a command that does not wait
-    /// [`NOT_CONNECTED`](ErrorCode::NOT_CONNECTED): nothing was done.
+    /// [`NOT_CONNECTED`](ErrorCode::NOT_CONNECTED), for one that is over the server's limit
+    /// [`BAD_REQUEST`](ErrorCode::BAD_REQUEST): nothing was done.
     pub fn publish<'a>(
         &mut self,
         now: Time,
@@ -347,8 +355,8 @@ impl<L: Listener> Core<L> {
     /// aside: while it is not, what is queued waits here, within its bound.
     pub fn poll_transmit(&mut self, writable: bool) -> Option<Transmit> {
         self.writable = writable;
-        if let Some((code, reason)) = self.closing.take() {
-            return Some(Transmit::Close { code, reason });
+        if let Some(close) = self.take_closing() {
+            return Some(close);
         }
         match &mut self.link {
             Link::Opening { asked, .. } if !*asked => {
@@ -363,7 +371,9 @@ impl<L: Listener> Core<L> {
                 if !writable {
                     return None;
                 }
-                self.next_batch().map(Transmit::Send)
+                let message = self.next_message().map(Transmit::Send);
+                // Instead of one that must not be sent any more.
+                message.or_else(|| self.take_closing())
             }
             _ => None,
         }
@@ -372,8 +382,13 @@ impl<L: Listener> Core<L> {
     /// When [`handle_timeout`](Self::handle_timeout) has to be called, if nothing else happens.
     pub fn poll_timeout(&self) -> Option<Time> {
         let own = self.link.deadline(self.limits.ping_interval).min(self.tokens.deadline());
+        let own = own.min(self.catching_up);
         let soonest = own.min(self.commands.deadline()).min(self.subscriptions.deadline());
         (soonest < Time::NEVER).then_some(soonest)
+    }
+
+    fn take_closing(&mut self) -> Option<Transmit> {
+        self.closing.take().map(|(code, reason)| Transmit::Close { code, reason })
     }
 
     fn ask_for_presence(

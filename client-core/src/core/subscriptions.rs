@@ -14,7 +14,7 @@ use wirehub_common::{ChannelName, compose};
 
 use super::Core;
 use crate::time::Span;
-use crate::{Error, ErrorKind, Listener, Recovery, Time};
+use crate::{Error, ErrorKind, Gap, Listener, Recovery, Time};
 
 /// Names a subscription of one client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -51,6 +51,8 @@ struct Wanted {
     begun: bool,
     /// Where the application has got to in the channel's history.
     position: Option<Position>,
+    /// Up to which offset it has to come before it has all that it missed.
+    missed: u64,
     /// The server began it, not the application.
     is_offered: bool,
 }
@@ -59,8 +61,8 @@ struct Wanted {
 enum Phase {
     /// Waits for a connection.
     Idle,
-    /// Asked for; the id is the command's.
-    Requested { command: u32, deadline: Time },
+    /// Asked for; the id is the command's. The answer comes, or the connection ends.
+    Requested { command: u32 },
     /// In force.
     Active,
     /// Refused for the time being.
@@ -76,8 +78,16 @@ impl Subscriptions {
     fn add(&mut self, id: SubscriptionId, channel: &ChannelName) -> Option<&mut Wanted> {
         let index = self.find(channel.as_str()).err()?;
         let (channel, phase) = (channel.clone(), Phase::Idle);
-        let wanted =
-            Wanted { channel, id, number: 0, phase, begun: false, position: None, is_offered: false };
+        let wanted = Wanted {
+            channel,
+            id,
+            number: 0,
+            phase,
+            begun: false,
+            position: None,
+            missed: 0,
+            is_offered: false,
+        };
         self.wanted.insert(index, Box::new(wanted));
         self.wanted.get_mut(index).map(|wanted| &mut **wanted)
     }
@@ -93,8 +103,8 @@ impl Subscriptions {
     pub(super) fn deadline(&self) -> Time {
         let mut soonest = Time::NEVER;
         for wanted in &self.wanted {
-            if let Phase::Requested { deadline: time, .. } | Phase::Retrying { at: time } = wanted.phase {
-                soonest = soonest.min(time);
+            if let Phase::Retrying { at } = wanted.phase {
+                soonest = soonest.min(at);
             }
         }
         soonest
@@ -105,6 +115,35 @@ impl Subscriptions {
         for wanted in &mut self.wanted {
             wanted.phase = Phase::Idle;
         }
+    }
+
+    /// As many subscriptions as have room in `connect`; `command` is its id, and their numbers are those after `last`.
+    pub(super) fn restore(
+        &mut self,
+        command: u32,
+        last: &mut u32,
+        mut room: usize,
+    ) -> compose::Subscriptions {
+        let mut restored = compose::Subscriptions::default();
+        for wanted in &mut self.wanted {
+            let epoch = wanted.position.as_ref().map_or(0, |position| position.epoch.len());
+            let bytes = wanted.channel.as_str().len().saturating_add(epoch).saturating_add(ENTRY_BYTES);
+            let Some(rest) = room.checked_sub(bytes) else { break };
+            room = rest;
+            *last = last.wrapping_add(1);
+            wanted.number = *last;
+            wanted.phase = Phase::Requested { command };
+            restored.push(&wanted.channel, *last, wanted.position.as_ref());
+        }
+        restored
+    }
+
+    /// Whether one that is in force has not all that it missed.
+    pub(super) fn are_behind(&self) -> bool {
+        self.wanted.iter().any(|wanted| {
+            let offset = wanted.position.as_ref().map_or(u64::MAX, |position| position.offset);
+            wanted.phase == Phase::Active && offset < wanted.missed
+        })
     }
 
     fn of_channel(&mut self, channel: &str) -> Option<&mut Wanted> {
@@ -123,17 +162,11 @@ impl Subscriptions {
 }
 
 impl Wanted {
-    /// Whether `recovered` leads from where the application is to `position`, without a hole. Servers have bugs too.
-    fn continues_with(&self, subscribed: Subscribed<'_>, position: Option<view::Position<'_>>) -> bool {
-        let (Some(from), Some(to)) = (&self.position, position) else { return false };
-        let mut offset = from.offset;
-        for publication in subscribed.recovered() {
-            offset = offset.saturating_add(1);
-            if publication.offset() != offset {
-                return false;
-            }
-        }
-        offset == to.offset() && from.epoch == to.epoch()
+    /// Whether the subscription begins where the application is. Servers have bugs too.
+    fn continues_at(&self, position: view::Position<'_>) -> bool {
+        self.position
+            .as_ref()
+            .is_some_and(|own| own.offset == position.offset() && own.epoch == position.epoch())
     }
 
     /// Whether publications are missing between the last one and the one with this offset.
@@ -155,26 +188,10 @@ impl Wanted {
 }
 
 impl<L: Listener> Core<L> {
-    /// The subscriptions to put into `connect`; `command` is its id.
-    pub(super) fn subscriptions_to_restore(
-        &mut self,
-        command: u32,
-        deadline: Time,
-    ) -> compose::Subscriptions {
-        let mut restored = compose::Subscriptions::default();
-        for wanted in &mut self.subscriptions.wanted {
-            self.last_id = self.last_id.wrapping_add(1);
-            let number = self.last_id;
-            wanted.number = number;
-            wanted.phase = Phase::Requested { command, deadline };
-            restored.push(&wanted.channel, number, wanted.position.as_ref());
-        }
-        restored
-    }
-
-    /// Those that the application asked for while `connect` was on its way, and those that its reply left out.
-    pub(super) fn request_idle_subscriptions(&mut self, now: Time) {
-        self.request_each(now, |phase| matches!(phase, Phase::Idle | Phase::Requested { .. }));
+    /// Those that the application asked for while `connect` was on its way, those that had no room in it, and those that
+    /// its reply left out.
+    pub(super) fn request_idle_subscriptions(&mut self) {
+        self.request_each(|phase| matches!(phase, Phase::Idle | Phase::Requested { .. }));
     }
 
     /// Makes a subscription of the application's. It goes on where the one was that the server began, if any.
@@ -200,12 +217,11 @@ impl<L: Listener> Core<L> {
         }
     }
 
-    pub(super) fn request_subscription(&mut self, now: Time, channel: &str) {
+    pub(super) fn request_subscription(&mut self, channel: &str) {
         let command = self.next_id();
-        let deadline = now.after(self.config.command_timeout);
         let Some(wanted) = self.subscriptions.of_channel(channel) else { return };
         wanted.number = command;
-        wanted.phase = Phase::Requested { command, deadline };
+        wanted.phase = Phase::Requested { command };
         let frame = compose::subscribe(command, &wanted.channel, command, wanted.position.as_ref());
         self.send_transient(frame);
     }
@@ -251,26 +267,37 @@ impl<L: Listener> Core<L> {
         wanted.phase = Phase::Active;
         let first = !core::mem::replace(&mut wanted.begun, true);
         let position = subscribed.position();
-        let complete = subscribed.complete() && wanted.continues_with(subscribed, position);
         let recovery = match position {
             _ if first => Recovery::First,
-            _ if complete => Recovery::Complete,
             None => Recovery::NoHistory,
+            Some(position) if subscribed.complete() && wanted.continues_at(position) => Recovery::Complete,
             Some(_) => Recovery::Lost,
         };
-        if !complete {
-            // What comes now is not measured against what came before.
-            wanted.position = None;
-        }
-        listener.subscribed(wanted.id, recovery);
-        for publication in subscribed.recovered() {
-            listener.publication(wanted.id, publication);
-        }
+        wanted.missed =
+            position.map_or(0, |position| position.offset().saturating_add(subscribed.recovering()));
         wanted.position = position.map(view::Position::read);
+        listener.subscribed(wanted.id, recovery);
     }
 
-    /// The server began a subscription. One of the application's own has precedence.
-    pub(super) fn handle_offer(&mut self, subscribed: Subscribed<'_>) {
+    /// The server says of a subscription that is in force where it goes on, or it began one. One of the application's own
+    /// has precedence over that.
+    pub(super) fn handle_subscribed_unasked(&mut self, subscribed: Subscribed<'_>) {
+        let Self { subscriptions, listener, .. } = self;
+        let Some(wanted) = subscriptions.of_channel(subscribed.channel()) else {
+            // One with a number is that of a subscription which the application has ended.
+            if subscribed.number() == 0 {
+                self.handle_offer(subscribed);
+            }
+            return;
+        };
+        if wanted.number == subscribed.number() && wanted.phase == Phase::Active {
+            let position = subscribed.position();
+            wanted.position = position.map(view::Position::read);
+            listener.gap(wanted.id, if position.is_some() { Gap::Lost } else { Gap::Dropped });
+        }
+    }
+
+    fn handle_offer(&mut self, subscribed: Subscribed<'_>) {
         // It was checked together with its frame.
         let Ok(channel) = ChannelName::new(subscribed.channel()) else { return };
         if self.subscriptions.wanted.len() >= MAX_SUBSCRIPTIONS {
@@ -278,7 +305,6 @@ impl<L: Listener> Core<L> {
         }
         let subscription = SubscriptionId(self.next_id());
         let Some(wanted) = self.subscriptions.add(subscription, &channel) else { return };
-        wanted.number = subscribed.number();
         wanted.is_offered = true;
         self.listener.offered(subscription, &channel);
         self.handle_subscribed(subscribed);
@@ -293,7 +319,7 @@ impl<L: Listener> Core<L> {
         }
     }
 
-    pub(super) fn handle_publication(&mut self, now: Time, publication: Publication<'_>) {
+    pub(super) fn handle_publication(&mut self, publication: Publication<'_>) {
         let channel = publication.channel();
         let Some(wanted) = self.subscriptions.of_channel(channel) else {
             if channel == BROADCAST {
@@ -306,8 +332,8 @@ impl<L: Listener> Core<L> {
         }
         let offset = publication.offset();
         if wanted.has_hole_before(offset) {
-            // Subscribing again recovers this one too, or tells that it can't be.
-            return self.request_subscription(now, channel);
+            // The channel's policy dropped them for this client: to ask for them again would make it slower still.
+            self.listener.gap(wanted.id, Gap::Dropped);
         }
         if wanted.take(offset) {
             self.listener.publication(wanted.id, publication);
@@ -330,15 +356,12 @@ impl<L: Listener> Core<L> {
 
     pub(super) fn expire_subscriptions(&mut self, now: Time) {
         if self.is_up() {
-            self.request_each(now, |phase| match phase {
-                Phase::Requested { deadline: time, .. } | Phase::Retrying { at: time } => time <= now,
-                Phase::Idle | Phase::Active => false,
-            });
+            self.request_each(|phase| matches!(phase, Phase::Retrying { at } if at <= now));
         }
     }
 
     /// Asks for the subscriptions that are in such a phase.
-    fn request_each(&mut self, now: Time, is_due: impl Fn(Phase) -> bool) {
+    fn request_each(&mut self, is_due: impl Fn(Phase) -> bool) {
         let mut due = Vec::new();
         for wanted in &self.subscriptions.wanted {
             if is_due(wanted.phase) {
@@ -346,7 +369,7 @@ impl<L: Listener> Core<L> {
             }
         }
         for channel in due {
-            self.request_subscription(now, channel.as_str());
+            self.request_subscription(channel.as_str());
         }
     }
 
@@ -362,6 +385,9 @@ impl<L: Listener> Core<L> {
 /// A subscription that was refused for the time being is asked for again after this long and up to `RETRY_SPREAD` more.
 const RETRY_AFTER: Span = Span::from_millis(500);
 const RETRY_SPREAD: Span = Span::from_millis(5000);
+
+/// What a subscription in `connect` takes at most beside its texts.
+const ENTRY_BYTES: usize = 32;
 
 /// With so many subscriptions a client takes no more from the server.
 const MAX_SUBSCRIPTIONS: usize = 1024;

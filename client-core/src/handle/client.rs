@@ -40,7 +40,7 @@ impl Client {
         Self { lifetime: Arc::new(Lifetime(shared)), options: SendOptions::default() }
     }
 
-    /// This handle with another bound on its publishes and calls, the time offline included.
+    /// This handle with another bound on its publishes and calls: see [`SendOptions::timeout`].
     #[must_use]
     pub fn with_timeout(self, timeout: Duration) -> Self {
         Self { options: SendOptions { timeout: Some(timeout), ..self.options }, ..self }
@@ -284,7 +284,8 @@ impl Client {
         let _ = receiver.await;
     }
 
-    /// Reads up to `limit` messages of a channel's history: those after `since`, or from the beginning.
+    /// Reads up to `limit` messages of a channel's history: those after `since`, or from the beginning. A page is bounded
+    /// in bytes too: where it says that there are [`more`](HistoryPage::more), ask again from its last message on.
     ///
     /// # Errors
     /// As for [`Self::publish`]; [`NOT_AVAILABLE`](ErrorCode::NOT_AVAILABLE): the channel keeps no history;
@@ -302,7 +303,8 @@ impl Client {
         let publications = page.publications.into_iter();
         let publications =
             publications.map(|publication| Publication::decode(publication, C::Message::from_payload));
-        Ok(HistoryPage { position: page.position, publications: publications.collect::<Result<_, _>>()? })
+        let publications = publications.collect::<Result<_, _>>()?;
+        Ok(HistoryPage { position: page.position, publications, more: page.more })
     }
 
     /// [`Self::history`] without a contract, and with all that can be asked for.
@@ -355,8 +357,8 @@ impl Client {
         channel: ChannelName,
         decode: fn(&Payload) -> Result<M, PayloadError>,
     ) -> Result<Subscription<M>, Error> {
-        self.shared().act(|inner, now| {
-            let id = inner.core.subscribe(now, &channel)?;
+        self.shared().act(|inner, _| {
+            let id = inner.core.subscribe(&channel)?;
             let config = inner.core.config();
             let (sender, queue) = queue::new(config.receive_queue, config.overflow);
             let (confirm, ready) = oneshot::channel();
@@ -419,6 +421,8 @@ pub struct HistoryPage<M> {
     pub position: Position,
     /// The messages that were asked for, oldest first.
     pub publications: Vec<Publication<M>>,
+    /// The server gives no more at once: there are more messages than these, and fewer came than were asked for.
+    pub more: bool,
 }
 
 /// The server answered a command with another one's answer.

@@ -83,6 +83,11 @@ impl Driver {
         self.handle(|core, now| core.handle_message(now, message));
     }
 
+    /// See [`Core::handle_drained`].
+    pub fn handle_drained(&self) {
+        self.handle(Core::handle_drained);
+    }
+
     /// See [`Core::handle_text`].
     pub fn handle_text(&self) {
         self.handle(Core::handle_text);

@@ -13,8 +13,8 @@ use wirehub_common::{ChannelName, Payload, frame};
 
 use self::queue::{QueueSender, Refused};
 use crate::{
-    CommandId, Core, Error, ErrorKind, Event, Outcome, Recovery, State, StateChange, SubscriptionId, Time,
-    TokenRequest,
+    CommandId, Core, Error, ErrorKind, Event, Gap, Outcome, Recovery, State, StateChange, SubscriptionId,
+    Time, TokenRequest,
 };
 
 mod alarm;
@@ -110,8 +110,15 @@ impl Inner {
                         if recovery != Recovery::First {
                             feed.push_change(&MemberChange::Unknown);
                         }
-                        recovery.is_gap() && !feed.push_gap(recovery)
+                        recovery.is_gap() && !feed.push_gap(gap_after(recovery))
                     });
+                    if full {
+                        self.overflow(subscription);
+                    }
+                }
+                Event::Gap { subscription, reason } => {
+                    let feed = self.subscriptions.get_mut(&subscription);
+                    let full = feed.is_some_and(|feed| !feed.push_gap(gap_within(reason)));
                     if full {
                         self.overflow(subscription);
                     }
@@ -187,6 +194,28 @@ impl Inner {
     fn overflow(&mut self, subscription: SubscriptionId) {
         let error = Error::from_code(ErrorKind::Usage, ErrorCode::OVERFLOW);
         self.core.fail_subscription(subscription, error);
+    }
+}
+
+/// What is said of messages that are missing after a reconnect.
+fn gap_after(recovery: Recovery) -> &'static str {
+    match recovery {
+        Recovery::NoHistory => {
+            "the channel keeps no history: what was published while this client was away is gone"
+        }
+        _ => {
+            "the channel's history does not reach back to when this client was here last: messages are missing"
+        }
+    }
+}
+
+/// What is said of messages that are missing while a subscription is in force.
+fn gap_within(reason: Gap) -> &'static str {
+    match reason {
+        Gap::Dropped => "this client is slower than the channel, whose overflow policy dropped messages",
+        Gap::Lost => {
+            "the channel's history was lost, or cut off before this client had it: messages are missing"
+        }
     }
 }
 

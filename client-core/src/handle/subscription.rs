@@ -17,12 +17,13 @@ use super::Shared;
 use super::client::Lifetime;
 use super::members::{MemberChange, MemberChanges};
 use super::queue::{self, Queue, QueueSender, Refused};
-use crate::{Error, ErrorKind, Overflow, Recovery, SubscriptionId};
+use crate::{Error, ErrorKind, Overflow, SubscriptionId};
 
 /// The messages of one channel: a stream that goes on through reconnects. Dropping it unsubscribes.
 ///
-/// An item is an error where a payload does not fit the contract, and where messages may be missing after a reconnect
-/// ([`UNRECOVERABLE`](ErrorCode::UNRECOVERABLE), in words that say why); the stream goes on after both. It is one as the
+/// An item is an error where a payload does not fit the contract, and where messages are missing: after a reconnect, or
+/// because this client is slower than the channel and the channel's overflow policy drops some
+/// ([`UNRECOVERABLE`](ErrorCode::UNRECOVERABLE), in words that say why). The stream goes on after both. It is one as the
 /// last item where the subscription ended by itself: refused, ended by the server, or too slow for its
 /// [overflow policy](crate::Overflow).
 #[derive(Debug)]
@@ -242,15 +243,7 @@ impl Feed {
     }
 
     /// Tells that messages may be missing; `false` as for [`Self::push`].
-    pub(super) fn push_gap(&mut self, recovery: Recovery) -> bool {
-        let words = match recovery {
-            Recovery::NoHistory => {
-                "the channel keeps no history: what was published while this client was away is gone"
-            }
-            _ => {
-                "the channel's history does not reach back to when this client was here last: messages are missing"
-            }
-        };
+    pub(super) fn push_gap(&mut self, words: &'static str) -> bool {
         let error = Error::in_words(ErrorKind::Connection, ErrorCode::UNRECOVERABLE, words);
         self.sender.push(Err(error), ENTRY_BYTES) != Err(Refused::Full)
     }

@@ -1,12 +1,15 @@
 //! One client of a world, and the record of what it was told.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use bytes::Bytes;
 use wirehub_client_core::{CommandId, Config, Core, Event, Outcome, State, SubscriptionId, Time};
 use wirehub_common::code::ErrorCode;
-use wirehub_common::{ChannelName, Payload};
+use wirehub_common::frame::{Part, Push, ServerFrame};
+use wirehub_common::{Assembler, ChannelName, Codec, Payload};
 
+use crate::line::Line;
 use crate::random::Random;
 use crate::server::{Message, RESPONSES, Server};
 
@@ -15,6 +18,9 @@ pub(crate) struct Client {
     pub(crate) core: Core,
     /// The transport that the core has asked for.
     pub(crate) connection: Option<u64>,
+    /// What lies between it and the server.
+    pub(crate) line: Option<Line>,
+    pub(crate) received: Received,
     subscriptions: BTreeMap<SubscriptionId, Record>,
     commands: BTreeMap<CommandId, Wish>,
     /// Tells its messages from those of others.
@@ -38,6 +44,51 @@ pub(crate) struct Client {
     pub(crate) connected_at: Time,
 }
 
+/// What came over the line, for the bill.
+#[derive(Debug, Default)]
+pub(crate) struct Received {
+    parts: Assembler,
+    /// Which publications have come.
+    publications: BTreeSet<(ChannelName, u64)>,
+    /// How many bytes came for the first time, of whole frames.
+    pub(crate) useful: usize,
+    /// How many bytes the server sent.
+    pub(crate) sent: usize,
+    /// How many connections ended.
+    pub(crate) ended: usize,
+}
+
+impl Received {
+    /// Parts of an earlier connection lead nowhere.
+    pub(crate) fn connected(&mut self) {
+        self.parts.clear();
+    }
+
+    pub(crate) fn take(&mut self, message: &Bytes) {
+        for frame in Codec::Protobuf.decode_frames(message) {
+            match frame.unwrap() {
+                ServerFrame::Part(Part { stream, data, left }) => {
+                    if let Some(whole) = self.parts.take(stream, &data, left, usize::MAX).unwrap() {
+                        let frame = Codec::Protobuf.decode_frame(&whole).unwrap();
+                        self.count(&frame, whole.len());
+                    }
+                }
+                frame => self.count(&frame, Codec::Protobuf.encode_frame(&frame).len()),
+            }
+        }
+    }
+
+    fn count(&mut self, frame: &ServerFrame, bytes: usize) {
+        let is_new = match frame {
+            ServerFrame::Push(Push::Publication(publication)) => {
+                self.publications.insert((publication.channel.clone(), publication.time))
+            }
+            _ => true,
+        };
+        self.useful += if is_new { bytes } else { 0 };
+    }
+}
+
 /// What a command is for.
 #[derive(Debug, Clone, Copy)]
 enum Wish {
@@ -57,10 +108,12 @@ struct Record {
     confirmed: bool,
     /// Whether publications may be missing before the next one.
     may_jump: bool,
+    /// Whether it was told that some are missing, so that they have to be.
+    has_to_jump: bool,
 }
 
 impl Client {
-    pub(crate) fn new(number: u32, seed: u64) -> Self {
+    pub(crate) fn new(number: u32, seed: u64, line: Option<Line>) -> Self {
         Self {
             number,
             messages: 0,
@@ -71,6 +124,8 @@ impl Client {
             lag: Duration::ZERO,
             core: Core::new(Config { send_queue: 4096, ..Config::default() }, seed),
             connection: None,
+            line,
+            received: Received::default(),
             subscriptions: BTreeMap::new(),
             commands: BTreeMap::new(),
             failed: 0,
@@ -118,12 +173,18 @@ impl Client {
             0..=4 => {
                 self.messages += 1;
                 let message = Message { client: self.number, number: self.messages };
-                let payload = message.to_payload(random.below(600) as usize);
+                let padding = match self.line {
+                    Some(_) if random.one_in(4) => random.below(150_000),
+                    _ => random.below(600),
+                };
+                let payload = message.to_payload(padding as usize);
                 let publish = self.core.publish(now, channel, &payload, timeout);
                 self.began(publish, Wish::Publish(message));
             }
             5 if random.one_in(2) => {
-                let call = self.core.call(now, "echo", &Payload::json("1"), timeout);
+                let large = self.line.is_some() && random.one_in(4);
+                let payload = Payload::bytes(vec![0; if large { random.below(150_000) } else { 1 } as usize]);
+                let call = self.core.call(now, "echo", &payload, timeout);
                 self.began(call, Wish::Call);
             }
             5 => {
@@ -135,21 +196,26 @@ impl Client {
                     self.core.cancel(command);
                 }
             }
+            // The page says `online`, on a line on which a part takes no longer than the server has to say anything.
+            7 if self.line.as_ref().is_some_and(|line| line.down() > 160_000) => {
+                self.core.check_connection(now);
+            }
             7 => {
                 let subscription = self.subscriptions.keys().next().copied();
                 if let Some(subscription) = subscription.filter(|_| random.one_in(3)) {
                     self.core.unsubscribe(subscription);
                 }
             }
-            _ => self.subscribe(now, channel),
+            _ => self.subscribe(channel),
         }
     }
 
-    pub(crate) fn subscribe(&mut self, now: Time, channel: &ChannelName) {
-        match self.core.subscribe(now, channel) {
+    pub(crate) fn subscribe(&mut self, channel: &ChannelName) {
+        match self.core.subscribe(channel) {
             Ok(subscription) => {
+                let channel = channel.clone();
                 let record =
-                    Record { channel: channel.clone(), last: None, confirmed: false, may_jump: true };
+                    Record { channel, last: None, confirmed: false, may_jump: true, has_to_jump: false };
                 self.subscriptions.insert(subscription, record);
             }
             Err(error) => assert_eq!(error.code(), ErrorCode::ALREADY_SUBSCRIBED),
@@ -195,7 +261,15 @@ impl Client {
                     let record = self.subscriptions.get_mut(&subscription).expect("it has not ended");
                     record.confirmed = true;
                     record.may_jump |= recovery.is_gap();
+                    record.has_to_jump = false;
                     self.gaps += usize::from(recovery.is_gap());
+                }
+                Event::Gap { subscription, .. } => {
+                    let record = self.subscriptions.get_mut(&subscription).expect("it has not ended");
+                    assert!(record.confirmed, "before that it is the recovery that tells");
+                    record.may_jump = true;
+                    record.has_to_jump = true;
+                    self.gaps += 1;
                 }
                 Event::Publication { subscription, publication } => {
                     let record = self.subscriptions.get_mut(&subscription).expect("it has not ended");
@@ -210,6 +284,8 @@ impl Client {
                 Event::State(change) => {
                     if change.state == State::Connected {
                         self.connected_at = now;
+                    } else {
+                        // What comes before the next confirmation would be an older subscription's.
                         for record in self.subscriptions.values_mut() {
                             record.confirmed = false;
                         }
@@ -249,8 +325,10 @@ impl Record {
                 self.may_jump || publication == last + 1,
                 "{publication} after {last}: a hole nobody told of"
             );
+            assert!(!self.has_to_jump || publication > last + 1, "a gap that is none before {publication}");
         }
         self.last = Some(publication);
         self.may_jump = false;
+        self.has_to_jump = false;
     }
 }

@@ -13,9 +13,11 @@
 )]
 
 mod client;
+mod line;
 mod network;
 mod random;
 mod server;
+mod session;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -24,14 +26,17 @@ use world::{Faults, World};
 
 const SEEDS: u64 = 10_000;
 
+/// Of the worlds with lines, in which more happens.
+const SEEDS_WITH_LINES: u64 = 1000;
+
 #[test]
 fn every_message_comes_in_order_without_holes_through_a_hostile_network() {
-    for_each_seed(|seed| World::new(seed, Faults::ALL).run());
+    for_each_seed(SEEDS, |seed| World::new(seed, Faults::ALL).run());
 }
 
 #[test]
 fn with_enough_history_nothing_is_ever_missed() {
-    for_each_seed(|seed| {
+    for_each_seed(SEEDS, |seed| {
         let mut world = World::new(seed, Faults::CUTS);
         world.run();
         assert_eq!(world.gaps(), 0, "each reconnect recovers everything");
@@ -41,7 +46,7 @@ fn with_enough_history_nothing_is_ever_missed() {
 
 #[test]
 fn a_quiet_network_loses_nothing_at_all() {
-    for_each_seed(|seed| {
+    for_each_seed(SEEDS, |seed| {
         let mut world = World::new(seed, Faults::NONE);
         world.run();
         assert_eq!(world.failed_commands(), 0, "no command fails without a reason");
@@ -50,8 +55,38 @@ fn a_quiet_network_loses_nothing_at_all() {
 }
 
 #[test]
+fn over_a_slow_uneven_and_lossy_line_every_client_gets_there_and_nothing_is_missed() {
+    for_each_seed(SEEDS_WITH_LINES, |seed| {
+        let mut world = World::new(seed, Faults::SLOW);
+        world.run();
+        world.check_what_was_sent();
+        assert_eq!(world.gaps(), 0, "each reconnect recovers everything");
+        assert_eq!(world.publishes_in_doubt(), 0, "each publish without an answer is repeated");
+    });
+}
+
+#[test]
+fn a_reader_that_is_too_slow_gets_the_newest_and_is_told_of_what_was_dropped() {
+    for_each_seed(SEEDS_WITH_LINES, |seed| {
+        let mut world = World::new(seed, Faults::SLOW_AND_FORGETFUL);
+        world.run();
+        world.check_what_was_sent();
+    });
+}
+
+#[test]
+fn a_slow_line_alone_ends_no_connection() {
+    for_each_seed(SEEDS_WITH_LINES, |seed| {
+        let mut world = World::new(seed, Faults::ONLY_SLOW);
+        world.run();
+        world.check_what_was_sent();
+        assert_eq!(world.connections(), world.clients.len(), "one connection for each client");
+    });
+}
+
+#[test]
 fn a_server_that_restarts_is_not_met_by_all_clients_at_once() {
-    for_each_seed(|seed| {
+    for_each_seed(SEEDS, |seed| {
         let mut world = World::new(seed, Faults::NONE);
         let spread = world.restart_and_measure_spread();
         // 8 clients over a window of 5 s: fewer than one world in 10,000 has them all within half a second.
@@ -59,11 +94,11 @@ fn a_server_that_restarts_is_not_met_by_all_clients_at_once() {
     });
 }
 
-fn for_each_seed(check: impl Fn(u64)) {
+fn for_each_seed(seeds: u64, check: impl Fn(u64)) {
     let number = |name| std::env::var(name).ok().map(|value: String| value.parse().expect("a number"));
     let seeds = match number("WIREHUB_SEED") {
         Some(seed) => seed..seed + 1,
-        None => 0..number("WIREHUB_SEEDS").unwrap_or(SEEDS),
+        None => 0..number("WIREHUB_SEEDS").unwrap_or(seeds),
     };
     for seed in seeds {
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| check(seed))) {

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use wirehub_client_core::Time;
 use wirehub_common::code::CloseCode;
 
+use crate::line::Line;
 use crate::random::Random;
 
 /// Something that arrives at one end of a connection.
@@ -17,22 +18,50 @@ pub(crate) enum Arrival {
     ClosedAtClient(CloseCode),
     MessageAtServer(Bytes),
     ClosedAtServer,
+    /// So many bytes have left the client.
+    DrainedAtClient(usize),
 }
 
 impl Arrival {
     pub(crate) fn is_at_server(&self) -> bool {
         matches!(self, Self::MessageAtServer(_) | Self::ClosedAtServer)
     }
+
+    fn size(&self) -> usize {
+        match self {
+            Self::MessageAtClient(message) | Self::MessageAtServer(message) => message.len(),
+            _ => 0,
+        }
+    }
 }
 
 #[derive(Debug)]
 struct Connection {
     client: usize,
-    /// Messages in one direction do not overtake each other.
-    to_client: Time,
-    to_server: Time,
+    /// None has all the room in the world.
+    line: Option<Line>,
+    to_client: Direction,
+    to_server: Direction,
     /// What is sent is swallowed, and nobody is told.
     half_open: bool,
+}
+
+/// Messages in one direction do not overtake each other.
+#[derive(Debug)]
+struct Direction {
+    /// When the last byte that was put in has passed the line.
+    passed: Time,
+    /// When the last message arrives.
+    arrives: Time,
+    /// How many bytes were put in and are still there: to the server in the client's buffers, to the client in the line
+    /// and all that is behind it.
+    buffered: usize,
+}
+
+impl Direction {
+    fn new(now: Time) -> Self {
+        Self { passed: now, arrives: now, buffered: 0 }
+    }
 }
 
 /// All connections of a world.
@@ -48,9 +77,10 @@ pub(crate) struct Network {
 }
 
 impl Network {
-    pub(crate) fn open(&mut self, now: Time, client: usize) -> u64 {
+    pub(crate) fn open(&mut self, now: Time, client: usize, line: Option<Line>) -> u64 {
         self.opened += 1;
-        let connection = Connection { client, to_client: now, to_server: now, half_open: false };
+        let (to_client, to_server) = (Direction::new(now), Direction::new(now));
+        let connection = Connection { client, line, to_client, to_server, half_open: false };
         self.connections.insert(self.opened, connection);
         self.opened
     }
@@ -63,16 +93,46 @@ impl Network {
         self.connections.get(&id).map(|connection| connection.client)
     }
 
-    /// Sends, with a delay of up to `longest` milliseconds.
+    /// How many bytes are in the client's buffers.
+    pub(crate) fn buffered_at_client(&self, id: u64) -> usize {
+        self.connections.get(&id).map_or(0, |connection| connection.to_server.buffered)
+    }
+
+    /// How many bytes the server has sent that have not arrived.
+    pub(crate) fn buffered_at_server(&self, id: u64) -> usize {
+        self.connections.get(&id).map_or(usize::MAX, |connection| connection.to_client.buffered)
+    }
+
+    /// Whether the server is in the middle of receiving something.
+    pub(crate) fn is_uploading(&self, id: u64, now: Time) -> bool {
+        self.connections
+            .get(&id)
+            .is_some_and(|connection| connection.to_server.buffered > 0 && connection.to_server.passed > now)
+    }
+
+    /// Sends, with a delay of up to `longest` milliseconds beside what the line takes.
     pub(crate) fn send(&mut self, now: Time, random: &mut Random, id: u64, longest: u64, arrival: Arrival) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
+        let up = arrival.is_at_server();
+        let direction = if up { &mut connection.to_server } else { &mut connection.to_client };
+        let size = arrival.size();
+        direction.buffered += size;
         if connection.half_open {
             return;
         }
-        let last = if arrival.is_at_server() { &mut connection.to_server } else { &mut connection.to_client };
-        *last = (*last).max(now.after(random.between(1, longest)));
+        let start = direction.passed.max(now);
+        direction.passed = connection.line.as_ref().map_or(start, |line| line.passed(start, size, up));
+        direction.arrives = direction.arrives.max(direction.passed.after(random.between(1, longest)));
+        let (passed, arrives) = (direction.passed, direction.arrives);
+        self.push(arrives, id, arrival);
+        if up && size > 0 {
+            self.push(passed, id, Arrival::DrainedAtClient(size));
+        }
+    }
+
+    fn push(&mut self, time: Time, id: u64, arrival: Arrival) {
         self.sequence += 1;
-        self.arrivals.push(Reverse((*last, self.sequence, id, arrival)));
+        self.arrivals.push(Reverse((time, self.sequence, id, arrival)));
     }
 
     /// The connection swallows everything from now on.
@@ -85,6 +145,13 @@ impl Network {
     /// Nothing arrives from this connection any more, not even what is on its way.
     pub(crate) fn forget(&mut self, id: u64) {
         self.connections.remove(&id);
+    }
+
+    /// The lines have no more moods.
+    pub(crate) fn calm(&mut self, now: Time) {
+        for line in self.connections.values_mut().filter_map(|connection| connection.line.as_mut()) {
+            line.steady_from(now);
+        }
     }
 
     pub(crate) fn next_arrival(&self) -> Option<Time> {
@@ -104,11 +171,18 @@ impl Network {
     /// Takes the next arrival of a connection that is still there. What is for a client that is asleep waits for it.
     pub(crate) fn arrive(&mut self, asleep_until: impl Fn(usize) -> Option<Time>) -> Option<(u64, Arrival)> {
         let Reverse((_, sequence, id, arrival)) = self.arrivals.pop()?;
-        let connection = self.connections.get(&id)?;
+        let connection = self.connections.get_mut(&id)?;
+        if let Arrival::DrainedAtClient(size) = arrival {
+            connection.to_server.buffered -= size;
+            return Some((id, arrival));
+        }
         if let (false, Some(until)) = (arrival.is_at_server(), asleep_until(connection.client)) {
             self.postponed.insert(sequence);
             self.arrivals.push(Reverse((until, sequence, id, arrival)));
             return None;
+        }
+        if !arrival.is_at_server() {
+            connection.to_client.buffered -= arrival.size();
         }
         Some((id, arrival))
     }

@@ -1,17 +1,20 @@
 //! A server that keeps to PROTOCOL.md, with a short history for each channel.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
 use wirehub_client_core::Time;
 use wirehub_common::code::ErrorCode;
 use wirehub_common::frame::{
-    Answer, Call, Called, Command, Connect, Connected, ErrorInfo, Idempotency, Position, Publication,
+    Answer, Call, Called, Command, Connect, Connected, ErrorInfo, Idempotency, Part, Position, Publication,
     Publish, Published, Push, Reply, Request, ServerFrame, Subscribe, SubscribeOutcome, Subscribed,
     Unsubscribe,
 };
 use wirehub_common::{ChannelName, Codec, Payload};
+
+use crate::random::Random;
+use crate::session::{Overflow, Session, Subscription};
 
 /// How many responses the procedure `count` streams.
 pub(crate) const RESPONSES: u64 = 3;
@@ -23,6 +26,9 @@ const MEMORY_GRACE: Duration = Duration::from_secs(60);
 pub(crate) struct Server {
     /// How many publications a channel keeps.
     history: usize,
+    overflow: Overflow,
+    /// The channel that keeps no history at all, if there is one.
+    bare: Option<ChannelName>,
     channels: BTreeMap<ChannelName, Channel>,
     sessions: BTreeMap<u64, Session>,
     restarts: u64,
@@ -34,16 +40,16 @@ pub(crate) struct Server {
     called: BTreeMap<String, Time>,
     /// Those of all calls, over all restarts.
     calls_carried_out: BTreeSet<String>,
-    /// Whether a publication fails to reach a subscriber now and then, which no server should let happen.
-    pub(crate) loses: bool,
-    /// Counts deliveries, to lose some.
+    /// Whether a publication is dropped for a subscriber now and then, as if that were too slow.
+    pub(crate) drops: bool,
+    /// Counts deliveries, to drop some.
     deliveries: u64,
     /// Where keys are remembered: for how long, by a clock that goes on while clients sleep.
     window: Option<Duration>,
     /// The time, as the world last told.
     now: Time,
-    /// Frames on their way out, by connection.
-    pub(crate) outbox: Vec<(u64, ServerFrame)>,
+    /// Whether what is being handled comes from a connection that its client has left.
+    is_late: bool,
 }
 
 /// What clients publish.
@@ -68,25 +74,26 @@ impl Message {
 }
 
 #[derive(Debug, Default)]
-struct Session {
-    greeted: bool,
-    subscriptions: BTreeMap<ChannelName, u32>,
-}
-
-#[derive(Debug, Default)]
 struct Channel {
     /// Counts the publications over all restarts: what the test tells them apart by.
     published: u64,
     offset: u64,
-    history: Vec<Publication>,
+    history: VecDeque<Publication>,
     /// The answers to the publishes that have a key, and when they came.
     answered: BTreeMap<String, (Time, Position)>,
 }
 
 impl Server {
-    pub(crate) fn new(history: usize, window: Option<Duration>) -> Self {
+    pub(crate) fn new(
+        history: usize,
+        window: Option<Duration>,
+        overflow: Overflow,
+        bare: Option<ChannelName>,
+    ) -> Self {
         Self {
             history,
+            overflow,
+            bare,
             channels: BTreeMap::new(),
             sessions: BTreeMap::new(),
             restarts: 0,
@@ -94,16 +101,16 @@ impl Server {
             carried_out: BTreeSet::new(),
             called: BTreeMap::new(),
             calls_carried_out: BTreeSet::new(),
-            loses: false,
+            drops: false,
             deliveries: 0,
             window,
             now: Time::ZERO,
-            outbox: Vec::new(),
+            is_late: false,
         }
     }
 
     pub(crate) fn open(&mut self, connection: u64) {
-        self.sessions.insert(connection, Session::default());
+        self.sessions.insert(connection, Session::new());
     }
 
     pub(crate) fn close(&mut self, connection: u64) {
@@ -113,7 +120,6 @@ impl Server {
     /// All sessions are lost, and the history too unless it is kept on a disk.
     pub(crate) fn restart(&mut self, keep_history: bool) {
         self.sessions.clear();
-        self.outbox.clear();
         if !keep_history {
             self.restarts += 1;
             self.called.clear();
@@ -138,18 +144,77 @@ impl Server {
         self.channels.get(channel).map_or(0, |channel| channel.published)
     }
 
-    pub(crate) fn handle(&mut self, now: Time, connection: u64, message: &Bytes) {
+    /// Takes a client's message. `is_left` is whether the client has another connection by now.
+    pub(crate) fn handle(&mut self, now: Time, connection: u64, message: &Bytes, is_left: bool) {
         self.now = now;
+        self.is_late = is_left;
         if !self.sessions.contains_key(&connection) || message.is_empty() {
             return;
         }
         for command in Codec::Protobuf.decode_commands(message) {
-            let Command { id, request } = command.expect("clients send what can be read");
+            let mut command = command.expect("clients send what can be read");
+            if let Request::Part(Part { stream, data, left }) = &command.request {
+                let session = self.sessions.get_mut(&connection).unwrap();
+                let whole = session.incoming.take(*stream, data, *left, MESSAGE_BYTES);
+                let Some(whole) = whole.expect("parts fit together") else { continue };
+                command = Codec::Protobuf.decode_command(&whole).expect("clients send what can be read");
+            }
+            let Command { id, request } = command;
             let result = self.carry_out(connection, id, request);
-            if id != 0 {
-                self.outbox.push((connection, ServerFrame::Reply(Reply { id, result })));
+            if id == 0 {
+                continue;
+            }
+            let in_line = matches!(result, Ok(Answer::Subscribed(_) | Answer::Unsubscribed(_)));
+            let reply = ServerFrame::Reply(Reply { id, result });
+            let session = self.sessions.get_mut(&connection).unwrap();
+            if in_line { session.in_line(&reply) } else { session.reply(&reply) }
+        }
+    }
+
+    /// The next message for a client, if there is one.
+    pub(crate) fn next_message(&mut self, connection: u64, random: &mut Random) -> Option<Bytes> {
+        let epoch = self.restarts;
+        let session = self.sessions.get_mut(&connection)?;
+        let reads_history = |(name, subscription): (&ChannelName, &Subscription)| {
+            subscription.next.is_some().then(|| name.clone())
+        };
+        for name in session.subscriptions.iter().filter_map(reads_history).collect::<Vec<_>>() {
+            let channel = &self.channels[&name];
+            while let Subscription { number, next: Some(next) } = session.subscriptions[&name] {
+                let first_kept = channel.first_kept();
+                if next > channel.offset {
+                    session.subscriptions.insert(name.clone(), Subscription { number, next: None });
+                } else if !session.wants_page() {
+                    break;
+                } else if next < first_kept {
+                    // It was too slow for what the channel keeps.
+                    let position = Some(Position { offset: first_kept - 1, epoch: epoch.to_string() });
+                    session.in_line(&goes_on(&name, number, position));
+                    let subscription = Subscription { number, next: Some(first_kept) };
+                    session.subscriptions.insert(name.clone(), subscription);
+                } else {
+                    let publication = &channel.history[usize::try_from(next - first_kept).unwrap()];
+                    assert_eq!(publication.offset, next);
+                    session.recover(publication, number);
+                    session.subscriptions.insert(name.clone(), Subscription { number, next: Some(next + 1) });
+                }
             }
         }
+        session.next_message(random)
+    }
+
+    /// Whether a command of the client's has come in part.
+    pub(crate) fn is_receiving(&self, connection: u64) -> bool {
+        self.sessions.get(&connection).is_some_and(|session| !session.incoming.is_empty())
+    }
+
+    /// The sessions that are too slow for their channels.
+    pub(crate) fn too_slow(&self) -> Vec<u64> {
+        self.sessions.iter().filter(|(_, session)| session.is_over).map(|(&id, _)| id).collect()
+    }
+
+    fn epoch(&self) -> String {
+        self.restarts.to_string()
     }
 
     /// Publishes, unless it remembers to have done so.
@@ -165,8 +230,11 @@ impl Server {
         }
         let message = Message::from_payload(&payload);
         assert!(self.carried_out.insert(message), "published twice: {message:?}");
-        let older = self.newest.insert((name.clone(), message.client), message.number);
-        assert!(older.is_none_or(|older| older < message.number), "{message:?} after {older:?}");
+        // What its client has given up may come late, over a slow line.
+        if !self.is_late {
+            let older = self.newest.insert((name.clone(), message.client), message.number);
+            assert!(older.is_none_or(|older| older < message.number), "{message:?} after {older:?}");
+        }
         let position = self.publish_payload(&name, payload);
         if window.is_some() {
             let channel = self.channels.get_mut(&name).unwrap();
@@ -193,9 +261,10 @@ impl Server {
     }
 
     fn publish_payload(&mut self, name: &ChannelName, payload: Payload) -> Position {
+        let is_bare = self.bare.as_ref() == Some(name);
         let channel = self.channels.entry(name.clone()).or_default();
         channel.published += 1;
-        channel.offset += 1;
+        channel.offset += u64::from(!is_bare);
         let publication = Publication {
             channel: name.clone(),
             payload,
@@ -203,19 +272,30 @@ impl Server {
             publisher: None,
             offset: channel.offset,
         };
-        channel.history.push(publication.clone());
+        if !is_bare {
+            channel.history.push_back(publication.clone());
+        }
         if channel.history.len() > self.history {
-            channel.history.remove(0);
+            channel.history.pop_front();
         }
         let position = Position { offset: channel.offset, epoch: self.restarts.to_string() };
-        for (&connection, session) in &self.sessions {
-            if session.subscriptions.contains_key(name) {
-                self.deliveries += 1;
-                if self.loses && self.deliveries.is_multiple_of(31) {
-                    continue;
+        for session in self.sessions.values_mut() {
+            // Who reads it from history will find it there.
+            let Some(Subscription { number, next: None }) = session.subscriptions.get(name).copied() else {
+                continue;
+            };
+            self.deliveries += 1;
+            if self.drops && self.deliveries.is_multiple_of(31) {
+                if is_bare {
+                    session.in_line(&goes_on(name, number, None));
                 }
-                self.outbox.push((connection, ServerFrame::Push(Push::Publication(publication.clone()))));
+                continue;
             }
+            // Without offsets nobody would see that something is missing.
+            let bare = self.bare.as_ref();
+            session.publish(&publication, self.overflow, |channel, number| {
+                (bare == Some(channel)).then(|| goes_on(channel, number, None))
+            });
         }
         position
     }
@@ -248,7 +328,7 @@ impl Server {
             }
             Request::Subscribe(subscribe) => self.subscribe(connection, subscribe).map(Answer::Subscribed),
             Request::Unsubscribe(Unsubscribe { channel, number }) => {
-                if session.subscriptions.get(&channel).is_some_and(|in_force| *in_force <= number) {
+                if session.subscriptions.get(&channel).is_some_and(|in_force| in_force.number <= number) {
                     session.subscriptions.remove(&channel);
                 }
                 Ok(Answer::Unsubscribed(Unsubscribe { channel, number }))
@@ -261,7 +341,7 @@ impl Server {
                 for response in 0..RESPONSES {
                     let payload = Payload::json(response.to_string());
                     let called = Answer::Called(Called { payload, more: true });
-                    self.outbox.push((connection, ServerFrame::Reply(Reply { id, result: Ok(called) })));
+                    session.reply(&ServerFrame::Reply(Reply { id, result: Ok(called) }));
                 }
                 Ok(Answer::Called(Called { payload: Payload::default(), more: false }))
             }
@@ -276,28 +356,44 @@ impl Server {
 
     fn subscribe(&mut self, connection: u64, subscribe: Subscribe) -> Result<Subscribed, ErrorInfo> {
         let Subscribe { channel: name, number, position } = subscribe;
-        let epoch = self.restarts.to_string();
+        let epoch = self.epoch();
         let session = self.sessions.get_mut(&connection).unwrap();
-        let in_force = session.subscriptions.insert(name.clone(), number);
-        assert!(in_force.is_none_or(|older| older < number), "numbers go up");
         let channel = self.channels.entry(name.clone()).or_default();
-        let first_kept = channel.history.first().map_or(channel.offset + 1, |publication| publication.offset);
-        let recoverable =
-            position.filter(|position| position.epoch == epoch && position.offset + 1 >= first_kept);
-        let recovered = recoverable.as_ref().map_or_else(Vec::new, |position| {
-            channel
-                .history
-                .iter()
-                .filter(|publication| publication.offset > position.offset)
-                .cloned()
-                .collect()
-        });
+        let is_bare = self.bare.as_ref() == Some(&name);
+        let recoverable = position
+            .filter(|position| position.epoch == epoch && position.offset + 1 >= channel.first_kept())
+            .filter(|_| !is_bare);
+        let begin = recoverable.as_ref().map_or(channel.offset, |position| position.offset);
+        let next = recoverable.as_ref().map(|position| position.offset + 1);
+        let older = session.subscriptions.insert(name.clone(), Subscription { number, next });
+        assert!(older.is_none_or(|older| older.number < number), "numbers go up");
         Ok(Subscribed {
             channel: name,
             number,
-            position: Some(Position { offset: channel.offset, epoch }),
+            position: (!is_bare).then_some(Position { offset: begin, epoch }),
             complete: recoverable.is_some(),
-            recovered,
+            recovering: channel.offset - begin,
         })
     }
 }
+
+impl Channel {
+    fn first_kept(&self) -> u64 {
+        self.history.front().map_or(self.offset + 1, |publication| publication.offset)
+    }
+}
+
+/// What says that a subscription goes on from another place.
+fn goes_on(channel: &ChannelName, number: u32, position: Option<Position>) -> ServerFrame {
+    let channel = channel.clone();
+    ServerFrame::Push(Push::Subscribed(Subscribed {
+        channel,
+        number,
+        position,
+        complete: false,
+        recovering: 0,
+    }))
+}
+
+/// The largest command that it takes.
+const MESSAGE_BYTES: usize = 1024 * 1024;

@@ -1,16 +1,19 @@
 //! Puts clients, network and server together, and lets time pass.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use wirehub_client_core::{Time, Transmit};
 use wirehub_common::code::CloseCode;
-use wirehub_common::{ChannelName, Codec, SUBPROTOCOL_PROTOBUF};
+use wirehub_common::{ChannelName, Limits, SUBPROTOCOL_PROTOBUF};
 
 use crate::client::Client;
+use crate::line::{Line, Lines};
 use crate::network::{Arrival, Network};
 use crate::random::Random;
 use crate::server::Server;
+use crate::session::Overflow;
 
 const CLIENTS: u64 = 8;
 
@@ -22,8 +25,24 @@ const TURMOIL: Duration = Duration::from_secs(120);
 /// wake up, which may take 90 s.
 const REST: Duration = Duration::from_secs(210);
 
-/// How often the server sends an empty message.
+/// How much longer the slowest line takes for all that was published.
+const REST_OF_SLOW_LINES: Duration = Duration::from_secs(1800);
+
+/// After how long the server sends an empty message where it has sent nothing else.
 const PING: Duration = Duration::from_secs(25);
+
+/// The same while a command comes in parts.
+const PING_WHILE_RECEIVING: Duration = Duration::from_secs(2);
+
+/// For how long the server keeps a client that says nothing: less than it keeps keys for longer than it says.
+const SILENCE: Duration = Duration::from_secs(50);
+
+/// How many bytes either side gives to its socket before that has taken some. The operating system at the client's takes
+/// up to `Faults::hidden` more, and does not tell.
+const SOCKET: usize = Limits::BATCH_BYTES;
+
+/// The largest frame, with all that comes with it.
+const LARGEST_FRAME: usize = 160_000;
 
 /// What may go wrong.
 #[derive(Debug, Clone, Copy)]
@@ -40,6 +59,15 @@ pub(crate) struct Faults {
     windows: &'static [u64],
     /// Clients are suspended, as laptops are.
     sleep: bool,
+    /// How fast the lines are; without it bytes take no time.
+    lines: Option<Lines>,
+    /// How much the operating system takes at once of what a client sends.
+    hidden: usize,
+    overflow: Overflow,
+    /// One of the channels keeps no history at all.
+    bare: bool,
+    /// The server drops a publication for a subscriber now and then.
+    drops: bool,
 }
 
 impl Faults {
@@ -50,6 +78,11 @@ impl Faults {
         delay: 20,
         windows: &[0, 3600],
         sleep: false,
+        lines: None,
+        hidden: 0,
+        overflow: Overflow::Disconnect,
+        bare: false,
+        drops: false,
     };
     /// Connections break, but the server forgets nothing.
     pub(crate) const CUTS: Self = Self {
@@ -59,6 +92,7 @@ impl Faults {
         delay: 2000,
         windows: &[3600],
         sleep: true,
+        ..Self::NONE
     };
     /// The history is so short that recovery fails now and then, and the memory for keys that repeating does.
     pub(crate) const ALL: Self = Self {
@@ -68,6 +102,30 @@ impl Faults {
         delay: 2000,
         windows: &[0, 5, 40],
         sleep: true,
+        bare: true,
+        drops: true,
+        ..Self::NONE
+    };
+    /// Lines from those of a remote village to those of a good phone, and no other fault.
+    pub(crate) const ONLY_SLOW: Self = Self {
+        history: usize::MAX,
+        delay: 300,
+        lines: Some(Lines { rates: (8_000, 400_000), uneven: true, stall: 3 }),
+        hidden: 200_000,
+        overflow: Overflow::DropOldest,
+        ..Self::NONE
+    };
+    /// The same with stalls, connections that break, and readers who are disconnected and come back for the rest.
+    pub(crate) const SLOW: Self = Self {
+        lines: Some(Lines { rates: (8_000, 400_000), uneven: true, stall: 8 }),
+        overflow: Overflow::Disconnect,
+        ..Self { hidden: 100_000, delay: 300, ..Self::CUTS }
+    };
+    /// The same, with a server that forgets, and drops what is too much.
+    pub(crate) const SLOW_AND_FORGETFUL: Self = Self {
+        lines: Some(Lines { rates: (8_000, 400_000), uneven: true, stall: 8 }),
+        overflow: Overflow::DropOldest,
+        ..Self { hidden: 0, delay: 300, ..Self::ALL }
     };
 }
 
@@ -79,8 +137,12 @@ pub(crate) struct World {
     server: Server,
     pub(crate) clients: Vec<Client>,
     channels: Vec<ChannelName>,
-    /// When the server pings its sessions.
+    /// When the server sees to its pings next.
     next_ping: Time,
+    /// When it sent something last, by connection.
+    last_sent: BTreeMap<u64, Time>,
+    /// When it heard something last, by connection.
+    last_heard: BTreeMap<u64, Time>,
     /// Nothing goes wrong from now on.
     healed: bool,
 }
@@ -88,19 +150,26 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn new(seed: u64, faults: Faults) -> Self {
         let mut random = Random::new(seed);
-        let clients = (0..CLIENTS).map(|number| Client::new(number as u32, random.next())).collect();
+        let client = |number| {
+            let line = faults.lines.map(|lines| Line::new(lines, &mut random));
+            Client::new(number as u32, random.next(), line)
+        };
+        let clients = (0..CLIENTS).map(client).collect();
         let window = faults.windows[random.below(faults.windows.len() as u64) as usize];
         let window = (window > 0).then_some(Duration::from_secs(window));
         let channels = ["a", "b", "c"].map(|name| ChannelName::new(name).unwrap()).to_vec();
+        let bare = faults.bare.then(|| channels[2].clone());
         Self {
             now: Time::ZERO,
             random,
             faults,
             network: Network::default(),
-            server: Server::new(faults.history, window),
+            server: Server::new(faults.history, window, faults.overflow, bare),
             clients,
             channels,
-            next_ping: Time::ZERO.after(PING),
+            next_ping: Time::ZERO,
+            last_sent: BTreeMap::new(),
+            last_heard: BTreeMap::new(),
             healed: false,
         }
     }
@@ -108,7 +177,7 @@ impl World {
     /// Turmoil, then rest; then everything has to be well.
     pub(crate) fn run(&mut self) {
         self.connect_all();
-        self.server.loses = self.faults.connections;
+        self.server.drops = self.faults.drops;
         let end = self.now.after(TURMOIL);
         while self.now < end {
             let step = self.random.between(1, 1000);
@@ -129,16 +198,42 @@ impl World {
             }
         }
         self.network.hasten(self.now);
-        self.server.loses = false;
+        self.server.drops = false;
+        self.network.calm(self.now);
+        for client in &mut self.clients {
+            if let Some(line) = &mut client.line {
+                line.steady_from(self.now);
+            }
+        }
         self.pass(REST);
+        if self.faults.lines.is_some() {
+            self.pass(REST_OF_SLOW_LINES);
+        }
         // One more message in each channel shows that everybody is there.
         for channel in self.channels.clone() {
             self.server.publish(&channel);
         }
         self.send_out();
-        self.pass(Duration::from_secs(30));
+        self.pass(Duration::from_secs(60));
         for client in &self.clients {
             client.check_at_rest(&self.server);
+        }
+    }
+
+    /// Nothing is sent twice but what was on its way when a connection ended: what was in the socket's buffer and the line,
+    /// and what had come of a frame that came in parts. All else that the server sent, 1.2 times of it, is what
+    /// came for the first time.
+    pub(crate) fn check_what_was_sent(&self) {
+        for client in &self.clients {
+            let received = &client.received;
+            let lost = received.ended * (SOCKET + Limits::BATCH_BYTES + LARGEST_FRAME);
+            assert!(
+                received.sent as f64 <= 1.2 * received.useful as f64 + lost as f64,
+                "{} bytes sent, {} of use, {} connections ended",
+                received.sent,
+                received.useful,
+                received.ended
+            );
         }
     }
 
@@ -172,7 +267,7 @@ impl World {
         for index in 0..self.clients.len() {
             let channel = self.channels[index % self.channels.len()].clone();
             let now = self.now;
-            self.clients[index].subscribe(now, &channel);
+            self.clients[index].subscribe(&channel);
             self.clients[index].core.connect(now);
             self.serve(index);
         }
@@ -187,7 +282,7 @@ impl World {
             let Some(next) = next.filter(|next| *next <= end) else { break };
             self.now = self.now.max(next);
             if self.next_ping <= self.now {
-                self.ping_all();
+                self.ping();
             } else if self.network.next_arrival().is_some_and(|time| time <= self.now) {
                 let clients = &self.clients;
                 if let Some((connection, arrival)) = self
@@ -219,6 +314,16 @@ impl World {
         let Some(index) = self.network.client_of(connection) else { return };
         let now = self.now;
         let client = &mut self.clients[index];
+        if let Arrival::DrainedAtClient(size) = arrival {
+            let left = self.network.buffered_at_client(connection);
+            let told =
+                left.saturating_sub(self.faults.hidden) < (left + size).saturating_sub(self.faults.hidden);
+            if told && client.asleep_until().is_none() && client.connection == Some(connection) {
+                client.core.handle_drained(client.local(now));
+                self.serve(index);
+            }
+            return;
+        }
         // What wakes it may come before its timers do.
         if !arrival.is_at_server() {
             client.wake(now);
@@ -228,21 +333,34 @@ impl World {
         match arrival {
             Arrival::OpenedAtClient if is_current => {
                 self.server.open(connection);
+                client.received.connected();
                 client.core.handle_open(SUBPROTOCOL_PROTOBUF);
             }
-            Arrival::MessageAtClient(message) if is_current => client.core.handle_message(local, &message),
+            Arrival::MessageAtClient(message) if is_current => {
+                if client.line.is_some() {
+                    client.received.take(&message);
+                }
+                client.core.handle_message(local, &message);
+            }
             Arrival::ClosedAtClient(code) if is_current => {
+                client.received.ended += 1;
                 client.connection = None;
                 self.network.forget(connection);
                 client.core.handle_close(local, code, "");
             }
-            Arrival::MessageAtServer(message) => self.server.handle(now, connection, &message),
+            Arrival::MessageAtServer(message) => {
+                self.last_heard.insert(connection, now);
+                self.server.handle(now, connection, &message, !is_current);
+            }
             Arrival::ClosedAtServer => {
                 self.server.close(connection);
                 self.network.forget(connection);
             }
             // The client has let go of it.
-            Arrival::OpenedAtClient | Arrival::MessageAtClient(_) | Arrival::ClosedAtClient(_) => {}
+            Arrival::OpenedAtClient
+            | Arrival::MessageAtClient(_)
+            | Arrival::ClosedAtClient(_)
+            | Arrival::DrainedAtClient(_) => {}
         }
         if self.clients[index].asleep_until().is_none() {
             self.serve(index);
@@ -253,14 +371,18 @@ impl World {
     /// Does what a client's core wants done.
     fn serve(&mut self, index: usize) {
         let now = self.now;
-        let writable = self.healed || !self.faults.connections || !self.random.one_in(5);
+        let in_the_mood = self.healed || !self.faults.connections || !self.random.one_in(5);
         let client = &mut self.clients[index];
         client.take_events(now);
-        while let Some(transmit) = client.core.poll_transmit(writable) {
+        loop {
+            let buffered =
+                client.connection.map_or(0, |connection| self.network.buffered_at_client(connection));
+            let writable = in_the_mood && buffered <= SOCKET + self.faults.hidden;
+            let Some(transmit) = client.core.poll_transmit(writable) else { break };
             match transmit {
                 Transmit::Open => {
                     assert_eq!(client.connection, None, "one transport at a time");
-                    let connection = self.network.open(now, index);
+                    let connection = self.network.open(now, index, client.line.clone());
                     client.connection = Some(connection);
                     let arrival = if self.faults.connections && !self.healed && self.random.one_in(6) {
                         Arrival::ClosedAtClient(CloseCode::ABNORMAL)
@@ -276,6 +398,7 @@ impl World {
                 }
                 Transmit::Close { .. } => {
                     let connection = client.connection.take().expect("a transport to close");
+                    client.received.ended += 1;
                     let delay = self.faults.delay;
                     self.network.send(now, &mut self.random, connection, delay, Arrival::ClosedAtServer);
                 }
@@ -284,36 +407,56 @@ impl World {
         client.take_events(now);
     }
 
-    /// Sends what the server has for its clients, several frames in one message now and then.
+    /// Sends what the server has for its clients, as far as their lines take it.
     fn send_out(&mut self) {
-        let mut open: Option<(u64, BytesMut)> = None;
-        for (connection, frame) in std::mem::take(&mut self.server.outbox) {
-            let bytes = Codec::Protobuf.encode_frame(&frame);
-            match &mut open {
-                Some((of, batch)) if *of == connection && !self.random.one_in(3) => {
-                    batch.extend_from_slice(&bytes);
-                }
-                _ => {
-                    if let Some((of, batch)) = open.replace((connection, BytesMut::from(bytes))) {
-                        self.send_to_client(of, batch.freeze());
-                    }
-                }
-            }
+        for connection in self.server.too_slow() {
+            self.server.close(connection);
+            let arrival = Arrival::ClosedAtClient(CloseCode::SLOW_CONSUMER);
+            self.network.send(self.now, &mut self.random, connection, self.faults.delay, arrival);
         }
-        if let Some((of, batch)) = open {
-            self.send_to_client(of, batch.freeze());
+        for connection in self.server.sessions().collect::<Vec<_>>() {
+            while self.network.buffered_at_server(connection) < SOCKET
+                && let Some(message) = self.server.next_message(connection, &mut self.random)
+            {
+                self.send_to_client(connection, message);
+            }
         }
     }
 
     fn send_to_client(&mut self, connection: u64, message: Bytes) {
+        assert!(message.len() <= Limits::BATCH_BYTES);
+        if let Some(index) = self.network.client_of(connection) {
+            self.clients[index].received.sent += message.len();
+        }
+        self.last_sent.insert(connection, self.now);
         let arrival = Arrival::MessageAtClient(message);
         self.network.send(self.now, &mut self.random, connection, self.faults.delay, arrival);
     }
 
-    fn ping_all(&mut self) {
-        self.next_ping = self.now.after(PING);
+    /// Sends an empty message where nothing else was sent for too long.
+    fn ping(&mut self) {
+        self.next_ping =
+            self.now.after(if self.faults.lines.is_some() { PING_WHILE_RECEIVING } else { PING });
         for connection in self.server.sessions().collect::<Vec<_>>() {
-            self.send_to_client(connection, Bytes::new());
+            let receiving =
+                self.network.is_uploading(connection, self.now) || self.server.is_receiving(connection);
+            let heard = self.last_heard.entry(connection).or_insert(self.now);
+            if receiving {
+                *heard = self.now;
+            } else if self.now.since(*heard) > SILENCE {
+                self.server.close(connection);
+                let arrival = Arrival::ClosedAtClient(CloseCode::ABNORMAL);
+                self.network.send(self.now, &mut self.random, connection, self.faults.delay, arrival);
+                continue;
+            }
+            // Who only listens is asked whether it still does.
+            let unheard = self.now.since(*heard) >= PING;
+            let pause = if receiving { PING_WHILE_RECEIVING } else { PING };
+            let silent = self.last_sent.get(&connection).map_or(pause, |last| self.now.since(*last));
+            // In worlds without lines it is not looked at so often.
+            if silent >= pause || unheard || self.faults.lines.is_none() {
+                self.send_to_client(connection, Bytes::new());
+            }
         }
     }
 
@@ -358,6 +501,7 @@ impl World {
         self.network.forget(connection);
         if client.connection == Some(connection) {
             client.connection = None;
+            client.received.ended += 1;
             client.core.handle_close(client.local(self.now), CloseCode::ABNORMAL, "");
             self.serve(index);
         }

@@ -171,22 +171,24 @@ const SIGNED_OUT: u32 = 15;
 const CLOSE: u32 = 16;
 /// A binary message came.
 const MESSAGE: u32 = 17;
+/// The WebSocket has sent some of what it had been given.
+const DRAINED: u32 = 18;
 /// Subscribes to the channel that the text names. This and those that follow give their numbers.
-const SUBSCRIBE: u32 = 18;
+const SUBSCRIBE: u32 = 19;
 /// The data is to be read as JSON if the flag says so; the same holds for the next three.
-const PUBLISH: u32 = 19;
+const PUBLISH: u32 = 20;
 /// Publishes now or never; the number is 1 where it was not dropped, 0 where it was.
-const PUBLISH_VOLATILE: u32 = 20;
-const CALL: u32 = 21;
+const PUBLISH_VOLATILE: u32 = 21;
+const CALL: u32 = 22;
 /// Calls for a stream of responses.
-const CALL_STREAM: u32 = 22;
+const CALL_STREAM: u32 = 23;
 /// Reads a channel's history, as many messages as the number says; the flag reverses it. What it begins at is offset and,
 /// in the data, epoch.
-const HISTORY: u32 = 23;
+const HISTORY: u32 = 24;
 /// Asks who is in a channel; with the flag only how many.
-const PRESENCE: u32 = 24;
+const PRESENCE: u32 = 25;
 /// Acknowledges the alarm of this name.
-const ACKNOWLEDGE: u32 = 25;
+const ACKNOWLEDGE: u32 = 26;
 
 /// See the kinds.
 const FLAG: u32 = 1;
@@ -229,6 +231,7 @@ fn act(
         OPEN => core.handle_open(text),
         TEXT => core.handle_text(now),
         MESSAGE => core.handle_message(now, data),
+        DRAINED => core.handle_drained(now),
         CLOSED => core.handle_close(now, close_code.unwrap_or(CloseCode::ABNORMAL), text),
         TIMEOUT => core.handle_timeout(now),
         BACK => core.reconnect_now(now),
@@ -260,7 +263,7 @@ fn act(
                 _ => {
                     let channel = &ChannelName::new(text)?;
                     match kind {
-                        SUBSCRIBE => return Ok(core.subscribe(now, channel)?.number()),
+                        SUBSCRIBE => return Ok(core.subscribe(channel)?.number()),
                         PUBLISH_VOLATILE => return Ok(core.publish_volatile(channel, payload).into()),
                         PUBLISH => core.publish(now, channel, payload, options),
                         HISTORY => {

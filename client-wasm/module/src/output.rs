@@ -4,13 +4,14 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use wirehub_client_core::{
-    Answered, CommandId, Error, Listener, Recovery, State, StateNews, SubscriptionId, TokenRequest, Transmit,
+    Answered, CommandId, Error, Gap, Listener, Recovery, State, StateNews, SubscriptionId, TokenRequest,
+    Transmit,
 };
 use wirehub_common::code::{CloseCode, ErrorCode};
 use wirehub_common::contract::ContractHash;
 use wirehub_common::frame::ContractDigest;
 use wirehub_common::view::{self, Alarm, Member, Payload, Publication};
-use wirehub_common::{ChannelName, Content};
+use wirehub_common::{Bytes, ChannelName, Content};
 
 /// Four numbers (how many numbers there are in all; where the bytes are; how many; milliseconds until the client
 /// wants to hear that time has passed, infinite for never), then rows of eight numbers: kind, number, three values that
@@ -120,6 +121,8 @@ impl Listener for Output {
 
     fn message(&mut self, _: &[u8]) {}
 
+    fn frame(&mut self, _: &Bytes) {}
+
     fn state(&mut self, news: StateNews<'_>) {
         // For a connection that was closed TypeScript has better words.
         if let Some(failure) = news.failure.filter(|failure| failure.code() != ErrorCode::CLOSED) {
@@ -145,6 +148,11 @@ impl Listener for Output {
             _ => 3.0,
         };
         self.note(SUBSCRIBED, subscription.number(), recovery, &[]);
+    }
+
+    fn gap(&mut self, subscription: SubscriptionId, reason: Gap) {
+        let reason = if reason == Gap::Dropped { 4.0 } else { 3.0 };
+        self.note(GAP, subscription.number(), reason, &[]);
     }
 
     fn unsubscribed(&mut self, subscription: SubscriptionId, error: Option<Error>) {
@@ -194,6 +202,7 @@ impl Listener for Output {
                 }
                 epoch = page.position().epoch();
                 offset = page.position().offset() as f64;
+                count = f64::from(u8::from(page.more()));
             }
             Ok(Answered::Presence(list)) => {
                 for member in list.members() {
@@ -238,7 +247,7 @@ const LEFT: u8 = 3;
 /// channel and payload.
 const ALARM: u8 = 4;
 /// A command brought the parts before this, or failed by the error before it. Whether more follows; of a history the
-/// newest offset and epoch; of a channel's members how many sessions and users they are.
+/// newest offset, whether it has more messages than the server gave, and the epoch; of a channel's members how many sessions and users they are.
 const ANSWER: u8 = 5;
 /// Temporary or not; words, and what those of the code are about. The number is the code.
 const ERROR: u8 = 6;
@@ -266,6 +275,9 @@ const OFFERED: u8 = 15;
 const CONTRACT_ITEM: u8 = 16;
 /// The server's contract is another one: it has the items before this.
 const CONTRACT: u8 = 17;
+
+/// Messages of a subscription that is in force are missing, because they were lost (3, as above) or dropped (4).
+const GAP: u8 = 18;
 
 /// A message to everybody. No subscription has this number.
 const NO_SUBSCRIPTION: u32 = 0;

@@ -61,6 +61,10 @@ export class Channels {
     for (const member of [...channel.members]) member.onSubscribed(recovery);
   }
 
+  onGap(number: number, reason: Recovery): void {
+    for (const member of [...(this.#byNumber.get(number)?.members ?? [])]) member.onGap(reason);
+  }
+
   /** The connection is gone: the server has to confirm anew. */
   onLost(): void {
     for (const channel of this.#byName.values()) {

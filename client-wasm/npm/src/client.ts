@@ -175,7 +175,7 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
    * Publishes a message, now or once the client is connected, and waits for the server's answer. Gives `false` where
    * the message was `volatile` and dropped, `true` otherwise.
    *
-   * @throws {WirehubError} the server refuses it; there was no answer in time; too much waits to be sent already; the
+   * @throws {WirehubError} the server refuses it, or says that it takes none so large; there was no answer in time; too much waits to be sent already; the
    * connection was lost before the answer came, and the server can't tell whether it has it; the client is closed; the
    * signal aborts.
    */
@@ -232,7 +232,8 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
   }
 
   /**
-   * Reads a channel's history.
+   * Reads a channel's history. A page is bounded in bytes too: where it says that there is `more`, ask again `since` its
+   * last message.
    *
    * @throws {WirehubError} as for {@link publish}; NOT_AVAILABLE: the channel keeps none; UNRECOVERABLE: what came after
    * `since` is gone.
@@ -246,7 +247,7 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
       limit,
     });
     const publications = readable(answer, channel) as Publication<MessageOf<C, K>>[];
-    return { publications, position: answer.position };
+    return { publications, position: answer.position, more: answer.count > 0 };
   }
 
   /**
@@ -402,6 +403,11 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
   /** @internal */
   onSubscribed(number: number, recovery: number): void {
     this.#channels.onSubscribed(number, recovery);
+  }
+
+  /** @internal */
+  onGap(number: number, reason: number): void {
+    this.#channels.onGap(number, reason);
   }
 
   /** @internal */

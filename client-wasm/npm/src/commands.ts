@@ -8,7 +8,7 @@ export interface Answer {
   readonly rows: readonly Row[];
   /** Of a history: its newest place. */
   readonly position: Position;
-  /** Of a channel's members: how many users they are; the position's offset is how many sessions. */
+  /** Of a channel's members: how many users they are; the position's offset is how many sessions. Of a history: 1 where there is more. */
   readonly count: number;
 }
 

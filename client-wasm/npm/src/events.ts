@@ -56,12 +56,13 @@ export class BroadcastEvent extends Event {
   }
 }
 
-/** @internal What became of the messages while a subscription was not in force. The numbers are the module's. */
+/** @internal What became of the messages while a subscription was not in force, or of some while it is. The numbers are the module's. */
 export enum Recovery {
   First,
   Complete,
   NoHistory,
   Lost,
+  Dropped,
 }
 
 /** `subscribed`: the subscription is in force, for the first time or again. */
@@ -75,12 +76,25 @@ export class SubscribedEvent extends Event {
   }
 }
 
-/** `gap`: the subscription is in force again, and messages that were published meanwhile are gone. */
-export class GapEvent extends Event {
-  /** The channel keeps no history, or not enough of it. */
-  readonly reason: 'no-history' | 'lost';
+/**
+ * Why messages are missing: the channel keeps no history (`no-history`); its history does not reach back so far, or was lost
+ * (`lost`); this client is slower than the channel, and the channel's overflow policy dropped them (`dropped`).
+ */
+export type GapReason = 'no-history' | 'lost' | 'dropped';
 
-  constructor(reason: 'no-history' | 'lost') {
+/** @internal */
+export const gapReasons: Readonly<Partial<Record<Recovery, GapReason>>> = {
+  [Recovery.NoHistory]: 'no-history',
+  [Recovery.Lost]: 'lost',
+  [Recovery.Dropped]: 'dropped',
+};
+
+/** `gap`: messages are missing before the next one, and will not come. The subscription is in force, and goes on. */
+export class GapEvent extends Event {
+  /** Why. */
+  readonly reason: GapReason;
+
+  constructor(reason: GapReason) {
     super('gap');
     this.reason = reason;
   }

@@ -14,6 +14,8 @@ export interface HistoryPage<M = unknown> {
   publications: Publication<M>[];
   /** The channel's newest place. */
   position: Position;
+  /** The server gives no more at once: there are more messages than these, and fewer came than were asked for. */
+  more: boolean;
 }
 
 /** A session in a channel. */

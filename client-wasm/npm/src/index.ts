@@ -35,6 +35,7 @@ export {
   BroadcastEvent,
   ClientErrorEvent,
   GapEvent,
+  type GapReason,
   MemberEvent,
   OfferEvent,
   PublicationEvent,

@@ -26,11 +26,12 @@ export enum Input {
   SignedOut,
   Close,
   Message,
+  Drained,
 }
 
 /** What it can be asked to do. */
 export enum Request {
-  Subscribe = 18,
+  Subscribe = 19,
   Publish,
   PublishVolatile,
   Call,
@@ -60,6 +61,7 @@ enum Output {
   Offered,
   ContractItem,
   Contract,
+  Gap,
 }
 
 /** What a request is about. */
@@ -93,6 +95,8 @@ export interface Host {
   /** `member` is who it is, and its data what is shown of the session. */
   onMember(subscription: number, joined: boolean, member: Row): void;
   onSubscribed(subscription: number, recovery: number): void;
+  /** Messages of a subscription that is in force are missing. */
+  onGap(subscription: number, reason: number): void;
   /** The server made a subscription. */
   onOffered(subscription: number, channel: string): void;
   /** `ttl` is in milliseconds; -1 where the alarm is withdrawn. */
@@ -119,10 +123,15 @@ export interface Settings {
 
 /** Numbers that the bundler puts in place of their names. */
 enum Bounds {
-  /** The browser takes any amount, and keeps it in memory: over this many bytes nothing more is given to it. */
-  SendBuffer = 256 * 1024,
+  /**
+   * The browser takes any amount, and keeps it in memory: over this many bytes nothing more is given to it. What is urgent
+   * waits until it has sent them.
+   */
+  SendBuffer = 64 * 1024,
   /** It does not tell when it has sent: this is how often it is asked, while it has more than that. */
   DrainPoll = 20,
+  /** The same while it has less, but not nothing: that it gets on is a sign of life. */
+  ProgressPoll = 1000,
   /** The longest delay that timers know. */
   Delay = 2 ** 31 - 1,
 }
@@ -151,6 +160,8 @@ export class Machine {
   #timer: ReturnType<typeof setTimeout> | undefined;
   /** When the timer fires. */
   #armed = Infinity;
+  /** How many bytes the browser had not sent when it was asked last. */
+  #buffered = 0;
   #running = false;
   /** Whether something has been put in. */
   #changed = false;
@@ -222,6 +233,7 @@ export class Machine {
       // Whoever is further up the stack will do it.
       if (this.#running) return;
       this.#running = true;
+      if (this.#pending() < this.#buffered) this.input(Input.Drained);
       do {
         // What has to go out does not wait for those who are told.
         while (this.#turn(false));
@@ -230,7 +242,8 @@ export class Machine {
         // Those who were told may have wished for something.
       } while (this.#changed);
       this.#running = false;
-      this.#arm(this.#isWritable() ? this.#due : Math.min(this.#due, Bounds.DrainPoll));
+      this.#buffered = this.#pending();
+      this.#arm(this.#buffered > 0 ? Math.min(this.#due, this.#isWritable() ? Bounds.ProgressPoll : Bounds.DrainPoll) : this.#due);
     } catch (error) {
       this.#die(error);
     }
@@ -317,6 +330,9 @@ export class Machine {
         case Output.Subscribed:
           host.onSubscribed(number, a);
           break;
+        case Output.Gap:
+          host.onGap(number, a);
+          break;
         case Output.Unsubscribed:
           host.onUnsubscribed(number, failure);
           break;
@@ -377,8 +393,13 @@ export class Machine {
     if (socket) closeSocket(socket, code, reason);
   }
 
+  /** How many bytes the browser has taken and not sent. */
+  #pending(): number {
+    return this.#socket?.bufferedAmount ?? 0;
+  }
+
   #isWritable(): boolean {
-    return (this.#socket?.bufferedAmount ?? 0) <= Bounds.SendBuffer;
+    return this.#pending() <= Bounds.SendBuffer;
   }
 
   /**

@@ -17,7 +17,7 @@ export interface ClientOptions<C = AnyContract> {
   wasm?: WasmSource;
   /** What makes WebSockets, where that is not everywhere: in Node.js before 22, for instance that of the package ws. */
   webSocket?: WebSocketConstructor;
-  /** How long publishes and calls may take, in milliseconds, the time offline included. Default 10 000. */
+  /** How long publishes and calls may take, in milliseconds: see {@link SendOptions.timeout}. Default 10 000. */
   timeout?: number;
   /** The receive queue of each iterator. */
   queue?: QueueOptions;
@@ -31,7 +31,11 @@ export interface ConnectOptions {
 
 /** What all that is sent to the server takes. */
 export interface SendOptions {
-  /** In milliseconds, in place of the client's. */
+  /**
+   * How long it may take, in milliseconds, the time offline included; in place of the client's. For what is so large that it
+   * goes out in parts, and for what is answered in parts, it is counted anew from each sign that these get on: it bounds how
+   * long nothing moves.
+   */
   timeout?: number;
   /** Gives up: what has not gone out is taken back, a call is cancelled on the server. */
   signal?: AbortSignal;

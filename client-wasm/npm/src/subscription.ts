@@ -1,5 +1,6 @@
 import { Code, WirehubError } from './errors.js';
 import {
+  gapReasons,
   GapEvent,
   PublicationEvent,
   Recovery,
@@ -115,7 +116,13 @@ export class Subscription<M = unknown> extends EventTarget implements AsyncItera
     this.#state = 'subscribed';
     this.#settle();
     this.dispatchEvent(new SubscribedEvent(again && recovery === Recovery.Complete));
-    if (again && recovery > Recovery.Complete) this.dispatchEvent(new GapEvent(recovery === Recovery.Lost ? 'lost' : 'no-history'));
+    if (again) this.onGap(recovery);
+  }
+
+  /** @internal Messages are missing, if it says so. */
+  onGap(reason: Recovery): void {
+    const words = gapReasons[reason];
+    if (words && this.#begun) this.dispatchEvent(new GapEvent(words));
   }
 
   /** @internal The connection is gone: the server has to confirm anew. */

@@ -1,8 +1,8 @@
 // As much of wirehub.proto as a server needs that a test plays.
 
 /** The numbers of the fields in wirehub.proto. */
-export const REQUEST = { connect: 2, subscribe: 3, unsubscribe: 4, publish: 5, history: 6, presence: 7, call: 8, cancel: 9, refresh: 10, acknowledge: 11 };
-export const ANSWER = { publication: 2, error: 3, connected: 4, subscribed: 5, published: 7, history: 8, presence: 9, called: 10, cancelled: 11, join: 13, leave: 14, refreshDue: 15, acknowledged: 17, alarm: 18, unsubscribed: 6 };
+export const REQUEST = { connect: 2, subscribe: 3, unsubscribe: 4, publish: 5, history: 6, presence: 7, call: 8, cancel: 9, refresh: 10, acknowledge: 11, part: 12 };
+export const ANSWER = { publication: 2, error: 3, connected: 4, subscribed: 5, published: 7, history: 8, presence: 9, called: 10, cancelled: 11, join: 13, leave: 14, refreshDue: 15, acknowledged: 17, alarm: 18, unsubscribed: 6, part: 19 };
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
@@ -11,6 +11,41 @@ const decoder = new TextDecoder();
 export function frame(id, field, body) {
   const content = [...(id === 0 ? [] : number(1, id)), ...nested(field, body)];
   return [...varint(content.length), ...content];
+}
+
+/** A server's frame in parts of so many bytes, each a frame of its own. */
+export function parts(whole, bytes) {
+  const { end } = readVarint(whole, 0);
+  const found = [];
+  for (let at = end; at < whole.length; at += bytes) {
+    const data = whole.slice(at, at + bytes);
+    const left = whole.length - at - data.length;
+    found.push(frame(0, ANSWER.part, [...(left > 0 ? number(2, left) : []), ...nested(3, data)]));
+  }
+  return found;
+}
+
+/** Puts the commands together that a client sends in parts. */
+export function whole(commands) {
+  let begun = [];
+  return commands.flatMap((command) => {
+    if (command.request !== REQUEST.part) return [command];
+    let left = 0;
+    for (let at = 0; at < command.body.length; ) {
+      const tag = readVarint(command.body, at);
+      const value = readVarint(command.body, tag.end);
+      at = value.end;
+      if (tag.value === 0x10) left = value.value;
+      if (tag.value === 0x1a) {
+        begun.push(...command.body.subarray(at, at + value.value));
+        at += value.value;
+      }
+    }
+    if (left > 0) return [];
+    const bytes = begun;
+    begun = [];
+    return readCommands(new Uint8Array([...varint(bytes.length), ...bytes]));
+  });
 }
 
 /** A text field. */

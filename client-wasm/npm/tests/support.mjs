@@ -4,19 +4,19 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 
 import { Client, WirehubError } from '../dist/index.js';
-import { ANSWER, frame, sockets, text } from './fake-websocket.mjs';
+import { ANSWER, frame, nested, number, sockets, text } from './fake-websocket.mjs';
 
 export * from '../dist/index.js';
 
 export const wasm = await readFile(new URL('../dist/wasm/wirehub_bg.wasm', import.meta.url));
 export const url = 'ws://server.test/ws';
 
-/** A client that is connected, and its socket. */
-export async function connected(options = {}) {
+/** A client that is connected, and its socket. The server says how large a command may be, if that is given. */
+export async function connected(options = {}, messageBytes = 0) {
   const client = new Client(url, { wasm, ...options });
   const connecting = client.connect();
   const socket = await nextSocket();
-  await accept(socket);
+  await accept(socket, messageBytes > 0 ? nested(3, number(1, messageBytes)) : []);
   await connecting;
   return { client, socket };
 }

@@ -50,7 +50,7 @@ pub use self::message::{Frame, Message};
 /// not end in order. [`Self::closed`] tells code and reason.
 ///
 /// # Sending
-/// The sink is ready while the browser has at most 256 KiB that it has not sent yet. It is flushed at once: the
+/// The sink is ready while the browser has at most 64 KiB that it has not sent yet. It is flushed at once: the
 /// browser has what it was given. Closing it waits for the other end's answer.
 pub struct Socket<T = Message> {
     wire: Wire,

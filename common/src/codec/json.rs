@@ -7,9 +7,9 @@ use serde_json::value::RawValue;
 
 use super::{DecodeError, DecodeErrorKind};
 use crate::frame::{
-    Alarm, Answer, Called, Command, Connected, Disconnect, ErrorInfo, HistoryPage, Movement, PresenceList,
-    Publication, Published, Push, Refreshed, Reply, Request, ServerFrame, Subscribed, Unsubscribe,
-    Unsubscribed,
+    Alarm, Answer, Called, Command, Connected, Disconnect, ErrorInfo, HistoryPage, Movement, Part,
+    PresenceList, Publication, Published, Push, Refreshed, Reply, Request, ServerFrame, Subscribed,
+    Unsubscribe, Unsubscribed,
 };
 use crate::{Bytes, ChannelName};
 
@@ -30,6 +30,7 @@ pub(super) fn encode_command(command: &Command) -> Bytes {
             Request::Cancel(body) => object.serialize_entry("cancel", body),
             Request::Refresh(body) => object.serialize_entry("refresh", body),
             Request::Acknowledge(body) => object.serialize_entry("acknowledge", body),
+            Request::Part(body) => object.serialize_entry("part", body),
             Request::Invalid(_) | Request::Unknown => Ok(()),
         }?;
         object.end()
@@ -68,6 +69,7 @@ pub(super) fn encode_frame(frame: &ServerFrame) -> Bytes {
                 Push::Alarm(body) => object.serialize_entry("alarm", body),
                 Push::Unknown => Ok(()),
             }?,
+            ServerFrame::Part(body) => object.serialize_entry("part", body)?,
         }
         object.end()
     })
@@ -98,6 +100,8 @@ struct CommandLine<'a> {
     refresh: Option<&'a RawValue>,
     #[serde(borrow)]
     acknowledge: Option<&'a RawValue>,
+    #[serde(borrow)]
+    part: Option<&'a RawValue>,
 }
 
 pub(super) fn decode_command(part: &[u8]) -> Result<Command, DecodeError> {
@@ -113,6 +117,7 @@ pub(super) fn decode_command(part: &[u8]) -> Result<Command, DecodeError> {
         line.cancel.map(|raw| body(raw).map(Request::Cancel)),
         line.refresh.map(|raw| body(raw).map(Request::Refresh)),
         line.acknowledge.map(|raw| body(raw).map(Request::Acknowledge)),
+        line.part.map(|raw| body(raw).map(Request::Part)),
     ];
     let mut requests = requests.into_iter().flatten();
     let request = match (requests.next(), requests.next()) {
@@ -146,6 +151,7 @@ struct FrameLine {
     refresh_due: Option<Empty>,
     disconnect: Option<Disconnect>,
     alarm: Option<Box<Alarm>>,
+    part: Option<Part>,
 }
 
 /// With an error it is a push, without one the reply to `unsubscribe`.
@@ -160,6 +166,9 @@ struct UnsubscribedLine {
 pub(super) fn decode_frame(part: &[u8]) -> Result<ServerFrame, DecodeError> {
     let line: FrameLine = object(part).map_err(not_json)?;
     Ok(if line.id == 0 {
+        if let Some(part) = line.part {
+            return Ok(ServerFrame::Part(part));
+        }
         ServerFrame::Push(line.into_push()?)
     } else {
         ServerFrame::Reply(line.into_reply())
@@ -202,6 +211,19 @@ impl FrameLine {
         let answer = answers.into_iter().flatten().next().unwrap_or(Answer::Unknown);
         Reply { id: self.id, result: self.error.map_or(Ok(answer), Err) }
     }
+}
+
+/// Cuts a part off a line. Its text has up to twice as many bytes in JSON, where each is a quote.
+pub(super) fn cut_part(stream: u32, rest: &mut Bytes, room: usize) -> Bytes {
+    const HEAD_BYTES: usize = 96;
+    let most = (room.saturating_sub(HEAD_BYTES) / 2).max(4);
+    let mut end = rest.len().min(most);
+    // Not within a character: its later bytes begin with these two bits.
+    while end < rest.len() && end > 0 && rest.get(end).is_some_and(|byte| byte & 0xc0 == 0x80) {
+        end = end.saturating_sub(1);
+    }
+    let data = rest.split_to(end);
+    encode_frame(&ServerFrame::Part(Part { stream, data, left: rest.len() as u64 }))
 }
 
 /// Takes one line off the front of a batch; lines of nothing but white space are passed over.

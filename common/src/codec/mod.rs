@@ -99,6 +99,59 @@ impl Codec {
         Batch::new(self, message, Command::decode)
     }
 
+    /// Takes the next command off the front of a message; nothing where there is none. After an error nothing is left.
+    pub fn next_command(self, rest: &mut Bytes) -> Option<Result<Command, DecodeError>> {
+        let mut commands = self.decode_commands(rest);
+        let command = commands.next();
+        let behind = commands.rest;
+        *rest = rest.slice_ref(behind);
+        command
+    }
+
+    /// A command by itself, without its delimiter, as parts of it are [put together](crate::Assembler).
+    ///
+    /// # Errors
+    /// It can't be read.
+    pub fn decode_command(self, command: &Bytes) -> Result<Command, DecodeError> {
+        Command::decode(self, command, command)
+    }
+
+    /// A server's frame by itself. See [`Self::decode_command`].
+    ///
+    /// # Errors
+    /// It can't be read.
+    pub fn decode_frame(self, frame: &Bytes) -> Result<ServerFrame, DecodeError> {
+        ServerFrame::decode(self, frame, frame)
+    }
+
+    /// An encoded frame without its delimiter.
+    #[cfg(feature = "std")]
+    pub fn undelimited(self, frame: &Bytes) -> Bytes {
+        match self {
+            Self::Protobuf => {
+                let body = wire::split_delimited(&mut &**frame).ok().flatten();
+                body.map_or_else(Bytes::new, |body| frame.slice_ref(body))
+            }
+            #[cfg(feature = "json")]
+            Self::Json => frame.slice_ref(frame.trim_ascii_end()),
+        }
+    }
+
+    /// Cuts the next [part](crate::frame::Part) off a server's frame, which is [without its
+    /// delimiter](Self::undelimited): what is sent of it, in two pieces, of which the second may be shared with the frame.
+    /// Both together have at most `room` bytes, and no fewer than there are in 64.
+    #[cfg(feature = "std")]
+    pub fn cut_part(self, stream: u32, rest: &mut Bytes, room: usize) -> (Bytes, Bytes) {
+        match self {
+            Self::Protobuf => {
+                let data = rest.split_to(rest.len().min(room.saturating_sub(PART_HEAD_BYTES).max(1)));
+                (protobuf::part_head(stream, rest.len() as u64, data.len()), data)
+            }
+            #[cfg(feature = "json")]
+            Self::Json => (json::cut_part(stream, rest, room), Bytes::new()),
+        }
+    }
+
     /// The server's frames in one WebSocket message. See [`Self::decode_commands`].
     pub fn decode_frames(self, message: &Bytes) -> Batch<'_, ServerFrame> {
         Batch::new(self, message, ServerFrame::decode)
@@ -166,6 +219,10 @@ impl ServerFrame {
     }
 }
 
+/// What a part has at most beside the piece of the frame.
+#[cfg(feature = "std")]
+const PART_HEAD_BYTES: usize = 32;
+
 /// Times on the wire are 32-bit numbers of milliseconds. 49 days stand for all that is longer; 0 has a meaning of its
 /// own, so what is shorter than a millisecond counts as one.
 fn to_milliseconds(time: Duration) -> u32 {
@@ -200,6 +257,8 @@ pub enum DecodeErrorKind {
     Field,
     /// Not JSON, or JSON of another shape.
     Json,
+    /// Parts that don't fit together.
+    Part,
 }
 
 impl DecodeErrorKind {
@@ -215,6 +274,7 @@ impl DecodeErrorKind {
             Self::TooMany => ("a list has too many entries: send it in parts", "length"),
             Self::Field => ("a field that the frame needs is missing or has no valid value", "field"),
             Self::Json => ("the line is not JSON of the shape that PROTOCOL.md shows", "JSON"),
+            Self::Part => ("the parts of a frame do not fit together, or make one that is too large", "part"),
         };
         if cfg!(feature = "std") { words } else { word }
     }

@@ -13,7 +13,7 @@ use super::to_milliseconds;
 use crate::code::{CloseCode, ErrorCode};
 use crate::contract::ContractHash;
 use crate::frame::{
-    Alarm, Call, Called, ErrorInfo, Member, Publication, Publish, SubscribeOutcome, Subscribed,
+    Alarm, Call, Called, ErrorInfo, Member, Part, Publication, Publish, SubscribeOutcome, Subscribed,
 };
 use crate::{Bytes, ChannelName, Content, Limits, Payload};
 
@@ -126,6 +126,30 @@ impl TryFrom<PayloadShape> for Payload {
     }
 }
 
+/// A piece of a line, as a text.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct PartShape {
+    #[serde(default, skip_serializing_if = "is_zero")]
+    stream: u32,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    data: String,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    left: u64,
+}
+
+impl From<Part> for PartShape {
+    fn from(Part { stream, data, left }: Part) -> Self {
+        // What is cut by `Codec::cut_part` is text.
+        Self { stream, data: String::from_utf8_lossy(&data).into_owned(), left }
+    }
+}
+
+impl From<PartShape> for Part {
+    fn from(PartShape { stream, data, left }: PartShape) -> Self {
+        Self { stream, data: data.into(), left }
+    }
+}
+
 /// One of `subscribed` and `error`.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct OutcomeShape {
@@ -169,6 +193,7 @@ struct LimitsShape {
     calls: u32,
     ping_interval: u32,
     reconnect_window: u32,
+    batch_bytes: u32,
 }
 
 impl Serialize for Limits {
@@ -179,6 +204,7 @@ impl Serialize for Limits {
             calls: self.calls,
             ping_interval: to_milliseconds(self.ping_interval),
             reconnect_window: to_milliseconds(self.reconnect_window),
+            batch_bytes: self.batch_bytes,
         }
         .serialize(serializer)
     }
@@ -192,6 +218,7 @@ impl<'de> Deserialize<'de> for Limits {
             calls: shape.calls,
             ping_interval: Duration::from_millis(shape.ping_interval.into()),
             reconnect_window: Duration::from_millis(shape.reconnect_window.into()),
+            batch_bytes: shape.batch_bytes,
         })
     }
 }

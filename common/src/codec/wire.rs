@@ -28,6 +28,32 @@ impl Writer {
         out.bytes.unwrap_or_default().into()
     }
 
+    /// The beginning of a frame whose one field is a message that `fields` writes, up to the bytes of its field 3, of which
+    /// there will be so many.
+    #[cfg(feature = "std")]
+    pub(super) fn head(field: u32, bytes: usize, fields: impl Fn(&mut Self)) -> Bytes {
+        let write = |out: &mut Self| {
+            fields(out);
+            out.tag(3, WIRE_LENGTH);
+            out.varint(bytes as u64);
+        };
+        let length_of = |write: &dyn Fn(&mut Self)| {
+            let mut counter = Self { bytes: None, length: 0 };
+            write(&mut counter);
+            counter.length
+        };
+        let body = length_of(&write).saturating_add(bytes) as u64;
+        let before = |out: &mut Self| {
+            out.tag(field, WIRE_LENGTH);
+            out.varint(body);
+        };
+        let mut out = Self { bytes: Some(Vec::with_capacity(32)), length: 0 };
+        out.varint((length_of(&before) as u64).saturating_add(body));
+        before(&mut out);
+        write(&mut out);
+        out.bytes.unwrap_or_default().into()
+    }
+
     /// A number; 0 is not written.
     pub(super) fn uint(&mut self, field: u32, value: u64) {
         self.optional(field, (value != 0).then_some(value));

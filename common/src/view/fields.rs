@@ -6,8 +6,8 @@ use core::time::Duration;
 
 use super::{
     Alarm, Called, Connected, ContractDigest, ContractId, Disconnect, Error, HistoryPage, Idempotency,
-    Member, Movement, Payload, Position, PresenceList, Publication, Published, Refreshed, SubscribeOutcome,
-    Subscribed, Unsubscribed,
+    Member, Movement, Part, Payload, Position, PresenceList, Publication, Published, Refreshed,
+    SubscribeOutcome, Subscribed, Unsubscribed,
 };
 use crate::Limits;
 use crate::code::{CloseCode, ErrorCode};
@@ -70,6 +70,7 @@ impl<'a> Connected<'a> {
             calls: limits.narrow(3),
             ping_interval: limits.duration(4),
             reconnect_window: limits.duration(5),
+            batch_bytes: limits.narrow(6),
         }
     }
     pub fn contract(self) -> Option<ContractDigest<'a>> {
@@ -144,8 +145,8 @@ impl<'a> Subscribed<'a> {
     pub fn complete(self) -> bool {
         self.0.flag(4)
     }
-    pub fn recovered(self) -> impl Iterator<Item = Publication<'a>> {
-        self.0.messages(5).map(Publication)
+    pub fn recovering(self) -> u64 {
+        self.0.number(5)
     }
 }
 
@@ -184,6 +185,9 @@ impl<'a> HistoryPage<'a> {
     pub fn publications(self) -> impl Iterator<Item = Publication<'a>> {
         self.0.messages(2).map(Publication)
     }
+    pub fn more(self) -> bool {
+        self.0.flag(3)
+    }
 }
 
 impl<'a> PresenceList<'a> {
@@ -210,6 +214,18 @@ impl<'a> Called<'a> {
 impl Refreshed<'_> {
     pub fn token_ttl(self) -> Duration {
         self.0.duration(1)
+    }
+}
+
+impl<'a> Part<'a> {
+    pub fn stream(self) -> u32 {
+        self.0.narrow(1)
+    }
+    pub fn data(self) -> &'a [u8] {
+        self.0.bytes(3)
+    }
+    pub fn left(self) -> u64 {
+        self.0.number(2)
     }
 }
 

@@ -7,11 +7,11 @@ use wirehub_common::code::{CloseCode, ErrorCode};
 use wirehub_common::contract::ContractHash;
 use wirehub_common::frame::{
     Acknowledge, Alarm, Answer, Call, Called, Cancel, Command, Connect, Connected, ContractDigest,
-    ContractId, Disconnect, ErrorInfo, History, HistoryPage, Idempotency, Member, Movement, Position,
+    ContractId, Disconnect, ErrorInfo, History, HistoryPage, Idempotency, Member, Movement, Part, Position,
     Presence, PresenceList, Publication, Publish, Published, Push, Refresh, Refreshed, Reply, Request,
     ServerFrame, Subscribe, SubscribeOutcome, Subscribed, Unsubscribe, Unsubscribed,
 };
-use wirehub_common::{ChannelName, Limits, Payload};
+use wirehub_common::{Bytes, ChannelName, Limits, Payload};
 
 pub(crate) trait Heap {
     /// Bytes.
@@ -50,9 +50,9 @@ heap_of_structs! {
     Idempotency { scope, window, clock }
     ContractDigest { id, items }
     SubscribeOutcome { channel, number, result }
-    Subscribed { channel, number, position, complete, recovered }
+    Subscribed { channel, number, position, complete, recovering }
     Published { position }
-    HistoryPage { position, publications }
+    HistoryPage { position, publications, more }
     PresenceList { members, sessions, users }
     Member { session, user, info }
     Called { payload, more }
@@ -62,6 +62,7 @@ heap_of_structs! {
     Unsubscribed { channel, number, error }
     Disconnect { code, reason, retry_after }
     Alarm { id, channel, payload, time, ttl, withdrawn }
+    Part { stream, data, left }
 }
 
 /// Values that lie wholly in their place.
@@ -90,6 +91,7 @@ impl Heap for Request {
             Self::Cancel(body) => body.heap(),
             Self::Refresh(body) => body.heap(),
             Self::Acknowledge(body) => body.heap(),
+            Self::Part(body) => body.heap(),
             Self::Invalid(why) => why.heap(),
             Self::Unknown => 0,
             newer => panic!("{newer:?} is missing here"),
@@ -101,6 +103,7 @@ impl Heap for ServerFrame {
     fn heap(&self) -> usize {
         match self {
             Self::Reply(reply) => reply.heap(),
+            Self::Part(body) => body.heap(),
             Self::Push(Push::Publication(body)) => body.heap(),
             Self::Push(Push::Join(body) | Push::Leave(body)) => body.heap(),
             Self::Push(Push::Subscribed(body)) => body.heap(),
@@ -145,7 +148,13 @@ impl Heap for ChannelName {
 
 impl Heap for Payload {
     fn heap(&self) -> usize {
-        self.data.len()
+        self.data.heap()
+    }
+}
+
+impl Heap for Bytes {
+    fn heap(&self) -> usize {
+        self.len()
     }
 }
 

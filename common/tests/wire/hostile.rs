@@ -8,7 +8,7 @@ use proptest::sample::Index;
 use wirehub_common::contract::ContractHash;
 use wirehub_common::frame::{
     Answer, Command, Connect, Connected, ContractDigest, ContractId, HistoryPage, Member, Position,
-    PresenceList, Publication, Push, Reply, Request, ServerFrame, Subscribe, SubscribeOutcome, Subscribed,
+    PresenceList, Publication, Reply, Request, ServerFrame, Subscribe, SubscribeOutcome, Subscribed,
 };
 use wirehub_common::{ChannelName, Codec, DecodeErrorKind, Limits, Payload};
 
@@ -229,14 +229,8 @@ fn small_entries() -> Vec<fn(usize) -> Frame> {
         };
         vec![publication; entries]
     }
-    fn subscribed(entries: usize) -> Subscribed {
-        Subscribed {
-            channel: channel(),
-            number: 0,
-            position: None,
-            complete: false,
-            recovered: publications(entries),
-        }
+    fn subscribed() -> Subscribed {
+        Subscribed { channel: channel(), number: 0, position: None, complete: false, recovering: 0 }
     }
     fn reply(answer: Answer) -> Frame {
         Frame::Server(ServerFrame::Reply(Reply { id: 1, result: Ok(answer) }))
@@ -248,7 +242,7 @@ fn small_entries() -> Vec<fn(usize) -> Frame> {
             Frame::Client(Command { id: 0, request })
         },
         |entries| {
-            let outcome = SubscribeOutcome { channel: channel(), number: 0, result: Ok(subscribed(0)) };
+            let outcome = SubscribeOutcome { channel: channel(), number: 0, result: Ok(subscribed()) };
             let subscriptions = vec![outcome; entries];
             reply(Answer::Connected(Box::new(Connected { subscriptions, ..Connected::default() })))
         },
@@ -257,11 +251,9 @@ fn small_entries() -> Vec<fn(usize) -> Frame> {
             let contract = Some(ContractDigest { items: vec![id.clone(); entries], id });
             reply(Answer::Connected(Box::new(Connected { contract, ..Connected::default() })))
         },
-        |entries| reply(Answer::Subscribed(subscribed(entries))),
-        |entries| Frame::Server(ServerFrame::Push(Push::Subscribed(subscribed(entries)))),
         |entries| {
             let (position, publications) = (Position::default(), publications(entries));
-            reply(Answer::History(HistoryPage { position, publications }))
+            reply(Answer::History(HistoryPage { position, publications, more: false }))
         },
         |entries| {
             reply(Answer::Presence(PresenceList {

@@ -75,7 +75,7 @@ fn foreign_field() -> impl Strategy<Value = Foreign> {
     };
     prop_oneof![
         Just(Foreign::Nothing),
-        (prop_oneof![19..40_u32, 100..0x2000_0000_u32], value())
+        (prop_oneof![20..40_u32, 100..0x2000_0000_u32], value())
             .prop_map(|(number, value)| Foreign::Unknown { number, value }),
         (any::<prop::sample::Index>(), value())
             .prop_map(|(which, value)| Foreign::WrongType { which, value }),

@@ -62,6 +62,12 @@ messages! {
         [message, optional] cancel: Option<Cancel> = 9;
         [message, optional] refresh: Option<Refresh> = 10;
         [message, optional] acknowledge: Option<Acknowledge> = 11;
+        [message, optional] part: Option<Part> = 12;
+    }
+    Part {
+        [uint32] stream: u32 = 1;
+        [uint64] left: u64 = 2;
+        [bytes] data: Vec<u8> = 3;
     }
     Connect {
         [string] token: String = 1;
@@ -138,6 +144,7 @@ messages! {
         [message, optional] disconnect: Option<Disconnect> = 16;
         [message, optional] acknowledged: Option<Acknowledged> = 17;
         [message, optional] alarm: Option<Alarm> = 18;
+        [message, optional] part: Option<Part> = 19;
     }
     Error {
         [uint32] code: u32 = 1;
@@ -165,6 +172,7 @@ messages! {
         [uint32] calls: u32 = 3;
         [uint32] ping_interval: u32 = 4;
         [uint32] reconnect_window: u32 = 5;
+        [uint32] batch_bytes: u32 = 6;
     }
     ContractDigest {
         [message, optional] id: Option<ContractId> = 1;
@@ -181,7 +189,7 @@ messages! {
         [uint32] number: u32 = 2;
         [message, optional] position: Option<Position> = 3;
         [bool] complete: bool = 4;
-        [message, repeated] recovered: Vec<Publication> = 5;
+        [uint64] recovering: u64 = 5;
     }
     Published {
         [message, optional] position: Option<Position> = 1;
@@ -189,6 +197,7 @@ messages! {
     HistoryPage {
         [message, optional] position: Option<Position> = 1;
         [message, repeated] publications: Vec<Publication> = 2;
+        [bool] more: bool = 3;
     }
     PresenceList {
         [message, repeated] members: Vec<Member> = 1;
@@ -275,6 +284,7 @@ impl From<frame::Command> for Command {
             Request::Acknowledge(frame::Acknowledge { alarm, received_only }) => {
                 command.acknowledge = Some(Acknowledge { alarm, received_only });
             }
+            Request::Part(body) => command.part = Some(body.into()),
             Request::Invalid(_) | Request::Unknown => {}
             newer => panic!("{newer:?} is missing here"),
         }
@@ -299,9 +309,10 @@ impl From<Frame> for ServerFrame {
                     Ok(Answer::Published(body)) => {
                         out.published = Some(Published { position: body.position.map(Into::into) });
                     }
-                    Ok(Answer::History(frame::HistoryPage { position, publications })) => {
+                    Ok(Answer::History(frame::HistoryPage { position, publications, more })) => {
                         let publications = publications.into_iter().map(Into::into).collect();
-                        out.history = Some(HistoryPage { position: Some(position.into()), publications });
+                        out.history =
+                            Some(HistoryPage { position: Some(position.into()), publications, more });
                     }
                     Ok(Answer::Presence(frame::PresenceList { members, sessions, users })) => {
                         let members = members.into_iter().map(Into::into).collect();
@@ -338,8 +349,15 @@ impl From<Frame> for ServerFrame {
                 Push::Unknown => {}
                 newer => panic!("{newer:?} is missing here"),
             },
+            Frame::Part(body) => out.part = Some(body.into()),
         }
         out
+    }
+}
+
+impl From<frame::Part> for Part {
+    fn from(frame::Part { stream, data, left }: frame::Part) -> Self {
+        Self { stream, left, data: data.into() }
     }
 }
 
@@ -412,13 +430,15 @@ impl From<frame::Idempotency> for Idempotency {
 
 impl From<FrameLimits> for Limits {
     fn from(limits: FrameLimits) -> Self {
-        let FrameLimits { message_bytes, channels, calls, ping_interval, reconnect_window } = limits;
+        let FrameLimits { message_bytes, channels, calls, ping_interval, reconnect_window, batch_bytes } =
+            limits;
         Self {
             message_bytes,
             channels,
             calls,
             ping_interval: milliseconds(ping_interval),
             reconnect_window: milliseconds(reconnect_window),
+            batch_bytes,
         }
     }
 }
@@ -435,9 +455,9 @@ impl From<frame::SubscribeOutcome> for SubscribeOutcome {
 
 impl From<frame::Subscribed> for Subscribed {
     fn from(body: frame::Subscribed) -> Self {
-        let frame::Subscribed { channel, number, position, complete, recovered } = body;
-        let recovered = recovered.into_iter().map(Into::into).collect();
-        Self { channel: channel.to_string(), number, position: position.map(Into::into), complete, recovered }
+        let frame::Subscribed { channel, number, position, complete, recovering } = body;
+        let position = position.map(Into::into);
+        Self { channel: channel.to_string(), number, position, complete, recovering }
     }
 }
 

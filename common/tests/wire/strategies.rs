@@ -10,7 +10,7 @@ use wirehub_common::code::{CloseCode, ErrorCode};
 use wirehub_common::contract::ContractHash;
 use wirehub_common::frame::{
     Acknowledge, Alarm, Answer, Call, Called, Cancel, Command, Connect, Connected, ContractDigest,
-    ContractId, Disconnect, ErrorInfo, History, HistoryPage, Idempotency, Member, Movement, Position,
+    ContractId, Disconnect, ErrorInfo, History, HistoryPage, Idempotency, Member, Movement, Part, Position,
     Presence, PresenceList, Publication, Publish, Published, Push, Refresh, Refreshed, Reply, Request,
     ServerFrame, Subscribe, SubscribeOutcome, Subscribed, Unsubscribe, Unsubscribed,
 };
@@ -40,13 +40,27 @@ pub(crate) fn command() -> impl Strategy<Value = Command> {
         text().prop_map(|token| Request::Refresh(Refresh { token })),
         (text(), any::<bool>())
             .prop_map(|(alarm, received_only)| Request::Acknowledge(Acknowledge { alarm, received_only })),
+        part().prop_map(Request::Part),
         Just(Request::Unknown),
     ];
     (any::<u32>(), request).prop_map(|(id, request)| Command { id, request })
 }
 
 pub(crate) fn frame() -> impl Strategy<Value = ServerFrame> {
-    prop_oneof![reply().prop_map(ServerFrame::Reply), push().prop_map(ServerFrame::Push)]
+    prop_oneof![
+        4 => reply().prop_map(ServerFrame::Reply),
+        4 => push().prop_map(ServerFrame::Push),
+        1 => part().prop_map(ServerFrame::Part),
+    ]
+}
+
+/// A piece of text, as both codecs can carry it.
+fn part() -> impl Strategy<Value = Part> {
+    (any::<u32>(), text(), any::<u64>()).prop_map(|(stream, text, left)| Part {
+        stream,
+        data: text.into(),
+        left,
+    })
 }
 
 fn reply() -> impl Strategy<Value = Reply> {
@@ -55,8 +69,9 @@ fn reply() -> impl Strategy<Value = Reply> {
         subscribed().prop_map(Answer::Subscribed),
         unsubscribe().prop_map(Answer::Unsubscribed),
         option::of(position()).prop_map(|position| Answer::Published(Published { position })),
-        (position(), vec(publication(), 0..4))
-            .prop_map(|(position, publications)| { Answer::History(HistoryPage { position, publications }) }),
+        (position(), vec(publication(), 0..4), any::<bool>()).prop_map(|(position, publications, more)| {
+            Answer::History(HistoryPage { position, publications, more })
+        }),
         (vec(member(), 0..4), any::<[u32; 2]>()).prop_map(|(members, [sessions, users])| {
             Answer::Presence(PresenceList { members, sessions, users })
         }),
@@ -127,13 +142,14 @@ fn connected() -> impl Strategy<Value = Connected> {
 }
 
 fn limits() -> impl Strategy<Value = Limits> {
-    (any::<[u32; 3]>(), milliseconds(), milliseconds()).prop_map(
-        |([message_bytes, channels, calls], ping_interval, reconnect_window)| Limits {
+    (any::<[u32; 4]>(), milliseconds(), milliseconds()).prop_map(
+        |([message_bytes, channels, calls, batch_bytes], ping_interval, reconnect_window)| Limits {
             message_bytes,
             channels,
             calls,
             ping_interval,
             reconnect_window,
+            batch_bytes,
         },
     )
 }
@@ -155,13 +171,13 @@ fn unsubscribe() -> impl Strategy<Value = Unsubscribe> {
 }
 
 fn subscribed() -> impl Strategy<Value = Subscribed> {
-    (channel(), any::<u32>(), option::of(position()), any::<bool>(), vec(publication(), 0..4)).prop_map(
-        |(channel, number, position, complete, recovered)| Subscribed {
+    (channel(), any::<u32>(), option::of(position()), any::<bool>(), any::<u64>()).prop_map(
+        |(channel, number, position, complete, recovering)| Subscribed {
             channel,
             number,
             position,
             complete,
-            recovered,
+            recovering,
         },
     )
 }

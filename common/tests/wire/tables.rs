@@ -50,7 +50,7 @@ fn the_figures_in_the_text_are_those_of_the_code() {
     assert_eq!(Limits::REPEATED, 16_384);
     assert!(text.contains("A repeated field holds at most 16,384 entries"));
     assert_eq!(Limits::BATCH_BYTES, 64 * 1024);
-    assert!(text.contains("up to about 64 KiB"));
+    assert!(text.contains("which is 64 KiB"));
     assert_eq!(Limits::default().message_bytes, 1024 * 1024);
     assert!(text.contains("counts on 1 MiB"));
     assert_eq!(ChannelName::MAX_BYTES, 255);

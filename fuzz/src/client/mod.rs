@@ -11,11 +11,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use wirehub_client_core::{Error, SendOptions, State, Time, Transmit};
 use wirehub_common::code::CloseCode;
-use wirehub_common::frame::{History, ServerFrame};
-use wirehub_common::{Codec, Payload, SUBPROTOCOL_JSON, SUBPROTOCOL_PROTOBUF};
+use wirehub_common::frame::{History, Part, ServerFrame};
+use wirehub_common::{Codec, Limits, Payload, SUBPROTOCOL_JSON, SUBPROTOCOL_PROTOBUF};
 
 use self::model::Model;
-use self::script::{Operation, Options, TokenAnswer};
+use self::script::{Operation, Options, Size, TokenAnswer};
 use self::server::Server;
 
 pub use self::script::Script;
@@ -61,6 +61,9 @@ enum Transport {
     },
 }
 
+/// A server that says it takes less than this in a message says nothing.
+const SMALLEST_MESSAGE: usize = 1024;
+
 /// A driver that goes round more often than this without a pause is caught in a loop.
 const ROUNDS: usize = 10_000;
 
@@ -75,7 +78,7 @@ impl World {
             Operation::Suspend => core.suspend(now),
             Operation::Close(reason) => core.close(CloseCode::NORMAL, &reason),
             Operation::Subscribe(channel) => {
-                let result = core.subscribe(now, &channel.name());
+                let result = core.subscribe(&channel.name());
                 self.model.subscribed(result);
             }
             Operation::Unsubscribe(which) => {
@@ -140,6 +143,14 @@ impl World {
                 }
             }
             Operation::Receive(frames) => self.receive(&self.server.frames(frames)),
+            Operation::ReceiveParts { frame, stream, bytes, parts } => {
+                for frame in self.server.frames(vec![frame]) {
+                    for part in cut(&frame, stream.into(), bytes).take(parts.into()) {
+                        self.receive(&[part]);
+                    }
+                }
+            }
+            Operation::Drained => core.handle_drained(now),
             Operation::ReceiveDamaged { frames, at, with } => {
                 let mut message = encode(&self.server.frames(frames));
                 if let Some(index) = usize::from(at).checked_rem(message.len()) {
@@ -228,21 +239,36 @@ impl World {
                 }
                 let first = !std::mem::replace(greeted, true);
                 assert!(first || self.writable, "more than the transport takes");
-                let limit = self.model.core.limits().message_bytes as usize;
-                assert!(first || limit == 0 || message.len() <= limit, "more than the server takes");
+                let limit = match self.model.core.limits().batch_bytes as usize {
+                    0 => Limits::BATCH_BYTES,
+                    limit => limit.clamp(SMALLEST_MESSAGE, Limits::BATCH_BYTES),
+                };
+                assert!(first || message.len() <= limit, "more than goes into a message");
                 let commands: Vec<_> = Codec::Protobuf
                     .decode_commands(&message)
                     .collect::<Result<_, _>>()
                     .expect("a client writes what can be read");
-                self.server.receive(first, commands);
+                let limit = self.model.core.limits().message_bytes;
+                self.server.receive(first, commands, if first { 0 } else { limit });
             }
         }
     }
 }
 
-/// A JSON text of so many bytes.
-fn payload(bytes: u8) -> Payload {
-    Payload::json(vec![b'1'; usize::from(bytes)])
+/// A JSON text of such a size.
+fn payload(size: Size) -> Payload {
+    Payload::json(vec![b'1'; size.bytes()])
+}
+
+/// The parts of a frame, of so many bytes each.
+fn cut(frame: &ServerFrame, stream: u32, bytes: u8) -> impl Iterator<Item = ServerFrame> {
+    let mut rest = Codec::Protobuf.undelimited(&Codec::Protobuf.encode_frame(frame));
+    std::iter::from_fn(move || {
+        (!rest.is_empty()).then(|| {
+            let data = rest.split_to(rest.len().min(usize::from(bytes.max(1))));
+            ServerFrame::Part(Part { stream, data, left: rest.len() as u64 })
+        })
+    })
 }
 
 fn encode(frames: &[ServerFrame]) -> Vec<u8> {

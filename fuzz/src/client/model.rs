@@ -40,6 +40,7 @@ impl Model {
             command_timeout: at_least_one(settings.command_timeout),
             send_queue: settings.send_queue.into(),
             max_commands: settings.max_commands.into(),
+            frame_bytes: settings.frame_bytes.into(),
             ..Config::default()
         };
         Self {
@@ -109,6 +110,7 @@ impl Model {
                 assert_eq!(self.subscriptions.insert(subscription, true), None, "{subscription:?} is new");
             }
             Event::Subscribed { subscription, .. }
+            | Event::Gap { subscription, .. }
             | Event::Joined { subscription, .. }
             | Event::Left { subscription, .. }
             | Event::Publication { subscription, .. } => {

@@ -20,6 +20,8 @@ pub(super) struct Settings {
     pub(super) send_queue: u16,
     pub(super) max_commands: u8,
     pub(super) contract: bool,
+    /// How many bytes the server's frames may have that come in parts.
+    pub(super) frame_bytes: u16,
 }
 
 /// `which` and the like count through what there is at that moment. Times are milliseconds.
@@ -33,31 +35,92 @@ pub(super) enum Operation {
     Subscribe(Channel),
     Unsubscribe(u8),
     FailSubscription(u8),
-    Publish { channel: Channel, bytes: u8, options: Options },
-    PublishVolatile { channel: Channel, bytes: u8 },
-    Call { bytes: u8, options: Options },
-    CallStream { bytes: u8, options: Options },
-    History { channel: Channel, options: Options },
-    Presence { channel: Channel, options: Options },
-    Acknowledge { alarm: u8, options: Options },
+    Publish {
+        channel: Channel,
+        bytes: Size,
+        options: Options,
+    },
+    PublishVolatile {
+        channel: Channel,
+        bytes: Size,
+    },
+    Call {
+        bytes: Size,
+        options: Options,
+    },
+    CallStream {
+        bytes: Size,
+        options: Options,
+    },
+    History {
+        channel: Channel,
+        options: Options,
+    },
+    Presence {
+        channel: Channel,
+        options: Options,
+    },
+    Acknowledge {
+        alarm: u8,
+        options: Options,
+    },
     Cancel(u8),
     SetToken,
-    Token { which: u8, answer: TokenAnswer },
-    Opened { speaks_wirehub: bool },
-    Closed { code: u16, reason: String },
+    Token {
+        which: u8,
+        answer: TokenAnswer,
+    },
+    Opened {
+        speaks_wirehub: bool,
+    },
+    Closed {
+        code: u16,
+        reason: String,
+    },
     Text,
     Receive(Vec<Frame>),
-    ReceiveDamaged { frames: Vec<Frame>, at: u16, with: u8 },
+    /// A frame in parts of so many bytes; of the parts only as many as it says.
+    ReceiveParts {
+        frame: Frame,
+        stream: u8,
+        bytes: u8,
+        parts: u8,
+    },
+    Drained,
+    ReceiveDamaged {
+        frames: Vec<Frame>,
+        at: u16,
+        with: u8,
+    },
     ReceiveBytes(Vec<u8>),
     Writable(bool),
     WaitForDeadline,
-    Sleep { milliseconds: u32 },
+    Sleep {
+        milliseconds: u32,
+    },
 }
 
 #[derive(Debug, Arbitrary)]
 pub(super) struct Options {
     pub(super) timeout: Option<u16>,
     pub(super) fail_fast: bool,
+}
+
+/// How large a payload is.
+#[derive(Debug, Clone, Copy, Arbitrary)]
+pub(super) enum Size {
+    Small(u8),
+    /// In units of 1024 bytes: what goes out in parts is over 64 of them.
+    Large(u8),
+}
+
+impl Size {
+    pub(super) fn bytes(self) -> usize {
+        match self {
+            Self::Small(bytes) => bytes.into(),
+            Self::Large(units) => usize::from(units).saturating_mul(1024),
+        }
+    }
 }
 
 #[derive(Debug, Arbitrary)]
@@ -111,9 +174,13 @@ pub(super) enum Frame {
         offset: u8,
     },
     Movement(Channel),
+    /// Where a subscription goes on, or that there is one.
     Subscribed {
         channel: Channel,
         number: u8,
+        /// The number is that of one of the client's subscriptions instead.
+        which: Option<u8>,
+        offset: Option<u8>,
     },
     Unsubscribed {
         which: u8,
@@ -139,7 +206,7 @@ pub(super) struct Answer {
     pub(super) kind: Option<Kind>,
     pub(super) offset: u8,
     pub(super) epoch: bool,
-    pub(super) recovered: u8,
+    pub(super) recovering: u8,
     pub(super) complete: bool,
     pub(super) more: bool,
     pub(super) empty: bool,
@@ -165,7 +232,8 @@ pub(super) enum Kind {
 #[derive(Debug, Arbitrary)]
 pub(super) struct Greeting {
     pub(super) session: bool,
-    pub(super) message_bytes: u16,
+    pub(super) message_bytes: u32,
+    pub(super) batch_bytes: u32,
     pub(super) ping_interval: u32,
     pub(super) reconnect_window: u32,
     pub(super) token_ttl: u32,

@@ -7,11 +7,11 @@ use wirehub_common::code::{CloseCode, ErrorCode};
 use wirehub_common::contract::ContractHash;
 use wirehub_common::frame::{
     Alarm, Answer, Called, Command, Connected, ContractDigest, ContractId, Disconnect, ErrorInfo,
-    HistoryPage, Idempotency, Member, Movement, Position, PresenceList, Publication, Published, Push,
+    HistoryPage, Idempotency, Member, Movement, Part, Position, PresenceList, Publication, Published, Push,
     Refreshed, Reply, Request, ServerFrame, Subscribe, SubscribeOutcome, Subscribed, Unsubscribe,
     Unsubscribed,
 };
-use wirehub_common::{ChannelName, Limits, Payload};
+use wirehub_common::{Assembler, ChannelName, Codec, Limits, Payload};
 
 use super::script::{self, Channel, Frame, Greeting, Kind};
 
@@ -20,6 +20,8 @@ use super::script::{self, Channel, Frame, Greeting, Kind};
 pub(super) struct Server {
     commands: Vec<Command>,
     ids: BTreeSet<u32>,
+    /// What comes in parts.
+    parts: Assembler,
 }
 
 impl Server {
@@ -27,9 +29,16 @@ impl Server {
         *self = Self::default();
     }
 
-    /// Takes a message; the first one of a connection is the greeting alone.
-    pub(super) fn receive(&mut self, first: bool, commands: Vec<Command>) {
-        for command in commands {
+    /// Takes a message; the first one of a connection is the greeting alone. A command has at most so many bytes, if `limit`
+    /// is not 0.
+    pub(super) fn receive(&mut self, first: bool, commands: Vec<Command>, limit: u32) {
+        for mut command in commands {
+            if let Request::Part(Part { stream, data, left }) = &command.request {
+                let limit = if limit == 0 { usize::MAX } else { limit as usize };
+                let whole = self.parts.take(*stream, data, *left, limit).expect("parts fit together");
+                let Some(whole) = whole else { continue };
+                command = Codec::Protobuf.decode_command(&whole).expect("a client writes what can be read");
+            }
             assert_eq!(first, matches!(command.request, Request::Connect(_)), "{command:?}");
             assert!(command.id == 0 || self.ids.insert(command.id), "{command:?} came twice");
             self.commands.push(command);
@@ -57,13 +66,15 @@ impl Server {
             Frame::Movement(channel) => {
                 ServerFrame::Push(Push::Join(Movement { channel: channel.name(), member: Member::default() }))
             }
-            Frame::Subscribed { channel, number } => ServerFrame::Push(Push::Subscribed(Subscribed {
-                channel: channel.name(),
-                number: number.into(),
-                position: None,
-                complete: false,
-                recovered: vec![],
-            })),
+            Frame::Subscribed { channel, number, which, offset } => {
+                ServerFrame::Push(Push::Subscribed(Subscribed {
+                    channel: channel.name(),
+                    number: which.and_then(|which| self.number_of(which)).unwrap_or_else(|| number.into()),
+                    position: offset.map(|offset| Position { offset: offset.into(), epoch: "a".into() }),
+                    complete: false,
+                    recovering: 0,
+                }))
+            }
             Frame::Unsubscribed { which, code, temporary } => {
                 let Request::Subscribe(Subscribe { channel, number, .. }) = &self.command(which)?.request
                 else {
@@ -88,6 +99,14 @@ impl Server {
             }
             Frame::Unknown => ServerFrame::Push(Push::Unknown),
         })
+    }
+
+    /// The number of one of the subscriptions that the client asked for by themselves.
+    fn number_of(&self, which: u8) -> Option<u32> {
+        match &self.command(which)?.request {
+            Request::Subscribe(subscribe) => Some(subscribe.number),
+            _ => None,
+        }
     }
 
     /// One of the commands of this connection, the newest first.
@@ -127,9 +146,11 @@ fn fitting_answer(request: &Request, answer: &script::Answer) -> Answer {
         },
         Kind::Unsubscribed => Answer::Unsubscribed(Unsubscribe { channel: Channel::Lobby.name(), number: 1 }),
         Kind::Published => Answer::Published(Published { position: Some(position(answer)) }),
-        Kind::History => {
-            Answer::History(HistoryPage { position: position(answer), publications: Vec::new() })
-        }
+        Kind::History => Answer::History(HistoryPage {
+            position: position(answer),
+            publications: Vec::new(),
+            more: answer.more,
+        }),
         Kind::Presence => {
             Answer::Presence(PresenceList { members: vec![Member::default()], ..PresenceList::default() })
         }
@@ -163,14 +184,23 @@ fn kind_for(request: &Request) -> Kind {
 }
 
 fn connected(restored: &[Subscribe], answer: &script::Answer) -> Connected {
-    let Greeting { session, message_bytes, ping_interval, reconnect_window, token_ttl, contract, .. } =
-        answer.greeting;
+    let Greeting {
+        session,
+        message_bytes,
+        batch_bytes,
+        ping_interval,
+        reconnect_window,
+        token_ttl,
+        contract,
+        ..
+    } = answer.greeting;
     let id = ContractId { name: "other".into(), hash: ContractHash::default() };
     let bit = |mask: u8, index: usize| mask.checked_shr(index as u32).is_some_and(|rest| rest & 1 == 1);
     Connected {
         session: if session { "session".into() } else { String::new() },
         limits: Limits {
-            message_bytes: message_bytes.into(),
+            message_bytes,
+            batch_bytes,
             ping_interval: milliseconds(ping_interval),
             reconnect_window: milliseconds(reconnect_window),
             ..Limits::default()
@@ -204,16 +234,13 @@ fn subscribed(
     Subscribe { channel, number, position: from }: &Subscribe,
     answer: &script::Answer,
 ) -> Subscribed {
-    let from = from.as_ref().map_or(0, |position| position.offset);
-    let recovered = u64::from(answer.recovered % 4);
+    let from = from.clone().filter(|_| answer.complete);
     Subscribed {
         channel: channel.clone(),
         number: *number,
-        position: (!answer.empty).then(|| position(answer)),
+        position: (!answer.empty).then(|| from.unwrap_or_else(|| position(answer))),
         complete: answer.complete,
-        recovered: (1..=recovered)
-            .map(|step| publication(channel.clone(), from.saturating_add(step)))
-            .collect(),
+        recovering: answer.recovering.into(),
     }
 }
 

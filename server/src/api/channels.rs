@@ -14,7 +14,7 @@ use super::page::{Page, page};
 use super::problem::Problem;
 use super::sessions::Member;
 use super::{Path, Query};
-use crate::hub::channels::Summary;
+use crate::hub::channel::Summary;
 use crate::{Hub, PresenceCounts};
 
 /// A channel that somebody is subscribed to.
@@ -70,6 +70,8 @@ pub(super) struct History {
     /// The newest place.
     position: messages::Position,
     publications: Vec<Read>,
+    /// There are more, and fewer than were asked for: their payloads would be over 4 MiB.
+    more: bool,
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -139,13 +141,13 @@ pub(super) async fn history(
     };
     let limit = options.limit.unwrap_or(100).min(1000);
     let page = hub.history(&channel, since, limit, options.reverse).await?;
-    let HistoryPage { position, publications } = page.ok_or_else(|| {
+    let HistoryPage { position, publications, more } = page.ok_or_else(|| {
         Problem::not_found(
             "the channel keeps no history, or what came after that place is gone: read it from the beginning",
         )
     })?;
     let publications = publications.into_iter().map(Into::into).collect();
-    Ok(Json(History { position: position.into(), publications }))
+    Ok(Json(History { position: position.into(), publications, more }))
 }
 
 /// How many members the list has at most.

@@ -285,7 +285,7 @@ impl From<&Peer> for Session {
             connected: peer.since,
             subprotocol: peer.codec.subprotocol(),
             channels: peer.channels.load(Ordering::Relaxed),
-            queue_bytes: peer.outbox.bytes(),
+            queue_bytes: peer.mailbox.bytes(),
         }
     }
 }

@@ -29,7 +29,7 @@ impl LimitsSection {
     /// Puts what it says into a hub.
     pub(super) fn apply(&self, mut hub: Builder) -> Builder {
         hub = hub.limits(self.limits());
-        if let Some(per_second @ 1..) = self.commands_per_second {
+        if let Some(per_second) = self.commands_per_second {
             hub = hub.commands_per_second(per_second);
         }
         if let Some(sessions @ 1..) = self.sessions_per_user {
@@ -69,6 +69,7 @@ impl LimitsSection {
             calls: self.calls.unwrap_or(default.calls),
             ping_interval: self.ping_interval.map_or(default.ping_interval, Span::duration),
             reconnect_window: self.reconnect_window.map_or(default.reconnect_window, Span::duration),
+            ..default
         }
     }
 }

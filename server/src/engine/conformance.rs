@@ -20,7 +20,7 @@ use parking_lot::Mutex;
 use wirehub_common::frame::{HistoryPage, Position, Publication};
 use wirehub_common::{ChannelName, Payload};
 
-use super::{Delivery, Engine, History, Publish, ReadHistory, Recover, Recovered};
+use super::{Delivery, Engine, History, Locate, Located, Publish, ReadHistory};
 
 /// Checks an engine. `make` gives a new one each time, which knows nothing of the others' channels and keys.
 ///
@@ -33,7 +33,7 @@ pub async fn check<E: Engine>(make: impl Fn() -> E) {
     channels_without_history_have_no_offsets(&Subject::new(make())).await;
     a_repeat_is_not_published_again(&Subject::new(make())).await;
     recovery_is_exact_or_not_complete(&Subject::new(make())).await;
-    recovery_is_bounded_and_gives_the_newest(&Subject::new(make())).await;
+    pages_are_bounded_in_bytes_and_say_so(&Subject::new(make())).await;
     history_is_read_page_by_page_both_ways(&Subject::new(make())).await;
     publishers_side_by_side_leave_no_gaps(&Subject::new(make())).await;
 }
@@ -115,50 +115,52 @@ async fn a_repeat_is_not_published_again(subject: &Subject<impl Engine>) {
 }
 
 async fn recovery_is_exact_or_not_complete(subject: &Subject<impl Engine>) {
-    let nothing = subject.recover("a", None, 100, 1000).await;
-    assert_eq!((nothing.position.offset, nothing.publications.len()), (0, 0), "nobody has published");
-    let from_the_start = subject.recover("a", Some(nothing.position.clone()), 100, 1000).await;
+    let nothing = subject.locate("a", None).await;
+    assert_eq!((nothing.position.offset, nothing.newest), (0, 0), "nobody has published");
+    let from_the_start = subject.locate("a", Some(nothing.position.clone())).await;
     assert!(from_the_start.complete, "that place is the newest");
 
     let mut newest = nothing.position;
     for number in 1..=8 {
         newest = subject.publish("a", number, "").await;
     }
-    let at = |offset| Some(Position { offset, epoch: newest.epoch.clone() });
+    let at = |offset| Position { offset, epoch: newest.epoch.clone() };
     for offset in 3..=8 {
-        let recovered = subject.recover("a", at(offset), 100, 1000).await;
-        assert!(recovered.complete, "five are kept: {recovered:?}");
-        assert_eq!(recovered.position, newest);
-        let offsets: Vec<u64> = recovered.publications.iter().map(|publication| publication.offset).collect();
+        let located = subject.locate("a", Some(at(offset))).await;
+        assert_eq!(located, Located { position: at(offset), newest: 8, complete: true }, "five are kept");
+        let page = subject.page("a", Some(located.position), 100, false).await.expect("it is there");
+        let offsets: Vec<u64> = page.publications.iter().map(|publication| publication.offset).collect();
         assert_eq!(offsets, (offset + 1..=8).collect::<Vec<_>>());
     }
-    let other = Some(Position { offset: 8, epoch: "another".into() });
+    let other = Position { offset: 8, epoch: "another".into() };
     for since in [at(0), at(2), other] {
-        let recovered = subject.recover("a", since, 100, 1000).await;
-        assert!(!recovered.complete, "some are gone: {recovered:?}");
-        assert_eq!(recovered.publications.len(), 5, "what is left is given");
+        let located = subject.locate("a", Some(since)).await;
+        assert!(!located.complete, "some are gone: {located:?}");
+        assert_eq!((located.position, located.newest), (at(3), 8), "what is left is given");
     }
-    let ahead = subject.recover("a", at(9), 100, 1000).await;
+    let ahead = subject.locate("a", Some(at(9))).await;
     assert!(!ahead.complete, "nobody has been there");
-    let newcomer = subject.recover("a", None, 100, 1000).await;
-    assert_eq!(
-        (newcomer.position, newcomer.publications.len()),
-        (newest, 0),
-        "who was not there missed nothing"
-    );
+    let newcomer = subject.locate("a", None).await;
+    assert_eq!((newcomer.position, newcomer.newest), (newest, 8), "who was not there missed nothing");
 }
 
-async fn recovery_is_bounded_and_gives_the_newest(subject: &Subject<impl Engine>) {
+async fn pages_are_bounded_in_bytes_and_say_so(subject: &Subject<impl Engine>) {
     let first = subject.publish("a", 1, "").await;
     for number in 2..=4 {
         subject.publish("a", number, "").await;
     }
     // Each has one byte of payload.
-    for (limit, bytes, expected) in [(3, 3, vec![2, 3, 4]), (2, 100, vec![3, 4]), (100, 1, vec![4])] {
-        let recovered = subject.recover("a", Some(first.clone()), limit, bytes).await;
-        assert_eq!(recovered.complete, expected.len() == 3, "{recovered:?}");
-        let offsets: Vec<u64> = recovered.publications.iter().map(|publication| publication.offset).collect();
-        assert_eq!(offsets, expected);
+    for (limit, bytes, expected, more) in [
+        (3, 3, vec![2, 3, 4], false),
+        (2, 100, vec![2, 3], false),
+        (9, 2, vec![2, 3], true),
+        (9, 0, vec![2], true),
+    ] {
+        let since = Some(first.clone());
+        let read = ReadHistory { channel: name("a"), history: KEPT, since, limit, bytes, reverse: false };
+        let page = subject.engine.history(read).await.expect("the engine works").expect("it is there");
+        assert_eq!(page.publications.iter().map(number_of).collect::<Vec<_>>(), expected);
+        assert_eq!(page.more, more, "{limit} publications, {bytes} bytes");
     }
 }
 
@@ -196,11 +198,9 @@ async fn publishers_side_by_side_leave_no_gaps(subject: &Subject<impl Engine>) {
             subject.publish("a", publisher * 100 + number, "").await;
             // What is recovered is true of one moment.
             let since = subject.page("a", None, 0, false).await.expect("history is kept").position;
-            let Recovered { position, publications, complete } =
-                subject.recover("a", Some(since.clone()), 100, 1000).await;
-            if complete {
-                let offsets: Vec<u64> = publications.iter().map(|publication| publication.offset).collect();
-                assert_eq!(offsets, (since.offset + 1..=position.offset).collect::<Vec<_>>());
+            if let Some(page) = subject.page("a", Some(since.clone()), 100, false).await {
+                let offsets: Vec<u64> = page.publications.iter().map(|entry| entry.offset).collect();
+                assert_eq!(offsets, (since.offset + 1..=page.position.offset).collect::<Vec<_>>());
             }
         }
     });
@@ -230,9 +230,9 @@ impl<E: Engine> Subject<E> {
         position.expect("the engine works").expect("the channel keeps history")
     }
 
-    async fn recover(&self, channel: &str, since: Option<Position>, limit: usize, bytes: usize) -> Recovered {
-        let recover = Recover { channel: name(channel), history: KEPT, since, limit, bytes };
-        self.engine.recover(recover).await.expect("the engine works")
+    async fn locate(&self, channel: &str, since: Option<Position>) -> Located {
+        let locate = Locate { channel: name(channel), history: KEPT, since };
+        self.engine.locate(locate).await.expect("the engine works")
     }
 
     async fn page(
@@ -242,7 +242,7 @@ impl<E: Engine> Subject<E> {
         limit: usize,
         reverse: bool,
     ) -> Option<HistoryPage> {
-        let read = ReadHistory { channel: name(channel), history: KEPT, since, limit, reverse };
+        let read = ReadHistory { channel: name(channel), history: KEPT, since, limit, bytes: 1000, reverse };
         self.engine.history(read).await.expect("the engine works")
     }
 
@@ -329,8 +329,8 @@ mod tests {
             self.later(|_| answer)
         }
 
-        fn recover(&self, recover: Recover) -> Answer<Recovered> {
-            self.later(|engine| engine.recover(recover))
+        fn locate(&self, locate: Locate) -> Answer<Located> {
+            self.later(|engine| engine.locate(locate))
         }
 
         fn history(&self, read: ReadHistory) -> Answer<Option<HistoryPage>> {
@@ -359,10 +359,10 @@ mod tests {
             self.inner.publish(Publish { key, ..publish })
         }
 
-        fn recover(&self, recover: Recover) -> Answer<Recovered> {
-            match self.inner.recover(recover) {
-                Answer::Now(Ok(recovered)) if !self.forgets => {
-                    Answer::Now(Ok(Recovered { complete: true, ..recovered }))
+        fn locate(&self, locate: Locate) -> Answer<Located> {
+            match self.inner.locate(locate) {
+                Answer::Now(Ok(located)) if !self.forgets => {
+                    Answer::Now(Ok(Located { complete: true, ..located }))
                 }
                 answer => answer,
             }

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use wirehub_common::frame::{HistoryPage, Idempotency, Position, Publication};
 use wirehub_common::{ChannelName, Payload};
 
-use super::{Answer, Delivery, Engine, History, Publish, ReadHistory, Recover, Recovered};
+use super::{Answer, Delivery, Engine, History, Locate, Located, Publish, ReadHistory};
 use crate::hub::SessionId;
 use crate::hub::sharded::Sharded;
 use crate::unix_time;
@@ -237,8 +237,8 @@ impl Engine for MemoryEngine {
         Answer::Now(Ok((offset != 0).then(|| self.position(&log, offset))))
     }
 
-    fn recover(&self, recover: Recover) -> Answer<Recovered> {
-        let Recover { channel, history, since, limit, bytes } = recover;
+    fn locate(&self, locate: Locate) -> Answer<Located> {
+        let Locate { channel, history, since } = locate;
         let now = Instant::now();
         self.sweep(now);
         let log = self.log(&channel, now);
@@ -246,25 +246,26 @@ impl Engine for MemoryEngine {
         state.expire(now);
         self.count(&mut state);
         state.needed_until = state.needed_until.max(after(now, history.ttl.saturating_add(KEPT)));
-        let position = self.position(&log, state.offset);
-        let (publications, complete) = match since {
-            None => (Vec::new(), false),
-            Some(since) if since.epoch != position.epoch => {
-                (newest(state.entries.iter(), limit, bytes), false)
-            }
+        let newest = state.offset;
+        let located = |offset, complete| Located { position: self.position(&log, offset), newest, complete };
+        Answer::Now(Ok(match since {
+            None => located(newest, false),
             Some(since) => {
-                let missed = state.offset.saturating_sub(since.offset);
-                let after = state.entries.iter().filter(|entry| entry.publication.offset > since.offset);
-                let publications = newest(after, limit, bytes);
-                let complete = since.offset <= state.offset && publications.len() as u64 == missed;
-                (publications, complete)
+                let is_of_epoch = since.epoch == self.position(&log, 0).epoch;
+                if is_of_epoch && state.since(since.offset).is_some() {
+                    located(since.offset, true)
+                } else if is_of_epoch && since.offset > newest {
+                    // Nobody has been there: what comes is new to it in any case.
+                    located(newest, false)
+                } else {
+                    located(state.before_oldest(), false)
+                }
             }
-        };
-        Answer::Now(Ok(Recovered { position, publications, complete }))
+        }))
     }
 
     fn history(&self, read: ReadHistory) -> Answer<Option<HistoryPage>> {
-        let ReadHistory { channel, since, limit, reverse, .. } = read;
+        let ReadHistory { channel, since, limit, bytes, reverse, .. } = read;
         let now = Instant::now();
         self.sweep(now);
         let log = self.log(&channel, now);
@@ -275,18 +276,17 @@ impl Engine for MemoryEngine {
         if since.as_ref().is_some_and(|since| since.epoch != position.epoch || since.offset > state.offset) {
             return Answer::Now(Ok(None));
         }
-        let entries = state.entries.iter().map(|entry| &entry.publication);
-        let publications = if reverse {
+        let (publications, more) = if reverse {
             let before = since.map_or(u64::MAX, |since| since.offset);
-            entries.rev().filter(|entry| entry.offset < before).take(limit).cloned().collect()
+            let newer = state.offset.saturating_sub(before.saturating_sub(1));
+            let skipped = usize::try_from(newer).unwrap_or(usize::MAX);
+            page(state.entries.iter().rev().skip(skipped), limit, bytes)
         } else {
-            let after = since.map(|since| since.offset);
-            if after.is_some_and(|after| state.since(after).is_none()) {
-                return Answer::Now(Ok(None));
-            }
-            entries.filter(|entry| entry.offset > after.unwrap_or(0)).take(limit).cloned().collect()
+            let after = since.map_or_else(|| state.before_oldest(), |since| since.offset);
+            let Some(entries) = state.since(after) else { return Answer::Now(Ok(None)) };
+            page(entries, limit, bytes)
         };
-        Answer::Now(Ok(Some(HistoryPage { position, publications })))
+        Answer::Now(Ok(Some(HistoryPage { position, publications, more })))
     }
 }
 
@@ -347,6 +347,11 @@ impl State {
         fits
     }
 
+    /// The offset before that of the oldest entry.
+    fn before_oldest(&self) -> u64 {
+        self.offset.saturating_sub(self.entries.len() as u64)
+    }
+
     /// What comes after an offset; nothing where some of it is gone, or the offset has not been reached.
     fn since(&self, offset: u64) -> Option<impl Iterator<Item = &Entry>> {
         let missing = usize::try_from(self.offset.checked_sub(offset)?).ok()?;
@@ -385,24 +390,22 @@ impl fmt::Debug for MemoryEngine {
     }
 }
 
-/// The last of these, oldest first: so many, and so many bytes of payload.
-fn newest<'a>(
-    entries: impl DoubleEndedIterator<Item = &'a Entry>,
+/// The first of these: so many, and so many bytes of payload. Says whether the bytes were what cut it.
+fn page<'a>(
+    entries: impl Iterator<Item = &'a Entry>,
     limit: usize,
     bytes: usize,
-) -> Vec<Publication> {
-    let mut left = bytes;
-    let fits = |entry: &&Entry| match left.checked_sub(entry.publication.payload.data.len()) {
-        Some(rest) => {
-            left = rest;
-            true
+) -> (Vec<Publication>, bool) {
+    let (mut publications, mut left) = (Vec::new(), bytes);
+    for entry in entries.take(limit) {
+        match left.checked_sub(entry.publication.payload.data.len()) {
+            Some(rest) => left = rest,
+            None if publications.is_empty() => left = 0,
+            None => return (publications, true),
         }
-        None => false,
-    };
-    let mut publications: Vec<Publication> =
-        entries.rev().take(limit).take_while(fits).map(|entry| entry.publication.clone()).collect();
-    publications.reverse();
-    publications
+        publications.push(entry.publication.clone());
+    }
+    (publications, false)
 }
 
 fn after(now: Instant, duration: Duration) -> Instant {
@@ -473,16 +476,14 @@ mod tests {
         now(engine.publish(publish)).unwrap()
     }
 
-    fn recover(
-        engine: &MemoryEngine,
-        history: History,
-        since: &Position,
-        limit: usize,
-        bytes: usize,
-    ) -> Option<usize> {
-        let since = Some(since.clone());
-        let recovered = now(engine.recover(Recover { channel: channel(), history, since, limit, bytes }));
-        recovered.complete.then_some(recovered.publications.len())
+    fn located(engine: &MemoryEngine, history: History, since: &Position) -> Located {
+        now(engine.locate(Locate { channel: channel(), history, since: Some(since.clone()) }))
+    }
+
+    /// How many publications a subscriber missed, where none is gone.
+    fn missed(engine: &MemoryEngine, history: History, since: &Position) -> Option<u64> {
+        let Located { position, newest, complete } = located(engine, history, since);
+        complete.then_some(newest - position.offset)
     }
 
     #[tokio::test(start_paused = true)]
@@ -491,12 +492,12 @@ mod tests {
         let first = publish(&engine, history, b"1", "");
         tokio::time::advance(Duration::from_secs(6)).await;
         let second = publish(&engine, history, b"2", "");
-        assert_eq!(recover(&engine, history, &first, 100, 100), Some(1));
+        assert_eq!(missed(&engine, history, &first), Some(1));
         tokio::time::advance(Duration::from_secs(6)).await;
-        assert_eq!(recover(&engine, history, &first, 100, 100), Some(1), "the first is gone, not the second");
+        assert_eq!(missed(&engine, history, &first), Some(1), "the first is gone, not the second");
         tokio::time::advance(Duration::from_secs(6)).await;
-        assert_eq!(recover(&engine, history, &first, 100, 100), None);
-        assert_eq!(recover(&engine, history, &second, 100, 100), Some(0), "nothing was missed");
+        assert_eq!(missed(&engine, history, &first), None);
+        assert_eq!(missed(&engine, history, &second), Some(0), "nothing was missed");
         let third = publish(&engine, history, b"3", "");
         assert_eq!((third.offset, &third.epoch), (3, &first.epoch));
     }
@@ -510,58 +511,50 @@ mod tests {
         for _ in 0..4 {
             publish(&engine, history, b"1", "");
         }
-        assert_eq!(recover(&engine, history, &at(2), 100, 100), Some(3));
-        assert_eq!(recover(&engine, history, &at(1), 100, 100), None);
+        assert_eq!(missed(&engine, history, &at(2)), Some(3));
+        assert_eq!(missed(&engine, history, &at(1)), None);
         publish(&engine, history, b"12345678", "");
-        assert_eq!(recover(&engine, history, &at(3), 100, 100), Some(3), "ten bytes");
+        assert_eq!(missed(&engine, history, &at(3)), Some(3), "ten bytes");
         publish(&engine, history, &[0; 50], "");
-        assert_eq!(recover(&engine, history, &at(6), 100, 100), Some(1), "one is kept whatever its size");
-        assert_eq!(recover(&engine, history, &at(5), 100, 100), None);
+        assert_eq!(missed(&engine, history, &at(6)), Some(1), "one is kept whatever its size");
+        assert_eq!(missed(&engine, history, &at(5)), None);
     }
 
     #[test]
-    fn what_is_left_is_given_where_some_is_missing() {
+    fn who_missed_what_is_gone_goes_on_at_the_oldest() {
         let (engine, history) = (engine(), History::new(3, HOUR));
         let start = Position { offset: 0, ..publish(&engine, history, b"12345", "") };
         for _ in 0..4 {
             publish(&engine, history, b"12345", "");
         }
-        let given = |since: &Position, limit, bytes| {
-            let since = Some(since.clone());
-            let recovered = now(engine.recover(Recover { channel: channel(), history, since, limit, bytes }));
-            assert!(!recovered.complete);
-            recovered.publications.iter().map(|publication| publication.offset).collect::<Vec<_>>()
-        };
         let other = Position { offset: 77, epoch: "other".into() };
         for since in [&start, &other] {
-            assert_eq!(given(since, 100, 100), [3, 4, 5]);
-            assert_eq!(given(since, 2, 100), [4, 5]);
-            assert_eq!(given(since, 100, 14), [4, 5]);
+            let position = Position { offset: 2, ..start.clone() };
+            assert_eq!(located(&engine, history, since), Located { position, newest: 5, complete: false });
         }
-        assert_eq!(given(&Position { offset: 6, ..start }, 100, 100), [0; 0], "nobody has been there");
+        let ahead = located(&engine, history, &Position { offset: 6, ..start });
+        assert_eq!((ahead.position.offset, ahead.complete), (5, false), "nobody has been there");
     }
 
     #[test]
-    fn more_than_the_subscriber_can_take_is_not_recovered() {
+    fn a_page_is_bounded_in_bytes_and_says_so() {
         let (engine, history) = (engine(), History::new(100, HOUR));
         let start = Position { offset: 0, ..publish(&engine, history, b"12345", "") };
-        publish(&engine, history, b"12345", "");
-        assert_eq!(recover(&engine, history, &start, 2, 10), Some(2));
-        assert_eq!(recover(&engine, history, &start, 1, 10), None);
-        assert_eq!(recover(&engine, history, &start, 2, 9), None);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn keys_are_remembered_for_longer_than_is_said() {
-        let (engine, history) = (engine(), History::new(100, HOUR));
-        let memory = engine.idempotency().unwrap();
-        let first = publish(&engine, history, b"1", "key");
-        tokio::time::advance(memory.window + Duration::from_secs(59)).await;
-        assert_eq!(publish(&engine, history, b"2", "key"), first);
-        tokio::time::advance(Duration::from_secs(1)).await;
-        assert_eq!(publish(&engine, history, b"2", "key").offset, 2);
-        let later = engine.idempotency().unwrap();
-        assert_eq!((later.clock - memory.clock, later.scope), (180_000, memory.scope));
+        for _ in 0..3 {
+            publish(&engine, history, b"12345", "");
+        }
+        let page = |offset, limit, bytes, reverse| {
+            let since = Some(Position { offset, ..start.clone() });
+            let read = ReadHistory { channel: channel(), history, since, limit, bytes, reverse };
+            let page = now(engine.history(read)).unwrap();
+            (page.publications.iter().map(|entry| entry.offset).collect::<Vec<_>>(), page.more)
+        };
+        assert_eq!(page(0, 100, 20, false), (vec![1, 2, 3, 4], false));
+        assert_eq!(page(0, 100, 19, false), (vec![1, 2, 3], true));
+        assert_eq!(page(1, 100, 1, false), (vec![2], true), "one comes whatever its size");
+        assert_eq!(page(3, 100, 1, false), (vec![4], false));
+        assert_eq!(page(0, 2, 100, false), (vec![1, 2], false), "as many as were asked for");
+        assert_eq!(page(4, 100, 10, true), (vec![3, 2], true));
     }
 
     #[test]
@@ -643,7 +636,7 @@ mod tests {
         let (engine, history) = (engine(), History::new(100, Duration::from_secs(10)));
         for number in 0..1000 {
             let channel = ChannelName::new(&number.to_string()).unwrap();
-            let read = ReadHistory { channel, history, since: None, limit: 1, reverse: false };
+            let read = ReadHistory { channel, history, since: None, limit: 1, bytes: 1, reverse: false };
             assert!(now(engine.history(read)).is_some());
             tokio::time::advance(Duration::from_secs(1)).await;
         }

@@ -38,10 +38,9 @@ pub use self::memory::MemoryEngine;
 ///    again. While a channel has subscribers its epoch changes only if its history is lost.
 /// 3. **Atomicity.** A publication that is delivered is in the history. A publish with a key that is remembered for its
 ///    channel stores and delivers nothing, and has the first one's answer.
-/// 4. **Recovery.** What [`recover`](Self::recover) tells is true of one moment during the call: the publications after
-///    `since` up to the position. Everything behind the position is delivered, to all who were subscribed before the
-///    call.
-/// 5. **Honesty.** Where publications may be missing, recovery is not complete.
+/// 4. **Recovery.** What [`locate`](Self::locate) tells is true of one moment during the call. What is behind the newest
+///    offset that it or a page of [`history`](Self::history) tells is delivered to all who were subscribed before the call.
+/// 5. **Honesty.** Where publications may be missing, recovery is not complete, and there is no page.
 ///
 /// Methods are called from sessions' tasks and must not block. They may deliver before they return. Dropping an answer
 /// does not take back what was asked.
@@ -64,8 +63,8 @@ pub trait Engine: fmt::Debug + Send + Sync + 'static {
     /// been handed to the delivery of this engine's own hub.
     fn publish(&self, publish: Publish) -> Answer<Option<Position>>;
 
-    /// What was published since a position.
-    fn recover(&self, recover: Recover) -> Answer<Recovered>;
+    /// Where a subscriber begins to receive. What it missed is read by [`history`](Self::history) from there, page by page.
+    fn locate(&self, locate: Locate) -> Answer<Located>;
 
     /// A page of a channel's history; nothing where `since` is of another epoch, or what follows it is gone.
     fn history(&self, read: ReadHistory) -> Answer<Option<HistoryPage>>;
@@ -94,31 +93,34 @@ impl Publish {
     }
 }
 
-/// What [`Engine::recover`] is asked for.
+/// What [`Engine::locate`] is asked for.
 #[derive(Debug, Clone)]
-pub struct Recover {
+pub struct Locate {
     /// The channel.
     pub channel: ChannelName,
     /// What the channel keeps.
     pub history: History,
     /// Where the subscriber is; nothing where it has not been there.
     pub since: Option<Position>,
-    /// How many publications at most, the newest.
-    pub limit: usize,
-    /// How many bytes of payload at most.
-    pub bytes: usize,
 }
 
-/// What [`Engine::recover`] answers.
+/// What [`Engine::locate`] answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Recovered {
-    /// The channel's newest position.
+pub struct Located {
+    /// Where the subscriber goes on: at `since` where everything behind that is kept, before the oldest that is kept where
+    /// not, and at the newest where it has not been there.
     pub position: Position,
-    /// The publications after `since` up to the position, or those of them that are left: where `since` is of another
-    /// epoch, all that are kept.
-    pub publications: Vec<Publication>,
-    /// Whether none is missing.
+    /// The channel's newest offset.
+    pub newest: u64,
+    /// Whether it goes on at `since`, and nothing is missing.
     pub complete: bool,
+}
+
+impl Located {
+    /// How many publications there are between the position and the newest.
+    pub fn missed(&self) -> u64 {
+        self.newest.saturating_sub(self.position.offset)
+    }
 }
 
 /// What [`Engine::history`] is asked for.
@@ -132,9 +134,14 @@ pub struct ReadHistory {
     pub since: Option<Position>,
     /// At most so many publications.
     pub limit: usize,
+    /// At most so many bytes of payload; the first one is given whatever its size.
+    pub bytes: usize,
     /// Newest first.
     pub reverse: bool,
 }
+
+/// How many bytes of payload a page of history has at most that somebody asked for.
+pub(crate) const PAGE_BYTES: usize = 4 * 1024 * 1024;
 
 /// What a channel keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -200,8 +207,8 @@ impl Delivery {
         if let Some(hub) = self.hub() {
             let (channel, offset) = (publication.channel.clone(), publication.offset);
             let mut frame = SharedFrame::new(ServerFrame::Push(Push::Publication(publication)));
-            let deliveries = hub.channels.publish(&channel, offset, &mut frame);
-            hub.metrics.publication(deliveries);
+            hub.channels.publish(&channel, offset, &mut frame);
+            hub.metrics.publication();
         }
     }
 

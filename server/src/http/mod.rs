@@ -7,13 +7,13 @@ use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use wirehub_common::negotiate;
+use wirehub_common::{Limits, negotiate};
 
 use self::handshake::{Handshake, Refusal};
 use crate::hub::SessionId;
 use crate::hub::connections::Phase;
 use crate::hub::sessions::Peer;
-use crate::session::outbox::Outbox;
+use crate::session::mailbox::Mailbox;
 use crate::{Hub, echo, session};
 
 pub(crate) mod client_address;
@@ -48,11 +48,10 @@ async fn wirehub(State(hub): State<Hub>, mut request: Request) -> Result<Respons
     let id = SessionId::random().map_err(Refusal::Entropy)?;
     let response = handshake.response(protocol);
     let live = hub.live();
-    let peer = Arc::new(Peer::new(id, codec, handshake.address(), Outbox::new(live.queue_bytes)));
+    let peer = Arc::new(Peer::new(id, codec, handshake.address(), Mailbox::new(live.queue_bytes, codec)));
     tokio::spawn(async move {
-        let limit = live.limits.message_bytes;
         drop(live);
-        if let Some((socket, open)) = handshake.finish(limit).await {
+        if let Some((socket, open)) = handshake.finish(Limits::DEFAULT.batch_bytes).await {
             // A task of its own, which has no room for the handshake.
             tokio::spawn(session::serve(hub, peer, socket, open));
         }

@@ -16,7 +16,7 @@ use super::SessionId;
 use super::sessions::{Peer, Sessions};
 use super::shared_frame::SharedFrame;
 use crate::alarm::{AlarmProgress, AlarmRecipient, AlarmReport, AlarmState};
-use crate::session::outbox::Lane;
+use crate::session::queue::Lane;
 use crate::unix_time::milliseconds;
 
 /// All alarms that are remembered, in the order in which they were raised.
@@ -116,7 +116,7 @@ impl Alarms {
         let mut frame = SharedFrame::new(ledger.frame(&id, ttl));
         sessions.for_each(|peer| {
             if ledger.note_sent(peer) {
-                peer.outbox.push(Lane::Urgent, frame.bytes(peer.codec));
+                peer.mailbox.push(Lane::Urgent, frame.bytes(peer.codec));
             }
         });
         ledgers.insert(id.clone(), ledger);
@@ -169,7 +169,7 @@ impl Alarms {
         if progress == AlarmProgress::Acknowledged {
             for session in std::mem::take(&mut entry.sessions).into_iter().filter(|id| *id != peer.id) {
                 if let Some(other) = sessions.find(session) {
-                    other.outbox.push(Lane::Urgent, other.codec.encode_frame(&withdrawn));
+                    other.mailbox.push(Lane::Urgent, other.codec.encode_frame(&withdrawn));
                 }
             }
         }
@@ -186,7 +186,7 @@ impl Alarms {
         let mut frame = SharedFrame::new(ledger.withdrawal(id));
         sessions.for_each(|peer| {
             if ledger.is_for_all || ledger.recipients.contains_key(&Who::of(peer)) {
-                peer.outbox.push(Lane::Urgent, frame.bytes(peer.codec));
+                peer.mailbox.push(Lane::Urgent, frame.bytes(peer.codec));
             }
         });
         true
@@ -214,7 +214,7 @@ fn send(
         if now >= ledger.ends || !numbers.contains(&ledger.number) {
             continue;
         }
-        if peer.outbox.is_congested() {
+        if peer.mailbox.is_congested() {
             return Some(ledger.number..numbers.end);
         }
         let frame = if ledger.is_active(now) && ledger.note_sent(peer) {
@@ -224,7 +224,7 @@ fn send(
         } else {
             continue;
         };
-        peer.outbox.answer(Lane::Urgent, peer.codec.encode_frame(&frame));
+        peer.mailbox.answer(Lane::Urgent, peer.codec.encode_frame(&frame));
     }
     None
 }

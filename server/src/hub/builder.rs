@@ -268,10 +268,10 @@ impl Builder {
 
     /// How many commands each session may send in a second, in the long run; two seconds' worth may come at once after a
     /// pause. Those beyond it are answered with [`RATE_LIMITED`](wirehub_common::code::ErrorCode::RATE_LIMITED), and not
-    /// carried out. No bound without this.
+    /// carried out. 10,000 without this; 0 stands for no bound.
     #[must_use]
     pub fn commands_per_second(mut self, per_second: u32) -> Self {
-        self.live.commands_per_second = Some(per_second);
+        self.live.commands_per_second = (per_second > 0).then_some(per_second);
         self
     }
 

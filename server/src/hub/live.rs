@@ -42,7 +42,7 @@ impl Default for Live {
         Self {
             limits: Limits::default(),
             queue_bytes: 1024 * 1024,
-            commands_per_second: None,
+            commands_per_second: Some(10_000),
             sessions_per_user: None,
             connect_timeout: Duration::from_secs(10),
             handshake_timeout: Duration::from_secs(10),

@@ -65,11 +65,6 @@ impl Members {
         None
     }
 
-    /// Forgets everybody.
-    pub(crate) fn clear(&mut self) {
-        self.users.clear();
-    }
-
     /// Takes out those whose grace has passed.
     pub(crate) fn expire(&mut self, now: Instant) -> Vec<Member> {
         let mut left = Vec::new();

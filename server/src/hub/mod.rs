@@ -22,22 +22,24 @@ use self::rules::Rules;
 use self::sessions::Sessions;
 use self::shared_frame::SharedFrame;
 use crate::call::Handler;
-use crate::engine::{Answer, Delivery, Engine, EngineError, Publish, ReadHistory};
+use crate::engine::{Answer, Delivery, Engine, EngineError, PAGE_BYTES, Publish, ReadHistory};
 use crate::events::Observers;
 use crate::metrics::Metrics;
-use crate::session::outbox::{Ending, Order};
+use crate::session::mailbox::{Ending, Order};
 use crate::unix_time;
 
 pub(crate) mod addresses;
 pub(crate) mod alarms;
 mod builder;
 pub(crate) mod call_memory;
+pub(crate) mod channel;
 pub(crate) mod channels;
 pub(crate) mod connections;
 pub(crate) mod live;
 mod members;
 mod namespace;
 mod rules;
+pub(crate) mod segment;
 mod session_id;
 pub(crate) mod sessions;
 pub(crate) mod sharded;
@@ -97,16 +99,17 @@ impl Hub {
     }
 
     pub(crate) fn new(settings: Settings, live: Live) -> Self {
+        let metrics = Metrics::new();
         let inner = Inner {
             settings,
             live: Current::new(live),
-            channels: Channels::new(),
+            channels: Channels::new(metrics.deliveries()),
             sessions: Sessions::new(),
             connections: Connections::new(),
             addresses: Addresses::new(),
             alarms: Alarms::new(),
             call_memory: Arc::new(CallMemory::new()),
-            metrics: Metrics::new(),
+            metrics,
         };
         let hub = Self { inner: Arc::new(inner) };
         hub.engine().start(Delivery::new(Arc::downgrade(&hub.inner)));
@@ -118,19 +121,22 @@ impl Hub {
     /// its way. The answer, which need not be waited for, is the position in a channel that keeps history.
     ///
     /// # Errors
-    /// [`PayloadErrorKind::Encode`]: the message can't be written.
+    /// [`PayloadErrorKind::Encode`]: the message can't be written. [`PayloadErrorKind::TooLarge`]: it is larger than
+    /// [what a session's queue holds](Builder::queue_bytes).
     pub fn publish<C: Channel>(
         &self,
         channel: &C,
         message: &C::Message,
     ) -> Result<Answer<Option<Position>>, PayloadError> {
-        Ok(self.accept(Publish::new(channel.name().clone(), message.to_payload()?)))
+        let payload = self.sized(message.to_payload()?)?;
+        Ok(self.accept(Publish::new(channel.name().clone(), payload)))
     }
 
     /// Like [`Hub::publish`], for a channel and a payload that are known at run time only.
     ///
     /// # Errors
     /// [`PayloadErrorKind::Encode`]: the payload is tagged as JSON and is not one JSON text.
+    /// [`PayloadErrorKind::TooLarge`]: it is larger than [what a session's queue holds](Builder::queue_bytes).
     pub fn publish_raw(
         &self,
         channel: &ChannelName,
@@ -151,7 +157,7 @@ impl Hub {
         payload: Payload,
         key: &str,
     ) -> Result<Answer<Option<Position>>, PayloadError> {
-        let payload = well_formed(payload)?;
+        let payload = self.sized(well_formed(payload)?)?;
         Ok(self.accept(Publish { key: key.into(), ..Publish::new(channel.clone(), payload) }))
     }
 
@@ -172,7 +178,7 @@ impl Hub {
     }
 
     /// Reads up to `limit` publications of a channel's history: those after `since`, or (reversed) before it, or from the
-    /// beginning, or (reversed) the end. Nothing where the channel keeps no history, or what follows `since` is gone.
+    /// beginning, or (reversed) the end, as far as their payloads are within 4 MiB. Nothing where the channel keeps no history, or what follows `since` is gone.
     ///
     /// # Errors
     /// The engine failed.
@@ -185,7 +191,8 @@ impl Hub {
     ) -> Result<Option<HistoryPage>, EngineError> {
         let Some(history) = self.settings().namespaces.of(channel).history else { return Ok(None) };
         let channel = channel.clone();
-        self.engine().history(ReadHistory { channel, history, since, limit, reverse }).await
+        let bytes = PAGE_BYTES;
+        self.engine().history(ReadHistory { channel, history, since, limit, bytes, reverse }).await
     }
 
     /// Sends a message to every connected session, whatever it is subscribed to, as a publication in the channel
@@ -193,8 +200,9 @@ impl Hub {
     ///
     /// # Errors
     /// [`PayloadErrorKind::Encode`]: the payload is tagged as JSON and is not one JSON text.
+    /// [`PayloadErrorKind::TooLarge`]: as for [`Self::publish_raw`].
     pub fn broadcast(&self, payload: Payload) -> Result<(), PayloadError> {
-        let payload = well_formed(payload)?;
+        let payload = self.sized(well_formed(payload)?)?;
         if let Ok(channel) = ChannelName::new(Self::BROADCAST) {
             self.inner.sessions.broadcast(&mut publication(&channel, payload));
         }
@@ -261,7 +269,7 @@ impl Hub {
     pub fn unsubscribe_user(&self, user: &str, channel: &ChannelName, error: &ErrorInfo) -> usize {
         let peers = self.inner.sessions.of_user(user);
         for peer in &peers {
-            peer.outbox.order(Order::Unsubscribe(channel.clone(), error.clone()));
+            peer.mailbox.order(Order::Unsubscribe(channel.clone(), error.clone()));
         }
         peers.len()
     }
@@ -271,14 +279,19 @@ impl Hub {
         let peers = self.inner.sessions.of_user(user);
         let reason: String = reason.into();
         for peer in &peers {
-            peer.outbox.end(Ending { code, reason: reason.clone().into(), farewell: Some(None) });
+            peer.mailbox.end(Ending {
+                code,
+                reason: reason.clone().into(),
+                farewell: Some(None),
+                lets_calls_end: false,
+            });
         }
         peers.len()
     }
 
     fn order(&self, session: SessionId, order: Order) -> bool {
         let Some(peer) = self.inner.sessions.find(session) else { return false };
-        peer.outbox.order(order);
+        peer.mailbox.order(order);
         true
     }
 
@@ -286,7 +299,12 @@ impl Hub {
     /// there was such a session. The range of the code says whether the client comes back: see [`CloseCode`].
     pub fn disconnect(&self, session: SessionId, code: CloseCode, reason: impl Into<String>) -> bool {
         let Some(peer) = self.inner.sessions.find(session) else { return false };
-        peer.outbox.end(Ending { code, reason: reason.into().into(), farewell: Some(None) });
+        peer.mailbox.end(Ending {
+            code,
+            reason: reason.into().into(),
+            farewell: Some(None),
+            lets_calls_end: false,
+        });
         true
     }
 
@@ -309,7 +327,7 @@ impl Hub {
         let window = live.get().limits.reconnect_window.as_millis();
         for (index, peer) in (0_u128..).zip(&peers) {
             let share = window.saturating_mul(index).checked_div(peers.len() as u128).unwrap_or_default();
-            peer.outbox.end(shutdown_ending(u32::try_from(share).unwrap_or(u32::MAX)));
+            peer.mailbox.end(shutdown_ending(u32::try_from(share).unwrap_or(u32::MAX)));
         }
         drop(peers);
         if tokio::time::timeout(deadline, connections.all_closed()).await.is_err() {
@@ -328,6 +346,16 @@ impl Hub {
     /// the limits that they were told. All else that the builder has, observers too, is left out of account.
     pub fn reload(&self, settings: Builder) {
         self.inner.live.set(settings.into_live());
+    }
+
+    /// A payload that a subscriber's queue has room for, if it is one: none could get it, and it would end those who are slow.
+    pub(crate) fn sized(&self, payload: Payload) -> Result<Payload, PayloadError> {
+        let (bytes, most) = (payload.data.len(), self.live().queue_bytes);
+        if bytes <= most {
+            return Ok(payload);
+        }
+        let why = format!("it has {bytes} bytes, `queue_bytes` is {most}");
+        Err(PayloadError::new(PayloadErrorKind::TooLarge, Some(why.into())))
     }
 
     /// Publishes what a client sent or the application.
@@ -390,7 +418,7 @@ impl Hub {
 
 /// How a session ends because the server does.
 pub(crate) fn shutdown_ending(retry_after: u32) -> Ending {
-    Ending { farewell: Some(Some(retry_after)), ..CloseCode::SHUTDOWN.into() }
+    Ending { farewell: Some(Some(retry_after)), lets_calls_end: true, ..CloseCode::SHUTDOWN.into() }
 }
 
 fn publication(channel: &ChannelName, payload: Payload) -> SharedFrame {

@@ -7,7 +7,7 @@ use wirehub_common::ChannelName;
 
 use crate::auth::Action;
 use crate::engine::History;
-use crate::session::outbox::Lane;
+use crate::session::queue::Lane;
 
 /// What holds for the channels of one namespace: those whose names begin with it and a `:`.
 ///
@@ -41,11 +41,10 @@ pub enum Overflow {
     /// channel's history has.
     #[default]
     Disconnect,
-    /// The oldest that wait are dropped. In a channel that keeps history the client sees that, and recovers them.
+    /// The oldest that wait are dropped. The client is told that there is a gap, and does not ask for them.
     DropOldest,
     /// Only the latest counts: it takes the place of one that waits, whether or not there is room. For values that
-    /// change, such as those of charts. It is meant for channels without history, as a client recovers what it did not
-    /// get.
+    /// change, such as those of charts. Who comes back gets the latest alone.
     Latest,
 }
 

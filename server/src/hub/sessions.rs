@@ -10,7 +10,8 @@ use wirehub_common::frame::Member;
 use super::SessionId;
 use super::sharded::Sharded;
 use super::shared_frame::SharedFrame;
-use crate::session::outbox::{Lane, Outbox};
+use crate::session::mailbox::Mailbox;
+use crate::session::queue::Lane;
 use crate::unix_time;
 
 /// A session, as the hub and its channels hold it.
@@ -26,7 +27,7 @@ pub(crate) struct Peer {
     pub(crate) since: u64,
     /// How many channels it is subscribed to: for people to look at, and nothing that one could rely on.
     pub(crate) channels: AtomicU32,
-    pub(crate) outbox: Outbox,
+    pub(crate) mailbox: Mailbox,
 }
 
 /// Who a session is, as others see it.
@@ -38,9 +39,9 @@ pub(crate) struct Identity {
 }
 
 impl Peer {
-    pub(crate) fn new(id: SessionId, codec: Codec, address: Option<IpAddr>, outbox: Outbox) -> Self {
+    pub(crate) fn new(id: SessionId, codec: Codec, address: Option<IpAddr>, mailbox: Mailbox) -> Self {
         let since = unix_time::now();
-        Self { id, identity: OnceLock::new(), codec, address, since, channels: AtomicU32::new(0), outbox }
+        Self { id, identity: OnceLock::new(), codec, address, since, channels: AtomicU32::new(0), mailbox }
     }
 
     /// It is known who the session is. The first one is for good.
@@ -193,7 +194,7 @@ impl Sessions {
 
     /// Queues a frame for every connected session.
     pub(crate) fn broadcast(&self, frame: &mut SharedFrame) {
-        self.for_each(|peer| peer.outbox.push(Lane::Normal, frame.bytes(peer.codec)));
+        self.for_each(|peer| peer.mailbox.push(Lane::Normal, frame.bytes(peer.codec)));
     }
 
     /// Does something with every connected session.

@@ -27,6 +27,8 @@ pub(super) struct Calls {
 struct Running {
     command: u32,
     task: AbortHandle,
+    /// Whether it has responded, and is not at its end.
+    has_responded: bool,
     /// Of a call that outlives its session.
     canceller: Option<Canceller>,
 }
@@ -41,6 +43,8 @@ enum Step {
 pub(super) struct Answered {
     pub(super) command: u32,
     pub(super) result: Result<Called, ErrorInfo>,
+    /// It is the call's only answer: its place among others does not matter.
+    pub(super) is_alone: bool,
 }
 
 impl Calls {
@@ -52,14 +56,14 @@ impl Calls {
     /// Starts one for the command with that id.
     pub(super) fn start(&mut self, command: u32, answering: Answering) {
         let task = self.tasks.spawn(answering);
-        self.running.push(Running { command, task, canceller: None });
+        self.running.push(Running { command, task, has_responded: false, canceller: None });
     }
 
     /// Waits for one that has a key.
     pub(super) fn wait_for(&mut self, command: u32, call: (Waiting, Canceller)) {
         let (waiting, canceller) = call;
         let task = self.tasks.spawn(waiting);
-        self.running.push(Running { command, task, canceller: Some(canceller) });
+        self.running.push(Running { command, task, has_responded: false, canceller: Some(canceller) });
     }
 
     /// Where the responses of a stream go.
@@ -85,16 +89,17 @@ impl Calls {
             let place = |task| self.running.iter().position(|call| call.task.id() == task);
             match step {
                 Step::Response(task, payload) => {
-                    if let Some(call) = place(task).and_then(|at| self.running.get(at)) {
+                    if let Some(call) = place(task).and_then(|at| self.running.get_mut(at)) {
+                        call.has_responded = true;
                         let (command, result) = (call.command, Ok(Called { payload, more: true }));
-                        return Poll::Ready(Answered { command, result });
+                        return Poll::Ready(Answered { command, result, is_alone: false });
                     }
                 }
                 Step::End(task, result) => {
                     if let Some(at) = place(task) {
-                        let command = self.running.swap_remove(at).command;
+                        let Running { command, has_responded, .. } = self.running.swap_remove(at);
                         let result = result.map(|payload| Called { payload, more: false });
-                        return Poll::Ready(Answered { command, result });
+                        return Poll::Ready(Answered { command, result, is_alone: !has_responded });
                     }
                 }
             }

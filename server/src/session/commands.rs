@@ -4,42 +4,57 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use wirehub_common::ChannelName;
+use futures_util::future::join_all;
+use tokio::time::Instant;
 use wirehub_common::code::{CloseCode, ErrorCode};
 use wirehub_common::frame::{
-    Acknowledge, Answer, Call, Command, Connect, Connected, ErrorInfo, History, Presence, PresenceList,
-    Publish, Push, Refresh, Reply, Request, ServerFrame, Subscribe, Subscribed, Unsubscribe, Unsubscribed,
+    Acknowledge, Answer, Call, Command, Connect, Connected, ErrorInfo, History, Part, Presence, PresenceList,
+    Publish, Push, Refresh, Refreshed, Reply, Request, ServerFrame, Subscribe, SubscribeOutcome, Subscribed,
+    Unsubscribe, Unsubscribed,
 };
+use wirehub_common::{ChannelName, Limits, PartError};
 
 use super::decisions::Reading;
-use super::idle::IdleClock;
-use super::outbox::Order;
+use super::mailbox::Order;
 use super::subscriptions::Subscription;
-use super::tasks::{Admitted, Recovering, Restoring, Task};
-use super::token::TokenClock;
-use super::{End, Session, answer, encode};
-use crate::auth::{Action, Authenticated, ChannelPattern, Credentials, Rights};
+use super::waiting::{asked, failed};
+use super::{End, Session, Stage, answer, bad_frame, encode};
+use crate::auth::{Action, Authenticated, ChannelPattern, Credentials, Refusal, Rights};
 use crate::call::{Handler, RawCall};
-use crate::engine::{ReadHistory, Recover, Recovered};
+use crate::engine::{self, Locate, Located, ReadHistory};
 use crate::events::SessionEvent;
-use crate::hub::channels::Entrant;
+use crate::hub::channel::Entrant;
 use crate::hub::sessions::Identity;
-use crate::{Hub, PresenceCounts};
+use crate::{Hub, PresenceCounts, rate};
+
+/// A subscription, and whether it may be.
+pub(super) type Admitted = (Subscribe, Result<(), ErrorInfo>);
+
+/// Where a subscription begins; nothing where its channel keeps no history.
+type Locating = Option<engine::Answer<Located>>;
 
 impl Session {
     /// Carries out a command. An error ends the session.
     pub(super) fn execute(&mut self, Command { id, request }: Command) -> Result<(), End> {
+        if let Request::Part(part) = request {
+            return self.take_part(&part);
+        }
         self.hub.counters().command(&request);
+        self.clock.note_command();
         // Attempts to connect as well: each may ask somebody else who the client is.
-        if self.extras.as_mut().is_some_and(|extras| !extras.take_command()) {
+        if let Some(per_second) = self.live.commands_per_second
+            && !rate::take(&mut self.rested, per_second, Instant::now())
+        {
             self.reply(id, Err(ErrorInfo::from_code(ErrorCode::RATE_LIMITED)));
             return Ok(());
         }
-        if !self.connected {
+        if self.stage != Stage::Connected {
             return self.execute_first(id, request);
         }
         let result = match request {
             Request::Connect(_) => return Err(CloseCode::ALREADY_CONNECTED.into()),
+            // What is in flight may end; nothing begins.
+            _ if self.stopping.is_some() => Err(stopping()),
             Request::Subscribe(subscribe) => self.subscribe(id, subscribe),
             Request::Unsubscribe(unsubscribe) => self.unsubscribe(id, unsubscribe),
             Request::Publish(publish) => self.publish(id, publish),
@@ -57,6 +72,25 @@ impl Session {
             self.reply(id, result);
         }
         Ok(())
+    }
+
+    /// Takes a part of a command that is too large for one message, and carries it out where that was the last one.
+    fn take_part(&mut self, Part { stream, data, left }: &Part) -> Result<(), End> {
+        if self.stage != Stage::Connected {
+            return Err(CloseCode::CONNECT_EXPECTED.into());
+        }
+        let limit = self.largest_command();
+        let parts = &mut self.extras.get_or_insert_default().parts;
+        let whole = parts.take(*stream, data, *left, limit).map_err(|error| match error {
+            PartError::TooLarge => CloseCode::TOO_LARGE.into(),
+            _ => bad_frame(error.to_string()),
+        })?;
+        let Some(whole) = whole else { return Ok(()) };
+        match self.peer.codec.decode_command(&whole) {
+            Ok(Command { request: Request::Part(_), .. }) => Err(bad_frame("a part of a part".into())),
+            Ok(command) => self.execute(command),
+            Err(error) => Err(bad_frame(error.to_string())),
+        }
     }
 
     fn execute_first(&mut self, id: u32, request: Request) -> Result<(), End> {
@@ -81,7 +115,14 @@ impl Session {
         let credentials =
             Credentials::new(token, connect.client.clone(), connect.version.clone(), self.peer.address);
         let identity = authenticator(credentials);
-        self.finish(Task::Authenticate { id, connect, identity });
+        self.stage = Stage::Connecting;
+        self.wait_for(asked(identity), move |session, identity| {
+            session.stage = Stage::New;
+            match identified(identity) {
+                Ok(identity) => session.connect(id, connect, identity),
+                Err(error) => session.reply(id, Err(error)),
+            }
+        });
     }
 
     fn refresh(&mut self, id: u32, Refresh { token }: Refresh) -> Result<Option<Answer>, ErrorInfo> {
@@ -90,8 +131,38 @@ impl Session {
         };
         let identity =
             authenticator(Credentials::new(token, String::new(), String::new(), self.peer.address));
-        self.finish(Task::Refresh { id, identity });
+        self.wait_for(asked(identity), move |session, identity| {
+            let result = identified(identity).and_then(|identity| session.refreshed(identity));
+            session.reply(id, result);
+        });
         Ok(None)
+    }
+
+    /// A new token takes the place of the old one. What it does not allow any more ends.
+    fn refreshed(&mut self, identity: Authenticated) -> Result<Answer, ErrorInfo> {
+        if identity.user != self.peer.user() {
+            return Err(ErrorInfo {
+                message: "the token is another user's: connect anew with it".into(),
+                ..ErrorInfo::from_code(ErrorCode::UNAUTHORIZED)
+            });
+        }
+        let channels = identity.channels.clone();
+        let token_ttl = self.take_rights(identity);
+        let mut lost = Vec::new();
+        for (name, subscription) in self.subscriptions.iter() {
+            if !subscription.is_ordered && self.check(Action::Subscribe, name).is_err() {
+                lost.push(name.clone());
+            } else if self.hub.settings().namespaces.of(name).join_leave.is_some() {
+                subscription.channel.set_witness(subscription.place, self.is_witness(name));
+            }
+        }
+        for channel in lost {
+            self.unsubscribe_own(&channel, ErrorInfo::from_code(ErrorCode::PERMISSION_DENIED));
+        }
+        for channel in channels {
+            self.subscribe_own(channel);
+        }
+        Ok(Answer::Refreshed(Refreshed { token_ttl }))
     }
 
     /// Begins the session of somebody who is let in.
@@ -111,7 +182,7 @@ impl Session {
             return self.reply(id, Err(error));
         }
         tracing::debug!(session = %self.peer.id, client = connect.client, version = connect.version, "connected");
-        self.connected = true;
+        self.stage = Stage::Connecting;
         let (user, info) = (Arc::clone(&identity.user), identity.info.clone());
         self.peer.set_identity(Identity { user, info });
         self.notice(|| SessionEvent::Connected {
@@ -120,14 +191,14 @@ impl Session {
         });
         let channels = identity.channels.clone();
         let token_ttl = self.take_rights(identity);
-        self.pulse.connected(self.live.limits.ping_interval);
+        self.clock.connected(self.live.limits.ping_interval);
         if let Some(timeout) = self.live.idle_timeout {
-            self.extras.get_or_insert_default().idle = Some(IdleClock::new(timeout));
+            self.clock.set_idle_timeout(timeout);
         }
         let connected = Connected {
             session: self.peer.id.to_string(),
             user: (*self.peer.user()).into(),
-            limits: self.live.limits,
+            limits: Limits { batch_bytes: BATCH_BYTES, ..self.live.limits },
             contract: settings.rules.difference(connect.contract.as_ref()),
             subscriptions: Vec::new(),
             idempotency: hub.engine().idempotency(),
@@ -135,8 +206,11 @@ impl Session {
             token_ttl,
         };
         if hub.live().hooks.decide_on_any(&connect.subscriptions) {
-            let asked = self.ask_to_subscribe_all(connect.subscriptions);
-            self.finish(Task::MayConnect { id, connected, asked, own: channels });
+            let decisions = self.ask_to_subscribe_all(connect.subscriptions);
+            let decide = |(subscribe, verdict)| async { (subscribe, decided(asked(verdict).await)) };
+            self.wait_for(join_all(decisions.into_iter().map(decide)), move |session, admitted| {
+                session.begin_all(id, connected, admitted, channels);
+            });
         } else {
             let admitted = connect.subscriptions.into_iter().map(|subscribe| (subscribe, Ok(()))).collect();
             self.begin_all(id, connected, admitted, channels);
@@ -144,20 +218,109 @@ impl Session {
     }
 
     /// Begins the subscriptions of a session that begins.
-    pub(super) fn begin_all(
+    fn begin_all(&mut self, id: u32, connected: Connected, admitted: Vec<Admitted>, own: Vec<ChannelName>) {
+        let mut restoring = Vec::with_capacity(admitted.len());
+        for (subscribe, verdict) in admitted {
+            let begun =
+                verdict.and_then(|()| self.admit(&subscribe)).map(|()| self.enter_reading(&subscribe));
+            restoring.push((subscribe, begun));
+        }
+        let own: Vec<_> = own.into_iter().filter_map(|channel| self.begin_own(channel)).collect();
+        let located = async move {
+            let restored = restoring.into_iter().map(|(subscribe, begun)| async {
+                let located = match begun {
+                    Ok(locating) => located(locating).await,
+                    Err(error) => Err(error),
+                };
+                (subscribe, located)
+            });
+            let own =
+                own.into_iter().map(|(subscribe, locating)| async { (subscribe, located(locating).await) });
+            (join_all(restored).await, join_all(own).await)
+        };
+        self.wait_for(located, move |session, (restored, own)| {
+            session.connected(id, connected, restored);
+            for (subscribe, located) in own {
+                session.subscribed_own(&subscribe, located);
+            }
+        });
+    }
+
+    fn connected(
         &mut self,
         id: u32,
-        connected: Connected,
-        admitted: Vec<Admitted>,
-        own: Vec<ChannelName>,
+        mut connected: Connected,
+        restored: Vec<(Subscribe, Result<Option<Located>, ErrorInfo>)>,
     ) {
-        let restoring = admitted.into_iter().map(|admitted| self.restore(admitted)).collect();
-        let own = own.into_iter().filter_map(|channel| self.begin_own(channel)).collect();
-        self.finish(Task::Connect { id, connected, restoring, own });
+        self.stage = Stage::Connected;
+        let mut begun = Vec::with_capacity(restored.len());
+        for (subscribe, located) in restored {
+            let result = located.map(|located| self.begin_at(&subscribe, located));
+            let Subscribe { channel, number, .. } = subscribe;
+            let result = match result {
+                Ok((answer, located)) => {
+                    begun.push((channel.clone(), number, located));
+                    Ok(answer)
+                }
+                Err(error) => {
+                    // It may not have got so far.
+                    if self.subscriptions.get(&channel).is_some_and(|current| current.number == number) {
+                        self.leave(&channel, None);
+                    }
+                    Err(error)
+                }
+            };
+            connected.subscriptions.push(SubscribeOutcome { channel, number, result });
+        }
+        // Everything comes behind it.
+        super::answer_in_line(&self.peer, Reply { id, result: Ok(Answer::Connected(Box::new(connected))) });
+        // Found by others from here on: what they send comes behind the reply.
+        self.hub.session_registry().connected(self.peer.id);
+        if let Some(unsent) = self.hub.ledgers().greet(&self.peer) {
+            self.extras.get_or_insert_default().alarms = Some(unsent);
+        }
+        for (channel, number, located) in begun {
+            if let Some(Subscription { channel, place, .. }) = self.subscriptions.get(&channel) {
+                channel.begin(*place, None, located.is_some());
+            }
+            self.go_on(channel, number, located);
+        }
+        let orders = self.extras.as_mut().map(|extras| std::mem::take(&mut extras.orders));
+        self.follow(orders.unwrap_or_default());
+    }
+
+    /// What a subscriber is told about where it begins, and where that is.
+    fn begin_at(&self, subscribe: &Subscribe, located: Option<Located>) -> (Subscribed, Option<Located>) {
+        let Subscribe { channel, number, .. } = subscribe;
+        let located = located.map(|mut located| {
+            // Of a channel whose latest publication is all that counts there is no more than that to recover.
+            let is_latest =
+                self.subscriptions.get(channel).is_some_and(|current| current.channel.keeps_latest());
+            if is_latest && located.missed() > 1 {
+                located.position.offset = located.newest.saturating_sub(1);
+                located.complete = false;
+            }
+            located
+        });
+        let answer = Subscribed {
+            channel: channel.clone(),
+            number: *number,
+            position: located.as_ref().map(|located| located.position.clone()),
+            complete: located.as_ref().is_some_and(|located| located.complete),
+            recovering: located.as_ref().map_or(0, Located::missed),
+        };
+        (answer, located)
+    }
+
+    /// A subscription has been answered: it gets what it missed, and then what is published.
+    fn go_on(&mut self, channel: ChannelName, number: u32, located: Option<Located>) {
+        if let Some(located) = located {
+            self.recover_from(channel, number, located);
+        }
     }
 
     /// Begins a subscription that the server makes. Nothing of it may come before its push: it is held back.
-    fn begin_own(&mut self, channel: ChannelName) -> Option<(Subscribe, Recovering)> {
+    fn begin_own(&mut self, channel: ChannelName) -> Option<(Subscribe, Locating)> {
         let settings = self.hub.settings();
         if self.subscriptions.contains(&channel) {
             return None;
@@ -170,18 +333,18 @@ impl Session {
         }
         // Lower than every number that the client chooses.
         let subscribe = Subscribe { channel, number: 0, position: None };
-        let recovering = self.enter_held(&subscribe);
-        Some((subscribe, recovering))
+        let locating = self.enter_reading(&subscribe);
+        Some((subscribe, locating))
     }
 
     /// Does what the application or an operator wants of the session.
-    pub(super) fn follow_orders(&mut self) {
-        // Nothing comes before the reply to `connect`.
-        if self.tasks.as_ref().is_some_and(|tasks| tasks.is_connecting()) {
-            return;
-        }
-        for order in self.peer.outbox.take_orders().into_iter().flatten() {
+    pub(super) fn follow(&mut self, orders: Vec<Order>) {
+        for order in orders {
             match order {
+                // Nothing comes before the reply to `connect`.
+                order if self.stage != Stage::Connected => {
+                    self.extras.get_or_insert_default().orders.push(order);
+                }
                 Order::Subscribe(channel) => {
                     let is_new = !self.subscriptions.contains(&channel);
                     self.subscribe_own(channel.clone());
@@ -195,14 +358,38 @@ impl Session {
     }
 
     /// Subscribes the session without its asking.
-    pub(super) fn subscribe_own(&mut self, channel: ChannelName) {
-        if let Some((subscribe, recovering)) = self.begin_own(channel) {
-            self.finish(Task::SubscribeOwn { subscribe, recovering });
+    fn subscribe_own(&mut self, channel: ChannelName) {
+        if let Some((subscribe, locating)) = self.begin_own(channel) {
+            self.wait_for(located(locating), move |session, located| {
+                session.subscribed_own(&subscribe, located);
+            });
+        }
+    }
+
+    /// A subscription that the server makes is in force, or can't be.
+    fn subscribed_own(&mut self, subscribe: &Subscribe, located: Result<Option<Located>, ErrorInfo>) {
+        let Some(current) = self.subscriptions.get(&subscribe.channel) else { return };
+        if current.number != subscribe.number {
+            // The client has made one of its own.
+            return;
+        }
+        match located {
+            Ok(located) => {
+                let (subscribed, located) = self.begin_at(subscribe, located);
+                let frame = self.peer.codec.encode_frame(&ServerFrame::Push(Push::Subscribed(subscribed)));
+                current.channel.begin(current.place, Some(frame), located.is_some());
+                self.go_on(subscribe.channel.clone(), subscribe.number, located);
+            }
+            Err(error) => {
+                tracing::warn!(session = %self.peer.id, channel = %subscribe.channel, "not subscribed: {}", error.message);
+                self.leave(&subscribe.channel, None);
+            }
         }
     }
 
     /// Ends a subscription without the client's asking.
-    pub(super) fn unsubscribe_own(&mut self, channel: &ChannelName, error: ErrorInfo) {
+    fn unsubscribe_own(&mut self, channel: &ChannelName, error: ErrorInfo) {
+        self.refuse_undecided(channel, &error);
         let Some(Subscription { number, .. }) = self.subscriptions.get(channel) else { return };
         let push = Push::Unsubscribed(Unsubscribed { channel: channel.clone(), number: *number, error });
         let frame = self.peer.codec.encode_frame(&ServerFrame::Push(push));
@@ -210,16 +397,15 @@ impl Session {
     }
 
     /// What the token says of the session holds from now on. Gives for how long; zero for ever.
-    pub(super) fn take_rights(&mut self, identity: Authenticated) -> Duration {
+    fn take_rights(&mut self, identity: Authenticated) -> Duration {
         let Authenticated { ttl, mut rights, channels, .. } = identity;
         rights.subscribe.extend(channels.iter().map(ChannelPattern::from));
         let grace = self.live.token_grace;
-        // Most sessions have neither.
-        if ttl.is_some() || rights != Rights::default() || self.extras.is_some() {
-            let extras = self.extras.get_or_insert_default();
-            extras.rights = rights;
-            extras.token = ttl.map(|ttl| TokenClock::new(ttl, grace));
+        // Most sessions have none.
+        if rights != Rights::default() || self.extras.is_some() {
+            self.extras.get_or_insert_default().rights = rights;
         }
+        self.clock.set_token(ttl, grace);
         // Zero would be for ever.
         ttl.map_or(Duration::ZERO, |ttl| ttl.max(Duration::from_millis(1)))
     }
@@ -242,17 +428,6 @@ impl Session {
         Err(ErrorInfo::from_code(ErrorCode::PERMISSION_DENIED))
     }
 
-    /// Begins one of the subscriptions in `connect`. Nothing of it may come before the reply: it is held back.
-    fn restore(&mut self, (subscribe, verdict): Admitted) -> Restoring {
-        match verdict.and_then(|()| self.admit(&subscribe)) {
-            Ok(()) => {
-                let recovering = self.enter_held(&subscribe);
-                Restoring::Begun(subscribe, recovering)
-            }
-            Err(error) => Restoring::Refused(subscribe, error),
-        }
-    }
-
     /// The reply goes the way of the channel's publications: what comes behind it belongs to this subscription.
     fn subscribe(&mut self, id: u32, subscribe: Subscribe) -> Result<Option<Answer>, ErrorInfo> {
         self.admit(&subscribe)?;
@@ -265,13 +440,32 @@ impl Session {
 
     /// Begins a subscription that may be.
     pub(super) fn begin(&mut self, id: u32, subscribe: Subscribe) {
-        if self.hub.settings().namespaces.of(&subscribe.channel).history.is_some() {
-            let recovering = self.enter_held(&subscribe);
-            self.finish(Task::Subscribe { id, subscribe, recovering });
-        } else {
-            let result = Ok(Answer::Subscribed(subscribed(&subscribe, None)));
-            let reply = encode(&self.peer, Reply { id, result });
-            self.enter(&subscribe, reply);
+        if self.hub.settings().namespaces.of(&subscribe.channel).history.is_none() {
+            let (subscribed, _) = self.begin_at(&subscribe, None);
+            let reply = encode(&self.peer, Reply { id, result: Ok(Answer::Subscribed(subscribed)) });
+            return self.enter(&subscribe, reply);
+        }
+        let locating = self.enter_reading(&subscribe);
+        self.wait_for(located(locating), move |session, located| session.subscribed(id, &subscribe, located));
+    }
+
+    fn subscribed(&mut self, id: u32, subscribe: &Subscribe, located: Result<Option<Located>, ErrorInfo>) {
+        let current = self.subscriptions.get(&subscribe.channel);
+        let Some(current) = current.filter(|current| current.number == subscribe.number) else {
+            // A newer command of the client has put an end to it.
+            return answer(&self.peer, Reply { id, result: Err(ErrorInfo::from_code(ErrorCode::CANCELLED)) });
+        };
+        match located {
+            Ok(located) => {
+                let (subscribed, located) = self.begin_at(subscribe, located);
+                let reply = encode(&self.peer, Reply { id, result: Ok(Answer::Subscribed(subscribed)) });
+                current.channel.begin(current.place, reply, located.is_some());
+                self.go_on(subscribe.channel.clone(), subscribe.number, located);
+            }
+            Err(error) => {
+                let reply = encode(&self.peer, Reply { id, result: Err(error) });
+                self.leave(&subscribe.channel, reply);
+            }
         }
     }
 
@@ -293,43 +487,37 @@ impl Session {
         }
     }
 
+    /// Subscribes; `reply` goes before what is published from now on.
     fn enter(&mut self, Subscribe { channel: name, number, .. }: &Subscribe, reply: Option<Bytes>) {
         if let Some(subscription) = self.subscriptions.get_mut(name) {
             (subscription.number, subscription.is_ordered) = (*number, false);
-            if let Some(reply) = reply {
-                subscription.channel.answer(&self.peer, reply);
-            }
-            return;
+            return subscription.channel.answer(subscription.place, reply);
         }
-        let namespace = self.hub.settings().namespaces.of(name);
-        let entrant = Entrant { peer: &self.peer, is_witness: self.is_witness(name) };
-        let channel = self.hub.channel_registry().subscribe(name, namespace, entrant, reply);
-        let subscription = Subscription { number: *number, is_ordered: false, channel };
-        self.subscriptions.insert(name.clone(), subscription);
-        self.notice(|| SessionEvent::Subscribed(name.clone()));
+        self.join(name, *number, reply.as_ref(), false);
     }
 
-    /// Subscribes, with what is published from now on held back until the history has been read.
-    fn enter_held(&mut self, subscribe: &Subscribe) -> Recovering {
-        let Subscribe { channel: name, number, position } = subscribe;
+    /// Subscribes, with nothing of what is published from now on until the history has been read; where there is none, until
+    /// the subscription has been answered.
+    fn enter_reading(&mut self, Subscribe { channel: name, number, position }: &Subscribe) -> Locating {
+        match self.subscriptions.get_mut(name) {
+            Some(subscription) => {
+                // What is published goes on to come until the new one is answered.
+                (subscription.number, subscription.is_ordered) = (*number, false);
+            }
+            None => self.join(name, *number, None, true),
+        }
+        let history = self.hub.settings().namespaces.of(name).history?;
+        let (channel, since) = (name.clone(), position.clone());
+        Some(self.hub.engine().locate(Locate { channel, history, since }))
+    }
+
+    fn join(&mut self, name: &ChannelName, number: u32, reply: Option<&Bytes>, reads_history: bool) {
         let namespace = self.hub.settings().namespaces.of(name);
         let entrant = Entrant { peer: &self.peer, is_witness: self.is_witness(name) };
-        let channel = self.hub.channel_registry().subscribe_held(name, namespace, entrant);
-        let is_new = !self.subscriptions.contains(name);
-        let subscription = Subscription { number: *number, is_ordered: false, channel };
-        self.subscriptions.insert(name.clone(), subscription);
-        if is_new {
-            self.notice(|| SessionEvent::Subscribed(name.clone()));
-        }
-        namespace.history.map(|history| {
-            self.hub.engine().recover(Recover {
-                channel: name.clone(),
-                history,
-                since: position.clone(),
-                limit: MAX_RECOVERED,
-                bytes: MAX_RECOVERED_BYTES,
-            })
-        })
+        let registry = self.hub.channel_registry();
+        let (channel, place) = registry.subscribe(name, namespace, entrant, reply, reads_history);
+        self.subscriptions.insert(name.clone(), Subscription { number, is_ordered: false, channel, place });
+        self.notice(|| SessionEvent::Subscribed(name.clone()));
     }
 
     /// Whether the session is told who comes and goes.
@@ -340,8 +528,8 @@ impl Session {
 
     /// Ends a subscription whose channel could not be read.
     pub(super) fn leave(&mut self, name: &ChannelName, reply: Option<Bytes>) {
-        if let Some(Subscription { channel, .. }) = self.subscriptions.remove(name) {
-            self.hub.channel_registry().unsubscribe(&channel, &self.peer, reply);
+        if let Some(Subscription { channel, place, .. }) = self.subscriptions.remove(name) {
+            self.hub.channel_registry().unsubscribe(&channel, place, reply);
             self.notice(|| SessionEvent::Unsubscribed(name.clone()));
         }
     }
@@ -350,20 +538,21 @@ impl Session {
         if self.unsubscribe_undecided(&unsubscribe) {
             return Ok(Some(Answer::Unsubscribed(unsubscribe)));
         }
-        let Some(Subscription { number, channel, .. }) = self.subscriptions.get(&unsubscribe.channel) else {
+        let Some(Subscription { number, channel, place, .. }) = self.subscriptions.get(&unsubscribe.channel)
+        else {
             return Err(ErrorInfo::from_code(ErrorCode::NOT_SUBSCRIBED));
         };
         let is_old = unsubscribe.number < *number;
-        let channel = Arc::clone(channel);
+        let (channel, place) = (Arc::clone(channel), *place);
         if !is_old {
             self.subscriptions.remove(&unsubscribe.channel);
             self.notice(|| SessionEvent::Unsubscribed(unsubscribe.channel.clone()));
         }
         let reply = encode(&self.peer, Reply { id, result: Ok(Answer::Unsubscribed(unsubscribe)) });
         if !is_old {
-            self.hub.channel_registry().unsubscribe(&channel, &self.peer, reply);
-        } else if let Some(reply) = reply {
-            channel.answer(&self.peer, reply);
+            self.hub.channel_registry().unsubscribe(&channel, place, reply);
+        } else {
+            channel.answer(place, reply);
         }
         Ok(None)
     }
@@ -378,7 +567,7 @@ impl Session {
             });
         }
         self.check(Action::Publish, channel)?;
-        let decisions = self.tasks.as_ref().and_then(|tasks| tasks.decisions.as_ref());
+        let decisions = self.waiting.as_ref().and_then(|waiting| waiting.decisions.as_ref());
         let is_decided_on = decisions.is_some_and(|decisions| decisions.are_pending_in(channel));
         if !is_decided_on && self.hub.live().hooks.publishing(channel).is_none() {
             return self.publish_now(id, publish);
@@ -409,8 +598,8 @@ impl Session {
             return Err(ErrorInfo::from_code(ErrorCode::NOT_AVAILABLE));
         };
         let limit = usize::try_from(limit).unwrap_or(MAX_PAGE).min(MAX_PAGE);
-        let page = self.hub.engine().history(ReadHistory { channel, history, since, limit, reverse });
-        self.finish(Task::History { id, page });
+        let read = ReadHistory { channel, history, since, limit, bytes: engine::PAGE_BYTES, reverse };
+        self.recoveries.get_or_insert_default().ask_for(id, read);
         Ok(())
     }
 
@@ -493,21 +682,27 @@ impl Session {
     }
 }
 
-/// The answer to `subscribe`; `recovered` is there where the channel keeps history.
-pub(super) fn subscribed(subscribe: &Subscribe, recovered: Option<Recovered>) -> Subscribed {
-    let (position, recovered, complete) = match recovered {
-        Some(Recovered { position, publications, complete }) => (Some(position), publications, complete),
-        None => (None, Vec::new(), false),
-    };
-    let Subscribe { channel, number, .. } = subscribe;
-    Subscribed { channel: channel.clone(), number: *number, position, complete, recovered }
+/// What the hook found out about a client.
+fn identified(
+    identity: Result<Result<Authenticated, Refusal>, ErrorInfo>,
+) -> Result<Authenticated, ErrorInfo> {
+    identity.and_then(|identity| identity.map_err(|refusal| refusal.0))
 }
 
-/// How many publications of a channel a reply has at most, and how many bytes of payload of all its channels: who has missed
-/// more is told so, and can read the history page by page. A browser sees nothing of a message before its end, and takes
-/// a server for lost that it hears nothing of: over a line of a megabit in a second this takes half a minute.
-const MAX_RECOVERED: usize = 10_000;
-pub(super) const MAX_RECOVERED_BYTES: usize = 4 * 1024 * 1024;
+/// What a hook decided.
+pub(super) fn decided<T>(verdict: Result<Result<T, ErrorInfo>, ErrorInfo>) -> Result<T, ErrorInfo> {
+    verdict.and_then(|verdict| verdict)
+}
+
+async fn located(locating: Locating) -> Result<Option<Located>, ErrorInfo> {
+    match locating {
+        Some(answer) => answer.await.map(Some).map_err(|error| failed(&error)),
+        None => Ok(None),
+    }
+}
+
+/// What the socket takes, whatever an application says.
+const BATCH_BYTES: u32 = Limits::DEFAULT.batch_bytes;
 
 /// How many sessions the reply to `presence` has at most.
 const MAX_MEMBERS: usize = 10_000;
@@ -526,7 +721,16 @@ fn check_key(key: &str) -> Result<(), ErrorInfo> {
     Err(invalid(format!("the key has more than {MAX_KEY_BYTES} bytes: make it of 128 random bits")))
 }
 
-fn invalid(why: String) -> ErrorInfo {
+/// The server stops: what is asked for now has to be asked for again.
+fn stopping() -> ErrorInfo {
+    ErrorInfo {
+        message: "the server is stopping: ask again after the reconnect".into(),
+        temporary: true,
+        ..ErrorInfo::from_code(ErrorCode::UNAVAILABLE)
+    }
+}
+
+pub(super) fn invalid(why: String) -> ErrorInfo {
     ErrorInfo { message: why, ..ErrorInfo::from_code(ErrorCode::BAD_REQUEST) }
 }
 

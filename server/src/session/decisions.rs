@@ -14,8 +14,8 @@ use wirehub_common::frame::{
 use wirehub_common::{ChannelName, Payload};
 
 use super::Session;
-use super::commands::is_reached;
-use super::tasks::Task;
+use super::commands::{decided, invalid, is_reached};
+use super::waiting::{asked, failed};
 use crate::auth::Action;
 use crate::call::CallContext;
 use crate::engine;
@@ -24,8 +24,8 @@ use crate::hooks::{PublishRequest, Verdict};
 /// What waits for decisions.
 #[derive(Default)]
 pub(super) struct Decisions {
-    /// The newest subscription of each channel that is being decided on.
-    subscribing: HashMap<ChannelName, u32>,
+    /// The newest subscription of each channel that is being decided on, and why it ends whatever is decided.
+    subscribing: HashMap<ChannelName, (u32, Option<ErrorInfo>)>,
     /// What waits behind the publication that is being decided on, of each channel in which there is one.
     publishing: HashMap<ChannelName, VecDeque<Waiting>>,
     count: usize,
@@ -118,14 +118,16 @@ impl Session {
 
     /// Begins a decision on a subscription that the rules admit.
     pub(super) fn decide_on_subscription(&mut self, id: u32, subscribe: Subscribe, verdict: Verdict<()>) {
-        let decisions = self.tasks.get_or_insert_default().decisions.get_or_insert_default();
-        decisions.subscribing.insert(subscribe.channel.clone(), subscribe.number);
-        self.finish(Task::MaySubscribe { id, subscribe, verdict });
+        let decisions = self.waiting.get_or_insert_default().decisions.get_or_insert_default();
+        decisions.subscribing.insert(subscribe.channel.clone(), (subscribe.number, None));
+        self.wait_for(asked(verdict), move |session, verdict| {
+            session.subscription_decided(id, subscribe, decided(verdict));
+        });
     }
 
     /// The number of the subscription to a channel that is being decided on.
     pub(super) fn subscribing(&self, channel: &ChannelName) -> Option<u32> {
-        self.decisions().and_then(|decisions| decisions.subscribing.get(channel).copied())
+        self.decisions().and_then(|decisions| decisions.subscribing.get(channel)).map(|(number, _)| *number)
     }
 
     /// How many subscriptions are being decided on to channels that the session is not subscribed to.
@@ -146,19 +148,26 @@ impl Session {
         !self.subscriptions.contains(channel)
     }
 
-    pub(super) fn subscription_decided(
-        &mut self,
-        id: u32,
-        subscribe: Subscribe,
-        verdict: Result<(), ErrorInfo>,
-    ) {
+    /// Whatever is decided on a subscription to the channel, it ends: somebody wants it to.
+    pub(super) fn refuse_undecided(&mut self, channel: &ChannelName, error: &ErrorInfo) {
+        if let Some(decisions) = self.decisions_mut()
+            && let Some((_, refusal)) = decisions.subscribing.get_mut(channel)
+        {
+            *refusal = Some(error.clone());
+        }
+    }
+
+    fn subscription_decided(&mut self, id: u32, subscribe: Subscribe, verdict: Result<(), ErrorInfo>) {
         if self.subscribing(&subscribe.channel) != Some(subscribe.number) {
             // A newer command of the client has put an end to it.
             return self.reply(id, Err(ErrorInfo::from_code(ErrorCode::CANCELLED)));
         }
-        if let Some(decisions) = self.decisions_mut() {
-            decisions.subscribing.remove(&subscribe.channel);
-        }
+        let pending =
+            self.decisions_mut().and_then(|decisions| decisions.subscribing.remove(&subscribe.channel));
+        let verdict = match pending.and_then(|(_, refusal)| refusal) {
+            Some(error) => Err(error),
+            None => verdict,
+        };
         // Its rights, and what it is subscribed to, may have changed meanwhile.
         match verdict.and_then(|()| self.admit(&subscribe)) {
             Ok(()) => self.begin(id, subscribe),
@@ -168,7 +177,7 @@ impl Session {
 
     /// Has the application decide on a publication that the rules admit, when its turn comes.
     pub(super) fn decide_on_publication(&mut self, id: u32, publish: Publish) {
-        let decisions = self.tasks.get_or_insert_default().decisions.get_or_insert_default();
+        let decisions = self.waiting.get_or_insert_default().decisions.get_or_insert_default();
         if let Some((id, publish)) = decisions.push(id, publish) {
             self.ask_to_publish(id, publish);
         }
@@ -183,10 +192,12 @@ impl Session {
             // There was one when it came.
             None => ready(Ok(payload)).boxed(),
         };
-        self.finish(Task::MayPublish { id, channel, key, verdict });
+        self.wait_for(asked(verdict), move |session, verdict| {
+            session.publication_decided(id, channel, key, decided(verdict));
+        });
     }
 
-    pub(super) fn publication_decided(
+    fn publication_decided(
         &mut self,
         id: u32,
         channel: ChannelName,
@@ -212,6 +223,7 @@ impl Session {
     pub(super) fn publish_now(&mut self, id: u32, publish: Publish) -> Result<Option<Answer>, ErrorInfo> {
         let Publish { channel, payload, key } = publish;
         self.hub.settings().rules.check_publication(&channel, &payload)?;
+        let payload = self.hub.sized(payload).map_err(|error| invalid(error.to_string()))?;
         let publisher = Some(self.peer.member());
         let accepted =
             self.hub.accept(engine::Publish { publisher, key, ..engine::Publish::new(channel, payload) });
@@ -219,7 +231,10 @@ impl Session {
             // Without a detour over the heap.
             engine::Answer::Now(Ok(position)) => Ok(Some(Answer::Published(Published { position }))),
             accepted => {
-                self.finish(Task::Publish { id, accepted });
+                self.wait_for(accepted, move |session, accepted| {
+                    let result = accepted.map_err(|error| failed(&error));
+                    session.reply(id, result.map(|position| Answer::Published(Published { position })));
+                });
                 Ok(None)
             }
         }
@@ -227,10 +242,12 @@ impl Session {
 
     /// Begins a decision on reading what is for those who may subscribe.
     pub(super) fn decide_on_reading(&mut self, id: u32, reading: Reading, verdict: Verdict<()>) {
-        self.finish(Task::MayRead { id, reading, verdict });
+        self.wait_for(asked(verdict), move |session, verdict| {
+            session.reading_decided(id, reading, decided(verdict));
+        });
     }
 
-    pub(super) fn reading_decided(&mut self, id: u32, reading: Reading, verdict: Result<(), ErrorInfo>) {
+    fn reading_decided(&mut self, id: u32, reading: Reading, verdict: Result<(), ErrorInfo>) {
         // Its rights may have changed meanwhile.
         let result = verdict.and_then(|()| match reading {
             Reading::History(read) => {
@@ -248,11 +265,11 @@ impl Session {
     }
 
     fn decisions(&self) -> Option<&Decisions> {
-        self.tasks.as_ref()?.decisions.as_deref()
+        self.waiting.as_ref()?.decisions.as_deref()
     }
 
     fn decisions_mut(&mut self) -> Option<&mut Decisions> {
-        self.tasks.as_mut()?.decisions.as_deref_mut()
+        self.waiting.as_mut()?.decisions.as_deref_mut()
     }
 
     /// Who asks, as hooks and calls are told.

@@ -4,11 +4,12 @@ use std::future::poll_fn;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
+use wirehub_common::Limits;
 use wirehub_common::code::CloseCode;
 use wirehub_common::frame::{Disconnect, Push, ServerFrame};
 
 use super::End;
-use super::outbox::Ending;
+use super::mailbox::Ending;
 use crate::Hub;
 use crate::hub::connections::Phase;
 use crate::hub::sessions::Peer;
@@ -75,7 +76,7 @@ async fn flush_all<S: AsyncRead + AsyncWrite + Unpin>(
     let kind = Kind::from(peer.codec);
     loop {
         poll_fn(|cx| socket.poll_flush(cx)).await?;
-        if !socket.queue(kind, |take| peer.outbox.take_batch(take)) {
+        if socket.queue(kind, |take| peer.mailbox.poll_batch(Limits::BATCH_BYTES, take)).is_pending() {
             break;
         }
     }

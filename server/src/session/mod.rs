@@ -1,44 +1,47 @@
-//! A session: one task that reads commands, carries them out and writes what waits in its outbox.
+//! A session: one task that reads commands, carries them out and writes what waits for its client.
+//!
+//! Its life is in this file: [`Session::poll_turn`] is one turn, from top to bottom. What the commands do is in `commands`, what
+//! is asked of hooks and engines in `waiting`, what a subscriber missed in `recovery`, what is due when in `clock`.
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
-use wirehub_common::DecodeError;
+use wirehub_common::Limits;
 use wirehub_common::code::CloseCode;
-use wirehub_common::frame::{Answer, Command, ErrorInfo, Push, Reply, ServerFrame};
+use wirehub_common::frame::{Answer, ErrorInfo, Push, Reply, ServerFrame};
 
 use self::calls::{Answered, Calls};
+use self::clock::{Clock, Due};
 use self::extras::Extras;
-use self::outbox::{Ending, Lane};
-use self::pulse::{Beat, Pulse};
+use self::mailbox::{Ending, Mail};
+use self::queue::Lane;
+use self::recovery::Recoveries;
 use self::subscriptions::{Subscription, Subscriptions};
-use self::tasks::Tasks;
-use self::token::Turn;
+use self::waiting::{MAX_WAITING, Waiting};
 use crate::Hub;
 use crate::events::SessionEvent;
 use crate::hub::connections::Phase;
 use crate::hub::live::Live;
 use crate::hub::sessions::Peer;
-use crate::rate::Rate;
 use crate::socket::{Fault, Incoming, Kind, Socket};
 
 mod calls;
+mod clock;
 mod commands;
 mod decisions;
 mod extras;
 pub(crate) mod farewell;
-mod idle;
-pub(crate) mod outbox;
-mod pulse;
+pub(crate) mod mailbox;
+pub(crate) mod queue;
+mod recovery;
 mod subscriptions;
-mod tasks;
-mod token;
+mod waiting;
 
 /// Serves the connection of `peer` until it ends. `open` is what counts it as open, and goes with it.
 pub(crate) fn serve<S: AsyncRead + AsyncWrite + Unpin>(
@@ -51,7 +54,7 @@ pub(crate) fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     // Not within the task, which would keep room for what it is made of.
     let mut session = Session::new(hub, peer);
     async move {
-        let Err(end) = session.run(&mut socket).await;
+        let Err(end) = poll_fn(|cx| session.poll_turn(&mut socket, cx)).await;
         session.ended = end.code();
         let (hub, peer) = (session.hub.clone(), Arc::clone(&session.peer));
         // From here on nobody finds the session, and its calls are stopped.
@@ -69,34 +72,43 @@ struct Session {
     hub: Hub,
     live: Arc<Live>,
     peer: Arc<Peer>,
-    connected: bool,
+    stage: Stage,
     subscriptions: Subscriptions,
+    unread: Option<Box<Unread>>,
     calls: Option<Box<Calls>>,
-    tasks: Option<Box<Tasks>>,
+    waiting: Option<Box<Waiting>>,
+    recoveries: Option<Box<Recoveries>>,
     extras: Option<Box<Extras>>,
-    /// The next message, read while the session was held up.
-    ahead: Option<Bytes>,
-    ahead_kind: Kind,
-    pulse: Pulse,
+    /// When it may send as many commands at once as if it had sent none: see [`take`](crate::rate::take).
+    rested: Instant,
+    clock: Clock,
     /// An empty message is due.
     ping: bool,
+    /// The socket has not taken all that there was: less goes into each message, so that what is urgent waits for less.
+    is_slow: bool,
+    /// How the session ends once its calls have.
+    stopping: Option<Box<Ending>>,
     /// What the server closes with.
     ended: Option<CloseCode>,
 }
 
-/// How far the commands of a message are.
-enum Progress {
-    Done,
-    /// So many more have been carried out; the others wait.
-    HeldUp {
-        done: usize,
-    },
+/// What has come and is not carried out yet; most of the time there is nothing.
+#[derive(Default)]
+struct Unread {
+    /// What is left of a message.
+    message: Bytes,
+    /// The next message, read while the session is held up: or it would not see that its client has gone.
+    ahead: Bytes,
 }
 
-/// A message some of whose commands have been carried out.
-struct HeldUp {
-    message: Bytes,
-    done: usize,
+/// How far a session has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// `connect` has to come.
+    New,
+    /// `connect` is being looked at: everything behind it waits.
+    Connecting,
+    Connected,
 }
 
 /// Why a session ends.
@@ -112,174 +124,187 @@ enum End {
     Gone,
 }
 
+/// How much a session may do before others have their turn. What is counted takes about a microsecond.
+struct Budget(u32);
+
 impl Session {
     fn new(hub: Hub, peer: Arc<Peer>) -> Self {
         let live = hub.live();
         hub.session_registry().add(Arc::clone(&peer));
-        let extras = live.commands_per_second.map(|per_second| {
-            let rate = Some(Rate::new(per_second, Instant::now()));
-            Box::new(Extras { rate, ..Extras::default() })
-        });
+        // A hub that began to stop before that did not see the session.
+        if hub.connections().phase() >= Phase::Stopping {
+            peer.mailbox.end(crate::hub::shutdown_ending(0));
+        }
         Self {
             hub,
             peer,
-            connected: false,
+            stage: Stage::New,
             subscriptions: Subscriptions::default(),
+            unread: None,
             calls: None,
-            tasks: None,
-            extras,
-            ahead: None,
-            ahead_kind: Kind::Binary,
-            pulse: Pulse::new(live.connect_timeout),
+            waiting: None,
+            recoveries: None,
+            extras: None,
+            rested: Instant::now(),
+            clock: Clock::new(live.connect_timeout),
             ping: false,
+            is_slow: false,
+            stopping: None,
             ended: None,
             live,
         }
     }
 
-    /// Runs until the session ends. What it seldom needs is on the heap: an idle session's task need not have room for it.
-    async fn run<S: AsyncRead + AsyncWrite + Unpin>(
-        &mut self,
-        socket: &mut Socket<S>,
-    ) -> Result<Infallible, Box<End>> {
-        // A hub that began to stop before the session was in its registry did not see it there.
-        if self.hub.connections().phase() != Phase::Running {
-            return Err(Box::new(End::Ending(crate::hub::shutdown_ending(0))));
-        }
-        loop {
-            let held_up = poll_fn(|cx| self.poll_held_up(socket, cx)).await?;
-            Box::pin(self.carry_out_rest(held_up, socket)).await?;
-        }
-    }
-
-    /// Carries out what comes, until it is held up with a message.
-    fn poll_held_up<S: AsyncRead + AsyncWrite + Unpin>(
+    /// One turn: does what there is to do, up to a bound, and waits for more. The task is registered with the mailbox before
+    /// anything else, and with all other things that it waits for as it looks at them.
+    fn poll_turn<S: AsyncRead + AsyncWrite + Unpin>(
         &mut self,
         socket: &mut Socket<S>,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<Box<HeldUp>, Box<End>>> {
-        loop {
-            let (kind, message) = ready!(self.poll_message(socket, cx))?;
-            if let Progress::HeldUp { done } = self.carry_out(kind, &message)? {
-                return Poll::Ready(Ok(Box::new(HeldUp { message, done })));
-            }
+    ) -> Poll<Result<Infallible, Box<End>>> {
+        let mut budget = Budget(TURN);
+        let turn = self.try_turn(socket, cx, &mut budget);
+        match turn {
+            Ok(()) if budget.is_spent() => cx.waker().wake_by_ref(),
+            Ok(()) => {}
+            Err(end) => return Poll::Ready(Err(Box::new(end))),
         }
+        Poll::Pending
     }
 
-    /// Carries out the commands of one message, up to the last or until the session is [held
-    /// up](Self::is_held_up).
-    fn carry_out(&mut self, kind: Kind, message: &Bytes) -> Result<Progress, End> {
-        let codec = self.peer.codec;
-        if kind != Kind::from(codec) {
-            return Err(CloseCode::WRONG_MESSAGE_TYPE.into());
-        }
-        self.carry_out_some(&mut codec.decode_commands(message))
-    }
-
-    /// Carries out the other commands of a message, as the session is relieved.
-    async fn carry_out_rest<S: AsyncRead + AsyncWrite + Unpin>(
+    fn try_turn<S: AsyncRead + AsyncWrite + Unpin>(
         &mut self,
-        held_up: Box<HeldUp>,
         socket: &mut Socket<S>,
-    ) -> Result<(), Box<End>> {
-        let HeldUp { message, done } = *held_up;
-        let codec = self.peer.codec;
-        let mut rest = codec.decode_commands(&message).skip(done);
+        cx: &mut Context<'_>,
+        budget: &mut Budget,
+    ) -> Result<(), End> {
+        if let Some(mail) = self.peer.mailbox.look(cx) {
+            self.open(mail)?;
+        }
         loop {
-            poll_fn(|cx| self.poll_relief(socket, cx)).await?;
-            if let Progress::Done = self.carry_out_some(&mut rest)? {
+            let mut is_held_back = self.read(socket, cx, budget)?.is_break();
+            is_held_back |= self.recover(budget).is_break();
+            // Behind what may have asked for something.
+            let has_answers = self.poll_waiting(cx);
+            is_held_back |= self.poll_calls(cx).is_break() | self.send_alarms().is_break();
+            self.poll_clock(socket, cx)?;
+            let has_written = self.poll_write(socket, cx, budget)?;
+            if self.stopping.is_some() && self.has_ended_calls() {
+                let ending =
+                    self.stopping.take().map_or_else(|| CloseCode::SHUTDOWN.into(), |ending| *ending);
+                return Err(End::Ending(ending));
+            }
+            // What was held back may go on where there is room now, or an answer.
+            if !(has_answers || is_held_back && has_written) || budget.is_spent() {
                 return Ok(());
             }
         }
     }
 
-    fn carry_out_some(
-        &mut self,
-        commands: &mut impl Iterator<Item = Result<Command, DecodeError>>,
-    ) -> Result<Progress, End> {
-        for (command, done) in commands.zip(1..) {
-            let command = command.map_err(|error| Ending {
-                reason: error.to_string().into(),
-                ..CloseCode::BAD_FRAME.into()
-            })?;
-            self.execute(command)?;
-            if self.is_held_up() {
-                return Ok(Progress::HeldUp { done });
+    /// Follows what came by mail.
+    fn open(&mut self, Mail { orders, dropped, ending }: Mail) -> Result<(), End> {
+        match ending {
+            Some(ending) if ending.lets_calls_end && !self.has_ended_calls() => {
+                self.stopping.get_or_insert_with(|| Box::new(ending));
             }
+            Some(ending) => return Err(End::Ending(ending)),
+            None => {}
         }
-        Ok(Progress::Done)
-    }
-
-    /// The next message with content. What has arrived is read before anything is written, so that all answers to
-    /// it go out together.
-    fn poll_message<S: AsyncRead + AsyncWrite + Unpin>(
-        &mut self,
-        socket: &mut Socket<S>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<(Kind, Bytes), End>> {
-        loop {
-            self.follow_orders();
-            self.poll_tasks(cx);
-            let calls_wait = self.poll_calls(cx).is_break();
-            let alarms_wait = self.send_alarms().is_break();
-            if self.peer.outbox.has_batch() {
-                self.poll_write(socket, cx)?;
-            }
-            let held_up = self.is_held_up();
-            self.poll_ahead(socket, cx)?;
-            if !held_up && let Some(message) = self.ahead.take() {
-                return Poll::Ready(Ok((self.ahead_kind, message)));
-            }
-            self.poll_pulse(socket, cx)?;
-            self.poll_write(socket, cx)?;
-            // What was held back because of the congestion is not waited for yet.
-            let held_back = held_up || calls_wait || alarms_wait;
-            if !held_back || self.is_held_up() {
-                return Poll::Pending;
-            }
-        }
-    }
-
-    /// Ready when enough has been written, and the engine has answered enough, for the session to go on.
-    fn poll_relief<S: AsyncRead + AsyncWrite + Unpin>(
-        &mut self,
-        socket: &mut Socket<S>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<(), End>> {
-        self.follow_orders();
-        self.poll_tasks(cx);
-        self.poll_ahead(socket, cx)?;
-        self.poll_pulse(socket, cx)?;
-        self.poll_write(socket, cx)?;
-        if self.is_held_up() { Poll::Pending } else { Poll::Ready(Ok(())) }
-    }
-
-    /// Reads the next message, unless there is no room for its answers. Also while the session waits for something else:
-    /// or it would not see that its client has gone.
-    fn poll_ahead<S: AsyncRead + AsyncWrite + Unpin>(
-        &mut self,
-        socket: &mut Socket<S>,
-        cx: &mut Context<'_>,
-    ) -> Result<(), End> {
-        while self.ahead.is_none() && !self.peer.outbox.is_congested() {
-            let Poll::Ready(incoming) = socket.poll_receive(cx)? else { break };
-            match incoming {
-                Incoming::Close => return Err(End::Closed),
-                Incoming::Message(kind, data) if !data.is_empty() => {
-                    self.ahead = Some(data);
-                    self.ahead_kind = kind;
-                }
-                // An empty message answers a ping: it was a sign of life.
-                Incoming::Message(..) | Incoming::Control => {}
-            }
+        self.follow(orders);
+        for channel in dropped {
+            self.tell_gap(&channel);
         }
         Ok(())
     }
 
-    /// Whether the next command has to wait: for room in the queue, or for the engine.
+    /// Carries out the commands that have come, as long as the session is not [held up](Self::is_held_up). Breaks off where it
+    /// is. What has arrived is read before anything is written, so that all answers to it go out together.
+    fn read<S: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        socket: &mut Socket<S>,
+        cx: &mut Context<'_>,
+        budget: &mut Budget,
+    ) -> Result<ControlFlow<()>, End> {
+        let mut unread = self.unread.take().map_or_else(Unread::default, |unread| *unread);
+        let flow = self.read_on(&mut unread, socket, cx, budget);
+        if !unread.message.is_empty() || !unread.ahead.is_empty() {
+            self.unread = Some(Box::new(unread));
+        }
+        flow
+    }
+
+    fn read_on<S: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        Unread { message, ahead }: &mut Unread,
+        socket: &mut Socket<S>,
+        cx: &mut Context<'_>,
+        budget: &mut Budget,
+    ) -> Result<ControlFlow<()>, End> {
+        while !budget.is_spent() {
+            if self.is_held_up() {
+                if ahead.is_empty() && !self.peer.mailbox.is_congested() {
+                    *ahead = self.poll_message(socket, cx)?.unwrap_or_default();
+                }
+                return Ok(ControlFlow::Break(()));
+            }
+            if message.is_empty() {
+                *message = std::mem::take(ahead);
+            }
+            if message.is_empty() {
+                match self.poll_message(socket, cx)? {
+                    Some(next) => *message = next,
+                    None => break,
+                }
+            }
+            let before = message.len();
+            let command = self.peer.codec.next_command(message);
+            let bytes = before.saturating_sub(message.len());
+            match command {
+                Some(Ok(_)) if bytes > self.largest_command() => return Err(CloseCode::TOO_LARGE.into()),
+                Some(Ok(command)) => self.execute(command)?,
+                Some(Err(error)) => return Err(bad_frame(error.to_string())),
+                None => {}
+            }
+            budget.spend_on(bytes);
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// The next message with content.
+    fn poll_message<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        socket: &mut Socket<S>,
+        cx: &mut Context<'_>,
+    ) -> Result<Option<Bytes>, End> {
+        while let Poll::Ready(incoming) = socket.poll_receive(cx)? {
+            match incoming {
+                Incoming::Close => return Err(End::Closed),
+                Incoming::Message(kind, _) if kind != Kind::from(self.peer.codec) => {
+                    return Err(CloseCode::WRONG_MESSAGE_TYPE.into());
+                }
+                Incoming::Message(_, data) if !data.is_empty() => return Ok(Some(data)),
+                // An empty message answers a ping: it was a sign of life.
+                Incoming::Message(..) | Incoming::Control => {}
+            }
+        }
+        Ok(None)
+    }
+
+    /// How many bytes a command may have.
+    fn largest_command(&self) -> usize {
+        match self.live.limits.message_bytes {
+            0 => usize::MAX,
+            limit => limit as usize,
+        }
+    }
+
+    /// Whether the next command has to wait: for room in the queue, for the engine or a hook.
     fn is_held_up(&self) -> bool {
-        let outbox = &self.peer.outbox;
-        outbox.is_congested() || self.tasks.as_ref().is_some_and(|tasks| tasks.hold_up(outbox.limit()))
+        let mailbox = &self.peer.mailbox;
+        self.stage == Stage::Connecting
+            || self.waiting.as_ref().is_some_and(|waiting| waiting.holds_up(mailbox.limit()))
+            || self.recoveries.as_ref().is_some_and(|recoveries| recoveries.asked() >= MAX_WAITING)
+            || mailbox.is_congested()
     }
 
     /// Queues the alarms of before that are still to be sent. Breaks off where there is no room for more.
@@ -298,80 +323,93 @@ impl Session {
     /// Queues what calls answer. Breaks off where there is no room for more.
     fn poll_calls(&mut self, cx: &mut Context<'_>) -> ControlFlow<()> {
         let Some(calls) = &mut self.calls else { return ControlFlow::Continue(()) };
-        while !self.peer.outbox.is_congested() {
-            let Poll::Ready(Answered { command, result }) = calls.poll_answered(cx) else {
+        while !self.peer.mailbox.is_congested() {
+            let Poll::Ready(Answered { command, result, is_alone }) = calls.poll_answered(cx) else {
                 return ControlFlow::Continue(());
             };
-            answer(&self.peer, Reply { id: command, result: result.map(Answer::Called) });
+            let reply = Reply { id: command, result: result.map(Answer::Called) };
+            if is_alone { answer(&self.peer, reply) } else { answer_in_line(&self.peer, reply) }
         }
         ControlFlow::Break(())
     }
 
-    fn poll_pulse<S: AsyncRead + AsyncWrite + Unpin>(
+    /// Whether nothing is in flight that a stop waits for.
+    fn has_ended_calls(&self) -> bool {
+        self.calls.as_ref().is_none_or(|calls| calls.len() == 0)
+            && self.waiting.as_ref().is_none_or(|waiting| waiting.is_empty())
+            && self.recoveries.as_ref().is_none_or(|recoveries| recoveries.asked() == 0)
+    }
+
+    fn poll_clock<S: AsyncRead + AsyncWrite + Unpin>(
         &mut self,
         socket: &mut Socket<S>,
         cx: &mut Context<'_>,
     ) -> Result<(), End> {
         if socket.take_sign_of_life() {
-            self.pulse.note_received();
+            let is_unfinished =
+                socket.is_receiving() || self.extras.as_ref().is_some_and(|extras| extras.has_parts());
+            self.ping |= self.clock.note_received(is_unfinished);
         }
-        while let Some(Poll::Ready(turn)) = self.extras.as_mut().map(|extras| extras.poll_token(cx)) {
-            match turn {
-                Turn::Remind => self.push(Push::RefreshDue),
-                Turn::Expired => return Err(CloseCode::TOKEN_EXPIRED.into()),
-            }
-        }
-        let is_busy = self.is_busy();
-        if self.extras.as_mut().is_some_and(|extras| extras.poll_idle(cx, is_busy).is_ready()) {
-            return Err(CloseCode::IDLE.into());
-        }
-        while let Poll::Ready(beat) = self.pulse.poll(cx) {
-            match beat {
-                Beat::Ping => self.ping = true,
-                Beat::Lost(code) => return Err(code.into()),
+        while let Poll::Ready(due) = self
+            .clock
+            .poll(cx, || is_busy(&self.subscriptions, self.calls.as_deref(), self.waiting.as_deref()))
+        {
+            match due {
+                Due::Ping => self.ping = true,
+                Due::Remind => self.push(Push::RefreshDue),
+                Due::End(code) => return Err(code.into()),
             }
         }
         Ok(())
     }
 
-    /// Whether something may come without another command.
-    fn is_busy(&self) -> bool {
-        !self.subscriptions.is_empty()
-            || self.calls.as_ref().is_some_and(|calls| calls.len() > 0)
-            || self.tasks.as_ref().is_some_and(|tasks| !tasks.is_empty())
-    }
-
-    /// Writes as much as the socket takes. The task is woken when it takes more, or when there is more, or when the
-    /// session has to end.
+    /// Writes as much as the socket takes. The task is woken when it takes more. Says whether anything went out.
     fn poll_write<S: AsyncRead + AsyncWrite + Unpin>(
         &mut self,
         socket: &mut Socket<S>,
         cx: &mut Context<'_>,
-    ) -> Result<(), End> {
+        budget: &mut Budget,
+    ) -> Result<bool, End> {
         let kind = Kind::from(self.peer.codec);
-        let outbox = &self.peer.outbox;
+        let mut has_written = false;
         loop {
             match socket.poll_flush(cx) {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(fault)) => return Err(fault.into()),
                 Poll::Pending => {
-                    return match outbox.poll_ending(cx) {
-                        Poll::Ready(ending) => Err(End::Ending(ending)),
-                        Poll::Pending => Ok(()),
-                    };
+                    self.is_slow = true;
+                    return Ok(has_written);
                 }
+            }
+            // What this turn has answered goes out in any case.
+            if has_written && budget.is_spent() {
+                return Ok(true);
             }
             if std::mem::take(&mut self.ping) {
                 socket.queue_empty(kind);
             }
-            match socket.queue(kind, |take| outbox.poll_batch(cx, take)) {
-                Poll::Ready(Ok(())) => self.pulse.note_sent(),
-                Poll::Ready(Err(ending)) => return Err(End::Ending(ending)),
-                Poll::Pending if socket.queued_bytes() == 0 => return Ok(()),
+            let room = if self.is_slow { SLOW_BATCH_BYTES } else { Limits::BATCH_BYTES };
+            match socket.queue(kind, |take| self.peer.mailbox.poll_batch(room, take)) {
+                Poll::Ready(()) => {
+                    self.clock.note_sent();
+                    budget.spend_on(socket.queued_bytes());
+                    has_written = true;
+                }
+                Poll::Pending if socket.queued_bytes() == 0 => {
+                    self.is_slow = false;
+                    return Ok(has_written);
+                }
                 Poll::Pending => {}
             }
         }
     }
+}
+
+/// Whether something may come without another command.
+fn is_busy(subscriptions: &Subscriptions, calls: Option<&Calls>, waiting: Option<&Waiting>) -> bool {
+    !subscriptions.is_empty()
+        || calls.is_some_and(|calls| calls.len() > 0)
+        || waiting.is_some_and(|waiting| !waiting.is_empty())
 }
 
 impl Session {
@@ -393,14 +431,22 @@ impl Session {
 
     /// Queues a push that belongs to no channel.
     fn push(&self, push: Push) {
-        self.peer.outbox.answer(Lane::Control, self.peer.codec.encode_frame(&ServerFrame::Push(push)));
+        self.peer.mailbox.answer(Lane::Control, self.peer.codec.encode_frame(&ServerFrame::Push(push)));
     }
 }
 
-/// Queues a reply, where the command wants one.
+/// Queues a reply, where the command wants one. A large one does not hold up those that come after it.
 fn answer(peer: &Peer, reply: Reply) {
     if let Some(frame) = encode(peer, reply) {
-        peer.outbox.answer(Lane::Control, frame);
+        let lane = if frame.len() > Limits::BATCH_BYTES { Lane::Bulk } else { Lane::Control };
+        peer.mailbox.answer(lane, frame);
+    }
+}
+
+/// Queues a reply that those that come after it must not overtake.
+fn answer_in_line(peer: &Peer, reply: Reply) {
+    if let Some(frame) = encode(peer, reply) {
+        peer.mailbox.answer(Lane::Control, frame);
     }
 }
 
@@ -412,14 +458,32 @@ fn encode(peer: &Peer, reply: Reply) -> Option<Bytes> {
 impl Drop for Session {
     fn drop(&mut self) {
         self.hub.session_registry().remove(self.peer.id);
-        for (_, Subscription { channel, .. }) in self.subscriptions.iter() {
-            self.hub.channel_registry().unsubscribe(channel, &self.peer, None);
+        for (_, Subscription { channel, place, .. }) in self.subscriptions.iter() {
+            self.hub.channel_registry().unsubscribe(channel, *place, None);
         }
-        if self.connected {
+        if self.stage == Stage::Connected {
             self.notice(|| SessionEvent::Disconnected { code: self.ended });
         }
     }
 }
+
+impl Budget {
+    fn spend_on(&mut self, bytes: usize) {
+        let kibibytes = u32::try_from(bytes / 1024).unwrap_or(u32::MAX);
+        self.0 = self.0.saturating_sub(kibibytes.saturating_add(1));
+    }
+
+    fn is_spent(&self) -> bool {
+        self.0 == 0
+    }
+}
+
+/// How many commands, and kibibytes read and written, a turn has. A client that sends as fast as it can gets no more than
+/// that before others are looked at.
+const TURN: u32 = 128;
+
+/// How large messages are where the line does not take what there is: at 10 KB/s one takes less than two seconds.
+const SLOW_BATCH_BYTES: usize = 16 * 1024;
 
 impl End {
     /// What the server closes with; nothing where the client did, or is gone.
@@ -430,6 +494,11 @@ impl End {
             Self::Closed | Self::Gone => None,
         }
     }
+}
+
+/// The end for a frame that can't be read.
+fn bad_frame(reason: String) -> End {
+    End::Ending(Ending { reason: reason.into(), ..CloseCode::BAD_FRAME.into() })
 }
 
 impl From<CloseCode> for End {

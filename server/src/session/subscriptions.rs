@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use wirehub_common::ChannelName;
 
-use crate::hub::channels::Channel;
+use crate::hub::channel::{Channel, Place};
 
 /// A subscription that is in force, or whose history is being read.
 pub(super) struct Subscription {
@@ -13,6 +13,7 @@ pub(super) struct Subscription {
     /// Whether the application made it, whatever the session's rights are.
     pub(super) is_ordered: bool,
     pub(super) channel: Arc<Channel>,
+    pub(super) place: Place,
 }
 
 /// The subscriptions of one session, by channel.
@@ -113,22 +114,23 @@ impl Subscriptions {
 mod tests {
     use std::collections::BTreeMap;
 
+    use prometheus_client::metrics::counter::Counter;
     use proptest::prelude::*;
 
     use super::*;
     use crate::Namespace;
-    use crate::hub::channels::Channels;
+    use crate::hub::channel::Place;
 
     proptest! {
         #[test]
         fn they_are_a_map_however_many_they_are(steps in prop::collection::vec((0..20_u32, any::<bool>()), 0..100)) {
-            let channels = Channels::new();
             let name = |index: u32| ChannelName::new(&index.to_string()).unwrap();
             let (mut subscriptions, mut model) = (Subscriptions::default(), BTreeMap::new());
             for (number, (index, adds)) in (0..).zip(steps) {
                 if adds {
-                    let channel = channels.unoccupied(&name(index), &Namespace::default());
-                    subscriptions.insert(name(index), Subscription { number, is_ordered: false, channel });
+                    let channel = Channel::new(name(index), &Namespace::default(), Counter::default());
+                    let (channel, place) = (Arc::new(channel), Place::FIRST);
+                    subscriptions.insert(name(index), Subscription { number, is_ordered: false, channel, place });
                     model.insert(name(index), number);
                 } else {
                     let removed = subscriptions.remove(&name(index)).map(|subscription| subscription.number);

@@ -2,11 +2,12 @@
 
 #![allow(clippy::arithmetic_side_effects)]
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::{SinkExt as _, StreamExt as _};
+use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -14,17 +15,20 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::Role;
 use wirehub_common::code::ErrorCode;
-use wirehub_common::frame::{Command, Connect, Publish, Push, Request, ServerFrame, Subscribe};
-use wirehub_common::{ChannelName, Codec, Limits, Payload};
+use wirehub_common::frame::{
+    Answer, Call, Command, Connect, ErrorInfo, Position, Publication, Publish, Push, Reply, Request,
+    ServerFrame, Subscribe, Subscribed,
+};
+use wirehub_common::{Assembler, ChannelName, Codec, Limits, Payload};
 
+use super::clock::PONG_GRACE;
 use super::farewell::CLOSE_TIMEOUT;
-use super::outbox::Outbox;
-use super::pulse::PONG_GRACE;
+use super::mailbox::Mailbox;
 use super::serve;
 use crate::hub::SessionId;
 use crate::hub::sessions::Peer;
 use crate::socket::{Socket, Transport};
-use crate::{Builder, Hub};
+use crate::{Alarm, Authenticated, Builder, History, Hub, Namespace};
 
 const CODEC: Codec = Codec::Protobuf;
 const INTERVAL: Duration = Duration::from_secs(25);
@@ -35,6 +39,8 @@ struct Client {
     socket: WebSocketStream<DuplexStream>,
     session: JoinHandle<()>,
     start: Instant,
+    received: VecDeque<ServerFrame>,
+    parts: Assembler,
 }
 
 impl Client {
@@ -42,8 +48,8 @@ impl Client {
     async fn open(hub: Builder, capacity: usize) -> Self {
         let hub = hub.build();
         let (server, client) = duplex(capacity);
-        let outbox = Outbox::new(hub.live().queue_bytes);
-        let peer = Arc::new(Peer::new(SessionId::random().unwrap(), CODEC, None, outbox));
+        let mailbox = Mailbox::new(hub.live().queue_bytes, CODEC);
+        let peer = Arc::new(Peer::new(SessionId::random().unwrap(), CODEC, None, mailbox));
         let session = {
             let hub = hub.clone();
             tokio::spawn(async move {
@@ -53,7 +59,14 @@ impl Client {
             })
         };
         let socket = WebSocketStream::from_raw_socket(client, Role::Client, None).await;
-        Self { hub, socket, session, start: Instant::now() }
+        Self {
+            hub,
+            socket,
+            session,
+            start: Instant::now(),
+            received: VecDeque::new(),
+            parts: Assembler::new(),
+        }
     }
 
     /// A session that is subscribed to `a`.
@@ -78,6 +91,31 @@ impl Client {
     async fn frames(&mut self) -> Vec<ServerFrame> {
         let data = self.next().await.into_data();
         CODEC.decode_frames(&data).map(Result::unwrap).collect()
+    }
+
+    /// The next frame, whole.
+    async fn frame(&mut self) -> ServerFrame {
+        loop {
+            if let Some(frame) = self.received.pop_front() {
+                return frame;
+            }
+            for frame in self.frames().await {
+                let ServerFrame::Part(part) = frame else {
+                    self.received.push_back(frame);
+                    continue;
+                };
+                if let Some(whole) = self.parts.take(part.stream, &part.data, part.left, 1 << 30).unwrap() {
+                    self.received.push_back(CODEC.decode_frame(&whole).unwrap());
+                }
+            }
+        }
+    }
+
+    async fn publication(&mut self) -> Publication {
+        match self.frame().await {
+            ServerFrame::Push(Push::Publication(publication)) => publication,
+            other => panic!("{other:?}"),
+        }
     }
 
     async fn close_code(&mut self) -> u16 {
@@ -299,6 +337,216 @@ async fn a_hook_that_hangs_fails_what_it_was_asked_about_and_nothing_else() {
         }
     }
     panic!("it took {:?}", client.start.elapsed());
+}
+
+/// A hub whose channel `a` keeps so many publications.
+fn keeping(size: usize) -> Builder {
+    let history = History::new(size, Duration::from_secs(3600));
+    Hub::builder().other_namespaces(Namespace::default().history(history))
+}
+
+fn publish_kept(hub: &Hub, payload: Payload) -> Position {
+    let answer = hub.publish_raw(&a(), payload).unwrap();
+    answer.now_or_never().unwrap().unwrap().unwrap()
+}
+
+/// A reader behind a pipe of a few bytes: nothing is in a kernel's buffers.
+async fn subscribe_from(client: &mut Client, position: Position) -> Subscribed {
+    client.send(Request::Subscribe(Subscribe { channel: a(), number: 2, position: Some(position) })).await;
+    match client.frame().await {
+        ServerFrame::Reply(Reply { result: Ok(Answer::Subscribed(subscribed)), .. }) => subscribed,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_missed_is_read_as_the_line_takes_it_and_nothing_of_it_piles_up() {
+    let mut client = Client::connect(keeping(1000), 1024).await;
+    let start = Position { offset: 0, ..publish_kept(&client.hub, Payload::bytes(vec![0; 1000])) };
+    for offset in 1..=1000 {
+        assert_eq!(client.publication().await.offset, offset);
+        if offset < 1000 {
+            publish_kept(&client.hub, Payload::bytes(vec![0; 1000]));
+        }
+    }
+    let subscribed = subscribe_from(&mut client, start).await;
+    assert_eq!((subscribed.complete, subscribed.recovering), (true, 1000));
+    let peer = client.hub.session_registry().all().remove(0);
+    for last in 1..=1200_u64 {
+        assert!(peer.mailbox.bytes() < 256 * 1024, "{}", peer.mailbox.bytes());
+        if last % 5 == 0 && last <= 1000 {
+            // What is published meanwhile comes in its turn.
+            publish_kept(&client.hub, Payload::bytes(vec![0; 1000]));
+        }
+        assert_eq!(client.publication().await.offset, last);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_subscriber_whose_history_is_lost_while_it_reads_is_told_where_it_goes_on() {
+    let mut client = Client::connect(keeping(200), 1024).await;
+    let start = Position { offset: 0, ..publish_kept(&client.hub, Payload::bytes(vec![0; 10_000])) };
+    for offset in 1..=200 {
+        assert_eq!(client.publication().await.offset, offset);
+        if offset < 200 {
+            publish_kept(&client.hub, Payload::bytes(vec![0; 10_000]));
+        }
+    }
+    let subscribed = subscribe_from(&mut client, start).await;
+    assert_eq!((subscribed.complete, subscribed.recovering), (true, 200));
+    for _ in 0..200 {
+        publish_kept(&client.hub, Payload::bytes(vec![0; 10_000]));
+    }
+    let (mut last, mut gaps) = (0, 0);
+    while last < 400 {
+        match client.frame().await {
+            ServerFrame::Push(Push::Publication(publication)) => {
+                assert_eq!(publication.offset, last + 1);
+                last = publication.offset;
+            }
+            ServerFrame::Push(Push::Subscribed(elsewhere)) => {
+                assert_eq!((elsewhere.number, elsewhere.complete), (2, false));
+                let offset = elsewhere.position.unwrap().offset;
+                assert!(offset > last, "{offset} after {last}");
+                (last, gaps) = (offset, gaps + 1);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(gaps, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_alarm_waits_for_no_more_than_what_is_under_way() {
+    let mut client = Client::connect(Hub::builder(), 64).await;
+    client.hub.publish_raw(&a(), Payload::bytes(vec![0; 900_000])).unwrap();
+    // The session is stuck with the beginning of it.
+    tokio::task::yield_now().await;
+    client.hub.raise(Alarm::raw(a(), Payload::json("1"))).unwrap();
+    let mut before = 0;
+    loop {
+        let message = client.next().await;
+        let data = message.into_data();
+        let frames = CODEC.decode_frames(&data).map(Result::unwrap);
+        if frames.into_iter().any(|frame| matches!(frame, ServerFrame::Push(Push::Alarm(_)))) {
+            break;
+        }
+        before += data.len();
+    }
+    assert!((1..=Limits::BATCH_BYTES).contains(&before), "{before} bytes came before it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_the_line_is_slow_messages_are_small() {
+    let mut client = Client::connect(Hub::builder(), 64).await;
+    client.hub.publish_raw(&a(), Payload::bytes(vec![0; 300_000])).unwrap();
+    let mut lengths = Vec::new();
+    while lengths.iter().sum::<usize>() < 300_000 {
+        lengths.push(client.next().await.into_data().len());
+    }
+    assert!(lengths[0] <= Limits::BATCH_BYTES);
+    assert!(lengths[1..].iter().all(|length| *length <= 16 * 1024), "{lengths:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_sends_for_long_hears_that_the_server_is_there() {
+    let mut client = Client::connect(Hub::builder(), 1024).await;
+    let start = Instant::now();
+    let frame = [&[0x82, 0xfe, 0x80, 0x00][..], &[0; 4], &[0; 100]].concat();
+    client.socket.get_mut().write_all(&frame).await.unwrap();
+    for _ in 0..3 {
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        client.socket.get_mut().write_all(&[0; 100]).await.unwrap();
+    }
+    assert_eq!(client.next().await, ping());
+    assert!(start.elapsed() < Duration::from_secs(5));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_waits_for_the_calls_in_flight_and_refuses_what_comes_then() {
+    let finish = Arc::new(tokio::sync::Notify::new());
+    let hub = {
+        let finish = Arc::clone(&finish);
+        Hub::builder().calls("slow".parse().unwrap(), move |_, call| {
+            let finish = Arc::clone(&finish);
+            async move {
+                finish.notified().await;
+                Ok(call.payload)
+            }
+        })
+    };
+    let mut client = Client::connect(hub, 1024).await;
+    client
+        .send(Request::Call(Call { name: "slow".into(), payload: Payload::json("1"), key: String::new() }))
+        .await;
+    tokio::task::yield_now().await;
+    let stop = {
+        let hub = client.hub.clone();
+        tokio::spawn(async move { hub.shutdown(Duration::from_secs(30)).await })
+    };
+    tokio::task::yield_now().await;
+    client
+        .send(Request::Publish(Publish { channel: a(), payload: Payload::json("1"), key: String::new() }))
+        .await;
+    let ServerFrame::Reply(Reply { result: Err(error), .. }) = client.frame().await else {
+        panic!("no error")
+    };
+    assert_eq!((error.code, error.temporary), (ErrorCode::UNAVAILABLE, true));
+    assert_eq!(client.start.elapsed(), Duration::ZERO);
+    finish.notify_one();
+    assert!(matches!(client.frame().await, ServerFrame::Reply(Reply { result: Ok(Answer::Called(_)), .. })));
+    assert!(matches!(client.frame().await, ServerFrame::Push(Push::Disconnect(_))));
+    assert_eq!(client.close_code().await, 3000);
+    drop(client);
+    stop.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kick_ends_a_subscription_that_is_being_decided_on() {
+    let decide = Arc::new(tokio::sync::Notify::new());
+    let hub = {
+        let decide = Arc::clone(&decide);
+        Hub::builder().authenticate(async |_| Ok(Authenticated::user("ann"))).authorize_subscribe(
+            "b".parse().unwrap(),
+            move |_, _| {
+                let decide = Arc::clone(&decide);
+                async move {
+                    decide.notified().await;
+                    Ok(())
+                }
+            },
+        )
+    };
+    let mut client = Client::connect(hub, 1024).await;
+    let b = ChannelName::new("b").unwrap();
+    client.send(Request::Subscribe(Subscribe { channel: b.clone(), number: 1, position: None })).await;
+    tokio::task::yield_now().await;
+    let error = ErrorInfo::from_code(ErrorCode::PERMISSION_DENIED);
+    assert_eq!(client.hub.unsubscribe_user("ann", &b, &error), 1);
+    tokio::task::yield_now().await;
+    decide.notify_one();
+    let ServerFrame::Reply(reply) = client.frame().await else { panic!("no reply") };
+    assert_eq!(reply.result, Err(error));
+    assert_eq!(client.hub.subscribers(&b), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_turn_is_over_after_so_many_commands() {
+    let mut client = Client::connect(Hub::builder(), 1 << 20).await;
+    let publish =
+        Publish { channel: ChannelName::new("b").unwrap(), payload: Payload::json("1"), key: String::new() };
+    let commands: Vec<u8> = (1..=1000)
+        .flat_map(|id| CODEC.encode_command(&Command { id, request: Request::Publish(publish.clone()) }))
+        .collect();
+    client.socket.send(Message::Binary(commands.into())).await.unwrap();
+    // Each turn writes what it has answered, and then others are looked at.
+    tokio::task::yield_now().await;
+    let (mut turns, mut replies) = (0, 0);
+    while replies < 1000 {
+        replies += client.frames().await.len();
+        turns += 1;
+    }
+    assert!(turns >= 1000 / super::TURN as usize, "{turns}");
 }
 
 /// How much room a future of this kind takes.

@@ -72,6 +72,11 @@ impl Frames {
         Self { limit, message: None }
     }
 
+    /// Whether a message has begun and not ended.
+    pub(super) fn is_unfinished(&self) -> bool {
+        self.message.is_some()
+    }
+
     /// The memory that is held for a message that has begun and not ended.
     #[cfg(test)]
     pub(super) fn collected_capacity(&self) -> usize {

@@ -58,6 +58,11 @@ impl Reader {
         }
     }
 
+    /// Whether a message has come in part.
+    pub(super) fn is_unfinished(&self) -> bool {
+        self.behind.is_some() || self.frames.is_unfinished()
+    }
+
     /// The next message of those that were read already.
     pub(super) fn next_unseen(&mut self) -> Result<Option<Received>, Fault> {
         let Some(behind) = &mut self.behind else { return Ok(None) };

@@ -110,6 +110,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         std::mem::take(&mut self.is_alive)
     }
 
+    /// Whether a message has come in part.
+    pub(crate) fn is_receiving(&self) -> bool {
+        self.reader.is_unfinished()
+    }
+
     /// Puts a message of the pieces that `fill` hands over behind what is queued already. Only while
     /// [`Self::is_writing`] says no. Without a piece there is no message.
     pub(crate) fn queue<R>(&mut self, kind: Kind, fill: impl FnOnce(&mut dyn FnMut(Bytes)) -> R) -> R {

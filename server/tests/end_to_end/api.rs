@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use wirehub_common::Payload;
 use wirehub_common::frame::{Connect, HistoryPage, Idempotency, Position, Push};
 use wirehub_server::{
-    Answer, ApiKey, Authenticated, Delivery, Engine, EngineError, History, Hub, Namespace, ReadHistory,
-    Recover, Recovered,
+    Answer, ApiKey, Authenticated, Delivery, Engine, EngineError, History, Hub, Locate, Located, Namespace,
+    ReadHistory,
 };
 
 use crate::support::{CODECS, Client, Received, Server, http_at, name};
@@ -255,7 +255,7 @@ async fn an_engine_that_fails_is_told_as_a_problem() {
         fn publish(&self, _: wirehub_server::Publish) -> Answer<Option<Position>> {
             Answer::Now(Err(EngineError::new("the secret of the engine")))
         }
-        fn recover(&self, _: Recover) -> Answer<Recovered> {
+        fn locate(&self, _: Locate) -> Answer<Located> {
             Answer::Now(Err(EngineError::new("the secret of the engine")))
         }
         fn history(&self, _: ReadHistory) -> Answer<Option<HistoryPage>> {

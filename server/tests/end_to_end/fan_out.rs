@@ -1,8 +1,10 @@
 //! One publishes, many receive: order, isolation, bounds.
 
+use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio_tungstenite::tungstenite::Message;
 use wirehub_common::frame::{Answer, Command, Push, ServerFrame};
-use wirehub_common::{Codec, Limits, Payload};
+use wirehub_common::{Codec, Limits, Payload, PayloadErrorKind};
 use wirehub_server::{Hub, Namespace, Overflow};
 
 use crate::support::{
@@ -11,6 +13,13 @@ use crate::support::{
 
 fn hub() -> Hub {
     Hub::builder().build()
+}
+
+/// The channel of which the client is told that it did not get everything.
+fn gap(push: Push) -> String {
+    let Push::Subscribed(subscribed) = push else { panic!("{push:?}") };
+    assert_eq!((subscribed.number, &subscribed.position, subscribed.complete), (1, &None, false));
+    subscribed.channel.to_string()
 }
 
 fn number(number: usize) -> Payload {
@@ -153,31 +162,50 @@ async fn a_subscriber_that_does_not_read_is_ended_and_others_get_everything() {
 }
 
 #[tokio::test]
-async fn a_publication_larger_than_the_queue_reaches_who_reads() {
-    let server = Server::start(Hub::builder().queue_bytes(1000).build()).await;
-    let mut client = Client::connect(&server, Codec::Protobuf).await;
-    client.subscribe("a").await;
-    let payload = Payload::bytes(vec![b'x'; 500_000]);
-    server.hub.publish_raw(&name("a"), payload.clone()).unwrap();
-    assert_eq!(client.publication().await.payload, payload);
+async fn a_publication_larger_than_the_queues_is_refused_to_its_publisher_and_ends_nobody() {
+    let server = Server::start(Hub::builder().queue_bytes(100_000).build()).await;
+    for codec in CODECS {
+        let mut client = Client::connect(&server, codec).await;
+        client.subscribe("a").await;
+        let large = Payload::bytes(vec![b'x'; 100_001]);
+        let error = client.request(publish("a", large.clone())).await.result.unwrap_err();
+        assert_eq!((error.code.number(), error.temporary), (107, false));
+        assert!(error.message.contains("100000"), "{}", error.message);
+        let error = server.hub.publish_raw(&name("a"), large.clone()).unwrap_err();
+        assert_eq!(error.kind(), PayloadErrorKind::TooLarge);
+        assert_eq!(server.hub.broadcast(large).unwrap_err().kind(), PayloadErrorKind::TooLarge);
+        // In JSON it has a third more bytes than the queue holds.
+        let fitting = Payload::bytes(vec![b'x'; 100_000]);
+        client.ok(publish("a", fitting.clone())).await;
+        assert_eq!(client.publication().await.payload, fitting);
+    }
 }
 
 #[tokio::test]
 async fn a_client_that_sends_and_does_not_read_is_not_read_from() {
-    let limits = Limits { message_bytes: 4 * 1024 * 1024, ..Limits::default() };
-    let server = Server::start(Hub::builder().queue_bytes(64 * 1024).limits(limits).build()).await;
-    let mut client = Client::connect(&server, Codec::Json).await;
     // Each command of a dozen bytes is answered with an error of a hundred and more: 20 MB in all.
     const COMMANDS: u32 = 150_000;
-    let batch: Vec<u8> = (1..=COMMANDS).flat_map(|id| format!("{{\"id\":{id}}}\n").into_bytes()).collect();
-    let message = client.message(batch);
-    client.send_raw(message).await;
-    for id in 1..=COMMANDS {
-        match client.next().await {
-            Received::Frame(ServerFrame::Reply(reply)) => assert_eq!(reply.id, id),
-            other => panic!("{other:?}"),
+    const BATCH: u32 = 3_000;
+    let server = Server::start(Hub::builder().queue_bytes(64 * 1024).build()).await;
+    let client = Client::connect(&server, Codec::Json).await;
+    let (mut write, mut read) = client.socket.split();
+    let sending = tokio::spawn(async move {
+        for batch in 0..COMMANDS / BATCH {
+            let ids = batch * BATCH + 1..=(batch + 1) * BATCH;
+            let batch: String = ids.map(|id| format!("{{\"id\":{id}}}\n")).collect();
+            write.send(Message::Text(batch.into())).await.unwrap();
+        }
+        write
+    });
+    let mut expected = 1..=COMMANDS;
+    while !expected.is_empty() {
+        let message = in_time(read.next()).await.unwrap().unwrap();
+        for frame in Codec::Json.decode_frames(&message.into_data()) {
+            let ServerFrame::Reply(reply) = frame.unwrap() else { panic!("nothing else comes") };
+            assert_eq!(Some(reply.id), expected.next());
         }
     }
+    drop(in_time(sending).await.unwrap());
 }
 
 #[tokio::test]
@@ -284,6 +312,10 @@ async fn where_the_latest_alone_counts_it_takes_the_place_of_one_that_waits() {
                 drop(server.hub.publish_raw(&name(channel), number(message)).unwrap());
             }
         }
+        // There are no offsets by which the client could see that some are missing: it is told.
+        for channel in ["price:a", "price:b"] {
+            assert_eq!(gap(client.push().await), channel);
+        }
         let mut seen = Vec::new();
         for _ in 0..12 {
             let publication = client.publication().await;
@@ -333,6 +365,7 @@ async fn who_is_too_slow_for_what_may_be_dropped_misses_the_oldest_and_stays() {
         for message in 0..1000 {
             drop(server.hub.publish_raw(&name("log:a"), number(message)).unwrap());
         }
+        assert_eq!(gap(client.push().await), "log:a", "it is told");
         assert_eq!(client.publication().await.channel, name("chat"), "what may not be dropped is not");
         let mut seen = Vec::new();
         while seen.last() != Some(&number(999)) {

@@ -13,8 +13,8 @@ use wirehub_common::code::CloseCode;
 use wirehub_common::frame::{Disconnect, HistoryPage, Position, Push, ServerFrame};
 use wirehub_common::{Codec, Limits, Payload};
 use wirehub_server::{
-    Answer, Delivery, Engine, EngineError, ErrorKind, Hub, ListenAddress, Listener, MemoryEngine,
-    ReadHistory, Recover, Recovered,
+    Answer, Delivery, Engine, EngineError, ErrorKind, Hub, ListenAddress, Listener, Locate, Located,
+    MemoryEngine, ReadHistory,
 };
 
 use crate::support::{CODECS, Client, Received, Server, http, in_time, name, publish, until};
@@ -141,8 +141,8 @@ async fn an_engine_that_is_down_is_what_is_waited_for() {
         fn publish(&self, publish: wirehub_server::Publish) -> Answer<Option<Position>> {
             self.0.publish(publish)
         }
-        fn recover(&self, recover: Recover) -> Answer<Recovered> {
-            self.0.recover(recover)
+        fn locate(&self, locate: Locate) -> Answer<Located> {
+            self.0.locate(locate)
         }
         fn history(&self, read: ReadHistory) -> Answer<Option<HistoryPage>> {
             self.0.history(read)

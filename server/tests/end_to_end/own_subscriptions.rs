@@ -1,12 +1,12 @@
 //! Subscriptions that the server makes, and ends, by itself.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use wirehub_common::Payload;
 use wirehub_common::code::{CloseCode, ErrorCode};
 use wirehub_common::frame::{
     Answer, Connect, ErrorInfo, Position, Push, Refresh, Request, ServerFrame, Subscribe, Subscribed,
 };
+use wirehub_common::{Codec, Payload};
 use wirehub_server::{Access, Authenticated, Builder, History, Hub, Namespace, SessionId};
 
 use crate::support::{CODECS, Client, Received, Server, name, subscribe, unsubscribe, until};
@@ -83,7 +83,12 @@ async fn the_client_takes_such_a_subscription_over_and_recovers_it() {
         let connected = client.connected(Connect { subscriptions, ..connect("news:x") }).await;
         let recovered = connected.subscriptions[0].result.as_ref().unwrap();
         assert!(recovered.complete);
-        assert_eq!(recovered.recovered.last().unwrap().payload, Payload::json(r#""missed""#));
+        assert!(recovered.recovering > 0);
+        let mut last = None;
+        for _ in 0..recovered.recovering {
+            last = Some(client.publication().await.payload);
+        }
+        assert_eq!(last, Some(Payload::json(r#""missed""#)));
         // Not made a second time.
         publish(&server, "news:x", "2");
         assert_eq!(client.publication().await.payload, Payload::json("2"));
@@ -174,5 +179,37 @@ async fn the_application_subscribes_and_unsubscribes_a_session() {
         assert_eq!(client.closed().await, (3506, "bye".into()));
         until(|| server.hub.sessions() == 0).await;
         assert!(!server.hub.subscribe(session, &name("a")), "it is gone");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn orders_that_come_microseconds_apart_are_all_carried_out() {
+    let server = Server::start(Hub::builder().build()).await;
+    let mut client = Client::open(&server, Codec::Protobuf).await;
+    let session: SessionId = client.connected(Connect::default()).await.session.parse().unwrap();
+    for round in 0..400_u64 {
+        let hub = server.hub.clone();
+        let spin = Duration::from_micros(round * 7 % 120);
+        let channels = ["a", "b"].map(|channel| name(&format!("{channel}:{round}")));
+        // From a thread of their own: nothing else wakes the session meanwhile.
+        std::thread::spawn(move || {
+            for channel in channels {
+                assert!(hub.subscribe(session, &channel));
+                let begun = Instant::now();
+                while begun.elapsed() < spin {}
+            }
+        })
+        .join()
+        .unwrap();
+        for channel in ["a", "b"] {
+            let Push::Subscribed(subscribed) = client.push().await else { panic!("no subscription") };
+            assert_eq!(subscribed.channel, name(&format!("{channel}:{round}")));
+        }
+        for channel in ["a", "b"] {
+            let (channel, error) =
+                (name(&format!("{channel}:{round}")), ErrorInfo::from_code(ErrorCode::INTERNAL));
+            server.hub.unsubscribe(session, &channel, error);
+            assert!(matches!(client.push().await, Push::Unsubscribed(_)));
+        }
     }
 }

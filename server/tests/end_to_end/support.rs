@@ -14,10 +14,10 @@ use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
 use wirehub_common::frame::{
-    Answer, Call, Command, Connect, Connected, Publication, Publish, Push, Reply, Request, ServerFrame,
+    Answer, Call, Command, Connect, Connected, Part, Publication, Publish, Push, Reply, Request, ServerFrame,
     Subscribe, Unsubscribe,
 };
-use wirehub_common::{ChannelName, Codec, Payload};
+use wirehub_common::{Assembler, ChannelName, Codec, Limits, Payload};
 use wirehub_server::{Hub, ListenAddress, Listener, Tls, run};
 
 pub(crate) const CODECS: [Codec; 2] = [Codec::Protobuf, Codec::Json];
@@ -93,6 +93,7 @@ pub(crate) struct Client<S = TcpStream> {
     pub(crate) socket: WebSocketStream<S>,
     codec: Codec,
     frames: VecDeque<ServerFrame>,
+    parts: Assembler,
     next_id: u32,
 }
 
@@ -117,7 +118,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         request.headers_mut().insert("sec-websocket-protocol", protocol.clone());
         let (socket, response) = in_time(client_async(request, stream)).await.unwrap();
         assert_eq!(response.headers()["sec-websocket-protocol"], protocol);
-        Self { socket, codec, frames: VecDeque::new(), next_id: 1 }
+        Self { socket, codec, frames: VecDeque::new(), parts: Assembler::new(), next_id: 1 }
     }
 
     /// Sends `connect` and gives its answer.
@@ -133,11 +134,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         in_time(self.socket.send(message)).await.unwrap();
     }
 
-    /// Sends commands in one message.
+    /// Sends commands in one message; a single one that is too large for that in parts.
     pub(crate) async fn send(&mut self, commands: impl IntoIterator<Item = Command>) {
         let batch: Vec<u8> =
             commands.into_iter().flat_map(|command| self.codec.encode_command(&command)).collect();
-        self.send_raw(self.message(batch)).await;
+        if batch.len() <= Limits::BATCH_BYTES {
+            return self.send_raw(self.message(batch)).await;
+        }
+        let whole = self.codec.undelimited(&batch.into());
+        let mut left = whole.len();
+        // Half of the room: in JSON quotes have two bytes.
+        for data in whole.chunks(Limits::BATCH_BYTES / 2 - 100) {
+            left -= data.len();
+            let part = Part { stream: 0, data: whole.slice_ref(data), left: left as u64 };
+            let command = Command { id: 0, request: Request::Part(part) };
+            self.send_raw(self.message(self.codec.encode_command(&command).into())).await;
+        }
     }
 
     /// Bytes as a message of the kind that the subprotocol has.
@@ -211,7 +223,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
             if data.is_empty() {
                 return Received::Ping;
             }
-            self.frames.extend(self.codec.decode_frames(&data).map(Result::unwrap));
+            assert!(data.len() <= Limits::BATCH_BYTES, "{} bytes in one message", data.len());
+            for frame in self.codec.decode_frames(&data).map(Result::unwrap) {
+                let ServerFrame::Part(part) = frame else {
+                    self.frames.push_back(frame);
+                    continue;
+                };
+                if let Some(whole) = self.parts.take(part.stream, &part.data, part.left, usize::MAX).unwrap()
+                {
+                    self.frames.push_back(self.codec.decode_frame(&whole).unwrap());
+                }
+            }
         }
     }
 

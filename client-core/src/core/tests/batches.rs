@@ -27,13 +27,6 @@ fn a_message_holds_what_fits_in_order() {
 }
 
 #[test]
-fn a_large_command_goes_alone_and_in_its_turn() {
-    let mut client = Client::connected();
-    let ids: Vec<u32> = [10, Limits::BATCH_BYTES, 10].map(|size| publish(&mut client, size)).into();
-    assert_eq!(messages(&mut client), [[ids[0]], [ids[1]], [ids[2]]]);
-}
-
-#[test]
 fn what_was_taken_back_does_not_go_out() {
     let mut client = Client::connected();
     let ids: Vec<u32> = [1, 2, 3].map(|size| publish(&mut client, size)).into();

@@ -117,11 +117,45 @@ fn a_message_over_the_servers_limit_fails_alone() {
     client.core.connect(client.now);
     let limits = Limits { message_bytes: 100, ..Limits::default() };
     client.establish_with(Connected { session: "s".into(), limits, ..Connected::default() });
-    let large = client.core.publish(client.now, &channel("c"), &Payload::bytes(vec![0; 200]), None).unwrap();
+    let large = Payload::bytes(vec![0; 200]);
+    let error = client.core.publish(client.now, &channel("c"), &large, None).unwrap_err();
+    assert_eq!((error.code(), error.is_temporary()), (ErrorCode::BAD_REQUEST, false));
     let small = client.publish("1");
-    client.events();
     assert_eq!(client.sent()[0].id, small.number());
+
+    // Before the client is connected it can't know.
+    let mut client = Client::new();
+    let before = client.publish("1");
+    let large = client.core.publish(client.now, &channel("c"), &large, None).unwrap();
+    let small = client.publish("2");
+    client.core.connect(client.now);
+    let limits = Limits { message_bytes: 100, ..Limits::default() };
+    client.establish_with(Connected { session: "s".into(), limits, ..Connected::default() });
+    client.events();
+    let ids: Vec<u32> = client.sent().iter().map(|command| command.id).collect();
+    assert_eq!(ids, [before.number(), small.number()]);
     assert_eq!(client.completed(), [(large, Err(ErrorCode::BAD_REQUEST))]);
+}
+
+#[test]
+fn a_command_that_the_server_takes_has_room_however_small_the_queue_is() {
+    let mut client = Client::with(Config { send_queue: 1000, ..Config::default() });
+    let publish = |client: &mut Client, bytes| {
+        let payload = Payload::bytes(vec![0; bytes]);
+        client.core.publish(client.now, &channel("c"), &payload, None).map_err(|error| error.code())
+    };
+    let full = Err(ErrorCode::QUEUE_FULL);
+    assert_eq!(publish(&mut client, 1_100_000), full, "1 MiB is what can be counted on");
+    let first = publish(&mut client, 1_000_000).unwrap();
+    assert_eq!(publish(&mut client, 2000), full, "one of them at a time");
+    publish(&mut client, 900).unwrap();
+    assert_eq!(publish(&mut client, 900), full, "the others have the queue");
+    client.core.cancel(first);
+    client.core.connect(client.now);
+    let limits = Limits { message_bytes: 4_000_000, ..Limits::default() };
+    client.establish_with(Connected { session: "s".into(), limits, ..Connected::default() });
+    assert_eq!(publish(&mut client, 4_000_000), Err(ErrorCode::BAD_REQUEST), "with what it says beside them");
+    publish(&mut client, 3_999_900).unwrap();
 }
 
 #[test]
@@ -177,7 +211,8 @@ fn history_and_presence_are_commands_like_others() {
     let history = client.core.history(client.now, &request, None).unwrap();
     let presence = client.core.presence(client.now, &channel("c"), None).unwrap();
     client.sent();
-    let page = HistoryPage { position: Position::default(), publications: vec![publication("c", 1, 1)] };
+    let page =
+        HistoryPage { position: Position::default(), publications: vec![publication("c", 1, 1)], more: true };
     let members = vec![Member { session: "s1".into(), ..Member::default() }];
     let list = PresenceList { members, sessions: 1, users: 1 };
     client.reply(history.number(), Ok(Answer::History(page.clone())));

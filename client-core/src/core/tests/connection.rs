@@ -99,7 +99,7 @@ fn a_code_that_says_so_ends_the_client_and_all_that_waited() {
     assert_eq!(client.core.failure().unwrap().message(), "spam");
     assert_eq!(client.core.poll_timeout(), None);
     assert_eq!(client.core.poll_transmit(true), None);
-    assert!(client.core.subscribe(client.now, &channel("d")).is_err());
+    assert!(client.core.subscribe(&channel("d")).is_err());
 }
 
 #[test]
@@ -255,4 +255,65 @@ fn a_client_that_is_put_aside_closes_its_connection_and_comes_back_when_told() {
         matches!(client.core.poll_transmit(true), Some(Transmit::Close { .. })),
         "opening counts as well"
     );
+}
+
+/// A client that comes back, and has missed so many publications.
+fn behind(missed: u64) -> Client {
+    let mut client = Client::new();
+    client.subscribe("c");
+    client.core.connect(client.now);
+    client.establish();
+    client.core.handle_close(client.now, CloseCode::ABNORMAL, "");
+    client.core.reconnect_now(client.now);
+    client.events();
+    assert_eq!(client.core.poll_transmit(true), Some(Transmit::Open));
+    client.core.handle_open(SUBPROTOCOL_PROTOBUF);
+    let Command { id, request: Request::Connect(connect) } = client.sent().remove(0) else { panic!() };
+    let number = connect.subscriptions[0].number;
+    let position = Some(Position { offset: 4, epoch: "e".into() });
+    let subscribed = Subscribed { position, complete: true, recovering: missed, ..subscribed("c", number) };
+    let subscriptions = vec![SubscribeOutcome { channel: channel("c"), number, result: Ok(subscribed) }];
+    let connected = Connected { session: "s2".into(), subscriptions, ..Connected::default() };
+    client.reply(id, Ok(Answer::Connected(Box::new(connected))));
+    client
+}
+
+#[test]
+fn a_client_is_called_connected_when_it_has_what_it_missed_and_sends_before() {
+    let mut client = behind(0);
+    assert_eq!(client.states(), [State::Connected]);
+    let mut client = behind(2);
+    assert_eq!(client.states(), []);
+    client.publish("1");
+    assert_eq!(client.sent().len(), 1, "there is a session");
+    client.receive([push(publication("c", 1, 5))]);
+    assert_eq!(client.core.state(), State::Reconnecting);
+    client.receive([push(publication("c", 2, 6))]);
+    assert_eq!(client.states(), [State::Connected]);
+}
+
+#[test]
+fn what_takes_too_long_goes_on_to_come_while_the_client_is_called_connected() {
+    let mut client = behind(2);
+    let mut waited = Duration::ZERO;
+    while client.core.state() != State::Connected {
+        // The server is there.
+        client.receive([]);
+        waited += client.wait();
+    }
+    assert_eq!(waited, Duration::from_secs(30));
+    client.receive([push(publication("c", 1, 5)), push(publication("c", 2, 6))]);
+    assert_eq!(client.states(), [State::Connected], "and once");
+}
+
+#[test]
+fn a_connection_that_is_lost_half_way_was_none() {
+    let mut client = behind(2);
+    client.receive([push(publication("c", 1, 5))]);
+    client.core.handle_close(client.now, CloseCode::ABNORMAL, "");
+    client.core.reconnect_now(client.now);
+    let connect = client.establish();
+    let position = connect.subscriptions[0].position.as_ref().unwrap();
+    assert_eq!(position.offset, 5, "it goes on from there");
+    assert_eq!(client.core.state(), State::Connected);
 }

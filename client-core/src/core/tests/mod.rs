@@ -7,19 +7,20 @@ use wirehub_common::code::{CloseCode, ErrorCode};
 use wirehub_common::contract::ContractHash;
 use wirehub_common::frame::{
     Acknowledge, Alarm, Answer, Called, Command, Connect, Connected, ContractDigest, ContractId, Disconnect,
-    ErrorInfo, History, HistoryPage, Idempotency, Member, Movement, Position, PresenceList, Publication,
-    Published, Push, Refreshed, Reply, Request, ServerFrame, Subscribe, SubscribeOutcome, Subscribed,
-    Unsubscribed,
+    ErrorInfo, History, HistoryPage, Idempotency, Member, Movement, Part, Position, PresenceList,
+    Publication, Published, Push, Refreshed, Reply, Request, ServerFrame, Subscribe, SubscribeOutcome,
+    Subscribed, Unsubscribed,
 };
 use wirehub_common::{Bytes, ChannelName, Codec, Limits, Payload, SUBPROTOCOL_PROTOBUF};
 
 use super::{CommandId, Core, SendOptions, SubscriptionId, TokenRequest, Transmit};
-use crate::{Config, Error, Event, Outcome, Recovery, State, StateChange, Time};
+use crate::{Config, Error, Event, Gap, Outcome, Recovery, State, Time};
 
 mod batches;
 mod commands;
 mod connection;
 mod offers;
+mod parts;
 mod repeats;
 mod streams;
 mod subscriptions;
@@ -73,13 +74,16 @@ impl Client {
     }
 
     fn sent(&mut self) -> Vec<Command> {
-        let mut commands = Vec::new();
-        while let Some(transmit) = self.core.poll_transmit(true) {
-            let Transmit::Send(bytes) = transmit else { panic!("{transmit:?}") };
-            assert!(!bytes.is_empty(), "an empty message is the answer to a ping");
-            commands.extend(Codec::Protobuf.decode_commands(&bytes).map(Result::unwrap));
-        }
-        commands
+        std::iter::from_fn(|| self.sent_next()).flatten().collect()
+    }
+
+    /// The commands in the next message.
+    fn sent_next(&mut self) -> Option<Vec<Command>> {
+        let transmit = self.core.poll_transmit(true)?;
+        let Transmit::Send(bytes) = transmit else { panic!("{transmit:?}") };
+        assert!(!bytes.is_empty(), "an empty message is the answer to a ping");
+        assert!(bytes.len() <= Limits::BATCH_BYTES);
+        Some(Codec::Protobuf.decode_commands(&bytes).map(Result::unwrap).collect())
     }
 
     fn receive(&mut self, frames: impl IntoIterator<Item = ServerFrame>) {
@@ -105,7 +109,7 @@ impl Client {
     }
 
     fn subscribe(&mut self, name: &str) -> SubscriptionId {
-        self.core.subscribe(self.now, &channel(name)).unwrap()
+        self.core.subscribe(&channel(name)).unwrap()
     }
 
     fn publish(&mut self, text: &'static str) -> CommandId {
@@ -152,7 +156,7 @@ fn channel(name: &str) -> ChannelName {
 }
 
 fn subscribed(name: &str, number: u32) -> Subscribed {
-    Subscribed { channel: channel(name), number, position: None, complete: false, recovered: vec![] }
+    Subscribed { channel: channel(name), number, position: None, complete: false, recovering: 0 }
 }
 
 fn outcome(Subscribe { channel, number, .. }: &Subscribe) -> SubscribeOutcome {

@@ -52,13 +52,9 @@ fn the_application_takes_a_subscription_of_the_server_over() {
     let sent = client.sent();
     let [Command { id, request: Request::Subscribe(subscribe) }] = &sent[..] else { panic!("{sent:?}") };
     assert_eq!(subscribe.position, at(5), "it goes on where that one was");
-    let answer = Subscribed {
-        position: at(6),
-        complete: true,
-        recovered: vec![publication("news", 1, 6)],
-        ..subscribed("news", *id)
-    };
+    let answer = Subscribed { position: at(5), complete: true, recovering: 1, ..subscribed("news", *id) };
     client.reply(*id, Ok(Answer::Subscribed(answer)));
+    client.receive([push(publication("news", 1, 6))]);
     assert_eq!(client.received(), [(own, 1)]);
 }
 

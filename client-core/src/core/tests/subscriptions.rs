@@ -61,7 +61,7 @@ fn the_reply_of_an_older_attempt_confirms_nothing() {
 fn one_channel_has_one_subscription() {
     let mut client = Client::connected();
     client.subscribe("c");
-    let error = client.core.subscribe(client.now, &channel("c")).unwrap_err();
+    let error = client.core.subscribe(&channel("c")).unwrap_err();
     assert_eq!(error.code(), ErrorCode::ALREADY_SUBSCRIBED);
 }
 
@@ -114,40 +114,19 @@ fn the_server_can_end_a_subscription() {
 }
 
 #[test]
-fn what_was_recovered_comes_before_what_is_live_and_never_twice() {
-    let mut client = Client::new();
-    let subscription = client.subscribe("c");
-    client.core.connect(client.now);
-    let at = |offset| Some(Position { offset, epoch: "e".into() });
-    let first = Subscribed { position: at(3), ..subscribed("c", 2) };
-    let outcome = |result: Subscribed| SubscribeOutcome {
-        channel: channel("c"),
-        number: result.number,
-        result: Ok(result),
-    };
-    let connect = client.establish_with(Connected {
-        session: "s".into(),
-        subscriptions: vec![outcome(Subscribed { number: 3, ..first })],
-        ..Connected::default()
-    });
-    assert_eq!(connect.subscriptions[0].number, 3);
+fn what_was_missed_comes_as_publications_and_a_cut_half_way_goes_on_from_there() {
+    let (mut client, subscription, _) = with_history();
     client.receive([push(publication("c", 4, 4))]);
+    assert_eq!(client.received(), [(subscription, 4)]);
     client.core.handle_close(client.now, CloseCode::ABNORMAL, "");
-    client.wait();
-    let connect = client.establish_with(Connected {
-        session: "s".into(),
-        subscriptions: vec![outcome(Subscribed {
-            position: at(6),
-            complete: true,
-            recovered: vec![publication("c", 5, 5), publication("c", 6, 6)],
-            ..subscribed("c", 5)
-        })],
-        ..Connected::default()
-    });
-    assert_eq!(connect.subscriptions[0].position, at(4));
-    assert_eq!(connect.subscriptions[0].number, 5);
-    client.receive([push(publication("c", 6, 6)), push(publication("c", 7, 7))]);
-    assert_eq!(client.received(), [4, 5, 6, 7].map(|time| (subscription, time)));
+    client.come_back_at(at(4, "e"), true, 3);
+    assert_eq!(recoveries(&mut client), [Recovery::Complete]);
+    client.receive([push(publication("c", 5, 5)), push(publication("c", 6, 6))]);
+    assert_eq!(client.received(), [(subscription, 5), (subscription, 6)]);
+    client.core.handle_close(client.now, CloseCode::ABNORMAL, "");
+    client.come_back_at(at(6, "e"), true, 1);
+    client.receive([7, 8].map(|offset| push(publication("c", offset, offset))));
+    assert_eq!(client.received(), [(subscription, 7), (subscription, 8)]);
 }
 
 #[test]
@@ -160,15 +139,38 @@ fn messages_to_everybody_need_no_subscription_and_other_strays_are_dropped() {
     assert!(matches!(&events[..], [Event::Broadcast(publication)] if publication.time == 1), "{events:?}");
 }
 
+fn at(offset: u64, epoch: &str) -> Option<Position> {
+    Some(Position { offset, epoch: epoch.into() })
+}
+
 /// A client that is subscribed to `c` and has received up to offset 3 of epoch `e`; and the subscription's number.
 fn with_history() -> (Client, SubscriptionId, u32) {
     let mut client = Client::connected();
     let subscription = client.subscribe("c");
     let id = client.sent()[0].id;
-    let position = Some(Position { offset: 3, epoch: "e".into() });
-    client.reply(id, Ok(Answer::Subscribed(Subscribed { position, ..subscribed("c", id) })));
+    client.reply(id, Ok(Answer::Subscribed(Subscribed { position: at(3, "e"), ..subscribed("c", id) })));
     client.events();
     (client, subscription, id)
+}
+
+impl Client {
+    /// Connects again and subscribes to `c` from this position on; gives the number, and the position that was asked for.
+    fn come_back_at(
+        &mut self,
+        position: Option<Position>,
+        complete: bool,
+        recovering: u64,
+    ) -> (u32, Option<Position>) {
+        self.wait();
+        let number = self.core.last_id.wrapping_add(2);
+        let result = Ok(Subscribed { position, complete, recovering, ..subscribed("c", number) });
+        let outcome = SubscribeOutcome { channel: channel("c"), number, result };
+        let session = "s".into();
+        let connected = Connected { session, subscriptions: vec![outcome], ..Connected::default() };
+        let connect = self.establish_with(connected);
+        assert_eq!(connect.subscriptions[0].number, number);
+        (number, connect.subscriptions[0].position.clone())
+    }
 }
 
 fn recoveries(client: &mut Client) -> Vec<Recovery> {
@@ -180,22 +182,85 @@ fn recoveries(client: &mut Client) -> Vec<Recovery> {
 }
 
 #[test]
-fn a_hole_in_the_offsets_is_recovered_by_subscribing_again() {
-    let (mut client, subscription, old) = with_history();
-    client.receive([push(publication("c", 4, 4)), push(publication("c", 6, 6))]);
-    assert_eq!(client.received(), [(subscription, 4)]);
-    let commands = client.sent();
-    let [Command { id, request: Request::Subscribe(again) }] = &commands[..] else { panic!("{commands:?}") };
-    assert!(again.number > old);
-    assert_eq!(again.position, Some(Position { offset: 4, epoch: "e".into() }));
-    let recovered = Subscribed {
-        position: Some(Position { offset: 6, epoch: "e".into() }),
-        complete: true,
-        recovered: vec![publication("c", 5, 5), publication("c", 6, 6)],
-        ..subscribed("c", *id)
-    };
-    client.reply(*id, Ok(Answer::Subscribed(recovered)));
-    assert_eq!(client.received(), [(subscription, 5), (subscription, 6)]);
+fn a_hole_in_the_offsets_is_told_once_and_nothing_is_asked_for() {
+    let (mut client, subscription, _) = with_history();
+    client.receive([4, 6, 7, 20].map(|offset| push(publication("c", offset, offset))));
+    let told: Vec<_> = client
+        .events()
+        .into_iter()
+        .map(|event| match event {
+            Event::Publication { publication, .. } => Ok(publication.offset),
+            Event::Gap { subscription: of, reason } if of == subscription => Err(reason),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(told, [Ok(4), Err(Gap::Dropped), Ok(6), Ok(7), Err(Gap::Dropped), Ok(20)]);
+    assert!(client.sent().is_empty());
+    client.core.handle_close(client.now, CloseCode::ABNORMAL, "");
+    assert_eq!(client.come_back_at(at(20, "e"), true, 0).1, at(20, "e"));
+    assert_eq!(recoveries(&mut client), [Recovery::Complete], "the gap was told");
+}
+
+#[test]
+fn a_subscription_in_force_goes_on_where_the_server_says_and_what_lies_between_is_a_gap() {
+    for (position, reason) in
+        [(at(9, "e"), Gap::Lost), (at(1, "f"), Gap::Lost), (at(0, "f"), Gap::Lost), (None, Gap::Dropped)]
+    {
+        let (mut client, subscription, number) = with_history();
+        let unasked = |number| {
+            let position = position.clone();
+            ServerFrame::Push(Push::Subscribed(Subscribed { position, ..subscribed("c", number) }))
+        };
+        client.receive([unasked(number - 1), unasked(0)]);
+        assert!(client.events().is_empty(), "an older one is not this one");
+        client.receive([unasked(number)]);
+        let events = client.events();
+        assert!(
+            matches!(&events[..], [Event::Gap { subscription: of, reason: why }]
+                if (*of, *why) == (subscription, reason)),
+            "and nothing else: {events:?}"
+        );
+        let next = position.as_ref().map_or(0, |position| position.offset + 1);
+        client.receive([push(publication("c", 77, next))]);
+        assert_eq!(client.received(), [(subscription, 77)]);
+        assert!(client.sent().is_empty());
+    }
+}
+
+#[test]
+fn a_subscription_is_asked_for_once_however_long_the_answer_takes() {
+    let mut client = Client::connected();
+    client.subscribe("c");
+    let id = client.sent()[0].id;
+    for _ in 0..100 {
+        client.now = client.now.after(Duration::from_secs(20));
+        client.core.handle_message(client.now, &Bytes::new());
+        client.core.handle_timeout(client.now);
+        assert_eq!(client.core.poll_transmit(true), Some(Transmit::Send(Bytes::new())));
+        assert!(client.sent().is_empty());
+    }
+    client.reply(id, Ok(Answer::Subscribed(subscribed("c", id))));
+    assert_eq!(recoveries(&mut client), [Recovery::First]);
+}
+
+#[test]
+fn connect_stays_small_and_the_subscriptions_without_room_in_it_are_asked_for_behind_it() {
+    let mut client = Client::with(Config { token: "t".repeat(20_000), ..Config::default() });
+    let names: Vec<_> = (0..1000).map(|number| format!("{number:0>100}")).collect();
+    for name in &names {
+        client.subscribe(name);
+    }
+    client.core.connect(client.now);
+    let connect = client.establish();
+    let restored = connect.subscriptions.len();
+    assert!((200..500).contains(&restored), "{restored}");
+    let mut asked: Vec<_> =
+        connect.subscriptions.iter().map(|subscribe| subscribe.channel.as_str().to_owned()).collect();
+    for Command { request, .. } in client.sent() {
+        let Request::Subscribe(subscribe) = request else { panic!("{request:?}") };
+        asked.push(subscribe.channel.as_str().into());
+    }
+    assert_eq!(asked, names);
 }
 
 #[test]
@@ -207,43 +272,44 @@ fn offsets_that_go_back_or_repeat_bring_nothing_twice() {
 
 #[test]
 fn a_recovery_that_is_not_what_it_says_is_told_as_a_gap() {
-    let at = |offset, epoch: &str| Some(Position { offset, epoch: epoch.into() });
-    for (position, complete, recovered, expected) in [
-        (at(5, "e"), true, vec![publication("c", 4, 4), publication("c", 5, 5)], Recovery::Complete),
-        (at(3, "e"), true, vec![], Recovery::Complete),
-        (at(5, "e"), true, vec![publication("c", 5, 5)], Recovery::Lost),
-        (at(9, "e"), true, vec![publication("c", 4, 4)], Recovery::Lost),
-        (at(3, "f"), true, vec![], Recovery::Lost),
-        (at(9, "e"), false, vec![], Recovery::Lost),
-        (None, false, vec![], Recovery::NoHistory),
+    for (position, complete, expected) in [
+        (at(3, "e"), true, Recovery::Complete),
+        (at(4, "e"), true, Recovery::Lost),
+        (at(2, "e"), true, Recovery::Lost),
+        (at(3, "f"), true, Recovery::Lost),
+        (at(3, "e"), false, Recovery::Lost),
+        (at(9, "e"), false, Recovery::Lost),
+        (None, true, Recovery::NoHistory),
+        (None, false, Recovery::NoHistory),
     ] {
-        let (mut client, ..) = with_history();
+        let (mut client, subscription, _) = with_history();
         client.core.handle_close(client.now, CloseCode::ABNORMAL, "");
-        client.wait();
-        let number = client.core.last_id + 2;
-        let result = Ok(Subscribed { position, complete, recovered, ..subscribed("c", number) });
-        let outcome = SubscribeOutcome { channel: channel("c"), number, result };
-        client.establish_with(Connected { subscriptions: vec![outcome], ..Connected::default() });
+        let next = position.as_ref().map_or(0, |position| position.offset + 1);
+        client.come_back_at(position, complete, 0);
         assert_eq!(recoveries(&mut client), [expected]);
+        client.receive([push(publication("c", 77, next))]);
+        let events = client.events();
+        assert!(
+            matches!(&events[..], [Event::Publication { subscription: of, .. }] if *of == subscription),
+            "the gap was told: {events:?}"
+        );
     }
 }
 
 #[test]
 fn of_a_frame_that_is_broken_at_its_end_nothing_is_told_but_that() {
     let mut client = Client::connected();
-    client.subscribe("c");
-    let [Command { id, request: Request::Subscribe(subscribe) }] = &client.sent()[..] else { panic!() };
-    let recovered = vec![publication("c", 1, 1), publication("broken", 2, 2)];
-    let subscribed = Subscribed { recovered, ..subscribed("c", subscribe.number) };
-    let frame = ServerFrame::Reply(Reply { id: *id, result: Ok(Answer::Subscribed(subscribed)) });
+    let history = History { channel: channel("c"), since: None, limit: 10, reverse: false };
+    let command = client.core.history(client.now, &history, None).unwrap();
+    client.sent();
+    let publications = vec![publication("c", 1, 1), publication("broken", 2, 2)];
+    let page = HistoryPage { position: Position::default(), publications, more: false };
+    let frame = ServerFrame::Reply(Reply { id: command.number(), result: Ok(Answer::History(page)) });
     let mut bytes = Codec::Protobuf.encode_frame(&frame).to_vec();
     let name = bytes.windows(6).position(|window| window == b"broken").unwrap();
     bytes[name] = b' ';
     client.core.handle_message(client.now, &bytes.into());
     let events = client.events();
     assert!(matches!(&events[0], Event::Error(error) if error.code() == ErrorCode::BAD_FRAME), "{events:?}");
-    assert!(
-        matches!(&events[1..], [Event::State(StateChange { state: State::Reconnecting, .. })]),
-        "{events:?}"
-    );
+    assert!(matches!(&events[1..], [Event::Completed { .. }, Event::State(_)]), "{events:?}");
 }

@@ -6,13 +6,13 @@ use super::shapes;
 use crate::codec::DecodeErrorKind;
 use crate::compose::{self, Client, Subscriptions};
 use crate::frame::{
-    Acknowledge, Call, Cancel, Command, Connect, History, Position, Presence, Publish, Refresh, Request,
-    Subscribe, Unsubscribe,
+    Acknowledge, Call, Cancel, Command, Connect, History, Part, Position, Presence, Publish, Refresh,
+    Request, Subscribe, Unsubscribe,
 };
 use crate::{Bytes, ChannelName, view};
 
 pub(in crate::codec) fn decode_command(message: &Bytes, part: &[u8]) -> Result<Command, DecodeErrorKind> {
-    let Envelope { id, number, body } = check::envelope(part, shapes::ACKNOWLEDGE)?;
+    let Envelope { id, number, body } = check::envelope(part, shapes::READ_PART)?;
     // What can be read but asks for what can't be is answered; a broken frame ends the connection.
     let request = match check::message(shapes::COMMANDS, number, body) {
         Ok(()) => read(number, Message::new(body), message),
@@ -68,6 +68,7 @@ fn read(number: u8, fields: Message<'_>, message: &Bytes) -> Request {
         shapes::ACKNOWLEDGE => {
             Request::Acknowledge(Acknowledge { alarm: text(1), received_only: fields.flag(2) })
         }
+        shapes::READ_PART => Request::Part(view::Part(fields).read(message)),
         _ => Request::Unknown,
     }
 }
@@ -110,6 +111,7 @@ pub(in crate::codec) fn encode_command(Command { id, request }: &Command) -> Byt
         Request::Acknowledge(Acknowledge { alarm, received_only }) => {
             compose::acknowledge(id, alarm, *received_only)
         }
+        Request::Part(Part { stream, data, left }) => compose::numbered_part(id, *stream, data, *left),
         Request::Invalid(_) | Request::Unknown => compose::nothing(id),
     }
 }

@@ -6,18 +6,21 @@ use crate::codec::wire::{Encode, Writer};
 use crate::codec::{DecodeErrorKind, to_milliseconds};
 use crate::frame::{
     Alarm, Answer, Called, Connected, ContractDigest, ContractId, Disconnect, ErrorInfo, HistoryPage,
-    Idempotency, Member, Movement, Position, PresenceList, Publication, Published, Push, Refreshed, Reply,
-    ServerFrame, SubscribeOutcome, Subscribed, Unsubscribe, Unsubscribed,
+    Idempotency, Member, Movement, Part, Position, PresenceList, Publication, Published, Push, Refreshed,
+    Reply, ServerFrame, SubscribeOutcome, Subscribed, Unsubscribe, Unsubscribed,
 };
 use crate::view::{self, Body, Frame};
 use crate::{Bytes, ChannelName, Limits, Payload};
 
 pub(in crate::codec) fn decode_frame(message: &Bytes, part: &[u8]) -> Result<ServerFrame, DecodeErrorKind> {
     let Frame { id, body } = Frame::new(part)?;
+    if let Body::Part(part) = body {
+        return Ok(ServerFrame::Part(part.read(message)));
+    }
     Ok(if id == 0 {
         ServerFrame::Push(match body {
             Body::Publication(publication) => Push::Publication(publication.read(message)),
-            Body::Subscribed(subscribed) => Push::Subscribed(subscribed.read(message)),
+            Body::Subscribed(subscribed) => Push::Subscribed(subscribed.read()),
             Body::Unsubscribed(unsubscribed) => Push::Unsubscribed(unsubscribed.read()),
             Body::Join(movement) => Push::Join(movement.read()),
             Body::Leave(movement) => Push::Leave(movement.read()),
@@ -29,8 +32,8 @@ pub(in crate::codec) fn decode_frame(message: &Bytes, part: &[u8]) -> Result<Ser
     } else {
         let result = match body {
             Body::Error(error) => Err(error.read()),
-            Body::Connected(connected) => Ok(Answer::Connected(Box::new(connected.read(message)))),
-            Body::Subscribed(subscribed) => Ok(Answer::Subscribed(subscribed.read(message))),
+            Body::Connected(connected) => Ok(Answer::Connected(Box::new(connected.read()))),
+            Body::Subscribed(subscribed) => Ok(Answer::Subscribed(subscribed.read())),
             Body::Unsubscribed(unsubscribed) => {
                 let Unsubscribed { channel, number, .. } = unsubscribed.read();
                 Ok(Answer::Unsubscribed(Unsubscribe { channel, number }))
@@ -86,6 +89,7 @@ impl Encode for ServerFrame {
                 Push::Alarm(body) => out.message(18, &**body),
                 Push::Unknown => {}
             },
+            Self::Part(body) => out.message(19, body),
         }
     }
 }
@@ -127,14 +131,14 @@ impl Encode for Connected {
 }
 
 impl view::Connected<'_> {
-    /// The answer by itself. `message` is what it is in.
-    pub fn read(self, message: &Bytes) -> Connected {
+    /// The answer by itself.
+    pub fn read(self) -> Connected {
         Connected {
             session: self.session().into(),
             user: self.user().into(),
             limits: self.limits(),
             contract: self.contract().map(view::ContractDigest::read),
-            subscriptions: self.subscriptions().map(|outcome| outcome.read(message)).collect(),
+            subscriptions: self.subscriptions().map(view::SubscribeOutcome::read).collect(),
             idempotency: self.idempotency().map(view::Idempotency::read),
             call_idempotency: self.call_idempotency().map(view::Idempotency::read),
             token_ttl: self.token_ttl(),
@@ -164,6 +168,7 @@ impl Encode for Limits {
         out.uint(3, self.calls.into());
         out.uint(4, to_milliseconds(self.ping_interval).into());
         out.uint(5, to_milliseconds(self.reconnect_window).into());
+        out.uint(6, self.batch_bytes.into());
     }
 }
 
@@ -209,9 +214,9 @@ impl Encode for SubscribeOutcome {
 }
 
 impl view::SubscribeOutcome<'_> {
-    /// The outcome by itself. `message` is what it is in.
-    pub fn read(self, message: &Bytes) -> SubscribeOutcome {
-        let result = self.result().map(|subscribed| subscribed.read(message)).map_err(view::Error::read);
+    /// The outcome by itself.
+    pub fn read(self) -> SubscribeOutcome {
+        let result = self.result().map(view::Subscribed::read).map_err(view::Error::read);
         SubscribeOutcome { channel: ChannelName::checked(self.channel()), number: self.number(), result }
     }
 }
@@ -224,21 +229,19 @@ impl Encode for Subscribed {
             out.message(3, position);
         }
         out.uint(4, self.complete.into());
-        for publication in &self.recovered {
-            out.message(5, publication);
-        }
+        out.uint(5, self.recovering);
     }
 }
 
 impl view::Subscribed<'_> {
-    /// The answer by itself. `message` is what it is in.
-    pub fn read(self, message: &Bytes) -> Subscribed {
+    /// The answer by itself.
+    pub fn read(self) -> Subscribed {
         Subscribed {
             channel: ChannelName::checked(self.channel()),
             number: self.number(),
             position: self.position().map(view::Position::read),
             complete: self.complete(),
-            recovered: self.recovered().map(|publication| publication.read(message)).collect(),
+            recovering: self.recovering(),
         }
     }
 }
@@ -301,6 +304,7 @@ impl Encode for HistoryPage {
         for publication in &self.publications {
             out.message(2, publication);
         }
+        out.uint(3, self.more.into());
     }
 }
 
@@ -310,6 +314,7 @@ impl view::HistoryPage<'_> {
         HistoryPage {
             position: self.position().read(),
             publications: self.publications().map(|publication| publication.read(message)).collect(),
+            more: self.more(),
         }
     }
 }
@@ -399,6 +404,21 @@ impl view::Publication<'_> {
             publisher: self.publisher().map(view::Member::read),
             offset: self.offset(),
         }
+    }
+}
+
+impl Encode for Part {
+    fn encode(&self, out: &mut Writer) {
+        out.uint(1, self.stream.into());
+        out.uint(2, self.left);
+        out.bytes(3, &self.data);
+    }
+}
+
+impl view::Part<'_> {
+    /// The part by itself. `message` is what it is in.
+    pub fn read(self, message: &Bytes) -> Part {
+        Part { stream: self.stream(), data: message.slice_ref(self.data()), left: self.left() }
     }
 }
 

@@ -15,6 +15,15 @@ pub(crate) mod shapes;
 pub(super) use commands::{decode_command, encode_command};
 pub(super) use frames::decode_frame;
 
+/// What stands before the data of a part that has so many bytes.
+#[cfg(feature = "std")]
+pub(super) fn part_head(stream: u32, left: u64, length: usize) -> Bytes {
+    Writer::head(19, length, |out| {
+        out.uint(1, stream.into());
+        out.uint(2, left);
+    })
+}
+
 pub(super) fn encode_frame(frame: &ServerFrame) -> Bytes {
     Writer::delimited(frame)
 }

@@ -22,6 +22,7 @@ pub(crate) const REFRESH_DUE: u8 = 15;
 pub(crate) const DISCONNECT: u8 = 16;
 pub(crate) const ACKNOWLEDGED: u8 = 17;
 pub(crate) const ALARM: u8 = 18;
+pub(crate) const PART: u8 = 19;
 
 /// What may come unasked.
 pub(crate) const PUSHES: u32 = 1 << PUBLICATION
@@ -31,7 +32,8 @@ pub(crate) const PUSHES: u32 = 1 << PUBLICATION
     | 1 << LEAVE
     | 1 << REFRESH_DUE
     | 1 << DISCONNECT
-    | 1 << ALARM;
+    | 1 << ALARM
+    | 1 << PART;
 
 /// What may answer a command.
 pub(crate) const ANSWERS: u32 = 1 << ERROR
@@ -48,18 +50,18 @@ pub(crate) const ANSWERS: u32 = 1 << ERROR
 
 // The messages that are no bodies.
 pub(crate) const ANSWER_TO_UNSUBSCRIBE: u8 = 1;
-const MEMBER: u8 = 19;
-const POSITION: u8 = 20;
-const LIMITS: u8 = 21;
-const CONTRACT: u8 = 22;
-const CONTRACT_ID: u8 = 23;
-pub(super) const OUTCOME: u8 = 24;
-const IDEMPOTENCY: u8 = 25;
+const MEMBER: u8 = 20;
+const POSITION: u8 = 21;
+const LIMITS: u8 = 22;
+const CONTRACT: u8 = 23;
+const CONTRACT_ID: u8 = 24;
+pub(super) const OUTCOME: u8 = 25;
+const IDEMPOTENCY: u8 = 26;
 
 const NAME: u8 = CHANNEL | REQUIRED;
 
 /// What servers send. Nothing is nested in itself.
-pub(crate) const FRAMES: &[Shape] = &table::<26>(&[
+pub(crate) const FRAMES: &[Shape] = &table::<27>(&[
     (ANSWER_TO_UNSUBSCRIBE, &[NAME, NARROW]),
     (PUBLICATION, &[NAME, CONTENT, FREE, FREE, MESSAGE | MEMBER]),
     (ERROR, &[ERROR_CODE | REQUIRED, TEXT]),
@@ -76,7 +78,7 @@ pub(crate) const FRAMES: &[Shape] = &table::<26>(&[
             MESSAGE | IDEMPOTENCY,
         ],
     ),
-    (SUBSCRIBED, &[NAME, NARROW, MESSAGE | POSITION, FREE, MESSAGE | LIST | PUBLICATION]),
+    (SUBSCRIBED, &[NAME, NARROW, MESSAGE | POSITION]),
     (UNSUBSCRIBED, &[NAME, NARROW, MESSAGE | ERROR | REQUIRED]),
     (PUBLISHED, &[MESSAGE | POSITION]),
     (HISTORY, &[MESSAGE | POSITION, MESSAGE | LIST | PUBLICATION]),
@@ -87,9 +89,10 @@ pub(crate) const FRAMES: &[Shape] = &table::<26>(&[
     (LEAVE, &[NAME, MESSAGE | MEMBER]),
     (DISCONNECT, &[CLOSE_CODE | REQUIRED, TEXT, NARROW]),
     (ALARM, &[TEXT, NAME, CONTENT, FREE, FREE, NARROW]),
+    (PART, &[NARROW]),
     (MEMBER, &[TEXT, TEXT, TEXT]),
     (POSITION, &[FREE, TEXT]),
-    (LIMITS, &[NARROW, NARROW, NARROW, NARROW, NARROW]),
+    (LIMITS, &[NARROW, NARROW, NARROW, NARROW, NARROW, NARROW]),
     (CONTRACT, &[MESSAGE | CONTRACT_ID | REQUIRED, MESSAGE | LIST | CONTRACT_ID]),
     (CONTRACT_ID, &[TEXT]),
     (OUTCOME, &[NAME, NARROW, MESSAGE | SUBSCRIBED, MESSAGE | ERROR]),
@@ -107,12 +110,13 @@ pub(super) const CALL: u8 = 8;
 pub(super) const CANCEL: u8 = 9;
 pub(super) const REFRESH: u8 = 10;
 pub(super) const ACKNOWLEDGE: u8 = 11;
+pub(super) const READ_PART: u8 = 12;
 
-const SINCE: u8 = 12;
-const ID: u8 = 13;
+const SINCE: u8 = 13;
+const ID: u8 = 14;
 
 /// What clients send. Nothing is nested in itself.
-pub(super) const COMMANDS: &[Shape] = &table::<14>(&[
+pub(super) const COMMANDS: &[Shape] = &table::<15>(&[
     (CONNECT, &[TEXT, TEXT, TEXT, MESSAGE | ID, MESSAGE | LIST | SUBSCRIBE]),
     (SUBSCRIBE, &[NAME, NARROW, MESSAGE | SINCE]),
     (UNSUBSCRIBE, &[NAME, NARROW]),
@@ -123,6 +127,7 @@ pub(super) const COMMANDS: &[Shape] = &table::<14>(&[
     (CANCEL, &[NARROW]),
     (REFRESH, &[TEXT]),
     (ACKNOWLEDGE, &[TEXT]),
+    (READ_PART, &[NARROW]),
     (SINCE, &[FREE, TEXT]),
     (ID, &[TEXT]),
 ]);

@@ -1,0 +1,256 @@
+//! What goes out next: commands share WebSocket messages, and one that is larger than a message goes in parts.
+//!
+//! Between the parts goes what is small and urgent. The other commands keep their order.
+
+use alloc::vec::Vec;
+
+use wirehub_common::code::{CloseCode, ErrorCode};
+use wirehub_common::{Bytes, Limits, compose};
+
+use super::Core;
+use super::commands::{Commands, Kind, Phase};
+use super::keys::Keys;
+use crate::{Error, ErrorKind, Listener, Time};
+
+/// A command of which some parts are out, and others are not.
+#[derive(Debug)]
+pub(super) struct Upload {
+    pub(super) command: u32,
+    /// How much of the frame is out; its delimiter counts as out from the beginning.
+    sent: usize,
+    /// The frame of a command that has ended meanwhile. The rest of it has to go out all the same: the server waits for it.
+    pub(super) orphan: Option<Bytes>,
+    /// It is a call, and was given up.
+    pub(super) is_cancelled: bool,
+}
+
+/// A command whose parts are all out, and have not all arrived as far as is known.
+#[derive(Debug)]
+pub(super) struct Arriving {
+    command: u32,
+    /// What was asked behind the last part. Its answer says that this has arrived.
+    question: u32,
+}
+
+/// What a server takes.
+#[derive(Debug, Clone, Copy)]
+struct Bounds {
+    message: usize,
+    command: usize,
+}
+
+enum Next {
+    Message(Bytes),
+    /// What a command goes out with. Whether it is a call that was given up meanwhile.
+    LastPart {
+        part: Bytes,
+        command: u32,
+        is_cancelled: bool,
+    },
+    /// A command that is over the bound.
+    TooLarge(u32),
+    /// A command that was to be repeated, and the server may not remember it any more.
+    Forgotten {
+        command: u32,
+        last_part: bool,
+    },
+}
+
+/// The largest part: something urgent waits no longer than that takes.
+const PART_BYTES: usize = 16 * 1024;
+
+/// What a part has at most beside the piece of the frame.
+const PART_HEAD_BYTES: usize = 32;
+
+/// A server that says it takes less than this in a message says nothing.
+const SMALLEST_MESSAGE: usize = 1024;
+
+impl Commands {
+    /// Whether something waits to be sent.
+    pub(super) fn has_queued(&self) -> bool {
+        self.upload.is_some()
+            || self.has_queued && self.pending.iter().any(|pending| pending.phase == Phase::Queued)
+    }
+
+    /// The connection is lost, and all that was on its way over it.
+    pub(super) fn stop_sending(&mut self) {
+        self.pending.retain(|pending| pending.kind != Kind::Transient);
+        self.upload = None;
+        self.arriving.clear();
+    }
+
+    /// Something came from the server or went to it: the time of commands whose parts are on their way counts from now.
+    pub(super) fn note_progress(&mut self, now: Time) {
+        if let Some(command) = self.upload.as_ref().map(|upload| upload.command) {
+            self.note_progress_of(command, now);
+        }
+        for index in 0..self.arriving.len() {
+            if let Some(command) = self.arriving.get(index).map(|arriving| arriving.command) {
+                self.note_progress_of(command, now);
+            }
+        }
+    }
+
+    pub(super) fn note_progress_of(&mut self, command: u32, now: Time) {
+        if let Some(pending) = self.get_mut(command) {
+            pending.deadline = pending.deadline.max(now.after(pending.timeout));
+        }
+    }
+
+    /// An answer came. Whether it is the one that says that all parts of a command have arrived.
+    pub(super) fn note_arrival(&mut self, id: u32, now: Time) -> bool {
+        let Some(index) = self.arriving.iter().position(|arriving| arriving.question == id) else {
+            return false;
+        };
+        let Arriving { command, .. } = self.arriving.remove(index);
+        self.note_progress_of(command, now);
+        true
+    }
+
+    /// What to send next: commands in it count as sent from now on, and were not before `heard`.
+    fn next(&mut self, bounds: Bounds, keys: &Keys, heard: Time) -> Option<Next> {
+        let urgent_only = self.upload.is_some();
+        self.next_batch(bounds, urgent_only, keys, heard).or_else(|| self.next_part(bounds, keys, heard))
+    }
+
+    /// As many commands as have room in a message. A large one that is due becomes the upload instead.
+    fn next_batch(&mut self, bounds: Bounds, urgent_only: bool, keys: &Keys, heard: Time) -> Option<Next> {
+        if !core::mem::take(&mut self.has_queued) {
+            return None;
+        }
+        let mut batch = Vec::new();
+        let mut ended = None;
+        for pending in &mut self.pending {
+            if pending.phase != Phase::Queued {
+                continue;
+            }
+            let size = pending.frame.len();
+            if urgent_only && !(pending.kind.is_urgent() && size <= bounds.message) {
+                self.has_queued = true;
+                continue;
+            }
+            let start = start_of(&pending.frame);
+            let is_too_large = size.saturating_sub(start) > bounds.command;
+            let is_forgotten = pending.is_forgotten(keys, heard);
+            let ends = is_too_large || is_forgotten;
+            if !batch.is_empty() && (ends || size.saturating_add(batch.len()) > bounds.message) {
+                self.has_queued = true;
+                break;
+            }
+            if ends {
+                pending.sent(keys, heard);
+                let command = pending.id;
+                ended = Some(if is_forgotten {
+                    Next::Forgotten { command, last_part: false }
+                } else {
+                    Next::TooLarge(command)
+                });
+                self.has_queued = true;
+                break;
+            }
+            if size > bounds.message {
+                let command = pending.id;
+                self.upload = Some(Upload { command, sent: start, orphan: None, is_cancelled: false });
+                self.has_queued = true;
+                break;
+            }
+            pending.sent(keys, heard);
+            batch.extend_from_slice(&pending.frame);
+            self.bytes = self.bytes.saturating_sub(pending.forget_unrepeatable());
+        }
+        self.forget_transients();
+        ended.or_else(|| (!batch.is_empty()).then(|| Next::Message(batch.into())))
+    }
+
+    /// The next part of the upload. With the last one its command counts as sent: before, it can't be carried out.
+    fn next_part(&mut self, bounds: Bounds, keys: &Keys, heard: Time) -> Option<Next> {
+        let room = PART_BYTES.min(bounds.message).saturating_sub(PART_HEAD_BYTES);
+        let upload = self.upload.as_mut()?;
+        let command = upload.command;
+        let mut pending = self.pending.iter_mut().find(|pending| pending.id == command);
+        let frame = match (&upload.orphan, &pending) {
+            (Some(frame), _) => frame.get(upload.sent..),
+            (None, Some(pending)) => pending.frame.get(upload.sent..),
+            (None, None) => None,
+        };
+        let rest = frame.unwrap_or_default();
+        let (data, rest) = rest.split_at_checked(room).unwrap_or((rest, &[]));
+        upload.sent = upload.sent.saturating_add(data.len());
+        let part = compose::part(STREAM, data, rest.len() as u64);
+        if !rest.is_empty() {
+            return Some(Next::Message(part));
+        }
+        let is_cancelled = upload.is_cancelled;
+        if let Some(pending) = &mut pending {
+            if pending.is_forgotten(keys, heard) {
+                return Some(Next::Forgotten { command, last_part: true });
+            }
+            pending.sent(keys, heard);
+            self.bytes = self.bytes.saturating_sub(pending.forget_unrepeatable());
+        }
+        self.upload = None;
+        self.forget_transients();
+        Some(Next::LastPart { part, command, is_cancelled })
+    }
+
+    /// Those that are sent have nothing to wait for.
+    fn forget_transients(&mut self) {
+        self.pending.retain(|pending| pending.kind != Kind::Transient || pending.phase == Phase::Queued);
+    }
+}
+
+impl<L: Listener> Core<L> {
+    /// The next message to send.
+    pub(super) fn next_message(&mut self) -> Option<Bytes> {
+        let message = match self.limits.batch_bytes {
+            0 => Limits::BATCH_BYTES,
+            bound => (bound as usize).clamp(SMALLEST_MESSAGE, Limits::BATCH_BYTES),
+        };
+        let bounds = Bounds { message, command: self.command_bound() };
+        loop {
+            match self.commands.next(bounds, &self.keys, self.link.heard())? {
+                Next::Message(message) => return Some(message),
+                Next::LastPart { part, command, is_cancelled } => {
+                    // It cancels the call, or else means itself: an answer comes in any case.
+                    let question = self.next_id();
+                    let cancelled = if is_cancelled { command } else { question };
+                    self.send_transient(compose::cancel(question, cancelled));
+                    self.commands.arriving.push(Arriving { command, question });
+                    return Some(part);
+                }
+                Next::TooLarge(command) => self.complete(command, Err(too_large())),
+                Next::Forgotten { command, last_part } => {
+                    let code = ErrorCode::CONNECTION_LOST;
+                    self.complete(command, Err(Error::from_code(ErrorKind::Connection, code)));
+                    if last_part {
+                        // With it the command would be carried out, perhaps for the second time.
+                        self.break_off(self.link.heard(), CloseCode::SUPERSEDED);
+                        return None;
+                    }
+                }
+            }
+        }
+    }
+
+    /// How large a command may be, in bytes without its delimiter, by what the server said last.
+    pub(super) fn command_bound(&self) -> usize {
+        match self.limits.message_bytes {
+            0 => usize::MAX,
+            bound => bound as usize,
+        }
+    }
+}
+
+/// The error of a command that the server will never take.
+pub(super) fn too_large() -> Error {
+    let message = "the message is over the server's size limit: send a smaller one";
+    Error::in_words(ErrorKind::Usage, ErrorCode::BAD_REQUEST, message)
+}
+
+/// Where a frame begins behind its delimiter, which is a number in groups of seven bits.
+pub(super) fn start_of(frame: &[u8]) -> usize {
+    frame.iter().position(|byte| *byte < 0x80).map_or(0, |last| last.saturating_add(1))
+}
+
+/// One command goes out in parts at a time.
+const STREAM: u32 = 0;

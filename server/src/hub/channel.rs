@@ -1,0 +1,641 @@
+//! One channel: its subscribers, and how what is published gets into their queues.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use prometheus_client::metrics::counter::Counter;
+use tokio::runtime::Handle;
+use tokio::time::{Instant, sleep_until};
+use wirehub_common::frame::{Member, Movement, Push, ServerFrame};
+use wirehub_common::{ChannelName, Codec};
+
+use super::SessionId;
+use super::members::Members;
+use super::namespace::{Namespace, Overflow};
+use super::segment::{Row, Run, Segment};
+use super::sessions::Peer;
+use super::shared_frame::SharedFrame;
+use crate::session::queue::{Lane, Slot};
+
+/// A channel with its subscribers.
+///
+/// What is published is written into a row, once for each codec, and handed to the subscribers row by row: to a few of them at
+/// once, to many by a task of the channel's own, piece by piece, so that neither the publisher nor other channels wait for all
+/// of them. What is published meanwhile comes together in the next row. Whoever enters, leaves or is answered is
+/// [served](State::serve) first: so each subscriber sees the same order.
+pub(crate) struct Channel {
+    name: ChannelName,
+    lane: Lane,
+    overflow: Overflow,
+    subscribers: AtomicUsize,
+    /// The last one has left: it takes nobody any more. Changed under the state's lock.
+    is_closed: AtomicBool,
+    deliveries: Counter,
+    state: Mutex<State>,
+}
+
+/// The place of a subscriber in its channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Place(u32);
+
+#[cfg(test)]
+impl Place {
+    /// The first place of any channel.
+    pub(crate) const FIRST: Self = Self(0);
+}
+
+#[derive(Default)]
+struct State {
+    /// By their places. Places stay, so that a walk over them can be broken off and gone on with.
+    places: Vec<Option<Subscriber>>,
+    free: Vec<Place>,
+    /// How many of the subscribers speak each codec.
+    codecs: [usize; CODECS],
+    /// Who they are, where that is told.
+    members: Option<Box<Members>>,
+    /// How many frames there have been.
+    frames: u64,
+    publications: u64,
+    /// The offset of the newest publication.
+    newest: u64,
+    /// What is to be handed to the subscribers, the oldest first. Only the last one may be open.
+    batches: VecDeque<Batch>,
+    /// Up to which place the first batch has been handed out.
+    cursor: usize,
+    /// Whether there is a task that does so.
+    is_scheduled: bool,
+}
+
+struct Subscriber {
+    peer: Arc<Peer>,
+    /// How many of the channel's frames are behind it.
+    served: u64,
+    /// What most have not.
+    special: Option<Box<Special>>,
+}
+
+#[derive(Default)]
+struct Special {
+    /// Whether it is told who comes and goes.
+    is_witness: bool,
+    /// Where its next publication waits, if only the latest one counts.
+    slot: Option<Arc<Slot>>,
+    /// Where it has got to in the history.
+    catching_up: Option<CatchingUp>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum CatchingUp {
+    /// It reads the history, and gets nothing of what is published.
+    Reading,
+    /// It has read everything up to this offset, some of which may come yet.
+    Behind(u64),
+}
+
+/// Frames for the same audience, in a row.
+struct Batch {
+    audience: Audience,
+    /// How many frames there were before.
+    first: u64,
+    frames: u32,
+    /// The offset of the first one, where they have offsets; those of the others follow.
+    offset: u64,
+    rows: Rows,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Audience {
+    All,
+    /// Those who are told who comes and goes.
+    Witnesses,
+}
+
+enum Rows {
+    Open([Row; CODECS]),
+    Closed([Option<Arc<Segment>>; CODECS]),
+}
+
+/// Who subscribes.
+#[derive(Clone, Copy)]
+pub(crate) struct Entrant<'a> {
+    pub(crate) peer: &'a Arc<Peer>,
+    /// Whether it may see who comes and goes.
+    pub(crate) is_witness: bool,
+}
+
+/// A channel as operators see it.
+#[cfg(feature = "api")]
+pub(crate) struct Summary {
+    pub(crate) name: ChannelName,
+    pub(crate) subscribers: usize,
+    /// How many messages went out since somebody subscribed to it.
+    pub(crate) publications: u64,
+}
+
+const CODECS: usize = 2;
+
+/// So many subscribers are served at once by whoever publishes; for more a task is cheaper than what it saves.
+const FEW: usize = 16;
+
+/// How many subscribers are served before others have their turn: about a tenth of a millisecond.
+const PIECE: usize = 512;
+
+/// How many bytes may wait to be handed out; beyond, whoever publishes hands them out.
+const BACKLOG_BYTES: usize = 1024 * 1024;
+
+/// A row has no more bytes, unless a single frame has: so a queue that holds its last frame holds on to no more than that.
+const ROW_BYTES: usize = 64 * 1024;
+
+impl Channel {
+    pub(crate) fn new(name: ChannelName, rules: &Namespace, deliveries: Counter) -> Self {
+        let members = rules.join_leave.map(|grace| Box::new(Members::new(grace)));
+        Self {
+            name,
+            lane: rules.lane(),
+            overflow: rules.overflow,
+            subscribers: AtomicUsize::new(0),
+            is_closed: AtomicBool::new(false),
+            deliveries,
+            state: Mutex::new(State { members, ..State::default() }),
+        }
+    }
+
+    pub(crate) fn name(&self) -> &ChannelName {
+        &self.name
+    }
+
+    /// The lane that its frames go in.
+    pub(crate) fn lane(&self) -> Lane {
+        self.lane
+    }
+
+    /// How many sessions are subscribed.
+    pub(crate) fn len(&self) -> usize {
+        self.subscribers.load(Ordering::Relaxed)
+    }
+
+    /// Whether the last subscriber has left: it takes nobody any more.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::Acquire)
+    }
+
+    /// Adds a subscriber; nothing where the channel is closed. `reply` goes into its queue before the first frame that it
+    /// gets. Where it reads the history first it gets nothing until it has [caught up](Self::catch_up).
+    pub(crate) fn enter(
+        self: &Arc<Self>,
+        Entrant { peer, is_witness }: Entrant<'_>,
+        reply: Option<Bytes>,
+        reads_history: bool,
+    ) -> Option<Place> {
+        let mut state = self.state.lock();
+        if self.is_closed() {
+            return None;
+        }
+        if state.members.as_mut().is_some_and(|members| members.enter(&peer.user())) {
+            self.tell(&mut state, Push::Join(self.movement(peer.shown())));
+        }
+        peer.channels.fetch_add(1, Ordering::Relaxed);
+        let catching_up = reads_history.then_some(CatchingUp::Reading);
+        let special = Special { is_witness, slot: self.slot(), catching_up };
+        let State { codecs, batches, .. } = &mut *state;
+        if let Some(count) = codecs.get_mut(number(peer.codec)) {
+            if *count == 0 {
+                // The row that is open has nothing in this codec.
+                close(batches);
+            }
+            *count = count.saturating_add(1);
+        }
+        let served = state.frames;
+        let subscriber = Subscriber { peer: Arc::clone(peer), served, special: special.kept() };
+        self.subscribers.fetch_add(1, Ordering::Relaxed);
+        let place = state.put(subscriber);
+        if let Some(reply) = reply {
+            peer.mailbox.answer(self.lane, reply);
+        }
+        Some(place)
+    }
+
+    /// Removes a subscriber. `reply` goes into its queue behind the last frame that it gets. Says whether the channel is closed
+    /// now: the registry has to let go of it.
+    pub(crate) fn leave(self: &Arc<Self>, place: Place, reply: Option<Bytes>) -> bool {
+        let mut state = self.state.lock();
+        self.serve(&mut state, place);
+        let Some(subscriber) = state.places.get_mut(place.0 as usize).and_then(Option::take) else {
+            return false;
+        };
+        let peer = &subscriber.peer;
+        state.free.push(place);
+        if let Some(count) = state.codecs.get_mut(number(peer.codec)) {
+            *count = count.saturating_sub(1);
+        }
+        let left = self.subscribers.fetch_sub(1, Ordering::Relaxed).saturating_sub(1);
+        peer.channels.fetch_sub(1, Ordering::Relaxed);
+        if let Some(reply) = reply {
+            peer.mailbox.answer(self.lane, reply);
+        }
+        if left == 0 {
+            // Nobody is left who would be told.
+            self.is_closed.store(true, Ordering::Release);
+            *state = State::default();
+            return true;
+        }
+        if let Some(mut members) = state.members.take() {
+            let member = members.leave(&peer.user(), peer.shown());
+            self.watch(&mut members);
+            state.members = Some(members);
+            if let Some(member) = member {
+                self.tell(&mut state, Push::Leave(self.movement(member)));
+            }
+        }
+        false
+    }
+
+    /// Puts an answer between the channel's frames in a session's queue.
+    pub(crate) fn answer(&self, place: Place, reply: Option<Bytes>) {
+        self.answer_and(place, reply, |_| ());
+    }
+
+    fn answer_and(&self, place: Place, reply: Option<Bytes>, change: impl FnOnce(&mut Special)) {
+        let mut state = self.state.lock();
+        self.serve(&mut state, place);
+        let slot = self.slot();
+        if let Some(subscriber) = state.subscriber(place) {
+            // What comes now may not overtake the answer.
+            subscriber.change(|special| {
+                special.slot = slot;
+                change(special);
+            });
+            if let Some(reply) = reply {
+                subscriber.peer.mailbox.answer(self.lane, reply);
+            }
+        }
+    }
+
+    /// Puts the answer between them that says where the subscription begins. From there on the subscriber reads the history,
+    /// or gets what is published.
+    pub(crate) fn begin(&self, place: Place, reply: Option<Bytes>, reads_history: bool) {
+        self.answer_and(place, reply, |special| {
+            special.catching_up = reads_history.then_some(CatchingUp::Reading);
+        });
+    }
+
+    /// The subscriber has read the history up to an offset: it gets what is published after that, if that is all that there
+    /// is before. Otherwise there is more to read, unless `anyway`.
+    pub(crate) fn catch_up(&self, place: Place, offset: u64, anyway: bool) -> bool {
+        let mut state = self.state.lock();
+        let is_there = offset >= state.newest || anyway;
+        if is_there && let Some(subscriber) = state.subscriber(place) {
+            subscriber.change(|special| special.catching_up = Some(CatchingUp::Behind(offset)));
+        }
+        is_there
+    }
+
+    /// Whether a session is told from now on who comes and goes.
+    pub(crate) fn set_witness(&self, place: Place, is_witness: bool) {
+        if let Some(subscriber) = self.state.lock().subscriber(place) {
+            subscriber.change(|special| special.is_witness = is_witness);
+        }
+    }
+
+    /// Publishes to every subscriber. `offset` is the publication's place in the history, 0 for none.
+    pub(crate) fn publish(self: &Arc<Self>, offset: u64, frame: &mut SharedFrame) {
+        let mut state = self.state.lock();
+        state.publications = state.publications.saturating_add(1);
+        state.newest = state.newest.max(offset);
+        self.append(&mut state, Audience::All, offset, frame);
+    }
+
+    /// Who is in the channel, at most so many: the sessions that are subscribed, and the last ones of users whose leaving is
+    /// not told yet.
+    pub(crate) fn members(&self, most: usize) -> Vec<Member> {
+        let state = self.state.lock();
+        let sessions = state.subscribers().map(|subscriber| subscriber.peer.shown());
+        sessions.chain(state.leaving().cloned()).take(most).collect()
+    }
+
+    /// How many sessions and how many users are in the channel.
+    pub(crate) fn counts(&self) -> (usize, usize) {
+        let state = self.state.lock();
+        let (mut users, mut anonymous) = (HashSet::new(), 0_usize);
+        for subscriber in state.subscribers() {
+            let user = subscriber.peer.user();
+            if user.is_empty() {
+                anonymous = anonymous.saturating_add(1);
+            } else {
+                users.insert(user);
+            }
+        }
+        let leaving = state.leaving().count();
+        let sessions = self.len().saturating_add(leaving);
+        (sessions, users.len().saturating_add(anonymous).saturating_add(leaving))
+    }
+
+    #[cfg(feature = "api")]
+    pub(crate) fn summary(&self) -> Summary {
+        let publications = self.state.lock().publications;
+        Summary { name: self.name.clone(), subscribers: self.len(), publications }
+    }
+
+    /// Whether a session is subscribed. Looks at all of them: for people, who ask seldom.
+    #[cfg(feature = "api")]
+    pub(crate) fn has(&self, id: SessionId) -> bool {
+        self.state.lock().subscribers().any(|subscriber| subscriber.peer.id == id)
+    }
+
+    /// Writes a frame into the row, and sees to it that it is handed out.
+    fn append(self: &Arc<Self>, state: &mut State, audience: Audience, offset: u64, frame: &mut SharedFrame) {
+        if self.len() == 0 {
+            return;
+        }
+        let codecs = state.codecs;
+        let first = state.frames;
+        state.frames = first.saturating_add(1);
+        if !state.batches.back().is_some_and(|batch| batch.takes(audience, offset)) {
+            close(&mut state.batches);
+            state.batches.push_back(Batch { audience, first, frames: 0, offset, rows: Rows::default() });
+        }
+        if let Some(batch) = state.batches.back_mut() {
+            batch.push(codecs, frame);
+        }
+        let is_first = state.batches.len() == 1 && state.cursor == 0;
+        if self.len() <= FEW && is_first || state.backlog() > BACKLOG_BYTES {
+            self.hand_out(state, usize::MAX);
+        } else if !state.is_scheduled {
+            match Handle::try_current() {
+                Ok(runtime) => {
+                    state.is_scheduled = true;
+                    runtime.spawn(hand_out_all(Arc::clone(self)));
+                }
+                Err(_) => drop(self.hand_out(state, usize::MAX)),
+            }
+        }
+    }
+
+    /// Hands to so many subscribers what is there for them. Says whether that was all.
+    fn hand_out(&self, state: &mut State, most: usize) -> bool {
+        let State { places, batches, cursor, .. } = state;
+        let mut left = most;
+        while let Some(batch) = batches.front_mut() {
+            batch.close();
+            let mut deliveries = 0_usize;
+            let rest = places.get_mut(*cursor..).unwrap_or_default();
+            let piece = rest.len().min(left);
+            for subscriber in rest.iter_mut().take(piece).flatten() {
+                deliveries = deliveries.saturating_add(self.hand(batch, subscriber));
+            }
+            self.deliveries.inc_by(deliveries as u64);
+            left = left.saturating_sub(piece);
+            *cursor = cursor.saturating_add(piece);
+            if *cursor < places.len() {
+                return false;
+            }
+            *cursor = 0;
+            batches.pop_front();
+        }
+        true
+    }
+
+    /// Hands a batch to a subscriber, as far as it is for it. Says how many frames went into its queue.
+    fn hand(&self, batch: &Batch, subscriber: &mut Subscriber) -> usize {
+        let Subscriber { peer, served, special } = subscriber;
+        let mut from = served.saturating_sub(batch.first);
+        let special = special.as_deref_mut();
+        if batch.audience == Audience::Witnesses
+            && !special.as_ref().is_some_and(|special| special.is_witness)
+        {
+            return 0;
+        }
+        let mut slot = None;
+        if let Some(special) = special {
+            slot = special.slot.as_ref();
+            match special.catching_up {
+                Some(CatchingUp::Reading) if batch.audience == Audience::All => return 0,
+                Some(CatchingUp::Behind(offset)) if batch.offset > 0 => {
+                    from = from.max(offset.saturating_add(1).saturating_sub(batch.offset));
+                    if from < batch.frames.into() {
+                        special.catching_up = None;
+                    }
+                }
+                _ => {}
+            }
+        }
+        let Ok(from) = u32::try_from(from) else { return 0 };
+        let Some(run) = batch.segment(peer.codec).and_then(|segment| Run::behind(segment, from)) else {
+            return 0;
+        };
+        let frames = run.frames();
+        let untold = (batch.offset == 0).then_some(&self.name);
+        let is_queued = match (slot, self.overflow) {
+            _ if batch.audience == Audience::Witnesses => {
+                peer.mailbox.push_run(self.lane, run);
+                return 0;
+            }
+            (Some(slot), _) => return peer.mailbox.push_latest(self.lane, slot, run.last(), untold).into(),
+            (None, Overflow::DropOldest) => peer.mailbox.push_droppable(self.lane, run, untold),
+            (None, _) => {
+                peer.mailbox.push_run(self.lane, run);
+                true
+            }
+        };
+        if is_queued { frames } else { 0 }
+    }
+
+    /// Hands a subscriber all that is there for it, before the others' turn.
+    fn serve(&self, state: &mut State, place: Place) {
+        let frames = state.frames;
+        let is_behind = place.0 as usize >= state.cursor;
+        let State { places, batches, .. } = state;
+        let Some(Some(subscriber)) = places.get_mut(place.0 as usize) else { return };
+        let mut deliveries = 0_usize;
+        for (index, batch) in batches.iter_mut().enumerate() {
+            if index > 0 || is_behind {
+                batch.close();
+                deliveries = deliveries.saturating_add(self.hand(batch, subscriber));
+            }
+        }
+        subscriber.served = frames;
+        self.deliveries.inc_by(deliveries as u64);
+    }
+
+    /// Tells those who see who comes and goes.
+    fn tell(self: &Arc<Self>, state: &mut State, push: Push) {
+        self.append(state, Audience::Witnesses, 0, &mut SharedFrame::new(ServerFrame::Push(push)));
+    }
+
+    /// Has those told whose grace passes, if nobody does that already.
+    fn watch(self: &Arc<Self>, members: &mut Members) {
+        // Outside of a runtime, where sessions end with it, there is nobody left to be told.
+        if let (false, Some(_), Ok(runtime)) =
+            (members.is_watched, members.next_expiry(), Handle::try_current())
+        {
+            members.is_watched = true;
+            runtime.spawn(tell_leaves(Arc::downgrade(self)));
+        }
+    }
+
+    /// Tells who has left for good. Gives the next moment to look again; none where nobody is leaving.
+    fn tell_leaves(self: &Arc<Self>) -> Option<Instant> {
+        let mut state = self.state.lock();
+        let members = state.members.as_mut()?;
+        let left = members.expire(Instant::now());
+        let next = members.next_expiry();
+        members.is_watched = next.is_some();
+        for member in left {
+            self.tell(&mut state, Push::Leave(self.movement(member)));
+        }
+        next
+    }
+
+    fn movement(&self, member: Member) -> Movement {
+        Movement { channel: self.name.clone(), member }
+    }
+
+    fn slot(&self) -> Option<Arc<Slot>> {
+        (self.overflow == Overflow::Latest).then(Arc::default)
+    }
+
+    /// Whether the latest publication is all that counts.
+    pub(crate) fn keeps_latest(&self) -> bool {
+        self.overflow == Overflow::Latest
+    }
+
+    /// Whether its subscribers are to get what is newest rather than all that there was.
+    pub(crate) fn is_lossy(&self) -> bool {
+        self.overflow != Overflow::Disconnect
+    }
+}
+
+/// Hands out what is published, piece by piece, until there is nothing more.
+async fn hand_out_all(channel: Arc<Channel>) {
+    loop {
+        // Also at first: who publishes beside goes into the same row.
+        tokio::task::yield_now().await;
+        let mut state = channel.state.lock();
+        if channel.hand_out(&mut state, PIECE) {
+            state.is_scheduled = false;
+            return;
+        }
+    }
+}
+
+/// Waits until graces pass, as long as somebody is leaving and the channel is there.
+async fn tell_leaves(channel: Weak<Channel>) {
+    while let Some(next) = channel.upgrade().and_then(|channel| channel.tell_leaves()) {
+        sleep_until(next).await;
+    }
+}
+
+impl State {
+    fn put(&mut self, subscriber: Subscriber) -> Place {
+        if let Some(place) = self.free.pop()
+            && let Some(free) = self.places.get_mut(place.0 as usize)
+        {
+            *free = Some(subscriber);
+            return place;
+        }
+        // There are not so many sessions.
+        let place = Place(u32::try_from(self.places.len()).unwrap_or(u32::MAX));
+        self.places.push(Some(subscriber));
+        place
+    }
+
+    fn subscriber(&mut self, place: Place) -> Option<&mut Subscriber> {
+        self.places.get_mut(place.0 as usize)?.as_mut()
+    }
+
+    fn subscribers(&self) -> impl Iterator<Item = &Subscriber> {
+        self.places.iter().flatten()
+    }
+
+    fn leaving(&self) -> impl Iterator<Item = &Member> {
+        self.members.iter().flat_map(|members| members.leaving()).map(|(member, _)| member)
+    }
+
+    /// How many bytes wait to be handed out.
+    fn backlog(&self) -> usize {
+        self.batches.iter().map(Batch::bytes).fold(0, usize::saturating_add)
+    }
+}
+
+fn close(batches: &mut VecDeque<Batch>) {
+    if let Some(batch) = batches.back_mut() {
+        batch.close();
+    }
+}
+
+impl Batch {
+    /// Whether another frame can go into its row.
+    fn takes(&self, audience: Audience, offset: u64) -> bool {
+        let follows = match self.offset {
+            0 => offset == 0,
+            first => first.saturating_add(self.frames.into()) == offset,
+        };
+        matches!(self.rows, Rows::Open(_)) && self.audience == audience && follows && self.bytes() < ROW_BYTES
+    }
+
+    fn push(&mut self, codecs: [usize; CODECS], frame: &mut SharedFrame) {
+        self.frames = self.frames.saturating_add(1);
+        let Rows::Open(rows) = &mut self.rows else { return };
+        for ((row, count), codec) in rows.iter_mut().zip(codecs).zip([Codec::Protobuf, Codec::Json]) {
+            if count > 0 {
+                row.push(frame.bytes(codec));
+            }
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        match &self.rows {
+            Rows::Open(rows) => rows.iter().map(Row::bytes).fold(0, usize::max),
+            Rows::Closed(segments) => {
+                segments.iter().flatten().map(|segment| segment.bytes()).fold(0, usize::max)
+            }
+        }
+    }
+
+    fn close(&mut self) {
+        if let Rows::Open(rows) = &mut self.rows {
+            let segments = std::mem::take(rows).map(|row| (row.bytes() > 0).then(|| row.finish()));
+            self.rows = Rows::Closed(segments);
+        }
+    }
+
+    fn segment(&self, codec: Codec) -> Option<&Arc<Segment>> {
+        match &self.rows {
+            Rows::Open(_) => None,
+            Rows::Closed(segments) => segments.get(number(codec))?.as_ref(),
+        }
+    }
+}
+
+impl Default for Rows {
+    fn default() -> Self {
+        Self::Open(Default::default())
+    }
+}
+
+fn number(codec: Codec) -> usize {
+    match codec {
+        Codec::Json => 1,
+        _ => 0,
+    }
+}
+
+impl Special {
+    /// In a box where there is something special; most subscribers have nothing.
+    fn kept(self) -> Option<Box<Self>> {
+        let is_special = self.is_witness || self.slot.is_some() || self.catching_up.is_some();
+        is_special.then(|| Box::new(self))
+    }
+}
+
+impl Subscriber {
+    /// Changes what is special of it, and keeps no memory for what is not.
+    fn change(&mut self, change: impl FnOnce(&mut Special)) {
+        let mut special = self.special.take().map_or_else(Special::default, |special| *special);
+        change(&mut special);
+        self.special = special.kept();
+    }
+}

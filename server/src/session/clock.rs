@@ -1,0 +1,379 @@
+//! What is due when: `connect`, pings and their answers, a new token, the end of a session that does nothing.
+//!
+//! There is one timer. It is moved only when it fires: what happens in between is merely noted.
+
+use std::num::NonZeroU64;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::time::{Instant, Sleep, sleep_until};
+use wirehub_common::code::CloseCode;
+
+/// A ping may stay without an answer for so much longer than the ping interval.
+pub(super) const PONG_GRACE: Duration = Duration::from_secs(10);
+
+/// How long a client that is sending something large hears nothing before it gets a ping.
+const RECEIPT: Duration = Duration::from_secs(2);
+
+/// What it is time for.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Due {
+    /// To send an empty message.
+    Ping,
+    /// To remind the client of its token, since it has not shown a new one by itself.
+    Remind,
+    /// To end the session.
+    End(CloseCode),
+}
+
+/// The times of a session.
+pub(super) struct Clock {
+    timer: Pin<Box<Sleep>>,
+    life: Life,
+    /// What only some sessions have.
+    rare: Option<Box<Rare>>,
+}
+
+/// Whether there is life at the other end.
+enum Life {
+    /// `connect` has to come until then.
+    Unconnected(Instant),
+    /// Connected to a client that is never pinged.
+    Unpaced,
+    Paced(Paced),
+}
+
+#[derive(Default)]
+struct Rare {
+    token: Option<Token>,
+    idle: Option<Idle>,
+}
+
+/// How long the session's token is good for.
+struct Token {
+    reminder: Option<Instant>,
+    end: Instant,
+}
+
+/// How long the session may do nothing.
+struct Idle {
+    timeout: Duration,
+    last: Instant,
+}
+
+/// When what happened last. All times are nanoseconds since `began`, which take half as much room as moments: there is one
+/// of these for each session.
+struct Paced {
+    began: Instant,
+    interval: u64,
+    sent: u64,
+    received: u64,
+    /// When the ping was sent that has seen no answer.
+    asked: Option<NonZeroU64>,
+}
+
+impl Clock {
+    /// Begins with the wait for `connect`, for so long.
+    pub(super) fn new(connect_timeout: Duration) -> Self {
+        let until = later(Instant::now(), connect_timeout);
+        Self { timer: Box::pin(sleep_until(until)), life: Life::Unconnected(until), rare: None }
+    }
+
+    /// From now on pings are sent: after each `interval` of silence; an interval of zero stands for none.
+    pub(super) fn connected(&mut self, interval: Duration) {
+        let now = Instant::now();
+        self.life = if interval.is_zero() { Life::Unpaced } else { Life::Paced(Paced::new(now, interval)) };
+        self.rearm();
+    }
+
+    /// The session's token is good for `ttl` from now on; `grace` later it ends. Without one it has no end.
+    pub(super) fn set_token(&mut self, ttl: Option<Duration>, grace: Duration) {
+        if ttl.is_none() && self.rare.is_none() {
+            return;
+        }
+        let now = Instant::now();
+        self.rare.get_or_insert_default().token = ttl.map(|ttl| {
+            // Clients with a provider do it at nine tenths.
+            let reminder = ttl.saturating_sub(ttl.checked_div(20).unwrap_or_default());
+            Token { reminder: Some(later(now, reminder)), end: later(now, ttl.saturating_add(grace)) }
+        });
+        self.rearm();
+    }
+
+    /// The session ends when it has done nothing for so long.
+    pub(super) fn set_idle_timeout(&mut self, timeout: Duration) {
+        self.rare.get_or_insert_default().idle = Some(Idle { timeout, last: Instant::now() });
+        self.rearm();
+    }
+
+    /// A command came.
+    pub(super) fn note_command(&mut self) {
+        if let Some(Rare { idle: Some(idle), .. }) = self.rare.as_deref_mut() {
+            idle.last = Instant::now();
+        }
+    }
+
+    /// Something was sent.
+    pub(super) fn note_sent(&mut self) {
+        if let Life::Paced(paced) = &mut self.life {
+            paced.sent = paced.since(Instant::now());
+        }
+    }
+
+    /// There was a sign of life, whatever it was. Says whether a ping is due because of it: where something large is on its way,
+    /// its sender is to hear that the server is there.
+    pub(super) fn note_received(&mut self, is_unfinished: bool) -> bool {
+        let Life::Paced(paced) = &mut self.life else { return false };
+        paced.received = paced.since(Instant::now());
+        paced.asked = None;
+        let is_due = is_unfinished && paced.received.saturating_sub(paced.sent) >= nanoseconds(RECEIPT);
+        if is_due {
+            paced.sent = paced.received;
+        }
+        is_due
+    }
+
+    /// Waits for what is due next. `is_busy` tells whether there is something that the session is there for, now.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, is_busy: impl Fn() -> bool) -> Poll<Due> {
+        loop {
+            ready!(self.timer.as_mut().poll(cx));
+            let due = self.due(Instant::now(), &is_busy);
+            self.rearm();
+            if let Some(due) = due {
+                return Poll::Ready(due);
+            }
+        }
+    }
+
+    /// What is due now.
+    fn due(&mut self, now: Instant, is_busy: &impl Fn() -> bool) -> Option<Due> {
+        match &mut self.life {
+            Life::Unconnected(until) if *until <= now => return Some(Due::End(CloseCode::CONNECT_TIMEOUT)),
+            Life::Paced(paced) => {
+                if let Some(due) = paced.beat(paced.since(now)) {
+                    return Some(due);
+                }
+            }
+            Life::Unconnected(_) | Life::Unpaced => {}
+        }
+        let Rare { token, idle } = self.rare.as_deref_mut()?;
+        if let Some(Token { reminder, end }) = token {
+            if *end <= now {
+                return Some(Due::End(CloseCode::TOKEN_EXPIRED));
+            }
+            if reminder.take_if(|reminder| *reminder <= now).is_some() {
+                return Some(Due::Remind);
+            }
+        }
+        if let Some(idle) = idle
+            && later(idle.last, idle.timeout) <= now
+        {
+            if !is_busy() {
+                return Some(Due::End(CloseCode::IDLE));
+            }
+            idle.last = now;
+        }
+        None
+    }
+
+    /// Sets the timer to when something may be due next.
+    fn rearm(&mut self) {
+        let life = match &self.life {
+            Life::Unconnected(until) => Some(*until),
+            Life::Unpaced => None,
+            Life::Paced(paced) => Some(later(paced.began, Duration::from_nanos(paced.next()))),
+        };
+        let rare = self.rare.as_ref();
+        let token = rare
+            .and_then(|rare| rare.token.as_ref())
+            .map(|token| token.reminder.map_or(token.end, |reminder| reminder.min(token.end)));
+        let idle = rare.and_then(|rare| rare.idle.as_ref()).map(|idle| later(idle.last, idle.timeout));
+        let next = [life, token, idle].into_iter().flatten().min();
+        // Where nothing ever is due it fires once a year.
+        let next = next.unwrap_or_else(|| later(Instant::now(), Duration::MAX));
+        self.timer.as_mut().reset(next);
+    }
+}
+
+impl Paced {
+    fn new(began: Instant, interval: Duration) -> Self {
+        Self { began, interval: nanoseconds(interval), sent: 0, received: 0, asked: None }
+    }
+
+    fn since(&self, now: Instant) -> u64 {
+        nanoseconds(now.saturating_duration_since(self.began))
+    }
+
+    fn beat(&mut self, now: u64) -> Option<Due> {
+        if self.asked.is_some_and(|asked| now >= self.lost(asked)) {
+            return Some(Due::End(CloseCode::PONG_TIMEOUT));
+        }
+        if now < self.ping_due() {
+            return None;
+        }
+        self.sent = now;
+        if self.asked.is_none() {
+            self.asked = NonZeroU64::new(now);
+        }
+        Some(Due::Ping)
+    }
+
+    fn next(&self) -> u64 {
+        let ping = self.ping_due();
+        self.asked.map_or(ping, |asked| ping.min(self.lost(asked)))
+    }
+
+    /// After an interval in which nothing was sent. And where publications flow all the time: after two in which nothing
+    /// came back, or a client that went away without a word would not be noticed.
+    fn ping_due(&self) -> u64 {
+        let silent = self.sent.saturating_add(self.interval);
+        let unheard = self.received.saturating_add(self.interval.saturating_mul(2));
+        if self.asked.is_some() { silent } else { silent.min(unheard) }
+    }
+
+    fn lost(&self, asked: NonZeroU64) -> u64 {
+        asked.get().saturating_add(self.interval).saturating_add(nanoseconds(PONG_GRACE))
+    }
+}
+
+/// Enough for 584 years.
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// `after` the moment; a time beyond what the clock can hold is as good as never.
+pub(super) fn later(moment: Instant, after: Duration) -> Instant {
+    const NEVER: Duration = Duration::from_secs(60 * 60 * 24 * 365);
+    moment.checked_add(after.min(NEVER)).unwrap_or(moment)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::arithmetic_side_effects)]
+
+    use std::future::poll_fn;
+
+    use super::*;
+
+    const INTERVAL: Duration = Duration::from_secs(25);
+    const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+    async fn next(clock: &mut Clock, start: Instant) -> (Due, Duration) {
+        let beat = poll_fn(|cx| clock.poll(cx, || false)).await;
+        (beat, start.elapsed())
+    }
+
+    fn seconds(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_does_not_connect_is_given_up() {
+        let start = Instant::now();
+        let mut clock = Clock::new(CONNECT_TIMEOUT);
+        clock.note_received(false);
+        assert_eq!(next(&mut clock, start).await, (Due::End(CloseCode::CONNECT_TIMEOUT), CONNECT_TIMEOUT));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn pings_go_on_until_the_first_one_is_unanswered_for_too_long() {
+        let start = Instant::now();
+        let mut clock = Clock::new(CONNECT_TIMEOUT);
+        clock.connected(INTERVAL);
+        assert_eq!(next(&mut clock, start).await, (Due::Ping, seconds(25)));
+        assert_eq!(next(&mut clock, start).await, (Due::Ping, seconds(50)));
+        assert_eq!(next(&mut clock, start).await, (Due::End(CloseCode::PONG_TIMEOUT), seconds(60)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_sent_puts_the_ping_off_and_what_is_received_answers_it() {
+        let start = Instant::now();
+        let mut clock = Clock::new(CONNECT_TIMEOUT);
+        clock.connected(INTERVAL);
+        tokio::time::advance(seconds(20)).await;
+        clock.note_sent();
+        assert_eq!(next(&mut clock, start).await, (Due::Ping, seconds(45)));
+        tokio::time::advance(seconds(1)).await;
+        clock.note_received(false);
+        assert_eq!(next(&mut clock, start).await, (Due::Ping, seconds(70)));
+        assert_eq!(next(&mut clock, start).await, (Due::Ping, seconds(95)));
+        assert_eq!(next(&mut clock, start).await, (Due::End(CloseCode::PONG_TIMEOUT), seconds(105)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_only_listens_is_asked_for_a_sign_of_life_too() {
+        let start = Instant::now();
+        let mut clock = Clock::new(CONNECT_TIMEOUT);
+        clock.connected(INTERVAL);
+        for _ in 0..4 {
+            tokio::time::advance(seconds(10)).await;
+            clock.note_sent();
+        }
+        assert_eq!(next(&mut clock, start).await, (Due::Ping, seconds(50)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_an_interval_nothing_is_ever_due() {
+        let mut clock = Clock::new(CONNECT_TIMEOUT);
+        clock.connected(Duration::ZERO);
+        tokio::time::advance(seconds(3600)).await;
+        assert!(clock.poll(&mut Context::from_waker(std::task::Waker::noop()), || false).is_pending());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_sends_something_large_hears_of_the_server_every_two_seconds() {
+        let mut clock = Clock::new(CONNECT_TIMEOUT);
+        clock.connected(INTERVAL);
+        assert!(!clock.note_received(true));
+        tokio::time::advance(seconds(2)).await;
+        assert!(!clock.note_received(false), "that was small");
+        assert!(clock.note_received(true));
+        assert!(!clock.note_received(true));
+        tokio::time::advance(seconds(1)).await;
+        clock.note_sent();
+        tokio::time::advance(seconds(1)).await;
+        assert!(!clock.note_received(true), "it has heard something else");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_token_is_asked_for_before_its_end_and_the_session_ends_after_the_grace() {
+        let start = Instant::now();
+        let mut clock = Clock::new(CONNECT_TIMEOUT);
+        clock.connected(Duration::ZERO);
+        clock.set_token(Some(seconds(100)), seconds(10));
+        assert_eq!(next(&mut clock, start).await, (Due::Remind, seconds(95)));
+        assert_eq!(next(&mut clock, start).await, (Due::End(CloseCode::TOKEN_EXPIRED), seconds(110)));
+        clock.set_token(None, seconds(10));
+        tokio::time::advance(seconds(3600)).await;
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        assert!(clock.poll(&mut cx, || false).is_pending());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn idleness_counts_from_the_last_command() {
+        let start = Instant::now();
+        let mut clock = Clock::new(CONNECT_TIMEOUT);
+        clock.connected(Duration::ZERO);
+        clock.set_idle_timeout(seconds(60));
+        tokio::time::advance(seconds(40)).await;
+        clock.note_command();
+        assert_eq!(next(&mut clock, start).await, (Due::End(CloseCode::IDLE), seconds(100)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_busy_is_not_idle() {
+        let start = Instant::now();
+        let mut clock = Clock::new(CONNECT_TIMEOUT);
+        clock.connected(Duration::ZERO);
+        clock.set_idle_timeout(seconds(60));
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        for _ in 0..5 {
+            tokio::time::advance(seconds(60)).await;
+            assert!(clock.poll(&mut cx, || true).is_pending());
+        }
+        // Its subscription has ended, by a command.
+        clock.note_command();
+        assert_eq!(next(&mut clock, start).await, (Due::End(CloseCode::IDLE), seconds(360)));
+    }
+}

@@ -1,0 +1,416 @@
+//! A session's mailbox: everything that others want it to look at, behind one lock and one waker.
+
+use std::borrow::Cow;
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use wirehub_common::code::CloseCode;
+use wirehub_common::frame::ErrorInfo;
+use wirehub_common::{ChannelName, Codec};
+
+use super::queue::{Dropped, Lane, Queue, Slot};
+use crate::hub::segment::Run;
+
+/// What a session has to look at: the frames that wait for its client, orders, and its ending.
+///
+/// Its task registers itself by [`look`](Self::look), before it sees what there is: what comes later wakes it, whatever it is
+/// doing then. Only frames do not, as long as it has not found the queue empty: it will look for them by itself.
+pub(crate) struct Mailbox {
+    limit: usize,
+    codec: Codec,
+    state: Mutex<State>,
+}
+
+/// What the application or an operator wants of a session.
+#[derive(Debug)]
+pub(crate) enum Order {
+    Subscribe(ChannelName),
+    /// To end a subscription, and why.
+    Unsubscribe(ChannelName, ErrorInfo),
+}
+
+/// That the session has to end, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Ending {
+    pub(crate) code: CloseCode,
+    pub(crate) reason: Cow<'static, str>,
+    /// Whether a `disconnect` push goes before the close, and the milliseconds after which to come back that it
+    /// carries.
+    pub(crate) farewell: Option<Option<u32>>,
+    /// Whether calls that are in flight end before.
+    pub(crate) lets_calls_end: bool,
+}
+
+/// What a session finds when it looks.
+#[derive(Default)]
+pub(crate) struct Mail {
+    /// In the order in which they came.
+    pub(crate) orders: Vec<Order>,
+    /// The channels without offsets of which something was dropped.
+    pub(crate) dropped: Vec<ChannelName>,
+    pub(crate) ending: Option<Ending>,
+}
+
+#[derive(Default)]
+struct State {
+    queue: Queue,
+    /// What most sessions never get.
+    rest: Option<Box<Rest>>,
+    /// The session's task; taken by the first that wakes it.
+    waker: Option<Waker>,
+    /// Whether the task has found the queue empty since it looked.
+    wants_frames: bool,
+}
+
+#[derive(Default)]
+struct Rest {
+    orders: Vec<Order>,
+    dropped: Dropped,
+    ending: Option<Ending>,
+}
+
+impl Mailbox {
+    /// One whose queue holds at most `limit` bytes of frames in this codec.
+    pub(crate) fn new(limit: usize, codec: Codec) -> Self {
+        Self { limit, codec, state: Mutex::default() }
+    }
+
+    /// How many bytes may wait.
+    pub(crate) fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// Registers the task, and gives what has come for it.
+    pub(crate) fn look(&self, cx: &Context<'_>) -> Option<Mail> {
+        let mut state = self.state.lock();
+        state.wants_frames = false;
+        match &mut state.waker {
+            Some(waker) => waker.clone_from(cx.waker()),
+            none => *none = Some(cx.waker().clone()),
+        }
+        let rest = state.rest.as_deref_mut()?;
+        let (orders, dropped) = (std::mem::take(&mut rest.orders), std::mem::take(&mut rest.dropped));
+        let ending = rest.ending.clone();
+        if ending.is_none() {
+            state.rest = None;
+        }
+        Some(Mail { orders, dropped: dropped.into_channels(), ending })
+    }
+
+    /// Hands the pieces of the next WebSocket message over, at most `room` bytes; else the task is woken when there is
+    /// something.
+    pub(crate) fn poll_batch(&self, room: usize, take: &mut dyn FnMut(Bytes)) -> Poll<()> {
+        let mut state = self.state.lock();
+        if state.queue.take_batch(self.codec, room, take) {
+            return Poll::Ready(());
+        }
+        state.wants_frames = true;
+        Poll::Pending
+    }
+
+    /// Queues publications, or ends the session as a slow consumer.
+    pub(crate) fn push_run(&self, lane: Lane, run: Run) {
+        self.change(|state, limit| {
+            if state.is_ending() {
+                return;
+            }
+            let mut dropped = Dropped::default();
+            let fits = state.queue.push_run(lane, run, limit, &mut dropped);
+            state.note_dropped(dropped);
+            if !fits {
+                state.end(Ending::from(CloseCode::SLOW_CONSUMER));
+                state.queue.clear();
+            }
+        });
+    }
+
+    /// Queues a frame that nobody asked for, or ends the session as a slow consumer.
+    pub(crate) fn push(&self, lane: Lane, frame: Bytes) {
+        self.push_run(lane, Run::of(frame));
+    }
+
+    /// Queues publications that may be dropped: see [`Queue::push_droppable`].
+    pub(crate) fn push_droppable(&self, lane: Lane, run: Run, channel: Option<&ChannelName>) -> bool {
+        self.change(|state, limit| {
+            let mut dropped = Dropped::default();
+            let is_queued =
+                !state.is_ending() && state.queue.push_droppable(lane, run, channel, limit, &mut dropped);
+            state.note_dropped(dropped);
+            is_queued
+        })
+    }
+
+    /// Puts a publication into its channel's slot: see [`Queue::push_latest`].
+    pub(crate) fn push_latest(
+        &self,
+        lane: Lane,
+        slot: &std::sync::Arc<Slot>,
+        run: Run,
+        channel: Option<&ChannelName>,
+    ) -> bool {
+        self.change(|state, limit| {
+            let mut dropped = Dropped::default();
+            let is_queued =
+                !state.is_ending() && state.queue.push_latest(lane, slot, run, channel, limit, &mut dropped);
+            state.note_dropped(dropped);
+            is_queued
+        })
+    }
+
+    /// Queues an answer to the session's own command, or what else its session makes.
+    pub(crate) fn answer(&self, lane: Lane, frame: Bytes) {
+        self.change(|state, _| state.queue.answer(lane, frame));
+    }
+
+    /// Queues what the session has read for its client.
+    pub(crate) fn answer_run(&self, lane: Lane, run: Run) {
+        self.change(|state, _| state.queue.answer_run(lane, run));
+    }
+
+    /// Wants something of the session. One that does not come to its orders ends as a slow consumer.
+    pub(crate) fn order(&self, order: Order) {
+        let waker = {
+            let mut state = self.state.lock();
+            let rest = state.rest.get_or_insert_default();
+            if rest.orders.len() < MAX_ORDERS {
+                rest.orders.push(order);
+            } else {
+                state.end(Ending::from(CloseCode::SLOW_CONSUMER));
+            }
+            state.waker.take()
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// Tells the session to end; the first one to say so decides how, unless that one lets calls end and this one does not.
+    pub(crate) fn end(&self, ending: Ending) {
+        let waker = {
+            let mut state = self.state.lock();
+            state.end(ending);
+            state.waker.take()
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// How many bytes wait.
+    pub(crate) fn bytes(&self) -> usize {
+        self.state.lock().queue.bytes()
+    }
+
+    /// Whether so much waits that the session should not take on more work.
+    pub(crate) fn is_congested(&self) -> bool {
+        self.bytes() > self.limit / 2
+    }
+
+    /// Changes the state, and wakes the task where it waits for frames.
+    fn change<T>(&self, change: impl FnOnce(&mut State, usize) -> T) -> T {
+        let (waker, result) = {
+            let mut state = self.state.lock();
+            let result = change(&mut state, self.limit);
+            let concerned = state.wants_frames || state.is_ending();
+            (if concerned { state.waker.take() } else { None }, result)
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        result
+    }
+}
+
+impl State {
+    fn is_ending(&self) -> bool {
+        self.rest.as_ref().and_then(|rest| rest.ending.as_ref()).is_some_and(|ending| !ending.lets_calls_end)
+    }
+
+    fn end(&mut self, ending: Ending) {
+        let current = &mut self.rest.get_or_insert_default().ending;
+        if current.as_ref().is_none_or(|current| current.lets_calls_end && !ending.lets_calls_end) {
+            *current = Some(ending);
+        }
+    }
+
+    fn note_dropped(&mut self, dropped: Dropped) {
+        if !dropped.is_empty() {
+            self.rest.get_or_insert_default().dropped.add(dropped);
+        }
+    }
+}
+
+impl From<CloseCode> for Ending {
+    fn from(code: CloseCode) -> Self {
+        Self { code, reason: code.message().into(), farewell: None, lets_calls_end: false }
+    }
+}
+
+/// How many orders may wait for a session.
+const MAX_ORDERS: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Wake;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Wakes(AtomicUsize);
+
+    impl Wake for Wakes {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn mailbox(limit: usize) -> (Mailbox, Arc<Wakes>, Waker) {
+        let wakes = Arc::new(Wakes::default());
+        (Mailbox::new(limit, Codec::Protobuf), Arc::clone(&wakes), Waker::from(wakes))
+    }
+
+    fn frame(text: &'static str) -> Bytes {
+        Bytes::from_static(text.as_bytes())
+    }
+
+    fn ending(mailbox: &Mailbox) -> Option<CloseCode> {
+        let mail = mailbox.look(&Context::from_waker(Waker::noop()));
+        mail.and_then(|mail| mail.ending).map(|ending| ending.code)
+    }
+
+    #[test]
+    fn a_task_that_found_nothing_is_woken_once() {
+        let (mailbox, wakes, waker) = mailbox(1000);
+        let count = || wakes.0.load(Ordering::Relaxed);
+        assert!(mailbox.look(&Context::from_waker(&waker)).is_none());
+        mailbox.push(Lane::Normal, frame("a"));
+        assert_eq!(count(), 0, "it has not looked for frames yet");
+        let mut taken = Vec::new();
+        assert!(mailbox.poll_batch(1000, &mut |piece| taken.push(piece)).is_ready());
+        assert!(mailbox.poll_batch(1000, &mut |piece| taken.push(piece)).is_pending());
+        assert_eq!(taken, ["a"]);
+        mailbox.push(Lane::Normal, frame("b"));
+        mailbox.push(Lane::Normal, frame("c"));
+        assert_eq!(count(), 1);
+    }
+
+    #[test]
+    fn orders_wake_the_task_whatever_it_is_doing_and_are_bounded() {
+        let (mailbox, wakes, waker) = mailbox(1000);
+        let cx = Context::from_waker(&waker);
+        let channel = ChannelName::new("a").unwrap();
+        for round in 1..=3 {
+            let mail = mailbox.look(&cx);
+            assert_eq!(mail.map_or(0, |mail| mail.orders.len()), usize::from(round > 1));
+            mailbox.order(Order::Subscribe(channel.clone()));
+            assert_eq!(wakes.0.load(Ordering::Relaxed), round);
+        }
+        assert_eq!(mailbox.look(&cx).unwrap().orders.len(), 1);
+        assert!(mailbox.look(&cx).is_none());
+        for _ in 0..=MAX_ORDERS {
+            mailbox.order(Order::Subscribe(channel.clone()));
+        }
+        assert_eq!(ending(&mailbox), Some(CloseCode::SLOW_CONSUMER));
+    }
+
+    #[test]
+    fn publications_over_the_bound_end_the_session_and_free_the_queue() {
+        let (mailbox, ..) = mailbox(200);
+        for _ in 0..3 {
+            mailbox.push(Lane::Normal, frame("0123456789"));
+        }
+        assert_eq!(ending(&mailbox), None);
+        mailbox.push(Lane::Normal, vec![0; 99].into());
+        assert_eq!(ending(&mailbox), Some(CloseCode::SLOW_CONSUMER));
+        mailbox.push(Lane::Normal, frame("late"));
+        assert!(mailbox.poll_batch(1000, &mut |_| ()).is_pending());
+    }
+
+    #[test]
+    fn the_first_ending_counts_unless_it_could_wait() {
+        let (mailbox, ..) = mailbox(1000);
+        mailbox.end(Ending { lets_calls_end: true, ..CloseCode::SHUTDOWN.into() });
+        assert_eq!(ending(&mailbox), Some(CloseCode::SHUTDOWN));
+        mailbox.end(CloseCode::DISCONNECTED.into());
+        mailbox.end(CloseCode::SHUTDOWN.into());
+        assert_eq!(ending(&mailbox), Some(CloseCode::DISCONNECTED));
+    }
+
+    #[test]
+    fn answers_are_not_refused_and_make_the_queue_congested() {
+        let (mailbox, ..) = mailbox(100);
+        assert!(!mailbox.is_congested());
+        for _ in 0..10 {
+            mailbox.answer(Lane::Control, frame("0123456789"));
+        }
+        assert!(mailbox.is_congested());
+        assert!(mailbox.poll_batch(1000, &mut |_| ()).is_ready());
+        assert!(!mailbox.is_congested());
+    }
+
+    #[test]
+    fn a_channel_without_offsets_is_named_when_something_of_it_was_dropped() {
+        let (mailbox, _, waker) = mailbox(10);
+        let channel = ChannelName::new("a").unwrap();
+        for _ in 0..3 {
+            mailbox.push_droppable(Lane::Normal, Run::of(frame("0123456789")), Some(&channel));
+        }
+        let mail = mailbox.look(&Context::from_waker(&waker)).unwrap();
+        assert_eq!(mail.dropped, [channel]);
+        assert!(mailbox.look(&Context::from_waker(&waker)).is_none());
+    }
+
+    /// Wakes a thread that takes turns as a task does.
+    struct Unpark(std::thread::Thread);
+
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+
+    #[test]
+    fn nothing_that_comes_at_any_moment_of_a_turn_is_left_lying() {
+        const ROUNDS: usize = 1000;
+        let mailbox = Arc::new(Mailbox::new(1 << 20, Codec::Protobuf));
+        let seen = Arc::new(AtomicUsize::new(0));
+        let task = {
+            let (mailbox, seen) = (Arc::clone(&mailbox), Arc::clone(&seen));
+            std::thread::spawn(move || {
+                let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+                let cx = Context::from_waker(&waker);
+                while seen.load(Ordering::Acquire) < ROUNDS * 3 {
+                    let orders = mailbox.look(&cx).map_or(0, |mail| mail.orders.len());
+                    let mut frames = 0;
+                    while mailbox.poll_batch(1 << 20, &mut |piece| frames += piece.len()).is_ready() {}
+                    if seen.fetch_add(orders + frames, Ordering::Release) + orders + frames < ROUNDS * 3 {
+                        // Only a waker ends that, or the test's failure.
+                        std::thread::park_timeout(std::time::Duration::from_secs(10));
+                    }
+                }
+            })
+        };
+        let channel = ChannelName::new("a").unwrap();
+        for round in 1..=ROUNDS {
+            // Three things within a few microseconds, at other moments of the turns in each round.
+            mailbox.order(Order::Subscribe(channel.clone()));
+            for _ in 0..round % 97 * 4 {
+                std::hint::spin_loop();
+            }
+            mailbox.push(Lane::Normal, frame("!"));
+            for _ in 0..round % 89 * 4 {
+                std::hint::spin_loop();
+            }
+            mailbox.order(Order::Subscribe(channel.clone()));
+            let begun = std::time::Instant::now();
+            while seen.load(Ordering::Acquire) < round * 3 {
+                assert!(begun.elapsed().as_secs() < 5, "round {round}: something was not looked at");
+                std::thread::yield_now();
+            }
+        }
+        task.join().unwrap();
+    }
+}

@@ -1,0 +1,606 @@
+//! What waits to be written to one client: lanes, batches, parts, and what is dropped where there is no room.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use wirehub_common::{ChannelName, Codec};
+
+use crate::hub::segment::Run;
+
+/// The outbound queue of one session, without a lock and without whoever waits for it.
+///
+/// It is bounded in bytes. Where a publication would go over the bound, those that may be dropped are, the oldest first; if
+/// that makes no room it is refused. One frame that is larger than half the bound, and one that finds the queue empty, goes in
+/// whatever its size. Answers to the session's own commands are never refused: the session takes no more commands where too
+/// much waits.
+#[derive(Default)]
+pub(crate) struct Queue {
+    /// The only entry. Most queues are empty most of the time and most others hold one entry: neither takes memory of its own.
+    one: Option<(Lane, Entry)>,
+    /// All entries, where there are more or have been.
+    many: Option<Box<Lanes>>,
+    bytes: usize,
+    /// How many of the bytes may be dropped.
+    droppable: usize,
+}
+
+/// Which frames go first. Order is kept within a lane. The numbers are those of the streams in which parts of their frames
+/// are sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Lane {
+    /// Answers.
+    Control,
+    /// Publications that must not wait, as alarms.
+    Urgent,
+    /// All other publications.
+    Normal,
+    /// Large answers that others may overtake.
+    Bulk,
+}
+
+/// Room for one publication of a channel whose latest one is all that counts.
+pub(crate) type Slot = Mutex<Option<Run>>;
+
+/// What waits in a lane.
+enum Entry {
+    Run(Run),
+    /// Makes room where there is none. The channel is there where its clients can't see by offsets what they did not get.
+    Droppable(Run, Option<ChannelName>),
+    /// What is in the slot when its turn comes.
+    Latest(Arc<Slot>),
+}
+
+type Lanes = [LaneQueue; 4];
+
+#[derive(Default)]
+struct LaneQueue {
+    entries: VecDeque<Entry>,
+    /// What is left of a frame that is being sent in parts. It goes before the entries.
+    unsent: Bytes,
+}
+
+impl Queue {
+    /// How many bytes wait.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Queues an answer.
+    pub(crate) fn answer(&mut self, lane: Lane, frame: Bytes) {
+        self.answer_run(lane, Run::of(frame));
+    }
+
+    /// Queues what the session itself has read.
+    pub(crate) fn answer_run(&mut self, lane: Lane, run: Run) {
+        self.push(lane, Entry::Run(run));
+    }
+
+    /// Queues publications; `false` where there is no room for them.
+    #[must_use]
+    pub(crate) fn push_run(&mut self, lane: Lane, run: Run, limit: usize, dropped: &mut Dropped) -> bool {
+        let fits = self.make_room(cost(&run), limit, dropped);
+        if fits {
+            self.push(lane, Entry::Run(run));
+        }
+        fits
+    }
+
+    /// Queues publications that may be dropped, or drops them where others have taken all the room. Says how it went.
+    pub(crate) fn push_droppable(
+        &mut self,
+        lane: Lane,
+        mut run: Run,
+        channel: Option<&ChannelName>,
+        limit: usize,
+        dropped: &mut Dropped,
+    ) -> bool {
+        while cost(&run) > limit && run.frames() > 1 {
+            // The newest of it are what there can be room for.
+            run.drop_front(1);
+            dropped.note(channel);
+        }
+        let fits = self.make_room(cost(&run), limit, dropped);
+        if fits {
+            self.push(lane, Entry::Droppable(run, channel.cloned()));
+        } else {
+            dropped.note(channel);
+        }
+        fits
+    }
+
+    /// Puts a publication into its channel's slot. Where one waits there it takes that one's place, and its turn; then
+    /// this is `false`.
+    pub(crate) fn push_latest(
+        &mut self,
+        lane: Lane,
+        slot: &Arc<Slot>,
+        run: Run,
+        channel: Option<&ChannelName>,
+        limit: usize,
+        dropped: &mut Dropped,
+    ) -> bool {
+        let mut waiting = slot.lock();
+        if let Some(old) = waiting.as_mut() {
+            self.bytes = self.bytes.saturating_sub(old.bytes()).saturating_add(run.bytes());
+            *old = run;
+            dropped.note(channel);
+            return false;
+        }
+        let fits = self.make_room(cost(&run), limit, dropped);
+        if fits {
+            *waiting = Some(run);
+            drop(waiting);
+            self.push(lane, Entry::Latest(Arc::clone(slot)));
+        } else {
+            dropped.note(channel);
+        }
+        fits
+    }
+
+    /// Empties the queue.
+    pub(crate) fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Hands the pieces of the next WebSocket message over, at most so many bytes; a frame that is larger goes in parts. Says
+    /// whether there was anything.
+    pub(crate) fn take_batch(&mut self, codec: Codec, room: usize, take: &mut dyn FnMut(Bytes)) -> bool {
+        if let Some((_, entry)) = &mut self.one
+            && entry.bytes() <= room
+        {
+            let bytes = entry.ready().map(|run| run.take_within(room)).unwrap_or_default();
+            self.clear();
+            let is_some = !bytes.is_empty();
+            if is_some {
+                take(bytes);
+            }
+            return is_some;
+        }
+        if self.one.is_none() && self.many.is_none() {
+            return false;
+        }
+        let lanes = self.lanes();
+        let mut batch = Batch { codec, room, taken: 0, bytes: 0, droppable: 0, take };
+        batch.take_whole_frames(lanes);
+        batch.take_parts(lanes);
+        let is_empty = lanes.iter().all(|lane| lane.unsent.is_empty() && lane.entries.is_empty());
+        let Batch { taken, bytes, droppable, .. } = batch;
+        self.bytes = self.bytes.saturating_sub(bytes);
+        self.droppable = self.droppable.saturating_sub(droppable);
+        if is_empty {
+            self.clear();
+        }
+        taken > 0
+    }
+
+    /// The lanes, each with its own entries.
+    fn lanes(&mut self) -> &mut Lanes {
+        let one = self.one.take();
+        let lanes = self.many.get_or_insert_default();
+        if let Some((lane, entry)) = one {
+            lane.of(lanes).entries.push_back(entry);
+        }
+        lanes
+    }
+
+    fn push(&mut self, lane: Lane, entry: Entry) {
+        let cost = entry.cost();
+        self.bytes = self.bytes.saturating_add(cost);
+        if matches!(entry, Entry::Droppable(..)) {
+            self.droppable = self.droppable.saturating_add(cost);
+        }
+        if self.one.is_none() && self.many.is_none() {
+            self.one = Some((lane, entry));
+        } else {
+            lane.of(self.lanes()).entries.push_back(entry);
+        }
+    }
+
+    /// Whether so many bytes more are within the bound, perhaps after what may be dropped has been.
+    fn make_room(&mut self, bytes: usize, limit: usize, dropped: &mut Dropped) -> bool {
+        let fits = |queue: &Self| {
+            let is_large = bytes > limit / 2 && queue.bytes <= limit / 2;
+            queue.bytes == 0 || is_large || queue.bytes.saturating_add(bytes) <= limit
+        };
+        if fits(self) {
+            return true;
+        }
+        if self.droppable > 0 {
+            // A quarter at once: who is too slow for one is too slow for the next, and this looks at all that waits.
+            self.drop_oldest(bytes.saturating_add(limit / 4), dropped);
+        }
+        fits(self)
+    }
+
+    /// Drops so many bytes of what may be dropped, or all of it.
+    fn drop_oldest(&mut self, bytes: usize, dropped: &mut Dropped) {
+        let mut left = bytes;
+        let mut drop_from = |entry: &mut Entry| {
+            let Entry::Droppable(run, channel) = entry else { return true };
+            if left == 0 {
+                return true;
+            }
+            let (bytes, frames) = run.drop_front(left);
+            dropped.note(channel.as_ref());
+            let cost = bytes.saturating_add(frames.saturating_mul(FRAME_BYTES));
+            left = left.saturating_sub(cost);
+            self.droppable = self.droppable.saturating_sub(cost);
+            self.bytes = self.bytes.saturating_sub(cost);
+            !run.is_empty()
+        };
+        if let Some((_, entry)) = &mut self.one
+            && !drop_from(entry)
+        {
+            self.one = None;
+        }
+        if let Some(lanes) = &mut self.many {
+            for lane in [Lane::Normal, Lane::Urgent] {
+                lane.of(lanes).entries.retain_mut(&mut drop_from);
+            }
+        }
+    }
+}
+
+/// The channels of which something was dropped, where their clients can't see that by offsets.
+#[derive(Default)]
+pub(crate) struct Dropped(Vec<ChannelName>);
+
+impl Dropped {
+    fn note(&mut self, channel: Option<&ChannelName>) {
+        if let Some(channel) = channel
+            && !self.0.contains(channel)
+        {
+            self.0.push(channel.clone());
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn add(&mut self, other: Self) {
+        for channel in other.0 {
+            self.note(Some(&channel));
+        }
+    }
+
+    pub(crate) fn into_channels(self) -> Vec<ChannelName> {
+        self.0
+    }
+}
+
+/// A WebSocket message that is being put together.
+struct Batch<'a> {
+    codec: Codec,
+    room: usize,
+    /// How many bytes it has.
+    taken: usize,
+    /// How many bytes the queue has less.
+    bytes: usize,
+    droppable: usize,
+    take: &'a mut dyn FnMut(Bytes),
+}
+
+impl Batch<'_> {
+    /// Takes frames by rank, up to the first that there is no room for. Where a frame is under way in parts half of the room
+    /// is for those: neither waits for the other's end.
+    fn take_whole_frames(&mut self, lanes: &mut Lanes) {
+        let is_shared = lanes.iter().any(|lane| !lane.unsent.is_empty());
+        let most = if is_shared { self.room / 2 } else { self.room };
+        for lane in lanes {
+            while lane.unsent.is_empty()
+                && let Some(entry) = lane.entries.front_mut()
+            {
+                let is_droppable = matches!(entry, Entry::Droppable(..));
+                let Some(run) = entry.ready() else {
+                    // A slot that is empty.
+                    lane.entries.pop_front();
+                    continue;
+                };
+                let before = cost(run);
+                let is_large = run.first_bytes() > most;
+                if is_large {
+                    lane.unsent = self.codec.undelimited(&run.take_first());
+                } else {
+                    let bytes = run.take_within(most.saturating_sub(self.taken));
+                    if bytes.is_empty() {
+                        return;
+                    }
+                    self.taken = self.taken.saturating_add(bytes.len());
+                    (self.take)(bytes);
+                }
+                let gone = before.saturating_sub(cost(run));
+                self.bytes = self.bytes.saturating_add(gone.saturating_sub(lane.unsent.len()));
+                if is_droppable {
+                    self.droppable = self.droppable.saturating_add(gone);
+                }
+                if run.is_empty() {
+                    lane.entries.pop_front();
+                }
+            }
+        }
+    }
+
+    /// Fills the rest of the room with parts, the same for each lane that has a frame under way.
+    fn take_parts(&mut self, lanes: &mut Lanes) {
+        let mut under_way = lanes.iter().filter(|lane| !lane.unsent.is_empty()).count();
+        for (stream, lane) in (0..).zip(lanes).filter(|(_, lane)| !lane.unsent.is_empty()) {
+            let share = self.room.saturating_sub(self.taken).checked_div(under_way).unwrap_or_default();
+            under_way = under_way.saturating_sub(1);
+            if share < LEAST_PART && self.taken > 0 {
+                continue;
+            }
+            let before = lane.unsent.len();
+            let (head, data) = self.codec.cut_part(stream, &mut lane.unsent, share);
+            self.bytes = self.bytes.saturating_add(before.saturating_sub(lane.unsent.len()));
+            self.taken = self.taken.saturating_add(head.len()).saturating_add(data.len());
+            (self.take)(head);
+            if !data.is_empty() {
+                (self.take)(data);
+            }
+        }
+    }
+}
+
+impl Lane {
+    fn of(self, lanes: &mut Lanes) -> &mut LaneQueue {
+        let [control, urgent, normal, bulk] = lanes;
+        match self {
+            Self::Control => control,
+            Self::Urgent => urgent,
+            Self::Normal => normal,
+            Self::Bulk => bulk,
+        }
+    }
+}
+
+impl Entry {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Run(run) | Self::Droppable(run, _) => run.bytes(),
+            Self::Latest(slot) => slot.lock().as_ref().map_or(0, Run::bytes),
+        }
+    }
+
+    fn cost(&self) -> usize {
+        match self {
+            Self::Run(run) | Self::Droppable(run, _) => cost(run),
+            Self::Latest(slot) => slot.lock().as_ref().map_or(0, cost),
+        }
+    }
+
+    /// What it is when its turn has come; nothing where that is an empty slot.
+    fn ready(&mut self) -> Option<&mut Run> {
+        if let Self::Latest(slot) = self {
+            let run = slot.lock().take()?;
+            *self = Self::Run(run);
+        }
+        match self {
+            Self::Run(run) | Self::Droppable(run, _) => Some(run),
+            Self::Latest(_) => None,
+        }
+    }
+}
+
+/// What a run counts for: also many empty frames must not be free.
+fn cost(run: &Run) -> usize {
+    run.bytes().saturating_add(run.frames().saturating_mul(FRAME_BYTES))
+}
+
+/// What waiting takes beside the frame itself.
+const FRAME_BYTES: usize = size_of::<Entry>();
+
+/// Smaller parts are more head than body: they wait for the next message.
+const LEAST_PART: usize = 512;
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::arithmetic_side_effects)]
+
+    use wirehub_common::frame::ServerFrame;
+    use wirehub_common::{Assembler, Limits, frame};
+
+    use super::*;
+
+    const ROOM: usize = Limits::BATCH_BYTES;
+
+    fn frame(text: &'static str) -> Bytes {
+        Bytes::from_static(text.as_bytes())
+    }
+
+    fn run(text: &'static str) -> Run {
+        Run::of(frame(text))
+    }
+
+    fn taken_within(queue: &mut Queue, room: usize) -> Vec<Bytes> {
+        let mut frames = Vec::new();
+        queue.take_batch(Codec::Protobuf, room, &mut |frame| frames.push(frame));
+        frames
+    }
+
+    fn taken(queue: &mut Queue) -> Vec<Bytes> {
+        taken_within(queue, ROOM)
+    }
+
+    fn push(queue: &mut Queue, lane: Lane, frame: impl Into<Bytes>) {
+        assert!(queue.push_run(lane, Run::of(frame.into()), 1 << 30, &mut Dropped::default()));
+    }
+
+    /// A publication with its delimiter.
+    fn large(bytes: usize) -> Bytes {
+        let channel = ChannelName::new("a").unwrap();
+        let payload = wirehub_common::Payload::bytes(vec![7; bytes]);
+        let publication = frame::Publication { channel, payload, time: 1, publisher: None, offset: 0 };
+        Codec::Protobuf.encode_frame(&ServerFrame::Push(frame::Push::Publication(publication)))
+    }
+
+    #[test]
+    fn lanes_go_by_rank_and_keep_their_order() {
+        let mut queue = Queue::default();
+        push(&mut queue, Lane::Normal, "n1");
+        push(&mut queue, Lane::Urgent, "u1");
+        push(&mut queue, Lane::Normal, "n2");
+        queue.answer(Lane::Control, frame("c1"));
+        push(&mut queue, Lane::Urgent, "u2");
+        assert_eq!(taken(&mut queue), ["c1", "u1", "u2", "n1", "n2"]);
+        assert!(taken(&mut queue).is_empty());
+        assert_eq!((queue.bytes, queue.droppable), (0, 0));
+    }
+
+    #[test]
+    fn a_batch_ends_before_it_would_be_too_large() {
+        let mut queue = Queue::default();
+        for _ in 0..5 {
+            push(&mut queue, Lane::Normal, vec![0; ROOM / 2]);
+        }
+        let mut lengths = || taken(&mut queue).iter().map(Bytes::len).sum::<usize>();
+        assert_eq!([lengths(), lengths(), lengths(), lengths()], [ROOM, ROOM, ROOM / 2, 0]);
+        assert_eq!(queue.bytes, 0);
+    }
+
+    #[test]
+    fn a_large_frame_goes_in_parts_and_others_between_them() {
+        for codec in [Codec::Protobuf, Codec::Json] {
+            let mut queue = Queue::default();
+            let channel = ChannelName::new("a").unwrap();
+            let payload = wirehub_common::Payload::bytes(vec![7; 300_000]);
+            let publication = frame::Publication { channel, payload, time: 1, publisher: None, offset: 0 };
+            let whole = ServerFrame::Push(frame::Push::Publication(publication));
+            let due = ServerFrame::Push(frame::Push::RefreshDue);
+            push(&mut queue, Lane::Normal, codec.encode_frame(&whole));
+            let (mut assembler, mut seen, mut batches) = (Assembler::new(), Vec::new(), 0);
+            loop {
+                let mut message = Vec::new();
+                if !queue.take_batch(codec, ROOM, &mut |piece| message.extend_from_slice(&piece)) {
+                    break;
+                }
+                assert!(message.len() <= ROOM, "{}", message.len());
+                batches += 1;
+                if batches == 1 {
+                    push(&mut queue, Lane::Urgent, codec.encode_frame(&due));
+                }
+                for frame in codec.decode_frames(&message.into()).map(Result::unwrap) {
+                    let ServerFrame::Part(part) = frame else {
+                        seen.push((batches, frame));
+                        continue;
+                    };
+                    assert_eq!(part.stream, Lane::Normal as u32);
+                    if let Some(frame) = assembler.take(2, &part.data, part.left, 1 << 20).unwrap() {
+                        seen.push((batches, codec.decode_frame(&frame).unwrap()));
+                    }
+                }
+            }
+            assert_eq!(seen, [(2, due), (batches, whole)], "{codec:?}");
+            assert_eq!(queue.bytes, 0);
+        }
+    }
+
+    #[test]
+    fn frames_under_way_share_the_room() {
+        let mut queue = Queue::default();
+        for lane in [Lane::Normal, Lane::Bulk] {
+            push(&mut queue, lane, large(100_000));
+        }
+        let first = taken_within(&mut queue, 16_384);
+        assert!(first.iter().map(Bytes::len).sum::<usize>() <= 16_384);
+        let lengths: Vec<usize> = first.iter().map(Bytes::len).filter(|length| *length > 100).collect();
+        assert!(lengths.len() == 2 && lengths.iter().all(|length| *length > 8000), "{lengths:?}");
+        for _ in 0..1000 {
+            push(&mut queue, Lane::Control, vec![0; 100]);
+        }
+        let second = taken_within(&mut queue, 16_384);
+        assert!(
+            second.iter().filter(|piece| piece.len() > 3000).count() == 2,
+            "small ones leave room for parts"
+        );
+        assert_eq!(second[0].len(), 100, "and go before them");
+    }
+
+    #[test]
+    fn publications_over_the_bound_are_refused() {
+        let mut queue = Queue::default();
+        let dropped = &mut Dropped::default();
+        for _ in 0..3 {
+            assert!(queue.push_run(Lane::Normal, run("0123456789"), 200, dropped));
+        }
+        assert!(!queue.push_run(
+            Lane::Normal,
+            run("01234567890123456789012345678901234567890"),
+            200,
+            dropped
+        ));
+        assert_eq!(taken(&mut queue).len(), 3);
+    }
+
+    #[test]
+    fn a_frame_larger_than_the_bound_goes_into_a_queue_that_is_half_empty() {
+        let (mut queue, dropped) = (Queue::default(), &mut Dropped::default());
+        assert!(queue.push_run(Lane::Normal, run("small"), 200, dropped));
+        let long = Run::of(vec![0; 1000].into());
+        assert!(queue.push_run(Lane::Normal, long.clone(), 200, dropped));
+        assert!(!queue.push_run(Lane::Normal, long, 200, dropped));
+    }
+
+    #[test]
+    fn what_may_be_dropped_makes_room_the_oldest_first() {
+        let limit = 10 * cost(&run("0"));
+        let (mut queue, mut dropped) = (Queue::default(), Dropped::default());
+        let channel = ChannelName::new("a").unwrap();
+        assert!(queue.push_run(Lane::Normal, run("k"), limit, &mut dropped));
+        for text in ["0", "1", "2", "3", "4", "5", "6", "7", "8"] {
+            assert!(queue.push_droppable(Lane::Normal, run(text), Some(&channel), limit, &mut dropped));
+        }
+        assert!(dropped.is_empty());
+        assert!(queue.push_run(Lane::Normal, run("l"), limit, &mut dropped));
+        assert_eq!(
+            taken(&mut queue),
+            ["k", "4", "5", "6", "7", "8", "l"],
+            "a quarter, and room for the new one"
+        );
+        assert_eq!((queue.bytes, queue.droppable), (0, 0));
+        assert_eq!(dropped.into_channels(), [channel]);
+    }
+
+    #[test]
+    fn of_a_row_that_is_too_long_the_newest_are_queued() {
+        let mut row = crate::hub::segment::Row::default();
+        for text in ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"] {
+            row.push(frame(text));
+        }
+        let run = Run::behind(&row.finish(), 0).unwrap();
+        let (mut queue, mut dropped) = (Queue::default(), Dropped::default());
+        let channel = ChannelName::new("a").unwrap();
+        let limit = 4 * cost(&Run::of(frame("0")));
+        assert!(queue.push_droppable(Lane::Normal, run, Some(&channel), limit, &mut dropped));
+        let taken = taken(&mut queue).concat();
+        assert!(taken.len() <= 4 && b"0123456789".ends_with(&taken), "{taken:?}");
+        assert_eq!(dropped.into_channels(), [channel]);
+    }
+
+    #[test]
+    fn what_may_be_dropped_is_where_others_have_taken_the_room() {
+        let limit = 4 * cost(&run("0"));
+        let (mut queue, mut dropped) = (Queue::default(), Dropped::default());
+        for text in ["a", "b", "c", "d"] {
+            assert!(queue.push_run(Lane::Normal, run(text), limit, &mut dropped));
+        }
+        assert!(!queue.push_droppable(Lane::Normal, run("e"), None, limit, &mut dropped));
+        assert_eq!(taken(&mut queue), ["a", "b", "c", "d"]);
+    }
+
+    #[test]
+    fn the_latest_takes_the_turn_of_the_one_before() {
+        let (mut queue, mut dropped) = (Queue::default(), Dropped::default());
+        let slot = Arc::new(Slot::default());
+        assert!(queue.push_latest(Lane::Normal, &slot, run("1"), None, 1000, &mut dropped));
+        push(&mut queue, Lane::Normal, "other");
+        assert!(!queue.push_latest(Lane::Normal, &slot, run("two"), None, 1000, &mut dropped));
+        assert_eq!(taken(&mut queue), ["two", "other"]);
+        assert_eq!(queue.bytes, 0);
+        assert!(queue.push_latest(Lane::Normal, &slot, run("3"), None, 1000, &mut dropped));
+        assert_eq!(taken(&mut queue), ["3"]);
+    }
+}

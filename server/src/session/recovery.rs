@@ -1,0 +1,233 @@
+//! What is read from histories: what subscribers missed, page by page as the client takes it, and the pages that clients ask
+//! for, one at a time.
+//!
+//! Nothing that is published meanwhile waits in a queue: it is in the history as well. A subscriber that has read everything
+//! joins those to whom it is handed as it is published. So the memory that this takes is bounded whatever was missed, and a
+//! client that is cut off half way goes on from there.
+
+use std::collections::VecDeque;
+use std::ops::ControlFlow;
+
+use wirehub_common::code::{CloseCode, ErrorCode};
+use wirehub_common::frame::{Answer, ErrorInfo, HistoryPage, Position, Push, ServerFrame, Subscribed};
+use wirehub_common::{ChannelName, Limits};
+
+use super::mailbox::Ending;
+use super::waiting::failed;
+use super::{Budget, Session};
+use crate::engine::{EngineError, Locate, Located, ReadHistory};
+use crate::hub::segment::{Row, Run};
+
+/// The subscriptions that are reading their histories, in turn.
+#[derive(Default)]
+pub(super) struct Recoveries {
+    open: VecDeque<Recovery>,
+    /// The pages that commands ask for. A page is large: it is made when there is room for it.
+    asked: VecDeque<(u32, ReadHistory)>,
+    /// Whether a page is being waited for.
+    is_reading: bool,
+}
+
+/// A subscription that is reading its channel's history.
+struct Recovery {
+    channel: ChannelName,
+    number: u32,
+    /// What has been read.
+    position: Position,
+    /// How many bytes that were.
+    bytes: usize,
+    /// Whether the last page had nothing.
+    is_at_end: bool,
+}
+
+impl Recoveries {
+    /// A command asks for a page.
+    pub(super) fn ask_for(&mut self, command: u32, page: ReadHistory) {
+        self.asked.push_back((command, page));
+    }
+
+    /// How many commands wait for their pages.
+    pub(super) fn asked(&self) -> usize {
+        self.asked.len()
+    }
+}
+
+impl Session {
+    /// Has a subscription that is in force get what is behind a position: now where there is nothing to read, and else as it
+    /// is read.
+    pub(super) fn recover_from(
+        &mut self,
+        channel: ChannelName,
+        number: u32,
+        Located { position, newest, .. }: Located,
+    ) {
+        let recovery = Recovery { channel, number, position, bytes: 0, is_at_end: false };
+        if recovery.position.offset < newest || !self.catches_up(&recovery, false) {
+            self.recoveries.get_or_insert_default().open.push_back(recovery);
+        }
+    }
+
+    /// Reads on, as long as there is room for it. Breaks off where there is none.
+    pub(super) fn recover(&mut self, budget: &mut Budget) -> ControlFlow<()> {
+        while let Some(recoveries) = &mut self.recoveries {
+            if recoveries.is_reading || budget.is_spent() {
+                break;
+            }
+            if self.peer.mailbox.bytes() > ROOM_BYTES {
+                return ControlFlow::Break(());
+            }
+            budget.spend_on(0);
+            if let Some((command, read)) = recoveries.asked.pop_front() {
+                recoveries.is_reading = true;
+                let page = self.hub.engine().history(read);
+                self.wait_for(page, move |session, page| session.answer_with_page(command, page));
+                continue;
+            }
+            let Some(recovery) = recoveries.open.pop_front() else {
+                self.recoveries = None;
+                break;
+            };
+            let namespace = self.hub.settings().namespaces.of(&recovery.channel);
+            let Some(history) = namespace.history.filter(|_| self.is_in_force(&recovery)) else { continue };
+            self.recoveries.get_or_insert_default().is_reading = true;
+            let page = self.hub.engine().history(ReadHistory {
+                channel: recovery.channel.clone(),
+                history,
+                since: Some(recovery.position.clone()),
+                limit: PAGE,
+                bytes: Limits::BATCH_BYTES,
+                reverse: false,
+            });
+            self.wait_for(page, |session, page| session.read_page(recovery, page));
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Tells the client that something of a channel without offsets was dropped.
+    pub(super) fn tell_gap(&self, channel: &ChannelName) {
+        if let Some(subscription) = self.subscriptions.get(channel) {
+            let (number, channel) = (subscription.number, channel.clone());
+            self.push(Push::Subscribed(Subscribed {
+                channel,
+                number,
+                position: None,
+                complete: false,
+                recovering: 0,
+            }));
+        }
+    }
+
+    fn answer_with_page(&mut self, command: u32, page: Result<Option<HistoryPage>, EngineError>) {
+        if let Some(recoveries) = &mut self.recoveries {
+            recoveries.is_reading = false;
+        }
+        let page = page.map_err(|error| failed(&error)).and_then(|page| {
+            page.map(Answer::History).ok_or_else(|| ErrorInfo::from_code(ErrorCode::UNRECOVERABLE))
+        });
+        self.reply(command, page);
+    }
+
+    fn read_page(&mut self, mut recovery: Recovery, page: Result<Option<HistoryPage>, EngineError>) {
+        if let Some(recoveries) = &mut self.recoveries {
+            recoveries.is_reading = false;
+        }
+        let Some(subscription) = self.subscriptions.get(&recovery.channel) else { return };
+        if subscription.number != recovery.number {
+            return;
+        }
+        let page = match page {
+            Ok(Some(page)) => page,
+            Ok(None) => return self.go_on_elsewhere(recovery),
+            Err(error) => {
+                // It comes back, and goes on from where it has got to.
+                let reason = failed(&error).message;
+                return self
+                    .peer
+                    .mailbox
+                    .end(Ending { reason: reason.into(), ..CloseCode::INTERNAL_ERROR.into() });
+            }
+        };
+        let (is_lossy, lane) = (subscription.channel.is_lossy(), subscription.channel.lane());
+        let newest = page.position.offset;
+        let mut row = Row::default();
+        for publication in page.publications {
+            recovery.position.offset = publication.offset;
+            let frame = self.peer.codec.encode_frame(&ServerFrame::Push(Push::Publication(publication)));
+            recovery.bytes = recovery.bytes.saturating_add(frame.len());
+            row.push(frame);
+        }
+        let is_empty = row.bytes() == 0;
+        if let Some(run) = Run::behind(&row.finish(), 0).filter(|_| !is_empty) {
+            self.peer.mailbox.answer_run(lane, run);
+        }
+        // It would have been dropped as well if it had been there: the client sees the hole.
+        let is_too_far_behind = is_lossy && recovery.bytes > self.peer.mailbox.limit() / 2;
+        if is_too_far_behind {
+            recovery.position.offset = newest.max(recovery.position.offset);
+        }
+        let is_at_end = recovery.position.offset >= newest;
+        // An engine that delivers what its history does not have must not be asked for ever.
+        let anyway = is_too_far_behind || recovery.is_at_end && is_empty;
+        recovery.is_at_end = is_empty;
+        if !(is_at_end && self.catches_up(&recovery, anyway)) {
+            self.recoveries.get_or_insert_default().open.push_back(recovery);
+        }
+    }
+
+    /// The history has lost what comes next: the client is told where it goes on.
+    fn go_on_elsewhere(&mut self, Recovery { channel, number, position, .. }: Recovery) {
+        let Some(history) = self.hub.settings().namespaces.of(&channel).history else { return };
+        let since = Some(position);
+        let located = self.hub.engine().locate(Locate { channel: channel.clone(), history, since });
+        if let Some(recoveries) = &mut self.recoveries {
+            recoveries.is_reading = true;
+        }
+        self.wait_for(located, move |session, located| {
+            if let Some(recoveries) = &mut session.recoveries {
+                recoveries.is_reading = false;
+            }
+            let located = match located {
+                Ok(located) => located,
+                Err(error) => {
+                    let reason = failed(&error).message;
+                    let ending = Ending { reason: reason.into(), ..CloseCode::INTERNAL_ERROR.into() };
+                    return session.peer.mailbox.end(ending);
+                }
+            };
+            let Some(subscription) = session.subscriptions.get(&channel) else { return };
+            if subscription.number != number {
+                return;
+            }
+            let (position, recovering) = (located.position.clone(), located.missed());
+            let push = Push::Subscribed(Subscribed {
+                channel: channel.clone(),
+                number,
+                position: Some(position),
+                complete: located.complete,
+                recovering,
+            });
+            let frame = session.peer.codec.encode_frame(&ServerFrame::Push(push));
+            subscription.channel.answer(subscription.place, Some(frame));
+            session.recover_from(channel, number, located);
+        });
+    }
+
+    fn is_in_force(&self, recovery: &Recovery) -> bool {
+        let current = self.subscriptions.get(&recovery.channel);
+        current.is_some_and(|current| current.number == recovery.number)
+    }
+
+    /// Whether the subscription has read everything, and is handed what is published from now on; also where it is to be so.
+    fn catches_up(&self, recovery: &Recovery, anyway: bool) -> bool {
+        let subscription = self.subscriptions.get(&recovery.channel);
+        subscription.is_none_or(|subscription| {
+            subscription.channel.catch_up(subscription.place, recovery.position.offset, anyway)
+        })
+    }
+}
+
+/// How much may wait in the queue when another page is read: while one message is on its way the next is there.
+const ROOM_BYTES: usize = Limits::BATCH_BYTES;
+
+/// How many publications are read at once.
+const PAGE: usize = 256;
