@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use axum::http::StatusCode;
+use tokio::task::JoinError;
 
 use crate::config::{Config, KeySets, parse_time};
 use crate::{
@@ -185,9 +186,10 @@ async fn serve_until_signal(reloader: &Reloader, app: axum::Router) -> Result<Ex
     }
     announce(scheme, &listener.address()?)?;
     let (stop, stopping) = tokio::sync::oneshot::channel();
-    let server = run(listener, reloader.hub.clone(), app, async {
+    // A task of its own: so connections are taken by a thread that serves them, where this one would only hand them over.
+    let mut server = tokio::spawn(run(listener, reloader.hub.clone(), app, async {
         let _ = stopping.await;
-    });
+    }));
     let twice = async {
         signals.next().await;
         // The receiver is gone only when the server is.
@@ -200,14 +202,18 @@ async fn serve_until_signal(reloader: &Reloader, app: axum::Router) -> Result<Ex
             reloader.reload();
         }
     };
-    Ok(tokio::select! {
+    tokio::select! {
         never = reloading => never,
-        () = server => ExitCode::SUCCESS,
-        () = twice => {
-            tracing::warn!("stopped at once: connections were cut");
-            ExitCode::FAILURE
-        }
-    })
+        served = &mut server => match served.map_err(JoinError::try_into_panic) {
+            Err(Ok(panic)) => std::panic::resume_unwind(panic),
+            _ => return Ok(ExitCode::SUCCESS),
+        },
+        () = twice => {}
+    }
+    server.abort();
+    let _ = server.await;
+    tracing::warn!("stopped at once: connections were cut");
+    Ok(ExitCode::FAILURE)
 }
 
 /// The static files, if they are there.

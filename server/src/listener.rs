@@ -94,7 +94,11 @@ impl Listener {
         match address {
             ListenAddress::Tcp(tcp) => {
                 let bound = TcpListener::bind(tcp).await;
-                bound.map(Self::Tcp).map_err(|error| cannot_listen(address, error))
+                // Where it hands them on to its connections they are not set for each of them: these are five system calls.
+                bound
+                    .inspect(|listener| tune(&SockRef::from(listener)))
+                    .map(Self::Tcp)
+                    .map_err(|error| cannot_listen(address, error))
             }
             #[cfg(unix)]
             ListenAddress::Unix(path) => {
@@ -168,21 +172,22 @@ fn local_address(listener: &TcpListener) -> Result<ListenAddress, Error> {
 
 async fn accept_tuned(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
     let (stream, peer) = listener.accept().await?;
-    if let Err(error) = tune(&stream) {
-        tracing::debug!("a connection keeps the system's settings: {error}");
+    if cfg!(not(any(target_os = "linux", target_os = "android"))) {
+        tune(&SockRef::from(&stream));
     }
     Ok((stream, peer))
 }
 
 /// What is written is written whole, so there is nothing to wait for before it is sent. And a client that went away
 /// without a word is noticed also where nothing is ever sent to it.
-fn tune(stream: &TcpStream) -> io::Result<()> {
+fn tune(socket: &SockRef<'_>) {
     const ASK_AFTER: Duration = Duration::from_secs(60);
     const ASK_AGAIN: Duration = Duration::from_secs(10);
 
-    stream.set_nodelay(true)?;
     let keepalive = TcpKeepalive::new().with_time(ASK_AFTER).with_interval(ASK_AGAIN);
-    SockRef::from(stream).set_tcp_keepalive(&keepalive)
+    if let Err(error) = socket.set_tcp_nodelay(true).and_then(|()| socket.set_tcp_keepalive(&keepalive)) {
+        tracing::debug!("connections keep the system's settings: {error}");
+    }
 }
 
 /// A listening Unix socket.

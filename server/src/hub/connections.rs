@@ -32,7 +32,11 @@ impl Connections {
 
     /// One more; none from when a stop has begun.
     pub(crate) fn enter(&self) -> Option<Connection> {
-        self.open.send_modify(|open| *open = open.saturating_add(1));
+        // Only for none of them is waited.
+        self.open.send_if_modified(|open| {
+            *open = open.saturating_add(1);
+            false
+        });
         let connection = Connection(Arc::clone(&self.open));
         // Looked at when it is counted already: who begins to stop now waits for it.
         (self.phase() == Phase::Running).then_some(connection)
@@ -65,7 +69,10 @@ impl Connections {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        self.0.send_modify(|open| *open = open.saturating_sub(1));
+        self.0.send_if_modified(|open| {
+            *open = open.saturating_sub(1);
+            *open == 0
+        });
     }
 }
 
