@@ -15,9 +15,10 @@ use hyper::rt::{Read, Write};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use parking_lot::Mutex;
 #[cfg(feature = "tls")]
 use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tower::ServiceExt as _;
@@ -38,6 +39,9 @@ pub const MAX_CONNECTIONS: usize = 100_000;
 /// [`Hub::shutdown`], with [`STOP_DEADLINE`]: tells each session when to come back, flushes its queue and closes it. Meanwhile
 /// requests are answered as before, `/ready` and handshakes with the HTTP status 503; those that are in flight in the end may
 /// end within the deadline. What is left then is dropped, and nobody listens any more.
+///
+/// Best in a task of its own. Where a runtime of several threads is blocked on it, each connection is taken by the thread that
+/// waits for it and handed to another, which is dearer than taking it.
 pub async fn run(listener: Listener, hub: Hub, app: Router, shutdown: impl Future<Output = ()>) {
     let mut server = Server::new(listener, hub.clone(), app);
     server.serve_until(shutdown).await;
@@ -97,7 +101,7 @@ impl Server {
         }
     }
 
-    fn serve(&mut self, permit: Permit, accepted: Accepted) {
+    fn serve(&mut self, permit: SharedPermit, accepted: Accepted) {
         let service = |peer| Service {
             hub: self.hub.clone(),
             app: self.app.clone(),
@@ -129,19 +133,37 @@ impl Server {
     }
 }
 
-/// A place among [`MAX_CONNECTIONS`]. It goes with the connection when that becomes a WebSocket.
+/// A place among [`MAX_CONNECTIONS`].
+pub(crate) struct Permit(Arc<Semaphore>);
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.0.add_permits(1);
+    }
+}
+
+/// The place of an HTTP connection, which it hands on when it becomes a WebSocket.
 #[derive(Clone)]
-pub(crate) struct Permit {
-    _slot: Arc<OwnedSemaphorePermit>,
+pub(crate) struct SharedPermit(Arc<Mutex<Option<Permit>>>);
+
+impl SharedPermit {
+    pub(crate) fn take(&self) -> Option<Permit> {
+        self.0.lock().take()
+    }
 }
 
 /// The next connection for which there is room. What goes wrong is the system's or the client's; the server goes on.
-async fn next_connection(listener: &Listener, slots: &Arc<Semaphore>) -> (Permit, Accepted) {
+async fn next_connection(listener: &Listener, slots: &Arc<Semaphore>) -> (SharedPermit, Accepted) {
     loop {
         // The semaphore is never closed.
-        let Ok(permit) = Arc::clone(slots).acquire_owned().await else { return std::future::pending().await };
+        let Ok(permit) = slots.acquire().await else { return std::future::pending().await };
         match listener.accept().await {
-            Ok(stream) => return (Permit { _slot: Arc::new(permit) }, stream),
+            Ok(stream) => {
+                // Given back by `Permit`, which takes less room.
+                permit.forget();
+                let permit = Permit(Arc::clone(slots));
+                return (SharedPermit(Arc::new(Mutex::new(Some(permit)))), stream);
+            }
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
                 tracing::error!("cannot accept connections, trying again: {error}");
@@ -166,7 +188,7 @@ struct Service {
     hub: Hub,
     app: Router,
     peer: Peer,
-    permit: Permit,
+    permit: SharedPermit,
     handshake_timeout: Duration,
     /// Nothing is ever sent: waiting for it fails when the sender is gone.
     last_request: watch::Receiver<()>,
@@ -258,7 +280,7 @@ mod tests {
             [TcpStream::connect(address).await.unwrap(), TcpStream::connect(address).await.unwrap()];
         let (first, _) = next_connection(&listener, &slots).await;
         // As a WebSocket holds it on when its request is long answered.
-        let held = first.clone();
+        let held = first.take();
         drop(first);
         assert!(next_connection(&listener, &slots).now_or_never().is_none());
         drop(held);

@@ -18,7 +18,7 @@ use super::client_address::{client_address, is_forwarded};
 use crate::Hub;
 use crate::hub::addresses::{Charged, TooMany};
 use crate::hub::connections::Connection;
-use crate::run::Permit;
+use crate::run::{Permit, SharedPermit};
 use crate::socket::{Socket, Transport};
 
 /// A handshake that is in order.
@@ -58,13 +58,14 @@ impl Handshake {
             address.is_some_and(|address| address.is_loopback()) && !is_forwarded(request.headers());
         live.origins.check(request.headers(), is_from_here).map_err(Refusal::Origin)?;
         let connection = hub.connections().enter().ok_or(Refusal::Stopping)?;
-        let permit = request.extensions_mut().remove::<Permit>();
         let upgrade = request.extensions_mut().remove::<OnUpgrade>().ok_or(Refusal::NoUpgrade)?;
         let charged = match address {
             Some(address) => hub.addresses().enter(address, live.addresses, Instant::now()),
             None => Ok(None),
         };
         let charged = charged.map_err(Refusal::Address)?.map(Box::new);
+        // The last thing: where it is refused the connection goes on, and keeps its place.
+        let permit = request.extensions_mut().remove::<SharedPermit>().and_then(|permit| permit.take());
         let open = Open { _connection: connection, _permit: permit, _charged: charged };
         Ok(Self { accept, upgrade, address, open })
     }

@@ -7,6 +7,8 @@ use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use futures_util::FutureExt as _;
+use futures_util::future::OptionFuture;
 use wirehub_common::{Limits, negotiate};
 
 use self::handshake::{Handshake, Refusal};
@@ -47,15 +49,14 @@ async fn wirehub(State(hub): State<Hub>, mut request: Request) -> Result<Respons
         negotiate(offered.iter().map(|value| value.to_str().unwrap_or("?"))).map_err(Refusal::Subprotocol)?;
     let id = SessionId::random().map_err(Refusal::Entropy)?;
     let response = handshake.response(protocol);
-    let live = hub.live();
-    let peer = Arc::new(Peer::new(id, codec, handshake.address(), Mailbox::new(live.queue_bytes, codec)));
-    tokio::spawn(async move {
-        drop(live);
-        if let Some((socket, open)) = handshake.finish(Limits::DEFAULT.batch_bytes).await {
-            // A task of its own, which has no room for the handshake.
-            tokio::spawn(session::serve(hub, peer, socket, open));
-        }
-    });
+    let mailbox = Mailbox::new(hub.live().queue_bytes);
+    let peer = Arc::new(Peer::new(id, codec, handshake.address(), mailbox));
+    let opening = handshake.finish(Limits::DEFAULT.batch_bytes);
+    // The session takes the handshake's place in the task, which has no room for both.
+    tokio::spawn(opening.then(|opened| {
+        let opened = opened.map(|(socket, open)| session::serve(hub, peer, socket, open));
+        OptionFuture::from(opened)
+    }));
     Ok(response)
 }
 

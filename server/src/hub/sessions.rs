@@ -1,7 +1,9 @@
 //! The registry of sessions.
 
+use std::borrow::Borrow;
+use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, OnceLock};
 
 use wirehub_common::Codec;
@@ -27,6 +29,10 @@ pub(crate) struct Peer {
     pub(crate) since: u64,
     /// How many channels it is subscribed to: for people to look at, and nothing that one could rely on.
     pub(crate) channels: AtomicU32,
+    /// Whether it is a session, and no longer a connection that may become one. Set while its registry has it.
+    is_connected: AtomicBool,
+    /// Whether it is one of its user's sessions that are counted. Set while its registry has it.
+    is_counted: AtomicBool,
     pub(crate) mailbox: Mailbox,
 }
 
@@ -40,8 +46,21 @@ pub(crate) struct Identity {
 
 impl Peer {
     pub(crate) fn new(id: SessionId, codec: Codec, address: Option<IpAddr>, mailbox: Mailbox) -> Self {
-        let since = unix_time::now();
-        Self { id, identity: OnceLock::new(), codec, address, since, channels: AtomicU32::new(0), mailbox }
+        Self {
+            id,
+            identity: OnceLock::new(),
+            codec,
+            address,
+            since: unix_time::now(),
+            channels: AtomicU32::new(0),
+            is_connected: AtomicBool::new(false),
+            is_counted: AtomicBool::new(false),
+            mailbox,
+        }
+    }
+
+    fn is_connected(&self) -> bool {
+        self.is_connected.load(Ordering::Relaxed)
     }
 
     /// It is known who the session is. The first one is for good.
@@ -73,17 +92,33 @@ static NOBODY: LazyLock<Arc<str>> = LazyLock::new(|| "".into());
 
 /// All connections that speak Wirehub, and how many of them are connected sessions.
 pub(crate) struct Sessions {
-    entries: Sharded<SessionId, Entry>,
+    entries: Sharded<Entry, ()>,
     connected: AtomicUsize,
     /// How many sessions each user has, of those that are counted.
     of_users: Sharded<Arc<str>, u32>,
 }
 
-struct Entry {
-    peer: Arc<Peer>,
-    connected: bool,
-    /// Whether it is one of its user's sessions in `of_users`.
-    counted: bool,
+/// A connection by its id, which is where it is anyway: so an entry takes no more room than a pointer.
+struct Entry(Arc<Peer>);
+
+impl Borrow<SessionId> for Entry {
+    fn borrow(&self) -> &SessionId {
+        &self.0.id
+    }
+}
+
+impl PartialEq for Entry {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.id == other.0.id
+    }
+}
+
+impl Eq for Entry {}
+
+impl Hash for Entry {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.id.hash(state);
+    }
 }
 
 impl Sessions {
@@ -94,13 +129,13 @@ impl Sessions {
     /// Adds a connection that has not sent `connect` yet.
     pub(crate) fn add(&self, peer: Arc<Peer>) {
         let shard = self.entries.shard(&peer.id);
-        shard.write().insert(peer.id, Entry { peer, connected: false, counted: false });
+        shard.write().insert(Entry(peer), ());
     }
 
     /// The connection is a session from now on.
     pub(crate) fn connected(&self, id: SessionId) {
-        if let Some(entry) = self.entries.shard(&id).write().get_mut(&id)
-            && !std::mem::replace(&mut entry.connected, true)
+        if let Some((Entry(peer), ())) = self.entries.shard(&id).read().get_key_value(&id)
+            && !peer.is_connected.swap(true, Ordering::Relaxed)
         {
             self.connected.fetch_add(1, Ordering::Relaxed);
         }
@@ -116,20 +151,20 @@ impl Sessions {
             }
             *count = count.saturating_add(1);
         }
-        if let Some(entry) = self.entries.shard(&id).write().get_mut(&id) {
-            entry.counted = true;
+        if let Some((Entry(peer), ())) = self.entries.shard(&id).read().get_key_value(&id) {
+            peer.is_counted.store(true, Ordering::Relaxed);
         }
         true
     }
 
     /// Forgets a connection.
     pub(crate) fn remove(&self, id: SessionId) {
-        let Some(entry) = self.entries.shard(&id).write().remove(&id) else { return };
-        if entry.connected {
+        let Some((Entry(peer), ())) = self.entries.shard(&id).write().remove_entry(&id) else { return };
+        if peer.is_connected() {
             self.connected.fetch_sub(1, Ordering::Relaxed);
         }
-        if entry.counted {
-            let user = entry.peer.user();
+        if peer.is_counted.load(Ordering::Relaxed) {
+            let user = peer.user();
             let mut users = self.of_users.shard(&user).write();
             match users.get_mut(&user) {
                 Some(count) if *count > 1 => *count = count.saturating_sub(1),
@@ -141,41 +176,26 @@ impl Sessions {
     /// A connected session.
     pub(crate) fn find(&self, id: SessionId) -> Option<Arc<Peer>> {
         let shard = self.entries.shard(&id).read();
-        shard.get(&id).filter(|entry| entry.connected).map(|entry| Arc::clone(&entry.peer))
+        let (Entry(peer), ()) = shard.get_key_value(&id)?;
+        peer.is_connected().then(|| Arc::clone(peer))
     }
 
     /// The connected sessions, in no order.
     pub(crate) fn members(&self) -> Vec<Member> {
         let mut members = Vec::new();
-        for shard in self.entries.shards() {
-            members.extend(
-                shard.read().values().filter(|entry| entry.connected).map(|entry| entry.peer.shown()),
-            );
-        }
+        self.for_each(|peer| members.push(peer.shown()));
         members
     }
 
     /// The connected sessions, in no order.
     #[cfg(feature = "api")]
     pub(crate) fn connected_peers(&self) -> Vec<Arc<Peer>> {
-        let mut peers = Vec::new();
-        for shard in self.entries.shards() {
-            let shard = shard.read();
-            peers.extend(shard.values().filter(|entry| entry.connected).map(|entry| Arc::clone(&entry.peer)));
-        }
-        peers
+        self.those(Peer::is_connected)
     }
 
     /// The sessions of a user, also those whose `connect` is not answered yet. Without a name: the connected anonymous ones.
     pub(crate) fn of_user(&self, user: &str) -> Vec<Arc<Peer>> {
-        let mut peers = Vec::new();
-        for shard in self.entries.shards() {
-            let shard = shard.read();
-            let is_known = |entry: &&Entry| entry.connected || !user.is_empty();
-            let theirs = shard.values().filter(is_known).filter(|entry| *entry.peer.user() == *user);
-            peers.extend(theirs.map(|entry| Arc::clone(&entry.peer)));
-        }
-        peers
+        self.those(|peer| (peer.is_connected() || !user.is_empty()) && *peer.user() == *user)
     }
 
     /// How many sessions are connected.
@@ -185,11 +205,7 @@ impl Sessions {
 
     /// All connections, connected or not.
     pub(crate) fn all(&self) -> Vec<Arc<Peer>> {
-        let mut peers = Vec::new();
-        for shard in self.entries.shards() {
-            peers.extend(shard.read().values().map(|entry| Arc::clone(&entry.peer)));
-        }
-        peers
+        self.those(|_| true)
     }
 
     /// Queues a frame for every connected session.
@@ -200,7 +216,16 @@ impl Sessions {
     /// Does something with every connected session.
     pub(crate) fn for_each(&self, mut act: impl FnMut(&Arc<Peer>)) {
         for shard in self.entries.shards() {
-            shard.read().values().filter(|entry| entry.connected).for_each(|entry| act(&entry.peer));
+            shard.read().keys().filter(|entry| entry.0.is_connected()).for_each(|entry| act(&entry.0));
         }
+    }
+
+    fn those(&self, is_wanted: impl Fn(&Peer) -> bool) -> Vec<Arc<Peer>> {
+        let mut peers = Vec::new();
+        for shard in self.entries.shards() {
+            let shard = shard.read();
+            peers.extend(shard.keys().filter(|entry| is_wanted(&entry.0)).map(|entry| Arc::clone(&entry.0)));
+        }
+        peers
     }
 }

@@ -1,5 +1,6 @@
 //! A map in parts, each behind a lock of its own.
 
+use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, Hash, RandomState};
 
@@ -23,7 +24,10 @@ impl<K: Eq + Hash, V> Sharded<K, V> {
     /// The part that a key belongs to.
     #[allow(clippy::indexing_slicing, reason = "a remainder by the array's length is within it")]
     #[allow(clippy::cast_possible_truncation, reason = "any bits of the hash will do")]
-    pub(crate) fn shard(&self, key: &K) -> &Shard<K, V> {
+    pub(crate) fn shard<Q: Hash>(&self, key: &Q) -> &Shard<K, V>
+    where
+        K: Borrow<Q>,
+    {
         &self.shards[self.hasher.hash_one(key) as usize % SHARDS]
     }
 

@@ -54,7 +54,7 @@ impl Session {
         let result = match request {
             Request::Connect(_) => return Err(CloseCode::ALREADY_CONNECTED.into()),
             // What is in flight may end; nothing begins.
-            _ if self.stopping.is_some() => Err(stopping()),
+            _ if self.extras.as_ref().is_some_and(|extras| extras.is_stopping()) => Err(stopping()),
             Request::Subscribe(subscribe) => self.subscribe(id, subscribe),
             Request::Unsubscribe(unsubscribe) => self.unsubscribe(id, unsubscribe),
             Request::Publish(publish) => self.publish(id, publish),

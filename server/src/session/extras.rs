@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use wirehub_common::Assembler;
 
-use super::mailbox::Order;
+use super::mailbox::{Ending, Order};
 use crate::auth::Rights;
 
 /// By a token, by a bound on what sessions may do, or because there is more to say than there is room for.
@@ -17,9 +17,16 @@ pub(super) struct Extras {
     pub(super) orders: Vec<Order>,
     /// The commands that come in parts.
     pub(super) parts: Assembler,
+    /// How the session ends once its calls have.
+    pub(super) stopping: Option<Ending>,
 }
 
 impl Extras {
+    /// Whether the session takes nothing on any more, and ends once its calls have.
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stopping.is_some()
+    }
+
     /// Whether a command has come in part.
     pub(super) fn has_parts(&self) -> bool {
         !self.parts.is_empty()

@@ -76,7 +76,10 @@ async fn flush_all<S: AsyncRead + AsyncWrite + Unpin>(
     let kind = Kind::from(peer.codec);
     loop {
         poll_fn(|cx| socket.poll_flush(cx)).await?;
-        if socket.queue(kind, |take| peer.mailbox.poll_batch(Limits::BATCH_BYTES, take)).is_pending() {
+        if socket
+            .queue(kind, |take| peer.mailbox.poll_batch(peer.codec, Limits::BATCH_BYTES, take))
+            .is_pending()
+        {
             break;
         }
     }

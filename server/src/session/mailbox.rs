@@ -18,7 +18,6 @@ use crate::hub::segment::Run;
 /// doing then. Only frames do not, as long as it has not found the queue empty: it will look for them by itself.
 pub(crate) struct Mailbox {
     limit: usize,
-    codec: Codec,
     state: Mutex<State>,
 }
 
@@ -59,8 +58,6 @@ struct State {
     rest: Option<Box<Rest>>,
     /// The session's task; taken by the first that wakes it.
     waker: Option<Waker>,
-    /// Whether the task has found the queue empty since it looked.
-    wants_frames: bool,
 }
 
 #[derive(Default)]
@@ -71,9 +68,9 @@ struct Rest {
 }
 
 impl Mailbox {
-    /// One whose queue holds at most `limit` bytes of frames in this codec.
-    pub(crate) fn new(limit: usize, codec: Codec) -> Self {
-        Self { limit, codec, state: Mutex::default() }
+    /// One whose queue holds at most `limit` bytes of frames.
+    pub(crate) fn new(limit: usize) -> Self {
+        Self { limit, state: Mutex::default() }
     }
 
     /// How many bytes may wait.
@@ -84,7 +81,7 @@ impl Mailbox {
     /// Registers the task, and gives what has come for it.
     pub(crate) fn look(&self, cx: &Context<'_>) -> Option<Mail> {
         let mut state = self.state.lock();
-        state.wants_frames = false;
+        state.queue.is_awaited = false;
         match &mut state.waker {
             Some(waker) => waker.clone_from(cx.waker()),
             none => *none = Some(cx.waker().clone()),
@@ -99,13 +96,13 @@ impl Mailbox {
     }
 
     /// Hands the pieces of the next WebSocket message over, at most `room` bytes; else the task is woken when there is
-    /// something.
-    pub(crate) fn poll_batch(&self, room: usize, take: &mut dyn FnMut(Bytes)) -> Poll<()> {
+    /// something. All frames here are in this codec.
+    pub(crate) fn poll_batch(&self, codec: Codec, room: usize, take: &mut dyn FnMut(Bytes)) -> Poll<()> {
         let mut state = self.state.lock();
-        if state.queue.take_batch(self.codec, room, take) {
+        if state.queue.take_batch(codec, room, take) {
             return Poll::Ready(());
         }
-        state.wants_frames = true;
+        state.queue.is_awaited = true;
         Poll::Pending
     }
 
@@ -212,7 +209,7 @@ impl Mailbox {
         let (waker, result) = {
             let mut state = self.state.lock();
             let result = change(&mut state, self.limit);
-            let concerned = state.wants_frames || state.is_ending();
+            let concerned = state.queue.is_awaited || state.is_ending();
             (if concerned { state.waker.take() } else { None }, result)
         };
         if let Some(waker) = waker {
@@ -269,7 +266,7 @@ mod tests {
 
     fn mailbox(limit: usize) -> (Mailbox, Arc<Wakes>, Waker) {
         let wakes = Arc::new(Wakes::default());
-        (Mailbox::new(limit, Codec::Protobuf), Arc::clone(&wakes), Waker::from(wakes))
+        (Mailbox::new(limit), Arc::clone(&wakes), Waker::from(wakes))
     }
 
     fn frame(text: &'static str) -> Bytes {
@@ -289,8 +286,8 @@ mod tests {
         mailbox.push(Lane::Normal, frame("a"));
         assert_eq!(count(), 0, "it has not looked for frames yet");
         let mut taken = Vec::new();
-        assert!(mailbox.poll_batch(1000, &mut |piece| taken.push(piece)).is_ready());
-        assert!(mailbox.poll_batch(1000, &mut |piece| taken.push(piece)).is_pending());
+        assert!(mailbox.poll_batch(Codec::Protobuf, 1000, &mut |piece| taken.push(piece)).is_ready());
+        assert!(mailbox.poll_batch(Codec::Protobuf, 1000, &mut |piece| taken.push(piece)).is_pending());
         assert_eq!(taken, ["a"]);
         mailbox.push(Lane::Normal, frame("b"));
         mailbox.push(Lane::Normal, frame("c"));
@@ -326,7 +323,7 @@ mod tests {
         mailbox.push(Lane::Normal, vec![0; 99].into());
         assert_eq!(ending(&mailbox), Some(CloseCode::SLOW_CONSUMER));
         mailbox.push(Lane::Normal, frame("late"));
-        assert!(mailbox.poll_batch(1000, &mut |_| ()).is_pending());
+        assert!(mailbox.poll_batch(Codec::Protobuf, 1000, &mut |_| ()).is_pending());
     }
 
     #[test]
@@ -347,7 +344,7 @@ mod tests {
             mailbox.answer(Lane::Control, frame("0123456789"));
         }
         assert!(mailbox.is_congested());
-        assert!(mailbox.poll_batch(1000, &mut |_| ()).is_ready());
+        assert!(mailbox.poll_batch(Codec::Protobuf, 1000, &mut |_| ()).is_ready());
         assert!(!mailbox.is_congested());
     }
 
@@ -375,7 +372,7 @@ mod tests {
     #[test]
     fn nothing_that_comes_at_any_moment_of_a_turn_is_left_lying() {
         const ROUNDS: usize = 1000;
-        let mailbox = Arc::new(Mailbox::new(1 << 20, Codec::Protobuf));
+        let mailbox = Arc::new(Mailbox::new(1 << 20));
         let seen = Arc::new(AtomicUsize::new(0));
         let task = {
             let (mailbox, seen) = (Arc::clone(&mailbox), Arc::clone(&seen));
@@ -385,7 +382,7 @@ mod tests {
                 while seen.load(Ordering::Acquire) < ROUNDS * 3 {
                     let orders = mailbox.look(&cx).map_or(0, |mail| mail.orders.len());
                     let mut frames = 0;
-                    while mailbox.poll_batch(1 << 20, &mut |piece| frames += piece.len()).is_ready() {}
+                    while mailbox.poll_batch(Codec::Protobuf, 1 << 20, &mut |piece| frames += piece.len()).is_ready() {}
                     if seen.fetch_add(orders + frames, Ordering::Release) + orders + frames < ROUNDS * 3 {
                         // Only a waker ends that, or the test's failure.
                         std::thread::park_timeout(std::time::Duration::from_secs(10));

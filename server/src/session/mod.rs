@@ -7,9 +7,10 @@ use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 use wirehub_common::Limits;
@@ -44,27 +45,35 @@ mod subscriptions;
 mod waiting;
 
 /// Serves the connection of `peer` until it ends. `open` is what counts it as open, and goes with it.
-pub(crate) fn serve<S: AsyncRead + AsyncWrite + Unpin>(
+pub(crate) fn serve<S: AsyncRead + AsyncWrite + Unpin, O>(
     hub: Hub,
     peer: Arc<Peer>,
-    mut socket: Socket<S>,
-    open: impl Sized,
+    socket: Socket<S>,
+    open: O,
 ) -> impl Future<Output = ()> {
     hub.counters().opened();
-    // Not within the task, which would keep room for what it is made of.
-    let mut session = Session::new(hub, peer);
-    async move {
-        let Err(end) = poll_fn(|cx| session.poll_turn(&mut socket, cx)).await;
-        session.ended = end.code();
-        let (hub, peer) = (session.hub.clone(), Arc::clone(&session.peer));
-        // From here on nobody finds the session, and its calls are stopped.
-        drop(session);
-        tracing::debug!(session = %peer.id, ?end, "session ends");
-        hub.counters().ended(end.code());
-        // On the heap: an idle session's task need not have room for it.
-        Box::pin(farewell::part(*end, &peer, &hub, &mut socket)).await;
-        drop((socket, open));
-    }
+    let mut served = Some((Session::new(hub, peer), socket, open));
+    // Not an async block, which has room for what it is made of, and for what it borrows of that while it waits.
+    let ended = poll_fn(move |cx| {
+        let Some((session, socket, _)) = &mut served else { return Poll::Pending };
+        let Err(end) = ready!(session.poll_turn(socket, cx));
+        Poll::Ready((served.take(), end))
+    });
+    // On the heap: an idle session's task need not have room for it.
+    ended.then(|(served, end)| Box::pin(part(served, end)))
+}
+
+/// What is left to do for a session that ends.
+async fn part<S: AsyncRead + AsyncWrite + Unpin, O>(served: Option<(Session, Socket<S>, O)>, end: Box<End>) {
+    let Some((mut session, mut socket, open)) = served else { return };
+    session.ended = end.code();
+    let (hub, peer) = (session.hub.clone(), Arc::clone(&session.peer));
+    // From here on nobody finds the session, and its calls are stopped.
+    drop(session);
+    tracing::debug!(session = %peer.id, ?end, "session ends");
+    hub.counters().ended(end.code());
+    farewell::part(*end, &peer, &hub, &mut socket).await;
+    drop((socket, open));
 }
 
 /// Everything about a session but its socket.
@@ -86,8 +95,6 @@ struct Session {
     ping: bool,
     /// The socket has not taken all that there was: less goes into each message, so that what is urgent waits for less.
     is_slow: bool,
-    /// How the session ends once its calls have.
-    stopping: Option<Box<Ending>>,
     /// What the server closes with.
     ended: Option<CloseCode>,
 }
@@ -149,7 +156,6 @@ impl Session {
             clock: Clock::new(live.connect_timeout),
             ping: false,
             is_slow: false,
-            stopping: None,
             ended: None,
             live,
         }
@@ -189,9 +195,9 @@ impl Session {
             is_held_back |= self.poll_calls(cx).is_break() | self.send_alarms().is_break();
             self.poll_clock(socket, cx)?;
             let has_written = self.poll_write(socket, cx, budget)?;
-            if self.stopping.is_some() && self.has_ended_calls() {
-                let ending =
-                    self.stopping.take().map_or_else(|| CloseCode::SHUTDOWN.into(), |ending| *ending);
+            if self.has_ended_calls()
+                && let Some(ending) = self.extras.as_mut().and_then(|extras| extras.stopping.take())
+            {
                 return Err(End::Ending(ending));
             }
             // What was held back may go on where there is room now, or an answer.
@@ -205,7 +211,7 @@ impl Session {
     fn open(&mut self, Mail { orders, dropped, ending }: Mail) -> Result<(), End> {
         match ending {
             Some(ending) if ending.lets_calls_end && !self.has_ended_calls() => {
-                self.stopping.get_or_insert_with(|| Box::new(ending));
+                self.extras.get_or_insert_default().stopping.get_or_insert(ending);
             }
             Some(ending) => return Err(End::Ending(ending)),
             None => {}
@@ -389,7 +395,7 @@ impl Session {
                 socket.queue_empty(kind);
             }
             let room = if self.is_slow { SLOW_BATCH_BYTES } else { Limits::BATCH_BYTES };
-            match socket.queue(kind, |take| self.peer.mailbox.poll_batch(room, take)) {
+            match socket.queue(kind, |take| self.peer.mailbox.poll_batch(self.peer.codec, room, take)) {
                 Poll::Ready(()) => {
                     self.clock.note_sent();
                     budget.spend_on(socket.queued_bytes());

@@ -18,7 +18,11 @@ use crate::hub::segment::Run;
 #[derive(Default)]
 pub(crate) struct Queue {
     /// The only entry. Most queues are empty most of the time and most others hold one entry: neither takes memory of its own.
-    one: Option<(Lane, Entry)>,
+    one: Option<Entry>,
+    /// The lane of that one.
+    lane: Lane,
+    /// Whether whoever takes from the queue has found it empty, and waits. Here it takes no room.
+    pub(crate) is_awaited: bool,
     /// All entries, where there are more or have been.
     many: Option<Box<Lanes>>,
     bytes: usize,
@@ -28,10 +32,11 @@ pub(crate) struct Queue {
 
 /// Which frames go first. Order is kept within a lane. The numbers are those of the streams in which parts of their frames
 /// are sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Lane {
     /// Answers.
+    #[default]
     Control,
     /// Publications that must not wait, as alarms.
     Urgent,
@@ -148,7 +153,7 @@ impl Queue {
     /// Hands the pieces of the next WebSocket message over, at most so many bytes; a frame that is larger goes in parts. Says
     /// whether there was anything.
     pub(crate) fn take_batch(&mut self, codec: Codec, room: usize, take: &mut dyn FnMut(Bytes)) -> bool {
-        if let Some((_, entry)) = &mut self.one
+        if let Some(entry) = &mut self.one
             && entry.bytes() <= room
         {
             let bytes = entry.ready().map(|run| run.take_within(room)).unwrap_or_default();
@@ -180,8 +185,8 @@ impl Queue {
     fn lanes(&mut self) -> &mut Lanes {
         let one = self.one.take();
         let lanes = self.many.get_or_insert_default();
-        if let Some((lane, entry)) = one {
-            lane.of(lanes).entries.push_back(entry);
+        if let Some(entry) = one {
+            self.lane.of(lanes).entries.push_back(entry);
         }
         lanes
     }
@@ -193,7 +198,7 @@ impl Queue {
             self.droppable = self.droppable.saturating_add(cost);
         }
         if self.one.is_none() && self.many.is_none() {
-            self.one = Some((lane, entry));
+            (self.one, self.lane) = (Some(entry), lane);
         } else {
             lane.of(self.lanes()).entries.push_back(entry);
         }
@@ -231,7 +236,7 @@ impl Queue {
             self.bytes = self.bytes.saturating_sub(cost);
             !run.is_empty()
         };
-        if let Some((_, entry)) = &mut self.one
+        if let Some(entry) = &mut self.one
             && !drop_from(entry)
         {
             self.one = None;

@@ -21,8 +21,10 @@ pub(super) struct Subscription {
 pub(super) enum Subscriptions {
     #[default]
     None,
+    /// Without memory of its own.
+    One(Subscription),
     /// In no order.
-    Few(Vec<(ChannelName, Subscription)>),
+    Few(Vec<Subscription>),
     #[allow(clippy::box_collection, reason = "a table would take more room than the others, in all of them")]
     Many(Box<HashMap<ChannelName, Subscription>>),
 }
@@ -34,6 +36,7 @@ impl Subscriptions {
     pub(super) fn len(&self) -> usize {
         match self {
             Self::None => 0,
+            Self::One(_) => 1,
             Self::Few(few) => few.len(),
             Self::Many(many) => many.len(),
         }
@@ -46,9 +49,8 @@ impl Subscriptions {
     pub(super) fn get(&self, name: &ChannelName) -> Option<&Subscription> {
         match self {
             Self::None => None,
-            Self::Few(few) => {
-                few.iter().find(|(known, _)| known == name).map(|(_, subscription)| subscription)
-            }
+            Self::One(one) => Some(one).filter(|known| known.channel.name() == name),
+            Self::Few(few) => few.iter().find(|known| known.channel.name() == name),
             Self::Many(many) => many.get(name),
         }
     }
@@ -56,9 +58,8 @@ impl Subscriptions {
     pub(super) fn get_mut(&mut self, name: &ChannelName) -> Option<&mut Subscription> {
         match self {
             Self::None => None,
-            Self::Few(few) => {
-                few.iter_mut().find(|(known, _)| known == name).map(|(_, subscription)| subscription)
-            }
+            Self::One(one) => Some(one).filter(|known| known.channel.name() == name),
+            Self::Few(few) => few.iter_mut().find(|known| known.channel.name() == name),
             Self::Many(many) => many.get_mut(name),
         }
     }
@@ -74,14 +75,21 @@ impl Subscriptions {
             return;
         }
         match self {
-            Self::None => *self = Self::Few(vec![(name, subscription)]),
+            Self::None => *self = Self::One(subscription),
+            Self::One(_) => {
+                if let Self::One(one) = std::mem::take(self) {
+                    *self = Self::Few(vec![one, subscription]);
+                }
+            }
             Self::Few(few) if few.len() < FEW => {
                 // Not twice as many as there are: that would be room for nobody in most sessions.
                 few.reserve_exact(1);
-                few.push((name, subscription));
+                few.push(subscription);
             }
             Self::Few(few) => {
-                let many = few.drain(..).chain([(name, subscription)]).collect();
+                let all = few.drain(..).chain([subscription]);
+                let many =
+                    all.map(|subscription| (subscription.channel.name().clone(), subscription)).collect();
                 *self = Self::Many(Box::new(many));
             }
             Self::Many(many) => drop(many.insert(name, subscription)),
@@ -91,9 +99,14 @@ impl Subscriptions {
     pub(super) fn remove(&mut self, name: &ChannelName) -> Option<Subscription> {
         match self {
             Self::None => None,
+            Self::One(one) if one.channel.name() != name => None,
+            Self::One(_) => match std::mem::take(self) {
+                Self::One(one) => Some(one),
+                _ => None,
+            },
             Self::Few(few) => {
-                let index = few.iter().position(|(known, _)| known == name)?;
-                Some(few.swap_remove(index).1)
+                let index = few.iter().position(|known| known.channel.name() == name)?;
+                Some(few.swap_remove(index))
             }
             Self::Many(many) => many.remove(name),
         }
@@ -101,11 +114,12 @@ impl Subscriptions {
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (&ChannelName, &Subscription)> {
         let (few, many) = match self {
-            Self::None => (None, None),
-            Self::Few(few) => (Some(few), None),
-            Self::Many(many) => (None, Some(many)),
+            Self::None => (&[][..], None),
+            Self::One(one) => (std::slice::from_ref(one), None),
+            Self::Few(few) => (&few[..], None),
+            Self::Many(many) => (&[][..], Some(many)),
         };
-        let few = few.into_iter().flatten().map(|(name, subscription)| (name, subscription));
+        let few = few.iter().map(|subscription| (subscription.channel.name(), subscription));
         few.chain(many.into_iter().flat_map(|many| many.iter()))
     }
 }

@@ -20,8 +20,9 @@ use crate::http::unstalled::Unstalled;
 /// A connection's stream. Of the kinds that are known here nothing of HTTP stays behind.
 pub(crate) enum Transport {
     Tcp(TcpStream),
+    /// In a box: so what tells them apart takes no room of its own.
     #[cfg(unix)]
-    Unix(UnixStream),
+    Unix(Box<UnixStream>),
     /// In a box: it is large.
     #[cfg(feature = "tls")]
     Tls(Box<TlsStream<TcpStream>>),
@@ -41,7 +42,7 @@ impl Transport {
         };
         #[cfg(unix)]
         let upgraded = match bare::<UnixStream>(upgraded) {
-            Ok((stream, leftover)) => return (Self::Unix(stream), leftover),
+            Ok((stream, leftover)) => return (Self::Unix(Box::new(stream)), leftover),
             Err(upgraded) => upgraded,
         };
         #[cfg(feature = "tls")]
