@@ -198,7 +198,7 @@ impl Service {
     /// Makes the TLS handshake, and serves.
     #[cfg(feature = "tls")]
     async fn serve_encrypted(mut self, stream: TcpStream, tls: crate::Tls) {
-        let handshake = tokio::time::timeout(self.handshake_timeout, tls.acceptor().accept(stream));
+        let handshake = tokio::time::timeout(self.handshake_timeout, tls.accept(stream));
         let accepted = tokio::select! {
             accepted = handshake => accepted,
             _ = self.last_request.changed() => return,

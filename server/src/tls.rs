@@ -1,6 +1,7 @@
 //! TLS for a listener, by rustls, with certificates that are read anew when they change.
 
 use std::fmt;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -12,9 +13,12 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use tokio_rustls::TlsAcceptor;
+use tokio::net::TcpStream;
 
+pub(crate) use self::stream::TlsStream;
 use crate::{Error, ErrorKind};
+
+mod stream;
 
 /// What a listener shows to its clients: a certificate, and that the server has its key. See
 /// [`Listener::with_tls`](crate::Listener::with_tls).
@@ -23,7 +27,7 @@ use crate::{Error, ErrorKind};
 /// as soon as they are whole. Where they are not, the old ones stay, and the log says why.
 #[derive(Clone)]
 pub struct Tls {
-    acceptor: TlsAcceptor,
+    config: Arc<ServerConfig>,
     resolver: Arc<Resolver>,
 }
 
@@ -43,7 +47,7 @@ impl Tls {
             .with_no_client_auth()
             .with_cert_resolver(Arc::<Resolver>::clone(&resolver));
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Self { acceptor: TlsAcceptor::from(Arc::new(config)), resolver })
+        Ok(Self { config: Arc::new(config), resolver })
     }
 
     /// Reads these files at once, and shows what is in them from now on.
@@ -57,8 +61,9 @@ impl Tls {
         Ok(())
     }
 
-    pub(crate) fn acceptor(&self) -> &TlsAcceptor {
-        &self.acceptor
+    /// Makes the handshake with a client.
+    pub(crate) async fn accept(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+        TlsStream::accept(stream, Arc::clone(&self.config)).await
     }
 }
 

@@ -12,10 +12,10 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 #[cfg(unix)]
 use tokio::net::UnixStream;
-#[cfg(feature = "tls")]
-use tokio_rustls::server::TlsStream;
 
 use crate::http::unstalled::Unstalled;
+#[cfg(feature = "tls")]
+use crate::tls::TlsStream;
 
 /// A connection's stream. Of the kinds that are known here nothing of HTTP stays behind.
 pub(crate) enum Transport {
@@ -48,7 +48,7 @@ impl Transport {
         #[cfg(feature = "tls")]
         let upgraded = match bare::<TlsStream<TcpStream>>(upgraded) {
             Ok((stream, leftover)) => {
-                bound_unsent(stream.get_ref().0);
+                bound_unsent(stream.io());
                 return (Self::Tls(Box::new(stream)), leftover);
             }
             Err(upgraded) => upgraded,
