@@ -330,7 +330,15 @@ impl Hub {
             peer.mailbox.end(shutdown_ending(u32::try_from(share).unwrap_or(u32::MAX)));
         }
         drop(peers);
-        if tokio::time::timeout(deadline, connections.all_closed()).await.is_err() {
+        // Calls that go on for longer are stopped a little before, so that their clients can be told.
+        let for_calls = deadline.saturating_sub(deadline.checked_div(10).unwrap_or_default());
+        if tokio::time::timeout(for_calls, connections.all_closed()).await.is_err() {
+            for peer in sessions.all() {
+                peer.mailbox.end(Ending { lets_calls_end: false, ..shutdown_ending(0) });
+            }
+        }
+        let left = deadline.saturating_sub(begun.elapsed());
+        if tokio::time::timeout(left, connections.all_closed()).await.is_err() {
             connections.set_phase(Phase::Stopped);
             connections.all_closed().await;
         }
