@@ -1,5 +1,6 @@
 //! How often something may happen in a time.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -14,13 +15,26 @@ pub(crate) struct Rate {
     full_at: Instant,
 }
 
-/// A bucket of which only the moment is kept at which it would be full again: for many that have the same rate. Says whether
-/// something may happen now that may so often in a second.
-pub(crate) fn take(full_at: &mut Instant, per_second: u32, now: Instant) -> bool {
-    let mut rate = Rate::new(per_second, *full_at);
-    let may = rate.take(now);
-    *full_at = rate.full_at;
-    may
+/// A [`Rate`] of which nothing is kept but when it would be full again: there is one for each session, and all have the same
+/// rate.
+#[derive(Debug, Default)]
+pub(crate) struct Filling {
+    /// In nanoseconds since the first moment that was looked at.
+    full_at: u64,
+}
+
+impl Filling {
+    /// Something happens now that may so often in a second; `false` where that is too often.
+    pub(crate) fn take(&mut self, per_second: u32, now: Instant) -> bool {
+        static ORIGIN: OnceLock<Instant> = OnceLock::new();
+        let origin = *ORIGIN.get_or_init(|| now);
+        let full_at = origin.checked_add(Duration::from_nanos(self.full_at)).unwrap_or(now);
+        let mut rate = Rate::new(per_second, full_at);
+        let may = rate.take(now);
+        let passed = rate.full_at.saturating_duration_since(origin).as_nanos();
+        self.full_at = u64::try_from(passed).unwrap_or(u64::MAX);
+        may
+    }
 }
 
 impl Rate {
@@ -68,6 +82,16 @@ mod tests {
         assert_eq!(taken(&mut rate, start + Duration::from_millis(100), 100), 1);
         assert_eq!(taken(&mut rate, start + Duration::from_millis(600), 100), 5);
         assert_eq!(taken(&mut rate, start + Duration::from_secs(60), 100), 20);
+    }
+
+    #[test]
+    fn what_is_kept_of_a_rate_is_enough() {
+        let start = Instant::now();
+        let (mut rate, mut filling) = (Rate::new(10, start), Filling::default());
+        for step in 0..1000_u64 {
+            let now = start + Duration::from_millis(step * step % 97 * step);
+            assert_eq!(filling.take(10, now), rate.take(now), "{step}");
+        }
     }
 
     #[test]

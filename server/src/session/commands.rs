@@ -25,7 +25,7 @@ use crate::engine::{self, Locate, Located, ReadHistory};
 use crate::events::SessionEvent;
 use crate::hub::channel::Entrant;
 use crate::hub::sessions::Identity;
-use crate::{Hub, PresenceCounts, rate};
+use crate::{Hub, PresenceCounts};
 
 /// A subscription, and whether it may be.
 pub(super) type Admitted = (Subscribe, Result<(), ErrorInfo>);
@@ -43,7 +43,7 @@ impl Session {
         self.clock.note_command();
         // Attempts to connect as well: each may ask somebody else who the client is.
         if let Some(per_second) = self.live.commands_per_second
-            && !rate::take(&mut self.rested, per_second, Instant::now())
+            && !self.commands.take(per_second, Instant::now())
         {
             self.reply(id, Err(ErrorInfo::from_code(ErrorCode::RATE_LIMITED)));
             return Ok(());

@@ -382,7 +382,10 @@ mod tests {
                 while seen.load(Ordering::Acquire) < ROUNDS * 3 {
                     let orders = mailbox.look(&cx).map_or(0, |mail| mail.orders.len());
                     let mut frames = 0;
-                    while mailbox.poll_batch(Codec::Protobuf, 1 << 20, &mut |piece| frames += piece.len()).is_ready() {}
+                    while mailbox
+                        .poll_batch(Codec::Protobuf, 1 << 20, &mut |piece| frames += piece.len())
+                        .is_ready()
+                    {}
                     if seen.fetch_add(orders + frames, Ordering::Release) + orders + frames < ROUNDS * 3 {
                         // Only a waker ends that, or the test's failure.
                         std::thread::park_timeout(std::time::Duration::from_secs(10));

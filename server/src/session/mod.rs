@@ -12,7 +12,6 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::Instant;
 use wirehub_common::Limits;
 use wirehub_common::code::CloseCode;
 use wirehub_common::frame::{Answer, ErrorInfo, Push, Reply, ServerFrame};
@@ -30,6 +29,7 @@ use crate::events::SessionEvent;
 use crate::hub::connections::Phase;
 use crate::hub::live::Live;
 use crate::hub::sessions::Peer;
+use crate::rate::Filling;
 use crate::socket::{Fault, Incoming, Kind, Socket};
 
 mod calls;
@@ -88,8 +88,8 @@ struct Session {
     waiting: Option<Box<Waiting>>,
     recoveries: Option<Box<Recoveries>>,
     extras: Option<Box<Extras>>,
-    /// When it may send as many commands at once as if it had sent none: see [`take`](crate::rate::take).
-    rested: Instant,
+    /// How many commands it may send now.
+    commands: Filling,
     clock: Clock,
     /// An empty message is due.
     ping: bool,
@@ -152,7 +152,7 @@ impl Session {
             waiting: None,
             recoveries: None,
             extras: None,
-            rested: Instant::now(),
+            commands: Filling::default(),
             clock: Clock::new(live.connect_timeout),
             ping: false,
             is_slow: false,
