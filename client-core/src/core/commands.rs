@@ -386,6 +386,8 @@ impl<L: Listener> Core<L> {
             Phase::Queued => pending.fail_fast.then_some(ErrorCode::NOT_CONNECTED),
             Phase::Sent | Phase::InDoubt => Some(ErrorCode::CONNECTION_LOST),
         });
+        // What would cancel those at the server.
+        self.commands.stop_sending();
         for pending in &mut self.commands.pending {
             if pending.first_sent.is_some() || pending.phase == Phase::Sent {
                 pending.phase = Phase::InDoubt;

@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use wirehub_common::code::{CloseCode, ErrorCode};
 use wirehub_common::view::{Body, Connected, Frame, Frames, Part};
-use wirehub_common::{Bytes, PartError, SUBPROTOCOL_PROTOBUF, compose};
+use wirehub_common::{Bytes, ChannelName, PartError, SUBPROTOCOL_PROTOBUF, compose};
 
 use super::Core;
 use crate::time::Span;
@@ -348,6 +348,12 @@ impl<L: Listener> Core<L> {
         }
         for outcome in connected.subscriptions() {
             match outcome.result() {
+                Ok(subscribed) if !self.subscriptions.has(outcome.channel()) => {
+                    // The application has ended it while `connect` was on its way.
+                    if let Ok(channel) = ChannelName::new(outcome.channel()) {
+                        self.send_transient(compose::unsubscribe(0, &channel, subscribed.number()));
+                    }
+                }
                 Ok(subscribed) => self.handle_subscribed(subscribed),
                 Err(error) => self.handle_refusal(now, outcome.channel(), outcome.number(), error.into()),
             }

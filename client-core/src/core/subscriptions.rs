@@ -146,6 +146,11 @@ impl Subscriptions {
         })
     }
 
+    /// Whether the application wants a channel.
+    pub(super) fn has(&self, channel: &str) -> bool {
+        self.find(channel).is_ok()
+    }
+
     fn of_channel(&mut self, channel: &str) -> Option<&mut Wanted> {
         let index = self.find(channel).ok()?;
         self.wanted.get_mut(index).map(|wanted| &mut **wanted)
@@ -292,6 +297,8 @@ impl<L: Listener> Core<L> {
         };
         if wanted.number == subscribed.number() && wanted.phase == Phase::Active {
             let position = subscribed.position();
+            wanted.missed =
+                position.map_or(0, |position| position.offset().saturating_add(subscribed.recovering()));
             wanted.position = position.map(view::Position::read);
             listener.gap(wanted.id, if position.is_some() { Gap::Lost } else { Gap::Dropped });
         }

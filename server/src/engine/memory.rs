@@ -171,7 +171,10 @@ impl MemoryEngine {
         let mut shard = self.logs.shard(channel).write();
         let Some(log) = shard.get(channel) else { return true };
         // Nobody is in the middle of something with it: that takes the shard's lock first.
-        let is_held = Arc::strong_count(log) > 1;
+        if Arc::strong_count(log) > 1 {
+            // Who has it may be waiting for a channel: that must not hold up those who need another log.
+            return false;
+        }
         let (is_needed, counted) = {
             let mut state = log.state.lock();
             state.expire(now);
@@ -181,7 +184,7 @@ impl MemoryEngine {
         };
         // A subscriber's position is measured by this epoch.
         let is_wanted = || self.delivery.get().is_some_and(|delivery| delivery.is_wanted(channel));
-        let is_gone = !is_held && !is_needed && !is_wanted();
+        let is_gone = !is_needed && !is_wanted();
         if is_gone {
             shard.remove(channel);
             self.used.fetch_sub(counted, Ordering::Relaxed);

@@ -67,6 +67,8 @@ struct State {
     cursor: usize,
     /// Whether there is a task that does so.
     is_scheduled: bool,
+    /// Where its subscribers' tasks run: who publishes may come from elsewhere, and be gone soon.
+    runtime: Option<Handle>,
 }
 
 struct Subscriber {
@@ -207,6 +209,9 @@ impl Channel {
                 close(batches);
             }
             *count = count.saturating_add(1);
+        }
+        if state.runtime.is_none() {
+            state.runtime = Handle::try_current().ok();
         }
         let served = state.frames;
         let subscriber = Subscriber { peer: Arc::clone(peer), served, special: special.kept() };
@@ -361,15 +366,21 @@ impl Channel {
             batch.push(codecs, frame);
         }
         let is_first = state.batches.len() == 1 && state.cursor == 0;
-        if self.len() <= FEW && is_first || state.backlog() > BACKLOG_BYTES {
+        if self.len() <= FEW && is_first {
             self.hand_out(state, usize::MAX);
-        } else if !state.is_scheduled {
-            match Handle::try_current() {
-                Ok(runtime) => {
-                    state.is_scheduled = true;
+            return;
+        }
+        if state.backlog() > BACKLOG_BYTES {
+            // Who publishes faster than that is held up by it.
+            self.hand_out(state, PIECE);
+        }
+        if !state.is_scheduled && !state.batches.is_empty() {
+            match &state.runtime {
+                Some(runtime) => {
                     runtime.spawn(hand_out_all(Arc::clone(self)));
+                    state.is_scheduled = true;
                 }
-                Err(_) => drop(self.hand_out(state, usize::MAX)),
+                None => drop(self.hand_out(state, usize::MAX)),
             }
         }
     }

@@ -272,8 +272,11 @@ impl Session {
             };
             connected.subscriptions.push(SubscribeOutcome { channel, number, result });
         }
-        // Everything comes behind it.
-        super::answer_in_line(&self.peer, Reply { id, result: Ok(Answer::Connected(Box::new(connected))) });
+        if let Some(frame) =
+            encode(&self.peer, Reply { id, result: Ok(Answer::Connected(Box::new(connected))) })
+        {
+            self.peer.mailbox.answer_first(frame);
+        }
         // Found by others from here on: what they send comes behind the reply.
         self.hub.session_registry().connected(self.peer.id);
         if let Some(unsent) = self.hub.ledgers().greet(&self.peer) {

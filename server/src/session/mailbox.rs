@@ -103,13 +103,20 @@ impl Mailbox {
             return Poll::Ready(());
         }
         state.queue.is_awaited = true;
+        // Noted since the task looked, by somebody who left it alone.
+        let is_noted = state.rest.as_ref().is_some_and(|rest| !rest.dropped.is_empty());
+        let waker = if is_noted { state.waker.take() } else { None };
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
         Poll::Pending
     }
 
     /// Queues publications, or ends the session as a slow consumer.
     pub(crate) fn push_run(&self, lane: Lane, run: Run) {
         self.change(|state, limit| {
-            if state.is_ending() {
+            if state.is_over() {
                 return;
             }
             let mut dropped = Dropped::default();
@@ -132,7 +139,7 @@ impl Mailbox {
         self.change(|state, limit| {
             let mut dropped = Dropped::default();
             let is_queued =
-                !state.is_ending() && state.queue.push_droppable(lane, run, channel, limit, &mut dropped);
+                !state.is_over() && state.queue.push_droppable(lane, run, channel, limit, &mut dropped);
             state.note_dropped(dropped);
             is_queued
         })
@@ -149,7 +156,7 @@ impl Mailbox {
         self.change(|state, limit| {
             let mut dropped = Dropped::default();
             let is_queued =
-                !state.is_ending() && state.queue.push_latest(lane, slot, run, channel, limit, &mut dropped);
+                !state.is_over() && state.queue.push_latest(lane, slot, run, channel, limit, &mut dropped);
             state.note_dropped(dropped);
             is_queued
         })
@@ -158,6 +165,11 @@ impl Mailbox {
     /// Queues an answer to the session's own command, or what else its session makes.
     pub(crate) fn answer(&self, lane: Lane, frame: Bytes) {
         self.change(|state, _| state.queue.answer(lane, frame));
+    }
+
+    /// Queues the answer that comes before everything else.
+    pub(crate) fn answer_first(&self, frame: Bytes) {
+        self.change(|state, _| state.queue.answer_first(frame));
     }
 
     /// Queues what the session has read for its client.
@@ -200,8 +212,11 @@ impl Mailbox {
     }
 
     /// Whether so much waits that the session should not take on more work.
+    ///
+    /// What may be dropped does not count: under a steady flood of that the queue is full all the time, and the client's own
+    /// commands, such as the one that ends the flood, are carried out all the same.
     pub(crate) fn is_congested(&self) -> bool {
-        self.bytes() > self.limit / 2
+        self.state.lock().queue.kept_bytes() > self.limit / 2
     }
 
     /// Changes the state, and wakes the task where it waits for frames.
@@ -220,6 +235,13 @@ impl Mailbox {
 }
 
 impl State {
+    /// Whether nothing more is queued, for there was too much. What a channel hands to a session that is told to end for another
+    /// reason was published before.
+    fn is_over(&self) -> bool {
+        let ending = self.rest.as_ref().and_then(|rest| rest.ending.as_ref());
+        ending.is_some_and(|ending| ending.code == CloseCode::SLOW_CONSUMER)
+    }
+
     fn is_ending(&self) -> bool {
         self.rest.as_ref().and_then(|rest| rest.ending.as_ref()).is_some_and(|ending| !ending.lets_calls_end)
     }

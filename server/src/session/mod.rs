@@ -188,8 +188,8 @@ impl Session {
             self.open(mail)?;
         }
         loop {
-            let mut is_held_back = self.read(socket, cx, budget)?.is_break();
-            is_held_back |= self.recover(budget).is_break();
+            let was_held_up = self.read(socket, cx, budget)?.is_break();
+            let mut is_held_back = was_held_up | self.recover(budget).is_break();
             // Behind what may have asked for something.
             let has_answers = self.poll_waiting(cx);
             is_held_back |= self.poll_calls(cx).is_break() | self.send_alarms().is_break();
@@ -201,7 +201,8 @@ impl Session {
                 return Err(End::Ending(ending));
             }
             // What was held back may go on where there is room now, or an answer.
-            if !(has_answers || is_held_back && has_written) || budget.is_spent() {
+            let goes_on = has_answers || is_held_back && has_written || was_held_up && !self.is_held_up();
+            if !goes_on || budget.is_spent() {
                 return Ok(());
             }
         }

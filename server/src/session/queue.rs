@@ -23,6 +23,8 @@ pub(crate) struct Queue {
     lane: Lane,
     /// Whether whoever takes from the queue has found it empty, and waits. Here it takes no room.
     pub(crate) is_awaited: bool,
+    /// Whether nothing may overtake the answers that wait: see [`Self::answer_first`].
+    is_held: bool,
     /// All entries, where there are more or have been.
     many: Option<Box<Lanes>>,
     bytes: usize,
@@ -73,9 +75,20 @@ impl Queue {
         self.bytes
     }
 
+    /// How many bytes wait that may not be dropped.
+    pub(crate) fn kept_bytes(&self) -> usize {
+        self.bytes.saturating_sub(self.droppable)
+    }
+
     /// Queues an answer.
     pub(crate) fn answer(&mut self, lane: Lane, frame: Bytes) {
         self.answer_run(lane, Run::of(frame));
+    }
+
+    /// Queues the answer that comes before everything else, also where it goes in parts.
+    pub(crate) fn answer_first(&mut self, frame: Bytes) {
+        self.is_held = true;
+        self.answer(Lane::Control, frame);
     }
 
     /// Queues what the session itself has read.
@@ -167,14 +180,20 @@ impl Queue {
         if self.one.is_none() && self.many.is_none() {
             return false;
         }
+        let is_held = self.is_held;
         let lanes = self.lanes();
         let mut batch = Batch { codec, room, taken: 0, bytes: 0, droppable: 0, take };
-        batch.take_whole_frames(lanes);
+        // Control is the first of them.
+        let taken_from = if is_held { 1 } else { lanes.len() };
+        let is_shared = lanes.iter().any(|lane| !lane.unsent.is_empty());
+        batch.take_whole_frames(lanes.iter_mut().take(taken_from), is_shared);
         batch.take_parts(lanes);
+        let holds_on = is_held && lanes.first().is_some_and(|lane| !lane.unsent.is_empty());
         let is_empty = lanes.iter().all(|lane| lane.unsent.is_empty() && lane.entries.is_empty());
         let Batch { taken, bytes, droppable, .. } = batch;
         self.bytes = self.bytes.saturating_sub(bytes);
         self.droppable = self.droppable.saturating_sub(droppable);
+        self.is_held = holds_on;
         if is_empty {
             self.clear();
         }
@@ -292,8 +311,7 @@ struct Batch<'a> {
 impl Batch<'_> {
     /// Takes frames by rank, up to the first that there is no room for. Where a frame is under way in parts half of the room
     /// is for those: neither waits for the other's end.
-    fn take_whole_frames(&mut self, lanes: &mut Lanes) {
-        let is_shared = lanes.iter().any(|lane| !lane.unsent.is_empty());
+    fn take_whole_frames<'a>(&mut self, lanes: impl Iterator<Item = &'a mut LaneQueue>, is_shared: bool) {
         let most = if is_shared { self.room / 2 } else { self.room };
         for lane in lanes {
             while lane.unsent.is_empty()
@@ -501,6 +519,24 @@ mod tests {
             assert_eq!(seen, [(2, due), (batches, whole)], "{codec:?}");
             assert_eq!(queue.bytes, 0);
         }
+    }
+
+    #[test]
+    fn nothing_overtakes_the_first_answer_though_it_goes_in_parts() {
+        let mut queue = Queue::default();
+        queue.answer_first(large(200_000));
+        push(&mut queue, Lane::Urgent, "alarm");
+        push(&mut queue, Lane::Normal, "publication");
+        let mut batches = 0;
+        loop {
+            let batch = taken(&mut queue);
+            batches += 1;
+            if batch.iter().any(|piece| *piece == "alarm") {
+                break;
+            }
+        }
+        assert_eq!(batches, 5, "200 kB are four messages");
+        assert_eq!(queue.bytes, 0);
     }
 
     #[test]

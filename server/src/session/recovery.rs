@@ -160,18 +160,52 @@ impl Session {
         if let Some(run) = Run::behind(&row.finish(), 0).filter(|_| !is_empty) {
             self.peer.mailbox.answer_run(lane, run);
         }
-        // It would have been dropped as well if it had been there: the client sees the hole.
-        let is_too_far_behind = is_lossy && recovery.bytes > self.peer.mailbox.limit() / 2;
-        if is_too_far_behind {
-            recovery.position.offset = newest.max(recovery.position.offset);
-        }
         let is_at_end = recovery.position.offset >= newest;
+        if is_lossy && !is_at_end && recovery.bytes > self.peer.mailbox.limit() / 2 {
+            return self.skip_ahead(recovery);
+        }
         // An engine that delivers what its history does not have must not be asked for ever.
-        let anyway = is_too_far_behind || recovery.is_at_end && is_empty;
+        let anyway = recovery.is_at_end && is_empty;
         recovery.is_at_end = is_empty;
         if !(is_at_end && self.catches_up(&recovery, anyway)) {
             self.recoveries.get_or_insert_default().open.push_back(recovery);
         }
+    }
+
+    /// Goes on with the newest, as far as a queue would hold them. The others would have been dropped if the subscriber had been
+    /// there: it is told so.
+    fn skip_ahead(&mut self, Recovery { channel, number, .. }: Recovery) {
+        let Some(history) = self.hub.settings().namespaces.of(&channel).history else { return };
+        let bytes = self.peer.mailbox.limit() / 4;
+        let read = ReadHistory {
+            channel: channel.clone(),
+            history,
+            since: None,
+            limit: usize::MAX,
+            bytes,
+            reverse: true,
+        };
+        let page = self.hub.engine().history(read);
+        if let Some(recoveries) = &mut self.recoveries {
+            recoveries.is_reading = true;
+        }
+        self.wait_for(page, move |session, page| {
+            if let Some(recoveries) = &mut session.recoveries {
+                recoveries.is_reading = false;
+            }
+            let page = match page {
+                Ok(page) => page.unwrap_or_default(),
+                Err(error) => {
+                    let reason = failed(&error).message;
+                    let ending = Ending { reason: reason.into(), ..CloseCode::INTERNAL_ERROR.into() };
+                    return session.peer.mailbox.end(ending);
+                }
+            };
+            let newest = page.position.offset;
+            let oldest = page.publications.last().map_or(newest, |oldest| oldest.offset.saturating_sub(1));
+            let position = Position { offset: oldest, ..page.position };
+            session.move_to(channel, number, Located { position, newest, complete: false });
+        });
     }
 
     /// The history has lost what comes next: the client is told where it goes on.
@@ -194,22 +228,26 @@ impl Session {
                     return session.peer.mailbox.end(ending);
                 }
             };
-            let Some(subscription) = session.subscriptions.get(&channel) else { return };
-            if subscription.number != number {
-                return;
-            }
-            let (position, recovering) = (located.position.clone(), located.missed());
-            let push = Push::Subscribed(Subscribed {
-                channel: channel.clone(),
-                number,
-                position: Some(position),
-                complete: located.complete,
-                recovering,
-            });
-            let frame = session.peer.codec.encode_frame(&ServerFrame::Push(push));
-            subscription.channel.answer(subscription.place, Some(frame));
-            session.recover_from(channel, number, located);
+            session.move_to(channel, number, located);
         });
+    }
+
+    /// Tells the client that a subscription goes on elsewhere, and goes on there.
+    fn move_to(&mut self, channel: ChannelName, number: u32, located: Located) {
+        let Some(subscription) = self.subscriptions.get(&channel) else { return };
+        if subscription.number != number {
+            return;
+        }
+        let push = Push::Subscribed(Subscribed {
+            channel: channel.clone(),
+            number,
+            position: Some(located.position.clone()),
+            complete: located.complete,
+            recovering: located.missed(),
+        });
+        let frame = self.peer.codec.encode_frame(&ServerFrame::Push(push));
+        subscription.channel.answer(subscription.place, Some(frame));
+        self.recover_from(channel, number, located);
     }
 
     fn is_in_force(&self, recovery: &Recovery) -> bool {

@@ -33,6 +33,8 @@ pub(crate) struct Socket<S> {
     pong_waits: bool,
     /// Whether the stream has taken no more the last time.
     is_blocked: bool,
+    /// Whether the stream has not written out what it has taken the last time.
+    is_stuck: bool,
     /// Whether something has come, or the stream has taken more after that.
     is_alive: bool,
     /// Whether our close is, or has gone: nothing may follow it.
@@ -71,6 +73,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             outgoing: Outgoing::default(),
             pong_waits: false,
             is_blocked: false,
+            is_stuck: false,
             is_alive: false,
             closed: false,
             closed_by_peer: false,
@@ -140,8 +143,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     /// Writes all that is queued.
     pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
         ready!(self.poll_write(cx))?;
-        // Never waits on the streams that are used here; a TLS stream may have to write out its records.
-        Pin::new(&mut self.stream).poll_flush(cx).map_err(|_| Fault::Gone)
+        // Never waits but on a TLS stream, which may have to write out its records.
+        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
+        self.is_alive |= self.is_stuck && flushed.is_ready();
+        self.is_stuck = flushed.is_pending();
+        flushed.map_err(|_| Fault::Gone)
     }
 
     /// Sends a close with the next flush, behind what is queued. Does nothing where the peer has closed before.

@@ -1,4 +1,4 @@
-//! A C++ compiler: the fuzzer's own part is written in that.
+//! A C++ compiler, in which the fuzzer's own part is written, and `make`, by which the server's allocator is built.
 
 use anyhow::{Context, Result};
 
@@ -8,12 +8,15 @@ use crate::{
     process::{command, output_of},
 };
 
-/// Makes sure of one that build scripts find.
+/// Makes sure of both where build scripts find them.
 pub(super) fn ensure(console: &Console, packages: &mut SystemPackages) -> Result<()> {
     if !is_there() {
-        let step = Step { name: "c++", what: "installing a C++ compiler", slow: Some("up to 1 min") };
+        let step =
+            Step { name: "c++", what: "installing a C++ compiler and make", slow: Some("up to 1 min") };
         console.step(step, |log| {
-            packages.install(log, &["g++"]).context("`c++` must be on PATH, or named in the variable CXX")
+            packages
+                .install(log, &["g++", "make"])
+                .context("`make` and `c++` must be on PATH, or the latter named in the variable CXX")
         })?;
     }
     console.ready("c++", "there");
@@ -22,5 +25,5 @@ pub(super) fn ensure(console: &Console, packages: &mut SystemPackages) -> Result
 
 fn is_there() -> bool {
     let named = std::env::var("CXX").unwrap_or_else(|_| "c++".to_owned());
-    output_of(command(named).arg("--version")).is_ok()
+    [named, "make".to_owned()].into_iter().all(|program| output_of(command(program).arg("--version")).is_ok())
 }
