@@ -382,6 +382,20 @@ mod tests {
         assert!(mailbox.look(&Context::from_waker(&waker)).is_none());
     }
 
+    #[test]
+    fn a_gap_that_is_noted_in_the_middle_of_a_turn_is_told_in_the_next() {
+        let (mailbox, wakes, waker) = mailbox(10);
+        let channel = ChannelName::new("a").unwrap();
+        assert!(mailbox.look(&Context::from_waker(&waker)).is_none());
+        for _ in 0..3 {
+            mailbox.push_droppable(Lane::Normal, Run::of(frame("0123456789")), Some(&channel));
+        }
+        assert_eq!(wakes.0.load(Ordering::Relaxed), 0, "it will look for frames by itself");
+        while mailbox.poll_batch(Codec::Protobuf, 1000, &mut |_| ()).is_ready() {}
+        assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
+        assert_eq!(mailbox.look(&Context::from_waker(&waker)).unwrap().dropped, [channel]);
+    }
+
     /// Wakes a thread that takes turns as a task does.
     struct Unpark(std::thread::Thread);
 

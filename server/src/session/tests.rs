@@ -28,7 +28,7 @@ use super::serve;
 use crate::hub::SessionId;
 use crate::hub::sessions::Peer;
 use crate::socket::{Socket, Transport};
-use crate::{Alarm, Authenticated, Builder, History, Hub, Namespace};
+use crate::{Alarm, Authenticated, Builder, History, Hub, Namespace, Overflow};
 
 const CODEC: Codec = Codec::Protobuf;
 const INTERVAL: Duration = Duration::from_secs(25);
@@ -414,6 +414,41 @@ async fn a_subscriber_whose_history_is_lost_while_it_reads_is_told_where_it_goes
         }
     }
     assert_eq!(gaps, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_far_behind_in_a_channel_that_drops_gets_the_newest_and_is_told() {
+    let history = History::new(1000, Duration::from_secs(3600));
+    let namespace = Namespace::default().history(history).overflow(Overflow::DropOldest);
+    let hub = Hub::builder().other_namespaces(namespace).queue_bytes(100_000);
+    let mut client = Client::connect(hub, 1024).await;
+    let start = Position { offset: 0, ..publish_kept(&client.hub, Payload::bytes(vec![0; 1000])) };
+    for offset in 1..=500 {
+        assert_eq!(client.publication().await.offset, offset);
+        if offset < 500 {
+            publish_kept(&client.hub, Payload::bytes(vec![0; 1000]));
+        }
+    }
+    let subscribed = subscribe_from(&mut client, start).await;
+    assert_eq!((subscribed.complete, subscribed.recovering), (true, 500));
+    let (mut last, mut jumps) = (0, Vec::new());
+    while last < 500 {
+        match client.frame().await {
+            ServerFrame::Push(Push::Publication(publication)) => {
+                assert_eq!(publication.offset, last + 1);
+                last = publication.offset;
+            }
+            ServerFrame::Push(Push::Subscribed(elsewhere)) => {
+                assert!(!elsewhere.complete);
+                let offset = elsewhere.position.unwrap().offset;
+                assert_eq!(elsewhere.recovering, 500 - offset);
+                jumps.push(offset - last);
+                last = offset;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(matches!(jumps[..], [300..450]), "{jumps:?}");
 }
 
 #[tokio::test(start_paused = true)]
