@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use axum::extract::{DefaultBodyLimit, FromRequestParts, Request, State};
 use axum::http::request::Parts;
-use axum::http::{StatusCode, header};
+use axum::http::{Method, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use axum::{Json, Router};
@@ -23,6 +23,7 @@ use utoipa_axum::routes;
 
 use self::problem::{PROBLEM, Problem};
 use crate::Hub;
+use crate::hub::connections::Phase;
 
 mod alarms;
 mod channels;
@@ -148,6 +149,7 @@ impl Hub {
             })
             .layer(DefaultBodyLimit::max(MAX_BODY))
             .layer(middleware::from_fn(in_time))
+            .layer(middleware::from_fn_with_state(self.clone(), while_running))
             .layer(middleware::from_fn_with_state(keys, authorize));
         Router::new()
             .nest("/api/v1", guarded)
@@ -257,6 +259,15 @@ async fn authorize(State(keys): State<ApiKeys>, request: Request, next: Next) ->
     let mut response = Problem::new(StatusCode::UNAUTHORIZED, words).into_response();
     response.headers_mut().insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
     response
+}
+
+/// Refuses what would have an effect once the sessions are told to go: what is published then would reach nobody.
+async fn while_running(State(hub): State<Hub>, request: Request, next: Next) -> Response {
+    if hub.connections().phase() >= Phase::Stopping && request.method() != Method::GET {
+        let detail = "the server is stopping: ask again when another one is there";
+        return Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).into_response();
+    }
+    next.run(request).await
 }
 
 async fn in_time(request: Request, next: Next) -> Response {
