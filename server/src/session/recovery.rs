@@ -118,9 +118,7 @@ impl Session {
     }
 
     fn answer_with_page(&mut self, command: u32, page: Result<Option<HistoryPage>, EngineError>) {
-        if let Some(recoveries) = &mut self.recoveries {
-            recoveries.is_reading = false;
-        }
+        self.set_reading(false);
         let page = page.map_err(|error| failed(&error)).and_then(|page| {
             page.map(Answer::History).ok_or_else(|| ErrorInfo::from_code(ErrorCode::UNRECOVERABLE))
         });
@@ -128,9 +126,7 @@ impl Session {
     }
 
     fn read_page(&mut self, mut recovery: Recovery, page: Result<Option<HistoryPage>, EngineError>) {
-        if let Some(recoveries) = &mut self.recoveries {
-            recoveries.is_reading = false;
-        }
+        self.set_reading(false);
         let Some(subscription) = self.subscriptions.get(&recovery.channel) else { return };
         if subscription.number != recovery.number {
             return;
@@ -138,14 +134,7 @@ impl Session {
         let page = match page {
             Ok(Some(page)) => page,
             Ok(None) => return self.go_on_elsewhere(recovery),
-            Err(error) => {
-                // It comes back, and goes on from where it has got to.
-                let reason = failed(&error).message;
-                return self
-                    .peer
-                    .mailbox
-                    .end(Ending { reason: reason.into(), ..CloseCode::INTERNAL_ERROR.into() });
-            }
+            Err(error) => return self.end_unread(&error),
         };
         let (is_lossy, lane) = (subscription.channel.is_lossy(), subscription.channel.lane());
         let newest = page.position.offset;
@@ -186,20 +175,12 @@ impl Session {
             reverse: true,
         };
         let page = self.hub.engine().history(read);
-        if let Some(recoveries) = &mut self.recoveries {
-            recoveries.is_reading = true;
-        }
+        self.set_reading(true);
         self.wait_for(page, move |session, page| {
-            if let Some(recoveries) = &mut session.recoveries {
-                recoveries.is_reading = false;
-            }
+            session.set_reading(false);
             let page = match page {
                 Ok(page) => page.unwrap_or_default(),
-                Err(error) => {
-                    let reason = failed(&error).message;
-                    let ending = Ending { reason: reason.into(), ..CloseCode::INTERNAL_ERROR.into() };
-                    return session.peer.mailbox.end(ending);
-                }
+                Err(error) => return session.end_unread(&error),
             };
             let newest = page.position.offset;
             let oldest = page.publications.last().map_or(newest, |oldest| oldest.offset.saturating_sub(1));
@@ -213,20 +194,12 @@ impl Session {
         let Some(history) = self.hub.settings().namespaces.of(&channel).history else { return };
         let since = Some(position);
         let located = self.hub.engine().locate(Locate { channel: channel.clone(), history, since });
-        if let Some(recoveries) = &mut self.recoveries {
-            recoveries.is_reading = true;
-        }
+        self.set_reading(true);
         self.wait_for(located, move |session, located| {
-            if let Some(recoveries) = &mut session.recoveries {
-                recoveries.is_reading = false;
-            }
+            session.set_reading(false);
             let located = match located {
                 Ok(located) => located,
-                Err(error) => {
-                    let reason = failed(&error).message;
-                    let ending = Ending { reason: reason.into(), ..CloseCode::INTERNAL_ERROR.into() };
-                    return session.peer.mailbox.end(ending);
-                }
+                Err(error) => return session.end_unread(&error),
             };
             session.move_to(channel, number, located);
         });
@@ -248,6 +221,18 @@ impl Session {
         let frame = self.peer.codec.encode_frame(&ServerFrame::Push(push));
         subscription.channel.answer(subscription.place, Some(frame));
         self.recover_from(channel, number, located);
+    }
+
+    fn set_reading(&mut self, is_reading: bool) {
+        if let Some(recoveries) = &mut self.recoveries {
+            recoveries.is_reading = is_reading;
+        }
+    }
+
+    /// The history can't be read. The client comes back, and goes on from where it has got to.
+    fn end_unread(&self, error: &EngineError) {
+        let reason = failed(error).message.into();
+        self.peer.mailbox.end(Ending { reason, ..CloseCode::INTERNAL_ERROR.into() });
     }
 
     fn is_in_force(&self, recovery: &Recovery) -> bool {
