@@ -5,6 +5,7 @@ use std::io::{self, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::thread::available_parallelism;
 use std::time::Duration;
 
 use axum::http::StatusCode;
@@ -118,10 +119,7 @@ impl ServeOptions {
             Some(directory) => router.fallback_service(pages(directory)?),
             None => router.fallback(no_page),
         };
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .enable_all()
-            .build()
-            .map_err(|error| Error::with_source(ErrorKind::System, "cannot start the runtime", error))?;
+        let runtime = servers_runtime()?;
         let tls = config.tls()?;
         let reloader = Reloader {
             options: self,
@@ -171,6 +169,16 @@ impl ServeOptions {
         }
         self.allow_origins.iter().cloned().fold(hub, Builder::allow_origin)
     }
+}
+
+/// Where there is one core a scheduler for many threads costs and gives nothing.
+fn servers_runtime() -> Result<tokio::runtime::Runtime, Error> {
+    let mut builder = match available_parallelism() {
+        Ok(cores) if cores.get() == 1 => tokio::runtime::Builder::new_current_thread(),
+        _ => tokio::runtime::Builder::new_multi_thread(),
+    };
+    (builder.enable_all().build())
+        .map_err(|error| Error::with_source(ErrorKind::System, "cannot start the runtime", error))
 }
 
 const DEFAULT_ADDRESS: ListenAddress =

@@ -1,8 +1,10 @@
 //! One channel: its subscribers, and how what is published gets into their queues.
 
 use std::collections::{HashSet, VecDeque};
+use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
+use std::task::Poll;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -142,8 +144,9 @@ const CODECS: usize = 2;
 /// So many subscribers are served at once by whoever publishes; for more a task is cheaper than what it saves.
 const FEW: usize = 16;
 
-/// How many subscribers are served before others have their turn: about a tenth of a millisecond.
-const PIECE: usize = 512;
+/// How many subscribers are served before they, and others, have their turn. No more than a worker of the runtime keeps in its
+/// own queue, and few enough that what was touched in serving them is still near when their tasks write.
+const PIECE: usize = 128;
 
 /// How many bytes may wait to be handed out; beyond, whoever publishes hands them out.
 const BACKLOG_BYTES: usize = 1024 * 1024;
@@ -362,17 +365,22 @@ impl Channel {
             close(&mut state.batches);
             state.batches.push_back(Batch { audience, first, frames: 0, offset, rows: Rows::default() });
         }
+        let before = state.backlog();
         if let Some(batch) = state.batches.back_mut() {
             batch.push(codecs, frame);
         }
         let is_first = state.batches.len() == 1 && state.cursor == 0;
         if self.len() <= FEW && is_first {
-            self.hand_out(state, usize::MAX);
+            self.hand_all_out(state);
             return;
         }
-        if state.backlog() > BACKLOG_BYTES {
-            // Who publishes faster than that is held up by it.
-            self.hand_out(state, PIECE);
+        let backlog = state.backlog();
+        if backlog > BACKLOG_BYTES {
+            // Who publishes faster than that is held up by it: as much goes as comes.
+            let come = backlog.saturating_sub(before).saturating_mul(state.places.len());
+            let first = state.batches.front().map_or(0, Batch::bytes);
+            let share = come.checked_div(first).unwrap_or_default();
+            self.hand_out(state, share.max(PIECE));
         }
         if !state.is_scheduled && !state.batches.is_empty() {
             match &state.runtime {
@@ -380,33 +388,35 @@ impl Channel {
                     runtime.spawn(hand_out_all(Arc::clone(self)));
                     state.is_scheduled = true;
                 }
-                None => drop(self.hand_out(state, usize::MAX)),
+                None => self.hand_all_out(state),
             }
         }
     }
 
-    /// Hands to so many subscribers what is there for them. Says whether that was all.
-    fn hand_out(&self, state: &mut State, most: usize) -> bool {
+    /// Hands all that there is to all subscribers.
+    fn hand_all_out(&self, state: &mut State) {
+        while !state.batches.is_empty() {
+            self.hand_out(state, usize::MAX);
+        }
+    }
+
+    /// Hands the first batch to so many more subscribers.
+    fn hand_out(&self, state: &mut State, most: usize) {
         let State { places, batches, cursor, .. } = state;
-        let mut left = most;
-        while let Some(batch) = batches.front_mut() {
-            batch.close();
-            let mut deliveries = 0_usize;
-            let rest = places.get_mut(*cursor..).unwrap_or_default();
-            let piece = rest.len().min(left);
-            for subscriber in rest.iter_mut().take(piece).flatten() {
-                deliveries = deliveries.saturating_add(self.hand(batch, subscriber));
-            }
-            self.deliveries.inc_by(deliveries as u64);
-            left = left.saturating_sub(piece);
-            *cursor = cursor.saturating_add(piece);
-            if *cursor < places.len() {
-                return false;
-            }
+        let Some(batch) = batches.front_mut() else { return };
+        batch.close();
+        let mut deliveries = 0_usize;
+        let rest = places.get_mut(*cursor..).unwrap_or_default();
+        let piece = rest.len().min(most);
+        for subscriber in rest.iter_mut().take(piece).flatten() {
+            deliveries = deliveries.saturating_add(self.hand(batch, subscriber));
+        }
+        self.deliveries.inc_by(deliveries as u64);
+        *cursor = cursor.saturating_add(piece);
+        if *cursor >= places.len() {
             *cursor = 0;
             batches.pop_front();
         }
-        true
     }
 
     /// Hands a batch to a subscriber, as far as it is for it. Says how many frames went into its queue.
@@ -520,16 +530,33 @@ impl Channel {
 }
 
 /// Hands out what is published, piece by piece, until there is nothing more.
+///
+/// It goes behind all other tasks after each piece, and at first: so those who were served have written before the next row
+/// begins, in which everything goes that is published meanwhile.
 async fn hand_out_all(channel: Arc<Channel>) {
     loop {
-        // Also at first: who publishes beside goes into the same row.
-        tokio::task::yield_now().await;
+        go_behind_others().await;
         let mut state = channel.state.lock();
-        if channel.hand_out(&mut state, PIECE) {
+        channel.hand_out(&mut state, PIECE);
+        if state.batches.is_empty() {
             state.is_scheduled = false;
             return;
         }
     }
+}
+
+/// Lets those tasks run that are woken already. What [`yield_now`](tokio::task::yield_now) lets run is what comes from the
+/// system; then its task is the first of all.
+async fn go_behind_others() {
+    let mut has_gone = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut has_gone, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 /// Waits until graces pass, as long as somebody is leaving and the channel is there.

@@ -120,6 +120,9 @@ impl Run {
         let start = self.segment.start(self.from);
         let end = start.saturating_add(room);
         let from = self.from;
+        if self.segment.start(self.to) <= end {
+            self.from = self.to;
+        }
         while self.from < self.to && self.segment.start(self.from.saturating_add(1)) <= end {
             self.from = self.from.saturating_add(1);
         }

@@ -5,6 +5,7 @@ use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, OnceLock};
+use std::task::Wake;
 
 use wirehub_common::Codec;
 use wirehub_common::frame::Member;
@@ -84,6 +85,17 @@ impl Peer {
     pub(crate) fn shown(&self) -> Member {
         let info = self.identity.get().and_then(|identity| identity.info.as_deref());
         Member { info: info.unwrap_or_default().into(), ..self.member() }
+    }
+}
+
+/// Calls the session's task, for whatever that waits for.
+impl Wake for Peer {
+    fn wake(self: Arc<Self>) {
+        self.mailbox.call();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.mailbox.call();
     }
 }
 

@@ -9,7 +9,7 @@ use wirehub_common::code::CloseCode;
 use wirehub_common::frame::{Disconnect, Push, ServerFrame};
 
 use super::End;
-use super::mailbox::Ending;
+use super::mailbox::{Ending, Taken};
 use crate::Hub;
 use crate::hub::connections::Phase;
 use crate::hub::sessions::Peer;
@@ -76,10 +76,8 @@ async fn flush_all<S: AsyncRead + AsyncWrite + Unpin>(
     let kind = Kind::from(peer.codec);
     loop {
         poll_fn(|cx| socket.poll_flush(cx)).await?;
-        if socket
-            .queue(kind, |take| peer.mailbox.poll_batch(peer.codec, Limits::BATCH_BYTES, take))
-            .is_pending()
-        {
+        let taken = socket.queue(kind, |take| peer.mailbox.take_batch(peer.codec, Limits::BATCH_BYTES, take));
+        if taken == Taken::Nothing {
             break;
         }
     }

@@ -1,7 +1,7 @@
 //! A session's mailbox: everything that others want it to look at, behind one lock and one waker.
 
 use std::borrow::Cow;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Waker};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -16,6 +16,9 @@ use crate::hub::segment::Run;
 ///
 /// Its task registers itself by [`look`](Self::look), before it sees what there is: what comes later wakes it, whatever it is
 /// doing then. Only frames do not, as long as it has not found the queue empty: it will look for them by itself.
+///
+/// All else that the task waits for, its socket, timer and answers, [calls](Self::call) it through here as well. So it knows
+/// when there are frames and nothing else, which is most of the time where much is published.
 pub(crate) struct Mailbox {
     limit: usize,
     state: Mutex<State>,
@@ -42,6 +45,25 @@ pub(crate) struct Ending {
 }
 
 /// What a session finds when it looks.
+pub(crate) enum Look {
+    /// It was woken for frames that wait for its client, and for nothing else.
+    Frames,
+    /// It has to look at everything, and at this first.
+    All(Option<Mail>),
+}
+
+/// What a session takes out of its queue at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Taken {
+    /// There was nothing. Frames that come wake the task.
+    Nothing,
+    /// A message, and there is more.
+    Some,
+    /// A message that was all. Frames that come wake the task.
+    Last,
+}
+
+/// What others have sent to a session.
 #[derive(Default)]
 pub(crate) struct Mail {
     /// In the order in which they came.
@@ -79,28 +101,36 @@ impl Mailbox {
     }
 
     /// Registers the task, and gives what has come for it.
-    pub(crate) fn look(&self, cx: &Context<'_>) -> Option<Mail> {
+    pub(crate) fn look(&self, cx: &Context<'_>) -> Look {
         let mut state = self.state.lock();
         state.queue.is_awaited = false;
         match &mut state.waker {
             Some(waker) => waker.clone_from(cx.waker()),
             none => *none = Some(cx.waker().clone()),
         }
-        let rest = state.rest.as_deref_mut()?;
-        let (orders, dropped) = (std::mem::take(&mut rest.orders), std::mem::take(&mut rest.dropped));
-        let ending = rest.ending.clone();
-        if ending.is_none() {
-            state.rest = None;
-        }
-        Some(Mail { orders, dropped: dropped.into_channels(), ending })
+        let is_calm = std::mem::replace(&mut state.queue.is_calm, true);
+        let mail = state.take_mail();
+        if is_calm && mail.is_none() { Look::Frames } else { Look::All(mail) }
     }
 
-    /// Hands the pieces of the next WebSocket message over, at most `room` bytes; else the task is woken when there is
-    /// something. All frames here are in this codec.
-    pub(crate) fn poll_batch(&self, codec: Codec, room: usize, take: &mut dyn FnMut(Bytes)) -> Poll<()> {
+    /// Has the task look at everything.
+    pub(crate) fn call(&self) {
+        let waker = {
+            let mut state = self.state.lock();
+            state.queue.is_calm = false;
+            state.waker.take()
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// Hands the pieces of the next WebSocket message over, at most `room` bytes. All frames here are in this codec.
+    pub(crate) fn take_batch(&self, codec: Codec, room: usize, take: &mut dyn FnMut(Bytes)) -> Taken {
         let mut state = self.state.lock();
-        if state.queue.take_batch(codec, room, take) {
-            return Poll::Ready(());
+        let has_taken = state.queue.take_batch(codec, room, take);
+        if !state.queue.is_empty() {
+            return Taken::Some;
         }
         state.queue.is_awaited = true;
         // Noted since the task looked, by somebody who left it alone.
@@ -110,7 +140,7 @@ impl Mailbox {
         if let Some(waker) = waker {
             waker.wake();
         }
-        Poll::Pending
+        if has_taken { Taken::Last } else { Taken::Nothing }
     }
 
     /// Queues publications, or ends the session as a slow consumer.
@@ -235,6 +265,16 @@ impl Mailbox {
 }
 
 impl State {
+    fn take_mail(&mut self) -> Option<Mail> {
+        let rest = self.rest.as_deref_mut()?;
+        let (orders, dropped) = (std::mem::take(&mut rest.orders), std::mem::take(&mut rest.dropped));
+        let ending = rest.ending.clone();
+        if ending.is_none() {
+            self.rest = None;
+        }
+        Some(Mail { orders, dropped: dropped.into_channels(), ending })
+    }
+
     /// Whether nothing more is queued, for there was too much. What a channel hands to a session that is told to end for another
     /// reason was published before.
     fn is_over(&self) -> bool {
@@ -295,8 +335,20 @@ mod tests {
         Bytes::from_static(text.as_bytes())
     }
 
+    fn look(mailbox: &Mailbox, waker: &Waker) -> Option<Mail> {
+        match mailbox.look(&Context::from_waker(waker)) {
+            Look::Frames => None,
+            Look::All(mail) => mail,
+        }
+    }
+
+    fn take(mailbox: &Mailbox, room: usize) -> (Taken, Vec<Bytes>) {
+        let mut pieces = Vec::new();
+        (mailbox.take_batch(Codec::Protobuf, room, &mut |piece| pieces.push(piece)), pieces)
+    }
+
     fn ending(mailbox: &Mailbox) -> Option<CloseCode> {
-        let mail = mailbox.look(&Context::from_waker(Waker::noop()));
+        let mail = look(mailbox, Waker::noop());
         mail.and_then(|mail| mail.ending).map(|ending| ending.code)
     }
 
@@ -304,31 +356,54 @@ mod tests {
     fn a_task_that_found_nothing_is_woken_once() {
         let (mailbox, wakes, waker) = mailbox(1000);
         let count = || wakes.0.load(Ordering::Relaxed);
-        assert!(mailbox.look(&Context::from_waker(&waker)).is_none());
+        assert!(look(&mailbox, &waker).is_none());
+        mailbox.push(Lane::Normal, frame("a"));
         mailbox.push(Lane::Normal, frame("a"));
         assert_eq!(count(), 0, "it has not looked for frames yet");
-        let mut taken = Vec::new();
-        assert!(mailbox.poll_batch(Codec::Protobuf, 1000, &mut |piece| taken.push(piece)).is_ready());
-        assert!(mailbox.poll_batch(Codec::Protobuf, 1000, &mut |piece| taken.push(piece)).is_pending());
-        assert_eq!(taken, ["a"]);
+        assert_eq!(take(&mailbox, 1), (Taken::Some, vec![frame("a")]));
+        mailbox.push(Lane::Normal, frame("a"));
+        assert_eq!(count(), 0, "it has not found the end yet");
+        assert_eq!(take(&mailbox, 1000), (Taken::Last, vec![frame("a"), frame("a")]));
+        assert_eq!(take(&mailbox, 1000), (Taken::Nothing, vec![]));
         mailbox.push(Lane::Normal, frame("b"));
         mailbox.push(Lane::Normal, frame("c"));
         assert_eq!(count(), 1);
     }
 
     #[test]
+    fn a_task_knows_when_frames_are_all_that_it_was_woken_for() {
+        let (mailbox, wakes, waker) = mailbox(1000);
+        let look = || mailbox.look(&Context::from_waker(&waker));
+        assert!(matches!(look(), Look::All(None)), "at first it looks at everything");
+        for round in 0..2 {
+            take(&mailbox, 1000);
+            mailbox.push(Lane::Normal, frame("a"));
+            assert_eq!(wakes.0.load(Ordering::Relaxed), round * 2 + 1);
+            assert!(matches!(look(), Look::Frames));
+            take(&mailbox, 1000);
+            mailbox.push(Lane::Normal, frame("a"));
+            assert_eq!(wakes.0.load(Ordering::Relaxed), round * 2 + 2);
+            mailbox.call();
+            assert!(matches!(look(), Look::All(None)), "though the frame woke it before");
+        }
+        mailbox.call();
+        assert_eq!(wakes.0.load(Ordering::Relaxed), 5, "a call wakes it in the middle of a turn");
+        mailbox.order(Order::Subscribe(ChannelName::new("a").unwrap()));
+        assert!(matches!(look(), Look::All(Some(_))));
+    }
+
+    #[test]
     fn orders_wake_the_task_whatever_it_is_doing_and_are_bounded() {
         let (mailbox, wakes, waker) = mailbox(1000);
-        let cx = Context::from_waker(&waker);
         let channel = ChannelName::new("a").unwrap();
         for round in 1..=3 {
-            let mail = mailbox.look(&cx);
+            let mail = look(&mailbox, &waker);
             assert_eq!(mail.map_or(0, |mail| mail.orders.len()), usize::from(round > 1));
             mailbox.order(Order::Subscribe(channel.clone()));
             assert_eq!(wakes.0.load(Ordering::Relaxed), round);
         }
-        assert_eq!(mailbox.look(&cx).unwrap().orders.len(), 1);
-        assert!(mailbox.look(&cx).is_none());
+        assert_eq!(look(&mailbox, &waker).unwrap().orders.len(), 1);
+        assert!(look(&mailbox, &waker).is_none());
         for _ in 0..=MAX_ORDERS {
             mailbox.order(Order::Subscribe(channel.clone()));
         }
@@ -345,7 +420,7 @@ mod tests {
         mailbox.push(Lane::Normal, vec![0; 99].into());
         assert_eq!(ending(&mailbox), Some(CloseCode::SLOW_CONSUMER));
         mailbox.push(Lane::Normal, frame("late"));
-        assert!(mailbox.poll_batch(Codec::Protobuf, 1000, &mut |_| ()).is_pending());
+        assert_eq!(take(&mailbox, 1000), (Taken::Nothing, vec![]));
     }
 
     #[test]
@@ -366,7 +441,7 @@ mod tests {
             mailbox.answer(Lane::Control, frame("0123456789"));
         }
         assert!(mailbox.is_congested());
-        assert!(mailbox.poll_batch(Codec::Protobuf, 1000, &mut |_| ()).is_ready());
+        assert_eq!(take(&mailbox, 1000).0, Taken::Last);
         assert!(!mailbox.is_congested());
     }
 
@@ -377,23 +452,23 @@ mod tests {
         for _ in 0..3 {
             mailbox.push_droppable(Lane::Normal, Run::of(frame("0123456789")), Some(&channel));
         }
-        let mail = mailbox.look(&Context::from_waker(&waker)).unwrap();
+        let mail = look(&mailbox, &waker).unwrap();
         assert_eq!(mail.dropped, [channel]);
-        assert!(mailbox.look(&Context::from_waker(&waker)).is_none());
+        assert!(look(&mailbox, &waker).is_none());
     }
 
     #[test]
     fn a_gap_that_is_noted_in_the_middle_of_a_turn_is_told_in_the_next() {
         let (mailbox, wakes, waker) = mailbox(10);
         let channel = ChannelName::new("a").unwrap();
-        assert!(mailbox.look(&Context::from_waker(&waker)).is_none());
+        assert!(look(&mailbox, &waker).is_none());
         for _ in 0..3 {
             mailbox.push_droppable(Lane::Normal, Run::of(frame("0123456789")), Some(&channel));
         }
         assert_eq!(wakes.0.load(Ordering::Relaxed), 0, "it will look for frames by itself");
-        while mailbox.poll_batch(Codec::Protobuf, 1000, &mut |_| ()).is_ready() {}
+        while take(&mailbox, 1000).0 != Taken::Nothing {}
         assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
-        assert_eq!(mailbox.look(&Context::from_waker(&waker)).unwrap().dropped, [channel]);
+        assert_eq!(look(&mailbox, &waker).unwrap().dropped, [channel]);
     }
 
     /// Wakes a thread that takes turns as a task does.
@@ -414,14 +489,9 @@ mod tests {
             let (mailbox, seen) = (Arc::clone(&mailbox), Arc::clone(&seen));
             std::thread::spawn(move || {
                 let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
-                let cx = Context::from_waker(&waker);
                 while seen.load(Ordering::Acquire) < ROUNDS * 3 {
-                    let orders = mailbox.look(&cx).map_or(0, |mail| mail.orders.len());
-                    let mut frames = 0;
-                    while mailbox
-                        .poll_batch(Codec::Protobuf, 1 << 20, &mut |piece| frames += piece.len())
-                        .is_ready()
-                    {}
+                    let orders = look(&mailbox, &waker).map_or(0, |mail| mail.orders.len());
+                    let frames = take(&mailbox, 1 << 20).1.len();
                     if seen.fetch_add(orders + frames, Ordering::Release) + orders + frames < ROUNDS * 3 {
                         // Only a waker ends that, or the test's failure.
                         std::thread::park_timeout(std::time::Duration::from_secs(10));

@@ -7,7 +7,7 @@ use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
@@ -19,7 +19,7 @@ use wirehub_common::frame::{Answer, ErrorInfo, Push, Reply, ServerFrame};
 use self::calls::{Answered, Calls};
 use self::clock::{Clock, Due};
 use self::extras::Extras;
-use self::mailbox::{Ending, Mail};
+use self::mailbox::{Ending, Look, Mail, Taken};
 use self::queue::Lane;
 use self::recovery::Recoveries;
 use self::subscriptions::{Subscription, Subscriptions};
@@ -93,6 +93,8 @@ struct Session {
     clock: Clock,
     /// An empty message is due.
     ping: bool,
+    /// Something waits for room in the queue.
+    is_held_back: bool,
     /// The socket has not taken all that there was: less goes into each message, so that what is urgent waits for less.
     is_slow: bool,
     /// What the server closes with.
@@ -155,6 +157,7 @@ impl Session {
             commands: Filling::default(),
             clock: Clock::new(live.connect_timeout),
             ping: false,
+            is_held_back: false,
             is_slow: false,
             ended: None,
             live,
@@ -162,14 +165,21 @@ impl Session {
     }
 
     /// One turn: does what there is to do, up to a bound, and waits for more. The task is registered with the mailbox before
-    /// anything else, and with all other things that it waits for as it looks at them.
+    /// anything else; all other things that it waits for [call](mailbox::Mailbox::call) it through that.
     fn poll_turn<S: AsyncRead + AsyncWrite + Unpin>(
         &mut self,
         socket: &mut Socket<S>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Infallible, Box<End>>> {
+        let look = self.peer.mailbox.look(cx);
+        let caller = Waker::from(Arc::clone(&self.peer));
+        let cx = &mut Context::from_waker(&caller);
         let mut budget = Budget(TURN);
-        let turn = self.try_turn(socket, cx, &mut budget);
+        let turn = match look {
+            Look::Frames if !self.is_held_back => self.poll_write(socket, cx, &mut budget).map(drop),
+            Look::Frames => self.try_turn(None, socket, cx, &mut budget),
+            Look::All(mail) => self.try_turn(mail, socket, cx, &mut budget),
+        };
         match turn {
             Ok(()) if budget.is_spent() => cx.waker().wake_by_ref(),
             Ok(()) => {}
@@ -180,19 +190,20 @@ impl Session {
 
     fn try_turn<S: AsyncRead + AsyncWrite + Unpin>(
         &mut self,
+        mail: Option<Mail>,
         socket: &mut Socket<S>,
         cx: &mut Context<'_>,
         budget: &mut Budget,
     ) -> Result<(), End> {
-        if let Some(mail) = self.peer.mailbox.look(cx) {
+        if let Some(mail) = mail {
             self.open(mail)?;
         }
         loop {
             let was_held_up = self.read(socket, cx, budget)?.is_break();
-            let mut is_held_back = was_held_up | self.recover(budget).is_break();
+            self.is_held_back = was_held_up | self.recover(budget).is_break();
             // Behind what may have asked for something.
             let has_answers = self.poll_waiting(cx);
-            is_held_back |= self.poll_calls(cx).is_break() | self.send_alarms().is_break();
+            self.is_held_back |= self.poll_calls(cx).is_break() | self.send_alarms().is_break();
             self.poll_clock(socket, cx)?;
             let has_written = self.poll_write(socket, cx, budget)?;
             if self.has_ended_calls()
@@ -201,7 +212,8 @@ impl Session {
                 return Err(End::Ending(ending));
             }
             // What was held back may go on where there is room now, or an answer.
-            let goes_on = has_answers || is_held_back && has_written || was_held_up && !self.is_held_up();
+            let goes_on =
+                has_answers || self.is_held_back && has_written || was_held_up && !self.is_held_up();
             if !goes_on || budget.is_spent() {
                 return Ok(());
             }
@@ -378,7 +390,7 @@ impl Session {
         budget: &mut Budget,
     ) -> Result<bool, End> {
         let kind = Kind::from(self.peer.codec);
-        let mut has_written = false;
+        let (mut has_written, mut is_last) = (false, false);
         loop {
             match socket.poll_flush(cx) {
                 Poll::Ready(Ok(())) => {}
@@ -388,6 +400,10 @@ impl Session {
                     return Ok(has_written);
                 }
             }
+            if is_last {
+                self.is_slow = false;
+                return Ok(has_written);
+            }
             // What this turn has answered goes out in any case.
             if has_written && budget.is_spent() {
                 return Ok(true);
@@ -396,18 +412,13 @@ impl Session {
                 socket.queue_empty(kind);
             }
             let room = if self.is_slow { SLOW_BATCH_BYTES } else { Limits::BATCH_BYTES };
-            match socket.queue(kind, |take| self.peer.mailbox.poll_batch(self.peer.codec, room, take)) {
-                Poll::Ready(()) => {
-                    self.clock.note_sent();
-                    budget.spend_on(socket.queued_bytes());
-                    has_written = true;
-                }
-                Poll::Pending if socket.queued_bytes() == 0 => {
-                    self.is_slow = false;
-                    return Ok(has_written);
-                }
-                Poll::Pending => {}
+            let taken = socket.queue(kind, |take| self.peer.mailbox.take_batch(self.peer.codec, room, take));
+            if taken != Taken::Nothing {
+                self.clock.note_sent();
+                budget.spend_on(socket.queued_bytes());
+                has_written = true;
             }
+            is_last = taken != Taken::Some;
         }
     }
 }

@@ -21,8 +21,10 @@ pub(crate) struct Queue {
     one: Option<Entry>,
     /// The lane of that one.
     lane: Lane,
-    /// Whether whoever takes from the queue has found it empty, and waits. Here it takes no room.
+    /// Whether whoever takes from the queue has found it empty, and waits. The mailbox's, as the next; here they take no room.
     pub(crate) is_awaited: bool,
+    /// Whether nothing but frames has come since the task looked.
+    pub(crate) is_calm: bool,
     /// Whether nothing may overtake the answers that wait: see [`Self::answer_first`].
     is_held: bool,
     /// All entries, where there are more or have been.
@@ -73,6 +75,11 @@ impl Queue {
     /// How many bytes wait.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// Whether nothing waits.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.one.is_none() && self.many.is_none()
     }
 
     /// How many bytes wait that may not be dropped.
@@ -160,7 +167,7 @@ impl Queue {
 
     /// Empties the queue.
     pub(crate) fn clear(&mut self) {
-        *self = Self::default();
+        *self = Self { is_awaited: self.is_awaited, is_calm: self.is_calm, ..Self::default() };
     }
 
     /// Hands the pieces of the next WebSocket message over, at most so many bytes; a frame that is larger goes in parts. Says
@@ -177,7 +184,7 @@ impl Queue {
             }
             return is_some;
         }
-        if self.one.is_none() && self.many.is_none() {
+        if self.is_empty() {
             return false;
         }
         let is_held = self.is_held;
@@ -216,7 +223,7 @@ impl Queue {
         if matches!(entry, Entry::Droppable(..)) {
             self.droppable = self.droppable.saturating_add(cost);
         }
-        if self.one.is_none() && self.many.is_none() {
+        if self.is_empty() {
             (self.one, self.lane) = (Some(entry), lane);
         } else {
             lane.of(self.lanes()).entries.push_back(entry);
