@@ -21,7 +21,7 @@ pub(super) fn serve() -> Result<()> {
         let mut ready = sources.iter().map(|it| !it.revents().is_empty());
         let somebody_comes = ready.next().unwrap_or(false);
         let ready: Vec<bool> = ready.collect();
-        channel.fan_out(&ready)?;
+        channel.fan_out(&ready);
         if somebody_comes {
             let (stream, _) = listener.accept().context("cannot accept")?;
             take(stream, &mut channel)?;
@@ -53,7 +53,7 @@ struct Channel {
 
 impl Channel {
     /// What has come from the publishers that are `ready` goes out in one piece.
-    fn fan_out(&mut self, ready: &[bool]) -> Result<()> {
+    fn fan_out(&mut self, ready: &[bool]) {
         let mut length = 0;
         let mut ready = ready.iter();
         self.publishers.retain_mut(|publisher| {
@@ -67,11 +67,9 @@ impl Channel {
             came > 0
         });
         if length > 0 {
-            for subscriber in &mut self.subscribers {
-                subscriber.write_all(&self.buffer[..length]).context("a subscriber left")?;
-            }
+            // One that has left goes: the load counts what comes, and misses nothing by it.
+            self.subscribers.retain_mut(|subscriber| subscriber.write_all(&self.buffer[..length]).is_ok());
         }
-        Ok(())
     }
 }
 
