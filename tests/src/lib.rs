@@ -6,6 +6,7 @@
     reason = "a test fails by panicking"
 )]
 
+use std::panic::Location;
 use std::time::Duration;
 
 use futures_util::{Stream, StreamExt as _};
@@ -86,18 +87,27 @@ impl Server {
     }
 }
 
-/// Waits for what has to happen.
-pub async fn soon<F: Future>(future: F) -> F::Output {
+/// Waits for what has to happen. A failure names who called.
+#[track_caller]
+pub fn soon<F: Future>(future: F) -> impl Future<Output = F::Output> {
+    soon_at(Location::caller(), future)
+}
+
+async fn soon_at<F: Future>(test: &'static Location<'static>, future: F) -> F::Output {
     match tokio::time::timeout(PATIENCE, future).await {
         Ok(output) => output,
-        Err(_) => panic!("nothing happened for {PATIENCE:?}"),
+        Err(_) => panic!("{test}: nothing happened for {PATIENCE:?}"),
     }
 }
 
 /// Waits for the next item of a stream that goes on.
-pub async fn next<S: Stream + Unpin>(stream: &mut S) -> S::Item {
-    match soon(stream.next()).await {
-        Some(item) => item,
-        None => panic!("the stream ended"),
+#[track_caller]
+pub fn next<S: Stream + Unpin>(stream: &mut S) -> impl Future<Output = S::Item> {
+    let test = Location::caller();
+    async move {
+        match soon_at(test, stream.next()).await {
+            Some(item) => item,
+            None => panic!("{test}: the stream ended"),
+        }
     }
 }

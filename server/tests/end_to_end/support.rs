@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::future::Future;
+use std::panic::Location;
 use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
@@ -122,10 +123,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     }
 
     /// Sends `connect` and gives its answer.
-    pub(crate) async fn connected(&mut self, connect: Connect) -> Connected {
-        match self.request(Request::Connect(connect)).await.result {
-            Ok(Answer::Connected(connected)) => *connected,
-            other => panic!("{other:?}"),
+    #[track_caller]
+    pub(crate) fn connected(&mut self, connect: Connect) -> impl Future<Output = Connected> {
+        let test = Location::caller();
+        async move {
+            match self.request_at(test, Request::Connect(connect)).await.result {
+                Ok(Answer::Connected(connected)) => *connected,
+                other => panic!("{}: {other:?}", self.at(test)),
+            }
         }
     }
 
@@ -169,16 +174,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     }
 
     /// Sends a command and waits for its reply; what else comes before it is kept for [`Self::next`].
-    pub(crate) async fn request(&mut self, request: Request) -> Reply {
+    #[track_caller]
+    pub(crate) fn request(&mut self, request: Request) -> impl Future<Output = Reply> {
+        self.request_at(Location::caller(), request)
+    }
+
+    async fn request_at(&mut self, test: At, request: Request) -> Reply {
         let command = self.command(request);
         let id = command.id;
         self.send([command]).await;
         let mut others = Vec::new();
         let reply = loop {
-            match self.next().await {
+            match self.next_at(test).await {
                 Received::Frame(ServerFrame::Reply(reply)) if reply.id == id => break reply,
                 Received::Frame(other) => others.push(other),
-                other => panic!("{other:?}"),
+                other => panic!("{}: {other:?} for a reply", self.at(test)),
             }
         };
         for other in others.into_iter().rev() {
@@ -187,27 +197,54 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         reply
     }
 
-    pub(crate) async fn ok(&mut self, request: Request) -> Answer {
-        self.request(request).await.result.unwrap()
+    #[track_caller]
+    pub(crate) fn ok(&mut self, request: Request) -> impl Future<Output = Answer> {
+        self.ok_at(Location::caller(), request)
+    }
+
+    async fn ok_at(&mut self, test: At, request: Request) -> Answer {
+        match self.request_at(test, request).await.result {
+            Ok(answer) => answer,
+            Err(error) => panic!("{}: {error:?}", self.at(test)),
+        }
     }
 
     /// The number of the error that a command is answered with.
-    pub(crate) async fn error(&mut self, request: Request) -> u16 {
-        self.request(request).await.result.unwrap_err().code.number()
+    #[track_caller]
+    pub(crate) fn error(&mut self, request: Request) -> impl Future<Output = u16> {
+        let test = Location::caller();
+        async move {
+            match self.request_at(test, request).await.result {
+                Err(error) => error.code.number(),
+                Ok(answer) => panic!("{}: {answer:?} for an error", self.at(test)),
+            }
+        }
     }
 
-    pub(crate) async fn subscribe(&mut self, channel: &str) {
-        let answer = self.ok(subscribe(channel, 1)).await;
-        assert!(matches!(answer, Answer::Subscribed(_)), "{answer:?}");
+    #[track_caller]
+    pub(crate) fn subscribe(&mut self, channel: &str) -> impl Future<Output = ()> {
+        let test = Location::caller();
+        async move {
+            let answer = self.ok_at(test, subscribe(channel, 1)).await;
+            assert!(matches!(answer, Answer::Subscribed(_)), "{}: {answer:?}", self.at(test));
+        }
     }
 
     /// The next frame, ping or close.
-    pub(crate) async fn next(&mut self) -> Received {
+    #[track_caller]
+    pub(crate) fn next(&mut self) -> impl Future<Output = Received> {
+        self.next_at(Location::caller())
+    }
+
+    async fn next_at(&mut self, test: At) -> Received {
         loop {
             if let Some(frame) = self.frames.pop_front() {
                 return Received::Frame(frame);
             }
-            let data = match in_time(self.socket.next()).await {
+            let Ok(received) = tokio::time::timeout(PATIENCE, self.socket.next()).await else {
+                panic!("{}: nothing came for {PATIENCE:?}", self.at(test))
+            };
+            let data = match received {
                 Some(Ok(Message::Text(text))) => text.into(),
                 Some(Ok(Message::Binary(data))) => data,
                 Some(Ok(Message::Close(Some(frame)))) => {
@@ -218,7 +255,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
                 None | Some(Ok(Message::Close(None)) | Err(Error::Io(_) | Error::Protocol(_))) => {
                     return Received::Closed(1006, String::new());
                 }
-                Some(other) => panic!("{other:?}"),
+                Some(other) => panic!("{}: {other:?}", self.at(test)),
             };
             if data.is_empty() {
                 return Received::Ping;
@@ -238,27 +275,45 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     }
 
     /// The next push.
-    pub(crate) async fn push(&mut self) -> Push {
-        match self.next().await {
+    #[track_caller]
+    pub(crate) fn push(&mut self) -> impl Future<Output = Push> {
+        self.push_at(Location::caller())
+    }
+
+    async fn push_at(&mut self, test: At) -> Push {
+        match self.next_at(test).await {
             Received::Frame(ServerFrame::Push(push)) => push,
-            other => panic!("{other:?}"),
+            other => panic!("{}: {other:?} for a push", self.at(test)),
         }
     }
 
-    pub(crate) async fn publication(&mut self) -> Publication {
-        match self.next().await {
-            Received::Frame(ServerFrame::Push(Push::Publication(publication))) => publication,
-            other => panic!("{other:?}"),
+    #[track_caller]
+    pub(crate) fn publication(&mut self) -> impl Future<Output = Publication> {
+        let test = Location::caller();
+        async move {
+            match self.push_at(test).await {
+                Push::Publication(publication) => publication,
+                other => panic!("{}: {other:?} for a publication", self.at(test)),
+            }
         }
     }
 
     /// The code and reason that the server closes with; what comes before is passed over.
-    pub(crate) async fn closed(&mut self) -> (u16, String) {
-        loop {
-            if let Received::Closed(code, reason) = self.next().await {
-                return (code, reason);
+    #[track_caller]
+    pub(crate) fn closed(&mut self) -> impl Future<Output = (u16, String)> {
+        let test = Location::caller();
+        async move {
+            loop {
+                if let Received::Closed(code, reason) = self.next_at(test).await {
+                    return (code, reason);
+                }
             }
         }
+    }
+
+    /// What a failure begins with: the line of the test, and which of the codecs it was with.
+    fn at(&self, test: At) -> String {
+        format!("{test} ({:?})", self.codec)
     }
 }
 
@@ -296,17 +351,31 @@ pub(crate) async fn http_at(host: &str, request: &str) -> String {
     String::from_utf8_lossy(&answer).into_owned()
 }
 
-/// Fails instead of hanging.
-pub(crate) async fn in_time<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(20), future).await.expect("this should not take so long")
+/// Fails instead of hanging, and names who called.
+#[track_caller]
+pub(crate) fn in_time<T>(future: impl Future<Output = T>) -> impl Future<Output = T> {
+    in_time_at(Location::caller(), future)
+}
+
+async fn in_time_at<T>(test: At, future: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(PATIENCE, future).await {
+        Ok(output) => output,
+        Err(_) => panic!("{test}: nothing happened for {PATIENCE:?}"),
+    }
 }
 
 /// Waits until something is so, which happens in another task.
-pub(crate) async fn until(what: impl Fn() -> bool) {
-    in_time(async {
+#[track_caller]
+pub(crate) fn until(what: impl Fn() -> bool) -> impl Future<Output = ()> {
+    in_time_at(Location::caller(), async move {
         while !what() {
             tokio::task::yield_now().await;
         }
     })
-    .await;
 }
+
+/// The line of a test that something fails for.
+type At = &'static Location<'static>;
+
+/// How long what has to happen may take: long enough for a busy machine.
+const PATIENCE: Duration = Duration::from_secs(20);
