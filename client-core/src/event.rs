@@ -67,8 +67,8 @@ pub enum Event {
     },
     /// A message of the server to everybody.
     Broadcast(Publication),
-    /// Something that has to be [acknowledged](crate::Core::acknowledge), once however often the server sends it; or that it
-    /// is withdrawn.
+    /// Something that has to be [acknowledged](crate::Core::acknowledge), once however often the server sends it. Or that it
+    /// is over, and was not acknowledged here: the server withdrew it, its time is over, or the server does not know it any more.
     Alarm(Box<Alarm>),
     /// A command ended.
     Completed {

@@ -1,13 +1,14 @@
 //! Who is told what happens.
 
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::vec::{self, Vec};
 use core::time::Duration;
 
 use wirehub_common::code::{CloseCode, ErrorCode};
 use wirehub_common::contract::differing_items;
-use wirehub_common::frame::ContractDigest;
-use wirehub_common::{Bytes, ChannelName, view};
+use wirehub_common::frame::{Alarm, ContractDigest};
+use wirehub_common::{Bytes, ChannelName, Payload, view};
 
 use crate::{
     CommandId, Error, ErrorKind, Event, Gap, Outcome, Recovery, State, StateChange, SubscriptionId,
@@ -42,6 +43,9 @@ pub trait Listener {
     fn offered(&mut self, subscription: SubscriptionId, channel: &ChannelName);
     /// [`Event::Alarm`].
     fn alarm(&mut self, alarm: view::Alarm<'_>);
+    /// [`Event::Alarm`] that is withdrawn, where the server does not say it: its time is over, or the server has forgotten it.
+    /// `raised` is in milliseconds since 1970 by the server's clock.
+    fn alarm_over(&mut self, id: &str, channel: &ChannelName, raised: u64);
     /// [`Event::Response`].
     fn response(&mut self, command: CommandId, payload: view::Payload<'_>);
     /// [`Event::Completed`].
@@ -156,6 +160,17 @@ impl Listener for Events {
 
     fn alarm(&mut self, alarm: view::Alarm<'_>) {
         self.happened.push(Event::Alarm(alarm.read(&self.message).into()));
+    }
+
+    fn alarm_over(&mut self, id: &str, channel: &ChannelName, raised: u64) {
+        self.happened.push(Event::Alarm(Box::new(Alarm {
+            id: id.into(),
+            channel: channel.clone(),
+            payload: Payload::default(),
+            time: raised,
+            ttl: Duration::ZERO,
+            withdrawn: true,
+        })));
     }
 
     fn response(&mut self, command: CommandId, payload: view::Payload<'_>) {

@@ -51,6 +51,7 @@ use wirehub_client_core::{Driver, Time};
 pub use wirehub_client_core::{
     Alarm, Alarms, Client, Config, Error, ErrorKind, HistoryPage, MemberChange, MemberChanges, Offers,
     Overflow, PresenceCounts, Publication, Responses, State, StateChange, StateChanges, Subscription,
+    Unreadable,
 };
 pub use wirehub_common as common;
 

@@ -36,6 +36,7 @@ mod wire;
 pub use wirehub_client_core::{
     Alarm, Alarms, Client, Config, Error, ErrorKind, HistoryPage, MemberChange, MemberChanges, Offers,
     Overflow, PresenceCounts, Publication, Responses, State, StateChange, StateChanges, Subscription,
+    Unreadable,
 };
 pub use wirehub_common as common;
 

@@ -1,13 +1,14 @@
-//! Alarms: shown once, however often the server sends them.
+//! Alarms: shown once, however often the server sends them, and told when they are over.
 
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use wirehub_common::compose;
+use wirehub_common::code::ErrorCode;
 use wirehub_common::view::Alarm;
+use wirehub_common::{ChannelName, compose};
 
 use super::Core;
-use crate::Listener;
+use crate::{Answered, Error, Listener, Time};
 
 /// The alarms that the application has been told of.
 #[derive(Debug)]
@@ -16,38 +17,156 @@ pub(super) struct Alarms(pub(super) Vec<Told>);
 #[derive(Debug)]
 pub(super) struct Told {
     id: String,
-    /// The application has acknowledged it: it need not hear of its end.
+    channel: ChannelName,
+    /// When it was raised, by the server's clock.
+    raised: u64,
+    /// When its time is over.
+    ends: Time,
+    /// The server said that it is acknowledged: the application need not hear of its end.
     is_acknowledged: bool,
+    /// The commands on their way by which the application acknowledges it: it need not hear of its end before their answers.
+    commands: Vec<u32>,
+    /// The question whether the server still knows it; 0 where there is none.
+    question: u32,
+}
+
+impl Alarms {
+    pub(super) fn deadline(&self) -> Time {
+        let mut soonest = Time::NEVER;
+        for told in &self.0 {
+            if told.is_settled() {
+                soonest = soonest.min(told.ends);
+            }
+        }
+        soonest
+    }
+
+    /// Whether a reply answers the question for one of them.
+    pub(super) fn are_asked_for(&self, question: u32) -> bool {
+        self.0.iter().any(|told| told.question == question)
+    }
+
+    fn find(&self, is_it: impl Fn(&Told) -> bool) -> Option<usize> {
+        self.0.iter().position(is_it)
+    }
+}
+
+impl Told {
+    /// Whether nothing is under way that says what becomes of it.
+    fn is_settled(&self) -> bool {
+        self.commands.is_empty()
+    }
+
+    /// Whether the application shows it, and has not acknowledged it.
+    fn is_shown(&self) -> bool {
+        !self.is_acknowledged && self.commands.is_empty()
+    }
 }
 
 impl<L: Listener> Core<L> {
-    pub(super) fn note_acknowledged(&mut self, alarm: &str) {
-        for told in self.alarms.0.iter_mut().filter(|told| told.id == alarm) {
-            told.is_acknowledged = true;
+    /// The application acknowledges an alarm by this command.
+    pub(super) fn note_acknowledged(&mut self, alarm: &str, command: u32) {
+        if let Some(told) = self.alarms.0.iter_mut().find(|told| told.id == alarm) {
+            told.commands.push(command);
         }
     }
 
-    pub(super) fn handle_alarm(&mut self, alarm: Alarm<'_>) {
+    /// What came of the command by which the application acknowledged an alarm, if it was one.
+    pub(super) fn settle_acknowledgement(&mut self, command: u32, result: &Result<Answered<'_>, Error>) {
+        let Some(index) = self.alarms.find(|told| told.commands.contains(&command)) else { return };
+        let Some(told) = self.alarms.0.get_mut(index) else { return };
+        told.commands.retain(|of| *of != command);
+        told.is_acknowledged |= result.is_ok();
+        if matches!(result, Err(error) if error.code() == ErrorCode::UNKNOWN_ALARM) {
+            self.end_alarm(index);
+        }
+    }
+
+    pub(super) fn handle_alarm(&mut self, now: Time, alarm: Alarm<'_>) {
         let id = alarm.id();
-        let told = self.alarms.0.iter().position(|told| told.id == id);
+        let told = self.alarms.find(|told| told.id == id);
         if alarm.withdrawn() {
             // Of what it was not told the application need not hear.
-            let told = told.map(|index| self.alarms.0.remove(index));
-            if told.is_some_and(|told| !told.is_acknowledged) {
-                self.listener.alarm(alarm);
+            let Some(index) = told else { return };
+            match self.alarms.0.get_mut(index) {
+                // What comes of that says whether it has to hear of it.
+                Some(told) if !told.is_settled() => told.ends = now,
+                _ => {
+                    if self.alarms.0.remove(index).is_shown() {
+                        self.listener.alarm(alarm);
+                    }
+                }
             }
             return;
         }
         self.send_transient(compose::acknowledge(0, id, true));
-        if told.is_none() {
-            if self.alarms.0.len() >= MAX_TOLD {
-                self.alarms.0.remove(0);
+        let ends = now.after(alarm.ttl());
+        if let Some(told) = told.and_then(|index| self.alarms.0.get_mut(index)) {
+            told.ends = ends;
+            return;
+        }
+        // It was checked together with its frame.
+        let Ok(channel) = ChannelName::new(alarm.channel()) else { return };
+        if self.alarms.0.len() >= MAX_TOLD {
+            self.alarms.0.remove(0);
+        }
+        self.alarms.0.push(Told {
+            id: id.into(),
+            channel,
+            raised: alarm.time(),
+            ends,
+            is_acknowledged: false,
+            commands: Vec::new(),
+            question: 0,
+        });
+        self.listener.alarm(alarm);
+    }
+
+    /// Asks in a new session whether the server still knows what the application shows: it may have forgotten all, and would
+    /// never say of one that it is over.
+    pub(super) fn ask_for_alarms(&mut self) {
+        for index in 0..self.alarms.0.len() {
+            let question = self.next_id();
+            let Some(told) = self.alarms.0.get_mut(index) else { return };
+            told.question = 0;
+            if told.is_shown() {
+                told.question = question;
+                let frame = compose::acknowledge(question, &told.id, true);
+                self.send_transient(frame);
             }
-            self.alarms.0.push(Told { id: id.into(), is_acknowledged: false });
-            self.listener.alarm(alarm);
+        }
+    }
+
+    /// The answer to such a question.
+    pub(super) fn handle_alarm_answer(&mut self, question: u32, is_known: bool) {
+        let Some(index) = self.alarms.find(|told| told.question == question) else { return };
+        if let Some(told) = self.alarms.0.get_mut(index) {
+            told.question = 0;
+            // One that is being acknowledged gets an answer to that.
+            if !is_known && told.is_shown() {
+                self.end_alarm(index);
+            }
+        }
+    }
+
+    pub(super) fn expire_alarms(&mut self, now: Time) {
+        while let Some(index) = self.alarms.find(|told| told.is_settled() && told.ends <= now) {
+            self.end_alarm(index);
+        }
+    }
+
+    /// What another user acknowledged says nothing of this one.
+    pub(super) fn forget_acknowledged(&mut self) {
+        self.alarms.0.retain(Told::is_shown);
+    }
+
+    fn end_alarm(&mut self, index: usize) {
+        let Told { id, channel, raised, is_acknowledged, .. } = self.alarms.0.remove(index);
+        if !is_acknowledged {
+            self.listener.alarm_over(&id, &channel, raised);
         }
     }
 }
 
-/// How many alarms are remembered; one beyond them may be told again.
+/// How many alarms are remembered; one beyond them may be told again, and its end is not.
 const MAX_TOLD: usize = 1024;

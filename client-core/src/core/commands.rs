@@ -249,13 +249,15 @@ impl<L: Listener> Core<L> {
         frame: Bytes,
         SendOptions { timeout, fail_fast }: SendOptions,
     ) -> Result<CommandId, Error> {
-        if self.is_up() && frame.len().saturating_sub(start_of(&frame)) > self.command_bound() {
-            return Err(too_large());
-        }
+        self.refuse_too_large(frame.len().saturating_sub(start_of(&frame)))?;
         if !self.has_room(frame.len()) {
-            return Err(Error::from_code(ErrorKind::Usage, ErrorCode::QUEUE_FULL));
+            return Err(self.queue_full(frame.len()));
         }
-        let timeout = timeout.unwrap_or(self.config.command_timeout);
+        let timeout = timeout.unwrap_or(match kind {
+            // However long the client is away: it is somebody's word.
+            Kind::Acknowledgement => Duration::MAX,
+            _ => self.config.command_timeout,
+        });
         let deadline = now.after(timeout);
         let phase = Phase::Queued;
         self.commands.push(Pending {
@@ -270,6 +272,25 @@ impl<L: Listener> Core<L> {
             first_sent: None,
         });
         Ok(CommandId(id))
+    }
+
+    /// Refuses what the server does not take, before more is made of it.
+    ///
+    /// # Errors
+    /// The server does not take so many bytes.
+    pub(super) fn refuse_too_large(&self, bytes: usize) -> Result<(), Error> {
+        // Before the first connect nobody knows.
+        let is_known = !self.session.is_empty();
+        if is_known && bytes > self.command_bound() { Err(too_large(self.command_bound())) } else { Ok(()) }
+    }
+
+    fn queue_full(&self, bytes: usize) -> Error {
+        if bytes > self.config.send_queue && bytes > self.largest() {
+            let words = "the message is larger than the send queue, and what the server takes is not known \
+                before the first connect: wait for that";
+            return Error::in_words(ErrorKind::Usage, ErrorCode::QUEUE_FULL, words);
+        }
+        Error::from_code(ErrorKind::Usage, ErrorCode::QUEUE_FULL)
     }
 
     /// Whether one more command of so many bytes may wait. One that is larger than the queue has room of its own, for one
@@ -395,6 +416,17 @@ impl<L: Listener> Core<L> {
         }
     }
 
+    /// The session is another user's than the one before. What was sent as one user is not repeated as another, and what one
+    /// user acknowledged is not acknowledged by another.
+    pub(super) fn settle_as_other_user(&mut self) {
+        self.end_each(|pending, _| match (pending.kind, pending.phase) {
+            (Kind::Acknowledgement, _) => Some(ErrorCode::UNKNOWN_ALARM),
+            (_, Phase::InDoubt) => Some(ErrorCode::CONNECTION_LOST),
+            _ => None,
+        });
+        self.forget_acknowledged();
+    }
+
     /// Repeats what is in doubt, which is before all that was not sent yet; ends what the server may not remember.
     pub(super) fn settle_doubts(&mut self) {
         let heard = self.link.heard();
@@ -434,6 +466,7 @@ impl<L: Listener> Core<L> {
 
     pub(super) fn complete(&mut self, command: u32, result: Result<Answered<'_>, Error>) {
         if self.commands.remove(command) {
+            self.settle_acknowledgement(command, &result);
             self.listener.completed(CommandId(command), result);
         }
     }

@@ -168,7 +168,8 @@ impl<L: Listener> Core<L> {
                 Err(error) => return self.handle_garbage(now, error.as_str()),
             }
         }
-        self.end_catching_up(now);
+        self.end_catching_up();
+        self.expire_catching_up(now);
     }
 
     /// The transport took some of what it had been given: what goes out gets on, though nothing was heard yet.
@@ -198,7 +199,7 @@ impl<L: Listener> Core<L> {
             return;
         }
         if code == CloseCode::TOKEN_EXPIRED && self.config.provides_tokens {
-            self.tokens.discard();
+            self.tokens.session_expired();
         }
         if code.reconnects() {
             self.lose(now, code, reason);
@@ -216,10 +217,11 @@ impl<L: Listener> Core<L> {
             }
             _ => self.check_silence(now),
         }
-        self.end_catching_up(now);
+        self.expire_catching_up(now);
         self.check_token_deadlines(now);
         self.expire_subscriptions(now);
         self.expire_commands(now);
+        self.expire_alarms(now);
     }
 
     /// Stops waiting for the next attempt and makes it, if one is due later.
@@ -252,6 +254,7 @@ impl<L: Listener> Core<L> {
     }
 
     pub(super) fn open(&mut self, now: Time) {
+        self.retry_after = None;
         if self.tokens.current().is_none() {
             self.link = Link::Authorizing;
             return self.ask_for_token(now);
@@ -317,7 +320,13 @@ impl<L: Listener> Core<L> {
         }
         match answer {
             Body::Subscribed(subscribed) => self.handle_subscribed(subscribed),
+            _ if self.subscriptions.have_left(id) => {}
             Body::Unsubscribed(_) => {}
+            _ if self.alarms.are_asked_for(id) => {
+                let is_unknown =
+                    matches!(answer, Body::Error(error) if error.code() == ErrorCode::UNKNOWN_ALARM);
+                self.handle_alarm_answer(id, !is_unknown);
+            }
             _ if self.commands.note_arrival(id, now) => {}
             _ if self.is_command(id) => self.answer(id, answer),
             _ if self.tokens.is_refreshing(id) => self.handle_refreshed(now, answer),
@@ -327,6 +336,7 @@ impl<L: Listener> Core<L> {
     }
 
     fn handle_connected(&mut self, now: Time, connected: Connected<'_>) {
+        let is_other = !self.session.is_empty() && self.user != connected.user();
         self.session = connected.session().into();
         self.user = connected.user().into();
         self.limits = connected.limits();
@@ -338,7 +348,7 @@ impl<L: Listener> Core<L> {
         let is_behind = connected
             .subscriptions()
             .any(|outcome| outcome.result().is_ok_and(|subscribed| subscribed.recovering() > 0));
-        if is_behind {
+        if is_behind || self.subscriptions.have_no_room() {
             self.catching_up = now.plus(CATCH_UP);
         } else {
             self.enter(State::Connected, None, "", None);
@@ -351,7 +361,7 @@ impl<L: Listener> Core<L> {
                 Ok(subscribed) if !self.subscriptions.has(outcome.channel()) => {
                     // The application has ended it while `connect` was on its way.
                     if let Ok(channel) = ChannelName::new(outcome.channel()) {
-                        self.send_transient(compose::unsubscribe(0, &channel, subscribed.number()));
+                        self.leave(channel, subscribed.number());
                     }
                 }
                 Ok(subscribed) => self.handle_subscribed(subscribed),
@@ -359,12 +369,24 @@ impl<L: Listener> Core<L> {
             }
         }
         self.request_idle_subscriptions();
+        if is_other {
+            self.settle_as_other_user();
+        }
         self.settle_doubts();
+        self.ask_for_alarms();
     }
 
-    /// Tells that the client is connected, once the subscriptions have what they missed, or that takes too long.
-    fn end_catching_up(&mut self, now: Time) {
-        if self.catching_up < Time::NEVER && (self.catching_up <= now || !self.subscriptions.are_behind()) {
+    /// Tells that the client is connected, where the subscriptions have what they missed.
+    pub(super) fn end_catching_up(&mut self) {
+        if self.catching_up < Time::NEVER && !self.subscriptions.are_behind() {
+            self.catching_up = Time::NEVER;
+            self.enter(State::Connected, None, "", None);
+        }
+    }
+
+    /// The same where that takes too long.
+    fn expire_catching_up(&mut self, now: Time) {
+        if self.catching_up <= now {
             self.catching_up = Time::NEVER;
             self.enter(State::Connected, None, "", None);
         }
@@ -376,9 +398,9 @@ impl<L: Listener> Core<L> {
             self.forget_connection();
             // Not the server's fault: no need to wait.
             self.open(now);
-        } else if error.is_temporary()
-            && (error.code() != ErrorCode::TOKEN_EXPIRED || self.config.provides_tokens)
-        {
+        } else if error.code() == ErrorCode::TOKEN_EXPIRED && !self.config.provides_tokens {
+            self.wait_for_token(error);
+        } else if error.is_temporary() {
             let code = match error.code() {
                 ErrorCode::TOKEN_EXPIRED => CloseCode::TOKEN_EXPIRED,
                 _ => CloseCode::SUPERSEDED,
@@ -399,7 +421,7 @@ impl<L: Listener> Core<L> {
             Body::Join(movement) => self.handle_movement(movement, true),
             Body::Leave(movement) => self.handle_movement(movement, false),
             Body::Subscribed(subscribed) => self.handle_subscribed_unasked(subscribed),
-            Body::Alarm(alarm) => self.handle_alarm(alarm),
+            Body::Alarm(alarm) => self.handle_alarm(now, alarm),
             _ => {}
         }
     }
@@ -435,7 +457,7 @@ impl<L: Listener> Core<L> {
         self.retry(now, Some(code), reason);
     }
 
-    fn forget_connection(&mut self) {
+    pub(super) fn forget_connection(&mut self) {
         self.catching_up = Time::NEVER;
         self.incoming.clear();
         self.subscriptions.reset();
@@ -445,17 +467,18 @@ impl<L: Listener> Core<L> {
 
     /// Plans the next attempt.
     pub(super) fn retry(&mut self, now: Time, code: Option<CloseCode>, reason: &str) {
-        let was_up = match self.link {
-            Link::Up { since, .. } => {
-                if now.span_since(since) >= STABLE {
-                    self.backoff.reset();
-                }
-                true
-            }
-            _ => false,
-        };
+        let was_up = self.is_up();
+        if self.is_stable(now) {
+            self.backoff.reset();
+        }
         let delay = match self.retry_after.take() {
-            Some(milliseconds) => Span::from_millis(milliseconds),
+            Some(milliseconds) => {
+                // What a server says that lets nobody stay is not heeded again and again.
+                let is_first = self.backoff.is_fresh();
+                let own = self.backoff.next_delay();
+                let told = Span::from_millis(milliseconds);
+                if is_first { told } else { told.max(own) }
+            }
             // The server stopped without a word: all its clients are here at once.
             None if was_up && !self.limits.reconnect_window.is_zero() && self.backoff.is_fresh() => {
                 self.backoff.first_delay(self.limits.reconnect_window.into())
@@ -463,8 +486,17 @@ impl<L: Listener> Core<L> {
             None => self.backoff.next_delay(),
         };
         self.link = Link::Waiting { until: now.plus(delay) };
-        let state = if self.session.is_empty() { State::Connecting } else { State::Reconnecting };
-        self.enter(state, code, reason, Some(delay));
+        self.enter(self.state_between(), code, reason, Some(delay));
+    }
+
+    /// What the client is doing that has no connection and is not over.
+    pub(super) fn state_between(&self) -> State {
+        if self.session.is_empty() { State::Connecting } else { State::Reconnecting }
+    }
+
+    /// Whether the connection is up, and has lived long enough to be a good one.
+    pub(super) fn is_stable(&self, now: Time) -> bool {
+        matches!(self.link, Link::Up { since, .. } if now.span_since(since) >= STABLE)
     }
 
     /// The client is over, against the application's wish.

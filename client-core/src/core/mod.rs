@@ -202,6 +202,7 @@ impl<L: Listener> Core<L> {
         if self.is_up() {
             self.request_subscription(channel.as_str());
         }
+        self.end_catching_up();
         Ok(id)
     }
 
@@ -235,18 +236,23 @@ impl<L: Listener> Core<L> {
         payload: impl Into<Payload<'a>>,
         options: impl Into<SendOptions>,
     ) -> Result<CommandId, Error> {
-        let options = options.into();
+        let (payload, options) = (payload.into(), options.into());
         let id = self.begin(options)?;
-        let frame = compose::publish(id, channel, payload.into(), &self.keys.make(id));
+        self.refuse_too_large(payload.data.len())?;
+        let frame = compose::publish(id, channel, payload, &self.keys.make(id));
         self.queue(now, id, Kind::Publish, frame, options)
     }
 
-    /// Publishes a message now or never: it is dropped, and `false` comes back, where the client is not connected or
-    /// more is queued than the transport takes. Whether the server took it is not told.
+    /// Publishes a message now or never: it is dropped, and `false` comes back, where the client is not connected, more is
+    /// queued than the transport takes, or the server takes none so large. Whether the server took it is not told.
     pub fn publish_volatile<'a>(&mut self, channel: &ChannelName, payload: impl Into<Payload<'a>>) -> bool {
-        let possible = self.is_up() && self.writable && !self.commands.has_queued();
+        let payload = payload.into();
+        let possible = self.is_up()
+            && self.writable
+            && !self.commands.has_queued()
+            && self.refuse_too_large(payload.data.len()).is_ok();
         if possible {
-            self.send_transient(compose::publish(0, channel, payload.into(), ""));
+            self.send_transient(compose::publish(0, channel, payload, ""));
         }
         possible
     }
@@ -262,9 +268,10 @@ impl<L: Listener> Core<L> {
         payload: impl Into<Payload<'a>>,
         options: impl Into<SendOptions>,
     ) -> Result<CommandId, Error> {
-        let options = options.into();
+        let (payload, options) = (payload.into(), options.into());
         let id = self.begin(options)?;
-        let frame = compose::call(id, name, payload.into(), &self.keys.make(id));
+        self.refuse_too_large(payload.data.len())?;
+        let frame = compose::call(id, name, payload, &self.keys.make(id));
         self.queue(now, id, Kind::Call, frame, options)
     }
 
@@ -280,9 +287,10 @@ impl<L: Listener> Core<L> {
         payload: impl Into<Payload<'a>>,
         options: impl Into<SendOptions>,
     ) -> Result<CommandId, Error> {
-        let options = options.into();
+        let (payload, options) = (payload.into(), options.into());
         let id = self.begin(options)?;
-        self.queue(now, id, Kind::Stream, compose::call(id, name, payload.into(), ""), options)
+        self.refuse_too_large(payload.data.len())?;
+        self.queue(now, id, Kind::Stream, compose::call(id, name, payload, ""), options)
     }
 
     /// Reads a channel's history. See [`Self::publish`].
@@ -326,8 +334,10 @@ impl<L: Listener> Core<L> {
         self.ask_for_presence(now, channel, true, options.into())
     }
 
-    /// Acknowledges an [alarm](Event::Alarm). Repeated after a reconnect until it is answered, or the timeout has passed.
-    /// See [`Self::publish`].
+    /// Acknowledges an [alarm](Event::Alarm), now or once the client is connected, however long that takes, and again after a
+    /// reconnect until it is answered. Only a timeout in `options` ends it before. Where the server does not know the alarm any
+    /// more, this ends with [`UNKNOWN_ALARM`](ErrorCode::UNKNOWN_ALARM), and an event says that the alarm is over. Where the
+    /// client comes back as another user, it ends so without being sent. See [`Self::publish`].
     ///
     /// # Errors
     /// As for [`Self::publish`].
@@ -341,7 +351,7 @@ impl<L: Listener> Core<L> {
         let id = self.begin(options)?;
         let frame = compose::acknowledge(id, alarm, false);
         let command = self.queue(now, id, Kind::Acknowledgement, frame, options)?;
-        self.note_acknowledged(alarm);
+        self.note_acknowledged(alarm, id);
         Ok(command)
     }
 
@@ -382,7 +392,7 @@ impl<L: Listener> Core<L> {
     /// When [`handle_timeout`](Self::handle_timeout) has to be called, if nothing else happens.
     pub fn poll_timeout(&self) -> Option<Time> {
         let own = self.link.deadline(self.limits.ping_interval).min(self.tokens.deadline());
-        let own = own.min(self.catching_up);
+        let own = own.min(self.catching_up).min(self.alarms.deadline());
         let soonest = own.min(self.commands.deadline()).min(self.subscriptions.deadline());
         (soonest < Time::NEVER).then_some(soonest)
     }

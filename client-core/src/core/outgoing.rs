@@ -2,6 +2,7 @@
 //!
 //! Between the parts goes what is small and urgent. The other commands keep their order.
 
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use wirehub_common::code::{CloseCode, ErrorCode};
@@ -218,7 +219,10 @@ impl<L: Listener> Core<L> {
                     self.commands.arriving.push(Arriving { command, question });
                     return Some(part);
                 }
-                Next::TooLarge(command) => self.complete(command, Err(too_large())),
+                Next::TooLarge(command) => {
+                    let error = too_large(self.command_bound());
+                    self.complete(command, Err(error));
+                }
                 Next::Forgotten { command, last_part } => {
                     let code = ErrorCode::CONNECTION_LOST;
                     self.complete(command, Err(Error::from_code(ErrorKind::Connection, code)));
@@ -241,10 +245,20 @@ impl<L: Listener> Core<L> {
     }
 }
 
-/// The error of a command that the server will never take.
-pub(super) fn too_large() -> Error {
-    let message = "the message is over the server's size limit: send a smaller one";
-    Error::in_words(ErrorKind::Usage, ErrorCode::BAD_REQUEST, message)
+/// The error of a command that the server will never take, which takes so many bytes.
+pub(super) fn too_large(bound: usize) -> Error {
+    let mut words = String::from("the message is over the server's size limit of ");
+    push_decimal(&mut words, bound);
+    words.push_str(" bytes: send a smaller one");
+    Error::in_words(ErrorKind::Usage, ErrorCode::BAD_REQUEST, words)
+}
+
+/// Writes a number, with less code than formatting takes.
+fn push_decimal(text: &mut String, number: usize) {
+    if number >= 10 {
+        push_decimal(text, number / 10);
+    }
+    text.push(char::from((number % 10) as u8 | b'0'));
 }
 
 /// Where a frame begins behind its delimiter, which is a number in groups of seven bits.

@@ -38,6 +38,9 @@ pub(super) struct Subscriptions {
     /// By their channels; in boxes, because they are many at times, and move.
     #[allow(clippy::vec_box, reason = "as the docs say")]
     wanted: Vec<Box<Wanted>>,
+    /// The channels of those that the application has ended over this connection, and the `unsubscribe` on its way: until that is
+    /// answered, what the server says there of a subscription of its own is of an old one.
+    leaving: Vec<(ChannelName, u32)>,
 }
 
 #[derive(Debug)]
@@ -71,7 +74,7 @@ enum Phase {
 
 impl Subscriptions {
     pub(super) const fn new() -> Self {
-        Self { wanted: Vec::new() }
+        Self { wanted: Vec::new(), leaving: Vec::new() }
     }
 
     /// Adds one, unless the channel has one.
@@ -92,12 +95,11 @@ impl Subscriptions {
         self.wanted.get_mut(index).map(|wanted| &mut **wanted)
     }
 
-    /// Takes a subscription out: its channel and the number of its newest attempt.
-    pub(super) fn remove(&mut self, id: SubscriptionId) -> Option<(ChannelName, u32)> {
+    /// Takes a subscription out.
+    fn remove(&mut self, id: SubscriptionId) -> Option<Box<Wanted>> {
         // Rare enough to look through all of them.
         let index = self.wanted.iter().position(|wanted| wanted.id == id)?;
-        let wanted = self.wanted.remove(index);
-        Some((wanted.channel, wanted.number))
+        Some(self.wanted.remove(index))
     }
 
     pub(super) fn deadline(&self) -> Time {
@@ -112,6 +114,7 @@ impl Subscriptions {
 
     /// After the connection was lost, all have to be made again.
     pub(super) fn reset(&mut self) {
+        self.leaving.clear();
         for wanted in &mut self.wanted {
             wanted.phase = Phase::Idle;
         }
@@ -138,12 +141,28 @@ impl Subscriptions {
         restored
     }
 
-    /// Whether one that is in force has not all that it missed.
+    /// Whether one has not all that it missed, or is still to be told where it goes on.
     pub(super) fn are_behind(&self) -> bool {
-        self.wanted.iter().any(|wanted| {
-            let offset = wanted.position.as_ref().map_or(u64::MAX, |position| position.offset);
-            wanted.phase == Phase::Active && offset < wanted.missed
+        self.wanted.iter().any(|wanted| match wanted.phase {
+            Phase::Active => wanted.position.as_ref().is_some_and(|position| position.offset < wanted.missed),
+            Phase::Requested { .. } => wanted.begun,
+            Phase::Idle | Phase::Retrying { .. } => false,
         })
+    }
+
+    /// Whether some that have been in force had no room in `connect`.
+    pub(super) fn have_no_room(&self) -> bool {
+        self.wanted.iter().any(|wanted| wanted.begun && wanted.phase == Phase::Idle)
+    }
+
+    /// Whether this is the answer to an `unsubscribe` that was waited for.
+    pub(super) fn have_left(&mut self, command: u32) -> bool {
+        let index = self.leaving.iter().position(|(_, of)| *of == command);
+        index.map(|index| self.leaving.remove(index)).is_some()
+    }
+
+    fn is_leaving(&self, channel: &str) -> bool {
+        self.leaving.iter().any(|(name, _)| name.as_str() == channel)
     }
 
     /// Whether the application wants a channel.
@@ -233,11 +252,19 @@ impl<L: Listener> Core<L> {
 
     /// Ends a subscription, and tells the server if there is one to tell.
     pub(super) fn end_subscription(&mut self, subscription: SubscriptionId, error: Option<Error>) {
-        let Some((channel, number)) = self.subscriptions.remove(subscription) else { return };
+        let Some(wanted) = self.subscriptions.remove(subscription) else { return };
         if self.is_up() {
-            self.send_transient(compose::unsubscribe(0, &channel, number));
+            self.leave(wanted.channel, wanted.number);
         }
         self.listener.unsubscribed(subscription, error);
+        self.end_catching_up();
+    }
+
+    /// Tells the server that a subscription has ended.
+    pub(super) fn leave(&mut self, channel: ChannelName, number: u32) {
+        let id = self.next_id();
+        self.send_transient(compose::unsubscribe(id, &channel, number));
+        self.subscriptions.leaving.push((channel, id));
     }
 
     /// The error of a `subscribe` command, if it was one.
@@ -289,8 +316,9 @@ impl<L: Listener> Core<L> {
     pub(super) fn handle_subscribed_unasked(&mut self, subscribed: Subscribed<'_>) {
         let Self { subscriptions, listener, .. } = self;
         let Some(wanted) = subscriptions.of_channel(subscribed.channel()) else {
-            // One with a number is that of a subscription which the application has ended.
-            if subscribed.number() == 0 {
+            // One with a number is that of a subscription which the application has ended, and so is one without as long as the
+            // server may not know of that.
+            if subscribed.number() == 0 && !self.subscriptions.is_leaving(subscribed.channel()) {
                 self.handle_offer(subscribed);
             }
             return;

@@ -3,6 +3,10 @@
 //! A provider is asked before the first connect, when nine tenths of a token's time have passed or the server says that
 //! a new one is due, and once more when the server refuses a token that was not fetched for that very attempt. Otherwise the token is kept: clients that all
 //! come back at once do not all ask for a new one.
+//!
+//! One that the application puts in holds at once, wherever the connection is: an attempt that names an older one is made anew,
+//! a session gets it by `refresh`, and where it is another user's there is a new session. A client without a provider whose
+//! token has expired waits for one.
 
 use alloc::string::String;
 use core::time::Duration;
@@ -14,7 +18,7 @@ use wirehub_common::view::Body;
 use super::Core;
 use super::connection::Link;
 use crate::time::Span;
-use crate::{Error, ErrorKind, Listener, Time};
+use crate::{Error, ErrorKind, Listener, State, Time};
 
 /// Names one question to the token provider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -39,12 +43,18 @@ pub(super) struct Tokens {
     current: Option<String>,
     /// Whether it was fetched since the last connect.
     fresh: bool,
+    /// Whether the application put it in without being asked.
+    given: bool,
     /// The question that is open.
     asked: Option<TokenRequest>,
     /// Until when it has to be answered.
     answer_due: Time,
-    /// The `refresh` on its way.
+    /// The `refresh` on its way: one at a time, so that the token in force is the newest in the end.
     refreshing: Option<u32>,
+    /// Whether the token is a newer one than that on its way.
+    replaced: bool,
+    /// When to send the token again, which the server could not look at.
+    resend_at: Time,
     /// When to ask again, within this connection.
     refresh_at: Time,
 }
@@ -54,9 +64,12 @@ impl Tokens {
         Self {
             current: None,
             fresh: false,
+            given: false,
             asked: None,
             answer_due: Time::NEVER,
             refreshing: None,
+            replaced: false,
+            resend_at: Time::NEVER,
             refresh_at: Time::NEVER,
         }
     }
@@ -81,12 +94,14 @@ impl Tokens {
     }
 
     pub(super) fn deadline(&self) -> Time {
-        self.answer_due.min(self.refresh_at)
+        self.answer_due.min(self.refresh_at).min(self.resend_at)
     }
 
     /// The connection they belonged to is gone.
     pub(super) fn connection_lost(&mut self) {
         self.refreshing = None;
+        self.replaced = false;
+        self.resend_at = Time::NEVER;
         self.refresh_at = Time::NEVER;
     }
 
@@ -95,9 +110,11 @@ impl Tokens {
         self.fresh = false;
     }
 
-    /// The next attempt needs another one.
-    pub(super) fn discard(&mut self) {
-        self.current = None;
+    /// The session's token has expired: the next attempt needs another one, unless there is one that came since.
+    pub(super) fn session_expired(&mut self) {
+        if !self.fresh {
+            self.current = None;
+        }
     }
 
     /// All questions are void.
@@ -117,16 +134,22 @@ impl<L: Listener> Core<L> {
         }
         self.tokens.answered();
         match token {
-            Ok(token) => self.use_token(now, token),
+            Ok(token) => self.use_token(now, token, false),
             Err(error) if error.is_temporary() => self.token_delayed(now, error),
             Err(error) => self.refuse(error),
         }
     }
 
-    /// Replaces the token: in the connection that is up, and for those to come.
+    /// Replaces the token: in the connection that is up or on its way, and for those to come. Where it is another user's, that
+    /// user's session takes the place of the one there is. What the provider is asked at that moment needs no answer any more.
     pub fn set_token(&mut self, now: Time, token: String) {
         self.tokens.answered();
-        self.use_token(now, token);
+        self.use_token(now, token, true);
+    }
+
+    /// Whether the client waits for [`set_token`](Self::set_token): its token has expired, and there is no provider to ask.
+    pub fn needs_token(&self) -> bool {
+        matches!(self.link, Link::Authorizing) && !self.config.provides_tokens
     }
 
     /// Asks the provider, unless it is being asked.
@@ -158,6 +181,9 @@ impl<L: Listener> Core<L> {
         if self.tokens.refresh_at <= now {
             self.ask_for_token(now);
         }
+        if self.tokens.resend_at <= now {
+            self.send_token();
+        }
     }
 
     /// The server refused `connect`. Says whether a new token may help.
@@ -165,7 +191,7 @@ impl<L: Listener> Core<L> {
         if !self.config.provides_tokens || !is_about_token(error) {
             return false;
         }
-        self.tokens.discard();
+        self.tokens.current = None;
         // A token that was made for this attempt and has expired comes from a clock that is wrong: asking at once
         // would go on forever.
         !core::mem::take(&mut self.tokens.fresh)
@@ -174,6 +200,10 @@ impl<L: Listener> Core<L> {
     /// The answer to `refresh`.
     pub(super) fn handle_refreshed(&mut self, now: Time, answer: Body<'_>) {
         self.tokens.refreshing = None;
+        if core::mem::take(&mut self.tokens.replaced) {
+            // What became of the older one does not matter.
+            return self.send_token();
+        }
         let Body::Error(error) = answer else {
             self.tokens.fresh = false;
             if let Body::Refreshed(refreshed) = answer {
@@ -182,13 +212,41 @@ impl<L: Listener> Core<L> {
             return;
         };
         let error = Error::from(error);
-        if error.is_temporary() {
+        if error.code() == ErrorCode::UNAUTHORIZED {
+            self.take_to_new_session(now);
+        } else if error.code() == ErrorCode::TOKEN_EXPIRED {
+            self.tokens.fresh = false;
             self.token_delayed(now, error);
-        } else if is_about_token(&error) {
-            self.refuse(error);
         } else {
+            if error.is_temporary() {
+                self.tokens.resend_at = now.plus(ASK_AGAIN).plus(self.backoff.spread(ASK_AGAIN));
+            }
             self.listener.error(error);
         }
+    }
+
+    /// The session does not take the token, which is another user's or none at all: a new session says which.
+    fn take_to_new_session(&mut self, now: Time) {
+        let reason = "the token is for another session";
+        if self.tokens.given || self.is_stable(now) {
+            self.drop_transport(CloseCode::SUPERSEDED, reason);
+            self.forget_connection();
+            self.enter(State::Reconnecting, Some(CloseCode::SUPERSEDED), reason, Some(Span::from_millis(0)));
+            self.open(now);
+        } else {
+            // A provider that gives tokens of this user and that in turn.
+            self.break_off(now, CloseCode::SUPERSEDED);
+        }
+    }
+
+    /// The server refused `connect`, because the token has expired, and there is nobody to ask for another one.
+    pub(super) fn wait_for_token(&mut self, error: Error) {
+        let reason = "the token has expired: the client goes on with a new one by set_token";
+        self.drop_transport(CloseCode::SUPERSEDED, "");
+        self.forget_connection();
+        self.link = Link::Authorizing;
+        self.listener.error(error);
+        self.enter(self.state_between(), Some(CloseCode::TOKEN_EXPIRED), reason, None);
     }
 
     /// The server, or the provider, will not let this client in.
@@ -200,17 +258,36 @@ impl<L: Listener> Core<L> {
         self.end(code, &reason);
     }
 
-    fn use_token(&mut self, now: Time, token: String) {
-        if self.is_up() {
-            let id = self.next_id();
-            self.send_transient(compose::refresh(id, &token));
-            self.tokens.refreshing = Some(id);
-        }
+    fn use_token(&mut self, now: Time, token: String, given: bool) {
+        let is_new = self.tokens.current.as_deref() != Some(&token);
         self.tokens.current = Some(token);
         self.tokens.fresh = true;
-        if matches!(self.link, Link::Authorizing) {
-            self.open(now);
+        self.tokens.given = given;
+        match self.link {
+            Link::Up { .. } => self.send_token(),
+            Link::Authorizing => self.open(now),
+            // The session would be that of the older one, whoever's that is.
+            Link::Greeting { .. } if is_new => {
+                self.drop_transport(CloseCode::SUPERSEDED, "");
+                self.forget_connection();
+                self.open(now);
+            }
+            // It is read when it is needed.
+            _ => {}
         }
+    }
+
+    /// Has the session take the token, behind the one that is on its way.
+    fn send_token(&mut self) {
+        self.tokens.resend_at = Time::NEVER;
+        if self.tokens.refreshing.is_some() {
+            self.tokens.replaced = true;
+            return;
+        }
+        let id = self.next_id();
+        let frame = compose::refresh(id, self.tokens.current().unwrap_or_default());
+        self.send_transient(frame);
+        self.tokens.refreshing = Some(id);
     }
 
     /// No token for now: the next attempt, or the connection that is up, asks again later.

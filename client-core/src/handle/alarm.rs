@@ -19,13 +19,14 @@ pub struct Alarm {
     pub id: String,
     /// Which channel's messages it is like.
     pub channel: ChannelName,
-    /// The message; there is none where the alarm is withdrawn.
+    /// The message; there is none where the alarm is over.
     pub payload: Payload,
     /// When it was raised: the time since the Unix epoch by the server's clock.
     pub time: Duration,
     /// How long it goes on.
     pub ttl: Duration,
-    /// An alarm that came before is over.
+    /// An alarm that came before is over, and was not acknowledged here: it was taken back or acknowledged elsewhere, its time has
+    /// passed, or the server does not know it any more.
     pub withdrawn: bool,
 }
 

@@ -15,6 +15,7 @@ use wirehub_common::frame::{self, Member, Position};
 use wirehub_common::{ChannelName, Payload, PayloadError};
 
 use super::alarm::Alarms;
+use super::history::HistoryPage;
 use super::members::PresenceCounts;
 use super::queue::{self, Queue};
 use super::responses::Responses;
@@ -58,6 +59,8 @@ impl Client {
     ///
     /// # Errors
     /// [`UNAUTHORIZED`](ErrorCode::UNAUTHORIZED) or another refusal of the server, [`CLOSED`](ErrorCode::CLOSED).
+    /// [`TOKEN_EXPIRED`](ErrorCode::TOKEN_EXPIRED) where the client [`needs_token`](Self::needs_token): it is not closed, and goes
+    /// on with a new one.
     pub async fn connect(&self) -> Result<(), Error> {
         let mut changes = self.state_changes();
         self.shared().act(|inner, now| inner.core.connect(now));
@@ -65,6 +68,9 @@ impl Client {
             match self.state() {
                 State::Connected => return Ok(()),
                 State::Closed => break,
+                _ if self.needs_token() => {
+                    return Err(Error::from_code(ErrorKind::Server, ErrorCode::TOKEN_EXPIRED));
+                }
                 _ => {}
             }
             if changes.next().await.is_none() {
@@ -73,6 +79,30 @@ impl Client {
         }
         let failure = self.shared().lock().core.failure().cloned();
         Err(failure.unwrap_or_else(|| Error::from_code(ErrorKind::Usage, ErrorCode::CLOSED)))
+    }
+
+    /// Replaces the token: in the connection that is up or on its way, and for those to come. Where it is another user's, that
+    /// user's session takes the place of the one there is; what was sent and not answered until then ends with
+    /// [`CONNECTION_LOST`](ErrorCode::CONNECTION_LOST). What a token provider is asked at that moment needs no answer any more.
+    ///
+    /// # Errors
+    /// [`CLOSED`](ErrorCode::CLOSED).
+    pub fn set_token(&self, token: impl Into<String>) -> Result<(), Error> {
+        let token = token.into();
+        self.shared().act(|inner, now| {
+            if inner.core.state() == State::Closed {
+                return Err(Error::from_code(ErrorKind::Usage, ErrorCode::CLOSED));
+            }
+            inner.core.set_token(now, token);
+            Ok(())
+        })
+    }
+
+    /// Whether the client waits for [`Self::set_token`]: the server says that its token has expired, and there is no provider to
+    /// ask. It is connecting or reconnecting then, with [`TOKEN_EXPIRED`](CloseCode::TOKEN_EXPIRED) and no next attempt in its last
+    /// [change of state](Self::state_changes); its subscriptions stay, and what is queued waits within its timeout.
+    pub fn needs_token(&self) -> bool {
+        self.shared().lock().core.needs_token()
     }
 
     /// What the client is doing.
@@ -85,7 +115,7 @@ impl Client {
         let (sender, queue) = queue::new(WATCHED, Overflow::DropOldest);
         let mut inner = self.shared().lock();
         if inner.core.state() != State::Closed {
-            inner.watchers.push(sender);
+            queue::add(&mut inner.watchers, sender);
         }
         StateChanges(queue)
     }
@@ -96,7 +126,7 @@ impl Client {
         let (sender, queue) = queue::new(WATCHED, Overflow::DropOldest);
         let mut inner = self.shared().lock();
         if inner.core.state() != State::Closed {
-            inner.errors.push(sender);
+            queue::add(&mut inner.errors, sender);
         }
         queue
     }
@@ -107,12 +137,12 @@ impl Client {
         let mut inner = self.shared().lock();
         let (sender, queue) = queue::new(inner.core.config().receive_queue, Overflow::DropOldest);
         if inner.core.state() != State::Closed {
-            inner.broadcasts.push(sender);
+            queue::add(&mut inner.broadcasts, sender);
         }
         queue.map(Publication::raw)
     }
 
-    /// The alarms from now on, each once, and which of them are withdrawn. Up to a receive queue of them is kept for a reader
+    /// The alarms from now on, each once, and which of them are [over](Alarm::withdrawn) before they were acknowledged here. Up to a receive queue of them is kept for a reader
     /// that is slow, the newest.
     ///
     /// ```
@@ -134,18 +164,19 @@ impl Client {
         let mut inner = self.shared().lock();
         let (sender, queue) = queue::new(inner.core.config().receive_queue, Overflow::DropOldest);
         if inner.core.state() != State::Closed {
-            inner.alarms.push(sender);
+            queue::add(&mut inner.alarms, sender);
         }
         Alarms(queue)
     }
 
-    /// Acknowledges an alarm, so that the server does not send it again. Where the connection breaks before the answer has
-    /// come, it goes out again over the next one.
+    /// Acknowledges an alarm, so that the server does not send it again: now or once the client is connected, however long that
+    /// takes, whatever [timeout](Self::with_timeout) the handle has. Where the connection breaks before the answer has come, it goes
+    /// out again over the next one. Dropping the future takes it back where it has not gone out.
     ///
     /// # Errors
-    /// As for [`Self::publish`]; [`UNKNOWN_ALARM`](ErrorCode::UNKNOWN_ALARM): it is over.
+    /// As for [`Self::publish`]; [`UNKNOWN_ALARM`](ErrorCode::UNKNOWN_ALARM): it is over, as [`Self::alarms`] says too.
     pub async fn acknowledge(&self, alarm: &str) -> Result<(), Error> {
-        let options = self.options;
+        let options = SendOptions { timeout: None, ..self.options };
         match self.command(|inner, now| inner.core.acknowledge(now, alarm, options)).await? {
             Outcome::Acknowledged => Ok(()),
             _ => Err(another_answer()),
@@ -275,13 +306,9 @@ impl Client {
     /// Waits until the client is over and its last WebSocket has been closed in order, or for as long as its driver
     /// gives the server to answer the close.
     pub async fn closed(&self) {
-        let (sender, receiver) = oneshot::channel::<()>();
-        match &mut self.shared().lock().enders {
-            Some(enders) => enders.push(sender),
-            None => drop(sender),
-        }
+        let ended = self.shared().ended.clone();
         // The driver drops the sender.
-        let _ = receiver.await;
+        let _ = ended.await;
     }
 
     /// Reads up to `limit` messages of a channel's history: those after `since`, or from the beginning. A page is bounded
@@ -289,8 +316,8 @@ impl Client {
     ///
     /// # Errors
     /// As for [`Self::publish`]; [`NOT_AVAILABLE`](ErrorCode::NOT_AVAILABLE): the channel keeps no history;
-    /// [`UNRECOVERABLE`](ErrorCode::UNRECOVERABLE): what came after `since` is gone; a message that does not fit the
-    /// contract.
+    /// [`UNRECOVERABLE`](ErrorCode::UNRECOVERABLE): what came after `since` is gone. A message that does not fit the contract is
+    /// no error: it is among the [`unreadable`](HistoryPage::unreadable) ones.
     pub async fn history<C: Channel>(
         &self,
         channel: &C,
@@ -299,12 +326,7 @@ impl Client {
     ) -> Result<HistoryPage<C::Message>, Error> {
         let channel = channel.name().clone();
         let request = frame::History { channel, since, limit, reverse: false };
-        let page = self.history_raw(request).await?;
-        let publications = page.publications.into_iter();
-        let publications =
-            publications.map(|publication| Publication::decode(publication, C::Message::from_payload));
-        let publications = publications.collect::<Result<_, _>>()?;
-        Ok(HistoryPage { position: page.position, publications, more: page.more })
+        Ok(HistoryPage::decode(self.history_raw(request).await?, C::Message::from_payload))
     }
 
     /// [`Self::history`] without a contract, and with all that can be asked for.
@@ -412,17 +434,6 @@ impl Stream for StateChanges {
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<StateChange>> {
         self.0.poll_next_unpin(context)
     }
-}
-
-/// A part of a channel's history. See [`Client::history`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HistoryPage<M> {
-    /// The channel's newest position.
-    pub position: Position,
-    /// The messages that were asked for, oldest first.
-    pub publications: Vec<Publication<M>>,
-    /// The server gives no more at once: there are more messages than these, and fewer came than were asked for.
-    pub more: bool,
 }
 
 /// The server answered a command with another one's answer.

@@ -39,6 +39,11 @@ impl Driver {
         Self { shared }
     }
 
+    #[cfg(test)]
+    pub(super) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
     /// Has `waker` woken when a handle gave the client something to do.
     pub fn register(&self, waker: &Waker) {
         self.shared.driver.register(waker);
@@ -129,7 +134,8 @@ impl Drop for Driver {
     /// Nothing runs the client any more: whoever waits is told.
     fn drop(&mut self) {
         self.handle(|core, _| core.close(CloseCode::GOING_AWAY, "the client's driver was stopped"));
-        self.shared.lock().enders = None;
+        let end = self.shared.lock().end.take();
+        drop(end);
     }
 }
 

@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_channel::oneshot;
+use futures_util::FutureExt as _;
+use futures_util::future;
 use futures_util::task::AtomicWaker;
 use wirehub_common::code::ErrorCode;
 use wirehub_common::{ChannelName, Payload, frame};
@@ -20,14 +22,18 @@ use crate::{
 mod alarm;
 mod client;
 mod driver;
+mod history;
 mod members;
 mod queue;
 mod responses;
 mod subscription;
+#[cfg(test)]
+mod tests;
 
 pub use self::alarm::{Alarm, Alarms};
-pub use self::client::{Client, HistoryPage, StateChanges};
+pub use self::client::{Client, StateChanges};
 pub use self::driver::Driver;
+pub use self::history::{HistoryPage, Unreadable};
 pub use self::members::{MemberChange, MemberChanges, PresenceCounts};
 pub use self::responses::Responses;
 pub use self::subscription::{Offers, Publication, Subscription};
@@ -38,6 +44,8 @@ struct Shared {
     /// Wakes the driver when a handle gave the core something to do.
     driver: AtomicWaker,
     clock: Box<dyn Fn() -> Time + Send + Sync>,
+    /// Ends with the driver. Whoever waits for that leaves nothing behind when they give up.
+    ended: future::Shared<oneshot::Receiver<()>>,
 }
 
 struct Inner {
@@ -54,7 +62,7 @@ struct Inner {
     /// What the driver has not taken to the token provider yet.
     token_request: Option<TokenRequest>,
     /// Dropped with the driver.
-    enders: Option<Vec<oneshot::Sender<()>>>,
+    end: Option<oneshot::Sender<()>>,
 }
 
 impl Shared {
@@ -221,6 +229,7 @@ fn gap_within(reason: Gap) -> &'static str {
 
 /// The two ends of one client; `clock` gives the time.
 fn pair(core: Core, clock: Box<dyn Fn() -> Time + Send + Sync>) -> (Client, Driver) {
+    let (end, ended) = oneshot::channel();
     let inner = Inner {
         core,
         commands: BTreeMap::new(),
@@ -232,8 +241,9 @@ fn pair(core: Core, clock: Box<dyn Fn() -> Time + Send + Sync>) -> (Client, Driv
         alarms: Vec::new(),
         offers: None,
         token_request: None,
-        enders: Some(Vec::new()),
+        end: Some(end),
     };
-    let shared = Arc::new(Shared { inner: Mutex::new(inner), driver: AtomicWaker::new(), clock });
+    let ended = ended.shared();
+    let shared = Arc::new(Shared { inner: Mutex::new(inner), driver: AtomicWaker::new(), clock, ended });
     (Client::new(Arc::clone(&shared)), Driver::new(shared))
 }

@@ -51,6 +51,13 @@ pub(super) fn new<T>(bound: usize, overflow: Overflow) -> (QueueSender<T>, Queue
     (QueueSender(Arc::clone(&slots)), Queue(slots))
 }
 
+/// Adds a queue to those that are filled, and lets go of those whose receivers are gone: who asks for one again and again
+/// leaves nothing behind.
+pub(super) fn add<T>(senders: &mut Vec<QueueSender<T>>, sender: QueueSender<T>) {
+    senders.retain(|sender| !lock(&sender.0).gone);
+    senders.push(sender);
+}
+
 impl<T> QueueSender<T> {
     /// Adds an entry of `bytes`, as the policy has it.
     pub(super) fn push(&self, entry: T, bytes: usize) -> Result<(), Refused> {
@@ -108,6 +115,7 @@ impl<T> Drop for Queue<T> {
     fn drop(&mut self) {
         let mut slots = lock(&self.0);
         slots.gone = true;
+        slots.waker = None;
         slots.clear();
     }
 }

@@ -70,7 +70,7 @@ impl<M> Publication<M> {
         Ok(Self::with(publication, message))
     }
 
-    fn with(publication: frame::Publication, message: M) -> Self {
+    pub(super) fn with(publication: frame::Publication, message: M) -> Self {
         let frame::Publication { channel, time, publisher, offset, .. } = publication;
         let (time, offset) = (Duration::from_millis(time), (offset != 0).then_some(offset));
         Self { channel, message, time, publisher, offset }
@@ -189,7 +189,7 @@ impl<M> Subscription<M> {
         let mut inner = self.shared().lock();
         let (sender, queue) = queue::new(inner.core.config().receive_queue, Overflow::Error);
         if let Some(feed) = inner.subscriptions.get_mut(&self.id) {
-            feed.watchers.push(sender);
+            queue::add(&mut feed.watchers, sender);
         }
         MemberChanges(queue)
     }

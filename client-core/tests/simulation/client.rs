@@ -5,13 +5,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use wirehub_client_core::{CommandId, Config, Core, Event, Outcome, State, SubscriptionId, Time};
-use wirehub_common::code::ErrorCode;
+use wirehub_common::code::{CloseCode, ErrorCode};
 use wirehub_common::frame::{Part, Push, ServerFrame};
 use wirehub_common::{Assembler, ChannelName, Codec, Payload};
 
+use crate::alarms::{name_of, number_of};
 use crate::line::Line;
 use crate::random::Random;
 use crate::server::{Message, RESPONSES, Server};
+use crate::tokens::Wallet;
 
 #[derive(Debug)]
 pub(crate) struct Client {
@@ -42,6 +44,18 @@ pub(crate) struct Client {
     pub(crate) gaps: usize,
     /// When it was connected last.
     pub(crate) connected_at: Time,
+    /// Its tokens, in worlds that have some.
+    pub(crate) wallet: Option<Wallet>,
+    /// The alarms that are shown: told, not over, and not acknowledged.
+    shown: BTreeSet<u64>,
+    /// What the server said is acknowledged.
+    acknowledged: BTreeSet<u64>,
+    /// Whether it asks who else is in its channels.
+    watches: bool,
+    /// When it began to open its last transport, by its own clock.
+    opened_at: Time,
+    /// How many transports in a row did not live long.
+    short_lived: u32,
 }
 
 /// What came over the line, for the bill.
@@ -96,6 +110,9 @@ enum Wish {
     Call,
     /// The next response.
     Stream(u64),
+    Acknowledge(u64),
+    /// Who is in the channel of this subscription.
+    Presence(SubscriptionId),
 }
 
 /// What a subscription was told.
@@ -110,11 +127,40 @@ struct Record {
     may_jump: bool,
     /// Whether it was told that some are missing, so that they have to be.
     has_to_jump: bool,
+    /// The other sessions in the channel, as far as it was told.
+    there: BTreeSet<String>,
+    /// Whether somebody has to be asked for them.
+    is_unsure: bool,
 }
 
 impl Client {
-    pub(crate) fn new(number: u32, seed: u64, line: Option<Line>) -> Self {
+    pub(crate) fn new(
+        number: u32,
+        seed: u64,
+        line: Option<Line>,
+        watches: bool,
+        wallet: Option<Wallet>,
+    ) -> Self {
+        let config = Config {
+            client: format!("client{number}"),
+            provides_tokens: wallet.as_ref().is_some_and(|wallet| wallet.has_provider),
+            send_queue: 4096,
+            ..Config::default()
+        };
+        let mut core = Core::new(config, seed);
+        let wallet = wallet.map(|mut wallet| {
+            if !wallet.has_provider {
+                wallet.give(Time::ZERO, Time::ZERO, &mut core);
+            }
+            wallet
+        });
         Self {
+            wallet,
+            shown: BTreeSet::new(),
+            acknowledged: BTreeSet::new(),
+            watches,
+            opened_at: Time::ZERO,
+            short_lived: 0,
             number,
             messages: 0,
             published: Vec::new(),
@@ -122,7 +168,7 @@ impl Client {
             asleep: None,
             clock_stops: seed.is_multiple_of(2),
             lag: Duration::ZERO,
-            core: Core::new(Config { send_queue: 4096, ..Config::default() }, seed),
+            core,
             connection: None,
             line,
             received: Received::default(),
@@ -143,7 +189,11 @@ impl Client {
     pub(crate) fn next_timer(&self) -> Option<Time> {
         match self.asleep {
             Some((_, until)) => Some(until),
-            None => self.core.poll_timeout().map(|time| time.after(self.lag)),
+            None => {
+                let own = self.core.poll_timeout().map(|time| time.after(self.lag));
+                let tokens = self.wallet.as_ref().and_then(Wallet::due);
+                own.into_iter().chain(tokens).min()
+            }
         }
     }
 
@@ -164,9 +214,36 @@ impl Client {
         }
     }
 
+    /// Its timer has fired.
+    pub(crate) fn handle_timeout(&mut self, now: Time) {
+        let local = self.local(now);
+        self.core.handle_timeout(local);
+        self.take_events(now);
+        if let Some(wallet) = &mut self.wallet {
+            wallet.tend(now, local, &mut self.core);
+        }
+    }
+
+    /// It opens a transport.
+    pub(crate) fn opens(&mut self, now: Time) {
+        self.opened_at = self.local(now);
+    }
+
+    /// Whose its session is, or was last.
+    pub(crate) fn user(&self) -> &str {
+        self.core.user()
+    }
+
     /// Does something that an application might do.
-    pub(crate) fn act(&mut self, now: Time, random: &mut Random, channels: &[ChannelName]) {
-        let now = self.local(now);
+    pub(crate) fn act(&mut self, world: Time, random: &mut Random, channels: &[ChannelName]) {
+        let now = self.local(world);
+        if let Some(wallet) = self.wallet.as_mut().filter(|_| random.one_in(12)) {
+            return wallet.give(world, now, &mut self.core);
+        }
+        if let Some(&alarm) = self.shown.first().filter(|_| random.one_in(4)) {
+            let acknowledge = self.core.acknowledge(now, &name_of(alarm), None);
+            return self.began(acknowledge, Wish::Acknowledge(alarm));
+        }
         let channel = &channels[random.below(channels.len() as u64) as usize];
         let timeout = Some(random.between(50, 30_000));
         match random.below(10) {
@@ -214,8 +291,15 @@ impl Client {
         match self.core.subscribe(channel) {
             Ok(subscription) => {
                 let channel = channel.clone();
-                let record =
-                    Record { channel, last: None, confirmed: false, may_jump: true, has_to_jump: false };
+                let record = Record {
+                    channel,
+                    last: None,
+                    confirmed: false,
+                    may_jump: true,
+                    has_to_jump: false,
+                    there: BTreeSet::new(),
+                    is_unsure: false,
+                };
                 self.subscriptions.insert(subscription, record);
             }
             Err(error) => assert_eq!(error.code(), ErrorCode::ALREADY_SUBSCRIBED),
@@ -249,20 +333,62 @@ impl Client {
                         (Wish::Publish(message), Ok(Outcome::Published(Some(_)))) => {
                             self.published.push(message);
                         }
+                        (Wish::Acknowledge(alarm), Ok(Outcome::Acknowledged)) => {
+                            self.shown.remove(&alarm);
+                            self.acknowledged.insert(alarm);
+                        }
+                        (Wish::Presence(subscription), result) => {
+                            if let Some(record) = self.subscriptions.get_mut(&subscription) {
+                                record.hear_who_is_there(result, self.core.session());
+                            }
+                        }
+                        (Wish::Acknowledge(_), Err(error)) => assert!(
+                            matches!(error.code(), ErrorCode::UNKNOWN_ALARM | ErrorCode::CANCELLED),
+                            "an acknowledgement waits for as long as it takes: {error}"
+                        ),
                         (Wish::Call, Ok(Outcome::Called(_))) | (_, Err(_)) => {}
                         (Wish::Stream(next), Ok(Outcome::Streamed)) => assert_eq!(next, RESPONSES),
                         other => panic!("{other:?}"),
                     }
                     let is_publish = matches!(wish, Wish::Publish(_));
                     self.in_doubt += usize::from(is_publish && code == Some(ErrorCode::CONNECTION_LOST));
-                    self.failed += usize::from(code.is_some_and(|code| code != ErrorCode::CANCELLED));
+                    let has_reason = [ErrorCode::CANCELLED, ErrorCode::UNKNOWN_ALARM];
+                    self.failed += usize::from(code.is_some_and(|code| !has_reason.contains(&code)));
                 }
                 Event::Subscribed { subscription, recovery } => {
                     let record = self.subscriptions.get_mut(&subscription).expect("it has not ended");
                     record.confirmed = true;
                     record.may_jump |= recovery.is_gap();
                     record.has_to_jump = false;
+                    record.there.clear();
+                    record.is_unsure = self.watches;
                     self.gaps += usize::from(recovery.is_gap());
+                }
+                Event::Joined { subscription, member } => {
+                    let record = self.subscriptions.get_mut(&subscription).expect("it has not ended");
+                    record.there.insert(member.session);
+                }
+                Event::Left { subscription, member } => {
+                    let record = self.subscriptions.get_mut(&subscription).expect("it has not ended");
+                    record.there.remove(&member.session);
+                }
+                Event::Alarm(alarm) => {
+                    let number = number_of(&alarm.id);
+                    if alarm.withdrawn {
+                        assert!(self.shown.remove(&number), "the end of an alarm that is not shown");
+                    } else {
+                        assert!(!self.acknowledged.contains(&number), "it was acknowledged");
+                        assert!(self.shown.insert(number), "an alarm is told once");
+                    }
+                }
+                Event::TokenNeeded(request) => {
+                    self.wallet.as_mut().expect("there are no tokens").ask(now, request);
+                }
+                Event::Error(error) if error.code() == ErrorCode::TOKEN_UNAVAILABLE => {
+                    self.wallet.as_mut().expect("there are no tokens").gave_up();
+                }
+                Event::Error(error) if error.code() == ErrorCode::TOKEN_EXPIRED => {
+                    assert!(self.wallet.is_some(), "there are no tokens");
                 }
                 Event::Gap { subscription, .. } => {
                     let record = self.subscriptions.get_mut(&subscription).expect("it has not ended");
@@ -291,16 +417,61 @@ impl Client {
                         }
                     }
                     if let Some(delay) = change.retry_in {
-                        assert!(delay <= Duration::from_secs(20));
+                        self.check_pace(now, change.code, delay);
+                    }
+                    if let Some(wallet) = &mut self.wallet
+                        && self.core.needs_token()
+                    {
+                        wallet.expired(now);
                     }
                 }
                 other => panic!("{other:?}"),
             }
         }
+        self.ask_who_is_there(now);
+    }
+
+    /// A server that lets nobody stay for long is not asked again and again without a pause.
+    fn check_pace(&mut self, now: Time, code: Option<CloseCode>, delay: Duration) {
+        // The application put in another user's token.
+        if code == Some(CloseCode::SUPERSEDED) && delay.is_zero() {
+            return;
+        }
+        assert!(delay <= Duration::from_secs(20));
+        let is_short = self.local(now).since(self.opened_at) < Duration::from_secs(5);
+        self.short_lived = if is_short { self.short_lived + 1 } else { 1 };
+        if self.short_lived > 1 {
+            assert!(delay >= Duration::from_millis(500), "{delay:?} after {} short lives", self.short_lived);
+        }
+    }
+
+    fn ask_who_is_there(&mut self, now: Time) {
+        let now = self.local(now);
+        let unsure = self.subscriptions.iter().filter(|(_, record)| record.is_unsure);
+        for (id, channel) in unsure.map(|(&id, record)| (id, record.channel.clone())).collect::<Vec<_>>() {
+            if let Ok(command) = self.core.presence(now, &channel, Some(Duration::MAX)) {
+                self.began(Ok(command), Wish::Presence(id));
+                self.subscriptions.get_mut(&id).unwrap().is_unsure = false;
+            }
+        }
     }
 
     /// Everything came to its end, and nothing is missing.
-    pub(crate) fn check_at_rest(&self, server: &Server) {
+    pub(crate) fn check_at_rest(&self, now: Time, server: &Server) {
+        let session = server.session(self.connection.expect("a connection")).expect("a session");
+        if let Some(wallet) = &self.wallet {
+            assert_eq!(session.token, wallet.newest, "the newest token holds");
+        }
+        assert_eq!(session.user, self.core.user());
+        for &alarm in &self.shown {
+            assert!(
+                server.ledger.is_active(now, self.core.user(), alarm),
+                "{alarm} is over, and nobody told"
+            );
+        }
+        for &alarm in &self.acknowledged {
+            assert!(server.ledger.is_acknowledged(alarm), "what the server said is acknowledged, is");
+        }
         assert!(
             self.published.iter().all(|&message| server.has_carried_out(message)),
             "what the server said it has published, it has"
@@ -313,11 +484,28 @@ impl Client {
                 Some(server.published(&record.channel)),
                 "the newest message came: {record:?}"
             );
+            if self.watches {
+                let mut there = server.members(&record.channel);
+                there.retain(|session| session != self.core.session());
+                assert_eq!(record.there, there.into_iter().collect(), "who came and went was told");
+            }
         }
     }
 }
 
 impl Record {
+    fn hear_who_is_there(&mut self, result: &Result<Outcome, wirehub_client_core::Error>, own: &str) {
+        match result {
+            Ok(Outcome::Presence(list)) => {
+                let others = list.members.iter().filter(|member| member.session != own);
+                self.there.extend(others.map(|member| member.session.clone()));
+            }
+            // After a connection is lost the subscription is confirmed anew.
+            Err(error) => self.is_unsure = error.code() == ErrorCode::CANCELLED,
+            other => panic!("{other:?}"),
+        }
+    }
+
     fn receive(&mut self, publication: u64) {
         if let Some(last) = self.last {
             assert!(publication > last, "{publication} after {last}: out of order, or twice");

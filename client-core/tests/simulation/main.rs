@@ -12,12 +12,14 @@
     reason = "a test fails by panicking"
 )]
 
+mod alarms;
 mod client;
 mod line;
 mod network;
 mod random;
 mod server;
 mod session;
+mod tokens;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -51,6 +53,25 @@ fn a_quiet_network_loses_nothing_at_all() {
         world.run();
         assert_eq!(world.failed_commands(), 0, "no command fails without a reason");
         assert_eq!(world.connections(), world.clients.len(), "one connection for each client");
+    });
+}
+
+#[test]
+fn the_newest_token_holds_whoever_gave_it_and_whenever_and_costs_no_message() {
+    for_each_seed(SEEDS, |seed| {
+        let mut world = World::new(seed, Faults::TOKENS);
+        world.run();
+        assert_eq!(world.gaps(), 0, "each new session recovers everything");
+    });
+}
+
+#[test]
+fn a_server_that_lets_nobody_stay_is_not_hammered() {
+    for_each_seed(SEEDS_WITH_LINES, |seed| {
+        let mut world = World::new(seed, Faults::TURNS_AWAY);
+        // After the first attempts it is one in ten seconds.
+        let attempts = world.count_attempts(std::time::Duration::from_secs(600));
+        assert!((40.0..80.0).contains(&attempts), "{attempts}");
     });
 }
 

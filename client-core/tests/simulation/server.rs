@@ -7,14 +7,16 @@ use bytes::Bytes;
 use wirehub_client_core::Time;
 use wirehub_common::code::ErrorCode;
 use wirehub_common::frame::{
-    Answer, Call, Called, Command, Connect, Connected, ErrorInfo, Idempotency, Part, Position, Publication,
-    Publish, Published, Push, Reply, Request, ServerFrame, Subscribe, SubscribeOutcome, Subscribed,
-    Unsubscribe,
+    Answer, Call, Called, Command, Connect, Connected, ErrorInfo, Idempotency, Member, Movement, Part,
+    Position, PresenceList, Publication, Publish, Published, Push, Refresh, Refreshed, Reply, Request,
+    ServerFrame, Subscribe, SubscribeOutcome, Subscribed, Unsubscribe,
 };
 use wirehub_common::{ChannelName, Codec, Payload};
 
+use crate::alarms::Ledger;
 use crate::random::Random;
 use crate::session::{Overflow, Session, Subscription};
+use crate::tokens::Token;
 
 /// How many responses the procedure `count` streams.
 pub(crate) const RESPONSES: u64 = 3;
@@ -50,6 +52,11 @@ pub(crate) struct Server {
     now: Time,
     /// Whether what is being handled comes from a connection that its client has left.
     is_late: bool,
+    /// Whether it looks at tokens.
+    has_tokens: bool,
+    /// Whether it tells who comes and goes.
+    has_presence: bool,
+    pub(crate) ledger: Ledger,
 }
 
 /// What clients publish.
@@ -89,6 +96,8 @@ impl Server {
         window: Option<Duration>,
         overflow: Overflow,
         bare: Option<ChannelName>,
+        has_tokens: bool,
+        has_presence: bool,
     ) -> Self {
         Self {
             history,
@@ -106,6 +115,9 @@ impl Server {
             window,
             now: Time::ZERO,
             is_late: false,
+            has_tokens,
+            has_presence,
+            ledger: Ledger::default(),
         }
     }
 
@@ -114,7 +126,68 @@ impl Server {
     }
 
     pub(crate) fn close(&mut self, connection: u64) {
-        self.sessions.remove(&connection);
+        let Some(session) = self.sessions.remove(&connection) else { return };
+        for channel in session.subscriptions.keys() {
+            self.tell(connection, channel, false);
+        }
+    }
+
+    /// Tells those in a channel that somebody came or left.
+    fn tell(&mut self, connection: u64, channel: &ChannelName, joined: bool) {
+        if !self.has_presence {
+            return;
+        }
+        let member = Member { session: session_name(connection), ..Member::default() };
+        let movement = Movement { channel: channel.clone(), member };
+        let push = ServerFrame::Push(if joined { Push::Join(movement) } else { Push::Leave(movement) });
+        let others = self
+            .sessions
+            .iter_mut()
+            .filter(|(id, session)| **id != connection && session.subscriptions.contains_key(channel));
+        others.for_each(|(_, session)| session.in_line(&push));
+    }
+
+    /// The sessions in a channel.
+    pub(crate) fn members(&self, channel: &ChannelName) -> Vec<String> {
+        let members = self.sessions.iter().filter(|(_, session)| session.subscriptions.contains_key(channel));
+        members.map(|(&connection, _)| session_name(connection)).collect()
+    }
+
+    pub(crate) fn session(&self, connection: u64) -> Option<&Session> {
+        self.sessions.get(&connection)
+    }
+
+    /// Raises an alarm for a user.
+    pub(crate) fn raise(&mut self, now: Time, user: &str, ttl: Duration) {
+        let frame = self.ledger.raise(now, user, ttl);
+        for session in self.sessions.values_mut().filter(|session| session.greeted && session.user == user) {
+            session.reply(&frame);
+        }
+    }
+
+    /// Tells the sessions whose tokens are about to expire; gives those whose tokens have.
+    pub(crate) fn look_at_tokens(&mut self, now: Time) -> Vec<u64> {
+        let mut expired = Vec::new();
+        for (&connection, session) in &mut self.sessions {
+            let Some(token) = &session.token else { continue };
+            if now > token.expires.after(TOKEN_GRACE) {
+                expired.push(connection);
+            } else if now.after(TOKEN_GRACE) > token.expires && !session.is_warned {
+                session.is_warned = true;
+                session.reply(&ServerFrame::Push(Push::RefreshDue));
+            }
+        }
+        expired
+    }
+
+    /// Looks at a token.
+    fn check(&self, token: &str) -> Result<Token, ErrorInfo> {
+        let token = Token::parse(token);
+        if token.expires <= self.now {
+            Err(ErrorInfo::from_code(ErrorCode::TOKEN_EXPIRED))
+        } else {
+            Ok(token)
+        }
     }
 
     /// All sessions are lost, and the history too unless it is kept on a disk.
@@ -122,6 +195,7 @@ impl Server {
         self.sessions.clear();
         if !keep_history {
             self.restarts += 1;
+            self.ledger.clear();
             self.called.clear();
             for channel in self.channels.values_mut() {
                 channel.offset = 0;
@@ -160,6 +234,7 @@ impl Server {
                 command = Codec::Protobuf.decode_command(&whole).expect("clients send what can be read");
             }
             let Command { id, request } = command;
+            let is_connect = matches!(request, Request::Connect(_));
             let result = self.carry_out(connection, id, request);
             if id == 0 {
                 continue;
@@ -167,7 +242,15 @@ impl Server {
             let in_line = matches!(result, Ok(Answer::Subscribed(_) | Answer::Unsubscribed(_)));
             let reply = ServerFrame::Reply(Reply { id, result });
             let session = self.sessions.get_mut(&connection).unwrap();
-            if in_line { session.in_line(&reply) } else { session.reply(&reply) }
+            if in_line {
+                session.in_line(&reply)
+            } else {
+                session.reply(&reply)
+            }
+            if is_connect && session.greeted {
+                let alarms = self.ledger.greet(now, &session.user);
+                alarms.iter().for_each(|alarm| session.reply(alarm));
+            }
         }
     }
 
@@ -244,16 +327,17 @@ impl Server {
     }
 
     /// Carries a call out, unless it remembers to have done so.
-    fn call_once(&mut self, call: &Call) {
+    fn call_once(&mut self, user: &str, call: &Call) {
         assert!(!call.key.is_empty(), "each call has a key");
         let window = self.window.map(|window| window + MEMORY_GRACE);
         let now = self.now;
         self.called.retain(|_, time| window.is_some_and(|window| now.since(*time) < window));
-        if self.called.contains_key(&call.key) {
+        // Keys are bound to users.
+        if self.called.contains_key(&format!("{user} {}", call.key)) {
             return;
         }
         assert!(self.calls_carried_out.insert(call.key.clone()), "called twice: {}", call.key);
-        self.called.insert(call.key.clone(), now);
+        self.called.insert(format!("{user} {}", call.key), now);
     }
 
     pub(crate) fn publish(&mut self, name: &ChannelName) -> Position {
@@ -304,8 +388,14 @@ impl Server {
         let session = self.sessions.get_mut(&connection).unwrap();
         assert_eq!(session.greeted, !matches!(request, Request::Connect(_)), "connect comes first, once");
         match request {
-            Request::Connect(Connect { subscriptions, .. }) => {
+            Request::Connect(Connect { subscriptions, token, client, .. }) => {
+                let token = if self.has_tokens { Some(self.check(&token)?) } else { None };
+                let token_ttl = token.as_ref().map_or(Duration::ZERO, |token| token.expires.since(self.now));
+                let session = self.sessions.get_mut(&connection).unwrap();
                 session.greeted = true;
+                session.user = token.as_ref().map_or(client, |token| token.user.clone());
+                session.token = token;
+                let user = session.user.clone();
                 let outcomes = subscriptions
                     .into_iter()
                     .map(|subscribe| {
@@ -313,12 +403,14 @@ impl Server {
                         SubscribeOutcome { channel, number, result: self.subscribe(connection, subscribe) }
                     })
                     .collect();
-                let session = format!("s{connection}");
+                let session = session_name(connection);
                 let scope = format!("scope {}", self.restarts);
                 let clock = u64::try_from(self.now.since(Time::ZERO).as_millis()).unwrap();
                 let idempotency = self.window.map(|window| Idempotency { scope, window, clock });
                 let connected = Connected {
                     session,
+                    user,
+                    token_ttl,
                     subscriptions: outcomes,
                     call_idempotency: idempotency.clone(),
                     idempotency,
@@ -330,6 +422,7 @@ impl Server {
             Request::Unsubscribe(Unsubscribe { channel, number }) => {
                 if session.subscriptions.get(&channel).is_some_and(|in_force| in_force.number <= number) {
                     session.subscriptions.remove(&channel);
+                    self.tell(connection, &channel, false);
                 }
                 Ok(Answer::Unsubscribed(Unsubscribe { channel, number }))
             }
@@ -346,10 +439,35 @@ impl Server {
                 Ok(Answer::Called(Called { payload: Payload::default(), more: false }))
             }
             Request::Call(call) => {
-                self.call_once(&call);
+                let user = session.user.clone();
+                self.call_once(&user, &call);
                 Ok(Answer::Called(Called { payload: call.payload, more: false }))
             }
             Request::Cancel(_) => Ok(Answer::Cancelled),
+            Request::Refresh(Refresh { token }) => {
+                let token = self.check(&token)?;
+                let session = self.sessions.get_mut(&connection).unwrap();
+                if token.user != session.user {
+                    return Err(ErrorInfo::from_code(ErrorCode::UNAUTHORIZED));
+                }
+                let older = session.token.as_ref().map_or(0, |token| token.serial);
+                assert!(older <= token.serial, "an older token in place of a newer one");
+                let token_ttl = token.expires.since(self.now);
+                session.token = Some(token);
+                session.is_warned = false;
+                Ok(Answer::Refreshed(Refreshed { token_ttl }))
+            }
+            Request::Acknowledge(acknowledge) => {
+                let user = session.user.clone();
+                self.ledger.acknowledge(self.now, &user, &acknowledge)
+            }
+            Request::Presence(presence) => {
+                let members = self.members(&presence.channel).into_iter();
+                let members: Vec<_> =
+                    members.map(|session| Member { session, ..Member::default() }).collect();
+                let count = u32::try_from(members.len()).unwrap();
+                Ok(Answer::Presence(PresenceList { members, sessions: count, users: count }))
+            }
             _ => Err(ErrorInfo::from_code(ErrorCode::UNSUPPORTED)),
         }
     }
@@ -367,13 +485,17 @@ impl Server {
         let next = recoverable.as_ref().map(|position| position.offset + 1);
         let older = session.subscriptions.insert(name.clone(), Subscription { number, next });
         assert!(older.is_none_or(|older| older.number < number), "numbers go up");
-        Ok(Subscribed {
-            channel: name,
+        let subscribed = Subscribed {
+            channel: name.clone(),
             number,
             position: (!is_bare).then_some(Position { offset: begin, epoch }),
             complete: recoverable.is_some(),
             recovering: channel.offset - begin,
-        })
+        };
+        if older.is_none() {
+            self.tell(connection, &name, true);
+        }
+        Ok(subscribed)
     }
 }
 
@@ -394,6 +516,14 @@ fn goes_on(channel: &ChannelName, number: u32, position: Option<Position>) -> Se
         recovering: 0,
     }))
 }
+
+/// What a session is called.
+fn session_name(connection: u64) -> String {
+    format!("s{connection}")
+}
+
+/// For how long a session is warned before its token expires, and kept after that.
+const TOKEN_GRACE: Duration = Duration::from_secs(5);
 
 /// The largest command that it takes.
 const MESSAGE_BYTES: usize = 1024 * 1024;

@@ -7,6 +7,7 @@ use wirehub_common::frame::{Publication, Push, ServerFrame};
 use wirehub_common::{Assembler, ChannelName, Codec, Limits};
 
 use crate::random::Random;
+use crate::tokens::Token;
 
 /// How much may wait for a session.
 pub(crate) const QUEUE: usize = 256 * 1024;
@@ -24,6 +25,12 @@ pub(crate) enum Overflow {
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) greeted: bool,
+    /// Whose it is.
+    pub(crate) user: String,
+    /// What it showed last, where the server looks at tokens.
+    pub(crate) token: Option<Token>,
+    /// Whether it has been told that its token is about to expire.
+    pub(crate) is_warned: bool,
     pub(crate) subscriptions: BTreeMap<ChannelName, Subscription>,
     /// The client's commands that come in parts.
     pub(crate) incoming: Assembler,
@@ -103,6 +110,9 @@ impl Session {
     pub(crate) fn new() -> Self {
         Self {
             greeted: false,
+            user: String::new(),
+            token: None,
+            is_warned: false,
             subscriptions: BTreeMap::new(),
             incoming: Assembler::new(),
             control: Lane::new(0),

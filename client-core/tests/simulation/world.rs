@@ -14,6 +14,7 @@ use crate::network::{Arrival, Network};
 use crate::random::Random;
 use crate::server::Server;
 use crate::session::Overflow;
+use crate::tokens::Wallet;
 
 const CLIENTS: u64 = 8;
 
@@ -68,6 +69,14 @@ pub(crate) struct Faults {
     bare: bool,
     /// The server drops a publication for a subscriber now and then.
     drops: bool,
+    /// Sessions show tokens that expire, are replaced, and become another user's.
+    tokens: bool,
+    /// The server raises alarms.
+    alarms: bool,
+    /// The server tells who comes and goes.
+    presence: bool,
+    /// The server accepts everybody, and closes at once.
+    turns_away: bool,
 }
 
 impl Faults {
@@ -83,7 +92,16 @@ impl Faults {
         overflow: Overflow::Disconnect,
         bare: false,
         drops: false,
+        tokens: false,
+        alarms: true,
+        presence: true,
+        turns_away: false,
     };
+    /// Tokens, and no other fault.
+    pub(crate) const TOKENS: Self =
+        Self { tokens: true, history: usize::MAX, delay: 1000, windows: &[3600], ..Self::NONE };
+    /// Nobody may stay.
+    pub(crate) const TURNS_AWAY: Self = Self { turns_away: true, ..Self::NONE };
     /// Connections break, but the server forgets nothing.
     pub(crate) const CUTS: Self = Self {
         connections: true,
@@ -104,6 +122,7 @@ impl Faults {
         sleep: true,
         bare: true,
         drops: true,
+        tokens: true,
         ..Self::NONE
     };
     /// Lines from those of a remote village to those of a good phone, and no other fault.
@@ -113,19 +132,20 @@ impl Faults {
         lines: Some(Lines { rates: (8_000, 400_000), uneven: true, stall: 3 }),
         hidden: 200_000,
         overflow: Overflow::DropOldest,
+        presence: false,
         ..Self::NONE
     };
     /// The same with stalls, connections that break, and readers who are disconnected and come back for the rest.
     pub(crate) const SLOW: Self = Self {
         lines: Some(Lines { rates: (8_000, 400_000), uneven: true, stall: 8 }),
         overflow: Overflow::Disconnect,
-        ..Self { hidden: 100_000, delay: 300, ..Self::CUTS }
+        ..Self { hidden: 100_000, delay: 300, presence: false, ..Self::CUTS }
     };
     /// The same, with a server that forgets, and drops what is too much.
     pub(crate) const SLOW_AND_FORGETFUL: Self = Self {
         lines: Some(Lines { rates: (8_000, 400_000), uneven: true, stall: 8 }),
         overflow: Overflow::DropOldest,
-        ..Self { hidden: 0, delay: 300, ..Self::ALL }
+        ..Self { hidden: 0, delay: 300, presence: false, tokens: false, ..Self::ALL }
     };
 }
 
@@ -152,7 +172,8 @@ impl World {
         let mut random = Random::new(seed);
         let client = |number| {
             let line = faults.lines.map(|lines| Line::new(lines, &mut random));
-            Client::new(number as u32, random.next(), line)
+            let wallet = faults.tokens.then(|| Wallet::new(number as u32, Random::new(random.next())));
+            Client::new(number as u32, random.next(), line, faults.presence, wallet)
         };
         let clients = (0..CLIENTS).map(client).collect();
         let window = faults.windows[random.below(faults.windows.len() as u64) as usize];
@@ -164,7 +185,14 @@ impl World {
             random,
             faults,
             network: Network::default(),
-            server: Server::new(faults.history, window, faults.overflow, bare),
+            server: Server::new(
+                faults.history,
+                window,
+                faults.overflow,
+                bare,
+                faults.tokens,
+                faults.presence,
+            ),
             clients,
             channels,
             next_ping: Time::ZERO,
@@ -201,6 +229,9 @@ impl World {
         self.server.drops = false;
         self.network.calm(self.now);
         for client in &mut self.clients {
+            if let Some(wallet) = &mut client.wallet {
+                wallet.calm();
+            }
             if let Some(line) = &mut client.line {
                 line.steady_from(self.now);
             }
@@ -216,7 +247,7 @@ impl World {
         self.send_out();
         self.pass(Duration::from_secs(60));
         for client in &self.clients {
-            client.check_at_rest(&self.server);
+            client.check_at_rest(self.now, &self.server);
         }
     }
 
@@ -263,6 +294,13 @@ impl World {
         times().max().unwrap().since(times().min().unwrap())
     }
 
+    /// How many transports each client opens in so long a time.
+    pub(crate) fn count_attempts(&mut self, duration: Duration) -> f64 {
+        self.connect_all();
+        self.pass(duration);
+        self.connections() as f64 / self.clients.len() as f64
+    }
+
     fn connect_all(&mut self) {
         for index in 0..self.clients.len() {
             let channel = self.channels[index % self.channels.len()].clone();
@@ -306,7 +344,7 @@ impl World {
     fn wake(&mut self, index: usize) {
         let client = &mut self.clients[index];
         client.wake(self.now);
-        client.core.handle_timeout(client.local(self.now));
+        client.handle_timeout(self.now);
         self.serve(index);
     }
 
@@ -351,6 +389,10 @@ impl World {
             Arrival::MessageAtServer(message) => {
                 self.last_heard.insert(connection, now);
                 self.server.handle(now, connection, &message, !is_current);
+                if self.faults.turns_away {
+                    self.send_out();
+                    self.end(connection, CloseCode::INTERNAL_ERROR);
+                }
             }
             Arrival::ClosedAtServer => {
                 self.server.close(connection);
@@ -382,6 +424,7 @@ impl World {
             match transmit {
                 Transmit::Open => {
                     assert_eq!(client.connection, None, "one transport at a time");
+                    client.opens(now);
                     let connection = self.network.open(now, index, client.line.clone());
                     client.connection = Some(connection);
                     let arrival = if self.faults.connections && !self.healed && self.random.one_in(6) {
@@ -410,9 +453,7 @@ impl World {
     /// Sends what the server has for its clients, as far as their lines take it.
     fn send_out(&mut self) {
         for connection in self.server.too_slow() {
-            self.server.close(connection);
-            let arrival = Arrival::ClosedAtClient(CloseCode::SLOW_CONSUMER);
-            self.network.send(self.now, &mut self.random, connection, self.faults.delay, arrival);
+            self.end(connection, CloseCode::SLOW_CONSUMER);
         }
         for connection in self.server.sessions().collect::<Vec<_>>() {
             while self.network.buffered_at_server(connection) < SOCKET
@@ -421,6 +462,13 @@ impl World {
                 self.send_to_client(connection, message);
             }
         }
+    }
+
+    /// The server ends a session.
+    fn end(&mut self, connection: u64, code: CloseCode) {
+        self.server.close(connection);
+        let arrival = Arrival::ClosedAtClient(code);
+        self.network.send(self.now, &mut self.random, connection, self.faults.delay, arrival);
     }
 
     fn send_to_client(&mut self, connection: u64, message: Bytes) {
@@ -435,8 +483,10 @@ impl World {
 
     /// Sends an empty message where nothing else was sent for too long.
     fn ping(&mut self) {
-        self.next_ping =
-            self.now.after(if self.faults.lines.is_some() { PING_WHILE_RECEIVING } else { PING });
+        self.next_ping = self.now.after(if self.looks_often() { PING_WHILE_RECEIVING } else { PING });
+        for connection in self.server.look_at_tokens(self.now) {
+            self.end(connection, CloseCode::TOKEN_EXPIRED);
+        }
         for connection in self.server.sessions().collect::<Vec<_>>() {
             let receiving =
                 self.network.is_uploading(connection, self.now) || self.server.is_receiving(connection);
@@ -444,24 +494,38 @@ impl World {
             if receiving {
                 *heard = self.now;
             } else if self.now.since(*heard) > SILENCE {
-                self.server.close(connection);
-                let arrival = Arrival::ClosedAtClient(CloseCode::ABNORMAL);
-                self.network.send(self.now, &mut self.random, connection, self.faults.delay, arrival);
+                self.end(connection, CloseCode::ABNORMAL);
                 continue;
             }
             // Who only listens is asked whether it still does.
             let unheard = self.now.since(*heard) >= PING;
             let pause = if receiving { PING_WHILE_RECEIVING } else { PING };
             let silent = self.last_sent.get(&connection).map_or(pause, |last| self.now.since(*last));
-            // In worlds without lines it is not looked at so often.
-            if silent >= pause || unheard || self.faults.lines.is_none() {
+            // In worlds in which it is not looked at so often it is time anyway.
+            if silent >= pause || unheard || !self.looks_often() {
                 self.send_to_client(connection, Bytes::new());
             }
         }
+        // What tokens and leaving sessions brought about.
+        self.send_out();
+    }
+
+    /// Whether the server looks after its sessions every few seconds.
+    fn looks_often(&self) -> bool {
+        self.faults.lines.is_some() || self.faults.tokens
     }
 
     /// Something goes wrong, perhaps.
     fn disturb(&mut self) {
+        if self.faults.alarms && self.random.one_in(20) {
+            let client = self.random.below(CLIENTS) as usize;
+            let ttl = match self.random.one_in(4) {
+                true => Duration::from_secs(3600),
+                false => self.random.between(1000, 100_000),
+            };
+            self.server.raise(self.now, self.clients[client].user(), ttl);
+            self.send_out();
+        }
         let connections = self.network.ids();
         if let Some(&connection) = connections.get(self.random.below(CLIENTS) as usize)
             && self.faults.connections

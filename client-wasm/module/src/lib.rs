@@ -197,8 +197,15 @@ const FAIL_FAST: u32 = 2;
 
 /// The text is the token; the flag says that tokens can be asked for. The data has 64 random bits, the contract's hash in
 /// eight bytes, its name, which is as long as the number says, and the client's name. A contract that there is none of has
-/// no name. What its items are TypeScript knows.
-fn begin(core: &mut Core<Output>, name: usize, token: &str, data: &[u8], provides_tokens: bool) {
+/// no name. What its items are TypeScript knows. The offset is how many bytes the send queue has.
+fn begin(
+    core: &mut Core<Output>,
+    name: usize,
+    token: &str,
+    data: &[u8],
+    provides_tokens: bool,
+    send_queue: Option<u64>,
+) {
     let (random, data) = data.split_first_chunk().unwrap_or((&[0; 8], &[]));
     let (hash, names) = data.split_first_chunk().unwrap_or((&[0; 8], &[]));
     let (name, client) = names.split_at_checked(name).unwrap_or_default();
@@ -206,6 +213,9 @@ fn begin(core: &mut Core<Output>, name: usize, token: &str, data: &[u8], provide
     core.start(u64::from_le_bytes(*random), |config| {
         config.token = token.into();
         config.provides_tokens = provides_tokens;
+        if let Some(bytes) = send_queue {
+            config.send_queue = usize::try_from(bytes).unwrap_or(usize::MAX);
+        }
         config.client = text_of(client).into();
         config.version = env!("CARGO_PKG_VERSION").into();
         config.contract = (!name.is_empty()).then_some(ContractDigest { id, items: Vec::new() });
@@ -226,7 +236,7 @@ fn act(
 ) -> Result<u32, Error> {
     let close_code = u16::try_from(number).ok().and_then(CloseCode::new);
     match kind {
-        BEGIN => begin(core, number as usize, text, data, flag),
+        BEGIN => begin(core, number as usize, text, data, flag, since),
         CONNECT => core.connect(now),
         OPEN => core.handle_open(text),
         TEXT => core.handle_text(now),
@@ -328,6 +338,15 @@ mod tests {
         assert_eq!((contract.id.name.as_str(), contract.id.hash), ("demo", ContractHash(255)));
         assert_eq!((config.token.as_str(), config.client.as_str()), ("a token", "a name"));
         assert_eq!(begun().core.config().contract, None);
+    }
+
+    #[test]
+    fn the_send_queue_is_as_large_as_the_application_says() {
+        let mut client = Client::new();
+        client.reserved = [0; 16].to_vec();
+        client.input(BEGIN, 0.0, 0, 0, 0, 0.0, 4096.0);
+        assert_eq!(client.core.config().send_queue, 4096);
+        assert_eq!(begun().core.config().send_queue, 1024 * 1024, "without a word");
     }
 
     #[test]

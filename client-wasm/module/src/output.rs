@@ -186,6 +186,11 @@ impl Listener for Output {
         self.row(ALARM, 0, values, texts);
     }
 
+    fn alarm_over(&mut self, id: &str, channel: &ChannelName, raised: u64) {
+        let texts = [id.as_bytes(), channel.as_str().as_bytes(), &[]];
+        self.row(ALARM, 0, [0.0, raised as f64, -1.0], texts);
+    }
+
     fn response(&mut self, command: CommandId, payload: Payload<'_>) {
         self.carry(PART, 0, payload, None, 0, 0);
         self.note(ANSWER, command.number(), 1.0, &[]);
@@ -243,7 +248,7 @@ const PART: u8 = 1;
 const JOINED: u8 = 2;
 /// The same, of somebody who left.
 const LEFT: u8 = 3;
-/// An alarm: content, time in milliseconds since 1970, milliseconds until it is over, or -1 where it is withdrawn; its id,
+/// An alarm: content, time in milliseconds since 1970, milliseconds until it is over, or -1 where it is over; its id,
 /// channel and payload.
 const ALARM: u8 = 4;
 /// A command brought the parts before this, or failed by the error before it. Whether more follows; of a history the

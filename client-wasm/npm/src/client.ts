@@ -50,7 +50,8 @@ export type State = 'disconnected' | 'connecting' | 'connected' | 'reconnecting'
  * for await (const { data } of client.subscribe('news')) console.log(data);
  * ```
  *
- * @throws {WirehubError} the server refuses the client for good, or `signal` aborts: the client is closed then.
+ * @throws {WirehubError} the server refuses the client for good or its token has expired, or `signal` aborts: the client is
+ * closed then.
  */
 export async function connect<C extends Contract = AnyContract>(
   url: string | URL,
@@ -90,6 +91,7 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
   /** Aborts when the client is over. */
   readonly #life = new AbortController();
   #token = '';
+  #needsToken = false;
   #state: State = 'disconnected';
   #session: string | undefined;
   #user: string | undefined;
@@ -107,8 +109,8 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
     super();
     this.url = websocketUrl(url);
     this.#options = options;
-    const { token = '', timeout = 10_000 } = options;
-    this.#commands = new Commands(timeout, (call) => this.#enter(call));
+    const { token = '', timeout = 10_000, sendQueue = SEND_QUEUE } = options;
+    this.#commands = new Commands(timeout, sendQueue, (call) => this.#enter(call));
     if (typeof token === 'string') this.#token = token;
     else this.#tokens = new Tokens(token);
   }
@@ -133,12 +135,13 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
    * succeeds or the client is closed; `signal` ends only the waiting.
    *
    * @throws {WirehubError} the server refuses the client for good, or it is closed; the signal aborts; the WebAssembly
-   * module can't be loaded (the client is as before then).
+   * module can't be loaded (the client is as before then). TOKEN_EXPIRED where it {@link needsToken}: it goes on with a new one.
    */
   async connect({ signal }: ConnectOptions = {}): Promise<void> {
     refuseAborted(signal);
     if (this.#state === 'connected') return;
     this.#refuseWhenClosed();
+    if (this.#needsToken) throw new WirehubError(Code.TOKEN_EXPIRED);
     const connected = new Promise<void>((resolve, reject) => {
       const settle = (error?: WirehubError): void => {
         this.#waiting.delete(settle);
@@ -196,8 +199,9 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
    */
   async call<K extends CallOf<C>>(name: K, request: RequestOf<C, K>, options: CallOptions = {}): Promise<ResponseOf<C, K>> {
     const answer = await this.#command(Request.Call, name, options, encode(request));
-    const [response] = readable(answer, '');
-    return response?.data as ResponseOf<C, K>;
+    const [response] = answer.rows;
+    if (response?.error) throw response.error;
+    return response?.publication.data as ResponseOf<C, K>;
   }
 
   /**
@@ -233,7 +237,7 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
 
   /**
    * Reads a channel's history. A page is bounded in bytes too: where it says that there is `more`, ask again `since` its
-   * last message.
+   * `last` place.
    *
    * @throws {WirehubError} as for {@link publish}; NOT_AVAILABLE: the channel keeps none; UNRECOVERABLE: what came after
    * `since` is gone.
@@ -246,8 +250,16 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
       offset: since?.offset,
       limit,
     });
-    const publications = readable(answer, channel) as Publication<MessageOf<C, K>>[];
-    return { publications, position: answer.position, more: answer.count > 0 };
+    const { rows, position, count } = answer;
+    const page: HistoryPage<MessageOf<C, K>> = { publications: [], unreadable: [], position, more: count > 0 };
+    for (const { publication, error } of rows) {
+      const { offset = 0 } = publication;
+      page.last = { ...position, offset };
+      publication.channel = channel;
+      if (error) page.unreadable.push({ offset, error });
+      else page.publications.push(publication as Publication<MessageOf<C, K>>);
+    }
+    return page;
   }
 
   /**
@@ -271,22 +283,32 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
   }
 
   /**
-   * Acknowledges an alarm, so that the server does not send it again. Goes out again after a reconnect until it has been
-   * answered.
+   * Acknowledges an alarm, so that the server does not send it again: now or once the client is connected, however long that
+   * takes. Goes out again after a reconnect until it has been answered. Only a `timeout` in `options` ends it before.
    *
-   * @throws {WirehubError} as for {@link publish}; UNKNOWN_ALARM: it is over.
+   * @throws {WirehubError} as for {@link publish}; UNKNOWN_ALARM: it is over, as the `withdraw` event says too.
    */
   async acknowledge(alarm: string, options: SendOptions = {}): Promise<void> {
-    await this.#command(Request.Acknowledge, alarm, options);
+    await this.#command(Request.Acknowledge, alarm, { timeout: Infinity, ...options });
   }
 
   /**
-   * Replaces the token: in the connection that is up, and for those to come.
+   * Whether the client waits for {@link setToken}: the server says that its token has expired, and there is no provider to ask.
+   * It is connecting or reconnecting then, and its subscriptions stay.
+   */
+  get needsToken(): boolean {
+    return this.#needsToken;
+  }
+
+  /**
+   * Replaces the token: in the connection that is up or on its way, and for those to come. Where it is another user's, that
+   * user's session takes the place of the one there is.
    *
    * @throws {WirehubError} the client is closed.
    */
   setToken(token: string): void {
     this.#refuseWhenClosed();
+    this.#needsToken = false;
     this.#tokens?.abandon();
     this.#token = token;
     this.#tell(Input.SetToken, 0, token);
@@ -313,7 +335,7 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
 
   async #start(): Promise<void> {
     this.#changeState('connecting');
-    const { name, contract, wasm, webSocket } = this.#options;
+    const { name, contract, wasm, webSocket, sendQueue = SEND_QUEUE } = this.#options;
     let machine: Machine;
     try {
       const maker = socketMaker(webSocket);
@@ -326,6 +348,7 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
         providesTokens: this.#tokens !== undefined,
         name: name || '@wirehub/client',
         contract,
+        sendQueue,
       });
     } catch (error) {
       if (this.#end) return;
@@ -354,9 +377,13 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
       this.#user = user;
     }
     if (state !== 'connected') this.#channels.onLost();
+    // With a provider there is always a next attempt.
+    this.#needsToken = code === CloseCode.TOKEN_EXPIRED && retryIn === undefined;
     if (code === 0) this.#changeState(state);
     else this.#changeState(state, code, closeReason(code, reason), retryIn);
     if (state === 'connected') for (const settle of this.#waiting) settle();
+    // A listener may have put one in.
+    if (this.#needsToken) for (const settle of this.#waiting) settle(new WirehubError(Code.TOKEN_EXPIRED));
   }
 
   /** @internal */
@@ -534,17 +561,11 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
 /** In the order of their numbers in the module; all others mean that the client is closed. */
 const STATES: readonly State[] = ['disconnected', 'connecting', 'connected', 'reconnecting'];
 
+/** How many bytes wait to be sent where the application does not say. */
+const SEND_QUEUE = 1024 * 1024;
+
 /** The channel of what the server says to everybody. */
 const EVERYBODY = '@all';
-
-/** @throws {WirehubError} some of it can't be read. */
-function readable({ rows }: Answer, channel: string): Publication[] {
-  return rows.map(({ publication, error }) => {
-    if (error) throw error;
-    publication.channel = channel;
-    return publication;
-  });
-}
 
 /** A row that is about a member: its data is what is shown of it. */
 function member({ publication, error, size }: Row): Member {

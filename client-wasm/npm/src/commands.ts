@@ -33,14 +33,14 @@ export interface Command extends Waiting {
   stop(): void;
 }
 
-/** The most that waits for the module to be loaded: as many bytes as that itself would queue. */
-const BOUND = 1024 * 1024;
 /** The longest delay that timers know. */
 const LONGEST = 2 ** 31 - 1;
 
 /** The commands of a client that have not ended. */
 export class Commands {
   readonly #timeout: number;
+  /** The most that waits for the module to be loaded: as many bytes as that itself would queue. */
+  readonly #bound: number;
   /** Calls into the module; what that queues goes out soon. */
   readonly #enter: <T>(call: (machine: Machine) => T) => T;
   readonly #pending = new Map<number, Command>();
@@ -49,8 +49,9 @@ export class Commands {
   #earlyBytes = 0;
   #started = false;
 
-  constructor(timeout: number, enter: <T>(call: (machine: Machine) => T) => T) {
+  constructor(timeout: number, bound: number, enter: <T>(call: (machine: Machine) => T) => T) {
     this.#timeout = timeout;
+    this.#bound = bound;
     this.#enter = enter;
   }
 
@@ -58,7 +59,7 @@ export class Commands {
   begin(kind: Request, name: string, { timeout = this.#timeout, signal, failFast = false }: SendOptions, details: Details, waiting: Waiting): Command {
     const bytes = details.data?.length ?? 0;
     if (!this.#started && failFast) throw new WirehubError(Code.NOT_CONNECTED);
-    if (!this.#started && this.#earlyBytes + bytes > BOUND) throw new WirehubError(Code.QUEUE_FULL);
+    if (!this.#started && this.#earlyBytes + bytes > this.#bound) throw new WirehubError(Code.QUEUE_FULL);
     const end = performance.now() + timeout;
     const command: Command = {
       ...waiting,

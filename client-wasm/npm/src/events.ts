@@ -139,7 +139,8 @@ export class OfferEvent extends Event {
 
 /**
  * `alarm` of a client: something that has to be acknowledged. It comes once, however often the server sends it.
- * `withdraw`: an alarm that came before is over, for instance because it was acknowledged elsewhere; it has no data.
+ * `withdraw`: an alarm that came before is over, for instance because it was acknowledged elsewhere, its time has passed, or the
+ * server does not know it any more; it has no data.
  */
 export class AlarmEvent extends Event {
   /** What names it. */

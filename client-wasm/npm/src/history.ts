@@ -1,3 +1,4 @@
+import type { WirehubError } from './errors.js';
 import type { Publication } from './subscription.js';
 
 /** A place in a channel's history. */
@@ -12,6 +13,10 @@ export interface Position {
 export interface HistoryPage<M = unknown> {
   /** In the order that was asked for. */
   publications: Publication<M>[];
+  /** Those among them that can't be read: their offsets, and why. */
+  unreadable: { offset: number; error: WirehubError }[];
+  /** The place of the last message that came, whether it can be read or not: ask for the next page `since` this. */
+  last?: Position;
   /** The channel's newest place. */
   position: Position;
   /** The server gives no more at once: there are more messages than these, and fewer came than were asked for. */

@@ -99,7 +99,7 @@ export interface Host {
   onGap(subscription: number, reason: number): void;
   /** The server made a subscription. */
   onOffered(subscription: number, channel: string): void;
-  /** `ttl` is in milliseconds; -1 where the alarm is withdrawn. */
+  /** `ttl` is in milliseconds; -1 where the alarm is over. */
   onAlarm(id: string, alarm: Row, ttl: number): void;
   onUnsubscribed(subscription: number, error: WirehubError | undefined): void;
   onAnswer(command: number, more: boolean, answer: Answer): void;
@@ -119,6 +119,8 @@ export interface Settings {
   readonly providesTokens: boolean;
   readonly name: string;
   readonly contract: ContractInfo<unknown> | undefined;
+  /** In bytes. */
+  readonly sendQueue: number;
 }
 
 /** Numbers that the bundler puts in place of their names. */
@@ -171,7 +173,7 @@ export class Machine {
   #error: WirehubError | undefined;
 
   constructor(wasm: Exports, host: Host, settings: Settings) {
-    const { token, providesTokens, name, contract } = settings;
+    const { token, providesTokens, name, contract, sendQueue } = settings;
     this.#wasm = wasm;
     this.#host = host;
     this.#settings = settings;
@@ -180,7 +182,7 @@ export class Machine {
     words[1] = BigInt(`0x${contract?.hash ?? 0}`);
     const contractName = encoder.encode(contract?.name);
     const data = Uint8Array.of(...new Uint8Array(words.buffer), ...contractName, ...encoder.encode(name));
-    this.enter(() => this.input(Input.Begin, contractName.length, token, data, Number(providesTokens) * Flags.Flag));
+    this.enter(() => this.input(Input.Begin, contractName.length, token, data, Number(providesTokens) * Flags.Flag, 0, sendQueue));
   }
 
   /**

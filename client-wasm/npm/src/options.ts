@@ -21,6 +21,11 @@ export interface ClientOptions<C = AnyContract> {
   timeout?: number;
   /** The receive queue of each iterator. */
   queue?: QueueOptions;
+  /**
+   * How many bytes of publishes and calls may wait to be sent, or for the answer; more fail with QUEUE_FULL. Beside them there is
+   * room for one larger one at a time, as large as the server takes it. Default 1 MiB.
+   */
+  sendQueue?: number;
 }
 
 /** How to wait for a connection. */

@@ -24,6 +24,7 @@ declare global {
   function show(what: unknown): void;
   function showUntilSeen(channel: string, alarm: unknown): Promise<void>;
   function hide(alarm: string): void;
+  function fetchToken(): Promise<string>;
   function retryLater(): void;
 }
 `;

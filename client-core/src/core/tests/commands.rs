@@ -120,8 +120,22 @@ fn a_message_over_the_servers_limit_fails_alone() {
     let large = Payload::bytes(vec![0; 200]);
     let error = client.core.publish(client.now, &channel("c"), &large, None).unwrap_err();
     assert_eq!((error.code(), error.is_temporary()), (ErrorCode::BAD_REQUEST, false));
+    assert!(error.message().contains("limit of 100 bytes"), "{}", error.message());
+    assert!(!client.core.publish_volatile(&channel("c"), &large));
+    for error in [
+        client.core.call(client.now, "f", &large, None).unwrap_err(),
+        client.core.call_stream(client.now, "f", &large, None).unwrap_err(),
+        // The payload alone would be within the bound.
+        client.core.publish(client.now, &channel("c"), &Payload::bytes(vec![0; 99]), None).unwrap_err(),
+    ] {
+        assert_eq!(error.code(), ErrorCode::BAD_REQUEST);
+    }
     let small = client.publish("1");
     assert_eq!(client.sent()[0].id, small.number());
+    // What the server said holds while the client is away.
+    client.core.handle_close(client.now, CloseCode::ABNORMAL, "");
+    let error = client.core.publish(client.now, &channel("c"), &large, None).unwrap_err();
+    assert_eq!((error.code(), error.is_temporary()), (ErrorCode::BAD_REQUEST, false));
 
     // Before the client is connected it can't know.
     let mut client = Client::new();
@@ -146,6 +160,9 @@ fn a_command_that_the_server_takes_has_room_however_small_the_queue_is() {
     };
     let full = Err(ErrorCode::QUEUE_FULL);
     assert_eq!(publish(&mut client, 1_100_000), full, "1 MiB is what can be counted on");
+    let large = Payload::bytes(vec![0; 1_100_000]);
+    let error = client.core.publish(client.now, &channel("c"), &large, None).unwrap_err();
+    assert!(error.is_temporary() && error.message().contains("first connect"), "{}", error.message());
     let first = publish(&mut client, 1_000_000).unwrap();
     assert_eq!(publish(&mut client, 2000), full, "one of them at a time");
     publish(&mut client, 900).unwrap();
@@ -156,6 +173,13 @@ fn a_command_that_the_server_takes_has_room_however_small_the_queue_is() {
     client.establish_with(Connected { session: "s".into(), limits, ..Connected::default() });
     assert_eq!(publish(&mut client, 4_000_000), Err(ErrorCode::BAD_REQUEST), "with what it says beside them");
     publish(&mut client, 3_999_900).unwrap();
+    // Without a limit everything has room, one at a time.
+    let mut client = Client::with(Config { send_queue: 1000, ..Config::default() });
+    client.core.connect(client.now);
+    let limits = Limits { message_bytes: 0, ..Limits::default() };
+    client.establish_with(Connected { session: "s".into(), limits, ..Connected::default() });
+    publish(&mut client, 20_000_000).unwrap();
+    assert_eq!(publish(&mut client, 20_000_000), full);
 }
 
 #[test]

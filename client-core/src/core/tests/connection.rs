@@ -317,3 +317,129 @@ fn a_connection_that_is_lost_half_way_was_none() {
     assert_eq!(position.offset, 5, "it goes on from there");
     assert_eq!(client.core.state(), State::Connected);
 }
+
+#[test]
+fn unsubscribing_from_what_is_behind_lets_the_client_be_connected() {
+    let mut client = behind(2);
+    let events = client.events();
+    let subscription = events
+        .iter()
+        .find_map(|event| match event {
+            Event::Subscribed { subscription, .. } => Some(*subscription),
+            _ => None,
+        })
+        .unwrap();
+    client.core.unsubscribe(subscription);
+    let events = client.events();
+    assert!(
+        matches!(&events[..], [Event::Unsubscribed { .. }, Event::State(change)] if change.state == State::Connected),
+        "{events:?}"
+    );
+}
+
+/// A client that comes back with more subscriptions than `connect` has room for, and one of those that have none.
+fn without_room() -> (Client, u32) {
+    let mut client = Client::with(Config { token: "t".repeat(59 * 1024), ..Config::default() });
+    client.core.connect(client.now);
+    client.establish();
+    for name in ["a", "z".repeat(250).as_str()] {
+        client.subscribe(name);
+        let id = client.sent()[0].id;
+        let position = Some(Position { offset: 4, epoch: "e".repeat(700) });
+        client.reply(id, Ok(Answer::Subscribed(Subscribed { position, ..subscribed(name, id) })));
+    }
+    client.core.handle_close(client.now, CloseCode::ABNORMAL, "");
+    client.wait();
+    client.events();
+    let connect = client.establish();
+    assert_eq!(connect.subscriptions.len(), 1);
+    let sent = client.sent();
+    let [Command { id, request: Request::Subscribe(_) }] = &sent[..] else { panic!("{sent:?}") };
+    (client, *id)
+}
+
+#[test]
+fn what_had_no_room_in_connect_counts_for_being_connected() {
+    let (mut client, id) = without_room();
+    assert_eq!(client.states(), [], "it has been asked for");
+    let position = Some(Position { offset: 4, epoch: "e".repeat(700) });
+    let answer = Subscribed { position, complete: true, recovering: 1, ..subscribed(&"z".repeat(250), id) };
+    client.reply(id, Ok(Answer::Subscribed(answer)));
+    assert_eq!(client.states(), [], "it is behind");
+    client.receive([push(publication(&"z".repeat(250), 1, 5))]);
+    assert_eq!(client.states(), [State::Connected]);
+
+    let (mut client, id) = without_room();
+    client.reply(id, Err(ErrorInfo::from_code(ErrorCode::PERMISSION_DENIED)));
+    assert_eq!(client.states(), [State::Connected], "there is nothing to wait for");
+
+    let (mut client, id) = without_room();
+    client.reply(id, Err(ErrorInfo::from_code(ErrorCode::RATE_LIMITED)));
+    assert_eq!(client.states(), [State::Connected], "for now");
+}
+
+/// How long the client waits before its next attempt, after a connection that lived for so long.
+fn delay_after(client: &mut Client, lived: Duration) -> Duration {
+    client.establish();
+    client.now = client.now.after(lived);
+    client.core.handle_close(client.now, CloseCode::ABNORMAL, "");
+    client.wait()
+}
+
+#[test]
+fn a_server_that_accepts_and_closes_at_once_is_not_hammered() {
+    let mut client = Client::new();
+    client.core.connect(client.now);
+    let mut delays: Vec<_> = (0..40).map(|_| delay_after(&mut client, Duration::from_millis(4999))).collect();
+    let first = delays.remove(0);
+    assert!(first <= client.core.limits().reconnect_window, "the window of a server that may have crashed");
+    assert!(delays.iter().all(|delay| *delay >= Duration::from_millis(500)), "{delays:?}");
+    let late: Duration = delays[20..].iter().sum();
+    assert!(late > Duration::from_secs(19 * 5), "{delays:?}");
+
+    // A connection that was a good one begins from the front, the second time too.
+    for _ in 0..2 {
+        let first = delay_after(&mut client, Duration::from_secs(5));
+        assert!(first <= client.core.limits().reconnect_window, "{first:?}");
+        let second = delay_after(&mut client, Duration::ZERO);
+        assert!((Duration::from_millis(500)..=Duration::from_secs(2)).contains(&second), "{second:?}");
+    }
+}
+
+#[test]
+fn a_server_that_says_come_back_at_once_again_and_again_is_not_hammered() {
+    let mut client = Client::new();
+    client.core.connect(client.now);
+    let mut delays = Vec::new();
+    for _ in 0..40 {
+        client.establish();
+        let disconnect =
+            Disconnect { code: CloseCode::SHUTDOWN, reason: String::new(), retry_after: Some(0) };
+        client.receive([ServerFrame::Push(Push::Disconnect(disconnect))]);
+        client.core.handle_close(client.now, CloseCode::SHUTDOWN, "");
+        delays.push(client.wait());
+    }
+    assert_eq!(delays[0], Duration::ZERO);
+    assert!(delays[1..].iter().all(|delay| *delay >= Duration::from_millis(500)), "{delays:?}");
+    assert!(delays[20..].iter().sum::<Duration>() > Duration::from_secs(100), "{delays:?}");
+}
+
+#[test]
+fn what_a_server_said_of_one_connection_does_not_hold_for_the_next() {
+    let mut client = Client::connected();
+    let say = |client: &mut Client, milliseconds| {
+        let retry_after = Some(milliseconds);
+        let disconnect = Disconnect { code: CloseCode::SHUTDOWN, reason: String::new(), retry_after };
+        client.receive([ServerFrame::Push(Push::Disconnect(disconnect))]);
+        client.now = client.now.after(Duration::from_secs(6));
+        client.core.handle_close(client.now, CloseCode::SHUTDOWN, "");
+        client.wait()
+    };
+    assert_eq!(say(&mut client, 12_345), Duration::from_millis(12_345));
+    client.establish();
+    assert_eq!(say(&mut client, 4321), Duration::from_millis(4321), "a second time");
+    client.establish();
+    client.now = client.now.after(Duration::from_secs(6));
+    client.core.handle_close(client.now, CloseCode::ABNORMAL, "");
+    assert!(client.wait() <= client.core.limits().reconnect_window);
+}

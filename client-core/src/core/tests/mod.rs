@@ -9,7 +9,7 @@ use wirehub_common::frame::{
     Acknowledge, Alarm, Answer, Called, Command, Connect, Connected, ContractDigest, ContractId, Disconnect,
     ErrorInfo, History, HistoryPage, Idempotency, Member, Movement, Part, Position, PresenceList,
     Publication, Published, Push, Refreshed, Reply, Request, ServerFrame, Subscribe, SubscribeOutcome,
-    Subscribed, Unsubscribed,
+    Subscribed, Unsubscribe, Unsubscribed,
 };
 use wirehub_common::{Bytes, ChannelName, Codec, Limits, Payload, SUBPROTOCOL_PROTOBUF};
 

@@ -99,6 +99,8 @@ fn a_subscription_of_the_server_ends_by_either_side() {
         matches!(&sent[..], [Command { request: Request::Unsubscribe(end), .. }] if end.number == 0),
         "{sent:?}"
     );
+    let end = Unsubscribe { channel: channel("news"), number: 0 };
+    client.reply(sent[0].id, Ok(Answer::Unsubscribed(end)));
     client.events();
     client.receive([offer(0, None)]);
     client.events();
@@ -106,6 +108,44 @@ fn a_subscription_of_the_server_ends_by_either_side() {
     let end = Unsubscribed { channel: channel("news"), number: 0, error };
     client.receive([ServerFrame::Push(Push::Unsubscribed(end))]);
     assert!(matches!(client.events()[..], [Event::Unsubscribed { error: Some(_), .. }]));
+}
+
+#[test]
+fn what_the_server_says_of_a_subscription_that_was_ended_is_no_new_one() {
+    // A gap in it, on its way when the application ended it.
+    let (mut client, subscription) = offered(None);
+    client.core.unsubscribe(subscription);
+    let end = client.sent().remove(0);
+    client.events();
+    client.receive([offer(0, None), offer(0, None)]);
+    assert!(client.events().is_empty());
+    let Request::Unsubscribe(unsubscribe) = end.request else { panic!("{end:?}") };
+    client.reply(end.id, Ok(Answer::Unsubscribed(unsubscribe)));
+    client.receive([offer(0, None)]);
+    assert!(matches!(client.events()[..], [Event::Offered { .. }, Event::Subscribed { .. }]), "this one is");
+
+    // The same, where the application took it over first; and where the server knows it no more.
+    let (mut client, _) = offered(None);
+    let own = client.subscribe("news");
+    client.core.unsubscribe(own);
+    let end = client.sent().remove(1);
+    client.events();
+    client.receive([offer(0, None)]);
+    assert!(client.events().is_empty());
+    client.reply(end.id, Err(ErrorInfo::from_code(ErrorCode::NOT_SUBSCRIBED)));
+    assert!(client.events().is_empty());
+    client.receive([offer(0, None)]);
+    assert_eq!(client.events().len(), 2);
+
+    // Another connection knows nothing of it.
+    let (mut client, subscription) = offered(None);
+    client.core.unsubscribe(subscription);
+    client.core.handle_close(client.now, CloseCode::ABNORMAL, "");
+    client.wait();
+    client.establish();
+    client.events();
+    client.receive([offer(0, None)]);
+    assert_eq!(client.events().len(), 2);
 }
 
 #[test]
@@ -211,4 +251,226 @@ fn an_application_does_not_hear_of_the_end_of_what_it_has_acknowledged() {
     client.core.acknowledge(client.now, "a", None).unwrap();
     client.receive([alarm("a", false), alarm("a", true), alarm("b", true)]);
     assert_eq!(alarms(&mut client), [("b".into(), true)]);
+}
+
+#[test]
+fn an_acknowledgement_made_offline_goes_out_however_long_that_takes() {
+    let mut client = Client::connected();
+    client.receive([long_alarm("a")]);
+    client.events();
+    client.core.handle_close(client.now, CloseCode::ABNORMAL, "");
+    let command = client.core.acknowledge(client.now, "a", None).unwrap();
+    client.events();
+    // The network is gone for a week.
+    for _ in 0..10_000 {
+        client.wait();
+        assert_eq!(client.core.poll_transmit(true), Some(Transmit::Open));
+        client.now = client.now.after(Duration::from_secs(50));
+        client.core.handle_close(client.now, CloseCode::ABNORMAL, "");
+    }
+    assert_eq!(client.completed(), []);
+    client.wait();
+    client.establish();
+    let acknowledge = Acknowledge { alarm: "a".into(), received_only: false };
+    let sent = client.sent();
+    assert_eq!(sent, [Command { id: command.number(), request: Request::Acknowledge(acknowledge) }]);
+    client.reply(command.number(), Ok(Answer::Acknowledged));
+    assert_eq!(client.completed(), [(command, Ok(Outcome::Acknowledged))]);
+}
+
+#[test]
+fn an_acknowledgement_with_a_time_of_its_own_ends_with_that_and_is_bounded_as_all_commands_are() {
+    let mut client = Client::with(Config { max_commands: 2, ..Config::default() });
+    let timeout = Some(Duration::from_secs(3));
+    let command = client.core.acknowledge(client.now, "a", timeout).unwrap();
+    client.core.acknowledge(client.now, "b", None).unwrap();
+    let error = client.core.acknowledge(client.now, "c", None).unwrap_err();
+    assert_eq!(error.code(), ErrorCode::QUEUE_FULL);
+    assert_eq!(client.wait(), Duration::from_secs(3));
+    assert_eq!(client.completed(), [(command, Err(ErrorCode::TIMEOUT))]);
+    assert_eq!(client.core.poll_timeout(), None, "the other one has all the time in the world");
+}
+
+/// An alarm that lasts.
+fn long_alarm(id: &str) -> ServerFrame {
+    let ServerFrame::Push(Push::Alarm(mut frame)) = alarm(id, false) else { unreachable!() };
+    frame.ttl = Duration::from_secs(60 * 60 * 24 * 30);
+    ServerFrame::Push(Push::Alarm(frame))
+}
+
+#[test]
+fn an_alarm_whose_time_is_over_is_told_once_online_and_offline() {
+    for is_online in [true, false] {
+        let mut client = Client::connected();
+        client.receive([alarm("a", false), alarm("b", false), long_alarm("c")]);
+        assert_eq!(alarms(&mut client).len(), 3);
+        client.sent();
+        let command = client.core.acknowledge(client.now, "b", None).unwrap();
+        client.sent();
+        client.reply(command.number(), Ok(Answer::Acknowledged));
+        client.events();
+        if !is_online {
+            client.core.handle_close(client.now, CloseCode::ABNORMAL, "");
+        }
+        let end = client.now.after(Duration::from_secs(60));
+        client.now = end.after(Duration::ZERO);
+        client.core.handle_timeout(Time::ZERO.after(Duration::from_millis(59_999)));
+        assert_eq!(alarms(&mut client), []);
+        client.core.handle_timeout(end);
+        assert_eq!(alarms(&mut client), [("a".into(), true)], "of what was acknowledged nobody need hear");
+        client.core.handle_timeout(end.after(Duration::from_secs(1)));
+        assert_eq!(alarms(&mut client), []);
+    }
+}
+
+#[test]
+fn an_alarm_that_is_sent_again_ends_when_the_server_says_now() {
+    let mut client = Client::connected();
+    client.receive([alarm("a", false)]);
+    client.now = client.now.after(Duration::from_secs(30));
+    client.receive([alarm("a", false)]);
+    client.events();
+    client.core.handle_timeout(client.now.after(Duration::from_millis(59_999)));
+    assert_eq!(alarms(&mut client), []);
+    client.core.handle_timeout(client.now.after(Duration::from_secs(60)));
+    assert_eq!(alarms(&mut client), [("a".into(), true)]);
+}
+
+#[test]
+fn an_alarm_that_the_server_does_not_know_when_it_is_acknowledged_is_over() {
+    let mut client = Client::connected();
+    client.receive([long_alarm("a")]);
+    client.events();
+    client.sent();
+    let command = client.core.acknowledge(client.now, "a", None).unwrap();
+    client.sent();
+    client.reply(command.number(), Err(ErrorInfo::from_code(ErrorCode::UNKNOWN_ALARM)));
+    let events = client.events();
+    let [Event::Alarm(over), Event::Completed { result: Err(error), .. }] = &events[..] else {
+        panic!("{events:?}")
+    };
+    assert_eq!((over.id.as_str(), over.withdrawn, &over.channel), ("a", true, &channel("alarm:fire")));
+    assert_eq!((over.time, over.ttl), (1, Duration::ZERO));
+    assert_eq!(error.code(), ErrorCode::UNKNOWN_ALARM);
+    assert_eq!(client.core.poll_timeout().unwrap().since(client.now), Duration::from_secs(35));
+}
+
+#[test]
+fn an_acknowledgement_that_failed_leaves_the_alarm_as_it_was() {
+    let mut client = Client::connected();
+    client.receive([alarm("a", false)]);
+    client.events();
+    let command = client.core.acknowledge(client.now, "a", None).unwrap();
+    client.core.cancel(command);
+    client.receive([alarm("a", true)]);
+    assert_eq!(alarms(&mut client), [("a".into(), true)]);
+}
+
+#[test]
+fn what_comes_of_an_acknowledgement_says_whether_the_end_of_its_alarm_is_told() {
+    for result in [Ok(Answer::Acknowledged), Err(ErrorInfo::from_code(ErrorCode::UNKNOWN_ALARM))] {
+        let mut client = Client::connected();
+        client.receive([alarm("a", false)]);
+        let command = client.core.acknowledge(client.now, "a", None).unwrap();
+        client.sent();
+        client.receive([alarm("a", true)]);
+        assert_eq!(alarms(&mut client), [("a".into(), false)]);
+        let is_over = result.is_err();
+        client.reply(command.number(), result);
+        client.core.handle_timeout(client.now);
+        assert_eq!(alarms(&mut client), if is_over { vec![("a".into(), true)] } else { vec![] });
+    }
+}
+
+#[test]
+fn of_two_acknowledgements_one_is_enough() {
+    for confirmed in [0, 1] {
+        let mut client = Client::connected();
+        client.receive([alarm("a", false)]);
+        let commands = [(), ()].map(|()| client.core.acknowledge(client.now, "a", None).unwrap());
+        client.sent();
+        client.reply(commands[confirmed].number(), Ok(Answer::Acknowledged));
+        client.core.cancel(commands[1 - confirmed]);
+        client.events();
+        client.core.handle_timeout(client.now.after(Duration::from_secs(60)));
+        assert_eq!(alarms(&mut client), []);
+    }
+}
+
+#[test]
+fn after_a_reconnect_the_server_is_asked_for_the_alarms_that_are_shown() {
+    let mut client = Client::connected();
+    client.receive([long_alarm("a"), long_alarm("b"), long_alarm("c")]);
+    client.events();
+    client.sent();
+    let acknowledged = client.core.acknowledge(client.now, "c", None).unwrap();
+    client.sent();
+    client.reply(acknowledged.number(), Ok(Answer::Acknowledged));
+    for _ in 0..2 {
+        client.core.handle_close(client.now, CloseCode::ABNORMAL, "");
+        client.wait();
+        client.establish();
+        client.events();
+        let asked = client.sent();
+        let names: Vec<_> = asked
+            .iter()
+            .map(|command| match &command.request {
+                Request::Acknowledge(Acknowledge { alarm, received_only: true }) => alarm.as_str(),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(names, ["a", "b"]);
+        client.reply(asked[0].id, Ok(Answer::Acknowledged));
+        client.reply(asked[1].id, Err(ErrorInfo::from_code(ErrorCode::RATE_LIMITED)));
+        assert!(client.events().is_empty(), "that says nothing of the alarm");
+    }
+    client.core.handle_close(client.now, CloseCode::ABNORMAL, "");
+    client.wait();
+    client.establish();
+    client.events();
+    let asked = client.sent();
+    client.reply(asked[1].id, Err(ErrorInfo::from_code(ErrorCode::UNKNOWN_ALARM)));
+    assert_eq!(alarms(&mut client), [("b".into(), true)], "the server has forgotten it");
+    client.reply(asked[1].id, Err(ErrorInfo::from_code(ErrorCode::UNKNOWN_ALARM)));
+    assert_eq!(alarms(&mut client), []);
+}
+
+#[test]
+fn what_one_user_acknowledged_is_not_acknowledged_by_another() {
+    let mut client = Client::new();
+    client.core.connect(client.now);
+    client.establish_with(Connected { session: "s1".into(), user: "ann".into(), ..Connected::default() });
+    client.receive([long_alarm("a"), long_alarm("b")]);
+    client.sent();
+    let confirmed = client.core.acknowledge(client.now, "a", None).unwrap();
+    client.sent();
+    client.reply(confirmed.number(), Ok(Answer::Acknowledged));
+    client.events();
+    client.core.handle_close(client.now, CloseCode::ABNORMAL, "");
+    let waits = client.core.acknowledge(client.now, "b", None).unwrap();
+    client.wait();
+    client.events();
+    client.establish_with(Connected { session: "s2".into(), user: "bob".into(), ..Connected::default() });
+    let events = client.events();
+    assert!(
+        events.iter().any(|event| matches!(event, Event::Completed { command, result: Err(error) }
+            if *command == waits && error.code() == ErrorCode::UNKNOWN_ALARM)),
+        "{events:?}"
+    );
+    assert!(client.sent().is_empty());
+    client.receive([long_alarm("a"), long_alarm("b")]);
+    assert_eq!(alarms(&mut client), [("a".into(), false), ("b".into(), false)], "bob has to see them");
+}
+
+#[test]
+fn of_more_alarms_than_are_remembered_the_oldest_is_forgotten() {
+    let mut client = Client::connected();
+    for index in 0..=1024 {
+        client.receive([alarm(&index.to_string(), false)]);
+    }
+    client.events();
+    client.receive([alarm("1", false), alarm("1024", false)]);
+    assert_eq!(alarms(&mut client), []);
+    client.receive([alarm("0", false)]);
+    assert_eq!(alarms(&mut client), [("0".into(), false)]);
 }

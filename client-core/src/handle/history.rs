@@ -1,0 +1,61 @@
+//! A part of a channel's history, as messages of a contract.
+
+use std::time::Duration;
+
+use wirehub_common::frame::{self, Member, Position};
+use wirehub_common::{Payload, PayloadError};
+
+use super::subscription::Publication;
+use crate::Error;
+
+/// A part of a channel's history. See [`Client::history`](crate::Client::history).
+#[derive(Debug, Clone)]
+pub struct HistoryPage<M> {
+    /// The channel's newest position.
+    pub position: Position,
+    /// The messages that were asked for, oldest first.
+    pub publications: Vec<Publication<M>>,
+    /// Those among them that do not fit the contract, oldest first.
+    pub unreadable: Vec<Unreadable>,
+    /// The server gives no more at once: there are more messages than these, and fewer came than were asked for.
+    pub more: bool,
+    /// The place of the last message that came, whether it can be read or not: the next page is that `since` this.
+    pub last: Option<Position>,
+}
+
+/// A message of a history that does not fit the contract.
+#[derive(Debug, Clone)]
+pub struct Unreadable {
+    /// Its place in the history.
+    pub offset: u64,
+    /// When the server accepted it: the time since the Unix epoch by the server's clock.
+    pub time: Duration,
+    /// The session it came from; absent where the server itself published.
+    pub publisher: Option<Member>,
+    /// What came.
+    pub payload: Payload,
+    /// Why it can't be read.
+    pub error: Error,
+}
+
+impl<M> HistoryPage<M> {
+    pub(super) fn decode(
+        page: frame::HistoryPage,
+        decode: impl Fn(&Payload) -> Result<M, PayloadError>,
+    ) -> Self {
+        let frame::HistoryPage { position, publications: all, more } = page;
+        let last = all.last().map(|last| Position { offset: last.offset, epoch: position.epoch.clone() });
+        let (mut publications, mut unreadable) = (Vec::with_capacity(all.len()), Vec::new());
+        for publication in all {
+            match decode(&publication.payload) {
+                Ok(message) => publications.push(Publication::with(publication, message)),
+                Err(error) => {
+                    let frame::Publication { payload, time, publisher, offset, .. } = publication;
+                    let (time, error) = (Duration::from_millis(time), error.into());
+                    unreadable.push(Unreadable { offset, time, publisher, payload, error });
+                }
+            }
+        }
+        Self { position, publications, unreadable, more, last }
+    }
+}
