@@ -116,6 +116,7 @@ errors! {
     NOT_CONNECTED = 126, true, Client, "the client is not connected: wait for it, or let the command wait";
     TOKEN_UNAVAILABLE = 127, true, Client, "the token provider failed: see its error";
     UNAVAILABLE = 128, true, Server, "who decides this can't be asked at the moment: try again later";
+    NO_HISTORY = 129, false, Client, "the channel keeps no history, and what was published meanwhile is gone: read its state anew";
 }
 
 macro_rules! closes {

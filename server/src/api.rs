@@ -237,6 +237,7 @@ fn meaning(status: &str) -> &'static str {
         "201" => "It is there now",
         "204" => "It is done",
         "404" => "There is no such thing, or not any more",
+        "410" => "It was there, and is gone",
         "409" => "There are as many as there may be",
         "503" => "The engine failed: try again",
         _ => "What was asked for",

@@ -256,7 +256,7 @@ async fn holds_behind(mut setup: Setup) {
     while client.state() != State::Connected {
         next(&mut changes).await;
     }
-    assert_eq!(next(&mut heard).await.unwrap_err().code(), ErrorCode::UNRECOVERABLE);
+    assert_eq!(next(&mut heard).await.unwrap_err().code(), ErrorCode::NO_HISTORY);
     soon(client.publish_raw(channel.clone(), Payload::json("2"))).await.unwrap();
     assert_eq!(next(&mut heard).await.unwrap().message, Payload::json("2"));
 }

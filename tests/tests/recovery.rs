@@ -148,6 +148,19 @@ async fn a_call_whose_answer_was_lost_is_repeated_and_carried_out_once() {
 
 #[tokio::test]
 async fn a_client_that_was_away_for_too_long_is_told_of_the_gap() {
+#[tokio::test]
+async fn a_gap_where_no_history_is_kept_is_another_one_than_where_it_is_lost() {
+    let server = Server::start(Hub::builder().build(), "127.0.0.1:0").await;
+    let proxy = server.proxy().await;
+    let bob = wirehub_client::client(proxy.address(), Config::default());
+    let mut heard = bob.subscribe(&ChatRoom::new("lobby").unwrap()).unwrap();
+    soon(bob.connect()).await.unwrap();
+    soon(heard.ready()).await.unwrap();
+    proxy.cut();
+    let gap = next(&mut heard).await.unwrap_err();
+    assert_eq!((gap.code(), gap.is_temporary()), (ErrorCode::NO_HISTORY, false));
+}
+
     let server = server(5).await;
     let proxy = server.proxy().await;
     let bob = wirehub_client::client(proxy.address(), Config::default());

@@ -206,25 +206,28 @@ impl Inner {
 }
 
 /// What is said of messages that are missing after a reconnect.
-fn gap_after(recovery: Recovery) -> &'static str {
+fn gap_after(recovery: Recovery) -> (ErrorCode, &'static str) {
     match recovery {
-        Recovery::NoHistory => {
-            "the channel keeps no history: what was published while this client was away is gone"
-        }
-        _ => {
-            "the channel's history does not reach back to when this client was here last: messages are missing"
-        }
+        Recovery::NoHistory => (
+            ErrorCode::NO_HISTORY,
+            "the channel keeps no history: what was published while this client was away is gone",
+        ),
+        _ => (
+            ErrorCode::UNRECOVERABLE,
+            "the channel's history does not reach back to when this client was here last: messages are missing",
+        ),
     }
 }
 
 /// What is said of messages that are missing while a subscription is in force.
-fn gap_within(reason: Gap) -> &'static str {
-    match reason {
+fn gap_within(reason: Gap) -> (ErrorCode, &'static str) {
+    let words = match reason {
         Gap::Dropped => "this client is slower than the channel, whose overflow policy dropped messages",
         Gap::Lost => {
             "the channel's history was lost, or cut off before this client had it: messages are missing"
         }
-    }
+    };
+    (ErrorCode::UNRECOVERABLE, words)
 }
 
 /// The two ends of one client; `clock` gives the time.

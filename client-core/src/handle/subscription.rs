@@ -21,9 +21,10 @@ use crate::{Error, ErrorKind, Overflow, SubscriptionId};
 
 /// The messages of one channel: a stream that goes on through reconnects. Dropping it unsubscribes.
 ///
-/// An item is an error where a payload does not fit the contract, and where messages are missing: after a reconnect, or
-/// because this client is slower than the channel and the channel's overflow policy drops some
-/// ([`UNRECOVERABLE`](ErrorCode::UNRECOVERABLE), in words that say why). The stream goes on after both. It is one as the
+/// An item is an error where a payload does not fit the contract, and where messages are missing: after a reconnect, in a
+/// channel that keeps no history ([`NO_HISTORY`](ErrorCode::NO_HISTORY)) or whose history was lost or does not reach back so
+/// far, or because this client is slower than the channel and the channel's overflow policy drops some (both
+/// [`UNRECOVERABLE`](ErrorCode::UNRECOVERABLE), in words that say why). The stream goes on after both. It is one as the
 /// last item where the subscription ended by itself: refused, ended by the server, or too slow for its
 /// [overflow policy](crate::Overflow).
 #[derive(Debug)]
@@ -243,8 +244,8 @@ impl Feed {
     }
 
     /// Tells that messages may be missing; `false` as for [`Self::push`].
-    pub(super) fn push_gap(&mut self, words: &'static str) -> bool {
-        let error = Error::in_words(ErrorKind::Connection, ErrorCode::UNRECOVERABLE, words);
+    pub(super) fn push_gap(&mut self, (code, words): (ErrorCode, &'static str)) -> bool {
+        let error = Error::in_words(ErrorKind::Connection, code, words);
         self.sender.push(Err(error), ENTRY_BYTES) != Err(Refused::Full)
     }
 

@@ -32,9 +32,9 @@ fn the_table_of_close_codes_is_that_of_the_code() {
 #[test]
 fn clients_have_words_for_what_only_they_find_out() {
     let text = PROTOCOL.split_whitespace().collect::<Vec<_>>().join(" ");
-    assert!(text.contains("115, 117 to 119 and 121 to 127 do not come over the wire"));
+    assert!(text.contains("115, 117 to 119, 121 to 127 and 129 do not come over the wire"));
     assert!(text.contains("3009, 3010, 3505 and 3507 come from clients"));
-    let errors: Vec<u16> = [115].into_iter().chain(117..=119).chain(121..=127).collect();
+    let errors: Vec<u16> = [115].into_iter().chain(117..=119).chain(121..=127).chain([129]).collect();
     let found = ERRORS.iter().filter(|row| row.origin == Origin::Client).map(|row| row.code.number());
     let found: Vec<u16> = found.filter(|number| errors.contains(number)).collect();
     assert_eq!(found, errors);

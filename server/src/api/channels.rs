@@ -4,6 +4,7 @@
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use wirehub_common::ChannelName;
@@ -126,6 +127,7 @@ pub(super) async fn presence(
 #[utoipa::path(get, path = "/channels/{channel}/history", params(("channel" = String, Path), ReadOptions), responses(
     (status = OK, body = History),
     (status = NOT_FOUND, body = Problem, content_type = "application/problem+json"),
+    (status = GONE, body = Problem, content_type = "application/problem+json"),
     (status = SERVICE_UNAVAILABLE, body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn history(
@@ -139,12 +141,13 @@ pub(super) async fn history(
         (None, None) => None,
         _ => return Err(Problem::bad_request("`offset` and `epoch` belong together: give both, or neither")),
     };
+    if hub.settings().namespaces.of(&channel).history.is_none() {
+        return Err(Problem::not_found("the channel keeps no history: configure one for its namespace"));
+    }
     let limit = options.limit.unwrap_or(100).min(1000);
     let page = hub.history(&channel, since, limit, options.reverse).await?;
     let HistoryPage { position, publications, more } = page.ok_or_else(|| {
-        Problem::not_found(
-            "the channel keeps no history, or what came after that place is gone: read it from the beginning",
-        )
+        Problem::new(StatusCode::GONE, "what came after that place is gone: read it from the beginning")
     })?;
     let publications = publications.into_iter().map(Into::into).collect();
     Ok(Json(History { position: position.into(), publications, more }))
