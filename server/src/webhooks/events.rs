@@ -1,6 +1,9 @@
 //! Tells a backend what happens to sessions: in order, each at least once as long as there is room for what waits.
+//!
+//! Sessions that begin and end come first: what they are subscribed to, which is theirs to change as often as they like, has a
+//! part of the room, and of that each session a share.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +22,7 @@ use super::{Asker, MAX_BYTES, Webhooks, pause, request_id};
 use crate::call::CallContext;
 use crate::events::{Observer, SessionEvent};
 use crate::metrics::{Asked, count_lost_event};
-use crate::unix_time;
+use crate::{SessionId, unix_time};
 
 /// A kind of [`SessionEvent`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Deserialize, Serialize)]
@@ -66,12 +69,23 @@ struct Inner {
 
 #[derive(Default)]
 struct Queue {
-    /// Each event as JSON. Those that are being told stay until they have been.
-    events: VecDeque<Box<RawValue>>,
+    /// Those that are being told stay until they have been.
+    events: VecDeque<Waiting>,
     bytes: usize,
+    /// Of these, those of subscriptions.
+    minor_bytes: usize,
+    /// How many events of subscriptions wait, of each session of which some do.
+    minor: HashMap<SessionId, usize>,
     lost: u64,
     /// Whether there is a task that tells them.
     is_told: bool,
+}
+
+/// An event that waits.
+struct Waiting {
+    json: Box<RawValue>,
+    /// Of a session's subscriptions: whose.
+    minor: Option<SessionId>,
 }
 
 /// An event as it is told.
@@ -144,15 +158,13 @@ impl Observer for EventQueue {
             }
         }
         let Ok(json) = serde_json::value::to_raw_value(&told) else { return };
+        let minor = matches!(kind, EventKind::Subscribed | EventKind::Unsubscribed).then(|| who.session());
         let mut queue = self.0.queue.lock();
-        let bytes = queue.bytes.saturating_add(json.get().len());
-        if bytes > MAX_QUEUE_BYTES {
+        if !queue.push(Waiting { json, minor }) {
             queue.lost = queue.lost.saturating_add(1);
             count_lost_event();
             return;
         }
-        queue.bytes = bytes;
-        queue.events.push_back(json);
         if !std::mem::replace(&mut queue.is_told, true) {
             tokio::spawn(tell(Arc::clone(&self.0)));
         }
@@ -180,6 +192,43 @@ impl std::fmt::Debug for EventQueue {
     }
 }
 
+impl Queue {
+    /// Adds an event where there is room for it.
+    fn push(&mut self, event: Waiting) -> bool {
+        let bytes = event.json.get().len();
+        let all = self.bytes.saturating_add(bytes);
+        if all > MAX_QUEUE_BYTES {
+            return false;
+        }
+        if let Some(session) = event.minor {
+            let minor_bytes = self.minor_bytes.saturating_add(bytes);
+            let count = self.minor.get(&session).copied().unwrap_or_default();
+            if minor_bytes > MAX_MINOR_BYTES || count >= SHARE {
+                return false;
+            }
+            self.minor_bytes = minor_bytes;
+            self.minor.insert(session, count.saturating_add(1));
+        }
+        self.bytes = all;
+        self.events.push_back(event);
+        true
+    }
+
+    /// Takes out the first ones, which have been told.
+    fn remove(&mut self, count: usize) {
+        for event in self.events.drain(..count.min(self.events.len())) {
+            let bytes = event.json.get().len();
+            self.bytes = self.bytes.saturating_sub(bytes);
+            let Some(session) = event.minor else { continue };
+            self.minor_bytes = self.minor_bytes.saturating_sub(bytes);
+            match self.minor.get_mut(&session) {
+                Some(count) if *count > 1 => *count = count.saturating_sub(1),
+                _ => drop(self.minor.remove(&session)),
+            }
+        }
+    }
+}
+
 /// Tells what waits, until nothing does.
 async fn tell(inner: Arc<Inner>) {
     loop {
@@ -189,14 +238,12 @@ async fn tell(inner: Arc<Inner>) {
                 queue.is_told = false;
                 break;
             }
-            let batch: Vec<_> = queue.events.iter().take(MAX_BATCH).cloned().collect();
+            let batch: Vec<_> = queue.events.iter().take(MAX_BATCH).map(|event| event.json.clone()).collect();
             (batch, queue.lost)
         };
         inner.tell_batch(&batch, lost).await;
         let mut queue = inner.queue.lock();
-        let told: Vec<_> = queue.events.drain(..batch.len()).collect();
-        let bytes = told.iter().fold(0_usize, |sum, event| sum.saturating_add(event.get().len()));
-        queue.bytes = queue.bytes.saturating_sub(bytes);
+        queue.remove(batch.len());
         queue.lost = queue.lost.saturating_sub(lost);
     }
     inner.emptied.notify_waiters();
@@ -246,9 +293,53 @@ impl Inner {
 /// How much may wait, as JSON.
 const MAX_QUEUE_BYTES: usize = 4 * 1024 * 1024;
 
+/// How much of that those of subscriptions have, and how many of them each session.
+const MAX_MINOR_BYTES: usize = MAX_QUEUE_BYTES / 2;
+const SHARE: usize = 256;
+
 /// How many events are told at once.
 const MAX_BATCH: usize = 500;
 
 /// Nobody waits for events: their pauses are longer than those of questions.
 const SLOWER: u32 = 4;
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::arithmetic_side_effects)]
+
+    use super::*;
+
+    fn event(minor: Option<SessionId>, bytes: usize) -> Waiting {
+        let json = RawValue::from_string(format!("\"{}\"", "x".repeat(bytes - 2))).unwrap();
+        Waiting { json, minor }
+    }
+
+    #[test]
+    fn what_one_session_is_subscribed_to_has_a_share_and_pushes_out_nothing() {
+        let mut queue = Queue::default();
+        let [busy, other] = [(); 2].map(|()| SessionId::random().unwrap());
+        let taken = (0..10_000).filter(|_| queue.push(event(Some(busy), 150))).count();
+        assert_eq!(taken, SHARE);
+        assert!(queue.push(event(Some(other), 150)), "another session has a share of its own");
+        assert!(queue.push(event(None, 150)));
+        queue.remove(10);
+        assert_eq!(
+            (0..100).filter(|_| queue.push(event(Some(busy), 150))).count(),
+            10,
+            "as many as were told"
+        );
+        queue.remove(usize::MAX);
+        assert_eq!((queue.bytes, queue.minor_bytes, queue.minor.len(), queue.events.len()), (0, 0, 0, 0));
+    }
+
+    #[test]
+    fn half_of_the_room_is_for_sessions_that_begin_and_end() {
+        let mut queue = Queue::default();
+        let session = || Some(SessionId::random().unwrap());
+        while queue.push(event(session(), 1024)) {}
+        assert_eq!(queue.bytes, MAX_MINOR_BYTES);
+        let taken = (0..).take_while(|_| queue.push(event(None, 1024))).count();
+        assert_eq!(taken * 1024, MAX_QUEUE_BYTES - MAX_MINOR_BYTES);
+    }
+}

@@ -398,6 +398,60 @@ async fn the_backend_is_told_what_happens_to_sessions_until_it_takes_it() {
 }
 
 #[tokio::test]
+async fn a_client_that_subscribes_again_and_again_pushes_out_nobody_s_connected_and_disconnected() {
+    // Nothing is taken before the gate opens.
+    let gate = Arc::new(Semaphore::new(0));
+    let backend = {
+        let gate = Arc::clone(&gate);
+        Backend::start(move |_| {
+            let gate = Arc::clone(&gate);
+            async move {
+                let _open = gate.acquire().await.unwrap();
+                StatusCode::NO_CONTENT
+            }
+        })
+        .await
+    };
+    let webhooks = Webhooks::new(SECRET).unwrap();
+    let webhook = webhook(&backend).timeout(Duration::from_secs(60));
+    let hub = Hub::builder()
+        .authenticate(async |credentials| Ok(Authenticated::user(credentials.token)))
+        .observe(webhooks.events(webhook, &EventKind::ALL));
+    let mut server = Server::start(hub.build()).await;
+    let mut busy = client(&server, CODECS[0], "busy").await;
+    let channel = "x".repeat(250);
+    // 10 MB of events: more than there is room for.
+    for round in 0..150 {
+        busy.send((1..=100).flat_map(|step| {
+            let number = round * 100 + step;
+            [
+                Command { id: 0, request: subscribe(&channel, number) },
+                Command { id: 0, request: unsubscribe(&channel, number) },
+            ]
+        }))
+        .await;
+        busy.ok(Request::Cancel(Cancel { command: 0 })).await;
+    }
+    for number in 0..20 {
+        drop(client(&server, CODECS[1], &format!("user{number}")).await);
+        until(|| server.hub.sessions() == 1).await;
+    }
+    gate.add_permits(1);
+    server.stop();
+    busy.closed().await;
+    server.stopped().await;
+    let events = told(&backend, |_| true);
+    for number in 0..20 {
+        let user = json!(format!("user{number}"));
+        let kinds: Vec<_> =
+            events.iter().filter(|event| event["user"] == user).map(|event| &event["kind"]).collect();
+        assert_eq!(kinds, ["connected", "disconnected"], "{user}");
+    }
+    let lost: u64 = backend.asked().iter().map(|asked| asked.json()["lost"].as_u64().unwrap()).sum();
+    assert!(lost > 10_000, "{lost}: what had no room is told as lost");
+}
+
+#[tokio::test]
 async fn only_the_kinds_that_are_wanted_are_told_and_a_hub_does_not_wait_for_ever() {
     let backend = Backend::start(async |_| pending::<Response>().await).await;
     let webhooks = Webhooks::new(SECRET).unwrap();
