@@ -8,6 +8,7 @@ use wirehub_common::ChannelName;
 use wirehub_common::code::CloseCode;
 
 use crate::call::CallContext;
+use crate::guard::{guarded, guarded_future};
 
 /// What has happened to a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,7 +38,7 @@ pub enum SessionEvent {
 /// Is told what happens to sessions. See [`Builder::observe`](crate::Builder::observe); a closure is one.
 pub trait Observer: Send + Sync + 'static {
     /// Something has happened. Called by the session itself, which waits: this must not block. What happens to one session
-    /// is told in its order.
+    /// is told in its order. A panic is told in the log, and harms nothing else.
     fn notice(&self, who: &CallContext, event: SessionEvent);
 
     /// The hub stops, and nothing happens any more: what waits to be told to others can be. The hub waits for this within
@@ -68,13 +69,14 @@ impl Observers {
 
     pub(crate) fn notice(&self, who: &CallContext, event: &SessionEvent) {
         for observer in &self.0 {
-            observer.notice(who, event.clone());
+            // It may be a session that ends by a panic which tells this: another one would end the process.
+            let _ = guarded("an observer", || observer.notice(who, event.clone()));
         }
     }
 
     pub(crate) async fn finish(&self) {
         for observer in &self.0 {
-            observer.finish().await;
+            let _ = guarded_future("an observer", || observer.finish()).await;
         }
     }
 }

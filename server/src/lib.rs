@@ -33,6 +33,7 @@ mod echo;
 mod engine;
 mod error;
 mod events;
+mod guard;
 mod hooks;
 mod http;
 mod hub;

@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use wirehub_common::frame::{HistoryPage, Idempotency, Member, Position, Publication, Push, ServerFrame};
 use wirehub_common::{ChannelName, Payload};
 
+use crate::guard::guarded;
 use crate::hub::Inner;
 use crate::hub::shared_frame::SharedFrame;
 
@@ -22,8 +23,10 @@ use crate::hub::shared_frame::SharedFrame;
     allow(unreachable_pub, reason = "without it the tests alone use it")
 )]
 pub mod conformance;
+mod guarded;
 mod memory;
 
+pub(crate) use self::guarded::Guarded;
 pub use self::memory::MemoryEngine;
 
 /// Keeps the history of channels and the keys of publishes, and carries each publication to the hub's [`Delivery`].
@@ -43,7 +46,7 @@ pub use self::memory::MemoryEngine;
 /// 5. **Honesty.** Where publications may be missing, recovery is not complete, and there is no page.
 ///
 /// Methods are called from sessions' tasks and must not block. They may deliver before they return. Dropping an answer
-/// does not take back what was asked.
+/// does not take back what was asked. A panic is told in the log, and is an answer that failed.
 pub trait Engine: fmt::Debug + Send + Sync + 'static {
     /// Begins; called once, before all else.
     fn start(&self, delivery: Delivery);
@@ -240,7 +243,8 @@ impl<T: Unpin> Future for Answer<T> {
             Self::Now(result) => {
                 Poll::Ready(std::mem::replace(result, Err(EngineError::new("the answer was taken already"))))
             }
-            Self::Later(answer) => answer.as_mut().poll(cx),
+            Self::Later(answer) => guarded(guarded::NAME, || answer.as_mut().poll(cx))
+                .unwrap_or_else(|panic| Poll::Ready(Err(panic.into()))),
         }
     }
 }

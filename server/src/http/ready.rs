@@ -9,6 +9,7 @@ use axum::response::{IntoResponse as _, Response};
 use serde::Serialize;
 
 use crate::Hub;
+use crate::guard::guarded;
 use crate::hub::connections::Phase;
 
 /// Something that a hub needs in order to serve, and who knows whether it is there.
@@ -63,7 +64,8 @@ fn missing(hub: &Hub) -> Vec<Arc<str>> {
     let live = hub.live();
     let needs = live.needs.iter().chain([&engine]);
     let missing = needs.filter_map(|need| {
-        let why = (need.check)().err()?;
+        let checked = guarded("what says whether the server is ready", || (need.check)());
+        let why = checked.unwrap_or_else(|_| Err("its check panicked".into())).err()?;
         tracing::warn!("not ready, for want of {}: {why}", need.name);
         Some(Arc::clone(&need.name))
     });

@@ -17,7 +17,7 @@ use super::rules::Rules;
 use super::{Hub, Settings};
 use crate::auth::{Authenticated, ChannelPattern, Credentials, Refusal};
 use crate::call::{self, CallContext, CallError, CallPattern, RawCall};
-use crate::engine::{Engine, MemoryEngine};
+use crate::engine::{Engine, Guarded, MemoryEngine};
 use crate::events::{Observer, Observers};
 use crate::hooks::PublishRequest;
 use crate::http::client_address::TrustedProxy;
@@ -380,7 +380,7 @@ impl Builder {
     /// Who keeps the history and carries publications; a [`MemoryEngine`] without this. An engine serves one hub.
     #[must_use]
     pub fn engine(mut self, engine: impl Engine) -> Self {
-        self.settings.engine = Box::new(engine);
+        self.settings.engine = Box::new(Guarded(engine));
         self
     }
 

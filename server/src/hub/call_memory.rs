@@ -20,6 +20,7 @@ use wirehub_common::frame::{ErrorInfo, Idempotency};
 
 use crate::call::Answering;
 
+use crate::guard::guarded_future;
 /// The calls with keys that are under way, or ended a short time ago.
 pub(crate) struct CallMemory {
     /// Tells this memory from that before a restart.
@@ -131,6 +132,9 @@ impl CallMemory {
                 }
             };
             if let Some(memory) = memory.upgrade() {
+        // One that panics has an answer as well, and counts as ended.
+        let answering = guarded_future("a call's handler", || answering);
+        let mut answering = answering.map(|answer| answer.unwrap_or_else(|panic| Err(panic.into()))).boxed();
                 let bytes =
                     answer.as_ref().map_or_else(|error| error.message.len(), |payload| payload.data.len());
                 memory.state.lock().ended(number, bytes);
@@ -234,11 +238,8 @@ impl Canceller {
 }
 
 fn failed(error: &JoinError) -> ErrorInfo {
-    if error.is_cancelled() {
-        return ErrorInfo::from_code(ErrorCode::CONNECTION_LOST);
-    }
-    tracing::error!("a call's handler panicked; its caller was told so");
-    ErrorInfo::from_code(ErrorCode::INTERNAL)
+    let is_stopped = error.is_cancelled();
+    ErrorInfo::from_code(if is_stopped { ErrorCode::CONNECTION_LOST } else { ErrorCode::INTERNAL })
 }
 
 /// For how long keys are remembered, as clients are told; and a minute longer, for what is on its way.

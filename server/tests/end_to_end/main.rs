@@ -26,6 +26,7 @@ mod operate;
 mod own_subscriptions;
 mod presence;
 mod program;
+mod panics;
 mod reload;
 mod stop;
 mod support;

@@ -1,0 +1,52 @@
+//! An engine of the application's, held at arm's length: a panic in it is an answer that failed.
+
+use wirehub_common::frame::{HistoryPage, Idempotency, Position};
+
+use super::{Answer, Delivery, Engine, EngineError, Locate, Located, Publish, ReadHistory};
+use crate::guard::{Panicked, guarded};
+
+/// Guards what sessions call. [`Answer`] does the same for what comes later.
+#[derive(Debug)]
+pub(crate) struct Guarded<E>(pub(crate) E);
+
+impl<E: Engine> Engine for Guarded<E> {
+    /// Not guarded: who builds the hub is told.
+    fn start(&self, delivery: Delivery) {
+        self.0.start(delivery);
+    }
+
+    fn ready(&self) -> Result<(), EngineError> {
+        guarded(NAME, || self.0.ready()).unwrap_or_else(|panic| Err(panic.into()))
+    }
+
+    fn idempotency(&self) -> Option<Idempotency> {
+        guarded(NAME, || self.0.idempotency()).ok().flatten()
+    }
+
+    fn publish(&self, publish: Publish) -> Answer<Option<Position>> {
+        guarded(NAME, || self.0.publish(publish)).unwrap_or_else(Answer::from)
+    }
+
+    fn locate(&self, locate: Locate) -> Answer<Located> {
+        guarded(NAME, || self.0.locate(locate)).unwrap_or_else(Answer::from)
+    }
+
+    fn history(&self, read: ReadHistory) -> Answer<Option<HistoryPage>> {
+        guarded(NAME, || self.0.history(read)).unwrap_or_else(Answer::from)
+    }
+}
+
+/// As the log calls it.
+pub(super) const NAME: &str = "the engine";
+
+impl<T> From<Panicked> for Answer<T> {
+    fn from(panic: Panicked) -> Self {
+        Self::Now(Err(panic.into()))
+    }
+}
+
+impl From<Panicked> for EngineError {
+    fn from(Panicked: Panicked) -> Self {
+        Self::new("it panicked")
+    }
+}

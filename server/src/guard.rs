@@ -1,0 +1,73 @@
+//! Calls into the application's code. What panics there is told in the log, and ends nothing but that call.
+
+use std::any::Any;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use futures_util::FutureExt as _;
+use wirehub_common::code::ErrorCode;
+use wirehub_common::frame::ErrorInfo;
+
+/// The application's code panicked. The log has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Panicked;
+
+/// Calls what the application gave; `what` names it in the log.
+pub(crate) fn guarded<T>(what: &str, call: impl FnOnce() -> T) -> Result<T, Panicked> {
+    // What it was in the middle of is the application's own, and is not looked at again here.
+    catch_unwind(AssertUnwindSafe(call)).map_err(|panic| told(what, &*panic))
+}
+
+/// The same for what takes its time. `call` makes the future, which may panic as well.
+pub(crate) async fn guarded_future<F: Future>(
+    what: &str,
+    call: impl FnOnce() -> F,
+) -> Result<F::Output, Panicked> {
+    let future = guarded(what, call)?;
+    AssertUnwindSafe(future).catch_unwind().await.map_err(|panic| told(what, &*panic))
+}
+
+fn told(what: &str, panic: &(dyn Any + Send)) -> Panicked {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without words");
+    tracing::error!("{what} panicked: {text}");
+    Panicked
+}
+
+impl From<Panicked> for ErrorInfo {
+    fn from(Panicked: Panicked) -> Self {
+        Self::from_code(ErrorCode::INTERNAL)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Calls the application when it is dropped, as a session does.
+    struct Teller;
+
+    impl Drop for Teller {
+        fn drop(&mut self) {
+            assert_eq!(guarded("a test", || panic!("again")), Err::<(), _>(Panicked));
+        }
+    }
+
+    #[test]
+    fn a_panic_that_comes_while_another_one_unwinds_goes_no_further() {
+        let unwound = catch_unwind(|| {
+            let _teller = Teller;
+            panic!("first");
+        });
+        assert!(unwound.is_err());
+        assert_eq!(guarded("a test", || 7), Ok(7));
+    }
+
+    #[tokio::test]
+    async fn a_future_is_guarded_from_its_making_on() {
+        let made = || -> std::future::Ready<()> { panic!("{}", "no future") };
+        assert_eq!(guarded_future("a test", made).await, Err(Panicked));
+        assert_eq!(guarded_future("a test", || async { panic!("late") }).await, Err::<(), _>(Panicked));
+        assert_eq!(guarded_future("a test", || async { 7 }).await, Ok(7));
+    }
+}
