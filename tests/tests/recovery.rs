@@ -10,7 +10,7 @@ use wirehub_client::common::code::ErrorCode;
 use wirehub_client::{Client, Config, State};
 use wirehub_common::Limits;
 use wirehub_demo_contract::{ChatMessage, ChatRoom, Demo};
-use wirehub_server::{History, Hub, Namespace};
+use wirehub_server::{Authenticated, History, Hub, Namespace};
 use wirehub_tests::{Server, next, soon};
 
 /// A server whose rooms keep so many messages, and whose clients come back quickly.
@@ -111,7 +111,9 @@ async fn a_call_whose_answer_was_lost_is_repeated_and_carried_out_once() {
     let may_answer = Arc::new(Semaphore::new(0));
     let hub = {
         let (left, may_answer) = (Arc::clone(&left), Arc::clone(&may_answer));
-        Hub::builder().contract::<Bank>().call::<Withdraw, _, _>(move |_, amount| {
+        // Of an anonymous client nothing is remembered.
+        let users = Hub::builder().authenticate(async |_| Ok(Authenticated::user("ann")));
+        users.contract::<Bank>().call::<Withdraw, _, _>(move |_, amount| {
             let left = left.fetch_sub(amount, Ordering::SeqCst).saturating_sub(amount);
             let may_answer = Arc::clone(&may_answer);
             async move {
@@ -147,8 +149,6 @@ async fn a_call_whose_answer_was_lost_is_repeated_and_carried_out_once() {
 }
 
 #[tokio::test]
-async fn a_client_that_was_away_for_too_long_is_told_of_the_gap() {
-#[tokio::test]
 async fn a_gap_where_no_history_is_kept_is_another_one_than_where_it_is_lost() {
     let server = Server::start(Hub::builder().build(), "127.0.0.1:0").await;
     let proxy = server.proxy().await;
@@ -161,6 +161,8 @@ async fn a_gap_where_no_history_is_kept_is_another_one_than_where_it_is_lost() {
     assert_eq!((gap.code(), gap.is_temporary()), (ErrorCode::NO_HISTORY, false));
 }
 
+#[tokio::test]
+async fn a_client_that_was_away_for_too_long_is_told_of_the_gap() {
     let server = server(5).await;
     let proxy = server.proxy().await;
     let bob = wirehub_client::client(proxy.address(), Config::default());

@@ -43,8 +43,8 @@ impl Builder {
     /// Answers a call. Each call runs as a task of its own; it is dropped when its client cancels it. When its session
     /// ends it goes on, up to three minutes from its beginning, for the client to come back and take the answer: so a call
     /// is carried out once, though the connection breaks. 10,000 may go on so; beyond that the oldest is dropped, and its
-    /// client told that it may or may not have been done. Without an idempotency key, which clients of other makes may
-    /// leave out, a call is dropped when its session ends. A panic is answered as [`INTERNAL`](wirehub_common::code::ErrorCode::INTERNAL) and harms nothing else.
+    /// client told that it may or may not have been done. In an anonymous session, which nobody can come back to, and without
+    /// an idempotency key, which clients of other makes may leave out, a call is dropped when its session ends. A panic is answered as [`INTERNAL`](wirehub_common::code::ErrorCode::INTERNAL) and harms nothing else.
     /// A second handler for the same call takes the first one's place.
     #[must_use]
     pub fn call<C, F, A>(mut self, handler: F) -> Self

@@ -18,8 +18,8 @@ use wirehub_common::Payload;
 use wirehub_common::code::ErrorCode;
 use wirehub_common::frame::{ErrorInfo, Idempotency};
 
+use super::SessionId;
 use crate::call::Answering;
-
 use crate::guard::guarded_future;
 /// The calls with keys that are under way, or ended a short time ago.
 pub(crate) struct CallMemory {
@@ -44,14 +44,23 @@ struct State {
     scopes: u64,
 }
 
-/// Keys are those of a user: nobody else gets the answer.
+/// Keys are their owner's, and of one name: nobody else gets the answer, and no other call has it.
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Key {
-    user: Arc<str>,
+    owner: Owner,
+    name: Arc<str>,
     key: Arc<str>,
 }
 
 struct Remembered {
+/// Whose a key is.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum Owner {
+    User(Arc<str>),
+    /// An anonymous one. Its keys end with it, for who comes back is another session.
+    Session(SessionId),
+}
+
     number: u64,
     key: Key,
     /// When the key is forgotten.
@@ -85,21 +94,23 @@ impl CallMemory {
         Self { instance: RandomState::new().hash_one(0), begun: Instant::now(), state: Mutex::default() }
     }
 
-    /// For how long keys are remembered, as clients are told.
-    pub(crate) fn idempotency(&self) -> Idempotency {
+    /// For how long the keys of a user are remembered, as its clients are told; nothing for an anonymous session, which could
+    /// not come back for an answer.
+    pub(crate) fn idempotency(&self, user: &str) -> Option<Idempotency> {
         let scope = format!("{:x}.{}", self.instance, self.state.lock().scopes);
         let clock = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-        Idempotency { scope, window: WINDOW, clock }
+        (!user.is_empty()).then(|| scope_of(Idempotency { scope, window: WINDOW, clock }, user))
     }
 
     /// The call with that key, which `begin` begins if there is none. It goes on as a task of its own.
     pub(crate) fn call(
         self: &Arc<Self>,
-        user: Arc<str>,
+        owner: Owner,
+        name: &str,
         key: &str,
         begin: impl FnOnce() -> Answering,
     ) -> (Waiting, Canceller) {
-        let key = Key { user, key: key.into() };
+        let key = Key { owner, name: name.into(), key: key.into() };
         let mut state = self.state.lock();
         state.forget(Instant::now());
         let call = match state.by_key.get(&key) {
@@ -114,7 +125,7 @@ impl CallMemory {
         (Waiting { call, answer, memory: Arc::clone(self) }, canceller)
     }
 
-    fn begin(self: &Arc<Self>, state: &mut State, key: Key, mut answering: Answering) -> Arc<Remembered> {
+    fn begin(self: &Arc<Self>, state: &mut State, key: Key, answering: Answering) -> Arc<Remembered> {
         let number = state.numbers;
         state.numbers = number.wrapping_add(1);
         let now = Instant::now();
@@ -199,6 +210,9 @@ impl State {
     /// Nobody waits for a call that has not ended.
     fn abandon(&mut self, call: &Arc<Remembered>) {
         if !self.by_age.contains_key(&call.number) {
+        if matches!(call.key.owner, Owner::Session(_)) {
+            self.remove(call);
+        }
             return call.task.abort();
         }
         self.abandoned.insert(call.number, Arc::clone(call));
@@ -238,6 +252,11 @@ impl Canceller {
 }
 
 fn failed(error: &JoinError) -> ErrorInfo {
+/// The memory as a user's clients see it: one that comes back as another user repeats nothing, for it would be done twice.
+pub(crate) fn scope_of(memory: Idempotency, user: &str) -> Idempotency {
+    if user.is_empty() { memory } else { Idempotency { scope: format!("{}@{user}", memory.scope), ..memory } }
+}
+
     let is_stopped = error.is_cancelled();
     ErrorInfo::from_code(if is_stopped { ErrorCode::CONNECTION_LOST } else { ErrorCode::INTERNAL })
 }
@@ -273,34 +292,68 @@ mod tests {
         panic!("it is remembered")
     }
 
-    fn user(name: &str) -> Arc<str> {
-        name.into()
+    fn user(name: &str) -> Owner {
+        Owner::User(name.into())
+    }
+
+    fn scope(memory: &CallMemory) -> String {
+        memory.idempotency("ann").unwrap().scope
+    }
+
+    fn nobody() -> Owner {
+        Owner::Session(SessionId::random().unwrap())
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_call_is_carried_out_once_for_each_user_and_key() {
         let memory = Arc::new(CallMemory::new());
-        let (first, _) = memory.call(user("ann"), "k", || answering("1"));
-        let (second, _) = memory.call(user("ann"), "k", never);
+        let (first, _) = memory.call(user("ann"), "f", "k", || answering("1"));
+        let (second, _) = memory.call(user("ann"), "f", "k", never);
         assert_eq!(first.await.unwrap(), Payload::json("1"));
         assert_eq!(second.await.unwrap(), Payload::json("1"));
-        let (third, _) = memory.call(user("ann"), "k", never);
+        let (third, _) = memory.call(user("ann"), "f", "k", never);
         assert_eq!(third.await.unwrap(), Payload::json("1"), "also when it has ended");
-        let (other, _) = memory.call(user("bob"), "k", || answering("2"));
+        let (other, _) = memory.call(user("bob"), "f", "k", || answering("2"));
         assert_eq!(other.await.unwrap(), Payload::json("2"), "keys are a user's own");
         tokio::time::advance(WINDOW).await;
-        let (late, _) = memory.call(user("ann"), "k", never);
+        let (late, _) = memory.call(user("ann"), "f", "k", never);
         assert_eq!(late.await.unwrap(), Payload::json("1"), "longer than is said");
         tokio::time::advance(KEPT).await;
-        let (anew, _) = memory.call(user("ann"), "k", || answering("3"));
+        let (anew, _) = memory.call(user("ann"), "f", "k", || answering("3"));
         assert_eq!(anew.await.unwrap(), Payload::json("3"));
         assert_eq!(memory.state.lock().by_key.len(), 1);
     }
 
     #[tokio::test(start_paused = true)]
+    #[tokio::test]
+    async fn a_key_is_bound_to_the_name_of_the_call_and_without_a_user_to_the_session() {
+        let memory = Arc::new(CallMemory::new());
+        let (first, second) = (nobody(), nobody());
+        let (mine, _) = memory.call(first.clone(), "f", "k", || answering("1"));
+        assert_eq!(mine.await.unwrap(), Payload::json("1"));
+        for (owner, name, text) in [(&second, "f", "2"), (&first, "g", "3")] {
+            let (other, _) = memory.call(owner.clone(), name, "k", move || answering(text));
+            assert_eq!(other.await.unwrap(), Payload::json(text));
+        }
+        let (again, _) = memory.call(first.clone(), "f", "k", never);
+        assert_eq!(again.await.unwrap(), Payload::json("1"), "a repeat in the same session");
+
+        let (waiting, _) = memory.call(first, "f", "l", endless);
+        let (_, canceller) = memory.call(second, "f", "l", endless);
+        canceller.cancel();
+        assert!(!waiting.call.task.is_finished(), "another session's call goes on");
+        let task = waiting.call.task.clone();
+        drop(waiting);
+        tokio::task::yield_now().await;
+        assert!(task.is_finished(), "nobody can come back for it");
+        assert!(memory.state.lock().abandoned.is_empty());
+        assert_eq!(memory.idempotency(""), None, "so that a client repeats nothing");
+        assert_ne!(memory.idempotency("bob").unwrap().scope, scope(&memory), "nor as another user");
+    }
+
     async fn a_call_that_nobody_waits_for_goes_on_while_its_key_is_promised() {
         let memory = Arc::new(CallMemory::new());
-        let (lost, _) = memory.call(user("ann"), "k", || {
+        let (lost, _) = memory.call(user("ann"), "f", "k", || {
             Box::pin(async {
                 sleep(WINDOW - Duration::from_secs(1)).await;
                 Ok(Payload::json("1"))
@@ -309,7 +362,7 @@ mod tests {
         // Its answer may not even have been waited for.
         drop(lost);
         sleep(WINDOW).await;
-        let (late, _) = memory.call(user("ann"), "k", never);
+        let (late, _) = memory.call(user("ann"), "f", "k", never);
         assert_eq!(late.await.unwrap(), Payload::json("1"));
         assert!(memory.state.lock().abandoned.is_empty());
     }
@@ -317,11 +370,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_call_ends_with_its_key_unless_somebody_waits() {
         let memory = Arc::new(CallMemory::new());
-        let (lost, _) = memory.call(user("ann"), "k", endless);
-        let (waited_for, _) = memory.call(user("ann"), "l", endless);
+        let (lost, _) = memory.call(user("ann"), "f", "k", endless);
+        let (waited_for, _) = memory.call(user("ann"), "f", "l", endless);
         let [lost_task, other_task] = [&lost, &waited_for].map(|waiting| waiting.call.task.clone());
         drop(lost);
-        let (again, _) = memory.call(user("ann"), "k", never);
+        let (again, _) = memory.call(user("ann"), "f", "k", never);
         assert!(memory.state.lock().abandoned.is_empty(), "somebody waits again");
         drop(again);
         sleep(WINDOW).await;
@@ -341,32 +394,32 @@ mod tests {
     async fn a_call_that_is_stopped_to_make_room_is_not_begun_anew() {
         let memory = Arc::new(CallMemory::new());
         for key in 0..=MAX_ABANDONED {
-            drop(memory.call(user("ann"), &key.to_string(), endless));
+            drop(memory.call(user("ann"), "f", &key.to_string(), endless));
         }
         assert_eq!(memory.state.lock().abandoned.len(), MAX_ABANDONED);
-        let (stopped, _) = memory.call(user("ann"), "0", never);
+        let (stopped, _) = memory.call(user("ann"), "f", "0", never);
         assert_eq!(stopped.await.unwrap_err().code, ErrorCode::CONNECTION_LOST);
-        let (next, _) = memory.call(user("ann"), "1", never);
+        let (next, _) = memory.call(user("ann"), "f", "1", never);
         assert!(!next.call.task.is_finished(), "the oldest alone was stopped");
     }
 
     #[tokio::test]
     async fn a_call_that_is_cancelled_is_stopped_and_forgotten() {
         let memory = Arc::new(CallMemory::new());
-        let (waiting, canceller) = memory.call(user("ann"), "k", endless);
+        let (waiting, canceller) = memory.call(user("ann"), "f", "k", endless);
         canceller.cancel();
         assert!(waiting.await.is_err());
-        let (anew, _) = memory.call(user("ann"), "k", || answering("1"));
+        let (anew, _) = memory.call(user("ann"), "f", "k", || answering("1"));
         assert!(anew.await.is_ok());
     }
 
     #[tokio::test]
     async fn an_answer_that_comes_after_the_cancelling_counts_for_no_other_call() {
         let memory = Arc::new(CallMemory::new());
-        let (first, canceller) = memory.call(user("ann"), "k", || answering("1234"));
+        let (first, canceller) = memory.call(user("ann"), "f", "k", || answering("1234"));
         // The task is cancelled here as far as the memory knows, and all the same it may be past its last await.
         memory.state.lock().remove(&first.call);
-        let (_second, _) = memory.call(user("ann"), "k", endless);
+        let (_second, _) = memory.call(user("ann"), "f", "k", endless);
         assert!(first.await.is_ok());
         canceller.cancel();
         let state = memory.state.lock();
@@ -376,26 +429,26 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_age_of_a_cancelled_call_is_not_that_of_its_successor() {
         let memory = Arc::new(CallMemory::new());
-        let (_waiting, canceller) = memory.call(user("ann"), "k", endless);
+        let (_waiting, canceller) = memory.call(user("ann"), "f", "k", endless);
         canceller.cancel();
         tokio::time::advance(KEPT / 2).await;
-        let (first, _) = memory.call(user("ann"), "k", || answering("1"));
+        let (first, _) = memory.call(user("ann"), "f", "k", || answering("1"));
         assert_eq!(first.await.unwrap(), Payload::json("1"));
         tokio::time::advance(KEPT / 2).await;
-        let (repeat, _) = memory.call(user("ann"), "k", never);
+        let (repeat, _) = memory.call(user("ann"), "f", "k", never);
         assert_eq!(repeat.await.unwrap(), Payload::json("1"));
     }
 
     #[tokio::test]
     async fn what_is_too_much_is_forgotten_and_clients_are_told_so() {
         let memory = Arc::new(CallMemory::new());
-        let scope = memory.idempotency().scope;
+        let before = scope(&memory);
         let large = || -> Answering { Box::pin(async { Ok(Payload::bytes(vec![0; MAX_BYTES / 2 + 1])) }) };
         for key in ["1", "2"] {
-            memory.call(user("ann"), key, large).0.await.unwrap();
+            memory.call(user("ann"), "f", key, large).0.await.unwrap();
         }
         assert_eq!(memory.state.lock().by_key.len(), 1);
         assert!(memory.state.lock().bytes <= MAX_BYTES);
-        assert_ne!(memory.idempotency().scope, scope);
+        assert_ne!(scope(&memory), before);
     }
 }

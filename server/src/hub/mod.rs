@@ -157,8 +157,9 @@ impl Hub {
         payload: Payload,
         key: &str,
     ) -> Result<Answer<Option<Position>>, PayloadError> {
-        let payload = self.sized(well_formed(payload)?)?;
-        Ok(self.accept(Publish { key: key.into(), ..Publish::new(channel.clone(), payload) }))
+        let payload = self.checked(channel, payload)?;
+        let key = key_of(SERVER, key.into());
+        Ok(self.accept(Publish { key, ..Publish::new(channel.clone(), payload) }))
     }
 
     /// Publishes a message to all sessions of one user that are subscribed to the user's own channel, `@` and the name.
@@ -461,3 +462,18 @@ impl fmt::Debug for Settings {
         f.debug_struct("Settings").field("engine", &self.engine).finish_non_exhaustive()
     }
 }
+/// Whether a name is none of a channel that anybody can be subscribed to: that of broadcasts, or that of a user without a name.
+pub(crate) fn is_reserved(channel: &ChannelName) -> bool {
+    matches!(channel.as_str(), Hub::BROADCAST | "@")
+}
+
+/// An idempotency key as the engine gets it: with the user it is of, so that nobody's message is taken for the repeat of
+/// somebody else's. Those of anonymous sessions are all of one, for such a client comes back as another session.
+pub(crate) fn key_of(user: &str, key: String) -> String {
+    // No user's name has a control character.
+    if key.is_empty() { key } else { format!("{user}\u{0}{key}") }
+}
+
+/// Stands for the application itself where keys of publishes are bound to a user. No user has such a name.
+const SERVER: &str = "\u{1}";
+

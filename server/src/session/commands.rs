@@ -27,6 +27,7 @@ use crate::hub::channel::Entrant;
 use crate::hub::sessions::Identity;
 use crate::{Hub, PresenceCounts};
 
+use crate::hub::call_memory::{Owner, scope_of};
 /// A subscription, and whether it may be.
 pub(super) type Admitted = (Subscribe, Result<(), ErrorInfo>);
 
@@ -201,8 +202,8 @@ impl Session {
             limits: Limits { batch_bytes: BATCH_BYTES, ..self.live.limits },
             contract: settings.rules.difference(connect.contract.as_ref()),
             subscriptions: Vec::new(),
-            idempotency: hub.engine().idempotency(),
-            call_idempotency: Some(hub.call_memory().idempotency()),
+            idempotency: hub.engine().idempotency().map(|memory| scope_of(memory, &self.peer.user())),
+            call_idempotency: hub.call_memory().idempotency(&self.peer.user()),
             token_ttl,
         };
         if hub.live().hooks.decide_on_any(&connect.subscriptions) {
@@ -612,6 +613,7 @@ impl Session {
         if settings.namespaces.of(channel).presence.is_none() {
             return Err(ErrorInfo::from_code(ErrorCode::NOT_AVAILABLE));
         }
+        let called = name.clone();
         self.check(Action::Presence, channel)?;
         // Who is in a channel is for those who may be in it.
         if !self.subscriptions.contains(channel)
@@ -665,7 +667,9 @@ impl Session {
             Handler::Streaming(handler) => handler(context, payload, calls.responses()),
         };
         if is_remembered {
-            let call = self.hub.call_memory().call(self.peer.user(), &key, begin);
+            let user = self.peer.user();
+            let owner = if user.is_empty() { Owner::Session(self.peer.id) } else { Owner::User(user) };
+            let call = self.hub.call_memory().call(owner, &called, &key, begin);
             calls.wait_for(id, call);
         } else {
             let answering = begin();

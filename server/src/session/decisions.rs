@@ -21,6 +21,7 @@ use crate::call::CallContext;
 use crate::engine;
 use crate::hooks::{PublishRequest, Verdict};
 
+use crate::hub::key_of;
 /// What waits for decisions.
 #[derive(Default)]
 pub(super) struct Decisions {
@@ -236,6 +237,7 @@ impl Session {
                     session.reply(id, result.map(|position| Answer::Published(Published { position })));
                 });
                 Ok(None)
+        let key = key_of(&self.peer.user(), key);
             }
         }
     }

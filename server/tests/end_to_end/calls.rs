@@ -352,6 +352,49 @@ async fn a_repeated_key_is_carried_out_once_for_its_user_until_it_is_cancelled()
 }
 
 #[tokio::test]
+async fn the_key_of_a_call_is_its_name_s_and_an_anonymous_one_its_session_s() {
+    let carried_out = Arc::new(AtomicUsize::new(0));
+    let gate = Arc::new(Semaphore::new(0));
+    let hub = {
+        let (carried_out, gate) = (Arc::clone(&carried_out), Arc::clone(&gate));
+        Hub::builder().calls("*".parse().unwrap(), move |who, call| {
+            carried_out.fetch_add(1, Ordering::SeqCst);
+            let gate = Arc::clone(&gate);
+            async move {
+                if call.name == "wait" {
+                    gate.acquire().await.unwrap().forget();
+                }
+                Ok(Payload::json(format!("\"{} for {}\"", call.name, who.session())))
+            }
+        })
+    };
+    let server = Server::start(hub.build()).await;
+    let call = |name: &str| {
+        let (name, key) = (name.into(), "order-1".into());
+        Request::Call(Call { name, payload: Payload::json("1"), key })
+    };
+    for codec in CODECS {
+        let [mut ann, mut bob] = [Client::open(&server, codec).await, Client::open(&server, codec).await];
+        for client in [&mut ann, &mut bob] {
+            let memory = client.connected(Connect::default()).await.call_idempotency;
+            assert_eq!(memory, None, "who comes back is another session");
+        }
+        let mine = ann.ok(call("pay")).await;
+        assert_eq!(ann.ok(call("pay")).await, mine, "a repeat");
+        assert_ne!(ann.ok(call("look")).await, mine, "another call");
+        assert_ne!(bob.ok(call("pay")).await, mine, "another session");
+
+        let before = carried_out.load(Ordering::SeqCst);
+        ann.send([Command { id: 50, request: call("wait") }]).await;
+        bob.send([Command { id: 50, request: call("wait") }]).await;
+        until(|| carried_out.load(Ordering::SeqCst) == before + 2).await;
+        bob.ok(Request::Cancel(Cancel { command: 50 })).await;
+        gate.add_permits(1);
+        assert_eq!(reply(&mut ann).await, (50, None), "it is not ann's that was cancelled");
+    }
+}
+
+#[tokio::test]
 async fn handlers_share_the_state_of_the_hub_by_its_type() {
     struct Names(Vec<&'static str>);
     let hub = Hub::builder()

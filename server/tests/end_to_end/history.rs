@@ -11,8 +11,8 @@ use wirehub_common::frame::{
     Published, Push, Reply, Request, ServerFrame, Subscribe, Subscribed,
 };
 use wirehub_server::{
-    Answer as Later, Builder, Delivery, Engine, History, Hub, Locate, Located, MemoryEngine, Namespace,
-    ReadHistory,
+    Answer as Later, Authenticated, Builder, Delivery, Engine, History, Hub, Locate, Located, MemoryEngine,
+    Namespace, ReadHistory,
 };
 
 use crate::support::{CODECS, Client, Received, Server, name, subscribe, unsubscribe};
@@ -327,6 +327,31 @@ async fn a_repeat_with_its_key_is_answered_and_not_published_again() {
             }
             assert_eq!(received, [1, 2, 4, 5, 7].map(number));
         }
+    }
+}
+
+#[tokio::test]
+async fn the_key_of_a_publish_is_its_user_s() {
+    for hub in hubs(100) {
+        let hub = hub.authenticate(async |credentials| Ok(Authenticated::user(credentials.token))).build();
+        let server = Server::start(hub).await;
+        let connect = async |user: &str| {
+            let mut client = Client::open(&server, CODECS[0]).await;
+            let connected = client.connected(Connect { token: user.into(), ..Connect::default() }).await;
+            (client, connected.idempotency.unwrap().scope)
+        };
+        let (mut ann, scope) = connect("ann").await;
+        let (mut bob, other) = connect("bob").await;
+        let (mut nobody, _) = connect("").await;
+        assert_ne!(scope, other, "a client that comes back as somebody else repeats nothing");
+        let first = publish(&mut ann, "kept:a", 1, "key").await.unwrap();
+        assert_eq!(publish(&mut bob, "kept:a", 2, "key").await.unwrap().offset, 2, "nothing is swallowed");
+        assert_eq!(publish(&mut nobody, "kept:a", 3, "key").await.unwrap().offset, 3);
+        assert_eq!(publish(&mut nobody, "kept:a", 4, "ann\0key").await.unwrap().offset, 4);
+        let own = server.hub.publish_once(&name("kept:a"), number(5), "key").unwrap().await.unwrap();
+        assert_eq!(own.unwrap().offset, 5);
+        let (mut back, again) = connect("ann").await;
+        assert_eq!((publish(&mut back, "kept:a", 6, "key").await, again), (Some(first), scope));
     }
 }
 
