@@ -95,6 +95,8 @@ pub enum PayloadErrorKind {
     Encode,
     /// It is larger than what the server's queues hold.
     TooLarge,
+    /// Nobody can be subscribed to the channel: the contract has none like it, or its name is reserved.
+    Channel,
 }
 
 impl PayloadError {
@@ -125,6 +127,7 @@ impl fmt::Display for PayloadError {
             PayloadErrorKind::TooLarge => {
                 "the message is too large for a subscriber's queue: send a smaller one"
             }
+            PayloadErrorKind::Channel => "nobody can be subscribed to the channel: publish in another one",
         })?;
         self.source.as_ref().map_or(Ok(()), |source| write!(f, " ({source})"))
     }

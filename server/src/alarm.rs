@@ -7,8 +7,8 @@ use std::time::{Duration, SystemTime};
 use wirehub_common::contract::{Channel, Message as _};
 use wirehub_common::{ChannelName, Payload, PayloadError};
 
+use crate::auth::{UserNameError, check_user};
 use crate::hub::alarms::Audience;
-use crate::hub::well_formed;
 use crate::{Hub, SessionId};
 
 /// An alarm that is to be [raised](Hub::raise).
@@ -62,7 +62,7 @@ impl Alarm {
     /// For these users alone, also those who are not connected. Each counts once, however often it is named.
     #[must_use]
     pub fn for_users<U: Into<Arc<str>>>(self, users: impl IntoIterator<Item = U>) -> Self {
-        let users = users.into_iter().map(Into::into).filter(|user: &Arc<str>| !user.is_empty());
+        let users = users.into_iter().map(Into::into);
         Self { audience: Audience::Users(users.collect()), ..self }
     }
 
@@ -78,11 +78,17 @@ impl Hub {
     /// each, as long as the process lives; one that is over makes room for a new one.
     ///
     /// # Errors
-    /// [`AlarmError::TooMany`], [`AlarmError::Payload`].
+    /// [`AlarmError::TooMany`], [`AlarmError::Payload`], [`AlarmError::Nobody`], [`AlarmError::User`].
     pub fn raise(&self, alarm: Alarm) -> Result<String, AlarmError> {
         let Alarm { channel, payload, audience, ttl } = alarm;
-        let payload =
-            well_formed(payload).and_then(|payload| self.sized(payload)).map_err(AlarmError::Payload)?;
+        if let Audience::Users(users) = &audience {
+            if users.is_empty() {
+                return Err(AlarmError::Nobody);
+            }
+            users.iter().try_for_each(|user| check_user(user)).map_err(AlarmError::User)?;
+        }
+        let payload = self.sized(payload).map_err(AlarmError::Payload)?;
+        self.settings().rules.check_own(&channel, &payload).map_err(AlarmError::Payload)?;
         let sessions = self.session_registry();
         self.ledgers().raise(sessions, channel, payload, audience, ttl).ok_or(AlarmError::TooMany)
     }
@@ -109,8 +115,12 @@ impl Hub {
 pub enum AlarmError {
     /// 1,000 alarms are active: withdraw one, or give them a shorter time.
     TooMany,
-    /// The payload can't be sent.
+    /// The payload can't be sent, or is not what the hub's contract has for the channel.
     Payload(PayloadError),
+    /// It is for users, and none is named.
+    Nobody,
+    /// There can be no user of a name that it is for.
+    User(UserNameError),
 }
 
 impl fmt::Display for AlarmError {
@@ -120,6 +130,8 @@ impl fmt::Display for AlarmError {
                 "as many alarms are active as there may be: withdraw some, or give them a shorter time",
             ),
             Self::Payload(error) => fmt::Display::fmt(error, f),
+            Self::Nobody => f.write_str("the alarm is for nobody: name at least one user"),
+            Self::User(error) => fmt::Display::fmt(error, f),
         }
     }
 }
@@ -127,8 +139,9 @@ impl fmt::Display for AlarmError {
 impl std::error::Error for AlarmError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::TooMany => None,
+            Self::TooMany | Self::Nobody => None,
             Self::Payload(error) => Some(error),
+            Self::User(error) => Some(error),
         }
     }
 }

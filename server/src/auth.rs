@@ -14,6 +14,8 @@ use wirehub_common::code::ErrorCode;
 use wirehub_common::frame::ErrorInfo;
 use wirehub_common::{ChannelName, PayloadError, PayloadErrorKind};
 
+use crate::Hub;
+
 /// What a client shows to be let in. See [`Builder::authenticate`](crate::Builder::authenticate).
 #[derive(Clone)]
 #[non_exhaustive]
@@ -67,7 +69,8 @@ pub struct Authenticated {
 }
 
 impl Authenticated {
-    /// The user of this name; an empty one is anonymous.
+    /// The user of this name: at most 254 bytes without control characters, and not `all`. A name that is none of these is
+    /// refused when the client connects. An empty one is anonymous.
     pub fn user(name: impl Into<Arc<str>>) -> Self {
         Self { user: name.into(), ttl: None, rights: Rights::default(), channels: Vec::new(), info: None }
     }
@@ -119,6 +122,61 @@ const MAX_INFO_BYTES: usize = 4096;
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Rights {
     /// Where it may subscribe and read the history.
+impl Authenticated {
+    /// The same, where there can be such a user.
+    pub(crate) fn checked(self) -> Result<Self, UserNameError> {
+        match check_user(&self.user) {
+            Err(UserNameError::Empty) | Ok(()) => Ok(self),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Whether there can be a user of this name.
+pub(crate) fn check_user(name: &str) -> Result<(), UserNameError> {
+    if name.is_empty() {
+        Err(UserNameError::Empty)
+    } else if name.len() > MAX_USER_BYTES {
+        Err(UserNameError::TooLong)
+    } else if name.contains(char::is_control) {
+        Err(UserNameError::Control)
+    } else if Hub::BROADCAST.strip_prefix('@') == Some(name) {
+        Err(UserNameError::Reserved)
+    } else {
+        Ok(())
+    }
+}
+
+/// A text that is no user's name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum UserNameError {
+    /// It is empty. That stands for anonymous sessions, which are no user's: all of them are never meant.
+    Empty,
+    /// It has more than 254 bytes: the user's own channel is `@` and the name.
+    TooLong,
+    /// It has a control character in it.
+    Control,
+    /// It is `all`: the channel `@all` is everybody's.
+    Reserved,
+}
+
+impl fmt::Display for UserNameError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Empty => "the name of the user is empty: say whom you mean",
+            Self::TooLong => "the name of the user is too long: it has at most 254 bytes",
+            Self::Control => "the name of the user has a control character in it: leave it out",
+            Self::Reserved => "no user is called `all`: the channel `@all` is everybody's",
+        })
+    }
+}
+
+impl StdError for UserNameError {}
+
+/// With `@` before it a name is a channel's, of 255 bytes at most.
+const MAX_USER_BYTES: usize = 254;
+
     pub subscribe: Vec<ChannelPattern>,
     /// Where it may publish.
     pub publish: Vec<ChannelPattern>,
@@ -288,3 +346,21 @@ mod tests {
         assert!(!format!("{credentials:?}").contains("secret"));
     }
 }
+    #[test]
+    fn a_user_has_a_name_that_is_bounded_printable_and_not_reserved() {
+        for name in ["ann", "Ann Smith", "auth0|5f7c", "räume", "alls", &"x".repeat(254)] {
+            assert_eq!(check_user(name), Ok(()), "{name}");
+        }
+        for (name, error) in [
+            ("", UserNameError::Empty),
+            (&*"x".repeat(255), UserNameError::TooLong),
+            ("ann\nadmin", UserNameError::Control),
+            ("\u{1}", UserNameError::Control),
+            ("all", UserNameError::Reserved),
+        ] {
+            assert_eq!(check_user(name), Err(error), "{name:?}");
+        }
+        assert!(Authenticated::anonymous().checked().is_ok());
+        assert_eq!(Authenticated::user("all").checked(), Err(UserNameError::Reserved));
+    }
+

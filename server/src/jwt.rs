@@ -19,7 +19,7 @@
 //!
 //! | claim | meaning |
 //! | --- | --- |
-//! | `sub` | the user; without it the bearer is anonymous |
+//! | `sub` | the user, of at most 254 bytes; without it the bearer is anonymous |
 //! | `exp` | until when the token is good; must be there |
 //! | `nbf` | from when on |
 //! | `iss`, `aud` | must be as the verifier was told, if it was |
@@ -318,6 +318,8 @@ impl Verifier {
             .claims;
         let left = claims.exp.saturating_sub(now()).saturating_add(validation.leeway);
         let identity = Authenticated::user(claims.sub).expires_in(Duration::from_secs(left));
+        let identity =
+            identity.checked().map_err(|error| Refusal::invalid().because(format!("`sub`: {error}")))?;
         claims.wirehub.grant(identity).map_err(|words| Refusal::invalid().because(words))
     }
 
@@ -402,8 +404,9 @@ impl Signer {
     /// A token that says this. One without an end is good for an hour.
     ///
     /// # Errors
-    /// The key can't sign.
+    /// The key can't sign, or there can be no user of this name.
     pub fn sign(&self, identity: &Authenticated) -> Result<String, KeyError> {
+        identity.clone().checked().map_err(|error| KeyError::new(error.to_string()))?;
         let ttl = identity.ttl.unwrap_or(Duration::from_secs(3600));
         let claims = Claims {
             sub: identity.user.to_string(),

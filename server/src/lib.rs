@@ -58,7 +58,9 @@ pub use self::admin::admin_page;
 pub use self::alarm::{Alarm, AlarmError, AlarmProgress, AlarmRecipient, AlarmReport, AlarmState};
 #[cfg(feature = "api")]
 pub use self::api::{ApiKey, ApiKeyError, ApiKeys};
-pub use self::auth::{Authenticated, ChannelPattern, ChannelPatternError, Credentials, Refusal, Rights};
+pub use self::auth::{
+    Authenticated, ChannelPattern, ChannelPatternError, Credentials, Refusal, Rights, UserNameError,
+};
 pub use self::call::{CallContext, CallError, CallPattern, CallPatternError, RawCall};
 #[cfg(feature = "conformance")]
 pub use self::engine::conformance;
@@ -71,7 +73,9 @@ pub use self::hooks::PublishRequest;
 pub use self::http::client_address::{TrustedProxy, TrustedProxyError};
 pub use self::http::origin::{Origin, OriginError};
 pub use self::http::static_files;
-pub use self::hub::{Access, Builder, Hub, Namespace, Overflow, PresenceCounts, SessionId, SessionIdError};
+pub use self::hub::{
+    Access, BuildError, Builder, Hub, Namespace, Overflow, PresenceCounts, SessionId, SessionIdError,
+};
 pub use self::listener::{ListenAddress, Listener, UnixSocket};
 #[cfg(feature = "backend")]
 pub use self::outbound::{BackendUrl, BackendUrlError, CertificateError};

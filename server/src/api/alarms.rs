@@ -138,8 +138,6 @@ pub(super) async fn raise(
 ) -> Result<(StatusCode, Json<Raised>), Problem> {
     let channel = ChannelName::new(&channel).map_err(Problem::bad_request)?;
     let payload = messages::payload(data, bytes)?;
-    let checked = hub.settings().rules.check_publication(&channel, &payload);
-    checked.map_err(|error| Problem::bad_request(error.message))?;
     let ttl = Duration::from_millis(ttl);
     if ttl.is_zero() || ttl > Alarm::MAX_TTL {
         return Err(Problem::bad_request(
@@ -148,15 +146,15 @@ pub(super) async fn raise(
     }
     let mut alarm = Alarm::raw(channel, payload).lasting(ttl);
     if let Some(users) = users {
-        if users.len() > MAX_USERS || users.iter().any(String::is_empty) {
-            return Err(Problem::bad_request("`users` has at most 100,000 names, and none of them is empty"));
+        if users.len() > MAX_USERS {
+            return Err(Problem::bad_request("`users` has at most 100,000 names"));
         }
         alarm = alarm.for_users(users);
     }
     match hub.raise(alarm) {
         Ok(alarm) => Ok((StatusCode::CREATED, Json(Raised { alarm }))),
-        Err(AlarmError::Payload(error)) => Err(Problem::bad_request(error)),
-        Err(error) => Err(Problem::new(StatusCode::CONFLICT, error.to_string())),
+        Err(AlarmError::TooMany) => Err(Problem::new(StatusCode::CONFLICT, AlarmError::TooMany.to_string())),
+        Err(error) => Err(Problem::bad_request(error)),
     }
 }
 

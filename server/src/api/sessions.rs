@@ -17,6 +17,7 @@ use wirehub_common::frame::{self, ErrorInfo};
 use super::page::{Page, page};
 use super::problem::Problem;
 use super::{Body, Path, Query};
+use crate::auth::check_user;
 use crate::hub::sessions::Peer;
 use crate::{Hub, SessionId};
 
@@ -139,7 +140,10 @@ pub(super) async fn list(
         after.map(|after| after.parse()).transpose().map_err(Problem::bad_request)?;
     let registry = hub.session_registry();
     let peers = match user {
-        Some(user) => registry.of_user(&user),
+        Some(user) => {
+            check_user(&user).map_err(Problem::bad_request)?;
+            registry.of_user(&user)
+        }
         None => registry.connected_peers(),
     };
     let Page { items, next } = page(limit, after.as_ref(), peers, |peer| peer.id);
@@ -191,6 +195,7 @@ pub(super) async fn subscribe(
 ) -> Result<StatusCode, Problem> {
     let session = parse_session(&session)?;
     let channel = ChannelName::new(&channel).map_err(Problem::bad_request)?;
+    hub.has_channel(&channel).map_err(|error| Problem::bad_request(error.message))?;
     if hub.subscribe(session, &channel) { Ok(StatusCode::NO_CONTENT) } else { Err(no_session()) }
 }
 
@@ -219,7 +224,8 @@ pub(super) async fn disconnect_user(
     Body(disconnect): Body<Disconnect>,
 ) -> Result<Json<Reached>, Problem> {
     let (code, reason) = disconnect.parse()?;
-    Ok(Json(Reached { sessions: hub.disconnect_user(&user, code, reason) }))
+    let sessions = hub.disconnect_user(&user, code, reason).map_err(Problem::bad_request)?;
+    Ok(Json(Reached { sessions }))
 }
 
 /// End the subscriptions of all sessions of a user to a channel.
@@ -232,7 +238,8 @@ pub(super) async fn unsubscribe_user(
     Body(unsubscribe): Body<UnsubscribeFrom>,
 ) -> Result<Json<Reached>, Problem> {
     let (channel, error) = unsubscribe.parse()?;
-    Ok(Json(Reached { sessions: hub.unsubscribe_user(&user, &channel, &error) }))
+    let sessions = hub.unsubscribe_user(&user, &channel, &error).map_err(Problem::bad_request)?;
+    Ok(Json(Reached { sessions }))
 }
 
 impl Disconnect {

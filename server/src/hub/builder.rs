@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::Stream;
-use wirehub_common::contract::{Call, Contract, StreamCall};
+use wirehub_common::contract::{Call, Contract, ContractHash, Message, StreamCall, combine, hash_text};
 use wirehub_common::{ChannelName, Limits, Payload};
 
 use super::live::Live;
@@ -32,8 +32,8 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// Holds clients to a contract: channels that are not in it are refused, and so are payloads that do not fit
-    /// it. A client that was built from another one is told when it connects.
+    /// Holds clients and the application to a contract: channels and calls that are not in it are refused, and so are payloads
+    /// that do not fit it. A client that was built from another one is told when it connects.
     #[must_use]
     pub fn contract<C: Contract>(mut self) -> Self {
         self.settings.rules = Rules::of::<C>();
@@ -54,7 +54,8 @@ impl Builder {
         F: Fn(CallContext, C::Request) -> A + Send + Sync + 'static,
         A: Future<Output = Result<C::Response, CallError>> + Send + 'static,
     {
-        self.settings.calls.insert(C::NAME, call::untyped::<C, F, A>(handler));
+        let hash = item_hash::<C::Request, C::Response>("call", C::NAME);
+        self.settings.calls.insert(C::NAME, (hash, call::untyped::<C, F, A>(handler)));
         self
     }
 
@@ -117,12 +118,14 @@ impl Builder {
         A: Future<Output = Result<S, CallError>> + Send + 'static,
         S: Stream<Item = Result<C::Response, CallError>> + Send + 'static,
     {
-        self.settings.calls.insert(C::NAME, call::untyped_stream::<C, F, A, S>(handler));
+        let hash = item_hash::<C::Request, C::Response>("stream", C::NAME);
+        self.settings.calls.insert(C::NAME, (hash, call::untyped_stream::<C, F, A, S>(handler)));
         self
     }
 
     /// Answers the calls whose names fit a pattern and that have no handler of their own: for a gateway that passes them
-    /// on. Of several patterns that fit, the first one's handler answers. Otherwise as [`Self::call`].
+    /// on. Of several patterns that fit, the first one's handler answers. Where the hub has a [contract](Self::contract), only
+    /// calls of it are, whose requests fit it. Otherwise as [`Self::call`].
     ///
     /// ```
     /// use wirehub_server::Hub;
@@ -424,14 +427,54 @@ impl Builder {
     }
 
     /// The hub.
+    ///
+    /// # Panics
+    /// Where [`Self::try_build`] fails: a mistake in the program, which nobody can call its handlers with.
     pub fn build(self) -> Hub {
+        #[allow(clippy::panic, reason = "nothing has come from the network yet")]
+        self.try_build().unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// The hub, if its parts fit each other.
+    ///
+    /// # Errors
+    /// There is a handler of a call that the [contract](Self::contract) does not have, or has with other types.
+    pub fn try_build(self) -> Result<Hub, BuildError> {
+        let Settings { rules, calls, .. } = &self.settings;
+        let misfits = calls.iter().filter_map(|(name, (hash, _))| rules.misfit(name, *hash));
+        let mut misfits: Vec<_> = misfits.collect();
+        if !misfits.is_empty() {
+            misfits.sort();
+            return Err(BuildError(misfits.join("; ")));
+        }
         let hub = Hub::new(self.settings, self.live);
         for name in hub.settings().rules.calls().filter(|name| hub.handler(name).is_none()) {
             tracing::warn!("the contract's call {name} has no handler: its callers get UNKNOWN_CALL");
         }
-        hub
+        Ok(hub)
     }
 }
+
+/// The hash of a call as a contract's item.
+fn item_hash<Q: Message, R: Message>(kind: &str, name: &str) -> ContractHash {
+    ContractHash(combine(&[hash_text(kind), hash_text(name), Q::HASH, R::HASH]))
+}
+
+/// Parts of a [`Builder`] that do not fit each other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BuildError(String);
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "a handler is outside of the contract: add its call there, or take it out here ({})",
+            self.0
+        )
+    }
+}
+
+impl std::error::Error for BuildError {}
 
 impl Default for Settings {
     fn default() -> Self {

@@ -6,8 +6,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use wirehub_common::code::CloseCode;
-use wirehub_common::contract::{Channel, Message as _};
+use wirehub_common::code::{CloseCode, ErrorCode};
+use wirehub_common::contract::{Channel, ContractHash, Message as _};
 use wirehub_common::frame::{ErrorInfo, HistoryPage, Member, Position, Publication, Push, ServerFrame};
 use wirehub_common::{ChannelName, Payload, PayloadError, PayloadErrorKind};
 
@@ -21,6 +21,7 @@ use self::namespace::Namespaces;
 use self::rules::Rules;
 use self::sessions::Sessions;
 use self::shared_frame::SharedFrame;
+use crate::auth::{UserNameError, check_user};
 use crate::call::Handler;
 use crate::engine::{Answer, Delivery, Engine, EngineError, PAGE_BYTES, Publish, ReadHistory};
 use crate::events::Observers;
@@ -45,7 +46,7 @@ pub(crate) mod sessions;
 pub(crate) mod sharded;
 pub(crate) mod shared_frame;
 
-pub use self::builder::Builder;
+pub use self::builder::{BuildError, Builder};
 pub use self::namespace::{Access, Namespace, Overflow};
 pub use self::session_id::{SessionId, SessionIdError};
 
@@ -81,7 +82,8 @@ pub struct PresenceCounts {
 /// What a [`Builder`] decides.
 pub(crate) struct Settings {
     pub(crate) rules: Rules,
-    pub(crate) calls: HashMap<&'static str, Handler>,
+    /// With the hash that each has as an item of a contract.
+    pub(crate) calls: HashMap<&'static str, (ContractHash, Handler)>,
     pub(crate) observers: Observers,
     pub(crate) namespaces: Namespaces,
     pub(crate) engine: Box<dyn Engine>,
@@ -122,21 +124,23 @@ impl Hub {
     ///
     /// # Errors
     /// [`PayloadErrorKind::Encode`]: the message can't be written. [`PayloadErrorKind::TooLarge`]: it is larger than
-    /// [what a session's queue holds](Builder::queue_bytes).
+    /// [what a session's queue holds](Builder::queue_bytes). [`PayloadErrorKind::Channel`]: the hub's contract has no such
+    /// channel. [`PayloadErrorKind::Content`], [`PayloadErrorKind::Decode`]: there the channel has another type, or the
+    /// message is one that can't be read back.
     pub fn publish<C: Channel>(
         &self,
         channel: &C,
         message: &C::Message,
     ) -> Result<Answer<Option<Position>>, PayloadError> {
-        let payload = self.sized(message.to_payload()?)?;
+        let payload = self.checked(channel.name(), message.to_payload()?)?;
         Ok(self.accept(Publish::new(channel.name().clone(), payload)))
     }
 
     /// Like [`Hub::publish`], for a channel and a payload that are known at run time only.
     ///
     /// # Errors
-    /// [`PayloadErrorKind::Encode`]: the payload is tagged as JSON and is not one JSON text.
-    /// [`PayloadErrorKind::TooLarge`]: it is larger than [what a session's queue holds](Builder::queue_bytes).
+    /// As there. [`PayloadErrorKind::Encode`]: the payload is tagged as JSON and is not one JSON text.
+    /// [`PayloadErrorKind::Channel`]: also where nobody can be subscribed to the channel, as to [`Self::BROADCAST`].
     pub fn publish_raw(
         &self,
         channel: &ChannelName,
@@ -167,14 +171,17 @@ impl Hub {
     /// otherwise.
     ///
     /// # Errors
-    /// [`PayloadErrorKind::Encode`]: the payload is tagged as JSON and is not one JSON text, or the name makes no channel.
+    /// As for [`Self::publish_raw`]. [`PayloadErrorKind::Channel`]: there can be no [user](crate::Authenticated::user) of this name,
+    /// it makes no channel, or the hub's contract has no channel `@{user}`.
     pub fn send_to_user(
         &self,
         user: &str,
         payload: Payload,
     ) -> Result<Answer<Option<Position>>, PayloadError> {
+        let none = PayloadErrorKind::Channel;
+        check_user(user).map_err(|error| PayloadError::new(none, Some(error.into())))?;
         let channel = ChannelName::new(&format!("@{user}"))
-            .map_err(|error| PayloadError::new(PayloadErrorKind::Encode, Some(error.into())))?;
+            .map_err(|error| PayloadError::new(none, Some(error.into())))?;
         self.publish_raw(&channel, payload)
     }
 
@@ -243,10 +250,10 @@ impl Hub {
     }
 
     /// Subscribes a session to a channel, whatever its rights are, also by the tokens that it shows later: it hears of it by a
-    /// `subscribed` push. Says whether there is such a session; nothing happens where it is subscribed already, or has as
-    /// many channels as there may be.
+    /// `subscribed` push. Says whether there is such a session, and such a channel: the hub's contract has one, and its name is
+    /// not reserved. Nothing happens where it is subscribed already, or has as many channels as there may be.
     pub fn subscribe(&self, session: SessionId, channel: &ChannelName) -> bool {
-        self.order(session, Order::Subscribe(channel.clone()))
+        self.has_channel(channel).is_ok() && self.order(session, Order::Subscribe(channel.clone()))
     }
 
     /// Ends a session's subscription: it hears of it, and why, by an `unsubscribed` push behind the last publication. Says
@@ -267,16 +274,34 @@ impl Hub {
     }
 
     /// [Ends](Self::unsubscribe) the subscription of every session of a user. Says how many sessions the user has.
-    pub fn unsubscribe_user(&self, user: &str, channel: &ChannelName, error: &ErrorInfo) -> usize {
+    ///
+    /// # Errors
+    /// There can be no user of this name; least of all one without a name: that would be every anonymous session.
+    pub fn unsubscribe_user(
+        &self,
+        user: &str,
+        channel: &ChannelName,
+        error: &ErrorInfo,
+    ) -> Result<usize, UserNameError> {
+        check_user(user)?;
         let peers = self.inner.sessions.of_user(user);
         for peer in &peers {
             peer.mailbox.order(Order::Unsubscribe(channel.clone(), error.clone()));
         }
-        peers.len()
+        Ok(peers.len())
     }
 
     /// [Ends](Self::disconnect) every session of a user. Says how many there were.
-    pub fn disconnect_user(&self, user: &str, code: CloseCode, reason: impl Into<String>) -> usize {
+    ///
+    /// # Errors
+    /// As for [`Self::unsubscribe_user`].
+    pub fn disconnect_user(
+        &self,
+        user: &str,
+        code: CloseCode,
+        reason: impl Into<String>,
+    ) -> Result<usize, UserNameError> {
+        check_user(user)?;
         let peers = self.inner.sessions.of_user(user);
         let reason: String = reason.into();
         for peer in &peers {
@@ -287,7 +312,7 @@ impl Hub {
                 lets_calls_end: false,
             });
         }
-        peers.len()
+        Ok(peers.len())
     }
 
     fn order(&self, session: SessionId, order: Order) -> bool {
@@ -367,6 +392,30 @@ impl Hub {
         Err(PayloadError::new(PayloadErrorKind::TooLarge, Some(why.into())))
     }
 
+    /// Whether there is such a channel, that somebody can be subscribed to.
+    pub(crate) fn has_channel(&self, channel: &ChannelName) -> Result<(), ErrorInfo> {
+        if is_reserved(channel) {
+            let words =
+                "the channel is reserved: what is for everybody is broadcast, and comes without subscribing";
+            return Err(ErrorInfo {
+                message: words.into(),
+                ..ErrorInfo::from_code(ErrorCode::UNKNOWN_CHANNEL)
+            });
+        }
+        self.settings().rules.check_channel(channel)
+    }
+
+    /// What the application can publish there: somebody can be subscribed, it is as the contract has it, and not too large.
+    fn checked(&self, channel: &ChannelName, payload: Payload) -> Result<Payload, PayloadError> {
+        if is_reserved(channel) {
+            let words = format!("{channel} is reserved: what is for everybody goes out by a broadcast");
+            return Err(PayloadError::new(PayloadErrorKind::Channel, Some(words.into())));
+        }
+        let payload = self.sized(payload)?;
+        self.settings().rules.check_own(channel, &payload)?;
+        Ok(payload)
+    }
+
     /// Publishes what a client sent or the application.
     pub(crate) fn accept(&self, publish: Publish) -> Answer<Option<Position>> {
         let history = self.settings().namespaces.of(&publish.channel).history;
@@ -383,8 +432,8 @@ impl Hub {
 
     /// What answers a call.
     pub(crate) fn handler(&self, name: &str) -> Option<Handler> {
-        let own = self.settings().calls.get(name).cloned();
-        own.or_else(|| {
+        let own = self.settings().calls.get(name);
+        own.map(|(_, handler)| handler.clone()).or_else(|| {
             let live = self.live();
             let other = live.other_calls.iter().find(|(pattern, _)| pattern.matches(name));
             other.map(|(_, handler)| handler.clone())

@@ -1,11 +1,12 @@
 //! What a contract allows.
 
 use wirehub_common::code::ErrorCode;
-use wirehub_common::contract::{Contract, Item, ItemKind};
+use wirehub_common::contract::{Contract, ContractHash, Item, ItemKind};
 use wirehub_common::frame::{ContractDigest, ContractId, ErrorInfo};
-use wirehub_common::{ChannelName, Payload};
+use wirehub_common::{ChannelName, Payload, PayloadError, PayloadErrorKind};
 
 use crate::call::mismatch;
+use crate::guard::{Panicked, guarded};
 
 /// The rules of the hub's contract; without a contract everything is allowed.
 #[derive(Debug, Clone, Copy, Default)]
@@ -38,7 +39,7 @@ impl Rules {
     pub(crate) fn check_publication(&self, name: &ChannelName, payload: &Payload) -> Result<(), ErrorInfo> {
         let item = self.channel(name)?;
         // What fits a type of a contract is well-formed: one look at the payload is enough where all is well.
-        match item.map(|item| (item.check)(payload)) {
+        match item.map(|item| fits(item, payload)).transpose()? {
             Some(Ok(())) => Ok(()),
             _ if !payload.is_well_formed() => Err(ErrorInfo {
                 message:
@@ -51,10 +52,49 @@ impl Rules {
         }
     }
 
+    /// The same of what the application itself publishes.
+    pub(crate) fn check_own(&self, name: &ChannelName, payload: &Payload) -> Result<(), PayloadError> {
+        let unknown = |_| {
+            let words = format!("the contract has no channel like {name}");
+            PayloadError::new(PayloadErrorKind::Channel, Some(words.into()))
+        };
+        match self.channel(name).map_err(unknown)?.map(|item| fits(item, payload)) {
+            Some(Ok(result)) => result,
+            Some(Err(_)) => {
+                let words = "the type's own code panicked";
+                Err(PayloadError::new(PayloadErrorKind::Decode, Some(words.into())))
+            }
+            None if payload.is_well_formed() => Ok(()),
+            None => Err(PayloadError::new(
+                PayloadErrorKind::Encode,
+                Some("it is tagged as JSON and is not one JSON text".into()),
+            )),
+        }
+    }
+
+    /// Whether there is such a call, and its request is in order.
+    pub(crate) fn check_call(&self, name: &str, request: &Payload) -> Result<(), ErrorInfo> {
+        let Some(terms) = self.0 else { return Ok(()) };
+        let item = terms.items.iter().find(|item| item.kind != ItemKind::Channel && item.name == name);
+        let item = item.ok_or_else(|| ErrorInfo::from_code(ErrorCode::UNKNOWN_CALL))?;
+        fits(item, request)?.map_err(|error| mismatch(&error))
+    }
+
     /// The calls of the contract.
     pub(crate) fn calls(&self) -> impl Iterator<Item = &'static str> {
         let items = self.0.map_or(&[][..], |terms| terms.items);
         items.iter().filter(|item| item.kind != ItemKind::Channel).map(|item| item.name)
+    }
+
+    /// Why the contract has no place for the handler of a call with this name and hash; nothing where it has.
+    pub(crate) fn misfit(&self, name: &str, hash: ContractHash) -> Option<String> {
+        let terms = self.0?;
+        let item = terms.items.iter().find(|item| item.kind != ItemKind::Channel && item.name == name);
+        match item {
+            Some(item) if item.hash == hash => None,
+            Some(_) => Some(format!("the contract's {name} has other types, or is of another kind")),
+            None => Some(format!("the contract has no call {name}")),
+        }
     }
 
     /// The contract's item for a channel; none where there is no contract.
@@ -67,8 +107,15 @@ impl Rules {
     }
 }
 
+/// Whether a payload decodes as an item's type. The type's code is the application's.
+fn fits(item: &Item, payload: &Payload) -> Result<Result<(), PayloadError>, Panicked> {
+    guarded("a type of the contract", || (item.check)(payload))
+}
+
 #[cfg(test)]
 mod tests {
+    use wirehub_common::Content;
+    use wirehub_common::contract::{Call as _, Channel as _, Message};
     use wirehub_demo_contract::Demo;
 
     use super::*;
@@ -91,6 +138,47 @@ mod tests {
         }
         let broken = Payload::json("{");
         assert_eq!(code(rules.check_publication(&room, &broken)), Some(ErrorCode::BAD_REQUEST));
+    }
+
+    #[test]
+    fn what_the_application_publishes_is_held_against_the_contract_too() {
+        let rules = Rules::of::<Demo>();
+        let kind = |name: &str, payload| {
+            rules.check_own(&ChannelName::new(name).unwrap(), &payload).err().map(|error| error.kind())
+        };
+        assert_eq!(kind("chat:lobby", Payload::json(r#"{"nick":"ann","text":"hi"}"#)), None);
+        assert_eq!(kind("chat:lobby", Payload::json("{}")), Some(PayloadErrorKind::Decode));
+        assert_eq!(kind("chat:lobby", Payload::bytes("x")), Some(PayloadErrorKind::Content));
+        assert_eq!(kind("news", Payload::json("1")), Some(PayloadErrorKind::Channel));
+        let error = rules.check_own(&ChannelName::new("news").unwrap(), &Payload::json("1")).unwrap_err();
+        assert!(error.to_string().contains("news"), "{error}");
+    }
+
+    #[test]
+    fn a_type_that_panics_while_it_is_decoded_is_a_failure_of_the_server() {
+        struct Bad;
+        impl Message for Bad {
+            const CONTENT: Content = Content::Bytes;
+            const HASH: u64 = 1;
+            fn to_payload(&self) -> Result<Payload, PayloadError> {
+                Ok(Payload::bytes(""))
+            }
+            fn from_payload(_: &Payload) -> Result<Self, PayloadError> {
+                panic!("a mistake of the application")
+            }
+        }
+        wirehub_common::contract! {
+            contract Fragile = "fragile";
+            /// What can't be decoded.
+            channel Any = "any": Bad;
+            /// What can't be called.
+            call Do = "do": fn(Bad) -> Bad;
+        }
+        let rules = Rules::of::<Fragile>();
+        let payload = Payload::bytes("x");
+        assert_eq!(code(rules.check_publication(Any::new().name(), &payload)), Some(ErrorCode::INTERNAL));
+        assert_eq!(code(rules.check_call(Do::NAME, &payload)), Some(ErrorCode::INTERNAL));
+        assert!(rules.check_own(Any::new().name(), &payload).is_err());
     }
 
     #[test]

@@ -205,9 +205,9 @@ impl Sessions {
         self.those(Peer::is_connected)
     }
 
-    /// The sessions of a user, also those whose `connect` is not answered yet. Without a name: the connected anonymous ones.
+    /// The sessions of a user, also those whose `connect` is not answered yet. There is none without a name.
     pub(crate) fn of_user(&self, user: &str) -> Vec<Arc<Peer>> {
-        self.those(|peer| (peer.is_connected() || !user.is_empty()) && *peer.user() == *user)
+        self.those(|peer| !user.is_empty() && *peer.user() == *user)
     }
 
     /// How many sessions are connected.

@@ -19,15 +19,16 @@ use super::mailbox::Order;
 use super::subscriptions::Subscription;
 use super::waiting::{asked, failed};
 use super::{End, Session, Stage, answer, bad_frame, encode};
-use crate::auth::{Action, Authenticated, ChannelPattern, Credentials, Refusal, Rights};
+use crate::PresenceCounts;
+use crate::auth::{Action, Authenticated, ChannelPattern, Rights};
 use crate::call::{Handler, RawCall};
 use crate::engine::{self, Locate, Located, ReadHistory};
 use crate::events::SessionEvent;
 use crate::hub::channel::Entrant;
 use crate::hub::sessions::Identity;
-use crate::{Hub, PresenceCounts};
 
 use crate::hub::call_memory::{Owner, scope_of};
+use crate::hub::is_reserved;
 /// A subscription, and whether it may be.
 pub(super) type Admitted = (Subscribe, Result<(), ErrorInfo>);
 
@@ -325,11 +326,10 @@ impl Session {
 
     /// Begins a subscription that the server makes. Nothing of it may come before its push: it is held back.
     fn begin_own(&mut self, channel: ChannelName) -> Option<(Subscribe, Locating)> {
-        let settings = self.hub.settings();
         if self.subscriptions.contains(&channel) {
             return None;
         }
-        if settings.rules.check_channel(&channel).is_err()
+        if self.hub.has_channel(&channel).is_err()
             || is_reached(self.live.limits.channels, self.subscriptions.len())
         {
             tracing::warn!(session = %self.peer.id, %channel, "the session can't be subscribed to it");
@@ -418,9 +418,10 @@ impl Session {
     pub(super) fn check(&self, action: Action, channel: &ChannelName) -> Result<(), ErrorInfo> {
         let user = self.peer.user();
         let name = channel.as_str();
-        let is_allowed = if name == Hub::BROADCAST {
-            false
-        } else if let Some(of) = name.strip_prefix('@') {
+        if is_reserved(channel) {
+            return Err(ErrorInfo::from_code(ErrorCode::PERMISSION_DENIED));
+        }
+        let is_allowed = if let Some(of) = name.strip_prefix('@') {
             // What is for one user alone.
             action != Action::Publish && !user.is_empty() && *of == *user
         } else {
@@ -564,7 +565,7 @@ impl Session {
     fn publish(&mut self, id: u32, publish: Publish) -> Result<Option<Answer>, ErrorInfo> {
         let channel = &publish.channel;
         check_key(&publish.key)?;
-        if channel.as_str() == Hub::BROADCAST {
+        if is_reserved(channel) {
             return Err(ErrorInfo {
                 message: "only the server publishes in this channel: use another one".into(),
                 ..ErrorInfo::from_code(ErrorCode::PERMISSION_DENIED)
@@ -604,6 +605,9 @@ impl Session {
         let limit = usize::try_from(limit).unwrap_or(MAX_PAGE).min(MAX_PAGE);
         let read = ReadHistory { channel, history, since, limit, bytes: engine::PAGE_BYTES, reverse };
         self.recoveries.get_or_insert_default().ask_for(id, read);
+        if matches!(handler, Handler::Raw(_)) {
+            self.hub.settings().rules.check_call(&name, &payload)?;
+        }
         Ok(())
     }
 

@@ -576,7 +576,7 @@ async fn a_kick_ends_a_subscription_that_is_being_decided_on() {
     client.send(Request::Subscribe(Subscribe { channel: b.clone(), number: 1, position: None })).await;
     tokio::task::yield_now().await;
     let error = ErrorInfo::from_code(ErrorCode::PERMISSION_DENIED);
-    assert_eq!(client.hub.unsubscribe_user("ann", &b, &error), 1);
+    assert_eq!(client.hub.unsubscribe_user("ann", &b, &error), Ok(1));
     tokio::task::yield_now().await;
     decide.notify_one();
     let ServerFrame::Reply(reply) = client.frame().await else { panic!("no reply") };

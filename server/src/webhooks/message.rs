@@ -145,7 +145,9 @@ impl Identity {
             presence: patterns(self.presence)?,
         };
         let channels: Result<Vec<_>, _> = self.channels.into_iter().map(channel).collect();
-        let mut identity = Authenticated::user(self.user).with_rights(rights).with_channels(channels?);
+        let identity = Authenticated::user(self.user).checked();
+        let identity = identity.map_err(|error| format!("`user` in its answer: {error}"))?;
+        let mut identity = identity.with_rights(rights).with_channels(channels?);
         if let Some(seconds) = self.expires_in {
             identity = identity.expires_in(Duration::from_secs(seconds));
         }
@@ -330,6 +332,11 @@ mod tests {
             ["{}", r#"{"user":1}"#, r#"{"user":"ann","expire_in":5}"#, r#"{"user":"ann","expires_in":-1}"#]
         {
             assert!(understand::<Identity>(&answer(200, body)).is_err(), "{body}");
+        }
+        let long = format!(r#"{{"user":"{}"}}"#, "x".repeat(255));
+        for body in [&*long, r#"{"user":"all"}"#, r#"{"user":"a\nb"}"#] {
+            let identity = understand::<Identity>(&answer(200, body)).unwrap().unwrap();
+            assert!(identity.authenticated().unwrap_err().contains("`user`"), "{body}");
         }
         for body in [r#"{"user":"ann","subscribe":["a*b"]}"#, r#"{"user":"ann","channels":["two words"]}"#] {
             let identity = understand::<Identity>(&answer(200, body)).unwrap().unwrap();

@@ -344,6 +344,44 @@ async fn what_is_wrong_is_told_as_a_problem() {
 }
 
 #[tokio::test]
+async fn nobody_and_everybody_are_no_users_and_what_reaches_nobody_is_no_success() {
+    let server = server().await;
+    let mut anonymous = Client::connect(&server, CODECS[1]).await;
+    let long = "x".repeat(255);
+    for (path, body) in [
+        ("/api/v1/users//disconnect", json!({})),
+        ("/api/v1/users/all/disconnect", json!({})),
+        (&*format!("/api/v1/users/{long}/disconnect"), json!({})),
+        ("/api/v1/users/a%0Ab/disconnect", json!({})),
+        ("/api/v1/users//unsubscribe", json!({ "channel": "a" })),
+        ("/api/v1/send", json!({ "user": "", "data": 1 })),
+        ("/api/v1/send", json!({ "user": "all", "data": 1 })),
+        ("/api/v1/send", json!({ "user": "two words", "data": 1 })),
+        ("/api/v1/publish", json!({ "channel": "@all", "data": 1 })),
+        ("/api/v1/publish", json!({ "channel": "@", "data": 1 })),
+        ("/api/v1/alarms", json!({ "channel": "a", "data": 1, "users": [] })),
+        ("/api/v1/alarms", json!({ "channel": "a", "data": 1, "users": ["ann", ""] })),
+    ] {
+        let (status, problem) = post(&server, path, body).await;
+        assert!([400, 404].contains(&status), "{path}: {problem}");
+        assert!(problem["detail"].as_str().is_some_and(|detail| detail.len() > 10), "{problem}");
+    }
+    assert_eq!(look(&server, "/api/v1/sessions?user=").await.0, 400);
+    assert_eq!(post(&server, "/api/v1/broadcast", json!({ "data": 2 })).await.0, 204);
+    assert_eq!(anonymous.publication().await.payload, Payload::json("2"), "it is still there");
+}
+
+#[tokio::test]
+async fn a_history_that_is_lost_is_another_problem_than_none() {
+    let server = server().await;
+    assert_eq!(post(&server, "/api/v1/publish", json!({ "channel": "kept:a", "data": 1 })).await.0, 200);
+    let (status, problem) = look(&server, "/api/v1/channels/kept:a/history?offset=1&epoch=other").await;
+    assert_eq!((status, &problem["status"]), (410, &json!(410)));
+    let (status, problem) = look(&server, "/api/v1/channels/plain/history").await;
+    assert_eq!((status, &problem["status"]), (404, &json!(404)));
+}
+
+#[tokio::test]
 async fn the_description_is_whole() {
     let server = server().await;
     let (status, _, document) = request_as(&server, "", "GET", "/api/v1/openapi.json", "").await;

@@ -241,7 +241,7 @@ async fn a_user_s_session_is_ended_also_while_it_begins() {
         let connect = ann.command(Request::Connect(connect));
         ann.send([connect]).await;
         until(|| gate.asked() == 1).await;
-        assert_eq!(server.hub.disconnect_user("ann", CloseCode::DISCONNECTED, "out"), 1);
+        assert_eq!(server.hub.disconnect_user("ann", CloseCode::DISCONNECTED, "out"), Ok(1));
         gate.open(1);
         assert_eq!(ann.closed().await.0, CloseCode::DISCONNECTED.number());
     }

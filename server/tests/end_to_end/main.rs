@@ -10,6 +10,7 @@ mod binary;
 mod calls;
 mod commands;
 mod connect;
+mod contract;
 mod deploy;
 mod echo;
 mod example_backend;

@@ -171,11 +171,11 @@ async fn the_application_subscribes_and_unsubscribes_a_session() {
 
         assert!(server.hub.subscribe(session, &name("b")));
         assert_eq!(subscribed(&mut client).await.channel, name("b"), "and nothing of `a` before it");
-        assert_eq!(server.hub.unsubscribe_user("ann", &name("b"), &denied), 1);
+        assert_eq!(server.hub.unsubscribe_user("ann", &name("b"), &denied), Ok(1));
         assert_eq!(unsubscribed(&mut client).await, ("b".into(), 0, 103));
 
-        assert_eq!(server.hub.disconnect_user("bob", CloseCode::DISCONNECTED, ""), 0);
-        assert_eq!(server.hub.disconnect_user("ann", CloseCode::DISCONNECTED, "bye"), 1);
+        assert_eq!(server.hub.disconnect_user("bob", CloseCode::DISCONNECTED, ""), Ok(0));
+        assert_eq!(server.hub.disconnect_user("ann", CloseCode::DISCONNECTED, "bye"), Ok(1));
         assert_eq!(client.closed().await, (3506, "bye".into()));
         until(|| server.hub.sessions() == 0).await;
         assert!(!server.hub.subscribe(session, &name("a")), "it is gone");

@@ -1,0 +1,107 @@
+//! A hub's contract binds its own application too.
+
+use wirehub_common::contract::{Channel as _, Contract};
+use wirehub_common::frame::Connect;
+use wirehub_common::{Payload, PayloadErrorKind};
+use wirehub_server::{Alarm, AlarmError, Authenticated, Hub, SessionId};
+
+use crate::support::{CODECS, Client, Server, call, name};
+
+wirehub_common::contract! {
+    contract Ours = "ours";
+    /// Numbers.
+    channel Numbers = "numbers": u32;
+    /// What is sent to a user.
+    channel Own { user } = "@{user}": u32;
+    /// Twice the number.
+    call Double = "double": fn(u32) -> u32;
+    /// Passed on to somebody.
+    call Passed = "passed.on": fn(u32) -> u32;
+}
+
+wirehub_common::contract! {
+    contract Others = "others";
+    /// Texts, where ours has numbers.
+    channel Texts = "numbers": String;
+    /// What ours does not have.
+    channel More = "more": u32;
+    /// A call with other types.
+    call DoubleText = "double": fn(String) -> String;
+    /// A call of another kind.
+    stream Doubles = "double": fn(u32) -> u32;
+    /// A call that ours does not have.
+    call Triple = "triple": fn(u32) -> u32;
+}
+
+fn hub() -> wirehub_server::Builder {
+    Hub::builder()
+        .contract::<Ours>()
+        .authenticate(async |credentials| Ok(Authenticated::user(credentials.token)))
+        .calls("*".parse().unwrap(), async |_, call| Ok(call.payload))
+}
+
+#[tokio::test]
+async fn what_the_application_publishes_is_in_the_contract() {
+    let server = Server::start(hub().build()).await;
+    let hub = &server.hub;
+    let kind =
+        |result: Result<_, wirehub_common::PayloadError>| result.map(drop).err().map(|error| error.kind());
+    let decode = Some(PayloadErrorKind::Decode);
+    let channel = Some(PayloadErrorKind::Channel);
+    assert_eq!(kind(hub.publish(&Numbers::new(), &1)), None);
+    assert_eq!(kind(hub.publish(&Texts::new(), &"one".into())), decode);
+    assert_eq!(kind(hub.publish(&More::new(), &1)), channel);
+    assert_eq!(kind(hub.publish_raw(&name("numbers"), Payload::json("1"))), None);
+    assert_eq!(kind(hub.publish_raw(&name("numbers"), Payload::json("{}"))), decode);
+    assert_eq!(kind(hub.publish_once(&name("more"), Payload::json("1"), "key")), channel);
+    assert_eq!(kind(hub.send_to_user("ann", Payload::json("1"))), None);
+    assert_eq!(kind(hub.send_to_user("ann", Payload::json("{}"))), decode);
+    for channel in [name("more"), Numbers::new().name().clone()] {
+        let alarm = Alarm::raw(channel, Payload::json("{}"));
+        assert!(matches!(hub.raise(alarm), Err(AlarmError::Payload(_))));
+    }
+    let nobody = Alarm::raw(name("numbers"), Payload::json("1")).for_users([] as [&str; 0]);
+    assert!(matches!(hub.raise(nobody), Err(AlarmError::Nobody)));
+    let unnamed = Alarm::raw(name("numbers"), Payload::json("1")).for_users(["ann", ""]);
+    assert!(matches!(hub.raise(unnamed), Err(AlarmError::User(_))));
+    hub.broadcast(Payload::json("{}")).unwrap();
+}
+
+#[tokio::test]
+async fn the_application_subscribes_sessions_to_channels_of_the_contract_alone() {
+    let server = Server::start(hub().build()).await;
+    for codec in CODECS {
+        let mut client = Client::open(&server, codec).await;
+        let connect = Connect { token: "ann".into(), ..Connect::default() };
+        let session: SessionId = client.connected(connect).await.session.parse().unwrap();
+        assert!(!server.hub.subscribe(session, &name("more")));
+        assert!(server.hub.subscribe(session, &name("numbers")));
+        assert_eq!(client.error(call("passed.on", Payload::json("{}"))).await, 114);
+        assert_eq!(client.error(call("triple", Payload::json("1"))).await, 104, "whatever pattern fits");
+        client.ok(call("passed.on", Payload::json("1"))).await;
+    }
+}
+
+#[test]
+fn a_handler_outside_of_the_contract_is_refused_when_the_hub_is_built() {
+    let error = |builder: wirehub_server::Builder| builder.try_build().err().map(|error| error.to_string());
+    assert_eq!(error(hub().call::<Double, _, _>(async |_, number| Ok(number))), None);
+    for (refused, words) in [
+        (error(hub().call::<Triple, _, _>(async |_, number| Ok(number))), "triple"),
+        (error(hub().call::<DoubleText, _, _>(async |_, text| Ok(text))), "double"),
+        (
+            error(hub().call_stream::<Doubles, _, _, _>(async |_, number| {
+                Ok(futures_util::stream::iter([Ok(number)]))
+            })),
+            "double",
+        ),
+    ] {
+        let refused = refused.unwrap();
+        assert!(refused.contains(words) && refused.contains("contract"), "{refused}");
+    }
+    // Without a contract everything goes, and the contract may come behind the handler.
+    assert_eq!(error(Hub::builder().call::<Triple, _, _>(async |_, number| Ok(number))), None);
+    let late = Hub::builder().call::<Double, _, _>(async |_, number| Ok(number)).contract::<Ours>();
+    assert_eq!(error(late), None);
+    assert_eq!(Ours::NAME, "ours");
+}
