@@ -146,6 +146,7 @@ closes! {
     INVALID_DATA = 1007, Server, "a text message was not UTF-8";
     TOO_LARGE = 1009, Server, "a message is over the size limit: send smaller ones";
     INTERNAL_ERROR = 1011, Server, "the server failed: look at its log";
+    TRY_AGAIN_LATER = 1013, Server, "the server can't let the client in at the moment: reconnect";
     SHUTDOWN = 3000, Server, "the server is shutting down: reconnect";
     PONG_TIMEOUT = 3003, Server, "no answer to a ping came in time: reconnect";
     CONNECT_TIMEOUT = 3004, Server, "no connect command came in time: send it first";

@@ -26,13 +26,20 @@ pub struct Credentials {
     pub client: String,
     /// The program's version.
     pub version: String,
+    /// The client is there already, and shows a new token. Not so when it connects, which goes first where there is a choice.
+    pub is_refresh: bool,
     /// Where the client is, also behind [proxies that are trusted](crate::Builder::trust_proxy); absent where nobody says.
     pub address: Option<IpAddr>,
 }
 
 impl Credentials {
     pub(crate) fn new(token: String, client: String, version: String, address: Option<IpAddr>) -> Self {
-        Self { token, client, version, address }
+        Self { token, client, version, is_refresh: false, address }
+    }
+
+    /// What a client shows that is there already.
+    pub(crate) fn refreshing(token: String, address: Option<IpAddr>) -> Self {
+        Self { is_refresh: true, ..Self::new(token, String::new(), String::new(), address) }
     }
 }
 

@@ -97,9 +97,9 @@ impl Webhooks {
         move |credentials| {
             let asker = Arc::clone(&asker);
             Box::pin(async move {
-                let Credentials { token, client, version, address } = &credentials;
+                let Credentials { token, client, version, is_refresh, address } = &credentials;
                 let body = Body::Connect { token, client, version, address: *address };
-                let identity = asker.ask(body, understand::<Identity>).await;
+                let identity = asker.ask_as(*is_refresh, body, understand::<Identity>).await;
                 identity.and_then(|identity| asker.checked(identity.authenticated())).map_err(Refusal)
             })
         }
@@ -181,7 +181,8 @@ impl Webhooks {
             );
         }
         let slots = Semaphore::new(webhook.concurrency);
-        Arc::new(Asker { webhooks: self.clone(), about, webhook, slots })
+        let late = Semaphore::new(webhook.concurrency.div_ceil(LATE));
+        Arc::new(Asker { webhooks: self.clone(), about, webhook, slots, late })
     }
 }
 
@@ -239,6 +240,8 @@ struct Asker {
     about: &'static str,
     webhook: Webhook,
     slots: Semaphore,
+    /// How many of the slots those may wait for, and have, who let others go first.
+    late: Semaphore,
 }
 
 impl Asker {
@@ -248,11 +251,26 @@ impl Asker {
         body: Body<'_>,
         understand: impl FnOnce(&Answer) -> Result<Result<T, ErrorInfo>, String>,
     ) -> Result<T, ErrorInfo> {
+        self.ask_as(false, body, understand).await
+    }
+
+    /// The same; what is late waits until few others are that are late too, and so never before many that are not.
+    async fn ask_as<T>(
+        &self,
+        is_late: bool,
+        body: Body<'_>,
+        understand: impl FnOnce(&Answer) -> Result<Result<T, ErrorInfo>, String>,
+    ) -> Result<T, ErrorInfo> {
         let asked = Asked::new(self.about);
         let is_decision = !matches!(body, Body::Call { .. });
         let id = self.checked(request_id())?;
         let question = self.checked(Question { id: &id, body }.to_json())?;
-        let answer = match timeout(self.webhook.timeout, self.attempts(&id, question, is_decision)).await {
+        let attempts = async {
+            // Neither of the two is ever closed.
+            let _late = if is_late { self.late.acquire().await.ok() } else { None };
+            self.attempts(&id, question, is_decision).await
+        };
+        let answer = match timeout(self.webhook.timeout, attempts).await {
             Ok(answer) => answer,
             Err(_) => Err("it did not answer in time".into()),
         };
@@ -262,7 +280,6 @@ impl Asker {
     }
 
     async fn attempts(&self, id: &str, question: Bytes, is_decision: bool) -> Result<Answer, String> {
-        // It is never closed.
         let _slot = self.slots.acquire().await.map_err(|error| error.to_string())?;
         let mut attempt = 0_u32;
         loop {
@@ -339,5 +356,8 @@ const MIN_SECRET_BYTES: usize = 32;
 
 /// How large an answer may be.
 const MAX_BYTES: usize = 4 * 1024 * 1024;
+
+/// One in so many slots is for those that let others go first.
+const LATE: usize = 4;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);

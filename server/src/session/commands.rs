@@ -9,15 +9,16 @@ use tokio::time::Instant;
 use wirehub_common::code::{CloseCode, ErrorCode};
 use wirehub_common::frame::{
     Acknowledge, Answer, Call, Command, Connect, Connected, ErrorInfo, History, Part, Presence, PresenceList,
-    Publish, Push, Refresh, Refreshed, Reply, Request, ServerFrame, Subscribe, SubscribeOutcome, Subscribed,
-    Unsubscribe, Unsubscribed,
+    Publish, Push, Reply, Request, ServerFrame, Subscribe, SubscribeOutcome, Subscribed, Unsubscribe,
+    Unsubscribed,
 };
 use wirehub_common::{ChannelName, Limits, PartError};
 
 use super::decisions::Reading;
 use super::mailbox::Order;
+use super::identity::check_client;
 use super::subscriptions::Subscription;
-use super::waiting::{asked, failed};
+use super::waiting::{MAX_WAITING, asked, failed};
 use super::{End, Session, Stage, answer, bad_frame, encode};
 use crate::PresenceCounts;
 use crate::auth::{Action, Authenticated, ChannelPattern, Rights};
@@ -100,6 +101,10 @@ impl Session {
             Request::Connect(connect) => {
                 self.authenticate(id, connect);
                 Ok(())
+                if let Err(error) = check_client(&connect) {
+                    answer(&self.peer, Reply { id, result: Err(error) });
+                    return Err(CloseCode::CONNECT_EXPECTED.into());
+                }
             }
             Request::Invalid(why) => {
                 answer(&self.peer, Reply { id, result: Err(invalid(why)) });
@@ -107,64 +112,6 @@ impl Session {
             }
             _ => Err(CloseCode::CONNECT_EXPECTED.into()),
         }
-    }
-
-    fn authenticate(&mut self, id: u32, mut connect: Connect) {
-        let Some(authenticator) = &self.hub.live().authenticator else {
-            return self.connect(id, connect, Authenticated::anonymous());
-        };
-        let token = std::mem::take(&mut connect.token);
-        let credentials =
-            Credentials::new(token, connect.client.clone(), connect.version.clone(), self.peer.address);
-        let identity = authenticator(credentials);
-        self.stage = Stage::Connecting;
-        self.wait_for(asked(identity), move |session, identity| {
-            session.stage = Stage::New;
-            match identified(identity) {
-                Ok(identity) => session.connect(id, connect, identity),
-                Err(error) => session.reply(id, Err(error)),
-            }
-        });
-    }
-
-    fn refresh(&mut self, id: u32, Refresh { token }: Refresh) -> Result<Option<Answer>, ErrorInfo> {
-        let Some(authenticator) = &self.hub.live().authenticator else {
-            return Err(ErrorInfo::from_code(ErrorCode::NOT_AVAILABLE));
-        };
-        let identity =
-            authenticator(Credentials::new(token, String::new(), String::new(), self.peer.address));
-        self.wait_for(asked(identity), move |session, identity| {
-            let result = identified(identity).and_then(|identity| session.refreshed(identity));
-            session.reply(id, result);
-        });
-        Ok(None)
-    }
-
-    /// A new token takes the place of the old one. What it does not allow any more ends.
-    fn refreshed(&mut self, identity: Authenticated) -> Result<Answer, ErrorInfo> {
-        if identity.user != self.peer.user() {
-            return Err(ErrorInfo {
-                message: "the token is another user's: connect anew with it".into(),
-                ..ErrorInfo::from_code(ErrorCode::UNAUTHORIZED)
-            });
-        }
-        let channels = identity.channels.clone();
-        let token_ttl = self.take_rights(identity);
-        let mut lost = Vec::new();
-        for (name, subscription) in self.subscriptions.iter() {
-            if !subscription.is_ordered && self.check(Action::Subscribe, name).is_err() {
-                lost.push(name.clone());
-            } else if self.hub.settings().namespaces.of(name).join_leave.is_some() {
-                subscription.channel.set_witness(subscription.place, self.is_witness(name));
-            }
-        }
-        for channel in lost {
-            self.unsubscribe_own(&channel, ErrorInfo::from_code(ErrorCode::PERMISSION_DENIED));
-        }
-        for channel in channels {
-            self.subscribe_own(channel);
-        }
-        Ok(Answer::Refreshed(Refreshed { token_ttl }))
     }
 
     /// Begins the session of somebody who is let in.
@@ -181,7 +128,7 @@ impl Session {
                 temporary: true,
                 ..ErrorInfo::from_code(ErrorCode::LIMIT_EXCEEDED)
             };
-            return self.reply(id, Err(error));
+            return self.refuse(id, error);
         }
         tracing::debug!(session = %self.peer.id, client = connect.client, version = connect.version, "connected");
         self.stage = Stage::Connecting;
@@ -362,7 +309,7 @@ impl Session {
     }
 
     /// Subscribes the session without its asking.
-    fn subscribe_own(&mut self, channel: ChannelName) {
+    pub(super) fn subscribe_own(&mut self, channel: ChannelName) {
         if let Some((subscribe, locating)) = self.begin_own(channel) {
             self.wait_for(located(locating), move |session, located| {
                 session.subscribed_own(&subscribe, located);
@@ -392,7 +339,7 @@ impl Session {
     }
 
     /// Ends a subscription without the client's asking.
-    fn unsubscribe_own(&mut self, channel: &ChannelName, error: ErrorInfo) {
+    pub(super) fn unsubscribe_own(&mut self, channel: &ChannelName, error: ErrorInfo) {
         self.refuse_undecided(channel, &error);
         let Some(Subscription { number, .. }) = self.subscriptions.get(channel) else { return };
         let push = Push::Unsubscribed(Unsubscribed { channel: channel.clone(), number: *number, error });
@@ -401,7 +348,7 @@ impl Session {
     }
 
     /// What the token says of the session holds from now on. Gives for how long; zero for ever.
-    fn take_rights(&mut self, identity: Authenticated) -> Duration {
+    pub(super) fn take_rights(&mut self, identity: Authenticated) -> Duration {
         let Authenticated { ttl, mut rights, channels, .. } = identity;
         rights.subscribe.extend(channels.iter().map(ChannelPattern::from));
         let grace = self.live.token_grace;
@@ -691,13 +638,6 @@ impl Session {
         }
         Answer::Cancelled
     }
-}
-
-/// What the hook found out about a client.
-fn identified(
-    identity: Result<Result<Authenticated, Refusal>, ErrorInfo>,
-) -> Result<Authenticated, ErrorInfo> {
-    identity.and_then(|identity| identity.map_err(|refusal| refusal.0))
 }
 
 /// What a hook decided.

@@ -17,6 +17,10 @@ pub(super) struct Extras {
     pub(super) orders: Vec<Order>,
     /// The commands that come in parts.
     pub(super) parts: Assembler,
+    /// How often `connect` was refused.
+    pub(super) refused: u8,
+    /// Whether somebody is asked about a new token; and the newest one behind it, with the command that has shown it.
+    pub(super) refreshing: Option<Option<(u32, String)>>,
     /// How the session ends once its calls have.
     pub(super) stopping: Option<Ending>,
 }

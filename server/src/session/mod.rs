@@ -38,6 +38,7 @@ mod commands;
 mod decisions;
 mod extras;
 pub(crate) mod farewell;
+mod identity;
 pub(crate) mod mailbox;
 pub(crate) mod queue;
 mod recovery;

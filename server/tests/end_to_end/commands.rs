@@ -188,7 +188,7 @@ async fn who_tries_one_token_after_the_other_is_slowed_down() {
     let asked = Arc::new(AtomicUsize::new(0));
     let hub = {
         let asked = Arc::clone(&asked);
-        Hub::builder().commands_per_second(5).authenticate(move |_| {
+        Hub::builder().commands_per_second(1).authenticate(move |_| {
             asked.fetch_add(1, Ordering::SeqCst);
             std::future::ready(Err(Refusal::invalid()))
         })
@@ -202,7 +202,8 @@ async fn who_tries_one_token_after_the_other_is_slowed_down() {
             codes.push(client.error(Request::Connect(Connect::default())).await);
         }
         let tried = codes.iter().filter(|code| **code == 101).count();
-        assert!((10..50).contains(&tried), "{tried}");
+        // Beyond that the connection would be closed.
+        assert!((1..5).contains(&tried), "{tried}");
         assert_eq!(codes.iter().filter(|code| **code == 111).count(), 100 - tried);
         assert_eq!(asked.load(Ordering::SeqCst) - before, tried);
     }

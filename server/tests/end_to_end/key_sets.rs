@@ -32,16 +32,18 @@ async fn a_server_starts_without_its_key_set_and_takes_tokens_when_it_is_there()
     let host = server.address().strip_prefix("http://").unwrap().to_owned();
 
     let (token, set) = token_and_key_set();
-    let mut client = Client::open_on(TcpStream::connect(&host).await.unwrap(), Codec::Json).await;
-    let connect = Request::Connect(Connect { token, ..Connect::default() });
-    let error = client.request(connect.clone()).await.result.unwrap_err();
+    let connect = async || {
+        let mut client = Client::open_on(TcpStream::connect(&host).await.unwrap(), Codec::Json).await;
+        client.request(Request::Connect(Connect { token: token.clone(), ..Connect::default() })).await.result
+    };
+    let error = connect().await.unwrap_err();
     assert_eq!((error.code.number(), error.temporary), (128, true));
 
     let publisher = Backend::start_at(&address, move |_| std::future::ready(Json(set.clone()))).await;
     // It is looked for again after two seconds.
     let connected = in_time(async {
         loop {
-            match client.request(connect.clone()).await.result {
+            match connect().await {
                 Ok(Answer::Connected(connected)) => break connected,
                 Err(error) => assert_eq!(error.code.number(), 128),
                 other => panic!("{other:?}"),

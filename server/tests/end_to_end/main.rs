@@ -18,6 +18,7 @@ mod fan_out;
 mod history;
 mod hooks;
 mod http;
+mod identity;
 mod key_sets;
 mod lifecycle;
 mod limits;

@@ -452,6 +452,49 @@ async fn a_client_that_subscribes_again_and_again_pushes_out_nobody_s_connected_
 }
 
 #[tokio::test]
+async fn new_tokens_leave_room_for_those_who_connect() {
+    let (gate, waiting) = (Arc::new(Semaphore::new(0)), Arc::new(AtomicUsize::new(0)));
+    let backend = {
+        let (gate, waiting) = (Arc::clone(&gate), Arc::clone(&waiting));
+        Backend::start(move |asked: Asked| {
+            let (gate, waiting) = (Arc::clone(&gate), Arc::clone(&waiting));
+            async move {
+                let user = asked.json()["token"].clone();
+                if user == "slow" {
+                    waiting.fetch_add(1, Ordering::SeqCst);
+                    gate.acquire().await.unwrap().forget();
+                }
+                Json(json!({ "user": "ann" }))
+            }
+        })
+        .await
+    };
+    let webhook = webhook(&backend).concurrency(4).timeout(Duration::from_secs(60));
+    let server = Server::start(hub(&webhook).build()).await;
+    let mut clients = Vec::new();
+    for _ in 0..6 {
+        let mut ann = Client::open(&server, CODECS[0]).await;
+        ann.connected(token("ann")).await;
+        let refresh = || Request::Refresh(Refresh { token: "slow".into() });
+        ann.send((10..20).map(|id| Command { id, request: refresh() })).await;
+        clients.push(ann);
+    }
+    until(|| waiting.load(Ordering::SeqCst) == 1).await;
+    // Nobody waits for them.
+    for _ in 0..8 {
+        client(&server, CODECS[1], "ann").await;
+    }
+    assert_eq!(waiting.load(Ordering::SeqCst), 1, "one slot in four");
+    gate.add_permits(12);
+    for ann in &mut clients {
+        for _ in 0..10 {
+            assert!(matches!(ann.next().await, Received::Frame(ServerFrame::Reply(_))));
+        }
+    }
+    assert_eq!(waiting.load(Ordering::SeqCst), 12, "two of each session, the first and the newest");
+}
+
+#[tokio::test]
 async fn only_the_kinds_that_are_wanted_are_told_and_a_hub_does_not_wait_for_ever() {
     let backend = Backend::start(async |_| pending::<Response>().await).await;
     let webhooks = Webhooks::new(SECRET).unwrap();

@@ -1,0 +1,135 @@
+//! Who a client is: asked when it connects, and when it shows a new token.
+
+use wirehub_common::code::{CloseCode, ErrorCode};
+use wirehub_common::frame::{Answer, Connect, ErrorInfo, Refresh, Refreshed};
+
+use super::commands::invalid;
+use super::waiting::asked;
+use super::{Session, Stage};
+use crate::auth::{Action, Authenticated, Credentials, Refusal};
+
+impl Session {
+    /// Asks who a client is that wants to connect.
+    pub(super) fn authenticate(&mut self, id: u32, mut connect: Connect) {
+        let Some(authenticator) = &self.hub.live().authenticator else {
+            return self.connect(id, connect, Authenticated::anonymous());
+        };
+        let token = std::mem::take(&mut connect.token);
+        let credentials =
+            Credentials::new(token, connect.client.clone(), connect.version.clone(), self.peer.address);
+        let identity = authenticator(credentials);
+        self.stage = Stage::Connecting;
+        self.wait_for(asked(identity), move |session, identity| {
+            session.stage = Stage::New;
+            match identified(identity) {
+                Ok(identity) => session.connect(id, connect, identity),
+                Err(error) => session.refuse(id, error),
+            }
+        });
+    }
+
+    /// Answers a `connect` that is refused. The client may send another one, but not for ever: each asks who it is.
+    pub(super) fn refuse(&mut self, id: u32, error: ErrorInfo) {
+        let extras = self.extras.get_or_insert_default();
+        extras.refused = extras.refused.saturating_add(1);
+        let is_last = extras.refused >= MAX_REFUSED;
+        let code = match error.code {
+            ErrorCode::TOKEN_EXPIRED => CloseCode::TOKEN_EXPIRED,
+            _ if error.temporary => CloseCode::TRY_AGAIN_LATER,
+            _ => CloseCode::UNAUTHORIZED,
+        };
+        self.reply(id, Err(error));
+        if is_last {
+            // What has come behind it is not looked at any more.
+            self.stage = Stage::Connecting;
+            self.peer.mailbox.end(code.into());
+        }
+    }
+
+    /// Asks who a client is that shows a new token.
+    pub(super) fn refresh(
+        &mut self,
+        id: u32,
+        Refresh { token }: Refresh,
+    ) -> Result<Option<Answer>, ErrorInfo> {
+        let live = self.hub.live();
+        let Some(authenticator) = &live.authenticator else {
+            return Err(ErrorInfo::from_code(ErrorCode::NOT_AVAILABLE));
+        };
+        // One after the other, or a session could keep all those busy who are to let others in.
+        let extras = self.extras.get_or_insert_default();
+        if let Some(next) = &mut extras.refreshing {
+            if let Some((older, _)) = next.replace((id, token)) {
+                self.reply(older, Err(ErrorInfo::from_code(ErrorCode::CANCELLED)));
+            }
+            return Ok(None);
+        }
+        extras.refreshing = Some(None);
+        let identity = authenticator(Credentials::refreshing(token, self.peer.address));
+        self.wait_for(asked(identity), move |session, identity| {
+            let result = identified(identity).and_then(|identity| session.refreshed(identity));
+            session.reply(id, result);
+            let next = session.extras.as_mut().and_then(|extras| extras.refreshing.take()).flatten();
+            if let Some((id, token)) = next
+                && let Err(error) = session.refresh(id, Refresh { token })
+            {
+                session.reply(id, Err(error));
+            }
+        });
+        Ok(None)
+    }
+
+    /// A new token takes the place of the old one. What it does not allow any more ends.
+    fn refreshed(&mut self, identity: Authenticated) -> Result<Answer, ErrorInfo> {
+        if identity.user != self.peer.user() {
+            return Err(ErrorInfo {
+                message: "the token is another user's: connect anew with it".into(),
+                ..ErrorInfo::from_code(ErrorCode::UNAUTHORIZED)
+            });
+        }
+        let channels = identity.channels.clone();
+        let token_ttl = self.take_rights(identity);
+        let mut lost = Vec::new();
+        for (name, subscription) in self.subscriptions.iter() {
+            if !subscription.is_ordered && self.check(Action::Subscribe, name).is_err() {
+                lost.push(name.clone());
+            } else if self.hub.settings().namespaces.of(name).join_leave.is_some() {
+                subscription.channel.set_witness(subscription.place, self.is_witness(name));
+            }
+        }
+        for channel in lost {
+            self.unsubscribe_own(&channel, ErrorInfo::from_code(ErrorCode::PERMISSION_DENIED));
+        }
+        for channel in channels {
+            self.subscribe_own(channel);
+        }
+        Ok(Answer::Refreshed(Refreshed { token_ttl }))
+    }
+}
+
+/// What the hook found out about a client.
+fn identified(
+    identity: Result<Result<Authenticated, Refusal>, ErrorInfo>,
+) -> Result<Authenticated, ErrorInfo> {
+    identity?.map_err(|refusal| refusal.0)?.checked().map_err(|error| {
+        tracing::warn!("a client is refused: {error}");
+        Refusal::invalid().because(error.to_string()).0
+    })
+}
+
+/// Whether a client names itself as it may.
+pub(super) fn check_client(Connect { client, version, .. }: &Connect) -> Result<(), ErrorInfo> {
+    for (field, text) in [("client", client), ("version", version)] {
+        if text.len() > MAX_CLIENT_BYTES || text.contains(char::is_control) {
+            let words = "has at most 128 bytes, and no control characters: shorten it";
+            return Err(invalid(format!("`{field}` in connect {words}")));
+        }
+    }
+    Ok(())
+}
+
+/// So often `connect` may be refused on one connection; then it is closed.
+const MAX_REFUSED: u8 = 5;
+
+/// How long the names that a client's program and version give themselves may be: they are told to others, and logged.
+const MAX_CLIENT_BYTES: usize = 128;

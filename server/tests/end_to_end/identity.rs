@@ -1,0 +1,169 @@
+//! What a client may say of itself, and how often it may be refused.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use parking_lot::Mutex;
+use tokio::sync::Semaphore;
+use wirehub_common::Payload;
+use wirehub_common::code::CloseCode;
+use wirehub_common::frame::{Command, Connect, ErrorInfo, Refresh, Reply, Request, ServerFrame};
+use wirehub_server::{Authenticated, Hub, Refusal, Rights, SessionId};
+
+use crate::support::{CODECS, Client, Received, Server, name, publish, subscribe, until};
+
+fn connect(token: &str) -> Connect {
+    Connect { token: token.into(), ..Connect::default() }
+}
+
+/// The next reply: to which command, and the code of its error.
+async fn reply(client: &mut Client) -> (u32, Option<u16>) {
+    match client.next().await {
+        Received::Frame(ServerFrame::Reply(Reply { id, result })) => {
+            (id, result.err().map(|error| error.code.number()))
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_connection_whose_connects_are_refused_again_and_again_is_closed() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let hub = {
+        let asked = Arc::clone(&asked);
+        Hub::builder().authenticate(move |credentials| {
+            asked.fetch_add(1, Ordering::SeqCst);
+            async move {
+                tokio::task::yield_now().await;
+                match &*credentials.token {
+                    "expired" => Err(Refusal::expired()),
+                    "down" => Err(Refusal::unavailable("the test says so")),
+                    "good" => Ok(Authenticated::user("ann")),
+                    _ => Err(Refusal::invalid()),
+                }
+            }
+        })
+    };
+    let server = Server::start(hub.build()).await;
+    for codec in CODECS {
+        for (token, code) in [
+            ("bad", CloseCode::UNAUTHORIZED),
+            ("expired", CloseCode::TOKEN_EXPIRED),
+            ("down", CloseCode::TRY_AGAIN_LATER),
+        ] {
+            let mut client = Client::open(&server, codec).await;
+            let before = asked.load(Ordering::SeqCst);
+            client.send((1..=1000).map(|id| Command { id, request: Request::Connect(connect(token)) })).await;
+            for id in 1..=5 {
+                assert!(matches!(reply(&mut client).await, (answered, Some(_)) if answered == id));
+            }
+            assert_eq!(client.closed().await.0, code.number(), "{token}");
+            assert_eq!(asked.load(Ordering::SeqCst) - before, 5, "{token}: nobody is asked any more");
+        }
+        let mut client = Client::open(&server, codec).await;
+        for _ in 0..4 {
+            assert_eq!(client.error(Request::Connect(connect("bad"))).await, 101);
+        }
+        assert_eq!(client.connected(connect("good")).await.user, "ann", "a few are allowed");
+    }
+}
+
+#[tokio::test]
+async fn what_a_client_calls_itself_is_bounded_and_printable() {
+    let server = Server::start(Hub::builder().build()).await;
+    for codec in CODECS {
+        for (client, version) in [
+            ("x".repeat(129), String::new()),
+            (String::new(), "x".repeat(129)),
+            ("a\nb".into(), String::new()),
+            (String::new(), "1\u{7f}".into()),
+        ] {
+            let connect = Connect { client, version, ..Connect::default() };
+            let mut client = Client::open(&server, codec).await;
+            assert_eq!(client.error(Request::Connect(connect)).await, 107);
+            assert_eq!(client.closed().await.0, CloseCode::CONNECT_EXPECTED.number());
+        }
+        let longest = || "ä".repeat(64);
+        let connect = Connect { client: longest(), version: longest(), ..Connect::default() };
+        Client::open(&server, codec).await.connected(connect).await;
+    }
+}
+
+#[tokio::test]
+async fn one_new_token_of_a_session_is_looked_at_at_a_time() {
+    let gate = Arc::new(Semaphore::new(0));
+    let asked: Arc<Mutex<Vec<String>>> = Arc::default();
+    let hub = {
+        let (gate, asked) = (Arc::clone(&gate), Arc::clone(&asked));
+        Hub::builder().authenticate(move |credentials| {
+            let (gate, asked) = (Arc::clone(&gate), Arc::clone(&asked));
+            async move {
+                if credentials.is_refresh {
+                    asked.lock().push(credentials.token);
+                    gate.acquire().await.unwrap().forget();
+                }
+                Ok(Authenticated::user("ann"))
+            }
+        })
+    };
+    let server = Server::start(hub.build()).await;
+    for codec in CODECS {
+        asked.lock().clear();
+        let mut ann = Client::open(&server, codec).await;
+        ann.connected(connect("first")).await;
+        let refresh = |id: u32| Command { id, request: Request::Refresh(Refresh { token: id.to_string() }) };
+        ann.send((10..=60).map(refresh)).await;
+        for id in 11..60 {
+            assert_eq!(reply(&mut ann).await, (id, Some(116)), "a newer one came");
+        }
+        assert_eq!(*asked.lock(), ["10"]);
+        gate.add_permits(1);
+        assert_eq!(reply(&mut ann).await, (10, None));
+        until(|| asked.lock().len() == 2).await;
+        gate.add_permits(1);
+        assert_eq!(reply(&mut ann).await, (60, None));
+        assert_eq!(*asked.lock(), ["10", "60"]);
+        gate.add_permits(1);
+        ann.ok(Request::Refresh(Refresh { token: "later".into() })).await;
+    }
+}
+
+#[tokio::test]
+async fn nobody_is_a_user_that_there_can_t_be() {
+    let hub = Hub::builder().authenticate(async |credentials| {
+        let rights = Rights {
+            subscribe: vec!["@*".parse().unwrap()],
+            publish: vec!["@*".parse().unwrap()],
+            ..Rights::default()
+        };
+        Ok(Authenticated::user(credentials.token).with_rights(rights))
+    });
+    let server = Server::start(hub.build()).await;
+    for codec in CODECS {
+        let mut client = Client::open(&server, codec).await;
+        for (user, word) in [("all", "all"), ("a\nb", "control"), (&*"x".repeat(255), "254")] {
+            let error: ErrorInfo = client.request(Request::Connect(connect(user))).await.result.unwrap_err();
+            assert_eq!(error.code.number(), 101);
+            assert!(error.message.contains(word), "{}", error.message);
+        }
+        let longest = "x".repeat(254);
+        let session = client.connected(connect(&longest)).await.session;
+        client.subscribe(&format!("@{longest}")).await;
+        for reserved in ["@all", "@"] {
+            assert_eq!(client.error(subscribe(reserved, 1)).await, 103, "whatever the rights are");
+            assert_eq!(client.error(publish(reserved, Payload::json("1"))).await, 103);
+            let session: SessionId = session.parse().unwrap();
+            assert!(!server.hub.subscribe(session, &name(reserved)), "nor may the application");
+            assert!(
+                server.hub.publish_raw(&name(reserved), Payload::json("1")).is_err(),
+                "it reaches nobody"
+            );
+        }
+        for user in ["", "all"] {
+            assert!(server.hub.send_to_user(user, Payload::json("1")).is_err());
+            assert!(server.hub.disconnect_user(user, CloseCode::DISCONNECTED, "").is_err());
+        }
+        drop(server.hub.send_to_user(&longest, Payload::json("2")).unwrap());
+        assert_eq!(client.publication().await.payload, Payload::json("2"));
+    }
+}
