@@ -122,13 +122,6 @@ impl Authenticated {
     }
 }
 
-/// How much may be shown of each session.
-const MAX_INFO_BYTES: usize = 4096;
-
-/// The channels in which a session may do what their namespaces do not allow to all.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Rights {
-    /// Where it may subscribe and read the history.
 impl Authenticated {
     /// The same, where there can be such a user.
     pub(crate) fn checked(self) -> Result<Self, UserNameError> {
@@ -184,6 +177,13 @@ impl StdError for UserNameError {}
 /// With `@` before it a name is a channel's, of 255 bytes at most.
 const MAX_USER_BYTES: usize = 254;
 
+/// How much may be shown of each session.
+const MAX_INFO_BYTES: usize = 4096;
+
+/// The channels in which a session may do what their namespaces do not allow to all.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Rights {
+    /// Where it may subscribe and read the history.
     pub subscribe: Vec<ChannelPattern>,
     /// Where it may publish.
     pub publish: Vec<ChannelPattern>,
@@ -348,12 +348,6 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_not_shown() {
-        let credentials = Credentials::new("secret".into(), "app".into(), "1".into(), None);
-        assert!(!format!("{credentials:?}").contains("secret"));
-    }
-}
-    #[test]
     fn a_user_has_a_name_that_is_bounded_printable_and_not_reserved() {
         for name in ["ann", "Ann Smith", "auth0|5f7c", "räume", "alls", &"x".repeat(254)] {
             assert_eq!(check_user(name), Ok(()), "{name}");
@@ -371,3 +365,9 @@ mod tests {
         assert_eq!(Authenticated::user("all").checked(), Err(UserNameError::Reserved));
     }
 
+    #[test]
+    fn a_token_is_not_shown() {
+        let credentials = Credentials::new("secret".into(), "app".into(), "1".into(), None);
+        assert!(!format!("{credentials:?}").contains("secret"));
+    }
+}

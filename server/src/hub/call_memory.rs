@@ -21,6 +21,7 @@ use wirehub_common::frame::{ErrorInfo, Idempotency};
 use super::SessionId;
 use crate::call::Answering;
 use crate::guard::guarded_future;
+
 /// The calls with keys that are under way, or ended a short time ago.
 pub(crate) struct CallMemory {
     /// Tells this memory from that before a restart.
@@ -52,7 +53,6 @@ struct Key {
     key: Arc<str>,
 }
 
-struct Remembered {
 /// Whose a key is.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Owner {
@@ -61,6 +61,7 @@ pub(crate) enum Owner {
     Session(SessionId),
 }
 
+struct Remembered {
     number: u64,
     key: Key,
     /// When the key is forgotten.
@@ -131,6 +132,9 @@ impl CallMemory {
         let now = Instant::now();
         let until = now.checked_add(KEPT).unwrap_or(now);
         let memory = Arc::downgrade(self);
+        // One that panics has an answer as well, and counts as ended.
+        let answering = guarded_future("a call's handler", || answering);
+        let mut answering = answering.map(|answer| answer.unwrap_or_else(|panic| Err(panic.into()))).boxed();
         let task = tokio::spawn(async move {
             let answer = match timeout_at(until, &mut answering).await {
                 Ok(answer) => answer,
@@ -143,9 +147,6 @@ impl CallMemory {
                 }
             };
             if let Some(memory) = memory.upgrade() {
-        // One that panics has an answer as well, and counts as ended.
-        let answering = guarded_future("a call's handler", || answering);
-        let mut answering = answering.map(|answer| answer.unwrap_or_else(|panic| Err(panic.into()))).boxed();
                 let bytes =
                     answer.as_ref().map_or_else(|error| error.message.len(), |payload| payload.data.len());
                 memory.state.lock().ended(number, bytes);
@@ -209,10 +210,10 @@ impl State {
 
     /// Nobody waits for a call that has not ended.
     fn abandon(&mut self, call: &Arc<Remembered>) {
-        if !self.by_age.contains_key(&call.number) {
         if matches!(call.key.owner, Owner::Session(_)) {
             self.remove(call);
         }
+        if !self.by_age.contains_key(&call.number) {
             return call.task.abort();
         }
         self.abandoned.insert(call.number, Arc::clone(call));
@@ -251,12 +252,12 @@ impl Canceller {
     }
 }
 
-fn failed(error: &JoinError) -> ErrorInfo {
 /// The memory as a user's clients see it: one that comes back as another user repeats nothing, for it would be done twice.
 pub(crate) fn scope_of(memory: Idempotency, user: &str) -> Idempotency {
     if user.is_empty() { memory } else { Idempotency { scope: format!("{}@{user}", memory.scope), ..memory } }
 }
 
+fn failed(error: &JoinError) -> ErrorInfo {
     let is_stopped = error.is_cancelled();
     ErrorInfo::from_code(if is_stopped { ErrorCode::CONNECTION_LOST } else { ErrorCode::INTERNAL })
 }
@@ -324,7 +325,6 @@ mod tests {
         assert_eq!(memory.state.lock().by_key.len(), 1);
     }
 
-    #[tokio::test(start_paused = true)]
     #[tokio::test]
     async fn a_key_is_bound_to_the_name_of_the_call_and_without_a_user_to_the_session() {
         let memory = Arc::new(CallMemory::new());
@@ -351,6 +351,7 @@ mod tests {
         assert_ne!(memory.idempotency("bob").unwrap().scope, scope(&memory), "nor as another user");
     }
 
+    #[tokio::test(start_paused = true)]
     async fn a_call_that_nobody_waits_for_goes_on_while_its_key_is_promised() {
         let memory = Arc::new(CallMemory::new());
         let (lost, _) = memory.call(user("ann"), "f", "k", || {

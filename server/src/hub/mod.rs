@@ -474,6 +474,21 @@ impl Hub {
     }
 }
 
+/// Whether a name is none of a channel that anybody can be subscribed to: that of broadcasts, or that of a user without a name.
+pub(crate) fn is_reserved(channel: &ChannelName) -> bool {
+    matches!(channel.as_str(), Hub::BROADCAST | "@")
+}
+
+/// An idempotency key as the engine gets it: with the user it is of, so that nobody's message is taken for the repeat of
+/// somebody else's. Those of anonymous sessions are all of one, for such a client comes back as another session.
+pub(crate) fn key_of(user: &str, key: String) -> String {
+    // No user's name has a control character.
+    if key.is_empty() { key } else { format!("{user}\u{0}{key}") }
+}
+
+/// Stands for the application itself where keys of publishes are bound to a user. No user has such a name.
+const SERVER: &str = "\u{1}";
+
 /// How a session ends because the server does.
 pub(crate) fn shutdown_ending(retry_after: u32) -> Ending {
     Ending { farewell: Some(Some(retry_after)), lets_calls_end: true, ..CloseCode::SHUTDOWN.into() }
@@ -511,18 +526,3 @@ impl fmt::Debug for Settings {
         f.debug_struct("Settings").field("engine", &self.engine).finish_non_exhaustive()
     }
 }
-/// Whether a name is none of a channel that anybody can be subscribed to: that of broadcasts, or that of a user without a name.
-pub(crate) fn is_reserved(channel: &ChannelName) -> bool {
-    matches!(channel.as_str(), Hub::BROADCAST | "@")
-}
-
-/// An idempotency key as the engine gets it: with the user it is of, so that nobody's message is taken for the repeat of
-/// somebody else's. Those of anonymous sessions are all of one, for such a client comes back as another session.
-pub(crate) fn key_of(user: &str, key: String) -> String {
-    // No user's name has a control character.
-    if key.is_empty() { key } else { format!("{user}\u{0}{key}") }
-}
-
-/// Stands for the application itself where keys of publishes are bound to a user. No user has such a name.
-const SERVER: &str = "\u{1}";
-

@@ -1,6 +1,8 @@
 //! The calls that a session has in flight.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use tokio::sync::mpsc;
@@ -16,8 +18,10 @@ use crate::hub::call_memory::{Canceller, Waiting};
 /// them.
 #[derive(Default)]
 pub(super) struct Calls {
-    tasks: JoinSet<Result<Payload, ErrorInfo>>,
+    tasks: JoinSet<Ended>,
     running: Vec<Running>,
+    /// How many bytes the answers have that are there and not queued for the client.
+    unsent: Arc<AtomicUsize>,
     /// Both ends of where streams put their responses; there is one as soon as there is a stream.
     responses: Option<(Responses, mpsc::Receiver<(task::Id, Payload)>)>,
     /// What has been taken out of there, and the ends behind it.
@@ -36,7 +40,20 @@ struct Running {
 /// What a task did.
 enum Step {
     Response(task::Id, Payload),
-    End(task::Id, Result<Payload, ErrorInfo>),
+    End(task::Id, Ended),
+}
+
+/// How a call ended.
+struct Ended {
+    result: Result<Payload, ErrorInfo>,
+    /// For as long as it is not taken.
+    _unsent: Option<Unsent>,
+}
+
+/// So many bytes of an answer that waits.
+struct Unsent {
+    bytes: usize,
+    all: Arc<AtomicUsize>,
 }
 
 /// What a call answers.
@@ -55,14 +72,14 @@ impl Calls {
 
     /// Starts one for the command with that id.
     pub(super) fn start(&mut self, command: u32, answering: Answering) {
-        let task = self.tasks.spawn(answering);
+        let task = self.tasks.spawn(within(answering, Arc::clone(&self.unsent)));
         self.running.push(Running { command, task, has_responded: false, canceller: None });
     }
 
     /// Waits for one that has a key.
     pub(super) fn wait_for(&mut self, command: u32, call: (Waiting, Canceller)) {
         let (waiting, canceller) = call;
-        let task = self.tasks.spawn(waiting);
+        let task = self.tasks.spawn(within(waiting, Arc::clone(&self.unsent)));
         self.running.push(Running { command, task, has_responded: false, canceller: Some(canceller) });
     }
 
@@ -95,7 +112,7 @@ impl Calls {
                         return Poll::Ready(Answered { command, result, is_alone: false });
                     }
                 }
-                Step::End(task, result) => {
+                Step::End(task, Ended { result, .. }) => {
                     if let Some(at) = place(task) {
                         let Running { command, has_responded, .. } = self.running.swap_remove(at);
                         let result = result.map(|payload| Called { payload, more: false });
@@ -117,9 +134,10 @@ impl Calls {
         }
         let Poll::Ready(Some(ended)) = self.tasks.poll_join_next_with_id(cx) else { return Poll::Pending };
         let (task, result) = ended.unwrap_or_else(|error| failed(&error));
-        // It may have responded since these were looked at: they go before its end.
+        // It may have responded since these were looked at: they go before its end. More are not there, but for those that others
+        // put in the place of what is taken.
         if let Some((_, responses)) = &mut self.responses {
-            while let Ok((task, payload)) = responses.try_recv() {
+            for (task, payload) in (0..RESPONSES).map_while(|_| responses.try_recv().ok()) {
                 self.taken.push_back(Step::Response(task, payload));
             }
         }
@@ -128,12 +146,36 @@ impl Calls {
     }
 }
 
-fn failed(error: &JoinError) -> (task::Id, Result<Payload, ErrorInfo>) {
+/// Bounds what waits for a client that does not take it: an answer that there is no room for is dropped, and it is told so.
+async fn within(answering: impl Future<Output = Result<Payload, ErrorInfo>>, all: Arc<AtomicUsize>) -> Ended {
+    let result = answering.await;
+    let bytes = result.as_ref().map_or(0, |payload| payload.data.len());
+    let before = all.fetch_add(bytes, Ordering::Relaxed);
+    let unsent = Unsent { bytes, all };
+    if before > 0 && before.saturating_add(bytes) > MAX_UNSENT {
+        let message =
+            "as much is answered as there may be before the client takes it: call again when it has".into();
+        let error = ErrorInfo { message, temporary: true, ..ErrorInfo::from_code(ErrorCode::LIMIT_EXCEEDED) };
+        return Ended { result: Err(error), _unsent: None };
+    }
+    Ended { result, _unsent: Some(unsent) }
+}
+
+impl Drop for Unsent {
+    fn drop(&mut self) {
+        self.all.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+fn failed(error: &JoinError) -> (task::Id, Ended) {
     if error.is_panic() {
         tracing::error!("a call's handler panicked; its caller was told so");
     }
-    (error.id(), Err(ErrorInfo::from_code(ErrorCode::INTERNAL)))
+    (error.id(), Ended { result: Err(ErrorInfo::from_code(ErrorCode::INTERNAL)), _unsent: None })
 }
+
+/// How many bytes of answers wait for a session, beside its queue. One is let through whatever its size.
+const MAX_UNSENT: usize = 32 * 1024 * 1024;
 
 /// How many responses of all streams of a session wait for it; then the streams do.
 const RESPONSES: usize = 16;

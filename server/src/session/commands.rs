@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
+use futures_util::{StreamExt as _, stream};
 use tokio::time::Instant;
 use wirehub_common::code::{CloseCode, ErrorCode};
 use wirehub_common::frame::{
@@ -15,8 +16,9 @@ use wirehub_common::frame::{
 use wirehub_common::{ChannelName, Limits, PartError};
 
 use super::decisions::Reading;
-use super::mailbox::Order;
 use super::identity::check_client;
+use super::mailbox::Order;
+use super::recovery::Wanted;
 use super::subscriptions::Subscription;
 use super::waiting::{MAX_WAITING, asked, failed};
 use super::{End, Session, Stage, answer, bad_frame, encode};
@@ -25,11 +27,11 @@ use crate::auth::{Action, Authenticated, ChannelPattern, Rights};
 use crate::call::{Handler, RawCall};
 use crate::engine::{self, Locate, Located, ReadHistory};
 use crate::events::SessionEvent;
+use crate::hub::call_memory::{Owner, scope_of};
 use crate::hub::channel::Entrant;
+use crate::hub::is_reserved;
 use crate::hub::sessions::Identity;
 
-use crate::hub::call_memory::{Owner, scope_of};
-use crate::hub::is_reserved;
 /// A subscription, and whether it may be.
 pub(super) type Admitted = (Subscribe, Result<(), ErrorInfo>);
 
@@ -99,12 +101,12 @@ impl Session {
     fn execute_first(&mut self, id: u32, request: Request) -> Result<(), End> {
         match request {
             Request::Connect(connect) => {
-                self.authenticate(id, connect);
-                Ok(())
                 if let Err(error) = check_client(&connect) {
                     answer(&self.peer, Reply { id, result: Err(error) });
                     return Err(CloseCode::CONNECT_EXPECTED.into());
                 }
+                self.authenticate(id, connect);
+                Ok(())
             }
             Request::Invalid(why) => {
                 answer(&self.peer, Reply { id, result: Err(invalid(why)) });
@@ -157,7 +159,9 @@ impl Session {
         if hub.live().hooks.decide_on_any(&connect.subscriptions) {
             let decisions = self.ask_to_subscribe_all(connect.subscriptions);
             let decide = |(subscribe, verdict)| async { (subscribe, decided(asked(verdict).await)) };
-            self.wait_for(join_all(decisions.into_iter().map(decide)), move |session, admitted| {
+            // Not all at once: each that is being asked about takes memory.
+            let decided = stream::iter(decisions.into_iter().map(decide)).buffered(MAX_WAITING);
+            self.wait_for(decided.collect(), move |session, admitted: Vec<_>| {
                 session.begin_all(id, connected, admitted, channels);
             });
         } else {
@@ -551,10 +555,7 @@ impl Session {
         };
         let limit = usize::try_from(limit).unwrap_or(MAX_PAGE).min(MAX_PAGE);
         let read = ReadHistory { channel, history, since, limit, bytes: engine::PAGE_BYTES, reverse };
-        self.recoveries.get_or_insert_default().ask_for(id, read);
-        if matches!(handler, Handler::Raw(_)) {
-            self.hub.settings().rules.check_call(&name, &payload)?;
-        }
+        self.recoveries.get_or_insert_default().ask_for(id, Wanted::Page(read));
         Ok(())
     }
 
@@ -564,7 +565,6 @@ impl Session {
         if settings.namespaces.of(channel).presence.is_none() {
             return Err(ErrorInfo::from_code(ErrorCode::NOT_AVAILABLE));
         }
-        let called = name.clone();
         self.check(Action::Presence, channel)?;
         // Who is in a channel is for those who may be in it.
         if !self.subscriptions.contains(channel)
@@ -605,11 +605,15 @@ impl Session {
         let Some(handler) = self.hub.handler(&name) else {
             return Err(ErrorInfo::from_code(ErrorCode::UNKNOWN_CALL));
         };
+        if matches!(handler, Handler::Raw(_)) {
+            self.hub.settings().rules.check_call(&name, &payload)?;
+        }
         let context = self.context();
         let calls = self.calls.get_or_insert_default();
         if is_reached(self.live.limits.calls, calls.len()) {
             return Err(ErrorInfo::from_code(ErrorCode::LIMIT_EXCEEDED));
         }
+        let called = name.clone();
         // What streams has no single answer to remember.
         let is_remembered = !key.is_empty() && !matches!(handler, Handler::Streaming(_));
         let begin = || match handler {

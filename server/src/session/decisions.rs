@@ -15,22 +15,31 @@ use wirehub_common::{ChannelName, Payload};
 
 use super::Session;
 use super::commands::{decided, invalid, is_reached};
+use super::recovery::Wanted;
 use super::waiting::{asked, failed};
 use crate::auth::Action;
 use crate::call::CallContext;
 use crate::engine;
 use crate::hooks::{PublishRequest, Verdict};
-
 use crate::hub::key_of;
+
 /// What waits for decisions.
 #[derive(Default)]
 pub(super) struct Decisions {
     /// The newest subscription of each channel that is being decided on, and why it ends whatever is decided.
     subscribing: HashMap<ChannelName, (u32, Option<ErrorInfo>)>,
-    /// What waits behind the publication that is being decided on, of each channel in which there is one.
-    publishing: HashMap<ChannelName, VecDeque<Waiting>>,
+    /// Of each channel in which a publication is being decided on.
+    publishing: HashMap<ChannelName, Turn>,
+    /// How many wait behind those.
     count: usize,
+    /// How many bytes all of them have.
     bytes: usize,
+}
+
+/// The publication of a channel that is being decided on, and what waits behind it.
+struct Turn {
+    bytes: usize,
+    behind: VecDeque<Waiting>,
 }
 
 /// What somebody wants to read of a channel without being subscribed to it.
@@ -51,7 +60,7 @@ impl Decisions {
         self.count
     }
 
-    /// How many bytes they have.
+    /// How many bytes these have, and those that they wait for.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
@@ -62,23 +71,26 @@ impl Decisions {
     }
 
     fn push(&mut self, id: u32, publish: Publish) -> Option<(u32, Publish)> {
-        let Some(waiting) = self.publishing.get_mut(&publish.channel) else {
-            self.publishing.insert(publish.channel.clone(), VecDeque::new());
+        let bytes = publish.payload.data.len();
+        self.bytes = self.bytes.saturating_add(bytes);
+        let Some(turn) = self.publishing.get_mut(&publish.channel) else {
+            self.publishing.insert(publish.channel.clone(), Turn { bytes, behind: VecDeque::new() });
             return Some((id, publish));
         };
         self.count = self.count.saturating_add(1);
-        self.bytes = self.bytes.saturating_add(publish.payload.data.len());
-        waiting.push_back(Waiting { id, publish });
+        turn.behind.push_back(Waiting { id, publish });
         None
     }
 
-    /// The next one in a channel; without one nothing waits there any more.
+    /// One in a channel has been decided on: the next one. Without one nothing waits there any more.
     fn pop(&mut self, channel: &ChannelName) -> Option<Waiting> {
-        let next = self.publishing.get_mut(channel)?.pop_front();
+        let turn = self.publishing.get_mut(channel)?;
+        self.bytes = self.bytes.saturating_sub(turn.bytes);
+        let next = turn.behind.pop_front();
         match &next {
             Some(Waiting { publish, .. }) => {
                 self.count = self.count.saturating_sub(1);
-                self.bytes = self.bytes.saturating_sub(publish.payload.data.len());
+                turn.bytes = publish.payload.data.len();
             }
             None => drop(self.publishing.remove(channel)),
         }
@@ -225,6 +237,7 @@ impl Session {
         let Publish { channel, payload, key } = publish;
         self.hub.settings().rules.check_publication(&channel, &payload)?;
         let payload = self.hub.sized(payload).map_err(|error| invalid(error.to_string()))?;
+        let key = key_of(&self.peer.user(), key);
         let publisher = Some(self.peer.member());
         let accepted =
             self.hub.accept(engine::Publish { publisher, key, ..engine::Publish::new(channel, payload) });
@@ -237,7 +250,6 @@ impl Session {
                     session.reply(id, result.map(|position| Answer::Published(Published { position })));
                 });
                 Ok(None)
-        let key = key_of(&self.peer.user(), key);
             }
         }
     }
@@ -258,7 +270,9 @@ impl Session {
             }
             Reading::Presence(presence) => {
                 self.check(Action::Presence, &presence.channel)?;
-                Ok(Some(self.read_presence(&presence)))
+                // Many may be decided on at once: each is made when there is room for it.
+                self.recoveries.get_or_insert_default().ask_for(id, Wanted::Presence(presence));
+                Ok(None)
             }
         });
         if let Some(result) = result.transpose() {

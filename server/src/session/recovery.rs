@@ -1,5 +1,5 @@
 //! What is read from histories: what subscribers missed, page by page as the client takes it, and the pages that clients ask
-//! for, one at a time.
+//! for, one at a time. The lists of who is there that a hook had to allow are made here too: they are as large.
 //!
 //! Nothing that is published meanwhile waits in a queue: it is in the history as well. A subscriber that has read everything
 //! joins those to whom it is handed as it is published. So the memory that this takes is bounded whatever was missed, and a
@@ -9,7 +9,9 @@ use std::collections::VecDeque;
 use std::ops::ControlFlow;
 
 use wirehub_common::code::{CloseCode, ErrorCode};
-use wirehub_common::frame::{Answer, ErrorInfo, HistoryPage, Position, Push, ServerFrame, Subscribed};
+use wirehub_common::frame::{
+    Answer, ErrorInfo, HistoryPage, Position, Presence, Push, ServerFrame, Subscribed,
+};
 use wirehub_common::{ChannelName, Limits};
 
 use super::mailbox::Ending;
@@ -22,10 +24,16 @@ use crate::hub::segment::{Row, Run};
 #[derive(Default)]
 pub(super) struct Recoveries {
     open: VecDeque<Recovery>,
-    /// The pages that commands ask for. A page is large: it is made when there is room for it.
-    asked: VecDeque<(u32, ReadHistory)>,
+    /// What commands ask for. It is large, and made when there is room for it.
+    asked: VecDeque<(u32, Wanted)>,
     /// Whether a page is being waited for.
     is_reading: bool,
+}
+
+/// What a command asks for.
+pub(super) enum Wanted {
+    Page(ReadHistory),
+    Presence(Presence),
 }
 
 /// A subscription that is reading its channel's history.
@@ -41,12 +49,12 @@ struct Recovery {
 }
 
 impl Recoveries {
-    /// A command asks for a page.
-    pub(super) fn ask_for(&mut self, command: u32, page: ReadHistory) {
-        self.asked.push_back((command, page));
+    /// A command asks for something.
+    pub(super) fn ask_for(&mut self, command: u32, wanted: Wanted) {
+        self.asked.push_back((command, wanted));
     }
 
-    /// How many commands wait for their pages.
+    /// How many commands wait for what they asked for.
     pub(super) fn asked(&self) -> usize {
         self.asked.len()
     }
@@ -77,11 +85,18 @@ impl Session {
                 return ControlFlow::Break(());
             }
             budget.spend_on(0);
-            if let Some((command, read)) = recoveries.asked.pop_front() {
-                recoveries.is_reading = true;
-                let page = self.hub.engine().history(read);
-                self.wait_for(page, move |session, page| session.answer_with_page(command, page));
-                continue;
+            match recoveries.asked.pop_front() {
+                Some((command, Wanted::Page(read))) => {
+                    recoveries.is_reading = true;
+                    let page = self.hub.engine().history(read);
+                    self.wait_for(page, move |session, page| session.answer_with_page(command, page));
+                    continue;
+                }
+                Some((command, Wanted::Presence(presence))) => {
+                    self.reply(command, Ok(self.read_presence(&presence)));
+                    continue;
+                }
+                None => {}
             }
             let Some(recovery) = recoveries.open.pop_front() else {
                 self.recoveries = None;

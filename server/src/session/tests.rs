@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_tungstenite::WebSocketStream;
@@ -16,8 +17,8 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::Role;
 use wirehub_common::code::ErrorCode;
 use wirehub_common::frame::{
-    Answer, Call, Command, Connect, ErrorInfo, Position, Publication, Publish, Push, Reply, Request,
-    ServerFrame, Subscribe, Subscribed,
+    Answer, Call, Command, Connect, ErrorInfo, Position, Presence, Publication, Publish, Push, Reply,
+    Request, ServerFrame, Subscribe, Subscribed,
 };
 use wirehub_common::{Assembler, ChannelName, Codec, Limits, Payload};
 
@@ -28,7 +29,7 @@ use super::serve;
 use crate::hub::SessionId;
 use crate::hub::sessions::Peer;
 use crate::socket::{Socket, Transport};
-use crate::{Alarm, Authenticated, Builder, History, Hub, Namespace, Overflow};
+use crate::{Access, Alarm, Authenticated, Builder, History, Hub, Namespace, Overflow};
 
 const CODEC: Codec = Codec::Protobuf;
 const INTERVAL: Duration = Duration::from_secs(25);
@@ -46,7 +47,11 @@ struct Client {
 impl Client {
     /// Opens a WebSocket over a pipe that takes `capacity` bytes.
     async fn open(hub: Builder, capacity: usize) -> Self {
-        let hub = hub.build();
+        Self::open_at(hub.build(), capacity).await
+    }
+
+    /// The same at a hub that others are at.
+    async fn open_at(hub: Hub, capacity: usize) -> Self {
         let (server, client) = duplex(capacity);
         let mailbox = Mailbox::new(hub.live().queue_bytes);
         let peer = Arc::new(Peer::new(SessionId::random().unwrap(), CODEC, None, mailbox));
@@ -582,6 +587,45 @@ async fn a_kick_ends_a_subscription_that_is_being_decided_on() {
     let ServerFrame::Reply(reply) = client.frame().await else { panic!("no reply") };
     assert_eq!(reply.result, Err(error));
     assert_eq!(client.hub.subscribers(&b), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn lists_that_a_hook_allowed_are_made_when_there_is_room_for_them() {
+    let allowed = Arc::new(Semaphore::new(1));
+    let hub = {
+        let allowed = Arc::clone(&allowed);
+        Hub::builder()
+            .authenticate(async |_| Ok(Authenticated::user("ann").with_info(&"x".repeat(4000)).unwrap()))
+            .other_namespaces(Namespace::default().presence(Access::Everybody))
+            .authorize_subscribe("a".parse().unwrap(), move |_, _| {
+                let allowed = Arc::clone(&allowed);
+                async move {
+                    allowed.acquire().await.unwrap().forget();
+                    Ok(())
+                }
+            })
+    };
+    let member = Client::connect(hub, 1 << 20).await;
+    let mut reader = Client::open_at(member.hub.clone(), 256).await;
+    reader.send(Request::Connect(Connect::default())).await;
+    reader.frame().await;
+    let presence = Request::Presence(Presence { channel: a(), counts_only: false });
+    let commands = CODEC.encode_command(&Command { id: 1, request: presence }).repeat(60);
+    reader.socket.send(Message::Binary(commands.into())).await.unwrap();
+    while allowed.available_permits() == 0 && member.hub.sessions() < 2 {
+        tokio::task::yield_now().await;
+    }
+    allowed.add_permits(60);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let peers = member.hub.session_registry().all();
+    let waiting = peers.iter().map(|peer| peer.mailbox.bytes()).max().unwrap();
+    assert!((Limits::BATCH_BYTES..Limits::BATCH_BYTES + 10_000).contains(&waiting), "{waiting}");
+    for _ in 0..60 {
+        assert!(matches!(
+            reader.frame().await,
+            ServerFrame::Reply(Reply { result: Ok(Answer::Presence(_)), .. })
+        ));
+    }
 }
 
 #[tokio::test(start_paused = true)]

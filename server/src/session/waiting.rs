@@ -39,7 +39,7 @@ impl Waiting {
     pub(super) fn holds_up(&self, queue_bytes: usize) -> bool {
         let (count, bytes) =
             self.decisions.as_ref().map_or((0, 0), |waiting| (waiting.count(), waiting.bytes()));
-        self.answers.len().saturating_add(count) >= MAX_WAITING || bytes >= queue_bytes
+        self.answers.len().saturating_add(count) >= MAX_WAITING || bytes > queue_bytes
     }
 }
 

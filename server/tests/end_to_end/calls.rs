@@ -395,6 +395,33 @@ async fn the_key_of_a_call_is_its_name_s_and_an_anonymous_one_its_session_s() {
 }
 
 #[tokio::test]
+async fn answers_that_a_client_does_not_take_are_bounded_in_bytes() {
+    const EACH: usize = 4 * 1024 * 1024;
+    let answered = Arc::new(AtomicUsize::new(0));
+    let hub = {
+        let answered = Arc::clone(&answered);
+        Hub::builder().calls("large".parse().unwrap(), move |_, _| {
+            let answered = Arc::clone(&answered);
+            async move {
+                answered.fetch_add(1, Ordering::SeqCst);
+                Ok(Payload::bytes(vec![7; EACH]))
+            }
+        })
+    };
+    let server = Server::start(hub.build()).await;
+    let mut client = Client::connect(&server, CODECS[0]).await;
+    client.send((1..=32).map(|id| Command { id, request: call("large", Payload::json("1")) })).await;
+    until(|| answered.load(Ordering::SeqCst) == 32).await;
+    let mut errors = Vec::new();
+    for _ in 0..32 {
+        let (_, error) = reply(&mut client).await;
+        errors.extend(error);
+    }
+    assert!((20..32).contains(&errors.len()), "{} were refused", errors.len());
+    assert!(errors.iter().all(|code| *code == 106));
+}
+
+#[tokio::test]
 async fn handlers_share_the_state_of_the_hub_by_its_type() {
     struct Names(Vec<&'static str>);
     let hub = Hub::builder()

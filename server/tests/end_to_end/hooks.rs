@@ -178,6 +178,31 @@ async fn nobody_is_asked_about_more_subscriptions_than_there_may_be() {
 }
 
 #[tokio::test]
+async fn of_the_subscriptions_in_connect_a_few_are_asked_about_at_a_time() {
+    let gate = Gate::new(0);
+    let limits = Limits { channels: 0, ..Limits::default() };
+    let server = Server::start(asking_about_subscriptions(&gate).limits(limits).build()).await;
+    let subscriptions: Vec<_> = (0..1000)
+        .map(|index| Subscribe { channel: name(&format!("room:{index}ann")), number: 1, position: None })
+        .collect();
+    let connect = Connect { token: "ann".into(), subscriptions: subscriptions.clone(), ..Connect::default() };
+    let mut ann = Client::open(&server, CODECS[0]).await;
+    ann.send([Command { id: 1, request: Request::Connect(connect) }]).await;
+    until(|| gate.asked() == 64).await;
+    // Somebody who is served behind it.
+    client(&server, CODECS[0], "bob").await.subscribe("free").await;
+    assert_eq!(gate.asked(), 64);
+    gate.open(1000);
+    let Received::Frame(ServerFrame::Reply(Reply { result: Ok(Answer::Connected(connected)), .. })) =
+        ann.next().await
+    else {
+        panic!()
+    };
+    let outcomes = connected.subscriptions.iter().map(|outcome| (&outcome.channel, outcome.result.is_ok()));
+    assert!(outcomes.eq(subscriptions.iter().map(|subscribe| (&subscribe.channel, true))), "in their order");
+}
+
+#[tokio::test]
 async fn a_subscription_can_be_taken_back_before_it_is_decided_on() {
     for codec in CODECS {
         let gate = Gate::new(0);
