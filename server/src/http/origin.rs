@@ -8,15 +8,26 @@ use std::str::FromStr;
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, header};
 
-/// An origin that pages may connect from: `https://a.example`, `http://127.0.0.1:5173`, `http://localhost:*` for all
-/// ports, or `*` for all pages there are.
+/// An origin that pages may connect from:
+///
+/// - `https://a.example`, `http://127.0.0.1:5173`: this one alone;
+/// - `https://*.a.example`, `https://*.a.example:8443`: all names below `a.example`, of one label or more (`x.a.example`,
+///   `x.y.a.example`), and not `a.example` itself;
+/// - `http://localhost:*`: all ports;
+/// - `chrome-extension://ID`, `vscode-webview://ID`, `capacitor://localhost`: a browser's extension, or an application that
+///   shows pages of its own;
+/// - `*`: all pages there are.
+///
+/// A `*` anywhere else is refused.
 ///
 /// ```
 /// use wirehub_server::Origin;
 ///
 /// let origin: Origin = "https://app.example".parse()?;
 /// assert_eq!(origin.to_string(), "https://app.example");
+/// assert!("https://*.app.example".parse::<Origin>().is_ok());
 /// assert!("app.example".parse::<Origin>().is_err());
+/// assert!("https://app.*".parse::<Origin>().is_err());
 /// # Ok::<(), wirehub_server::OriginError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,7 +36,12 @@ pub struct Origin(Pattern);
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Pattern {
     Any,
-    AnyPort { scheme: String, host: String },
+    AnyPort {
+        scheme: String,
+        host: String,
+    },
+    /// All names below the host.
+    Below(Address),
     One(Address),
 }
 
@@ -35,6 +51,11 @@ impl Origin {
             (Pattern::Any, _) => true,
             (_, None) => false,
             (Pattern::AnyPort { scheme, host }, Some(page)) => *scheme == page.scheme && *host == page.host,
+            (Pattern::Below(above), Some(page)) => {
+                let labels = page.host.strip_suffix(&*above.host).and_then(|rest| rest.strip_suffix('.'));
+                let is_below = labels.is_some_and(|labels| labels.split('.').all(|label| !label.is_empty()));
+                is_below && above.scheme == page.scheme && above.port == page.port
+            }
             (Pattern::One(one), Some(page)) => one == page,
         }
     }
@@ -47,37 +68,58 @@ impl FromStr for Origin {
         if text == "*" {
             return Ok(Self(Pattern::Any));
         }
+        if let Some((scheme, below)) = text.split_once("://*.") {
+            let address = Address::parse(&format!("{scheme}://{below}")).filter(Address::has_names_below);
+            return address.map(|address| Self(Pattern::Below(address))).ok_or(OriginError::WILDCARD);
+        }
         let (base, any_port) = text.strip_suffix(":*").map_or((text, false), |base| (base, true));
-        let address = Address::parse(base).ok_or(OriginError)?;
+        if base.contains('*') {
+            return Err(OriginError::WILDCARD);
+        }
+        let address = Address::parse(base).ok_or(OriginError::OTHER)?;
         Ok(Self(match address {
             one if !any_port => Pattern::One(one),
             Address { scheme, host, port: None } => Pattern::AnyPort { scheme, host },
-            Address { port: Some(_), .. } => return Err(OriginError),
+            Address { port: Some(_), .. } => return Err(OriginError::WILDCARD),
         }))
     }
 }
 
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let write = |f: &mut fmt::Formatter<'_>, below: &str, Address { scheme, host, port }: &Address| {
+            write!(f, "{scheme}://{below}{host}")?;
+            port.map_or(Ok(()), |port| write!(f, ":{port}"))
+        };
         match &self.0 {
             Pattern::Any => f.write_str("*"),
             Pattern::AnyPort { scheme, host } => write!(f, "{scheme}://{host}:*"),
-            Pattern::One(Address { scheme, host, port: None }) => write!(f, "{scheme}://{host}"),
-            Pattern::One(Address { scheme, host, port: Some(port) }) => write!(f, "{scheme}://{host}:{port}"),
+            Pattern::Below(address) => write(f, "*.", address),
+            Pattern::One(address) => write(f, "", address),
         }
     }
 }
 
 /// A text that is no [`Origin`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct OriginError;
+pub struct OriginError {
+    has_wildcard: bool,
+}
+
+impl OriginError {
+    const OTHER: Self = Self { has_wildcard: false };
+    const WILDCARD: Self = Self { has_wildcard: true };
+}
 
 impl fmt::Display for OriginError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(
+        f.write_str(if self.has_wildcard {
+            "in an origin a `*` stands for all names below a domain of two labels or more, https://*.app.example, or for \
+             all ports of one host, http://localhost:*, or alone, for all pages there are: write one of these"
+        } else {
             "an origin is a scheme, a host and perhaps a port, without a path: write https://app.example, \
-             http://127.0.0.1:5173, http://localhost:* or *",
-        )
+             https://*.app.example, http://127.0.0.1:5173, http://localhost:*, chrome-extension://ID or *"
+        })
     }
 }
 
@@ -118,14 +160,21 @@ impl Origins {
                 )
             }
             Some(page) => {
+                let what = page.kind();
                 let origin = Origin(Pattern::One(page));
                 format!(
-                    "pages of {origin} may not connect: if they should, start the server with \
-                     --allow-origin {origin} (in a program: Builder::allow_origin)"
+                    "{what} {origin} may not connect: if it should, start the server with --allow-origin {origin} (in a \
+                     configuration: server.allow_origins; in a program: Builder::allow_origin)"
                 )
             }
-            None => "pages without an origin of their own (files, sandboxed frames) may not connect: serve the page \
-                     over HTTP, or start the server with --allow-origin '*' (in a program: Builder::allow_origin)"
+            None if text == "null" || text.starts_with("file:") => {
+                "pages without an origin of their own (files, sandboxed frames) may not connect: serve the page \
+                 over HTTP, or start the server with --allow-origin '*' (in a program: Builder::allow_origin)"
+                    .into()
+            }
+            None => "the request's Origin is none, so it may not connect: a browser sends https://app.example or the like; \
+                     a program that is no browser sends none; the server lets all in with --allow-origin '*' (in a \
+                     program: Builder::allow_origin)"
                 .into(),
         })
     }
@@ -143,13 +192,34 @@ impl Address {
     fn parse(text: &str) -> Option<Self> {
         let (scheme, rest) = text.split_once("://")?;
         let authority: Authority = rest.parse().ok()?;
-        let is_plain = !scheme.is_empty() && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        // RFC 3986, section 3.1.
+        let is_good = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
+        let is_plain =
+            scheme.starts_with(|first: char| first.is_ascii_alphabetic()) && scheme.bytes().all(is_good);
         if !is_plain || authority.as_str().contains('@') {
             return None;
         }
         let scheme = scheme.to_ascii_lowercase();
         let port = port(&authority)?.filter(|port| default_port(&scheme) != Some(*port));
         Some(Self { host: authority.host().to_ascii_lowercase(), port, scheme })
+    }
+
+    /// What has such an origin.
+    fn kind(&self) -> &'static str {
+        match &*self.scheme {
+            "http" | "https" => "pages of",
+            scheme if scheme.ends_with("-extension") => "the browser's extension",
+            _ => "the application",
+        }
+    }
+
+    /// Whether all names below the host may belong to one: not those below an address, or a domain as `com`.
+    fn has_names_below(&self) -> bool {
+        let mut labels = self.host.split('.');
+        let is_name = self.host.parse::<IpAddr>().is_err() && !self.host.contains(['*', '[']);
+        is_name
+            && labels.clone().all(|label| !label.is_empty())
+            && (self.host == "localhost" || labels.nth(1).is_some())
     }
 
     /// Whether the host is an address, or a name that always means the machine it is used on (RFC 6761, section 6.3).
@@ -161,6 +231,10 @@ impl Address {
     /// Whether this is the origin of the server itself, by the name that the browser knows the server by. The scheme
     /// may be another: a proxy before the server may speak TLS.
     fn is_of_host(&self, headers: &HeaderMap) -> bool {
+        // An extension, or an application that shows pages of its own, is not what the server has served.
+        if default_port(&self.scheme).is_none() {
+            return false;
+        }
         let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
         let Some(host) = host.and_then(|host| host.parse::<Authority>().ok()) else { return false };
         let Some(port) = port(&host) else { return false };
@@ -273,8 +347,95 @@ mod tests {
             "https://a:b:*",
             "http://a:1:*",
         ] {
-            assert_eq!(bad.parse::<Origin>(), Err(OriginError), "{bad}");
+            assert!(bad.parse::<Origin>().is_err(), "{bad}");
         }
         assert_eq!("HTTP://A.example:80".parse::<Origin>().unwrap().to_string(), "http://a.example");
+    }
+
+    #[test]
+    fn extensions_and_applications_have_origins_too() {
+        for origin in [
+            "chrome-extension://abcdefghijklmnopabcdefghijklmnop",
+            "moz-extension://5b1ab2c4-7f3e-4c1d-9d53-2f6b0f5f3a11",
+            "safari-web-extension://AB12CD34",
+            "vscode-webview://1a2b3c",
+            "capacitor://localhost",
+            "tauri://localhost",
+            "ionic://localhost",
+            "app+x.y-z://a",
+        ] {
+            assert_eq!(check(&[origin], "x", origin), Ok(()), "{origin}");
+            let words = check(&["https://a.example"], "x", origin).unwrap_err();
+            let scheme = origin.split(':').next().unwrap();
+            assert!(
+                words.contains(&format!("--allow-origin {scheme}://")) && !words.contains("pages"),
+                "{words}"
+            );
+            assert!(check(&[origin], "x", &format!("{origin}z")).is_err(), "{origin}");
+        }
+        // One that has the server's own name is still not the server.
+        assert!(check(&[], "localhost", "capacitor://localhost").is_err());
+        assert!(check_from(true, &[], "localhost", "tauri://localhost").is_err());
+        let words = check(&[], "x", "chrome-extension://abc").unwrap_err();
+        assert!(words.contains("the browser's extension"), "{words}");
+        assert!(check(&[], "x", "null").unwrap_err().contains("sandboxed"));
+        assert!(!check(&[], "x", "1://a b").unwrap_err().contains("sandboxed"));
+    }
+
+    #[test]
+    fn a_star_stands_for_the_names_below_a_domain() {
+        let allowed = ["https://*.app.example", "http://*.test.example:8080", "http://*.localhost"];
+        for good in [
+            "https://a.app.example",
+            "https://A.b.App.example",
+            "https://a.app.example:443",
+            "http://x.test.example:8080",
+            "http://x.localhost",
+        ] {
+            assert_eq!(check(&allowed, "x", good), Ok(()), "{good}");
+        }
+        for bad in [
+            "https://app.example",
+            "https://.app.example",
+            "https://a..app.example",
+            "https://evilapp.example",
+            "https://a.app.example.evil.example",
+            "http://a.app.example",
+            "https://a.app.example:8443",
+            "http://x.test.example",
+            "wss://a.app.example",
+        ] {
+            assert!(check(&allowed, "x", bad).is_err(), "{bad}");
+        }
+        for text in allowed {
+            assert_eq!(text.parse::<Origin>().unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn a_star_anywhere_else_is_refused() {
+        for bad in [
+            "https://*",
+            "https://*:*",
+            "https://*.",
+            "https://*.com",
+            "https://*.*.example.com",
+            "https://a.*.example.com",
+            "https://a*.example.com",
+            "https://example.*",
+            "https://*example.com",
+            "https://*.example.com:*",
+            "https://*.127.0.0.1",
+            "https://*.[::1]",
+            "*://example.com",
+            "*.example.com",
+            "chrome-extension://*",
+            "http://localhost:*:*",
+            "http://localhost:8*",
+            "**",
+        ] {
+            let error = bad.parse::<Origin>().unwrap_err().to_string();
+            assert!(error.contains("https://*.app.example"), "{bad}: {error}");
+        }
     }
 }
