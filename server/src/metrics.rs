@@ -22,6 +22,7 @@ use wirehub_common::code::{CloseCode, ErrorCode};
 use wirehub_common::frame::Request;
 
 use crate::Hub;
+use crate::http::refusals::Refusals;
 
 /// A name and a value of a label.
 type Labels = Vec<(&'static str, String)>;
@@ -37,6 +38,7 @@ pub(crate) struct Metrics {
     deliveries: Counter,
     opened: Counter,
     refused: Family<Labels, Counter>,
+    refusals: Refusals,
     ended: Family<Labels, Counter>,
     sessions: Gauge,
     channels: Gauge,
@@ -105,6 +107,7 @@ impl Metrics {
     pub(crate) fn new() -> Self {
         let mut registry = Registry::with_prefix("wirehub");
         let commands = Family::<Labels, Counter>::default();
+        let refusals = Refusals::new(&mut registry);
         let command = |name: &str| Arc::new(commands.get_or_create(&vec![("command", name.into())]).clone());
         let metrics = Self {
             commands: Commands {
@@ -126,6 +129,7 @@ impl Metrics {
             deliveries: Counter::default(),
             opened: Counter::default(),
             refused: Family::default(),
+            refusals,
             ended: Family::default(),
             sessions: Gauge::default(),
             channels: Gauge::default(),
@@ -202,6 +206,11 @@ impl Metrics {
 
     pub(crate) fn refused(&self, status: StatusCode) {
         self.refused.get_or_create(&vec![("status", status.as_str().into())]).inc();
+    }
+
+    /// Counts by reason, and tells the log.
+    pub(crate) fn refusals(&self) -> &Refusals {
+        &self.refusals
     }
 
     pub(crate) fn opened(&self) {

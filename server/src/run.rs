@@ -3,13 +3,15 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::response::Response;
 use hyper::body::Incoming;
 use hyper::rt::{Read, Write};
 use hyper::server::conn::http1;
@@ -23,8 +25,11 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tower::ServiceExt as _;
 
-use crate::http::client_address::Peer;
+use crate::http::client_address::{Peer, charged_address, household};
+use crate::http::handshake::{Noted, asks_for_websocket};
+use crate::http::refusals::Reason;
 use crate::http::unstalled::Unstalled;
+use crate::hub::addresses::Charged;
 use crate::hub::connections::Phase;
 use crate::listener::Accepted;
 use crate::{Hub, Listener};
@@ -32,7 +37,8 @@ use crate::{Hub, Listener};
 /// How long a stop may take, beside the [delay](crate::Builder::drain_delay) before it: see [`run`].
 pub const STOP_DEADLINE: Duration = Duration::from_secs(10);
 
-/// How many connections are open at once, of all kinds; more wait in the system's queue until others end.
+/// How many connections are open at once, of all kinds, unless [`Builder::max_connections`](crate::Builder::max_connections)
+/// says otherwise; more wait in the system's queue until others end.
 pub const MAX_CONNECTIONS: usize = 100_000;
 
 /// Serves `app`, into which the hub's [router](Hub::router) is merged, until `shutdown` is ready. Then stops by
@@ -77,11 +83,12 @@ struct Server {
 
 impl Server {
     fn new(listener: Listener, hub: Hub, app: Router) -> Self {
+        let most = hub.live().max_connections.min(Semaphore::MAX_PERMITS);
         Self {
             listener,
             hub,
             app,
-            slots: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
+            slots: Arc::new(Semaphore::new(most)),
             connections: JoinSet::new(),
             last_request: watch::Sender::new(()),
         }
@@ -101,24 +108,48 @@ impl Server {
         }
     }
 
-    fn serve(&mut self, permit: SharedPermit, accepted: Accepted) {
-        let service = |peer| Service {
+    fn serve(&mut self, permit: Permit, accepted: Accepted) {
+        let peer = match &accepted {
+            Accepted::Tcp(_, peer) => Peer::tcp(*peer),
+            #[cfg(feature = "tls")]
+            Accepted::Tls(_, peer, _) => Peer::tcp(*peer),
+            #[cfg(unix)]
+            Accepted::Unix(_) => Peer::Unix,
+        };
+        let live = self.hub.live();
+        let charged = match charged_address(peer, &live.proxies) {
+            Some(address) => match self.hub.addresses().accept(address, live.addresses) {
+                Ok(charged) => charged.map(Box::new),
+                Err(_) => return self.refuse(address),
+            },
+            None => None,
+        };
+        let service = Service {
             hub: self.hub.clone(),
             app: self.app.clone(),
             peer,
-            permit,
-            handshake_timeout: self.hub.live().handshake_timeout,
+            place: SharedPlace::new(permit, charged),
+            handshake_timeout: live.handshake_timeout,
             last_request: self.last_request.subscribe(),
         };
         match accepted {
-            Accepted::Tcp(stream, peer) => self.connections.spawn(service(Peer::tcp(peer)).serve(stream)),
+            Accepted::Tcp(stream, _) => self.connections.spawn(service.serve(stream)),
             #[cfg(feature = "tls")]
-            Accepted::Tls(stream, peer, tls) => {
-                self.connections.spawn(service(Peer::tcp(peer)).serve_encrypted(stream, tls))
-            }
+            Accepted::Tls(stream, _, tls) => self.connections.spawn(service.serve_encrypted(stream, tls)),
             #[cfg(unix)]
-            Accepted::Unix(stream) => self.connections.spawn(service(Peer::Unix).serve(stream)),
+            Accepted::Unix(stream) => self.connections.spawn(service.serve(stream)),
         };
+    }
+
+    /// Closes a connection at once: there are too many from its address even for an answer.
+    fn refuse(&self, address: IpAddr) {
+        let refusals = self.hub.counters().refusals();
+        refusals.count(Reason::Limit);
+        let address = household(address).to_string();
+        refusals.tell(
+            &address,
+            format_args!("{address} has more connections than it may have: the next ones are closed at once"),
+        );
     }
 
     /// Has the connections end: at once where they wait for a request, or else with the answer to the one that is in flight.
@@ -133,7 +164,7 @@ impl Server {
     }
 }
 
-/// A place among [`MAX_CONNECTIONS`].
+/// A place among those that there may be.
 pub(crate) struct Permit(Arc<Semaphore>);
 
 impl Drop for Permit {
@@ -142,18 +173,28 @@ impl Drop for Permit {
     }
 }
 
-/// The place of an HTTP connection, which it hands on when it becomes a WebSocket.
+/// The place of an HTTP connection, and what its address is charged with: it hands them on when it becomes a WebSocket.
 #[derive(Clone)]
-pub(crate) struct SharedPermit(Arc<Mutex<Option<Permit>>>);
+pub(crate) struct SharedPlace(Arc<Mutex<Option<Place>>>);
 
-impl SharedPermit {
-    pub(crate) fn take(&self) -> Option<Permit> {
+type Place = (Permit, Option<Box<Charged>>);
+
+impl SharedPlace {
+    fn new(permit: Permit, charged: Option<Box<Charged>>) -> Self {
+        Self(Arc::new(Mutex::new(Some((permit, charged)))))
+    }
+
+    pub(crate) fn is_charged(&self) -> bool {
+        matches!(&*self.0.lock(), Some((_, Some(_))))
+    }
+
+    pub(crate) fn take(&self) -> Option<Place> {
         self.0.lock().take()
     }
 }
 
 /// The next connection for which there is room. What goes wrong is the system's or the client's; the server goes on.
-async fn next_connection(listener: &Listener, slots: &Arc<Semaphore>) -> (SharedPermit, Accepted) {
+async fn next_connection(listener: &Listener, slots: &Arc<Semaphore>) -> (Permit, Accepted) {
     loop {
         // The semaphore is never closed.
         let Ok(permit) = slots.acquire().await else { return std::future::pending().await };
@@ -161,8 +202,7 @@ async fn next_connection(listener: &Listener, slots: &Arc<Semaphore>) -> (Shared
             Ok(stream) => {
                 // Given back by `Permit`, which takes less room.
                 permit.forget();
-                let permit = Permit(Arc::clone(slots));
-                return (SharedPermit(Arc::new(Mutex::new(Some(permit)))), stream);
+                return (Permit(Arc::clone(slots)), stream);
             }
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
@@ -188,7 +228,7 @@ struct Service {
     hub: Hub,
     app: Router,
     peer: Peer,
-    permit: SharedPermit,
+    place: SharedPlace,
     handshake_timeout: Duration,
     /// Nothing is ever sent: waiting for it fails when the sender is gone.
     last_request: watch::Receiver<()>,
@@ -216,17 +256,21 @@ impl Service {
         S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
         TokioIo<Unstalled<S>>: Read + Write,
     {
-        let Self { hub, app, peer, permit, handshake_timeout, mut last_request } = self;
+        let Self { hub, app, peer, place, handshake_timeout, mut last_request } = self;
         let has_asked = AtomicBool::new(false);
         let service = service_fn(|mut request: hyper::Request<Incoming>| {
             has_asked.store(true, Ordering::Relaxed);
             let extensions = request.extensions_mut();
-            extensions.insert(permit.clone());
+            extensions.insert(place.clone());
             extensions.insert(peer);
+            let wanted = wanted_websocket(&request);
             let response = app.clone().oneshot(request);
             let hub = hub.clone();
             async move {
                 let mut response = response.await.unwrap_or_else(|never| match never {});
+                if let Some(path) = wanted {
+                    note_if_not_there(&hub, &path, &response);
+                }
                 if hub.connections().phase() != Phase::Running {
                     // Whoever would ask again on this connection goes elsewhere before it ends.
                     response.headers_mut().entry(header::CONNECTION).or_insert(CLOSE);
@@ -259,6 +303,31 @@ impl Service {
     }
 }
 
+/// The path at which a request asks for a WebSocket. Without the query, where a token may be.
+fn wanted_websocket(request: &hyper::Request<Incoming>) -> Option<String> {
+    let is_wanted = request.method() == Method::GET && asks_for_websocket(request.headers());
+    is_wanted.then(|| request.uri().path().chars().take(MAX_SHOWN_PATH).collect())
+}
+
+/// A browser does not tell its page why there is no WebSocket: it may have a wrong path.
+fn note_if_not_there(hub: &Hub, path: &str, response: &Response) {
+    let status = response.status();
+    let is_none = status.is_success() || status.is_redirection() || status == StatusCode::NOT_FOUND;
+    if is_none && response.extensions().get::<Noted>().is_none() {
+        let refusals = hub.counters().refusals();
+        refusals.count(Reason::Path);
+        refusals.tell(
+            path,
+            format_args!(
+                "a client wants a WebSocket at {path:?}, where none is served: clients connect to /ws"
+            ),
+        );
+    }
+}
+
+/// How much of a path is shown.
+const MAX_SHOWN_PATH: usize = 100;
+
 const CLOSE: HeaderValue = HeaderValue::from_static("close");
 const MAX_HEADERS: usize = 64;
 const MAX_HEADER_BYTES: usize = 16 * 1024;
@@ -280,6 +349,7 @@ mod tests {
             [TcpStream::connect(address).await.unwrap(), TcpStream::connect(address).await.unwrap()];
         let (first, _) = next_connection(&listener, &slots).await;
         // As a WebSocket holds it on when its request is long answered.
+        let first = SharedPlace::new(first, None);
         let held = first.take();
         drop(first);
         assert!(next_connection(&listener, &slots).now_or_never().is_none());

@@ -121,6 +121,7 @@ class Board {
     if (this.#hasEnded) return;
     this.#ahead = stats.time - Date.now();
     this.#figures.add(stats);
+    showRefused(stats.refused);
     setText(byId('version'), stats.version);
     setText(byId('sessions-count'), number(sessions));
     setText(byId('channels-count'), number(channels));
@@ -166,6 +167,13 @@ class Board {
     this.#channelsBefore = new Map(items.map(({ name, now }) => [name, now]));
     return items;
   }
+}
+
+/** What clients were refused for, as far as some were. */
+function showRefused(refused) {
+  const reasons = Object.entries(refused).filter(([, count]) => count > 0);
+  byId('refused').hidden = reasons.length === 0;
+  setText(byId('refused'), `Clients that were refused since the start: ${reasons.map(([reason, count]) => `${reason} ${number(count)}`).join(', ')}`);
 }
 
 let board;

@@ -6,6 +6,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::Hub;
+use crate::http::refusals::Reason;
 use crate::metrics::Totals;
 use crate::unix_time;
 
@@ -33,6 +34,43 @@ pub(super) struct Stats {
     publications: u64,
     /// Messages that went into the queue of a session.
     deliveries: u64,
+    /// Clients that were refused.
+    refused: Refused,
+}
+
+/// Clients that were refused, by reason: a browser tells none to its page.
+#[derive(Debug, Default, Serialize, ToSchema)]
+struct Refused {
+    /// Pages of an origin that may not connect.
+    origin: u64,
+    /// Tokens that are not valid, have expired, or are not there.
+    token: u64,
+    /// Too many connections, handshakes or sessions.
+    limit: u64,
+    /// WebSockets that were wanted where none is served.
+    path: u64,
+    /// Offers of unknown subprotocols alone.
+    subprotocol: u64,
+    /// What came while the server stopped, was no handshake, or failed.
+    other: u64,
+}
+
+impl Refused {
+    fn of(hub: &Hub) -> Self {
+        let mut refused = Self::default();
+        for (reason, count) in hub.counters().refusals().counts() {
+            let place = match reason {
+                Reason::Origin => &mut refused.origin,
+                Reason::Token => &mut refused.token,
+                Reason::Limit => &mut refused.limit,
+                Reason::Path => &mut refused.path,
+                Reason::Subprotocol => &mut refused.subprotocol,
+                Reason::Stopping | Reason::Handshake | Reason::Failure => &mut refused.other,
+            };
+            *place = place.wrapping_add(count);
+        }
+        refused
+    }
 }
 
 /// Say how busy the hub is.
@@ -53,5 +91,6 @@ pub(super) async fn stats(State(hub): State<Hub>) -> Json<Stats> {
         errors,
         publications,
         deliveries,
+        refused: Refused::of(&hub),
     })
 }

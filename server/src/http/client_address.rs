@@ -113,6 +113,15 @@ pub(crate) fn client_address(request: &Request, proxies: &[TrustedProxy]) -> Opt
     Peer::of(request).and_then(|peer| address_of(peer, request.headers(), proxies))
 }
 
+/// The address that is charged with a connection, whatever it asks for: that of a trusted proxy is not, for it comes for
+/// others.
+pub(crate) fn charged_address(peer: Peer, proxies: &[TrustedProxy]) -> Option<IpAddr> {
+    match peer {
+        Peer::Tcp(address) if !proxies.iter().any(|proxy| proxy.covers(peer)) => Some(address),
+        _ => None,
+    }
+}
+
 /// Each proxy adds to the right of the header whom it was asked by. What stands left of the first that is not trusted can
 /// be written by anybody.
 fn address_of(peer: Peer, headers: &HeaderMap, proxies: &[TrustedProxy]) -> Option<IpAddr> {

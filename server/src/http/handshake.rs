@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::Once;
 
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
@@ -14,11 +13,12 @@ use sha1::{Digest as _, Sha1};
 use tokio::time::Instant;
 use wirehub_common::UnknownSubprotocol;
 
-use super::client_address::{client_address, is_forwarded};
+use super::client_address::{client_address, household, is_forwarded};
+use super::refusals::Reason;
 use crate::Hub;
 use crate::hub::addresses::{Charged, TooMany};
 use crate::hub::connections::Connection;
-use crate::run::{Permit, SharedPermit};
+use crate::run::{Permit, SharedPlace};
 use crate::socket::{Socket, Transport};
 
 /// A handshake that is in order.
@@ -40,14 +40,7 @@ pub(super) struct Open {
 impl Handshake {
     /// Reads a request, takes what of it is needed, and refuses what is not in order.
     pub(super) fn read(request: &mut Request, hub: &Hub) -> Result<Self, Refusal> {
-        Self::try_read(request, hub).inspect_err(|refusal| {
-            hub.counters().refused(refusal.status());
-            let address = client_address(request, &hub.live().proxies);
-            tracing::debug!(
-                address = address.map(tracing::field::display),
-                "a handshake is refused: {refusal}"
-            );
-        })
+        Self::try_read(request, hub).map_err(|refusal| refusal.noted(request, hub))
     }
 
     fn try_read(request: &mut Request, hub: &Hub) -> Result<Self, Refusal> {
@@ -59,13 +52,19 @@ impl Handshake {
         live.origins.check(request.headers(), is_from_here).map_err(Refusal::Origin)?;
         let connection = hub.connections().enter().ok_or(Refusal::Stopping)?;
         let upgrade = request.extensions_mut().remove::<OnUpgrade>().ok_or(Refusal::NoUpgrade)?;
+        let place = request.extensions().get::<SharedPlace>().cloned();
         let charged = match address {
+            // A connection that its address is charged with is charged once.
+            Some(address) if place.as_ref().is_some_and(SharedPlace::is_charged) => {
+                hub.addresses().upgrade(address, live.addresses, Instant::now()).map(|()| None)
+            }
             Some(address) => hub.addresses().enter(address, live.addresses, Instant::now()),
             None => Ok(None),
         };
         let charged = charged.map_err(Refusal::Address)?.map(Box::new);
         // The last thing: where it is refused the connection goes on, and keeps its place.
-        let permit = request.extensions_mut().remove::<SharedPermit>().and_then(|permit| permit.take());
+        let (permit, held) = place.and_then(|place| place.take()).unzip();
+        let charged = charged.or(held.flatten());
         let open = Open { _connection: connection, _permit: permit, _charged: charged };
         Ok(Self { accept, upgrade, address, open })
     }
@@ -95,6 +94,15 @@ impl Handshake {
     }
 }
 
+/// Marks an answer that refuses a handshake and was counted.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Noted;
+
+/// Whether a request asks for a WebSocket.
+pub(crate) fn asks_for_websocket(headers: &HeaderMap) -> bool {
+    has_token(headers, &header::UPGRADE, "websocket")
+}
+
 /// Why a handshake is refused.
 #[derive(Debug)]
 pub(super) enum Refusal {
@@ -118,6 +126,42 @@ pub(super) enum Refusal {
 }
 
 impl Refusal {
+    /// Counts it, and tells the log.
+    pub(super) fn noted(self, request: &Request, hub: &Hub) -> Self {
+        let refusals = hub.counters().refusals();
+        hub.counters().refused(self.status());
+        refusals.count(self.reason());
+        let address = client_address(request, &hub.live().proxies);
+        tracing::debug!(address = address.map(tracing::field::display), "a handshake is refused: {self}");
+        match &self {
+            Self::Entropy(error) => tracing::error!("no entropy for a session's id: {error}"),
+            Self::Origin(why) => refusals.tell(why, why),
+            Self::Subprotocol(_) => {
+                let offered = request.headers().get(header::SEC_WEBSOCKET_PROTOCOL);
+                let offered = offered.and_then(|offered| offered.to_str().ok()).unwrap_or("?");
+                let offered = offered.get(..offered.len().min(100)).unwrap_or_default();
+                refusals.tell(offered, format_args!("a client that offers {offered:?} is refused: {self}"));
+            }
+            Self::Address(_) => {
+                let address = address.map(|address| household(address).to_string()).unwrap_or_default();
+                refusals.tell(&address, format_args!("{address} is refused: {self}"));
+            }
+            _ => {}
+        }
+        self
+    }
+
+    fn reason(&self) -> Reason {
+        match self {
+            Self::Method | Self::NotWebSocket | Self::Version | Self::Key => Reason::Handshake,
+            Self::Origin(_) => Reason::Origin,
+            Self::Subprotocol(_) => Reason::Subprotocol,
+            Self::NoUpgrade | Self::Entropy(_) => Reason::Failure,
+            Self::Stopping => Reason::Stopping,
+            Self::Address(_) => Reason::Limit,
+        }
+    }
+
     fn status(&self) -> StatusCode {
         match self {
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
@@ -170,25 +214,14 @@ impl fmt::Display for Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        match &self {
-            Self::Entropy(error) => tracing::error!("no entropy for a session's id: {error}"),
-            Self::Origin(why) => tell_of_foreign_page(why),
-            _ => {}
-        }
         let mut response = (self.status(), format!("{self}\n")).into_response();
         if let Some((name, value)) = self.hint() {
             response.headers_mut().insert(name, value);
         }
         response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        response.extensions_mut().insert(Noted);
         response
     }
-}
-
-/// A browser keeps to itself why a page may not connect, so whoever begins looks for it here. Told once: anybody could
-/// fill the log otherwise.
-fn tell_of_foreign_page(why: &str) {
-    static TOLD: Once = Once::new();
-    TOLD.call_once(|| tracing::warn!("{why}; this is told of the first one only"));
 }
 
 /// Checks the request, and gives the value for `Sec-WebSocket-Accept`.

@@ -20,9 +20,10 @@ use crate::{Hub, echo, session};
 
 pub(crate) mod client_address;
 mod files;
-mod handshake;
+pub(crate) mod handshake;
 pub(crate) mod origin;
 pub(crate) mod ready;
+pub(crate) mod refusals;
 pub(crate) mod unstalled;
 
 pub use self::files::static_files;
@@ -45,9 +46,9 @@ async fn wirehub(State(hub): State<Hub>, mut request: Request) -> Result<Respons
     let handshake = Handshake::read(&mut request, &hub)?;
     let offered = request.headers().get_all(header::SEC_WEBSOCKET_PROTOCOL);
     // What is not ASCII is no name that is known here.
-    let (codec, protocol) =
-        negotiate(offered.iter().map(|value| value.to_str().unwrap_or("?"))).map_err(Refusal::Subprotocol)?;
-    let id = SessionId::random().map_err(Refusal::Entropy)?;
+    let (codec, protocol) = negotiate(offered.iter().map(|value| value.to_str().unwrap_or("?")))
+        .map_err(|error| Refusal::Subprotocol(error).noted(&request, &hub))?;
+    let id = SessionId::random().map_err(|error| Refusal::Entropy(error).noted(&request, &hub))?;
     let response = handshake.response(protocol);
     let mailbox = Mailbox::new(hub.live().queue_bytes);
     let peer = Arc::new(Peer::new(id, codec, handshake.address(), mailbox));

@@ -12,7 +12,7 @@ use crate::rate::Rate;
 /// What an address may do; nothing stands for no bound.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct AddressLimits {
-    /// WebSocket connections at once.
+    /// Connections at once.
     pub(crate) connections: Option<u32>,
     /// Handshakes in a second.
     pub(crate) handshakes: Option<u32>,
@@ -77,7 +77,38 @@ impl Addresses {
         entry.open = entry.open.saturating_add(1);
         Ok(Some(Charged { addresses: self.clone(), address }))
     }
+
+    /// One more connection that was accepted, and has asked for nothing yet. Beyond the bound there are a few, for requests
+    /// and refusals; none where those are taken too.
+    pub(crate) fn accept(&self, address: IpAddr, limits: AddressLimits) -> Result<Option<Charged>, TooMany> {
+        let Some(most) = limits.connections else { return Ok(None) };
+        let limits = AddressLimits { connections: Some(most.saturating_add(SPARE)), handshakes: None };
+        self.enter(address, limits, Instant::now())
+    }
+
+    /// A connection that its address is charged with becomes a WebSocket.
+    pub(crate) fn upgrade(
+        &self,
+        address: IpAddr,
+        limits: AddressLimits,
+        now: Instant,
+    ) -> Result<(), TooMany> {
+        let address = household(address);
+        let mut entries = self.0.shard(&address).write();
+        let entry = entries.entry(address).or_default();
+        if limits.handshakes.is_some_and(|per_second| !entry.handshake(per_second, now)) {
+            return Err(TooMany::Handshakes);
+        }
+        // It is among those that are open.
+        if limits.connections.is_some_and(|most| entry.open > most) {
+            return Err(TooMany::Connections);
+        }
+        Ok(())
+    }
 }
+
+/// How many connections of an address there may be beyond its bound, that are no WebSockets.
+const SPARE: u32 = 8;
 
 impl Drop for Charged {
     fn drop(&mut self) {
@@ -172,6 +203,25 @@ mod tests {
             drop(addresses.enter(IpAddr::V4(index.into()), limits, now).unwrap());
         }
         assert!(known(&addresses) < 1000, "{}", known(&addresses));
+    }
+
+    #[test]
+    fn a_connection_counts_before_it_is_a_websocket_and_once() {
+        let addresses = Addresses::new();
+        let limits = AddressLimits { connections: Some(2), handshakes: None };
+        let accept = || addresses.accept(ip("192.0.2.1"), limits);
+        let upgrade = || addresses.upgrade(ip("192.0.2.1"), limits, Instant::now());
+        let mut open = vec![accept().unwrap(), accept().unwrap()];
+        assert_eq!((upgrade(), upgrade()), (Ok(()), Ok(())));
+        open.push(accept().unwrap());
+        assert_eq!(upgrade(), Err(TooMany::Connections));
+        open.extend((3..10).map(|_| accept().unwrap()));
+        assert_eq!(accept().err(), Some(TooMany::Connections));
+        assert!(addresses.accept(ip("192.0.2.2"), limits).is_ok());
+        open.truncate(2);
+        assert_eq!(upgrade(), Ok(()));
+        drop(open);
+        assert_eq!(known(&addresses), 0);
     }
 
     #[test]

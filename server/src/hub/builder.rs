@@ -287,10 +287,20 @@ impl Builder {
         self
     }
 
-    /// How many WebSocket connections an IP address may have at once; of IPv6 a network of 64 bits counts as one. One more
-    /// is refused with the HTTP status 429. No bound without this. Where proxies are before the server it has to
-    /// [trust](Self::trust_proxy) them, or all clients have the proxy's address; where another listener than
-    /// [`run`](crate::run) serves, it must hand over axum's `ConnectInfo<SocketAddr>`.
+    /// How many connections [`run`](crate::run) holds open at once, of all kinds; more wait in the system's queue until others
+    /// end. [`MAX_CONNECTIONS`](crate::MAX_CONNECTIONS) without this; at least 1. Each is a file: the system has to allow as many.
+    #[must_use]
+    pub fn max_connections(mut self, connections: usize) -> Self {
+        self.live.max_connections = connections.max(1);
+        self
+    }
+
+    /// How many connections an IP address may have at once; of IPv6 a network of 64 bits counts as one. Where
+    /// [`run`](crate::run) serves, those count too that are no WebSocket (yet). A WebSocket beyond the bound is refused with
+    /// the HTTP status 429; eight connections more are taken for that and other requests, the next are closed at once. No
+    /// bound without this. Where proxies are before the server it has to [trust](Self::trust_proxy) them, or all clients
+    /// have the proxy's address: a trusted proxy's own connections are not counted, but the WebSockets of each client. Where
+    /// another listener serves, it must hand over axum's `ConnectInfo<SocketAddr>`, and WebSockets alone are counted.
     #[must_use]
     pub fn connections_per_address(mut self, connections: u32) -> Self {
         self.live.addresses.connections = Some(connections);
@@ -366,7 +376,7 @@ impl Builder {
 
     /// What holds for the channels of a namespace, the part of their names before the first `:`. A second call for the
     /// same one takes the first one's place. The namespace `@` is that of the users' own channels: they keep the last 100
-    /// messages for ten minutes without this.
+    /// messages for ten minutes without this. `*` ([`Namespace::OTHERS`]) is as [`Self::other_namespaces`].
     #[must_use]
     pub fn namespace(mut self, name: impl Into<Box<str>>, namespace: Namespace) -> Self {
         self.settings.namespaces.insert(name.into(), namespace);

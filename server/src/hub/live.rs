@@ -13,6 +13,7 @@ use crate::hooks::Hooks;
 use crate::http::client_address::TrustedProxy;
 use crate::http::origin::Origins;
 use crate::http::ready::Need;
+use crate::run::MAX_CONNECTIONS;
 
 /// The settings that can change. A session keeps those of the moment when it was opened, for it has told them to its
 /// client; hooks are those of the moment when they are asked.
@@ -26,6 +27,8 @@ pub(crate) struct Live {
     pub(crate) handshake_timeout: Duration,
     pub(crate) idle_timeout: Option<Duration>,
     pub(crate) drain_delay: Duration,
+    /// Of all kinds, at once. Looked at when a server begins.
+    pub(crate) max_connections: usize,
     pub(crate) addresses: AddressLimits,
     pub(crate) proxies: Vec<TrustedProxy>,
     pub(crate) origins: Origins,
@@ -48,6 +51,7 @@ impl Default for Live {
             handshake_timeout: Duration::from_secs(10),
             idle_timeout: None,
             drain_delay: Duration::ZERO,
+            max_connections: MAX_CONNECTIONS,
             addresses: AddressLimits::default(),
             proxies: Vec::new(),
             origins: Origins::default(),

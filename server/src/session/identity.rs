@@ -30,6 +30,7 @@ impl Session {
 
     /// Answers a `connect` that is refused. The client may send another one, but not for ever: each asks who it is.
     pub(super) fn refuse(&mut self, id: u32, error: ErrorInfo) {
+        self.hub.counters().refusals().note(&error);
         let extras = self.extras.get_or_insert_default();
         extras.refused = extras.refused.saturating_add(1);
         let is_last = extras.refused >= MAX_REFUSED;

@@ -86,6 +86,67 @@ async fn who_is_no_trusted_proxy_can_not_pretend_to_be_another() {
 }
 
 #[tokio::test]
+async fn connections_that_say_nothing_count_for_their_address() {
+    let folder = tempfile::tempdir().unwrap();
+    let (certificate, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
+    let made = generate_simple_self_signed(vec!["localhost".into()]).unwrap();
+    std::fs::write(&certificate, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    for tls in [None, Some(Tls::from_files(&certificate, &key).unwrap())] {
+        let hub = Hub::builder().connections_per_address(2).build();
+        let is_plain = tls.is_none();
+        let server = match tls {
+            None => Server::start(hub).await,
+            Some(tls) => Server::start_with_tls(hub, tls).await,
+        };
+        let mut silent = vec![server.tcp().await, server.tcp().await];
+        if is_plain {
+            let mut client = server.tcp().await;
+            client.write_all(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+            let mut answer = [0; 12];
+            in_time(client.read_exact(&mut answer)).await.unwrap();
+            assert_eq!(&answer, b"HTTP/1.1 200", "a few more are answered");
+            drop(client);
+            let (status, retry_after, _) = refused(open_from(&server, "192.0.2.1").await);
+            assert_eq!((status, &*retry_after), (429, "10"));
+        }
+        // With those that are taken for requests and refusals.
+        in_time(async {
+            loop {
+                let mut next = server.tcp().await;
+                let mut nothing = [0; 1];
+                match tokio::time::timeout(Duration::from_millis(50), next.read(&mut nothing)).await {
+                    Ok(read) => break assert_eq!(read.unwrap_or_default(), 0),
+                    Err(_) => silent.push(next),
+                }
+            }
+        })
+        .await;
+        assert!((2..=10).contains(&silent.len()), "{}", silent.len());
+        drop(silent);
+        if is_plain {
+            in_time(async { while open_from(&server, "192.0.2.1").await.is_err() {} }).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_server_holds_as_many_connections_as_it_is_told_to() {
+    let server = Server::start(Hub::builder().max_connections(2).build()).await;
+    let held = [Client::connect(&server, Codec::Json).await, Client::connect(&server, Codec::Json).await];
+    let host = server.host();
+    let waiting = tokio::spawn(async move {
+        client_async("ws://localhost/ws", TcpStream::connect(host).await.unwrap()).await.unwrap();
+    });
+    // What is answered shows that the server has had its turn.
+    for mut client in held {
+        client.subscribe("a").await;
+        assert!(!waiting.is_finished());
+    }
+    in_time(waiting).await.unwrap();
+}
+
+#[tokio::test]
 async fn an_application_that_serves_by_axum_hands_addresses_over() {
     let hub = Hub::builder().connections_per_address(1).build();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -1,8 +1,8 @@
 //! What a hub counts.
 
-use wirehub_common::Payload;
 use wirehub_common::frame::{Connect, Request};
-use wirehub_server::Hub;
+use wirehub_common::{Codec, Payload};
+use wirehub_server::{ApiKey, Authenticated, Hub, Refusal};
 
 use crate::support::{CODECS, Client, Server, call, http_at, publish, until};
 
@@ -66,4 +66,58 @@ async fn commands_messages_and_ends_are_counted() {
         count("3502") && count("none")
     };
     while !ended().await {}
+}
+
+#[tokio::test]
+async fn refusals_are_counted_by_reason() {
+    let hub =
+        Hub::builder().connections_per_address(2).sessions_per_user(1).authenticate(async |credentials| {
+            match &*credentials.token {
+                "" => Err(Refusal::invalid()),
+                user => Ok(Authenticated::user(user)),
+            }
+        });
+    let hub = hub.build();
+    let key = ApiKey::new("0123456789abcdef0123456789abcdef").unwrap();
+    let app = hub.router().merge(hub.metrics()).merge(hub.api([key]));
+    let server = Server::start_app(hub, app, "127.0.0.1:0").await;
+    let handshake = async |path: &str, more: &str| {
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, close\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{more}\r\n"
+        );
+        http_at(&server.host(), &request).await
+    };
+    assert!(handshake("/ws", "Origin: https://evil.example\r\n").await.contains(" 403 "));
+    assert!(handshake("/ws", "Sec-WebSocket-Protocol: soap\r\n").await.contains(" 400 "));
+    for _ in 0..2 {
+        assert!(handshake("/socket?token=hush", "").await.contains(" 404 "));
+    }
+    let mut first = Client::open(&server, Codec::Json).await;
+    assert_eq!(first.error(Request::Connect(Connect::default())).await, 101);
+    let connect = || Connect { token: "ann".into(), ..Connect::default() };
+    first.connected(connect()).await;
+    let mut second = Client::open(&server, Codec::Json).await;
+    assert_eq!(second.error(Request::Connect(connect())).await, 106);
+    assert!(handshake("/ws", "").await.contains(" 429 "));
+    drop((first, second));
+    let text = scrape(&server).await;
+    expect(
+        &text,
+        &[
+            "wirehub_refusals_total{reason=\"origin\"} 1",
+            "wirehub_refusals_total{reason=\"token\"} 1",
+            "wirehub_refusals_total{reason=\"limit\"} 2",
+            "wirehub_refusals_total{reason=\"path\"} 2",
+            "wirehub_refusals_total{reason=\"subprotocol\"} 1",
+            "wirehub_refusals_total{reason=\"stopping\"} 0",
+            "wirehub_handshakes_refused_total{status=\"400\"} 1",
+        ],
+    );
+    let stats = "GET /api/v1/stats HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\
+                 Authorization: Bearer 0123456789abcdef0123456789abcdef\r\n\r\n";
+    let stats = http_at(&server.host(), stats).await;
+    let refused =
+        "\"refused\":{\"origin\":1,\"token\":1,\"limit\":2,\"path\":2,\"subprotocol\":1,\"other\":0}";
+    assert!(stats.contains(refused), "{stats}");
 }
