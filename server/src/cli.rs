@@ -5,10 +5,12 @@ use std::io::{self, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
 use axum::http::StatusCode;
+use parking_lot::Mutex;
 use tokio::task::JoinError;
 
 use crate::config::{Config, KeySets, parse_time};
@@ -55,8 +57,8 @@ pub struct ServeOptions {
     #[arg(long = "static", value_name = "DIR")]
     pub static_files: Option<PathBuf>,
 
-    /// Let pages of this origin connect, beside the server's own: `https://app.example`, `http://localhost:*` or `*`. May
-    /// be given more than once.
+    /// Let pages of this origin connect, beside the server's own: `https://app.example`, `https://*.app.example` (all names
+    /// below app.example), `http://localhost:*` (all ports), `chrome-extension://ID` or `*`. May be given more than once.
     #[arg(long = "allow-origin", value_name = "ORIGIN")]
     pub allow_origins: Vec<Origin>,
 
@@ -93,7 +95,7 @@ impl ServeOptions {
     }
 
     fn try_serve(self, hub: Builder) -> Result<ExitCode, Error> {
-        let config = self.configuration()?;
+        let config = self.configuration(Config::load)?;
         let log = log::start(&config)?;
         let listen = match &self.listen {
             Some(listen) => listen.clone(),
@@ -121,10 +123,11 @@ impl ServeOptions {
         };
         let runtime = servers_runtime()?;
         let tls = config.tls()?;
-        let reloader = Reloader {
+        let reloader = Arc::new(Reloader {
             options: self,
             base,
             started: config,
+            in_force: Mutex::default(),
             listen,
             hub,
             events,
@@ -132,16 +135,17 @@ impl ServeOptions {
             api_keys,
             tls,
             log,
-        };
+            reading: Arc::default(),
+        });
         let code = runtime.block_on(serve_until_signal(&reloader, app));
         // What is left after the deadline is not waited for.
         runtime.shutdown_background();
         code
     }
 
-    fn configuration(&self) -> Result<Config, Error> {
+    fn configuration(&self, load: fn(&Path) -> Result<Config, Error>) -> Result<Config, Error> {
         let mut config = match &self.config {
-            Some(path) => Config::load(path)?,
+            Some(path) => load(path)?,
             None => Config::from_environment()?,
         };
         config.allow_anonymous(self.anonymous);
@@ -184,7 +188,7 @@ fn servers_runtime() -> Result<tokio::runtime::Runtime, Error> {
 const DEFAULT_ADDRESS: ListenAddress =
     ListenAddress::Tcp(SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 8080)));
 
-async fn serve_until_signal(reloader: &Reloader, app: axum::Router) -> Result<ExitCode, Error> {
+async fn serve_until_signal(reloader: &Arc<Reloader>, app: axum::Router) -> Result<ExitCode, Error> {
     let mut signals = Signals::new()?;
     let mut hangups = Hangups::new(reloader.options.config.is_some())?;
     let mut listener = Listener::bind(&reloader.listen).await?;
@@ -192,7 +196,9 @@ async fn serve_until_signal(reloader: &Reloader, app: axum::Router) -> Result<Ex
     if let Some(tls) = &reloader.tls {
         listener = listener.with_tls(tls.clone());
     }
-    announce(scheme, &listener.address()?)?;
+    let address = listener.address()?;
+    announce(scheme, &address)?;
+    reloader.say_what_is_on(&address);
     let (stop, stopping) = tokio::sync::oneshot::channel();
     // A task of its own: so connections are taken by a thread that serves them, where this one would only hand them over.
     let mut server = tokio::spawn(run(listener, reloader.hub.clone(), app, async {
@@ -207,7 +213,7 @@ async fn serve_until_signal(reloader: &Reloader, app: axum::Router) -> Result<Ex
     let reloading = async {
         loop {
             hangups.next().await;
-            reloader.reload();
+            reloader.reload().await;
         }
     };
     tokio::select! {
@@ -219,10 +225,14 @@ async fn serve_until_signal(reloader: &Reloader, app: axum::Router) -> Result<Ex
         () = twice => {}
     }
     server.abort();
-    let _ = server.await;
+    // Where something in it does not give way the program ends without it.
+    let _ = tokio::time::timeout(AT_ONCE, server).await;
     tracing::warn!("stopped at once: connections were cut");
     Ok(ExitCode::FAILURE)
 }
+
+/// How long a server has to let go of its connections when it is to end at once.
+const AT_ONCE: Duration = Duration::from_secs(1);
 
 /// The static files, if they are there.
 fn pages(directory: &Path) -> Result<axum::Router, Error> {

@@ -1,32 +1,42 @@
 //! The configuration of a server as a program: a TOML file, environment variables over it, and what they mean.
 //!
-//! Every key is known: one that is written wrongly is an error that says where, and which ones there are. An environment
-//! variable `WIREHUB_SECTION__KEY` takes the place of `key` in `[section]`. Secrets stand in files of their own, or in
-//! environment variables, and are shown nowhere.
+//! Every key is known: one that is written wrongly is an error that says where, and which one was meant. All mistakes are
+//! told at once. An environment variable `WIREHUB_SECTION__KEY` takes the place of `key` in `[section]`. Secrets stand in
+//! files of their own, or in environment variables, and are shown nowhere: no error repeats a value.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
 use toml::Table;
+use tracing_subscriber::EnvFilter;
 
+use self::document::Document;
+use self::files::{is_shown, read, shown, variable_named};
 pub(crate) use self::key_sets::KeySets;
 use self::limits::LimitsSection;
+pub(crate) use self::mistakes::Mistakes;
+use self::mistakes::Source;
+use self::namespace::NamespaceSection;
 use self::tokens::TokensSection;
 use self::units::{Bytes, Span};
 use self::webhooks::WebhooksSection;
 use crate::jwt::Signer;
 use crate::webhooks::{EventQueue, Webhooks};
-use crate::{
-    Access, ApiKey, Builder, Error, ErrorKind, History, ListenAddress, Namespace, Origin, Overflow, Tls,
-};
+use crate::{ApiKey, Builder, Error, ErrorKind, Hub, ListenAddress, Origin, Tls, TrustedProxy};
 
 mod changes;
+mod document;
 mod environment;
+mod files;
+mod guard;
 mod key_sets;
 mod limits;
+mod mistakes;
+mod namespace;
+mod summary;
 mod tokens;
 mod units;
 mod webhooks;
@@ -50,6 +60,8 @@ pub struct Config {
     /// All of it as it was written, to be compared with another one.
     #[serde(skip)]
     written: Table,
+    #[serde(skip)]
+    source: Source,
 }
 
 /// The files of a certificate and its key.
@@ -105,29 +117,6 @@ struct ApiKeySection {
     env: Option<String>,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct NamespaceSection {
-    history_size: Option<usize>,
-    history_ttl: Option<Span>,
-    history_bytes: Option<Bytes>,
-    urgent: bool,
-    subscribe: Option<Who>,
-    publish: Option<Who>,
-    presence: Option<Who>,
-    join_leave: Option<Span>,
-    overflow: Option<OverflowName>,
-}
-
-/// What becomes of messages that a session does not take fast enough.
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum OverflowName {
-    Disconnect,
-    DropOldest,
-    Latest,
-}
-
 /// How lines of the log are written.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -139,28 +128,18 @@ pub enum LogFormat {
     Json,
 }
 
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Who {
-    Everybody,
-    Users,
-    Bearers,
-}
-
 impl Config {
     /// Reads a file, and the environment over it. Files that it names are looked for from its own folder on.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`]: what is wrong, where, and what would be right.
+    /// [`ErrorKind::Config`]: all that is wrong, where, and what would be right.
     pub fn load(path: &Path) -> Result<Self, Error> {
-        let text = fs::read_to_string(path).map_err(|error| {
-            let message = format!(
-                "cannot read the configuration {}: write one by `wirehub config init`",
-                path.display()
-            );
-            Error::with_source(ErrorKind::Config, message, error)
-        })?;
-        Self::parse(&text, std::env::vars(), path)
+        Self::parse(&text_of(path, files::contents(path))?, std::env::vars(), path)
+    }
+
+    /// The same of a file that was read before, while a server runs with what it said.
+    pub(crate) fn load_again(path: &Path) -> Result<Self, Error> {
+        Self::parse(&text_of(path, files::contents_again(path))?, std::env::vars(), path)
     }
 
     /// What the environment says, without a file.
@@ -171,24 +150,59 @@ impl Config {
         Self::parse("", std::env::vars(), Path::new("the environment"))
     }
 
+    /// Reads a file as [`Self::load`] does, and all that it names, as a server does that starts with it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`]: all that is wrong.
+    pub(crate) fn check(path: &Path) -> Result<(), Error> {
+        let (config, mut mistakes) =
+            Self::parse_all(&text_of(path, files::contents(path))?, std::env::vars(), path);
+        let mut later = Mistakes::default();
+        config.check_for_start(&mut later);
+        later.take("tls", config.tls());
+        later.take("server.static", config.check_static_files());
+        config.read_api_keys(&mut later);
+        config.put(Hub::builder(), &mut KeySets::default(), &mut later);
+        mistakes = mistakes.and(later);
+        config.source.check(mistakes, ())
+    }
+
     fn parse(
         text: &str,
         variables: impl Iterator<Item = (String, String)>,
         path: &Path,
     ) -> Result<Self, Error> {
-        let wrong = |error: String| Error::new(ErrorKind::Config, format!("{}: {error}", path.display()));
-        // Alone first: what is wrong in the file is told with its line.
-        toml::from_str::<Self>(text).map_err(|error| wrong(error.to_string()))?;
-        let table = environment::over(text, variables).map_err(wrong)?;
-        let mut config: Self =
-            table.clone().try_into().map_err(|error: toml::de::Error| wrong(error.to_string()))?;
-        config.written = table;
-        config.resolve(path.parent().unwrap_or(Path::new("")));
+        let (config, mistakes) = Self::parse_all(text, variables, path);
+        config.source.check(mistakes, ())?;
         Ok(config)
     }
 
+    /// What is right, and all that is wrong.
+    fn parse_all(
+        text: &str,
+        variables: impl Iterator<Item = (String, String)>,
+        path: &Path,
+    ) -> (Self, Mistakes) {
+        // Alone first: what is wrong in the file is told with its line.
+        let Document { mut table, lines, mut mistakes } = Document::read(text);
+        let named = environment::put_over(&mut table, variables, &mut mistakes);
+        let mut config: Self = match table.clone().try_into() {
+            Ok(config) => config,
+            Err(error) => {
+                let error: toml::de::Error = error;
+                mistakes.note("", mistakes::without_value(error.message()));
+                Self::default()
+            }
+        };
+        config.written = table;
+        config.source = Source::new(path, lines, named);
+        config.resolve();
+        (config, mistakes)
+    }
+
     /// Makes relative paths begin at the file's folder.
-    fn resolve(&mut self, folder: &Path) {
+    fn resolve(&mut self) {
+        let folder = self.source.folder();
         let files = self.tokens.iter_mut().flat_map(TokensSection::files);
         let tls = self.tls.iter_mut().flat_map(|tls| [&mut tls.certificate, &mut tls.key]);
         let files = files.chain([&mut self.server.static_files]);
@@ -203,8 +217,9 @@ impl Config {
     /// # Errors
     /// [`ErrorKind::Config`]: it is no address.
     pub fn listen(&self) -> Result<Option<ListenAddress>, Error> {
-        let parse = |text: &String| text.parse().map_err(|error| in_key("server.listen", error));
-        self.server.listen.as_ref().map(parse).transpose()
+        let Some(text) = &self.server.listen else { return Ok(None) };
+        let words = "this is no address: write one as 127.0.0.1:8080, [::1]:8080 or unix:/run/wirehub.sock";
+        text.parse().map(Some).map_err(|_: Error| self.source.wrong("server.listen", words))
     }
 
     /// The keys of the HTTP API; without any it is not served. Reads them.
@@ -212,9 +227,14 @@ impl Config {
     /// # Errors
     /// [`ErrorKind::Config`]: one can't be read, or is none.
     pub fn api_keys(&self) -> Result<Vec<ApiKey>, Error> {
+        let mut mistakes = Mistakes::default();
+        let keys = self.read_api_keys(&mut mistakes);
+        self.source.check(mistakes, keys)
+    }
+
+    pub(crate) fn read_api_keys(&self, mistakes: &mut Mistakes) -> Vec<ApiKey> {
         let keys = self.api.keys.iter().enumerate();
-        keys.map(|(index, key)| key.read().map_err(|error| in_key(&format!("api.keys[{index}]"), error)))
-            .collect()
+        keys.filter_map(|(index, key)| mistakes.take(format!("api.keys[{index}]"), key.read())).collect()
     }
 
     /// Whether it names keys of the HTTP API.
@@ -227,11 +247,17 @@ impl Config {
     /// # Errors
     /// [`ErrorKind::Config`]: it should be, and there is no key that one could show it.
     pub fn admin(&self) -> Result<bool, Error> {
-        if self.admin.enabled && !self.has_api() {
-            let words = "the page asks for a key of the HTTP API, and there is none: add one as [[api.keys]]";
-            return Err(in_key("admin.enabled", words));
-        }
+        self.check_admin().map_err(|words| self.source.wrong("admin.enabled", words))?;
         Ok(self.admin.enabled)
+    }
+
+    fn check_admin(&self) -> Result<(), &'static str> {
+        if self.admin.enabled && !self.has_api() {
+            return Err(
+                "the page asks for a key of the HTTP API, and there is none: add one as [[api.keys]]",
+            );
+        }
+        Ok(())
     }
 
     /// The certificate to show, if it names one. Reads it.
@@ -239,22 +265,67 @@ impl Config {
     /// # Errors
     /// [`ErrorKind::Tls`].
     pub fn tls(&self) -> Result<Option<Tls>, Error> {
-        self.tls_files().map(|files| Tls::from_files(files.certificate, files.key)).transpose()
+        let Some(files) = self.tls_files()? else { return Ok(None) };
+        Tls::from_files(files.certificate, files.key).map(Some)
+    }
+
+    fn check_static_files(&self) -> Result<(), String> {
+        let Some(directory) = self.static_files() else { return Ok(()) };
+        match std::fs::metadata(directory) {
+            Ok(metadata) if metadata.is_dir() => Ok(()),
+            Ok(_) => Err(format!("{} is no directory", shown(directory))),
+            Err(error) => Err(format!("cannot read {}: {error}", shown(directory))),
+        }
     }
 
     /// The files of the certificate to show, if it names one.
-    pub(crate) fn tls_files(&self) -> Option<TlsFiles<'_>> {
-        self.tls.as_ref().map(|TlsSection { certificate, key }| TlsFiles { certificate, key })
+    ///
+    /// # Errors
+    /// [`ErrorKind::Tls`]: what stands there is no file's name.
+    pub(crate) fn tls_files(&self) -> Result<Option<TlsFiles<'_>>, Error> {
+        let Some(TlsSection { certificate, key }) = &self.tls else { return Ok(None) };
+        // What else is wrong with them is told with their names.
+        for path in [certificate, key].into_iter().filter(|path| !is_shown(path)) {
+            std::fs::metadata(path).map_err(|error| {
+                Error::new(ErrorKind::Tls, format!("cannot read {}: {error}", shown(path)))
+            })?;
+        }
+        Ok(Some(TlsFiles { certificate, key }))
+    }
+
+    /// What to log as long as the environment does not say it.
+    pub(crate) fn log_filter(&self) -> Result<EnvFilter, Error> {
+        self.parse_log_filter().map_err(|words| self.source.wrong("server.log", words))
+    }
+
+    fn parse_log_filter(&self) -> Result<EnvFilter, &'static str> {
+        EnvFilter::try_new(self.server.log.as_deref().unwrap_or("info")).map_err(|_| {
+            "this says nothing to log: write error, warn, info, debug or trace, or as in wirehub_server=trace,info"
+        })
     }
 
     /// Checks what a server looks at only when it starts: it must be able to, next time.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Config`], with the key that is wrong.
-    pub(crate) fn check_for_start(&self) -> Result<(), Error> {
-        self.listen()?;
-        self.admin()?;
-        self.namespace.iter().try_for_each(|(name, section)| section.namespace(name).map(drop))
+    pub(crate) fn check_for_start(&self, mistakes: &mut Mistakes) {
+        if let Some(listen) = &self.server.listen {
+            let words =
+                "this is no address: write one as 127.0.0.1:8080, [::1]:8080 or unix:/run/wirehub.sock";
+            mistakes.take("server.listen", listen.parse::<ListenAddress>().map_err(|_| words));
+        }
+        mistakes.take("server.log", self.parse_log_filter());
+        mistakes.take("admin.enabled", self.check_admin());
+        self.namespaces(mistakes);
+    }
+
+    /// Checks that a server which runs with the configuration `old` lets nobody in, and to nothing, only because something
+    /// is not written in this one.
+    pub(crate) fn check_against(&self, old: &Self, mistakes: &mut Mistakes) {
+        guard::check(old, self, mistakes);
+    }
+
+    /// Itself, where nothing was found to be wrong.
+    pub(crate) fn all_right(self, mistakes: Mistakes) -> Result<Self, Error> {
+        self.source.check(mistakes, ())?;
+        Ok(self)
     }
 
     /// The keys that are different in `new` and that a server which runs with this configuration can't take over.
@@ -277,11 +348,10 @@ impl Config {
     /// # Errors
     /// [`ErrorKind::Config`]: there is none, or it can't be read.
     pub fn signer(&self) -> Result<Signer, Error> {
-        let tokens = self
-            .tokens
-            .as_ref()
-            .ok_or_else(|| in_key("tokens", "the section is not there: add it, with a key"))?;
-        tokens.signer()
+        let Some(tokens) = &self.tokens else {
+            return Err(self.source.wrong("tokens", "the section is not there: add it, with a key"));
+        };
+        tokens.signer().map_err(|(key, words)| self.source.wrong(&key, words))
     }
 
     /// Whether everybody is let in without a token.
@@ -294,9 +364,9 @@ impl Config {
         self.server.metrics
     }
 
-    /// What to log, as `WIREHUB_LOG` says it, and how.
-    pub fn log(&self) -> (Option<&str>, LogFormat) {
-        (self.server.log.as_deref(), self.server.log_format)
+    /// How to log.
+    pub fn log_format(&self) -> LogFormat {
+        self.server.log_format
     }
 
     /// Whether tokens are looked at.
@@ -318,39 +388,59 @@ impl Config {
         hub: Builder,
         key_sets: &mut KeySets,
     ) -> Result<(Builder, Option<EventQueue>), Error> {
-        let mut hub = self.apply_live(hub, key_sets)?;
-        for (name, section) in &self.namespace {
-            hub = hub.namespace(name.as_str(), section.namespace(name)?);
+        let mut mistakes = Mistakes::default();
+        let applied = self.put(hub, key_sets, &mut mistakes);
+        self.source.check(mistakes, applied)
+    }
+
+    fn put(
+        &self,
+        hub: Builder,
+        key_sets: &mut KeySets,
+        mistakes: &mut Mistakes,
+    ) -> (Builder, Option<EventQueue>) {
+        let mut hub = self.put_live(hub, key_sets, mistakes);
+        for (name, namespace) in self.namespaces(mistakes) {
+            hub = hub.namespace(name, namespace);
         }
-        let telling = self.webhooks.events()?;
+        let telling = self.webhooks.events(mistakes);
         let events = telling.map(|telling| telling.webhooks.events(telling.webhook, telling.kinds));
         if let Some(events) = &events {
             hub = hub.observe(events.clone());
         }
-        Ok((hub, events))
+        (hub, events)
+    }
+
+    fn namespaces(&self, mistakes: &mut Mistakes) -> Vec<(&str, crate::Namespace)> {
+        let sections = self.namespace.iter();
+        let namespace = |(name, section): (&'_ String, &NamespaceSection)| {
+            mistakes.take(format!("namespace.{name}"), section.namespace(name))
+        };
+        let made: Vec<_> = sections.clone().map(namespace).collect();
+        sections.zip(made).filter_map(|((name, _), made)| Some((name.as_str(), made?))).collect()
     }
 
     /// Who tells a backend what happens, if it says that one is told. Reads the secret.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Config`], with the key that is wrong.
-    pub(crate) fn teller(&self) -> Result<Option<Webhooks>, Error> {
-        Ok(self.webhooks.events()?.map(|telling| telling.webhooks))
+    pub(crate) fn teller(&self, mistakes: &mut Mistakes) -> Option<Webhooks> {
+        self.webhooks.events(mistakes).map(|telling| telling.webhooks)
     }
 
     /// The part of [`Self::apply`] that [`Hub::reload`](crate::Hub::reload) takes over. Goes on with those of the key sets
     /// that it names too, and puts those that it names in their place.
-    ///
-    /// # Errors
-    /// As there.
-    pub(crate) fn apply_live(&self, mut hub: Builder, key_sets: &mut KeySets) -> Result<Builder, Error> {
+    pub(crate) fn put_live(
+        &self,
+        mut hub: Builder,
+        key_sets: &mut KeySets,
+        mistakes: &mut Mistakes,
+    ) -> Builder {
         let before = std::mem::take(key_sets);
-        for origin in &self.server.allow_origins {
-            let origin: Origin = origin.parse().map_err(|error| in_key("server.allow_origins", error))?;
-            hub = hub.allow_origin(origin);
+        for (index, origin) in self.server.allow_origins.iter().enumerate() {
+            let origin = mistakes.take(format!("server.allow_origins[{index}]"), origin.parse::<Origin>());
+            hub = origin.into_iter().fold(hub, Builder::allow_origin);
         }
-        for proxy in &self.proxy.trusted {
-            hub = hub.trust_proxy(proxy.parse().map_err(|error| in_key("proxy.trusted", error))?);
+        for (index, proxy) in self.proxy.trusted.iter().enumerate() {
+            let proxy = mistakes.take(format!("proxy.trusted[{index}]"), proxy.parse::<TrustedProxy>());
+            hub = proxy.into_iter().fold(hub, Builder::trust_proxy);
         }
         if let Some(delay) = self.server.drain_delay {
             hub = hub.drain_delay(delay.duration());
@@ -361,7 +451,7 @@ impl Config {
                 hub = hub.token_grace(grace);
             }
             if !self.webhooks.know_clients() {
-                let (verifier, named) = tokens.verifier(self.server.anonymous, &before)?;
+                let (verifier, named) = tokens.verifier(self.server.anonymous, &before, mistakes);
                 if !named.is_empty() {
                     hub = hub.need("key set", verifier.readiness());
                 }
@@ -369,67 +459,26 @@ impl Config {
                 hub = hub.authenticate(verifier.hook());
             } else if !tokens.keys.is_empty() {
                 let words = "with [webhooks.connect] the backend says who clients are: leave one of both out";
-                return Err(in_key("tokens.keys", words));
+                mistakes.note("tokens.keys", words);
             }
         }
-        self.webhooks.apply(hub)
+        self.webhooks.apply(hub, mistakes)
     }
 }
 
-impl NamespaceSection {
-    fn namespace(&self, name: &str) -> Result<Namespace, Error> {
-        let mut namespace = Namespace::default();
-        match (self.history_size, self.history_ttl) {
-            (Some(size @ 1..), Some(ttl)) => {
-                let history = History::new(size, ttl.duration());
-                let bytes = self.history_bytes.map_or(history.bytes, Bytes::count);
-                namespace = namespace.history(history.with_bytes(bytes));
-            }
-            (None | Some(0), None) if self.history_bytes.is_none() => {}
-            _ => {
-                let words = "history takes both `history_size`, at least 1, and `history_ttl`: write for instance 100 and \"1h\"";
-                return Err(in_key(&format!("namespace.{name}"), words));
-            }
-        }
-        if self.urgent {
-            namespace = namespace.urgent();
-        }
-        if let Some(who) = self.subscribe {
-            namespace = namespace.subscribe(who.access());
-        }
-        if let Some(who) = self.publish {
-            namespace = namespace.publish(who.access());
-        }
-        if let Some(who) = self.presence {
-            namespace = namespace.presence(who.access());
-        }
-        if let Some(grace) = self.join_leave {
-            if self.presence.is_none() {
-                let words = "`join_leave` is for those who may see who is there: say who by `presence`";
-                return Err(in_key(&format!("namespace.{name}"), words));
-            }
-            namespace = namespace.join_leave(grace.duration());
-        }
-        if let Some(overflow) = self.overflow {
-            if matches!(overflow, OverflowName::Latest) && self.history_size.is_some() {
-                let words = "with `overflow = \"latest\"` clients would recover from the history what they did not get: \
-                             leave one of both out";
-                return Err(in_key(&format!("namespace.{name}"), words));
-            }
-            namespace = namespace.overflow(overflow.policy());
-        }
-        Ok(namespace)
-    }
-}
-
-impl OverflowName {
-    fn policy(self) -> Overflow {
-        match self {
-            Self::Disconnect => Overflow::Disconnect,
-            Self::DropOldest => Overflow::DropOldest,
-            Self::Latest => Overflow::Latest,
-        }
-    }
+/// The text of a configuration that was read.
+fn text_of(path: &Path, contents: io::Result<Vec<u8>>) -> Result<String, Error> {
+    let message = |what: &str| format!("cannot read the configuration {}: {what}", path.display());
+    let bytes = contents.map_err(|error| {
+        let what = if error.kind() == io::ErrorKind::NotFound {
+            "write one by `wirehub config init`"
+        } else {
+            "see to it that this user can read it"
+        };
+        Error::with_source(ErrorKind::Config, message(what), error)
+    })?;
+    String::from_utf8(bytes)
+        .map_err(|_| Error::new(ErrorKind::Config, message("it is no text in UTF-8: save it as such")))
 }
 
 impl ApiKeySection {
@@ -465,28 +514,6 @@ pub fn parse_size(text: &str) -> Result<usize, String> {
     Bytes::parse(text)
         .map(Bytes::count)
         .ok_or_else(|| format!("{text:?} is no size: write one as 128B, 64KiB or 1MiB"))
-}
-
-fn variable_named(name: &str) -> Result<String, String> {
-    std::env::var(name).map_err(|_| format!("the environment variable {name} is not set, or is no text"))
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, String> {
-    fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()))
-}
-
-impl Who {
-    fn access(self) -> Access {
-        match self {
-            Self::Everybody => Access::Everybody,
-            Self::Users => Access::Users,
-            Self::Bearers => Access::Bearers,
-        }
-    }
-}
-
-fn in_key(key: &str, error: impl std::fmt::Display) -> Error {
-    Error::new(ErrorKind::Config, format!("`{key}`: {error}"))
 }
 
 #[cfg(test)]

@@ -56,9 +56,20 @@ impl Tls {
     /// As for [`Self::from_files`]; then all stays as it is.
     pub fn replace(&self, certificate: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Result<(), Error> {
         let files = Files { certificate: certificate.into(), key: key.into() };
-        let state = State::read(files, &self.resolver.provider)?;
-        *self.resolver.state.lock() = state;
+        self.show(Shown(State::read(files, &self.resolver.provider)?));
         Ok(())
+    }
+
+    /// Reads these files, and shows nothing of them yet.
+    #[cfg(feature = "cli")]
+    pub(crate) fn read(&self, certificate: &Path, key: &Path) -> Result<Shown, Error> {
+        let files = Files { certificate: certificate.into(), key: key.into() };
+        State::read(files, &self.resolver.provider).map(Shown)
+    }
+
+    /// Shows what was read from now on.
+    pub(crate) fn show(&self, Shown(state): Shown) {
+        *self.resolver.state.lock() = state;
     }
 
     /// Makes the handshake with a client.
@@ -108,6 +119,14 @@ impl Files {
         })
     }
 
+    fn check_kind(&self) -> Result<(), Error> {
+        let is_other = |path: &&PathBuf| std::fs::metadata(path).is_ok_and(|metadata| !metadata.is_file());
+        match [&self.certificate, &self.key].into_iter().find(is_other) {
+            None => Ok(()),
+            Some(path) => Err(Error::new(ErrorKind::Tls, format!("{} is no file: give one", path.display()))),
+        }
+    }
+
     /// When each was changed last. Not the later of both: a certificate may be older than the key that it is for.
     fn changed(&self) -> [Option<SystemTime>; 2] {
         [&self.certificate, &self.key]
@@ -120,6 +139,9 @@ struct Resolver {
     provider: Arc<CryptoProvider>,
     state: Mutex<State>,
 }
+
+/// A certificate that was read, and is still to be shown.
+pub(crate) struct Shown(State);
 
 struct State {
     files: Files,
@@ -144,7 +166,9 @@ impl Resolver {
             state.looked = now;
             let changed = state.files.changed();
             if changed != state.changed {
-                match state.files.read(&self.provider) {
+                // What is no file any more could hold up whoever connects.
+                let read = state.files.check_kind().and_then(|()| state.files.read(&self.provider));
+                match read {
                     Ok(read) => {
                         tracing::info!("the certificate has changed, and the new one is in use");
                         state.current = Arc::new(read);
@@ -253,6 +277,23 @@ mod tests {
         folder.write(&new.certificate, &new.key);
         assert_eq!(shown(LOOK_AGAIN), first, "not looked at again so soon");
         assert_ne!(shown(LOOK_AGAIN * 2), first);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_pipe_in_the_place_of_a_certificate_holds_up_nobody() {
+        let Pair { certificate, key } = pair();
+        let folder = Folder::new();
+        folder.write(&certificate, &key);
+        let provider = Arc::new(ring::default_provider());
+        let state = State::read(folder.files(), &provider).unwrap();
+        let start = state.looked;
+        let resolver = Resolver { provider, state: Mutex::new(state) };
+        let first = resolver.current(start).cert[0].clone();
+        let path = folder.files().key;
+        fs::remove_file(&path).unwrap();
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        assert_eq!(resolver.current(start + LOOK_AGAIN).cert[0], first);
     }
 
     #[test]

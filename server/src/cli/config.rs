@@ -5,9 +5,9 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use super::{complain, log};
+use super::complain;
 use crate::config::{Config, TEMPLATE};
-use crate::{Error, ErrorKind, Hub};
+use crate::{Error, ErrorKind};
 
 /// What can be done with configurations.
 #[derive(Debug, Clone, clap::Subcommand)]
@@ -19,7 +19,8 @@ pub enum ConfigCommand {
         #[arg(value_name = "FILE", default_value = "wirehub.toml")]
         file: PathBuf,
     },
-    /// Say whether a configuration is right, with the environment over it; the keys that it names are read.
+    /// Say whether a configuration is right, with the environment over it, or all that is wrong; the keys that it names are
+    /// read.
     #[command(
         after_help = "Examples:\n  wirehub config check\n  WIREHUB_LIMITS__CALLS=8 wirehub config check /etc/wirehub.toml"
     )]
@@ -63,12 +64,6 @@ fn init(file: &Path) -> Result<String, Error> {
 }
 
 fn check(file: &Path) -> Result<String, Error> {
-    let config = Config::load(file)?;
-    config.listen()?;
-    log::filter(&config)?;
-    config.tls()?;
-    config.api_keys()?;
-    config.admin()?;
-    config.apply(Hub::builder())?;
+    Config::check(file)?;
     Ok(format!("{} is right", file.display()))
 }

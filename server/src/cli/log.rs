@@ -4,8 +4,8 @@ use std::io::{self, IsTerminal as _};
 
 use tracing_subscriber::EnvFilter;
 
+use crate::Error;
 use crate::config::{Config, LogFormat};
-use crate::{Error, ErrorKind};
 
 /// Changes what is logged, in a program whose log [`start`] has set up.
 pub(super) struct Handle(Option<Box<dyn Fn(EnvFilter) + Send + Sync>>);
@@ -24,7 +24,7 @@ pub(super) fn start(config: &Config) -> Result<Handle, Error> {
         .with_env_filter(filter(config)?)
         .with_writer(io::stderr)
         .with_ansi(io::stderr().is_terminal());
-    Ok(match config.log().1 {
+    Ok(match config.log_format() {
         LogFormat::Text => {
             let log = log.with_filter_reloading();
             let handle = log.reload_handle();
@@ -51,9 +51,7 @@ impl Handle {
 
 /// What is to be logged: the environment goes before the configuration, which has to be right all the same.
 pub(super) fn filter(config: &Config) -> Result<EnvFilter, Error> {
-    let words = "write error, warn, info, debug or trace, or as in wirehub_server=trace,info";
-    let configured = EnvFilter::try_new(config.log().0.unwrap_or("info"))
-        .map_err(|error| Error::new(ErrorKind::Config, format!("`server.log`: {error}: {words}")))?;
+    let configured = config.log_filter()?;
     let variable = ["WIREHUB_LOG", "RUST_LOG"].into_iter().find(|name| std::env::var_os(name).is_some());
     let from_environment =
         variable.map(|name| EnvFilter::try_from_env(name).unwrap_or_else(|_| EnvFilter::new("info")));

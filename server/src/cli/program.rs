@@ -90,12 +90,13 @@ SIGINT and SIGTERM stop the server: when the drain delay has passed, clients are
 flushed. From the signal to the end /ready and new clients are answered with 503. A second signal stops it at once.
 
 SIGHUP makes a server with --config read its configuration again: keys, limits, origins, proxies, webhooks, certificates
-and the log's level change; the log names what takes a restart. Where anything in it is wrong, all stays as it was.";
+and the log's level change; the log names what takes a restart. Where anything in it is wrong, or what kept others out is
+not in it any more, all stays as it was.";
 
 const CONFIG_NOTES: &str = "\
 Examples:
   wirehub config init                                 writes wirehub.toml, in which everything is explained
-  wirehub config check && systemctl reload wirehub";
+  wirehub config check && systemctl reload wirehub    tells all mistakes at once";
 
 const TOKEN_NOTES: &str = "\
 Examples:

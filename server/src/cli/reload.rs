@@ -1,11 +1,18 @@
 //! A configuration that is read again while the server runs.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use parking_lot::Mutex;
+use tokio::sync::Mutex as Turn;
+use tokio::task::spawn_blocking;
+use tracing_subscriber::EnvFilter;
 
 use super::{ServeOptions, log};
-use crate::config::{Config, KeySets};
-use crate::webhooks::EventQueue;
-use crate::{ApiKeys, Builder, Error, Hub, ListenAddress, Tls};
+use crate::config::{Config, KeySets, Mistakes};
+use crate::tls::Shown;
+use crate::webhooks::{EventQueue, Webhooks};
+use crate::{ApiKey, ApiKeys, Builder, Error, ErrorKind, Hub, ListenAddress, Tls};
 
 /// Carries what has changed in the configuration into a server that runs.
 pub(super) struct Reloader {
@@ -14,6 +21,8 @@ pub(super) struct Reloader {
     pub(super) base: Builder,
     /// What the server was started with.
     pub(super) started: Config,
+    /// What it goes by now, where that is something else.
+    pub(super) in_force: Mutex<Option<Arc<Config>>>,
     pub(super) listen: ListenAddress,
     pub(super) hub: Hub,
     pub(super) events: Option<EventQueue>,
@@ -21,12 +30,28 @@ pub(super) struct Reloader {
     pub(super) api_keys: ApiKeys,
     pub(super) tls: Option<Tls>,
     pub(super) log: log::Handle,
+    /// Held while files are read.
+    pub(super) reading: Arc<Turn<()>>,
 }
+
+/// What was read, and is right.
+struct Read {
+    config: Config,
+    settings: Builder,
+    key_sets: KeySets,
+    teller: Option<Webhooks>,
+    api_keys: Vec<ApiKey>,
+    filter: EnvFilter,
+    certificate: Option<Shown>,
+}
+
+/// How long reading may take.
+const READ_DEADLINE: Duration = Duration::from_secs(10);
 
 impl Reloader {
     /// Reads the configuration anew. Where anything in it is wrong all stays as it was. Either way the log tells.
-    pub(super) fn reload(&self) {
-        match self.try_reload() {
+    pub(super) async fn reload(self: &Arc<Self>) {
+        match self.read_in_time().await.map(|read| self.take_over(read)) {
             Ok(left) if left.is_empty() => tracing::info!("the configuration was read again and is in force"),
             Ok(left) => tracing::warn!(
                 "the configuration was read again and is in force, but for what takes a restart: {}",
@@ -36,22 +61,54 @@ impl Reloader {
         }
     }
 
-    /// Gives the keys that have changed and take a restart.
-    fn try_reload(&self) -> Result<Vec<String>, Error> {
-        let config = self.options.configuration()?;
-        config.check_for_start()?;
-        self.options.check_exposure(&config, &self.listen)?;
+    /// Reads by a thread of its own: a file may be a pipe, or on a disk that does not answer.
+    async fn read_in_time(self: &Arc<Self>) -> Result<Read, Error> {
+        let wrong = |words: &str| Error::new(ErrorKind::Config, words);
+        let Ok(turn) = Arc::clone(&self.reading).try_lock_owned() else {
+            return Err(wrong(
+                "a file that it names is still being read: see what is wrong with that, or restart the server",
+            ));
+        };
+        let this = Arc::clone(self);
+        let reading = spawn_blocking(move || {
+            let _turn = turn;
+            this.read()
+        });
+        match tokio::time::timeout(READ_DEADLINE, reading).await {
+            Ok(Ok(read)) => read,
+            Ok(Err(_)) => Err(wrong("reading it failed: look for a panic above")),
+            Err(_) => Err(wrong(
+                "reading it, and the files that it names, took more than 10 s: give it files that can be read at once",
+            )),
+        }
+    }
+
+    fn read(&self) -> Result<Read, Error> {
+        let config = self.options.configuration(Config::load_again)?;
+        let mut mistakes = Mistakes::default();
+        let in_force = self.in_force.lock().clone();
+        config.check_for_start(&mut mistakes);
+        config.check_against(in_force.as_deref().unwrap_or(&self.started), &mut mistakes);
         let mut key_sets = self.key_sets.lock().clone();
-        let settings = config.apply_live(self.base.fork(), &mut key_sets)?;
+        let settings = config.put_live(self.base.fork(), &mut key_sets, &mut mistakes);
+        let teller = config.teller(&mut mistakes);
+        let api_keys = config.read_api_keys(&mut mistakes);
+        let config = config.all_right(mistakes)?;
+        self.options.check_exposure(&config, &self.listen)?;
         let settings = self.options.apply(settings);
-        let teller = config.teller()?;
-        let api_keys = config.api_keys()?;
         let filter = log::filter(&config)?;
-        // The last that can fail.
-        if let Some(tls) = &self.tls
-            && let Some(files) = config.tls_files()
-        {
-            tls.replace(files.certificate, files.key)?;
+        let certificate = match (&self.tls, config.tls_files()?) {
+            (Some(tls), Some(files)) => Some(tls.read(files.certificate, files.key)?),
+            _ => None,
+        };
+        Ok(Read { config, settings, key_sets, teller, api_keys, filter, certificate })
+    }
+
+    /// Goes by what was read, from now on. Gives the keys that have changed and take a restart.
+    fn take_over(&self, read: Read) -> Vec<String> {
+        let Read { config, settings, key_sets, teller, api_keys, filter, certificate } = read;
+        if let (Some(tls), Some(certificate)) = (&self.tls, certificate) {
+            tls.show(certificate);
         }
         self.hub.reload(settings);
         if let (Some(events), Some(webhooks)) = (&self.events, &teller) {
@@ -61,6 +118,31 @@ impl Reloader {
         *self.key_sets.lock() = key_sets;
         self.api_keys.replace(api_keys);
         self.log.set(filter);
-        Ok(self.started.changes_that_take_a_restart(&config))
+        let left = self.started.changes_that_take_a_restart(&config);
+        *self.in_force.lock() = Some(Arc::new(config));
+        left
+    }
+
+    /// Tells the log at the start what is on, so that nobody has to guess who is let in to what.
+    pub(super) fn say_what_is_on(&self, address: &ListenAddress) {
+        let config = &self.started;
+        let tls = match (address, &self.tls) {
+            (ListenAddress::Unix(_), _) => "a Unix socket",
+            (_, Some(_)) => "with TLS",
+            (_, None) => "without TLS",
+        };
+        tracing::info!("serving at {address}, {tls}");
+        tracing::info!("{}", config.who_is_let_in());
+        let settings = self.hub.settings();
+        let engine = format!("{:?}", settings.engine);
+        let engine = engine.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
+        tracing::info!(
+            "channels that no [namespace] names: {}; they are kept by {engine}",
+            settings.namespaces.others_in_words()
+        );
+        let off = config.limits_that_are_off();
+        if !off.is_empty() {
+            tracing::info!("limits that are off: {}", off.join(", "));
+        }
     }
 }

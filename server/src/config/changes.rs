@@ -37,7 +37,7 @@ const LIVE: [&str; 10] = [
 
 /// Below them, what it does not: what is kept would be lost, and who is told what happens has to hear of every session from
 /// beginning to end.
-const NOT_LIVE: [&str; 2] = ["limits.kept_bytes", "webhooks.events"];
+const NOT_LIVE: [&str; 3] = ["limits.connections", "limits.kept_bytes", "webhooks.events"];
 
 fn can_change(name: &str) -> bool {
     let is_below_any = |sections: &[&str]| sections.iter().any(|section| is_below(name, section));

@@ -1,29 +1,55 @@
 //! Environment variables over a file.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize as _;
 use toml::{Table, Value};
 
 use super::Config;
+use super::mistakes::{Mistake, Mistakes, Place, shown_key, without_value};
 
-/// The table of `text`, with each variable `WIREHUB_SECTION__KEY` in its place. Says which variable is wrong.
-pub(super) fn over(text: &str, variables: impl Iterator<Item = (String, String)>) -> Result<Table, String> {
-    let mut table: Table = text.parse().map_err(|error: toml::de::Error| error.to_string())?;
-    for (name, value) in variables {
-        let Some(path) = name.strip_prefix(PREFIX) else { continue };
+/// Puts each variable `WIREHUB_SECTION__KEY` in its place in the table. One that is wrong is noted and left out. Gives the
+/// variable that each key comes from.
+pub(super) fn put_over(
+    table: &mut Table,
+    variables: impl Iterator<Item = (String, String)>,
+    mistakes: &mut Mistakes,
+) -> BTreeMap<String, String> {
+    let mut named = BTreeMap::new();
+    for (variable, value) in variables {
+        let Some(path) = variable.strip_prefix(PREFIX) else { continue };
         let path = path.to_ascii_lowercase();
         let Some((sections, last)) = path.rsplit_once(SEPARATOR) else { continue };
-        let mut section = &mut table;
-        for key in sections.split(SEPARATOR) {
-            let entry = section.entry(key).or_insert_with(|| Value::Table(Table::new()));
-            section = entry
-                .as_table_mut()
-                .ok_or_else(|| format!("{name}: `{key}` is no section of the configuration"))?;
-        }
-        section.insert(last.into(), meaning(&value));
+        let mut changed = table.clone();
         // Of each alone it is known whether it is right.
-        Config::deserialize(table.clone()).map_err(|error| format!("{name}: {}", error.message()))?;
+        let put = put(&mut changed, sections, last, meaning(&value)).and_then(|()| {
+            Config::deserialize(changed.clone()).map(drop).map_err(|error| without_value(error.message()))
+        });
+        match put {
+            Ok(()) => {
+                *table = changed;
+                named.insert(path.replace(SEPARATOR, "."), variable);
+            }
+            Err(words) => mistakes.add(Mistake {
+                key: path.split(SEPARATOR).map(shown_key).collect::<Vec<_>>().join("."),
+                place: Place::Variable(variable),
+                words,
+            }),
+        }
     }
-    Ok(table)
+    named
+}
+
+fn put(table: &mut Table, sections: &str, last: &str, value: Value) -> Result<(), String> {
+    let mut section = table;
+    for key in sections.split(SEPARATOR) {
+        let entry = section.entry(key).or_insert_with(|| Value::Table(Table::new()));
+        section = entry
+            .as_table_mut()
+            .ok_or_else(|| format!("`{}` is no section of the configuration", shown_key(key)))?;
+    }
+    section.insert(last.into(), value);
+    Ok(())
 }
 
 /// A number, a list or the like as in TOML; all else is text.

@@ -1,10 +1,12 @@
 //! `[limits]`.
 
+use std::time::Duration;
+
 use serde::Deserialize;
 use wirehub_common::Limits;
 
 use super::units::{Bytes, Span};
-use crate::{Builder, MemoryEngine};
+use crate::{Builder, MAX_CONNECTIONS, MemoryEngine};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -16,6 +18,7 @@ pub(super) struct LimitsSection {
     calls: Option<u32>,
     commands_per_second: Option<u32>,
     sessions_per_user: Option<u32>,
+    connections: Option<usize>,
     connections_per_address: Option<u32>,
     handshakes_per_second: Option<u32>,
     handshake_timeout: Option<Span>,
@@ -34,6 +37,9 @@ impl LimitsSection {
         }
         if let Some(sessions @ 1..) = self.sessions_per_user {
             hub = hub.sessions_per_user(sessions);
+        }
+        if let Some(connections @ 1..) = self.connections {
+            hub = hub.max_connections(connections);
         }
         if let Some(connections @ 1..) = self.connections_per_address {
             hub = hub.connections_per_address(connections);
@@ -71,5 +77,40 @@ impl LimitsSection {
             reconnect_window: self.reconnect_window.map_or(default.reconnect_window, Span::duration),
             ..default
         }
+    }
+
+    /// How much each of the limits on clients lets through; the largest number where there is no bound.
+    pub(super) fn bounds(&self) -> [(&'static str, u64); 12] {
+        let Limits { message_bytes, channels, calls, .. } = self.limits();
+        let count = |limit: u32| if limit == 0 { u64::MAX } else { limit.into() };
+        let optional = |limit: Option<u32>| limit.map_or(u64::MAX, count);
+        let time = |time: Option<Span>, default: Duration| {
+            let time = time.map_or(default, Span::duration);
+            u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+        };
+        let bytes = self.queue_bytes.map_or(1024 * 1024, Bytes::count);
+        let idle = self.idle_timeout.map(Span::duration).filter(|timeout| !timeout.is_zero());
+        [
+            ("message_bytes", message_bytes.into()),
+            ("queue_bytes", bytes as u64),
+            ("channels", count(channels)),
+            ("calls", count(calls)),
+            ("commands_per_second", self.commands_per_second.map_or(10_000, count)),
+            ("sessions_per_user", optional(self.sessions_per_user)),
+            ("connections", self.connections() as u64),
+            ("connections_per_address", optional(self.connections_per_address)),
+            ("handshakes_per_second", optional(self.handshakes_per_second)),
+            ("handshake_timeout", time(self.handshake_timeout, Duration::from_secs(10))),
+            ("connect_timeout", time(self.connect_timeout, Duration::from_secs(10))),
+            (
+                "idle_timeout",
+                idle.map_or(u64::MAX, |idle| u64::try_from(idle.as_millis()).unwrap_or(u64::MAX)),
+            ),
+        ]
+    }
+
+    /// How many connections there are at once, of all kinds.
+    fn connections(&self) -> usize {
+        self.connections.filter(|connections| *connections > 0).unwrap_or(MAX_CONNECTIONS)
     }
 }

@@ -1,4 +1,5 @@
 use std::fmt::Write as _;
+use std::fs;
 use std::time::Duration;
 
 use wirehub_common::Limits;
@@ -19,7 +20,7 @@ fn parse(text: &str) -> Result<Config, String> {
 
 #[test]
 fn the_template_is_right_and_so_is_each_key_in_it() {
-    parse(TEMPLATE).unwrap().apply(crate::Hub::builder()).unwrap();
+    parse(TEMPLATE).unwrap().apply(Hub::builder()).unwrap();
     // With everything in force: what is said about keys is true.
     let mut everything = String::new();
     for line in TEMPLATE.lines() {
@@ -34,19 +35,22 @@ fn the_template_is_right_and_so_is_each_key_in_it() {
     assert_eq!(config.limits.limits(), Limits::default());
     assert_eq!(config.server.drain_delay.unwrap().duration(), Duration::ZERO);
     let chat = config.namespace["chat"].namespace("chat").unwrap();
-    assert_eq!(chat.history, Some(History::new(100, Duration::from_secs(3600))));
+    assert_eq!(chat.history, Some(crate::History::new(100, Duration::from_secs(3600))));
 }
 
 #[test]
 fn a_typo_is_told_with_its_line_and_what_would_be_right() {
     for (text, words) in [
-        ("[server]\nlisen = \"127.0.0.1:1\"", &["line 2", "lisen", "listen"][..]),
+        ("[server]\nlisen = \"127.0.0.1:1\"", &["line 2", "`server.lisen`", "did you mean `listen`?"][..]),
         ("[sever]", &["line 1", "sever", "`server`"]),
-        ("[limits]\n\nping_interval = 25", &["line 3", "string"]),
-        ("[limits]\nping_interval = \"25\"", &["line 2", "\"25\" is no time", "\"25s\""]),
-        ("[limits]\nmessage_bytes = \"1MB\"", &["line 2", "\"1MB\" is no size", "\"1MiB\""]),
-        ("[namespace.chat]\npublish = \"nobody\"", &["line 2", "nobody", "bearers"]),
-        ("[namespace.chat]\noverflow = \"oldest\"", &["line 2", "oldest", "drop-oldest"]),
+        ("[limits]\n\nping_interval = 25", &["line 3", "`limits.ping_interval`", "string"]),
+        ("[limits]\nping_interval = \"25\"", &["line 2", "no time", "\"25s\""]),
+        ("[limits]\nmessage_bytes = \"1MB\"", &["line 2", "no size", "\"1MiB\""]),
+        ("[limits]\nmessage_bytes = true", &["line 2", "a size", "\"1MiB\""]),
+        ("[namespace.chat]\npublish = \"nobody\"", &["line 2", "`namespace.chat.publish`", "`bearers`"]),
+        ("[namespace.chat]\noverflow = \"drop-oldst\"", &["line 2", "did you mean \"drop-oldest\"?"]),
+        ("[tls]\nkey = \"a\"", &["line 1", "`tls`", "`certificate` is missing"]),
+        ("[server]\nlog = info", &["line 2", "no TOML"]),
         ("[server", &["line 1"]),
         ("[[tokens.keys]]\nalgoritm = \"HS256\"", &["line 2", "algoritm", "algorithm"]),
     ] {
@@ -60,7 +64,7 @@ fn a_typo_is_told_with_its_line_and_what_would_be_right() {
 
 #[test]
 fn what_can_not_be_is_told_with_its_key() {
-    let applied = |text: &str| parse(text).unwrap().apply(crate::Hub::builder()).unwrap_err().to_string();
+    let applied = |text: &str| parse(text).unwrap().apply(Hub::builder()).unwrap_err().to_string();
     for (text, words) in [
         ("[server]\nallow_origins = [\"app.example\"]", &["server.allow_origins"][..]),
         ("[proxy]\ntrusted = [\"proxy.example\"]", &["proxy.trusted", "10.0.0.0/8"]),
@@ -71,7 +75,18 @@ fn what_can_not_be_is_told_with_its_key() {
             &["namespace.chat", "latest", "history"],
         ),
         ("[tokens]", &["tokens.keys", "[[tokens.keys]]"]),
-        ("[[tokens.keys]]\nalgorithm = \"none\"\nfile = \"x\"", &["tokens.keys[0]", "/etc/wirehub/x"]),
+        (
+            "[[tokens.keys]]\nalgorithm = \"none\"\nfile = \"x\"",
+            &["line 1", "tokens.keys[0]", "cannot read the file"],
+        ),
+        ("[namespace.\"chat:*\"]", &["line 1", "[namespace.chat]", "[namespace.\"*\"]"]),
+        ("[namespace.\"@ann\"]", &["[namespace.\"@\"]"]),
+        ("[namespace.\"@all\"]", &["[namespace.\"@\"]"]),
+        ("[namespace.\"two words\"]", &["no channel has"]),
+        (
+            "[server]\nallow_origins = [\"https://a.example\", \"https://a.*\"]",
+            &["server.allow_origins[1]", "*.app.example"],
+        ),
         ("[[tokens.keys]]\nalgorithm = \"HS256\"", &["tokens.keys[0]", "`file` or `env`"]),
         ("[[tokens.keys]]\nkey_set_url = \"login.example\"", &["tokens.keys[0]", "key_set_url", "https://"]),
         (
@@ -111,15 +126,135 @@ fn keys_are_read_from_files_and_a_bad_one_is_not_shown() {
     write("wirehub.toml", "[[tokens.keys]]\nalgorithm = \"HS256\"\nfile = \"secret.key\"\n");
     write("secret.key", "0123456789abcdef0123456789abcdef\n");
     let config = Config::load(&file).unwrap();
-    let (verifier, _) = config.tokens.as_ref().unwrap().verifier(false, &KeySets::default()).unwrap();
+    let mut mistakes = Mistakes::default();
+    let (verifier, _) = config.tokens.as_ref().unwrap().verifier(false, &KeySets::default(), &mut mistakes);
+    assert!(mistakes.is_empty());
     let signer = Signer::from_secret(Algorithm::Hs256, b"0123456789abcdef0123456789abcdef").unwrap();
     let token = signer.sign(&crate::Authenticated::user("ann")).unwrap();
     assert!(verifier.verify(&token).is_ok(), "the line feed at the end is no part of it");
 
     write("secret.key", "swordfish");
-    let error = config.apply(crate::Hub::builder()).unwrap_err().to_string();
+    let error = config.apply(Hub::builder()).unwrap_err().to_string();
     assert!(error.contains("32 bytes") && !error.contains("swordfish"), "{error}");
     assert!(!format!("{config:?}").contains("swordfish"));
+}
+
+#[test]
+fn all_mistakes_are_told_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("wirehub.toml");
+    let check = |text: &str| {
+        fs::write(&file, text).unwrap();
+        Config::check(&file).map_err(|error| error.to_string())
+    };
+    let told = check(
+        "[server]\nlisen = \"x\"\nlog = \"a=loud\"\nallow_origins = [\"a.example\", \"b.example\"]\n\
+         [limits]\ncalls = \"many\"\nchanels = 3\nping_interval = \"25\"\n\
+         [[tokens.keys]]\nalgoritm = \"HS256\"\nfile = \"a.key\"\n\
+         [[tokens.keys]]\nalgorithm = \"HS256\"\nfile = \"b.key\"\n\
+         [webhooks]\nsecret = \"x\"\n[webhooks.connec]\nurl = \"x\"\n[namespace.\"a:b\"]\n",
+    )
+    .unwrap_err();
+    for words in [
+        "12 mistakes",
+        "line 2: `server.lisen`",
+        "line 3: `server.log`",
+        "line 4: `server.allow_origins[0]`",
+        "line 4: `server.allow_origins[1]`",
+        "line 6: `limits.calls`: it takes a whole number",
+        "line 7: `limits.chanels`: there is no such key: did you mean `channels`?",
+        "line 8: `limits.ping_interval`",
+        "line 10: `tokens.keys[0].algoritm`: there is no such key: did you mean `algorithm`?",
+        "`tokens.keys[1]`: cannot read",
+        "line 16: `webhooks.secret`",
+        "line 17: `webhooks.connec`: there is no such key: did you mean `connect`?",
+        "line 19: `namespace.a:b`",
+    ] {
+        assert!(told.contains(words), "{words} in: {told}");
+    }
+    let told = check("[server]\nlisten = here\nlog = there\n[limits]\ncalls = 1\n").unwrap_err();
+    assert!(told.contains("line 2: this is no TOML") && told.contains("line 3: this is no TOML"), "{told}");
+    check("[namespace.\"*\"]\nsubscribe = \"bearers\"\n[namespace.\"\"]\n[namespace.\"@\"]\n").unwrap();
+}
+
+/// Whatever stands under whatever key may be a secret that was meant for somewhere else.
+#[test]
+fn no_error_repeats_a_value() {
+    const SECRET: &str = "INLINESECRET0123456789012345678901";
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("wirehub.toml");
+    let told = |text: &str| {
+        fs::write(&file, text).unwrap();
+        let told = Config::check(&file).map_err(|error| error.to_string()).err().unwrap_or_default();
+        assert!(!told.contains(SECRET) && !told.contains(&SECRET.to_ascii_lowercase()), "{text}\n{told}");
+        told
+    };
+    let mut everything = Vec::new();
+    for line in TEMPLATE.lines() {
+        let bare = line.strip_prefix("# ").unwrap_or(line);
+        if bare.starts_with('[') || bare.split(' ').nth(1) == Some("=") {
+            everything.push(bare);
+        }
+    }
+    let keys: Vec<_> = everything.iter().enumerate().filter(|(_, line)| line.contains(" = ")).collect();
+    assert!(keys.len() > 40, "{}", keys.len());
+    for (index, line) in keys {
+        let key = line.split(" = ").next().unwrap();
+        let with = |line: String| {
+            let mut lines: Vec<_> = everything.iter().map(|line| (*line).to_owned()).collect();
+            lines[index] = line;
+            told(&lines.join("\n"))
+        };
+        for value in [
+            format!("\"{SECRET}\""),
+            format!("\"\"\"-----BEGIN PRIVATE KEY-----\n{SECRET}\n\"\"\""),
+            format!("\"https://user:{SECRET}@a.example\""),
+            format!("[\"{SECRET}\"]"),
+            format!("{{ file = \"{SECRET}\" }}"),
+            format!("{{ env = \"{SECRET}\" }}"),
+            format!("{{ {SECRET} = 1 }}"),
+            SECRET.to_owned(),
+            format!("\"{SECRET}"),
+        ] {
+            with(format!("{key} = {value}"));
+        }
+        assert!(with(format!("sekret = \"{SECRET}\"")).contains("sekret"), "{key}");
+    }
+    for text in [
+        format!("[webhooks]\nsecret = \"{SECRET}\""),
+        format!("[api]\nkeys = [\"{SECRET}\"]"),
+        format!("[tokens]\nkeys = \"{SECRET}\""),
+        format!("[[tokens.keys]]\nalgorithm = \"{SECRET}\"\nfile = \"wirehub.toml\""),
+        format!("tokens = \"{SECRET}\""),
+        format!("[tls]\ncertificate = \"{SECRET}\"\nkey = \"{SECRET}\""),
+        format!("{SECRET} = 1"),
+        format!("[{SECRET}]"),
+        SECRET.to_owned(),
+    ] {
+        assert!(!told(&text).is_empty(), "{text}");
+    }
+    for name in [
+        "WIREHUB_WEBHOOKS__SECRET",
+        "WIREHUB_API__KEYS",
+        "WIREHUB_TOKENS__SECRET",
+        "WIREHUB_LIMITS__CALLS",
+        "WIREHUB_TLS__KEY",
+    ] {
+        let error = parse_with("", &[(name, SECRET)]).unwrap_err();
+        assert!(error.contains(name) && !error.contains(SECRET), "{error}");
+    }
+}
+
+#[test]
+fn a_key_set_that_is_none_is_not_repeated() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("wirehub.toml");
+    fs::write(&file, "[[tokens.keys]]\nkey_set = \"set.json\"").unwrap();
+    for text in ["\"swordfish\"", "{\"keys\": \"swordfish\"}", "swordfish", "{\"swordfish\": 1}"] {
+        fs::write(folder.path().join("set.json"), text).unwrap();
+        let error = Config::check(&file).unwrap_err().to_string();
+        assert!(error.contains("set.json") && !error.contains("swordfish"), "{error}");
+    }
 }
 
 #[test]
@@ -168,7 +303,7 @@ fn webhooks_have_a_secret_and_what_is_wrong_is_told_with_its_key() {
     let applied = |text: &str| {
         fs::write(&file, text).unwrap();
         let config = Config::load(&file).unwrap();
-        config.apply(crate::Hub::builder()).map(drop).map_err(|error| error.to_string())
+        config.apply(Hub::builder()).map(drop).map_err(|error| error.to_string())
     };
     let secret = "[webhooks]\nsecret = { file = \"long.key\" }\n";
     let at = "url = \"http://127.0.0.1:1/\"\n";

@@ -7,15 +7,14 @@ use serde::Deserialize;
 
 use super::key_sets::{KeySets, Place};
 use super::units::Span;
-use super::{in_key, read, variable_named};
-use crate::Error;
+use super::{Mistakes, read, variable_named};
 use crate::jwt::{Algorithm, Signer, Verifier};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct TokensSection {
-    issuer: Option<String>,
-    audience: Option<String>,
+    pub(super) issuer: Option<String>,
+    pub(super) audience: Option<String>,
     leeway: Option<Span>,
     grace: Option<Span>,
     pub(super) keys: Vec<KeySection>,
@@ -40,6 +39,22 @@ impl TokensSection {
         self.keys.iter_mut().flat_map(|key| [&mut key.file, &mut key.key_set, &mut key.authority])
     }
 
+    /// How many keys there are, and the algorithms of those that say it.
+    pub(super) fn summary(&self) -> String {
+        let mut algorithms: Vec<&str> = self.keys.iter().filter_map(|key| key.algorithm.as_deref()).collect();
+        algorithms.dedup();
+        let sets = self.keys.iter().filter(|key| key.algorithm.is_none()).count();
+        let keys = self.keys.len().saturating_sub(sets);
+        let mut kinds = Vec::new();
+        if keys > 0 {
+            kinds.push(format!("{keys} of {}", algorithms.join(", ")));
+        }
+        if sets > 0 {
+            kinds.push(format!("{sets} key set{}", if sets == 1 { "" } else { "s" }));
+        }
+        kinds.join(" and ")
+    }
+
     /// How long a session outlives its token.
     pub(super) fn grace(&self) -> Option<Duration> {
         self.grace.map(Span::duration)
@@ -47,16 +62,22 @@ impl TokensSection {
 
     /// What knows who the bearer of a token is, and the key sets at addresses in it, which go on with what those in `before`
     /// have fetched. Reads the other keys.
-    pub(super) fn verifier(&self, anonymous: bool, before: &KeySets) -> Result<(Verifier, KeySets), Error> {
+    pub(super) fn verifier(
+        &self,
+        anonymous: bool,
+        before: &KeySets,
+        mistakes: &mut Mistakes,
+    ) -> (Verifier, KeySets) {
         if self.keys.is_empty() {
             let words = "there is no key, so nobody could come in: add one as [[tokens.keys]]";
-            return Err(in_key("tokens.keys", words));
+            mistakes.note("tokens.keys", words);
         }
         let (mut verifier, mut key_sets) = (Verifier::new(), KeySets::default());
         for (index, key) in self.keys.iter().enumerate() {
-            verifier = key
-                .add_to(verifier, &mut key_sets, before)
-                .map_err(|error| in_key(&format!("tokens.keys[{index}]"), error))?;
+            let added = key.add_to(verifier.clone(), &mut key_sets, before);
+            if let Some(added) = mistakes.take(format!("tokens.keys[{index}]"), added) {
+                verifier = added;
+            }
         }
         if let Some(leeway) = self.leeway {
             verifier = verifier.with_leeway(leeway.duration());
@@ -67,17 +88,18 @@ impl TokensSection {
         if let Some(audience) = &self.audience {
             verifier = verifier.with_audience(audience);
         }
-        Ok((if anonymous { verifier.with_anonymous() } else { verifier }, key_sets))
+        (if anonymous { verifier.with_anonymous() } else { verifier }, key_sets)
     }
 
-    /// What makes tokens: by the first key that is a secret.
-    pub(super) fn signer(&self) -> Result<Signer, Error> {
+    /// What makes tokens: by the first key that is a secret. Or the key that is wrong, and how.
+    pub(super) fn signer(&self) -> Result<Signer, (String, String)> {
         let keys = self.keys.iter().enumerate();
         let (index, signer) =
             keys.into_iter().find_map(|(index, key)| Some((index, key.signer()?))).ok_or_else(|| {
-                in_key("tokens.keys", "none is a secret: tokens are made where the private keys are")
+                let words = "none is a secret: tokens are made where the private keys are";
+                (String::from("tokens.keys"), String::from(words))
             })?;
-        let mut signer = signer.map_err(|error| in_key(&format!("tokens.keys[{index}]"), error))?;
+        let mut signer = signer.map_err(|words| (format!("tokens.keys[{index}]"), words))?;
         if let Some(issuer) = &self.issuer {
             signer = signer.with_issuer(issuer);
         }
@@ -105,8 +127,8 @@ impl KeySection {
         if let (None, None, None, Some(path), None, None) =
             (&self.algorithm, &self.file, &self.env, &self.key_set, &self.key_set_url, &self.authority)
         {
-            let text =
-                String::from_utf8(read(path)?).map_err(|_| format!("{} is no text", path.display()))?;
+            let text = String::from_utf8(read(path)?)
+                .map_err(|_| format!("{} is no text in UTF-8: a key set is JSON", path.display()))?;
             return verifier.with_key_set(&text).map_err(|error| format!("{}: {error}", path.display()));
         }
         let (algorithm, material) = self.key()?;
@@ -143,7 +165,7 @@ impl KeySection {
         };
         let algorithm = Algorithm::from_name(name).ok_or_else(|| {
             let known = Algorithm::ALL.map(Algorithm::as_str).join(", ");
-            format!("there is no algorithm {name:?} here: take one of {known}")
+            format!("there is no such `algorithm`: take one of {known}")
         })?;
         if algorithm.is_symmetric() {
             // Editors end files with a line feed that is no part of the secret.

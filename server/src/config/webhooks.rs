@@ -6,9 +6,9 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::units::Span;
-use super::{in_key, read, variable_named};
+use super::{Mistakes, read, variable_named};
 use crate::webhooks::{EventKind, Webhook, Webhooks};
-use crate::{Builder, Error};
+use crate::{Builder, CallPattern, ChannelPattern};
 
 /// Which questions a backend answers, and where.
 #[derive(Debug, Default, Deserialize)]
@@ -80,68 +80,76 @@ impl WebhooksSection {
     }
 
     /// Puts the hooks into a hub. Reads the secret.
-    pub(super) fn apply(&self, mut hub: Builder) -> Result<Builder, Error> {
+    pub(super) fn apply(&self, mut hub: Builder, mistakes: &mut Mistakes) -> Builder {
         let is_asked = [&self.subscribe, &self.publish, &self.calls].iter().any(|all| !all.is_empty());
         if self.connect.is_none() && !is_asked {
-            return Ok(hub);
+            return hub;
         }
-        let webhooks = self.webhooks()?;
+        let webhooks = self.webhooks(mistakes);
         if let Some(ConnectSection { url, timeout, retries, concurrency }) = &self.connect {
-            let key = "webhooks.connect";
             let webhook = self.webhook(url, (*timeout, *retries, *concurrency)).and_then(decides);
-            let webhook = webhook.map_err(|error| in_key(key, error))?;
-            hub = hub.authenticate(webhooks.connect(webhook));
+            if let Some((webhooks, webhook)) =
+                webhooks.as_ref().zip(mistakes.take("webhooks.connect", webhook))
+            {
+                hub = hub.authenticate(webhooks.connect(webhook));
+            }
         }
         for (index, question) in self.subscribe.iter().enumerate() {
             let key = format!("webhooks.subscribe[{index}]");
-            let webhook = self.question(question).and_then(decides).map_err(|error| in_key(&key, error))?;
-            let pattern = question.pattern.parse().map_err(|error| in_key(&key, error))?;
-            hub = hub.authorize_subscribe(pattern, webhooks.subscribe(webhook));
+            let webhook = mistakes.take(&key, self.question(question).and_then(decides));
+            let pattern = mistakes.take(key, question.pattern.parse::<ChannelPattern>());
+            if let (Some(webhooks), Some(webhook), Some(pattern)) = (&webhooks, webhook, pattern) {
+                hub = hub.authorize_subscribe(pattern, webhooks.subscribe(webhook));
+            }
         }
         for (index, question) in self.publish.iter().enumerate() {
             let key = format!("webhooks.publish[{index}]");
-            let webhook = self.question(question).and_then(decides).map_err(|error| in_key(&key, error))?;
-            let pattern = question.pattern.parse().map_err(|error| in_key(&key, error))?;
-            hub = hub.authorize_publish(pattern, webhooks.publish(webhook));
+            let webhook = mistakes.take(&key, self.question(question).and_then(decides));
+            let pattern = mistakes.take(key, question.pattern.parse::<ChannelPattern>());
+            if let (Some(webhooks), Some(webhook), Some(pattern)) = (&webhooks, webhook, pattern) {
+                hub = hub.authorize_publish(pattern, webhooks.publish(webhook));
+            }
         }
         for (index, question) in self.calls.iter().enumerate() {
             let key = format!("webhooks.calls[{index}]");
-            let (webhook, _) = self.question(question).map_err(|error| in_key(&key, error))?;
-            let pattern = question.pattern.parse().map_err(|error| in_key(&key, error))?;
-            hub = hub.calls(pattern, webhooks.call(webhook));
+            let webhook = mistakes.take(&key, self.question(question));
+            let pattern = mistakes.take(key, question.pattern.parse::<CallPattern>());
+            if let (Some(webhooks), Some((webhook, _)), Some(pattern)) = (&webhooks, webhook, pattern) {
+                hub = hub.calls(pattern, webhooks.call(webhook));
+            }
         }
-        Ok(hub)
+        hub
+    }
+
+    /// The patterns of the channels about which a backend is asked, with the names of their sections.
+    pub(super) fn decided(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let subscribe = self.subscribe.iter().map(|question| ("webhooks.subscribe", &*question.pattern));
+        subscribe.chain(self.publish.iter().map(|question| ("webhooks.publish", &*question.pattern)))
     }
 
     /// What tells a backend what happens. Reads the secret.
-    pub(super) fn events(&self) -> Result<Option<Telling<'_>>, Error> {
-        let Some(EventsSection { url, kinds, timeout }) = &self.events else { return Ok(None) };
-        let webhook = self.webhook(url, (*timeout, None, None));
-        let (webhook, _) = webhook.map_err(|error| in_key("webhooks.events", error))?;
+    pub(super) fn events(&self, mistakes: &mut Mistakes) -> Option<Telling<'_>> {
+        let EventsSection { url, kinds, timeout } = self.events.as_ref()?;
+        let webhook = mistakes.take("webhooks.events", self.webhook(url, (*timeout, None, None)));
         let kinds = kinds.as_deref().unwrap_or(&EventKind::ALL);
-        Ok(Some(Telling { webhooks: self.webhooks()?, webhook, kinds }))
+        let (webhooks, (webhook, _)) = (self.webhooks(mistakes)?, webhook?);
+        Some(Telling { webhooks, webhook, kinds })
     }
 
-    fn webhooks(&self) -> Result<Webhooks, Error> {
+    fn webhooks(&self, mistakes: &mut Mistakes) -> Option<Webhooks> {
         let secret = match &self.secret {
             Some(SecretSection { file: Some(path), env: None }) => read(path),
             Some(SecretSection { file: None, env: Some(variable) }) => variable_named(variable).map(String::into_bytes),
             _ => Err("backends must know who asks: write secret = { file = \"webhooks.key\" } or { env = \"WIREHUB_WEBHOOKS_KEY\" }".into()),
         };
-        let in_secret = |error: String| in_key("webhooks.secret", error);
-        let secret = secret.map_err(in_secret)?;
         // Editors end files with a line feed that is no part of the secret.
-        let mut webhooks =
-            Webhooks::new(secret.trim_ascii_end()).map_err(|error| in_secret(error.to_string()))?;
-        if let Some(path) = &self.authority {
-            webhooks = read(path)
-                .and_then(|pem| {
-                    let trusting = webhooks.with_root_certificates(&pem);
-                    trusting.map_err(|error| format!("{}: {error}", path.display()))
-                })
-                .map_err(|error| in_key("webhooks.authority", error))?;
-        }
-        Ok(webhooks)
+        let webhooks = secret
+            .and_then(|secret| Webhooks::new(secret.trim_ascii_end()).map_err(|error| error.to_string()));
+        let webhooks = mistakes.take("webhooks.secret", webhooks);
+        let Some(path) = &self.authority else { return webhooks };
+        let pem = mistakes.take("webhooks.authority", read(path))?;
+        let trusting = webhooks?.with_root_certificates(&pem);
+        mistakes.take("webhooks.authority", trusting.map_err(|error| format!("{}: {error}", path.display())))
     }
 
     fn question(&self, question: &QuestionSection) -> Result<(Webhook, Duration), String> {

@@ -62,6 +62,10 @@ pub enum Access {
 }
 
 impl Namespace {
+    /// Stands for all namespaces that have no rules of their own, and for channels without one: see
+    /// [`Builder::other_namespaces`](crate::Builder::other_namespaces).
+    pub const OTHERS: &'static str = "*";
+
     /// Its channels keep history: who comes back gets what was missed, and what was published can be read. Without this
     /// nothing is kept.
     #[must_use]
@@ -130,15 +134,27 @@ impl Default for Namespaces {
 
 impl Namespaces {
     pub(crate) fn insert(&mut self, name: Box<str>, namespace: Namespace) {
-        if &*name == USERS {
-            self.users = namespace;
-        } else {
-            self.by_name.insert(name, namespace);
+        match &*name {
+            USERS => self.users = namespace,
+            Namespace::OTHERS => self.others = namespace,
+            _ => drop(self.by_name.insert(name, namespace)),
         }
     }
 
     pub(crate) fn set_others(&mut self, namespace: Namespace) {
         self.others = namespace;
+    }
+
+    /// What holds for the channels that have no rules of their own, in words for the log.
+    #[cfg(feature = "cli")]
+    pub(crate) fn others_in_words(&self) -> String {
+        let name = |access| match access {
+            Access::Everybody => "everybody",
+            Access::Users => "users",
+            Access::Bearers => "bearers of the right",
+        };
+        let Namespace { subscribe, publish, .. } = &self.others;
+        format!("{} may subscribe, {} may publish", name(*subscribe), name(*publish))
     }
 
     /// What holds for a channel.

@@ -13,8 +13,13 @@ pub(super) fn keys_of(json: &str, is_wanted: impl Fn(Algorithm) -> bool) -> Resu
         keys: Vec<serde_json::Value>,
     }
 
-    let set: Set = serde_json::from_str(json)
-        .map_err(|error| KeyError::new(format!("it is no JSON Web Key Set: {error}")))?;
+    // The library's words quote what stands there, which may be a secret.
+    let set: Set = serde_json::from_str(json).map_err(|error| {
+        let (line, column) = (error.line(), error.column());
+        KeyError::new(format!(
+            "it is no JSON Web Key Set, which begins with {{\"keys\":[: look at line {line}, column {column}"
+        ))
+    })?;
     let read = |value| {
         let jwk: Jwk = serde_json::from_value(value).ok()?;
         let algorithm = algorithm_of(&jwk).filter(|algorithm| is_wanted(*algorithm))?;

@@ -80,11 +80,13 @@ async fn it_survives_running_out_of_file_descriptors() {
 }
 
 #[tokio::test]
-async fn the_first_foreign_page_is_told_in_the_log() {
+async fn each_foreign_page_is_told_once_in_the_log() {
     let mut server = Running::start(&["serve", "--listen", "127.0.0.1:0"]);
     let address = server.address();
     let host = address.strip_prefix("http://").unwrap();
-    for page in ["http://localhost:5173", "https://other.example"] {
+    for page in
+        ["http://localhost:5173", "https://other.example", "chrome-extension://abc", "https://other.example"]
+    {
         let request = format!(
             "GET /ws HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nOrigin: {page}\r\n\r\n"
@@ -95,11 +97,66 @@ async fn the_first_foreign_page_is_told_in_the_log() {
         stream.read_exact(&mut status).await.unwrap();
         assert_eq!(&status, b"HTTP/1.1 403");
     }
+    // A page that asks in the wrong place.
+    let request = "GET /socket?token=hush HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+                   Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    let mut stream = TcpStream::connect(host).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    stream.read_exact(&mut [0; 12]).await.unwrap();
     server.signal("TERM");
     let mut log = String::new();
     server.child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
-    assert_eq!(log.matches("may not connect").count(), 1, "{log}");
-    assert!(log.contains("start the server with --allow-origin http://localhost:5173"), "{log}");
+    assert_eq!(log.matches("may not connect").count(), 3, "{log}");
+    for words in [
+        "start the server with --allow-origin http://localhost:5173",
+        "pages of https://other.example may not",
+        "the browser's extension chrome-extension://abc may not",
+        "\"/socket\"",
+    ] {
+        assert_eq!(log.matches(words).count(), 1, "{words} in: {log}");
+    }
+    assert!(!log.contains("hush"), "{log}");
+}
+
+#[test]
+fn the_log_says_at_the_start_what_is_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    std::fs::write(path("token.key"), "0123456789abcdef0123456789abcdef").unwrap();
+    let config = "[server]\nlisten = \"127.0.0.1:0\"\n[limits]\nsessions_per_user = 3\n\
+                  [[tokens.keys]]\nalgorithm = \"HS256\"\nfile = \"token.key\"\n\
+                  [namespace.\"*\"]\nsubscribe = \"bearers\"\npublish = \"users\"\n";
+    std::fs::write(path("wirehub.toml"), config).unwrap();
+    for (arguments, expected) in [
+        (
+            ["--config", &path("wirehub.toml")],
+            [
+                "without TLS",
+                "with a token (1 of HS256)",
+                "bearers of the right may subscribe, users may publish",
+                "limits that are off: connections_per_address, handshakes_per_second, idle_timeout",
+            ],
+        ),
+        (
+            ["--listen", "127.0.0.1:0"],
+            [
+                "serving at 127.0.0.1:",
+                "everybody on this machine is let in",
+                "everybody may subscribe, everybody may publish; they are kept by MemoryEngine",
+                "sessions_per_user",
+            ],
+        ),
+    ] {
+        let mut server = Running::start(&[&["serve"], &arguments[..]].concat());
+        server.address();
+        server.signal("TERM");
+        assert!(server.child.wait().unwrap().success());
+        let mut log = String::new();
+        server.child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+        for words in expected {
+            assert!(log.contains(words), "{words} in: {log}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -1,8 +1,8 @@
 //! SIGHUP: what a server that runs takes over from its configuration, and what becomes of a broken one.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
-use std::process::ChildStderr;
+use std::process::{ChildStderr, Command, Stdio};
 use std::sync::Arc;
 
 use axum::Json;
@@ -282,6 +282,86 @@ async fn a_server_that_would_let_everybody_in_does_not_take_that_over() {
     server.write("wirehub.toml", "[server]\nlisten = \"0.0.0.0:0\"\n");
     let told = server.reload();
     assert!(told.contains("stays as it was") && told.contains("--anonymous"), "{told}");
+}
+
+/// Behind a proxy on the same machine, say, where no address keeps anybody out.
+#[tokio::test]
+async fn a_configuration_that_has_lost_what_keeps_others_out_is_not_taken_over() {
+    let mut server = configured();
+    let token = server.token();
+    let config = server.path("wirehub.toml");
+    let halves = CONFIG.match_indices('\n').map(|(end, _)| CONFIG[..end].to_owned());
+    let mut lost: Vec<String> = halves.filter(|half| !half.contains("token.key")).collect();
+    lost.push(String::new());
+    lost.push("# nothing\n".into());
+    lost.push(CONFIG.replace("channels = 1", ""));
+    for text in lost {
+        server.write("wirehub.toml", &text);
+        let told = server.reload();
+        assert!(told.contains("ERROR") && told.contains("stays as it was"), "{text}: {told}");
+        assert_eq!(server.open().await.error(Request::Connect(Connect::default())).await, 101);
+        server.open().await.connected(connect(&token)).await;
+    }
+
+    // Nobody writes into it, and who reads it waits.
+    std::fs::remove_file(&config).unwrap();
+    assert!(Command::new("mkfifo").arg(&config).status().unwrap().success());
+    let told = server.reload();
+    assert!(told.contains("stays as it was") && told.contains("no file that can be read again"), "{told}");
+    server.open().await.connected(connect(&token)).await;
+
+    // Said, it is done.
+    std::fs::remove_file(&config).unwrap();
+    server.write(
+        "wirehub.toml",
+        "[server]\nlisten = \"127.0.0.1:0\"\nanonymous = true\n[limits]\nchannels = 0\n",
+    );
+    let told = server.reload();
+    assert!(told.contains("is in force"), "{told}");
+    server.open().await.connected(Connect::default()).await;
+    // What is compared is what is in force, not what was at the start.
+    server.write("wirehub.toml", "[server]\nlisten = \"127.0.0.1:0\"\nanonymous = true\n");
+    let told = server.reload();
+    assert!(told.contains("is in force"), "{told}");
+}
+
+#[tokio::test]
+async fn a_server_goes_on_while_a_file_that_it_reads_again_does_not_come() {
+    let mut server = configured();
+    let token = server.token();
+    let key = server.path("token.key");
+    std::fs::remove_file(&key).unwrap();
+    assert!(Command::new("mkfifo").arg(&key).status().unwrap().success());
+    server.server.signal("HUP");
+    server.open().await.connected(connect(&token)).await;
+    let told = server.log_line("the configuration ");
+    assert!(told.contains("stays as it was") && told.contains("10 s"), "{told}");
+    let told = server.reload();
+    assert!(told.contains("stays as it was") && told.contains("still being read"), "{told}");
+    server.open().await.connected(connect(&token)).await;
+    server.server.signal("TERM");
+    assert!(server.server.child.wait().unwrap().success());
+}
+
+#[tokio::test]
+async fn a_pipe_is_read_once_and_a_reload_takes_nothing_away() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = folder.path().join("token.key");
+    std::fs::write(&key, OLD_KEY).unwrap();
+    let config = format!("[[tokens.keys]]\nalgorithm = \"HS256\"\nfile = \"{}\"\n", key.display());
+    let program = env!("CARGO_BIN_EXE_wirehub");
+    // As a program that decrypts it would hand it over.
+    let mut command = Command::new("sh");
+    command.args(["-c", &format!("exec {program} serve --listen 127.0.0.1:0 --config /dev/fd/3 3<&0")]);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut server = Running::spawn(command);
+    server.child.stdin.take().unwrap().write_all(config.as_bytes()).unwrap();
+    let host = server.address().split_once("://").unwrap().1.to_owned();
+    let log = BufReader::new(server.child.stderr.take().unwrap());
+    let mut server = Configured { folder, server, log, host };
+    let told = server.reload();
+    assert!(told.contains("stays as it was") && told.contains("restart the server"), "{told}");
+    assert_eq!(server.open().await.error(Request::Connect(Connect::default())).await, 101);
 }
 
 #[tokio::test]

@@ -176,7 +176,9 @@ async fn a_second_signal_ends_the_program_also_in_the_delay_before_a_stop() {
     let file = folder.path().join("wirehub.toml");
     let config = file.to_str().unwrap();
     std::fs::write(&file, "[server]\nlisten = \"127.0.0.1:0\"\ndrain_delay = \"1h\"\n").unwrap();
-    for arguments in [&["--listen", "127.0.0.1:0", "--drain-delay", "1h"][..], &["--config", config]] {
+    for (arguments, second) in
+        [(&["--listen", "127.0.0.1:0", "--drain-delay", "1h"][..], "TERM"), (&["--config", config], "INT")]
+    {
         let mut server = Running::start(&[&["serve"], arguments].concat());
         let host = server.address().strip_prefix("http://").unwrap().to_owned();
         let mut client = Client::open_on(TcpStream::connect(&host).await.unwrap(), Codec::Json).await;
@@ -184,7 +186,7 @@ async fn a_second_signal_ends_the_program_also_in_the_delay_before_a_stop() {
         server.signal("TERM");
         stopping(&host).await;
         client.ok(publish("a", Payload::json("1"))).await;
-        server.signal("TERM");
+        server.signal(second);
         assert_eq!(server.child.wait().unwrap().code(), Some(1));
     }
 }
