@@ -178,7 +178,7 @@ impl StdError for UserNameError {}
 const MAX_USER_BYTES: usize = 254;
 
 /// How much may be shown of each session.
-const MAX_INFO_BYTES: usize = 4096;
+pub(crate) const MAX_INFO_BYTES: usize = 4096;
 
 /// The channels in which a session may do what their namespaces do not allow to all.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -20,8 +20,9 @@
 //! | claim | meaning |
 //! | --- | --- |
 //! | `sub` | the user, of at most 254 bytes; without it the bearer is anonymous |
-//! | `exp` | until when the token is good; must be there |
+//! | `exp` | until when the token is good, in seconds since 1970; must be there |
 //! | `nbf` | from when on |
+//! | `iat` | since when; only that it is a number is looked at |
 //! | `iss`, `aud` | must be as the verifier was told, if it was |
 //! | `wirehub` | `subscribe`, `publish`, `presence`: lists of [patterns](crate::ChannelPattern) of channels where the bearer has that right. `channels`: the channels that the server subscribes the session to. `info`: what is shown of the session to those who see who is there; any JSON of at most 4 KiB |
 
@@ -29,78 +30,30 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures_util::future::BoxFuture;
-use jsonwebtoken::errors::ErrorKind;
-use jsonwebtoken::{DecodingKey, EncodingKey, Header, Validation};
-use serde::{Deserialize, Serialize};
-use wirehub_common::ChannelName;
+use jsonwebtoken::{AlgorithmFamily, DecodingKey, EncodingKey, Header};
+use serde::Deserialize;
 
-use self::key_set::keys_of;
+pub use self::algorithm::Algorithm;
+use self::claims::{Expected, Granted, Written};
+use self::key_set::{keys_of, listed};
 #[cfg(feature = "backend")]
 pub use self::remote::KeySetUrl;
 #[cfg(feature = "backend")]
 use self::remote::{Again, RemoteKeys};
-use crate::{Authenticated, ChannelPattern, Credentials, Refusal, Rights};
+use self::strength::{check_private_key, check_public_key, check_secret};
+use self::told::Told;
+use crate::{Authenticated, Credentials, Refusal};
 
+mod algorithm;
+mod claims;
 mod key_set;
 #[cfg(feature = "backend")]
 mod remote;
-
-/// How a token is signed. There is no "none".
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Algorithm {
-    /// HMAC with SHA-256, and a secret that both ends have.
-    Hs256,
-    /// HMAC with SHA-384.
-    Hs384,
-    /// HMAC with SHA-512.
-    Hs512,
-    /// RSASSA-PKCS1-v1_5 with SHA-256: a private key signs, the public one verifies.
-    Rs256,
-    /// ECDSA on P-256 with SHA-256.
-    Es256,
-    /// Ed25519.
-    EdDsa,
-}
-
-impl Algorithm {
-    /// All of them.
-    pub const ALL: [Self; 6] = [Self::Hs256, Self::Hs384, Self::Hs512, Self::Rs256, Self::Es256, Self::EdDsa];
-
-    /// The name in a token's header (RFC 7518, section 3.1; RFC 8037).
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Hs256 => "HS256",
-            Self::Hs384 => "HS384",
-            Self::Hs512 => "HS512",
-            Self::Rs256 => "RS256",
-            Self::Es256 => "ES256",
-            Self::EdDsa => "EdDSA",
-        }
-    }
-
-    /// The algorithm of that name.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|algorithm| algorithm.as_str() == name)
-    }
-
-    /// Whether verifying takes the secret that signing takes.
-    pub const fn is_symmetric(self) -> bool {
-        matches!(self, Self::Hs256 | Self::Hs384 | Self::Hs512)
-    }
-
-    const fn inner(self) -> jsonwebtoken::Algorithm {
-        match self {
-            Self::Hs256 => jsonwebtoken::Algorithm::HS256,
-            Self::Hs384 => jsonwebtoken::Algorithm::HS384,
-            Self::Hs512 => jsonwebtoken::Algorithm::HS512,
-            Self::Rs256 => jsonwebtoken::Algorithm::RS256,
-            Self::Es256 => jsonwebtoken::Algorithm::ES256,
-            Self::EdDsa => jsonwebtoken::Algorithm::EdDSA,
-        }
-    }
-}
+mod strength;
+mod told;
 
 /// Knows keys, and which tokens they have signed.
 #[derive(Clone, Default)]
@@ -131,7 +84,7 @@ impl Verifier {
     /// Takes tokens that were signed with this secret.
     ///
     /// # Errors
-    /// The algorithm has no secret, or the secret is shorter than its hash (RFC 7518, section 3.2).
+    /// The algorithm has no secret, or the secret is shorter than its hash (RFC 7518, section 3.2), or is a key of a pair.
     pub fn with_secret(self, algorithm: Algorithm, secret: &[u8]) -> Result<Self, KeyError> {
         check_secret(algorithm, secret)?;
         Ok(self.with_key(algorithm, None, DecodingKey::from_secret(secret)))
@@ -140,13 +93,15 @@ impl Verifier {
     /// Takes tokens that were signed with the private key to this public one, in PEM.
     ///
     /// # Errors
-    /// The text is no such key.
+    /// The text is no such key, or an RSA key of less than 2,048 bits, or of more than 4,096.
     pub fn with_public_key(self, algorithm: Algorithm, pem: &[u8]) -> Result<Self, KeyError> {
-        let key = match algorithm {
-            Algorithm::Rs256 => DecodingKey::from_rsa_pem(pem),
-            Algorithm::Es256 => DecodingKey::from_ec_pem(pem),
-            Algorithm::EdDsa => DecodingKey::from_ed_pem(pem),
-            _ => return Err(KeyError::new(format!("{} has a secret and no public key", algorithm.as_str()))),
+        let key = match algorithm.family() {
+            AlgorithmFamily::Rsa => DecodingKey::from_rsa_pem(pem),
+            AlgorithmFamily::Ec => DecodingKey::from_ec_pem(pem),
+            AlgorithmFamily::Ed => DecodingKey::from_ed_pem(pem),
+            AlgorithmFamily::Hmac => {
+                return Err(KeyError::new(format!("{} has a secret and no public key", algorithm.as_str())));
+            }
         };
         let wanted = || {
             format!(
@@ -154,16 +109,22 @@ impl Verifier {
                 algorithm.as_str()
             )
         };
-        Ok(self.with_key(algorithm, None, key.map_err(|_| KeyError::new(wanted()))?))
+        let key = key.map_err(|_| KeyError::new(wanted()))?;
+        check_public_key(algorithm, &key)?;
+        Ok(self.with_key(algorithm, None, key))
     }
 
     /// Takes tokens that were signed with one of the keys in a JSON Web Key Set (RFC 7517). Keys for other purposes and of
-    /// other algorithms are passed over.
+    /// other algorithms are passed over, and so, with a word in the log, are those that anybody could sign with.
     ///
     /// # Errors
-    /// The text is no key set, or no key in it can be used.
+    /// The text is no key set, or no key in it can be used: says what is in it.
     pub fn with_key_set(mut self, json: &str) -> Result<Self, KeyError> {
-        self.keys.extend(keys_of(json, |_| true)?);
+        let found = keys_of(json, |_| true)?;
+        if !found.unfit.is_empty() {
+            tracing::warn!("keys of a key set are passed over: {}", listed(&found.unfit));
+        }
+        self.keys.extend(found.keys);
         Ok(self)
     }
 
@@ -216,10 +177,14 @@ impl Verifier {
         self,
     ) -> impl Fn(Credentials) -> BoxFuture<'static, Result<Authenticated, Refusal>> + Clone + Send + Sync + 'static
     {
-        let verifier = Arc::new(self);
+        let verifier = Arc::new((self, Told::default()));
         move |credentials: Credentials| {
             let verifier = Arc::clone(&verifier);
-            Box::pin(async move { verifier.verify_asking(&credentials.token).await })
+            Box::pin(async move {
+                let (verifier, told) = &*verifier;
+                let verdict = verifier.verify_asking(&credentials.token).await;
+                verdict.inspect_err(|refusal| told.tell(refusal, credentials.address))
+            })
         }
     }
 
@@ -299,28 +264,24 @@ impl Verifier {
     }
 
     fn verify_with(&self, key: &Key, token: &str) -> Result<Authenticated, Refusal> {
-        let mut validation = Validation::new(key.algorithm.inner());
-        validation.leeway = self.leeway.as_secs();
-        validation.validate_nbf = true;
-        validation.validate_aud = self.audience.is_some();
-        let mut required = vec!["exp"];
-        if let Some(issuer) = &self.issuer {
-            validation.set_issuer(&[issuer]);
-            required.push("iss");
+        let (message, signature) = token.rsplit_once('.').unwrap_or_default();
+        let verified =
+            jsonwebtoken::crypto::verify(signature, message.as_bytes(), &key.key, key.algorithm.inner());
+        if !matches!(verified, Ok(true)) {
+            let words = "the token's signature does not fit: it is signed with another key";
+            return Err(Refusal::invalid().because(words));
         }
-        if let Some(audience) = &self.audience {
-            validation.set_audience(&[audience]);
-            required.push("aud");
-        }
-        validation.set_required_spec_claims(&required);
-        let claims = jsonwebtoken::decode::<Claims>(token, &key.key, &validation)
-            .map_err(|error| refusal(error.kind()))?
-            .claims;
-        let left = claims.exp.saturating_sub(now()).saturating_add(validation.leeway);
-        let identity = Authenticated::user(claims.sub).expires_in(Duration::from_secs(left));
-        let identity =
-            identity.checked().map_err(|error| Refusal::invalid().because(format!("`sub`: {error}")))?;
-        claims.wirehub.grant(identity).map_err(|words| Refusal::invalid().because(words))
+        let claims = message.split('.').nth(1).and_then(|claims| URL_SAFE_NO_PAD.decode(claims).ok());
+        let claims = claims.and_then(|claims| serde_json::from_slice(&claims).ok()).ok_or_else(|| {
+            Refusal::invalid().because("what is in the token is no JSON object: have its issuer write one")
+        })?;
+        let expected = Expected {
+            issuer: self.issuer.as_deref(),
+            audience: self.audience.as_deref(),
+            leeway: self.leeway,
+            now: now(),
+        };
+        expected.check(&claims)
     }
 
     fn with_key(mut self, algorithm: Algorithm, id: Option<String>, key: DecodingKey) -> Self {
@@ -369,13 +330,13 @@ impl Signer {
     /// Signs with a private key, in PEM.
     ///
     /// # Errors
-    /// The text is no such key.
+    /// As for [`Verifier::with_public_key`].
     pub fn from_private_key(algorithm: Algorithm, pem: &[u8]) -> Result<Self, KeyError> {
-        let key = match algorithm {
-            Algorithm::Rs256 => EncodingKey::from_rsa_pem(pem),
-            Algorithm::Es256 => EncodingKey::from_ec_pem(pem),
-            Algorithm::EdDsa => EncodingKey::from_ed_pem(pem),
-            _ => {
+        let key = match algorithm.family() {
+            AlgorithmFamily::Rsa => EncodingKey::from_rsa_pem(pem),
+            AlgorithmFamily::Ec => EncodingKey::from_ec_pem(pem),
+            AlgorithmFamily::Ed => EncodingKey::from_ed_pem(pem),
+            AlgorithmFamily::Hmac => {
                 return Err(KeyError::new(format!("{} has a secret and no private key", algorithm.as_str())));
             }
         };
@@ -386,6 +347,7 @@ impl Signer {
             )
         };
         let key = key.map_err(|_| KeyError::new(wanted()))?;
+        check_private_key(algorithm, &key)?;
         Ok(Self { algorithm, key, issuer: None, audience: None })
     }
 
@@ -408,11 +370,11 @@ impl Signer {
     pub fn sign(&self, identity: &Authenticated) -> Result<String, KeyError> {
         identity.clone().checked().map_err(|error| KeyError::new(error.to_string()))?;
         let ttl = identity.ttl.unwrap_or(Duration::from_secs(3600));
-        let claims = Claims {
-            sub: identity.user.to_string(),
-            exp: now().saturating_add(ttl.as_secs()),
-            iss: self.issuer.clone(),
-            aud: self.audience.clone(),
+        let claims = Written {
+            sub: &identity.user,
+            exp: now().saturating_add(ttl).as_secs(),
+            iss: self.issuer.as_deref(),
+            aud: self.audience.as_deref(),
             wirehub: Granted::of(identity),
         };
         jsonwebtoken::encode(&Header::new(self.algorithm.inner()), &claims, &self.key)
@@ -445,94 +407,33 @@ impl fmt::Display for KeyError {
 
 impl std::error::Error for KeyError {}
 
-#[derive(Debug, Serialize, Deserialize)]
-struct Claims {
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    sub: String,
-    exp: u64,
-    // Looked at by the library; an audience may be a list.
-    #[serde(default, skip_deserializing, skip_serializing_if = "Option::is_none")]
-    iss: Option<String>,
-    #[serde(default, skip_deserializing, skip_serializing_if = "Option::is_none")]
-    aud: Option<String>,
-    #[serde(default, skip_serializing_if = "Granted::is_empty")]
-    wirehub: Granted,
-}
-
-/// The rights in a token.
-#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-struct Granted {
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    subscribe: Vec<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    publish: Vec<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    presence: Vec<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    channels: Vec<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    info: Option<serde_json::Value>,
-}
-
-impl Granted {
-    fn of(identity: &Authenticated) -> Self {
-        let rights = &identity.rights;
-        let texts = |patterns: &[ChannelPattern]| patterns.iter().map(ToString::to_string).collect();
-        Self {
-            subscribe: texts(&rights.subscribe),
-            publish: texts(&rights.publish),
-            presence: texts(&rights.presence),
-            channels: identity.channels.iter().map(ToString::to_string).collect(),
-            info: identity.info.as_ref().and_then(|text| serde_json::from_str(text).ok()),
-        }
-    }
-
-    fn is_empty(&self) -> bool {
-        *self == Self::default()
-    }
-
-    fn grant(&self, identity: Authenticated) -> Result<Authenticated, &'static str> {
-        const PATTERN: &str = "a pattern of channels in the token is none: write chat:lobby, chat:* or *";
-        const CHANNEL: &str = "a channel in the token has an impossible name: correct it";
-        const INFO: &str = "the info in the token takes more than 4 KiB: shorten it";
-        let patterns = |texts: &[String]| {
-            texts.iter().map(|text| text.parse().map_err(|_| PATTERN)).collect::<Result<Vec<_>, _>>()
-        };
-        let channels: Result<Vec<_>, _> =
-            self.channels.iter().map(|name| ChannelName::new(name).map_err(|_| CHANNEL)).collect();
-        let rights = Rights {
-            subscribe: patterns(&self.subscribe)?,
-            publish: patterns(&self.publish)?,
-            presence: patterns(&self.presence)?,
-        };
-        let identity = identity.with_rights(rights).with_channels(channels?);
-        match &self.info {
-            Some(info) => identity.with_info(info).map_err(|_| INFO),
-            None => Ok(identity),
-        }
-    }
-}
-
-fn check_secret(algorithm: Algorithm, secret: &[u8]) -> Result<(), KeyError> {
-    let least = match algorithm {
-        Algorithm::Hs256 => 32,
-        Algorithm::Hs384 => 48,
-        Algorithm::Hs512 => 64,
-        _ => return Err(KeyError::new(format!("{} has a pair of keys and no secret", algorithm.as_str()))),
-    };
-    if secret.len() < least {
-        return Err(KeyError::new(format!(
-            "a secret for {} has at least {least} bytes: make one by `openssl rand -base64 {least}`",
-            algorithm.as_str()
-        )));
-    }
-    Ok(())
-}
-
+/// A token's header, if the token can be understood by it.
 fn header_of(token: &str) -> Result<Header, Refusal> {
-    jsonwebtoken::decode_header(token)
-        .map_err(|_| Refusal::invalid().because("the token is no JWT that is signed: get another one"))
+    let header =
+        jsonwebtoken::decode_header(token).map_err(|_| Refusal::invalid().because(unreadable(token)))?;
+    if header.crit.is_some() {
+        // RFC 7515, section 4.1.11. Nothing that is meant by it is known here.
+        let words = "the token's header has `crit`, and nothing that may stand there is known here: have it issued without";
+        return Err(Refusal::invalid().because(words));
+    }
+    Ok(header)
+}
+
+/// What is wrong with a token whose header can't be read.
+fn unreadable(token: &str) -> String {
+    #[derive(Deserialize)]
+    struct Named {
+        alg: String,
+    }
+
+    let header = token.split('.').next().and_then(|header| URL_SAFE_NO_PAD.decode(header).ok());
+    match header.and_then(|header| serde_json::from_slice::<Named>(&header).ok()) {
+        Some(Named { alg }) if Algorithm::from_name(&alg).is_none() => {
+            let known = Algorithm::names();
+            format!("the token is signed in a way (`alg`) that is not known here: get one by any of {known}")
+        }
+        _ => "the token is no JWT that is signed: get another one".into(),
+    }
 }
 
 fn no_key() -> Refusal {
@@ -540,29 +441,9 @@ fn no_key() -> Refusal {
         .because("no key here is for the token's algorithm and key id: see which key it is signed with")
 }
 
-fn refusal(error: &ErrorKind) -> Refusal {
-    match error {
-        ErrorKind::ExpiredSignature => Refusal::expired(),
-        ErrorKind::ImmatureSignature => {
-            Refusal::invalid().because("the token is not good yet (`nbf`): compare the clocks")
-        }
-        ErrorKind::InvalidIssuer => Refusal::invalid()
-            .because("the token is of another issuer (`iss`): get one that is meant for this server"),
-        ErrorKind::InvalidAudience => Refusal::invalid()
-            .because("the token is for another audience (`aud`): get one that is meant for this server"),
-        ErrorKind::MissingRequiredClaim(_) | ErrorKind::Json(_) | ErrorKind::InvalidClaimFormat(_) => {
-            Refusal::invalid()
-                .because("the token lacks a claim, or has one of another kind: `exp` must be there")
-        }
-        ErrorKind::InvalidSignature => {
-            Refusal::invalid().because("the token's signature does not fit: it is signed with another key")
-        }
-        _ => Refusal::invalid(),
-    }
-}
-
-fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+/// The time since 1970.
+fn now() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -45,6 +45,8 @@ mod metrics;
 mod outbound;
 mod rate;
 mod run;
+#[cfg(any(feature = "backend", feature = "jwt"))]
+mod secret;
 mod session;
 mod socket;
 #[cfg(feature = "tls")]

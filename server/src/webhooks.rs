@@ -44,6 +44,7 @@ use crate::call::{CallContext, CallError, RawCall};
 use crate::hooks::PublishRequest;
 use crate::metrics::Asked;
 use crate::outbound::{Answer, BackendUrl, CertificateError, Fault, Outbound, Trust};
+use crate::secret::is_made_to_be_shown;
 
 mod events;
 mod message;
@@ -70,9 +71,9 @@ impl Webhooks {
     /// Signs with this secret, of at least 32 bytes.
     ///
     /// # Errors
-    /// It is shorter.
+    /// It is shorter, or a key of a pair, which others may have seen.
     pub fn new(secret: &[u8]) -> Result<Self, SecretError> {
-        if secret.len() < MIN_SECRET_BYTES {
+        if secret.len() < MIN_SECRET_BYTES || is_made_to_be_shown(secret) {
             return Err(SecretError);
         }
         let key = Arc::new(hmac::Key::new(hmac::HMAC_SHA256, secret));
@@ -227,7 +228,7 @@ impl fmt::Display for SecretError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "a secret for webhooks has at least {MIN_SECRET_BYTES} bytes: make one by `openssl rand -base64 {MIN_SECRET_BYTES}`"
+            "a secret for webhooks has at least {MIN_SECRET_BYTES} bytes, and is no key of a pair: make one by `openssl rand -base64 {MIN_SECRET_BYTES}`"
         )
     }
 }

@@ -164,7 +164,7 @@ impl KeySection {
             }
         };
         let algorithm = Algorithm::from_name(name).ok_or_else(|| {
-            let known = Algorithm::ALL.map(Algorithm::as_str).join(", ");
+            let known = Algorithm::names();
             format!("there is no such `algorithm`: take one of {known}")
         })?;
         if algorithm.is_symmetric() {

@@ -16,7 +16,7 @@ use futures_util::future::Shared;
 use parking_lot::Mutex;
 use tokio::time::{Instant, timeout};
 
-use super::key_set::keys_of;
+use super::key_set::{Found, keys_of, listed};
 use super::{Key, KeyError};
 use crate::metrics::Asked;
 use crate::outbound::{BackendUrl, CertificateError, Outbound, Trust};
@@ -77,6 +77,8 @@ struct State {
     /// When the last attempt ended, and whether it brought keys.
     attempt: Option<(Instant, bool)>,
     flight: Option<Flight>,
+    /// What was passed over the last time, so that it is told once.
+    unfit: Vec<String>,
 }
 
 struct Fetched {
@@ -173,7 +175,17 @@ impl RemoteKeys {
             state.flight = None;
             state.attempt = Some((now, result.is_ok()));
             match result {
-                Ok((new, max_age)) => state.fetched = Some(Fetched { keys: new, at: now, max_age }),
+                Ok((Found { keys: new, unfit }, max_age)) => {
+                    if !unfit.is_empty() && unfit != state.unfit {
+                        tracing::warn!(
+                            "keys of the key set at {} are passed over: {}",
+                            keys.url,
+                            listed(&unfit)
+                        );
+                    }
+                    state.unfit = unfit;
+                    state.fetched = Some(Fetched { keys: new.into(), at: now, max_age });
+                }
                 Err(why) => tracing::error!("the key set at {} can't be fetched: {why}", keys.url),
             }
         });
@@ -181,7 +193,7 @@ impl RemoteKeys {
         state.flight = Some(flight.shared());
     }
 
-    async fn fetch(&self) -> Result<(Arc<[Key]>, Duration), String> {
+    async fn fetch(&self) -> Result<(Found, Duration), String> {
         let asked = Asked::new("key_set");
         let headers = HeaderMap::from_iter([(
             header::ACCEPT,
@@ -195,9 +207,9 @@ impl RemoteKeys {
         if answer.status != StatusCode::OK {
             return Err(format!("it answers with status {}", answer.status));
         }
-        let keys = parse(&answer.body).map_err(|error| error.to_string())?;
+        let found = parse(&answer.body).map_err(|error| error.to_string())?;
         asked.succeeded();
-        Ok((keys.into(), max_age(&answer.headers)))
+        Ok((found, max_age(&answer.headers)))
     }
 }
 
@@ -228,7 +240,7 @@ impl Fetched {
     }
 }
 
-fn parse(body: &[u8]) -> Result<Vec<Key>, KeyError> {
+fn parse(body: &[u8]) -> Result<Found, KeyError> {
     let text = std::str::from_utf8(body).map_err(|_| KeyError::new("it is no text"))?;
     keys_of(text, |algorithm| !algorithm.is_symmetric())
 }

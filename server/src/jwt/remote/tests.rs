@@ -103,7 +103,7 @@ impl Pair {
 }
 
 fn claims() -> Value {
-    json!({ "sub": "ann", "exp": now() + 60 })
+    json!({ "sub": "ann", "exp": now().as_secs() + 60 })
 }
 
 fn set(keys: &[Value]) -> Mode {
