@@ -11,7 +11,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use wirehub_common::code::CloseCode;
 
 /// A ping may stay without an answer for so much longer than the ping interval.
-pub(super) const PONG_GRACE: Duration = Duration::from_secs(10);
+pub(crate) const PONG_GRACE: Duration = Duration::from_secs(10);
 
 /// How long a client that is sending something large hears nothing before it gets a ping.
 const RECEIPT: Duration = Duration::from_secs(2);
@@ -243,7 +243,7 @@ fn nanoseconds(time: Duration) -> u64 {
 }
 
 /// `after` the moment; a time beyond what the clock can hold is as good as never.
-pub(super) fn later(moment: Instant, after: Duration) -> Instant {
+pub(crate) fn later(moment: Instant, after: Duration) -> Instant {
     const NEVER: Duration = Duration::from_secs(60 * 60 * 24 * 365);
     moment.checked_add(after.min(NEVER)).unwrap_or(moment)
 }

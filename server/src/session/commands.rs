@@ -18,6 +18,7 @@ use wirehub_common::{ChannelName, Limits, PartError};
 use super::decisions::Reading;
 use super::identity::check_client;
 use super::mailbox::Order;
+use super::not_subscribed::NotSubscribed;
 use super::recovery::Wanted;
 use super::subscriptions::Subscription;
 use super::waiting::{MAX_WAITING, asked, failed};
@@ -178,7 +179,9 @@ impl Session {
                 verdict.and_then(|()| self.admit(&subscribe)).map(|()| self.enter_reading(&subscribe));
             restoring.push((subscribe, begun));
         }
-        let own: Vec<_> = own.into_iter().filter_map(|channel| self.begin_own(channel)).collect();
+        let mut refused = NotSubscribed::default();
+        let own: Vec<_> =
+            own.into_iter().filter_map(|channel| self.begin_own(channel, &mut refused)).collect();
         let located = async move {
             let restored = restoring.into_iter().map(|(subscribe, begun)| async {
                 let located = match begun {
@@ -194,8 +197,9 @@ impl Session {
         self.wait_for(located, move |session, (restored, own)| {
             session.connected(id, connected, restored);
             for (subscribe, located) in own {
-                session.subscribed_own(&subscribe, located);
+                session.subscribed_own(&subscribe, located, &mut refused);
             }
+            refused.tell(session.peer.id);
         });
     }
 
@@ -276,14 +280,20 @@ impl Session {
     }
 
     /// Begins a subscription that the server makes. Nothing of it may come before its push: it is held back.
-    fn begin_own(&mut self, channel: ChannelName) -> Option<(Subscribe, Locating)> {
+    fn begin_own(
+        &mut self,
+        channel: ChannelName,
+        refused: &mut NotSubscribed,
+    ) -> Option<(Subscribe, Locating)> {
         if self.subscriptions.contains(&channel) {
             return None;
         }
-        if self.hub.has_channel(&channel).is_err()
-            || is_reached(self.live.limits.channels, self.subscriptions.len())
-        {
-            tracing::warn!(session = %self.peer.id, %channel, "the session can't be subscribed to it");
+        if let Err(error) = self.hub.has_channel(&channel) {
+            refused.note(&channel, error.message);
+            return None;
+        }
+        if is_reached(self.live.limits.channels, self.subscriptions.len()) {
+            refused.note(&channel, "it has as many as it may have (limits.channels)");
             return None;
         }
         // Lower than every number that the client chooses.
@@ -302,7 +312,7 @@ impl Session {
                 }
                 Order::Subscribe(channel) => {
                     let is_new = !self.subscriptions.contains(&channel);
-                    self.subscribe_own(channel.clone());
+                    self.subscribe_own([channel.clone()]);
                     if is_new && let Some(subscription) = self.subscriptions.get_mut(&channel) {
                         subscription.is_ordered = true;
                     }
@@ -313,16 +323,30 @@ impl Session {
     }
 
     /// Subscribes the session without its asking.
-    pub(super) fn subscribe_own(&mut self, channel: ChannelName) {
-        if let Some((subscribe, locating)) = self.begin_own(channel) {
-            self.wait_for(located(locating), move |session, located| {
-                session.subscribed_own(&subscribe, located);
-            });
+    pub(super) fn subscribe_own(&mut self, channels: impl IntoIterator<Item = ChannelName>) {
+        let mut refused = NotSubscribed::default();
+        let begun: Vec<_> =
+            channels.into_iter().filter_map(|channel| self.begin_own(channel, &mut refused)).collect();
+        if begun.is_empty() {
+            return refused.tell(self.peer.id);
         }
+        let begun =
+            begun.into_iter().map(|(subscribe, locating)| async { (subscribe, located(locating).await) });
+        self.wait_for(join_all(begun), move |session, begun| {
+            for (subscribe, located) in begun {
+                session.subscribed_own(&subscribe, located, &mut refused);
+            }
+            refused.tell(session.peer.id);
+        });
     }
 
     /// A subscription that the server makes is in force, or can't be.
-    fn subscribed_own(&mut self, subscribe: &Subscribe, located: Result<Option<Located>, ErrorInfo>) {
+    fn subscribed_own(
+        &mut self,
+        subscribe: &Subscribe,
+        located: Result<Option<Located>, ErrorInfo>,
+        refused: &mut NotSubscribed,
+    ) {
         let Some(current) = self.subscriptions.get(&subscribe.channel) else { return };
         if current.number != subscribe.number {
             // The client has made one of its own.
@@ -336,7 +360,7 @@ impl Session {
                 self.go_on(subscribe.channel.clone(), subscribe.number, located);
             }
             Err(error) => {
-                tracing::warn!(session = %self.peer.id, channel = %subscribe.channel, "not subscribed: {}", error.message);
+                refused.note(&subscribe.channel, &error.message);
                 self.leave(&subscribe.channel, None);
             }
         }

@@ -101,9 +101,7 @@ impl Session {
         for channel in lost {
             self.unsubscribe_own(&channel, ErrorInfo::from_code(ErrorCode::PERMISSION_DENIED));
         }
-        for channel in channels {
-            self.subscribe_own(channel);
-        }
+        self.subscribe_own(channels);
         Ok(Answer::Refreshed(Refreshed { token_ttl }))
     }
 }

@@ -33,13 +33,14 @@ use crate::rate::Filling;
 use crate::socket::{Fault, Incoming, Kind, Socket};
 
 mod calls;
-mod clock;
+pub(crate) mod clock;
 mod commands;
 mod decisions;
 mod extras;
 pub(crate) mod farewell;
 mod identity;
 pub(crate) mod mailbox;
+mod not_subscribed;
 pub(crate) mod queue;
 mod recovery;
 mod subscriptions;

@@ -1,0 +1,58 @@
+//! Channels of a token, or of the application, that a session can't be subscribed to: told in one line, however many they are.
+
+use std::fmt;
+
+use wirehub_common::ChannelName;
+
+use crate::SessionId;
+
+#[derive(Debug, Default)]
+pub(super) struct NotSubscribed {
+    first: Option<(ChannelName, String)>,
+    more: usize,
+}
+
+impl NotSubscribed {
+    pub(super) fn note(&mut self, channel: &ChannelName, why: impl fmt::Display) {
+        if self.first.is_none() {
+            self.first = Some((channel.clone(), why.to_string()));
+        } else {
+            self.more = self.more.saturating_add(1);
+        }
+    }
+
+    /// Tells the log, if there is anything to tell.
+    pub(super) fn tell(self, session: SessionId) {
+        if self.first.is_some() {
+            tracing::warn!(%session, "{self}");
+        }
+    }
+}
+
+impl fmt::Display for NotSubscribed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some((channel, why)) = &self.first else { return Ok(()) };
+        write!(f, "the session can't be subscribed to {channel}: {why}")?;
+        if self.more > 0 { write!(f, "; nor to {} more of its channels", self.more) } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ten_thousand_channels_are_told_in_one_line() {
+        let mut refused = NotSubscribed::default();
+        assert_eq!(refused.to_string(), "");
+        for number in 0..10_000 {
+            let channel = ChannelName::new(&format!("news:{number}")).unwrap();
+            refused.note(&channel, "it has as many as it may have (limits.channels)");
+        }
+        assert_eq!(
+            refused.to_string(),
+            "the session can't be subscribed to news:0: it has as many as it may have (limits.channels); nor to 9999 more of \
+             its channels"
+        );
+    }
+}
