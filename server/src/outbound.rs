@@ -1,11 +1,12 @@
 //! HTTP requests that the server itself makes: to backends, and to who publishes keys.
 //!
-//! HTTP/1.1 over TCP or TLS, on connections that are kept for a while. A redirect is an answer like any other and is not
-//! followed: what is configured is asked, and nobody else.
+//! HTTP/1.1 over TCP or TLS, on connections that are kept for a while, by the proxies that the environment names. A redirect
+//! is an answer like any other and is not followed: what is configured is asked, and nobody else.
 
 use std::error::Error as StdError;
 use std::fmt;
 use std::io;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::str::FromStr;
 use std::sync::{Arc, OnceLock};
@@ -18,8 +19,10 @@ use bytes::Bytes;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
-use hyper_util::client::legacy::connect::{Connected, Connection};
+use hyper_util::client::legacy::connect::proxy::Tunnel;
+use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
 use hyper_util::client::legacy::{Client, Error as ClientError};
+use hyper_util::client::proxy::matcher::Intercept;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject as _;
@@ -28,15 +31,21 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::task::spawn_blocking;
+use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tower::Service;
 
+use self::proxies::Proxies;
+
+mod proxies;
+
 /// Makes requests. Clones share their connections.
 #[derive(Clone)]
 pub(crate) struct Outbound {
-    client: Client<Connector, Full<Bytes>>,
+    client: Client<Connector<HttpConnector>, Full<Bytes>>,
+    proxies: Proxies,
 }
 
 /// An answer, whatever its status is.
@@ -51,13 +60,18 @@ pub(crate) struct Answer {
 
 impl Outbound {
     pub(crate) fn new(trust: Trust) -> Self {
+        Self::with_proxies(trust, Proxies::of_environment())
+    }
+
+    fn with_proxies(trust: Trust, proxies: Proxies) -> Self {
+        let connector = Connector::new(HttpConnector::new(), trust, proxies.clone());
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE_TIMEOUT)
             .pool_max_idle_per_host(MAX_IDLE)
             .http1_max_buf_size(MAX_HEAD_BYTES)
-            .build(Connector { trust });
-        Self { client }
+            .build(connector);
+        Self { client, proxies }
     }
 
     /// Makes a request, and takes up to `limit` bytes of an answer. Dropping the future ends the request, and closes its
@@ -75,6 +89,13 @@ impl Outbound {
         *request.uri_mut() = url.0.clone();
         *request.headers_mut() = headers;
         request.headers_mut().insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
+        // A tunnel has it in its own request.
+        if !url.is_https()
+            && let Some(proxy) = self.proxies.of(&url.0)
+            && let Some(authorization) = proxy.basic_auth()
+        {
+            request.headers_mut().insert(header::PROXY_AUTHORIZATION, authorization.clone());
+        }
         let response = self.client.request(request).await.map_err(|error| Fault::of(&error))?;
         let (head, body) = response.into_parts();
         let body = Limited::new(body, limit).collect().await.map_err(|error| {
@@ -132,7 +153,7 @@ fn words(error: &(dyn StdError + 'static)) -> String {
     while let Some(source) = innermost.source() {
         innermost = source;
     }
-    innermost.to_string()
+    if innermost.is::<Elapsed>() { TOO_LATE.into() } else { innermost.to_string() }
 }
 
 /// The address of something that the server asks: `https://` or `http://` with a host. Shown without its query, which may
@@ -143,11 +164,19 @@ pub struct BackendUrl(Uri);
 impl BackendUrl {
     /// Whether what is sent there, and comes from there, can be read and changed on its way by others.
     pub fn is_exposed(&self) -> bool {
-        let host = self.0.host().unwrap_or_default();
-        let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
-        let is_local = host == "localhost" || address.is_ok_and(|address| address.is_loopback());
-        self.0.scheme() != Some(&Scheme::HTTPS) && !is_local
+        !self.is_https() && !self.0.host().is_some_and(is_on_this_machine)
     }
+
+    fn is_https(&self) -> bool {
+        self.0.scheme() == Some(&Scheme::HTTPS)
+    }
+}
+
+/// Whether a host is the machine that it is asked from (RFC 6761, section 6.3).
+fn is_on_this_machine(host: &str) -> bool {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let is_name = bare.eq_ignore_ascii_case("localhost") || bare.to_ascii_lowercase().ends_with(".localhost");
+    is_name || bare.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback())
 }
 
 impl FromStr for BackendUrl {
@@ -263,42 +292,83 @@ impl fmt::Display for CertificateError {
 
 impl StdError for CertificateError {}
 
-/// Opens connections.
+/// Opens connections, by what opens those of TCP: of a host's addresses that of the other family is tried as well when the
+/// first takes long (RFC 8305), and none takes the time of all.
 #[derive(Clone)]
-struct Connector {
+struct Connector<T> {
+    tcp: T,
     trust: Trust,
+    proxies: Proxies,
 }
 
-impl Service<Uri> for Connector {
+impl<R> Connector<HttpConnector<R>> {
+    fn new(mut tcp: HttpConnector<R>, trust: Trust, proxies: Proxies) -> Self {
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
+        Self { tcp, trust, proxies }
+    }
+}
+
+impl<T> Service<Uri> for Connector<T>
+where
+    T: Service<Uri, Response = TokioIo<TcpStream>> + Clone + Send + 'static,
+    T::Error: Into<Box<dyn StdError + Send + Sync>>,
+    T::Future: Send,
+{
     type Response = TokioIo<Stream>;
     type Error = io::Error;
     type Future = BoxFuture<'static, io::Result<TokioIo<Stream>>>;
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.tcp.poll_ready(cx).map_err(io::Error::other)
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
-        let trust = self.trust.clone();
+        // The one that is ready is used, and another one waits in its place.
+        let another = self.tcp.clone();
+        let tcp = std::mem::replace(&mut self.tcp, another);
+        let (trust, proxy) = (self.trust.clone(), self.proxies.of(&uri));
         let connecting = async move {
-            match timeout(CONNECT_TIMEOUT, connect(&uri, &trust)).await {
+            match timeout(CONNECT_TIMEOUT, connect(tcp, &uri, proxy, &trust)).await {
                 Ok(connected) => connected.map(TokioIo::new),
-                Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "no connection came about in time")),
+                Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, TOO_LATE)),
             }
         };
         connecting.boxed()
     }
 }
 
-async fn connect(uri: &Uri, trust: &Trust) -> io::Result<Stream> {
-    let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+async fn connect<T>(mut tcp: T, uri: &Uri, proxy: Option<Intercept>, trust: &Trust) -> io::Result<Stream>
+where
+    T: Service<Uri, Response = TokioIo<TcpStream>>,
+    T::Error: Into<Box<dyn StdError + Send + Sync>>,
+    T::Future: Send + 'static,
+{
     let is_tls = uri.scheme() == Some(&Scheme::HTTPS);
-    let port = uri.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
-    let stream = TcpStream::connect((host, port)).await?;
-    stream.set_nodelay(true)?;
+    let stream = match proxy {
+        None => tcp.call(uri.clone()).await.map_err(io::Error::other)?,
+        Some(proxy) if is_tls => {
+            let mut tunnel = Tunnel::new(proxy.uri().clone(), tcp);
+            if let Some(authorization) = proxy.basic_auth() {
+                tunnel = tunnel.with_auth(authorization.clone());
+            }
+            let refused = |error| io::Error::other(format!("the proxy {}: {}", proxy.uri(), words(&error)));
+            tunnel.call(uri.clone()).await.map_err(refused)?
+        }
+        Some(proxy) => {
+            let refused = |error: T::Error| {
+                io::Error::other(format!("the proxy {}: {}", proxy.uri(), words(&*error.into())))
+            };
+            let stream = tcp.call(proxy.uri().clone()).await.map_err(refused)?;
+            return Ok(Stream::Proxied(stream.into_inner()));
+        }
+    };
+    let stream = stream.into_inner();
     if !is_tls {
         return Ok(Stream::Plain(stream));
     }
+    let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
     let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
     let connector = TlsConnector::from(trust.config().await?);
     Ok(Stream::Tls(Box::new(connector.connect(name, stream).await?)))
@@ -307,12 +377,14 @@ async fn connect(uri: &Uri, trust: &Trust) -> io::Result<Stream> {
 /// What requests go over.
 enum Stream {
     Plain(TcpStream),
+    /// To a proxy, which is told the whole address.
+    Proxied(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
 }
 
 impl Connection for Stream {
     fn connected(&self) -> Connected {
-        Connected::new()
+        Connected::new().proxy(matches!(self, Self::Proxied(_)))
     }
 }
 
@@ -323,7 +395,7 @@ impl AsyncRead for Stream {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Plain(stream) | Self::Proxied(stream) => Pin::new(stream).poll_read(cx, buffer),
             Self::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
         }
     }
@@ -332,21 +404,21 @@ impl AsyncRead for Stream {
 impl AsyncWrite for Stream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_write(cx, data),
+            Self::Plain(stream) | Self::Proxied(stream) => Pin::new(stream).poll_write(cx, data),
             Self::Tls(stream) => Pin::new(stream).poll_write(cx, data),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Plain(stream) | Self::Proxied(stream) => Pin::new(stream).poll_flush(cx),
             Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Plain(stream) | Self::Proxied(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
@@ -354,6 +426,7 @@ impl AsyncWrite for Stream {
 
 /// How long it may take until a connection is there.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const TOO_LATE: &str = "no connection came about in time";
 
 /// Servers close idle connections too, Node.js's after 5 s: a request must not meet that.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
@@ -366,33 +439,4 @@ const MAX_HEAD_BYTES: usize = 64 * 1024;
 const USER_AGENT: &str = concat!("wirehub/", env!("CARGO_PKG_VERSION"));
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_address_has_a_scheme_and_a_host_and_shows_no_query() {
-        for good in ["https://a.example", "http://127.0.0.1:80/x", "http://[::1]:1/"] {
-            assert!(good.parse::<BackendUrl>().is_ok(), "{good}");
-        }
-        for bad in
-            ["", "a.example", "/x", "ftp://a.example", "https://", "https://u:p@a.example/", "https:// a"]
-        {
-            assert_eq!(bad.parse::<BackendUrl>(), Err(BackendUrlError), "{bad}");
-        }
-        let url: BackendUrl = "https://a.example/x?key=secret".parse().unwrap();
-        assert_eq!(
-            (format!("{url}"), format!("{url:?}")),
-            ("https://a.example/x".into(), "https://a.example/x".into())
-        );
-    }
-
-    #[test]
-    fn what_goes_over_the_network_in_clear_is_exposed() {
-        let is_exposed = |text: &str| text.parse::<BackendUrl>().unwrap().is_exposed();
-        assert!(is_exposed("http://a.example/"));
-        assert!(is_exposed("http://10.0.0.1/"));
-        for fine in ["https://a.example", "http://localhost:1/", "http://127.0.0.1/", "http://[::1]/"] {
-            assert!(!is_exposed(fine), "{fine}");
-        }
-    }
-}
+mod tests;
