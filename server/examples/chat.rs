@@ -47,7 +47,7 @@ pub(crate) fn hub() -> Result<Hub, Box<dyn std::error::Error>> {
         .build())
 }
 
-/// The application's own routes, and the hub's `/ws`, `/echo` and `/health` beside them.
+/// The application's own routes, and the hub's `/ws`, `/health` and `/ready` beside them.
 pub(crate) fn app(hub: &Hub) -> Router {
     Router::new()
         .route("/", get(async || "hello"))

@@ -107,7 +107,7 @@ impl ServeOptions {
         let (hub, events) = config.apply_observed(hub, &mut key_sets)?;
         let hub = self.apply(hub).build();
         let api_keys = ApiKeys::from(config.api_keys()?);
-        let mut router = hub.router();
+        let mut router = hub.router().merge(hub.echo());
         if config.has_api() {
             router = router.merge(hub.api(api_keys.clone()));
         }

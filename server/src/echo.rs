@@ -1,28 +1,51 @@
 //! `/echo`: every message goes back as it came.
 
 use std::future::poll_fn;
+use std::task::Poll;
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Instant, sleep_until};
 use wirehub_common::code::CloseCode;
 
 use crate::Hub;
 use crate::hub::connections::Phase;
+use crate::hub::live::Live;
+use crate::session::clock::{PONG_GRACE, later};
 use crate::session::farewell::{self, CLOSE_TIMEOUT};
 use crate::socket::{Fault, Socket};
 
-/// Echoes until the connection or the hub ends.
+/// Echoes until the connection or the hub ends, or the client has been away or idle for too long.
 pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(hub: &Hub, mut socket: Socket<S>) {
-    let end = tokio::select! {
-        end = poll_fn(|cx| socket.poll_echo(cx)) => end.map_or_else(End::Fault, |()| End::Closed),
-        () = hub.connections().reached(Phase::Stopping) => End::Stopping,
+    let mut timers = Timers::new(&hub.live());
+    let end = loop {
+        let next = timers.next();
+        let echoing = poll_fn(|cx| {
+            let mut has_echoed = false;
+            let end = socket.poll_echo(cx, &mut has_echoed).map(Some);
+            let is_answer = socket.take_sign_of_life() && timers.note(Instant::now(), has_echoed);
+            // Something else is due next.
+            if is_answer && end.is_pending() { Poll::Ready(None) } else { end }
+        });
+        let end = tokio::select! {
+            biased;
+            end = echoing => end.map(|end| end.map_or_else(End::Fault, |()| End::Closed)),
+            () = hub.connections().reached(Phase::Stopping) => Some(End::Close(CloseCode::GOING_AWAY)),
+            () = sleep_until(next) => None,
+        };
+        if let Some(end) = end {
+            break end;
+        }
+        match timers.due(Instant::now()) {
+            Some(Due::End(code)) => break End::Close(code),
+            Some(Due::Ping) => socket.queue_ping(),
+            None => {}
+        }
     };
     let parting = async {
         match end {
             End::Closed => poll_fn(|cx| socket.poll_flush(cx)).await,
-            End::Stopping => {
-                let code = CloseCode::GOING_AWAY;
-                farewell::close(code, code.message(), &mut socket).await
-            }
+            End::Close(code) => farewell::close(code, code.message(), &mut socket).await,
             End::Fault(Fault::Violation(code, reason)) => farewell::fail(code, &reason, &mut socket).await,
             End::Fault(Fault::Gone) => Ok(()),
         }
@@ -37,18 +60,112 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(hub: &Hub, mut sock
 enum End {
     /// The client closed.
     Closed,
-    Stopping,
+    /// The server does.
+    Close(CloseCode),
     Fault(Fault),
+}
+
+/// What is due when: as for a session, but that a ping is one of RFC 6455, since an empty message would be an echo, and that a
+/// client need not send anything but an answer to it.
+struct Timers {
+    connect_timeout: Duration,
+    ping_interval: Duration,
+    idle_timeout: Option<Duration>,
+    /// When the client was heard last: when it came, at first.
+    heard: Instant,
+    has_been_heard: bool,
+    /// When something was echoed last.
+    echoed: Instant,
+    /// When the ping was sent that has seen no answer.
+    asked: Option<Instant>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Due {
+    Ping,
+    End(CloseCode),
+}
+
+impl Timers {
+    fn new(live: &Live) -> Self {
+        let now = Instant::now();
+        Self {
+            connect_timeout: live.connect_timeout,
+            ping_interval: live.limits.ping_interval,
+            idle_timeout: live.idle_timeout,
+            heard: now,
+            has_been_heard: false,
+            echoed: now,
+            asked: None,
+        }
+    }
+
+    /// When to look next. What happens before is looked at then.
+    fn next(&self) -> Instant {
+        let alive = match self.asked {
+            Some(asked) => self.lost(asked),
+            None => self.ping_due(),
+        };
+        let idle = self.idle_timeout.map(|timeout| later(self.echoed, timeout));
+        idle.map_or(alive, |idle| idle.min(alive))
+    }
+
+    /// There was a sign of life, and perhaps something to echo. Says whether it had been asked for.
+    fn note(&mut self, now: Instant, has_echoed: bool) -> bool {
+        (self.heard, self.has_been_heard) = (now, true);
+        if has_echoed {
+            self.echoed = now;
+        }
+        self.asked.take().is_some()
+    }
+
+    /// What is due now.
+    fn due(&mut self, now: Instant) -> Option<Due> {
+        if self.idle_timeout.is_some_and(|timeout| later(self.echoed, timeout) <= now) {
+            return Some(Due::End(CloseCode::IDLE));
+        }
+        match self.asked {
+            Some(asked) if self.lost(asked) <= now => Some(Due::End(if self.has_been_heard {
+                CloseCode::PONG_TIMEOUT
+            } else {
+                CloseCode::CONNECT_TIMEOUT
+            })),
+            None if self.ping_due() <= now => {
+                self.asked = Some(now);
+                Some(Due::Ping)
+            }
+            _ => None,
+        }
+    }
+
+    fn ping_due(&self) -> Instant {
+        let patience = if !self.has_been_heard {
+            self.connect_timeout.checked_div(2).unwrap_or_default()
+        } else if self.ping_interval.is_zero() {
+            Duration::MAX
+        } else {
+            self.ping_interval
+        };
+        later(self.heard, patience)
+    }
+
+    fn lost(&self, asked: Instant) -> Instant {
+        if self.has_been_heard {
+            later(asked, self.ping_interval.saturating_add(PONG_GRACE))
+        } else {
+            later(self.heard, self.connect_timeout)
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::arithmetic_side_effects)]
 
-    use std::time::Duration;
-
     use bytes::Bytes;
     use futures_util::{SinkExt as _, StreamExt as _};
+    use tokio::io::{AsyncReadExt as _, DuplexStream, duplex};
+    use tokio::task::JoinHandle;
     use tokio_tungstenite::WebSocketStream;
     use tokio_tungstenite::tungstenite::Message;
     use tokio_tungstenite::tungstenite::protocol::Role;
@@ -58,7 +175,7 @@ mod tests {
     // Time is paused: the clock goes on only when nothing else can.
     #[tokio::test(start_paused = true)]
     async fn a_client_that_does_not_read_is_not_read_from() {
-        let (server, client) = tokio::io::duplex(10_000);
+        let (server, client) = duplex(10_000);
         tokio::spawn(async move {
             let socket = Socket::new(server, &Bytes::new(), 1 << 20);
             serve(&Hub::builder().build(), socket).await;
@@ -74,5 +191,64 @@ mod tests {
         for _ in 0..sent {
             assert_eq!(client.next().await.unwrap().unwrap(), message);
         }
+    }
+
+    fn connected(hub: &Hub) -> (DuplexStream, JoinHandle<Duration>) {
+        let (server, client) = duplex(10_000);
+        let (hub, begun) = (hub.clone(), Instant::now());
+        let serving = tokio::spawn(async move {
+            serve(&hub, Socket::new(server, &Bytes::new(), 1 << 20)).await;
+            begun.elapsed()
+        });
+        (client, serving)
+    }
+
+    const INTERVAL: Duration = Duration::from_secs(25);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_never_says_anything_is_closed_in_time() {
+        let hub = Hub::builder().connect_timeout(Duration::from_secs(10)).build();
+        let (mut client, serving) = connected(&hub);
+        let mut heard = Vec::new();
+        client.read_to_end(&mut heard).await.unwrap();
+        let code = CloseCode::CONNECT_TIMEOUT.number().to_be_bytes();
+        assert_eq!((&heard[..2], heard[2], &heard[4..6]), (&[0x89, 0][..], 0x88, &code[..]), "{heard:?}");
+        // The answer to the close is waited for.
+        assert_eq!(serving.await.unwrap(), Duration::from_secs(10) + CLOSE_TIMEOUT);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_only_answers_pings_stays_and_one_that_stops_is_closed() {
+        let (client, serving) = connected(&Hub::builder().build());
+        let mut client = WebSocketStream::from_raw_socket(client, Role::Client, None).await;
+        for _ in 0..10 {
+            // Reading has tungstenite answer it.
+            assert!(matches!(client.next().await, Some(Ok(Message::Ping(_)))));
+            client.flush().await.unwrap();
+        }
+        let (mut client, last) = (client.into_inner(), Instant::now());
+        let mut heard = Vec::new();
+        client.read_to_end(&mut heard).await.unwrap();
+        let code = CloseCode::PONG_TIMEOUT.number().to_be_bytes();
+        assert!(heard.windows(2).any(|window| window == code), "{heard:?}");
+        assert_eq!(last.elapsed(), INTERVAL * 2 + PONG_GRACE + CLOSE_TIMEOUT);
+        serving.await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_has_nothing_echoed_is_closed_where_idle_ones_are() {
+        let idle = Duration::from_secs(60);
+        let (client, serving) = connected(&Hub::builder().idle_timeout(idle).build());
+        let mut client = WebSocketStream::from_raw_socket(client, Role::Client, None).await;
+        client.send(Message::Text("hi".into())).await.unwrap();
+        let code = loop {
+            match client.next().await.unwrap().unwrap() {
+                Message::Close(Some(frame)) => break u16::from(frame.code),
+                other => drop(other),
+            }
+        };
+        assert_eq!(code, CloseCode::IDLE.number());
+        let _ = client.next().await;
+        assert_eq!(serving.await.unwrap(), idle);
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::http::{HeaderValue, Method, StatusCode, header};
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use hyper::body::Incoming;
 use hyper::rt::{Read, Write};
 use hyper::server::conn::http1;
@@ -27,6 +27,7 @@ use tower::ServiceExt as _;
 
 use crate::http::client_address::{Peer, charged_address, household};
 use crate::http::handshake::{Noted, asks_for_websocket};
+use crate::http::host::{BadHost, check_host};
 use crate::http::refusals::Reason;
 use crate::http::unstalled::Unstalled;
 use crate::hub::addresses::Charged;
@@ -264,10 +265,15 @@ impl Service {
             extensions.insert(place.clone());
             extensions.insert(peer);
             let wanted = wanted_websocket(&request);
-            let response = app.clone().oneshot(request);
+            let response = check_host(request.version(), request.headers())
+                .map(|()| app.clone().oneshot(request))
+                .map_err(BadHost::into_response);
             let hub = hub.clone();
             async move {
-                let mut response = response.await.unwrap_or_else(|never| match never {});
+                let mut response = match response {
+                    Ok(response) => response.await.unwrap_or_else(|never| match never {}),
+                    Err(refused) => refused,
+                };
                 if let Some(path) = wanted {
                     note_if_not_there(&hub, &path, &response);
                 }

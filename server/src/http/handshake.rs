@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use wirehub_common::UnknownSubprotocol;
 
 use super::client_address::{client_address, household, is_forwarded};
+use super::host::{BadHost, check_host};
 use super::refusals::Reason;
 use crate::Hub;
 use crate::hub::addresses::{Charged, TooMany};
@@ -44,6 +45,7 @@ impl Handshake {
     }
 
     fn try_read(request: &mut Request, hub: &Hub) -> Result<Self, Refusal> {
+        check_host(request.version(), request.headers()).map_err(Refusal::Host)?;
         let accept = accept_key(request.method(), request.version(), request.headers())?;
         let live = hub.live();
         let address = client_address(request, &live.proxies);
@@ -106,6 +108,8 @@ pub(crate) fn asks_for_websocket(headers: &HeaderMap) -> bool {
 /// Why a handshake is refused.
 #[derive(Debug)]
 pub(super) enum Refusal {
+    /// It is not clear whom the request is for.
+    Host(BadHost),
     /// Only GET begins a WebSocket.
     Method,
     /// An ordinary request.
@@ -153,7 +157,7 @@ impl Refusal {
 
     fn reason(&self) -> Reason {
         match self {
-            Self::Method | Self::NotWebSocket | Self::Version | Self::Key => Reason::Handshake,
+            Self::Host(_) | Self::Method | Self::NotWebSocket | Self::Version | Self::Key => Reason::Handshake,
             Self::Origin(_) => Reason::Origin,
             Self::Subprotocol(_) => Reason::Subprotocol,
             Self::NoUpgrade | Self::Entropy(_) => Reason::Failure,
@@ -166,7 +170,7 @@ impl Refusal {
         match self {
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotWebSocket | Self::Version => StatusCode::UPGRADE_REQUIRED,
-            Self::Key | Self::Subprotocol(_) => StatusCode::BAD_REQUEST,
+            Self::Host(_) | Self::Key | Self::Subprotocol(_) => StatusCode::BAD_REQUEST,
             Self::Origin(_) => StatusCode::FORBIDDEN,
             Self::NoUpgrade | Self::Entropy(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
@@ -203,6 +207,7 @@ impl fmt::Display for Refusal {
             Self::Key => "Sec-WebSocket-Key must be there once, 16 bytes in base64: use a WebSocket client",
             Self::Origin(why) => why,
             Self::Subprotocol(why) => return fmt::Display::fmt(why, f),
+            Self::Host(why) => return fmt::Display::fmt(why, f),
             Self::NoUpgrade => "the HTTP server can't hand this connection over: serve it with HTTP/1.1 and upgrades",
             Self::Stopping => "the server is shutting down: try again",
             Self::Address(TooMany::Connections) => "this address has as many connections as it may have: close another one",

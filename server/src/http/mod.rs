@@ -1,4 +1,4 @@
-//! What the server answers over HTTP: the two WebSocket endpoints, its health, and static files.
+//! What the server answers over HTTP: the WebSocket endpoints, its health, and static files.
 
 use std::sync::Arc;
 
@@ -21,6 +21,7 @@ use crate::{Hub, echo, session};
 pub(crate) mod client_address;
 mod files;
 pub(crate) mod handshake;
+pub(crate) mod host;
 pub(crate) mod origin;
 pub(crate) mod ready;
 pub(crate) mod refusals;
@@ -30,15 +31,28 @@ pub use self::files::static_files;
 
 impl Hub {
     /// The hub's endpoints, to be merged into an application's router or served as they are: `/ws` speaks Wirehub,
-    /// `/echo` sends every WebSocket message back, `/health` tells whether the hub takes connections, `/ready` whether clients should
-    /// be sent here: not while it stops, nor while something is missing that it [needs](crate::Builder::need).
+    /// `/health` tells whether the hub takes connections, `/ready` whether clients should be sent here: not while it stops, nor
+    /// while something is missing that it [needs](crate::Builder::need).
     pub fn router(&self) -> Router {
         Router::new()
             .route("/ws", get(wirehub))
-            .route("/echo", get(plain_echo))
             .route("/health", get(health))
             .route("/ready", get(ready::ready))
             .with_state(self.clone())
+    }
+
+    /// `/echo`, which sends every WebSocket message back to whoever asks: for tools and tests, to be merged into a router where
+    /// that is wanted. Origins, addresses, sizes and times are bounded as at `/ws`.
+    ///
+    /// ```
+    /// use wirehub_server::Hub;
+    ///
+    /// let hub = Hub::builder().build();
+    /// let app = hub.router().merge(hub.echo());
+    /// # let _ = app;
+    /// ```
+    pub fn echo(&self) -> Router {
+        Router::new().route("/echo", get(plain_echo)).with_state(self.clone())
     }
 }
 

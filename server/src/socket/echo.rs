@@ -13,11 +13,16 @@ use super::{Fault, Socket};
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     /// Sends every message back, until the peer closes; the answer to that goes out with the next flush. While something
-    /// can't be written nothing is read.
-    pub(crate) fn poll_echo(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+    /// can't be written nothing is read. Notes in `has_echoed` whether there was one.
+    pub(crate) fn poll_echo(
+        &mut self,
+        cx: &mut Context<'_>,
+        has_echoed: &mut bool,
+    ) -> Poll<Result<(), Fault>> {
         loop {
             ready!(self.poll_flush(cx))?;
             if let Some(received) = self.reader.next_unseen()? {
+                *has_echoed |= matches!(received, Received::Message(..));
                 if let Some(payload) = self.echo(received) {
                     return self.end_of_echo(&payload);
                 }
@@ -29,13 +34,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
                 ready!(self.reader.poll_read(&mut self.stream, &mut self.is_alive, cx, &mut space))?;
             let collected = OnceCell::new();
             let mut gather = Gather::new();
-            let end = echo_all(self.reader.frames(), &mut bytes, &collected, &mut gather);
+            let end = echo_all(self.reader.frames(), &mut bytes, &collected, &mut gather, has_echoed);
             self.reader.keep(bytes);
             let written = self.outgoing.poll_write_through(&gather, &mut self.stream, cx);
             if let Some(payload) = end? {
                 return self.end_of_echo(payload);
             }
             ready!(written).map_err(|_| Fault::Gone)?;
+        }
+    }
+
+    /// Asks for a sign of life with the next write. Where something waits to be written already, that does it.
+    pub(crate) fn queue_ping(&mut self) {
+        if self.outgoing.bytes() == 0 {
+            self.outgoing.queue_ping();
         }
     }
 
@@ -64,8 +76,10 @@ fn echo_all<'a>(
     bytes: &mut &'a mut [u8],
     collected: &'a OnceCell<Vec<u8>>,
     gather: &mut Gather<'a>,
+    has_echoed: &mut bool,
 ) -> Result<Option<&'a [u8]>, Fault> {
     while let Some(found) = frames.next(bytes)? {
+        *has_echoed |= matches!(found, Found::Message(..));
         match found {
             Found::Message(kind, Payload::InPlace(data)) => {
                 gather.push_copy(Header::new(kind, data.len()).as_slice());

@@ -84,6 +84,11 @@ impl Outgoing {
         }
     }
 
+    /// Adds a ping.
+    pub(super) fn queue_ping(&mut self) {
+        self.queue_mut().push_back(Segment::control(PING, &[]));
+    }
+
     /// Adds a close, behind everything: nothing may follow it.
     pub(super) fn queue_close(&mut self, payload: &[u8]) {
         self.queue_mut().push_back(Segment::control(CLOSE, payload));
@@ -190,6 +195,7 @@ impl Queue {
 
 /// The first bytes of control frames.
 pub(super) const PONG: u8 = 0x8a;
+const PING: u8 = 0x89;
 const CLOSE: u8 = 0x88;
 
 /// RFC 6455, section 5.5.

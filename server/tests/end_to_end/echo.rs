@@ -47,6 +47,14 @@ async fn messages_come_back_as_they_were() {
 }
 
 #[tokio::test]
+async fn it_counts_among_the_connections_of_an_address() {
+    let server = Server::start(Hub::builder().connections_per_address(1).build()).await;
+    let _held = open(&server).await;
+    let error = in_time(client_async("ws://localhost/echo", server.tcp().await)).await.unwrap_err();
+    assert!(error.to_string().contains("429"), "{error}");
+}
+
+#[tokio::test]
 async fn many_in_flight_come_back_in_order() {
     let server = start(1 << 20).await;
     let (mut sink, mut stream) = open(&server).await.split();

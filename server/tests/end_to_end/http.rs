@@ -122,6 +122,41 @@ async fn what_is_no_websocket_handshake_is_told_what_is() {
 }
 
 #[tokio::test]
+async fn a_request_says_once_whom_it_is_for() {
+    let server = Server::start(hub()).await;
+    for host in [
+        "",
+        "Host: a\r\nHost: a\r\n",
+        "Host: a\r\nHost: b\r\n",
+        "Host: a b\r\n",
+        "Host: a,b\r\n",
+        "Host:\r\n",
+    ] {
+        for path in ["/health", "/none"] {
+            let answer =
+                http(&server, &format!("GET {path} HTTP/1.1\r\n{host}Connection: close\r\n\r\n")).await;
+            assert!(answer.starts_with("HTTP/1.1 400") && answer.contains("Host"), "{host:?}: {answer}");
+        }
+        for path in ["/ws", "/echo"] {
+            let request = closing(&handshake(path, "x", "")).replace("Host: x\r\n", host);
+            let answer = http(&server, &request).await;
+            assert!(answer.starts_with("HTTP/1.1 400"), "{host:?}: {answer}");
+        }
+    }
+    let old = http(&server, "GET /health HTTP/1.0\r\n\r\n").await;
+    assert!(old.starts_with("HTTP/1.0 200"), "{old}");
+}
+
+#[tokio::test]
+async fn an_applications_router_has_no_echo_unless_it_asks_for_it() {
+    let hub = hub();
+    let app = hub.router();
+    let server = Server::start_app(hub, app, "127.0.0.1:0").await;
+    let answer = http(&server, &closing(&handshake("/echo", "x", ""))).await;
+    assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
+}
+
+#[tokio::test]
 async fn health_is_told_as_json() {
     let server = Server::start(hub()).await;
     let answer = http(&server, "GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;

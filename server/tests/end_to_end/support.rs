@@ -37,7 +37,7 @@ impl Server {
     }
 
     pub(crate) async fn start_at(hub: Hub, listen: &str) -> Self {
-        let app = hub.router();
+        let app = hub.router().merge(hub.echo());
         Self::start_app(hub, app, listen).await
     }
 
@@ -47,7 +47,7 @@ impl Server {
 
     pub(crate) async fn start_with_tls(hub: Hub, tls: Tls) -> Self {
         let listener = Listener::bind(&"127.0.0.1:0".parse().unwrap()).await.unwrap();
-        let app = hub.router();
+        let app = hub.router().merge(hub.echo());
         Self::start_on(listener.with_tls(tls), hub, app)
     }
 
