@@ -122,7 +122,11 @@ fn the_container_runs_the_program_without_root_and_is_asked_for_its_health() {
     assert_ne!(user.parse::<u32>().unwrap(), 0);
     assert_eq!(of("STOPSIGNAL"), "SIGTERM");
 
-    let (_folder, config) = configuration();
+    let certificates =
+        |(name, arguments): &(String, String)| name == "RUN" && arguments.contains("ca-certificates");
+    assert!(run.iter().any(certificates), "webhooks and key sets at https:// addresses are believed by them");
+
+    let (folder, config) = configuration();
     let entry = exec(of("ENTRYPOINT"));
     assert_eq!(entry, ["wirehub"]);
     let arguments: Vec<String> = exec(of("CMD")).iter().map(|word| word.replace(CONFIG, &config)).collect();
@@ -148,4 +152,15 @@ fn the_container_runs_the_program_without_root_and_is_asked_for_its_health() {
     let gone = health();
     assert_eq!(gone.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&gone.stderr).contains("no answer from"), "{gone:?}");
+
+    // The same with TLS, for a name that is not that of the check.
+    let made = rcgen::generate_simple_self_signed(vec!["wirehub.example".into()]).unwrap();
+    std::fs::write(folder.path().join("cert.pem"), made.cert.pem()).unwrap();
+    std::fs::write(folder.path().join("key.pem"), made.signing_key.serialize_pem()).unwrap();
+    let text = "[server]\nlisten = \"127.0.0.1:0\"\n[tls]\ncertificate = \"cert.pem\"\nkey = \"key.pem\"\n";
+    std::fs::write(&config, text).unwrap();
+    let mut server = Running::start(&["serve", "--config", &config]);
+    let address = server.address();
+    let checked = wirehub(&["health", address.strip_prefix("https://").unwrap()]).output().unwrap();
+    assert!(checked.status.success(), "{checked:?}");
 }

@@ -1,10 +1,12 @@
 //! Keys of tokens that somebody else publishes, as the program takes them.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _};
 
 use axum::Json;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ring::hmac;
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use wirehub_common::Codec;
@@ -13,7 +15,7 @@ use wirehub_server::Authenticated;
 use wirehub_server::jwt::{Algorithm, Signer};
 
 use crate::backend::Backend;
-use crate::program::Running;
+use crate::program::{Running, wirehub};
 use crate::support::{Client, http_at, in_time};
 
 #[tokio::test]
@@ -64,6 +66,75 @@ async fn a_server_starts_without_its_key_set_and_takes_tokens_when_it_is_there()
         r#"wirehub_backend_request_seconds_count{about="key_set"} 2"#,
     ] {
         assert!(metrics.contains(line), "{line} in {metrics}");
+    }
+}
+
+/// A token with any claims, signed with this secret.
+fn signed(secret: &[u8], claims: &Value) -> String {
+    let message = [json!({ "alg": "HS256" }), claims.clone()]
+        .map(|part| URL_SAFE_NO_PAD.encode(part.to_string()))
+        .join(".");
+    let signature = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret), message.as_bytes());
+    format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature))
+}
+
+#[tokio::test]
+async fn the_log_names_the_claim_that_is_wrong_and_tells_of_a_tokens_channels_in_one_line() {
+    const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef";
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("wirehub.toml");
+    fs::write(folder.path().join("secret.key"), SECRET).unwrap();
+    fs::write(&file, "[[tokens.keys]]\nalgorithm = \"HS256\"\nfile = \"secret.key\"\n").unwrap();
+    let mut server =
+        Running::start(&["serve", "--listen", "127.0.0.1:0", "--config", file.to_str().unwrap()]);
+    let host = server.address().strip_prefix("http://").unwrap().to_owned();
+    let connect = async |claims: Value| {
+        let mut client = Client::open_on(TcpStream::connect(&host).await.unwrap(), Codec::Json).await;
+        let token = signed(SECRET, &claims);
+        client.request(Request::Connect(Connect { token, ..Connect::default() })).await.result
+    };
+    let error = connect(json!({ "sub": 42, "exp": 1_999_999_999.5 })).await.unwrap_err();
+    assert!(error.message.contains("`sub`") && !error.temporary, "{error:?}");
+    let error = connect(json!({ "exp": 2e9, "wirehub": { "publish": "chat:*" } })).await.unwrap_err();
+    assert!(error.message.contains("`wirehub.publish`"), "{error:?}");
+    let channels: Vec<String> = (0..2000).map(|number| format!("news:{number}")).collect();
+    connect(json!({ "sub": "ann", "exp": 2e9, "wirehub": { "channels": channels } })).await.unwrap();
+    server.signal("TERM");
+    assert!(server.child.wait().unwrap().success());
+    let log = BufReader::new(server.child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let log: Vec<String> = log.filter(|line| line.contains("WARN")).collect();
+    assert_eq!(log.len(), 3, "{log:?}");
+    for (line, words) in log.iter().zip(["`sub`", "`wirehub.publish`", "nor to 1871 more of its channels"]) {
+        assert!(line.contains(words), "{words} in: {line}");
+    }
+}
+
+#[test]
+fn the_log_tells_at_the_start_by_which_proxies_others_are_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("wirehub.toml");
+    fs::write(&file, "[[tokens.keys]]\nkey_set_url = \"https://login.example/jwks.json\"\n").unwrap();
+    let start = |proxies: &[(&str, &str)]| {
+        let mut command = wirehub(&["serve", "--listen", "127.0.0.1:0", "--config", file.to_str().unwrap()]);
+        for name in ["HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY"] {
+            command.env_remove(name).env_remove(name.to_lowercase());
+        }
+        command.envs(proxies.iter().copied());
+        let mut server = Running::spawn(command);
+        server.address();
+        server.signal("TERM");
+        assert!(server.child.wait().unwrap().success());
+        let mut log = String::new();
+        server.child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+        log.lines().filter(|line| line.contains("proxy")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(start(&[]), [""; 0]);
+    let used = start(&[("https_proxy", "http://user:word@proxy.example:3128")]);
+    assert!(used.len() == 1 && used[0].contains("http://proxy.example:3128/ (https_proxy)"), "{used:?}");
+    assert!(!used[0].contains("word"), "{used:?}");
+    for (proxy, words) in [("socks5://proxy.example", "is not used"), ("proxy example", "it is no address")] {
+        let unused = start(&[("HTTPS_PROXY", proxy)]);
+        assert!(unused.len() == 1 && unused[0].contains("WARN") && unused[0].contains(words), "{unused:?}");
     }
 }
 
