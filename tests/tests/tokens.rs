@@ -81,3 +81,42 @@ async fn a_refused_token_ends_the_client_with_the_servers_words() {
     let error = soon(client.connect()).await.unwrap_err();
     assert_eq!(error.code(), ErrorCode::UNAUTHORIZED);
 }
+
+#[tokio::test]
+async fn who_gives_tokens_by_hand_keeps_a_client_whatever_becomes_of_them() {
+    let hub = Hub::builder().contract::<Demo>().authenticate(async |credentials| match &*credentials.token {
+        "expired" => Err(Refusal::expired()),
+        "" => Err(Refusal::invalid()),
+        user => Ok(Authenticated::user(user)),
+    });
+    let server = Server::start(hub.build(), "127.0.0.1:0").await;
+    let config = Config { token: "expired".into(), ..Config::default() };
+    let client = wirehub_client::client(server.address(), config);
+    let room = ChatRoom::new("lobby").unwrap();
+    let mut heard = client.subscribe(&room).unwrap();
+    let error = soon(client.connect()).await.unwrap_err();
+    assert_eq!((error.code(), client.needs_token()), (ErrorCode::TOKEN_EXPIRED, true));
+
+    client.set_token("ann").unwrap();
+    soon(client.connect()).await.unwrap();
+    soon(heard.ready()).await.unwrap();
+    assert_eq!((client.user().as_str(), client.needs_token()), ("ann", false));
+
+    // Somebody else signs in, on the same page.
+    let mut changes = client.state_changes();
+    client.set_token("bob").unwrap();
+    while !(client.state() == State::Connected && client.user() == "bob") {
+        next(&mut changes).await;
+    }
+    client.publish(&room, &line(1)).await.unwrap();
+    while let Err(gap) = next(&mut heard).await {
+        assert_eq!(gap.code(), ErrorCode::UNRECOVERABLE, "the room keeps no history");
+    }
+
+    // What is nobody's ends the client, as it always did.
+    client.set_token("").unwrap();
+    while client.state() != State::Closed {
+        next(&mut changes).await;
+    }
+    assert_eq!(soon(client.connect()).await.unwrap_err().code(), ErrorCode::UNAUTHORIZED);
+}

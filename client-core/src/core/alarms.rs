@@ -100,7 +100,8 @@ impl<L: Listener> Core<L> {
             return;
         }
         self.send_transient(compose::acknowledge(0, id, true));
-        let ends = now.after(alarm.ttl());
+        // Without a time it lasts until somebody says otherwise.
+        let ends = if alarm.ttl().is_zero() { Time::NEVER } else { now.after(alarm.ttl()) };
         if let Some(told) = told.and_then(|index| self.alarms.0.get_mut(index)) {
             told.ends = ends;
             return;

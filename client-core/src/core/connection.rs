@@ -516,6 +516,7 @@ impl<L: Listener> Core<L> {
         self.incoming.clear();
         self.state = State::Closed;
         self.tokens.clear();
+        self.alarms.0.clear();
         self.fail_all_commands();
         self.end_all_subscriptions();
         self.enter(State::Closed, Some(code), reason, None);

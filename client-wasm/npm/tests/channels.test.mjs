@@ -105,15 +105,30 @@ test('history is asked for as the caller says, and comes with its place', async 
   assert.deepEqual([...body], [...text(1, 'c'), ...nested(2, [...number(1, 5), ...text(2, 'e')]), ...number(3, 2), ...number(4, 1)]);
   const entries = [publication('c', 'b', number(6, 4)), publication('c', 'a', number(6, 3))].flatMap((entry) => nested(2, entry));
   socket.receive(frame(id, ANSWER.history, [...nested(1, [...number(1, 9), ...text(2, 'e')]), ...entries]));
-  const { publications, position } = await reading;
+  const { publications, position, last, unreadable } = await reading;
   assert.deepEqual(publications.map(({ channel, data, offset }) => [channel, data, offset]), [['c', 'b', 4], ['c', 'a', 3]]);
-  assert.deepEqual(position, { offset: 9, epoch: 'e' });
+  assert.deepEqual([position, last, unreadable], [{ offset: 9, epoch: 'e' }, { offset: 3, epoch: 'e' }, []]);
 
-  const unreadable = client.history('c');
+  const gone = client.history('c');
   const [whole] = await socket.commands();
   assert.deepEqual([...whole.body], [...text(1, 'c'), ...number(3, 100)], 'from the beginning');
-  socket.receive(frame(whole.id, ANSWER.history, nested(2, [...text(1, 'c'), ...text(3, '{')])));
-  await rejectsWith(unreadable, Codes.PAYLOAD_MISMATCH);
+  socket.receive(frame(whole.id, ANSWER.error, number(1, Codes.UNRECOVERABLE)));
+  await rejectsWith(gone, Codes.UNRECOVERABLE);
+  await client.close();
+});
+
+test('a history goes on past a message that can not be read, and says which', async () => {
+  const { client, socket } = await connected();
+  const reading = client.history('c');
+  const [{ id }] = await socket.commands();
+  const broken = (offset) => [...text(1, 'c'), ...text(3, '{'), ...number(6, offset)];
+  const entries = [publication('c', 'a', number(6, 3)), broken(4), publication('c', 'b', number(6, 5)), broken(6)];
+  const page = [...nested(1, [...number(1, 9), ...text(2, 'e')]), ...entries.flatMap((entry) => nested(2, entry)), ...number(3, 1)];
+  socket.receive(frame(id, ANSWER.history, page));
+  const { publications, unreadable, last, more } = await reading;
+  assert.deepEqual(publications.map(({ data, offset }) => [data, offset]), [['a', 3], ['b', 5]]);
+  assert.deepEqual(unreadable.map(({ offset, error }) => [offset, error.code]), [4, 6].map((offset) => [offset, Codes.PAYLOAD_MISMATCH]));
+  assert.deepEqual([last, more], [{ offset: 6, epoch: 'e' }, true], 'where the next page begins');
   await client.close();
 });
 

@@ -47,3 +47,15 @@ test('what was given up makes room', async () => {
   await client.close();
   await rejectsWith(second, Codes.CLOSED);
 });
+
+test('the send queue is as large as the application says, before the module is there and after', async () => {
+  const client = new Client(url, { wasm, sendQueue: 1000 });
+  const connecting = client.connect();
+  await rejectsWith(client.publish('c', new Uint8Array(1001)), Codes.QUEUE_FULL);
+  await accept(await nextSocket());
+  await connecting;
+  const sent = [client.publish('c', new Uint8Array(900)), client.publish('c', new Uint8Array(900))];
+  await rejectsWith(sent[1], Codes.QUEUE_FULL);
+  sent[0].catch(() => undefined);
+  await client.close();
+});

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { ANSWER, FakeWebSocket, frame, number, REQUEST, sockets, text } from './fake-websocket.mjs';
-import { accept, Client, Codes, connected, event, nextSocket, rejectsWith, url, wasm } from './support.mjs';
+import { accept, Client, CloseCodes, Codes, connect, connected, event, nextSocket, rejectsWith, url, wasm } from './support.mjs';
 
 globalThis.WebSocket = FakeWebSocket;
 
@@ -135,5 +135,77 @@ test('a fixed token that is refused is not asked for', async () => {
   const { client, socket } = await connected({ token: 'fixed' });
   socket.receive(frame(0, ANSWER.refreshDue, []));
   assert.deepEqual(await socket.commands(), []);
+  await client.close();
+});
+
+/** The server refuses `connect`, because the token has expired. */
+async function refuse(socket) {
+  socket.accept();
+  const [{ id }] = await socket.commands();
+  socket.receive(frame(id, ANSWER.error, [...number(1, Codes.TOKEN_EXPIRED), ...number(3, 1)]));
+}
+
+test('a fixed token that has expired is waited for, and what there was goes on', async () => {
+  const client = new Client(url, { wasm, token: 'old' });
+  const subscription = client.subscribe('c');
+  const [changes, errors] = [[], []];
+  client.addEventListener('statechange', ({ state, code, retryIn }) => changes.push([state, code, retryIn]));
+  client.addEventListener('error', ({ error }) => errors.push(error.code));
+  const connecting = client.connect();
+  await refuse(await nextSocket());
+  await rejectsWith(connecting, Codes.TOKEN_EXPIRED);
+  assert.deepEqual([changes.at(-1), errors], [['connecting', CloseCodes.TOKEN_EXPIRED, undefined], [Codes.TOKEN_EXPIRED]]);
+  assert.ok(client.needsToken);
+  assert.equal(subscription.state, 'subscribing');
+  await rejectsWith(client.connect(), Codes.TOKEN_EXPIRED);
+  client.setToken('new');
+  assert.ok(!client.needsToken);
+  const again = client.connect();
+  const { text: said } = await accept(await nextSocket());
+  assert.match(said, /new/);
+  await again;
+  await client.close();
+});
+
+test('who puts a token in as soon as it is wanted need not connect again, and who only connects is told', async () => {
+  const client = new Client(url, { wasm, token: 'old' });
+  client.addEventListener('statechange', ({ code }) => {
+    if (code === CloseCodes.TOKEN_EXPIRED) client.setToken('new');
+  });
+  const connecting = client.connect();
+  await refuse(await nextSocket());
+  await accept(await nextSocket());
+  await connecting;
+  await client.close();
+
+  const alone = connect(url, { wasm, token: 'old' });
+  await refuse(await nextSocket());
+  await rejectsWith(alone, Codes.TOKEN_EXPIRED);
+});
+
+test('a token set while connect is on its way is the one that holds', async () => {
+  const client = new Client(url, { wasm, token: 'first' });
+  const connecting = client.connect();
+  const socket = await nextSocket();
+  socket.accept();
+  assert.match((await socket.commands())[0].text, /first/);
+  client.setToken('second');
+  const next = await nextSocket();
+  assert.ok(socket.closedWith);
+  assert.match((await accept(next)).text, /second/);
+  await connecting;
+  assert.deepEqual(await next.commands(), []);
+  await client.close();
+});
+
+test("another user's token has the client come back as that user", async () => {
+  const { client, socket } = await connected({ token: 'ann' });
+  client.setToken('bob');
+  const [{ id }] = await socket.commands();
+  socket.receive(frame(id, ANSWER.error, number(1, Codes.UNAUTHORIZED)));
+  const next = await nextSocket();
+  assert.equal(client.state, 'reconnecting');
+  assert.match((await accept(next, text(2, 'bob'))).text, /bob/);
+  assert.deepEqual([client.state, client.user], ['connected', 'bob']);
   await client.close();
 });

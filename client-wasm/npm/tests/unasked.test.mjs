@@ -3,8 +3,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { ANSWER, FakeWebSocket, frame, nested, number, REQUEST, text } from './fake-websocket.mjs';
-import { Codes, confirm, connected, event, rejectsWith } from './support.mjs';
+import { ANSWER, FakeWebSocket, frame, nested, number, REQUEST, sockets, text } from './fake-websocket.mjs';
+import { accept, Codes, confirm, connected, event, nextSocket, rejectsWith } from './support.mjs';
 
 globalThis.WebSocket = FakeWebSocket;
 
@@ -127,6 +127,37 @@ test('an alarm is told once, confirmed each time, and acknowledged when that is 
   const [last] = await socket.commands();
   socket.receive(frame(last.id, ANSWER.error, number(1, Codes.UNKNOWN_ALARM)));
   await rejectsWith(late, Codes.UNKNOWN_ALARM);
+  await client.close();
+});
+
+test('an acknowledgement that is made offline goes out however late, and an alarm that the server does not know is over', async (context) => {
+  const { client, socket } = await connected({ timeout: 5 });
+  const over = [];
+  client.addEventListener('withdraw', ({ id, channel }) => over.push([id, channel]));
+  const told = [];
+  client.addEventListener('alarm', (alarm) => told.push(alarm));
+  socket.receive(fire('a'), fire('b'));
+  await socket.commands();
+  // The delay before the next attempt is the test's.
+  const timers = [];
+  context.mock.method(globalThis, 'setTimeout', (handler) => void timers.push(handler));
+  socket.end();
+  const [first, second] = told.map((alarm) => alarm.acknowledge());
+  const began = performance.now();
+  context.mock.method(performance, 'now', () => began + 30_000);
+  while (sockets.length === 0) {
+    await new Promise((resolve) => setImmediate(resolve));
+    timers.pop()?.();
+  }
+  const again = await nextSocket();
+  await accept(again);
+  const commands = await again.commands();
+  assert.deepEqual(commands.map(({ request, body }) => [request, [...body]]), ['a', 'b'].map((id) => [REQUEST.acknowledge, text(1, id)]));
+  again.receive(frame(commands[0].id, ANSWER.acknowledged, []));
+  again.receive(frame(commands[1].id, ANSWER.error, number(1, Codes.UNKNOWN_ALARM)));
+  assert.equal(await first, undefined);
+  await rejectsWith(second, Codes.UNKNOWN_ALARM);
+  assert.deepEqual(over, [['b', 'alarm:fire']]);
   await client.close();
 });
 

@@ -324,6 +324,33 @@ fn an_alarm_whose_time_is_over_is_told_once_online_and_offline() {
 }
 
 #[test]
+fn a_client_that_is_over_waits_for_no_alarm() {
+    let mut client = Client::connected();
+    client.receive([alarm("a", false)]);
+    client.core.close(CloseCode::NORMAL, "");
+    assert_eq!(client.core.poll_timeout(), None);
+    client.events();
+    client.core.handle_timeout(client.now.after(Duration::from_secs(60)));
+    assert!(client.events().is_empty());
+}
+
+#[test]
+fn an_alarm_without_a_time_lasts() {
+    let mut client = Client::connected();
+    let ServerFrame::Push(Push::Alarm(mut frame)) = alarm("a", false) else { unreachable!() };
+    frame.ttl = Duration::ZERO;
+    client.receive([ServerFrame::Push(Push::Alarm(frame))]);
+    client.events();
+    client.core.handle_timeout(client.now.after(Duration::from_secs(30)));
+    assert_eq!(alarms(&mut client), []);
+    assert_eq!(
+        client.core.poll_timeout().unwrap().since(client.now),
+        Duration::from_secs(35),
+        "the next ping"
+    );
+}
+
+#[test]
 fn an_alarm_that_is_sent_again_ends_when_the_server_says_now() {
     let mut client = Client::connected();
     client.receive([alarm("a", false)]);

@@ -1,0 +1,256 @@
+//! Subscriptions, responses, offers, alarms and what is said to everybody.
+
+use super::*;
+
+fn listening(config: Config) -> (Play, Subscription<Binary>, u32) {
+    let play = Play::connected(config);
+    let subscription = play.client.subscribe(&Row::new("a").unwrap()).unwrap();
+    let number = play.confirm();
+    (play, subscription, number)
+}
+
+fn row(bytes: &'static str) -> Push {
+    Push::Publication(publication("row:a", Payload::bytes(bytes)))
+}
+
+#[test]
+fn a_subscription_receives_and_goes_on_past_what_does_not_fit() {
+    let (play, mut rows, _) = listening(Config::default());
+    assert_eq!(rows.channel(), &channel("row:a"));
+    assert!(rows.ready().now_or_never().unwrap().is_ok());
+    assert!(rows.ready().now_or_never().unwrap().is_ok(), "and again");
+    play.push(row("1"));
+    play.push(Push::Publication(publication("row:a", Payload::json("1"))));
+    play.push(Push::Publication(Publication {
+        offset: 9,
+        publisher: None,
+        ..publication("row:a", Payload::bytes("2"))
+    }));
+    let first = next(&mut rows).unwrap().unwrap();
+    assert_eq!((first.message, first.time.as_secs(), first.offset), (Binary("1".into()), 5, None));
+    assert_eq!((first.publisher.unwrap().session.as_str(), first.channel), ("s2", channel("row:a")));
+    assert_eq!(code(next(&mut rows).unwrap()), ErrorCode::PAYLOAD_MISMATCH);
+    let third = next(&mut rows).unwrap().unwrap();
+    assert_eq!((third.offset, third.publisher), (Some(9), None));
+    assert!(next(&mut rows).is_none());
+    rows.unsubscribe();
+    assert!(is_over(&mut rows));
+    assert!(matches!(play.command().request, Request::Unsubscribe(_)));
+}
+
+#[test]
+fn dropping_a_subscription_ends_it_and_a_second_one_is_refused_before() {
+    let (play, rows, number) = listening(Config::default());
+    assert_eq!(code(play.client.subscribe_raw(channel("row:a"))), ErrorCode::ALREADY_SUBSCRIBED);
+    drop(rows);
+    let Command { request: Request::Unsubscribe(end), .. } = play.command() else { panic!() };
+    assert_eq!(end.number, number);
+    let _rows = play.client.subscribe_raw(channel("row:a")).unwrap();
+}
+
+#[test]
+fn a_refused_subscription_says_why_in_both_places() {
+    let play = Play::connected(Config::default());
+    let mut rows = play.client.subscribe_raw(channel("c")).unwrap();
+    assert!(rows.ready().now_or_never().is_none());
+    play.refuse(play.command().id, ErrorCode::PERMISSION_DENIED);
+    assert_eq!(code(rows.ready().now_or_never().unwrap()), ErrorCode::PERMISSION_DENIED);
+    assert_eq!(code(next(&mut rows).unwrap()), ErrorCode::PERMISSION_DENIED);
+    assert!(is_over(&mut rows));
+}
+
+#[test]
+fn the_server_s_end_of_a_subscription_is_its_last_item() {
+    let (play, mut rows, number) = listening(Config::default());
+    play.push(row("1"));
+    let error = ErrorInfo::from_code(ErrorCode::PERMISSION_DENIED);
+    play.push(Push::Unsubscribed(Unsubscribed { channel: channel("row:a"), number, error }));
+    assert!(next(&mut rows).unwrap().is_ok());
+    assert_eq!(code(next(&mut rows).unwrap()), ErrorCode::PERMISSION_DENIED);
+    assert!(is_over(&mut rows));
+}
+
+#[test]
+fn what_is_missing_is_told_in_words_that_say_why() {
+    let (play, mut rows, number) = listening(Config::default());
+    let words = |rows: &mut Subscription<Binary>| {
+        let error = next(rows).unwrap().unwrap_err();
+        assert_eq!(error.code(), ErrorCode::UNRECOVERABLE);
+        error.message().into_owned()
+    };
+    // While it is in force.
+    play.push(Push::Subscribed(subscribed(&channel("row:a"), number)));
+    assert!(words(&mut rows).contains("slower than the channel"));
+    let position = Some(Position { offset: 3, epoch: "e".into() });
+    play.push(Push::Subscribed(Subscribed { position, ..subscribed(&channel("row:a"), number) }));
+    assert!(words(&mut rows).contains("history was lost"));
+    // After a reconnect.
+    play.lose();
+    play.driver.reconnect_now();
+    play.let_in();
+    assert!(words(&mut rows).contains("keeps no history"));
+}
+
+#[test]
+fn a_reader_that_is_too_slow_loses_its_subscription_or_messages_as_it_chose() {
+    let config = Config { receive_queue: 1000, ..Config::default() };
+    let (play, mut rows, _) = listening(config.clone());
+    for _ in 0..20 {
+        play.push(row("a message"));
+    }
+    let mut received = 0;
+    let error = loop {
+        match next(&mut rows).unwrap() {
+            Ok(_) => received += 1,
+            Err(error) => break error,
+        }
+    };
+    assert!((2..20).contains(&received), "{received}");
+    assert_eq!(error.code(), ErrorCode::OVERFLOW);
+    assert!(is_over(&mut rows));
+    assert!(matches!(play.command().request, Request::Unsubscribe(_)));
+
+    let (play, mut rows, _) = listening(Config { overflow: Overflow::Latest, ..config });
+    play.push(row("1"));
+    play.push(row("2"));
+    assert_eq!(next(&mut rows).unwrap().unwrap().message, Binary("2".into()));
+    assert!(next(&mut rows).is_none());
+}
+
+#[test]
+fn a_gap_for_which_there_is_no_room_ends_the_subscription_too() {
+    let (play, mut rows, number) = listening(Config { receive_queue: 1, ..Config::default() });
+    play.push(row("1"));
+    play.push(Push::Subscribed(subscribed(&channel("row:a"), number)));
+    assert!(next(&mut rows).unwrap().is_ok());
+    assert_eq!(code(next(&mut rows).unwrap()), ErrorCode::OVERFLOW);
+
+    let (play, mut rows, _) = listening(Config { receive_queue: 1, ..Config::default() });
+    play.push(row("1"));
+    play.lose();
+    play.driver.reconnect_now();
+    play.let_in();
+    assert!(next(&mut rows).unwrap().is_ok());
+    assert_eq!(code(next(&mut rows).unwrap()), ErrorCode::OVERFLOW);
+}
+
+#[test]
+fn who_comes_and_goes_is_told_and_that_it_is_not_known_after_a_reconnect() {
+    let (play, rows, _) = listening(Config::default());
+    let mut changes = rows.member_changes();
+    let member = Member { session: "s3".into(), ..Member::default() };
+    let movement = || frame::Movement { channel: channel("row:a"), member: member.clone() };
+    play.push(Push::Join(movement()));
+    play.push(Push::Leave(movement()));
+    assert_eq!(next(&mut changes), Some(MemberChange::Joined(member.clone())));
+    assert_eq!(next(&mut changes), Some(MemberChange::Left(member.clone())));
+    play.lose();
+    play.driver.reconnect_now();
+    play.let_in();
+    assert_eq!(next(&mut changes), Some(MemberChange::Unknown));
+    drop(rows);
+    assert!(is_over(&mut changes));
+}
+
+#[test]
+fn responses_come_in_order_and_end() {
+    let play = Play::connected(Config::default());
+    let mut responses = play.client.call_stream::<Count>(&Binary("3".into())).unwrap();
+    let Command { id, request: Request::Call(call) } = play.command() else { panic!() };
+    assert_eq!(call.name, "count");
+    let respond = |payload, more| play.reply(id, Ok(Answer::Called(Called { payload, more })));
+    respond(Payload::bytes("1"), true);
+    respond(Payload::json("2"), true);
+    respond(Payload::bytes("3"), true);
+    assert_eq!(next(&mut responses).unwrap().unwrap(), Binary("1".into()));
+    assert_eq!(code(next(&mut responses).unwrap()), ErrorCode::PAYLOAD_MISMATCH);
+    assert_eq!(next(&mut responses).unwrap().unwrap(), Binary("3".into()));
+    assert!(next(&mut responses).is_none());
+    respond(Payload::default(), false);
+    assert!(is_over(&mut responses));
+
+    let mut responses = play.client.call_stream_raw("f", Payload::json("1")).unwrap();
+    play.refuse(play.command().id, ErrorCode::UNKNOWN_CALL);
+    assert_eq!(code(next(&mut responses).unwrap()), ErrorCode::UNKNOWN_CALL);
+    assert!(is_over(&mut responses));
+
+    let responses = play.client.call_stream_raw("f", Payload::json("1")).unwrap();
+    let id = play.command().id;
+    drop(responses);
+    let Command { request: Request::Cancel(cancel), .. } = play.command() else { panic!() };
+    assert_eq!(cancel.command, id);
+}
+
+#[test]
+fn responses_that_come_faster_than_they_are_taken_end_the_call() {
+    let play = Play::connected(Config { receive_queue: 300, ..Config::default() });
+    let mut responses = play.client.call_stream_raw("f", Payload::json("1")).unwrap();
+    let id = play.command().id;
+    for _ in 0..20 {
+        play.reply(id, Ok(Answer::Called(Called { payload: Payload::bytes("a response"), more: true })));
+    }
+    let Command { request: Request::Cancel(cancel), .. } = play.command() else { panic!() };
+    assert_eq!(cancel.command, id);
+    let mut received = 0;
+    let error = loop {
+        match next(&mut responses).unwrap() {
+            Ok(_) => received += 1,
+            Err(error) => break error,
+        }
+    };
+    assert!((1..20).contains(&received), "{received}");
+    assert_eq!(error.code(), ErrorCode::OVERFLOW);
+    assert!(is_over(&mut responses));
+}
+
+#[test]
+fn offers_are_taken_or_declined() {
+    let play = Play::connected(Config::default());
+    let offer = |name| Push::Subscribed(subscribed(&channel(name), 0));
+    // Nobody takes it.
+    play.push(offer("a"));
+    let Command { request: Request::Unsubscribe(end), .. } = play.command() else { panic!() };
+    assert_eq!(end.channel, channel("a"));
+
+    let mut offers = play.client.offers();
+    play.push(offer("b"));
+    play.push(offer("c"));
+    let mut taken = next(&mut offers).unwrap();
+    assert_eq!(taken.channel(), &channel("b"));
+    assert!(taken.ready().now_or_never().unwrap().is_ok());
+    play.push(Push::Publication(publication("b", Payload::json("1"))));
+    assert_eq!(next(&mut taken).unwrap().unwrap().message, Payload::json("1"));
+    drop(offers);
+    let Command { request: Request::Unsubscribe(end), .. } = play.command() else { panic!() };
+    assert_eq!(end.channel, channel("c"), "what waits is declined");
+    play.push(offer("d"));
+    assert!(matches!(play.command().request, Request::Unsubscribe(_)));
+}
+
+#[test]
+fn what_is_said_to_everybody_and_alarms_are_streams() {
+    let play = Play::connected(Config::default());
+    let (mut broadcasts, mut alarms) = (play.client.broadcasts(), play.client.alarms());
+    play.push(Push::Publication(publication("@all", Payload::json("1"))));
+    let all = next(&mut broadcasts).unwrap();
+    assert_eq!((all.channel, all.message), (channel("@all"), Payload::json("1")));
+
+    let alarm = |withdrawn| {
+        Push::Alarm(Box::new(frame::Alarm {
+            id: "a".into(),
+            channel: channel("row:fire"),
+            payload: Payload::bytes("1"),
+            time: 3000,
+            ttl: Duration::from_secs(60),
+            withdrawn,
+        }))
+    };
+    play.push(alarm(false));
+    play.push(alarm(true));
+    let first = next(&mut alarms).unwrap();
+    assert_eq!((first.id.as_str(), &first.channel, first.withdrawn), ("a", &channel("row:fire"), false));
+    assert_eq!((first.time.as_secs(), first.ttl.as_secs()), (3, 60));
+    assert_eq!(first.message::<Row>().unwrap(), Binary("1".into()));
+    assert!(next(&mut alarms).unwrap().withdrawn);
+    assert!(next(&mut alarms).is_none());
+}
