@@ -181,3 +181,18 @@ pub struct StateChange {
     /// How long it is until the next attempt.
     pub retry_in: Option<Duration>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn states_and_recoveries_say_what_they_are() {
+        let states =
+            [State::Disconnected, State::Connecting, State::Connected, State::Reconnecting, State::Closed];
+        let names = ["disconnected", "connecting", "connected", "reconnecting", "closed"];
+        assert_eq!(states.map(State::as_str), names);
+        let recoveries = [Recovery::First, Recovery::Complete, Recovery::NoHistory, Recovery::Lost];
+        assert_eq!(recoveries.map(Recovery::is_gap), [false, false, true, true]);
+    }
+}

@@ -191,4 +191,33 @@ mod tests {
         drop(queue);
         assert_eq!(sender.push(1, 1), Err(Refused::Gone));
     }
+
+    #[test]
+    fn what_was_taken_makes_room_and_what_comes_wakes_the_reader() {
+        use std::sync::atomic::{AtomicUsize, Ordering};
+        use std::task::Wake;
+
+        struct Bell(AtomicUsize);
+        impl Wake for Bell {
+            fn wake(self: Arc<Self>) {
+                self.0.fetch_add(1, Ordering::SeqCst);
+            }
+        }
+        let bell = Arc::new(Bell(AtomicUsize::new(0)));
+        let waker = Waker::from(Arc::clone(&bell));
+        let mut context = Context::from_waker(&waker);
+        let (sender, mut queue) = new(20, Overflow::Error);
+        for round in 0..100 {
+            assert!(queue.poll_next_unpin(&mut context).is_pending());
+            assert_eq!(bell.0.load(Ordering::SeqCst), round);
+            assert_eq!(sender.push(1, 10), Ok(()));
+            assert_eq!(sender.push(2, 10), Ok(()));
+            assert_eq!(sender.push(3, 1), Err(Refused::Full));
+            assert!(queue.next().now_or_never().is_some() && queue.next().now_or_never().is_some());
+        }
+        assert!(queue.poll_next_unpin(&mut context).is_pending());
+        drop(sender);
+        assert_eq!(bell.0.load(Ordering::SeqCst), 101, "its end wakes it too");
+        assert_eq!(queue.poll_next_unpin(&mut context), Poll::Ready(None));
+    }
 }

@@ -443,3 +443,68 @@ fn what_a_server_said_of_one_connection_does_not_hold_for_the_next() {
     client.core.handle_close(client.now, CloseCode::ABNORMAL, "");
     assert!(client.wait() <= client.core.limits().reconnect_window);
 }
+
+#[test]
+fn ids_are_numbers_and_back() {
+    let mut client = Client::connected();
+    let subscription = client.subscribe("c");
+    let command = client.publish("1");
+    assert_ne!(subscription.number(), command.number());
+    assert_eq!(SubscriptionId::from_number(subscription.number()), subscription);
+    assert_eq!(CommandId::from_number(command.number()), command);
+    assert_eq!(TokenRequest::from_number(7).number(), 7);
+}
+
+#[test]
+fn what_is_in_force_can_be_asked_for() {
+    let mut client = Client::with(Config { client: "a test".into(), ..Config::default() });
+    assert_eq!(client.core.config().client, "a test");
+    assert_eq!((client.core.session(), client.core.user()), ("", ""));
+    client.core.connect(client.now);
+    let limits = Limits { channels: 7, ..Limits::default() };
+    let (session, user) = ("s".into(), "ann".into());
+    client.establish_with(Connected { session, user, limits, ..Connected::default() });
+    assert_eq!((client.core.session(), client.core.user()), ("s", "ann"));
+    assert_eq!(client.core.limits().channels, 7);
+    assert!(client.core.failure().is_none());
+    client.core.connect(client.now);
+    assert_eq!(client.core.poll_transmit(true), None, "it has begun already");
+}
+
+#[test]
+fn silence_is_measured_to_the_moment() {
+    let mut client = Client::connected();
+    let deadline = client.core.poll_timeout().unwrap();
+    client.core.handle_timeout(Time::from_micros(
+        u64::try_from(deadline.since(Time::ZERO).as_micros()).unwrap() - 1,
+    ));
+    assert_eq!(client.core.state(), State::Connected);
+    // As late as a busy machine makes it: it is the server that was silent.
+    client.core.handle_timeout(deadline.after(Duration::from_secs(2)));
+    assert_eq!(client.core.state(), State::Reconnecting);
+    // A little later this end was held up.
+    let mut client = Client::connected();
+    client.core.handle_timeout(deadline.after(Duration::from_micros(2_000_001)));
+    assert_eq!(client.core.state(), State::Connected);
+}
+
+#[test]
+fn a_doubt_behind_a_large_message_lasts_longer() {
+    for (bytes, seconds) in [(16 * 1024 - 100, 5), (16 * 1024 + 100, 15)] {
+        let mut client = Client::connected();
+        let payload = Payload::bytes(vec![0; bytes]);
+        client.receive([push(Publication { payload, ..publication("other", 1, 0) })]);
+        client.core.check_connection(client.now);
+        assert_eq!(client.wait(), Duration::from_secs(seconds), "{bytes}");
+        assert_eq!(client.core.state(), State::Reconnecting);
+    }
+}
+
+#[test]
+fn without_pings_silence_means_nothing() {
+    let mut client = Client::new();
+    client.core.connect(client.now);
+    let limits = Limits { ping_interval: Duration::ZERO, ..Limits::default() };
+    client.establish_with(Connected { session: "s".into(), limits, ..Connected::default() });
+    assert_eq!(client.core.poll_timeout(), None);
+}
