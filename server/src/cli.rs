@@ -117,7 +117,11 @@ impl ServeOptions {
         if config.metrics() {
             router = router.merge(hub.metrics());
         }
-        let app = match self.static_files.as_deref().or(config.static_files()) {
+        let folder = match &self.static_files {
+            Some(directory) => Some(directory.as_path()),
+            None => config.checked_static_files()?,
+        };
+        let app = match folder {
             Some(directory) => router.fallback_service(pages(directory)?),
             None => router.fallback(no_page),
         };

@@ -269,6 +269,12 @@ impl Config {
         Tls::from_files(files.certificate, files.key).map(Some)
     }
 
+    /// The directory of static files, if it names one, which is there.
+    pub(crate) fn checked_static_files(&self) -> Result<Option<&Path>, Error> {
+        self.check_static_files().map_err(|words| self.source.wrong("server.static", words))?;
+        Ok(self.static_files())
+    }
+
     fn check_static_files(&self) -> Result<(), String> {
         let Some(directory) = self.static_files() else { return Ok(()) };
         match std::fs::metadata(directory) {

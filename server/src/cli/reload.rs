@@ -136,10 +136,8 @@ impl Reloader {
         let settings = self.hub.settings();
         let engine = format!("{:?}", settings.engine);
         let engine = engine.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
-        tracing::info!(
-            "channels that no [namespace] names: {}; they are kept by {engine}",
-            settings.namespaces.others_in_words()
-        );
+        tracing::info!("channels that no [namespace] names: {}", settings.namespaces.others_in_words());
+        tracing::info!("engine: {engine}");
         let off = config.limits_that_are_off();
         if !off.is_empty() {
             tracing::info!("limits that are off: {}", off.join(", "));

@@ -5,11 +5,11 @@ use std::process::{Command, Stdio};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use wirehub_common::Codec;
 use wirehub_common::frame::{Answer, Connect, Push, Request, ServerFrame};
+use wirehub_common::{Codec, Payload};
 
 use crate::program::{Running, failure, wirehub};
-use crate::support::{Client, Received, http_at, publish};
+use crate::support::{Client, Received, http_at, publish, subscribe};
 
 async fn connect(address: &str) -> Client {
     let host = address.strip_prefix("http://").unwrap();
@@ -118,6 +118,35 @@ async fn each_foreign_page_is_told_once_in_the_log() {
     assert!(!log.contains("hush"), "{log}");
 }
 
+#[tokio::test]
+async fn channels_of_no_named_namespace_are_closed_where_the_configuration_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("wirehub.toml");
+    let text = "[server]\nlisten = \"127.0.0.1:0\"\n[namespace.open]\n\
+                [namespace.\"*\"]\nsubscribe = \"bearers\"\npublish = \"bearers\"\n";
+    std::fs::write(&config, text).unwrap();
+    let mut server = Running::start(&["serve", "--config", config.to_str().unwrap()]);
+    let mut client = connect(&server.address()).await;
+    client.subscribe("open:a").await;
+    for closed in ["other:a", "none"] {
+        assert_eq!(client.error(subscribe(closed, 1)).await, 103, "{closed}");
+        assert_eq!(client.error(publish(closed, Payload::json("1"))).await, 103, "{closed}");
+    }
+}
+
+#[test]
+fn a_folder_of_pages_that_is_not_there_is_told_without_what_stands_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("wirehub.toml");
+    std::fs::write(&config, "[server]\nlisten = \"127.0.0.1:0\"\nstatic = \"swordfish\"\n").unwrap();
+    let config = config.to_str().unwrap();
+    for arguments in [&["config", "check", config][..], &["serve", "--config", config]] {
+        let (code, told) = failure(arguments);
+        assert_eq!(code, Some(2));
+        assert!(told.contains("line 3: `server.static`") && !told.contains("swordfish"), "{told}");
+    }
+}
+
 #[test]
 fn the_log_says_at_the_start_what_is_on() {
     let folder = tempfile::tempdir().unwrap();
@@ -142,8 +171,8 @@ fn the_log_says_at_the_start_what_is_on() {
             [
                 "serving at 127.0.0.1:",
                 "everybody on this machine is let in",
-                "everybody may subscribe, everybody may publish; they are kept by MemoryEngine",
-                "sessions_per_user",
+                "everybody may subscribe, everybody may publish",
+                "engine: MemoryEngine",
             ],
         ),
     ] {
@@ -244,7 +273,7 @@ async fn a_configuration_is_written_checked_and_served_with() {
     let host = address.strip_prefix("http://").unwrap();
     let open = async || Client::open_on(TcpStream::connect(host).await.unwrap(), Codec::Json).await;
     let connect = |token: String| Connect { token, ..Connect::default() };
-    let news = || publish("news:today", wirehub_common::Payload::json("1"));
+    let news = || publish("news:today", Payload::json("1"));
 
     let mut nobody = open().await;
     assert_eq!(nobody.error(Request::Connect(Connect::default())).await, 101);
