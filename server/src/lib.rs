@@ -18,6 +18,7 @@
 //!   [`SLOW_CONSUMER`](common::code::CloseCode::SLOW_CONSUMER), and nobody else notices.
 //! - Everything that waits is bounded in bytes: [`Builder::queue_bytes`], [`Builder::limits`].
 
+mod account;
 #[cfg(feature = "api")]
 mod admin;
 mod alarm;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::sharded::{Shard, Sharded};
+use crate::account::one_less;
 use crate::http::client_address::household;
 use crate::rate::Rate;
 
@@ -114,7 +115,7 @@ impl Drop for Charged {
     fn drop(&mut self) {
         let mut entries = self.addresses.0.shard(&self.address).write();
         if let Some(entry) = entries.get_mut(&self.address) {
-            entry.open = entry.open.saturating_sub(1);
+            one_less(&mut entry.open);
             if entry.is_idle(Instant::now()) {
                 entries.remove(&self.address);
             }

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+use crate::account::less;
+
 /// Where a hub is on its way from start to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Phase {
@@ -70,7 +72,7 @@ impl Connections {
 impl Drop for Connection {
     fn drop(&mut self) {
         self.0.send_if_modified(|open| {
-            *open = open.saturating_sub(1);
+            *open = less(*open, 1);
             *open == 0
         });
     }

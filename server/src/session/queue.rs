@@ -7,6 +7,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use wirehub_common::{ChannelName, Codec};
 
+use crate::account::less;
 use crate::hub::segment::Run;
 
 /// The outbound queue of one session, without a lock and without whoever waits for it.
@@ -84,7 +85,7 @@ impl Queue {
 
     /// How many bytes wait that may not be dropped.
     pub(crate) fn kept_bytes(&self) -> usize {
-        self.bytes.saturating_sub(self.droppable)
+        less(self.bytes, self.droppable)
     }
 
     /// Queues an answer.
@@ -149,7 +150,7 @@ impl Queue {
     ) -> bool {
         let mut waiting = slot.lock();
         if let Some(old) = waiting.as_mut() {
-            self.bytes = self.bytes.saturating_sub(old.bytes()).saturating_add(run.bytes());
+            self.bytes = less(self.bytes, cost(old)).saturating_add(cost(&run));
             *old = run;
             dropped.note(channel);
             return false;
@@ -198,8 +199,8 @@ impl Queue {
         let holds_on = is_held && lanes.first().is_some_and(|lane| !lane.unsent.is_empty());
         let is_empty = lanes.iter().all(|lane| lane.unsent.is_empty() && lane.entries.is_empty());
         let Batch { taken, bytes, droppable, .. } = batch;
-        self.bytes = self.bytes.saturating_sub(bytes);
-        self.droppable = self.droppable.saturating_sub(droppable);
+        self.bytes = less(self.bytes, bytes);
+        self.droppable = less(self.droppable, droppable);
         self.is_held = holds_on;
         if is_empty {
             self.clear();
@@ -258,8 +259,8 @@ impl Queue {
             dropped.note(channel.as_ref());
             let cost = bytes.saturating_add(frames.saturating_mul(FRAME_BYTES));
             left = left.saturating_sub(cost);
-            self.droppable = self.droppable.saturating_sub(cost);
-            self.bytes = self.bytes.saturating_sub(cost);
+            self.droppable = less(self.droppable, cost);
+            self.bytes = less(self.bytes, cost);
             !run.is_empty()
         };
         if let Some(entry) = &mut self.one
@@ -342,8 +343,8 @@ impl Batch<'_> {
                     self.taken = self.taken.saturating_add(bytes.len());
                     (self.take)(bytes);
                 }
-                let gone = before.saturating_sub(cost(run));
-                self.bytes = self.bytes.saturating_add(gone.saturating_sub(lane.unsent.len()));
+                let gone = less(before, cost(run));
+                self.bytes = self.bytes.saturating_add(less(gone, lane.unsent.len()));
                 if is_droppable {
                     self.droppable = self.droppable.saturating_add(gone);
                 }
@@ -365,7 +366,7 @@ impl Batch<'_> {
             }
             let before = lane.unsent.len();
             let (head, data) = self.codec.cut_part(stream, &mut lane.unsent, share);
-            self.bytes = self.bytes.saturating_add(before.saturating_sub(lane.unsent.len()));
+            self.bytes = self.bytes.saturating_add(less(before, lane.unsent.len()));
             self.taken = self.taken.saturating_add(head.len()).saturating_add(data.len());
             (self.take)(head);
             if !data.is_empty() {
@@ -650,5 +651,26 @@ mod tests {
         assert_eq!(queue.bytes, 0);
         assert!(queue.push_latest(Lane::Normal, &slot, run("3"), None, 1000, &mut dropped));
         assert_eq!(taken(&mut queue), ["3"]);
+    }
+
+    #[test]
+    fn the_bytes_of_the_latest_are_those_of_what_waits_there_however_often_it_was_replaced() {
+        let (mut queue, mut dropped) = (Queue::default(), Dropped::default());
+        let slots = [(); 2].map(|()| Arc::new(Slot::default()));
+        let frames: [&'static str; 5] = ["12345", "1", "1234567890", "12", "123"];
+        for (step, text) in frames.into_iter().enumerate() {
+            for slot in &slots {
+                let is_new = queue.push_latest(Lane::Normal, slot, run(text), None, 1000, &mut dropped);
+                assert_eq!(is_new, step == 0, "{text:?}");
+            }
+            assert_eq!((queue.bytes(), queue.kept_bytes()), (2 * cost(&run(text)), 2 * cost(&run(text))));
+        }
+        let mut one = || taken_within(&mut queue, 3).iter().map(Bytes::len).sum::<usize>();
+        assert_eq!(one(), 3);
+        assert_eq!(queue.bytes(), cost(&run("123")), "the other one waits");
+        assert!(queue.push_latest(Lane::Normal, &slots[0], run("1"), None, 1000, &mut dropped));
+        assert_eq!(queue.bytes(), cost(&run("123")) + cost(&run("1")));
+        assert_eq!(taken(&mut queue), ["123", "1"]);
+        assert_eq!(queue.bytes(), 0);
     }
 }
