@@ -72,6 +72,14 @@ impl Frames {
         Self { limit, message: None }
     }
 
+    /// From now on nothing is kept of messages: they are gone through for what comes behind them.
+    pub(super) fn keep_nothing(&mut self) {
+        self.limit = KEPT_NOTHING;
+        if let Some(message) = &mut self.message {
+            message.data = Vec::new();
+        }
+    }
+
     /// Whether a message has begun and not ended.
     pub(super) fn is_unfinished(&self) -> bool {
         self.message.is_some()
@@ -92,7 +100,9 @@ impl Frames {
                 && let Some(rest) = &message.frame
             {
                 let piece = take_front(bytes, rest.length.min(bytes.len()));
-                match message.add(piece)? {
+                let progress =
+                    if self.limit == KEPT_NOTHING { message.pass(piece) } else { message.add(piece)? };
+                match progress {
                     Progress::MoreOfFrame => return Ok(None),
                     Progress::MoreFrames => {}
                     Progress::Whole => {
@@ -170,7 +180,8 @@ impl Frames {
         }
         let begun = self.message.as_ref().map_or(0, |message| message.data.len());
         let length = usize::try_from(length).unwrap_or(usize::MAX);
-        if !opcode.is_control() && begun.saturating_add(length) > self.limit {
+        let is_too_large = self.limit != KEPT_NOTHING && begun.saturating_add(length) > self.limit;
+        if !opcode.is_control() && is_too_large {
             let code = CloseCode::TOO_LARGE;
             return Err(Fault::Violation(code, code.message().into()));
         }
@@ -230,6 +241,18 @@ impl Message {
         })
     }
 
+    /// Goes on in the frame that has begun, and keeps nothing of it.
+    fn pass(&mut self, piece: &[u8]) -> Progress {
+        let Some(frame) = &mut self.frame else { return Progress::MoreFrames };
+        frame.length = frame.length.saturating_sub(piece.len());
+        if frame.length > 0 {
+            return Progress::MoreOfFrame;
+        }
+        let is_last = frame.last;
+        self.frame = None;
+        if is_last { Progress::Whole } else { Progress::MoreFrames }
+    }
+
     fn check(&mut self) -> Result<(), Fault> {
         let unchecked = self.data.get(self.checked..).unwrap_or_default();
         let valid = match std::str::from_utf8(unchecked) {
@@ -254,6 +277,9 @@ impl Opcode {
         matches!(self, Self::Close | Self::Ping | Self::Pong)
     }
 }
+
+/// The limit where nothing is kept: no message that is kept is so small.
+const KEPT_NOTHING: usize = 0;
 
 /// RFC 6455, section 5.2.
 const LONGEST: u64 = i64::MAX.unsigned_abs();

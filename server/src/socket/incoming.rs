@@ -58,6 +58,11 @@ impl Reader {
         }
     }
 
+    /// What comes from now on is only gone through for the peer's close: no memory is held for it.
+    pub(super) fn keep_nothing(&mut self) {
+        self.frames.keep_nothing();
+    }
+
     /// Whether a message has come in part.
     pub(super) fn is_unfinished(&self) -> bool {
         self.behind.is_some() || self.frames.is_unfinished()

@@ -150,8 +150,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         flushed.map_err(|_| Fault::Gone)
     }
 
-    /// Sends a close with the next flush, behind what is queued. Does nothing where the peer has closed before.
+    /// Sends a close with the next flush, behind what is queued. Does nothing where the peer has closed before. What has come of a
+    /// message is let go, and so is what comes yet.
     pub(crate) fn close(&mut self, code: CloseCode, reason: &str) {
+        self.reader.keep_nothing();
         self.queue_close(&[&code.number().to_be_bytes()[..], fit_reason(reason).as_bytes()].concat());
     }
 

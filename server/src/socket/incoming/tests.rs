@@ -296,3 +296,37 @@ proptest! {
         prop_assert_eq!((received, code_of(&fault)), read_by_tungstenite(&bytes, 1000));
     }
 }
+
+#[test]
+fn after_the_end_nothing_is_kept_of_what_comes_and_the_close_is_still_found() {
+    let whole = frame(0x81, &[b'a'; 50_000]);
+    for begun in [0, 20_000] {
+        let (first, rest) = whole.split_at(begun);
+        let bytes =
+            [rest, &frame(0x01, &[b'b'; 40_000]), &frame(0x80, &[0xff; 2_000_000]), &frame(0x88, b"")]
+                .concat();
+        let mut reader = Reader::new(&[], 64 * 1024);
+        let mut has_come = false;
+        let mut read = |reader: &mut Reader, bytes: &[u8]| {
+            let mut stream = Pieces { bytes, size: 1000 };
+            let mut found = Vec::new();
+            while let Poll::Ready(Ok(received)) = reader.poll_next(
+                &mut stream,
+                &mut has_come,
+                &mut Context::from_waker(std::task::Waker::noop()),
+            ) {
+                found.push(received);
+            }
+            found
+        };
+        assert_eq!(read(&mut reader, first), []);
+        assert_eq!(reader.frames.collected_capacity() > 0, begun > 0);
+        reader.keep_nothing();
+        assert_eq!(reader.frames.collected_capacity(), 0);
+        let found = read(&mut reader, &bytes);
+        let [Received::Message(_, one), Received::Message(_, other), Received::Close(_)] = &found[..] else {
+            panic!("{found:?}")
+        };
+        assert!(one.is_empty() && other.is_empty());
+    }
+}
