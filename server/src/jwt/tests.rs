@@ -199,14 +199,14 @@ fn what_has_to_be_understood_and_is_not_is_refused() {
 
 #[test]
 fn a_session_lasts_for_what_is_left_of_its_token_and_the_leeway() {
-    let good = token(&json!({ "sub": "ann", "exp": now() + 60 }));
+    let good = token(&json!({ "sub": "ann", "exp": now().as_secs() + 60 }));
     for leeway in [0, 5, 30] {
         let verifier = verifier().with_leeway(Duration::from_secs(leeway));
         let left = verifier.verify(&good).unwrap().ttl.unwrap().as_secs();
         // The clock goes on meanwhile.
         assert!((leeway + 55..=leeway + 60).contains(&left), "{left} s with a leeway of {leeway} s");
     }
-    let expired = token(&json!({ "sub": "ann", "exp": now() - 2 }));
+    let expired = token(&json!({ "sub": "ann", "exp": now().as_secs() - 2 }));
     let left = verifier().verify(&expired).unwrap().ttl.unwrap().as_secs();
     assert!((1..=3).contains(&left), "{left} s of the leeway are left");
 }
