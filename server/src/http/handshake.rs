@@ -157,7 +157,9 @@ impl Refusal {
 
     fn reason(&self) -> Reason {
         match self {
-            Self::Host(_) | Self::Method | Self::NotWebSocket | Self::Version | Self::Key => Reason::Handshake,
+            Self::Host(_) | Self::Method | Self::NotWebSocket | Self::Version | Self::Key => {
+                Reason::Handshake
+            }
             Self::Origin(_) => Reason::Origin,
             Self::Subprotocol(_) => Reason::Subprotocol,
             Self::NoUpgrade | Self::Entropy(_) => Reason::Failure,

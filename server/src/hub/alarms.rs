@@ -214,7 +214,7 @@ fn send(
         if now >= ledger.ends || !numbers.contains(&ledger.number) {
             continue;
         }
-        if peer.mailbox.is_congested() {
+        if peer.mailbox.is_half_full() {
             return Some(ledger.number..numbers.end);
         }
         let frame = if ledger.is_active(now) && ledger.note_sent(peer) {

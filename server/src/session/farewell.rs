@@ -77,6 +77,7 @@ async fn flush_all<S: AsyncRead + AsyncWrite + Unpin>(
     loop {
         poll_fn(|cx| socket.poll_flush(cx)).await?;
         let taken = socket.queue(kind, |take| peer.mailbox.take_batch(peer.codec, Limits::BATCH_BYTES, take));
+        // Of a gap nobody hears any more: the client comes back.
         if taken == Taken::Nothing {
             break;
         }

@@ -53,8 +53,11 @@ pub(crate) enum Look {
 }
 
 /// What a session takes out of its queue at once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Taken {
+    /// Nothing yet: something of these channels, whose publications have no offsets, was dropped before what waits, and their
+    /// client is to be told that first.
+    Gaps(Vec<ChannelName>),
     /// There was nothing. Frames that come wake the task.
     Nothing,
     /// A message, and there is more.
@@ -68,8 +71,6 @@ pub(crate) enum Taken {
 pub(crate) struct Mail {
     /// In the order in which they came.
     pub(crate) orders: Vec<Order>,
-    /// The channels without offsets of which something was dropped.
-    pub(crate) dropped: Vec<ChannelName>,
     pub(crate) ending: Option<Ending>,
 }
 
@@ -128,18 +129,14 @@ impl Mailbox {
     /// Hands the pieces of the next WebSocket message over, at most `room` bytes. All frames here are in this codec.
     pub(crate) fn take_batch(&self, codec: Codec, room: usize, take: &mut dyn FnMut(Bytes)) -> Taken {
         let mut state = self.state.lock();
+        if let Some(channels) = state.take_dropped() {
+            return Taken::Gaps(channels);
+        }
         let has_taken = state.queue.take_batch(codec, room, take);
         if !state.queue.is_empty() {
             return Taken::Some;
         }
         state.queue.is_awaited = true;
-        // Noted since the task looked, by somebody who left it alone.
-        let is_noted = state.rest.as_ref().is_some_and(|rest| !rest.dropped.is_empty());
-        let waker = if is_noted { state.waker.take() } else { None };
-        drop(state);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
         if has_taken { Taken::Last } else { Taken::Nothing }
     }
 
@@ -241,12 +238,25 @@ impl Mailbox {
         self.state.lock().queue.bytes()
     }
 
-    /// Whether so much waits that the session should not take on more work.
+    /// Whether so many answers wait that the session should not take on more work.
     ///
-    /// What may be dropped does not count: under a steady flood of that the queue is full all the time, and the client's own
-    /// commands, such as the one that ends the flood, are carried out all the same.
+    /// What is published does not count, which has a bound of its own: also under a flood of that the client's commands are
+    /// carried out, such as the one that ends the flood. Nor does a large answer, as long as it is the only one: what is asked
+    /// behind it need not wait for its end.
     pub(crate) fn is_congested(&self) -> bool {
-        self.state.lock().queue.kept_bytes() > self.limit / 2
+        let state = self.state.lock();
+        state.queue.small_answers() > self.limit / 2 || state.queue.bulk_answers() >= MOST_BULK
+    }
+
+    /// Whether publications take more than half of their room.
+    pub(crate) fn is_half_full(&self) -> bool {
+        self.state.lock().queue.published() > self.limit / 2
+    }
+
+    /// How many bytes of answers wait: without those that others may overtake, and with them.
+    pub(crate) fn answers(&self) -> (usize, usize) {
+        let state = self.state.lock();
+        (state.queue.small_answers(), state.queue.all_answers())
     }
 
     /// Changes the state, and wakes the task where it waits for frames.
@@ -266,13 +276,26 @@ impl Mailbox {
 
 impl State {
     fn take_mail(&mut self) -> Option<Mail> {
-        let rest = self.rest.as_deref_mut()?;
-        let (orders, dropped) = (std::mem::take(&mut rest.orders), std::mem::take(&mut rest.dropped));
-        let ending = rest.ending.clone();
-        if ending.is_none() {
+        let rest =
+            self.rest.as_deref_mut().filter(|rest| !rest.orders.is_empty() || rest.ending.is_some())?;
+        let (orders, ending) = (std::mem::take(&mut rest.orders), rest.ending.clone());
+        self.let_go_of_rest();
+        Some(Mail { orders, ending })
+    }
+
+    fn take_dropped(&mut self) -> Option<Vec<ChannelName>> {
+        let rest = self.rest.as_deref_mut().filter(|rest| !rest.dropped.is_empty())?;
+        let dropped = std::mem::take(&mut rest.dropped);
+        self.let_go_of_rest();
+        Some(dropped.into_channels())
+    }
+
+    fn let_go_of_rest(&mut self) {
+        let is_empty =
+            |rest: &Rest| rest.orders.is_empty() && rest.dropped.is_empty() && rest.ending.is_none();
+        if self.rest.as_deref().is_some_and(is_empty) {
             self.rest = None;
         }
-        Some(Mail { orders, dropped: dropped.into_channels(), ending })
     }
 
     /// Whether nothing more is queued, for there was too much. What a channel hands to a session that is told to end for another
@@ -305,6 +328,9 @@ impl From<CloseCode> for Ending {
         Self { code, reason: code.message().into(), farewell: None, lets_calls_end: false }
     }
 }
+
+/// How many large answers may wait for a session.
+const MOST_BULK: usize = 2;
 
 /// How many orders may wait for a session.
 const MAX_ORDERS: usize = 1024;
@@ -452,23 +478,44 @@ mod tests {
         for _ in 0..3 {
             mailbox.push_droppable(Lane::Normal, Run::of(frame("0123456789")), Some(&channel));
         }
-        let mail = look(&mailbox, &waker).unwrap();
-        assert_eq!(mail.dropped, [channel]);
         assert!(look(&mailbox, &waker).is_none());
+        assert_eq!(take(&mailbox, 1000), (Taken::Gaps(vec![channel]), vec![]));
+        assert_eq!(take(&mailbox, 1000), (Taken::Last, vec![frame("0123456789")]));
     }
 
     #[test]
-    fn a_gap_that_is_noted_in_the_middle_of_a_turn_is_told_in_the_next() {
+    fn a_gap_comes_before_what_is_behind_it_and_once_however_much_was_dropped() {
         let (mailbox, wakes, waker) = mailbox(10);
         let channel = ChannelName::new("a").unwrap();
         assert!(look(&mailbox, &waker).is_none());
+        let push = || mailbox.push_droppable(Lane::Normal, Run::of(frame("0123456789")), Some(&channel));
         for _ in 0..3 {
-            mailbox.push_droppable(Lane::Normal, Run::of(frame("0123456789")), Some(&channel));
+            push();
         }
         assert_eq!(wakes.0.load(Ordering::Relaxed), 0, "it will look for frames by itself");
-        while take(&mailbox, 1000).0 != Taken::Nothing {}
-        assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
-        assert_eq!(look(&mailbox, &waker).unwrap().dropped, [channel]);
+        for _ in 0..2 {
+            assert_eq!(take(&mailbox, 1000), (Taken::Gaps(vec![channel.clone()]), vec![]));
+            push();
+        }
+        assert!(matches!(take(&mailbox, 1000).0, Taken::Gaps(_)), "dropped since");
+        assert_eq!(take(&mailbox, 1000).0, Taken::Last);
+        assert_eq!(take(&mailbox, 1000).0, Taken::Nothing);
+    }
+
+    #[test]
+    fn a_large_answer_takes_no_room_from_publications_and_holds_up_no_commands() {
+        let (mailbox, ..) = mailbox(1000);
+        mailbox.answer(Lane::Bulk, vec![0; 100_000].into());
+        assert!(!mailbox.is_congested());
+        for _ in 0..3 {
+            mailbox.push(Lane::Normal, vec![0; 100].into());
+        }
+        assert_eq!(ending(&mailbox), None);
+        assert!(!mailbox.is_half_full());
+        mailbox.push(Lane::Normal, vec![0; 400].into());
+        assert!(mailbox.is_half_full() && !mailbox.is_congested());
+        mailbox.answer(Lane::Bulk, vec![0; 100_000].into());
+        assert!(mailbox.is_congested(), "a second one is enough");
     }
 
     /// Wakes a thread that takes turns as a task does.

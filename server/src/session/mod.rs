@@ -97,8 +97,9 @@ struct Session {
     ping: bool,
     /// Something waits for room in the queue.
     is_held_back: bool,
-    /// The socket has not taken all that there was: less goes into each message, so that what is urgent waits for less.
-    is_slow: bool,
+    /// How many KiB the socket has taken since it was full, or was new. As long as that is little, little goes into each
+    /// message, so that what is urgent waits for less, and the first on a slow line is there in time.
+    flowing: u8,
     /// What the server closes with.
     ended: Option<CloseCode>,
 }
@@ -160,7 +161,7 @@ impl Session {
             clock: Clock::new(live.connect_timeout),
             ping: false,
             is_held_back: false,
-            is_slow: false,
+            flowing: 0,
             ended: None,
             live,
         }
@@ -223,7 +224,7 @@ impl Session {
     }
 
     /// Follows what came by mail.
-    fn open(&mut self, Mail { orders, dropped, ending }: Mail) -> Result<(), End> {
+    fn open(&mut self, Mail { orders, ending }: Mail) -> Result<(), End> {
         match ending {
             Some(ending) if ending.lets_calls_end && !self.has_ended_calls() => {
                 self.extras.get_or_insert_default().stopping.get_or_insert(ending);
@@ -232,9 +233,6 @@ impl Session {
             None => {}
         }
         self.follow(orders);
-        for channel in dropped {
-            self.tell_gap(&channel);
-        }
         Ok(())
     }
 
@@ -398,12 +396,11 @@ impl Session {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(fault)) => return Err(fault.into()),
                 Poll::Pending => {
-                    self.is_slow = true;
+                    self.flowing = 0;
                     return Ok(has_written);
                 }
             }
             if is_last {
-                self.is_slow = false;
                 return Ok(has_written);
             }
             // What this turn has answered goes out in any case.
@@ -413,14 +410,25 @@ impl Session {
             if std::mem::take(&mut self.ping) {
                 socket.queue_empty(kind);
             }
-            let room = if self.is_slow { SLOW_BATCH_BYTES } else { Limits::BATCH_BYTES };
-            let taken = socket.queue(kind, |take| self.peer.mailbox.take_batch(self.peer.codec, room, take));
-            if taken != Taken::Nothing {
-                self.clock.note_sent();
-                budget.spend_on(socket.queued_bytes());
-                has_written = true;
+            let room = if self.flowing < FLOWING { SLOW_BATCH_BYTES } else { Limits::BATCH_BYTES };
+            match socket.queue(kind, |take| self.peer.mailbox.take_batch(self.peer.codec, room, take)) {
+                Taken::Gaps(channels) => {
+                    for channel in channels {
+                        self.tell_gap(&channel);
+                    }
+                    budget.spend_on(0);
+                    continue;
+                }
+                Taken::Nothing => is_last = true,
+                taken @ (Taken::Some | Taken::Last) => {
+                    let bytes = socket.queued_bytes();
+                    self.clock.note_sent();
+                    self.flowing = self.flowing.saturating_add(u8::try_from(bytes / 1024).unwrap_or(u8::MAX));
+                    budget.spend_on(bytes);
+                    has_written = true;
+                    is_last = taken == Taken::Last;
+                }
             }
-            is_last = taken != Taken::Some;
         }
     }
 }
@@ -502,8 +510,12 @@ impl Budget {
 /// that before others are looked at.
 const TURN: u32 = 128;
 
-/// How large messages are where the line does not take what there is: at 10 KB/s one takes less than two seconds.
+/// How large messages are where the line does not take what there is, and before it has shown that it does: at 1 KB/s one takes
+/// 16 seconds, which is less than a client waits for a sign of life.
 const SLOW_BATCH_BYTES: usize = 16 * 1024;
+
+/// A socket that has taken so many KiB has been sent some of them, for it takes no more than half of that before.
+const FLOWING: u8 = 64;
 
 impl End {
     /// What the server closes with; nothing where the client did, or is gone.

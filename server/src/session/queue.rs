@@ -12,10 +12,10 @@ use crate::hub::segment::Run;
 
 /// The outbound queue of one session, without a lock and without whoever waits for it.
 ///
-/// It is bounded in bytes. Where a publication would go over the bound, those that may be dropped are, the oldest first; if
-/// that makes no room it is refused. One frame that is larger than half the bound, and one that finds the queue empty, goes in
-/// whatever its size. Answers to the session's own commands are never refused: the session takes no more commands where too
-/// much waits.
+/// Publications are bounded in bytes. Where one would go over the bound, those that may be dropped are, the oldest first; if
+/// that makes no room it is refused. One frame that is larger than half the bound, and one that finds no other publication,
+/// goes in whatever its size. Answers to the session's own commands are never refused, and take no room from publications: the
+/// session takes no more commands where too many answers wait.
 #[derive(Default)]
 pub(crate) struct Queue {
     /// The only entry. Most queues are empty most of the time and most others hold one entry: neither takes memory of its own.
@@ -29,10 +29,24 @@ pub(crate) struct Queue {
     /// Whether nothing may overtake the answers that wait: see [`Self::answer_first`].
     is_held: bool,
     /// All entries, where there are more or have been.
-    many: Option<Box<Lanes>>,
+    many: Option<Box<Many>>,
     bytes: usize,
     /// How many of the bytes may be dropped.
     droppable: usize,
+}
+
+#[derive(Default)]
+struct Many {
+    lanes: Lanes,
+    answers: Answers,
+}
+
+/// How many bytes answers have.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+struct Answers {
+    small: usize,
+    /// Those that others may overtake.
+    bulk: usize,
 }
 
 /// Which frames go first. Order is kept within a lane. The numbers are those of the streams in which parts of their frames
@@ -57,6 +71,8 @@ pub(crate) type Slot = Mutex<Option<Run>>;
 /// What waits in a lane.
 enum Entry {
     Run(Run),
+    /// What the session itself has made.
+    Answer(Run),
     /// Makes room where there is none. The channel is there where its clients can't see by offsets what they did not get.
     Droppable(Run, Option<ChannelName>),
     /// What is in the slot when its turn comes.
@@ -70,6 +86,8 @@ struct LaneQueue {
     entries: VecDeque<Entry>,
     /// What is left of a frame that is being sent in parts. It goes before the entries.
     unsent: Bytes,
+    /// Whether that is an answer.
+    is_answer: bool,
 }
 
 impl Queue {
@@ -83,9 +101,42 @@ impl Queue {
         self.one.is_none() && self.many.is_none()
     }
 
-    /// How many bytes wait that may not be dropped.
+    /// How many bytes of publications wait.
+    pub(crate) fn published(&self) -> usize {
+        less(self.bytes, self.all_answers())
+    }
+
+    /// How many bytes of publications wait that may not be dropped.
     pub(crate) fn kept_bytes(&self) -> usize {
-        less(self.bytes, self.droppable)
+        less(self.published(), self.droppable)
+    }
+
+    /// How many bytes of answers wait, but for those that others may overtake.
+    pub(crate) fn small_answers(&self) -> usize {
+        self.answers().small
+    }
+
+    /// How many bytes of answers wait.
+    pub(crate) fn all_answers(&self) -> usize {
+        let Answers { small, bulk } = self.answers();
+        small.saturating_add(bulk)
+    }
+
+    fn answers(&self) -> Answers {
+        let mut answers = self.many.as_ref().map_or_else(Answers::default, |many| many.answers);
+        if matches!(self.one, Some(Entry::Answer(_))) {
+            answers.add(self.lane == Lane::Bulk, self.bytes);
+        }
+        answers
+    }
+
+    /// How many answers wait that others may overtake.
+    pub(crate) fn bulk_answers(&self) -> usize {
+        let lane = self.many.as_ref().map(|many| Lane::Bulk.get(&many.lanes));
+        let of_many =
+            lane.map_or(0, |lane| lane.entries.len().saturating_add(usize::from(!lane.unsent.is_empty())));
+        let is_one = self.one.is_some() && self.lane == Lane::Bulk;
+        of_many.saturating_add(is_one.into())
     }
 
     /// Queues an answer.
@@ -101,7 +152,7 @@ impl Queue {
 
     /// Queues what the session itself has read.
     pub(crate) fn answer_run(&mut self, lane: Lane, run: Run) {
-        self.push(lane, Entry::Run(run));
+        self.push(lane, Entry::Answer(run));
     }
 
     /// Queues publications; `false` where there is no room for them.
@@ -138,7 +189,7 @@ impl Queue {
     }
 
     /// Puts a publication into its channel's slot. Where one waits there it takes that one's place, and its turn; then
-    /// this is `false`.
+    /// this is `false`. If it is larger, and there is no room for that, neither of them stays.
     pub(crate) fn push_latest(
         &mut self,
         lane: Lane,
@@ -149,10 +200,13 @@ impl Queue {
         dropped: &mut Dropped,
     ) -> bool {
         let mut waiting = slot.lock();
-        if let Some(old) = waiting.as_mut() {
-            self.bytes = less(self.bytes, cost(old)).saturating_add(cost(&run));
-            *old = run;
+        if let Some(old) = waiting.take() {
+            self.bytes = less(self.bytes, cost(&old));
             dropped.note(channel);
+            if cost(&run) <= cost(&old) || self.make_room(cost(&run), limit, dropped) {
+                self.bytes = self.bytes.saturating_add(cost(&run));
+                *waiting = Some(run);
+            }
             return false;
         }
         let fits = self.make_room(cost(&run), limit, dropped);
@@ -189,16 +243,17 @@ impl Queue {
             return false;
         }
         let is_held = self.is_held;
-        let lanes = self.lanes();
-        let mut batch = Batch { codec, room, taken: 0, bytes: 0, droppable: 0, take };
-        // Control is the first of them.
-        let taken_from = if is_held { 1 } else { lanes.len() };
+        let Many { lanes, answers: waiting } = self.many();
+        let answers = Answers::default();
+        let mut batch = Batch { codec, room, taken: 0, bytes: 0, droppable: 0, answers, take };
         let is_shared = lanes.iter().any(|lane| !lane.unsent.is_empty());
-        batch.take_whole_frames(lanes.iter_mut().take(taken_from), is_shared);
+        batch.take_whole_frames(lanes, is_held, is_shared);
         batch.take_parts(lanes);
         let holds_on = is_held && lanes.first().is_some_and(|lane| !lane.unsent.is_empty());
         let is_empty = lanes.iter().all(|lane| lane.unsent.is_empty() && lane.entries.is_empty());
-        let Batch { taken, bytes, droppable, .. } = batch;
+        let Batch { taken, bytes, droppable, answers, .. } = batch;
+        waiting.small = less(waiting.small, answers.small);
+        waiting.bulk = less(waiting.bulk, answers.bulk);
         self.bytes = less(self.bytes, bytes);
         self.droppable = less(self.droppable, droppable);
         self.is_held = holds_on;
@@ -209,33 +264,41 @@ impl Queue {
     }
 
     /// The lanes, each with its own entries.
-    fn lanes(&mut self) -> &mut Lanes {
+    fn many(&mut self) -> &mut Many {
+        let answers = self.answers();
         let one = self.one.take();
-        let lanes = self.many.get_or_insert_default();
+        let many = self.many.get_or_insert_default();
         if let Some(entry) = one {
-            self.lane.of(lanes).entries.push_back(entry);
+            self.lane.of(&mut many.lanes).entries.push_back(entry);
+            many.answers = answers;
         }
-        lanes
+        many
     }
 
     fn push(&mut self, lane: Lane, entry: Entry) {
         let cost = entry.cost();
-        self.bytes = self.bytes.saturating_add(cost);
         if matches!(entry, Entry::Droppable(..)) {
             self.droppable = self.droppable.saturating_add(cost);
         }
         if self.is_empty() {
             (self.one, self.lane) = (Some(entry), lane);
         } else {
-            lane.of(self.lanes()).entries.push_back(entry);
+            // Before the bytes: as long as there is one entry they are its own.
+            let many = self.many();
+            if matches!(entry, Entry::Answer(_)) {
+                many.answers.add(lane == Lane::Bulk, cost);
+            }
+            lane.of(&mut many.lanes).entries.push_back(entry);
         }
+        self.bytes = self.bytes.saturating_add(cost);
     }
 
     /// Whether so many bytes more are within the bound, perhaps after what may be dropped has been.
     fn make_room(&mut self, bytes: usize, limit: usize, dropped: &mut Dropped) -> bool {
         let fits = |queue: &Self| {
-            let is_large = bytes > limit / 2 && queue.bytes <= limit / 2;
-            queue.bytes == 0 || is_large || queue.bytes.saturating_add(bytes) <= limit
+            let waiting = queue.published();
+            let is_large = bytes > limit / 2 && waiting <= limit / 2;
+            waiting == 0 || is_large || waiting.saturating_add(bytes) <= limit
         };
         if fits(self) {
             return true;
@@ -268,9 +331,9 @@ impl Queue {
         {
             self.one = None;
         }
-        if let Some(lanes) = &mut self.many {
+        if let Some(many) = &mut self.many {
             for lane in [Lane::Normal, Lane::Urgent] {
-                lane.of(lanes).entries.retain_mut(&mut drop_from);
+                lane.of(&mut many.lanes).entries.retain_mut(&mut drop_from);
             }
         }
     }
@@ -313,40 +376,54 @@ struct Batch<'a> {
     /// How many bytes the queue has less.
     bytes: usize,
     droppable: usize,
+    answers: Answers,
     take: &'a mut dyn FnMut(Bytes),
 }
 
 impl Batch<'_> {
-    /// Takes frames by rank, up to the first that there is no room for. Where a frame is under way in parts half of the room
-    /// is for those: neither waits for the other's end.
-    fn take_whole_frames<'a>(&mut self, lanes: impl Iterator<Item = &'a mut LaneQueue>, is_shared: bool) {
+    /// Takes frames by rank, of each lane up to the first that there is no room for. Where a frame is under way in parts half of
+    /// the room is for those: neither waits for the other's end. Where both answers and urgent frames wait each has half: a
+    /// client that asks all the time puts off no alarm.
+    fn take_whole_frames(&mut self, lanes: &mut Lanes, is_held: bool, is_shared: bool) {
         let most = if is_shared { self.room / 2 } else { self.room };
-        for lane in lanes {
+        let [control, urgent, ..] = &*lanes;
+        let is_contended = !is_held && !control.entries.is_empty() && !urgent.entries.is_empty();
+        let half = if is_contended { most / 2 } else { most };
+        // Up to where each lane fills the message, and above which size its frames go in parts.
+        let bounds = [(half, half), (most, half), (most, most), (most, most)];
+        let ranks = if is_held { 1 } else { lanes.len() };
+        for (rank, (lane, (until, largest))) in lanes.iter_mut().zip(bounds).take(ranks).enumerate() {
+            let is_bulk = rank == Lane::Bulk as usize;
             while lane.unsent.is_empty()
                 && let Some(entry) = lane.entries.front_mut()
             {
                 let is_droppable = matches!(entry, Entry::Droppable(..));
+                let is_answer = matches!(entry, Entry::Answer(_));
                 let Some(run) = entry.ready() else {
                     // A slot that is empty.
                     lane.entries.pop_front();
                     continue;
                 };
                 let before = cost(run);
-                let is_large = run.first_bytes() > most;
-                if is_large {
+                if run.first_bytes() > largest {
                     lane.unsent = self.codec.undelimited(&run.take_first());
+                    lane.is_answer = is_answer;
                 } else {
-                    let bytes = run.take_within(most.saturating_sub(self.taken));
+                    let bytes = run.take_within(until.saturating_sub(self.taken));
                     if bytes.is_empty() {
-                        return;
+                        break;
                     }
                     self.taken = self.taken.saturating_add(bytes.len());
                     (self.take)(bytes);
                 }
                 let gone = less(before, cost(run));
-                self.bytes = self.bytes.saturating_add(less(gone, lane.unsent.len()));
+                let sent = less(gone, lane.unsent.len());
+                self.bytes = self.bytes.saturating_add(sent);
                 if is_droppable {
                     self.droppable = self.droppable.saturating_add(gone);
+                }
+                if is_answer {
+                    self.answers.add(is_bulk, sent);
                 }
                 if run.is_empty() {
                     lane.entries.pop_front();
@@ -366,7 +443,11 @@ impl Batch<'_> {
             }
             let before = lane.unsent.len();
             let (head, data) = self.codec.cut_part(stream, &mut lane.unsent, share);
-            self.bytes = self.bytes.saturating_add(less(before, lane.unsent.len()));
+            let sent = less(before, lane.unsent.len());
+            self.bytes = self.bytes.saturating_add(sent);
+            if lane.is_answer {
+                self.answers.add(stream == Lane::Bulk as u32, sent);
+            }
             self.taken = self.taken.saturating_add(head.len()).saturating_add(data.len());
             (self.take)(head);
             if !data.is_empty() {
@@ -376,7 +457,24 @@ impl Batch<'_> {
     }
 }
 
+impl Answers {
+    fn add(&mut self, is_bulk: bool, bytes: usize) {
+        let count = if is_bulk { &mut self.bulk } else { &mut self.small };
+        *count = count.saturating_add(bytes);
+    }
+}
+
 impl Lane {
+    fn get(self, lanes: &Lanes) -> &LaneQueue {
+        let [control, urgent, normal, bulk] = lanes;
+        match self {
+            Self::Control => control,
+            Self::Urgent => urgent,
+            Self::Normal => normal,
+            Self::Bulk => bulk,
+        }
+    }
+
     fn of(self, lanes: &mut Lanes) -> &mut LaneQueue {
         let [control, urgent, normal, bulk] = lanes;
         match self {
@@ -391,14 +489,14 @@ impl Lane {
 impl Entry {
     fn bytes(&self) -> usize {
         match self {
-            Self::Run(run) | Self::Droppable(run, _) => run.bytes(),
+            Self::Run(run) | Self::Answer(run) | Self::Droppable(run, _) => run.bytes(),
             Self::Latest(slot) => slot.lock().as_ref().map_or(0, Run::bytes),
         }
     }
 
     fn cost(&self) -> usize {
         match self {
-            Self::Run(run) | Self::Droppable(run, _) => cost(run),
+            Self::Run(run) | Self::Answer(run) | Self::Droppable(run, _) => cost(run),
             Self::Latest(slot) => slot.lock().as_ref().map_or(0, cost),
         }
     }
@@ -410,7 +508,7 @@ impl Entry {
             *self = Self::Run(run);
         }
         match self {
-            Self::Run(run) | Self::Droppable(run, _) => Some(run),
+            Self::Run(run) | Self::Answer(run) | Self::Droppable(run, _) => Some(run),
             Self::Latest(_) => None,
         }
     }
@@ -548,6 +646,44 @@ mod tests {
     }
 
     #[test]
+    fn answers_put_off_no_alarm_however_many_there_are() {
+        for size in [100, 8 * 1024, 20 * 1024] {
+            let mut queue = Queue::default();
+            for _ in 0..200 {
+                queue.answer(Lane::Control, vec![0; size].into());
+            }
+            push(&mut queue, Lane::Urgent, large(9 * 1024));
+            let batch = taken_within(&mut queue, 16_384);
+            let bytes = batch.iter().map(Bytes::len).sum::<usize>();
+            assert!((8 * 1024..=16_384).contains(&bytes), "{size}: {bytes}");
+            let mut batches = 1;
+            while queue.many.as_ref().is_some_and(|many| !many.lanes[1].unsent.is_empty()) {
+                queue.answer(Lane::Control, vec![0; size].into());
+                taken_within(&mut queue, 16_384);
+                batches += 1;
+            }
+            assert!(batches <= 3, "{size}: {batches}");
+        }
+    }
+
+    #[test]
+    fn answers_take_no_room_from_publications() {
+        let (mut queue, mut dropped) = (Queue::default(), Dropped::default());
+        queue.answer(Lane::Bulk, large(100_000));
+        queue.answer(Lane::Control, frame("answer"));
+        assert!(queue.push_run(Lane::Normal, run("0123456789"), 200, &mut dropped));
+        assert!(queue.push_droppable(Lane::Normal, run("droppable"), None, 200, &mut dropped));
+        assert!(dropped.is_empty());
+        let slot = Arc::new(Slot::default());
+        assert!(queue.push_latest(Lane::Urgent, &slot, run("1"), None, 1000, &mut dropped));
+        assert_eq!(queue.bulk_answers(), 1);
+        while !taken_within(&mut queue, 16_384).is_empty() {
+            assert_eq!(queue.published(), 0, "they go first");
+        }
+        assert_eq!((queue.bytes, queue.droppable, queue.all_answers(), queue.bulk_answers()), (0, 0, 0, 0));
+    }
+
+    #[test]
     fn frames_under_way_share_the_room() {
         let mut queue = Queue::default();
         for lane in [Lane::Normal, Lane::Bulk] {
@@ -651,6 +787,24 @@ mod tests {
         assert_eq!(queue.bytes, 0);
         assert!(queue.push_latest(Lane::Normal, &slot, run("3"), None, 1000, &mut dropped));
         assert_eq!(taken(&mut queue), ["3"]);
+    }
+
+    #[test]
+    fn the_latest_that_is_too_large_for_the_queue_is_dropped_and_the_next_one_is_not() {
+        let limit = 400;
+        let (mut queue, mut dropped) = (Queue::default(), Dropped::default());
+        let (slot, other) = (Arc::new(Slot::default()), Arc::new(Slot::default()));
+        let channel = ChannelName::new("a").unwrap();
+        let long = || Run::of(vec![0; 180].into());
+        assert!(queue.push_latest(Lane::Normal, &slot, run("1"), Some(&channel), limit, &mut dropped));
+        assert!(queue.push_latest(Lane::Normal, &other, long(), None, limit, &mut dropped));
+        assert!(!queue.push_latest(Lane::Normal, &slot, long(), Some(&channel), limit, &mut dropped));
+        assert_eq!(std::mem::take(&mut dropped).into_channels(), [channel.clone()]);
+        assert!(queue.bytes() <= limit, "{}", queue.bytes());
+        assert!(queue.push_latest(Lane::Normal, &slot, run("3"), Some(&channel), limit, &mut dropped));
+        assert!(dropped.is_empty());
+        assert_eq!(taken(&mut queue)[0], "3", "in the place of the first");
+        assert_eq!(queue.bytes(), 0);
     }
 
     #[test]

@@ -81,11 +81,13 @@ impl Session {
             if recoveries.is_reading || budget.is_spent() {
                 break;
             }
-            if self.peer.mailbox.bytes() > ROOM_BYTES {
+            let (small, all) = self.peer.mailbox.answers();
+            if small > ROOM_BYTES || all > ROOM_BYTES && recoveries.open.is_empty() {
                 return ControlFlow::Break(());
             }
             budget.spend_on(0);
-            match recoveries.asked.pop_front() {
+            // What is asked for may be large: one goes at a time, and recoveries beside it.
+            match recoveries.asked.pop_front_if(|_| all <= ROOM_BYTES) {
                 Some((command, Wanted::Page(read))) => {
                     recoveries.is_reading = true;
                     let page = self.hub.engine().history(read);
@@ -99,7 +101,9 @@ impl Session {
                 None => {}
             }
             let Some(recovery) = recoveries.open.pop_front() else {
-                self.recoveries = None;
+                if recoveries.asked.is_empty() {
+                    self.recoveries = None;
+                }
                 break;
             };
             let namespace = self.hub.settings().namespaces.of(&recovery.channel);
@@ -264,7 +268,7 @@ impl Session {
     }
 }
 
-/// How much may wait in the queue when another page is read: while one message is on its way the next is there.
+/// How many bytes of answers may wait in the queue when another page is read: while one message is on its way the next is there.
 const ROOM_BYTES: usize = Limits::BATCH_BYTES;
 
 /// How many publications are read at once.
