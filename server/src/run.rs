@@ -277,6 +277,11 @@ impl Service {
                 if let Some(path) = wanted {
                     note_if_not_there(&hub, &path, &response);
                 }
+                let status = response.status();
+                if status.is_client_error() || status.is_server_error() {
+                    // What is wrong now may not be in a moment: some errors are kept otherwise (RFC 9110, section 15.1).
+                    response.headers_mut().entry(header::CACHE_CONTROL).or_insert(NO_STORE);
+                }
                 if hub.connections().phase() != Phase::Running {
                     // Whoever would ask again on this connection goes elsewhere before it ends.
                     response.headers_mut().entry(header::CONNECTION).or_insert(CLOSE);
@@ -335,6 +340,7 @@ fn note_if_not_there(hub: &Hub, path: &str, response: &Response) {
 const MAX_SHOWN_PATH: usize = 100;
 
 const CLOSE: HeaderValue = HeaderValue::from_static("close");
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 const MAX_HEADERS: usize = 64;
 const MAX_HEADER_BYTES: usize = 16 * 1024;
 

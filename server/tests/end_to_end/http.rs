@@ -153,7 +153,7 @@ async fn an_applications_router_has_no_echo_unless_it_asks_for_it() {
     let app = hub.router();
     let server = Server::start_app(hub, app, "127.0.0.1:0").await;
     let answer = http(&server, &closing(&handshake("/echo", "x", ""))).await;
-    assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
+    assert!(answer.starts_with("HTTP/1.1 404") && answer.contains("cache-control: no-store\r\n"), "{answer}");
 }
 
 #[tokio::test]
