@@ -44,7 +44,6 @@ pub use self::remote::KeySetUrl;
 #[cfg(feature = "backend")]
 use self::remote::{Again, RemoteKeys};
 use self::strength::{check_private_key, check_public_key, check_secret};
-use self::told::Told;
 use crate::{Authenticated, Credentials, Refusal};
 
 mod algorithm;
@@ -53,7 +52,6 @@ mod key_set;
 #[cfg(feature = "backend")]
 mod remote;
 mod strength;
-mod told;
 
 /// Knows keys, and which tokens they have signed.
 #[derive(Clone, Default)]
@@ -177,14 +175,10 @@ impl Verifier {
         self,
     ) -> impl Fn(Credentials) -> BoxFuture<'static, Result<Authenticated, Refusal>> + Clone + Send + Sync + 'static
     {
-        let verifier = Arc::new((self, Told::default()));
+        let verifier = Arc::new(self);
         move |credentials: Credentials| {
             let verifier = Arc::clone(&verifier);
-            Box::pin(async move {
-                let (verifier, told) = &*verifier;
-                let verdict = verifier.verify_asking(&credentials.token).await;
-                verdict.inspect_err(|refusal| told.tell(refusal, credentials.address))
-            })
+            Box::pin(async move { verifier.verify_asking(&credentials.token).await })
         }
     }
 

@@ -68,7 +68,9 @@ impl Session {
         extras.refreshing = Some(None);
         let identity = authenticator(Credentials::refreshing(token, self.peer.address));
         self.wait_for(asked(identity), move |session, identity| {
-            let result = identified(identity).and_then(|identity| session.refreshed(identity));
+            let identity =
+                identified(identity).inspect_err(|error| session.hub.counters().refusals().note(error));
+            let result = identity.and_then(|identity| session.refreshed(identity));
             session.reply(id, result);
             let next = session.extras.as_mut().and_then(|extras| extras.refreshing.take()).flatten();
             if let Some((id, token)) = next
