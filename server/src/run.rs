@@ -118,19 +118,20 @@ impl Server {
             Accepted::Unix(_) => Peer::Unix,
         };
         let live = self.hub.live();
-        let charged = match charged_address(peer, &live.proxies) {
-            Some(address) => match self.hub.addresses().accept(address, live.addresses) {
-                Ok(charged) => charged.map(Box::new),
-                Err(_) => return self.refuse(address),
-            },
-            None => None,
+        let accepted_of = charged_address(peer, &live.proxies)
+            .map(|address| self.hub.addresses().accept(address, live.addresses).map_err(|_| address))
+            .transpose();
+        let (charged, is_spare) = match accepted_of {
+            Ok(charged) => charged.flatten().unzip(),
+            Err(address) => return self.refuse(address),
         };
+        let patience = if is_spare == Some(true) { SPARE_PATIENCE } else { Duration::MAX };
         let service = Service {
             hub: self.hub.clone(),
             app: self.app.clone(),
             peer,
-            place: SharedPlace::new(permit, charged),
-            handshake_timeout: live.handshake_timeout,
+            place: SharedPlace::new(permit, charged.map(Box::new)),
+            handshake_timeout: live.handshake_timeout.min(patience),
             last_request: self.last_request.subscribe(),
         };
         match accepted {
@@ -164,6 +165,9 @@ impl Server {
         self.connections
     }
 }
+
+/// How long a connection beyond its address's bound may take for its request: it is there to be told so, not to stay.
+const SPARE_PATIENCE: Duration = Duration::from_secs(1);
 
 /// A place among those that there may be.
 pub(crate) struct Permit(Arc<Semaphore>);

@@ -79,12 +79,25 @@ impl Addresses {
         Ok(Some(Charged { addresses: self.clone(), address }))
     }
 
-    /// One more connection that was accepted, and has asked for nothing yet. Beyond the bound there are a few, for requests
-    /// and refusals; none where those are taken too.
-    pub(crate) fn accept(&self, address: IpAddr, limits: AddressLimits) -> Result<Option<Charged>, TooMany> {
+    /// One more connection that was accepted, and has asked for nothing yet. Beyond the bound there are a few that are told
+    /// to be so, for requests and refusals; none where those are taken too.
+    pub(crate) fn accept(
+        &self,
+        address: IpAddr,
+        limits: AddressLimits,
+    ) -> Result<Option<(Charged, bool)>, TooMany> {
         let Some(most) = limits.connections else { return Ok(None) };
-        let limits = AddressLimits { connections: Some(most.saturating_add(SPARE)), handshakes: None };
-        self.enter(address, limits, Instant::now())
+        let address = household(address);
+        let shard = self.0.shard(&address);
+        forget_the_idle(shard, Instant::now());
+        let mut entries = shard.write();
+        let entry = entries.entry(address).or_default();
+        if entry.open >= most.saturating_add(SPARE) {
+            return Err(TooMany::Connections);
+        }
+        entry.open = entry.open.saturating_add(1);
+        let is_spare = entry.open > most;
+        Ok(Some((Charged { addresses: self.clone(), address }, is_spare)))
     }
 
     /// A connection that its address is charged with becomes a WebSocket.
@@ -214,7 +227,9 @@ mod tests {
         let upgrade = || addresses.upgrade(ip("192.0.2.1"), limits, Instant::now());
         let mut open = vec![accept().unwrap(), accept().unwrap()];
         assert_eq!((upgrade(), upgrade()), (Ok(()), Ok(())));
+        assert!(open.iter().flatten().all(|(_, is_spare)| !is_spare));
         open.push(accept().unwrap());
+        assert!(open.last().unwrap().as_ref().unwrap().1, "it is beyond the bound");
         assert_eq!(upgrade(), Err(TooMany::Connections));
         open.extend((3..10).map(|_| accept().unwrap()));
         assert_eq!(accept().err(), Some(TooMany::Connections));

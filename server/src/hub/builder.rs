@@ -297,8 +297,8 @@ impl Builder {
 
     /// How many connections an IP address may have at once; of IPv6 a network of 64 bits counts as one. Where
     /// [`run`](crate::run) serves, those count too that are no WebSocket (yet). A WebSocket beyond the bound is refused with
-    /// the HTTP status 429; eight connections more are taken for that and other requests, the next are closed at once. No
-    /// bound without this. Where proxies are before the server it has to [trust](Self::trust_proxy) them, or all clients
+    /// the HTTP status 429; eight connections more are taken for that and other requests, which have to come within a second,
+    /// and the next are closed at once. No bound without this. Where proxies are before the server it has to [trust](Self::trust_proxy) them, or all clients
     /// have the proxy's address: a trusted proxy's own connections are not counted, but the WebSockets of each client. Where
     /// another listener serves, it must hand over axum's `ConnectInfo<SocketAddr>`, and WebSockets alone are counted.
     #[must_use]
