@@ -1,10 +1,12 @@
 // The page for operators, used as an operator would.
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { mkdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
+import WebSocket from 'ws';
 import { API_KEY, Client, start } from './server.mjs';
 
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
@@ -109,6 +111,16 @@ test('sessions and channels are shown as they are, whatever they are called', as
   await page.fill('#sessions-user', '');
   await page.keyboard.press('Enter');
   await page.locator('#sessions tbody tr', { hasText: name }).waitFor({ state: 'detached' });
+  assert.deepEqual(problems, []);
+  await leave();
+});
+
+test('why clients were refused is shown', async () => {
+  const { page, problems, leave } = await signedIn();
+  const refused = new WebSocket(`ws://${server.host}/ws`, { origin: 'https://other.example' });
+  const [error] = await once(refused, 'error');
+  assert.match(error.message, /403/);
+  await page.locator('#refused', { hasText: /origin \d/ }).waitFor();
   assert.deepEqual(problems, []);
   await leave();
 });
