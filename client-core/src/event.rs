@@ -55,7 +55,8 @@ pub enum Event {
     Left {
         /// The subscription to the channel.
         subscription: SubscriptionId,
-        /// Who it was.
+        /// Who it was. Without a session: more came and went than this client took in time, and who is there has to be asked for
+        /// anew.
         member: Member,
     },
     /// The server subscribed this client to a channel. Its other events follow, as if the application had subscribed.

@@ -6,9 +6,9 @@
 //! use wirehub_common::{ChannelName, Codec, compose};
 //!
 //! let lobby = ChannelName::new("chat:lobby")?;
-//! let frame = compose::presence(7, &lobby, true);
+//! let frame = compose::presence(7, &lobby, true, "");
 //! let command = Codec::Protobuf.decode_commands(&frame).next().unwrap()?;
-//! assert_eq!(command.request, Request::Presence(Presence { channel: lobby, counts_only: true }));
+//! assert_eq!(command.request, Request::Presence(Presence { channel: lobby, counts_only: true, after: String::new() }));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
@@ -28,6 +28,7 @@ pub struct Client<'a> {
     pub client: &'a str,
     pub version: &'a str,
     pub contract: Option<(&'a str, ContractHash)>,
+    pub instance: &'a str,
 }
 
 /// Several subscriptions for one [`connect`].
@@ -56,6 +57,7 @@ pub fn connect(id: u32, client: Client<'_>, subscriptions: &Subscriptions) -> By
     for subscription in &subscriptions.0 {
         fields.message(5, subscription);
     }
+    fields.bytes(6, client.instance.as_bytes());
     command(id, 2, &fields)
 }
 
@@ -86,8 +88,10 @@ pub fn history(id: u32, history: &History) -> Bytes {
 }
 
 /// See [`Presence`](crate::frame::Presence).
-pub fn presence(id: u32, channel: &ChannelName, counts_only: bool) -> Bytes {
-    command(id, 7, &named(channel.as_str(), counts_only.into()))
+pub fn presence(id: u32, channel: &ChannelName, counts_only: bool, after: &str) -> Bytes {
+    let mut fields = named(channel.as_str(), counts_only.into());
+    fields.bytes(3, after.as_bytes());
+    command(id, 7, &fields)
 }
 
 /// See [`Call`](crate::frame::Call).

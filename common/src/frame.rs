@@ -77,6 +77,10 @@ pub struct Connect {
         serde(deserialize_with = "crate::codec::shape::list", skip_serializing_if = "Vec::is_empty")
     )]
     pub subscriptions: Vec<Subscribe>,
+    /// What the client calls itself towards the server alone, the same in all its connections: up to 64 bytes that nobody can
+    /// guess. By it the server knows an anonymous client again.
+    #[cfg_attr(feature = "json", serde(skip_serializing_if = "String::is_empty"))]
+    pub instance: String,
 }
 
 /// A contract by name and hash.
@@ -175,6 +179,9 @@ pub struct Presence {
     /// Only how many they are, not who.
     #[cfg_attr(feature = "json", serde(default, skip_serializing_if = "core::ops::Not::not"))]
     pub counts_only: bool,
+    /// Go on behind the member with this session: the last one of the list before. Empty for the beginning.
+    #[cfg_attr(feature = "json", serde(default, skip_serializing_if = "String::is_empty"))]
+    pub after: String,
 }
 
 /// See [`Request::Call`].
@@ -441,7 +448,7 @@ pub struct HistoryPage {
         serde(deserialize_with = "crate::codec::shape::list", skip_serializing_if = "Vec::is_empty")
     )]
     pub publications: Vec<Publication>,
-    /// The page was cut where the server's bound is: there are more, and fewer came than were asked for.
+    /// There are more behind the last one: read on from there.
     #[cfg_attr(feature = "json", serde(skip_serializing_if = "core::ops::Not::not"))]
     pub more: bool,
 }
@@ -451,7 +458,7 @@ pub struct HistoryPage {
 #[cfg_attr(feature = "json", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "json", serde(rename_all = "camelCase", default))]
 pub struct PresenceList {
-    /// One entry for each session, as many of them as the server gives.
+    /// One entry for each session, as many of them as the server gives, in an order of its own.
     #[cfg_attr(feature = "json", serde(deserialize_with = "crate::codec::shape::list"))]
     pub members: Vec<Member>,
     /// How many sessions there are.
@@ -460,6 +467,9 @@ pub struct PresenceList {
     /// How many users they belong to; each anonymous session counts as one.
     #[cfg_attr(feature = "json", serde(skip_serializing_if = "crate::codec::shape::is_zero"))]
     pub users: u32,
+    /// There are more behind the last member: [read on](Presence::after) from there.
+    #[cfg_attr(feature = "json", serde(skip_serializing_if = "core::ops::Not::not"))]
+    pub more: bool,
 }
 
 /// A session, as others see it.
@@ -516,7 +526,8 @@ pub enum Push {
     Publication(Publication),
     /// Somebody entered a channel: the first session of a user, or an anonymous one.
     Join(Movement),
-    /// Somebody left a channel: the last session of a user, or an anonymous one.
+    /// Somebody left a channel: the last session of a user, or an anonymous one. A member without a session stands for
+    /// joins and leaves that there was no room for: who is there has to be asked for anew.
     Leave(Movement),
     /// The server subscribed this session.
     Subscribed(Subscribed),

@@ -1,14 +1,17 @@
 //! Alarms: messages that somebody has to acknowledge.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime};
 
+use tokio::runtime::Handle;
+use tokio::time::{Instant, sleep_until};
 use wirehub_common::contract::{Channel, Message as _};
 use wirehub_common::{ChannelName, Payload, PayloadError};
 
 use crate::auth::{UserNameError, check_user};
-use crate::hub::alarms::Audience;
+use crate::hub::Inner;
+use crate::hub::alarms::{Audience, Refused};
 use crate::{Hub, SessionId};
 
 /// An alarm that is to be [raised](Hub::raise).
@@ -59,7 +62,7 @@ impl Alarm {
         Self { channel, payload, audience: Audience::Everybody, ttl: Duration::from_secs(3600) }
     }
 
-    /// For these users alone, also those who are not connected. Each counts once, however often it is named.
+    /// For these users alone, 100,000 at most, also those who are not connected. Each counts once, however often it is named.
     #[must_use]
     pub fn for_users<U: Into<Arc<str>>>(self, users: impl IntoIterator<Item = U>) -> Self {
         let users = users.into_iter().map(Into::into);
@@ -75,10 +78,12 @@ impl Alarm {
 
 impl Hub {
     /// Raises an alarm. The id names it from now on. The newest 1,000 alarms are remembered, with up to 100,000 recipients
-    /// each, as long as the process lives; one that is over makes room for a new one.
+    /// each, as long as the process lives and they are within [so many bytes](crate::Builder::alarm_bytes); one that is over makes
+    /// room for a new one. An hour after its end an alarm's recipients are let go, and how many they were is still known.
     ///
     /// # Errors
-    /// [`AlarmError::TooMany`], [`AlarmError::Payload`], [`AlarmError::Nobody`], [`AlarmError::User`].
+    /// [`AlarmError::TooMany`], [`AlarmError::TooManyRecipients`], [`AlarmError::NoRoom`], [`AlarmError::Payload`],
+    /// [`AlarmError::Nobody`], [`AlarmError::User`].
     pub fn raise(&self, alarm: Alarm) -> Result<String, AlarmError> {
         let Alarm { channel, payload, audience, ttl } = alarm;
         if let Audience::Users(users) = &audience {
@@ -89,8 +94,20 @@ impl Hub {
         }
         let payload = self.sized(payload).map_err(AlarmError::Payload)?;
         self.settings().rules.check_own(&channel, &payload).map_err(AlarmError::Payload)?;
-        let sessions = self.session_registry();
-        self.ledgers().raise(sessions, channel, payload, audience, ttl).ok_or(AlarmError::TooMany)
+        let (sessions, bound) = (self.session_registry(), self.live().alarm_bytes);
+        let raised = self.ledgers().raise(sessions, (channel, payload), audience, ttl, bound);
+        let id = raised.map_err(|refused| match refused {
+            Refused::TooMany => AlarmError::TooMany,
+            Refused::TooManyRecipients => AlarmError::TooManyRecipients,
+            Refused::NoRoom => AlarmError::NoRoom,
+        })?;
+        // Without a runtime whoever raises the next one lets go.
+        if let Ok(runtime) = Handle::try_current()
+            && self.ledgers().begins_to_be_watched()
+        {
+            runtime.spawn(let_go(self.downgrade()));
+        }
+        Ok(id)
     }
 
     /// Takes an alarm back: those who show it are told. Says whether there was one that was not over.
@@ -109,12 +126,23 @@ impl Hub {
     }
 }
 
+/// Lets go of the recipients of alarms that have been over for a while, as long as there are any.
+async fn let_go(hub: Weak<Inner>) {
+    while let Some(next) = hub.upgrade().and_then(|inner| inner.alarms.let_go(Instant::now())) {
+        sleep_until(next).await;
+    }
+}
+
 /// Why an alarm is not raised.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum AlarmError {
     /// 1,000 alarms are active: withdraw one, or give them a shorter time.
     TooMany,
+    /// It is for more than 100,000 users.
+    TooManyRecipients,
+    /// Those that are active take [all the memory that there is for them](crate::Builder::alarm_bytes).
+    NoRoom,
     /// The payload can't be sent, or is not what the hub's contract has for the channel.
     Payload(PayloadError),
     /// It is for users, and none is named.
@@ -129,6 +157,12 @@ impl fmt::Display for AlarmError {
             Self::TooMany => f.write_str(
                 "as many alarms are active as there may be: withdraw some, or give them a shorter time",
             ),
+            Self::TooManyRecipients => f.write_str(
+                "an alarm is for 100,000 users at most: raise several, or one for everybody",
+            ),
+            Self::NoRoom => f.write_str(
+                "the alarms that are active take all the memory that there is for them: withdraw some, or raise `alarm_bytes`",
+            ),
             Self::Payload(error) => fmt::Display::fmt(error, f),
             Self::Nobody => f.write_str("the alarm is for nobody: name at least one user"),
             Self::User(error) => fmt::Display::fmt(error, f),
@@ -139,7 +173,7 @@ impl fmt::Display for AlarmError {
 impl std::error::Error for AlarmError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::TooMany | Self::Nobody => None,
+            Self::TooMany | Self::TooManyRecipients | Self::NoRoom | Self::Nobody => None,
             Self::Payload(error) => Some(error),
             Self::User(error) => Some(error),
         }
@@ -170,9 +204,12 @@ pub struct AlarmReport {
     pub received: usize,
     /// How many have acknowledged it.
     pub acknowledged: usize,
-    /// How many times it was sent to others than the 100,000 that the ledger has room for.
+    /// How many of these are not among the recipients any more: anonymous sessions that have acknowledged it and are gone, and
+    /// all from an hour after its end on.
+    pub departed: usize,
+    /// How many times it was sent to others than those that the ledger has room for, 100,000 at most.
     pub unlisted: usize,
-    /// Each of them.
+    /// Those that are listed.
     pub recipients: Vec<AlarmRecipient>,
 }
 
@@ -182,7 +219,7 @@ pub struct AlarmReport {
 pub struct AlarmRecipient {
     /// The user; empty for an anonymous session.
     pub user: Arc<str>,
-    /// The session, where it is anonymous.
+    /// The last session, where it is anonymous.
     pub session: Option<SessionId>,
     /// How far.
     pub progress: AlarmProgress,

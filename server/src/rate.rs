@@ -19,22 +19,48 @@ pub(crate) struct Rate {
 /// rate.
 #[derive(Debug, Default)]
 pub(crate) struct Filling {
-    /// In nanoseconds since the first moment that was looked at.
+    /// In nanoseconds since the first moment that was looked at. The last bits are [something else](Self::spare): a session has
+    /// no room for more.
     full_at: u64,
 }
 
+const SPARE: u64 = 0xff;
+
 impl Filling {
-    /// Something happens now that may so often in a second; `false` where that is too often.
-    pub(crate) fn take(&mut self, per_second: u32, now: Instant) -> bool {
-        static ORIGIN: OnceLock<Instant> = OnceLock::new();
-        let origin = *ORIGIN.get_or_init(|| now);
-        let full_at = origin.checked_add(Duration::from_nanos(self.full_at)).unwrap_or(now);
-        let mut rate = Rate::new(per_second, full_at);
-        let may = rate.take(now);
-        let passed = rate.full_at.saturating_duration_since(origin).as_nanos();
-        self.full_at = u64::try_from(passed).unwrap_or(u64::MAX);
+    /// So many happen now of what may so often in a second; `false` where that is too often.
+    pub(crate) fn take(&mut self, count: u32, per_second: u32, now: Instant) -> bool {
+        let mut rate = Rate::new(per_second, self.full_at(now));
+        let may = rate.take_many(count, now);
+        let passed = rate.full_at.saturating_duration_since(origin(now)).as_nanos();
+        let passed = u64::try_from(passed).unwrap_or(u64::MAX);
+        self.full_at = passed & !SPARE | self.full_at & SPARE;
         may
     }
+
+    /// Whether it is full: as if nothing had happened yet.
+    pub(crate) fn is_rested(&self, now: Instant) -> bool {
+        self.full_at(now) <= now
+    }
+
+    /// A number beside, 0 at first.
+    pub(crate) fn spare(&self) -> u8 {
+        let [spare, ..] = self.full_at.to_le_bytes();
+        spare
+    }
+
+    pub(crate) fn set_spare(&mut self, spare: u8) {
+        self.full_at = self.full_at & !SPARE | u64::from(spare);
+    }
+
+    fn full_at(&self, now: Instant) -> Instant {
+        origin(now).checked_add(Duration::from_nanos(self.full_at & !SPARE)).unwrap_or(now)
+    }
+}
+
+/// The first moment that was looked at.
+fn origin(now: Instant) -> Instant {
+    static ORIGIN: OnceLock<Instant> = OnceLock::new();
+    *ORIGIN.get_or_init(|| now)
 }
 
 impl Rate {
@@ -46,9 +72,15 @@ impl Rate {
 
     /// It happens now; `false` where that is too often.
     pub(crate) fn take(&mut self, now: Instant) -> bool {
+        self.take_many(1, now)
+    }
+
+    /// It happens so many times now. What is more than the bucket holds may happen when it is full.
+    pub(crate) fn take_many(&mut self, count: u32, now: Instant) -> bool {
         let from = self.full_at.max(now);
-        let Some(after) = from.checked_add(self.interval) else { return false };
-        let is_in_room = after.saturating_duration_since(now) <= self.room;
+        let cost = self.interval.saturating_mul(count);
+        let Some(after) = from.checked_add(cost) else { return false };
+        let is_in_room = after.saturating_duration_since(now) <= self.room.max(cost);
         if is_in_room {
             self.full_at = after;
         }
@@ -90,8 +122,22 @@ mod tests {
         let (mut rate, mut filling) = (Rate::new(10, start), Filling::default());
         for step in 0..1000_u64 {
             let now = start + Duration::from_millis(step * step % 97 * step);
-            assert_eq!(filling.take(10, now), rate.take(now), "{step}");
+            let count = u32::try_from(step % 5).unwrap() + 1;
+            assert_eq!(filling.take(count, 10, now), rate.take_many(count, now), "{step}");
+            assert_eq!(filling.is_rested(now), rate.is_rested(now), "{step}");
+            assert_eq!(filling.spare(), u8::try_from(step % 256).unwrap());
+            filling.set_spare(filling.spare().wrapping_add(1));
         }
+    }
+
+    #[test]
+    fn many_at_once_cost_as_much_as_one_by_one() {
+        let start = Instant::now();
+        let mut rate = Rate::new(10, start);
+        assert!(rate.take_many(15, start) && !rate.take_many(6, start) && rate.take_many(5, start));
+        assert!(!rate.take_many(100, start + Duration::from_secs(1)), "more than it holds");
+        assert!(rate.take_many(100, start + Duration::from_secs(2)), "when it is full");
+        assert!(!rate.take(start + Duration::from_secs(10)));
     }
 
     #[test]

@@ -88,6 +88,56 @@ async fn a_member_who_reconnects_is_not_seen_to_leave() {
     assert_eq!(counts, PresenceCounts { sessions: 3, users: 3 });
 }
 
+/// What the documentation of [`Subscription::member_changes`](wirehub_client::Subscription::member_changes) shows.
+mod who_is_there {
+    use wirehub_client as wirehub_client_core;
+
+    include!("../../client-core/docs/who_is_there.rs");
+
+    pub(crate) async fn shown<M>(
+        client: &Client,
+        room: &Subscription<M>,
+        show: impl FnMut(&BTreeMap<String, Member>),
+    ) -> Result<(), Error> {
+        watch(client, room, show).await
+    }
+}
+
+#[tokio::test]
+async fn the_list_in_the_documentation_has_each_user_once_and_each_of_those_without_a_name() {
+    let namespace = Namespace::default().presence(Access::Everybody).join_leave(Duration::ZERO);
+    let server = Server::start(hub().namespace("chat", namespace).build(), "127.0.0.1:0").await;
+    let ann = connect(&server, "ann").await;
+    let mut heard = ann.subscribe(&room()).unwrap();
+    soon(heard.ready()).await.unwrap();
+    let (shown, mut lists) = tokio::sync::mpsc::channel(16);
+    let watching = tokio::spawn(async move {
+        let show = |there: &std::collections::BTreeMap<String, Member>| {
+            shown.try_send(there.len()).unwrap();
+        };
+        who_is_there::shown(&ann, &heard, show).await
+    });
+    let mut here = Vec::new();
+    assert_eq!(soon(lists.recv()).await, Some(1));
+    // Two of bob's are one, two without a name are two.
+    for (token, count) in [("bob", Some(2)), ("bob", None), ("", Some(3)), ("", Some(4))] {
+        let client = connect(&server, token).await;
+        let mut subscription = client.subscribe(&room()).unwrap();
+        soon(subscription.ready()).await.unwrap();
+        if count.is_some() {
+            assert_eq!(soon(lists.recv()).await, count);
+        }
+        here.push((client, subscription));
+    }
+    for count in [Some(3), Some(2), None, Some(1)] {
+        drop(here.pop());
+        if count.is_some() {
+            assert_eq!(soon(lists.recv()).await, count);
+        }
+    }
+    watching.abort();
+}
+
 #[tokio::test]
 async fn a_subscription_of_the_token_recovers_what_was_missed() {
     let server = Server::start(hub().build(), "127.0.0.1:0").await;
@@ -116,6 +166,30 @@ async fn a_subscription_of_the_token_recovers_what_was_missed() {
     let third = next(&mut own).await.unwrap();
     assert_eq!((third.offset, third.message), (Some(3), line("3")));
     assert!(soon(futures_util::StreamExt::next(&mut offered)).await.is_none(), "it has ended");
+}
+
+#[tokio::test]
+async fn an_anonymous_client_that_has_acknowledged_an_alarm_is_known_again_after_its_reconnect() {
+    let server = Server::start(hub().build(), "127.0.0.1:0").await;
+    let proxy = server.proxy().await;
+    let client = wirehub_client::client(proxy.address(), config(""));
+    let mut alarms = client.alarms();
+    soon(client.connect()).await.unwrap();
+    let id = server.hub.raise(Alarm::raw(channel("alarm:fire"), Payload::json("1"))).unwrap();
+    assert_eq!(next(&mut alarms).await.id, id);
+    soon(client.acknowledge(&id)).await.unwrap();
+    let before = client.session();
+    for _ in 0..3 {
+        let mut states = client.state_changes();
+        proxy.cut();
+        while next(&mut states).await.state != State::Connected {}
+        // Behind what it may have said of the alarm.
+        drop(soon(client.presence(channel("chat:lobby"))).await.unwrap());
+        let report = server.hub.alarm(&id).unwrap();
+        assert_eq!((report.sent, report.received, report.acknowledged), (0, 0, 1));
+        assert_eq!(report.recipients.len(), 1);
+    }
+    assert_ne!(client.session(), before);
 }
 
 #[tokio::test]

@@ -129,11 +129,14 @@ impl<L: Listener> Core<L> {
         let room = RESTORE_BYTES.min(CONNECT_BYTES.saturating_sub(token.len()));
         let subscriptions = self.subscriptions.restore(command, &mut self.last_id, room);
         let contract = self.config.contract.as_ref();
+        // No command has this id.
+        let instance = self.keys.make(0);
         let client = compose::Client {
             token,
             client: &self.config.client,
             version: &self.config.version,
             contract: contract.map(|contract| (contract.id.name.as_str(), contract.id.hash)),
+            instance: &instance,
         };
         let greeting = Some(compose::connect(command, client, &subscriptions));
         self.link = Link::Greeting { deadline, command, greeting };

@@ -318,7 +318,7 @@ impl<L: Listener> Core<L> {
         channel: &ChannelName,
         options: impl Into<SendOptions>,
     ) -> Result<CommandId, Error> {
-        self.ask_for_presence(now, channel, false, options.into())
+        self.ask_for_presence(now, channel, false, "", options.into())
     }
 
     /// Asks how many are in a channel, and not who. See [`Self::publish`].
@@ -331,7 +331,22 @@ impl<L: Listener> Core<L> {
         channel: &ChannelName,
         options: impl Into<SendOptions>,
     ) -> Result<CommandId, Error> {
-        self.ask_for_presence(now, channel, true, options.into())
+        self.ask_for_presence(now, channel, true, "", options.into())
+    }
+
+    /// Asks who is in a channel behind the member with this session, the last one of a [list](Outcome::Presence) that has
+    /// [more](wirehub_common::frame::PresenceList::more). See [`Self::publish`].
+    ///
+    /// # Errors
+    /// As for [`Self::publish`].
+    pub fn presence_after(
+        &mut self,
+        now: Time,
+        channel: &ChannelName,
+        session: &str,
+        options: impl Into<SendOptions>,
+    ) -> Result<CommandId, Error> {
+        self.ask_for_presence(now, channel, false, session, options.into())
     }
 
     /// Acknowledges an [alarm](Event::Alarm), now or once the client is connected, however long that takes, and again after a
@@ -406,10 +421,11 @@ impl<L: Listener> Core<L> {
         now: Time,
         channel: &ChannelName,
         counts_only: bool,
+        after: &str,
         options: SendOptions,
     ) -> Result<CommandId, Error> {
         let id = self.begin(options)?;
-        self.queue(now, id, Kind::Question, compose::presence(id, channel, counts_only), options)
+        self.queue(now, id, Kind::Question, compose::presence(id, channel, counts_only, after), options)
     }
 
     fn next_id(&mut self) -> u32 {

@@ -311,8 +311,9 @@ impl Client {
         let _ = ended.await;
     }
 
-    /// Reads up to `limit` messages of a channel's history: those after `since`, or from the beginning. A page is bounded
-    /// in bytes too: where it says that there are [`more`](HistoryPage::more), ask again from its last message on.
+    /// Reads up to `limit` messages of a channel's history: those after `since`, or from the beginning. The server has bounds of
+    /// its own, in messages and in bytes: where a page says that there are [`more`](HistoryPage::more), ask again from its last
+    /// message on.
     ///
     /// # Errors
     /// As for [`Self::publish`]; [`NOT_AVAILABLE`](ErrorCode::NOT_AVAILABLE): the channel keeps no history;
@@ -341,14 +342,39 @@ impl Client {
         }
     }
 
-    /// Asks who is in a channel: an entry for each session.
+    /// Asks who is in a channel: an entry for each session, of all of them. Where there are more than the server gives at once
+    /// it is asked again; [`Self::presence_raw`] gives one page.
     ///
     /// # Errors
     /// As for [`Self::publish`]; [`NOT_AVAILABLE`](ErrorCode::NOT_AVAILABLE): the channel keeps no presence.
     pub async fn presence(&self, channel: ChannelName) -> Result<Vec<Member>, Error> {
+        let mut members: Vec<Member> = Vec::new();
+        loop {
+            let after = members.last().map(|last| last.session.clone()).unwrap_or_default();
+            let request = frame::Presence { channel: channel.clone(), counts_only: false, after };
+            let list = self.presence_raw(request).await?;
+            let reads_on = list.more && !list.members.is_empty();
+            members.extend(list.members);
+            if !reads_on {
+                return Ok(members);
+            }
+        }
+    }
+
+    /// One page of who is in a channel. Where it says that there are [`more`](frame::PresenceList::more), ask again
+    /// [`after`](frame::Presence::after) its last member.
+    ///
+    /// # Errors
+    /// As for [`Self::presence`].
+    pub async fn presence_raw(&self, request: frame::Presence) -> Result<frame::PresenceList, Error> {
         let options = self.options;
-        match self.command(|inner, now| inner.core.presence(now, &channel, options)).await? {
-            Outcome::Presence(list) => Ok(list.members),
+        let frame::Presence { channel, counts_only, after } = request;
+        let begin = |inner: &mut Inner, now| match counts_only {
+            true => inner.core.presence_counts(now, &channel, options),
+            false => inner.core.presence_after(now, &channel, &after, options),
+        };
+        match self.command(begin).await? {
+            Outcome::Presence(list) => Ok(list),
             _ => Err(another_answer()),
         }
     }

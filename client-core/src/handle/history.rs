@@ -17,7 +17,7 @@ pub struct HistoryPage<M> {
     pub publications: Vec<Publication<M>>,
     /// Those among them that do not fit the contract, oldest first.
     pub unreadable: Vec<Unreadable>,
-    /// The server gives no more at once: there are more messages than these, and fewer came than were asked for.
+    /// There are more behind the last of these.
     pub more: bool,
     /// The place of the last message that came, whether it can be read or not: the next page is that `since` this.
     pub last: Option<Position>,

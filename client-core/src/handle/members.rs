@@ -17,7 +17,7 @@ pub enum MemberChange {
     Joined(Member),
     /// Somebody left: the last session of a user, or an anonymous one.
     Left(Member),
-    /// The client was away: others may have come and gone. [`Client::presence`](crate::Client::presence) tells anew who is
+    /// The client was away, or too slow: others may have come and gone. [`Client::presence`](crate::Client::presence) tells anew who is
     /// there.
     Unknown,
 }

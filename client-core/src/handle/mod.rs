@@ -167,7 +167,10 @@ impl Inner {
                 }
                 Event::Left { subscription, member } => {
                     if let Some(feed) = self.subscriptions.get_mut(&subscription) {
-                        feed.push_change(&MemberChange::Left(member));
+                        let is_known = !member.session.is_empty();
+                        let change =
+                            if is_known { MemberChange::Left(member) } else { MemberChange::Unknown };
+                        feed.push_change(&change);
                     }
                 }
                 Event::Offered { subscription, channel } => self.offer(subscription, channel),

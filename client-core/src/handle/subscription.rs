@@ -163,28 +163,7 @@ impl<M> Subscription<M> {
     /// wait that it would take more than the receive queue.
     ///
     /// ```
-    /// use std::collections::BTreeMap;
-    /// use futures_util::StreamExt as _;
-    /// use wirehub_client_core::{Client, Error, MemberChange, Subscription};
-    ///
-    /// /// Keeps a list of the users who are there.
-    /// async fn watch<M>(client: &Client, room: &Subscription<M>) -> Result<(), Error> {
-    ///     let mut changes = room.member_changes();
-    ///     let mut there = BTreeMap::new();
-    ///     loop {
-    ///         for member in client.presence(room.channel().clone()).await? {
-    ///             there.insert(member.user.clone(), member);
-    ///         }
-    ///         loop {
-    ///             match changes.next().await {
-    ///                 Some(MemberChange::Joined(member)) => drop(there.insert(member.user.clone(), member)),
-    ///                 Some(MemberChange::Left(member)) => drop(there.remove(&member.user)),
-    ///                 Some(_) => break there.clear(),
-    ///                 None => return Ok(()),
-    ///             }
-    ///         }
-    ///     }
-    /// }
+    #[doc = include_str!("../../docs/who_is_there.rs")]
     /// ```
     pub fn member_changes(&self) -> MemberChanges {
         let mut inner = self.shared().lock();

@@ -284,7 +284,7 @@ fn act(
                             core.history(now, &history, options)
                         }
                         PRESENCE if flag => core.presence_counts(now, channel, options),
-                        PRESENCE => core.presence(now, channel, options),
+                        PRESENCE => core.presence_after(now, channel, text_of(data), options),
                         _ => Err(Error::from_code(ErrorKind::Usage, ErrorCode::UNSUPPORTED)),
                     }
                 }

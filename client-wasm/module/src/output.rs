@@ -212,6 +212,9 @@ impl Listener for Output {
             Ok(Answered::Presence(list)) => {
                 for member in list.members() {
                     self.member(PART, 0, member);
+                    if list.more() {
+                        epoch = member.session();
+                    }
                 }
                 offset = list.sessions().into();
                 count = list.users().into();
@@ -252,7 +255,8 @@ const LEFT: u8 = 3;
 /// channel and payload.
 const ALARM: u8 = 4;
 /// A command brought the parts before this, or failed by the error before it. Whether more follows; of a history the
-/// newest offset, whether it has more messages than the server gave, and the epoch; of a channel's members how many sessions and users they are.
+/// newest offset, whether it has more messages than the server gave, and the epoch; of a channel's members how many sessions
+/// and users they are, and behind which session there are more.
 const ANSWER: u8 = 5;
 /// Temporary or not; words, and what those of the code are about. The number is the code.
 const ERROR: u8 = 6;

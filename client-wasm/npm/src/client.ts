@@ -25,9 +25,9 @@ import {
   type ClientEventMap,
 } from './events.js';
 import { Queue } from './feed.js';
-import type { HistoryPage, Member, PresenceCounts } from './history.js';
+import type { HistoryPage, Member, PresenceCounts, PresencePage } from './history.js';
 import { Input, Machine, Request, type Details, type Row } from './machine.js';
-import type { CallOptions, CallStreamOptions, ClientOptions, ConnectOptions, HistoryOptions, PublishOptions, SendOptions } from './options.js';
+import type { CallOptions, CallStreamOptions, ClientOptions, ConnectOptions, HistoryOptions, PresenceOptions, PublishOptions, SendOptions } from './options.js';
 import { encode, encoder } from './payload.js';
 import { watchPage } from './page.js';
 import { load } from './runtime.js';
@@ -236,8 +236,8 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
   }
 
   /**
-   * Reads a channel's history. A page is bounded in bytes too: where it says that there is `more`, ask again `since` its
-   * `last` place.
+   * Reads a channel's history. The server has bounds of its own, 1,000 messages and 4 MiB: where a page says that there is
+   * `more`, ask again `since` its `last` place.
    *
    * @throws {WirehubError} as for {@link publish}; NOT_AVAILABLE: the channel keeps none; UNRECOVERABLE: what came after
    * `since` is gone.
@@ -263,13 +263,33 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
   }
 
   /**
-   * Asks who is in a channel: an entry for each session.
+   * Asks who is in a channel: an entry for each session, of all of them. Where there are more than the server gives at once
+   * it is asked again; {@link presencePage} gives one page.
    *
    * @throws {WirehubError} as for {@link publish}; NOT_AVAILABLE: the channel does not tell.
    */
   async presence(channel: ChannelOf<C>, options: SendOptions = {}): Promise<Member[]> {
-    const answer = await this.#command(Request.Presence, channel, options);
-    return answer.rows.map(member);
+    const all: Member[] = [];
+    let more = true;
+    while (more) {
+      const page = await this.presencePage(channel, { ...options, after: all.at(-1)?.session });
+      // Not one for each: a call takes only so many arguments.
+      for (const each of page.members) all.push(each);
+      more = page.more;
+    }
+    return all;
+  }
+
+  /**
+   * Asks who is in a channel, up to what the server gives at once: 10,000 sessions, and 1 MiB of what is shown of them.
+   * Where a page says that there are `more`, ask again `after` the session of its last member.
+   *
+   * @throws {WirehubError} as for {@link presence}.
+   */
+  async presencePage(channel: ChannelOf<C>, options: PresenceOptions = {}): Promise<PresencePage> {
+    const data = encoder.encode(options.after);
+    const { rows, position, count } = await this.#command(Request.Presence, channel, options, { data });
+    return { members: rows.map(member), sessions: position.offset, users: count, more: position.epoch !== '' };
   }
 
   /**
@@ -400,7 +420,8 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
   /** @internal */
   onMember(number: number, joined: boolean, row: Row): void {
     for (const subscription of [...(this.#channels.numbered(number)?.members ?? [])]) {
-      subscription.dispatchEvent(new MemberEvent(joined ? 'join' : 'leave', member(row)));
+      const isKnown = row.publication.publisher !== undefined;
+      subscription.dispatchEvent(isKnown ? new MemberEvent(joined ? 'join' : 'leave', member(row)) : new Event('members'));
     }
   }
 

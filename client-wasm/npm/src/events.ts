@@ -102,7 +102,8 @@ export class GapEvent extends Event {
 
 /**
  * `join`: somebody entered the channel, the first session of a user or an anonymous one. `leave`: somebody left it, the
- * last session of a user or an anonymous one. After `subscribed` others may have come and gone: ask for `presence` anew.
+ * last session of a user or an anonymous one. After `subscribed` and `members` others may have come and gone: ask for
+ * `presence` anew.
  */
 export class MemberEvent extends Event {
   /** Who: the first session of theirs, or the last. */
@@ -221,6 +222,8 @@ export interface SubscriptionEventMap<M = unknown> {
   join: MemberEvent;
   /** Somebody left. */
   leave: MemberEvent;
+  /** More came and went than this client took in time: who is there has to be asked for anew. */
+  members: Event;
   /** It ended. */
   unsubscribed: UnsubscribedEvent;
   /** A message can't be read. */

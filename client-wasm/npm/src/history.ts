@@ -19,7 +19,7 @@ export interface HistoryPage<M = unknown> {
   last?: Position;
   /** The channel's newest place. */
   position: Position;
-  /** The server gives no more at once: there are more messages than these, and fewer came than were asked for. */
+  /** There are more behind the last of these. */
   more: boolean;
 }
 
@@ -31,6 +31,14 @@ export interface Member {
   user: string;
   /** What the server knows of it and shows to others, such as a name; absent where there is nothing. */
   info?: unknown;
+}
+
+/** Some of those who are in a channel. */
+export interface PresencePage extends PresenceCounts {
+  /** An entry for each session. */
+  members: Member[];
+  /** There are more behind the last of these: read on `after` its session. */
+  more: boolean;
 }
 
 /** How many are in a channel. */

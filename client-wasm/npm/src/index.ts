@@ -7,10 +7,11 @@ export type {
   ClientOptions,
   ConnectOptions,
   HistoryOptions,
+  PresenceOptions,
   PublishOptions,
   SendOptions,
 } from './options.js';
-export type { HistoryPage, Member, Position, PresenceCounts } from './history.js';
+export type { HistoryPage, Member, Position, PresenceCounts, PresencePage } from './history.js';
 export type { TokenProvider } from './tokens.js';
 export { Subscription } from './subscription.js';
 export type { Publication, SubscribeOptions, SubscriptionState } from './subscription.js';

@@ -66,11 +66,17 @@ export interface CallStreamOptions extends SendOptions {
   queue?: QueueOptions;
 }
 
+/** Which of those in a channel to read. */
+export interface PresenceOptions extends SendOptions {
+  /** Go on behind the member with this session: the last one of the page before. */
+  after?: string | undefined;
+}
+
 /** What to read of a history. */
 export interface HistoryOptions extends SendOptions {
   /** Read what comes after this place (reversed: before it); by default from the beginning (reversed: the end). */
   since?: Position;
-  /** At most so many messages; the server may give fewer. Default 100; 0 asks for the position alone. */
+  /** At most so many messages; the server gives at most 1,000 at once. Default 100; 0 asks for the position alone. */
   limit?: number;
   /** Newest first. */
   reverse?: boolean;

@@ -143,6 +143,27 @@ test('presence lists who is there', async () => {
   await client.close();
 });
 
+test('presence reads on where there are more than the server gives, and a page says so', async () => {
+  const { client, socket } = await connected();
+  const page = (sessions, more) => [...sessions.flatMap((session) => nested(1, text(1, session))), ...number(2, 3), ...number(3, 3), ...(more ? number(4, 1) : [])];
+  const all = client.presence('c');
+  const [first] = await socket.commands();
+  assert.deepEqual([...first.body], text(1, 'c'));
+  socket.receive(frame(first.id, ANSWER.presence, page(['s1', 's2'], true)));
+  const [second] = await socket.commands();
+  assert.deepEqual([...second.body], [...text(1, 'c'), ...text(3, 's2')]);
+  socket.receive(frame(second.id, ANSWER.presence, page(['s3'], false)));
+  assert.deepEqual((await all).map(({ session }) => session), ['s1', 's2', 's3']);
+
+  const one = client.presencePage('c', { after: 's0' });
+  const [asked] = await socket.commands();
+  assert.deepEqual([...asked.body], [...text(1, 'c'), ...text(3, 's0')]);
+  socket.receive(frame(asked.id, ANSWER.presence, page(['s1', 's2'], true)));
+  const members = [{ session: 's1', user: '' }, { session: 's2', user: '' }];
+  assert.deepEqual(await one, { members, sessions: 3, users: 3, more: true });
+  await client.close();
+});
+
 test('what is volatile goes out now or never', async () => {
   const client = new Client(url, { wasm });
   assert.equal(await client.publish('c', 1, { volatile: true }), false, 'no module');

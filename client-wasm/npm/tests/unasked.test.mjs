@@ -1,6 +1,7 @@
 // What comes without asking: who comes and goes, subscriptions that the server makes, alarms.
 
 import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
 
 import { ANSWER, FakeWebSocket, frame, nested, number, REQUEST, sockets, text } from './fake-websocket.mjs';
@@ -26,6 +27,30 @@ test('a subscription tells who comes and goes', async () => {
   const ann = ['join', { session: 'session of ann', user: 'ann', info: { name: 'Ann' } }];
   const bob = ['leave', { session: 'session of bob', user: 'bob' }];
   assert.deepEqual(told, [ann, ann, bob, bob]);
+  await client.close();
+});
+
+test('the list in the README has each user once and each of those without a name', async () => {
+  const readme = await readFile(new URL('../README.md', import.meta.url), 'utf8');
+  const example = [...readme.matchAll(/^```js\n([\s\S]*?)^```$/gm)].map(([, code]) => code).find((code) => code.includes("addEventListener('leave'"));
+  const { client, socket } = await connected();
+  const there = new Function('client', `${example}\nreturn there;`)(client);
+  const names = () => [...there.keys()].sort();
+  const moved = (what, session, user = '') => frame(0, what, [...text(1, 'chat:lobby'), ...nested(2, [...text(1, session), ...(user && text(2, user))])]);
+  const answer = async (...members) => {
+    const [{ id, request }] = await socket.commands();
+    assert.equal(request, REQUEST.presence);
+    socket.receive(frame(id, ANSWER.presence, members.flatMap(([session, user]) => nested(1, [...text(1, session), ...(user ? text(2, user) : [])]))));
+    await new Promise((resolve) => setTimeout(resolve));
+  };
+  await confirm(socket, 'chat:lobby');
+  await answer(['s1', 'ann'], ['s2', 'ann'], ['s3'], ['s4']);
+  assert.deepEqual(names(), ['ann', 's3', 's4']);
+  socket.receive([...moved(ANSWER.join, 's5'), ...moved(ANSWER.join, 's6', 'bob'), ...moved(ANSWER.leave, 's3')]);
+  assert.deepEqual(names(), ['ann', 'bob', 's4', 's5']);
+  socket.receive(moved(ANSWER.leave, ''));
+  await answer(['s7']);
+  assert.deepEqual(names(), ['s7'], 'more came and went than was told');
   await client.close();
 });
 

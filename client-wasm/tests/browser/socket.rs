@@ -102,8 +102,8 @@ async fn what_a_page_may_not_send_as_a_close_is_refused() {
 
 #[wasm_bindgen_test]
 async fn the_server_says_why_it_closes() {
-    let presence =
-        Request::Presence(Presence { channel: ChannelName::new("chat:x").unwrap(), counts_only: false });
+    let channel = ChannelName::new("chat:x").unwrap();
+    let presence = Request::Presence(Presence { channel, counts_only: false, after: String::new() });
     let not_connect = Codec::Protobuf.encode_command(&Command { id: 1, request: presence });
     for (message, code) in [
         (Message::from(Bytes::from_static(b"\xff\xff\xff garbage")), CloseCode::BAD_FRAME),

@@ -200,6 +200,9 @@ impl<'a> PresenceList<'a> {
     pub fn users(self) -> u32 {
         self.0.narrow(3)
     }
+    pub fn more(self) -> bool {
+        self.0.flag(4)
+    }
 }
 
 impl<'a> Called<'a> {

@@ -32,14 +32,14 @@ macro_rules! heap_of_structs {
 
 heap_of_structs! {
     Command { id, request }
-    Connect { token, client, version, contract, subscriptions }
+    Connect { token, client, version, contract, subscriptions, instance }
     ContractId { name, hash }
     Subscribe { channel, number, position }
     Position { offset, epoch }
     Unsubscribe { channel, number }
     Publish { channel, payload, key }
     History { channel, since, limit, reverse }
-    Presence { channel, counts_only }
+    Presence { channel, counts_only, after }
     Call { name, payload, key }
     Cancel { command }
     Refresh { token }
@@ -53,7 +53,7 @@ heap_of_structs! {
     Subscribed { channel, number, position, complete, recovering }
     Published { position }
     HistoryPage { position, publications, more }
-    PresenceList { members, sessions, users }
+    PresenceList { members, sessions, users, more }
     Member { session, user, info }
     Called { payload, more }
     Refreshed { token_ttl }

@@ -75,6 +75,7 @@ messages! {
         [string] version: String = 3;
         [message, optional] contract: Option<ContractId> = 4;
         [message, repeated] subscriptions: Vec<Subscribe> = 5;
+        [string] instance: String = 6;
     }
     ContractId {
         [string] name: String = 1;
@@ -108,6 +109,7 @@ messages! {
     Presence {
         [string] channel: String = 1;
         [bool] counts_only: bool = 2;
+        [string] after: String = 3;
     }
     Call {
         [string] name: String = 1;
@@ -203,6 +205,7 @@ messages! {
         [message, repeated] members: Vec<Member> = 1;
         [uint32] sessions: u32 = 2;
         [uint32] users: u32 = 3;
+        [bool] more: bool = 4;
     }
     Member {
         [string] session: String = 1;
@@ -272,8 +275,8 @@ impl From<frame::Command> for Command {
                 let since = since.map(Into::into);
                 command.history = Some(History { channel: channel.to_string(), since, limit, reverse });
             }
-            Request::Presence(frame::Presence { channel, counts_only }) => {
-                command.presence = Some(Presence { channel: channel.to_string(), counts_only });
+            Request::Presence(frame::Presence { channel, counts_only, after }) => {
+                command.presence = Some(Presence { channel: channel.to_string(), counts_only, after });
             }
             Request::Call(frame::Call { name, payload, key }) => {
                 let (content, data) = payload_parts(payload);
@@ -314,9 +317,9 @@ impl From<Frame> for ServerFrame {
                         out.history =
                             Some(HistoryPage { position: Some(position.into()), publications, more });
                     }
-                    Ok(Answer::Presence(frame::PresenceList { members, sessions, users })) => {
+                    Ok(Answer::Presence(frame::PresenceList { members, sessions, users, more })) => {
                         let members = members.into_iter().map(Into::into).collect();
-                        out.presence = Some(PresenceList { members, sessions, users });
+                        out.presence = Some(PresenceList { members, sessions, users, more });
                     }
                     Ok(Answer::Called(body)) => {
                         let (content, data) = payload_parts(body.payload);
@@ -363,9 +366,9 @@ impl From<frame::Part> for Part {
 
 impl From<frame::Connect> for Connect {
     fn from(body: frame::Connect) -> Self {
-        let frame::Connect { token, client, version, contract, subscriptions } = body;
+        let frame::Connect { token, client, version, contract, subscriptions, instance } = body;
         let subscriptions = subscriptions.into_iter().map(Into::into).collect();
-        Self { token, client, version, contract: contract.map(Into::into), subscriptions }
+        Self { token, client, version, contract: contract.map(Into::into), subscriptions, instance }
     }
 }
 

@@ -29,8 +29,9 @@ pub(crate) fn command() -> impl Strategy<Value = Command> {
         (channel(), option::of(position()), any::<u32>(), any::<bool>()).prop_map(
             |(channel, since, limit, reverse)| Request::History(History { channel, since, limit, reverse })
         ),
-        (channel(), any::<bool>())
-            .prop_map(|(channel, counts_only)| Request::Presence(Presence { channel, counts_only })),
+        (channel(), any::<bool>(), text()).prop_map(|(channel, counts_only, after)| Request::Presence(
+            Presence { channel, counts_only, after }
+        )),
         (text(), payload(), text()).prop_map(|(name, payload, key)| Request::Call(Call {
             name,
             payload,
@@ -72,8 +73,9 @@ fn reply() -> impl Strategy<Value = Reply> {
         (position(), vec(publication(), 0..4), any::<bool>()).prop_map(|(position, publications, more)| {
             Answer::History(HistoryPage { position, publications, more })
         }),
-        (vec(member(), 0..4), any::<[u32; 2]>()).prop_map(|(members, [sessions, users])| {
-            Answer::Presence(PresenceList { members, sessions, users })
+        (vec(member(), 0..4), any::<[u32; 2]>(), any::<bool>()).prop_map(|(members, counts, more)| {
+            let [sessions, users] = counts;
+            Answer::Presence(PresenceList { members, sessions, users, more })
         }),
         (payload(), any::<bool>()).prop_map(|(payload, more)| Answer::Called(Called { payload, more })),
         Just(Answer::Cancelled),
@@ -104,13 +106,14 @@ fn push() -> impl Strategy<Value = Push> {
 }
 
 fn connect() -> impl Strategy<Value = Connect> {
-    (text(), text(), text(), option::of(contract_id()), vec(subscribe(), 0..4)).prop_map(
-        |(token, client, version, contract, subscriptions)| Connect {
+    (text(), text(), text(), option::of(contract_id()), vec(subscribe(), 0..4), text()).prop_map(
+        |(token, client, version, contract, subscriptions, instance)| Connect {
             token,
             client,
             version,
             contract,
             subscriptions,
+            instance,
         },
     )
 }

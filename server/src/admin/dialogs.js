@@ -3,8 +3,9 @@
 import { segment } from './api.js';
 import { element, duration } from './dom.js';
 
-/** How much of a channel's history is shown. */
+/** How much of a channel's history is shown, and how many of those who are there. */
 const HISTORY = 20;
+const HERE = 100;
 
 /** How far an alarm has got with somebody; who has not acknowledged it comes first. */
 const PROGRESS = [
@@ -43,7 +44,8 @@ export async function showSession(board, { session }) {
   });
   const list =
     subscriptions.length === 0 ? element('p', { class: 'muted' }, 'It is subscribed to nothing.') : element('ul', {}, ...subscriptions);
-  const dialog = open('Session', factList(facts), element('h3', {}, 'Subscriptions'), list);
+  const heading = details.next === undefined ? 'Subscriptions' : `Subscriptions, the first ${subscriptions.length} of ${details.channels}`;
+  const dialog = open('Session', factList(facts), element('h3', {}, heading), list);
   dialog.querySelector('.buttons').prepend(
     button('Disconnect…', () => {
       dialog.close();
@@ -81,12 +83,12 @@ export function endSession(board, { session, user }) {
 export async function showChannel(board, { name, history }) {
   const path = `channels/${segment(name)}`;
   const [presence, kept] = await Promise.all([
-    board.api.get(`${path}/presence`),
+    board.api.get(`${path}/presence`, { limit: HERE }),
     history ? board.api.get(`${path}/history`, { limit: HISTORY, reverse: true }) : undefined,
   ]);
   const facts = { Sessions: String(presence.sessions), Users: String(presence.users) };
   if (kept !== undefined) facts['Newest offset'] = String(kept.position.offset);
-  const users = presence.members.slice(0, 100).map(({ user, session }) => user ?? `anonymous (${session})`);
+  const users = presence.members.map(({ user, session }) => user ?? `anonymous (${session})`);
   const publications = (kept?.publications ?? []).map((publication) =>
     element(
       'li',
@@ -98,7 +100,7 @@ export async function showChannel(board, { name, history }) {
   const dialog = open(
     name,
     factList(facts),
-    element('h3', {}, users.length < presence.members.length ? 'Here, the first 100' : 'Here'),
+    element('h3', {}, presence.next === undefined ? 'Here' : `Here, the first ${HERE}`),
     element('p', { class: 'names' }, users.join(', ')),
     element('h3', {}, 'History, the newest first'),
     publications.length === 0
@@ -117,12 +119,12 @@ export async function showChannel(board, { name, history }) {
 export async function showAlarm(board, { alarm }) {
   const path = `alarms/${segment(alarm)}`;
   const ledger = await board.api.get(path);
-  const recipients = (progress) =>
-    ledger.recipients
-      .filter((recipient) => recipient.progress === progress)
-      .slice(0, 100)
-      .map(({ user, session }) => user ?? `anonymous (${session})`)
-      .join(', ');
+  const recipients = (progress) => {
+    const named = ledger.recipients.filter((recipient) => recipient.progress === progress).slice(0, HERE);
+    const names = named.map(({ user, session }) => user ?? `anonymous (${session})`);
+    const others = ledger[progress] - names.length;
+    return [...names, ...(others > 0 ? [`and ${others} more`] : [])].join(', ');
+  };
   const parts = PROGRESS.filter(({ progress }) => ledger[progress] > 0).flatMap(({ progress, title }) => [
     element('h3', {}, `${title}: ${ledger[progress]}`),
     element('p', { class: 'names' }, recipients(progress)),

@@ -9,12 +9,13 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 use wirehub_common::ChannelName;
 
 use super::messages::{self, present};
 use super::problem::Problem;
-use super::{Body, Path};
+use super::{Body, Path, Query};
+use crate::hub::alarms::RecipientPlace;
 use crate::unix_time::milliseconds;
 use crate::{Alarm, AlarmError, AlarmProgress, AlarmRecipient, AlarmReport, AlarmState, Hub};
 
@@ -73,7 +74,10 @@ pub(super) struct Summary {
     received: usize,
     /// How many have acknowledged it.
     acknowledged: usize,
-    /// How many times it was sent to others than the 100,000 that there is room for.
+    /// How many of these are not among the recipients any more: anonymous sessions that have acknowledged it and are gone, and
+    /// all from an hour after its end on.
+    departed: usize,
+    /// How many times it was sent to others than those that there is room for, 100,000 at most.
     unlisted: usize,
 }
 
@@ -88,8 +92,21 @@ pub(super) struct Alarms {
 pub(super) struct Ledger {
     #[serde(flatten)]
     summary: Summary,
-    /// At most 10,000; those who have not acknowledged it first.
+    /// Those who have not acknowledged it first.
     recipients: Vec<Recipient>,
+    /// What to read on after; absent on the last page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct LookOptions {
+    /// At most so many recipients; 10,000 at most.
+    #[param(default = 10_000, maximum = 10_000)]
+    limit: Option<usize>,
+    /// Begin behind this place: `next` of the page before. Who acknowledges meanwhile may come twice.
+    after: Option<String>,
 }
 
 /// How far an alarm has got with somebody.
@@ -98,7 +115,7 @@ pub(super) struct Recipient {
     /// Absent for an anonymous session.
     #[serde(skip_serializing_if = "String::is_empty")]
     user: String,
-    /// An anonymous session.
+    /// An anonymous client's last session.
     #[serde(skip_serializing_if = "Option::is_none")]
     session: Option<String>,
     progress: Progress,
@@ -146,14 +163,13 @@ pub(super) async fn raise(
     }
     let mut alarm = Alarm::raw(channel, payload).lasting(ttl);
     if let Some(users) = users {
-        if users.len() > MAX_USERS {
-            return Err(Problem::bad_request("`users` has at most 100,000 names"));
-        }
         alarm = alarm.for_users(users);
     }
     match hub.raise(alarm) {
         Ok(alarm) => Ok((StatusCode::CREATED, Json(Raised { alarm }))),
-        Err(AlarmError::TooMany) => Err(Problem::new(StatusCode::CONFLICT, AlarmError::TooMany.to_string())),
+        Err(error @ (AlarmError::TooMany | AlarmError::NoRoom)) => {
+            Err(Problem::new(StatusCode::CONFLICT, error.to_string()))
+        }
         Err(error) => Err(Problem::bad_request(error)),
     }
 }
@@ -165,15 +181,24 @@ pub(super) async fn list(State(hub): State<Hub>) -> Json<Alarms> {
 }
 
 /// Say who got an alarm, who acknowledged it, and who has not.
-#[utoipa::path(get, path = "/alarms/{alarm}", params(("alarm" = String, Path)), responses(
+#[utoipa::path(get, path = "/alarms/{alarm}", params(("alarm" = String, Path), LookOptions), responses(
     (status = OK, body = Ledger),
     (status = NOT_FOUND, body = Problem, content_type = "application/problem+json"),
 ))]
-pub(super) async fn look(State(hub): State<Hub>, Path(alarm): Path<String>) -> Result<Json<Ledger>, Problem> {
-    let mut report = hub.alarm(&alarm).ok_or_else(unknown)?;
-    report.recipients.sort_by_key(|recipient| recipient.progress);
-    let recipients = report.recipients.iter().take(MAX_RECIPIENTS).map(Into::into).collect();
-    Ok(Json(Ledger { summary: (&report).into(), recipients }))
+pub(super) async fn look(
+    State(hub): State<Hub>,
+    Path(alarm): Path<String>,
+    Query(LookOptions { limit, after }): Query<LookOptions>,
+) -> Result<Json<Ledger>, Problem> {
+    let after = after.map(|after| {
+        parse_place(&after)
+            .ok_or_else(|| Problem::bad_request("`after` is the `next` of a page: take it from there"))
+    });
+    let most = limit.unwrap_or(MAX_RECIPIENTS).clamp(1, MAX_RECIPIENTS);
+    let page = hub.ledgers().look(&alarm, after.transpose()?, most).ok_or_else(unknown)?;
+    let next = page.next.map(|RecipientPlace { progress, number }| format!("{}.{number}", rank(progress)));
+    let recipients = page.recipients.iter().map(Into::into).collect();
+    Ok(Json(Ledger { summary: (&page.report).into(), recipients, next }))
 }
 
 /// Take an alarm back.
@@ -207,6 +232,7 @@ impl From<&AlarmReport> for Summary {
             sent: report.sent,
             received: report.received,
             acknowledged: report.acknowledged,
+            departed: report.departed,
             unlisted: report.unlisted,
         }
     }
@@ -228,6 +254,24 @@ impl From<&AlarmRecipient> for Recipient {
     }
 }
 
+/// A place among recipients, as pages name it.
+fn parse_place(text: &str) -> Option<RecipientPlace> {
+    let (of, number) = text.split_once('.')?;
+    let all =
+        [AlarmProgress::Waiting, AlarmProgress::Sent, AlarmProgress::Received, AlarmProgress::Acknowledged];
+    let progress = all.into_iter().find(|progress| rank(*progress) == of)?;
+    Some(RecipientPlace { progress, number: number.parse().ok()? })
+}
+
+fn rank(progress: AlarmProgress) -> &'static str {
+    match progress {
+        AlarmProgress::Waiting => "waiting",
+        AlarmProgress::Sent => "sent",
+        AlarmProgress::Received => "received",
+        AlarmProgress::Acknowledged => "acknowledged",
+    }
+}
+
 fn unknown() -> Problem {
     Problem::not_found("there is no such alarm, or it is over and forgotten: see /api/v1/alarms")
 }
@@ -236,6 +280,5 @@ fn an_hour() -> u64 {
     3_600_000
 }
 
-/// For how many users an alarm may be, and how many recipients the ledger shows.
-const MAX_USERS: usize = 100_000;
+/// How many recipients a page has at most.
 const MAX_RECIPIENTS: usize = 10_000;

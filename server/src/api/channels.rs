@@ -15,8 +15,8 @@ use super::page::{Page, page};
 use super::problem::Problem;
 use super::sessions::Member;
 use super::{Path, Query};
-use crate::hub::channel::Summary;
-use crate::{Hub, PresenceCounts};
+use crate::hub::channel::{MemberPage, Summary};
+use crate::{Hub, PresenceCounts, SessionId};
 
 /// A channel that somebody is subscribed to.
 #[derive(Debug, Serialize, ToSchema)]
@@ -61,8 +61,21 @@ pub(super) struct Presence {
     sessions: usize,
     /// How many users; an anonymous session is one of its own.
     users: usize,
-    /// At most 10,000 of the sessions.
+    /// The sessions, in the order of their ids.
     members: Vec<Member>,
+    /// What to read on after; absent on the last page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct PresenceOptions {
+    /// At most so many sessions; 10,000 at most.
+    #[param(default = 10_000, maximum = 10_000)]
+    limit: Option<usize>,
+    /// Begin behind this place: `next` of the page before.
+    after: Option<String>,
 }
 
 /// A part of a channel's history.
@@ -71,7 +84,7 @@ pub(super) struct History {
     /// The newest place.
     position: messages::Position,
     publications: Vec<Read>,
-    /// There are more, and fewer than were asked for: their payloads would be over 4 MiB.
+    /// There are more behind the last of them: read on from its offset. A page has at most 1,000, and 4 MiB of payloads.
     more: bool,
 }
 
@@ -83,7 +96,7 @@ pub(super) struct ReadOptions {
     /// The epoch of the offset.
     epoch: Option<String>,
     /// At most so many; 1,000 at most.
-    #[param(default = 100)]
+    #[param(default = 100, maximum = 1000)]
     limit: Option<usize>,
     /// Newest first.
     #[serde(default)]
@@ -110,17 +123,23 @@ pub(super) async fn list(
 }
 
 /// Say who is subscribed to a channel.
-#[utoipa::path(get, path = "/channels/{channel}/presence", params(("channel" = String, Path)), responses(
+#[utoipa::path(get, path = "/channels/{channel}/presence", params(("channel" = String, Path), PresenceOptions), responses(
     (status = OK, body = Presence),
 ))]
 pub(super) async fn presence(
     State(hub): State<Hub>,
     Path(channel): Path<String>,
+    Query(PresenceOptions { limit, after }): Query<PresenceOptions>,
 ) -> Result<Json<Presence>, Problem> {
     let channel = ChannelName::new(&channel).map_err(Problem::bad_request)?;
+    let after: Option<SessionId> =
+        after.map(|after| after.parse()).transpose().map_err(Problem::bad_request)?;
     let PresenceCounts { sessions, users } = hub.presence_counts(&channel);
-    let members = hub.channel_registry().members(&channel, MAX_MEMBERS).into_iter().map(Into::into).collect();
-    Ok(Json(Presence { sessions, users, members }))
+    let most = limit.unwrap_or(MAX_MEMBERS).clamp(1, MAX_MEMBERS);
+    let MemberPage { members, more } = hub.channel_registry().members(&channel, after, most);
+    let next = members.last().filter(|_| more).map(|last| last.session.clone());
+    let members = members.into_iter().map(Into::into).collect();
+    Ok(Json(Presence { sessions, users, members, next }))
 }
 
 /// Read a channel's history.

@@ -70,8 +70,21 @@ pub(super) struct Sessions {
 pub(super) struct SessionDetails {
     #[serde(flatten)]
     session: Session,
-    /// The channels that it is subscribed to, in order; at most 1,000.
+    /// The channels that it is subscribed to, in order.
     subscriptions: Vec<String>,
+    /// What to read its subscriptions on after; absent on the last page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ShowOptions {
+    /// At most so many subscriptions; 1,000 at most.
+    #[param(default = 1000, maximum = 1000)]
+    limit: Option<usize>,
+    /// Begin behind this subscription: `next` of the page before.
+    after: Option<String>,
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -152,20 +165,22 @@ pub(super) async fn list(
 }
 
 /// Look at one session.
-#[utoipa::path(get, path = "/sessions/{session}", params(("session" = String, Path)), responses(
+#[utoipa::path(get, path = "/sessions/{session}", params(("session" = String, Path), ShowOptions), responses(
     (status = OK, body = SessionDetails),
     (status = NOT_FOUND, body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn show(
     State(hub): State<Hub>,
     Path(session): Path<String>,
+    Query(ShowOptions { limit, after }): Query<ShowOptions>,
 ) -> Result<Json<SessionDetails>, Problem> {
     let id = parse_session(&session)?;
     let peer = hub.session_registry().find(id).ok_or_else(no_session)?;
     let names = hub.channel_registry().of_session(id);
-    let Page { items, .. } = page(Some(usize::MAX), None, names, |name| name.as_str().to_owned());
+    let limit = Some(limit.unwrap_or(usize::MAX));
+    let Page { items, next } = page(limit, after.as_ref(), names, |name| name.as_str().to_owned());
     let subscriptions = items.iter().map(|name| name.as_str().into()).collect();
-    Ok(Json(SessionDetails { session: Session::from(&*peer), subscriptions }))
+    Ok(Json(SessionDetails { session: Session::from(&*peer), subscriptions, next }))
 }
 
 /// End a session.

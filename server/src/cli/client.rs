@@ -14,12 +14,12 @@ use serde_json::value::RawValue;
 use tokio::sync::OnceCell;
 use wirehub_client::{Address, Client, Config, Publication};
 use wirehub_common::code::CloseCode;
-use wirehub_common::frame::{History, Member};
+use wirehub_common::frame::{History, Member, Position};
 use wirehub_common::{ChannelName, Content, Payload};
 
 use super::input::Lines;
 use super::output::{is_unread, line, moment, shown, table, text_of};
-use super::{complain, runtime};
+use super::{complain, note, runtime};
 
 /// Where to, and as whom.
 #[derive(Debug, Clone, clap::Args)]
@@ -89,7 +89,7 @@ pub enum ClientCommand {
         /// Which one.
         #[arg(value_name = "CHANNEL", value_parser = parse_channel)]
         channel: ChannelName,
-        /// At most so many, the newest.
+        /// At most so many, the newest. Standard error says when there are more.
         #[arg(long, default_value_t = 100)]
         limit: u32,
     },
@@ -203,16 +203,17 @@ impl ClientCommand {
             }
             Self::History { connect, channel, limit } => {
                 let client = connect.open(opened).await?;
-                let mut page =
-                    client.history_raw(History { channel, since: None, limit, reverse: true }).await?;
-                page.publications.reverse();
+                let (publications, more) = newest(client, channel, limit).await?;
                 if connect.json {
-                    for publication in page.publications {
+                    for publication in publications {
                         connect.write_frame(publication)?;
                     }
                 } else {
-                    let rows: Vec<_> = page.publications.iter().map(row).collect();
+                    let rows: Vec<_> = publications.iter().map(row).collect();
                     table(["OFFSET", "TIME", "USER", "MESSAGE"], &rows)?;
+                }
+                if more {
+                    note("there are more before these: give a larger --limit");
                 }
                 Ok(())
             }
@@ -317,6 +318,33 @@ fn member_json(Member { session, user, info }: &Member) -> serde_json::Value {
         fields.insert("info".into(), info);
     }
     member
+}
+
+/// The newest publications of a channel, the oldest first, page by page; and whether there are more before them.
+async fn newest(
+    client: &Client,
+    channel: ChannelName,
+    limit: u32,
+) -> Result<(Vec<wirehub_common::frame::Publication>, bool), Failure> {
+    let mut publications = Vec::new();
+    let mut since = None;
+    loop {
+        let read = u32::try_from(publications.len()).unwrap_or(u32::MAX);
+        let left = limit.saturating_sub(read);
+        let request = History { channel: channel.clone(), since, limit: left, reverse: true };
+        let page = client.history_raw(request).await?;
+        let oldest = page.publications.last().map(|oldest| oldest.offset);
+        publications.extend(page.publications);
+        match oldest {
+            Some(offset) if page.more && publications.len() < limit as usize => {
+                since = Some(Position { offset, ..page.position });
+            }
+            _ => {
+                publications.reverse();
+                return Ok((publications, page.more));
+            }
+        }
+    }
 }
 
 fn row(publication: &wirehub_common::frame::Publication) -> [String; 4] {

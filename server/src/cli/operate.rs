@@ -15,7 +15,7 @@ use wirehub_client::Address;
 
 use super::client::Failure;
 use super::output::{line, moment, table};
-use super::{complain, runtime};
+use super::{complain, note, runtime};
 use crate::ApiKey;
 
 /// Where to, and by which right.
@@ -33,9 +33,13 @@ pub struct ApiOptions {
     #[arg(long, value_name = "FILE")]
     pub ca: Option<PathBuf>,
 
-    /// At most so many.
+    /// At most so many. Standard error says when there are more, and how to read on.
     #[arg(long, value_name = "COUNT", default_value_t = 1000)]
     pub limit: usize,
+
+    /// Begin behind this one: the last one of the list before.
+    #[arg(long, value_name = "NAME")]
+    pub after: Option<String>,
 
     /// Write JSON, an object a line.
     #[arg(long)]
@@ -155,9 +159,12 @@ impl ApiOptions {
             address = address.with_root_certificates(&pem)?;
         }
         let mut items = Vec::new();
-        let mut after = None;
-        while items.len() < self.limit {
-            let limit = self.limit.saturating_sub(items.len()).min(PAGE);
+        if self.limit == 0 {
+            return Ok(items);
+        }
+        let mut after = self.after.clone();
+        loop {
+            let limit = self.limit.saturating_sub(items.len()).clamp(1, PAGE);
             let query = [(filter.0, filter.1.as_deref()), ("after", after.as_deref())];
             let query =
                 query.iter().filter_map(|(name, value)| Some(format!("&{name}={}", escaped((*value)?))));
@@ -170,11 +177,14 @@ impl ApiOptions {
             };
             items.extend(found);
             match page.get("next").and_then(Value::as_str) {
+                Some(next) if items.len() >= self.limit => {
+                    note(&format!("there are more: give a larger --limit, or read on by --after {next}"));
+                    return Ok(items);
+                }
                 Some(next) => after = Some(next.to_owned()),
-                None => break,
+                None => return Ok(items),
             }
         }
-        Ok(items)
     }
 
     /// The key; it is shown nowhere.

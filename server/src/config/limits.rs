@@ -14,9 +14,11 @@ pub(super) struct LimitsSection {
     message_bytes: Option<Bytes>,
     queue_bytes: Option<Bytes>,
     kept_bytes: Option<Bytes>,
+    alarm_bytes: Option<Bytes>,
     channels: Option<u32>,
     calls: Option<u32>,
     commands_per_second: Option<u32>,
+    user_commands_per_second: Option<u32>,
     sessions_per_user: Option<u32>,
     connections: Option<usize>,
     connections_per_address: Option<u32>,
@@ -34,6 +36,9 @@ impl LimitsSection {
         hub = hub.limits(self.limits());
         if let Some(per_second) = self.commands_per_second {
             hub = hub.commands_per_second(per_second);
+        }
+        if let Some(per_second) = self.user_commands_per_second {
+            hub = hub.user_commands_per_second(per_second);
         }
         if let Some(sessions @ 1..) = self.sessions_per_user {
             hub = hub.sessions_per_user(sessions);
@@ -58,6 +63,9 @@ impl LimitsSection {
         }
         if let Some(bytes) = self.queue_bytes {
             hub = hub.queue_bytes(bytes.count());
+        }
+        if let Some(bytes) = self.alarm_bytes {
+            hub = hub.alarm_bytes(bytes.count());
         }
         if let Some(bytes) = self.kept_bytes {
             hub = hub.engine(MemoryEngine::within(bytes.count()));

@@ -33,7 +33,7 @@ pub async fn check<E: Engine>(make: impl Fn() -> E) {
     channels_without_history_have_no_offsets(&Subject::new(make())).await;
     a_repeat_is_not_published_again(&Subject::new(make())).await;
     recovery_is_exact_or_not_complete(&Subject::new(make())).await;
-    pages_are_bounded_in_bytes_and_say_so(&Subject::new(make())).await;
+    pages_are_bounded_and_say_that_there_are_more(&Subject::new(make())).await;
     history_is_read_page_by_page_both_ways(&Subject::new(make())).await;
     publishers_side_by_side_leave_no_gaps(&Subject::new(make())).await;
 }
@@ -144,7 +144,7 @@ async fn recovery_is_exact_or_not_complete(subject: &Subject<impl Engine>) {
     assert_eq!((newcomer.position, newcomer.newest), (newest, 8), "who was not there missed nothing");
 }
 
-async fn pages_are_bounded_in_bytes_and_say_so(subject: &Subject<impl Engine>) {
+async fn pages_are_bounded_and_say_that_there_are_more(subject: &Subject<impl Engine>) {
     let first = subject.publish("a", 1, "").await;
     for number in 2..=4 {
         subject.publish("a", number, "").await;
@@ -152,7 +152,8 @@ async fn pages_are_bounded_in_bytes_and_say_so(subject: &Subject<impl Engine>) {
     // Each has one byte of payload.
     for (limit, bytes, expected, more) in [
         (3, 3, vec![2, 3, 4], false),
-        (2, 100, vec![2, 3], false),
+        (2, 100, vec![2, 3], true),
+        (0, 100, vec![], false),
         (9, 2, vec![2, 3], true),
         (9, 0, vec![2], true),
     ] {

@@ -14,6 +14,7 @@ use wirehub_common::frame::{HistoryPage, Idempotency, Position, Publication};
 use wirehub_common::{ChannelName, Payload};
 
 use super::{Answer, Delivery, Engine, History, Locate, Located, Publish, ReadHistory};
+use crate::account::{less, take};
 use crate::hub::SessionId;
 use crate::hub::sharded::Sharded;
 use crate::unix_time;
@@ -163,7 +164,7 @@ impl MemoryEngine {
         let cost = state.cost();
         let counted = std::mem::replace(&mut state.counted, cost);
         self.used.fetch_add(cost.saturating_sub(counted), Ordering::Relaxed);
-        self.used.fetch_sub(counted.saturating_sub(cost), Ordering::Relaxed);
+        take(&self.used, counted.saturating_sub(cost));
     }
 
     /// Removes a log that nobody needs, and says whether it is gone.
@@ -187,7 +188,7 @@ impl MemoryEngine {
         let is_gone = !is_needed && !is_wanted();
         if is_gone {
             shard.remove(channel);
-            self.used.fetch_sub(counted, Ordering::Relaxed);
+            take(&self.used, counted);
         }
         is_gone
     }
@@ -376,7 +377,7 @@ impl State {
 
     fn drop_oldest(&mut self) {
         if let Some(entry) = self.entries.pop_front() {
-            self.bytes = self.bytes.saturating_sub(entry.publication.payload.data.len());
+            self.bytes = less(self.bytes, entry.publication.payload.data.len());
         }
     }
 }
@@ -393,14 +394,14 @@ impl fmt::Debug for MemoryEngine {
     }
 }
 
-/// The first of these: so many, and so many bytes of payload. Says whether the bytes were what cut it.
+/// The first of these: so many, and so many bytes of payload. Says whether there are more.
 fn page<'a>(
-    entries: impl Iterator<Item = &'a Entry>,
+    mut entries: impl Iterator<Item = &'a Entry>,
     limit: usize,
     bytes: usize,
 ) -> (Vec<Publication>, bool) {
     let (mut publications, mut left) = (Vec::new(), bytes);
-    for entry in entries.take(limit) {
+    for entry in entries.by_ref().take(limit) {
         match left.checked_sub(entry.publication.payload.data.len()) {
             Some(rest) => left = rest,
             None if publications.is_empty() => left = 0,
@@ -408,7 +409,9 @@ fn page<'a>(
         }
         publications.push(entry.publication.clone());
     }
-    (publications, false)
+    // Who asks for none has no use for more.
+    let more = limit > 0 && entries.next().is_some();
+    (publications, more)
 }
 
 fn after(now: Instant, duration: Duration) -> Instant {
@@ -556,7 +559,9 @@ mod tests {
         assert_eq!(page(0, 100, 19, false), (vec![1, 2, 3], true));
         assert_eq!(page(1, 100, 1, false), (vec![2], true), "one comes whatever its size");
         assert_eq!(page(3, 100, 1, false), (vec![4], false));
-        assert_eq!(page(0, 2, 100, false), (vec![1, 2], false), "as many as were asked for");
+        assert_eq!(page(0, 2, 100, false), (vec![1, 2], true), "as many as were asked for");
+        assert_eq!(page(2, 2, 100, false), (vec![3, 4], false));
+        assert_eq!(page(0, 0, 100, false), (vec![], false), "the position alone");
         assert_eq!(page(4, 100, 10, true), (vec![3, 2], true));
     }
 

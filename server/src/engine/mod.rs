@@ -69,7 +69,8 @@ pub trait Engine: fmt::Debug + Send + Sync + 'static {
     /// Where a subscriber begins to receive. What it missed is read by [`history`](Self::history) from there, page by page.
     fn locate(&self, locate: Locate) -> Answer<Located>;
 
-    /// A page of a channel's history; nothing where `since` is of another epoch, or what follows it is gone.
+    /// A page of a channel's history, which says whether there are [more](HistoryPage::more) publications behind it, whatever cut it;
+    /// nothing where `since` is of another epoch, or what follows it is gone.
     fn history(&self, read: ReadHistory) -> Answer<Option<HistoryPage>>;
 }
 

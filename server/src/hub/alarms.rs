@@ -1,32 +1,47 @@
 //! The ledgers of alarms: who got each, who acknowledged it, who has not.
 
 use std::hash::{BuildHasher as _, RandomState};
+use std::num::NonZeroU64;
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::{Duration, SystemTime};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use indexmap::IndexMap;
 use parking_lot::Mutex;
 use tokio::time::Instant;
-use wirehub_common::frame::{Alarm as Frame, Push, ServerFrame};
 use wirehub_common::{ChannelName, Payload};
 
-use super::SessionId;
+use self::ledger::{Ledger, Who};
 use super::sessions::{Peer, Sessions};
 use super::shared_frame::SharedFrame;
-use crate::alarm::{AlarmProgress, AlarmRecipient, AlarmReport, AlarmState};
+use crate::account::less;
+use crate::alarm::{AlarmProgress, AlarmRecipient, AlarmReport};
 use crate::session::queue::Lane;
-use crate::unix_time::milliseconds;
+
+mod ledger;
 
 /// All alarms that are remembered, in the order in which they were raised.
 pub(crate) struct Alarms {
     /// Tells the ids of this server's life from those of another one.
     scope: u64,
+    /// Makes numbers of what anonymous clients call themselves, which nobody can guess who does not know that.
+    instances: RandomState,
     raised: AtomicU64,
-    ledgers: Mutex<IndexMap<String, Ledger>>,
+    ledgers: Mutex<Ledgers>,
     /// How many there are at most whose time is not over. Sessions look here first, for there are seldom any.
     active: AtomicUsize,
+    /// Whether somebody waits for the time when recipients can be let go.
+    is_watched: AtomicBool,
+}
+
+#[derive(Default)]
+struct Ledgers {
+    by_id: IndexMap<String, Ledger>,
+    /// About how many bytes they have.
+    bytes: usize,
+    /// How many they may have.
+    bound: usize,
 }
 
 /// Whom an alarm is for.
@@ -37,155 +52,173 @@ pub(crate) enum Audience {
     Users(Vec<Arc<str>>),
 }
 
-struct Ledger {
-    /// How many had been raised before.
-    number: u64,
-    channel: ChannelName,
-    payload: Payload,
-    raised: SystemTime,
-    ends: Instant,
-    ttl: Duration,
-    is_withdrawn: bool,
-    is_for_all: bool,
-    recipients: IndexMap<Who, Entry>,
-    /// How many got it beyond those that the ledger has room for.
-    unlisted: usize,
+/// Why an alarm is not raised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// As many are active as there may be.
+    TooMany,
+    /// It is for more users than a ledger has room for.
+    TooManyRecipients,
+    /// Those that are active have all the room.
+    NoRoom,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum Who {
-    User(Arc<str>),
-    /// An anonymous one.
-    Session(SessionId),
+/// What came of an acknowledgement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Noted {
+    /// It is in the ledger, now or since before.
+    Yes,
+    /// Too late.
+    IsOver,
+    /// There is no such alarm for this session, or no more.
+    Unknown,
 }
 
-struct Entry {
-    progress: AlarmProgress,
-    since: SystemTime,
-    /// The last sessions that it went to.
-    sessions: Vec<SessionId>,
+/// A part of a ledger's recipients, those first who have not acknowledged.
+pub(crate) struct RecipientPage {
+    pub(crate) report: AlarmReport,
+    pub(crate) recipients: Vec<AlarmRecipient>,
+    /// Where to read on, if there are more.
+    pub(crate) next: Option<RecipientPlace>,
+}
+
+/// A place among a ledger's recipients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct RecipientPlace {
+    pub(crate) progress: AlarmProgress,
+    pub(crate) number: u64,
 }
 
 impl Alarms {
     pub(crate) fn new() -> Self {
-        let scope = RandomState::new().hash_one(0);
-        Self { scope, raised: AtomicU64::new(0), ledgers: Mutex::default(), active: AtomicUsize::new(0) }
+        Self {
+            scope: RandomState::new().hash_one(0),
+            instances: RandomState::new(),
+            raised: AtomicU64::new(0),
+            ledgers: Mutex::default(),
+            active: AtomicUsize::new(0),
+            is_watched: AtomicBool::new(false),
+        }
     }
 
-    /// Sends an alarm to those who are there. Gives its id; none where too many are active.
+    /// Which anonymous client calls itself so; none where it does not.
+    pub(crate) fn instance(&self, name: &str) -> Option<NonZeroU64> {
+        (!name.is_empty()).then(|| NonZeroU64::new(self.instances.hash_one(name)).unwrap_or(NonZeroU64::MIN))
+    }
+
+    /// Sends an alarm to those who are there. Gives its id. All ledgers together have about `bound` bytes at most.
     pub(crate) fn raise(
         &self,
         sessions: &Sessions,
-        channel: ChannelName,
-        payload: Payload,
+        (channel, payload): (ChannelName, Payload),
         audience: Audience,
         ttl: Duration,
-    ) -> Option<String> {
-        let mut ledgers = self.ledgers.lock();
+        bound: usize,
+    ) -> Result<String, Refused> {
         let now = Instant::now();
-        if ledgers.len() >= MAX_ALARMS {
-            let over = ledgers.values().position(|ledger| !ledger.is_active(now))?;
-            ledgers.shift_remove_index(over);
-        }
-        let raised = SystemTime::now();
-        let mut recipients = IndexMap::new();
-        let is_for_all = match audience {
-            Audience::Everybody => true,
-            Audience::Users(users) => {
-                recipients.extend(users.into_iter().map(|user| (Who::User(user), Entry::new(raised))));
-                false
-            }
-        };
-        let ends = now.checked_add(ttl).unwrap_or(now);
-        let (is_withdrawn, unlisted) = (false, 0);
         let number = self.raised.fetch_add(1, Ordering::Relaxed);
-        let mut ledger = Ledger {
-            number,
-            channel,
-            payload,
-            raised,
-            ends,
-            ttl,
-            is_withdrawn,
-            is_for_all,
-            recipients,
-            unlisted,
-        };
+        let mut ledger = Ledger::new(number, channel, payload, now, ttl);
+        match audience {
+            Audience::Everybody => ledger.is_for_all = true,
+            Audience::Users(users) => {
+                for user in users {
+                    ledger.add(Who::User(user));
+                    // Names that come twice count once.
+                    if ledger.listed() > MAX_RECIPIENTS {
+                        return Err(Refused::TooManyRecipients);
+                    }
+                }
+            }
+        }
+        let mut ledgers = self.ledgers.lock();
+        ledgers.bound = bound;
+        ledgers.let_go(now);
+        ledgers.make_room(ledger.bytes, now)?;
         self.active.fetch_add(1, Ordering::AcqRel);
         let id = format!("{:016x}.{number}", self.scope);
         let mut frame = SharedFrame::new(ledger.frame(&id, ttl));
+        let room = less(ledgers.bound, ledgers.bytes);
         sessions.for_each(|peer| {
-            if ledger.note_sent(peer) {
+            if ledger.note_sent(peer, room) {
                 peer.mailbox.push(Lane::Urgent, frame.bytes(peer.codec));
             }
         });
-        ledgers.insert(id.clone(), ledger);
-        Some(id)
+        ledgers.bytes = ledgers.bytes.saturating_add(ledger.bytes);
+        ledgers.by_id.insert(id.clone(), ledger);
+        Ok(id)
     }
 
     /// Sends a session that has just connected the alarms that its user has not acknowledged. Of those that are over before
     /// their time it is told so: its client may show them still. Gives the numbers of those for which there was no room in
     /// its queue.
-    pub(crate) fn greet(&self, peer: &Peer) -> Option<Range<u64>> {
+    pub(crate) fn greet(&self, sessions: &Sessions, peer: &Peer) -> Option<Range<u64>> {
         if self.active.load(Ordering::Acquire) == 0 {
             return None;
         }
         let mut ledgers = self.ledgers.lock();
         let now = Instant::now();
-        let active = ledgers.values().filter(|ledger| now < ledger.ends).count();
+        let active = ledgers.by_id.values().filter(|ledger| now < ledger.ends).count();
         self.active.store(active, Ordering::Release);
         // Those that are raised from now on come to it anyway.
-        send(&mut ledgers, peer, 0..self.raised.load(Ordering::Relaxed), now)
+        ledgers.send(sessions, peer, 0..self.raised.load(Ordering::Relaxed), now)
     }
 
     /// Goes on with those of these numbers for which there was no room.
-    pub(crate) fn greet_on(&self, peer: &Peer, unsent: Range<u64>) -> Option<Range<u64>> {
-        send(&mut self.ledgers.lock(), peer, unsent, Instant::now())
+    pub(crate) fn greet_on(
+        &self,
+        sessions: &Sessions,
+        peer: &Peer,
+        unsent: Range<u64>,
+    ) -> Option<Range<u64>> {
+        self.ledgers.lock().send(sessions, peer, unsent, Instant::now())
     }
 
     /// Takes note that a session got an alarm, or that its user acknowledged it; the user's other sessions need not show
-    /// it any more then. `false` where there is no such alarm for it, or it is over.
+    /// it any more then.
     pub(crate) fn acknowledge(
         &self,
         sessions: &Sessions,
         peer: &Peer,
         id: &str,
         received_only: bool,
-    ) -> bool {
+    ) -> Noted {
         let mut ledgers = self.ledgers.lock();
-        let Some(ledger) = ledgers.get_mut(id).filter(|ledger| ledger.is_active(Instant::now())) else {
-            return false;
-        };
-        let withdrawn = ledger.withdrawal(id);
-        let Some(entry) = ledger.recipients.get_mut(&Who::of(peer)) else {
-            // One that the ledger has no room for.
-            return ledger.is_for_all && ledger.unlisted > 0;
-        };
+        let Some(ledger) = ledgers.by_id.get_mut(id) else { return Noted::Unknown };
+        let is_over = !ledger.is_active(Instant::now());
         let progress = if received_only { AlarmProgress::Received } else { AlarmProgress::Acknowledged };
-        if progress <= entry.progress {
-            return true;
+        let Some(known) = ledger.progress_of(peer) else {
+            return match ledger.is_for_all {
+                true if is_over => Noted::IsOver,
+                // One that the ledger has no room for.
+                true if ledger.unlisted > 0 => Noted::Yes,
+                _ => Noted::Unknown,
+            };
+        };
+        if progress <= known {
+            return Noted::Yes;
         }
-        (entry.progress, entry.since) = (progress, SystemTime::now());
-        if progress == AlarmProgress::Acknowledged {
-            for session in std::mem::take(&mut entry.sessions).into_iter().filter(|id| *id != peer.id) {
-                if let Some(other) = sessions.find(session) {
-                    other.mailbox.push(Lane::Urgent, other.codec.encode_frame(&withdrawn));
-                }
+        if is_over {
+            return Noted::IsOver;
+        }
+        let withdrawn = ledger.withdrawal(id);
+        for session in ledger.advance(peer, progress) {
+            if let Some(other) = sessions.find(session) {
+                other.mailbox.push(Lane::Urgent, other.codec.encode_frame(&withdrawn));
             }
         }
-        true
+        Noted::Yes
     }
 
     /// Ends an alarm before its time. `false` where there is none that is not over.
     pub(crate) fn withdraw(&self, sessions: &Sessions, id: &str) -> bool {
         let mut ledgers = self.ledgers.lock();
-        let Some(ledger) = ledgers.get_mut(id).filter(|ledger| ledger.is_active(Instant::now())) else {
+        let Some(ledger) = ledgers.by_id.get_mut(id).filter(|ledger| ledger.is_active(Instant::now())) else {
             return false;
         };
         ledger.is_withdrawn = true;
         let mut frame = SharedFrame::new(ledger.withdrawal(id));
         sessions.for_each(|peer| {
-            if ledger.is_for_all || ledger.recipients.contains_key(&Who::of(peer)) {
+            if ledger.is_for_all || ledger.progress_of(peer).is_some() {
                 peer.mailbox.push(Lane::Urgent, frame.bytes(peer.codec));
             }
         });
@@ -194,140 +227,123 @@ impl Alarms {
 
     /// What there is to know of an alarm.
     pub(crate) fn report(&self, id: &str) -> Option<AlarmReport> {
-        self.ledgers.lock().get(id).map(|ledger| ledger.report(id, true))
+        let ledgers = self.ledgers.lock();
+        let ledger = ledgers.by_id.get(id)?;
+        let recipients = ledger.recipients().map(|(_, recipient)| recipient()).collect();
+        Some(AlarmReport { recipients, ..ledger.report(id) })
+    }
+
+    /// The same with some of the recipients: those behind a place, so many at most.
+    #[cfg(feature = "api")]
+    pub(crate) fn look(&self, id: &str, after: Option<RecipientPlace>, most: usize) -> Option<RecipientPage> {
+        let ledgers = self.ledgers.lock();
+        let ledger = ledgers.by_id.get(id)?;
+        let mut places: Vec<_> =
+            ledger.recipients().filter(|(place, _)| after.is_none_or(|after| *place > after)).collect();
+        let next = if places.len() > most {
+            places.select_nth_unstable_by_key(most, |(place, _)| *place);
+            places.truncate(most);
+            places.iter().map(|(place, _)| *place).max()
+        } else {
+            None
+        };
+        places.sort_unstable_by_key(|(place, _)| *place);
+        let recipients = places.into_iter().map(|(_, recipient)| recipient()).collect();
+        Some(RecipientPage { report: ledger.report(id), recipients, next })
     }
 
     /// The same of all, the newest first, without the recipients.
     pub(crate) fn reports(&self) -> Vec<AlarmReport> {
-        self.ledgers.lock().iter().rev().map(|(id, ledger)| ledger.report(id, false)).collect()
+        self.ledgers.lock().by_id.iter().rev().map(|(id, ledger)| ledger.report(id)).collect()
+    }
+
+    /// Whether somebody has to be found who [lets go](Self::let_go) of recipients.
+    pub(crate) fn begins_to_be_watched(&self) -> bool {
+        !self.is_watched.swap(true, Ordering::AcqRel)
+    }
+
+    /// Lets go of the recipients of alarms that have been over for a while. Says when to look again; nothing where none are left.
+    pub(crate) fn let_go(&self, now: Instant) -> Option<Instant> {
+        let mut ledgers = self.ledgers.lock();
+        let are_left = ledgers.let_go(now);
+        self.is_watched.store(are_left, Ordering::Release);
+        are_left.then(|| now.checked_add(LOOK).unwrap_or(now))
+    }
+
+    /// About how many bytes all ledgers have.
+    #[cfg(test)]
+    fn bytes(&self) -> usize {
+        let ledgers = self.ledgers.lock();
+        let sum = ledgers.by_id.values().map(|ledger| ledger.bytes).sum::<usize>();
+        assert_eq!(ledgers.bytes, sum, "what is counted is what is there");
+        sum
     }
 }
 
-/// Sends a session those alarms of these numbers that it should know of, as long as there is room in its queue.
-fn send(
-    ledgers: &mut IndexMap<String, Ledger>,
-    peer: &Peer,
-    numbers: Range<u64>,
-    now: Instant,
-) -> Option<Range<u64>> {
-    for (id, ledger) in ledgers.iter_mut() {
-        if now >= ledger.ends || !numbers.contains(&ledger.number) {
-            continue;
-        }
-        if peer.mailbox.is_half_full() {
-            return Some(ledger.number..numbers.end);
-        }
-        let frame = if ledger.is_active(now) && ledger.note_sent(peer) {
-            ledger.frame(id, ledger.ends.duration_since(now))
-        } else if ledger.has_been_sent_to(peer) {
-            ledger.withdrawal(id)
-        } else {
-            continue;
-        };
-        peer.mailbox.answer(Lane::Urgent, peer.codec.encode_frame(&frame));
-    }
-    None
-}
-
-impl Ledger {
-    fn is_active(&self, now: Instant) -> bool {
-        !self.is_withdrawn && now < self.ends
-    }
-
-    /// Whether the alarm has to go to a session, and notes that it does.
-    fn note_sent(&mut self, peer: &Peer) -> bool {
-        let who = Who::of(peer);
-        if !self.recipients.contains_key(&who) {
-            if !self.is_for_all {
-                return false;
+impl Ledgers {
+    /// Forgets alarms that are over, the oldest first, until there is room for another one of so many bytes.
+    fn make_room(&mut self, bytes: usize, now: Instant) -> Result<(), Refused> {
+        loop {
+            let are_many = self.by_id.len() >= MAX_ALARMS;
+            if !are_many && self.bytes.saturating_add(bytes) <= self.bound {
+                return Ok(());
             }
-            if self.recipients.len() >= MAX_RECIPIENTS {
-                self.unlisted = self.unlisted.saturating_add(1);
-                return true;
-            }
-        }
-        let entry = self.recipients.entry(who).or_insert_with(|| Entry::new(SystemTime::now()));
-        if entry.progress == AlarmProgress::Acknowledged {
-            return false;
-        }
-        if entry.progress == AlarmProgress::Waiting {
-            (entry.progress, entry.since) = (AlarmProgress::Sent, SystemTime::now());
-        }
-        if entry.sessions.len() >= MAX_SESSIONS {
-            entry.sessions.remove(0);
-        }
-        entry.sessions.push(peer.id);
-        true
-    }
-
-    fn has_been_sent_to(&self, peer: &Peer) -> bool {
-        let entry = self.recipients.get(&Who::of(peer));
-        entry.is_some_and(|entry| entry.progress > AlarmProgress::Waiting)
-    }
-
-    fn frame(&self, id: &str, ttl: Duration) -> ServerFrame {
-        ServerFrame::Push(Push::Alarm(Box::new(Frame {
-            id: id.into(),
-            channel: self.channel.clone(),
-            payload: self.payload.clone(),
-            time: milliseconds(self.raised),
-            ttl,
-            withdrawn: false,
-        })))
-    }
-
-    fn withdrawal(&self, id: &str) -> ServerFrame {
-        ServerFrame::Push(Push::Alarm(Box::new(Frame {
-            id: id.into(),
-            channel: self.channel.clone(),
-            payload: Payload::default(),
-            time: milliseconds(self.raised),
-            ttl: Duration::ZERO,
-            withdrawn: true,
-        })))
-    }
-
-    fn report(&self, id: &str, with_recipients: bool) -> AlarmReport {
-        let state = match (self.is_withdrawn, self.is_active(Instant::now())) {
-            (true, _) => AlarmState::Withdrawn,
-            (false, true) => AlarmState::Active,
-            (false, false) => AlarmState::Expired,
-        };
-        let count = |progress| self.recipients.values().filter(|entry| entry.progress == progress).count();
-        let recipients = self.recipients.iter().filter(|_| with_recipients).map(|(who, entry)| {
-            let (user, session) = match who {
-                Who::User(user) => (Arc::clone(user), None),
-                Who::Session(session) => ("".into(), Some(*session)),
+            let Some(over) = self.by_id.values().position(|ledger| !ledger.is_active(now)) else {
+                return Err(if are_many { Refused::TooMany } else { Refused::NoRoom });
             };
-            AlarmRecipient { user, session, progress: entry.progress, since: entry.since }
-        });
-        AlarmReport {
-            id: id.into(),
-            channel: self.channel.clone(),
-            payload: self.payload.clone(),
-            raised: self.raised,
-            ttl: self.ttl,
-            state,
-            waiting: count(AlarmProgress::Waiting),
-            sent: count(AlarmProgress::Sent),
-            received: count(AlarmProgress::Received),
-            acknowledged: count(AlarmProgress::Acknowledged),
-            unlisted: self.unlisted,
-            recipients: recipients.collect(),
+            if let Some((_, ledger)) = self.by_id.shift_remove_index(over) {
+                self.bytes = less(self.bytes, ledger.bytes);
+            }
         }
     }
-}
 
-impl Who {
-    fn of(peer: &Peer) -> Self {
-        let user = peer.user();
-        if user.is_empty() { Self::Session(peer.id) } else { Self::User(user) }
+    /// Sends a session those alarms of these numbers that it should know of, as long as there is room in its queue.
+    fn send(
+        &mut self,
+        sessions: &Sessions,
+        peer: &Peer,
+        numbers: Range<u64>,
+        now: Instant,
+    ) -> Option<Range<u64>> {
+        for (id, ledger) in &mut self.by_id {
+            if now >= ledger.ends || !numbers.contains(&ledger.number) {
+                continue;
+            }
+            if peer.mailbox.is_congested() {
+                return Some(ledger.number..numbers.end);
+            }
+            let frame = if ledger.is_active(now) {
+                let before = ledger.bytes;
+                let room = self.bound.saturating_sub(less(self.bytes, before));
+                ledger.forget_the_gone(|session| sessions.find(session).is_some());
+                let is_due = ledger.note_sent(peer, room);
+                self.bytes = less(self.bytes, before).saturating_add(ledger.bytes);
+                match is_due {
+                    true => Some(ledger.frame(id, ledger.ends.duration_since(now))),
+                    false => ledger.has_been_sent_to(peer).then(|| ledger.withdrawal(id)),
+                }
+            } else {
+                ledger.has_been_sent_to(peer).then(|| ledger.withdrawal(id))
+            };
+            if let Some(frame) = frame {
+                peer.mailbox.answer(Lane::Urgent, peer.codec.encode_frame(&frame));
+            }
+        }
+        None
     }
-}
 
-impl Entry {
-    fn new(since: SystemTime) -> Self {
-        Self { progress: AlarmProgress::Waiting, since, sessions: Vec::new() }
+    /// Says whether there are recipients left.
+    fn let_go(&mut self, now: Instant) -> bool {
+        let mut are_left = false;
+        for ledger in self.by_id.values_mut() {
+            if ledger.ends.checked_add(KEPT).is_some_and(|until| until <= now) {
+                let before = ledger.bytes;
+                ledger.let_go();
+                self.bytes = less(self.bytes, less(before, ledger.bytes));
+            }
+            are_left |= ledger.listed() > 0 || now < ledger.ends;
+        }
+        are_left
     }
 }
 
@@ -335,7 +351,11 @@ impl Entry {
 const MAX_ALARMS: usize = 1000;
 
 /// How many recipients a ledger has.
-const MAX_RECIPIENTS: usize = 100_000;
+pub(crate) const MAX_RECIPIENTS: usize = 100_000;
 
-/// How many sessions of one user hear that another one has acknowledged.
-const MAX_SESSIONS: usize = 16;
+/// For how long after its end it is known who got an alarm, and how often somebody looks whether that has passed.
+const KEPT: Duration = Duration::from_secs(3600);
+const LOOK: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests;

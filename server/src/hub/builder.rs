@@ -270,11 +270,22 @@ impl Builder {
     }
 
     /// How many commands each session may send in a second, in the long run; two seconds' worth may come at once after a
-    /// pause. Those beyond it are answered with [`RATE_LIMITED`](wirehub_common::code::ErrorCode::RATE_LIMITED), and not
+    /// pause. Each subscription counts for several: in a second a session can subscribe as often as it may have channels, and no
+    /// oftener. Those beyond it are answered with [`RATE_LIMITED`](wirehub_common::code::ErrorCode::RATE_LIMITED), and not
     /// carried out. 10,000 without this; 0 stands for no bound.
     #[must_use]
     pub fn commands_per_second(mut self, per_second: u32) -> Self {
         self.live.commands_per_second = (per_second > 0).then_some(per_second);
+        self
+    }
+
+    /// How many commands all sessions of a user together may send in a second, as for [`Self::commands_per_second`]. Anonymous
+    /// sessions share ten times as many with others from their IP address (of IPv6: from their network of 64 bits), where that is
+    /// known: a proxy before the server has to be [trusted](Self::trust_proxy), or all its clients share that. As many as each
+    /// session without this; 0 stands for no bound.
+    #[must_use]
+    pub fn user_commands_per_second(mut self, per_second: u32) -> Self {
+        self.live.user_commands_per_second = Some(per_second);
         self
     }
 
@@ -363,6 +374,14 @@ impl Builder {
     #[must_use]
     pub fn queue_bytes(mut self, bytes: usize) -> Self {
         self.live.queue_bytes = bytes;
+        self
+    }
+
+    /// About how many bytes all [alarms](crate::Alarm) that are remembered may take, with the names of those whom they are for.
+    /// Beyond it those that are over are forgotten, the oldest first, and others are not raised. 64 MiB without this.
+    #[must_use]
+    pub fn alarm_bytes(mut self, bytes: usize) -> Self {
+        self.live.alarm_bytes = bytes;
         self
     }
 

@@ -1,26 +1,30 @@
 //! One channel: its subscribers, and how what is published gets into their queues.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::future::poll_fn;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Weak};
 use std::task::Poll;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 use prometheus_client::metrics::counter::Counter;
 use tokio::runtime::Handle;
-use tokio::time::{Instant, sleep_until};
-use wirehub_common::frame::{Member, Movement, Push, ServerFrame};
 use wirehub_common::{ChannelName, Codec};
 
 use super::SessionId;
-use super::members::Members;
+use super::members::{Members, Move};
 use super::namespace::{Namespace, Overflow};
 use super::segment::{Row, Run, Segment};
 use super::sessions::Peer;
 use super::shared_frame::SharedFrame;
+use crate::account::{less, take};
 use crate::session::queue::{Lane, Slot};
+
+mod movements;
+mod presence;
+
+pub(crate) use self::presence::MemberPage;
 
 /// A channel with its subscribers.
 ///
@@ -89,6 +93,8 @@ struct Special {
     slot: Option<Arc<Slot>>,
     /// Where it has got to in the history.
     catching_up: Option<CatchingUp>,
+    /// Whether it was not told of all who come and go, for there was no room.
+    has_missed: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -199,12 +205,10 @@ impl Channel {
         if self.is_closed() {
             return None;
         }
-        if state.members.as_mut().is_some_and(|members| members.enter(&peer.user())) {
-            self.tell(&mut state, Push::Join(self.movement(peer.shown())));
-        }
+        let is_news = state.members.as_mut().is_some_and(|members| members.enter(&peer.user()));
         peer.channels.fetch_add(1, Ordering::Relaxed);
         let catching_up = reads_history.then_some(CatchingUp::Reading);
-        let special = Special { is_witness, slot: self.slot(), catching_up };
+        let special = Special { is_witness, slot: self.slot(), catching_up, has_missed: false };
         let State { codecs, batches, .. } = &mut *state;
         if let Some(count) = codecs.get_mut(number(peer.codec)) {
             if *count == 0 {
@@ -220,6 +224,9 @@ impl Channel {
         let subscriber = Subscriber { peer: Arc::clone(peer), served, special: special.kept() };
         self.subscribers.fetch_add(1, Ordering::Relaxed);
         let place = state.put(subscriber);
+        if is_news {
+            self.tell(&mut state, Move { member: peer.shown(), place: Some(place) });
+        }
         if let Some(reply) = reply {
             peer.mailbox.answer(self.lane, reply);
         }
@@ -237,9 +244,9 @@ impl Channel {
         let peer = &subscriber.peer;
         state.free.push(place);
         if let Some(count) = state.codecs.get_mut(number(peer.codec)) {
-            *count = count.saturating_sub(1);
+            *count = less(*count, 1);
         }
-        let left = self.subscribers.fetch_sub(1, Ordering::Relaxed).saturating_sub(1);
+        let left = take(&self.subscribers, 1);
         peer.channels.fetch_sub(1, Ordering::Relaxed);
         if let Some(reply) = reply {
             peer.mailbox.answer(self.lane, reply);
@@ -255,7 +262,7 @@ impl Channel {
             self.watch(&mut members);
             state.members = Some(members);
             if let Some(member) = member {
-                self.tell(&mut state, Push::Leave(self.movement(member)));
+                self.tell(&mut state, Move { member, place: None });
             }
         }
         false
@@ -314,31 +321,6 @@ impl Channel {
         state.publications = state.publications.saturating_add(1);
         state.newest = state.newest.max(offset);
         self.append(&mut state, Audience::All, offset, frame);
-    }
-
-    /// Who is in the channel, at most so many: the sessions that are subscribed, and the last ones of users whose leaving is
-    /// not told yet.
-    pub(crate) fn members(&self, most: usize) -> Vec<Member> {
-        let state = self.state.lock();
-        let sessions = state.subscribers().map(|subscriber| subscriber.peer.shown());
-        sessions.chain(state.leaving().cloned()).take(most).collect()
-    }
-
-    /// How many sessions and how many users are in the channel.
-    pub(crate) fn counts(&self) -> (usize, usize) {
-        let state = self.state.lock();
-        let (mut users, mut anonymous) = (HashSet::new(), 0_usize);
-        for subscriber in state.subscribers() {
-            let user = subscriber.peer.user();
-            if user.is_empty() {
-                anonymous = anonymous.saturating_add(1);
-            } else {
-                users.insert(user);
-            }
-        }
-        let leaving = state.leaving().count();
-        let sessions = self.len().saturating_add(leaving);
-        (sessions, users.len().saturating_add(anonymous).saturating_add(leaving))
     }
 
     #[cfg(feature = "api")]
@@ -424,16 +406,15 @@ impl Channel {
         let Subscriber { peer, served, special } = subscriber;
         let mut from = served.saturating_sub(batch.first);
         let special = special.as_deref_mut();
-        if batch.audience == Audience::Witnesses
-            && !special.as_ref().is_some_and(|special| special.is_witness)
-        {
+        if batch.audience == Audience::Witnesses {
+            self.hand_moves(batch, from, peer, special);
             return 0;
         }
         let mut slot = None;
         if let Some(special) = special {
             slot = special.slot.as_ref();
             match special.catching_up {
-                Some(CatchingUp::Reading) if batch.audience == Audience::All => return 0,
+                Some(CatchingUp::Reading) => return 0,
                 Some(CatchingUp::Behind(offset)) if batch.offset > 0 => {
                     from = from.max(offset.saturating_add(1).saturating_sub(batch.offset));
                     if from < batch.frames.into() {
@@ -450,10 +431,6 @@ impl Channel {
         let frames = run.frames();
         let untold = (batch.offset == 0).then_some(&self.name);
         let is_queued = match (slot, self.overflow) {
-            _ if batch.audience == Audience::Witnesses => {
-                peer.mailbox.push_run(self.lane, run);
-                return 0;
-            }
             (Some(slot), _) => return peer.mailbox.push_latest(self.lane, slot, run.last(), untold).into(),
             (None, Overflow::DropOldest) => peer.mailbox.push_droppable(self.lane, run, untold),
             (None, _) => {
@@ -479,39 +456,6 @@ impl Channel {
         }
         subscriber.served = frames;
         self.deliveries.inc_by(deliveries as u64);
-    }
-
-    /// Tells those who see who comes and goes.
-    fn tell(self: &Arc<Self>, state: &mut State, push: Push) {
-        self.append(state, Audience::Witnesses, 0, &mut SharedFrame::new(ServerFrame::Push(push)));
-    }
-
-    /// Has those told whose grace passes, if nobody does that already.
-    fn watch(self: &Arc<Self>, members: &mut Members) {
-        // Outside of a runtime, where sessions end with it, there is nobody left to be told.
-        if let (false, Some(_), Ok(runtime)) =
-            (members.is_watched, members.next_expiry(), Handle::try_current())
-        {
-            members.is_watched = true;
-            runtime.spawn(tell_leaves(Arc::downgrade(self)));
-        }
-    }
-
-    /// Tells who has left for good. Gives the next moment to look again; none where nobody is leaving.
-    fn tell_leaves(self: &Arc<Self>) -> Option<Instant> {
-        let mut state = self.state.lock();
-        let members = state.members.as_mut()?;
-        let left = members.expire(Instant::now());
-        let next = members.next_expiry();
-        members.is_watched = next.is_some();
-        for member in left {
-            self.tell(&mut state, Push::Leave(self.movement(member)));
-        }
-        next
-    }
-
-    fn movement(&self, member: Member) -> Movement {
-        Movement { channel: self.name.clone(), member }
     }
 
     fn slot(&self) -> Option<Arc<Slot>> {
@@ -559,13 +503,6 @@ async fn go_behind_others() {
     .await;
 }
 
-/// Waits until graces pass, as long as somebody is leaving and the channel is there.
-async fn tell_leaves(channel: Weak<Channel>) {
-    while let Some(next) = channel.upgrade().and_then(|channel| channel.tell_leaves()) {
-        sleep_until(next).await;
-    }
-}
-
 impl State {
     fn put(&mut self, subscriber: Subscriber) -> Place {
         if let Some(place) = self.free.pop()
@@ -586,10 +523,6 @@ impl State {
 
     fn subscribers(&self) -> impl Iterator<Item = &Subscriber> {
         self.places.iter().flatten()
-    }
-
-    fn leaving(&self) -> impl Iterator<Item = &Member> {
-        self.members.iter().flat_map(|members| members.leaving()).map(|(member, _)| member)
     }
 
     /// How many bytes wait to be handed out.
@@ -664,7 +597,8 @@ fn number(codec: Codec) -> usize {
 impl Special {
     /// In a box where there is something special; most subscribers have nothing.
     fn kept(self) -> Option<Box<Self>> {
-        let is_special = self.is_witness || self.slot.is_some() || self.catching_up.is_some();
+        let is_special =
+            self.is_witness || self.has_missed || self.slot.is_some() || self.catching_up.is_some();
         is_special.then(|| Box::new(self))
     }
 }

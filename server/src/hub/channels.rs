@@ -5,13 +5,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use prometheus_client::metrics::counter::Counter;
 use wirehub_common::ChannelName;
-use wirehub_common::frame::Member;
 
-#[cfg(feature = "api")]
 use super::SessionId;
 #[cfg(feature = "api")]
 use super::channel::Summary;
-use super::channel::{Channel, Entrant, Place};
+use super::channel::{Channel, Entrant, MemberPage, Place};
 use super::namespace::Namespace;
 use super::sharded::Sharded;
 use super::shared_frame::SharedFrame;
@@ -73,8 +71,8 @@ impl Channels {
     }
 
     /// Who is in a channel: see [`Channel::members`].
-    pub(crate) fn members(&self, name: &ChannelName, most: usize) -> Vec<Member> {
-        self.find(name).map_or_else(Vec::new, |channel| channel.members(most))
+    pub(crate) fn members(&self, name: &ChannelName, after: Option<SessionId>, most: usize) -> MemberPage {
+        self.find(name).map_or_else(MemberPage::default, |channel| channel.members(after, most))
     }
 
     /// How many sessions and how many users are in a channel.

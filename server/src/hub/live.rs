@@ -21,7 +21,10 @@ use crate::run::MAX_CONNECTIONS;
 pub(crate) struct Live {
     pub(crate) limits: Limits,
     pub(crate) queue_bytes: usize,
+    pub(crate) alarm_bytes: usize,
     pub(crate) commands_per_second: Option<u32>,
+    /// Where it is not said, as many as each session.
+    pub(crate) user_commands_per_second: Option<u32>,
     pub(crate) sessions_per_user: Option<u32>,
     pub(crate) connect_timeout: Duration,
     pub(crate) handshake_timeout: Duration,
@@ -45,7 +48,9 @@ impl Default for Live {
         Self {
             limits: Limits::default(),
             queue_bytes: 1024 * 1024,
+            alarm_bytes: 64 * 1024 * 1024,
             commands_per_second: Some(10_000),
+            user_commands_per_second: None,
             sessions_per_user: None,
             connect_timeout: Duration::from_secs(10),
             handshake_timeout: Duration::from_secs(10),
@@ -61,6 +66,13 @@ impl Default for Live {
             other_calls: Vec::new(),
             needs: Vec::new(),
         }
+    }
+}
+
+impl Live {
+    /// How many commands all sessions of a user may send in a second; nothing for no bound.
+    pub(crate) fn of_each_user(&self) -> Option<u32> {
+        self.user_commands_per_second.or(self.commands_per_second).filter(|per_second| *per_second > 0)
     }
 }
 

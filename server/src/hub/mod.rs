@@ -3,7 +3,7 @@
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use wirehub_common::code::{CloseCode, ErrorCode};
@@ -18,6 +18,7 @@ use self::channels::Channels;
 use self::connections::{Connections, Phase};
 use self::live::{Current, Live};
 use self::namespace::Namespaces;
+use self::payers::Payers;
 use self::rules::Rules;
 use self::sessions::Sessions;
 use self::shared_frame::SharedFrame;
@@ -39,6 +40,7 @@ pub(crate) mod connections;
 pub(crate) mod live;
 mod members;
 mod namespace;
+pub(crate) mod payers;
 mod rules;
 pub(crate) mod segment;
 mod session_id;
@@ -65,7 +67,8 @@ pub(crate) struct Inner {
     sessions: Sessions,
     connections: Connections,
     addresses: Addresses,
-    alarms: Alarms,
+    payers: Payers,
+    pub(crate) alarms: Alarms,
     call_memory: Arc<CallMemory>,
     pub(crate) metrics: Metrics,
 }
@@ -109,6 +112,7 @@ impl Hub {
             sessions: Sessions::new(),
             connections: Connections::new(),
             addresses: Addresses::new(),
+            payers: Payers::new(),
             alarms: Alarms::new(),
             call_memory: Arc::new(CallMemory::new()),
             metrics,
@@ -186,7 +190,8 @@ impl Hub {
     }
 
     /// Reads up to `limit` publications of a channel's history: those after `since`, or (reversed) before it, or from the
-    /// beginning, or (reversed) the end, as far as their payloads are within 4 MiB. Nothing where the channel keeps no history, or what follows `since` is gone.
+    /// beginning, or (reversed) the end, as far as their payloads are within 4 MiB. Whether there are
+    /// [more](HistoryPage::more) it says. Nothing where the channel keeps no history, or what follows `since` is gone.
     ///
     /// # Errors
     /// The engine failed.
@@ -222,10 +227,10 @@ impl Hub {
         self.inner.channels.subscribers(channel)
     }
 
-    /// The sessions that are subscribed to a channel, in no order: a snapshot. Where [others are told who comes and
+    /// The sessions that are subscribed to a channel, all of them, in the order of their ids: a snapshot. Where [others are told who comes and
     /// goes](Namespace::join_leave) a user whose grace has not passed is still among them.
     pub fn presence(&self, channel: &ChannelName) -> Vec<Member> {
-        self.inner.channels.members(channel, usize::MAX)
+        self.inner.channels.members(channel, None, usize::MAX).members
     }
 
     /// How many sessions [are](Self::presence) in a channel, and how many users they belong to.
@@ -422,6 +427,11 @@ impl Hub {
         self.engine().publish(Publish { history, ..publish })
     }
 
+    /// For those who must not keep the hub alive.
+    pub(crate) fn downgrade(&self) -> Weak<Inner> {
+        Arc::downgrade(&self.inner)
+    }
+
     pub(crate) fn engine(&self) -> &dyn Engine {
         &*self.inner.settings.engine
     }
@@ -467,6 +477,10 @@ impl Hub {
 
     pub(crate) fn addresses(&self) -> &Addresses {
         &self.inner.addresses
+    }
+
+    pub(crate) fn payers(&self) -> &Payers {
+        &self.inner.payers
     }
 
     pub(crate) fn connections(&self) -> &Connections {

@@ -3,6 +3,7 @@
 use std::borrow::Borrow;
 use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
+use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, OnceLock};
 use std::task::Wake;
@@ -13,6 +14,7 @@ use wirehub_common::frame::Member;
 use super::SessionId;
 use super::sharded::Sharded;
 use super::shared_frame::SharedFrame;
+use crate::account::{self, one_less};
 use crate::session::mailbox::Mailbox;
 use crate::session::queue::Lane;
 use crate::unix_time;
@@ -38,11 +40,14 @@ pub(crate) struct Peer {
 }
 
 /// Who a session is, as others see it.
+#[derive(Default)]
 pub(crate) struct Identity {
     /// Empty for an anonymous one.
     pub(crate) user: Arc<str>,
     /// A JSON text.
     pub(crate) info: Option<Arc<str>>,
+    /// What an anonymous client calls itself, as a number that nobody else sees.
+    pub(crate) instance: Option<NonZeroU64>,
 }
 
 impl Peer {
@@ -66,7 +71,7 @@ impl Peer {
 
     /// It is known who the session is. The first one is for good.
     pub(crate) fn set_identity(&self, identity: Identity) {
-        if !identity.user.is_empty() || identity.info.is_some() {
+        if !identity.user.is_empty() || identity.info.is_some() || identity.instance.is_some() {
             let _ = self.identity.set(Box::new(identity));
         }
     }
@@ -74,6 +79,11 @@ impl Peer {
     /// The session's user; empty for an anonymous one.
     pub(crate) fn user(&self) -> Arc<str> {
         Arc::clone(self.identity.get().map_or(&NOBODY, |identity| &identity.user))
+    }
+
+    /// Which anonymous client it is, as far as that is known: its sessions are one after the other.
+    pub(crate) fn instance(&self) -> Option<NonZeroU64> {
+        self.identity.get().and_then(|identity| identity.instance)
     }
 
     /// The session, as its publications name it.
@@ -173,13 +183,13 @@ impl Sessions {
     pub(crate) fn remove(&self, id: SessionId) {
         let Some((Entry(peer), ())) = self.entries.shard(&id).write().remove_entry(&id) else { return };
         if peer.is_connected() {
-            self.connected.fetch_sub(1, Ordering::Relaxed);
+            account::take(&self.connected, 1);
         }
         if peer.is_counted.load(Ordering::Relaxed) {
             let user = peer.user();
             let mut users = self.of_users.shard(&user).write();
             match users.get_mut(&user) {
-                Some(count) if *count > 1 => *count = count.saturating_sub(1),
+                Some(count) if *count > 1 => one_less(count),
                 _ => drop(users.remove(&user)),
             }
         }

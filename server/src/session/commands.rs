@@ -23,15 +23,16 @@ use super::recovery::Wanted;
 use super::subscriptions::Subscription;
 use super::waiting::{MAX_WAITING, asked, failed};
 use super::{End, Session, Stage, answer, bad_frame, encode};
-use crate::PresenceCounts;
 use crate::auth::{Action, Authenticated, ChannelPattern, Rights};
 use crate::call::{Handler, RawCall};
 use crate::engine::{self, Locate, Located, ReadHistory};
 use crate::events::SessionEvent;
+use crate::hub::alarms::Noted;
 use crate::hub::call_memory::{Owner, scope_of};
-use crate::hub::channel::Entrant;
-use crate::hub::is_reserved;
+use crate::hub::channel::{Entrant, MemberPage};
 use crate::hub::sessions::Identity;
+use crate::hub::{is_reserved, payers};
+use crate::{PresenceCounts, SessionId};
 
 /// A subscription, and whether it may be.
 pub(super) type Admitted = (Subscribe, Result<(), ErrorInfo>);
@@ -48,9 +49,7 @@ impl Session {
         self.hub.counters().command(&request);
         self.clock.note_command();
         // Attempts to connect as well: each may ask somebody else who the client is.
-        if let Some(per_second) = self.live.commands_per_second
-            && !self.commands.take(per_second, Instant::now())
-        {
+        if !self.may_send(&request) {
             self.reply(id, Err(ErrorInfo::from_code(ErrorCode::RATE_LIMITED)));
             return Ok(());
         }
@@ -78,6 +77,38 @@ impl Session {
             self.reply(id, result);
         }
         Ok(())
+    }
+
+    /// Whether another command is not too many, of the session or of its user.
+    fn may_send(&mut self, request: &Request) -> bool {
+        let now = Instant::now();
+        if let Some(per_second) = self.live.commands_per_second {
+            // Others may hear of each, and of its end: a session can subscribe to all that it may once a second.
+            let count = match request {
+                Request::Subscribe(_) => per_second.checked_div(self.live.limits.channels).unwrap_or(1),
+                _ => 1,
+            };
+            if !self.commands.take(count.max(1), per_second, now) {
+                return false;
+            }
+        }
+        match self.live.of_each_user() {
+            // Whose it is shows when it is connected.
+            Some(per_second) if self.stage == Stage::Connected => {
+                // How many more have been paid for.
+                let mut paid_for = self.commands.spare();
+                if paid_for == 0 {
+                    let bundle = payers::bundle(per_second);
+                    if !self.hub.payers().pay(&self.peer, bundle.into(), per_second, now) {
+                        return false;
+                    }
+                    paid_for = bundle;
+                }
+                self.commands.set_spare(paid_for.saturating_sub(1));
+                true
+            }
+            _ => true,
+        }
     }
 
     /// Takes a part of a command that is too large for one message, and carries it out where that was the last one.
@@ -121,6 +152,11 @@ impl Session {
     pub(super) fn connect(&mut self, id: u32, connect: Connect, identity: Authenticated) {
         let hub = self.hub.clone();
         let settings = hub.settings();
+        if connect.instance.len() > MAX_INSTANCE_BYTES {
+            let words =
+                format!("`instance` has more than {MAX_INSTANCE_BYTES} bytes: make it of 128 random bits");
+            return self.reply(id, Err(invalid(words)));
+        }
         if let Some(limit) = self.live.sessions_per_user
             && !identity.user.is_empty()
             && !hub.session_registry().count_for(self.peer.id, &identity.user, limit)
@@ -136,7 +172,11 @@ impl Session {
         tracing::debug!(session = %self.peer.id, client = connect.client, version = connect.version, "connected");
         self.stage = Stage::Connecting;
         let (user, info) = (Arc::clone(&identity.user), identity.info.clone());
-        self.peer.set_identity(Identity { user, info });
+        let instance = match user.is_empty() {
+            true => hub.ledgers().instance(&connect.instance),
+            false => None,
+        };
+        self.peer.set_identity(Identity { user, info, instance });
         self.notice(|| SessionEvent::Connected {
             client: connect.client.clone(),
             version: connect.version.clone(),
@@ -236,7 +276,7 @@ impl Session {
         }
         // Found by others from here on: what they send comes behind the reply.
         self.hub.session_registry().connected(self.peer.id);
-        if let Some(unsent) = self.hub.ledgers().greet(&self.peer) {
+        if let Some(unsent) = self.hub.ledgers().greet(self.hub.session_registry(), &self.peer) {
             self.extras.get_or_insert_default().alarms = Some(unsent);
         }
         for (channel, number, located) in begun {
@@ -597,31 +637,48 @@ impl Session {
             self.decide_on_reading(id, Reading::Presence(presence), verdict);
             return Ok(None);
         }
-        Ok(Some(self.read_presence(&presence)))
+        self.read_presence(&presence).map(Some)
     }
 
     /// Tells what may be told.
-    pub(super) fn read_presence(&self, Presence { channel, counts_only }: &Presence) -> Answer {
+    pub(super) fn read_presence(
+        &self,
+        Presence { channel, counts_only, after }: &Presence,
+    ) -> Result<Answer, ErrorInfo> {
+        let after = match after.as_str() {
+            "" => None,
+            after => Some(after.parse::<SessionId>().map_err(|error| invalid(error.to_string()))?),
+        };
         let PresenceCounts { sessions, users } = self.hub.presence_counts(channel);
-        let most = if *counts_only { 0 } else { MAX_MEMBERS };
-        let mut members = self.hub.channel_registry().members(channel, most);
+        let MemberPage { mut members, mut more } = match counts_only {
+            true => MemberPage::default(),
+            false => self.hub.channel_registry().members(channel, after, MAX_MEMBERS),
+        };
         let mut bytes = 0_usize;
         let within = members.iter().position(|member| {
+            // One comes whatever its size.
+            let is_first = bytes == 0;
             bytes = bytes.saturating_add(member.info.len());
-            bytes > MAX_INFOS_BYTES
+            bytes > MAX_INFOS_BYTES && !is_first
         });
-        members.truncate(within.unwrap_or(MAX_MEMBERS));
+        if let Some(within) = within {
+            members.truncate(within);
+            more = true;
+        }
         let count = |number| u32::try_from(number).unwrap_or(u32::MAX);
-        Answer::Presence(PresenceList { members, sessions: count(sessions), users: count(users) })
+        Ok(Answer::Presence(PresenceList { members, sessions: count(sessions), users: count(users), more }))
     }
 
     fn acknowledge(&self, Acknowledge { alarm, received_only }: &Acknowledge) -> Result<Answer, ErrorInfo> {
         let sessions = self.hub.session_registry();
-        if self.hub.ledgers().acknowledge(sessions, &self.peer, alarm, *received_only) {
-            Ok(Answer::Acknowledged)
-        } else {
-            Err(ErrorInfo::from_code(ErrorCode::UNKNOWN_ALARM))
-        }
+        let message = match self.hub.ledgers().acknowledge(sessions, &self.peer, alarm, *received_only) {
+            Noted::Yes => return Ok(Answer::Acknowledged),
+            Noted::IsOver => "the alarm is over: nothing has to be acknowledged",
+            Noted::Unknown => {
+                "the server knows no such alarm for this session, or not any more: nothing has to be acknowledged"
+            }
+        };
+        Err(ErrorInfo { message: message.into(), ..ErrorInfo::from_code(ErrorCode::UNKNOWN_ALARM) })
     }
 
     fn call(&mut self, id: u32, Call { name, payload, key }: Call) -> Result<Option<Answer>, ErrorInfo> {
@@ -689,6 +746,9 @@ const MAX_INFOS_BYTES: usize = 1024 * 1024;
 
 /// How many publications a page of history has at most.
 const MAX_PAGE: usize = 1000;
+
+/// How long what a client calls itself may be.
+const MAX_INSTANCE_BYTES: usize = 64;
 
 /// How long an idempotency key may be: many are remembered.
 const MAX_KEY_BYTES: usize = 256;

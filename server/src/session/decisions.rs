@@ -17,6 +17,7 @@ use super::Session;
 use super::commands::{decided, invalid, is_reached};
 use super::recovery::Wanted;
 use super::waiting::{asked, failed};
+use crate::account::less;
 use crate::auth::Action;
 use crate::call::CallContext;
 use crate::engine;
@@ -89,7 +90,7 @@ impl Decisions {
         let next = turn.behind.pop_front();
         match &next {
             Some(Waiting { publish, .. }) => {
-                self.count = self.count.saturating_sub(1);
+                self.count = less(self.count, 1);
                 turn.bytes = publish.payload.data.len();
             }
             None => drop(self.publishing.remove(channel)),

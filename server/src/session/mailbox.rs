@@ -156,6 +156,17 @@ impl Mailbox {
         });
     }
 
+    /// Queues what may be left out, if there is room to spare. Says how it went.
+    pub(crate) fn push_spare(&self, lane: Lane, run: Run) -> bool {
+        self.change(|state, limit| {
+            let mut dropped = Dropped::default();
+            let fits = state.queue.kept_bytes() <= limit / 4
+                && (state.is_over() || state.queue.push_run(lane, run, limit, &mut dropped));
+            state.note_dropped(dropped);
+            fits
+        })
+    }
+
     /// Queues a frame that nobody asked for, or ends the session as a slow consumer.
     pub(crate) fn push(&self, lane: Lane, frame: Bytes) {
         self.push_run(lane, Run::of(frame));
@@ -246,11 +257,6 @@ impl Mailbox {
     pub(crate) fn is_congested(&self) -> bool {
         let state = self.state.lock();
         state.queue.small_answers() > self.limit / 2 || state.queue.bulk_answers() >= MOST_BULK
-    }
-
-    /// Whether publications take more than half of their room.
-    pub(crate) fn is_half_full(&self) -> bool {
-        self.state.lock().queue.published() > self.limit / 2
     }
 
     /// How many bytes of answers wait: without those that others may overtake, and with them.
@@ -511,9 +517,8 @@ mod tests {
             mailbox.push(Lane::Normal, vec![0; 100].into());
         }
         assert_eq!(ending(&mailbox), None);
-        assert!(!mailbox.is_half_full());
         mailbox.push(Lane::Normal, vec![0; 400].into());
-        assert!(mailbox.is_half_full() && !mailbox.is_congested());
+        assert!(!mailbox.is_congested());
         mailbox.answer(Lane::Bulk, vec![0; 100_000].into());
         assert!(mailbox.is_congested(), "a second one is enough");
     }

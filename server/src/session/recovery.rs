@@ -95,7 +95,7 @@ impl Session {
                     continue;
                 }
                 Some((command, Wanted::Presence(presence))) => {
-                    self.reply(command, Ok(self.read_presence(&presence)));
+                    self.reply(command, self.read_presence(&presence));
                     continue;
                 }
                 None => {}

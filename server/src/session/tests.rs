@@ -17,7 +17,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::Role;
 use wirehub_common::code::ErrorCode;
 use wirehub_common::frame::{
-    Answer, Call, Command, Connect, ErrorInfo, Position, Presence, Publication, Publish, Push, Reply,
+    Answer, Call, Command, Connect, ErrorInfo, Part, Position, Presence, Publication, Publish, Push, Reply,
     Request, ServerFrame, Subscribe, Subscribed,
 };
 use wirehub_common::{Assembler, ChannelName, Codec, Limits, Payload};
@@ -59,7 +59,7 @@ impl Client {
             let hub = hub.clone();
             tokio::spawn(async move {
                 let open = hub.connections().enter();
-                let socket = Socket::new(server, &Bytes::new(), 1 << 20);
+                let socket = Socket::new(server, &Bytes::new(), Limits::DEFAULT.batch_bytes);
                 serve(hub, peer, socket, open).await;
             })
         };
@@ -609,7 +609,7 @@ async fn lists_that_a_hook_allowed_are_made_when_there_is_room_for_them() {
     let mut reader = Client::open_at(member.hub.clone(), 256).await;
     reader.send(Request::Connect(Connect::default())).await;
     reader.frame().await;
-    let presence = Request::Presence(Presence { channel: a(), counts_only: false });
+    let presence = Request::Presence(Presence { channel: a(), counts_only: false, after: String::new() });
     let commands = CODEC.encode_command(&Command { id: 1, request: presence }).repeat(60);
     reader.socket.send(Message::Binary(commands.into())).await.unwrap();
     while allowed.available_permits() == 0 && member.hub.sessions() < 2 {
@@ -645,6 +645,83 @@ async fn a_turn_is_over_after_so_many_commands() {
         turns += 1;
     }
     assert!(turns >= 1000 / super::TURN as usize, "{turns}");
+}
+
+/// A session that is held up in the middle of a message: the hook answers none of the publications in time.
+async fn held_up_inside_a_message(hub: Builder) -> Client {
+    let hub = hub.authorize_publish("b".parse().unwrap(), async |_, _| std::future::pending().await);
+    let mut client = Client::connect(hub, 1 << 20).await;
+    let publish =
+        Publish { channel: ChannelName::new("b").unwrap(), payload: Payload::json("1"), key: String::new() };
+    // Without an id nothing is answered: nothing but pings is heard.
+    let command = Command { id: 0, request: Request::Publish(publish) };
+    let last = Command { id: 2, request: Request::Unknown };
+    let commands = std::iter::repeat_n(command, 200).chain([last]);
+    let message: Vec<u8> = commands.flat_map(|command| CODEC.encode_command(&command)).collect();
+    client.socket.send(Message::Binary(message.into())).await.unwrap();
+    client
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_is_held_up_inside_a_message_is_pinged_and_lives_as_long_as_it_answers() {
+    let mut client = held_up_inside_a_message(Hub::builder()).await;
+    for beat in 1..=10 {
+        assert_eq!(client.next().await, ping(), "beat {beat}");
+        assert_eq!(client.elapsed().as_secs(), (INTERVAL * beat).as_secs());
+        client.socket.send(ping()).await.unwrap();
+    }
+    // The rest of the message is carried out when the hook has been given up often enough.
+    let answered = loop {
+        match client.next().await {
+            message if message == ping() => client.socket.send(ping()).await.unwrap(),
+            message => break message,
+        }
+    };
+    let frames: Vec<_> = CODEC.decode_frames(&answered.into_data()).map(Result::unwrap).collect();
+    assert!(matches!(frames[..], [ServerFrame::Reply(Reply { id: 2, .. })]), "{frames:?}");
+    assert!(client.elapsed() > INTERVAL * 10, "{:?}", client.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_is_held_up_inside_a_message_and_does_not_answer_is_given_up() {
+    let mut client = held_up_inside_a_message(Hub::builder()).await;
+    assert_eq!(client.next().await, ping());
+    assert_eq!(client.next().await, ping());
+    assert_eq!(client.close_code().await, 3003);
+    assert_eq!(client.elapsed().as_secs(), (INTERVAL + INTERVAL + PONG_GRACE).as_secs());
+    assert_eq!(client.hub.sessions(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_token_of_a_session_that_is_held_up_inside_a_message_expires() {
+    const TTL: Duration = Duration::from_secs(30);
+    const GRACE: Duration = Duration::from_secs(7);
+    let limits = Limits { ping_interval: Duration::ZERO, ..Limits::default() };
+    let hub = Hub::builder()
+        .limits(limits)
+        .authenticate(async |_| Ok(Authenticated::user("ann").expires_in(TTL)))
+        .token_grace(GRACE);
+    let mut client = held_up_inside_a_message(hub).await;
+    let due = client.frames().await;
+    assert!(matches!(due[..], [ServerFrame::Push(Push::RefreshDue)]), "{due:?}");
+    assert_eq!(client.close_code().await, 3005);
+    assert_eq!(client.elapsed(), TTL + GRACE);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_not_connected_has_room_for_one_message_and_no_more() {
+    let mut client = Client::open(Hub::builder(), 1 << 20).await;
+    // The head of a message of 1 MiB.
+    let head = [&[0x82, 0xff][..], &(1_u64 << 20).to_be_bytes(), &[0; 4]].concat();
+    client.socket.get_mut().write_all(&head).await.unwrap();
+    assert_eq!(client.close_code().await, 1009);
+    assert_eq!(client.elapsed(), Duration::ZERO);
+    drop(client);
+
+    let mut client = Client::open(Hub::builder(), 1 << 20).await;
+    let part = Part { stream: 0, data: Bytes::from_static(&[0; 100]), left: 100 };
+    client.send(Request::Part(part)).await;
+    assert_eq!(client.close_code().await, 3501);
 }
 
 /// How much room a future of this kind takes.

@@ -184,6 +184,40 @@ async fn who_sends_too_much_is_told_and_others_notice_nothing() {
 }
 
 #[tokio::test]
+async fn many_sessions_of_one_user_together_may_send_no_more_than_one() {
+    let hub = Hub::builder()
+        .commands_per_second(50)
+        .authenticate(async |credentials| Ok(wirehub_server::Authenticated::user(credentials.token)));
+    let server = Server::start(hub.build()).await;
+    for codec in CODECS {
+        let mut sessions = Vec::new();
+        for _ in 0..10 {
+            let mut client = Client::open(&server, codec).await;
+            client.connected(Connect { token: format!("{codec:?}"), ..Connect::default() }).await;
+            sessions.push(client);
+        }
+        let (mut taken, begun) = (0, std::time::Instant::now());
+        for client in &mut sessions {
+            // Within what each alone may send at once.
+            let request = publish("a", Payload::json("1"));
+            client.send((100..190).map(|id| Command { id, request: request.clone() })).await;
+            for _ in 0..90 {
+                match client.next().await {
+                    Received::Frame(ServerFrame::Reply(reply)) => taken += u64::from(reply.result.is_ok()),
+                    other => panic!("{other:?}"),
+                }
+            }
+        }
+        // Two seconds' worth, and what comes meanwhile.
+        let most = 100 + 50 * (begun.elapsed().as_secs() + 1);
+        assert!((100..=most).contains(&taken), "{taken} of {most}");
+        let mut other = Client::open(&server, codec).await;
+        other.connected(Connect { token: "another".into(), ..Connect::default() }).await;
+        other.ok(publish("a", Payload::json("1"))).await;
+    }
+}
+
+#[tokio::test]
 async fn who_tries_one_token_after_the_other_is_slowed_down() {
     let asked = Arc::new(AtomicUsize::new(0));
     let hub = {
@@ -237,7 +271,13 @@ async fn what_the_server_does_not_offer_is_refused_by_name() {
     for codec in CODECS {
         let mut client = Client::connect(&server, codec).await;
         assert_eq!(
-            client.error(Request::Presence(Presence { channel: name("a"), counts_only: false })).await,
+            client
+                .error(Request::Presence(Presence {
+                    channel: name("a"),
+                    counts_only: false,
+                    after: String::new()
+                }))
+                .await,
             108
         );
         assert_eq!(client.error(Request::Refresh(Refresh { token: "t".into() })).await, 108);

@@ -96,7 +96,7 @@ fn history(channel: &str) -> Request {
 }
 
 fn presence(channel: &str) -> Request {
-    Request::Presence(Presence { channel: name(channel), counts_only: false })
+    Request::Presence(Presence { channel: name(channel), counts_only: false, after: String::new() })
 }
 
 fn json(number: usize) -> Payload {

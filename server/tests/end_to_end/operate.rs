@@ -70,7 +70,13 @@ async fn operators_see_who_is_there_and_what_is_listened_to() {
         (channels.len(), channels[0], channels[1004]),
         (1005, "many:0000\t1\t0\t", "many:1004\t1\t0\t")
     );
-    assert_eq!(lines(&run(&["channels", "--limit", "3", &url]).await).len(), 3);
+    assert!(!String::from_utf8_lossy(&output.stderr).contains("more"), "these are all");
+    let output = run(&["channels", "--limit", "3", &url]).await;
+    assert_eq!(lines(&output).len(), 3);
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(told.contains("there are more") && told.contains("--after many:0001"), "{told}");
+    let output = run(&["channels", "--limit", "3", "--after", "many:0001", &url]).await;
+    assert!(lines(&output)[0].starts_with("many:0002\t"), "{output:?}");
 }
 
 #[tokio::test]

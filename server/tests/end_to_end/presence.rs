@@ -47,7 +47,10 @@ async fn movement(client: &mut Client) -> (&'static str, Member) {
 }
 
 async fn presence(client: &mut Client, counts_only: bool) -> PresenceList {
-    match client.ok(Request::Presence(Presence { channel: name(ROOM), counts_only })).await {
+    match client
+        .ok(Request::Presence(Presence { channel: name(ROOM), counts_only, after: String::new() }))
+        .await
+    {
         Answer::Presence(list) => list,
         other => panic!("{other:?}"),
     }
@@ -117,7 +120,7 @@ async fn sessions_without_a_name_stand_for_themselves() {
             anonymous.push((client, member));
         }
         let list = presence(&mut ann, true).await;
-        assert_eq!(list, PresenceList { members: Vec::new(), sessions: 3, users: 3 });
+        assert_eq!(list, PresenceList { members: Vec::new(), sessions: 3, users: 3, more: false });
         assert_eq!(server.hub.presence_counts(&name(ROOM)), PresenceCounts { sessions: 3, users: 3 });
         for (client, member) in anonymous {
             drop(client);
@@ -142,6 +145,71 @@ async fn only_those_who_may_see_who_is_there_are_told() {
         nothing_before_a_message(&server, &mut nobody).await;
         drop((nobody, ann));
         until(|| server.hub.sessions() == 0).await;
+    }
+}
+
+#[tokio::test]
+async fn a_list_that_is_cut_says_so_and_is_read_on_from_there() {
+    // What is shown of them is more than fits into one answer.
+    let hub = Hub::builder()
+        .authenticate(async |credentials| {
+            let user = Authenticated::user(credentials.token.clone());
+            Ok(user.with_info(&json!({ "about": "x".repeat(4000) })).unwrap())
+        })
+        .namespace("room", Namespace::default().presence(Access::Everybody));
+    let server = Server::start(hub.build()).await;
+    let mut here = Vec::new();
+    for number in 0..300 {
+        here.push(enter(&server, CODECS[number % 2], &format!("user {number}")).await);
+    }
+    for reader in 0..2 {
+        let (mut sessions, mut pages, mut after) = (Vec::new(), 0, String::new());
+        let (client, _) = &mut here[reader];
+        loop {
+            let request = Presence { channel: name(ROOM), counts_only: false, after };
+            let Answer::Presence(list) = client.ok(Request::Presence(request)).await else { panic!() };
+            assert_eq!((list.sessions, list.users), (300, 300));
+            sessions.extend(list.members.into_iter().map(|member| member.session));
+            pages += 1;
+            if !list.more {
+                break;
+            }
+            after = sessions.last().unwrap().clone();
+        }
+        assert!(pages > 1, "{pages}");
+        sessions.sort();
+        let mut all: Vec<_> = here.iter().map(|(_, session)| session.clone()).collect();
+        all.sort();
+        assert_eq!(sessions, all);
+        let (client, _) = &mut here[reader];
+        let request = Presence { channel: name(ROOM), counts_only: false, after: "no session".into() };
+        assert_eq!(client.error(Request::Presence(request)).await, 107);
+    }
+}
+
+#[tokio::test]
+async fn who_comes_and_goes_all_the_time_ends_no_reader() {
+    let hub = hub(Duration::ZERO).commands_per_second(0).queue_bytes(64 * 1024);
+    let server = Server::start(hub.build()).await;
+    // They read nothing.
+    let mut readers = Vec::new();
+    for number in 0..10 {
+        readers.push(enter(&server, CODECS[number % 2], &format!("reader {number}")).await);
+    }
+    let (mut restless, _) = enter(&server, CODECS[0], "").await;
+    restless.ok(unsubscribe(ROOM, 1)).await;
+    for batch in 0..50_u32 {
+        let numbers = (batch * 200..(batch + 1) * 200).map(|number| number + 2);
+        let commands: Vec<_> = numbers
+            .flat_map(|number| [crate::support::subscribe(ROOM, number), unsubscribe(ROOM, number)])
+            .map(|request| wirehub_common::frame::Command { id: 0, request })
+            .collect();
+        restless.send(commands).await;
+        restless.ok(crate::support::publish("elsewhere", Payload::json("1"))).await;
+    }
+    for (reader, _) in &mut readers {
+        let list = presence(reader, true).await;
+        assert_eq!(list.sessions, 10);
     }
 }
 

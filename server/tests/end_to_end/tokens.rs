@@ -173,7 +173,7 @@ async fn namespaces_say_who_may_do_what_and_rights_add_to_it() {
         let requests = [
             subscribe(channel, 1),
             publish(channel, json()),
-            Request::Presence(Presence { channel: name(channel), counts_only: false }),
+            Request::Presence(Presence { channel: name(channel), counts_only: false, after: String::new() }),
             Request::History(Read { channel: name(channel), since: None, limit: 1, reverse: false }),
         ];
         let mut codes = Vec::new();
@@ -224,7 +224,11 @@ async fn who_is_there_is_told_with_session_and_user() {
         }
         let answer = clients[0]
             .0
-            .ok(Request::Presence(Presence { channel: name("room:1"), counts_only: false }))
+            .ok(Request::Presence(Presence {
+                channel: name("room:1"),
+                counts_only: false,
+                after: String::new(),
+            }))
             .await;
         let Answer::Presence(list) = answer else { panic!("{answer:?}") };
         let mut members: Vec<_> =

@@ -415,6 +415,7 @@ async fn a_client_that_subscribes_again_and_again_pushes_out_nobody_s_connected_
     let webhooks = Webhooks::new(SECRET).unwrap();
     let webhook = webhook(&backend).timeout(Duration::from_secs(60));
     let hub = Hub::builder()
+        .commands_per_second(0)
         .authenticate(async |credentials| Ok(Authenticated::user(credentials.token)))
         .observe(webhooks.events(webhook, &EventKind::ALL));
     let mut server = Server::start(hub.build()).await;

@@ -238,7 +238,7 @@ fn history_and_presence_are_commands_like_others() {
     let page =
         HistoryPage { position: Position::default(), publications: vec![publication("c", 1, 1)], more: true };
     let members = vec![Member { session: "s1".into(), ..Member::default() }];
-    let list = PresenceList { members, sessions: 1, users: 1 };
+    let list = PresenceList { members, sessions: 1, users: 1, more: false };
     client.reply(history.number(), Ok(Answer::History(page.clone())));
     client.reply(presence.number(), Ok(Answer::Presence(list.clone())));
     assert_eq!(

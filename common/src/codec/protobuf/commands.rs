@@ -39,6 +39,7 @@ fn read(number: u8, fields: Message<'_>, message: &Bytes) -> Request {
             version: text(3),
             contract: fields.message(4).map(|id| view::ContractId(id).read()),
             subscriptions: fields.messages(5).map(subscribe).collect(),
+            instance: text(6),
         }),
         shapes::SUBSCRIBE => Request::Subscribe(subscribe(fields)),
         shapes::UNSUBSCRIBE => {
@@ -56,7 +57,7 @@ fn read(number: u8, fields: Message<'_>, message: &Bytes) -> Request {
             reverse: fields.flag(4),
         }),
         shapes::READ_PRESENCE => {
-            Request::Presence(Presence { channel: channel(), counts_only: fields.flag(2) })
+            Request::Presence(Presence { channel: channel(), counts_only: fields.flag(2), after: text(3) })
         }
         shapes::CALL => Request::Call(Call {
             name: text(1),
@@ -88,13 +89,13 @@ fn position(fields: Message<'_>) -> Position {
 pub(in crate::codec) fn encode_command(Command { id, request }: &Command) -> Bytes {
     let id = *id;
     match request {
-        Request::Connect(Connect { token, client, version, contract, subscriptions }) => {
+        Request::Connect(Connect { token, client, version, contract, subscriptions, instance }) => {
             let contract = contract.as_ref().map(|contract| (contract.name.as_str(), contract.hash));
             let mut restored = Subscriptions::default();
             for Subscribe { channel, number, position } in subscriptions {
                 restored.push(channel, *number, position.as_ref());
             }
-            compose::connect(id, Client { token, client, version, contract }, &restored)
+            compose::connect(id, Client { token, client, version, contract, instance }, &restored)
         }
         Request::Subscribe(Subscribe { channel, number, position }) => {
             compose::subscribe(id, channel, *number, position.as_ref())
@@ -104,7 +105,9 @@ pub(in crate::codec) fn encode_command(Command { id, request }: &Command) -> Byt
             compose::publish(id, channel, payload.into(), key)
         }
         Request::History(history) => compose::history(id, history),
-        Request::Presence(Presence { channel, counts_only }) => compose::presence(id, channel, *counts_only),
+        Request::Presence(Presence { channel, counts_only, after }) => {
+            compose::presence(id, channel, *counts_only, after)
+        }
         Request::Call(Call { name, payload, key }) => compose::call(id, name, payload.into(), key),
         Request::Cancel(Cancel { command }) => compose::cancel(id, *command),
         Request::Refresh(Refresh { token }) => compose::refresh(id, token),

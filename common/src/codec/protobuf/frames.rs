@@ -326,6 +326,7 @@ impl Encode for PresenceList {
         }
         out.uint(2, self.sessions.into());
         out.uint(3, self.users.into());
+        out.uint(4, self.more.into());
     }
 }
 
@@ -336,6 +337,7 @@ impl view::PresenceList<'_> {
             members: self.members().map(view::Member::read).collect(),
             sessions: self.sessions(),
             users: self.users(),
+            more: self.more(),
         }
     }
 }

@@ -117,12 +117,12 @@ const ID: u8 = 14;
 
 /// What clients send. Nothing is nested in itself.
 pub(super) const COMMANDS: &[Shape] = &table::<15>(&[
-    (CONNECT, &[TEXT, TEXT, TEXT, MESSAGE | ID, MESSAGE | LIST | SUBSCRIBE]),
+    (CONNECT, &[TEXT, TEXT, TEXT, MESSAGE | ID, MESSAGE | LIST | SUBSCRIBE, TEXT]),
     (SUBSCRIBE, &[NAME, NARROW, MESSAGE | SINCE]),
     (UNSUBSCRIBE, &[NAME, NARROW]),
     (PUBLISH, &[NAME, CONTENT, FREE, TEXT]),
     (READ_HISTORY, &[NAME, MESSAGE | SINCE, NARROW]),
-    (READ_PRESENCE, &[NAME]),
+    (READ_PRESENCE, &[NAME, FREE, TEXT]),
     (CALL, &[TEXT, CONTENT, FREE, TEXT]),
     (CANCEL, &[NARROW]),
     (REFRESH, &[TEXT]),

@@ -1,0 +1,327 @@
+//! The ledger of one alarm.
+
+use std::num::NonZeroU64;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use indexmap::IndexMap;
+use tokio::time::Instant;
+use wirehub_common::frame::{Alarm as Frame, Push, ServerFrame};
+use wirehub_common::{ChannelName, Payload};
+
+use super::{MAX_RECIPIENTS, RecipientPlace};
+use crate::SessionId;
+use crate::account::less;
+use crate::alarm::{AlarmProgress, AlarmRecipient, AlarmReport, AlarmState};
+use crate::hub::sessions::Peer;
+use crate::unix_time::milliseconds;
+
+pub(super) struct Ledger {
+    /// How many had been raised before.
+    pub(super) number: u64,
+    channel: ChannelName,
+    payload: Payload,
+    raised: SystemTime,
+    pub(super) ends: Instant,
+    ttl: Duration,
+    pub(super) is_withdrawn: bool,
+    pub(super) is_for_all: bool,
+    recipients: IndexMap<Who, Entry>,
+    /// How many recipients there have been in the ledger.
+    added: u64,
+    /// How many have got so far, also of those that the ledger has let go.
+    counts: Counts,
+    /// How many are counted and not listed any more.
+    departed: usize,
+    /// How many times it was sent to others than those that there is room for.
+    pub(super) unlisted: usize,
+    /// How many of the recipients have no name, and with how many those that have gone are looked for.
+    anonymous: usize,
+    looked_for_at: usize,
+    /// About how many it takes.
+    pub(super) bytes: usize,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Who {
+    User(Arc<str>),
+    /// An anonymous client that is known again when it comes back.
+    Client(NonZeroU64),
+    /// An anonymous session.
+    Session(SessionId),
+}
+
+struct Entry {
+    /// How many there were before.
+    number: u64,
+    progress: AlarmProgress,
+    since: SystemTime,
+    /// The last sessions that it went to.
+    sessions: Vec<SessionId>,
+}
+
+/// How many recipients have got how far.
+#[derive(Default)]
+struct Counts {
+    waiting: usize,
+    sent: usize,
+    received: usize,
+    acknowledged: usize,
+}
+
+impl Ledger {
+    pub(super) fn new(
+        number: u64,
+        channel: ChannelName,
+        payload: Payload,
+        now: Instant,
+        ttl: Duration,
+    ) -> Self {
+        let bytes = LEDGER_BYTES.saturating_add(payload.data.len());
+        Self {
+            number,
+            channel,
+            payload,
+            raised: SystemTime::now(),
+            ends: now.checked_add(ttl).unwrap_or(now),
+            ttl,
+            is_withdrawn: false,
+            is_for_all: false,
+            recipients: IndexMap::new(),
+            added: 0,
+            counts: Counts::default(),
+            departed: 0,
+            unlisted: 0,
+            anonymous: 0,
+            looked_for_at: FEW,
+            bytes,
+        }
+    }
+
+    pub(super) fn is_active(&self, now: Instant) -> bool {
+        !self.is_withdrawn && now < self.ends
+    }
+
+    /// How many recipients are listed.
+    pub(super) fn listed(&self) -> usize {
+        self.recipients.len()
+    }
+
+    /// Adds somebody who is not connected yet.
+    pub(super) fn add(&mut self, who: Who) {
+        if self.recipients.contains_key(&who) {
+            return;
+        }
+        let number = self.added;
+        self.added = number.saturating_add(1);
+        self.anonymous = self.anonymous.saturating_add(usize::from(who.is_anonymous()));
+        self.bytes = self.bytes.saturating_add(who.bytes());
+        *self.counts.of(AlarmProgress::Waiting) = self.counts.waiting.saturating_add(1);
+        let since = self.raised;
+        let entry = Entry { number, progress: AlarmProgress::Waiting, since, sessions: Vec::new() };
+        self.recipients.insert(who, entry);
+    }
+
+    /// Whether the alarm has to go to a session, and notes that it does, as far as the ledger takes no more than so many bytes.
+    pub(super) fn note_sent(&mut self, peer: &Peer, room: usize) -> bool {
+        let who = Who::of(peer);
+        if !self.recipients.contains_key(&who) {
+            if !self.is_for_all {
+                return false;
+            }
+            if self.listed() >= MAX_RECIPIENTS || self.bytes.saturating_add(who.bytes()) > room {
+                self.unlisted = self.unlisted.saturating_add(1);
+                return true;
+            }
+            self.add(who.clone());
+        }
+        let Some(entry) = self.recipients.get_mut(&who) else { return true };
+        if entry.progress == AlarmProgress::Acknowledged {
+            return false;
+        }
+        if entry.progress == AlarmProgress::Waiting {
+            self.counts.change(entry, AlarmProgress::Sent);
+        }
+        if entry.sessions.len() >= MAX_SESSIONS {
+            entry.sessions.remove(0);
+        }
+        entry.sessions.push(peer.id);
+        true
+    }
+
+    /// How far it has got with the user of a session.
+    pub(super) fn progress_of(&self, peer: &Peer) -> Option<AlarmProgress> {
+        self.recipients.get(&Who::of(peer)).map(|entry| entry.progress)
+    }
+
+    pub(super) fn has_been_sent_to(&self, peer: &Peer) -> bool {
+        self.progress_of(peer).is_some_and(|progress| progress > AlarmProgress::Waiting)
+    }
+
+    /// The user of a session has got so far. Gives the other sessions that need not show the alarm any more.
+    pub(super) fn advance(&mut self, peer: &Peer, progress: AlarmProgress) -> Vec<SessionId> {
+        let Some(entry) = self.recipients.get_mut(&Who::of(peer)) else { return Vec::new() };
+        self.counts.change(entry, progress);
+        if progress < AlarmProgress::Acknowledged {
+            return Vec::new();
+        }
+        let mut others = std::mem::take(&mut entry.sessions);
+        others.retain(|session| *session != peer.id);
+        entry.sessions.push(peer.id);
+        others
+    }
+
+    /// Forgets those without a name whose sessions have gone, where there are twice as many as the last time: what many
+    /// reconnects leave behind is no more than those who are there. An acknowledgement counts on; and it is not asked for
+    /// again of the last clients who gave one.
+    pub(super) fn forget_the_gone(&mut self, is_there: impl Fn(SessionId) -> bool) {
+        if self.anonymous < self.looked_for_at {
+            return;
+        }
+        let is_absent = |entry: &Entry| !entry.sessions.iter().any(|session| is_there(*session));
+        let has_done_it = |who: &Who, entry: &Entry| {
+            matches!(who, Who::Client(_)) && entry.progress == AlarmProgress::Acknowledged
+        };
+        let absent =
+            self.recipients.iter().filter(|(who, entry)| has_done_it(who, entry) && is_absent(entry));
+        let mut too_many = absent.count().saturating_sub(MAX_ABSENT);
+        let Self { recipients, counts, departed, anonymous, bytes, .. } = self;
+        recipients.retain(|who, entry| {
+            if !who.is_anonymous() || !is_absent(entry) {
+                return true;
+            }
+            if has_done_it(who, entry) {
+                if too_many == 0 {
+                    return true;
+                }
+                too_many = less(too_many, 1);
+            }
+            if entry.progress == AlarmProgress::Acknowledged {
+                *departed = departed.saturating_add(1);
+            } else {
+                *counts.of(entry.progress) = less(*counts.of(entry.progress), 1);
+            }
+            *anonymous = less(*anonymous, 1);
+            *bytes = less(*bytes, who.bytes());
+            false
+        });
+        self.looked_for_at = self.anonymous.saturating_mul(2).max(FEW);
+    }
+
+    /// Lets go of all recipients. What is counted stays.
+    pub(super) fn let_go(&mut self) {
+        let recipients = std::mem::take(&mut self.recipients);
+        self.departed = self.departed.saturating_add(recipients.len());
+        self.bytes = recipients.keys().fold(self.bytes, |bytes, who| less(bytes, who.bytes()));
+        self.anonymous = 0;
+    }
+
+    pub(super) fn frame(&self, id: &str, ttl: Duration) -> ServerFrame {
+        self.push(id, self.payload.clone(), ttl, false)
+    }
+
+    pub(super) fn withdrawal(&self, id: &str) -> ServerFrame {
+        self.push(id, Payload::default(), Duration::ZERO, true)
+    }
+
+    fn push(&self, id: &str, payload: Payload, ttl: Duration, withdrawn: bool) -> ServerFrame {
+        let (channel, time) = (self.channel.clone(), milliseconds(self.raised));
+        let alarm = Frame { id: id.into(), channel, payload, time, ttl, withdrawn };
+        ServerFrame::Push(Push::Alarm(Box::new(alarm)))
+    }
+
+    /// What there is to know of it, but the recipients.
+    pub(super) fn report(&self, id: &str) -> AlarmReport {
+        let state = match (self.is_withdrawn, self.is_active(Instant::now())) {
+            (true, _) => AlarmState::Withdrawn,
+            (false, true) => AlarmState::Active,
+            (false, false) => AlarmState::Expired,
+        };
+        let Counts { waiting, sent, received, acknowledged } = self.counts;
+        AlarmReport {
+            id: id.into(),
+            channel: self.channel.clone(),
+            payload: self.payload.clone(),
+            raised: self.raised,
+            ttl: self.ttl,
+            state,
+            waiting,
+            sent,
+            received,
+            acknowledged,
+            departed: self.departed,
+            unlisted: self.unlisted,
+            recipients: Vec::new(),
+        }
+    }
+
+    /// The recipients, each with its place.
+    pub(super) fn recipients(&self) -> impl Iterator<Item = (RecipientPlace, impl Fn() -> AlarmRecipient)> {
+        self.recipients.iter().map(|(who, entry)| {
+            let place = RecipientPlace { progress: entry.progress, number: entry.number };
+            (place, || {
+                let (user, session) = match who {
+                    Who::User(user) => (Arc::clone(user), None),
+                    Who::Client(_) => ("".into(), entry.sessions.last().copied()),
+                    Who::Session(session) => ("".into(), Some(*session)),
+                };
+                AlarmRecipient { user, session, progress: entry.progress, since: entry.since }
+            })
+        })
+    }
+}
+
+impl Who {
+    fn of(peer: &Peer) -> Self {
+        let user = peer.user();
+        match peer.instance() {
+            _ if !user.is_empty() => Self::User(user),
+            Some(client) => Self::Client(client),
+            None => Self::Session(peer.id),
+        }
+    }
+
+    fn is_anonymous(&self) -> bool {
+        !matches!(self, Self::User(_))
+    }
+
+    /// About how many bytes such a recipient takes.
+    fn bytes(&self) -> usize {
+        match self {
+            Self::User(user) => RECIPIENT_BYTES.saturating_add(user.len()),
+            Self::Client(_) | Self::Session(_) => RECIPIENT_BYTES,
+        }
+    }
+}
+
+impl Counts {
+    fn of(&mut self, progress: AlarmProgress) -> &mut usize {
+        match progress {
+            AlarmProgress::Waiting => &mut self.waiting,
+            AlarmProgress::Sent => &mut self.sent,
+            AlarmProgress::Received => &mut self.received,
+            AlarmProgress::Acknowledged => &mut self.acknowledged,
+        }
+    }
+
+    /// A recipient has got so far now.
+    fn change(&mut self, entry: &mut Entry, progress: AlarmProgress) {
+        *self.of(entry.progress) = less(*self.of(entry.progress), 1);
+        *self.of(progress) = self.of(progress).saturating_add(1);
+        (entry.progress, entry.since) = (progress, SystemTime::now());
+    }
+}
+
+/// How many sessions of one user hear that another one has acknowledged.
+const MAX_SESSIONS: usize = 16;
+
+/// So many without a name are not worth looking through.
+const FEW: usize = 64;
+
+/// Of how many anonymous clients that have acknowledged an alarm, and are not there, it is known.
+const MAX_ABSENT: usize = 10_000;
+
+/// About how much a ledger takes by itself, and a recipient beside its name: with a few sessions, and what the allocator and the
+/// tables take.
+const LEDGER_BYTES: usize = 512;
+const RECIPIENT_BYTES: usize = 192;

@@ -1,0 +1,163 @@
+#![allow(clippy::arithmetic_side_effects)]
+
+use std::task::{Context, Waker};
+use std::time::Duration;
+
+use prometheus_client::metrics::counter::Counter;
+use wirehub_common::code::CloseCode;
+use wirehub_common::{ChannelName, Codec};
+
+use super::*;
+use crate::hub::channel::{Entrant, Place};
+use crate::hub::sessions::Identity;
+use crate::session::mailbox::{Look, Mailbox, Taken};
+use crate::session::queue::Lane;
+use crate::{Namespace, SessionId};
+
+const GRACE: Duration = Duration::from_secs(5);
+
+fn room(grace: Duration) -> Arc<Channel> {
+    let name = ChannelName::new("room:1").unwrap();
+    Arc::new(Channel::new(name, &Namespace::default().join_leave(grace), Counter::default()))
+}
+
+fn peer(user: &str, queue_bytes: usize) -> Arc<Peer> {
+    let peer = Peer::new(SessionId::random().unwrap(), Codec::Protobuf, None, Mailbox::new(queue_bytes));
+    peer.set_identity(Identity { user: user.into(), ..Identity::default() });
+    Arc::new(peer)
+}
+
+fn enter(room: &Arc<Channel>, peer: &Arc<Peer>) -> Place {
+    room.enter(Entrant { peer, is_witness: true }, None, false).unwrap()
+}
+
+/// What the session is told, as its client sees it: `+ann`, `-ann`, or the session of who has no name.
+fn told(peer: &Peer) -> Vec<String> {
+    let mut bytes = Vec::new();
+    while peer.mailbox.take_batch(Codec::Protobuf, 1 << 20, &mut |piece| bytes.push(piece)) == Taken::Some {}
+    let name = |Movement { member, .. }: Movement| {
+        if member.user.is_empty() { member.session } else { member.user }
+    };
+    let frames = bytes.iter().flat_map(|bytes| Codec::Protobuf.decode_frames(bytes));
+    frames
+        .map(|frame| match frame.unwrap() {
+            ServerFrame::Push(Push::Join(movement)) => format!("+{}", name(movement)),
+            ServerFrame::Push(Push::Leave(movement)) => format!("-{}", name(movement)),
+            other => panic!("{other:?}"),
+        })
+        .collect()
+}
+
+fn ending(peer: &Peer) -> Option<CloseCode> {
+    match peer.mailbox.look(&Context::from_waker(Waker::noop())) {
+        Look::All(mail) => mail.and_then(|mail| mail.ending).map(|ending| ending.code),
+        Look::Frames => None,
+    }
+}
+
+/// Lets so much time pass, and all do what they do in it.
+async fn pass(time: Duration) {
+    sleep(time + Duration::from_millis(1)).await;
+    tokio::task::yield_now().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_delayed_leave_is_told_and_not_only_the_first() {
+    let (room, ann) = (room(GRACE), peer("ann", 1 << 20));
+    enter(&room, &ann);
+    for round in 0..4 {
+        let place = enter(&room, &peer("bob", 1 << 20));
+        assert_eq!(told(&ann), ["+bob"], "round {round}");
+        room.leave(place, None);
+        pass(GRACE / 2).await;
+        // Another one leaves while the first is waited for.
+        let place = enter(&room, &peer("eve", 1 << 20));
+        assert_eq!(told(&ann), ["+eve"], "round {round}");
+        room.leave(place, None);
+        pass(GRACE / 2).await;
+        assert_eq!(told(&ann), ["-bob"], "round {round}");
+        pass(GRACE / 2).await;
+        assert_eq!(told(&ann), ["-eve"], "round {round}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_comes_and_goes_all_the_time_ends_nobody_and_is_hardly_told() {
+    let room = room(Duration::ZERO);
+    let readers: Vec<_> = (0..10).map(|number| peer(&format!("reader{number}"), 20_000)).collect();
+    for reader in &readers {
+        enter(&room, reader);
+    }
+    pass(TURN).await;
+    for reader in &readers {
+        told(reader);
+    }
+    let restless = peer("", 20_000);
+    for step in 0..50_000 {
+        let place = enter(&room, &restless);
+        room.leave(place, None);
+        if step % 1000 == 0 {
+            pass(TURN).await;
+        }
+    }
+    pass(TURN).await;
+    for reader in &readers {
+        assert_eq!(ending(reader), None);
+    }
+    let mut heard: Vec<_> = readers.iter().map(|reader| told(reader)).collect();
+    pass(TURN).await;
+    for (reader, heard) in readers.iter().zip(&mut heard) {
+        heard.extend(told(reader));
+        assert!(heard.len() < 300, "{} moves are told", heard.len());
+        // It is gone, or who is there has to be asked for.
+        assert!(heard.last().unwrap().starts_with('-'), "{heard:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_no_room_is_not_told_and_then_told_to_ask() {
+    let room = room(Duration::ZERO);
+    let (slow, fast) = (peer("slow", 10_000), peer("fast", 10_000));
+    enter(&room, &slow);
+    enter(&room, &fast);
+    pass(TURN).await;
+    assert_eq!((told(&slow), told(&fast)), (vec!["+fast".to_owned()], vec![]));
+    slow.mailbox.answer(Lane::Normal, vec![0; 9000].into());
+    let places: Vec<_> = ["ann", "bob", "eve"].map(|name| enter(&room, &peer(name, 1000))).into();
+    for _ in 0..10 {
+        pass(TURN).await;
+        assert_eq!(ending(&slow), None);
+    }
+    assert_eq!(told(&fast), ["+ann", "+bob", "+eve"]);
+    let mut taken = 0;
+    while slow.mailbox.take_batch(Codec::Protobuf, 1 << 20, &mut |piece| taken += piece.len()) == Taken::Some
+    {
+    }
+    assert_eq!(taken, 9000, "there was no room for more");
+    pass(TURN).await;
+    assert_eq!(told(&slow), ["-"], "it does not know who is there");
+    room.leave(places[0], None);
+    assert_eq!(told(&slow), ["-ann"], "and is told again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_is_told_of_their_own_session_however_late() {
+    let room = room(Duration::ZERO);
+    let witness = peer("witness", 1 << 20);
+    enter(&room, &witness);
+    let others: Vec<_> = (0..300).map(|number| peer(&format!("{number:03}"), 1 << 20)).collect();
+    for other in &others {
+        enter(&room, other);
+    }
+    pass(Duration::ZERO).await;
+    assert_eq!(told(&witness).len(), 99, "its own coming was the first; the others wait");
+    others.iter().for_each(|other| drop(told(other)));
+    pass(TURN).await;
+    let late = told(&witness);
+    assert_eq!(late.last().unwrap(), "+299");
+    for other in others.iter().rev().take(50) {
+        let own = format!("+{}", other.user());
+        let told = told(other);
+        assert!(!told.contains(&own) && told.len() == late.len() - 1, "{own}: {told:?}");
+    }
+}

@@ -1,0 +1,100 @@
+//! Who is in a channel.
+
+use std::cmp::Ordering;
+use std::collections::{BinaryHeap, HashSet};
+
+use wirehub_common::frame::Member;
+
+use super::{Channel, State};
+use crate::hub::SessionId;
+
+/// Members in the order of their sessions, and whether there are more behind the last of them.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct MemberPage {
+    pub(crate) members: Vec<Member>,
+    pub(crate) more: bool,
+}
+
+impl Channel {
+    /// Who is in the channel: the sessions that are subscribed, and the last ones of users whose leaving is not told yet. At most
+    /// so many, and those behind a session.
+    pub(crate) fn members(&self, after: Option<SessionId>, most: usize) -> MemberPage {
+        let state = self.state.lock();
+        // The first ones, the last of them on top.
+        let mut first = BinaryHeap::new();
+        let mut more = false;
+        let mut add = |id: SessionId, who| {
+            if after.is_some_and(|after| id <= after) {
+                return;
+            }
+            first.push(ById(id, who));
+            if first.len() > most {
+                more = true;
+                first.pop();
+            }
+        };
+        for subscriber in state.subscribers() {
+            add(subscriber.peer.id, Who::Here(&subscriber.peer));
+        }
+        for member in state.leaving() {
+            if let Ok(id) = member.session.parse() {
+                add(id, Who::Leaving(member));
+            }
+        }
+        let shown = first.into_sorted_vec().into_iter().map(|ById(_, who)| match who {
+            Who::Here(peer) => peer.shown(),
+            Who::Leaving(member) => member.clone(),
+        });
+        MemberPage { members: shown.collect(), more }
+    }
+
+    /// How many sessions and how many users are in the channel.
+    pub(crate) fn counts(&self) -> (usize, usize) {
+        let state = self.state.lock();
+        let (mut users, mut anonymous) = (HashSet::new(), 0_usize);
+        for subscriber in state.subscribers() {
+            let user = subscriber.peer.user();
+            if user.is_empty() {
+                anonymous = anonymous.saturating_add(1);
+            } else {
+                users.insert(user);
+            }
+        }
+        let leaving = state.leaving().count();
+        let sessions = self.len().saturating_add(leaving);
+        (sessions, users.len().saturating_add(anonymous).saturating_add(leaving))
+    }
+}
+
+impl State {
+    fn leaving(&self) -> impl Iterator<Item = &Member> {
+        self.members.iter().flat_map(|members| members.leaving()).map(|(member, _)| member)
+    }
+}
+
+enum Who<'a> {
+    Here(&'a crate::hub::sessions::Peer),
+    Leaving(&'a Member),
+}
+
+struct ById<'a>(SessionId, Who<'a>);
+
+impl Ord for ById<'_> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.cmp(&other.0)
+    }
+}
+
+impl PartialOrd for ById<'_> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for ById<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.0 == other.0
+    }
+}
+
+impl Eq for ById<'_> {}

@@ -1,0 +1,126 @@
+//! How many commands each user sends, over all of its sessions, and each address without a user.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::sessions::Peer;
+use super::sharded::{Shard, Sharded};
+use crate::http::client_address::household;
+use crate::rate::Filling;
+
+/// What those have sent in the last seconds whose sessions share one bound. Nothing is known of others.
+pub(crate) struct Payers(Sharded<Payer, Filling>);
+
+/// Who pays for a command.
+#[derive(Debug, PartialEq, Eq, Hash)]
+enum Payer {
+    User(Arc<str>),
+    /// Where anonymous sessions come from. In IPv6 a network of 64 bits counts as one.
+    Address(IpAddr),
+}
+
+impl Payers {
+    pub(crate) fn new() -> Self {
+        Self(Sharded::new())
+    }
+
+    /// A session sends so many commands of those that each user may send in a second, and each address
+    /// [several times](MANY_AT_AN_ADDRESS); `false` where that is too often. Those of whom nothing is known have no common bound.
+    pub(crate) fn pay(&self, peer: &Peer, count: u32, per_second: u32, now: Instant) -> bool {
+        let Some(payer) = Payer::of(peer) else { return true };
+        let per_second = match payer {
+            Payer::User(_) => per_second,
+            Payer::Address(_) => per_second.saturating_mul(MANY_AT_AN_ADDRESS),
+        };
+        let shard = self.0.shard(&payer);
+        forget_the_rested(shard, now);
+        shard.write().entry(payer).or_default().take(count, per_second, now)
+    }
+}
+
+impl Payer {
+    fn of(peer: &Peer) -> Option<Self> {
+        let user = peer.user();
+        if user.is_empty() {
+            peer.address.map(|address| Self::Address(household(address)))
+        } else {
+            Some(Self::User(user))
+        }
+    }
+}
+
+/// How many commands are paid for at once: so the others need not look for their payer. Where few may be sent each is looked at.
+pub(crate) fn bundle(per_second: u32) -> u8 {
+    u8::try_from(per_second / 100).unwrap_or(MOST_AT_ONCE).clamp(1, MOST_AT_ONCE)
+}
+
+const MOST_AT_ONCE: u8 = 32;
+
+/// For how many users an address stands, with all that are in one office: one of them must not take what is the others'.
+const MANY_AT_AN_ADDRESS: u32 = 10;
+
+/// Before a part of the map grows: those who sent something in the last seconds are all that may be in it.
+fn forget_the_rested(shard: &Shard<Payer, Filling>, now: Instant) {
+    let is_full = {
+        let fillings = shard.read();
+        fillings.len() == fillings.capacity()
+    };
+    if is_full {
+        shard.write().retain(|_, filling| !filling.is_rested(now));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::arithmetic_side_effects)]
+
+    use std::time::Duration;
+
+    use wirehub_common::Codec;
+
+    use super::*;
+    use crate::hub::SessionId;
+    use crate::hub::sessions::Identity;
+    use crate::session::mailbox::Mailbox;
+
+    fn peer(user: &str, address: Option<&str>) -> Peer {
+        let address = address.map(|address| address.parse().unwrap());
+        let peer = Peer::new(SessionId::random().unwrap(), Codec::Json, address, Mailbox::new(1));
+        peer.set_identity(Identity { user: user.into(), ..Identity::default() });
+        peer
+    }
+
+    #[test]
+    fn the_sessions_of_a_user_share_a_bound_and_so_do_those_without_a_name_from_one_address() {
+        let (payers, now) = (Payers::new(), Instant::now());
+        let taken = |peers: &[Peer]| {
+            let tries = (0..200).flat_map(|_| peers);
+            tries.filter(|peer| payers.pay(peer, 1, 5, now)).count()
+        };
+        let (first, second) = (Some("192.0.2.1"), Some("2001:db8::1"));
+        assert_eq!(taken(&[peer("ann", first), peer("ann", second), peer("ann", None)]), 10);
+        assert_eq!(taken(&[peer("bob", first)]), 10);
+        assert_eq!(taken(&[peer("", first), peer("", first)]), 100);
+        assert_eq!(taken(&[peer("", second), peer("", Some("2001:db8::2"))]), 100);
+        assert_eq!(taken(&[peer("", None)]), 200, "nobody knows whose they are");
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded() {
+        let payers = Payers::new();
+        let start = Instant::now();
+        for number in 0..100_000_u32 {
+            let now = start + Duration::from_secs(number.into());
+            assert!(payers.pay(&peer(&number.to_string(), None), 1, 1, now));
+        }
+        let known: usize = payers.0.shards().map(|shard| shard.read().len()).sum();
+        assert!(known < 1000, "{known}");
+    }
+
+    #[test]
+    fn few_are_counted_one_by_one_and_many_by_the_bundle() {
+        assert_eq!([0, 1, 5, 199, 200, 10_000, u32::MAX].map(bundle), [1, 1, 1, 1, 2, 32, 32]);
+    }
+}
