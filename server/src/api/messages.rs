@@ -149,7 +149,17 @@ pub(super) async fn publish_batch(
         )));
     }
     // All are on their way before the first answer is waited for.
-    let accepted: Vec<_> = batch.publications.into_iter().map(|publish| accept(&hub, publish)).collect();
+    let mut accepted = Vec::with_capacity(batch.publications.len());
+    let mut bytes = 0_usize;
+    for publish in batch.publications {
+        bytes = bytes.saturating_add(publish.bytes());
+        accepted.push(accept(&hub, publish));
+        // Readers write what they have, or a batch that is larger than their queues would end the fastest.
+        if bytes > AT_ONCE_BYTES {
+            bytes = 0;
+            tokio::task::yield_now().await;
+        }
+    }
     let mut results = Vec::with_capacity(accepted.len());
     for accepted in accepted {
         let published = match accepted {
@@ -187,6 +197,14 @@ pub(super) async fn send_to_user(
 ) -> Result<Json<Published>, Problem> {
     let accepted = hub.send_to_user(&user, payload(data, bytes)?).map_err(Problem::bad_request)?;
     Ok(Json(accepted.await?.into()))
+}
+
+impl Publish {
+    /// About how many bytes it has.
+    fn bytes(&self) -> usize {
+        let data = self.data.as_ref().map_or(0, |data| data.get().len());
+        data.saturating_add(self.bytes.as_ref().map_or(0, String::len))
+    }
 }
 
 fn accept(hub: &Hub, publish: Publish) -> Result<Answer<Option<frame::Position>>, Problem> {
@@ -241,6 +259,9 @@ pub(super) fn present<'de, D: serde::Deserializer<'de>, T: Deserialize<'de>>(
 ) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
 }
+
+/// How many bytes of a batch are published before those who read have their turn.
+const AT_ONCE_BYTES: usize = 64 * 1024;
 
 /// How many publications a batch has at most.
 const MAX_BATCH: usize = 1000;

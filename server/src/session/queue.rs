@@ -799,7 +799,7 @@ mod tests {
         assert!(queue.push_latest(Lane::Normal, &slot, run("1"), Some(&channel), limit, &mut dropped));
         assert!(queue.push_latest(Lane::Normal, &other, long(), None, limit, &mut dropped));
         assert!(!queue.push_latest(Lane::Normal, &slot, long(), Some(&channel), limit, &mut dropped));
-        assert_eq!(std::mem::take(&mut dropped).into_channels(), [channel.clone()]);
+        assert_eq!(std::mem::take(&mut dropped).into_channels().len(), 1);
         assert!(queue.bytes() <= limit, "{}", queue.bytes());
         assert!(queue.push_latest(Lane::Normal, &slot, run("3"), Some(&channel), limit, &mut dropped));
         assert!(dropped.is_empty());

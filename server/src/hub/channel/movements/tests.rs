@@ -122,7 +122,7 @@ async fn who_has_no_room_is_not_told_and_then_told_to_ask() {
     enter(&room, &fast);
     pass(TURN).await;
     assert_eq!((told(&slow), told(&fast)), (vec!["+fast".to_owned()], vec![]));
-    slow.mailbox.answer(Lane::Normal, vec![0; 9000].into());
+    slow.mailbox.push(Lane::Normal, vec![0; 9000].into());
     let places: Vec<_> = ["ann", "bob", "eve"].map(|name| enter(&room, &peer(name, 1000))).into();
     for _ in 0..10 {
         pass(TURN).await;
