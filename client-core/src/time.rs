@@ -102,6 +102,8 @@ mod tests {
         assert_eq!(Span::from(long), Span::from_micros(u64::MAX / 3));
         assert_eq!(Span::from(Duration::new(3, 4_567_891)).millis(), 3_004);
         assert_eq!(Span::from(Duration::MAX), Span::from_micros(u64::MAX));
+        let bound = u64::MAX / 2_000_000;
+        assert_eq!(Span::from(Duration::from_secs(bound)), Span::from_micros(bound.wrapping_mul(1_000_000)));
         let end = Time::ZERO.after(Duration::MAX);
         assert_eq!(Time::since_origin(long).after(Duration::MAX), end);
         assert_eq!(end.since(Time::ZERO), Duration::from_micros(u64::MAX));

@@ -199,7 +199,7 @@ impl Commands {
     fn remove(&mut self, id: u32) -> bool {
         let Some(index) = self.find(id) else { return false };
         let pending = self.pending.remove(index);
-        self.bytes = self.bytes.saturating_sub(pending.frame.len());
+        release(&mut self.bytes, pending.frame.len());
         if let Some(upload) = self.upload.as_mut().filter(|upload| upload.command == id) {
             upload.orphan = Some(pending.frame);
         }
@@ -470,6 +470,12 @@ impl<L: Listener> Core<L> {
             self.listener.completed(CommandId(command), result);
         }
     }
+}
+
+/// So many bytes of those that were counted are kept no more.
+pub(super) fn release(counted: &mut usize, bytes: usize) {
+    debug_assert!(bytes <= *counted, "{bytes} bytes of {counted}");
+    *counted = counted.saturating_sub(bytes);
 }
 
 /// What a delimiter takes at most.

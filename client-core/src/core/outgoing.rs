@@ -9,7 +9,7 @@ use wirehub_common::code::{CloseCode, ErrorCode};
 use wirehub_common::{Bytes, Limits, compose};
 
 use super::Core;
-use super::commands::{Commands, Kind, Phase};
+use super::commands::{Commands, Kind, Phase, release};
 use super::keys::Keys;
 use crate::{Error, ErrorKind, Listener, Time};
 
@@ -157,7 +157,7 @@ impl Commands {
             }
             pending.sent(keys, heard);
             batch.extend_from_slice(&pending.frame);
-            self.bytes = self.bytes.saturating_sub(pending.forget_unrepeatable());
+            release(&mut self.bytes, pending.forget_unrepeatable());
         }
         self.forget_transients();
         ended.or_else(|| (!batch.is_empty()).then(|| Next::Message(batch.into())))
@@ -187,7 +187,7 @@ impl Commands {
                 return Some(Next::Forgotten { command, last_part: true });
             }
             pending.sent(keys, heard);
-            self.bytes = self.bytes.saturating_sub(pending.forget_unrepeatable());
+            release(&mut self.bytes, pending.forget_unrepeatable());
         }
         self.upload = None;
         self.forget_transients();

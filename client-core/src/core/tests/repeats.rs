@@ -194,3 +194,31 @@ fn a_stream_of_responses_is_not_repeated() {
     client.lose();
     assert_eq!(client.completed(), [(command, Err(ErrorCode::CONNECTION_LOST))]);
 }
+
+#[test]
+fn what_may_be_repeated_takes_room_until_it_is_answered_and_all_else_until_it_is_sent() {
+    for remembers in [true, false] {
+        let mut client = Client::with(Config { send_queue: 150, ..Config::default() });
+        client.core.connect(client.now);
+        let connected = if remembers { memory("a", 0) } else { Connected::default() };
+        client.establish_with(Connected { session: "s".into(), ..connected });
+        let payload = Payload::bytes(vec![0; 60]);
+        // A second time as well as the first.
+        let mut waiting = client.core.publish(client.now, &channel("c"), &payload, None).unwrap();
+        for _ in 0..3 {
+            assert_eq!(
+                client.core.publish(client.now, &channel("c"), &payload, None).unwrap_err().code(),
+                ErrorCode::QUEUE_FULL
+            );
+            assert_eq!(client.sent().len(), 1);
+            let next = client.core.publish(client.now, &channel("c"), &payload, None);
+            if remembers {
+                assert_eq!(next.unwrap_err().code(), ErrorCode::QUEUE_FULL);
+                client.reply(waiting.number(), Ok(Answer::Published(Published { position: None })));
+                waiting = client.core.publish(client.now, &channel("c"), &payload, None).unwrap();
+            } else {
+                waiting = next.unwrap();
+            }
+        }
+    }
+}
