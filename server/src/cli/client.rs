@@ -3,6 +3,7 @@
 use std::future::{Future, ready};
 use std::io;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::process::ExitCode;
 
 use base64::Engine as _;
@@ -172,10 +173,16 @@ impl ClientCommand {
                     subscriptions.push(subscription);
                 }
                 let mut publications = select_all(subscriptions);
-                while let Some(publication) = publications.next().await {
+                let mut expired = pin!(expired(client));
+                loop {
+                    let publication = tokio::select! {
+                        publication = publications.next() => publication,
+                        failure = &mut expired => return Err(failure),
+                    };
                     match publication {
-                        Ok(publication) => connect.write(&publication)?,
-                        Err(error) => complain(&error),
+                        Some(Ok(publication)) => connect.write(&publication)?,
+                        Some(Err(error)) => complain(&error),
+                        None => break,
                     }
                 }
                 Err(client.connect().await.err().map_or_else(|| "the subscriptions ended".into(), Into::into))
@@ -362,6 +369,18 @@ async fn connected(client: &Client) -> Result<(), Failure> {
         connected = client.connect() => Ok(connected?),
         Some(failure) = failures.next() => Err(format!("no connection: {}", failure.reason).into()),
     }
+}
+
+/// Ends when the token has, which is one from a file: nobody puts in another.
+async fn expired(client: &Client) -> Failure {
+    let mut changes = client.state_changes();
+    while !client.needs_token() {
+        if changes.next().await.is_none() {
+            // The subscriptions have ended too, and say why.
+            std::future::pending::<()>().await;
+        }
+    }
+    "the token has expired: start again with a new one".into()
 }
 
 async fn close(client: Client) {

@@ -20,7 +20,7 @@ use super::identity::check_client;
 use super::mailbox::Order;
 use super::not_subscribed::NotSubscribed;
 use super::recovery::Wanted;
-use super::subscriptions::Subscription;
+use super::subscriptions::{Subscription, Term};
 use super::waiting::{MAX_WAITING, asked, failed};
 use super::{End, Session, Stage, answer, bad_frame, encode};
 use crate::auth::{Action, Authenticated, ChannelPattern, Rights};
@@ -39,6 +39,9 @@ pub(super) type Admitted = (Subscribe, Result<(), ErrorInfo>);
 
 /// Where a subscription begins; nothing where its channel keeps no history.
 type Locating = Option<engine::Answer<Located>>;
+
+/// A subscription in `connect`: which one it is if it has been entered, and where it begins.
+type Restored = (Subscribe, (Option<Term>, Result<Option<Located>, ErrorInfo>));
 
 impl Session {
     /// Carries out a command. An error ends the session.
@@ -225,43 +228,39 @@ impl Session {
         let located = async move {
             let restored = restoring.into_iter().map(|(subscribe, begun)| async {
                 let located = match begun {
-                    Ok(locating) => located(locating).await,
-                    Err(error) => Err(error),
+                    Ok((term, locating)) => (Some(term), located(locating).await),
+                    Err(error) => (None, Err(error)),
                 };
                 (subscribe, located)
             });
-            let own =
-                own.into_iter().map(|(subscribe, locating)| async { (subscribe, located(locating).await) });
+            let own = own.into_iter().map(|(subscribe, (term, locating))| async move {
+                (subscribe, term, located(locating).await)
+            });
             (join_all(restored).await, join_all(own).await)
         };
         self.wait_for(located, move |session, (restored, own)| {
             session.connected(id, connected, restored);
-            for (subscribe, located) in own {
-                session.subscribed_own(&subscribe, located, &mut refused);
+            for (subscribe, term, located) in own {
+                session.subscribed_own(&subscribe, term, located, &mut refused);
             }
             refused.tell(session.peer.id);
         });
     }
 
-    fn connected(
-        &mut self,
-        id: u32,
-        mut connected: Connected,
-        restored: Vec<(Subscribe, Result<Option<Located>, ErrorInfo>)>,
-    ) {
+    fn connected(&mut self, id: u32, mut connected: Connected, restored: Vec<Restored>) {
         self.stage = Stage::Connected;
         let mut begun = Vec::with_capacity(restored.len());
-        for (subscribe, located) in restored {
+        for (subscribe, (term, located)) in restored {
             let result = located.map(|located| self.begin_at(&subscribe, located));
             let Subscribe { channel, number, .. } = subscribe;
             let result = match result {
                 Ok((answer, located)) => {
-                    begun.push((channel.clone(), number, located));
+                    begun.extend(term.map(|term| (channel.clone(), term, located)));
                     Ok(answer)
                 }
                 Err(error) => {
                     // It may not have got so far.
-                    if self.subscriptions.get(&channel).is_some_and(|current| current.number == number) {
+                    if self.subscriptions.get(&channel).is_some_and(|current| Some(current.term) == term) {
                         self.leave(&channel, None);
                     }
                     Err(error)
@@ -279,11 +278,11 @@ impl Session {
         if let Some(unsent) = self.hub.ledgers().greet(self.hub.session_registry(), &self.peer) {
             self.extras.get_or_insert_default().alarms = Some(unsent);
         }
-        for (channel, number, located) in begun {
+        for (channel, term, located) in begun {
             if let Some(Subscription { channel, place, .. }) = self.subscriptions.get(&channel) {
                 channel.begin(*place, None, located.is_some());
             }
-            self.go_on(channel, number, located);
+            self.go_on(channel, term, located);
         }
         let orders = self.extras.as_mut().map(|extras| std::mem::take(&mut extras.orders));
         self.follow(orders.unwrap_or_default());
@@ -313,9 +312,9 @@ impl Session {
     }
 
     /// A subscription has been answered: it gets what it missed, and then what is published.
-    fn go_on(&mut self, channel: ChannelName, number: u32, located: Option<Located>) {
+    fn go_on(&mut self, channel: ChannelName, term: Term, located: Option<Located>) {
         if let Some(located) = located {
-            self.recover_from(channel, number, located);
+            self.recover_from(channel, term, located);
         }
     }
 
@@ -324,7 +323,7 @@ impl Session {
         &mut self,
         channel: ChannelName,
         refused: &mut NotSubscribed,
-    ) -> Option<(Subscribe, Locating)> {
+    ) -> Option<(Subscribe, (Term, Locating))> {
         if self.subscriptions.contains(&channel) {
             return None;
         }
@@ -338,8 +337,8 @@ impl Session {
         }
         // Lower than every number that the client chooses.
         let subscribe = Subscribe { channel, number: 0, position: None };
-        let locating = self.enter_reading(&subscribe);
-        Some((subscribe, locating))
+        let begun = self.enter_reading(&subscribe);
+        Some((subscribe, begun))
     }
 
     /// Does what the application or an operator wants of the session.
@@ -370,11 +369,12 @@ impl Session {
         if begun.is_empty() {
             return refused.tell(self.peer.id);
         }
-        let begun =
-            begun.into_iter().map(|(subscribe, locating)| async { (subscribe, located(locating).await) });
+        let begun = begun
+            .into_iter()
+            .map(|(subscribe, (term, locating))| async move { (subscribe, term, located(locating).await) });
         self.wait_for(join_all(begun), move |session, begun| {
-            for (subscribe, located) in begun {
-                session.subscribed_own(&subscribe, located, &mut refused);
+            for (subscribe, term, located) in begun {
+                session.subscribed_own(&subscribe, term, located, &mut refused);
             }
             refused.tell(session.peer.id);
         });
@@ -384,12 +384,13 @@ impl Session {
     fn subscribed_own(
         &mut self,
         subscribe: &Subscribe,
+        term: Term,
         located: Result<Option<Located>, ErrorInfo>,
         refused: &mut NotSubscribed,
     ) {
         let Some(current) = self.subscriptions.get(&subscribe.channel) else { return };
-        if current.number != subscribe.number {
-            // The client has made one of its own.
+        if current.term != term {
+            // The client has made one of its own, or the server has made another one since.
             return;
         }
         match located {
@@ -397,7 +398,7 @@ impl Session {
                 let (subscribed, located) = self.begin_at(subscribe, located);
                 let frame = self.peer.codec.encode_frame(&ServerFrame::Push(Push::Subscribed(subscribed)));
                 current.channel.begin(current.place, Some(frame), located.is_some());
-                self.go_on(subscribe.channel.clone(), subscribe.number, located);
+                self.go_on(subscribe.channel.clone(), term, located);
             }
             Err(error) => {
                 refused.note(&subscribe.channel, &error.message);
@@ -465,13 +466,21 @@ impl Session {
             let reply = encode(&self.peer, Reply { id, result: Ok(Answer::Subscribed(subscribed)) });
             return self.enter(&subscribe, reply);
         }
-        let locating = self.enter_reading(&subscribe);
-        self.wait_for(located(locating), move |session, located| session.subscribed(id, &subscribe, located));
+        let (term, locating) = self.enter_reading(&subscribe);
+        self.wait_for(located(locating), move |session, located| {
+            session.subscribed(id, &subscribe, term, located);
+        });
     }
 
-    fn subscribed(&mut self, id: u32, subscribe: &Subscribe, located: Result<Option<Located>, ErrorInfo>) {
+    fn subscribed(
+        &mut self,
+        id: u32,
+        subscribe: &Subscribe,
+        term: Term,
+        located: Result<Option<Located>, ErrorInfo>,
+    ) {
         let current = self.subscriptions.get(&subscribe.channel);
-        let Some(current) = current.filter(|current| current.number == subscribe.number) else {
+        let Some(current) = current.filter(|current| current.term == term) else {
             // A newer command of the client has put an end to it.
             return answer(&self.peer, Reply { id, result: Err(ErrorInfo::from_code(ErrorCode::CANCELLED)) });
         };
@@ -480,7 +489,7 @@ impl Session {
                 let (subscribed, located) = self.begin_at(subscribe, located);
                 let reply = encode(&self.peer, Reply { id, result: Ok(Answer::Subscribed(subscribed)) });
                 current.channel.begin(current.place, reply, located.is_some());
-                self.go_on(subscribe.channel.clone(), subscribe.number, located);
+                self.go_on(subscribe.channel.clone(), term, located);
             }
             Err(error) => {
                 let reply = encode(&self.peer, Reply { id, result: Err(error) });
@@ -509,34 +518,49 @@ impl Session {
 
     /// Subscribes; `reply` goes before what is published from now on.
     fn enter(&mut self, Subscribe { channel: name, number, .. }: &Subscribe, reply: Option<Bytes>) {
+        let term = self.terms.begin();
         if let Some(subscription) = self.subscriptions.get_mut(name) {
-            (subscription.number, subscription.is_ordered) = (*number, false);
+            (subscription.number, subscription.term, subscription.is_ordered) = (*number, term, false);
             return subscription.channel.answer(subscription.place, reply);
         }
-        self.join(name, *number, reply.as_ref(), false);
+        self.join(name, *number, term, reply.as_ref(), false);
     }
 
     /// Subscribes, with nothing of what is published from now on until the history has been read; where there is none, until
     /// the subscription has been answered.
-    fn enter_reading(&mut self, Subscribe { channel: name, number, position }: &Subscribe) -> Locating {
+    fn enter_reading(
+        &mut self,
+        Subscribe { channel: name, number, position }: &Subscribe,
+    ) -> (Term, Locating) {
+        let term = self.terms.begin();
         match self.subscriptions.get_mut(name) {
             Some(subscription) => {
                 // What is published goes on to come until the new one is answered.
-                (subscription.number, subscription.is_ordered) = (*number, false);
+                (subscription.number, subscription.term, subscription.is_ordered) = (*number, term, false);
             }
-            None => self.join(name, *number, None, true),
+            None => self.join(name, *number, term, None, true),
         }
-        let history = self.hub.settings().namespaces.of(name).history?;
-        let (channel, since) = (name.clone(), position.clone());
-        Some(self.hub.engine().locate(Locate { channel, history, since }))
+        let locating = self.hub.settings().namespaces.of(name).history.map(|history| {
+            let (channel, since) = (name.clone(), position.clone());
+            self.hub.engine().locate(Locate { channel, history, since })
+        });
+        (term, locating)
     }
 
-    fn join(&mut self, name: &ChannelName, number: u32, reply: Option<&Bytes>, reads_history: bool) {
+    fn join(
+        &mut self,
+        name: &ChannelName,
+        number: u32,
+        term: Term,
+        reply: Option<&Bytes>,
+        reads_history: bool,
+    ) {
         let namespace = self.hub.settings().namespaces.of(name);
         let entrant = Entrant { peer: &self.peer, is_witness: self.is_witness(name) };
         let registry = self.hub.channel_registry();
         let (channel, place) = registry.subscribe(name, namespace, entrant, reply, reads_history);
-        self.subscriptions.insert(name.clone(), Subscription { number, is_ordered: false, channel, place });
+        let subscription = Subscription { number, term, is_ordered: false, channel, place };
+        self.subscriptions.insert(name.clone(), subscription);
         self.notice(|| SessionEvent::Subscribed(name.clone()));
     }
 

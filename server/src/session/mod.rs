@@ -22,7 +22,7 @@ use self::extras::Extras;
 use self::mailbox::{Ending, Look, Mail, Taken};
 use self::queue::Lane;
 use self::recovery::Recoveries;
-use self::subscriptions::{Subscription, Subscriptions};
+use self::subscriptions::{Subscription, Subscriptions, Term};
 use self::waiting::{MAX_WAITING, Waiting};
 use crate::Hub;
 use crate::events::SessionEvent;
@@ -85,6 +85,7 @@ struct Session {
     peer: Arc<Peer>,
     stage: Stage,
     subscriptions: Subscriptions,
+    terms: Term,
     unread: Option<Box<Unread>>,
     calls: Option<Box<Calls>>,
     waiting: Option<Box<Waiting>>,
@@ -152,6 +153,7 @@ impl Session {
             peer,
             stage: Stage::New,
             subscriptions: Subscriptions::default(),
+            terms: Term::default(),
             unread: None,
             calls: None,
             waiting: None,

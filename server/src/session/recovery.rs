@@ -15,6 +15,7 @@ use wirehub_common::frame::{
 use wirehub_common::{ChannelName, Limits};
 
 use super::mailbox::Ending;
+use super::subscriptions::Term;
 use super::waiting::failed;
 use super::{Budget, Session};
 use crate::engine::{EngineError, Locate, Located, ReadHistory};
@@ -39,7 +40,7 @@ pub(super) enum Wanted {
 /// A subscription that is reading its channel's history.
 struct Recovery {
     channel: ChannelName,
-    number: u32,
+    term: Term,
     /// What has been read.
     position: Position,
     /// How many bytes that were.
@@ -66,10 +67,10 @@ impl Session {
     pub(super) fn recover_from(
         &mut self,
         channel: ChannelName,
-        number: u32,
+        term: Term,
         Located { position, newest, .. }: Located,
     ) {
-        let recovery = Recovery { channel, number, position, bytes: 0, is_at_end: false };
+        let recovery = Recovery { channel, term, position, bytes: 0, is_at_end: false };
         if recovery.position.offset < newest || !self.catches_up(&recovery, false) {
             self.recoveries.get_or_insert_default().open.push_back(recovery);
         }
@@ -147,7 +148,7 @@ impl Session {
     fn read_page(&mut self, mut recovery: Recovery, page: Result<Option<HistoryPage>, EngineError>) {
         self.set_reading(false);
         let Some(subscription) = self.subscriptions.get(&recovery.channel) else { return };
-        if subscription.number != recovery.number {
+        if subscription.term != recovery.term {
             return;
         }
         let page = match page {
@@ -182,7 +183,7 @@ impl Session {
 
     /// Goes on with the newest, as far as a queue would hold them. The others would have been dropped if the subscriber had been
     /// there: it is told so.
-    fn skip_ahead(&mut self, Recovery { channel, number, .. }: Recovery) {
+    fn skip_ahead(&mut self, Recovery { channel, term, .. }: Recovery) {
         let Some(history) = self.hub.settings().namespaces.of(&channel).history else { return };
         let bytes = self.peer.mailbox.limit() / 4;
         let read = ReadHistory {
@@ -204,12 +205,12 @@ impl Session {
             let newest = page.position.offset;
             let oldest = page.publications.last().map_or(newest, |oldest| oldest.offset.saturating_sub(1));
             let position = Position { offset: oldest, ..page.position };
-            session.move_to(channel, number, Located { position, newest, complete: false });
+            session.move_to(channel, term, Located { position, newest, complete: false });
         });
     }
 
     /// The history has lost what comes next: the client is told where it goes on.
-    fn go_on_elsewhere(&mut self, Recovery { channel, number, position, .. }: Recovery) {
+    fn go_on_elsewhere(&mut self, Recovery { channel, term, position, .. }: Recovery) {
         let Some(history) = self.hub.settings().namespaces.of(&channel).history else { return };
         let since = Some(position);
         let located = self.hub.engine().locate(Locate { channel: channel.clone(), history, since });
@@ -220,26 +221,26 @@ impl Session {
                 Ok(located) => located,
                 Err(error) => return session.end_unread(&error),
             };
-            session.move_to(channel, number, located);
+            session.move_to(channel, term, located);
         });
     }
 
     /// Tells the client that a subscription goes on elsewhere, and goes on there.
-    fn move_to(&mut self, channel: ChannelName, number: u32, located: Located) {
+    fn move_to(&mut self, channel: ChannelName, term: Term, located: Located) {
         let Some(subscription) = self.subscriptions.get(&channel) else { return };
-        if subscription.number != number {
+        if subscription.term != term {
             return;
         }
         let push = Push::Subscribed(Subscribed {
             channel: channel.clone(),
-            number,
+            number: subscription.number,
             position: Some(located.position.clone()),
             complete: located.complete,
             recovering: located.missed(),
         });
         let frame = self.peer.codec.encode_frame(&ServerFrame::Push(push));
         subscription.channel.answer(subscription.place, Some(frame));
-        self.recover_from(channel, number, located);
+        self.recover_from(channel, term, located);
     }
 
     fn set_reading(&mut self, is_reading: bool) {
@@ -256,7 +257,7 @@ impl Session {
 
     fn is_in_force(&self, recovery: &Recovery) -> bool {
         let current = self.subscriptions.get(&recovery.channel);
-        current.is_some_and(|current| current.number == recovery.number)
+        current.is_some_and(|current| current.term == recovery.term)
     }
 
     /// Whether the subscription has read everything, and is handed what is published from now on; also where it is to be so.

@@ -9,11 +9,27 @@ use crate::hub::channel::{Channel, Place};
 
 /// A subscription that is in force, or whose history is being read.
 pub(super) struct Subscription {
+    /// The client's; 0 where the server makes it.
     pub(super) number: u32,
+    /// Which of all the subscriptions that the session has had: what was asked for an older one, of whatever number, is told by it
+    /// from what is for this one.
+    pub(super) term: Term,
     /// Whether the application made it, whatever the session's rights are.
     pub(super) is_ordered: bool,
     pub(super) channel: Arc<Channel>,
     pub(super) place: Place,
+}
+
+/// Counts the subscriptions of a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Term(u32);
+
+impl Term {
+    /// The next one's. An answer is late by fewer than all there are.
+    pub(super) fn begin(&mut self) -> Self {
+        self.0 = self.0.wrapping_add(1);
+        *self
+    }
 }
 
 /// The subscriptions of one session, by channel.
@@ -144,7 +160,7 @@ mod tests {
                 if adds {
                     let channel = Channel::new(name(index), &Namespace::default(), Counter::default());
                     let (channel, place) = (Arc::new(channel), Place::FIRST);
-                    subscriptions.insert(name(index), Subscription { number, is_ordered: false, channel, place });
+                    subscriptions.insert(name(index), Subscription { number, term: Term::default(), is_ordered: false, channel, place });
                     model.insert(name(index), number);
                 } else {
                     let removed = subscriptions.remove(&name(index)).map(|subscription| subscription.number);
