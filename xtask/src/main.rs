@@ -13,6 +13,7 @@ mod demo;
 mod fingerprint;
 mod fuzz;
 mod generated;
+mod mutants;
 mod page;
 mod process;
 mod project;
@@ -80,6 +81,15 @@ enum Verb {
         #[arg(value_name = "LOAD", trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Change a crate's code in small ways, one at a time, and see whether its tests notice. Hours for a whole crate.
+    Mutants {
+        /// Which crate.
+        #[arg(value_name = "CRATE", default_value = mutants::DEFAULT)]
+        package: String,
+        /// What else cargo-mutants is told, such as `--shard 0/8` or `--file client-core/src/core/token.rs`.
+        #[arg(value_name = "OPTION", last = true)]
+        arguments: Vec<String>,
+    },
     /// Print the npm package's size beside its rivals', and fail above the budget.
     Size,
 }
@@ -109,6 +119,9 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         }
         Verb::Tidy => tidy::verb(&project, &console)?,
         Verb::Bench { arguments } => return bench::verb(&project, &console, &arguments),
+        Verb::Mutants { package, arguments } => {
+            return mutants::verb(&project, &console, &package, &arguments);
+        }
         Verb::Size => size::verb(&project, &console)?,
     }
     Ok(ExitCode::SUCCESS)

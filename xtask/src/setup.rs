@@ -10,13 +10,17 @@ mod proxies;
 mod system_packages;
 mod wasm_target;
 
-use std::{ffi::OsString, path::Path, process::Command};
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use anyhow::Result;
 
 pub(crate) use self::{browsers::Browsers, wasm_target::WasmToolchain};
 use self::{
-    cargo_tools::{GECKODRIVER, WASM_BINDGEN, WASM_PACK},
+    cargo_tools::{CARGO_MUTANTS, GECKODRIVER, WASM_BINDGEN, WASM_PACK},
     system_packages::SystemPackages,
 };
 use crate::{console::Console, process, project::Project};
@@ -88,6 +92,11 @@ pub(crate) fn for_fuzz(console: &Console) -> Result<()> {
 /// Installs the proxies that tests put before a server.
 pub(crate) fn for_proxies(console: &Console) -> Result<()> {
     proxies::ensure(console, &mut SystemPackages::new())
+}
+
+/// Installs what changes the code to try the tests, which nothing else needs; gives where it is.
+pub(crate) fn for_mutants(project: &Project, console: &Console) -> Result<PathBuf> {
+    cargo_tools::ensure(project, console, &CARGO_MUTANTS.pinned())
 }
 
 fn builds(project: &Project, console: &Console, packages: &mut SystemPackages) -> Result<Tools> {

@@ -1,4 +1,4 @@
-//! Programs that come from crates.io: wasm-pack, wasm-bindgen, geckodriver.
+//! Programs that come from crates.io: wasm-pack, wasm-bindgen, geckodriver, cargo-mutants.
 
 use std::{
     env,
@@ -38,6 +38,14 @@ pub(super) const GECKODRIVER: CargoTool = CargoTool {
     version: "0.37.1",
     locked: true,
     slow: "about 2 min",
+};
+
+pub(super) const CARGO_MUTANTS: CargoTool = CargoTool {
+    package: "cargo-mutants",
+    program: "cargo-mutants",
+    version: "27.1.0",
+    locked: true,
+    slow: "2 to 3 min",
 };
 
 /// A program that `cargo install` builds.
