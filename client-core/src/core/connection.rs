@@ -525,3 +525,25 @@ impl<L: Listener> Core<L> {
         self.enter(State::Closed, Some(code), reason, None);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_id_of_a_frame_is_seen_in_its_first_bytes() {
+        for (begun, id) in [
+            (&[][..], 0),
+            (&[0x10, 1], 0),
+            (&[0x08, 5], 5),
+            (&[0x08, 0x7f, 9], 127),
+            (&[0x08, 0x80, 1, 9], 128),
+            (&[0x08, 0x80, 0x80, 1], 16_384),
+            (&[0x08, 0xff, 0xff, 0xff, 0xff, 0x0f], u32::MAX),
+            (&[0x08, 0x80], 0),
+            (&[0x08, 0x80, 0x80, 0x80, 0x80, 0x80, 1], 0),
+        ] {
+            assert_eq!(peek_id(begun), id, "{begun:?}");
+        }
+    }
+}
