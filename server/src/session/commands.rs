@@ -518,7 +518,7 @@ impl Session {
 
     /// Subscribes; `reply` goes before what is published from now on.
     fn enter(&mut self, Subscribe { channel: name, number, .. }: &Subscribe, reply: Option<Bytes>) {
-        let term = self.terms.begin();
+        let term = Term::next();
         if let Some(subscription) = self.subscriptions.get_mut(name) {
             (subscription.number, subscription.term, subscription.is_ordered) = (*number, term, false);
             return subscription.channel.answer(subscription.place, reply);
@@ -532,7 +532,7 @@ impl Session {
         &mut self,
         Subscribe { channel: name, number, position }: &Subscribe,
     ) -> (Term, Locating) {
-        let term = self.terms.begin();
+        let term = Term::next();
         match self.subscriptions.get_mut(name) {
             Some(subscription) => {
                 // What is published goes on to come until the new one is answered.

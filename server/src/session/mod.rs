@@ -22,7 +22,7 @@ use self::extras::Extras;
 use self::mailbox::{Ending, Look, Mail, Taken};
 use self::queue::Lane;
 use self::recovery::Recoveries;
-use self::subscriptions::{Subscription, Subscriptions, Term};
+use self::subscriptions::{Subscription, Subscriptions};
 use self::waiting::{MAX_WAITING, Waiting};
 use crate::Hub;
 use crate::events::SessionEvent;
@@ -85,7 +85,6 @@ struct Session {
     peer: Arc<Peer>,
     stage: Stage,
     subscriptions: Subscriptions,
-    terms: Term,
     unread: Option<Box<Unread>>,
     calls: Option<Box<Calls>>,
     waiting: Option<Box<Waiting>>,
@@ -153,7 +152,6 @@ impl Session {
             peer,
             stage: Stage::New,
             subscriptions: Subscriptions::default(),
-            terms: Term::default(),
             unread: None,
             calls: None,
             waiting: None,

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use wirehub_common::ChannelName;
 
@@ -11,7 +12,7 @@ use crate::hub::channel::{Channel, Place};
 pub(super) struct Subscription {
     /// The client's; 0 where the server makes it.
     pub(super) number: u32,
-    /// Which of all the subscriptions that the session has had: what was asked for an older one, of whatever number, is told by it
+    /// Which of all the subscriptions that there have been: what was asked for an older one, of whatever number, is told by it
     /// from what is for this one.
     pub(super) term: Term,
     /// Whether the application made it, whatever the session's rights are.
@@ -20,15 +21,15 @@ pub(super) struct Subscription {
     pub(super) place: Place,
 }
 
-/// Counts the subscriptions of a session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// Counts the subscriptions that there have been, of all sessions: a counter in each would make all of them larger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Term(u32);
 
 impl Term {
     /// The next one's. An answer is late by fewer than all there are.
-    pub(super) fn begin(&mut self) -> Self {
-        self.0 = self.0.wrapping_add(1);
-        *self
+    pub(super) fn next() -> Self {
+        static BEGUN: AtomicU32 = AtomicU32::new(0);
+        Self(BEGUN.fetch_add(1, Ordering::Relaxed))
     }
 }
 
@@ -160,7 +161,7 @@ mod tests {
                 if adds {
                     let channel = Channel::new(name(index), &Namespace::default(), Counter::default());
                     let (channel, place) = (Arc::new(channel), Place::FIRST);
-                    subscriptions.insert(name(index), Subscription { number, term: Term::default(), is_ordered: false, channel, place });
+                    subscriptions.insert(name(index), Subscription { number, term: Term::next(), is_ordered: false, channel, place });
                     model.insert(name(index), number);
                 } else {
                     let removed = subscriptions.remove(&name(index)).map(|subscription| subscription.number);
