@@ -243,9 +243,9 @@ impl Server {
             let reply = ServerFrame::Reply(Reply { id, result });
             let session = self.sessions.get_mut(&connection).unwrap();
             if in_line {
-                session.in_line(&reply)
+                session.in_line(&reply);
             } else {
-                session.reply(&reply)
+                session.reply(&reply);
             }
             if is_connect && session.greeted {
                 let alarms = self.ledger.greet(now, &session.user);
