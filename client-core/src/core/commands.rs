@@ -36,8 +36,8 @@ impl CommandId {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct SendOptions {
     /// How long it may take, the time offline included; without one, as configured. For a command that is so large that
-    /// it goes out in parts, and for one whose answer comes in parts, it is counted anew from each sign that these get on:
-    /// it bounds how long nothing moves.
+    /// it goes out in parts, for those that wait behind it, and for one whose answer comes in parts, it is counted anew from
+    /// each sign that these get on: it bounds how long nothing moves.
     pub timeout: Option<Duration>,
     /// Fails at once with [`NOT_CONNECTED`](ErrorCode::NOT_CONNECTED) instead of waiting for a connection.
     pub fail_fast: bool,

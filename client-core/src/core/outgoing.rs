@@ -80,15 +80,14 @@ impl Commands {
         self.arriving.clear();
     }
 
-    /// Something came from the server or went to it: the time of commands whose parts are on their way counts from now.
+    /// Something came from the server or went to it: the time of commands whose parts are on their way counts from now, and
+    /// so does that of all commands behind them, which can't be there before.
     pub(super) fn note_progress(&mut self, now: Time) {
-        if let Some(command) = self.upload.as_ref().map(|upload| upload.command) {
-            self.note_progress_of(command, now);
-        }
-        for index in 0..self.arriving.len() {
-            if let Some(command) = self.arriving.get(index).map(|arriving| arriving.command) {
-                self.note_progress_of(command, now);
-            }
+        let upload = self.upload.as_ref().map(|upload| upload.command);
+        let arriving = self.arriving.iter().map(|arriving| arriving.command);
+        let Some(first) = arriving.chain(upload).min() else { return };
+        for pending in self.pending.iter_mut().filter(|pending| pending.id >= first) {
+            pending.deadline = pending.deadline.max(now.after(pending.timeout));
         }
     }
 

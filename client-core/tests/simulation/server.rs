@@ -466,7 +466,7 @@ impl Server {
                 let members: Vec<_> =
                     members.map(|session| Member { session, ..Member::default() }).collect();
                 let count = u32::try_from(members.len()).unwrap();
-                Ok(Answer::Presence(PresenceList { members, sessions: count, users: count }))
+                Ok(Answer::Presence(PresenceList { members, sessions: count, users: count, more: false }))
             }
             _ => Err(ErrorInfo::from_code(ErrorCode::UNSUPPORTED)),
         }

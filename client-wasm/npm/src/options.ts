@@ -38,8 +38,8 @@ export interface ConnectOptions {
 export interface SendOptions {
   /**
    * How long it may take, in milliseconds, the time offline included; in place of the client's. For what is so large that it
-   * goes out in parts, and for what is answered in parts, it is counted anew from each sign that these get on: it bounds how
-   * long nothing moves.
+   * goes out in parts, for what waits behind that, and for what is answered in parts, it is counted anew from each sign that
+   * these get on: it bounds how long nothing moves.
    */
   timeout?: number;
   /** Gives up: what has not gone out is taken back, a call is cancelled on the server. */

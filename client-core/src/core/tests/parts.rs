@@ -325,6 +325,26 @@ fn a_large_command_does_not_time_out_while_its_parts_go_out_or_arrive() {
 }
 
 #[test]
+fn commands_behind_a_large_one_do_not_time_out_while_its_parts_go_out() {
+    let mut client = Client::connected();
+    let before = call(&mut client, 10, SendOptions::default());
+    client.sent();
+    call(&mut client, 100_000, SendOptions::default());
+    let behind = call(&mut client, 10, SendOptions::default());
+    let mut sent = Vec::new();
+    while let Some(commands) = client.sent_next() {
+        sent.extend(commands);
+        client.now = client.now.after(Duration::from_secs(4));
+        client.core.handle_drained(client.now);
+        client.core.handle_timeout(client.now);
+    }
+    assert_eq!(client.completed(), [(before, Err(ErrorCode::TIMEOUT))], "nothing holds up its answer");
+    assert!(sent.iter().any(|command| command.id == behind.number()));
+    client.reply(behind.number(), Err(ErrorInfo::from_code(ErrorCode::UNKNOWN_CALL)));
+    assert_eq!(client.completed(), [(behind, Err(ErrorCode::UNKNOWN_CALL))]);
+}
+
+#[test]
 fn an_attempt_is_not_given_up_while_something_comes_or_goes() {
     let mut client = Client::new();
     client.core.connect(client.now);

@@ -87,7 +87,7 @@ fn each_command_ends_with_its_own_answer() {
     let Command { id, request: Request::Presence(sent) } = play.command() else { panic!() };
     assert!(!sent.counts_only);
     let members = vec![Member { session: "s1".into(), ..Member::default() }];
-    let list = PresenceList { members: members.clone(), sessions: 3, users: 2 };
+    let list = PresenceList { members: members.clone(), sessions: 3, users: 2, more: false };
     play.reply(id, Ok(Answer::Presence(list.clone())));
     assert_eq!(presence.now_or_never().unwrap().unwrap(), members);
 
