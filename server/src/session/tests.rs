@@ -8,9 +8,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
-use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_tungstenite::WebSocketStream;
@@ -18,8 +17,8 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::Role;
 use wirehub_common::code::ErrorCode;
 use wirehub_common::frame::{
-    Answer, Call, Command, Connect, ErrorInfo, HistoryPage, Idempotency, Part, Position, Presence,
-    Publication, Publish, Push, Reply, Request, ServerFrame, Subscribe, Subscribed, Unsubscribe,
+    Answer, Call, Command, Connect, ErrorInfo, Part, Position, Presence, Publication, Publish, Push, Reply,
+    Request, ServerFrame, Subscribe, Subscribed,
 };
 use wirehub_common::{Assembler, ChannelName, Codec, Limits, Payload};
 
@@ -27,11 +26,12 @@ use super::clock::PONG_GRACE;
 use super::farewell::CLOSE_TIMEOUT;
 use super::mailbox::Mailbox;
 use super::serve;
-use crate::engine::{self, Delivery, Engine, Locate, Located, MemoryEngine, ReadHistory};
 use crate::hub::SessionId;
 use crate::hub::sessions::Peer;
 use crate::socket::{Socket, Transport};
 use crate::{Access, Alarm, Authenticated, Builder, History, Hub, Namespace, Overflow};
+
+mod late;
 
 const CODEC: Codec = Codec::Protobuf;
 const INTERVAL: Duration = Duration::from_secs(25);
@@ -589,80 +589,6 @@ async fn a_kick_ends_a_subscription_that_is_being_decided_on() {
     let ServerFrame::Reply(reply) = client.frame().await else { panic!("no reply") };
     assert_eq!(reply.result, Err(error));
     assert_eq!(client.hub.subscribers(&b), 0);
-}
-
-/// Keeps what a memory engine keeps. Where a subscriber of `late` begins it answers when it is let, the first time.
-#[derive(Debug)]
-struct LateEngine {
-    memory: MemoryEngine,
-    late: ChannelName,
-    first: Mutex<Option<oneshot::Receiver<()>>>,
-}
-
-impl Engine for LateEngine {
-    fn start(&self, delivery: Delivery) {
-        self.memory.start(delivery);
-    }
-
-    fn idempotency(&self) -> Option<Idempotency> {
-        self.memory.idempotency()
-    }
-
-    fn publish(&self, publish: engine::Publish) -> engine::Answer<Option<Position>> {
-        self.memory.publish(publish)
-    }
-
-    fn locate(&self, locate: Locate) -> engine::Answer<Located> {
-        let first = if locate.channel == self.late { self.first.lock().take() } else { None };
-        let located = self.memory.locate(locate);
-        match first {
-            Some(first) => engine::Answer::Later(Box::pin(async move {
-                let _ = first.await;
-                located.await
-            })),
-            None => located,
-        }
-    }
-
-    fn history(&self, read: ReadHistory) -> engine::Answer<Option<HistoryPage>> {
-        self.memory.history(read)
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_late_answer_for_a_subscription_of_the_servers_is_not_taken_for_the_next_ones() {
-    let (release, first) = oneshot::channel();
-    let news = ChannelName::new("news").unwrap();
-    let (memory, first) = (MemoryEngine::new(), Mutex::new(Some(first)));
-    let hub = keeping(100).engine(LateEngine { memory, late: news.clone(), first });
-    let mut client = Client::open(hub, 1024).await;
-    client.send(Request::Connect(Connect::default())).await;
-    let ServerFrame::Reply(Reply { result: Ok(Answer::Connected(connected)), .. }) = client.frame().await
-    else {
-        panic!("not connected")
-    };
-    let session = connected.session.parse().unwrap();
-    let publish = |client: &Client| {
-        let answer = client.hub.publish_raw(&news, Payload::json("1")).unwrap();
-        answer.now_or_never().unwrap().unwrap().unwrap()
-    };
-    publish(&client);
-    assert!(client.hub.subscribe(session, &news));
-    tokio::task::yield_now().await;
-    // Before that is answered the client ends it, and the server makes another one. Both have the number 0.
-    client.send(Request::Unsubscribe(Unsubscribe { channel: news.clone(), number: 0 })).await;
-    assert!(matches!(
-        client.frame().await,
-        ServerFrame::Reply(Reply { result: Ok(Answer::Unsubscribed(_)), .. })
-    ));
-    publish(&client);
-    assert!(client.hub.subscribe(session, &news));
-    let ServerFrame::Push(Push::Subscribed(second)) = client.frame().await else { panic!("no push") };
-    assert_eq!((second.number, second.position.map(|position| position.offset)), (0, Some(2)));
-    release.send(()).unwrap();
-    tokio::task::yield_now().await;
-    publish(&client);
-    assert_eq!(client.publication().await.offset, 3, "nothing more is said of where it begins");
 }
 
 #[tokio::test(start_paused = true)]
