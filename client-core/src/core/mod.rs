@@ -334,7 +334,7 @@ impl<L: Listener> Core<L> {
         self.ask_for_presence(now, channel, true, "", options.into())
     }
 
-    /// Asks who is in a channel behind the member with this session, the last one of a [list](Outcome::Presence) that has
+    /// Asks who is in a channel behind the member with this session, the last one of a [list](crate::Outcome::Presence) that has
     /// [more](wirehub_common::frame::PresenceList::more). See [`Self::publish`].
     ///
     /// # Errors

@@ -142,8 +142,8 @@ impl Client {
         queue.map(Publication::raw)
     }
 
-    /// The alarms from now on, each once, and which of them are [over](Alarm::withdrawn) before they were acknowledged here. Up to a receive queue of them is kept for a reader
-    /// that is slow, the newest.
+    /// The alarms from now on, each once, and which of them are [over](wirehub_common::frame::Alarm::withdrawn) before they
+    /// were acknowledged here. Up to a receive queue of them is kept for a reader that is slow, the newest.
     ///
     /// ```
     /// use futures_util::StreamExt as _;

@@ -35,6 +35,7 @@ use crate::socket::{Fault, Incoming, Kind, Socket};
 mod calls;
 pub(crate) mod clock;
 mod commands;
+mod connecting;
 mod decisions;
 mod extras;
 pub(crate) mod farewell;
@@ -43,6 +44,7 @@ pub(crate) mod mailbox;
 mod not_subscribed;
 pub(crate) mod queue;
 mod recovery;
+mod subscribing;
 mod subscriptions;
 mod waiting;
 

@@ -1,0 +1,207 @@
+//! A client that is let in: its session begins, with the subscriptions that it restores and those that the server makes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use futures_util::{StreamExt as _, stream};
+use wirehub_common::code::ErrorCode;
+use wirehub_common::frame::{Answer, Connect, Connected, ErrorInfo, Reply, Subscribe, SubscribeOutcome};
+use wirehub_common::{ChannelName, Limits};
+
+use super::commands::{decided, invalid};
+use super::not_subscribed::NotSubscribed;
+use super::subscribing::located;
+use super::subscriptions::{Subscription, Term};
+use super::waiting::{MAX_WAITING, asked};
+use super::{Session, Stage, encode};
+use crate::auth::{Action, Authenticated, ChannelPattern, Rights};
+use crate::engine::Located;
+use crate::events::SessionEvent;
+use crate::hub::call_memory::scope_of;
+use crate::hub::is_reserved;
+use crate::hub::sessions::Identity;
+
+/// A subscription, and whether it may be.
+pub(super) type Admitted = (Subscribe, Result<(), ErrorInfo>);
+
+/// A subscription in `connect`: which one it is if it has been entered, and where it begins.
+type Restored = (Subscribe, (Option<Term>, Result<Option<Located>, ErrorInfo>));
+
+impl Session {
+    /// Begins the session of somebody who is let in.
+    pub(super) fn connect(&mut self, id: u32, connect: Connect, identity: Authenticated) {
+        let hub = self.hub.clone();
+        let settings = hub.settings();
+        if connect.instance.len() > MAX_INSTANCE_BYTES {
+            let words =
+                format!("`instance` has more than {MAX_INSTANCE_BYTES} bytes: make it of 128 random bits");
+            return self.reply(id, Err(invalid(words)));
+        }
+        if let Some(limit) = self.live.sessions_per_user
+            && !identity.user.is_empty()
+            && !hub.session_registry().count_for(self.peer.id, &identity.user, limit)
+        {
+            // Those of a client that went away without a word end soon.
+            let error = ErrorInfo {
+                message: "the user has as many sessions as there may be: end another one".into(),
+                temporary: true,
+                ..ErrorInfo::from_code(ErrorCode::LIMIT_EXCEEDED)
+            };
+            return self.refuse(id, error);
+        }
+        tracing::debug!(session = %self.peer.id, client = connect.client, version = connect.version, "connected");
+        self.stage = Stage::Connecting;
+        let (user, info) = (Arc::clone(&identity.user), identity.info.clone());
+        let instance = match user.is_empty() {
+            true => hub.ledgers().instance(&connect.instance),
+            false => None,
+        };
+        self.peer.set_identity(Identity { user, info, instance });
+        self.notice(|| SessionEvent::Connected {
+            client: connect.client.clone(),
+            version: connect.version.clone(),
+        });
+        let channels = identity.channels.clone();
+        let token_ttl = self.take_rights(identity);
+        self.clock.connected(self.live.limits.ping_interval);
+        if let Some(timeout) = self.live.idle_timeout {
+            self.clock.set_idle_timeout(timeout);
+        }
+        let connected = Connected {
+            session: self.peer.id.to_string(),
+            user: (*self.peer.user()).into(),
+            limits: Limits { batch_bytes: BATCH_BYTES, ..self.live.limits },
+            contract: settings.rules.difference(connect.contract.as_ref()),
+            subscriptions: Vec::new(),
+            idempotency: hub.engine().idempotency().map(|memory| scope_of(memory, &self.peer.user())),
+            call_idempotency: hub.call_memory().idempotency(&self.peer.user()),
+            token_ttl,
+        };
+        if hub.live().hooks.decide_on_any(&connect.subscriptions) {
+            let decisions = self.ask_to_subscribe_all(connect.subscriptions);
+            let decide = |(subscribe, verdict)| async { (subscribe, decided(asked(verdict).await)) };
+            // Not all at once: each that is being asked about takes memory.
+            let decided = stream::iter(decisions.into_iter().map(decide)).buffered(MAX_WAITING);
+            self.wait_for(decided.collect(), move |session, admitted: Vec<_>| {
+                session.begin_all(id, connected, admitted, channels);
+            });
+        } else {
+            let admitted = connect.subscriptions.into_iter().map(|subscribe| (subscribe, Ok(()))).collect();
+            self.begin_all(id, connected, admitted, channels);
+        }
+    }
+
+    /// Begins the subscriptions of a session that begins.
+    fn begin_all(&mut self, id: u32, connected: Connected, admitted: Vec<Admitted>, own: Vec<ChannelName>) {
+        let mut restoring = Vec::with_capacity(admitted.len());
+        for (subscribe, verdict) in admitted {
+            let begun =
+                verdict.and_then(|()| self.admit(&subscribe)).map(|()| self.enter_reading(&subscribe));
+            restoring.push((subscribe, begun));
+        }
+        let mut refused = NotSubscribed::default();
+        let own: Vec<_> =
+            own.into_iter().filter_map(|channel| self.begin_own(channel, &mut refused)).collect();
+        let located = async move {
+            let restored = restoring.into_iter().map(|(subscribe, begun)| async {
+                let located = match begun {
+                    Ok((term, locating)) => (Some(term), located(locating).await),
+                    Err(error) => (None, Err(error)),
+                };
+                (subscribe, located)
+            });
+            let own = own.into_iter().map(|(subscribe, (term, locating))| async move {
+                (subscribe, term, located(locating).await)
+            });
+            (join_all(restored).await, join_all(own).await)
+        };
+        self.wait_for(located, move |session, (restored, own)| {
+            session.connected(id, connected, restored);
+            for (subscribe, term, located) in own {
+                session.subscribed_own(&subscribe, term, located, &mut refused);
+            }
+            refused.tell(session.peer.id);
+        });
+    }
+
+    fn connected(&mut self, id: u32, mut connected: Connected, restored: Vec<Restored>) {
+        self.stage = Stage::Connected;
+        let mut begun = Vec::with_capacity(restored.len());
+        for (subscribe, (term, located)) in restored {
+            let result = located.map(|located| self.begin_at(&subscribe, located));
+            let Subscribe { channel, number, .. } = subscribe;
+            let result = match result {
+                Ok((answer, located)) => {
+                    begun.extend(term.map(|term| (channel.clone(), term, located)));
+                    Ok(answer)
+                }
+                Err(error) => {
+                    // It may not have got so far.
+                    if self.subscriptions.get(&channel).is_some_and(|current| Some(current.term) == term) {
+                        self.leave(&channel, None);
+                    }
+                    Err(error)
+                }
+            };
+            connected.subscriptions.push(SubscribeOutcome { channel, number, result });
+        }
+        if let Some(frame) =
+            encode(&self.peer, Reply { id, result: Ok(Answer::Connected(Box::new(connected))) })
+        {
+            self.peer.mailbox.answer_first(frame);
+        }
+        // Found by others from here on: what they send comes behind the reply.
+        self.hub.session_registry().connected(self.peer.id);
+        if let Some(unsent) = self.hub.ledgers().greet(self.hub.session_registry(), &self.peer) {
+            self.extras.get_or_insert_default().alarms = Some(unsent);
+        }
+        for (channel, term, located) in begun {
+            if let Some(Subscription { channel, place, .. }) = self.subscriptions.get(&channel) {
+                channel.begin(*place, None, located.is_some());
+            }
+            self.go_on(channel, term, located);
+        }
+        let orders = self.extras.as_mut().map(|extras| std::mem::take(&mut extras.orders));
+        self.follow(orders.unwrap_or_default());
+    }
+
+    /// What the token says of the session holds from now on. Gives for how long; zero for ever.
+    pub(super) fn take_rights(&mut self, identity: Authenticated) -> Duration {
+        let Authenticated { ttl, mut rights, channels, .. } = identity;
+        rights.subscribe.extend(channels.iter().map(ChannelPattern::from));
+        let grace = self.live.token_grace;
+        // Most sessions have none.
+        if rights != Rights::default() || self.extras.is_some() {
+            self.extras.get_or_insert_default().rights = rights;
+        }
+        self.clock.set_token(ttl, grace);
+        // Zero would be for ever.
+        ttl.map_or(Duration::ZERO, |ttl| ttl.max(Duration::from_millis(1)))
+    }
+
+    /// Whether the session may do that in the channel, if there is such a channel.
+    pub(super) fn check(&self, action: Action, channel: &ChannelName) -> Result<(), ErrorInfo> {
+        let user = self.peer.user();
+        let name = channel.as_str();
+        if is_reserved(channel) {
+            return Err(ErrorInfo::from_code(ErrorCode::PERMISSION_DENIED));
+        }
+        let is_allowed = if let Some(of) = name.strip_prefix('@') {
+            // What is for one user alone.
+            action != Action::Publish && !user.is_empty() && *of == *user
+        } else {
+            self.hub.settings().namespaces.of(channel).allows(action, &user)
+        };
+        if is_allowed || self.extras.as_ref().is_some_and(|extras| extras.rights.allow(action, channel)) {
+            return Ok(());
+        }
+        Err(ErrorInfo::from_code(ErrorCode::PERMISSION_DENIED))
+    }
+}
+
+/// What the socket takes, whatever an application says.
+const BATCH_BYTES: u32 = Limits::DEFAULT.batch_bytes;
+
+/// How long what a client calls itself may be.
+const MAX_INSTANCE_BYTES: usize = 64;

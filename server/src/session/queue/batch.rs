@@ -1,0 +1,100 @@
+//! A WebSocket message that is put together from what waits.
+
+use bytes::Bytes;
+use wirehub_common::Codec;
+
+use super::{Answers, Entry, Lane, Lanes, cost};
+use crate::account::less;
+
+/// A WebSocket message that is being put together.
+pub(super) struct Batch<'a> {
+    pub(super) codec: Codec,
+    pub(super) room: usize,
+    /// How many bytes it has.
+    pub(super) taken: usize,
+    /// How many bytes the queue has less.
+    pub(super) bytes: usize,
+    pub(super) droppable: usize,
+    pub(super) answers: Answers,
+    pub(super) take: &'a mut dyn FnMut(Bytes),
+}
+
+impl Batch<'_> {
+    /// Takes frames by rank, of each lane up to the first that there is no room for. Where a frame is under way in parts half of
+    /// the room is for those: neither waits for the other's end. Where both answers and urgent frames wait each has half: a
+    /// client that asks all the time puts off no alarm.
+    pub(super) fn take_whole_frames(&mut self, lanes: &mut Lanes, is_held: bool, is_shared: bool) {
+        let most = if is_shared { self.room / 2 } else { self.room };
+        let [control, urgent, ..] = &*lanes;
+        let is_contended = !is_held && !control.entries.is_empty() && !urgent.entries.is_empty();
+        let half = if is_contended { most / 2 } else { most };
+        // Up to where each lane fills the message, and above which size its frames go in parts.
+        let bounds = [(half, half), (most, half), (most, most), (most, most)];
+        let ranks = if is_held { 1 } else { lanes.len() };
+        for (rank, (lane, (until, largest))) in lanes.iter_mut().zip(bounds).take(ranks).enumerate() {
+            let is_bulk = rank == Lane::Bulk as usize;
+            while lane.unsent.is_empty()
+                && let Some(entry) = lane.entries.front_mut()
+            {
+                let is_droppable = matches!(entry, Entry::Droppable(..));
+                let is_answer = matches!(entry, Entry::Answer(_));
+                let Some(run) = entry.ready() else {
+                    // A slot that is empty.
+                    lane.entries.pop_front();
+                    continue;
+                };
+                let before = cost(run);
+                if run.first_bytes() > largest {
+                    lane.unsent = self.codec.undelimited(&run.take_first());
+                    lane.is_answer = is_answer;
+                } else {
+                    let bytes = run.take_within(until.saturating_sub(self.taken));
+                    if bytes.is_empty() {
+                        break;
+                    }
+                    self.taken = self.taken.saturating_add(bytes.len());
+                    (self.take)(bytes);
+                }
+                let gone = less(before, cost(run));
+                let sent = less(gone, lane.unsent.len());
+                self.bytes = self.bytes.saturating_add(sent);
+                if is_droppable {
+                    self.droppable = self.droppable.saturating_add(gone);
+                }
+                if is_answer {
+                    self.answers.add(is_bulk, sent);
+                }
+                if run.is_empty() {
+                    lane.entries.pop_front();
+                }
+            }
+        }
+    }
+
+    /// Fills the rest of the room with parts, the same for each lane that has a frame under way.
+    pub(super) fn take_parts(&mut self, lanes: &mut Lanes) {
+        let mut under_way = lanes.iter().filter(|lane| !lane.unsent.is_empty()).count();
+        for (stream, lane) in (0..).zip(lanes).filter(|(_, lane)| !lane.unsent.is_empty()) {
+            let share = self.room.saturating_sub(self.taken).checked_div(under_way).unwrap_or_default();
+            under_way = under_way.saturating_sub(1);
+            if share < LEAST_PART && self.taken > 0 {
+                continue;
+            }
+            let before = lane.unsent.len();
+            let (head, data) = self.codec.cut_part(stream, &mut lane.unsent, share);
+            let sent = less(before, lane.unsent.len());
+            self.bytes = self.bytes.saturating_add(sent);
+            if lane.is_answer {
+                self.answers.add(stream == Lane::Bulk as u32, sent);
+            }
+            self.taken = self.taken.saturating_add(head.len()).saturating_add(data.len());
+            (self.take)(head);
+            if !data.is_empty() {
+                (self.take)(data);
+            }
+        }
+    }
+}
+
+/// Smaller parts are more head than body: they wait for the next message.
+const LEAST_PART: usize = 512;

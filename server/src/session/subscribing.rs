@@ -1,0 +1,322 @@
+//! Subscriptions: those that the client asks for, and those that the server makes.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::future::join_all;
+use wirehub_common::ChannelName;
+use wirehub_common::code::ErrorCode;
+use wirehub_common::frame::{
+    Answer, ErrorInfo, Push, Reply, ServerFrame, Subscribe, Subscribed, Unsubscribe, Unsubscribed,
+};
+
+use super::commands::is_reached;
+use super::mailbox::Order;
+use super::not_subscribed::NotSubscribed;
+use super::subscriptions::{Subscription, Term};
+use super::waiting::failed;
+use super::{Session, Stage, answer, encode};
+use crate::auth::Action;
+use crate::engine::{self, Locate, Located};
+use crate::events::SessionEvent;
+use crate::hub::channel::Entrant;
+
+/// Where a subscription begins; nothing where its channel keeps no history.
+pub(super) type Locating = Option<engine::Answer<Located>>;
+
+impl Session {
+    /// What a subscriber is told about where it begins, and where that is.
+    pub(super) fn begin_at(
+        &self,
+        subscribe: &Subscribe,
+        located: Option<Located>,
+    ) -> (Subscribed, Option<Located>) {
+        let Subscribe { channel, number, .. } = subscribe;
+        let located = located.map(|mut located| {
+            // Of a channel whose latest publication is all that counts there is no more than that to recover.
+            let is_latest =
+                self.subscriptions.get(channel).is_some_and(|current| current.channel.keeps_latest());
+            if is_latest && located.missed() > 1 {
+                located.position.offset = located.newest.saturating_sub(1);
+                located.complete = false;
+            }
+            located
+        });
+        let answer = Subscribed {
+            channel: channel.clone(),
+            number: *number,
+            position: located.as_ref().map(|located| located.position.clone()),
+            complete: located.as_ref().is_some_and(|located| located.complete),
+            recovering: located.as_ref().map_or(0, Located::missed),
+        };
+        (answer, located)
+    }
+
+    /// A subscription has been answered: it gets what it missed, and then what is published.
+    pub(super) fn go_on(&mut self, channel: ChannelName, term: Term, located: Option<Located>) {
+        if let Some(located) = located {
+            self.recover_from(channel, term, located);
+        }
+    }
+
+    /// Begins a subscription that the server makes. Nothing of it may come before its push: it is held back.
+    pub(super) fn begin_own(
+        &mut self,
+        channel: ChannelName,
+        refused: &mut NotSubscribed,
+    ) -> Option<(Subscribe, (Term, Locating))> {
+        if self.subscriptions.contains(&channel) {
+            return None;
+        }
+        if let Err(error) = self.hub.has_channel(&channel) {
+            refused.note(&channel, error.message);
+            return None;
+        }
+        if is_reached(self.live.limits.channels, self.subscriptions.len()) {
+            refused.note(&channel, "it has as many as it may have (limits.channels)");
+            return None;
+        }
+        // Lower than every number that the client chooses.
+        let subscribe = Subscribe { channel, number: 0, position: None };
+        let begun = self.enter_reading(&subscribe);
+        Some((subscribe, begun))
+    }
+
+    /// Does what the application or an operator wants of the session.
+    pub(super) fn follow(&mut self, orders: Vec<Order>) {
+        for order in orders {
+            match order {
+                // Nothing comes before the reply to `connect`.
+                order if self.stage != Stage::Connected => {
+                    self.extras.get_or_insert_default().orders.push(order);
+                }
+                Order::Subscribe(channel) => {
+                    let is_new = !self.subscriptions.contains(&channel);
+                    self.subscribe_own([channel.clone()]);
+                    if is_new && let Some(subscription) = self.subscriptions.get_mut(&channel) {
+                        subscription.is_ordered = true;
+                    }
+                }
+                Order::Unsubscribe(channel, error) => self.unsubscribe_own(&channel, error),
+            }
+        }
+    }
+
+    /// Subscribes the session without its asking.
+    pub(super) fn subscribe_own(&mut self, channels: impl IntoIterator<Item = ChannelName>) {
+        let mut refused = NotSubscribed::default();
+        let begun: Vec<_> =
+            channels.into_iter().filter_map(|channel| self.begin_own(channel, &mut refused)).collect();
+        if begun.is_empty() {
+            return refused.tell(self.peer.id);
+        }
+        let begun = begun
+            .into_iter()
+            .map(|(subscribe, (term, locating))| async move { (subscribe, term, located(locating).await) });
+        self.wait_for(join_all(begun), move |session, begun| {
+            for (subscribe, term, located) in begun {
+                session.subscribed_own(&subscribe, term, located, &mut refused);
+            }
+            refused.tell(session.peer.id);
+        });
+    }
+
+    /// A subscription that the server makes is in force, or can't be.
+    pub(super) fn subscribed_own(
+        &mut self,
+        subscribe: &Subscribe,
+        term: Term,
+        located: Result<Option<Located>, ErrorInfo>,
+        refused: &mut NotSubscribed,
+    ) {
+        let Some(current) = self.subscriptions.get(&subscribe.channel) else { return };
+        if current.term != term {
+            // The client has made one of its own, or the server has made another one since.
+            return;
+        }
+        match located {
+            Ok(located) => {
+                let (subscribed, located) = self.begin_at(subscribe, located);
+                let frame = self.peer.codec.encode_frame(&ServerFrame::Push(Push::Subscribed(subscribed)));
+                current.channel.begin(current.place, Some(frame), located.is_some());
+                self.go_on(subscribe.channel.clone(), term, located);
+            }
+            Err(error) => {
+                refused.note(&subscribe.channel, &error.message);
+                self.leave(&subscribe.channel, None);
+            }
+        }
+    }
+
+    /// Ends a subscription without the client's asking.
+    pub(super) fn unsubscribe_own(&mut self, channel: &ChannelName, error: ErrorInfo) {
+        self.refuse_undecided(channel, &error);
+        let Some(Subscription { number, .. }) = self.subscriptions.get(channel) else { return };
+        let push = Push::Unsubscribed(Unsubscribed { channel: channel.clone(), number: *number, error });
+        let frame = self.peer.codec.encode_frame(&ServerFrame::Push(push));
+        self.leave(channel, Some(frame));
+    }
+
+    /// The reply goes the way of the channel's publications: what comes behind it belongs to this subscription.
+    pub(super) fn subscribe(&mut self, id: u32, subscribe: Subscribe) -> Result<Option<Answer>, ErrorInfo> {
+        self.admit(&subscribe)?;
+        match self.ask_to_subscribe(&subscribe.channel) {
+            Some(verdict) => self.decide_on_subscription(id, subscribe, verdict),
+            None => self.begin(id, subscribe),
+        }
+        Ok(None)
+    }
+
+    /// Begins a subscription that may be.
+    pub(super) fn begin(&mut self, id: u32, subscribe: Subscribe) {
+        if self.hub.settings().namespaces.of(&subscribe.channel).history.is_none() {
+            let (subscribed, _) = self.begin_at(&subscribe, None);
+            let reply = encode(&self.peer, Reply { id, result: Ok(Answer::Subscribed(subscribed)) });
+            return self.enter(&subscribe, reply);
+        }
+        let (term, locating) = self.enter_reading(&subscribe);
+        self.wait_for(located(locating), move |session, located| {
+            session.subscribed(id, &subscribe, term, located);
+        });
+    }
+
+    fn subscribed(
+        &mut self,
+        id: u32,
+        subscribe: &Subscribe,
+        term: Term,
+        located: Result<Option<Located>, ErrorInfo>,
+    ) {
+        let current = self.subscriptions.get(&subscribe.channel);
+        let Some(current) = current.filter(|current| current.term == term) else {
+            // A newer command of the client has put an end to it.
+            return answer(&self.peer, Reply { id, result: Err(ErrorInfo::from_code(ErrorCode::CANCELLED)) });
+        };
+        match located {
+            Ok(located) => {
+                let (subscribed, located) = self.begin_at(subscribe, located);
+                let reply = encode(&self.peer, Reply { id, result: Ok(Answer::Subscribed(subscribed)) });
+                current.channel.begin(current.place, reply, located.is_some());
+                self.go_on(subscribe.channel.clone(), term, located);
+            }
+            Err(error) => {
+                let reply = encode(&self.peer, Reply { id, result: Err(error) });
+                self.leave(&subscribe.channel, reply);
+            }
+        }
+    }
+
+    /// Whether the session may subscribe.
+    pub(super) fn admit(&self, subscribe: &Subscribe) -> Result<(), ErrorInfo> {
+        self.hub.settings().rules.check_channel(&subscribe.channel)?;
+        self.check(Action::Subscribe, &subscribe.channel)?;
+        let current = self.subscriptions.get(&subscribe.channel).map(|current| current.number);
+        let channels = || self.subscriptions.len().saturating_add(self.subscribing_count());
+        match current.max(self.subscribing(&subscribe.channel)) {
+            Some(current) if subscribe.number <= current => {
+                Err(ErrorInfo::from_code(ErrorCode::ALREADY_SUBSCRIBED))
+            }
+            Some(_) => Ok(()),
+            None if is_reached(self.live.limits.channels, channels()) => {
+                Err(ErrorInfo::from_code(ErrorCode::LIMIT_EXCEEDED))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Subscribes; `reply` goes before what is published from now on.
+    fn enter(&mut self, Subscribe { channel: name, number, .. }: &Subscribe, reply: Option<Bytes>) {
+        let term = Term::next();
+        if let Some(subscription) = self.subscriptions.get_mut(name) {
+            (subscription.number, subscription.term, subscription.is_ordered) = (*number, term, false);
+            return subscription.channel.answer(subscription.place, reply);
+        }
+        self.join(name, *number, term, reply.as_ref(), false);
+    }
+
+    /// Subscribes, with nothing of what is published from now on until the history has been read; where there is none, until
+    /// the subscription has been answered.
+    pub(super) fn enter_reading(
+        &mut self,
+        Subscribe { channel: name, number, position }: &Subscribe,
+    ) -> (Term, Locating) {
+        let term = Term::next();
+        match self.subscriptions.get_mut(name) {
+            Some(subscription) => {
+                // What is published goes on to come until the new one is answered.
+                (subscription.number, subscription.term, subscription.is_ordered) = (*number, term, false);
+            }
+            None => self.join(name, *number, term, None, true),
+        }
+        let locating = self.hub.settings().namespaces.of(name).history.map(|history| {
+            let (channel, since) = (name.clone(), position.clone());
+            self.hub.engine().locate(Locate { channel, history, since })
+        });
+        (term, locating)
+    }
+
+    fn join(
+        &mut self,
+        name: &ChannelName,
+        number: u32,
+        term: Term,
+        reply: Option<&Bytes>,
+        reads_history: bool,
+    ) {
+        let namespace = self.hub.settings().namespaces.of(name);
+        let entrant = Entrant { peer: &self.peer, is_witness: self.is_witness(name) };
+        let registry = self.hub.channel_registry();
+        let (channel, place) = registry.subscribe(name, namespace, entrant, reply, reads_history);
+        let subscription = Subscription { number, term, is_ordered: false, channel, place };
+        self.subscriptions.insert(name.clone(), subscription);
+        self.notice(|| SessionEvent::Subscribed(name.clone()));
+    }
+
+    /// Whether the session is told who comes and goes.
+    pub(super) fn is_witness(&self, channel: &ChannelName) -> bool {
+        self.hub.settings().namespaces.of(channel).join_leave.is_some()
+            && self.check(Action::Presence, channel).is_ok()
+    }
+
+    /// Ends a subscription whose channel could not be read.
+    pub(super) fn leave(&mut self, name: &ChannelName, reply: Option<Bytes>) {
+        if let Some(Subscription { channel, place, .. }) = self.subscriptions.remove(name) {
+            self.hub.channel_registry().unsubscribe(&channel, place, reply);
+            self.notice(|| SessionEvent::Unsubscribed(name.clone()));
+        }
+    }
+
+    pub(super) fn unsubscribe(
+        &mut self,
+        id: u32,
+        unsubscribe: Unsubscribe,
+    ) -> Result<Option<Answer>, ErrorInfo> {
+        if self.unsubscribe_undecided(&unsubscribe) {
+            return Ok(Some(Answer::Unsubscribed(unsubscribe)));
+        }
+        let Some(Subscription { number, channel, place, .. }) = self.subscriptions.get(&unsubscribe.channel)
+        else {
+            return Err(ErrorInfo::from_code(ErrorCode::NOT_SUBSCRIBED));
+        };
+        let is_old = unsubscribe.number < *number;
+        let (channel, place) = (Arc::clone(channel), *place);
+        if !is_old {
+            self.subscriptions.remove(&unsubscribe.channel);
+            self.notice(|| SessionEvent::Unsubscribed(unsubscribe.channel.clone()));
+        }
+        let reply = encode(&self.peer, Reply { id, result: Ok(Answer::Unsubscribed(unsubscribe)) });
+        if !is_old {
+            self.hub.channel_registry().unsubscribe(&channel, place, reply);
+        } else {
+            channel.answer(place, reply);
+        }
+        Ok(None)
+    }
+}
+
+pub(super) async fn located(locating: Locating) -> Result<Option<Located>, ErrorInfo> {
+    match locating {
+        Some(answer) => answer.await.map(Some).map_err(|error| failed(&error)),
+        None => Ok(None),
+    }
+}
