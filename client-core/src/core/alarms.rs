@@ -79,6 +79,9 @@ impl<L: Listener> Core<L> {
         told.is_acknowledged |= result.is_ok();
         if matches!(result, Err(error) if error.code() == ErrorCode::UNKNOWN_ALARM) {
             self.end_alarm(index);
+        } else if self.is_up() {
+            // One that was given up may have waited since before this session.
+            self.ask_for_alarm(index);
         }
     }
 
@@ -127,14 +130,18 @@ impl<L: Listener> Core<L> {
     /// never say of one that it is over.
     pub(super) fn ask_for_alarms(&mut self) {
         for index in 0..self.alarms.0.len() {
-            let question = self.next_id();
-            let Some(told) = self.alarms.0.get_mut(index) else { return };
-            told.question = 0;
-            if told.is_shown() {
-                told.question = question;
-                let frame = compose::acknowledge(question, &told.id, true);
-                self.send_transient(frame);
-            }
+            self.ask_for_alarm(index);
+        }
+    }
+
+    fn ask_for_alarm(&mut self, index: usize) {
+        let question = self.next_id();
+        let Some(told) = self.alarms.0.get_mut(index) else { return };
+        told.question = 0;
+        if told.is_shown() {
+            told.question = question;
+            let frame = compose::acknowledge(question, &told.id, true);
+            self.send_transient(frame);
         }
     }
 

@@ -463,6 +463,28 @@ fn after_a_reconnect_the_server_is_asked_for_the_alarms_that_are_shown() {
 }
 
 #[test]
+fn after_an_acknowledgement_is_given_up_the_server_is_asked_for_its_alarm() {
+    let mut client = Client::connected();
+    client.receive([long_alarm("a")]);
+    client.events();
+    let command = client.core.acknowledge(client.now, "a", None).unwrap();
+    client.core.handle_close(client.now, CloseCode::ABNORMAL, "");
+    client.wait();
+    client.establish();
+    client.events();
+    client.sent();
+    client.core.cancel(command);
+    client.events();
+    let asked = client.sent();
+    assert!(matches!(
+        &asked[..],
+        [Command { request: Request::Acknowledge(Acknowledge { received_only: true, .. }), .. }]
+    ));
+    client.reply(asked[0].id, Err(ErrorInfo::from_code(ErrorCode::UNKNOWN_ALARM)));
+    assert_eq!(alarms(&mut client), [("a".into(), true)], "the server was restarted meanwhile");
+}
+
+#[test]
 fn what_one_user_acknowledged_is_not_acknowledged_by_another() {
     let mut client = Client::new();
     client.core.connect(client.now);

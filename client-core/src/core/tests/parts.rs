@@ -327,8 +327,6 @@ fn a_large_command_does_not_time_out_while_its_parts_go_out_or_arrive() {
 #[test]
 fn commands_behind_a_large_one_do_not_time_out_while_its_parts_go_out() {
     let mut client = Client::connected();
-    let before = call(&mut client, 10, SendOptions::default());
-    client.sent();
     call(&mut client, 100_000, SendOptions::default());
     let behind = call(&mut client, 10, SendOptions::default());
     let mut sent = Vec::new();
@@ -338,7 +336,7 @@ fn commands_behind_a_large_one_do_not_time_out_while_its_parts_go_out() {
         client.core.handle_drained(client.now);
         client.core.handle_timeout(client.now);
     }
-    assert_eq!(client.completed(), [(before, Err(ErrorCode::TIMEOUT))], "nothing holds up its answer");
+    assert_eq!(client.completed(), []);
     assert!(sent.iter().any(|command| command.id == behind.number()));
     client.reply(behind.number(), Err(ErrorInfo::from_code(ErrorCode::UNKNOWN_CALL)));
     assert_eq!(client.completed(), [(behind, Err(ErrorCode::UNKNOWN_CALL))]);
