@@ -19,7 +19,7 @@ const ENTRIES = {
 const INTERNAL = new RegExp(
   `^(on[A-Z]\\w*|${[
     ...['abandon', 'answer', 'any', 'ask', 'begin', 'causeOf', 'count', 'due', 'each', 'end', 'enter', 'fail', 'failure', 'flag'],
-    ...['giveUp', 'item', 'iterate', 'listen', 'live', 'members', 'number', 'numbered', 'providesTokens', 'publishVolatile'],
+    ...['giveUp', 'item', 'iterate', 'listen', 'live', 'number', 'numbered', 'providesTokens', 'publishVolatile'],
     ...['receive', 'rows', 'run', 'start', 'stop', 'timer'],
   ].join('|')})$`,
 );

@@ -101,6 +101,7 @@ function requestsOf(session, alarm) {
       { path: '/channels/kept:a/history?limit=5&reverse=true' },
       { path: '/channels/plain/history' },
       { path: '/channels/kept:a/history?offset=1' },
+      { path: '/channels/kept:a/history?offset=1&epoch=another' },
     ],
     'GET /sessions': [{}, { path: '/sessions?user=ann' }, { path: '/sessions?after=nowhere' }],
     'GET /sessions/{session}': [{ path: `/sessions/${session}` }, { path: `/sessions/${NOBODY}` }, { path: '/sessions/x' }],

@@ -9,12 +9,20 @@ export interface Position {
   epoch: string;
 }
 
+/** A message that can't be read. */
+export interface Unreadable {
+  /** Its place in the history. */
+  offset: number;
+  /** Why it can't be read. */
+  error: WirehubError;
+}
+
 /** A part of a channel's history. */
 export interface HistoryPage<M = unknown> {
   /** In the order that was asked for. */
   publications: Publication<M>[];
-  /** Those among them that can't be read: their offsets, and why. */
-  unreadable: { offset: number; error: WirehubError }[];
+  /** Those among them that can't be read. */
+  unreadable: Unreadable[];
   /** The place of the last message that came, whether it can be read or not: ask for the next page `since` this. */
   last?: Position;
   /** The channel's newest place. */

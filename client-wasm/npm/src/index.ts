@@ -11,7 +11,7 @@ export type {
   PublishOptions,
   SendOptions,
 } from './options.js';
-export type { HistoryPage, Member, Position, PresenceCounts, PresencePage } from './history.js';
+export type { HistoryPage, Member, Position, PresenceCounts, PresencePage, Unreadable } from './history.js';
 export type { TokenProvider } from './tokens.js';
 export { Subscription } from './subscription.js';
 export type { Publication, SubscribeOptions, SubscriptionState } from './subscription.js';
