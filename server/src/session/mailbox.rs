@@ -210,6 +210,11 @@ impl Mailbox {
         self.change(|state, _| state.queue.answer_first(frame));
     }
 
+    /// Queues what tells of a gap: see [`Queue::tell_gap`].
+    pub(crate) fn tell_gap(&self, lane: Lane, channel: &ChannelName, frame: Bytes) {
+        self.change(|state, _| state.queue.tell_gap(lane, channel, frame));
+    }
+
     /// Queues what the session has read for its client.
     pub(crate) fn answer_run(&self, lane: Lane, run: Run) {
         self.change(|state, _| state.queue.answer_run(lane, run));

@@ -76,6 +76,8 @@ enum Entry {
     Run(Run),
     /// What the session itself has made.
     Answer(Run),
+    /// An answer that says that something of this channel was dropped before what is behind it.
+    Gap(Run, ChannelName),
     /// Makes room where there is none. The channel is there where its clients can't see by offsets what they did not get.
     Droppable(Run, Option<ChannelName>),
     /// What is in the slot when its turn comes.
@@ -127,7 +129,7 @@ impl Queue {
 
     fn answers(&self) -> Answers {
         let mut answers = self.many.as_ref().map_or_else(Answers::default, |many| many.answers);
-        if matches!(self.one, Some(Entry::Answer(_))) {
+        if self.one.as_ref().is_some_and(Entry::is_answer) {
             answers.add(self.lane == Lane::Bulk, self.bytes);
         }
         answers
@@ -156,6 +158,23 @@ impl Queue {
     /// Queues what the session itself has read.
     pub(crate) fn answer_run(&mut self, lane: Lane, run: Run) {
         self.push(lane, Entry::Answer(run));
+    }
+
+    /// Queues what tells of a gap before all that waits in the lane, unless one of the channel waits there already. A frame that
+    /// is under way in parts was there before the gap.
+    pub(crate) fn tell_gap(&mut self, lane: Lane, channel: &ChannelName, frame: Bytes) {
+        let gap = Entry::Gap(Run::of(frame), channel.clone());
+        let cost = gap.cost();
+        let many = self.many();
+        let entries = &mut lane.of(&mut many.lanes).entries;
+        let gaps = entries.iter().take_while(|entry| matches!(entry, Entry::Gap(..)));
+        if gaps.clone().any(|entry| matches!(entry, Entry::Gap(_, of) if of == channel)) {
+            return;
+        }
+        let behind = gaps.count();
+        entries.insert(behind, gap);
+        many.answers.add(lane == Lane::Bulk, cost);
+        self.bytes = self.bytes.saturating_add(cost);
     }
 
     /// Queues publications; `false` where there is no room for them.
@@ -288,7 +307,7 @@ impl Queue {
         } else {
             // Before the bytes: as long as there is one entry they are its own.
             let many = self.many();
-            if matches!(entry, Entry::Answer(_)) {
+            if entry.is_answer() {
                 many.answers.add(lane == Lane::Bulk, cost);
             }
             lane.of(&mut many.lanes).entries.push_back(entry);
@@ -400,16 +419,20 @@ impl Lane {
 }
 
 impl Entry {
+    fn is_answer(&self) -> bool {
+        matches!(self, Self::Answer(_) | Self::Gap(..))
+    }
+
     fn bytes(&self) -> usize {
         match self {
-            Self::Run(run) | Self::Answer(run) | Self::Droppable(run, _) => run.bytes(),
+            Self::Run(run) | Self::Answer(run) | Self::Gap(run, _) | Self::Droppable(run, _) => run.bytes(),
             Self::Latest(slot) => slot.lock().as_ref().map_or(0, Run::bytes),
         }
     }
 
     fn cost(&self) -> usize {
         match self {
-            Self::Run(run) | Self::Answer(run) | Self::Droppable(run, _) => cost(run),
+            Self::Run(run) | Self::Answer(run) | Self::Gap(run, _) | Self::Droppable(run, _) => cost(run),
             Self::Latest(slot) => slot.lock().as_ref().map_or(0, cost),
         }
     }
@@ -421,7 +444,7 @@ impl Entry {
             *self = Self::Run(run);
         }
         match self {
-            Self::Run(run) | Self::Answer(run) | Self::Droppable(run, _) => Some(run),
+            Self::Run(run) | Self::Answer(run) | Self::Gap(run, _) | Self::Droppable(run, _) => Some(run),
             Self::Latest(_) => None,
         }
     }

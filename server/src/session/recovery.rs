@@ -126,14 +126,15 @@ impl Session {
     /// Tells the client that something of a channel without offsets was dropped.
     pub(super) fn tell_gap(&self, channel: &ChannelName) {
         if let Some(subscription) = self.subscriptions.get(channel) {
-            let (number, channel) = (subscription.number, channel.clone());
-            self.push(Push::Subscribed(Subscribed {
-                channel,
-                number,
+            let gap = Push::Subscribed(Subscribed {
+                channel: channel.clone(),
+                number: subscription.number,
                 position: None,
                 complete: false,
                 recovering: 0,
-            }));
+            });
+            let frame = self.peer.codec.encode_frame(&ServerFrame::Push(gap));
+            self.peer.mailbox.tell_gap(subscription.channel.lane(), channel, frame);
         }
     }
 

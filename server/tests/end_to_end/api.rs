@@ -244,6 +244,27 @@ async fn a_batch_has_a_bound_and_an_answer_for_each() {
 }
 
 #[tokio::test]
+async fn a_batch_that_is_larger_than_the_queues_ends_nobody_who_reads() {
+    let server = server().await;
+    let mut readers = Vec::new();
+    for _ in 0..20 {
+        let mut reader = Client::connect(&server, CODECS[0]).await;
+        reader.subscribe("news").await;
+        readers.push(tokio::spawn(async move {
+            for _ in 0..1000 {
+                reader.publication().await;
+            }
+        }));
+    }
+    let message = json!({ "channel": "news", "data": "x".repeat(2000) });
+    let (status, _) = post(&server, "/api/v1/batch", json!({ "publications": vec![message; 1000] })).await;
+    assert_eq!(status, 200);
+    for reader in readers {
+        reader.await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn an_engine_that_fails_is_told_as_a_problem() {
     #[derive(Debug)]
     struct Broken;

@@ -37,7 +37,7 @@ impl Batch<'_> {
                 && let Some(entry) = lane.entries.front_mut()
             {
                 let is_droppable = matches!(entry, Entry::Droppable(..));
-                let is_answer = matches!(entry, Entry::Answer(_));
+                let is_answer = entry.is_answer();
                 let Some(run) = entry.ready() else {
                     // A slot that is empty.
                     lane.entries.pop_front();

@@ -286,3 +286,33 @@ fn the_bytes_of_the_latest_are_those_of_what_waits_there_however_often_it_was_re
     assert_eq!(taken(&mut queue), ["123", "1"]);
     assert_eq!(queue.bytes(), 0);
 }
+
+#[test]
+fn a_gap_is_told_behind_what_is_under_way_and_once_before_what_is_behind_it() {
+    let (mut queue, mut dropped) = (Queue::default(), Dropped::default());
+    let (a, b) = (ChannelName::new("a").unwrap(), ChannelName::new("b").unwrap());
+    let slot = Arc::new(Slot::default());
+    push(&mut queue, Lane::Normal, large(40_000));
+    taken_within(&mut queue, 16_384);
+    assert!(queue.push_latest(Lane::Normal, &slot, run("newest"), Some(&a), 1 << 20, &mut dropped));
+    for _ in 0..2 {
+        queue.tell_gap(Lane::Normal, &a, frame("gap"));
+        queue.tell_gap(Lane::Normal, &b, frame("other"));
+    }
+    let mut whole = Vec::new();
+    loop {
+        let batch = taken_within(&mut queue, 16_384);
+        if batch.is_empty() {
+            break;
+        }
+        whole.extend(batch.into_iter().filter(|piece| piece.len() < 10));
+        if whole.is_empty() {
+            assert!(queue.many.is_some(), "the large frame comes first");
+        }
+    }
+    assert_eq!(whole.concat(), *b"gapothernewest");
+    assert_eq!((queue.bytes, queue.all_answers()), (0, 0));
+    queue.tell_gap(Lane::Normal, &a, frame("gap"));
+    assert_eq!(taken(&mut queue), ["gap"]);
+    assert_eq!(queue.bytes, 0);
+}
