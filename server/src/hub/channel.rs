@@ -347,21 +347,21 @@ impl Channel {
             close(&mut state.batches);
             state.batches.push_back(Batch { audience, first, frames: 0, offset, rows: Rows::default() });
         }
-        let before = state.backlog();
+        let mut come = 0_usize;
         if let Some(batch) = state.batches.back_mut() {
+            let before = batch.bytes();
             batch.push(codecs, frame);
+            come = batch.bytes().saturating_sub(before);
         }
         let is_first = state.batches.len() == 1 && state.cursor == 0;
         if self.len() <= FEW && is_first {
             self.hand_all_out(state);
             return;
         }
-        let backlog = state.backlog();
-        if backlog > BACKLOG_BYTES {
-            // Who publishes faster than that is held up by it: as much goes as comes.
-            let come = backlog.saturating_sub(before).saturating_mul(state.places.len());
+        if state.backlog() > BACKLOG_BYTES {
+            // A publisher that is faster than the hand-out hands out as much as it adds.
             let first = state.batches.front().map_or(0, Batch::bytes);
-            let share = come.checked_div(first).unwrap_or_default();
+            let share = come.saturating_mul(state.places.len()).checked_div(first).unwrap_or_default();
             self.hand_out(state, share.max(PIECE));
         }
         if !state.is_scheduled && !state.batches.is_empty() {

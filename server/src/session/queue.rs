@@ -137,7 +137,10 @@ impl Queue {
 
     /// How many answers wait that others may overtake.
     pub(crate) fn bulk_answers(&self) -> usize {
-        let lane = self.many.as_ref().map(|many| Lane::Bulk.get(&many.lanes));
+        let lane = self.many.as_ref().map(|many| {
+            let [.., bulk] = &many.lanes;
+            bulk
+        });
         let of_many =
             lane.map_or(0, |lane| lane.entries.len().saturating_add(usize::from(!lane.unsent.is_empty())));
         let is_one = self.one.is_some() && self.lane == Lane::Bulk;
@@ -397,16 +400,6 @@ impl Answers {
 }
 
 impl Lane {
-    fn get(self, lanes: &Lanes) -> &LaneQueue {
-        let [control, urgent, normal, bulk] = lanes;
-        match self {
-            Self::Control => control,
-            Self::Urgent => urgent,
-            Self::Normal => normal,
-            Self::Bulk => bulk,
-        }
-    }
-
     fn of(self, lanes: &mut Lanes) -> &mut LaneQueue {
         let [control, urgent, normal, bulk] = lanes;
         match self {

@@ -78,15 +78,6 @@ fn number(number: u32) -> Payload {
     Payload::json(number.to_string())
 }
 
-async fn reply(client: &mut Client) -> (u32, Option<u16>) {
-    match client.next().await {
-        Received::Frame(ServerFrame::Reply(Reply { id, result })) => {
-            (id, result.err().map(|error| error.code.number()))
-        }
-        other => panic!("{other:?}"),
-    }
-}
-
 #[tokio::test]
 async fn a_call_is_answered_by_its_typed_handler() {
     let server = Server::start(hub().build()).await;
@@ -147,7 +138,7 @@ async fn a_cancelled_call_is_answered_as_such_and_stops() {
                 Command { id: 72, request: Request::Cancel(Cancel { command: 70 }) },
             ])
             .await;
-        let replies = [reply(&mut client).await, reply(&mut client).await, reply(&mut client).await];
+        let replies = [client.reply().await, client.reply().await, client.reply().await];
         assert_eq!(replies, [(70, Some(116)), (71, None), (72, None)]);
     }
 }
@@ -166,11 +157,11 @@ async fn slow_calls_hold_nothing_up_and_are_limited_in_number() {
                 Command { id: 83, request: call("hang", number(4)) },
             ])
             .await;
-        let mut replies = [reply(&mut client).await, reply(&mut client).await];
+        let mut replies = [client.reply().await, client.reply().await];
         replies.sort_unstable();
         assert_eq!(replies, [(82, None), (83, Some(106))]);
         client.ok(Request::Cancel(Cancel { command: 80 })).await;
-        assert_eq!(reply(&mut client).await, (80, Some(116)));
+        assert_eq!(client.reply().await, (80, Some(116)));
         client.ok(call("double", number(5))).await;
     }
 }
@@ -224,7 +215,7 @@ async fn large_answers_wait_for_a_client_that_does_not_read_and_do_not_end_it() 
     until(|| gate.available_permits() == 32).await;
     let mut answered = Vec::new();
     for _ in 0..32 {
-        answered.push(reply(&mut client).await);
+        answered.push(client.reply().await);
     }
     answered.sort_unstable();
     assert_eq!(answered, (1..=32).map(|id| (id, None)).collect::<Vec<_>>());
@@ -253,9 +244,9 @@ async fn a_cancelled_stream_is_dropped_and_its_id_is_free_again() {
     for codec in CODECS {
         let mut client = Client::connect(&server, codec).await;
         client.send([Command { id: 90, request: call("stuck", number(7)) }]).await;
-        assert_eq!(reply(&mut client).await, (90, None));
+        assert_eq!(client.reply().await, (90, None));
         client.send([Command { id: 91, request: Request::Cancel(Cancel { command: 90 }) }]).await;
-        assert_eq!([reply(&mut client).await, reply(&mut client).await], [(90, Some(116)), (91, None)]);
+        assert_eq!([client.reply().await, client.reply().await], [(90, Some(116)), (91, None)]);
         client.send([Command { id: 90, request: call("count", number(2)) }]).await;
         assert_eq!(responses(&mut client, 90).await.0.len(), 2);
     }
@@ -390,7 +381,7 @@ async fn the_key_of_a_call_is_its_name_s_and_an_anonymous_one_its_session_s() {
         until(|| carried_out.load(Ordering::SeqCst) == before + 2).await;
         bob.ok(Request::Cancel(Cancel { command: 50 })).await;
         gate.add_permits(1);
-        assert_eq!(reply(&mut ann).await, (50, None), "it is not ann's that was cancelled");
+        assert_eq!(ann.reply().await, (50, None), "it is not ann's that was cancelled");
     }
 }
 
@@ -414,7 +405,7 @@ async fn answers_that_a_client_does_not_take_are_bounded_in_bytes() {
     until(|| answered.load(Ordering::SeqCst) == 32).await;
     let mut errors = Vec::new();
     for _ in 0..32 {
-        let (_, error) = reply(&mut client).await;
+        let (_, error) = client.reply().await;
         errors.extend(error);
     }
     assert!((20..32).contains(&errors.len()), "{} were refused", errors.len());

@@ -103,16 +103,6 @@ fn json(number: usize) -> Payload {
     Payload::json(number.to_string())
 }
 
-/// The next reply: to which command, and the code of its error.
-async fn reply(client: &mut Client) -> (u32, Option<u16>) {
-    match client.next().await {
-        Received::Frame(ServerFrame::Reply(Reply { id, result })) => {
-            (id, result.err().map(|error| error.code.number()))
-        }
-        other => panic!("{other:?}"),
-    }
-}
-
 #[tokio::test]
 async fn a_hook_says_who_may_subscribe_and_read() {
     let gate = Gate::new(1000);
@@ -170,9 +160,9 @@ async fn nobody_is_asked_about_more_subscriptions_than_there_may_be() {
     let mut ann = self::client(&server, CODECS[0], "ann").await;
     let commands = ["room:1ann", "room:2ann", "room:3ann"].map(|channel| subscribe(channel, 1));
     ann.send((10..).zip(commands).map(|(id, request)| Command { id, request })).await;
-    assert_eq!(reply(&mut ann).await, (12, Some(106)));
+    assert_eq!(ann.reply().await, (12, Some(106)));
     gate.open(2);
-    let mut answers = [reply(&mut ann).await, reply(&mut ann).await];
+    let mut answers = [ann.reply().await, ann.reply().await];
     answers.sort_unstable();
     assert_eq!((answers, gate.asked()), ([(10, None), (11, None)], 2));
 }
@@ -212,7 +202,7 @@ async fn a_subscription_can_be_taken_back_before_it_is_decided_on() {
         ann.ok(unsubscribe("room:ann", 1)).await;
         assert_eq!(ann.error(unsubscribe("room:ann", 1)).await, 113);
         gate.open(1);
-        assert_eq!(reply(&mut ann).await, (10, Some(116)));
+        assert_eq!(ann.reply().await, (10, Some(116)));
         assert_eq!(server.hub.subscribers(&name("room:ann")), 0);
 
         // A newer one takes its place.
@@ -220,7 +210,7 @@ async fn a_subscription_can_be_taken_back_before_it_is_decided_on() {
             .await;
         assert_eq!(ann.error(subscribe("room:ann", 3)).await, 105);
         gate.open(2);
-        let mut answers = [reply(&mut ann).await, reply(&mut ann).await];
+        let mut answers = [ann.reply().await, ann.reply().await];
         answers.sort_unstable();
         assert_eq!(answers, [(12, Some(116)), (13, None)]);
         assert_eq!(server.hub.subscribers(&name("room:ann")), 1);
@@ -317,9 +307,9 @@ async fn what_a_token_does_not_allow_any_more_is_not_read_by_a_hook_that_was_slo
         let refresh = ann.command(Request::Refresh(Refresh { token: "may not".into() }));
         let (read_id, refresh_id) = (read.id, refresh.id);
         ann.send([read, refresh]).await;
-        assert_eq!(reply(&mut ann).await, (refresh_id, None));
+        assert_eq!(ann.reply().await, (refresh_id, None));
         gate.open(1);
-        assert_eq!(reply(&mut ann).await, (read_id, Some(103)));
+        assert_eq!(ann.reply().await, (read_id, Some(103)));
     }
 }
 
@@ -368,8 +358,7 @@ async fn publications_stay_in_their_order_and_other_channels_do_not_wait() {
         ann.ok(publish("other", json(1))).await;
         assert_eq!(gate.asked(), 1, "one after the other");
         gate.open(4);
-        let answers =
-            [reply(&mut ann).await, reply(&mut ann).await, reply(&mut ann).await, reply(&mut ann).await];
+        let answers = [ann.reply().await, ann.reply().await, ann.reply().await, ann.reply().await];
         assert_eq!(answers, [(10, None), (11, None), (12, Some(103)), (13, None)]);
         for number in [101, 102, 103] {
             assert_eq!(bob.publication().await.payload, json(number));
@@ -389,7 +378,7 @@ async fn a_flood_waits_for_its_decisions_and_nothing_of_it_is_lost() {
     bob.ok(publish("other", json(1))).await;
     gate.open(500);
     for id in 1..=500 {
-        assert_eq!(reply(&mut ann).await, (id, None));
+        assert_eq!(ann.reply().await, (id, None));
         assert_eq!(bob.publication().await.payload, json(id as usize + 1100));
     }
 }
@@ -456,7 +445,7 @@ async fn decisions_of_any_length_leave_the_order_of_each_channel_as_it_was() {
     for speaker in &mut speakers {
         let mut answered = Vec::new();
         for _ in 0..MESSAGES {
-            let (id, error) = reply(speaker).await;
+            let (id, error) = speaker.reply().await;
             let number = id as usize - 100;
             assert_eq!(error, (!is_allowed(number)).then_some(1003), "{number}");
             answered.push(number);

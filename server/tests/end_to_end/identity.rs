@@ -7,23 +7,13 @@ use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use wirehub_common::Payload;
 use wirehub_common::code::CloseCode;
-use wirehub_common::frame::{Command, Connect, ErrorInfo, Refresh, Reply, Request, ServerFrame};
+use wirehub_common::frame::{Command, Connect, ErrorInfo, Refresh, Request};
 use wirehub_server::{Authenticated, Hub, Refusal, Rights, SessionId};
 
-use crate::support::{CODECS, Client, Received, Server, name, publish, subscribe, until};
+use crate::support::{CODECS, Client, Server, name, publish, subscribe, until};
 
 fn connect(token: &str) -> Connect {
     Connect { token: token.into(), ..Connect::default() }
-}
-
-/// The next reply: to which command, and the code of its error.
-async fn reply(client: &mut Client) -> (u32, Option<u16>) {
-    match client.next().await {
-        Received::Frame(ServerFrame::Reply(Reply { id, result })) => {
-            (id, result.err().map(|error| error.code.number()))
-        }
-        other => panic!("{other:?}"),
-    }
 }
 
 #[tokio::test]
@@ -55,7 +45,7 @@ async fn a_connection_whose_connects_are_refused_again_and_again_is_closed() {
             let before = asked.load(Ordering::SeqCst);
             client.send((1..=1000).map(|id| Command { id, request: Request::Connect(connect(token)) })).await;
             for id in 1..=5 {
-                assert!(matches!(reply(&mut client).await, (answered, Some(_)) if answered == id));
+                assert!(matches!(client.reply().await, (answered, Some(_)) if answered == id));
             }
             assert_eq!(client.closed().await.0, code.number(), "{token}");
             assert_eq!(asked.load(Ordering::SeqCst) - before, 5, "{token}: nobody is asked any more");
@@ -114,14 +104,14 @@ async fn one_new_token_of_a_session_is_looked_at_at_a_time() {
         let refresh = |id: u32| Command { id, request: Request::Refresh(Refresh { token: id.to_string() }) };
         ann.send((10..=60).map(refresh)).await;
         for id in 11..60 {
-            assert_eq!(reply(&mut ann).await, (id, Some(116)), "a newer one came");
+            assert_eq!(ann.reply().await, (id, Some(116)), "a newer one came");
         }
         assert_eq!(*asked.lock(), ["10"]);
         gate.add_permits(1);
-        assert_eq!(reply(&mut ann).await, (10, None));
+        assert_eq!(ann.reply().await, (10, None));
         until(|| asked.lock().len() == 2).await;
         gate.add_permits(1);
-        assert_eq!(reply(&mut ann).await, (60, None));
+        assert_eq!(ann.reply().await, (60, None));
         assert_eq!(*asked.lock(), ["10", "60"]);
         gate.add_permits(1);
         ann.ok(Request::Refresh(Refresh { token: "later".into() })).await;

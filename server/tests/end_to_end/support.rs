@@ -275,6 +275,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         }
     }
 
+    /// The next reply: to which command, and the code of its error.
+    #[track_caller]
+    pub(crate) fn reply(&mut self) -> impl Future<Output = (u32, Option<u16>)> {
+        let test = Location::caller();
+        async move {
+            match self.next_at(test).await {
+                Received::Frame(ServerFrame::Reply(Reply { id, result })) => {
+                    (id, result.err().map(|error| error.code.number()))
+                }
+                other => panic!("{}: {other:?} for a reply", self.at(test)),
+            }
+        }
+    }
+
     /// The next push.
     #[track_caller]
     pub(crate) fn push(&mut self) -> impl Future<Output = Push> {

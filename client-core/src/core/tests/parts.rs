@@ -292,10 +292,8 @@ fn an_answer_that_stops_half_way_times_out() {
     assert_eq!(client.now.since(silent), Duration::from_secs(10), "from the last part on");
 }
 
-#[test]
-fn a_large_command_does_not_time_out_while_its_parts_go_out_or_arrive() {
-    let mut client = Client::connected();
-    let large = call(&mut client, 100_000, SendOptions::default());
+/// The commands that go out over a line that takes four seconds for each message.
+fn sent_slowly(client: &mut Client) -> Vec<Command> {
     let mut sent = Vec::new();
     while let Some(commands) = client.sent_next() {
         sent.extend(commands);
@@ -303,6 +301,14 @@ fn a_large_command_does_not_time_out_while_its_parts_go_out_or_arrive() {
         client.core.handle_drained(client.now);
         client.core.handle_timeout(client.now);
     }
+    sent
+}
+
+#[test]
+fn a_large_command_does_not_time_out_while_its_parts_go_out_or_arrive() {
+    let mut client = Client::connected();
+    let large = call(&mut client, 100_000, SendOptions::default());
+    let sent = sent_slowly(&mut client);
     // All is in some buffer; the server says that it hears something of it.
     for _ in 0..10 {
         client.now = client.now.after(Duration::from_secs(9));
@@ -329,13 +335,7 @@ fn commands_behind_a_large_one_do_not_time_out_while_its_parts_go_out() {
     let mut client = Client::connected();
     call(&mut client, 100_000, SendOptions::default());
     let behind = call(&mut client, 10, SendOptions::default());
-    let mut sent = Vec::new();
-    while let Some(commands) = client.sent_next() {
-        sent.extend(commands);
-        client.now = client.now.after(Duration::from_secs(4));
-        client.core.handle_drained(client.now);
-        client.core.handle_timeout(client.now);
-    }
+    let sent = sent_slowly(&mut client);
     assert_eq!(client.completed(), []);
     assert!(sent.iter().any(|command| command.id == behind.number()));
     client.reply(behind.number(), Err(ErrorInfo::from_code(ErrorCode::UNKNOWN_CALL)));
