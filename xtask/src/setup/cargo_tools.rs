@@ -17,6 +17,7 @@ use crate::{
 pub(super) const WASM_PACK: CargoTool = CargoTool {
     package: "wasm-pack",
     program: "wasm-pack",
+    version_arguments: &["--version"],
     version: "0.15.1",
     locked: true,
     slow: "2 to 3 min",
@@ -26,6 +27,7 @@ pub(super) const WASM_PACK: CargoTool = CargoTool {
 pub(super) const WASM_BINDGEN: CargoTool = CargoTool {
     package: "wasm-bindgen-cli",
     program: "wasm-bindgen",
+    version_arguments: &["--version"],
     version: "",
     // Its lock file has named crate versions that were withdrawn later.
     locked: false,
@@ -35,6 +37,7 @@ pub(super) const WASM_BINDGEN: CargoTool = CargoTool {
 pub(super) const GECKODRIVER: CargoTool = CargoTool {
     package: "geckodriver",
     program: "geckodriver",
+    version_arguments: &["--version"],
     version: "0.37.1",
     locked: true,
     slow: "about 2 min",
@@ -43,6 +46,8 @@ pub(super) const GECKODRIVER: CargoTool = CargoTool {
 pub(super) const CARGO_MUTANTS: CargoTool = CargoTool {
     package: "cargo-mutants",
     program: "cargo-mutants",
+    // A verb of cargo: it expects its own name first.
+    version_arguments: &["mutants", "--version"],
     version: "27.1.0",
     locked: true,
     slow: "2 to 3 min",
@@ -53,6 +58,8 @@ pub(super) const CARGO_MUTANTS: CargoTool = CargoTool {
 pub(super) struct CargoTool {
     package: &'static str,
     program: &'static str,
+    /// Makes the program print its version.
+    version_arguments: &'static [&'static str],
     version: &'static str,
     locked: bool,
     slow: &'static str,
@@ -93,7 +100,7 @@ pub(super) fn ensure(project: &Project, console: &Console, pinned: &Pinned) -> R
     folders.extend(cargo_bin());
     let path = process::path_with(&folders)?;
     let found = candidates(&path, tool.program);
-    if let Some(program) = found.iter().find(|program| is_version(program, version)) {
+    if let Some(program) = found.iter().find(|program| is_version(tool, program, version)) {
         console.ready(tool.program, version);
         return Ok(program.clone());
     }
@@ -114,14 +121,15 @@ pub(super) fn ensure(project: &Project, console: &Console, pinned: &Pinned) -> R
         log.run(&mut install)
             .with_context(|| format!("install {} {version} yourself, then run this again", tool.package))
     })?;
-    candidates(&path, tool.program).into_iter().find(|program| is_version(program, version)).with_context(
-        || {
+    candidates(&path, tool.program)
+        .into_iter()
+        .find(|program| is_version(tool, program, version))
+        .with_context(|| {
             format!(
                 "{} {version} was installed and is not found: put cargo's bin folder on PATH",
                 tool.program
             )
-        },
-    )
+        })
 }
 
 fn private_root(project: &Project) -> PathBuf {
@@ -132,8 +140,8 @@ fn candidates(path: &OsString, program: &str) -> Vec<PathBuf> {
     env::split_paths(path).filter_map(|folder| process::find_in(folder.as_os_str(), program)).collect()
 }
 
-fn is_version(program: &Path, version: &str) -> bool {
-    output_of(command(program).arg("--version")).is_ok_and(|told| names_version(&told, version))
+fn is_version(tool: &CargoTool, program: &Path, version: &str) -> bool {
+    output_of(command(program).args(tool.version_arguments)).is_ok_and(|told| names_version(&told, version))
 }
 
 /// Whether `tool 1.2.3 (…)` names exactly `1.2.3`.
