@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 use wirehub_common::contract::Schema;
 use wirehub_server::common::code::ErrorCode;
-use wirehub_server::{Authenticated, CallError, Hub, STOP_DEADLINE};
+use wirehub_server::{Authenticated, CallError, Hub, STOP_DEADLINE, router};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Schema)]
 pub struct Line {
@@ -53,7 +53,7 @@ pub(crate) fn app(hub: &Hub) -> Router {
         .route("/", get(async || "hello"))
         .route("/announce", post(announce))
         .with_state(hub.clone())
-        .merge(hub.router())
+        .merge(router(hub))
 }
 
 /// A message can be published from anywhere. One of another type would not compile.

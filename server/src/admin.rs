@@ -11,16 +11,16 @@ use axum::response::{IntoResponse as _, Redirect, Response};
 use axum::routing::get;
 
 /// The page for operators, at `/admin`: live sessions and channels, rates, disconnecting, publishing. To be merged into a
-/// router beside [`Hub::api`](crate::Hub::api), whose keys it asks for.
+/// router beside [`api`](crate::api), whose keys it asks for.
 ///
 /// It loads nothing from elsewhere, runs no script but its own, and can't be framed.
 ///
 /// ```
-/// use wirehub_server::{ApiKey, ApiKeys, Hub, admin_page};
+/// use wirehub_server::{ApiKey, ApiKeys, Hub, admin_page, api, router};
 ///
 /// let hub = Hub::builder().build();
 /// let keys = [ApiKey::new("0123456789abcdef0123456789abcdef")?];
-/// let app = hub.router().merge(hub.api(ApiKeys::from_iter(keys))).merge(admin_page());
+/// let app = router(&hub).merge(api(&hub, ApiKeys::from_iter(keys))).merge(admin_page());
 /// # let _ = app;
 /// # Ok::<(), wirehub_server::ApiKeyError>(())
 /// ```

@@ -227,7 +227,7 @@ pub struct AlarmRecipient {
     pub since: SystemTime,
 }
 
-/// How far an alarm has got.
+/// The progress of an alarm at a recipient.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum AlarmProgress {
@@ -239,6 +239,21 @@ pub enum AlarmProgress {
     Received,
     /// Somebody has acknowledged it.
     Acknowledged,
+}
+
+impl AlarmProgress {
+    /// Every progress, the least first.
+    pub const ALL: [Self; 4] = [Self::Waiting, Self::Sent, Self::Received, Self::Acknowledged];
+
+    /// The name: `waiting`, `sent`, `received` or `acknowledged`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Sent => "sent",
+            Self::Received => "received",
+            Self::Acknowledged => "acknowledged",
+        }
+    }
 }
 
 /// Whether an alarm goes on.

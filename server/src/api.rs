@@ -22,8 +22,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use self::problem::{PROBLEM, Problem};
-use crate::Hub;
-use crate::hub::connections::Phase;
+use crate::{Hub, Phase};
 
 mod alarms;
 mod channels;
@@ -115,48 +114,45 @@ impl fmt::Display for ApiKeyError {
 
 impl std::error::Error for ApiKeyError {}
 
-impl Hub {
-    /// The HTTP API of this hub, for those who show one of the keys: to be merged into a router beside
-    /// [`Hub::router`].
-    ///
-    /// ```
-    /// use wirehub_server::{ApiKey, Hub};
-    ///
-    /// let hub = Hub::builder().build();
-    /// let key = ApiKey::new("0123456789abcdef0123456789abcdef")?;
-    /// let app = hub.router().merge(hub.api([key]));
-    /// # let _ = app;
-    /// # Ok::<(), wirehub_server::ApiKeyError>(())
-    /// ```
-    pub fn api(&self, keys: impl Into<ApiKeys>) -> Router {
-        let keys: ApiKeys = keys.into();
-        let (router, mut document) = api().split_for_parts();
-        describe_answers(&mut document);
-        let document = Arc::new(document);
-        let describe = move || std::future::ready(Json((*document).clone()));
-        let guarded = router
-            .fallback(|| {
-                std::future::ready(Problem::new(
-                    StatusCode::NOT_FOUND,
-                    "there is no such operation: see /api/v1/openapi.json",
-                ))
-            })
-            .method_not_allowed_fallback(|| {
-                std::future::ready(Problem::new(
-                    StatusCode::METHOD_NOT_ALLOWED,
-                    "the operation has another method: see /api/v1/openapi.json",
-                ))
-            })
-            .layer(DefaultBodyLimit::max(MAX_BODY))
-            .layer(middleware::from_fn(in_time))
-            .layer(middleware::from_fn_with_state(self.clone(), while_running))
-            .layer(middleware::from_fn_with_state(keys, authorize));
-        Router::new()
-            .nest("/api/v1", guarded)
-            // What can be done is no secret.
-            .route("/api/v1/openapi.json", axum::routing::get(describe))
-            .with_state(self.clone())
-    }
+/// The HTTP API of a hub, for holders of one of the keys: to be merged into a router beside [`router`](crate::router).
+///
+/// ```
+/// use wirehub_server::{ApiKey, Hub, api, router};
+///
+/// let hub = Hub::builder().build();
+/// let key = ApiKey::new("0123456789abcdef0123456789abcdef")?;
+/// let app = router(&hub).merge(api(&hub, [key]));
+/// # let _ = app;
+/// # Ok::<(), wirehub_server::ApiKeyError>(())
+/// ```
+pub fn api(hub: &Hub, keys: impl Into<ApiKeys>) -> Router {
+    let keys: ApiKeys = keys.into();
+    let (router, mut document) = operations().split_for_parts();
+    describe_answers(&mut document);
+    let document = Arc::new(document);
+    let describe = move || std::future::ready(Json((*document).clone()));
+    let guarded = router
+        .fallback(|| {
+            std::future::ready(Problem::new(
+                StatusCode::NOT_FOUND,
+                "there is no such operation: see /api/v1/openapi.json",
+            ))
+        })
+        .method_not_allowed_fallback(|| {
+            std::future::ready(Problem::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "the operation has another method: see /api/v1/openapi.json",
+            ))
+        })
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(middleware::from_fn(in_time))
+        .layer(middleware::from_fn_with_state(hub.clone(), while_running))
+        .layer(middleware::from_fn_with_state(keys, authorize));
+    Router::new()
+        .nest("/api/v1", guarded)
+        // What can be done is no secret.
+        .route("/api/v1/openapi.json", axum::routing::get(describe))
+        .with_state(hub.clone())
 }
 
 #[derive(OpenApi)]
@@ -167,7 +163,7 @@ impl Hub {
 ))]
 struct Description;
 
-fn api() -> OpenApiRouter<Hub> {
+fn operations() -> OpenApiRouter<Hub> {
     let mut document = Description::openapi();
     let scheme =
         HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some("one of the server's API keys"));
@@ -264,7 +260,7 @@ async fn authorize(State(keys): State<ApiKeys>, request: Request, next: Next) ->
 
 /// Refuses what would have an effect once the sessions are told to go: what is published then would reach nobody.
 async fn while_running(State(hub): State<Hub>, request: Request, next: Next) -> Response {
-    if hub.connections().phase() >= Phase::Stopping && request.method() != Method::GET {
+    if hub.phase() >= Phase::Stopping && request.method() != Method::GET {
         let detail = "the server is stopping: ask again when another one is there";
         return Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).into_response();
     }
@@ -332,7 +328,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_request_that_never_ends_is_told_so() {
         let key = "0123456789abcdef0123456789abcdef";
-        let app = Hub::builder().build().api([ApiKey::new(key).unwrap()]);
+        let app = api(&Hub::builder().build(), [ApiKey::new(key).unwrap()]);
         let endless = Bytes::from_stream(futures_util::stream::pending::<Result<&[u8], std::io::Error>>());
         let request = Request::post("/api/v1/publish")
             .header(header::AUTHORIZATION, format!("Bearer {key}"))

@@ -33,7 +33,8 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    pub(crate) fn new(token: String, client: String, version: String, address: Option<IpAddr>) -> Self {
+    /// The credentials of a client that connects, as for a test of a hook.
+    pub fn new(token: String, client: String, version: String, address: Option<IpAddr>) -> Self {
         Self { token, client, version, is_refresh: false, address }
     }
 
@@ -114,7 +115,7 @@ impl Authenticated {
     pub fn with_info(self, info: &impl Serialize) -> Result<Self, PayloadError> {
         let info = serde_json::to_string(info)
             .map_err(|error| PayloadError::new(PayloadErrorKind::Encode, Some(error.into())))?;
-        if info.len() > MAX_INFO_BYTES {
+        if info.len() > Self::MAX_INFO_BYTES {
             let words = "what is shown of a session takes at most 4 KiB: shorten it";
             return Err(PayloadError::new(PayloadErrorKind::Encode, Some(words.into())));
         }
@@ -123,8 +124,39 @@ impl Authenticated {
 }
 
 impl Authenticated {
-    /// The same, where there can be such a user.
-    pub(crate) fn checked(self) -> Result<Self, UserNameError> {
+    /// The most bytes that [`Self::with_info`] takes, as JSON.
+    pub const MAX_INFO_BYTES: usize = 4096;
+
+    /// The name of the user; empty for an anonymous client.
+    pub fn user_name(&self) -> &str {
+        &self.user
+    }
+
+    /// The time for which the token is valid: see [`Self::expires_in`].
+    pub fn ttl(&self) -> Option<Duration> {
+        self.ttl
+    }
+
+    /// The rights: see [`Self::with_rights`].
+    pub fn rights(&self) -> &Rights {
+        &self.rights
+    }
+
+    /// The channels: see [`Self::with_channels`].
+    pub fn channels(&self) -> &[ChannelName] {
+        &self.channels
+    }
+
+    /// The info as JSON: see [`Self::with_info`].
+    pub fn info(&self) -> Option<&str> {
+        self.info.as_deref()
+    }
+
+    /// The identity, where its user can have this name. An anonymous one has none.
+    ///
+    /// # Errors
+    /// No user can have the name.
+    pub fn checked(self) -> Result<Self, UserNameError> {
         match check_user(&self.user) {
             Err(UserNameError::Empty) | Ok(()) => Ok(self),
             Err(error) => Err(error),
@@ -176,9 +208,6 @@ impl StdError for UserNameError {}
 
 /// With `@` before it a name is a channel's, of 255 bytes at most.
 const MAX_USER_BYTES: usize = 254;
-
-/// How much may be shown of each session.
-pub(crate) const MAX_INFO_BYTES: usize = 4096;
 
 /// The channels in which a session may do what their namespaces do not allow to all.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -292,12 +321,6 @@ impl Refusal {
         Self(ErrorInfo::from_code(ErrorCode::UNAVAILABLE))
     }
 
-    /// The same without a word in the log, where the reason stands already.
-    #[cfg(all(feature = "backend", feature = "jwt"))]
-    pub(crate) fn undecided() -> Self {
-        Self(ErrorInfo::from_code(ErrorCode::UNAVAILABLE))
-    }
-
     /// The same refusal in other words. They go to the client: no secret may be in them.
     #[must_use]
     pub fn because(self, words: impl Into<String>) -> Self {
@@ -307,6 +330,12 @@ impl Refusal {
     /// The code that the client is told.
     pub fn code(&self) -> ErrorCode {
         self.0.code
+    }
+}
+
+impl From<ErrorInfo> for Refusal {
+    fn from(info: ErrorInfo) -> Self {
+        Self(info)
     }
 }
 

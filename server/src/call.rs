@@ -118,11 +118,6 @@ impl CallError {
         Self(ErrorInfo { message: words.into(), ..self.0 })
     }
 
-    #[cfg(feature = "backend")]
-    pub(crate) fn from_info(info: ErrorInfo) -> Self {
-        Self(info)
-    }
-
     pub(crate) fn into_info(self) -> ErrorInfo {
         self.0
     }
@@ -135,6 +130,12 @@ impl CallError {
     /// Whether the same call may succeed later.
     pub fn is_temporary(&self) -> bool {
         self.0.temporary
+    }
+}
+
+impl From<ErrorInfo> for CallError {
+    fn from(info: ErrorInfo) -> Self {
+        Self(info)
     }
 }
 

@@ -35,6 +35,10 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures_util::future::BoxFuture;
 use jsonwebtoken::{AlgorithmFamily, DecodingKey, EncodingKey, Header};
 use serde::Deserialize;
+#[cfg(feature = "backend")]
+use wirehub_common::code::ErrorCode;
+#[cfg(feature = "backend")]
+use wirehub_common::frame::ErrorInfo;
 
 pub use self::algorithm::Algorithm;
 use self::claims::{Expected, Granted, Written};
@@ -232,7 +236,7 @@ impl Verifier {
                 Again::NotNow => is_missing = true,
             }
         }
-        Err(if is_missing { Refusal::undecided() } else { no_key() })
+        Err(if is_missing { Refusal::from(ErrorInfo::from_code(ErrorCode::UNAVAILABLE)) } else { no_key() })
     }
 
     #[cfg(not(feature = "backend"))]
@@ -363,9 +367,9 @@ impl Signer {
     /// The key can't sign, or there can be no user of this name.
     pub fn sign(&self, identity: &Authenticated) -> Result<String, KeyError> {
         identity.clone().checked().map_err(|error| KeyError::new(error.to_string()))?;
-        let ttl = identity.ttl.unwrap_or(Duration::from_secs(3600));
+        let ttl = identity.ttl().unwrap_or(Duration::from_secs(3600));
         let claims = Written {
-            sub: &identity.user,
+            sub: identity.user_name(),
             exp: now().saturating_add(ttl).as_secs(),
             iss: self.issuer.as_deref(),
             aud: self.audience.as_deref(),

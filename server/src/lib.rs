@@ -18,6 +18,7 @@
 //!   [`SLOW_CONSUMER`](common::code::CloseCode::SLOW_CONSUMER), and nobody else notices.
 //! - Everything that waits is bounded in bytes: [`Builder::queue_bytes`], [`Builder::limits`].
 
+pub mod accept;
 mod account;
 #[cfg(feature = "api")]
 mod admin;
@@ -30,13 +31,14 @@ mod call;
 pub mod cli;
 #[cfg(feature = "cli")]
 pub mod config;
+mod counters;
 mod echo;
 mod engine;
 mod error;
 mod events;
 mod guard;
+mod health;
 mod hooks;
-mod http;
 mod hub;
 #[cfg(feature = "jwt")]
 pub mod jwt;
@@ -45,14 +47,22 @@ mod metrics;
 #[cfg(feature = "backend")]
 mod outbound;
 mod rate;
+mod readiness;
+mod refusals;
 mod run;
 #[cfg(any(feature = "backend", feature = "jwt"))]
 mod secret;
+#[cfg(feature = "cli")]
+pub mod serve;
 mod session;
 mod socket;
+mod static_files;
 #[cfg(feature = "tls")]
 mod tls;
-mod unix_time;
+#[doc(hidden)]
+pub mod unix_time;
+mod unstalled;
+mod upgrade;
 #[cfg(feature = "backend")]
 pub mod webhooks;
 
@@ -60,11 +70,12 @@ pub mod webhooks;
 pub use self::admin::admin_page;
 pub use self::alarm::{Alarm, AlarmError, AlarmProgress, AlarmRecipient, AlarmReport, AlarmState};
 #[cfg(feature = "api")]
-pub use self::api::{ApiKey, ApiKeyError, ApiKeys};
+pub use self::api::{ApiKey, ApiKeyError, ApiKeys, api};
 pub use self::auth::{
     Authenticated, ChannelPattern, ChannelPatternError, Credentials, Refusal, Rights, UserNameError,
 };
 pub use self::call::{CallContext, CallError, CallPattern, CallPatternError, RawCall};
+pub use self::counters::Counts;
 #[cfg(feature = "conformance")]
 pub use self::engine::conformance;
 pub use self::engine::{
@@ -72,19 +83,26 @@ pub use self::engine::{
 };
 pub use self::error::{Error, ErrorKind};
 pub use self::events::{Observer, SessionEvent};
+pub use self::health::router;
 pub use self::hooks::PublishRequest;
-pub use self::http::client_address::{TrustedProxy, TrustedProxyError};
-pub use self::http::origin::{Origin, OriginError};
-pub use self::http::static_files;
+pub use self::hub::inspect::{
+    ChannelSummary, ConnectedSession, MemberPage, Phase, RecipientPage, RecipientPlace, RecipientPlaceError,
+};
+pub use self::hub::live::MAX_CONNECTIONS;
 pub use self::hub::{
     Access, BuildError, Builder, Hub, Namespace, Overflow, PresenceCounts, SessionId, SessionIdError,
 };
 pub use self::listener::{ListenAddress, Listener, UnixSocket};
+pub use self::metrics::metrics;
 #[cfg(feature = "backend")]
 pub use self::outbound::{BackendUrl, BackendUrlError, CertificateError};
-pub use self::run::{MAX_CONNECTIONS, STOP_DEADLINE, run};
+pub use self::refusals::RefusalReason;
+pub use self::run::{STOP_DEADLINE, run};
+pub use self::static_files::static_files;
 #[cfg(feature = "tls")]
 pub use self::tls::Tls;
+pub use self::upgrade::client_address::{TrustedProxy, TrustedProxyError};
+pub use self::upgrade::origin::{Origin, OriginError};
 
 /// What both ends share: frames, codes, payloads, contracts.
 pub use wirehub_common as common;

@@ -3,46 +3,43 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
-use std::net::IpAddr;
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
+use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper::rt::{Read, Write};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
+use hyper::upgrade::Upgraded;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use parking_lot::Mutex;
-#[cfg(feature = "tls")]
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::sync::{Semaphore, watch};
+#[cfg(unix)]
+use tokio::net::UnixStream;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tower::ServiceExt as _;
 
-use crate::http::client_address::{Peer, charged_address, household};
-use crate::http::handshake::{Noted, asks_for_websocket};
-use crate::http::host::{BadHost, check_host};
-use crate::http::refusals::Reason;
-use crate::http::unstalled::Unstalled;
-use crate::hub::addresses::Charged;
-use crate::hub::connections::Phase;
+use crate::accept::{
+    Admission, BadHost, Detach, PeerAddress, Slot, Slots, Transport, asks_for_websocket, check_host,
+    is_refused_handshake,
+};
 use crate::listener::Accepted;
-use crate::{Hub, Listener};
+#[cfg(feature = "tls")]
+use crate::tls::TlsStream;
+use crate::unstalled::Unstalled;
+use crate::{Hub, Listener, Phase, RefusalReason};
 
 /// How long a stop may take, beside the [delay](crate::Builder::drain_delay) before it: see [`run`].
 pub const STOP_DEADLINE: Duration = Duration::from_secs(10);
 
-/// How many connections are open at once, of all kinds, unless [`Builder::max_connections`](crate::Builder::max_connections)
-/// says otherwise; more wait in the system's queue until others end.
-pub const MAX_CONNECTIONS: usize = 100_000;
-
-/// Serves `app`, into which the hub's [router](Hub::router) is merged, until `shutdown` is ready. Then stops by
+/// Serves `app`, into which the hub's [router](crate::router) is merged, until `shutdown` is ready. Then stops by
 /// [`Hub::shutdown`], with [`STOP_DEADLINE`]: tells each session when to come back, flushes its queue and closes it. Meanwhile
 /// requests are answered as before, `/ready` and handshakes with the HTTP status 503; those that are in flight in the end may
 /// end within the deadline. What is left then is dropped, and nobody listens any more.
@@ -54,7 +51,7 @@ pub async fn run(listener: Listener, hub: Hub, app: Router, shutdown: impl Futur
     server.serve_until(shutdown).await;
     tracing::info!("stopping");
     let begun = Instant::now();
-    let longest = hub.live().drain_delay.saturating_add(STOP_DEADLINE);
+    let longest = hub.drain_delay().saturating_add(STOP_DEADLINE);
     server.serve_until(hub.shutdown(STOP_DEADLINE)).await;
     let in_flight = async {
         let mut earlier = server.let_end();
@@ -76,7 +73,7 @@ struct Server {
     listener: Listener,
     hub: Hub,
     app: Router,
-    slots: Arc<Semaphore>,
+    slots: Slots,
     connections: JoinSet<()>,
     /// When it is gone `connections` end: see [`Self::let_end`].
     last_request: watch::Sender<()>,
@@ -84,54 +81,37 @@ struct Server {
 
 impl Server {
     fn new(listener: Listener, hub: Hub, app: Router) -> Self {
-        let most = hub.live().max_connections.min(Semaphore::MAX_PERMITS);
-        Self {
-            listener,
-            hub,
-            app,
-            slots: Arc::new(Semaphore::new(most)),
-            connections: JoinSet::new(),
-            last_request: watch::Sender::new(()),
-        }
+        let slots = hub.slots();
+        Self { listener, hub, app, slots, connections: JoinSet::new(), last_request: watch::Sender::new(()) }
     }
 
     async fn serve_until<T>(&mut self, end: impl Future<Output = T>) -> T {
         let mut end = pin!(end);
         loop {
-            let (permit, accepted) = tokio::select! {
+            let (slot, accepted) = tokio::select! {
                 biased;
                 end = &mut end => return end,
                 // Those that ended are let go of.
                 Some(_) = self.connections.join_next() => continue,
                 next = next_connection(&self.listener, &self.slots) => next,
             };
-            self.serve(permit, accepted);
+            self.serve(slot, accepted);
         }
     }
 
-    fn serve(&mut self, permit: Permit, accepted: Accepted) {
-        let peer = match &accepted {
-            Accepted::Tcp(_, peer) => Peer::tcp(*peer),
+    fn serve(&mut self, slot: Slot, accepted: Accepted) {
+        let (peer, detach): (_, Detach) = match &accepted {
+            Accepted::Tcp(_, peer) => (PeerAddress::from(*peer), detach_tcp),
             #[cfg(feature = "tls")]
-            Accepted::Tls(_, peer, _) => Peer::tcp(*peer),
+            Accepted::Tls(_, peer, _) => (PeerAddress::from(*peer), detach_tls),
             #[cfg(unix)]
-            Accepted::Unix(_) => Peer::Unix,
+            Accepted::Unix(_) => (PeerAddress::Unix, detach_unix),
         };
-        let live = self.hub.live();
-        let accepted_of = charged_address(peer, &live.proxies)
-            .map(|address| self.hub.addresses().accept(address, live.addresses).map_err(|_| address))
-            .transpose();
-        let (charged, is_spare) = match accepted_of {
-            Ok(charged) => charged.flatten().unzip(),
-            Err(address) => return self.refuse(address),
-        };
-        let patience = if is_spare == Some(true) { SPARE_PATIENCE } else { Duration::MAX };
+        let Some(admission) = self.hub.admit(peer, slot, detach) else { return };
         let service = Service {
             hub: self.hub.clone(),
             app: self.app.clone(),
-            peer,
-            place: SharedPlace::new(permit, charged.map(Box::new)),
-            handshake_timeout: live.handshake_timeout.min(patience),
+            admission,
             last_request: self.last_request.subscribe(),
         };
         match accepted {
@@ -141,17 +121,6 @@ impl Server {
             #[cfg(unix)]
             Accepted::Unix(stream) => self.connections.spawn(service.serve(stream)),
         };
-    }
-
-    /// Closes a connection at once: there are too many from its address even for an answer.
-    fn refuse(&self, address: IpAddr) {
-        let refusals = self.hub.counters().refusals();
-        refusals.count(Reason::Limit);
-        let address = household(address).to_string();
-        refusals.tell(
-            &address,
-            format_args!("{address} has more connections than it may have: the next ones are closed at once"),
-        );
     }
 
     /// Has the connections end: at once where they wait for a request, or else with the answer to the one that is in flight.
@@ -166,49 +135,12 @@ impl Server {
     }
 }
 
-/// How long a connection beyond its address's bound may take for its request: it is there to be told so, not to stay.
-const SPARE_PATIENCE: Duration = Duration::from_secs(1);
-
-/// A place among those that there may be.
-pub(crate) struct Permit(Arc<Semaphore>);
-
-impl Drop for Permit {
-    fn drop(&mut self) {
-        self.0.add_permits(1);
-    }
-}
-
-/// The place of an HTTP connection, and what its address is charged with: it hands them on when it becomes a WebSocket.
-#[derive(Clone)]
-pub(crate) struct SharedPlace(Arc<Mutex<Option<Place>>>);
-
-type Place = (Permit, Option<Box<Charged>>);
-
-impl SharedPlace {
-    fn new(permit: Permit, charged: Option<Box<Charged>>) -> Self {
-        Self(Arc::new(Mutex::new(Some((permit, charged)))))
-    }
-
-    pub(crate) fn is_charged(&self) -> bool {
-        matches!(&*self.0.lock(), Some((_, Some(_))))
-    }
-
-    pub(crate) fn take(&self) -> Option<Place> {
-        self.0.lock().take()
-    }
-}
-
 /// The next connection for which there is room. What goes wrong is the system's or the client's; the server goes on.
-async fn next_connection(listener: &Listener, slots: &Arc<Semaphore>) -> (Permit, Accepted) {
+async fn next_connection(listener: &Listener, slots: &Slots) -> (Slot, Accepted) {
     loop {
-        // The semaphore is never closed.
-        let Ok(permit) = slots.acquire().await else { return std::future::pending().await };
+        let slot = slots.free().await;
         match listener.accept().await {
-            Ok(stream) => {
-                // Given back by `Permit`, which takes less room.
-                permit.forget();
-                return (Permit(Arc::clone(slots)), stream);
-            }
+            Ok(stream) => return (slot, stream),
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
                 tracing::error!("cannot accept connections, trying again: {error}");
@@ -232,9 +164,7 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 struct Service {
     hub: Hub,
     app: Router,
-    peer: Peer,
-    place: SharedPlace,
-    handshake_timeout: Duration,
+    admission: Admission,
     /// Nothing is ever sent: waiting for it fails when the sender is gone.
     last_request: watch::Receiver<()>,
 }
@@ -243,7 +173,7 @@ impl Service {
     /// Makes the TLS handshake, and serves.
     #[cfg(feature = "tls")]
     async fn serve_encrypted(mut self, stream: TcpStream, tls: crate::Tls) {
-        let handshake = tokio::time::timeout(self.handshake_timeout, tls.accept(stream));
+        let handshake = tokio::time::timeout(self.admission.request_timeout(), tls.accept(stream));
         let accepted = tokio::select! {
             accepted = handshake => accepted,
             _ = self.last_request.changed() => return,
@@ -258,16 +188,15 @@ impl Service {
     /// Serves the requests of one connection until it ends, is upgraded, or the server stops.
     async fn serve<S>(self, stream: S)
     where
-        S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
         TokioIo<Unstalled<S>>: Read + Write,
     {
-        let Self { hub, app, peer, place, handshake_timeout, mut last_request } = self;
+        let Self { hub, app, admission, mut last_request } = self;
+        let request_timeout = admission.request_timeout();
         let has_asked = AtomicBool::new(false);
         let service = service_fn(|mut request: hyper::Request<Incoming>| {
             has_asked.store(true, Ordering::Relaxed);
-            let extensions = request.extensions_mut();
-            extensions.insert(place.clone());
-            extensions.insert(peer);
+            request.extensions_mut().insert(admission.clone());
             let wanted = wanted_websocket(&request);
             let response = check_host(request.version(), request.headers())
                 .map(|()| app.clone().oneshot(request))
@@ -286,7 +215,7 @@ impl Service {
                     // What is wrong now may not be in a moment: some errors are kept otherwise (RFC 9110, section 15.1).
                     response.headers_mut().entry(header::CACHE_CONTROL).or_insert(NO_STORE);
                 }
-                if hub.connections().phase() != Phase::Running {
+                if hub.phase() != Phase::Running {
                     // Whoever would ask again on this connection goes elsewhere before it ends.
                     response.headers_mut().entry(header::CONNECTION).or_insert(CLOSE);
                 }
@@ -295,7 +224,7 @@ impl Service {
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(handshake_timeout)
+            .header_read_timeout(request_timeout)
             .max_headers(MAX_HEADERS)
             .max_buf_size(MAX_HEADER_BYTES)
             .serve_connection(TokioIo::new(Unstalled::new(stream)), service)
@@ -318,6 +247,32 @@ impl Service {
     }
 }
 
+fn detach_tcp(upgraded: Upgraded) -> Result<(Transport, Bytes), Upgraded> {
+    detach(upgraded).map(|(stream, leftover)| (Transport::tcp(stream), leftover))
+}
+
+#[cfg(unix)]
+fn detach_unix(upgraded: Upgraded) -> Result<(Transport, Bytes), Upgraded> {
+    detach::<UnixStream>(upgraded).map(|(stream, leftover)| (Transport::boxed(stream), leftover))
+}
+
+#[cfg(feature = "tls")]
+fn detach_tls(upgraded: Upgraded) -> Result<(Transport, Bytes), Upgraded> {
+    detach::<TlsStream<TcpStream>>(upgraded).map(|(stream, leftover)| {
+        Transport::bound_unsent(stream.io());
+        (Transport::boxed(stream), leftover)
+    })
+}
+
+/// Takes the stream out of HTTP, with the bytes that were read behind the handshake.
+fn detach<S>(upgraded: Upgraded) -> Result<(S, Bytes), Upgraded>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let parts = upgraded.downcast::<TokioIo<Unstalled<S>>>()?;
+    Ok((parts.io.into_inner().into_inner(), parts.read_buf))
+}
+
 /// The path at which a request asks for a WebSocket. Without the query, where a token may be.
 fn wanted_websocket(request: &hyper::Request<Incoming>) -> Option<String> {
     let is_wanted = request.method() == Method::GET && asks_for_websocket(request.headers());
@@ -328,15 +283,11 @@ fn wanted_websocket(request: &hyper::Request<Incoming>) -> Option<String> {
 fn note_if_not_there(hub: &Hub, path: &str, response: &Response) {
     let status = response.status();
     let is_none = status.is_success() || status.is_redirection() || status == StatusCode::NOT_FOUND;
-    if is_none && response.extensions().get::<Noted>().is_none() {
-        let refusals = hub.counters().refusals();
-        refusals.count(Reason::Path);
-        refusals.tell(
-            path,
-            format_args!(
-                "a client wants a WebSocket at {path:?}, where none is served: clients connect to /ws"
-            ),
+    if is_none && !is_refused_handshake(response) {
+        let words = format_args!(
+            "a client wants a WebSocket at {path:?}, where none is served: clients connect to /ws"
         );
+        hub.note_refusal(RefusalReason::Path, path, words);
     }
 }
 
@@ -350,8 +301,11 @@ const MAX_HEADER_BYTES: usize = 16 * 1024;
 
 #[cfg(test)]
 mod tests {
+    use axum::extract::Request;
+    use axum::routing::get;
     use futures_util::FutureExt as _;
-    use tokio::net::TcpStream;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::sync::mpsc;
 
     use super::*;
     use crate::ListenAddress;
@@ -360,16 +314,66 @@ mod tests {
     async fn a_connection_beyond_the_bound_waits_for_one_to_end() {
         let listener = Listener::bind(&"127.0.0.1:0".parse().unwrap()).await.unwrap();
         let ListenAddress::Tcp(address) = listener.address().unwrap() else { panic!("no TCP") };
-        let slots = Arc::new(Semaphore::new(1));
+        let slots = Hub::builder().max_connections(1).build().slots();
         let _clients =
             [TcpStream::connect(address).await.unwrap(), TcpStream::connect(address).await.unwrap()];
         let (first, _) = next_connection(&listener, &slots).await;
-        // As a WebSocket holds it on when its request is long answered.
-        let first = SharedPlace::new(first, None);
-        let held = first.take();
-        drop(first);
         assert!(next_connection(&listener, &slots).now_or_never().is_none());
-        drop(held);
+        drop(first);
         next_connection(&listener, &slots).await;
+    }
+
+    const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: test\r\n\r\nearly";
+
+    /// An application that detaches every connection, with the bytes behind the request.
+    fn app(detach: Detach, taken: mpsc::Sender<(Transport, Bytes)>) -> Router {
+        Router::new().route(
+            "/",
+            get(async move |mut request: Request| {
+                let upgrade = hyper::upgrade::on(&mut request);
+                tokio::spawn(async move {
+                    let detached = detach(upgrade.await.unwrap()).unwrap();
+                    taken.send(detached).await.unwrap();
+                });
+                (
+                    StatusCode::SWITCHING_PROTOCOLS,
+                    [(header::CONNECTION, "upgrade"), (header::UPGRADE, "test")],
+                )
+            }),
+        )
+    }
+
+    async fn converse(mut client: impl AsyncRead + AsyncWrite + Unpin, taken: (Transport, Bytes)) {
+        let (mut transport, leftover) = taken;
+        assert_eq!(leftover, "early");
+        transport.write_all(b"END").await.unwrap();
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"END") {
+            answer.push(client.read_u8().await.unwrap());
+        }
+    }
+
+    #[tokio::test]
+    async fn our_listeners_give_the_bare_streams_back() {
+        let directory = tempfile::tempdir().unwrap();
+        let unix = format!("unix:{}", directory.path().join("s").display());
+        for (address, detach) in [("127.0.0.1:0", detach_tcp as Detach), (&unix, detach_unix)] {
+            let (send, mut taken) = mpsc::channel(1);
+            let listener = Listener::bind(&address.parse().unwrap()).await.unwrap();
+            let address = listener.address().unwrap();
+            tokio::spawn(run(listener, Hub::builder().build(), app(detach, send), std::future::pending()));
+            match address {
+                ListenAddress::Tcp(address) => {
+                    let mut client = TcpStream::connect(address).await.unwrap();
+                    client.write_all(REQUEST).await.unwrap();
+                    converse(client, taken.recv().await.unwrap()).await;
+                }
+                ListenAddress::Unix(path) => {
+                    let mut client = UnixStream::connect(path).await.unwrap();
+                    client.write_all(REQUEST).await.unwrap();
+                    converse(client, taken.recv().await.unwrap()).await;
+                }
+            }
+        }
     }
 }

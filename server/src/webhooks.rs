@@ -101,7 +101,7 @@ impl Webhooks {
                 let Credentials { token, client, version, is_refresh, address } = &credentials;
                 let body = Body::Connect { token, client, version, address: *address };
                 let identity = asker.ask_as(*is_refresh, body, understand::<Identity>).await;
-                identity.and_then(|identity| asker.checked(identity.authenticated())).map_err(Refusal)
+                identity.and_then(|identity| asker.checked(identity.authenticated())).map_err(Refusal::from)
             })
         }
     }
@@ -118,7 +118,7 @@ impl Webhooks {
             Box::pin(async move {
                 let (session, user) = (context.session().to_string(), context.user());
                 let body = Body::Subscribe { session, user, channel: channel.as_str() };
-                let Nothing {} = asker.ask(body, understand).await.map_err(CallError::from_info)?;
+                let Nothing {} = asker.ask(body, understand).await.map_err(CallError::from)?;
                 Ok(())
             })
         }
@@ -142,7 +142,7 @@ impl Webhooks {
                 let body = Body::Publish { session, user, channel: channel.as_str(), key, message };
                 let changed = asker.ask(body, understand::<Message>).await;
                 let changed = changed.and_then(|message| asker.checked(message.payload()));
-                Ok(changed.map_err(CallError::from_info)?.unwrap_or(request.payload))
+                Ok(changed.map_err(CallError::from)?.unwrap_or(request.payload))
             })
         }
     }
@@ -163,7 +163,7 @@ impl Webhooks {
                 let body = Body::Call { session, user, call: name, message };
                 let response = asker.ask(body, understand::<Message>).await;
                 let response = response.and_then(|message| asker.checked(message.payload()));
-                Ok(response.map_err(CallError::from_info)?.unwrap_or_default())
+                Ok(response.map_err(CallError::from)?.unwrap_or_default())
             })
         }
     }

@@ -13,7 +13,7 @@ use futures_util::{Stream, StreamExt as _};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use wirehub_client::{Address, Client, Config};
-use wirehub_server::{Hub, ListenAddress, Listener};
+use wirehub_server::{Hub, ListenAddress, Listener, router};
 
 mod proxy;
 
@@ -44,7 +44,7 @@ impl Server {
         let listener = Listener::bind(&address.parse().unwrap()).await.unwrap();
         let address = listener.address().unwrap();
         let (stop, stopped) = oneshot::channel();
-        let app = hub.router().merge(hub.echo());
+        let app = router(&hub).merge(hub.echo());
         let running = tokio::spawn(wirehub_server::run(listener, hub.clone(), app, async {
             // A dropped sender stops it too: the test is over.
             let _ = stopped.await;

@@ -8,7 +8,7 @@ use wirehub_client::{Client, Config, State};
 use wirehub_common::Limits;
 use wirehub_common::contract::{Contract as _, Schema};
 use wirehub_demo_contract::{ChatMessage, ChatRoom, Demo, Echo, EchoRequest};
-use wirehub_server::Hub;
+use wirehub_server::{Hub, router};
 use wirehub_tests::{Server, next, soon};
 
 /// The demo's hub with a window that a test can wait for.
@@ -139,7 +139,7 @@ async fn a_client_of_an_older_contract_is_told_by_name_what_differs_and_goes_on(
 #[tokio::test]
 async fn a_hub_serves_within_an_application_of_ones_own() {
     let hub = hub();
-    let app = Router::new().route("/own", axum::routing::get(|| async { "own" })).merge(hub.router());
+    let app = Router::new().route("/own", axum::routing::get(|| async { "own" })).merge(router(&hub));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let serving = tokio::spawn(async move { axum::serve(listener, app).await });

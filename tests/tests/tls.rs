@@ -7,7 +7,7 @@ use tokio::net::TcpStream;
 use wirehub_client::{Address, Config};
 use wirehub_common::code::ErrorCode;
 use wirehub_demo_contract::{ChatMessage, ChatRoom};
-use wirehub_server::{ListenAddress, Listener, Tls};
+use wirehub_server::{ListenAddress, Listener, Tls, router};
 use wirehub_tests::{next, soon};
 
 #[tokio::test]
@@ -23,7 +23,7 @@ async fn clients_that_trust_the_certificate_chat_and_others_are_told() {
     let listener = listener.with_tls(Tls::from_files(certificate, key).unwrap());
     let ListenAddress::Tcp(address) = listener.address().unwrap() else { panic!("no TCP") };
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let running = tokio::spawn(wirehub_server::run(listener, hub.clone(), hub.router(), async {
+    let running = tokio::spawn(wirehub_server::run(listener, hub.clone(), router(&hub), async {
         let _ = stopped.await;
     }));
 

@@ -15,9 +15,8 @@ use wirehub_common::ChannelName;
 use super::messages::{self, present};
 use super::problem::Problem;
 use super::{Body, Path, Query};
-use crate::hub::alarms::RecipientPlace;
 use crate::unix_time::milliseconds;
-use crate::{Alarm, AlarmError, AlarmProgress, AlarmRecipient, AlarmReport, AlarmState, Hub};
+use crate::{Alarm, AlarmError, AlarmProgress, AlarmRecipient, AlarmReport, AlarmState, Hub, RecipientPlace};
 
 /// An alarm to be raised: `data` or `bytes`.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -190,13 +189,11 @@ pub(super) async fn look(
     Path(alarm): Path<String>,
     Query(LookOptions { limit, after }): Query<LookOptions>,
 ) -> Result<Json<Ledger>, Problem> {
-    let after = after.map(|after| {
-        parse_place(&after)
-            .ok_or_else(|| Problem::bad_request("`after` is the `next` of a page: take it from there"))
-    });
+    let wrong = |_| Problem::bad_request("`after` is the `next` of a page: take it from there");
+    let after: Option<RecipientPlace> = after.map(|after| after.parse()).transpose().map_err(wrong)?;
     let most = limit.unwrap_or(MAX_RECIPIENTS).clamp(1, MAX_RECIPIENTS);
-    let page = hub.ledgers().look(&alarm, after.transpose()?, most).ok_or_else(unknown)?;
-    let next = page.next.map(|RecipientPlace { progress, number }| format!("{}.{number}", rank(progress)));
+    let page = hub.alarm_recipients(&alarm, after, most).ok_or_else(unknown)?;
+    let next = page.next.map(|place| place.to_string());
     let recipients = page.recipients.iter().map(Into::into).collect();
     Ok(Json(Ledger { summary: (&page.report).into(), recipients, next }))
 }
@@ -251,24 +248,6 @@ impl From<&AlarmRecipient> for Recipient {
             },
             since: milliseconds(recipient.since),
         }
-    }
-}
-
-/// A place among recipients, as pages name it.
-fn parse_place(text: &str) -> Option<RecipientPlace> {
-    let (of, number) = text.split_once('.')?;
-    let all =
-        [AlarmProgress::Waiting, AlarmProgress::Sent, AlarmProgress::Received, AlarmProgress::Acknowledged];
-    let progress = all.into_iter().find(|progress| rank(*progress) == of)?;
-    Some(RecipientPlace { progress, number: number.parse().ok()? })
-}
-
-fn rank(progress: AlarmProgress) -> &'static str {
-    match progress {
-        AlarmProgress::Waiting => "waiting",
-        AlarmProgress::Sent => "sent",
-        AlarmProgress::Received => "received",
-        AlarmProgress::Acknowledged => "acknowledged",
     }
 }
 

@@ -15,8 +15,7 @@ use super::page::{Page, page};
 use super::problem::Problem;
 use super::sessions::Member;
 use super::{Path, Query};
-use crate::hub::channel::{MemberPage, Summary};
-use crate::{Hub, PresenceCounts, SessionId};
+use crate::{ChannelSummary, Hub, PresenceCounts, SessionId};
 
 /// A channel that somebody is subscribed to.
 #[derive(Debug, Serialize, ToSchema)]
@@ -109,12 +108,12 @@ pub(super) async fn list(
     State(hub): State<Hub>,
     Query(ListOptions { prefix, limit, after }): Query<ListOptions>,
 ) -> Json<Channels> {
-    let summaries = hub.channel_registry().summaries(&prefix);
+    let summaries = hub.channel_summaries(&prefix);
     let count = summaries.len();
     let Page { items, next } =
         page(limit, after.as_ref(), summaries, |summary| summary.name.as_str().to_owned());
-    let channels = items.into_iter().map(|Summary { name, subscribers, publications }| Channel {
-        history: hub.settings().namespaces.of(&name).history.is_some(),
+    let channels = items.into_iter().map(|ChannelSummary { name, subscribers, publications, .. }| Channel {
+        history: hub.namespace(&name).history.is_some(),
         name: name.as_str().into(),
         subscribers,
         publications,
@@ -136,8 +135,9 @@ pub(super) async fn presence(
         after.map(|after| after.parse()).transpose().map_err(Problem::bad_request)?;
     let PresenceCounts { sessions, users } = hub.presence_counts(&channel);
     let most = limit.unwrap_or(MAX_MEMBERS).clamp(1, MAX_MEMBERS);
-    let MemberPage { members, more } = hub.channel_registry().members(&channel, after, most);
-    let next = members.last().filter(|_| more).map(|last| last.session.clone());
+    let page = hub.members(&channel, after, most);
+    let members = page.members;
+    let next = members.last().filter(|_| page.more).map(|last| last.session.clone());
     let members = members.into_iter().map(Into::into).collect();
     Ok(Json(Presence { sessions, users, members, next }))
 }
@@ -160,7 +160,7 @@ pub(super) async fn history(
         (None, None) => None,
         _ => return Err(Problem::bad_request("`offset` and `epoch` belong together: give both, or neither")),
     };
-    if hub.settings().namespaces.of(&channel).history.is_none() {
+    if hub.namespace(&channel).history.is_none() {
         return Err(Problem::not_found("the channel keeps no history: configure one for its namespace"));
     }
     let limit = options.limit.unwrap_or(100).min(1000);

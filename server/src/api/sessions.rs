@@ -2,8 +2,6 @@
 
 #![allow(unused_qualifications, reason = "those that `utoipa::path` makes")]
 
-use std::sync::atomic::Ordering;
-
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -17,9 +15,7 @@ use wirehub_common::frame::{self, ErrorInfo};
 use super::page::{Page, page};
 use super::problem::Problem;
 use super::{Body, Path, Query};
-use crate::auth::check_user;
-use crate::hub::sessions::Peer;
-use crate::{Hub, SessionId};
+use crate::{ConnectedSession, Hub, SessionId};
 
 /// A session, as others see it.
 #[derive(Debug, Serialize, ToSchema)]
@@ -151,16 +147,12 @@ pub(super) async fn list(
 ) -> Result<Json<Sessions>, Problem> {
     let after: Option<SessionId> =
         after.map(|after| after.parse()).transpose().map_err(Problem::bad_request)?;
-    let registry = hub.session_registry();
-    let peers = match user {
-        Some(user) => {
-            check_user(&user).map_err(Problem::bad_request)?;
-            registry.of_user(&user)
-        }
-        None => registry.connected_peers(),
+    let connected = match user {
+        Some(user) => hub.sessions_of(&user).map_err(Problem::bad_request)?,
+        None => hub.connected_sessions(),
     };
-    let Page { items, next } = page(limit, after.as_ref(), peers, |peer| peer.id);
-    let sessions = items.iter().map(|peer| Session::from(&**peer)).collect();
+    let Page { items, next } = page(limit, after.as_ref(), connected, ConnectedSession::id);
+    let sessions = items.iter().map(Session::from).collect();
     Ok(Json(Sessions { count: hub.sessions(), sessions, next }))
 }
 
@@ -175,12 +167,12 @@ pub(super) async fn show(
     Query(ShowOptions { limit, after }): Query<ShowOptions>,
 ) -> Result<Json<SessionDetails>, Problem> {
     let id = parse_session(&session)?;
-    let peer = hub.session_registry().find(id).ok_or_else(no_session)?;
-    let names = hub.channel_registry().of_session(id);
+    let session = hub.session(id).ok_or_else(no_session)?;
+    let names = hub.subscriptions_of(id);
     let limit = Some(limit.unwrap_or(usize::MAX));
     let Page { items, next } = page(limit, after.as_ref(), names, |name| name.as_str().to_owned());
     let subscriptions = items.iter().map(|name| name.as_str().into()).collect();
-    Ok(Json(SessionDetails { session: Session::from(&*peer), subscriptions, next }))
+    Ok(Json(SessionDetails { session: Session::from(&session), subscriptions, next }))
 }
 
 /// End a session.
@@ -210,7 +202,7 @@ pub(super) async fn subscribe(
 ) -> Result<StatusCode, Problem> {
     let session = parse_session(&session)?;
     let channel = ChannelName::new(&channel).map_err(Problem::bad_request)?;
-    hub.has_channel(&channel).map_err(|error| Problem::bad_request(error.message))?;
+    hub.check_channel(&channel).map_err(|error| Problem::bad_request(error.message))?;
     if hub.subscribe(session, &channel) { Ok(StatusCode::NO_CONTENT) } else { Err(no_session()) }
 }
 
@@ -299,15 +291,15 @@ impl From<frame::Member> for Member {
     }
 }
 
-impl From<&Peer> for Session {
-    fn from(peer: &Peer) -> Self {
+impl From<&ConnectedSession> for Session {
+    fn from(session: &ConnectedSession) -> Self {
         Self {
-            member: peer.shown().into(),
-            address: peer.address.map(|address| address.to_string()),
-            connected: peer.since,
-            subprotocol: peer.codec.subprotocol(),
-            channels: peer.channels.load(Ordering::Relaxed),
-            queue_bytes: peer.mailbox.bytes(),
+            member: session.member().into(),
+            address: session.address().map(|address| address.to_string()),
+            connected: session.opened(),
+            subprotocol: session.subprotocol(),
+            channels: session.channels(),
+            queue_bytes: session.queue_bytes(),
         }
     }
 }

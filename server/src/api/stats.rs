@@ -5,10 +5,7 @@ use axum::extract::State;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::Hub;
-use crate::http::refusals::Reason;
-use crate::metrics::Totals;
-use crate::unix_time;
+use crate::{Counts, Hub, RefusalReason, unix_time};
 
 /// How busy the hub is: what there is now, and what there was since it started. Of two of these, the differences divided
 /// by that of `time` are rates.
@@ -56,18 +53,18 @@ struct Refused {
 }
 
 impl Refused {
-    fn of(hub: &Hub) -> Self {
+    fn of(counts: &Counts) -> Self {
         let mut refused = Self::default();
-        for (reason, count) in hub.counters().refusals().counts() {
+        for (reason, count) in &counts.refusals {
             let place = match reason {
-                Reason::Origin => &mut refused.origin,
-                Reason::Token => &mut refused.token,
-                Reason::Limit => &mut refused.limit,
-                Reason::Path => &mut refused.path,
-                Reason::Subprotocol => &mut refused.subprotocol,
-                Reason::Stopping | Reason::Handshake | Reason::Failure => &mut refused.other,
+                RefusalReason::Origin => &mut refused.origin,
+                RefusalReason::Token => &mut refused.token,
+                RefusalReason::Limit => &mut refused.limit,
+                RefusalReason::Path => &mut refused.path,
+                RefusalReason::Subprotocol => &mut refused.subprotocol,
+                _ => &mut refused.other,
             };
-            *place = place.wrapping_add(count);
+            *place = place.wrapping_add(*count);
         }
         refused
     }
@@ -79,18 +76,22 @@ pub(super) async fn stats(State(hub): State<Hub>) -> Json<Stats> {
     let channels = hub.channels();
     let subscriptions =
         channels.iter().fold(0_usize, |sum, (_, subscribers)| sum.saturating_add(*subscribers));
-    let Totals { connections, commands, errors, publications, deliveries } = hub.counters().totals();
+    let counts = hub.counts();
     Json(Stats {
         version: env!("CARGO_PKG_VERSION"),
         time: unix_time::now(),
         sessions: hub.sessions(),
         channels: channels.len(),
         subscriptions,
-        connections,
-        commands,
-        errors,
-        publications,
-        deliveries,
-        refused: Refused::of(&hub),
+        connections: counts.connections,
+        commands: total(&counts.commands),
+        errors: total(&counts.errors),
+        publications: counts.publications,
+        deliveries: counts.deliveries,
+        refused: Refused::of(&counts),
     })
+}
+
+fn total<L>(counts: &[(L, u64)]) -> u64 {
+    counts.iter().fold(0, |sum, (_, count)| sum.wrapping_add(*count))
 }

@@ -5,9 +5,9 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use super::client::Failure;
 use super::complain;
 use crate::config::{Config, TEMPLATE};
-use crate::{Error, ErrorKind};
 
 /// What can be done with configurations.
 #[derive(Debug, Clone, clap::Subcommand)]
@@ -51,19 +51,18 @@ impl ConfigCommand {
     }
 }
 
-fn init(file: &Path) -> Result<String, Error> {
+fn init(file: &Path) -> Result<String, Failure> {
     if file.as_os_str() == "-" {
         return Ok(TEMPLATE.into());
     }
     let written = OpenOptions::new().write(true).create_new(true).open(file);
     written.and_then(|mut file| file.write_all(TEMPLATE.as_bytes())).map_err(|error| {
-        let message = format!("cannot write {}: name another file, or remove this one", file.display());
-        Error::with_source(ErrorKind::Config, message, error)
+        format!("cannot write {}: name another file, or remove this one ({error})", file.display())
     })?;
     Ok(format!("{} is written: change it, then run `wirehub serve --config {0}`", file.display()))
 }
 
-fn check(file: &Path) -> Result<String, Error> {
+fn check(file: &Path) -> Result<String, Failure> {
     Config::check(file)?;
     Ok(format!("{} is right", file.display()))
 }

@@ -27,8 +27,9 @@ use wirehub_client::Address;
 use super::client::{Failure, parse_address};
 use super::input::Lines;
 use super::output::{is_unread, line, shown};
-use super::{Signals, complain, note, runtime};
+use super::{complain, note, runtime};
 use crate::config::parse_time;
+use crate::serve::Signals;
 
 /// How to connect, and what to say.
 #[derive(Debug, Clone, clap::Args)]

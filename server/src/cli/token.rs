@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use wirehub_common::ChannelName;
 
+use super::client::Failure;
 use super::complain;
 use crate::config::{Config, parse_time};
-use crate::{Authenticated, ChannelPattern, Error, ErrorKind, Rights};
+use crate::{Authenticated, ChannelPattern, Rights};
 
 /// What a token says.
 #[derive(Debug, Clone, clap::Args)]
@@ -63,21 +64,19 @@ impl TokenOptions {
         }
     }
 
-    fn token(self) -> Result<String, Error> {
+    fn token(self) -> Result<String, Failure> {
         let Self { user, ttl, subscribe, publish, presence, channel, info, config } = self;
         let rights = Rights { subscribe, publish, presence };
         let channels: Result<Vec<_>, _> = channel.iter().map(|name| ChannelName::new(name)).collect();
-        let channels =
-            channels.map_err(|error| Error::new(ErrorKind::Usage, format!("--channel: {error}")))?;
+        let channels = channels.map_err(|error| format!("--channel: {error}"))?;
         let mut identity =
             Authenticated::user(user).expires_in(ttl).with_rights(rights).with_channels(channels);
         if let Some(info) = info {
-            let words =
-                |error: &dyn std::fmt::Display| Error::new(ErrorKind::Usage, format!("--info: {error}"));
-            let info: serde_json::Value = serde_json::from_str(&info).map_err(|error| words(&error))?;
-            identity = identity.with_info(&info).map_err(|error| words(&error))?;
+            let info: serde_json::Value =
+                serde_json::from_str(&info).map_err(|error| format!("--info: {error}"))?;
+            identity = identity.with_info(&info).map_err(|error| format!("--info: {error}"))?;
         }
         let signer = Config::load(&config)?.signer()?;
-        signer.sign(&identity).map_err(|error| Error::new(ErrorKind::Config, error.to_string()))
+        Ok(signer.sign(&identity)?)
     }
 }

@@ -212,7 +212,7 @@ impl Delivery {
             let (channel, offset) = (publication.channel.clone(), publication.offset);
             let mut frame = SharedFrame::new(ServerFrame::Push(Push::Publication(publication)));
             hub.channels.publish(&channel, offset, &mut frame);
-            hub.metrics.publication();
+            hub.counters.publication();
         }
     }
 

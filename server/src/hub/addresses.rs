@@ -7,8 +7,8 @@ use tokio::time::Instant;
 
 use super::sharded::{Shard, Sharded};
 use crate::account::one_less;
-use crate::http::client_address::household;
 use crate::rate::Rate;
+use crate::upgrade::client_address::household;
 
 /// What an address may do; nothing stands for no bound.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -74,17 +74,21 @@ pub(crate) enum Noted {
     Unknown,
 }
 
-/// A part of a ledger's recipients, those first who have not acknowledged.
-pub(crate) struct RecipientPage {
-    pub(crate) report: AlarmReport,
-    pub(crate) recipients: Vec<AlarmRecipient>,
-    /// Where to read on, if there are more.
-    pub(crate) next: Option<RecipientPlace>,
+/// A page of an alarm's recipients.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct RecipientPage {
+    /// The alarm, without its recipients.
+    pub report: AlarmReport,
+    /// The recipients of this page, those first who have not acknowledged.
+    pub recipients: Vec<AlarmRecipient>,
+    /// The place behind which the next page begins; `None` on the last page.
+    pub next: Option<RecipientPlace>,
 }
 
-/// A place among a ledger's recipients.
+/// A place among an alarm's recipients. Its text, such as `waiting.7`, can be parsed again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct RecipientPlace {
+pub struct RecipientPlace {
     pub(crate) progress: AlarmProgress,
     pub(crate) number: u64,
 }
@@ -234,7 +238,6 @@ impl Alarms {
     }
 
     /// The same with some of the recipients: those behind a place, so many at most.
-    #[cfg(feature = "api")]
     pub(crate) fn look(&self, id: &str, after: Option<RecipientPlace>, most: usize) -> Option<RecipientPage> {
         let ledgers = self.ledgers.lock();
         let ledger = ledgers.by_id.get(id)?;

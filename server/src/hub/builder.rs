@@ -20,9 +20,9 @@ use crate::call::{self, CallContext, CallError, CallPattern, RawCall};
 use crate::engine::{Engine, Guarded, MemoryEngine};
 use crate::events::{Observer, Observers};
 use crate::hooks::PublishRequest;
-use crate::http::client_address::TrustedProxy;
-use crate::http::origin::Origin;
-use crate::http::ready::Need;
+use crate::readiness::Need;
+use crate::upgrade::client_address::TrustedProxy;
+use crate::upgrade::origin::Origin;
 
 /// Makes a [`Hub`]; [`Hub::builder`] begins one.
 #[derive(Default)]
@@ -298,7 +298,7 @@ impl Builder {
         self
     }
 
-    /// How many connections [`run`](crate::run) holds open at once, of all kinds; more wait in the system's queue until others
+    /// How many connections `wirehub_server::run` holds open at once, of all kinds; more wait in the system's queue until others
     /// end. [`MAX_CONNECTIONS`](crate::MAX_CONNECTIONS) without this; at least 1. Each is a file: the system has to allow as many.
     #[must_use]
     pub fn max_connections(mut self, connections: usize) -> Self {
@@ -307,7 +307,7 @@ impl Builder {
     }
 
     /// How many connections an IP address may have at once; of IPv6 a network of 64 bits counts as one. Where
-    /// [`run`](crate::run) serves, those count too that are no WebSocket (yet). A WebSocket beyond the bound is refused with
+    /// `wirehub_server::run` serves, those count too that are no WebSocket (yet). A WebSocket beyond the bound is refused with
     /// the HTTP status 429; eight connections more are taken for that and other requests, which have to come within a second,
     /// and the next are closed at once. No bound without this. Where proxies are before the server it has to [trust](Self::trust_proxy) them, or all clients
     /// have the proxy's address: a trusted proxy's own connections are not counted, but the WebSockets of each client. Where
@@ -344,7 +344,7 @@ impl Builder {
     }
 
     /// How long a client may take for the handshake of TLS, and then for the head of each HTTP request, before the
-    /// connection is dropped; also how long a connection may stay without a request. It holds where [`run`](crate::run)
+    /// connection is dropped; also how long a connection may stay without a request. It holds where `wirehub_server::run`
     /// serves. 10 s without this.
     #[must_use]
     pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
@@ -445,8 +445,9 @@ impl Builder {
     }
 
     /// Another builder with the same settings of those that a hub that runs can take over.
-    #[cfg(feature = "cli")]
-    pub(crate) fn fork(&self) -> Self {
+    #[doc(hidden)]
+    #[must_use]
+    pub fn fork(&self) -> Self {
         Self { live: self.live.clone(), ..Self::default() }
     }
 

@@ -8,7 +8,6 @@ use std::task::Poll;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use prometheus_client::metrics::counter::Counter;
 use tokio::runtime::Handle;
 use wirehub_common::{ChannelName, Codec};
 
@@ -19,12 +18,13 @@ use super::segment::{Row, Run, Segment};
 use super::sessions::Peer;
 use super::shared_frame::SharedFrame;
 use crate::account::{less, take};
+use crate::counters::Count;
 use crate::session::queue::{Lane, Slot};
 
 mod movements;
 mod presence;
 
-pub(crate) use self::presence::MemberPage;
+pub use self::presence::MemberPage;
 
 /// A channel with its subscribers.
 ///
@@ -39,7 +39,7 @@ pub(crate) struct Channel {
     subscribers: AtomicUsize,
     /// The last one has left: it takes nobody any more. Changed under the state's lock.
     is_closed: AtomicBool,
-    deliveries: Counter,
+    deliveries: Count,
     state: Mutex<State>,
 }
 
@@ -137,12 +137,15 @@ pub(crate) struct Entrant<'a> {
 }
 
 /// A channel as operators see it.
-#[cfg(feature = "api")]
-pub(crate) struct Summary {
-    pub(crate) name: ChannelName,
-    pub(crate) subscribers: usize,
-    /// How many messages went out since somebody subscribed to it.
-    pub(crate) publications: u64,
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ChannelSummary {
+    /// The channel's name.
+    pub name: ChannelName,
+    /// The number of subscribed sessions.
+    pub subscribers: usize,
+    /// The number of messages since the first of them subscribed.
+    pub publications: u64,
 }
 
 const CODECS: usize = 2;
@@ -161,7 +164,7 @@ const BACKLOG_BYTES: usize = 1024 * 1024;
 const ROW_BYTES: usize = 64 * 1024;
 
 impl Channel {
-    pub(crate) fn new(name: ChannelName, rules: &Namespace, deliveries: Counter) -> Self {
+    pub(crate) fn new(name: ChannelName, rules: &Namespace, deliveries: Count) -> Self {
         let members = rules.join_leave.map(|grace| Box::new(Members::new(grace)));
         Self {
             name,
@@ -323,14 +326,12 @@ impl Channel {
         self.append(&mut state, Audience::All, offset, frame);
     }
 
-    #[cfg(feature = "api")]
-    pub(crate) fn summary(&self) -> Summary {
+    pub(crate) fn summary(&self) -> ChannelSummary {
         let publications = self.state.lock().publications;
-        Summary { name: self.name.clone(), subscribers: self.len(), publications }
+        ChannelSummary { name: self.name.clone(), subscribers: self.len(), publications }
     }
 
     /// Whether a session is subscribed. Looks at all of them: for people, who ask seldom.
-    #[cfg(feature = "api")]
     pub(crate) fn has(&self, id: SessionId) -> bool {
         self.state.lock().subscribers().any(|subscriber| subscriber.peer.id == id)
     }
@@ -393,7 +394,7 @@ impl Channel {
         for subscriber in rest.iter_mut().take(piece).flatten() {
             deliveries = deliveries.saturating_add(self.hand(batch, subscriber));
         }
-        self.deliveries.inc_by(deliveries as u64);
+        self.deliveries.add(deliveries as u64);
         *cursor = cursor.saturating_add(piece);
         if *cursor >= places.len() {
             *cursor = 0;
@@ -455,7 +456,7 @@ impl Channel {
             }
         }
         subscriber.served = frames;
-        self.deliveries.inc_by(deliveries as u64);
+        self.deliveries.add(deliveries as u64);
     }
 
     fn slot(&self) -> Option<Arc<Slot>> {

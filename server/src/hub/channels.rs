@@ -3,28 +3,26 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use prometheus_client::metrics::counter::Counter;
 use wirehub_common::ChannelName;
 
 use super::SessionId;
-#[cfg(feature = "api")]
-use super::channel::Summary;
-use super::channel::{Channel, Entrant, MemberPage, Place};
+use super::channel::{Channel, ChannelSummary, Entrant, MemberPage, Place};
 use super::namespace::Namespace;
 use super::sharded::Sharded;
 use super::shared_frame::SharedFrame;
+use crate::counters::Count;
 
 /// All channels that somebody is subscribed to.
 ///
 /// No lock of the registry is held while one of a channel is waited for.
 pub(crate) struct Channels {
     by_name: Sharded<ChannelName, Arc<Channel>>,
-    deliveries: Counter,
+    deliveries: Count,
 }
 
 impl Channels {
     /// None yet. `deliveries` counts what goes into queues.
-    pub(crate) fn new(deliveries: Counter) -> Self {
+    pub(crate) fn new(deliveries: Count) -> Self {
         Self { by_name: Sharded::new(), deliveries }
     }
 
@@ -90,20 +88,17 @@ impl Channels {
     }
 
     /// The channels whose name begins so, in no order.
-    #[cfg(feature = "api")]
-    pub(crate) fn summaries(&self, prefix: &str) -> Vec<Summary> {
+    pub(crate) fn summaries(&self, prefix: &str) -> Vec<ChannelSummary> {
         let is_wanted = |channel: &Channel| channel.name().as_str().starts_with(prefix);
         self.those(is_wanted).iter().map(|channel| channel.summary()).collect()
     }
 
     /// What a session is subscribed to, in no order. Looks at all channels: for people, who ask seldom.
-    #[cfg(feature = "api")]
     pub(crate) fn of_session(&self, id: SessionId) -> Vec<ChannelName> {
         let all = self.those(|_| true);
         all.iter().filter(|channel| channel.has(id)).map(|channel| channel.name().clone()).collect()
     }
 
-    #[cfg(feature = "api")]
     fn those(&self, is_wanted: impl Fn(&Channel) -> bool) -> Vec<Arc<Channel>> {
         let mut channels = Vec::new();
         for shard in self.by_name.shards() {

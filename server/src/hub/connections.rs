@@ -6,15 +6,17 @@ use tokio::sync::watch;
 
 use crate::account::less;
 
-/// Where a hub is on its way from start to stop.
+/// The phase of a hub on its way from start to stop. A hub never goes back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Phase {
+#[non_exhaustive]
+pub enum Phase {
+    /// The hub takes connections.
     Running,
-    /// No new connections; those that are open go on.
+    /// The hub takes no new connections. Open connections go on.
     Draining,
-    /// Those that are open say good-bye.
+    /// Sessions are being closed.
     Stopping,
-    /// The deadline has passed: what is still open is dropped.
+    /// The deadline has passed: open connections are dropped.
     Stopped,
 }
 

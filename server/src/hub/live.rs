@@ -10,10 +10,13 @@ use super::addresses::AddressLimits;
 use crate::auth::Authenticator;
 use crate::call::{CallPattern, Handler};
 use crate::hooks::Hooks;
-use crate::http::client_address::TrustedProxy;
-use crate::http::origin::Origins;
-use crate::http::ready::Need;
-use crate::run::MAX_CONNECTIONS;
+use crate::readiness::Need;
+use crate::upgrade::client_address::TrustedProxy;
+use crate::upgrade::origin::Origins;
+
+/// The number of connections that are open at once, of all kinds, unless
+/// [`Builder::max_connections`](crate::Builder::max_connections) says otherwise; more wait in the system's queue until others end.
+pub const MAX_CONNECTIONS: usize = 100_000;
 
 /// The settings that can change. A session keeps those of the moment when it was opened, for it has told them to its
 /// client; hooks are those of the moment when they are asked.

@@ -24,9 +24,9 @@ use self::sessions::Sessions;
 use self::shared_frame::SharedFrame;
 use crate::auth::{UserNameError, check_user};
 use crate::call::Handler;
+use crate::counters::Counters;
 use crate::engine::{Answer, Delivery, Engine, EngineError, PAGE_BYTES, Publish, ReadHistory};
 use crate::events::Observers;
-use crate::metrics::Metrics;
 use crate::session::mailbox::{Ending, Order};
 use crate::unix_time;
 
@@ -37,6 +37,7 @@ pub(crate) mod call_memory;
 pub(crate) mod channel;
 pub(crate) mod channels;
 pub(crate) mod connections;
+pub(crate) mod inspect;
 pub(crate) mod live;
 mod members;
 mod namespace;
@@ -54,7 +55,7 @@ pub use self::session_id::{SessionId, SessionIdError};
 
 /// The server's registry of sessions and channels. A handle: clones are the same hub.
 ///
-/// [`Hub::router`] makes it reachable; what the application itself publishes goes out by [`Hub::publish`].
+/// `wirehub_server::router` makes it reachable; the application itself publishes by [`Hub::publish`].
 #[derive(Clone)]
 pub struct Hub {
     inner: Arc<Inner>,
@@ -70,7 +71,7 @@ pub(crate) struct Inner {
     payers: Payers,
     pub(crate) alarms: Alarms,
     call_memory: Arc<CallMemory>,
-    pub(crate) metrics: Metrics,
+    pub(crate) counters: Counters,
 }
 
 /// How many are in a channel. See [`Hub::presence_counts`].
@@ -104,18 +105,18 @@ impl Hub {
     }
 
     pub(crate) fn new(settings: Settings, live: Live) -> Self {
-        let metrics = Metrics::new();
+        let counters = Counters::new();
         let inner = Inner {
             settings,
             live: Current::new(live),
-            channels: Channels::new(metrics.deliveries()),
+            channels: Channels::new(counters.deliveries()),
             sessions: Sessions::new(),
             connections: Connections::new(),
             addresses: Addresses::new(),
             payers: Payers::new(),
             alarms: Alarms::new(),
             call_memory: Arc::new(CallMemory::new()),
-            metrics,
+            counters,
         };
         let hub = Self { inner: Arc::new(inner) };
         hub.engine().start(Delivery::new(Arc::downgrade(&hub.inner)));
@@ -432,10 +433,6 @@ impl Hub {
         Arc::downgrade(&self.inner)
     }
 
-    pub(crate) fn engine(&self) -> &dyn Engine {
-        &*self.inner.settings.engine
-    }
-
     pub(crate) fn settings(&self) -> &Settings {
         &self.inner.settings
     }
@@ -471,8 +468,8 @@ impl Hub {
         &self.inner.sessions
     }
 
-    pub(crate) fn counters(&self) -> &Metrics {
-        &self.inner.metrics
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.inner.counters
     }
 
     pub(crate) fn addresses(&self) -> &Addresses {

@@ -22,14 +22,22 @@ use crate::session::queue::Lane;
 /// # assert_eq!(hub.sessions(), 0);
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Namespace {
-    pub(crate) history: Option<History>,
-    pub(crate) urgent: bool,
-    pub(crate) subscribe: Access,
-    pub(crate) publish: Access,
-    pub(crate) presence: Option<Access>,
-    pub(crate) join_leave: Option<Duration>,
-    pub(crate) overflow: Overflow,
+    /// The history that its channels keep.
+    pub history: Option<History>,
+    /// Whether its publications go before those of other channels.
+    pub urgent: bool,
+    /// The clients that may subscribe and read the history.
+    pub subscribe: Access,
+    /// The clients that may publish.
+    pub publish: Access,
+    /// The clients that may see the members; `None`: only those with the right.
+    pub presence: Option<Access>,
+    /// The grace of leaving users, where joins and leaves are published.
+    pub join_leave: Option<Duration>,
+    /// The treatment of publications for which a session's queue has no room.
+    pub overflow: Overflow,
 }
 
 /// What becomes of a channel's publications where a session's queue has no room for them: see
@@ -145,16 +153,9 @@ impl Namespaces {
         self.others = namespace;
     }
 
-    /// What holds for the channels that have no rules of their own, in words for the log.
-    #[cfg(feature = "cli")]
-    pub(crate) fn others_in_words(&self) -> String {
-        let name = |access| match access {
-            Access::Everybody => "everybody",
-            Access::Users => "users",
-            Access::Bearers => "bearers of the right",
-        };
-        let Namespace { subscribe, publish, .. } = &self.others;
-        format!("{} may subscribe, {} may publish", name(*subscribe), name(*publish))
+    /// The rules of the channels that have none of their own.
+    pub(crate) fn others(&self) -> &Namespace {
+        &self.others
     }
 
     /// What holds for a channel.

@@ -7,8 +7,8 @@ use tokio::time::Instant;
 
 use super::sessions::Peer;
 use super::sharded::{Shard, Sharded};
-use crate::http::client_address::household;
 use crate::rate::Filling;
+use crate::upgrade::client_address::household;
 
 /// What those have sent in the last seconds whose sessions share one bound. Nothing is known of others.
 pub(crate) struct Payers(Sharded<Payer, Filling>);

@@ -20,7 +20,6 @@ use crate::session::queue::Lane;
 use crate::unix_time;
 
 /// A session, as the hub and its channels hold it.
-#[cfg_attr(not(feature = "api"), allow(dead_code, reason = "some of it is for operators alone"))]
 pub(crate) struct Peer {
     pub(crate) id: SessionId,
     /// Set when it is connected, if there is something to say.
@@ -210,7 +209,6 @@ impl Sessions {
     }
 
     /// The connected sessions, in no order.
-    #[cfg(feature = "api")]
     pub(crate) fn connected_peers(&self) -> Vec<Arc<Peer>> {
         self.those(Peer::is_connected)
     }

@@ -6,7 +6,6 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use wirehub_common::ChannelName;
 
-use crate::auth::MAX_INFO_BYTES;
 use crate::{Authenticated, ChannelPattern, Refusal, Rights};
 
 /// A token's claims, as they are written.
@@ -40,14 +39,14 @@ pub(super) struct Granted {
 
 impl Granted {
     pub(super) fn of(identity: &Authenticated) -> Self {
-        let rights = &identity.rights;
+        let rights = identity.rights();
         let texts = |patterns: &[ChannelPattern]| patterns.iter().map(ToString::to_string).collect();
         Self {
             subscribe: texts(&rights.subscribe),
             publish: texts(&rights.publish),
             presence: texts(&rights.presence),
-            channels: identity.channels.iter().map(ToString::to_string).collect(),
-            info: identity.info.as_ref().and_then(|text| serde_json::from_str(text).ok()),
+            channels: identity.channels().iter().map(ToString::to_string).collect(),
+            info: identity.info().and_then(|text| serde_json::from_str(text).ok()),
         }
     }
 
@@ -155,7 +154,10 @@ fn grant(claims: &Map<String, Value>, identity: Authenticated) -> Result<Authent
     match granted.get("info") {
         None | Some(Value::Null) => Ok(identity),
         Some(info) => identity.with_info(info).map_err(|_| {
-            wrong(format!("the token's `wirehub.info` takes more than {MAX_INFO_BYTES} bytes: shorten it"))
+            wrong(format!(
+                "the token's `wirehub.info` takes more than {} bytes: shorten it",
+                Authenticated::MAX_INFO_BYTES
+            ))
         }),
     }
 }

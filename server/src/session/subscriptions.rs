@@ -145,11 +145,11 @@ impl Subscriptions {
 mod tests {
     use std::collections::BTreeMap;
 
-    use prometheus_client::metrics::counter::Counter;
     use proptest::prelude::*;
 
     use super::*;
     use crate::Namespace;
+    use crate::counters::Count;
     use crate::hub::channel::Place;
 
     proptest! {
@@ -159,7 +159,7 @@ mod tests {
             let (mut subscriptions, mut model) = (Subscriptions::default(), BTreeMap::new());
             for (number, (index, adds)) in (0..).zip(steps) {
                 if adds {
-                    let channel = Channel::new(name(index), &Namespace::default(), Counter::default());
+                    let channel = Channel::new(name(index), &Namespace::default(), Count::default());
                     let (channel, place) = (Arc::new(channel), Place::FIRST);
                     subscriptions.insert(name(index), Subscription { number, term: Term::next(), is_ordered: false, channel, place });
                     model.insert(name(index), number);

@@ -22,7 +22,7 @@ mod outgoing;
 mod transport;
 
 pub(crate) use self::outgoing::Kind;
-pub(crate) use self::transport::Transport;
+pub use self::transport::Transport;
 
 /// A WebSocket on the stream `S`.
 pub(crate) struct Socket<S> {

@@ -1,5 +1,6 @@
 //! The stream below a connection, taken back from HTTP.
 
+use std::fmt;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -13,59 +14,76 @@ use tokio::net::TcpStream;
 #[cfg(unix)]
 use tokio::net::UnixStream;
 
-use crate::http::unstalled::Unstalled;
-#[cfg(feature = "tls")]
-use crate::tls::TlsStream;
+use crate::accept::Detach;
 
-/// A connection's stream. Of the kinds that are known here nothing of HTTP stays behind.
-pub(crate) enum Transport {
+/// The stream of a connection. Of [detached](Detach) streams nothing of HTTP stays behind.
+#[non_exhaustive]
+pub enum Transport {
+    /// TCP: what most connections have, in the least room.
     Tcp(TcpStream),
-    /// In a box: so what tells them apart takes no room of its own.
-    #[cfg(unix)]
-    Unix(Box<UnixStream>),
-    /// In a box: it is large.
-    #[cfg(feature = "tls")]
-    Tls(Box<TlsStream<TcpStream>>),
-    /// Some other listener's.
-    Other(Box<TokioIo<Upgraded>>),
+    /// Every other stream.
+    Boxed(Box<dyn Stream>),
 }
 
+/// A stream that a [`Transport`] may have.
+pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
 impl Transport {
+    /// A TCP connection. Bounds the bytes that the kernel takes and can't send yet.
+    pub fn tcp(stream: TcpStream) -> Self {
+        bound_unsent(&stream);
+        Self::Tcp(stream)
+    }
+
+    /// Another stream. Where TCP is below it, [`bound_unsent`](Self::bound_unsent) is to be called for that.
+    pub fn boxed(stream: impl Stream + 'static) -> Self {
+        Self::Boxed(Box::new(stream))
+    }
+
+    /// Bounds the bytes that the kernel takes of a connection and can't send yet.
+    pub fn bound_unsent(stream: &TcpStream) {
+        bound_unsent(stream);
+    }
+
     /// The stream below an upgraded connection, and what HTTP had read too much.
-    pub(crate) fn from_upgraded(upgraded: Upgraded) -> (Self, Bytes) {
-        let upgraded = match bare::<TcpStream>(upgraded) {
-            Ok((stream, leftover)) => {
-                bound_unsent(&stream);
-                return (Self::Tcp(stream), leftover);
-            }
+    pub(crate) fn from_upgraded(upgraded: Upgraded, detach: Option<Detach>) -> (Self, Bytes) {
+        let detached = match detach {
+            Some(detach) => detach(upgraded),
+            None => Err(upgraded),
+        };
+        let upgraded = match detached {
+            Ok(detached) => return detached,
+            Err(upgraded) => upgraded,
+        };
+        // As `axum::serve` has them.
+        let upgraded = match auto::upgrade::downcast::<TokioIo<TcpStream>>(upgraded) {
+            Ok(parts) => return (Self::tcp(parts.io.into_inner()), parts.read_buf),
             Err(upgraded) => upgraded,
         };
         #[cfg(unix)]
-        let upgraded = match bare::<UnixStream>(upgraded) {
-            Ok((stream, leftover)) => return (Self::Unix(Box::new(stream)), leftover),
+        let upgraded = match auto::upgrade::downcast::<TokioIo<UnixStream>>(upgraded) {
+            Ok(parts) => return (Self::boxed(parts.io.into_inner()), parts.read_buf),
             Err(upgraded) => upgraded,
         };
-        #[cfg(feature = "tls")]
-        let upgraded = match bare::<TlsStream<TcpStream>>(upgraded) {
-            Ok((stream, leftover)) => {
-                bound_unsent(stream.io());
-                return (Self::Tls(Box::new(stream)), leftover);
-            }
-            Err(upgraded) => upgraded,
-        };
-        (Self::Other(Box::new(TokioIo::new(upgraded))), Bytes::new())
+        (Self::boxed(TokioIo::new(upgraded)), Bytes::new())
     }
 
-    /// The stream, for what is the same with all kinds.
-    fn stream(self: Pin<&mut Self>) -> Pin<&mut dyn AsyncStream> {
+    fn stream(self: Pin<&mut Self>) -> Pin<&mut dyn Stream> {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream),
-            #[cfg(unix)]
-            Self::Unix(stream) => Pin::new(stream),
-            #[cfg(feature = "tls")]
-            Self::Tls(stream) => Pin::new(stream),
-            Self::Other(stream) => Pin::new(stream),
+            Self::Boxed(stream) => Pin::new(&mut **stream),
         }
+    }
+}
+
+impl fmt::Debug for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Tcp(_) => "Transport::Tcp",
+            Self::Boxed(_) => "Transport::Boxed",
+        })
     }
 }
 
@@ -82,22 +100,6 @@ fn bound_unsent(stream: &TcpStream) {
     }
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
     let _ = stream;
-}
-
-trait AsyncStream: AsyncRead + AsyncWrite + Unpin {}
-
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncStream for S {}
-
-/// Takes a stream out of our own listener's HTTP, or out of `axum::serve`'s, which wraps it otherwise.
-fn bare<S>(upgraded: Upgraded) -> Result<(S, Bytes), Upgraded>
-where
-    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-{
-    let upgraded = match upgraded.downcast::<TokioIo<Unstalled<S>>>() {
-        Ok(parts) => return Ok((parts.io.into_inner().into_inner(), parts.read_buf)),
-        Err(upgraded) => upgraded,
-    };
-    auto::upgrade::downcast::<TokioIo<S>>(upgraded).map(|parts| (parts.io.into_inner(), parts.read_buf))
 }
 
 impl AsyncRead for Transport {
@@ -143,7 +145,6 @@ mod tests {
     use tokio::sync::mpsc;
 
     use super::*;
-    use crate::{Hub, ListenAddress, Listener, run};
 
     const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: test\r\n\r\nearly";
 
@@ -154,7 +155,7 @@ mod tests {
             get(async move |mut request: Request| {
                 let upgrade = hyper::upgrade::on(&mut request);
                 tokio::spawn(async move {
-                    let taken_over = Transport::from_upgraded(upgrade.await.unwrap());
+                    let taken_over = Transport::from_upgraded(upgrade.await.unwrap(), None);
                     taken.send(taken_over).await.unwrap();
                 });
                 (
@@ -198,29 +199,8 @@ mod tests {
         assert_eq!(unsent_bytes(&transport), UNSENT_BYTES);
     }
 
-    #[tokio::test]
-    async fn our_listeners_give_the_bare_streams_back() {
-        let directory = tempfile::tempdir().unwrap();
-        let unix = format!("unix:{}", directory.path().join("s").display());
-        for address in ["127.0.0.1:0", &unix] {
-            let (send, mut taken) = mpsc::channel(1);
-            let listener = Listener::bind(&address.parse().unwrap()).await.unwrap();
-            let address = listener.address().unwrap();
-            tokio::spawn(run(listener, Hub::builder().build(), app(send), std::future::pending()));
-            match address {
-                ListenAddress::Tcp(address) => {
-                    let mut client = TcpStream::connect(address).await.unwrap();
-                    client.write_all(REQUEST).await.unwrap();
-                    let transport = converse(client, taken.recv().await.unwrap()).await;
-                    assert!(matches!(transport, Transport::Tcp(_)));
-                }
-                ListenAddress::Unix(path) => {
-                    let mut client = UnixStream::connect(path).await.unwrap();
-                    client.write_all(REQUEST).await.unwrap();
-                    let transport = converse(client, taken.recv().await.unwrap()).await;
-                    assert!(matches!(transport, Transport::Unix(_)));
-                }
-            }
-        }
+    #[test]
+    fn other_streams_take_no_room_of_their_own() {
+        assert_eq!(size_of::<Transport>(), size_of::<TcpStream>());
     }
 }

@@ -7,7 +7,8 @@ use tokio::io::AsyncWriteExt as _;
 use wirehub_common::frame::{Acknowledge, Alarm as Sent, Answer, Connect, Push, Request, ServerFrame};
 use wirehub_common::{Codec, Payload};
 use wirehub_server::{
-    Alarm, AlarmError, AlarmProgress, AlarmState, ApiKey, Authenticated, Hub, Namespace, Overflow,
+    Alarm, AlarmError, AlarmProgress, AlarmState, ApiKey, Authenticated, Hub, Namespace, Overflow, api,
+    router,
 };
 
 use crate::support::{CODECS, Client, Received, Server, http_at, name, publish, until};
@@ -196,7 +197,7 @@ async fn so_many_alarms_are_remembered_and_those_that_are_over_make_room() {
 async fn a_backend_raises_an_alarm_and_sees_who_acknowledged_it() {
     const KEY: &str = "0123456789abcdef0123456789abcdef";
     let hub = hub();
-    let app = hub.router().merge(hub.api([ApiKey::new(KEY).unwrap()]));
+    let app = router(&hub).merge(api(&hub, [ApiKey::new(KEY).unwrap()]));
     let server = Server::start_app(hub, app, "127.0.0.1:0").await;
     let request = async |method: &str, path: &str, body: String| {
         let request = format!(

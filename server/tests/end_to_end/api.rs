@@ -7,7 +7,7 @@ use wirehub_common::Payload;
 use wirehub_common::frame::{Connect, HistoryPage, Idempotency, Position, Push};
 use wirehub_server::{
     Answer, ApiKey, Authenticated, Delivery, Engine, EngineError, History, Hub, Locate, Located, Namespace,
-    ReadHistory,
+    ReadHistory, api, router,
 };
 
 use crate::support::{CODECS, Client, Received, Server, http_at, name};
@@ -22,7 +22,7 @@ async fn server() -> Server {
         .build();
     let keys =
         [ApiKey::new("another key that is another key".replace(' ', "-")).unwrap_or_else(|_| key()), key()];
-    let app = hub.router().merge(hub.api(keys));
+    let app = router(&hub).merge(api(&hub, keys));
     Server::start_app(hub, app, "127.0.0.1:0").await
 }
 
@@ -285,7 +285,7 @@ async fn an_engine_that_fails_is_told_as_a_problem() {
     }
     let history = Namespace::default().history(History::new(10, Duration::from_secs(60)));
     let hub = Hub::builder().namespace("kept", history).engine(Broken).build();
-    let app = hub.router().merge(hub.api([key()]));
+    let app = router(&hub).merge(api(&hub, [key()]));
     let server = Server::start_app(hub, app, "127.0.0.1:0").await;
     let message = || json!({ "channel": "kept:a", "data": 1 });
     for (status, problem) in [

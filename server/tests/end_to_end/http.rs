@@ -1,7 +1,7 @@
 //! Handshakes as bytes, refusals, health and static files.
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use wirehub_server::{Hub, static_files};
+use wirehub_server::{Hub, router, static_files};
 
 use crate::support::{Server, http, in_time};
 
@@ -150,7 +150,7 @@ async fn a_request_says_once_whom_it_is_for() {
 #[tokio::test]
 async fn an_applications_router_has_no_echo_unless_it_asks_for_it() {
     let hub = hub();
-    let app = hub.router();
+    let app = router(&hub);
     let server = Server::start_app(hub, app, "127.0.0.1:0").await;
     let answer = http(&server, &closing(&handshake("/echo", "x", ""))).await;
     assert!(answer.starts_with("HTTP/1.1 404") && answer.contains("cache-control: no-store\r\n"), "{answer}");
@@ -172,7 +172,7 @@ async fn static_files_have_their_types_and_say_how_long_they_keep() {
     std::fs::create_dir(directory.path().join("assets")).unwrap();
     ["index.html", "main.js", "assets/wirehub-Bk3Z1x9Q.wasm"].into_iter().for_each(write);
     let hub = hub();
-    let app = hub.router().fallback_service(static_files(directory.path()));
+    let app = router(&hub).fallback_service(static_files(directory.path()));
     let server = Server::start_app(hub, app, "127.0.0.1:0").await;
     let get = async |path: &str| {
         http(&server, &format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")).await
@@ -210,7 +210,7 @@ async fn static_files_go_out_compressed_to_those_who_take_that() {
     std::fs::write(directory.path().join("module.wasm"), vec![b'x'; 50_000]).unwrap();
     std::fs::write(directory.path().join("picture.png"), vec![b'x'; 50_000]).unwrap();
     let hub = hub();
-    let app = hub.router().fallback_service(static_files(directory.path()));
+    let app = router(&hub).fallback_service(static_files(directory.path()));
     let server = Server::start_app(hub, app, "127.0.0.1:0").await;
     let get = async |path: &str, more: &str| {
         let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{more}\r\n");

@@ -13,7 +13,7 @@ use tokio_tungstenite::tungstenite::http::Response;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use wirehub_common::frame::{Command, Push, ServerFrame};
 use wirehub_common::{Codec, Limits, Payload};
-use wirehub_server::{Hub, Listener, Tls, run};
+use wirehub_server::{Hub, Listener, Tls, router, run};
 
 use crate::support::{
     CODECS, Client, Received, Server, http, in_time, name, publish, subscribe, unsubscribe,
@@ -151,7 +151,7 @@ async fn an_application_that_serves_by_axum_hands_addresses_over() {
     let hub = Hub::builder().connections_per_address(1).build();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let app = hub.router().into_make_service_with_connect_info::<SocketAddr>();
+    let app = router(&hub).into_make_service_with_connect_info::<SocketAddr>();
     let serving = tokio::spawn(async move { axum::serve(listener, app).await });
     let open = async || client_async("ws://x/ws", TcpStream::connect(address).await.unwrap()).await;
     let _held = open().await.unwrap();

@@ -2,7 +2,7 @@
 
 use wirehub_common::frame::{Connect, Request};
 use wirehub_common::{Codec, Payload};
-use wirehub_server::{ApiKey, Authenticated, Hub, Refusal};
+use wirehub_server::{ApiKey, Authenticated, Hub, Refusal, api, metrics, router};
 
 use crate::support::{CODECS, Client, Server, call, http_at, publish, until};
 
@@ -24,7 +24,7 @@ fn expect(text: &str, lines: &[&str]) {
 #[tokio::test]
 async fn commands_messages_and_ends_are_counted() {
     let hub = Hub::builder().build();
-    let app = hub.router().merge(hub.metrics());
+    let app = router(&hub).merge(metrics(&hub));
     let server = Server::start_app(hub, app, "127.0.0.1:0").await;
     let mut clients = Vec::new();
     for codec in CODECS {
@@ -79,7 +79,7 @@ async fn refusals_are_counted_by_reason() {
         });
     let hub = hub.build();
     let key = ApiKey::new("0123456789abcdef0123456789abcdef").unwrap();
-    let app = hub.router().merge(hub.metrics()).merge(hub.api([key]));
+    let app = router(&hub).merge(metrics(&hub)).merge(api(&hub, [key]));
     let server = Server::start_app(hub, app, "127.0.0.1:0").await;
     let handshake = async |path: &str, more: &str| {
         let request = format!(

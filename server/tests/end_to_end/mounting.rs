@@ -8,7 +8,7 @@ use tokio::io::BufStream;
 use tokio::net::{TcpListener, TcpStream};
 use wirehub_common::frame::{Answer, Connect};
 use wirehub_common::{Codec, Payload};
-use wirehub_server::Hub;
+use wirehub_server::{Hub, router};
 
 use crate::support::{CODECS, Client, call, http_at, name, subscribe};
 
@@ -21,7 +21,7 @@ where
     L: axum::serve::Listener,
     L::Addr: std::fmt::Debug,
 {
-    let app = Router::new().route("/", get(async || "the application")).merge(hub.router());
+    let app = Router::new().route("/", get(async || "the application")).merge(router(hub));
     tokio::spawn(async move { axum::serve(listener, app).await });
 }
 

@@ -5,7 +5,7 @@ use std::process::Output;
 use serde_json::Value;
 use wirehub_common::frame::{Connect, Request, Subscribe};
 use wirehub_common::{Codec, Limits};
-use wirehub_server::{ApiKey, Authenticated, Hub, Listener, Tls};
+use wirehub_server::{ApiKey, Authenticated, Hub, Listener, Tls, api, router};
 
 use crate::program::wirehub;
 use crate::support::{Client, Server, in_time, name};
@@ -41,7 +41,7 @@ async fn client(server: &Server, user: &str) -> (Client, String) {
 #[tokio::test]
 async fn operators_see_who_is_there_and_what_is_listened_to() {
     let hub = hub();
-    let app = hub.router().merge(hub.api([ApiKey::new(KEY).unwrap()]));
+    let app = router(&hub).merge(api(&hub, [ApiKey::new(KEY).unwrap()]));
     let server = Server::start_app(hub, app, "127.0.0.1:0").await;
     let url = format!("http://{}", server.host());
     let (mut ann, session) = client(&server, "ann").await;
@@ -88,7 +88,7 @@ async fn it_asks_over_tls_and_socket_files_and_says_what_is_wrong() {
     std::fs::write(path("key.pem"), made.signing_key.serialize_pem()).unwrap();
     let tls = Tls::from_files(path("cert.pem"), path("key.pem")).unwrap();
     let (over_tls, over_unix) = (hub(), hub());
-    let app = |hub: &Hub| hub.router().merge(hub.api([ApiKey::new(KEY).unwrap()]));
+    let app = |hub: &Hub| router(hub).merge(api(hub, [ApiKey::new(KEY).unwrap()]));
     let listener = Listener::bind(&"127.0.0.1:0".parse().unwrap()).await.unwrap().with_tls(tls);
     let served = app(&over_tls);
     let server = Server::start_on(listener, over_tls, served);

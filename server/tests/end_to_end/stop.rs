@@ -14,7 +14,7 @@ use tokio_tungstenite::client_async;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use wirehub_common::frame::{Connect, Push, ServerFrame};
 use wirehub_common::{Codec, Payload};
-use wirehub_server::{Hub, STOP_DEADLINE};
+use wirehub_server::{Hub, STOP_DEADLINE, router};
 
 use crate::program::Running;
 use crate::support::{Client, Received, Server, http, http_at, in_time, publish};
@@ -135,7 +135,7 @@ async fn asked_for_a_slow_page() -> (Server, Arc<Notify>, JoinHandle<String>) {
             "here it is"
         }
     };
-    let app = hub.router().merge(hub.echo()).route("/slow", get(page));
+    let app = router(&hub).merge(hub.echo()).route("/slow", get(page));
     let server = Server::start_app(hub, app, "127.0.0.1:0").await;
     let host = server.host();
     let asking = tokio::spawn(async move { http_at(&host, "GET /slow HTTP/1.1\r\nHost: x\r\n\r\n").await });

@@ -19,7 +19,7 @@ use wirehub_common::frame::{
     Subscribe, Unsubscribe,
 };
 use wirehub_common::{Assembler, ChannelName, Codec, Limits, Payload};
-use wirehub_server::{Hub, ListenAddress, Listener, Tls, run};
+use wirehub_server::{Hub, ListenAddress, Listener, Tls, router, run};
 
 pub(crate) const CODECS: [Codec; 2] = [Codec::Protobuf, Codec::Json];
 
@@ -37,7 +37,7 @@ impl Server {
     }
 
     pub(crate) async fn start_at(hub: Hub, listen: &str) -> Self {
-        let app = hub.router().merge(hub.echo());
+        let app = router(&hub).merge(hub.echo());
         Self::start_app(hub, app, listen).await
     }
 
@@ -47,7 +47,7 @@ impl Server {
 
     pub(crate) async fn start_with_tls(hub: Hub, tls: Tls) -> Self {
         let listener = Listener::bind(&"127.0.0.1:0".parse().unwrap()).await.unwrap();
-        let app = hub.router().merge(hub.echo());
+        let app = router(&hub).merge(hub.echo());
         Self::start_on(listener.with_tls(tls), hub, app)
     }
 

@@ -2,12 +2,12 @@
 //! typed server.
 //!
 //! ```no_run
-//! use wirehub_server::{Listener, run};
+//! use wirehub_server::{Listener, run, router};
 //!
 //! # async fn demo() -> Result<(), wirehub_server::Error> {
 //! let hub = wirehub_demo::builder().build();
 //! let listener = Listener::bind(&"127.0.0.1:8080".parse()?).await?;
-//! run(listener, hub.clone(), hub.router(), std::future::pending()).await;
+//! run(listener, hub.clone(), router(&hub), std::future::pending()).await;
 //! # Ok(())
 //! # }
 //! ```

@@ -199,7 +199,6 @@ async fn who_acknowledges_is_told_whether_it_is_too_late_or_unknown() {
     }
 }
 
-#[cfg(feature = "api")]
 #[tokio::test(start_paused = true)]
 async fn recipients_are_read_page_by_page_those_first_who_have_not_acknowledged() {
     let subject = Subject::new();

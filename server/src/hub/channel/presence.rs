@@ -8,11 +8,14 @@ use wirehub_common::frame::Member;
 use super::{Channel, State};
 use crate::hub::SessionId;
 
-/// Members in the order of their sessions, and whether there are more behind the last of them.
-#[derive(Debug, Default, PartialEq)]
-pub(crate) struct MemberPage {
-    pub(crate) members: Vec<Member>,
-    pub(crate) more: bool,
+/// A page of a channel's members.
+#[derive(Debug, Clone, Default, PartialEq)]
+#[non_exhaustive]
+pub struct MemberPage {
+    /// The members, in the order of their sessions.
+    pub members: Vec<Member>,
+    /// Whether there are more behind the last of them.
+    pub more: bool,
 }
 
 impl Channel {

@@ -117,7 +117,7 @@ where
     A: Future<Output = Result<Authenticated, Refusal>>,
 {
     let identity = hook(Credentials::new(token.into(), String::new(), String::new(), None)).await;
-    identity.map(|identity| identity.user.to_string()).map_err(|refusal| refusal.code())
+    identity.map(|identity| identity.user_name().to_owned()).map_err(|refusal| refusal.code())
 }
 
 /// Lets time pass, for all but sockets.

@@ -3,11 +3,11 @@
 use std::task::{Context, Waker};
 use std::time::Duration;
 
-use prometheus_client::metrics::counter::Counter;
 use wirehub_common::code::CloseCode;
 use wirehub_common::{ChannelName, Codec};
 
 use super::*;
+use crate::counters::Count;
 use crate::hub::channel::{Entrant, Place};
 use crate::hub::sessions::Identity;
 use crate::session::mailbox::{Look, Mailbox, Taken};
@@ -18,7 +18,7 @@ const GRACE: Duration = Duration::from_secs(5);
 
 fn room(grace: Duration) -> Arc<Channel> {
     let name = ChannelName::new("room:1").unwrap();
-    Arc::new(Channel::new(name, &Namespace::default().join_leave(grace), Counter::default()))
+    Arc::new(Channel::new(name, &Namespace::default().join_leave(grace), Count::default()))
 }
 
 fn peer(user: &str, queue_bytes: usize) -> Arc<Peer> {

@@ -7,6 +7,8 @@ use std::str::FromStr;
 use axum::extract::{ConnectInfo, Request};
 use axum::http::{HeaderMap, HeaderValue, header};
 
+use crate::accept::Admission;
+
 /// A proxy, or a network of them, whose word about where a request comes from is taken: `10.0.0.5`, `10.0.0.0/8`,
 /// `fd00::/8`, or `unix` for whoever comes by a Unix socket. See
 /// [`Builder::trust_proxy`](crate::Builder::trust_proxy).
@@ -29,10 +31,10 @@ enum Pattern {
 }
 
 impl TrustedProxy {
-    fn covers(&self, peer: Peer) -> bool {
+    fn covers(&self, peer: PeerAddress) -> bool {
         match (self.0, peer) {
-            (Pattern::Unix, Peer::Unix) => true,
-            (Pattern::Network { address, prefix }, Peer::Tcp(ip)) => is_in(ip, address, prefix),
+            (Pattern::Unix, PeerAddress::Unix) => true,
+            (Pattern::Network { address, prefix }, PeerAddress::Tcp(ip)) => is_in(ip, address, prefix),
             _ => false,
         }
     }
@@ -86,56 +88,54 @@ impl fmt::Display for TrustedProxyError {
 
 impl std::error::Error for TrustedProxyError {}
 
-/// Who is at the other end of a connection.
+/// The other end of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Peer {
-    /// The address is canonical: no IPv4 address in the clothes of an IPv6 one.
+#[non_exhaustive]
+pub enum PeerAddress {
+    /// An IP address in its canonical form: an IPv4 address that came as an IPv6 one is an IPv4 address.
     Tcp(IpAddr),
+    /// A Unix socket, which has no address.
     Unix,
 }
 
-impl Peer {
-    pub(crate) fn tcp(address: SocketAddr) -> Self {
-        Self::Tcp(address.ip().to_canonical())
-    }
-
-    /// As our own listener tells it, or axum's with `into_make_service_with_connect_info`.
+impl PeerAddress {
+    /// As an [`Admission`] has it, or axum's listener with `into_make_service_with_connect_info`.
     fn of(request: &Request) -> Option<Self> {
         let extensions = request.extensions();
-        let told = || extensions.get::<ConnectInfo<SocketAddr>>().map(|info| Self::tcp(info.0));
-        extensions.get::<Self>().copied().or_else(told)
+        let told = || extensions.get::<ConnectInfo<SocketAddr>>().map(|info| Self::from(info.0));
+        extensions.get::<Admission>().map(Admission::peer).or_else(told)
     }
 }
 
 /// Where a request comes from: the other end of its connection or, if that is a trusted proxy, what the proxy says.
 /// Nothing where that is not to be known: by a Unix socket without a proxy.
 pub(crate) fn client_address(request: &Request, proxies: &[TrustedProxy]) -> Option<IpAddr> {
-    Peer::of(request).and_then(|peer| address_of(peer, request.headers(), proxies))
+    PeerAddress::of(request).and_then(|peer| address_of(peer, request.headers(), proxies))
 }
 
 /// The address that is charged with a connection, whatever it asks for: that of a trusted proxy is not, for it comes for
 /// others.
-pub(crate) fn charged_address(peer: Peer, proxies: &[TrustedProxy]) -> Option<IpAddr> {
+pub(crate) fn charged_address(peer: PeerAddress, proxies: &[TrustedProxy]) -> Option<IpAddr> {
     match peer {
-        Peer::Tcp(address) if !proxies.iter().any(|proxy| proxy.covers(peer)) => Some(address),
+        PeerAddress::Tcp(address) if !proxies.iter().any(|proxy| proxy.covers(peer)) => Some(address),
         _ => None,
     }
 }
 
 /// Each proxy adds to the right of the header whom it was asked by. What stands left of the first that is not trusted can
 /// be written by anybody.
-fn address_of(peer: Peer, headers: &HeaderMap, proxies: &[TrustedProxy]) -> Option<IpAddr> {
+fn address_of(peer: PeerAddress, headers: &HeaderMap, proxies: &[TrustedProxy]) -> Option<IpAddr> {
     let is_trusted = |peer| proxies.iter().any(|proxy| proxy.covers(peer));
     let mut peer = peer;
     let mut hops = headers.get_all(FORWARDED_FOR).iter().rev().flat_map(hops_from_the_right);
     while is_trusted(peer) {
         // Words that are no address come from nobody who is known.
         let Some(Some(hop)) = hops.next() else { break };
-        peer = Peer::Tcp(hop);
+        peer = PeerAddress::Tcp(hop);
     }
     match peer {
-        Peer::Tcp(address) => Some(address),
-        Peer::Unix => None,
+        PeerAddress::Tcp(address) => Some(address),
+        PeerAddress::Unix => None,
     }
 }
 
@@ -192,8 +192,11 @@ mod tests {
     use super::*;
 
     fn address(peer: &str, forwarded: &[&str], trusted: &[&str]) -> Option<String> {
-        let peer =
-            if peer == "unix" { Peer::Unix } else { Peer::tcp(SocketAddr::new(peer.parse().unwrap(), 1)) };
+        let peer = if peer == "unix" {
+            PeerAddress::Unix
+        } else {
+            PeerAddress::from(SocketAddr::new(peer.parse().unwrap(), 1))
+        };
         let mut headers = HeaderMap::new();
         for value in forwarded {
             headers.append(FORWARDED_FOR, value.parse().unwrap());
@@ -241,7 +244,7 @@ mod tests {
     #[test]
     fn networks_have_as_many_addresses_as_their_prefix_says() {
         let covers = |proxy: &str, ip: &str| {
-            proxy.parse::<TrustedProxy>().unwrap().covers(Peer::Tcp(ip.parse().unwrap()))
+            proxy.parse::<TrustedProxy>().unwrap().covers(PeerAddress::Tcp(ip.parse().unwrap()))
         };
         for (proxy, inside, outside) in [
             ("10.0.0.0/8", "10.255.255.255", "11.0.0.0"),

@@ -8,15 +8,15 @@ use tokio::sync::Mutex as Turn;
 use tokio::task::spawn_blocking;
 use tracing_subscriber::EnvFilter;
 
-use super::{ServeOptions, log};
+use super::{Options, log};
 use crate::config::{Config, KeySets, Mistakes};
 use crate::tls::Shown;
 use crate::webhooks::{EventQueue, Webhooks};
-use crate::{ApiKey, ApiKeys, Builder, Error, ErrorKind, Hub, ListenAddress, Tls};
+use crate::{Access, ApiKey, ApiKeys, Builder, Error, ErrorKind, Hub, ListenAddress, Namespace, Tls};
 
 /// Carries what has changed in the configuration into a server that runs.
 pub(super) struct Reloader {
-    pub(super) options: ServeOptions,
+    pub(super) options: Options,
     /// What the program itself had said before the configuration.
     pub(super) base: Builder,
     /// What the server was started with.
@@ -133,14 +133,23 @@ impl Reloader {
         };
         tracing::info!("serving at {address}, {tls}");
         tracing::info!("{}", config.who_is_let_in());
-        let settings = self.hub.settings();
-        let engine = format!("{:?}", settings.engine);
+        let engine = format!("{:?}", self.hub.engine());
         let engine = engine.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
-        tracing::info!("channels that no [namespace] names: {}", settings.namespaces.others_in_words());
+        tracing::info!("channels that no [namespace] names: {}", in_words(self.hub.default_namespace()));
         tracing::info!("engine: {engine}");
         let off = config.limits_that_are_off();
         if !off.is_empty() {
             tracing::info!("limits that are off: {}", off.join(", "));
         }
     }
+}
+
+/// The rules of a namespace in words.
+fn in_words(namespace: &Namespace) -> String {
+    let name = |access| match access {
+        Access::Everybody => "everybody",
+        Access::Users => "users",
+        _ => "bearers of the right",
+    };
+    format!("{} may subscribe, {} may publish", name(namespace.subscribe), name(namespace.publish))
 }

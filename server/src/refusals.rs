@@ -1,40 +1,41 @@
-//! Who is refused, and why. A browser keeps the reason to itself, so that whoever looks for it has to find it here: each is
-//! counted, and told in the log once for each origin, path or address.
+//! Why clients are refused. A browser keeps the reason from its page, so that operators have to find it here: each refusal is
+//! counted, and logged once for each origin, path or address.
 
 use std::collections::HashSet;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
-use prometheus_client::registry::Registry;
 use tokio::time::Instant;
 use wirehub_common::code::ErrorCode;
 use wirehub_common::frame::ErrorInfo;
 
-/// What a client was refused for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Reason {
-    /// A page that may not connect.
+use crate::counters::Count;
+
+/// The reason for which a client was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum RefusalReason {
+    /// The page's origin may not connect.
     Origin,
-    /// The token is not valid, or has expired, or there is none.
+    /// The token is invalid, expired or missing.
     Token,
     /// Too many connections, handshakes or sessions.
     Limit,
-    /// No WebSocket is served there.
+    /// No WebSocket is served at the path.
     Path,
-    /// None of those that it offers is known.
+    /// None of the offered subprotocols is known.
     Subprotocol,
-    /// The server stops.
+    /// The server is stopping.
     Stopping,
-    /// It is no handshake as RFC 6455 has it.
+    /// The request is no WebSocket handshake (RFC 6455, section 4.2.1).
     Handshake,
-    /// The server could not.
+    /// The server failed.
     Failure,
 }
 
-impl Reason {
-    pub(crate) const ALL: [Self; 8] = [
+impl RefusalReason {
+    /// Every reason.
+    pub const ALL: [Self; 8] = [
         Self::Origin,
         Self::Token,
         Self::Limit,
@@ -45,7 +46,8 @@ impl Reason {
         Self::Failure,
     ];
 
-    pub(crate) const fn as_str(self) -> &'static str {
+    /// The name, as in metrics: `origin`, `token` and so on.
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Origin => "origin",
             Self::Token => "token",
@@ -59,27 +61,21 @@ impl Reason {
     }
 }
 
-type Labels = [(&'static str, &'static str); 1];
-
 /// Counts and tells who is refused at one hub.
 pub(crate) struct Refusals {
-    counters: Vec<(Reason, Counter)>,
+    counters: [(RefusalReason, Count); RefusalReason::ALL.len()],
     told: Mutex<Told>,
 }
 
 impl Refusals {
-    /// Those of all reasons are there from the beginning, so that the first one is seen as a change.
-    pub(crate) fn new(registry: &mut Registry) -> Self {
-        let family = Family::<Labels, Counter>::default();
-        let counter = |reason: Reason| (reason, family.get_or_create_owned(&[("reason", reason.as_str())]));
-        let counters = Reason::ALL.map(counter).into();
-        registry.register("refusals", "Clients that were refused, by reason", family);
+    pub(crate) fn new() -> Self {
+        let counters = RefusalReason::ALL.map(|reason| (reason, Count::default()));
         Self { counters, told: Mutex::new(Told::default()) }
     }
 
-    pub(crate) fn count(&self, reason: Reason) {
+    pub(crate) fn count(&self, reason: RefusalReason) {
         if let Some((_, counter)) = self.counters.iter().find(|(of, _)| *of == reason) {
-            counter.inc();
+            counter.add(1);
         }
     }
 
@@ -87,18 +83,17 @@ impl Refusals {
     pub(crate) fn note(&self, error: &ErrorInfo) {
         match error.code {
             ErrorCode::UNAUTHORIZED | ErrorCode::TOKEN_EXPIRED => {
-                self.count(Reason::Token);
+                self.count(RefusalReason::Token);
                 self.tell(&error.message, format_args!("a client is not let in: {}", error.message));
             }
-            ErrorCode::LIMIT_EXCEEDED => self.count(Reason::Limit),
+            ErrorCode::LIMIT_EXCEEDED => self.count(RefusalReason::Limit),
             _ => {}
         }
     }
 
     /// How many there were for each reason.
-    #[cfg(feature = "api")]
-    pub(crate) fn counts(&self) -> impl Iterator<Item = (Reason, u64)> {
-        self.counters.iter().map(|(reason, counter)| (*reason, counter.get()))
+    pub(crate) fn counts(&self) -> impl Iterator<Item = (RefusalReason, u64)> {
+        self.counters.iter().map(|(reason, counter)| (*reason, counter.total()))
     }
 
     /// Tells the log, unless it has been told of the same lately. `about` says what is the same.

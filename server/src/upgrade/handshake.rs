@@ -15,17 +15,18 @@ use wirehub_common::UnknownSubprotocol;
 
 use super::client_address::{client_address, household, is_forwarded};
 use super::host::{BadHost, check_host};
-use super::refusals::Reason;
 use crate::Hub;
+use crate::accept::{Admission, Detach, Slot};
 use crate::hub::addresses::{Charged, TooMany};
 use crate::hub::connections::Connection;
-use crate::run::{Permit, SharedPlace};
+use crate::refusals::RefusalReason;
 use crate::socket::{Socket, Transport};
 
 /// A handshake that is in order.
 pub(super) struct Handshake {
     accept: HeaderValue,
     upgrade: OnUpgrade,
+    detach: Option<Detach>,
     address: Option<IpAddr>,
     open: Open,
 }
@@ -33,7 +34,7 @@ pub(super) struct Handshake {
 /// Counts a connection as open, at the hub and at the listener.
 pub(super) struct Open {
     _connection: Connection,
-    _permit: Option<Permit>,
+    _slot: Option<Slot>,
     /// In a box: most connections have none.
     _charged: Option<Box<Charged>>,
 }
@@ -54,10 +55,10 @@ impl Handshake {
         live.origins.check(request.headers(), is_from_here).map_err(Refusal::Origin)?;
         let connection = hub.connections().enter().ok_or(Refusal::Stopping)?;
         let upgrade = request.extensions_mut().remove::<OnUpgrade>().ok_or(Refusal::NoUpgrade)?;
-        let place = request.extensions().get::<SharedPlace>().cloned();
+        let admission = request.extensions().get::<Admission>().cloned();
         let charged = match address {
             // A connection that its address is charged with is charged once.
-            Some(address) if place.as_ref().is_some_and(SharedPlace::is_charged) => {
+            Some(address) if admission.as_ref().is_some_and(Admission::is_charged) => {
                 hub.addresses().upgrade(address, live.addresses, Instant::now()).map(|()| None)
             }
             Some(address) => hub.addresses().enter(address, live.addresses, Instant::now()),
@@ -65,10 +66,11 @@ impl Handshake {
         };
         let charged = charged.map_err(Refusal::Address)?.map(Box::new);
         // The last thing: where it is refused the connection goes on, and keeps its place.
-        let (permit, held) = place.and_then(|place| place.take()).unzip();
+        let detach = admission.as_ref().map(Admission::detach);
+        let (slot, held) = admission.and_then(|admission| admission.take_place()).unzip();
         let charged = charged.or(held.flatten());
-        let open = Open { _connection: connection, _permit: permit, _charged: charged };
-        Ok(Self { accept, upgrade, address, open })
+        let open = Open { _connection: connection, _slot: slot, _charged: charged };
+        Ok(Self { accept, upgrade, detach, address, open })
     }
 
     /// Where it comes from, if that is to be known.
@@ -91,7 +93,7 @@ impl Handshake {
 
     /// Takes the stream back when the answer is sent; none where the client has gone meanwhile.
     pub(super) async fn finish(self, message_bytes: u32) -> Option<(Socket<Transport>, Open)> {
-        let (transport, leftover) = Transport::from_upgraded(self.upgrade.await.ok()?);
+        let (transport, leftover) = Transport::from_upgraded(self.upgrade.await.ok()?, self.detach);
         Some((Socket::new(transport, &leftover, message_bytes), self.open))
     }
 }
@@ -155,16 +157,16 @@ impl Refusal {
         self
     }
 
-    fn reason(&self) -> Reason {
+    fn reason(&self) -> RefusalReason {
         match self {
             Self::Host(_) | Self::Method | Self::NotWebSocket | Self::Version | Self::Key => {
-                Reason::Handshake
+                RefusalReason::Handshake
             }
-            Self::Origin(_) => Reason::Origin,
-            Self::Subprotocol(_) => Reason::Subprotocol,
-            Self::NoUpgrade | Self::Entropy(_) => Reason::Failure,
-            Self::Stopping => Reason::Stopping,
-            Self::Address(_) => Reason::Limit,
+            Self::Origin(_) => RefusalReason::Origin,
+            Self::Subprotocol(_) => RefusalReason::Subprotocol,
+            Self::NoUpgrade | Self::Entropy(_) => RefusalReason::Failure,
+            Self::Stopping => RefusalReason::Stopping,
+            Self::Address(_) => RefusalReason::Limit,
         }
     }
 

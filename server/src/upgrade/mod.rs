@@ -1,11 +1,11 @@
-//! What the server answers over HTTP: the WebSocket endpoints, its health, and static files.
+//! The WebSocket endpoints: from an HTTP request to a session.
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::header;
+use axum::response::Response;
 use axum::routing::get;
 use futures_util::FutureExt as _;
 use futures_util::future::OptionFuture;
@@ -13,32 +13,19 @@ use wirehub_common::{Limits, negotiate};
 
 use self::handshake::{Handshake, Refusal};
 use crate::hub::SessionId;
-use crate::hub::connections::Phase;
 use crate::hub::sessions::Peer;
 use crate::session::mailbox::Mailbox;
 use crate::{Hub, echo, session};
 
 pub(crate) mod client_address;
-mod files;
 pub(crate) mod handshake;
 pub(crate) mod host;
 pub(crate) mod origin;
-pub(crate) mod ready;
-pub(crate) mod refusals;
-pub(crate) mod unstalled;
-
-pub use self::files::static_files;
 
 impl Hub {
-    /// The hub's endpoints, to be merged into an application's router or served as they are: `/ws` speaks Wirehub,
-    /// `/health` tells whether the hub takes connections, `/ready` whether clients should be sent here: not while it stops, nor
-    /// while something is missing that it [needs](crate::Builder::need).
-    pub fn router(&self) -> Router {
-        Router::new()
-            .route("/ws", get(wirehub))
-            .route("/health", get(health))
-            .route("/ready", get(ready::ready))
-            .with_state(self.clone())
+    /// The route `/ws`, which speaks Wirehub, and nothing else. `wirehub_server::router` adds `/health` and `/ready`.
+    pub fn websocket(&self) -> Router {
+        Router::new().route("/ws", get(wirehub)).with_state(self.clone())
     }
 
     /// `/echo`, which sends every WebSocket message back to whoever asks: for tools and tests, to be merged into a router where
@@ -48,7 +35,7 @@ impl Hub {
     /// use wirehub_server::Hub;
     ///
     /// let hub = Hub::builder().build();
-    /// let app = hub.router().merge(hub.echo());
+    /// let app = hub.websocket().merge(hub.echo());
     /// # let _ = app;
     /// ```
     pub fn echo(&self) -> Router {
@@ -86,14 +73,4 @@ async fn plain_echo(State(hub): State<Hub>, mut request: Request) -> Result<Resp
         }
     });
     Ok(response)
-}
-
-async fn health(State(hub): State<Hub>) -> Response {
-    let (status, text) = if hub.connections().phase() == Phase::Running {
-        (StatusCode::OK, r#"{"status":"ok"}"#)
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, r#"{"status":"stopping"}"#)
-    };
-    (status, [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")], text)
-        .into_response()
 }

@@ -6,12 +6,15 @@ use axum::http::uri::Authority;
 use axum::http::{HeaderMap, StatusCode, Version, header};
 use axum::response::{IntoResponse, Response};
 
-/// A request whose `Host` is not there once, or is none.
+/// A request has no single valid `Host`. The response is 400.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct BadHost;
+pub struct BadHost;
 
-/// Refuses a request that does not say whom it is for, or more than one.
-pub(crate) fn check_host(version: Version, headers: &HeaderMap) -> Result<(), BadHost> {
+/// Checks that a request names its server once (RFC 9112, section 3.2).
+///
+/// # Errors
+/// `Host` is missing, repeated or invalid.
+pub fn check_host(version: Version, headers: &HeaderMap) -> Result<(), BadHost> {
     let mut hosts = headers.get_all(header::HOST).iter();
     let is_good = match (hosts.next(), hosts.next()) {
         (None, None) => version < Version::HTTP_11,
@@ -41,6 +44,8 @@ impl fmt::Display for BadHost {
         f.write_str("the header Host must be there once, with the name of the server and perhaps a port")
     }
 }
+
+impl std::error::Error for BadHost {}
 
 impl IntoResponse for BadHost {
     fn into_response(self) -> Response {

@@ -1,0 +1,22 @@
+//! The program `wirehub`, run as its users run it.
+
+#![allow(clippy::arithmetic_side_effects, clippy::panic, clippy::unwrap_used, clippy::expect_used)]
+
+// Shared with the tests of the library: a client that is nothing but tungstenite and the codec, and a backend.
+#[path = "../../../tests/end_to_end/backend.rs"]
+#[allow(dead_code, reason = "the tests of the library use the rest")]
+mod backend;
+#[path = "../../../tests/end_to_end/support.rs"]
+#[allow(dead_code, reason = "the tests of the library use the rest")]
+mod support;
+
+mod bench;
+mod binary;
+mod connect;
+mod deploy;
+mod example_backend;
+mod key_sets;
+mod operate;
+mod program;
+mod reload;
+mod stop;

@@ -1,0 +1,192 @@
+//! The hub's part of an accept loop: which connections are taken, and what a connection carries to its handshake.
+//!
+//! `wirehub_server::run` is such a loop. A program that has one of its own, and wants the hub's bounds on connections, does the
+//! same:
+//!
+//! 1. [`Slots::free`] waits for room.
+//! 2. [`Hub::admit`] counts the connection for its address, or refuses it.
+//! 3. The [`Admission`] goes into the extensions of each request of the connection. The handshake of a WebSocket takes from it
+//!    the slot, the address and the way to the bare stream.
+//!
+//! Under `axum::serve` there is no admission: then only WebSockets are counted.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::HeaderMap;
+use axum::response::Response;
+use bytes::Bytes;
+use hyper::upgrade::Upgraded;
+use parking_lot::Mutex;
+use tokio::sync::Semaphore;
+
+use crate::Hub;
+use crate::hub::addresses::Charged;
+use crate::refusals::RefusalReason;
+use crate::upgrade::client_address::{charged_address, household};
+use crate::upgrade::handshake;
+
+pub use crate::socket::Transport;
+pub use crate::upgrade::client_address::PeerAddress;
+pub use crate::upgrade::host::{BadHost, check_host};
+
+/// Takes the bare stream out of an upgraded connection, with the bytes that were read behind the handshake. Returns the
+/// connection where its stream is of another type.
+pub type Detach = fn(Upgraded) -> Result<(Transport, Bytes), Upgraded>;
+
+/// The slots for connections of every kind: [`Builder::max_connections`](crate::Builder::max_connections).
+#[derive(Debug, Clone)]
+pub struct Slots(Arc<Semaphore>);
+
+impl Slots {
+    fn new(slots: usize) -> Self {
+        Self(Arc::new(Semaphore::new(slots.min(Semaphore::MAX_PERMITS))))
+    }
+
+    /// Waits for a free slot. May be dropped at any time.
+    pub async fn free(&self) -> Slot {
+        // The semaphore is never closed.
+        let Ok(permit) = self.0.acquire().await else { return std::future::pending().await };
+        // Given back by `Slot`, which takes less room.
+        permit.forget();
+        Slot(Arc::clone(&self.0))
+    }
+}
+
+/// The slot of one connection. It is free again when this is dropped.
+#[derive(Debug)]
+pub struct Slot(Arc<Semaphore>);
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.0.add_permits(1);
+    }
+}
+
+/// A connection that was admitted. Clones are the same connection; it gives its slot back with the last of them, or with the
+/// WebSocket that the connection becomes.
+#[derive(Clone)]
+pub struct Admission {
+    peer: PeerAddress,
+    request_timeout: Duration,
+    detach: Detach,
+    place: Arc<Mutex<Option<Place>>>,
+}
+
+type Place = (Slot, Option<Box<Charged>>);
+
+impl Admission {
+    /// How long the connection may take for the handshake of TLS, and for the head of each request.
+    pub fn request_timeout(&self) -> Duration {
+        self.request_timeout
+    }
+
+    pub(crate) fn peer(&self) -> PeerAddress {
+        self.peer
+    }
+
+    pub(crate) fn detach(&self) -> Detach {
+        self.detach
+    }
+
+    /// Whether the connection counts for its address.
+    pub(crate) fn is_charged(&self) -> bool {
+        matches!(&*self.place.lock(), Some((_, Some(_))))
+    }
+
+    pub(crate) fn take_place(&self) -> Option<Place> {
+        self.place.lock().take()
+    }
+}
+
+impl fmt::Debug for Admission {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Admission").field("peer", &self.peer).finish_non_exhaustive()
+    }
+}
+
+impl Hub {
+    /// The slots of an accept loop. Each call makes new ones: a process with two loops has twice as many.
+    pub fn slots(&self) -> Slots {
+        Slots::new(self.live().max_connections)
+    }
+
+    /// Admits a connection; `None` where its address has too many even for an answer. Such a connection is counted and logged
+    /// here, and should be closed at once.
+    pub fn admit(&self, peer: PeerAddress, slot: Slot, detach: Detach) -> Option<Admission> {
+        let live = self.live();
+        let (charged, is_spare) = match charged_address(peer, &live.proxies) {
+            None => (None, false),
+            Some(address) => match self.addresses().accept(address, live.addresses) {
+                Ok(charged) => charged.map_or((None, false), |(charged, is_spare)| (Some(charged), is_spare)),
+                Err(_) => {
+                    let address = household(address).to_string();
+                    self.note_refusal(
+                        RefusalReason::Limit,
+                        &address,
+                        format_args!(
+                            "{address} has more connections than it may have: the next ones are closed at once"
+                        ),
+                    );
+                    return None;
+                }
+            },
+        };
+        let patience = if is_spare { SPARE_PATIENCE } else { Duration::MAX };
+        Some(Admission {
+            peer,
+            request_timeout: live.handshake_timeout.min(patience),
+            detach,
+            place: Arc::new(Mutex::new(Some((slot, charged.map(Box::new))))),
+        })
+    }
+
+    /// Counts a refused client, and logs `words`; once in an hour for each `subject`, such as an address or a path.
+    pub fn note_refusal(&self, reason: RefusalReason, subject: &str, words: impl fmt::Display) {
+        let refusals = self.counters().refusals();
+        refusals.count(reason);
+        refusals.tell(subject, words);
+    }
+}
+
+/// How long a connection beyond its address's bound may take for its request: it is open to be told so, not to stay.
+const SPARE_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Whether a request asks for a WebSocket.
+pub fn asks_for_websocket(headers: &HeaderMap) -> bool {
+    handshake::asks_for_websocket(headers)
+}
+
+/// Whether a response refuses a handshake at a hub, which has counted and logged it.
+pub fn is_refused_handshake(response: &Response) -> bool {
+    response.extensions().get::<handshake::Noted>().is_some()
+}
+
+impl From<SocketAddr> for PeerAddress {
+    fn from(address: SocketAddr) -> Self {
+        Self::Tcp(address.ip().to_canonical())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_slot_is_held_until_the_websocket_of_its_connection_ends() {
+        let hub = Hub::builder().max_connections(1).build();
+        let slots = hub.slots();
+        let slot = slots.free().await;
+        let admission = hub.admit(PeerAddress::Unix, slot, Err).unwrap();
+        // As a WebSocket holds it on when its request is long answered.
+        let held = admission.take_place();
+        drop(admission);
+        assert!(slots.free().now_or_never().is_none());
+        drop(held);
+        assert!(slots.free().now_or_never().is_some());
+    }
+}

@@ -1,0 +1,59 @@
+//! `/health` and `/ready`: whether the server takes connections, and whether clients should be sent here.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use serde::Serialize;
+
+use crate::{Hub, Phase};
+
+/// The hub's endpoints, to be merged into an application's router or served as they are: `/ws` speaks Wirehub, `/health` says
+/// whether the hub takes connections, `/ready` whether clients should be sent here. That is not so while the hub stops, nor
+/// while one of its [readiness checks](crate::Builder::need) fails.
+///
+/// ```
+/// use wirehub_server::{Hub, router};
+///
+/// let hub = Hub::builder().build();
+/// let app = router(&hub).merge(hub.echo());
+/// # let _ = app;
+/// ```
+pub fn router(hub: &Hub) -> Router {
+    let own = Router::new().route("/health", get(health)).route("/ready", get(ready)).with_state(hub.clone());
+    hub.websocket().merge(own)
+}
+
+async fn health(State(hub): State<Hub>) -> Response {
+    let (status, text) = if hub.phase() == Phase::Running {
+        (StatusCode::OK, r#"{"status":"ok"}"#)
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, r#"{"status":"stopping"}"#)
+    };
+    (status, [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")], text)
+        .into_response()
+}
+
+#[derive(Serialize)]
+struct Readiness {
+    status: &'static str,
+    /// By name only: what is wrong with them is for the log.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    waiting_for: Vec<Arc<str>>,
+}
+
+async fn ready(State(hub): State<Hub>) -> Response {
+    let waiting_for = hub.missing();
+    let (code, status) = if hub.phase() != Phase::Running {
+        (StatusCode::SERVICE_UNAVAILABLE, "stopping")
+    } else if waiting_for.is_empty() {
+        (StatusCode::OK, "ready")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "waiting")
+    };
+    (code, [(header::CACHE_CONTROL, "no-store")], axum::Json(Readiness { status, waiting_for }))
+        .into_response()
+}

@@ -1,0 +1,185 @@
+//! Looking at a running hub, as its operators do: sessions, channels, ledgers and figures.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use wirehub_common::ChannelName;
+use wirehub_common::frame::{ErrorInfo, Member};
+
+use super::sessions::Peer;
+use super::{Hub, Namespace, SessionId};
+use crate::alarm::AlarmProgress;
+use crate::auth::{UserNameError, check_user};
+use crate::counters::Counts;
+use crate::engine::Engine;
+
+pub use super::alarms::{RecipientPage, RecipientPlace};
+pub use super::channel::{ChannelSummary, MemberPage};
+pub use super::connections::Phase;
+
+/// A connected session. A handle: its figures are those of the moment when they are asked for, also after its end.
+#[derive(Clone)]
+pub struct ConnectedSession(Arc<Peer>);
+
+impl ConnectedSession {
+    /// The session's id.
+    pub fn id(&self) -> SessionId {
+        self.0.id
+    }
+
+    /// The session as other members of its channels see it: user and info.
+    pub fn member(&self) -> Member {
+        self.0.shown()
+    }
+
+    /// The client's IP address, taken from trusted proxies' headers if present; `None` if unknown.
+    pub fn address(&self) -> Option<IpAddr> {
+        self.0.address
+    }
+
+    /// The time at which the WebSocket was opened, in milliseconds since 1970-01-01 UTC.
+    pub fn opened(&self) -> u64 {
+        self.0.since
+    }
+
+    /// The subprotocol, such as `wirehub.v1.protobuf`.
+    pub fn subprotocol(&self) -> &'static str {
+        self.0.codec.subprotocol()
+    }
+
+    /// The number of channels to which the session is subscribed.
+    pub fn channels(&self) -> u32 {
+        self.0.channels.load(Ordering::Relaxed)
+    }
+
+    /// The bytes that wait to be sent.
+    pub fn queue_bytes(&self) -> usize {
+        self.0.mailbox.bytes()
+    }
+}
+
+impl fmt::Debug for ConnectedSession {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ConnectedSession").field(&self.0.id).finish()
+    }
+}
+
+impl Hub {
+    /// A connected session.
+    pub fn session(&self, id: SessionId) -> Option<ConnectedSession> {
+        self.session_registry().find(id).map(ConnectedSession)
+    }
+
+    /// The connected sessions, in no order.
+    pub fn connected_sessions(&self) -> Vec<ConnectedSession> {
+        self.session_registry().connected_peers().into_iter().map(ConnectedSession).collect()
+    }
+
+    /// The sessions of a user, in no order; also those whose `connect` has no answer yet.
+    ///
+    /// # Errors
+    /// No user can have this name.
+    pub fn sessions_of(&self, user: &str) -> Result<Vec<ConnectedSession>, UserNameError> {
+        check_user(user)?;
+        Ok(self.session_registry().of_user(user).into_iter().map(ConnectedSession).collect())
+    }
+
+    /// The channels to which a session is subscribed, in no order. Goes through all channels.
+    pub fn subscriptions_of(&self, session: SessionId) -> Vec<ChannelName> {
+        self.channel_registry().of_session(session)
+    }
+
+    /// The channels with subscribers whose names begin with `prefix`, in no order.
+    pub fn channel_summaries(&self, prefix: &str) -> Vec<ChannelSummary> {
+        self.channel_registry().summaries(prefix)
+    }
+
+    /// The first `limit` [members](Self::presence) of a channel behind `after`, in the order of their sessions.
+    pub fn members(&self, channel: &ChannelName, after: Option<SessionId>, limit: usize) -> MemberPage {
+        self.channel_registry().members(channel, after, limit)
+    }
+
+    /// Checks that sessions can subscribe to a channel: its name is not reserved, and the hub's contract has it.
+    ///
+    /// # Errors
+    /// [`UNKNOWN_CHANNEL`](wirehub_common::code::ErrorCode::UNKNOWN_CHANNEL), with the reason in words.
+    pub fn check_channel(&self, channel: &ChannelName) -> Result<(), ErrorInfo> {
+        self.has_channel(channel)
+    }
+
+    /// The rules of a channel's namespace.
+    pub fn namespace(&self, channel: &ChannelName) -> &Namespace {
+        self.settings().namespaces.of(channel)
+    }
+
+    /// The rules of the channels whose namespace has none of its own.
+    pub fn default_namespace(&self) -> &Namespace {
+        self.settings().namespaces.others()
+    }
+
+    /// The engine, which has the history.
+    pub fn engine(&self) -> &dyn Engine {
+        &*self.settings().engine
+    }
+
+    /// A page of an alarm's recipients: the first `limit` behind `after`, those first who have not acknowledged. `None` where
+    /// the alarm is unknown.
+    pub fn alarm_recipients(
+        &self,
+        alarm: &str,
+        after: Option<RecipientPlace>,
+        limit: usize,
+    ) -> Option<RecipientPage> {
+        self.ledgers().look(alarm, after, limit)
+    }
+
+    /// The figures that the hub has counted since it was built.
+    pub fn counts(&self) -> Counts {
+        self.counters().counts()
+    }
+
+    /// How far the hub has come on its way from start to stop.
+    pub fn phase(&self) -> Phase {
+        self.connections().phase()
+    }
+
+    /// The [`Builder::drain_delay`](crate::Builder::drain_delay) in force.
+    pub fn drain_delay(&self) -> Duration {
+        self.live().drain_delay
+    }
+}
+
+impl fmt::Display for RecipientPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.progress.as_str(), self.number)
+    }
+}
+
+impl FromStr for RecipientPlace {
+    type Err = RecipientPlaceError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let parse = || {
+            let (progress, number) = text.split_once('.')?;
+            let progress = AlarmProgress::ALL.into_iter().find(|known| known.as_str() == progress)?;
+            Some(Self { progress, number: number.parse().ok()? })
+        };
+        parse().ok_or(RecipientPlaceError)
+    }
+}
+
+/// The text is no [`RecipientPlace`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RecipientPlaceError;
+
+impl fmt::Display for RecipientPlaceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a place among recipients is the `next` of a page: take it from there")
+    }
+}
+
+impl std::error::Error for RecipientPlaceError {}

@@ -1,0 +1,49 @@
+//! The checks that say whether a hub can serve.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::Hub;
+use crate::guard::guarded;
+
+/// Something that a hub needs in order to serve, and who knows whether it is there.
+#[derive(Clone)]
+pub(crate) struct Need {
+    name: Arc<str>,
+    check: Arc<dyn Fn() -> Result<(), String> + Send + Sync>,
+}
+
+impl Need {
+    pub(crate) fn new(
+        name: impl Into<Arc<str>>,
+        check: impl Fn() -> Result<(), String> + Send + Sync + 'static,
+    ) -> Self {
+        Self { name: name.into(), check: Arc::new(check) }
+    }
+}
+
+impl fmt::Debug for Need {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Need").field(&self.name).finish()
+    }
+}
+
+impl Hub {
+    /// The names of the readiness checks that fail at the moment, in their order: those of [`Builder::need`](crate::Builder::need),
+    /// and `engine`. The log says why.
+    pub fn missing(&self) -> Vec<Arc<str>> {
+        let engine = Need::new("engine", {
+            let hub = self.clone();
+            move || hub.engine().ready().map_err(|error| error.to_string())
+        });
+        let live = self.live();
+        let needs = live.needs.iter().chain([&engine]);
+        let missing = needs.filter_map(|need| {
+            let checked = guarded("what says whether the server is ready", || (need.check)());
+            let why = checked.unwrap_or_else(|_| Err("its check panicked".into())).err()?;
+            tracing::warn!("not ready, for want of {}: {why}", need.name);
+            Some(Arc::clone(&need.name))
+        });
+        missing.collect()
+    }
+}
