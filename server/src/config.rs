@@ -150,11 +150,11 @@ impl Config {
         Self::parse("", std::env::vars(), Path::new("the environment"))
     }
 
-    /// Reads a file as [`Self::load`] does, and all that it names, as a server does that starts with it.
+    /// Checks a file, with the environment over it and every file that it names, as a server does that starts with it.
     ///
     /// # Errors
     /// [`ErrorKind::Config`]: all that is wrong.
-    pub(crate) fn check(path: &Path) -> Result<(), Error> {
+    pub fn check(path: &Path) -> Result<(), Error> {
         let (config, mut mistakes) =
             Self::parse_all(&text_of(path, files::contents(path))?, std::env::vars(), path);
         let mut later = Mistakes::default();
@@ -306,7 +306,7 @@ impl Config {
 
     fn parse_log_filter(&self) -> Result<EnvFilter, &'static str> {
         EnvFilter::try_new(self.server.log.as_deref().unwrap_or("info")).map_err(|_| {
-            "this says nothing to log: write error, warn, info, debug or trace, or as in wirehub_server=trace,info"
+            "this says nothing to log: write error, warn, info, debug or trace, or as in wirehub=trace,info"
         })
     }
 

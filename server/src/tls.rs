@@ -61,7 +61,7 @@ impl Tls {
     }
 
     /// Reads these files, and shows nothing of them yet.
-    #[cfg(feature = "cli")]
+    #[cfg(feature = "config")]
     pub(crate) fn read(&self, certificate: &Path, key: &Path) -> Result<Shown, Error> {
         let files = Files { certificate: certificate.into(), key: key.into() };
         State::read(files, &self.resolver.provider).map(Shown)

@@ -39,12 +39,10 @@ use wirehub_common::frame::ErrorInfo;
 use wirehub_common::{ChannelName, Payload};
 
 use self::message::{Body, Identity, Message, Nothing, Question, understand};
-use crate::auth::{Authenticated, Credentials, Refusal};
-use crate::call::{CallContext, CallError, RawCall};
-use crate::hooks::PublishRequest;
 use crate::metrics::Asked;
 use crate::outbound::{Answer, BackendUrl, CertificateError, Fault, Outbound, Trust};
 use crate::secret::is_made_to_be_shown;
+use crate::{Authenticated, CallContext, CallError, Credentials, PublishRequest, RawCall, Refusal};
 
 mod events;
 mod message;
@@ -98,7 +96,7 @@ impl Webhooks {
         move |credentials| {
             let asker = Arc::clone(&asker);
             Box::pin(async move {
-                let Credentials { token, client, version, is_refresh, address } = &credentials;
+                let Credentials { token, client, version, is_refresh, address, .. } = &credentials;
                 let body = Body::Connect { token, client, version, address: *address };
                 let identity = asker.ask_as(*is_refresh, body, understand::<Identity>).await;
                 identity.and_then(|identity| asker.checked(identity.authenticated())).map_err(Refusal::from)
@@ -136,7 +134,7 @@ impl Webhooks {
         move |context, request| {
             let asker = Arc::clone(&asker);
             Box::pin(async move {
-                let PublishRequest { channel, payload, key } = &request;
+                let PublishRequest { channel, payload, key, .. } = &request;
                 let (session, user) = (context.session().to_string(), context.user());
                 let message = Message::from(payload);
                 let body = Body::Publish { session, user, channel: channel.as_str(), key, message };
@@ -157,7 +155,7 @@ impl Webhooks {
         move |context, call| {
             let asker = Arc::clone(&asker);
             Box::pin(async move {
-                let RawCall { name, payload } = &call;
+                let RawCall { name, payload, .. } = &call;
                 let (session, user) = (context.session().to_string(), context.user());
                 let message = Message::from(payload);
                 let body = Body::Call { session, user, call: name, message };

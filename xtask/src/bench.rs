@@ -27,7 +27,7 @@ pub(crate) fn verb(project: &Project, console: &Console, arguments: &[String]) -
     console.step(BUILD, |log| {
         let mut build = process::command("cargo");
         build.current_dir(project.root()).args(["build", "--release"]);
-        log.run(build.args(["--package", "wirehub-bench", "--package", "wirehub-server"]))
+        log.run(build.args(["--package", "wirehub-bench", "--package", "wirehub-cli"]))
     })?;
     let mut bench = process::command(project.binary("release", "wirehub-bench"));
     bench.arg("run").arg("--wirehub").arg(project.binary("release", "wirehub")).args(arguments);

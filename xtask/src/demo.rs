@@ -58,7 +58,7 @@ pub(crate) fn build_server(project: &Project, log: &mut Log) -> Result<()> {
 pub(crate) fn build_program(project: &Project, log: &mut Log) -> Result<PathBuf> {
     let mut build = process::command("cargo");
     build.current_dir(project.root());
-    log.run(build.args(["build", "--package", "wirehub-server", "--bin", PROGRAM, "--profile", PROFILE]))?;
+    log.run(build.args(["build", "--package", "wirehub-cli", "--bin", PROGRAM, "--profile", PROFILE]))?;
     Ok(project.binary(PROFILE, PROGRAM))
 }
 

@@ -11,12 +11,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::{IntoParams, ToSchema};
 use wirehub_common::ChannelName;
+use wirehub_hub::unix_time::milliseconds;
 
 use super::messages::{self, present};
 use super::problem::Problem;
 use super::{Body, Path, Query};
-use crate::unix_time::milliseconds;
-use crate::{Alarm, AlarmError, AlarmProgress, AlarmRecipient, AlarmReport, AlarmState, Hub, RecipientPlace};
+use crate::{Alarm, AlarmError, AlarmRecipient, AlarmReport, Hub, RecipientPlace};
 
 /// An alarm to be raised: `data` or `bytes`.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -64,7 +64,8 @@ pub(super) struct Summary {
     time: u64,
     /// How long it lasts, in milliseconds.
     ttl: u64,
-    state: Status,
+    #[schema(value_type = Status)]
+    state: &'static str,
     /// How many have not been connected since; not known where it is for everybody.
     waiting: usize,
     /// How many it was sent to that have not confirmed that.
@@ -117,25 +118,27 @@ pub(super) struct Recipient {
     /// An anonymous client's last session.
     #[serde(skip_serializing_if = "Option::is_none")]
     session: Option<String>,
-    progress: Progress,
+    #[schema(value_type = Progress)]
+    progress: &'static str,
     /// Since when, in milliseconds since 1970-01-01 UTC.
     since: u64,
 }
 
-/// Whether an alarm goes on.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-#[schema(as = AlarmState)]
-pub(super) enum Status {
+/// The state of an alarm.
+#[derive(ToSchema)]
+#[schema(as = AlarmState, rename_all = "lowercase")]
+#[allow(dead_code, reason = "describes the names of the hub's states")]
+enum Status {
     Active,
     Expired,
     Withdrawn,
 }
 
-/// How far an alarm has got with somebody.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Progress {
+/// The progress of an alarm at a recipient.
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[allow(dead_code, reason = "describes the names of the hub's progress")]
+enum Progress {
     Waiting,
     Sent,
     Received,
@@ -220,11 +223,7 @@ impl From<&AlarmReport> for Summary {
             bytes,
             time: milliseconds(report.raised),
             ttl: u64::try_from(report.ttl.as_millis()).unwrap_or(u64::MAX),
-            state: match report.state {
-                AlarmState::Active => Status::Active,
-                AlarmState::Expired => Status::Expired,
-                AlarmState::Withdrawn => Status::Withdrawn,
-            },
+            state: report.state.as_str(),
             waiting: report.waiting,
             sent: report.sent,
             received: report.received,
@@ -240,12 +239,7 @@ impl From<&AlarmRecipient> for Recipient {
         Self {
             user: (*recipient.user).into(),
             session: recipient.session.map(|session| session.to_string()),
-            progress: match recipient.progress {
-                AlarmProgress::Waiting => Progress::Waiting,
-                AlarmProgress::Sent => Progress::Sent,
-                AlarmProgress::Received => Progress::Received,
-                AlarmProgress::Acknowledged => Progress::Acknowledged,
-            },
+            progress: recipient.progress.as_str(),
             since: milliseconds(recipient.since),
         }
     }

@@ -4,8 +4,9 @@ use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
 use utoipa::ToSchema;
+use wirehub_hub::unix_time;
 
-use crate::{Counts, Hub, RefusalReason, unix_time};
+use crate::{Counts, Hub, RefusalReason};
 
 /// How busy the hub is: what there is now, and what there was since it started. Of two of these, the differences divided
 /// by that of `time` are rates.

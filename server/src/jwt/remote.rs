@@ -51,7 +51,7 @@ impl KeySetUrl {
     }
 
     /// Has the keys fetched before their time. Those that are known go on meanwhile.
-    #[cfg(feature = "cli")]
+    #[cfg(feature = "config")]
     pub(crate) fn renew(&self) {
         let mut state = self.0.state.lock();
         if state.may_fetch(Instant::now(), PAUSE) {

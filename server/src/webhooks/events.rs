@@ -17,12 +17,11 @@ use serde_json::value::RawValue;
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 use wirehub_common::code::CloseCode;
+use wirehub_hub::unix_time;
 
 use super::{Asker, MAX_BYTES, Webhooks, pause, request_id};
-use crate::call::CallContext;
-use crate::events::{Observer, SessionEvent};
 use crate::metrics::{Asked, count_lost_event};
-use crate::{SessionId, unix_time};
+use crate::{CallContext, Observer, SessionEvent, SessionId};
 
 /// A kind of [`SessionEvent`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Deserialize, Serialize)]
@@ -43,12 +42,14 @@ impl EventKind {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Connected, Self::Disconnected, Self::Subscribed, Self::Unsubscribed];
 
-    fn of(event: &SessionEvent) -> Self {
+    /// The kind of an event; `None` for those that backends are not notified of.
+    fn of(event: &SessionEvent) -> Option<Self> {
         match event {
-            SessionEvent::Connected { .. } => Self::Connected,
-            SessionEvent::Disconnected { .. } => Self::Disconnected,
-            SessionEvent::Subscribed(_) => Self::Subscribed,
-            SessionEvent::Unsubscribed(_) => Self::Unsubscribed,
+            SessionEvent::Connected { .. } => Some(Self::Connected),
+            SessionEvent::Disconnected { .. } => Some(Self::Disconnected),
+            SessionEvent::Subscribed(_) => Some(Self::Subscribed),
+            SessionEvent::Unsubscribed(_) => Some(Self::Unsubscribed),
+            _ => None,
         }
     }
 }
@@ -134,10 +135,7 @@ impl EventQueue {
 
 impl Observer for EventQueue {
     fn notice(&self, who: &CallContext, event: SessionEvent) {
-        let kind = EventKind::of(&event);
-        if !self.0.kinds.contains(&kind) {
-            return;
-        }
+        let Some(kind) = EventKind::of(&event).filter(|kind| self.0.kinds.contains(kind)) else { return };
         let mut told = Told {
             kind,
             session: who.session().to_string(),
@@ -149,13 +147,14 @@ impl Observer for EventQueue {
             time: unix_time::now(),
         };
         match &event {
-            SessionEvent::Connected { client, version } => {
+            SessionEvent::Connected { client, version, .. } => {
                 (told.client, told.version) = (Some(client.as_str()), Some(version.as_str()));
             }
-            SessionEvent::Disconnected { code } => told.code = code.map(CloseCode::number),
+            SessionEvent::Disconnected { code, .. } => told.code = code.map(CloseCode::number),
             SessionEvent::Subscribed(channel) | SessionEvent::Unsubscribed(channel) => {
                 told.channel = Some(channel.as_str());
             }
+            _ => {}
         }
         let Ok(json) = serde_json::value::to_raw_value(&told) else { return };
         let minor = matches!(kind, EventKind::Subscribed | EventKind::Unsubscribed).then(|| who.session());
@@ -310,6 +309,10 @@ mod tests {
 
     use super::*;
 
+    fn session(number: u32) -> SessionId {
+        format!("{number:0>21}A").parse().unwrap()
+    }
+
     fn event(minor: Option<SessionId>, bytes: usize) -> Waiting {
         let json = RawValue::from_string(format!("\"{}\"", "x".repeat(bytes - 2))).unwrap();
         Waiting { json, minor }
@@ -318,7 +321,7 @@ mod tests {
     #[test]
     fn what_one_session_is_subscribed_to_has_a_share_and_pushes_out_nothing() {
         let mut queue = Queue::default();
-        let [busy, other] = [(); 2].map(|()| SessionId::random().unwrap());
+        let [busy, other] = [1, 2].map(session);
         let taken = (0..10_000).filter(|_| queue.push(event(Some(busy), 150))).count();
         assert_eq!(taken, SHARE);
         assert!(queue.push(event(Some(other), 150)), "another session has a share of its own");
@@ -336,8 +339,8 @@ mod tests {
     #[test]
     fn half_of_the_room_is_for_sessions_that_begin_and_end() {
         let mut queue = Queue::default();
-        let session = || Some(SessionId::random().unwrap());
-        while queue.push(event(session(), 1024)) {}
+        let mut sessions = (0..).map(session);
+        while queue.push(event(sessions.next(), 1024)) {}
         assert_eq!(queue.bytes, MAX_MINOR_BYTES);
         let taken = (0..).take_while(|_| queue.push(event(None, 1024))).count();
         assert_eq!(taken * 1024, MAX_QUEUE_BYTES - MAX_MINOR_BYTES);

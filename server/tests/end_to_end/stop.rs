@@ -16,7 +16,6 @@ use wirehub_common::frame::{Connect, Push, ServerFrame};
 use wirehub_common::{Codec, Payload};
 use wirehub_server::{Hub, STOP_DEADLINE, router};
 
-use crate::program::Running;
 use crate::support::{Client, Received, Server, http, http_at, in_time, publish};
 
 fn hub() -> Hub {
@@ -168,25 +167,4 @@ async fn a_request_without_an_answer_is_dropped_when_the_deadline_has_passed() {
     assert!((STOP_DEADLINE..STOP_DEADLINE + late).contains(&begun.elapsed()), "{:?}", begun.elapsed());
     tokio::time::resume();
     assert_eq!(asking.await.unwrap(), "");
-}
-
-#[tokio::test]
-async fn a_second_signal_ends_the_program_also_in_the_delay_before_a_stop() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("wirehub.toml");
-    let config = file.to_str().unwrap();
-    std::fs::write(&file, "[server]\nlisten = \"127.0.0.1:0\"\ndrain_delay = \"1h\"\n").unwrap();
-    for (arguments, second) in
-        [(&["--listen", "127.0.0.1:0", "--drain-delay", "1h"][..], "TERM"), (&["--config", config], "INT")]
-    {
-        let mut server = Running::start(&[&["serve"], arguments].concat());
-        let host = server.address().strip_prefix("http://").unwrap().to_owned();
-        let mut client = Client::open_on(TcpStream::connect(&host).await.unwrap(), Codec::Json).await;
-        client.connected(Connect::default()).await;
-        server.signal("TERM");
-        stopping(&host).await;
-        client.ok(publish("a", Payload::json("1"))).await;
-        server.signal(second);
-        assert_eq!(server.child.wait().unwrap().code(), Some(1));
-    }
 }

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    wirehub_server::cli::main()
+    wirehub_cli::main()
 }

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use wirehub_server::cli::ServeOptions;
+use wirehub_cli::ServeOptions;
 
 /// The server of Wirehub's demo page: chat rooms, an echo and a clock.
 #[derive(Debug, Parser)]

@@ -13,8 +13,9 @@ const MAY_DEPEND_ON: &[(&str, Option<&[&str]>)] = &[
     ("wirehub-client-wasm", Some(&["wirehub-common", "wirehub-client-core"])),
     ("wirehub-client-module", Some(&["wirehub-common", "wirehub-client-core"])),
     ("wirehub-client", Some(&["wirehub-common", "wirehub-client-core"])),
-    // The client for its command line alone: the feature `cli`.
-    ("wirehub-server", Some(&["wirehub-common", "wirehub-client"])),
+    ("wirehub-hub", Some(&["wirehub-common"])),
+    ("wirehub-server", Some(&["wirehub-common", "wirehub-hub"])),
+    ("wirehub-cli", Some(&["wirehub-common", "wirehub-client", "wirehub-server"])),
     ("wirehub-demo-contract", Some(&["wirehub-common"])),
     ("wirehub-demo", None),
     ("wirehub-tests", None),
@@ -85,7 +86,9 @@ mod tests {
     fn arrows_point_one_way() {
         assert_eq!(findings("wirehub-client-core", &["wirehub-common"]), 0);
         assert_eq!(findings("wirehub-common", &["wirehub-client-core"]), 1);
-        assert_eq!(findings("wirehub-server", &["wirehub-common", "wirehub-client-core"]), 1);
+        assert_eq!(findings("wirehub-server", &["wirehub-common", "wirehub-client"]), 1);
+        assert_eq!(findings("wirehub-hub", &["wirehub-server"]), 1);
+        assert_eq!(findings("wirehub-cli", &["wirehub-server", "wirehub-client"]), 0);
         assert_eq!(findings("wirehub-tests", &["wirehub-server", "wirehub-client"]), 0);
     }
 

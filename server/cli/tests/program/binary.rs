@@ -435,7 +435,7 @@ async fn the_log_can_be_read_by_programs() {
 #[test]
 fn a_client_on_the_command_line_takes_its_leave_however_it_ends() {
     let mut command = wirehub(&["serve", "--listen", "127.0.0.1:0"]);
-    command.env("WIREHUB_LOG", "wirehub_server=debug");
+    command.env("WIREHUB_LOG", "wirehub=debug");
     let mut server = Running::spawn(command);
     let url = format!("ws://{}/ws", server.address().strip_prefix("http://").unwrap());
     let mut log = BufReader::new(server.child.stderr.take().unwrap()).lines().map(Result::unwrap);

@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use crate::config::parse_time;
-use crate::serve::Options;
-use crate::{Builder, ErrorKind, ListenAddress, Origin};
+use wirehub_server::config::parse_time;
+use wirehub_server::serve::Options;
+use wirehub_server::{Builder, ErrorKind, ListenAddress, Origin};
 
 mod bench;
 mod client;

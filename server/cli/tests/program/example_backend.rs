@@ -38,7 +38,7 @@ async fn the_example_decides_and_answers() {
     let folder = tempfile::tempdir().unwrap();
     let key = folder.path().join("webhooks.key");
     fs::write(&key, "0123456789abcdef0123456789abcdef0123456789ab\n").unwrap();
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/backend.mjs");
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/backend.mjs");
     let mut node =
         Command::new("node").arg(script).arg(&key).arg("0").stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(node.stdout.take().unwrap()).lines().map(Result::unwrap);

@@ -5,12 +5,12 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
+use wirehub_server::Hub;
 
 use super::{
     ApiCommand, BenchOptions, ClientCommand, ConfigCommand, HealthOptions, PlainOptions, ServeOptions,
     TokenOptions, bench, connect,
 };
-use crate::Hub;
 
 /// Realtime messaging over WebSocket: clients subscribe to channels and publish in them.
 #[derive(Debug, Parser)]

@@ -77,6 +77,7 @@ pub struct RawCall {
 /// Why a call failed, or a hook refuses, as the client is told.
 ///
 /// ```
+/// # extern crate wirehub_hub as wirehub_server;
 /// use wirehub_server::CallError;
 ///
 /// let full = CallError::application::<1001>("the room is full: try another one");

@@ -16,9 +16,9 @@ use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwned};
 use serde::Deserialize;
+use wirehub_server::ListenAddress;
 
 use super::note;
-use crate::ListenAddress;
 
 /// Asks a server on this machine whether it is ready.
 #[derive(Debug, Clone, clap::Args)]

@@ -20,6 +20,7 @@ use crate::{Hub, SessionId};
 /// new session of theirs until they have acknowledged it or its time is over.
 ///
 /// ```
+/// # extern crate wirehub_hub as wirehub_server;
 /// use std::time::Duration;
 /// use wirehub_server::common::{ChannelName, Payload};
 /// use wirehub_server::{Alarm, AlarmState, Hub};
@@ -256,7 +257,7 @@ impl AlarmProgress {
     }
 }
 
-/// Whether an alarm goes on.
+/// The state of an alarm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum AlarmState {
@@ -266,4 +267,15 @@ pub enum AlarmState {
     Expired,
     /// It was taken back.
     Withdrawn,
+}
+
+impl AlarmState {
+    /// The name: `active`, `expired` or `withdrawn`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Expired => "expired",
+            Self::Withdrawn => "withdrawn",
+        }
+    }
 }

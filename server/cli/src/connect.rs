@@ -6,12 +6,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use axum::http::uri::PathAndQuery;
-use axum::http::{HeaderName, HeaderValue, Uri, header};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt as _, StreamExt as _};
+use http::uri::PathAndQuery;
+use http::{HeaderName, HeaderValue, Uri, header};
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Notify;
@@ -23,13 +23,13 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error as SocketError, Message};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 use wirehub_client::Address;
+use wirehub_server::config::parse_time;
+use wirehub_server::serve::Signals;
 
 use super::client::{Failure, parse_address};
 use super::input::Lines;
 use super::output::{is_unread, line, shown};
 use super::{complain, note, runtime};
-use crate::config::parse_time;
-use crate::serve::Signals;
 
 /// How to connect, and what to say.
 #[derive(Debug, Clone, clap::Args)]

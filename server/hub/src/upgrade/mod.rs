@@ -32,6 +32,7 @@ impl Hub {
     /// that is wanted. Origins, addresses, sizes and times are bounded as at `/ws`.
     ///
     /// ```
+    /// # extern crate wirehub_hub as wirehub_server;
     /// use wirehub_server::Hub;
     ///
     /// let hub = Hub::builder().build();

@@ -58,6 +58,7 @@ impl fmt::Debug for Credentials {
 /// Who a client is, for how long that is certain, and what it may do beyond what its channels' namespaces allow to all.
 ///
 /// ```
+/// # extern crate wirehub_hub as wirehub_server;
 /// use std::time::Duration;
 /// use wirehub_server::{Authenticated, Rights};
 ///

@@ -21,6 +21,7 @@ use axum::http::{HeaderMap, header};
 /// A `*` anywhere else is refused.
 ///
 /// ```
+/// # extern crate wirehub_hub as wirehub_server;
 /// use wirehub_server::Origin;
 ///
 /// let origin: Origin = "https://app.example".parse()?;

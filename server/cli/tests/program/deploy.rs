@@ -10,7 +10,7 @@ const INSTALLED: &str = "/usr/local/bin/wirehub";
 const CONFIG: &str = "/etc/wirehub/wirehub.toml";
 
 fn file(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy").join(name)
 }
 
 /// A configuration that can be served with, in a folder of its own.
@@ -114,7 +114,7 @@ fn the_container_runs_the_program_without_root_and_is_asked_for_its_health() {
     };
     assert!(build.iter().any(|(name, arguments)| name == "RUN"
         && arguments.contains("--locked")
-        && arguments.contains("--package wirehub-server --bin wirehub")));
+        && arguments.contains("--package wirehub-cli --bin wirehub")));
     let [from, source, target] = of("COPY").split(' ').collect::<Vec<_>>()[..] else { panic!("a copy") };
     assert_eq!((from, target), ("--from=build", INSTALLED));
     assert!(source.ends_with("/target/release/wirehub"));

@@ -267,6 +267,7 @@ impl Hub {
     /// has the right.
     ///
     /// ```
+    /// # extern crate wirehub_hub as wirehub_server;
     /// use wirehub_server::common::code::ErrorCode;
     /// use wirehub_server::common::{ChannelName, frame::ErrorInfo};
     /// use wirehub_server::{Hub, SessionId};

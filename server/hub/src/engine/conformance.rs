@@ -1,6 +1,7 @@
 //! What every engine has to pass: a test for each promise of [`Engine`].
 //!
 //! ```
+//! # extern crate wirehub_hub as wirehub_server;
 //! use wirehub_server::{MemoryEngine, conformance};
 //!
 //! # #[tokio::main(flavor = "current_thread")]

@@ -63,6 +63,7 @@ impl Builder {
     /// takes the first one's place.
     ///
     /// ```
+    /// # extern crate wirehub_hub as wirehub_server;
     /// use std::sync::atomic::{AtomicU32, Ordering};
     /// use wirehub_server::Hub;
     ///
@@ -94,6 +95,7 @@ impl Builder {
     /// when the client cancels the call or its session ends. Otherwise as [`Self::call`].
     ///
     /// ```
+    /// # extern crate wirehub_hub as wirehub_server;
     /// use futures_util::stream;
     /// use wirehub_server::Hub;
     ///
@@ -128,6 +130,7 @@ impl Builder {
     /// calls of it are, whose requests fit it. Otherwise as [`Self::call`].
     ///
     /// ```
+    /// # extern crate wirehub_hub as wirehub_server;
     /// use wirehub_server::Hub;
     ///
     /// let hub = Hub::builder()
@@ -153,6 +156,7 @@ impl Builder {
     /// given up, and the client told [`UNAVAILABLE`](wirehub_common::code::ErrorCode::UNAVAILABLE).
     ///
     /// ```
+    /// # extern crate wirehub_hub as wirehub_server;
     /// use wirehub_server::{CallError, Hub, common::code::ErrorCode};
     ///
     /// let hub = Hub::builder()
@@ -183,6 +187,7 @@ impl Builder {
     /// client told [`UNAVAILABLE`](wirehub_common::code::ErrorCode::UNAVAILABLE).
     ///
     /// ```
+    /// # extern crate wirehub_hub as wirehub_server;
     /// use wirehub_server::{CallError, Hub, common::code::ErrorCode};
     ///
     /// let hub = Hub::builder()
@@ -207,6 +212,7 @@ impl Builder {
     /// Has `observer` told what happens to sessions, beside those that are told already.
     ///
     /// ```
+    /// # extern crate wirehub_hub as wirehub_server;
     /// use wirehub_server::{CallContext, Hub, SessionEvent};
     ///
     /// let hub = Hub::builder()
@@ -228,6 +234,7 @@ impl Builder {
     /// anonymous, whatever the token. A hook that takes more than 10 s is given up, and the client tries again later.
     ///
     /// ```
+    /// # extern crate wirehub_hub as wirehub_server;
     /// use std::time::Duration;
     /// use wirehub_server::{Authenticated, Hub, Refusal};
     ///
@@ -422,6 +429,7 @@ impl Builder {
     /// [`Engine::ready`](crate::Engine::ready).
     ///
     /// ```
+    /// # extern crate wirehub_hub as wirehub_server;
     /// use std::sync::Arc;
     /// use std::sync::atomic::{AtomicBool, Ordering};
     /// use wirehub_server::Hub;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use axum::http::{Request, StatusCode, header};
+use http::{Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
@@ -12,11 +12,11 @@ use serde::Deserialize;
 use serde_json::Value;
 use tokio::time::timeout;
 use wirehub_client::Address;
+use wirehub_server::ApiKey;
 
 use super::client::Failure;
 use super::output::{line, moment, table};
 use super::{complain, note, runtime};
-use crate::ApiKey;
 
 /// Where to, and by which right.
 #[derive(Debug, Clone, clap::Args)]

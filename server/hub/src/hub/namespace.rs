@@ -12,6 +12,7 @@ use crate::session::queue::Lane;
 /// What holds for the channels of one namespace: those whose names begin with it and a `:`.
 ///
 /// ```
+/// # extern crate wirehub_hub as wirehub_server;
 /// use std::time::Duration;
 /// use wirehub_server::{History, Hub, Namespace};
 ///

@@ -14,6 +14,7 @@ use crate::accept::Admission;
 /// [`Builder::trust_proxy`](crate::Builder::trust_proxy).
 ///
 /// ```
+/// # extern crate wirehub_hub as wirehub_server;
 /// use wirehub_server::TrustedProxy;
 ///
 /// let proxy: TrustedProxy = "10.0.0.0/8".parse()?;

@@ -6,11 +6,11 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use wirehub_common::ChannelName;
+use wirehub_server::config::{Config, parse_time};
+use wirehub_server::{Authenticated, ChannelPattern, Rights};
 
 use super::client::Failure;
 use super::complain;
-use crate::config::{Config, parse_time};
-use crate::{Authenticated, ChannelPattern, Rights};
 
 /// What a token says.
 #[derive(Debug, Clone, clap::Args)]

@@ -5,9 +5,10 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use wirehub_server::config::{Config, TEMPLATE};
+
 use super::client::Failure;
 use super::complain;
-use crate::config::{Config, TEMPLATE};
 
 /// What can be done with configurations.
 #[derive(Debug, Clone, clap::Subcommand)]

@@ -18,12 +18,12 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use wirehub_client::{Client, Publication, Subscription};
 use wirehub_common::code::CloseCode;
 use wirehub_common::{ChannelName, Payload};
+use wirehub_server::config::{parse_size, parse_time};
 
 use self::latencies::Latencies;
 use super::client::Failure;
 use super::output::{line, pairs};
 use super::{ConnectOptions, complain};
-use crate::config::{parse_size, parse_time};
 
 mod latencies;
 
