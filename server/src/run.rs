@@ -248,7 +248,7 @@ impl Service {
 }
 
 fn detach_tcp(upgraded: Upgraded) -> Result<(Transport, Bytes), Upgraded> {
-    detach(upgraded).map(|(stream, leftover)| (Transport::tcp(stream), leftover))
+    detach::<TcpStream>(upgraded).map(|(stream, leftover)| (Transport::tcp(stream), leftover))
 }
 
 #[cfg(unix)]
