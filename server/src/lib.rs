@@ -66,7 +66,7 @@ pub use wirehub_hub::{
     BuildError, Builder, CallContext, CallError, CallPattern, CallPatternError, ChannelPattern,
     ChannelPatternError, ChannelSummary, ConnectedSession, Counts, Credentials, Delivery, Engine,
     EngineError, History, Hub, Locate, Located, MAX_CONNECTIONS, MemberPage, MemoryEngine, Namespace,
-    Observer, Origin, OriginError, Overflow, Phase, PresenceCounts, Publish, PublishRequest, RawCall,
+    Observer, Origin, OriginError, Overflow, Payer, Phase, PresenceCounts, Publish, PublishRequest, RawCall,
     ReadHistory, RecipientPage, RecipientPlace, RecipientPlaceError, Refusal, RefusalReason, Rights,
     SessionEvent, SessionId, SessionIdError, TrustedProxy, TrustedProxyError, UserNameError, accept,
 };

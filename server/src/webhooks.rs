@@ -39,6 +39,7 @@ use wirehub_common::frame::ErrorInfo;
 use wirehub_common::{ChannelName, Payload};
 
 use self::message::{Body, Identity, Message, Nothing, Question, understand};
+use self::slots::{Slots, Turn};
 use crate::metrics::Asked;
 use crate::outbound::{Answer, BackendUrl, CertificateError, Fault, Outbound, Trust};
 use crate::secret::is_made_to_be_shown;
@@ -46,6 +47,7 @@ use crate::{Authenticated, CallContext, CallError, Credentials, PublishRequest, 
 
 mod events;
 mod message;
+mod slots;
 
 pub use self::events::{EventKind, EventQueue};
 
@@ -98,7 +100,8 @@ impl Webhooks {
             Box::pin(async move {
                 let Credentials { token, client, version, is_refresh, address, .. } = &credentials;
                 let body = Body::Connect { token, client, version, address: *address };
-                let identity = asker.ask_as(*is_refresh, body, understand::<Identity>).await;
+                let turn = if *is_refresh { Turn::Late } else { Turn::Connecting };
+                let identity = asker.ask(turn, body, understand::<Identity>).await;
                 identity.and_then(|identity| asker.checked(identity.authenticated())).map_err(Refusal::from)
             })
         }
@@ -116,7 +119,8 @@ impl Webhooks {
             Box::pin(async move {
                 let (session, user) = (context.session().to_string(), context.user());
                 let body = Body::Subscribe { session, user, channel: channel.as_str() };
-                let Nothing {} = asker.ask(body, understand).await.map_err(CallError::from)?;
+                let Nothing {} =
+                    asker.ask(Turn::Of(&context), body, understand).await.map_err(CallError::from)?;
                 Ok(())
             })
         }
@@ -138,7 +142,7 @@ impl Webhooks {
                 let (session, user) = (context.session().to_string(), context.user());
                 let message = Message::from(payload);
                 let body = Body::Publish { session, user, channel: channel.as_str(), key, message };
-                let changed = asker.ask(body, understand::<Message>).await;
+                let changed = asker.ask(Turn::Of(&context), body, understand::<Message>).await;
                 let changed = changed.and_then(|message| asker.checked(message.payload()));
                 Ok(changed.map_err(CallError::from)?.unwrap_or(request.payload))
             })
@@ -159,7 +163,7 @@ impl Webhooks {
                 let (session, user) = (context.session().to_string(), context.user());
                 let message = Message::from(payload);
                 let body = Body::Call { session, user, call: name, message };
-                let response = asker.ask(body, understand::<Message>).await;
+                let response = asker.ask(Turn::Of(&context), body, understand::<Message>).await;
                 let response = response.and_then(|message| asker.checked(message.payload()));
                 Ok(response.map_err(CallError::from)?.unwrap_or_default())
             })
@@ -179,9 +183,8 @@ impl Webhooks {
                 webhook.url
             );
         }
-        let slots = Semaphore::new(webhook.concurrency);
-        let late = Semaphore::new(webhook.concurrency.div_ceil(LATE));
-        Arc::new(Asker { webhooks: self.clone(), about, webhook, slots, late })
+        let slots = Slots::new(webhook.concurrency);
+        Arc::new(Asker { webhooks: self.clone(), about, webhook, slots })
     }
 }
 
@@ -211,7 +214,8 @@ impl Webhook {
         Self { retries, ..self }
     }
 
-    /// How many questions are asked at once; others wait. At least 1.
+    /// How many questions are asked at once; others wait. At least 1. What one session wants has at most a quarter of them
+    /// (rounded up), and what one user's sessions want, or the anonymous ones of one IP address (in IPv6 a network of 64 bits), half.
     #[must_use]
     pub fn concurrency(self, concurrency: usize) -> Self {
         Self { concurrency: concurrency.clamp(1, Semaphore::MAX_PERMITS), ..self }
@@ -238,25 +242,14 @@ struct Asker {
     webhooks: Webhooks,
     about: &'static str,
     webhook: Webhook,
-    slots: Semaphore,
-    /// How many of the slots those may wait for, and have, who let others go first.
-    late: Semaphore,
+    slots: Slots,
 }
 
 impl Asker {
     /// The backend's answer, or what the client is told instead.
     async fn ask<T>(
         &self,
-        body: Body<'_>,
-        understand: impl FnOnce(&Answer) -> Result<Result<T, ErrorInfo>, String>,
-    ) -> Result<T, ErrorInfo> {
-        self.ask_as(false, body, understand).await
-    }
-
-    /// The same; what is late waits until few others are that are late too, and so never before many that are not.
-    async fn ask_as<T>(
-        &self,
-        is_late: bool,
+        turn: Turn<'_>,
         body: Body<'_>,
         understand: impl FnOnce(&Answer) -> Result<Result<T, ErrorInfo>, String>,
     ) -> Result<T, ErrorInfo> {
@@ -264,11 +257,7 @@ impl Asker {
         let is_decision = !matches!(body, Body::Call { .. });
         let id = self.checked(request_id())?;
         let question = self.checked(Question { id: &id, body }.to_json())?;
-        let attempts = async {
-            // Neither of the two is ever closed.
-            let _late = if is_late { self.late.acquire().await.ok() } else { None };
-            self.attempts(&id, question, is_decision).await
-        };
+        let attempts = self.slots.run(turn, self.attempts(&id, question, is_decision));
         let answer = match timeout(self.webhook.timeout, attempts).await {
             Ok(answer) => answer,
             Err(_) => Err("it did not answer in time".into()),
@@ -279,7 +268,6 @@ impl Asker {
     }
 
     async fn attempts(&self, id: &str, question: Bytes, is_decision: bool) -> Result<Answer, String> {
-        let _slot = self.slots.acquire().await.map_err(|error| error.to_string())?;
         let mut attempt = 0_u32;
         loop {
             let headers = self.headers(id, &question)?;
@@ -355,8 +343,5 @@ const MIN_SECRET_BYTES: usize = 32;
 
 /// How large an answer may be.
 const MAX_BYTES: usize = 4 * 1024 * 1024;
-
-/// One in so many slots is for those that let others go first.
-const LATE: usize = 4;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);

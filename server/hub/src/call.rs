@@ -3,6 +3,7 @@
 use std::any::TypeId;
 use std::fmt;
 use std::future::Future;
+use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 
@@ -14,6 +15,7 @@ use wirehub_common::contract::{Call, Message, StreamCall};
 use wirehub_common::frame::ErrorInfo;
 use wirehub_common::{Payload, PayloadError};
 
+use crate::hub::Payer;
 use crate::{Hub, SessionId};
 
 mod pattern;
@@ -25,12 +27,14 @@ pub use self::pattern::{CallPattern, CallPatternError};
 pub struct CallContext {
     session: SessionId,
     user: Arc<str>,
+    address: Option<IpAddr>,
     hub: Hub,
 }
 
 impl CallContext {
-    pub(crate) fn new(session: SessionId, user: Arc<str>, hub: Hub) -> Self {
-        Self { session, user, hub }
+    /// A context, as for a test of a handler.
+    pub fn new(session: SessionId, user: Arc<str>, address: Option<IpAddr>, hub: Hub) -> Self {
+        Self { session, user, address, hub }
     }
 
     /// The session that asks.
@@ -41,6 +45,12 @@ impl CallContext {
     /// The session's user; empty for an anonymous one.
     pub fn user(&self) -> &str {
         &self.user
+    }
+
+    /// The party that the session shares its bounds with: its user, or the address of an anonymous session. `None` where the
+    /// address is unknown.
+    pub fn payer(&self) -> Option<Payer> {
+        Payer::new(Arc::clone(&self.user), self.address)
     }
 
     /// The hub, for instance to publish.

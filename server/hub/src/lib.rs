@@ -52,7 +52,7 @@ pub use self::hub::inspect::{
 };
 pub use self::hub::live::MAX_CONNECTIONS;
 pub use self::hub::{
-    Access, BuildError, Builder, Hub, Namespace, Overflow, PresenceCounts, SessionId, SessionIdError,
+    Access, BuildError, Builder, Hub, Namespace, Overflow, Payer, PresenceCounts, SessionId, SessionIdError,
 };
 pub use self::refusals::RefusalReason;
 pub use self::upgrade::client_address::{TrustedProxy, TrustedProxyError};

@@ -305,8 +305,9 @@ async fn no_more_is_asked_at_once_than_the_backend_takes() {
         Backend::start(move |asked: Asked| {
             let (now, most, gate) = (Arc::clone(&now), Arc::clone(&most), Arc::clone(&gate));
             async move {
-                if asked.json()["event"] == "connect" {
-                    return Json(json!({ "user": "ann" }));
+                let question = asked.json();
+                if question["event"] == "connect" {
+                    return Json(json!({ "user": question["token"] }));
                 }
                 most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
                 gate.acquire().await.unwrap().forget();
@@ -317,14 +318,67 @@ async fn no_more_is_asked_at_once_than_the_backend_takes() {
         .await
     };
     let server = Server::start(hub(&webhook(&backend).concurrency(3)).build()).await;
-    let mut ann = client(&server, CODECS[0], "ann").await;
-    ann.send((1..=20).map(|id| Command { id, request: subscribe(&format!("room:{id}"), 1) })).await;
+    let mut clients = Vec::new();
+    for user in ["ann", "bob", "cid", "dan"] {
+        let mut client = client(&server, CODECS[0], user).await;
+        client.send((1..=20).map(|id| Command { id, request: subscribe(&format!("room:{id}"), 1) })).await;
+        clients.push(client);
+    }
     until(|| now.load(Ordering::SeqCst) == 3).await;
-    gate.add_permits(20);
-    for _ in 0..20 {
-        assert!(matches!(ann.next().await, Received::Frame(ServerFrame::Reply(Reply { result: Ok(_), .. }))));
+    gate.add_permits(80);
+    for client in &mut clients {
+        for _ in 0..20 {
+            assert!(matches!(
+                client.next().await,
+                Received::Frame(ServerFrame::Reply(Reply { result: Ok(_), .. }))
+            ));
+        }
     }
     assert_eq!(most.load(Ordering::SeqCst), 3);
+}
+
+#[tokio::test]
+async fn sessions_that_ask_much_of_a_slow_backend_hold_up_no_others() {
+    let (gate, waiting) = (Arc::new(Semaphore::new(0)), Arc::new(AtomicUsize::new(0)));
+    let backend = {
+        let (gate, waiting) = (Arc::clone(&gate), Arc::clone(&waiting));
+        Backend::start(move |asked: Asked| {
+            let (gate, waiting) = (Arc::clone(&gate), Arc::clone(&waiting));
+            async move {
+                let question = asked.json();
+                if question["event"] == "connect" {
+                    return Json(json!({ "user": question["token"] }));
+                }
+                if question["user"] != "bob" {
+                    waiting.fetch_add(1, Ordering::SeqCst);
+                    gate.acquire().await.unwrap().forget();
+                }
+                Json(json!({}))
+            }
+        })
+        .await
+    };
+    let webhook = webhook(&backend).concurrency(8).timeout(Duration::from_secs(60));
+    let server = Server::start(hub(&webhook).build()).await;
+    let mut bob = client(&server, CODECS[0], "bob").await;
+    let mut busy = Vec::new();
+    // One session has a quarter of the slots, and the sessions of a user, or the anonymous ones of an address, have half.
+    for (sessions, of_each_kind) in [(1, 2), (3, 4)] {
+        while busy.len() < sessions {
+            let mut ann = client(&server, CODECS[1], "ann").await;
+            let asked = (1..=20).flat_map(|id| {
+                let (room, id) = (format!("room:{id}"), id * 2);
+                let call = Command { id: id + 1, request: call("billing.pay", Payload::json("1")) };
+                [Command { id, request: subscribe(&room, 1) }, call]
+            });
+            ann.send(asked).await;
+            busy.push(ann);
+        }
+        until(|| waiting.load(Ordering::SeqCst) == of_each_kind * 2).await;
+        bob.subscribe(&format!("room:{sessions}")).await;
+        assert!(matches!(bob.ok(call("billing.pay", Payload::json("1"))).await, Answer::Called(_)));
+    }
+    assert_eq!(waiting.load(Ordering::SeqCst), 8);
 }
 
 /// The events of all batches that were taken, without their times and sessions.

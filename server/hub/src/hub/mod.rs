@@ -18,6 +18,7 @@ use self::channels::Channels;
 use self::connections::{Connections, Phase};
 use self::live::{Current, Live};
 use self::namespace::Namespaces;
+pub use self::payers::Payer;
 use self::payers::Payers;
 use self::rules::Rules;
 use self::sessions::Sessions;

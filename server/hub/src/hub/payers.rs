@@ -13,11 +13,13 @@ use crate::upgrade::client_address::household;
 /// What those have sent in the last seconds whose sessions share one bound. Nothing is known of others.
 pub(crate) struct Payers(Sharded<Payer, Filling>);
 
-/// Who pays for a command.
-#[derive(Debug, PartialEq, Eq, Hash)]
-enum Payer {
+/// The party that is charged with what its sessions do together.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Payer {
+    /// A user.
     User(Arc<str>),
-    /// Where anonymous sessions come from. In IPv6 a network of 64 bits counts as one.
+    /// The address of anonymous sessions. In IPv6 it stands for its network of 64 bits.
     Address(IpAddr),
 }
 
@@ -29,7 +31,7 @@ impl Payers {
     /// A session sends so many commands of those that each user may send in a second, and each address
     /// [several times](MANY_AT_AN_ADDRESS); `false` where that is too often. Those of whom nothing is known have no common bound.
     pub(crate) fn pay(&self, peer: &Peer, count: u32, per_second: u32, now: Instant) -> bool {
-        let Some(payer) = Payer::of(peer) else { return true };
+        let Some(payer) = Payer::new(peer.user(), peer.address) else { return true };
         let per_second = match payer {
             Payer::User(_) => per_second,
             Payer::Address(_) => per_second.saturating_mul(MANY_AT_AN_ADDRESS),
@@ -41,10 +43,10 @@ impl Payers {
 }
 
 impl Payer {
-    fn of(peer: &Peer) -> Option<Self> {
-        let user = peer.user();
+    /// `None` where nothing is known of a session.
+    pub(crate) fn new(user: Arc<str>, address: Option<IpAddr>) -> Option<Self> {
         if user.is_empty() {
-            peer.address.map(|address| Self::Address(household(address)))
+            address.map(|address| Self::Address(household(address)))
         } else {
             Some(Self::User(user))
         }

@@ -291,6 +291,6 @@ impl Session {
 
     /// Who asks, as hooks and calls are told.
     pub(super) fn context(&self) -> CallContext {
-        CallContext::new(self.peer.id, self.peer.user(), self.hub.clone())
+        CallContext::new(self.peer.id, self.peer.user(), self.peer.address, self.hub.clone())
     }
 }
