@@ -406,3 +406,38 @@ fn a_hash_is_read_as_it_is_written() {
         assert_eq!(ContractHash::from_hex(text), None, "{text:?}");
     }
 }
+
+/// The names of parameters that are those of something else, in the macro or beside what it makes.
+mod names {
+    wirehub_common::contract! {
+        pub(super) contract Names = "names";
+        channel Named { name } = "named:{name}": String;
+        channel Ours { pattern, parameters, values, value, place } =
+            "ours:{pattern}:{parameters}:{values}:{value}:{place}": String;
+        channel Methods { parse, clone, eq, hash, fmt, map, as_ref } =
+            "methods:{parse}:{clone}:{eq}:{hash}:{fmt}:{map}:{as_ref}": String;
+        channel Words { r#type, r#fn, union, channel, message, call, stream } =
+            "words:{type}:{fn}:{union}:{channel}:{message}:{call}:{stream}": String;
+        channel Shapes { _hidden, r, größe } = "shapes:{_hidden}:{r}:{größe}": String;
+    }
+}
+
+#[test]
+fn a_parameter_may_have_any_name() {
+    let named = names::Named::new("ann").unwrap();
+    assert_eq!((named.name(), Channel::name(&named).as_str()), ("ann", "named:ann"));
+    assert_eq!(<names::Named as Channel>::parse(Channel::name(&named)), Some(named));
+    let ours = names::Ours::new("a", "b", "c", "d", "e").unwrap();
+    assert_eq!(ours.name().as_str(), "ours:a:b:c:d:e");
+    assert_eq!(
+        [ours.pattern(), ours.parameters(), ours.values(), ours.value(), ours.place()],
+        ["a", "b", "c", "d", "e"]
+    );
+    let methods = names::Methods::new("a", "b", "c", "d", "e", "f", "g").unwrap();
+    assert_eq!((methods.parse(), methods.clone(), methods.as_ref()), ("a", "b", "g"));
+    assert_eq!(<names::Methods as Channel>::parse(Channel::name(&methods)), Some(Clone::clone(&methods)));
+    let words = names::Words::new("a", "b", "c", "d", "e", "f", "g").unwrap();
+    assert_eq!((words.r#type(), words.r#fn(), words.union(), words.stream()), ("a", "b", "c", "g"));
+    let shapes = names::Shapes::parse(&ChannelName::new("shapes:a:b:c").unwrap()).unwrap();
+    assert_eq!([shapes._hidden(), shapes.r(), shapes.größe()], ["a", "b", "c"]);
+}

@@ -13,12 +13,38 @@
 /// A `call` has one response, a `stream` is called in the same way and has any number of them.
 ///
 /// A channel without parameters is a type with `TYPE::new()`; with parameters `TYPE::new(…)` gives an error where a
-/// value is empty or has `:` or `/` in it. A pattern that does not fit its parameters does not compile:
+/// value is empty or has `:` or `/` in it, and `TYPE::parameter()` is a parameter's value. Where a parameter has the name of
+/// something else that the type has, such as `name`, that is reached by the trait: `Channel::name(&channel)`. A parameter in
+/// raw form, `r#type`, is `{type}` in the pattern. A pattern that does not fit its parameters does not compile:
 ///
 /// ```compile_fail
 /// wirehub_common::contract! {
 ///     pub contract Chat = "chat";
 ///     channel Room { room } = "chat:{name}": String;
+/// }
+/// ```
+///
+/// Nor does a parameter that is called as nothing can be (`self`, `Self`, `super`, `crate`, and `type` and other keywords
+/// that are not in raw form), or `new`, as what makes the channel:
+///
+/// ```compile_fail
+/// wirehub_common::contract! {
+///     pub contract Chat = "chat";
+///     channel Room { new } = "chat:{new}": String;
+/// }
+/// ```
+///
+/// ```compile_fail
+/// wirehub_common::contract! {
+///     pub contract Chat = "chat";
+///     channel Room { self } = "chat:{self}": String;
+/// }
+/// ```
+///
+/// ```compile_fail
+/// wirehub_common::contract! {
+///     pub contract Chat = "chat";
+///     channel Room { type } = "chat:{type}": String;
 /// }
 /// ```
 ///
@@ -108,50 +134,56 @@ macro_rules! __contract_items {
         channel $channel:ident { $($parameter:ident),+ $(,)? } = $pattern:literal: $message:ty;
         $($rest:tt)*
     ) => {
-        $(#[$meta])*
-        #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-        $vis struct $channel {
-            name: $crate::ChannelName,
-            $($parameter: ::std::boxed::Box<str>,)+
-        }
-
-        impl $channel {
-            /// The channel with these parameters.
-            ///
-            /// # Errors
-            /// A parameter is empty or has `:`, `/`, white space or a control character in it, or the name is too
-            /// long.
-            pub fn new(
-                $($parameter: impl ::core::convert::AsRef<str>),+
-            ) -> ::core::result::Result<Self, $crate::ChannelNameError> {
-                let name = $crate::contract::pattern::fill($pattern, &[$($parameter.as_ref()),+])?;
-                ::core::result::Result::Ok(Self { name, $($parameter: $parameter.as_ref().into()),+ })
+        $crate::__contract_parameters! { [$($parameter)+] {
+            $(#[$meta])*
+            #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+            $vis struct $channel {
+                name: $crate::ChannelName,
+                // In a list, and no fields of their own: one could be called as the field above is.
+                parameters: [::std::boxed::Box<str>; [$(stringify!($parameter)),+].len()],
             }
 
-            $(
-                /// The channel's parameter of this name.
-                pub fn $parameter(&self) -> &str {
-                    &self.$parameter
+            impl $channel {
+                /// The channel with these parameters.
+                ///
+                /// # Errors
+                /// A parameter is empty or has `:`, `/`, white space or a control character in it, or the name is too
+                /// long.
+                pub fn new(
+                    $($parameter: impl ::core::convert::AsRef<str>),+
+                ) -> ::core::result::Result<Self, $crate::ChannelNameError> {
+                    let name = $crate::contract::pattern::fill($pattern, &[$($parameter.as_ref()),+])?;
+                    ::core::result::Result::Ok(Self { name, parameters: [$($parameter.as_ref().into()),+] })
                 }
-            )+
-        }
 
-        impl $crate::contract::Channel for $channel {
-            type Message = $message;
-            const PATTERN: &'static str = $pattern;
-
-            fn name(&self) -> &$crate::ChannelName {
-                &self.name
+                $(
+                    /// The channel's parameter of this name.
+                    pub fn $parameter(&self) -> &str {
+                        const PLACE: usize =
+                            $crate::contract::pattern::place($pattern, stringify!($parameter));
+                        &self.parameters[PLACE]
+                    }
+                )+
             }
 
-            fn parse(name: &$crate::ChannelName) -> ::core::option::Option<Self> {
-                let mut values = $crate::contract::pattern::parse($pattern, name.as_str())?.into_iter();
-                ::core::option::Option::Some(Self {
-                    $($parameter: values.next()?.into(),)+
-                    name: name.clone(),
-                })
+            impl $crate::contract::Channel for $channel {
+                type Message = $message;
+                const PATTERN: &'static str = $pattern;
+
+                fn name(&self) -> &$crate::ChannelName {
+                    &self.name
+                }
+
+                fn parse(name: &$crate::ChannelName) -> ::core::option::Option<Self> {
+                    let values = $crate::contract::pattern::parse($pattern, name.as_str())?;
+                    let values: [&str; _] = ::core::convert::TryInto::try_into(values).ok()?;
+                    ::core::option::Option::Some(Self {
+                        name: name.clone(),
+                        parameters: values.map(::core::convert::Into::into),
+                    })
+                }
             }
-        }
+        } }
 
         $crate::__contract_items! { $vis, $($rest)* }
     };
@@ -188,6 +220,36 @@ macro_rules! __contract_items {
         }
 
         $crate::__contract_items! { $vis, $($rest)* }
+    };
+}
+
+/// Items, if the parameters can be called so. Of other keywords the compiler itself says how they are written.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __contract_parameters {
+    ([] { $($items:tt)* }) => { $($items)* };
+    ([self $($rest:ident)*] $items:tt) => { $crate::__contract_no_parameter! { self } };
+    ([Self $($rest:ident)*] $items:tt) => { $crate::__contract_no_parameter! { Self } };
+    ([super $($rest:ident)*] $items:tt) => { $crate::__contract_no_parameter! { super } };
+    ([crate $($rest:ident)*] $items:tt) => { $crate::__contract_no_parameter! { crate } };
+    ([new $($rest:ident)*] $items:tt) => {
+        compile_error! {
+            "a channel's parameter can't be called `new`, as what makes the channel: give it another name"
+        }
+    };
+    ([$parameter:ident $($rest:ident)*] $items:tt) => {
+        $crate::__contract_parameters! { [$($rest)*] $items }
+    };
+}
+
+/// The error about a parameter of that name.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __contract_no_parameter {
+    ($name:ident) => {
+        compile_error! {
+            concat!("a channel's parameter can't be called `", stringify!($name), "`: give it another name")
+        }
     };
 }
 

@@ -21,20 +21,10 @@ pub const fn is_valid(pattern: &str, parameters: &[&str]) -> bool {
             b'{' => {
                 let [name, others @ ..] = parameters else { return false };
                 parameters = others;
-                let mut name = name.as_bytes();
-                while let [expected, name_behind @ ..] = name {
-                    let [found, found_behind @ ..] = rest else { return false };
-                    if *expected != *found {
-                        return false;
-                    }
-                    name = name_behind;
-                    rest = found_behind;
+                let Some(found_behind) = behind_parameter(rest, name) else { return false };
+                if !matches!(found_behind, [] | [b':' | b'/', ..]) {
+                    return false;
                 }
-                match rest {
-                    [b'}'] | [b'}', b':' | b'/', ..] => {}
-                    _ => return false,
-                }
-                let [_, found_behind @ ..] = rest else { return false };
                 rest = found_behind;
             }
             b'}' | b'*' | 0..=b' ' | 0x7f => return false,
@@ -42,6 +32,45 @@ pub const fn is_valid(pattern: &str, parameters: &[&str]) -> bool {
         }
     }
     parameters.is_empty()
+}
+
+/// Which of a [valid](is_valid) pattern's parameters has this name, counted from 0.
+pub const fn place(pattern: &str, parameter: &str) -> usize {
+    let mut rest = pattern.as_bytes();
+    let mut place = 0_usize;
+    while let [byte, found_behind @ ..] = rest {
+        rest = found_behind;
+        if *byte == b'{' {
+            if behind_parameter(rest, parameter).is_some() {
+                return place;
+            }
+            place = place.saturating_add(1);
+        }
+    }
+    // That the pattern is not valid is told elsewhere.
+    0
+}
+
+/// What follows a parameter in a pattern whose name, as Rust writes it, has to be what stands at the beginning of `rest`.
+const fn behind_parameter<'a>(rest: &'a [u8], name: &str) -> Option<&'a [u8]> {
+    let mut name = match name.as_bytes() {
+        // A keyword.
+        [b'r', b'#', bare @ ..] => bare,
+        name => name,
+    };
+    let mut rest = rest;
+    while let [expected, name_behind @ ..] = name {
+        let [found, found_behind @ ..] = rest else { return None };
+        if *expected != *found {
+            return None;
+        }
+        name = name_behind;
+        rest = found_behind;
+    }
+    match rest {
+        [b'}', found_behind @ ..] => Some(found_behind),
+        _ => None,
+    }
 }
 
 /// The name that comes of putting `values` for the parameters of a [valid](is_valid) pattern.
@@ -90,6 +119,7 @@ mod tests {
         assert!(is_valid("news", &[]));
         assert!(is_valid("chat:{room}", &["room"]));
         assert!(is_valid("game:{id}/{player}:moves", &["id", "player"]));
+        assert!(is_valid("feed:{type}", &["r#type"]));
         for (pattern, parameters) in [
             ("", &[][..]),
             ("chat:{room}", &[]),
@@ -104,6 +134,12 @@ mod tests {
         ] {
             assert!(!is_valid(pattern, parameters), "{pattern}");
         }
+    }
+
+    #[test]
+    fn a_parameter_is_found_by_its_whole_name() {
+        let pattern = "a:{idle}/{id}:{type}";
+        assert_eq!(["idle", "id", "r#type"].map(|name| place(pattern, name)), [0, 1, 2]);
     }
 
     #[test]
