@@ -47,6 +47,11 @@ impl CallContext {
         &self.user
     }
 
+    /// The client's IP address, taken from trusted proxies' headers if present; `None` if unknown.
+    pub fn address(&self) -> Option<IpAddr> {
+        self.address
+    }
+
     /// The party that the session shares its bounds with: its user, or the address of an anonymous session. `None` where the
     /// address is unknown.
     pub fn payer(&self) -> Option<Payer> {

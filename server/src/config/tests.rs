@@ -7,6 +7,8 @@ use wirehub_common::Limits;
 use super::*;
 use crate::jwt::Algorithm;
 
+mod properties;
+
 const PATH: &str = "/etc/wirehub/wirehub.toml";
 
 fn parse_with(text: &str, variables: &[(&str, &str)]) -> Result<Config, String> {

@@ -6,6 +6,7 @@ use super::*;
 use crate::Rights;
 
 mod keys;
+mod properties;
 
 const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 const HOUR: Duration = Duration::from_secs(3600);

@@ -10,6 +10,8 @@ use tempfile::TempDir;
 
 use super::*;
 
+mod properties;
+
 struct Site {
     folder: TempDir,
     router: Router,

@@ -109,9 +109,8 @@ const OF_PAYER: usize = 2;
 mod tests {
     #![allow(clippy::arithmetic_side_effects)]
 
-    use std::sync::atomic::{AtomicU32, Ordering};
-
     use std::future::pending;
+    use std::sync::atomic::{AtomicU32, Ordering};
 
     use futures_util::FutureExt as _;
     use futures_util::future::BoxFuture;

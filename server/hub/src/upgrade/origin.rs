@@ -197,7 +197,9 @@ impl Address {
         let is_good = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
         let is_plain =
             scheme.starts_with(|first: char| first.is_ascii_alphabetic()) && scheme.bytes().all(is_good);
-        if !is_plain || authority.as_str().contains('@') {
+        // No origin begins with a port, and one with a star could not be told from those that it stands for.
+        let has_host = !authority.host().is_empty() && !authority.host().contains('*');
+        if !is_plain || !has_host || authority.as_str().contains('@') {
             return None;
         }
         let scheme = scheme.to_ascii_lowercase();
@@ -217,7 +219,7 @@ impl Address {
     /// Whether all names below the host may belong to one: not those below an address, or a domain as `com`.
     fn has_names_below(&self) -> bool {
         let mut labels = self.host.split('.');
-        let is_name = self.host.parse::<IpAddr>().is_err() && !self.host.contains(['*', '[']);
+        let is_name = self.host.parse::<IpAddr>().is_err() && !self.host.contains('[');
         is_name
             && labels.clone().all(|label| !label.is_empty())
             && (self.host == "localhost" || labels.nth(1).is_some())
@@ -248,7 +250,9 @@ impl Address {
 fn port(authority: &Authority) -> Option<Option<u16>> {
     let behind_host = authority.as_str().strip_prefix(authority.host())?;
     match behind_host.strip_prefix(':') {
-        Some(number) => number.parse().ok().map(Some),
+        // A sign before it is a number's, and no port's.
+        Some(number) if number.bytes().all(|byte| byte.is_ascii_digit()) => number.parse().ok().map(Some),
+        Some(_) => None,
         None => behind_host.is_empty().then_some(None),
     }
 }
@@ -260,6 +264,9 @@ fn default_port(scheme: &str) -> Option<u16> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod properties;
 
 #[cfg(test)]
 mod tests {
@@ -345,6 +352,8 @@ mod tests {
             "https://",
             "https://a.example/path",
             "https://u@a.example",
+            "https://:443",
+            "https://a.example:+443",
             "https://a:b:*",
             "http://a:1:*",
         ] {
