@@ -5,8 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use wirehub_common::contract::{
-    Binary, Call, Channel, Contract, ContractHash, Item, ItemKind, Message, Schema, differing_items,
-    hash_text,
+    Binary, Call, ContractHash, Item, ItemKind, Message, Schema, differing_items, hash_text,
 };
 use wirehub_common::{ChannelName, ChannelNameError, Content, Payload, PayloadError, PayloadErrorKind};
 
@@ -425,8 +424,9 @@ mod names {
 #[test]
 fn a_parameter_may_have_any_name() {
     let named = names::Named::new("ann").unwrap();
-    assert_eq!((named.name(), Channel::name(&named).as_str()), ("ann", "named:ann"));
-    assert_eq!(<names::Named as Channel>::parse(Channel::name(&named)), Some(named));
+    assert_eq!((named.parameter("name"), named.name().as_str()), (Some("ann"), "named:ann"));
+    assert_eq!(named.parameter("nobody"), None);
+    assert_eq!(names::Named::parse(named.name()), Some(named));
     let ours = names::Ours::new("a", "b", "c", "d", "e").unwrap();
     assert_eq!(ours.name().as_str(), "ours:a:b:c:d:e");
     assert_eq!(
@@ -434,10 +434,11 @@ fn a_parameter_may_have_any_name() {
         ["a", "b", "c", "d", "e"]
     );
     let methods = names::Methods::new("a", "b", "c", "d", "e", "f", "g").unwrap();
-    assert_eq!((methods.parse(), methods.clone(), methods.as_ref()), ("a", "b", "g"));
-    assert_eq!(<names::Methods as Channel>::parse(Channel::name(&methods)), Some(Clone::clone(&methods)));
+    assert_eq!((methods.parameter("parse"), methods.clone(), methods.as_ref()), (Some("a"), "b", "g"));
+    assert_eq!(names::Methods::parse(methods.name()), Some(Clone::clone(&methods)));
     let words = names::Words::new("a", "b", "c", "d", "e", "f", "g").unwrap();
     assert_eq!((words.r#type(), words.r#fn(), words.union(), words.stream()), ("a", "b", "c", "g"));
+    assert_eq!(words.parameter("type"), Some("a"));
     let shapes = names::Shapes::parse(&ChannelName::new("shapes:a:b:c").unwrap()).unwrap();
     assert_eq!([shapes._hidden(), shapes.r(), shapes.größe()], ["a", "b", "c"]);
 }

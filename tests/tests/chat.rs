@@ -3,7 +3,6 @@
 use futures_util::StreamExt as _;
 use futures_util::future::join_all;
 use wirehub_client::common::code::{CloseCode, ErrorCode};
-use wirehub_client::common::contract::Channel as _;
 use wirehub_client::{Address, Config, ErrorKind, State};
 use wirehub_common::{ChannelName, Payload};
 use wirehub_demo_contract::{

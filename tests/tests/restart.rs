@@ -6,7 +6,7 @@ use axum::Router;
 use wirehub_client::common::code::{CloseCode, ErrorCode};
 use wirehub_client::{Client, Config, State};
 use wirehub_common::Limits;
-use wirehub_common::contract::{Contract as _, Schema};
+use wirehub_common::contract::Schema;
 use wirehub_demo_contract::{ChatMessage, ChatRoom, Demo, Echo, EchoRequest};
 use wirehub_server::{Hub, router};
 use wirehub_tests::{Server, next, soon};

@@ -10,7 +10,6 @@ use web_sys::{Event, EventTarget, PageTransitionEvent, PageTransitionEventInit};
 use wirehub_client_wasm::{Config, Error, SocketErrorKind, State};
 use wirehub_common::Payload;
 use wirehub_common::code::{CloseCode, ErrorCode};
-use wirehub_common::contract::Channel as _;
 use wirehub_common::frame::Position;
 use wirehub_demo_contract::{ChatMessage, Echo, EchoRequest, Rooms, RoomsRequest};
 

@@ -1,8 +1,9 @@
 //! The `Schema` derive of `wirehub-common`. Use it through there.
 
-use proc_macro2::{Delimiter, TokenStream, TokenTree};
+use proc_macro_crate::{FoundCrate, crate_name};
+use proc_macro2::{Delimiter, Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens as _, quote};
-use syn::{Attribute, Data, DeriveInput, Fields, Type, parse_macro_input, parse_quote};
+use syn::{Attribute, Data, DeriveInput, Fields, LitStr, Path, Type, parse_macro_input, parse_quote};
 
 /// Implements `wirehub_common::contract::Schema`: a hash of the type as it is written, with its serde attributes
 /// and the hashes of its fields' types. What does not change the encoding (documentation, other attributes,
@@ -10,6 +11,10 @@ use syn::{Attribute, Data, DeriveInput, Fields, Type, parse_macro_input, parse_q
 ///
 /// A field with `#[schema(opaque)]` counts by the name of its type alone: for types that contain themselves, and for
 /// types of other crates that are no `Schema`.
+///
+/// The code needs `wirehub-common`, directly or through `wirehub-client`, `wirehub-client-wasm` or `wirehub-server`: it
+/// takes the one that the package's `Cargo.toml` depends on, also under another name. Where the package has it another way,
+/// `#[schema(crate = "path::to::common")]` on the type says where `wirehub-common` is.
 #[proc_macro_derive(Schema, attributes(schema))]
 pub fn derive_schema(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
     let input = parse_macro_input!(input as DeriveInput);
@@ -17,6 +22,7 @@ pub fn derive_schema(input: proc_macro::TokenStream) -> proc_macro::TokenStream 
 }
 
 fn schema(mut input: DeriveInput) -> syn::Result<TokenStream> {
+    let common = chosen_common(&input.attrs)?.unwrap_or_else(common);
     let fields = field_types(&mut input)?;
     input.attrs.retain(is_serde);
     input.vis = syn::Visibility::Inherited;
@@ -24,17 +30,59 @@ fn schema(mut input: DeriveInput) -> syn::Result<TokenStream> {
 
     let DeriveInput { ident, mut generics, .. } = input;
     for parameter in generics.type_params_mut() {
-        parameter.bounds.push(parse_quote!(::wirehub_common::contract::Schema));
+        parameter.bounds.push(parse_quote!(#common::contract::Schema));
     }
     let (impl_generics, type_generics, where_clause) = generics.split_for_impl();
     Ok(quote! {
-        impl #impl_generics ::wirehub_common::contract::Schema for #ident #type_generics #where_clause {
-            const HASH: u64 = ::wirehub_common::contract::combine(&[
+        impl #impl_generics #common::contract::Schema for #ident #type_generics #where_clause {
+            const HASH: u64 = #common::contract::combine(&[
                 #own,
-                #(<#fields as ::wirehub_common::contract::Schema>::HASH,)*
+                #(<#fields as #common::contract::Schema>::HASH,)*
             ]);
         }
     })
+}
+
+/// The path in `#[schema(crate = "…")]`.
+fn chosen_common(attributes: &[Attribute]) -> syn::Result<Option<TokenStream>> {
+    let mut chosen = None;
+    for attribute in attributes.iter().filter(|attribute| attribute.path().is_ident("schema")) {
+        attribute.parse_nested_meta(|meta| {
+            if !meta.path.is_ident("crate") {
+                return Err(meta.error("the one option of a type is `crate = \"path::to::common\"`"));
+            }
+            let path: LitStr = meta.value()?.parse()?;
+            chosen = Some(path.parse::<Path>()?.into_token_stream());
+            Ok(())
+        })?;
+    }
+    Ok(chosen)
+}
+
+/// The packages that have `wirehub-common` in them, and the path to it from each.
+const PACKAGES: [(&str, Option<&str>); 5] = [
+    ("wirehub-common", None),
+    ("wirehub-client", Some("common")),
+    ("wirehub-client-wasm", Some("common")),
+    ("wirehub-server", Some("common")),
+    ("wirehub-hub", Some("common")),
+];
+
+/// The path to `wirehub-common` from the package that is being compiled, by its `Cargo.toml`. A macro has no other way to
+/// learn it: the name has to be one that the package itself can use.
+fn common() -> TokenStream {
+    let found =
+        PACKAGES.iter().find_map(|(package, within)| Some((package, within, crate_name(package).ok()?)));
+    // Without a manifest, as under other build tools, the compiler then names the crate that is missing.
+    let Some((package, within, found)) = found else { return quote!(::wirehub_common) };
+    let name = match found {
+        FoundCrate::Name(name) => name,
+        // Its documentation, examples and tests know the package by name.
+        FoundCrate::Itself => package.replace('-', "_"),
+    };
+    let name = Ident::new(&name, Span::call_site());
+    let within = within.map(|module| Ident::new(module, Span::call_site())).into_iter();
+    quote!(::#name #(::#within)*)
 }
 
 /// Takes off what does not count, and gives the types whose own hashes do.
@@ -70,7 +118,7 @@ fn visit_fields(fields: &mut Fields, types: &mut Vec<Type>) -> syn::Result<()> {
         for attribute in field.attrs.iter().filter(|attribute| attribute.path().is_ident("schema")) {
             attribute.parse_nested_meta(|meta| {
                 opaque = meta.path.is_ident("opaque");
-                if opaque { Ok(()) } else { Err(meta.error("the one option is `opaque`")) }
+                if opaque { Ok(()) } else { Err(meta.error("the one option of a field is `opaque`")) }
             })?;
         }
         if !opaque {

@@ -10,12 +10,16 @@
 /// stream TYPE = "name": fn(RequestType) -> ResponseType;
 /// ```
 ///
-/// A `call` has one response, a `stream` is called in the same way and has any number of them.
+/// A `call` has one response, a `stream` is called in the same way and has any number of them. The type of either is a
+/// unit struct: `TYPE` is also a value, and stands for the procedure.
+///
+/// Each type has what it is known by without an import of a trait: channels `name`, `parse` and `PATTERN`, calls and
+/// streams `name` and `NAME`, the contract `NAME`, `HASH`, `ITEMS`, `id` and `digest`.
 ///
 /// A channel without parameters is a type with `TYPE::new()`; with parameters `TYPE::new(…)` gives an error where a
-/// value is empty or has `:` or `/` in it, and `TYPE::parameter()` is a parameter's value. Where a parameter has the name of
-/// something else that the type has, such as `name`, that is reached by the trait: `Channel::name(&channel)`. A parameter in
-/// raw form, `r#type`, is `{type}` in the pattern. A pattern that does not fit its parameters does not compile:
+/// value is empty or has `:` or `/` in it, and each parameter is a method that returns its value. A parameter called `name`,
+/// `parse` or `parameter` has no method of its own: `channel.parameter("name")` returns its value. A parameter in raw form,
+/// `r#type`, is `{type}` in the pattern. A pattern that does not fit its parameters does not compile:
 ///
 /// ```compile_fail
 /// wirehub_common::contract! {
@@ -57,7 +61,31 @@ macro_rules! contract {
 
         $(#[$meta])*
         #[derive(Debug, Clone, Copy)]
-        $vis enum $contract {}
+        $vis struct $contract;
+
+        #[allow(dead_code, reason = "not everybody needs each of them")]
+        impl $contract {
+            /// The contract's name.
+            $vis const NAME: &'static str = $name;
+
+            /// The hash over the contract's name and items, in whatever order they are declared.
+            $vis const HASH: $crate::contract::ContractHash = <Self as $crate::contract::Contract>::HASH;
+
+            /// The contract's channels, calls and streams in the order of their declaration.
+            $vis const ITEMS: &'static [$crate::contract::Item] = <Self as $crate::contract::Contract>::ITEMS;
+
+            /// The contract by name and hash.
+            #[must_use]
+            $vis fn id() -> $crate::frame::ContractId {
+                <Self as $crate::contract::Contract>::id()
+            }
+
+            /// The contract with its items: what a client's configuration has of it.
+            #[must_use]
+            $vis fn digest() -> $crate::frame::ContractDigest {
+                <Self as $crate::contract::Contract>::digest()
+            }
+        }
 
         const _: () = {
             const ITEMS: &[$crate::contract::Item] = $crate::__contract_table! { []; $($items)* };
@@ -126,6 +154,8 @@ macro_rules! __contract_items {
             }
         }
 
+        $crate::__contract_channel! { $vis $channel = $pattern }
+
         $crate::__contract_items! { $vis, $($rest)* }
     };
     (
@@ -156,14 +186,15 @@ macro_rules! __contract_items {
                     ::core::result::Result::Ok(Self { name, parameters: [$($parameter.as_ref().into()),+] })
                 }
 
-                $(
-                    /// The channel's parameter of this name.
-                    pub fn $parameter(&self) -> &str {
-                        const PLACE: usize =
-                            $crate::contract::pattern::place($pattern, stringify!($parameter));
-                        &self.parameters[PLACE]
-                    }
-                )+
+                $($crate::__contract_parameter! { $parameter of $pattern })+
+
+                /// The value of a parameter; `None` where the channel has none of this name.
+                #[allow(dead_code, reason = "not everybody needs it")]
+                pub fn parameter(&self, name: &str) -> ::core::option::Option<&str> {
+                    let names = [$(stringify!($parameter)),+];
+                    let place = names.iter().position(|known| known.trim_start_matches("r#") == name)?;
+                    self.parameters.get(place).map(|value| &**value)
+                }
             }
 
             impl $crate::contract::Channel for $channel {
@@ -185,6 +216,8 @@ macro_rules! __contract_items {
             }
         } }
 
+        $crate::__contract_channel! { $vis $channel = $pattern }
+
         $crate::__contract_items! { $vis, $($rest)* }
     };
     (
@@ -194,13 +227,15 @@ macro_rules! __contract_items {
     ) => {
         $(#[$meta])*
         #[derive(Debug, Clone, Copy)]
-        $vis enum $call {}
+        $vis struct $call;
 
         impl $crate::contract::Call for $call {
             type Request = $request;
             type Response = $response;
             const NAME: &'static str = $name;
         }
+
+        $crate::__contract_name! { $vis $call = $name }
 
         $crate::__contract_items! { $vis, $($rest)* }
     };
@@ -211,7 +246,7 @@ macro_rules! __contract_items {
     ) => {
         $(#[$meta])*
         #[derive(Debug, Clone, Copy)]
-        $vis enum $call {}
+        $vis struct $call;
 
         impl $crate::contract::StreamCall for $call {
             type Request = $request;
@@ -219,7 +254,25 @@ macro_rules! __contract_items {
             const NAME: &'static str = $name;
         }
 
+        $crate::__contract_name! { $vis $call = $name }
+
         $crate::__contract_items! { $vis, $($rest)* }
+    };
+}
+
+/// The method of a parameter, unless the channel has another one of that name.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __contract_parameter {
+    (name of $pattern:literal) => {};
+    (parse of $pattern:literal) => {};
+    (parameter of $pattern:literal) => {};
+    ($parameter:ident of $pattern:literal) => {
+        /// The channel's parameter of this name.
+        pub fn $parameter(&self) -> &str {
+            const PLACE: usize = $crate::contract::pattern::place($pattern, stringify!($parameter));
+            &self.parameters[PLACE]
+        }
     };
 }
 
@@ -253,6 +306,50 @@ macro_rules! __contract_no_parameter {
     };
 }
 
+/// What a channel can do without an import.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __contract_channel {
+    ($vis:vis $channel:ident = $pattern:literal) => {
+        #[allow(dead_code, reason = "not everybody needs each of them")]
+        impl $channel {
+            /// The channel's name with the parameters in braces.
+            $vis const PATTERN: &'static str = $pattern;
+
+            /// The channel's name.
+            #[must_use]
+            $vis fn name(&self) -> &$crate::ChannelName {
+                &self.name
+            }
+
+            /// The channel of this kind with that name.
+            #[must_use]
+            $vis fn parse(name: &$crate::ChannelName) -> ::core::option::Option<Self> {
+                <Self as $crate::contract::Channel>::parse(name)
+            }
+        }
+    };
+}
+
+/// The name of a call or a stream without an import.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __contract_name {
+    ($vis:vis $call:ident = $name:literal) => {
+        #[allow(dead_code, reason = "not everybody needs each of them")]
+        impl $call {
+            /// The procedure's name.
+            $vis const NAME: &'static str = $name;
+
+            /// The procedure's name.
+            #[must_use]
+            $vis const fn name(self) -> &'static str {
+                Self::NAME
+            }
+        }
+    };
+}
+
 /// The items as a constant slice.
 #[doc(hidden)]
 #[macro_export]
@@ -271,18 +368,7 @@ macro_rules! __contract_table {
                     "a channel's pattern has each of its parameters once, in order, in braces, followed by `:`, `/` \
                      or the end",
                 );
-                $crate::contract::Item {
-                    kind: $crate::contract::ItemKind::Channel,
-                    name: $pattern,
-                    hash: $crate::contract::ContractHash($crate::contract::combine(&[
-                        $crate::contract::hash_text("channel"),
-                        $crate::contract::hash_text($pattern),
-                        <$message as $crate::contract::Message>::HASH,
-                    ])),
-                    check: |payload| {
-                        <$message as $crate::contract::Message>::from_payload(payload).map(|_| ())
-                    },
-                }
+                $crate::contract::Item::channel::<$message>($pattern)
             },];
             $($rest)*
         }
@@ -293,7 +379,7 @@ macro_rules! __contract_table {
         $($rest:tt)*
     ) => {
         $crate::__contract_table! {
-            [$($done,)* $crate::__contract_procedure!(Call, "call", $name, $request, $response),];
+            [$($done,)* $crate::contract::Item::call::<$request, $response>($name),];
             $($rest)*
         }
     };
@@ -303,27 +389,8 @@ macro_rules! __contract_table {
         $($rest:tt)*
     ) => {
         $crate::__contract_table! {
-            [$($done,)* $crate::__contract_procedure!(Stream, "stream", $name, $request, $response),];
+            [$($done,)* $crate::contract::Item::stream::<$request, $response>($name),];
             $($rest)*
-        }
-    };
-}
-
-/// A call or a stream as data.
-#[doc(hidden)]
-#[macro_export]
-macro_rules! __contract_procedure {
-    ($kind:ident, $word:literal, $name:literal, $request:ty, $response:ty) => {
-        $crate::contract::Item {
-            kind: $crate::contract::ItemKind::$kind,
-            name: $name,
-            hash: $crate::contract::ContractHash($crate::contract::combine(&[
-                $crate::contract::hash_text($word),
-                $crate::contract::hash_text($name),
-                <$request as $crate::contract::Message>::HASH,
-                <$response as $crate::contract::Message>::HASH,
-            ])),
-            check: |payload| <$request as $crate::contract::Message>::from_payload(payload).map(|_| ()),
         }
     };
 }

@@ -2,7 +2,7 @@
 //!
 //! ```
 //! use serde::{Deserialize, Serialize};
-//! use wirehub_common::contract::{Call, Channel, Contract, Message, Schema};
+//! use wirehub_common::contract::{Message as _, Schema};
 //!
 //! #[derive(Debug, PartialEq, Serialize, Deserialize, Schema)]
 //! # #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
@@ -30,6 +30,13 @@
 //! assert_eq!((Chat::NAME, Add::NAME), ("chat", "math.add"));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! A package that depends on `wirehub-client`, `wirehub-client-wasm` or `wirehub-server` needs no dependency on
+//! `wirehub-common` for this: each has it as `common`, as in `wirehub_client::common::contract!`. The derive finds it there;
+//! `#[schema(crate = "path::to::common")]` on a type says where it is instead.
+//!
+//! What the items can do by themselves (`name`, `parse`, `digest`, …) is there without an import. The traits
+//! [`Channel`], [`Call`], [`StreamCall`] and [`Contract`] are for code that is generic over them.
 //!
 //! A type that does not fit does not compile. Whatever publishes takes a [`Channel`] and its [`Channel::Message`]:
 //!
@@ -92,6 +99,11 @@ pub use wirehub_derive::Schema;
 
 /// A message type. Every type that is [`Schema`] and can be written and read by serde is one, as JSON;
 /// [`Binary`] is one as plain bytes; for another encoding implement the trait with [`Content::Custom`].
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no message of a contract",
+    label = "a message is a `Schema` that serde writes and reads, or `Binary`",
+    note = "put `#[derive(serde::Serialize, serde::Deserialize, Schema)]` on it"
+)]
 pub trait Message: Sized {
     /// What the payload is tagged with.
     const CONTENT: Content;
@@ -156,6 +168,11 @@ pub fn expect_content(payload: &Payload, content: Content) -> Result<(), Payload
 }
 
 /// A channel of a contract with its parameters filled in. [`contract!`](crate::contract!) makes the types.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no channel of a contract",
+    label = "`contract!` makes channels: `channel Room {{ room }} = \"chat:{{room}}\": Line;`",
+    note = "for a channel by name alone there is a method whose name ends with `_raw`"
+)]
 pub trait Channel: Sized {
     /// What is published in it.
     type Message: Message;
@@ -170,6 +187,11 @@ pub trait Channel: Sized {
 }
 
 /// A procedure of the server. [`contract!`](crate::contract!) makes the types.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no call of a contract",
+    label = "`contract!` makes calls: `call Add = \"math.add\": fn(Sum) -> f64;`",
+    note = "what it declares as a `stream` is a `StreamCall`"
+)]
 pub trait Call {
     /// What is sent.
     type Request: Message;
@@ -180,6 +202,11 @@ pub trait Call {
 }
 
 /// A procedure of the server that streams its responses. [`contract!`](crate::contract!) makes the types.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no stream of a contract",
+    label = "`contract!` makes streams: `stream Steps = \"math.steps\": fn(Sum) -> f64;`",
+    note = "what it declares as a `call` is a `Call`"
+)]
 pub trait StreamCall {
     /// What is sent.
     type Request: Message;
@@ -190,6 +217,10 @@ pub trait StreamCall {
 }
 
 /// A contract. [`contract!`](crate::contract!) makes the type.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no contract",
+    label = "`contract!` makes contracts: `pub contract Chat = \"chat\";`"
+)]
 pub trait Contract {
     /// Its name.
     const NAME: &'static str;
@@ -213,6 +244,7 @@ pub trait Contract {
 
 /// A channel, a call or a stream of a contract, as data.
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub struct Item {
     /// Which of them.
     pub kind: ItemKind,
@@ -226,6 +258,7 @@ pub struct Item {
 
 /// What an [`Item`] is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ItemKind {
     /// A channel; the item's name is its pattern.
     Channel,
@@ -236,10 +269,32 @@ pub enum ItemKind {
 }
 
 impl Item {
+    /// The channel of this pattern.
+    pub const fn channel<M: Message>(pattern: &'static str) -> Self {
+        let hash = combine(&[hash_text("channel"), hash_text(pattern), M::HASH]);
+        Self { kind: ItemKind::Channel, name: pattern, hash: ContractHash(hash), check: fits::<M> }
+    }
+
+    /// The call of this name, for requests `Q` and a response `S`.
+    pub const fn call<Q: Message, S: Message>(name: &'static str) -> Self {
+        let hash = combine(&[hash_text("call"), hash_text(name), Q::HASH, S::HASH]);
+        Self { kind: ItemKind::Call, name, hash: ContractHash(hash), check: fits::<Q> }
+    }
+
+    /// The same of a call with any number of responses.
+    pub const fn stream<Q: Message, S: Message>(name: &'static str) -> Self {
+        let hash = combine(&[hash_text("stream"), hash_text(name), Q::HASH, S::HASH]);
+        Self { kind: ItemKind::Stream, name, hash: ContractHash(hash), check: fits::<Q> }
+    }
+
     /// Whether the item is a channel of that name.
     pub fn is_channel(&self, name: &ChannelName) -> bool {
         self.kind == ItemKind::Channel && pattern::parse(self.name, name.as_str()).is_some()
     }
+}
+
+fn fits<M: Message>(payload: &Payload) -> Result<(), PayloadError> {
+    M::from_payload(payload).map(drop)
 }
 
 /// The hash over a contract or one of its items.

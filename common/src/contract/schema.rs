@@ -18,6 +18,13 @@ use std::collections::{HashMap, HashSet};
 /// struct Line { from: Point, to: Point }
 /// assert_ne!(Point::HASH, Line::HASH);
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` can't be part of a message: it has no schema",
+    label = "this type is no `Schema`",
+    note = "put `#[derive(serde::Serialize, serde::Deserialize, Schema)]` on it",
+    note = "a type of another crate that can't have that: put `#[schema(opaque)]` on the field, which then counts by the \
+            type's name alone"
+)]
 pub trait Schema {
     /// The hash of the type's shape: equal on both ends if both were built from the same text.
     const HASH: u64;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio_tungstenite::tungstenite::Message;
-use wirehub_common::contract::{Contract as _, ContractHash};
+use wirehub_common::contract::ContractHash;
 use wirehub_common::frame::{
     Answer, Call, Cancel, Command, Connect, ContractId, Position, Presence, Publish, Refresh, Request,
     ServerFrame, Subscribe,

@@ -1,6 +1,5 @@
 //! A hub's contract binds its own application too.
 
-use wirehub_common::contract::{Channel as _, Contract};
 use wirehub_common::frame::Connect;
 use wirehub_common::{Payload, PayloadErrorKind};
 use wirehub_server::{Alarm, AlarmError, Authenticated, Hub, SessionId};

@@ -1,7 +1,6 @@
 //! The demo page's contract: what the page, written in TypeScript, and its server, written in Rust, agree on.
 //!
 //! ```
-//! use wirehub_common::contract::Channel as _;
 //! use wirehub_demo_contract::ChatRoom;
 //!
 //! let lobby = ChatRoom::new("lobby")?;

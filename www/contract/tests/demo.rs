@@ -1,6 +1,6 @@
 //! What the demo's contract promises the page, which is written in another language.
 
-use wirehub_common::contract::{Channel as _, Contract as _, Message as _};
+use wirehub_common::contract::Message as _;
 use wirehub_common::{ChannelName, Payload, PayloadErrorKind};
 use wirehub_demo_contract::{ChatMessage, ChatRoom, Demo, RoomInfo, RoomsRequest, RoomsResponse, Tick};
 

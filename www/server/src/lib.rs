@@ -20,7 +20,6 @@ use tokio::time::MissedTickBehavior;
 use wirehub_demo_contract::{
     ChatRoom, Demo, Echo, EchoResponse, RoomInfo, Rooms, RoomsResponse, Tick, Ticks, TicksRequest,
 };
-use wirehub_server::common::contract::Channel as _;
 use wirehub_server::{Builder, CallError, History, Hub, Namespace};
 
 /// The code of the error that says that a clock of that period is not to be had.

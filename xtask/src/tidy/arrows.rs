@@ -19,6 +19,10 @@ const MAY_DEPEND_ON: &[(&str, Option<&[&str]>)] = &[
     ("wirehub-demo-contract", Some(&["wirehub-common"])),
     ("wirehub-demo", None),
     ("wirehub-tests", None),
+    // Each shows that the one it depends on is enough.
+    ("wirehub-one-crate-client", Some(&["wirehub-client"])),
+    ("wirehub-one-crate-browser", Some(&["wirehub-client-wasm"])),
+    ("wirehub-one-crate-server", Some(&["wirehub-server"])),
     ("wirehub-bench", None),
     ("xtask", None),
 ];

@@ -115,7 +115,7 @@ fn fits(item: &Item, payload: &Payload) -> Result<Result<(), PayloadError>, Pani
 #[cfg(test)]
 mod tests {
     use wirehub_common::Content;
-    use wirehub_common::contract::{Call as _, Channel as _, Message};
+    use wirehub_common::contract::Message;
     use wirehub_demo_contract::Demo;
 
     use super::*;

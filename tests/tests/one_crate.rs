@@ -1,0 +1,109 @@
+//! What a program needs to declare its contract: one crate of Wirehub, and errors that say what is missing.
+//!
+//! Each package in `tests/one-crate` is checked by itself: together with others it has their features too.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn cargo(arguments: &[&str]) -> Command {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.current_dir(env!("CARGO_MANIFEST_DIR")).arg("check").args(["--offline", "--quiet"]).args(arguments);
+    cargo
+}
+
+fn words(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn a_contract_compiles_with_one_crate_of_wirehub() {
+    for package in ["client", "browser", "server"] {
+        let package = format!("wirehub-one-crate-{package}");
+        let output = cargo(&["--package", &package]).output().unwrap();
+        assert!(output.status.success(), "{package}: {}", words(&output));
+    }
+}
+
+#[test]
+fn what_is_missing_for_a_contract_is_said_by_the_compiler() {
+    let words = errors_of(
+        r#"
+        use serde::{Deserialize, Serialize};
+        use wirehub_common::contract::{Call, Channel, Schema};
+
+        struct Plain;
+        #[derive(Serialize, Deserialize)]
+        struct NoSchema;
+        #[derive(Schema)]
+        struct NoSerde;
+        #[derive(Schema)]
+        struct Parent { child: Plain }
+        #[derive(Schema)]
+        #[schema(krate = "x")]
+        struct Misspelt;
+
+        wirehub_common::contract! {
+            pub contract C = "c";
+            channel First = "first": NoSchema;
+            channel Second = "second": NoSerde;
+            stream Third = "third": fn(()) -> ();
+        }
+
+        fn subscribe<C: Channel>(_: &C) {}
+        fn call<C: Call>() {}
+        pub fn use_them() {
+            subscribe(&"first");
+            call::<Third>();
+        }
+        "#,
+    );
+    for expected in [
+        "`NoSchema` can't be part of a message: it has no schema",
+        "put `#[derive(serde::Serialize, serde::Deserialize, Schema)]` on it",
+        "the trait bound `NoSerde: serde::Serialize` is not satisfied",
+        "`Plain` can't be part of a message: it has no schema",
+        "put `#[schema(opaque)]` on the field",
+        "the one option of a type is `crate = \"path::to::common\"`",
+        "`&str` is no channel of a contract",
+        "`Third` is no call of a contract",
+        "what it declares as a `stream` is a `StreamCall`",
+    ] {
+        assert!(words.contains(expected), "{expected} is not in:\n{words}");
+    }
+}
+
+/// What the compiler says of a package outside of the workspace that has this source and depends on `wirehub-common`.
+fn errors_of(source: &str) -> String {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let package = tempfile::tempdir().unwrap();
+    let common = root.join("common");
+    let text = format!(
+        r#"
+        [package]
+        name = "wrong"
+        version = "0.0.0"
+        edition = "2024"
+
+        [workspace]
+
+        [lib]
+        path = "lib.rs"
+
+        [dependencies]
+        serde = {{ version = "1", features = ["derive"] }}
+        wirehub-common = {{ path = {common:?} }}
+        "#
+    );
+    let manifest = package.path().join("Cargo.toml");
+    std::fs::write(&manifest, text).unwrap();
+    std::fs::write(package.path().join("lib.rs"), source).unwrap();
+    // The versions that the workspace has: nothing has to be downloaded.
+    std::fs::copy(root.join("Cargo.lock"), package.path().join("Cargo.lock")).unwrap();
+    let output = cargo(&["--manifest-path"])
+        .arg(manifest)
+        .env("CARGO_TARGET_DIR", Path::new(env!("CARGO_TARGET_TMPDIR")).join("wrong"))
+        .output()
+        .unwrap();
+    assert!(!output.status.success());
+    words(&output)
+}
