@@ -123,6 +123,12 @@ impl Error {
         matches!(self.0.words, Words::OfCodeAbout).then_some(&self.0.text)
     }
 
+    /// Whether a subscription or stream ends with this error. The only other one in it is a message that does not fit the
+    /// contract, and more messages may come behind that.
+    pub fn ends_stream(&self) -> bool {
+        self.0.kind != ErrorKind::Payload
+    }
+
     /// Whether the same may succeed later.
     pub fn is_temporary(&self) -> bool {
         self.0.temporary

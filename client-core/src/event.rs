@@ -2,9 +2,10 @@
 
 use alloc::boxed::Box;
 use alloc::string::String;
+use core::fmt;
 use core::time::Duration;
 
-use wirehub_common::code::CloseCode;
+use wirehub_common::code::{CloseCode, ErrorCode};
 use wirehub_common::frame::{Alarm, HistoryPage, Member, Position, PresenceList, Publication};
 use wirehub_common::{ChannelName, Payload};
 
@@ -108,18 +109,64 @@ pub enum Recovery {
 impl Recovery {
     /// Whether messages may be missing.
     pub const fn is_gap(self) -> bool {
-        matches!(self, Self::NoHistory | Self::Lost)
+        self.gap().is_some()
+    }
+
+    /// Why messages may be missing, if they may.
+    pub const fn gap(self) -> Option<Gap> {
+        match self {
+            Self::First | Self::Complete => None,
+            Self::NoHistory => Some(Gap::NoHistory),
+            Self::Lost => Some(Gap::Lost),
+        }
     }
 }
 
-/// Why messages are missing in a subscription that is in force.
+/// Why messages of a subscription may be missing: after a reconnect, or in one that is in force.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Gap {
-    /// This client is slower than the channel, whose overflow policy dropped them.
-    Dropped,
-    /// They were to come from the channel's history, which does not reach back so far any more, or was lost.
+    /// The channel keeps no history: what was published while this client was away is gone.
+    NoHistory,
+    /// The channel's history was lost, or does not reach back to the last message that this client has.
     Lost,
+    /// This client is slower than the channel, whose overflow policy dropped messages.
+    Dropped,
+}
+
+impl Gap {
+    /// The code for this in the [one table](wirehub_common::code): [`NO_HISTORY`](ErrorCode::NO_HISTORY), or else
+    /// [`UNRECOVERABLE`](ErrorCode::UNRECOVERABLE).
+    pub const fn code(self) -> ErrorCode {
+        match self {
+            Self::NoHistory => ErrorCode::NO_HISTORY,
+            Self::Lost | Self::Dropped => ErrorCode::UNRECOVERABLE,
+        }
+    }
+
+    /// What happened and what to do, for people.
+    pub const fn message(self) -> &'static str {
+        match self {
+            Self::NoHistory => {
+                "the channel keeps no history, and messages from the time without a connection are missing: read the \
+                 channel's state anew"
+            }
+            Self::Lost => {
+                "the channel's history does not reach back to the last message, and messages are missing: read the \
+                 channel's state anew"
+            }
+            Self::Dropped => {
+                "this client is slower than the channel, which dropped messages: take them faster, or read the channel's \
+                 state anew"
+            }
+        }
+    }
+}
+
+impl fmt::Display for Gap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.message())
+    }
 }
 
 /// What comes of a command that succeeded.
@@ -195,5 +242,15 @@ mod tests {
         assert_eq!(states.map(State::as_str), names);
         let recoveries = [Recovery::First, Recovery::Complete, Recovery::NoHistory, Recovery::Lost];
         assert_eq!(recoveries.map(Recovery::is_gap), [false, false, true, true]);
+        let gaps = [None, None, Some(Gap::NoHistory), Some(Gap::Lost)];
+        assert_eq!(recoveries.map(Recovery::gap), gaps);
+        for (gap, code, words) in [
+            (Gap::NoHistory, ErrorCode::NO_HISTORY, "keeps no history"),
+            (Gap::Lost, ErrorCode::UNRECOVERABLE, "does not reach back"),
+            (Gap::Dropped, ErrorCode::UNRECOVERABLE, "slower than the channel"),
+        ] {
+            assert_eq!(gap.code(), code);
+            assert!(gap.to_string().contains(words), "{gap}");
+        }
     }
 }

@@ -42,7 +42,7 @@ pub use self::event::{Event, Gap, Outcome, Recovery, State, StateChange};
 #[cfg(feature = "handles")]
 pub use self::handle::{
     Alarm, Alarms, Client, Driver, HistoryPage, MemberChange, MemberChanges, Offers, PresenceCounts,
-    Publication, Responses, StateChanges, Subscription, Unreadable,
+    Publication, Publications, Responses, StateChanges, Subscription, Unreadable, Update,
 };
 pub use self::listener::{Answered, Events, Listener, StateNews};
 pub use self::time::Time;

@@ -3,13 +3,13 @@
 //! ```no_run
 //! use futures_util::StreamExt as _;
 //! use serde::{Deserialize, Serialize};
+//! use wirehub_client::common::contract::Schema;
 //! use wirehub_client::{Address, Config};
-//! use wirehub_common::contract::Schema;
 //!
 //! #[derive(Serialize, Deserialize, Schema)]
 //! pub struct Line { pub nick: String, pub text: String }
 //!
-//! wirehub_common::contract! {
+//! wirehub_client::common::contract! {
 //!     pub contract Chat = "chat";
 //!     channel Room { room } = "chat:{room}": Line;
 //! }
@@ -17,10 +17,11 @@
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! let client = wirehub_client::client(Address::parse("ws://127.0.0.1:8080/ws")?, Config::default());
 //! let lobby = Room::new("lobby")?;
-//! let mut lines = client.subscribe(&lobby)?;
+//! let mut subscription = client.subscribe(&lobby)?;
 //! client.connect().await?;
-//! lines.ready().await?;
+//! subscription.ready().await?;
 //! client.publish(&lobby, &Line { nick: "ann".into(), text: "hi".into() }).await?;
+//! let mut lines = subscription.publications();
 //! while let Some(line) = lines.next().await {
 //!     let line = line?.message;
 //!     println!("{}: {}", line.nick, line.text);
@@ -28,6 +29,8 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! A subscription itself also has the gaps: an [`Update::Gap`] in the place of messages that this client missed.
 //!
 //! An address is `wss://…`, `ws://…` or `unix:…`, and all else is the same. With TLS the server has to prove who it is:
 //! to the authorities that the operating system trusts (`SSL_CERT_FILE` and `SSL_CERT_DIR` are heeded), or to those of
@@ -49,9 +52,9 @@ use tokio::time::Instant;
 use wirehub_client_core::{Driver, Time};
 
 pub use wirehub_client_core::{
-    Alarm, Alarms, Client, Config, Error, ErrorKind, HistoryPage, MemberChange, MemberChanges, Offers,
-    Overflow, PresenceCounts, Publication, Responses, State, StateChange, StateChanges, Subscription,
-    Unreadable,
+    Alarm, Alarms, Client, Config, Error, ErrorKind, Gap, HistoryPage, MemberChange, MemberChanges, Offers,
+    Overflow, PresenceCounts, Publication, Publications, Responses, State, StateChange, StateChanges,
+    Subscription, Unreadable, Update,
 };
 pub use wirehub_common as common;
 

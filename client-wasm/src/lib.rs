@@ -8,7 +8,7 @@
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! let client = wirehub_client_wasm::client("wss://example.org/ws", Config::default())?;
 //! let lobby = ChatRoom::new("lobby")?;
-//! let mut lines = client.subscribe(&lobby)?;
+//! let mut lines = client.subscribe(&lobby)?.publications();
 //! client.connect().await?;
 //! client.publish(&lobby, &ChatMessage { nick: "ann".into(), text: "hi".into() }).await?;
 //! while let Some(line) = lines.next().await {
@@ -18,6 +18,8 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! A subscription itself also has the gaps: an [`Update::Gap`] in the place of messages that this client missed.
 //!
 //! The rules (reconnecting, queueing, timing out) are those of [`wirehub_client_core`], the same as in a backend.
 //! Beneath lies [`Socket`], the browser's WebSocket with typed messages, which is there to be used by itself as well:
@@ -34,9 +36,9 @@ mod socket;
 mod wire;
 
 pub use wirehub_client_core::{
-    Alarm, Alarms, Client, Config, Error, ErrorKind, HistoryPage, MemberChange, MemberChanges, Offers,
-    Overflow, PresenceCounts, Publication, Responses, State, StateChange, StateChanges, Subscription,
-    Unreadable,
+    Alarm, Alarms, Client, Config, Error, ErrorKind, Gap, HistoryPage, MemberChange, MemberChanges, Offers,
+    Overflow, PresenceCounts, Publication, Publications, Responses, State, StateChange, StateChanges,
+    Subscription, Unreadable, Update,
 };
 pub use wirehub_common as common;
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 use futures_util::{Stream, StreamExt as _};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-use wirehub_client::{Address, Client, Config};
+use wirehub_client::{Address, Client, Config, Gap, Publication, Subscription, Update};
 use wirehub_server::{Hub, ListenAddress, Listener, router};
 
 mod proxy;
@@ -108,6 +108,31 @@ pub fn next<S: Stream + Unpin>(stream: &mut S) -> impl Future<Output = S::Item> 
         match soon_at(test, stream.next()).await {
             Some(item) => item,
             None => panic!("{test}: the stream ended"),
+        }
+    }
+}
+
+/// Waits for the next publication of a subscription, in which nothing is missing before it.
+#[track_caller]
+pub fn publication<M>(subscription: &mut Subscription<M>) -> impl Future<Output = Publication<M>> {
+    let (test, update) = (Location::caller(), next(subscription));
+    async move {
+        match update.await {
+            Ok(Update::Publication(publication)) => publication,
+            Ok(other) => panic!("{test}: {:?}", other.gap()),
+            Err(error) => panic!("{test}: {error}"),
+        }
+    }
+}
+
+/// Waits for what a subscription has next, where messages are missing.
+#[track_caller]
+pub fn gap<M>(subscription: &mut Subscription<M>) -> impl Future<Output = Gap> {
+    let (test, update) = (Location::caller(), next(subscription));
+    async move {
+        match update.await {
+            Ok(update) => update.gap().unwrap_or_else(|| panic!("{test}: a publication came")),
+            Err(error) => panic!("{test}: {error}"),
         }
     }
 }

@@ -8,7 +8,7 @@ use wirehub_common::{ChannelName, Payload};
 use wirehub_demo_contract::{
     ChatMessage, ChatRoom, Echo, EchoRequest, Rooms, RoomsRequest, Ticks, TicksRequest,
 };
-use wirehub_tests::{Server, next, soon};
+use wirehub_tests::{Server, next, publication, soon};
 
 fn line(nick: &str, text: impl Into<String>) -> ChatMessage {
     ChatMessage { nick: nick.into(), text: text.into() }
@@ -22,7 +22,7 @@ async fn one_client_hears_what_another_says_and_who_and_when() {
     let mut heard = bob.subscribe(&lobby).unwrap();
     soon(heard.ready()).await.unwrap();
     ann.publish(&lobby, &line("ann", "hi")).await.unwrap();
-    let publication = next(&mut heard).await.unwrap();
+    let publication = publication(&mut heard).await;
     assert_eq!(publication.message, line("ann", "hi"));
     assert_eq!(&publication.channel, lobby.name());
     let publisher = publication.publisher.unwrap();
@@ -57,7 +57,8 @@ async fn everybody_hears_everything_in_the_same_order() {
     }))
     .await;
     let heard = join_all(subscriptions.into_iter().map(|subscription| async {
-        soon(subscription.take(CLIENTS * LINES).map(|item| item.unwrap().message).collect::<Vec<_>>()).await
+        let lines = subscription.publications().take(CLIENTS * LINES);
+        soon(lines.map(|item| item.unwrap().message).collect::<Vec<_>>()).await
     }))
     .await;
     for others in &heard[1..] {
@@ -79,7 +80,7 @@ async fn rooms_are_apart_and_who_has_left_hears_nothing() {
     soon(heard.ready()).await.unwrap();
     client.publish(&blue, &line("ann", "elsewhere")).await.unwrap();
     client.publish(&red, &line("ann", "here")).await.unwrap();
-    assert_eq!(next(&mut heard).await.unwrap().message.text, "here");
+    assert_eq!(publication(&mut heard).await.message.text, "here");
     heard.unsubscribe();
     client.publish(&red, &line("ann", "gone")).await.unwrap();
     assert!(soon(heard.next()).await.is_none(), "the stream ends and brings nothing more");
@@ -95,7 +96,7 @@ async fn a_room_can_be_left_and_entered_again() {
         let mut heard = client.subscribe(&room).unwrap();
         soon(heard.ready()).await.unwrap();
         client.publish(&room, &line("ann", round.to_string())).await.unwrap();
-        assert_eq!(next(&mut heard).await.unwrap().message.text, round.to_string());
+        assert_eq!(publication(&mut heard).await.message.text, round.to_string());
     }
 }
 
@@ -151,7 +152,7 @@ async fn what_does_not_fit_the_contract_is_refused_and_nobody_else_notices() {
     assert_eq!(soon(refused.ready()).await.unwrap_err().code(), ErrorCode::UNKNOWN_CHANNEL);
 
     offender.publish(&room, &line("ann", "right")).await.unwrap();
-    assert_eq!(next(&mut heard).await.unwrap().message.text, "right");
+    assert_eq!(publication(&mut heard).await.message.text, "right");
 }
 
 #[tokio::test]
@@ -162,7 +163,7 @@ async fn the_server_can_speak_in_a_channel_and_end_a_session_for_good() {
     let mut heard = client.subscribe(&room).unwrap();
     soon(heard.ready()).await.unwrap();
     server.hub.publish(&room, &line("server", "hello")).unwrap();
-    let publication = next(&mut heard).await.unwrap();
+    let publication = publication(&mut heard).await;
     assert_eq!((publication.message.nick.as_str(), publication.publisher), ("server", None));
 
     let session = client.session().parse().unwrap();

@@ -21,10 +21,10 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
-use wirehub_client::{Address, Client, Config, Error, State, Subscription};
+use wirehub_client::{Address, Client, Config, Error, Gap, State, Subscription, Update};
 use wirehub_common::code::{CloseCode, ErrorCode};
 use wirehub_common::{ChannelName, Payload};
-use wirehub_tests::{next, soon};
+use wirehub_tests::{next, publication, soon};
 
 const API_KEY: &str = "fedcba9876543210fedcba9876543210";
 
@@ -251,7 +251,7 @@ async fn a_day_with_a_deploy_in_the_middle_loses_and_repeats_nothing() {
     // At noon: a deploy.
     for (_, subscription) in &mut listeners {
         for number in 0..20 {
-            assert_eq!(next(subscription).await.unwrap().message, Payload::json(number.to_string()));
+            assert_eq!(publication(subscription).await.message, Payload::json(number.to_string()));
         }
     }
     let stopped = server.stop();
@@ -264,12 +264,12 @@ async fn a_day_with_a_deploy_in_the_middle_loses_and_repeats_nothing() {
     for (_, subscription) in &mut listeners {
         let mut expected = 20;
         while expected < published {
-            match next(subscription).await {
-                Ok(publication) => {
+            match next(subscription).await.unwrap() {
+                Update::Publication(publication) => {
                     assert_eq!(publication.message, Payload::json(expected.to_string()));
                     expected += 1;
                 }
-                Err(error) => assert_eq!(error.code(), ErrorCode::UNRECOVERABLE),
+                update => assert_eq!(update.gap(), Some(Gap::Lost)),
             }
         }
     }
@@ -295,7 +295,7 @@ async fn a_day_with_a_deploy_in_the_middle_loses_and_repeats_nothing() {
     assert_eq!((change.state, change.code), (State::Closed, Some(CloseCode::DISCONNECTED)));
     backend.publish(published).await;
     for (_, subscription) in &mut listeners {
-        assert_eq!(next(subscription).await.unwrap().message, Payload::json(published.to_string()));
+        assert_eq!(publication(subscription).await.message, Payload::json(published.to_string()));
     }
     assert_eq!(terminal.next(), published.to_string());
     terminal.interrupt();

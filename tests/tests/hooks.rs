@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
 use futures_util::future::join_all;
 use tokio::sync::watch;
 use wirehub_client::Config;
@@ -12,7 +11,7 @@ use wirehub_client::common::code::ErrorCode;
 use wirehub_common::Limits;
 use wirehub_demo_contract::{ChatMessage, ChatRoom, Demo};
 use wirehub_server::{Authenticated, Builder, CallError, History, Hub, Namespace, Refusal};
-use wirehub_tests::{Server, next, soon};
+use wirehub_tests::{Server, publication, soon};
 
 /// A hub whose rooms keep what was said, and whose clients come back quickly.
 fn hub() -> Builder {
@@ -57,7 +56,7 @@ async fn messages_that_are_decided_on_come_once_and_in_order_though_connections_
     for expected in 0..50 {
         allow.send_replace(expected + 1);
         let publication = tokio::select! {
-            item = next(&mut heard) => item.unwrap(),
+            publication = publication(&mut heard) => publication,
             _ = &mut publishing => panic!("not all have been decided on"),
         };
         assert_eq!(publication.message, line(expected));
@@ -71,10 +70,10 @@ async fn messages_that_are_decided_on_come_once_and_in_order_though_connections_
         assert_eq!(position.unwrap().unwrap().offset, offset);
     }
     for expected in 50..200 {
-        assert_eq!(next(&mut heard).await.unwrap().message, line(expected));
+        assert_eq!(publication(&mut heard).await.message, line(expected));
     }
     ann.publish(&room, &line(200)).await.unwrap();
-    assert_eq!(next(&mut heard).await.unwrap().message, line(200), "none of them comes a second time");
+    assert_eq!(publication(&mut heard).await.message, line(200), "none of them comes a second time");
 }
 
 #[tokio::test]
@@ -119,5 +118,5 @@ async fn a_client_outlasts_an_application_that_can_not_be_asked() {
     soon(heard.ready()).await.unwrap();
     assert_eq!(asked.load(Ordering::SeqCst), 2);
     server.hub.publish(&room, &line(1)).unwrap();
-    assert_eq!(soon(heard.next()).await.unwrap().unwrap().message, line(1));
+    assert_eq!(publication(&mut heard).await.message, line(1));
 }

@@ -6,12 +6,11 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use tokio::sync::Semaphore;
-use wirehub_client::common::code::ErrorCode;
-use wirehub_client::{Client, Config, State};
+use wirehub_client::{Client, Config, Gap, State};
 use wirehub_common::Limits;
 use wirehub_demo_contract::{ChatMessage, ChatRoom, Demo};
 use wirehub_server::{Authenticated, History, Hub, Namespace};
-use wirehub_tests::{Server, next, soon};
+use wirehub_tests::{Server, gap, next, publication, soon};
 
 /// A server whose rooms keep so many messages, and whose clients come back quickly.
 async fn server(size: usize) -> Server {
@@ -57,7 +56,7 @@ async fn what_is_said_while_a_client_is_away_comes_when_it_is_back_once_and_in_o
         soon(reached(&bob, State::Connected)).await;
     }
     for number in 0..60 {
-        let publication = next(&mut heard).await.unwrap();
+        let publication = publication(&mut heard).await;
         assert_eq!(
             (publication.message.text, publication.offset),
             (number.to_string(), Some(number as u64 + 1))
@@ -85,7 +84,7 @@ async fn a_publish_whose_answer_was_lost_is_repeated_and_published_once() {
     // The server has got them, and bob does not know.
     for number in 0..3 {
         let publication = tokio::select! {
-            item = next(&mut heard) => item.unwrap(),
+            publication = publication(&mut heard) => publication,
             _ = &mut publishing => panic!("the answers were lost"),
         };
         assert_eq!(publication.message, line(number));
@@ -97,7 +96,7 @@ async fn a_publish_whose_answer_was_lost_is_repeated_and_published_once() {
         assert_eq!(position.unwrap().unwrap().offset, offset);
     }
     ann.publish(&room, &line(3)).await.unwrap();
-    assert_eq!(next(&mut heard).await.unwrap().message, line(3), "none of them comes a second time");
+    assert_eq!(publication(&mut heard).await.message, line(3), "none of them comes a second time");
 }
 
 #[tokio::test]
@@ -157,8 +156,7 @@ async fn a_gap_where_no_history_is_kept_is_another_one_than_where_it_is_lost() {
     soon(bob.connect()).await.unwrap();
     soon(heard.ready()).await.unwrap();
     proxy.cut();
-    let gap = next(&mut heard).await.unwrap_err();
-    assert_eq!((gap.code(), gap.is_temporary()), (ErrorCode::NO_HISTORY, false));
+    assert_eq!(gap(&mut heard).await, Gap::NoHistory);
 }
 
 #[tokio::test]
@@ -178,12 +176,12 @@ async fn a_client_that_was_away_for_too_long_is_told_of_the_gap() {
         ann.publish(&room, &line(number)).await.unwrap();
     }
     proxy.hold(false);
-    assert_eq!(next(&mut heard).await.unwrap_err().code(), ErrorCode::UNRECOVERABLE);
+    assert_eq!(gap(&mut heard).await, Gap::Lost);
     for number in 1..6 {
-        assert_eq!(next(&mut heard).await.unwrap().message, line(number), "what is left comes all the same");
+        assert_eq!(publication(&mut heard).await.message, line(number), "what is left comes all the same");
     }
     ann.publish(&room, &line(6)).await.unwrap();
-    assert_eq!(next(&mut heard).await.unwrap().message, line(6));
+    assert_eq!(publication(&mut heard).await.message, line(6));
     let page = ann.history(&room, None, 100).await.unwrap();
     let texts: Vec<_> = page.publications.into_iter().map(|publication| publication.message.text).collect();
     assert_eq!(texts, ["2", "3", "4", "5", "6"]);

@@ -8,7 +8,7 @@ use wirehub_client::{Address, Config};
 use wirehub_common::code::ErrorCode;
 use wirehub_demo_contract::{ChatMessage, ChatRoom};
 use wirehub_server::{ListenAddress, Listener, Tls, router};
-use wirehub_tests::{next, soon};
+use wirehub_tests::{publication, soon};
 
 #[tokio::test]
 async fn clients_that_trust_the_certificate_chat_and_others_are_told() {
@@ -42,7 +42,7 @@ async fn clients_that_trust_the_certificate_chat_and_others_are_told() {
     // More than one record of TLS holds.
     let line = ChatMessage { nick: "ann".into(), text: "x".repeat(100_000) };
     client.publish(&room, &line).await.unwrap();
-    assert_eq!(next(&mut heard).await.unwrap().message, line);
+    assert_eq!(publication(&mut heard).await.message, line);
 
     let stranger = wirehub_client::client(wss, Config::default());
     let error = soon(stranger.connect()).await.unwrap_err();

@@ -11,7 +11,7 @@ use wirehub_demo_contract::{ChatMessage, ChatRoom};
 use wirehub_server::{
     Access, Alarm, AlarmProgress, Authenticated, Builder, History, Hub, Namespace, SessionId,
 };
-use wirehub_tests::{Server, next, soon};
+use wirehub_tests::{Server, next, publication, soon};
 
 /// A token is a user's name, and the channels of the user behind it.
 fn hub() -> Builder {
@@ -149,7 +149,7 @@ async fn a_subscription_of_the_token_recovers_what_was_missed() {
     assert_eq!(offered.channel(), &channel("chat:lobby"));
     soon(offered.ready()).await.unwrap();
     drop(server.hub.publish(&room(), &line("1")).unwrap());
-    assert_eq!(next(&mut offered).await.unwrap().offset, Some(1));
+    assert_eq!(publication(&mut offered).await.offset, Some(1));
 
     let mut states = client.state_changes();
     proxy.hold(true);
@@ -157,13 +157,13 @@ async fn a_subscription_of_the_token_recovers_what_was_missed() {
     while next(&mut states).await.state != State::Reconnecting {}
     drop(server.hub.publish(&room(), &line("2")).unwrap());
     proxy.hold(false);
-    assert_eq!(next(&mut offered).await.unwrap().offset, Some(2));
+    assert_eq!(publication(&mut offered).await.offset, Some(2));
 
     // The application subscribes by itself, by its contract: that one goes on.
     let mut own = client.subscribe(&room()).unwrap();
     soon(own.ready()).await.unwrap();
     drop(server.hub.publish(&room(), &line("3")).unwrap());
-    let third = next(&mut own).await.unwrap();
+    let third = publication(&mut own).await;
     assert_eq!((third.offset, third.message), (Some(3), line("3")));
     assert!(soon(futures_util::StreamExt::next(&mut offered)).await.is_none(), "it has ended");
 }
@@ -202,7 +202,7 @@ async fn the_server_subscribes_and_unsubscribes_a_client() {
     assert!(server.hub.subscribe(session, &channel("news")));
     let mut news = next(&mut offers).await;
     drop(server.hub.publish_raw(&channel("news"), Payload::json("1")).unwrap());
-    assert_eq!(next(&mut news).await.unwrap().message, Payload::json("1"));
+    assert_eq!(publication(&mut news).await.message, Payload::json("1"));
     let error = ErrorInfo::from_code(ErrorCode::PERMISSION_DENIED);
     assert!(server.hub.unsubscribe(session, &channel("news"), error));
     assert_eq!(next(&mut news).await.unwrap_err().code(), ErrorCode::PERMISSION_DENIED);
@@ -217,14 +217,14 @@ async fn what_is_sent_to_a_user_who_is_away_for_a_moment_arrives() {
     soon(client.connect()).await.unwrap();
     soon(messages.ready()).await.unwrap();
     drop(server.hub.send_to_user("ann", Payload::json("1")).unwrap());
-    assert_eq!(next(&mut messages).await.unwrap().message, Payload::json("1"));
+    assert_eq!(publication(&mut messages).await.message, Payload::json("1"));
     let mut states = client.state_changes();
     proxy.hold(true);
     proxy.cut();
     while next(&mut states).await.state != State::Reconnecting {}
     drop(server.hub.send_to_user("ann", Payload::json("2")).unwrap());
     proxy.hold(false);
-    assert_eq!(next(&mut messages).await.unwrap().message, Payload::json("2"));
+    assert_eq!(publication(&mut messages).await.message, Payload::json("2"));
 }
 
 #[tokio::test]

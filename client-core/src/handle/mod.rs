@@ -15,8 +15,8 @@ use wirehub_common::{ChannelName, Payload, frame};
 
 use self::queue::{QueueSender, Refused};
 use crate::{
-    CommandId, Core, Error, ErrorKind, Event, Gap, Outcome, Recovery, State, StateChange, SubscriptionId,
-    Time, TokenRequest,
+    CommandId, Core, Error, ErrorKind, Event, Outcome, Recovery, State, StateChange, SubscriptionId, Time,
+    TokenRequest,
 };
 
 mod alarm;
@@ -24,6 +24,7 @@ mod client;
 mod driver;
 mod history;
 mod members;
+mod publications;
 mod queue;
 mod responses;
 mod subscription;
@@ -35,8 +36,9 @@ pub use self::client::{Client, StateChanges};
 pub use self::driver::Driver;
 pub use self::history::{HistoryPage, Unreadable};
 pub use self::members::{MemberChange, MemberChanges, PresenceCounts};
+pub use self::publications::Publications;
 pub use self::responses::Responses;
-pub use self::subscription::{Offers, Publication, Subscription};
+pub use self::subscription::{Offers, Publication, Subscription, Update};
 
 /// What the handles and the driver of one client share.
 struct Shared {
@@ -118,7 +120,7 @@ impl Inner {
                         if recovery != Recovery::First {
                             feed.push_change(&MemberChange::Unknown);
                         }
-                        recovery.is_gap() && !feed.push_gap(gap_after(recovery))
+                        recovery.gap().is_some_and(|gap| !feed.push_gap(gap))
                     });
                     if full {
                         self.overflow(subscription);
@@ -126,7 +128,7 @@ impl Inner {
                 }
                 Event::Gap { subscription, reason } => {
                     let feed = self.subscriptions.get_mut(&subscription);
-                    let full = feed.is_some_and(|feed| !feed.push_gap(gap_within(reason)));
+                    let full = feed.is_some_and(|feed| !feed.push_gap(reason));
                     if full {
                         self.overflow(subscription);
                     }
@@ -206,31 +208,6 @@ impl Inner {
         let error = Error::from_code(ErrorKind::Usage, ErrorCode::OVERFLOW);
         self.core.fail_subscription(subscription, error);
     }
-}
-
-/// What is said of messages that are missing after a reconnect.
-fn gap_after(recovery: Recovery) -> (ErrorCode, &'static str) {
-    match recovery {
-        Recovery::NoHistory => (
-            ErrorCode::NO_HISTORY,
-            "the channel keeps no history: what was published while this client was away is gone",
-        ),
-        _ => (
-            ErrorCode::UNRECOVERABLE,
-            "the channel's history does not reach back to when this client was here last: messages are missing",
-        ),
-    }
-}
-
-/// What is said of messages that are missing while a subscription is in force.
-fn gap_within(reason: Gap) -> (ErrorCode, &'static str) {
-    let words = match reason {
-        Gap::Dropped => "this client is slower than the channel, whose overflow policy dropped messages",
-        Gap::Lost => {
-            "the channel's history was lost, or cut off before this client had it: messages are missing"
-        }
-    };
-    (ErrorCode::UNRECOVERABLE, words)
 }
 
 /// The two ends of one client; `clock` gives the time.

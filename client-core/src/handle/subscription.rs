@@ -16,28 +16,82 @@ use wirehub_common::{ChannelName, Payload, PayloadError};
 use super::Shared;
 use super::client::Lifetime;
 use super::members::{MemberChange, MemberChanges};
+use super::publications::Publications;
 use super::queue::{self, Queue, QueueSender, Refused};
-use crate::{Error, ErrorKind, Overflow, SubscriptionId};
+use crate::{Error, ErrorKind, Gap, Overflow, SubscriptionId};
 
-/// The messages of one channel: a stream that goes on through reconnects. Dropping it unsubscribes.
+/// The messages of one channel: a stream of [`Update`]s that goes on through reconnects. Dropping it unsubscribes.
 ///
-/// An item is an error where a payload does not fit the contract, and where messages are missing: after a reconnect, in a
-/// channel that keeps no history ([`NO_HISTORY`](ErrorCode::NO_HISTORY)) or whose history was lost or does not reach back so
-/// far, or because this client is slower than the channel and the channel's overflow policy drops some (both
-/// [`UNRECOVERABLE`](ErrorCode::UNRECOVERABLE), in words that say why). The stream goes on after both. It is one as the
+/// A missing message is no error: it is an [`Update::Gap`] in its place, and the stream goes on. Where gaps do not matter,
+/// [`Self::publications`] leaves them out.
+///
+/// An item is an error where one payload does not fit the contract ([`ErrorKind::Payload`]; the stream goes on), and as the
 /// last item where the subscription ended by itself: refused, ended by the server, or too slow for its
-/// [overflow policy](crate::Overflow).
+/// [overflow policy](crate::Overflow). [`Error::ends_stream`] tells them apart.
+///
+/// ```
+/// use futures_util::StreamExt as _;
+/// use wirehub_client_core::{Error, Subscription, Update};
+///
+/// async fn show(mut numbers: Subscription<u64>) -> Result<(), Error> {
+///     while let Some(update) = numbers.next().await {
+///         match update? {
+///             Update::Publication(publication) => println!("{}", publication.message),
+///             Update::Gap(gap) => println!("some are missing: {gap}"),
+///             _ => {}
+///         }
+///     }
+///     Ok(())
+/// }
+/// ```
 #[derive(Debug)]
 #[must_use = "dropping a subscription ends it"]
 pub struct Subscription<M> {
     id: SubscriptionId,
     channel: ChannelName,
-    queue: Queue<Result<frame::Publication, Error>>,
+    queue: Queue<Incoming>,
     ready: Option<oneshot::Receiver<Result<(), Error>>>,
     decode: fn(&Payload) -> Result<M, PayloadError>,
     // Keeps the client alive as long as somebody listens.
     lifetime: Arc<Lifetime>,
     message: PhantomData<fn() -> M>,
+}
+
+/// What comes in a subscription: messages, and where some are missing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Update<M> {
+    /// A message.
+    Publication(Publication<M>),
+    /// Messages may be missing between those before and those behind this, and will not come.
+    Gap(Gap),
+}
+
+impl<M> Update<M> {
+    /// The message, where it is one.
+    pub fn publication(self) -> Option<Publication<M>> {
+        match self {
+            Self::Publication(publication) => Some(publication),
+            Self::Gap(_) => None,
+        }
+    }
+
+    /// The gap, where it is one.
+    pub fn gap(&self) -> Option<Gap> {
+        match self {
+            Self::Publication(_) => None,
+            Self::Gap(gap) => Some(*gap),
+        }
+    }
+}
+
+/// What waits in a subscription's queue.
+#[derive(Debug)]
+pub(super) enum Incoming {
+    Publication(frame::Publication),
+    Gap(Gap),
+    /// The last one.
+    End(Error),
 }
 
 /// One message in a channel.
@@ -81,7 +135,7 @@ impl<M> Publication<M> {
 /// The driver's end of a subscription.
 #[derive(Debug)]
 pub(super) struct Feed {
-    sender: QueueSender<Result<frame::Publication, Error>>,
+    sender: QueueSender<Incoming>,
     ready: Option<oneshot::Sender<Result<(), Error>>>,
     watchers: Vec<QueueSender<MemberChange>>,
 }
@@ -91,7 +145,7 @@ pub(super) struct Feed {
 pub(super) struct Offer {
     pub(super) subscription: SubscriptionId,
     pub(super) channel: ChannelName,
-    pub(super) queue: Queue<Result<frame::Publication, Error>>,
+    pub(super) queue: Queue<Incoming>,
     pub(super) ready: oneshot::Receiver<Result<(), Error>>,
 }
 
@@ -135,7 +189,7 @@ impl<M> Subscription<M> {
     pub(super) fn new(
         id: SubscriptionId,
         channel: ChannelName,
-        queue: Queue<Result<frame::Publication, Error>>,
+        queue: Queue<Incoming>,
         ready: oneshot::Receiver<Result<(), Error>>,
         decode: fn(&Payload) -> Result<M, PayloadError>,
         lifetime: Arc<Lifetime>,
@@ -146,6 +200,25 @@ impl<M> Subscription<M> {
     /// The channel.
     pub fn channel(&self) -> &ChannelName {
         &self.channel
+    }
+
+    /// The publications alone. Gaps are left out; [`Publications::on_gap`] has a function for them.
+    ///
+    /// ```
+    /// use futures_util::StreamExt as _;
+    /// use wirehub_client_core::{Error, Subscription};
+    ///
+    /// async fn add_up(numbers: Subscription<u64>) -> Result<u64, Error> {
+    ///     let mut numbers = numbers.publications().on_gap(|gap| eprintln!("the sum is too small: {gap}"));
+    ///     let mut sum = 0;
+    ///     while let Some(number) = numbers.next().await {
+    ///         sum += number?.message;
+    ///     }
+    ///     Ok(sum)
+    /// }
+    /// ```
+    pub fn publications(self) -> Publications<M> {
+        Publications::new(self)
     }
 
     /// Waits until the server has confirmed the subscription; at once where it has before.
@@ -185,12 +258,17 @@ impl<M> Subscription<M> {
 }
 
 impl<M> Stream for Subscription<M> {
-    type Item = Result<Publication<M>, Error>;
+    type Item = Result<Update<M>, Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let decode = self.decode;
         let item = ready!(Pin::new(&mut self.queue).poll_next(context));
-        Poll::Ready(item.map(|publication| Ok(Publication::decode(publication?, decode)?)))
+        Poll::Ready(item.map(|incoming| match incoming {
+            Incoming::Publication(publication) => {
+                Ok(Update::Publication(Publication::decode(publication, self.decode)?))
+            }
+            Incoming::Gap(gap) => Ok(Update::Gap(gap)),
+            Incoming::End(error) => Err(error),
+        }))
     }
 }
 
@@ -201,10 +279,7 @@ impl<M> Drop for Subscription<M> {
 }
 
 impl Feed {
-    pub(super) fn new(
-        sender: QueueSender<Result<frame::Publication, Error>>,
-        ready: oneshot::Sender<Result<(), Error>>,
-    ) -> Self {
+    pub(super) fn new(sender: QueueSender<Incoming>, ready: oneshot::Sender<Result<(), Error>>) -> Self {
         Self { sender, ready: Some(ready), watchers: Vec::new() }
     }
 
@@ -219,13 +294,12 @@ impl Feed {
     /// `false` where the queue is full and the subscription has to end; its error is in the queue then.
     pub(super) fn push(&mut self, publication: frame::Publication) -> bool {
         let bytes = publication.payload.data.len().saturating_add(ENTRY_BYTES);
-        self.sender.push(Ok(publication), bytes) != Err(Refused::Full)
+        self.sender.push(Incoming::Publication(publication), bytes) != Err(Refused::Full)
     }
 
     /// Tells that messages may be missing; `false` as for [`Self::push`].
-    pub(super) fn push_gap(&mut self, (code, words): (ErrorCode, &'static str)) -> bool {
-        let error = Error::in_words(ErrorKind::Connection, code, words);
-        self.sender.push(Err(error), ENTRY_BYTES) != Err(Refused::Full)
+    pub(super) fn push_gap(&mut self, gap: Gap) -> bool {
+        self.sender.push(Incoming::Gap(gap), ENTRY_BYTES) != Err(Refused::Full)
     }
 
     /// Tells those who watch who comes and goes.
@@ -237,7 +311,7 @@ impl Feed {
     pub(super) fn end(mut self, error: Option<Error>) {
         let result = error.clone().map_or(Ok(()), Err);
         self.confirm(result);
-        self.sender.finish(error.map(Err));
+        self.sender.finish(error.map(Incoming::End));
     }
 }
 

@@ -32,7 +32,7 @@ async fn one_client_sees_what_another_one_publishes() {
     let (connected, published) = futures_util::join!(ann.connect(), publish);
     connected.unwrap();
     published.unwrap();
-    let publication = heard.next().await.unwrap().unwrap();
+    let publication = heard.next().await.unwrap().unwrap().publication().unwrap();
     assert_eq!(publication.message, said);
     assert_eq!(&publication.channel, room.name());
     assert_eq!(publication.publisher.unwrap().session, ann.session());
@@ -53,8 +53,11 @@ async fn many_messages_arrive_once_and_in_order() {
     let messages: Vec<ChatMessage> = texts.iter().map(|text| say(text)).collect();
     let publishing =
         futures_util::future::join_all(messages.iter().map(|message| ann.publish(&room, message)));
-    let receiving =
-        heard.take(texts.len()).map(|publication| publication.unwrap().message.text).collect::<Vec<_>>();
+    let receiving = heard
+        .publications()
+        .take(texts.len())
+        .map(|publication| publication.unwrap().message.text)
+        .collect::<Vec<_>>();
     let (published, received) = futures_util::join!(publishing, receiving);
     assert!(published.iter().all(Result::is_ok));
     assert_eq!(received, texts);
@@ -97,12 +100,12 @@ async fn nothing_comes_after_unsubscribing() {
     let (mut leaving, mut staying) = (client.subscribe(&left).unwrap(), client.subscribe(&open).unwrap());
     futures_util::try_join!(leaving.ready(), staying.ready()).unwrap();
     client.publish(&left, &say("before")).await.unwrap();
-    assert_eq!(leaving.next().await.unwrap().unwrap().message, say("before"));
+    assert_eq!(leaving.next().await.unwrap().unwrap().publication().unwrap().message, say("before"));
     leaving.unsubscribe();
     client.publish(&left, &say("after")).await.unwrap();
     // One connection keeps the order: had there been something to hear, it would have come before this.
     client.publish(&open, &say("last")).await.unwrap();
-    assert_eq!(staying.next().await.unwrap().unwrap().message, say("last"));
+    assert_eq!(staying.next().await.unwrap().unwrap().publication().unwrap().message, say("last"));
     assert!(leaving.next().now_or_never().unwrap().is_none(), "the stream has ended");
 }
 
@@ -214,7 +217,7 @@ async fn a_page_that_is_put_aside_has_no_connection_and_misses_nothing() {
     happen(&page_event("pageshow", true));
     assert_eq!(changes.next().await.unwrap().state, State::Connected);
     assert_ne!(client.session(), first);
-    assert_eq!(heard.next().await.unwrap().unwrap().message, say("meanwhile"));
+    assert_eq!(heard.next().await.unwrap().unwrap().publication().unwrap().message, say("meanwhile"));
 }
 
 #[wasm_bindgen_test]

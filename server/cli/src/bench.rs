@@ -15,7 +15,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::json;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
-use wirehub_client::{Client, Publication, Subscription};
+use wirehub_client::{Client, Publication, Subscription, Update};
 use wirehub_common::code::CloseCode;
 use wirehub_common::{ChannelName, Payload};
 use wirehub_server::config::{parse_size, parse_time};
@@ -316,10 +316,10 @@ impl Seen {
     }
 
     async fn listen(self: Arc<Self>, mut subscription: Subscription<Payload>) {
-        while let Some(publication) = subscription.next().await {
-            match publication {
-                Ok(publication) => self.take(&publication),
-                Err(_) => drop(self.losses.fetch_add(1, Ordering::Relaxed)),
+        while let Some(update) = subscription.next().await {
+            match update {
+                Ok(Update::Publication(publication)) => self.take(&publication),
+                Ok(_) | Err(_) => drop(self.losses.fetch_add(1, Ordering::Relaxed)),
             }
         }
     }

@@ -13,7 +13,7 @@ use futures_util::stream::select_all;
 use serde_json::json;
 use serde_json::value::RawValue;
 use tokio::sync::OnceCell;
-use wirehub_client::{Address, Client, Config, Publication};
+use wirehub_client::{Address, Client, Config, Publication, Update};
 use wirehub_common::code::CloseCode;
 use wirehub_common::frame::{History, Member, Position};
 use wirehub_common::{ChannelName, Content, Payload};
@@ -172,15 +172,16 @@ impl ClientCommand {
                     subscription.ready().await?;
                     subscriptions.push(subscription);
                 }
-                let mut publications = select_all(subscriptions);
+                let mut updates = select_all(subscriptions);
                 let mut expired = pin!(expired(client));
                 loop {
-                    let publication = tokio::select! {
-                        publication = publications.next() => publication,
+                    let update = tokio::select! {
+                        update = updates.next() => update,
                         failure = &mut expired => return Err(failure),
                     };
-                    match publication {
-                        Some(Ok(publication)) => connect.write(&publication)?,
+                    match update {
+                        Some(Ok(Update::Publication(publication))) => connect.write(&publication)?,
+                        Some(Ok(update)) => drop(update.gap().map(|gap| complain(&gap))),
                         Some(Err(error)) => complain(&error),
                         None => break,
                     }

@@ -40,7 +40,7 @@ fn a_history_goes_on_past_what_can_not_be_read_and_says_what_that_was() {
     let asked = History { channel: channel("row:a"), since: Some(since), limit: 10, reverse: false };
     assert_eq!(history, asked);
     let publication =
-        |(offset, payload)| Publication { time: 1000 * offset, offset, ..publication("row:a", payload) };
+        |(offset, payload)| Publication { time: 1000 * offset, offset, ..published("row:a", payload) };
     let (bytes, text) = (Payload::bytes("row"), Payload::json("\"no bytes\""));
     let publications = [(4, &bytes), (5, &text), (6, &bytes), (7, &text)];
     let publications = publications.map(|(offset, payload)| publication((offset, payload.clone()))).to_vec();

@@ -18,7 +18,7 @@ use wirehub_common::frame::{
 use wirehub_common::{ChannelName, Codec, Payload, SUBPROTOCOL_PROTOBUF, frame};
 
 use super::*;
-use crate::{Client, Config, Driver, MemberChange, Overflow, Subscription, Transmit};
+use crate::{Client, Config, Driver, Gap, MemberChange, Overflow, Subscription, Transmit};
 
 mod client;
 mod driver;
@@ -135,7 +135,7 @@ fn subscribed(channel: &ChannelName, number: u32) -> Subscribed {
     Subscribed { channel: channel.clone(), number, position: None, complete: false, recovering: 0 }
 }
 
-fn publication(name: &str, payload: Payload) -> Publication {
+fn published(name: &str, payload: Payload) -> Publication {
     let publisher = Some(Member { session: "s2".into(), ..Member::default() });
     Publication { channel: channel(name), payload, time: 5000, publisher, offset: 0 }
 }
@@ -143,6 +143,11 @@ fn publication(name: &str, payload: Payload) -> Publication {
 /// What a stream has now.
 fn next<S: Stream + Unpin>(stream: &mut S) -> Option<S::Item> {
     stream.next().now_or_never().flatten()
+}
+
+/// The publication that a subscription has now.
+fn publication<M>(subscription: &mut Subscription<M>) -> crate::Publication<M> {
+    next(subscription).unwrap().unwrap().publication().unwrap()
 }
 
 /// Whether a stream is over.

@@ -10,7 +10,7 @@ fn listening(config: Config) -> (Play, Subscription<Binary>, u32) {
 }
 
 fn row(bytes: &'static str) -> Push {
-    Push::Publication(publication("row:a", Payload::bytes(bytes)))
+    Push::Publication(published("row:a", Payload::bytes(bytes)))
 }
 
 #[test]
@@ -20,17 +20,17 @@ fn a_subscription_receives_and_goes_on_past_what_does_not_fit() {
     assert!(rows.ready().now_or_never().unwrap().is_ok());
     assert!(rows.ready().now_or_never().unwrap().is_ok(), "and again");
     play.push(row("1"));
-    play.push(Push::Publication(publication("row:a", Payload::json("1"))));
+    play.push(Push::Publication(published("row:a", Payload::json("1"))));
     play.push(Push::Publication(Publication {
         offset: 9,
         publisher: None,
-        ..publication("row:a", Payload::bytes("2"))
+        ..published("row:a", Payload::bytes("2"))
     }));
-    let first = next(&mut rows).unwrap().unwrap();
+    let first = publication(&mut rows);
     assert_eq!((first.message, first.time.as_secs(), first.offset), (Binary("1".into()), 5, None));
     assert_eq!((first.publisher.unwrap().session.as_str(), first.channel), ("s2", channel("row:a")));
     assert_eq!(code(next(&mut rows).unwrap()), ErrorCode::PAYLOAD_MISMATCH);
-    let third = next(&mut rows).unwrap().unwrap();
+    let third = publication(&mut rows);
     assert_eq!((third.offset, third.publisher), (Some(9), None));
     assert!(next(&mut rows).is_none());
     rows.unsubscribe();
@@ -71,27 +71,51 @@ fn the_server_s_end_of_a_subscription_is_its_last_item() {
 }
 
 #[test]
-fn what_is_missing_is_told_in_words_that_say_why() {
+fn a_gap_is_a_value_that_says_why_and_the_stream_goes_on() {
     let (play, mut rows, number) = listening(Config::default());
-    let words = |rows: &mut Subscription<Binary>| {
-        let error = next(rows).unwrap().unwrap_err();
-        (error.code(), error.message().into_owned())
-    };
-    let lost = ErrorCode::UNRECOVERABLE;
+    let gap = |rows: &mut Subscription<Binary>| next(rows).unwrap().unwrap().gap().unwrap();
     // While it is in force.
     play.push(Push::Subscribed(subscribed(&channel("row:a"), number)));
-    assert!(
-        matches!(words(&mut rows), (code, words) if code == lost && words.contains("slower than the channel"))
-    );
+    assert_eq!(gap(&mut rows), Gap::Dropped);
     let position = Some(Position { offset: 3, epoch: "e".into() });
     play.push(Push::Subscribed(Subscribed { position, ..subscribed(&channel("row:a"), number) }));
-    assert!(matches!(words(&mut rows), (code, words) if code == lost && words.contains("history was lost")));
+    assert_eq!(gap(&mut rows), Gap::Lost);
     // After a reconnect.
     play.lose();
     play.driver.reconnect_now();
     play.let_in();
-    let none = ErrorCode::NO_HISTORY;
-    assert!(matches!(words(&mut rows), (code, words) if code == none && words.contains("keeps no history")));
+    assert_eq!(gap(&mut rows), Gap::NoHistory);
+    play.push(row("1"));
+    assert_eq!(publication(&mut rows).message, Binary("1".into()));
+}
+
+#[test]
+fn publications_leave_gaps_out_or_hand_them_to_a_function_in_their_place() {
+    let (play, rows, number) = listening(Config::default());
+    let (mut gaps, mut messages) = (Vec::new(), Vec::new());
+    let mut rows = rows.publications();
+    let gap = || Push::Subscribed(subscribed(&channel("row:a"), number));
+    play.push(gap());
+    play.push(row("1"));
+    assert_eq!(next(&mut rows).unwrap().unwrap().message, Binary("1".into()));
+    assert_eq!(rows.subscription().channel(), &channel("row:a"));
+
+    play.push(row("2"));
+    play.push(gap());
+    play.push(row("3"));
+    play.push(Push::Publication(published("row:a", Payload::json("1"))));
+    let mut rows = rows.on_gap(|gap| gaps.push(gap));
+    let error = loop {
+        match next(&mut rows).unwrap() {
+            Ok(publication) => messages.push(publication.message),
+            Err(error) => break error,
+        }
+    };
+    assert!(!error.ends_stream(), "one message does not fit");
+    assert!(next(&mut rows).is_none(), "nothing more, for now");
+    rows.into_subscription().unsubscribe();
+    assert_eq!(messages, [Binary("2".into()), Binary("3".into())]);
+    assert_eq!(gaps, [Gap::Dropped]);
 }
 
 #[test]
@@ -116,7 +140,7 @@ fn a_reader_that_is_too_slow_loses_its_subscription_or_messages_as_it_chose() {
     let (play, mut rows, _) = listening(Config { overflow: Overflow::Latest, ..config });
     play.push(row("1"));
     play.push(row("2"));
-    assert_eq!(next(&mut rows).unwrap().unwrap().message, Binary("2".into()));
+    assert_eq!(publication(&mut rows).message, Binary("2".into()));
     assert!(next(&mut rows).is_none());
 }
 
@@ -221,8 +245,8 @@ fn offers_are_taken_or_declined() {
     let mut taken = next(&mut offers).unwrap();
     assert_eq!(taken.channel(), &channel("b"));
     assert!(taken.ready().now_or_never().unwrap().is_ok());
-    play.push(Push::Publication(publication("b", Payload::json("1"))));
-    assert_eq!(next(&mut taken).unwrap().unwrap().message, Payload::json("1"));
+    play.push(Push::Publication(published("b", Payload::json("1"))));
+    assert_eq!(publication(&mut taken).message, Payload::json("1"));
     drop(offers);
     let Command { request: Request::Unsubscribe(end), .. } = play.command() else { panic!() };
     assert_eq!(end.channel, channel("c"), "what waits is declined");
@@ -234,7 +258,7 @@ fn offers_are_taken_or_declined() {
 fn what_is_said_to_everybody_and_alarms_are_streams() {
     let play = Play::connected(Config::default());
     let (mut broadcasts, mut alarms) = (play.client.broadcasts(), play.client.alarms());
-    play.push(Push::Publication(publication("@all", Payload::json("1"))));
+    play.push(Push::Publication(published("@all", Payload::json("1"))));
     let all = next(&mut broadcasts).unwrap();
     assert_eq!((all.channel, all.message), (channel("@all"), Payload::json("1")));
 

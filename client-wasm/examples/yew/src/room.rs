@@ -5,7 +5,7 @@ use std::rc::Rc;
 use futures_util::StreamExt as _;
 use wasm_bindgen_futures::spawn_local;
 use web_sys::HtmlInputElement;
-use wirehub_client_wasm::{Error, Publication};
+use wirehub_client_wasm::{Error, Gap, Publication, Update};
 use wirehub_demo_contract::{ChatMessage, ChatRoom};
 use yew::{
     Callback, Html, NodeRef, Properties, Reducible, SubmitEvent, UseReducerHandle, component, html,
@@ -55,17 +55,19 @@ pub(crate) fn Room(RoomProperties { client, room, nick }: &RoomProperties) -> Ht
 async fn listen(client: SharedClient, room: ChatRoom, log: UseReducerHandle<Log>) {
     let mut subscription = match client.subscribe(&room) {
         Ok(subscription) => subscription,
-        Err(error) => return log.dispatch(Entry::Failed(error)),
+        Err(error) => return log.dispatch(Change::Failed(error)),
     };
     match subscription.ready().await {
-        Ok(()) => log.dispatch(Entry::Joined),
-        Err(error) => return log.dispatch(Entry::Failed(error)),
+        Ok(()) => log.dispatch(Change::Joined),
+        Err(error) => return log.dispatch(Change::Failed(error)),
     }
-    while let Some(item) = subscription.next().await {
-        log.dispatch(match item {
-            Ok(publication) => Entry::Said(publication),
-            // Also that messages are missing, or that one does not fit the contract: the next ones come nevertheless.
-            Err(error) => Entry::Failed(error),
+    while let Some(update) = subscription.next().await {
+        log.dispatch(match update {
+            Ok(Update::Publication(publication)) => Change::Said(publication),
+            Ok(Update::Gap(gap)) => Change::Missed(gap),
+            Ok(_) => continue,
+            // Also where one message does not fit the contract: the next ones come nevertheless.
+            Err(error) => Change::Failed(error),
         });
     }
 }
@@ -92,7 +94,7 @@ fn say(
         let (client, room, log) = (client.clone(), room.clone(), log.clone());
         spawn_local(async move {
             if let Err(error) = client.publish(&room, &message).await {
-                log.dispatch(Entry::Failed(error));
+                log.dispatch(Change::Failed(error));
             }
         });
     })
@@ -116,21 +118,23 @@ struct Line {
     message: Rc<ChatMessage>,
 }
 
-enum Entry {
+enum Change {
     Joined,
     Said(Publication<ChatMessage>),
+    Missed(Gap),
     Failed(Error),
 }
 
 impl Reducible for Log {
-    type Action = Entry;
+    type Action = Change;
 
-    fn reduce(self: Rc<Self>, entry: Entry) -> Rc<Self> {
+    fn reduce(self: Rc<Self>, change: Change) -> Rc<Self> {
         let mut log = Rc::unwrap_or_clone(self);
-        match entry {
-            Entry::Joined => log.note = "You hear what is said here.".to_owned(),
-            Entry::Failed(error) => log.note = error.to_string(),
-            Entry::Said(publication) => {
+        match change {
+            Change::Joined => log.note = "You hear what is said here.".to_owned(),
+            Change::Missed(gap) => log.note = gap.to_string(),
+            Change::Failed(error) => log.note = error.to_string(),
+            Change::Said(publication) => {
                 let message = Rc::new(publication.message);
                 log.lines.push(Line { key: log.next_key, message });
                 log.next_key += 1;
