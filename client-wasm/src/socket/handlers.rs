@@ -132,11 +132,11 @@ impl<T> EventSocket<T> {
         self.wire.socket().url()
     }
 
-    /// Begins to close; the close event tells the end.
+    /// Begins to close, with a code and a reason; the close event tells the end.
     ///
     /// # Errors
-    /// As for [`Socket::close`](super::Socket::close).
-    pub fn close(&self, code: CloseCode, reason: &str) -> Result<(), SocketError> {
+    /// As for [`Socket::close_with`](super::Socket::close_with).
+    pub fn close_with(&self, code: CloseCode, reason: &str) -> Result<(), SocketError> {
         self.wire.close_checked(code, reason)
     }
 }

@@ -110,12 +110,25 @@ impl<T> Socket<T> {
         self.wire.socket().url()
     }
 
-    /// Begins to close. The stream still gives what comes before the other end's answer, and [`Self::closed`] then
-    /// tells that.
+    /// Begins to close, with a code and a reason: the browser's `close(code, reason)`. The stream still yields what comes
+    /// before the other end's answer, which [`Self::closed`] then has. `SinkExt::close` closes with 1000 and waits for that
+    /// answer.
+    ///
+    /// ```no_run
+    /// use futures_util::SinkExt as _;
+    /// use wirehub_client_wasm::common::code::CloseCode;
+    /// use wirehub_client_wasm::{Socket, SocketError};
+    ///
+    /// # async fn example(mut socket: Socket, other: Socket) -> Result<(), SocketError> {
+    /// socket.close().await?;
+    /// other.close_with(CloseCode::NORMAL, "enough")?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`SocketErrorKind::CloseCode`]: a page may send 1000 and 3000 to 4999, with a reason of at most 123 bytes.
-    pub fn close(&self, code: CloseCode, reason: &str) -> Result<(), SocketError> {
+    pub fn close_with(&self, code: CloseCode, reason: &str) -> Result<(), SocketError> {
         self.wire.close_checked(code, reason)
     }
 

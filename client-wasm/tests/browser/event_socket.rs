@@ -39,7 +39,7 @@ async fn each_event_reaches_its_handler() {
     event(socket.as_ref(), "open").await;
     socket.send(said).unwrap();
     event(socket.as_ref(), "message").await;
-    socket.close(CloseCode::new(4002).unwrap(), "enough").unwrap();
+    socket.close_with(CloseCode::new(4002).unwrap(), "enough").unwrap();
     event(socket.as_ref(), "close").await;
     assert_eq!(socket.ready_state(), ReadyState::Closed);
     assert_eq!(*heard.borrow(), ["open", "message hi", "close 4002 enough true"]);

@@ -70,7 +70,7 @@ async fn the_code_and_reason_of_a_close_come_back() {
     let mut socket = Socket::connect(&echo(), &[]).await.unwrap();
     assert_eq!(socket.closed(), None);
     let code = CloseCode::new(4001).unwrap();
-    socket.close(code, "bye").unwrap();
+    socket.close_with(code, "bye").unwrap();
     assert_eq!(socket.ready_state(), ReadyState::Closing);
     assert!(socket.next().await.is_none());
     assert_eq!(socket.closed(), Some(Closed { code, reason: "bye".into(), clean: true }));
@@ -83,7 +83,7 @@ async fn the_code_and_reason_of_a_close_come_back() {
 #[wasm_bindgen_test]
 async fn closing_the_sink_waits_for_the_other_end() {
     let mut socket = Socket::connect(&echo(), &[]).await.unwrap();
-    futures_util::SinkExt::close(&mut socket).await.unwrap();
+    socket.close().await.unwrap();
     assert_eq!(socket.closed().unwrap().code, CloseCode::NORMAL);
     assert!(socket.next().await.is_none());
 }
@@ -95,7 +95,7 @@ async fn what_a_page_may_not_send_as_a_close_is_refused() {
     for (code, reason) in
         [(CloseCode::GOING_AWAY, ""), (CloseCode::NO_STATUS, ""), (CloseCode::NORMAL, &long)]
     {
-        assert_eq!(socket.close(code, reason).unwrap_err().kind(), SocketErrorKind::CloseCode);
+        assert_eq!(socket.close_with(code, reason).unwrap_err().kind(), SocketErrorKind::CloseCode);
     }
     assert_eq!(socket.ready_state(), ReadyState::Open);
 }
