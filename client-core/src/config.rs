@@ -3,10 +3,21 @@
 use alloc::string::String;
 use core::time::Duration;
 
+use wirehub_common::contract::Contract;
 use wirehub_common::frame::ContractDigest;
 
 /// How a client behaves. Times are bounds, not pauses.
+///
+/// ```
+/// use std::time::Duration;
+/// use wirehub_client_core::Config;
+///
+/// let config = Config::new().token("…").command_timeout(Duration::from_secs(30));
+/// assert_eq!(config.command_timeout.as_secs(), 30);
+/// ```
 #[derive(Debug, Clone)]
+#[non_exhaustive]
+#[must_use = "a configuration does nothing before a client has it"]
 pub struct Config {
     /// The token; empty for an anonymous client.
     pub token: String,
@@ -41,8 +52,8 @@ pub struct Config {
 }
 
 impl Config {
-    /// What [`Default`] gives.
-    pub(crate) const fn new() -> Self {
+    /// The defaults, as [`Default`] has them: an anonymous client without a contract.
+    pub const fn new() -> Self {
         Self {
             token: String::new(),
             provides_tokens: false,
@@ -57,6 +68,61 @@ impl Config {
             receive_queue: 1024 * 1024,
             overflow: Overflow::Error,
         }
+    }
+
+    /// Sets [`token`](field@Self::token).
+    pub fn token(self, token: impl Into<String>) -> Self {
+        Self { token: token.into(), ..self }
+    }
+
+    /// Sets [`provides_tokens`](field@Self::provides_tokens). `client_with_tokens` does it by itself.
+    pub fn provides_tokens(self, provides_tokens: bool) -> Self {
+        Self { provides_tokens, ..self }
+    }
+
+    /// Sets [`client`](field@Self::client) and [`version`](field@Self::version): what the program is called.
+    pub fn client(self, name: impl Into<String>, version: impl Into<String>) -> Self {
+        Self { client: name.into(), version: version.into(), ..self }
+    }
+
+    /// Sets [`contract`](field@Self::contract).
+    pub fn contract<C: Contract>(self) -> Self {
+        Self { contract: Some(C::digest()), ..self }
+    }
+
+    /// Sets [`connect_timeout`](field@Self::connect_timeout).
+    pub fn connect_timeout(self, connect_timeout: Duration) -> Self {
+        Self { connect_timeout, ..self }
+    }
+
+    /// Sets [`command_timeout`](field@Self::command_timeout).
+    pub fn command_timeout(self, command_timeout: Duration) -> Self {
+        Self { command_timeout, ..self }
+    }
+
+    /// Sets [`send_queue`](field@Self::send_queue), in bytes.
+    pub fn send_queue(self, send_queue: usize) -> Self {
+        Self { send_queue, ..self }
+    }
+
+    /// Sets [`frame_bytes`](field@Self::frame_bytes).
+    pub fn frame_bytes(self, frame_bytes: usize) -> Self {
+        Self { frame_bytes, ..self }
+    }
+
+    /// Sets [`max_commands`](field@Self::max_commands).
+    pub fn max_commands(self, max_commands: usize) -> Self {
+        Self { max_commands, ..self }
+    }
+
+    /// Sets [`receive_queue`](field@Self::receive_queue), in bytes.
+    pub fn receive_queue(self, receive_queue: usize) -> Self {
+        Self { receive_queue, ..self }
+    }
+
+    /// Sets [`overflow`](field@Self::overflow).
+    pub fn overflow(self, overflow: Overflow) -> Self {
+        Self { overflow, ..self }
     }
 }
 

@@ -218,6 +218,7 @@ impl State {
 
 /// A change of [`State`].
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct StateChange {
     /// The state from now on.
     pub state: State,

@@ -60,6 +60,7 @@ pub trait Listener {
 
 /// See [`StateChange`].
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub struct StateNews<'a> {
     /// The state from now on.
     pub state: State,
@@ -80,6 +81,7 @@ pub struct StateNews<'a> {
 /// See [`Outcome`].
 #[derive(Debug, Clone, Copy)]
 #[allow(missing_docs, reason = "they are those of `Outcome`")]
+#[non_exhaustive]
 pub enum Answered<'a> {
     Published(view::Published<'a>),
     Called(view::Called<'a>),

@@ -95,7 +95,7 @@ pub fn client_with_tokens<F>(
 where
     F: Future<Output = Result<String, Error>> + Send + 'static,
 {
-    let config = Config { provides_tokens: true, ..config };
+    let config = config.provides_tokens(true);
     spawn(address, config, Some(Box::new(move || Box::pin(provider()))))
 }
 
@@ -114,7 +114,7 @@ fn with_name(config: Config) -> Config {
     if !config.client.is_empty() {
         return config;
     }
-    Config { client: env!("CARGO_PKG_NAME").into(), version: env!("CARGO_PKG_VERSION").into(), ..config }
+    config.client(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"))
 }
 
 /// How long the peer may take to answer a close.

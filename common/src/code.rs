@@ -23,6 +23,7 @@ pub struct CloseCode(u16);
 
 /// One row of the table of errors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ErrorRow {
     /// The code.
     pub code: ErrorCode,
@@ -38,6 +39,7 @@ pub struct ErrorRow {
 
 /// One row of the table of close codes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct CloseRow {
     /// The code.
     pub code: CloseCode,
@@ -51,6 +53,7 @@ pub struct CloseRow {
 
 /// Who finds out what a code says. A client that has to be small needs words only for what it finds out itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Origin {
     /// The server alone: it says the words with the code.
     Server,

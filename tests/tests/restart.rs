@@ -105,7 +105,7 @@ async fn a_client_of_an_older_contract_is_told_by_name_what_differs_and_goes_on(
         call OldEcho = "demo.echo": fn(EchoRequest) -> wirehub_demo_contract::EchoResponse;
     }
     let server = Server::demo().await;
-    let config = Config { contract: Some(Old::digest()), ..Config::default() };
+    let config = Config::new().contract::<Old>();
     let client = wirehub_client::client(server.address(), config);
     let mut errors = client.errors();
     soon(client.connect()).await.unwrap();
@@ -120,7 +120,7 @@ async fn a_client_of_an_older_contract_is_told_by_name_what_differs_and_goes_on(
         client.publish(&OldRoom::new("a").unwrap(), &OldMessage { text: "x".into() }).await.unwrap_err();
     assert_eq!(error.code(), ErrorCode::PAYLOAD_MISMATCH);
 
-    let config = Config { contract: Some(Demo::digest()), ..Config::default() };
+    let config = Config::new().contract::<Demo>();
     let same = wirehub_client::client(server.address(), config);
     let mut errors = same.errors();
     soon(same.connect()).await.unwrap();

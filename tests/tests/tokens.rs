@@ -77,7 +77,7 @@ async fn a_client_whose_token_can_not_be_renewed_ends_with_the_reason() {
 #[tokio::test]
 async fn a_refused_token_ends_the_client_with_the_servers_words() {
     let server = Server::start(hub(), "127.0.0.1:0").await;
-    let client = wirehub_client::client(server.address(), Config { token: "x".into(), ..Config::default() });
+    let client = wirehub_client::client(server.address(), Config::new().token("x"));
     let error = soon(client.connect()).await.unwrap_err();
     assert_eq!(error.code(), ErrorCode::UNAUTHORIZED);
 }
@@ -90,7 +90,7 @@ async fn who_gives_tokens_by_hand_keeps_a_client_whatever_becomes_of_them() {
         user => Ok(Authenticated::user(user)),
     });
     let server = Server::start(hub.build(), "127.0.0.1:0").await;
-    let config = Config { token: "expired".into(), ..Config::default() };
+    let config = Config::new().token("expired");
     let client = wirehub_client::client(server.address(), config);
     let room = ChatRoom::new("lobby").unwrap();
     let mut heard = client.subscribe(&room).unwrap();

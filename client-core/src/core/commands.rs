@@ -34,6 +34,7 @@ impl CommandId {
 
 /// How a publish or a call is treated. A plain timeout [converts](From) into it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct SendOptions {
     /// How long it may take, the time offline included; without one, as configured. For a command that is so large that
     /// it goes out in parts, for those that wait behind it, and for one whose answer comes in parts, it is counted anew from
@@ -41,6 +42,13 @@ pub struct SendOptions {
     pub timeout: Option<Duration>,
     /// Fails at once with [`NOT_CONNECTED`](ErrorCode::NOT_CONNECTED) instead of waiting for a connection.
     pub fail_fast: bool,
+}
+
+impl SendOptions {
+    /// With this timeout, and whether to fail at once without a connection.
+    pub const fn new(timeout: Option<Duration>, fail_fast: bool) -> Self {
+        Self { timeout, fail_fast }
+    }
 }
 
 impl From<Option<Duration>> for SendOptions {

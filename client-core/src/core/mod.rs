@@ -94,6 +94,7 @@ impl Core {
     }
 
     /// What the application may want to know.
+    #[must_use = "the event is not there a second time"]
     pub fn poll_event(&mut self) -> Option<Event> {
         self.listener.next()
     }
@@ -378,6 +379,7 @@ impl<L: Listener> Core<L> {
 
     /// What the driver has to do next. Asks for sending only where the transport is `writable`, the answer to a ping
     /// aside: while it is not, what is queued waits here, within its bound.
+    #[must_use = "the driver has to do it"]
     pub fn poll_transmit(&mut self, writable: bool) -> Option<Transmit> {
         self.writable = writable;
         if let Some(close) = self.take_closing() {

@@ -14,6 +14,7 @@ use super::queue::Queue;
 /// Something that has to be acknowledged: [`Client::acknowledge`](crate::Client::acknowledge). It comes once to a client,
 /// however often the server sends it.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Alarm {
     /// The alarm's name in its acknowledgement.
     pub id: String,
@@ -48,6 +49,7 @@ impl From<frame::Alarm> for Alarm {
 
 /// The alarms of a client. See [`Client::alarms`](crate::Client::alarms).
 #[derive(Debug)]
+#[must_use = "a stream does nothing before it is polled"]
 pub struct Alarms(pub(super) Queue<frame::Alarm>);
 
 impl Stream for Alarms {

@@ -31,6 +31,7 @@ use crate::{
 /// All futures here may be dropped at any time: a publish or call that has not gone out is taken back, a call that is
 /// under way is cancelled on the server.
 #[derive(Clone)]
+#[must_use = "a client is closed when its last handle is dropped"]
 pub struct Client {
     lifetime: Arc<Lifetime>,
     options: SendOptions,
@@ -42,14 +43,12 @@ impl Client {
     }
 
     /// This handle with another bound on its publishes and calls: see [`SendOptions::timeout`].
-    #[must_use]
     pub fn with_timeout(self, timeout: Duration) -> Self {
         Self { options: SendOptions { timeout: Some(timeout), ..self.options }, ..self }
     }
 
     /// This handle, with publishes and calls that fail at once with [`NOT_CONNECTED`](ErrorCode::NOT_CONNECTED)
     /// instead of waiting for a connection.
-    #[must_use]
     pub fn fail_fast(self) -> Self {
         Self { options: SendOptions { fail_fast: true, ..self.options }, ..self }
     }
@@ -139,7 +138,7 @@ impl Client {
         if inner.core.state() != State::Closed {
             queue::add(&mut inner.broadcasts, sender);
         }
-        queue.map(Publication::raw)
+        queue.map(Publication::from)
     }
 
     /// The alarms from now on, each once, and which of them are [over](wirehub_common::frame::Alarm::withdrawn) before they
@@ -452,6 +451,7 @@ impl fmt::Debug for Client {
 
 /// The changes of a client's [`State`]. See [`Client::state_changes`].
 #[derive(Debug)]
+#[must_use = "a stream does nothing before it is polled"]
 pub struct StateChanges(Queue<StateChange>);
 
 impl Stream for StateChanges {

@@ -20,6 +20,7 @@ use crate::{Client, Config, Core, Error, State, Time, TokenRequest, Transmit};
 /// 5. tells what happens to its WebSocket by `handle_*`; then begins again.
 ///
 /// It ends when [`is_closed`](Self::is_closed), after the last [`Transmit::Close`].
+#[must_use = "a client whose driver is dropped is closed"]
 pub struct Driver {
     shared: Arc<Shared>,
 }
@@ -50,6 +51,7 @@ impl Driver {
     }
 
     /// See [`Core::poll_transmit`].
+    #[must_use = "the driver has to do it"]
     pub fn poll_transmit(&self, writable: bool) -> Option<Transmit> {
         let mut inner = self.shared.lock();
         let transmit = inner.core.poll_transmit(writable);
@@ -64,6 +66,7 @@ impl Driver {
     }
 
     /// The question to take to the token provider, if there is a new one. An older one needs no answer any more.
+    #[must_use = "the token provider has to be asked"]
     pub fn poll_token_request(&self) -> Option<TokenRequest> {
         self.shared.lock().token_request.take()
     }

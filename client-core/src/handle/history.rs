@@ -10,6 +10,7 @@ use crate::Error;
 
 /// A part of a channel's history. See [`Client::history`](crate::Client::history).
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct HistoryPage<M> {
     /// The channel's newest position.
     pub position: Position,
@@ -25,6 +26,7 @@ pub struct HistoryPage<M> {
 
 /// A message of a history that does not fit the contract.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Unreadable {
     /// Its place in the history.
     pub offset: u64,

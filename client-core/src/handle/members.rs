@@ -24,6 +24,7 @@ pub enum MemberChange {
 
 /// The changes in who is in a channel. See [`Subscription::member_changes`](crate::Subscription::member_changes).
 #[derive(Debug)]
+#[must_use = "a stream does nothing before it is polled"]
 pub struct MemberChanges(pub(super) Queue<MemberChange>);
 
 impl Stream for MemberChanges {
@@ -36,6 +37,7 @@ impl Stream for MemberChanges {
 
 /// How many are in a channel. See [`Client::presence_counts`](crate::Client::presence_counts).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct PresenceCounts {
     /// Sessions.
     pub sessions: u32,

@@ -96,6 +96,7 @@ pub(super) enum Incoming {
 
 /// One message in a channel.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Publication<M> {
     /// The channel.
     pub channel: ChannelName,
@@ -109,8 +110,8 @@ pub struct Publication<M> {
     pub offset: Option<u64>,
 }
 
-impl Publication<Payload> {
-    pub(super) fn raw(publication: frame::Publication) -> Self {
+impl From<frame::Publication> for Publication<Payload> {
+    fn from(publication: frame::Publication) -> Self {
         let payload = publication.payload.clone();
         Self::with(publication, payload)
     }
@@ -151,6 +152,7 @@ pub(super) struct Offer {
 
 /// The subscriptions that the server begins. See [`Client::offers`](crate::Client::offers).
 #[derive(Debug)]
+#[must_use = "dropping it declines the offers"]
 pub struct Offers {
     offers: Queue<Offer>,
     lifetime: Arc<Lifetime>,

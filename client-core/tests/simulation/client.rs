@@ -141,12 +141,10 @@ impl Client {
         watches: bool,
         wallet: Option<Wallet>,
     ) -> Self {
-        let config = Config {
-            client: format!("client{number}"),
-            provides_tokens: wallet.as_ref().is_some_and(|wallet| wallet.has_provider),
-            send_queue: 4096,
-            ..Config::default()
-        };
+        let config = Config::new()
+            .client(format!("client{number}"), "")
+            .provides_tokens(wallet.as_ref().is_some_and(|wallet| wallet.has_provider))
+            .send_queue(4096);
         let mut core = Core::new(config, seed);
         let wallet = wallet.map(|mut wallet| {
             if !wallet.has_provider {

@@ -113,7 +113,7 @@ impl Client {
         let (text, data) = reserved.split_at_checked(text).unwrap_or_default();
         let text = text_of(text);
         let flag = flags & FLAG != 0;
-        let options = SendOptions { timeout: Some(duration(timeout)), fail_fast: flags & FAIL_FAST != 0 };
+        let options = SendOptions::new(Some(duration(timeout)), flags & FAIL_FAST != 0);
         let since = (offset >= 0.0).then_some(offset as u64);
         let result = act(&mut self.core, kind, moment(now), number, text, data, flag, since, options);
         match result {

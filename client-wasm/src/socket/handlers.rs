@@ -25,6 +25,7 @@ use crate::wire::{Happening, Wire, to_message};
 /// # Ok(())
 /// # }
 /// ```
+#[must_use = "nothing happens before `open`"]
 pub struct Handlers<T = Message> {
     on_open: Box<dyn Fn()>,
     on_message: Box<dyn Fn(Result<T, SocketError>)>,
@@ -44,25 +45,21 @@ impl<T: Frame + 'static> Handlers<T> {
     }
 
     /// The socket is open.
-    #[must_use]
     pub fn on_open(self, handler: impl Fn() + 'static) -> Self {
         Self { on_open: Box::new(handler), ..self }
     }
 
     /// A message came: text or binary, or an error where it is no `T`.
-    #[must_use]
     pub fn on_message(self, handler: impl Fn(Result<T, SocketError>) + 'static) -> Self {
         Self { on_message: Box::new(handler), ..self }
     }
 
     /// Something failed; browsers do not say what. The close follows.
-    #[must_use]
     pub fn on_error(self, handler: impl Fn() + 'static) -> Self {
         Self { on_error: Box::new(handler), ..self }
     }
 
     /// The socket is closed, or could not be opened. No event comes after this one.
-    #[must_use]
     pub fn on_close(self, handler: impl Fn(Closed) + 'static) -> Self {
         Self { on_close: Box::new(handler), ..self }
     }
@@ -95,6 +92,7 @@ impl<T> fmt::Debug for Handlers<T> {
 }
 
 /// A WebSocket whose events go to [`Handlers`]. Dropping it closes it, and no handler runs after that.
+#[must_use = "dropping a socket closes it"]
 pub struct EventSocket<T = Message> {
     wire: Wire,
     item: PhantomData<fn(T)>,

@@ -52,6 +52,7 @@ pub use self::message::{Frame, Message};
 /// # Sending
 /// The sink is ready while the browser has at most 64 KiB that it has not sent yet. It is flushed at once: the
 /// browser has what it was given. Closing it waits for the other end's answer.
+#[must_use = "dropping a socket closes it"]
 pub struct Socket<T = Message> {
     wire: Wire,
     inbox: Rc<RefCell<Inbox>>,
@@ -219,6 +220,7 @@ pub enum ReadyState {
 
 /// How a WebSocket ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Closed {
     /// The other end's code; [`NO_STATUS`](CloseCode::NO_STATUS) where it gave none, and
     /// [`ABNORMAL`](CloseCode::ABNORMAL) where the connection broke.

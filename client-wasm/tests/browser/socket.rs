@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use futures_util::{SinkExt as _, StreamExt as _};
 use wasm_bindgen_test::wasm_bindgen_test;
-use wirehub_client_wasm::{Closed, Message, ReadyState, Socket, SocketErrorKind};
+use wirehub_client_wasm::{Message, ReadyState, Socket, SocketErrorKind};
 use wirehub_common::code::CloseCode;
 use wirehub_common::contract::Binary;
 use wirehub_common::frame::{Command, Presence, Request};
@@ -73,7 +73,8 @@ async fn the_code_and_reason_of_a_close_come_back() {
     socket.close_with(code, "bye").unwrap();
     assert_eq!(socket.ready_state(), ReadyState::Closing);
     assert!(socket.next().await.is_none());
-    assert_eq!(socket.closed(), Some(Closed { code, reason: "bye".into(), clean: true }));
+    let closed = socket.closed().unwrap();
+    assert_eq!((closed.code, closed.reason.as_str(), closed.clean), (code, "bye", true));
     assert_eq!(socket.ready_state(), ReadyState::Closed);
     let error = socket.send(Message::from("too late")).await.unwrap_err();
     assert_eq!(error.kind(), SocketErrorKind::Closed);

@@ -76,6 +76,7 @@ impl Codec {
     ///
     /// JSON cannot carry a payload tagged [`Content::Json`](crate::Content::Json) that is no JSON text: such a
     /// payload is written as plain bytes, which the server then refuses.
+    #[must_use = "encoding alone sends nothing"]
     pub fn encode_command(self, command: &Command) -> Bytes {
         match self {
             Self::Protobuf => protobuf::encode_command(command),
@@ -85,6 +86,7 @@ impl Codec {
     }
 
     /// A server's frame with its delimiter. What is said of payloads at [`Self::encode_command`] holds here too.
+    #[must_use = "encoding alone sends nothing"]
     pub fn encode_frame(self, frame: &ServerFrame) -> Bytes {
         match self {
             Self::Protobuf => protobuf::encode_frame(frame),
@@ -100,6 +102,7 @@ impl Codec {
     }
 
     /// Takes the next command off the front of a message; nothing where there is none. After an error nothing is left.
+    #[must_use = "the command is not there a second time"]
     pub fn next_command(self, rest: &mut Bytes) -> Option<Result<Command, DecodeError>> {
         let mut commands = self.decode_commands(rest);
         let command = commands.next();
@@ -141,6 +144,7 @@ impl Codec {
     /// delimiter](Self::undelimited): what is sent of it, in two pieces, of which the second may be shared with the frame.
     /// Both together have at most `room` bytes, and no fewer than there are in 64.
     #[cfg(feature = "std")]
+    #[must_use = "the part is not in the rest any more"]
     pub fn cut_part(self, stream: u32, rest: &mut Bytes, room: usize) -> (Bytes, Bytes) {
         match self {
             Self::Protobuf => {

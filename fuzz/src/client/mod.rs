@@ -278,7 +278,7 @@ fn encode(frames: &[ServerFrame]) -> Vec<u8> {
 impl From<Options> for SendOptions {
     fn from(Options { timeout, fail_fast }: Options) -> Self {
         let timeout = timeout.map(|milliseconds| Duration::from_millis(milliseconds.into()));
-        Self { timeout, fail_fast }
+        Self::new(timeout, fail_fast)
     }
 }
 

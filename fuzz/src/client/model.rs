@@ -30,19 +30,16 @@ struct Command {
 impl Model {
     pub(super) fn new(settings: Settings, seed: u64) -> Self {
         let contract = ContractId { name: "fuzz".into(), hash: ContractHash::default() };
-        let config = Config {
-            token: if settings.token { "fixed".into() } else { String::new() },
-            provides_tokens: settings.provides_tokens,
-            contract: settings
-                .contract
-                .then(|| ContractDigest { items: vec![contract.clone()], id: contract }),
-            connect_timeout: at_least_one(settings.connect_timeout),
-            command_timeout: at_least_one(settings.command_timeout),
-            send_queue: settings.send_queue.into(),
-            max_commands: settings.max_commands.into(),
-            frame_bytes: settings.frame_bytes.into(),
-            ..Config::default()
-        };
+        let mut config = Config::new()
+            .token(if settings.token { "fixed" } else { "" })
+            .provides_tokens(settings.provides_tokens)
+            .connect_timeout(at_least_one(settings.connect_timeout))
+            .command_timeout(at_least_one(settings.command_timeout))
+            .send_queue(settings.send_queue.into())
+            .max_commands(settings.max_commands.into())
+            .frame_bytes(settings.frame_bytes.into());
+        config.contract =
+            settings.contract.then(|| ContractDigest { items: vec![contract.clone()], id: contract });
         Self {
             provides_tokens: config.provides_tokens,
             core: Core::new(config, seed),

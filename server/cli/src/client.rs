@@ -271,12 +271,12 @@ impl ConnectOptions {
                 std::fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
             address = address.with_root_certificates(&pem)?;
         }
-        let config = Config { token: token.trim_end().into(), ..Config::default() };
+        let config = Config::new().token(token.trim_end());
         Ok(wirehub_client::client(address, config))
     }
 
     fn write(&self, publication: &Publication<Payload>) -> io::Result<()> {
-        let Publication { channel, message, time, publisher, offset } = publication;
+        let Publication { channel, message, time, publisher, offset, .. } = publication;
         if !self.json {
             return line(shown(&format!("{channel}\t{}", text_of(message))));
         }
@@ -297,9 +297,7 @@ impl ConnectOptions {
     }
 
     fn write_frame(&self, publication: wirehub_common::frame::Publication) -> io::Result<()> {
-        let wirehub_common::frame::Publication { channel, payload, time, publisher, offset } = publication;
-        let time = std::time::Duration::from_millis(time);
-        self.write(&Publication { channel, message: payload, time, publisher, offset: Some(offset) })
+        self.write(&publication.into())
     }
 }
 

@@ -20,7 +20,7 @@ use crate::client::SharedClient;
 /// The page has no address that a server could be at.
 #[wasm_bindgen(start)]
 pub fn start() -> Result<(), JsError> {
-    let config = Config { client: "wirehub-yew-example".into(), ..Config::default() };
+    let config = Config::new().client("wirehub-yew-example", env!("CARGO_PKG_VERSION"));
     let client = SharedClient::new(wirehub_client_wasm::client(&server()?, config)?);
     yew::Renderer::<App>::with_props(AppProperties { client }).render();
     Ok(())
