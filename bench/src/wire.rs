@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use wirehub_common::frame::{Answer, Command, Connect, Publish, Reply, Request, ServerFrame, Subscribe};
+use wirehub_common::frame::{Command, Connect, Publish, Reply, ReplyBody, Request, ServerFrame, Subscribe};
 use wirehub_common::{ChannelName, Codec, Payload, SUBPROTOCOL_PROTOBUF};
 
 pub(crate) use self::counter::Counter;
@@ -185,7 +185,7 @@ async fn ask<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, command: Command
             match frame.with_context(|| format!("{message:?} is not understood"))? {
                 ServerFrame::Reply(Reply {
                     id,
-                    result: Ok(Answer::Connected(_) | Answer::Subscribed(_)),
+                    result: Ok(ReplyBody::Connected(_) | ReplyBody::Subscribed(_)),
                 }) if id == command.id => {
                     return Ok(());
                 }

@@ -189,7 +189,7 @@ pub enum Outcome {
 
 /// What a client is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum State {
+pub enum ClientState {
     /// Nothing yet.
     Disconnected,
     /// The first attempt, and those after it until one succeeds.
@@ -203,7 +203,7 @@ pub enum State {
     Closed,
 }
 
-impl State {
+impl ClientState {
     /// The state's name, lower case.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -216,12 +216,12 @@ impl State {
     }
 }
 
-/// A change of [`State`].
+/// A change of [`ClientState`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StateChange {
     /// The state from now on.
-    pub state: State,
+    pub state: ClientState,
     /// The code of the connection that ended, if one did.
     pub code: Option<CloseCode>,
     /// Why it ended, for people. From a [`Core`](crate::Core) what was said; from a [`Client`](crate::Client) the words
@@ -237,10 +237,15 @@ mod tests {
 
     #[test]
     fn states_and_recoveries_say_what_they_are() {
-        let states =
-            [State::Disconnected, State::Connecting, State::Connected, State::Reconnecting, State::Closed];
+        let states = [
+            ClientState::Disconnected,
+            ClientState::Connecting,
+            ClientState::Connected,
+            ClientState::Reconnecting,
+            ClientState::Closed,
+        ];
         let names = ["disconnected", "connecting", "connected", "reconnecting", "closed"];
-        assert_eq!(states.map(State::as_str), names);
+        assert_eq!(states.map(ClientState::as_str), names);
         let recoveries = [Recovery::First, Recovery::Complete, Recovery::NoHistory, Recovery::Lost];
         assert_eq!(recoveries.map(Recovery::is_gap), [false, false, true, true]);
         let gaps = [None, None, Some(Gap::NoHistory), Some(Gap::Lost)];

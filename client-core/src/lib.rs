@@ -5,12 +5,12 @@
 //! and randomness are arguments.
 //!
 //! ```
-//! use wirehub_client_core::{Config, Core, State, Time, Transmit};
+//! use wirehub_client_core::{Config, Core, ClientState, Time, Transmit};
 //!
 //! let mut core = Core::new(Config::default(), 42);
 //! let now = Time::ZERO;
 //! core.connect(now);
-//! assert_eq!(core.state(), State::Connecting);
+//! assert_eq!(core.state(), ClientState::Connecting);
 //! assert_eq!(core.poll_transmit(true), Some(Transmit::Open));
 //!
 //! // The driver opens a WebSocket; once that is open, the first message goes out.
@@ -38,11 +38,11 @@ mod time;
 pub use self::config::{Config, Overflow};
 pub use self::core::{CommandId, Core, SendOptions, SubscriptionId, TokenRequest, Transmit};
 pub use self::error::{Error, ErrorKind};
-pub use self::event::{Event, Gap, Outcome, Recovery, State, StateChange};
+pub use self::event::{ClientState, Event, Gap, Outcome, Recovery, StateChange};
 #[cfg(feature = "handles")]
 pub use self::handle::{
     Alarm, Alarms, Client, Driver, HistoryPage, MemberChange, MemberChanges, Offers, PresenceCounts,
     Publication, Publications, Responses, StateChanges, Subscription, Unreadable, Update,
 };
-pub use self::listener::{Answered, Events, Listener, StateNews};
+pub use self::listener::{Events, Listener, OutcomeView, StateView};
 pub use self::time::Time;

@@ -11,7 +11,7 @@ use wirehub_common::frame::{Alarm, ContractDigest};
 use wirehub_common::{Bytes, ChannelName, Payload, view};
 
 use crate::{
-    CommandId, Error, ErrorKind, Event, Gap, Outcome, Recovery, State, StateChange, SubscriptionId,
+    ClientState, CommandId, Error, ErrorKind, Event, Gap, Outcome, Recovery, StateChange, SubscriptionId,
     TokenRequest,
 };
 
@@ -26,7 +26,7 @@ pub trait Listener {
     /// What follows may stand in this frame, which came in parts, until the next one or a message.
     fn frame(&mut self, frame: &Bytes);
     /// [`Event::State`].
-    fn state(&mut self, news: StateNews<'_>);
+    fn state(&mut self, news: StateView<'_>);
     /// [`Event::Subscribed`].
     fn subscribed(&mut self, subscription: SubscriptionId, recovery: Recovery);
     /// [`Event::Gap`].
@@ -49,7 +49,7 @@ pub trait Listener {
     /// [`Event::Response`].
     fn response(&mut self, command: CommandId, payload: view::Payload<'_>);
     /// [`Event::Completed`].
-    fn completed(&mut self, command: CommandId, result: Result<Answered<'_>, Error>);
+    fn completed(&mut self, command: CommandId, result: Result<OutcomeView<'_>, Error>);
     /// [`Event::Error`] with [`CONTRACT_MISMATCH`](ErrorCode::CONTRACT_MISMATCH).
     fn contract_differs(&mut self, ours: &ContractDigest, theirs: view::ContractDigest<'_>);
     /// [`Event::TokenNeeded`].
@@ -61,9 +61,9 @@ pub trait Listener {
 /// See [`StateChange`].
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
-pub struct StateNews<'a> {
+pub struct StateView<'a> {
     /// The state from now on.
-    pub state: State,
+    pub state: ClientState,
     /// The code of the connection that ended, if one did.
     pub code: Option<CloseCode>,
     /// Why it ended, for people.
@@ -82,7 +82,7 @@ pub struct StateNews<'a> {
 #[derive(Debug, Clone, Copy)]
 #[allow(missing_docs, reason = "they are those of `Outcome`")]
 #[non_exhaustive]
-pub enum Answered<'a> {
+pub enum OutcomeView<'a> {
     Published(view::Published<'a>),
     Called(view::Called<'a>),
     Streamed,
@@ -123,7 +123,7 @@ impl Listener for Events {
         self.message = frame.clone();
     }
 
-    fn state(&mut self, StateNews { state, code, reason, retry_in, .. }: StateNews<'_>) {
+    fn state(&mut self, StateView { state, code, reason, retry_in, .. }: StateView<'_>) {
         self.happened.push(Event::State(StateChange { state, code, reason: reason.into(), retry_in }));
     }
 
@@ -179,15 +179,15 @@ impl Listener for Events {
         self.happened.push(Event::Response { command, payload: payload.read(&self.message) });
     }
 
-    fn completed(&mut self, command: CommandId, result: Result<Answered<'_>, Error>) {
+    fn completed(&mut self, command: CommandId, result: Result<OutcomeView<'_>, Error>) {
         let message = &self.message;
         let result = result.map(|answered| match answered {
-            Answered::Published(published) => Outcome::Published(published.read().position),
-            Answered::Called(called) => Outcome::Called(called.payload().read(message)),
-            Answered::Streamed => Outcome::Streamed,
-            Answered::History(page) => Outcome::History(page.read(message)),
-            Answered::Presence(list) => Outcome::Presence(list.read()),
-            Answered::Acknowledged => Outcome::Acknowledged,
+            OutcomeView::Published(published) => Outcome::Published(published.read().position),
+            OutcomeView::Called(called) => Outcome::Called(called.payload().read(message)),
+            OutcomeView::Streamed => Outcome::Streamed,
+            OutcomeView::History(page) => Outcome::History(page.read(message)),
+            OutcomeView::Presence(list) => Outcome::Presence(list.read()),
+            OutcomeView::Acknowledged => Outcome::Acknowledged,
         });
         self.happened.push(Event::Completed { command, result });
     }

@@ -52,9 +52,9 @@ use tokio::time::Instant;
 use wirehub_client_core::{Driver, Time};
 
 pub use wirehub_client_core::{
-    Alarm, Alarms, Client, Config, Error, ErrorKind, Gap, HistoryPage, MemberChange, MemberChanges, Offers,
-    Overflow, PresenceCounts, Publication, Publications, Responses, State, StateChange, StateChanges,
-    Subscription, Unreadable, Update,
+    Alarm, Alarms, Client, ClientState, Config, Error, ErrorKind, Gap, HistoryPage, MemberChange,
+    MemberChanges, Offers, Overflow, PresenceCounts, Publication, Publications, Responses, StateChange,
+    StateChanges, Subscription, Unreadable, Update,
 };
 pub use wirehub_common as common;
 

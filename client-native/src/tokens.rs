@@ -6,15 +6,15 @@ use std::task::{Context, Poll, ready};
 
 use wirehub_client_core::{Driver, Error, TokenRequest};
 
-type Answer = Pin<Box<dyn Future<Output = Result<String, Error>> + Send>>;
+type TokenFuture = Pin<Box<dyn Future<Output = Result<String, Error>> + Send>>;
 
 /// What gives tokens.
-pub(crate) type Provider = Box<dyn Fn() -> Answer + Send>;
+pub(crate) type Provider = Box<dyn Fn() -> TokenFuture + Send>;
 
 /// A provider, if there is one, and the question that it is thinking about.
 pub(crate) struct Tokens {
     provider: Option<Provider>,
-    asked: Option<(TokenRequest, Answer)>,
+    asked: Option<(TokenRequest, TokenFuture)>,
 }
 
 impl Tokens {

@@ -20,9 +20,9 @@ use tokio::sync::oneshot;
 use tokio_rustls::TlsAcceptor;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
-use wirehub_client::common::frame::{Answer, Connected, Reply, ServerFrame};
+use wirehub_client::common::frame::{Connected, Reply, ReplyBody, ServerFrame};
 use wirehub_client::common::{Codec, SUBPROTOCOL_PROTOBUF};
-use wirehub_client::{Address, AddressError, Config, Error, State};
+use wirehub_client::{Address, AddressError, ClientState, Config, Error};
 
 #[tokio::test]
 async fn a_server_with_a_certificate_by_a_trusted_authority_is_connected_to() {
@@ -30,7 +30,7 @@ async fn a_server_with_a_certificate_by_a_trusted_authority_is_connected_to() {
     let server = Server::start(&authority, &["localhost"], valid).await;
     let client = wirehub_client::client(server.address("localhost", &authority), Config::default());
     client.connect().await.unwrap();
-    assert_eq!(client.state(), State::Connected);
+    assert_eq!(client.state(), ClientState::Connected);
     assert_eq!(server.greeted.await.unwrap().as_deref(), Some("localhost"), "the name is in the handshake");
 }
 
@@ -195,7 +195,7 @@ async fn serve(stream: TcpStream, config: ServerConfig, greet: oneshot::Sender<O
     let Some(Ok(Message::Binary(greeting))) = socket.next().await else { panic!("no connect came") };
     let connect = Codec::Protobuf.decode_commands(&greeting).next().unwrap().unwrap();
     let connected = Connected { session: "s".into(), ..Connected::default() };
-    let reply = Reply { id: connect.id, result: Ok(Answer::Connected(Box::new(connected))) };
+    let reply = Reply { id: connect.id, result: Ok(ReplyBody::Connected(Box::new(connected))) };
     let reply = Codec::Protobuf.encode_frame(&ServerFrame::Reply(reply));
     socket.send(Message::Binary(reply)).await.unwrap();
     greet.send(name).unwrap();
@@ -220,7 +220,7 @@ async fn refused(address: Address) -> Error {
     let client = wirehub_client::client(address, Config::default());
     let error =
         tokio::time::timeout(LONG, client.connect()).await.expect("an end of the client").unwrap_err();
-    assert_eq!(client.state(), State::Closed);
+    assert_eq!(client.state(), ClientState::Closed);
     error
 }
 

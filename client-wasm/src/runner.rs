@@ -11,7 +11,7 @@ use wirehub_common::code::CloseCode;
 
 use crate::browser::{Timer, now};
 use crate::socket::Closed;
-use crate::wire::{DRAIN_POLL, Data, Happening, PROGRESS_POLL, SEND_BUFFER, Wire, to_bytes};
+use crate::wire::{DRAIN_POLL, Data, PROGRESS_POLL, SEND_BUFFER, Wire, WireEvent, to_bytes};
 
 /// Runs one client.
 pub(crate) struct Runner {
@@ -137,9 +137,9 @@ impl Runner {
 
     fn open(self: &Rc<Self>) {
         let runner = Rc::downgrade(self);
-        let on = move |happening| {
+        let on = move |event| {
             if let Some(runner) = runner.upgrade() {
-                runner.on(happening);
+                runner.on(event);
             }
         };
         match Wire::open(&self.url, &[SUBPROTOCOL_PROTOBUF], on) {
@@ -149,16 +149,16 @@ impl Runner {
         }
     }
 
-    fn on(self: &Rc<Self>, happening: Happening) {
-        match happening {
-            Happening::Open => {
+    fn on(self: &Rc<Self>, event: WireEvent) {
+        match event {
+            WireEvent::Open => {
                 let protocol = self.wire.borrow().as_ref().map(|wire| wire.socket().protocol());
                 self.driver.handle_open(&protocol.unwrap_or_default());
             }
-            Happening::Message(Data::Binary(buffer)) => self.driver.handle_message(&to_bytes(&buffer).into()),
-            Happening::Message(Data::Text(_)) => self.driver.handle_text(),
-            Happening::Error => {}
-            Happening::Close(Closed { code, reason, .. }) => {
+            WireEvent::Message(Data::Binary(buffer)) => self.driver.handle_message(&to_bytes(&buffer).into()),
+            WireEvent::Message(Data::Text(_)) => self.driver.handle_text(),
+            WireEvent::Error => {}
+            WireEvent::Close(Closed { code, reason, .. }) => {
                 self.wire.take();
                 self.driver.handle_close(code, &reason);
             }

@@ -28,7 +28,7 @@ pub(crate) struct Wire {
 }
 
 /// What happens to a WebSocket.
-pub(crate) enum Happening {
+pub(crate) enum WireEvent {
     /// It is open.
     Open,
     /// A message came.
@@ -54,11 +54,11 @@ impl Wire {
     pub(crate) fn open(
         url: &str,
         protocols: &[&str],
-        on: impl Fn(Happening) + 'static,
+        on: impl Fn(WireEvent) + 'static,
     ) -> Result<Self, JsValue> {
         let handler = Closure::<dyn Fn(Event)>::new(move |event| {
-            if let Some(happening) = Happening::of(event) {
-                on(happening);
+            if let Some(event) = WireEvent::of(event) {
+                on(event);
             }
         });
         let protocols: Array = protocols.iter().map(|&name| JsValue::from(name)).collect();
@@ -76,7 +76,7 @@ impl Wire {
     pub(crate) fn connect(
         url: &str,
         protocols: &[&str],
-        on: impl Fn(Happening) + 'static,
+        on: impl Fn(WireEvent) + 'static,
     ) -> Result<Self, SocketError> {
         check_address(url)?;
         Self::open(url, protocols, on)
@@ -144,7 +144,7 @@ impl Drop for Wire {
     }
 }
 
-impl Happening {
+impl WireEvent {
     fn of(event: Event) -> Option<Self> {
         match event.type_().as_str() {
             "open" => Some(Self::Open),

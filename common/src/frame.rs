@@ -270,7 +270,7 @@ pub struct Reply {
     /// The command's id.
     pub id: u32,
     /// What came of it.
-    pub result: Result<Answer, ErrorInfo>,
+    pub result: Result<ReplyBody, ErrorInfo>,
 }
 
 /// Why a command failed.
@@ -298,7 +298,7 @@ impl ErrorInfo {
 /// The kinds of successful [`Reply`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Answer {
+pub enum ReplyBody {
     /// To [`Request::Connect`]. It comes once to a connection, and is larger than what comes all the time.
     Connected(Box<Connected>),
     /// To [`Request::Subscribe`].
@@ -323,7 +323,11 @@ pub enum Answer {
     Unknown,
 }
 
-/// See [`Answer::Connected`].
+/// The name that [`ReplyBody`] had; where it is used still, it is to be replaced.
+#[doc(hidden)]
+pub type Answer = ReplyBody;
+
+/// See [`ReplyBody::Connected`].
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[cfg_attr(feature = "json", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "json", serde(rename_all = "camelCase", default))]
@@ -403,7 +407,7 @@ pub struct SubscribeOutcome {
     pub result: Result<Subscribed, ErrorInfo>,
 }
 
-/// See [`Answer::Subscribed`].
+/// See [`ReplyBody::Subscribed`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "json", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "json", serde(rename_all = "camelCase"))]
@@ -425,7 +429,7 @@ pub struct Subscribed {
     pub recovering: u64,
 }
 
-/// See [`Answer::Published`].
+/// See [`ReplyBody::Published`].
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[cfg_attr(feature = "json", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "json", serde(rename_all = "camelCase", default))]
@@ -435,7 +439,7 @@ pub struct Published {
     pub position: Option<Position>,
 }
 
-/// See [`Answer::History`].
+/// See [`ReplyBody::History`].
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[cfg_attr(feature = "json", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "json", serde(rename_all = "camelCase", default))]
@@ -453,7 +457,7 @@ pub struct HistoryPage {
     pub more: bool,
 }
 
-/// See [`Answer::Presence`].
+/// See [`ReplyBody::Presence`].
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[cfg_attr(feature = "json", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "json", serde(rename_all = "camelCase", default))]
@@ -491,7 +495,7 @@ pub struct Member {
     pub info: String,
 }
 
-/// See [`Answer::Called`].
+/// See [`ReplyBody::Called`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "json", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(
@@ -505,7 +509,7 @@ pub struct Called {
     pub more: bool,
 }
 
-/// See [`Answer::Refreshed`].
+/// See [`ReplyBody::Refreshed`].
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[cfg_attr(feature = "json", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "json", serde(rename_all = "camelCase", default))]

@@ -61,7 +61,7 @@ pub struct Frame<'a> {
     pub body: Body<'a>,
 }
 
-/// What a [`Frame`] says. An answer is one of [`Answer`](crate::frame::Answer), what comes unasked one of
+/// What a [`Frame`] says. An answer is one of [`ReplyBody`](crate::frame::ReplyBody), what comes unasked one of
 /// [`Push`](crate::frame::Push).
 // With the numbers of the fields, so that telling them apart costs nothing.
 #[derive(Debug, Clone, Copy)]

@@ -3,7 +3,7 @@
 use futures_util::StreamExt as _;
 use futures_util::future::join_all;
 use wirehub_client::common::code::{CloseCode, ErrorCode};
-use wirehub_client::{Address, Config, ErrorKind, State};
+use wirehub_client::{Address, ClientState, Config, ErrorKind};
 use wirehub_common::{ChannelName, Payload};
 use wirehub_demo_contract::{
     ChatMessage, ChatRoom, Echo, EchoRequest, Rooms, RoomsRequest, Ticks, TicksRequest,
@@ -169,7 +169,7 @@ async fn the_server_can_speak_in_a_channel_and_end_a_session_for_good() {
     let session = client.session().parse().unwrap();
     assert!(server.hub.disconnect(session, CloseCode::DISCONNECTED, "enough"));
     soon(client.closed()).await;
-    assert_eq!(client.state(), State::Closed);
+    assert_eq!(client.state(), ClientState::Closed);
     assert_eq!(client.connect().await.unwrap_err().message(), "enough");
     assert_eq!(next(&mut heard).await.unwrap_err().code(), ErrorCode::CLOSED);
 }
@@ -220,7 +220,7 @@ async fn an_address_that_is_no_wirehub_server_ends_the_client_with_the_reason() 
         let error = soon(client.connect()).await.unwrap_err();
         assert_eq!(error.code(), ErrorCode::CLOSED, "{path}");
         assert!(error.message().contains(says) && !error.message().is_empty(), "{path}: {error}");
-        assert_eq!(client.state(), State::Closed);
+        assert_eq!(client.state(), ClientState::Closed);
     }
 }
 
@@ -235,9 +235,9 @@ async fn a_server_that_is_not_there_is_tried_again_until_it_is() {
         let client = client.clone();
         async move { client.connect().await }
     });
-    assert_eq!(next(&mut changes).await.state, State::Connecting);
+    assert_eq!(next(&mut changes).await.state, ClientState::Connecting);
     let change = next(&mut changes).await;
-    assert_eq!((change.state, change.code), (State::Connecting, Some(CloseCode::ABNORMAL)));
+    assert_eq!((change.state, change.code), (ClientState::Connecting, Some(CloseCode::ABNORMAL)));
     assert!(change.retry_in.is_some() && !change.reason.is_empty(), "{change:?}");
     let server = Server::start(wirehub_demo::builder().build(), &listen).await;
     soon(connecting).await.unwrap().unwrap();

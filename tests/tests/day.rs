@@ -21,7 +21,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
-use wirehub_client::{Address, Client, Config, Error, Gap, State, Subscription, Update};
+use wirehub_client::{Address, Client, ClientState, Config, Error, Gap, Subscription, Update};
 use wirehub_common::code::{CloseCode, ErrorCode};
 use wirehub_common::{ChannelName, Payload};
 use wirehub_tests::{next, publication, soon};
@@ -292,7 +292,7 @@ async fn a_day_with_a_deploy_in_the_middle_loses_and_repeats_nothing() {
     let (status, _) = backend.request("POST", &path, r#"{"reason":"enough"}"#).await.unwrap();
     assert_eq!(status, 204);
     let change = next(&mut changes).await;
-    assert_eq!((change.state, change.code), (State::Closed, Some(CloseCode::DISCONNECTED)));
+    assert_eq!((change.state, change.code), (ClientState::Closed, Some(CloseCode::DISCONNECTED)));
     backend.publish(published).await;
     for (_, subscription) in &mut listeners {
         assert_eq!(publication(subscription).await.message, Payload::json(published.to_string()));

@@ -26,7 +26,7 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
-use wirehub_client::{Address, Client, Config, Gap, State};
+use wirehub_client::{Address, Client, ClientState, Config, Gap};
 use wirehub_common::code::CloseCode;
 use wirehub_common::{ChannelName, Payload};
 use wirehub_tests::{gap, next, publication, soon};
@@ -250,10 +250,10 @@ async fn holds_behind(mut setup: Setup) {
     setup
         .restart(async || {
             let change = next(&mut changes).await;
-            assert_eq!((change.state, change.code), (State::Reconnecting, Some(CloseCode::SHUTDOWN)));
+            assert_eq!((change.state, change.code), (ClientState::Reconnecting, Some(CloseCode::SHUTDOWN)));
         })
         .await;
-    while client.state() != State::Connected {
+    while client.state() != ClientState::Connected {
         next(&mut changes).await;
     }
     assert_eq!(gap(&mut heard).await, Gap::NoHistory);

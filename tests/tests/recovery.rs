@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use tokio::sync::Semaphore;
-use wirehub_client::{Client, Config, Gap, State};
+use wirehub_client::{Client, ClientState, Config, Gap};
 use wirehub_common::Limits;
 use wirehub_demo_contract::{ChatMessage, ChatRoom, Demo};
 use wirehub_server::{Authenticated, History, Hub, Namespace};
@@ -24,7 +24,7 @@ fn line(number: usize) -> ChatMessage {
     ChatMessage { nick: "ann".into(), text: number.to_string() }
 }
 
-async fn reached(client: &Client, state: State) {
+async fn reached(client: &Client, state: ClientState) {
     let mut changes = client.state_changes();
     while client.state() != state {
         next(&mut changes).await;
@@ -48,12 +48,12 @@ async fn what_is_said_while_a_client_is_away_comes_when_it_is_back_once_and_in_o
         }
         proxy.hold(true);
         proxy.cut();
-        soon(reached(&bob, State::Reconnecting)).await;
+        soon(reached(&bob, ClientState::Reconnecting)).await;
         for number in 10..20 {
             ann.publish(&room, &line(round * 20 + number)).await.unwrap();
         }
         proxy.hold(false);
-        soon(reached(&bob, State::Connected)).await;
+        soon(reached(&bob, ClientState::Connected)).await;
     }
     for number in 0..60 {
         let publication = publication(&mut heard).await;
@@ -139,7 +139,7 @@ async fn a_call_whose_answer_was_lost_is_repeated_and_carried_out_once() {
     let mut states = client.state_changes();
     proxy.mute(true);
     proxy.cut();
-    while next(&mut states).await.state != State::Reconnecting {}
+    while next(&mut states).await.state != ClientState::Reconnecting {}
     may_answer.add_permits(1);
     proxy.mute(false);
     assert_eq!(soon(calling).await.unwrap().unwrap(), 70);
@@ -171,7 +171,7 @@ async fn a_client_that_was_away_for_too_long_is_told_of_the_gap() {
     soon(heard.ready()).await.unwrap();
     proxy.hold(true);
     proxy.cut();
-    soon(reached(&bob, State::Reconnecting)).await;
+    soon(reached(&bob, ClientState::Reconnecting)).await;
     for number in 0..6 {
         ann.publish(&room, &line(number)).await.unwrap();
     }

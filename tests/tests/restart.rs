@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::Router;
 use wirehub_client::common::code::{CloseCode, ErrorCode};
-use wirehub_client::{Client, Config, Gap, State};
+use wirehub_client::{Client, ClientState, Config, Gap};
 use wirehub_common::Limits;
 use wirehub_common::contract::Schema;
 use wirehub_demo_contract::{ChatMessage, ChatRoom, Demo, Echo, EchoRequest};
@@ -19,7 +19,7 @@ fn hub() -> Hub {
 
 async fn connected_again(client: &Client) {
     let mut changes = client.state_changes();
-    while client.state() != State::Connected {
+    while client.state() != ClientState::Connected {
         next(&mut changes).await;
     }
 }
@@ -36,7 +36,7 @@ async fn clients_come_back_to_a_server_that_restarts_and_are_subscribed_again() 
     let mut changes = bob.state_changes();
     server.stop().await;
     let change = next(&mut changes).await;
-    assert_eq!((change.state, change.code), (State::Reconnecting, Some(CloseCode::SHUTDOWN)));
+    assert_eq!((change.state, change.code), (ClientState::Reconnecting, Some(CloseCode::SHUTDOWN)));
     assert!(change.retry_in.is_some_and(|delay| delay <= Duration::from_millis(200)), "{change:?}");
 
     // Said while there is no server: it goes out when there is one again.

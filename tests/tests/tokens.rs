@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use wirehub_client::common::code::ErrorCode;
-use wirehub_client::{Config, Gap, State};
+use wirehub_client::{ClientState, Config, Gap};
 use wirehub_demo_contract::{ChatMessage, ChatRoom, Demo};
 use wirehub_server::{Authenticated, Hub, Refusal};
 use wirehub_tests::{Server, next, publication, soon};
@@ -67,7 +67,7 @@ async fn a_client_whose_token_can_not_be_renewed_ends_with_the_reason() {
     };
     soon(client.connect()).await.unwrap();
     let mut changes = client.state_changes();
-    while client.state() != State::Closed {
+    while client.state() != ClientState::Closed {
         next(&mut changes).await;
     }
     let error = soon(client.connect()).await.unwrap_err();
@@ -105,7 +105,7 @@ async fn who_gives_tokens_by_hand_keeps_a_client_whatever_becomes_of_them() {
     // Somebody else signs in, on the same page.
     let mut changes = client.state_changes();
     client.set_token("bob").unwrap();
-    while !(client.state() == State::Connected && client.user() == "bob") {
+    while !(client.state() == ClientState::Connected && client.user() == "bob") {
         next(&mut changes).await;
     }
     client.publish(&room, &line(1)).await.unwrap();
@@ -115,7 +115,7 @@ async fn who_gives_tokens_by_hand_keeps_a_client_whatever_becomes_of_them() {
 
     // What is nobody's ends the client, as it always did.
     client.set_token("").unwrap();
-    while client.state() != State::Closed {
+    while client.state() != ClientState::Closed {
         next(&mut changes).await;
     }
     assert_eq!(soon(client.connect()).await.unwrap_err().code(), ErrorCode::UNAUTHORIZED);

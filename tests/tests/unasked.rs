@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use wirehub_client::common::frame::{ErrorInfo, Member};
 use wirehub_client::common::{ChannelName, Payload, code::ErrorCode};
-use wirehub_client::{Client, Config, MemberChange, State};
+use wirehub_client::{Client, ClientState, Config, MemberChange};
 use wirehub_demo_contract::{ChatMessage, ChatRoom};
 use wirehub_server::{
     Access, Alarm, AlarmProgress, Authenticated, Builder, History, Hub, Namespace, SessionId,
@@ -76,7 +76,7 @@ async fn a_member_who_reconnects_is_not_seen_to_leave() {
     let mut seen_by_bob = of_bob.member_changes();
     let mut states = bob.state_changes();
     proxy.cut();
-    while next(&mut states).await.state != State::Connected {}
+    while next(&mut states).await.state != ClientState::Connected {}
     assert_eq!(next(&mut seen_by_bob).await, MemberChange::Unknown, "others may have come and gone");
 
     // The next that is told is somebody else.
@@ -154,7 +154,7 @@ async fn a_subscription_of_the_token_recovers_what_was_missed() {
     let mut states = client.state_changes();
     proxy.hold(true);
     proxy.cut();
-    while next(&mut states).await.state != State::Reconnecting {}
+    while next(&mut states).await.state != ClientState::Reconnecting {}
     drop(server.hub.publish(&room(), &line("2")).unwrap());
     proxy.hold(false);
     assert_eq!(publication(&mut offered).await.offset, Some(2));
@@ -182,7 +182,7 @@ async fn an_anonymous_client_that_has_acknowledged_an_alarm_is_known_again_after
     for _ in 0..3 {
         let mut states = client.state_changes();
         proxy.cut();
-        while next(&mut states).await.state != State::Connected {}
+        while next(&mut states).await.state != ClientState::Connected {}
         // Behind what it may have said of the alarm.
         drop(soon(client.presence(channel("chat:lobby"))).await.unwrap());
         let report = server.hub.alarm(&id).unwrap();
@@ -221,7 +221,7 @@ async fn what_is_sent_to_a_user_who_is_away_for_a_moment_arrives() {
     let mut states = client.state_changes();
     proxy.hold(true);
     proxy.cut();
-    while next(&mut states).await.state != State::Reconnecting {}
+    while next(&mut states).await.state != ClientState::Reconnecting {}
     drop(server.hub.send_to_user("ann", Payload::json("2")).unwrap());
     proxy.hold(false);
     assert_eq!(publication(&mut messages).await.message, Payload::json("2"));
@@ -245,7 +245,7 @@ async fn an_alarm_is_seen_once_and_acknowledged_through_a_broken_connection() {
     // It comes again with the next connection, and is not shown again.
     let mut states = client.state_changes();
     proxy.cut();
-    while next(&mut states).await.state != State::Connected {}
+    while next(&mut states).await.state != ClientState::Connected {}
     let second = raise("flood");
     assert_eq!(next(&mut alarms).await.id, second);
 

@@ -82,7 +82,7 @@ impl Counter {
 
 #[cfg(test)]
 mod tests {
-    use wirehub_common::frame::{Answer, Called, Reply, ServerFrame};
+    use wirehub_common::frame::{Called, Reply, ReplyBody, ServerFrame};
     use wirehub_common::{Codec, Payload};
 
     use super::super::unmasked;
@@ -100,7 +100,10 @@ mod tests {
         let frame = |length: usize| {
             let answer = ServerFrame::Reply(Reply {
                 id: 1,
-                result: Ok(Answer::Called(Called { payload: Payload::bytes(vec![7; length]), more: false })),
+                result: Ok(ReplyBody::Called(Called {
+                    payload: Payload::bytes(vec![7; length]),
+                    more: false,
+                })),
             });
             Codec::Protobuf.encode_frame(&answer).to_vec()
         };

@@ -1,4 +1,4 @@
-//! Alarms: shown once, however often the server sends them, and told when they are over.
+//! Alarms: shown once, however often the server sends them; the application is notified of their end.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -8,14 +8,14 @@ use wirehub_common::view::Alarm;
 use wirehub_common::{ChannelName, compose};
 
 use super::Core;
-use crate::{Answered, Error, Listener, Time};
+use crate::{Error, Listener, OutcomeView, Time};
 
-/// The alarms that the application has been told of.
+/// The alarms that the application knows.
 #[derive(Debug)]
-pub(super) struct Alarms(pub(super) Vec<Told>);
+pub(super) struct Alarms(pub(super) Vec<KnownAlarm>);
 
 #[derive(Debug)]
-pub(super) struct Told {
+pub(super) struct KnownAlarm {
     id: String,
     channel: ChannelName,
     /// When it was raised, by the server's clock.
@@ -33,9 +33,9 @@ pub(super) struct Told {
 impl Alarms {
     pub(super) fn deadline(&self) -> Time {
         let mut soonest = Time::NEVER;
-        for told in &self.0 {
-            if told.is_settled() {
-                soonest = soonest.min(told.ends);
+        for known in &self.0 {
+            if known.is_settled() {
+                soonest = soonest.min(known.ends);
             }
         }
         soonest
@@ -43,15 +43,15 @@ impl Alarms {
 
     /// Whether a reply answers the question for one of them.
     pub(super) fn are_asked_for(&self, question: u32) -> bool {
-        self.0.iter().any(|told| told.question == question)
+        self.0.iter().any(|known| known.question == question)
     }
 
-    fn find(&self, is_it: impl Fn(&Told) -> bool) -> Option<usize> {
+    fn find(&self, is_it: impl Fn(&KnownAlarm) -> bool) -> Option<usize> {
         self.0.iter().position(is_it)
     }
 }
 
-impl Told {
+impl KnownAlarm {
     /// Whether nothing is under way that says what becomes of it.
     fn is_settled(&self) -> bool {
         self.commands.is_empty()
@@ -66,17 +66,17 @@ impl Told {
 impl<L: Listener> Core<L> {
     /// The application acknowledges an alarm by this command.
     pub(super) fn note_acknowledged(&mut self, alarm: &str, command: u32) {
-        if let Some(told) = self.alarms.0.iter_mut().find(|told| told.id == alarm) {
-            told.commands.push(command);
+        if let Some(known) = self.alarms.0.iter_mut().find(|known| known.id == alarm) {
+            known.commands.push(command);
         }
     }
 
     /// What came of the command by which the application acknowledged an alarm, if it was one.
-    pub(super) fn settle_acknowledgement(&mut self, command: u32, result: &Result<Answered<'_>, Error>) {
-        let Some(index) = self.alarms.find(|told| told.commands.contains(&command)) else { return };
-        let Some(told) = self.alarms.0.get_mut(index) else { return };
-        told.commands.retain(|of| *of != command);
-        told.is_acknowledged |= result.is_ok();
+    pub(super) fn settle_acknowledgement(&mut self, command: u32, result: &Result<OutcomeView<'_>, Error>) {
+        let Some(index) = self.alarms.find(|known| known.commands.contains(&command)) else { return };
+        let Some(known) = self.alarms.0.get_mut(index) else { return };
+        known.commands.retain(|of| *of != command);
+        known.is_acknowledged |= result.is_ok();
         if matches!(result, Err(error) if error.code() == ErrorCode::UNKNOWN_ALARM) {
             self.end_alarm(index);
         } else if self.is_up() {
@@ -87,13 +87,13 @@ impl<L: Listener> Core<L> {
 
     pub(super) fn handle_alarm(&mut self, now: Time, alarm: Alarm<'_>) {
         let id = alarm.id();
-        let told = self.alarms.find(|told| told.id == id);
+        let known = self.alarms.find(|known| known.id == id);
         if alarm.withdrawn() {
-            // Of what it was not told the application need not hear.
-            let Some(index) = told else { return };
+            // The end of an alarm that was never shown concerns nobody.
+            let Some(index) = known else { return };
             match self.alarms.0.get_mut(index) {
                 // What comes of that says whether it has to hear of it.
-                Some(told) if !told.is_settled() => told.ends = now,
+                Some(known) if !known.is_settled() => known.ends = now,
                 _ => {
                     if self.alarms.0.remove(index).is_shown() {
                         self.listener.alarm(alarm);
@@ -105,8 +105,8 @@ impl<L: Listener> Core<L> {
         self.send_transient(compose::acknowledge(0, id, true));
         // Without a time it lasts until somebody says otherwise.
         let ends = if alarm.ttl().is_zero() { Time::NEVER } else { now.after(alarm.ttl()) };
-        if let Some(told) = told.and_then(|index| self.alarms.0.get_mut(index)) {
-            told.ends = ends;
+        if let Some(known) = known.and_then(|index| self.alarms.0.get_mut(index)) {
+            known.ends = ends;
             return;
         }
         // It was checked together with its frame.
@@ -114,7 +114,7 @@ impl<L: Listener> Core<L> {
         if self.alarms.0.len() >= MAX_TOLD {
             self.alarms.0.remove(0);
         }
-        self.alarms.0.push(Told {
+        self.alarms.0.push(KnownAlarm {
             id: id.into(),
             channel,
             raised: alarm.time(),
@@ -136,45 +136,45 @@ impl<L: Listener> Core<L> {
 
     fn ask_for_alarm(&mut self, index: usize) {
         let question = self.next_id();
-        let Some(told) = self.alarms.0.get_mut(index) else { return };
-        told.question = 0;
-        if told.is_shown() {
-            told.question = question;
-            let frame = compose::acknowledge(question, &told.id, true);
+        let Some(known) = self.alarms.0.get_mut(index) else { return };
+        known.question = 0;
+        if known.is_shown() {
+            known.question = question;
+            let frame = compose::acknowledge(question, &known.id, true);
             self.send_transient(frame);
         }
     }
 
     /// The answer to such a question.
     pub(super) fn handle_alarm_answer(&mut self, question: u32, is_known: bool) {
-        let Some(index) = self.alarms.find(|told| told.question == question) else { return };
-        if let Some(told) = self.alarms.0.get_mut(index) {
-            told.question = 0;
+        let Some(index) = self.alarms.find(|known| known.question == question) else { return };
+        if let Some(known) = self.alarms.0.get_mut(index) {
+            known.question = 0;
             // One that is being acknowledged gets an answer to that.
-            if !is_known && told.is_shown() {
+            if !is_known && known.is_shown() {
                 self.end_alarm(index);
             }
         }
     }
 
     pub(super) fn expire_alarms(&mut self, now: Time) {
-        while let Some(index) = self.alarms.find(|told| told.is_settled() && told.ends <= now) {
+        while let Some(index) = self.alarms.find(|known| known.is_settled() && known.ends <= now) {
             self.end_alarm(index);
         }
     }
 
     /// What another user acknowledged says nothing of this one.
     pub(super) fn forget_acknowledged(&mut self) {
-        self.alarms.0.retain(Told::is_shown);
+        self.alarms.0.retain(KnownAlarm::is_shown);
     }
 
     fn end_alarm(&mut self, index: usize) {
-        let Told { id, channel, raised, is_acknowledged, .. } = self.alarms.0.remove(index);
+        let KnownAlarm { id, channel, raised, is_acknowledged, .. } = self.alarms.0.remove(index);
         if !is_acknowledged {
             self.listener.alarm_over(&id, &channel, raised);
         }
     }
 }
 
-/// How many alarms are remembered; one beyond them may be told again, and its end is not.
+/// How many alarms are remembered; one beyond them may be shown again, and its end is not.
 const MAX_TOLD: usize = 1024;

@@ -12,9 +12,9 @@ use wirehub_common::view::{Body, Called};
 use wirehub_common::{Bytes, compose};
 
 use super::Core;
-use super::keys::{Imprint, Keys, Memory};
+use super::keys::{Keys, Memory, MemoryMark};
 use super::outgoing::{Arriving, Upload, start_of, too_large};
-use crate::{Answered, Error, ErrorKind, Listener, Time};
+use crate::{Error, ErrorKind, Listener, OutcomeView, Time};
 
 /// Names a publish or a call of one client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -88,7 +88,7 @@ pub(super) struct Pending {
     /// The encoded command, as long as it may have to be sent.
     pub(super) frame: Bytes,
     /// Where the server may remember it from.
-    first_sent: Option<Imprint>,
+    first_sent: Option<MemoryMark>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -139,8 +139,8 @@ impl Pending {
     /// Whether the server may not remember it any more, to which it was sent before.
     pub(super) fn is_forgotten(&self, keys: &Keys, heard: Time) -> bool {
         let memory = self.kind.memory(keys);
-        let remembers = |imprint| memory.is_some_and(|memory| memory.remembers(imprint, heard));
-        self.first_sent.is_some_and(|imprint| !remembers(imprint))
+        let remembers = |mark| memory.is_some_and(|memory| memory.remembers(mark, heard));
+        self.first_sent.is_some_and(|mark| !remembers(mark))
     }
 
     /// It is in the transport, and was not sent before `heard`.
@@ -150,7 +150,7 @@ impl Pending {
             && !self.fail_fast
             && self.first_sent.is_none()
         {
-            self.first_sent = memory.imprint(self.queued.max(heard));
+            self.first_sent = memory.mark(self.queued.max(heard));
         }
     }
 
@@ -360,11 +360,11 @@ impl<L: Listener> Core<L> {
                 let error = Error::in_words(ErrorKind::Usage, ErrorCode::UNSUPPORTED, words);
                 return self.abandon(command, error);
             }
-            Body::Called(called) => Ok(Answered::Called(called)),
-            Body::Published(published) => Ok(Answered::Published(published)),
-            Body::History(page) => Ok(Answered::History(page)),
-            Body::Presence(list) => Ok(Answered::Presence(list)),
-            Body::Acknowledged => Ok(Answered::Acknowledged),
+            Body::Called(called) => Ok(OutcomeView::Called(called)),
+            Body::Published(published) => Ok(OutcomeView::Published(published)),
+            Body::History(page) => Ok(OutcomeView::History(page)),
+            Body::Presence(list) => Ok(OutcomeView::Presence(list)),
+            Body::Acknowledged => Ok(OutcomeView::Acknowledged),
             Body::Error(error) => Err(error.into()),
             _ => Err(Error::from_code(ErrorKind::Server, ErrorCode::UNSUPPORTED)),
         };
@@ -382,7 +382,7 @@ impl<L: Listener> Core<L> {
             self.listener.response(CommandId(command), payload);
         }
         if !called.more() {
-            self.complete(command, Ok(Answered::Streamed));
+            self.complete(command, Ok(OutcomeView::Streamed));
         }
     }
 
@@ -472,7 +472,7 @@ impl<L: Listener> Core<L> {
         }
     }
 
-    pub(super) fn complete(&mut self, command: u32, result: Result<Answered<'_>, Error>) {
+    pub(super) fn complete(&mut self, command: u32, result: Result<OutcomeView<'_>, Error>) {
         if self.commands.remove(command) {
             self.settle_acknowledgement(command, &result);
             self.listener.completed(CommandId(command), result);

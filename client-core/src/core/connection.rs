@@ -9,7 +9,7 @@ use wirehub_common::{Bytes, ChannelName, PartError, SUBPROTOCOL_PROTOBUF, compos
 
 use super::Core;
 use crate::time::Span;
-use crate::{Error, ErrorKind, Listener, State, Time};
+use crate::{ClientState, Error, ErrorKind, Listener, Time};
 
 /// How far the connection is.
 #[derive(Debug)]
@@ -354,7 +354,7 @@ impl<L: Listener> Core<L> {
         if is_behind || self.subscriptions.have_no_room() {
             self.catching_up = now.plus(CATCH_UP);
         } else {
-            self.enter(State::Connected, None, "", None);
+            self.enter(ClientState::Connected, None, "", None);
         }
         if let (Some(ours), Some(theirs)) = (&self.config.contract, connected.contract()) {
             self.listener.contract_differs(ours, theirs);
@@ -383,7 +383,7 @@ impl<L: Listener> Core<L> {
     pub(super) fn end_catching_up(&mut self) {
         if self.catching_up < Time::NEVER && !self.subscriptions.are_behind() {
             self.catching_up = Time::NEVER;
-            self.enter(State::Connected, None, "", None);
+            self.enter(ClientState::Connected, None, "", None);
         }
     }
 
@@ -391,7 +391,7 @@ impl<L: Listener> Core<L> {
     fn expire_catching_up(&mut self, now: Time) {
         if self.catching_up <= now {
             self.catching_up = Time::NEVER;
-            self.enter(State::Connected, None, "", None);
+            self.enter(ClientState::Connected, None, "", None);
         }
     }
 
@@ -493,8 +493,8 @@ impl<L: Listener> Core<L> {
     }
 
     /// What the client is doing that has no connection and is not over.
-    pub(super) fn state_between(&self) -> State {
-        if self.session.is_empty() { State::Connecting } else { State::Reconnecting }
+    pub(super) fn state_between(&self) -> ClientState {
+        if self.session.is_empty() { ClientState::Connecting } else { ClientState::Reconnecting }
     }
 
     /// Whether the connection is up, and has lived long enough to be a good one.
@@ -517,12 +517,12 @@ impl<L: Listener> Core<L> {
         self.link = Link::None;
         self.catching_up = Time::NEVER;
         self.incoming.clear();
-        self.state = State::Closed;
+        self.state = ClientState::Closed;
         self.tokens.clear();
         self.alarms.0.clear();
         self.fail_all_commands();
         self.end_all_subscriptions();
-        self.enter(State::Closed, Some(code), reason, None);
+        self.enter(ClientState::Closed, Some(code), reason, None);
     }
 }
 

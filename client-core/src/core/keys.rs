@@ -40,7 +40,7 @@ pub(super) struct Memory {
 
 /// When a key came to the server first, at the earliest.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Imprint {
+pub(super) struct MemoryMark {
     generation: u32,
     clock: u64,
 }
@@ -91,18 +91,18 @@ impl Memory {
 
     /// What a command leaves in the server's memory that is sent now. `since` is any moment before that, the later the
     /// better; nothing is left where keys have no effect.
-    pub(super) fn imprint(&self, since: Time) -> Option<Imprint> {
+    pub(super) fn mark(&self, since: Time) -> Option<MemoryMark> {
         // Where the client's clock stood still meanwhile this is too early: on the safe side.
         let clock = self.clock.saturating_add(since.span_since(self.told).millis());
-        self.in_force.then_some(Imprint { generation: self.generation, clock })
+        self.in_force.then_some(MemoryMark { generation: self.generation, clock })
     }
 
-    /// Whether the server, by what it said last and the time since then, still knows a command with this imprint. `heard`
+    /// Whether the server, by what it said last and the time since then, still knows a command with this mark. `heard`
     /// is a moment in this connection.
-    pub(super) fn remembers(&self, imprint: Imprint, heard: Time) -> bool {
+    pub(super) fn remembers(&self, mark: MemoryMark, heard: Time) -> bool {
         let clock = self.clock.saturating_add(heard.span_since(self.told).millis());
-        let passed = clock.saturating_sub(imprint.clock);
-        self.in_force && imprint.generation == self.generation && passed < self.window
+        let passed = clock.saturating_sub(mark.clock);
+        self.in_force && mark.generation == self.generation && passed < self.window
     }
 }
 
@@ -149,33 +149,33 @@ mod tests {
         let mut keys = Memory::new();
         keys.hear(at(100), "a", WINDOW, 50_000);
         // Sent at 53 s by the server's clock.
-        let imprint = keys.imprint(at(103)).unwrap();
+        let mark = keys.mark(at(103)).unwrap();
         keys.hear(at(104), "a", WINDOW, 62_999);
-        assert!(keys.remembers(imprint, at(104)));
-        assert!(!keys.remembers(imprint, at(105)), "it took its time to be sent again");
+        assert!(keys.remembers(mark, at(104)));
+        assert!(!keys.remembers(mark, at(105)), "it took its time to be sent again");
         keys.hear(at(104), "a", WINDOW, 63_000);
-        assert!(!keys.remembers(imprint, at(104)), "this client's clock stood still");
+        assert!(!keys.remembers(mark, at(104)), "this client's clock stood still");
     }
 
     #[test]
     fn another_memory_knows_nothing_and_neither_does_the_first_one_after_it() {
         let mut keys = Memory::new();
         keys.hear(at(0), "a", WINDOW, 0);
-        let imprint = keys.imprint(at(0)).unwrap();
+        let mark = keys.mark(at(0)).unwrap();
         keys.hear(at(1), "b", WINDOW, 0);
-        assert!(!keys.remembers(imprint, at(1)));
+        assert!(!keys.remembers(mark, at(1)));
         keys.hear(at(2), "a", WINDOW, 0);
-        assert!(!keys.remembers(imprint, at(2)), "it may have been lost and made again");
+        assert!(!keys.remembers(mark, at(2)), "it may have been lost and made again");
     }
 
     #[test]
     fn without_a_memory_nothing_is_left_and_nothing_known() {
         let mut keys = Memory::new();
-        assert!(keys.imprint(at(0)).is_none());
+        assert!(keys.mark(at(0)).is_none());
         keys.hear(at(0), "", WINDOW, 0);
-        let imprint = keys.imprint(at(0)).unwrap();
+        let mark = keys.mark(at(0)).unwrap();
         keys.connected(at(0), None);
-        assert!(keys.imprint(at(0)).is_none());
-        assert!(!keys.remembers(imprint, at(0)));
+        assert!(keys.mark(at(0)).is_none());
+        assert!(!keys.remembers(mark, at(0)));
     }
 }

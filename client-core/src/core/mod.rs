@@ -16,7 +16,7 @@ use self::subscriptions::Subscriptions;
 use self::token::Tokens;
 use crate::backoff::Backoff;
 use crate::time::Span;
-use crate::{Config, Error, ErrorKind, Event, Events, Listener, State, StateNews, Time};
+use crate::{ClientState, Config, Error, ErrorKind, Event, Events, Listener, StateView, Time};
 
 mod alarms;
 mod commands;
@@ -41,7 +41,7 @@ pub use self::token::TokenRequest;
 pub struct Core<L = Events> {
     config: Config,
     backoff: Backoff,
-    state: State,
+    state: ClientState,
     link: Link,
     /// The server's frames that are coming in parts.
     incoming: Assembler,
@@ -106,7 +106,7 @@ impl<L: Listener> Core<L> {
         Self {
             config: Config::new(),
             backoff: Backoff::new(0),
-            state: State::Disconnected,
+            state: ClientState::Disconnected,
             link: Link::None,
             incoming: Assembler::new(),
             session: String::new(),
@@ -136,7 +136,7 @@ impl<L: Listener> Core<L> {
     }
 
     /// What the client is doing.
-    pub fn state(&self) -> State {
+    pub fn state(&self) -> ClientState {
         self.state
     }
 
@@ -173,8 +173,8 @@ impl<L: Listener> Core<L> {
 
     /// Begins to connect; does nothing where the client has begun already, or is closed.
     pub fn connect(&mut self, now: Time) {
-        if self.state == State::Disconnected {
-            self.enter(State::Connecting, None, "", None);
+        if self.state == ClientState::Disconnected {
+            self.enter(ClientState::Connecting, None, "", None);
             self.open(now);
         }
     }
@@ -182,7 +182,7 @@ impl<L: Listener> Core<L> {
     /// Ends the client: what is queued fails, subscriptions end. A code that may not be sent is replaced by 1000, a
     /// reason of more than 123 bytes is cut.
     pub fn close(&mut self, code: CloseCode, reason: &str) {
-        if self.state == State::Closed {
+        if self.state == ClientState::Closed {
             return;
         }
         let code = if code.is_sendable() { code } else { CloseCode::NORMAL };
@@ -440,17 +440,17 @@ impl<L: Listener> Core<L> {
     }
 
     fn refuse_when_closed(&self) -> Result<(), Error> {
-        if self.state == State::Closed {
+        if self.state == ClientState::Closed {
             return Err(Error::from_code(ErrorKind::Usage, ErrorCode::CLOSED));
         }
         Ok(())
     }
 
-    fn enter(&mut self, state: State, code: Option<CloseCode>, reason: &str, retry_in: Option<Span>) {
+    fn enter(&mut self, state: ClientState, code: Option<CloseCode>, reason: &str, retry_in: Option<Span>) {
         self.state = state;
         let Self { session, user, .. } = self;
         let failure = self.failure.as_ref();
         let retry_in = retry_in.map(Into::into);
-        self.listener.state(StateNews { state, code, reason, retry_in, session, user, failure });
+        self.listener.state(StateView { state, code, reason, retry_in, session, user, failure });
     }
 }

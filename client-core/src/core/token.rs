@@ -18,7 +18,7 @@ use wirehub_common::view::Body;
 use super::Core;
 use super::connection::Link;
 use crate::time::Span;
-use crate::{Error, ErrorKind, Listener, State, Time};
+use crate::{ClientState, Error, ErrorKind, Listener, Time};
 
 /// Names one question to the token provider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -231,7 +231,12 @@ impl<L: Listener> Core<L> {
         if self.tokens.given || self.is_stable(now) {
             self.drop_transport(CloseCode::SUPERSEDED, reason);
             self.forget_connection();
-            self.enter(State::Reconnecting, Some(CloseCode::SUPERSEDED), reason, Some(Span::from_millis(0)));
+            self.enter(
+                ClientState::Reconnecting,
+                Some(CloseCode::SUPERSEDED),
+                reason,
+                Some(Span::from_millis(0)),
+            );
             self.open(now);
         } else {
             // A provider that gives tokens of this user and that in turn.

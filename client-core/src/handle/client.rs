@@ -22,7 +22,7 @@ use super::responses::Responses;
 use super::subscription::{Feed, Offers, Publication};
 use super::{Inner, Shared};
 use crate::{
-    CommandId, Error, ErrorKind, Outcome, Overflow, SendOptions, State, StateChange, Subscription, Time,
+    ClientState, CommandId, Error, ErrorKind, Outcome, Overflow, SendOptions, StateChange, Subscription, Time,
 };
 
 /// A client. Cloning gives another handle to the same one; when the last handle and the last [`Subscription`] are
@@ -65,8 +65,8 @@ impl Client {
         self.shared().act(|inner, now| inner.core.connect(now));
         loop {
             match self.state() {
-                State::Connected => return Ok(()),
-                State::Closed => break,
+                ClientState::Connected => return Ok(()),
+                ClientState::Closed => break,
                 _ if self.needs_token() => {
                     return Err(Error::from_code(ErrorKind::Server, ErrorCode::TOKEN_EXPIRED));
                 }
@@ -89,7 +89,7 @@ impl Client {
     pub fn set_token(&self, token: impl Into<String>) -> Result<(), Error> {
         let token = token.into();
         self.shared().act(|inner, now| {
-            if inner.core.state() == State::Closed {
+            if inner.core.state() == ClientState::Closed {
                 return Err(Error::from_code(ErrorKind::Usage, ErrorCode::CLOSED));
             }
             inner.core.set_token(now, token);
@@ -105,7 +105,7 @@ impl Client {
     }
 
     /// What the client is doing.
-    pub fn state(&self) -> State {
+    pub fn state(&self) -> ClientState {
         self.shared().lock().core.state()
     }
 
@@ -113,7 +113,7 @@ impl Client {
     pub fn state_changes(&self) -> StateChanges {
         let (sender, queue) = queue::new(WATCHED, Overflow::DropOldest);
         let mut inner = self.shared().lock();
-        if inner.core.state() != State::Closed {
+        if inner.core.state() != ClientState::Closed {
             queue::add(&mut inner.watchers, sender);
         }
         StateChanges(queue)
@@ -124,7 +124,7 @@ impl Client {
     pub fn errors(&self) -> impl Stream<Item = Error> + Unpin + Send + use<> {
         let (sender, queue) = queue::new(WATCHED, Overflow::DropOldest);
         let mut inner = self.shared().lock();
-        if inner.core.state() != State::Closed {
+        if inner.core.state() != ClientState::Closed {
             queue::add(&mut inner.errors, sender);
         }
         queue
@@ -135,7 +135,7 @@ impl Client {
     pub fn broadcasts(&self) -> impl Stream<Item = Publication<Payload>> + Unpin + Send + use<> {
         let mut inner = self.shared().lock();
         let (sender, queue) = queue::new(inner.core.config().receive_queue, Overflow::DropOldest);
-        if inner.core.state() != State::Closed {
+        if inner.core.state() != ClientState::Closed {
             queue::add(&mut inner.broadcasts, sender);
         }
         queue.map(Publication::from)
@@ -162,7 +162,7 @@ impl Client {
     pub fn alarms(&self) -> Alarms {
         let mut inner = self.shared().lock();
         let (sender, queue) = queue::new(inner.core.config().receive_queue, Overflow::DropOldest);
-        if inner.core.state() != State::Closed {
+        if inner.core.state() != ClientState::Closed {
             queue::add(&mut inner.alarms, sender);
         }
         Alarms(queue)
@@ -188,7 +188,7 @@ impl Client {
     pub fn offers(&self) -> Offers {
         let mut inner = self.shared().lock();
         let (sender, queue) = queue::new(WATCHED_OFFERS, Overflow::Error);
-        if inner.core.state() != State::Closed {
+        if inner.core.state() != ClientState::Closed {
             inner.offers = Some(sender);
         }
         Offers::new(queue, Arc::clone(&self.lifetime))
@@ -449,7 +449,7 @@ impl fmt::Debug for Client {
     }
 }
 
-/// The changes of a client's [`State`]. See [`Client::state_changes`].
+/// The changes of a client's [`ClientState`]. See [`Client::state_changes`].
 #[derive(Debug)]
 #[must_use = "a stream does nothing before it is polled"]
 pub struct StateChanges(Queue<StateChange>);

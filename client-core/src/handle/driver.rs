@@ -8,7 +8,7 @@ use wirehub_common::Bytes;
 use wirehub_common::code::CloseCode;
 
 use super::Shared;
-use crate::{Client, Config, Core, Error, State, Time, TokenRequest, Transmit};
+use crate::{Client, ClientState, Config, Core, Error, Time, TokenRequest, Transmit};
 
 /// The lower end of a client: whoever holds it moves the bytes and fires the timer.
 ///
@@ -78,7 +78,7 @@ impl Driver {
 
     /// Whether the client is over.
     pub fn is_closed(&self) -> bool {
-        self.shared.lock().core.state() == State::Closed
+        self.shared.lock().core.state() == ClientState::Closed
     }
 
     /// See [`Core::handle_open`].

@@ -15,8 +15,8 @@ use wirehub_common::{ChannelName, Payload, frame};
 
 use self::queue::{QueueSender, Refused};
 use crate::{
-    CommandId, Core, Error, ErrorKind, Event, Outcome, Recovery, State, StateChange, SubscriptionId, Time,
-    TokenRequest,
+    ClientState, CommandId, Core, Error, ErrorKind, Event, Outcome, Recovery, StateChange, SubscriptionId,
+    Time, TokenRequest,
 };
 
 mod alarm;
@@ -150,7 +150,7 @@ impl Inner {
                         change.reason = code.message().into();
                     }
                     self.watchers.retain(|watcher| watcher.push(change.clone(), 1).is_ok());
-                    if change.state == State::Closed {
+                    if change.state == ClientState::Closed {
                         self.watchers.clear();
                         self.errors.clear();
                         self.broadcasts.clear();

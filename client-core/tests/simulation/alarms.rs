@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use wirehub_client_core::Time;
 use wirehub_common::code::ErrorCode;
-use wirehub_common::frame::{Acknowledge, Alarm, Answer, ErrorInfo, Push, ServerFrame};
+use wirehub_common::frame::{Acknowledge, Alarm, ErrorInfo, Push, ReplyBody, ServerFrame};
 use wirehub_common::{ChannelName, Payload};
 
 #[derive(Debug, Default)]
@@ -60,7 +60,7 @@ impl Ledger {
         now: Time,
         user: &str,
         Acknowledge { alarm, received_only }: &Acknowledge,
-    ) -> Result<Answer, ErrorInfo> {
+    ) -> Result<ReplyBody, ErrorInfo> {
         let number = number_of(alarm);
         if !self.is_active(now, user, number) {
             return Err(ErrorInfo::from_code(ErrorCode::UNKNOWN_ALARM));
@@ -68,7 +68,7 @@ impl Ledger {
         if !received_only {
             self.acknowledged.insert(number);
         }
-        Ok(Answer::Acknowledged)
+        Ok(ReplyBody::Acknowledged)
     }
 
     /// Whether the user has this alarm, and its time is not over.

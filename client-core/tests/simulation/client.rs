@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::Bytes;
-use wirehub_client_core::{CommandId, Config, Core, Event, Outcome, State, SubscriptionId, Time};
+use wirehub_client_core::{ClientState, CommandId, Config, Core, Event, Outcome, SubscriptionId, Time};
 use wirehub_common::code::{CloseCode, ErrorCode};
 use wirehub_common::frame::{Part, Push, ServerFrame};
 use wirehub_common::{Assembler, ChannelName, Codec, Payload};
@@ -406,7 +406,7 @@ impl Client {
                     self.subscriptions.remove(&subscription).expect("it ends once");
                 }
                 Event::State(change) => {
-                    if change.state == State::Connected {
+                    if change.state == ClientState::Connected {
                         self.connected_at = now;
                     } else {
                         // What comes before the next confirmation would be an older subscription's.
@@ -474,7 +474,7 @@ impl Client {
             self.published.iter().all(|&message| server.has_carried_out(message)),
             "what the server said it has published, it has"
         );
-        assert_eq!(self.core.state(), State::Connected);
+        assert_eq!(self.core.state(), ClientState::Connected);
         assert!(self.commands.is_empty(), "each command ends: {:?}", self.commands);
         for record in self.subscriptions.values() {
             assert_eq!(

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use wirehub_client_core::Time;
 use wirehub_common::code::ErrorCode;
 use wirehub_common::frame::{
-    Answer, Call, Called, Command, Connect, Connected, ErrorInfo, Idempotency, Member, Movement, Part,
-    Position, PresenceList, Publication, Publish, Published, Push, Refresh, Refreshed, Reply, Request,
+    Call, Called, Command, Connect, Connected, ErrorInfo, Idempotency, Member, Movement, Part, Position,
+    PresenceList, Publication, Publish, Published, Push, Refresh, Refreshed, Reply, ReplyBody, Request,
     ServerFrame, Subscribe, SubscribeOutcome, Subscribed, Unsubscribe,
 };
 use wirehub_common::{ChannelName, Codec, Payload};
@@ -239,7 +239,7 @@ impl Server {
             if id == 0 {
                 continue;
             }
-            let in_line = matches!(result, Ok(Answer::Subscribed(_) | Answer::Unsubscribed(_)));
+            let in_line = matches!(result, Ok(ReplyBody::Subscribed(_) | ReplyBody::Unsubscribed(_)));
             let reply = ServerFrame::Reply(Reply { id, result });
             let session = self.sessions.get_mut(&connection).unwrap();
             if in_line {
@@ -384,7 +384,7 @@ impl Server {
         position
     }
 
-    fn carry_out(&mut self, connection: u64, id: u32, request: Request) -> Result<Answer, ErrorInfo> {
+    fn carry_out(&mut self, connection: u64, id: u32, request: Request) -> Result<ReplyBody, ErrorInfo> {
         let session = self.sessions.get_mut(&connection).unwrap();
         assert_eq!(session.greeted, !matches!(request, Request::Connect(_)), "connect comes first, once");
         match request {
@@ -416,34 +416,34 @@ impl Server {
                     idempotency,
                     ..Connected::default()
                 };
-                Ok(Answer::Connected(Box::new(connected)))
+                Ok(ReplyBody::Connected(Box::new(connected)))
             }
-            Request::Subscribe(subscribe) => self.subscribe(connection, subscribe).map(Answer::Subscribed),
+            Request::Subscribe(subscribe) => self.subscribe(connection, subscribe).map(ReplyBody::Subscribed),
             Request::Unsubscribe(Unsubscribe { channel, number }) => {
                 if session.subscriptions.get(&channel).is_some_and(|in_force| in_force.number <= number) {
                     session.subscriptions.remove(&channel);
                     self.tell(connection, &channel, false);
                 }
-                Ok(Answer::Unsubscribed(Unsubscribe { channel, number }))
+                Ok(ReplyBody::Unsubscribed(Unsubscribe { channel, number }))
             }
             Request::Publish(publish) => {
                 let position = Some(self.publish_once(publish));
-                Ok(Answer::Published(Published { position }))
+                Ok(ReplyBody::Published(Published { position }))
             }
             Request::Call(call) if call.name == "count" => {
                 for response in 0..RESPONSES {
                     let payload = Payload::json(response.to_string());
-                    let called = Answer::Called(Called { payload, more: true });
+                    let called = ReplyBody::Called(Called { payload, more: true });
                     session.reply(&ServerFrame::Reply(Reply { id, result: Ok(called) }));
                 }
-                Ok(Answer::Called(Called { payload: Payload::default(), more: false }))
+                Ok(ReplyBody::Called(Called { payload: Payload::default(), more: false }))
             }
             Request::Call(call) => {
                 let user = session.user.clone();
                 self.call_once(&user, &call);
-                Ok(Answer::Called(Called { payload: call.payload, more: false }))
+                Ok(ReplyBody::Called(Called { payload: call.payload, more: false }))
             }
-            Request::Cancel(_) => Ok(Answer::Cancelled),
+            Request::Cancel(_) => Ok(ReplyBody::Cancelled),
             Request::Refresh(Refresh { token }) => {
                 let token = self.check(&token)?;
                 let session = self.sessions.get_mut(&connection).unwrap();
@@ -455,7 +455,7 @@ impl Server {
                 let token_ttl = token.expires.since(self.now);
                 session.token = Some(token);
                 session.is_warned = false;
-                Ok(Answer::Refreshed(Refreshed { token_ttl }))
+                Ok(ReplyBody::Refreshed(Refreshed { token_ttl }))
             }
             Request::Acknowledge(acknowledge) => {
                 let user = session.user.clone();
@@ -466,7 +466,7 @@ impl Server {
                 let members: Vec<_> =
                     members.map(|session| Member { session, ..Member::default() }).collect();
                 let count = u32::try_from(members.len()).unwrap();
-                Ok(Answer::Presence(PresenceList { members, sessions: count, users: count, more: false }))
+                Ok(ReplyBody::Presence(PresenceList { members, sessions: count, users: count, more: false }))
             }
             _ => Err(ErrorInfo::from_code(ErrorCode::UNSUPPORTED)),
         }

@@ -4,8 +4,8 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use wirehub_client_core::{
-    Answered, CommandId, Error, Gap, Listener, Recovery, State, StateNews, SubscriptionId, TokenRequest,
-    Transmit,
+    ClientState, CommandId, Error, Gap, Listener, OutcomeView, Recovery, StateView, SubscriptionId,
+    TokenRequest, Transmit,
 };
 use wirehub_common::code::{CloseCode, ErrorCode};
 use wirehub_common::contract::ContractHash;
@@ -123,17 +123,17 @@ impl Listener for Output {
 
     fn frame(&mut self, _: &Bytes) {}
 
-    fn state(&mut self, news: StateNews<'_>) {
+    fn state(&mut self, news: StateView<'_>) {
         // For a connection that was closed TypeScript has better words.
         if let Some(failure) = news.failure.filter(|failure| failure.code() != ErrorCode::CLOSED) {
             self.failure(failure);
         }
         let state = match news.state {
-            State::Disconnected => 0,
-            State::Connecting => 1,
-            State::Connected => 2,
-            State::Reconnecting => 3,
-            State::Closed => 4,
+            ClientState::Disconnected => 0,
+            ClientState::Connecting => 1,
+            ClientState::Connected => 2,
+            ClientState::Reconnecting => 3,
+            ClientState::Closed => 4,
         };
         let code = news.code.map_or(0, CloseCode::number);
         let values = [code.into(), news.retry_in.map_or(-1.0, milliseconds), 0.0];
@@ -196,12 +196,12 @@ impl Listener for Output {
         self.note(ANSWER, command.number(), 1.0, &[]);
     }
 
-    fn completed(&mut self, command: CommandId, result: Result<Answered<'_>, Error>) {
+    fn completed(&mut self, command: CommandId, result: Result<OutcomeView<'_>, Error>) {
         let mut epoch = "";
         let (mut offset, mut count) = (0.0, 0.0);
         match result {
-            Ok(Answered::Called(called)) => self.carry(PART, 0, called.payload(), None, 0, 0),
-            Ok(Answered::History(page)) => {
+            Ok(OutcomeView::Called(called)) => self.carry(PART, 0, called.payload(), None, 0, 0),
+            Ok(OutcomeView::History(page)) => {
                 for publication in page.publications() {
                     self.publish(PART, 0, publication);
                 }
@@ -209,7 +209,7 @@ impl Listener for Output {
                 offset = page.position().offset() as f64;
                 count = f64::from(u8::from(page.more()));
             }
-            Ok(Answered::Presence(list)) => {
+            Ok(OutcomeView::Presence(list)) => {
                 for member in list.members() {
                     self.member(PART, 0, member);
                     if list.more() {

@@ -7,7 +7,7 @@ use wirehub_common::code::CloseCode;
 
 use super::message::{Frame, Message};
 use super::{Closed, ReadyState, SocketError};
-use crate::wire::{Happening, Wire, to_message};
+use crate::wire::{Wire, WireEvent, to_message};
 
 /// What to do at each event of a WebSocket that carries messages of type `T`.
 ///
@@ -69,11 +69,11 @@ impl<T: Frame + 'static> Handlers<T> {
     /// # Errors
     /// [`SocketErrorKind::Address`](super::SocketErrorKind::Address).
     pub fn open(self, url: &str, protocols: &[&str]) -> Result<EventSocket<T>, SocketError> {
-        let wire = Wire::connect(url, protocols, move |happening| match happening {
-            Happening::Open => (self.on_open)(),
-            Happening::Message(data) => (self.on_message)(T::from_message(to_message(data))),
-            Happening::Error => (self.on_error)(),
-            Happening::Close(closed) => (self.on_close)(closed),
+        let wire = Wire::connect(url, protocols, move |event| match event {
+            WireEvent::Open => (self.on_open)(),
+            WireEvent::Message(data) => (self.on_message)(T::from_message(to_message(data))),
+            WireEvent::Error => (self.on_error)(),
+            WireEvent::Close(closed) => (self.on_close)(closed),
         })?;
         Ok(EventSocket { wire, item: PhantomData })
     }

@@ -8,7 +8,7 @@ use web_sys::WebSocket;
 use wirehub_common::code::CloseCode;
 
 use super::{Closed, Message, SocketError, SocketErrorKind};
-use crate::wire::{Happening, to_message};
+use crate::wire::{WireEvent, to_message};
 
 /// The receiving side of a [`Socket`](super::Socket), filled by the browser's events.
 #[derive(Debug)]
@@ -52,19 +52,19 @@ impl Inbox {
     }
 
     /// Takes an event of the browser's; whoever waits for it is woken outside of the borrow.
-    pub(super) fn handle(inbox: &RefCell<Self>, happening: Happening) {
-        let wakers = inbox.borrow_mut().take(happening);
+    pub(super) fn handle(inbox: &RefCell<Self>, event: WireEvent) {
+        let wakers = inbox.borrow_mut().take(event);
         for waker in wakers.into_iter().flatten() {
             waker.wake();
         }
     }
 
-    fn take(&mut self, happening: Happening) -> [Option<Waker>; 2] {
-        match happening {
-            Happening::Open => self.opened = true,
-            Happening::Message(data) => self.push(to_message(data)),
-            Happening::Error => return [None, None],
-            Happening::Close(closed) => {
+    fn take(&mut self, event: WireEvent) -> [Option<Waker>; 2] {
+        match event {
+            WireEvent::Open => self.opened = true,
+            WireEvent::Message(data) => self.push(to_message(data)),
+            WireEvent::Error => return [None, None],
+            WireEvent::Close(closed) => {
                 self.closed = Some(closed);
                 return [self.reader.take(), self.writer.take()];
             }

@@ -74,7 +74,7 @@ impl Socket {
         let inbox = Rc::new(RefCell::new(Inbox::new(Self::RECEIVE_QUEUE)));
         let wire = {
             let inbox = Rc::clone(&inbox);
-            Wire::connect(url, protocols, move |happening| Inbox::handle(&inbox, happening))?
+            Wire::connect(url, protocols, move |event| Inbox::handle(&inbox, event))?
         };
         inbox.borrow_mut().attach(wire.socket().clone());
         let socket = Self { wire, inbox, timer: None, item: PhantomData };

@@ -7,7 +7,7 @@ use futures_util::{FutureExt as _, StreamExt as _};
 use wasm_bindgen::JsCast as _;
 use wasm_bindgen_test::wasm_bindgen_test;
 use web_sys::{Event, EventTarget, PageTransitionEvent, PageTransitionEventInit};
-use wirehub_client_wasm::{Config, Error, SocketErrorKind, State};
+use wirehub_client_wasm::{ClientState, Config, Error, SocketErrorKind};
 use wirehub_common::Payload;
 use wirehub_common::code::{CloseCode, ErrorCode};
 use wirehub_common::frame::Position;
@@ -117,12 +117,12 @@ async fn a_closed_client_says_so_and_does_nothing_more() {
     client.connect().await.unwrap();
     heard.ready().await.unwrap();
     client.close(CloseCode::NORMAL, "enough");
-    assert_eq!(client.state(), State::Closed);
+    assert_eq!(client.state(), ClientState::Closed);
     let mut states = Vec::new();
     while let Some(change) = changes.next().await {
         states.push((change.state, change.code, change.reason));
     }
-    assert_eq!(states.pop().unwrap(), (State::Closed, Some(CloseCode::NORMAL), "enough".into()));
+    assert_eq!(states.pop().unwrap(), (ClientState::Closed, Some(CloseCode::NORMAL), "enough".into()));
     assert_eq!(client.connect().await.unwrap_err().code(), ErrorCode::CLOSED);
     assert_eq!(heard.next().await.unwrap().unwrap_err().code(), ErrorCode::CLOSED);
     assert!(heard.next().await.is_none());
@@ -141,7 +141,7 @@ async fn a_token_provider_is_asked_before_connecting_and_may_end_the_client() {
     .unwrap();
     assert_eq!(asked.get(), 0);
     assert_eq!(client.connect().await.unwrap_err().code(), ErrorCode::UNAUTHORIZED);
-    assert_eq!(client.state(), State::Closed);
+    assert_eq!(client.state(), ClientState::Closed);
     assert_eq!(asked.get(), 1);
 }
 
@@ -154,7 +154,7 @@ async fn a_wrong_address_is_an_error_at_once() {
     // This one only the browser refuses: trying again would not help.
     let client = wirehub_client_wasm::client("ws://[", Config::default()).unwrap();
     client.connect().await.unwrap_err();
-    assert_eq!(client.state(), State::Closed);
+    assert_eq!(client.state(), ClientState::Closed);
 }
 
 #[wasm_bindgen_test]
@@ -207,15 +207,15 @@ async fn a_page_that_is_put_aside_has_no_connection_and_misses_nothing() {
     let first = client.session();
     let mut changes = client.state_changes();
     happen(&page_event("pagehide", false));
-    assert_eq!(client.state(), State::Connected, "this page is not to come back");
+    assert_eq!(client.state(), ClientState::Connected, "this page is not to come back");
     happen(&page_event("pagehide", true));
     let change = changes.next().await.unwrap();
-    assert_eq!((change.state, change.code), (State::Reconnecting, Some(CloseCode::GOING_AWAY)));
+    assert_eq!((change.state, change.code), (ClientState::Reconnecting, Some(CloseCode::GOING_AWAY)));
     // The other client is in this page too, but was not there yet.
     other.connect().await.unwrap();
     other.publish(&room, &say("meanwhile")).await.unwrap();
     happen(&page_event("pageshow", true));
-    assert_eq!(changes.next().await.unwrap().state, State::Connected);
+    assert_eq!(changes.next().await.unwrap().state, ClientState::Connected);
     assert_ne!(client.session(), first);
     assert_eq!(heard.next().await.unwrap().unwrap().publication().unwrap().message, say("meanwhile"));
 }

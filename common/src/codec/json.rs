@@ -7,9 +7,9 @@ use serde_json::value::RawValue;
 
 use super::{DecodeError, DecodeErrorKind};
 use crate::frame::{
-    Alarm, Answer, Called, Command, Connected, Disconnect, ErrorInfo, HistoryPage, Movement, Part,
-    PresenceList, Publication, Published, Push, Refreshed, Reply, Request, ServerFrame, Subscribed,
-    Unsubscribe, Unsubscribed,
+    Alarm, Called, Command, Connected, Disconnect, ErrorInfo, HistoryPage, Movement, Part, PresenceList,
+    Publication, Published, Push, Refreshed, Reply, ReplyBody, Request, ServerFrame, Subscribed, Unsubscribe,
+    Unsubscribed,
 };
 use crate::{Bytes, ChannelName};
 
@@ -45,17 +45,17 @@ pub(super) fn encode_frame(frame: &ServerFrame) -> Bytes {
                 object.serialize_entry("id", id)?;
                 match result {
                     Err(error) => object.serialize_entry("error", error),
-                    Ok(Answer::Connected(body)) => object.serialize_entry("connected", body),
-                    Ok(Answer::Subscribed(body)) => object.serialize_entry("subscribed", body),
-                    Ok(Answer::Unsubscribed(body)) => object.serialize_entry("unsubscribed", body),
-                    Ok(Answer::Published(body)) => object.serialize_entry("published", body),
-                    Ok(Answer::History(body)) => object.serialize_entry("history", body),
-                    Ok(Answer::Presence(body)) => object.serialize_entry("presence", body),
-                    Ok(Answer::Called(body)) => object.serialize_entry("called", body),
-                    Ok(Answer::Cancelled) => object.serialize_entry("cancelled", &Empty {}),
-                    Ok(Answer::Refreshed(body)) => object.serialize_entry("refreshed", body),
-                    Ok(Answer::Acknowledged) => object.serialize_entry("acknowledged", &Empty {}),
-                    Ok(Answer::Unknown) => Ok(()),
+                    Ok(ReplyBody::Connected(body)) => object.serialize_entry("connected", body),
+                    Ok(ReplyBody::Subscribed(body)) => object.serialize_entry("subscribed", body),
+                    Ok(ReplyBody::Unsubscribed(body)) => object.serialize_entry("unsubscribed", body),
+                    Ok(ReplyBody::Published(body)) => object.serialize_entry("published", body),
+                    Ok(ReplyBody::History(body)) => object.serialize_entry("history", body),
+                    Ok(ReplyBody::Presence(body)) => object.serialize_entry("presence", body),
+                    Ok(ReplyBody::Called(body)) => object.serialize_entry("called", body),
+                    Ok(ReplyBody::Cancelled) => object.serialize_entry("cancelled", &Empty {}),
+                    Ok(ReplyBody::Refreshed(body)) => object.serialize_entry("refreshed", body),
+                    Ok(ReplyBody::Acknowledged) => object.serialize_entry("acknowledged", &Empty {}),
+                    Ok(ReplyBody::Unknown) => Ok(()),
                 }?;
             }
             ServerFrame::Push(push) => match push {
@@ -195,20 +195,20 @@ impl FrameLine {
 
     fn into_reply(self) -> Reply {
         let answers = [
-            self.connected.map(Answer::Connected),
-            self.subscribed.map(Answer::Subscribed),
+            self.connected.map(ReplyBody::Connected),
+            self.subscribed.map(ReplyBody::Subscribed),
             self.unsubscribed.map(|UnsubscribedLine { channel, number, .. }| {
-                Answer::Unsubscribed(Unsubscribe { channel, number })
+                ReplyBody::Unsubscribed(Unsubscribe { channel, number })
             }),
-            self.published.map(Answer::Published),
-            self.history.map(Answer::History),
-            self.presence.map(Answer::Presence),
-            self.called.map(Answer::Called),
-            self.cancelled.map(|Empty {}| Answer::Cancelled),
-            self.refreshed.map(Answer::Refreshed),
-            self.acknowledged.map(|Empty {}| Answer::Acknowledged),
+            self.published.map(ReplyBody::Published),
+            self.history.map(ReplyBody::History),
+            self.presence.map(ReplyBody::Presence),
+            self.called.map(ReplyBody::Called),
+            self.cancelled.map(|Empty {}| ReplyBody::Cancelled),
+            self.refreshed.map(ReplyBody::Refreshed),
+            self.acknowledged.map(|Empty {}| ReplyBody::Acknowledged),
         ];
-        let answer = answers.into_iter().flatten().next().unwrap_or(Answer::Unknown);
+        let answer = answers.into_iter().flatten().next().unwrap_or(ReplyBody::Unknown);
         Reply { id: self.id, result: self.error.map_or(Ok(answer), Err) }
     }
 }

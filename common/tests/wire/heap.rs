@@ -6,9 +6,9 @@ use std::time::Duration;
 use wirehub_common::code::{CloseCode, ErrorCode};
 use wirehub_common::contract::ContractHash;
 use wirehub_common::frame::{
-    Acknowledge, Alarm, Answer, Call, Called, Cancel, Command, Connect, Connected, ContractDigest,
-    ContractId, Disconnect, ErrorInfo, History, HistoryPage, Idempotency, Member, Movement, Part, Position,
-    Presence, PresenceList, Publication, Publish, Published, Push, Refresh, Refreshed, Reply, Request,
+    Acknowledge, Alarm, Call, Called, Cancel, Command, Connect, Connected, ContractDigest, ContractId,
+    Disconnect, ErrorInfo, History, HistoryPage, Idempotency, Member, Movement, Part, Position, Presence,
+    PresenceList, Publication, Publish, Published, Push, Refresh, Refreshed, Reply, ReplyBody, Request,
     ServerFrame, Subscribe, SubscribeOutcome, Subscribed, Unsubscribe, Unsubscribed,
 };
 use wirehub_common::{Bytes, ChannelName, Limits, Payload};
@@ -116,7 +116,7 @@ impl Heap for ServerFrame {
     }
 }
 
-impl Heap for Answer {
+impl Heap for ReplyBody {
     fn heap(&self) -> usize {
         match self {
             Self::Connected(body) => body.heap(),

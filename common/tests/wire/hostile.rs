@@ -7,8 +7,8 @@ use proptest::sample::Index;
 
 use wirehub_common::contract::ContractHash;
 use wirehub_common::frame::{
-    Answer, Command, Connect, Connected, ContractDigest, ContractId, HistoryPage, Member, Position,
-    PresenceList, Publication, Reply, Request, ServerFrame, Subscribe, SubscribeOutcome, Subscribed,
+    Command, Connect, Connected, ContractDigest, ContractId, HistoryPage, Member, Position, PresenceList,
+    Publication, Reply, ReplyBody, Request, ServerFrame, Subscribe, SubscribeOutcome, Subscribed,
 };
 use wirehub_common::{ChannelName, Codec, DecodeErrorKind, Limits, Payload};
 
@@ -232,7 +232,7 @@ fn small_entries() -> Vec<fn(usize) -> Frame> {
     fn subscribed() -> Subscribed {
         Subscribed { channel: channel(), number: 0, position: None, complete: false, recovering: 0 }
     }
-    fn reply(answer: Answer) -> Frame {
+    fn reply(answer: ReplyBody) -> Frame {
         Frame::Server(ServerFrame::Reply(Reply { id: 1, result: Ok(answer) }))
     }
     vec![
@@ -244,19 +244,19 @@ fn small_entries() -> Vec<fn(usize) -> Frame> {
         |entries| {
             let outcome = SubscribeOutcome { channel: channel(), number: 0, result: Ok(subscribed()) };
             let subscriptions = vec![outcome; entries];
-            reply(Answer::Connected(Box::new(Connected { subscriptions, ..Connected::default() })))
+            reply(ReplyBody::Connected(Box::new(Connected { subscriptions, ..Connected::default() })))
         },
         |entries| {
             let id = ContractId { name: String::new(), hash: ContractHash(0) };
             let contract = Some(ContractDigest { items: vec![id.clone(); entries], id });
-            reply(Answer::Connected(Box::new(Connected { contract, ..Connected::default() })))
+            reply(ReplyBody::Connected(Box::new(Connected { contract, ..Connected::default() })))
         },
         |entries| {
             let (position, publications) = (Position::default(), publications(entries));
-            reply(Answer::History(HistoryPage { position, publications, more: false }))
+            reply(ReplyBody::History(HistoryPage { position, publications, more: false }))
         },
         |entries| {
-            reply(Answer::Presence(PresenceList {
+            reply(ReplyBody::Presence(PresenceList {
                 members: vec![Member::default(); entries],
                 ..PresenceList::default()
             }))

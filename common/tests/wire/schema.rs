@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use prost::Message;
 
-use wirehub_common::frame::{self, Answer, Push, Request, ServerFrame as Frame};
+use wirehub_common::frame::{self, Push, ReplyBody, Request, ServerFrame as Frame};
 use wirehub_common::{Limits as FrameLimits, Payload};
 
 /// Declares the messages for `prost`, and the same as data for the comparison with the `.proto` file.
@@ -303,34 +303,34 @@ impl From<Frame> for ServerFrame {
                 out.id = id;
                 match result {
                     Err(error) => out.error = Some(error.into()),
-                    Ok(Answer::Connected(body)) => out.connected = Some((*body).into()),
-                    Ok(Answer::Subscribed(body)) => out.subscribed = Some(body.into()),
-                    Ok(Answer::Unsubscribed(frame::Unsubscribe { channel, number })) => {
+                    Ok(ReplyBody::Connected(body)) => out.connected = Some((*body).into()),
+                    Ok(ReplyBody::Subscribed(body)) => out.subscribed = Some(body.into()),
+                    Ok(ReplyBody::Unsubscribed(frame::Unsubscribe { channel, number })) => {
                         let channel = channel.to_string();
                         out.unsubscribed = Some(Unsubscribed { channel, number, error: None });
                     }
-                    Ok(Answer::Published(body)) => {
+                    Ok(ReplyBody::Published(body)) => {
                         out.published = Some(Published { position: body.position.map(Into::into) });
                     }
-                    Ok(Answer::History(frame::HistoryPage { position, publications, more })) => {
+                    Ok(ReplyBody::History(frame::HistoryPage { position, publications, more })) => {
                         let publications = publications.into_iter().map(Into::into).collect();
                         out.history =
                             Some(HistoryPage { position: Some(position.into()), publications, more });
                     }
-                    Ok(Answer::Presence(frame::PresenceList { members, sessions, users, more })) => {
+                    Ok(ReplyBody::Presence(frame::PresenceList { members, sessions, users, more })) => {
                         let members = members.into_iter().map(Into::into).collect();
                         out.presence = Some(PresenceList { members, sessions, users, more });
                     }
-                    Ok(Answer::Called(body)) => {
+                    Ok(ReplyBody::Called(body)) => {
                         let (content, data) = payload_parts(body.payload);
                         out.called = Some(Called { content, data, more: body.more });
                     }
-                    Ok(Answer::Cancelled) => out.cancelled = Some(Cancelled {}),
-                    Ok(Answer::Refreshed(frame::Refreshed { token_ttl })) => {
+                    Ok(ReplyBody::Cancelled) => out.cancelled = Some(Cancelled {}),
+                    Ok(ReplyBody::Refreshed(frame::Refreshed { token_ttl })) => {
                         out.refreshed = Some(Refreshed { token_ttl: milliseconds(token_ttl) });
                     }
-                    Ok(Answer::Acknowledged) => out.acknowledged = Some(Acknowledged {}),
-                    Ok(Answer::Unknown) => {}
+                    Ok(ReplyBody::Acknowledged) => out.acknowledged = Some(Acknowledged {}),
+                    Ok(ReplyBody::Unknown) => {}
                     Ok(newer) => panic!("{newer:?} is missing here"),
                 }
             }

@@ -9,9 +9,9 @@ use proptest::prelude::*;
 use wirehub_common::code::{CloseCode, ErrorCode};
 use wirehub_common::contract::ContractHash;
 use wirehub_common::frame::{
-    Acknowledge, Alarm, Answer, Call, Called, Cancel, Command, Connect, Connected, ContractDigest,
-    ContractId, Disconnect, ErrorInfo, History, HistoryPage, Idempotency, Member, Movement, Part, Position,
-    Presence, PresenceList, Publication, Publish, Published, Push, Refresh, Refreshed, Reply, Request,
+    Acknowledge, Alarm, Call, Called, Cancel, Command, Connect, Connected, ContractDigest, ContractId,
+    Disconnect, ErrorInfo, History, HistoryPage, Idempotency, Member, Movement, Part, Position, Presence,
+    PresenceList, Publication, Publish, Published, Push, Refresh, Refreshed, Reply, ReplyBody, Request,
     ServerFrame, Subscribe, SubscribeOutcome, Subscribed, Unsubscribe, Unsubscribed,
 };
 use wirehub_common::{ChannelName, Limits, Payload};
@@ -66,22 +66,22 @@ fn part() -> impl Strategy<Value = Part> {
 
 fn reply() -> impl Strategy<Value = Reply> {
     let answer = prop_oneof![
-        connected().prop_map(|connected| Answer::Connected(Box::new(connected))),
-        subscribed().prop_map(Answer::Subscribed),
-        unsubscribe().prop_map(Answer::Unsubscribed),
-        option::of(position()).prop_map(|position| Answer::Published(Published { position })),
+        connected().prop_map(|connected| ReplyBody::Connected(Box::new(connected))),
+        subscribed().prop_map(ReplyBody::Subscribed),
+        unsubscribe().prop_map(ReplyBody::Unsubscribed),
+        option::of(position()).prop_map(|position| ReplyBody::Published(Published { position })),
         (position(), vec(publication(), 0..4), any::<bool>()).prop_map(|(position, publications, more)| {
-            Answer::History(HistoryPage { position, publications, more })
+            ReplyBody::History(HistoryPage { position, publications, more })
         }),
         (vec(member(), 0..4), any::<[u32; 2]>(), any::<bool>()).prop_map(|(members, counts, more)| {
             let [sessions, users] = counts;
-            Answer::Presence(PresenceList { members, sessions, users, more })
+            ReplyBody::Presence(PresenceList { members, sessions, users, more })
         }),
-        (payload(), any::<bool>()).prop_map(|(payload, more)| Answer::Called(Called { payload, more })),
-        Just(Answer::Cancelled),
-        Just(Answer::Acknowledged),
-        milliseconds().prop_map(|token_ttl| Answer::Refreshed(Refreshed { token_ttl })),
-        Just(Answer::Unknown),
+        (payload(), any::<bool>()).prop_map(|(payload, more)| ReplyBody::Called(Called { payload, more })),
+        Just(ReplyBody::Cancelled),
+        Just(ReplyBody::Acknowledged),
+        milliseconds().prop_map(|token_ttl| ReplyBody::Refreshed(Refreshed { token_ttl })),
+        Just(ReplyBody::Unknown),
     ];
     (1..=u32::MAX, prop_oneof![8 => answer.prop_map(Ok), 2 => error().prop_map(Err)])
         .prop_map(|(id, result)| Reply { id, result })

@@ -9,7 +9,7 @@ mod server;
 use std::time::Duration;
 
 use bytes::Bytes;
-use wirehub_client_core::{Error, SendOptions, State, Time, Transmit};
+use wirehub_client_core::{Error, SendOptions, ClientState, Time, Transmit};
 use wirehub_common::code::CloseCode;
 use wirehub_common::frame::{History, Part, ServerFrame};
 use wirehub_common::{Codec, Limits, Payload, SUBPROTOCOL_JSON, SUBPROTOCOL_PROTOBUF};
@@ -207,7 +207,7 @@ impl World {
         for transmits in 0..ROUNDS {
             let Some(transmit) = self.model.core.poll_transmit(self.writable) else {
                 self.model.take_events();
-                if self.model.core.state() == State::Closed {
+                if self.model.core.state() == ClientState::Closed {
                     self.model.assert_over(self.now);
                     assert_eq!(self.transport, Transport::None, "a client that is over keeps no transport");
                 }

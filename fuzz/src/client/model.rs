@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use wirehub_client_core::{CommandId, Config, Core, Error, Event, State, SubscriptionId, Time, TokenRequest};
+use wirehub_client_core::{CommandId, Config, Core, Error, Event, ClientState, SubscriptionId, Time, TokenRequest};
 use wirehub_common::code::ErrorCode;
 use wirehub_common::contract::ContractHash;
 use wirehub_common::frame::{ContractDigest, ContractId};
@@ -19,7 +19,7 @@ pub(super) struct Model {
     /// And whether they have not ended.
     subscriptions: BTreeMap<SubscriptionId, bool>,
     token_requests: Vec<TokenRequest>,
-    state: State,
+    state: ClientState,
 }
 
 struct Command {
@@ -46,7 +46,7 @@ impl Model {
             commands: BTreeMap::new(),
             subscriptions: BTreeMap::new(),
             token_requests: Vec::new(),
-            state: State::Disconnected,
+            state: ClientState::Disconnected,
         }
     }
 
@@ -55,7 +55,7 @@ impl Model {
             Ok(command) => {
                 let old = self.commands.insert(command, Command { is_stream, pending: true });
                 assert!(old.is_none(), "{command:?} names two commands");
-                assert_ne!(self.core.state(), State::Closed, "a client that is over takes no commands");
+                assert_ne!(self.core.state(), ClientState::Closed, "a client that is over takes no commands");
             }
             Err(error) => self.assert_refusal(&error),
         }
@@ -66,14 +66,14 @@ impl Model {
             Ok(subscription) => {
                 let old = self.subscriptions.insert(subscription, true);
                 assert!(old.is_none(), "{subscription:?} names two subscriptions");
-                assert_ne!(self.core.state(), State::Closed, "a client that is over takes no subscriptions");
+                assert_ne!(self.core.state(), ClientState::Closed, "a client that is over takes no subscriptions");
             }
             Err(error) => self.assert_refusal(&error),
         }
     }
 
     fn assert_refusal(&self, error: &Error) {
-        let closed = self.core.state() == State::Closed;
+        let closed = self.core.state() == ClientState::Closed;
         assert_eq!(closed, error.code() == ErrorCode::CLOSED, "{error}");
     }
 
@@ -100,7 +100,7 @@ impl Model {
     fn take(&mut self, event: Event) {
         match event {
             Event::State(change) => {
-                assert_ne!(self.state, State::Closed, "the end is the end");
+                assert_ne!(self.state, ClientState::Closed, "the end is the end");
                 self.state = change.state;
             }
             Event::Offered { subscription, .. } => {
@@ -141,7 +141,7 @@ impl Model {
 
     /// A client that is over owes nothing, and wants nothing.
     pub(super) fn assert_over(&mut self, now: Time) {
-        assert_eq!((self.core.state(), self.state), (State::Closed, State::Closed));
+        assert_eq!((self.core.state(), self.state), (ClientState::Closed, ClientState::Closed));
         for (command, Command { pending, .. }) in &self.commands {
             assert!(!pending, "{command:?} never ended");
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use wirehub_common::code::{CloseCode, ErrorCode};
 use wirehub_common::contract::ContractHash;
 use wirehub_common::frame::{
-    Alarm, Answer, Called, Command, Connected, ContractDigest, ContractId, Disconnect, ErrorInfo,
+    Alarm, ReplyBody, Called, Command, Connected, ContractDigest, ContractId, Disconnect, ErrorInfo,
     HistoryPage, Idempotency, Member, Movement, Part, Position, PresenceList, Publication, Published, Push,
     Refreshed, Reply, Request, ServerFrame, Subscribe, SubscribeOutcome, Subscribed, Unsubscribe,
     Unsubscribed,
@@ -116,7 +116,7 @@ impl Server {
     }
 }
 
-fn reply(id: u32, result: Result<Answer, ErrorInfo>) -> ServerFrame {
+fn reply(id: u32, result: Result<ReplyBody, ErrorInfo>) -> ServerFrame {
     ServerFrame::Reply(Reply { id, result })
 }
 
@@ -128,42 +128,42 @@ fn error(code: u16, temporary: bool) -> ErrorInfo {
     ErrorInfo { code, message: String::new(), temporary }
 }
 
-fn fitting_answer(request: &Request, answer: &script::Answer) -> Answer {
+fn fitting_answer(request: &Request, answer: &script::Answer) -> ReplyBody {
     match answer.kind.unwrap_or_else(|| kind_for(request)) {
         Kind::Connected => {
             let restored: &[Subscribe] = match request {
                 Request::Connect(connect) => &connect.subscriptions,
                 _ => &[],
             };
-            Answer::Connected(Box::new(connected(restored, answer)))
+            ReplyBody::Connected(Box::new(connected(restored, answer)))
         }
         Kind::Subscribed => match request {
-            Request::Subscribe(subscribe) => Answer::Subscribed(subscribed(subscribe, answer)),
+            Request::Subscribe(subscribe) => ReplyBody::Subscribed(subscribed(subscribe, answer)),
             _ => {
                 let channel = Channel::Lobby.name();
-                Answer::Subscribed(subscribed(&Subscribe { channel, number: 1, position: None }, answer))
+                ReplyBody::Subscribed(subscribed(&Subscribe { channel, number: 1, position: None }, answer))
             }
         },
-        Kind::Unsubscribed => Answer::Unsubscribed(Unsubscribe { channel: Channel::Lobby.name(), number: 1 }),
-        Kind::Published => Answer::Published(Published { position: Some(position(answer)) }),
-        Kind::History => Answer::History(HistoryPage {
+        Kind::Unsubscribed => ReplyBody::Unsubscribed(Unsubscribe { channel: Channel::Lobby.name(), number: 1 }),
+        Kind::Published => ReplyBody::Published(Published { position: Some(position(answer)) }),
+        Kind::History => ReplyBody::History(HistoryPage {
             position: position(answer),
             publications: Vec::new(),
             more: answer.more,
         }),
         Kind::Presence => {
-            Answer::Presence(PresenceList { members: vec![Member::default()], ..PresenceList::default() })
+            ReplyBody::Presence(PresenceList { members: vec![Member::default()], ..PresenceList::default() })
         }
         Kind::Called => {
             let payload = if answer.empty { Payload::bytes("") } else { Payload::json("1") };
-            Answer::Called(Called { payload, more: answer.more })
+            ReplyBody::Called(Called { payload, more: answer.more })
         }
-        Kind::Cancelled => Answer::Cancelled,
+        Kind::Cancelled => ReplyBody::Cancelled,
         Kind::Refreshed => {
-            Answer::Refreshed(Refreshed { token_ttl: milliseconds(answer.greeting.token_ttl) })
+            ReplyBody::Refreshed(Refreshed { token_ttl: milliseconds(answer.greeting.token_ttl) })
         }
-        Kind::Acknowledged => Answer::Acknowledged,
-        Kind::Unknown => Answer::Unknown,
+        Kind::Acknowledged => ReplyBody::Acknowledged,
+        Kind::Unknown => ReplyBody::Unknown,
     }
 }
 

@@ -43,7 +43,7 @@ fn ids_start_over_after_the_last_one() {
     assert_eq!(ids, [u32::MAX, 1, 2]);
     assert_eq!(messages(&mut client), std::slice::from_ref(&ids));
     for id in [1, u32::MAX, 2] {
-        client.reply(id, Ok(Answer::Published(Published::default())));
+        client.reply(id, Ok(ReplyBody::Published(Published::default())));
     }
     let ended: Vec<_> = client.completed().into_iter().map(|(command, _)| command.number()).collect();
     assert_eq!(ended, [1, u32::MAX, 2]);
@@ -55,7 +55,7 @@ fn an_answer_to_what_nobody_waits_for_ends_nothing() {
     client.core.check_connection(client.now);
     let command = publish(&mut client, 1);
     for id in 1..command {
-        client.reply(id, Ok(Answer::Cancelled));
+        client.reply(id, Ok(ReplyBody::Cancelled));
     }
     assert!(client.completed().is_empty());
     assert_eq!(messages(&mut client).concat().last(), Some(&command));

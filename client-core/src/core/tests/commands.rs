@@ -27,15 +27,15 @@ fn a_command_ends_with_its_own_answer_once() {
     let publish = client.publish("1");
     let call = client.core.call(client.now, "sum", &Payload::json("[1]"), None).unwrap();
     client.sent();
-    client.reply(call.number(), Ok(Answer::Called(Called { payload: Payload::json("1"), more: false })));
-    client.reply(publish.number(), Ok(Answer::Published(Published { position: None })));
-    client.reply(publish.number(), Ok(Answer::Published(Published { position: None })));
+    client.reply(call.number(), Ok(ReplyBody::Called(Called { payload: Payload::json("1"), more: false })));
+    client.reply(publish.number(), Ok(ReplyBody::Published(Published { position: None })));
+    client.reply(publish.number(), Ok(ReplyBody::Published(Published { position: None })));
     client.reply(999, Err(ErrorInfo::from_code(ErrorCode::INTERNAL)));
     assert_eq!(
         client.completed(),
         [(call, Ok(Outcome::Called(Payload::json("1")))), (publish, Ok(Outcome::Published(None)))]
     );
-    assert_eq!(client.core.state(), State::Connected);
+    assert_eq!(client.core.state(), ClientState::Connected);
 }
 
 #[test]
@@ -43,7 +43,7 @@ fn an_answer_of_another_kind_is_an_error() {
     let mut client = Client::connected();
     let publish = client.publish("1");
     client.sent();
-    client.reply(publish.number(), Ok(Answer::Cancelled));
+    client.reply(publish.number(), Ok(ReplyBody::Cancelled));
     assert_eq!(client.completed(), [(publish, Err(ErrorCode::UNSUPPORTED))]);
 }
 
@@ -239,8 +239,8 @@ fn history_and_presence_are_commands_like_others() {
         HistoryPage { position: Position::default(), publications: vec![publication("c", 1, 1)], more: true };
     let members = vec![Member { session: "s1".into(), ..Member::default() }];
     let list = PresenceList { members, sessions: 1, users: 1, more: false };
-    client.reply(history.number(), Ok(Answer::History(page.clone())));
-    client.reply(presence.number(), Ok(Answer::Presence(list.clone())));
+    client.reply(history.number(), Ok(ReplyBody::History(page.clone())));
+    client.reply(presence.number(), Ok(ReplyBody::Presence(list.clone())));
     assert_eq!(
         client.completed(),
         [(history, Ok(Outcome::History(page))), (presence, Ok(Outcome::Presence(list)))]

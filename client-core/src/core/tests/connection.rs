@@ -10,10 +10,10 @@ fn a_silent_server_is_left_for_another_attempt_and_any_frame_is_a_sign_of_life()
     assert_eq!(client.wait(), Duration::from_secs(35), "ping interval and grace, from the last frame on");
     let Some(Transmit::Close { code, .. }) = client.core.poll_transmit(true) else { panic!() };
     assert_eq!(code, CloseCode::SERVER_SILENT);
-    assert_eq!(client.core.state(), State::Reconnecting);
+    assert_eq!(client.core.state(), ClientState::Reconnecting);
     client.wait();
     client.establish();
-    assert_eq!(client.core.state(), State::Connected);
+    assert_eq!(client.core.state(), ClientState::Connected);
 }
 
 #[test]
@@ -21,7 +21,7 @@ fn a_suspended_page_does_not_mistake_its_own_sleep_for_the_servers_silence() {
     let mut client = Client::connected();
     client.now = client.now.after(Duration::from_secs(3600));
     client.core.handle_timeout(client.now);
-    assert_eq!(client.core.state(), State::Connected);
+    assert_eq!(client.core.state(), ClientState::Connected);
     client.receive([push(publication("other", 1, 0))]);
     assert_eq!(client.wait(), Duration::from_secs(35), "alive again");
 
@@ -29,7 +29,7 @@ fn a_suspended_page_does_not_mistake_its_own_sleep_for_the_servers_silence() {
     client.now = client.now.after(Duration::from_secs(3600));
     client.core.handle_timeout(client.now);
     assert_eq!(client.wait(), Duration::from_secs(5));
-    assert_eq!(client.core.state(), State::Reconnecting, "nothing came");
+    assert_eq!(client.core.state(), ClientState::Reconnecting, "nothing came");
 }
 
 #[test]
@@ -39,7 +39,7 @@ fn an_attempt_that_hangs_is_given_up() {
     assert_eq!(client.core.poll_transmit(true), Some(Transmit::Open));
     assert_eq!(client.wait(), Duration::from_secs(10));
     assert!(matches!(client.core.poll_transmit(true), Some(Transmit::Close { .. })));
-    assert_eq!(client.core.state(), State::Connecting, "it was never connected");
+    assert_eq!(client.core.state(), ClientState::Connecting, "it was never connected");
     client.wait();
     assert_eq!(client.core.poll_transmit(true), Some(Transmit::Open));
 }
@@ -68,7 +68,7 @@ fn the_server_can_say_when_to_come_back() {
     client.core.handle_close(client.now, code, "deploy");
     let events = client.events();
     let Some(Event::State(change)) = events.last() else { panic!("{events:?}") };
-    assert_eq!((change.state, change.code), (State::Reconnecting, Some(code)));
+    assert_eq!((change.state, change.code), (ClientState::Reconnecting, Some(code)));
     assert_eq!(change.retry_in, Some(Duration::from_millis(1234)));
     assert_eq!(client.wait(), Duration::from_millis(1234));
     client.establish();
@@ -94,7 +94,7 @@ fn a_code_that_says_so_ends_the_client_and_all_that_waited() {
         "{events:?}"
     );
     let Some(Event::State(change)) = events.last() else { panic!("{events:?}") };
-    assert_eq!((change.state, change.code), (State::Closed, Some(CloseCode::DISCONNECTED)));
+    assert_eq!((change.state, change.code), (ClientState::Closed, Some(CloseCode::DISCONNECTED)));
     assert_eq!(change.reason, "spam");
     assert_eq!(client.core.failure().unwrap().message(), "spam");
     assert_eq!(client.core.poll_timeout(), None);
@@ -108,7 +108,7 @@ fn closing_says_why_and_cuts_a_reason_that_is_too_long() {
     client.core.close(CloseCode::new(4001).unwrap(), &"ü".repeat(100));
     let Some(Transmit::Close { code, reason }) = client.core.poll_transmit(true) else { panic!() };
     assert_eq!((code.number(), reason.as_str()), (4001, "ü".repeat(61).as_str()));
-    assert_eq!(client.states(), [State::Closed]);
+    assert_eq!(client.states(), [ClientState::Closed]);
     client.core.close(CloseCode::NORMAL, "again");
     assert_eq!(client.core.poll_transmit(true), None);
 
@@ -134,7 +134,7 @@ fn garbage_is_told_and_the_connection_left() {
         client.core.handle_message(client.now, &message);
         assert_eq!(client.errors(), [ErrorCode::BAD_FRAME]);
         let Some(Transmit::Close { code, .. }) = client.core.poll_transmit(true) else { panic!() };
-        assert_eq!((code, client.core.state()), (CloseCode::BAD_FRAME, State::Reconnecting));
+        assert_eq!((code, client.core.state()), (CloseCode::BAD_FRAME, ClientState::Reconnecting));
     }
     let mut client = Client::connected();
     client.core.handle_text(client.now);
@@ -148,7 +148,7 @@ fn what_came_before_garbage_in_the_same_message_counts() {
     client.sent();
     let reply = ServerFrame::Reply(Reply {
         id: publish.number(),
-        result: Ok(Answer::Published(Published::default())),
+        result: Ok(ReplyBody::Published(Published::default())),
     });
     let mut message = Codec::Protobuf.encode_frame(&reply).to_vec();
     message.extend([0xff; 20]);
@@ -164,7 +164,7 @@ fn a_server_without_our_subprotocol_ends_the_client() {
         assert_eq!(client.core.poll_transmit(true), Some(Transmit::Open));
         client.core.handle_open(subprotocol);
         let Some(Transmit::Close { code, .. }) = client.core.poll_transmit(true) else { panic!() };
-        assert_eq!((code, client.core.state()), (CloseCode::NOT_WIREHUB, State::Closed));
+        assert_eq!((code, client.core.state()), (CloseCode::NOT_WIREHUB, ClientState::Closed));
         assert_eq!(client.core.failure().unwrap().code(), ErrorCode::CLOSED);
     }
 }
@@ -186,7 +186,7 @@ fn another_contract_is_reported_by_the_names_that_differ() {
     });
     let message = message.expect("the mismatch is told");
     assert!(message.contains("chat:{room}") && !message.contains("echo"), "{message}");
-    assert_eq!(client.core.state(), State::Connected, "old and new go on with what is the same");
+    assert_eq!(client.core.state(), ClientState::Connected, "old and new go on with what is the same");
 }
 
 #[test]
@@ -211,7 +211,7 @@ fn a_connection_in_doubt_stays_where_the_server_says_anything() {
     client.core.check_connection(client.now);
     let [Command { id, request: Request::Cancel(cancel) }] = &client.sent()[..] else { panic!() };
     assert_eq!(cancel.command, *id, "no other command is cancelled");
-    client.reply(*id, Ok(Answer::Cancelled));
+    client.reply(*id, Ok(ReplyBody::Cancelled));
     let next_ping = client.core.poll_timeout().unwrap().since(client.now);
     assert!(next_ping > client.core.limits().ping_interval, "{next_ping:?}");
     assert!(client.events().is_empty());
@@ -224,7 +224,7 @@ fn a_connection_in_doubt_is_left_where_the_server_says_nothing() {
     client.sent();
     assert_eq!(client.wait(), Duration::from_secs(5));
     let Some(Transmit::Close { code, .. }) = client.core.poll_transmit(true) else { panic!() };
-    assert_eq!((code, client.core.state()), (CloseCode::SERVER_SILENT, State::Reconnecting));
+    assert_eq!((code, client.core.state()), (CloseCode::SERVER_SILENT, ClientState::Reconnecting));
     client.core.check_connection(client.now);
     assert_eq!(client.core.poll_transmit(true), None, "there is none to check");
 }
@@ -243,7 +243,7 @@ fn a_client_that_is_put_aside_closes_its_connection_and_comes_back_when_told() {
     client.core.suspend(client.now);
     let events = client.events();
     let [Event::State(change)] = &events[..] else { panic!("{events:?}") };
-    assert_eq!((change.state, change.code), (State::Reconnecting, Some(CloseCode::GOING_AWAY)));
+    assert_eq!((change.state, change.code), (ClientState::Reconnecting, Some(CloseCode::GOING_AWAY)));
     client.core.reconnect_now(client.now);
     assert_eq!(client.establish().subscriptions.len(), 1);
 
@@ -274,36 +274,36 @@ fn behind(missed: u64) -> Client {
     let subscribed = Subscribed { position, complete: true, recovering: missed, ..subscribed("c", number) };
     let subscriptions = vec![SubscribeOutcome { channel: channel("c"), number, result: Ok(subscribed) }];
     let connected = Connected { session: "s2".into(), subscriptions, ..Connected::default() };
-    client.reply(id, Ok(Answer::Connected(Box::new(connected))));
+    client.reply(id, Ok(ReplyBody::Connected(Box::new(connected))));
     client
 }
 
 #[test]
 fn a_client_is_called_connected_when_it_has_what_it_missed_and_sends_before() {
     let mut client = behind(0);
-    assert_eq!(client.states(), [State::Connected]);
+    assert_eq!(client.states(), [ClientState::Connected]);
     let mut client = behind(2);
     assert_eq!(client.states(), []);
     client.publish("1");
     assert_eq!(client.sent().len(), 1, "there is a session");
     client.receive([push(publication("c", 1, 5))]);
-    assert_eq!(client.core.state(), State::Reconnecting);
+    assert_eq!(client.core.state(), ClientState::Reconnecting);
     client.receive([push(publication("c", 2, 6))]);
-    assert_eq!(client.states(), [State::Connected]);
+    assert_eq!(client.states(), [ClientState::Connected]);
 }
 
 #[test]
 fn what_takes_too_long_goes_on_to_come_while_the_client_is_called_connected() {
     let mut client = behind(2);
     let mut waited = Duration::ZERO;
-    while client.core.state() != State::Connected {
+    while client.core.state() != ClientState::Connected {
         // The server is there.
         client.receive([]);
         waited += client.wait();
     }
     assert_eq!(waited, Duration::from_secs(30));
     client.receive([push(publication("c", 1, 5)), push(publication("c", 2, 6))]);
-    assert_eq!(client.states(), [State::Connected], "and once");
+    assert_eq!(client.states(), [ClientState::Connected], "and once");
 }
 
 #[test]
@@ -315,7 +315,7 @@ fn a_connection_that_is_lost_half_way_was_none() {
     let connect = client.establish();
     let position = connect.subscriptions[0].position.as_ref().unwrap();
     assert_eq!(position.offset, 5, "it goes on from there");
-    assert_eq!(client.core.state(), State::Connected);
+    assert_eq!(client.core.state(), ClientState::Connected);
 }
 
 #[test]
@@ -332,7 +332,7 @@ fn unsubscribing_from_what_is_behind_lets_the_client_be_connected() {
     client.core.unsubscribe(subscription);
     let events = client.events();
     assert!(
-        matches!(&events[..], [Event::Unsubscribed { .. }, Event::State(change)] if change.state == State::Connected),
+        matches!(&events[..], [Event::Unsubscribed { .. }, Event::State(change)] if change.state == ClientState::Connected),
         "{events:?}"
     );
 }
@@ -346,7 +346,7 @@ fn without_room() -> (Client, u32) {
         client.subscribe(name);
         let id = client.sent()[0].id;
         let position = Some(Position { offset: 4, epoch: "e".repeat(700) });
-        client.reply(id, Ok(Answer::Subscribed(Subscribed { position, ..subscribed(name, id) })));
+        client.reply(id, Ok(ReplyBody::Subscribed(Subscribed { position, ..subscribed(name, id) })));
     }
     client.core.handle_close(client.now, CloseCode::ABNORMAL, "");
     client.wait();
@@ -364,18 +364,18 @@ fn what_had_no_room_in_connect_counts_for_being_connected() {
     assert_eq!(client.states(), [], "it has been asked for");
     let position = Some(Position { offset: 4, epoch: "e".repeat(700) });
     let answer = Subscribed { position, complete: true, recovering: 1, ..subscribed(&"z".repeat(250), id) };
-    client.reply(id, Ok(Answer::Subscribed(answer)));
+    client.reply(id, Ok(ReplyBody::Subscribed(answer)));
     assert_eq!(client.states(), [], "it is behind");
     client.receive([push(publication(&"z".repeat(250), 1, 5))]);
-    assert_eq!(client.states(), [State::Connected]);
+    assert_eq!(client.states(), [ClientState::Connected]);
 
     let (mut client, id) = without_room();
     client.reply(id, Err(ErrorInfo::from_code(ErrorCode::PERMISSION_DENIED)));
-    assert_eq!(client.states(), [State::Connected], "there is nothing to wait for");
+    assert_eq!(client.states(), [ClientState::Connected], "there is nothing to wait for");
 
     let (mut client, id) = without_room();
     client.reply(id, Err(ErrorInfo::from_code(ErrorCode::RATE_LIMITED)));
-    assert_eq!(client.states(), [State::Connected], "for now");
+    assert_eq!(client.states(), [ClientState::Connected], "for now");
 }
 
 /// How long the client waits before its next attempt, after a connection that lived for so long.
@@ -478,14 +478,14 @@ fn silence_is_measured_to_the_moment() {
     client.core.handle_timeout(Time::from_micros(
         u64::try_from(deadline.since(Time::ZERO).as_micros()).unwrap() - 1,
     ));
-    assert_eq!(client.core.state(), State::Connected);
+    assert_eq!(client.core.state(), ClientState::Connected);
     // As late as a busy machine makes it: it is the server that was silent.
     client.core.handle_timeout(deadline.after(Duration::from_secs(2)));
-    assert_eq!(client.core.state(), State::Reconnecting);
+    assert_eq!(client.core.state(), ClientState::Reconnecting);
     // A little later this end was held up.
     let mut client = Client::connected();
     client.core.handle_timeout(deadline.after(Duration::from_micros(2_000_001)));
-    assert_eq!(client.core.state(), State::Connected);
+    assert_eq!(client.core.state(), ClientState::Connected);
 }
 
 #[test]
@@ -496,7 +496,7 @@ fn a_doubt_behind_a_large_message_lasts_longer() {
         client.receive([push(Publication { payload, ..publication("other", 1, 0) })]);
         client.core.check_connection(client.now);
         assert_eq!(client.wait(), Duration::from_secs(seconds), "{bytes}");
-        assert_eq!(client.core.state(), State::Reconnecting);
+        assert_eq!(client.core.state(), ClientState::Reconnecting);
     }
 }
 

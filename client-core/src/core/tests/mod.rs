@@ -6,15 +6,15 @@ use std::time::Duration;
 use wirehub_common::code::{CloseCode, ErrorCode};
 use wirehub_common::contract::ContractHash;
 use wirehub_common::frame::{
-    Acknowledge, Alarm, Answer, Called, Command, Connect, Connected, ContractDigest, ContractId, Disconnect,
+    Acknowledge, Alarm, Called, Command, Connect, Connected, ContractDigest, ContractId, Disconnect,
     ErrorInfo, History, HistoryPage, Idempotency, Member, Movement, Part, Position, PresenceList,
-    Publication, Published, Push, Refreshed, Reply, Request, ServerFrame, Subscribe, SubscribeOutcome,
-    Subscribed, Unsubscribe, Unsubscribed,
+    Publication, Published, Push, Refreshed, Reply, ReplyBody, Request, ServerFrame, Subscribe,
+    SubscribeOutcome, Subscribed, Unsubscribe, Unsubscribed,
 };
 use wirehub_common::{Bytes, ChannelName, Codec, Limits, Payload, SUBPROTOCOL_PROTOBUF};
 
 use super::{CommandId, Core, SendOptions, SubscriptionId, TokenRequest, Transmit};
-use crate::{Config, Error, Event, Gap, Outcome, Recovery, State, Time};
+use crate::{ClientState, Config, Error, Event, Gap, Outcome, Recovery, Time};
 
 mod batches;
 mod commands;
@@ -69,7 +69,7 @@ impl Client {
         } else {
             connected.subscriptions.clone()
         };
-        self.reply(id, Ok(Answer::Connected(Box::new(Connected { subscriptions, ..connected }))));
+        self.reply(id, Ok(ReplyBody::Connected(Box::new(Connected { subscriptions, ..connected }))));
         connect
     }
 
@@ -92,7 +92,7 @@ impl Client {
         self.core.handle_message(self.now, &message.into());
     }
 
-    fn reply(&mut self, id: u32, result: Result<Answer, ErrorInfo>) {
+    fn reply(&mut self, id: u32, result: Result<ReplyBody, ErrorInfo>) {
         self.receive([ServerFrame::Reply(Reply { id, result })]);
     }
 
@@ -100,7 +100,7 @@ impl Client {
         std::iter::from_fn(|| self.core.poll_event()).collect()
     }
 
-    fn states(&mut self) -> Vec<State> {
+    fn states(&mut self) -> Vec<ClientState> {
         let state = |event: &Event| match event {
             Event::State(change) => Some(change.state),
             _ => None,

@@ -53,7 +53,7 @@ fn the_application_takes_a_subscription_of_the_server_over() {
     let [Command { id, request: Request::Subscribe(subscribe) }] = &sent[..] else { panic!("{sent:?}") };
     assert_eq!(subscribe.position, at(5), "it goes on where that one was");
     let answer = Subscribed { position: at(5), complete: true, recovering: 1, ..subscribed("news", *id) };
-    client.reply(*id, Ok(Answer::Subscribed(answer)));
+    client.reply(*id, Ok(ReplyBody::Subscribed(answer)));
     client.receive([push(publication("news", 1, 6))]);
     assert_eq!(client.received(), [(own, 1)]);
 }
@@ -71,14 +71,14 @@ fn what_answers_the_subscription_of_the_server_does_not_answer_the_one_that_took
     client.events();
     let subscriptions = connect.subscriptions.iter().map(outcome).collect();
     let connected = Connected { session: "s2".into(), subscriptions, ..Connected::default() };
-    client.reply(*id, Ok(Answer::Connected(Box::new(connected))));
+    client.reply(*id, Ok(ReplyBody::Connected(Box::new(connected))));
     let subscribed =
         |event: &Event| matches!(event, Event::Subscribed { subscription, .. } if *subscription == own);
     assert!(!client.events().iter().any(subscribed), "nobody has asked for it yet");
     let sent = client.sent();
     let [Command { id, request: Request::Subscribe(subscribe) }] = &sent[..] else { panic!("{sent:?}") };
     assert_eq!(subscribe.position, at(5));
-    client.reply(*id, Ok(Answer::Subscribed(super::subscribed("news", *id))));
+    client.reply(*id, Ok(ReplyBody::Subscribed(super::subscribed("news", *id))));
     assert!(client.events().iter().any(subscribed));
 }
 
@@ -100,7 +100,7 @@ fn a_subscription_of_the_server_ends_by_either_side() {
         "{sent:?}"
     );
     let end = Unsubscribe { channel: channel("news"), number: 0 };
-    client.reply(sent[0].id, Ok(Answer::Unsubscribed(end)));
+    client.reply(sent[0].id, Ok(ReplyBody::Unsubscribed(end)));
     client.events();
     client.receive([offer(0, None)]);
     client.events();
@@ -120,7 +120,7 @@ fn what_the_server_says_of_a_subscription_that_was_ended_is_no_new_one() {
     client.receive([offer(0, None), offer(0, None)]);
     assert!(client.events().is_empty());
     let Request::Unsubscribe(unsubscribe) = end.request else { panic!("{end:?}") };
-    client.reply(end.id, Ok(Answer::Unsubscribed(unsubscribe)));
+    client.reply(end.id, Ok(ReplyBody::Unsubscribed(unsubscribe)));
     client.receive([offer(0, None)]);
     assert!(matches!(client.events()[..], [Event::Offered { .. }, Event::Subscribed { .. }]), "this one is");
 
@@ -168,7 +168,7 @@ fn who_comes_and_goes_is_told_while_the_subscription_is_in_force() {
     client.receive([join()]);
     assert!(client.events().is_empty(), "of an older subscription");
     let id = client.sent()[0].id;
-    client.reply(id, Ok(Answer::Subscribed(subscribed("c", id))));
+    client.reply(id, Ok(ReplyBody::Subscribed(subscribed("c", id))));
     client.events();
     client.receive([
         join(),
@@ -229,7 +229,7 @@ fn an_acknowledgement_is_repeated_until_it_is_answered() {
         client.wait();
         client.establish();
     }
-    client.reply(command.number(), Ok(Answer::Acknowledged));
+    client.reply(command.number(), Ok(ReplyBody::Acknowledged));
     assert_eq!(client.completed(), [(command, Ok(Outcome::Acknowledged))]);
 }
 
@@ -274,7 +274,7 @@ fn an_acknowledgement_made_offline_goes_out_however_long_that_takes() {
     let acknowledge = Acknowledge { alarm: "a".into(), received_only: false };
     let sent = client.sent();
     assert_eq!(sent, [Command { id: command.number(), request: Request::Acknowledge(acknowledge) }]);
-    client.reply(command.number(), Ok(Answer::Acknowledged));
+    client.reply(command.number(), Ok(ReplyBody::Acknowledged));
     assert_eq!(client.completed(), [(command, Ok(Outcome::Acknowledged))]);
 }
 
@@ -307,7 +307,7 @@ fn an_alarm_whose_time_is_over_is_told_once_online_and_offline() {
         client.sent();
         let command = client.core.acknowledge(client.now, "b", None).unwrap();
         client.sent();
-        client.reply(command.number(), Ok(Answer::Acknowledged));
+        client.reply(command.number(), Ok(ReplyBody::Acknowledged));
         client.events();
         if !is_online {
             client.core.handle_close(client.now, CloseCode::ABNORMAL, "");
@@ -395,7 +395,7 @@ fn an_acknowledgement_that_failed_leaves_the_alarm_as_it_was() {
 
 #[test]
 fn what_comes_of_an_acknowledgement_says_whether_the_end_of_its_alarm_is_told() {
-    for result in [Ok(Answer::Acknowledged), Err(ErrorInfo::from_code(ErrorCode::UNKNOWN_ALARM))] {
+    for result in [Ok(ReplyBody::Acknowledged), Err(ErrorInfo::from_code(ErrorCode::UNKNOWN_ALARM))] {
         let mut client = Client::connected();
         client.receive([alarm("a", false)]);
         let command = client.core.acknowledge(client.now, "a", None).unwrap();
@@ -416,7 +416,7 @@ fn of_two_acknowledgements_one_is_enough() {
         client.receive([alarm("a", false)]);
         let commands = [(), ()].map(|()| client.core.acknowledge(client.now, "a", None).unwrap());
         client.sent();
-        client.reply(commands[confirmed].number(), Ok(Answer::Acknowledged));
+        client.reply(commands[confirmed].number(), Ok(ReplyBody::Acknowledged));
         client.core.cancel(commands[1 - confirmed]);
         client.events();
         client.core.handle_timeout(client.now.after(Duration::from_secs(60)));
@@ -432,7 +432,7 @@ fn after_a_reconnect_the_server_is_asked_for_the_alarms_that_are_shown() {
     client.sent();
     let acknowledged = client.core.acknowledge(client.now, "c", None).unwrap();
     client.sent();
-    client.reply(acknowledged.number(), Ok(Answer::Acknowledged));
+    client.reply(acknowledged.number(), Ok(ReplyBody::Acknowledged));
     for _ in 0..2 {
         client.core.handle_close(client.now, CloseCode::ABNORMAL, "");
         client.wait();
@@ -447,7 +447,7 @@ fn after_a_reconnect_the_server_is_asked_for_the_alarms_that_are_shown() {
             })
             .collect();
         assert_eq!(names, ["a", "b"]);
-        client.reply(asked[0].id, Ok(Answer::Acknowledged));
+        client.reply(asked[0].id, Ok(ReplyBody::Acknowledged));
         client.reply(asked[1].id, Err(ErrorInfo::from_code(ErrorCode::RATE_LIMITED)));
         assert!(client.events().is_empty(), "that says nothing of the alarm");
     }
@@ -493,7 +493,7 @@ fn what_one_user_acknowledged_is_not_acknowledged_by_another() {
     client.sent();
     let confirmed = client.core.acknowledge(client.now, "a", None).unwrap();
     client.sent();
-    client.reply(confirmed.number(), Ok(Answer::Acknowledged));
+    client.reply(confirmed.number(), Ok(ReplyBody::Acknowledged));
     client.events();
     client.core.handle_close(client.now, CloseCode::ABNORMAL, "");
     let waits = client.core.acknowledge(client.now, "b", None).unwrap();

@@ -23,7 +23,7 @@ fn answer(command: CommandId) -> ServerFrame {
     let payload = Payload::bytes(vec![7; 300_000]);
     ServerFrame::Reply(Reply {
         id: command.number(),
-        result: Ok(Answer::Called(Called { payload, more: false })),
+        result: Ok(ReplyBody::Called(Called { payload, more: false })),
     })
 }
 
@@ -32,7 +32,7 @@ fn subscribed_client() -> (Client, SubscriptionId) {
     let mut client = Client::connected();
     let subscription = client.subscribe("c");
     let id = client.sent()[0].id;
-    client.reply(id, Ok(Answer::Subscribed(subscribed("c", id))));
+    client.reply(id, Ok(ReplyBody::Subscribed(subscribed("c", id))));
     client.events();
     (client, subscription)
 }
@@ -152,7 +152,7 @@ fn a_large_command_goes_in_parts_in_its_turn_and_small_ones_keep_their_order() {
         "one is the question whether the first has arrived"
     );
     for id in ids {
-        client.reply(id, Ok(Answer::Published(Published::default())));
+        client.reply(id, Ok(ReplyBody::Published(Published::default())));
     }
     assert_eq!(client.completed().len(), ids.len());
 }
@@ -286,7 +286,7 @@ fn an_answer_that_stops_half_way_times_out() {
     client.now = client.now.after(Duration::from_secs(9));
     client.receive([parts(0, &answer(asked), 60_000).remove(0)]);
     let silent = client.now;
-    while client.core.state() == State::Connected && client.completed().is_empty() {
+    while client.core.state() == ClientState::Connected && client.completed().is_empty() {
         client.wait();
     }
     assert_eq!(client.now.since(silent), Duration::from_secs(10), "from the last part on");
@@ -318,7 +318,7 @@ fn a_large_command_does_not_time_out_while_its_parts_go_out_or_arrive() {
     }
     assert_eq!(client.completed(), []);
     let Some(Command { id: question, request: Request::Cancel(_) }) = sent.last() else { panic!("{sent:?}") };
-    client.reply(*question, Ok(Answer::Cancelled));
+    client.reply(*question, Ok(ReplyBody::Cancelled));
     // From now on it is the procedure that takes its time.
     client.now = client.now.after(Duration::from_secs(9));
     client.core.handle_message(client.now, &Bytes::new());
@@ -357,7 +357,7 @@ fn an_attempt_is_not_given_up_while_something_comes_or_goes() {
     };
     let connected = Connected { session: "s".into(), contract: Some(contract), ..Connected::default() };
     let reply =
-        ServerFrame::Reply(Reply { id: connect.id, result: Ok(Answer::Connected(Box::new(connected))) });
+        ServerFrame::Reply(Reply { id: connect.id, result: Ok(ReplyBody::Connected(Box::new(connected))) });
     for _ in 0..5 {
         client.now = client.now.after(Duration::from_secs(9));
         client.core.handle_drained(client.now);
@@ -366,10 +366,10 @@ fn an_attempt_is_not_given_up_while_something_comes_or_goes() {
     for part in parts(0, &reply, 20_000) {
         client.now = client.now.after(Duration::from_secs(9));
         client.core.handle_timeout(client.now);
-        assert_eq!(client.core.state(), State::Connecting);
+        assert_eq!(client.core.state(), ClientState::Connecting);
         client.receive([part]);
     }
-    assert_eq!(client.core.state(), State::Connected);
+    assert_eq!(client.core.state(), ClientState::Connected);
 }
 
 #[test]
@@ -380,7 +380,7 @@ fn each_part_is_a_sign_of_life() {
         client.core.handle_timeout(client.now);
         client.receive([part]);
     }
-    assert_eq!(client.core.state(), State::Connected);
+    assert_eq!(client.core.state(), ClientState::Connected);
 }
 
 #[test]
@@ -397,14 +397,14 @@ fn a_connection_in_doubt_is_kept_while_an_upload_gets_on() {
         client.core.handle_timeout(client.now);
         assert!(is_part(&client.sent_next().unwrap()));
     }
-    assert_eq!(client.core.state(), State::Connected);
+    assert_eq!(client.core.state(), ClientState::Connected);
     client.core.handle_message(client.now, &Bytes::new());
     client.now = client.now.after(Duration::from_secs(9));
     client.core.handle_timeout(client.now);
-    assert_eq!(client.core.state(), State::Connected, "it is alive, and in doubt no more");
+    assert_eq!(client.core.state(), ClientState::Connected, "it is alive, and in doubt no more");
 
     client.core.check_connection(client.now);
-    while client.core.state() == State::Connected {
+    while client.core.state() == ClientState::Connected {
         client.wait();
     }
     let Some(Transmit::Close { code, .. }) = client.core.poll_transmit(true) else { panic!() };
@@ -447,7 +447,7 @@ fn a_repeat_that_takes_longer_than_the_server_remembers_is_given_up_before_its_l
     assert_eq!(client.core.poll_transmit(false), Some(Transmit::Send(Bytes::new())));
     assert!(client.now.since(Time::ZERO) > Duration::from_secs(60));
     assert!(matches!(client.core.poll_transmit(true), Some(Transmit::Close { .. })), "nothing less stops it");
-    assert_eq!(client.core.state(), State::Reconnecting);
+    assert_eq!(client.core.state(), ClientState::Reconnecting);
     let lost = Err(ErrorCode::CONNECTION_LOST);
     assert_eq!(client.completed(), [(large, lost.clone())]);
     client.wait();

@@ -43,7 +43,7 @@ fn a_publish_without_an_answer_is_repeated_with_its_key_before_what_waits() {
     let first = client.publish("1");
     let second = client.publish("2");
     let sent = client.sent();
-    client.reply(first.number(), Ok(Answer::Published(Published { position: None })));
+    client.reply(first.number(), Ok(ReplyBody::Published(Published { position: None })));
     assert_eq!(client.completed(), [(first, Ok(Outcome::Published(None)))]);
     client.lose();
     client.publish("3");
@@ -52,7 +52,7 @@ fn a_publish_without_an_answer_is_repeated_with_its_key_before_what_waits() {
     assert_eq!(texts, [b"2", b"3"]);
     assert_eq!(key_and_text(&repeated[0]), key_and_text(&sent[1]));
     assert_ne!(key_and_text(&repeated[0]).0, key_and_text(&repeated[1]).0);
-    client.reply(second.number(), Ok(Answer::Published(Published { position: None })));
+    client.reply(second.number(), Ok(ReplyBody::Published(Published { position: None })));
     assert_eq!(client.completed(), [(second, Ok(Outcome::Published(None)))]);
 }
 
@@ -66,7 +66,7 @@ fn a_publish_is_repeated_over_every_connection_until_it_has_its_answer() {
         assert_eq!(client.come_back_to(memory("a", clock)).len(), 1);
         assert_eq!(client.completed(), []);
     }
-    client.reply(publish.number(), Ok(Answer::Published(Published { position: None })));
+    client.reply(publish.number(), Ok(ReplyBody::Published(Published { position: None })));
     client.lose();
     assert!(client.come_back_to(memory("a", 5000)).is_empty());
 }
@@ -159,7 +159,7 @@ fn publishes_count_for_the_bound_until_they_are_answered() {
     publish(&mut client, Payload::json("2")).unwrap();
     client.sent();
     assert!(publish(&mut client, Payload::json("3")).is_err_and(full), "too many commands");
-    client.reply(large.number(), Ok(Answer::Published(Published { position: None })));
+    client.reply(large.number(), Ok(ReplyBody::Published(Published { position: None })));
     publish(&mut client, payload()).unwrap();
 }
 
@@ -214,7 +214,7 @@ fn what_may_be_repeated_takes_room_until_it_is_answered_and_all_else_until_it_is
             let next = client.core.publish(client.now, &channel("c"), &payload, None);
             if remembers {
                 assert_eq!(next.unwrap_err().code(), ErrorCode::QUEUE_FULL);
-                client.reply(waiting.number(), Ok(Answer::Published(Published { position: None })));
+                client.reply(waiting.number(), Ok(ReplyBody::Published(Published { position: None })));
                 waiting = client.core.publish(client.now, &channel("c"), &payload, None).unwrap();
             } else {
                 waiting = next.unwrap();

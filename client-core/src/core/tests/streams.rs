@@ -10,7 +10,7 @@ fn stream(client: &mut Client) -> CommandId {
 
 impl Client {
     fn respond(&mut self, call: CommandId, payload: Payload, more: bool) {
-        self.reply(call.number(), Ok(Answer::Called(Called { payload, more })));
+        self.reply(call.number(), Ok(ReplyBody::Called(Called { payload, more })));
     }
 
     /// The texts of the responses, and how the call ended if it did.

@@ -23,7 +23,7 @@ fn a_subscription_made_while_connect_is_on_its_way_is_asked_for_after_it() {
     let connect = client.sent().remove(0);
     client.subscribe("late");
     assert!(client.sent().is_empty());
-    client.reply(connect.id, Ok(Answer::Connected(Box::default())));
+    client.reply(connect.id, Ok(ReplyBody::Connected(Box::default())));
     let commands = client.sent();
     assert!(matches!(&commands[..], [Command { request: Request::Subscribe(_), .. }]), "{commands:?}");
 }
@@ -33,14 +33,14 @@ fn publications_before_the_subscription_is_confirmed_belong_to_an_older_one() {
     let mut client = Client::connected();
     let old = client.subscribe("c");
     let id = client.sent()[0].id;
-    client.reply(id, Ok(Answer::Subscribed(subscribed("c", id))));
+    client.reply(id, Ok(ReplyBody::Subscribed(subscribed("c", id))));
     client.core.unsubscribe(old);
     let new = client.subscribe("c");
     let commands = client.sent();
     let id = commands[1].id;
     assert!(matches!(commands[0].request, Request::Unsubscribe(_)));
     client.receive([push(publication("c", 1, 0))]);
-    client.reply(id, Ok(Answer::Subscribed(subscribed("c", id))));
+    client.reply(id, Ok(ReplyBody::Subscribed(subscribed("c", id))));
     client.receive([push(publication("c", 2, 0))]);
     assert_eq!(client.received(), [(new, 2)]);
 }
@@ -52,7 +52,7 @@ fn the_reply_of_an_older_attempt_confirms_nothing() {
     let old = client.sent()[0].id;
     client.core.unsubscribe(first);
     client.subscribe("c");
-    client.reply(old, Ok(Answer::Subscribed(subscribed("c", old))));
+    client.reply(old, Ok(ReplyBody::Subscribed(subscribed("c", old))));
     client.receive([push(publication("c", 1, 0))]);
     assert_eq!(client.received(), []);
 }
@@ -97,7 +97,7 @@ fn the_server_can_end_a_subscription() {
     let mut client = Client::connected();
     let subscription = client.subscribe("c");
     let id = client.sent()[0].id;
-    client.reply(id, Ok(Answer::Subscribed(subscribed("c", id))));
+    client.reply(id, Ok(ReplyBody::Subscribed(subscribed("c", id))));
     let end = |number| {
         let error = ErrorInfo::from_code(ErrorCode::PERMISSION_DENIED);
         ServerFrame::Push(Push::Unsubscribed(Unsubscribed { channel: channel("c"), number, error }))
@@ -148,7 +148,7 @@ fn with_history() -> (Client, SubscriptionId, u32) {
     let mut client = Client::connected();
     let subscription = client.subscribe("c");
     let id = client.sent()[0].id;
-    client.reply(id, Ok(Answer::Subscribed(Subscribed { position: at(3, "e"), ..subscribed("c", id) })));
+    client.reply(id, Ok(ReplyBody::Subscribed(Subscribed { position: at(3, "e"), ..subscribed("c", id) })));
     client.events();
     (client, subscription, id)
 }
@@ -239,7 +239,7 @@ fn a_subscription_is_asked_for_once_however_long_the_answer_takes() {
         assert_eq!(client.core.poll_transmit(true), Some(Transmit::Send(Bytes::new())));
         assert!(client.sent().is_empty());
     }
-    client.reply(id, Ok(Answer::Subscribed(subscribed("c", id))));
+    client.reply(id, Ok(ReplyBody::Subscribed(subscribed("c", id))));
     assert_eq!(recoveries(&mut client), [Recovery::First]);
 }
 
@@ -304,7 +304,7 @@ fn of_a_frame_that_is_broken_at_its_end_nothing_is_told_but_that() {
     client.sent();
     let publications = vec![publication("c", 1, 1), publication("broken", 2, 2)];
     let page = HistoryPage { position: Position::default(), publications, more: false };
-    let frame = ServerFrame::Reply(Reply { id: command.number(), result: Ok(Answer::History(page)) });
+    let frame = ServerFrame::Reply(Reply { id: command.number(), result: Ok(ReplyBody::History(page)) });
     let mut bytes = Codec::Protobuf.encode_frame(&frame).to_vec();
     let name = bytes.windows(6).position(|window| window == b"broken").unwrap();
     bytes[name] = b' ';

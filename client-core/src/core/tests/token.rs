@@ -5,7 +5,7 @@ use super::*;
 #[test]
 fn a_refused_token_ends_the_client_and_a_busy_server_does_not() {
     for (code, state) in
-        [(ErrorCode::UNAUTHORIZED, State::Closed), (ErrorCode::RATE_LIMITED, State::Connecting)]
+        [(ErrorCode::UNAUTHORIZED, ClientState::Closed), (ErrorCode::RATE_LIMITED, ClientState::Connecting)]
     {
         let mut client = Client::new();
         client.core.connect(client.now);
@@ -73,16 +73,16 @@ fn the_provider_is_asked_again_when_nine_tenths_of_a_tokens_time_have_passed() {
     assert_eq!(client.wait(), Duration::from_secs(18));
     client.answer_token("t2");
     let id = client.sent()[0].id;
-    client.reply(id, Ok(Answer::Refreshed(Refreshed { token_ttl: Duration::from_secs(10) })));
+    client.reply(id, Ok(ReplyBody::Refreshed(Refreshed { token_ttl: Duration::from_secs(10) })));
     assert_eq!(client.wait(), Duration::from_secs(9));
     client.answer_token("t3");
     let id = client.sent()[0].id;
     // A token that lives for less than a provider can be asked for.
-    client.reply(id, Ok(Answer::Refreshed(Refreshed { token_ttl: Duration::from_millis(1) })));
+    client.reply(id, Ok(ReplyBody::Refreshed(Refreshed { token_ttl: Duration::from_millis(1) })));
     assert_eq!(client.wait(), Duration::from_secs(1));
     client.answer_token("t4");
     let id = client.sent()[0].id;
-    client.reply(id, Ok(Answer::Refreshed(Refreshed::default())));
+    client.reply(id, Ok(ReplyBody::Refreshed(Refreshed::default())));
     assert_eq!(client.wait(), Duration::from_secs(35), "the server's silence, not the token");
     assert_eq!(client.asked(), None);
 }
@@ -97,8 +97,8 @@ fn a_token_that_is_due_is_refreshed_in_the_live_connection() {
     let commands = client.sent();
     let [Command { id, request: Request::Refresh(refresh) }] = &commands[..] else { panic!("{commands:?}") };
     assert_eq!(refresh.token, "t2");
-    client.reply(*id, Ok(Answer::Refreshed(Refreshed::default())));
-    assert_eq!(client.core.state(), State::Connected);
+    client.reply(*id, Ok(ReplyBody::Refreshed(Refreshed::default())));
+    assert_eq!(client.core.state(), ClientState::Connected);
     client.core.handle_close(client.now, CloseCode::ABNORMAL, "");
     client.wait();
     assert_eq!(client.establish().token, "t2");
@@ -136,7 +136,7 @@ fn a_fresh_token_that_is_refused_ends_the_client_with_the_servers_code() {
     let mut client = with_provider();
     client.answer_token("bad");
     client.refuse_token(ErrorCode::UNAUTHORIZED);
-    assert_eq!(client.core.state(), State::Closed);
+    assert_eq!(client.core.state(), ClientState::Closed);
     assert_eq!(client.core.failure().unwrap().code(), ErrorCode::UNAUTHORIZED);
 }
 
@@ -162,7 +162,7 @@ impl Client {
     }
 
     fn refreshed(&mut self, id: u32) {
-        self.reply(id, Ok(Answer::Refreshed(Refreshed::default())));
+        self.reply(id, Ok(ReplyBody::Refreshed(Refreshed::default())));
     }
 
     fn establish_as(&mut self, user: &str) -> Connect {
@@ -172,7 +172,7 @@ impl Client {
     }
 
     /// What the client did last, and what it says of it: code and time until the next attempt.
-    fn last_change(&mut self) -> (State, Option<CloseCode>, Option<Duration>) {
+    fn last_change(&mut self) -> (ClientState, Option<CloseCode>, Option<Duration>) {
         let change = |event| match event {
             Event::State(change) => Some((change.state, change.code, change.retry_in)),
             _ => None,
@@ -194,7 +194,7 @@ fn without_a_provider_a_client_whose_token_has_expired_waits_for_one_and_keeps_a
     let events = client.events();
     let [Event::Error(error), Event::State(change)] = &events[..] else { panic!("{events:?}") };
     assert_eq!(error.code(), ErrorCode::TOKEN_EXPIRED);
-    assert_eq!((change.state, change.code), (State::Connecting, Some(CloseCode::TOKEN_EXPIRED)));
+    assert_eq!((change.state, change.code), (ClientState::Connecting, Some(CloseCode::TOKEN_EXPIRED)));
     assert_eq!(change.retry_in, None);
     assert!(change.reason.contains("set_token"), "{}", change.reason);
     // However long that takes, and whatever the page says.
@@ -207,7 +207,7 @@ fn without_a_provider_a_client_whose_token_has_expired_waits_for_one_and_keeps_a
     assert!(!client.core.needs_token());
     let connect = client.establish();
     assert_eq!((connect.token.as_str(), connect.subscriptions.len()), ("new", 1));
-    assert_eq!(client.core.state(), State::Connected);
+    assert_eq!(client.core.state(), ClientState::Connected);
     assert_eq!(client.sent()[0].id, publish.number());
     client.receive([push(publication("c", 1, 0))]);
     assert_eq!(client.received(), [(subscription, 1)]);
@@ -221,10 +221,10 @@ fn a_token_that_expired_while_the_client_was_away_is_waited_for_a_second_time_as
         client.core.handle_close(client.now, CloseCode::TOKEN_EXPIRED, "");
         client.wait();
         assert_eq!(client.refuse_token(ErrorCode::TOKEN_EXPIRED).token, old);
-        assert_eq!(client.last_change(), (State::Reconnecting, Some(CloseCode::TOKEN_EXPIRED), None));
+        assert_eq!(client.last_change(), (ClientState::Reconnecting, Some(CloseCode::TOKEN_EXPIRED), None));
         client.set_token(new);
         assert_eq!(client.establish().token, new);
-        assert_eq!(client.core.state(), State::Connected);
+        assert_eq!(client.core.state(), ClientState::Connected);
     }
 }
 
@@ -234,7 +234,7 @@ fn closing_ends_a_client_that_waits_for_a_token() {
     client.refuse_token(ErrorCode::TOKEN_EXPIRED);
     client.core.close(CloseCode::NORMAL, "");
     assert!(!client.core.needs_token());
-    assert_eq!(client.last_change().0, State::Closed);
+    assert_eq!(client.last_change().0, ClientState::Closed);
     client.set_token("new");
     assert_eq!(client.core.poll_transmit(true), None);
 }
@@ -266,7 +266,7 @@ fn a_token_set_while_connect_is_on_its_way_makes_the_attempt_anew() {
         client.set_token("t2");
         assert!(matches!(client.core.poll_transmit(true), Some(Transmit::Close { .. })));
         assert_eq!(client.establish_as("bob").token, "t2", "at once");
-        assert_eq!((client.core.user(), client.core.state()), ("bob", State::Connected));
+        assert_eq!((client.core.user(), client.core.state()), ("bob", ClientState::Connected));
         let sent = client.sent();
         assert_eq!(sent.len(), 1, "nothing to refresh: {sent:?}");
         assert_eq!(sent[0].id, publish.number());
@@ -282,7 +282,7 @@ fn a_token_set_while_connected_is_taken_in_the_session_and_the_next_ones() {
     let [(id, token)] = &refreshes[..] else { panic!("{refreshes:?}") };
     assert_eq!(token, "t2");
     client.refreshed(*id);
-    assert_eq!(client.core.state(), State::Connected);
+    assert_eq!(client.core.state(), ClientState::Connected);
     client.core.handle_close(client.now, CloseCode::ABNORMAL, "");
     client.wait();
     assert_eq!(client.establish().token, "t2");
@@ -303,7 +303,7 @@ fn of_tokens_set_in_a_row_the_last_one_holds_and_one_is_on_its_way_at_a_time() {
     assert_eq!(second.iter().map(|(_, token)| token.as_str()).collect::<Vec<_>>(), ["t4"]);
     client.refreshed(second[0].0);
     assert!(client.refreshes().is_empty());
-    assert_eq!(client.core.state(), State::Connected);
+    assert_eq!(client.core.state(), ClientState::Connected);
 }
 
 #[test]
@@ -316,10 +316,10 @@ fn another_users_token_begins_a_session_of_that_user_at_once() {
     let refreshes = client.refreshes();
     client.reply(refreshes[0].0, Err(ErrorInfo::from_code(ErrorCode::UNAUTHORIZED)));
     assert!(matches!(client.core.poll_transmit(true), Some(Transmit::Close { .. })));
-    assert_eq!(client.last_change().0, State::Reconnecting);
+    assert_eq!(client.last_change().0, ClientState::Reconnecting);
     let connect = client.establish_as("bob");
     assert_eq!((connect.token.as_str(), connect.subscriptions.len()), ("bob", 1));
-    assert_eq!((client.core.user(), client.core.state()), ("bob", State::Connected));
+    assert_eq!((client.core.user(), client.core.state()), ("bob", ClientState::Connected));
 
     // And one that is nobody's ends the client as it always did.
     client.set_token("nobody");
@@ -327,7 +327,7 @@ fn another_users_token_begins_a_session_of_that_user_at_once() {
     client.reply(refreshes[0].0, Err(ErrorInfo::from_code(ErrorCode::UNAUTHORIZED)));
     assert!(matches!(client.core.poll_transmit(true), Some(Transmit::Close { .. })));
     client.refuse_token(ErrorCode::UNAUTHORIZED);
-    assert_eq!(client.core.state(), State::Closed);
+    assert_eq!(client.core.state(), ClientState::Closed);
     assert_eq!(client.core.failure().unwrap().code(), ErrorCode::UNAUTHORIZED);
 }
 
@@ -404,7 +404,7 @@ fn an_expired_token_set_while_connected_is_told_and_the_session_goes_on() {
     let refreshes = client.refreshes();
     client.reply(refreshes[0].0, Err(ErrorInfo::from_code(ErrorCode::TOKEN_EXPIRED)));
     assert_eq!(client.errors(), [ErrorCode::TOKEN_EXPIRED]);
-    assert_eq!(client.core.state(), State::Connected);
+    assert_eq!(client.core.state(), ClientState::Connected);
 }
 
 #[test]
@@ -483,12 +483,12 @@ fn a_provider_that_fails_while_connected_does_not_end_the_connection_unless_it_m
     client.receive([ServerFrame::Push(Push::RefreshDue)]);
     let request = client.asked().unwrap();
     client.core.handle_token(client.now, request, Err(Error::token_unavailable("offline")));
-    assert_eq!(client.core.state(), State::Connected);
+    assert_eq!(client.core.state(), ClientState::Connected);
     let waited = client.wait();
     assert!((Duration::from_secs(5)..=Duration::from_secs(10)).contains(&waited), "{waited:?}");
     let request = client.asked().unwrap();
     client.core.handle_token(client.now, request, Err(Error::signed_out()));
-    assert_eq!(client.core.state(), State::Closed);
+    assert_eq!(client.core.state(), ClientState::Closed);
     assert!(matches!(client.core.poll_transmit(true), Some(Transmit::Close { .. })));
     assert_eq!(client.core.poll_timeout(), None);
 }

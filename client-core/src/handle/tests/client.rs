@@ -15,7 +15,7 @@ fn a_token_is_put_in_where_the_client_waits_for_one() {
     assert_eq!(error.code(), ErrorCode::TOKEN_EXPIRED);
     assert!(client.needs_token());
     let change = changes.next().now_or_never().flatten().unwrap();
-    assert_eq!((change.state, change.code), (State::Connecting, Some(CloseCode::TOKEN_EXPIRED)));
+    assert_eq!((change.state, change.code), (ClientState::Connecting, Some(CloseCode::TOKEN_EXPIRED)));
     assert_eq!(client.connect().now_or_never().unwrap().unwrap_err().code(), ErrorCode::TOKEN_EXPIRED);
 
     assert!(matches!(driver.poll_transmit(true), Some(Transmit::Close { .. })));
@@ -46,7 +46,7 @@ fn a_history_goes_on_past_what_can_not_be_read_and_says_what_that_was() {
     let publications = publications.map(|(offset, payload)| publication((offset, payload.clone()))).to_vec();
     let position = Position { offset: 9, epoch: "e".into() };
     let page = HistoryPage { position: position.clone(), publications, more: true };
-    play.reply(id, Ok(Answer::History(page)));
+    play.reply(id, Ok(ReplyBody::History(page)));
     let page = reading.now_or_never().unwrap().unwrap();
     let read: Vec<_> = page.publications.iter().map(|row| (row.offset, &row.message.0[..])).collect();
     assert_eq!(read, [(Some(4), &b"row"[..]), (Some(6), b"row")]);
@@ -71,7 +71,7 @@ fn each_command_ends_with_its_own_answer() {
     assert!(publish.as_mut().now_or_never().is_none());
     let Command { id, request: Request::Publish(sent) } = play.command() else { panic!() };
     assert_eq!((sent.channel, sent.payload), (channel("row:a"), Payload::bytes("1")));
-    play.reply(id, Ok(Answer::Published(Published { position: Some(position.clone()) })));
+    play.reply(id, Ok(ReplyBody::Published(Published { position: Some(position.clone()) })));
     assert_eq!(publish.now_or_never().unwrap().unwrap(), Some(position));
 
     let request = Binary("1".into());
@@ -79,7 +79,7 @@ fn each_command_ends_with_its_own_answer() {
     assert!(call.as_mut().now_or_never().is_none());
     let Command { id, request: Request::Call(sent) } = play.command() else { panic!() };
     assert_eq!((sent.name.as_str(), sent.payload), ("sum", Payload::bytes("1")));
-    play.reply(id, Ok(Answer::Called(Called { payload: Payload::bytes("2"), more: false })));
+    play.reply(id, Ok(ReplyBody::Called(Called { payload: Payload::bytes("2"), more: false })));
     assert_eq!(call.now_or_never().unwrap().unwrap(), Binary("2".into()));
 
     let mut presence = Box::pin(client.presence(channel("c")));
@@ -88,14 +88,14 @@ fn each_command_ends_with_its_own_answer() {
     assert!(!sent.counts_only);
     let members = vec![Member { session: "s1".into(), ..Member::default() }];
     let list = PresenceList { members: members.clone(), sessions: 3, users: 2, more: false };
-    play.reply(id, Ok(Answer::Presence(list.clone())));
+    play.reply(id, Ok(ReplyBody::Presence(list.clone())));
     assert_eq!(presence.now_or_never().unwrap().unwrap(), members);
 
     let mut counts = Box::pin(client.presence_counts(channel("c")));
     assert!(counts.as_mut().now_or_never().is_none());
     let Command { id, request: Request::Presence(sent) } = play.command() else { panic!() };
     assert!(sent.counts_only);
-    play.reply(id, Ok(Answer::Presence(list)));
+    play.reply(id, Ok(ReplyBody::Presence(list)));
     let counts = counts.now_or_never().unwrap().unwrap();
     assert_eq!((counts.sessions, counts.users), (3, 2));
 
@@ -103,7 +103,7 @@ fn each_command_ends_with_its_own_answer() {
     assert!(acknowledge.as_mut().now_or_never().is_none());
     let Command { id, request: Request::Acknowledge(sent) } = play.command() else { panic!() };
     assert_eq!((sent.alarm.as_str(), sent.received_only), ("a", false));
-    play.reply(id, Ok(Answer::Acknowledged));
+    play.reply(id, Ok(ReplyBody::Acknowledged));
     assert!(acknowledge.now_or_never().unwrap().is_ok());
 }
 
@@ -111,12 +111,12 @@ fn each_command_ends_with_its_own_answer() {
 fn an_answer_of_another_kind_or_shape_is_an_error() {
     let play = Play::connected(Config::default());
     let client = &play.client;
-    let acknowledged = || Ok(Answer::Acknowledged);
-    let published = || Ok(Answer::Published(Published { position: None }));
+    let acknowledged = || Ok(ReplyBody::Acknowledged);
+    let published = || Ok(ReplyBody::Published(Published { position: None }));
     let history = History { channel: channel("c"), since: None, limit: 1, reverse: false };
     fn end<T>(
         play: &Play,
-        result: Result<Answer, ErrorInfo>,
+        result: Result<ReplyBody, ErrorInfo>,
         future: impl Future<Output = Result<T, Error>>,
     ) -> ErrorCode {
         let mut future = Box::pin(future);
@@ -132,7 +132,7 @@ fn an_answer_of_another_kind_or_shape_is_an_error() {
     assert_eq!(end(&play, acknowledged(), client.history_raw(history)), unsupported);
     assert_eq!(end(&play, published(), client.acknowledge("a")), unsupported);
     let request = Binary("1".into());
-    let called = Ok(Answer::Called(Called { payload: Payload::json("1"), more: false }));
+    let called = Ok(ReplyBody::Called(Called { payload: Payload::json("1"), more: false }));
     assert_eq!(end(&play, called, client.call::<Sum>(&request)), ErrorCode::PAYLOAD_MISMATCH);
     let refused = Err(ErrorInfo::from_code(ErrorCode::PERMISSION_DENIED));
     let publish = client.publish_raw(channel("c"), Payload::json("1"));
@@ -194,7 +194,7 @@ fn a_refused_client_says_why_and_a_closed_one_that_it_is() {
     let play = Play::new(Config { token: "bad".into(), ..Config::default() });
     let mut connecting = Box::pin(play.client.connect());
     assert!(connecting.as_mut().now_or_never().is_none());
-    assert_eq!(play.client.state(), State::Connecting);
+    assert_eq!(play.client.state(), ClientState::Connecting);
     play.open();
     play.refuse(play.command().id, ErrorCode::UNAUTHORIZED);
     assert_eq!(code(connecting.now_or_never().unwrap()), ErrorCode::UNAUTHORIZED);
@@ -206,7 +206,7 @@ fn a_refused_client_says_why_and_a_closed_one_that_it_is() {
     assert!(publish.as_mut().now_or_never().is_none());
     play.client.close(CloseCode::NORMAL, "enough");
     let change = next(&mut changes).unwrap();
-    assert_eq!((change.state, change.code), (State::Closed, Some(CloseCode::NORMAL)));
+    assert_eq!((change.state, change.code), (ClientState::Closed, Some(CloseCode::NORMAL)));
     assert_eq!(change.reason, "enough");
     assert!(is_over(&mut changes));
     assert!(
@@ -240,9 +240,9 @@ fn a_change_has_the_words_of_its_code_where_nothing_was_said() {
     let mut changes = play.client.state_changes();
     play.lose();
     let change = next(&mut changes).unwrap();
-    assert_eq!((change.state, change.code), (State::Reconnecting, Some(CloseCode::ABNORMAL)));
+    assert_eq!((change.state, change.code), (ClientState::Reconnecting, Some(CloseCode::ABNORMAL)));
     assert_eq!(change.reason, CloseCode::ABNORMAL.message());
     assert!(change.retry_in.is_some());
-    assert_eq!(play.client.state(), State::Reconnecting);
+    assert_eq!(play.client.state(), ClientState::Reconnecting);
     assert!(format!("{:?} {:?}", play.client, play.driver).contains("Reconnecting"));
 }

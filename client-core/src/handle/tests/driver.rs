@@ -45,11 +45,11 @@ fn a_page_s_life_is_handed_on() {
     assert_eq!(deadline(&play), Duration::from_secs(5), "the transport took something");
     play.driver.suspend();
     assert!(matches!(play.driver.poll_transmit(true), Some(Transmit::Close { .. })));
-    assert_eq!(play.client.state(), State::Reconnecting);
+    assert_eq!(play.client.state(), ClientState::Reconnecting);
     assert_eq!(play.driver.poll_transmit(true), None);
     play.driver.reconnect_now();
     play.let_in();
-    assert_eq!(play.client.state(), State::Connected);
+    assert_eq!(play.client.state(), ClientState::Connected);
     play.pass(Duration::from_secs(35));
     assert!(
         matches!(play.driver.poll_transmit(true), Some(Transmit::Close { code, .. }) if code == CloseCode::SERVER_SILENT)
@@ -76,7 +76,7 @@ fn a_driver_that_is_gone_ends_its_client() {
     assert!(!driver.is_closed());
     drop(driver);
     let change = next(&mut changes).unwrap();
-    assert_eq!((change.state, change.code), (State::Closed, Some(CloseCode::GOING_AWAY)));
+    assert_eq!((change.state, change.code), (ClientState::Closed, Some(CloseCode::GOING_AWAY)));
 }
 
 #[test]
@@ -89,7 +89,7 @@ fn a_command_over_the_limit_ends_where_the_driver_sends() {
     let id = play.command().id;
     let mut connected = Connected { session: "s".into(), ..Connected::default() };
     connected.limits.message_bytes = 1000;
-    play.reply(id, Ok(Answer::Connected(Box::new(connected))));
+    play.reply(id, Ok(ReplyBody::Connected(Box::new(connected))));
     assert_eq!(play.driver.poll_transmit(true), None);
     assert_eq!(code(publish.now_or_never().unwrap()), ErrorCode::BAD_REQUEST);
 }

@@ -11,8 +11,8 @@ use futures_util::{FutureExt as _, StreamExt as _};
 use wirehub_common::code::{CloseCode, ErrorCode};
 use wirehub_common::contract::Binary;
 use wirehub_common::frame::{
-    Answer, Called, Command, Connected, ErrorInfo, History, HistoryPage, Member, Position, PresenceList,
-    Publication, Published, Push, Reply, Request, ServerFrame, Subscribe, SubscribeOutcome, Subscribed,
+    Called, Command, Connected, ErrorInfo, History, HistoryPage, Member, Position, PresenceList, Publication,
+    Published, Push, Reply, ReplyBody, Request, ServerFrame, Subscribe, SubscribeOutcome, Subscribed,
     Unsubscribed,
 };
 use wirehub_common::{ChannelName, Codec, Payload, SUBPROTOCOL_PROTOBUF, frame};
@@ -92,7 +92,7 @@ impl Play {
         self.receive(&ServerFrame::Push(push));
     }
 
-    fn reply(&self, id: u32, result: Result<Answer, ErrorInfo>) {
+    fn reply(&self, id: u32, result: Result<ReplyBody, ErrorInfo>) {
         self.receive(&ServerFrame::Reply(Reply { id, result }));
     }
 
@@ -112,13 +112,13 @@ impl Play {
         let subscriptions = connect.subscriptions.into_iter().map(outcome).collect();
         let (session, user) = ("s".into(), "ann".into());
         let connected = Connected { session, user, subscriptions, ..Connected::default() };
-        self.reply(id, Ok(Answer::Connected(Box::new(connected))));
+        self.reply(id, Ok(ReplyBody::Connected(Box::new(connected))));
     }
 
     /// Confirms the subscription that is asked for next.
     fn confirm(&self) -> u32 {
         let Command { id, request: Request::Subscribe(subscribe) } = self.command() else { panic!() };
-        self.reply(id, Ok(Answer::Subscribed(subscribed(&subscribe.channel, id))));
+        self.reply(id, Ok(ReplyBody::Subscribed(subscribed(&subscribe.channel, id))));
         id
     }
 

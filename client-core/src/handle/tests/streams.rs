@@ -185,7 +185,7 @@ fn responses_come_in_order_and_end() {
     let mut responses = play.client.call_stream::<Count>(&Binary("3".into())).unwrap();
     let Command { id, request: Request::Call(call) } = play.command() else { panic!() };
     assert_eq!(call.name, "count");
-    let respond = |payload, more| play.reply(id, Ok(Answer::Called(Called { payload, more })));
+    let respond = |payload, more| play.reply(id, Ok(ReplyBody::Called(Called { payload, more })));
     respond(Payload::bytes("1"), true);
     respond(Payload::json("2"), true);
     respond(Payload::bytes("3"), true);
@@ -214,7 +214,7 @@ fn responses_that_come_faster_than_they_are_taken_end_the_call() {
     let mut responses = play.client.call_stream_raw("f", Payload::json("1")).unwrap();
     let id = play.command().id;
     for _ in 0..20 {
-        play.reply(id, Ok(Answer::Called(Called { payload: Payload::bytes("a response"), more: true })));
+        play.reply(id, Ok(ReplyBody::Called(Called { payload: Payload::bytes("a response"), more: true })));
     }
     let Command { request: Request::Cancel(cancel), .. } = play.command() else { panic!() };
     assert_eq!(cancel.command, id);

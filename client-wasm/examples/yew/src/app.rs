@@ -2,7 +2,7 @@
 
 use wasm_bindgen_futures::spawn_local;
 use web_sys::HtmlInputElement;
-use wirehub_client_wasm::State;
+use wirehub_client_wasm::ClientState;
 use wirehub_demo_contract::ChatRoom;
 use yew::{
     Callback, Html, InputEvent, Properties, TargetCast as _, component, html, use_effect_with, use_state,
@@ -64,11 +64,11 @@ pub(crate) fn App(AppProperties { client }: &AppProperties) -> Html {
     }
 }
 
-fn words(state: State) -> &'static str {
+fn words(state: ClientState) -> &'static str {
     match state {
-        State::Connected => "Connected",
-        State::Reconnecting => "The connection was lost: reconnecting",
-        State::Closed => "Closed by the server",
+        ClientState::Connected => "Connected",
+        ClientState::Reconnecting => "The connection was lost: reconnecting",
+        ClientState::Closed => "Closed by the server",
         _ => "Connecting",
     }
 }

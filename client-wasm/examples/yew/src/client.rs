@@ -6,7 +6,7 @@ use std::rc::Rc;
 use futures_util::StreamExt as _;
 use futures_util::future::{AbortHandle, abortable};
 use wasm_bindgen_futures::spawn_local;
-use wirehub_client_wasm::{Client, State};
+use wirehub_client_wasm::{Client, ClientState};
 use yew::{hook, use_effect_with, use_state_eq};
 
 /// The page's client as components hand it on: Yew compares properties, and this is equal to itself only.
@@ -56,7 +56,7 @@ impl Drop for Task {
 
 /// What the client is doing; the component is drawn anew when that changes.
 #[hook]
-pub(crate) fn use_client_state(client: &SharedClient) -> State {
+pub(crate) fn use_client_state(client: &SharedClient) -> ClientState {
     let state = use_state_eq(|| client.state());
     let shown = state.clone();
     use_effect_with(client.clone(), move |client| {

@@ -5,9 +5,9 @@ use alloc::boxed::Box;
 use crate::codec::wire::{Encode, Writer};
 use crate::codec::{DecodeErrorKind, to_milliseconds};
 use crate::frame::{
-    Alarm, Answer, Called, Connected, ContractDigest, ContractId, Disconnect, ErrorInfo, HistoryPage,
-    Idempotency, Member, Movement, Part, Position, PresenceList, Publication, Published, Push, Refreshed,
-    Reply, ServerFrame, SubscribeOutcome, Subscribed, Unsubscribe, Unsubscribed,
+    Alarm, Called, Connected, ContractDigest, ContractId, Disconnect, ErrorInfo, HistoryPage, Idempotency,
+    Member, Movement, Part, Position, PresenceList, Publication, Published, Push, Refreshed, Reply,
+    ReplyBody, ServerFrame, SubscribeOutcome, Subscribed, Unsubscribe, Unsubscribed,
 };
 use crate::view::{self, Body, Frame};
 use crate::{Bytes, ChannelName, Limits, Payload};
@@ -32,20 +32,20 @@ pub(in crate::codec) fn decode_frame(message: &Bytes, part: &[u8]) -> Result<Ser
     } else {
         let result = match body {
             Body::Error(error) => Err(error.read()),
-            Body::Connected(connected) => Ok(Answer::Connected(Box::new(connected.read()))),
-            Body::Subscribed(subscribed) => Ok(Answer::Subscribed(subscribed.read())),
+            Body::Connected(connected) => Ok(ReplyBody::Connected(Box::new(connected.read()))),
+            Body::Subscribed(subscribed) => Ok(ReplyBody::Subscribed(subscribed.read())),
             Body::Unsubscribed(unsubscribed) => {
                 let Unsubscribed { channel, number, .. } = unsubscribed.read();
-                Ok(Answer::Unsubscribed(Unsubscribe { channel, number }))
+                Ok(ReplyBody::Unsubscribed(Unsubscribe { channel, number }))
             }
-            Body::Published(published) => Ok(Answer::Published(published.read())),
-            Body::History(page) => Ok(Answer::History(page.read(message))),
-            Body::Presence(list) => Ok(Answer::Presence(list.read())),
-            Body::Called(called) => Ok(Answer::Called(called.read(message))),
-            Body::Cancelled => Ok(Answer::Cancelled),
-            Body::Refreshed(refreshed) => Ok(Answer::Refreshed(refreshed.read())),
-            Body::Acknowledged => Ok(Answer::Acknowledged),
-            _ => Ok(Answer::Unknown),
+            Body::Published(published) => Ok(ReplyBody::Published(published.read())),
+            Body::History(page) => Ok(ReplyBody::History(page.read(message))),
+            Body::Presence(list) => Ok(ReplyBody::Presence(list.read())),
+            Body::Called(called) => Ok(ReplyBody::Called(called.read(message))),
+            Body::Cancelled => Ok(ReplyBody::Cancelled),
+            Body::Refreshed(refreshed) => Ok(ReplyBody::Refreshed(refreshed.read())),
+            Body::Acknowledged => Ok(ReplyBody::Acknowledged),
+            _ => Ok(ReplyBody::Unknown),
         };
         ServerFrame::Reply(Reply { id, result })
     })
@@ -65,17 +65,17 @@ impl Encode for ServerFrame {
                 out.uint(1, (*id).into());
                 match result {
                     Err(error) => out.message(3, error),
-                    Ok(Answer::Connected(body)) => out.message(4, &**body),
-                    Ok(Answer::Subscribed(body)) => out.message(5, body),
-                    Ok(Answer::Unsubscribed(body)) => out.message(6, body),
-                    Ok(Answer::Published(body)) => out.message(7, body),
-                    Ok(Answer::History(body)) => out.message(8, body),
-                    Ok(Answer::Presence(body)) => out.message(9, body),
-                    Ok(Answer::Called(body)) => out.message(10, body),
-                    Ok(Answer::Cancelled) => out.message(11, &Empty),
-                    Ok(Answer::Refreshed(body)) => out.message(12, body),
-                    Ok(Answer::Acknowledged) => out.message(17, &Empty),
-                    Ok(Answer::Unknown) => {}
+                    Ok(ReplyBody::Connected(body)) => out.message(4, &**body),
+                    Ok(ReplyBody::Subscribed(body)) => out.message(5, body),
+                    Ok(ReplyBody::Unsubscribed(body)) => out.message(6, body),
+                    Ok(ReplyBody::Published(body)) => out.message(7, body),
+                    Ok(ReplyBody::History(body)) => out.message(8, body),
+                    Ok(ReplyBody::Presence(body)) => out.message(9, body),
+                    Ok(ReplyBody::Called(body)) => out.message(10, body),
+                    Ok(ReplyBody::Cancelled) => out.message(11, &Empty),
+                    Ok(ReplyBody::Refreshed(body)) => out.message(12, body),
+                    Ok(ReplyBody::Acknowledged) => out.message(17, &Empty),
+                    Ok(ReplyBody::Unknown) => {}
                 }
             }
             Self::Push(push) => match push {
