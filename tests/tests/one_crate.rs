@@ -58,9 +58,10 @@ fn what_is_missing_for_a_contract_is_said_by_the_compiler() {
         "#,
     );
     for expected in [
-        "`NoSchema` can't be part of a message: it has no schema",
+        "`NoSchema` is no message of a contract",
+        "the trait `Schema` is not implemented for `NoSchema`",
         "put `#[derive(serde::Serialize, serde::Deserialize, Schema)]` on it",
-        "the trait bound `NoSerde: serde::Serialize` is not satisfied",
+        "the trait `Serialize` is not implemented for `NoSerde`",
         "`Plain` can't be part of a message: it has no schema",
         "put `#[schema(opaque)]` on the field",
         "the one option of a type is `crate = \"path::to::common\"`",
