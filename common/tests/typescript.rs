@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 use wirehub_common::contract::typescript::module;
-use wirehub_common::contract::{Binary, Contract, Schema};
+use wirehub_common::contract::{Binary, Schema};
 
 wirehub_common::contract! {
     /// Every shape that a message can have.
