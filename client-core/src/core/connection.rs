@@ -27,7 +27,13 @@ pub(super) enum Link {
         asked: bool,
     },
     /// `connect` is on its way.
-    Greeting { deadline: Time, command: u32, greeting: Option<Bytes> },
+    Greeting {
+        deadline: Time,
+        command: u32,
+        greeting: Option<Bytes>,
+        /// Whether a ping has to be answered: a server that takes its time over `connect` may send one.
+        pong_due: bool,
+    },
     /// In use.
     Up {
         since: Time,
@@ -139,14 +145,17 @@ impl<L: Listener> Core<L> {
             instance: &instance,
         };
         let greeting = Some(compose::connect(command, client, &subscriptions));
-        self.link = Link::Greeting { deadline, command, greeting };
+        self.link = Link::Greeting { deadline, command, greeting, pong_due: false };
     }
 
     /// A binary message came in.
     pub fn handle_message(&mut self, now: Time, message: &L::Message) {
         let bytes = message.as_ref();
         match &mut self.link {
-            Link::Greeting { deadline, .. } => *deadline = now.after(self.config.connect_timeout),
+            Link::Greeting { deadline, pong_due, .. } => {
+                *deadline = now.after(self.config.connect_timeout);
+                *pong_due |= bytes.is_empty();
+            }
             Link::Up { heard, spared, large, pong_due, .. } => {
                 *heard = now;
                 *large = bytes.len() >= LARGE;
@@ -343,7 +352,8 @@ impl<L: Listener> Core<L> {
         self.session = connected.session().into();
         self.user = connected.user().into();
         self.limits = connected.limits();
-        self.link = Link::Up { since: now, heard: now, spared: Time::NEVER, large: false, pong_due: false };
+        let pong_due = matches!(self.link, Link::Greeting { pong_due: true, .. });
+        self.link = Link::Up { since: now, heard: now, spared: Time::NEVER, large: false, pong_due };
         self.tokens.connected();
         self.plan_refresh(now, connected.token_ttl());
         self.keys.of_publishes.connected(now, connected.idempotency());

@@ -390,7 +390,11 @@ impl<L: Listener> Core<L> {
                 *asked = true;
                 Some(Transmit::Open)
             }
-            Link::Greeting { greeting, .. } => greeting.take().map(Transmit::Send),
+            // Nothing comes before `connect`.
+            Link::Greeting { greeting: greeting @ Some(_), .. } => greeting.take().map(Transmit::Send),
+            Link::Greeting { pong_due, .. } => {
+                core::mem::take(pong_due).then(|| Transmit::Send(Bytes::new()))
+            }
             Link::Up { pong_due, .. } => {
                 if core::mem::take(pong_due) {
                     return Some(Transmit::Send(Bytes::new()));

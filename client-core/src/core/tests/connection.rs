@@ -508,3 +508,21 @@ fn without_pings_silence_means_nothing() {
     client.establish_with(Connected { session: "s".into(), limits, ..Connected::default() });
     assert_eq!(client.core.poll_timeout(), None);
 }
+
+#[test]
+fn a_ping_before_connected_is_answered_and_not_before_connect() {
+    let ping = Bytes::new();
+    let pong = Some(Transmit::Send(ping.clone()));
+    let mut client = Client::new();
+    client.core.connect(client.now);
+    assert_eq!(client.core.poll_transmit(true), Some(Transmit::Open));
+    client.core.handle_open(SUBPROTOCOL_PROTOBUF);
+    client.core.handle_message(client.now, &ping);
+    let sent = client.sent_next().unwrap();
+    let [Command { id, request: Request::Connect(_) }] = sent[..] else { panic!("{sent:?}") };
+    assert_eq!(client.core.poll_transmit(false), pong, "whatever else waits");
+    assert_eq!(client.core.poll_transmit(true), None, "once for each");
+    client.core.handle_message(client.now, &ping);
+    client.reply(id, Ok(Answer::Connected(Box::default())));
+    assert_eq!(client.core.poll_transmit(true), pong, "also where `connected` came behind it");
+}

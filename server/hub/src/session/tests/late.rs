@@ -80,3 +80,21 @@ async fn a_late_answer_for_a_subscription_of_the_servers_is_not_taken_for_the_ne
     publish(&client);
     assert_eq!(client.publication().await.offset, 3, "nothing more is said of where it begins");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_client_is_pinged_before_connected_where_that_takes_long_and_lives_as_long_as_it_answers() {
+    let (release, first) = oneshot::channel();
+    let (memory, first) = (MemoryEngine::new(), Mutex::new(Some(first)));
+    let hub = keeping(100).engine(LateEngine { memory, late: a(), first });
+    let mut client = Client::open(hub, 1024).await;
+    let subscriptions = vec![Subscribe { channel: a(), number: 1, position: None }];
+    client.send(Request::Connect(Connect { subscriptions, ..Connect::default() })).await;
+    for _ in 0..5 {
+        assert_eq!(client.next().await, ping());
+        client.socket.send(ping()).await.unwrap();
+    }
+    release.send(()).unwrap();
+    let ServerFrame::Reply(Reply { result: Ok(Answer::Connected(_)), .. }) = client.frame().await else {
+        panic!("not connected")
+    };
+}
