@@ -79,6 +79,15 @@ fn number(number: u32) -> Payload {
 }
 
 #[tokio::test]
+async fn a_call_without_data_does_not_fit_a_type_that_needs_some() {
+    let server = Server::start(hub().build()).await;
+    for codec in CODECS {
+        let mut client = Client::connect(&server, codec).await;
+        assert_eq!(client.error(call("double", Payload::json(""))).await, 114);
+    }
+}
+
+#[tokio::test]
 async fn a_call_is_answered_by_its_typed_handler() {
     let server = Server::start(hub().build()).await;
     for codec in CODECS {

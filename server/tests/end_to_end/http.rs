@@ -74,6 +74,11 @@ async fn the_first_known_subprotocol_is_chosen_and_unknown_ones_are_refused() {
     assert!(answer.starts_with("http/1.1 101"), "{answer}");
     assert!(answer.contains("sec-websocket-protocol: wirehub.v1.json\r\n"), "{answer}");
 
+    let at_echo = handshake("/echo", "x", "Sec-WebSocket-Protocol: wirehub.v1.json\r\n");
+    let answer = head(&server, &at_echo).await;
+    assert!(answer.starts_with("http/1.1 101"), "{answer}");
+    assert!(!answer.contains("sec-websocket-protocol"), "an echo has none: {answer}");
+
     let answer = http(&server, &closing(&offer("soap"))).await;
     assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
     assert!(answer.contains("content-type: text/plain"), "{answer}");

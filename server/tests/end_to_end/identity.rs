@@ -59,6 +59,29 @@ async fn a_connection_whose_connects_are_refused_again_and_again_is_closed() {
 }
 
 #[tokio::test]
+async fn commands_behind_a_refused_connect_end_the_connection_with_the_code_of_the_refusal() {
+    let hub = Hub::builder().authenticate(async |credentials| match &*credentials.token {
+        "expired" => Err(Refusal::expired()),
+        "down" => Err(Refusal::unavailable("the test says so")),
+        _ => Err(Refusal::invalid()),
+    });
+    let server = Server::start(hub.build()).await;
+    for codec in CODECS {
+        for (token, error, code) in [
+            ("bad", 101, CloseCode::UNAUTHORIZED),
+            ("expired", 109, CloseCode::TOKEN_EXPIRED),
+            ("down", 128, CloseCode::TRY_AGAIN_LATER),
+        ] {
+            let mut client = Client::open(&server, codec).await;
+            let connect = Command { id: 1, request: Request::Connect(connect(token)) };
+            client.send([connect, Command { id: 2, request: subscribe("a", 1) }]).await;
+            assert_eq!(client.reply().await, (1, Some(error)));
+            assert_eq!(client.closed().await.0, code.number(), "{token}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn what_a_client_calls_itself_is_bounded_and_printable() {
     let server = Server::start(Hub::builder().build()).await;
     for codec in CODECS {

@@ -5,6 +5,7 @@
 mod alarms;
 mod api;
 mod backend;
+mod by_hand;
 mod calls;
 mod commands;
 mod contract;

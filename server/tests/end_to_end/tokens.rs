@@ -84,7 +84,7 @@ async fn who_is_refused_is_told_why_and_can_try_again() {
         let mut client = Client::open(&server, codec).await;
         client.request(Request::Connect(connect(""))).await.result.unwrap_err();
         client.send([wirehub_common::frame::Command { id: 9, request: subscribe("a", 1) }]).await;
-        assert_eq!(client.closed().await.0, 3501, "without a session nothing else is answered");
+        assert_eq!(client.closed().await.0, 3503, "without a session nothing else is answered");
     }
 }
 

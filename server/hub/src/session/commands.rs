@@ -95,7 +95,7 @@ impl Session {
     /// Takes a part of a command that is too large for one message, and carries it out where that was the last one.
     fn take_part(&mut self, Part { stream, data, left }: &Part) -> Result<(), End> {
         if self.stage != Stage::Connected {
-            return Err(CloseCode::CONNECT_EXPECTED.into());
+            return Err(self.not_connected().into());
         }
         let limit = self.largest_command();
         let parts = &mut self.extras.get_or_insert_default().parts;
@@ -123,9 +123,9 @@ impl Session {
             }
             Request::Invalid(why) => {
                 answer(&self.peer, Reply { id, result: Err(invalid(why)) });
-                Err(CloseCode::CONNECT_EXPECTED.into())
+                Err(self.not_connected().into())
             }
-            _ => Err(CloseCode::CONNECT_EXPECTED.into()),
+            _ => Err(self.not_connected().into()),
         }
     }
 

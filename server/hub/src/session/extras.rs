@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use wirehub_common::Assembler;
+use wirehub_common::code::CloseCode;
 
 use super::mailbox::{Ending, Order};
 use crate::auth::Rights;
@@ -19,6 +20,8 @@ pub(super) struct Extras {
     pub(super) parts: Assembler,
     /// How often `connect` was refused.
     pub(super) refused: u8,
+    /// The close code for the last of these refusals.
+    pub(super) refusal: Option<CloseCode>,
     /// Whether somebody is asked about a new token; and the newest one behind it, with the command that has shown it.
     pub(super) refreshing: Option<Option<(u32, String)>>,
     /// How the session ends once its calls have.

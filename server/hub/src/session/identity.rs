@@ -31,20 +31,28 @@ impl Session {
     /// Answers a `connect` that is refused. The client may send another one, but not for ever: each asks who it is.
     pub(super) fn refuse(&mut self, id: u32, error: ErrorInfo) {
         self.hub.counters().refusals().note(&error);
-        let extras = self.extras.get_or_insert_default();
-        extras.refused = extras.refused.saturating_add(1);
-        let is_last = extras.refused >= MAX_REFUSED;
         let code = match error.code {
             ErrorCode::TOKEN_EXPIRED => CloseCode::TOKEN_EXPIRED,
             _ if error.temporary => CloseCode::TRY_AGAIN_LATER,
             _ => CloseCode::UNAUTHORIZED,
         };
+        let extras = self.extras.get_or_insert_default();
+        extras.refused = extras.refused.saturating_add(1);
+        extras.refusal = Some(code);
+        let is_last = extras.refused >= MAX_REFUSED;
         self.reply(id, Err(error));
         if is_last {
             // What has come behind it is not looked at any more.
             self.stage = Stage::Connecting;
             self.peer.mailbox.end(code.into());
         }
+    }
+
+    /// The close code for a command that needs a session where there is none. Behind a refused `connect` it is the code of the
+    /// refusal: a client that sent both together comes back where the refusal is temporary.
+    pub(super) fn not_connected(&self) -> CloseCode {
+        let refusal = self.extras.as_ref().and_then(|extras| extras.refusal);
+        refusal.unwrap_or(CloseCode::CONNECT_EXPECTED)
     }
 
     /// Asks who a client is that shows a new token.
