@@ -1,8 +1,9 @@
-// Every example in the READMEs is what the package's types say.
+// Every example in the READMEs and in docs/ is what the package's types say. (What else stands in docs/ is run by
+// server/cli/tests/program/guides.rs.)
 
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -64,13 +65,21 @@ const COMPILER = {
   skipLibCheck: true,
 };
 
-for (const file of ['README.md', 'client-wasm/npm/README.md']) {
+const guides = (await readdir(join(root, 'docs'), { recursive: true })).filter((file) => file.endsWith('.md'));
+
+for (const file of ['README.md', 'client-wasm/npm/README.md', ...guides.map((file) => `docs/${file}`)]) {
+  const examples = examplesIn(await readFile(join(root, file), 'utf8'));
+  if (examples.length === 0) continue;
   test(`the examples of ${file} compile`, async () => {
-    const examples = examplesIn(await readFile(join(root, file), 'utf8'));
-    assert.ok(examples.length > 0);
     assert.deepEqual(await problems(file, examples), []);
   });
 }
+
+test('there are examples in the READMEs and in the guides', async () => {
+  for (const file of ['README.md', 'client-wasm/npm/README.md', 'docs/guides/tokens.md']) {
+    assert.ok(examplesIn(await readFile(join(root, file), 'utf8')).length > 0, file);
+  }
+});
 
 test('an example that does not compile is found', async () => {
   const text = ['```js', 'await client.subscrib("a");', '```', '```ts', "import { connect } from '@wirehub/client';", '(await connect("/ws")).publish(1, 2);', '```'];

@@ -15,6 +15,7 @@ mod binary;
 mod connect;
 mod deploy;
 mod example_backend;
+mod guides;
 mod key_sets;
 mod operate;
 mod program;
