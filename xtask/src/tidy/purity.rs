@@ -41,7 +41,7 @@ const FORBIDDEN_CRATES: &[&str] = &[
 pub(super) fn check(tree: &Tree) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
     for (file, source) in tree.product_sources(PURE)? {
-        findings.extend(source.paths().iter().filter(|path| is_forbidden(path)).map(|path| {
+        findings.extend(source.paths.iter().filter(|path| is_forbidden(path)).map(|path| {
             let problem = format!("{}: take it as an argument, the caller has it", path.text());
             Finding::at_line(file, path.line, problem)
         }));

@@ -1,10 +1,21 @@
-//! Just enough of a Rust reader to see which paths a file's code names: comments, strings and test modules are
-//! skipped, `use a::{b, c::d}` is spelled out.
+//! The paths that a file's code names. Test modules are left out, `use a::{b, c::d}` is spelled out, and the arguments of
+//! macros are read as well.
+
+use proc_macro2::{TokenStream, TokenTree};
+use syn::{
+    Attribute, Expr, ExprCall, ExprPath, File, Ident, ItemMod, ItemUse, Macro, MetaList, Path, Token,
+    UseTree,
+    parse::{ParseStream, Parser},
+    spanned::Spanned,
+    token::Paren,
+    visit::{self, Visit},
+};
 
 /// The code of one file.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct RustSource {
-    tokens: Vec<Token>,
+    /// Every path in the code.
+    pub(super) paths: Vec<NamedPath>,
     /// The names in `#[cfg(test)] mod NAME;`.
     pub(super) test_modules: Vec<String>,
 }
@@ -18,36 +29,109 @@ pub(super) struct NamedPath {
     pub(super) called_without_arguments: bool,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Token {
-    kind: Kind,
-    line: usize,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Kind {
-    Word(String),
-    Sign(char),
-    /// A string, character or number, whose content is nobody's business here.
-    Literal,
-}
-
 impl RustSource {
-    pub(super) fn parse(text: &str) -> Self {
-        let mut test_modules = Vec::new();
-        let tokens = without_test_modules(&Lexer::new(text).run(), &mut test_modules);
-        Self { tokens, test_modules }
+    pub(super) fn parse(text: &str) -> syn::Result<Self> {
+        let file: File = syn::parse_str(text)?;
+        let mut source = Self::default();
+        source.visit_file(&file);
+        Ok(source)
     }
 
-    /// Every path in the code.
-    pub(super) fn paths(&self) -> Vec<NamedPath> {
-        let mut paths = Vec::new();
-        let mut at = 0;
-        while at < self.tokens.len() {
-            at = read_path(&self.tokens, at, &[], &mut paths).unwrap_or(at.saturating_add(1));
-        }
-        paths
+    fn add(&mut self, segments: Vec<String>, at: &impl Spanned, called_without_arguments: bool) {
+        let line = at.span().start().line;
+        self.paths.push(NamedPath { segments, line, called_without_arguments });
     }
+
+    fn add_path(&mut self, path: &Path, called_without_arguments: bool) {
+        let segments = path.segments.iter().map(|segment| segment.ident.to_string()).collect();
+        self.add(segments, path, called_without_arguments);
+        visit::visit_path(self, path);
+    }
+
+    fn add_use(&mut self, tree: &UseTree, mut prefix: Vec<String>) {
+        let last = match tree {
+            UseTree::Path(path) => {
+                prefix.push(path.ident.to_string());
+                return self.add_use(&path.tree, prefix);
+            }
+            UseTree::Group(group) => {
+                return group.items.iter().for_each(|item| self.add_use(item, prefix.clone()));
+            }
+            UseTree::Name(name) => name.ident.to_string(),
+            UseTree::Rename(rename) => rename.ident.to_string(),
+            UseTree::Glob(_) => "*".to_owned(),
+        };
+        if last != "self" || prefix.is_empty() {
+            prefix.push(last);
+        }
+        self.add(prefix, tree, false);
+    }
+
+    /// Reads what a macro or an attribute is given, whose grammar is its own.
+    fn read_tokens(&mut self, tokens: &TokenStream) {
+        let read = |input: ParseStream<'_>| {
+            while !input.is_empty() {
+                self.read_next(input)?;
+            }
+            Ok(())
+        };
+        // Any tokens can be read: what is no path is passed over.
+        let _: syn::Result<()> = read.parse2(tokens.clone());
+    }
+
+    fn read_next(&mut self, input: ParseStream<'_>) -> syn::Result<()> {
+        if input.peek(Token![use]) && input.fork().parse::<ItemUse>().is_ok() {
+            self.visit_item_use(&input.parse()?);
+        } else if (input.peek(Ident) || input.peek(Token![::])) && input.fork().parse::<ExprPath>().is_ok() {
+            let path: ExprPath = input.parse()?;
+            let arguments = input.peek(Paren).then(|| input.fork().parse::<TokenTree>()).transpose()?;
+            let called = matches!(arguments, Some(TokenTree::Group(group)) if group.stream().is_empty());
+            self.add_path(&path.path, called);
+        } else if let TokenTree::Group(group) = input.parse()? {
+            self.read_tokens(&group.stream());
+        }
+        Ok(())
+    }
+}
+
+impl<'ast> Visit<'ast> for RustSource {
+    fn visit_item_mod(&mut self, module: &'ast ItemMod) {
+        if !module.attrs.iter().any(is_cfg_test) {
+            visit::visit_item_mod(self, module);
+        } else if module.content.is_none() {
+            self.test_modules.push(module.ident.to_string());
+        }
+    }
+
+    fn visit_item_use(&mut self, item: &'ast ItemUse) {
+        self.add_use(&item.tree, Vec::new());
+    }
+
+    fn visit_path(&mut self, path: &'ast Path) {
+        self.add_path(path, false);
+    }
+
+    fn visit_expr_call(&mut self, call: &'ast ExprCall) {
+        match &*call.func {
+            Expr::Path(function) if call.args.is_empty() => self.add_path(&function.path, true),
+            _ => visit::visit_expr_call(self, call),
+        }
+    }
+
+    fn visit_macro(&mut self, called: &'ast Macro) {
+        visit::visit_macro(self, called);
+        self.read_tokens(&called.tokens);
+    }
+
+    fn visit_meta_list(&mut self, list: &'ast MetaList) {
+        visit::visit_meta_list(self, list);
+        self.read_tokens(&list.tokens);
+    }
+}
+
+fn is_cfg_test(attribute: &Attribute) -> bool {
+    let is_test = || attribute.parse_args::<Ident>().is_ok_and(|condition| condition == "test");
+    attribute.path().is_ident("cfg") && is_test()
 }
 
 impl NamedPath {
@@ -61,270 +145,12 @@ impl NamedPath {
     }
 }
 
-fn word(tokens: &[Token], at: usize) -> Option<&str> {
-    match tokens.get(at)?.kind {
-        Kind::Word(ref word) => Some(word),
-        _ => None,
-    }
-}
-
-fn is_sign(tokens: &[Token], at: usize, sign: char) -> bool {
-    tokens.get(at).is_some_and(|token| token.kind == Kind::Sign(sign))
-}
-
-fn are_signs(tokens: &[Token], at: usize, signs: &str) -> bool {
-    signs.chars().enumerate().all(|(offset, sign)| is_sign(tokens, at.saturating_add(offset), sign))
-}
-
-/// Reads the path, or the tree of paths, that begins at `at`; returns where it ends.
-fn read_path(tokens: &[Token], at: usize, prefix: &[String], paths: &mut Vec<NamedPath>) -> Option<usize> {
-    let line = tokens.get(at)?.line;
-    let mut segments = prefix.to_vec();
-    segments.push(word(tokens, at)?.to_owned());
-    let mut next = at.saturating_add(1);
-    while are_signs(tokens, next, "::") {
-        let after = next.saturating_add(2);
-        if let Some(segment) = word(tokens, after) {
-            segments.push(segment.to_owned());
-            next = after.saturating_add(1);
-        } else if is_sign(tokens, after, '{') {
-            return Some(read_tree(tokens, after.saturating_add(1), &segments, paths));
-        } else if is_sign(tokens, after, '*') {
-            segments.push("*".to_owned());
-            next = after.saturating_add(1);
-        } else {
-            break;
-        }
-    }
-    if segments.last().is_some_and(|last| last == "self") && segments.len() > 1 {
-        segments.pop();
-    }
-    let call = after_turbofish(tokens, next);
-    let called_without_arguments = are_signs(tokens, call, "()");
-    paths.push(NamedPath { segments, line, called_without_arguments });
-    Some(next)
-}
-
-/// Reads `b, c::d}` after `a::{`; returns where it ends.
-fn read_tree(tokens: &[Token], mut at: usize, prefix: &[String], paths: &mut Vec<NamedPath>) -> usize {
-    while at < tokens.len() && !is_sign(tokens, at, '}') {
-        if is_sign(tokens, at, '*') {
-            let segments = prefix.iter().cloned().chain(["*".to_owned()]).collect();
-            let line = tokens.get(at).map_or(0, |token| token.line);
-            paths.push(NamedPath { segments, line, called_without_arguments: false });
-        }
-        at = match word(tokens, at) {
-            // What follows is a new name, no path.
-            Some("as") => at.saturating_add(2),
-            Some(_) => read_path(tokens, at, prefix, paths).unwrap_or(at.saturating_add(1)),
-            None => at.saturating_add(1),
-        };
-    }
-    at.saturating_add(1)
-}
-
-/// Where `::<T>` at `at` ends; `at` itself when there is none.
-fn after_turbofish(tokens: &[Token], at: usize) -> usize {
-    if !are_signs(tokens, at, "::<") {
-        return at;
-    }
-    skip_group(tokens, at.saturating_add(2), '<', '>')
-}
-
-/// Where the group that opens at `at` ends.
-fn skip_group(tokens: &[Token], mut at: usize, open: char, close: char) -> usize {
-    let mut depth: usize = 0;
-    while at < tokens.len() {
-        if is_sign(tokens, at, open) {
-            depth = depth.saturating_add(1);
-        } else if is_sign(tokens, at, close) {
-            depth = depth.saturating_sub(1);
-        }
-        at = at.saturating_add(1);
-        if depth == 0 {
-            break;
-        }
-    }
-    at
-}
-
-/// The tokens without `#[cfg(test)] mod NAME { … }`; the names in `#[cfg(test)] mod NAME;` are collected.
-fn without_test_modules(tokens: &[Token], test_modules: &mut Vec<String>) -> Vec<Token> {
-    let mut kept = Vec::new();
-    let mut at = 0;
-    while let Some(token) = tokens.get(at) {
-        if let Some((name, body)) = test_module(tokens, at) {
-            if is_sign(tokens, body, ';') {
-                test_modules.push(name.to_owned());
-                at = body.saturating_add(1);
-            } else {
-                at = skip_group(tokens, body, '{', '}');
-            }
-        } else {
-            kept.push(token.clone());
-            at = at.saturating_add(1);
-        }
-    }
-    kept
-}
-
-/// The name of the test module that is declared at `at`, and where its body or `;` stands.
-fn test_module(tokens: &[Token], at: usize) -> Option<(&str, usize)> {
-    let condition = are_signs(tokens, at, "#[") && word(tokens, at.checked_add(2)?) == Some("cfg");
-    let only_test = is_sign(tokens, at.checked_add(3)?, '(')
-        && word(tokens, at.checked_add(4)?) == Some("test")
-        && are_signs(tokens, at.checked_add(5)?, ")]");
-    if !condition || !only_test {
-        return None;
-    }
-    let mut next = at.checked_add(7)?;
-    // Other attributes and the visibility may stand between.
-    while is_sign(tokens, next, '#') {
-        next = skip_group(tokens, next.checked_add(1)?, '[', ']');
-    }
-    if word(tokens, next) == Some("pub") {
-        next = next.checked_add(1)?;
-        if is_sign(tokens, next, '(') {
-            next = skip_group(tokens, next, '(', ')');
-        }
-    }
-    if word(tokens, next) != Some("mod") {
-        return None;
-    }
-    let name = word(tokens, next.checked_add(1)?)?;
-    Some((name, next.checked_add(2)?))
-}
-
-/// Cuts a text into tokens.
-struct Lexer<'a> {
-    rest: &'a str,
-    line: usize,
-    tokens: Vec<Token>,
-}
-
-impl<'a> Lexer<'a> {
-    fn new(text: &'a str) -> Self {
-        Self { rest: text, line: 1, tokens: Vec::new() }
-    }
-
-    fn run(mut self) -> Vec<Token> {
-        while let Some(first) = self.rest.chars().next() {
-            if self.rest.starts_with("//") {
-                self.take(self.rest.find('\n').unwrap_or(self.rest.len()));
-            } else if self.rest.starts_with("/*") {
-                self.block_comment();
-            } else if let Some(hashes) = self.raw_string() {
-                self.push(Kind::Literal);
-                let end = format!("\"{}", "#".repeat(hashes));
-                let open = self.rest.find('"').map_or(0, |at| at.saturating_add(1));
-                self.take(open);
-                self.take(self.rest.find(&end).map_or(self.rest.len(), |at| at.saturating_add(end.len())));
-            } else if first == '"' {
-                self.push(Kind::Literal);
-                self.quoted('"');
-            } else if first == '\'' {
-                self.quote_or_lifetime();
-            } else if first.is_alphanumeric() || first == '_' {
-                self.word_or_number(first);
-            } else {
-                if !first.is_whitespace() {
-                    self.push(Kind::Sign(first));
-                }
-                self.take(first.len_utf8());
-            }
-        }
-        self.tokens
-    }
-
-    fn push(&mut self, kind: Kind) {
-        self.tokens.push(Token { kind, line: self.line });
-    }
-
-    /// Moves on by `bytes`, counting lines.
-    fn take(&mut self, bytes: usize) {
-        let (taken, rest) = self.rest.split_at_checked(bytes).unwrap_or((self.rest, ""));
-        self.line = self.line.saturating_add(taken.matches('\n').count());
-        self.rest = rest;
-    }
-
-    fn block_comment(&mut self) {
-        let mut depth: usize = 0;
-        while !self.rest.is_empty() {
-            if self.rest.starts_with("/*") {
-                depth = depth.saturating_add(1);
-                self.take(2);
-            } else if self.rest.starts_with("*/") {
-                depth = depth.saturating_sub(1);
-                self.take(2);
-            } else {
-                self.take(self.rest.chars().next().map_or(1, char::len_utf8));
-            }
-            if depth == 0 {
-                break;
-            }
-        }
-    }
-
-    /// The number of `#` if a raw string begins here.
-    fn raw_string(&self) -> Option<usize> {
-        let body = ["r", "br", "cr"].iter().find_map(|prefix| self.rest.strip_prefix(prefix))?;
-        let quote = body.trim_start_matches('#');
-        quote.starts_with('"').then(|| body.len().saturating_sub(quote.len()))
-    }
-
-    /// Moves past a quoted text, minding escapes.
-    fn quoted(&mut self, quote: char) {
-        self.take(1);
-        let mut escaped = false;
-        while let Some(next) = self.rest.chars().next() {
-            self.take(next.len_utf8());
-            if escaped {
-                escaped = false;
-            } else if next == '\\' {
-                escaped = true;
-            } else if next == quote {
-                break;
-            }
-        }
-    }
-
-    fn quote_or_lifetime(&mut self) {
-        let mut following = self.rest.chars().skip(1);
-        let (first, second) = (following.next(), following.next());
-        if first == Some('\\') || second == Some('\'') {
-            self.push(Kind::Literal);
-            self.quoted('\'');
-        } else {
-            // A lifetime: its name becomes a word that no path begins with.
-            self.take(1);
-            let name = self.word_length();
-            self.take(name);
-        }
-    }
-
-    fn word_or_number(&mut self, first: char) {
-        let length = self.word_length();
-        let word = self.rest.get(..length).unwrap_or_default();
-        let is_prefix =
-            matches!(word, "b" | "c") && self.rest.get(length..).is_some_and(|it| it.starts_with('"'));
-        if !is_prefix {
-            let kind = if first.is_numeric() { Kind::Literal } else { Kind::Word(word.to_owned()) };
-            self.push(kind);
-        }
-        self.take(length);
-    }
-
-    fn word_length(&self) -> usize {
-        self.rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(self.rest.len())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::RustSource;
 
     fn paths(text: &str) -> Vec<String> {
-        RustSource::parse(text).paths().iter().map(super::NamedPath::text).collect()
+        RustSource::parse(text).unwrap().paths.iter().map(super::NamedPath::text).collect()
     }
 
     #[test]
@@ -352,6 +178,30 @@ mod tests {
     }
 
     #[test]
+    fn macros_and_attributes_are_read() {
+        let text = "
+            #[tokio::main] fn f() { select! { now = std::time::at() => [a < b, ::c::d::<u8>(1), \"x::y\"] } }
+            #[cfg_attr(any(), derive(rand::Random))] struct A<T>(T);
+            choose! { if #[cfg(unix)] { use std::{net::Ipv4Addr, io}; } }
+        ";
+        let found = paths(text);
+        let expected = [
+            "tokio::main",
+            "std::time::at",
+            "a",
+            "b",
+            "c::d",
+            "rand::Random",
+            "std::net::Ipv4Addr",
+            "std::io",
+        ];
+        for path in expected {
+            assert!(found.iter().any(|it| it == path), "{path} is not in {found:?}");
+        }
+        assert!(!found.iter().any(|it| it.starts_with('x')), "{found:?}");
+    }
+
+    #[test]
     fn test_modules_are_left_out_and_what_follows_is_not() {
         let text = "
             fn a() { product::one() }
@@ -363,17 +213,24 @@ mod tests {
             #[cfg(not(test))]
             mod real { fn d() { product::four() } }
         ";
-        let source = RustSource::parse(text);
-        let found: Vec<String> = source.paths().iter().map(super::NamedPath::text).collect();
+        let found = paths(text);
         assert!(found.contains(&"product::one".to_owned()));
         assert!(found.contains(&"product::four".to_owned()));
         assert!(!found.iter().any(|path| path.starts_with("hidden")), "{found:?}");
-        assert_eq!(source.test_modules, ["outside"]);
+        assert_eq!(RustSource::parse(text).unwrap().test_modules, ["outside"]);
     }
 
     #[test]
     fn calls_without_arguments_are_told_apart() {
-        let called = |text: &str| RustSource::parse(text).paths().first().unwrap().called_without_arguments;
+        let called = |expression: &str| {
+            let direct = RustSource::parse(&format!("fn f() {{ {expression} }}")).unwrap();
+            let in_a_macro = RustSource::parse(&format!("fn f() {{ given!({expression}) }}")).unwrap();
+            let [direct, in_a_macro] = [direct, in_a_macro].map(|it| {
+                it.paths.iter().find(|path| path.has(&["mpsc", "channel"])).unwrap().called_without_arguments
+            });
+            assert_eq!(direct, in_a_macro, "{expression}");
+            direct
+        };
         assert!(called("mpsc::channel()"));
         assert!(called("mpsc::channel::<Vec<u8>>()"));
         assert!(!called("mpsc::channel(8)"));
@@ -382,7 +239,13 @@ mod tests {
 
     #[test]
     fn lines_are_counted() {
-        let source = RustSource::parse("/*\n*/ \"\n\"\n\n a::b");
-        assert_eq!(source.paths().first().unwrap().line, 5);
+        let source = RustSource::parse("/*\n*/ const A: &str = \"\n\";\n\nconst B: u8 = a::b;").unwrap();
+        let path = source.paths.iter().find(|path| path.has(&["a", "b"])).unwrap();
+        assert_eq!(path.line, 5);
+    }
+
+    #[test]
+    fn what_is_no_rust_is_refused() {
+        assert!(RustSource::parse("fn f( {").is_err());
     }
 }

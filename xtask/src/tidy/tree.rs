@@ -82,7 +82,8 @@ impl Tree {
             let inside =
                 below.iter().any(|folder| file.strip_prefix(*folder).is_some_and(|it| it.starts_with('/')));
             if inside && file.ends_with(".rs") && !is_for_tests(file) {
-                let source = RustSource::parse(&self.text(file)?);
+                let source = RustSource::parse(&self.text(file)?)
+                    .with_context(|| format!("{file} is not Rust: run `cargo check`"))?;
                 test_modules.extend(source.test_modules.iter().map(|module| module_path(file, module)));
                 sources.push((file.as_str(), source));
             }

@@ -2,7 +2,8 @@
 
 use std::fs;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
+use wasmparser::{Parser, Payload};
 
 use super::Finding;
 use crate::{console::Log, process::command, project::Project, setup::WasmToolchain};
@@ -12,7 +13,6 @@ pub(super) const RULE: &str = "common and client-core import nothing in WebAssem
 const PACKAGES: &[&str] = &["wirehub-common", "wirehub-client-core"];
 
 const TARGET: &str = "wasm32-unknown-unknown";
-const IMPORT_SECTION: u8 = 2;
 
 /// Builds each as a module of its own and lists its imports.
 pub(super) fn check(project: &Project, wasm: &WasmToolchain, log: &mut Log) -> Result<Vec<Finding>> {
@@ -44,88 +44,16 @@ pub(super) fn check(project: &Project, wasm: &WasmToolchain, log: &mut Log) -> R
 
 /// The `module.name` of each import of a WebAssembly module.
 fn imports(module: &[u8]) -> Result<Vec<String>> {
-    let mut reader = Reader { rest: module };
-    if reader.bytes(8)? != b"\0asm\x01\0\0\0" {
-        bail!("it does not begin like a WebAssembly module of version 1");
-    }
-    while !reader.rest.is_empty() {
-        let id = reader.byte()?;
-        let length = reader.number()?;
-        let section = reader.bytes(length)?;
-        if id == IMPORT_SECTION {
-            return Reader { rest: section }.imports();
-        }
-    }
-    Ok(Vec::new())
-}
-
-struct Reader<'a> {
-    rest: &'a [u8],
-}
-
-impl<'a> Reader<'a> {
-    fn imports(mut self) -> Result<Vec<String>> {
-        let count = self.number()?;
-        let mut imports = Vec::new();
-        for _ in 0..count {
-            imports.push(format!("{}.{}", self.name()?, self.name()?));
-            match self.byte()? {
-                0 => drop(self.number()?),
-                1 => {
-                    self.byte()?;
-                    self.limits()?;
-                }
-                2 => self.limits()?,
-                3 => drop(self.bytes(2)?),
-                4 => {
-                    self.byte()?;
-                    self.number()?;
-                }
-                kind => bail!("import kind {kind} is unknown"),
+    let mut imports = Vec::new();
+    for payload in Parser::new(0).parse_all(module) {
+        if let Payload::ImportSection(section) = payload? {
+            for import in section.into_imports() {
+                let import = import?;
+                imports.push(format!("{}.{}", import.module, import.name));
             }
         }
-        Ok(imports)
     }
-
-    /// The size of a table or memory: a minimum and perhaps a maximum.
-    fn limits(&mut self) -> Result<()> {
-        let has_maximum = self.byte()? & 1 == 1;
-        self.number()?;
-        if has_maximum {
-            self.number()?;
-        }
-        Ok(())
-    }
-
-    fn name(&mut self) -> Result<String> {
-        let length = self.number()?;
-        Ok(String::from_utf8_lossy(self.bytes(length)?).into_owned())
-    }
-
-    /// An unsigned LEB128 number.
-    fn number(&mut self) -> Result<usize> {
-        let mut value: u64 = 0;
-        for shift in (0..35).step_by(7) {
-            let byte = self.byte()?;
-            value |= u64::from(byte & 0x7f) << shift;
-            if byte & 0x80 == 0 {
-                return usize::try_from(value).context("a length is too large");
-            }
-        }
-        bail!("a number does not end")
-    }
-
-    fn byte(&mut self) -> Result<u8> {
-        let (first, rest) = self.rest.split_first().context("it ends too early")?;
-        self.rest = rest;
-        Ok(*first)
-    }
-
-    fn bytes(&mut self, count: usize) -> Result<&'a [u8]> {
-        let (taken, rest) = self.rest.split_at_checked(count).context("it ends too early")?;
-        self.rest = rest;
-        Ok(taken)
-    }
+    Ok(imports)
 }
 
 #[cfg(test)]
