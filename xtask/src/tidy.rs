@@ -15,6 +15,7 @@ use std::fmt;
 use anyhow::{Result, bail};
 
 use self::tree::Tree;
+pub(crate) use self::tree::published;
 use crate::{
     console::{Console, Log, Step},
     project::Project,
@@ -34,6 +35,7 @@ struct Check {
 const CHECKS: &[Check] = &[
     Check { rule: "crates depend on each other one way only", run: arrows::check },
     Check { rule: "dependency versions and lints stand in the root manifest", run: manifests::check },
+    Check { rule: "a published crate says what it is", run: manifests::check_metadata },
     Check { rule: "common and client-core read no clock, no entropy, no socket", run: purity::check },
     Check { rule: "no channel is unbounded", run: queues::check },
     Check { rule: "source files are short", run: files::check_lengths },

@@ -47,6 +47,12 @@ pub(super) const STEPS: &[TestStep] = &[
         },
     },
     TestStep {
+        step: Step { name: "crates", what: "can every published crate be packed?", slow: None },
+        needs: Needs::Toolchain,
+        has_tests: false,
+        run: pack_crates,
+    },
+    TestStep {
         step: Step { name: "unit", what: "tests of every crate, on this machine", slow: Some("2 to 5 min") },
         needs: Needs::Toolchain,
         has_tests: true,
@@ -204,6 +210,16 @@ const BROWSER_TEST_SECONDS: &str = "180";
 
 fn tidy_step(context: &Context<'_>, log: &mut Log) -> Result<String> {
     tidy::run(context.project, context.tools()?.wasm(), log)
+}
+
+/// Packs every published crate as `cargo publish` would, each against the packed others. The clippy step has compiled them.
+fn pack_crates(context: &Context<'_>, log: &mut Log) -> Result<String> {
+    let names = tidy::published(context.project)?;
+    let mut pack = cargo(context);
+    pack.args(["package", "--no-verify", "--allow-dirty", "--quiet"]);
+    pack.args(names.iter().flat_map(|name| ["--package", name]));
+    log.run(&mut pack)?;
+    Ok(names.join(", "))
 }
 
 fn size_step(context: &Context<'_>, log: &mut Log) -> Result<String> {

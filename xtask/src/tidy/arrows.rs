@@ -80,6 +80,7 @@ mod tests {
         let package = Package {
             name: name.to_owned(),
             folder: name.to_owned(),
+            is_published: false,
             depends_on: owned(depends_on),
             tests_depend_on: owned(tests_depend_on),
         };

@@ -3,19 +3,53 @@
 use anyhow::{Context, Result};
 use toml::{Table, Value};
 
-use super::{Finding, tree::Tree};
+use super::{
+    Finding,
+    tree::{Package, Tree},
+};
 
 const DEPENDENCY_TABLES: &[&str] = &["dependencies", "dev-dependencies", "build-dependencies"];
 
+/// What the pages of crates.io and docs.rs are made from.
+const METADATA: &[&str] =
+    &["description", "license", "repository", "documentation", "keywords", "categories", "metadata.docs.rs"];
+
 pub(super) fn check(tree: &Tree) -> Result<Vec<Finding>> {
+    check_each(tree, |_, manifest| problems(manifest))
+}
+
+/// Whether every published package has the metadata and a README.
+pub(super) fn check_metadata(tree: &Tree) -> Result<Vec<Finding>> {
+    check_each(tree, |package, manifest| {
+        let mut missing = Vec::new();
+        if package.is_published {
+            missing = missing_metadata(manifest);
+            let readme = format!("{}/README.md", package.folder);
+            if !tree.files.contains(&readme) {
+                missing.push(format!("{readme} is missing: crates.io shows it as the crate's front page"));
+            }
+        }
+        missing
+    })
+}
+
+fn check_each(tree: &Tree, problems: impl Fn(&Package, &Table) -> Vec<String>) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
     for package in &tree.packages {
         let file = format!("{}/Cargo.toml", package.folder);
         let manifest: Table =
             tree.text(&file)?.parse().with_context(|| format!("{file} is not valid TOML"))?;
-        findings.extend(problems(&manifest).into_iter().map(|problem| Finding::new(file.clone(), problem)));
+        let problems = problems(package, &manifest).into_iter();
+        findings.extend(problems.map(|problem| Finding::new(file.clone(), problem)));
     }
     Ok(findings)
+}
+
+fn missing_metadata(manifest: &Table) -> Vec<String> {
+    let package = manifest.get("package");
+    let is_missing = |key: &str| key.split('.').fold(package, |table, part| table?.get(part)).is_none();
+    let missing = METADATA.iter().filter(|key| is_missing(key));
+    missing.map(|key| format!("package.{key} is missing: a published crate has it")).collect()
 }
 
 fn problems(manifest: &Table) -> Vec<String> {
@@ -50,7 +84,7 @@ fn is_true(value: Option<&Value>) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::problems;
+    use super::{missing_metadata, problems};
 
     #[test]
     fn versions_are_found_in_every_table() {
@@ -69,6 +103,22 @@ mod tests {
         let found = problems(&manifest.parse().unwrap());
         let names: Vec<&str> = found.iter().filter_map(|it| it.split(':').next()).collect();
         assert_eq!(names, ["c", "d", "e"]);
+    }
+
+    #[test]
+    fn missing_metadata_is_named() {
+        let manifest = "
+            [package]
+            name = \"a\"
+            description = \"A\"
+            license.workspace = true
+            keywords = []
+            documentation = \"https://docs.rs/a\"
+            [package.metadata.other]
+        ";
+        let found = missing_metadata(&manifest.parse().unwrap());
+        let keys: Vec<&str> = found.iter().filter_map(|it| it.split(' ').next()).collect();
+        assert_eq!(keys, ["package.repository", "package.categories", "package.metadata.docs.rs"]);
     }
 
     #[test]

@@ -29,6 +29,8 @@ pub(super) struct Package {
     pub(super) name: String,
     /// From the root; `client-core`, say.
     pub(super) folder: String,
+    /// Whether it may go to crates.io.
+    pub(super) is_published: bool,
     /// The packages of the workspace that it is built with.
     pub(super) depends_on: Vec<String>,
     /// Those that its tests, benchmarks and examples are built with besides.
@@ -45,9 +47,7 @@ impl Tree {
             listed.split('\0').filter(|file| project.path(file).is_file()).map(str::to_owned).collect();
         files.sort();
 
-        let mut metadata = command("cargo");
-        metadata.current_dir(project.root()).args(["metadata", "--format-version", "1", "--no-deps"]);
-        let packages = packages_in(&output_of(&mut metadata)?, project.root())?;
+        let packages = packages_of(project)?;
         Ok(Self { root: project.root().to_path_buf(), files, packages })
     }
 
@@ -115,6 +115,18 @@ fn module_path(file: &str, name: &str) -> String {
     folder.join(name).to_string_lossy().into_owned()
 }
 
+/// The names of the packages that may go to crates.io.
+pub(crate) fn published(project: &Project) -> Result<Vec<String>> {
+    let packages = packages_of(project)?.into_iter();
+    Ok(packages.filter(|package| package.is_published).map(|package| package.name).collect())
+}
+
+fn packages_of(project: &Project) -> Result<Vec<Package>> {
+    let mut metadata = command("cargo");
+    metadata.current_dir(project.root()).args(["metadata", "--format-version", "1", "--no-deps"]);
+    packages_in(&output_of(&mut metadata)?, project.root())
+}
+
 fn packages_in(metadata: &str, root: &Path) -> Result<Vec<Package>> {
     let metadata: Value = serde_json::from_str(metadata).context("cargo metadata printed no JSON")?;
     list(&metadata, "packages")?
@@ -137,6 +149,11 @@ fn packages_in(metadata: &str, root: &Path) -> Result<Vec<Package>> {
             Ok(Package {
                 name: text(package, "name")?,
                 folder: folder.strip_prefix(root).unwrap_or(folder).to_string_lossy().into_owned(),
+                // The registries that take it; no list stands for any.
+                is_published: package
+                    .get("publish")
+                    .and_then(Value::as_array)
+                    .is_none_or(|it| !it.is_empty()),
                 depends_on: of_workspace(|kind| kind != "dev")?,
                 tests_depend_on: of_workspace(|kind| kind == "dev")?,
             })
@@ -170,14 +187,17 @@ mod tests {
                 {"name": "c", "kind": "dev", "path": "/w/c"},
                 {"name": "serde", "kind": null}
             ]
-        }]}"#;
+        }, {"name": "d", "manifest_path": "/w/d/Cargo.toml", "dependencies": [], "publish": []}]}"#;
         let expected = Package {
             name: "b".into(),
             folder: "some/b".into(),
+            is_published: true,
             depends_on: vec!["a".into()],
             tests_depend_on: vec!["c".into()],
         };
-        assert_eq!(packages_in(metadata, Path::new("/w")).unwrap(), [expected]);
+        let [b, d] = &packages_in(metadata, Path::new("/w")).unwrap()[..] else { panic!("two packages") };
+        assert_eq!(*b, expected);
+        assert!(!d.is_published);
         assert!(packages_in("{}", Path::new("/w")).is_err());
     }
 
