@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::process::{describe, output_of};
 
@@ -41,7 +41,38 @@ impl Console {
 
     /// Runs `work` as one step: announces it, times it, and shows its log if it fails.
     pub(crate) fn step<T>(&self, step: Step<'_>, work: impl FnOnce(&mut Log) -> Result<T>) -> Result<T> {
+        self.carry_out(step, Log::create(self.log_path(step.name))?, work)
+    }
+
+    /// Starts the step's command beside the steps that follow, until [`Console::finish`].
+    pub(crate) fn start(&self, step: Step<'static>, command: &mut Command) -> Result<Background> {
         let mut log = Log::create(self.log_path(step.name))?;
+        let shown = describe(command);
+        log.line(&format!("$ {shown} &"))?;
+        command.stdout(log.stdio()?).stderr(log.stdio()?);
+        let child = command.spawn().with_context(|| format!("cannot start `{shown}`"))?;
+        Ok(Background { step, shown, log, child: Ending(child) })
+    }
+
+    /// Waits for the command as one step.
+    ///
+    /// # Errors
+    /// When it ends with anything but success.
+    pub(crate) fn finish(&self, background: Background) -> Result<()> {
+        let Background { step, shown, log, mut child } = background;
+        self.carry_out(step, log, |_| {
+            let status = child.0.wait().with_context(|| format!("cannot wait for `{shown}`"))?;
+            ensure!(status.success(), "`{shown}` failed ({status})");
+            Ok(())
+        })
+    }
+
+    fn carry_out<T>(
+        &self,
+        step: Step<'_>,
+        mut log: Log,
+        work: impl FnOnce(&mut Log) -> Result<T>,
+    ) -> Result<T> {
         let hint = step.slow.map(|slow| format!(" ({slow})")).unwrap_or_default();
         print!("{:<13} {}{hint} ... ", step.name, step.what);
         io::stdout().flush().context("cannot write to the terminal")?;
@@ -82,6 +113,27 @@ impl Console {
         for line in lines.iter().skip(hidden) {
             println!("  | {line}");
         }
+    }
+}
+
+/// A step's command that runs beside others.
+#[derive(Debug)]
+pub(crate) struct Background {
+    step: Step<'static>,
+    shown: String,
+    log: Log,
+    child: Ending,
+}
+
+/// A program that ends with its owner: another step's failure is shown at once.
+#[derive(Debug)]
+struct Ending(Child);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        // Both fail where it has ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 
@@ -168,7 +220,7 @@ mod tests {
     use super::{Console, Step, human};
     use crate::{process::command, scratch::Scratch};
 
-    const STEP: Step<'_> = Step { name: "a step", what: "does it", slow: None };
+    const STEP: Step<'static> = Step { name: "a step", what: "does it", slow: None };
 
     #[test]
     fn a_failed_step_names_its_log_and_the_log_has_the_output() {
@@ -192,6 +244,28 @@ mod tests {
         assert!(version.starts_with("rustc "), "{version}");
         let log = fs::read_to_string(console.log_path(STEP.name)).unwrap();
         assert_eq!(log, "$ rustc --version\n");
+    }
+
+    #[test]
+    fn a_command_in_the_background_is_a_step_when_it_is_waited_for() {
+        let scratch = Scratch::new("console-background");
+        let console = Console::new(scratch.path().join("logs")).unwrap();
+        console.finish(console.start(STEP, command("rustc").arg("--version")).unwrap()).unwrap();
+        let log = fs::read_to_string(console.log_path(STEP.name)).unwrap();
+        assert!(log.starts_with("$ rustc --version &\nrustc "), "{log}");
+        let failing = console.start(STEP, command("rustc").arg("--no-such-flag")).unwrap();
+        let error = console.finish(failing).unwrap_err();
+        assert!(format!("{error:#}").contains("`rustc --no-such-flag` failed"), "{error:#}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_command_in_the_background_ends_with_its_owner() {
+        let scratch = Scratch::new("console-dropped");
+        let console = Console::new(scratch.path().join("logs")).unwrap();
+        // It never ends by itself, and dropping waits for its end.
+        let background = console.start(STEP, command("tail").args(["-f", "/dev/null"])).unwrap();
+        drop(background);
     }
 
     #[test]

@@ -31,6 +31,8 @@ const PROGRAM: &str = "wirehub";
 pub(crate) fn verb(project: &Project, console: &Console, listen: SocketAddr, in_yew: bool) -> Result<()> {
     // Told now rather than after minutes of building.
     expect_free(listen)?;
+    // Setup waits for downloads and for programs that use one core: the compiler has the rest.
+    let server_build = console.start(SERVER_STEP, &mut server_build(project))?;
     let tools = setup::for_demo(project, console)?;
     let page = if in_yew {
         console.step(yew::STEP, |log| yew::build(project, &tools, log))?;
@@ -40,7 +42,7 @@ pub(crate) fn verb(project: &Project, console: &Console, listen: SocketAddr, in_
         console.step(page::STEP, |log| page::ensure_built(project, &tools, log))?;
         page::BUILT
     };
-    console.step(SERVER_STEP, |log| build_server(project, log))?;
+    console.finish(server_build)?;
     println!("\nOpen http://{listen}/ in a browser, in two windows if you like. Ctrl-C stops the server.\n");
     let mut server = server(project);
     server.args(["--listen", &listen.to_string(), "--static"]).arg(project.path(page));
@@ -49,9 +51,13 @@ pub(crate) fn verb(project: &Project, console: &Console, listen: SocketAddr, in_
 
 /// Builds the demo's server.
 pub(crate) fn build_server(project: &Project, log: &mut Log) -> Result<()> {
+    log.run(&mut server_build(project))
+}
+
+fn server_build(project: &Project) -> Command {
     let mut build = process::command("cargo");
     build.current_dir(project.root()).args(["build", "--package", SERVER, "--profile", PROFILE]);
-    log.run(&mut build)
+    build
 }
 
 /// Builds the program `wirehub` in the same way, and gives its path.
