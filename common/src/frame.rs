@@ -323,10 +323,6 @@ pub enum ReplyBody {
     Unknown,
 }
 
-/// The name that [`ReplyBody`] had; where it is used still, it is to be replaced.
-#[doc(hidden)]
-pub type Answer = ReplyBody;
-
 /// See [`ReplyBody::Connected`].
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[cfg_attr(feature = "json", derive(serde::Serialize, serde::Deserialize))]

@@ -62,13 +62,14 @@ pub use self::tls::Tls;
 #[cfg(feature = "conformance")]
 pub use wirehub_hub::conformance;
 pub use wirehub_hub::{
-    Access, Alarm, AlarmError, AlarmProgress, AlarmRecipient, AlarmReport, AlarmState, Answer, Authenticated,
+    Access, Alarm, AlarmError, AlarmProgress, AlarmRecipient, AlarmReport, AlarmState, Authenticated,
     BuildError, Builder, CallContext, CallError, CallPattern, CallPatternError, ChannelPattern,
     ChannelPatternError, ChannelSummary, ConnectedSession, Counts, Credentials, Delivery, Engine,
-    EngineError, History, Hub, Locate, Located, MAX_CONNECTIONS, MemberPage, MemoryEngine, Namespace,
-    Observer, Origin, OriginError, Overflow, Payer, Phase, PresenceCounts, Publish, PublishRequest, RawCall,
-    ReadHistory, RecipientPage, RecipientPlace, RecipientPlaceError, Refusal, RefusalReason, Rights,
-    SessionEvent, SessionId, SessionIdError, TrustedProxy, TrustedProxyError, UserNameError, accept,
+    EngineError, EngineFuture, History, Hub, Locate, Located, MAX_CONNECTIONS, MemberPage, MemoryEngine,
+    Namespace, Observer, Origin, OriginError, Overflow, Payer, Phase, PresenceCounts, Publish,
+    PublishRequest, RawCall, ReadHistory, RecipientPage, RecipientPlace, RecipientPlaceError, Refusal,
+    RefusalReason, Rights, SessionEvent, SessionId, SessionIdError, TrustedProxy, TrustedProxyError,
+    UserNameError, accept,
 };
 
 /// What both ends share: frames, codes, payloads, contracts.

@@ -50,7 +50,7 @@ pub(crate) struct Outbound {
 
 /// An answer, whatever its status is.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct Response {
     pub(crate) status: StatusCode,
     /// Who answers questions has nothing to say in them.
     #[cfg(feature = "jwt")]
@@ -83,7 +83,7 @@ impl Outbound {
         headers: HeaderMap,
         body: Bytes,
         limit: usize,
-    ) -> Result<Answer, Fault> {
+    ) -> Result<Response, Fault> {
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = method;
         *request.uri_mut() = url.0.clone();
@@ -105,7 +105,7 @@ impl Outbound {
                 Fault::Broken(words(&*error))
             }
         })?;
-        Ok(Answer {
+        Ok(Response {
             status: head.status,
             #[cfg(feature = "jwt")]
             headers: head.headers,

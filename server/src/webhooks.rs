@@ -41,7 +41,7 @@ use wirehub_common::{ChannelName, Payload};
 use self::message::{Body, Identity, Message, Nothing, Question, understand};
 use self::slots::{Slots, Turn};
 use crate::metrics::Asked;
-use crate::outbound::{Answer, BackendUrl, CertificateError, Fault, Outbound, Trust};
+use crate::outbound::{BackendUrl, CertificateError, Fault, Outbound, Response, Trust};
 use crate::secret::is_made_to_be_shown;
 use crate::{Authenticated, CallContext, CallError, Credentials, PublishRequest, RawCall, Refusal};
 
@@ -251,7 +251,7 @@ impl Asker {
         &self,
         turn: Turn<'_>,
         body: Body<'_>,
-        understand: impl FnOnce(&Answer) -> Result<Result<T, ErrorInfo>, String>,
+        understand: impl FnOnce(&Response) -> Result<Result<T, ErrorInfo>, String>,
     ) -> Result<T, ErrorInfo> {
         let asked = Asked::new(self.about);
         let is_decision = !matches!(body, Body::Call { .. });
@@ -267,7 +267,7 @@ impl Asker {
         result
     }
 
-    async fn attempts(&self, id: &str, question: Bytes, is_decision: bool) -> Result<Answer, String> {
+    async fn attempts(&self, id: &str, question: Bytes, is_decision: bool) -> Result<Response, String> {
         let mut attempt = 0_u32;
         loop {
             let headers = self.headers(id, &question)?;

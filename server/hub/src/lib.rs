@@ -43,7 +43,7 @@ pub use self::counters::Counts;
 #[cfg(feature = "conformance")]
 pub use self::engine::conformance;
 pub use self::engine::{
-    Answer, Delivery, Engine, EngineError, History, Locate, Located, MemoryEngine, Publish, ReadHistory,
+    Delivery, Engine, EngineError, EngineFuture, History, Locate, Located, MemoryEngine, Publish, ReadHistory,
 };
 pub use self::events::{Observer, SessionEvent};
 pub use self::hooks::PublishRequest;

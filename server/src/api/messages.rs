@@ -14,7 +14,7 @@ use wirehub_common::{ChannelName, Content, Payload};
 
 use super::Body;
 use super::problem::Problem;
-use crate::{Answer, Hub};
+use crate::{EngineFuture, Hub};
 
 /// A message for everybody: `data` or `bytes`.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -209,7 +209,7 @@ impl Publish {
     }
 }
 
-fn accept(hub: &Hub, publish: Publish) -> Result<Answer<Option<frame::Position>>, Problem> {
+fn accept(hub: &Hub, publish: Publish) -> Result<EngineFuture<Option<frame::Position>>, Problem> {
     let Publish { channel, data, bytes, key } = publish;
     let channel = ChannelName::new(&channel).map_err(Problem::bad_request)?;
     let payload = payload(data, bytes)?;

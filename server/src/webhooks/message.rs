@@ -14,7 +14,7 @@ use wirehub_common::code::{ERRORS, ErrorCode};
 use wirehub_common::frame::ErrorInfo;
 use wirehub_common::{ChannelName, Content, Payload};
 
-use crate::outbound::Answer;
+use crate::outbound::Response;
 use crate::{Authenticated, Rights};
 
 /// What is asked. The id is the same when it is asked again.
@@ -159,7 +159,7 @@ impl Identity {
 }
 
 /// What an answer means; where that is nothing, why.
-pub(super) fn understand<T: DeserializeOwned>(answer: &Answer) -> Result<Result<T, ErrorInfo>, String> {
+pub(super) fn understand<T: DeserializeOwned>(answer: &Response) -> Result<Result<T, ErrorInfo>, String> {
     #[derive(Deserialize)]
     struct Declined {
         error: Option<Declining>,
@@ -234,9 +234,9 @@ fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> R
 mod tests {
     use super::*;
 
-    fn answer(status: u16, body: &str) -> Answer {
+    fn answer(status: u16, body: &str) -> Response {
         let status = StatusCode::from_u16(status).unwrap();
-        Answer {
+        Response {
             status,
             #[cfg(feature = "jwt")]
             headers: axum::http::HeaderMap::new(),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use tokio::io::AsyncWriteExt as _;
-use wirehub_common::frame::{Acknowledge, Alarm as Sent, Answer, Connect, Push, Request, ServerFrame};
+use wirehub_common::frame::{Acknowledge, Alarm as Sent, Connect, Push, ReplyBody, Request, ServerFrame};
 use wirehub_common::{Codec, Payload};
 use wirehub_server::{
     Alarm, AlarmError, AlarmProgress, AlarmState, ApiKey, Authenticated, Hub, Namespace, Overflow, api,
@@ -41,7 +41,7 @@ async fn alarm(client: &mut Client) -> Sent {
 async fn acknowledge(client: &mut Client, alarm: &str, received_only: bool) -> Result<(), u16> {
     let request = Request::Acknowledge(Acknowledge { alarm: alarm.into(), received_only });
     match client.request(request).await.result {
-        Ok(Answer::Acknowledged) => Ok(()),
+        Ok(ReplyBody::Acknowledged) => Ok(()),
         Ok(other) => panic!("{other:?}"),
         Err(error) => Err(error.code.number()),
     }

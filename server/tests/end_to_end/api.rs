@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use wirehub_common::Payload;
 use wirehub_common::frame::{Connect, HistoryPage, Idempotency, Position, Push};
 use wirehub_server::{
-    Answer, ApiKey, Authenticated, Delivery, Engine, EngineError, History, Hub, Locate, Located, Namespace,
-    ReadHistory, api, router,
+    ApiKey, Authenticated, Delivery, Engine, EngineError, EngineFuture, History, Hub, Locate, Located,
+    Namespace, ReadHistory, api, router,
 };
 
 use crate::support::{CODECS, Client, Received, Server, http_at, name};
@@ -273,14 +273,14 @@ async fn an_engine_that_fails_is_told_as_a_problem() {
         fn idempotency(&self) -> Option<Idempotency> {
             None
         }
-        fn publish(&self, _: wirehub_server::Publish) -> Answer<Option<Position>> {
-            Answer::Now(Err(EngineError::new("the secret of the engine")))
+        fn publish(&self, _: wirehub_server::Publish) -> EngineFuture<Option<Position>> {
+            EngineFuture::Now(Err(EngineError::new("the secret of the engine")))
         }
-        fn locate(&self, _: Locate) -> Answer<Located> {
-            Answer::Now(Err(EngineError::new("the secret of the engine")))
+        fn locate(&self, _: Locate) -> EngineFuture<Located> {
+            EngineFuture::Now(Err(EngineError::new("the secret of the engine")))
         }
-        fn history(&self, _: ReadHistory) -> Answer<Option<HistoryPage>> {
-            Answer::Now(Err(EngineError::new("the secret of the engine")))
+        fn history(&self, _: ReadHistory) -> EngineFuture<Option<HistoryPage>> {
+            EngineFuture::Now(Err(EngineError::new("the secret of the engine")))
         }
     }
     let history = Namespace::default().history(History::new(10, Duration::from_secs(60)));

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use futures_util::{StreamExt as _, stream};
 use tokio::sync::{Notify, Semaphore};
 use wirehub_common::code::ErrorCode;
-use wirehub_common::frame::{Answer, Call, Called, Cancel, Command, Connect, Reply, Request, ServerFrame};
+use wirehub_common::frame::{Call, Called, Cancel, Command, Connect, Reply, ReplyBody, Request, ServerFrame};
 use wirehub_common::{Limits, Payload};
 use wirehub_server::{CallError, Hub};
 
@@ -64,8 +64,8 @@ async fn responses(client: &mut Client, command: u32) -> (Vec<Payload>, Result<P
     loop {
         match client.next().await {
             Received::Frame(ServerFrame::Reply(Reply { id, result })) if id == command => match result {
-                Ok(Answer::Called(Called { payload, more: true })) => responses.push(payload),
-                Ok(Answer::Called(Called { payload, more: false })) => return (responses, Ok(payload)),
+                Ok(ReplyBody::Called(Called { payload, more: true })) => responses.push(payload),
+                Ok(ReplyBody::Called(Called { payload, more: false })) => return (responses, Ok(payload)),
                 Err(error) => return (responses, Err(error.code.number())),
                 other => panic!("{other:?}"),
             },
@@ -92,7 +92,9 @@ async fn a_call_is_answered_by_its_typed_handler() {
     let server = Server::start(hub().build()).await;
     for codec in CODECS {
         let mut client = Client::connect(&server, codec).await;
-        let Answer::Called(called) = client.ok(call("double", number(21))).await else { panic!("no answer") };
+        let ReplyBody::Called(called) = client.ok(call("double", number(21))).await else {
+            panic!("no answer")
+        };
         assert_eq!(called.payload, number(42));
         for misfit in [Payload::json(r#""text""#), Payload::bytes("21")] {
             assert_eq!(client.error(call("double", misfit)).await, 114);
@@ -344,7 +346,7 @@ async fn a_repeated_key_is_carried_out_once_for_its_user_until_it_is_cancelled()
         let id = endless.id;
         ann.send([endless]).await;
         until(|| carried_out.load(Ordering::SeqCst) - before == 4).await;
-        assert_eq!(ann.ok(Request::Cancel(Cancel { command: id })).await, Answer::Cancelled);
+        assert_eq!(ann.ok(Request::Cancel(Cancel { command: id })).await, ReplyBody::Cancelled);
         let again = ann.command(call("count.for_ever", "l"));
         ann.send([again]).await;
         until(|| carried_out.load(Ordering::SeqCst) - before == 5).await;
@@ -441,7 +443,7 @@ async fn handlers_share_the_state_of_the_hub_by_its_type() {
         let mut client = Client::connect(&server, codec).await;
         let answer = client.ok(call("names", Payload::json("1"))).await;
         let payload = Payload::json(r#"["ann+bob",7]"#);
-        assert_eq!(answer, Answer::Called(Called { payload, more: false }));
+        assert_eq!(answer, ReplyBody::Called(Called { payload, more: false }));
         assert_eq!(client.error(call("missing", Payload::json("1"))).await, 100);
     }
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio_tungstenite::tungstenite::Message;
 use wirehub_common::contract::ContractHash;
 use wirehub_common::frame::{
-    Answer, Call, Cancel, Command, Connect, ContractId, Position, Presence, Publish, Refresh, Request,
+    Call, Cancel, Command, Connect, ContractId, Position, Presence, Publish, Refresh, ReplyBody, Request,
     ServerFrame, Subscribe,
 };
 use wirehub_common::{Codec, Limits, Payload};
@@ -92,13 +92,13 @@ async fn a_subscription_is_replaced_by_a_higher_number_only() {
     let server = Server::start(hub()).await;
     for codec in CODECS {
         let mut client = Client::connect(&server, codec).await;
-        assert!(matches!(client.ok(subscribe("a", 2)).await, Answer::Subscribed(s) if s.number == 2));
+        assert!(matches!(client.ok(subscribe("a", 2)).await, ReplyBody::Subscribed(s) if s.number == 2));
         assert_eq!(client.error(subscribe("a", 2)).await, 105);
         assert_eq!(client.error(subscribe("a", 1)).await, 105);
-        assert!(matches!(client.ok(subscribe("a", 3)).await, Answer::Subscribed(s) if s.number == 3));
+        assert!(matches!(client.ok(subscribe("a", 3)).await, ReplyBody::Subscribed(s) if s.number == 3));
         assert_eq!(server.hub.subscribers(&name("a")), 1);
 
-        assert!(matches!(client.ok(unsubscribe("a", 2)).await, Answer::Unsubscribed(u) if u.number == 2));
+        assert!(matches!(client.ok(unsubscribe("a", 2)).await, ReplyBody::Unsubscribed(u) if u.number == 2));
         assert_eq!(server.hub.subscribers(&name("a")), 1, "an older number changes nothing");
         client.ok(unsubscribe("a", 3)).await;
         assert_eq!(server.hub.subscribers(&name("a")), 0);
@@ -119,7 +119,7 @@ async fn a_publication_carries_its_publisher_and_the_servers_time() {
         // Publishing needs no subscription.
         assert!(matches!(
             publisher.ok(publish("a", Payload::bytes(&b"\0\xff"[..]))).await,
-            Answer::Published(_)
+            ReplyBody::Published(_)
         ));
         let publication = listener.publication().await;
         assert_eq!(publication.payload, Payload::bytes(&b"\0\xff"[..]));
@@ -284,7 +284,7 @@ async fn what_the_server_does_not_offer_is_refused_by_name() {
         assert_eq!(client.error(call("none", Payload::json("1"))).await, 104);
         assert_eq!(client.error(Request::Unknown).await, 120);
         assert_eq!(client.error(publish(Hub::BROADCAST, Payload::json("1"))).await, 103);
-        assert_eq!(client.ok(Request::Cancel(Cancel { command: 77 })).await, Answer::Cancelled);
+        assert_eq!(client.ok(Request::Cancel(Cancel { command: 77 })).await, ReplyBody::Cancelled);
     }
 }
 
@@ -366,6 +366,6 @@ async fn an_empty_message_is_a_pong_and_has_no_answer() {
         let mut client = Client::connect(&server, codec).await;
         let empty = client.message(Vec::new());
         client.send_raw(empty).await;
-        assert_eq!(client.ok(Request::Cancel(Cancel { command: 1 })).await, Answer::Cancelled);
+        assert_eq!(client.ok(Request::Cancel(Cancel { command: 1 })).await, ReplyBody::Cancelled);
     }
 }

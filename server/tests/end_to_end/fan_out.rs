@@ -3,7 +3,7 @@
 use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_tungstenite::tungstenite::Message;
-use wirehub_common::frame::{Answer, Command, Push, ServerFrame};
+use wirehub_common::frame::{Command, Push, ReplyBody, ServerFrame};
 use wirehub_common::{Codec, Limits, Payload, PayloadErrorKind};
 use wirehub_server::{Hub, Namespace, Overflow};
 
@@ -105,9 +105,9 @@ async fn replies_to_subscribe_and_unsubscribe_fence_the_publications() {
                     seen.push(String::from_utf8_lossy(&publication.payload.data).into_owned());
                 }
                 Received::Frame(ServerFrame::Reply(reply)) => match reply.result.unwrap() {
-                    Answer::Subscribed(subscribed) => seen.push(format!("+{}", subscribed.number)),
-                    Answer::Unsubscribed(unsubscribed) => seen.push(format!("-{}", unsubscribed.number)),
-                    Answer::Published(_) => {}
+                    ReplyBody::Subscribed(subscribed) => seen.push(format!("+{}", subscribed.number)),
+                    ReplyBody::Unsubscribed(unsubscribed) => seen.push(format!("-{}", unsubscribed.number)),
+                    ReplyBody::Published(_) => {}
                     other => panic!("{other:?}"),
                 },
                 other => panic!("{other:?}"),
@@ -339,8 +339,8 @@ async fn where_the_latest_alone_counts_it_takes_the_place_of_one_that_waits() {
                     seen.push(String::from_utf8_lossy(&publication.payload.data).into_owned());
                 }
                 Received::Frame(ServerFrame::Reply(reply)) => match reply.result.unwrap() {
-                    Answer::Subscribed(subscribed) => seen.push(format!("+{}", subscribed.number)),
-                    Answer::Unsubscribed(unsubscribed) => seen.push(format!("-{}", unsubscribed.number)),
+                    ReplyBody::Subscribed(subscribed) => seen.push(format!("+{}", subscribed.number)),
+                    ReplyBody::Unsubscribed(unsubscribed) => seen.push(format!("-{}", unsubscribed.number)),
                     _ => {}
                 },
                 other => panic!("{other:?}"),

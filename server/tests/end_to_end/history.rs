@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use wirehub_common::Payload;
 use wirehub_common::frame::{
-    Answer, Command, Connect, History as Read, HistoryPage, Idempotency, Position, Publication, Publish,
-    Published, Push, Reply, Request, ServerFrame, Subscribe, Subscribed,
+    Command, Connect, History as Read, HistoryPage, Idempotency, Position, Publication, Publish, Published,
+    Push, Reply, ReplyBody, Request, ServerFrame, Subscribe, Subscribed,
 };
 use wirehub_server::{
-    Answer as Later, Authenticated, Builder, Delivery, Engine, History, Hub, Locate, Located, MemoryEngine,
-    Namespace, ReadHistory,
+    Authenticated, Builder, Delivery, Engine, EngineFuture as Later, History, Hub, Locate, Located,
+    MemoryEngine, Namespace, ReadHistory,
 };
 
 use crate::support::{CODECS, Client, Received, Server, name, subscribe, unsubscribe};
@@ -84,7 +84,7 @@ fn since(channel: &str, number: u32, position: Position) -> Subscribe {
 
 async fn subscribed(client: &mut Client, subscribe: Subscribe) -> Subscribed {
     match client.ok(Request::Subscribe(subscribe)).await {
-        Answer::Subscribed(subscribed) => subscribed,
+        ReplyBody::Subscribed(subscribed) => subscribed,
         other => panic!("{other:?}"),
     }
 }
@@ -92,7 +92,7 @@ async fn subscribed(client: &mut Client, subscribe: Subscribe) -> Subscribed {
 async fn publish(client: &mut Client, channel: &str, message: u64, key: &str) -> Option<Position> {
     let publish = Publish { channel: name(channel), payload: number(message), key: key.into() };
     match client.ok(Request::Publish(publish)).await {
-        Answer::Published(Published { position }) => position,
+        ReplyBody::Published(Published { position }) => position,
         other => panic!("{other:?}"),
     }
 }
@@ -105,7 +105,7 @@ async fn page(
 ) -> Result<Vec<u64>, u16> {
     let read = Read { channel: name("kept:a"), since, limit, reverse };
     match client.request(Request::History(read)).await.result {
-        Ok(Answer::History(page)) => Ok(offsets(&page.publications)),
+        Ok(ReplyBody::History(page)) => Ok(offsets(&page.publications)),
         Ok(other) => panic!("{other:?}"),
         Err(error) => Err(error.code.number()),
     }
@@ -449,7 +449,7 @@ async fn a_subscription_that_takes_the_place_of_another_one_misses_nothing() {
                     }
                     Received::Frame(ServerFrame::Reply(Reply {
                         id: of,
-                        result: Ok(Answer::Subscribed(reply)),
+                        result: Ok(ReplyBody::Subscribed(reply)),
                     })) => {
                         assert_eq!(of, id);
                         assert_eq!(reply.position.unwrap().offset, *seen.last().unwrap_or(&0));
@@ -499,7 +499,7 @@ async fn subscribers_that_come_and_go_in_a_storm_get_every_publication_once() {
                         other => panic!("{other:?}"),
                     }
                 };
-                let Answer::Subscribed(reply) = reply else { panic!("{reply:?}") };
+                let ReplyBody::Subscribed(reply) = reply else { panic!("{reply:?}") };
                 let position = reply.position.unwrap();
                 if let Some(at) = &at {
                     assert!(reply.complete);

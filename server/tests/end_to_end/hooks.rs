@@ -10,8 +10,8 @@ use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use wirehub_common::code::{CloseCode, ErrorCode};
 use wirehub_common::frame::{
-    Answer, Called, Command, Connect, History as Read, Presence, Push, Refresh, Reply, Request, ServerFrame,
-    Subscribe,
+    Called, Command, Connect, History as Read, Presence, Push, Refresh, Reply, ReplyBody, Request,
+    ServerFrame, Subscribe,
 };
 use wirehub_common::{Limits, Payload};
 use wirehub_server::{Access, Authenticated, Builder, CallError, History, Hub, Namespace};
@@ -120,7 +120,7 @@ async fn a_hook_says_who_may_subscribe_and_read() {
         assert_eq!(ann.error(presence("room:bob")).await, 1001, "nor see who is there");
         let mut also = client(&server, codec, "ann").await;
         also.ok(history("room:ann")).await;
-        let Answer::Presence(list) = also.ok(presence("room:ann")).await else { panic!("no list") };
+        let ReplyBody::Presence(list) = also.ok(presence("room:ann")).await else { panic!("no list") };
         assert_eq!(list.sessions, 1);
 
         // Those that `connect` restores too, each by itself.
@@ -183,7 +183,7 @@ async fn of_the_subscriptions_in_connect_a_few_are_asked_about_at_a_time() {
     client(&server, CODECS[0], "bob").await.subscribe("free").await;
     assert_eq!(gate.asked(), 64);
     gate.open(1000);
-    let Received::Frame(ServerFrame::Reply(Reply { result: Ok(Answer::Connected(connected)), .. })) =
+    let Received::Frame(ServerFrame::Reply(Reply { result: Ok(ReplyBody::Connected(connected)), .. })) =
         ann.next().await
     else {
         panic!()
@@ -401,7 +401,7 @@ async fn calls_of_any_name_have_a_handler_by_pattern() {
         let mut ann = client(&server, codec, "ann").await;
         for payload in [json(1), Payload::bytes("\u{0}x"), Payload::default()] {
             let answer = ann.ok(call("echo.never", payload.clone())).await;
-            assert_eq!(answer, Answer::Called(Called { payload, more: false }));
+            assert_eq!(answer, ReplyBody::Called(Called { payload, more: false }));
             assert_eq!(seen.lock().pop(), Some(("ann".into(), "echo.never".into())));
         }
         assert_eq!(ann.error(call("other", json(1))).await, 104);

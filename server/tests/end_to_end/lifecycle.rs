@@ -13,7 +13,7 @@ use wirehub_common::code::CloseCode;
 use wirehub_common::frame::{Disconnect, HistoryPage, Position, Push, ServerFrame};
 use wirehub_common::{Codec, Limits, Payload};
 use wirehub_server::{
-    Answer, Delivery, Engine, EngineError, ErrorKind, Hub, ListenAddress, Listener, Locate, Located,
+    Delivery, Engine, EngineError, EngineFuture, ErrorKind, Hub, ListenAddress, Listener, Locate, Located,
     MemoryEngine, ReadHistory,
 };
 
@@ -138,13 +138,13 @@ async fn an_engine_that_is_down_is_what_is_waited_for() {
         fn idempotency(&self) -> Option<wirehub_common::frame::Idempotency> {
             self.0.idempotency()
         }
-        fn publish(&self, publish: wirehub_server::Publish) -> Answer<Option<Position>> {
+        fn publish(&self, publish: wirehub_server::Publish) -> EngineFuture<Option<Position>> {
             self.0.publish(publish)
         }
-        fn locate(&self, locate: Locate) -> Answer<Located> {
+        fn locate(&self, locate: Locate) -> EngineFuture<Located> {
             self.0.locate(locate)
         }
-        fn history(&self, read: ReadHistory) -> Answer<Option<HistoryPage>> {
+        fn history(&self, read: ReadHistory) -> EngineFuture<Option<HistoryPage>> {
             self.0.history(read)
         }
     }

@@ -6,7 +6,7 @@ use axum::Router;
 use axum::routing::get;
 use tokio::io::BufStream;
 use tokio::net::{TcpListener, TcpStream};
-use wirehub_common::frame::{Answer, Connect};
+use wirehub_common::frame::{Connect, ReplyBody};
 use wirehub_common::{Codec, Payload};
 use wirehub_server::{Hub, router};
 
@@ -95,7 +95,7 @@ async fn the_example_of_the_documentation_does_what_it_says() {
     nobody.subscribe("chat:lobby").await;
 
     let line = || Payload::json(r#"{"nick":"ann","text":"hi"}"#);
-    let Answer::Called(called) = ann.ok(call("chat.greet", line())).await else { panic!("no answer") };
+    let ReplyBody::Called(called) = ann.ok(call("chat.greet", line())).await else { panic!("no answer") };
     assert_eq!(called.payload, Payload::json("2"));
     assert_eq!(nobody.publication().await.payload, line());
     let request = "POST /announce HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 4\r\n\r\nsoon";

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use wirehub_common::code::{CloseCode, ErrorCode};
 use wirehub_common::frame::{
-    Answer, Connect, ErrorInfo, Position, Push, Refresh, Request, ServerFrame, Subscribe, Subscribed,
+    Connect, ErrorInfo, Position, Push, Refresh, ReplyBody, Request, ServerFrame, Subscribe, Subscribed,
 };
 use wirehub_common::{Codec, Payload};
 use wirehub_server::{Access, Authenticated, Builder, History, Hub, Namespace, SessionId};
@@ -108,7 +108,7 @@ async fn any_number_of_the_client_replaces_or_ends_such_a_subscription() {
             client.subscribe(channel).await;
             publish(&server, channel, "1");
             assert_eq!(client.publication().await.payload, Payload::json("1"));
-            assert!(matches!(client.ok(unsubscribe(channel, 1)).await, Answer::Unsubscribed(_)));
+            assert!(matches!(client.ok(unsubscribe(channel, 1)).await, ReplyBody::Unsubscribed(_)));
             assert_eq!(server.hub.subscribers(&name(channel)), 0);
             drop(client);
             until(|| server.hub.sessions() == 0).await;

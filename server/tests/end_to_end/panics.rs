@@ -7,8 +7,8 @@ use std::time::Duration;
 use wirehub_common::Payload;
 use wirehub_common::frame::{History as Read, HistoryPage, Idempotency, Position, Request};
 use wirehub_server::{
-    Answer, CallContext, Delivery, Engine, History, Hub, Locate, Located, MemoryEngine, Namespace, Observer,
-    Publish, ReadHistory, SessionEvent,
+    CallContext, Delivery, Engine, EngineFuture, History, Hub, Locate, Located, MemoryEngine, Namespace,
+    Observer, Publish, ReadHistory, SessionEvent,
 };
 
 use crate::support::{CODECS, Client, Server, http, name, publish, subscribe, until};
@@ -70,20 +70,20 @@ impl Engine for Fragile {
         panic!("a mistake of the engine")
     }
 
-    fn publish(&self, publish: Publish) -> Answer<Option<Position>> {
+    fn publish(&self, publish: Publish) -> EngineFuture<Option<Position>> {
         match &*publish.payload.data {
             b"13" => panic!("a mistake of the engine"),
-            b"14" => Answer::Later(Box::pin(async { panic!("a late mistake of the engine") })),
+            b"14" => EngineFuture::Later(Box::pin(async { panic!("a late mistake of the engine") })),
             _ => self.0.publish(publish),
         }
     }
 
-    fn locate(&self, locate: Locate) -> Answer<Located> {
+    fn locate(&self, locate: Locate) -> EngineFuture<Located> {
         assert_ne!(locate.channel.as_str(), "kept:bad", "a mistake of the engine");
         self.0.locate(locate)
     }
 
-    fn history(&self, read: ReadHistory) -> Answer<Option<HistoryPage>> {
+    fn history(&self, read: ReadHistory) -> EngineFuture<Option<HistoryPage>> {
         assert_ne!(read.limit, 13, "a mistake of the engine");
         self.0.history(read)
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 use wirehub_common::Payload;
 use wirehub_common::frame::{
-    Answer, Connect, Member, Movement, Presence, PresenceList, Push, Request, ServerFrame, Subscribe,
+    Connect, Member, Movement, Presence, PresenceList, Push, ReplyBody, Request, ServerFrame, Subscribe,
 };
 use wirehub_server::{Access, Authenticated, Builder, Hub, Namespace, PresenceCounts};
 
@@ -51,7 +51,7 @@ async fn presence(client: &mut Client, counts_only: bool) -> PresenceList {
         .ok(Request::Presence(Presence { channel: name(ROOM), counts_only, after: String::new() }))
         .await
     {
-        Answer::Presence(list) => list,
+        ReplyBody::Presence(list) => list,
         other => panic!("{other:?}"),
     }
 }
@@ -167,7 +167,7 @@ async fn a_list_that_is_cut_says_so_and_is_read_on_from_there() {
         let (client, _) = &mut here[reader];
         loop {
             let request = Presence { channel: name(ROOM), counts_only: false, after };
-            let Answer::Presence(list) = client.ok(Request::Presence(request)).await else { panic!() };
+            let ReplyBody::Presence(list) = client.ok(Request::Presence(request)).await else { panic!() };
             assert_eq!((list.sessions, list.users), (300, 300));
             sessions.extend(list.members.into_iter().map(|member| member.session));
             pages += 1;

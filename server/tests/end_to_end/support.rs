@@ -15,8 +15,8 @@ use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
 use wirehub_common::frame::{
-    Answer, Call, Command, Connect, Connected, Part, Publication, Publish, Push, Reply, Request, ServerFrame,
-    Subscribe, Unsubscribe,
+    Call, Command, Connect, Connected, Part, Publication, Publish, Push, Reply, ReplyBody, Request,
+    ServerFrame, Subscribe, Unsubscribe,
 };
 use wirehub_common::{Assembler, ChannelName, Codec, Limits, Payload};
 use wirehub_server::{Hub, ListenAddress, Listener, Tls, router, run};
@@ -128,7 +128,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         let test = Location::caller();
         async move {
             match self.request_at(test, Request::Connect(connect)).await.result {
-                Ok(Answer::Connected(connected)) => *connected,
+                Ok(ReplyBody::Connected(connected)) => *connected,
                 other => panic!("{}: {other:?}", self.at(test)),
             }
         }
@@ -199,11 +199,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     }
 
     #[track_caller]
-    pub(crate) fn ok(&mut self, request: Request) -> impl Future<Output = Answer> {
+    pub(crate) fn ok(&mut self, request: Request) -> impl Future<Output = ReplyBody> {
         self.ok_at(Location::caller(), request)
     }
 
-    async fn ok_at(&mut self, test: At, request: Request) -> Answer {
+    async fn ok_at(&mut self, test: At, request: Request) -> ReplyBody {
         match self.request_at(test, request).await.result {
             Ok(answer) => answer,
             Err(error) => panic!("{}: {error:?}", self.at(test)),
@@ -227,7 +227,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         let test = Location::caller();
         async move {
             let answer = self.ok_at(test, subscribe(channel, 1)).await;
-            assert!(matches!(answer, Answer::Subscribed(_)), "{}: {answer:?}", self.at(test));
+            assert!(matches!(answer, ReplyBody::Subscribed(_)), "{}: {answer:?}", self.at(test));
         }
     }
 

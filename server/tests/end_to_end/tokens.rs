@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use wirehub_common::Payload;
 use wirehub_common::frame::{
-    Answer, Connect, History as Read, Presence, Push, Refresh, Refreshed, Request, ServerFrame, Subscribe,
+    Connect, History as Read, Presence, Push, Refresh, Refreshed, ReplyBody, Request, ServerFrame, Subscribe,
 };
 use wirehub_server::{Access, Authenticated, Builder, History, Hub, Namespace, Refusal, Rights};
 
@@ -46,7 +46,7 @@ fn json() -> Payload {
 
 async fn refresh(client: &mut Client, token: &str) -> Result<Duration, u16> {
     match client.request(Request::Refresh(Refresh { token: token.into() })).await.result {
-        Ok(Answer::Refreshed(Refreshed { token_ttl })) => Ok(token_ttl),
+        Ok(ReplyBody::Refreshed(Refreshed { token_ttl })) => Ok(token_ttl),
         Ok(other) => panic!("{other:?}"),
         Err(error) => Err(error.code.number()),
     }
@@ -230,7 +230,7 @@ async fn who_is_there_is_told_with_session_and_user() {
                 after: String::new(),
             }))
             .await;
-        let Answer::Presence(list) = answer else { panic!("{answer:?}") };
+        let ReplyBody::Presence(list) = answer else { panic!("{answer:?}") };
         let mut members: Vec<_> =
             list.members.into_iter().map(|member| (member.session, member.user)).collect();
         members.sort();

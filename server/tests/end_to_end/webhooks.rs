@@ -11,7 +11,7 @@ use axum::response::{IntoResponse as _, Response};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use wirehub_common::frame::{
-    Answer, Called, Cancel, Command, Connect, Publish, Push, Refresh, Reply, Request, ServerFrame,
+    Called, Cancel, Command, Connect, Publish, Push, Refresh, Reply, ReplyBody, Request, ServerFrame,
 };
 use wirehub_common::{Codec, Payload};
 use wirehub_server::webhooks::{EventKind, Webhook, Webhooks};
@@ -171,7 +171,7 @@ async fn calls_are_passed_on_and_answered() {
     for codec in CODECS {
         let mut ann = client(&server, codec, "ann").await;
         let payload = Payload::json(r#"{"sum":12345678901234567890}"#);
-        let called = |payload| Answer::Called(Called { payload, more: false });
+        let called = |payload| ReplyBody::Called(Called { payload, more: false });
         assert_eq!(ann.ok(call("billing.echo", payload.clone())).await, called(payload.clone()));
         assert_eq!(ann.ok(call("billing.nothing", payload.clone())).await, called(Payload::default()));
         let error = ann.request(call("billing.refuse", payload.clone())).await.result.unwrap_err();
@@ -376,7 +376,7 @@ async fn sessions_that_ask_much_of_a_slow_backend_hold_up_no_others() {
         }
         until(|| waiting.load(Ordering::SeqCst) == of_each_kind * 2).await;
         bob.subscribe(&format!("room:{sessions}")).await;
-        assert!(matches!(bob.ok(call("billing.pay", Payload::json("1"))).await, Answer::Called(_)));
+        assert!(matches!(bob.ok(call("billing.pay", Payload::json("1"))).await, ReplyBody::Called(_)));
     }
     assert_eq!(waiting.load(Ordering::SeqCst), 8);
 }
@@ -596,7 +596,7 @@ async fn backends_are_asked_over_tls_and_have_to_prove_who_they_are() {
         let server = Server::start(hub).await;
         let mut client = Client::open(&server, CODECS[0]).await;
         match client.request(Request::Connect(token("any"))).await.result {
-            Ok(Answer::Connected(connected)) => assert!(is_believed && connected.user == "ann"),
+            Ok(ReplyBody::Connected(connected)) => assert!(is_believed && connected.user == "ann"),
             Err(error) => assert_eq!((is_believed, error.code.number()), (false, 128)),
             other => panic!("{other:?}"),
         }

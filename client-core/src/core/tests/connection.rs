@@ -523,21 +523,21 @@ fn a_ping_before_connected_is_answered_and_not_before_connect() {
     assert_eq!(client.core.poll_transmit(false), pong, "whatever else waits");
     assert_eq!(client.core.poll_transmit(true), None, "once for each");
     client.core.handle_message(client.now, &ping);
-    client.reply(id, Ok(Answer::Connected(Box::default())));
+    client.reply(id, Ok(ReplyBody::Connected(Box::default())));
     assert_eq!(client.core.poll_transmit(true), pong, "also where `connected` came behind it");
 }
 
 #[test]
 fn a_frame_that_belongs_to_no_command_is_passed_over() {
     let mut client = Client::connected();
-    client.reply(4_000_000, Ok(Answer::Published(Published::default())));
+    client.reply(4_000_000, Ok(ReplyBody::Published(Published::default())));
     client.reply(4_000_001, Err(ErrorInfo::from_code(ErrorCode::INTERNAL)));
     // An error, code 100, without an id; and one to the id 0.
     for message in [&[4, 0x1a, 2, 8, 100][..], &[6, 8, 0, 0x1a, 2, 8, 100]] {
         client.core.handle_message(client.now, &Bytes::copy_from_slice(message));
     }
     assert!(client.events().is_empty());
-    assert_eq!((client.core.poll_transmit(true), client.core.state()), (None, State::Connected));
+    assert_eq!((client.core.poll_transmit(true), client.core.state()), (None, ClientState::Connected));
 }
 
 #[test]
@@ -547,10 +547,14 @@ fn another_answer_to_connect_than_there_is_ends_the_connection() {
     assert_eq!(client.core.poll_transmit(true), Some(Transmit::Open));
     client.core.handle_open(SUBPROTOCOL_PROTOBUF);
     let [Command { id, .. }] = client.sent()[..] else { panic!("no connect") };
-    client.reply(id, Ok(Answer::Published(Published::default())));
+    client.reply(id, Ok(ReplyBody::Published(Published::default())));
     assert_eq!(client.errors(), [ErrorCode::BAD_FRAME]);
     let Some(Transmit::Close { code, .. }) = client.core.poll_transmit(true) else { panic!("no close") };
-    assert_eq!((code, client.core.state()), (CloseCode::BAD_FRAME, State::Connecting), "it tries again");
+    assert_eq!(
+        (code, client.core.state()),
+        (CloseCode::BAD_FRAME, ClientState::Connecting),
+        "it tries again"
+    );
 }
 
 #[test]
@@ -559,5 +563,5 @@ fn a_publication_of_an_unknown_content_ends_the_connection() {
     client.core.handle_message(client.now, &Bytes::from_static(b"\x07\x12\x05\x0a\x01a\x10\x03"));
     assert_eq!(client.errors(), [ErrorCode::BAD_FRAME]);
     let Some(Transmit::Close { code, .. }) = client.core.poll_transmit(true) else { panic!("no close") };
-    assert_eq!((code, client.core.state()), (CloseCode::BAD_FRAME, State::Reconnecting));
+    assert_eq!((code, client.core.state()), (CloseCode::BAD_FRAME, ClientState::Reconnecting));
 }

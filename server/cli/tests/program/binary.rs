@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use wirehub_common::frame::{Answer, Connect, Push, Request, ServerFrame};
+use wirehub_common::frame::{Connect, Push, ReplyBody, Request, ServerFrame};
 use wirehub_common::{Codec, Payload};
 
 use crate::program::{Running, failure, wirehub};
@@ -284,7 +284,7 @@ async fn a_configuration_is_written_checked_and_served_with() {
     assert_eq!(reader.error(news()).await, 103);
     let mut writer = open().await;
     writer.connected(connect(token(&["--publish", "news:*"]))).await;
-    let Answer::Published(published) = writer.ok(news()).await else { panic!("no answer") };
+    let ReplyBody::Published(published) = writer.ok(news()).await else { panic!("no answer") };
     assert_eq!(published.position.unwrap().offset, 1);
     let request = "GET /api/v1/sessions HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
                    Authorization: Bearer fedcba9876543210fedcba9876543210\r\n\r\n";

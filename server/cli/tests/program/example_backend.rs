@@ -5,7 +5,7 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Child, Command, Stdio};
 
 use tokio::net::TcpStream;
-use wirehub_common::frame::{Answer, Called, Connect, Push, Request, ServerFrame};
+use wirehub_common::frame::{Called, Connect, Push, ReplyBody, Request, ServerFrame};
 use wirehub_common::{Codec, Payload};
 
 use crate::program::Running;
@@ -80,7 +80,7 @@ async fn the_example_decides_and_answers() {
     assert_eq!(ann.publication().await.payload, text("hey"));
     assert_eq!(ann.error(publish("room:a", Payload::json("1"))).await, 1001);
     let sum = ann.ok(call("billing.sum", Payload::json("[1,2,3.5]"))).await;
-    assert_eq!(sum, Answer::Called(Called { payload: Payload::json("6.5"), more: false }));
+    assert_eq!(sum, ReplyBody::Called(Called { payload: Payload::json("6.5"), more: false }));
     assert_eq!(ann.error(call("billing.other", Payload::json("[]"))).await, 104);
 
     let mut admin = open(&host).await;

@@ -10,7 +10,7 @@ use ring::hmac;
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use wirehub_common::Codec;
-use wirehub_common::frame::{Answer, Connect, Request};
+use wirehub_common::frame::{Connect, ReplyBody, Request};
 use wirehub_server::Authenticated;
 use wirehub_server::jwt::{Algorithm, Signer};
 
@@ -46,7 +46,7 @@ async fn a_server_starts_without_its_key_set_and_takes_tokens_when_it_is_there()
     let connected = in_time(async {
         loop {
             match connect().await {
-                Ok(Answer::Connected(connected)) => break connected,
+                Ok(ReplyBody::Connected(connected)) => break connected,
                 Err(error) => assert_eq!(error.code.number(), 128),
                 other => panic!("{other:?}"),
             }

@@ -276,7 +276,7 @@ mod tests {
 
     use super::*;
     use crate::MemoryEngine;
-    use crate::engine::Answer;
+    use crate::engine::EngineFuture;
 
     #[tokio::test]
     async fn the_engine_in_memory_keeps_its_promises() {
@@ -307,10 +307,10 @@ mod tests {
     impl Late {
         fn later<T: Unpin + Send + 'static>(
             &self,
-            answer: impl FnOnce(&MemoryEngine) -> Answer<T> + Send + 'static,
-        ) -> Answer<T> {
+            answer: impl FnOnce(&MemoryEngine) -> EngineFuture<T> + Send + 'static,
+        ) -> EngineFuture<T> {
             let engine = Arc::clone(&self.0);
-            Answer::Later(Box::pin(async move {
+            EngineFuture::Later(Box::pin(async move {
                 tokio::task::yield_now().await;
                 answer(&engine).await
             }))
@@ -326,16 +326,16 @@ mod tests {
             self.0.idempotency()
         }
 
-        fn publish(&self, publish: Publish) -> Answer<Option<Position>> {
+        fn publish(&self, publish: Publish) -> EngineFuture<Option<Position>> {
             let answer = self.0.publish(publish);
             self.later(|_| answer)
         }
 
-        fn locate(&self, locate: Locate) -> Answer<Located> {
+        fn locate(&self, locate: Locate) -> EngineFuture<Located> {
             self.later(|engine| engine.locate(locate))
         }
 
-        fn history(&self, read: ReadHistory) -> Answer<Option<HistoryPage>> {
+        fn history(&self, read: ReadHistory) -> EngineFuture<Option<HistoryPage>> {
             self.later(|engine| engine.history(read))
         }
     }
@@ -356,21 +356,21 @@ mod tests {
             self.inner.idempotency()
         }
 
-        fn publish(&self, publish: Publish) -> Answer<Option<Position>> {
+        fn publish(&self, publish: Publish) -> EngineFuture<Option<Position>> {
             let key = if self.forgets { String::new() } else { publish.key.clone() };
             self.inner.publish(Publish { key, ..publish })
         }
 
-        fn locate(&self, locate: Locate) -> Answer<Located> {
+        fn locate(&self, locate: Locate) -> EngineFuture<Located> {
             match self.inner.locate(locate) {
-                Answer::Now(Ok(located)) if !self.forgets => {
-                    Answer::Now(Ok(Located { complete: true, ..located }))
+                EngineFuture::Now(Ok(located)) if !self.forgets => {
+                    EngineFuture::Now(Ok(Located { complete: true, ..located }))
                 }
                 answer => answer,
             }
         }
 
-        fn history(&self, read: ReadHistory) -> Answer<Option<HistoryPage>> {
+        fn history(&self, read: ReadHistory) -> EngineFuture<Option<HistoryPage>> {
             self.inner.history(read)
         }
     }

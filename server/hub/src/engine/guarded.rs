@@ -2,10 +2,10 @@
 
 use wirehub_common::frame::{HistoryPage, Idempotency, Position};
 
-use super::{Answer, Delivery, Engine, EngineError, Locate, Located, Publish, ReadHistory};
+use super::{Delivery, Engine, EngineError, EngineFuture, Locate, Located, Publish, ReadHistory};
 use crate::guard::{Panicked, guarded};
 
-/// Guards what sessions call. [`Answer`] does the same for what comes later.
+/// Guards what sessions call. [`EngineFuture`] does the same for what comes later.
 #[derive(Debug)]
 pub(crate) struct Guarded<E>(pub(crate) E);
 
@@ -23,23 +23,23 @@ impl<E: Engine> Engine for Guarded<E> {
         guarded(NAME, || self.0.idempotency()).ok().flatten()
     }
 
-    fn publish(&self, publish: Publish) -> Answer<Option<Position>> {
-        guarded(NAME, || self.0.publish(publish)).unwrap_or_else(Answer::from)
+    fn publish(&self, publish: Publish) -> EngineFuture<Option<Position>> {
+        guarded(NAME, || self.0.publish(publish)).unwrap_or_else(EngineFuture::from)
     }
 
-    fn locate(&self, locate: Locate) -> Answer<Located> {
-        guarded(NAME, || self.0.locate(locate)).unwrap_or_else(Answer::from)
+    fn locate(&self, locate: Locate) -> EngineFuture<Located> {
+        guarded(NAME, || self.0.locate(locate)).unwrap_or_else(EngineFuture::from)
     }
 
-    fn history(&self, read: ReadHistory) -> Answer<Option<HistoryPage>> {
-        guarded(NAME, || self.0.history(read)).unwrap_or_else(Answer::from)
+    fn history(&self, read: ReadHistory) -> EngineFuture<Option<HistoryPage>> {
+        guarded(NAME, || self.0.history(read)).unwrap_or_else(EngineFuture::from)
     }
 }
 
 /// As the log calls it.
 pub(super) const NAME: &str = "the engine";
 
-impl<T> From<Panicked> for Answer<T> {
+impl<T> From<Panicked> for EngineFuture<T> {
     fn from(panic: Panicked) -> Self {
         Self::Now(Err(panic.into()))
     }

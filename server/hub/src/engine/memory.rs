@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use wirehub_common::frame::{HistoryPage, Idempotency, Position, Publication};
 use wirehub_common::{ChannelName, Payload};
 
-use super::{Answer, Delivery, Engine, History, Locate, Located, Publish, ReadHistory};
+use super::{Delivery, Engine, EngineFuture, History, Locate, Located, Publish, ReadHistory};
 use crate::account::{less, take};
 use crate::hub::SessionId;
 use crate::hub::sharded::Sharded;
@@ -212,12 +212,12 @@ impl Engine for MemoryEngine {
         Some(Idempotency { scope, window: KEY_WINDOW, clock })
     }
 
-    fn publish(&self, publish: Publish) -> Answer<Option<Position>> {
+    fn publish(&self, publish: Publish) -> EngineFuture<Option<Position>> {
         let Publish { channel, payload, publisher, key, history } = publish;
         let mut publication = Publication { channel, payload, time: unix_time::now(), publisher, offset: 0 };
         if history.is_none() && key.is_empty() {
             self.deliver(publication);
-            return Answer::Now(Ok(None));
+            return EngineFuture::Now(Ok(None));
         }
         let now = Instant::now();
         self.sweep(now);
@@ -225,7 +225,7 @@ impl Engine for MemoryEngine {
         let mut state = log.state.lock();
         state.expire(now);
         if let Some(&offset) = state.keys.get(key.as_str()) {
-            return Answer::Now(Ok((offset != 0).then(|| self.position(&log, offset))));
+            return EngineFuture::Now(Ok((offset != 0).then(|| self.position(&log, offset))));
         }
         if let Some(history) = history {
             publication.offset = state.append(&publication, &history, now);
@@ -238,10 +238,10 @@ impl Engine for MemoryEngine {
         // Under the log's lock: publications are delivered in the order of their offsets.
         self.deliver(publication);
         drop(state);
-        Answer::Now(Ok((offset != 0).then(|| self.position(&log, offset))))
+        EngineFuture::Now(Ok((offset != 0).then(|| self.position(&log, offset))))
     }
 
-    fn locate(&self, locate: Locate) -> Answer<Located> {
+    fn locate(&self, locate: Locate) -> EngineFuture<Located> {
         let Locate { channel, history, since } = locate;
         let now = Instant::now();
         self.sweep(now);
@@ -252,7 +252,7 @@ impl Engine for MemoryEngine {
         state.needed_until = state.needed_until.max(after(now, history.ttl.saturating_add(KEPT)));
         let newest = state.offset;
         let located = |offset, complete| Located { position: self.position(&log, offset), newest, complete };
-        Answer::Now(Ok(match since {
+        EngineFuture::Now(Ok(match since {
             None => located(newest, false),
             Some(since) => {
                 let is_of_epoch = since.epoch == self.position(&log, 0).epoch;
@@ -268,7 +268,7 @@ impl Engine for MemoryEngine {
         }))
     }
 
-    fn history(&self, read: ReadHistory) -> Answer<Option<HistoryPage>> {
+    fn history(&self, read: ReadHistory) -> EngineFuture<Option<HistoryPage>> {
         let ReadHistory { channel, since, limit, bytes, reverse, .. } = read;
         let now = Instant::now();
         self.sweep(now);
@@ -278,7 +278,7 @@ impl Engine for MemoryEngine {
         self.count(&mut state);
         let position = self.position(&log, state.offset);
         if since.as_ref().is_some_and(|since| since.epoch != position.epoch || since.offset > state.offset) {
-            return Answer::Now(Ok(None));
+            return EngineFuture::Now(Ok(None));
         }
         let (publications, more) = if reverse {
             let before = since.map_or(u64::MAX, |since| since.offset);
@@ -287,10 +287,10 @@ impl Engine for MemoryEngine {
             page(state.entries.iter().rev().skip(skipped), limit, bytes)
         } else {
             let after = since.map_or_else(|| state.before_oldest(), |since| since.offset);
-            let Some(entries) = state.since(after) else { return Answer::Now(Ok(None)) };
+            let Some(entries) = state.since(after) else { return EngineFuture::Now(Ok(None)) };
             page(entries, limit, bytes)
         };
-        Answer::Now(Ok(Some(HistoryPage { position, publications, more })))
+        EngineFuture::Now(Ok(Some(HistoryPage { position, publications, more })))
     }
 }
 
@@ -469,10 +469,10 @@ mod tests {
         engine
     }
 
-    fn now<T>(answer: Answer<T>) -> T {
+    fn now<T>(answer: EngineFuture<T>) -> T {
         match answer {
-            Answer::Now(result) => result.unwrap(),
-            Answer::Later(_) => panic!("it is in memory"),
+            EngineFuture::Now(result) => result.unwrap(),
+            EngineFuture::Later(_) => panic!("it is in memory"),
         }
     }
 

@@ -64,14 +64,14 @@ pub trait Engine: fmt::Debug + Send + Sync + 'static {
 
     /// Stores and delivers a message. The answer is its position where its channel keeps history, and means that it has
     /// been handed to the delivery of this engine's own hub.
-    fn publish(&self, publish: Publish) -> Answer<Option<Position>>;
+    fn publish(&self, publish: Publish) -> EngineFuture<Option<Position>>;
 
     /// Where a subscriber begins to receive. What it missed is read by [`history`](Self::history) from there, page by page.
-    fn locate(&self, locate: Locate) -> Answer<Located>;
+    fn locate(&self, locate: Locate) -> EngineFuture<Located>;
 
     /// A page of a channel's history, which says whether there are [more](HistoryPage::more) publications behind it, whatever cut it;
     /// nothing where `since` is of another epoch, or what follows it is gone.
-    fn history(&self, read: ReadHistory) -> Answer<Option<HistoryPage>>;
+    fn history(&self, read: ReadHistory) -> EngineFuture<Option<HistoryPage>>;
 }
 
 /// What [`Engine::publish`] is asked for.
@@ -229,14 +229,14 @@ impl fmt::Debug for Delivery {
 }
 
 /// An answer that is there at once, or comes later. What was asked for happens whether or not anybody waits.
-pub enum Answer<T> {
+pub enum EngineFuture<T> {
     /// It is there.
     Now(Result<T, EngineError>),
     /// It comes.
     Later(Pin<Box<dyn Future<Output = Result<T, EngineError>> + Send>>),
 }
 
-impl<T: Unpin> Future for Answer<T> {
+impl<T: Unpin> Future for EngineFuture<T> {
     type Output = Result<T, EngineError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -250,11 +250,11 @@ impl<T: Unpin> Future for Answer<T> {
     }
 }
 
-impl<T> fmt::Debug for Answer<T> {
+impl<T> fmt::Debug for EngineFuture<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Now(_) => "Answer::Now",
-            Self::Later(_) => "Answer::Later",
+            Self::Now(_) => "EngineFuture::Now",
+            Self::Later(_) => "EngineFuture::Later",
         })
     }
 }

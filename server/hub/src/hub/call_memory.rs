@@ -66,7 +66,7 @@ struct Remembered {
     key: Key,
     /// When the key is forgotten.
     until: Instant,
-    answer: Answer,
+    answer: SharedResponse,
     task: AbortHandle,
     /// How many sessions wait for it. Changes while the state is locked.
     waiting: AtomicUsize,
@@ -74,13 +74,13 @@ struct Remembered {
     bytes: OnceLock<usize>,
 }
 
-type Answer = Shared<BoxFuture<'static, Result<Payload, ErrorInfo>>>;
+type SharedResponse = Shared<BoxFuture<'static, Result<Payload, ErrorInfo>>>;
 
 /// A session that waits for a call: a future of its answer. The call outlives it for as long as its key is known,
 /// unless it is [cancelled](Canceller::cancel).
 pub(crate) struct Waiting {
     call: Arc<Remembered>,
-    answer: Answer,
+    answer: SharedResponse,
     memory: Arc<CallMemory>,
 }
 

@@ -26,7 +26,7 @@ use self::shared_frame::SharedFrame;
 use crate::auth::{UserNameError, check_user};
 use crate::call::Handler;
 use crate::counters::Counters;
-use crate::engine::{Answer, Delivery, Engine, EngineError, PAGE_BYTES, Publish, ReadHistory};
+use crate::engine::{Delivery, Engine, EngineError, EngineFuture, PAGE_BYTES, Publish, ReadHistory};
 use crate::events::Observers;
 use crate::session::mailbox::{Ending, Order};
 use crate::unix_time;
@@ -137,7 +137,7 @@ impl Hub {
         &self,
         channel: &C,
         message: &C::Message,
-    ) -> Result<Answer<Option<Position>>, PayloadError> {
+    ) -> Result<EngineFuture<Option<Position>>, PayloadError> {
         let payload = self.checked(channel.name(), message.to_payload()?)?;
         Ok(self.accept(Publish::new(channel.name().clone(), payload)))
     }
@@ -151,7 +151,7 @@ impl Hub {
         &self,
         channel: &ChannelName,
         payload: Payload,
-    ) -> Result<Answer<Option<Position>>, PayloadError> {
+    ) -> Result<EngineFuture<Option<Position>>, PayloadError> {
         self.publish_once(channel, payload, "")
     }
 
@@ -166,7 +166,7 @@ impl Hub {
         channel: &ChannelName,
         payload: Payload,
         key: &str,
-    ) -> Result<Answer<Option<Position>>, PayloadError> {
+    ) -> Result<EngineFuture<Option<Position>>, PayloadError> {
         let payload = self.checked(channel, payload)?;
         let key = key_of(SERVER, key.into());
         Ok(self.accept(Publish { key, ..Publish::new(channel.clone(), payload) }))
@@ -183,7 +183,7 @@ impl Hub {
         &self,
         user: &str,
         payload: Payload,
-    ) -> Result<Answer<Option<Position>>, PayloadError> {
+    ) -> Result<EngineFuture<Option<Position>>, PayloadError> {
         let none = PayloadErrorKind::Channel;
         check_user(user).map_err(|error| PayloadError::new(none, Some(error.into())))?;
         let channel = ChannelName::new(&format!("@{user}"))
@@ -425,7 +425,7 @@ impl Hub {
     }
 
     /// Publishes what a client sent or the application.
-    pub(crate) fn accept(&self, publish: Publish) -> Answer<Option<Position>> {
+    pub(crate) fn accept(&self, publish: Publish) -> EngineFuture<Option<Position>> {
         let history = self.settings().namespaces.of(&publish.channel).history;
         self.engine().publish(Publish { history, ..publish })
     }

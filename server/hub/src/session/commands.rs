@@ -4,7 +4,7 @@ use tokio::time::Instant;
 use wirehub_common::PartError;
 use wirehub_common::code::{CloseCode, ErrorCode};
 use wirehub_common::frame::{
-    Acknowledge, Answer, Call, Command, ErrorInfo, History, Part, Presence, PresenceList, Publish, Reply,
+    Acknowledge, Call, Command, ErrorInfo, History, Part, Presence, PresenceList, Publish, Reply, ReplyBody,
     Request,
 };
 
@@ -129,7 +129,7 @@ impl Session {
         }
     }
 
-    fn publish(&mut self, id: u32, publish: Publish) -> Result<Option<Answer>, ErrorInfo> {
+    fn publish(&mut self, id: u32, publish: Publish) -> Result<Option<ReplyBody>, ErrorInfo> {
         let channel = &publish.channel;
         check_key(&publish.key)?;
         if is_reserved(channel) {
@@ -149,7 +149,7 @@ impl Session {
         Ok(None)
     }
 
-    fn history(&mut self, id: u32, read: History) -> Result<Option<Answer>, ErrorInfo> {
+    fn history(&mut self, id: u32, read: History) -> Result<Option<ReplyBody>, ErrorInfo> {
         self.hub.settings().rules.check_channel(&read.channel)?;
         self.check(Action::Subscribe, &read.channel)?;
         // Who is subscribed has been decided on.
@@ -175,7 +175,7 @@ impl Session {
         Ok(())
     }
 
-    fn presence(&mut self, id: u32, presence: Presence) -> Result<Option<Answer>, ErrorInfo> {
+    fn presence(&mut self, id: u32, presence: Presence) -> Result<Option<ReplyBody>, ErrorInfo> {
         let (channel, settings) = (&presence.channel, self.hub.settings());
         settings.rules.check_channel(channel)?;
         if settings.namespaces.of(channel).presence.is_none() {
@@ -196,7 +196,7 @@ impl Session {
     pub(super) fn read_presence(
         &self,
         Presence { channel, counts_only, after }: &Presence,
-    ) -> Result<Answer, ErrorInfo> {
+    ) -> Result<ReplyBody, ErrorInfo> {
         let after = match after.as_str() {
             "" => None,
             after => Some(after.parse::<SessionId>().map_err(|error| invalid(error.to_string()))?),
@@ -218,13 +218,21 @@ impl Session {
             more = true;
         }
         let count = |number| u32::try_from(number).unwrap_or(u32::MAX);
-        Ok(Answer::Presence(PresenceList { members, sessions: count(sessions), users: count(users), more }))
+        Ok(ReplyBody::Presence(PresenceList {
+            members,
+            sessions: count(sessions),
+            users: count(users),
+            more,
+        }))
     }
 
-    fn acknowledge(&self, Acknowledge { alarm, received_only }: &Acknowledge) -> Result<Answer, ErrorInfo> {
+    fn acknowledge(
+        &self,
+        Acknowledge { alarm, received_only }: &Acknowledge,
+    ) -> Result<ReplyBody, ErrorInfo> {
         let sessions = self.hub.session_registry();
         let message = match self.hub.ledgers().acknowledge(sessions, &self.peer, alarm, *received_only) {
-            Noted::Yes => return Ok(Answer::Acknowledged),
+            Noted::Yes => return Ok(ReplyBody::Acknowledged),
             Noted::IsOver => "the alarm is over: nothing has to be acknowledged",
             Noted::Unknown => {
                 "the server knows no such alarm for this session, or not any more: nothing has to be acknowledged"
@@ -233,7 +241,7 @@ impl Session {
         Err(ErrorInfo { message: message.into(), ..ErrorInfo::from_code(ErrorCode::UNKNOWN_ALARM) })
     }
 
-    fn call(&mut self, id: u32, Call { name, payload, key }: Call) -> Result<Option<Answer>, ErrorInfo> {
+    fn call(&mut self, id: u32, Call { name, payload, key }: Call) -> Result<Option<ReplyBody>, ErrorInfo> {
         check_key(&key)?;
         let Some(handler) = self.hub.handler(&name) else {
             return Err(ErrorInfo::from_code(ErrorCode::UNKNOWN_CALL));
@@ -266,14 +274,14 @@ impl Session {
         Ok(None)
     }
 
-    fn cancel(&mut self, command: u32) -> Answer {
+    fn cancel(&mut self, command: u32) -> ReplyBody {
         if self.calls.as_mut().is_some_and(|calls| calls.cancel(command)) {
             answer(
                 &self.peer,
                 Reply { id: command, result: Err(ErrorInfo::from_code(ErrorCode::CANCELLED)) },
             );
         }
-        Answer::Cancelled
+        ReplyBody::Cancelled
     }
 }
 

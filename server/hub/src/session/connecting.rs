@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use futures_util::{StreamExt as _, stream};
 use wirehub_common::code::ErrorCode;
-use wirehub_common::frame::{Answer, Connect, Connected, ErrorInfo, Reply, Subscribe, SubscribeOutcome};
+use wirehub_common::frame::{Connect, Connected, ErrorInfo, Reply, ReplyBody, Subscribe, SubscribeOutcome};
 use wirehub_common::{ChannelName, Limits};
 
 use super::commands::{decided, invalid};
@@ -147,7 +147,7 @@ impl Session {
             connected.subscriptions.push(SubscribeOutcome { channel, number, result });
         }
         if let Some(frame) =
-            encode(&self.peer, Reply { id, result: Ok(Answer::Connected(Box::new(connected))) })
+            encode(&self.peer, Reply { id, result: Ok(ReplyBody::Connected(Box::new(connected))) })
         {
             self.peer.mailbox.answer_first(frame);
         }

@@ -9,7 +9,7 @@ use std::future::ready;
 use futures_util::FutureExt as _;
 use wirehub_common::code::ErrorCode;
 use wirehub_common::frame::{
-    Answer, ErrorInfo, History, Presence, Publish, Published, Subscribe, Unsubscribe,
+    ErrorInfo, History, Presence, Publish, Published, ReplyBody, Subscribe, Unsubscribe,
 };
 use wirehub_common::{ChannelName, Payload};
 
@@ -234,7 +234,7 @@ impl Session {
     }
 
     /// Publishes what may be published.
-    pub(super) fn publish_now(&mut self, id: u32, publish: Publish) -> Result<Option<Answer>, ErrorInfo> {
+    pub(super) fn publish_now(&mut self, id: u32, publish: Publish) -> Result<Option<ReplyBody>, ErrorInfo> {
         let Publish { channel, payload, key } = publish;
         self.hub.settings().rules.check_publication(&channel, &payload)?;
         let payload = self.hub.sized(payload).map_err(|error| invalid(error.to_string()))?;
@@ -244,11 +244,11 @@ impl Session {
             self.hub.accept(engine::Publish { publisher, key, ..engine::Publish::new(channel, payload) });
         match accepted {
             // Without a detour over the heap.
-            engine::Answer::Now(Ok(position)) => Ok(Some(Answer::Published(Published { position }))),
+            engine::EngineFuture::Now(Ok(position)) => Ok(Some(ReplyBody::Published(Published { position }))),
             accepted => {
                 self.wait_for(accepted, move |session, accepted| {
                     let result = accepted.map_err(|error| failed(&error));
-                    session.reply(id, result.map(|position| Answer::Published(Published { position })));
+                    session.reply(id, result.map(|position| ReplyBody::Published(Published { position })));
                 });
                 Ok(None)
             }

@@ -1,7 +1,7 @@
 //! Who a client is: asked when it connects, and when it shows a new token.
 
 use wirehub_common::code::{CloseCode, ErrorCode};
-use wirehub_common::frame::{Answer, Connect, ErrorInfo, Refresh, Refreshed};
+use wirehub_common::frame::{Connect, ErrorInfo, Refresh, Refreshed, ReplyBody};
 
 use super::commands::invalid;
 use super::waiting::asked;
@@ -60,7 +60,7 @@ impl Session {
         &mut self,
         id: u32,
         Refresh { token }: Refresh,
-    ) -> Result<Option<Answer>, ErrorInfo> {
+    ) -> Result<Option<ReplyBody>, ErrorInfo> {
         let live = self.hub.live();
         let Some(authenticator) = &live.authenticator else {
             return Err(ErrorInfo::from_code(ErrorCode::NOT_AVAILABLE));
@@ -91,7 +91,7 @@ impl Session {
     }
 
     /// A new token takes the place of the old one. What it does not allow any more ends.
-    fn refreshed(&mut self, identity: Authenticated) -> Result<Answer, ErrorInfo> {
+    fn refreshed(&mut self, identity: Authenticated) -> Result<ReplyBody, ErrorInfo> {
         if identity.user != self.peer.user() {
             return Err(ErrorInfo {
                 message: "the token is another user's: connect anew with it".into(),
@@ -112,7 +112,7 @@ impl Session {
             self.unsubscribe_own(&channel, ErrorInfo::from_code(ErrorCode::PERMISSION_DENIED));
         }
         self.subscribe_own(channels);
-        Ok(Answer::Refreshed(Refreshed { token_ttl }))
+        Ok(ReplyBody::Refreshed(Refreshed { token_ttl }))
     }
 }
 

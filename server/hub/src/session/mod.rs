@@ -14,7 +14,7 @@ use futures_util::FutureExt as _;
 use tokio::io::{AsyncRead, AsyncWrite};
 use wirehub_common::Limits;
 use wirehub_common::code::CloseCode;
-use wirehub_common::frame::{Answer, ErrorInfo, Push, Reply, ServerFrame};
+use wirehub_common::frame::{ErrorInfo, Push, Reply, ReplyBody, ServerFrame};
 
 use self::calls::{Answered, Calls};
 use self::clock::{Clock, Due};
@@ -348,7 +348,7 @@ impl Session {
             let Poll::Ready(Answered { command, result, is_alone }) = calls.poll_answered(cx) else {
                 return ControlFlow::Continue(());
             };
-            let reply = Reply { id: command, result: result.map(Answer::Called) };
+            let reply = Reply { id: command, result: result.map(ReplyBody::Called) };
             if is_alone { answer(&self.peer, reply) } else { answer_in_line(&self.peer, reply) }
         }
         ControlFlow::Break(())
@@ -444,7 +444,7 @@ fn is_busy(subscriptions: &Subscriptions, calls: Option<&Calls>, waiting: Option
 
 impl Session {
     /// Queues an answer that the engine, or the rules, gave.
-    fn reply(&self, id: u32, result: Result<Answer, ErrorInfo>) {
+    fn reply(&self, id: u32, result: Result<ReplyBody, ErrorInfo>) {
         if let Err(error) = &result {
             self.hub.counters().error(error.code);
         }

@@ -10,7 +10,7 @@ use std::ops::ControlFlow;
 
 use wirehub_common::code::{CloseCode, ErrorCode};
 use wirehub_common::frame::{
-    Answer, ErrorInfo, HistoryPage, Position, Presence, Push, ServerFrame, Subscribed,
+    ErrorInfo, HistoryPage, Position, Presence, Push, ReplyBody, ServerFrame, Subscribed,
 };
 use wirehub_common::{ChannelName, Limits};
 
@@ -141,7 +141,7 @@ impl Session {
     fn answer_with_page(&mut self, command: u32, page: Result<Option<HistoryPage>, EngineError>) {
         self.set_reading(false);
         let page = page.map_err(|error| failed(&error)).and_then(|page| {
-            page.map(Answer::History).ok_or_else(|| ErrorInfo::from_code(ErrorCode::UNRECOVERABLE))
+            page.map(ReplyBody::History).ok_or_else(|| ErrorInfo::from_code(ErrorCode::UNRECOVERABLE))
         });
         self.reply(command, page);
     }

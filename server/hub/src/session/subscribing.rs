@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use wirehub_common::ChannelName;
 use wirehub_common::code::ErrorCode;
 use wirehub_common::frame::{
-    Answer, ErrorInfo, Push, Reply, ServerFrame, Subscribe, Subscribed, Unsubscribe, Unsubscribed,
+    ErrorInfo, Push, Reply, ReplyBody, ServerFrame, Subscribe, Subscribed, Unsubscribe, Unsubscribed,
 };
 
 use super::commands::is_reached;
@@ -22,7 +22,7 @@ use crate::events::SessionEvent;
 use crate::hub::channel::Entrant;
 
 /// Where a subscription begins; nothing where its channel keeps no history.
-pub(super) type Locating = Option<engine::Answer<Located>>;
+pub(super) type Locating = Option<engine::EngineFuture<Located>>;
 
 impl Session {
     /// What a subscriber is told about where it begins, and where that is.
@@ -158,7 +158,11 @@ impl Session {
     }
 
     /// The reply goes the way of the channel's publications: what comes behind it belongs to this subscription.
-    pub(super) fn subscribe(&mut self, id: u32, subscribe: Subscribe) -> Result<Option<Answer>, ErrorInfo> {
+    pub(super) fn subscribe(
+        &mut self,
+        id: u32,
+        subscribe: Subscribe,
+    ) -> Result<Option<ReplyBody>, ErrorInfo> {
         self.admit(&subscribe)?;
         match self.ask_to_subscribe(&subscribe.channel) {
             Some(verdict) => self.decide_on_subscription(id, subscribe, verdict),
@@ -171,7 +175,7 @@ impl Session {
     pub(super) fn begin(&mut self, id: u32, subscribe: Subscribe) {
         if self.hub.settings().namespaces.of(&subscribe.channel).history.is_none() {
             let (subscribed, _) = self.begin_at(&subscribe, None);
-            let reply = encode(&self.peer, Reply { id, result: Ok(Answer::Subscribed(subscribed)) });
+            let reply = encode(&self.peer, Reply { id, result: Ok(ReplyBody::Subscribed(subscribed)) });
             return self.enter(&subscribe, reply);
         }
         let (term, locating) = self.enter_reading(&subscribe);
@@ -195,7 +199,7 @@ impl Session {
         match located {
             Ok(located) => {
                 let (subscribed, located) = self.begin_at(subscribe, located);
-                let reply = encode(&self.peer, Reply { id, result: Ok(Answer::Subscribed(subscribed)) });
+                let reply = encode(&self.peer, Reply { id, result: Ok(ReplyBody::Subscribed(subscribed)) });
                 current.channel.begin(current.place, reply, located.is_some());
                 self.go_on(subscribe.channel.clone(), term, located);
             }
@@ -290,9 +294,9 @@ impl Session {
         &mut self,
         id: u32,
         unsubscribe: Unsubscribe,
-    ) -> Result<Option<Answer>, ErrorInfo> {
+    ) -> Result<Option<ReplyBody>, ErrorInfo> {
         if self.unsubscribe_undecided(&unsubscribe) {
-            return Ok(Some(Answer::Unsubscribed(unsubscribe)));
+            return Ok(Some(ReplyBody::Unsubscribed(unsubscribe)));
         }
         let Some(Subscription { number, channel, place, .. }) = self.subscriptions.get(&unsubscribe.channel)
         else {
@@ -304,7 +308,7 @@ impl Session {
             self.subscriptions.remove(&unsubscribe.channel);
             self.notice(|| SessionEvent::Unsubscribed(unsubscribe.channel.clone()));
         }
-        let reply = encode(&self.peer, Reply { id, result: Ok(Answer::Unsubscribed(unsubscribe)) });
+        let reply = encode(&self.peer, Reply { id, result: Ok(ReplyBody::Unsubscribed(unsubscribe)) });
         if !is_old {
             self.hub.channel_registry().unsubscribe(&channel, place, reply);
         } else {

@@ -17,8 +17,8 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::Role;
 use wirehub_common::code::ErrorCode;
 use wirehub_common::frame::{
-    Answer, Call, Command, Connect, ErrorInfo, Part, Position, Presence, Publication, Publish, Push, Reply,
-    Request, ServerFrame, Subscribe, Subscribed,
+    Call, Command, Connect, ErrorInfo, Part, Position, Presence, Publication, Publish, Push, Reply,
+    ReplyBody, Request, ServerFrame, Subscribe, Subscribed,
 };
 use wirehub_common::{Assembler, ChannelName, Codec, Limits, Payload};
 
@@ -361,7 +361,7 @@ fn publish_kept(hub: &Hub, payload: Payload) -> Position {
 async fn subscribe_from(client: &mut Client, position: Position) -> Subscribed {
     client.send(Request::Subscribe(Subscribe { channel: a(), number: 2, position: Some(position) })).await;
     match client.frame().await {
-        ServerFrame::Reply(Reply { result: Ok(Answer::Subscribed(subscribed)), .. }) => subscribed,
+        ServerFrame::Reply(Reply { result: Ok(ReplyBody::Subscribed(subscribed)), .. }) => subscribed,
         other => panic!("{other:?}"),
     }
 }
@@ -536,7 +536,10 @@ async fn a_stop_waits_for_the_calls_in_flight_and_refuses_what_comes_then() {
     assert_eq!((error.code, error.temporary), (ErrorCode::UNAVAILABLE, true));
     assert_eq!(client.start.elapsed(), Duration::ZERO);
     finish.notify_one();
-    assert!(matches!(client.frame().await, ServerFrame::Reply(Reply { result: Ok(Answer::Called(_)), .. })));
+    assert!(matches!(
+        client.frame().await,
+        ServerFrame::Reply(Reply { result: Ok(ReplyBody::Called(_)), .. })
+    ));
     assert!(matches!(client.frame().await, ServerFrame::Push(Push::Disconnect(_))));
     assert_eq!(client.close_code().await, 3000);
     drop(client);
@@ -625,7 +628,7 @@ async fn lists_that_a_hook_allowed_are_made_when_there_is_room_for_them() {
     for _ in 0..60 {
         assert!(matches!(
             reader.frame().await,
-            ServerFrame::Reply(Reply { result: Ok(Answer::Presence(_)), .. })
+            ServerFrame::Reply(Reply { result: Ok(ReplyBody::Presence(_)), .. })
         ));
     }
 }

@@ -24,15 +24,15 @@ impl Engine for LateEngine {
         self.memory.idempotency()
     }
 
-    fn publish(&self, publish: engine::Publish) -> engine::Answer<Option<Position>> {
+    fn publish(&self, publish: engine::Publish) -> engine::EngineFuture<Option<Position>> {
         self.memory.publish(publish)
     }
 
-    fn locate(&self, locate: Locate) -> engine::Answer<Located> {
+    fn locate(&self, locate: Locate) -> engine::EngineFuture<Located> {
         let first = if locate.channel == self.late { self.first.lock().take() } else { None };
         let located = self.memory.locate(locate);
         match first {
-            Some(first) => engine::Answer::Later(Box::pin(async move {
+            Some(first) => engine::EngineFuture::Later(Box::pin(async move {
                 let _ = first.await;
                 located.await
             })),
@@ -40,7 +40,7 @@ impl Engine for LateEngine {
         }
     }
 
-    fn history(&self, read: ReadHistory) -> engine::Answer<Option<HistoryPage>> {
+    fn history(&self, read: ReadHistory) -> engine::EngineFuture<Option<HistoryPage>> {
         self.memory.history(read)
     }
 }
@@ -53,7 +53,7 @@ async fn a_late_answer_for_a_subscription_of_the_servers_is_not_taken_for_the_ne
     let hub = keeping(100).engine(LateEngine { memory, late: news.clone(), first });
     let mut client = Client::open(hub, 1024).await;
     client.send(Request::Connect(Connect::default())).await;
-    let ServerFrame::Reply(Reply { result: Ok(Answer::Connected(connected)), .. }) = client.frame().await
+    let ServerFrame::Reply(Reply { result: Ok(ReplyBody::Connected(connected)), .. }) = client.frame().await
     else {
         panic!("not connected")
     };
@@ -69,7 +69,7 @@ async fn a_late_answer_for_a_subscription_of_the_servers_is_not_taken_for_the_ne
     client.send(Request::Unsubscribe(Unsubscribe { channel: news.clone(), number: 0 })).await;
     assert!(matches!(
         client.frame().await,
-        ServerFrame::Reply(Reply { result: Ok(Answer::Unsubscribed(_)), .. })
+        ServerFrame::Reply(Reply { result: Ok(ReplyBody::Unsubscribed(_)), .. })
     ));
     publish(&client);
     assert!(client.hub.subscribe(session, &news));
@@ -94,7 +94,7 @@ async fn a_client_is_pinged_before_connected_where_that_takes_long_and_lives_as_
         client.socket.send(ping()).await.unwrap();
     }
     release.send(()).unwrap();
-    let ServerFrame::Reply(Reply { result: Ok(Answer::Connected(_)), .. }) = client.frame().await else {
+    let ServerFrame::Reply(Reply { result: Ok(ReplyBody::Connected(_)), .. }) = client.frame().await else {
         panic!("not connected")
     };
 }
