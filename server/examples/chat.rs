@@ -8,8 +8,10 @@ use axum::{Router, serve};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 use wirehub_common::contract::Schema;
+use wirehub_server::auth::Authenticated;
+use wirehub_server::call::CallError;
 use wirehub_server::common::code::ErrorCode;
-use wirehub_server::{Authenticated, CallError, Hub, STOP_DEADLINE, router};
+use wirehub_server::{Hub, STOP_DEADLINE, router};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Schema)]
 pub struct Line {

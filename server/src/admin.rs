@@ -16,13 +16,14 @@ use axum::routing::get;
 /// It loads nothing from elsewhere, runs no script but its own, and can't be framed.
 ///
 /// ```
-/// use wirehub_server::{ApiKey, ApiKeys, Hub, admin_page, api, router};
+/// use wirehub_server::api::{ApiKey, ApiKeys, admin_page};
+/// use wirehub_server::{Hub, api, router};
 ///
 /// let hub = Hub::builder().build();
 /// let keys = [ApiKey::new("0123456789abcdef0123456789abcdef")?];
 /// let app = router(&hub).merge(api(&hub, ApiKeys::from_iter(keys))).merge(admin_page());
 /// # let _ = app;
-/// # Ok::<(), wirehub_server::ApiKeyError>(())
+/// # Ok::<(), wirehub_server::api::ApiKeyError>(())
 /// ```
 pub fn admin_page() -> Router {
     FILES

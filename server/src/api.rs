@@ -22,7 +22,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use self::problem::{PROBLEM, Problem};
-use crate::{Hub, Phase};
+use crate::Hub;
+use crate::observe::Phase;
 
 mod alarms;
 mod channels;
@@ -31,6 +32,8 @@ mod page;
 mod problem;
 mod sessions;
 mod stats;
+
+pub use crate::admin::admin_page;
 
 /// What lets a backend use the HTTP API. It is shown nowhere.
 #[derive(Clone)]
@@ -117,13 +120,14 @@ impl std::error::Error for ApiKeyError {}
 /// The HTTP API of a hub, for holders of one of the keys: to be merged into a router beside [`router`](crate::router).
 ///
 /// ```
-/// use wirehub_server::{ApiKey, Hub, api, router};
+/// use wirehub_server::api::ApiKey;
+/// use wirehub_server::{Hub, api, router};
 ///
 /// let hub = Hub::builder().build();
 /// let key = ApiKey::new("0123456789abcdef0123456789abcdef")?;
 /// let app = router(&hub).merge(api(&hub, [key]));
 /// # let _ = app;
-/// # Ok::<(), wirehub_server::ApiKeyError>(())
+/// # Ok::<(), wirehub_server::api::ApiKeyError>(())
 /// ```
 pub fn api(hub: &Hub, keys: impl Into<ApiKeys>) -> Router {
     let keys: ApiKeys = keys.into();

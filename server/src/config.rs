@@ -23,9 +23,11 @@ use self::namespace::NamespaceSection;
 use self::tokens::TokensSection;
 use self::units::{Bytes, Span};
 use self::webhooks::WebhooksSection;
+use crate::accept::{Origin, TrustedProxy};
+use crate::api::ApiKey;
 use crate::jwt::Signer;
 use crate::webhooks::{EventQueue, Webhooks};
-use crate::{ApiKey, Builder, Error, ErrorKind, Hub, ListenAddress, Origin, Tls, TrustedProxy};
+use crate::{Builder, Error, ErrorKind, Hub, ListenAddress, Tls};
 
 mod changes;
 mod document;
@@ -417,7 +419,7 @@ impl Config {
         (hub, events)
     }
 
-    fn namespaces(&self, mistakes: &mut Mistakes) -> Vec<(&str, crate::Namespace)> {
+    fn namespaces(&self, mistakes: &mut Mistakes) -> Vec<(&str, crate::namespace::Namespace)> {
         let sections = self.namespace.iter();
         let namespace = |(name, section): (&'_ String, &NamespaceSection)| {
             mistakes.take(format!("namespace.{name}"), section.namespace(name))

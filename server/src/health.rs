@@ -9,7 +9,8 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use serde::Serialize;
 
-use crate::{Hub, Phase};
+use crate::Hub;
+use crate::observe::Phase;
 
 /// The hub's endpoints, to be merged into an application's router or served as they are: `/ws` speaks Wirehub, `/health` says
 /// whether the hub takes connections, `/ready` whether clients should be sent here. That is not so while the hub stops, nor

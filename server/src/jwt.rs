@@ -3,7 +3,8 @@
 //! ```
 //! use std::time::Duration;
 //! use wirehub_server::jwt::{Algorithm, Signer, Verifier};
-//! use wirehub_server::{Authenticated, Hub};
+//! use wirehub_server::auth::Authenticated;
+//! use wirehub_server::Hub;
 //!
 //! let secret = b"at least 32 bytes that nobody else knows";
 //! let verifier = Verifier::new().with_secret(Algorithm::Hs256, secret)?.with_audience("wirehub");
@@ -24,7 +25,7 @@
 //! | `nbf` | from when on |
 //! | `iat` | since when; only that it is a number is looked at |
 //! | `iss`, `aud` | must be as the verifier was told, if it was |
-//! | `wirehub` | `subscribe`, `publish`, `presence`: lists of [patterns](crate::ChannelPattern) of channels where the bearer has that right. `channels`: the channels that the server subscribes the session to. `info`: what is shown of the session to those who see who is there; any JSON of at most 4 KiB |
+//! | `wirehub` | `subscribe`, `publish`, `presence`: lists of [patterns](crate::auth::ChannelPattern) of channels where the bearer has that right. `channels`: the channels that the server subscribes the session to. `info`: what is shown of the session to those who see who is there; any JSON of at most 4 KiB |
 
 use std::fmt;
 use std::sync::Arc;
@@ -48,7 +49,7 @@ pub use self::remote::KeySetUrl;
 #[cfg(feature = "backend")]
 use self::remote::{Again, RemoteKeys};
 use self::strength::{check_private_key, check_public_key, check_secret};
-use crate::{Authenticated, Credentials, Refusal};
+use crate::auth::{Authenticated, Credentials, Refusal};
 
 mod algorithm;
 mod claims;

@@ -21,7 +21,7 @@
 #[cfg(feature = "api")]
 mod admin;
 #[cfg(feature = "api")]
-mod api;
+pub mod api;
 #[cfg(feature = "config")]
 pub mod config;
 mod error;
@@ -45,31 +45,19 @@ mod unstalled;
 pub mod webhooks;
 
 #[cfg(feature = "api")]
-pub use self::admin::admin_page;
-#[cfg(feature = "api")]
-pub use self::api::{ApiKey, ApiKeyError, ApiKeys, api};
+pub use self::api::api;
 pub use self::error::{Error, ErrorKind};
 pub use self::health::router;
 pub use self::listener::{ListenAddress, Listener, UnixSocket};
 pub use self::metrics::metrics;
-#[cfg(feature = "backend")]
-pub use self::outbound::{BackendUrl, BackendUrlError, CertificateError};
 pub use self::run::{STOP_DEADLINE, run};
 pub use self::static_files::static_files;
 #[cfg(feature = "tls")]
 pub use self::tls::Tls;
 
-#[cfg(feature = "conformance")]
-pub use wirehub_hub::conformance;
 pub use wirehub_hub::{
-    Access, Alarm, AlarmError, AlarmProgress, AlarmRecipient, AlarmReport, AlarmState, Authenticated,
-    BuildError, Builder, CallContext, CallError, CallPattern, CallPatternError, ChannelPattern,
-    ChannelPatternError, ChannelSummary, ConnectedSession, Counts, Credentials, Delivery, Engine,
-    EngineError, EngineFuture, History, Hub, Locate, Located, MAX_CONNECTIONS, MemberPage, MemoryEngine,
-    Namespace, Observer, Origin, OriginError, Overflow, Payer, Phase, PresenceCounts, Publish,
-    PublishRequest, RawCall, ReadHistory, RecipientPage, RecipientPlace, RecipientPlaceError, Refusal,
-    RefusalReason, Rights, SessionEvent, SessionId, SessionIdError, TrustedProxy, TrustedProxyError,
-    UserNameError, accept,
+    BuildError, Builder, Hub, MAX_CONNECTIONS, SessionId, SessionIdError, accept, alarm, auth, call, engine,
+    namespace, observe,
 };
 
 /// What both ends share: frames, codes, payloads, contracts.

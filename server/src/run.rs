@@ -31,10 +31,11 @@ use crate::accept::{
     is_refused_handshake,
 };
 use crate::listener::Accepted;
+use crate::observe::{Phase, RefusalReason};
 #[cfg(feature = "tls")]
 use crate::tls::TlsStream;
 use crate::unstalled::Unstalled;
-use crate::{Hub, Listener, Phase, RefusalReason};
+use crate::{Hub, Listener};
 
 /// How long a stop may take, beside the [delay](crate::Builder::drain_delay) before it: see [`run`].
 pub const STOP_DEADLINE: Duration = Duration::from_secs(10);

@@ -12,11 +12,10 @@ use axum::http::StatusCode;
 use parking_lot::Mutex;
 use tokio::task::JoinError;
 
+use crate::accept::Origin;
+use crate::api::{ApiKeys, admin_page};
 use crate::config::{Config, KeySets};
-use crate::{
-    ApiKeys, Builder, Error, ErrorKind, ListenAddress, Listener, Origin, admin_page, api, metrics, router,
-    run, static_files,
-};
+use crate::{Builder, Error, ErrorKind, ListenAddress, Listener, api, metrics, router, run, static_files};
 
 mod log;
 mod reload;

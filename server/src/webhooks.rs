@@ -40,16 +40,18 @@ use wirehub_common::{ChannelName, Payload};
 
 use self::message::{Body, Identity, Message, Nothing, Question, understand};
 use self::slots::{Slots, Turn};
+use crate::auth::{Authenticated, Credentials, PublishRequest, Refusal};
+use crate::call::{CallContext, CallError, RawCall};
 use crate::metrics::Asked;
-use crate::outbound::{BackendUrl, CertificateError, Fault, Outbound, Response, Trust};
+use crate::outbound::{Fault, Outbound, Response, Trust};
 use crate::secret::is_made_to_be_shown;
-use crate::{Authenticated, CallContext, CallError, Credentials, PublishRequest, RawCall, Refusal};
 
 mod events;
 mod message;
 mod slots;
 
 pub use self::events::{EventKind, EventQueue};
+pub use crate::outbound::{BackendUrl, BackendUrlError, CertificateError};
 
 /// Asks backends, and signs what it asks.
 #[derive(Clone)]

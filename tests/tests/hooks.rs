@@ -10,7 +10,10 @@ use wirehub_client::Config;
 use wirehub_client::common::code::ErrorCode;
 use wirehub_common::Limits;
 use wirehub_demo_contract::{ChatMessage, ChatRoom, Demo};
-use wirehub_server::{Authenticated, Builder, CallError, History, Hub, Namespace, Refusal};
+use wirehub_server::auth::{Authenticated, Refusal};
+use wirehub_server::call::CallError;
+use wirehub_server::namespace::{History, Namespace};
+use wirehub_server::{Builder, Hub};
 use wirehub_tests::{Server, publication, soon};
 
 /// A hub whose rooms keep what was said, and whose clients come back quickly.

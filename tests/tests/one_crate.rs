@@ -2,6 +2,8 @@
 //!
 //! Each package in `tests/one-crate` is checked by itself: together with others it has their features too.
 
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 use std::path::Path;
 use std::process::{Command, Output};
 

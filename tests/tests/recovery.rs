@@ -9,7 +9,9 @@ use tokio::sync::Semaphore;
 use wirehub_client::{Client, ClientState, Config, Gap};
 use wirehub_common::Limits;
 use wirehub_demo_contract::{ChatMessage, ChatRoom, Demo};
-use wirehub_server::{Authenticated, History, Hub, Namespace};
+use wirehub_server::Hub;
+use wirehub_server::auth::Authenticated;
+use wirehub_server::namespace::{History, Namespace};
 use wirehub_tests::{Server, gap, next, publication, soon};
 
 /// A server whose rooms keep so many messages, and whose clients come back quickly.

@@ -72,7 +72,7 @@ async fn a_call_that_was_under_way_when_the_server_stopped_ends_with_an_error_at
         .call::<Never, _, _>(move |_, _| {
             let begun = begun.clone();
             async move {
-                begun.send(()).await.map_err(wirehub_server::CallError::internal)?;
+                begun.send(()).await.map_err(wirehub_server::call::CallError::internal)?;
                 std::future::pending().await
             }
         })

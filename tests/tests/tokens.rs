@@ -7,7 +7,8 @@ use std::time::Duration;
 use wirehub_client::common::code::ErrorCode;
 use wirehub_client::{ClientState, Config, Gap};
 use wirehub_demo_contract::{ChatMessage, ChatRoom, Demo};
-use wirehub_server::{Authenticated, Hub, Refusal};
+use wirehub_server::Hub;
+use wirehub_server::auth::{Authenticated, Refusal};
 use wirehub_tests::{Server, next, publication, soon};
 
 /// Tokens are numbers, good for so many milliseconds.

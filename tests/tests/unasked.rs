@@ -8,9 +8,10 @@ use wirehub_client::common::frame::{ErrorInfo, Member};
 use wirehub_client::common::{ChannelName, Payload, code::ErrorCode};
 use wirehub_client::{Client, ClientState, Config, MemberChange};
 use wirehub_demo_contract::{ChatMessage, ChatRoom};
-use wirehub_server::{
-    Access, Alarm, AlarmProgress, Authenticated, Builder, History, Hub, Namespace, SessionId,
-};
+use wirehub_server::alarm::{Alarm, AlarmProgress};
+use wirehub_server::auth::Authenticated;
+use wirehub_server::namespace::{Access, History, Namespace};
+use wirehub_server::{Builder, Hub, SessionId};
 use wirehub_tests::{Server, next, publication, soon};
 
 /// A token is a user's name, and the channels of the user behind it.

@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use wirehub_server::accept::Origin;
 use wirehub_server::config::parse_time;
 use wirehub_server::serve::Options;
-use wirehub_server::{Builder, ErrorKind, ListenAddress, Origin};
+use wirehub_server::{Builder, ErrorKind, ListenAddress};
 
 mod bench;
 mod client;

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use tokio::time::timeout;
 use wirehub_client::Address;
-use wirehub_server::ApiKey;
+use wirehub_server::api::ApiKey;
 
 use super::client::Failure;
 use super::output::{line, moment, table};

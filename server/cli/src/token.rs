@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use wirehub_common::ChannelName;
+use wirehub_server::auth::{Authenticated, ChannelPattern, Rights};
 use wirehub_server::config::{Config, parse_time};
-use wirehub_server::{Authenticated, ChannelPattern, Rights};
 
 use super::client::Failure;
 use super::complain;

@@ -30,7 +30,9 @@ use crate::upgrade::handshake;
 
 pub use crate::socket::Transport;
 pub use crate::upgrade::client_address::PeerAddress;
+pub use crate::upgrade::client_address::{TrustedProxy, TrustedProxyError};
 pub use crate::upgrade::host::{BadHost, check_host};
+pub use crate::upgrade::origin::{Origin, OriginError};
 
 /// Takes the bare stream out of an upgraded connection, with the bytes that were read behind the handshake. Returns the
 /// connection where its stream is of another type.

@@ -14,6 +14,8 @@ use crate::hub::Inner;
 use crate::hub::alarms::{Audience, Refused};
 use crate::{Hub, SessionId};
 
+pub use crate::hub::inspect::{RecipientPage, RecipientPlace, RecipientPlaceError};
+
 /// An alarm that is to be [raised](Hub::raise).
 ///
 /// It goes to those whom it is for whatever they are subscribed to, overtakes what is queued for them, and goes to each
@@ -23,7 +25,8 @@ use crate::{Hub, SessionId};
 /// # extern crate wirehub_hub as wirehub_server;
 /// use std::time::Duration;
 /// use wirehub_server::common::{ChannelName, Payload};
-/// use wirehub_server::{Alarm, AlarmState, Hub};
+/// use wirehub_server::alarm::{Alarm, AlarmState};
+/// use wirehub_server::Hub;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -16,6 +16,8 @@ use wirehub_common::{ChannelName, PayloadError, PayloadErrorKind};
 
 use crate::Hub;
 
+pub use crate::hooks::PublishRequest;
+
 /// What a client shows to be let in. See [`Builder::authenticate`](crate::Builder::authenticate).
 #[derive(Clone)]
 #[non_exhaustive]
@@ -60,13 +62,13 @@ impl fmt::Debug for Credentials {
 /// ```
 /// # extern crate wirehub_hub as wirehub_server;
 /// use std::time::Duration;
-/// use wirehub_server::{Authenticated, Rights};
+/// use wirehub_server::auth::{Authenticated, Rights};
 ///
 /// let ann = Authenticated::user("ann")
 ///     .expires_in(Duration::from_secs(3600))
 ///     .with_rights(Rights { publish: vec!["news:*".parse()?], ..Rights::default() });
 /// # let _ = ann;
-/// # Ok::<(), wirehub_server::ChannelPatternError>(())
+/// # Ok::<(), wirehub_server::auth::ChannelPatternError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Authenticated {
@@ -96,7 +98,7 @@ impl Authenticated {
         Self { ttl: Some(ttl), ..self }
     }
 
-    /// What the client may do in which channels, beyond what their [`Namespace`](crate::Namespace) allows.
+    /// What the client may do in which channels, beyond what their [`Namespace`](crate::namespace::Namespace) allows.
     #[must_use]
     pub fn with_rights(self, rights: Rights) -> Self {
         Self { rights, ..self }

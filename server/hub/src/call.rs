@@ -15,12 +15,12 @@ use wirehub_common::contract::{Call, Message, StreamCall};
 use wirehub_common::frame::ErrorInfo;
 use wirehub_common::{Payload, PayloadError};
 
-use crate::hub::Payer;
 use crate::{Hub, SessionId};
 
 mod pattern;
 
 pub use self::pattern::{CallPattern, CallPatternError};
+pub use crate::hub::Payer;
 
 /// Who calls, or wants to subscribe or publish, and where: what a handler or hook gets beside the request.
 #[derive(Debug, Clone)]
@@ -93,7 +93,7 @@ pub struct RawCall {
 ///
 /// ```
 /// # extern crate wirehub_hub as wirehub_server;
-/// use wirehub_server::CallError;
+/// use wirehub_server::call::CallError;
 ///
 /// let full = CallError::application::<1001>("the room is full: try another one");
 /// assert_eq!(full.code().number(), 1001);

@@ -15,16 +15,17 @@
 
 pub mod accept;
 mod account;
-mod alarm;
-mod auth;
-mod call;
+pub mod alarm;
+pub mod auth;
+pub mod call;
 mod counters;
 mod echo;
-mod engine;
-mod events;
+pub mod engine;
 mod guard;
 mod hooks;
 mod hub;
+pub mod namespace;
+pub mod observe;
 mod rate;
 mod readiness;
 mod refusals;
@@ -34,29 +35,8 @@ mod socket;
 pub mod unix_time;
 mod upgrade;
 
-pub use self::alarm::{Alarm, AlarmError, AlarmProgress, AlarmRecipient, AlarmReport, AlarmState};
-pub use self::auth::{
-    Authenticated, ChannelPattern, ChannelPatternError, Credentials, Refusal, Rights, UserNameError,
-};
-pub use self::call::{CallContext, CallError, CallPattern, CallPatternError, RawCall};
-pub use self::counters::Counts;
-#[cfg(feature = "conformance")]
-pub use self::engine::conformance;
-pub use self::engine::{
-    Delivery, Engine, EngineError, EngineFuture, History, Locate, Located, MemoryEngine, Publish, ReadHistory,
-};
-pub use self::events::{Observer, SessionEvent};
-pub use self::hooks::PublishRequest;
-pub use self::hub::inspect::{
-    ChannelSummary, ConnectedSession, MemberPage, Phase, RecipientPage, RecipientPlace, RecipientPlaceError,
-};
 pub use self::hub::live::MAX_CONNECTIONS;
-pub use self::hub::{
-    Access, BuildError, Builder, Hub, Namespace, Overflow, Payer, PresenceCounts, SessionId, SessionIdError,
-};
-pub use self::refusals::RefusalReason;
-pub use self::upgrade::client_address::{TrustedProxy, TrustedProxyError};
-pub use self::upgrade::origin::{Origin, OriginError};
+pub use self::hub::{BuildError, Builder, Hub, SessionId, SessionIdError};
 
 /// What both ends share: frames, codes, payloads, contracts.
 pub use wirehub_common as common;

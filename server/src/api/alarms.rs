@@ -16,7 +16,8 @@ use wirehub_hub::unix_time::milliseconds;
 use super::messages::{self, present};
 use super::problem::Problem;
 use super::{Body, Path, Query};
-use crate::{Alarm, AlarmError, AlarmRecipient, AlarmReport, Hub, RecipientPlace};
+use crate::Hub;
+use crate::alarm::{Alarm, AlarmError, AlarmRecipient, AlarmReport, RecipientPlace};
 
 /// An alarm to be raised: `data` or `bytes`.
 #[derive(Debug, Deserialize, ToSchema)]

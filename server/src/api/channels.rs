@@ -15,7 +15,8 @@ use super::page::{Page, page};
 use super::problem::Problem;
 use super::sessions::Member;
 use super::{Path, Query};
-use crate::{ChannelSummary, Hub, PresenceCounts, SessionId};
+use crate::observe::{ChannelSummary, PresenceCounts};
+use crate::{Hub, SessionId};
 
 /// A channel that somebody is subscribed to.
 #[derive(Debug, Serialize, ToSchema)]

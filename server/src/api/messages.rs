@@ -14,7 +14,8 @@ use wirehub_common::{ChannelName, Content, Payload};
 
 use super::Body;
 use super::problem::Problem;
-use crate::{EngineFuture, Hub};
+use crate::Hub;
+use crate::engine::EngineFuture;
 
 /// A message for everybody: `data` or `bytes`.
 #[derive(Debug, Deserialize, ToSchema)]

@@ -5,7 +5,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::EngineError;
+use crate::engine::EngineError;
 
 /// Why a request was not carried out.
 #[derive(Debug, Serialize, ToSchema)]

@@ -15,7 +15,8 @@ use wirehub_common::frame::{self, ErrorInfo};
 use super::page::{Page, page};
 use super::problem::Problem;
 use super::{Body, Path, Query};
-use crate::{ConnectedSession, Hub, SessionId};
+use crate::observe::ConnectedSession;
+use crate::{Hub, SessionId};
 
 /// A session, as others see it.
 #[derive(Debug, Serialize, ToSchema)]

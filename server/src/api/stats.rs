@@ -6,7 +6,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use wirehub_hub::unix_time;
 
-use crate::{Counts, Hub, RefusalReason};
+use crate::Hub;
+use crate::observe::{Counts, RefusalReason};
 
 /// How busy the hub is: what there is now, and what there was since it started. Of two of these, the differences divided
 /// by that of `time` are rates.

@@ -6,7 +6,8 @@ use serde::Deserialize;
 use wirehub_common::Limits;
 
 use super::units::{Bytes, Span};
-use crate::{Builder, MAX_CONNECTIONS, MemoryEngine};
+use crate::engine::MemoryEngine;
+use crate::{Builder, MAX_CONNECTIONS};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use wirehub_common::ChannelName;
 
 use super::units::{Bytes, Span};
-use crate::{Access, History, Namespace, Overflow};
+use crate::namespace::{Access, History, Namespace, Overflow};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]

@@ -37,7 +37,7 @@ fn the_template_is_right_and_so_is_each_key_in_it() {
     assert_eq!(config.limits.limits(), Limits::default());
     assert_eq!(config.server.drain_delay.unwrap().duration(), Duration::ZERO);
     let chat = config.namespace["chat"].namespace("chat").unwrap();
-    assert_eq!(chat.history, Some(crate::History::new(100, Duration::from_secs(3600))));
+    assert_eq!(chat.history, Some(crate::namespace::History::new(100, Duration::from_secs(3600))));
 }
 
 #[test]
@@ -132,7 +132,7 @@ fn keys_are_read_from_files_and_a_bad_one_is_not_shown() {
     let (verifier, _) = config.tokens.as_ref().unwrap().verifier(false, &KeySets::default(), &mut mistakes);
     assert!(mistakes.is_empty());
     let signer = Signer::from_secret(Algorithm::Hs256, b"0123456789abcdef0123456789abcdef").unwrap();
-    let token = signer.sign(&crate::Authenticated::user("ann")).unwrap();
+    let token = signer.sign(&crate::auth::Authenticated::user("ann")).unwrap();
     assert!(verifier.verify(&token).is_ok(), "the line feed at the end is no part of it");
 
     write("secret.key", "swordfish");

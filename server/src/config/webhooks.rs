@@ -7,8 +7,10 @@ use serde::Deserialize;
 
 use super::units::Span;
 use super::{Mistakes, read, variable_named};
+use crate::Builder;
+use crate::auth::ChannelPattern;
+use crate::call::CallPattern;
 use crate::webhooks::{EventKind, Webhook, Webhooks};
-use crate::{Builder, CallPattern, ChannelPattern};
 
 /// Which questions a backend answers, and where.
 #[derive(Debug, Default, Deserialize)]

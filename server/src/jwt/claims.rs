@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use wirehub_common::ChannelName;
 
-use crate::{Authenticated, ChannelPattern, Refusal, Rights};
+use crate::auth::{Authenticated, ChannelPattern, Refusal, Rights};
 
 /// A token's claims, as they are written.
 #[derive(Debug, Serialize)]

@@ -3,7 +3,7 @@ use wirehub_common::ChannelName;
 use wirehub_common::code::ErrorCode;
 
 use super::*;
-use crate::Rights;
+use crate::auth::Rights;
 
 mod keys;
 mod properties;

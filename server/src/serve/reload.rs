@@ -9,10 +9,12 @@ use tokio::task::spawn_blocking;
 use tracing_subscriber::EnvFilter;
 
 use super::{Options, log};
+use crate::api::{ApiKey, ApiKeys};
 use crate::config::{Config, KeySets, Mistakes};
+use crate::namespace::{Access, Namespace};
 use crate::tls::Shown;
 use crate::webhooks::{EventQueue, Webhooks};
-use crate::{Access, ApiKey, ApiKeys, Builder, Error, ErrorKind, Hub, ListenAddress, Namespace, Tls};
+use crate::{Builder, Error, ErrorKind, Hub, ListenAddress, Tls};
 
 /// Carries what has changed in the configuration into a server that runs.
 pub(super) struct Reloader {

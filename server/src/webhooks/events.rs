@@ -20,8 +20,10 @@ use wirehub_common::code::CloseCode;
 use wirehub_hub::unix_time;
 
 use super::{Asker, MAX_BYTES, Webhooks, pause, request_id};
+use crate::SessionId;
+use crate::call::CallContext;
 use crate::metrics::{Asked, count_lost_event};
-use crate::{CallContext, Observer, SessionEvent, SessionId};
+use crate::observe::{Observer, SessionEvent};
 
 /// A kind of [`SessionEvent`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Deserialize, Serialize)]

@@ -14,8 +14,8 @@ use wirehub_common::code::{ERRORS, ErrorCode};
 use wirehub_common::frame::ErrorInfo;
 use wirehub_common::{ChannelName, Content, Payload};
 
+use crate::auth::{Authenticated, Rights};
 use crate::outbound::Response;
-use crate::{Authenticated, Rights};
 
 /// What is asked. The id is the same when it is asked again.
 #[derive(Serialize)]

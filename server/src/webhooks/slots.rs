@@ -11,7 +11,8 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
-use crate::{CallContext, Payer, SessionId};
+use crate::SessionId;
+use crate::call::{CallContext, Payer};
 
 /// The slots for the questions at one address.
 pub(super) struct Slots {

@@ -6,10 +6,11 @@ use serde_json::json;
 use tokio::io::AsyncWriteExt as _;
 use wirehub_common::frame::{Acknowledge, Alarm as Sent, Connect, Push, ReplyBody, Request, ServerFrame};
 use wirehub_common::{Codec, Payload};
-use wirehub_server::{
-    Alarm, AlarmError, AlarmProgress, AlarmState, ApiKey, Authenticated, Hub, Namespace, Overflow, api,
-    router,
-};
+use wirehub_server::alarm::{Alarm, AlarmError, AlarmProgress, AlarmState};
+use wirehub_server::api::ApiKey;
+use wirehub_server::auth::Authenticated;
+use wirehub_server::namespace::{Namespace, Overflow};
+use wirehub_server::{Hub, api, router};
 
 use crate::support::{CODECS, Client, Received, Server, http_at, name, publish, until};
 

@@ -5,10 +5,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde_json::{Value, json};
 use wirehub_common::Payload;
 use wirehub_common::frame::{Connect, HistoryPage, Idempotency, Position, Push};
-use wirehub_server::{
-    ApiKey, Authenticated, Delivery, Engine, EngineError, EngineFuture, History, Hub, Locate, Located,
-    Namespace, ReadHistory, api, router,
-};
+use wirehub_server::api::ApiKey;
+use wirehub_server::auth::Authenticated;
+use wirehub_server::engine::{Delivery, Engine, EngineError, EngineFuture, Locate, Located, ReadHistory};
+use wirehub_server::namespace::{History, Namespace};
+use wirehub_server::{Hub, api, router};
 
 use crate::support::{CODECS, Client, Received, Server, http_at, name};
 
@@ -273,7 +274,7 @@ async fn an_engine_that_fails_is_told_as_a_problem() {
         fn idempotency(&self) -> Option<Idempotency> {
             None
         }
-        fn publish(&self, _: wirehub_server::Publish) -> EngineFuture<Option<Position>> {
+        fn publish(&self, _: wirehub_server::engine::Publish) -> EngineFuture<Option<Position>> {
             EngineFuture::Now(Err(EngineError::new("the secret of the engine")))
         }
         fn locate(&self, _: Locate) -> EngineFuture<Located> {

@@ -9,7 +9,8 @@ use tokio::sync::{Notify, Semaphore};
 use wirehub_common::code::ErrorCode;
 use wirehub_common::frame::{Call, Called, Cancel, Command, Connect, Reply, ReplyBody, Request, ServerFrame};
 use wirehub_common::{Limits, Payload};
-use wirehub_server::{CallError, Hub};
+use wirehub_server::Hub;
+use wirehub_server::call::CallError;
 
 use crate::support::{CODECS, Client, Received, Server, call, until};
 
@@ -306,7 +307,9 @@ async fn a_repeated_key_is_carried_out_once_for_its_user_until_it_is_cancelled()
     let hub = {
         let carried_out = Arc::clone(&carried_out);
         Hub::builder()
-            .authenticate(async |credentials| Ok(wirehub_server::Authenticated::user(credentials.token)))
+            .authenticate(async |credentials| {
+                Ok(wirehub_server::auth::Authenticated::user(credentials.token))
+            })
             .calls("count.*".parse().unwrap(), move |_, call| {
                 let number = carried_out.fetch_add(1, Ordering::SeqCst);
                 async move {

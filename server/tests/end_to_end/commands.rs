@@ -11,7 +11,8 @@ use wirehub_common::frame::{
 };
 use wirehub_common::{Codec, Limits, Payload};
 use wirehub_demo_contract::Demo;
-use wirehub_server::{Hub, Refusal};
+use wirehub_server::Hub;
+use wirehub_server::auth::Refusal;
 
 use crate::support::{CODECS, Client, Received, Server, call, name, publish, subscribe, unsubscribe};
 
@@ -187,7 +188,7 @@ async fn who_sends_too_much_is_told_and_others_notice_nothing() {
 async fn many_sessions_of_one_user_together_may_send_no_more_than_one() {
     let hub = Hub::builder()
         .commands_per_second(50)
-        .authenticate(async |credentials| Ok(wirehub_server::Authenticated::user(credentials.token)));
+        .authenticate(async |credentials| Ok(wirehub_server::auth::Authenticated::user(credentials.token)));
     let server = Server::start(hub.build()).await;
     for codec in CODECS {
         let mut sessions = Vec::new();

@@ -2,7 +2,9 @@
 
 use wirehub_common::frame::Connect;
 use wirehub_common::{Payload, PayloadErrorKind};
-use wirehub_server::{Alarm, AlarmError, Authenticated, Hub, SessionId};
+use wirehub_server::alarm::{Alarm, AlarmError};
+use wirehub_server::auth::Authenticated;
+use wirehub_server::{Hub, SessionId};
 
 use crate::support::{CODECS, Client, Server, call, name};
 

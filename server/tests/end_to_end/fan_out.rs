@@ -5,7 +5,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_tungstenite::tungstenite::Message;
 use wirehub_common::frame::{Command, Push, ReplyBody, ServerFrame};
 use wirehub_common::{Codec, Limits, Payload, PayloadErrorKind};
-use wirehub_server::{Hub, Namespace, Overflow};
+use wirehub_server::Hub;
+use wirehub_server::namespace::{Namespace, Overflow};
 
 use crate::support::{
     CODECS, Client, Received, Server, in_time, name, publish, subscribe, unsubscribe, until,

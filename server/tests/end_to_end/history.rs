@@ -10,10 +10,12 @@ use wirehub_common::frame::{
     Command, Connect, History as Read, HistoryPage, Idempotency, Position, Publication, Publish, Published,
     Push, Reply, ReplyBody, Request, ServerFrame, Subscribe, Subscribed,
 };
-use wirehub_server::{
-    Authenticated, Builder, Delivery, Engine, EngineFuture as Later, History, Hub, Locate, Located,
-    MemoryEngine, Namespace, ReadHistory,
+use wirehub_server::auth::Authenticated;
+use wirehub_server::engine::{
+    Delivery, Engine, EngineFuture as Later, Locate, Located, MemoryEngine, ReadHistory,
 };
+use wirehub_server::namespace::{History, Namespace};
+use wirehub_server::{Builder, Hub};
 
 use crate::support::{CODECS, Client, Received, Server, name, subscribe, unsubscribe};
 
@@ -51,7 +53,7 @@ impl Engine for Slow {
         self.0.idempotency()
     }
 
-    fn publish(&self, publish: wirehub_server::Publish) -> Later<Option<Position>> {
+    fn publish(&self, publish: wirehub_server::engine::Publish) -> Later<Option<Position>> {
         let answer = self.0.publish(publish);
         Self::later(move |_| answer, &self.0)
     }

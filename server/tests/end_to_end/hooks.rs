@@ -14,7 +14,10 @@ use wirehub_common::frame::{
     ServerFrame, Subscribe,
 };
 use wirehub_common::{Limits, Payload};
-use wirehub_server::{Access, Authenticated, Builder, CallError, History, Hub, Namespace};
+use wirehub_server::auth::Authenticated;
+use wirehub_server::call::CallError;
+use wirehub_server::namespace::{Access, History, Namespace};
+use wirehub_server::{Builder, Hub};
 
 use crate::support::{CODECS, Client, Received, Server, call, name, publish, subscribe, unsubscribe, until};
 

@@ -8,7 +8,8 @@ use tokio::sync::Semaphore;
 use wirehub_common::Payload;
 use wirehub_common::code::CloseCode;
 use wirehub_common::frame::{Command, Connect, ErrorInfo, Refresh, Request};
-use wirehub_server::{Authenticated, Hub, Refusal, Rights, SessionId};
+use wirehub_server::auth::{Authenticated, Refusal, Rights};
+use wirehub_server::{Hub, SessionId};
 
 use crate::support::{CODECS, Client, Server, name, publish, subscribe, until};
 

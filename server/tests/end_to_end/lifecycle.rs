@@ -12,10 +12,10 @@ use tokio_tungstenite::tungstenite::Message;
 use wirehub_common::code::CloseCode;
 use wirehub_common::frame::{Disconnect, HistoryPage, Position, Push, ServerFrame};
 use wirehub_common::{Codec, Limits, Payload};
-use wirehub_server::{
-    Delivery, Engine, EngineError, EngineFuture, ErrorKind, Hub, ListenAddress, Listener, Locate, Located,
-    MemoryEngine, ReadHistory,
+use wirehub_server::engine::{
+    Delivery, Engine, EngineError, EngineFuture, Locate, Located, MemoryEngine, ReadHistory,
 };
+use wirehub_server::{ErrorKind, Hub, ListenAddress, Listener};
 
 use crate::support::{CODECS, Client, Received, Server, http, in_time, name, publish, until};
 
@@ -138,7 +138,7 @@ async fn an_engine_that_is_down_is_what_is_waited_for() {
         fn idempotency(&self) -> Option<wirehub_common::frame::Idempotency> {
             self.0.idempotency()
         }
-        fn publish(&self, publish: wirehub_server::Publish) -> EngineFuture<Option<Position>> {
+        fn publish(&self, publish: wirehub_server::engine::Publish) -> EngineFuture<Option<Position>> {
             self.0.publish(publish)
         }
         fn locate(&self, locate: Locate) -> EngineFuture<Located> {

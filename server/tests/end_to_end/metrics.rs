@@ -2,7 +2,9 @@
 
 use wirehub_common::frame::{Connect, Request};
 use wirehub_common::{Codec, Payload};
-use wirehub_server::{ApiKey, Authenticated, Hub, Refusal, api, metrics, router};
+use wirehub_server::api::ApiKey;
+use wirehub_server::auth::{Authenticated, Refusal};
+use wirehub_server::{Hub, api, metrics, router};
 
 use crate::support::{CODECS, Client, Server, call, http_at, publish, until};
 

@@ -7,7 +7,9 @@ use wirehub_common::frame::{
     Connect, ErrorInfo, Position, Push, Refresh, ReplyBody, Request, ServerFrame, Subscribe, Subscribed,
 };
 use wirehub_common::{Codec, Payload};
-use wirehub_server::{Access, Authenticated, Builder, History, Hub, Namespace, SessionId};
+use wirehub_server::auth::Authenticated;
+use wirehub_server::namespace::{Access, History, Namespace};
+use wirehub_server::{Builder, Hub, SessionId};
 
 use crate::support::{CODECS, Client, Received, Server, name, subscribe, unsubscribe, until};
 

@@ -6,10 +6,13 @@ use std::time::Duration;
 
 use wirehub_common::Payload;
 use wirehub_common::frame::{History as Read, HistoryPage, Idempotency, Position, Request};
-use wirehub_server::{
-    CallContext, Delivery, Engine, EngineFuture, History, Hub, Locate, Located, MemoryEngine, Namespace,
-    Observer, Publish, ReadHistory, SessionEvent,
+use wirehub_server::Hub;
+use wirehub_server::call::CallContext;
+use wirehub_server::engine::{
+    Delivery, Engine, EngineFuture, Locate, Located, MemoryEngine, Publish, ReadHistory,
 };
+use wirehub_server::namespace::{History, Namespace};
+use wirehub_server::observe::{Observer, SessionEvent};
 
 use crate::support::{CODECS, Client, Server, http, name, publish, subscribe, until};
 
@@ -62,7 +65,7 @@ impl Engine for Fragile {
         self.0.start(delivery);
     }
 
-    fn ready(&self) -> Result<(), wirehub_server::EngineError> {
+    fn ready(&self) -> Result<(), wirehub_server::engine::EngineError> {
         panic!("a mistake of the engine")
     }
 

@@ -7,7 +7,10 @@ use wirehub_common::Payload;
 use wirehub_common::frame::{
     Connect, Member, Movement, Presence, PresenceList, Push, ReplyBody, Request, ServerFrame, Subscribe,
 };
-use wirehub_server::{Access, Authenticated, Builder, Hub, Namespace, PresenceCounts};
+use wirehub_server::auth::Authenticated;
+use wirehub_server::namespace::{Access, Namespace};
+use wirehub_server::observe::PresenceCounts;
+use wirehub_server::{Builder, Hub};
 
 use crate::support::{CODECS, Client, Received, Server, name, unsubscribe, until};
 

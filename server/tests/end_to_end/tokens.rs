@@ -8,7 +8,9 @@ use wirehub_common::Payload;
 use wirehub_common::frame::{
     Connect, History as Read, Presence, Push, Refresh, Refreshed, ReplyBody, Request, ServerFrame, Subscribe,
 };
-use wirehub_server::{Access, Authenticated, Builder, History, Hub, Namespace, Refusal, Rights};
+use wirehub_server::auth::{Authenticated, Refusal, Rights};
+use wirehub_server::namespace::{Access, History, Namespace};
+use wirehub_server::{Builder, Hub};
 
 use crate::support::{CODECS, Client, Received, Server, name, publish, subscribe};
 

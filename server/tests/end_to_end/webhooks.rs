@@ -14,8 +14,10 @@ use wirehub_common::frame::{
     Called, Cancel, Command, Connect, Publish, Push, Refresh, Reply, ReplyBody, Request, ServerFrame,
 };
 use wirehub_common::{Codec, Payload};
+use wirehub_server::auth::Authenticated;
+use wirehub_server::namespace::{Access, Namespace};
 use wirehub_server::webhooks::{EventKind, Webhook, Webhooks};
-use wirehub_server::{Access, Authenticated, Builder, Hub, Namespace};
+use wirehub_server::{Builder, Hub};
 
 use crate::backend::{Asked, Backend};
 use crate::support::{CODECS, Client, Received, Server, call, name, publish, subscribe, unsubscribe, until};

@@ -20,7 +20,9 @@ use tokio::time::MissedTickBehavior;
 use wirehub_demo_contract::{
     ChatRoom, Demo, Echo, EchoResponse, RoomInfo, Rooms, RoomsResponse, Tick, Ticks, TicksRequest,
 };
-use wirehub_server::{Builder, CallError, History, Hub, Namespace};
+use wirehub_server::call::CallError;
+use wirehub_server::namespace::{History, Namespace};
+use wirehub_server::{Builder, Hub};
 
 /// The code of the error that says that a clock of that period is not to be had.
 pub const NO_SUCH_PERIOD: u16 = 1000;

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use wirehub_server::{Access, Hub, Namespace};
+use wirehub_server::Hub;
+use wirehub_server::namespace::{Access, Namespace};
 
 use crate::program::{failure, wirehub};
 use crate::support::{Server, in_time, until};

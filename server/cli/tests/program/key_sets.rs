@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use wirehub_common::Codec;
 use wirehub_common::frame::{Connect, ReplyBody, Request};
-use wirehub_server::Authenticated;
+use wirehub_server::auth::Authenticated;
 use wirehub_server::jwt::{Algorithm, Signer};
 
 use crate::backend::Backend;

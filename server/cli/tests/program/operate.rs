@@ -5,7 +5,9 @@ use std::process::Output;
 use serde_json::Value;
 use wirehub_common::frame::{Connect, Request, Subscribe};
 use wirehub_common::{Codec, Limits};
-use wirehub_server::{ApiKey, Authenticated, Hub, Listener, Tls, api, router};
+use wirehub_server::api::ApiKey;
+use wirehub_server::auth::Authenticated;
+use wirehub_server::{Hub, Listener, Tls, api, router};
 
 use crate::program::wirehub;
 use crate::support::{Client, Server, in_time, name};

@@ -18,7 +18,8 @@ use tokio_tungstenite::tungstenite::Error;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use wirehub_common::frame::{Connect, Request};
 use wirehub_common::{Codec, Payload};
-use wirehub_server::{CallError, Hub, RawCall};
+use wirehub_server::Hub;
+use wirehub_server::call::{CallError, RawCall};
 
 use crate::backend::{Asked, Backend};
 use crate::key_sets::token_and_key_set;

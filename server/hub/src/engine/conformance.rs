@@ -2,7 +2,8 @@
 //!
 //! ```
 //! # extern crate wirehub_hub as wirehub_server;
-//! use wirehub_server::{MemoryEngine, conformance};
+//! use wirehub_server::engine::MemoryEngine;
+//! use wirehub_server::conformance;
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() {
@@ -275,8 +276,8 @@ mod tests {
     use wirehub_common::frame::Idempotency;
 
     use super::*;
-    use crate::MemoryEngine;
     use crate::engine::EngineFuture;
+    use crate::engine::MemoryEngine;
 
     #[tokio::test]
     async fn the_engine_in_memory_keeps_its_promises() {

@@ -1,4 +1,4 @@
-//! Engines: who keeps history and the keys of publishes, and carries publications to the hubs that deliver them.
+//! Engines: the storage of history and of the keys of publishes, and the transport of publications to hubs.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -6,7 +6,6 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 #[cfg(any(test, feature = "conformance"))]
 use parking_lot::Mutex;
@@ -16,6 +15,7 @@ use wirehub_common::{ChannelName, Payload};
 use crate::guard::guarded;
 use crate::hub::Inner;
 use crate::hub::shared_frame::SharedFrame;
+use crate::namespace::History;
 
 #[cfg(any(test, feature = "conformance"))]
 #[cfg_attr(
@@ -146,31 +146,6 @@ pub struct ReadHistory {
 
 /// How many bytes of payload a page of history has at most that somebody asked for.
 pub(crate) const PAGE_BYTES: usize = 4 * 1024 * 1024;
-
-/// What a channel keeps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct History {
-    /// At most so many publications.
-    pub size: usize,
-    /// Each for so long.
-    pub ttl: Duration,
-    /// At most so many bytes of payload; the newest publication is kept whatever its size.
-    pub bytes: usize,
-}
-
-impl History {
-    /// The last `size` publications of a channel, each for `ttl`, and at most 8 MiB of them.
-    pub const fn new(size: usize, ttl: Duration) -> Self {
-        Self { size, ttl, bytes: 8 * 1024 * 1024 }
-    }
-
-    /// The same with another bound in bytes.
-    #[must_use]
-    pub const fn with_bytes(self, bytes: usize) -> Self {
-        Self { bytes, ..self }
-    }
-}
 
 /// Where an engine hands accepted publications to: the sessions of one hub.
 #[derive(Clone)]

@@ -12,14 +12,14 @@ use wirehub_common::contract::{Call, Contract, ContractHash, Message, StreamCall
 use wirehub_common::{ChannelName, Limits, Payload};
 
 use super::live::Live;
-use super::namespace::{Namespace, Namespaces};
 use super::rules::Rules;
 use super::{Hub, Settings};
 use crate::auth::{Authenticated, ChannelPattern, Credentials, Refusal};
 use crate::call::{self, CallContext, CallError, CallPattern, RawCall};
 use crate::engine::{Engine, Guarded, MemoryEngine};
-use crate::events::{Observer, Observers};
 use crate::hooks::PublishRequest;
+use crate::namespace::{Namespace, Namespaces};
+use crate::observe::{Observer, Observers};
 use crate::readiness::Need;
 use crate::upgrade::client_address::TrustedProxy;
 use crate::upgrade::origin::Origin;
@@ -137,7 +137,7 @@ impl Builder {
     ///     .calls("echo.*".parse()?, async |_, call| Ok(call.payload))
     ///     .build();
     /// # assert_eq!(hub.sessions(), 0);
-    /// # Ok::<(), wirehub_server::CallPatternError>(())
+    /// # Ok::<(), wirehub_server::call::CallPatternError>(())
     /// ```
     #[must_use]
     pub fn calls<F, A>(mut self, pattern: CallPattern, handler: F) -> Self
@@ -157,7 +157,8 @@ impl Builder {
     ///
     /// ```
     /// # extern crate wirehub_hub as wirehub_server;
-    /// use wirehub_server::{CallError, Hub, common::code::ErrorCode};
+    /// use wirehub_server::call::CallError;
+    /// use wirehub_server::{Hub, common::code::ErrorCode};
     ///
     /// let hub = Hub::builder()
     ///     .authorize_subscribe("room:*".parse()?, async |who, room| {
@@ -167,7 +168,7 @@ impl Builder {
     ///     })
     ///     .build();
     /// # assert_eq!(hub.sessions(), 0);
-    /// # Ok::<(), wirehub_server::ChannelPatternError>(())
+    /// # Ok::<(), wirehub_server::auth::ChannelPatternError>(())
     /// ```
     #[must_use]
     pub fn authorize_subscribe<F, A>(mut self, pattern: ChannelPattern, hook: F) -> Self
@@ -188,7 +189,8 @@ impl Builder {
     ///
     /// ```
     /// # extern crate wirehub_hub as wirehub_server;
-    /// use wirehub_server::{CallError, Hub, common::code::ErrorCode};
+    /// use wirehub_server::call::CallError;
+    /// use wirehub_server::{Hub, common::code::ErrorCode};
     ///
     /// let hub = Hub::builder()
     ///     .authorize_publish("news:*".parse()?, async |who, request| match who.user() {
@@ -197,7 +199,7 @@ impl Builder {
     ///     })
     ///     .build();
     /// # assert_eq!(hub.sessions(), 0);
-    /// # Ok::<(), wirehub_server::ChannelPatternError>(())
+    /// # Ok::<(), wirehub_server::auth::ChannelPatternError>(())
     /// ```
     #[must_use]
     pub fn authorize_publish<F, A>(mut self, pattern: ChannelPattern, hook: F) -> Self
@@ -213,7 +215,9 @@ impl Builder {
     ///
     /// ```
     /// # extern crate wirehub_hub as wirehub_server;
-    /// use wirehub_server::{CallContext, Hub, SessionEvent};
+    /// use wirehub_server::call::CallContext;
+    /// use wirehub_server::observe::SessionEvent;
+    /// use wirehub_server::Hub;
     ///
     /// let hub = Hub::builder()
     ///     .observe(|who: &CallContext, event: SessionEvent| {
@@ -236,7 +240,8 @@ impl Builder {
     /// ```
     /// # extern crate wirehub_hub as wirehub_server;
     /// use std::time::Duration;
-    /// use wirehub_server::{Authenticated, Hub, Refusal};
+    /// use wirehub_server::auth::{Authenticated, Refusal};
+    /// use wirehub_server::Hub;
     ///
     /// let hub = Hub::builder()
     ///     .authenticate(async |credentials| match &*credentials.token {
@@ -384,7 +389,7 @@ impl Builder {
         self
     }
 
-    /// About how many bytes all [alarms](crate::Alarm) that are remembered may take, with the names of those whom they are for.
+    /// About how many bytes all [alarms](crate::alarm::Alarm) that are remembered may take, with the names of those whom they are for.
     /// Beyond it those that are over are forgotten, the oldest first, and others are not raised. 64 MiB without this.
     #[must_use]
     pub fn alarm_bytes(mut self, bytes: usize) -> Self {
@@ -426,7 +431,7 @@ impl Builder {
     /// Names something without which the hub can't serve its clients, as a key set or a backend, and who knows whether it is
     /// there. While it is not, `/ready` answers with the HTTP status 503, and the log has the words of `check`. That must
     /// not block; it is asked whenever somebody looks. The engine is asked anyway, by
-    /// [`Engine::ready`](crate::Engine::ready).
+    /// [`Engine::ready`](crate::engine::Engine::ready).
     ///
     /// ```
     /// # extern crate wirehub_hub as wirehub_server;

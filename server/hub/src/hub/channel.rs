@@ -13,12 +13,12 @@ use wirehub_common::{ChannelName, Codec};
 
 use super::SessionId;
 use super::members::{Members, Move};
-use super::namespace::{Namespace, Overflow};
 use super::segment::{Row, Run, Segment};
 use super::sessions::Peer;
 use super::shared_frame::SharedFrame;
 use crate::account::{less, take};
 use crate::counters::Count;
+use crate::namespace::{Namespace, Overflow};
 use crate::session::queue::{Lane, Slot};
 
 mod movements;

@@ -7,10 +7,10 @@ use wirehub_common::ChannelName;
 
 use super::SessionId;
 use super::channel::{Channel, ChannelSummary, Entrant, MemberPage, Place};
-use super::namespace::Namespace;
 use super::sharded::Sharded;
 use super::shared_frame::SharedFrame;
 use crate::counters::Count;
+use crate::namespace::Namespace;
 
 /// All channels that somebody is subscribed to.
 ///

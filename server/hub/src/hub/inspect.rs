@@ -11,11 +11,12 @@ use wirehub_common::ChannelName;
 use wirehub_common::frame::{ErrorInfo, Member};
 
 use super::sessions::Peer;
-use super::{Hub, Namespace, SessionId};
+use super::{Hub, SessionId};
 use crate::alarm::AlarmProgress;
 use crate::auth::{UserNameError, check_user};
 use crate::counters::Counts;
 use crate::engine::Engine;
+use crate::namespace::Namespace;
 
 pub use super::alarms::{RecipientPage, RecipientPlace};
 pub use super::channel::{ChannelSummary, MemberPage};

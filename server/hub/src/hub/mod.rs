@@ -17,7 +17,6 @@ use self::call_memory::CallMemory;
 use self::channels::Channels;
 use self::connections::{Connections, Phase};
 use self::live::{Current, Live};
-use self::namespace::Namespaces;
 pub use self::payers::Payer;
 use self::payers::Payers;
 use self::rules::Rules;
@@ -27,7 +26,8 @@ use crate::auth::{UserNameError, check_user};
 use crate::call::Handler;
 use crate::counters::Counters;
 use crate::engine::{Delivery, Engine, EngineError, EngineFuture, PAGE_BYTES, Publish, ReadHistory};
-use crate::events::Observers;
+use crate::namespace::Namespaces;
+use crate::observe::Observers;
 use crate::session::mailbox::{Ending, Order};
 use crate::unix_time;
 
@@ -41,7 +41,6 @@ pub(crate) mod connections;
 pub(crate) mod inspect;
 pub(crate) mod live;
 mod members;
-mod namespace;
 pub(crate) mod payers;
 mod rules;
 pub(crate) mod segment;
@@ -51,7 +50,6 @@ pub(crate) mod sharded;
 pub(crate) mod shared_frame;
 
 pub use self::builder::{BuildError, Builder};
-pub use self::namespace::{Access, Namespace, Overflow};
 pub use self::session_id::{SessionId, SessionIdError};
 
 /// The server's registry of sessions and channels. A handle: clones are the same hub.
@@ -125,7 +123,7 @@ impl Hub {
     }
 
     /// Publishes a message of the contract to everybody who is subscribed to the channel. Never waits: with the
-    /// [`MemoryEngine`](crate::MemoryEngine) the message is in all queues when this returns, with another one it is on
+    /// [`MemoryEngine`](crate::engine::MemoryEngine) the message is in all queues when this returns, with another one it is on
     /// its way. The answer, which need not be waited for, is the position in a channel that keeps history.
     ///
     /// # Errors
@@ -156,7 +154,7 @@ impl Hub {
     }
 
     /// Like [`Hub::publish_raw`], and a repeat with the same key publishes nothing and has the first one's answer, for as
-    /// long as the engine remembers keys: two minutes with the [`MemoryEngine`](crate::MemoryEngine). An empty key is
+    /// long as the engine remembers keys: two minutes with the [`MemoryEngine`](crate::engine::MemoryEngine). An empty key is
     /// none.
     ///
     /// # Errors
@@ -177,7 +175,7 @@ impl Hub {
     /// otherwise.
     ///
     /// # Errors
-    /// As for [`Self::publish_raw`]. [`PayloadErrorKind::Channel`]: there can be no [user](crate::Authenticated::user) of this name,
+    /// As for [`Self::publish_raw`]. [`PayloadErrorKind::Channel`]: there can be no [user](crate::auth::Authenticated::user) of this name,
     /// it makes no channel, or the hub's contract has no channel `@{user}`.
     pub fn send_to_user(
         &self,

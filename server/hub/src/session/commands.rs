@@ -12,6 +12,7 @@ use super::decisions::Reading;
 use super::identity::check_client;
 use super::recovery::Wanted;
 use super::{End, Session, Stage, answer, bad_frame};
+use crate::SessionId;
 use crate::auth::Action;
 use crate::call::{Handler, RawCall};
 use crate::engine::{self, ReadHistory};
@@ -19,7 +20,7 @@ use crate::hub::alarms::Noted;
 use crate::hub::call_memory::Owner;
 use crate::hub::channel::MemberPage;
 use crate::hub::{is_reserved, payers};
-use crate::{PresenceCounts, SessionId};
+use crate::observe::PresenceCounts;
 
 impl Session {
     /// Carries out a command. An error ends the session.

@@ -17,10 +17,10 @@ use super::waiting::{MAX_WAITING, asked};
 use super::{Session, Stage, encode};
 use crate::auth::{Action, Authenticated, ChannelPattern, Rights};
 use crate::engine::Located;
-use crate::events::SessionEvent;
 use crate::hub::call_memory::scope_of;
 use crate::hub::is_reserved;
 use crate::hub::sessions::Identity;
+use crate::observe::SessionEvent;
 
 /// A subscription, and whether it may be.
 pub(super) type Admitted = (Subscribe, Result<(), ErrorInfo>);

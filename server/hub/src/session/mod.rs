@@ -25,10 +25,10 @@ use self::recovery::Recoveries;
 use self::subscriptions::{Subscription, Subscriptions};
 use self::waiting::{MAX_WAITING, Waiting};
 use crate::Hub;
-use crate::events::SessionEvent;
 use crate::hub::connections::Phase;
 use crate::hub::live::Live;
 use crate::hub::sessions::Peer;
+use crate::observe::SessionEvent;
 use crate::rate::Filling;
 use crate::socket::{Fault, Incoming, Kind, Socket};
 

@@ -18,8 +18,8 @@ use super::waiting::failed;
 use super::{Session, Stage, answer, encode};
 use crate::auth::Action;
 use crate::engine::{self, Locate, Located};
-use crate::events::SessionEvent;
 use crate::hub::channel::Entrant;
+use crate::observe::SessionEvent;
 
 /// Where a subscription begins; nothing where its channel keeps no history.
 pub(super) type Locating = Option<engine::EngineFuture<Located>>;

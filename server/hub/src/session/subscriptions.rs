@@ -148,9 +148,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::Namespace;
     use crate::counters::Count;
     use crate::hub::channel::Place;
+    use crate::namespace::Namespace;
 
     proptest! {
         #[test]

@@ -26,10 +26,13 @@ use super::clock::PONG_GRACE;
 use super::farewell::CLOSE_TIMEOUT;
 use super::mailbox::Mailbox;
 use super::serve;
+use crate::alarm::Alarm;
+use crate::auth::Authenticated;
 use crate::hub::SessionId;
 use crate::hub::sessions::Peer;
+use crate::namespace::{Access, History, Namespace, Overflow};
 use crate::socket::{Socket, Transport};
-use crate::{Access, Alarm, Authenticated, Builder, History, Hub, Namespace, Overflow};
+use crate::{Builder, Hub};
 
 mod late;
 

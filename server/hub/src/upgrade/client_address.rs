@@ -15,12 +15,12 @@ use crate::accept::Admission;
 ///
 /// ```
 /// # extern crate wirehub_hub as wirehub_server;
-/// use wirehub_server::TrustedProxy;
+/// use wirehub_server::accept::TrustedProxy;
 ///
 /// let proxy: TrustedProxy = "10.0.0.0/8".parse()?;
 /// assert_eq!(proxy.to_string(), "10.0.0.0/8");
 /// assert!("10.0.0.0/33".parse::<TrustedProxy>().is_err());
-/// # Ok::<(), wirehub_server::TrustedProxyError>(())
+/// # Ok::<(), wirehub_server::accept::TrustedProxyError>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TrustedProxy(Pattern);

@@ -22,14 +22,14 @@ use axum::http::{HeaderMap, header};
 ///
 /// ```
 /// # extern crate wirehub_hub as wirehub_server;
-/// use wirehub_server::Origin;
+/// use wirehub_server::accept::Origin;
 ///
 /// let origin: Origin = "https://app.example".parse()?;
 /// assert_eq!(origin.to_string(), "https://app.example");
 /// assert!("https://*.app.example".parse::<Origin>().is_ok());
 /// assert!("app.example".parse::<Origin>().is_err());
 /// assert!("https://app.*".parse::<Origin>().is_err());
-/// # Ok::<(), wirehub_server::OriginError>(())
+/// # Ok::<(), wirehub_server::accept::OriginError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origin(Pattern);

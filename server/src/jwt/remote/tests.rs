@@ -16,7 +16,7 @@ use wirehub_common::code::ErrorCode;
 
 use super::super::{Algorithm, Verifier, now};
 use super::*;
-use crate::{Authenticated, Credentials, Refusal};
+use crate::auth::{Authenticated, Credentials, Refusal};
 
 /// What the publisher does.
 #[derive(Clone)]

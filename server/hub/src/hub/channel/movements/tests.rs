@@ -7,12 +7,13 @@ use wirehub_common::code::CloseCode;
 use wirehub_common::{ChannelName, Codec};
 
 use super::*;
+use crate::SessionId;
 use crate::counters::Count;
 use crate::hub::channel::{Entrant, Place};
 use crate::hub::sessions::Identity;
+use crate::namespace::Namespace;
 use crate::session::mailbox::{Look, Mailbox, Taken};
 use crate::session::queue::Lane;
-use crate::{Namespace, SessionId};
 
 const GRACE: Duration = Duration::from_secs(5);
 

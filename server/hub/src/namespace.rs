@@ -1,4 +1,4 @@
-//! Rules by namespace.
+//! Rules of channels, by the namespace in their names.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -6,7 +6,6 @@ use std::time::Duration;
 use wirehub_common::ChannelName;
 
 use crate::auth::Action;
-use crate::engine::History;
 use crate::session::queue::Lane;
 
 /// What holds for the channels of one namespace: those whose names begin with it and a `:`.
@@ -14,7 +13,8 @@ use crate::session::queue::Lane;
 /// ```
 /// # extern crate wirehub_hub as wirehub_server;
 /// use std::time::Duration;
-/// use wirehub_server::{History, Hub, Namespace};
+/// use wirehub_server::namespace::{History, Namespace};
+/// use wirehub_server::Hub;
 ///
 /// let hub = Hub::builder()
 ///     .namespace("chat", Namespace::default().history(History::new(100, Duration::from_secs(3600))))
@@ -57,7 +57,7 @@ pub enum Overflow {
     Latest,
 }
 
-/// Who may do something in a channel. [`Rights`](crate::Rights) in a token let their bearer in where this does not.
+/// Who may do something in a channel. [`Rights`](crate::auth::Rights) in a token let their bearer in where this does not.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Access {
@@ -117,6 +117,31 @@ impl Namespace {
     #[must_use]
     pub fn urgent(self) -> Self {
         Self { urgent: true, ..self }
+    }
+}
+
+/// What a channel keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct History {
+    /// At most so many publications.
+    pub size: usize,
+    /// Each for so long.
+    pub ttl: Duration,
+    /// At most so many bytes of payload; the newest publication is kept whatever its size.
+    pub bytes: usize,
+}
+
+impl History {
+    /// The last `size` publications of a channel, each for `ttl`, and at most 8 MiB of them.
+    pub const fn new(size: usize, ttl: Duration) -> Self {
+        Self { size, ttl, bytes: 8 * 1024 * 1024 }
+    }
+
+    /// The same with another bound in bytes.
+    #[must_use]
+    pub const fn with_bytes(self, bytes: usize) -> Self {
+        Self { bytes, ..self }
     }
 }
 

@@ -1,4 +1,4 @@
-//! What happens to sessions, for those who want to know.
+//! Observing a hub: events of sessions, and the views of a running hub that its operators use.
 
 use std::fmt;
 
@@ -9,6 +9,11 @@ use wirehub_common::code::CloseCode;
 
 use crate::call::CallContext;
 use crate::guard::{guarded, guarded_future};
+
+pub use crate::counters::Counts;
+pub use crate::hub::PresenceCounts;
+pub use crate::hub::inspect::{ChannelSummary, ConnectedSession, MemberPage, Phase};
+pub use crate::refusals::RefusalReason;
 
 /// What has happened to a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
