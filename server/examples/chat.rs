@@ -38,10 +38,10 @@ pub(crate) fn hub() -> Result<Hub, Box<dyn std::error::Error>> {
         })
         // May they? What no hook is for is decided by namespaces and tokens.
         .authorize_subscribe("chat:staff".parse()?, async |who, _room| match who.user() {
-            "" => Err(CallError::from_code(ErrorCode::PERMISSION_DENIED).because("sign in first")),
+            "" => Err(CallError::from_code(ErrorCode::PERMISSION_DENIED).with_message("sign in first")),
             _ => Ok(()),
         })
-        .call::<Greet, _, _>(async |context, line| {
+        .call(Greet, async |context, line| {
             let lobby = Room::new("lobby").map_err(CallError::internal)?;
             context.hub().publish(&lobby, &line).map_err(CallError::internal)?;
             Ok(u32::try_from(context.hub().sessions()).unwrap_or(u32::MAX))

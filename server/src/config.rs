@@ -461,7 +461,7 @@ impl Config {
             if !self.webhooks.know_clients() {
                 let (verifier, named) = tokens.verifier(self.server.anonymous, &before, mistakes);
                 if !named.is_empty() {
-                    hub = hub.need("key set", verifier.readiness());
+                    hub = hub.readiness_check("key set", verifier.readiness());
                 }
                 *key_sets = named;
                 hub = hub.authenticate(verifier.hook());

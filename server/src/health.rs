@@ -14,7 +14,7 @@ use crate::observe::Phase;
 
 /// The hub's endpoints, to be merged into an application's router or served as they are: `/ws` speaks Wirehub, `/health` says
 /// whether the hub takes connections, `/ready` whether clients should be sent here. That is not so while the hub stops, nor
-/// while one of its [readiness checks](crate::Builder::need) fails.
+/// while one of its [readiness checks](crate::Builder::readiness_check) fails.
 ///
 /// ```
 /// use wirehub_server::{Hub, router};

@@ -164,7 +164,7 @@ impl Verifier {
         Self { anonymous: true, ..self }
     }
 
-    /// For [`Builder::need`](crate::Builder::need): whether of each key set at an address there are keys to go by. Those
+    /// For [`Builder::readiness_check`](crate::Builder::readiness_check): whether of each key set at an address there are keys to go by. Those
     /// that are not there are fetched when it is asked, so that they come also while nobody shows a token.
     #[cfg(feature = "backend")]
     pub fn readiness(&self) -> impl Fn() -> Result<(), String> + Send + Sync + use<> {
@@ -268,11 +268,12 @@ impl Verifier {
             jsonwebtoken::crypto::verify(signature, message.as_bytes(), &key.key, key.algorithm.inner());
         if !matches!(verified, Ok(true)) {
             let words = "the token's signature does not fit: it is signed with another key";
-            return Err(Refusal::invalid().because(words));
+            return Err(Refusal::invalid().with_message(words));
         }
         let claims = message.split('.').nth(1).and_then(|claims| URL_SAFE_NO_PAD.decode(claims).ok());
         let claims = claims.and_then(|claims| serde_json::from_slice(&claims).ok()).ok_or_else(|| {
-            Refusal::invalid().because("what is in the token is no JSON object: have its issuer write one")
+            Refusal::invalid()
+                .with_message("what is in the token is no JSON object: have its issuer write one")
         })?;
         let expected = Expected {
             issuer: self.issuer.as_deref(),
@@ -409,11 +410,11 @@ impl std::error::Error for KeyError {}
 /// A token's header, if the token can be understood by it.
 fn header_of(token: &str) -> Result<Header, Refusal> {
     let header =
-        jsonwebtoken::decode_header(token).map_err(|_| Refusal::invalid().because(unreadable(token)))?;
+        jsonwebtoken::decode_header(token).map_err(|_| Refusal::invalid().with_message(unreadable(token)))?;
     if header.crit.is_some() {
         // RFC 7515, section 4.1.11. Nothing that is meant by it is known here.
         let words = "the token's header has `crit`, and nothing that may stand there is known here: have it issued without";
-        return Err(Refusal::invalid().because(words));
+        return Err(Refusal::invalid().with_message(words));
     }
     Ok(header)
 }
@@ -437,7 +438,7 @@ fn unreadable(token: &str) -> String {
 
 fn no_key() -> Refusal {
     Refusal::invalid()
-        .because("no key here is for the token's algorithm and key id: see which key it is signed with")
+        .with_message("no key here is for the token's algorithm and key id: see which key it is signed with")
 }
 
 /// The time since 1970.

@@ -13,7 +13,7 @@
 //!     .authenticate(webhooks.connect(at("connect")?))
 //!     .authorize_subscribe("room:*".parse()?, webhooks.subscribe(at("subscribe")?))
 //!     .authorize_publish("room:*".parse()?, webhooks.publish(at("publish")?))
-//!     .calls("billing.*".parse()?, webhooks.call(at("call")?.timeout(Duration::from_secs(30))))
+//!     .call_any("billing.*".parse()?, webhooks.call(at("call")?.timeout(Duration::from_secs(30))))
 //!     .observe(webhooks.events(at("events")?, &EventKind::ALL))
 //!     .build();
 //! # assert_eq!(hub.sessions(), 0);
@@ -151,7 +151,7 @@ impl Webhooks {
         }
     }
 
-    /// Passes calls on: for [`Builder::calls`](crate::Builder::calls). A call is repeated only if it surely has not arrived.
+    /// Passes calls on: for [`Builder::call_any`](crate::Builder::call_any). A call is repeated only if it surely has not arrived.
     pub fn call(
         &self,
         webhook: Webhook,

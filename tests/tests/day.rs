@@ -49,7 +49,7 @@ file = "token.key"
 [namespace.chat]
 history_size = 1000
 history_ttl = "1h"
-publish = "bearers"
+publish = "token-only"
 "#;
 
 fn wirehub(arguments: &[&str]) -> Command {

@@ -114,7 +114,7 @@ async fn a_call_whose_answer_was_lost_is_repeated_and_carried_out_once() {
         let (left, may_answer) = (Arc::clone(&left), Arc::clone(&may_answer));
         // Of an anonymous client nothing is remembered.
         let users = Hub::builder().authenticate(async |_| Ok(Authenticated::user("ann")));
-        users.contract::<Bank>().call::<Withdraw, _, _>(move |_, amount| {
+        users.contract::<Bank>().call(Withdraw, move |_, amount| {
             let left = left.fetch_sub(amount, Ordering::SeqCst).saturating_sub(amount);
             let may_answer = Arc::clone(&may_answer);
             async move {
@@ -198,7 +198,7 @@ async fn a_stream_of_responses_goes_from_handler_to_caller() {
     }
     let hub = Hub::builder()
         .contract::<Clock>()
-        .call_stream::<Count, _, _, _>(async |_, to| Ok(futures_util::stream::iter((1..=to).map(Ok))));
+        .call_stream(Count, async |_, to| Ok(futures_util::stream::iter((1..=to).map(Ok))));
     let server = Server::start(hub.build(), "127.0.0.1:0").await;
     let client = server.client().await;
     let counted: Vec<u32> =

@@ -69,7 +69,7 @@ async fn a_call_that_was_under_way_when_the_server_stopped_ends_with_an_error_at
     let limits = Limits { reconnect_window: Duration::from_millis(200), ..Limits::default() };
     let never = Hub::builder()
         .limits(limits)
-        .call::<Never, _, _>(move |_, _| {
+        .call(Never, move |_, _| {
             let begun = begun.clone();
             async move {
                 begun.send(()).await.map_err(wirehub_server::call::CallError::internal)?;

@@ -33,7 +33,7 @@ pub use crate::hub::inspect::{RecipientPage, RecipientPlace, RecipientPlaceError
 /// let hub = Hub::builder().build();
 /// let fire = Alarm::raw(ChannelName::new("alarm:fire")?, Payload::json(r#"{"floor":3}"#))
 ///     .for_users(["ann", "bob"])
-///     .lasting(Duration::from_secs(600));
+///     .ttl(Duration::from_secs(600));
 /// let id = hub.raise(fire)?;
 /// let report = hub.alarm(&id).ok_or("it is remembered")?;
 /// assert_eq!((report.state, report.waiting), (AlarmState::Active, 2));
@@ -75,7 +75,7 @@ impl Alarm {
 
     /// For how long it is sent to those who have not acknowledged it: up to [`Self::MAX_TTL`].
     #[must_use]
-    pub fn lasting(self, ttl: Duration) -> Self {
+    pub fn ttl(self, ttl: Duration) -> Self {
         Self { ttl: ttl.min(Self::MAX_TTL), ..self }
     }
 }

@@ -326,7 +326,7 @@ impl Refusal {
 
     /// The same refusal in other words. They go to the client: no secret may be in them.
     #[must_use]
-    pub fn because(self, words: impl Into<String>) -> Self {
+    pub fn with_message(self, words: impl Into<String>) -> Self {
         Self(ErrorInfo { message: words.into(), ..self.0 })
     }
 

@@ -79,7 +79,7 @@ impl CallContext {
     }
 }
 
-/// A call whose name and types are known at run time only. See [`Builder::calls`](crate::Builder::calls).
+/// A call whose name and types are known at run time only. See [`Builder::call_any`](crate::Builder::call_any).
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct RawCall {
@@ -130,7 +130,7 @@ impl CallError {
 
     /// The same error in other words. They go to the client: no secret may be in them.
     #[must_use]
-    pub fn because(self, words: impl Into<String>) -> Self {
+    pub fn with_message(self, words: impl Into<String>) -> Self {
         Self(ErrorInfo { message: words.into(), ..self.0 })
     }
 
@@ -213,7 +213,7 @@ where
             if !is_sound(&call.payload) {
                 let words =
                     "the payload is tagged as JSON and is not one JSON text: send it as one, or as bytes";
-                return Err(CallError::from_code(ErrorCode::BAD_REQUEST).because(words).0);
+                return Err(CallError::from_code(ErrorCode::BAD_REQUEST).with_message(words).0);
             }
             let response = handler(context, call).await.map_err(|error| error.0)?;
             if is_sound(&response) {

@@ -66,13 +66,13 @@ pub enum Access {
     Everybody,
     /// Everybody who has a name: no anonymous session.
     Users,
-    /// Those alone who have the right.
-    Bearers,
+    /// Only clients whose token has the right.
+    TokenOnly,
 }
 
 impl Namespace {
     /// Stands for all namespaces that have no rules of their own, and for channels without one: see
-    /// [`Builder::other_namespaces`](crate::Builder::other_namespaces).
+    /// [`Builder::default_namespace`](crate::Builder::default_namespace).
     pub const OTHERS: &'static str = "*";
 
     /// Its channels keep history: who comes back gets what was missed, and what was published can be read. Without this
@@ -203,12 +203,12 @@ impl Namespace {
         let access = match action {
             Action::Subscribe => self.subscribe,
             Action::Publish => self.publish,
-            Action::Presence => self.presence.unwrap_or(Access::Bearers),
+            Action::Presence => self.presence.unwrap_or(Access::TokenOnly),
         };
         match access {
             Access::Everybody => true,
             Access::Users => !user.is_empty(),
-            Access::Bearers => false,
+            Access::TokenOnly => false,
         }
     }
 

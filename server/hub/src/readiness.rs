@@ -29,7 +29,7 @@ impl fmt::Debug for Need {
 }
 
 impl Hub {
-    /// The names of the readiness checks that fail at the moment, in their order: those of [`Builder::need`](crate::Builder::need),
+    /// The names of the readiness checks that fail at the moment, in their order: those of [`Builder::readiness_check`](crate::Builder::readiness_check),
     /// and `engine`. The log says why.
     pub fn missing(&self) -> Vec<Arc<str>> {
         let engine = Need::new("engine", {

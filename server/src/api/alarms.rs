@@ -164,7 +164,7 @@ pub(super) async fn raise(
             "`ttl` is in milliseconds, from 1 to 604800000, which is seven days",
         ));
     }
-    let mut alarm = Alarm::raw(channel, payload).lasting(ttl);
+    let mut alarm = Alarm::raw(channel, payload).ttl(ttl);
     if let Some(users) = users {
         alarm = alarm.for_users(users);
     }

@@ -30,11 +30,11 @@ enum OverflowName {
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 enum Who {
     Everybody,
     Users,
-    Bearers,
+    TokenOnly,
 }
 
 impl NamespaceSection {
@@ -118,7 +118,7 @@ impl Who {
         match self {
             Self::Everybody => Access::Everybody,
             Self::Users => Access::Users,
-            Self::Bearers => Access::Bearers,
+            Self::TokenOnly => Access::TokenOnly,
         }
     }
 }

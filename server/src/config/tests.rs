@@ -49,7 +49,7 @@ fn a_typo_is_told_with_its_line_and_what_would_be_right() {
         ("[limits]\nping_interval = \"25\"", &["line 2", "no time", "\"25s\""]),
         ("[limits]\nmessage_bytes = \"1MB\"", &["line 2", "no size", "\"1MiB\""]),
         ("[limits]\nmessage_bytes = true", &["line 2", "a size", "\"1MiB\""]),
-        ("[namespace.chat]\npublish = \"nobody\"", &["line 2", "`namespace.chat.publish`", "`bearers`"]),
+        ("[namespace.chat]\npublish = \"nobody\"", &["line 2", "`namespace.chat.publish`", "`token-only`"]),
         ("[namespace.chat]\noverflow = \"drop-oldst\"", &["line 2", "did you mean \"drop-oldest\"?"]),
         ("[tls]\nkey = \"a\"", &["line 1", "`tls`", "`certificate` is missing"]),
         ("[server]\nlog = info", &["line 2", "no TOML"]),
@@ -176,7 +176,7 @@ fn all_mistakes_are_told_at_once() {
     }
     let told = check("[server]\nlisten = here\nlog = there\n[limits]\ncalls = 1\n").unwrap_err();
     assert!(told.contains("line 2: this is no TOML") && told.contains("line 3: this is no TOML"), "{told}");
-    check("[namespace.\"*\"]\nsubscribe = \"bearers\"\n[namespace.\"\"]\n[namespace.\"@\"]\n").unwrap();
+    check("[namespace.\"*\"]\nsubscribe = \"token-only\"\n[namespace.\"\"]\n[namespace.\"@\"]\n").unwrap();
 }
 
 /// Whatever stands under whatever key may be a secret that was meant for somewhere else.

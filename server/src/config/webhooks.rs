@@ -117,7 +117,7 @@ impl WebhooksSection {
             let webhook = mistakes.take(&key, self.question(question));
             let pattern = mistakes.take(key, question.pattern.parse::<CallPattern>());
             if let (Some(webhooks), Some((webhook, _)), Some(pattern)) = (&webhooks, webhook, pattern) {
-                hub = hub.calls(pattern, webhooks.call(webhook));
+                hub = hub.call_any(pattern, webhooks.call(webhook));
             }
         }
         hub

@@ -182,5 +182,5 @@ fn wrong_kind(name: &str, kind: &str) -> Refusal {
 }
 
 fn wrong(words: impl Into<String>) -> Refusal {
-    Refusal::invalid().because(words)
+    Refusal::invalid().with_message(words)
 }

@@ -151,7 +151,7 @@ fn in_words(namespace: &Namespace) -> String {
     let name = |access| match access {
         Access::Everybody => "everybody",
         Access::Users => "users",
-        _ => "bearers of the right",
+        _ => "clients whose token has the right",
     };
     format!("{} may subscribe, {} may publish", name(namespace.subscribe), name(namespace.publish))
 }

@@ -153,7 +153,7 @@ async fn an_alarm_for_everybody_comes_to_those_who_come_later_too() {
 #[tokio::test]
 async fn an_alarm_ends_with_its_time() {
     let server = Server::start(hub()).await;
-    let id = server.hub.raise(fire().lasting(Duration::from_millis(1))).unwrap();
+    let id = server.hub.raise(fire().ttl(Duration::from_millis(1))).unwrap();
     until(|| server.hub.alarm(&id).unwrap().state == AlarmState::Expired).await;
     let mut ann = connect(&server, CODECS[0], "ann").await;
     nothing_more(&mut ann).await;

@@ -38,25 +38,23 @@ wirehub_common::contract! {
 fn hub() -> wirehub_server::Builder {
     Hub::builder()
         .contract::<Tests>()
-        .call::<Double, _, _>(async |_, number| Ok(number.saturating_mul(2)))
-        .call::<Hang, _, _>(async |_, _| std::future::pending().await)
-        .call::<Panic, _, _>(async |_, number| {
+        .call(Double, async |_, number| Ok(number.saturating_mul(2)))
+        .call(Hang, async |_, _| std::future::pending().await)
+        .call(Panic, async |_, number| {
             assert_ne!(number, 13, "an unlucky number");
             Ok(number)
         })
-        .call::<Refuse, _, _>(async |_, _| Err(CallError::application::<1001>("full").temporary()))
-        .call::<Tell, _, _>(async |context, number| {
+        .call(Refuse, async |_, _| Err(CallError::application::<1001>("full").temporary()))
+        .call(Tell, async |context, number| {
             let who = context.session().to_string();
             context.hub().publish(&News::new(), &who).map_err(CallError::internal)?;
             Ok(number)
         })
-        .call_stream::<Count, _, _, _>(async |_, number| {
+        .call_stream(Count, async |_, number| {
             let unlucky = (number == 13).then(|| Err(CallError::application::<1013>("unlucky")));
             Ok(stream::iter((1..=number).map(Ok).chain(unlucky)))
         })
-        .call_stream::<Stuck, _, _, _>(async |_, number| {
-            Ok(stream::iter([Ok(number)]).chain(stream::pending()))
-        })
+        .call_stream(Stuck, async |_, number| Ok(stream::iter([Ok(number)]).chain(stream::pending())))
 }
 
 /// The responses to a command until it ends, and how that is.
@@ -189,7 +187,7 @@ async fn calls_of_a_session_that_ends_are_dropped() {
     let (dropped, started) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
     let hub = {
         let (dropped, started) = (Arc::clone(&dropped), Arc::clone(&started));
-        Hub::builder().call::<Hang, _, _>(move |_, _| {
+        Hub::builder().call(Hang, move |_, _| {
             let guard = Dropped(Arc::clone(&dropped));
             started.notify_one();
             async move {
@@ -212,7 +210,7 @@ async fn large_answers_wait_for_a_client_that_does_not_read_and_do_not_end_it() 
     let gate = Arc::new(Semaphore::new(0));
     let hub = {
         let gate = Arc::clone(&gate);
-        Hub::builder().queue_bytes(64 * 1024).call::<LargeAnswer, _, _>(move |_, _| {
+        Hub::builder().queue_bytes(64 * 1024).call(LargeAnswer, move |_, _| {
             let gate = Arc::clone(&gate);
             async move {
                 let _open = gate.acquire().await.map_err(CallError::internal)?;
@@ -269,7 +267,7 @@ async fn a_stream_is_polled_only_as_fast_as_its_client_reads() {
     let polled = Arc::new(AtomicUsize::new(0));
     let hub = {
         let polled = Arc::clone(&polled);
-        Hub::builder().queue_bytes(64 * 1024).call_stream::<Flood, _, _, _>(move |_, length| {
+        Hub::builder().queue_bytes(64 * 1024).call_stream(Flood, move |_, length| {
             let polled = Arc::clone(&polled);
             async move {
                 Ok(stream::iter(0..length).map(move |_| {
@@ -310,7 +308,7 @@ async fn a_repeated_key_is_carried_out_once_for_its_user_until_it_is_cancelled()
             .authenticate(async |credentials| {
                 Ok(wirehub_server::auth::Authenticated::user(credentials.token))
             })
-            .calls("count.*".parse().unwrap(), move |_, call| {
+            .call_any("count.*".parse().unwrap(), move |_, call| {
                 let number = carried_out.fetch_add(1, Ordering::SeqCst);
                 async move {
                     if call.name == "count.for_ever" {
@@ -362,7 +360,7 @@ async fn the_key_of_a_call_is_its_name_s_and_an_anonymous_one_its_session_s() {
     let gate = Arc::new(Semaphore::new(0));
     let hub = {
         let (carried_out, gate) = (Arc::clone(&carried_out), Arc::clone(&gate));
-        Hub::builder().calls("*".parse().unwrap(), move |who, call| {
+        Hub::builder().call_any("*".parse().unwrap(), move |who, call| {
             carried_out.fetch_add(1, Ordering::SeqCst);
             let gate = Arc::clone(&gate);
             async move {
@@ -405,7 +403,7 @@ async fn answers_that_a_client_does_not_take_are_bounded_in_bytes() {
     let answered = Arc::new(AtomicUsize::new(0));
     let hub = {
         let answered = Arc::clone(&answered);
-        Hub::builder().calls("large".parse().unwrap(), move |_, _| {
+        Hub::builder().call_any("large".parse().unwrap(), move |_, _| {
             let answered = Arc::clone(&answered);
             async move {
                 answered.fetch_add(1, Ordering::SeqCst);
@@ -432,12 +430,12 @@ async fn handlers_share_the_state_of_the_hub_by_its_type() {
     let hub = Hub::builder()
         .state(Names(vec!["ann", "bob"]))
         .state(7_u32)
-        .calls("names".parse().unwrap(), async |context, _| {
+        .call_any("names".parse().unwrap(), async |context, _| {
             let names = context.state::<Names>()?;
             let count = context.state::<u32>()?;
             Ok(Payload::json(format!("[{:?},{count}]", names.0.join("+"))))
         })
-        .calls("missing".parse().unwrap(), async |context, _| {
+        .call_any("missing".parse().unwrap(), async |context, _| {
             context.state::<String>().map(|_| Payload::json("null"))
         })
         .build();

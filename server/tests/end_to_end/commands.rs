@@ -246,7 +246,7 @@ async fn who_tries_one_token_after_the_other_is_slowed_down() {
 
 #[tokio::test]
 async fn a_key_that_is_too_long_to_be_remembered_is_refused() {
-    let hub = Hub::builder().calls("echo".parse().unwrap(), async |_, call| Ok(call.payload));
+    let hub = Hub::builder().call_any("echo".parse().unwrap(), async |_, call| Ok(call.payload));
     let server = Server::start(hub.build()).await;
     let keyed = |key: &str| {
         let payload = || Payload::json("1");

@@ -38,7 +38,7 @@ fn hub() -> wirehub_server::Builder {
     Hub::builder()
         .contract::<Ours>()
         .authenticate(async |credentials| Ok(Authenticated::user(credentials.token)))
-        .calls("*".parse().unwrap(), async |_, call| Ok(call.payload))
+        .call_any("*".parse().unwrap(), async |_, call| Ok(call.payload))
 }
 
 #[tokio::test]
@@ -86,14 +86,12 @@ async fn the_application_subscribes_sessions_to_channels_of_the_contract_alone()
 #[test]
 fn a_handler_outside_of_the_contract_is_refused_when_the_hub_is_built() {
     let error = |builder: wirehub_server::Builder| builder.try_build().err().map(|error| error.to_string());
-    assert_eq!(error(hub().call::<Double, _, _>(async |_, number| Ok(number))), None);
+    assert_eq!(error(hub().call(Double, async |_, number| Ok(number))), None);
     for (refused, words) in [
-        (error(hub().call::<Triple, _, _>(async |_, number| Ok(number))), "triple"),
-        (error(hub().call::<DoubleText, _, _>(async |_, text| Ok(text))), "double"),
+        (error(hub().call(Triple, async |_, number| Ok(number))), "triple"),
+        (error(hub().call(DoubleText, async |_, text| Ok(text))), "double"),
         (
-            error(hub().call_stream::<Doubles, _, _, _>(async |_, number| {
-                Ok(futures_util::stream::iter([Ok(number)]))
-            })),
+            error(hub().call_stream(Doubles, async |_, number| Ok(futures_util::stream::iter([Ok(number)])))),
             "double",
         ),
     ] {
@@ -101,8 +99,8 @@ fn a_handler_outside_of_the_contract_is_refused_when_the_hub_is_built() {
         assert!(refused.contains(words) && refused.contains("contract"), "{refused}");
     }
     // Without a contract everything goes, and the contract may come behind the handler.
-    assert_eq!(error(Hub::builder().call::<Triple, _, _>(async |_, number| Ok(number))), None);
-    let late = Hub::builder().call::<Double, _, _>(async |_, number| Ok(number)).contract::<Ours>();
+    assert_eq!(error(Hub::builder().call(Triple, async |_, number| Ok(number))), None);
+    let late = Hub::builder().call(Double, async |_, number| Ok(number)).contract::<Ours>();
     assert_eq!(error(late), None);
     assert_eq!(Ours::NAME, "ours");
 }

@@ -241,7 +241,7 @@ fn asking_about_publications(gate: &Arc<Gate>) -> Builder {
             gate.pass().await;
             let number: usize = serde_json::from_slice(&request.payload.data).unwrap();
             if number == 13 {
-                return Err(CallError::from_code(ErrorCode::PERMISSION_DENIED).because("unlucky"));
+                return Err(CallError::from_code(ErrorCode::PERMISSION_DENIED).with_message("unlucky"));
             }
             Ok(json(number + 100))
         }
@@ -300,7 +300,7 @@ async fn what_a_token_does_not_allow_any_more_is_not_read_by_a_hook_that_was_slo
             Ok(if may { ann.with_channels(vec![name("room:ann")]) } else { ann })
         });
         let kept = History::new(10, Duration::from_secs(60));
-        let room = Namespace::default().history(kept).subscribe(Access::Bearers);
+        let room = Namespace::default().history(kept).subscribe(Access::TokenOnly);
         let server = Server::start(hub.namespace("room", room).build()).await;
         let mut ann = Client::open(&server, codec).await;
         ann.connected(Connect { token: "may".into(), ..Connect::default() }).await;
@@ -392,12 +392,14 @@ async fn calls_of_any_name_have_a_handler_by_pattern() {
     let hub = {
         let seen = Arc::clone(&seen);
         users()
-            .calls("echo.*".parse().unwrap(), move |who, call| {
+            .call_any("echo.*".parse().unwrap(), move |who, call| {
                 seen.lock().push((who.user().to_owned(), call.name));
                 async move { Ok(call.payload) }
             })
-            .calls("echo.never".parse().unwrap(), async |_, _| Err(CallError::internal("the first decides")))
-            .calls("bad".parse().unwrap(), async |_, _| Ok(Payload::json("{")))
+            .call_any("echo.never".parse().unwrap(), async |_, _| {
+                Err(CallError::internal("the first decides"))
+            })
+            .call_any("bad".parse().unwrap(), async |_, _| Ok(Payload::json("{")))
     };
     let server = Server::start(hub.build()).await;
     for codec in CODECS {

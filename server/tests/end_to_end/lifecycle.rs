@@ -108,7 +108,7 @@ async fn it_is_ready_when_nothing_is_missing_and_not_while_it_stops() {
         let is_there = Arc::clone(&is_there);
         move || if is_there.load(Ordering::Relaxed) { Ok(()) } else { Err("secret words".into()) }
     };
-    let server = Server::start(Hub::builder().need("key set", check).build()).await;
+    let server = Server::start(Hub::builder().readiness_check("key set", check).build()).await;
     let ready = async || http(&server, "GET /ready HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
     let answer = ready().await;
     assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");

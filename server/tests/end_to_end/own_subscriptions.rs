@@ -15,14 +15,14 @@ use crate::support::{CODECS, Client, Received, Server, name, subscribe, unsubscr
 
 /// A token names the channels, with spaces between; nobody may subscribe to them by right of their namespace.
 fn hub() -> Builder {
-    let namespace = Namespace::default().subscribe(Access::Bearers);
+    let namespace = Namespace::default().subscribe(Access::TokenOnly);
     Hub::builder()
         .authenticate(async |credentials| {
             let channels = credentials.token.split_whitespace().map(name).collect();
             Ok(Authenticated::user("ann").with_channels(channels))
         })
         .namespace("news", namespace.clone().history(History::new(100, Duration::from_secs(60))))
-        .other_namespaces(namespace)
+        .default_namespace(namespace)
 }
 
 fn connect(channels: &str) -> Connect {

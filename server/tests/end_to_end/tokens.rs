@@ -131,11 +131,11 @@ async fn an_expired_token_ends_its_session_after_a_reminder_and_a_grace() {
 async fn namespaces_say_who_may_do_what_and_rights_add_to_it() {
     let history = History::new(10, Duration::from_secs(60));
     let closed = Namespace::default()
-        .subscribe(Access::Bearers)
-        .publish(Access::Bearers)
-        .presence(Access::Bearers)
+        .subscribe(Access::TokenOnly)
+        .publish(Access::TokenOnly)
+        .presence(Access::TokenOnly)
         .history(history);
-    let news = Namespace::default().publish(Access::Bearers).presence(Access::Everybody);
+    let news = Namespace::default().publish(Access::TokenOnly).presence(Access::Everybody);
     let members = Namespace::default().subscribe(Access::Users).publish(Access::Users);
     let hub = Hub::builder()
         .namespace("closed", closed)
@@ -189,7 +189,7 @@ async fn namespaces_say_who_may_do_what_and_rights_add_to_it() {
 
 #[tokio::test]
 async fn a_new_token_with_fewer_rights_ends_what_it_does_not_allow() {
-    let closed = Namespace::default().subscribe(Access::Bearers);
+    let closed = Namespace::default().subscribe(Access::TokenOnly);
     let server = Server::start(hub().namespace("closed", closed).build()).await;
     for codec in CODECS {
         let mut client = Client::open(&server, codec).await;

@@ -35,7 +35,7 @@ fn hub(webhook: &Webhook) -> Builder {
         .authenticate(webhooks.connect(webhook.clone()))
         .authorize_subscribe("room:*".parse().unwrap(), webhooks.subscribe(webhook.clone()))
         .authorize_publish("room:*".parse().unwrap(), webhooks.publish(webhook.clone()))
-        .calls("billing.*".parse().unwrap(), webhooks.call(webhook.clone()))
+        .call_any("billing.*".parse().unwrap(), webhooks.call(webhook.clone()))
 }
 
 /// A backend that lets in everybody by the name in the token, and answers all else by `decide`.
@@ -79,7 +79,7 @@ async fn the_backend_says_who_a_client_is_and_what_it_may_do() {
         _ => StatusCode::UNAUTHORIZED.into_response(),
     })
     .await;
-    let closed = Namespace::default().subscribe(Access::Bearers).publish(Access::Bearers);
+    let closed = Namespace::default().subscribe(Access::TokenOnly).publish(Access::TokenOnly);
     let server = Server::start(hub(&webhook(&backend)).namespace("closed", closed).build()).await;
     for codec in CODECS {
         let mut ann = Client::open(&server, codec).await;

@@ -35,9 +35,9 @@ pub fn builder() -> Builder {
     Hub::builder()
         .contract::<Demo>()
         .namespace("chat", Namespace::default().history(History::new(100, Duration::from_secs(3600))))
-        .call::<Echo, _, _>(async |_, request| Ok(EchoResponse { text: request.text }))
-        .call::<Rooms, _, _>(async |context, _| Ok(RoomsResponse { rooms: rooms(context.hub()) }))
-        .call_stream::<Ticks, _, _, _>(async |_, request| Ok(ticks(period(&request)?)))
+        .call(Echo, async |_, request| Ok(EchoResponse { text: request.text }))
+        .call(Rooms, async |context, _| Ok(RoomsResponse { rooms: rooms(context.hub()) }))
+        .call_stream(Ticks, async |_, request| Ok(ticks(period(&request)?)))
 }
 
 /// The rooms with somebody in them, in alphabetical order.

@@ -65,7 +65,7 @@ async fn people_get_words() {
 
 #[tokio::test]
 async fn a_server_that_lets_nobody_publish_is_told_with_its_reason() {
-    let rules = Namespace::default().publish(Access::Bearers);
+    let rules = Namespace::default().publish(Access::TokenOnly);
     let server = Server::start(Hub::builder().namespace("bench", rules).build()).await;
     let output = output(arguments(&server, "--sessions 1 --duration 100ms")).await;
     assert_eq!(output.status.code(), Some(1));

@@ -123,7 +123,7 @@ async fn channels_of_no_named_namespace_are_closed_where_the_configuration_says_
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("wirehub.toml");
     let text = "[server]\nlisten = \"127.0.0.1:0\"\n[namespace.open]\n\
-                [namespace.\"*\"]\nsubscribe = \"bearers\"\npublish = \"bearers\"\n";
+                [namespace.\"*\"]\nsubscribe = \"token-only\"\npublish = \"token-only\"\n";
     std::fs::write(&config, text).unwrap();
     let mut server = Running::start(&["serve", "--config", config.to_str().unwrap()]);
     let mut client = connect(&server.address()).await;
@@ -154,7 +154,7 @@ fn the_log_says_at_the_start_what_is_on() {
     std::fs::write(path("token.key"), "0123456789abcdef0123456789abcdef").unwrap();
     let config = "[server]\nlisten = \"127.0.0.1:0\"\n[limits]\nsessions_per_user = 3\n\
                   [[tokens.keys]]\nalgorithm = \"HS256\"\nfile = \"token.key\"\n\
-                  [namespace.\"*\"]\nsubscribe = \"bearers\"\npublish = \"users\"\n";
+                  [namespace.\"*\"]\nsubscribe = \"token-only\"\npublish = \"users\"\n";
     std::fs::write(path("wirehub.toml"), config).unwrap();
     for (arguments, expected) in [
         (
@@ -162,7 +162,7 @@ fn the_log_says_at_the_start_what_is_on() {
             [
                 "without TLS",
                 "with a token (1 of HS256)",
-                "bearers of the right may subscribe, users may publish",
+                "clients whose token has the right may subscribe, users may publish",
                 "limits that are off: connections_per_address, handshakes_per_second, idle_timeout",
             ],
         ),
@@ -260,7 +260,7 @@ async fn a_configuration_is_written_checked_and_served_with() {
     std::fs::write(path("api.key"), "fedcba9876543210fedcba9876543210\n").unwrap();
     let text = "[server]\nlisten = \"127.0.0.1:0\"\n[[tokens.keys]]\nalgorithm = \"HS256\"\nfile = \"secret.key\"\n\
                 [[api.keys]]\nfile = \"api.key\"\n\
-                [namespace.news]\nhistory_size = 5\nhistory_ttl = \"1m\"\npublish = \"bearers\"\n";
+                [namespace.news]\nhistory_size = 5\nhistory_ttl = \"1m\"\npublish = \"token-only\"\n";
     std::fs::write(&config, text).unwrap();
     let token = |more: &[&str]| {
         let made = run(&[&["token", "--user", "ann", "--config", &config], more].concat());

@@ -47,7 +47,7 @@ impl Builder {
     /// an idempotency key, which clients of other makes may leave out, a call is dropped when its session ends. A panic is answered as [`INTERNAL`](wirehub_common::code::ErrorCode::INTERNAL) and harms nothing else.
     /// A second handler for the same call takes the first one's place.
     #[must_use]
-    pub fn call<C, F, A>(mut self, handler: F) -> Self
+    pub fn call<C, F, A>(mut self, _: C, handler: F) -> Self
     where
         C: Call,
         C::Request: Send,
@@ -78,7 +78,7 @@ impl Builder {
     /// let hub = Hub::builder()
     ///     .contract::<Counter>()
     ///     .state(Sum(AtomicU32::new(0)))
-    ///     .call::<Add, _, _>(async |context, number| {
+    ///     .call(Add, async |context, number| {
     ///         let sum = context.state::<Sum>()?;
     ///         Ok(sum.0.fetch_add(number, Ordering::Relaxed).saturating_add(number))
     ///     })
@@ -107,12 +107,12 @@ impl Builder {
     ///
     /// let hub = Hub::builder()
     ///     .contract::<Clock>()
-    ///     .call_stream::<CountDown, _, _, _>(async |_, from| Ok(stream::iter((0..from).rev().map(Ok))))
+    ///     .call_stream(CountDown, async |_, from| Ok(stream::iter((0..from).rev().map(Ok))))
     ///     .build();
     /// # assert_eq!(hub.sessions(), 0);
     /// ```
     #[must_use]
-    pub fn call_stream<C, F, A, S>(mut self, handler: F) -> Self
+    pub fn call_stream<C, F, A, S>(mut self, _: C, handler: F) -> Self
     where
         C: StreamCall,
         C::Request: Send,
@@ -134,13 +134,13 @@ impl Builder {
     /// use wirehub_server::Hub;
     ///
     /// let hub = Hub::builder()
-    ///     .calls("echo.*".parse()?, async |_, call| Ok(call.payload))
+    ///     .call_any("echo.*".parse()?, async |_, call| Ok(call.payload))
     ///     .build();
     /// # assert_eq!(hub.sessions(), 0);
     /// # Ok::<(), wirehub_server::call::CallPatternError>(())
     /// ```
     #[must_use]
-    pub fn calls<F, A>(mut self, pattern: CallPattern, handler: F) -> Self
+    pub fn call_any<F, A>(mut self, pattern: CallPattern, handler: F) -> Self
     where
         F: Fn(CallContext, RawCall) -> A + Send + Sync + 'static,
         A: Future<Output = Result<Payload, CallError>> + Send + 'static,
@@ -194,7 +194,7 @@ impl Builder {
     ///
     /// let hub = Hub::builder()
     ///     .authorize_publish("news:*".parse()?, async |who, request| match who.user() {
-    ///         "" => Err(CallError::from_code(ErrorCode::PERMISSION_DENIED).because("say who you are first")),
+    ///         "" => Err(CallError::from_code(ErrorCode::PERMISSION_DENIED).with_message("say who you are first")),
     ///         _ => Ok(request.payload),
     ///     })
     ///     .build();
@@ -407,7 +407,7 @@ impl Builder {
 
     /// What holds for the channels of a namespace, the part of their names before the first `:`. A second call for the
     /// same one takes the first one's place. The namespace `@` is that of the users' own channels: they keep the last 100
-    /// messages for ten minutes without this. `*` ([`Namespace::OTHERS`]) is as [`Self::other_namespaces`].
+    /// messages for ten minutes without this. `*` ([`Namespace::OTHERS`]) is as [`Self::default_namespace`].
     #[must_use]
     pub fn namespace(mut self, name: impl Into<Box<str>>, namespace: Namespace) -> Self {
         self.settings.namespaces.insert(name.into(), namespace);
@@ -416,7 +416,7 @@ impl Builder {
 
     /// What holds for the channels of all other namespaces, and those without one. [`Namespace::default`] without this.
     #[must_use]
-    pub fn other_namespaces(mut self, namespace: Namespace) -> Self {
+    pub fn default_namespace(mut self, namespace: Namespace) -> Self {
         self.settings.namespaces.set_others(namespace);
         self
     }
@@ -441,7 +441,7 @@ impl Builder {
     ///
     /// let is_warm = Arc::new(AtomicBool::new(false));
     /// let hub = Hub::builder()
-    ///     .need("cache", {
+    ///     .readiness_check("cache", {
     ///         let is_warm = Arc::clone(&is_warm);
     ///         move || if is_warm.load(Ordering::Relaxed) { Ok(()) } else { Err("it is being filled".into()) }
     ///     })
@@ -449,7 +449,7 @@ impl Builder {
     /// # assert_eq!(hub.sessions(), 0);
     /// ```
     #[must_use]
-    pub fn need<F>(mut self, name: impl Into<Arc<str>>, check: F) -> Self
+    pub fn readiness_check<F>(mut self, name: impl Into<Arc<str>>, check: F) -> Self
     where
         F: Fn() -> Result<(), String> + Send + Sync + 'static,
     {

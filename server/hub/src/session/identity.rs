@@ -122,7 +122,7 @@ fn identified(
 ) -> Result<Authenticated, ErrorInfo> {
     identity?.map_err(|refusal| refusal.0)?.checked().map_err(|error| {
         tracing::warn!("a client is refused: {error}");
-        Refusal::invalid().because(error.to_string()).0
+        Refusal::invalid().with_message(error.to_string()).0
     })
 }
 

@@ -352,7 +352,7 @@ async fn a_hook_that_hangs_fails_what_it_was_asked_about_and_nothing_else() {
 /// A hub whose channel `a` keeps so many publications.
 fn keeping(size: usize) -> Builder {
     let history = History::new(size, Duration::from_secs(3600));
-    Hub::builder().other_namespaces(Namespace::default().history(history))
+    Hub::builder().default_namespace(Namespace::default().history(history))
 }
 
 fn publish_kept(hub: &Hub, payload: Payload) -> Position {
@@ -430,7 +430,7 @@ async fn a_subscriber_whose_history_is_lost_while_it_reads_is_told_where_it_goes
 async fn who_is_far_behind_in_a_channel_that_drops_gets_the_newest_and_is_told() {
     let history = History::new(1000, Duration::from_secs(3600));
     let namespace = Namespace::default().history(history).overflow(Overflow::DropOldest);
-    let hub = Hub::builder().other_namespaces(namespace).queue_bytes(100_000);
+    let hub = Hub::builder().default_namespace(namespace).queue_bytes(100_000);
     let mut client = Client::connect(hub, 1024).await;
     let start = Position { offset: 0, ..publish_kept(&client.hub, Payload::bytes(vec![0; 1000])) };
     for offset in 1..=500 {
@@ -512,7 +512,7 @@ async fn a_stop_waits_for_the_calls_in_flight_and_refuses_what_comes_then() {
     let finish = Arc::new(tokio::sync::Notify::new());
     let hub = {
         let finish = Arc::clone(&finish);
-        Hub::builder().calls("slow".parse().unwrap(), move |_, call| {
+        Hub::builder().call_any("slow".parse().unwrap(), move |_, call| {
             let finish = Arc::clone(&finish);
             async move {
                 finish.notified().await;
@@ -551,7 +551,7 @@ async fn a_stop_waits_for_the_calls_in_flight_and_refuses_what_comes_then() {
 
 #[tokio::test(start_paused = true)]
 async fn a_stop_waits_for_a_call_no_longer_than_its_deadline_and_says_good_bye() {
-    let hub = Hub::builder().calls("never".parse().unwrap(), |_, _| std::future::pending());
+    let hub = Hub::builder().call_any("never".parse().unwrap(), |_, _| std::future::pending());
     let mut client = Client::connect(hub, 1024).await;
     client
         .send(Request::Call(Call { name: "never".into(), payload: Payload::json("1"), key: String::new() }))
@@ -604,7 +604,7 @@ async fn lists_that_a_hook_allowed_are_made_when_there_is_room_for_them() {
         let allowed = Arc::clone(&allowed);
         Hub::builder()
             .authenticate(async |_| Ok(Authenticated::user("ann").with_info(&"x".repeat(4000)).unwrap()))
-            .other_namespaces(Namespace::default().presence(Access::Everybody))
+            .default_namespace(Namespace::default().presence(Access::Everybody))
             .authorize_subscribe("a".parse().unwrap(), move |_, _| {
                 let allowed = Arc::clone(&allowed);
                 async move {
