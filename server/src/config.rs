@@ -27,7 +27,7 @@ use crate::accept::{Origin, TrustedProxy};
 use crate::api::ApiKey;
 use crate::jwt::Signer;
 use crate::webhooks::{EventQueue, Webhooks};
-use crate::{Builder, Error, ErrorKind, Hub, ListenAddress, Tls};
+use crate::{Builder, Error, ErrorKind, Hub, ListenAddress, LiveSettings, Tls};
 
 mod changes;
 mod document;
@@ -407,7 +407,7 @@ impl Config {
         key_sets: &mut KeySets,
         mistakes: &mut Mistakes,
     ) -> (Builder, Option<EventQueue>) {
-        let mut hub = self.put_live(hub, key_sets, mistakes);
+        let mut hub = self.limits.apply(hub).update(|live| self.apply_live(live, key_sets, mistakes));
         for (name, namespace) in self.namespaces(mistakes) {
             hub = hub.namespace(name, namespace);
         }
@@ -433,44 +433,48 @@ impl Config {
         self.webhooks.events(mistakes).map(|telling| telling.webhooks)
     }
 
-    /// The part of [`Self::apply`] that [`Hub::reload`](crate::Hub::reload) takes over. Goes on with those of the key sets
-    /// that it names too, and puts those that it names in their place.
-    pub(crate) fn put_live(
+    /// The part of [`Self::apply`] that can also change in a running hub. `key_sets` holds the key sets in force; it has those
+    /// of this configuration afterwards.
+    pub(crate) fn apply_live(
         &self,
-        mut hub: Builder,
+        live: &mut LiveSettings,
         key_sets: &mut KeySets,
         mistakes: &mut Mistakes,
-    ) -> Builder {
+    ) {
         let before = std::mem::take(key_sets);
         for (index, origin) in self.server.allow_origins.iter().enumerate() {
             let origin = mistakes.take(format!("server.allow_origins[{index}]"), origin.parse::<Origin>());
-            hub = origin.into_iter().fold(hub, Builder::allow_origin);
+            if let Some(origin) = origin {
+                live.allow_origin(origin);
+            }
         }
         for (index, proxy) in self.proxy.trusted.iter().enumerate() {
             let proxy = mistakes.take(format!("proxy.trusted[{index}]"), proxy.parse::<TrustedProxy>());
-            hub = proxy.into_iter().fold(hub, Builder::trust_proxy);
+            if let Some(proxy) = proxy {
+                live.trust_proxy(proxy);
+            }
         }
         if let Some(delay) = self.server.drain_delay {
-            hub = hub.drain_delay(delay.duration());
+            live.drain_delay(delay.duration());
         }
-        hub = self.limits.apply(hub);
+        self.limits.apply_live(live);
         if let Some(tokens) = &self.tokens {
             if let Some(grace) = tokens.grace() {
-                hub = hub.token_grace(grace);
+                live.token_grace(grace);
             }
             if !self.webhooks.know_clients() {
                 let (verifier, named) = tokens.verifier(self.server.anonymous, &before, mistakes);
                 if !named.is_empty() {
-                    hub = hub.readiness_check("key set", verifier.readiness());
+                    live.readiness_check("key set", verifier.readiness());
                 }
                 *key_sets = named;
-                hub = hub.authenticate(verifier.hook());
+                live.authenticate(verifier.hook());
             } else if !tokens.keys.is_empty() {
                 let words = "with [webhooks.connect] the backend says who clients are: leave one of both out";
                 mistakes.note("tokens.keys", words);
             }
         }
-        self.webhooks.apply(hub, mistakes)
+        self.webhooks.apply_live(live, mistakes);
     }
 }
 

@@ -25,7 +25,7 @@
 //! | `nbf` | from when on |
 //! | `iat` | since when; only that it is a number is looked at |
 //! | `iss`, `aud` | must be as the verifier was told, if it was |
-//! | `wirehub` | `subscribe`, `publish`, `presence`: lists of [patterns](crate::auth::ChannelPattern) of channels where the bearer has that right. `channels`: the channels that the server subscribes the session to. `info`: what is shown of the session to those who see who is there; any JSON of at most 4 KiB |
+//! | `wirehub` | `subscribe`, `publish`, `presence`: lists of [patterns](crate::Pattern) of channels where the bearer has that right. `channels`: the channels that the server subscribes the session to. `info`: what is shown of the session to those who see who is there; any JSON of at most 4 KiB |
 
 use std::fmt;
 use std::sync::Arc;

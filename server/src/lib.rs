@@ -56,8 +56,8 @@ pub use self::static_files::static_files;
 pub use self::tls::Tls;
 
 pub use wirehub_hub::{
-    BuildError, Builder, Hub, MAX_CONNECTIONS, SessionId, SessionIdError, accept, alarm, auth, call, engine,
-    namespace, observe,
+    BuildError, Builder, Hub, LiveSettings, MAX_CONNECTIONS, Pattern, PatternError, SessionId,
+    SessionIdError, accept, alarm, auth, call, engine, namespace, observe,
 };
 
 /// What both ends share: frames, codes, payloads, contracts.

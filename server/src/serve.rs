@@ -15,7 +15,9 @@ use tokio::task::JoinError;
 use crate::accept::Origin;
 use crate::api::{ApiKeys, admin_page};
 use crate::config::{Config, KeySets};
-use crate::{Builder, Error, ErrorKind, ListenAddress, Listener, api, metrics, router, run, static_files};
+use crate::{
+    Builder, Error, ErrorKind, ListenAddress, Listener, LiveSettings, api, metrics, router, run, static_files,
+};
 
 mod log;
 mod reload;
@@ -73,10 +75,10 @@ impl Options {
             None => config.listen()?.unwrap_or(DEFAULT_ADDRESS),
         };
         self.check_exposure(&config, &listen)?;
-        let base = hub.fork();
+        let base = hub.live().clone();
         let mut key_sets = KeySets::default();
         let (hub, events) = config.apply_observed(hub, &mut key_sets)?;
-        let hub = self.apply(hub).build();
+        let hub = hub.update(|live| self.apply_live(live)).build();
         let api_keys = ApiKeys::from(config.api_keys()?);
         let mut app = router(&hub).merge(hub.echo());
         if config.has_api() {
@@ -141,12 +143,14 @@ impl Options {
         Ok(())
     }
 
-    /// Carries what the command line says into a hub, over what the configuration did.
-    fn apply(&self, mut hub: Builder) -> Builder {
+    /// Puts the settings of the command line in the place of the configuration's.
+    fn apply_live(&self, live: &mut LiveSettings) {
         if let Some(delay) = self.drain_delay {
-            hub = hub.drain_delay(delay);
+            live.drain_delay(delay);
         }
-        self.allow_origins.iter().cloned().fold(hub, Builder::allow_origin)
+        for origin in &self.allow_origins {
+            live.allow_origin(origin.clone());
+        }
     }
 }
 

@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use wirehub_common::ChannelName;
-use wirehub_server::auth::{Authenticated, ChannelPattern, Rights};
+use wirehub_server::Pattern;
+use wirehub_server::auth::{Authenticated, Rights};
 use wirehub_server::config::{Config, parse_time};
 
 use super::client::Failure;
@@ -26,15 +27,15 @@ pub struct TokenOptions {
     /// Channels that its bearer may subscribe to where not everybody may: chat:lobby, chat:* or *. May be given more than
     /// once, as may the next two.
     #[arg(long, value_name = "PATTERN")]
-    pub subscribe: Vec<ChannelPattern>,
+    pub subscribe: Vec<Pattern>,
 
     /// Channels that its bearer may publish in.
     #[arg(long, value_name = "PATTERN")]
-    pub publish: Vec<ChannelPattern>,
+    pub publish: Vec<Pattern>,
 
     /// Channels of which its bearer may see who is there.
     #[arg(long, value_name = "PATTERN")]
-    pub presence: Vec<ChannelPattern>,
+    pub presence: Vec<Pattern>,
 
     /// A channel that the server subscribes its bearer to. May be given more than once.
     #[arg(long, value_name = "CHANNEL")]

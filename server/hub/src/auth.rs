@@ -5,7 +5,6 @@ use std::fmt;
 use std::future::Future;
 use std::net::IpAddr;
 use std::pin::Pin;
-use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +14,7 @@ use wirehub_common::frame::ErrorInfo;
 use wirehub_common::{ChannelName, PayloadError, PayloadErrorKind};
 
 use crate::Hub;
+use crate::pattern::Pattern;
 
 pub use crate::hooks::PublishRequest;
 
@@ -68,7 +68,7 @@ impl fmt::Debug for Credentials {
 ///     .expires_in(Duration::from_secs(3600))
 ///     .with_rights(Rights { publish: vec!["news:*".parse()?], ..Rights::default() });
 /// # let _ = ann;
-/// # Ok::<(), wirehub_server::auth::ChannelPatternError>(())
+/// # Ok::<(), wirehub_server::auth::PatternError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Authenticated {
@@ -216,11 +216,11 @@ const MAX_USER_BYTES: usize = 254;
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Rights {
     /// Where it may subscribe and read the history.
-    pub subscribe: Vec<ChannelPattern>,
+    pub subscribe: Vec<Pattern>,
     /// Where it may publish.
-    pub publish: Vec<ChannelPattern>,
+    pub publish: Vec<Pattern>,
     /// Where it may see who is there.
-    pub presence: Vec<ChannelPattern>,
+    pub presence: Vec<Pattern>,
 }
 
 /// What a session wants to do in a channel.
@@ -238,70 +238,9 @@ impl Rights {
             Action::Publish => &self.publish,
             Action::Presence => &self.presence,
         };
-        patterns.iter().any(|pattern| pattern.matches(channel))
+        patterns.iter().any(|pattern| pattern.matches(channel.as_str()))
     }
 }
-
-/// A channel's name, or the beginning of names with a `*` behind it: `chat:lobby`, `chat:*`, `*`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct ChannelPattern {
-    beginning: Box<str>,
-    is_whole: bool,
-}
-
-impl ChannelPattern {
-    /// Whether a channel is meant. `*` alone means all but those whose names begin with `@`, which belong to Wirehub.
-    pub fn matches(&self, channel: &ChannelName) -> bool {
-        let name = channel.as_str();
-        if self.is_whole {
-            *name == *self.beginning
-        } else {
-            name.starts_with(&*self.beginning) && (!name.starts_with('@') || self.beginning.starts_with('@'))
-        }
-    }
-}
-
-impl From<&ChannelName> for ChannelPattern {
-    /// That channel alone.
-    fn from(channel: &ChannelName) -> Self {
-        Self { beginning: channel.as_str().into(), is_whole: true }
-    }
-}
-
-impl FromStr for ChannelPattern {
-    type Err = ChannelPatternError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (beginning, is_whole) = match text.strip_suffix('*') {
-            Some(beginning) => (beginning, false),
-            None => (text, true),
-        };
-        if (is_whole || !beginning.is_empty()) && ChannelName::new(beginning).is_err() {
-            return Err(ChannelPatternError);
-        }
-        Ok(Self { beginning: beginning.into(), is_whole })
-    }
-}
-
-impl fmt::Display for ChannelPattern {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{}", self.beginning, if self.is_whole { "" } else { "*" })
-    }
-}
-
-/// A text that is no [`ChannelPattern`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ChannelPatternError;
-
-impl fmt::Display for ChannelPatternError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(
-            "a pattern is a channel's name, or the beginning of one and a `*`: write chat:lobby, chat:* or *",
-        )
-    }
-}
-
-impl StdError for ChannelPatternError {}
 
 /// Why a client is not let in, as it is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -358,26 +297,6 @@ pub(crate) type Authenticator = Arc<
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn matches(pattern: &str, channel: &str) -> bool {
-        pattern.parse::<ChannelPattern>().unwrap().matches(&ChannelName::new(channel).unwrap())
-    }
-
-    #[test]
-    fn a_pattern_is_a_name_or_the_beginning_of_names() {
-        assert!(matches("chat:lobby", "chat:lobby"));
-        assert!(!matches("chat:lobby", "chat:lobby2"));
-        assert!(matches("chat:*", "chat:lobby"));
-        assert!(matches("chat:l*", "chat:lobby"));
-        assert!(!matches("chat:*", "chatter"));
-        assert!(matches("*", "anything"));
-        assert!(!matches("*", "@ann"), "what belongs to Wirehub has to be named");
-        assert!(matches("@*", "@ann"));
-        for bad in ["", "two words", "a*b", "**"] {
-            assert_eq!(bad.parse::<ChannelPattern>(), Err(ChannelPatternError), "{bad}");
-        }
-        assert_eq!("chat:*".parse::<ChannelPattern>().unwrap().to_string(), "chat:*");
-    }
 
     #[test]
     fn a_user_has_a_name_that_is_bounded_printable_and_not_reserved() {

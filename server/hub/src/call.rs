@@ -17,9 +17,6 @@ use wirehub_common::{Payload, PayloadError};
 
 use crate::{Hub, SessionId};
 
-mod pattern;
-
-pub use self::pattern::{CallPattern, CallPatternError};
 pub use crate::hub::Payer;
 
 /// Who calls, or wants to subscribe or publish, and where: what a handler or hook gets beside the request.

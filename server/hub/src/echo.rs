@@ -10,7 +10,7 @@ use wirehub_common::code::CloseCode;
 
 use crate::Hub;
 use crate::hub::connections::Phase;
-use crate::hub::live::Live;
+use crate::hub::live::LiveSettings;
 use crate::session::clock::{PONG_GRACE, later};
 use crate::session::farewell::{self, CLOSE_TIMEOUT};
 use crate::socket::{Fault, Socket};
@@ -87,7 +87,7 @@ enum Due {
 }
 
 impl Timers {
-    fn new(live: &Live) -> Self {
+    fn new(live: &LiveSettings) -> Self {
         let now = Instant::now();
         Self {
             connect_timeout: live.connect_timeout,

@@ -10,8 +10,9 @@ use futures_util::future::BoxFuture;
 use wirehub_common::frame::{ErrorInfo, Subscribe};
 use wirehub_common::{ChannelName, Payload};
 
-use crate::auth::ChannelPattern;
 use crate::call::{CallContext, CallError};
+use crate::hub::live::put_by_pattern;
+use crate::pattern::Pattern;
 
 /// What a client wants to publish. See [`Builder::authorize_publish`](crate::Builder::authorize_publish).
 #[derive(Debug, Clone)]
@@ -28,8 +29,8 @@ pub struct PublishRequest {
 /// The hooks of a hub. Of several that are for a channel the first one decides.
 #[derive(Clone, Default)]
 pub(crate) struct Hooks {
-    subscribe: Vec<(ChannelPattern, SubscribeHook)>,
-    publish: Vec<(ChannelPattern, PublishHook)>,
+    subscribe: Vec<(Pattern, SubscribeHook)>,
+    publish: Vec<(Pattern, PublishHook)>,
 }
 
 /// A decision to come.
@@ -39,7 +40,7 @@ type SubscribeHook = Arc<dyn Fn(CallContext, ChannelName) -> Verdict<()> + Send 
 type PublishHook = Arc<dyn Fn(CallContext, PublishRequest) -> Verdict<Payload> + Send + Sync>;
 
 impl Hooks {
-    pub(crate) fn on_subscribe<F, A>(&mut self, pattern: ChannelPattern, hook: F)
+    pub(crate) fn on_subscribe<F, A>(&mut self, pattern: Pattern, hook: F)
     where
         F: Fn(CallContext, ChannelName) -> A + Send + Sync + 'static,
         A: Future<Output = Result<(), CallError>> + Send + 'static,
@@ -50,10 +51,10 @@ impl Hooks {
             // All of it within the future: a panic in it is the decision's, and not the session's.
             async move { hook(context, channel).await.map_err(CallError::into_info) }.boxed()
         };
-        self.subscribe.push((pattern, Arc::new(hook)));
+        put_by_pattern(&mut self.subscribe, pattern, Arc::new(hook));
     }
 
-    pub(crate) fn on_publish<F, A>(&mut self, pattern: ChannelPattern, hook: F)
+    pub(crate) fn on_publish<F, A>(&mut self, pattern: Pattern, hook: F)
     where
         F: Fn(CallContext, PublishRequest) -> A + Send + Sync + 'static,
         A: Future<Output = Result<Payload, CallError>> + Send + 'static,
@@ -63,7 +64,7 @@ impl Hooks {
             let hook = Arc::clone(&hook);
             async move { hook(context, request).await.map_err(CallError::into_info) }.boxed()
         };
-        self.publish.push((pattern, Arc::new(hook)));
+        put_by_pattern(&mut self.publish, pattern, Arc::new(hook));
     }
 
     /// Who decides about subscriptions to a channel, and about reading its history.
@@ -82,8 +83,8 @@ impl Hooks {
     }
 }
 
-fn first<'a, H>(hooks: &'a [(ChannelPattern, H)], channel: &ChannelName) -> Option<&'a H> {
-    hooks.iter().find(|(pattern, _)| pattern.matches(channel)).map(|(_, hook)| hook)
+fn first<'a, H>(hooks: &'a [(Pattern, H)], channel: &ChannelName) -> Option<&'a H> {
+    hooks.iter().find(|(pattern, _)| pattern.matches(channel.as_str())).map(|(_, hook)| hook)
 }
 
 impl fmt::Debug for Hooks {

@@ -26,6 +26,7 @@ mod hooks;
 mod hub;
 pub mod namespace;
 pub mod observe;
+mod pattern;
 mod rate;
 mod readiness;
 mod refusals;
@@ -35,8 +36,9 @@ mod socket;
 pub mod unix_time;
 mod upgrade;
 
-pub use self::hub::live::MAX_CONNECTIONS;
+pub use self::hub::live::{LiveSettings, MAX_CONNECTIONS};
 pub use self::hub::{BuildError, Builder, Hub, SessionId, SessionIdError};
+pub use self::pattern::{Pattern, PatternError};
 
 /// What both ends share: frames, codes, payloads, contracts.
 pub use wirehub_common as common;

@@ -7,7 +7,7 @@ use wirehub_common::Limits;
 
 use super::units::{Bytes, Span};
 use crate::engine::MemoryEngine;
-use crate::{Builder, MAX_CONNECTIONS};
+use crate::{Builder, LiveSettings, MAX_CONNECTIONS};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -32,46 +32,50 @@ pub(super) struct LimitsSection {
 }
 
 impl LimitsSection {
-    /// Puts what it says into a hub.
-    pub(super) fn apply(&self, mut hub: Builder) -> Builder {
-        hub = hub.limits(self.limits());
+    /// Puts the limits that take a restart into a hub.
+    pub(super) fn apply(&self, hub: Builder) -> Builder {
+        match self.kept_bytes {
+            Some(bytes) => hub.engine(MemoryEngine::within(bytes.count())),
+            None => hub,
+        }
+    }
+
+    /// Puts the limits that can change while a hub runs into its settings.
+    pub(super) fn apply_live(&self, live: &mut LiveSettings) {
+        live.limits(self.limits());
         if let Some(per_second) = self.commands_per_second {
-            hub = hub.commands_per_second(per_second);
+            live.commands_per_second(per_second);
         }
         if let Some(per_second) = self.user_commands_per_second {
-            hub = hub.user_commands_per_second(per_second);
+            live.user_commands_per_second(per_second);
         }
         if let Some(sessions @ 1..) = self.sessions_per_user {
-            hub = hub.sessions_per_user(sessions);
+            live.sessions_per_user(Some(sessions));
         }
         if let Some(connections @ 1..) = self.connections {
-            hub = hub.max_connections(connections);
+            live.max_connections(connections);
         }
         if let Some(connections @ 1..) = self.connections_per_address {
-            hub = hub.connections_per_address(connections);
+            live.connections_per_address(Some(connections));
         }
         if let Some(per_second @ 1..) = self.handshakes_per_second {
-            hub = hub.handshakes_per_second(per_second);
+            live.handshakes_per_second(Some(per_second));
         }
         if let Some(timeout) = self.handshake_timeout {
-            hub = hub.handshake_timeout(timeout.duration());
+            live.handshake_timeout(timeout.duration());
         }
         if let Some(timeout) = self.connect_timeout {
-            hub = hub.connect_timeout(timeout.duration());
+            live.connect_timeout(timeout.duration());
         }
         if let Some(timeout) = self.idle_timeout.map(Span::duration).filter(|timeout| !timeout.is_zero()) {
-            hub = hub.idle_timeout(timeout);
+            live.idle_timeout(Some(timeout));
         }
         if let Some(bytes) = self.queue_bytes {
-            hub = hub.queue_bytes(bytes.count());
+            live.queue_bytes(bytes.count());
         }
         if let Some(bytes) = self.alarm_bytes {
-            hub = hub.alarm_bytes(bytes.count());
+            live.alarm_bytes(bytes.count());
         }
-        if let Some(bytes) = self.kept_bytes {
-            hub = hub.engine(MemoryEngine::within(bytes.count()));
-        }
-        hub
     }
 
     /// What clients are told.

@@ -240,7 +240,10 @@ mod tests {
             ("invalid type: integer `5`, expected a string", "a string, in quotes"),
             ("invalid value: integer `-5`, expected u32", "from 0 on"),
             ("unknown variant `hush`, expected one of `text`, `json`", "`text`, `json`"),
-            ("unknown variant `token-onyl`, expected one of `users`, `token-only`", "did you mean \"token-only\"?"),
+            (
+                "unknown variant `token-onyl`, expected one of `users`, `token-only`",
+                "did you mean \"token-only\"?",
+            ),
             ("unknown field `lisen`, expected one of `listen`, `static`", "did you mean `listen`?"),
             ("unknown field `hush`, expected `file` or `env`", "there are `file`, `env`"),
             ("missing field `key`", "`key` is missing"),

@@ -7,10 +7,8 @@ use serde::Deserialize;
 
 use super::units::Span;
 use super::{Mistakes, read, variable_named};
-use crate::Builder;
-use crate::auth::ChannelPattern;
-use crate::call::CallPattern;
 use crate::webhooks::{EventKind, Webhook, Webhooks};
+use crate::{LiveSettings, Pattern};
 
 /// Which questions a backend answers, and where.
 #[derive(Debug, Default, Deserialize)]
@@ -81,11 +79,11 @@ impl WebhooksSection {
         secret.into_iter().chain(self.authority.as_mut())
     }
 
-    /// Puts the hooks into a hub. Reads the secret.
-    pub(super) fn apply(&self, mut hub: Builder, mistakes: &mut Mistakes) -> Builder {
+    /// Puts the hooks into a hub's settings. Reads the secret.
+    pub(super) fn apply_live(&self, live: &mut LiveSettings, mistakes: &mut Mistakes) {
         let is_asked = [&self.subscribe, &self.publish, &self.calls].iter().any(|all| !all.is_empty());
         if self.connect.is_none() && !is_asked {
-            return hub;
+            return;
         }
         let webhooks = self.webhooks(mistakes);
         if let Some(ConnectSection { url, timeout, retries, concurrency }) = &self.connect {
@@ -93,34 +91,33 @@ impl WebhooksSection {
             if let Some((webhooks, webhook)) =
                 webhooks.as_ref().zip(mistakes.take("webhooks.connect", webhook))
             {
-                hub = hub.authenticate(webhooks.connect(webhook));
+                live.authenticate(webhooks.connect(webhook));
             }
         }
         for (index, question) in self.subscribe.iter().enumerate() {
             let key = format!("webhooks.subscribe[{index}]");
             let webhook = mistakes.take(&key, self.question(question).and_then(decides));
-            let pattern = mistakes.take(key, question.pattern.parse::<ChannelPattern>());
+            let pattern = mistakes.take(key, question.pattern.parse::<Pattern>());
             if let (Some(webhooks), Some(webhook), Some(pattern)) = (&webhooks, webhook, pattern) {
-                hub = hub.authorize_subscribe(pattern, webhooks.subscribe(webhook));
+                live.authorize_subscribe(pattern, webhooks.subscribe(webhook));
             }
         }
         for (index, question) in self.publish.iter().enumerate() {
             let key = format!("webhooks.publish[{index}]");
             let webhook = mistakes.take(&key, self.question(question).and_then(decides));
-            let pattern = mistakes.take(key, question.pattern.parse::<ChannelPattern>());
+            let pattern = mistakes.take(key, question.pattern.parse::<Pattern>());
             if let (Some(webhooks), Some(webhook), Some(pattern)) = (&webhooks, webhook, pattern) {
-                hub = hub.authorize_publish(pattern, webhooks.publish(webhook));
+                live.authorize_publish(pattern, webhooks.publish(webhook));
             }
         }
         for (index, question) in self.calls.iter().enumerate() {
             let key = format!("webhooks.calls[{index}]");
             let webhook = mistakes.take(&key, self.question(question));
-            let pattern = mistakes.take(key, question.pattern.parse::<CallPattern>());
+            let pattern = mistakes.take(key, question.pattern.parse::<Pattern>());
             if let (Some(webhooks), Some((webhook, _)), Some(pattern)) = (&webhooks, webhook, pattern) {
-                hub = hub.call_any(pattern, webhooks.call(webhook));
+                live.call_any(pattern, webhooks.call(webhook));
             }
         }
-        hub
     }
 
     /// The patterns of the channels about which a backend is asked, with the names of their sections.

@@ -6,7 +6,8 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use wirehub_common::ChannelName;
 
-use crate::auth::{Authenticated, ChannelPattern, Refusal, Rights};
+use crate::Pattern;
+use crate::auth::{Authenticated, Refusal, Rights};
 
 /// A token's claims, as they are written.
 #[derive(Debug, Serialize)]
@@ -40,7 +41,7 @@ pub(super) struct Granted {
 impl Granted {
     pub(super) fn of(identity: &Authenticated) -> Self {
         let rights = identity.rights();
-        let texts = |patterns: &[ChannelPattern]| patterns.iter().map(ToString::to_string).collect();
+        let texts = |patterns: &[Pattern]| patterns.iter().map(ToString::to_string).collect();
         Self {
             subscribe: texts(&rights.subscribe),
             publish: texts(&rights.publish),
@@ -138,7 +139,7 @@ fn grant(claims: &Map<String, Value>, identity: Authenticated) -> Result<Authent
             let words = "is no pattern of channels: write chat:lobby, chat:* or *";
             text.parse().map_err(|_| wrong(format!("the token's `wirehub.{name}[{index}]` {words}")))
         };
-        texts.map(pattern).collect::<Result<Vec<ChannelPattern>, Refusal>>()
+        texts.map(pattern).collect::<Result<Vec<Pattern>, Refusal>>()
     };
     let rights = Rights {
         subscribe: patterns("subscribe")?,

@@ -14,13 +14,13 @@ use crate::config::{Config, KeySets, Mistakes};
 use crate::namespace::{Access, Namespace};
 use crate::tls::Shown;
 use crate::webhooks::{EventQueue, Webhooks};
-use crate::{Builder, Error, ErrorKind, Hub, ListenAddress, Tls};
+use crate::{Error, ErrorKind, Hub, ListenAddress, LiveSettings, Tls};
 
 /// Carries what has changed in the configuration into a server that runs.
 pub(super) struct Reloader {
     pub(super) options: Options,
     /// What the program itself had said before the configuration.
-    pub(super) base: Builder,
+    pub(super) base: LiveSettings,
     /// What the server was started with.
     pub(super) started: Config,
     /// What it goes by now, where that is something else.
@@ -39,7 +39,7 @@ pub(super) struct Reloader {
 /// What was read, and is right.
 struct Read {
     config: Config,
-    settings: Builder,
+    live: LiveSettings,
     key_sets: KeySets,
     teller: Option<Webhooks>,
     api_keys: Vec<ApiKey>,
@@ -92,27 +92,28 @@ impl Reloader {
         config.check_for_start(&mut mistakes);
         config.check_against(in_force.as_deref().unwrap_or(&self.started), &mut mistakes);
         let mut key_sets = self.key_sets.lock().clone();
-        let settings = config.put_live(self.base.fork(), &mut key_sets, &mut mistakes);
+        let mut live = self.base.clone();
+        config.apply_live(&mut live, &mut key_sets, &mut mistakes);
         let teller = config.teller(&mut mistakes);
         let api_keys = config.read_api_keys(&mut mistakes);
         let config = config.all_right(mistakes)?;
         self.options.check_exposure(&config, &self.listen)?;
-        let settings = self.options.apply(settings);
+        self.options.apply_live(&mut live);
         let filter = log::filter(&config)?;
         let certificate = match (&self.tls, config.tls_files()?) {
             (Some(tls), Some(files)) => Some(tls.read(files.certificate, files.key)?),
             _ => None,
         };
-        Ok(Read { config, settings, key_sets, teller, api_keys, filter, certificate })
+        Ok(Read { config, live, key_sets, teller, api_keys, filter, certificate })
     }
 
     /// Goes by what was read, from now on. Gives the keys that have changed and take a restart.
     fn take_over(&self, read: Read) -> Vec<String> {
-        let Read { config, settings, key_sets, teller, api_keys, filter, certificate } = read;
+        let Read { config, live, key_sets, teller, api_keys, filter, certificate } = read;
         if let (Some(tls), Some(certificate)) = (&self.tls, certificate) {
             tls.show(certificate);
         }
-        self.hub.reload(settings);
+        self.hub.update(|settings| *settings = live);
         if let (Some(events), Some(webhooks)) = (&self.events, &teller) {
             events.replace(webhooks);
         }

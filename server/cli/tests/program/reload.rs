@@ -411,15 +411,20 @@ async fn sessions_that_are_open_are_decided_on_by_the_new_hooks() {
     let forward = async |_, call: RawCall| Ok(call.payload);
     let server = Server::start(Hub::builder().call_any("old.*".parse().unwrap(), forward).build()).await;
     for codec in CODECS {
-        server.hub.reload(Hub::builder().call_any("old.*".parse().unwrap(), forward));
+        server.hub.update(|live| {
+            live.clear_hooks().call_any("old.*".parse().unwrap(), forward);
+        });
         let mut client = Client::connect(&server, codec).await;
         client.ok(publish("a", Payload::json("1"))).await;
         client.ok(call("old.one", Payload::json("1"))).await;
-        let settings = Hub::builder()
-            .authorize_publish("a".parse().unwrap(), refuse)
-            .authorize_subscribe("b".parse().unwrap(), async |_, _| Err(CallError::application::<1002>("no")))
-            .call_any("new.*".parse().unwrap(), forward);
-        server.hub.reload(settings);
+        server.hub.update(|live| {
+            live.clear_hooks()
+                .authorize_publish("a".parse().unwrap(), refuse)
+                .authorize_subscribe("b".parse().unwrap(), async |_, _| {
+                    Err(CallError::application::<1002>("no"))
+                })
+                .call_any("new.*".parse().unwrap(), forward);
+        });
         assert_eq!(client.error(publish("a", Payload::json("1"))).await, 1001);
         assert_eq!(client.error(subscribe("b", 1)).await, 1002);
         assert_eq!(client.error(call("old.one", Payload::json("1"))).await, 104);

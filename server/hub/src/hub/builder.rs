@@ -11,16 +11,16 @@ use futures_util::Stream;
 use wirehub_common::contract::{Call, Contract, ContractHash, Message, StreamCall, combine, hash_text};
 use wirehub_common::{ChannelName, Limits, Payload};
 
-use super::live::Live;
+use super::live::LiveSettings;
 use super::rules::Rules;
 use super::{Hub, Settings};
-use crate::auth::{Authenticated, ChannelPattern, Credentials, Refusal};
-use crate::call::{self, CallContext, CallError, CallPattern, RawCall};
+use crate::auth::{Authenticated, Credentials, Refusal};
+use crate::call::{self, CallContext, CallError, RawCall};
 use crate::engine::{Engine, Guarded, MemoryEngine};
 use crate::hooks::PublishRequest;
 use crate::namespace::{Namespace, Namespaces};
 use crate::observe::{Observer, Observers};
-use crate::readiness::Need;
+use crate::pattern::Pattern;
 use crate::upgrade::client_address::TrustedProxy;
 use crate::upgrade::origin::Origin;
 
@@ -28,7 +28,7 @@ use crate::upgrade::origin::Origin;
 #[derive(Default)]
 pub struct Builder {
     settings: Settings,
-    live: Live,
+    live: LiveSettings,
 }
 
 impl Builder {
@@ -137,15 +137,15 @@ impl Builder {
     ///     .call_any("echo.*".parse()?, async |_, call| Ok(call.payload))
     ///     .build();
     /// # assert_eq!(hub.sessions(), 0);
-    /// # Ok::<(), wirehub_server::call::CallPatternError>(())
+    /// # Ok::<(), wirehub_server::call::PatternError>(())
     /// ```
     #[must_use]
-    pub fn call_any<F, A>(mut self, pattern: CallPattern, handler: F) -> Self
+    pub fn call_any<F, A>(mut self, pattern: Pattern, handler: F) -> Self
     where
         F: Fn(CallContext, RawCall) -> A + Send + Sync + 'static,
         A: Future<Output = Result<Payload, CallError>> + Send + 'static,
     {
-        self.live.other_calls.push((pattern, call::raw(handler)));
+        self.live.call_any(pattern, handler);
         self
     }
 
@@ -168,15 +168,15 @@ impl Builder {
     ///     })
     ///     .build();
     /// # assert_eq!(hub.sessions(), 0);
-    /// # Ok::<(), wirehub_server::auth::ChannelPatternError>(())
+    /// # Ok::<(), wirehub_server::auth::PatternError>(())
     /// ```
     #[must_use]
-    pub fn authorize_subscribe<F, A>(mut self, pattern: ChannelPattern, hook: F) -> Self
+    pub fn authorize_subscribe<F, A>(mut self, pattern: Pattern, hook: F) -> Self
     where
         F: Fn(CallContext, ChannelName) -> A + Send + Sync + 'static,
         A: Future<Output = Result<(), CallError>> + Send + 'static,
     {
-        self.live.hooks.on_subscribe(pattern, hook);
+        self.live.authorize_subscribe(pattern, hook);
         self
     }
 
@@ -199,15 +199,15 @@ impl Builder {
     ///     })
     ///     .build();
     /// # assert_eq!(hub.sessions(), 0);
-    /// # Ok::<(), wirehub_server::auth::ChannelPatternError>(())
+    /// # Ok::<(), wirehub_server::auth::PatternError>(())
     /// ```
     #[must_use]
-    pub fn authorize_publish<F, A>(mut self, pattern: ChannelPattern, hook: F) -> Self
+    pub fn authorize_publish<F, A>(mut self, pattern: Pattern, hook: F) -> Self
     where
         F: Fn(CallContext, PublishRequest) -> A + Send + Sync + 'static,
         A: Future<Output = Result<Payload, CallError>> + Send + 'static,
     {
-        self.live.hooks.on_publish(pattern, hook);
+        self.live.authorize_publish(pattern, hook);
         self
     }
 
@@ -258,26 +258,21 @@ impl Builder {
         F: Fn(Credentials) -> A + Send + Sync + 'static,
         A: Future<Output = Result<Authenticated, Refusal>> + Send + 'static,
     {
-        let hook = Arc::new(hook);
-        self.live.authenticator = Some(Arc::new(move |credentials| {
-            let hook = Arc::clone(&hook);
-            // All of it within the future: a panic in it fails this one attempt.
-            Box::pin(async move { hook(credentials).await })
-        }));
+        self.live.authenticate(hook);
         self
     }
 
     /// For how long a session outlives its token, so that a new one can be shown. 25 s without this.
     #[must_use]
     pub fn token_grace(mut self, grace: Duration) -> Self {
-        self.live.token_grace = grace;
+        self.live.token_grace(grace);
         self
     }
 
     /// The limits of each connection; [`Limits::default`] without this.
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
-        self.live.limits = limits;
+        self.live.limits(limits);
         self
     }
 
@@ -287,7 +282,7 @@ impl Builder {
     /// carried out. 10,000 without this; 0 stands for no bound.
     #[must_use]
     pub fn commands_per_second(mut self, per_second: u32) -> Self {
-        self.live.commands_per_second = (per_second > 0).then_some(per_second);
+        self.live.commands_per_second(per_second);
         self
     }
 
@@ -297,7 +292,7 @@ impl Builder {
     /// session without this; 0 stands for no bound.
     #[must_use]
     pub fn user_commands_per_second(mut self, per_second: u32) -> Self {
-        self.live.user_commands_per_second = Some(per_second);
+        self.live.user_commands_per_second(per_second);
         self
     }
 
@@ -306,7 +301,7 @@ impl Builder {
     /// counted. No bound without this.
     #[must_use]
     pub fn sessions_per_user(mut self, sessions: u32) -> Self {
-        self.live.sessions_per_user = Some(sessions);
+        self.live.sessions_per_user(Some(sessions));
         self
     }
 
@@ -314,7 +309,7 @@ impl Builder {
     /// end. [`MAX_CONNECTIONS`](crate::MAX_CONNECTIONS) without this; at least 1. Each is a file: the system has to allow as many.
     #[must_use]
     pub fn max_connections(mut self, connections: usize) -> Self {
-        self.live.max_connections = connections.max(1);
+        self.live.max_connections(connections);
         self
     }
 
@@ -326,7 +321,7 @@ impl Builder {
     /// another listener serves, it must hand over axum's `ConnectInfo<SocketAddr>`, and WebSockets alone are counted.
     #[must_use]
     pub fn connections_per_address(mut self, connections: u32) -> Self {
-        self.live.addresses.connections = Some(connections);
+        self.live.connections_per_address(Some(connections));
         self
     }
 
@@ -335,7 +330,7 @@ impl Builder {
     /// [`Self::connections_per_address`]. No bound without this.
     #[must_use]
     pub fn handshakes_per_second(mut self, per_second: u32) -> Self {
-        self.live.addresses.handshakes = Some(per_second);
+        self.live.handshakes_per_second(Some(per_second));
         self
     }
 
@@ -343,7 +338,7 @@ impl Builder {
     /// only as far as those who wrote it are trusted; the first that is not is the client.
     #[must_use]
     pub fn trust_proxy(mut self, proxy: TrustedProxy) -> Self {
-        self.live.proxies.push(proxy);
+        self.live.trust_proxy(proxy);
         self
     }
 
@@ -351,7 +346,7 @@ impl Builder {
     /// [closed](wirehub_common::code::CloseCode::CONNECT_TIMEOUT). 10 s without this.
     #[must_use]
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
-        self.live.connect_timeout = timeout;
+        self.live.connect_timeout(timeout);
         self
     }
 
@@ -360,7 +355,7 @@ impl Builder {
     /// serves. 10 s without this.
     #[must_use]
     pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
-        self.live.handshake_timeout = timeout;
+        self.live.handshake_timeout(timeout);
         self
     }
 
@@ -368,7 +363,7 @@ impl Builder {
     /// [closed](wirehub_common::code::CloseCode::IDLE). For ever without this.
     #[must_use]
     pub fn idle_timeout(mut self, timeout: Duration) -> Self {
-        self.live.idle_timeout = Some(timeout);
+        self.live.idle_timeout(Some(timeout));
         self
     }
 
@@ -377,7 +372,7 @@ impl Builder {
     /// when the sessions come back. Not at all without this.
     #[must_use]
     pub fn drain_delay(mut self, delay: Duration) -> Self {
-        self.live.drain_delay = delay;
+        self.live.drain_delay(delay);
         self
     }
 
@@ -385,7 +380,7 @@ impl Builder {
     /// [closed](wirehub_common::code::CloseCode::SLOW_CONSUMER). 1 MiB without this.
     #[must_use]
     pub fn queue_bytes(mut self, bytes: usize) -> Self {
-        self.live.queue_bytes = bytes;
+        self.live.queue_bytes(bytes);
         self
     }
 
@@ -393,7 +388,7 @@ impl Builder {
     /// Beyond it those that are over are forgotten, the oldest first, and others are not raised. 64 MiB without this.
     #[must_use]
     pub fn alarm_bytes(mut self, bytes: usize) -> Self {
-        self.live.alarm_bytes = bytes;
+        self.live.alarm_bytes(bytes);
         self
     }
 
@@ -401,7 +396,7 @@ impl Builder {
     /// no origin and are always let in.
     #[must_use]
     pub fn allow_origin(mut self, origin: Origin) -> Self {
-        self.live.origins.allow(origin);
+        self.live.allow_origin(origin);
         self
     }
 
@@ -453,20 +448,20 @@ impl Builder {
     where
         F: Fn() -> Result<(), String> + Send + Sync + 'static,
     {
-        self.live.needs.push(Need::new(name, check));
+        self.live.readiness_check(name, check);
         self
     }
 
-    /// Another builder with the same settings of those that a hub that runs can take over.
-    #[doc(hidden)]
+    /// Changes the settings that can also change later: see [`Hub::update`].
     #[must_use]
-    pub fn fork(&self) -> Self {
-        Self { live: self.live.clone(), ..Self::default() }
+    pub fn update(mut self, change: impl FnOnce(&mut LiveSettings)) -> Self {
+        change(&mut self.live);
+        self
     }
 
-    /// What of it a hub that runs can take over.
-    pub(super) fn into_live(self) -> Live {
-        self.live
+    /// The settings that can also change later, as they are in this builder.
+    pub fn live(&self) -> &LiveSettings {
+        &self.live
     }
 
     /// The hub.

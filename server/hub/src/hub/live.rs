@@ -1,27 +1,45 @@
 //! What of a hub's settings can change while it runs.
 
+use std::fmt;
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::RwLock;
-use wirehub_common::Limits;
+use parking_lot::{Mutex, RwLock};
+use wirehub_common::{ChannelName, Limits, Payload};
 
 use super::addresses::AddressLimits;
-use crate::auth::Authenticator;
-use crate::call::{CallPattern, Handler};
+use crate::auth::{Authenticated, Authenticator, Credentials, PublishRequest, Refusal};
+use crate::call::{self, CallContext, CallError, Handler, RawCall};
 use crate::hooks::Hooks;
+use crate::pattern::Pattern;
 use crate::readiness::Need;
 use crate::upgrade::client_address::TrustedProxy;
-use crate::upgrade::origin::Origins;
+use crate::upgrade::origin::{Origin, Origins};
 
 /// The number of connections that are open at once, of all kinds, unless
 /// [`Builder::max_connections`](crate::Builder::max_connections) says otherwise; more wait in the system's queue until others end.
 pub const MAX_CONNECTIONS: usize = 100_000;
 
-/// The settings that can change. A session keeps those of the moment when it was opened, for it has told them to its
-/// client; hooks are those of the moment when they are asked.
+/// The settings of a hub that can change while it runs: see [`Hub::update`](crate::Hub::update). The methods are those of
+/// [`Builder`](crate::Builder), which has their documentation.
+///
+/// A session keeps the limits with which it was opened, for its client knows them. Hooks are in force at once, for open
+/// sessions too.
+///
+/// ```
+/// use std::time::Duration;
+/// use wirehub_hub::Hub;
+///
+/// let hub = Hub::builder().connections_per_address(100).build();
+/// hub.update(|live| {
+///     live.idle_timeout(Some(Duration::from_secs(60))).drain_delay(Duration::from_secs(5));
+/// });
+/// // The bound on connections is as before.
+/// ```
 #[derive(Clone)]
-pub(crate) struct Live {
+#[must_use]
+pub struct LiveSettings {
     pub(crate) limits: Limits,
     pub(crate) queue_bytes: usize,
     pub(crate) alarm_bytes: usize,
@@ -42,11 +60,200 @@ pub(crate) struct Live {
     pub(crate) token_grace: Duration,
     pub(crate) hooks: Hooks,
     /// For the calls that have no handler of their own: the first pattern that fits.
-    pub(crate) other_calls: Vec<(CallPattern, Handler)>,
+    pub(crate) other_calls: Vec<(Pattern, Handler)>,
     pub(crate) needs: Vec<Need>,
 }
 
-impl Default for Live {
+impl LiveSettings {
+    /// See [`Builder::authenticate`](crate::Builder::authenticate). The hook takes the place of the present one.
+    pub fn authenticate<F, A>(&mut self, hook: F) -> &mut Self
+    where
+        F: Fn(Credentials) -> A + Send + Sync + 'static,
+        A: Future<Output = Result<Authenticated, Refusal>> + Send + 'static,
+    {
+        let hook = Arc::new(hook);
+        self.authenticator = Some(Arc::new(move |credentials| {
+            let hook = Arc::clone(&hook);
+            // All of it within the future: a panic in it fails this one attempt.
+            Box::pin(async move { hook(credentials).await })
+        }));
+        self
+    }
+
+    /// See [`Builder::authorize_subscribe`](crate::Builder::authorize_subscribe). Of two hooks with the same pattern the later
+    /// one takes the place of the earlier one.
+    pub fn authorize_subscribe<F, A>(&mut self, pattern: Pattern, hook: F) -> &mut Self
+    where
+        F: Fn(CallContext, ChannelName) -> A + Send + Sync + 'static,
+        A: Future<Output = Result<(), CallError>> + Send + 'static,
+    {
+        self.hooks.on_subscribe(pattern, hook);
+        self
+    }
+
+    /// See [`Builder::authorize_publish`](crate::Builder::authorize_publish). Of two hooks with the same pattern the later one
+    /// takes the place of the earlier one.
+    pub fn authorize_publish<F, A>(&mut self, pattern: Pattern, hook: F) -> &mut Self
+    where
+        F: Fn(CallContext, PublishRequest) -> A + Send + Sync + 'static,
+        A: Future<Output = Result<Payload, CallError>> + Send + 'static,
+    {
+        self.hooks.on_publish(pattern, hook);
+        self
+    }
+
+    /// See [`Builder::call_any`](crate::Builder::call_any). Of two handlers with the same pattern the later one takes the place
+    /// of the earlier one.
+    pub fn call_any<F, A>(&mut self, pattern: Pattern, handler: F) -> &mut Self
+    where
+        F: Fn(CallContext, RawCall) -> A + Send + Sync + 'static,
+        A: Future<Output = Result<Payload, CallError>> + Send + 'static,
+    {
+        put_by_pattern(&mut self.other_calls, pattern, call::raw(handler));
+        self
+    }
+
+    /// Removes every hook of subscriptions and publications, and every handler of [`Self::call_any`].
+    pub fn clear_hooks(&mut self) -> &mut Self {
+        self.hooks = Hooks::default();
+        self.other_calls.clear();
+        self
+    }
+
+    /// See [`Builder::readiness_check`](crate::Builder::readiness_check).
+    pub fn readiness_check<F>(&mut self, name: impl Into<Arc<str>>, check: F) -> &mut Self
+    where
+        F: Fn() -> Result<(), String> + Send + Sync + 'static,
+    {
+        self.needs.push(Need::new(name, check));
+        self
+    }
+
+    /// See [`Builder::allow_origin`](crate::Builder::allow_origin).
+    pub fn allow_origin(&mut self, origin: Origin) -> &mut Self {
+        self.origins.allow(origin);
+        self
+    }
+
+    /// Allows exactly these origins, beside the server's own.
+    pub fn origins(&mut self, origins: impl IntoIterator<Item = Origin>) -> &mut Self {
+        self.origins = Origins::default();
+        origins.into_iter().for_each(|origin| self.origins.allow(origin));
+        self
+    }
+
+    /// See [`Builder::trust_proxy`](crate::Builder::trust_proxy).
+    pub fn trust_proxy(&mut self, proxy: TrustedProxy) -> &mut Self {
+        self.proxies.push(proxy);
+        self
+    }
+
+    /// Trusts exactly these proxies.
+    pub fn trusted_proxies(&mut self, proxies: impl IntoIterator<Item = TrustedProxy>) -> &mut Self {
+        self.proxies = proxies.into_iter().collect();
+        self
+    }
+
+    /// See [`Builder::token_grace`](crate::Builder::token_grace).
+    pub fn token_grace(&mut self, grace: Duration) -> &mut Self {
+        self.token_grace = grace;
+        self
+    }
+
+    /// See [`Builder::limits`](crate::Builder::limits).
+    pub fn limits(&mut self, limits: Limits) -> &mut Self {
+        self.limits = limits;
+        self
+    }
+
+    /// See [`Builder::commands_per_second`](crate::Builder::commands_per_second).
+    pub fn commands_per_second(&mut self, per_second: u32) -> &mut Self {
+        self.commands_per_second = (per_second > 0).then_some(per_second);
+        self
+    }
+
+    /// See [`Builder::user_commands_per_second`](crate::Builder::user_commands_per_second).
+    pub fn user_commands_per_second(&mut self, per_second: u32) -> &mut Self {
+        self.user_commands_per_second = Some(per_second);
+        self
+    }
+
+    /// See [`Builder::sessions_per_user`](crate::Builder::sessions_per_user). `None`: no bound.
+    pub fn sessions_per_user(&mut self, sessions: Option<u32>) -> &mut Self {
+        self.sessions_per_user = sessions;
+        self
+    }
+
+    /// See [`Builder::max_connections`](crate::Builder::max_connections). An accept loop reads it when it begins.
+    pub fn max_connections(&mut self, connections: usize) -> &mut Self {
+        self.max_connections = connections.max(1);
+        self
+    }
+
+    /// See [`Builder::connections_per_address`](crate::Builder::connections_per_address). `None`: no bound.
+    pub fn connections_per_address(&mut self, connections: Option<u32>) -> &mut Self {
+        self.addresses.connections = connections;
+        self
+    }
+
+    /// See [`Builder::handshakes_per_second`](crate::Builder::handshakes_per_second). `None`: no bound.
+    pub fn handshakes_per_second(&mut self, per_second: Option<u32>) -> &mut Self {
+        self.addresses.handshakes = per_second;
+        self
+    }
+
+    /// See [`Builder::connect_timeout`](crate::Builder::connect_timeout).
+    pub fn connect_timeout(&mut self, timeout: Duration) -> &mut Self {
+        self.connect_timeout = timeout;
+        self
+    }
+
+    /// See [`Builder::handshake_timeout`](crate::Builder::handshake_timeout).
+    pub fn handshake_timeout(&mut self, timeout: Duration) -> &mut Self {
+        self.handshake_timeout = timeout;
+        self
+    }
+
+    /// See [`Builder::idle_timeout`](crate::Builder::idle_timeout). `None`: sessions may be idle for ever.
+    pub fn idle_timeout(&mut self, timeout: Option<Duration>) -> &mut Self {
+        self.idle_timeout = timeout;
+        self
+    }
+
+    /// See [`Builder::drain_delay`](crate::Builder::drain_delay).
+    pub fn drain_delay(&mut self, delay: Duration) -> &mut Self {
+        self.drain_delay = delay;
+        self
+    }
+
+    /// See [`Builder::queue_bytes`](crate::Builder::queue_bytes).
+    pub fn queue_bytes(&mut self, bytes: usize) -> &mut Self {
+        self.queue_bytes = bytes;
+        self
+    }
+
+    /// See [`Builder::alarm_bytes`](crate::Builder::alarm_bytes).
+    pub fn alarm_bytes(&mut self, bytes: usize) -> &mut Self {
+        self.alarm_bytes = bytes;
+        self
+    }
+}
+
+/// Puts an entry in the place of the one with the same pattern, or behind all others.
+pub(crate) fn put_by_pattern<T>(entries: &mut Vec<(Pattern, T)>, pattern: Pattern, value: T) {
+    match entries.iter_mut().find(|(known, _)| *known == pattern) {
+        Some(entry) => entry.1 = value,
+        None => entries.push((pattern, value)),
+    }
+}
+
+impl fmt::Debug for LiveSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LiveSettings").field("limits", &self.limits).finish_non_exhaustive()
+    }
+}
+
+impl Default for LiveSettings {
     fn default() -> Self {
         Self {
             limits: Limits::default(),
@@ -72,27 +279,35 @@ impl Default for Live {
     }
 }
 
-impl Live {
+impl LiveSettings {
     /// How many commands all sessions of a user may send in a second; nothing for no bound.
     pub(crate) fn of_each_user(&self) -> Option<u32> {
         self.user_commands_per_second.or(self.commands_per_second).filter(|per_second| *per_second > 0)
     }
 }
 
-/// The [`Live`] settings of the moment.
+/// The [`LiveSettings`] in force.
 #[derive(Default)]
-pub(super) struct Current(RwLock<Arc<Live>>);
+pub(super) struct Current {
+    settings: RwLock<Arc<LiveSettings>>,
+    /// Held by one update at a time. Readers do not wait for it.
+    updating: Mutex<()>,
+}
 
 impl Current {
-    pub(super) fn new(live: Live) -> Self {
-        Self(RwLock::new(Arc::new(live)))
+    pub(super) fn new(live: LiveSettings) -> Self {
+        Self { settings: RwLock::new(Arc::new(live)), updating: Mutex::default() }
     }
 
-    pub(super) fn get(&self) -> Arc<Live> {
-        Arc::clone(&self.0.read())
+    pub(super) fn get(&self) -> Arc<LiveSettings> {
+        Arc::clone(&self.settings.read())
     }
 
-    pub(super) fn set(&self, live: Live) {
-        *self.0.write() = Arc::new(live);
+    /// Changes a copy and puts it in force. Where `change` panics the present settings stay.
+    pub(super) fn update(&self, change: impl FnOnce(&mut LiveSettings)) {
+        let _updating = self.updating.lock();
+        let mut settings = (*self.get()).clone();
+        change(&mut settings);
+        *self.settings.write() = Arc::new(settings);
     }
 }

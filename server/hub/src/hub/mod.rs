@@ -16,7 +16,7 @@ use self::alarms::Alarms;
 use self::call_memory::CallMemory;
 use self::channels::Channels;
 use self::connections::{Connections, Phase};
-use self::live::{Current, Live};
+use self::live::{Current, LiveSettings};
 pub use self::payers::Payer;
 use self::payers::Payers;
 use self::rules::Rules;
@@ -103,7 +103,7 @@ impl Hub {
         Builder::default()
     }
 
-    pub(crate) fn new(settings: Settings, live: Live) -> Self {
+    pub(crate) fn new(settings: Settings, live: LiveSettings) -> Self {
         let counters = Counters::new();
         let inner = Inner {
             settings,
@@ -380,12 +380,19 @@ impl Hub {
         }
     }
 
-    /// Takes over from a builder what can change while a hub runs: limits and bounds, times that clients are given, origins,
-    /// proxies, and all hooks: that which knows clients (without one in the builder, everybody is let in from now on), those
-    /// that decide on subscriptions and publications, and those that answer calls by a pattern. Sessions that are open keep
-    /// the limits that they were told. All else that the builder has, observers too, is left out of account.
-    pub fn reload(&self, settings: Builder) {
-        self.inner.live.set(settings.into_live());
+    /// Changes settings while the hub runs. `change` begins with the settings in force; a setting that it does not touch stays.
+    /// Updates are made one at a time. `change` must not call this method.
+    ///
+    /// ```
+    /// use wirehub_hub::Hub;
+    ///
+    /// let hub = Hub::builder().build();
+    /// hub.update(|live| {
+    ///     live.commands_per_second(100);
+    /// });
+    /// ```
+    pub fn update(&self, change: impl FnOnce(&mut LiveSettings)) {
+        self.inner.live.update(change);
     }
 
     /// A payload that a subscriber's queue has room for, if it is one: none could get it, and it would end those who are slow.
@@ -448,7 +455,7 @@ impl Hub {
     }
 
     /// The settings that can change, as they are now.
-    pub(crate) fn live(&self) -> Arc<Live> {
+    pub(crate) fn live(&self) -> Arc<LiveSettings> {
         self.inner.live.get()
     }
 

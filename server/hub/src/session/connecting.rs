@@ -15,7 +15,8 @@ use super::subscribing::located;
 use super::subscriptions::{Subscription, Term};
 use super::waiting::{MAX_WAITING, asked};
 use super::{Session, Stage, encode};
-use crate::auth::{Action, Authenticated, ChannelPattern, Rights};
+use crate::Pattern;
+use crate::auth::{Action, Authenticated, Rights};
 use crate::engine::Located;
 use crate::hub::call_memory::scope_of;
 use crate::hub::is_reserved;
@@ -169,7 +170,7 @@ impl Session {
     /// What the token says of the session holds from now on. Gives for how long; zero for ever.
     pub(super) fn take_rights(&mut self, identity: Authenticated) -> Duration {
         let Authenticated { ttl, mut rights, channels, .. } = identity;
-        rights.subscribe.extend(channels.iter().map(ChannelPattern::from));
+        rights.subscribe.extend(channels.iter().map(Pattern::from));
         let grace = self.live.token_grace;
         // Most sessions have none.
         if rights != Rights::default() || self.extras.is_some() {

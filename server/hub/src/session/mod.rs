@@ -26,7 +26,7 @@ use self::subscriptions::{Subscription, Subscriptions};
 use self::waiting::{MAX_WAITING, Waiting};
 use crate::Hub;
 use crate::hub::connections::Phase;
-use crate::hub::live::Live;
+use crate::hub::live::LiveSettings;
 use crate::hub::sessions::Peer;
 use crate::observe::SessionEvent;
 use crate::rate::Filling;
@@ -83,7 +83,7 @@ async fn part<S: AsyncRead + AsyncWrite + Unpin, O>(served: Option<(Session, Soc
 /// Everything about a session but its socket.
 struct Session {
     hub: Hub,
-    live: Arc<Live>,
+    live: Arc<LiveSettings>,
     peer: Arc<Peer>,
     stage: Stage,
     subscriptions: Subscriptions,
