@@ -13,7 +13,8 @@ use futures_util::{Stream, StreamExt as _};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use wirehub_client::{Address, Client, Config, Gap, Publication, Subscription, Update};
-use wirehub_server::{Hub, ListenAddress, Listener, router};
+use wirehub_server::namespace::Namespace;
+use wirehub_server::{Builder, Hub, ListenAddress, Listener, router};
 
 mod proxy;
 
@@ -22,6 +23,11 @@ pub use self::proxy::Proxy;
 /// How long a test waits for what has to happen: long enough for a busy machine, and never waited out by a test that
 /// passes.
 pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A builder of a hub whose channels are open to every client.
+pub fn open_hub() -> Builder {
+    Hub::builder().default_namespace(Namespace::open())
+}
 
 /// A server of its own, in this process.
 #[derive(Debug)]

@@ -151,7 +151,7 @@ async fn a_call_whose_answer_was_lost_is_repeated_and_carried_out_once() {
 
 #[tokio::test]
 async fn a_gap_where_no_history_is_kept_is_another_one_than_where_it_is_lost() {
-    let server = Server::start(Hub::builder().build(), "127.0.0.1:0").await;
+    let server = Server::start(wirehub_tests::open_hub().build(), "127.0.0.1:0").await;
     let proxy = server.proxy().await;
     let bob = wirehub_client::client(proxy.address(), Config::default());
     let mut heard = bob.subscribe(&ChatRoom::new("lobby").unwrap()).unwrap();

@@ -11,12 +11,12 @@ use wirehub_demo_contract::{ChatMessage, ChatRoom};
 use wirehub_server::alarm::{Alarm, AlarmProgress};
 use wirehub_server::auth::Authenticated;
 use wirehub_server::namespace::{Access, History, Namespace};
-use wirehub_server::{Builder, Hub, SessionId};
+use wirehub_server::{Builder, SessionId};
 use wirehub_tests::{Server, next, publication, soon};
 
 /// A token is a user's name, and the channels of the user behind it.
 fn hub() -> Builder {
-    Hub::builder()
+    wirehub_tests::open_hub()
         .authenticate(async |credentials| {
             let mut words = credentials.token.split_whitespace();
             let user = words.next().unwrap_or_default().to_owned();

@@ -30,8 +30,8 @@ pub(crate) fn build(project: &Project, tools: &Tools, log: &mut Log) -> Result<(
 
 /// What the steps for the workspace do not see, because the example is not of it.
 pub(crate) fn lint(project: &Project, log: &mut Log) -> Result<()> {
-    log.run(cargo(project, "fmt").arg("--check"))?;
-    log.run(cargo(project, "clippy").args(["--all-targets", "--", "-D", "warnings"]))
+    log.run(cargo(project, "fmt").args(["--all", "--check"]))?;
+    log.run(cargo(project, "clippy").args(["--workspace", "--all-targets", "--", "-D", "warnings"]))
 }
 
 fn cargo(project: &Project, verb: &str) -> Command {

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 use wirehub_server::Hub;
+use wirehub_server::namespace::Namespace;
 
 use super::{
     ApiCommand, BenchOptions, ClientCommand, ConfigCommand, HealthOptions, PlainOptions, ServeOptions,
@@ -119,7 +120,7 @@ Examples:
 /// name that is the same.
 pub fn main() -> ExitCode {
     match Arguments::parse().command {
-        Command::Serve(options) => options.serve(Hub::builder()),
+        Command::Serve(options) => options.serve(Hub::builder().default_namespace(Namespace::open())),
         Command::Config(command) => command.run(),
         Command::Token(options) => options.run(),
         Command::Health(options) => options.run(),

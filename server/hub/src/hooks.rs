@@ -10,6 +10,7 @@ use futures_util::future::BoxFuture;
 use wirehub_common::frame::{ErrorInfo, Subscribe};
 use wirehub_common::{ChannelName, Payload};
 
+use crate::auth::Action;
 use crate::call::{CallContext, CallError};
 use crate::hub::live::put_by_pattern;
 use crate::pattern::Pattern;
@@ -70,6 +71,15 @@ impl Hooks {
     /// Who decides about subscriptions to a channel, and about reading its history.
     pub(crate) fn subscribing(&self, channel: &ChannelName) -> Option<&SubscribeHook> {
         first(&self.subscribe, channel)
+    }
+
+    /// Whether a hook decides on an action in a channel.
+    pub(crate) fn decides(&self, action: Action, channel: &ChannelName) -> bool {
+        match action {
+            Action::Subscribe => self.subscribing(channel).is_some(),
+            Action::Publish => self.publishing(channel).is_some(),
+            Action::Presence => false,
+        }
     }
 
     /// Whether there is somebody to ask about one of these.

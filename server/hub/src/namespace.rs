@@ -71,9 +71,18 @@ pub enum Access {
 }
 
 impl Namespace {
-    /// Stands for all namespaces that have no rules of their own, and for channels without one: see
-    /// [`Builder::default_namespace`](crate::Builder::default_namespace).
+    /// The name of the [default namespace](crate::Builder::default_namespace).
     pub const OTHERS: &'static str = "*";
+
+    /// Every client may subscribe and publish: the same as the default value.
+    pub fn open() -> Self {
+        Self::default()
+    }
+
+    /// Only clients whose token has the right may subscribe and publish.
+    pub fn closed() -> Self {
+        Self::default().subscribe(Access::TokenOnly).publish(Access::TokenOnly)
+    }
 
     /// Its channels keep history: who comes back gets what was missed, and what was published can be read. Without this
     /// nothing is kept.
@@ -154,7 +163,10 @@ pub(crate) struct Namespaces {
     by_name: HashMap<Box<str>, Namespace>,
     /// For the channels of users.
     users: Namespace,
-    others: Namespace,
+    /// For all other channels.
+    default: Namespace,
+    /// Whether the program has said what `default` is.
+    has_default: bool,
 }
 
 impl Default for Namespaces {
@@ -162,7 +174,7 @@ impl Default for Namespaces {
         // What is sent to a user while the connection is broken is there a moment later.
         let history = History::new(100, Duration::from_secs(600)).with_bytes(256 * 1024);
         let users = Namespace::default().history(history);
-        Self { by_name: HashMap::new(), users, others: Namespace::default() }
+        Self { by_name: HashMap::new(), users, default: Namespace::closed(), has_default: false }
     }
 }
 
@@ -170,18 +182,28 @@ impl Namespaces {
     pub(crate) fn insert(&mut self, name: Box<str>, namespace: Namespace) {
         match &*name {
             USERS => self.users = namespace,
-            Namespace::OTHERS => self.others = namespace,
+            Namespace::OTHERS => self.set_default(namespace),
             _ => drop(self.by_name.insert(name, namespace)),
         }
     }
 
-    pub(crate) fn set_others(&mut self, namespace: Namespace) {
-        self.others = namespace;
+    pub(crate) fn set_default(&mut self, namespace: Namespace) {
+        (self.default, self.has_default) = (namespace, true);
+    }
+
+    /// Whether no rule of the program is about a channel.
+    pub(crate) fn is_unruled(&self, channel: &ChannelName) -> bool {
+        let name = channel.as_str();
+        !self.has_default && !name.starts_with(USERS) && !self.by_name.contains_key(channel.namespace())
+    }
+
+    pub(crate) fn has_default(&self) -> bool {
+        self.has_default
     }
 
     /// The rules of the channels that have none of their own.
-    pub(crate) fn others(&self) -> &Namespace {
-        &self.others
+    pub(crate) fn default_namespace(&self) -> &Namespace {
+        &self.default
     }
 
     /// What holds for a channel.
@@ -191,9 +213,9 @@ impl Namespaces {
         }
         // Most hubs have no rules at all.
         if self.by_name.is_empty() {
-            return &self.others;
+            return &self.default;
         }
-        self.by_name.get(channel.namespace()).unwrap_or(&self.others)
+        self.by_name.get(channel.namespace()).unwrap_or(&self.default)
     }
 }
 

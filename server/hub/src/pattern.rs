@@ -71,7 +71,7 @@ pub struct PatternError;
 
 impl fmt::Display for PatternError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a pattern is a name, or the beginning of one and a `*`: write chat:lobby, chat:* or *")
+        f.write_str("a pattern is a name, or the beginning of one and a `*`: write chat:lobby, chat:*, billing.* or *")
     }
 }
 

@@ -12,11 +12,11 @@ use wirehub_server::auth::Authenticated;
 use wirehub_server::namespace::{Namespace, Overflow};
 use wirehub_server::{Hub, api, router};
 
-use crate::support::{CODECS, Client, Received, Server, http_at, name, publish, until};
+use crate::support::{CODECS, Client, Received, Server, http_at, name, open_hub, publish, until};
 
 /// A hub that believes every token to be a name.
 fn hub() -> Hub {
-    Hub::builder()
+    open_hub()
         .authenticate(async |credentials| Ok(Authenticated::user(credentials.token)))
         .namespace("bulk", Namespace::default().overflow(Overflow::DropOldest))
         .build()
@@ -107,7 +107,7 @@ async fn more_alarms_than_a_queue_has_room_for_come_as_they_are_taken() {
     const ALARMS: usize = 200;
     let large = format!("\"{}\"", "x".repeat(1000));
     for codec in CODECS {
-        let hub = Hub::builder()
+        let hub = open_hub()
             .authenticate(async |credentials| Ok(Authenticated::user(credentials.token)))
             .queue_bytes(20_000)
             .build();

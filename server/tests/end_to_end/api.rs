@@ -9,15 +9,15 @@ use wirehub_server::api::ApiKey;
 use wirehub_server::auth::Authenticated;
 use wirehub_server::engine::{Delivery, Engine, EngineError, EngineFuture, Locate, Located, ReadHistory};
 use wirehub_server::namespace::{History, Namespace};
-use wirehub_server::{Hub, api, router};
+use wirehub_server::{api, router};
 
-use crate::support::{CODECS, Client, Received, Server, http_at, name};
+use crate::support::{CODECS, Client, Received, Server, http_at, name, open_hub};
 
 const KEY: &str = "0123456789abcdef0123456789abcdef";
 
 async fn server() -> Server {
     let history = History::new(10, Duration::from_secs(60));
-    let hub = Hub::builder()
+    let hub = open_hub()
         .namespace("kept", Namespace::default().history(history))
         .authenticate(async |credentials| Ok(Authenticated::user(credentials.token)))
         .build();
@@ -285,7 +285,7 @@ async fn an_engine_that_fails_is_told_as_a_problem() {
         }
     }
     let history = Namespace::default().history(History::new(10, Duration::from_secs(60)));
-    let hub = Hub::builder().namespace("kept", history).engine(Broken).build();
+    let hub = open_hub().namespace("kept", history).engine(Broken).build();
     let app = router(&hub).merge(api(&hub, [key()]));
     let server = Server::start_app(hub, app, "127.0.0.1:0").await;
     let message = || json!({ "channel": "kept:a", "data": 1 });

@@ -3,9 +3,8 @@
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
 use wirehub_common::{Codec, Payload};
-use wirehub_server::Hub;
 
-use crate::support::{Client, Server, name};
+use crate::support::{Client, Server, name, open_hub};
 
 const CONNECT: &str = r#"{"id":1,"connect":{}}"#;
 
@@ -31,7 +30,7 @@ async fn nothing_came(client: &mut Client<TcpStream>) {
 }
 
 async fn start() -> Server {
-    Server::start(Hub::builder().build()).await
+    Server::start(open_hub().build()).await
 }
 
 #[tokio::test]

@@ -9,10 +9,9 @@ use tokio::sync::{Notify, Semaphore};
 use wirehub_common::code::ErrorCode;
 use wirehub_common::frame::{Call, Called, Cancel, Command, Connect, Reply, ReplyBody, Request, ServerFrame};
 use wirehub_common::{Limits, Payload};
-use wirehub_server::Hub;
 use wirehub_server::call::CallError;
 
-use crate::support::{CODECS, Client, Received, Server, call, until};
+use crate::support::{CODECS, Client, Received, Server, call, open_hub, until};
 
 wirehub_common::contract! {
     /// What the tests call.
@@ -36,7 +35,7 @@ wirehub_common::contract! {
 }
 
 fn hub() -> wirehub_server::Builder {
-    Hub::builder()
+    open_hub()
         .contract::<Tests>()
         .call(Double, async |_, number| Ok(number.saturating_mul(2)))
         .call(Hang, async |_, _| std::future::pending().await)
@@ -187,7 +186,7 @@ async fn calls_of_a_session_that_ends_are_dropped() {
     let (dropped, started) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
     let hub = {
         let (dropped, started) = (Arc::clone(&dropped), Arc::clone(&started));
-        Hub::builder().call(Hang, move |_, _| {
+        open_hub().call(Hang, move |_, _| {
             let guard = Dropped(Arc::clone(&dropped));
             started.notify_one();
             async move {
@@ -210,7 +209,7 @@ async fn large_answers_wait_for_a_client_that_does_not_read_and_do_not_end_it() 
     let gate = Arc::new(Semaphore::new(0));
     let hub = {
         let gate = Arc::clone(&gate);
-        Hub::builder().queue_bytes(64 * 1024).call(LargeAnswer, move |_, _| {
+        open_hub().queue_bytes(64 * 1024).call(LargeAnswer, move |_, _| {
             let gate = Arc::clone(&gate);
             async move {
                 let _open = gate.acquire().await.map_err(CallError::internal)?;
@@ -267,7 +266,7 @@ async fn a_stream_is_polled_only_as_fast_as_its_client_reads() {
     let polled = Arc::new(AtomicUsize::new(0));
     let hub = {
         let polled = Arc::clone(&polled);
-        Hub::builder().queue_bytes(64 * 1024).call_stream(Flood, move |_, length| {
+        open_hub().queue_bytes(64 * 1024).call_stream(Flood, move |_, length| {
             let polled = Arc::clone(&polled);
             async move {
                 Ok(stream::iter(0..length).map(move |_| {
@@ -304,7 +303,7 @@ async fn a_repeated_key_is_carried_out_once_for_its_user_until_it_is_cancelled()
     let carried_out = Arc::new(AtomicUsize::new(0));
     let hub = {
         let carried_out = Arc::clone(&carried_out);
-        Hub::builder()
+        open_hub()
             .authenticate(async |credentials| {
                 Ok(wirehub_server::auth::Authenticated::user(credentials.token))
             })
@@ -360,7 +359,7 @@ async fn the_key_of_a_call_is_its_name_s_and_an_anonymous_one_its_session_s() {
     let gate = Arc::new(Semaphore::new(0));
     let hub = {
         let (carried_out, gate) = (Arc::clone(&carried_out), Arc::clone(&gate));
-        Hub::builder().call_any("*".parse().unwrap(), move |who, call| {
+        open_hub().call_any("*".parse().unwrap(), move |who, call| {
             carried_out.fetch_add(1, Ordering::SeqCst);
             let gate = Arc::clone(&gate);
             async move {
@@ -403,7 +402,7 @@ async fn answers_that_a_client_does_not_take_are_bounded_in_bytes() {
     let answered = Arc::new(AtomicUsize::new(0));
     let hub = {
         let answered = Arc::clone(&answered);
-        Hub::builder().call_any("large".parse().unwrap(), move |_, _| {
+        open_hub().call_any("large".parse().unwrap(), move |_, _| {
             let answered = Arc::clone(&answered);
             async move {
                 answered.fetch_add(1, Ordering::SeqCst);
@@ -427,7 +426,7 @@ async fn answers_that_a_client_does_not_take_are_bounded_in_bytes() {
 #[tokio::test]
 async fn handlers_share_the_state_of_the_hub_by_its_type() {
     struct Names(Vec<&'static str>);
-    let hub = Hub::builder()
+    let hub = open_hub()
         .state(Names(vec!["ann", "bob"]))
         .state(7_u32)
         .call_any("names".parse().unwrap(), async |context, _| {

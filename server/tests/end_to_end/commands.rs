@@ -14,16 +14,18 @@ use wirehub_demo_contract::Demo;
 use wirehub_server::Hub;
 use wirehub_server::auth::Refusal;
 
-use crate::support::{CODECS, Client, Received, Server, call, name, publish, subscribe, unsubscribe};
+use crate::support::{
+    CODECS, Client, Received, Server, call, name, open_hub, publish, subscribe, unsubscribe,
+};
 
 fn hub() -> Hub {
-    Hub::builder().build()
+    open_hub().build()
 }
 
 #[tokio::test]
 async fn connect_is_answered_with_the_session_and_the_limits_in_force() {
     let limits = Limits { channels: 3, ..Limits::default() };
-    let server = Server::start(Hub::builder().limits(limits).build()).await;
+    let server = Server::start(open_hub().limits(limits).build()).await;
     for codec in CODECS {
         let mut client = Client::open(&server, codec).await;
         let connected = client.connected(Connect::default()).await;
@@ -61,7 +63,7 @@ async fn a_connect_that_is_written_wrongly_is_told_why() {
 #[tokio::test]
 async fn subscriptions_in_connect_are_made_at_once_and_each_has_its_outcome() {
     let limits = Limits { channels: 2, ..Limits::default() };
-    let server = Server::start(Hub::builder().limits(limits).build()).await;
+    let server = Server::start(open_hub().limits(limits).build()).await;
     for codec in CODECS {
         let mut client = Client::open(&server, codec).await;
         let position = Some(Position { offset: 7, epoch: "old".into() });
@@ -141,7 +143,7 @@ async fn a_payload_that_is_not_what_its_tag_says_is_refused() {
 
 #[tokio::test]
 async fn a_contract_bounds_channels_payloads_and_is_compared() {
-    let server = Server::start(Hub::builder().contract::<Demo>().build()).await;
+    let server = Server::start(open_hub().contract::<Demo>().build()).await;
     for codec in CODECS {
         let mut client = Client::open(&server, codec).await;
         let skewed = ContractId { hash: ContractHash(1), ..Demo::id() };
@@ -162,7 +164,7 @@ async fn a_contract_bounds_channels_payloads_and_is_compared() {
 
 #[tokio::test]
 async fn who_sends_too_much_is_told_and_others_notice_nothing() {
-    let server = Server::start(Hub::builder().commands_per_second(5).build()).await;
+    let server = Server::start(open_hub().commands_per_second(5).build()).await;
     for codec in CODECS {
         let mut greedy = Client::connect(&server, codec).await;
         let mut modest = Client::connect(&server, codec).await;
@@ -186,7 +188,7 @@ async fn who_sends_too_much_is_told_and_others_notice_nothing() {
 
 #[tokio::test]
 async fn many_sessions_of_one_user_together_may_send_no_more_than_one() {
-    let hub = Hub::builder()
+    let hub = open_hub()
         .commands_per_second(50)
         .authenticate(async |credentials| Ok(wirehub_server::auth::Authenticated::user(credentials.token)));
     let server = Server::start(hub.build()).await;
@@ -223,7 +225,7 @@ async fn who_tries_one_token_after_the_other_is_slowed_down() {
     let asked = Arc::new(AtomicUsize::new(0));
     let hub = {
         let asked = Arc::clone(&asked);
-        Hub::builder().commands_per_second(1).authenticate(move |_| {
+        open_hub().commands_per_second(1).authenticate(move |_| {
             asked.fetch_add(1, Ordering::SeqCst);
             std::future::ready(Err(Refusal::invalid()))
         })
@@ -246,7 +248,7 @@ async fn who_tries_one_token_after_the_other_is_slowed_down() {
 
 #[tokio::test]
 async fn a_key_that_is_too_long_to_be_remembered_is_refused() {
-    let hub = Hub::builder().call_any("echo".parse().unwrap(), async |_, call| Ok(call.payload));
+    let hub = open_hub().call_any("echo".parse().unwrap(), async |_, call| Ok(call.payload));
     let server = Server::start(hub.build()).await;
     let keyed = |key: &str| {
         let payload = || Payload::json("1");
@@ -351,7 +353,7 @@ async fn the_wrong_kind_of_message_ends_the_session() {
 #[tokio::test]
 async fn a_message_over_the_limit_ends_the_session() {
     let limits = Limits { message_bytes: 1000, ..Limits::default() };
-    let server = Server::start(Hub::builder().limits(limits).build()).await;
+    let server = Server::start(open_hub().limits(limits).build()).await;
     for codec in CODECS {
         let mut client = Client::connect(&server, codec).await;
         client.ok(publish("a", Payload::bytes(vec![b'x'; 500]))).await;

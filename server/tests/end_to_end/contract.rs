@@ -2,11 +2,11 @@
 
 use wirehub_common::frame::Connect;
 use wirehub_common::{Payload, PayloadErrorKind};
+use wirehub_server::SessionId;
 use wirehub_server::alarm::{Alarm, AlarmError};
 use wirehub_server::auth::Authenticated;
-use wirehub_server::{Hub, SessionId};
 
-use crate::support::{CODECS, Client, Server, call, name};
+use crate::support::{CODECS, Client, Server, call, name, open_hub};
 
 wirehub_common::contract! {
     contract Ours = "ours";
@@ -35,7 +35,7 @@ wirehub_common::contract! {
 }
 
 fn hub() -> wirehub_server::Builder {
-    Hub::builder()
+    open_hub()
         .contract::<Ours>()
         .authenticate(async |credentials| Ok(Authenticated::user(credentials.token)))
         .call_any("*".parse().unwrap(), async |_, call| Ok(call.payload))
@@ -99,8 +99,8 @@ fn a_handler_outside_of_the_contract_is_refused_when_the_hub_is_built() {
         assert!(refused.contains(words) && refused.contains("contract"), "{refused}");
     }
     // Without a contract everything goes, and the contract may come behind the handler.
-    assert_eq!(error(Hub::builder().call(Triple, async |_, number| Ok(number))), None);
-    let late = Hub::builder().call(Double, async |_, number| Ok(number)).contract::<Ours>();
+    assert_eq!(error(open_hub().call(Triple, async |_, number| Ok(number))), None);
+    let late = open_hub().call(Double, async |_, number| Ok(number)).contract::<Ours>();
     assert_eq!(error(late), None);
     assert_eq!(Ours::NAME, "ours");
 }

@@ -8,9 +8,8 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::{WebSocketStream, client_async};
 use wirehub_common::Limits;
-use wirehub_server::Hub;
 
-use crate::support::{Server, in_time};
+use crate::support::{Server, in_time, open_hub};
 
 async fn open(server: &Server) -> WebSocketStream<TcpStream> {
     in_time(client_async("ws://localhost/echo", server.tcp().await)).await.unwrap().0
@@ -22,7 +21,7 @@ async fn next(socket: &mut WebSocketStream<TcpStream>) -> Message {
 
 async fn start(message_bytes: u32) -> Server {
     let limits = Limits { message_bytes, ..Limits::default() };
-    Server::start(Hub::builder().limits(limits).build()).await
+    Server::start(open_hub().limits(limits).build()).await
 }
 
 /// A masked frame; the mask is zero, so that the content stands there as it is.
@@ -48,7 +47,7 @@ async fn messages_come_back_as_they_were() {
 
 #[tokio::test]
 async fn it_counts_among_the_connections_of_an_address() {
-    let server = Server::start(Hub::builder().connections_per_address(1).build()).await;
+    let server = Server::start(open_hub().connections_per_address(1).build()).await;
     let _held = open(&server).await;
     let error = in_time(client_async("ws://localhost/echo", server.tcp().await)).await.unwrap_err();
     assert!(error.to_string().contains("429"), "{error}");

@@ -9,11 +9,11 @@ use wirehub_server::Hub;
 use wirehub_server::namespace::{Namespace, Overflow};
 
 use crate::support::{
-    CODECS, Client, Received, Server, in_time, name, publish, subscribe, unsubscribe, until,
+    CODECS, Client, Received, Server, in_time, name, open_hub, publish, subscribe, unsubscribe, until,
 };
 
 fn hub() -> Hub {
-    Hub::builder().build()
+    open_hub().build()
 }
 
 /// The channel of which the client is told that it did not get everything.
@@ -146,7 +146,7 @@ async fn a_session_that_breaks_the_rules_disturbs_nobody() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_subscriber_that_does_not_read_is_ended_and_others_get_everything() {
     const MESSAGES: usize = 200;
-    let server = Server::start(Hub::builder().queue_bytes(256 * 1024).build()).await;
+    let server = Server::start(open_hub().queue_bytes(256 * 1024).build()).await;
     let mut slow = Client::connect(&server, Codec::Protobuf).await;
     slow.subscribe("a").await;
     let mut quick = Client::connect(&server, Codec::Protobuf).await;
@@ -164,7 +164,7 @@ async fn a_subscriber_that_does_not_read_is_ended_and_others_get_everything() {
 
 #[tokio::test]
 async fn a_publication_larger_than_the_queues_is_refused_to_its_publisher_and_ends_nobody() {
-    let server = Server::start(Hub::builder().queue_bytes(100_000).build()).await;
+    let server = Server::start(open_hub().queue_bytes(100_000).build()).await;
     for codec in CODECS {
         let mut client = Client::connect(&server, codec).await;
         client.subscribe("a").await;
@@ -187,7 +187,7 @@ async fn a_client_that_sends_and_does_not_read_is_not_read_from() {
     // Each command of a dozen bytes is answered with an error of a hundred and more: 20 MB in all.
     const COMMANDS: u32 = 150_000;
     const BATCH: u32 = 3_000;
-    let server = Server::start(Hub::builder().queue_bytes(64 * 1024).build()).await;
+    let server = Server::start(open_hub().queue_bytes(64 * 1024).build()).await;
     let client = Client::connect(&server, Codec::Json).await;
     let (mut write, mut read) = client.socket.split();
     let sending = tokio::spawn(async move {
@@ -249,8 +249,7 @@ async fn a_broadcast_reaches_every_session_whatever_it_is_subscribed_to() {
 
 #[tokio::test]
 async fn urgent_publications_overtake_what_waits() {
-    let server =
-        Server::start(Hub::builder().namespace("alarm", Namespace::default().urgent()).build()).await;
+    let server = Server::start(open_hub().namespace("alarm", Namespace::default().urgent()).build()).await;
     let mut client = Client::connect(&server, Codec::Json).await;
     client.subscribe("chart:1").await;
     client.subscribe("alarm:fire").await;
@@ -300,7 +299,7 @@ async fn a_client_that_is_gone_without_a_close_is_forgotten() {
 
 #[tokio::test]
 async fn where_the_latest_alone_counts_it_takes_the_place_of_one_that_waits() {
-    let hub = Hub::builder().namespace("price", Namespace::default().overflow(Overflow::Latest)).build();
+    let hub = open_hub().namespace("price", Namespace::default().overflow(Overflow::Latest)).build();
     let server = Server::start(hub).await;
     for codec in CODECS {
         let mut client = Client::connect(&server, codec).await;
@@ -353,7 +352,7 @@ async fn where_the_latest_alone_counts_it_takes_the_place_of_one_that_waits() {
 
 #[tokio::test]
 async fn who_is_too_slow_for_what_may_be_dropped_misses_the_oldest_and_stays() {
-    let hub = Hub::builder()
+    let hub = open_hub()
         .queue_bytes(10_000)
         .namespace("log", Namespace::default().overflow(Overflow::DropOldest))
         .build();

@@ -10,14 +10,14 @@ use wirehub_common::frame::{
     Command, Connect, History as Read, HistoryPage, Idempotency, Position, Publication, Publish, Published,
     Push, Reply, ReplyBody, Request, ServerFrame, Subscribe, Subscribed,
 };
+use wirehub_server::Builder;
 use wirehub_server::auth::Authenticated;
 use wirehub_server::engine::{
     Delivery, Engine, EngineFuture as Later, Locate, Located, MemoryEngine, ReadHistory,
 };
 use wirehub_server::namespace::{History, Namespace};
-use wirehub_server::{Builder, Hub};
 
-use crate::support::{CODECS, Client, Received, Server, name, subscribe, unsubscribe};
+use crate::support::{CODECS, Client, Received, Server, name, open_hub, subscribe, unsubscribe};
 
 /// An engine whose answers come later; what decides on the order happens at once.
 #[derive(Debug)]
@@ -71,7 +71,7 @@ impl Engine for Slow {
 fn hubs(size: usize) -> [Builder; 2] {
     let kept = || {
         let history = History::new(size, Duration::from_secs(3600));
-        Hub::builder().namespace("kept", Namespace::default().history(history))
+        open_hub().namespace("kept", Namespace::default().history(history))
     };
     [kept(), kept().engine(Slow(Arc::new(MemoryEngine::new())))]
 }
@@ -255,7 +255,7 @@ async fn large_histories_of_many_channels_follow_the_reply_and_each_in_its_order
 #[tokio::test]
 async fn a_channel_that_loses_its_history_for_others_goes_on_for_its_subscribers() {
     let history = History::new(10, Duration::from_secs(3600));
-    let hub = Hub::builder()
+    let hub = open_hub()
         .namespace("kept", Namespace::default().history(history))
         .engine(MemoryEngine::within(100_000));
     let server = Server::start(hub.build()).await;

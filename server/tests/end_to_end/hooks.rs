@@ -14,12 +14,14 @@ use wirehub_common::frame::{
     ServerFrame, Subscribe,
 };
 use wirehub_common::{Limits, Payload};
-use wirehub_server::auth::Authenticated;
+use wirehub_server::auth::{Authenticated, Rights};
 use wirehub_server::call::CallError;
 use wirehub_server::namespace::{Access, History, Namespace};
 use wirehub_server::{Builder, Hub};
 
-use crate::support::{CODECS, Client, Received, Server, call, name, publish, subscribe, unsubscribe, until};
+use crate::support::{
+    CODECS, Client, Received, Server, call, name, open_hub, publish, subscribe, unsubscribe, until,
+};
 
 /// A token is a user's name. The user may subscribe to channels whose names end with it, but not before the gate opens.
 struct Gate {
@@ -63,7 +65,7 @@ impl Gate {
 }
 
 fn users() -> Builder {
-    Hub::builder().authenticate(async |credentials| Ok(Authenticated::user(credentials.token)))
+    open_hub().authenticate(async |credentials| Ok(Authenticated::user(credentials.token)))
 }
 
 fn asking_about_subscriptions(gate: &Arc<Gate>) -> Builder {
@@ -267,7 +269,7 @@ async fn a_user_s_session_is_ended_also_while_it_begins() {
 
 #[tokio::test]
 async fn a_hook_that_panics_before_it_gives_a_future_harms_nothing_else() {
-    let hub = Hub::builder()
+    let hub = open_hub()
         .authenticate(|credentials| {
             assert_ne!(credentials.token, "bad", "a mistake of the application");
             std::future::ready(Ok(Authenticated::anonymous()))
@@ -467,4 +469,37 @@ async fn decisions_of_any_length_leave_the_order_of_each_channel_as_it_was() {
     }
     assert_eq!(heard.len(), 2 * channels.len());
     assert!(heard.values().all(|numbers| numbers.is_sorted()), "{heard:?}");
+}
+
+#[tokio::test]
+async fn a_hub_without_a_rule_is_closed_until_a_namespace_a_hook_or_a_right_opens_a_channel() {
+    let hub = Hub::builder()
+        .namespace("open", Namespace::open())
+        .authorize_subscribe("asked".parse().unwrap(), async |_, _| Ok(()))
+        .authenticate(async |credentials| {
+            let rights = Rights { publish: vec!["right".parse().unwrap()], ..Rights::default() };
+            Ok(match &*credentials.token {
+                "" => Authenticated::anonymous(),
+                user => Authenticated::user(user).with_rights(rights),
+            })
+        })
+        .build();
+    let server = Server::start(hub).await;
+    for codec in CODECS {
+        let mut nobody = Client::connect(&server, codec).await;
+        let denied = ErrorCode::PERMISSION_DENIED.number();
+        assert_eq!(nobody.error(subscribe("a", 1)).await, denied);
+        assert_eq!(nobody.error(publish("a", Payload::json("1"))).await, denied);
+        nobody.ok(subscribe("open:a", 2)).await;
+        nobody.ok(subscribe("asked", 3)).await;
+        assert_eq!(
+            nobody.error(publish("asked", Payload::json("1"))).await,
+            denied,
+            "the hook is of the other kind"
+        );
+        assert_eq!(nobody.error(publish("right", Payload::json("1"))).await, denied);
+        let mut ann = Client::open(&server, codec).await;
+        ann.connected(Connect { token: "ann".into(), ..Connect::default() }).await;
+        ann.ok(publish("right", Payload::json("1"))).await;
+    }
 }

@@ -3,10 +3,10 @@
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use wirehub_server::{Hub, router, static_files};
 
-use crate::support::{Server, http, in_time};
+use crate::support::{Server, http, in_time, open_hub};
 
 fn hub() -> Hub {
-    Hub::builder().build()
+    open_hub().build()
 }
 
 /// A handshake with these headers more.
@@ -87,7 +87,7 @@ async fn the_first_known_subprotocol_is_chosen_and_unknown_ones_are_refused() {
 
 #[tokio::test]
 async fn pages_of_other_origins_are_refused_at_both_endpoints() {
-    let open: Hub = Hub::builder().allow_origin("https://a.example".parse().unwrap()).build();
+    let open: Hub = open_hub().allow_origin("https://a.example".parse().unwrap()).build();
     let server = Server::start(open).await;
     for path in ["/ws", "/echo"] {
         let from = |origin: &str| handshake(path, "app.example", &format!("Origin: {origin}\r\n"));

@@ -8,10 +8,10 @@ use tokio::sync::Semaphore;
 use wirehub_common::Payload;
 use wirehub_common::code::CloseCode;
 use wirehub_common::frame::{Command, Connect, ErrorInfo, Refresh, Request};
+use wirehub_server::SessionId;
 use wirehub_server::auth::{Authenticated, Refusal, Rights};
-use wirehub_server::{Hub, SessionId};
 
-use crate::support::{CODECS, Client, Server, name, publish, subscribe, until};
+use crate::support::{CODECS, Client, Server, name, open_hub, publish, subscribe, until};
 
 fn connect(token: &str) -> Connect {
     Connect { token: token.into(), ..Connect::default() }
@@ -22,7 +22,7 @@ async fn a_connection_whose_connects_are_refused_again_and_again_is_closed() {
     let asked = Arc::new(AtomicUsize::new(0));
     let hub = {
         let asked = Arc::clone(&asked);
-        Hub::builder().authenticate(move |credentials| {
+        open_hub().authenticate(move |credentials| {
             asked.fetch_add(1, Ordering::SeqCst);
             async move {
                 tokio::task::yield_now().await;
@@ -61,7 +61,7 @@ async fn a_connection_whose_connects_are_refused_again_and_again_is_closed() {
 
 #[tokio::test]
 async fn commands_behind_a_refused_connect_end_the_connection_with_the_code_of_the_refusal() {
-    let hub = Hub::builder().authenticate(async |credentials| match &*credentials.token {
+    let hub = open_hub().authenticate(async |credentials| match &*credentials.token {
         "expired" => Err(Refusal::expired()),
         "down" => Err(Refusal::unavailable("the test says so")),
         _ => Err(Refusal::invalid()),
@@ -84,7 +84,7 @@ async fn commands_behind_a_refused_connect_end_the_connection_with_the_code_of_t
 
 #[tokio::test]
 async fn what_a_client_calls_itself_is_bounded_and_printable() {
-    let server = Server::start(Hub::builder().build()).await;
+    let server = Server::start(open_hub().build()).await;
     for codec in CODECS {
         for (client, version) in [
             ("x".repeat(129), String::new()),
@@ -109,7 +109,7 @@ async fn one_new_token_of_a_session_is_looked_at_at_a_time() {
     let asked: Arc<Mutex<Vec<String>>> = Arc::default();
     let hub = {
         let (gate, asked) = (Arc::clone(&gate), Arc::clone(&asked));
-        Hub::builder().authenticate(move |credentials| {
+        open_hub().authenticate(move |credentials| {
             let (gate, asked) = (Arc::clone(&gate), Arc::clone(&asked));
             async move {
                 if credentials.is_refresh {
@@ -144,7 +144,7 @@ async fn one_new_token_of_a_session_is_looked_at_at_a_time() {
 
 #[tokio::test]
 async fn nobody_is_a_user_that_there_can_t_be() {
-    let hub = Hub::builder().authenticate(async |credentials| {
+    let hub = open_hub().authenticate(async |credentials| {
         let rights = Rights {
             subscribe: vec!["@*".parse().unwrap()],
             publish: vec!["@*".parse().unwrap()],

@@ -17,10 +17,10 @@ use wirehub_server::engine::{
 };
 use wirehub_server::{ErrorKind, Hub, ListenAddress, Listener};
 
-use crate::support::{CODECS, Client, Received, Server, http, in_time, name, publish, until};
+use crate::support::{CODECS, Client, Received, Server, http, in_time, name, open_hub, publish, until};
 
 fn hub() -> Hub {
-    Hub::builder().build()
+    open_hub().build()
 }
 
 async fn farewell<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin>(
@@ -35,7 +35,7 @@ async fn farewell<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin>(
 #[tokio::test]
 async fn a_stop_flushes_every_queue_and_spreads_the_sessions_return() {
     let limits = Limits { reconnect_window: Duration::from_secs(4), ..Limits::default() };
-    let mut server = Server::start(Hub::builder().limits(limits).build()).await;
+    let mut server = Server::start(open_hub().limits(limits).build()).await;
     let mut clients = Vec::new();
     for index in 0..4 {
         let mut client = Client::connect(&server, CODECS[index % 2]).await;
@@ -108,7 +108,7 @@ async fn it_is_ready_when_nothing_is_missing_and_not_while_it_stops() {
         let is_there = Arc::clone(&is_there);
         move || if is_there.load(Ordering::Relaxed) { Ok(()) } else { Err("secret words".into()) }
     };
-    let server = Server::start(Hub::builder().readiness_check("key set", check).build()).await;
+    let server = Server::start(open_hub().readiness_check("key set", check).build()).await;
     let ready = async || http(&server, "GET /ready HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
     let answer = ready().await;
     assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
@@ -148,7 +148,7 @@ async fn an_engine_that_is_down_is_what_is_waited_for() {
             self.0.history(read)
         }
     }
-    let server = Server::start(Hub::builder().engine(Down(MemoryEngine::new())).build()).await;
+    let server = Server::start(open_hub().engine(Down(MemoryEngine::new())).build()).await;
     let answer = http(&server, "GET /ready HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
     assert!(answer.starts_with("HTTP/1.1 503") && answer.contains(r#"["engine"]"#), "{answer}");
     assert!(!answer.contains("refused"), "what is wrong is for the log");

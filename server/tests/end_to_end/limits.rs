@@ -13,10 +13,10 @@ use tokio_tungstenite::tungstenite::http::Response;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use wirehub_common::frame::{Command, Push, ServerFrame};
 use wirehub_common::{Codec, Limits, Payload};
-use wirehub_server::{Hub, Listener, Tls, router, run};
+use wirehub_server::{Listener, Tls, router, run};
 
 use crate::support::{
-    CODECS, Client, Received, Server, http, in_time, name, publish, subscribe, unsubscribe,
+    CODECS, Client, Received, Server, http, in_time, name, open_hub, publish, subscribe, unsubscribe,
 };
 
 /// A client that others' misdeeds must not reach.
@@ -59,7 +59,7 @@ fn refused(answer: Result<impl Sized, Response<Option<Vec<u8>>>>) -> (u16, Strin
 #[tokio::test]
 async fn an_address_has_only_so_many_connections_at_once() {
     let trusted = "127.0.0.1".parse().unwrap();
-    let server = Server::start(Hub::builder().connections_per_address(2).trust_proxy(trusted).build()).await;
+    let server = Server::start(open_hub().connections_per_address(2).trust_proxy(trusted).build()).await;
     let mut held = Vec::new();
     for from in ["2001:db8::1", "203.0.113.1, 2001:db8::2"] {
         held.push(open_from(&server, from).await.unwrap());
@@ -80,7 +80,7 @@ async fn an_address_has_only_so_many_connections_at_once() {
 
 #[tokio::test]
 async fn who_is_no_trusted_proxy_can_not_pretend_to_be_another() {
-    let server = Server::start(Hub::builder().connections_per_address(1).build()).await;
+    let server = Server::start(open_hub().connections_per_address(1).build()).await;
     let _held = open_from(&server, "192.0.2.1").await.unwrap();
     assert_eq!(refused(open_from(&server, "192.0.2.2").await).0, 429);
 }
@@ -93,7 +93,7 @@ async fn connections_that_say_nothing_count_for_their_address() {
     std::fs::write(&certificate, made.cert.pem()).unwrap();
     std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
     for tls in [None, Some(Tls::from_files(&certificate, &key).unwrap())] {
-        let hub = Hub::builder().connections_per_address(2).build();
+        let hub = open_hub().connections_per_address(2).build();
         let is_plain = tls.is_none();
         let server = match tls {
             None => Server::start(hub).await,
@@ -132,7 +132,7 @@ async fn connections_that_say_nothing_count_for_their_address() {
 
 #[tokio::test]
 async fn a_server_holds_as_many_connections_as_it_is_told_to() {
-    let server = Server::start(Hub::builder().max_connections(2).build()).await;
+    let server = Server::start(open_hub().max_connections(2).build()).await;
     let held = [Client::connect(&server, Codec::Json).await, Client::connect(&server, Codec::Json).await];
     let host = server.host();
     let waiting = tokio::spawn(async move {
@@ -148,7 +148,7 @@ async fn a_server_holds_as_many_connections_as_it_is_told_to() {
 
 #[tokio::test]
 async fn an_application_that_serves_by_axum_hands_addresses_over() {
-    let hub = Hub::builder().connections_per_address(1).build();
+    let hub = open_hub().connections_per_address(1).build();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let app = router(&hub).into_make_service_with_connect_info::<SocketAddr>();
@@ -162,7 +162,7 @@ async fn an_application_that_serves_by_axum_hands_addresses_over() {
 #[tokio::test]
 async fn who_comes_too_often_is_refused_and_others_are_not() {
     let trusted = "127.0.0.1".parse().unwrap();
-    let server = Server::start(Hub::builder().handshakes_per_second(2).trust_proxy(trusted).build()).await;
+    let server = Server::start(open_hub().handshakes_per_second(2).trust_proxy(trusted).build()).await;
     let (mut let_in, mut too_often) = (0, 0);
     for _ in 0..40 {
         match open_from(&server, "192.0.2.1").await {
@@ -183,7 +183,7 @@ async fn who_comes_too_often_is_refused_and_others_are_not() {
 #[tokio::test]
 async fn a_head_that_comes_in_drops_is_cut_off_when_its_time_is_over() {
     let timeout = Duration::from_millis(300);
-    let server = Server::start(Hub::builder().handshake_timeout(timeout).build()).await;
+    let server = Server::start(open_hub().handshake_timeout(timeout).build()).await;
     let mut bystander = Bystander::on(&server, Codec::Json).await;
     let mut stream = server.tcp().await;
     let begin = std::time::Instant::now();
@@ -215,7 +215,7 @@ async fn a_connection_without_a_request_and_a_tls_handshake_that_hangs_are_cut_o
     let made = generate_simple_self_signed(vec!["localhost".into()]).unwrap();
     std::fs::write(&certificate, made.cert.pem()).unwrap();
     std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
-    let hub = Hub::builder().handshake_timeout(Duration::from_millis(100)).build();
+    let hub = open_hub().handshake_timeout(Duration::from_millis(100)).build();
     for tls in [None, Some(Tls::from_files(&certificate, &key).unwrap())] {
         let mut listener = Listener::bind(&"127.0.0.1:0".parse().unwrap()).await.unwrap();
         let address = listener.address().unwrap().to_string();
@@ -237,7 +237,7 @@ async fn a_connection_without_a_request_and_a_tls_handshake_that_hangs_are_cut_o
 
 #[tokio::test]
 async fn who_sends_no_connect_is_closed_when_its_time_is_over() {
-    let server = Server::start(Hub::builder().connect_timeout(Duration::from_millis(100)).build()).await;
+    let server = Server::start(open_hub().connect_timeout(Duration::from_millis(100)).build()).await;
     for codec in CODECS {
         let mut bystander = Bystander::on(&server, codec).await;
         let mut silent = Client::open(&server, codec).await;
@@ -248,7 +248,7 @@ async fn who_sends_no_connect_is_closed_when_its_time_is_over() {
 
 #[tokio::test]
 async fn who_has_nothing_to_do_is_closed_and_who_has_is_not() {
-    let server = Server::start(Hub::builder().idle_timeout(Duration::from_millis(100)).build()).await;
+    let server = Server::start(open_hub().idle_timeout(Duration::from_millis(100)).build()).await;
     for codec in CODECS {
         let mut bystander = Bystander::on(&server, codec).await;
         let mut idle = Client::connect(&server, codec).await;
@@ -262,7 +262,7 @@ async fn who_has_nothing_to_do_is_closed_and_who_has_is_not() {
 #[tokio::test]
 async fn who_goes_away_without_a_word_is_given_up_and_others_are_pinged_on() {
     let limits = Limits { ping_interval: Duration::from_millis(50), ..Limits::default() };
-    let server = Server::start(Hub::builder().limits(limits).build()).await;
+    let server = Server::start(open_hub().limits(limits).build()).await;
     let mut alive = Client::connect(&server, Codec::Json).await;
     // It answers no more, as behind a cable that was pulled.
     let mut half_open = Client::connect(&server, Codec::Protobuf).await;
@@ -280,7 +280,7 @@ async fn who_goes_away_without_a_word_is_given_up_and_others_are_pinged_on() {
 #[tokio::test]
 async fn a_session_is_in_only_so_many_channels() {
     let limits = Limits { channels: 2, ..Limits::default() };
-    let server = Server::start(Hub::builder().limits(limits).build()).await;
+    let server = Server::start(open_hub().limits(limits).build()).await;
     for codec in CODECS {
         let mut bystander = Bystander::on(&server, codec).await;
         let mut greedy = Client::connect(&server, codec).await;
@@ -297,7 +297,7 @@ async fn a_session_is_in_only_so_many_channels() {
 async fn a_million_subscriptions_are_refused_one_by_one_while_others_are_served() {
     const COMMANDS: u32 = 1_000_000;
     const BATCH: u32 = 2_500;
-    let server = Server::start(Hub::builder().commands_per_second(0).build()).await;
+    let server = Server::start(open_hub().commands_per_second(0).build()).await;
     let mut bystander = Bystander::on(&server, Codec::Protobuf).await;
     let greedy = Client::connect(&server, Codec::Protobuf).await;
     let (mut write, mut read) = futures_util::StreamExt::split(greedy.socket);
@@ -338,7 +338,7 @@ async fn a_million_subscriptions_are_refused_one_by_one_while_others_are_served(
 async fn channels_that_the_contract_does_not_know_are_refused_and_not_made() {
     use wirehub_demo_contract::Demo;
 
-    let server = Server::start(Hub::builder().contract::<Demo>().build()).await;
+    let server = Server::start(open_hub().contract::<Demo>().build()).await;
     for codec in CODECS {
         let mut client = Client::connect(&server, codec).await;
         for unknown in ["nowhere", "chat", "chat:", "other:lobby", "chat:a:b"] {

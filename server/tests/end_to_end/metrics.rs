@@ -4,9 +4,9 @@ use wirehub_common::frame::{Connect, Request};
 use wirehub_common::{Codec, Payload};
 use wirehub_server::api::ApiKey;
 use wirehub_server::auth::{Authenticated, Refusal};
-use wirehub_server::{Hub, api, metrics, router};
+use wirehub_server::{api, metrics, router};
 
-use crate::support::{CODECS, Client, Server, call, http_at, publish, until};
+use crate::support::{CODECS, Client, Server, call, http_at, open_hub, publish, until};
 
 async fn scrape(server: &Server) -> String {
     let request = "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
@@ -25,7 +25,7 @@ fn expect(text: &str, lines: &[&str]) {
 
 #[tokio::test]
 async fn commands_messages_and_ends_are_counted() {
-    let hub = Hub::builder().build();
+    let hub = open_hub().build();
     let app = router(&hub).merge(metrics(&hub));
     let server = Server::start_app(hub, app, "127.0.0.1:0").await;
     let mut clients = Vec::new();
@@ -72,13 +72,12 @@ async fn commands_messages_and_ends_are_counted() {
 
 #[tokio::test]
 async fn refusals_are_counted_by_reason() {
-    let hub =
-        Hub::builder().connections_per_address(2).sessions_per_user(1).authenticate(async |credentials| {
-            match &*credentials.token {
-                "" => Err(Refusal::invalid()),
-                user => Ok(Authenticated::user(user)),
-            }
-        });
+    let hub = open_hub().connections_per_address(2).sessions_per_user(1).authenticate(async |credentials| {
+        match &*credentials.token {
+            "" => Err(Refusal::invalid()),
+            user => Ok(Authenticated::user(user)),
+        }
+    });
     let hub = hub.build();
     let key = ApiKey::new("0123456789abcdef0123456789abcdef").unwrap();
     let app = router(&hub).merge(metrics(&hub)).merge(api(&hub, [key]));

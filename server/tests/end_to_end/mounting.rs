@@ -10,7 +10,7 @@ use wirehub_common::frame::{Connect, ReplyBody};
 use wirehub_common::{Codec, Payload};
 use wirehub_server::{Hub, router};
 
-use crate::support::{CODECS, Client, call, http_at, name, subscribe};
+use crate::support::{CODECS, Client, call, http_at, name, open_hub, subscribe};
 
 #[path = "../../examples/chat.rs"]
 #[allow(dead_code, reason = "its `main` listens at a port of its own choice")]
@@ -55,7 +55,7 @@ async fn converse(host: &str, hub: &Hub, codec: Codec) {
 
 #[tokio::test]
 async fn the_hub_lives_beside_an_applications_own_routes() {
-    let hub = Hub::builder().build();
+    let hub = open_hub().build();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let host = listener.local_addr().unwrap().to_string();
     serve(listener, &hub).await;
@@ -68,7 +68,7 @@ async fn the_hub_lives_beside_an_applications_own_routes() {
 
 #[tokio::test]
 async fn a_stream_of_another_kind_serves_the_same() {
-    let hub = Hub::builder().build();
+    let hub = open_hub().build();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let host = listener.local_addr().unwrap().to_string();
     serve(Buffered(listener), &hub).await;

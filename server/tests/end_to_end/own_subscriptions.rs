@@ -9,14 +9,14 @@ use wirehub_common::frame::{
 use wirehub_common::{Codec, Payload};
 use wirehub_server::auth::Authenticated;
 use wirehub_server::namespace::{Access, History, Namespace};
-use wirehub_server::{Builder, Hub, SessionId};
+use wirehub_server::{Builder, SessionId};
 
-use crate::support::{CODECS, Client, Received, Server, name, subscribe, unsubscribe, until};
+use crate::support::{CODECS, Client, Received, Server, name, open_hub, subscribe, unsubscribe, until};
 
 /// A token names the channels, with spaces between; nobody may subscribe to them by right of their namespace.
 fn hub() -> Builder {
     let namespace = Namespace::default().subscribe(Access::TokenOnly);
-    Hub::builder()
+    open_hub()
         .authenticate(async |credentials| {
             let channels = credentials.token.split_whitespace().map(name).collect();
             Ok(Authenticated::user("ann").with_channels(channels))
@@ -186,7 +186,7 @@ async fn the_application_subscribes_and_unsubscribes_a_session() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn orders_that_come_microseconds_apart_are_all_carried_out() {
-    let server = Server::start(Hub::builder().build()).await;
+    let server = Server::start(open_hub().build()).await;
     let mut client = Client::open(&server, Codec::Protobuf).await;
     let session: SessionId = client.connected(Connect::default()).await.session.parse().unwrap();
     for round in 0..400_u64 {

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use wirehub_common::Payload;
 use wirehub_common::frame::{History as Read, HistoryPage, Idempotency, Position, Request};
-use wirehub_server::Hub;
 use wirehub_server::call::CallContext;
 use wirehub_server::engine::{
     Delivery, Engine, EngineFuture, Locate, Located, MemoryEngine, Publish, ReadHistory,
@@ -14,7 +13,7 @@ use wirehub_server::engine::{
 use wirehub_server::namespace::{History, Namespace};
 use wirehub_server::observe::{Observer, SessionEvent};
 
-use crate::support::{CODECS, Client, Server, http, name, publish, subscribe, until};
+use crate::support::{CODECS, Client, Server, http, name, open_hub, publish, subscribe, until};
 
 #[tokio::test]
 async fn an_observer_that_panics_ends_nothing_and_others_are_told_all() {
@@ -37,7 +36,7 @@ async fn an_observer_that_panics_ends_nothing_and_others_are_told_all() {
     let told: Arc<parking_lot::Mutex<Vec<String>>> = Arc::default();
     let hub = {
         let told = Arc::clone(&told);
-        Hub::builder().observe(Poisoned::default()).observe(move |_: &CallContext, event: SessionEvent| {
+        open_hub().observe(Poisoned::default()).observe(move |_: &CallContext, event: SessionEvent| {
             let words = format!("{event:?}");
             told.lock().push(words.split([' ', '(']).next().unwrap().into());
         })
@@ -95,7 +94,7 @@ impl Engine for Fragile {
 #[tokio::test]
 async fn an_engine_that_panics_fails_what_it_was_asked_for_and_nothing_else() {
     let kept = Namespace::default().history(History::new(10, Duration::from_secs(60)));
-    let hub = Hub::builder().namespace("kept", kept).engine(Fragile(MemoryEngine::new()));
+    let hub = open_hub().namespace("kept", kept).engine(Fragile(MemoryEngine::new()));
     let server = Server::start(hub.build()).await;
     for codec in CODECS {
         let mut client = Client::connect(&server, codec).await;

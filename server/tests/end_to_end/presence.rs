@@ -7,12 +7,12 @@ use wirehub_common::Payload;
 use wirehub_common::frame::{
     Connect, Member, Movement, Presence, PresenceList, Push, ReplyBody, Request, ServerFrame, Subscribe,
 };
+use wirehub_server::Builder;
 use wirehub_server::auth::Authenticated;
 use wirehub_server::namespace::{Access, Namespace};
 use wirehub_server::observe::PresenceCounts;
-use wirehub_server::{Builder, Hub};
 
-use crate::support::{CODECS, Client, Received, Server, name, unsubscribe, until};
+use crate::support::{CODECS, Client, Received, Server, name, open_hub, unsubscribe, until};
 
 const ROOM: &str = "room:1";
 
@@ -21,7 +21,7 @@ const LONG: Duration = Duration::from_secs(3600);
 
 /// A hub that believes every token to be a name.
 fn hub(grace: Duration) -> Builder {
-    Hub::builder()
+    open_hub()
         .authenticate(async |credentials| {
             let user = Authenticated::user(credentials.token.clone());
             let info = json!({ "name": credentials.token.to_uppercase() });
@@ -154,7 +154,7 @@ async fn only_those_who_may_see_who_is_there_are_told() {
 #[tokio::test]
 async fn a_list_that_is_cut_says_so_and_is_read_on_from_there() {
     // What is shown of them is more than fits into one answer.
-    let hub = Hub::builder()
+    let hub = open_hub()
         .authenticate(async |credentials| {
             let user = Authenticated::user(credentials.token.clone());
             Ok(user.with_info(&json!({ "about": "x".repeat(4000) })).unwrap())

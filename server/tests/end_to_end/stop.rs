@@ -16,10 +16,10 @@ use wirehub_common::frame::{Connect, Push, ServerFrame};
 use wirehub_common::{Codec, Payload};
 use wirehub_server::{Hub, STOP_DEADLINE, router};
 
-use crate::support::{Client, Received, Server, http, http_at, in_time, publish};
+use crate::support::{Client, Received, Server, http, http_at, in_time, open_hub, publish};
 
 fn hub() -> Hub {
-    Hub::builder().build()
+    open_hub().build()
 }
 
 /// Asks as a load balancer does, on a connection that the server is to close.
@@ -68,7 +68,7 @@ async fn ready_and_handshakes_are_answered_with_503_as_long_as_a_session_is_open
 #[tokio::test]
 async fn in_the_delay_before_a_stop_newcomers_are_refused_and_who_is_there_is_served() {
     let delay = Duration::from_secs(20);
-    let mut server = Server::start(Hub::builder().drain_delay(delay).build()).await;
+    let mut server = Server::start(open_hub().drain_delay(delay).build()).await;
     let mut client = Client::connect(&server, Codec::Protobuf).await;
     client.subscribe("a").await;
     // Has a WebSocket, and no session yet.

@@ -19,7 +19,13 @@ use wirehub_common::frame::{
     ServerFrame, Subscribe, Unsubscribe,
 };
 use wirehub_common::{Assembler, ChannelName, Codec, Limits, Payload};
-use wirehub_server::{Hub, ListenAddress, Listener, Tls, router, run};
+use wirehub_server::namespace::Namespace;
+use wirehub_server::{Builder, Hub, ListenAddress, Listener, Tls, router, run};
+
+/// A builder of a hub whose channels are open to every client.
+pub(crate) fn open_hub() -> Builder {
+    Hub::builder().default_namespace(Namespace::open())
+}
 
 pub(crate) const CODECS: [Codec; 2] = [Codec::Protobuf, Codec::Json];
 

@@ -8,15 +8,15 @@ use wirehub_common::Payload;
 use wirehub_common::frame::{
     Connect, History as Read, Presence, Push, Refresh, Refreshed, ReplyBody, Request, ServerFrame, Subscribe,
 };
+use wirehub_server::Builder;
 use wirehub_server::auth::{Authenticated, Refusal, Rights};
 use wirehub_server::namespace::{Access, History, Namespace};
-use wirehub_server::{Builder, Hub};
 
-use crate::support::{CODECS, Client, Received, Server, name, publish, subscribe};
+use crate::support::{CODECS, Client, Received, Server, name, open_hub, publish, subscribe};
 
 /// Tokens are `user`, `user/ttl in milliseconds` or `user/ttl/pattern`, and some words.
 fn hub() -> Builder {
-    Hub::builder().authenticate(async |credentials| {
+    open_hub().authenticate(async |credentials| {
         let mut parts = credentials.token.split('/');
         let user = match parts.next().unwrap_or_default() {
             "" => return Err(Refusal::invalid()),
@@ -102,7 +102,7 @@ async fn a_token_is_refreshed_in_the_live_connection_and_only_for_its_user() {
         assert_eq!(refresh(&mut client, "old").await, Err(109));
         client.ok(publish("a", json())).await;
     }
-    let server = Server::start(Hub::builder().build()).await;
+    let server = Server::start(open_hub().build()).await;
     let mut client = Client::connect(&server, CODECS[0]).await;
     assert_eq!(refresh(&mut client, "any").await, Err(108), "there is nobody who knows tokens");
 }
@@ -137,7 +137,7 @@ async fn namespaces_say_who_may_do_what_and_rights_add_to_it() {
         .history(history);
     let news = Namespace::default().publish(Access::TokenOnly).presence(Access::Everybody);
     let members = Namespace::default().subscribe(Access::Users).publish(Access::Users);
-    let hub = Hub::builder()
+    let hub = open_hub()
         .namespace("closed", closed)
         .namespace("news", news)
         .namespace("members", members)
@@ -312,7 +312,7 @@ async fn a_session_that_ends_while_the_hook_thinks_drops_it() {
     let (asked, dropped) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let hub = {
         let (asked, dropped) = (Arc::clone(&asked), Arc::clone(&dropped));
-        Hub::builder().authenticate(move |_| {
+        open_hub().authenticate(move |_| {
             asked.fetch_add(1, Ordering::SeqCst);
             let guard = Dropped(Arc::clone(&dropped));
             async move {

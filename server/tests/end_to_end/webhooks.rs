@@ -14,13 +14,15 @@ use wirehub_common::frame::{
     Called, Cancel, Command, Connect, Publish, Push, Refresh, Reply, ReplyBody, Request, ServerFrame,
 };
 use wirehub_common::{Codec, Payload};
+use wirehub_server::Builder;
 use wirehub_server::auth::Authenticated;
 use wirehub_server::namespace::{Access, Namespace};
 use wirehub_server::webhooks::{EventKind, Webhook, Webhooks};
-use wirehub_server::{Builder, Hub};
 
 use crate::backend::{Asked, Backend};
-use crate::support::{CODECS, Client, Received, Server, call, name, publish, subscribe, unsubscribe, until};
+use crate::support::{
+    CODECS, Client, Received, Server, call, name, open_hub, publish, subscribe, unsubscribe, until,
+};
 
 const SECRET: &[u8] = b"at least 32 bytes that nobody else knows";
 
@@ -31,7 +33,7 @@ fn webhook(backend: &Backend) -> Webhook {
 /// A hub that asks the backend about everything in `room`, and passes on the calls of `billing`.
 fn hub(webhook: &Webhook) -> Builder {
     let webhooks = Webhooks::new(SECRET).unwrap();
-    Hub::builder()
+    open_hub()
         .authenticate(webhooks.connect(webhook.clone()))
         .authorize_subscribe("room:*".parse().unwrap(), webhooks.subscribe(webhook.clone()))
         .authorize_publish("room:*".parse().unwrap(), webhooks.publish(webhook.clone()))
@@ -411,7 +413,7 @@ async fn the_backend_is_told_what_happens_to_sessions_until_it_takes_it() {
         .await
     };
     let webhooks = Webhooks::new(SECRET).unwrap();
-    let hub = Hub::builder()
+    let hub = open_hub()
         .authenticate(async |credentials| Ok(Authenticated::user(credentials.token)))
         .observe(webhooks.events(webhook(&backend), &EventKind::ALL));
     let mut server = Server::start(hub.build()).await;
@@ -470,7 +472,7 @@ async fn a_client_that_subscribes_again_and_again_pushes_out_nobody_s_connected_
     };
     let webhooks = Webhooks::new(SECRET).unwrap();
     let webhook = webhook(&backend).timeout(Duration::from_secs(60));
-    let hub = Hub::builder()
+    let hub = open_hub()
         .commands_per_second(0)
         .authenticate(async |credentials| Ok(Authenticated::user(credentials.token)))
         .observe(webhooks.events(webhook, &EventKind::ALL));
@@ -556,7 +558,7 @@ async fn only_the_kinds_that_are_wanted_are_told_and_a_hub_does_not_wait_for_eve
     let backend = Backend::start(async |_| pending::<Response>().await).await;
     let webhooks = Webhooks::new(SECRET).unwrap();
     let kinds = [EventKind::Connected];
-    let hub = Hub::builder().observe(webhooks.events(webhook(&backend), &kinds)).build();
+    let hub = open_hub().observe(webhooks.events(webhook(&backend), &kinds)).build();
     let server = Server::start(hub.clone()).await;
     let mut client = Client::connect(&server, CODECS[0]).await;
     client.subscribe("a").await;
@@ -583,7 +585,7 @@ async fn backends_are_asked_over_tls_and_have_to_prove_who_they_are() {
         wirehub_server::Listener::bind(&"127.0.0.1:0".parse().unwrap()).await.unwrap().with_tls(tls);
     let wirehub_server::ListenAddress::Tcp(address) = listener.address().unwrap() else { panic!() };
     let app = axum::Router::new().fallback(async || Json(json!({ "user": "ann" })));
-    let serving = tokio::spawn(wirehub_server::run(listener, Hub::builder().build(), app, pending()));
+    let serving = tokio::spawn(wirehub_server::run(listener, open_hub().build(), app, pending()));
 
     let at =
         |host: &str| Webhook::new(format!("https://{host}:{}/", address.port()).parse().unwrap()).retries(0);
@@ -594,7 +596,7 @@ async fn backends_are_asked_over_tls_and_have_to_prove_who_they_are() {
         (trusting(), "127.0.0.1", false),
         (Webhooks::new(SECRET).unwrap(), "localhost", false),
     ] {
-        let hub = Hub::builder().authenticate(webhooks.connect(at(host))).build();
+        let hub = open_hub().authenticate(webhooks.connect(at(host))).build();
         let server = Server::start(hub).await;
         let mut client = Client::open(&server, CODECS[0]).await;
         match client.request(Request::Connect(token("any"))).await.result {

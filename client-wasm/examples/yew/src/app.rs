@@ -3,7 +3,7 @@
 use wasm_bindgen_futures::spawn_local;
 use web_sys::HtmlInputElement;
 use wirehub_client_wasm::ClientState;
-use wirehub_demo_contract::ChatRoom;
+use wirehub_yew_contract::ChatRoom;
 use yew::{
     Callback, Html, InputEvent, Properties, TargetCast as _, component, html, use_effect_with, use_state,
 };

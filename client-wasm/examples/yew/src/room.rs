@@ -6,7 +6,7 @@ use futures_util::StreamExt as _;
 use wasm_bindgen_futures::spawn_local;
 use web_sys::HtmlInputElement;
 use wirehub_client_wasm::{Error, Gap, Publication, Update};
-use wirehub_demo_contract::{ChatMessage, ChatRoom};
+use wirehub_yew_contract::{ChatMessage, ChatRoom};
 use yew::{
     Callback, Html, NodeRef, Properties, Reducible, SubmitEvent, UseReducerHandle, component, html,
     use_effect_with, use_node_ref, use_reducer,

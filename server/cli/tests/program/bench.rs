@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use wirehub_server::Hub;
 use wirehub_server::namespace::{Access, Namespace};
 
 use crate::program::{failure, wirehub};
-use crate::support::{Server, in_time, until};
+use crate::support::{Server, in_time, open_hub, until};
 
 async fn output(arguments: Vec<String>) -> std::process::Output {
     let run = move || {
@@ -24,7 +23,7 @@ fn arguments(server: &Server, more: &str) -> Vec<String> {
 
 #[tokio::test]
 async fn it_counts_what_every_session_gets() {
-    let server = Server::start(Hub::builder().build()).await;
+    let server = Server::start(open_hub().build()).await;
     // Seven sessions in three channels: three, two and two.
     let load = "--sessions 7 --channels 3 --rate 300 --size 100B --duration 500ms --json";
     let output = output(arguments(&server, load)).await;
@@ -48,7 +47,7 @@ async fn it_counts_what_every_session_gets() {
 
 #[tokio::test]
 async fn people_get_words() {
-    let server = Server::start(Hub::builder().build()).await;
+    let server = Server::start(open_hub().build()).await;
     let output = output(arguments(&server, "--sessions 2 --rate 100 --duration 100ms")).await;
     let text = String::from_utf8(output.stdout).unwrap();
     for words in [
@@ -66,7 +65,7 @@ async fn people_get_words() {
 #[tokio::test]
 async fn a_server_that_lets_nobody_publish_is_told_with_its_reason() {
     let rules = Namespace::default().publish(Access::TokenOnly);
-    let server = Server::start(Hub::builder().namespace("bench", rules).build()).await;
+    let server = Server::start(open_hub().namespace("bench", rules).build()).await;
     let output = output(arguments(&server, "--sessions 1 --duration 100ms")).await;
     assert_eq!(output.status.code(), Some(1));
     let words = String::from_utf8(output.stderr).unwrap();

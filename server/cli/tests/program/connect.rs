@@ -13,10 +13,10 @@ use tokio_tungstenite::tungstenite::http::HeaderMap;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::{WebSocketStream, accept_hdr_async};
 use wirehub_common::Limits;
-use wirehub_server::{Hub, Tls};
+use wirehub_server::Tls;
 
 use crate::program::{failure, wirehub};
-use crate::support::{Server, in_time};
+use crate::support::{Server, in_time, open_hub};
 
 /// Runs it with an input, to its end.
 async fn said(arguments: &[&str], input: &str) -> Output {
@@ -82,7 +82,7 @@ fn is_normal_close(message: &Message) -> bool {
 
 #[tokio::test]
 async fn lines_go_in_and_messages_come_out() {
-    let server = Server::start(Hub::builder().build()).await;
+    let server = Server::start(open_hub().build()).await;
     let url = format!("ws://{}/echo", server.host());
     let output = said(&[&url], "hi\n\nzwei Wörter\nwithout an end").await;
     assert_eq!(text(&output.stdout), "hi\n\nzwei Wörter\nwithout an end\n");
@@ -187,7 +187,7 @@ async fn messages_that_come_after_the_end_of_the_input_are_written() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_session_by_hand_stays_as_long_as_pings_are_answered() {
     let limits = Limits { ping_interval: Duration::from_millis(50), ..Limits::default() };
-    let hub = Hub::builder().limits(limits).build();
+    let hub = open_hub().limits(limits).build();
     let server = Server::start(hub.clone()).await;
     let mut child = start(&["--pong", "--verbose", &format!("ws://{}/ws", server.host())]);
     let mut input = child.stdin.take().unwrap();
@@ -207,7 +207,7 @@ async fn a_session_by_hand_stays_as_long_as_pings_are_answered() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn how_it_ended_is_in_the_status() {
-    let server = Server::start(Hub::builder().build()).await;
+    let server = Server::start(open_hub().build()).await;
     let url = format!("ws://{}/echo", server.host());
     let (status, words) = failure(&["connect", "--origin=https://evil.example", &url]);
     assert_eq!(status, Some(1));
@@ -274,7 +274,7 @@ async fn it_speaks_tls_and_over_socket_files() {
     std::fs::write(path("cert.pem"), made.cert.pem()).unwrap();
     std::fs::write(path("key.pem"), made.signing_key.serialize_pem()).unwrap();
     let tls = Tls::from_files(path("cert.pem"), path("key.pem")).unwrap();
-    let server = Server::start_with_tls(Hub::builder().build(), tls).await;
+    let server = Server::start_with_tls(open_hub().build(), tls).await;
     let port = server.host().rsplit(':').next().unwrap().to_owned();
     let url = format!("wss://localhost:{port}/echo");
     let authority = format!("--ca={}", path("cert.pem").display());
@@ -286,6 +286,6 @@ async fn it_speaks_tls_and_over_socket_files() {
     );
 
     let listen = format!("unix:{}", path("hub.sock").display());
-    let _server = Server::start_at(Hub::builder().build(), &listen).await;
+    let _server = Server::start_at(open_hub().build(), &listen).await;
     assert_eq!(text(&said(&["--path=/echo", &listen], "here\n").await.stdout), "here\n");
 }

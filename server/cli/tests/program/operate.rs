@@ -10,7 +10,7 @@ use wirehub_server::auth::Authenticated;
 use wirehub_server::{Hub, Listener, Tls, api, router};
 
 use crate::program::wirehub;
-use crate::support::{Client, Server, in_time, name};
+use crate::support::{Client, Server, in_time, name, open_hub};
 
 const KEY: &str = "0123456789abcdef0123456789abcdef";
 
@@ -28,7 +28,7 @@ fn lines(output: &Output) -> Vec<&str> {
 
 fn hub() -> Hub {
     let limits = Limits { channels: 2000, ..Limits::default() };
-    Hub::builder()
+    open_hub()
         .limits(limits)
         .authenticate(async |credentials| Ok(Authenticated::user(credentials.token)))
         .build()

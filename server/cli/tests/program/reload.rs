@@ -18,13 +18,12 @@ use tokio_tungstenite::tungstenite::Error;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use wirehub_common::frame::{Connect, Request};
 use wirehub_common::{Codec, Payload};
-use wirehub_server::Hub;
 use wirehub_server::call::{CallError, RawCall};
 
 use crate::backend::{Asked, Backend};
 use crate::key_sets::token_and_key_set;
 use crate::program::{Running, failure, wirehub};
-use crate::support::{CODECS, Client, Server, call, http_at, in_time, publish, subscribe, until};
+use crate::support::{CODECS, Client, Server, call, http_at, in_time, open_hub, publish, subscribe, until};
 
 const OLD_KEY: &str = "0123456789abcdef0123456789abcdef";
 const NEW_KEY: &str = "fedcba9876543210fedcba9876543210";
@@ -409,7 +408,7 @@ async fn is_shown(host: &str, folder: &Path, certificate: &str) -> bool {
 async fn sessions_that_are_open_are_decided_on_by_the_new_hooks() {
     let refuse = async |_, _| Err(CallError::application::<1001>("not any more"));
     let forward = async |_, call: RawCall| Ok(call.payload);
-    let server = Server::start(Hub::builder().call_any("old.*".parse().unwrap(), forward).build()).await;
+    let server = Server::start(open_hub().call_any("old.*".parse().unwrap(), forward).build()).await;
     for codec in CODECS {
         server.hub.update(|live| {
             live.clear_hooks().call_any("old.*".parse().unwrap(), forward);

@@ -409,10 +409,23 @@ impl Builder {
         self
     }
 
-    /// What holds for the channels of all other namespaces, and those without one. [`Namespace::default`] without this.
+    /// The rules of every channel whose namespace has none of its own.
+    ///
+    /// Without this they depend on the [contract](Self::contract). A hub with a contract has [`Namespace::open`]: its channels
+    /// are those of the contract. A hub without one has [`Namespace::closed`], so that a channel is open only where a
+    /// namespace, a token or a hook says so.
+    ///
+    /// ```
+    /// # extern crate wirehub_hub as wirehub_server;
+    /// use wirehub_server::{Hub, namespace::Namespace};
+    ///
+    /// // A hub for a demo: every client may do everything in every channel.
+    /// let hub = Hub::builder().default_namespace(Namespace::open()).build();
+    /// # let _ = hub;
+    /// ```
     #[must_use]
     pub fn default_namespace(mut self, namespace: Namespace) -> Self {
-        self.settings.namespaces.set_others(namespace);
+        self.settings.namespaces.set_default(namespace);
         self
     }
 
@@ -464,6 +477,12 @@ impl Builder {
         &self.live
     }
 
+    /// A builder of a hub whose channels are open to every client.
+    #[cfg(test)]
+    pub(crate) fn open() -> Self {
+        Self::default().default_namespace(Namespace::open())
+    }
+
     /// The hub.
     ///
     /// # Panics
@@ -485,7 +504,11 @@ impl Builder {
             misfits.sort();
             return Err(BuildError(misfits.join("; ")));
         }
-        let hub = Hub::new(self.settings, self.live);
+        let mut settings = self.settings;
+        if !settings.namespaces.has_default() && settings.rules.is_contract() {
+            settings.namespaces.set_default(Namespace::open());
+        }
+        let hub = Hub::new(settings, self.live);
         for name in hub.settings().rules.calls().filter(|name| hub.handler(name).is_none()) {
             tracing::warn!("the contract's call {name} has no handler: its callers get UNKNOWN_CALL");
         }

@@ -119,7 +119,7 @@ impl Hub {
 
     /// The rules of the channels whose namespace has none of its own.
     pub fn default_namespace(&self) -> &Namespace {
-        self.settings().namespaces.others()
+        self.settings().namespaces.default_namespace()
     }
 
     /// The engine, which has the history.

@@ -98,7 +98,8 @@ impl Hub {
     /// The channel that [`Hub::broadcast`] publishes in. Clients can't publish there.
     pub const BROADCAST: &'static str = "@all";
 
-    /// Begins a hub. `Hub::builder().build()` is one without a contract, where every channel may be used.
+    /// Begins a hub. `Hub::builder().build()` is one without a contract, whose channels are closed to clients without a right:
+    /// see [`Builder::default_namespace`].
     pub fn builder() -> Builder {
         Builder::default()
     }

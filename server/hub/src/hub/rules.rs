@@ -24,6 +24,11 @@ impl Rules {
         Self(Some(Terms { items: C::ITEMS, id: C::id, digest: C::digest }))
     }
 
+    /// Whether the hub has a contract.
+    pub(crate) fn is_contract(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// Our contract, where it is not the client's.
     pub(crate) fn difference(&self, clients: Option<&ContractId>) -> Option<ContractDigest> {
         let (terms, clients) = (self.0?, clients?);

@@ -197,7 +197,15 @@ impl Session {
         if is_allowed || self.extras.as_ref().is_some_and(|extras| extras.rights.allow(action, channel)) {
             return Ok(());
         }
-        Err(ErrorInfo::from_code(ErrorCode::PERMISSION_DENIED))
+        let denied = ErrorInfo::from_code(ErrorCode::PERMISSION_DENIED);
+        if !self.hub.settings().namespaces.is_unruled(channel) {
+            return Err(denied);
+        }
+        if self.hub.live().hooks.decides(action, channel) {
+            return Ok(());
+        }
+        let message = "the server has no rule that opens this channel: its program needs a contract, a namespace or a hook";
+        Err(ErrorInfo { message: message.into(), ..denied })
     }
 }
 

@@ -148,7 +148,7 @@ fn ping() -> Message {
 
 #[tokio::test(start_paused = true)]
 async fn who_does_not_connect_is_closed_after_ten_seconds() {
-    let mut client = Client::open(Hub::builder(), 1024).await;
+    let mut client = Client::open(Builder::open(), 1024).await;
     client.socket.send(Message::Ping("alive".into())).await.unwrap();
     assert_eq!(client.next().await, Message::Pong("alive".into()));
     assert_eq!(client.close_code().await, 3004);
@@ -157,7 +157,7 @@ async fn who_does_not_connect_is_closed_after_ten_seconds() {
 
 #[tokio::test(start_paused = true)]
 async fn a_silent_session_is_pinged_and_lives_as_long_as_it_answers() {
-    let mut client = Client::connect(Hub::builder(), 1024).await;
+    let mut client = Client::connect(Builder::open(), 1024).await;
     for beat in 1..=5 {
         assert_eq!(client.next().await, ping());
         assert_eq!(client.elapsed().as_secs(), (INTERVAL * beat).as_secs());
@@ -177,7 +177,7 @@ async fn a_silent_session_is_pinged_and_lives_as_long_as_it_answers() {
 
 #[tokio::test(start_paused = true)]
 async fn a_session_that_does_not_answer_pings_is_closed() {
-    let mut client = Client::connect(Hub::builder(), 1024).await;
+    let mut client = Client::connect(Builder::open(), 1024).await;
     assert_eq!(client.next().await, ping());
     assert_eq!(client.next().await, ping());
     assert_eq!(client.close_code().await, 3003);
@@ -187,7 +187,7 @@ async fn a_session_that_does_not_answer_pings_is_closed() {
 
 #[tokio::test(start_paused = true)]
 async fn a_session_that_is_sent_to_all_the_time_and_never_answers_is_closed_too() {
-    let mut client = Client::connect(Hub::builder(), 1024).await;
+    let mut client = Client::connect(Builder::open(), 1024).await;
     let publish = {
         let hub = client.hub.clone();
         async move {
@@ -216,7 +216,7 @@ async fn a_session_that_is_sent_to_all_the_time_and_never_answers_is_closed_too(
 
 #[tokio::test(start_paused = true)]
 async fn a_connection_that_takes_nothing_any_more_is_given_up() {
-    let client = Client::connect(Hub::builder(), 64).await;
+    let client = Client::connect(Builder::open(), 64).await;
     client.hub.publish_raw(&a(), Payload::bytes(vec![0; 1000])).unwrap();
     // Nobody reads: neither the ping nor the close gets out.
     client.session.await.unwrap();
@@ -226,7 +226,7 @@ async fn a_connection_that_takes_nothing_any_more_is_given_up() {
 
 #[tokio::test(start_paused = true)]
 async fn a_client_that_sends_one_message_for_long_is_alive() {
-    let mut client = Client::connect(Hub::builder(), 1024).await;
+    let mut client = Client::connect(Builder::open(), 1024).await;
     let payload = Payload::bytes(vec![0; 2000]);
     let publish = Publish { channel: ChannelName::new("b").unwrap(), payload, key: String::new() };
     let command = CODEC.encode_command(&Command { id: 1, request: Request::Publish(publish) });
@@ -251,7 +251,7 @@ async fn a_client_that_sends_one_message_for_long_is_alive() {
 
 #[tokio::test(start_paused = true)]
 async fn a_client_that_receives_one_message_for_long_is_alive() {
-    let mut client = Client::connect(Hub::builder(), 64).await;
+    let mut client = Client::connect(Builder::open(), 64).await;
     client.hub.publish_raw(&a(), Payload::bytes(vec![0; 10_000])).unwrap();
     let (mut received, mut buffer) = (0, [0; 64]);
     while received < 10_000 {
@@ -266,7 +266,7 @@ async fn a_client_that_receives_one_message_for_long_is_alive() {
 
 #[tokio::test(start_paused = true)]
 async fn a_slow_consumer_is_forgotten_at_once_and_gone_after_the_deadline() {
-    let client = Client::connect(Hub::builder().queue_bytes(1000), 64).await;
+    let client = Client::connect(Builder::open().queue_bytes(1000), 64).await;
     client.hub.publish_raw(&a(), Payload::bytes(vec![0; 500])).unwrap();
     // The session's task takes that, and is stuck with it.
     tokio::task::yield_now().await;
@@ -281,7 +281,7 @@ async fn a_slow_consumer_is_forgotten_at_once_and_gone_after_the_deadline() {
 
 #[tokio::test(start_paused = true)]
 async fn a_client_that_does_not_answer_the_close_is_dropped() {
-    let mut client = Client::connect(Hub::builder(), 1024).await;
+    let mut client = Client::connect(Builder::open(), 1024).await;
     client.socket.send(Message::Text("wrong kind".into())).await.unwrap();
     client.session.await.unwrap();
     assert_eq!(client.start.elapsed().as_secs(), CLOSE_TIMEOUT.as_secs());
@@ -290,7 +290,7 @@ async fn a_client_that_does_not_answer_the_close_is_dropped() {
 #[tokio::test(start_paused = true)]
 async fn without_a_ping_interval_silence_is_fine() {
     let limits = Limits { ping_interval: Duration::ZERO, ..Limits::default() };
-    let mut client = Client::connect(Hub::builder().limits(limits), 1024).await;
+    let mut client = Client::connect(Builder::open().limits(limits), 1024).await;
     tokio::time::sleep(Duration::from_secs(3600)).await;
     client.send(Request::Unknown).await;
     assert_eq!(client.frames().await.len(), 1);
@@ -299,7 +299,7 @@ async fn without_a_ping_interval_silence_is_fine() {
 #[tokio::test(start_paused = true)]
 async fn a_pipe_of_a_few_bytes_carries_everything_in_order() {
     for capacity in 1..=7 {
-        let mut client = Client::connect(Hub::builder(), capacity).await;
+        let mut client = Client::connect(Builder::open(), capacity).await;
         for number in 0..50_u32 {
             client.hub.publish_raw(&a(), Payload::json(number.to_string())).unwrap();
         }
@@ -316,7 +316,7 @@ async fn a_pipe_of_a_few_bytes_carries_everything_in_order() {
 
 #[tokio::test(start_paused = true)]
 async fn a_stop_past_its_deadline_cuts_a_close_short() {
-    let client = Client::connect(Hub::builder(), 64).await;
+    let client = Client::connect(Builder::open(), 64).await;
     client.hub.publish_raw(&a(), Payload::bytes(vec![0; 1000])).unwrap();
     client.hub.shutdown(Duration::from_secs(2)).await;
     client.session.await.unwrap();
@@ -325,7 +325,7 @@ async fn a_stop_past_its_deadline_cuts_a_close_short() {
 
 #[tokio::test(start_paused = true)]
 async fn a_hook_that_hangs_fails_what_it_was_asked_about_and_nothing_else() {
-    let hub = Hub::builder()
+    let hub = Builder::open()
         .authorize_publish("b".parse().unwrap(), async |_, _| std::future::pending().await)
         .authorize_subscribe("b".parse().unwrap(), async |_, _| std::future::pending().await);
     let mut client = Client::connect(hub, 1024).await;
@@ -352,7 +352,7 @@ async fn a_hook_that_hangs_fails_what_it_was_asked_about_and_nothing_else() {
 /// A hub whose channel `a` keeps so many publications.
 fn keeping(size: usize) -> Builder {
     let history = History::new(size, Duration::from_secs(3600));
-    Hub::builder().default_namespace(Namespace::default().history(history))
+    Builder::open().default_namespace(Namespace::default().history(history))
 }
 
 fn publish_kept(hub: &Hub, payload: Payload) -> Position {
@@ -430,7 +430,7 @@ async fn a_subscriber_whose_history_is_lost_while_it_reads_is_told_where_it_goes
 async fn who_is_far_behind_in_a_channel_that_drops_gets_the_newest_and_is_told() {
     let history = History::new(1000, Duration::from_secs(3600));
     let namespace = Namespace::default().history(history).overflow(Overflow::DropOldest);
-    let hub = Hub::builder().default_namespace(namespace).queue_bytes(100_000);
+    let hub = Builder::open().default_namespace(namespace).queue_bytes(100_000);
     let mut client = Client::connect(hub, 1024).await;
     let start = Position { offset: 0, ..publish_kept(&client.hub, Payload::bytes(vec![0; 1000])) };
     for offset in 1..=500 {
@@ -463,7 +463,7 @@ async fn who_is_far_behind_in_a_channel_that_drops_gets_the_newest_and_is_told()
 
 #[tokio::test(start_paused = true)]
 async fn an_alarm_waits_for_no_more_than_what_is_under_way() {
-    let mut client = Client::connect(Hub::builder(), 64).await;
+    let mut client = Client::connect(Builder::open(), 64).await;
     client.hub.publish_raw(&a(), Payload::bytes(vec![0; 900_000])).unwrap();
     // The session is stuck with the beginning of it.
     tokio::task::yield_now().await;
@@ -483,7 +483,7 @@ async fn an_alarm_waits_for_no_more_than_what_is_under_way() {
 
 #[tokio::test(start_paused = true)]
 async fn where_the_line_is_slow_messages_are_small() {
-    let mut client = Client::connect(Hub::builder(), 64).await;
+    let mut client = Client::connect(Builder::open(), 64).await;
     client.hub.publish_raw(&a(), Payload::bytes(vec![0; 300_000])).unwrap();
     let mut lengths = Vec::new();
     while lengths.iter().sum::<usize>() < 300_000 {
@@ -495,7 +495,7 @@ async fn where_the_line_is_slow_messages_are_small() {
 
 #[tokio::test(start_paused = true)]
 async fn who_sends_for_long_hears_that_the_server_is_there() {
-    let mut client = Client::connect(Hub::builder(), 1024).await;
+    let mut client = Client::connect(Builder::open(), 1024).await;
     let start = Instant::now();
     let frame = [&[0x82, 0xfe, 0x80, 0x00][..], &[0; 4], &[0; 100]].concat();
     client.socket.get_mut().write_all(&frame).await.unwrap();
@@ -512,7 +512,7 @@ async fn a_stop_waits_for_the_calls_in_flight_and_refuses_what_comes_then() {
     let finish = Arc::new(tokio::sync::Notify::new());
     let hub = {
         let finish = Arc::clone(&finish);
-        Hub::builder().call_any("slow".parse().unwrap(), move |_, call| {
+        Builder::open().call_any("slow".parse().unwrap(), move |_, call| {
             let finish = Arc::clone(&finish);
             async move {
                 finish.notified().await;
@@ -551,7 +551,7 @@ async fn a_stop_waits_for_the_calls_in_flight_and_refuses_what_comes_then() {
 
 #[tokio::test(start_paused = true)]
 async fn a_stop_waits_for_a_call_no_longer_than_its_deadline_and_says_good_bye() {
-    let hub = Hub::builder().call_any("never".parse().unwrap(), |_, _| std::future::pending());
+    let hub = Builder::open().call_any("never".parse().unwrap(), |_, _| std::future::pending());
     let mut client = Client::connect(hub, 1024).await;
     client
         .send(Request::Call(Call { name: "never".into(), payload: Payload::json("1"), key: String::new() }))
@@ -573,7 +573,7 @@ async fn a_kick_ends_a_subscription_that_is_being_decided_on() {
     let decide = Arc::new(tokio::sync::Notify::new());
     let hub = {
         let decide = Arc::clone(&decide);
-        Hub::builder().authenticate(async |_| Ok(Authenticated::user("ann"))).authorize_subscribe(
+        Builder::open().authenticate(async |_| Ok(Authenticated::user("ann"))).authorize_subscribe(
             "b".parse().unwrap(),
             move |_, _| {
                 let decide = Arc::clone(&decide);
@@ -602,7 +602,7 @@ async fn lists_that_a_hook_allowed_are_made_when_there_is_room_for_them() {
     let allowed = Arc::new(Semaphore::new(1));
     let hub = {
         let allowed = Arc::clone(&allowed);
-        Hub::builder()
+        Builder::open()
             .authenticate(async |_| Ok(Authenticated::user("ann").with_info(&"x".repeat(4000)).unwrap()))
             .default_namespace(Namespace::default().presence(Access::Everybody))
             .authorize_subscribe("a".parse().unwrap(), move |_, _| {
@@ -638,7 +638,7 @@ async fn lists_that_a_hook_allowed_are_made_when_there_is_room_for_them() {
 
 #[tokio::test(start_paused = true)]
 async fn a_turn_is_over_after_so_many_commands() {
-    let mut client = Client::connect(Hub::builder(), 1 << 20).await;
+    let mut client = Client::connect(Builder::open(), 1 << 20).await;
     let publish =
         Publish { channel: ChannelName::new("b").unwrap(), payload: Payload::json("1"), key: String::new() };
     let commands: Vec<u8> = (1..=1000)
@@ -672,7 +672,7 @@ async fn held_up_inside_a_message(hub: Builder) -> Client {
 
 #[tokio::test(start_paused = true)]
 async fn a_session_that_is_held_up_inside_a_message_is_pinged_and_lives_as_long_as_it_answers() {
-    let mut client = held_up_inside_a_message(Hub::builder()).await;
+    let mut client = held_up_inside_a_message(Builder::open()).await;
     for beat in 1..=10 {
         assert_eq!(client.next().await, ping(), "beat {beat}");
         assert_eq!(client.elapsed().as_secs(), (INTERVAL * beat).as_secs());
@@ -692,7 +692,7 @@ async fn a_session_that_is_held_up_inside_a_message_is_pinged_and_lives_as_long_
 
 #[tokio::test(start_paused = true)]
 async fn a_session_that_is_held_up_inside_a_message_and_does_not_answer_is_given_up() {
-    let mut client = held_up_inside_a_message(Hub::builder()).await;
+    let mut client = held_up_inside_a_message(Builder::open()).await;
     assert_eq!(client.next().await, ping());
     assert_eq!(client.next().await, ping());
     assert_eq!(client.close_code().await, 3003);
@@ -705,7 +705,7 @@ async fn the_token_of_a_session_that_is_held_up_inside_a_message_expires() {
     const TTL: Duration = Duration::from_secs(30);
     const GRACE: Duration = Duration::from_secs(7);
     let limits = Limits { ping_interval: Duration::ZERO, ..Limits::default() };
-    let hub = Hub::builder()
+    let hub = Builder::open()
         .limits(limits)
         .authenticate(async |_| Ok(Authenticated::user("ann").expires_in(TTL)))
         .token_grace(GRACE);
@@ -718,7 +718,7 @@ async fn the_token_of_a_session_that_is_held_up_inside_a_message_expires() {
 
 #[tokio::test(start_paused = true)]
 async fn who_is_not_connected_has_room_for_one_message_and_no_more() {
-    let mut client = Client::open(Hub::builder(), 1 << 20).await;
+    let mut client = Client::open(Builder::open(), 1 << 20).await;
     // The head of a message of 1 MiB.
     let head = [&[0x82, 0xff][..], &(1_u64 << 20).to_be_bytes(), &[0; 4]].concat();
     client.socket.get_mut().write_all(&head).await.unwrap();
@@ -726,7 +726,7 @@ async fn who_is_not_connected_has_room_for_one_message_and_no_more() {
     assert_eq!(client.elapsed(), Duration::ZERO);
     drop(client);
 
-    let mut client = Client::open(Hub::builder(), 1 << 20).await;
+    let mut client = Client::open(Builder::open(), 1 << 20).await;
     let part = Part { stream: 0, data: Bytes::from_static(&[0; 100]), left: 100 };
     client.send(Request::Part(part)).await;
     assert_eq!(client.close_code().await, 3501);
