@@ -4,7 +4,7 @@ use futures_util::StreamExt as _;
 use wirehub_client_core::{Client, Error, MemberChange, Subscription};
 use wirehub_common::frame::Member;
 
-/// Keeps a list of who is there: users, and each of those without a name.
+/// Keeps a list of the members: each user once, and each anonymous session.
 async fn watch<M>(
     client: &Client,
     room: &Subscription<M>,
@@ -23,7 +23,7 @@ async fn watch<M>(
             match changes.next().await {
                 Some(MemberChange::Joined(member)) => drop(there.insert(who(&member), member)),
                 Some(MemberChange::Left(member)) => drop(there.remove(&who(&member))),
-                // Others may have come and gone: look again.
+                // Changes may be missing: read the members again.
                 Some(_) => break,
                 None => return Ok(()),
             }

@@ -1,4 +1,4 @@
-//! When to try again: full jitter, so that clients that lost their server together do not come back together.
+//! Delays between attempts, with full jitter: clients that lost their server together do not come back together.
 
 use crate::time::Span;
 
@@ -17,7 +17,8 @@ impl Backoff {
         Self { random: Random(seed), attempts: 0 }
     }
 
-    /// The delay before the next attempt: anywhere between 0.5 s and a bound that doubles with each, up to 20 s.
+    /// The delay before the next attempt: a random time between 0.5 s and a bound that doubles with each attempt, up to
+    /// 20 s.
     pub(crate) fn next_delay(&mut self) -> Span {
         self.attempts = self.attempts.saturating_add(1);
         let shortest = SHORTEST.micros();
@@ -30,13 +31,13 @@ impl Backoff {
         self.attempts == 0
     }
 
-    /// The first delay after a loss: anywhere within `window`.
+    /// The first delay after a loss: a random time within `window`.
     pub(crate) fn first_delay(&mut self, window: Span) -> Span {
         self.attempts = self.attempts.saturating_add(1);
         self.spread(window)
     }
 
-    /// A delay anywhere within `window`.
+    /// A random delay within `window`.
     pub(crate) fn spread(&mut self, window: Span) -> Span {
         Span::from_micros(self.random.within(window.micros()))
     }
@@ -47,7 +48,7 @@ impl Backoff {
     }
 }
 
-/// Knuth's linear congruential generator: enough to spread clients, and nothing else depends on it.
+/// Knuth's linear congruential generator. It is good enough to spread clients, and has no other use.
 #[derive(Debug)]
 struct Random(u64);
 
@@ -59,7 +60,7 @@ impl Random {
     /// From 0 up to, but not including, 1.
     fn unit(&mut self) -> f64 {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        // The upper bits are the good ones, and 53 fill a double's mantissa exactly.
+        // The upper bits are the most random, and 53 bits fill a double's mantissa exactly.
         (self.0 >> 11) as f64 / (1_u64 << 53) as f64
     }
 }

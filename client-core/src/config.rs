@@ -1,4 +1,4 @@
-//! What a client can be told before it starts.
+//! The configuration of a client.
 
 use alloc::string::String;
 use core::time::Duration;
@@ -6,7 +6,7 @@ use core::time::Duration;
 use wirehub_common::contract::Contract;
 use wirehub_common::frame::ContractDigest;
 
-/// How a client behaves. Times are bounds, not pauses.
+/// The settings of a client. Times are upper bounds, not pauses.
 ///
 /// ```
 /// use std::time::Duration;
@@ -21,38 +21,39 @@ use wirehub_common::frame::ContractDigest;
 pub struct Config {
     /// The token; empty for an anonymous client.
     pub token: String,
-    /// Whether a token provider is there to be asked, by [`Event::TokenNeeded`](crate::Event::TokenNeeded). Where
-    /// `token` is set too, it is the first.
+    /// Whether there is a token provider. It is asked by [`Event::TokenNeeded`](crate::Event::TokenNeeded). If `token`
+    /// is set too, that token is used first.
     pub provides_tokens: bool,
-    /// The name that the server's log knows the program by.
+    /// The name of the program in the server's log.
     pub client: String,
     /// The program's version.
     pub version: String,
-    /// The contract that the program was built with, if any: a server with another one is reported.
+    /// The contract that the program was built with, if any. A server with a different contract is reported.
     pub contract: Option<ContractDigest>,
-    /// How long an attempt may take, from opening the connection to the reply to `connect`. While something comes from the
-    /// server, or the transport takes something, it is counted from that moment.
+    /// The time limit of a connection attempt, from opening the connection to the reply to `connect`. It starts anew
+    /// whenever data comes from the server or the transport accepts data.
     pub connect_timeout: Duration,
-    /// How long a command may take where the caller does not say: see [`SendOptions::timeout`](crate::SendOptions::timeout).
+    /// The time limit of a command without one of its own: see [`SendOptions::timeout`](crate::SendOptions::timeout).
     pub command_timeout: Duration,
-    /// How many bytes of commands may wait for a connection, for room in it, or for the answer to a publish; more fail
-    /// with [`QUEUE_FULL`](wirehub_common::code::ErrorCode::QUEUE_FULL). Beside them there is room for one larger command at
-    /// a time, as large as the server takes it; before the first connect that is not known, and 1 MiB.
+    /// How many bytes of commands may wait: for a connection, for room in it, or for the answer to a publish. Further
+    /// commands fail with [`QUEUE_FULL`](wirehub_common::code::ErrorCode::QUEUE_FULL). One larger command at a time has
+    /// room of its own, up to the server's size limit. Before the first connect that limit is unknown, and 1 MiB is
+    /// assumed.
     pub send_queue: usize,
-    /// How many bytes the server's frames may have that come in parts, all together that come at the same time. A frame
-    /// beyond that ends the connection, as one does that can't be read.
+    /// How many bytes of frames that arrive in parts are kept at the same time. A frame beyond this bound ends the
+    /// connection, as an unreadable frame does.
     pub frame_bytes: usize,
-    /// How many commands may be unfinished at once; more fail with
+    /// How many commands may be unfinished at once. Further commands fail with
     /// [`QUEUE_FULL`](wirehub_common::code::ErrorCode::QUEUE_FULL).
     pub max_commands: usize,
-    /// How many bytes each subscription may hold that nobody has taken yet.
+    /// How many bytes of messages each subscription may hold for its reader.
     pub receive_queue: usize,
-    /// What happens when that is not enough.
+    /// The policy of a full receive queue.
     pub overflow: Overflow,
 }
 
 impl Config {
-    /// The defaults, as [`Default`] has them: an anonymous client without a contract.
+    /// The defaults, the same as [`Default`]: an anonymous client without a contract.
     pub const fn new() -> Self {
         Self {
             token: String::new(),
@@ -75,12 +76,12 @@ impl Config {
         Self { token: token.into(), ..self }
     }
 
-    /// Sets [`provides_tokens`](field@Self::provides_tokens). `client_with_tokens` does it by itself.
+    /// Sets [`provides_tokens`](field@Self::provides_tokens). `client_with_tokens` sets it by itself.
     pub fn provides_tokens(self, provides_tokens: bool) -> Self {
         Self { provides_tokens, ..self }
     }
 
-    /// Sets [`client`](field@Self::client) and [`version`](field@Self::version): what the program is called.
+    /// Sets [`client`](field@Self::client) and [`version`](field@Self::version), the name and version of the program.
     pub fn client(self, name: impl Into<String>, version: impl Into<String>) -> Self {
         Self { client: name.into(), version: version.into(), ..self }
     }
@@ -132,15 +133,16 @@ impl Default for Config {
     }
 }
 
-/// What a full receive queue does with one more message.
+/// The policy of a full receive queue when one more message arrives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Overflow {
-    /// Ends the subscription with [`OVERFLOW`](wirehub_common::code::ErrorCode::OVERFLOW), after what is queued.
+    /// Ends the subscription with [`OVERFLOW`](wirehub_common::code::ErrorCode::OVERFLOW), behind the messages that are
+    /// queued.
     #[default]
     Error,
-    /// Drops the oldest.
+    /// Drops the oldest message.
     DropOldest,
-    /// Keeps the newest alone.
+    /// Keeps only the newest message.
     Latest,
 }

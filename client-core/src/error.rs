@@ -1,4 +1,4 @@
-//! Why something failed.
+//! Errors of the client.
 
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
@@ -10,53 +10,53 @@ use wirehub_common::{ChannelNameError, view};
 #[cfg(feature = "handles")]
 mod cause;
 
-/// Why something failed: a code of the [one table](wirehub_common::code), words, and what caused it.
+/// An error: a code of the [one table](wirehub_common::code), a message, and its cause.
 #[derive(Debug, Clone)]
 pub struct Error(Box<Inner>);
 
-// In a box: errors are rare, and results that may hold one are not.
+// In a box, because errors are rare and results that may hold one are not.
 #[derive(Debug, Clone)]
 struct Inner {
     kind: ErrorKind,
     code: ErrorCode,
     words: Words,
-    /// What `words` says that it is.
+    /// The text, as described by `words`.
     text: String,
     temporary: bool,
     #[cfg(feature = "handles")]
     source: Option<alloc::sync::Arc<dyn core::error::Error + Send + Sync>>,
 }
 
-/// What is said of an error. The table is looked up when somebody reads: a program that shows errors in words of its own
-/// does without it.
+/// The kind of message of an error. The table is read only when the message is: a program that shows errors in words of
+/// its own does without the table.
 #[derive(Debug, Clone, Copy)]
 enum Words {
-    /// The words of the code.
+    /// The message of the code.
     OfCode,
-    /// The words of the code that the connection was closed with.
+    /// The message of the code with which the connection was closed.
     OfClose(CloseCode),
-    /// The words of the code, and what they are about.
+    /// The message of the code, and its subject.
     OfCodeAbout,
-    /// Others.
+    /// Another message.
     Own,
 }
 
-/// Who says that something failed.
+/// The origin of an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorKind {
     /// The server answered with an error.
     Server,
-    /// The connection, or time.
+    /// The connection, or a timeout.
     Connection,
-    /// The caller asked for what can't be.
+    /// The caller asked for something impossible.
     Usage,
     /// A payload does not fit the contract.
     Payload,
 }
 
 impl Error {
-    /// One of the codes of the table, in its words.
+    /// An error with one of the codes of the table and its message.
     pub fn from_code(kind: ErrorKind, code: ErrorCode) -> Self {
         Self::new(kind, code, Words::OfCode, String::new())
     }
@@ -73,37 +73,37 @@ impl Error {
         }))
     }
 
-    /// The code, in other words.
+    /// An error with this code and another message.
     pub(crate) fn in_words(kind: ErrorKind, code: ErrorCode, words: impl Into<String>) -> Self {
         Self::new(kind, code, Words::Own, words.into())
     }
 
-    /// The code in its words, and what they are about.
+    /// An error with this code, its message, and the subject of that.
     pub(crate) fn about(kind: ErrorKind, code: ErrorCode, what: impl Into<String>) -> Self {
         Self::new(kind, code, Words::OfCodeAbout, what.into())
     }
 
-    /// The connection was closed for good, without a word.
+    /// The connection was closed for good, without a reason.
     pub(crate) fn closed_with(code: CloseCode) -> Self {
         Self::new(ErrorKind::Connection, ErrorCode::CLOSED, Words::OfClose(code), String::new())
     }
 
-    /// For a token provider that will have no token any more, because the user signed out: the client ends.
+    /// For a token provider that will not return a token any more, because the user signed out. The client ends.
     pub fn signed_out() -> Self {
         Self::from_code(ErrorKind::Usage, ErrorCode::UNAUTHORIZED)
     }
 
-    /// Who says it.
+    /// The origin of the error.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
     }
 
-    /// Which error.
+    /// The code.
     pub fn code(&self) -> ErrorCode {
         self.0.code
     }
 
-    /// What happened and what to do, for people.
+    /// A description of the error and its remedy, for people.
     pub fn message(&self) -> Cow<'_, str> {
         match self.0.words {
             Words::OfCode => self.0.code.message().into(),
@@ -113,18 +113,18 @@ impl Error {
         }
     }
 
-    /// The message, where it is not made of the words of the code.
+    /// The message, unless it is made of the message of the code.
     pub fn own_words(&self) -> Option<&str> {
         matches!(self.0.words, Words::Own).then_some(&self.0.text)
     }
 
-    /// What the words of the code are about, where that is known: it stands behind them in the message.
+    /// The subject of the error, if known. It stands behind the message of the code.
     pub fn about_what(&self) -> Option<&str> {
         matches!(self.0.words, Words::OfCodeAbout).then_some(&self.0.text)
     }
 
-    /// Whether a subscription or stream ends with this error. The only other one in it is a message that does not fit the
-    /// contract, and more messages may come behind that.
+    /// Whether a subscription or stream ends with this error. The only error that does not end it is a message that
+    /// does not fit the contract: more messages may follow.
     pub fn ends_stream(&self) -> bool {
         self.0.kind != ErrorKind::Payload
     }
@@ -137,7 +137,7 @@ impl Error {
 
 impl From<view::Error<'_>> for Error {
     fn from(info: view::Error<'_>) -> Self {
-        // A server of few words leaves them to the table.
+        // A server may leave the message to the table.
         let message = info.message();
         let words = if message.is_empty() { Words::OfCode } else { Words::Own };
         let mut error = Self::new(ErrorKind::Server, info.code(), words, message.into());

@@ -1,4 +1,4 @@
-//! What a core tells.
+//! The events of a core.
 
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -11,31 +11,31 @@ use wirehub_common::{ChannelName, Payload};
 
 use crate::{CommandId, Error, SubscriptionId, TokenRequest};
 
-/// Something that the application may want to know.
+/// An event for the application.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event {
-    /// The client entered another state, or the next attempt has got a time.
+    /// The client entered another state, or the next attempt has been planned.
     State(StateChange),
-    /// A subscription is in force: for the first time, or again after a reconnect.
+    /// A subscription became active: for the first time, or again after a reconnect.
     Subscribed {
-        /// Which one.
+        /// The subscription.
         subscription: SubscriptionId,
-        /// What became of the messages since it was in force last.
+        /// Whether the messages since it was last active are complete.
         recovery: Recovery,
     },
-    /// Messages of a subscription that is in force are missing: they will not come. It goes on with what comes next.
+    /// Messages of an active subscription are missing and will not come. It continues with the next message.
     Gap {
-        /// Which one.
+        /// The subscription.
         subscription: SubscriptionId,
-        /// Why.
+        /// The reason.
         reason: Gap,
     },
-    /// A subscription ended, and will not come back.
+    /// A subscription ended for good.
     Unsubscribed {
-        /// Which one.
+        /// The subscription.
         subscription: SubscriptionId,
-        /// Why; nothing where the application itself ended it.
+        /// The reason; `None` if the application ended it.
         error: Option<Error>,
     },
     /// A message in a channel.
@@ -45,18 +45,18 @@ pub enum Event {
         /// The message.
         publication: Publication,
     },
-    /// Somebody entered a channel: the first session of a user, or an anonymous one.
+    /// A user entered a channel with a first session, or an anonymous session entered.
     Joined {
         /// The subscription to the channel.
         subscription: SubscriptionId,
-        /// Who it is.
+        /// The member.
         member: Member,
     },
-    /// Somebody left a channel: the last session of a user, or an anonymous one.
+    /// A user left a channel with the last session, or an anonymous session left.
     Left {
         /// The subscription to the channel.
         subscription: SubscriptionId,
-        /// Who it was. Without a session: more came and went than this client took in time, and who is there has to be asked for
+        /// The member. One without a session stands for more changes than this client could take: read the members
         /// anew.
         member: Member,
     },
@@ -67,42 +67,43 @@ pub enum Event {
         /// The channel.
         channel: ChannelName,
     },
-    /// A message of the server to everybody.
+    /// A message from the server to every session.
     Broadcast(Publication),
-    /// Something that has to be [acknowledged](crate::Core::acknowledge), once however often the server sends it. Or that it
-    /// is over, and was not acknowledged here: the server withdrew it, its time is over, or the server does not know it any more.
+    /// A message that has to be [acknowledged](crate::Core::acknowledge). It comes once, however often the server sends
+    /// it. A withdrawn one announces that an alarm has ended without an acknowledgement from this client: the server
+    /// withdrew it, it expired, or the server does not know it any more.
     Alarm(Box<Alarm>),
     /// A command ended.
     Completed {
-        /// Which one.
+        /// The command.
         command: CommandId,
-        /// What came of it.
+        /// Its result.
         result: Result<Outcome, Error>,
     },
-    /// One response of a [streaming call](crate::Core::call_stream), of which more may follow.
+    /// One response of a [streaming call](crate::Core::call_stream); more may follow.
     Response {
-        /// Which call.
+        /// The call.
         command: CommandId,
         /// The response.
         payload: Payload,
     },
-    /// The token provider has to be asked; its answer goes to [`Core::handle_token`](crate::Core::handle_token).
+    /// A question to the token provider. Its answer goes to [`Core::handle_token`](crate::Core::handle_token).
     TokenNeeded(TokenRequest),
-    /// Something is wrong that belongs to no command and no subscription.
+    /// An error that belongs to no command and no subscription.
     Error(Error),
 }
 
-/// What became of the messages of a channel while its subscription was not in force.
+/// The completeness of a channel's messages after the subscription was not active.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Recovery {
-    /// It is in force for the first time: there were none to receive.
+    /// It is active for the first time: no messages could be missed.
     First,
-    /// All of them come, before what is live.
+    /// All of them follow, before the live ones.
     Complete,
-    /// The channel keeps no history: what was published meanwhile is gone.
+    /// The channel keeps no history: the messages published meanwhile are lost.
     NoHistory,
-    /// The channel's history does not reach back so far, or was lost: some are gone, and it is not known how many.
+    /// The channel's history does not reach back so far, or was lost. An unknown number of messages is missing.
     Lost,
 }
 
@@ -112,7 +113,7 @@ impl Recovery {
         self.gap().is_some()
     }
 
-    /// Why messages may be missing, if they may.
+    /// The reason for which messages may be missing, if any.
     pub const fn gap(self) -> Option<Gap> {
         match self {
             Self::First | Self::Complete => None,
@@ -122,13 +123,13 @@ impl Recovery {
     }
 }
 
-/// Why messages of a subscription may be missing: after a reconnect, or in one that is in force.
+/// The reason for which messages of a subscription may be missing, after a reconnect or while it is active.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Gap {
-    /// The channel keeps no history: what was published while this client was away is gone.
+    /// The channel keeps no history: the messages published while this client was away are lost.
     NoHistory,
-    /// The channel's history was lost, or does not reach back to the last message that this client has.
+    /// The channel's history was lost, or does not reach back to the last message of this client.
     Lost,
     /// This client is slower than the channel, whose overflow policy dropped messages.
     Dropped,
@@ -144,7 +145,7 @@ impl Gap {
         }
     }
 
-    /// What happened and what to do, for people.
+    /// A description of the gap and its remedy, for people.
     pub const fn message(self) -> &'static str {
         match self {
             Self::NoHistory => {
@@ -169,37 +170,37 @@ impl fmt::Display for Gap {
     }
 }
 
-/// What comes of a command that succeeded.
+/// The result of a command that succeeded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Outcome {
-    /// Of a publish: where it went, in a channel that keeps history.
+    /// Of a publish: the position of the message, in a channel that keeps history.
     Published(Option<Position>),
     /// Of a call: the response.
     Called(Payload),
-    /// Of a streaming call: all responses have come.
+    /// Of a streaming call: all responses have arrived.
     Streamed,
     /// Of reading a channel's history.
     History(HistoryPage),
-    /// Of asking who is in a channel.
+    /// Of asking for the members of a channel.
     Presence(PresenceList),
     /// Of acknowledging an alarm.
     Acknowledged,
 }
 
-/// What a client is doing.
+/// The state of a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ClientState {
-    /// Nothing yet.
+    /// The client has not begun to connect.
     Disconnected,
-    /// The first attempt, and those after it until one succeeds.
+    /// The first attempt is being made, or a later one before the first success.
     Connecting,
-    /// Connected: there is a session, and the subscriptions have got what they missed meanwhile. Where that takes longer than
-    /// 30 s, it goes on to come while the client is called connected. Messages are sent as soon as there is a session.
+    /// There is a session, and the subscriptions have caught up. If catching up takes longer than 30 s, it goes on
+    /// while the client is reported as connected. Commands are sent as soon as there is a session.
     Connected,
-    /// The connection was lost: waiting for, or making, the next attempt.
+    /// The connection was lost. The next attempt is being made or waits for its time.
     Reconnecting,
-    /// It is over: by the application's wish, or with a code that says not to come back.
+    /// The client has ended: by the application's wish, or by a code that forbids reconnecting.
     Closed,
 }
 
@@ -224,10 +225,10 @@ pub struct StateChange {
     pub state: ClientState,
     /// The code of the connection that ended, if one did.
     pub code: Option<CloseCode>,
-    /// Why it ended, for people. From a [`Core`](crate::Core) what was said; from a [`Client`](crate::Client) the words
-    /// of the code, where nothing was.
+    /// The reason for which it ended, for people. A [`Core`](crate::Core) reports the reason as received. A
+    /// [`Client`](crate::Client) reports the description of the code if there was no reason.
     pub reason: String,
-    /// How long it is until the next attempt.
+    /// The time until the next attempt.
     pub retry_in: Option<Duration>,
 }
 
@@ -236,7 +237,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn states_and_recoveries_say_what_they_are() {
+    fn states_and_recoveries_have_names_and_codes() {
         let states = [
             ClientState::Disconnected,
             ClientState::Connecting,

@@ -1,8 +1,8 @@
 //! The Wirehub client without I/O.
 //!
-//! [`Core`] is the whole client as a state machine: it owns every rule (connect, subscribe, queue, retry, time out)
-//! and does nothing by itself. Its driver tells it what happened (`handle_*`), and asks what to do (`poll_*`). Time
-//! and randomness are arguments.
+//! [`Core`] is the whole client as a state machine. It owns every rule (connecting, subscribing, queueing, retrying,
+//! timeouts) and performs no I/O. Its driver reports events (`handle_*`), and asks for the next actions (`poll_*`).
+//! Time and randomness are arguments.
 //!
 //! ```
 //! use wirehub_client_core::{Config, Core, ClientState, Time, Transmit};
@@ -18,8 +18,8 @@
 //! assert!(matches!(core.poll_transmit(true), Some(Transmit::Send(_))));
 //! ```
 //!
-//! [`Client`] and [`Subscription`] are what applications hold: cloneable handles, futures and streams over a core
-//! that some [`Driver`] runs. `wirehub-client` runs it on tokio, `wirehub-client-wasm` in a browser.
+//! [`Client`] and [`Subscription`] are for applications: cloneable handles, futures and streams over a core that a
+//! [`Driver`] runs. `wirehub-client` runs it on tokio, `wirehub-client-wasm` in a browser.
 
 #![cfg_attr(not(any(feature = "handles", test)), no_std)]
 

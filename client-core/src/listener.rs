@@ -1,4 +1,4 @@
-//! Who is told what happens.
+//! The receiver of a core's events.
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -15,15 +15,15 @@ use crate::{
     TokenRequest,
 };
 
-/// Takes what a [`Core`](crate::Core) tells, at the moment it happens and as it stands in the server's message: what is
-/// not wanted is never made. See [`Event`] for what each means; [`Events`] makes those of it.
+/// Receives the events of a [`Core`](crate::Core) at the moment they happen, borrowed from the server's message: a
+/// value that is not wanted is never built. See [`Event`] for their meaning; [`Events`] turns them into such values.
 pub trait Listener {
-    /// What a message of the server's comes in.
+    /// The type of a message from the server.
     type Message: AsRef<[u8]> + ?Sized;
 
-    /// What follows may stand in this message, until the next one or a frame.
+    /// Later arguments may borrow from this message, until the next message or frame.
     fn message(&mut self, message: &Self::Message);
-    /// What follows may stand in this frame, which came in parts, until the next one or a message.
+    /// Later arguments may borrow from this frame, which arrived in parts, until the next message or frame.
     fn frame(&mut self, frame: &Bytes);
     /// [`Event::State`].
     fn state(&mut self, news: StateView<'_>);
@@ -43,8 +43,8 @@ pub trait Listener {
     fn offered(&mut self, subscription: SubscriptionId, channel: &ChannelName);
     /// [`Event::Alarm`].
     fn alarm(&mut self, alarm: view::Alarm<'_>);
-    /// [`Event::Alarm`] that is withdrawn, where the server does not say it: its time is over, or the server has forgotten it.
-    /// `raised` is in milliseconds since 1970 by the server's clock.
+    /// A withdrawn [`Event::Alarm`] without a message from the server: the alarm has expired, or the server has
+    /// forgotten it. `raised` is in milliseconds since 1970 by the server's clock.
     fn alarm_over(&mut self, id: &str, channel: &ChannelName, raised: u64);
     /// [`Event::Response`].
     fn response(&mut self, command: CommandId, payload: view::Payload<'_>);
@@ -66,9 +66,9 @@ pub struct StateView<'a> {
     pub state: ClientState,
     /// The code of the connection that ended, if one did.
     pub code: Option<CloseCode>,
-    /// Why it ended, for people.
+    /// The reason for which it ended, for people.
     pub reason: &'a str,
-    /// How long it is until the next attempt.
+    /// The time until the next attempt.
     pub retry_in: Option<Duration>,
     /// [`Core::session`](crate::Core::session).
     pub session: &'a str,
@@ -91,13 +91,13 @@ pub enum OutcomeView<'a> {
     Acknowledged,
 }
 
-/// What happened, to be taken when there is time for it.
+/// A queue of events.
 #[derive(Debug, Default)]
 pub struct Events {
-    /// The message that the server sent last, or the frame that was put together last.
+    /// The last message from the server, or the last frame put together from parts.
     message: Bytes,
     happened: Vec<Event>,
-    /// What of that is being taken out.
+    /// The events that are being taken out.
     taken: vec::IntoIter<Event>,
 }
 
@@ -105,7 +105,7 @@ impl Events {
     pub(crate) fn next(&mut self) -> Option<Event> {
         self.taken.next().or_else(|| {
             self.taken = core::mem::take(&mut self.happened).into_iter();
-            // Not kept in memory for as long as nothing else comes.
+            // The message is not kept in memory while nothing else arrives.
             self.message = Bytes::new();
             self.taken.next()
         })

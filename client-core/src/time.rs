@@ -2,10 +2,10 @@
 
 use core::time::Duration;
 
-/// A moment: how long it is since an origin that the driver chose, in whole microseconds. It never goes back.
+/// A moment: the time since an origin chosen by the driver, in whole microseconds. It never goes back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Time {
-    // One number: a browser's module compares and adds a `Duration` in three times the code.
+    // One number, because comparing and adding a `Duration` takes three times the code in a browser's module.
     microseconds: u64,
 }
 
@@ -13,21 +13,21 @@ impl Time {
     /// The origin.
     pub const ZERO: Self = Self { microseconds: 0 };
 
-    /// The end of time: the deadline of what has none. A number of its own, because a browser's module computes with an
-    /// `Option` in twice the code.
+    /// The end of time, which is the deadline of things without one. A number of its own, because an `Option` takes
+    /// twice the code in a browser's module.
     pub(crate) const NEVER: Self = Self { microseconds: u64::MAX };
 
-    /// The moment so many microseconds after the origin.
+    /// The moment this many microseconds after the origin.
     pub const fn from_micros(microseconds: u64) -> Self {
         Self { microseconds }
     }
 
-    /// The moment so long after the origin.
+    /// The moment `elapsed` after the origin.
     pub fn since_origin(elapsed: Duration) -> Self {
         Self { microseconds: Span::from(elapsed).micros() }
     }
 
-    /// The moment so long after this one; the end of time where there is none.
+    /// The moment `duration` after this one; the end of time if it is out of range.
     #[must_use]
     pub fn after(self, duration: Duration) -> Self {
         self.plus(duration.into())
@@ -38,7 +38,7 @@ impl Time {
         Self { microseconds: self.microseconds.saturating_add(span.micros()) }
     }
 
-    /// How long it is from `earlier` to this moment; zero where `earlier` is later.
+    /// The time from `earlier` to this moment; zero if `earlier` is later.
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_micros(self.span_since(earlier).micros())
     }
@@ -48,7 +48,7 @@ impl Time {
     }
 }
 
-/// A length of time in whole microseconds, a quarter of a million years at most: one number, as [`Time`] is.
+/// A length of time in whole microseconds, a quarter of a million years at most. It is one number, as [`Time`] is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Span {
     microseconds: u64,
@@ -73,8 +73,8 @@ impl Span {
 }
 
 impl From<Duration> for Span {
-    // With 128 bits, which `as_micros` computes in as well as `saturating_mul`, it would be a lot of code in a browser, and
-    // it is still too much of it to be everywhere.
+    // `as_micros` and `saturating_mul` compute with 128 bits, which is a lot of code in a browser. Even without them
+    // there is too much code to inline it everywhere.
     #[inline(never)]
     fn from(duration: Duration) -> Self {
         if duration.as_secs() > u64::MAX / 2_000_000 {
@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_too_long_is_the_end_of_time() {
+    fn a_time_beyond_the_range_is_the_end_of_time() {
         let long = Duration::from_micros(u64::MAX / 3);
         assert_eq!(Span::from(long), Span::from_micros(u64::MAX / 3));
         assert_eq!(Span::from(Duration::new(3, 4_567_891)).millis(), 3_004);

@@ -1,4 +1,4 @@
-//! Alarms: shown once, however often the server sends them; the application is notified of their end.
+//! Alarms: the application sees each once, however often the server sends it, and is notified of its end.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -10,7 +10,7 @@ use wirehub_common::{ChannelName, compose};
 use super::Core;
 use crate::{Error, Listener, OutcomeView, Time};
 
-/// The alarms that the application knows.
+/// The alarms that the application has seen.
 #[derive(Debug)]
 pub(super) struct Alarms(pub(super) Vec<KnownAlarm>);
 
@@ -18,15 +18,16 @@ pub(super) struct Alarms(pub(super) Vec<KnownAlarm>);
 pub(super) struct KnownAlarm {
     id: String,
     channel: ChannelName,
-    /// When it was raised, by the server's clock.
+    /// The time at which it was raised, by the server's clock.
     raised: u64,
-    /// When its time is over.
+    /// The moment at which it expires.
     ends: Time,
-    /// The server said that it is acknowledged: the application need not hear of its end.
+    /// The server confirmed an acknowledgement: the application does not need to be notified of the end.
     is_acknowledged: bool,
-    /// The commands on their way by which the application acknowledges it: it need not hear of its end before their answers.
+    /// The commands in flight by which the application acknowledges it. Until they are answered, the application is not
+    /// notified of the end.
     commands: Vec<u32>,
-    /// The question whether the server still knows it; 0 where there is none.
+    /// The id of the question whether the server still knows the alarm; 0 if there is none.
     question: u32,
 }
 
@@ -41,7 +42,7 @@ impl Alarms {
         soonest
     }
 
-    /// Whether a reply answers the question for one of them.
+    /// Whether this id is that of a question about one of the alarms.
     pub(super) fn are_asked_for(&self, question: u32) -> bool {
         self.0.iter().any(|known| known.question == question)
     }
@@ -52,26 +53,26 @@ impl Alarms {
 }
 
 impl KnownAlarm {
-    /// Whether nothing is under way that says what becomes of it.
+    /// Whether no acknowledgement is in flight that would decide about the alarm.
     fn is_settled(&self) -> bool {
         self.commands.is_empty()
     }
 
-    /// Whether the application shows it, and has not acknowledged it.
+    /// Whether the application shows it and has not acknowledged it.
     fn is_shown(&self) -> bool {
         !self.is_acknowledged && self.commands.is_empty()
     }
 }
 
 impl<L: Listener> Core<L> {
-    /// The application acknowledges an alarm by this command.
+    /// Notes the command by which the application acknowledges an alarm.
     pub(super) fn note_acknowledged(&mut self, alarm: &str, command: u32) {
         if let Some(known) = self.alarms.0.iter_mut().find(|known| known.id == alarm) {
             known.commands.push(command);
         }
     }
 
-    /// What came of the command by which the application acknowledged an alarm, if it was one.
+    /// Handles the result of a command, if that command acknowledged an alarm.
     pub(super) fn settle_acknowledgement(&mut self, command: u32, result: &Result<OutcomeView<'_>, Error>) {
         let Some(index) = self.alarms.find(|known| known.commands.contains(&command)) else { return };
         let Some(known) = self.alarms.0.get_mut(index) else { return };
@@ -80,7 +81,7 @@ impl<L: Listener> Core<L> {
         if matches!(result, Err(error) if error.code() == ErrorCode::UNKNOWN_ALARM) {
             self.end_alarm(index);
         } else if self.is_up() {
-            // One that was given up may have waited since before this session.
+            // A command that was given up may have waited since before this session.
             self.ask_for_alarm(index);
         }
     }
@@ -89,10 +90,10 @@ impl<L: Listener> Core<L> {
         let id = alarm.id();
         let known = self.alarms.find(|known| known.id == id);
         if alarm.withdrawn() {
-            // The end of an alarm that was never shown concerns nobody.
+            // The end of an alarm that was never shown is of no interest.
             let Some(index) = known else { return };
             match self.alarms.0.get_mut(index) {
-                // What comes of that says whether it has to hear of it.
+                // The result of the acknowledgement decides whether the application is notified.
                 Some(known) if !known.is_settled() => known.ends = now,
                 _ => {
                     if self.alarms.0.remove(index).is_shown() {
@@ -103,13 +104,13 @@ impl<L: Listener> Core<L> {
             return;
         }
         self.send_transient(compose::acknowledge(0, id, true));
-        // Without a time it lasts until somebody says otherwise.
+        // Without a time to live it lasts until it is withdrawn or acknowledged.
         let ends = if alarm.ttl().is_zero() { Time::NEVER } else { now.after(alarm.ttl()) };
         if let Some(known) = known.and_then(|index| self.alarms.0.get_mut(index)) {
             known.ends = ends;
             return;
         }
-        // It was checked together with its frame.
+        // The name was checked together with its frame.
         let Ok(channel) = ChannelName::new(alarm.channel()) else { return };
         if self.alarms.0.len() >= MAX_TOLD {
             self.alarms.0.remove(0);
@@ -126,8 +127,8 @@ impl<L: Listener> Core<L> {
         self.listener.alarm(alarm);
     }
 
-    /// Asks in a new session whether the server still knows what the application shows: it may have forgotten all, and would
-    /// never say of one that it is over.
+    /// Asks, in a new session, whether the server still knows the alarms that the application shows. A server that has
+    /// forgotten all of them would never announce their end.
     pub(super) fn ask_for_alarms(&mut self) {
         for index in 0..self.alarms.0.len() {
             self.ask_for_alarm(index);
@@ -145,12 +146,12 @@ impl<L: Listener> Core<L> {
         }
     }
 
-    /// The answer to such a question.
+    /// Handles the answer to such a question.
     pub(super) fn handle_alarm_answer(&mut self, question: u32, is_known: bool) {
         let Some(index) = self.alarms.find(|known| known.question == question) else { return };
         if let Some(known) = self.alarms.0.get_mut(index) {
             known.question = 0;
-            // One that is being acknowledged gets an answer to that.
+            // The end of an alarm that is being acknowledged is known from that answer.
             if !is_known && known.is_shown() {
                 self.end_alarm(index);
             }
@@ -163,7 +164,7 @@ impl<L: Listener> Core<L> {
         }
     }
 
-    /// What another user acknowledged says nothing of this one.
+    /// The acknowledgements of the previous user do not count for this one.
     pub(super) fn forget_acknowledged(&mut self) {
         self.alarms.0.retain(KnownAlarm::is_shown);
     }
@@ -176,5 +177,5 @@ impl<L: Listener> Core<L> {
     }
 }
 
-/// How many alarms are remembered; one beyond them may be shown again, and its end is not.
+/// How many alarms are remembered. An alarm beyond them may be shown again, and its end is not announced.
 const MAX_TOLD: usize = 1024;

@@ -1,7 +1,7 @@
 //! Publishes and calls: each ends exactly once.
 //!
-//! A publish or call that was sent and not answered when the connection broke is in doubt. Over the next connection it is
-//! repeated where the server still knows its key, and fails where it may not; see [`keys`](super::keys).
+//! A publish or call that was sent and not answered when the connection broke is in doubt. Over the next connection it
+//! is repeated if the server still knows its key; otherwise it fails. See [`keys`](super::keys).
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -16,7 +16,7 @@ use super::keys::{Keys, Memory, MemoryMark};
 use super::outgoing::{Arriving, Upload, start_of, too_large};
 use crate::{Error, ErrorKind, Listener, OutcomeView, Time};
 
-/// Names a publish or a call of one client.
+/// The id of a publish or a call of one client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CommandId(pub(crate) u32);
 
@@ -26,26 +26,26 @@ impl CommandId {
         self.0
     }
 
-    /// The id with this number, for a driver that hands numbers to another language.
+    /// The id with this number, for a driver that passes numbers to another language.
     pub const fn from_number(number: u32) -> Self {
         Self(number)
     }
 }
 
-/// How a publish or a call is treated. A plain timeout [converts](From) into it.
+/// Options of a publish or a call. A plain timeout [converts](From) into them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct SendOptions {
-    /// How long it may take, the time offline included; without one, as configured. For a command that is so large that
-    /// it goes out in parts, for those that wait behind it, and for one whose answer comes in parts, it is counted anew from
-    /// each sign that these get on: it bounds how long nothing moves.
+    /// The time limit, including the time offline; the configured one if there is none. It starts anew with each sign
+    /// of progress for a command that goes out in parts, for the commands behind it, and for a command whose answer
+    /// comes in parts. For those it bounds the time without progress.
     pub timeout: Option<Duration>,
     /// Fails at once with [`NOT_CONNECTED`](ErrorCode::NOT_CONNECTED) instead of waiting for a connection.
     pub fail_fast: bool,
 }
 
 impl SendOptions {
-    /// With this timeout, and whether to fail at once without a connection.
+    /// Options with this timeout; `fail_fast` makes the command fail at once without a connection.
     pub const fn new(timeout: Option<Duration>, fail_fast: bool) -> Self {
         Self { timeout, fail_fast }
     }
@@ -57,22 +57,22 @@ impl From<Option<Duration>> for SendOptions {
     }
 }
 
-/// What has not been sent and what has not ended, in the order in which it goes out. Who puts commands here keeps the
-/// bounds.
+/// The commands that are not sent or have not ended, in the order in which they go out. The caller that adds commands
+/// enforces the bounds.
 #[derive(Debug)]
 pub(super) struct Commands {
-    /// By their ids, ascending from the first one's; in boxes, because they are many at times, and move.
+    /// Ascending by id, beginning with the oldest. They are in boxes because there can be many, and they are moved.
     #[allow(clippy::vec_box, reason = "as the docs say")]
     pub(super) pending: Vec<Box<Pending>>,
-    /// Some may have to be sent.
+    /// Whether some may have to be sent.
     pub(super) has_queued: bool,
-    /// What goes out in parts.
+    /// The command that is going out in parts.
     pub(super) upload: Option<Upload>,
-    /// What went out in parts and may not have arrived.
+    /// The commands that went out in parts and may not have arrived yet.
     pub(super) arriving: Vec<Arriving>,
-    /// No deadline is before this one.
+    /// A lower bound of the deadlines.
     soonest: Time,
-    /// How many bytes the encoded commands have that are kept.
+    /// The size in bytes of the encoded commands that are kept.
     pub(super) bytes: usize,
 }
 
@@ -85,9 +85,9 @@ pub(super) struct Pending {
     pub(super) deadline: Time,
     pub(super) timeout: Duration,
     queued: Time,
-    /// The encoded command, as long as it may have to be sent.
+    /// The encoded command, kept for as long as it may have to be sent.
     pub(super) frame: Bytes,
-    /// Where the server may remember it from.
+    /// The earliest moment at which the server may have stored its key.
     first_sent: Option<MemoryMark>,
 }
 
@@ -97,12 +97,12 @@ pub(super) enum Kind {
     Call,
     /// A call with any number of responses.
     Stream,
-    /// Something that changes nothing.
+    /// A command without an effect, such as reading history.
     Question,
-    /// Something that may be done twice.
+    /// A command that may be carried out twice.
     Acknowledgement,
-    /// Something that has a meaning in this connection only, and whose end nobody waits for. There are not more of them
-    /// than of the subscriptions and commands that they are about.
+    /// A command that matters to this connection only, and whose end is not awaited. There are not more of them than of
+    /// the subscriptions and commands that they concern.
     Transient,
 }
 
@@ -110,17 +110,17 @@ pub(super) enum Kind {
 pub(super) enum Phase {
     Queued,
     Sent,
-    /// It was sent over a connection that is lost: only the server knows whether it was carried out.
+    /// It was sent over a connection that is lost. Only the server knows whether it was carried out.
     InDoubt,
 }
 
 impl Kind {
-    /// Whether it goes out between the parts of a large command.
+    /// Whether it may go out between the parts of a large command.
     pub(super) fn is_urgent(self) -> bool {
         matches!(self, Self::Transient | Self::Acknowledgement)
     }
 
-    /// What the server remembers such a command by.
+    /// The server's memory of the command's key.
     fn memory(self, keys: &Keys) -> Option<&Memory> {
         match self {
             Self::Publish => Some(&keys.of_publishes),
@@ -131,19 +131,19 @@ impl Kind {
 }
 
 impl Pending {
-    /// Whether it can go out again over another connection after it was sent.
+    /// Whether it can be sent again over another connection.
     fn is_repeatable(&self) -> bool {
         self.first_sent.is_some() || self.kind == Kind::Acknowledgement && !self.fail_fast
     }
 
-    /// Whether the server may not remember it any more, to which it was sent before.
+    /// Whether it was sent before and the server may have forgotten its key.
     pub(super) fn is_forgotten(&self, keys: &Keys, heard: Time) -> bool {
         let memory = self.kind.memory(keys);
         let remembers = |mark| memory.is_some_and(|memory| memory.remembers(mark, heard));
         self.first_sent.is_some_and(|mark| !remembers(mark))
     }
 
-    /// It is in the transport, and was not sent before `heard`.
+    /// Notes that the transport has the command, and that it was not sent before `heard`.
     pub(super) fn sent(&mut self, keys: &Keys, heard: Time) {
         self.phase = Phase::Sent;
         if let Some(memory) = self.kind.memory(keys)
@@ -154,7 +154,7 @@ impl Pending {
         }
     }
 
-    /// Gives up the encoded command where that will not go out again; how many bytes that is of those that count.
+    /// Drops the encoded command if it will not be sent again. Returns how many of the counted bytes that frees.
     pub(super) fn forget_unrepeatable(&mut self) -> usize {
         if self.is_repeatable() {
             return 0;
@@ -189,9 +189,9 @@ impl Commands {
         self.pending.push(Box::new(pending));
     }
 
-    /// Where a command is that somebody waits for.
+    /// The index of a command that has not ended.
     fn find(&self, id: u32) -> Option<usize> {
-        // Ids start over after the last one.
+        // Ids start over after the largest one.
         let first = self.pending.first()?.id;
         let index = self
             .pending
@@ -217,7 +217,7 @@ impl Commands {
         true
     }
 
-    /// Those whose time is over.
+    /// The commands whose time is over.
     fn expired(&mut self, now: Time) -> Vec<u32> {
         let mut expired = Vec::new();
         if self.soonest > now {
@@ -236,10 +236,10 @@ impl Commands {
 }
 
 impl<L: Listener> Core<L> {
-    /// The id of a command that is begun.
+    /// Begins a command and returns its id.
     ///
     /// # Errors
-    /// The client is closed, or not connected where the command does not wait.
+    /// The client is closed; or the command does not wait, and the client is not connected.
     pub(super) fn begin(&mut self, options: SendOptions) -> Result<u32, Error> {
         self.refuse_when_closed()?;
         if options.fail_fast && !self.is_up() {
@@ -248,7 +248,7 @@ impl<L: Listener> Core<L> {
         Ok(self.next_id())
     }
 
-    /// Queues a command that goes out as soon as it can.
+    /// Queues a command. It goes out as soon as it can.
     pub(super) fn queue(
         &mut self,
         now: Time,
@@ -262,7 +262,7 @@ impl<L: Listener> Core<L> {
             return Err(self.queue_full(frame.len()));
         }
         let timeout = timeout.unwrap_or(match kind {
-            // However long the client is away: it is somebody's word.
+            // A user's acknowledgement waits however long the client is offline.
             Kind::Acknowledgement => Duration::MAX,
             _ => self.config.command_timeout,
         });
@@ -282,12 +282,12 @@ impl<L: Listener> Core<L> {
         Ok(CommandId(id))
     }
 
-    /// Refuses what the server does not take, before more is made of it.
+    /// Refuses a command that the server does not accept, before it is encoded.
     ///
     /// # Errors
-    /// The server does not take so many bytes.
+    /// The command has more bytes than the server accepts.
     pub(super) fn refuse_too_large(&self, bytes: usize) -> Result<(), Error> {
-        // Before the first connect nobody knows.
+        // Before the first connect the limit is unknown.
         let is_known = !self.session.is_empty();
         if is_known && bytes > self.command_bound() { Err(too_large(self.command_bound())) } else { Ok(()) }
     }
@@ -301,8 +301,8 @@ impl<L: Listener> Core<L> {
         Error::from_code(ErrorKind::Usage, ErrorCode::QUEUE_FULL)
     }
 
-    /// Whether one more command of so many bytes may wait. One that is larger than the queue has room of its own, for one
-    /// of them at a time: what the server takes can be sent.
+    /// Whether a command of `bytes` bytes may wait. A command that is larger than the queue has room of its own, one at
+    /// a time, so that every command that the server accepts can be sent.
     fn has_room(&self, bytes: usize) -> bool {
         let Self { config, commands, .. } = self;
         if commands.pending.len() >= config.max_commands {
@@ -325,7 +325,7 @@ impl<L: Listener> Core<L> {
         }
     }
 
-    /// How many bytes a command may have, its delimiter included, as far as is known.
+    /// The largest size of a command, including its delimiter, as far as it is known.
     fn largest(&self) -> usize {
         self.command_bound().saturating_add(DELIMITER_BYTES)
     }
@@ -350,7 +350,7 @@ impl<L: Listener> Core<L> {
         self.commands.find(id).is_some()
     }
 
-    /// Takes the server's answer to a command, which ends it unless more follow.
+    /// Handles the server's answer to a command. It ends the command unless more answers follow.
     pub(super) fn answer(&mut self, command: u32, answer: Body<'_>) {
         let Some(pending) = self.commands.get_mut(command) else { return };
         let result = match answer {
@@ -371,11 +371,11 @@ impl<L: Listener> Core<L> {
         self.complete(command, result);
     }
 
-    /// Hands one response of a stream on. A procedure with a single response is a stream of one.
+    /// Passes on one response of a stream. A procedure with a single response is a stream of one.
     fn respond(&mut self, command: u32, called: Called<'_>) {
         let payload = called.payload();
         if called.more() || !payload.is_absent() {
-            // How long the others take is the procedure's own affair.
+            // The timeout is for the first response only.
             if let Some(pending) = self.commands.get_mut(command) {
                 pending.deadline = Time::NEVER;
             }
@@ -386,13 +386,13 @@ impl<L: Listener> Core<L> {
         }
     }
 
-    /// Ends a command before its answer; a call that may be under way is cancelled on the server.
+    /// Ends a command before its answer. A call that may be running is cancelled on the server.
     pub(super) fn abandon(&mut self, command: u32, error: Error) {
         let Some(pending) = self.commands.get_mut(command) else { return };
         let is_call = matches!(pending.kind, Kind::Call | Kind::Stream);
         let is_sent = pending.phase == Phase::Sent;
         if let Some(upload) = self.commands.upload.as_mut().filter(|upload| upload.command == command) {
-            // The server does not know it before its last part.
+            // The server does not know the call before its last part.
             upload.is_cancelled = is_call;
         } else if is_call && is_sent && self.is_up() {
             self.send_transient(compose::cancel(0, command));
@@ -406,8 +406,9 @@ impl<L: Listener> Core<L> {
         }
     }
 
-    /// What was not sent goes out over the next connection, if it may wait. What was sent may or may not have been
-    /// carried out: that is told, or found out by repeating it.
+    /// Decides about every command after the connection is lost. Commands that were not sent go out over the next
+    /// connection, if they may wait. Commands that were sent may or may not have been carried out: they are repeated,
+    /// or end with an error.
     pub(super) fn settle_after_loss(&mut self) {
         self.commands.stop_sending();
         self.end_each(|pending, _| match pending.phase {
@@ -415,7 +416,7 @@ impl<L: Listener> Core<L> {
             Phase::Queued => pending.fail_fast.then_some(ErrorCode::NOT_CONNECTED),
             Phase::Sent | Phase::InDoubt => Some(ErrorCode::CONNECTION_LOST),
         });
-        // What would cancel those at the server.
+        // The commands that would cancel those at the server.
         self.commands.stop_sending();
         for pending in &mut self.commands.pending {
             if pending.first_sent.is_some() || pending.phase == Phase::Sent {
@@ -424,8 +425,8 @@ impl<L: Listener> Core<L> {
         }
     }
 
-    /// The session is another user's than the one before. What was sent as one user is not repeated as another, and what one
-    /// user acknowledged is not acknowledged by another.
+    /// Handles a session of another user than before. Commands sent as one user are not repeated as another, and
+    /// neither are acknowledgements.
     pub(super) fn settle_as_other_user(&mut self) {
         self.end_each(|pending, _| match (pending.kind, pending.phase) {
             (Kind::Acknowledgement, _) => Some(ErrorCode::UNKNOWN_ALARM),
@@ -435,7 +436,8 @@ impl<L: Listener> Core<L> {
         self.forget_acknowledged();
     }
 
-    /// Repeats what is in doubt, which is before all that was not sent yet; ends what the server may not remember.
+    /// Repeats the commands in doubt, ahead of every command that was not sent yet. Ends those that the server may have
+    /// forgotten.
     pub(super) fn settle_doubts(&mut self) {
         let heard = self.link.heard();
         self.end_each(|pending, keys| {
@@ -450,7 +452,7 @@ impl<L: Listener> Core<L> {
         self.commands.has_queued = true;
     }
 
-    /// Ends the commands for which there is an error.
+    /// Ends the commands for which `error` returns an error.
     fn end_each(&mut self, error: impl Fn(&Pending, &Keys) -> Option<ErrorCode>) {
         let mut ended = Vec::new();
         for pending in &self.commands.pending {
@@ -480,11 +482,11 @@ impl<L: Listener> Core<L> {
     }
 }
 
-/// So many bytes of those that were counted are kept no more.
+/// Subtracts `bytes` from the count of kept bytes.
 pub(super) fn release(counted: &mut usize, bytes: usize) {
     debug_assert!(bytes <= *counted, "{bytes} bytes of {counted}");
     *counted = counted.saturating_sub(bytes);
 }
 
-/// What a delimiter takes at most.
+/// The largest size of a delimiter.
 const DELIMITER_BYTES: usize = 5;

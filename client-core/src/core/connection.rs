@@ -1,4 +1,4 @@
-//! The connection: opening, greeting, hearing, losing it, and coming back.
+//! The connection: opening it, the reply to `connect`, the timers of silence, losing it, and reconnecting.
 
 use alloc::string::String;
 use core::time::Duration;
@@ -11,72 +11,74 @@ use super::Core;
 use crate::time::Span;
 use crate::{ClientState, Error, ErrorKind, Listener, Time};
 
-/// How far the connection is.
+/// The phase of the connection.
 #[derive(Debug)]
 pub(super) enum Link {
-    /// None is wanted.
+    /// No connection is wanted.
     None,
-    /// The next attempt has its time.
+    /// The next attempt waits for its time.
     Waiting { until: Time },
     /// The token provider is being asked.
     Authorizing,
-    /// The transport opens.
+    /// The transport is opening.
     Opening {
         deadline: Time,
         /// Whether the driver has been asked to open it.
         asked: bool,
     },
-    /// `connect` is on its way.
+    /// `connect` is in flight.
     Greeting {
         deadline: Time,
         command: u32,
         greeting: Option<Bytes>,
-        /// Whether a ping has to be answered: a server that takes its time over `connect` may send one.
+        /// Whether a ping has to be answered. A server that is slow to answer `connect` may send one.
         pong_due: bool,
     },
-    /// In use.
+    /// The connection is in use.
     Up {
         since: Time,
-        /// When the last message came.
+        /// The time of the last message.
         heard: Time,
-        /// Until when a connection is kept although it has been silent for too long: see `check_silence`.
+        /// Until this time the connection is kept although it has been silent for too long: see `check_silence`.
         spared: Time,
-        /// Whether that was a large one: another may be half here, and nothing shows of it before it has come whole.
+        /// Whether the last message was a large one. Another large one may be half received, and is invisible until it
+        /// is complete.
         large: bool,
         /// Whether a ping has to be answered.
         pong_due: bool,
     },
 }
 
-/// How long a client is not called connected because it has not all that its subscriptions missed.
+/// The longest time for which a client with a session is not reported as connected because its subscriptions are still
+/// catching up.
 const CATCH_UP: Span = Span::from_millis(30_000);
 
 /// How long the server may be silent beyond its ping interval.
 const PONG_GRACE: Span = Span::from_millis(10_000);
 
-/// A timer that is so late was held up together with everything else at this end.
+/// A timer that fires this late was held up together with everything else on this machine.
 const LATE: Span = Span::from_millis(2000);
 
-/// How long what came meanwhile may take to be handed over, or an answer to come.
+/// How long data that arrived meanwhile may take to be handed over, or an answer to arrive.
 const SPARED: Span = Span::from_millis(5000);
 
-/// The same where it may stand behind a large message, of which a slow line brings some thousand bytes in a second.
+/// The same behind a large message; a slow line brings a few thousand bytes a second.
 const SPARED_BEHIND_LARGE: Span = Span::from_millis(15_000);
 
-/// From how many bytes on a message is a large one.
+/// The size in bytes from which a message counts as large.
 const LARGE: usize = 16 * 1024;
 
-/// How many bytes of subscriptions go into `connect`, which has to be one message: the others are asked for behind it.
+/// How many bytes of subscriptions go into `connect`, which has to be one message. The others are requested behind it.
 const RESTORE_BYTES: usize = 48 * 1024;
 
-/// What `connect` may have for the token and the subscriptions; the rest is for the names.
+/// The room in `connect` for the token and the subscriptions; the rest is for the names.
 const CONNECT_BYTES: usize = 60 * 1024;
 
-/// A connection that lived this long was a good one: the next attempt after it is a first one.
+/// A connection that lasted this long was a good one: the next attempt after it counts as a first one.
 const STABLE: Span = Span::from_millis(5000);
 
 impl Link {
-    /// When the last message came.
+    /// The time of the last message.
     pub(super) fn heard(&self) -> Time {
         match self {
             Self::Up { heard, .. } => *heard,
@@ -86,7 +88,7 @@ impl Link {
 
     pub(super) fn deadline(&self, ping_interval: Duration) -> Time {
         match self {
-            // The question has a deadline of its own.
+            // The question to the token provider has a deadline of its own.
             Self::None | Self::Authorizing => Time::NEVER,
             Self::Waiting { until: time }
             | Self::Opening { deadline: time, .. }
@@ -99,9 +101,9 @@ impl Link {
     }
 }
 
-/// The id of a frame of which only the beginning is there; 0 for one without.
+/// The id of a frame of which only the beginning has arrived; 0 for a frame without one.
 fn peek_id(begun: &[u8]) -> u32 {
-    // It is the first field, and its number stands in groups of seven bits.
+    // The id is the first field, and its number is encoded in groups of seven bits.
     let Some((&0x08, digits)) = begun.split_first() else { return 0 };
     let mut id = 0_u32;
     for (index, &byte) in (0_u32..).zip(digits.iter().take(5)) {
@@ -122,7 +124,7 @@ fn silence_deadline(heard: Time, ping_interval: Duration) -> Time {
 }
 
 impl<L: Listener> Core<L> {
-    /// The WebSocket is open; `subprotocol` is what the server chose.
+    /// The WebSocket is open; `subprotocol` is the one that the server chose.
     pub fn handle_open(&mut self, subprotocol: &str) {
         let Link::Opening { deadline, .. } = self.link else { return };
         if subprotocol != SUBPROTOCOL_PROTOBUF {
@@ -148,7 +150,7 @@ impl<L: Listener> Core<L> {
         self.link = Link::Greeting { deadline, command, greeting, pong_due: false };
     }
 
-    /// A binary message came in.
+    /// A binary message arrived.
     pub fn handle_message(&mut self, now: Time, message: &L::Message) {
         let bytes = message.as_ref();
         match &mut self.link {
@@ -167,7 +169,7 @@ impl<L: Listener> Core<L> {
         }
         self.listener.message(message);
         for frame in Frames::new(bytes) {
-            // A frame can end the connection: what stands behind it is not read.
+            // A frame can end the connection. The frames behind it are not read then.
             if !matches!(self.link, Link::Greeting { .. } | Link::Up { .. }) {
                 return;
             }
@@ -184,7 +186,8 @@ impl<L: Listener> Core<L> {
         self.expire_catching_up(now);
     }
 
-    /// The transport took some of what it had been given: what goes out gets on, though nothing was heard yet.
+    /// The transport accepted some of the bytes it had been given: sending makes progress, although nothing was
+    /// received yet.
     pub fn handle_drained(&mut self, now: Time) {
         match &mut self.link {
             Link::Greeting { deadline, .. } => *deadline = now.after(self.config.connect_timeout),
@@ -198,14 +201,15 @@ impl<L: Listener> Core<L> {
         }
     }
 
-    /// A text message came in, which the subprotocol does not have.
+    /// A text message arrived, which the subprotocol does not allow.
     pub fn handle_text(&mut self, now: Time) {
         if matches!(self.link, Link::Greeting { .. } | Link::Up { .. }) {
             self.handle_garbage(now, "a text message");
         }
     }
 
-    /// The WebSocket closed, or could not be opened: [`ABNORMAL`](CloseCode::ABNORMAL) stands for both without a code.
+    /// The WebSocket closed, or could not be opened. [`ABNORMAL`](CloseCode::ABNORMAL) stands for both if there is no
+    /// code.
     pub fn handle_close(&mut self, now: Time, code: CloseCode, reason: &str) {
         if !matches!(self.link, Link::Opening { .. } | Link::Greeting { .. } | Link::Up { .. }) {
             return;
@@ -220,7 +224,7 @@ impl<L: Listener> Core<L> {
         }
     }
 
-    /// The time that [`poll_timeout`](Self::poll_timeout) gave has come. Calling it early does no harm.
+    /// The time returned by [`poll_timeout`](Self::poll_timeout) has come. An early call does no harm.
     pub fn handle_timeout(&mut self, now: Time) {
         match self.link {
             Link::Waiting { until } if until <= now => self.open(now),
@@ -236,28 +240,28 @@ impl<L: Listener> Core<L> {
         self.expire_alarms(now);
     }
 
-    /// Stops waiting for the next attempt and makes it, if one is due later.
+    /// Makes the next attempt now instead of waiting for its time, if one is planned.
     pub fn reconnect_now(&mut self, now: Time) {
         if matches!(self.link, Link::Waiting { .. }) {
             self.open(now);
         }
     }
 
-    /// The network may be another one, or gone: a connection that is up has to show that it still is. The server gets a
-    /// question, and 5 s to say anything; 15 s where a large message may be on its way. While the transport takes something,
-    /// it is counted from that moment.
+    /// Checks whether an open connection still works, because the network may have changed or gone. The server gets a
+    /// question, and 5 s to send anything; 15 s if a large message may be in transit. The time starts anew whenever the
+    /// transport accepts data.
     pub fn check_connection(&mut self, now: Time) {
         let Link::Up { spared, large, .. } = &mut self.link else { return };
         if *spared == Time::NEVER {
             *spared = now.plus(spared_for(*large));
             let id = self.next_id();
-            // It means itself: there is nothing to cancel, and an answer in any case.
+            // The command cancels itself: there is nothing to cancel, and it is always answered.
             self.send_transient(compose::cancel(id, id));
         }
     }
 
-    /// Leaves the connection, or gives up opening it: what surrounds the client is put aside, and would not run.
-    /// [`Self::reconnect_now`] ends that; the next attempt is made in any case.
+    /// Closes the connection, or gives up opening it, because the environment of the client is suspended and would not
+    /// run.
     pub fn suspend(&mut self, now: Time) {
         if matches!(self.link, Link::Opening { .. } | Link::Greeting { .. } | Link::Up { .. }) {
             self.drop_transport(CloseCode::NORMAL, "");
@@ -274,10 +278,10 @@ impl<L: Listener> Core<L> {
         self.link = Link::Opening { deadline: now.after(self.config.connect_timeout), asked: false };
     }
 
-    /// Leaves a connection on which nothing has come for too long.
+    /// Closes a connection on which nothing has arrived for too long.
     ///
-    /// A timer that fires far too late says that this end was suspended: a laptop's lid, a hidden page, a stopped
-    /// process. What the server sent meanwhile may stand right behind the timer, so it gets a moment to come.
+    /// A timer that fires far too late shows that this machine was suspended: a closed laptop, a hidden page, a stopped
+    /// process. Messages that the server sent meanwhile may be right behind the timer, so they get a moment to arrive.
     fn check_silence(&mut self, now: Time) {
         let deadline = self.link.deadline(self.limits.ping_interval);
         let Link::Up { spared, large, .. } = &mut self.link else { return };
@@ -291,7 +295,7 @@ impl<L: Listener> Core<L> {
         }
     }
 
-    /// Takes a part of a frame. The last one brings the frame, which is then like any other.
+    /// Handles a part of a frame. The last part completes the frame, which is then handled like any other.
     fn handle_part(&mut self, now: Time, part: Part<'_>) {
         let stream = part.stream();
         match self.incoming.take(stream, part.data(), part.left(), self.config.frame_bytes) {
@@ -372,7 +376,7 @@ impl<L: Listener> Core<L> {
         for outcome in connected.subscriptions() {
             match outcome.result() {
                 Ok(subscribed) if !self.subscriptions.has(outcome.channel()) => {
-                    // The application has ended it while `connect` was on its way.
+                    // The application has ended it while `connect` was in flight.
                     if let Ok(channel) = ChannelName::new(outcome.channel()) {
                         self.leave(channel, subscribed.number());
                     }
@@ -389,7 +393,7 @@ impl<L: Listener> Core<L> {
         self.ask_for_alarms();
     }
 
-    /// Tells that the client is connected, where the subscriptions have what they missed.
+    /// Reports that the client is connected, once the subscriptions have caught up.
     pub(super) fn end_catching_up(&mut self) {
         if self.catching_up < Time::NEVER && !self.subscriptions.are_behind() {
             self.catching_up = Time::NEVER;
@@ -397,7 +401,7 @@ impl<L: Listener> Core<L> {
         }
     }
 
-    /// The same where that takes too long.
+    /// Reports that the client is connected if catching up takes too long.
     fn expire_catching_up(&mut self, now: Time) {
         if self.catching_up <= now {
             self.catching_up = Time::NEVER;
@@ -409,7 +413,7 @@ impl<L: Listener> Core<L> {
         if self.may_need_new_token(&error) {
             self.drop_transport(CloseCode::SUPERSEDED, "");
             self.forget_connection();
-            // Not the server's fault: no need to wait.
+            // The server is not at fault: no need to wait.
             self.open(now);
         } else if error.code() == ErrorCode::TOKEN_EXPIRED && !self.config.provides_tokens {
             self.wait_for_token(error);
@@ -439,22 +443,23 @@ impl<L: Listener> Core<L> {
         }
     }
 
-    /// The server is not what it should be, or something between garbles: tell, and try another connection.
+    /// The peer is no proper server, or something in between garbles messages. Reports the error and tries another
+    /// connection.
     fn handle_garbage(&mut self, now: Time, what: &'static str) {
         let error = Error::about(ErrorKind::Server, ErrorCode::BAD_FRAME, what);
         self.listener.error(error);
         self.break_off(now, CloseCode::BAD_FRAME);
     }
 
-    /// Gives this connection up for another one.
+    /// Gives up this connection for another one.
     pub(super) fn break_off(&mut self, now: Time, code: CloseCode) {
         self.drop_transport(code, "");
         self.lose(now, code, "");
     }
 
-    /// Has the driver close the transport, if it has one.
+    /// Makes the driver close the transport, if it has one.
     pub(super) fn drop_transport(&mut self, code: CloseCode, reason: &str) {
-        // What was never opened need not be closed.
+        // A transport that was never opened need not be closed.
         if let Link::Opening { asked: true, .. } | Link::Greeting { .. } | Link::Up { .. } = self.link {
             let mut end = reason.len().min(123);
             while !reason.is_char_boundary(end) {
@@ -464,7 +469,7 @@ impl<L: Listener> Core<L> {
         }
     }
 
-    /// The connection is gone; another attempt will be made.
+    /// The connection is lost; another attempt will be made.
     fn lose(&mut self, now: Time, code: CloseCode, reason: &str) {
         self.forget_connection();
         self.retry(now, Some(code), reason);
@@ -486,13 +491,13 @@ impl<L: Listener> Core<L> {
         }
         let delay = match self.retry_after.take() {
             Some(milliseconds) => {
-                // What a server says that lets nobody stay is not heeded again and again.
+                // The delay given by a server that refuses every connection is not followed again and again.
                 let is_first = self.backoff.is_fresh();
                 let own = self.backoff.next_delay();
                 let told = Span::from_millis(milliseconds);
                 if is_first { told } else { told.max(own) }
             }
-            // The server stopped without a word: all its clients are here at once.
+            // The server stopped without a close message: all its clients reconnect at once.
             None if was_up && !self.limits.reconnect_window.is_zero() && self.backoff.is_fresh() => {
                 self.backoff.first_delay(self.limits.reconnect_window.into())
             }
@@ -502,17 +507,17 @@ impl<L: Listener> Core<L> {
         self.enter(self.state_between(), code, reason, Some(delay));
     }
 
-    /// What the client is doing that has no connection and is not over.
+    /// The state of a client without a connection that is not closed.
     pub(super) fn state_between(&self) -> ClientState {
         if self.session.is_empty() { ClientState::Connecting } else { ClientState::Reconnecting }
     }
 
-    /// Whether the connection is up, and has lived long enough to be a good one.
+    /// Whether the connection is up and has lasted long enough to be a good one.
     pub(super) fn is_stable(&self, now: Time) -> bool {
         matches!(self.link, Link::Up { since, .. } if now.span_since(since) >= STABLE)
     }
 
-    /// The client is over, against the application's wish.
+    /// Ends the client against the application's wish.
     fn fail(&mut self, code: CloseCode, reason: &str) {
         self.failure = Some(if reason.is_empty() {
             Error::closed_with(code)
@@ -522,7 +527,7 @@ impl<L: Listener> Core<L> {
         self.end(code, reason);
     }
 
-    /// The client is over.
+    /// Ends the client.
     pub(super) fn end(&mut self, code: CloseCode, reason: &str) {
         self.link = Link::None;
         self.catching_up = Time::NEVER;

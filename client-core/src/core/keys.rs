@@ -1,8 +1,8 @@
 //! Idempotency keys, and how long the server remembers them.
 //!
-//! The server names its memory, the scope, and shows its clock, each time a client connects. By both a client knows
-//! whether a publish that it sent over an earlier connection can be repeated without doubling the message. Its own
-//! clock would not do: on many machines it stands still while they sleep, and the server's goes on.
+//! On each connect the server sends the name of its key memory (the scope) and the time on its clock. From both the
+//! client knows whether a publish sent over an earlier connection can be repeated without doubling the message. The
+//! client's own clock is not enough: on many machines it stands still during sleep, while the server's goes on.
 
 use alloc::string::String;
 use core::time::Duration;
@@ -12,33 +12,33 @@ use wirehub_common::view::Idempotency;
 use crate::Time;
 use crate::time::Span;
 
-/// Makes keys, and knows for how long they are good.
+/// Makes keys, and knows how long they are valid.
 #[derive(Debug)]
 pub(super) struct Keys {
-    /// What tells this client's keys from all others.
+    /// The part of the key that distinguishes this client from all others.
     client: u64,
     pub(super) of_publishes: Memory,
     pub(super) of_calls: Memory,
 }
 
-/// What a server remembers keys by.
+/// The server's memory of keys.
 #[derive(Debug)]
 pub(super) struct Memory {
-    /// What the server calls it.
+    /// The server's name for it.
     scope: String,
     /// How long the server remembers a key, in milliseconds.
     window: u64,
-    /// What the server's clock said last.
+    /// The server's clock when it was last sent.
     clock: u64,
     /// Whether keys have an effect in this connection.
     in_force: bool,
-    /// When it said so.
+    /// The client's time at that moment.
     told: Time,
-    /// Counts the memories there have been.
+    /// Counts the memories so far.
     generation: u32,
 }
 
-/// When a key came to the server first, at the earliest.
+/// The earliest time at which the server may have seen a key.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct MemoryMark {
     generation: u32,
@@ -46,7 +46,7 @@ pub(super) struct MemoryMark {
 }
 
 impl Keys {
-    /// `seed` is as unique as the keys have to be.
+    /// `seed` has to be as unique as the keys.
     pub(super) const fn new(seed: u64) -> Self {
         Self { client: seed, of_publishes: Memory::new(), of_calls: Memory::new() }
     }
@@ -70,7 +70,7 @@ impl Memory {
         Self { scope: String::new(), window: 0, clock: 0, in_force: false, told: Time::ZERO, generation: 0 }
     }
 
-    /// The client is connected; keys have no effect where the server says nothing of them.
+    /// The client is connected. Without `said`, keys have no effect.
     pub(super) fn connected(&mut self, now: Time, said: Option<Idempotency<'_>>) {
         self.in_force = false;
         if let Some(said) = said {
@@ -89,16 +89,16 @@ impl Memory {
         self.told = now;
     }
 
-    /// What a command leaves in the server's memory that is sent now. `since` is any moment before that, the later the
-    /// better; nothing is left where keys have no effect.
+    /// The mark of a command that is sent now. `since` is any earlier moment; a later one is better. Returns nothing
+    /// where keys have no effect.
     pub(super) fn mark(&self, since: Time) -> Option<MemoryMark> {
-        // Where the client's clock stood still meanwhile this is too early: on the safe side.
+        // If the client's clock stood still meanwhile, this is too early, which is the safe side.
         let clock = self.clock.saturating_add(since.span_since(self.told).millis());
         self.in_force.then_some(MemoryMark { generation: self.generation, clock })
     }
 
-    /// Whether the server, by what it said last and the time since then, still knows a command with this mark. `heard`
-    /// is a moment in this connection.
+    /// Whether the server still knows a command with this mark, judged by the clock it last sent and the time since
+    /// then. `heard` is a moment in this connection.
     pub(super) fn remembers(&self, mark: MemoryMark, heard: Time) -> bool {
         let clock = self.clock.saturating_add(heard.span_since(self.told).millis());
         let passed = clock.saturating_sub(mark.clock);

@@ -1,4 +1,4 @@
-//! The state machine. The connection's part of it is in `connection`, commands and subscriptions have their own files.
+//! The state machine. Its connection is in `connection`; commands and subscriptions have their own files.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -32,18 +32,18 @@ pub use self::commands::{CommandId, SendOptions};
 pub use self::subscriptions::SubscriptionId;
 pub use self::token::TokenRequest;
 
-/// A client as a state machine. See [the crate](crate) for an example, and [`Driver`](crate::Driver) for who runs it.
+/// A client as a state machine. See [the crate](crate) for an example, and [`Driver`](crate::Driver) for how to run it.
 ///
-/// After each call of another method its driver takes all that [`poll_transmit`](Self::poll_transmit) and
-/// [`poll_event`](Self::poll_event) give, and sets its timer to [`poll_timeout`](Self::poll_timeout). One that has a
-/// [`Listener`] of its own is told what happens at once.
+/// After each call of another method the driver takes everything that [`poll_transmit`](Self::poll_transmit) and
+/// [`poll_event`](Self::poll_event) return, and sets its timer to [`poll_timeout`](Self::poll_timeout). A driver with a
+/// [`Listener`] of its own is notified at once instead.
 #[derive(Debug)]
 pub struct Core<L = Events> {
     config: Config,
     backoff: Backoff,
     state: ClientState,
     link: Link,
-    /// The server's frames that are coming in parts.
+    /// The frames from the server that are arriving in parts.
     incoming: Assembler,
     session: String,
     user: String,
@@ -54,28 +54,28 @@ pub struct Core<L = Events> {
     keys: Keys,
     subscriptions: Subscriptions,
     alarms: Alarms,
-    /// Until when the client, which has a session, waits for what its subscriptions missed before it says so.
+    /// The deadline for reporting a client with a session as connected while its subscriptions are catching up.
     catching_up: Time,
-    /// Whether the transport took more when it was asked last.
+    /// Whether the transport accepted more when it was last asked.
     writable: bool,
-    /// What the transport has to be closed with.
+    /// The code and reason with which the transport has to be closed.
     closing: Option<(CloseCode, String)>,
-    /// When to come back, as the server said before it closed, in milliseconds.
+    /// The delay before the next attempt in milliseconds, if the server sent one before it closed.
     retry_after: Option<u32>,
-    /// Why the client is over, where that was not the application's wish.
+    /// The reason for which the client ended against the application's wish.
     failure: Option<Error>,
     listener: L,
 }
 
-/// What a driver does with its WebSocket.
+/// An instruction to the driver for its WebSocket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Transmit {
-    /// Open a WebSocket that offers [`SUBPROTOCOL_PROTOBUF`](wirehub_common::SUBPROTOCOL_PROTOBUF); there is none
-    /// at that moment.
+    /// Open a WebSocket that offers [`SUBPROTOCOL_PROTOBUF`](wirehub_common::SUBPROTOCOL_PROTOBUF). There is no other
+    /// one at that moment.
     Open,
     /// Send this as one binary message.
     Send(Bytes),
-    /// Close the WebSocket, or give up opening it, and tell nothing more of it.
+    /// Close the WebSocket, or give up opening it, and report nothing more of it.
     Close {
         /// The code, which [may be sent](CloseCode::is_sendable).
         code: CloseCode,
@@ -85,15 +85,15 @@ pub enum Transmit {
 }
 
 impl Core {
-    /// A client that does nothing yet. `seed` decides on its delays and on the keys of its publishes: give each client
-    /// 64 random bits of its own.
+    /// A client that does nothing yet. `seed` determines its delays and the keys of its publishes: pass 64 random bits
+    /// to each client.
     pub fn new(config: Config, seed: u64) -> Self {
         let mut core = Self::idle(Events::default());
         core.start(seed, |own| *own = config);
         core
     }
 
-    /// What the application may want to know.
+    /// The next event for the application.
     #[must_use = "the event is not there a second time"]
     pub fn poll_event(&mut self) -> Option<Event> {
         self.listener.next()
@@ -101,7 +101,7 @@ impl Core {
 }
 
 impl<L: Listener> Core<L> {
-    /// A client with another listener, for a static: it has to [`start`](Self::start).
+    /// A client with another listener, as a constant for a static. It has to be [started](Self::start).
     pub const fn idle(listener: L) -> Self {
         Self {
             config: Config::new(),
@@ -127,7 +127,7 @@ impl<L: Listener> Core<L> {
         }
     }
 
-    /// Has an idle client behave like a [`new`](Core::new) one. `configure` changes what [`Config`] has by default.
+    /// Makes an idle client behave like a [`new`](Core::new) one. `configure` changes the defaults of [`Config`].
     pub fn start(&mut self, seed: u64, configure: impl FnOnce(&mut Config)) {
         configure(&mut self.config);
         self.tokens.begin(&self.config.token, self.config.provides_tokens);
@@ -135,12 +135,12 @@ impl<L: Listener> Core<L> {
         self.keys.seed(seed);
     }
 
-    /// What the client is doing.
+    /// The state of the client.
     pub fn state(&self) -> ClientState {
         self.state
     }
 
-    /// The id of the session; empty before the first connect, the last one's while reconnecting.
+    /// The id of the session. Empty before the first connect; while reconnecting, the id of the last session.
     pub fn session(&self) -> &str {
         &self.session
     }
@@ -150,8 +150,8 @@ impl<L: Listener> Core<L> {
         &self.user
     }
 
-    /// Why the client is over, where that was not the application's wish: the server's refusal, or
-    /// [`CLOSED`](ErrorCode::CLOSED) with the reason of a close that says not to come back.
+    /// The reason for which the client ended against the application's wish: a refusal by the server, or
+    /// [`CLOSED`](ErrorCode::CLOSED) with the reason of a close that forbids reconnecting.
     pub fn failure(&self) -> Option<&Error> {
         self.failure.as_ref()
     }
@@ -161,17 +161,17 @@ impl<L: Listener> Core<L> {
         &self.limits
     }
 
-    /// Who is told what happens.
+    /// The listener that is notified of events.
     pub fn listener_mut(&mut self) -> &mut L {
         &mut self.listener
     }
 
-    /// What the client was told before it started.
+    /// The client's configuration.
     pub fn config(&self) -> &Config {
         &self.config
     }
 
-    /// Begins to connect; does nothing where the client has begun already, or is closed.
+    /// Begins to connect. Does nothing if the client has begun already or is closed.
     pub fn connect(&mut self, now: Time) {
         if self.state == ClientState::Disconnected {
             self.enter(ClientState::Connecting, None, "", None);
@@ -179,7 +179,7 @@ impl<L: Listener> Core<L> {
         }
     }
 
-    /// Ends the client: what is queued fails, subscriptions end. A code that may not be sent is replaced by 1000, a
+    /// Ends the client: queued commands fail, subscriptions end. A code that may not be sent is replaced by 1000; a
     /// reason of more than 123 bytes is cut.
     pub fn close(&mut self, code: CloseCode, reason: &str) {
         if self.state == ClientState::Closed {
@@ -190,8 +190,8 @@ impl<L: Listener> Core<L> {
         self.end(code, reason);
     }
 
-    /// Subscribes to a channel, now or once the client is connected, and again after each reconnect. A subscription that
-    /// the [server began](Event::Offered) ends; this one goes on where it was.
+    /// Subscribes to a channel, now or once the client is connected, and again after each reconnect. A subscription to
+    /// this channel that the [server began](Event::Offered) ends, and the new one continues at its position.
     ///
     /// # Errors
     /// [`ALREADY_SUBSCRIBED`](ErrorCode::ALREADY_SUBSCRIBED): the channel has a subscription.
@@ -207,29 +207,30 @@ impl<L: Listener> Core<L> {
         Ok(id)
     }
 
-    /// Ends a subscription; its [`Event::Unsubscribed`] is there at once, and no message of it comes after that. Does
-    /// nothing where it has ended already.
+    /// Ends a subscription. Its [`Event::Unsubscribed`] follows at once, and no message after it. Does nothing if the
+    /// subscription has ended already.
     pub fn unsubscribe(&mut self, subscription: SubscriptionId) {
         self.end_subscription(subscription, None);
     }
 
-    /// Ends a subscription for a reason of the receiver's own, such as a receive queue at its bound: as
-    /// [`Self::unsubscribe`], with the error in the event.
+    /// Ends a subscription for a reason of the receiver's, such as a full receive queue. Like [`Self::unsubscribe`],
+    /// with the error in the event.
     pub fn fail_subscription(&mut self, subscription: SubscriptionId, error: Error) {
         self.end_subscription(subscription, Some(error));
     }
 
-    /// Publishes a message, now or once the client is connected. Its [`Event::Completed`] comes in any case, at the
-    /// latest after the timeout.
+    /// Publishes a message, now or once the client is connected. Its [`Event::Completed`] always follows, at the latest
+    /// after the timeout.
     ///
-    /// Where the connection breaks before the answer has come, the message is sent again over the next one, with the
-    /// key by which the server knows it: it is published once. Where the server may have forgotten the key, or never
-    /// remembers any, the publish ends with [`CONNECTION_LOST`](ErrorCode::CONNECTION_LOST), and may have happened.
+    /// If the connection breaks before the answer, the message is sent again over the next one with the same key, so
+    /// that it is published once. If the server may have forgotten the key, or remembers no keys at all, the publish
+    /// ends with [`CONNECTION_LOST`](ErrorCode::CONNECTION_LOST) and may have happened.
     ///
     /// # Errors
-    /// [`QUEUE_FULL`](ErrorCode::QUEUE_FULL), [`CLOSED`](ErrorCode::CLOSED), for a command that does not wait
-    /// [`NOT_CONNECTED`](ErrorCode::NOT_CONNECTED), for one that is over the server's limit
-    /// [`BAD_REQUEST`](ErrorCode::BAD_REQUEST): nothing was done.
+    /// [`QUEUE_FULL`](ErrorCode::QUEUE_FULL), [`CLOSED`](ErrorCode::CLOSED),
+    /// [`NOT_CONNECTED`](ErrorCode::NOT_CONNECTED) for a command that does not wait,
+    /// [`BAD_REQUEST`](ErrorCode::BAD_REQUEST) for a command over the server's limit. Nothing was done in any of these
+    /// cases.
     pub fn publish<'a>(
         &mut self,
         now: Time,
@@ -244,8 +245,9 @@ impl<L: Listener> Core<L> {
         self.queue(now, id, Kind::Publish, frame, options)
     }
 
-    /// Publishes a message now or never: it is dropped, and `false` comes back, where the client is not connected, more is
-    /// queued than the transport takes, or the server takes none so large. Whether the server took it is not told.
+    /// Publishes a message now or never. The message is dropped, and `false` is returned, if the client is not
+    /// connected, if more is queued than the transport accepts, or if the message is larger than the server accepts.
+    /// There is no answer about its success.
     pub fn publish_volatile<'a>(&mut self, channel: &ChannelName, payload: impl Into<Payload<'a>>) -> bool {
         let payload = payload.into();
         let possible = self.is_up()
@@ -276,8 +278,8 @@ impl<L: Listener> Core<L> {
         self.queue(now, id, Kind::Call, frame, options)
     }
 
-    /// Calls a procedure of the server that streams its responses: each is an [`Event::Response`], in order, before the
-    /// [`Event::Completed`]. The timeout is for the first of them. See [`Self::publish`].
+    /// Calls a procedure of the server that streams its responses. Each is an [`Event::Response`], in order, before the
+    /// [`Event::Completed`]. The timeout is for the first response. See [`Self::publish`].
     ///
     /// # Errors
     /// As for [`Self::publish`].
@@ -309,7 +311,7 @@ impl<L: Listener> Core<L> {
         self.queue(now, id, Kind::Question, compose::history(id, history), options)
     }
 
-    /// Asks who is in a channel. See [`Self::publish`].
+    /// Asks for the members of a channel. See [`Self::publish`].
     ///
     /// # Errors
     /// As for [`Self::publish`].
@@ -322,7 +324,7 @@ impl<L: Listener> Core<L> {
         self.ask_for_presence(now, channel, false, "", options.into())
     }
 
-    /// Asks how many are in a channel, and not who. See [`Self::publish`].
+    /// Asks for the numbers of sessions and users in a channel. See [`Self::publish`].
     ///
     /// # Errors
     /// As for [`Self::publish`].
@@ -335,8 +337,9 @@ impl<L: Listener> Core<L> {
         self.ask_for_presence(now, channel, true, "", options.into())
     }
 
-    /// Asks who is in a channel behind the member with this session, the last one of a [list](crate::Outcome::Presence) that has
-    /// [more](wirehub_common::frame::PresenceList::more). See [`Self::publish`].
+    /// Asks for the members of a channel behind the one with this session, which is the last one of a
+    /// [list](crate::Outcome::Presence) that has [more](wirehub_common::frame::PresenceList::more). See
+    /// [`Self::publish`].
     ///
     /// # Errors
     /// As for [`Self::publish`].
@@ -350,10 +353,11 @@ impl<L: Listener> Core<L> {
         self.ask_for_presence(now, channel, false, session, options.into())
     }
 
-    /// Acknowledges an [alarm](Event::Alarm), now or once the client is connected, however long that takes, and again after a
-    /// reconnect until it is answered. Only a timeout in `options` ends it before. Where the server does not know the alarm any
-    /// more, this ends with [`UNKNOWN_ALARM`](ErrorCode::UNKNOWN_ALARM), and an event says that the alarm is over. Where the
-    /// client comes back as another user, it ends so without being sent. See [`Self::publish`].
+    /// Acknowledges an [alarm](Event::Alarm), now or once the client is connected, however long that takes, and again
+    /// after a reconnect until it is answered. Only a timeout in `options` ends it earlier. If the server does not know
+    /// the alarm any more, the command ends with [`UNKNOWN_ALARM`](ErrorCode::UNKNOWN_ALARM), and an event announces
+    /// the end of the alarm. If the client comes back as another user, it ends in the same way without being sent. See
+    /// [`Self::publish`].
     ///
     /// # Errors
     /// As for [`Self::publish`].
@@ -371,14 +375,14 @@ impl<L: Listener> Core<L> {
         Ok(command)
     }
 
-    /// Gives up on a command: it ends with [`CANCELLED`](ErrorCode::CANCELLED), and a call that is under way is
-    /// cancelled on the server. Does nothing where it has ended already.
+    /// Cancels a command. It ends with [`CANCELLED`](ErrorCode::CANCELLED), and a running call is cancelled on the
+    /// server. Does nothing if it has ended already.
     pub fn cancel(&mut self, command: CommandId) {
         self.abandon(command.0, Error::from_code(ErrorKind::Usage, ErrorCode::CANCELLED));
     }
 
-    /// What the driver has to do next. Asks for sending only where the transport is `writable`, the answer to a ping
-    /// aside: while it is not, what is queued waits here, within its bound.
+    /// The next instruction to the driver. It contains messages only while the transport is `writable`, except for the
+    /// answer to a ping. Otherwise they stay queued here, within the bound of the queue.
     #[must_use = "the driver has to do it"]
     pub fn poll_transmit(&mut self, writable: bool) -> Option<Transmit> {
         self.writable = writable;
@@ -390,7 +394,7 @@ impl<L: Listener> Core<L> {
                 *asked = true;
                 Some(Transmit::Open)
             }
-            // Nothing comes before `connect`.
+            // Nothing goes out before `connect`.
             Link::Greeting { greeting: greeting @ Some(_), .. } => greeting.take().map(Transmit::Send),
             Link::Greeting { pong_due, .. } => {
                 core::mem::take(pong_due).then(|| Transmit::Send(Bytes::new()))
@@ -403,14 +407,14 @@ impl<L: Listener> Core<L> {
                     return None;
                 }
                 let message = self.next_message().map(Transmit::Send);
-                // Instead of one that must not be sent any more.
+                // The close takes the place of a message that must not be sent any more.
                 message.or_else(|| self.take_closing())
             }
             _ => None,
         }
     }
 
-    /// When [`handle_timeout`](Self::handle_timeout) has to be called, if nothing else happens.
+    /// The time at which [`handle_timeout`](Self::handle_timeout) has to be called, if nothing else happens.
     pub fn poll_timeout(&self) -> Option<Time> {
         let own = self.link.deadline(self.limits.ping_interval).min(self.tokens.deadline());
         let own = own.min(self.catching_up).min(self.alarms.deadline());

@@ -1,6 +1,6 @@
-//! What goes out next: commands share WebSocket messages, and one that is larger than a message goes in parts.
+//! The next message: commands share WebSocket messages, and a command that is larger than a message goes out in parts.
 //!
-//! Between the parts goes what is small and urgent. The other commands keep their order.
+//! Small urgent commands go out between the parts. The other commands keep their order.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -13,27 +13,28 @@ use super::commands::{Commands, Kind, Phase, release};
 use super::keys::Keys;
 use crate::{Error, ErrorKind, Listener, Time};
 
-/// A command of which some parts are out, and others are not.
+/// A command of which some parts are sent and others are not.
 #[derive(Debug)]
 pub(super) struct Upload {
     pub(super) command: u32,
-    /// How much of the frame is out; its delimiter counts as out from the beginning.
+    /// How much of the frame is sent. Its delimiter counts as sent from the beginning.
     sent: usize,
-    /// The frame of a command that has ended meanwhile. The rest of it has to go out all the same: the server waits for it.
+    /// The frame of a command that has ended meanwhile. The rest of it still has to go out, because the server waits
+    /// for it.
     pub(super) orphan: Option<Bytes>,
-    /// It is a call, and was given up.
+    /// It is a call that was given up.
     pub(super) is_cancelled: bool,
 }
 
-/// A command whose parts are all out, and have not all arrived as far as is known.
+/// A command whose parts are all sent, and may not have arrived.
 #[derive(Debug)]
 pub(super) struct Arriving {
     command: u32,
-    /// What was asked behind the last part. Its answer says that this has arrived.
+    /// The id of the question sent behind the last part. Its answer shows that the parts have arrived.
     question: u32,
 }
 
-/// What a server takes.
+/// The size limits of the server.
 #[derive(Debug, Clone, Copy)]
 struct Bounds {
     message: usize,
@@ -42,46 +43,46 @@ struct Bounds {
 
 enum Next {
     Message(Bytes),
-    /// What a command goes out with. Whether it is a call that was given up meanwhile.
+    /// The last part of a command, and whether the command is a call that was given up meanwhile.
     LastPart {
         part: Bytes,
         command: u32,
         is_cancelled: bool,
     },
-    /// A command that is over the bound.
+    /// A command over the size limit.
     TooLarge(u32),
-    /// A command that was to be repeated, and the server may not remember it any more.
+    /// A command that was to be repeated, and whose key the server may have forgotten.
     Forgotten {
         command: u32,
         last_part: bool,
     },
 }
 
-/// The largest part: something urgent waits no longer than that takes.
+/// The largest part. An urgent command waits no longer than one part takes.
 const PART_BYTES: usize = 16 * 1024;
 
-/// What a part has at most beside the piece of the frame.
+/// The largest size of a part without its piece of the frame.
 const PART_HEAD_BYTES: usize = 32;
 
-/// A server that says it takes less than this in a message says nothing.
+/// A smaller limit from the server is ignored.
 const SMALLEST_MESSAGE: usize = 1024;
 
 impl Commands {
-    /// Whether something waits to be sent.
+    /// Whether a command waits to be sent.
     pub(super) fn has_queued(&self) -> bool {
         self.upload.is_some()
             || self.has_queued && self.pending.iter().any(|pending| pending.phase == Phase::Queued)
     }
 
-    /// The connection is lost, and all that was on its way over it.
+    /// The connection is lost, and everything in flight over it.
     pub(super) fn stop_sending(&mut self) {
         self.pending.retain(|pending| pending.kind != Kind::Transient);
         self.upload = None;
         self.arriving.clear();
     }
 
-    /// Something came from the server or went to it: the time of commands whose parts are on their way counts from now, and
-    /// so does that of all commands behind them, which can't be there before.
+    /// Data came from the server or went to it. The timeouts of commands whose parts are in flight start anew, and so
+    /// do those of the commands behind them, which can't arrive earlier.
     pub(super) fn note_progress(&mut self, now: Time) {
         let upload = self.upload.as_ref().map(|upload| upload.command);
         let arriving = self.arriving.iter().map(|arriving| arriving.command);
@@ -97,7 +98,7 @@ impl Commands {
         }
     }
 
-    /// An answer came. Whether it is the one that says that all parts of a command have arrived.
+    /// An answer arrived. Returns whether it shows that all parts of a command have arrived.
     pub(super) fn note_arrival(&mut self, id: u32, now: Time) -> bool {
         let Some(index) = self.arriving.iter().position(|arriving| arriving.question == id) else {
             return false;
@@ -107,13 +108,13 @@ impl Commands {
         true
     }
 
-    /// What to send next: commands in it count as sent from now on, and were not before `heard`.
+    /// The next message. Its commands count as sent from now on, and were not sent before `heard`.
     fn next(&mut self, bounds: Bounds, keys: &Keys, heard: Time) -> Option<Next> {
         let urgent_only = self.upload.is_some();
         self.next_batch(bounds, urgent_only, keys, heard).or_else(|| self.next_part(bounds, keys, heard))
     }
 
-    /// As many commands as have room in a message. A large one that is due becomes the upload instead.
+    /// Fills a message with commands. A large command whose turn it is becomes the upload instead.
     fn next_batch(&mut self, bounds: Bounds, urgent_only: bool, keys: &Keys, heard: Time) -> Option<Next> {
         if !core::mem::take(&mut self.has_queued) {
             return None;
@@ -162,7 +163,8 @@ impl Commands {
         ended.or_else(|| (!batch.is_empty()).then(|| Next::Message(batch.into())))
     }
 
-    /// The next part of the upload. With the last one its command counts as sent: before, it can't be carried out.
+    /// The next part of the upload. The command counts as sent with the last part, because it can't be carried out
+    /// before.
     fn next_part(&mut self, bounds: Bounds, keys: &Keys, heard: Time) -> Option<Next> {
         let room = PART_BYTES.min(bounds.message).saturating_sub(PART_HEAD_BYTES);
         let upload = self.upload.as_mut()?;
@@ -193,7 +195,7 @@ impl Commands {
         Some(Next::LastPart { part, command, is_cancelled })
     }
 
-    /// Those that are sent have nothing to wait for.
+    /// Transient commands wait for nothing once they are sent.
     fn forget_transients(&mut self) {
         self.pending.retain(|pending| pending.kind != Kind::Transient || pending.phase == Phase::Queued);
     }
@@ -211,7 +213,7 @@ impl<L: Listener> Core<L> {
             match self.commands.next(bounds, &self.keys, self.link.heard())? {
                 Next::Message(message) => return Some(message),
                 Next::LastPart { part, command, is_cancelled } => {
-                    // It cancels the call, or else means itself: an answer comes in any case.
+                    // It cancels the call, or else itself: it is always answered.
                     let question = self.next_id();
                     let cancelled = if is_cancelled { command } else { question };
                     self.send_transient(compose::cancel(question, cancelled));
@@ -226,7 +228,7 @@ impl<L: Listener> Core<L> {
                     let code = ErrorCode::CONNECTION_LOST;
                     self.complete(command, Err(Error::from_code(ErrorKind::Connection, code)));
                     if last_part {
-                        // With it the command would be carried out, perhaps for the second time.
+                        // With the last part the command would be carried out, perhaps for the second time.
                         self.break_off(self.link.heard(), CloseCode::SUPERSEDED);
                         return None;
                     }
@@ -235,7 +237,7 @@ impl<L: Listener> Core<L> {
         }
     }
 
-    /// How large a command may be, in bytes without its delimiter, by what the server said last.
+    /// The largest size of a command in bytes, without its delimiter, by the limits last received.
     pub(super) fn command_bound(&self) -> usize {
         match self.limits.message_bytes {
             0 => usize::MAX,
@@ -244,7 +246,7 @@ impl<L: Listener> Core<L> {
     }
 }
 
-/// The error of a command that the server will never take, which takes so many bytes.
+/// The error of a command that is larger than the server's limit.
 pub(super) fn too_large(bound: usize) -> Error {
     let mut words = String::from("the message is over the server's size limit of ");
     push_decimal(&mut words, bound);
@@ -260,10 +262,10 @@ fn push_decimal(text: &mut String, number: usize) {
     text.push(char::from((number % 10) as u8 | b'0'));
 }
 
-/// Where a frame begins behind its delimiter, which is a number in groups of seven bits.
+/// The start of a frame behind its delimiter, which is a number in groups of seven bits.
 pub(super) fn start_of(frame: &[u8]) -> usize {
     frame.iter().position(|byte| *byte < 0x80).map_or(0, |last| last.saturating_add(1))
 }
 
-/// One command goes out in parts at a time.
+/// Only one command at a time goes out in parts.
 const STREAM: u32 = 0;

@@ -1,8 +1,8 @@
-//! Subscriptions: what the application wants to receive, and how far each connection has got with it.
+//! Subscriptions: the channels that the application wants, and their progress on each connection.
 //!
 //! The server answers `subscribe` and `unsubscribe` in line with the channel's publications. So a publication belongs
-//! to the subscription whose `subscribed` came last before it; until that has come, publications of the channel are
-//! an older subscription's, and dropped.
+//! to the subscription whose `subscribed` came last before it. Before that reply, publications of the channel belong to
+//! an older subscription, and are dropped.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -16,7 +16,7 @@ use super::Core;
 use crate::time::Span;
 use crate::{Error, ErrorKind, Gap, Listener, Recovery, Time};
 
-/// Names a subscription of one client.
+/// The id of a subscription of one client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SubscriptionId(pub(crate) u32);
 
@@ -26,7 +26,7 @@ impl SubscriptionId {
         self.0
     }
 
-    /// The id with this number, for a driver that hands numbers to another language.
+    /// The id with this number, for a driver that passes numbers to another language.
     pub const fn from_number(number: u32) -> Self {
         Self(number)
     }
@@ -35,11 +35,11 @@ impl SubscriptionId {
 /// The channels that the application is subscribed to.
 #[derive(Debug)]
 pub(super) struct Subscriptions {
-    /// By their channels; in boxes, because they are many at times, and move.
+    /// Sorted by channel. They are in boxes because there can be many, and they are moved.
     #[allow(clippy::vec_box, reason = "as the docs say")]
     wanted: Vec<Box<Wanted>>,
-    /// The channels of those that the application has ended over this connection, and the `unsubscribe` on its way: until that is
-    /// answered, what the server says there of a subscription of its own is of an old one.
+    /// The channels that the application has left over this connection, with the id of the `unsubscribe` in flight.
+    /// Until it is answered, a subscription announced by the server for such a channel is an old one.
     leaving: Vec<(ChannelName, u32)>,
 }
 
@@ -50,11 +50,11 @@ struct Wanted {
     /// The number of the newest attempt.
     number: u32,
     phase: Phase,
-    /// Whether it has been in force.
+    /// Whether it has ever been active.
     begun: bool,
-    /// Where the application has got to in the channel's history.
+    /// The application's position in the channel's history.
     position: Option<Position>,
-    /// Up to which offset it has to come before it has all that it missed.
+    /// The offset at which it has caught up.
     missed: u64,
     /// The server began it, not the application.
     is_offered: bool,
@@ -64,11 +64,11 @@ struct Wanted {
 enum Phase {
     /// Waits for a connection.
     Idle,
-    /// Asked for; the id is the command's. The answer comes, or the connection ends.
+    /// Requested by the command with this id. It is answered, or the connection ends.
     Requested { command: u32 },
-    /// In force.
+    /// The server has confirmed it.
     Active,
-    /// Refused for the time being.
+    /// Refused temporarily.
     Retrying { at: Time },
 }
 
@@ -77,7 +77,7 @@ impl Subscriptions {
         Self { wanted: Vec::new(), leaving: Vec::new() }
     }
 
-    /// Adds one, unless the channel has one.
+    /// Adds a subscription, unless the channel has one.
     fn add(&mut self, id: SubscriptionId, channel: &ChannelName) -> Option<&mut Wanted> {
         let index = self.find(channel.as_str()).err()?;
         let (channel, phase) = (channel.clone(), Phase::Idle);
@@ -95,9 +95,9 @@ impl Subscriptions {
         self.wanted.get_mut(index).map(|wanted| &mut **wanted)
     }
 
-    /// Takes a subscription out.
+    /// Removes a subscription.
     fn remove(&mut self, id: SubscriptionId) -> Option<Box<Wanted>> {
-        // Rare enough to look through all of them.
+        // Removal is rare enough for a linear search.
         let index = self.wanted.iter().position(|wanted| wanted.id == id)?;
         Some(self.wanted.remove(index))
     }
@@ -112,7 +112,7 @@ impl Subscriptions {
         soonest
     }
 
-    /// After the connection was lost, all have to be made again.
+    /// The connection was lost: every subscription has to be made again.
     pub(super) fn reset(&mut self) {
         self.leaving.clear();
         for wanted in &mut self.wanted {
@@ -120,7 +120,7 @@ impl Subscriptions {
         }
     }
 
-    /// As many subscriptions as have room in `connect`; `command` is its id, and their numbers are those after `last`.
+    /// The subscriptions for `connect`, limited by its room. `command` is its id; their numbers follow `last`.
     pub(super) fn restore(
         &mut self,
         command: u32,
@@ -141,7 +141,7 @@ impl Subscriptions {
         restored
     }
 
-    /// Whether one has not all that it missed, or is still to be told where it goes on.
+    /// Whether a subscription has not caught up, or does not know its position yet.
     pub(super) fn are_behind(&self) -> bool {
         self.wanted.iter().any(|wanted| match wanted.phase {
             Phase::Active => wanted.position.as_ref().is_some_and(|position| position.offset < wanted.missed),
@@ -150,12 +150,12 @@ impl Subscriptions {
         })
     }
 
-    /// Whether some that have been in force had no room in `connect`.
+    /// Whether some that were active had no room in `connect`.
     pub(super) fn have_no_room(&self) -> bool {
         self.wanted.iter().any(|wanted| wanted.begun && wanted.phase == Phase::Idle)
     }
 
-    /// Whether this is the answer to an `unsubscribe` that was waited for.
+    /// Whether this answers an `unsubscribe` that was awaited.
     pub(super) fn have_left(&mut self, command: u32) -> bool {
         let index = self.leaving.iter().position(|(_, of)| *of == command);
         index.map(|index| self.leaving.remove(index)).is_some()
@@ -179,14 +179,14 @@ impl Subscriptions {
         self.of_channel(channel).filter(|wanted| wanted.number == number)
     }
 
-    /// Where a channel is, or would be.
+    /// The index of a channel, or the place to insert it.
     fn find(&self, channel: &str) -> Result<usize, usize> {
         self.wanted.binary_search_by(|wanted| wanted.channel.as_str().cmp(channel))
     }
 }
 
 impl Wanted {
-    /// Whether the subscription begins where the application is. Servers have bugs too.
+    /// Whether the subscription continues at the application's position. Servers have bugs too.
     fn continues_at(&self, position: view::Position<'_>) -> bool {
         self.position
             .as_ref()
@@ -198,7 +198,7 @@ impl Wanted {
         self.position.as_ref().is_some_and(|position| offset > position.offset.saturating_add(1))
     }
 
-    /// Moves on to this offset; `false` where the application has had it.
+    /// Moves on to this offset; `false` if the application has had it already.
     fn take(&mut self, offset: u64) -> bool {
         match &mut self.position {
             Some(position) if offset != 0 => {
@@ -212,13 +212,14 @@ impl Wanted {
 }
 
 impl<L: Listener> Core<L> {
-    /// Those that the application asked for while `connect` was on its way, those that had no room in it, and those that
-    /// its reply left out.
+    /// Requests the subscriptions that the application made while `connect` was in flight, those without room in it,
+    /// and those that its reply left out.
     pub(super) fn request_idle_subscriptions(&mut self) {
         self.request_each(|phase| matches!(phase, Phase::Idle | Phase::Requested { .. }));
     }
 
-    /// Makes a subscription of the application's. It goes on where the one was that the server began, if any.
+    /// Makes a subscription of the application's. It continues at the position of a subscription that the server began,
+    /// if there is one.
     pub(super) fn begin_subscription(
         &mut self,
         id: SubscriptionId,
@@ -250,7 +251,7 @@ impl<L: Listener> Core<L> {
         self.send_transient(frame);
     }
 
-    /// Ends a subscription, and tells the server if there is one to tell.
+    /// Ends a subscription, and notifies the server if it knows the subscription.
     pub(super) fn end_subscription(&mut self, subscription: SubscriptionId, error: Option<Error>) {
         let Some(wanted) = self.subscriptions.remove(subscription) else { return };
         if self.is_up() {
@@ -260,14 +261,14 @@ impl<L: Listener> Core<L> {
         self.end_catching_up();
     }
 
-    /// Tells the server that a subscription has ended.
+    /// Notifies the server that a subscription has ended.
     pub(super) fn leave(&mut self, channel: ChannelName, number: u32) {
         let id = self.next_id();
         self.send_transient(compose::unsubscribe(id, &channel, number));
         self.subscriptions.leaving.push((channel, id));
     }
 
-    /// The error of a `subscribe` command, if it was one.
+    /// Handles an error that answers a `subscribe` command; returns whether it was one.
     pub(super) fn handle_subscribe_error(&mut self, now: Time, command: u32, error: Error) {
         let refused = self.subscriptions.wanted.iter().find_map(|wanted| {
             let is_this = matches!(wanted.phase, Phase::Requested { command: of, .. } if of == command);
@@ -278,7 +279,7 @@ impl<L: Listener> Core<L> {
         }
     }
 
-    /// A subscription that the server does not make: for now, or for good.
+    /// Handles a subscription that the server refuses, temporarily or for good.
     pub(super) fn handle_refusal(&mut self, now: Time, channel: &str, number: u32, error: Error) {
         let delay = self.backoff.spread(RETRY_SPREAD);
         let Some(wanted) = self.subscriptions.of_attempt(channel, number) else { return };
@@ -311,13 +312,13 @@ impl<L: Listener> Core<L> {
         listener.subscribed(wanted.id, recovery);
     }
 
-    /// The server says of a subscription that is in force where it goes on, or it began one. One of the application's own
-    /// has precedence over that.
+    /// Handles a `subscribed` without a command: the new position of an active subscription, or a subscription begun by
+    /// the server. A subscription of the application's has precedence over the latter.
     pub(super) fn handle_subscribed_unasked(&mut self, subscribed: Subscribed<'_>) {
         let Self { subscriptions, listener, .. } = self;
         let Some(wanted) = subscriptions.of_channel(subscribed.channel()) else {
-            // One with a number is that of a subscription which the application has ended, and so is one without as long as the
-            // server may not know of that.
+            // A number is that of a subscription which the application has ended. Without a number it may be an old one
+            // as well, while the server may not know of the end.
             if subscribed.number() == 0 && !self.subscriptions.is_leaving(subscribed.channel()) {
                 self.handle_offer(subscribed);
             }
@@ -333,7 +334,7 @@ impl<L: Listener> Core<L> {
     }
 
     fn handle_offer(&mut self, subscribed: Subscribed<'_>) {
-        // It was checked together with its frame.
+        // The name was checked together with its frame.
         let Ok(channel) = ChannelName::new(subscribed.channel()) else { return };
         if self.subscriptions.wanted.len() >= MAX_SUBSCRIPTIONS {
             return;
@@ -346,7 +347,7 @@ impl<L: Listener> Core<L> {
     }
 
     pub(super) fn handle_movement(&mut self, movement: Movement<'_>, joined: bool) {
-        // As for publications: before the subscription is in force it is an older one's.
+        // As for publications: before the subscription is active, this belongs to an older one.
         if let Some(wanted) = self.subscriptions.of_channel(movement.channel())
             && wanted.phase == Phase::Active
         {
@@ -367,7 +368,7 @@ impl<L: Listener> Core<L> {
         }
         let offset = publication.offset();
         if wanted.has_hole_before(offset) {
-            // The channel's policy dropped them for this client: to ask for them again would make it slower still.
+            // The channel's policy dropped them for this client. Asking for them again would make it slower still.
             self.listener.gap(wanted.id, Gap::Dropped);
         }
         if wanted.take(offset) {
@@ -375,7 +376,7 @@ impl<L: Listener> Core<L> {
         }
     }
 
-    /// The server ended a subscription.
+    /// Handles a subscription that the server ended.
     pub(super) fn handle_unsubscribed(&mut self, unsubscribed: Unsubscribed<'_>) {
         let wanted = self.subscriptions.of_attempt(unsubscribed.channel(), unsubscribed.number());
         if let Some(wanted) = wanted {
@@ -395,7 +396,7 @@ impl<L: Listener> Core<L> {
         }
     }
 
-    /// Asks for the subscriptions that are in such a phase.
+    /// Requests the subscriptions in a phase for which `is_due` is true.
     fn request_each(&mut self, is_due: impl Fn(Phase) -> bool) {
         let mut due = Vec::new();
         for wanted in &self.subscriptions.wanted {
@@ -417,15 +418,15 @@ impl<L: Listener> Core<L> {
     }
 }
 
-/// A subscription that was refused for the time being is asked for again after this long and up to `RETRY_SPREAD` more.
+/// A subscription that was refused temporarily is requested again after this time and up to `RETRY_SPREAD` more.
 const RETRY_AFTER: Span = Span::from_millis(500);
 const RETRY_SPREAD: Span = Span::from_millis(5000);
 
-/// What a subscription in `connect` takes at most beside its texts.
+/// The largest size of a subscription in `connect`, without its texts.
 const ENTRY_BYTES: usize = 32;
 
-/// With so many subscriptions a client takes no more from the server.
+/// A client with this many subscriptions accepts no more from the server.
 const MAX_SUBSCRIPTIONS: usize = 1024;
 
-/// The channel name under which a server speaks to every session.
+/// The channel name for messages to every session.
 const BROADCAST: &str = "@all";

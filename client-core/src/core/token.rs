@@ -1,12 +1,12 @@
-//! Tokens: a fixed one, or one that a provider is asked for.
+//! Tokens: a fixed one, or tokens from a provider.
 //!
-//! A provider is asked before the first connect, when nine tenths of a token's time have passed or the server says that
-//! a new one is due, and once more when the server refuses a token that was not fetched for that very attempt. Otherwise the token is kept: clients that all
-//! come back at once do not all ask for a new one.
+//! The provider is asked in three cases: before the first connect; when nine tenths of a token's time have passed or
+//! the server demands a new one; and once more when the server refuses a token that was not fetched for that attempt.
+//! Otherwise the token is kept, so that clients that come back together do not all ask for a new one.
 //!
-//! One that the application puts in holds at once, wherever the connection is: an attempt that names an older one is made anew,
-//! a session gets it by `refresh`, and where it is another user's there is a new session. A client without a provider whose
-//! token has expired waits for one.
+//! A token that the application sets takes effect at once, in any phase. An attempt with an older token is made anew. A
+//! session gets the token by `refresh`; if it belongs to another user, a new session takes its place. A client without
+//! a provider whose token has expired waits for a new one.
 
 use alloc::string::String;
 use core::time::Duration;
@@ -20,7 +20,7 @@ use super::connection::Link;
 use crate::time::Span;
 use crate::{ClientState, Error, ErrorKind, Listener, Time};
 
-/// Names one question to the token provider.
+/// The id of a question to the token provider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TokenRequest(pub(crate) u32);
 
@@ -30,32 +30,32 @@ impl TokenRequest {
         self.0
     }
 
-    /// The question with this number, for a driver that hands numbers to another language.
+    /// The question with this number, for a driver that passes numbers to another language.
     pub const fn from_number(number: u32) -> Self {
         Self(number)
     }
 }
 
-/// What is known of the client's token.
+/// The state of the client's token.
 #[derive(Debug)]
 pub(super) struct Tokens {
-    /// The token to connect with; nothing where the provider has to be asked first.
+    /// The token to connect with; `None` if the provider has to be asked first.
     current: Option<String>,
     /// Whether it was fetched since the last connect.
     fresh: bool,
-    /// Whether the application put it in without being asked.
+    /// Whether the application set it without being asked.
     given: bool,
-    /// The question that is open.
+    /// The open question.
     asked: Option<TokenRequest>,
-    /// Until when it has to be answered.
+    /// The deadline of its answer.
     answer_due: Time,
-    /// The `refresh` on its way: one at a time, so that the token in force is the newest in the end.
+    /// The `refresh` in flight. There is only one at a time, so that the newest token is in force in the end.
     refreshing: Option<u32>,
-    /// Whether the token is a newer one than that on its way.
+    /// Whether the token is newer than the one in flight.
     replaced: bool,
-    /// When to send the token again, which the server could not look at.
+    /// The time to send the token again after the server could not check it.
     resend_at: Time,
-    /// When to ask again, within this connection.
+    /// The time to ask again within this connection.
     refresh_at: Time,
 }
 
@@ -74,12 +74,12 @@ impl Tokens {
         }
     }
 
-    /// Before anything else: the token of a client that has no provider, or its first.
+    /// Sets the first token: the fixed one, which is also the first one of a client with a provider.
     pub(super) fn begin(&mut self, fixed: &str, provided: bool) {
         self.current = (!provided || !fixed.is_empty()).then(|| fixed.into());
     }
 
-    /// No answer is waited for any more.
+    /// No answer is awaited any more.
     fn answered(&mut self) {
         self.asked = None;
         self.answer_due = Time::NEVER;
@@ -97,7 +97,7 @@ impl Tokens {
         self.answer_due.min(self.refresh_at).min(self.resend_at)
     }
 
-    /// The connection they belonged to is gone.
+    /// The connection of the `refresh` and of the timers is lost.
     pub(super) fn connection_lost(&mut self) {
         self.refreshing = None;
         self.replaced = false;
@@ -105,19 +105,19 @@ impl Tokens {
         self.refresh_at = Time::NEVER;
     }
 
-    /// The token did its service.
+    /// The token was accepted.
     pub(super) fn connected(&mut self) {
         self.fresh = false;
     }
 
-    /// The session's token has expired: the next attempt needs another one, unless there is one that came since.
+    /// The session's token has expired. The next attempt needs another one, unless a newer one has arrived since.
     pub(super) fn session_expired(&mut self) {
         if !self.fresh {
             self.current = None;
         }
     }
 
-    /// All questions are void.
+    /// Drops every question.
     pub(super) fn clear(&mut self) {
         self.current = None;
         self.answered();
@@ -126,8 +126,8 @@ impl Tokens {
 }
 
 impl<L: Listener> Core<L> {
-    /// What the token provider said. The answer to an older question is passed over. A temporary error is met by
-    /// asking again later, any other ends the client.
+    /// The token provider's answer. The answer to an older question is ignored. After a temporary error the provider is
+    /// asked again later; any other error ends the client.
     pub fn handle_token(&mut self, now: Time, request: TokenRequest, token: Result<String, Error>) {
         if self.tokens.asked != Some(request) {
             return;
@@ -140,14 +140,15 @@ impl<L: Listener> Core<L> {
         }
     }
 
-    /// Replaces the token: in the connection that is up or on its way, and for those to come. Where it is another user's, that
-    /// user's session takes the place of the one there is. What the provider is asked at that moment needs no answer any more.
+    /// Replaces the token, for the current connection or attempt and for later ones. If it belongs to another user, a
+    /// session of that user takes the place of the current one. A question to the provider that is open at that moment
+    /// needs no answer any more.
     pub fn set_token(&mut self, now: Time, token: String) {
         self.tokens.answered();
         self.use_token(now, token, true);
     }
 
-    /// Whether the client waits for [`set_token`](Self::set_token): its token has expired, and there is no provider to ask.
+    /// Whether the client waits for [`set_token`](Self::set_token): its token has expired, and there is no provider.
     pub fn needs_token(&self) -> bool {
         matches!(self.link, Link::Authorizing) && !self.config.provides_tokens
     }
@@ -163,10 +164,11 @@ impl<L: Listener> Core<L> {
         }
     }
 
-    /// Has the provider asked anew before the token expires, which is after `ttl`; zero for never.
+    /// Plans the next question to the provider, before the token expires. It expires after `ttl`; zero stands for
+    /// never.
     pub(super) fn plan_refresh(&mut self, now: Time, ttl: Duration) {
         if self.config.provides_tokens && !ttl.is_zero() {
-            // Not faster than a provider can bear, however short-lived its tokens are.
+            // However short-lived its tokens are, a provider is not asked too often.
             let delay = Span::from_micros((Span::from(ttl).micros() / 10).wrapping_mul(9));
             self.tokens.refresh_at = now.plus(delay.max(REFRESH_AT_EARLIEST));
         }
@@ -175,7 +177,7 @@ impl<L: Listener> Core<L> {
     pub(super) fn check_token_deadlines(&mut self, now: Time) {
         if self.tokens.answer_due <= now {
             self.tokens.answered();
-            let words = "the token provider did not answer in time: see why it hangs";
+            let words = "the token provider did not answer in time: find out why it hangs";
             self.token_delayed(now, Error::in_words(ErrorKind::Usage, ErrorCode::TOKEN_UNAVAILABLE, words));
         }
         if self.tokens.refresh_at <= now {
@@ -186,22 +188,22 @@ impl<L: Listener> Core<L> {
         }
     }
 
-    /// The server refused `connect`. Says whether a new token may help.
+    /// The server refused `connect`. Returns whether a new token may help.
     pub(super) fn may_need_new_token(&mut self, error: &Error) -> bool {
         if !self.config.provides_tokens || !is_about_token(error) {
             return false;
         }
         self.tokens.current = None;
-        // A token that was made for this attempt and has expired comes from a clock that is wrong: asking at once
-        // would go on forever.
+        // A token that was fetched for this attempt and has expired comes from a wrong clock. Asking at once would go
+        // on forever.
         !core::mem::take(&mut self.tokens.fresh)
     }
 
-    /// The answer to `refresh`.
+    /// Handles the answer to `refresh`.
     pub(super) fn handle_refreshed(&mut self, now: Time, answer: Body<'_>) {
         self.tokens.refreshing = None;
         if core::mem::take(&mut self.tokens.replaced) {
-            // What became of the older one does not matter.
+            // The result of the older one does not matter.
             return self.send_token();
         }
         let Body::Error(error) = answer else {
@@ -225,9 +227,10 @@ impl<L: Listener> Core<L> {
         }
     }
 
-    /// The session does not take the token, which is another user's or none at all: a new session says which.
+    /// The session does not accept the token, because it belongs to another user or is invalid. A new session decides
+    /// which.
     fn take_to_new_session(&mut self, now: Time) {
-        let reason = "the token is for another session";
+        let reason = "the new token needs a new session";
         if self.tokens.given || self.is_stable(now) {
             self.drop_transport(CloseCode::SUPERSEDED, reason);
             self.forget_connection();
@@ -239,14 +242,14 @@ impl<L: Listener> Core<L> {
             );
             self.open(now);
         } else {
-            // A provider that gives tokens of this user and that in turn.
+            // The provider may return tokens of different users in turn.
             self.break_off(now, CloseCode::SUPERSEDED);
         }
     }
 
-    /// The server refused `connect`, because the token has expired, and there is nobody to ask for another one.
+    /// The server refused `connect` because the token has expired, and there is no provider.
     pub(super) fn wait_for_token(&mut self, error: Error) {
-        let reason = "the token has expired: the client goes on with a new one by set_token";
+        let reason = "the token has expired: set a new one with set_token";
         self.drop_transport(CloseCode::SUPERSEDED, "");
         self.forget_connection();
         self.link = Link::Authorizing;
@@ -254,7 +257,7 @@ impl<L: Listener> Core<L> {
         self.enter(self.state_between(), Some(CloseCode::TOKEN_EXPIRED), reason, None);
     }
 
-    /// The server, or the provider, will not let this client in.
+    /// The server or the provider refuses this client for good.
     pub(super) fn refuse(&mut self, error: Error) {
         let code = CloseCode::UNAUTHORIZED;
         self.drop_transport(code, "");
@@ -271,18 +274,18 @@ impl<L: Listener> Core<L> {
         match self.link {
             Link::Up { .. } => self.send_token(),
             Link::Authorizing => self.open(now),
-            // The session would be that of the older one, whoever's that is.
+            // The session would belong to the user of the older token.
             Link::Greeting { .. } if is_new => {
                 self.drop_transport(CloseCode::SUPERSEDED, "");
                 self.forget_connection();
                 self.open(now);
             }
-            // It is read when it is needed.
+            // The token is read when it is needed.
             _ => {}
         }
     }
 
-    /// Has the session take the token, behind the one that is on its way.
+    /// Sends the token to the session, after the one in flight is answered.
     fn send_token(&mut self) {
         self.tokens.resend_at = Time::NEVER;
         if self.tokens.refreshing.is_some() {
@@ -295,7 +298,7 @@ impl<L: Listener> Core<L> {
         self.tokens.refreshing = Some(id);
     }
 
-    /// No token for now: the next attempt, or the connection that is up, asks again later.
+    /// There is no token for now. The next attempt, or the open connection, asks again later.
     fn token_delayed(&mut self, now: Time, error: Error) {
         self.listener.error(error);
         if matches!(self.link, Link::Authorizing) {
@@ -308,7 +311,7 @@ impl<L: Listener> Core<L> {
 
 const REFRESH_AT_EARLIEST: Span = Span::from_millis(1000);
 
-/// Within a connection that is up the provider is asked again after this long, and up to as much more.
+/// Within an open connection the provider is asked again after this time, and up to as much more.
 const ASK_AGAIN: Span = Span::from_millis(5000);
 
 fn is_about_token(error: &Error) -> bool {

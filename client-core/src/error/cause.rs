@@ -1,4 +1,4 @@
-//! What applications see of an error beside its code: what caused it, and all of it in one line.
+//! The error's cause, and the whole error in one line, for applications.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -10,7 +10,7 @@ use wirehub_common::code::ErrorCode;
 use super::{Error, ErrorKind};
 
 impl Error {
-    /// For a token provider that has no token for now: it will be asked again.
+    /// For a token provider that has no token for now. It will be asked again.
     pub fn token_unavailable(source: impl Into<Box<dyn core::error::Error + Send + Sync>>) -> Self {
         let mut error = Self::from_code(ErrorKind::Usage, ErrorCode::TOKEN_UNAVAILABLE);
         error.0.source = Some(source.into().into());
@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_error_is_in_the_words_of_its_code_in_those_of_what_it_is_about_or_in_its_own() {
+    fn an_error_has_the_message_of_its_code_with_its_subject_or_a_message_of_its_own() {
         let of_code = Error::from_code(ErrorKind::Usage, ErrorCode::QUEUE_FULL);
         assert_eq!(of_code.message(), ErrorCode::QUEUE_FULL.message());
         assert_eq!((of_code.own_words(), of_code.about_what()), (None, None));
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_of_few_words_has_those_of_the_code_and_says_itself_what_is_temporary() {
+    fn an_error_without_a_message_has_that_of_its_code_and_the_server_decides_whether_it_is_temporary() {
         for (message, temporary) in [("", true), ("say no more", false)] {
             let info = wirehub_common::frame::ErrorInfo {
                 code: ErrorCode::INTERNAL,
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn what_caused_an_error_stands_behind_it() {
+    fn the_cause_of_an_error_stands_behind_it() {
         let error = Error::token_unavailable("the network is down");
         assert_eq!(error.source().unwrap().to_string(), "the network is down");
         assert!(error.to_string().ends_with(": the network is down"), "{error}");

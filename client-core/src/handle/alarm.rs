@@ -11,31 +11,31 @@ use wirehub_common::{ChannelName, Payload, PayloadError, frame};
 
 use super::queue::Queue;
 
-/// Something that has to be acknowledged: [`Client::acknowledge`](crate::Client::acknowledge). It comes once to a client,
-/// however often the server sends it.
+/// A message that has to be acknowledged: [`Client::acknowledge`](crate::Client::acknowledge). It comes once to a
+/// client, however often the server sends it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Alarm {
-    /// The alarm's name in its acknowledgement.
+    /// The alarm's id, for its acknowledgement.
     pub id: String,
-    /// Which channel's messages it is like.
+    /// The channel whose message type the payload has.
     pub channel: ChannelName,
-    /// The message; there is none where the alarm is over.
+    /// The message; empty if the alarm has ended.
     pub payload: Payload,
-    /// When it was raised: the time since the Unix epoch by the server's clock.
+    /// The time at which it was raised: the time since the Unix epoch by the server's clock.
     pub time: Duration,
-    /// How long it goes on.
+    /// How long it lasts.
     pub ttl: Duration,
-    /// An alarm that came before is over, and was not acknowledged here: it was taken back or acknowledged elsewhere, its time has
-    /// passed, or the server does not know it any more.
+    /// Whether an earlier alarm has ended without an acknowledgement from this client: it was withdrawn or acknowledged
+    /// elsewhere, it expired, or the server does not know it any more.
     pub withdrawn: bool,
 }
 
 impl Alarm {
-    /// The message as that of a channel of a contract.
+    /// The message, read as a message of a channel of a contract.
     ///
     /// # Errors
-    /// It does not fit.
+    /// The payload does not fit the contract.
     pub fn message<C: Channel>(&self) -> Result<C::Message, PayloadError> {
         C::Message::from_payload(&self.payload)
     }

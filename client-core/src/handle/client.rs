@@ -25,11 +25,11 @@ use crate::{
     ClientState, CommandId, Error, ErrorKind, Outcome, Overflow, SendOptions, StateChange, Subscription, Time,
 };
 
-/// A client. Cloning gives another handle to the same one; when the last handle and the last [`Subscription`] are
-/// dropped it closes with 1000.
+/// A client. A clone is another handle to the same client. When the last handle and the last [`Subscription`] are
+/// dropped, the client closes with 1000.
 ///
-/// All futures here may be dropped at any time: a publish or call that has not gone out is taken back, a call that is
-/// under way is cancelled on the server.
+/// All futures here may be dropped at any time. A publish or call that has not been sent is taken back; a running call
+/// is cancelled on the server.
 #[derive(Clone)]
 #[must_use = "a client is closed when its last handle is dropped"]
 pub struct Client {
@@ -42,24 +42,24 @@ impl Client {
         Self { lifetime: Arc::new(Lifetime(shared)), options: SendOptions::default() }
     }
 
-    /// This handle with another bound on its publishes and calls: see [`SendOptions::timeout`].
+    /// This handle with another time limit for its publishes and calls: see [`SendOptions::timeout`].
     pub fn with_timeout(self, timeout: Duration) -> Self {
         Self { options: SendOptions { timeout: Some(timeout), ..self.options }, ..self }
     }
 
-    /// This handle, with publishes and calls that fail at once with [`NOT_CONNECTED`](ErrorCode::NOT_CONNECTED)
-    /// instead of waiting for a connection.
+    /// This handle, with publishes and calls that fail at once with [`NOT_CONNECTED`](ErrorCode::NOT_CONNECTED) instead
+    /// of waiting for a connection.
     pub fn fail_fast(self) -> Self {
         Self { options: SendOptions { fail_fast: true, ..self.options }, ..self }
     }
 
-    /// Begins to connect, if that has not begun, and waits until the client is connected. Attempts go on until one
+    /// Begins to connect, unless that has begun, and waits until the client is connected. Attempts continue until one
     /// succeeds or the client is closed; dropping the future does not stop them.
     ///
     /// # Errors
-    /// [`UNAUTHORIZED`](ErrorCode::UNAUTHORIZED) or another refusal of the server, [`CLOSED`](ErrorCode::CLOSED).
-    /// [`TOKEN_EXPIRED`](ErrorCode::TOKEN_EXPIRED) where the client [`needs_token`](Self::needs_token): it is not closed, and goes
-    /// on with a new one.
+    /// [`UNAUTHORIZED`](ErrorCode::UNAUTHORIZED) or another refusal by the server; [`CLOSED`](ErrorCode::CLOSED);
+    /// [`TOKEN_EXPIRED`](ErrorCode::TOKEN_EXPIRED) if the client [`needs_token`](Self::needs_token). In the last case
+    /// it is not closed, and continues with a new token.
     pub async fn connect(&self) -> Result<(), Error> {
         let mut changes = self.state_changes();
         self.shared().act(|inner, now| inner.core.connect(now));
@@ -80,9 +80,10 @@ impl Client {
         Err(failure.unwrap_or_else(|| Error::from_code(ErrorKind::Usage, ErrorCode::CLOSED)))
     }
 
-    /// Replaces the token: in the connection that is up or on its way, and for those to come. Where it is another user's, that
-    /// user's session takes the place of the one there is; what was sent and not answered until then ends with
-    /// [`CONNECTION_LOST`](ErrorCode::CONNECTION_LOST). What a token provider is asked at that moment needs no answer any more.
+    /// Replaces the token, for the current connection or attempt and for later ones. If it belongs to another user, a
+    /// session of that user takes the place of the current one, and commands that were sent and not answered end with
+    /// [`CONNECTION_LOST`](ErrorCode::CONNECTION_LOST). A question to the token provider that is open at that moment
+    /// needs no answer any more.
     ///
     /// # Errors
     /// [`CLOSED`](ErrorCode::CLOSED).
@@ -97,19 +98,20 @@ impl Client {
         })
     }
 
-    /// Whether the client waits for [`Self::set_token`]: the server says that its token has expired, and there is no provider to
-    /// ask. It is connecting or reconnecting then, with [`TOKEN_EXPIRED`](CloseCode::TOKEN_EXPIRED) and no next attempt in its last
-    /// [change of state](Self::state_changes); its subscriptions stay, and what is queued waits within its timeout.
+    /// Whether the client waits for [`Self::set_token`]: the server reports that its token has expired, and there is no
+    /// provider. The client is connecting or reconnecting then. Its last [change of state](Self::state_changes) has the
+    /// code [`TOKEN_EXPIRED`](CloseCode::TOKEN_EXPIRED) and no next attempt. Its subscriptions stay, and queued
+    /// commands wait within their timeouts.
     pub fn needs_token(&self) -> bool {
         self.shared().lock().core.needs_token()
     }
 
-    /// What the client is doing.
+    /// The state of the client.
     pub fn state(&self) -> ClientState {
         self.shared().lock().core.state()
     }
 
-    /// The changes of state from now on. The last 64 are kept for a reader that is slow.
+    /// The changes of state from now on. The last 64 are kept for a slow reader.
     pub fn state_changes(&self) -> StateChanges {
         let (sender, queue) = queue::new(WATCHED, Overflow::DropOldest);
         let mut inner = self.shared().lock();
@@ -119,8 +121,7 @@ impl Client {
         StateChanges(queue)
     }
 
-    /// The errors from now on that belong to no command and no subscription. The last 64 are kept for a reader that
-    /// is slow.
+    /// The errors from now on that belong to no command and no subscription. The last 64 are kept for a slow reader.
     pub fn errors(&self) -> impl Stream<Item = Error> + Unpin + Send + use<> {
         let (sender, queue) = queue::new(WATCHED, Overflow::DropOldest);
         let mut inner = self.shared().lock();
@@ -130,8 +131,8 @@ impl Client {
         queue
     }
 
-    /// The messages of the server to everybody, from now on. Up to a receive queue of them is kept for a reader that is
-    /// slow, the newest.
+    /// The messages from the server to every session, from now on. For a slow reader the newest are kept, up to the
+    /// size of a receive queue.
     pub fn broadcasts(&self) -> impl Stream<Item = Publication<Payload>> + Unpin + Send + use<> {
         let mut inner = self.shared().lock();
         let (sender, queue) = queue::new(inner.core.config().receive_queue, Overflow::DropOldest);
@@ -141,8 +142,8 @@ impl Client {
         queue.map(Publication::from)
     }
 
-    /// The alarms from now on, each once, and which of them are [over](wirehub_common::frame::Alarm::withdrawn) before they
-    /// were acknowledged here. Up to a receive queue of them is kept for a reader that is slow, the newest.
+    /// The alarms from now on, each once, and the [end](wirehub_common::frame::Alarm::withdrawn) of each that was not
+    /// acknowledged here. For a slow reader the newest are kept, up to the size of a receive queue.
     ///
     /// ```
     /// use futures_util::StreamExt as _;
@@ -152,7 +153,7 @@ impl Client {
     ///     let mut alarms = client.alarms();
     ///     while let Some(alarm) = alarms.next().await {
     ///         if !alarm.withdrawn {
-    ///             // When somebody has seen it:
+    ///             // Once a person has seen it:
     ///             client.acknowledge(&alarm.id).await?;
     ///         }
     ///     }
@@ -168,12 +169,14 @@ impl Client {
         Alarms(queue)
     }
 
-    /// Acknowledges an alarm, so that the server does not send it again: now or once the client is connected, however long that
-    /// takes, whatever [timeout](Self::with_timeout) the handle has. Where the connection breaks before the answer has come, it goes
-    /// out again over the next one. Dropping the future takes it back where it has not gone out.
+    /// Acknowledges an alarm, so that the server does not send it again. This happens now or once the client is
+    /// connected, however long that takes, whatever [timeout](Self::with_timeout) the handle has. If the connection
+    /// breaks before the answer, it goes out again over the next one. Dropping the future takes it back if it has not
+    /// been sent.
     ///
     /// # Errors
-    /// As for [`Self::publish`]; [`UNKNOWN_ALARM`](ErrorCode::UNKNOWN_ALARM): it is over, as [`Self::alarms`] says too.
+    /// As for [`Self::publish`]; [`UNKNOWN_ALARM`](ErrorCode::UNKNOWN_ALARM): the alarm has ended, as [`Self::alarms`]
+    /// reports too.
     pub async fn acknowledge(&self, alarm: &str) -> Result<(), Error> {
         let options = SendOptions { timeout: None, ..self.options };
         match self.command(|inner, now| inner.core.acknowledge(now, alarm, options)).await? {
@@ -182,9 +185,9 @@ impl Client {
         }
     }
 
-    /// The subscriptions that the server begins from now on. Ask before [`Self::connect`]: those that nobody takes are
-    /// ended, and so are those that wait when the stream is dropped. A later call takes over from an earlier one. An
-    /// application's own subscription to such a channel takes its place.
+    /// The subscriptions that the server begins from now on. Call this before [`Self::connect`]. Subscriptions without
+    /// a reader are ended, and so are those that wait when the stream is dropped. A later call replaces an earlier one.
+    /// The application's own subscription to such a channel takes its place.
     pub fn offers(&self) -> Offers {
         let mut inner = self.shared().lock();
         let (sender, queue) = queue::new(WATCHED_OFFERS, Overflow::Error);
@@ -204,8 +207,8 @@ impl Client {
         self.shared().lock().core.user().into()
     }
 
-    /// Subscribes to a channel of a contract. The subscription is made now or once the client is connected, and
-    /// again after each reconnect; [`Subscription::ready`] waits for the first time.
+    /// Subscribes to a channel of a contract, now or once the client is connected, and again after each reconnect.
+    /// [`Subscription::ready`] waits for the first time.
     ///
     /// # Errors
     /// [`ALREADY_SUBSCRIBED`](ErrorCode::ALREADY_SUBSCRIBED), [`CLOSED`](ErrorCode::CLOSED).
@@ -221,12 +224,13 @@ impl Client {
         self.subscription(channel, |payload| Ok(payload.clone()))
     }
 
-    /// Publishes a message in a channel of a contract, now or once the client is connected, and waits for the
-    /// server's answer. The position is there in a channel that keeps history.
+    /// Publishes a message in a channel of a contract, now or once the client is connected, and waits for the server's
+    /// answer. Returns the message's position if the channel keeps history.
     ///
     /// # Errors
-    /// The server's refusal; [`TIMEOUT`](ErrorCode::TIMEOUT); [`CONNECTION_LOST`](ErrorCode::CONNECTION_LOST) where
-    /// it went out, no answer came, and repeating it could double the message; [`QUEUE_FULL`](ErrorCode::QUEUE_FULL); [`CLOSED`](ErrorCode::CLOSED).
+    /// A refusal by the server; [`TIMEOUT`](ErrorCode::TIMEOUT); [`CONNECTION_LOST`](ErrorCode::CONNECTION_LOST) if the
+    /// message was sent, no answer came, and repeating it could double it; [`QUEUE_FULL`](ErrorCode::QUEUE_FULL);
+    /// [`CLOSED`](ErrorCode::CLOSED).
     pub async fn publish<C: Channel>(
         &self,
         channel: &C,
@@ -251,9 +255,9 @@ impl Client {
         }
     }
 
-    /// Publishes a message now or never: it is dropped, and `false` comes back, where the client is not connected or
-    /// more is queued than the connection takes. For what is worthless later, such as a pointer's position. Whether
-    /// the server took it is not told.
+    /// Publishes a message now or never. The message is dropped, and `false` is returned, if the client is not
+    /// connected or more is queued than the connection accepts. Use it for values that are worthless later, such as the
+    /// position of a pointer. There is no answer about its success.
     ///
     /// # Errors
     /// The message can't be encoded.
@@ -265,7 +269,7 @@ impl Client {
     /// Calls a procedure of a contract, now or once the client is connected, and waits for its response.
     ///
     /// # Errors
-    /// As for [`Self::publish`], and a response that does not fit the contract.
+    /// As for [`Self::publish`]; and a response that does not fit the contract.
     pub async fn call<C: Call>(&self, request: &C::Request) -> Result<C::Response, Error> {
         let response = self.call_raw(C::NAME, request.to_payload()?).await?;
         Ok(C::Response::from_payload(&response)?)
@@ -283,12 +287,13 @@ impl Client {
         }
     }
 
-    /// Calls a procedure of a contract that streams its responses. The call goes out now or once the client is
+    /// Calls a procedure of a contract that streams its responses. The call is sent now or once the client is
     /// connected; the timeout is for the first response. Dropping the stream cancels the call.
     ///
     /// # Errors
-    /// [`QUEUE_FULL`](ErrorCode::QUEUE_FULL), [`CLOSED`](ErrorCode::CLOSED), for a handle that does not wait
-    /// [`NOT_CONNECTED`](ErrorCode::NOT_CONNECTED); the others come as the stream's last item.
+    /// [`QUEUE_FULL`](ErrorCode::QUEUE_FULL), [`CLOSED`](ErrorCode::CLOSED),
+    /// [`NOT_CONNECTED`](ErrorCode::NOT_CONNECTED) for a handle that does not wait. Other errors are the stream's last
+    /// item.
     pub fn call_stream<C: StreamCall>(&self, request: &C::Request) -> Result<Responses<C::Response>, Error> {
         self.responses(C::NAME, &request.to_payload()?, C::Response::from_payload)
     }
@@ -302,22 +307,22 @@ impl Client {
         self.responses(name, &payload, |payload| Ok(payload.clone()))
     }
 
-    /// Waits until the client is over and its last WebSocket has been closed in order, or for as long as its driver
-    /// gives the server to answer the close.
+    /// Waits until the client has ended and its last WebSocket is closed, or until its driver stops waiting for the
+    /// server's part of the close.
     pub async fn closed(&self) {
         let ended = self.shared().ended.clone();
         // The driver drops the sender.
         let _ = ended.await;
     }
 
-    /// Reads up to `limit` messages of a channel's history: those after `since`, or from the beginning. The server has bounds of
-    /// its own, in messages and in bytes: where a page says that there are [`more`](HistoryPage::more), ask again from its last
-    /// message on.
+    /// Reads up to `limit` messages of a channel's history: those after `since`, or from the beginning. The server has
+    /// limits of its own, in messages and in bytes. If a page has [`more`](HistoryPage::more) behind it, ask again from
+    /// its last message on.
     ///
     /// # Errors
     /// As for [`Self::publish`]; [`NOT_AVAILABLE`](ErrorCode::NOT_AVAILABLE): the channel keeps no history;
-    /// [`UNRECOVERABLE`](ErrorCode::UNRECOVERABLE): what came after `since` is gone. A message that does not fit the contract is
-    /// no error: it is among the [`unreadable`](HistoryPage::unreadable) ones.
+    /// [`UNRECOVERABLE`](ErrorCode::UNRECOVERABLE): messages after `since` are lost. A message that does not fit the
+    /// contract is no error: it is among the [`unreadable`](HistoryPage::unreadable) ones.
     pub async fn history<C: Channel>(
         &self,
         channel: &C,
@@ -329,7 +334,7 @@ impl Client {
         Ok(HistoryPage::decode(self.history_raw(request).await?, C::Message::from_payload))
     }
 
-    /// [`Self::history`] without a contract, and with all that can be asked for.
+    /// [`Self::history`] without a contract, and with every option of the request.
     ///
     /// # Errors
     /// As there.
@@ -341,8 +346,8 @@ impl Client {
         }
     }
 
-    /// Asks who is in a channel: an entry for each session, of all of them. Where there are more than the server gives at once
-    /// it is asked again; [`Self::presence_raw`] gives one page.
+    /// Returns the members of a channel, an entry for each session. If there are more than the server returns at once,
+    /// it is asked again; [`Self::presence_raw`] returns one page.
     ///
     /// # Errors
     /// As for [`Self::publish`]; [`NOT_AVAILABLE`](ErrorCode::NOT_AVAILABLE): the channel keeps no presence.
@@ -360,7 +365,7 @@ impl Client {
         }
     }
 
-    /// One page of who is in a channel. Where it says that there are [`more`](frame::PresenceList::more), ask again
+    /// Returns one page of the members of a channel. If there are [`more`](frame::PresenceList::more), ask again
     /// [`after`](frame::Presence::after) its last member.
     ///
     /// # Errors
@@ -378,7 +383,7 @@ impl Client {
         }
     }
 
-    /// Asks how many are in a channel.
+    /// Returns the numbers of sessions and users in a channel.
     ///
     /// # Errors
     /// As for [`Self::presence`].
@@ -390,7 +395,7 @@ impl Client {
         }
     }
 
-    /// Closes the client for good: what is queued fails, subscriptions end. [`Self::closed`] waits for the end of it.
+    /// Closes the client for good: queued commands fail, subscriptions end. [`Self::closed`] waits for the end of it.
     pub fn close(&self, code: CloseCode, reason: &str) {
         self.shared().act(|inner, _| inner.core.close(code, reason));
     }
@@ -462,12 +467,12 @@ impl Stream for StateChanges {
     }
 }
 
-/// The server answered a command with another one's answer.
+/// The server answered with the reply to another kind of command.
 fn another_answer() -> Error {
     Error::from_code(ErrorKind::Server, ErrorCode::UNSUPPORTED)
 }
 
-/// Closes the client when all that hold it are gone.
+/// Closes the client when its last handle and its last stream are dropped.
 pub(super) struct Lifetime(Arc<Shared>);
 
 impl Lifetime {
@@ -488,7 +493,7 @@ impl fmt::Debug for Lifetime {
     }
 }
 
-/// Takes a command back whose future is dropped. After its end this does nothing.
+/// Takes a command back when its future is dropped. Does nothing after the command has ended.
 struct CancelOnDrop<'a> {
     shared: &'a Shared,
     command: CommandId,
@@ -503,8 +508,8 @@ impl Drop for CancelOnDrop<'_> {
     }
 }
 
-/// How many changes and errors a watcher's queue holds.
+/// How many changes or errors the queue of a watcher holds.
 const WATCHED: usize = 64;
 
-/// How many of the server's subscriptions wait to be taken.
+/// How many subscriptions of the server wait for a reader.
 const WATCHED_OFFERS: usize = 1024;

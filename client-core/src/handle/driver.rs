@@ -1,4 +1,4 @@
-//! What runs a client.
+//! The driver's end of a client.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,24 +10,25 @@ use wirehub_common::code::CloseCode;
 use super::Shared;
 use crate::{Client, ClientState, Config, Core, Error, Time, TokenRequest, Transmit};
 
-/// The lower end of a client: whoever holds it moves the bytes and fires the timer.
+/// The lower end of a client. Its owner moves the bytes and runs the timer.
 ///
 /// A driver
 /// 1. has its task woken by [`register`](Self::register) whenever a handle was used,
-/// 2. does all that [`poll_transmit`](Self::poll_transmit) gives,
-/// 3. takes what [`poll_token_request`](Self::poll_token_request) gives to the token provider, if there is one,
+/// 2. carries out everything that [`poll_transmit`](Self::poll_transmit) returns,
+/// 3. passes the questions from [`poll_token_request`](Self::poll_token_request) to the token provider, if there is
+///    one,
 /// 4. sets its timer to [`poll_timeout`](Self::poll_timeout), and
-/// 5. tells what happens to its WebSocket by `handle_*`; then begins again.
+/// 5. reports the events of its WebSocket by `handle_*`; then begins again.
 ///
-/// It ends when [`is_closed`](Self::is_closed), after the last [`Transmit::Close`].
+/// It ends when [`is_closed`](Self::is_closed) is true, after the last [`Transmit::Close`].
 #[must_use = "a client whose driver is dropped is closed"]
 pub struct Driver {
     shared: Arc<Shared>,
 }
 
 impl Driver {
-    /// A client and its lower end. `seed` decides on the delays between attempts; `clock` gives the time, and the
-    /// times of `handle_*` are by the same clock.
+    /// A client and its lower end. `seed` determines the delays between attempts. `clock` returns the time, and is the
+    /// clock of every `handle_*`.
     pub fn pair(
         config: Config,
         seed: u64,
@@ -45,7 +46,7 @@ impl Driver {
         &self.shared
     }
 
-    /// Has `waker` woken when a handle gave the client something to do.
+    /// Wakes `waker` when a handle has added work.
     pub fn register(&self, waker: &Waker) {
         self.shared.driver.register(waker);
     }
@@ -55,7 +56,7 @@ impl Driver {
     pub fn poll_transmit(&self, writable: bool) -> Option<Transmit> {
         let mut inner = self.shared.lock();
         let transmit = inner.core.poll_transmit(writable);
-        // A command that is over the size limit ends here.
+        // A command over the size limit ends here.
         inner.dispatch();
         transmit
     }
@@ -65,7 +66,7 @@ impl Driver {
         self.shared.lock().core.poll_timeout()
     }
 
-    /// The question to take to the token provider, if there is a new one. An older one needs no answer any more.
+    /// The new question to the token provider, if there is one. An older one needs no answer any more.
     #[must_use = "the token provider has to be asked"]
     pub fn poll_token_request(&self) -> Option<TokenRequest> {
         self.shared.lock().token_request.take()
@@ -76,7 +77,7 @@ impl Driver {
         self.handle(|core, now| core.handle_token(now, request, token));
     }
 
-    /// Whether the client is over.
+    /// Whether the client has ended.
     pub fn is_closed(&self) -> bool {
         self.shared.lock().core.state() == ClientState::Closed
     }
@@ -134,7 +135,7 @@ impl Driver {
 }
 
 impl Drop for Driver {
-    /// Nothing runs the client any more: whoever waits is told.
+    /// Without a driver nothing runs the client any more: every waiting future is notified.
     fn drop(&mut self) {
         self.handle(|core, _| core.close(CloseCode::GOING_AWAY, "the client's driver was stopped"));
         let end = self.shared.lock().end.take();

@@ -14,13 +14,13 @@ use crate::Error;
 pub struct HistoryPage<M> {
     /// The channel's newest position.
     pub position: Position,
-    /// The messages that were asked for, oldest first.
+    /// The requested messages, oldest first.
     pub publications: Vec<Publication<M>>,
-    /// Those among them that do not fit the contract, oldest first.
+    /// The messages among them that do not fit the contract, oldest first.
     pub unreadable: Vec<Unreadable>,
-    /// There are more behind the last of these.
+    /// Whether there are more behind the last of these.
     pub more: bool,
-    /// The place of the last message that came, whether it can be read or not: the next page is that `since` this.
+    /// The position of the last message, readable or not: pass it as `since` for the next page.
     pub last: Option<Position>,
 }
 
@@ -28,15 +28,15 @@ pub struct HistoryPage<M> {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Unreadable {
-    /// Its place in the history.
+    /// Its offset in the history.
     pub offset: u64,
-    /// When the server accepted it: the time since the Unix epoch by the server's clock.
+    /// The time at which the server accepted it: the time since the Unix epoch by the server's clock.
     pub time: Duration,
-    /// The session it came from; absent where the server itself published.
+    /// The session that published it; absent if the server itself published.
     pub publisher: Option<Member>,
-    /// What came.
+    /// The payload.
     pub payload: Payload,
-    /// Why it can't be read.
+    /// The reason for which it can't be read.
     pub error: Error,
 }
 

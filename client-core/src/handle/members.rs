@@ -1,4 +1,4 @@
-//! Who comes and goes in a channel, as a stream.
+//! Members entering and leaving a channel, as a stream.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -9,20 +9,20 @@ use wirehub_common::frame::Member;
 
 use super::queue::Queue;
 
-/// A change in who is in a channel.
+/// A change of the members of a channel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum MemberChange {
-    /// Somebody entered: the first session of a user, or an anonymous one.
+    /// A user entered with a first session, or an anonymous session entered.
     Joined(Member),
-    /// Somebody left: the last session of a user, or an anonymous one.
+    /// A user left with the last session, or an anonymous session left.
     Left(Member),
-    /// The client was away, or too slow: others may have come and gone. [`Client::presence`](crate::Client::presence) tells anew who is
-    /// there.
+    /// The client was away or too slow, and changes may be missing. [`Client::presence`](crate::Client::presence)
+    /// returns the members anew.
     Unknown,
 }
 
-/// The changes in who is in a channel. See [`Subscription::member_changes`](crate::Subscription::member_changes).
+/// The changes of the members of a channel. See [`Subscription::member_changes`](crate::Subscription::member_changes).
 #[derive(Debug)]
 #[must_use = "a stream does nothing before it is polled"]
 pub struct MemberChanges(pub(super) Queue<MemberChange>);
@@ -35,12 +35,12 @@ impl Stream for MemberChanges {
     }
 }
 
-/// How many are in a channel. See [`Client::presence_counts`](crate::Client::presence_counts).
+/// The numbers of sessions and users in a channel. See [`Client::presence_counts`](crate::Client::presence_counts).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PresenceCounts {
-    /// Sessions.
+    /// The number of sessions.
     pub sessions: u32,
-    /// The users that they belong to; each anonymous session counts as one.
+    /// The number of their users; each anonymous session counts as one.
     pub users: u32,
 }

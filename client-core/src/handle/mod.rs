@@ -1,7 +1,7 @@
-//! What applications hold, and what runs beneath it.
+//! The handles for applications, and the driver's end beneath them.
 //!
-//! All handles of one client and its driver share one [`Core`] behind a lock, which is held for as long as the core
-//! takes, and never while somebody waits.
+//! All handles of one client and its driver share one [`Core`] behind a lock. It is held only while the core works,
+//! never while a future waits.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -40,13 +40,13 @@ pub use self::publications::Publications;
 pub use self::responses::Responses;
 pub use self::subscription::{Offers, Publication, Subscription, Update};
 
-/// What the handles and the driver of one client share.
+/// The state that the handles and the driver of one client share.
 struct Shared {
     inner: Mutex<Inner>,
-    /// Wakes the driver when a handle gave the core something to do.
+    /// Wakes the driver when a handle has added work.
     driver: AtomicWaker,
     clock: Box<dyn Fn() -> Time + Send + Sync>,
-    /// Ends with the driver. Whoever waits for that leaves nothing behind when they give up.
+    /// Ends with the driver. A waiter that is dropped leaves nothing behind.
     ended: future::Shared<oneshot::Receiver<()>>,
 }
 
@@ -59,9 +59,9 @@ struct Inner {
     errors: Vec<QueueSender<Error>>,
     broadcasts: Vec<QueueSender<frame::Publication>>,
     alarms: Vec<QueueSender<frame::Alarm>>,
-    /// Who takes the subscriptions that the server begins.
+    /// The reader of the subscriptions that the server begins.
     offers: Option<QueueSender<subscription::Offer>>,
-    /// What the driver has not taken to the token provider yet.
+    /// The question that the driver has not passed to the token provider yet.
     token_request: Option<TokenRequest>,
     /// Dropped with the driver.
     end: Option<oneshot::Sender<()>>,
@@ -69,7 +69,7 @@ struct Inner {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        // A panic in between leaves a core that is whole: its methods do not panic.
+        // A panic under the lock leaves a valid core, because the core's methods do not panic.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -77,7 +77,7 @@ impl Shared {
         (self.clock)()
     }
 
-    /// Has a handle act on the core, hands out what that gave at once, and wakes the driver.
+    /// Runs `act` on the core, passes on the resulting events at once, and wakes the driver.
     fn act<T>(&self, act: impl FnOnce(&mut Inner, Time) -> T) -> T {
         let result = {
             let mut inner = self.lock();
@@ -91,13 +91,13 @@ impl Shared {
 }
 
 impl Inner {
-    /// Hands the core's events to those who wait for them.
+    /// Passes the core's events to the futures and streams that wait for them.
     fn dispatch(&mut self) {
         while let Some(event) = self.core.poll_event() {
             match event {
                 Event::Completed { command, result } => {
                     if let Some(waiting) = self.commands.remove(&command) {
-                        // Whoever waited may have gone.
+                        // The waiter may be gone.
                         let _ = waiting.send(result);
                     } else if let Some(stream) = self.streams.remove(&command) {
                         stream.finish(result.err().map(Err));
@@ -189,7 +189,7 @@ impl Inner {
         }
     }
 
-    /// Hands a subscription that the server began to whoever takes them; where nobody does, it ends.
+    /// Passes a subscription that the server began to its reader. Without a reader it ends.
     fn offer(&mut self, subscription: SubscriptionId, channel: ChannelName) {
         let config = self.core.config();
         let (sender, queue) = queue::new(config.receive_queue, config.overflow);
@@ -210,7 +210,7 @@ impl Inner {
     }
 }
 
-/// The two ends of one client; `clock` gives the time.
+/// The two ends of one client; `clock` returns the time.
 fn pair(core: Core, clock: Box<dyn Fn() -> Time + Send + Sync>) -> (Client, Driver) {
     let (end, ended) = oneshot::channel();
     let inner = Inner {

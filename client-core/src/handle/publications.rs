@@ -1,4 +1,4 @@
-//! A subscription as a stream of its publications alone.
+//! The publications of a subscription as a stream, without its gaps.
 
 use std::fmt;
 use std::pin::Pin;
@@ -23,17 +23,17 @@ impl<M> Publications<M> {
 }
 
 impl<M, F> Publications<M, F> {
-    /// The same, with a function for each gap, in the order of the stream: between the publications before and behind it.
+    /// The same, with a function that is called for each gap, in the order of the stream.
     pub fn on_gap<G: FnMut(Gap)>(self, on_gap: G) -> Publications<M, G> {
         Publications { subscription: self.subscription, on_gap }
     }
 
-    /// The subscription, to wait for it or to end it.
+    /// The subscription, for waiting until it is ready and for ending it.
     pub fn subscription(&mut self) -> &mut Subscription<M> {
         &mut self.subscription
     }
 
-    /// The subscription, with its gaps again.
+    /// The subscription as a stream with gaps.
     pub fn into_subscription(self) -> Subscription<M> {
         self.subscription
     }

@@ -17,10 +17,10 @@ pub(super) struct QueueSender<T>(Arc<Mutex<Slots<T>>>);
 #[derive(Debug)]
 pub(super) struct Queue<T>(Arc<Mutex<Slots<T>>>);
 
-/// Why an entry was not taken.
+/// The reason for which an entry was refused.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Refused {
-    /// The bound is reached, and the policy is [`Overflow::Error`].
+    /// The queue is full, and the policy is [`Overflow::Error`].
     Full,
     /// The receiving end is gone.
     Gone,
@@ -51,15 +51,15 @@ pub(super) fn new<T>(bound: usize, overflow: Overflow) -> (QueueSender<T>, Queue
     (QueueSender(Arc::clone(&slots)), Queue(slots))
 }
 
-/// Adds a queue to those that are filled, and lets go of those whose receivers are gone: who asks for one again and again
-/// leaves nothing behind.
+/// Adds a queue to the list, and removes the queues whose receivers are gone, so that repeated calls leave nothing
+/// behind.
 pub(super) fn add<T>(senders: &mut Vec<QueueSender<T>>, sender: QueueSender<T>) {
     senders.retain(|sender| !lock(&sender.0).gone);
     senders.push(sender);
 }
 
 impl<T> QueueSender<T> {
-    /// Adds an entry of `bytes`, as the policy has it.
+    /// Adds an entry of `bytes` bytes, within the policy.
     pub(super) fn push(&self, entry: T, bytes: usize) -> Result<(), Refused> {
         let mut slots = lock(&self.0);
         if slots.gone {
@@ -79,7 +79,7 @@ impl<T> QueueSender<T> {
         Ok(())
     }
 
-    /// Adds a last entry in any case.
+    /// Adds a last entry regardless of the bound.
     pub(super) fn finish(self, entry: Option<T>) {
         if let Some(entry) = entry {
             lock(&self.0).push(entry, 0);
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_taken_makes_room_and_what_comes_wakes_the_reader() {
+    fn taking_an_entry_makes_room_and_a_new_one_wakes_the_reader() {
         use std::sync::atomic::{AtomicUsize, Ordering};
         use std::task::Wake;
 

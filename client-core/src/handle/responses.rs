@@ -13,18 +13,18 @@ use crate::{CommandId, Error};
 
 /// The responses of one call, in order. Dropping it cancels the call on the server.
 ///
-/// An item is an error where a payload does not fit the contract (the stream goes on), and as the last one where the
-/// call failed: [`TIMEOUT`](wirehub_common::code::ErrorCode::TIMEOUT) before the first response,
+/// An item is an error if a payload does not fit the contract; the stream goes on then. A call that failed ends with an
+/// error as its last item: [`TIMEOUT`](wirehub_common::code::ErrorCode::TIMEOUT) before the first response,
 /// [`CONNECTION_LOST`](wirehub_common::code::ErrorCode::CONNECTION_LOST),
-/// [`OVERFLOW`](wirehub_common::code::ErrorCode::OVERFLOW) where responses came faster than they were taken, or the
-/// procedure's own.
+/// [`OVERFLOW`](wirehub_common::code::ErrorCode::OVERFLOW) if responses arrived faster than they were read, or an error
+/// of the procedure.
 #[derive(Debug)]
 #[must_use = "dropping the responses cancels the call"]
 pub struct Responses<R> {
     command: CommandId,
     queue: Queue<Result<Payload, Error>>,
     decode: fn(&Payload) -> Result<R, PayloadError>,
-    // Keeps the client alive as long as somebody waits.
+    // Keeps the client alive until this is dropped.
     lifetime: Arc<Lifetime>,
 }
 

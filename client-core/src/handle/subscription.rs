@@ -20,14 +20,14 @@ use super::publications::Publications;
 use super::queue::{self, Queue, QueueSender, Refused};
 use crate::{Error, ErrorKind, Gap, Overflow, SubscriptionId};
 
-/// The messages of one channel: a stream of [`Update`]s that goes on through reconnects. Dropping it unsubscribes.
+/// The messages of one channel: a stream of [`Update`]s that continues through reconnects. Dropping it unsubscribes.
 ///
-/// A missing message is no error: it is an [`Update::Gap`] in its place, and the stream goes on. Where gaps do not matter,
-/// [`Self::publications`] leaves them out.
+/// A missing message is no error: it is an [`Update::Gap`] in its place, and the stream goes on. [`Self::publications`]
+/// leaves gaps out, for applications to which they do not matter.
 ///
-/// An item is an error where one payload does not fit the contract ([`ErrorKind::Payload`]; the stream goes on), and as the
-/// last item where the subscription ended by itself: refused, ended by the server, or too slow for its
-/// [overflow policy](crate::Overflow). [`Error::ends_stream`] tells them apart.
+/// An item is an error if one payload does not fit the contract ([`ErrorKind::Payload`]); the stream goes on then. A
+/// subscription that ended by itself has an error as its last item: it was refused, ended by the server, or too slow
+/// for its [overflow policy](crate::Overflow). [`Error::ends_stream`] tells them apart.
 ///
 /// ```
 /// use futures_util::StreamExt as _;
@@ -52,23 +52,23 @@ pub struct Subscription<M> {
     queue: Queue<Incoming>,
     ready: Option<oneshot::Receiver<Result<(), Error>>>,
     decode: fn(&Payload) -> Result<M, PayloadError>,
-    // Keeps the client alive as long as somebody listens.
+    // Keeps the client alive until this is dropped.
     lifetime: Arc<Lifetime>,
     message: PhantomData<fn() -> M>,
 }
 
-/// What comes in a subscription: messages, and where some are missing.
+/// An item of a subscription: a message, or a gap.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Update<M> {
     /// A message.
     Publication(Publication<M>),
-    /// Messages may be missing between those before and those behind this, and will not come.
+    /// Messages may be missing at this place, and will not come.
     Gap(Gap),
 }
 
 impl<M> Update<M> {
-    /// The message, where it is one.
+    /// The message, if it is one.
     pub fn publication(self) -> Option<Publication<M>> {
         match self {
             Self::Publication(publication) => Some(publication),
@@ -76,7 +76,7 @@ impl<M> Update<M> {
         }
     }
 
-    /// The gap, where it is one.
+    /// The gap, if it is one.
     pub fn gap(&self) -> Option<Gap> {
         match self {
             Self::Publication(_) => None,
@@ -85,12 +85,12 @@ impl<M> Update<M> {
     }
 }
 
-/// What waits in a subscription's queue.
+/// An entry of a subscription's queue.
 #[derive(Debug)]
 pub(super) enum Incoming {
     Publication(frame::Publication),
     Gap(Gap),
-    /// The last one.
+    /// The last entry.
     End(Error),
 }
 
@@ -102,11 +102,11 @@ pub struct Publication<M> {
     pub channel: ChannelName,
     /// The message.
     pub message: M,
-    /// When the server accepted it: the time since the Unix epoch by the server's clock.
+    /// The time at which the server accepted it: the time since the Unix epoch by the server's clock.
     pub time: Duration,
-    /// The session it came from; absent where the server itself published.
+    /// The session that published it; absent if the server itself published.
     pub publisher: Option<Member>,
-    /// Its place in the channel's history, from 1; absent where the channel keeps none.
+    /// Its offset in the channel's history, from 1; absent if the channel keeps none.
     pub offset: Option<u64>,
 }
 
@@ -141,7 +141,7 @@ pub(super) struct Feed {
     watchers: Vec<QueueSender<MemberChange>>,
 }
 
-/// A subscription that the server began, on its way to whoever takes it.
+/// A subscription that the server began, on its way to its reader.
 #[derive(Debug)]
 pub(super) struct Offer {
     pub(super) subscription: SubscriptionId,
@@ -168,7 +168,7 @@ impl Drop for Offers {
     fn drop(&mut self) {
         let lifetime = Arc::clone(&self.lifetime);
         lifetime.shared().act(|inner, _| inner.offers = None);
-        // Each that nobody took is ended as it is dropped.
+        // Dropping a subscription ends it: those without a reader end here.
         while let Some(Some(subscription)) = self.next().now_or_never() {
             drop(subscription);
         }
@@ -204,7 +204,7 @@ impl<M> Subscription<M> {
         &self.channel
     }
 
-    /// The publications alone. Gaps are left out; [`Publications::on_gap`] has a function for them.
+    /// The publications, without the gaps; [`Publications::on_gap`] calls a function for them.
     ///
     /// ```
     /// use futures_util::StreamExt as _;
@@ -223,7 +223,7 @@ impl<M> Subscription<M> {
         Publications::new(self)
     }
 
-    /// Waits until the server has confirmed the subscription; at once where it has before.
+    /// Waits until the server has confirmed the subscription. Returns at once if it has.
     ///
     /// # Errors
     /// The subscription was refused, or ended before it began.
@@ -234,8 +234,8 @@ impl<M> Subscription<M> {
         result.unwrap_or_else(|_| Err(Error::from_code(ErrorKind::Usage, ErrorCode::CLOSED)))
     }
 
-    /// Who comes and goes from now on, where the server tells that. The stream ends with the subscription, and where so many
-    /// wait that it would take more than the receive queue.
+    /// The members that enter and leave from now on, if the server reports them. The stream ends with the subscription,
+    /// and when the waiting changes would take more than the receive queue.
     ///
     /// ```
     #[doc = include_str!("../../docs/who_is_there.rs")]
@@ -249,7 +249,7 @@ impl<M> Subscription<M> {
         MemberChanges(queue)
     }
 
-    /// Ends the subscription. Messages that have come already can still be taken.
+    /// Ends the subscription. Messages that have already arrived can still be read.
     pub fn unsubscribe(&mut self) {
         self.shared().act(|inner, _| inner.core.unsubscribe(self.id));
     }
@@ -285,31 +285,31 @@ impl Feed {
         Self { sender, ready: Some(ready), watchers: Vec::new() }
     }
 
-    /// Tells whoever waits whether the subscription is in force.
+    /// Notifies the waiting [`Subscription::ready`], with the result.
     pub(super) fn confirm(&mut self, result: Result<(), Error>) {
         if let Some(ready) = self.ready.take() {
-            // Nobody has to wait.
+            // There may be no waiter.
             let _ = ready.send(result);
         }
     }
 
-    /// `false` where the queue is full and the subscription has to end; its error is in the queue then.
+    /// Returns `false` if the queue is full and the subscription has to end; its error is in the queue then.
     pub(super) fn push(&mut self, publication: frame::Publication) -> bool {
         let bytes = publication.payload.data.len().saturating_add(ENTRY_BYTES);
         self.sender.push(Incoming::Publication(publication), bytes) != Err(Refused::Full)
     }
 
-    /// Tells that messages may be missing; `false` as for [`Self::push`].
+    /// Adds a gap; returns `false` as [`Self::push`] does.
     pub(super) fn push_gap(&mut self, gap: Gap) -> bool {
         self.sender.push(Incoming::Gap(gap), ENTRY_BYTES) != Err(Refused::Full)
     }
 
-    /// Tells those who watch who comes and goes.
+    /// Passes a change of the members to the streams that watch it.
     pub(super) fn push_change(&mut self, change: &MemberChange) {
         self.watchers.retain(|watcher| watcher.push(change.clone(), size_of::<Member>()).is_ok());
     }
 
-    /// The last word of the subscription. Without an error it was the application's wish, or an overflow.
+    /// Ends the subscription. Without an error the application ended it, or the queue overflowed.
     pub(super) fn end(mut self, error: Option<Error>) {
         let result = error.clone().map_or(Ok(()), Err);
         self.confirm(result);
@@ -317,5 +317,5 @@ impl Feed {
     }
 }
 
-/// What a queued publication costs beside its payload.
+/// The size of a queued publication besides its payload.
 const ENTRY_BYTES: usize = size_of::<frame::Publication>();

@@ -11,9 +11,9 @@ use wirehub_common::{ChannelName, Payload};
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
     alarms: BTreeMap<u64, Raised>,
-    /// How many there have been.
+    /// How many alarms have been raised.
     raised: u64,
-    /// Those that somebody acknowledged, over all restarts.
+    /// The alarms that a client acknowledged, over all restarts.
     acknowledged: BTreeSet<u64>,
 }
 
@@ -23,30 +23,30 @@ struct Raised {
     ends: Time,
 }
 
-/// What an alarm is called.
+/// The id of an alarm.
 pub(crate) fn name_of(alarm: u64) -> String {
     alarm.to_string()
 }
 
-/// Which alarm is called so.
+/// The alarm with this id.
 pub(crate) fn number_of(alarm: &str) -> u64 {
     alarm.parse().unwrap()
 }
 
 impl Ledger {
-    /// The server has forgotten all.
+    /// The server forgets everything.
     pub(crate) fn clear(&mut self) {
         self.alarms.clear();
     }
 
-    /// Raises an alarm for a user; gives what their sessions are sent.
+    /// Raises an alarm for a user; returns the frames for the user's sessions.
     pub(crate) fn raise(&mut self, now: Time, user: &str, ttl: Duration) -> ServerFrame {
         self.raised += 1;
         self.alarms.insert(self.raised, Raised { user: user.into(), ends: now.after(ttl) });
         push(self.raised, Some(ttl))
     }
 
-    /// What a session of the user is sent that begins.
+    /// The frames for a new session of the user.
     pub(crate) fn greet(&self, now: Time, user: &str) -> Vec<ServerFrame> {
         let active = self.alarms.iter().filter(|(_, alarm)| alarm.user == user && now < alarm.ends);
         let frame = |(&number, alarm): (&u64, &Raised)| {
@@ -71,7 +71,7 @@ impl Ledger {
         Ok(ReplyBody::Acknowledged)
     }
 
-    /// Whether the user has this alarm, and its time is not over.
+    /// Whether the user has this alarm and it has not expired.
     pub(crate) fn is_active(&self, now: Time, user: &str, number: u64) -> bool {
         self.alarms.get(&number).is_some_and(|alarm| alarm.user == user && now < alarm.ends)
     }

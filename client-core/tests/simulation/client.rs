@@ -1,4 +1,4 @@
-//! One client of a world, and the record of what it was told.
+//! One client of a world, and the record of its events.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -20,51 +20,51 @@ pub(crate) struct Client {
     pub(crate) core: Core,
     /// The transport that the core has asked for.
     pub(crate) connection: Option<u64>,
-    /// What lies between it and the server.
+    /// The line between it and the server.
     pub(crate) line: Option<Line>,
     pub(crate) received: Received,
     subscriptions: BTreeMap<SubscriptionId, Record>,
     commands: BTreeMap<CommandId, Wish>,
-    /// Tells its messages from those of others.
+    /// Tells its messages from those of other clients.
     number: u32,
     messages: u64,
-    /// What the server said it has published.
+    /// The messages that the server confirmed as published.
     published: Vec<Message>,
     /// How many publishes ended in doubt.
     pub(crate) in_doubt: usize,
-    /// Until when it does nothing at all, and since when.
+    /// The end and the beginning of its sleep.
     asleep: Option<(Time, Time)>,
     /// Whether its clock stands still meanwhile.
     clock_stops: bool,
     /// How far its clock is behind.
     lag: Duration,
-    /// How many commands ended with another error than being cancelled.
+    /// How many commands ended with another error than a cancellation.
     pub(crate) failed: usize,
-    /// How often a subscription came back without all that it missed.
+    /// How often a subscription came back without every missed message.
     pub(crate) gaps: usize,
-    /// When it was connected last.
+    /// The time of its last connect.
     pub(crate) connected_at: Time,
-    /// Its tokens, in worlds that have some.
+    /// Its tokens, in worlds with tokens.
     pub(crate) wallet: Option<Wallet>,
-    /// The alarms that are shown: told, not over, and not acknowledged.
+    /// The alarms that are shown: raised, not ended, and not acknowledged.
     shown: BTreeSet<u64>,
-    /// What the server said is acknowledged.
+    /// The alarms whose acknowledgement the server confirmed.
     acknowledged: BTreeSet<u64>,
-    /// Whether it asks who else is in its channels.
+    /// Whether it asks for the members of its channels.
     watches: bool,
-    /// When it began to open its last transport, by its own clock.
+    /// The time at which it began to open its last transport, by its own clock.
     opened_at: Time,
-    /// How many transports in a row did not live long.
+    /// How many transports in a row were short-lived.
     short_lived: u32,
 }
 
-/// What came over the line, for the bill.
+/// The bytes received over the line, for the balance.
 #[derive(Debug, Default)]
 pub(crate) struct Received {
     parts: Assembler,
-    /// Which publications have come.
+    /// The publications that have arrived.
     publications: BTreeSet<(ChannelName, u64)>,
-    /// How many bytes came for the first time, of whole frames.
+    /// How many bytes of whole frames arrived for the first time.
     pub(crate) useful: usize,
     /// How many bytes the server sent.
     pub(crate) sent: usize,
@@ -73,7 +73,7 @@ pub(crate) struct Received {
 }
 
 impl Received {
-    /// Parts of an earlier connection lead nowhere.
+    /// Parts of an earlier connection are useless.
     pub(crate) fn connected(&mut self) {
         self.parts.clear();
     }
@@ -103,7 +103,7 @@ impl Received {
     }
 }
 
-/// What a command is for.
+/// The purpose of a command.
 #[derive(Debug, Clone, Copy)]
 enum Wish {
     Publish(Message),
@@ -111,25 +111,25 @@ enum Wish {
     /// The next response.
     Stream(u64),
     Acknowledge(u64),
-    /// Who is in the channel of this subscription.
+    /// The members of the channel of this subscription.
     Presence(SubscriptionId),
 }
 
-/// What a subscription was told.
+/// The events of a subscription.
 #[derive(Debug)]
 struct Record {
     channel: ChannelName,
     /// The last publication.
     last: Option<u64>,
-    /// Whether it has been confirmed over the connection in use.
+    /// Whether it has been confirmed over the current connection.
     confirmed: bool,
     /// Whether publications may be missing before the next one.
     may_jump: bool,
-    /// Whether it was told that some are missing, so that they have to be.
+    /// Whether a gap was reported, so that publications have to be missing.
     has_to_jump: bool,
-    /// The other sessions in the channel, as far as it was told.
+    /// The other sessions in the channel, as far as they were reported.
     there: BTreeSet<String>,
-    /// Whether somebody has to be asked for them.
+    /// Whether they have to be requested.
     is_unsure: bool,
 }
 
@@ -178,12 +178,12 @@ impl Client {
         }
     }
 
-    /// What its own clock shows.
+    /// The time on its own clock.
     pub(crate) fn local(&self, now: Time) -> Time {
         Time::since_origin(now.since(Time::ZERO) - self.lag)
     }
 
-    /// When it has to be called next, by the world's clock.
+    /// The time of its next timer, by the world's clock.
     pub(crate) fn next_timer(&self) -> Option<Time> {
         match self.asleep {
             Some((_, until)) => Some(until),
@@ -199,7 +199,7 @@ impl Client {
         self.asleep.map(|(_, until)| until)
     }
 
-    /// The lid of the laptop is closed.
+    /// The laptop is closed.
     pub(crate) fn sleep(&mut self, now: Time, duration: Duration) {
         self.asleep.get_or_insert((now, now.after(duration)));
     }
@@ -227,12 +227,12 @@ impl Client {
         self.opened_at = self.local(now);
     }
 
-    /// Whose its session is, or was last.
+    /// The user of its session, or of its last one.
     pub(crate) fn user(&self) -> &str {
         self.core.user()
     }
 
-    /// Does something that an application might do.
+    /// Performs a random action of an application.
     pub(crate) fn act(&mut self, world: Time, random: &mut Random, channels: &[ChannelName]) {
         let now = self.local(world);
         if let Some(wallet) = self.wallet.as_mut().filter(|_| random.one_in(12)) {
@@ -271,7 +271,7 @@ impl Client {
                     self.core.cancel(command);
                 }
             }
-            // The page says `online`, on a line on which a part takes no longer than the server has to say anything.
+            // The page reports `online`, on a line on which a part takes less time than the server has for an answer.
             7 if self.line.as_ref().is_some_and(|line| line.down() > 160_000) => {
                 self.core.check_connection(now);
             }
@@ -313,7 +313,7 @@ impl Client {
         }
     }
 
-    /// Takes what the core tells, and holds it to its promises.
+    /// Takes the core's events, and checks its promises.
     pub(crate) fn take_events(&mut self, now: Time) {
         while let Some(event) = self.core.poll_event() {
             match event {
@@ -337,7 +337,7 @@ impl Client {
                         }
                         (Wish::Presence(subscription), result) => {
                             if let Some(record) = self.subscriptions.get_mut(&subscription) {
-                                record.hear_who_is_there(result, self.core.session());
+                                record.note_members(result, self.core.session());
                             }
                         }
                         (Wish::Acknowledge(_), Err(error)) => assert!(
@@ -409,7 +409,7 @@ impl Client {
                     if change.state == ClientState::Connected {
                         self.connected_at = now;
                     } else {
-                        // What comes before the next confirmation would be an older subscription's.
+                        // A publication before the next confirmation would belong to an older subscription.
                         for record in self.subscriptions.values_mut() {
                             record.confirmed = false;
                         }
@@ -426,12 +426,12 @@ impl Client {
                 other => panic!("{other:?}"),
             }
         }
-        self.ask_who_is_there(now);
+        self.request_members(now);
     }
 
-    /// A server that lets nobody stay for long is not asked again and again without a pause.
+    /// A server that closes every connection soon is not asked again and again without a pause.
     fn check_pace(&mut self, now: Time, code: Option<CloseCode>, delay: Duration) {
-        // The application put in another user's token.
+        // The application set a token of another user.
         if code == Some(CloseCode::SUPERSEDED) && delay.is_zero() {
             return;
         }
@@ -443,7 +443,7 @@ impl Client {
         }
     }
 
-    fn ask_who_is_there(&mut self, now: Time) {
+    fn request_members(&mut self, now: Time) {
         let now = self.local(now);
         let unsure = self.subscriptions.iter().filter(|(_, record)| record.is_unsure);
         for (id, channel) in unsure.map(|(&id, record)| (id, record.channel.clone())).collect::<Vec<_>>() {
@@ -454,7 +454,7 @@ impl Client {
         }
     }
 
-    /// Everything came to its end, and nothing is missing.
+    /// Every command has ended, and nothing is missing.
     pub(crate) fn check_at_rest(&self, now: Time, server: &Server) {
         let session = server.session(self.connection.expect("a connection")).expect("a session");
         if let Some(wallet) = &self.wallet {
@@ -492,13 +492,13 @@ impl Client {
 }
 
 impl Record {
-    fn hear_who_is_there(&mut self, result: &Result<Outcome, wirehub_client_core::Error>, own: &str) {
+    fn note_members(&mut self, result: &Result<Outcome, wirehub_client_core::Error>, own: &str) {
         match result {
             Ok(Outcome::Presence(list)) => {
                 let others = list.members.iter().filter(|member| member.session != own);
                 self.there.extend(others.map(|member| member.session.clone()));
             }
-            // After a connection is lost the subscription is confirmed anew.
+            // After a lost connection the subscription is confirmed anew.
             Err(error) => self.is_unsure = error.code() == ErrorCode::CANCELLED,
             other => panic!("{other:?}"),
         }

@@ -1,4 +1,4 @@
-//! How fast bytes pass between a client and the server.
+//! The speed of the line between a client and the server.
 
 use std::time::Duration;
 
@@ -6,32 +6,32 @@ use wirehub_client_core::Time;
 
 use crate::random::Random;
 
-/// What lines there are in a world. Rates are in bytes per second and direction.
+/// The lines of a world. Rates are in bytes per second and direction.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Lines {
-    /// The slowest and the fastest.
+    /// The slowest and the fastest rate.
     pub(crate) rates: (u64, u64),
     /// A second has between a quarter and seven quarters of the rate.
     pub(crate) uneven: bool,
-    /// For how many seconds nothing passes now and then, at most; it goes on then, as lost packets are sent again.
+    /// The longest stall in seconds. After it the line continues, as lost packets are sent again.
     pub(crate) stall: u64,
 }
 
-/// The line of one client: both directions, each by itself.
+/// The line of one client. Its two directions are independent.
 #[derive(Debug, Clone)]
 pub(crate) struct Line {
     up: u64,
     down: u64,
     seed: u64,
     lines: Lines,
-    /// From then on it is even.
+    /// From this time on it is even.
     steady: Time,
 }
 
 impl Line {
     pub(crate) fn new(lines: Lines, random: &mut Random) -> Self {
         let (slowest, fastest) = lines.rates;
-        // Slow ones are as many as fast ones.
+        // Slow lines are as frequent as fast ones.
         let mut rate = || {
             let factor = random.below(1000) as f64 / 1000.0;
             (slowest as f64 * (fastest as f64 / slowest as f64).powf(factor)) as u64
@@ -48,7 +48,7 @@ impl Line {
         self.down
     }
 
-    /// When the last of so many bytes has passed whose first begins to.
+    /// The time at which `bytes` bytes have passed if the first begins at `start`.
     pub(crate) fn passed(&self, start: Time, bytes: usize, up: bool) -> Time {
         let mut now = start.since(Time::ZERO);
         let mut left = bytes as f64;
@@ -58,7 +58,7 @@ impl Line {
             let rest = Duration::from_secs(second + 1) - now;
             let passing = rate * rest.as_secs_f64();
             if left <= passing {
-                // A microsecond more, so that what takes time is never over at once.
+                // One microsecond more, so that nothing passes in no time.
                 let needed = if left > 0.0 { left / rate } else { 0.0 };
                 return Time::since_origin(now + Duration::from_secs_f64(needed) + Duration::from_micros(1));
             }

@@ -28,7 +28,7 @@ use world::{Faults, World};
 
 const SEEDS: u64 = 10_000;
 
-/// Of the worlds with lines, in which more happens.
+/// For the worlds with lines, in which more happens.
 const SEEDS_WITH_LINES: u64 = 1000;
 
 #[test]
@@ -57,7 +57,7 @@ fn a_quiet_network_loses_nothing_at_all() {
 }
 
 #[test]
-fn the_newest_token_holds_whoever_gave_it_and_whenever_and_costs_no_message() {
+fn the_newest_token_holds_from_any_source_at_any_time_and_costs_no_message() {
     for_each_seed(SEEDS, |seed| {
         let mut world = World::new(seed, Faults::TOKENS);
         world.run();
@@ -66,10 +66,10 @@ fn the_newest_token_holds_whoever_gave_it_and_whenever_and_costs_no_message() {
 }
 
 #[test]
-fn a_server_that_lets_nobody_stay_is_not_hammered() {
+fn a_server_that_closes_every_session_is_not_hammered() {
     for_each_seed(SEEDS_WITH_LINES, |seed| {
         let mut world = World::new(seed, Faults::TURNS_AWAY);
-        // After the first attempts it is one in ten seconds.
+        // After the first attempts there is one in ten seconds.
         let attempts = world.count_attempts(std::time::Duration::from_secs(600));
         assert!((40.0..80.0).contains(&attempts), "{attempts}");
     });
@@ -87,7 +87,7 @@ fn over_a_slow_uneven_and_lossy_line_every_client_gets_there_and_nothing_is_miss
 }
 
 #[test]
-fn a_reader_that_is_too_slow_gets_the_newest_and_is_told_of_what_was_dropped() {
+fn a_slow_reader_gets_the_newest_messages_and_is_notified_of_gaps() {
     for_each_seed(SEEDS_WITH_LINES, |seed| {
         let mut world = World::new(seed, Faults::SLOW_AND_FORGETFUL);
         world.run();

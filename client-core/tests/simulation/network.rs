@@ -1,4 +1,4 @@
-//! Connections that delay, and what is on its way in them.
+//! Connections with delays, and the messages in flight.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
@@ -18,7 +18,7 @@ pub(crate) enum Arrival {
     ClosedAtClient(CloseCode),
     MessageAtServer(Bytes),
     ClosedAtServer,
-    /// So many bytes have left the client.
+    /// This many bytes have left the client.
     DrainedAtClient(usize),
 }
 
@@ -38,23 +38,23 @@ impl Arrival {
 #[derive(Debug)]
 struct Connection {
     client: usize,
-    /// None has all the room in the world.
+    /// Without a line there is no limit.
     line: Option<Line>,
     to_client: Direction,
     to_server: Direction,
-    /// What is sent is swallowed, and nobody is told.
+    /// Messages are swallowed without notice.
     half_open: bool,
 }
 
 /// Messages in one direction do not overtake each other.
 #[derive(Debug)]
 struct Direction {
-    /// When the last byte that was put in has passed the line.
+    /// The time at which the last byte has passed the line.
     passed: Time,
-    /// When the last message arrives.
+    /// The time at which the last message arrives.
     arrives: Time,
-    /// How many bytes were put in and are still there: to the server in the client's buffers, to the client in the line
-    /// and all that is behind it.
+    /// How many bytes are still under way. To the server they are in the client's buffers; to the client they are in
+    /// the line and behind it.
     buffered: usize,
 }
 
@@ -69,7 +69,7 @@ impl Direction {
 pub(crate) struct Network {
     connections: BTreeMap<u64, Connection>,
     arrivals: BinaryHeap<Reverse<(Time, u64, u64, Arrival)>>,
-    /// Which of them wait for somebody who is asleep.
+    /// The connections whose messages wait for a sleeping client.
     postponed: BTreeSet<u64>,
     /// How many connections there have been.
     pub(crate) opened: u64,
@@ -103,14 +103,14 @@ impl Network {
         self.connections.get(&id).map_or(usize::MAX, |connection| connection.to_client.buffered)
     }
 
-    /// Whether the server is in the middle of receiving something.
+    /// Whether the server has received a part of a message.
     pub(crate) fn is_uploading(&self, id: u64, now: Time) -> bool {
         self.connections
             .get(&id)
             .is_some_and(|connection| connection.to_server.buffered > 0 && connection.to_server.passed > now)
     }
 
-    /// Sends, with a delay of up to `longest` milliseconds beside what the line takes.
+    /// Sends, with a random delay of up to `longest` milliseconds besides the time on the line.
     pub(crate) fn send(&mut self, now: Time, random: &mut Random, id: u64, longest: u64, arrival: Arrival) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         let up = arrival.is_at_server();
@@ -142,12 +142,12 @@ impl Network {
         }
     }
 
-    /// Nothing arrives from this connection any more, not even what is on its way.
+    /// Nothing arrives from this connection any more, not even messages in flight.
     pub(crate) fn forget(&mut self, id: u64) {
         self.connections.remove(&id);
     }
 
-    /// The lines have no more moods.
+    /// The lines are even from now on.
     pub(crate) fn calm(&mut self, now: Time) {
         for line in self.connections.values_mut().filter_map(|connection| connection.line.as_mut()) {
             line.steady_from(now);
@@ -158,7 +158,7 @@ impl Network {
         self.arrivals.peek().map(|Reverse((time, ..))| *time)
     }
 
-    /// Everybody is awake before their time: what waits for them is there now.
+    /// Every client was woken early: the messages that wait for them are there now.
     pub(crate) fn hasten(&mut self, now: Time) {
         let Self { arrivals, postponed, .. } = self;
         let hastened = arrivals.drain().map(|Reverse((time, sequence, id, arrival))| {
@@ -168,7 +168,7 @@ impl Network {
         *arrivals = hastened.collect::<Vec<_>>().into();
     }
 
-    /// Takes the next arrival of a connection that is still there. What is for a client that is asleep waits for it.
+    /// Takes the next arrival of an open connection. Messages to a sleeping client wait for it.
     pub(crate) fn arrive(&mut self, asleep_until: impl Fn(usize) -> Option<Time>) -> Option<(u64, Arrival)> {
         let Reverse((_, sequence, id, arrival)) = self.arrivals.pop()?;
         let connection = self.connections.get_mut(&id)?;

@@ -21,7 +21,7 @@ use crate::tokens::Token;
 /// How many responses the procedure `count` streams.
 pub(crate) const RESPONSES: u64 = 3;
 
-/// For how much longer than they say servers remember keys: what is on its way has to arrive.
+/// How much longer than announced servers remember keys, for messages in flight.
 const MEMORY_GRACE: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]
@@ -34,32 +34,32 @@ pub(crate) struct Server {
     channels: BTreeMap<ChannelName, Channel>,
     sessions: BTreeMap<u64, Session>,
     restarts: u64,
-    /// The last of the messages that each client has published in each channel.
+    /// The newest message of each client in each channel.
     newest: BTreeMap<(ChannelName, u32), u64>,
-    /// What the clients have published, over all restarts.
+    /// The messages of the clients that were published, over all restarts.
     carried_out: BTreeSet<Message>,
-    /// The keys of the calls that it remembers, and when they came.
+    /// The keys of the remembered calls, and the times of their arrival.
     called: BTreeMap<String, Time>,
-    /// Those of all calls, over all restarts.
+    /// The keys of every call that was carried out, over all restarts.
     calls_carried_out: BTreeSet<String>,
-    /// Whether a publication is dropped for a subscriber now and then, as if that were too slow.
+    /// Whether a publication is sometimes dropped for a subscriber, as if the subscriber were too slow.
     pub(crate) drops: bool,
     /// Counts deliveries, to drop some.
     deliveries: u64,
-    /// Where keys are remembered: for how long, by a clock that goes on while clients sleep.
+    /// How long keys are remembered, by a clock that goes on while clients sleep; `None` if they are not.
     window: Option<Duration>,
-    /// The time, as the world last told.
+    /// The last time set by the world.
     now: Time,
-    /// Whether what is being handled comes from a connection that its client has left.
+    /// Whether the current message comes from a connection that its client has left.
     is_late: bool,
-    /// Whether it looks at tokens.
+    /// Whether it checks tokens.
     has_tokens: bool,
-    /// Whether it tells who comes and goes.
+    /// Whether it reports members.
     has_presence: bool,
     pub(crate) ledger: Ledger,
 }
 
-/// What clients publish.
+/// A message published by a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Message {
     pub(crate) client: u32,
@@ -82,11 +82,11 @@ impl Message {
 
 #[derive(Debug, Default)]
 struct Channel {
-    /// Counts the publications over all restarts: what the test tells them apart by.
+    /// Counts the publications over all restarts. The test tells them apart by this number.
     published: u64,
     offset: u64,
     history: VecDeque<Publication>,
-    /// The answers to the publishes that have a key, and when they came.
+    /// The answers to the publishes with a key, and the times of their arrival.
     answered: BTreeMap<String, (Time, Position)>,
 }
 
@@ -132,7 +132,7 @@ impl Server {
         }
     }
 
-    /// Tells those in a channel that somebody came or left.
+    /// Notifies the sessions in a channel of a member that entered or left.
     fn tell(&mut self, connection: u64, channel: &ChannelName, joined: bool) {
         if !self.has_presence {
             return;
@@ -165,7 +165,7 @@ impl Server {
         }
     }
 
-    /// Tells the sessions whose tokens are about to expire; gives those whose tokens have.
+    /// Notifies the sessions whose tokens are about to expire; returns those whose tokens have expired.
     pub(crate) fn look_at_tokens(&mut self, now: Time) -> Vec<u64> {
         let mut expired = Vec::new();
         for (&connection, session) in &mut self.sessions {
@@ -180,7 +180,7 @@ impl Server {
         expired
     }
 
-    /// Looks at a token.
+    /// Checks a token.
     fn check(&self, token: &str) -> Result<Token, ErrorInfo> {
         let token = Token::parse(token);
         if token.expires <= self.now {
@@ -190,7 +190,7 @@ impl Server {
         }
     }
 
-    /// All sessions are lost, and the history too unless it is kept on a disk.
+    /// Every session is lost, and the history too unless it is on a disk.
     pub(crate) fn restart(&mut self, keep_history: bool) {
         self.sessions.clear();
         if !keep_history {
@@ -213,12 +213,12 @@ impl Server {
         self.sessions.keys().copied()
     }
 
-    /// How many publications the channel has had.
+    /// The number of publications in the channel so far.
     pub(crate) fn published(&self, channel: &ChannelName) -> u64 {
         self.channels.get(channel).map_or(0, |channel| channel.published)
     }
 
-    /// Takes a client's message. `is_left` is whether the client has another connection by now.
+    /// Handles a client's message. `is_left` is whether the client has another connection by now.
     pub(crate) fn handle(&mut self, now: Time, connection: u64, message: &Bytes, is_left: bool) {
         self.now = now;
         self.is_late = is_left;
@@ -270,7 +270,7 @@ impl Server {
                 } else if !session.wants_page() {
                     break;
                 } else if next < first_kept {
-                    // It was too slow for what the channel keeps.
+                    // It was too slow for the size of the history.
                     let position = Some(Position { offset: first_kept - 1, epoch: epoch.to_string() });
                     session.in_line(&goes_on(&name, number, position));
                     let subscription = Subscription { number, next: Some(first_kept) };
@@ -286,7 +286,7 @@ impl Server {
         session.next_message(random)
     }
 
-    /// Whether a command of the client's has come in part.
+    /// Whether a command of the client's has partly arrived.
     pub(crate) fn is_receiving(&self, connection: u64) -> bool {
         self.sessions.get(&connection).is_some_and(|session| !session.incoming.is_empty())
     }
@@ -300,7 +300,7 @@ impl Server {
         self.restarts.to_string()
     }
 
-    /// Publishes, unless it remembers to have done so.
+    /// Publishes, unless the key is remembered.
     fn publish_once(&mut self, publish: Publish) -> Position {
         let Publish { channel: name, payload, key } = publish;
         let window = self.window.map(|window| window + MEMORY_GRACE);
@@ -313,7 +313,7 @@ impl Server {
         }
         let message = Message::from_payload(&payload);
         assert!(self.carried_out.insert(message), "published twice: {message:?}");
-        // What its client has given up may come late, over a slow line.
+        // A message that its client has given up may arrive late, over a slow line.
         if !self.is_late {
             let older = self.newest.insert((name.clone(), message.client), message.number);
             assert!(older.is_none_or(|older| older < message.number), "{message:?} after {older:?}");
@@ -326,7 +326,7 @@ impl Server {
         position
     }
 
-    /// Carries a call out, unless it remembers to have done so.
+    /// Carries out a call, unless its key is remembered.
     fn call_once(&mut self, user: &str, call: &Call) {
         assert!(!call.key.is_empty(), "each call has a key");
         let window = self.window.map(|window| window + MEMORY_GRACE);
@@ -364,7 +364,7 @@ impl Server {
         }
         let position = Position { offset: channel.offset, epoch: self.restarts.to_string() };
         for session in self.sessions.values_mut() {
-            // Who reads it from history will find it there.
+            // A session that reads history will find it there.
             let Some(Subscription { number, next: None }) = session.subscriptions.get(name).copied() else {
                 continue;
             };
@@ -375,7 +375,7 @@ impl Server {
                 }
                 continue;
             }
-            // Without offsets nobody would see that something is missing.
+            // Without offsets a missing publication would go unnoticed.
             let bare = self.bare.as_ref();
             session.publish(&publication, self.overflow, |channel, number| {
                 (bare == Some(channel)).then(|| goes_on(channel, number, None))
@@ -505,7 +505,7 @@ impl Channel {
     }
 }
 
-/// What says that a subscription goes on from another place.
+/// The frame that continues a subscription at another position.
 fn goes_on(channel: &ChannelName, number: u32, position: Option<Position>) -> ServerFrame {
     let channel = channel.clone();
     ServerFrame::Push(Push::Subscribed(Subscribed {
@@ -517,13 +517,13 @@ fn goes_on(channel: &ChannelName, number: u32, position: Option<Position>) -> Se
     }))
 }
 
-/// What a session is called.
+/// The id of a session.
 fn session_name(connection: u64) -> String {
     format!("s{connection}")
 }
 
-/// For how long a session is warned before its token expires, and kept after that.
+/// How long before the expiry of its token a session is warned, and how long after it the session is kept.
 const TOKEN_GRACE: Duration = Duration::from_secs(5);
 
-/// The largest command that it takes.
+/// The largest command that it accepts.
 const MESSAGE_BYTES: usize = 1024 * 1024;

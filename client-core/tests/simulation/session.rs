@@ -1,4 +1,4 @@
-//! What a server has for one client, and how it goes out: in lanes, in parts, and from history as the line takes it.
+//! The server's queue for one client. It goes out in lanes, in parts, and from history at the speed of the line.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -9,13 +9,13 @@ use wirehub_common::{Assembler, ChannelName, Codec, Limits};
 use crate::random::Random;
 use crate::tokens::Token;
 
-/// How much may wait for a session.
+/// How many bytes may wait for a session.
 pub(crate) const QUEUE: usize = 256 * 1024;
 
-/// History is read when less than this waits, and until there is as much.
+/// History is read when less than this waits, until this much waits.
 const PAGE: usize = 32 * 1024;
 
-/// What happens to a publication for which there is no room.
+/// The policy for a publication without room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Overflow {
     Disconnect,
@@ -25,25 +25,25 @@ pub(crate) enum Overflow {
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) greeted: bool,
-    /// Whose it is.
+    /// The user.
     pub(crate) user: String,
-    /// What it showed last, where the server looks at tokens.
+    /// The last token, if the server checks tokens.
     pub(crate) token: Option<Token>,
-    /// Whether it has been told that its token is about to expire.
+    /// Whether it has been notified that its token is about to expire.
     pub(crate) is_warned: bool,
     pub(crate) subscriptions: BTreeMap<ChannelName, Subscription>,
-    /// The client's commands that come in parts.
+    /// The client's commands that arrive in parts.
     pub(crate) incoming: Assembler,
     control: Lane,
     normal: Lane,
-    /// Whether it has to end, because it is too slow.
+    /// Whether it has to end because it is too slow.
     pub(crate) is_over: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Subscription {
     pub(crate) number: u32,
-    /// What comes next is read from history; none where it is live.
+    /// The offset of the next publication to read from history; `None` if it is live.
     pub(crate) next: Option<u64>,
 }
 
@@ -52,14 +52,14 @@ struct Lane {
     stream: u32,
     frames: VecDeque<Queued>,
     bytes: usize,
-    /// What is left of a frame that goes out in parts.
+    /// The rest of a frame that goes out in parts.
     rest: Bytes,
 }
 
 #[derive(Debug)]
 struct Queued {
     frame: Bytes,
-    /// The channel and number of the subscription whose publication it is.
+    /// The channel and number of the publication's subscription.
     droppable: Option<(ChannelName, u32)>,
 }
 
@@ -73,7 +73,7 @@ impl Lane {
         self.frames.push_back(Queued { frame, droppable });
     }
 
-    /// The next message of this lane, in which other frames are in front.
+    /// The next message of this lane, behind the frames already in `batch`.
     fn next(&mut self, mut batch: BytesMut, random: &mut Random) -> BytesMut {
         if !self.rest.is_empty() {
             return if batch.is_empty() { self.part() } else { batch };
@@ -125,13 +125,13 @@ impl Session {
         self.control.push(Codec::Protobuf.encode_frame(frame), None);
     }
 
-    /// In line with the channels' publications.
+    /// Queues a frame in order with the channels' publications.
     pub(crate) fn in_line(&mut self, frame: &ServerFrame) {
         self.normal.push(Codec::Protobuf.encode_frame(frame), None);
     }
 
-    /// Queues a publication, and makes room for it as the policy has it. `marker` is what stands in the place of those that
-    /// are dropped and have no offsets to show it.
+    /// Queues a publication, and makes room for it within the policy. `marker` takes the place of dropped publications
+    /// without offsets.
     pub(crate) fn publish(
         &mut self,
         publication: &Publication,
@@ -151,7 +151,7 @@ impl Session {
             let (channel, number) = dropped.droppable.unwrap();
             if let Some(marker) = marker(&channel, number) {
                 let frame = Codec::Protobuf.encode_frame(&marker);
-                // One says it for all that are dropped in a row.
+                // One marker stands for a row of dropped publications.
                 let is_said = index > 0 && frames[index - 1].frame == frame;
                 if !is_said {
                     self.normal.bytes += frame.len();
@@ -167,12 +167,12 @@ impl Session {
         self.normal.bytes + self.normal.rest.len()
     }
 
-    /// Whether there is room for what is read from history.
+    /// Whether there is room for publications from history.
     pub(crate) fn wants_page(&self) -> bool {
         self.waiting() < PAGE
     }
 
-    /// Queues what was read from history.
+    /// Queues a publication from history.
     pub(crate) fn recover(&mut self, publication: &Publication, number: u32) {
         self.normal.push(encode(publication), Some((publication.channel.clone(), number)));
     }
@@ -180,7 +180,7 @@ impl Session {
     /// The next WebSocket message, if there is anything to send.
     pub(crate) fn next_message(&mut self, random: &mut Random) -> Option<Bytes> {
         let batch = self.control.next(BytesMut::new(), random);
-        // A large frame of the control lane gives way to nothing but what is small: here, to nothing.
+        // A large frame of the control lane gives way only to small ones; here, to none.
         let is_part = !self.control.rest.is_empty();
         let batch = if is_part { batch } else { self.normal.next(batch, random) };
         (!batch.is_empty()).then(|| batch.freeze())

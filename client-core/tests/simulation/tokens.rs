@@ -1,4 +1,4 @@
-//! Tokens: who a session is and until when, and what the application and its token provider do about them.
+//! Tokens: the user and lifetime of a session, and the actions of the application and its token provider.
 
 use std::time::Duration;
 
@@ -6,18 +6,18 @@ use wirehub_client_core::{Core, Error, Time, TokenRequest};
 
 use crate::random::Random;
 
-/// What a token says.
+/// The claims of a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Token {
     pub(crate) user: String,
     /// By the world's clock.
     pub(crate) expires: Time,
-    /// Later ones have higher ones, of one client.
+    /// Later tokens of a client have higher serials.
     pub(crate) serial: u64,
 }
 
 impl Token {
-    /// Its text: the fields with bars between.
+    /// Its text: the fields with bars between them.
     pub(crate) fn text(&self) -> String {
         format!("{}|{}|{}", self.user, self.expires.since(Time::ZERO).as_micros(), self.serial)
     }
@@ -35,20 +35,20 @@ impl Token {
 #[derive(Debug)]
 pub(crate) struct Wallet {
     random: Random,
-    /// What its users' names end with.
+    /// The suffix of its users' names.
     number: u32,
     is_other_user: bool,
     serial: u64,
     pub(crate) has_provider: bool,
-    /// The question whose answer counts.
+    /// The question that is open.
     open: Option<TokenRequest>,
-    /// What the provider will say, also where it is too late, and when. Without a token it fails.
+    /// The answers of the provider, including late ones, with their times. Without a token it fails.
     answers: Vec<(Time, TokenRequest, Option<Token>)>,
-    /// When the application puts a token in, because the client waits for one.
+    /// The time at which the application sets a token that the client waits for.
     gives_at: Option<Time>,
-    /// The one that has to hold in the end.
+    /// The token that has to be in force in the end.
     pub(crate) newest: Option<Token>,
-    /// From now on tokens are good, and are there at once.
+    /// From now on tokens are valid, and are returned at once.
     is_calm: bool,
 }
 
@@ -68,7 +68,7 @@ impl Wallet {
         }
     }
 
-    /// A token of the user of now; it may have expired.
+    /// A token of the current user; it may have expired.
     pub(crate) fn make(&mut self, now: Time) -> Token {
         self.serial += 1;
         let expires = match self.is_calm {
@@ -84,12 +84,12 @@ impl Wallet {
         self.is_calm = true;
     }
 
-    /// When something of this is due.
+    /// The time of the next action.
     pub(crate) fn due(&self) -> Option<Time> {
         self.answers.iter().map(|(at, ..)| *at).chain(self.gives_at).min()
     }
 
-    /// The provider is asked. It has its answer at once, and takes its time to give it.
+    /// The provider is asked. Its answer is fixed at once, and returned later.
     pub(crate) fn ask(&mut self, now: Time, request: TokenRequest) {
         let (longest, fails) = if self.is_calm { (500, false) } else { (15_000, self.random.one_in(5)) };
         let token = (!fails).then(|| self.make(now));
@@ -97,7 +97,7 @@ impl Wallet {
         self.answers.push((now.after(self.random.between(1, longest)), request, token));
     }
 
-    /// The client was told that there is no token: the provider failed, or was too slow.
+    /// The client was notified that there is no token: the provider failed, or was too slow.
     pub(crate) fn gave_up(&mut self) {
         self.open = None;
     }
@@ -108,7 +108,7 @@ impl Wallet {
         self.gives_at = Some(now.after(self.random.between(1, longest)));
     }
 
-    /// The application puts another token in, of the same user or of another one.
+    /// The application sets another token, of the same user or of another one.
     pub(crate) fn give(&mut self, now: Time, local: Time, core: &mut Core) {
         self.gives_at = None;
         self.is_other_user ^= !self.is_calm && self.random.one_in(4);
@@ -118,7 +118,7 @@ impl Wallet {
         self.newest = Some(token);
     }
 
-    /// Does what is due.
+    /// Performs the actions that are due.
     pub(crate) fn tend(&mut self, now: Time, local: Time, core: &mut Core) {
         if self.gives_at.is_some_and(|at| at <= now) {
             self.give(now, local, core);

@@ -1,4 +1,4 @@
-//! Puts clients, network and server together, and lets time pass.
+//! Connects clients, network and server, and advances the time.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,37 +18,37 @@ use crate::tokens::Wallet;
 
 const CLIENTS: u64 = 8;
 
-/// For how long things happen, in virtual time.
+/// How long faults happen, in virtual time.
 const TURMOIL: Duration = Duration::from_secs(120);
 
-/// For how long nothing bad happens then: a silent connection is noticed after 35 s and the next attempt comes within
-/// 20 s; that attempt may have been swallowed too, which takes 10 s and 20 s more. Before all that who is asleep has to
-/// wake up, which may take 90 s.
+/// How long the world is quiet afterwards. A silent connection is noticed after 35 s, and the next attempt comes within
+/// 20 s. That attempt may have been swallowed too, which takes 10 s and 20 s more. Sleeping clients have to wake up
+/// first, which may take 90 s.
 const REST: Duration = Duration::from_secs(210);
 
-/// How much longer the slowest line takes for all that was published.
+/// How much longer the slowest line needs for every publication.
 const REST_OF_SLOW_LINES: Duration = Duration::from_secs(1800);
 
-/// After how long the server sends an empty message where it has sent nothing else.
+/// The pause after which the server sends an empty message.
 const PING: Duration = Duration::from_secs(25);
 
-/// The same while a command comes in parts.
+/// The same while a command arrives in parts.
 const PING_WHILE_RECEIVING: Duration = Duration::from_secs(2);
 
-/// For how long the server keeps a client that says nothing: less than it keeps keys for longer than it says.
+/// How long the server keeps a silent client. This is shorter than its grace time for keys.
 const SILENCE: Duration = Duration::from_secs(50);
 
-/// How many bytes either side gives to its socket before that has taken some. The operating system at the client's takes
-/// up to `Faults::hidden` more, and does not tell.
+/// How many bytes either side gives to its socket before some of them are accepted. The operating system of the client
+/// accepts up to `Faults::hidden` more without a notice.
 const SOCKET: usize = Limits::BATCH_BYTES;
 
-/// The largest frame, with all that comes with it.
+/// The largest frame, with its overhead.
 const LARGEST_FRAME: usize = 160_000;
 
-/// What may go wrong.
+/// The faults of a world.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Faults {
-    /// Connections break, swallow everything, or can't be made.
+    /// Connections break, swallow everything, or can't be opened.
     connections: bool,
     /// The server restarts, with and without its history.
     restarts: bool,
@@ -56,26 +56,26 @@ pub(crate) struct Faults {
     history: usize,
     /// The longest delay of a message in milliseconds.
     delay: u64,
-    /// For how many seconds the server remembers keys, one of these; 0 where it does not.
+    /// How long the server remembers keys, in seconds: one of these; 0 if it does not.
     windows: &'static [u64],
-    /// Clients are suspended, as laptops are.
+    /// Clients are suspended, like laptops.
     sleep: bool,
-    /// How fast the lines are; without it bytes take no time.
+    /// The speeds of the lines; without them bytes take no time.
     lines: Option<Lines>,
-    /// How much the operating system takes at once of what a client sends.
+    /// How many bytes of a client's the operating system accepts at once.
     hidden: usize,
     overflow: Overflow,
     /// One of the channels keeps no history at all.
     bare: bool,
-    /// The server drops a publication for a subscriber now and then.
+    /// The server sometimes drops a publication for a subscriber.
     drops: bool,
-    /// Sessions show tokens that expire, are replaced, and become another user's.
+    /// Tokens expire, are replaced, and change the user.
     tokens: bool,
     /// The server raises alarms.
     alarms: bool,
-    /// The server tells who comes and goes.
+    /// The server reports members.
     presence: bool,
-    /// The server accepts everybody, and closes at once.
+    /// The server accepts every client and closes at once.
     turns_away: bool,
 }
 
@@ -100,7 +100,7 @@ impl Faults {
     /// Tokens, and no other fault.
     pub(crate) const TOKENS: Self =
         Self { tokens: true, history: usize::MAX, delay: 1000, windows: &[3600], ..Self::NONE };
-    /// Nobody may stay.
+    /// Every session is closed.
     pub(crate) const TURNS_AWAY: Self = Self { turns_away: true, ..Self::NONE };
     /// Connections break, but the server forgets nothing.
     pub(crate) const CUTS: Self = Self {
@@ -112,7 +112,8 @@ impl Faults {
         sleep: true,
         ..Self::NONE
     };
-    /// The history is so short that recovery fails now and then, and the memory for keys that repeating does.
+    /// The history is so short that recovery sometimes fails, and the memory for keys so short that repeating sometimes
+    /// fails.
     pub(crate) const ALL: Self = Self {
         connections: true,
         restarts: true,
@@ -125,7 +126,7 @@ impl Faults {
         tokens: true,
         ..Self::NONE
     };
-    /// Lines from those of a remote village to those of a good phone, and no other fault.
+    /// Lines from a remote village's to a good phone's, and no other fault.
     pub(crate) const ONLY_SLOW: Self = Self {
         history: usize::MAX,
         delay: 300,
@@ -135,13 +136,13 @@ impl Faults {
         presence: false,
         ..Self::NONE
     };
-    /// The same with stalls, connections that break, and readers who are disconnected and come back for the rest.
+    /// The same with stalls and broken connections. Slow readers are disconnected and come back for the rest.
     pub(crate) const SLOW: Self = Self {
         lines: Some(Lines { rates: (8_000, 400_000), uneven: true, stall: 8 }),
         overflow: Overflow::Disconnect,
         ..Self { hidden: 100_000, delay: 300, presence: false, ..Self::CUTS }
     };
-    /// The same, with a server that forgets, and drops what is too much.
+    /// The same, with a server that forgets, and drops publications beyond its queue.
     pub(crate) const SLOW_AND_FORGETFUL: Self = Self {
         lines: Some(Lines { rates: (8_000, 400_000), uneven: true, stall: 8 }),
         overflow: Overflow::DropOldest,
@@ -157,13 +158,13 @@ pub(crate) struct World {
     server: Server,
     pub(crate) clients: Vec<Client>,
     channels: Vec<ChannelName>,
-    /// When the server sees to its pings next.
+    /// The time of the server's next round of pings.
     next_ping: Time,
-    /// When it sent something last, by connection.
+    /// The time at which it last sent something, by connection.
     last_sent: BTreeMap<u64, Time>,
-    /// When it heard something last, by connection.
+    /// The time at which it last received something, by connection.
     last_heard: BTreeMap<u64, Time>,
-    /// Nothing goes wrong from now on.
+    /// There are no faults from now on.
     healed: bool,
 }
 
@@ -202,7 +203,7 @@ impl World {
         }
     }
 
-    /// Turmoil, then rest; then everything has to be well.
+    /// Faults, then a quiet time; then everything has to be in order.
     pub(crate) fn run(&mut self) {
         self.connect_all();
         self.server.drops = self.faults.drops;
@@ -220,7 +221,7 @@ impl World {
         }
         self.healed = true;
         for index in 0..self.clients.len() {
-            // Those that are asleep wake up by themselves: what waits for them until then must not be overtaken.
+            // Sleeping clients wake up by themselves: messages that wait for them must not be overtaken.
             if self.clients[index].asleep_until().is_none() {
                 self.wake(index);
             }
@@ -240,7 +241,7 @@ impl World {
         if self.faults.lines.is_some() {
             self.pass(REST_OF_SLOW_LINES);
         }
-        // One more message in each channel shows that everybody is there.
+        // One more message in each channel shows that every client is connected.
         for channel in self.channels.clone() {
             self.server.publish(&channel);
         }
@@ -251,9 +252,9 @@ impl World {
         }
     }
 
-    /// Nothing is sent twice but what was on its way when a connection ended: what was in the socket's buffer and the line,
-    /// and what had come of a frame that came in parts. All else that the server sent, 1.2 times of it, is what
-    /// came for the first time.
+    /// Only bytes in flight at the end of a connection are sent twice: those in the socket's buffer and on the line,
+    /// and the received parts of an incomplete frame. Of everything else the server sent at most 1.2 times the bytes
+    /// that arrived for the first time.
     pub(crate) fn check_what_was_sent(&self) {
         for client in &self.clients {
             let received = &client.received;
@@ -284,7 +285,7 @@ impl World {
         usize::try_from(self.network.opened).unwrap()
     }
 
-    /// How far apart the first and the last client come back after the server restarted.
+    /// The time between the first and the last reconnect after a restart of the server.
     pub(crate) fn restart_and_measure_spread(&mut self) -> Duration {
         self.connect_all();
         self.pass(Duration::from_secs(10));
@@ -294,7 +295,7 @@ impl World {
         times().max().unwrap().since(times().min().unwrap())
     }
 
-    /// How many transports each client opens in so long a time.
+    /// How many transports each client opens within `duration`.
     pub(crate) fn count_attempts(&mut self, duration: Duration) -> f64 {
         self.connect_all();
         self.pass(duration);
@@ -311,7 +312,7 @@ impl World {
         }
     }
 
-    /// Lets time pass, and what is due happen.
+    /// Advances the time and performs everything that is due.
     fn pass(&mut self, duration: Duration) {
         let end = self.now.after(duration);
         loop {
@@ -340,7 +341,7 @@ impl World {
         self.now = end;
     }
 
-    /// Has a client's timer fire, after its sleep if it was asleep.
+    /// Fires a client's timer, after its sleep if it was asleep.
     fn wake(&mut self, index: usize) {
         let client = &mut self.clients[index];
         client.wake(self.now);
@@ -362,7 +363,7 @@ impl World {
             }
             return;
         }
-        // What wakes it may come before its timers do.
+        // A message may wake it before its timers fire.
         if !arrival.is_at_server() {
             client.wake(now);
         }
@@ -398,7 +399,7 @@ impl World {
                 self.server.close(connection);
                 self.network.forget(connection);
             }
-            // The client has let go of it.
+            // The client has dropped it.
             Arrival::OpenedAtClient
             | Arrival::MessageAtClient(_)
             | Arrival::ClosedAtClient(_)
@@ -410,7 +411,7 @@ impl World {
         self.send_out();
     }
 
-    /// Does what a client's core wants done.
+    /// Carries out the instructions of a client's core.
     fn serve(&mut self, index: usize) {
         let now = self.now;
         let in_the_mood = self.healed || !self.faults.connections || !self.random.one_in(5);
@@ -450,7 +451,7 @@ impl World {
         client.take_events(now);
     }
 
-    /// Sends what the server has for its clients, as far as their lines take it.
+    /// Sends the server's queues to its clients, as far as their lines accept them.
     fn send_out(&mut self) {
         for connection in self.server.too_slow() {
             self.end(connection, CloseCode::SLOW_CONSUMER);
@@ -481,7 +482,7 @@ impl World {
         self.network.send(self.now, &mut self.random, connection, self.faults.delay, arrival);
     }
 
-    /// Sends an empty message where nothing else was sent for too long.
+    /// Sends an empty message after too long a pause.
     fn ping(&mut self) {
         self.next_ping = self.now.after(if self.looks_often() { PING_WHILE_RECEIVING } else { PING });
         for connection in self.server.look_at_tokens(self.now) {
@@ -497,25 +498,25 @@ impl World {
                 self.end(connection, CloseCode::ABNORMAL);
                 continue;
             }
-            // Who only listens is asked whether it still does.
+            // A client that sends nothing is asked whether it is still there.
             let unheard = self.now.since(*heard) >= PING;
             let pause = if receiving { PING_WHILE_RECEIVING } else { PING };
             let silent = self.last_sent.get(&connection).map_or(pause, |last| self.now.since(*last));
-            // In worlds in which it is not looked at so often it is time anyway.
+            // In worlds with rarer checks it is time anyway.
             if silent >= pause || unheard || !self.looks_often() {
                 self.send_to_client(connection, Bytes::new());
             }
         }
-        // What tokens and leaving sessions brought about.
+        // The results of tokens and of sessions that left.
         self.send_out();
     }
 
-    /// Whether the server looks after its sessions every few seconds.
+    /// Whether the server checks its sessions every few seconds.
     fn looks_often(&self) -> bool {
         self.faults.lines.is_some() || self.faults.tokens
     }
 
-    /// Something goes wrong, perhaps.
+    /// Causes a random fault, or none.
     fn disturb(&mut self) {
         if self.faults.alarms && self.random.one_in(20) {
             let client = self.random.below(CLIENTS) as usize;
@@ -554,7 +555,7 @@ impl World {
         }
     }
 
-    /// Cuts a connection: what is on its way is lost. A client that is asleep has to find out by itself.
+    /// Cuts a connection: messages in flight are lost. A sleeping client notices later.
     fn cut(&mut self, connection: u64) {
         let Some(index) = self.network.client_of(connection) else { return };
         self.server.close(connection);

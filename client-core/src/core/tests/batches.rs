@@ -1,4 +1,4 @@
-//! How commands share WebSocket messages.
+//! Commands share WebSocket messages.
 
 use super::*;
 
@@ -19,7 +19,7 @@ fn messages(client: &mut Client) -> Vec<Vec<u32>> {
 }
 
 #[test]
-fn a_message_holds_what_fits_in_order() {
+fn a_message_holds_the_commands_that_fit_in_order() {
     let mut client = Client::connected();
     let ids: Vec<u32> = [30_000, 30_000, 10_000, 10_000].map(|size| publish(&mut client, size)).into();
     assert_eq!(messages(&mut client), [ids[..2].to_vec(), ids[2..].to_vec()]);
@@ -27,7 +27,7 @@ fn a_message_holds_what_fits_in_order() {
 }
 
 #[test]
-fn what_was_taken_back_does_not_go_out() {
+fn a_cancelled_command_does_not_go_out() {
     let mut client = Client::connected();
     let ids: Vec<u32> = [1, 2, 3].map(|size| publish(&mut client, size)).into();
     client.core.cancel(CommandId(ids[1]));
@@ -50,7 +50,7 @@ fn ids_start_over_after_the_last_one() {
 }
 
 #[test]
-fn an_answer_to_what_nobody_waits_for_ends_nothing() {
+fn an_answer_to_an_unknown_command_ends_nothing() {
     let mut client = Client::connected();
     client.core.check_connection(client.now);
     let command = publish(&mut client, 1);

@@ -79,7 +79,7 @@ fn a_cancelled_command_that_has_not_gone_out_never_does() {
 }
 
 #[test]
-fn without_keys_what_was_sent_when_the_connection_broke_fails_and_what_was_not_goes_out_later() {
+fn without_keys_a_sent_command_fails_with_the_connection_and_an_unsent_one_goes_out_later() {
     let mut client = Client::connected();
     let sent = client.publish("1");
     client.sent();
@@ -132,12 +132,12 @@ fn a_message_over_the_servers_limit_fails_alone() {
     }
     let small = client.publish("1");
     assert_eq!(client.sent()[0].id, small.number());
-    // What the server said holds while the client is away.
+    // The last limits received also apply while the client is away.
     client.core.handle_close(client.now, CloseCode::ABNORMAL, "");
     let error = client.core.publish(client.now, &channel("c"), &large, None).unwrap_err();
     assert_eq!((error.code(), error.is_temporary()), (ErrorCode::BAD_REQUEST, false));
 
-    // Before the client is connected it can't know.
+    // Before the client is connected, the limit is unknown.
     let mut client = Client::new();
     let before = client.publish("1");
     let large = client.core.publish(client.now, &channel("c"), &large, None).unwrap();
@@ -173,7 +173,7 @@ fn a_command_that_the_server_takes_has_room_however_small_the_queue_is() {
     client.establish_with(Connected { session: "s".into(), limits, ..Connected::default() });
     assert_eq!(publish(&mut client, 4_000_000), Err(ErrorCode::BAD_REQUEST), "with what it says beside them");
     publish(&mut client, 3_999_900).unwrap();
-    // Without a limit everything has room, one at a time.
+    // Without a limit every command has room, one at a time.
     let mut client = Client::with(Config { send_queue: 1000, ..Config::default() });
     client.core.connect(client.now);
     let limits = Limits { message_bytes: 0, ..Limits::default() };

@@ -127,7 +127,7 @@ fn closing_before_the_transport_was_asked_for_closes_nothing() {
 }
 
 #[test]
-fn garbage_is_told_and_the_connection_left() {
+fn garbage_is_reported_and_the_connection_closed() {
     let garbage = [Bytes::from_static(&[0xff; 20]), Bytes::from_static(&[5, 1])];
     for message in garbage {
         let mut client = Client::connected();
@@ -142,7 +142,7 @@ fn garbage_is_told_and_the_connection_left() {
 }
 
 #[test]
-fn what_came_before_garbage_in_the_same_message_counts() {
+fn frames_before_garbage_in_the_same_message_count() {
     let mut client = Client::connected();
     let publish = client.publish("1");
     client.sent();
@@ -207,7 +207,7 @@ fn events_of_a_transport_that_is_gone_change_nothing() {
 fn a_connection_in_doubt_stays_where_the_server_says_anything() {
     let mut client = Client::connected();
     client.core.check_connection(client.now);
-    // Once is enough.
+    // A second check during the first adds nothing.
     client.core.check_connection(client.now);
     let [Command { id, request: Request::Cancel(cancel) }] = &client.sent()[..] else { panic!() };
     assert_eq!(cancel.command, *id, "no other command is cancelled");
@@ -230,7 +230,7 @@ fn a_connection_in_doubt_is_left_where_the_server_says_nothing() {
 }
 
 #[test]
-fn a_client_that_is_put_aside_closes_its_connection_and_comes_back_when_told() {
+fn a_suspended_client_closes_its_connection_and_reconnects_on_request() {
     let mut client = Client::connected();
     client.subscribe("c");
     client.sent();
@@ -257,7 +257,7 @@ fn a_client_that_is_put_aside_closes_its_connection_and_comes_back_when_told() {
     );
 }
 
-/// A client that comes back, and has missed so many publications.
+/// A reconnected client that has missed this many publications.
 fn behind(missed: u64) -> Client {
     let mut client = Client::new();
     client.subscribe("c");
@@ -279,7 +279,7 @@ fn behind(missed: u64) -> Client {
 }
 
 #[test]
-fn a_client_is_called_connected_when_it_has_what_it_missed_and_sends_before() {
+fn a_client_is_connected_once_it_has_caught_up_and_sends_before() {
     let mut client = behind(0);
     assert_eq!(client.states(), [ClientState::Connected]);
     let mut client = behind(2);
@@ -293,11 +293,11 @@ fn a_client_is_called_connected_when_it_has_what_it_missed_and_sends_before() {
 }
 
 #[test]
-fn what_takes_too_long_goes_on_to_come_while_the_client_is_called_connected() {
+fn slow_catching_up_continues_while_the_client_is_connected() {
     let mut client = behind(2);
     let mut waited = Duration::ZERO;
     while client.core.state() != ClientState::Connected {
-        // The server is there.
+        // The server responds.
         client.receive([]);
         waited += client.wait();
     }
@@ -319,7 +319,7 @@ fn a_connection_that_is_lost_half_way_was_none() {
 }
 
 #[test]
-fn unsubscribing_from_what_is_behind_lets_the_client_be_connected() {
+fn unsubscribing_from_a_channel_that_is_behind_makes_the_client_connected() {
     let mut client = behind(2);
     let events = client.events();
     let subscription = events
@@ -337,7 +337,8 @@ fn unsubscribing_from_what_is_behind_lets_the_client_be_connected() {
     );
 }
 
-/// A client that comes back with more subscriptions than `connect` has room for, and one of those that have none.
+/// A reconnected client with more subscriptions than `connect` has room for. Also returns the number of a subscription
+/// without room.
 fn without_room() -> (Client, u32) {
     let mut client = Client::with(Config { token: "t".repeat(59 * 1024), ..Config::default() });
     client.core.connect(client.now);
@@ -359,7 +360,7 @@ fn without_room() -> (Client, u32) {
 }
 
 #[test]
-fn what_had_no_room_in_connect_counts_for_being_connected() {
+fn subscriptions_without_room_in_connect_count_for_being_connected() {
     let (mut client, id) = without_room();
     assert_eq!(client.states(), [], "it has been asked for");
     let position = Some(Position { offset: 4, epoch: "e".repeat(700) });
@@ -378,7 +379,7 @@ fn what_had_no_room_in_connect_counts_for_being_connected() {
     assert_eq!(client.states(), [ClientState::Connected], "for now");
 }
 
-/// How long the client waits before its next attempt, after a connection that lived for so long.
+/// The delay before the next attempt, after a connection that lasted this long.
 fn delay_after(client: &mut Client, lived: Duration) -> Duration {
     client.establish();
     client.now = client.now.after(lived);
@@ -397,7 +398,7 @@ fn a_server_that_accepts_and_closes_at_once_is_not_hammered() {
     let late: Duration = delays[20..].iter().sum();
     assert!(late > Duration::from_secs(19 * 5), "{delays:?}");
 
-    // A connection that was a good one begins from the front, the second time too.
+    // A connection that was a good one resets the delays, the second time too.
     for _ in 0..2 {
         let first = delay_after(&mut client, Duration::from_secs(5));
         assert!(first <= client.core.limits().reconnect_window, "{first:?}");
@@ -425,7 +426,7 @@ fn a_server_that_says_come_back_at_once_again_and_again_is_not_hammered() {
 }
 
 #[test]
-fn what_a_server_said_of_one_connection_does_not_hold_for_the_next() {
+fn settings_of_one_connection_do_not_hold_for_the_next() {
     let mut client = Client::connected();
     let say = |client: &mut Client, milliseconds| {
         let retry_after = Some(milliseconds);
@@ -456,7 +457,7 @@ fn ids_are_numbers_and_back() {
 }
 
 #[test]
-fn what_is_in_force_can_be_asked_for() {
+fn the_settings_in_force_can_be_read() {
     let mut client = Client::with(Config { client: "a test".into(), ..Config::default() });
     assert_eq!(client.core.config().client, "a test");
     assert_eq!((client.core.session(), client.core.user()), ("", ""));
@@ -479,10 +480,10 @@ fn silence_is_measured_to_the_moment() {
         u64::try_from(deadline.since(Time::ZERO).as_micros()).unwrap() - 1,
     ));
     assert_eq!(client.core.state(), ClientState::Connected);
-    // As late as a busy machine makes it: it is the server that was silent.
+    // As late as a busy machine makes it: the server was silent.
     client.core.handle_timeout(deadline.after(Duration::from_secs(2)));
     assert_eq!(client.core.state(), ClientState::Reconnecting);
-    // A little later this end was held up.
+    // Later than that, this machine was held up.
     let mut client = Client::connected();
     client.core.handle_timeout(deadline.after(Duration::from_micros(2_000_001)));
     assert_eq!(client.core.state(), ClientState::Connected);

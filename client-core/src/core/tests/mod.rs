@@ -1,4 +1,4 @@
-//! The rules, one by one, against a server that the test plays.
+//! The rules one by one, against a server played by the test.
 #![allow(clippy::wildcard_imports, reason = "the files here share one vocabulary")]
 
 use std::time::Duration;
@@ -26,7 +26,7 @@ mod streams;
 mod subscriptions;
 mod token;
 
-/// A core, the time, and what it wants to do.
+/// A core, the time, and the core's instructions to its driver.
 struct Client {
     core: Core,
     now: Time,
@@ -50,7 +50,7 @@ impl Client {
         client
     }
 
-    /// Opens the transport and has the server accept; gives what the client sent to connect.
+    /// Opens the transport and makes the server accept; returns the client's `connect`.
     fn establish(&mut self) -> Connect {
         self.establish_with(Connected { session: "s1".into(), ..Connected::default() })
     }
@@ -63,7 +63,7 @@ impl Client {
         let Command { id, request: Request::Connect(connect) } = commands.remove(0) else {
             panic!("{commands:?}")
         };
-        // The server answers for the subscriptions unless the test does.
+        // The server confirms the subscriptions unless the test does.
         let subscriptions = if connected.subscriptions.is_empty() {
             connect.subscriptions.iter().map(outcome).collect()
         } else {
@@ -116,7 +116,7 @@ impl Client {
         self.core.publish(self.now, &channel("c"), &Payload::json(text), None).unwrap()
     }
 
-    /// Lets time pass to the next deadline, and tells how long that was.
+    /// Advances the time to the next deadline; returns the time that passed.
     fn wait(&mut self) -> Duration {
         let deadline = self.core.poll_timeout().expect("something to wait for");
         let waited = deadline.since(self.now);
@@ -125,7 +125,7 @@ impl Client {
         waited
     }
 
-    /// How each command ended that did.
+    /// The results of the commands that ended.
     fn completed(&mut self) -> Vec<(CommandId, Result<Outcome, ErrorCode>)> {
         let completion = |event| match event {
             Event::Completed { command, result } => Some((command, result.map_err(|error| error.code()))),

@@ -1,4 +1,4 @@
-//! What comes unasked: subscriptions that the server makes, who comes and goes, alarms.
+//! Pushes without a request: subscriptions that the server makes, members, alarms.
 
 use super::*;
 
@@ -59,7 +59,7 @@ fn the_application_takes_a_subscription_of_the_server_over() {
 }
 
 #[test]
-fn what_answers_the_subscription_of_the_server_does_not_answer_the_one_that_took_it_over() {
+fn a_reply_to_the_subscription_of_the_server_does_not_answer_its_successor() {
     let (mut client, _) = offered(at(5));
     client.core.handle_close(client.now, CloseCode::ABNORMAL, "");
     client.wait();
@@ -111,8 +111,8 @@ fn a_subscription_of_the_server_ends_by_either_side() {
 }
 
 #[test]
-fn what_the_server_says_of_a_subscription_that_was_ended_is_no_new_one() {
-    // A gap in it, on its way when the application ended it.
+fn a_report_about_an_ended_subscription_makes_no_new_one() {
+    // A gap arrives after the application ended the subscription.
     let (mut client, subscription) = offered(None);
     client.core.unsubscribe(subscription);
     let end = client.sent().remove(0);
@@ -124,7 +124,7 @@ fn what_the_server_says_of_a_subscription_that_was_ended_is_no_new_one() {
     client.receive([offer(0, None)]);
     assert!(matches!(client.events()[..], [Event::Offered { .. }, Event::Subscribed { .. }]), "this one is");
 
-    // The same, where the application took it over first; and where the server knows it no more.
+    // The same after the application had taken it over; and after the server had forgotten it.
     let (mut client, _) = offered(None);
     let own = client.subscribe("news");
     client.core.unsubscribe(own);
@@ -137,7 +137,7 @@ fn what_the_server_says_of_a_subscription_that_was_ended_is_no_new_one() {
     client.receive([offer(0, None)]);
     assert_eq!(client.events().len(), 2);
 
-    // Another connection knows nothing of it.
+    // Another connection does not know it.
     let (mut client, subscription) = offered(None);
     client.core.unsubscribe(subscription);
     client.core.handle_close(client.now, CloseCode::ABNORMAL, "");
@@ -159,7 +159,7 @@ fn a_server_can_not_make_subscriptions_without_end() {
 }
 
 #[test]
-fn who_comes_and_goes_is_told_while_the_subscription_is_in_force() {
+fn member_changes_are_reported_while_the_subscription_is_active() {
     let mut client = Client::connected();
     let member = Member { user: "bob".into(), ..Member::default() };
     let movement = |name: &str| Movement { channel: channel(name), member: member.clone() };
@@ -204,7 +204,7 @@ fn alarms(client: &mut Client) -> Vec<(String, bool)> {
 }
 
 #[test]
-fn an_alarm_is_told_once_and_confirmed_each_time() {
+fn an_alarm_is_reported_once_and_confirmed_each_time() {
     let mut client = Client::connected();
     for expected in [&[("a".to_owned(), false)][..], &[]] {
         client.receive([alarm("a", false)]);
@@ -244,7 +244,7 @@ fn an_acknowledgement_that_does_not_wait_is_not_repeated() {
 }
 
 #[test]
-fn an_application_does_not_hear_of_the_end_of_what_it_has_acknowledged() {
+fn an_application_is_not_notified_of_the_end_of_an_alarm_it_acknowledged() {
     let mut client = Client::connected();
     client.receive([alarm("a", false), alarm("b", false)]);
     assert_eq!(alarms(&mut client).len(), 2);
@@ -299,7 +299,7 @@ fn long_alarm(id: &str) -> ServerFrame {
 }
 
 #[test]
-fn an_alarm_whose_time_is_over_is_told_once_online_and_offline() {
+fn the_expiry_of_an_alarm_is_reported_once_online_and_offline() {
     for is_online in [true, false] {
         let mut client = Client::connected();
         client.receive([alarm("a", false), alarm("b", false), long_alarm("c")]);
@@ -394,7 +394,7 @@ fn an_acknowledgement_that_failed_leaves_the_alarm_as_it_was() {
 }
 
 #[test]
-fn what_comes_of_an_acknowledgement_says_whether_the_end_of_its_alarm_is_told() {
+fn the_result_of_an_acknowledgement_decides_whether_the_end_of_its_alarm_is_reported() {
     for result in [Ok(ReplyBody::Acknowledged), Err(ErrorInfo::from_code(ErrorCode::UNKNOWN_ALARM))] {
         let mut client = Client::connected();
         client.receive([alarm("a", false)]);
@@ -485,7 +485,7 @@ fn after_an_acknowledgement_is_given_up_the_server_is_asked_for_its_alarm() {
 }
 
 #[test]
-fn what_one_user_acknowledged_is_not_acknowledged_by_another() {
+fn an_acknowledgement_by_one_user_is_not_sent_as_another() {
     let mut client = Client::new();
     client.core.connect(client.now);
     client.establish_with(Connected { session: "s1".into(), user: "ann".into(), ..Connected::default() });

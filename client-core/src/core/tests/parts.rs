@@ -1,10 +1,10 @@
-//! Frames that are larger than a message, in both directions, and what counts as progress meanwhile.
+//! Frames that are larger than a message, in both directions, and the progress that restarts their timeouts.
 
 use wirehub_common::Assembler;
 
 use super::*;
 
-/// What a frame is sent as: messages of so many bytes of it each.
+/// A frame split into messages of `bytes` bytes each.
 fn parts(stream: u32, frame: &ServerFrame, bytes: usize) -> Vec<ServerFrame> {
     let frame = Codec::Protobuf.undelimited(&Codec::Protobuf.encode_frame(frame));
     let mut left = frame.len();
@@ -45,7 +45,7 @@ fn call(client: &mut Client, bytes: usize, options: SendOptions) -> CommandId {
     client.core.call(client.now, "f", &Payload::bytes(vec![0; bytes]), options).unwrap()
 }
 
-/// Puts commands together from what was sent, as a server does.
+/// Puts commands together from the client's messages, as a server does.
 #[derive(Default)]
 struct Server {
     assembler: Assembler,
@@ -74,7 +74,7 @@ fn a_frame_in_parts_is_like_any_other_and_others_come_between_its_parts() {
     let large = parts(2, &push(large_publication("c", 1, 200_000)), 65_000);
     assert_eq!(large.len(), 4);
     for (index, part) in large.into_iter().enumerate() {
-        // What stands behind a part in the same message is read out of that message.
+        // A frame behind a part in the same message is read out of that message.
         client.receive([part, push(publication("c", 10 + index as u64, 0))]);
     }
     let publications: Vec<_> = client
@@ -171,7 +171,7 @@ fn a_part_is_16_kib_at_most_and_one_is_sent_at_a_time() {
 }
 
 #[test]
-fn what_is_urgent_goes_between_the_parts() {
+fn urgent_commands_go_between_the_parts() {
     let mut client = Client::connected();
     let subscription = client.subscribe("other");
     let slow = call(&mut client, 10, SendOptions::default());
@@ -292,7 +292,7 @@ fn an_answer_that_stops_half_way_times_out() {
     assert_eq!(client.now.since(silent), Duration::from_secs(10), "from the last part on");
 }
 
-/// The commands that go out over a line that takes four seconds for each message.
+/// The commands of a client whose line takes four seconds for each message.
 fn sent_slowly(client: &mut Client) -> Vec<Command> {
     let mut sent = Vec::new();
     while let Some(commands) = client.sent_next() {
@@ -309,7 +309,7 @@ fn a_large_command_does_not_time_out_while_its_parts_go_out_or_arrive() {
     let mut client = Client::connected();
     let large = call(&mut client, 100_000, SendOptions::default());
     let sent = sent_slowly(&mut client);
-    // All is in some buffer; the server says that it hears something of it.
+    // Everything is in a buffer; the server confirms that some of it arrives.
     for _ in 0..10 {
         client.now = client.now.after(Duration::from_secs(9));
         client.core.handle_message(client.now, &Bytes::new());
@@ -319,7 +319,7 @@ fn a_large_command_does_not_time_out_while_its_parts_go_out_or_arrive() {
     assert_eq!(client.completed(), []);
     let Some(Command { id: question, request: Request::Cancel(_) }) = sent.last() else { panic!("{sent:?}") };
     client.reply(*question, Ok(ReplyBody::Cancelled));
-    // From now on it is the procedure that takes its time.
+    // From now on the procedure takes the time.
     client.now = client.now.after(Duration::from_secs(9));
     client.core.handle_message(client.now, &Bytes::new());
     client.core.handle_timeout(client.now);

@@ -23,7 +23,7 @@ impl Client {
         self.core.handle_close(self.now, CloseCode::ABNORMAL, "");
     }
 
-    /// Comes back to a server that says this, and gives what the client sends then.
+    /// Reconnects to a server that replies this; returns the commands that the client sends then.
     fn come_back_to(&mut self, connected: Connected) -> Vec<Command> {
         self.wait();
         self.establish_with(connected);
@@ -38,7 +38,7 @@ fn key_and_text(command: &Command) -> (&str, &[u8]) {
 }
 
 #[test]
-fn a_publish_without_an_answer_is_repeated_with_its_key_before_what_waits() {
+fn a_publish_without_an_answer_is_repeated_with_its_key_ahead_of_waiting_commands() {
     let mut client = with_memory();
     let first = client.publish("1");
     let second = client.publish("2");
@@ -74,7 +74,7 @@ fn a_publish_is_repeated_over_every_connection_until_it_has_its_answer() {
 #[test]
 fn a_publish_that_the_server_may_have_forgotten_is_not_repeated() {
     let no_memory = Connected { session: "s".into(), ..Connected::default() };
-    // By the server's clock the first connect was at 1 s.
+    // The first connect was at 1 s by the server's clock.
     for later in [memory("b", 1000), memory("a", 61_000), no_memory] {
         let mut client = with_memory();
         let publish = client.publish("1");
@@ -101,7 +101,7 @@ fn the_window_is_counted_from_the_first_time_that_a_publish_is_sent() {
 }
 
 #[test]
-fn what_waited_in_the_queue_is_remembered_from_the_connection_on_that_it_left_with() {
+fn a_queued_command_is_remembered_from_the_connection_that_sent_it() {
     let mut client = Client::new();
     client.core.publish(client.now, &channel("c"), &Payload::json("1"), HOUR).unwrap();
     client.core.connect(client.now);
@@ -130,7 +130,7 @@ fn a_publish_in_doubt_still_times_out_and_can_be_cancelled() {
 }
 
 #[test]
-fn questions_and_what_does_not_wait_are_not_repeated() {
+fn questions_and_commands_that_do_not_wait_are_not_repeated() {
     let mut client = with_memory();
     let question = client.core.presence(client.now, &channel("c"), None).unwrap();
     let fail_fast = SendOptions { fail_fast: true, timeout: None };
@@ -196,14 +196,14 @@ fn a_stream_of_responses_is_not_repeated() {
 }
 
 #[test]
-fn what_may_be_repeated_takes_room_until_it_is_answered_and_all_else_until_it_is_sent() {
+fn repeatable_commands_take_room_until_they_are_answered_and_others_until_they_are_sent() {
     for remembers in [true, false] {
         let mut client = Client::with(Config { send_queue: 150, ..Config::default() });
         client.core.connect(client.now);
         let connected = if remembers { memory("a", 0) } else { Connected::default() };
         client.establish_with(Connected { session: "s".into(), ..connected });
         let payload = Payload::bytes(vec![0; 60]);
-        // A second time as well as the first.
+        // The second time as well as the first.
         let mut waiting = client.core.publish(client.now, &channel("c"), &payload, None).unwrap();
         for _ in 0..3 {
             assert_eq!(

@@ -13,7 +13,7 @@ impl Client {
         self.reply(call.number(), Ok(ReplyBody::Called(Called { payload, more })));
     }
 
-    /// The texts of the responses, and how the call ended if it did.
+    /// The texts of the responses, and the result of the call if it ended.
     fn responses(&mut self) -> (Vec<Bytes>, Option<Result<Outcome, ErrorCode>>) {
         let (mut texts, mut end) = (Vec::new(), None);
         for event in self.events() {

@@ -1,4 +1,4 @@
-//! Subscriptions, and whose a publication is.
+//! Subscriptions, and the assignment of publications to them.
 
 use super::*;
 
@@ -114,7 +114,7 @@ fn the_server_can_end_a_subscription() {
 }
 
 #[test]
-fn what_was_missed_comes_as_publications_and_a_cut_half_way_goes_on_from_there() {
+fn missed_publications_follow_and_a_cut_half_way_continues_from_there() {
     let (mut client, subscription, _) = with_history();
     client.receive([push(publication("c", 4, 4))]);
     assert_eq!(client.received(), [(subscription, 4)]);
@@ -143,7 +143,8 @@ fn at(offset: u64, epoch: &str) -> Option<Position> {
     Some(Position { offset, epoch: epoch.into() })
 }
 
-/// A client that is subscribed to `c` and has received up to offset 3 of epoch `e`; and the subscription's number.
+/// A client that is subscribed to `c` and has received up to offset 3 of epoch `e`; also returns the subscription's
+/// number.
 fn with_history() -> (Client, SubscriptionId, u32) {
     let mut client = Client::connected();
     let subscription = client.subscribe("c");
@@ -154,7 +155,8 @@ fn with_history() -> (Client, SubscriptionId, u32) {
 }
 
 impl Client {
-    /// Connects again and subscribes to `c` from this position on; gives the number, and the position that was asked for.
+    /// Reconnects and subscribes to `c` from this position on; returns the subscription's number, and the position that
+    /// the client requested.
     fn come_back_at(
         &mut self,
         position: Option<Position>,
@@ -182,7 +184,7 @@ fn recoveries(client: &mut Client) -> Vec<Recovery> {
 }
 
 #[test]
-fn a_hole_in_the_offsets_is_told_once_and_nothing_is_asked_for() {
+fn a_hole_in_the_offsets_is_reported_once_and_nothing_is_requested() {
     let (mut client, subscription, _) = with_history();
     client.receive([4, 6, 7, 20].map(|offset| push(publication("c", offset, offset))));
     let told: Vec<_> = client
@@ -202,7 +204,7 @@ fn a_hole_in_the_offsets_is_told_once_and_nothing_is_asked_for() {
 }
 
 #[test]
-fn a_subscription_in_force_goes_on_where_the_server_says_and_what_lies_between_is_a_gap() {
+fn an_active_subscription_continues_at_the_position_of_the_server_after_a_gap() {
     for (position, reason) in
         [(at(9, "e"), Gap::Lost), (at(1, "f"), Gap::Lost), (at(0, "f"), Gap::Lost), (None, Gap::Dropped)]
     {
@@ -271,7 +273,7 @@ fn offsets_that_go_back_or_repeat_bring_nothing_twice() {
 }
 
 #[test]
-fn a_recovery_that_is_not_what_it_says_is_told_as_a_gap() {
+fn an_incomplete_recovery_is_reported_as_a_gap() {
     for (position, complete, expected) in [
         (at(3, "e"), true, Recovery::Complete),
         (at(4, "e"), true, Recovery::Lost),
@@ -297,7 +299,7 @@ fn a_recovery_that_is_not_what_it_says_is_told_as_a_gap() {
 }
 
 #[test]
-fn of_a_frame_that_is_broken_at_its_end_nothing_is_told_but_that() {
+fn a_frame_broken_at_its_end_is_reported_and_has_no_other_effect() {
     let mut client = Client::connected();
     let history = History { channel: channel("c"), since: None, limit: 10, reverse: false };
     let command = client.core.history(client.now, &history, None).unwrap();

@@ -19,7 +19,7 @@ fn a_refused_token_ends_the_client_and_a_busy_server_does_not() {
     }
 }
 
-/// A client that has a token provider, and the provider's part of it.
+/// A client with a token provider, which the test plays.
 fn with_provider() -> Client {
     let mut client = Client::with(Config { provides_tokens: true, ..Config::default() });
     client.core.connect(client.now);
@@ -27,7 +27,7 @@ fn with_provider() -> Client {
 }
 
 impl Client {
-    /// The question to the provider that was put last.
+    /// The last question to the provider.
     fn asked(&mut self) -> Option<TokenRequest> {
         let asked = |event| match event {
             Event::TokenNeeded(request) => Some(request),
@@ -41,7 +41,7 @@ impl Client {
         self.core.handle_token(self.now, request, Ok(token.into()));
     }
 
-    /// Opens the transport and has the server refuse the token.
+    /// Opens the transport and makes the server refuse the token.
     fn refuse_token(&mut self, code: ErrorCode) -> Connect {
         assert_eq!(self.core.poll_transmit(true), Some(Transmit::Open));
         self.core.handle_open(SUBPROTOCOL_PROTOBUF);
@@ -77,7 +77,7 @@ fn the_provider_is_asked_again_when_nine_tenths_of_a_tokens_time_have_passed() {
     assert_eq!(client.wait(), Duration::from_secs(9));
     client.answer_token("t3");
     let id = client.sent()[0].id;
-    // A token that lives for less than a provider can be asked for.
+    // A token whose lifetime is shorter than the pause between questions.
     client.reply(id, Ok(ReplyBody::Refreshed(Refreshed { token_ttl: Duration::from_millis(1) })));
     assert_eq!(client.wait(), Duration::from_secs(1));
     client.answer_token("t4");
@@ -140,7 +140,7 @@ fn a_fresh_token_that_is_refused_ends_the_client_with_the_servers_code() {
     assert_eq!(client.core.failure().unwrap().code(), ErrorCode::UNAUTHORIZED);
 }
 
-/// A client with a token of its own, and no provider.
+/// A client with a fixed token and no provider.
 fn with_token(token: &str) -> Client {
     let mut client = Client::with(Config { token: token.into(), ..Config::default() });
     client.core.connect(client.now);
@@ -152,7 +152,7 @@ impl Client {
         self.core.set_token(self.now, token.into());
     }
 
-    /// The tokens that the client wants to be taken in its session, and the ids of the commands.
+    /// The tokens that the client sends to its session, and the ids of the commands.
     fn refreshes(&mut self) -> Vec<(u32, String)> {
         let refresh = |Command { id, request }| match request {
             Request::Refresh(refresh) => Some((id, refresh.token)),
@@ -171,7 +171,7 @@ impl Client {
         self.establish_with(connected)
     }
 
-    /// What the client did last, and what it says of it: code and time until the next attempt.
+    /// The last change of state, with its code and the time until the next attempt.
     fn last_change(&mut self) -> (ClientState, Option<CloseCode>, Option<Duration>) {
         let change = |event| match event {
             Event::State(change) => Some((change.state, change.code, change.retry_in)),
@@ -182,7 +182,7 @@ impl Client {
 }
 
 #[test]
-fn without_a_provider_a_client_whose_token_has_expired_waits_for_one_and_keeps_all_it_has() {
+fn without_a_provider_a_client_with_an_expired_token_waits_for_one_and_keeps_its_state() {
     let mut client = with_token("old");
     let subscription = client.subscribe("c");
     let publish =
@@ -197,7 +197,7 @@ fn without_a_provider_a_client_whose_token_has_expired_waits_for_one_and_keeps_a
     assert_eq!((change.state, change.code), (ClientState::Connecting, Some(CloseCode::TOKEN_EXPIRED)));
     assert_eq!(change.retry_in, None);
     assert!(change.reason.contains("set_token"), "{}", change.reason);
-    // However long that takes, and whatever the page says.
+    // However long that takes, and whatever the page reports.
     assert_eq!(client.core.poll_timeout(), None);
     client.core.reconnect_now(client.now);
     client.core.suspend(client.now);
@@ -297,7 +297,7 @@ fn of_tokens_set_in_a_row_the_last_one_holds_and_one_is_on_its_way_at_a_time() {
     }
     let first = client.refreshes();
     assert_eq!(first.len(), 1, "{first:?}");
-    // What becomes of the first one does not matter.
+    // The result of the first one does not matter.
     client.reply(first[0].0, Err(ErrorInfo::from_code(ErrorCode::UNAUTHORIZED)));
     let second = client.refreshes();
     assert_eq!(second.iter().map(|(_, token)| token.as_str()).collect::<Vec<_>>(), ["t4"]);
@@ -321,7 +321,7 @@ fn another_users_token_begins_a_session_of_that_user_at_once() {
     assert_eq!((connect.token.as_str(), connect.subscriptions.len()), ("bob", 1));
     assert_eq!((client.core.user(), client.core.state()), ("bob", ClientState::Connected));
 
-    // And one that is nobody's ends the client as it always did.
+    // A token that belongs to no user ends the client, as before.
     client.set_token("nobody");
     let refreshes = client.refreshes();
     client.reply(refreshes[0].0, Err(ErrorInfo::from_code(ErrorCode::UNAUTHORIZED)));
@@ -332,7 +332,7 @@ fn another_users_token_begins_a_session_of_that_user_at_once() {
 }
 
 #[test]
-fn a_provider_whose_tokens_are_of_two_users_in_turn_does_not_hammer_the_server() {
+fn a_provider_with_tokens_of_two_users_in_turn_does_not_hammer_the_server() {
     let mut client = with_provider();
     client.answer_token("ann");
     client.establish_as("ann");
@@ -347,7 +347,7 @@ fn a_provider_whose_tokens_are_of_two_users_in_turn_does_not_hammer_the_server()
 }
 
 #[test]
-fn what_one_user_sent_is_not_repeated_as_another_and_what_waits_goes_out() {
+fn commands_sent_as_one_user_are_not_repeated_as_another_and_waiting_ones_go_out() {
     let window = Duration::from_secs(60);
     let memory = |user: &str| {
         let idempotency = Some(Idempotency { scope: "s".into(), window, clock: 0 });
@@ -397,7 +397,7 @@ fn a_token_that_the_server_can_not_look_at_is_sent_again_later() {
 }
 
 #[test]
-fn an_expired_token_set_while_connected_is_told_and_the_session_goes_on() {
+fn an_expired_token_set_while_connected_is_reported_and_the_session_continues() {
     let mut client = with_token("t1");
     client.establish();
     client.set_token("expired");

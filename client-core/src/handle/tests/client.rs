@@ -1,4 +1,4 @@
-//! What a client does, and how its futures end.
+//! The states of a client, and the ends of its futures.
 
 use super::*;
 
@@ -30,7 +30,7 @@ fn a_token_is_put_in_where_the_client_waits_for_one() {
 }
 
 #[test]
-fn a_history_goes_on_past_what_can_not_be_read_and_says_what_that_was() {
+fn a_history_continues_past_unreadable_messages_and_lists_them() {
     let play = Play::connected(Config::default());
     let row = Row::new("a").unwrap();
     let since = Position { offset: 3, epoch: "e".into() };
@@ -155,7 +155,7 @@ fn a_handle_has_a_time_of_its_own_and_may_not_wait() {
     assert!(second.as_mut().now_or_never().is_none());
     let at_once = publish(&hurried.fail_fast());
     assert_eq!(code(at_once.now_or_never().unwrap()), ErrorCode::NOT_CONNECTED);
-    // What is acknowledged waits for as long as it takes.
+    // An acknowledgement waits as long as it takes.
     let hurried = play.client.clone().with_timeout(Duration::from_secs(1));
     let mut acknowledge = Box::pin(hurried.acknowledge("a"));
     assert!(acknowledge.as_mut().now_or_never().is_none());
@@ -165,7 +165,7 @@ fn a_handle_has_a_time_of_its_own_and_may_not_wait() {
 }
 
 #[test]
-fn dropping_a_call_cancels_it_and_dropping_what_waits_takes_it_back() {
+fn dropping_a_running_call_cancels_it_and_dropping_a_waiting_one_takes_it_back() {
     let play = Play::connected(Config::default());
     let mut call = Box::pin(play.client.call_raw("f", Payload::json("1")));
     assert!(call.as_mut().now_or_never().is_none());
@@ -214,7 +214,7 @@ fn a_refused_client_says_why_and_a_closed_one_that_it_is() {
     );
     assert_eq!(code(publish.now_or_never().unwrap()), ErrorCode::CLOSED);
     assert_eq!(code(play.client.connect().now_or_never().unwrap()), ErrorCode::CLOSED);
-    // What begins now is over at once.
+    // A stream that begins now ends at once.
     assert!(is_over(&mut play.client.state_changes()));
     assert!(is_over(&mut play.client.errors()));
     assert!(is_over(&mut play.client.broadcasts()));

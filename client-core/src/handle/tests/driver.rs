@@ -1,4 +1,4 @@
-//! What a driver tells, and is told.
+//! The driver's reports, and its instructions.
 
 use std::sync::atomic::AtomicUsize;
 use std::task::{Wake, Waker};
@@ -24,7 +24,7 @@ fn a_handle_wakes_the_driver() {
 }
 
 #[test]
-fn what_is_no_message_of_the_protocol_is_told() {
+fn messages_outside_the_protocol_are_reported() {
     let play = Play::connected(Config::default());
     let mut errors = play.client.errors();
     play.driver.handle_text();

@@ -1,4 +1,4 @@
-//! Futures that are given up leave nothing behind: not in a `select!` loop, however often it goes round.
+//! Dropped futures leave nothing behind: not in a `select!` loop, however often it iterates.
 
 use std::pin::pin;
 use std::task::{Context, Wake, Waker};
@@ -7,14 +7,14 @@ use super::*;
 
 const ROUNDS: usize = 100_000;
 
-/// Wakes nobody, and shows who holds on to it.
+/// A waker that wakes nothing, and counts its clones.
 struct Witness;
 
 impl Wake for Witness {
     fn wake(self: Arc<Self>) {}
 }
 
-/// Begins a future again and again, and gives it up each time.
+/// Begins a future again and again, and drops it each time.
 fn give_up<F: Future>(make: impl Fn() -> F) {
     let witness = Arc::new(Witness);
     let waker = Waker::from(Arc::clone(&witness));
@@ -26,7 +26,7 @@ fn give_up<F: Future>(make: impl Fn() -> F) {
     assert!(Arc::strong_count(&witness) <= 2, "{} wakers are left", Arc::strong_count(&witness));
 }
 
-/// How much the client keeps for others.
+/// How many entries the client keeps for its futures and streams.
 fn kept(shared: &Shared) -> usize {
     let inner = shared.lock();
     inner.commands.len()
@@ -39,7 +39,7 @@ fn kept(shared: &Shared) -> usize {
 }
 
 #[test]
-fn who_gives_up_waiting_leaves_nothing_behind() {
+fn a_dropped_waiter_leaves_nothing_behind() {
     let Play { client, driver, .. } = Play::new(Config::default());
     let shared = driver.shared();
     give_up(|| client.connect());
@@ -70,7 +70,7 @@ fn who_gives_up_waiting_leaves_nothing_behind() {
 }
 
 #[test]
-fn whoever_waits_for_the_end_hears_of_it_though_others_gave_up() {
+fn a_waiter_is_notified_of_the_end_though_others_were_dropped() {
     let Play { client, driver, .. } = Play::new(Config::default());
     let mut first = Box::pin(client.closed());
     let mut second = Box::pin(client.closed());

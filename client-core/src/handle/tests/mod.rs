@@ -1,4 +1,4 @@
-//! The handles, over a core whose driver and server the test plays.
+//! The handles, over a core whose driver and server are played by the test.
 #![allow(clippy::arithmetic_side_effects)]
 #![allow(clippy::wildcard_imports, reason = "the files here share one vocabulary")]
 
@@ -32,7 +32,7 @@ wirehub_common::contract! {
     stream Count = "count": fn(Binary) -> Binary;
 }
 
-/// A client, its driver, and what the time is.
+/// A client, its driver, and the time.
 struct Play {
     client: Client,
     driver: Driver,
@@ -48,7 +48,7 @@ impl Play {
         Self { client, driver, microseconds }
     }
 
-    /// One that is connected.
+    /// A client that is connected.
     fn connected(config: Config) -> Self {
         let play = Self::new(config);
         assert!(play.client.connect().now_or_never().is_none());
@@ -100,7 +100,7 @@ impl Play {
         self.reply(id, Err(ErrorInfo::from_code(code)));
     }
 
-    /// Takes the client in, as `ann`.
+    /// Accepts the client, as `ann`.
     fn let_in(&self) {
         self.open();
         let Command { id, request: Request::Connect(connect) } = self.command() else { panic!() };
@@ -115,7 +115,7 @@ impl Play {
         self.reply(id, Ok(ReplyBody::Connected(Box::new(connected))));
     }
 
-    /// Confirms the subscription that is asked for next.
+    /// Confirms the next subscription that is requested.
     fn confirm(&self) -> u32 {
         let Command { id, request: Request::Subscribe(subscribe) } = self.command() else { panic!() };
         self.reply(id, Ok(ReplyBody::Subscribed(subscribed(&subscribe.channel, id))));
@@ -140,12 +140,12 @@ fn published(name: &str, payload: Payload) -> Publication {
     Publication { channel: channel(name), payload, time: 5000, publisher, offset: 0 }
 }
 
-/// What a stream has now.
+/// The next item of a stream, if it is there.
 fn next<S: Stream + Unpin>(stream: &mut S) -> Option<S::Item> {
     stream.next().now_or_never().flatten()
 }
 
-/// The publication that a subscription has now.
+/// The next publication of a subscription, which has to be there.
 fn publication<M>(subscription: &mut Subscription<M>) -> crate::Publication<M> {
     next(subscription).unwrap().unwrap().publication().unwrap()
 }

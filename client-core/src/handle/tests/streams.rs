@@ -1,4 +1,4 @@
-//! Subscriptions, responses, offers, alarms and what is said to everybody.
+//! Subscriptions, responses, offers, alarms and broadcasts.
 
 use super::*;
 
@@ -14,7 +14,7 @@ fn row(bytes: &'static str) -> Push {
 }
 
 #[test]
-fn a_subscription_receives_and_goes_on_past_what_does_not_fit() {
+fn a_subscription_continues_past_messages_that_do_not_fit() {
     let (play, mut rows, _) = listening(Config::default());
     assert_eq!(rows.channel(), &channel("row:a"));
     assert!(rows.ready().now_or_never().unwrap().is_ok());
@@ -74,7 +74,7 @@ fn the_server_s_end_of_a_subscription_is_its_last_item() {
 fn a_gap_is_a_value_that_says_why_and_the_stream_goes_on() {
     let (play, mut rows, number) = listening(Config::default());
     let gap = |rows: &mut Subscription<Binary>| next(rows).unwrap().unwrap().gap().unwrap();
-    // While it is in force.
+    // While it is active.
     play.push(Push::Subscribed(subscribed(&channel("row:a"), number)));
     assert_eq!(gap(&mut rows), Gap::Dropped);
     let position = Some(Position { offset: 3, epoch: "e".into() });
@@ -162,7 +162,7 @@ fn a_gap_for_which_there_is_no_room_ends_the_subscription_too() {
 }
 
 #[test]
-fn who_comes_and_goes_is_told_and_that_it_is_not_known_after_a_reconnect() {
+fn member_changes_are_reported_and_are_unknown_after_a_reconnect() {
     let (play, rows, _) = listening(Config::default());
     let mut changes = rows.member_changes();
     let member = Member { session: "s3".into(), ..Member::default() };
@@ -234,7 +234,7 @@ fn responses_that_come_faster_than_they_are_taken_end_the_call() {
 fn offers_are_taken_or_declined() {
     let play = Play::connected(Config::default());
     let offer = |name| Push::Subscribed(subscribed(&channel(name), 0));
-    // Nobody takes it.
+    // Without a reader.
     play.push(offer("a"));
     let Command { request: Request::Unsubscribe(end), .. } = play.command() else { panic!() };
     assert_eq!(end.channel, channel("a"));
@@ -255,7 +255,7 @@ fn offers_are_taken_or_declined() {
 }
 
 #[test]
-fn what_is_said_to_everybody_and_alarms_are_streams() {
+fn broadcasts_and_alarms_are_streams() {
     let play = Play::connected(Config::default());
     let (mut broadcasts, mut alarms) = (play.client.broadcasts(), play.client.alarms());
     play.push(Push::Publication(published("@all", Payload::json("1"))));
