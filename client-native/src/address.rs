@@ -1,4 +1,4 @@
-//! Where a server is.
+//! The address of a server.
 
 use std::fmt;
 use std::io;
@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use crate::tls::Trust;
 use crate::transport;
 
-/// Where a server is: over TCP, over TLS or, on Unix, behind a socket file.
+/// The address of a server: over TCP, over TLS or, on Unix, at a socket file.
 ///
 /// ```
 /// use wirehub_client::Address;
@@ -33,7 +33,7 @@ pub(crate) enum Target {
     Tcp {
         host: String,
         port: u16,
-        /// Whom the server has to prove to be, where it speaks TLS.
+        /// The name that the server's certificate has to have, with TLS.
         tls: Option<ServerName<'static>>,
     },
     #[cfg(unix)]
@@ -41,13 +41,14 @@ pub(crate) enum Target {
 }
 
 impl Address {
-    /// Parses `wss://HOST[:PORT][/PATH]`, `ws://HOST[:PORT][/PATH]` or `unix:FILE`, whose path on the server is `/ws`.
+    /// Parses `wss://HOST[:PORT][/PATH]`, `ws://HOST[:PORT][/PATH]` or `unix:FILE`. The path of the last one on the
+    /// server is `/ws`.
     ///
     /// At a `wss://` address the server has to show a certificate for HOST by an authority that the operating system
-    /// trusts; see [`Self::with_root_certificates`] for others.
+    /// trusts. See [`Self::with_root_certificates`] for other authorities.
     ///
     /// # Errors
-    /// Says what is wrong with the address and what would be right.
+    /// The address is invalid. The message describes the problem and the remedy.
     pub fn parse(address: &str) -> Result<Self, AddressError> {
         if let Some(file) = address.strip_prefix("unix:") {
             return Self::unix(file.into());
@@ -67,8 +68,9 @@ impl Address {
         Ok(Self { target: Target::Tcp { host, port, tls }, uri, trust: Trust::default() })
     }
 
-    /// This address, where the authorities in `pem` are trusted and those of the operating system are not: for
-    /// certificates by an authority of one's own, or a self-signed one. Without effect where the address has no TLS.
+    /// This address with root certificates of your own: only the authorities in `pem` are trusted, and not those of the
+    /// operating system. Use it for certificates by a private authority, or self-signed ones. It has no effect without
+    /// TLS.
     ///
     /// `pem` is the text of one certificate or more, each between `BEGIN CERTIFICATE` and `END CERTIFICATE`.
     ///
@@ -79,16 +81,16 @@ impl Address {
         Ok(Self { trust, ..self })
     }
 
-    /// What a WebSocket's handshake asks for: the address itself, or `ws://localhost/ws` where that is a socket file.
+    /// The URI of the WebSocket handshake: the address itself, or `ws://localhost/ws` for a socket file.
     pub fn uri(&self) -> &Uri {
         &self.uri
     }
 
-    /// Connects, with TLS where the address has it, up to where a WebSocket's handshake begins: for those who speak
-    /// something else than Wirehub over it.
+    /// Connects, with TLS if the address has it, up to the point at which a WebSocket handshake begins. Use it to speak
+    /// another protocol than Wirehub.
     ///
     /// # Errors
-    /// The server can't be reached, or does not prove who it is. The message says what to do.
+    /// The server can't be reached, or its certificate is not trusted. The message describes the remedy.
     pub async fn dial(&self) -> io::Result<impl AsyncRead + AsyncWrite + Send + Unpin + use<>> {
         transport::dial(self).await.map_err(|failure| io::Error::other(failure.reason))
     }
@@ -108,27 +110,27 @@ impl Address {
     }
 }
 
-/// What is wrong with an address.
+/// The problem of an invalid address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AddressError {
-    /// It is no address at all.
+    /// The text is no address.
     Syntax,
-    /// Its scheme is none of ours.
+    /// The scheme is not supported.
     Scheme,
-    /// What should be root certificates is none, or has one that can't be read.
+    /// There is no root certificate, or one that can't be read.
     Certificates,
 }
 
 impl fmt::Display for AddressError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Syntax => "this is no address: write wss://HOST/ws, ws://HOST:PORT/ws or unix:FILE",
+            Self::Syntax => "this is not an address: use wss://HOST/ws, ws://HOST:PORT/ws or unix:FILE",
             Self::Scheme => {
                 "the address must begin with wss://, ws:// or unix: (a WebSocket has no http:// address)"
             }
             Self::Certificates => {
-                "there is no certificate in this, or one that can't be read: give PEM text, with BEGIN CERTIFICATE"
+                "the text has no certificate, or one that can't be read: pass PEM text with BEGIN CERTIFICATE"
             }
         })
     }
@@ -165,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_is_told_why() {
+    fn an_invalid_address_has_an_error_with_the_reason() {
         let error = |address| Address::parse(address).unwrap_err();
         assert_eq!(error("http://a/ws"), AddressError::Scheme);
         assert_eq!(error("localhost:8080"), AddressError::Scheme);

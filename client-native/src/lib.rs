@@ -30,14 +30,14 @@
 //! # }
 //! ```
 //!
-//! A subscription itself also has the gaps: an [`Update::Gap`] in the place of messages that this client missed.
+//! A subscription itself also reports gaps: an [`Update::Gap`] in the place of messages that this client missed.
 //!
-//! An address is `wss://…`, `ws://…` or `unix:…`, and all else is the same. With TLS the server has to prove who it is:
-//! to the authorities that the operating system trusts (`SSL_CERT_FILE` and `SSL_CERT_DIR` are heeded), or to those of
-//! [`Address::with_root_certificates`]. One that can't ends the client with words that say what to do; where only the
-//! certificate's time is wrong, the client tries again.
+//! An address is `wss://…`, `ws://…` or `unix:…`; everything else is the same. With TLS the server's certificate has to
+//! be trusted by the operating system (`SSL_CERT_FILE` and `SSL_CERT_DIR` are respected), or by the authorities of
+//! [`Address::with_root_certificates`]. An untrusted server ends the client, with an error that describes the remedy.
+//! If only the validity period of the certificate is wrong, the client tries again.
 //!
-//! The rules (reconnecting, queueing, timing out) are those of [`wirehub_client_core`], the same as in a browser.
+//! The rules (reconnecting, queueing, timeouts) are those of [`wirehub_client_core`], the same as in a browser.
 
 mod address;
 mod runner;
@@ -64,16 +64,17 @@ pub use self::address::{Address, AddressError};
 /// [`Client::connect`]; the task ends when the client is closed.
 ///
 /// # Panics
-/// Outside a tokio runtime with time and I/O enabled.
+/// The function is called outside a tokio runtime with time and I/O enabled.
 pub fn client(address: Address, config: Config) -> Client {
     spawn(address, config, None)
 }
 
-/// [`client()`] with a provider that is asked for a token: before the first connect, when the server says that a new one
-/// is due, and when it refuses one that is not fresh.
+/// [`client()`] with a token provider. The provider is asked before the first connect, when the server demands a new
+/// token, and when it refuses one that is not fresh.
 ///
-/// The provider gives [`Error::token_unavailable`] where asking again later may help, [`Error::signed_out`] where it
-/// will not. One that takes longer than [`Config::connect_timeout`] is asked anew, and its answer dropped.
+/// The provider returns [`Error::token_unavailable`] if asking again later may help, and [`Error::signed_out`] if it
+/// will not. A provider that takes longer than [`Config::connect_timeout`] is asked anew, and its first answer is
+/// dropped.
 ///
 /// ```no_run
 /// # use wirehub_client::{Address, Config, Error};
@@ -102,14 +103,14 @@ where
 fn spawn(address: Address, config: Config, provider: Option<tokens::Provider>) -> Client {
     let origin = Instant::now();
     let clock = move || Time::since_origin(origin.elapsed());
-    // Without entropy all delays are still within their bounds, only no longer spread.
+    // Without entropy the delays are still within their bounds, but no longer spread.
     let seed = getrandom::u64().unwrap_or_else(|_| u64::from(std::process::id()));
     let (client, driver) = Driver::pair(with_name(config), seed, clock);
     tokio::spawn(runner::run(address, driver, origin, tokens::Tokens::new(provider)));
     client
 }
 
-/// What the client calls itself where the caller does not say.
+/// The client's name, unless the caller sets one.
 fn with_name(config: Config) -> Config {
     if !config.client.is_empty() {
         return config;

@@ -18,7 +18,7 @@ use crate::tokens::Tokens;
 use crate::transport::{self, Failure, Socket};
 use crate::{Address, CLOSE_TIMEOUT};
 
-/// Runs until the client is closed and its last WebSocket said good-bye.
+/// Runs until the client is closed and its last WebSocket has finished closing.
 pub(crate) async fn run(address: Address, driver: Driver, origin: Instant, tokens: Tokens) {
     let mut runner = Runner {
         address,
@@ -33,7 +33,7 @@ pub(crate) async fn run(address: Address, driver: Driver, origin: Instant, token
     };
     std::future::poll_fn(|context| runner.poll(context)).await;
     while runner.closing.join_next().await.is_some() {}
-    // With the driver goes the word to those who wait for the end.
+    // Dropping the driver notifies the futures that wait for the end.
 }
 
 struct Runner {
@@ -44,10 +44,10 @@ struct Runner {
     transport: Transport,
     /// Whether the WebSocket holds bytes that the stream has not taken.
     unflushed: bool,
-    /// Whether the stream had to be waited for.
+    /// Whether the stream was not ready.
     waiting: bool,
     timer: Pin<Box<Sleep>>,
-    /// WebSockets that are saying good-bye.
+    /// The WebSockets that are closing.
     closing: JoinSet<()>,
 }
 
@@ -60,7 +60,7 @@ enum Transport {
 }
 
 impl Runner {
-    /// Goes on until nothing is left to do for now; ready when the client is closed.
+    /// Goes on until there is nothing left to do for now. Ready when the client is closed.
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
         self.driver.register(context.waker());
         loop {
@@ -96,7 +96,7 @@ impl Runner {
                     Some(Ok(Message::Binary(bytes))) => self.driver.handle_message(&bytes),
                     Some(Ok(Message::Text(_))) => self.driver.handle_text(),
                     Some(Ok(Message::Close(frame))) => {
-                        // The answer to the close goes out while the socket is let go.
+                        // The answer to the close is sent while the socket is closing.
                         self.let_go(None);
                         self.lost(&closed_by(frame));
                     }
@@ -109,7 +109,7 @@ impl Runner {
         }
     }
 
-    /// Does what the state machine wants done; `true` where it wanted something.
+    /// Carries out the next instruction of the state machine; `false` if there is none.
     fn transmit(&mut self, context: &mut Context<'_>) -> bool {
         let mut progress = false;
         loop {
@@ -129,11 +129,11 @@ impl Runner {
         }
     }
 
-    /// Whether all that was sent is on its way.
+    /// Whether everything was flushed.
     fn flush(&mut self, context: &mut Context<'_>) -> bool {
         let Transport::Open(socket) = &mut self.transport else { return false };
         if self.unflushed {
-            // An error shows when the socket is read.
+            // An error appears when the socket is read.
             self.unflushed = Pin::new(socket.as_mut()).poll_flush(context).is_pending();
             let waited = std::mem::replace(&mut self.waiting, self.unflushed);
             if waited && !self.unflushed {
@@ -145,7 +145,7 @@ impl Runner {
 
     fn send(&mut self, bytes: Bytes) {
         let Transport::Open(socket) = &mut self.transport else { return };
-        // An error shows when the socket is read.
+        // An error appears when the socket is read.
         let _ = Pin::new(socket.as_mut()).start_send(Message::Binary(bytes));
         self.unflushed = true;
     }
@@ -162,7 +162,7 @@ impl Runner {
     }
 
     fn instant(&self, time: Time) -> Instant {
-        // Beyond what the clock can show, "never" is as good.
+        // A deadline beyond the range of the clock never comes.
         const NEVER: std::time::Duration = std::time::Duration::from_secs(60 * 60 * 24 * 365);
         self.origin
             .checked_add(time.since(Time::ZERO))
@@ -174,7 +174,7 @@ impl Runner {
         self.driver.handle_close(failure.code, &failure.reason);
     }
 
-    /// Hands the transport to a task that ends it in order, within a bound.
+    /// Passes the transport to a task that closes it in order, within a time limit.
     fn let_go(&mut self, frame: Option<CloseFrame>) {
         let Transport::Open(mut socket) = std::mem::replace(&mut self.transport, Transport::None) else {
             return;
@@ -184,13 +184,13 @@ impl Runner {
                 if frame.is_some() {
                     socket.close(frame).await?;
                 }
-                // Reading to the end sends what is still to be sent, and waits for the peer.
+                // Reading to the end sends the rest, and waits for the peer.
                 while let Some(message) = futures_util::StreamExt::next(&mut socket).await {
                     message?;
                 }
                 Ok::<_, tokio_tungstenite::tungstenite::Error>(())
             };
-            // Late or broken, there is nobody left to tell.
+            // If it is late or broken, there is no one left to notify.
             let _ = tokio::time::timeout(CLOSE_TIMEOUT, farewell).await;
         });
     }

@@ -1,7 +1,7 @@
 //! TLS below a WebSocket.
 //!
-//! Whom to trust is the operating system's affair: its store has the authorities that a company added, and is kept up
-//! to date with the system. A list compiled into the program is neither.
+//! The operating system decides which authorities are trusted. Its store contains the authorities that a company added,
+//! and is updated with the system. A list compiled into the program has neither advantage.
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -17,18 +17,18 @@ use wirehub_common::code::CloseCode;
 
 use crate::transport::Failure;
 
-/// Whom a client believes.
+/// The trusted authorities.
 #[derive(Clone, Default)]
 pub(crate) enum Trust {
-    /// Those whom the operating system trusts.
+    /// The authorities that the operating system trusts.
     #[default]
     System,
-    /// The authorities that the caller gave.
+    /// The authorities from the caller.
     Only(Arc<ClientConfig>),
 }
 
 impl Trust {
-    /// The authorities in a PEM text; nothing where there is none, or one that is no certificate.
+    /// The authorities in a PEM text; `None` if there is none, or one is not a certificate.
     pub(crate) fn only(pem: &[u8]) -> Option<Self> {
         let certificates = CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>().ok()?;
         let mut roots = RootCertStore::empty();
@@ -42,7 +42,7 @@ impl Trust {
     }
 
     async fn config(&self) -> Result<Arc<ClientConfig>, Failure> {
-        // Read once: it is hundreds of files.
+        // Read only once, because there are hundreds of files.
         static SYSTEM: OnceLock<Arc<ClientConfig>> = OnceLock::new();
         match self {
             Self::Only(config) => Ok(Arc::clone(config)),
@@ -53,7 +53,7 @@ impl Trust {
                 let config =
                     tokio::task::spawn_blocking(system_config).await.map_err(|error| Failure {
                         code: CloseCode::ABNORMAL,
-                        reason: format!("the system's certificates were not read: {error}"),
+                        reason: format!("the system's certificates could not be read: {error}"),
                     })??;
                 Ok(Arc::clone(SYSTEM.get_or_init(|| Arc::new(config))))
             }
@@ -61,7 +61,7 @@ impl Trust {
     }
 }
 
-/// Has the server prove that it is `name`, and encrypts what follows.
+/// Verifies that the server is `name`, and encrypts the connection.
 pub(crate) async fn handshake(
     stream: TcpStream,
     name: &ServerName<'static>,
@@ -77,13 +77,13 @@ pub(crate) async fn handshake(
 fn system_config() -> Result<ClientConfig, Failure> {
     let found = rustls_native_certs::load_native_certs();
     let mut roots = RootCertStore::empty();
-    // Old systems keep one or another that can't be read; they are not missed.
+    // Old systems have some certificates that can't be read. They are not needed.
     roots.add_parsable_certificates(found.certs);
     if roots.is_empty() {
         let why = found.errors.first().map(|error| format!(" ({error})")).unwrap_or_default();
         return Err(for_good(format!(
             "this system has no root certificates{why}: install them (on Debian the package ca-certificates), \
-             or give the authority's own to Address::with_root_certificates"
+             or pass the certificate of the server's authority to Address::with_root_certificates"
         )));
     }
     config(roots).map_err(|error| for_good(error.to_string()))
@@ -94,49 +94,49 @@ fn config(roots: RootCertStore) -> Result<ClientConfig, rustls::Error> {
         .with_safe_default_protocol_versions()?
         .with_root_certificates(roots)
         .with_no_client_auth();
-    // A server that has HTTP/2 as well must not choose that: the upgrade to a WebSocket is HTTP/1.1's.
+    // A server with HTTP/2 must not choose it, because the upgrade to a WebSocket belongs to HTTP/1.1.
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(config)
 }
 
-/// What a failed handshake means, and what to do.
+/// The meaning of a failed handshake, and its remedy.
 fn refusal(error: &rustls::Error, name: &ServerName<'_>) -> Failure {
     let name = name.to_str();
     match error {
         rustls::Error::InvalidCertificate(certificate) => match certificate {
-            // Certificates are renewed and clocks are set while clients wait.
+            // Certificates are renewed and clocks are corrected while clients wait.
             CertificateError::Expired | CertificateError::ExpiredContext { .. } => for_now(
-                "the server's certificate has expired: renew it there, or set this machine's clock right"
+                "the server's certificate has expired: renew it on the server, or correct this machine's clock"
                     .into(),
             ),
             CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => for_now(
-                "the server's certificate is not valid yet: set the clocks of both machines right".into(),
+                "the server's certificate is not valid yet: correct the clocks of both machines".into(),
             ),
-            // A bad signature is that of another authority by the same name.
+            // A bad signature is that of another authority with the same name.
             CertificateError::UnknownIssuer | CertificateError::BadSignature => for_good(
-                "the server's certificate is by no authority that is trusted here: add the authority to the \
-                 system's certificates, or give its certificate to Address::with_root_certificates"
+                "the server's certificate is not by a trusted authority: add the authority to the \
+                 system's certificates, or pass its certificate to Address::with_root_certificates"
                     .into(),
             ),
             CertificateError::NotValidForName => for_good(format!(
-                "the server's certificate is not for {name}: use the name that it is for in the address"
+                "the server's certificate is not for {name}: use a name from the certificate in the address"
             )),
             CertificateError::NotValidForNameContext { presented, .. } => for_good(format!(
                 "the server's certificate is not for {name} but for {}: use that name in the address",
                 presented.join(", ")
             )),
             CertificateError::Revoked => {
-                for_good("the server's certificate is revoked: it needs another one".into())
+                for_good("the server's certificate is revoked: replace it on the server".into())
             }
             other => for_good(format!(
-                "the server's certificate can't be trusted ({other}): look at it with `openssl s_client`"
+                "the server's certificate can't be trusted ({other}): inspect it with `openssl s_client`"
             )),
         },
         rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType) => for_good(
             "the server does not speak TLS at this port: use its port for TLS, or a ws:// address".into(),
         ),
         rustls::Error::AlertReceived(alert) => for_now(format!(
-            "the server refused the TLS handshake ({alert:?}): see whether it has a certificate for {name}"
+            "the server refused the TLS handshake ({alert:?}): check that it has a certificate for {name}"
         )),
         other => for_now(format!("the TLS handshake failed: {other}")),
     }
@@ -146,12 +146,12 @@ fn cut_off(error: &std::io::Error) -> Failure {
     for_now(format!("the connection broke in the TLS handshake: {error}"))
 }
 
-/// The next attempt may succeed.
+/// A failure after which the next attempt may succeed.
 fn for_now(reason: String) -> Failure {
     Failure { code: CloseCode::ABNORMAL, reason }
 }
 
-/// Whoever answers there has not proved to be the Wirehub server that was asked for, and will not.
+/// A final failure: the server at this address has not proved its identity, and will not.
 fn for_good(reason: String) -> Failure {
     Failure { code: CloseCode::NOT_WIREHUB, reason }
 }

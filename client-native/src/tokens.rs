@@ -1,4 +1,4 @@
-//! Asking the token provider.
+//! The token provider of a client.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -8,10 +8,10 @@ use wirehub_client_core::{Driver, Error, TokenRequest};
 
 type TokenFuture = Pin<Box<dyn Future<Output = Result<String, Error>> + Send>>;
 
-/// What gives tokens.
+/// A function that returns tokens.
 pub(crate) type Provider = Box<dyn Fn() -> TokenFuture + Send>;
 
-/// A provider, if there is one, and the question that it is thinking about.
+/// The provider, if there is one, and the question it is answering.
 pub(crate) struct Tokens {
     provider: Option<Provider>,
     asked: Option<(TokenRequest, TokenFuture)>,
@@ -22,8 +22,7 @@ impl Tokens {
         Self { provider, asked: None }
     }
 
-    /// Puts a new question, which makes the older one void, and hands over an answer. Ready where one of these
-    /// happened.
+    /// Asks a new question, which makes the older one void, and passes on an answer. Ready if one of these happened.
     pub(crate) fn poll(&mut self, driver: &Driver, context: &mut Context<'_>) -> Poll<()> {
         if let Some(request) = driver.poll_token_request() {
             self.asked = self.provider.as_ref().map(|provider| (request, provider()));

@@ -23,15 +23,15 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
 pub(crate) type Socket = WebSocketStream<Box<dyn Io>>;
 
-/// The largest message that is read: far over what a server sends at once, which is [`Limits::BATCH_BYTES`].
+/// The largest message that is read. A server sends far less at once: [`Limits::BATCH_BYTES`].
 const MESSAGE_BYTES: usize = 16 * Limits::BATCH_BYTES;
 
-/// How many bytes the operating system takes beyond what is on its way already. It would take megabytes, and what is
-/// urgent would stand behind them.
+/// How many bytes the operating system accepts beyond those in flight. It would accept megabytes, and urgent messages
+/// would wait behind them.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const UNSENT_BYTES: u32 = 16 * 1024;
 
-/// Opens a WebSocket and says which subprotocol the server chose.
+/// Opens a WebSocket; also returns the subprotocol that the server chose.
 pub(crate) async fn open(address: Address) -> Result<(Socket, String), Failure> {
     let stream = dial(&address).await?;
     let mut request = address.uri.into_client_request()?;
@@ -46,7 +46,7 @@ pub(crate) async fn open(address: Address) -> Result<(Socket, String), Failure> 
     Ok((socket, chosen.unwrap_or_default().into()))
 }
 
-/// Connects, up to where a WebSocket's handshake begins.
+/// Connects, up to the point at which a WebSocket handshake begins.
 pub(crate) async fn dial(address: &Address) -> Result<Box<dyn Io>, Failure> {
     Ok(match &address.target {
         Target::Tcp { host, port, tls } => {
@@ -64,7 +64,7 @@ pub(crate) async fn dial(address: &Address) -> Result<Box<dyn Io>, Failure> {
     })
 }
 
-/// Why there is no WebSocket, in the words of a close.
+/// The reason for which there is no WebSocket, as a close code and reason.
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) code: CloseCode,
@@ -84,8 +84,8 @@ impl From<Error> for Failure {
                 let status = response.status();
                 let body = response.body().as_deref().unwrap_or_default();
                 let reason = format!("{status}: {}", String::from_utf8_lossy(body).trim());
-                // A server that is busy, or being replaced behind its proxy, may be there later; one that says
-                // anything else (a wrong path, a refused origin, no WebSocket at all) will say it again.
+                // A server that is busy, or being replaced behind its proxy, may be available later. One with any other
+                // answer (a wrong path, a refused origin, no WebSocket at all) will repeat that answer.
                 let later = status.is_server_error()
                     || matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS);
                 let code = if later { CloseCode::ABNORMAL } else { CloseCode::NOT_WIREHUB };

@@ -1,4 +1,4 @@
-//! `wss://`: who is believed, and what is said of the others.
+//! `wss://`: the certificates that are trusted, and the errors for the others.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -55,12 +55,12 @@ async fn authorities_that_were_not_given_are_not_trusted_though_the_system_may()
     let server = Server::start(&authority(), &["localhost"], valid).await;
     let address: Address = format!("wss://localhost:{}/ws", server.port).parse().unwrap();
     let error = refused(address).await;
-    // Where the system has no certificates at all, that is what it says.
+    // A system without any certificates has this error instead.
     assert!(error.message().contains("Address::with_root_certificates"), "{error}");
 }
 
 #[tokio::test]
-async fn a_certificate_for_another_name_ends_the_client_and_the_name_is_told() {
+async fn a_certificate_for_another_name_ends_the_client_and_the_error_has_the_name() {
     let authority = authority();
     let server = Server::start(&authority, &["example.test"], valid).await;
     let error = refused(server.address("localhost", &authority)).await;
@@ -69,7 +69,7 @@ async fn a_certificate_for_another_name_ends_the_client_and_the_name_is_told() {
 }
 
 #[tokio::test]
-async fn an_expired_certificate_is_told_and_tried_again() {
+async fn an_expired_certificate_is_reported_and_tried_again() {
     let authority = authority();
     let server = Server::start(&authority, &["localhost"], |certificate| {
         certificate.not_before = rcgen::date_time_ymd(2001, 1, 1);
@@ -81,7 +81,7 @@ async fn an_expired_certificate_is_told_and_tried_again() {
 }
 
 #[tokio::test]
-async fn a_certificate_of_the_future_is_told_and_tried_again() {
+async fn a_certificate_of_the_future_is_reported_and_tried_again() {
     let authority = authority();
     let server = Server::start(&authority, &["localhost"], |certificate| {
         certificate.not_before = rcgen::date_time_ymd(3000, 1, 1);
@@ -89,7 +89,7 @@ async fn a_certificate_of_the_future_is_told_and_tried_again() {
     })
     .await;
     let reason = delayed(server.address("localhost", &authority)).await;
-    assert!(reason.contains("not valid yet: set the clocks"), "{reason}");
+    assert!(reason.contains("not valid yet: correct the clocks"), "{reason}");
 }
 
 #[tokio::test]
@@ -108,7 +108,7 @@ async fn a_server_without_tls_ends_the_client() {
     assert!(error.message().contains("does not speak TLS"), "{error}");
 }
 
-/// In a process of its own: which certificates the system has is read once.
+/// In a process of its own, because the system's certificates are read only once.
 #[tokio::test]
 async fn the_systems_certificates_are_trusted_where_no_others_are_given() {
     const ADDRESS: &str = "WIREHUB_TEST_TLS_ADDRESS";
@@ -129,7 +129,7 @@ async fn the_systems_certificates_are_trusted_where_no_others_are_given() {
 }
 
 #[test]
-fn what_is_no_certificate_is_no_authority() {
+fn a_text_without_certificates_is_refused() {
     let address = || Address::parse("wss://localhost/ws").unwrap();
     let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
     for pem in ["", "a certificate", broken] {
@@ -139,15 +139,15 @@ fn what_is_no_certificate_is_no_authority() {
 
 // --- a server --------------------------------------------------------------------------------------------------
 
-/// A server that lets one client in and says nothing more.
+/// A server that accepts one client and sends nothing more.
 struct Server {
     port: u16,
-    /// The name that the client asked for in the handshake, once it was let in.
+    /// The name that the client asked for in the handshake, once it was accepted.
     greeted: oneshot::Receiver<Option<String>>,
 }
 
 impl Server {
-    /// With a certificate for `names`, which `change` makes another one of.
+    /// A server with a certificate for `names`, changed by `change`.
     async fn start(
         authority: &Authority,
         names: &[&str],
@@ -182,7 +182,7 @@ impl Server {
 }
 
 async fn serve(stream: TcpStream, config: ServerConfig, greet: oneshot::Sender<Option<String>>) {
-    // A client that does not believe us goes away in the handshake.
+    // A client that does not trust the certificate ends the handshake.
     let Ok(stream) = TlsAcceptor::from(Arc::new(config)).accept(stream).await else { return };
     let name = stream.get_ref().1.server_name().map(str::to_owned);
     #[allow(clippy::result_large_err, reason = "the type is tungstenite's")]
@@ -215,7 +215,7 @@ fn valid(_: &mut CertificateParams) {}
 
 // --- clients ---------------------------------------------------------------------------------------------------
 
-/// Why a client is over before it was connected.
+/// The error of a client that ended before it was connected.
 async fn refused(address: Address) -> Error {
     let client = wirehub_client::client(address, Config::default());
     let error =
@@ -224,7 +224,7 @@ async fn refused(address: Address) -> Error {
     error
 }
 
-/// Why a client was not connected, and tries again.
+/// The reason for which a client was not connected and tries again.
 async fn delayed(address: Address) -> String {
     let client = wirehub_client::client(address, Config::default());
     let mut changes = client.state_changes();
