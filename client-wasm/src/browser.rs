@@ -1,4 +1,4 @@
-//! What a browser has besides WebSockets: its clock and its randomness. Pages and workers have both alike.
+//! The browser's clock and randomness. Pages and workers have both.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use wirehub_client_core::Time;
 
 /// The time since the page or worker began.
 pub(crate) fn now() -> Time {
-    // Whole microseconds: browsers give no more. The cast takes what is negative or no number as 0.
+    // Whole microseconds, because browsers are not more precise. The cast turns negative numbers and NaN into 0.
     Time::since_origin(Duration::from_micros((performance_now() * 1000.0) as u64))
 }
 
@@ -28,7 +28,7 @@ pub(crate) struct Timer {
 }
 
 impl Timer {
-    /// Has `handler` called after `delay`; a longer one than browsers know, which is 24 days, is cut to that.
+    /// Calls `handler` after `delay`. Browsers know no delay over 24 days; a longer one is cut to that.
     pub(crate) fn new(delay: Duration, handler: impl FnOnce() + 'static) -> Self {
         let handler = Closure::once(handler);
         Self { id: set_timeout(handler.as_ref().unchecked_ref(), milliseconds(delay)), _handler: handler }
@@ -37,7 +37,7 @@ impl Timer {
 
 /// A delay for the browser's timers. Rounded up: a timer that fires just before its time would have to be set again.
 pub(crate) fn milliseconds(delay: Duration) -> i32 {
-    // The cast takes what is too large as the largest there is.
+    // The cast turns larger numbers into the largest one.
     (delay.as_secs_f64() * 1000.0).ceil() as i32
 }
 

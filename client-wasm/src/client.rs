@@ -11,20 +11,21 @@ use crate::runner::{Provider, Runner};
 use crate::socket::SocketError;
 use crate::wire::check_address;
 
-/// A client of the server at `url`, which begins with `ws://` or `wss://`. It does nothing before
-/// [`Client::connect`], and lives until it is closed, or all that hold it are dropped.
+/// A client of the server at `url`, which begins with `ws://` or `wss://`. It does nothing before [`Client::connect`],
+/// and lives until it is closed, or its last handle and stream are dropped.
 ///
 /// # Errors
-/// [`SocketErrorKind::Address`](crate::SocketErrorKind::Address): `url` is no address of a WebSocket.
+/// [`SocketErrorKind::Address`](crate::SocketErrorKind::Address): `url` is not the address of a WebSocket.
 pub fn client(url: &str, config: Config) -> Result<Client, SocketError> {
     spawn(url, config, None)
 }
 
-/// [`client()`] with a provider that is asked for a token: before the first connect, when the server says that a new one
-/// is due, and when it refuses one that is not fresh.
+/// [`client()`] with a token provider. The provider is asked before the first connect, when the server demands a new
+/// token, and when it refuses one that is not fresh.
 ///
-/// The provider gives [`Error::token_unavailable`] where asking again later may help, [`Error::signed_out`] where it
-/// will not. One that takes longer than [`Config::connect_timeout`] is asked anew, and its answer dropped.
+/// The provider returns [`Error::token_unavailable`] if asking again later may help, and [`Error::signed_out`] if it
+/// will not. A provider that takes longer than [`Config::connect_timeout`] is asked anew, and its first answer is
+/// dropped.
 ///
 /// ```no_run
 /// # use wirehub_client_wasm::{Config, Error};
@@ -68,7 +69,7 @@ fn spawn(url: &str, config: Config, provider: Option<Provider>) -> Result<Client
     Ok(client)
 }
 
-/// What the client calls itself where the caller does not say.
+/// The client's name, unless the caller sets one.
 fn with_name(config: Config) -> Config {
     if !config.client.is_empty() {
         return config;

@@ -1,4 +1,4 @@
-//! The Wirehub client for browsers: pages and workers alike.
+//! The Wirehub client for browsers: pages and workers.
 //!
 //! ```no_run
 //! use futures_util::StreamExt as _;
@@ -19,14 +19,14 @@
 //! # }
 //! ```
 //!
-//! A subscription itself also has the gaps: an [`Update::Gap`] in the place of messages that this client missed.
+//! A subscription itself also reports gaps: an [`Update::Gap`] in the place of messages that this client missed.
 //!
-//! The rules (reconnecting, queueing, timing out) are those of [`wirehub_client_core`], the same as in a backend.
-//! Beneath lies [`Socket`], the browser's WebSocket with typed messages, which is there to be used by itself as well:
-//! as a stream and sink, or with a function for each event ([`Handlers`]).
+//! The rules (reconnecting, queueing, timeouts) are those of [`wirehub_client_core`], the same as in a backend. The
+//! client is built on [`Socket`], the browser's WebSocket with typed messages, which can also be used by itself: as a
+//! stream and sink, or with a function for each event ([`Handlers`]).
 //!
-//! `web-sys` is used directly: with `gloo-net` the module would be a quarter larger, and it neither bounds what it
-//! receives nor waits for what it sends.
+//! `web-sys` is used directly: `gloo-net` would make the module a quarter larger, does not bound its receive queue, and
+//! does not wait while sending.
 
 mod browser;
 mod client;

@@ -6,13 +6,13 @@ use web_sys::{AddEventListenerOptions, Document, Event, EventTarget, PageTransit
 
 use crate::runner::PageEvent;
 
-/// Tells of what happens to the page, until it is dropped.
+/// Reports the events of the page's life, until it is dropped.
 pub(crate) struct PageWatch {
     scope: EventTarget,
     handler: Closure<dyn Fn(Event)>,
 }
 
-/// Some are the window's, some the document's; workers have the first two.
+/// Some events are the window's, some the document's; workers have the first two.
 const EVENTS: [&str; 6] = ["online", "offline", "pageshow", "pagehide", "resume", "visibilitychange"];
 
 impl PageWatch {
@@ -23,12 +23,12 @@ impl PageWatch {
                 tell(event);
             }
         });
-        // On their way down the document's events pass the window, whether they rise again or not.
+        // In the capture phase the document's events pass the window, whether they bubble or not.
         let options = AddEventListenerOptions::new();
         options.set_capture(true);
         let function = handler.as_ref().unchecked_ref();
         for event in EVENTS {
-            // Refused only where the scope is not a browser's: then there is nothing to watch.
+            // This fails only outside a browser, where there are no such events.
             let _ = scope
                 .add_event_listener_with_callback_and_add_event_listener_options(event, function, &options);
         }

@@ -1,4 +1,4 @@
-//! What runs a client in a browser: does what its state machine asks for, and tells it what happens.
+//! The runner of a client in a browser: it performs the actions of the state machine, and reports events to it.
 
 use std::cell::{Cell, RefCell};
 use std::pin::Pin;
@@ -19,30 +19,30 @@ pub(crate) struct Runner {
     driver: Driver,
     provider: Option<Provider>,
     wire: RefCell<Option<Wire>>,
-    /// How much the browser had not sent when that was looked at last.
+    /// How many bytes the browser had not sent when it was last asked.
     buffered: Cell<u32>,
-    /// Whether [`Self::run`] is under way further up the stack: it will do what came up since.
+    /// Whether [`Self::run`] is running further up the stack: it will handle the new work.
     running: Cell<bool>,
     timer: RefCell<Option<Timer>>,
-    /// When the timer will fire.
+    /// The time of the timer.
     armed: Cell<Option<Time>>,
-    /// Wakes who [polls](Self::poll): that ends once the client is closed.
+    /// Wakes the task that [polls](Self::poll), which ends once the client is closed.
     task: RefCell<Option<Waker>>,
 }
 
-/// What gives tokens.
+/// A function that returns tokens.
 pub(crate) type Provider = Box<dyn Fn() -> Pin<Box<dyn Future<Output = Result<String, Error>>>>>;
 
-/// What happens to a page or a worker that matters to connections.
+/// An event of a page or a worker that matters to connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum PageEvent {
-    /// It is shown, or runs, again.
+    /// It is visible, or runs, again.
     Back,
-    /// There is a network again, or another one.
+    /// The network is back, or has changed.
     Online,
     /// The network is gone, as far as the browser knows.
     Offline,
-    /// It is put aside as it is, for when its user goes back to it. An open connection would forbid that.
+    /// It is kept in memory for when its user goes back to it. An open connection would prevent that.
     PutAside,
 }
 
@@ -61,8 +61,8 @@ impl Runner {
         }
     }
 
-    /// Does all that there is to do, whenever the client's handles or the connection bring something up. Ready once the
-    /// client is closed.
+    /// Performs every pending action, whenever the client's handles or the connection add work. Ready once the client
+    /// is closed.
     pub(crate) fn poll(self: &Rc<Self>, context: &Context<'_>) -> Poll<()> {
         self.driver.register(context.waker());
         self.run();
@@ -86,7 +86,7 @@ impl Runner {
         self.run();
     }
 
-    /// Does all that there is to do. Whoever gave the driver something to do calls this, outside of any borrow.
+    /// Performs every pending action. It is called by the code that gave the driver work, outside of any borrow.
     fn run(self: &Rc<Self>) {
         if self.running.replace(true) {
             return;
@@ -113,7 +113,7 @@ impl Runner {
         }
     }
 
-    /// How many bytes the browser has taken and not sent.
+    /// How many bytes the browser has accepted and not sent.
     fn buffered(&self) -> u32 {
         self.wire.borrow().as_ref().map_or(0, |wire| wire.socket().buffered_amount())
     }
@@ -123,7 +123,7 @@ impl Runner {
             Transmit::Open => self.open(),
             Transmit::Send(message) => {
                 if let Some(wire) = &*self.wire.borrow() {
-                    // It is open, or closed with an event on its way that says so.
+                    // It is open, or it is closed and the event for that is about to come.
                     let _ = wire.send(&message);
                 }
             }
@@ -166,7 +166,7 @@ impl Runner {
         self.run();
     }
 
-    /// Has the provider give a token, where one is wanted; `false` where none is.
+    /// Asks the provider for a token, if one is needed; returns `false` if none is.
     fn ask_for_token(self: &Rc<Self>) -> bool {
         let (Some(request), Some(provider)) = (self.driver.poll_token_request(), &self.provider) else {
             return false;
@@ -182,8 +182,7 @@ impl Runner {
         true
     }
 
-    /// Sees to it that the timer fires in time. Where it fires too early it is set again: that is cheaper than
-    /// setting it with each message.
+    /// Sets the timer. If it fires too early it is set again, which is cheaper than setting it with each message.
     fn arm(self: &Rc<Self>) {
         let drain = match self.buffered.get() {
             0 => None,
@@ -207,7 +206,7 @@ impl Runner {
                 }
             })
         });
-        // The old one may be the one that has just fired: it is dropped outside of the borrow.
+        // The old timer may be the one that has just fired: it is dropped outside of the borrow.
         let _old = self.timer.replace(timer);
     }
 
@@ -219,6 +218,6 @@ impl Runner {
     }
 }
 
-/// Why there is no WebSocket at all.
+/// The reason for which there is no WebSocket at all.
 const REFUSED: &str =
     "the browser refuses to open this address: use ws: or wss:, and from an https: page wss:";

@@ -1,4 +1,4 @@
-//! One WebSocket of the browser, closed and silent once it is dropped.
+//! One WebSocket of the browser. Once this is dropped, it is closed and its events are ignored.
 
 use std::time::Duration;
 
@@ -10,47 +10,47 @@ use wirehub_common::code::CloseCode;
 
 use crate::socket::{Closed, Message, ReadyState, SocketError, SocketErrorKind};
 
-/// The browser takes any amount, and keeps it in memory: over this many bytes nothing more is given to it.
-/// What is urgent waits until the browser has sent them.
+/// The browser accepts any amount and keeps it in memory. While it has more than this many bytes, no more are passed to
+/// it, so that urgent messages can still go first.
 pub(crate) const SEND_BUFFER: u32 = 64 * 1024;
 
-/// The browser does not tell when it has sent: this is how often it is asked, while it has more than that.
+/// The browser does not notify of progress. While it has more than that, it is asked this often.
 pub(crate) const DRAIN_POLL: Duration = Duration::from_millis(20);
 
-/// The same while it has less, but not nothing: that it gets on is a sign of life.
+/// The same while it has less, but not nothing: progress is a sign of life.
 pub(crate) const PROGRESS_POLL: Duration = Duration::from_secs(1);
 
-/// A WebSocket and the one function that hears of it.
+/// A WebSocket and the one function for its events.
 pub(crate) struct Wire {
     socket: WebSocket,
     // Lives as long as the browser may call it.
     _handler: Closure<dyn Fn(Event)>,
 }
 
-/// What happens to a WebSocket.
+/// An event of a WebSocket.
 pub(crate) enum WireEvent {
     /// It is open.
     Open,
-    /// A message came.
+    /// A message arrived.
     Message(Data),
-    /// Something failed; the browser does not tell what. [`Self::Close`] follows.
+    /// An error; the browser does not report the reason. [`Self::Close`] follows.
     Error,
     /// It is closed, or could not be opened.
     Close(Closed),
 }
 
-/// A message, still the browser's.
+/// A message, still in the browser's memory.
 pub(crate) enum Data {
     Text(JsValue),
     Binary(ArrayBuffer),
 }
 
 impl Wire {
-    /// Begins to open a WebSocket whose events `on` hears.
+    /// Begins to open a WebSocket whose events are passed to `on`.
     ///
     /// # Errors
-    /// What the browser throws: the address is no WebSocket address, or a page from https may not use it, or a
-    /// subprotocol is named wrongly or twice.
+    /// The browser's exception: the address is not that of a WebSocket, a page from https may not use it, or the name
+    /// of a subprotocol is invalid or there twice.
     pub(crate) fn open(
         url: &str,
         protocols: &[&str],
@@ -72,7 +72,7 @@ impl Wire {
         Ok(Self { socket, _handler: handler })
     }
 
-    /// [`Self::open`] with errors in words.
+    /// [`Self::open`] with readable errors.
     pub(crate) fn connect(
         url: &str,
         protocols: &[&str],
@@ -90,7 +90,7 @@ impl Wire {
     /// Sends bytes.
     ///
     /// # Errors
-    /// The WebSocket is not open yet. One that is closed already takes the message, and drops it.
+    /// The WebSocket is not open yet. One that is already closed accepts the message and drops it.
     pub(crate) fn send(&self, bytes: &[u8]) -> Result<(), JsValue> {
         self.socket.send_with_u8_array(bytes)
     }
@@ -113,7 +113,7 @@ impl Wire {
         }
     }
 
-    /// Begins to close, if the browser sends this code and reason.
+    /// Begins to close, if the browser accepts this code and reason.
     pub(crate) fn close_checked(&self, code: CloseCode, reason: &str) -> Result<(), SocketError> {
         self.socket
             .close_with_code_and_reason(code.number(), reason)
@@ -126,7 +126,7 @@ impl Wire {
             allowed @ (1000 | 3000..) => allowed,
             _ => CloseCode::NORMAL.number(),
         };
-        // Refused only for a code or a reason that may not be sent; then without either.
+        // Refused only for a code or a reason that may not be sent; it is then closed without either.
         if self.socket.close_with_code_and_reason(code, reason).is_err() {
             let _ = self.socket.close();
         }
@@ -139,7 +139,7 @@ impl Drop for Wire {
         self.socket.set_onmessage(None);
         self.socket.set_onerror(None);
         self.socket.set_onclose(None);
-        // Does nothing where it is closing already.
+        // Does nothing if it is already closing.
         let _ = self.socket.close();
     }
 }
@@ -169,8 +169,8 @@ impl WireEvent {
     }
 }
 
-/// Refuses what is no address of a WebSocket. Newer browsers take http for ws, older ones do not: here it is an error
-/// everywhere.
+/// Refuses an address that is not that of a WebSocket. Newer browsers accept http for ws, older ones do not; here it is
+/// always an error.
 pub(crate) fn check_address(url: &str) -> Result<(), SocketError> {
     let is_websocket = url.split_once("://").is_some_and(|(scheme, rest)| {
         (scheme.eq_ignore_ascii_case("ws") || scheme.eq_ignore_ascii_case("wss")) && !rest.is_empty()

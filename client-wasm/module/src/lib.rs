@@ -1,13 +1,13 @@
 //! The WebAssembly module of the npm package `@wirehub/client`: the client's state machine, and nothing else.
 //!
-//! TypeScript has the WebSocket, the timers and the promises; here are the rules. It puts in what happened, and takes
-//! out what is to be done and told. The package's `machine.ts` is the only user, and knows the numbers in here:
-//! nothing is for others.
+//! TypeScript has the WebSocket, the timers and the promises; the rules are here. It passes events in, and takes
+//! actions and events out. The package's `machine.ts` is the only user, and knows the numbers used here: nothing is
+//! meant for others.
 //!
 //! Rules that hold throughout:
 //! - The module imports nothing. It is never in the middle of something while JavaScript runs.
-//! - Calls pass numbers and bytes, so that no code is needed at the border.
-//! - Nothing here says anything in words that TypeScript could say: words weigh.
+//! - Calls pass numbers and bytes, so that no conversion code is needed.
+//! - Texts that TypeScript can produce are not in the module, because texts add to its size.
 
 #![cfg_attr(target_family = "wasm", no_std)]
 
@@ -33,7 +33,7 @@ use wirehub_common::{ChannelName, Content, utf8};
 
 use self::output::Output;
 
-/// Without the standard library, whose way to panic, with words and places in the source, is a sixth of a module.
+/// Built without the standard library, whose panics, with messages and source locations, are a sixth of a module.
 #[cfg(target_family = "wasm")]
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
@@ -45,12 +45,12 @@ mod allocator {
     use talc::cell::TalcSyncCell;
     use talc::wasm::{WasmBinning, WasmGrowAndClaim};
 
-    /// A page's module has one thread, and its size counts.
+    /// A page's module has one thread, and its size matters.
     #[global_allocator]
     static ALLOCATOR: TalcSyncCell<WasmGrowAndClaim, WasmBinning> = TalcSyncCell::new_wasm(WasmGrowAndClaim);
 }
 
-/// The client of this instance. What is called while another call has it, or after one has failed, fails as well.
+/// The client of this instance. A call during another call, or after a failed one, fails as well.
 static CLIENT: Mutex<Client> = Mutex::new(Client::new());
 
 #[allow(clippy::unwrap_used, reason = "to call it like that is a fault, and this is how it is told")]
@@ -58,24 +58,24 @@ fn client() -> MutexGuard<'static, Client> {
     CLIENT.try_lock().unwrap()
 }
 
-/// Makes room for what the next [`input`] comes with; gives where.
+/// Reserves room for the text and data of the next [`input`]; returns its address.
 #[wasm_bindgen]
 pub fn reserve(length: usize) -> *const u8 {
     client().reserve(length)
 }
 
-/// Takes what happened, or is wished: `kind`, and what the others mean for it. The room that was reserved begins with a
-/// text of so many bytes; the rest of it is data. `now` is in milliseconds since a moment of JavaScript's own. Gives a
-/// number where the kind says so. A negative one: it failed, and the output with the reason is where that number is
-/// without its sign.
+/// Takes an event or a request: `kind`, and arguments whose meaning depends on it. The reserved room begins with a text
+/// of `text` bytes; the rest of it is data. `now` is in milliseconds since an origin chosen by JavaScript. Returns a
+/// number for some kinds. A negative number is a failure: without its sign it is the address of the output with the
+/// reason.
 #[wasm_bindgen]
 pub fn input(kind: u32, now: f64, number: u32, text: usize, flags: u32, timeout: f64, offset: f64) -> f64 {
     client().input(kind, now, number, text, flags, timeout, offset)
 }
 
-/// Gives where the `Output` is with all that is to be told if `events`, and else with what is to be done next. A message
-/// is to be sent only where the WebSocket is `writable`, and only one at a time. There is no more where the output is
-/// empty.
+/// Returns the address of the `Output`: every pending event if `events`, and the next action otherwise. A message is
+/// returned only if the WebSocket is `writable`, and only one at a time. An empty output means that there is nothing
+/// more.
 #[wasm_bindgen]
 pub fn poll(now: f64, writable: bool, events: bool) -> *const f64 {
     client().poll(now, writable, events)
@@ -84,7 +84,7 @@ pub fn poll(now: f64, writable: bool, events: bool) -> *const f64 {
 struct Client {
     core: Core<Output>,
     reserved: Vec<u8>,
-    /// What is not for the one who takes events.
+    /// The output for callers other than the reader of events.
     aside: Output,
 }
 
@@ -137,67 +137,67 @@ impl Client {
     }
 }
 
-/// What [`input`] takes. This one is the first of all: see [`begin`].
+/// The kinds of [`input`]. This one comes before all others: see [`begin`].
 const BEGIN: u32 = 0;
 const CONNECT: u32 = 1;
 /// The WebSocket is open; the text is the subprotocol.
 const OPEN: u32 = 2;
-/// A text message came.
+/// A text message arrived.
 const TEXT: u32 = 3;
 /// The WebSocket is closed, with a code and a reason.
 const CLOSED: u32 = 4;
-/// The time is over that the output said.
+/// The time announced by the output has come.
 const TIMEOUT: u32 = 5;
-/// The page is shown, or runs, again.
+/// The page is visible, or runs, again.
 const BACK: u32 = 6;
-/// There is a network again, or another one.
+/// The network is back, or has changed.
 const ONLINE: u32 = 7;
 const OFFLINE: u32 = 8;
-/// The page is put aside as it is, for when its user goes back to it.
+/// The page is kept in memory for when its user goes back to it.
 const PUT_ASIDE: u32 = 9;
 /// Ends the subscription with this number.
 const UNSUBSCRIBE: u32 = 10;
-/// Gives up on the command with this number.
+/// Cancels the command with this number.
 const CANCEL: u32 = 11;
 /// Replaces the token.
 const SET_TOKEN: u32 = 12;
-/// The token that was asked for with this number.
+/// The token that answers the question with this number.
 const TOKEN: u32 = 13;
-/// There is none for now.
+/// There is no token for now.
 const NO_TOKEN: u32 = 14;
-/// There is none any more.
+/// There will be no token any more.
 const SIGNED_OUT: u32 = 15;
 /// Closes the client for good, with a code and a reason.
 const CLOSE: u32 = 16;
-/// A binary message came.
+/// A binary message arrived.
 const MESSAGE: u32 = 17;
-/// The WebSocket has sent some of what it had been given.
+/// The WebSocket has sent some of the bytes it had been given.
 const DRAINED: u32 = 18;
-/// Subscribes to the channel that the text names. This and those that follow give their numbers.
+/// Subscribes to the channel named by the text. This kind and the following ones return their numbers.
 const SUBSCRIBE: u32 = 19;
-/// The data is to be read as JSON if the flag says so; the same holds for the next three.
+/// The data is to be read as JSON if the flag is set; the same holds for the next three.
 const PUBLISH: u32 = 20;
-/// Publishes now or never; the number is 1 where it was not dropped, 0 where it was.
+/// Publishes now or never. Returns 1 if the message was sent, 0 if it was dropped.
 const PUBLISH_VOLATILE: u32 = 21;
 const CALL: u32 = 22;
-/// Calls for a stream of responses.
+/// Calls a procedure with a stream of responses.
 const CALL_STREAM: u32 = 23;
-/// Reads a channel's history, as many messages as the number says; the flag reverses it. What it begins at is offset and,
-/// in the data, epoch.
+/// Reads up to `number` messages of a channel's history; the flag reverses the order. The start is an offset and, in
+/// the data, an epoch.
 const HISTORY: u32 = 24;
-/// Asks who is in a channel; with the flag only how many.
+/// Asks for the members of a channel; with the flag only for their numbers.
 const PRESENCE: u32 = 25;
-/// Acknowledges the alarm of this name.
+/// Acknowledges the alarm with this id.
 const ACKNOWLEDGE: u32 = 26;
 
 /// See the kinds.
 const FLAG: u32 = 1;
-/// Only where it can go out now.
+/// Fails unless it can be sent now.
 const FAIL_FAST: u32 = 2;
 
-/// The text is the token; the flag says that tokens can be asked for. The data has 64 random bits, the contract's hash in
-/// eight bytes, its name, which is as long as the number says, and the client's name. A contract that there is none of has
-/// no name. What its items are TypeScript knows. The offset is how many bytes the send queue has.
+/// The text is the token; the flag announces a token provider. The data contains 64 random bits, the contract's hash in
+/// eight bytes, its name of `number` bytes, and the client's name. An empty contract name stands for no contract. The
+/// contract's items are known to TypeScript. The offset is the size of the send queue in bytes.
 fn begin(
     core: &mut Core<Output>,
     name: usize,
@@ -295,7 +295,7 @@ fn act(
     Ok(0)
 }
 
-/// Whole microseconds: browsers give no more. The cast takes what is negative or no number as 0.
+/// Whole microseconds, because browsers are not more precise. The cast turns negative numbers and NaN into 0.
 fn duration(milliseconds: f64) -> Duration {
     Duration::from_micros((milliseconds * 1000.0) as u64)
 }
@@ -304,7 +304,7 @@ fn moment(milliseconds: f64) -> Time {
     Time::from_micros((milliseconds * 1000.0) as u64)
 }
 
-/// A text of JavaScript's, which makes nothing that is not UTF-8.
+/// A text from JavaScript, which is always UTF-8.
 fn text_of(bytes: &[u8]) -> &str {
     utf8::text(bytes).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! What comes out of the module: rows of numbers, and bytes.
+//! The output of the module: rows of numbers, and bytes.
 
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -13,15 +13,16 @@ use wirehub_common::frame::ContractDigest;
 use wirehub_common::view::{self, Alarm, Member, Payload, Publication};
 use wirehub_common::{Bytes, ChannelName, Content};
 
-/// Four numbers (how many numbers there are in all; where the bytes are; how many; milliseconds until the client
-/// wants to hear that time has passed, infinite for never), then rows of eight numbers: kind, number, three values that
-/// depend on the kind, and how many of the bytes are the row's first, second and third text or payload.
+/// The output begins with four numbers: the count of all numbers; the address of the bytes; their count; the
+/// milliseconds until the client has to be called again, infinite for never. Rows of eight numbers follow: kind,
+/// number, three values that depend on the kind, and the lengths in bytes of the row's first, second and third text or
+/// payload.
 ///
-/// What one message brings costs the same then, whatever it is, and many cost one call.
+/// In this way the cost of a message does not depend on its kind, and many messages cost one call.
 pub(crate) struct Output {
     numbers: Vec<f64>,
     bytes: Vec<u8>,
-    /// TypeScript has it: what comes begins another one.
+    /// TypeScript has read it: the next row begins a new output.
     is_taken: bool,
 }
 
@@ -32,7 +33,7 @@ impl Output {
         Self { numbers: Vec::new(), bytes: Vec::new(), is_taken: false }
     }
 
-    /// Completes it, and gives where it is. It stays there until something else comes.
+    /// Completes the output and returns its address. It stays valid until the next row.
     pub(crate) fn take(&mut self, due: Option<Duration>) -> *const f64 {
         self.begin();
         let due = due.map_or(f64::INFINITY, milliseconds);
@@ -64,7 +65,7 @@ impl Output {
         }
     }
 
-    /// The error that the row after it is about.
+    /// The error to which the next row belongs.
     pub(crate) fn failure(&mut self, error: &Error) {
         let words = error.own_words().unwrap_or_default();
         let about = error.about_what().unwrap_or_default();
@@ -78,7 +79,7 @@ impl Output {
         self.carry(kind, subscription, publication.payload(), publication.publisher(), time, offset);
     }
 
-    /// What is shown of it stands where a message does.
+    /// The info of the member takes the place of a message.
     fn member(&mut self, kind: u8, number: u32, member: Member<'_>) {
         let data = member.info().as_bytes();
         let content = if data.is_empty() { Content::Bytes } else { Content::Json };
@@ -100,7 +101,7 @@ impl Output {
         self.row(kind, number, values, [session.as_bytes(), user.as_bytes(), payload.data]);
     }
 
-    /// A row of few things: the text is its third part.
+    /// A row with few values: the text is its third part.
     fn note(&mut self, kind: u8, number: u32, value: f64, text: &[u8]) {
         self.row(kind, number, [value, 0.0, 0.0], [&[], &[], text]);
     }
@@ -124,7 +125,7 @@ impl Listener for Output {
     fn frame(&mut self, _: &Bytes) {}
 
     fn state(&mut self, news: StateView<'_>) {
-        // For a connection that was closed TypeScript has better words.
+        // For a closed connection TypeScript has better messages.
         if let Some(failure) = news.failure.filter(|failure| failure.code() != ErrorCode::CLOSED) {
             self.failure(failure);
         }
@@ -245,32 +246,32 @@ impl Listener for Output {
 
 /// A message: content, time in milliseconds since 1970, offset; session and user of its publisher, if any, and payload.
 const PUBLICATION: u8 = 0;
-/// The same, of what the next answer brings: a response, an old message, a member.
+/// The same for a part of the next answer: a response, an old message, a member.
 const PART: u8 = 1;
-/// The same, of somebody who entered a channel, with what is shown of the session as the payload.
+/// The same for a member that entered a channel, with the info of the session as the payload.
 const JOINED: u8 = 2;
-/// The same, of somebody who left.
+/// The same for a member that left.
 const LEFT: u8 = 3;
-/// An alarm: content, time in milliseconds since 1970, milliseconds until it is over, or -1 where it is over; its id,
+/// An alarm: content, time in milliseconds since 1970, milliseconds until it ends, or -1 if it has ended; its id,
 /// channel and payload.
 const ALARM: u8 = 4;
-/// A command brought the parts before this, or failed by the error before it. Whether more follows; of a history the
-/// newest offset, whether it has more messages than the server gave, and the epoch; of a channel's members how many sessions
-/// and users they are, and behind which session there are more.
+/// The answer to a command: the parts before it, or the error before it. Whether more answers follow. For a history the
+/// newest offset, whether it has more messages than the server returned, and the epoch. For members the numbers of
+/// sessions and users, and the session behind which there are more.
 const ANSWER: u8 = 5;
-/// Temporary or not; words, and what those of the code are about. The number is the code.
+/// An error: whether it is temporary; its message, and the subject of the message of its code. The number is the code.
 const ERROR: u8 = 6;
-/// The number is the state. Close code or 0, milliseconds until the next attempt or -1; session, user, reason. An error
-/// before it says why the client is over, where the code does not.
+/// A change of state; the number is the state. Close code or 0, milliseconds until the next attempt or -1; session,
+/// user, reason. An error before it is the reason for which the client ended, unless the code is.
 const STATE: u8 = 7;
-/// A subscription is in force: for the first time (0), with all messages since it was in force last (1), without them
-/// because the channel has no history (2), or because that does not reach back so far (3).
+/// A subscription is active: for the first time (0), with every message since it was last active (1), without them
+/// because the channel has no history (2), or because the history does not reach back so far (3).
 const SUBSCRIBED: u8 = 8;
-/// A subscription ended: by the error before it, or by the application's wish.
+/// A subscription ended, because of the error before it or by the application's wish.
 const UNSUBSCRIBED: u8 = 9;
-/// A token has to be put in, with this number.
+/// A token is needed for the question with this number.
 const TOKEN_NEEDED: u8 = 10;
-/// The error before it belongs to nothing else.
+/// The error before it belongs to no command and no subscription.
 const NOTICE: u8 = 11;
 /// Open a WebSocket.
 const OPEN: u8 = 12;
@@ -278,17 +279,17 @@ const OPEN: u8 = 12;
 const SEND: u8 = 13;
 /// Close the WebSocket with this code and reason.
 const CLOSE: u8 = 14;
-/// The server made a subscription with this number, to this channel.
+/// The server made a subscription with this number to this channel.
 const OFFERED: u8 = 15;
-/// An item of the server's contract: the number is the lower half of its hash, the value the higher one; its name.
+/// An item of the server's contract: the number is the lower half of its hash, the value the upper one; its name.
 const CONTRACT_ITEM: u8 = 16;
-/// The server's contract is another one: it has the items before this.
+/// The server's contract differs: it has the items before this row.
 const CONTRACT: u8 = 17;
 
-/// Messages of a subscription that is in force are missing, because they were lost (3, as above) or dropped (4).
+/// Messages of an active subscription are missing, because they were lost (3, as above) or dropped (4).
 const GAP: u8 = 18;
 
-/// A message to everybody. No subscription has this number.
+/// A message to every session. No subscription has this number.
 const NO_SUBSCRIPTION: u32 = 0;
 
 fn milliseconds(delay: Duration) -> f64 {

@@ -2,13 +2,13 @@ import type { Subscription } from './subscription.js';
 import type { WirehubError } from './errors.js';
 import { Recovery } from './events.js';
 
-/** A channel with subscriptions. The server knows of one, whose messages they share. */
+/** A channel with subscriptions. The server knows only one of them; all share its messages. */
 export interface Channel {
   readonly name: string;
   readonly members: Set<Subscription>;
-  /** The number of the one in the module; 0 before that knows it. */
+  /** The number of that one in the module; 0 before the module knows it. */
   number: number;
-  /** Whether that one is in force. */
+  /** Whether that one is active. */
   live: boolean;
 }
 
@@ -17,14 +17,14 @@ export class Channels {
   readonly #byName = new Map<string, Channel>();
   readonly #byNumber = new Map<number, Channel>();
 
-  /** Adds a subscription. The first of its channel has to be made in the module. */
+  /** Adds a subscription. The first one of its channel has to be made in the module. */
   join(subscription: Subscription): Channel {
     const name = subscription.channel;
     const channel = this.#byName.get(name) ?? { name, members: new Set(), number: 0, live: false };
     this.#byName.set(name, channel);
     channel.members.add(subscription);
     if (channel.live) {
-      // Told when the caller has got the subscription and listens to it.
+      // Notified once the caller has the subscription and listens to it.
       queueMicrotask(() => {
         if (channel.live && channel.members.has(subscription)) subscription.onSubscribed(Recovery.First);
       });
@@ -32,7 +32,7 @@ export class Channels {
     return channel;
   }
 
-  /** Takes a subscription out; gives its channel where it was the last one. */
+  /** Removes a subscription; returns its channel if it was the last one. */
   leave(subscription: Subscription): Channel | undefined {
     const channel = this.#byName.get(subscription.channel);
     if (!channel?.members.delete(subscription) || channel.members.size > 0) return undefined;
@@ -65,7 +65,7 @@ export class Channels {
     for (const member of [...(this.#byNumber.get(number)?.members ?? [])]) member.onGap(reason);
   }
 
-  /** The connection is gone: the server has to confirm anew. */
+  /** The connection is lost: the server has to confirm each subscription again. */
   onLost(): void {
     for (const channel of this.#byName.values()) {
       channel.live = false;

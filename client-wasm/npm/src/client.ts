@@ -37,8 +37,8 @@ import { websocketUrl } from './url.js';
 import { socketMaker } from './websocket.js';
 
 /**
- * `connecting`: the first attempt, and those after it until one succeeds. `reconnecting`: the connection was lost.
- * `closed`: for good, by `close` or with a code that says not to come back.
+ * `connecting`: the first attempt is being made, or a later one before the first success. `reconnecting`: the
+ * connection was lost. `closed`: for good, by `close` or by a code that forbids reconnecting.
  */
 export type State = 'disconnected' | 'connecting' | 'connected' | 'reconnecting' | 'closed';
 
@@ -50,8 +50,8 @@ export type State = 'disconnected' | 'connecting' | 'connected' | 'reconnecting'
  * for await (const { data } of client.subscribe('news')) console.log(data);
  * ```
  *
- * @throws {WirehubError} the server refuses the client for good or its token has expired, or `signal` aborts: the client is
- * closed then.
+ * @throws {WirehubError} the server refuses the client for good, its token has expired, or `signal` aborts. The client
+ * is closed then.
  */
 export async function connect<C extends Contract = AnyContract>(
   url: string | URL,
@@ -86,9 +86,9 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
   readonly #channels = new Channels();
   readonly #commands: Commands;
   readonly #tokens: Tokens | undefined;
-  /** Whoever waits for a connection. */
+  /** The callers that wait for a connection. */
   readonly #waiting = new Set<(error?: WirehubError) => void>();
-  /** Aborts when the client is over. */
+  /** Aborts when the client ends. */
   readonly #life = new AbortController();
   #token = '';
   #needsToken = false;
@@ -97,13 +97,13 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
   #user: string | undefined;
   #machine: Machine | undefined;
   #flushing = false;
-  /** Why the client is over. */
+  /** The error with which the client ended. */
   #end: WirehubError | undefined;
 
   /**
    * `url` is absolute, or relative to the page; `http:` and `https:` stand for `ws:` and `wss:`.
    *
-   * @throws {WirehubError} the address can't be one of a server.
+   * @throws {WirehubError} the address is not that of a server.
    */
   constructor(url: string | URL, options: ClientOptions<C> = {}) {
     super();
@@ -115,12 +115,12 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
     else this.#tokens = new Tokens(token);
   }
 
-  /** What the client is doing. */
+  /** The state of the client. */
   get state(): State {
     return this.#state;
   }
 
-  /** The session's id; the last one's while reconnecting. */
+  /** The session's id; while reconnecting, that of the last session. */
   get session(): string | undefined {
     return this.#session;
   }
@@ -131,11 +131,12 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
   }
 
   /**
-   * Begins to connect, if that has not begun, and waits until the client is connected. Attempts go on until one
+   * Begins to connect, unless that has begun, and waits until the client is connected. Attempts continue until one
    * succeeds or the client is closed; `signal` ends only the waiting.
    *
-   * @throws {WirehubError} the server refuses the client for good, or it is closed; the signal aborts; the WebAssembly
-   * module can't be loaded (the client is as before then). TOKEN_EXPIRED where it {@link needsToken}: it goes on with a new one.
+   * @throws {WirehubError} the server refuses the client for good, or the client is closed; the signal aborts; the
+   * WebAssembly module can't be loaded (the client is as before then); TOKEN_EXPIRED if it {@link needsToken}: it
+   * continues with a new token.
    */
   async connect({ signal }: ConnectOptions = {}): Promise<void> {
     refuseAborted(signal);
@@ -158,14 +159,14 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
 
   /**
    * Subscribes to a channel: now or once the client is connected, and again after each reconnect. Several subscriptions
-   * to one channel share what the server sends; each has its own queues, and ends by itself.
+   * to one channel share the messages from the server. Each has its own queues, and ends by itself.
    *
    * @throws {WirehubError} the client is closed, or the signal has aborted.
    */
   subscribe<K extends ChannelOf<C>>(channel: K, options: SubscribeOptions = {}): Subscription<MessageOf<C, K>> {
     this.#refuseWhenClosed();
     const { signal, queue } = options;
-    // A signal may live longer than many subscriptions.
+    // A signal may outlive many subscriptions.
     const stop = onAbort(signal, () => void subscription.unsubscribe());
     const subscription = this.#subscription(channel, queue);
     subscription.addEventListener('unsubscribed', stop);
@@ -175,12 +176,12 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
   }
 
   /**
-   * Publishes a message, now or once the client is connected, and waits for the server's answer. Gives `false` where
-   * the message was `volatile` and dropped, `true` otherwise.
+   * Publishes a message, now or once the client is connected, and waits for the server's answer. Returns `false` if the
+   * message was `volatile` and dropped, `true` otherwise.
    *
-   * @throws {WirehubError} the server refuses it, or says that it takes none so large; there was no answer in time; too much waits to be sent already; the
-   * connection was lost before the answer came, and the server can't tell whether it has it; the client is closed; the
-   * signal aborts.
+   * @throws {WirehubError} the server refuses the message, or it is over the server's size limit; there was no answer
+   * in time; the send queue is full; the connection was lost before the answer, and the server can't tell whether it
+   * has the message; the client is closed; the signal aborts.
    */
   async publish<K extends ChannelOf<C>>(channel: K, data: MessageOf<C, K>, options: PublishOptions = {}): Promise<boolean> {
     const encoded = encode(data);
@@ -205,11 +206,11 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
   }
 
   /**
-   * Calls a procedure of the server that has any number of responses, now or once the client is connected. Leaving the
-   * loop over them cancels the call on the server. The timeout is for the first response.
+   * Calls a procedure of the server with any number of responses, now or once the client is connected. Leaving the loop
+   * over them cancels the call on the server. The timeout is for the first response.
    *
-   * All errors come out of the loop: those of {@link publish}, and OVERFLOW where responses come faster than they are
-   * taken.
+   * Every error is thrown by the loop: those of {@link publish}, and OVERFLOW if responses arrive faster than they are
+   * read.
    */
   callStream<K extends StreamOf<C>>(name: K, request: StreamRequestOf<C, K>, options: CallStreamOptions = {}): AsyncIterableIterator<StreamResponseOf<C, K>> {
     let command: Command | undefined;
@@ -236,11 +237,11 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
   }
 
   /**
-   * Reads a channel's history. The server has bounds of its own, 1,000 messages and 4 MiB: where a page says that there is
-   * `more`, ask again `since` its `last` place.
+   * Reads a channel's history. The server has limits of its own, 1,000 messages and 4 MiB. If a page has `more` behind
+   * it, ask again `since` its `last` position.
    *
-   * @throws {WirehubError} as for {@link publish}; NOT_AVAILABLE: the channel keeps none; UNRECOVERABLE: what came after
-   * `since` is gone.
+   * @throws {WirehubError} as for {@link publish}; NOT_AVAILABLE: the channel keeps no history; UNRECOVERABLE: messages
+   * after `since` are lost.
    */
   async history<K extends ChannelOf<C>>(channel: K, options: HistoryOptions = {}): Promise<HistoryPage<MessageOf<C, K>>> {
     const { since, limit = 100, reverse = false } = options;
@@ -263,17 +264,17 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
   }
 
   /**
-   * Asks who is in a channel: an entry for each session, of all of them. Where there are more than the server gives at once
-   * it is asked again; {@link presencePage} gives one page.
+   * Returns the members of a channel, an entry for each session. If there are more than the server returns at once, it
+   * is asked again; {@link presencePage} returns one page.
    *
-   * @throws {WirehubError} as for {@link publish}; NOT_AVAILABLE: the channel does not tell.
+   * @throws {WirehubError} as for {@link publish}; NOT_AVAILABLE: the channel keeps no presence.
    */
   async presence(channel: ChannelOf<C>, options: SendOptions = {}): Promise<Member[]> {
     const all: Member[] = [];
     let more = true;
     while (more) {
       const page = await this.presencePage(channel, { ...options, after: all.at(-1)?.session });
-      // Not one for each: a call takes only so many arguments.
+      // One by one, because a call takes only a limited number of arguments.
       for (const each of page.members) all.push(each);
       more = page.more;
     }
@@ -281,8 +282,8 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
   }
 
   /**
-   * Asks who is in a channel, up to what the server gives at once: 10,000 sessions, and 1 MiB of what is shown of them.
-   * Where a page says that there are `more`, ask again `after` the session of its last member.
+   * Returns the members of a channel, up to the limit of the server: 10,000 sessions, and 1 MiB of info. If a page has
+   * `more` behind it, ask again `after` the session of its last member.
    *
    * @throws {WirehubError} as for {@link presence}.
    */
@@ -293,7 +294,7 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
   }
 
   /**
-   * Asks how many are in a channel.
+   * Returns the numbers of sessions and users in a channel.
    *
    * @throws {WirehubError} as for {@link presence}.
    */
@@ -303,26 +304,27 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
   }
 
   /**
-   * Acknowledges an alarm, so that the server does not send it again: now or once the client is connected, however long that
-   * takes. Goes out again after a reconnect until it has been answered. Only a `timeout` in `options` ends it before.
+   * Acknowledges an alarm, so that the server does not send it again: now or once the client is connected, however long
+   * that takes. It is sent again after a reconnect until it is answered. Only a `timeout` in `options` ends it earlier.
    *
-   * @throws {WirehubError} as for {@link publish}; UNKNOWN_ALARM: it is over, as the `withdraw` event says too.
+   * @throws {WirehubError} as for {@link publish}; UNKNOWN_ALARM: the alarm has ended, as the `withdraw` event reports
+   * too.
    */
   async acknowledge(alarm: string, options: SendOptions = {}): Promise<void> {
     await this.#command(Request.Acknowledge, alarm, { timeout: Infinity, ...options });
   }
 
   /**
-   * Whether the client waits for {@link setToken}: the server says that its token has expired, and there is no provider to ask.
-   * It is connecting or reconnecting then, and its subscriptions stay.
+   * Whether the client waits for {@link setToken}: the server reports that its token has expired, and there is no
+   * provider. The client is connecting or reconnecting then, and its subscriptions stay.
    */
   get needsToken(): boolean {
     return this.#needsToken;
   }
 
   /**
-   * Replaces the token: in the connection that is up or on its way, and for those to come. Where it is another user's, that
-   * user's session takes the place of the one there is.
+   * Replaces the token, for the current connection or attempt and for later ones. If it belongs to another user, a
+   * session of that user takes the place of the current one.
    *
    * @throws {WirehubError} the client is closed.
    */
@@ -335,7 +337,7 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
   }
 
   /**
-   * Closes the client for good: what is queued fails, subscriptions end.
+   * Closes the client for good: queued commands fail, subscriptions end.
    *
    * @param code 1000, or 3000 to 4999.
    * @param reason At most 123 bytes.
@@ -383,7 +385,7 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
     this.#enter(() => machine.input(Input.Connect));
   }
 
-  /** @internal This and what follows is what the machine tells: see its `Host`. */
+  /** @internal This and the following methods are called by the machine: see its `Host`. */
   causeOf(code: number): ErrorOptions | undefined {
     return code === Code.TOKEN_UNAVAILABLE ? this.#tokens?.failure : undefined;
   }
@@ -402,7 +404,7 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
     if (code === 0) this.#changeState(state);
     else this.#changeState(state, code, closeReason(code, reason), retryIn);
     if (state === 'connected') for (const settle of this.#waiting) settle();
-    // A listener may have put one in.
+    // A listener may have set a token.
     if (this.#needsToken) for (const settle of this.#waiting) settle(new WirehubError(Code.TOKEN_EXPIRED));
   }
 
@@ -489,14 +491,14 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
 
   /** @internal */
   onError(error: WirehubError): void {
-    // It took too long, if it has not answered.
+    // A provider that has not answered took too long.
     if (error.code === Code.TOKEN_UNAVAILABLE) this.#tokens?.abandon();
     this.dispatchEvent(new ClientErrorEvent(error));
   }
 
   /** @internal */
   onDeath(error: WirehubError): void {
-    // Before the others hear of it: they may call it.
+    // Before other code is notified, which may call the machine.
     this.#machine = undefined;
     this.dispatchEvent(new ClientErrorEvent(error));
     this.#finish(CloseCode.CLIENT_FAILED, '', error);
@@ -522,7 +524,7 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
     try {
       this.#channels.number(channel, this.#enter((machine) => machine.request(Request.Subscribe, channel.name)));
     } catch (error) {
-      // Told when the caller has got the subscription and listens to it.
+      // Notified once the caller has the subscription and listens to it.
       queueMicrotask(() => this.#channels.onUnsubscribed(channel, error as WirehubError));
     }
   }
@@ -536,12 +538,12 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
     return subscription;
   }
 
-  /** Tells the module, if that is there. */
+  /** Notifies the module, if it is loaded. */
   #tell(kind: Input, number: number, text?: string): void {
     if (this.#machine) this.#enter((machine) => machine.input(kind, number, text));
   }
 
-  /** Calls into the module; what that queues goes out soon. */
+  /** Calls into the module; the commands that this queues are sent soon. */
   #enter<T>(call: (machine: Machine) => T): T {
     const machine = this.#machine;
     if (!machine) throw this.#end ?? new WirehubError(Code.CLOSED);
@@ -549,7 +551,7 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
     return machine.enter(call);
   }
 
-  /** Has what is queued go out, with everything else that the running code still adds: many commands, one message. */
+  /** Sends the queued commands once the running code has ended, so that many commands share one message. */
   #flush(machine: Machine): void {
     if (this.#flushing) return;
     this.#flushing = true;
@@ -559,7 +561,7 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
     });
   }
 
-  /** The client is over. */
+  /** Ends the client. */
   #finish(code: number, said: string, error?: WirehubError): void {
     if (this.#end) return;
     const reason = closeReason(code, said);
@@ -579,16 +581,16 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
   }
 }
 
-/** In the order of their numbers in the module; all others mean that the client is closed. */
+/** In the order of their numbers in the module. Every other number means that the client is closed. */
 const STATES: readonly State[] = ['disconnected', 'connecting', 'connected', 'reconnecting'];
 
-/** How many bytes wait to be sent where the application does not say. */
+/** The default size of the send queue in bytes. */
 const SEND_QUEUE = 1024 * 1024;
 
-/** The channel of what the server says to everybody. */
+/** The channel of messages to every session. */
 const EVERYBODY = '@all';
 
-/** A row that is about a member: its data is what is shown of it. */
+/** A row about a member: its data is the member's info. */
 function member({ publication, error, size }: Row): Member {
   const { session = '', user = '' } = publication.publisher ?? {};
   return size === 0 || error ? { session, user } : { session, user, info: publication.data };

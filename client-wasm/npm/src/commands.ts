@@ -3,48 +3,53 @@ import type { Position } from './history.js';
 import { Input, type Details, type Machine, type Request, type Row } from './machine.js';
 import type { SendOptions } from './options.js';
 
-/** What the server says to a command. */
+/** The server's answer to a command. */
 export interface Answer {
   readonly rows: readonly Row[];
-  /** Of a history: its newest place. */
+  /** For a history: its newest position. */
   readonly position: Position;
-  /** Of a channel's members: how many users they are; the position's offset is how many sessions. Of a history: 1 where there is more. */
+  /**
+   * For members: the number of users; the position's offset is the number of sessions. For a history: 1 if there is
+   * more.
+   */
   readonly count: number;
 }
 
-/** Whoever waits for a command. */
+/** The waiter for a command. */
 export interface Waiting {
   resolve(answer: Answer): void;
   reject(error: WirehubError): void;
-  /** An answer that is not the last. */
+  /** Receives an answer that is not the last one. */
   receive?(answer: Answer): void;
 }
 
 /** A command that has not ended. */
 export interface Command extends Waiting {
   readonly bytes: number;
-  /** Its number in the module; 0 before that knows it. */
+  /** Its number in the module; 0 before the module knows it. */
   number: number;
-  /** For its time to run out before the module knows it. */
+  /** The timeout while the module does not know it. */
   timer?: ReturnType<typeof setTimeout>;
-  /** Has the module begin it; gives its number. */
+  /** Begins it in the module; returns its number. */
   begin(machine: Machine): number;
   /** Stops listening to the caller's signal. */
   stop(): void;
 }
 
-/** The longest delay that timers know. */
+/** The longest delay of a timer. */
 const LONGEST = 2 ** 31 - 1;
 
 /** The commands of a client that have not ended. */
 export class Commands {
   readonly #timeout: number;
-  /** The most that waits for the module to be loaded: as many bytes as that itself would queue. */
+  /**
+   * The limit in bytes for commands that wait for the module to be loaded. It is the size of the module's own queue.
+   */
   readonly #bound: number;
-  /** Calls into the module; what that queues goes out soon. */
+  /** Calls into the module; the commands that this queues are sent soon. */
   readonly #enter: <T>(call: (machine: Machine) => T) => T;
   readonly #pending = new Map<number, Command>();
-  /** Those that wait for the module to be loaded. Their time runs already. */
+  /** The commands that wait for the module to be loaded. Their timeouts are already running. */
   readonly #early = new Set<Command>();
   #earlyBytes = 0;
   #started = false;
@@ -55,7 +60,7 @@ export class Commands {
     this.#enter = enter;
   }
 
-  /** @throws {WirehubError} the signal has aborted; too much waits already; it may not wait, and would have to. */
+  /** @throws {WirehubError} the signal has aborted; the queue is full; the command may not wait, and would have to. */
   begin(kind: Request, name: string, { timeout = this.#timeout, signal, failFast = false }: SendOptions, details: Details, waiting: Waiting): Command {
     const bytes = details.data?.length ?? 0;
     if (!this.#started && failFast) throw new WirehubError(Code.NOT_CONNECTED);
@@ -77,7 +82,7 @@ export class Commands {
     return command;
   }
 
-  /** The module is there. */
+  /** The module is loaded. */
   start(): void {
     this.#started = true;
     for (const command of this.#early) {
@@ -106,7 +111,7 @@ export class Commands {
     if (this.#fail(command, error)) this.#enter((machine) => machine.input(Input.Cancel, command.number));
   }
 
-  /** The client is over, and all of them are. */
+  /** The client ended, and so do its commands. */
   end(error: WirehubError): void {
     for (const command of [...this.#pending.values(), ...this.#early]) this.#fail(command, error);
   }
@@ -120,7 +125,7 @@ export class Commands {
     }
   }
 
-  /** Gives whether the module has it. */
+  /** Returns whether the module has it. */
   #fail(command: Command, error: WirehubError): boolean {
     clearTimeout(command.timer);
     command.stop();

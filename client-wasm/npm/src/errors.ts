@@ -5,9 +5,9 @@ export { CloseCodes, Codes } from './generated/codes.js';
 /** @internal */
 export { CloseCode, Code } from './generated/codes.js';
 
-/** Why something failed. */
+/** The error of every operation that fails. */
 export class WirehubError extends Error {
-  /** One of {@link Codes}, or from 1000 on the application's own. */
+  /** One of {@link Codes}; from 1000 on, a code of the application. */
   readonly code: number;
   /** Whether the same may succeed later. */
   readonly temporary: boolean;
@@ -20,17 +20,20 @@ export class WirehubError extends Error {
   }
 }
 
-/** @internal An error of the module's: in `words`, or where these are empty in those of the code and what they are `about`. */
+/**
+ * @internal An error from the module with the message `words`. If that is empty, it has the message of its code and the
+ * subject `about`.
+ */
 export function toError(code: number, temporary: boolean, words: string, about: string, cause?: ErrorOptions): WirehubError {
   return new WirehubError(code, { message: words || (about && `${errorWords[code]}: ${about}`), temporary, ...cause });
 }
 
-/** @internal The caller asked for what can't be. */
+/** @internal The error of a caller that asked for something impossible. */
 export function badRequest(message: string, cause?: ErrorOptions): WirehubError {
   return new WirehubError(Code.BAD_REQUEST, { message, ...cause });
 }
 
-/** @internal Calls `give` when the signal aborts; gives a function that takes that back. */
+/** @internal Calls `give` when the signal aborts. Returns a function that removes the listener. */
 export function onAbort(signal: AbortSignal | undefined, give: (error: WirehubError) => void): () => void {
   refuseAborted(signal);
   const listener = (): void => give(aborted(signal as AbortSignal));
@@ -43,7 +46,7 @@ export function refuseAborted(signal: AbortSignal | undefined): void {
   if (signal?.aborted) throw aborted(signal);
 }
 
-/** @internal What was said when a connection ended, or what its code means. */
+/** @internal The reason given for the end of a connection, or the description of its code. */
 export function closeReason(code: number, reason: string): string {
   return reason || meaning(code, closeWords, closeNames);
 }
@@ -52,7 +55,7 @@ function aborted(signal: AbortSignal): WirehubError {
   return new WirehubError(Code.ABORTED, { cause: signal.reason });
 }
 
-/** Where there are no words it is the server that should have said them. */
+/** Without a text, the server should have sent one. */
 function meaning(code: number, words: Table, names: Table): string {
   return words[code] ?? names[code] ?? `code ${code} of the application`;
 }

@@ -4,15 +4,15 @@ import type { Member } from './history.js';
 import type { SendOptions } from './options.js';
 import type { Publication, Subscription } from './subscription.js';
 
-/** `statechange`: the client's state is another one, or the next attempt has got its time. */
+/** `statechange`: the client entered another state, or the next attempt was planned. */
 export class StateChangeEvent extends Event {
-  /** What the client is doing now. */
+  /** The state from now on. */
   readonly state!: State;
-  /** What it was doing before; the same where only the time of the next attempt is new. */
+  /** The state before; the same one if only the time of the next attempt is new. */
   readonly previous!: State;
   /** The code of the connection that ended, if one did. */
   readonly code: number | undefined;
-  /** Why it ended, for people. */
+  /** The reason for which it ended, for people. */
   readonly reason: string | undefined;
   /** Milliseconds until the next attempt. */
   readonly retryIn: number | undefined;
@@ -23,9 +23,9 @@ export class StateChangeEvent extends Event {
   }
 }
 
-/** `error` of a client: what belongs to no command and no subscription. */
+/** `error` of a client: an error that belongs to no command and no subscription. */
 export class ClientErrorEvent extends Event {
-  /** What went wrong. */
+  /** The error. */
   readonly error: WirehubError;
 
   constructor(error: WirehubError) {
@@ -34,7 +34,7 @@ export class ClientErrorEvent extends Event {
   }
 }
 
-/** `publication`: a message came. */
+/** `publication`: a message arrived. */
 export class PublicationEvent<M = unknown> extends Event {
   /** The message. */
   readonly publication: Publication<M>;
@@ -45,7 +45,7 @@ export class PublicationEvent<M = unknown> extends Event {
   }
 }
 
-/** `broadcast` of a client: a message of the server to everybody. */
+/** `broadcast` of a client: a message from the server to every session. */
 export class BroadcastEvent extends Event {
   /** The message. */
   readonly publication: Publication;
@@ -56,7 +56,10 @@ export class BroadcastEvent extends Event {
   }
 }
 
-/** @internal What became of the messages while a subscription was not in force, or of some while it is. The numbers are the module's. */
+/**
+ * @internal The completeness of the messages while a subscription was not active, or of some while it is. The numbers
+ * are the module's.
+ */
 export enum Recovery {
   First,
   Complete,
@@ -65,9 +68,9 @@ export enum Recovery {
   Dropped,
 }
 
-/** `subscribed`: the subscription is in force, for the first time or again. */
+/** `subscribed`: the subscription is active, for the first time or again. */
 export class SubscribedEvent extends Event {
-  /** It was in force before, and all messages since then come now. */
+  /** Whether it was active before and every message since then follows. */
   readonly recovered: boolean;
 
   constructor(recovered: boolean) {
@@ -77,8 +80,9 @@ export class SubscribedEvent extends Event {
 }
 
 /**
- * Why messages are missing: the channel keeps no history (`no-history`); its history does not reach back so far, or was lost
- * (`lost`); this client is slower than the channel, and the channel's overflow policy dropped them (`dropped`).
+ * The reason for which messages are missing. `no-history`: the channel keeps no history. `lost`: its history does not
+ * reach back so far, or was lost. `dropped`: this client is slower than the channel, whose overflow policy dropped
+ * messages.
  */
 export type GapReason = 'no-history' | 'lost' | 'dropped';
 
@@ -89,9 +93,9 @@ export const gapReasons: Readonly<Partial<Record<Recovery, GapReason>>> = {
   [Recovery.Dropped]: 'dropped',
 };
 
-/** `gap`: messages are missing before the next one, and will not come. The subscription is in force, and goes on. */
+/** `gap`: messages are missing before the next one, and will not come. The subscription stays active and continues. */
 export class GapEvent extends Event {
-  /** Why. */
+  /** The reason. */
   readonly reason: GapReason;
 
   constructor(reason: GapReason) {
@@ -101,12 +105,12 @@ export class GapEvent extends Event {
 }
 
 /**
- * `join`: somebody entered the channel, the first session of a user or an anonymous one. `leave`: somebody left it, the
- * last session of a user or an anonymous one. After `subscribed` and `members` others may have come and gone: ask for
- * `presence` anew.
+ * `join`: a user entered the channel with a first session, or an anonymous session entered. `leave`: a user left it
+ * with the last session, or an anonymous session left. After `subscribed` and `members` changes may be missing: read
+ * `presence` again.
  */
 export class MemberEvent extends Event {
-  /** Who: the first session of theirs, or the last. */
+  /** The member: the user's first session, or the last one. */
   readonly member: Member;
 
   constructor(type: 'join' | 'leave', member: Member) {
@@ -139,20 +143,20 @@ export class OfferEvent extends Event {
 }
 
 /**
- * `alarm` of a client: something that has to be acknowledged. It comes once, however often the server sends it.
- * `withdraw`: an alarm that came before is over, for instance because it was acknowledged elsewhere, its time has passed, or the
- * server does not know it any more; it has no data.
+ * `alarm` of a client: a message that has to be acknowledged. It comes once, however often the server sends it.
+ * `withdraw`: an earlier alarm has ended; for example it was acknowledged elsewhere, it expired, or the server does not
+ * know it any more. It has no data.
  */
 export class AlarmEvent extends Event {
-  /** What names it. */
+  /** The alarm's id. */
   readonly id!: string;
-  /** Which channel's messages it is like. */
+  /** The channel whose message type the data has. */
   readonly channel!: string;
-  /** What it says; nothing in a `withdraw`. */
+  /** The message; `undefined` in a `withdraw`. */
   readonly data: unknown;
-  /** When it was raised, by the server's clock. */
+  /** The time at which it was raised, by the server's clock. */
   readonly time!: Date;
-  /** How long it goes on, in milliseconds. */
+  /** How long it lasts, in milliseconds. */
   readonly ttl!: number;
   readonly #acknowledge: (options?: SendOptions) => Promise<void>;
 
@@ -171,9 +175,9 @@ export class AlarmEvent extends Event {
 
 /** `unsubscribed`: the subscription ended. */
 export class UnsubscribedEvent extends Event {
-  /** One of {@link Codes} or the application's own; nothing where `unsubscribe` was called. */
+  /** One of {@link Codes} or a code of the application; `undefined` if `unsubscribe` was called. */
   readonly code: number | undefined;
-  /** Why, for people; empty where `unsubscribe` was called. */
+  /** The reason, for people; empty if `unsubscribe` was called. */
   readonly reason: string;
 
   constructor(error?: WirehubError) {
@@ -183,9 +187,9 @@ export class UnsubscribedEvent extends Event {
   }
 }
 
-/** `error` of a subscription: a message that can't be read. The subscription goes on. */
+/** `error` of a subscription: a message that can't be read. The subscription continues. */
 export class SubscriptionErrorEvent extends Event {
-  /** What is wrong with the message. */
+  /** The error of the message. */
   readonly error: WirehubError;
 
   constructor(error: WirehubError) {
@@ -196,33 +200,33 @@ export class SubscriptionErrorEvent extends Event {
 
 /** The events of a {@link Client}. */
 export interface ClientEventMap {
-  /** Its state is another one. */
+  /** The client entered another state. */
   statechange: StateChangeEvent;
-  /** Something went wrong that belongs to no command and no subscription. */
+  /** An error that belongs to no command and no subscription. */
   error: ClientErrorEvent;
-  /** A message of the server to everybody. */
+  /** A message from the server to every session. */
   broadcast: BroadcastEvent;
   /** The server subscribed the client to a channel. */
   offer: OfferEvent;
-  /** Something has to be acknowledged. */
+  /** A message that has to be acknowledged. */
   alarm: AlarmEvent;
-  /** An alarm is over. */
+  /** An alarm has ended. */
   withdraw: AlarmEvent;
 }
 
 /** The events of a {@link Subscription}. */
 export interface SubscriptionEventMap<M = unknown> {
-  /** A message came. */
+  /** A message arrived. */
   publication: PublicationEvent<M>;
-  /** It is in force, for the first time or again. */
+  /** It is active, for the first time or again. */
   subscribed: SubscribedEvent;
   /** Messages are missing. */
   gap: GapEvent;
-  /** Somebody came in. */
+  /** A member entered. */
   join: MemberEvent;
-  /** Somebody left. */
+  /** A member left. */
   leave: MemberEvent;
-  /** More came and went than this client took in time: who is there has to be asked for anew. */
+  /** There were more changes than this client could take: read the members again. */
   members: Event;
   /** It ended. */
   unsubscribed: UnsubscribedEvent;
@@ -234,9 +238,9 @@ export interface SubscriptionEventMap<M = unknown> {
 export interface SocketEventMap {
   /** It is open. */
   open: Event;
-  /** A message came. */
+  /** A message arrived. */
   message: MessageEvent<string | Uint8Array>;
-  /** Something went wrong; browsers do not say what. `close` follows. */
+  /** An error; browsers do not report the reason. `close` follows. */
   error: Event;
   /** It is closed. */
   close: CloseEvent;

@@ -1,17 +1,19 @@
 import { Code, WirehubError } from './errors.js';
 
-/** The bound of a receive queue and what happens when it is reached. */
+/** The bound of a receive queue, and its policy when it is full. */
 export interface QueueOptions {
   /** Default 1 MiB. A single larger message still fits into an empty queue. */
   bytes?: number;
-  /** `error` (default): the iterator ends with an error. `latest`: only the newest message is kept. */
+  /**
+   * `error` (default): the iterator ends with an error. `drop-oldest`: the oldest message is dropped. `latest`: only
+   * the newest message is kept.
+   */
   overflow?: 'error' | 'drop-oldest' | 'latest';
 }
 
 /**
- * @internal
- * What comes in, on its way to listeners and iterators. Until there is one of either, what comes is kept, within the
- * queue's bound (the oldest goes first): so nothing is missed between a subscription and the loop over it.
+ * @internal Passes items to listeners and iterators. Before the first of them, items are kept within the queue's bound,
+ * the newest ones: so nothing is missed between subscribing and the loop over the subscription.
  */
 export class Feed<T> {
   readonly #options: QueueOptions;
@@ -22,7 +24,7 @@ export class Feed<T> {
   #ended = false;
   #error: WirehubError | undefined;
 
-  /** `tell` hands an item to the listeners. */
+  /** `tell` passes an item to the listeners. */
   constructor(options: QueueOptions, tell: (item: T) => void) {
     this.#options = options;
     this.#tell = tell;
@@ -35,7 +37,7 @@ export class Feed<T> {
     else if (this.#told) this.#tell(item);
   }
 
-  /** There is a listener. It hears what was kept as soon as the code that added it has run. */
+  /** There is a listener. It receives the kept items as soon as the code that added it has run. */
   listen(): void {
     if (this.#told) return;
     this.#told = true;
@@ -55,7 +57,7 @@ export class Feed<T> {
     return queue;
   }
 
-  /** Iterators end after what they have. */
+  /** Iterators end after the items they have. */
   end(error?: WirehubError): void {
     this.#ended = true;
     this.#error = error;
@@ -64,7 +66,7 @@ export class Feed<T> {
   }
 }
 
-/** @internal An item that waits to be taken, and what came after it. */
+/** @internal An item that waits for the reader, and the item behind it. */
 interface Entry<T> {
   readonly item: T;
   readonly bytes: number;
@@ -76,10 +78,10 @@ interface Waiting<T> {
   reject(error: WirehubError): void;
 }
 
-/** What an entry costs beside its bytes. */
+/** The size of an entry besides its bytes. */
 const ENTRY_BYTES = 128;
 
-/** @internal A bounded queue, taken by one loop. `left` is called when that ends before the queue does. */
+/** @internal A bounded queue, read by one loop. `left` is called if that loop ends before the queue does. */
 export class Queue<T> implements AsyncIterableIterator<T> {
   readonly #bound: number;
   readonly #overflow: QueueOptions['overflow'];
@@ -97,7 +99,7 @@ export class Queue<T> implements AsyncIterableIterator<T> {
     this.#left = left;
   }
 
-  /** Calls `tell` with each item, and how many bytes it has, without taking it. */
+  /** Calls `tell` with each item and its size in bytes, without taking it. */
   each(tell: (item: T, bytes: number) => void): void {
     for (let entry = this.#first; entry; entry = entry.next) tell(entry.item, entry.bytes);
   }
@@ -129,7 +131,7 @@ export class Queue<T> implements AsyncIterableIterator<T> {
 
   next(): Promise<IteratorResult<T, undefined>> {
     const entry = this.#shift();
-    // Not by way of the constructor: this is the common case, and cheaper.
+    // Not through the constructor: this is the common case, and cheaper.
     if (entry) return Promise.resolve({ value: entry.item, done: false });
     return new Promise((resolve, reject) => {
       this.#waiting.push({ resolve, reject });
@@ -149,7 +151,7 @@ export class Queue<T> implements AsyncIterableIterator<T> {
     return this;
   }
 
-  /** The error is told once; after that the iterator is done. */
+  /** The error is thrown once; after that the iterator is done. */
   #settle(): void {
     for (const { resolve, reject } of this.#waiting.splice(0)) {
       if (this.#error) reject(this.#error);

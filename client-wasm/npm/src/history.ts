@@ -1,33 +1,33 @@
 import type { WirehubError } from './errors.js';
 import type { Publication } from './subscription.js';
 
-/** A place in a channel's history. */
+/** A position in a channel's history. */
 export interface Position {
-  /** The offset of a message, from 1; 0 is the place before the first. */
+  /** The offset of a message, from 1; 0 is the position before the first. */
   offset: number;
-  /** Which history: a channel that loses its own begins another one. */
+  /** Identifies the history: a channel that loses its history begins another one. */
   epoch: string;
 }
 
 /** A message that can't be read. */
 export interface Unreadable {
-  /** Its place in the history. */
+  /** Its offset in the history. */
   offset: number;
-  /** Why it can't be read. */
+  /** The reason for which it can't be read. */
   error: WirehubError;
 }
 
 /** A part of a channel's history. */
 export interface HistoryPage<M = unknown> {
-  /** In the order that was asked for. */
+  /** In the requested order. */
   publications: Publication<M>[];
-  /** Those among them that can't be read. */
+  /** The messages among them that can't be read. */
   unreadable: Unreadable[];
-  /** The place of the last message that came, whether it can be read or not: ask for the next page `since` this. */
+  /** The position of the last message, readable or not: ask for the next page `since` this. */
   last?: Position;
-  /** The channel's newest place. */
+  /** The channel's newest position. */
   position: Position;
-  /** There are more behind the last of these. */
+  /** Whether there are more behind the last of these. */
   more: boolean;
 }
 
@@ -37,22 +37,22 @@ export interface Member {
   session: string;
   /** Empty for an anonymous one. */
   user: string;
-  /** What the server knows of it and shows to others, such as a name; absent where there is nothing. */
+  /** The info that the server shows to other members, such as a name; absent if there is none. */
   info?: unknown;
 }
 
-/** Some of those who are in a channel. */
+/** A page of the members of a channel. */
 export interface PresencePage extends PresenceCounts {
   /** An entry for each session. */
   members: Member[];
-  /** There are more behind the last of these: read on `after` its session. */
+  /** Whether there are more behind the last of these: read on `after` its session. */
   more: boolean;
 }
 
-/** How many are in a channel. */
+/** The numbers of sessions and users in a channel. */
 export interface PresenceCounts {
-  /** The sessions, of users and anonymous. */
+  /** The number of sessions, anonymous ones included. */
   sessions: number;
-  /** The users that they belong to; each anonymous session counts as one. */
+  /** The number of their users; each anonymous session counts as one. */
   users: number;
 }

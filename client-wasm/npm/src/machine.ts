@@ -6,7 +6,7 @@ import type { Exports } from './runtime.js';
 import type { Publication } from './subscription.js';
 import { closeSocket, openSocket, type WebSocketConstructor } from './websocket.js';
 
-/** What the module can be told. The numbers here and below are the module's. */
+/** The events for the module. The numbers here and below are the module's. */
 export enum Input {
   Begin,
   Connect,
@@ -29,7 +29,7 @@ export enum Input {
   Drained,
 }
 
-/** What it can be asked to do. */
+/** The requests to the module. */
 export enum Request {
   Subscribe = 19,
   Publish,
@@ -41,7 +41,7 @@ export enum Request {
   Acknowledge,
 }
 
-/** What it says. */
+/** The rows of its output. */
 enum Output {
   Publication,
   Part,
@@ -64,14 +64,14 @@ enum Output {
   Gap,
 }
 
-/** What a request is about. */
+/** The details of a request. */
 export interface Details {
   timeout?: number;
   failFast?: boolean;
   data?: Uint8Array;
-  /** The data is JSON; the history is wanted in reverse; of the members only how many they are. */
+  /** The data is JSON; the history is wanted in reverse; only the numbers of the members are wanted. */
   flag?: boolean;
-  /** Where a history begins, and how much of it is wanted. */
+  /** The start of a history, and the number of messages wanted. */
   offset?: number | undefined;
   limit?: number;
 }
@@ -79,36 +79,39 @@ export interface Details {
 /** A message, a response, or a member. */
 export interface Row {
   readonly publication: Publication;
-  /** Why its data can't be read, if so. */
+  /** The reason for which its data can't be read, if it can't. */
   error: WirehubError | undefined;
-  /** How much it is, for the receive queues. */
+  /** Its size, for the receive queues. */
   readonly size: number;
 }
 
-/** Who a machine tells what happens. What it does about that may be to call the machine. */
+/** The receiver of a machine's events. It may call the machine. */
 export interface Host {
-  /** Why there is an error with this code, if that is known. */
+  /** The cause of an error with this code, if known. */
   causeOf(code: number): ErrorOptions | undefined;
-  /** `code` is 0 where no connection ended; `failure` is why the client is over, where the code does not say it. */
+  /**
+   * `code` is 0 if no connection ended. `failure` is the error with which the client ended, unless the code describes
+   * it.
+   */
   onState(state: number, session: string, user: string, code: number, reason: string, retryIn: number | undefined, failure: WirehubError | undefined): void;
   onPublication(subscription: number, message: Row): void;
-  /** `member` is who it is, and its data what is shown of the session. */
+  /** `member` is the session and user, and its data is the session's info. */
   onMember(subscription: number, joined: boolean, member: Row): void;
   onSubscribed(subscription: number, recovery: number): void;
-  /** Messages of a subscription that is in force are missing. */
+  /** Messages of an active subscription are missing. */
   onGap(subscription: number, reason: number): void;
   /** The server made a subscription. */
   onOffered(subscription: number, channel: string): void;
-  /** `ttl` is in milliseconds; -1 where the alarm is over. */
+  /** `ttl` is in milliseconds; -1 if the alarm has ended. */
   onAlarm(id: string, alarm: Row, ttl: number): void;
   onUnsubscribed(subscription: number, error: WirehubError | undefined): void;
   onAnswer(command: number, more: boolean, answer: Answer): void;
   onFailed(command: number, error: WirehubError): void;
   onTokenNeeded(request: number): void;
-  /** The server's contract is another one, with these items and their hashes. */
+  /** The server's contract differs, and has these items with these hashes. */
   onContract(items: ReadonlyMap<string, string>): void;
   onError(error: WirehubError): void;
-  /** The module failed; the machine is over. */
+  /** The module failed; the machine ends. */
   onDeath(error: WirehubError): void;
 }
 
@@ -123,18 +126,18 @@ export interface Settings {
   readonly sendQueue: number;
 }
 
-/** Numbers that the bundler puts in place of their names. */
+/** Numbers that the bundler substitutes for their names. */
 enum Bounds {
   /**
-   * The browser takes any amount, and keeps it in memory: over this many bytes nothing more is given to it. What is urgent
-   * waits until it has sent them.
+   * The browser accepts any amount and keeps it in memory. While it has more than this many bytes, no more are passed
+   * to it, so that urgent messages can still go first.
    */
   SendBuffer = 64 * 1024,
-  /** It does not tell when it has sent: this is how often it is asked, while it has more than that. */
+  /** The browser does not notify of progress. While it has more than that, it is asked this often. */
   DrainPoll = 20,
-  /** The same while it has less, but not nothing: that it gets on is a sign of life. */
+  /** The same while it has less, but not nothing: progress is a sign of life. */
   ProgressPoll = 1000,
-  /** The longest delay that timers know. */
+  /** The longest delay of a timer. */
   Delay = 2 ** 31 - 1,
 }
 
@@ -152,24 +155,24 @@ const HEAD = 4;
 const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
 const NOTHING: Uint8Array = new Uint8Array();
 
-/** The client's state machine, which is the module's, with the WebSocket and the timer it asks for. */
+/** The client's state machine, which is the module's, with its WebSocket and its timer. */
 export class Machine {
-  /** None once it has failed: what is called then fails as well. */
+  /** Undefined once the module has failed: later calls fail as well. */
   #wasm: Exports | undefined;
   readonly #host: Host;
   readonly #settings: Settings;
   #socket: WebSocket | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
-  /** When the timer fires. */
+  /** The time of the timer. */
   #armed = Infinity;
-  /** How many bytes the browser had not sent when it was asked last. */
+  /** How many bytes the browser had not sent when it was last asked. */
   #buffered = 0;
   #running = false;
-  /** Whether something has been put in. */
+  /** Whether there was input since the last run. */
   #changed = false;
-  /** How long it is until the module wants to hear that time has passed. */
+  /** The time until the module has to be called again. */
   #due = Infinity;
-  /** What stood last in the output: why a request failed. */
+  /** The last error in the output: the reason for which a request failed. */
   #error: WirehubError | undefined;
 
   constructor(wasm: Exports, host: Host, settings: Settings) {
@@ -186,8 +189,8 @@ export class Machine {
   }
 
   /**
-   * Calls what uses {@link input}, {@link request} or {@link publishVolatile}. What comes out of it that is no error of
-   * ours is the module's own failure, after which its memory can't be trusted.
+   * Runs code that uses {@link input}, {@link request} or {@link publishVolatile}. An exception other than a
+   * WirehubError is a failure of the module, after which its memory can't be trusted.
    */
   enter<T>(call: (machine: Machine) => T): T {
     try {
@@ -198,7 +201,10 @@ export class Machine {
     }
   }
 
-  /** Tells what happened, or is wished; what comes of it waits for {@link run}. What it gives depends on the kind. */
+  /**
+   * Passes in an event or a request; its results wait for {@link run}. The meaning of the returned number depends on
+   * the kind.
+   */
   input(kind: Input | Request, number = 0, text = '', data = NOTHING, flags = 0, timeout = 0, offset = 0): number {
     this.#changed = true;
     const { reserve, memory, input } = this.#wasm as Exports;
@@ -210,7 +216,7 @@ export class Machine {
     return input(kind, performance.now(), number, bytes.length, flags, timeout, offset);
   }
 
-  /** Begins a request; gives its number. */
+  /** Begins a request; returns its number. */
   request(kind: Request, name: string, { timeout, failFast, data, flag, offset = -1, limit }: Details = {}): number {
     const flags = (flag ? Flags.Flag : 0) + (failFast ? Flags.FailFast : 0);
     const number = this.input(kind, limit, name, data, flags, timeout, offset);
@@ -221,27 +227,27 @@ export class Machine {
     return number;
   }
 
-  /** Publishes now or never; `false` where it was dropped. */
+  /** Publishes now or never; returns `false` if the message was dropped. */
   publishVolatile(channel: string, message: Details): boolean {
-    // What was queued before is no reason to drop this.
+    // Commands that were queued before are no reason to drop this one.
     while (this.#turn(false));
     return this.request(Request.PublishVolatile, channel, message) > 0;
   }
 
-  /** Tells what happened, if anything; does all that there is to do, and tells all that there is to tell. */
+  /** Passes in an event, if there is one; performs every action, and passes on every event. */
   run(kind?: Input, number?: number, text?: string, data?: Uint8Array): void {
     try {
       if (kind !== undefined) this.input(kind, number, text, data);
-      // Whoever is further up the stack will do it.
+      // A caller further up the stack will do it.
       if (this.#running) return;
       this.#running = true;
       if (this.#pending() < this.#buffered) this.input(Input.Drained);
       do {
-        // What has to go out does not wait for those who are told.
+        // Messages go out before listeners are called.
         while (this.#turn(false));
         this.#changed = false;
         this.#turn(true);
-        // Those who were told may have wished for something.
+        // A listener may have made a request.
       } while (this.#changed);
       this.#running = false;
       this.#buffered = this.#pending();
@@ -251,19 +257,19 @@ export class Machine {
     }
   }
 
-  /** Gives whether there was anything to do or tell. */
+  /** Returns whether there was an action or an event. */
   #turn(events: boolean): boolean {
     return this.#apply((this.#wasm as Exports).poll(performance.now(), this.#isWritable(), events));
   }
 
-  /** Does and tells what is in the output; gives whether there was any. */
+  /** Performs the actions and passes on the events in the output; returns whether there were any. */
   #apply(output: number): boolean {
     const { buffer } = (this.#wasm as Exports).memory;
     const [length, start, size, due] = new Float64Array(buffer, output, HEAD) as unknown as [number, number, number, number];
     this.#due = due;
-    // Quickly, because this ends each run.
+    // Checked early, because this ends each run.
     if (length === HEAD) return false;
-    // Copies, because what is told calls into the module, whose memory it is.
+    // Copies, because listeners call into the module, which owns this memory.
     const numbers = new Float64Array(buffer, output, length).slice();
     const bytes = new Uint8Array(buffer, start, size).slice();
     const host = this.#host;
@@ -278,7 +284,8 @@ export class Machine {
       if (length === 0) return '';
       const start = end;
       end += length;
-      // One long text is decoded faster than its parts, and has as many characters as bytes where these are the same.
+      // One long text is decoded faster than its parts. If it has as many characters as bytes, the lengths are the
+      // same.
       all ??= decoder.decode(bytes);
       return all.length === size ? all.slice(start, end) : decoder.decode(bytes.subarray(start, end));
     };
@@ -303,7 +310,7 @@ export class Machine {
         }
         const row: Row = { publication, error: undefined, size: third };
         if (a > 0) publication.data = bytes.slice(end, (end += third));
-        // What is withdrawn has no data.
+        // A withdrawn alarm has no data.
         else if (!isAlarm || c >= 0) {
           try {
             publication.data = JSON.parse(text(third));
@@ -357,7 +364,7 @@ export class Machine {
           this.#open();
           break;
         case Output.Send:
-          // It is open, or closed with an event on its way that says so.
+          // It is open, or it is closed and the event for that is about to come.
           this.#socket?.send(bytes.subarray(end, (end += third)));
           break;
         case Output.Close:
@@ -395,7 +402,7 @@ export class Machine {
     if (socket) closeSocket(socket, code, reason);
   }
 
-  /** How many bytes the browser has taken and not sent. */
+  /** How many bytes the browser has accepted and not sent. */
   #pending(): number {
     return this.#socket?.bufferedAmount ?? 0;
   }
@@ -404,10 +411,7 @@ export class Machine {
     return this.#pending() <= Bounds.SendBuffer;
   }
 
-  /**
-   * Sees to it that the timer fires in time. Where it fires too early it is set again: that is cheaper than setting it
-   * with each message.
-   */
+  /** Sets the timer. If it fires too early it is set again, which is cheaper than setting it with each message. */
   #arm(delay: number): void {
     const due = performance.now() + delay;
     if (due >= this.#armed && delay < Infinity) return;
@@ -418,11 +422,11 @@ export class Machine {
       this.#armed = Infinity;
       this.run(Input.Timeout);
     };
-    // Rounded up: one that fires just before its time would have to be set again.
+    // Rounded up: a timer that fires just before its time would have to be set again.
     this.#timer = setTimeout(tick, Math.min(Math.ceil(delay), Bounds.Delay));
   }
 
-  /** Ends without the module, which failed. */
+  /** Ends after a failure of the module, without calling it. */
   #die(cause: unknown): WirehubError {
     const error = new WirehubError(Code.DEAD, { cause });
     if (this.#wasm) {

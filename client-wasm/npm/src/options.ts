@@ -5,78 +5,82 @@ import type { WasmSource } from './runtime.js';
 import type { TokenProvider } from './tokens.js';
 import type { WebSocketConstructor } from './websocket.js';
 
-/** Who a client is, and how it works. */
+/** The options of a client. */
 export interface ClientOptions<C = AnyContract> {
-  /** Says who this is, or asks for what does; without one the client is anonymous. */
+  /** A token, or a provider of tokens; without one the client is anonymous. */
   token?: string | TokenProvider;
   /** The program's name, for the server's log. */
   name?: string;
-  /** The contract that the program was built with: where the server has another one, an `error` event says so. */
+  /** The contract that the program was built with. If the server's differs, there is an `error` event. */
   contract?: ContractInfo<C>;
-  /** Where the WebAssembly module comes from. By default it lies beside this package's own file. */
+  /** The source of the WebAssembly module. By default it is next to this package's own file. */
   wasm?: WasmSource;
-  /** What makes WebSockets, where that is not everywhere: in Node.js before 22, for instance that of the package ws. */
+  /** The class of WebSockets for environments without one, such as that of the package ws in Node.js before 22. */
   webSocket?: WebSocketConstructor;
-  /** How long publishes and calls may take, in milliseconds: see {@link SendOptions.timeout}. Default 10 000. */
+  /** The time limit of publishes and calls in milliseconds: see {@link SendOptions.timeout}. Default 10 000. */
   timeout?: number;
   /** The receive queue of each iterator. */
   queue?: QueueOptions;
   /**
-   * How many bytes of publishes and calls may wait to be sent, or for the answer; more fail with QUEUE_FULL. Beside them there is
-   * room for one larger one at a time, as large as the server takes it. Default 1 MiB.
+   * How many bytes of publishes and calls may wait to be sent or answered; further ones fail with QUEUE_FULL. One
+   * larger command at a time has room of its own, up to the server's size limit. Default 1 MiB.
    */
   sendQueue?: number;
 }
 
-/** How to wait for a connection. */
+/** The options of connecting. */
 export interface ConnectOptions {
   /** Ends the waiting. */
   signal?: AbortSignal;
 }
 
-/** What all that is sent to the server takes. */
+/** The options of everything that is sent to the server. */
 export interface SendOptions {
   /**
-   * How long it may take, in milliseconds, the time offline included; in place of the client's. For what is so large that it
-   * goes out in parts, for what waits behind that, and for what is answered in parts, it is counted anew from each sign that
-   * these get on: it bounds how long nothing moves.
+   * The time limit in milliseconds, including the time offline; overrides the client's. It starts anew with each sign
+   * of progress for a command that goes out in parts, for the commands behind it, and for a command whose answer comes
+   * in parts. For those it bounds the time without progress.
    */
   timeout?: number;
-  /** Gives up: what has not gone out is taken back, a call is cancelled on the server. */
+  /** Gives up: a command that has not been sent is taken back, a call is cancelled on the server. */
   signal?: AbortSignal;
-  /** Fails at once where the client is not connected, instead of waiting for that. */
+  /** Fails at once if the client is not connected, instead of waiting. */
   failFast?: boolean;
 }
 
-/** How to publish. */
+/** The options of publishing. */
 export interface PublishOptions extends SendOptions {
   /**
-   * Now or never: the message is dropped where the client is not connected, or has more to send than the connection
-   * takes. For what is worthless later, such as a pointer's position. The server's answer is not waited for.
+   * Now or never: the message is dropped if the client is not connected, or has more to send than the connection
+   * accepts. Use it for values that are worthless later, such as the position of a pointer. The server's answer is not
+   * awaited.
    */
   volatile?: boolean;
 }
 
-/** How to call. */
+/** The options of calling. */
 export interface CallOptions extends SendOptions {}
 
-/** How to call a procedure that streams its responses. */
+/** The options of calling a procedure that streams its responses. */
 export interface CallStreamOptions extends SendOptions {
-  /** The queue of responses that have not been taken, in place of the client's. */
+  /** The queue of responses that wait for the loop; overrides the client's. */
   queue?: QueueOptions;
 }
 
-/** Which of those in a channel to read. */
+/** The options of reading the members of a channel. */
 export interface PresenceOptions extends SendOptions {
-  /** Go on behind the member with this session: the last one of the page before. */
+  /** Read on behind the member with this session: the last one of the page before. */
   after?: string | undefined;
 }
 
-/** What to read of a history. */
+/** The options of reading a history. */
 export interface HistoryOptions extends SendOptions {
-  /** Read what comes after this place (reversed: before it); by default from the beginning (reversed: the end). */
+  /** Read the messages after this position (reversed: before it); by default from the beginning (reversed: the end). */
   since?: Position;
-  /** At most so many messages; the server gives at most 1,000 at once. Default 100; 0 asks for the position alone. */
+  /**
+   * The largest number of messages; the server returns at most 1,000 at once. Default 100; 0 asks for the position
+   * alone.
+   */
   limit?: number;
   /** Newest first. */
   reverse?: boolean;

@@ -1,6 +1,6 @@
 import { Input } from './machine.js';
 
-/** Some are the window's, some the document's; workers have the first two. */
+/** Some events are the window's, some the document's; workers have the first two. */
 const EVENTS: Readonly<Record<string, Input>> = {
   online: Input.Online,
   offline: Input.Offline,
@@ -10,9 +10,9 @@ const EVENTS: Readonly<Record<string, Input>> = {
   visibilitychange: Input.Back,
 };
 
-/** Tells of what happens to the page, until the signal aborts. */
+/** Reports the events of the page's life, until the signal aborts. */
 export function watchPage(tell: (event: Input) => void, signal: AbortSignal): void {
-  // Not every place that runs JavaScript has events.
+  // Some JavaScript environments have no events.
   const scope: Partial<Pick<EventTarget, 'addEventListener'>> = globalThis;
   const listener = (event: Event): void => {
     const { type, persisted } = event as PageTransitionEvent;
@@ -20,6 +20,6 @@ export function watchPage(tell: (event: Input) => void, signal: AbortSignal): vo
     const matters = type === 'pagehide' ? persisted : type !== 'visibilitychange' || !document.hidden;
     if (matters) tell(EVENTS[type] as Input);
   };
-  // On their way down the document's events pass the window, whether they rise again or not.
+  // In the capture phase the document's events pass the window, whether they bubble or not.
   for (const type in EVENTS) scope.addEventListener?.(type, listener, { capture: true, signal });
 }

@@ -1,6 +1,6 @@
 import { Code, WirehubError } from './errors.js';
 
-/** Data on its way out. */
+/** Encoded data. */
 export interface Encoded {
   readonly data: Uint8Array;
   /** Whether it is JSON. */
@@ -9,7 +9,7 @@ export interface Encoded {
 
 export const encoder = new TextEncoder();
 
-/** Bytes go as they are, everything else as JSON. */
+/** Bytes stay as they are; everything else becomes JSON. */
 export function encode(data: unknown): Encoded {
   if (data instanceof Uint8Array) return { data, flag: false };
   if (data instanceof ArrayBuffer) return { data: new Uint8Array(data), flag: false };

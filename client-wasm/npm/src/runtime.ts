@@ -1,10 +1,10 @@
 import { moduleSource } from '#source';
 import { Code, WirehubError } from './errors.js';
 
-/** Where the WebAssembly module comes from: an address, its answer, the bytes, or the compiled module. */
+/** The source of the WebAssembly module: an address, its response, the bytes, or the compiled module. */
 export type WasmSource = string | URL | Request | Response | BufferSource | WebAssembly.Module;
 
-/** @internal What an instance of the module exports. Its sources say what the functions do. */
+/** @internal The exports of the module. Its sources document the functions. */
 export interface Exports {
   readonly memory: WebAssembly.Memory;
   reserve(length: number): number;
@@ -15,9 +15,8 @@ export interface Exports {
 let compiling: Promise<WebAssembly.Module> | undefined;
 
 /**
- * @internal
- * Gives an instance of the module: one client, with a memory of its own. It is loaded and compiled once for all, and again
- * only after a failure.
+ * @internal Returns an instance of the module: one client, with a memory of its own. The module is loaded and compiled
+ * only once, and again after a failure.
  */
 export async function load(source: WasmSource | undefined): Promise<Exports> {
   compiling ??= compile(source);
@@ -31,14 +30,14 @@ export async function load(source: WasmSource | undefined): Promise<Exports> {
   }
 }
 
-/** Compiles a response while it comes, where the browser is ready to. */
+/** Compiles a response while it arrives, if the browser accepts it. */
 async function compile(given: WasmSource | undefined): Promise<WebAssembly.Module> {
   const source: WasmSource = given ?? (await moduleSource());
   const fetched = typeof source === 'string' || source instanceof URL || source instanceof Request ? fetch(source) : source;
   const found = await fetched;
   if (!(found instanceof Response)) return found instanceof WebAssembly.Module ? found : WebAssembly.compile(found);
   if (!found.ok) throw new Error(`${found.url} answers ${found.status} ${found.statusText}`);
-  // It refuses everything else, also parameters behind the type.
+  // It refuses everything else, including parameters behind the type.
   if (found.headers.get('content-type') === 'application/wasm') return WebAssembly.compileStreaming(found);
   return WebAssembly.compile(await found.arrayBuffer());
 }

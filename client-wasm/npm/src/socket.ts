@@ -5,22 +5,22 @@ import { refuseUnsendable } from './close.js';
 import { websocketUrl } from './url.js';
 import { openSocket, socketMaker, type WebSocketConstructor } from './websocket.js';
 
-/** What a message is: text, or bytes. */
+/** A message: text, or bytes. */
 export type SocketData = string | Uint8Array;
 
-/** How to open a {@link Socket}. */
+/** The options of a {@link Socket}. */
 export interface SocketOptions {
   /** The subprotocols to offer. */
   protocols?: string[];
   /** Gives up opening. */
   signal?: AbortSignal;
-  /** What makes WebSockets, where that is not everywhere, as in Node.js before 22. */
+  /** The class of WebSockets for environments without one, such as Node.js before 22. */
   webSocket?: WebSocketConstructor;
   /** The receive queue of each iterator. */
   queue?: QueueOptions;
 }
 
-/** What is called for each event of a type, or `null` for nothing. */
+/** A function that is called for each event of a type, or `null` for none. */
 export type SocketHandler<K extends keyof SocketEventMap> = ((event: SocketEventMap[K]) => void) | null;
 
 export interface Socket {
@@ -34,7 +34,7 @@ export interface Socket {
   addEventListener(type: string, listener: EventListenerOrEventListenerObject | null, options?: boolean | AddEventListenerOptions): void;
 }
 
-/** A plain WebSocket, typed, open from the start, and an async iterable of its messages. */
+/** A plain WebSocket with types. It is open from the start, and an async iterable of its messages. */
 export class Socket extends EventTarget implements AsyncIterable<SocketData> {
   readonly #handlers = new Map<string, EventListener | null>();
   readonly #feed: Feed<SocketData>;
@@ -91,25 +91,25 @@ export class Socket extends EventTarget implements AsyncIterable<SocketData> {
   get onopen(): SocketHandler<'open'> {
     return this.#handler('open');
   }
-  /** `null` takes it away. */
+  /** `null` removes it. */
   set onopen(handler: SocketHandler<'open'>) {
     this.#setHandler('open', handler);
   }
 
-  /** Called with each message. What came before there was a handler is told to the first one. */
+  /** Called with each message. The first handler also receives the messages that arrived before it. */
   get onmessage(): SocketHandler<'message'> {
     return this.#handler('message');
   }
-  /** `null` takes it away. */
+  /** `null` removes it. */
   set onmessage(handler: SocketHandler<'message'>) {
     this.#setHandler('message', handler);
   }
 
-  /** Called when something went wrong; `onclose` follows. */
+  /** Called after an error; `onclose` follows. */
   get onerror(): SocketHandler<'error'> {
     return this.#handler('error');
   }
-  /** `null` takes it away. */
+  /** `null` removes it. */
   set onerror(handler: SocketHandler<'error'>) {
     this.#setHandler('error', handler);
   }
@@ -118,7 +118,7 @@ export class Socket extends EventTarget implements AsyncIterable<SocketData> {
   get onclose(): SocketHandler<'close'> {
     return this.#handler('close');
   }
-  /** `null` takes it away. */
+  /** `null` removes it. */
   set onclose(handler: SocketHandler<'close'>) {
     this.#setHandler('close', handler);
   }
@@ -133,7 +133,7 @@ export class Socket extends EventTarget implements AsyncIterable<SocketData> {
     return this.#socket.protocol;
   }
 
-  /** How many bytes the browser has taken and not sent yet. Wait while it is high. */
+  /** How many bytes the browser has accepted and not sent yet. Wait while it is high. */
   get bufferedAmount(): number {
     return this.#socket.bufferedAmount;
   }
@@ -143,14 +143,14 @@ export class Socket extends EventTarget implements AsyncIterable<SocketData> {
     return this.#socket.url;
   }
 
-  /** Sends a message. Does nothing once the socket closes. */
+  /** Sends a message. Does nothing once the socket is closing. */
   send(data: SocketData): void {
-    // The browser takes all views but those of shared memory, which its types leave out.
+    // The browser accepts every view except those of shared memory, which its types exclude.
     this.#socket.send(data as string | Uint8Array<ArrayBuffer>);
   }
 
   /**
-   * Begins to close; the `close` event tells the end.
+   * Begins to close; the `close` event follows at the end.
    *
    * @param code 1000, or 3000 to 4999.
    * @param reason At most 123 bytes.
@@ -191,7 +191,7 @@ function closeEvent(init: CloseEventInit): Event {
   return typeof CloseEvent === 'function' ? new CloseEvent('close', init) : Object.assign(new Event('close'), init);
 }
 
-/** What the browser itself refuses is the caller's error. */
+/** A refusal by the browser itself is the caller's error. */
 function open(maker: WebSocketConstructor, url: string, protocols: string[], handler: (event: Event) => void): WebSocket {
   try {
     return openSocket(maker, url, protocols, handler);

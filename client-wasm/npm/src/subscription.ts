@@ -10,33 +10,33 @@ import {
 } from './events.js';
 import { Feed, type QueueOptions } from './feed.js';
 
-/** `unsubscribed` is for good: subscribe again for a new one. */
+/** `unsubscribed` is final: subscribe again for a new subscription. */
 export type SubscriptionState = 'subscribing' | 'subscribed' | 'unsubscribed';
 
 /** One message in a channel. */
 export interface Publication<M = unknown> {
-  /** The channel's name; empty for a message to everybody. */
+  /** The channel's name; empty for a message to every session. */
   channel: string;
-  /** The message: JSON as what it says, bytes as a `Uint8Array`. */
+  /** The message: the value of its JSON, or bytes as a `Uint8Array`. */
   data: M;
-  /** When the server accepted it, by the server's clock. */
+  /** The time at which the server accepted it, by the server's clock. */
   time: Date;
-  /** The session it came from; absent where the server itself published. */
+  /** The session that published it; absent if the server itself published. */
   publisher?: {
     /** Its id. */
     session: string;
     /** Empty for an anonymous one. */
     user: string;
   };
-  /** Its place in the channel's history, from 1; absent where the channel keeps none. */
+  /** Its offset in the channel's history, from 1; absent if the channel keeps none. */
   offset?: number;
 }
 
-/** How to subscribe. */
+/** The options of subscribing. */
 export interface SubscribeOptions {
   /** Ends the subscription. */
   signal?: AbortSignal;
-  /** The receive queue of each iterator, in place of the client's. */
+  /** The receive queue of each iterator; overrides the client's. */
   queue?: QueueOptions;
 }
 
@@ -44,12 +44,12 @@ export interface SubscribeOptions {
  * The messages of one channel, through reconnects, as events and by `for await`. Leaving a loop does not end the
  * subscription; {@link unsubscribe} does.
  *
- * What comes before there is a listener or a loop is kept for the first one, within the queue's bound.
+ * Messages that arrive before the first listener or loop are kept for it, within the queue's bound.
  */
 export class Subscription<M = unknown> extends EventTarget implements AsyncIterable<Publication<M>>, AsyncDisposable {
   /** The channel's name. */
   readonly channel: string;
-  /** Resolves when the subscription is in force for the first time; rejects if it is refused, or ends before. */
+  /** Resolves when the subscription is active for the first time; rejects if it is refused or ends before. */
   readonly ready: Promise<void>;
   readonly #feed: Feed<Publication<M>>;
   readonly #leave: () => void;
@@ -66,16 +66,16 @@ export class Subscription<M = unknown> extends EventTarget implements AsyncItera
     this.ready = new Promise((resolve, reject) => {
       this.#settle = (error) => (error ? reject(error) : resolve());
     });
-    // Who does not wait for it hears of a refusal by the event.
+    // Without a caller that awaits it, the event reports a refusal.
     this.ready.catch(() => undefined);
   }
 
-  /** Whether it is in force. */
+  /** Whether it is active. */
   get state(): SubscriptionState {
     return this.#state;
   }
 
-  /** Ends the subscription; no message comes after that. */
+  /** Ends the subscription; no message follows. */
   async unsubscribe(): Promise<void> {
     if (this.#state !== 'unsubscribed') this.#leave();
   }
@@ -110,7 +110,7 @@ export class Subscription<M = unknown> extends EventTarget implements AsyncItera
 
   /** @internal */
   onSubscribed(recovery: Recovery): void {
-    // Others may have had the channel before this one.
+    // Other subscriptions may have had the channel before this one.
     const again = this.#begun;
     this.#begun = true;
     this.#state = 'subscribed';
@@ -119,18 +119,18 @@ export class Subscription<M = unknown> extends EventTarget implements AsyncItera
     if (again) this.onGap(recovery);
   }
 
-  /** @internal Messages are missing, if it says so. */
+  /** @internal Messages are missing, if `reason` is that of a gap. */
   onGap(reason: Recovery): void {
     const words = gapReasons[reason];
     if (words && this.#begun) this.dispatchEvent(new GapEvent(words));
   }
 
-  /** @internal The connection is gone: the server has to confirm anew. */
+  /** @internal The connection is lost: the server has to confirm the subscription again. */
   onLost(): void {
     if (this.#state === 'subscribed') this.#state = 'subscribing';
   }
 
-  /** @internal Without an error it was the application's wish. */
+  /** @internal Without an error the application ended it. */
   onUnsubscribed(error?: WirehubError): void {
     this.#state = 'unsubscribed';
     this.#settle(error ?? new WirehubError(Code.CANCELLED));

@@ -1,7 +1,7 @@
 /** Texts by their numbers. */
 export type Table = Readonly<Record<number, string>>;
 
-/** Reads a table that is written in few bytes: a number where it is not the next one, and the text that has it. */
+/** Reads a table in a compact form: a number wherever it is not the next one, and the text for it. */
 export function byNumber(rows: string): Table {
   const table: Record<number, string> = {};
   let number = 0;
@@ -12,7 +12,7 @@ export function byNumber(rows: string): Table {
   return table;
 }
 
-/** The numbers by their texts as names of constants. */
+/** The numbers by their texts, written as names of constants. */
 export function byName(table: Table): Readonly<Record<string, number>> {
   return Object.fromEntries(Object.entries(table).map(([number, text]) => [text.toUpperCase().replaceAll(' ', '_'), Number(number)]));
 }

@@ -1,13 +1,13 @@
 /**
- * Gives a token when one is needed: before the first connect, when the server says that a new one is due, and when it
- * refuses the one it has. `null` says that the user has signed out: the client closes for good. Where it throws it is
- * asked again later. One that takes too long is asked anew: `signal` aborts then, and its answer is dropped.
+ * Returns a token when one is needed: before the first connect, when the server demands a new one, and when it refuses
+ * the current one. `null` means that the user has signed out: the client closes for good. A provider that throws is
+ * asked again later. One that takes too long is asked anew: `signal` aborts then, and its first answer is dropped.
  */
 export type TokenProvider = (context: { signal: AbortSignal }) => Promise<string | null> | string | null;
 
 /** @internal Asks the provider one question at a time. */
 export class Tokens {
-  /** Why the provider failed last. */
+  /** The last failure of the provider. */
   failure: ErrorOptions | undefined;
   readonly #provider: TokenProvider;
   #asking: AbortController | undefined;
@@ -16,7 +16,7 @@ export class Tokens {
     this.#provider = provider;
   }
 
-  /** `answer` gets the token, `null`, or nothing where the provider failed. */
+  /** `answer` receives the token, `null`, or `undefined` if the provider failed. */
   async ask(answer: (token: string | null | undefined) => void): Promise<void> {
     this.abandon();
     const asking = (this.#asking = new AbortController());

@@ -1,12 +1,13 @@
 import { badRequest } from './errors.js';
 
 /**
- * The address of a WebSocket, as browsers of today read it: relative to the page, `http` for `ws`, without a fragment.
+ * The address of a WebSocket, as current browsers read it: relative to the page, with `http` for `ws`, without a
+ * fragment.
  *
- * @throws {WirehubError} it is no such address.
+ * @throws {WirehubError} the address is invalid.
  */
 export function websocketUrl(url: string | URL): string {
-  // Outside of a page there is nothing to be relative to.
+  // Outside of a page there is no address to be relative to.
   const base = (globalThis as { location?: { href: string } }).location?.href;
   let address: URL | undefined;
   let cause: ErrorOptions | undefined;

@@ -1,16 +1,16 @@
 import { badRequest } from './errors.js';
 
-/** What makes WebSockets: the browser's own, or one that is like it. */
+/** The class of WebSockets: the browser's own, or a compatible one. */
 export type WebSocketConstructor = new (url: string, protocols: string[]) => unknown;
 
-/** @internal The given one, or the one that is everywhere. */
+/** @internal The given class, or the global one. */
 export function socketMaker(given: WebSocketConstructor | undefined): WebSocketConstructor {
   const found = given ?? (globalThis as { WebSocket?: WebSocketConstructor }).WebSocket;
   if (!found) throw badRequest('there is no WebSocket here: take Node.js 22, or that of the package ws as the option `webSocket`');
   return found;
 }
 
-/** @internal Opens one that calls the function with its events. */
+/** @internal Opens a WebSocket that calls the function with its events. */
 export function openSocket(maker: WebSocketConstructor, url: string, protocols: string[], handler: (event: Event) => void): WebSocket {
   const socket = new maker(url, protocols) as WebSocket;
   socket.binaryType = 'arraybuffer';
@@ -18,7 +18,10 @@ export function openSocket(maker: WebSocketConstructor, url: string, protocols: 
   return socket;
 }
 
-/** @internal Closes one, and hears no more of it. A page may send only some codes: the others become 1000. */
+/**
+ * @internal Closes a WebSocket, and ignores its further events. A page may send only some codes: the others become
+ * 1000.
+ */
 export function closeSocket(socket: WebSocket, code: number, reason: string): void {
   hear(socket, null);
   try {

@@ -1,4 +1,4 @@
-//! Why a WebSocket failed.
+//! Errors of WebSockets.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use wirehub_common::PayloadError;
 
 use super::Closed;
 
-/// Why a [`Socket`](super::Socket) failed.
+/// An error of a [`Socket`](super::Socket).
 #[derive(Debug, Clone)]
 pub struct SocketError {
     kind: SocketErrorKind,
@@ -17,11 +17,11 @@ pub struct SocketError {
     source: Option<Arc<PayloadError>>,
 }
 
-/// What failed.
+/// The kind of an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SocketErrorKind {
-    /// The browser accepts neither the address nor, perhaps, the names of the subprotocols.
+    /// The browser refuses the address, or the names of the subprotocols.
     Address,
     /// The WebSocket could not be opened.
     Refused,
@@ -31,7 +31,7 @@ pub enum SocketErrorKind {
     Closed,
     /// A page may not close a socket with this code or reason.
     CloseCode,
-    /// More messages came than were taken.
+    /// Messages arrived faster than they were read.
     Overflow,
     /// A message does not fit the contract.
     Payload,
@@ -42,7 +42,7 @@ impl SocketError {
         Self { kind, detail: detail.into(), closed: None, source: None }
     }
 
-    /// What the browser threw, in its words.
+    /// An exception of the browser, with its message.
     pub(crate) fn thrown(kind: SocketErrorKind, thrown: &JsValue) -> Self {
         let words = thrown.dyn_ref::<js_sys::Error>().map(|error| String::from(error.message()));
         Self::new(kind, words.unwrap_or_default())
@@ -52,12 +52,12 @@ impl SocketError {
         Self { closed: Some(closed), ..Self::new(kind, "") }
     }
 
-    /// What failed.
+    /// The kind of the error.
     pub fn kind(&self) -> SocketErrorKind {
         self.kind
     }
 
-    /// How the socket ended, where that is what failed.
+    /// The end of the socket, if that is the error.
     pub fn close(&self) -> Option<&Closed> {
         self.closed.as_ref()
     }

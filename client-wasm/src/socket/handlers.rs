@@ -9,7 +9,7 @@ use super::message::{Frame, Message};
 use super::{Closed, ReadyState, SocketError};
 use crate::wire::{Wire, WireEvent, to_message};
 
-/// What to do at each event of a WebSocket that carries messages of type `T`.
+/// The functions for the events of a WebSocket with messages of type `T`.
 ///
 /// ```no_run
 /// use wirehub_client_wasm::{Handlers, Message};
@@ -34,7 +34,7 @@ pub struct Handlers<T = Message> {
 }
 
 impl<T: Frame + 'static> Handlers<T> {
-    /// Nothing at any event.
+    /// No function for any event.
     pub fn new() -> Self {
         Self {
             on_open: Box::new(|| {}),
@@ -49,12 +49,12 @@ impl<T: Frame + 'static> Handlers<T> {
         Self { on_open: Box::new(handler), ..self }
     }
 
-    /// A message came: text or binary, or an error where it is no `T`.
+    /// A message arrived: text or binary, or an error if it is not a `T`.
     pub fn on_message(self, handler: impl Fn(Result<T, SocketError>) + 'static) -> Self {
         Self { on_message: Box::new(handler), ..self }
     }
 
-    /// Something failed; browsers do not say what. The close follows.
+    /// An error; browsers do not report the reason. The close follows.
     pub fn on_error(self, handler: impl Fn() + 'static) -> Self {
         Self { on_error: Box::new(handler), ..self }
     }
@@ -99,18 +99,18 @@ pub struct EventSocket<T = Message> {
 }
 
 impl<T: Frame> EventSocket<T> {
-    /// Sends a message. Does nothing once the socket closes.
+    /// Sends a message. Does nothing once the socket is closing.
     ///
     /// # Errors
     /// [`SocketErrorKind::Closed`](super::SocketErrorKind::Closed): the socket is not open yet.
-    /// [`SocketErrorKind::Payload`](super::SocketErrorKind::Payload): the message can't be written.
+    /// [`SocketErrorKind::Payload`](super::SocketErrorKind::Payload): the message can't be encoded.
     pub fn send(&self, message: T) -> Result<(), SocketError> {
         self.wire.send_message(&message.into_message()?)
     }
 }
 
 impl<T> EventSocket<T> {
-    /// How far the socket is.
+    /// The state of the socket.
     pub fn ready_state(&self) -> ReadyState {
         self.wire.ready_state()
     }
@@ -120,7 +120,7 @@ impl<T> EventSocket<T> {
         self.wire.socket().protocol()
     }
 
-    /// How many bytes the browser has taken and not sent yet: wait while it is high.
+    /// How many bytes the browser has accepted and not sent yet: wait while it is high.
     pub fn buffered_amount(&self) -> u32 {
         self.wire.socket().buffered_amount()
     }
@@ -130,7 +130,7 @@ impl<T> EventSocket<T> {
         self.wire.socket().url()
     }
 
-    /// Begins to close, with a code and a reason; the close event tells the end.
+    /// Begins to close, with a code and a reason; the close event follows at the end.
     ///
     /// # Errors
     /// As for [`Socket::close_with`](super::Socket::close_with).
@@ -140,7 +140,7 @@ impl<T> EventSocket<T> {
 }
 
 impl<T> AsRef<web_sys::WebSocket> for EventSocket<T> {
-    /// The browser's own object. Its handlers are taken.
+    /// The browser's own object. Its event handlers are in use.
     fn as_ref(&self) -> &web_sys::WebSocket {
         self.wire.socket()
     }

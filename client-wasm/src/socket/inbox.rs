@@ -1,4 +1,4 @@
-//! What has come and was not taken yet.
+//! The queue of messages that have not been read.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -18,16 +18,16 @@ pub(super) struct Inbox {
     bound: usize,
     opened: bool,
     overflowed: bool,
-    /// Closed when the bound is reached.
+    /// Closed when the queue is full.
     socket: Option<WebSocket>,
     closed: Option<Closed>,
-    /// Whether the stream has told how it ended.
+    /// Whether the stream has reported its end.
     told: bool,
     reader: Option<Waker>,
     writer: Option<Waker>,
 }
 
-/// What a queued message costs beside its bytes.
+/// The size of a queued message besides its bytes.
 const ENTRY_BYTES: usize = 64;
 
 impl Inbox {
@@ -46,12 +46,12 @@ impl Inbox {
         }
     }
 
-    /// The socket to close when the bound is reached.
+    /// Sets the socket to close when the queue is full.
     pub(super) fn attach(&mut self, socket: WebSocket) {
         self.socket = Some(socket);
     }
 
-    /// Takes an event of the browser's; whoever waits for it is woken outside of the borrow.
+    /// Handles an event of the browser's; a waiting task is woken outside of the borrow.
     pub(super) fn handle(inbox: &RefCell<Self>, event: WireEvent) {
         let wakers = inbox.borrow_mut().take(event);
         for waker in wakers.into_iter().flatten() {
@@ -81,7 +81,7 @@ impl Inbox {
         if bytes > self.bound && !self.messages.is_empty() {
             self.overflowed = true;
             if let Some(socket) = &self.socket {
-                // The code is one that may be sent.
+                // This code may be sent.
                 let _ = socket.close_with_code(CloseCode::SLOW_CONSUMER.number());
             }
             return;
@@ -117,7 +117,7 @@ impl Inbox {
         Poll::Pending
     }
 
-    /// How the stream ends; nothing where that is in order.
+    /// The error with which the stream ends; `None` if the socket ended in order.
     fn last_word(&self) -> Option<SocketError> {
         if self.overflowed {
             return Some(SocketError::new(SocketErrorKind::Overflow, ""));

@@ -1,4 +1,4 @@
-//! What one WebSocket message holds.
+//! The contents of a WebSocket message.
 
 use bytes::Bytes;
 use wirehub_common::contract;
@@ -16,7 +16,7 @@ pub enum Message {
 }
 
 impl Message {
-    /// How many bytes it holds.
+    /// The length in bytes.
     pub fn len(&self) -> usize {
         match self {
             Self::Text(text) => text.len(),
@@ -24,7 +24,7 @@ impl Message {
         }
     }
 
-    /// Whether it holds nothing.
+    /// Whether it is empty.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -42,7 +42,7 @@ impl From<Bytes> for Message {
     }
 }
 
-/// What a [`Socket`](super::Socket) sends and receives: [`Message`] itself, and every message type of a contract.
+/// The type of messages of a [`Socket`](super::Socket): [`Message`] itself, and every message type of a contract.
 pub trait Frame: Sized {
     /// Reads a message.
     ///
@@ -80,7 +80,8 @@ impl<T: contract::Message> Frame for T {
     fn into_message(self) -> Result<Message, SocketError> {
         let Payload { content, data } = self.to_payload()?;
         Ok(match content {
-            // A contract's own implementation may say JSON and write something else: that goes as it is.
+            // An implementation of a contract's type may declare JSON and write something else, which is then sent as
+            // it is.
             Content::Json => match String::from_utf8(data.into()) {
                 Ok(text) => Message::Text(text),
                 Err(error) => Message::Binary(error.into_bytes().into()),

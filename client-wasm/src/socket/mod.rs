@@ -24,8 +24,8 @@ pub use self::error::{SocketError, SocketErrorKind};
 pub use self::handlers::{EventSocket, Handlers};
 pub use self::message::{Frame, Message};
 
-/// A WebSocket as a stream of what comes and a sink for what goes, each a `T`: a [`Message`], or a message type of a
-/// contract. Dropping it closes it.
+/// A WebSocket as a stream of received messages and a sink for sent ones. Each is a `T`: a [`Message`], or a message
+/// type of a contract. Dropping it closes it.
 ///
 /// ```no_run
 /// use futures_util::{SinkExt as _, StreamExt as _};
@@ -42,16 +42,16 @@ pub use self::message::{Frame, Message};
 /// ```
 ///
 /// # Receiving
-/// A browser takes messages from the network as fast as they come: it can't be told to wait. So they queue here, up to
-/// [`RECEIVE_QUEUE`](Self::RECEIVE_QUEUE) bytes; beyond that the socket is closed with
+/// A browser takes messages from the network as fast as they arrive, and can't be slowed down. So they queue here, up
+/// to [`RECEIVE_QUEUE`](Self::RECEIVE_QUEUE) bytes. Beyond that the socket is closed with
 /// [`SLOW_CONSUMER`](CloseCode::SLOW_CONSUMER), and the stream ends with [`SocketErrorKind::Overflow`].
 ///
-/// An item is an error where a message does not fit `T` (the stream goes on), and as the last one where the socket did
-/// not end in order. [`Self::closed`] tells code and reason.
+/// An item is an error if a message does not fit `T`; the stream goes on then. If the socket did not end in order, the
+/// last item is an error. [`Self::closed`] returns code and reason.
 ///
 /// # Sending
-/// The sink is ready while the browser has at most 64 KiB that it has not sent yet. It is flushed at once: the
-/// browser has what it was given. Closing it waits for the other end's answer.
+/// The sink is ready while the browser has at most 64 KiB that it has not sent yet. Flushing is immediate, because the
+/// browser already has the messages. Closing waits for the other end's answer.
 #[must_use = "dropping a socket closes it"]
 pub struct Socket<T = Message> {
     wire: Wire,
@@ -62,7 +62,7 @@ pub struct Socket<T = Message> {
 }
 
 impl Socket {
-    /// How many bytes of messages may wait to be taken. A single larger one still fits into an empty queue.
+    /// How many bytes of messages may wait for the reader. A single larger message still fits into an empty queue.
     pub const RECEIVE_QUEUE: usize = 4 * 1024 * 1024;
 
     /// Opens a WebSocket. `url` begins with `ws://` or `wss://`; `protocols` are the subprotocols to offer.
@@ -84,14 +84,14 @@ impl Socket {
 }
 
 impl<T> Socket<T> {
-    /// The same socket for other messages. Those of a contract go and come as text messages where they are JSON, as
-    /// binary ones otherwise.
+    /// The same socket for other messages. Messages of a contract are sent and received as text if they are JSON, and
+    /// as binary otherwise.
     pub fn typed<U: Frame>(self) -> Socket<U> {
         let Self { wire, inbox, timer, item: _ } = self;
         Socket { wire, inbox, timer, item: PhantomData }
     }
 
-    /// How far the socket is.
+    /// The state of the socket.
     pub fn ready_state(&self) -> ReadyState {
         self.wire.ready_state()
     }
@@ -101,7 +101,7 @@ impl<T> Socket<T> {
         self.wire.socket().protocol()
     }
 
-    /// How many bytes the browser has taken and not sent yet.
+    /// How many bytes the browser has accepted and not sent yet.
     pub fn buffered_amount(&self) -> u32 {
         self.wire.socket().buffered_amount()
     }
@@ -111,9 +111,9 @@ impl<T> Socket<T> {
         self.wire.socket().url()
     }
 
-    /// Begins to close, with a code and a reason: the browser's `close(code, reason)`. The stream still yields what comes
-    /// before the other end's answer, which [`Self::closed`] then has. `SinkExt::close` closes with 1000 and waits for that
-    /// answer.
+    /// Begins to close, with a code and a reason: the browser's `close(code, reason)`. The stream still yields the
+    /// messages that arrive before the other end's answer, which [`Self::closed`] then returns. `SinkExt::close` closes
+    /// with 1000 and waits for that answer.
     ///
     /// ```no_run
     /// use futures_util::SinkExt as _;
@@ -133,7 +133,7 @@ impl<T> Socket<T> {
         self.wire.close_checked(code, reason)
     }
 
-    /// How the socket ended, once it has.
+    /// The end of the socket, once it has ended.
     pub fn closed(&self) -> Option<Closed> {
         self.inbox.borrow().closed().cloned()
     }
@@ -190,7 +190,7 @@ impl<T: Frame> Sink<T> for Socket<T> {
 }
 
 impl<T> AsRef<web_sys::WebSocket> for Socket<T> {
-    /// The browser's own object. Its handlers are taken.
+    /// The browser's own object. Its event handlers are in use.
     fn as_ref(&self) -> &web_sys::WebSocket {
         self.wire.socket()
     }
@@ -205,7 +205,7 @@ impl<T> fmt::Debug for Socket<T> {
     }
 }
 
-/// How far a WebSocket is.
+/// The state of a WebSocket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ReadyState {
     /// It is being opened.
@@ -218,12 +218,12 @@ pub enum ReadyState {
     Closed,
 }
 
-/// How a WebSocket ended.
+/// The end of a WebSocket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Closed {
-    /// The other end's code; [`NO_STATUS`](CloseCode::NO_STATUS) where it gave none, and
-    /// [`ABNORMAL`](CloseCode::ABNORMAL) where the connection broke.
+    /// The other end's code; [`NO_STATUS`](CloseCode::NO_STATUS) if it sent none, and [`ABNORMAL`](CloseCode::ABNORMAL)
+    /// if the connection broke.
     pub code: CloseCode,
     /// The other end's reason.
     pub reason: String,

@@ -24,8 +24,8 @@ pub(crate) fn App(AppProperties { client }: &AppProperties) -> Html {
     let nick = use_state(|| "guest".to_owned());
     let open = use_state(|| None::<ChatRoom>);
 
-    // Once, when the page is there. Nothing waits for it: what is subscribed or said before is done once it succeeds,
-    // and how it goes is the client's state.
+    // Runs once, when the page is loaded, and nothing waits for it. Subscriptions and messages from before wait until
+    // it succeeds, and the client's state shows the progress.
     use_effect_with(client.clone(), |client| {
         let client = client.clone();
         spawn_local(async move {
@@ -57,7 +57,7 @@ pub(crate) fn App(AppProperties { client }: &AppProperties) -> Html {
                 <button disabled={open.is_none()} onclick={choose(None)}>{ "Leave" }</button>
             </nav>
             if let Some(room) = &*open {
-                // The key makes another room another component: with an empty list, and a subscription of its own.
+                // The key makes another room another component, with an empty list and a subscription of its own.
                 <Room key={room.room()} client={client.clone()} room={room.clone()} nick={(*nick).clone()} />
             }
         </main>

@@ -1,4 +1,4 @@
-//! The client in Yew's words.
+//! The client, adapted to Yew.
 
 use std::ops::Deref;
 use std::rc::Rc;
@@ -9,7 +9,7 @@ use wasm_bindgen_futures::spawn_local;
 use wirehub_client_wasm::{Client, ClientState};
 use yew::{hook, use_effect_with, use_state_eq};
 
-/// The page's client as components hand it on: Yew compares properties, and this is equal to itself only.
+/// The page's client as a property of components. Yew compares properties; this one is equal only to itself.
 #[derive(Clone)]
 pub(crate) struct SharedClient(Rc<Client>);
 
@@ -33,15 +33,15 @@ impl PartialEq for SharedClient {
     }
 }
 
-/// A task that ends when this is dropped: what an effect starts, its cleanup drops. Whatever the task holds is dropped
-/// with it, and a subscription that is dropped is unsubscribed.
+/// A task that ends when this is dropped: an effect starts it, and its cleanup drops it. The values that the task holds
+/// are dropped with it, and dropping a subscription unsubscribes.
 pub(crate) struct Task(AbortHandle);
 
 impl Task {
     pub(crate) fn spawn(future: impl Future<Output = ()> + 'static) -> Self {
         let (future, handle) = abortable(future);
         spawn_local(async move {
-            // That it was aborted is nothing to tell.
+            // An aborted task has no result.
             let _ = future.await;
         });
         Self(handle)
@@ -54,14 +54,14 @@ impl Drop for Task {
     }
 }
 
-/// What the client is doing; the component is drawn anew when that changes.
+/// The state of the client. The component is rendered again when it changes.
 #[hook]
 pub(crate) fn use_client_state(client: &SharedClient) -> ClientState {
     let state = use_state_eq(|| client.state());
     let shown = state.clone();
     use_effect_with(client.clone(), move |client| {
         let mut changes = client.state_changes();
-        // It may have changed since the component was drawn.
+        // It may have changed since the component was rendered.
         shown.set(client.state());
         let task = Task::spawn(async move {
             while let Some(change) = changes.next().await {

@@ -1,7 +1,7 @@
-//! A chat room in Yew: what a Rust front end looks like on `wirehub-client-wasm`.
+//! A chat room in Yew: an example of a Rust front end with `wirehub-client-wasm`.
 //!
-//! [`client`] has what any Yew program can take over: the client as a property of components, its state as a hook, and a
-//! task that ends with its component. [`room`] subscribes, shows and publishes. [`app`] puts it together.
+//! [`client`] can be reused in any Yew program: the client as a property of components, its state as a hook, and a task
+//! that ends with its component. [`room`] subscribes, shows and publishes. [`app`] combines them.
 
 mod app;
 mod client;
@@ -17,7 +17,7 @@ use crate::client::SharedClient;
 /// Runs in the page as soon as it has loaded the module.
 ///
 /// # Errors
-/// The page has no address that a server could be at.
+/// The page has no address from which a server address can be derived.
 #[wasm_bindgen(start)]
 pub fn start() -> Result<(), JsError> {
     let config = Config::new().client("wirehub-yew-example", env!("CARGO_PKG_VERSION"));
@@ -26,7 +26,7 @@ pub fn start() -> Result<(), JsError> {
     Ok(())
 }
 
-/// The server that the page came from.
+/// The address of the server that the page came from.
 fn server() -> Result<String, JsError> {
     let location = web_sys::window().ok_or_else(|| JsError::new("this is for a page"))?.location();
     let (Ok(protocol), Ok(host)) = (location.protocol(), location.host()) else {

@@ -1,4 +1,4 @@
-//! One room: what is said in it, and a box to say something.
+//! One room: its messages, and a box to write one.
 
 use std::rc::Rc;
 
@@ -18,7 +18,7 @@ use crate::client::{SharedClient, Task};
 pub(crate) struct RoomProperties {
     pub(crate) client: SharedClient,
     pub(crate) room: ChatRoom,
-    /// The name that this person goes by.
+    /// The name of the person who writes.
     pub(crate) nick: String,
 }
 
@@ -27,7 +27,8 @@ pub(crate) fn Room(RoomProperties { client, room, nick }: &RoomProperties) -> Ht
     let log = use_reducer(Log::default);
     let field = use_node_ref();
 
-    // Subscribed while this is on the page: dropping the task drops the subscription, which tells the server.
+    // Subscribed while this component is on the page. Dropping the task drops the subscription, which notifies the
+    // server.
     let heard = log.clone();
     use_effect_with((client.clone(), room.clone()), move |(client, room)| {
         let task = Task::spawn(listen(client.clone(), room.clone(), heard));
@@ -51,7 +52,7 @@ pub(crate) fn Room(RoomProperties { client, room, nick }: &RoomProperties) -> Ht
     }
 }
 
-/// Shows what is said in the room until the client is closed or the server ends the subscription.
+/// Shows the room's messages until the client is closed or the server ends the subscription.
 async fn listen(client: SharedClient, room: ChatRoom, log: UseReducerHandle<Log>) {
     let mut subscription = match client.subscribe(&room) {
         Ok(subscription) => subscription,
@@ -66,13 +67,13 @@ async fn listen(client: SharedClient, room: ChatRoom, log: UseReducerHandle<Log>
             Ok(Update::Publication(publication)) => Change::Said(publication),
             Ok(Update::Gap(gap)) => Change::Missed(gap),
             Ok(_) => continue,
-            // Also where one message does not fit the contract: the next ones come nevertheless.
+            // A message that does not fit the contract is such an error too; the next ones follow nevertheless.
             Err(error) => Change::Failed(error),
         });
     }
 }
 
-/// Publishes what is in the field. It goes out even if this room is left meanwhile, and waits while there is no
+/// Publishes the text in the box. It is sent even if this room is left meanwhile, and waits while there is no
 /// connection.
 fn say(
     client: &SharedClient,
@@ -106,14 +107,14 @@ const KEPT: usize = 200;
 #[derive(Default, Clone)]
 struct Log {
     lines: Vec<Line>,
-    /// What is to be said about the room itself.
+    /// A notice about the room itself.
     note: String,
     next_key: u64,
 }
 
 #[derive(Clone)]
 struct Line {
-    /// Tells the lines apart: Yew then adds to the list instead of drawing it anew.
+    /// Identifies the line, so that Yew adds to the list instead of rendering it again.
     key: u64,
     message: Rc<ChatMessage>,
 }

@@ -4,7 +4,7 @@ declare module '#base64' {
   export default base64;
 }
 
-/** What the file of Node.js's entry takes of Node.js. */
+/** The part of Node.js that the entry for Node.js uses. */
 declare module 'node:fs/promises' {
   export function readFile(path: URL): Promise<Uint8Array<ArrayBuffer>>;
 }

@@ -1,2 +1,5 @@
-/** @internal Where the module lies: beside this package's own file. Bundlers know this form, and take it along. */
+/**
+ * @internal The address of the module, next to this package's own file. Bundlers recognize this form and include the
+ * module.
+ */
 export const moduleSource = (): URL => new URL('./wasm/wirehub_bg.wasm', import.meta.url);
