@@ -194,7 +194,7 @@ impl Listener for Events {
 
     fn contract_differs(&mut self, ours: &ContractDigest, theirs: view::ContractDigest<'_>) {
         let theirs = theirs.read();
-        let what = format!("what differs: {}", differing_items(&ours.items, &theirs.items).join(", "));
+        let what = format!("different items: {}", differing_items(&ours.items, &theirs.items).join(", "));
         self.error(Error::about(ErrorKind::Server, ErrorCode::CONTRACT_MISMATCH, what));
     }
 

@@ -1,20 +1,20 @@
-// Makes the package's JavaScript from src/ and the module that stands in dist/wasm: one file for each entry.
+// Builds the package's JavaScript from src/ and the module in dist/wasm: one file for each entry.
 
 import { readFile, rm } from 'node:fs/promises';
 import { build } from 'esbuild';
 
 const ENTRIES = {
-  // For browsers and their bundlers; the module lies beside it.
+  // For browsers and their bundlers; the module is next to it.
   index: { source: 'web' },
   // For Node.js, which reads the module from the disk.
   node: { source: 'node', external: ['node:*'] },
-  // The module is in the file itself: for places where a second file is hard to get to.
+  // The module is in the file itself, for environments where a second file is hard to load.
   inline: { source: 'inline', module: './dist/wasm/wirehub_bg.wasm', loader: { '.wasm': 'base64' } },
 };
 
 /**
- * What only this package's own files call each other, which gets short names. The platform has some of these names too,
- * but not where this package looks. That none of them is public is checked below.
+ * The internal names of this package's own files, which are shortened. The platform has some of these names too, but
+ * not on the objects that this package uses. A check below makes sure that none of them is public.
  */
 const INTERNAL = new RegExp(
   `^(on[A-Z]\\w*|${[
@@ -41,12 +41,12 @@ for (const [name, { source, module, ...options }] of Object.entries(ENTRIES)) {
   });
   for (const property of Object.keys(mangleCache)) shortened.add(property);
 }
-// Only the entries' own types are the package's.
+// Only the types of the entries belong to the package.
 await rm('dist/source', { recursive: true, force: true });
 
 const { files } = JSON.parse(await readFile('package.json', 'utf8'));
 for (const file of files.filter((file) => file.endsWith('.d.ts'))) {
   for (const [, property] of (await readFile(file, 'utf8')).matchAll(/^\s+(?:readonly |get |set )?(\w+)\??[:(<]/gm)) {
-    if (shortened.has(property)) throw new Error(`${file}: ${property} is public: take it off the list of internal names in build.mjs`);
+    if (shortened.has(property)) throw new Error(`${file}: ${property} is public: remove it from the list of internal names in build.mjs`);
   }
 }

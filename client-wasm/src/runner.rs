@@ -219,5 +219,4 @@ impl Runner {
 }
 
 /// The reason for which there is no WebSocket at all.
-const REFUSED: &str =
-    "the browser refuses to open this address: use ws: or wss:, and from an https: page wss:";
+const REFUSED: &str = "the browser refuses this address: use ws: or wss:, and on an https: page wss:";

@@ -97,7 +97,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn they_are_what_they_are_with_the_other_type(
+        fn they_equal_themselves_with_the_other_type(
             bytes in vec(any::<u8>(), 0..20),
             cuts in vec(any::<(Index, Index)>(), 0..4),
         ) {

@@ -127,7 +127,7 @@ async fn the_list_of_rooms_counts_who_is_in_them() {
 }
 
 #[tokio::test]
-async fn what_does_not_fit_the_contract_is_refused_and_nobody_else_notices() {
+async fn a_message_outside_the_contract_is_refused_and_reaches_no_other_client() {
     let server = Server::demo().await;
     let (offender, other) = (server.client().await, server.client().await);
     let room = ChatRoom::new("strict").unwrap();

@@ -11,7 +11,7 @@ use wirehub_server::{ListenAddress, Listener, Tls, router};
 use wirehub_tests::{publication, soon};
 
 #[tokio::test]
-async fn clients_that_trust_the_certificate_chat_and_others_are_told() {
+async fn clients_that_trust_the_certificate_chat_and_others_get_an_error() {
     let made = rcgen::generate_simple_self_signed(vec!["localhost".into()]).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let (certificate, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));

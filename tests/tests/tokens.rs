@@ -84,7 +84,7 @@ async fn a_refused_token_ends_the_client_with_the_servers_words() {
 }
 
 #[tokio::test]
-async fn who_gives_tokens_by_hand_keeps_a_client_whatever_becomes_of_them() {
+async fn a_client_with_tokens_set_by_hand_survives_their_expiry_and_a_change_of_user() {
     let hub = Hub::builder().contract::<Demo>().authenticate(async |credentials| match &*credentials.token {
         "expired" => Err(Refusal::expired()),
         "" => Err(Refusal::invalid()),

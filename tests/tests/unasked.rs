@@ -210,7 +210,7 @@ async fn the_server_subscribes_and_unsubscribes_a_client() {
 }
 
 #[tokio::test]
-async fn what_is_sent_to_a_user_who_is_away_for_a_moment_arrives() {
+async fn a_message_to_a_user_who_is_away_for_a_moment_arrives() {
     let server = Server::start(hub().build(), "127.0.0.1:0").await;
     let proxy = server.proxy().await;
     let client = wirehub_client::client(proxy.address(), config("ann"));

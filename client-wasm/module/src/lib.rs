@@ -53,7 +53,7 @@ mod allocator {
 /// The client of this instance. A call during another call, or after a failed one, fails as well.
 static CLIENT: Mutex<Client> = Mutex::new(Client::new());
 
-#[allow(clippy::unwrap_used, reason = "to call it like that is a fault, and this is how it is told")]
+#[allow(clippy::unwrap_used, reason = "such a call is a mistake of the caller, and a panic reports it")]
 fn client() -> MutexGuard<'static, Client> {
     CLIENT.try_lock().unwrap()
 }
@@ -222,7 +222,7 @@ fn begin(
     });
 }
 
-#[allow(clippy::too_many_arguments, reason = "what came in, taken apart")]
+#[allow(clippy::too_many_arguments, reason = "they are the parts of the input")]
 fn act(
     core: &mut Core<Output>,
     kind: u32,
@@ -346,11 +346,11 @@ mod tests {
         client.reserved = [0; 16].to_vec();
         client.input(BEGIN, 0.0, 0, 0, 0, 0.0, 4096.0);
         assert_eq!(client.core.config().send_queue, 4096);
-        assert_eq!(begun().core.config().send_queue, 1024 * 1024, "without a word");
+        assert_eq!(begun().core.config().send_queue, 1024 * 1024, "the default");
     }
 
     #[test]
-    fn text_and_data_are_what_was_put_into_the_room() {
+    fn text_and_data_are_read_from_the_reserved_room() {
         let mut client = begun();
         assert!(!client.reserve(6).is_null());
         client.reserved.copy_from_slice(b"chathi");

@@ -486,7 +486,7 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
   onContract(theirs: ReadonlyMap<string, string>): void {
     const ours = this.#options.contract?.items ?? {};
     const differing = new Set([...Object.keys(ours), ...theirs.keys()].filter((name) => ours[name] !== theirs.get(name)));
-    this.onError(toError(Code.CONTRACT_MISMATCH, false, '', `what differs: ${[...differing].join(', ')}`));
+    this.onError(toError(Code.CONTRACT_MISMATCH, false, '', `different items: ${[...differing].join(', ')}`));
   }
 
   /** @internal */

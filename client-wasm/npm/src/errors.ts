@@ -57,5 +57,5 @@ function aborted(signal: AbortSignal): WirehubError {
 
 /** Without a text, the server should have sent one. */
 function meaning(code: number, words: Table, names: Table): string {
-  return words[code] ?? names[code] ?? `code ${code} of the application`;
+  return words[code] ?? names[code] ?? `application code ${code}`;
 }

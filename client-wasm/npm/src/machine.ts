@@ -147,7 +147,7 @@ enum Flags {
 }
 
 const SUBPROTOCOL = 'wirehub.v1.protobuf';
-const REFUSED = 'the browser refuses this address: from an https: page use wss:';
+const REFUSED = 'the browser refuses this address: use wss: on an https: page';
 
 /** How many numbers the output has before its rows. */
 const HEAD = 4;

@@ -24,7 +24,7 @@ export class Tokens {
     let failure: ErrorOptions | undefined;
     try {
       token = await this.#provider({ signal: asking.signal });
-      if (token !== null && typeof token !== 'string') throw new TypeError('a token is a string, or null where the user has signed out');
+      if (token !== null && typeof token !== 'string') throw new TypeError('a token must be a string, or null if the user has signed out');
     } catch (cause) {
       token = undefined;
       failure = { cause };

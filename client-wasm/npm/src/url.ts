@@ -19,5 +19,5 @@ export function websocketUrl(url: string | URL): string {
     cause = { cause: error };
   }
   if (address && /^wss?:/.test(address.href)) return address.href;
-  throw badRequest(`${url} is no address of a WebSocket: use ws:// or wss://`, cause);
+  throw badRequest(`${url} is not the address of a WebSocket: use ws:// or wss://`, cause);
 }

@@ -6,7 +6,7 @@ export type WebSocketConstructor = new (url: string, protocols: string[]) => unk
 /** @internal The given class, or the global one. */
 export function socketMaker(given: WebSocketConstructor | undefined): WebSocketConstructor {
   const found = given ?? (globalThis as { WebSocket?: WebSocketConstructor }).WebSocket;
-  if (!found) throw badRequest('there is no WebSocket here: take Node.js 22, or that of the package ws as the option `webSocket`');
+  if (!found) throw badRequest('this environment has no WebSocket: use Node.js 22, or pass the WebSocket of the package ws as the option `webSocket`');
   return found;
 }
 

@@ -1,4 +1,4 @@
-// Subscriptions that share a channel, what they hear of gaps, and what else is asked of channels.
+// Subscriptions that share a channel, their gaps, and the other requests about channels.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -35,7 +35,7 @@ test('subscriptions to one channel share one on the server, and each has its own
   await client.close();
 });
 
-test('subscriptions that share a refused channel are all told', async () => {
+test('every subscription to a refused channel is notified', async () => {
   const { client, socket } = await connected();
   const both = [client.subscribe('c'), client.subscribe('c')];
   const [{ id }] = await socket.commands();
@@ -58,7 +58,7 @@ test('after a reconnect a subscription hears whether messages are missing', asyn
   socket.end(1006);
   assert.equal(subscription.state, 'subscribing');
 
-  // The number of a restored subscription is in what connect says of it: behind the channel's name.
+  // The number of a restored subscription is in `connect`, behind the channel's name.
   const restore = async (result) => {
     const next = await nextSocket();
     next.accept();
@@ -97,7 +97,7 @@ test('a broadcast is an event of the client', async () => {
   await client.close();
 });
 
-test('history is asked for as the caller says, and comes with its place', async () => {
+test('history is requested with the options of the caller, and comes with its position', async () => {
   const { client, socket } = await connected();
   const reading = client.history('c', { since: { offset: 5, epoch: 'e' }, limit: 2, reverse: true });
   const [{ id, request, body }] = await socket.commands();
@@ -117,7 +117,7 @@ test('history is asked for as the caller says, and comes with its place', async 
   await client.close();
 });
 
-test('a history goes on past a message that can not be read, and says which', async () => {
+test('a history continues past an unreadable message, and lists it', async () => {
   const { client, socket } = await connected();
   const reading = client.history('c');
   const [{ id }] = await socket.commands();
@@ -132,7 +132,7 @@ test('a history goes on past a message that can not be read, and says which', as
   await client.close();
 });
 
-test('presence lists who is there', async () => {
+test('presence lists the members', async () => {
   const { client, socket } = await connected();
   const asking = client.presence('c');
   const [{ id, request }] = await socket.commands();
@@ -143,7 +143,7 @@ test('presence lists who is there', async () => {
   await client.close();
 });
 
-test('presence reads on where there are more than the server gives, and a page says so', async () => {
+test('presence reads every page, and a page shows that there are more', async () => {
   const { client, socket } = await connected();
   const page = (sessions, more) => [...sessions.flatMap((session) => nested(1, text(1, session))), ...number(2, 3), ...number(3, 3), ...(more ? number(4, 1) : [])];
   const all = client.presence('c');
@@ -164,7 +164,7 @@ test('presence reads on where there are more than the server gives, and a page s
   await client.close();
 });
 
-test('what is volatile goes out now or never', async () => {
+test('a volatile message goes out now or never', async () => {
   const client = new Client(url, { wasm });
   assert.equal(await client.publish('c', 1, { volatile: true }), false, 'no module');
   const connecting = client.connect();
@@ -184,7 +184,7 @@ test('what is volatile goes out now or never', async () => {
   await rejectsWith(client.publish('c', 6, { volatile: true }), Codes.CLOSED);
 });
 
-test('what fails fast does not wait for a connection', async () => {
+test('a command with failFast does not wait for a connection', async () => {
   const client = new Client(url, { wasm });
   await rejectsWith(client.publish('c', 1, { failFast: true }), Codes.NOT_CONNECTED);
   const connecting = client.connect();
@@ -201,7 +201,7 @@ test('what fails fast does not wait for a connection', async () => {
   await client.close();
 });
 
-/** All that a subscription has heard, once it is over. */
+/** Every event of a subscription, once it has ended. */
 async function heard(subscription) {
   const all = [];
   for await (const { data } of subscription) all.push(data);

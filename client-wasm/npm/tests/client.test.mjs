@@ -1,4 +1,4 @@
-// The facade over the real module, in Node, with a WebSocket whose other end the test plays.
+// The facade over the real module, in Node, with a WebSocket whose other end is played by the test.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -29,7 +29,7 @@ test('a module that can not be loaded rejects, and the next attempt may succeed'
   await connected().then(({ client }) => client.close());
 });
 
-test('connecting tells its states, offers the subprotocol, and knows the session then', async () => {
+test('connecting reports its states, offers the subprotocol, and sets the session', async () => {
   const client = new Client(url, { wasm, token: 'secret', name: 'a page' });
   const states = [];
   client.addEventListener('statechange', (event) => states.push([event.state, event.previous, client.session]));
@@ -58,7 +58,7 @@ test('a signal ends the waiting', async () => {
   await assert.rejects(connecting, (error) => error.code === Codes.ABORTED && error.cause.message === 'enough');
 });
 
-test('messages come to listeners and to iterators, and what came before the loop is not missed', async () => {
+test('messages come to listeners and to iterators, also those from before the loop', async () => {
   const { client, socket } = await connected();
   const subscription = client.subscribe('chat:a');
   const [{ id, request }] = await socket.commands();
@@ -104,12 +104,12 @@ test("the server's errors have its words, our own have those of the table", asyn
   await client.close();
 });
 
-test('where the server says no words there is what the code is called', async () => {
+test('without a message from the server there is the name of the code', async () => {
   const { client, socket } = await connected();
   for (const [code, words] of [
     [Codes.NOT_AVAILABLE, 'not available'],
     [Codes.UNSUPPORTED, 'the server does not know the command: use a version that both ends know'],
-    [1234, 'code 1234 of the application'],
+    [1234, 'application code 1234'],
   ]) {
     const reading = client.history('c');
     const [{ id }] = await socket.commands();
@@ -121,7 +121,7 @@ test('where the server says no words there is what the code is called', async ()
   assert.equal((await changed).reason, 'too large');
 });
 
-test('a call that its caller gives up is cancelled on the server', async () => {
+test('a call whose signal aborts is cancelled on the server', async () => {
   const { client, socket } = await connected();
   const abort = new AbortController();
   const calling = client.call('slow', {}, { signal: abort.signal });
@@ -133,7 +133,7 @@ test('a call that its caller gives up is cancelled on the server', async () => {
   await client.close();
 });
 
-test('what can not be JSON is refused before it is sent', async () => {
+test('a value without a JSON form is refused before it is sent', async () => {
   const { client, socket } = await connected();
   const circular = {};
   circular.self = circular;
@@ -142,7 +142,7 @@ test('what can not be JSON is refused before it is sent', async () => {
   await client.close();
 });
 
-test('a bad channel name is told where the subscription is', async () => {
+test('an invalid channel name is reported by the subscription', async () => {
   const { client } = await connected();
   await rejectsWith(client.subscribe('white space').ready, Codes.BAD_REQUEST);
   await client.close();
@@ -158,7 +158,7 @@ test('garbage from the server is an error event, and another attempt', async () 
   await client.close();
 });
 
-test('a code that says so ends the client for good, with the reason', async () => {
+test('a final code ends the client for good, with the reason', async () => {
   const { client, socket } = await connected();
   const subscription = client.subscribe('c');
   const ended = new Promise((resolve) => subscription.addEventListener('unsubscribed', resolve));

@@ -1,4 +1,4 @@
-// The contract in the handshake: its hash goes out, and what differs at the server is told by name.
+// The contract in the handshake: its hash is sent, and the items that differ at the server are reported by name.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -8,7 +8,7 @@ import { accept, Client, Codes, event, nextSocket, url, wasm } from './support.m
 
 globalThis.WebSocket = FakeWebSocket;
 
-/** A hash as it goes over the wire: a field of eight bytes, the lowest first. */
+/** A hash on the wire: a field of eight bytes, the lowest first. */
 const hash = (field, hex) => [(field << 3) | 1, ...Buffer.from(hex, 'hex').reverse()];
 const item = (name, hex) => [...text(1, name), ...hash(2, hex)];
 
@@ -24,20 +24,20 @@ async function connect(...answer) {
   return { client, told, body };
 }
 
-test('the server is told name and hash of the contract', async () => {
+test('the server receives name and hash of the contract', async () => {
   const { client, body } = await connect();
   const expected = Buffer.from(nested(4, item('demo', OURS)));
   assert.ok(Buffer.from(body).includes(expected), `${Buffer.from(body).toString('hex')} has ${expected.toString('hex')}`);
   await client.close();
 });
 
-test('what differs in the contract of the server is told by name', async () => {
+test('different items in the contract of the server are reported by name', async () => {
   const items = [item('changed', '0000000100000001'), item('new', '0000000000000002'), item('same', 'fedcba9876543210')];
   const theirs = [...nested(1, item('demo', '0000000000000003')), ...items.flatMap((each) => nested(2, each))];
   const { client, told } = await connect(nested(4, theirs));
   const { error } = await told;
   assert.equal(error.code, Codes.CONTRACT_MISMATCH);
-  assert.match(error.message, /: what differs: changed, gone, new$/);
+  assert.match(error.message, /: different items: changed, gone, new$/);
   assert.equal(client.state, 'connected');
   await client.close();
 });

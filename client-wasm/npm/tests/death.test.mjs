@@ -1,4 +1,4 @@
-// The WebAssembly module of a client fails: that is for good, and for nobody else.
+// The WebAssembly module of a client fails. That is final, and affects no other client.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -10,7 +10,7 @@ globalThis.WebSocket = FakeWebSocket;
 
 const isDead = (error) => error instanceof WirehubError && error.code === Codes.DEAD && !error.temporary;
 
-/** Has the client's next call into the module fail. What the module's own code fails by is a trap as well. */
+/** Makes the client's next call into the module fail. A failure of the module's own code is a trap as well. */
 function fail(socket) {
   const trap = new WebAssembly.RuntimeError('unreachable');
   Object.defineProperty(socket, 'bufferedAmount', {
@@ -21,7 +21,7 @@ function fail(socket) {
   return trap;
 }
 
-test('after a failure of the module its client says that it is dead', async () => {
+test('after a failure of the module its client is dead', async () => {
   const { client, socket } = await connected();
   const events = [];
   client.addEventListener('error', (event) => events.push(event.error));
@@ -45,7 +45,7 @@ test('after a failure of the module its client says that it is dead', async () =
   await assert.rejects(client.connect(), isDead);
 });
 
-test('the others go on, and so does whoever comes', async () => {
+test('the other clients continue, and so do new ones', async () => {
   const [failing, bystander] = [await connected(), await connected()];
   fail(failing.socket);
   await assert.rejects(failing.client.publish('chat:lobby', 'hi'), isDead);
@@ -61,7 +61,7 @@ test('the others go on, and so does whoever comes', async () => {
   }
 });
 
-test('a failure in the midst of what is told ends the client once', async () => {
+test('a failure in the middle of an event ends the client once', async () => {
   const { client, socket } = await connected();
   const dead = [];
   client.addEventListener('error', ({ error }) => dead.push(error));

@@ -1,4 +1,4 @@
-// Before the module is loaded. It is loaded once for all clients, so this has a process of its own.
+// Before the module is loaded. It is loaded only once for all clients, so this has a process of its own.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -8,7 +8,7 @@ import { accept, Client, Codes, nextSocket, rejectsWith, url, wasm } from './sup
 
 globalThis.WebSocket = FakeWebSocket;
 
-test('what waits for the module has a bound, fails in its own time, and goes out when that is loaded', async () => {
+test('commands that wait for the module have a bound and their own timeouts, and go out once it is loaded', async () => {
   let load;
   const client = new Client(url, { wasm: new Promise((resolve) => (load = resolve)) });
   const connecting = client.connect();
@@ -23,20 +23,20 @@ test('what waits for the module has a bound, fails in its own time, and goes out
   await rejectsWith(client.presence('c', { timeout: 5 }), Codes.TIMEOUT);
   const late = client.history('late', { timeout: 60_000 }).catch((error) => error);
 
-  // With a type that is not what compiling while it comes takes.
+  // With a type that streaming compilation refuses.
   load(new Response(wasm, { headers: { 'content-type': 'application/wasm; charset=utf-8' } }));
   const socket = await nextSocket();
   await accept(socket);
   await connecting;
   const sent = whole(await socket.commands());
-  // The last one asks whether all parts of the large one have arrived.
+  // The last one asks whether all parts of the large command have arrived.
   assert.deepEqual(sent.map(({ request }) => request), [REQUEST.publish, REQUEST.call, REQUEST.history, REQUEST.cancel]);
   await client.close();
   await rejectsWith(large, Codes.CLOSED);
   assert.deepEqual([(await forever).code, (await late).code], [Codes.CLOSED, Codes.CLOSED]);
 });
 
-test('what was given up makes room', async () => {
+test('an aborted command makes room', async () => {
   const client = new Client(url, { wasm });
   const abort = new AbortController();
   const data = new Uint8Array(1_000_000);
@@ -48,7 +48,7 @@ test('what was given up makes room', async () => {
   await rejectsWith(second, Codes.CLOSED);
 });
 
-test('the send queue is as large as the application says, before the module is there and after', async () => {
+test('the send queue has the configured size, before the module is loaded and after', async () => {
   const client = new Client(url, { wasm, sendQueue: 1000 });
   const connecting = client.connect();
   await rejectsWith(client.publish('c', new Uint8Array(1001)), Codes.QUEUE_FULL);

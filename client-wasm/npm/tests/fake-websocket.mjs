@@ -1,4 +1,4 @@
-// A WebSocket whose other end the test plays.
+// A WebSocket whose other end is played by the test.
 
 import { readCommands } from './protocol.mjs';
 
@@ -56,9 +56,9 @@ export class FakeWebSocket {
     this.onclose(Object.assign(new Event('close'), { code, reason, wasClean: code !== 1006 }));
   }
 
-  /** The commands that the client has sent since this was asked last. */
+  /** The commands that the client has sent since the last call. */
   async commands() {
-    // The client sends what one turn of the event loop queued in one message.
+    // The client sends the commands of one turn of the event loop in one message.
     await new Promise((resolve) => setImmediate(resolve));
     return this.sent.splice(0).flatMap(readCommands);
   }

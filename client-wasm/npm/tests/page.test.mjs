@@ -1,4 +1,4 @@
-// What happens to the page, and what the client makes of it. The page is the test's own; real ones are in browser/.
+// The events of the page's life, and the client's reactions. The page is simulated; real ones are in browser/.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -14,7 +14,7 @@ globalThis.addEventListener = (type, listener, options) => {
   signals.set(type, options.signal);
   page.addEventListener(type, listener, options);
 };
-/** What somebody listens to. */
+/** The types of events that have a listener. */
 const heard = () => [...signals.keys()].filter((type) => !signals.get(type).aborted).sort();
 globalThis.document = { hidden: false };
 

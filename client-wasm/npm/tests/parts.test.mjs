@@ -1,4 +1,4 @@
-// What is larger than a WebSocket message may be, and messages that are missing.
+// Commands and frames that are larger than a WebSocket message may be, and messages that are missing.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -23,7 +23,7 @@ test('a large message from the server comes in parts, with others between them',
   await news.ready;
   const got = [];
   news.addEventListener('publication', ({ publication: { data } }) => got.push(data));
-  // From the next turn on it is called at once.
+  // From the next turn on the listener is called at once.
   await turn();
   const [first, ...rest] = parts(publication('news', JSON.stringify('x'.repeat(LARGE)), 1), 64_000);
   socket.receive(first, publication('news', '"small"', 0));
@@ -45,7 +45,7 @@ test('a large answer does not time out while its parts come', async () => {
   await client.close();
 });
 
-test('a large message goes out in parts as the browser takes them, with what is urgent between', async () => {
+test('a large message goes out in parts at the speed of the browser, with urgent ones between', async () => {
   const { client, socket } = await connected();
   const send = socket.send;
   socket.send = function (data) {
@@ -73,14 +73,14 @@ test('a large message goes out in parts as the browser takes them, with what is 
   await client.close();
 });
 
-test('what the server never takes fails at once and for good', async () => {
+test('a message over the limit of the server fails at once and for good', async () => {
   const { client } = await connected({}, 1_000_000);
   const refused = client.publish('news', new Uint8Array(1_000_001));
   await assert.rejects(refused, ({ code, temporary }) => code === Codes.BAD_REQUEST && temporary === false);
   await client.close();
 });
 
-test('messages that are missing are told once, with the reason, and nothing is asked for', async () => {
+test('missing messages are reported once, with the reason, and nothing is requested', async () => {
   const { client, socket } = await connected();
   const news = client.subscribe('news');
   const subscribing = (await socket.commands()).pop();
@@ -100,7 +100,7 @@ test('messages that are missing are told once, with the reason, and nothing is a
   await client.close();
 });
 
-test('a page of history says whether there is more', async () => {
+test('a page of history shows whether there is more', async () => {
   const { client, socket } = await connected();
   for (const more of [true, false]) {
     const page = client.history('news');

@@ -1,4 +1,4 @@
-// As much of wirehub.proto as a server needs that a test plays.
+// The part of wirehub.proto that a server played by a test needs.
 
 /** The numbers of the fields in wirehub.proto. */
 export const REQUEST = { connect: 2, subscribe: 3, unsubscribe: 4, publish: 5, history: 6, presence: 7, call: 8, cancel: 9, refresh: 10, acknowledge: 11, part: 12 };
@@ -7,13 +7,13 @@ export const ANSWER = { publication: 2, error: 3, connected: 4, subscribed: 5, p
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
-/** A server's frame: a reply where there is an id. */
+/** A server's frame: a reply if there is an id. */
 export function frame(id, field, body) {
   const content = [...(id === 0 ? [] : number(1, id)), ...nested(field, body)];
   return [...varint(content.length), ...content];
 }
 
-/** A server's frame in parts of so many bytes, each a frame of its own. */
+/** A server's frame in parts of `bytes` bytes, each a frame of its own. */
 export function parts(whole, bytes) {
   const { end } = readVarint(whole, 0);
   const found = [];
@@ -25,7 +25,7 @@ export function parts(whole, bytes) {
   return found;
 }
 
-/** Puts the commands together that a client sends in parts. */
+/** Puts together the commands that a client sends in parts. */
 export function whole(commands) {
   let begun = [];
   return commands.flatMap((command) => {
@@ -57,7 +57,7 @@ export const nested = (field, bytes) => [...varint((field << 3) | 2), ...varint(
 /** A field with a number. */
 export const number = (field, value) => [...varint(field << 3), ...varint(value)];
 
-/** The commands in a client's message: the id of each, which request it is, and what that says. */
+/** The commands in a client's message: the id, the request and its body. */
 export function readCommands(message) {
   const commands = [];
   for (let at = 0; at < message.length; ) {

@@ -1,4 +1,4 @@
-// Every example in the READMEs and in docs/ is what the package's types say. (What else stands in docs/ is run by
+// Every example in the READMEs and in docs/ matches the package's types. (The other examples in docs/ are run by
 // server/cli/tests/program/guides.rs.)
 
 import assert from 'node:assert/strict';
@@ -15,7 +15,7 @@ const root = fileURLToPath(new URL('../../../', import.meta.url));
 const tsc = fileURLToPath(new URL('../node_modules/typescript/bin/tsc', import.meta.url));
 const dist = join(root, 'client-wasm/npm/dist/index.d.ts');
 
-/** What the examples take for granted. Their own declarations go before these. */
+/** Variables that the examples assume. Their own declarations go before these. */
 const GLOBALS = `
 import type { Client as AnyClient, Codes as AllCodes } from '@wirehub/client';
 declare global {
@@ -30,10 +30,10 @@ declare global {
 }
 `;
 
-/** As a bundler's users declare it. */
+/** The declaration that users of a bundler write. */
 const WASM = `declare module '@wirehub/client/wirehub.wasm' { const address: string; export default address; }`;
 
-/** In the form in which the generator prints one. */
+/** In the form printed by the generator. */
 const CONTRACT = `
 import type { ContractInfo } from '@wirehub/client';
 export interface Line { nick: string; text: string }
@@ -46,7 +46,7 @@ export declare const demo: ContractInfo<DemoContract>;
 export declare const chat: ContractInfo<ChatContract>;
 `;
 
-/** Who writes JavaScript is told of no contract: data is anything. */
+/** JavaScript users have no contract: the data may be anything. */
 const UNTYPED = `
 import { Client as Typed, connect as typed } from ${JSON.stringify(dist)};
 export * from ${JSON.stringify(dist)};
@@ -89,7 +89,7 @@ test('an example that does not compile is found', async () => {
   assert.match(found[1], /line-4\.ts.*'number' is not assignable/);
 });
 
-/** The blocks of code, each with its language and the line that it begins at. */
+/** The blocks of code, each with its language and the line at which it begins. */
 function examplesIn(text) {
   const examples = [];
   for (const match of text.matchAll(/^```(ts|js)\n(.*?)^```$/gms)) {
@@ -99,7 +99,7 @@ function examplesIn(text) {
   return examples;
 }
 
-/** What the compiler has to say, a line for each problem. */
+/** The compiler's messages, one line for each problem. */
 async function problems(file, examples) {
   const folder = join(root, 'target/npm/examples', file.replaceAll(/\W/g, '-'));
   await rm(folder, { recursive: true, force: true });

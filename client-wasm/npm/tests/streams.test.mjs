@@ -8,7 +8,7 @@ import { Codes, connected, rejectsWith } from './support.mjs';
 
 globalThis.WebSocket = FakeWebSocket;
 
-/** A client, the socket, and a call of it that the server has. */
+/** A client, its socket, and a call that the server has received. */
 async function calling(options) {
   const { client, socket } = await connected();
   const responses = client.callStream('ticks', { from: 1 }, options);
@@ -48,7 +48,7 @@ test('leaving the loop cancels the call on the server', async () => {
   await client.close();
 });
 
-test('what the signal says ends the loop and the call', async () => {
+test('an aborted signal ends the loop and the call', async () => {
   const abort = new AbortController();
   const { client, socket, responses, id, respond } = await calling({ signal: abort.signal });
   respond('1');
@@ -76,7 +76,7 @@ test("the server's error, a lost connection and an unreadable response come out 
   }
 });
 
-test('responses that nobody takes end the call', async () => {
+test('responses that are not read end the call', async () => {
   const { client, socket, responses, id, respond } = await calling({ queue: { bytes: 300 } });
   for (const data of ['1', '2', '3']) respond(data);
   await isCancelled(socket, id);
@@ -85,7 +85,7 @@ test('responses that nobody takes end the call', async () => {
   await client.close();
 });
 
-test('what can not be sent comes out of the loop too', async () => {
+test('an error of sending comes out of the loop too', async () => {
   const { client, socket } = await connected();
   await rejectsWith(client.callStream('ticks', undefined).next(), Codes.PAYLOAD_MISMATCH);
   await rejectsWith(client.callStream('ticks', 1, { signal: AbortSignal.abort() }).next(), Codes.ABORTED);

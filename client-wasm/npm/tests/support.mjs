@@ -1,4 +1,4 @@
-// Clients whose server the test plays. Whoever imports this puts FakeWebSocket into the global scope.
+// Clients whose server is played by the test. Importing this puts FakeWebSocket into the global scope.
 
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
@@ -11,7 +11,7 @@ export * from '../dist/index.js';
 export const wasm = await readFile(new URL('../dist/wasm/wirehub_bg.wasm', import.meta.url));
 export const url = 'ws://server.test/ws';
 
-/** A client that is connected, and its socket. The server says how large a command may be, if that is given. */
+/** A connected client and its socket. The server sends the size limit of commands, if one is given. */
 export async function connected(options = {}, messageBytes = 0) {
   const client = new Client(url, { wasm, ...options });
   const connecting = client.connect();
@@ -21,7 +21,7 @@ export async function connected(options = {}, messageBytes = 0) {
   return { client, socket };
 }
 
-/** The server takes the client in; gives what that said. */
+/** The server accepts the client; returns the client's `connect`. */
 export async function accept(socket, ...subscriptions) {
   socket.accept();
   const [connect] = await socket.commands();
@@ -34,7 +34,7 @@ export async function nextSocket() {
   return sockets.shift();
 }
 
-/** The server makes the subscription that the client asks for last. */
+/** The server confirms the last subscription that the client requested. */
 export async function confirm(socket, channel) {
   const { id, request } = (await socket.commands()).pop();
   socket.receive(frame(id, ANSWER.subscribed, [...text(1, channel), 0x10, id]));

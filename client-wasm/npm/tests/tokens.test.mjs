@@ -1,4 +1,4 @@
-// Tokens: who is asked, when, and what the answers bring about.
+// Tokens: the questions to the provider, their times, and the effect of the answers.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -8,7 +8,7 @@ import { accept, Client, CloseCodes, Codes, connect, connected, event, nextSocke
 
 globalThis.WebSocket = FakeWebSocket;
 
-test('a provider is asked before the first connect, and again when the server says that a token is due', async () => {
+test('a provider is asked before the first connect, and again when the server demands a token', async () => {
   const signals = [];
   const token = async ({ signal }) => `token-${signals.push(signal)}`;
   const client = new Client(url, { wasm, token });
@@ -23,7 +23,7 @@ test('a provider is asked before the first connect, and again when the server sa
   await client.close();
 });
 
-test('null is signing out: the client closes, and connect says why', async () => {
+test('null is signing out: the client closes, and connect rejects with the reason', async () => {
   const client = new Client(url, { wasm, token: () => null });
   await rejectsWith(client.connect(), Codes.UNAUTHORIZED);
   assert.equal(client.state, 'closed');
@@ -70,7 +70,7 @@ test('a question that needs no answer any more is aborted, and a late answer dro
 });
 
 test('a provider that hangs is given up and asked anew', async (context) => {
-  // The client's timers are the test's.
+  // The client's timers are controlled by the test.
   const timers = [];
   context.mock.method(globalThis, 'setTimeout', (handler, delay) => void timers.push({ handler, delay }));
   const questions = [];
@@ -145,7 +145,7 @@ async function refuse(socket) {
   socket.receive(frame(id, ANSWER.error, [...number(1, Codes.TOKEN_EXPIRED), ...number(3, 1)]));
 }
 
-test('a fixed token that has expired is waited for, and what there was goes on', async () => {
+test('a client with an expired fixed token waits for a new one and keeps its state', async () => {
   const client = new Client(url, { wasm, token: 'old' });
   const subscription = client.subscribe('c');
   const [changes, errors] = [[], []];
@@ -167,7 +167,7 @@ test('a fixed token that has expired is waited for, and what there was goes on',
   await client.close();
 });
 
-test('who puts a token in as soon as it is wanted need not connect again, and who only connects is told', async () => {
+test('a token set on demand completes connect, and without it connect rejects', async () => {
   const client = new Client(url, { wasm, token: 'old' });
   client.addEventListener('statechange', ({ code }) => {
     if (code === CloseCodes.TOKEN_EXPIRED) client.setToken('new');

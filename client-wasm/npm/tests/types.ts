@@ -1,4 +1,4 @@
-// What the compiler must take, and what it must refuse. Checked by tsc alone.
+// Code that the compiler must accept, and code that it must refuse. Checked by tsc alone.
 
 import { connect, type Client, type ContractInfo, type Publication } from '../src/index.js';
 
@@ -58,7 +58,7 @@ export async function untyped(): Promise<void> {
   const client = await connect('/ws', { signal: AbortSignal.timeout(1000) });
   await client.publish('any', { thing: 1 });
   for await (const { data } of client.subscribe('any')) {
-    // @ts-expect-error without a contract nobody knows what it is
+    // @ts-expect-error without a contract the type of the data is unknown
     console.log(data.text);
   }
 }

@@ -1,4 +1,4 @@
-// What comes without asking: who comes and goes, subscriptions that the server makes, alarms.
+// Pushes without a request: members, subscriptions that the server makes, alarms.
 
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
@@ -16,7 +16,7 @@ const movement = (what, user, info) =>
 const alarm = (id, ...more) => frame(0, ANSWER.alarm, [...text(1, id), ...text(2, 'alarm:fire'), ...more.flat()]);
 const fire = (id) => alarm(id, text(4, '{"floor":3}'), number(5, 7), number(6, 60_000));
 
-test('a subscription tells who comes and goes', async () => {
+test('a subscription reports members that enter and leave', async () => {
   const { client, socket } = await connected();
   const both = [client.subscribe('c'), client.subscribe('c')];
   await confirm(socket, 'c');
@@ -54,7 +54,7 @@ test('the list in the README has each user once and each of those without a name
   await client.close();
 });
 
-test('presence tells what is shown of each, and how many they are', async () => {
+test('presence has the info of each member, and their numbers', async () => {
   const { client, socket } = await connected();
   const asking = client.presence('c');
   const [{ id, body }] = await socket.commands();
@@ -71,7 +71,7 @@ test('presence tells what is shown of each, and how many they are', async () => 
   await client.close();
 });
 
-test('what an accepted offer brings is heard from the first message on', async () => {
+test('an accepted offer delivers every message from the first one on', async () => {
   const { client, socket } = await connected();
   let subscription;
   client.addEventListener('offer', (offer) => {
@@ -85,7 +85,7 @@ test('what an accepted offer brings is heard from the first message on', async (
   const messages = subscription[Symbol.asyncIterator]();
   assert.equal((await messages.next()).value.data, 1);
 
-  // Another one of the application's own shares it.
+  // Another subscription of the application's own shares it.
   const own = client.subscribe('news');
   await own.ready;
   socket.receive(publication('news', 2));
@@ -98,7 +98,7 @@ test('what an accepted offer brings is heard from the first message on', async (
   await client.close();
 });
 
-test('an offer that nobody accepts is declined', async () => {
+test('an offer without an acceptor is declined', async () => {
   const { client, socket } = await connected();
   const offered = event(client, 'offer');
   socket.receive(subscribed('news'));
@@ -109,7 +109,7 @@ test('an offer that nobody accepts is declined', async () => {
   await client.close();
 });
 
-test('a subscription that the server ends says why', async () => {
+test('a subscription ended by the server reports the reason', async () => {
   const { client, socket } = await connected();
   let subscription;
   client.addEventListener('offer', (offer) => (subscription = offer.accept()));
@@ -122,7 +122,7 @@ test('a subscription that the server ends says why', async () => {
   await client.close();
 });
 
-test('an alarm is told once, confirmed each time, and acknowledged when that is wished', async () => {
+test('an alarm is reported once, confirmed each time, and acknowledged on request', async () => {
   const { client, socket } = await connected();
   const told = [];
   for (const type of ['alarm', 'withdraw']) client.addEventListener(type, (event) => told.push(event));
@@ -163,7 +163,7 @@ test('an acknowledgement that is made offline goes out however late, and an alar
   client.addEventListener('alarm', (alarm) => told.push(alarm));
   socket.receive(fire('a'), fire('b'));
   await socket.commands();
-  // The delay before the next attempt is the test's.
+  // The delay before the next attempt is controlled by the test.
   const timers = [];
   context.mock.method(globalThis, 'setTimeout', (handler) => void timers.push(handler));
   socket.end();

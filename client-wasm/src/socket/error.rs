@@ -73,7 +73,7 @@ impl fmt::Display for SocketError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.kind {
             SocketErrorKind::Address => {
-                "the browser does not open this address: use ws:// or wss://, and from an https page wss://"
+                "the browser refuses this address: use ws:// or wss://, and on an https page wss://"
             }
             SocketErrorKind::Refused => {
                 "the WebSocket could not be opened: check the address, and that the server knows the subprotocol \
@@ -82,9 +82,9 @@ impl fmt::Display for SocketError {
             SocketErrorKind::Lost => "the connection broke: open another one",
             SocketErrorKind::Closed => "the socket is closed: open another one",
             SocketErrorKind::CloseCode => {
-                "a page may not close a socket like this: use 1000 or 3000 to 4999, and at most 123 bytes"
+                "a page may not close a socket with this code or reason: use 1000 or 3000 to 4999, and at most 123 bytes"
             }
-            SocketErrorKind::Overflow => "messages came faster than they were taken: take them sooner",
+            SocketErrorKind::Overflow => "messages arrived faster than they were read: read them faster",
             SocketErrorKind::Payload => "the message does not fit the contract: build both ends from the same one",
         })?;
         if !self.detail.is_empty() {
@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_error_says_what_to_do_and_what_was_said() {
+    fn an_error_has_the_remedy_and_the_reason() {
         let closed = Closed { code: CloseCode::BAD_FRAME, reason: "not a frame".into(), clean: true };
         let error = SocketError::closed(SocketErrorKind::Lost, closed.clone());
         assert_eq!(error.to_string(), "the connection broke: open another one (code 3500: not a frame)");

@@ -26,7 +26,7 @@ async fn one_client_sees_what_another_one_publishes() {
     let mut heard = ben.subscribe(&room).unwrap();
     ben.connect().await.unwrap();
     heard.ready().await.unwrap();
-    // Queued: this one connects after it has published.
+    // Queued: this client connects after it has published.
     let said = say("hi");
     let publish = ann.publish(&room, &said);
     let (connected, published) = futures_util::join!(ann.connect(), publish);
@@ -80,7 +80,7 @@ async fn a_call_is_answered() {
 }
 
 #[wasm_bindgen_test]
-async fn what_does_not_fit_the_contract_is_refused() {
+async fn messages_outside_the_contract_are_refused() {
     let client = new_client();
     client.connect().await.unwrap();
     let misfit = Payload::json("{\"nick\":7}");
@@ -103,14 +103,14 @@ async fn nothing_comes_after_unsubscribing() {
     assert_eq!(leaving.next().await.unwrap().unwrap().publication().unwrap().message, say("before"));
     leaving.unsubscribe();
     client.publish(&left, &say("after")).await.unwrap();
-    // One connection keeps the order: had there been something to hear, it would have come before this.
+    // One connection keeps the order: an earlier message would have arrived before this one.
     client.publish(&open, &say("last")).await.unwrap();
     assert_eq!(staying.next().await.unwrap().unwrap().publication().unwrap().message, say("last"));
     assert!(leaving.next().now_or_never().unwrap().is_none(), "the stream has ended");
 }
 
 #[wasm_bindgen_test]
-async fn a_closed_client_says_so_and_does_nothing_more() {
+async fn a_closed_client_reports_it_and_does_nothing_more() {
     let client = new_client();
     let mut changes = client.state_changes();
     let mut heard = client.subscribe(&room("closed")).unwrap();
@@ -151,7 +151,7 @@ async fn a_wrong_address_is_an_error_at_once() {
         let error = wirehub_client_wasm::client(url, Config::default()).unwrap_err();
         assert_eq!(error.kind(), SocketErrorKind::Address, "{url}");
     }
-    // This one only the browser refuses: trying again would not help.
+    // Only the browser refuses this address: trying again would not help.
     let client = wirehub_client_wasm::client("ws://[", Config::default()).unwrap();
     client.connect().await.unwrap_err();
     assert_eq!(client.state(), ClientState::Closed);
@@ -167,7 +167,7 @@ async fn the_next_attempt_is_made_at_once_when_the_network_is_back() {
             break delay.as_secs_f64() * 1000.0;
         }
     };
-    // Delays are drawn at random and grow: until one is long enough to be told from the time that an attempt takes.
+    // Delays are random and grow. The loop ends when one is longer than an attempt takes.
     let planned = loop {
         let delay = failures().await;
         if delay >= 5000.0 {
@@ -182,7 +182,7 @@ async fn the_next_attempt_is_made_at_once_when_the_network_is_back() {
     client.close(CloseCode::NORMAL, "");
 }
 
-/// The window, which hears of what happens to the page.
+/// The window, which receives the events of the page's life.
 fn scope() -> EventTarget {
     js_sys::global().unchecked_into()
 }
@@ -211,7 +211,7 @@ async fn a_page_that_is_put_aside_has_no_connection_and_misses_nothing() {
     happen(&page_event("pagehide", true));
     let change = changes.next().await.unwrap();
     assert_eq!((change.state, change.code), (ClientState::Reconnecting, Some(CloseCode::GOING_AWAY)));
-    // The other client is in this page too, but was not there yet.
+    // The other client is in this page too, but had not connected yet.
     other.connect().await.unwrap();
     other.publish(&room, &say("meanwhile")).await.unwrap();
     happen(&page_event("pageshow", true));
@@ -238,7 +238,7 @@ async fn a_history_can_be_read() {
 }
 
 #[wasm_bindgen_test]
-async fn a_connection_that_works_survives_whatever_the_browser_says_of_the_network() {
+async fn a_working_connection_survives_any_report_of_the_browser_about_the_network() {
     let client = new_client();
     client.connect().await.unwrap();
     let session = client.session();

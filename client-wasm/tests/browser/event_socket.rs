@@ -10,7 +10,7 @@ use wirehub_demo_contract::ChatMessage;
 
 use crate::support::{NOBODY, echo, event};
 
-/// What the handlers heard, in order.
+/// The events that the handlers received, in order.
 type Heard = Rc<RefCell<Vec<String>>>;
 
 fn handlers(heard: &Heard) -> Handlers<ChatMessage> {
@@ -73,7 +73,7 @@ async fn no_handler_runs_after_the_drop() {
     drop(socket);
     event(&raw, "close").await;
     assert_eq!(*heard.borrow(), ["open"]);
-    // Nobody holds what the handlers held.
+    // The handlers' captured values are released.
     assert_eq!(Rc::strong_count(&heard), 1);
 }
 

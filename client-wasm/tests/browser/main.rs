@@ -1,6 +1,6 @@
 //! The client in a real browser against the real server. `cargo xtask test chromium firefox` starts both.
 #![cfg(target_arch = "wasm32")]
-// Clippy takes a function for a test by its `#[test]`, and these have another attribute.
+// Clippy recognizes a test by its `#[test]`, and these have another attribute.
 #![allow(
     clippy::arithmetic_side_effects,
     clippy::panic,

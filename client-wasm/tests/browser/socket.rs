@@ -53,7 +53,7 @@ async fn a_message_of_another_type_is_an_error_and_the_stream_goes_on() {
     let mut socket = Socket::connect(&echo(), &[]).await.unwrap().typed::<EchoRequest>();
     socket.send(EchoRequest { text: "one".into() }).await.unwrap();
     assert!(socket.next().await.unwrap().is_ok());
-    // The same connection, spoken to with another type.
+    // The same connection with another message type.
     let mut socket = socket.typed::<ChatMessage>();
     socket.send(ChatMessage { nick: "ann".into(), text: "two".into() }).await.unwrap();
     let mut socket = socket.typed::<Message>();
@@ -90,7 +90,7 @@ async fn closing_the_sink_waits_for_the_other_end() {
 }
 
 #[wasm_bindgen_test]
-async fn what_a_page_may_not_send_as_a_close_is_refused() {
+async fn a_close_that_a_page_may_not_send_is_refused() {
     let socket = Socket::connect(&echo(), &[]).await.unwrap();
     let long = "x".repeat(124);
     for (code, reason) in
@@ -102,7 +102,7 @@ async fn what_a_page_may_not_send_as_a_close_is_refused() {
 }
 
 #[wasm_bindgen_test]
-async fn the_server_says_why_it_closes() {
+async fn the_server_sends_the_reason_of_a_close() {
     let channel = ChannelName::new("chat:x").unwrap();
     let presence = Request::Presence(Presence { channel, counts_only: false, after: String::new() });
     let not_connect = Codec::Protobuf.encode_command(&Command { id: 1, request: presence });
@@ -128,7 +128,7 @@ async fn the_server_chooses_the_first_subprotocol_that_it_knows() {
 }
 
 #[wasm_bindgen_test]
-async fn what_cannot_be_opened_is_an_error_with_the_code() {
+async fn a_failed_open_is_an_error_with_the_code() {
     let elsewhere = hub().replace("/ws", "/nowhere");
     for (url, protocols) in [(NOBODY, &[][..]), (&hub(), &["soap"]), (&elsewhere, &[])] {
         let error = Socket::connect(url, protocols).await.unwrap_err();
@@ -169,7 +169,7 @@ async fn a_dropped_socket_closes_and_its_handlers_are_gone() {
 }
 
 #[wasm_bindgen_test]
-async fn what_is_not_taken_is_bounded() {
+async fn the_queue_of_unread_messages_is_bounded() {
     let mut socket = Socket::connect(&echo(), &[]).await.unwrap();
     let megabyte = Bytes::from(vec![7; 1_000_000]);
     let fits = Socket::RECEIVE_QUEUE / megabyte.len();

@@ -1,4 +1,4 @@
-//! Where the server is, and waiting for what browsers tell by events.
+//! The server's address, and waiting for browser events.
 
 use std::cell::Cell;
 use std::future::poll_fn;
@@ -15,7 +15,7 @@ use wirehub_demo_contract::ChatRoom;
 /// The demo server, as `host:port`.
 const SERVER: &str = env!("WIREHUB_TEST_SERVER", "run these tests by `cargo xtask test chromium`");
 
-/// Nobody listens there.
+/// A port without a server.
 pub(crate) const NOBODY: &str = "ws://127.0.0.1:47809/ws";
 
 pub(crate) fn hub() -> String {
@@ -30,12 +30,12 @@ pub(crate) fn new_client() -> Client {
     wirehub_client_wasm::client(&hub(), Config::default()).unwrap()
 }
 
-/// A room of the calling test's own.
+/// A room that only the calling test uses.
 pub(crate) fn room(of: &str) -> ChatRoom {
     ChatRoom::new(format!("test-{of}-{}", js_sys::Date::now())).unwrap()
 }
 
-/// Resolves at the next event of that name.
+/// Resolves at the next event with this name.
 pub(crate) async fn event(target: &EventTarget, name: &str) {
     let happened = Rc::new(Cell::new(false));
     let waker: Rc<Cell<Option<Waker>>> = Rc::default();

@@ -82,7 +82,7 @@ class Person {
 
   async join(room) {
     await this.page.getByRole('button', { name: room }).click();
-    await this.page.getByRole('region', { name: room }).getByText('You hear what is said here.').waitFor();
+    await this.page.getByRole('region', { name: room }).getByText('You receive the messages of this room.').waitFor();
   }
 
   async say(text) {

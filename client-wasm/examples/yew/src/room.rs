@@ -132,7 +132,7 @@ impl Reducible for Log {
     fn reduce(self: Rc<Self>, change: Change) -> Rc<Self> {
         let mut log = Rc::unwrap_or_clone(self);
         match change {
-            Change::Joined => log.note = "You hear what is said here.".to_owned(),
+            Change::Joined => log.note = "You receive the messages of this room.".to_owned(),
             Change::Missed(gap) => log.note = gap.to_string(),
             Change::Failed(error) => log.note = error.to_string(),
             Change::Said(publication) => {

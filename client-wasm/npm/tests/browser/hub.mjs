@@ -1,4 +1,4 @@
-// A server for pages: files of the package, and a hub that the test plays, over WebSockets of its own.
+// A server for pages: the files of the package, and a hub played by the test, over WebSockets of its own.
 
 import { createHash } from 'node:crypto';
 import { EventEmitter, once } from 'node:events';
@@ -49,7 +49,7 @@ export class Hub {
     await once(this.#http, 'close');
   }
 
-  /** `/dist/` is the package; everything else is an empty page. */
+  /** `/dist/` is the package; every other path is an empty page. */
   async #serve(request, response) {
     const { pathname } = new URL(request.url, this.origin);
     const isPackage = pathname.startsWith('/dist/');
@@ -78,12 +78,12 @@ export class Connection extends EventEmitter {
     socket.on('close', () => this.emit('close'));
   }
 
-  /** Sends one message; gives `false` where the socket is full until the next `drain`. */
+  /** Sends one message; returns `false` if the socket is full until the next `drain`. */
   send(message) {
     return this.write(encodeMessage(message));
   }
 
-  /** Sends what {@link encodeMessage} gave. */
+  /** Sends the result of {@link encodeMessage}. */
   write(bytes) {
     return this.#socket.write(bytes);
   }
@@ -92,7 +92,7 @@ export class Connection extends EventEmitter {
     if (this.#socket.writableNeedDrain) await once(this.#socket, 'drain');
   }
 
-  /** Breaks the connection without a word. */
+  /** Breaks the connection without a close frame. */
   end() {
     this.#socket.destroy();
   }
@@ -113,7 +113,7 @@ export class Connection extends EventEmitter {
       this.#unread = bytes.subarray(end);
       const opcode = bytes[0] & 0x0f;
       if (opcode === 8) {
-        // The same back is the answer.
+        // Echoing the close frame answers it.
         this.#socket.end(Buffer.concat([Buffer.from([0x88, content.length]), content]));
         return;
       }
@@ -135,7 +135,10 @@ export function encodeMessage(message) {
   return Buffer.concat([header, content]);
 }
 
-/** Takes every client in and makes every subscription; `more` gets the other commands. Gives the commands of `connect`. */
+/**
+ * Accepts every client and confirms every subscription; `more` receives the other commands. Returns the commands in
+ * `connect`.
+ */
 export function welcome(connection, more = () => {}) {
   connection.on('message', (message) => {
     for (const command of readCommands(message)) {
@@ -149,10 +152,10 @@ export function welcome(connection, more = () => {}) {
 
 let sessions = 0;
 
-/** A ping each minute, and after a loss a pause of up to an hour: more than a test takes. */
+/** A ping each minute, and a delay of up to an hour after a lost connection: longer than a test takes. */
 const LIMITS = nested(3, [...number(4, 60_000), ...number(5, 3_600_000)]);
 
-/** The channel is the first field of what asks for it. */
+/** The channel is the first field of the request. */
 function subscribed(body, id) {
   const channel = new TextDecoder().decode(body.subarray(2, 2 + body[1]));
   return [...text(1, channel), ...number(2, id)];

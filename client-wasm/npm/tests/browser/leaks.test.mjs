@@ -1,4 +1,4 @@
-// A page that stays open for weeks: after 1,000 connections and 1,000,000 messages it holds what it held before.
+// A page that stays open for weeks: its memory is the same after 1,000 connections and 1,000,000 messages.
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
@@ -9,9 +9,12 @@ import { encodeMessage, Hub, welcome } from './hub.mjs';
 
 const RECONNECTS = 1_000;
 const MESSAGES = 1_000_000;
-/** How many of each come before the first look: what is allocated once, and compiled, is there then. */
+/**
+ * The fraction of each that comes before the first measurement. Memory that is allocated only once, and compiled code,
+ * is there then.
+ */
 const WARM_UP = 0.1;
-/** What the heap may differ by: the browser's own bookkeeping comes and goes. */
+/** The tolerance in bytes: the browser's own bookkeeping varies. */
 const HEAP_TOLERANCE = 200_000;
 
 const BATCH = 64;
@@ -68,9 +71,9 @@ async function push(messages) {
   }
 }
 
-/** What the page holds once all is collected that can be. */
+/** The memory of the page after garbage collection. */
 async function look(page, devtools) {
-  // What only a finaliser lets go goes the second time.
+  // Objects released by a finaliser are collected in the second round.
   for (let round = 0; round < 2; round++) await devtools.send('HeapProfiler.collectGarbage');
   const { usedSize: heap } = await devtools.send('Runtime.getHeapUsage');
   const { jsEventListeners: listeners } = await devtools.send('Memory.getDOMCounters');
@@ -110,7 +113,7 @@ async function begin() {
   globalThis.news.addEventListener('publication', () => globalThis.heard++);
 }
 
-/** Loses the connection so many times, with something under way each time. */
+/** Loses the connection `times` times, each time with commands in flight. */
 async function reconnect(times) {
   const { client, news } = globalThis;
   const { signal } = (globalThis.abort ??= new AbortController());
@@ -122,7 +125,7 @@ async function reconnect(times) {
     await globalThis.breakConnection();
     await lost;
     const again = new Promise((resolve) => news.addEventListener('subscribed', resolve, { once: true }));
-    // The network is back: no need to wait for the next attempt.
+    // The network is back: the next attempt is made at once.
     globalThis.dispatchEvent(new Event('online'));
     await again;
     await other.unsubscribe();

@@ -1,4 +1,4 @@
-// Clients in what real browsers do to pages and workers.
+// Clients in pages and workers, with the events of real browsers.
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
@@ -11,7 +11,7 @@ import { Hub, welcome } from './hub.mjs';
 let browser;
 let hub;
 let newest;
-/** The requests that no `welcome` answers. */
+/** The requests that `welcome` does not answer. */
 const asked = [];
 
 before(async () => {
@@ -46,7 +46,7 @@ test('a page with a client is kept, and its client connects anew when the user g
   });
   assert.equal(hub.connections, 1);
   await page.goto(`${hub.origin}/second`);
-  // A page that is kept does not load again.
+  // A page from the cache does not load again.
   await page.goBack({ waitUntil: 'commit' });
   const { told, session } = await page.evaluate(async () => {
     const { client, subscription, told } = globalThis;

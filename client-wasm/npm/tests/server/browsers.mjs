@@ -1,4 +1,4 @@
-// Pages in Chromium and Firefox. `evaluate` runs a function in the page and waits for what it gives.
+// Pages in Chromium and Firefox. `evaluate` runs a function in the page and waits for its result.
 //
 //   CHROMIUM, FIREFOX, GECKODRIVER  where they are
 
@@ -8,7 +8,7 @@ import { createInterface } from 'node:readline';
 
 import { launch } from '../browser/browser.mjs';
 
-/** How long a function in a page may take, in ms. */
+/** The time limit for a function in a page, in ms. */
 const PATIENCE = 60_000;
 
 export const BROWSERS = { Chromium: () => Chromium.start(), Firefox: () => Firefox.start() };
@@ -22,9 +22,9 @@ class Chromium {
     return chromium;
   }
 
-  /** A page that is like one that a user has just opened. */
+  /** A page like one that a user has just opened. */
   async open(url) {
-    // The tests' servers have certificates of their own making.
+    // The tests' servers have self-signed certificates.
     const context = await this.#browser.newContext({ ignoreHTTPSErrors: true });
     const page = await context.newPage();
     await page.goto(url);
@@ -44,7 +44,7 @@ const RUN = `
   document.head.append(script);
 `;
 
-/** Debian's Firefox speaks WebDriver: HTTP to a driver beside it, which has one page each. */
+/** Debian's Firefox speaks WebDriver: HTTP to a driver process, which has one page each. */
 class Firefox {
   #drivers = new Set();
 
@@ -100,7 +100,7 @@ class Driver {
   }
 
   async evaluate(inPage, argument) {
-    // A script of the driver's own has a world of its own, without the page's variables: this becomes one of the page's.
+    // A script of the driver runs in a separate world, without the page's variables. This moves it into the page's.
     const code = `(${inPage})(${JSON.stringify(argument)})
       .then((value) => ({ value }), (error) => ({ error: String(error) }))
       .then((answer) => document.dispatchEvent(new CustomEvent('answer', { detail: JSON.stringify(answer) })));`;
@@ -111,7 +111,7 @@ class Driver {
 
   async stop() {
     const ended = once(this.#process, 'exit');
-    // Ends the browser; a driver that is killed leaves it behind.
+    // Ends the browser. Killing the driver would leave it running.
     if (this.#session !== undefined) await this.#ask('DELETE', this.#session);
     this.#process.kill();
     await ended;

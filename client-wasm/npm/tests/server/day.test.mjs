@@ -1,5 +1,5 @@
 // A page that is open all day, in each browser and against the real server: its tokens expire, and the server is
-// deployed anew.
+// replaced.
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
@@ -16,7 +16,7 @@ for (const [name, start] of Object.entries(BROWSERS)) {
     let browser;
     let server;
     let site;
-    /** What the site gives out, one after the other; the last one again and again. */
+    /** The tokens of the site, one after the other; the last one again and again. */
     let tokens;
     let asked;
 
@@ -32,7 +32,7 @@ for (const [name, start] of Object.entries(BROWSERS)) {
       await server?.stop();
     });
 
-    /** Opens a page with a client that listens in a channel, and gives out these tokens. */
+    /** Opens a page with a client that listens to a channel, on a site that returns these tokens. */
     async function open(t, channel, give) {
       [tokens, asked] = [give, 0];
       const page = await browser.open(site.origin);
@@ -75,7 +75,7 @@ for (const [name, start] of Object.entries(BROWSERS)) {
       assert.deepEqual(new Set(log.errors), new Set([Codes.TOKEN_UNAVAILABLE]));
     });
 
-    test('a whole day: TLS, a backend, a page and a terminal, a deploy, metrics, and somebody who is shown the door', async (t) => {
+    test('a whole day: TLS, a backend, a page and a terminal, a deploy, metrics, and a refused user', async (t) => {
       const secure = await startServer({ tls: true });
       t.after(() => secure.stop());
       [tokens, asked] = [[() => token(2), () => token(60)], 0];
@@ -98,7 +98,7 @@ for (const [name, start] of Object.entries(BROWSERS)) {
       await page.evaluate(connections, 2);
       await subscribers(secure, 'chat:day', 2);
 
-      // Somebody who has no business here.
+      // A user without any rights here.
       const mallory = await atTerminal('mallory', 'chat:other');
       await subscribers(secure, 'chat:other', 1);
       const ended = once(mallory, 'exit');
@@ -115,7 +115,7 @@ for (const [name, start] of Object.entries(BROWSERS)) {
       assert.match(metrics.text, /^wirehub_sessions 2$/m);
     });
 
-    test('two deploys go by: each message comes once and in order, and that the old ones are gone is told', async (t) => {
+    test('two deploys: each message comes once and in order, and the loss of old ones is reported', async (t) => {
       const page = await open(t, 'chat:deploy', [() => token(60)]);
       const publisher = new Publisher(server, 'chat:deploy');
       for (const deploys of [1, 2]) {
@@ -134,7 +134,7 @@ for (const [name, start] of Object.entries(BROWSERS)) {
   });
 }
 
-/** Waits until so many are subscribed to a channel. */
+/** Waits until a channel has `count` subscribers. */
 async function subscribers(server, channel, count) {
   for (;;) {
     const { status, text } = await server.ask('GET', `/api/v1/channels/${channel}/presence`);
@@ -144,7 +144,8 @@ async function subscribers(server, channel, count) {
 
 const upTo = (count) => Array.from({ length: count }, (_, number) => number);
 
-// --- What runs in the page. What the page has seen is in `page.log`; each waits for an event, and looks anew. ---
+// --- The page's code. The page records its events in `page.log`; each function waits for an event, and checks again.
+// ---
 
 async function listen({ url, channel }) {
   const { Client } = await import('/dist/index.js');
@@ -167,7 +168,7 @@ async function listen({ url, channel }) {
   });
   page.client = client;
   client.addEventListener('statechange', ({ state, code }) => {
-    // Each attempt that fails is told as well.
+    // Each failed attempt is reported as well.
     if (state === 'reconnecting' && log.states.at(-1)?.startsWith(state)) return;
     note(log.states, code === undefined ? state : `${state} ${code}`);
   });

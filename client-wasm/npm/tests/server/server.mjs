@@ -1,5 +1,4 @@
-// The server itself, and what stands around it in the real world: a backend that publishes, and a site that has the page
-// and gives out tokens.
+// The server itself and its surroundings: a backend that publishes, and a site that serves the page and the tokens.
 
 import { createHmac, randomUUID } from 'node:crypto';
 import { EventEmitter, once } from 'node:events';
@@ -25,10 +24,10 @@ history_size = 10000
 history_ttl = "1h"
 `;
 
-/** `config` is what else its configuration says. */
+/** `config` is the rest of its configuration. */
 export const start = ({ config = '', ...options } = {}) => Server.start(CONFIG + config, options);
 
-/** A backend that publishes 0, 1, 2 … in a channel until it is told to stop. */
+/** A backend that publishes 0, 1, 2 … in a channel until it is stopped. */
 export class Publisher {
   published = 0;
   #stopped = false;
@@ -38,7 +37,7 @@ export class Publisher {
     this.#running = this.#run(server, channel);
   }
 
-  /** Gives how many it has published. */
+  /** Returns how many it has published. */
   async stop() {
     this.#stopped = true;
     await this.#running;
@@ -49,15 +48,15 @@ export class Publisher {
     while (!this.#stopped) {
       await server.publish(channel, this.published);
       this.published += 1;
-      // A day's messages, not a storm's.
+      // The rate of an ordinary day, not of a storm.
       await pause(5);
     }
   }
 }
 
 /**
- * A token that is good for so many seconds; for a negative number it has expired so long ago. `wirehub` is what it says to
- * the server alone.
+ * A token that is valid for `seconds` seconds; a negative number is the time since its expiry. `wirehub` are the claims
+ * for the server alone.
  */
 export function token(seconds, user = 'ann', wirehub = {}) {
   const part = (value) => Buffer.from(JSON.stringify(value)).toString('base64url');
@@ -66,7 +65,7 @@ export function token(seconds, user = 'ann', wirehub = {}) {
   return `${signed}.${createHmac('sha256', TOKEN_KEY).update(signed).digest('base64url')}`;
 }
 
-/** What lies between pages and the server: the tests say when it fails. */
+/** The link between pages and the server, which fails on request. */
 export class Link {
   #server;
   #http = net.createServer((page) => this.#join(page));
@@ -85,15 +84,15 @@ export class Link {
   }
 
   /**
-   * What the server says from now on is lost, up to the next {@link cut}. Gives a function that waits until something has
-   * been lost.
+   * Drops everything from the server from now on, up to the next {@link cut}. Returns a function that waits until
+   * something has been dropped.
    */
   mute() {
     const lost = Promise.race([...this.#pages].map(([page, server]) => once(server.unpipe(page).resume(), 'data')));
     return () => lost;
   }
 
-  /** Breaks the connections that are up. */
+  /** Breaks the open connections. */
   cut() {
     for (const page of this.#pages.keys()) page.destroy();
   }
@@ -110,7 +109,7 @@ export class Link {
     this.#pages.set(page, server);
     page.pipe(server);
     server.pipe(page);
-    // Whatever breaks at one end breaks at the other.
+    // An error at one end ends the other.
     for (const [socket, other] of [[page, server], [server, page]]) {
       socket.on('error', () => undefined);
       socket.on('close', () => {
@@ -121,9 +120,9 @@ export class Link {
   }
 }
 
-/** A backend that answers calls, each with how many there have been. */
+/** A backend that answers calls with the number of calls so far. */
 export class Backend {
-  /** How many calls it has got. */
+  /** The number of calls received. */
   calls = 0;
   #http = http.createServer((request, response) => void this.#answer(request, response));
   #news = new EventEmitter();
@@ -145,7 +144,7 @@ export class Backend {
     await once(this.#news, 'call');
   }
 
-  /** It answers nothing until what this gives is called. */
+  /** Holds back every answer until the returned function is called. */
   hold() {
     let release;
     this.#mayAnswer = new Promise((resolve) => {
@@ -170,7 +169,9 @@ export class Backend {
   }
 }
 
-/** Where the page comes from: `/dist/` is the package, `/token` gives what `tokens` gives, everything else is an empty page. */
+/**
+ * The page's site: `/dist/` is the package, `/token` returns the result of `tokens`, every other path is an empty page.
+ */
 export class Site {
   origin;
   #http;

@@ -1,6 +1,6 @@
-// What a page and the server do together beyond messages in channels, in each browser and against the real server: over
-// connections that break, alarms come once, publications and calls are carried out once; the server subscribes a page to
-// channels; pages see each other come and go.
+// Features of pages with the server besides messages in channels, in each browser and against the real server. Over
+// broken connections, alarms come once, and publications and calls are carried out once. The server subscribes a page
+// to channels. Pages see each other enter and leave.
 
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
@@ -44,7 +44,7 @@ for (const [name, start] of Object.entries(BROWSERS)) {
       await backend?.stop();
     });
 
-    /** Opens a page with a user's client, which listens in these channels; `info` is what others see. */
+    /** Opens a page with a user's client that listens to these channels; `info` is shown to other members. */
     async function open(t, user, { info, channels = [] } = {}) {
       const page = await browser.open(site.origin);
       t.after(() => page.close());
@@ -52,7 +52,7 @@ for (const [name, start] of Object.entries(BROWSERS)) {
       return { session, evaluate: page.evaluate, seen: (what, count) => page.evaluate(until, { what, count }), close: page.close };
     }
 
-    test('an alarm comes once although the connection breaks, is acknowledged, and the ledger says so', async (t) => {
+    test('an alarm comes once although the connection breaks, and its acknowledgement is in the ledger', async (t) => {
       const page = await open(t, 'ann', { channels: ['chat:after'] });
       const lost = link.mute();
       const { alarm } = await server.api('POST', '/alarms', { channel: 'alarm:fire', data: { where: 'attic' }, users: ['ann'] });
@@ -72,7 +72,7 @@ for (const [name, start] of Object.entries(BROWSERS)) {
       assert.deepEqual(recipients.map(({ user, progress }) => [user, progress]), [['ann', 'acknowledged']]);
     });
 
-    test('that an alarm is withdrawn is told, also to a page whose connection is gone then', async (t) => {
+    test('the withdrawal of an alarm is reported, also to a page without a connection at that moment', async (t) => {
       const page = await open(t, 'ann');
       const raise = async () => (await server.api('POST', '/alarms', { channel: 'alarm:fire', data: 1, users: ['ann'] })).alarm;
       const [first, second] = [await raise(), await raise()];
@@ -101,7 +101,7 @@ for (const [name, start] of Object.entries(BROWSERS)) {
       assert.deepEqual(subscriptions, []);
     });
 
-    test('a page sees another one come and go, and who it is', async (t) => {
+    test('a page sees another member enter and leave', async (t) => {
       const [ann, bob] = [await open(t, 'ann', { channels: ['room:seen'] }), await open(t, 'bob', { info: { name: 'Bob' } })];
       await bob.evaluate(subscribe, 'room:seen');
       const member = { channel: 'room:seen', session: bob.session, user: 'bob', info: { name: 'Bob' } };
@@ -153,7 +153,7 @@ for (const [name, start] of Object.entries(BROWSERS)) {
       assert.equal(backend.calls, before + 1);
     });
 
-    test('a subscription that the server refuses says why', async (t) => {
+    test('a refused subscription reports the reason', async (t) => {
       const page = await open(t, 'ann');
       await page.evaluate(subscribe, '@bob');
       const [{ channel, code }] = await page.seen('unsubscribed', 1);
@@ -162,7 +162,7 @@ for (const [name, start] of Object.entries(BROWSERS)) {
   });
 }
 
-// --- What runs in the page. What it has seen is in `page.seen`, by kind. ---
+// --- The page's code. It records its events in `page.seen`, by kind. ---
 
 async function enter({ url, token, channels }) {
   const { Client } = await import('/dist/index.js');
@@ -192,7 +192,7 @@ async function enter({ url, token, channels }) {
   return client.session;
 }
 
-/** Waits until the page has seen so many of a kind, and gives them. */
+/** Waits until the page has seen `count` events of a kind, and returns them. */
 async function until({ what, count }) {
   const { seen, changes } = globalThis.page;
   while ((seen[what]?.length ?? 0) < count) await new Promise((resolve) => changes.addEventListener('change', resolve, { once: true }));
@@ -201,7 +201,7 @@ async function until({ what, count }) {
 
 async function subscribe(channel) {
   const { client, listen } = globalThis.page;
-  // A refusal is told by the event.
+  // A refusal is reported by the event.
   await listen(client.subscribe(channel)).ready.catch(() => undefined);
 }
 
@@ -217,7 +217,7 @@ async function close() {
   await globalThis.page.client.close();
 }
 
-/** Begins something whose answer is for {@link result}. */
+/** Begins a command whose answer is returned by {@link result}. */
 async function begin({ what, to, data }) {
   const { page } = globalThis;
   page.answer = page.client[what](to, data);
