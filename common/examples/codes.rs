@@ -1,5 +1,5 @@
-//! Prints the table of codes as the TypeScript module that the npm package is built with.
-#![allow(clippy::print_stdout, reason = "printing is what it is for")]
+//! Prints the table of codes as the TypeScript module of the npm package.
+#![allow(clippy::print_stdout, reason = "printing is its purpose")]
 
 use wirehub_common::code::{CLOSES, ERRORS, Origin};
 
@@ -9,16 +9,16 @@ fn main() {
     let closes: Vec<Row> =
         CLOSES.iter().map(|row| Row::new(row.code.number(), row.name, row.origin, row.message)).collect();
 
-    println!("// Made from the table in wirehub-common. Change that, then make this anew.\n");
+    println!("// Generated from the table in wirehub-common. Change the table, then generate this again.\n");
     println!("import {{ byName, byNumber }} from '../table.js';\n");
     print_names(
-        "What a `WirehubError`'s `code` can be, besides the application's own.",
+        "The values of a `WirehubError`'s `code`, besides the application's own.",
         "Codes",
         "errorNames",
         &errors,
     );
     print_names(
-        "What a connection can be closed with, besides the application's own.",
+        "The close codes of a connection, besides the application's own.",
         "CloseCodes",
         "closeNames",
         &closes,
@@ -27,10 +27,14 @@ fn main() {
     print_enum("{@link CloseCodes}", "CloseCode", &closes);
     let own =
         |rows: &[Row]| table(rows.iter().filter(|row| row.origin == Origin::Client), |row| row.words.into());
-    print_table("What the errors mean that the client makes, and what to do.", "errorWords", &own(&errors));
-    print_table("What the close codes mean that come without words.", "closeWords", &own(&closes));
+    print_table("The descriptions of the client's own errors.", "errorWords", &own(&errors));
+    print_table(
+        "The descriptions of the close codes that come without a reason.",
+        "closeWords",
+        &own(&closes),
+    );
 
-    println!("/** @internal The errors after which the same may succeed later. */");
+    println!("/** @internal The temporary errors, after which the same may succeed later. */");
     println!("export const temporaryCodes: readonly number[] = [");
     for row in ERRORS.iter().filter(|row| row.temporary) {
         println!("  Code.{},", row.name);
@@ -51,11 +55,11 @@ impl Row {
     }
 }
 
-/// The constants that people see, and their names as words: these are read by people where there are no others, and
-/// compress better.
+/// The public constants, and their names as text. The names are shown to people where there is no message, and in small
+/// letters they compress better.
 fn print_names(about: &str, constant: &str, names: &str, rows: &[Row]) {
     let words = table(rows.iter(), |row| row.name.to_lowercase().replace('_', " "));
-    print_table(&format!("What {{@link {constant}}} are called, as words."), names, &words);
+    print_table(&format!("The names of {{@link {constant}}} as text."), names, &words);
     println!("/** {about} */\nexport const {constant} = byName({names}) as {{");
     for Row { number, name, words, .. } in rows {
         println!("  /** {words} */\n  readonly {name}: {number};");
@@ -63,10 +67,10 @@ fn print_names(about: &str, constant: &str, names: &str, rows: &[Row]) {
     println!("}};\n");
 }
 
-/// For the package's own use.
+/// For the package itself.
 fn print_enum(about: &str, name: &str, rows: &[Row]) {
     println!(
-        "/** @internal {about} for this package's own use: the bundler puts the numbers in place of the names. */"
+        "/** @internal {about} for this package itself: the bundler substitutes the numbers for the names. */"
     );
     println!("export enum {name} {{");
     for Row { number, name, .. } in rows {
@@ -79,8 +83,8 @@ fn print_table(about: &str, constant: &str, table: &str) {
     println!("/** @internal {about} */\nexport const {constant} = byNumber({table:?});\n");
 }
 
-/// As `table.ts` reads it: a number where it is not the next one, and what has it. Names and words have no `|`, no
-/// backslash and no control character.
+/// In the format of `table.ts`: a number wherever it is not the next one, and the text for it. Names and messages
+/// contain no `|`, no backslash and no control character.
 fn table<'a>(rows: impl Iterator<Item = &'a Row>, text: impl Fn(&Row) -> String) -> String {
     let mut next = 0;
     let mut table = Vec::new();

@@ -6,7 +6,7 @@ use core::fmt;
 /// The name of a channel: 1 to [`ChannelName::MAX_BYTES`] bytes of UTF-8 without white space, control
 /// characters or `*`. The part before the first `:` is its [namespace](Self::namespace).
 ///
-/// Cloning is cheap: the text is shared. (Without the feature `std` it is copied, which is less code.)
+/// Cloning is cheap: the text is shared. (Without the feature `std` it is copied, which takes less code.)
 ///
 /// ```
 /// use wirehub_common::ChannelName;
@@ -21,7 +21,7 @@ pub struct ChannelName(Text);
 
 #[cfg(feature = "std")]
 type Text = alloc::sync::Arc<str>;
-/// A client has few names, and hands none from one thread to another.
+/// A client has few names, and passes none between threads.
 #[cfg(not(feature = "std"))]
 type Text = alloc::string::String;
 
@@ -32,13 +32,13 @@ impl ChannelName {
     /// Parses a name.
     ///
     /// # Errors
-    /// Says which rule the text breaks.
+    /// The error is the rule that the text breaks.
     pub fn new(name: &str) -> Result<Self, ChannelNameError> {
         Self::check(name)?;
         Ok(Self::checked(name))
     }
 
-    /// Holds a text against the rules.
+    /// Checks a text against the rules.
     pub(crate) fn check(name: &str) -> Result<(), ChannelNameError> {
         if name.is_empty() {
             return Err(ChannelNameError::Empty);
@@ -46,16 +46,16 @@ impl ChannelName {
         if name.len() > Self::MAX_BYTES {
             return Err(ChannelNameError::TooLong);
         }
-        // By the bytes that end with each: Unicode's own tables are five times the code in a browser.
+        // Compares the last bytes, because Unicode's own tables are five times the code in a browser.
         let mut last = 0_u32;
         for byte in name.bytes() {
             last = last << 8 | u32::from(byte);
             let two = last & 0xffff;
             let three = last & 0xff_ffff;
             if matches!(byte, 0..=0x20 | b'*' | 0x7f)
-                // U+0080 to U+00A0: control characters, among them a line's end, and a space.
+                // U+0080 to U+00A0: control characters, including a line separator, and a space.
                 || matches!(two, 0xc280..=0xc2a0)
-                // U+1680, U+2000 to U+200A, U+2028, U+2029, U+202F, U+205F and U+3000: spaces and lines' ends.
+                // U+1680, U+2000 to U+200A, U+2028, U+2029, U+202F, U+205F and U+3000: spaces and line separators.
                 || matches!(three, 0xe19a80 | 0xe28080..=0xe2808a | 0xe280a8 | 0xe280a9 | 0xe280af | 0xe2819f | 0xe38080)
             {
                 return Err(ChannelNameError::BadCharacter);
@@ -64,7 +64,7 @@ impl ChannelName {
         Ok(())
     }
 
-    /// A name that was [held](Self::check) against the rules before, together with its frame.
+    /// A name that was [checked](Self::check) before, together with its frame.
     pub(crate) fn checked(name: &str) -> Self {
         Self(name.into())
     }
@@ -74,40 +74,40 @@ impl ChannelName {
         &self.0
     }
 
-    /// The part before the first `:`; empty where there is none.
+    /// The part before the first `:`; empty if there is none.
     pub fn namespace(&self) -> &str {
         self.0.split_once(':').map_or("", |(namespace, _)| namespace)
     }
 }
 
-/// Which rule of [`ChannelName`] a text breaks.
+/// The rule of [`ChannelName`] that a text breaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ChannelNameError {
-    /// No characters at all.
+    /// It is empty.
     Empty,
-    /// More than [`ChannelName::MAX_BYTES`] bytes.
+    /// It has more than [`ChannelName::MAX_BYTES`] bytes.
     TooLong,
-    /// White space, a control character or `*`.
+    /// It contains white space, a control character or `*`.
     BadCharacter,
-    /// A parameter of a contract's channel is empty or has a `:` or `/` in it.
+    /// A parameter of a contract's channel is empty or contains `:` or `/`.
     BadParameter,
 }
 
 impl ChannelNameError {
-    /// What is wrong and what would be right; without the feature `std` only that, for all of them.
+    /// The problem and its remedy; without the feature `std` one text for all of them.
     pub const fn as_str(self) -> &'static str {
         if !cfg!(feature = "std") {
             return "a channel name has 1 to 255 bytes, and no white space, control character or `*`";
         }
         match self {
-            Self::Empty => "the channel name is empty: give it 1 to 255 bytes",
-            Self::TooLong => "the channel name is too long: keep it within 255 bytes",
+            Self::Empty => "the channel name is empty: use 1 to 255 bytes",
+            Self::TooLong => "the channel name is too long: use at most 255 bytes",
             Self::BadCharacter => {
-                "the channel name has white space, a control character or `*` in it: leave those out"
+                "the channel name contains white space, a control character or `*`: remove it"
             }
             Self::BadParameter => {
-                "a channel parameter is empty or has `:` or `/` in it: give it one or more other characters"
+                "a channel parameter is empty or contains `:` or `/`: use one or more other characters"
             }
         }
     }

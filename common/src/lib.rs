@@ -1,7 +1,7 @@
-//! What both ends of Wirehub agree on: [frames](frame), their two [codecs](codec), [channel names](ChannelName),
+//! The common part of both ends of Wirehub: [frames](frame), their two [codecs](codec), [channel names](ChannelName),
 //! [codes](code), [limits](Limits) and the typed [contract](mod@contract).
 //!
-//! Nothing in here does I/O, reads a clock or asks for entropy; everything is a value or a pure function.
+//! This crate does no I/O, reads no clock and asks for no entropy: it consists of values and pure functions.
 //!
 //! ```
 //! use wirehub_common::{ChannelName, Codec, Payload};
@@ -30,7 +30,7 @@ pub mod codec;
 pub mod compose;
 pub mod contract;
 pub mod frame;
-/// For the module of the npm package, which reads texts as frames are read.
+/// For the module of the npm package, which decodes texts in the same way as frames.
 #[doc(hidden)]
 pub mod utf8;
 pub mod view;
@@ -40,7 +40,7 @@ mod limits;
 mod parts;
 mod payload;
 #[cfg(any(test, not(feature = "std")))]
-#[cfg_attr(feature = "std", allow(unreachable_pub, reason = "here it is only tested"))]
+#[cfg_attr(feature = "std", allow(unreachable_pub, reason = "with `std` it is only tested"))]
 mod plain_bytes;
 #[cfg(feature = "json")]
 mod subprotocol;

@@ -1,24 +1,25 @@
-//! The limits that are in force on a connection.
+//! The limits in force on a connection.
 
 use core::time::Duration;
 
-/// What a server allows and how it paces one connection. The server announces them in its reply to `connect`;
-/// until then both sides count on [`Limits::default`]. A number of 0 stands for no limit, a time of 0 for none of
-/// the kind: no pings, no spreading.
+/// The server's limits and intervals for a connection. The server announces them in its reply to `connect`; before
+/// that, both sides assume [`Limits::default`]. A number of 0 stands for no limit. A time of 0 turns the feature off:
+/// no pings, no spreading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// The largest command the server takes, in bytes. What is larger than a WebSocket message may be comes in parts.
+    /// The largest command that the server accepts, in bytes. A command larger than a WebSocket message may be comes in
+    /// parts.
     pub message_bytes: u32,
     /// How many channels a session may be subscribed to at once.
     pub channels: u32,
     /// How many calls a session may have in flight.
     pub calls: u32,
-    /// The server sends an empty message after this long without having sent anything else.
+    /// The server sends an empty message after this long without any other message.
     pub ping_interval: Duration,
-    /// After a server that stopped without a word, clients spread their first attempt over this window.
+    /// After a server stops without a close message, clients spread their first attempt over this window.
     pub reconnect_window: Duration,
-    /// The largest WebSocket message, in either direction, in bytes. A larger frame comes in [parts](crate::frame::Part),
-    /// so that nothing urgent waits for longer than one of them, and each is a sign of life.
+    /// The largest WebSocket message in either direction, in bytes. A larger frame comes in
+    /// [parts](crate::frame::Part), so that urgent messages wait for one part at most, and each part is a sign of life.
     pub batch_bytes: u32,
 }
 
@@ -26,10 +27,11 @@ impl Limits {
     /// The largest WebSocket message that either side sends, in bytes.
     pub const BATCH_BYTES: usize = 64 * 1024;
 
-    /// How many entries a repeated field may hold: bounds what a small message can make its reader allocate.
+    /// How many entries a repeated field may hold. It bounds the memory that a small message can make its reader
+    /// allocate.
     pub const REPEATED: usize = 16 * 1024;
 
-    /// What holds before a server has announced its own.
+    /// The limits before a server has announced its own.
     pub const DEFAULT: Self = Self {
         message_bytes: 1024 * 1024,
         channels: 128,
@@ -39,7 +41,7 @@ impl Limits {
         batch_bytes: 64 * 1024,
     };
 
-    /// What absent fields stand for.
+    /// The meaning of absent fields.
     pub(crate) const NONE: Self = Self {
         message_bytes: 0,
         channels: 0,

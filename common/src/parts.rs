@@ -1,10 +1,10 @@
-//! Frames that are larger than a WebSocket message may be: put together from their parts.
+//! Frames that are larger than a WebSocket message may be, put together from their parts.
 
 use alloc::vec::Vec;
 
 use crate::{Bytes, DecodeErrorKind};
 
-/// Puts frames together that come in [parts](crate::frame::Part), within a bound in bytes.
+/// Puts together frames that come in [parts](crate::frame::Part), within a bound in bytes.
 ///
 /// ```
 /// use wirehub_common::{Assembler, Bytes};
@@ -19,7 +19,7 @@ pub struct Assembler {
     unfinished: Vec<Unfinished>,
 }
 
-/// A frame whose last part has not come.
+/// A frame whose last part has not arrived.
 #[derive(Debug)]
 struct Unfinished {
     stream: u32,
@@ -27,20 +27,20 @@ struct Unfinished {
     left: u64,
 }
 
-/// Why a part was refused: what its sender sends can't be put together any more.
+/// The reason for which a part was refused. No later part of this sender can be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PartError {
-    /// The frame, with all others that are unfinished, would be over the bound.
+    /// The frame, with all other unfinished ones, would exceed the bound.
     TooLarge,
-    /// More than [`Assembler::STREAMS`] frames at the same time.
+    /// There are more than [`Assembler::STREAMS`] frames at the same time.
     TooMany,
-    /// A part is empty, or does not say as much to be left as the one before it did.
+    /// A part is empty, or its count of remaining bytes contradicts the one before it.
     Broken,
 }
 
 impl PartError {
-    /// What is wrong, as of a frame that can't be read.
+    /// The corresponding error of a frame that can't be read.
     pub const fn kind(self) -> DecodeErrorKind {
         DecodeErrorKind::Part
     }
@@ -49,9 +49,11 @@ impl PartError {
 impl core::fmt::Display for PartError {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str(match self {
-            Self::TooLarge => "the frame that comes in parts is too large: send a smaller one",
+            Self::TooLarge => "the frame in parts is too large: send a smaller one",
             Self::TooMany => "too many frames come in parts at the same time: finish one before the next",
-            Self::Broken => "the parts do not fit together: each says how many bytes follow in later ones",
+            Self::Broken => {
+                "the parts contradict each other: each must have the count of bytes in later ones"
+            }
         })
     }
 }
@@ -62,17 +64,17 @@ impl Assembler {
     /// How many frames may come in parts at the same time.
     pub const STREAMS: usize = 4;
 
-    /// One that waits for nothing.
+    /// An assembler without unfinished frames.
     pub const fn new() -> Self {
         Self { unfinished: Vec::new() }
     }
 
-    /// Takes the next part of a stream: its bytes, and how many of the frame are left. Gives the frame, without its
-    /// delimiter, where that was the last part. `limit` is how many bytes all unfinished frames may have together once they
-    /// are whole.
+    /// Takes the next part of a stream: its bytes, and the count of remaining bytes of the frame. Returns the frame
+    /// without its delimiter if that was the last part. `limit` is the largest total size in bytes of the unfinished
+    /// frames once they are complete.
     ///
     /// # Errors
-    /// The part does not fit. The assembler is as it was.
+    /// The part does not fit. The assembler is unchanged.
     pub fn take(
         &mut self,
         stream: u32,
@@ -80,7 +82,7 @@ impl Assembler {
         left: u64,
         limit: usize,
     ) -> Result<Option<Bytes>, PartError> {
-        // A sender must not be able to make parts that lead nowhere.
+        // A sender must not be able to send useless parts.
         if data.is_empty() {
             return Err(PartError::Broken);
         }
@@ -96,7 +98,7 @@ impl Assembler {
                 if self.unfinished.len() >= Self::STREAMS {
                     return Err(PartError::TooMany);
                 }
-                // Room is made as bytes come: what is only promised costs nothing.
+                // Memory is allocated as bytes arrive: an announced size costs nothing.
                 self.unfinished.push(Unfinished { stream, data: data.to_vec(), left });
             }
             Some(index) => {
@@ -114,7 +116,7 @@ impl Assembler {
         Ok(None)
     }
 
-    /// What has come of the frame that a stream is in the middle of.
+    /// The beginning of the unfinished frame of a stream.
     pub fn begun(&self, stream: u32) -> Option<&[u8]> {
         self.unfinished
             .iter()
@@ -122,17 +124,17 @@ impl Assembler {
             .map(|unfinished| unfinished.data.as_slice())
     }
 
-    /// Whether nothing is unfinished.
+    /// Whether no frame is unfinished.
     pub fn is_empty(&self) -> bool {
         self.unfinished.is_empty()
     }
 
-    /// Forgets what is unfinished.
+    /// Forgets every unfinished frame.
     pub fn clear(&mut self) {
         self.unfinished = Vec::new();
     }
 
-    /// How many bytes the unfinished frames will have.
+    /// The total size of the unfinished frames once they are complete.
     fn promised(&self) -> u64 {
         let mut promised = 0_u64;
         for unfinished in &self.unfinished {
@@ -161,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_refused_and_changes_nothing() {
+    fn a_part_that_does_not_fit_is_refused_and_changes_nothing() {
         let mut assembler = Assembler::new();
         assert_eq!(assembler.take(1, b"", 0, 100), Err(PartError::Broken));
         assert_eq!(assembler.take(1, b"begin", 5, 100), Ok(None));

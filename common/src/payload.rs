@@ -1,11 +1,11 @@
-//! What a message carries: bytes, and what they are.
+//! The payload of a message: bytes, and the kind of their content.
 
 use alloc::boxed::Box;
 use core::fmt;
 
 use crate::Bytes;
 
-/// What the bytes of a [`Payload`] are.
+/// The kind of content of a [`Payload`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[repr(u8)]
 pub enum Content {
@@ -33,9 +33,9 @@ impl Content {
 /// Bytes with their [`Content`]. Cloning shares the bytes.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Payload {
-    /// What `data` is.
+    /// The kind of content.
     pub content: Content,
-    /// The bytes themselves.
+    /// The bytes.
     pub data: Bytes,
 }
 
@@ -55,15 +55,15 @@ impl Payload {
         Self { content: Content::Custom, data: data.into() }
     }
 
-    /// Whether there is none, which the default stands for: an empty text is not JSON.
+    /// Whether there is no payload, as in the default value: an empty text is not JSON.
     pub fn is_absent(&self) -> bool {
         self.content == Content::Json && self.data.is_empty()
     }
 
-    /// Whether a payload tagged [`Content::Json`] holds exactly one JSON text; other content is not looked at.
+    /// Whether a payload tagged [`Content::Json`] holds exactly one JSON text; other content is not checked.
     #[cfg(feature = "json")]
     pub fn is_well_formed(&self) -> bool {
-        // From a `str`, because the parser does not look whether the strings that it passes over are UTF-8.
+        // From a `str`, because the parser does not check that skipped strings are UTF-8.
         self.content != Content::Json
             || core::str::from_utf8(&self.data)
                 .is_ok_and(|text| serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok())
@@ -76,31 +76,31 @@ impl fmt::Debug for Payload {
     }
 }
 
-/// A payload and a message type of a contract do not fit each other.
+/// A payload that does not fit a message type of a contract.
 #[derive(Debug)]
 pub struct PayloadError {
     kind: PayloadErrorKind,
     source: Option<Box<dyn core::error::Error + Send + Sync>>,
 }
 
-/// What does not fit.
+/// The kind of the mismatch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PayloadErrorKind {
-    /// The payload carries another [`Content`] than the message type is declared with.
+    /// The payload carries another [`Content`] than that of the message type.
     Content,
     /// The bytes do not decode as the message type.
     Decode,
-    /// The value can't be written, for instance a map with keys that are not strings as JSON.
+    /// The value can't be encoded, for instance a map whose keys are not strings as JSON.
     Encode,
-    /// It is larger than what the server's queues hold.
+    /// It is larger than the server's queues.
     TooLarge,
-    /// Nobody can be subscribed to the channel: the contract has none like it, or its name is reserved.
+    /// The channel can't have subscribers: it is not in the contract, or its name is reserved.
     Channel,
 }
 
 impl PayloadError {
-    /// An error with what caused it.
+    /// An error with its cause.
     pub fn new(
         kind: PayloadErrorKind,
         source: impl Into<Option<Box<dyn core::error::Error + Send + Sync>>>,
@@ -108,7 +108,7 @@ impl PayloadError {
         Self { kind, source: source.into() }
     }
 
-    /// What does not fit.
+    /// The kind of the mismatch.
     pub fn kind(&self) -> PayloadErrorKind {
         self.kind
     }
@@ -118,16 +118,16 @@ impl fmt::Display for PayloadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.kind {
             PayloadErrorKind::Content => {
-                "the payload's content tag is not the contract's: send it as the contract declares it"
+                "the payload's content tag differs from the contract's: use the one that the contract declares"
             }
             PayloadErrorKind::Decode => {
                 "the payload does not decode as the contract's type: build both ends from the same contract"
             }
-            PayloadErrorKind::Encode => "the message can't be encoded: change the type so that it can",
+            PayloadErrorKind::Encode => "the message can't be encoded: change its type",
             PayloadErrorKind::TooLarge => {
                 "the message is too large for a subscriber's queue: send a smaller one"
             }
-            PayloadErrorKind::Channel => "nobody can be subscribed to the channel: publish in another one",
+            PayloadErrorKind::Channel => "the channel can't have subscribers: publish in another one",
         })?;
         self.source.as_ref().map_or(Ok(()), |source| write!(f, " ({source})"))
     }
@@ -162,7 +162,7 @@ mod tests {
             b"\xef\xbb\xbf1",
         ] {
             assert!(!Payload::json(bytes).is_well_formed(), "{bytes:?}");
-            assert!(Payload::bytes(bytes).is_well_formed(), "only JSON is looked at");
+            assert!(Payload::bytes(bytes).is_well_formed(), "only JSON is checked");
         }
     }
 }

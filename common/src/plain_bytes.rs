@@ -1,5 +1,5 @@
-//! Bytes for programs whose size counts, such as the browser's module: the type of the crate `bytes` can be made of
-//! anything and turned into anything, and each of that is code in a table.
+//! Bytes for programs whose size matters, such as the browser's module. The type of the crate `bytes` supports many
+//! conversions, and each of them is code in a table.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -8,10 +8,10 @@ use core::ops::Deref;
 
 /// Bytes.
 ///
-/// With the feature `std`, `wirehub_common::Bytes` is the type of the crate `bytes`, which shares them. Without, it is
-/// this one, which has a part of the other's interface and nothing that the other has not: what compiles with it compiles
-/// with both. It copies where the other shares, which is seldom where this one is used: a client's module reads messages
-/// where they stand, and copies one of its own only where that is very large.
+/// With the feature `std`, `wirehub_common::Bytes` is the type of the crate `bytes`, which shares them. Without it, it
+/// is this type, whose interface is a subset of the other's: code that compiles with this one compiles with both. It
+/// copies where the other shares. That is rare: a client's module reads messages in place, and copies only very large
+/// ones of its own.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Bytes(Vec<u8>);
 
@@ -80,7 +80,7 @@ mod tests {
 
     use super::*;
 
-    /// What both can do, with either.
+    /// The common behaviour, tested with both types.
     macro_rules! story {
         ($type:ty, $bytes:expr, $cuts:expr) => {{
             let mut bytes = <$type>::from($bytes);
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn they_are_made_of_what_there_is() {
+    fn they_are_made_of_bytes_and_texts() {
         assert_eq!(Bytes::from(&b"abc"[..]), Bytes::from(String::from("abc")));
         assert_eq!(format!("{:?}", Bytes::from("a\n")), r#"b"a\n""#);
         let vector = vec![1, 2, 3];

@@ -1,14 +1,14 @@
-//! Choosing the subprotocol of a connection (RFC 6455, section 1.9): a server's task, and a server speaks both.
+//! Choosing the subprotocol of a connection (RFC 6455, section 1.9), which is the server's task. A server speaks both.
 
 use std::fmt;
 
 use crate::Codec;
 
-/// Picks the codec for a client that offers `offered`, the values of its `Sec-WebSocket-Protocol` headers.
-/// The client's first known name wins. A client that offers nothing gets JSON, and nothing to echo back.
+/// Picks the codec for a client that offers `offered`, the values of its `Sec-WebSocket-Protocol` headers. The client's
+/// first known name wins. A client without an offer gets JSON, and no name is echoed.
 ///
 /// # Errors
-/// All names are unknown: the handshake has to be refused.
+/// Every name is unknown: the handshake has to be refused.
 ///
 /// ```
 /// use wirehub_common::{Codec, negotiate};
@@ -32,7 +32,7 @@ pub fn negotiate<'a>(
     if any { Err(UnknownSubprotocol) } else { Ok((Codec::Json, None)) }
 }
 
-/// The client named subprotocols, and none of them is ours.
+/// The client named subprotocols, and none of them is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UnknownSubprotocol;
 

@@ -1,11 +1,11 @@
 //! Bytes as text.
 
-/// The text that these bytes are, if they are UTF-8.
+/// These bytes as a text, if they are UTF-8.
 pub fn text(bytes: &[u8]) -> Option<&str> {
     if cfg!(feature = "std") { core::str::from_utf8(bytes).ok() } else { text_in_little_code(bytes) }
 }
 
-/// Slower than the standard library's for long texts, and less of a browser's module.
+/// Slower than the standard library's function for long texts, but less code in a browser's module.
 fn text_in_little_code(bytes: &[u8]) -> Option<&str> {
     match bytes.utf8_chunks().next() {
         None => Some(""),

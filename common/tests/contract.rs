@@ -1,4 +1,4 @@
-//! The typed contract: what its hashes depend on, and what fits it.
+//! The typed contract: the inputs of its hashes, and the payloads that fit it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -24,7 +24,7 @@ macro_rules! hash_of {
 }
 
 #[test]
-fn a_message_hash_changes_with_whatever_changes_the_encoding() {
+fn a_message_hash_changes_with_the_encoding() {
     let base = hash_of! { struct M { a: u32, b: String } };
     for (change, hash) in [
         ("a field's name", hash_of! { struct M { c: u32, b: String } }),
@@ -73,7 +73,7 @@ fn a_message_hash_changes_with_the_types_it_is_made_of() {
 }
 
 #[test]
-fn a_message_hash_does_not_change_with_what_leaves_the_encoding_alone() {
+fn a_message_hash_does_not_change_without_a_change_of_the_encoding() {
     let base = hash_of! { struct M { a: u32, b: String } };
     for (change, hash) in [
         (
@@ -143,7 +143,7 @@ fn containers_that_are_encoded_alike_hash_alike() {
 }
 
 #[test]
-fn a_generic_message_hashes_by_what_it_is_made_of() {
+fn the_hash_of_a_generic_message_depends_on_its_arguments() {
     #[derive(Schema)]
     #[allow(dead_code)]
     struct Page<T> {
@@ -155,7 +155,7 @@ fn a_generic_message_hashes_by_what_it_is_made_of() {
 
 // --- contracts ------------------------------------------------------------------------------------------------
 
-/// Contracts that are, and are not, the same on the wire.
+/// Contracts that are equal on the wire, and others that are not.
 mod versions {
     use super::*;
 
@@ -224,7 +224,7 @@ mod versions {
     }
 
     #[test]
-    fn a_contracts_hash_is_that_of_what_goes_over_the_wire() {
+    fn the_hash_of_a_contract_is_that_of_its_wire_format() {
         assert_eq!(base::C::HASH, reordered_and_renamed_in_rust::Shop::HASH);
         let others = [
             changed::C::HASH,
@@ -239,7 +239,7 @@ mod versions {
     }
 
     #[test]
-    fn what_differs_between_two_contracts_is_told_by_name() {
+    fn the_differences_of_two_contracts_are_reported_by_name() {
         fn differing(ours: fn() -> wirehub_common::frame::ContractDigest) -> Vec<String> {
             let (ours, theirs) = (ours(), base::C::digest());
             differing_items(&ours.items, &theirs.items).into_iter().map(Into::into).collect()
@@ -318,7 +318,7 @@ fn messages_come_back_out_of_their_payloads() {
 }
 
 #[test]
-fn what_does_not_fit_says_why() {
+fn a_payload_that_does_not_fit_has_an_error_with_the_reason() {
     let kind = |payload: Payload| Line::from_payload(&payload).unwrap_err().kind();
     assert_eq!(kind(Payload::bytes(r#"{"text":"hi"}"#)), PayloadErrorKind::Content);
     assert_eq!(kind(Payload::custom("")), PayloadErrorKind::Content);
@@ -406,7 +406,7 @@ fn a_hash_is_read_as_it_is_written() {
     }
 }
 
-/// The names of parameters that are those of something else, in the macro or beside what it makes.
+/// Parameters with names that are also used in the macro or in its output.
 mod names {
     wirehub_common::contract! {
         pub(super) contract Names = "names";

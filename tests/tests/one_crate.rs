@@ -27,7 +27,7 @@ fn a_contract_compiles_with_one_crate_of_wirehub() {
 }
 
 #[test]
-fn what_is_missing_for_a_contract_is_said_by_the_compiler() {
+fn the_compiler_names_the_missing_parts_of_a_contract() {
     let words = errors_of(
         r#"
         use serde::{Deserialize, Serialize};
@@ -60,16 +60,16 @@ fn what_is_missing_for_a_contract_is_said_by_the_compiler() {
         "#,
     );
     for expected in [
-        "`NoSchema` is no message of a contract",
+        "`NoSchema` is not a message of a contract",
         "the trait `Schema` is not implemented for `NoSchema`",
         "put `#[derive(serde::Serialize, serde::Deserialize, Schema)]` on it",
         "the trait `Serialize` is not implemented for `NoSerde`",
         "`Plain` can't be part of a message: it has no schema",
         "put `#[schema(opaque)]` on the field",
-        "the one option of a type is `crate = \"path::to::common\"`",
-        "`&str` is no channel of a contract",
-        "`Third` is no call of a contract",
-        "what it declares as a `stream` is a `StreamCall`",
+        "a type has only the option `crate = \"path::to::common\"`",
+        "`&str` is not a channel of a contract",
+        "`Third` is not a call of a contract",
+        "a `stream` of the contract is a `StreamCall`",
     ] {
         assert!(words.contains(expected), "{expected} is not in:\n{words}");
     }

@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_an_error() {
+    fn a_payload_that_does_not_fit_is_an_error() {
         for message in [Message::from("{}"), Message::from(""), Message::Binary(Bytes::from_static(b"{}"))] {
             let error = ChatMessage::from_message(message).unwrap_err();
             assert_eq!(error.kind(), SocketErrorKind::Payload);

@@ -1,20 +1,20 @@
-//! The `Schema` derive of `wirehub-common`. Use it through there.
+//! The `Schema` derive of `wirehub-common`. Use it through that crate.
 
 use proc_macro_crate::{FoundCrate, crate_name};
 use proc_macro2::{Delimiter, Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens as _, quote};
 use syn::{Attribute, Data, DeriveInput, Fields, LitStr, Path, Type, parse_macro_input, parse_quote};
 
-/// Implements `wirehub_common::contract::Schema`: a hash of the type as it is written, with its serde attributes
-/// and the hashes of its fields' types. What does not change the encoding (documentation, other attributes,
-/// visibility, a comma at the end of a list) does not change the hash.
+/// Implements `wirehub_common::contract::Schema`: a hash of the type's source text, with its serde attributes and the
+/// hashes of its fields' types. Changes without effect on the encoding (documentation, other attributes, visibility, a
+/// trailing comma) do not change the hash.
 ///
-/// A field with `#[schema(opaque)]` counts by the name of its type alone: for types that contain themselves, and for
-/// types of other crates that are no `Schema`.
+/// A field with `#[schema(opaque)]` counts only by the name of its type. Use it for types that contain themselves, and
+/// for types of other crates without a `Schema`.
 ///
-/// The code needs `wirehub-common`, directly or through `wirehub-client`, `wirehub-client-wasm` or `wirehub-server`: it
-/// takes the one that the package's `Cargo.toml` depends on, also under another name. Where the package has it another way,
-/// `#[schema(crate = "path::to::common")]` on the type says where `wirehub-common` is.
+/// The generated code needs `wirehub-common`, directly or through `wirehub-client`, `wirehub-client-wasm` or
+/// `wirehub-server`. It uses the one in the package's `Cargo.toml`, also under another name. If the package has it in
+/// another way, `#[schema(crate = "path::to::common")]` on the type is the path to it.
 #[proc_macro_derive(Schema, attributes(schema))]
 pub fn derive_schema(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
     let input = parse_macro_input!(input as DeriveInput);
@@ -49,7 +49,7 @@ fn chosen_common(attributes: &[Attribute]) -> syn::Result<Option<TokenStream>> {
     for attribute in attributes.iter().filter(|attribute| attribute.path().is_ident("schema")) {
         attribute.parse_nested_meta(|meta| {
             if !meta.path.is_ident("crate") {
-                return Err(meta.error("the one option of a type is `crate = \"path::to::common\"`"));
+                return Err(meta.error("a type has only the option `crate = \"path::to::common\"`"));
             }
             let path: LitStr = meta.value()?.parse()?;
             chosen = Some(path.parse::<Path>()?.into_token_stream());
@@ -59,7 +59,7 @@ fn chosen_common(attributes: &[Attribute]) -> syn::Result<Option<TokenStream>> {
     Ok(chosen)
 }
 
-/// The packages that have `wirehub-common` in them, and the path to it from each.
+/// The packages that contain `wirehub-common`, and the path to it in each.
 const PACKAGES: [(&str, Option<&str>); 5] = [
     ("wirehub-common", None),
     ("wirehub-client", Some("common")),
@@ -68,16 +68,16 @@ const PACKAGES: [(&str, Option<&str>); 5] = [
     ("wirehub-hub", Some("common")),
 ];
 
-/// The path to `wirehub-common` from the package that is being compiled, by its `Cargo.toml`. A macro has no other way to
-/// learn it: the name has to be one that the package itself can use.
+/// The path to `wirehub-common` from the package that is being compiled, by its `Cargo.toml`. A macro has no other
+/// source for it: the path has to be valid in the package itself.
 fn common() -> TokenStream {
     let found =
         PACKAGES.iter().find_map(|(package, within)| Some((package, within, crate_name(package).ok()?)));
-    // Without a manifest, as under other build tools, the compiler then names the crate that is missing.
+    // Without a manifest, as under other build tools, the compiler reports the missing crate.
     let Some((package, within, found)) = found else { return quote!(::wirehub_common) };
     let name = match found {
         FoundCrate::Name(name) => name,
-        // Its documentation, examples and tests know the package by name.
+        // Its documentation, examples and tests use the package's own name.
         FoundCrate::Itself => package.replace('-', "_"),
     };
     let name = Ident::new(&name, Span::call_site());
@@ -85,7 +85,7 @@ fn common() -> TokenStream {
     quote!(::#name #(::#within)*)
 }
 
-/// Takes off what does not count, and gives the types whose own hashes do.
+/// Removes the parts that do not count; returns the types whose own hashes do.
 fn field_types(input: &mut DeriveInput) -> syn::Result<Vec<Type>> {
     let mut types = Vec::new();
     match &mut input.data {
@@ -118,7 +118,7 @@ fn visit_fields(fields: &mut Fields, types: &mut Vec<Type>) -> syn::Result<()> {
         for attribute in field.attrs.iter().filter(|attribute| attribute.path().is_ident("schema")) {
             attribute.parse_nested_meta(|meta| {
                 opaque = meta.path.is_ident("opaque");
-                if opaque { Ok(()) } else { Err(meta.error("the one option of a field is `opaque`")) }
+                if opaque { Ok(()) } else { Err(meta.error("a field has only the option `opaque`")) }
             })?;
         }
         if !opaque {
@@ -134,7 +134,7 @@ fn is_serde(attribute: &Attribute) -> bool {
     attribute.path().is_ident("serde")
 }
 
-/// FNV-1a over the tokens, one by one: how a token stream prints differs between compilers.
+/// FNV-1a over the tokens one by one, because the printed form of a token stream differs between compilers.
 fn fnv(tokens: TokenStream) -> u64 {
     fn eat(hash: &mut u64, text: &str) {
         for byte in text.bytes().chain([0xff]) {

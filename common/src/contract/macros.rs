@@ -10,16 +10,16 @@
 /// stream TYPE = "name": fn(RequestType) -> ResponseType;
 /// ```
 ///
-/// A `call` has one response, a `stream` is called in the same way and has any number of them. The type of either is a
-/// unit struct: `TYPE` is also a value, and stands for the procedure.
+/// A `call` has one response. A `stream` is called in the same way, and has any number of responses. The type of either
+/// is a unit struct: `TYPE` is also a value that stands for the procedure.
 ///
-/// Each type has what it is known by without an import of a trait: channels `name`, `parse` and `PATTERN`, calls and
+/// The main items of each type need no import of a trait: channels have `name`, `parse` and `PATTERN`, calls and
 /// streams `name` and `NAME`, the contract `NAME`, `HASH`, `ITEMS`, `id` and `digest`.
 ///
-/// A channel without parameters is a type with `TYPE::new()`; with parameters `TYPE::new(…)` gives an error where a
-/// value is empty or has `:` or `/` in it, and each parameter is a method that returns its value. A parameter called `name`,
-/// `parse` or `parameter` has no method of its own: `channel.parameter("name")` returns its value. A parameter in raw form,
-/// `r#type`, is `{type}` in the pattern. A pattern that does not fit its parameters does not compile:
+/// A channel without parameters is a type with `TYPE::new()`. With parameters, `TYPE::new(…)` returns an error if a
+/// value is empty or contains `:` or `/`, and each parameter is a method that returns its value. A parameter called
+/// `name`, `parse` or `parameter` has no method of its own: `channel.parameter("name")` returns its value. A parameter
+/// in raw form, `r#type`, is `{type}` in the pattern. A pattern that does not match its parameters does not compile:
 ///
 /// ```compile_fail
 /// wirehub_common::contract! {
@@ -28,8 +28,8 @@
 /// }
 /// ```
 ///
-/// Nor does a parameter that is called as nothing can be (`self`, `Self`, `super`, `crate`, and `type` and other keywords
-/// that are not in raw form), or `new`, as what makes the channel:
+/// The same holds for a parameter whose name is not an identifier (`self`, `Self`, `super`, `crate`, and `type` and
+/// other keywords in plain form), and for `new`, which is the constructor:
 ///
 /// ```compile_fail
 /// wirehub_common::contract! {
@@ -52,8 +52,8 @@
 /// }
 /// ```
 ///
-/// With the feature `typescript` of the crate that it is used in, the contract's type also implements
-/// `wirehub_common::contract::typescript::TypeScript`; the crate's feature has to turn on the one of `wirehub-common`.
+/// With the feature `typescript` of the using crate, the contract's type also implements
+/// `wirehub_common::contract::typescript::TypeScript`. That feature has to turn on the one of `wirehub-common`.
 #[macro_export]
 macro_rules! contract {
     ($(#[$meta:meta])* $vis:vis contract $contract:ident = $name:literal; $($items:tt)*) => {
@@ -63,12 +63,12 @@ macro_rules! contract {
         #[derive(Debug, Clone, Copy)]
         $vis struct $contract;
 
-        #[allow(dead_code, reason = "not everybody needs each of them")]
+        #[allow(dead_code, reason = "few programs need each of them")]
         impl $contract {
             /// The contract's name.
             $vis const NAME: &'static str = $name;
 
-            /// The hash over the contract's name and items, in whatever order they are declared.
+            /// The hash of the contract's name and items, independent of the order of their declaration.
             $vis const HASH: $crate::contract::ContractHash = <Self as $crate::contract::Contract>::HASH;
 
             /// The contract's channels, calls and streams in the order of their declaration.
@@ -80,7 +80,7 @@ macro_rules! contract {
                 <Self as $crate::contract::Contract>::id()
             }
 
-            /// The contract with its items: what a client's configuration has of it.
+            /// The contract with its items, for a client's configuration.
             #[must_use]
             $vis fn digest() -> $crate::frame::ContractDigest {
                 <Self as $crate::contract::Contract>::digest()
@@ -93,7 +93,7 @@ macro_rules! contract {
             impl $crate::contract::Contract for $contract {
                 const NAME: &'static str = $name;
                 const HASH: $crate::contract::ContractHash = {
-                    // A sum: in which order the items are declared is nothing that the ends have to agree on.
+                    // A sum, because the ends do not have to agree on the order of the declarations.
                     let mut sum = 0_u64;
                     let mut rest = ITEMS;
                     while let [item, behind @ ..] = rest {
@@ -107,7 +107,7 @@ macro_rules! contract {
             }
         };
 
-        // A crate whose page is not written in TypeScript has no such feature.
+        // A crate without TypeScript has no such feature.
         #[allow(unexpected_cfgs)]
         const _: () = {
             #[cfg(feature = "typescript")]
@@ -136,7 +136,7 @@ macro_rules! __contract_items {
             /// The channel.
             #[allow(clippy::new_without_default, clippy::expect_used, clippy::missing_panics_doc)]
             pub fn new() -> Self {
-                // The pattern was checked when this was compiled.
+                // The pattern was checked at compile time.
                 Self { name: $crate::ChannelName::new($pattern).expect("a valid channel name") }
             }
         }
@@ -169,7 +169,7 @@ macro_rules! __contract_items {
             #[derive(Debug, Clone, PartialEq, Eq, Hash)]
             $vis struct $channel {
                 name: $crate::ChannelName,
-                // In a list, and no fields of their own: one could be called as the field above is.
+                // An array instead of fields, because a field could have the name of the one above.
                 parameters: [::std::boxed::Box<str>; [$(stringify!($parameter)),+].len()],
             }
 
@@ -177,7 +177,7 @@ macro_rules! __contract_items {
                 /// The channel with these parameters.
                 ///
                 /// # Errors
-                /// A parameter is empty or has `:`, `/`, white space or a control character in it, or the name is too
+                /// A parameter is empty or contains `:`, `/`, white space or a control character, or the name is too
                 /// long.
                 pub fn new(
                     $($parameter: impl ::core::convert::AsRef<str>),+
@@ -188,8 +188,8 @@ macro_rules! __contract_items {
 
                 $($crate::__contract_parameter! { $parameter of $pattern })+
 
-                /// The value of a parameter; `None` where the channel has none of this name.
-                #[allow(dead_code, reason = "not everybody needs it")]
+                /// The value of a parameter; `None` if the channel has none with this name.
+                #[allow(dead_code, reason = "few programs need it")]
                 pub fn parameter(&self, name: &str) -> ::core::option::Option<&str> {
                     let names = [$(stringify!($parameter)),+];
                     let place = names.iter().position(|known| known.trim_start_matches("r#") == name)?;
@@ -260,7 +260,7 @@ macro_rules! __contract_items {
     };
 }
 
-/// The method of a parameter, unless the channel has another one of that name.
+/// The method of a parameter, unless the channel has another method with that name.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __contract_parameter {
@@ -276,7 +276,7 @@ macro_rules! __contract_parameter {
     };
 }
 
-/// Items, if the parameters can be called so. Of other keywords the compiler itself says how they are written.
+/// The items, if the names of the parameters are allowed. For other keywords the compiler itself explains the raw form.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __contract_parameters {
@@ -287,7 +287,7 @@ macro_rules! __contract_parameters {
     ([crate $($rest:ident)*] $items:tt) => { $crate::__contract_no_parameter! { crate } };
     ([new $($rest:ident)*] $items:tt) => {
         compile_error! {
-            "a channel's parameter can't be called `new`, as what makes the channel: give it another name"
+            "a channel's parameter can't be called `new`, which is the constructor: use another name"
         }
     };
     ([$parameter:ident $($rest:ident)*] $items:tt) => {
@@ -295,23 +295,23 @@ macro_rules! __contract_parameters {
     };
 }
 
-/// The error about a parameter of that name.
+/// The error about a parameter with that name.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __contract_no_parameter {
     ($name:ident) => {
         compile_error! {
-            concat!("a channel's parameter can't be called `", stringify!($name), "`: give it another name")
+            concat!("a channel's parameter can't be called `", stringify!($name), "`: use another name")
         }
     };
 }
 
-/// What a channel can do without an import.
+/// The methods of a channel without an import.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __contract_channel {
     ($vis:vis $channel:ident = $pattern:literal) => {
-        #[allow(dead_code, reason = "not everybody needs each of them")]
+        #[allow(dead_code, reason = "few programs need each of them")]
         impl $channel {
             /// The channel's name with the parameters in braces.
             $vis const PATTERN: &'static str = $pattern;
@@ -322,7 +322,7 @@ macro_rules! __contract_channel {
                 &self.name
             }
 
-            /// The channel of this kind with that name.
+            /// The channel of this type with that name.
             #[must_use]
             $vis fn parse(name: &$crate::ChannelName) -> ::core::option::Option<Self> {
                 <Self as $crate::contract::Channel>::parse(name)
@@ -336,7 +336,7 @@ macro_rules! __contract_channel {
 #[macro_export]
 macro_rules! __contract_name {
     ($vis:vis $call:ident = $name:literal) => {
-        #[allow(dead_code, reason = "not everybody needs each of them")]
+        #[allow(dead_code, reason = "few programs need each of them")]
         impl $call {
             /// The procedure's name.
             $vis const NAME: &'static str = $name;

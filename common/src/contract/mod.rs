@@ -1,4 +1,4 @@
-//! The typed contract: channels and calls, declared once, in a crate that both ends compile.
+//! The typed contract: channels and calls, declared once in a crate that both ends compile.
 //!
 //! ```
 //! use serde::{Deserialize, Serialize};
@@ -32,13 +32,13 @@
 //! ```
 //!
 //! A package that depends on `wirehub-client`, `wirehub-client-wasm` or `wirehub-server` needs no dependency on
-//! `wirehub-common` for this: each has it as `common`, as in `wirehub_client::common::contract!`. The derive finds it there;
-//! `#[schema(crate = "path::to::common")]` on a type says where it is instead.
+//! `wirehub-common` for this: each has it as `common`, as in `wirehub_client::common::contract!`. The derive finds it
+//! there. With `#[schema(crate = "path::to::common")]` on a type it uses that path instead.
 //!
-//! What the items can do by themselves (`name`, `parse`, `digest`, …) is there without an import. The traits
-//! [`Channel`], [`Call`], [`StreamCall`] and [`Contract`] are for code that is generic over them.
+//! The items' own methods (`name`, `parse`, `digest`, …) need no import. The traits [`Channel`], [`Call`],
+//! [`StreamCall`] and [`Contract`] are for code that is generic over them.
 //!
-//! A type that does not fit does not compile. Whatever publishes takes a [`Channel`] and its [`Channel::Message`]:
+//! A wrong type does not compile. Every function that publishes takes a [`Channel`] and its [`Channel::Message`]:
 //!
 //! ```
 //! # use serde::{Deserialize, Serialize};
@@ -78,8 +78,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Both ends compare [`Contract::HASH`] when they connect; where it differs, the items that differ are reported by
-//! name.
+//! Both ends compare [`Contract::HASH`] when they connect. If it differs, the items that differ are reported by name.
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -97,26 +96,26 @@ pub mod typescript;
 pub use schema::{Schema, combine, hash_text};
 pub use wirehub_derive::Schema;
 
-/// A message type. Every type that is [`Schema`] and can be written and read by serde is one, as JSON;
-/// [`Binary`] is one as plain bytes; for another encoding implement the trait with [`Content::Custom`].
+/// A message type. Every [`Schema`] that serde can write and read is one, as JSON. [`Binary`] is one as plain bytes.
+/// For another encoding implement the trait with [`Content::Custom`].
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is no message of a contract",
-    label = "a message is a `Schema` that serde writes and reads, or `Binary`",
+    message = "`{Self}` is not a message of a contract",
+    label = "a message is a `Schema` that serde can write and read, or `Binary`",
     note = "put `#[derive(serde::Serialize, serde::Deserialize, Schema)]` on it"
 )]
 pub trait Message: Sized {
-    /// What the payload is tagged with.
+    /// The content tag of the payload.
     const CONTENT: Content;
     /// The hash of the type's shape.
     const HASH: u64;
 
-    /// The message as a payload.
+    /// Encodes the message as a payload.
     ///
     /// # Errors
     /// [`PayloadErrorKind::Encode`]: the value can't be written.
     fn to_payload(&self) -> Result<Payload, PayloadError>;
 
-    /// The message in a payload.
+    /// Decodes the message in a payload.
     ///
     /// # Errors
     /// [`PayloadErrorKind::Content`]: another tag; [`PayloadErrorKind::Decode`]: the bytes do not fit the type.
@@ -167,14 +166,14 @@ pub fn expect_content(payload: &Payload, content: Content) -> Result<(), Payload
     if payload.content == content { Ok(()) } else { Err(PayloadError::new(PayloadErrorKind::Content, None)) }
 }
 
-/// A channel of a contract with its parameters filled in. [`contract!`](crate::contract!) makes the types.
+/// A channel of a contract with the values of its parameters. [`contract!`](crate::contract!) makes the types.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is no channel of a contract",
+    message = "`{Self}` is not a channel of a contract",
     label = "`contract!` makes channels: `channel Room {{ room }} = \"chat:{{room}}\": Line;`",
-    note = "for a channel by name alone there is a method whose name ends with `_raw`"
+    note = "for a channel name without a contract use the method whose name ends with `_raw`"
 )]
 pub trait Channel: Sized {
-    /// What is published in it.
+    /// The type of its messages.
     type Message: Message;
     /// Its name with the parameters in braces.
     const PATTERN: &'static str;
@@ -182,20 +181,20 @@ pub trait Channel: Sized {
     /// Its name.
     fn name(&self) -> &ChannelName;
 
-    /// The channel of this kind with that name.
+    /// The channel of this type with that name.
     fn parse(name: &ChannelName) -> Option<Self>;
 }
 
 /// A procedure of the server. [`contract!`](crate::contract!) makes the types.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is no call of a contract",
+    message = "`{Self}` is not a call of a contract",
     label = "`contract!` makes calls: `call Add = \"math.add\": fn(Sum) -> f64;`",
-    note = "what it declares as a `stream` is a `StreamCall`"
+    note = "a `stream` of the contract is a `StreamCall`"
 )]
 pub trait Call {
-    /// What is sent.
+    /// The argument of the call.
     type Request: Message;
-    /// What comes back.
+    /// The result of the call.
     type Response: Message;
     /// Its name.
     const NAME: &'static str;
@@ -203,14 +202,14 @@ pub trait Call {
 
 /// A procedure of the server that streams its responses. [`contract!`](crate::contract!) makes the types.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is no stream of a contract",
+    message = "`{Self}` is not a stream of a contract",
     label = "`contract!` makes streams: `stream Steps = \"math.steps\": fn(Sum) -> f64;`",
-    note = "what it declares as a `call` is a `Call`"
+    note = "a `call` of the contract is a `Call`"
 )]
 pub trait StreamCall {
-    /// What is sent.
+    /// The argument of the call.
     type Request: Message;
-    /// What comes back, any number of times.
+    /// The type of each response.
     type Response: Message;
     /// Its name.
     const NAME: &'static str;
@@ -218,13 +217,13 @@ pub trait StreamCall {
 
 /// A contract. [`contract!`](crate::contract!) makes the type.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is no contract",
+    message = "`{Self}` is not a contract",
     label = "`contract!` makes contracts: `pub contract Chat = \"chat\";`"
 )]
 pub trait Contract {
     /// Its name.
     const NAME: &'static str;
-    /// The hash over its name and items, in whatever order they are declared.
+    /// The hash of its name and items, independent of the order of their declaration.
     const HASH: ContractHash;
     /// Its channels, calls and streams in the order of their declaration.
     const ITEMS: &'static [Item];
@@ -246,17 +245,17 @@ pub trait Contract {
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct Item {
-    /// Which of them.
+    /// The kind of the item.
     pub kind: ItemKind,
     /// The channel's pattern or the procedure's name.
     pub name: &'static str,
     /// The hash over kind, name and message types.
     pub hash: ContractHash,
-    /// Whether a payload fits: a publication of the channel, a request of the procedure.
+    /// Checks that a payload fits: a publication of the channel, or a request of the procedure.
     pub check: fn(&Payload) -> Result<(), PayloadError>,
 }
 
-/// What an [`Item`] is.
+/// The kind of an [`Item`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ItemKind {
@@ -269,25 +268,25 @@ pub enum ItemKind {
 }
 
 impl Item {
-    /// The channel of this pattern.
+    /// The item of the channel with this pattern.
     pub const fn channel<M: Message>(pattern: &'static str) -> Self {
         let hash = combine(&[hash_text("channel"), hash_text(pattern), M::HASH]);
         Self { kind: ItemKind::Channel, name: pattern, hash: ContractHash(hash), check: fits::<M> }
     }
 
-    /// The call of this name, for requests `Q` and a response `S`.
+    /// The item of the call with this name, for requests `Q` and a response `S`.
     pub const fn call<Q: Message, S: Message>(name: &'static str) -> Self {
         let hash = combine(&[hash_text("call"), hash_text(name), Q::HASH, S::HASH]);
         Self { kind: ItemKind::Call, name, hash: ContractHash(hash), check: fits::<Q> }
     }
 
-    /// The same of a call with any number of responses.
+    /// The same for a call with any number of responses.
     pub const fn stream<Q: Message, S: Message>(name: &'static str) -> Self {
         let hash = combine(&[hash_text("stream"), hash_text(name), Q::HASH, S::HASH]);
         Self { kind: ItemKind::Stream, name, hash: ContractHash(hash), check: fits::<Q> }
     }
 
-    /// Whether the item is a channel of that name.
+    /// Whether the item is a channel that includes this name.
     pub fn is_channel(&self, name: &ChannelName) -> bool {
         self.kind == ItemKind::Channel && pattern::parse(self.name, name.as_str()).is_some()
     }
@@ -297,12 +296,12 @@ fn fits<M: Message>(payload: &Payload) -> Result<(), PayloadError> {
     M::from_payload(payload).map(drop)
 }
 
-/// The hash over a contract or one of its items.
+/// The hash of a contract or of one of its items.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct ContractHash(pub u64);
 
 impl ContractHash {
-    /// Reads what [`Display`](fmt::Display) writes: 16 hexadecimal digits.
+    /// Parses the text of [`Display`](fmt::Display): 16 hexadecimal digits.
     pub fn from_hex(digits: &str) -> Option<Self> {
         let mut hash = 0_u64;
         for digit in digits.bytes() {
@@ -324,7 +323,7 @@ impl fmt::Debug for ContractHash {
     }
 }
 
-/// The names of items that are not the same in both, `ours` in their order and then those that only `theirs` has.
+/// The names of the items that differ: those of `ours` in their order, and then those that only `theirs` has.
 ///
 /// ```
 /// use wirehub_common::contract::{ContractHash, differing_items};

@@ -1,7 +1,7 @@
 //! Channel patterns: `chat:{room}`.
 //!
-//! A parameter stands for one or more characters other than `:` and `/`, and is followed by one of these or by the
-//! end: so a name fits a pattern in one way only.
+//! A parameter stands for one or more characters other than `:` and `/`, and is followed by one of these or by the end.
+//! So a name fits a pattern in only one way.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -34,7 +34,7 @@ pub const fn is_valid(pattern: &str, parameters: &[&str]) -> bool {
     parameters.is_empty()
 }
 
-/// Which of a [valid](is_valid) pattern's parameters has this name, counted from 0.
+/// The index of the parameter with this name in a [valid](is_valid) pattern.
 pub const fn place(pattern: &str, parameter: &str) -> usize {
     let mut rest = pattern.as_bytes();
     let mut place = 0_usize;
@@ -47,11 +47,12 @@ pub const fn place(pattern: &str, parameter: &str) -> usize {
             place = place.saturating_add(1);
         }
     }
-    // That the pattern is not valid is told elsewhere.
+    // An invalid pattern is reported elsewhere.
     0
 }
 
-/// What follows a parameter in a pattern whose name, as Rust writes it, has to be what stands at the beginning of `rest`.
+/// The rest of a pattern behind a parameter at the beginning of `rest` that has this name, in its Rust form; `None` if
+/// it has another one.
 const fn behind_parameter<'a>(rest: &'a [u8], name: &str) -> Option<&'a [u8]> {
     let mut name = match name.as_bytes() {
         // A keyword.
@@ -73,10 +74,10 @@ const fn behind_parameter<'a>(rest: &'a [u8], name: &str) -> Option<&'a [u8]> {
     }
 }
 
-/// The name that comes of putting `values` for the parameters of a [valid](is_valid) pattern.
+/// The name of a [valid](is_valid) pattern with `values` in place of the parameters.
 ///
 /// # Errors
-/// A value is empty or has `:` or `/` in it, or the whole is no channel name.
+/// A value is empty or contains `:` or `/`, or the result is not a channel name.
 pub fn fill(pattern: &str, values: &[&str]) -> Result<ChannelName, ChannelNameError> {
     if values.iter().any(|value| value.is_empty() || value.contains([':', '/'])) {
         return Err(ChannelNameError::BadParameter);

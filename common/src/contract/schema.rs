@@ -1,4 +1,4 @@
-//! Hashes of message types, worked out by the compiler.
+//! Hashes of message types, computed by the compiler.
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -20,13 +20,13 @@ use std::collections::{HashMap, HashSet};
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` can't be part of a message: it has no schema",
-    label = "this type is no `Schema`",
+    label = "this type does not implement `Schema`",
     note = "put `#[derive(serde::Serialize, serde::Deserialize, Schema)]` on it",
     note = "a type of another crate that can't have that: put `#[schema(opaque)]` on the field, which then counts by the \
             type's name alone"
 )]
 pub trait Schema {
-    /// The hash of the type's shape: equal on both ends if both were built from the same text.
+    /// The hash of the type's shape. It is equal on both ends if both were built from the same text.
     const HASH: u64;
 }
 

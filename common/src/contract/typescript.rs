@@ -1,7 +1,8 @@
-//! A contract as TypeScript declarations, by [`ts_rs`]: what the npm package's `connect<Contract>(…)` is typed by.
+//! A contract as TypeScript declarations, by [`ts_rs`]. They are the types for the npm package's
+//! `connect<Contract>(…)`.
 //!
-//! Message types derive `ts_rs::TS`; then [`module::<MyContract>()`](module) is the text of a module to write beside
-//! the page's sources.
+//! Message types derive `ts_rs::TS`. Then [`module::<MyContract>()`](module) returns the text of a module to write next
+//! to the page's sources.
 
 use std::any::TypeId;
 use std::collections::{BTreeSet, HashSet};
@@ -13,14 +14,14 @@ use super::{Binary, Contract, Message};
 
 /// A contract that can describe itself to a [`Module`]. [`contract!`](crate::contract!) implements it.
 pub trait TypeScript: Contract {
-    /// Tells the module each channel and call.
+    /// Adds each channel and call to the module.
     fn describe(module: &mut Module);
 }
 
-/// The TypeScript module of a contract: its message types, the contract's type under its Rust name with `Contract`
-/// at the end, and a value with its name and hashes. 64-bit integers are `number`s, as `JSON.parse` makes them.
+/// The TypeScript module of a contract: its message types, the contract's type under its Rust name with `Contract` at
+/// the end, and a value with its name and hashes. 64-bit integers are `number`s, as `JSON.parse` returns them.
 ///
-/// Two types of one name both get into the module, and TypeScript's compiler then says so: rename one of them.
+/// Two types with the same name are both in the module, and TypeScript's compiler reports an error: rename one of them.
 pub fn module<C: TypeScript>() -> String {
     let mut module = Module {
         config: Config::default().with_large_int("number"),
@@ -73,7 +74,7 @@ impl Module {
         self.calls.push_str(&self.procedure::<Q, S>(name));
     }
 
-    /// Adds a call that has any number of responses.
+    /// Adds a call with any number of responses.
     pub fn stream<Q: Message + TS + 'static, S: Message + TS + 'static>(&mut self, name: &str) {
         self.visit::<Q>();
         self.visit::<S>();
@@ -114,7 +115,7 @@ impl Module {
 
 impl TypeVisitor for Module {
     fn visit<T: TS + 'static + ?Sized>(&mut self) {
-        // Each type once, so that types which contain themselves end.
+        // Each type only once, so that recursive types end.
         if !self.visited.insert(TypeId::of::<T>()) {
             return;
         }

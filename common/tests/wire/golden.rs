@@ -1,4 +1,4 @@
-//! The vectors of PROTOCOL.md, held against both codecs and `prost`.
+//! The vectors of PROTOCOL.md, checked against both codecs and `prost`.
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;
@@ -64,17 +64,17 @@ fn other_ways_to_write_a_frame_are_read_as_the_same() {
 }
 
 #[test]
-fn what_is_no_command_is_malformed() {
+fn bytes_that_are_not_a_command_are_malformed() {
     blocks("command malformed").iter().for_each(assert_malformed::<Command>);
 }
 
 #[test]
-fn what_is_no_frame_is_malformed() {
+fn bytes_that_are_not_a_frame_are_malformed() {
     blocks("frame malformed").iter().for_each(assert_malformed::<ServerFrame>);
 }
 
 #[test]
-fn what_can_be_read_and_not_be_done_is_told_apart() {
+fn readable_commands_that_can_not_be_carried_out_are_told_apart() {
     for block in blocks("command impossible") {
         for (codec, bytes) in inputs(&block) {
             let commands = Command::decode(codec, &bytes);
@@ -88,7 +88,7 @@ fn what_can_be_read_and_not_be_done_is_told_apart() {
 
 // --- the checks -----------------------------------------------------------------------------------------------
 
-/// What both kinds of frame can do.
+/// The common operations of both kinds of frame.
 trait Frame: Clone + Debug + PartialEq {
     fn decode(codec: Codec, bytes: &Bytes) -> Vec<Result<Self, DecodeError>>;
     fn encode(&self, codec: Codec) -> Bytes;
@@ -140,7 +140,7 @@ where
     assert_eq!(written, protobuf, "{}", block.name);
 }
 
-/// All lines are read as the first one is.
+/// Every line decodes to the same value as the first one.
 fn assert_reads_same<F: Frame>(block: &Block) {
     let mut read = inputs(block).map(|(codec, bytes)| decode::<F>(block, codec, &bytes));
     let first = read.next().unwrap();

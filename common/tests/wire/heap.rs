@@ -1,5 +1,5 @@
-//! An estimate of what a decoded value holds on the heap. The structs are taken apart whole, so that a new field
-//! has to be counted before this compiles.
+//! An estimate of the heap memory of a decoded value. The structs are destructured completely, so that a new field has
+//! to be counted before this compiles.
 
 use std::time::Duration;
 
@@ -65,7 +65,7 @@ heap_of_structs! {
     Part { stream, data, left }
 }
 
-/// Values that lie wholly in their place.
+/// Values without heap memory.
 macro_rules! no_heap {
     ($($type:ty),*) => {
         $(impl Heap for $type {

@@ -1,4 +1,4 @@
-//! Whatever bytes come: a value or an error, within memory that the bytes themselves bound.
+//! Any bytes result in a value or an error, within memory that is bounded by the bytes themselves.
 
 use bytes::Bytes;
 use proptest::collection::vec;
@@ -17,9 +17,9 @@ use crate::strategies;
 
 const CODECS: [Codec; 2] = [Codec::Protobuf, Codec::Json];
 
-/// A message of n bytes decodes into at most so many times n bytes of heap ...
+/// A message of n bytes decodes into at most this many times n bytes of heap ...
 const HEAP_PER_BYTE: usize = 64;
-/// ... and so many on top, for lists start with room for a few entries.
+/// ... and this many on top, because lists start with room for a few entries.
 const HEAP_CONSTANT: usize = 1024;
 
 proptest! {
@@ -58,7 +58,7 @@ proptest! {
     }
 
     #[test]
-    fn every_truncation_of_a_frame_gives_what_is_whole_and_then_an_error(frame in strategies::frame()) {
+    fn every_truncation_of_a_frame_returns_the_complete_part_and_then_an_error(frame in strategies::frame()) {
         let whole = Codec::Protobuf.encode_frame(&frame);
         for end in 1..whole.len() {
             let batch: Bytes = [&whole[..], &whole[..end]].concat().into();
@@ -129,7 +129,7 @@ fn deep_json_ends_in_a_value_or_an_error() {
 
 // --- the check ------------------------------------------------------------------------------------------------
 
-/// Decodes the bytes as everything they could be.
+/// Decodes the bytes as every type that they could be.
 fn survive(bytes: &Bytes) {
     for codec in CODECS {
         let heap = codec.decode_commands(bytes).flatten().map(|command| command.heap()).sum();
@@ -142,7 +142,8 @@ fn survive(bytes: &Bytes) {
             "nothing comes after an error"
         );
     }
-    // What was read can be written, and read again. A payload out of JSON is JSON, so the other codec carries it too.
+    // A decoded value can be encoded, and decoded again. A payload from JSON is JSON, so the other codec can carry it
+    // too.
     for (read, written) in [(CODECS[0], CODECS[0]), (CODECS[1], CODECS[0]), (CODECS[1], CODECS[1])] {
         for frame in read.decode_frames(bytes).flatten() {
             let again = written.encode_frame(&frame);
@@ -214,7 +215,7 @@ enum Frame {
     Server(ServerFrame),
 }
 
-/// For each list that a frame can have: a frame with so many entries, each as small as it can be.
+/// For each list that a frame can have: a frame with the given number of entries, each as small as possible.
 fn small_entries() -> Vec<fn(usize) -> Frame> {
     fn channel() -> ChannelName {
         ChannelName::new("a").unwrap()

@@ -1,4 +1,4 @@
-//! The wire: held against its specification, against `prost`, and against whatever bytes may come.
+//! The wire format, checked against its specification, against `prost`, and against arbitrary bytes.
 #![allow(
     clippy::arithmetic_side_effects,
     clippy::expect_used,

@@ -1,5 +1,5 @@
-//! A peer of a newer version adds fields, and a known field may come in a wire type it never had: both are passed
-//! over, wherever they stand.
+//! A peer of a newer version adds fields, and a known field may have another wire type. Readers ignore both, in any
+//! position.
 
 use bytes::Bytes;
 use proptest::collection::vec;
@@ -48,7 +48,7 @@ proptest! {
 
 // --- protobuf -------------------------------------------------------------------------------------------------
 
-/// A field to be inserted: one that the message does not have, or one that it has in another wire type.
+/// A field to insert: an unknown one, or a known one with another wire type.
 #[derive(Debug, Clone)]
 enum Foreign {
     Nothing,
@@ -201,7 +201,7 @@ fn put_varint(out: &mut Vec<u8>, mut value: u64) {
 
 // --- JSON -----------------------------------------------------------------------------------------------------
 
-/// Values as a newer peer might send them, also deep ones and such as no type of ours could hold.
+/// Values from a newer peer, including deep ones and ones that none of our types could hold.
 fn foreign_json() -> impl Strategy<Value = serde_json::Value> {
     let leaf = prop_oneof![
         Just(serde_json::Value::Null),
@@ -224,7 +224,7 @@ fn with_foreign_names(line: &[u8], foreign: &serde_json::Value) -> Bytes {
     serde_json::to_vec(&value).unwrap().into()
 }
 
-/// Adds names to each object but payloads and infos: those are the application's.
+/// Adds names to each object except payloads and infos, which belong to the application.
 fn add_names(value: &mut serde_json::Value, foreign: &serde_json::Value) {
     match value {
         serde_json::Value::Array(entries) => {

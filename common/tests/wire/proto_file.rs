@@ -1,11 +1,11 @@
-//! Reads as much of the Protocol Buffers language as `proto/wirehub.proto` uses, and holds the file against the
-//! declarations that the tests use, so that neither moves without the other.
+//! Reads the part of the Protocol Buffers language that `proto/wirehub.proto` uses, and compares the file with the
+//! declarations of the tests, so that they change together.
 
 use std::collections::BTreeMap;
 
 use crate::schema::{self, MESSAGES};
 
-/// What `wirehub.proto` declares.
+/// The declarations in `wirehub.proto`.
 #[derive(Debug, Default)]
 pub(crate) struct ProtoFile {
     pub(crate) messages: BTreeMap<String, Vec<Field>>,
@@ -65,7 +65,7 @@ impl ProtoFile {
     }
 }
 
-/// The file's words, the first one last.
+/// The file's tokens, the first one last.
 struct Tokens(Vec<String>);
 
 impl Tokens {
@@ -133,7 +133,7 @@ impl Tokens {
     }
 }
 
-/// How `prost` declares the field: its attribute and its Rust type.
+/// The declaration of the field in `prost`: its attribute and its Rust type.
 fn as_prost(file: &ProtoFile, field: &Field) -> (String, String) {
     let (kind, rust_type) = match field.kind.as_str() {
         "string" => ("string".into(), "String".into()),
@@ -163,7 +163,7 @@ pub(crate) fn camel_case(name: &str) -> String {
 }
 
 #[test]
-fn the_proto_file_declares_what_the_reference_types_declare() {
+fn the_proto_file_and_the_reference_types_have_the_same_declarations() {
     let file = ProtoFile::read();
     let squeeze = |text: &str| text.replace(' ', "");
     let ours: BTreeMap<_, Vec<_>> = MESSAGES

@@ -1,10 +1,10 @@
-//! Reads the parts of PROTOCOL.md that are meant for programs: its blocks of vectors and its tables.
+//! Reads the machine-readable parts of PROTOCOL.md: its blocks of vectors and its tables.
 
 use bytes::Bytes;
 
 pub(crate) const PROTOCOL: &str = include_str!("../../../PROTOCOL.md");
 
-/// A fenced block, as the text calls it behind the fence.
+/// A fenced block, named by the text behind the fence.
 #[derive(Debug, Clone)]
 pub(crate) struct Block {
     pub(crate) info: &'static str,
@@ -25,7 +25,7 @@ impl Block {
     }
 }
 
-/// All blocks with this word behind the fence.
+/// Every block with this word behind the fence.
 pub(crate) fn blocks(info: &str) -> Vec<Block> {
     let blocks: Vec<_> = all_blocks().into_iter().filter(|block| block.info == info).collect();
     assert!(!blocks.is_empty(), "PROTOCOL.md has blocks of `{info}`");
@@ -57,7 +57,7 @@ fn all_blocks() -> Vec<Block> {
     blocks
 }
 
-/// The bytes of a line that is nothing but pairs of hexadecimal digits.
+/// The bytes of a line that consists only of pairs of hexadecimal digits.
 fn hexadecimal(line: &str) -> Option<Bytes> {
     line.split(' ')
         .map(|pair| (pair.len() == 2).then(|| u8::from_str_radix(pair, 16).ok()).flatten())

@@ -1,4 +1,4 @@
-//! What is written is what is read, alone and in batches.
+//! An encoded value decodes to itself, alone and in batches.
 
 use bytes::Bytes;
 use proptest::collection::vec;

@@ -1,6 +1,6 @@
-//! The messages of `proto/wirehub.proto` for `prost`, the reference that our own codec is held against.
+//! The messages of `proto/wirehub.proto` for `prost`, the reference for our own codec.
 //!
-//! Members of a `oneof` stand here as optional messages, which is the same on the wire.
+//! Members of a `oneof` are optional messages here, which is the same on the wire.
 
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ macro_rules! messages {
     };
 }
 
-/// One field as it is declared here.
+/// One field of the declaration here.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct FieldRow {
     pub(crate) name: &'static str,

@@ -55,7 +55,7 @@ pub(crate) fn frame() -> impl Strategy<Value = ServerFrame> {
     ]
 }
 
-/// A piece of text, as both codecs can carry it.
+/// A part of a frame whose data is text, which both codecs can carry.
 fn part() -> impl Strategy<Value = Part> {
     (any::<u32>(), text(), any::<u64>()).prop_map(|(stream, text, left)| Part {
         stream,
@@ -237,7 +237,7 @@ fn channel() -> impl Strategy<Value = ChannelName> {
     .prop_map(|name| ChannelName::new(&name).unwrap())
 }
 
-/// A payload that both codecs can carry as it is.
+/// A payload that both codecs can carry without change.
 fn payload() -> impl Strategy<Value = Payload> {
     prop_oneof![
         json_text().prop_map(Payload::json),
@@ -247,7 +247,7 @@ fn payload() -> impl Strategy<Value = Payload> {
     ]
 }
 
-/// JSON as `serde_json` writes it: on one line. Numbers are whole, for a reader of fractions may round.
+/// JSON in the form of `serde_json`: on one line. Numbers are integers, because readers may round fractions.
 fn json_text() -> impl Strategy<Value = String> {
     let leaf = prop_oneof![
         Just(serde_json::Value::Null),

@@ -30,7 +30,7 @@ fn the_table_of_close_codes_is_that_of_the_code() {
 }
 
 #[test]
-fn clients_have_words_for_what_only_they_find_out() {
+fn clients_have_messages_for_the_errors_that_only_they_detect() {
     let text = PROTOCOL.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(text.contains("115, 117 to 119, 121 to 127 and 129 do not come over the wire"));
     assert!(text.contains("3009, 3010, 3505 and 3507 come from clients"));

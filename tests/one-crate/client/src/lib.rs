@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn items_say_what_they_are_without_an_import() -> Result<(), Box<dyn std::error::Error>> {
+    fn items_have_their_methods_without_an_import() -> Result<(), Box<dyn std::error::Error>> {
         let lobby = Room::new("lobby")?;
         assert_eq!(lobby.name().as_str(), "chat:lobby");
         assert_eq!(Room::parse(lobby.name()).as_ref(), Some(&lobby));
