@@ -1,7 +1,7 @@
 import { defineConfig } from 'vite';
 
 export default defineConfig({
-  // Relative addresses: the page works under any path that a server mounts it at.
+  // Relative addresses, so that the page works under any path of a server.
   base: './',
   build: {
     target: 'es2023',
@@ -9,6 +9,7 @@ export default defineConfig({
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
   },
-  // The package finds its wasm beside its own module; bundled ahead of time for `vite dev` it would look in the wrong place.
+  // The package finds its wasm next to its own module. Bundled ahead of time for `vite dev`, it would look in the wrong
+  // place.
   optimizeDeps: { exclude: ['@wirehub/client'] },
 });

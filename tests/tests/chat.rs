@@ -15,7 +15,7 @@ fn line(nick: &str, text: impl Into<String>) -> ChatMessage {
 }
 
 #[tokio::test]
-async fn one_client_hears_what_another_says_and_who_and_when() {
+async fn a_message_reaches_another_client_with_sender_and_time() {
     let server = Server::demo().await;
     let (ann, bob) = (server.client().await, server.client().await);
     let lobby = ChatRoom::new("lobby").unwrap();
@@ -72,7 +72,7 @@ async fn everybody_hears_everything_in_the_same_order() {
 }
 
 #[tokio::test]
-async fn rooms_are_apart_and_who_has_left_hears_nothing() {
+async fn rooms_are_separate_and_a_client_that_left_receives_nothing() {
     let server = Server::demo().await;
     let client = server.client().await;
     let (red, blue) = (ChatRoom::new("red").unwrap(), ChatRoom::new("blue").unwrap());
@@ -112,7 +112,7 @@ async fn calls_are_answered_each_with_its_own_response() {
 }
 
 #[tokio::test]
-async fn the_list_of_rooms_counts_who_is_in_them() {
+async fn the_list_of_rooms_counts_their_members() {
     let server = Server::demo().await;
     let (ann, bob) = (server.client().await, server.client().await);
     let (tea, coffee) = (ChatRoom::new("tea").unwrap(), ChatRoom::new("coffee").unwrap());
@@ -245,7 +245,7 @@ async fn a_server_that_is_not_there_is_tried_again_until_it_is() {
 }
 
 #[tokio::test]
-async fn the_clock_ticks_for_as_long_as_somebody_listens() {
+async fn the_clock_ticks_while_it_is_read() {
     let server = Server::demo().await;
     let client = server.client().await;
     let mut ticks = client.call_stream::<Ticks>(&TicksRequest { every: 20 }).unwrap();
@@ -263,6 +263,6 @@ async fn the_clock_ticks_for_as_long_as_somebody_listens() {
         let mut refused = client.call_stream::<Ticks>(&TicksRequest { every }).unwrap();
         let error = next(&mut refused).await.unwrap_err();
         assert_eq!(error.code().number(), wirehub_demo::NO_SUCH_PERIOD);
-        assert_eq!(error.message(), "ask for a tick every 20 to 60000 ms");
+        assert_eq!(error.message(), "use a period of 20 to 60000 ms");
     }
 }

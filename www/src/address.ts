@@ -1,15 +1,15 @@
 import { accept, refuse, type Parsed } from './parsed';
 
 export interface ServerAddress {
-  /** Speaks Wirehub. */
+  /** The address of the hub. */
   readonly hub: URL;
-  /** Sends every message back as it came. */
+  /** The address that returns every message unchanged. */
   readonly echo: URL;
 }
 
 /**
- * Where the server is: the one that the page came from. While developing, `?server=ws://127.0.0.1:8080` names
- * another. Only a page on this machine follows that, so that nobody is led to a foreign server by a link.
+ * The server's addresses: those of the page's own server. During development, `?server=ws://127.0.0.1:8080` names
+ * another server. Only a page on this machine accepts that, so that a link can't lead a person to a foreign server.
  */
 export function serverAddress(page: URL): Parsed<ServerAddress> {
   const override = page.searchParams.get('server');

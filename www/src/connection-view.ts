@@ -2,7 +2,7 @@ import { find } from './dom';
 import type { Hub, Link } from './hub';
 import { announce } from './notices';
 
-/** The connection's state in the page's head, and the banner with Reconnect once it is closed. */
+/** The connection's state in the page's header, and the banner with Reconnect once it is closed. */
 export class ConnectionView {
   readonly #badge = find('connection', HTMLElement);
   readonly #text = find('connection-text', HTMLElement);
@@ -14,7 +14,7 @@ export class ConnectionView {
   constructor(hub: Hub) {
     find('reconnect', HTMLButtonElement).addEventListener('click', () => {
       hub.renew();
-      // The button is gone with the banner: the keyboard goes on from where the person was writing.
+      // The button disappears with the banner: the focus goes to the message box.
       find('message', HTMLTextAreaElement).focus();
     });
     hub.links.add((link) => this.#show(link));
@@ -27,7 +27,7 @@ export class ConnectionView {
     this.#banner.hidden = link.kind !== 'closed';
     this.#bannerText.textContent = link.kind === 'closed' ? `The connection is closed: ${link.why}.` : '';
     this.#showBadge(link);
-    // Only what changed is spoken: a countdown that is read out every second would drown everything else.
+    // Only changes are announced: a countdown read out every second would drown everything else.
     if (link.kind !== this.#announced) {
       this.#announced = link.kind;
       announce(spoken(link));
@@ -66,7 +66,7 @@ function spoken(link: Link): string {
     case 'reconnecting':
       return 'The connection was lost. Reconnecting.';
     case 'closed':
-      // The banner says it.
+      // The banner shows it.
       return '';
   }
 }

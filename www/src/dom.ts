@@ -1,11 +1,11 @@
-/** The element with this id, checked to be of the kind that the caller works with. */
+/** The element with this id, checked to be of the expected type. */
 export function find<E extends Element>(id: string, kind: new () => E): E {
   const found = document.getElementById(id);
   if (!(found instanceof kind)) throw new Error(`index.html has no ${kind.name} with the id "${id}"`);
   return found;
 }
 
-/** A new element. Text always goes in as text: nothing on this page parses HTML. */
+/** A new element. Text is always inserted as text: nothing on this page parses HTML. */
 export function make<K extends keyof HTMLElementTagNameMap>(
   tag: K,
   properties: { readonly class?: string; readonly text?: string } = {},
@@ -18,7 +18,7 @@ export function make<K extends keyof HTMLElementTagNameMap>(
   return element;
 }
 
-/** Shows what is wrong with a field beside it, and tells assistive technology; `undefined` says that it is right. */
+/** Shows the error of a field next to it, also for assistive technology; `undefined` removes it. */
 export function showFieldError(field: HTMLElement, place: HTMLElement, why: string | undefined): void {
   place.textContent = why ?? '';
   if (why === undefined) field.removeAttribute('aria-invalid');

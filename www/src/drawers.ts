@@ -1,9 +1,11 @@
 import { find } from './dom';
 
-/** Width from which a panel stands beside the conversation; below it, it is a drawer. style.css says the same. */
+/**
+ * The width from which a panel is next to the conversation; below it, it is a drawer. The same widths are in style.css.
+ */
 const PANELS = { 'rooms-panel': '(min-width: 48rem)', 'echo-panel': '(min-width: 68rem)' };
 
-/** Shuts open drawers, after a choice was made in one. */
+/** Closes open drawers after a choice in one of them. */
 export function closeDrawers(): void {
   for (const id of Object.keys(PANELS)) {
     const panel = find(id, HTMLElement);
@@ -11,7 +13,7 @@ export function closeDrawers(): void {
   }
 }
 
-/** A drawer that is open while the window grows would stay above the page that has now room for it. */
+/** A drawer that is open while the window grows would stay above the wider page. */
 export function closeDrawersWhenRoomy(): void {
   for (const query of Object.values(PANELS)) window.matchMedia(query).addEventListener('change', closeDrawers);
 }

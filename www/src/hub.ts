@@ -6,18 +6,18 @@ import { Listeners } from './listeners';
 export type Link =
   | { readonly kind: 'connecting' }
   | { readonly kind: 'connected' }
-  /** `retryAt`: when the next attempt begins, on `performance.now()`'s clock; none while an attempt runs. */
+  /** `retryAt`: the time of the next attempt, on `performance.now()`'s clock; none while an attempt is running. */
   | { readonly kind: 'reconnecting'; readonly retryAt: number | undefined }
   /** For good: only {@link Hub.renew} helps. */
   | { readonly kind: 'closed'; readonly why: string };
 
-/** Enough for every session whose messages can still be on the page. */
+/** Enough for every session with messages on the page. */
 const REMEMBERED_SESSIONS = 500;
 
-/** The page's client, which a closed one is replaced in, and the sessions that it has had. */
+/** The page's client, which is replaced after a close, and the sessions that it has had. */
 export class Hub {
   readonly links = new Listeners<Link>();
-  /** A new client took the old one's place: its subscriptions are gone. */
+  /** A new client replaced the old one, whose subscriptions have ended. */
   readonly renewals = new Listeners<void>();
   readonly errors = new Listeners<string>();
 
@@ -39,21 +39,21 @@ export class Hub {
     return this.#link;
   }
 
-  /** Whether this page published under that session: now, or before a reconnect gave it another. */
+  /** Whether this page published with that session: the current one, or one before a reconnect. */
   owns(session: string | undefined): boolean {
     return session !== undefined && this.#sessions.has(session);
   }
 
-  /** Connects; how that goes is told to `links`. */
+  /** Connects; the progress is reported to `links`. */
   start(): void {
     const client = this.#client;
     client.connect().catch((error: unknown) => {
-      // The state event has told a close already; this is for a client that could not even start.
+      // The state event has already reported a close. This is for a client that could not even start.
       if (client === this.#client && this.#link.kind !== 'closed') this.#tell({ kind: 'closed', why: describe(error) });
     });
   }
 
-  /** Begins anew after a close. */
+  /** Starts a new client after a close. */
   renew(): void {
     this.#client = this.#newClient();
     this.#tell({ kind: 'connecting' });
@@ -86,7 +86,7 @@ export class Hub {
   }
 }
 
-/** What to show a person of anything that was thrown. */
+/** The text to show for a thrown error. */
 export function describe(error: unknown): string {
   return error instanceof Error && error.message !== '' ? error.message : String(error);
 }
@@ -108,6 +108,6 @@ function linkOf(event: StateChangeEvent, before: Link): Link {
 }
 
 function closeReason({ code, reason }: StateChangeEvent): string {
-  const why = reason === undefined || reason === '' ? 'no reason was given' : reason;
+  const why = reason === undefined || reason === '' ? 'there is no reason from the server' : reason;
   return code === undefined ? why : `${why} (code ${code})`;
 }

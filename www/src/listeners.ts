@@ -1,4 +1,4 @@
-/** A list of functions to call when something of type `T` happens. */
+/** A list of functions that are called for each event of type `T`. */
 export class Listeners<T> {
   readonly #functions = new Set<(value: T) => void>();
 

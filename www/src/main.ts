@@ -59,7 +59,7 @@ function start({ hub: hubUrl, echo: echoUrl }: ServerAddress): void {
   route.changes.add(show);
   closeDrawersWhenRoomy();
   find('skip', HTMLAnchorElement).addEventListener('click', (event) => {
-    // The link's own address would take the place of the room in the address bar.
+    // The link's own address would replace the room in the address bar.
     event.preventDefault();
     conversation.focus();
   });

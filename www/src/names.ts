@@ -15,7 +15,7 @@ export type Nick = string & { readonly [checked]: 'nick' };
 /** A message's text that has passed {@link parseText}. */
 export type Text = string & { readonly [checked]: 'text' };
 
-/** Where somebody lands who names no room. */
+/** The room for an address without one. */
 export const LOBBY = 'lobby' as RoomName;
 
 export function parseRoom(typed: string): Parsed<RoomName> {
@@ -31,7 +31,7 @@ export function parseNick(typed: string): Parsed<Nick> {
   if (nick === '') return refuse('Type a name, so that others know who is talking.');
   const length = lengthOf(nick);
   if (length > MAX_NICK) return refuse(`A name has at most ${MAX_NICK} characters; this one has ${length}.`);
-  // Besides control characters: those that turn the direction of the text that follows, and line breaks.
+  // Besides control characters: line breaks, and characters that change the direction of the text behind them.
   if (/[\p{Cc}\u2028\u2029\u202a-\u202e\u2066-\u2069]/u.test(nick)) return refuse('A name can’t contain invisible control characters.');
   return accept(nick as Nick);
 }
@@ -48,7 +48,7 @@ export function parseText(typed: string): Parsed<Text> {
 
 const graphemes = new Intl.Segmenter(undefined, { granularity: 'grapheme' });
 
-/** Length as people count it: an emoji that is made of several code points is one character. */
+/** The length as people count it: an emoji of several code points is one character. */
 export function lengthOf(text: string): number {
   let length = 0;
   for (const _ of graphemes.segment(text)) length += 1;

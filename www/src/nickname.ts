@@ -12,7 +12,7 @@ export class Nickname {
     const field = find('nick', HTMLInputElement);
     const error = find('nick-error', HTMLElement);
     field.value = this.#nick;
-    // A good name counts at once; about a bad one nothing is said before the person has finished typing.
+    // A valid name is used at once; the error about an invalid one waits until the person has finished typing.
     field.addEventListener('input', () => {
       const parsed = parseNick(field.value);
       if (!parsed.ok) return;
@@ -25,14 +25,14 @@ export class Nickname {
       showFieldError(field, error, parsed.ok ? undefined : `${parsed.why} Until then you are “${this.#nick}”.`);
       if (parsed.ok) field.value = parsed.value;
     });
-    // Enter in the field: nothing to send anywhere, only to check.
+    // Enter in the field only checks the name.
     find('identity', HTMLFormElement).addEventListener('submit', (event) => {
       event.preventDefault();
       field.dispatchEvent(new Event('change'));
     });
   }
 
-  /** The last good name. */
+  /** The last valid name. */
   get value(): Nick {
     return this.#nick;
   }
@@ -42,7 +42,7 @@ function guestName(): Nick {
   return `guest-${1000 + Math.floor(Math.random() * 9000)}` as Nick;
 }
 
-// A browser may forbid storage to a page: then the name lasts as long as the page.
+// A browser may deny storage to a page: then the name lasts as long as the page.
 
 function remembered(): Nick | undefined {
   let stored: string | null = null;

@@ -1,9 +1,9 @@
 import { find, make } from './dom';
 
-/** More than these at once nobody reads. */
+/** More notices at once would not be read. */
 const MAX_NOTICES = 3;
 
-/** Says something that no other part of the page shows, to those who see and to those who listen. */
+/** Shows and announces a text that no other part of the page shows. */
 export class Notices {
   readonly #place = find('notices', HTMLElement);
 
@@ -20,7 +20,7 @@ export class Notices {
   }
 }
 
-/** Says something to those who listen, which the page already shows to those who see. */
+/** Announces a text to screen readers that the page already shows. */
 export function announce(text: string): void {
   find('announcer', HTMLElement).textContent = text;
 }

@@ -1,4 +1,4 @@
-/** What parsing gives: the value, or a sentence for the person who typed it. */
+/** The result of parsing: the value, or a sentence for the person who typed it. */
 export type Parsed<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly why: string };
 
 export function accept<T>(value: T): Parsed<T> {

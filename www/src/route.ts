@@ -1,7 +1,7 @@
 import { Listeners } from './listeners';
 import { LOBBY, parseRoom, type RoomName } from './names';
 
-/** What the part of the address after `#` says. */
+/** The meaning of the part of the address behind `#`. */
 export type Place =
   | { readonly kind: 'room'; readonly room: RoomName }
   | { readonly kind: 'no room' }
@@ -12,7 +12,7 @@ export function hrefOf(room: RoomName | undefined): string {
   return `#/${room ?? ''}`;
 }
 
-/** Keeps the room in the address, so that a link leads into it and the browser's Back leads out. */
+/** Keeps the room in the address, so that a link opens it and the browser's Back leaves it. */
 export class Route {
   readonly changes = new Listeners<Place>();
   #place: Place;

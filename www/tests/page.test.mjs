@@ -33,7 +33,7 @@ after(async () => {
 
 // --- Chatting ---
 
-test('two people see each other’s messages, with who and when', async () => {
+test('two people see each other’s messages, with sender and time', async () => {
   const room = freshRoom();
   const [ada, grace] = [await enter(room), await enter(room)];
   await ada.rename('Ada');
@@ -57,11 +57,11 @@ test('two people see each other’s messages, with who and when', async () => {
   await leave(ada, grace);
 });
 
-test('whoever speaks is counted at once', async () => {
+test('the sender of a message is counted at once', async () => {
   const room = freshRoom();
   const ada = await enter(room);
   await ada.reads('#room-note', 'Only you are here');
-  // The list of rooms is also asked for at intervals; without them only the message itself can set the number right.
+  // The list of rooms is also requested at intervals. Without them only the message itself can correct the number.
   await ada.page.evaluate(() => {
     const last = setTimeout(() => undefined);
     for (let timer = 1; timer <= last; timer += 1) clearTimeout(timer);
@@ -108,7 +108,7 @@ test('a message stays in its room, and a room that was left is heard no more', a
   await switchTo(grace, second);
   assert.deepEqual(await grace.texts(), []);
   await ada.say('still for the first room');
-  // What Linus says comes after it; had Grace still been in the first room, she would have heard Ada by now.
+  // Linus' message comes after Ada's. If Grace were still in the first room, she would have received Ada's by now.
   await linus.say('welcome, Grace');
   await grace.hears('welcome, Grace');
   assert.deepEqual(await grace.texts(), ['welcome, Grace']);
@@ -153,7 +153,7 @@ test('the list of messages is bounded, and readers above its end are left in pea
   await leave(ada, grace);
 });
 
-test('a message that is too long stays in the box, with what to do', async () => {
+test('a message that is too long stays in the box, with the remedy', async () => {
   const ada = await enter(freshRoom());
   const long = 'x'.repeat(2001);
   await ada.page.fill('#message', long);
@@ -437,7 +437,7 @@ for (const [name, options] of Object.entries({
 
 // --- When things go wrong ---
 
-test('the server goes away and comes back: the page says so, and what was written meanwhile arrives once', async () => {
+test('the server goes away and comes back: the page reports it, and messages written meanwhile arrive once', async () => {
   let own = await DemoServer.start();
   try {
     const room = freshRoom();
@@ -479,7 +479,7 @@ test('the server goes away and comes back: the page says so, and what was writte
   }
 });
 
-test('a connection that is closed for good says why, keeps what was written, and can be begun anew', async () => {
+test('a connection closed for good shows the reason, keeps unsent messages, and can be renewed', async () => {
   const refusing = await RefusingServer.start(3501, 'the token has expired');
   try {
     const room = freshRoom();
@@ -507,7 +507,7 @@ test('a connection that is closed for good says why, keeps what was written, and
   }
 });
 
-test('a page that was opened from disk tells how to open it', async () => {
+test('a page that was opened from disk explains how to open it', async () => {
   const context = await browser.newContext();
   try {
     const page = await context.newPage();
@@ -543,20 +543,20 @@ test('these tests notice console errors, exceptions and policy violations', asyn
 
 // --- Help ---
 
-/** Opens the page in a room and waits to be let in. */
+/** Opens the page in a room and waits until it has entered. */
 async function enter(room, options = {}, at = origin) {
   const person = await Person.open(browser, `${at}/#/${room}`, options);
   await person.inRoom(room);
   return person;
 }
 
-/** Ends these visits; with `{ expected }` first, problems that match it are part of the test. */
+/** Ends these visits. With `{ expected }` first, problems that match it are part of the test. */
 async function leave(...people) {
   const settings = people[0] instanceof Person ? {} : people.shift();
   for (const person of people) await person.leave(settings);
 }
 
-/** A room that no other test, and no earlier run against the same server, has been in. */
+/** A room that no other test, and no earlier run against the same server, has used. */
 function freshRoom() {
   rooms += 1;
   return `t${Date.now().toString(36)}-${rooms}`;

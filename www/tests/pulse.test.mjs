@@ -1,5 +1,4 @@
-// The live chart in a real browser against the real server. What WIREHUB_TEST_PAGE and the others say is in
-// page.test.mjs.
+// The live chart in a real browser against the real server. The environment variables are described in page.test.mjs.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 
@@ -22,7 +21,7 @@ after(async () => {
   await server?.kill();
 });
 
-test('the chart fills by itself, and there are words for what it shows', async () => {
+test('the chart fills by itself, and has a description', async () => {
   const ada = await Watcher.open();
   await ada.ticked(12);
   assert.equal(ada.lines(await ada.drawing()), 1);
@@ -38,12 +37,12 @@ test('the chart fills by itself, and there are words for what it shows', async (
   await ada.leave();
 });
 
-test('who stops it is sent no more ticks, and who starts it again has a clock of their own', async () => {
+test('a stopped chart receives no more ticks, and a restarted one has a clock of its own', async () => {
   const [ada, grace] = [await Watcher.open(), await Watcher.open()];
   await ada.ticked(3);
   await ada.page.getByRole('button', { name: 'Stop the pulse' }).click();
   const last = await ada.number();
-  // What was on its way when the call was cancelled has come before the answer to this.
+  // Ticks in flight when the call was cancelled arrive before the answer to this.
   await ada.echo();
   ada.received = 0;
   await grace.ticksMore(6);
@@ -58,7 +57,7 @@ test('who stops it is sent no more ticks, and who starts it again has a clock of
   await grace.leave();
 });
 
-test('in a drawer that is shut nobody asks for ticks', async () => {
+test('in a closed drawer no ticks are requested', async () => {
   const [phone, grace] = [await Watcher.open(PHONE), await Watcher.open()];
   await phone.person.connected();
   await grace.ticksMore(4);
@@ -72,7 +71,7 @@ test('in a drawer that is shut nobody asks for ticks', async () => {
   await grace.leave();
 });
 
-test('who asked for less motion starts it, and it moves seldom', async () => {
+test('with reduced motion the chart starts on request and moves rarely', async () => {
   const [calm, grace] = [await Watcher.open({ reducedMotion: 'reduce' }), await Watcher.open()];
   await calm.person.connected();
   await grace.ticksMore(4);
@@ -103,12 +102,12 @@ test('the chart comes back after a reconnect', async () => {
   }
 });
 
-/** Somebody who looks at the chart. */
+/** A person who watches the chart. */
 class Watcher {
   person;
-  /** How many messages with ticks have come to this page, whatever it did with them. */
+  /** The number of messages with ticks that have arrived at this page. */
   received = 0;
-  /** What this page has asked for, in ms. */
+  /** The periods that this page has requested, in ms. */
   periods = [];
 
   static async open(options = {}, at = origin) {
@@ -136,7 +135,7 @@ class Watcher {
     return Number((await this.page.textContent('#pulse-number')).replace('–', '0'));
   }
 
-  /** Waits for the tick with that number, or one after it. */
+  /** Waits for the tick with that number, or a later one. */
   ticked(number) {
     return this.person.waitFor((wanted) => Number(document.getElementById('pulse-number').textContent) >= wanted, number);
   }
@@ -145,7 +144,7 @@ class Watcher {
     await this.ticked((await this.number()) + count);
   }
 
-  /** Waits until no tick comes here while six come to another person. */
+  /** Waits until no tick arrives here while six arrive for another person. */
   async restsWhile(other) {
     for (let tries = 0; tries < 5; tries += 1) {
       this.received = 0;
@@ -155,7 +154,7 @@ class Watcher {
     assert.fail('the ticks go on');
   }
 
-  /** There and back on the same connection. */
+  /** A round trip on the same connection. */
   async echo() {
     await this.page.locator('input[name="echo-mode"][value="call"]').check();
     await this.page.click('#echo-once');
@@ -166,7 +165,7 @@ class Watcher {
     return this.page.locator('#pulse-chart .chart-line').getAttribute('d');
   }
 
-  /** How many unbroken lines a drawing has. */
+  /** The number of unbroken lines in a drawing. */
   lines(drawing) {
     return drawing.split('M').length - 1;
   }

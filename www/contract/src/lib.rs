@@ -1,4 +1,4 @@
-//! The demo page's contract: what the page, written in TypeScript, and its server, written in Rust, agree on.
+//! The demo page's contract, shared by the page in TypeScript and its server in Rust.
 //!
 //! ```
 //! use wirehub_demo_contract::ChatRoom;
@@ -16,21 +16,21 @@ wirehub_common::contract! {
     pub contract Demo = "demo";
     /// A chat room.
     channel ChatRoom { room } = "chat:{room}": ChatMessage;
-    /// Gives back the text it gets: shows the round trip through the hub.
+    /// Returns the text it receives, to show the round trip through the hub.
     call Echo = "demo.echo": fn(EchoRequest) -> EchoResponse;
-    /// The rooms with somebody in them.
+    /// The rooms with members.
     call Rooms = "demo.rooms": fn(RoomsRequest) -> RoomsResponse;
-    /// The server's clock: a tick at each period, until the caller has enough.
+    /// The server's clock: a tick at each period, until the caller ends it.
     stream Ticks = "demo.ticks": fn(TicksRequest) -> Tick;
 }
 
-/// What somebody says in a room. Who it came from and when is in the publication around it.
+/// A message in a room. Its sender and time are in the publication around it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Schema)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct ChatMessage {
-    /// The name that the sender goes by.
+    /// The sender's name.
     pub nick: String,
-    /// What was said.
+    /// The text of the message.
     pub text: String,
 }
 
@@ -38,7 +38,7 @@ pub struct ChatMessage {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Schema)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct EchoRequest {
-    /// What to give back.
+    /// The text to return.
     pub text: String,
 }
 
@@ -46,7 +46,7 @@ pub struct EchoRequest {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Schema)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct EchoResponse {
-    /// What was sent.
+    /// The text of the request.
     pub text: String,
 }
 
@@ -63,7 +63,7 @@ pub struct RoomsResponse {
     pub rooms: Vec<RoomInfo>,
 }
 
-/// A chat room with people in it.
+/// A chat room with members.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Schema)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct RoomInfo {
@@ -81,12 +81,12 @@ pub struct TicksRequest {
     pub every: u32,
 }
 
-/// The server's clock has ticked.
+/// A tick of the server's clock.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Schema)]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct Tick {
     /// Counts the ticks of this call, from 1.
     pub number: u32,
-    /// How long after its time the tick came, in milliseconds: what the server had to do first.
+    /// The delay of the tick in milliseconds, while the server had other work.
     pub late: f64,
 }

@@ -1,4 +1,4 @@
-//! What the demo's contract promises the page, which is written in another language.
+//! The parts of the demo's contract that the page, in another language, relies on.
 
 use wirehub_common::contract::Message as _;
 use wirehub_common::{ChannelName, Payload, PayloadErrorKind};

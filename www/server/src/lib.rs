@@ -24,13 +24,13 @@ use wirehub_server::call::CallError;
 use wirehub_server::namespace::{History, Namespace};
 use wirehub_server::{Builder, Hub};
 
-/// The code of the error that says that a clock of that period is not to be had.
+/// The error code for a period that is not supported.
 pub const NO_SUCH_PERIOD: u16 = 1000;
 
-/// How often the clock may tick, in milliseconds.
+/// The allowed periods of the clock, in milliseconds.
 const PERIODS: RangeInclusive<u32> = 20..=60_000;
 
-/// A hub that speaks the demo's contract, answers its calls, and keeps what was said in the last hour.
+/// A hub with the demo's contract. It answers its calls, and keeps the messages of the last hour.
 pub fn builder() -> Builder {
     Hub::builder()
         .contract::<Demo>()
@@ -40,7 +40,7 @@ pub fn builder() -> Builder {
         .call_stream(Ticks, async |_, request| Ok(ticks(period(&request)?)))
 }
 
-/// The rooms with somebody in them, in alphabetical order.
+/// The rooms with members, in alphabetical order.
 fn rooms(hub: &Hub) -> Vec<RoomInfo> {
     let mut rooms: Vec<_> = hub
         .channels()
@@ -59,11 +59,11 @@ fn period(request: &TicksRequest) -> Result<Duration, CallError> {
         return Ok(Duration::from_millis(request.every.into()));
     }
     let (least, most) = PERIODS.into_inner();
-    Err(CallError::application::<NO_SUCH_PERIOD>(format!("ask for a tick every {least} to {most} ms")))
+    Err(CallError::application::<NO_SUCH_PERIOD>(format!("use a period of {least} to {most} ms")))
 }
 
-/// Ticks until it is dropped. It is polled as fast as the client takes them: ticks that nobody could take are left out,
-/// and the next one is late.
+/// Ticks until it is dropped. It is polled as fast as the client receives the ticks. A tick that can't be sent in time
+/// is skipped, and the next one is late.
 fn ticks(period: Duration) -> impl Stream<Item = Result<Tick, CallError>> + Send {
     let mut clock = tokio::time::interval(period);
     clock.set_missed_tick_behavior(MissedTickBehavior::Skip);

@@ -4,7 +4,7 @@ export interface BubbleContent {
   readonly own: boolean;
   readonly nick: string;
   readonly text: string;
-  /** Stands where others have the time; a message that is not sent has none. */
+  /** Replaces the time; a message that is not sent has none. */
   readonly time?: Date;
 }
 
@@ -12,7 +12,7 @@ const clock = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-d
 const day = new Intl.DateTimeFormat(undefined, { day: 'numeric', month: 'short' });
 const full = new Intl.DateTimeFormat(undefined, { dateStyle: 'full', timeStyle: 'medium' });
 
-/** One message as a list item: who, when, what. */
+/** One message as a list item: sender, time, text. */
 export function bubble({ own, nick, text, time }: BubbleContent): HTMLLIElement {
   const avatar = make('span', { class: 'avatar', text: [...nick][0]?.toUpperCase() ?? '?' });
   avatar.setAttribute('aria-hidden', 'true');

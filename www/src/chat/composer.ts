@@ -3,15 +3,15 @@ import type { Link } from '../hub';
 import { lengthOf, MAX_TEXT, parseText, type RoomName, type Text } from '../names';
 import type { Parsed } from '../parsed';
 
-/** From this many characters before the limit on, what is left is shown. */
+/** The number of remaining characters from which on it is shown. */
 const COUNT_FROM = 200;
-/** Where fingers do the writing, the keys' hint would speak of keys that are not there. */
+/** On a touch screen the hint about keys would be useless. */
 const touch = matchMedia('(hover: none) and (pointer: coarse)');
 
-/** Takes the text over, or says why it can't; then the text stays in the box. */
+/** Takes the text, or returns the reason against it; then the text stays in the box. */
 export type Send = (room: RoomName, text: Text) => Parsed<void>;
 
-/** The box that messages are written in. Each room has its own unfinished text. */
+/** The message box. Each room has its own draft. */
 export class Composer {
   readonly #field = find('message', HTMLTextAreaElement);
   readonly #button = find('send', HTMLButtonElement);
@@ -29,7 +29,7 @@ export class Composer {
       this.#submit();
     });
     this.#field.addEventListener('keydown', (event) => {
-      // Shift+Enter is a new line, and an input method takes Enter for its own ends.
+      // Shift+Enter is a new line, and an input method uses Enter for itself.
       if (event.key !== 'Enter' || event.shiftKey || event.isComposing) return;
       event.preventDefault();
       this.#submit();
@@ -44,7 +44,7 @@ export class Composer {
     this.#field.focus();
   }
 
-  /** Writes for that room from now on; `undefined`: there is nobody to write to. */
+  /** Writes for that room from now on; `undefined` for none. */
   open(room: RoomName | undefined): void {
     if (room === this.#room) return;
     if (this.#room !== undefined) this.#keepDraft(this.#room);

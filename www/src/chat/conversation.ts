@@ -15,11 +15,11 @@ import { OutboxList } from './outbox-list';
 import { RoomNote } from './room-note';
 import { StickToBottom } from './stick-to-bottom';
 
-/** The room that is open: its messages, and what one writes into it. */
+/** The open room: its messages, and the box to write one. */
 export class Conversation {
-  /** The server has let us into the room. */
+  /** The server has accepted the subscription to the room. */
   readonly joins = new Listeners<RoomName>();
-  /** Somebody else speaks where the number of people says that nobody else is. */
+  /** A message came from another person although the count shows only this one. */
   readonly miscounts = new Listeners<void>();
 
   readonly #hub: Hub;
@@ -54,7 +54,7 @@ export class Conversation {
     return this.#room;
   }
 
-  /** Leaves the room that is open and opens another; `undefined`: none. */
+  /** Leaves the open room and opens another; `undefined` for none. */
   open(room: RoomName | undefined): void {
     this.#membership?.leave();
     this.#room = room;
@@ -67,7 +67,7 @@ export class Conversation {
     this.#scroll.toEnd();
   }
 
-  /** Shows how many are in the room. */
+  /** Shows the number of people in the room. */
   showPeople(people: number): void {
     this.#note.show({ people });
   }
@@ -82,7 +82,7 @@ export class Conversation {
     this.#emptyText.textContent =
       this.#room === undefined
         ? 'Choose a room from the list, or open one of your own.'
-        : 'Nothing said yet since you came in. What you write here reaches everyone in the room at once.';
+        : 'No messages since you came in. Your messages reach everyone in the room at once.';
     const room = this.#room;
     if (room === undefined) return;
     try {
@@ -102,7 +102,7 @@ export class Conversation {
   #receive(room: RoomName, publication: Publication<ChatMessage>): void {
     const message = parseIncoming(publication);
     const own = this.#hub.owns(publication.publisher?.session);
-    if (message === undefined) this.#messages.addRemark('Something arrived that is no chat message.');
+    if (message === undefined) this.#messages.addRemark('A message arrived that is not a chat message.');
     else this.#messages.add(message, own);
     if (!own && this.#note.saysAlone) this.miscounts.notify();
     if (own && message !== undefined) this.#outbox.arrived(room, message.nick, message.text);
@@ -120,7 +120,7 @@ export class Conversation {
 
   #showLink(link: Link): void {
     this.#composer.showLink(link.kind);
-    // The server has forgotten a lost connection's place in the room; a new one is let in anew.
+    // The server has forgotten the place of a lost connection in the room; the new connection enters again.
     this.#note.show(link.kind === 'connected' ? { link: link.kind } : { link: link.kind, joined: false, people: undefined });
     this.#showUnsent();
   }

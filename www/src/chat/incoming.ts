@@ -2,7 +2,7 @@ import type { Publication } from '@wirehub/client';
 import type { ChatMessage } from '../generated/contract';
 import { MAX_TEXT, parseNick } from '../names';
 
-/** A message as it came out of a room, fit to be shown. */
+/** A message received in a room, checked for display. */
 export interface Incoming {
   readonly session: string | undefined;
   readonly nick: string;
@@ -11,8 +11,8 @@ export interface Incoming {
 }
 
 /**
- * What a publication holds, or `undefined` if it is no chat message. The server carries payloads unread, so
- * whoever may publish in a room can send anything there, and the declared type is only a promise.
+ * The message in a publication, or `undefined` if it is not a chat message. The server does not check payloads. A
+ * client with the right to publish in a room can send anything there, and the declared type is only a promise.
  */
 export function parseIncoming(publication: Publication<ChatMessage>): Incoming | undefined {
   const data: unknown = publication.data;

@@ -4,14 +4,14 @@ import { describe, type Hub } from '../hub';
 import type { RoomName } from '../names';
 
 export interface MembershipEvents {
-  /** In the room: the first time, and again after each reconnect. */
+  /** In the room: for the first time, and again after each reconnect. */
   joined(): void;
-  /** Not let in, or put out. */
+  /** Refused, or removed from the room. */
   refused(why: string): void;
   published(publication: Publication<ChatMessage>): void;
 }
 
-/** Being in one room, from construction until `leave`. */
+/** The membership in one room, from construction until `leave`. */
 export class Membership {
   readonly #subscription: Subscription<ChatMessage>;
   readonly #leaving = new AbortController();
@@ -35,10 +35,10 @@ export class Membership {
     });
   }
 
-  /** Leaves the room; nothing more is heard from it. */
+  /** Leaves the room; no more messages of it arrive. */
   leave(): void {
     this.#leaving.abort();
-    // With the connection gone the server has forgotten us anyway: a failure changes nothing.
+    // Without a connection the server has forgotten this membership anyway: a failure changes nothing.
     this.#subscription.unsubscribe().catch(() => undefined);
   }
 }

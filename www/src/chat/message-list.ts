@@ -2,9 +2,9 @@ import { find, make } from '../dom';
 import { bubble } from './bubble';
 import type { Incoming } from './incoming';
 
-/** How many messages stay on the page; older ones leave it from the top. */
+/** How many messages stay on the page; the oldest are removed first. */
 const MAX_MESSAGES = 500;
-/** Messages of one author within this time, in ms, stand under one name. */
+/** Messages of one author within this time, in ms, share one name. */
 const GROUP_WITHIN = 5 * 60_000;
 
 /** The messages of the room, oldest first. */
@@ -28,7 +28,7 @@ export class MessageList {
     this.#append(item);
   }
 
-  /** A line of the page's own between the messages. */
+  /** A remark of the page between the messages. */
   addRemark(text: string): void {
     this.#last = undefined;
     this.#append(make('li', { class: 'remark', text }));
@@ -38,7 +38,7 @@ export class MessageList {
     this.#list.append(item);
     if (this.#list.childElementCount <= MAX_MESSAGES) return;
     this.#list.firstElementChild?.remove();
-    // What now comes first has lost the message whose head it stood under.
+    // The first message now shows its own head, because the one above it was removed.
     this.#list.firstElementChild?.classList.remove('continued');
   }
 }

@@ -4,7 +4,7 @@ import type { RoomName } from '../names';
 import { bubble } from './bubble';
 import type { Outbox, Unsent } from './outbox';
 
-/** The room's messages that are not sent yet, below those that are. */
+/** The room's messages that are not sent yet, below the sent ones. */
 export class OutboxList {
   readonly #list = find('outbox', HTMLOListElement);
   readonly #outbox: Outbox;
@@ -19,7 +19,7 @@ export class OutboxList {
     return this.#list.childElementCount === 0;
   }
 
-  /** Shows that room's. Few wait at a time, so all are made anew. */
+  /** Shows the messages of that room. There are few, so the list is built anew. */
   show(room: RoomName | undefined): void {
     const entries = room === undefined ? [] : this.#outbox.of(room);
     if (entries.length === 0 && this.isEmpty) return;

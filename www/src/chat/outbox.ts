@@ -3,22 +3,22 @@ import { describe, type Hub } from '../hub';
 import { Listeners } from '../listeners';
 import type { RoomName } from '../names';
 
-/** How long a message waits for a connection, in ms: long enough for a train's tunnel. */
+/** How long a message waits for a connection, in ms: long enough for a train in a tunnel. */
 const PUBLISH_TIMEOUT = 120_000;
 /** How many messages may wait, in all rooms together. */
 const MAX_WAITING = 50;
 
-/** A message that has been written here and has not yet come back out of its room. */
+/** A message that was written here and has not come back from its room yet. */
 export interface Unsent {
   readonly room: RoomName;
   readonly message: ChatMessage;
-  /** Why sending failed; `undefined` while it is on its way. */
+  /** The reason for which sending failed; `undefined` while it is being sent. */
   readonly failure: string | undefined;
 }
 
-/** What this page has to say and has not yet said. Nothing that a person wrote leaves it unless it arrived or was discarded. */
+/** The messages of this page that are not sent yet. A message leaves it only when it has arrived or is discarded. */
 export class Outbox {
-  /** Names the room whose unsent messages changed. */
+  /** The room whose unsent messages changed. */
   readonly changes = new Listeners<RoomName>();
   readonly #hub: Hub;
   #entries: readonly Unsent[] = [];
@@ -31,7 +31,10 @@ export class Outbox {
     return this.#entries.filter((entry) => entry.room === room);
   }
 
-  /** Sends now or as soon as there is a connection. False: too many wait already, and this one was not taken. */
+  /**
+   * Sends now or as soon as there is a connection. Returns false if too many messages are waiting and this one was
+   * refused.
+   */
   send(room: RoomName, message: ChatMessage): boolean {
     if (this.#entries.length >= MAX_WAITING) return false;
     const entry: Unsent = { room, message, failure: undefined };
@@ -50,7 +53,7 @@ export class Outbox {
     this.#replace(entry);
   }
 
-  /** Tells that one of this page's own messages came out of the room: it is not to be shown twice. */
+  /** One of this page's own messages came back from the room: it must not be shown twice. */
   arrived(room: RoomName, nick: string, text: string): void {
     const entry = this.#entries.find((one) => one.room === room && one.message.nick === nick && one.message.text === text);
     if (entry !== undefined) this.#replace(entry);
@@ -63,7 +66,7 @@ export class Outbox {
     );
   }
 
-  /** Puts `next` (or nothing) where `entry` is. False: it is there no more. */
+  /** Replaces `entry` with `next`, or removes it. Returns false if it is not there any more. */
   #replace(entry: Unsent, next?: Unsent): boolean {
     if (!this.#entries.includes(entry)) return false;
     this.#entries = this.#entries.flatMap((one) => (one !== entry ? [one] : next === undefined ? [] : [next]));

@@ -4,15 +4,15 @@ import type { RoomName } from '../names';
 interface Standing {
   readonly room: RoomName | undefined;
   readonly link: Link['kind'];
-  /** The server has let us in. */
+  /** The server has accepted the subscription. */
   readonly joined: boolean;
-  /** Why it has not. */
+  /** The reason for which it has not. */
   readonly refusal: string | undefined;
-  /** How many are in the room; `undefined` until the server has told. */
+  /** The number of people in the room; `undefined` until the server has sent it. */
   readonly people: number | undefined;
 }
 
-/** The line under the room's name: how we stand with it. */
+/** The line under the room's name: the state of the membership. */
 export class RoomNote {
   readonly #place: HTMLElement;
   #standing: Standing = { room: undefined, link: 'connecting', joined: false, refusal: undefined, people: undefined };
@@ -21,12 +21,12 @@ export class RoomNote {
     this.#place = place;
   }
 
-  /** Whether it says that nobody else is here. */
+  /** Whether the line says that there are no other people. */
   get saysAlone(): boolean {
     return this.#standing.people !== undefined && this.#standing.people <= 1;
   }
 
-  /** Takes what has changed. */
+  /** Applies a change. */
   show(change: Partial<Standing>): void {
     this.#standing = { ...this.#standing, ...change };
     this.#place.textContent = words(this.#standing);

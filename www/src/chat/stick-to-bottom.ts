@@ -1,7 +1,7 @@
 /** Within this distance from the end, in CSS pixels, a reader counts as being at the end. */
 const NEAR = 48;
 
-/** Keeps a log at its end for whoever reads there, and leaves everyone else where they are. */
+/** Keeps a log at its end for a reader at the end, and leaves other readers at their place. */
 export class StickToBottom {
   readonly #log: HTMLElement;
   readonly #button: HTMLButtonElement;
@@ -19,11 +19,11 @@ export class StickToBottom {
       this.toEnd();
       log.focus();
     });
-    // The on-screen keyboard or a longer draft makes the log shorter: its end stays in sight.
+    // The on-screen keyboard or a longer draft makes the log shorter: its end stays visible.
     new ResizeObserver(() => this.grew(0)).observe(log);
   }
 
-  /** Call after the log's content changed; `fresh` is how many messages are new. */
+  /** Call this after the log's content changed; `fresh` is the number of new messages. */
   grew(fresh: number): void {
     if (this.#following) {
       this.toEnd();

@@ -4,7 +4,7 @@ import { parseText } from '../names';
 import { History } from './history';
 import type { Path } from './trips';
 
-/** The panel that measures round trips. Each path has its own results: mixed they would say nothing. */
+/** The panel that measures round trips. Each path has its own results: mixed results would be meaningless. */
 export class EchoBox {
   readonly #form = find('echo', HTMLFormElement);
   readonly #field = find('echo-text', HTMLInputElement);
@@ -52,7 +52,7 @@ export class EchoBox {
     }
   }
 
-  /** Not `disabled`: that would take the keyboard's focus away from the button that was pressed. */
+  /** Not `disabled`, which would take the keyboard's focus away from the pressed button. */
   #setBusy(busy: boolean): void {
     this.#busy = busy;
     for (const button of [this.#once, this.#ten]) button.setAttribute('aria-disabled', String(busy));
@@ -81,7 +81,7 @@ export class EchoBox {
   }
 }
 
-/** Browsers round their clock to 0.1 ms or coarser: more digits would be made up. */
+/** Browsers round their clock to 0.1 ms or coarser: more digits would be invented. */
 function inMs(ms: number | undefined): string {
   return ms === undefined ? '–' : `${ms.toFixed(1)} ms`;
 }

@@ -1,4 +1,4 @@
-/** How many results count. */
+/** The number of results that count. */
 const KEPT = 10;
 
 /** The last results of one path, newest first, in ms. */

@@ -1,18 +1,18 @@
 import { Socket } from '@wirehub/client';
 import type { Hub } from '../hub';
 
-/** A way there and back. */
+/** A path there and back. */
 export interface Path {
-  /** What it is, for the page. */
+  /** A description for the page. */
   readonly about: string;
-  /** Sends the text and resolves, when it is back unchanged, with how long that took, in ms. */
+  /** Sends the text. Resolves when it has returned unchanged, with the time in ms. */
   roundTrip(text: string): Promise<number>;
 }
 
-/** Nothing takes longer than this, in ms. */
+/** The time limit, in ms. */
 const TIMEOUT = 5_000;
 
-/** The three ways that the page measures, by the value of their radio button. */
+/** The three paths that the page measures, by the value of their radio button. */
 export function paths(echo: URL, hub: Hub): ReadonlyMap<string, Path> {
   const line = new EchoLine(echo);
   const encoder = new TextEncoder();
@@ -23,7 +23,7 @@ export function paths(echo: URL, hub: Hub): ReadonlyMap<string, Path> {
         about: 'A text message over a plain WebSocket to /echo, with the package’s Socket.',
         async roundTrip(text) {
           const { reply, ms } = await line.exchange(text);
-          if (reply !== text) throw new Error('What came back is not what was sent.');
+          if (reply !== text) throw new Error('The answer differs from the message.');
           return ms;
         },
       },
@@ -35,7 +35,7 @@ export function paths(echo: URL, hub: Hub): ReadonlyMap<string, Path> {
         async roundTrip(text) {
           const bytes = encoder.encode(text);
           const { reply, ms } = await line.exchange(bytes);
-          if (typeof reply === 'string' || !sameBytes(reply, bytes)) throw new Error('What came back is not what was sent.');
+          if (typeof reply === 'string' || !sameBytes(reply, bytes)) throw new Error('The answer differs from the message.');
           return ms;
         },
       },
@@ -43,13 +43,13 @@ export function paths(echo: URL, hub: Hub): ReadonlyMap<string, Path> {
     [
       'call',
       {
-        about: 'The typed call demo.echo through the hub’s connection, beside everything else that runs over it.',
+        about: 'The typed call demo.echo through the hub’s connection, together with everything else on it.',
         async roundTrip(text) {
           if (hub.link.kind !== 'connected') throw new Error('The chat’s connection is down. Try again when it is back.');
           const start = performance.now();
           const response = await hub.client.call('demo.echo', { text }, { timeout: TIMEOUT });
           const ms = performance.now() - start;
-          if (response.text !== text) throw new Error('What came back is not what was sent.');
+          if (response.text !== text) throw new Error('The answer differs from the message.');
           return ms;
         },
       },
@@ -64,7 +64,9 @@ interface Exchange {
   readonly ms: number;
 }
 
-/** One WebSocket to /echo: opened when first needed, and again after it was lost. One exchange at a time. */
+/**
+ * One WebSocket to /echo: opened when it is first needed, and again after it was lost. There is one exchange at a time.
+ */
 class EchoLine {
   readonly #url: URL;
   #socket: Socket | undefined;
@@ -78,10 +80,10 @@ class EchoLine {
     const socket = (this.#socket ??= await this.#open());
     const waiting = (this.#waiting = withResolvers<Data>());
     const timer = setTimeout(() => {
-      // A late answer would be taken for that to the next message: this line is given up.
+      // A late answer would be taken for the answer to the next message, so this connection is given up.
       this.#socket = undefined;
       socket.close();
-      waiting.reject(new Error(`Nothing came back within ${TIMEOUT / 1000} seconds.`));
+      waiting.reject(new Error(`There was no answer within ${TIMEOUT / 1000} seconds.`));
     }, TIMEOUT);
     try {
       const start = performance.now();
@@ -112,7 +114,7 @@ interface PromiseWithResolvers<T> {
   readonly reject: (reason: Error) => void;
 }
 
-/** `Promise.withResolvers`, which browsers of 2023 don't have yet. */
+/** `Promise.withResolvers`, which browsers of 2023 lack. */
 function withResolvers<T>(): PromiseWithResolvers<T> {
   let resolve!: (value: T) => void;
   let reject!: (reason: Error) => void;

@@ -1,11 +1,11 @@
 import type { Point, Trace } from './trace';
 
-/** The picture's size in its own units, with room for the words at its sides. index.html has the same in `viewBox`. */
+/** The picture's size in its own units, with room for the labels at its sides. index.html has the same in `viewBox`. */
 const WIDTH = 288;
 const HEIGHT = 112;
 const PLOT = { left: 2, right: WIDTH - 40, top: 8, bottom: HEIGHT - 20 };
 
-/** Steps in which the axis grows, within each power of ten. */
+/** The steps in which the axis grows, within each power of ten. */
 const STEPS = [1, 2, 5, 10];
 
 /** A line over time, from zero up. */
@@ -44,7 +44,7 @@ export class Chart {
     const top = axisTop(trace.highest);
     const x = ({ at }: Point): number => PLOT.right - ((now - at) / trace.span) * (PLOT.right - PLOT.left);
     const y = ({ value }: Point): number => PLOT.bottom - (value / top) * (PLOT.bottom - PLOT.top);
-    // The point before the window would lie beside the picture.
+    // The point before the window would lie outside the picture.
     const spot = (point: Point): string => `${Math.max(PLOT.left, x(point)).toFixed(1)} ${y(point).toFixed(1)}`;
     const lines = trace.runs.map((run) => `M${run.map(spot).join('L')}`);
     const areas = trace.runs.map((run, index) => {
@@ -61,13 +61,13 @@ export class Chart {
     this.#newest.setAttribute('cy', y(newest).toFixed(1));
   }
 
-  /** Says what the picture shows to those who do not see it. */
+  /** Describes the picture for screen readers. */
   describe(words: string): void {
     this.#svg.setAttribute('aria-label', words);
   }
 }
 
-/** The axis' upper end: the next round number, so that the scale changes seldom. */
+/** The upper end of the axis: the next round number, so that the scale rarely changes. */
 function axisTop(highest: number): number {
   const power = 10 ** Math.max(0, Math.floor(Math.log10(highest)));
   return power * (STEPS.find((step) => step * power >= highest) ?? 1);

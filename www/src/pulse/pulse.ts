@@ -7,14 +7,17 @@ import { Trace } from './trace';
 
 /** The time from one tick to the next, in ms. */
 const EVERY = 250;
-/** For those who asked their system for less motion. */
+/** For people who prefer reduced motion. */
 const EVERY_CALMLY = 2_000;
-/** How often the words that stand for the picture are renewed, in ms: read out with each tick they would never end. */
+/**
+ * The interval in ms at which the description of the picture is renewed. With each tick, a screen reader would never
+ * finish.
+ */
 const DESCRIBE_EVERY = 5_000;
 
 /**
- * The server's pulse: how late its clock ticks, drawn live from the stream `demo.ticks`. The stream is there only while
- * somebody wants it and can see it, and comes back after a reconnect.
+ * The server's pulse: the delay of its clock's ticks, drawn live from the stream `demo.ticks`. The stream runs only
+ * while it is wanted and visible, and comes back after a reconnect.
  */
 export class Pulse {
   readonly #hub: Hub;
@@ -24,7 +27,7 @@ export class Pulse {
   readonly #calm = window.matchMedia('(prefers-reduced-motion: reduce)');
   readonly #trace = new Trace();
   #ticks: AsyncIterableIterator<Tick> | undefined;
-  /** A picture that moves by itself is not for those who asked for less motion: they start it. */
+  /** People who prefer reduced motion start the picture themselves. */
   #wanted = !this.#calm.matches;
   #visible = false;
   #describedAt = -Infinity;
@@ -52,7 +55,7 @@ export class Pulse {
     this.#update();
   }
 
-  /** Begins or ends the stream, as things stand. */
+  /** Begins or ends the stream, depending on the state. */
   #update(): void {
     const due = this.#wanted && this.#visible && !document.hidden && this.#hub.link.kind === 'connected';
     if (due && this.#ticks === undefined) void this.#watch();
@@ -68,7 +71,7 @@ export class Pulse {
 
   async #watch(): Promise<void> {
     const every = this.#calm.matches ? EVERY_CALMLY : EVERY;
-    // Where the page does not keep up, only the newest tick is worth drawing.
+    // If the page is too slow, only the newest tick is worth drawing.
     const ticks = this.#hub.client.callStream('demo.ticks', { every }, { queue: { overflow: 'latest' } });
     this.#ticks = ticks;
     this.#trace.interrupt();
@@ -77,7 +80,7 @@ export class Pulse {
     } catch (error) {
       if (this.#ticks === ticks) this.#fail(error);
     }
-    // Ended by the server, or with the connection; otherwise it was left, and another one may be there already.
+    // Ended by the server or with the connection. Otherwise the page left it, and another one may have begun.
     if (this.#ticks === ticks) this.#ticks = undefined;
   }
 
@@ -94,7 +97,7 @@ export class Pulse {
     this.#chart.describe(`Lateness of the server’s ticks in the last ${this.#trace.seconds} seconds: now ${inMs(late)}, at most ${inMs(highest)}`);
   }
 
-  /** A lost connection is told elsewhere on the page, and the next one begins the stream again. */
+  /** A lost connection is reported elsewhere on the page, and the next connection begins the stream again. */
   #fail(error: unknown): void {
     if (this.#hub.link.kind !== 'connected') return;
     if (error instanceof WirehubError && error.code === Codes.CONNECTION_LOST) return;

@@ -1,4 +1,4 @@
-/** How much of the past is kept, in ms. */
+/** The length of the trace, in ms. */
 const KEPT = 30_000;
 
 export interface Point {
@@ -14,7 +14,7 @@ export class Trace {
   #runs: Point[][] = [];
   #broken = true;
 
-  /** What comes next does not follow from what is there: time has passed in between of which nothing is known. */
+  /** The next value does not continue the line: the time in between is unknown. */
   interrupt(): void {
     this.#broken = true;
   }
@@ -24,7 +24,7 @@ export class Trace {
     this.#broken = false;
     this.#runs.at(-1)?.push({ at, value });
     for (const run of this.#runs) {
-      // One from before the window stays, so that the line reaches its edge.
+      // One value from before the window stays, so that the line reaches its edge.
       while (run.length > 1 && (run[1]?.at ?? at) < at - KEPT) run.shift();
     }
     this.#runs = this.#runs.filter((run) => (run.at(-1)?.at ?? at) >= at - KEPT);

@@ -3,7 +3,7 @@ import { describe, type Hub } from '../hub';
 import { Listeners } from '../listeners';
 import { parseRoom, type RoomName } from '../names';
 
-/** How often the list is asked for while somebody looks at it, in ms. */
+/** The interval in ms at which the visible list is renewed. */
 const REFRESH_EVERY = 2_000;
 /** Rooms shown at most; the fullest come first. */
 const MAX_ROOMS = 100;
@@ -11,7 +11,7 @@ const MAX_ROOMS = 100;
 /** Rooms with the number of people in each. */
 export type People = ReadonlyMap<RoomName, number>;
 
-/** Which rooms there are, as the server tells. */
+/** The list of rooms from the server. */
 export class Directory {
   readonly changes = new Listeners<People>();
   readonly failures = new Listeners<string>();
@@ -26,7 +26,9 @@ export class Directory {
     setInterval(() => this.refresh(), REFRESH_EVERY);
   }
 
-  /** Asks the server, unless nobody would see the answer or it can't be asked; one question at a time. */
+  /**
+   * Asks the server, unless the answer would not be visible or there is no connection. There is one request at a time.
+   */
   refresh(): void {
     if (document.hidden || this.#hub.link.kind !== 'connected') return;
     if (this.#asking) {
@@ -38,7 +40,7 @@ export class Directory {
       .call('demo.rooms', {})
       .then(
         ({ rooms }) => this.changes.notify(countPeople(rooms)),
-        (error: unknown) => this.failures.notify(`The list of rooms didn’t come: ${describe(error)}`),
+        (error: unknown) => this.failures.notify(`The list of rooms could not be loaded: ${describe(error)}`),
       )
       .finally(() => {
         this.#asking = false;

@@ -8,7 +8,7 @@ interface Row {
   readonly link: HTMLAnchorElement;
   readonly count: HTMLElement;
   readonly number: HTMLElement;
-  /** For those who can't see what the number stands beside. */
+  /** Spells out the unit of the number for screen readers. */
   readonly unit: HTMLElement;
 }
 
@@ -20,7 +20,7 @@ export class RoomsPanel {
   #people: People = new Map();
   #current: RoomName | undefined;
 
-  /** `choose` hears of every choice that is made in the panel, also of the room that is open already. */
+  /** `choose` is called for every choice in the panel, including the room that is already open. */
   constructor(choose: (room: RoomName) => void) {
     const field = find('join-name', HTMLInputElement);
     const error = find('join-error', HTMLElement);
@@ -37,7 +37,7 @@ export class RoomsPanel {
     });
     field.addEventListener('input', () => showFieldError(field, error, undefined));
     this.#list.addEventListener('click', (event) => {
-      // Anything but a plain click is the browser's: a new tab, a new window.
+      // Anything but a plain click is left to the browser: a new tab, a new window.
       if (event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
       const link = event.target instanceof Element ? event.target.closest('a') : null;
       const room = link === null ? undefined : parseRoom(link.dataset['room'] ?? '');
@@ -62,7 +62,7 @@ export class RoomsPanel {
     this.#render();
   }
 
-  /** Rows are kept from one list to the next: the keyboard may be on one of them. */
+  /** Rows are kept from one list to the next, because one of them may have the focus. */
   #render(): void {
     const rooms = new Set<RoomName>([LOBBY, ...(this.#current === undefined ? [] : [this.#current]), ...this.#people.keys()]);
     for (const [room, row] of this.#rows) {

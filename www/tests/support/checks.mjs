@@ -1,4 +1,4 @@
-// What the tests look at, or do, inside the page.
+// Checks and actions of the tests inside the page.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -6,8 +6,8 @@ import { createRequire } from 'node:module';
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
 /**
- * Watches whether a message stands in the log both as said and as not sent yet. Returns a function that gives the
- * texts for which that happened, however briefly.
+ * Watches for messages that are in the log both as sent and as not sent yet. Returns a function that returns the texts
+ * of those messages, however briefly it happened.
  */
 export async function shownTwice(person) {
   await person.page.evaluate(() => {
@@ -15,7 +15,7 @@ export async function shownTwice(person) {
     const texts = (list) => [...document.querySelectorAll(`#${list} .text`)].map((text) => text.textContent);
     let said = 0;
     new MutationObserver(() => {
-      // Only the messages that came with this change: an earlier one may well have the same words.
+      // Only the messages that came with this change, because an earlier one may have the same text.
       const fresh = texts('messages').slice(said);
       said += fresh.length;
       globalThis.shownTwice.push(...texts('outbox').filter((text) => fresh.includes(text)));
@@ -24,7 +24,7 @@ export async function shownTwice(person) {
   return () => person.page.evaluate(() => globalThis.shownTwice);
 }
 
-/** Sends that many messages, each as soon as those before are out. */
+/** Sends that many messages, each as soon as the earlier ones are sent. */
 export function sayMany(person, count) {
   return person.page.evaluate(async (total) => {
     const [field, form, outbox] = ['message', 'composer', 'outbox'].map((id) => document.getElementById(id));
@@ -44,7 +44,7 @@ export function atEnd(person) {
   });
 }
 
-/** Neither the page nor anything that one can press reaches beyond the screen's sides. */
+/** Checks that neither the page nor any control reaches beyond the sides of the screen. */
 export async function fitsPhone(person) {
   const { width, outside } = await person.page.evaluate(() => ({
     width: document.documentElement.scrollWidth,

@@ -1,4 +1,4 @@
-// The demo's server, for tests that need one of their own to stop and start.
+// The demo's server, for tests that stop and start one of their own.
 //
 //   WIREHUB_DEMO_BIN  the program (default: the one in target/)
 
@@ -11,7 +11,7 @@ export const DIST = fileURLToPath(new URL('../../dist/', import.meta.url));
 export class DemoServer {
   #program;
 
-  /** Starts the server; port 0 takes a free one. */
+  /** Starts the server; port 0 picks a free one. */
   static async start(port = 0) {
     const server = new DemoServer();
     const args = ['--listen', `127.0.0.1:${port}`, '--static', DIST];

@@ -1,4 +1,4 @@
-// People who use the page: each in a browser context of their own, so that they share no storage.
+// People who use the page, each in a browser context of their own, so that they share no storage.
 import assert from 'node:assert/strict';
 import { EventEmitter, once } from 'node:events';
 import { mkdirSync } from 'node:fs';
@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
 
 const ARTEFACTS = fileURLToPath(new URL('../../../target/artefacts/', import.meta.url));
-/** How long a person waits for the page to do something, in ms. */
+/** The time limit for the page's reactions, in ms. */
 const PATIENCE = 15_000;
 
 /** The options of a small phone's browser context. */
@@ -14,17 +14,20 @@ export const PHONE = { viewport: { width: 360, height: 740 }, hasTouch: true, is
 
 export function launch() {
   mkdirSync(ARTEFACTS, { recursive: true });
-  // Without a sandbox, because CI runs as root, where Chromium's can't start.
+  // Without a sandbox, because CI runs as root, where Chromium's sandbox can't start.
   return chromium.launch({ executablePath: process.env['CHROMIUM'] ?? '/usr/bin/chromium', args: ['--no-sandbox'] });
 }
 
 export class Person {
-  /** What went wrong in the page: console errors, uncaught exceptions, violations of the content security policy. */
+  /** Problems in the page: console errors, uncaught exceptions, violations of the content security policy. */
   problems = [];
   page;
   #reports = new EventEmitter();
 
-  /** Opens `address` in a new context with Playwright's context `options`; `prepare` gets the page before that. */
+  /**
+   * Opens `address` in a new context with Playwright's context `options`; `prepare` is called with the page before
+   * that.
+   */
   static async open(browser, address, options = {}, prepare = () => undefined) {
     const person = new Person();
     const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, locale: 'en-GB', ...options });
@@ -45,7 +48,7 @@ export class Person {
     return person;
   }
 
-  /** Ends the visit. Anything that went wrong, but for what matches `expected`, fails the test. */
+  /** Ends the visit. Any problem that does not match `expected` fails the test. */
   async leave({ expected } = {}) {
     await this.page.context().close();
     assert.deepEqual(this.problems.filter((problem) => expected?.test(problem) !== true), [], 'the page reported problems');
@@ -68,7 +71,7 @@ export class Person {
     await this.page.waitForSelector('#connection[data-link="connected"]');
   }
 
-  /** Waits until the server has let this person into the room: the room's note then counts the people. */
+  /** Waits until this person has entered the room: the room's note then shows the number of people. */
   async inRoom(room) {
     await this.connected();
     await this.waitFor(
@@ -83,7 +86,7 @@ export class Person {
     await this.page.fill('#nick', nick);
   }
 
-  /** Writes a message and waits until it is out. */
+  /** Writes a message and waits until it is sent. */
   async say(text) {
     await this.page.fill('#message', text);
     await this.page.press('#message', 'Enter');
@@ -99,7 +102,7 @@ export class Person {
     return item.last();
   }
 
-  /** The texts of all messages that are shown. */
+  /** The texts of every message on the page. */
   texts() {
     return this.page.locator('#messages .text').allTextContents();
   }
@@ -116,7 +119,7 @@ export class Person {
     return this.page.waitForFunction(predicate, argument);
   }
 
-  /** Where these elements end on the right, in CSS pixels. */
+  /** The right edges of these elements, in CSS pixels. */
   rightEdges(selector) {
     return this.page.locator(selector).evaluateAll((elements) => elements.map((element) => element.getBoundingClientRect().right));
   }

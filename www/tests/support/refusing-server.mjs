@@ -1,4 +1,4 @@
-// A WebSocket server that lets everybody in and at once shows them the door, for good.
+// A WebSocket server that accepts every client and closes it at once, for good.
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
