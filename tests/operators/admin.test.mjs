@@ -1,4 +1,4 @@
-// The page for operators, used as an operator would.
+// The page for operators, in the hands of an operator.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { mkdirSync, readFileSync } from 'node:fs';
@@ -19,7 +19,7 @@ let browser;
 before(async () => {
   mkdirSync(ARTEFACTS, { recursive: true });
   server = await start();
-  // Without a sandbox, because CI runs as root, where Chromium's can't start.
+  // Without a sandbox, because CI runs as root, where Chromium's sandbox can't start.
   browser = await chromium.launch({ executablePath: process.env['CHROMIUM'] ?? '/usr/bin/chromium', args: ['--no-sandbox'] });
 });
 
@@ -28,7 +28,7 @@ after(async () => {
   await server?.stop();
 });
 
-/** The page in a context of its own; what goes wrong in it is in `problems`. */
+/** The page in a context of its own; its errors are in `problems`. */
 async function visit(options = {}) {
   const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options });
   context.setDefaultTimeout(15_000);
@@ -38,7 +38,7 @@ async function visit(options = {}) {
     if (message.type() === 'error') problems.push(message.text());
   });
   page.on('pageerror', (error) => problems.push(String(error)));
-  // Axe itself is evaluated, which the policy is right to forbid to the page.
+  // Axe itself needs eval, which the page's policy rightly forbids.
   await page.goto(`http://${server.host}/admin`);
   return { page, problems, leave: () => context.close() };
 }
@@ -55,7 +55,7 @@ async function signedIn(options) {
   return visitor;
 }
 
-/** Waits until a session's or channel's row is there, and gives it. */
+/** Waits until a session's or channel's row is there, and returns it. */
 async function row(page, table, text) {
   const found = page.locator(`#${table} tbody tr`, { hasText: text });
   await found.waitFor();
@@ -284,7 +284,7 @@ test('the keyboard does for everything, and the focus comes back', async () => {
   await leave();
 });
 
-test('a server that is gone is told, and one that comes back is taken up again', async () => {
+test('a lost server is reported, and used again when it is back', async () => {
   const { page, leave } = await signedIn();
   await server.kill();
   await page.waitForSelector('#state[data-state=trouble]');

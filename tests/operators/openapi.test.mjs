@@ -1,4 +1,4 @@
-// The description of the HTTP API: it keeps to the standard, and the server does what it says, no less and no more.
+// The description of the HTTP API: it conforms to the standard, and the server does exactly what it describes.
 import assert from 'node:assert/strict';
 import { request } from 'node:http';
 import { after, before, test } from 'node:test';
@@ -6,7 +6,7 @@ import { Validator } from '@seriousme/openapi-schema-validator';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { API_KEY, Client, start } from './server.mjs';
 
-/** What takes half a minute or a broken engine: the server's own tests see to it. */
+/** Statuses that take half a minute or a broken engine. The server's own tests check them. */
 const SEEN_ELSEWHERE = ['408', '503'];
 const NOBODY = 'AAAAAAAAAAAAAAAAAAAAAA';
 
@@ -20,7 +20,7 @@ before(async () => {
 
 after(() => server?.stop());
 
-/** Sends a request. `body` goes out as it is where it is a text. */
+/** Sends a request. A `body` that is a text is sent unchanged. */
 function ask(method, path, { key = API_KEY, body, type = 'application/json' } = {}) {
   return new Promise((resolve, reject) => {
     const [host, port] = server.host.split(':');
@@ -40,9 +40,10 @@ function ask(method, path, { key = API_KEY, body, type = 'application/json' } = 
       });
     });
     sent.on('error', reject);
-    // The server may refuse a body by its length alone, and does not read it then: it is asked first.
+    // The server may refuse a body by its length alone without reading it, so it is asked first.
     sent.on('continue', () => sent.end(content));
-    // Without a body all goes out in one piece: a second one may find the connection closed, for the answer needs none.
+    // Without a body the request is sent in one piece. A second piece may find the connection closed, because the
+    // answer does not need it.
     if (content === undefined) sent.end();
     else sent.flushHeaders();
   });
@@ -80,7 +81,7 @@ test('every answer that is described is given, as it is described', async () => 
   assert.deepEqual([...seen].sort(), promised.sort());
 });
 
-/** For each operation what has it do its work, and what it refuses in ways of its own; the first is one that works. */
+/** For each operation the requests that it carries out or refuses in ways of its own; the first one succeeds. */
 function requestsOf(session, alarm) {
   return {
     'POST /publish': [
@@ -135,7 +136,7 @@ function requestsOf(session, alarm) {
   };
 }
 
-/** What every operation refuses: a foreign key, and bodies that are none. */
+/** The requests that every operation refuses: a wrong key, and invalid bodies. */
 function wrong({ requestBody }, works) {
   const refused = [{ ...works, key: 'none' }];
   if (requestBody === undefined) return refused;
@@ -148,7 +149,7 @@ function wrong({ requestBody }, works) {
   ];
 }
 
-/** Sends a request, and looks whether the answer is one of those that are described. Gives its status. */
+/** Sends a request, and checks that the answer is one of those described. Returns its status. */
 async function checked(method, template, described, { path = template, ...options }) {
   const { status, type, text } = await ask(method, path, options);
   const where = `${method} ${path} gave ${status} ${text.slice(0, 200)}`;
@@ -161,7 +162,7 @@ async function checked(method, template, described, { path = template, ...option
   return status;
 }
 
-/** Whether a value keeps to a schema of the document. */
+/** Whether a value conforms to a schema of the document. */
 function valid(schema, value) {
   const ajv = new Ajv2020({ strict: false, formats: { int32: true, int64: true } });
   const whole = { ...schema, components: { schemas: document.components.schemas } };

@@ -1,4 +1,4 @@
-// What the tests of operators' tools run against: a server, and clients of it that are nothing but WebSockets.
+// The server for the tests of operators' tools, and clients of it that are plain WebSockets.
 import { once } from 'node:events';
 import WebSocket from 'ws';
 
@@ -6,7 +6,7 @@ import { Server } from '../support/server.mjs';
 
 export { API_KEY } from '../support/server.mjs';
 
-/** How long the server may take for anything, in ms. */
+/** The time limit for the server, in ms. */
 const PATIENCE = 20_000;
 
 const CONFIG = `
@@ -52,7 +52,7 @@ export class Client {
     return client;
   }
 
-  /** Sends a command and gives its reply. */
+  /** Sends a command and returns its reply. */
   async ask(command) {
     const id = this.#nextId;
     this.#nextId += 1;
@@ -60,7 +60,7 @@ export class Client {
     return this.next((frame) => frame.id === id);
   }
 
-  /** The next frame of some kind; `{ closed: { code, reason } }` when there are no more. */
+  /** The next frame that matches; `{ closed: { code, reason } }` when there are no more. */
   async next(matches) {
     const deadline = Date.now() + PATIENCE;
     for (;;) {

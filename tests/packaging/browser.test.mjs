@@ -18,7 +18,7 @@ test("a module script needs no more of a content security policy than 'wasm-unsa
   assert.deepEqual(await reportOf(await plain('csp'), { headers: policy("'wasm-unsafe-eval'") }), HEARD);
 });
 
-test('without it the failure says what is missing', async () => {
+test('without it the failure names the missing part', async () => {
   const { failed, code } = await reportOf(await plain('csp-strict'), { headers: policy('') });
   assert.equal(code, 125, failed);
   assert.match(failed, /Content Security Policy/);
@@ -30,7 +30,7 @@ test('a server that does not know the type of the module does no harm', async ()
   }
 });
 
-test('a module that is not there is told with its address', async () => {
+test('a missing module is reported with its address', async () => {
   const script = chat(FILE, { ...IN_PAGE, options: ", wasm: '/nowhere.wasm'" });
   const { failed, code } = await reportOf(await project('missing', { 'index.html': html('main.js'), 'main.js': script }));
   assert.equal(code, 125);

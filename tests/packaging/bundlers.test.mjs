@@ -12,7 +12,7 @@ import { IN_PAGE, reportOf, visit } from './web.mjs';
 
 const app = (entry = '@wirehub/client', more = {}) => chat(entry, { ...IN_PAGE, ...more });
 
-/** Looks whether what a bundler made works. */
+/** Checks that a bundler's output works. */
 const works = async (folder) => assert.deepEqual(await reportOf(folder), HEARD);
 
 test('a project built by Vite', async () => {
@@ -44,7 +44,7 @@ test('a project built by webpack', async () => {
     mode: 'production',
     entry: './src/main.js',
     output: { path: join(folder, 'dist') },
-    // Its warning about size is meant for first loads of pages.
+    // The warning about size is meant for the first load of a page.
     performance: false,
   });
   const stats = await new Promise((resolve, reject) => compiler.run((error, stats) => (error ? reject(error) : resolve(stats))));

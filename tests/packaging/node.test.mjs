@@ -1,4 +1,4 @@
-// The packed package in Node.js: as a client, and where a page is rendered on the server.
+// The packed package in Node.js: as a client, and in server-side rendering.
 
 import assert from 'node:assert/strict';
 import { cp } from 'node:fs/promises';
@@ -13,7 +13,7 @@ const IN_NODE = {
   server: `'${SERVER}'`,
 };
 
-/** Runs a project's file in a process of its own; that it ends is part of what is tested. */
+/** Runs a project's file in a process of its own. The test includes that it ends. */
 async function node(folder, file = 'main.js') {
   const { stdout, stderr } = await run(process.execPath, [file], { cwd: folder, timeout: 30_000 });
   assert.equal(stderr, '');
@@ -45,7 +45,7 @@ for (const entry of ['@wirehub/client', '@wirehub/client/inline']) {
       const before = Reflect.ownKeys(globalThis).map(String);
       const { Client } = await import('${entry}');
       const client = new Client('https://app.example/ws');
-      // What read the files is closed.
+      // The files that were read are closed.
       for (let turn = 0; turn < 10; turn += 1) await new Promise(setImmediate);
       const after = Reflect.ownKeys(globalThis).map(String);
       console.log(JSON.stringify({
@@ -59,7 +59,7 @@ for (const entry of ['@wirehub/client', '@wirehub/client/inline']) {
   });
 }
 
-test('without any WebSocket the failure says what to do', async () => {
+test('without any WebSocket the failure has the remedy', async () => {
   const before = 'delete globalThis.WebSocket;';
   const { failed, code } = await node(await project('node-none', { 'main.js': chat('@wirehub/client', { ...IN_NODE, before }) }));
   assert.equal(code, 107);

@@ -1,4 +1,4 @@
-// The packed package itself, as those see it who check packages.
+// The packed package itself, examined by the usual checkers of packages.
 
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
@@ -15,13 +15,13 @@ test('publint has nothing to say', async () => {
   assert.deepEqual(messages.map((message) => formatMessage(message, pkg, { color: false })), []);
 });
 
-test('the types are right for everybody who can import modules', async () => {
+test('the types are right in every module system', async () => {
   const attw = fileURLToPath(new URL('node_modules/.bin/attw', import.meta.url));
-  // What the package has for bundlers to take along has no types. It fails where there is a problem.
+  // The files for bundlers have no types. The checker fails if there is a problem.
   await run(process.execPath, [attw, TARBALL, '--profile', 'esm-only', '--exclude-entrypoints', 'wirehub.wasm']);
 });
 
-test('nothing but what is needed is in the package', async () => {
+test('the package contains only the files it needs', async () => {
   const { stdout } = await run('tar', ['-tzf', TARBALL]);
   const files = stdout.trim().split('\n').map((path) => path.replace(/^package\//, ''));
   assert.deepEqual(files.filter((path) => !/^(package\.json|README\.md|LICENSE.*|dist\/.+\.(js|d\.ts|wasm))$/.test(path)), []);

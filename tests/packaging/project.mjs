@@ -16,7 +16,7 @@ export const TARBALL = process.env['WIREHUB_TARBALL'] ?? join(root, 'target/npm/
 /** The demo server's endpoint. */
 export const SERVER = process.env['WIREHUB_TEST_SERVER'];
 
-/** Makes a project of these files, and installs the package as a user does. */
+/** Makes a project of these files, and installs the package like a user. */
 export async function project(name, files) {
   const folder = join(root, 'target/packaging', name);
   await rm(folder, { recursive: true, force: true });
@@ -25,7 +25,7 @@ export async function project(name, files) {
     await mkdir(dirname(join(folder, path)), { recursive: true });
     await writeFile(join(folder, path), text);
   }
-  // It needs nothing else, so it needs no network.
+  // It has no dependencies, so it needs no network.
   await run('npm', ['install', '--offline', '--no-fund', '--no-audit', TARBALL], { cwd: folder });
   return folder;
 }
@@ -38,7 +38,9 @@ export const html = (script) => `<!doctype html>
 </html>
 `;
 
-/** Says something in a room, hears it, and reports that. `entry` is the import's name, `options` go to connect(). */
+/**
+ * Publishes in a room, receives the message, and reports it. `entry` is the import's name, `options` go to connect().
+ */
 export const chat = (entry, { report, server, before = '', options = '' }) => `
 import { connect, WirehubError } from '${entry}';
 ${before}
@@ -57,5 +59,5 @@ try {
 }
 `;
 
-/** What goes well. */
+/** The report of a success. */
 export const HEARD = { heard: { nick: 'ann', text: 'hi' }, state: 'closed' };

@@ -15,10 +15,13 @@ const TYPES = {
   '.wasm': 'application/wasm',
 };
 
-/** How a page reports, and where it finds the demo server. */
+/** The reports of a page, and the address of the demo server. */
 export const IN_PAGE = { report: "((report) => console.log('report', JSON.stringify(report)))", server: "new URLSearchParams(location.search).get('server')" };
 
-/** Serves a folder, and gives what its page reports; `types` are other content types, `headers` go with each answer. */
+/**
+ * Serves a folder, and returns the report of its page; `types` are additional content types, `headers` go with each
+ * answer.
+ */
 export async function reportOf(folder, options) {
   const { server, url } = await serve(folder, options);
   try {
@@ -42,11 +45,11 @@ async function serve(folder, { types = {}, headers = {} } = {}) {
   return { server, url: `http://127.0.0.1:${server.address().port}/` };
 }
 
-/** Opens the page, and gives what it reports. */
+/** Opens the page, and returns its report. */
 export async function visit(url) {
   const browser = await chromium.launch({
     executablePath: process.env['CHROMIUM'] ?? '/usr/bin/chromium',
-    // Without a sandbox, because CI runs as root, where Chromium's can't start.
+    // Without a sandbox, because CI runs as root, where Chromium's sandbox can't start.
     args: ['--no-sandbox'],
   });
   try {

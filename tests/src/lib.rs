@@ -20,7 +20,7 @@ mod proxy;
 
 pub use self::proxy::Proxy;
 
-/// How long a test waits for what has to happen: long enough for a busy machine, and never waited out by a test that
+/// The time limit of a test for an expected event: long enough for a busy machine, and never used up by a test that
 /// passes.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -32,7 +32,7 @@ pub fn open_hub() -> Builder {
 /// A server of its own, in this process.
 #[derive(Debug)]
 pub struct Server {
-    /// The hub, to publish and look from the server's side.
+    /// The hub, to publish and to read state on the server's side.
     pub hub: Hub,
     address: ListenAddress,
     stop: oneshot::Sender<()>,
@@ -66,12 +66,12 @@ impl Server {
         }
     }
 
-    /// Where to listen to stand in for this server after its end.
+    /// The address for a successor of this server.
     pub fn listen_address(&self) -> String {
         self.address.to_string()
     }
 
-    /// What a client connects to.
+    /// The address for clients.
     pub fn address(&self) -> Address {
         match &self.address {
             ListenAddress::Tcp(address) => Address::parse(&format!("ws://{address}/ws")).unwrap(),
@@ -93,7 +93,7 @@ impl Server {
     }
 }
 
-/// Waits for what has to happen. A failure names who called.
+/// Waits for an expected event. A failure names the caller.
 #[track_caller]
 pub fn soon<F: Future>(future: F) -> impl Future<Output = F::Output> {
     soon_at(Location::caller(), future)
@@ -106,7 +106,7 @@ async fn soon_at<F: Future>(test: &'static Location<'static>, future: F) -> F::O
     }
 }
 
-/// Waits for the next item of a stream that goes on.
+/// Waits for the next item of a stream that must not end.
 #[track_caller]
 pub fn next<S: Stream + Unpin>(stream: &mut S) -> impl Future<Output = S::Item> {
     let test = Location::caller();
@@ -118,7 +118,7 @@ pub fn next<S: Stream + Unpin>(stream: &mut S) -> impl Future<Output = S::Item> 
     }
 }
 
-/// Waits for the next publication of a subscription, in which nothing is missing before it.
+/// Waits for the next publication of a subscription, without a gap before it.
 #[track_caller]
 pub fn publication<M>(subscription: &mut Subscription<M>) -> impl Future<Output = Publication<M>> {
     let (test, update) = (Location::caller(), next(subscription));
@@ -131,7 +131,7 @@ pub fn publication<M>(subscription: &mut Subscription<M>) -> impl Future<Output 
     }
 }
 
-/// Waits for what a subscription has next, where messages are missing.
+/// Waits for the next item of a subscription, which must be a gap.
 #[track_caller]
 pub fn gap<M>(subscription: &mut Subscription<M>) -> impl Future<Output = Gap> {
     let (test, update) = (Location::caller(), next(subscription));

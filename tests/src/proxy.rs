@@ -1,4 +1,4 @@
-//! What stands between a client and its server, and can break.
+//! A proxy between a client and its server that can break.
 
 use std::net::SocketAddr;
 
@@ -15,14 +15,14 @@ pub struct Proxy {
     line: watch::Sender<Line>,
 }
 
-/// What the line is like.
+/// The state of the line.
 #[derive(Debug, Clone, Copy, Default)]
 struct Line {
-    /// Counts the cuts: connections of an older number are closed.
+    /// The number of cuts: connections with an older number are closed.
     cuts: u64,
-    /// What the server sends is lost, and nobody is told.
+    /// Messages from the server are lost without notice.
     mute: bool,
-    /// New connections get no further for now.
+    /// New connections wait.
     held: bool,
 }
 
@@ -48,22 +48,22 @@ impl Proxy {
         Self { address, line }
     }
 
-    /// What a client connects to.
+    /// The address for clients.
     pub fn address(&self) -> Address {
         Address::parse(&format!("ws://{}/ws", self.address)).unwrap()
     }
 
-    /// Closes all connections: what is under way is lost.
+    /// Closes every connection: messages in flight are lost.
     pub fn cut(&self) {
         self.line.send_modify(|line| line.cuts = line.cuts.wrapping_add(1));
     }
 
-    /// Loses what the server sends from now on, or no more.
+    /// Loses messages from the server from now on, or stops doing so.
     pub fn mute(&self, mute: bool) {
         self.line.send_modify(|line| line.mute = mute);
     }
 
-    /// Lets new connections wait from now on, or no more.
+    /// Makes new connections wait from now on, or stops doing so.
     pub fn hold(&self, held: bool) {
         self.line.send_modify(|line| line.held = held);
     }

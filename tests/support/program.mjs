@@ -6,17 +6,17 @@ import { statSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
-/** How long it may take to say where it listens, in ms. */
+/** The time limit until it prints its address, in ms. */
 const PATIENCE = 20_000;
-/** In which folders of target/ cargo leaves programs. */
+/** The folders of target/ with cargo's programs. */
 const PROFILES = ['demo', 'release', 'debug'];
 
 export class Program {
-  /** Where it listens: `http://127.0.0.1:PORT`. */
+  /** Its address: `http://127.0.0.1:PORT`. */
   origin;
   #process;
 
-  /** Starts it, and waits until it says where it listens. */
+  /** Starts it, and waits until it prints its address. */
   static async start(path, args) {
     const program = new Program();
     program.#process = spawn(path, args, { stdio: ['ignore', 'pipe', 'pipe'] });
@@ -30,12 +30,12 @@ export class Program {
       await program.end('SIGKILL');
       throw new Error(`${path} does not listen: ${error.message}\n${complaints}`);
     }
-    // What it prints later is read and dropped, so that a full pipe never stops it.
+    // Its later output is read and dropped, so that a full pipe never stops it.
     program.#process.stdout.resume();
     return program;
   }
 
-  /** Ends it: in order by `SIGTERM`, as a crash would by `SIGKILL`. */
+  /** Ends it: in order by `SIGTERM`, like a crash by `SIGKILL`. */
   async end(signal) {
     if (this.#hasEnded()) return;
     const exit = once(this.#process, 'exit');
@@ -48,7 +48,7 @@ export class Program {
       const [, origin] = /listening on (https?:\/\/[^\s/]+)/.exec(line) ?? [];
       if (origin !== undefined) return origin;
     }
-    throw new Error(this.#hasEnded() ? 'it has ended' : `it did not say "listening on http://…" within ${PATIENCE} ms`);
+    throw new Error(this.#hasEnded() ? 'it has ended' : `it did not print "listening on http://…" within ${PATIENCE} ms`);
   }
 
   #hasEnded() {
@@ -56,12 +56,12 @@ export class Program {
   }
 }
 
-/** Where a program of the workspace is: where `variable` says, or where cargo left it last. */
+/** The path of a program of the workspace: the value of `variable`, or cargo's newest output. */
 export function built(name, variable) {
   const paths = PROFILES.map((profile) => fileURLToPath(new URL(`../../target/${profile}/${name}`, import.meta.url)));
   const builds = paths.map((path) => ({ path, time: statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0 }));
   const [newest] = builds.filter(({ time }) => time > 0).sort((one, other) => other.time - one.time);
   const found = process.env[variable] ?? newest?.path;
-  if (found === undefined) throw new Error(`there is no ${name}: run \`cargo build\`, or name the program in ${variable}`);
+  if (found === undefined) throw new Error(`${name} is missing: run \`cargo build\`, or set ${variable} to the program`);
   return found;
 }

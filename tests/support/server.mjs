@@ -1,4 +1,4 @@
-// `wirehub serve` with a configuration of the test's own, in a folder of its own.
+// `wirehub serve` with a configuration and a folder of the test's own.
 //
 //   WIREHUB  the program (default: the one in target/)
 
@@ -13,7 +13,7 @@ import { join } from 'node:path';
 
 import { built, Program } from './program.mjs';
 
-/** The key of the HTTP API, and that by which tokens are signed (HS256). */
+/** The key of the HTTP API, and the secret of the tokens (HS256). */
 export const API_KEY = 'fedcba9876543210fedcba9876543210';
 export const TOKEN_KEY = '0123456789abcdef0123456789abcdef';
 
@@ -36,10 +36,10 @@ export class Server {
   host = '127.0.0.1:0';
   #folder;
   #program;
-  /** The certificate, where it speaks TLS. */
+  /** The certificate, if it speaks TLS. */
   #certificate;
 
-  /** `config` is what the file says beside the keys and `[tls]`. */
+  /** `config` is the file besides the keys and `[tls]`. */
   static async start(config, { tls = false } = {}) {
     const server = new Server();
     server.#folder = await mkdtemp(join(tmpdir(), 'wirehub-'));
@@ -60,27 +60,27 @@ export class Server {
     return `${this.#certificate === undefined ? 'ws' : 'wss'}://${this.host}/ws`;
   }
 
-  /** A file of its folder. */
+  /** A file in its folder. */
   path(name) {
     return join(this.#folder, name);
   }
 
-  /** Runs the program to its end; gives what it writes. */
+  /** Runs the program to its end; returns its output. */
   run(args) {
     return execFileSync(program(), args, { encoding: 'utf8' });
   }
 
-  /** Somebody at a terminal: the program as a client. */
+  /** A person at a terminal: the program as a client. */
   terminal(args) {
     return spawn(program(), args, { stdio: ['ignore', 'pipe', 'ignore'] });
   }
 
-  /** A token for a user, as an operator makes it. */
+  /** A token for a user, made like an operator's. */
   token(user) {
     return this.run(['token', '--config', this.path('wirehub.toml'), '--user', user]).trim();
   }
 
-  /** Asks over HTTP, with the API's key; gives status and text. */
+  /** Sends an HTTP request with the API's key; returns status and text. */
   async ask(method, path, body = '') {
     const [scheme, client] = this.#certificate === undefined ? ['http', http] : ['https', https];
     const headers = { authorization: `Bearer ${API_KEY}`, 'content-type': 'application/json' };
@@ -92,14 +92,14 @@ export class Server {
     return { status: response.statusCode, text };
   }
 
-  /** Asks the HTTP API for something that it does; gives what it answers. */
+  /** Calls the HTTP API with a request that must succeed; returns the answer. */
   async api(method, path, body) {
     const { status, text } = await this.ask(method, `/api/v1${path}`, body === undefined ? '' : JSON.stringify(body));
-    if (status < 200 || status > 299) throw new Error(`${method} ${path} is answered by ${status}: ${text}`);
+    if (status < 200 || status > 299) throw new Error(`${method} ${path} was answered with ${status}: ${text}`);
     return text === '' ? undefined : JSON.parse(text);
   }
 
-  /** Publishes, again and again until the server says that it has, always with the same key. */
+  /** Publishes, again and again with the same key until the server confirms it. */
   async publish(channel, data) {
     const body = JSON.stringify({ channel, data, key: randomUUID() });
     for (;;) {
@@ -108,25 +108,25 @@ export class Server {
         if (status === 200) return;
         if (status !== 503) throw new Error(`the server refuses a publication with ${status}`);
       } catch (error) {
-        // It is not there just now.
+        // The server is down at the moment.
         if (error.code === undefined) throw error;
       }
     }
   }
 
-  /** Starts it, where it was before. */
+  /** Starts it at its former address. */
   async begin() {
     this.#program = await Program.start(program(), ['serve', '--config', this.path('wirehub.toml'), '--listen', this.host]);
     this.host = new URL(this.#program.origin).host;
   }
 
-  /** What a deploy does: stops it in order, and starts it at the same address. What it kept is gone. */
+  /** Deploys: stops it in order, and starts it at the same address. Its memory is lost. */
   async restart() {
     await this.#program.end('SIGTERM');
     await this.begin();
   }
 
-  /** Ends it at once, as a crash would. */
+  /** Ends it at once, like a crash. */
   async kill() {
     await this.#program?.end('SIGKILL');
   }

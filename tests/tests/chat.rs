@@ -183,7 +183,7 @@ async fn closing_a_client_leaves_nothing_behind_on_the_server() {
     soon(heard.ready()).await.unwrap();
     assert_eq!((server.hub.sessions(), server.hub.channels().len()), (1, 1));
     client.close(CloseCode::NORMAL, "done");
-    // The server answers the close, so it has seen it when this ends.
+    // The server answers the close, so it has noticed it when this ends.
     soon(client.closed()).await;
     soon(async {
         while server.hub.sessions() > 0 {

@@ -1,4 +1,4 @@
-//! A day in the life of a server: everything real, from its configuration to its last connection.
+//! A day in the life of a server. Everything is real, from its configuration to its last connection.
 
 #![allow(
     clippy::unwrap_used,
@@ -79,7 +79,7 @@ impl Server {
         Self { child, address }
     }
 
-    /// What a deploy does.
+    /// The end of a process in a deploy.
     fn stop(mut self) -> SocketAddr {
         let id = self.child.id().to_string();
         assert!(Command::new("kill").args(["-s", "TERM", &id]).status().unwrap().success());
@@ -95,7 +95,7 @@ impl Drop for Server {
     }
 }
 
-/// Somebody with a terminal open all day.
+/// A person with a terminal open all day.
 struct Terminal {
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,
@@ -105,13 +105,13 @@ impl Terminal {
     fn subscribe(address: &SocketAddr, authority: &str, token: &str) -> Self {
         let url = format!("wss://localhost:{}/ws", address.port());
         let mut command = wirehub(&["sub", "--ca", authority, "--token-file", token, &url, "chat:day"]);
-        // What it complains of in the night of a deploy is for people.
+        // Its messages during the deploy are for people.
         let mut child = command.stderr(Stdio::null()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         Self { child, lines }
     }
 
-    /// The next message that it shows.
+    /// The next message on the terminal.
     fn next(&mut self) -> String {
         let line = self.lines.next().unwrap().unwrap();
         line.strip_prefix("chat:day\t").unwrap().to_owned()
@@ -131,7 +131,7 @@ impl Drop for Terminal {
     }
 }
 
-/// A backend in whatever language: it speaks HTTP.
+/// A backend in any language: it speaks HTTP.
 struct Backend {
     address: SocketAddr,
     tls: TlsConnector,
@@ -150,7 +150,7 @@ impl Backend {
         Self { address, tls: TlsConnector::from(Arc::new(config)) }
     }
 
-    /// The status and the body; nothing where the server is not there.
+    /// The status and the body; `None` if the server is down.
     async fn request(&self, method: &str, path: &str, body: &str) -> Option<(u16, String)> {
         let stream = TcpStream::connect(self.address).await.ok()?;
         let name = ServerName::try_from("localhost").unwrap();
@@ -168,7 +168,7 @@ impl Backend {
         Some((status, response))
     }
 
-    /// Publishes, again and again until the server says that it has, always with the same key.
+    /// Publishes, again and again with the same key until the server confirms it.
     async fn publish(&self, number: usize) {
         let body = format!(r#"{{"channel":"chat:day","data":{number},"key":"message-{number}"}}"#);
         while self.request("POST", "/api/v1/publish", &body).await.is_none_or(|(status, _)| status != 200) {
@@ -177,7 +177,7 @@ impl Backend {
     }
 }
 
-/// Somebody with a page open all day, whose tokens are good for two seconds.
+/// A person with a page open all day, whose tokens are valid for two seconds.
 fn listener(address: &Address, config: &Path, asked: &Arc<AtomicUsize>) -> (Client, Subscription<Payload>) {
     let (config, asked) = (config.to_str().unwrap().to_owned(), Arc::clone(asked));
     let client = wirehub_client::client_with_tokens(address.clone(), Config::default(), move || {
@@ -228,7 +228,7 @@ async fn a_day_with_a_deploy_in_the_middle_loses_and_repeats_nothing() {
         Terminal::subscribe(&server.address, &text(&path("cert.pem")), &text(&path("bob.token")));
     let present = async || backend.request("GET", "/api/v1/channels/chat:day/presence", "").await.unwrap().1;
     soon(async { while !present().await.contains("bob") {} }).await;
-    // Nobody publishes whose token does not say so.
+    // A token without the right to publish can't publish.
     let refused = listeners[0].0.publish_raw(ChannelName::new("chat:day").unwrap(), Payload::json("0")).await;
     assert_eq!(refused.unwrap_err().code(), ErrorCode::PERMISSION_DENIED);
 
@@ -241,7 +241,7 @@ async fn a_day_with_a_deploy_in_the_middle_loses_and_repeats_nothing() {
             while !deployed.load(Ordering::SeqCst) || asked.load(Ordering::SeqCst) < 12 || number < 100 {
                 backend.publish(number).await;
                 number += 1;
-                // A day's messages, not a storm's: nobody reads until the evening.
+                // The rate of an ordinary day, because the messages are not read until the evening.
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
             (backend, number)
@@ -258,8 +258,8 @@ async fn a_day_with_a_deploy_in_the_middle_loses_and_repeats_nothing() {
     let server = Server::start(&text(&config), &["--listen", &stopped.to_string()]);
     deployed.store(true, Ordering::SeqCst);
 
-    // In the evening everybody has seen everything, once and in order. That the new server knows nothing of the old
-    // one's messages is told.
+    // In the evening every listener has seen every message, once and in order. The loss of the old server's history is
+    // reported.
     let (backend, published) = soon(publishing).await.unwrap();
     for (_, subscription) in &mut listeners {
         let mut expected = 20;
@@ -282,7 +282,7 @@ async fn a_day_with_a_deploy_in_the_middle_loses_and_repeats_nothing() {
     });
     let mut terminal = soon(watched).await.unwrap();
 
-    // Somebody looks at the figures, and shows an offender the door.
+    // An operator reads the metrics, and disconnects an offender.
     let (status, metrics) = backend.request("GET", "/metrics", "").await.unwrap();
     assert_eq!(status, 200);
     assert!(metrics.contains("wirehub_sessions 4"), "{metrics}");

@@ -1,4 +1,4 @@
-//! An application that decides case by case, takes its time, and is away for a while.
+//! An application that authorizes each action, slowly, and is unavailable for a while.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -16,7 +16,7 @@ use wirehub_server::namespace::{History, Namespace};
 use wirehub_server::{Builder, Hub};
 use wirehub_tests::{Server, publication, soon};
 
-/// A hub whose rooms keep what was said, and whose clients come back quickly.
+/// A hub whose rooms keep history, and whose clients reconnect quickly.
 fn hub() -> Builder {
     let limits = Limits { reconnect_window: Duration::from_millis(50), ..Limits::default() };
     let history = History::new(1000, Duration::from_secs(3600));
@@ -29,7 +29,7 @@ fn line(number: usize) -> ChatMessage {
 
 #[tokio::test]
 async fn messages_that_are_decided_on_come_once_and_in_order_though_connections_break() {
-    // What has a smaller number is allowed; the rest waits.
+    // Smaller numbers are allowed; the rest waits.
     let (allow, allowed) = watch::channel(0);
     let hub = hub().authorize_publish("chat:*".parse().unwrap(), move |_, request| {
         let mut allowed = allowed.clone();
@@ -53,7 +53,7 @@ async fn messages_that_are_decided_on_come_once_and_in_order_though_connections_
     soon(heard.ready()).await.unwrap();
     soon(bob.connect()).await.unwrap();
 
-    // More than a session lets wait.
+    // More than a session queues.
     let lines: Vec<_> = (0..200).map(line).collect();
     let mut publishing = Box::pin(join_all(lines.iter().map(|line| bob.publish(&room, line))));
     for expected in 0..50 {
@@ -94,7 +94,7 @@ async fn a_client_outlasts_an_application_that_can_not_be_asked() {
                 }
             })
             .authorize_subscribe("chat:*".parse().unwrap(), move |_, _| {
-                // Comes back after the first question.
+                // It comes back after the first question.
                 let was_there = for_rooms.0.swap(true, Ordering::SeqCst);
                 for_rooms.1.fetch_add(1, Ordering::SeqCst);
                 async move {

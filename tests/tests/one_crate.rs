@@ -1,6 +1,7 @@
-//! What a program needs to declare its contract: one crate of Wirehub, and errors that say what is missing.
+//! The dependencies for declaring a contract: one crate of Wirehub, and errors that name the missing parts.
 //!
-//! Each package in `tests/one-crate` is checked by itself: together with others it has their features too.
+//! Each package in `tests/one-crate` is checked by itself, because together with others it would have their features
+//! too.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -75,7 +76,7 @@ fn the_compiler_names_the_missing_parts_of_a_contract() {
     }
 }
 
-/// What the compiler says of a package outside of the workspace that has this source and depends on `wirehub-common`.
+/// The compiler's errors about a package outside the workspace with this source and a dependency on `wirehub-common`.
 fn errors_of(source: &str) -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let package = tempfile::tempdir().unwrap();
@@ -100,7 +101,7 @@ fn errors_of(source: &str) -> String {
     let manifest = package.path().join("Cargo.toml");
     std::fs::write(&manifest, text).unwrap();
     std::fs::write(package.path().join("lib.rs"), source).unwrap();
-    // The versions that the workspace has: nothing has to be downloaded.
+    // The versions of the workspace, so that nothing has to be downloaded.
     std::fs::copy(root.join("Cargo.lock"), package.path().join("Cargo.lock")).unwrap();
     let output = cargo(&["--manifest-path"])
         .arg(manifest)

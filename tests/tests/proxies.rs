@@ -1,4 +1,4 @@
-//! A server behind real proxies, with the configurations that it comes with.
+//! A server behind real proxies, with its own configurations for them.
 //!
 //! They need nginx and HAProxy: `cargo xtask test proxies` installs and runs them.
 
@@ -48,7 +48,7 @@ impl Drop for Running {
     }
 }
 
-/// A server behind a proxy, and what its clients need to reach it.
+/// A server behind a proxy, and the addresses and certificates for its clients.
 struct Setup {
     folder: tempfile::TempDir,
     server: Running,
@@ -58,7 +58,7 @@ struct Setup {
     certificate: String,
 }
 
-/// What makes of the configuration in `server/deploy/` a proxy that runs in a folder, between two ports.
+/// Turns the configuration in `server/deploy/` into a proxy that runs in a folder, between two ports.
 type Start = fn(folder: &Path, shipped: &str, port: u16, server: SocketAddr) -> Command;
 
 impl Setup {
@@ -115,7 +115,7 @@ impl Setup {
         soon(tls.connect(ServerName::try_from("localhost").unwrap(), stream)).await.unwrap()
     }
 
-    /// Opens a WebSocket from an address, with headers more; or gives the status of the refusal.
+    /// Opens a WebSocket from an address, with additional headers; or returns the status of the refusal.
     async fn open(
         &self,
         from: Ipv4Addr,
@@ -141,7 +141,7 @@ impl Setup {
         client
     }
 
-    /// What a deploy does: the server stops in order, and another one takes its place.
+    /// Deploys: the server stops in order, and another one takes its place.
     async fn restart(&mut self, clients_see: impl AsyncFnOnce()) {
         self.server.signal("TERM");
         clients_see().await;
@@ -162,12 +162,12 @@ fn serve(folder: &Path, listen: &str) -> (Running, SocketAddr) {
     (server, address)
 }
 
-/// A port that is free for now: a proxy does not tell which one it got.
+/// A port that is free for now, because a proxy does not report the one it got.
 fn free_port() -> u16 {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
 }
 
-/// Debian keeps servers where only root looks.
+/// Debian keeps servers in folders that are in root's path only.
 fn program(name: &str) -> PathBuf {
     let paths = std::env::var_os("PATH").unwrap_or_default();
     let folders = std::env::split_paths(&paths).chain(["/usr/sbin".into(), "/usr/local/sbin".into()]);
@@ -209,7 +209,7 @@ fn replaced(text: &str, from: &str, to: &str) -> String {
     text.replace(from, to)
 }
 
-/// What has to hold behind each of them.
+/// The checks behind each proxy.
 async fn holds_behind(mut setup: Setup) {
     const ANN: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
     const BOB: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 3);
@@ -222,11 +222,11 @@ async fn holds_behind(mut setup: Setup) {
     soon(client.publish_raw(channel.clone(), Payload::json("1"))).await.unwrap();
     assert_eq!(publication(&mut heard).await.message, Payload::json("1"));
 
-    // Each client has its own address, and can't take another.
+    // Each client has its own address, and can't use another.
     let mut anns = setup.open(ANN, "/echo", &[]).await.unwrap();
     assert_eq!(setup.open(ANN, "/ws", &[]).await.err(), Some(429));
     assert_eq!(setup.open(ANN, "/ws", &[("x-forwarded-for", "127.0.0.99")]).await.err(), Some(429));
-    // What is large or empty, text or bytes, passes as it is.
+    // Large and empty messages, text and bytes, pass unchanged.
     for message in [Message::text("x".repeat(300_000)), Message::binary(vec![7; 70_000]), Message::text("")] {
         soon(futures_util::SinkExt::send(&mut anns, message.clone())).await.unwrap();
         assert_eq!(next(&mut anns).await.unwrap(), message);
@@ -237,7 +237,7 @@ async fn holds_behind(mut setup: Setup) {
     assert_eq!(setup.open(BOB, "/ws", &[("origin", "https://evil.example")]).await.err(), Some(403));
     drop(setup.open(BOB, "/ws", &[("origin", &own)]).await.unwrap());
 
-    // What is for the inside is not there.
+    // Internal paths are not available.
     for path in ["/metrics", "/api/v1/sessions", "/admin"] {
         assert_eq!(setup.open(BOB, path, &[]).await.err(), Some(404), "{path}");
     }
@@ -245,7 +245,7 @@ async fn holds_behind(mut setup: Setup) {
     // It would not answer the close.
     drop(anns);
 
-    // The server restarts behind the proxy; the client comes back by itself, and is told what it can't know.
+    // The server restarts behind the proxy. The client reconnects by itself, and is notified of the gap.
     let mut changes = client.state_changes();
     setup
         .restart(async || {

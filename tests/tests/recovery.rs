@@ -14,7 +14,7 @@ use wirehub_server::auth::Authenticated;
 use wirehub_server::namespace::{History, Namespace};
 use wirehub_tests::{Server, gap, next, publication, soon};
 
-/// A server whose rooms keep so many messages, and whose clients come back quickly.
+/// A server whose rooms keep `size` messages, and whose clients reconnect quickly.
 async fn server(size: usize) -> Server {
     let limits = Limits { reconnect_window: Duration::from_millis(50), ..Limits::default() };
     let history = History::new(size, Duration::from_secs(3600));
@@ -34,7 +34,7 @@ async fn reached(client: &Client, state: ClientState) {
 }
 
 #[tokio::test]
-async fn what_is_said_while_a_client_is_away_comes_when_it_is_back_once_and_in_order() {
+async fn messages_from_an_absence_come_after_the_reconnect_once_and_in_order() {
     let server = server(1000).await;
     let proxy = server.proxy().await;
     let bob = wirehub_client::client(proxy.address(), Config::default());
@@ -43,7 +43,7 @@ async fn what_is_said_while_a_client_is_away_comes_when_it_is_back_once_and_in_o
     let mut heard = bob.subscribe(&room).unwrap();
     soon(bob.connect()).await.unwrap();
     soon(heard.ready()).await.unwrap();
-    // Each loss makes the client wait longer before it comes back.
+    // Each loss makes the client wait longer before it reconnects.
     for round in 0..3 {
         for number in 0..10 {
             ann.publish(&room, &line(round * 20 + number)).await.unwrap();
@@ -83,7 +83,7 @@ async fn a_publish_whose_answer_was_lost_is_repeated_and_published_once() {
         let lines = [line(0), line(1), line(2)];
         futures_util::future::join_all(lines.iter().map(|line| bob.publish(&room, line))).await
     });
-    // The server has got them, and bob does not know.
+    // The server has received them, and bob does not know.
     for number in 0..3 {
         let publication = tokio::select! {
             publication = publication(&mut heard) => publication,
@@ -105,14 +105,14 @@ async fn a_publish_whose_answer_was_lost_is_repeated_and_published_once() {
 async fn a_call_whose_answer_was_lost_is_repeated_and_carried_out_once() {
     wirehub_common::contract! {
         contract Bank = "bank";
-        /// Takes so much away, and gives what is left.
+        /// Withdraws an amount, and returns the rest.
         call Withdraw = "bank.withdraw": fn(u32) -> u32;
     }
     let left = Arc::new(AtomicU32::new(100));
     let may_answer = Arc::new(Semaphore::new(0));
     let hub = {
         let (left, may_answer) = (Arc::clone(&left), Arc::clone(&may_answer));
-        // Of an anonymous client nothing is remembered.
+        // Nothing is remembered of an anonymous client.
         let users = Hub::builder().authenticate(async |_| Ok(Authenticated::user("ann")));
         users.contract::<Bank>().call(Withdraw, move |_, amount| {
             let left = left.fetch_sub(amount, Ordering::SeqCst).saturating_sub(amount);
@@ -127,7 +127,7 @@ async fn a_call_whose_answer_was_lost_is_repeated_and_carried_out_once() {
     let proxy = server.proxy().await;
     let client = wirehub_client::client(proxy.address(), Config::default());
     soon(client.connect()).await.unwrap();
-    // Lost while it is under way, and again when its answer is.
+    // The connection is lost while the call is running, and again when it is answered.
     let calling = {
         let client = client.clone().with_timeout(Duration::from_secs(60));
         tokio::spawn(async move { client.call::<Withdraw>(&30).await })
@@ -162,7 +162,7 @@ async fn a_gap_where_no_history_is_kept_is_another_one_than_where_it_is_lost() {
 }
 
 #[tokio::test]
-async fn a_client_that_was_away_for_too_long_is_told_of_the_gap() {
+async fn a_client_that_was_away_for_too_long_is_notified_of_the_gap() {
     let server = server(5).await;
     let proxy = server.proxy().await;
     let bob = wirehub_client::client(proxy.address(), Config::default());

@@ -1,4 +1,4 @@
-//! Servers stop and start while clients are there.
+//! Servers stop and start while clients are connected.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use wirehub_demo_contract::{ChatMessage, ChatRoom, Demo, Echo, EchoRequest};
 use wirehub_server::{Hub, router};
 use wirehub_tests::{Server, gap, next, publication, soon};
 
-/// The demo's hub with a window that a test can wait for.
+/// The demo's hub with a short window of reconnects.
 fn hub() -> Hub {
     let limits = Limits { reconnect_window: Duration::from_millis(200), ..Limits::default() };
     wirehub_demo::builder().limits(limits).build()
@@ -39,7 +39,7 @@ async fn clients_come_back_to_a_server_that_restarts_and_are_subscribed_again() 
     assert_eq!((change.state, change.code), (ClientState::Reconnecting, Some(CloseCode::SHUTDOWN)));
     assert!(change.retry_in.is_some_and(|delay| delay <= Duration::from_millis(200)), "{change:?}");
 
-    // Said while there is no server: it goes out when there is one again.
+    // Published while there is no server: it is sent when there is one again.
     let said = tokio::spawn({
         let (bob, room) = (bob.clone(), room.clone());
         async move {
@@ -86,7 +86,7 @@ async fn a_call_that_was_under_way_when_the_server_stopped_ends_with_an_error_at
     });
     soon(begins.recv()).await.unwrap();
     server.stop().await;
-    // That one knows nothing of it.
+    // The new server does not know it.
     let _successor = Server::start(hub(), &listen).await;
     let error = soon(call).await.unwrap().unwrap_err();
     assert_eq!(error.code(), ErrorCode::CONNECTION_LOST);
@@ -94,7 +94,7 @@ async fn a_call_that_was_under_way_when_the_server_stopped_ends_with_an_error_at
 }
 
 #[tokio::test]
-async fn a_client_of_an_older_contract_is_told_by_name_what_differs_and_goes_on() {
+async fn a_client_of_an_older_contract_gets_the_names_of_different_items_and_continues() {
     #[derive(Debug, serde::Serialize, serde::Deserialize, Schema)]
     struct OldMessage {
         text: String,

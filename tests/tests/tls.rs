@@ -27,7 +27,7 @@ async fn clients_that_trust_the_certificate_chat_and_others_get_an_error() {
         let _ = stopped.await;
     }));
 
-    // Who only knocks does not stop the others, and neither does who speaks no TLS.
+    // A client that opens TCP alone does not stop the others, and neither does one without TLS.
     let _silent = TcpStream::connect(address).await.unwrap();
     let mut plain = TcpStream::connect(address).await.unwrap();
     plain.write_all(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
@@ -39,7 +39,7 @@ async fn clients_that_trust_the_certificate_chat_and_others_get_an_error() {
     let room = ChatRoom::new("lobby").unwrap();
     let mut heard = client.subscribe(&room).unwrap();
     soon(heard.ready()).await.unwrap();
-    // More than one record of TLS holds.
+    // Longer than one record of TLS.
     let line = ChatMessage { nick: "ann".into(), text: "x".repeat(100_000) };
     client.publish(&room, &line).await.unwrap();
     assert_eq!(publication(&mut heard).await.message, line);

@@ -11,7 +11,7 @@ use wirehub_server::Hub;
 use wirehub_server::auth::{Authenticated, Refusal};
 use wirehub_tests::{Server, next, publication, soon};
 
-/// Tokens are numbers, good for so many milliseconds.
+/// Tokens are numbers: their lifetimes in milliseconds.
 fn hub() -> Hub {
     Hub::builder()
         .contract::<Demo>()
@@ -44,7 +44,7 @@ async fn a_provider_is_asked_before_the_token_expires_and_the_connection_stays()
     let room = ChatRoom::new("lobby").unwrap();
     let mut heard = client.subscribe(&room).unwrap();
     soon(heard.ready()).await.unwrap();
-    // Longer than a token is good for, twice.
+    // Longer than the lifetime of a token, twice.
     let mut said = 0;
     while asked.load(Ordering::SeqCst) < 4 {
         client.publish(&room, &line(said)).await.unwrap();
@@ -103,7 +103,7 @@ async fn a_client_with_tokens_set_by_hand_survives_their_expiry_and_a_change_of_
     soon(heard.ready()).await.unwrap();
     assert_eq!((client.user().as_str(), client.needs_token()), ("ann", false));
 
-    // Somebody else signs in, on the same page.
+    // Another user signs in on the same page.
     let mut changes = client.state_changes();
     client.set_token("bob").unwrap();
     while !(client.state() == ClientState::Connected && client.user() == "bob") {
@@ -114,7 +114,7 @@ async fn a_client_with_tokens_set_by_hand_survives_their_expiry_and_a_change_of_
         assert_eq!(gap, Gap::NoHistory);
     }
 
-    // What is nobody's ends the client, as it always did.
+    // A token that belongs to no user ends the client.
     client.set_token("").unwrap();
     while client.state() != ClientState::Closed {
         next(&mut changes).await;

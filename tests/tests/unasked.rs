@@ -1,4 +1,4 @@
-//! What a client gets without asking for it: who comes and goes, subscriptions that the server makes, alarms.
+//! Pushes without a request: members, subscriptions that the server makes, alarms.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -14,7 +14,7 @@ use wirehub_server::namespace::{Access, History, Namespace};
 use wirehub_server::{Builder, SessionId};
 use wirehub_tests::{Server, next, publication, soon};
 
-/// A token is a user's name, and the channels of the user behind it.
+/// A token is a user's name, followed by the channels of the user.
 fn hub() -> Builder {
     wirehub_tests::open_hub()
         .authenticate(async |credentials| {
@@ -80,7 +80,7 @@ async fn a_member_who_reconnects_is_not_seen_to_leave() {
     while next(&mut states).await.state != ClientState::Connected {}
     assert_eq!(next(&mut seen_by_bob).await, MemberChange::Unknown, "others may have come and gone");
 
-    // The next that is told is somebody else.
+    // The next report is about another user.
     let carol = connect(&server, "carol").await;
     let mut of_carol = carol.subscribe(&room()).unwrap();
     soon(of_carol.ready()).await.unwrap();
@@ -89,7 +89,7 @@ async fn a_member_who_reconnects_is_not_seen_to_leave() {
     assert_eq!((counts.sessions, counts.users), (3, 3));
 }
 
-/// What the documentation of [`Subscription::member_changes`](wirehub_client::Subscription::member_changes) shows.
+/// The example in the documentation of [`Subscription::member_changes`](wirehub_client::Subscription::member_changes).
 mod who_is_there {
     use wirehub_client as wirehub_client_core;
 
@@ -120,7 +120,7 @@ async fn the_list_in_the_documentation_has_each_user_once_and_each_of_those_with
     });
     let mut here = Vec::new();
     assert_eq!(soon(lists.recv()).await, Some(1));
-    // Two of bob's are one, two without a name are two.
+    // Two sessions of bob's are one member, two anonymous ones are two.
     for (token, count) in [("bob", Some(2)), ("bob", None), ("", Some(3)), ("", Some(4))] {
         let client = connect(&server, token).await;
         let mut subscription = client.subscribe(&room()).unwrap();
@@ -140,7 +140,7 @@ async fn the_list_in_the_documentation_has_each_user_once_and_each_of_those_with
 }
 
 #[tokio::test]
-async fn a_subscription_of_the_token_recovers_what_was_missed() {
+async fn a_subscription_from_the_token_recovers_missed_messages() {
     let server = Server::start(hub().build(), "127.0.0.1:0").await;
     let proxy = server.proxy().await;
     let client = wirehub_client::client(proxy.address(), config("ann chat:lobby"));
@@ -160,7 +160,7 @@ async fn a_subscription_of_the_token_recovers_what_was_missed() {
     proxy.hold(false);
     assert_eq!(publication(&mut offered).await.offset, Some(2));
 
-    // The application subscribes by itself, by its contract: that one goes on.
+    // The application subscribes by itself, with its contract: that subscription continues.
     let mut own = client.subscribe(&room()).unwrap();
     soon(own.ready()).await.unwrap();
     drop(server.hub.publish(&room(), &line("3")).unwrap());
@@ -184,7 +184,7 @@ async fn an_anonymous_client_that_has_acknowledged_an_alarm_is_known_again_after
         let mut states = client.state_changes();
         proxy.cut();
         while next(&mut states).await.state != ClientState::Connected {}
-        // Behind what it may have said of the alarm.
+        // Behind any message about the alarm.
         drop(soon(client.presence(channel("chat:lobby"))).await.unwrap());
         let report = server.hub.alarm(&id).unwrap();
         assert_eq!((report.sent, report.received, report.acknowledged), (0, 0, 1));
@@ -250,7 +250,7 @@ async fn an_alarm_is_seen_once_and_acknowledged_through_a_broken_connection() {
     let second = raise("flood");
     assert_eq!(next(&mut alarms).await.id, second);
 
-    // What the server answers is lost; the acknowledgement goes out again.
+    // The server's answer is lost; the acknowledgement is sent again.
     proxy.mute(true);
     let acknowledging = {
         let (client, first) = (client.clone(), first.clone());

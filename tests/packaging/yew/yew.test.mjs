@@ -15,14 +15,14 @@ let browser;
 before(async () => {
   browser = await chromium.launch({
     executablePath: process.env['CHROMIUM'] ?? '/usr/bin/chromium',
-    // Without a sandbox, because CI runs as root, where Chromium's can't start.
+    // Without a sandbox, because CI runs as root, where Chromium's sandbox can't start.
     args: ['--no-sandbox'],
   });
 });
 
 after(() => browser?.close());
 
-test('two people talk, each in the room of their choice, and who leaves is unsubscribed', async () => {
+test('two people talk, each in the room of their choice, and leaving unsubscribes', async () => {
   const [ann, ben] = [await Person.open('ann'), await Person.open('ben')];
   const server = await Server.connect();
   await ann.join('lobby');
@@ -49,7 +49,7 @@ test('two people talk, each in the room of their choice, and who leaves is unsub
   await ben.leave();
 });
 
-test('what is said without a connection goes out with the next one', async () => {
+test('a message written without a connection goes out with the next one', async () => {
   const ann = await Person.open('ann', { cuts: true });
   await ann.join('kitchen');
   await ann.cut();
@@ -61,7 +61,7 @@ test('what is said without a connection goes out with the next one', async () =>
   await ann.leave();
 });
 
-/** Somebody with the page open. */
+/** A person with the page open. */
 class Person {
   page;
   #problems = [];
@@ -90,14 +90,14 @@ class Person {
     await this.page.getByRole('button', { name: 'Send' }).click();
   }
 
-  /** Waits until the room's list has that many lines, which are these. */
+  /** Waits until the room's list consists of exactly these lines. */
   async hears(lines) {
     const items = this.page.locator('.messages li');
     await items.nth(lines.length - 1).waitFor();
     assert.deepEqual(await items.allTextContents(), lines);
   }
 
-  /** Breaks the connection, and lets no other one through. */
+  /** Breaks the connection, and blocks new ones. */
   async cut() {
     this.#isCut = true;
     await Promise.all(this.#lines.splice(0).map((line) => line.close({ code: 1011 })));
@@ -119,7 +119,7 @@ class Person {
   }
 }
 
-/** The demo's server, asked who is where, by JSON that anything can speak. */
+/** The demo's server. The rooms and their members are read over JSON. */
 class Server {
   #socket;
   #id = 0;
@@ -132,7 +132,7 @@ class Server {
     return server;
   }
 
-  /** Waits until exactly these rooms have people in them, and that many. */
+  /** Waits until exactly these rooms have exactly these numbers of members. */
   async counts(expected) {
     for (;;) {
       const { called } = await this.#ask({ call: { name: 'demo.rooms', data: {} } });
@@ -140,7 +140,7 @@ class Server {
       try {
         return assert.deepEqual(people, expected);
       } catch {
-        // Asked again: the next answer takes its time.
+        // Asked again, because the next answer takes a moment.
       }
     }
   }

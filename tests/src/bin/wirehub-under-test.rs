@@ -1,4 +1,4 @@
-//! The program `wirehub`, in reach of the tests here.
+//! The program `wirehub`, available to the tests here.
 
 use std::process::ExitCode;
 

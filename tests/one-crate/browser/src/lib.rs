@@ -1,4 +1,4 @@
-//! A contract and its user, with `wirehub-client-wasm` as the only crate of Wirehub that is depended on.
+//! A contract and its user, with `wirehub-client-wasm` as the only dependency on Wirehub.
 
 use serde::{Deserialize, Serialize};
 use wirehub_client_wasm::common::contract::Schema;
@@ -11,14 +11,14 @@ wirehub_client_wasm::common::contract! {
     channel Room { room } = "chat:{room}": Line;
 }
 
-/// What somebody says.
+/// A message in a room.
 #[derive(Debug, Serialize, Deserialize, Schema)]
 pub struct Line {
-    /// The words.
+    /// The text.
     pub text: String,
 }
 
-/// Says something in a room.
+/// Publishes a text in a room.
 ///
 /// # Errors
 /// The publish failed.

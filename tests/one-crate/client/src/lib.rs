@@ -1,5 +1,4 @@
-//! A contract and its user, with `wirehub-client` as the only crate of Wirehub that is depended on, and without an
-//! import of a trait.
+//! A contract and its user, with `wirehub-client` as the only dependency on Wirehub, and without an import of a trait.
 
 use serde::{Deserialize, Serialize};
 use wirehub_client::common::contract::Schema;
@@ -14,19 +13,19 @@ wirehub_client::common::contract! {
     call Add = "math.add": fn(Vec<f64>) -> f64;
 }
 
-/// What somebody says.
+/// A message in a room.
 #[derive(Debug, Serialize, Deserialize, Schema)]
 pub struct Line {
-    /// The words.
+    /// The text.
     pub text: Text,
 }
 
-/// A type with the path to the contract's crate in its own words.
+/// A type with an explicit path to the contract's crate.
 #[derive(Debug, Serialize, Deserialize, Schema)]
 #[schema(crate = "wirehub_client::common")]
 pub struct Text(pub String);
 
-/// Says the sum of some numbers in a room.
+/// Publishes the sum of some numbers in a room.
 ///
 /// # Errors
 /// The call or the publish failed.

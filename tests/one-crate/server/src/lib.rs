@@ -1,4 +1,4 @@
-//! A contract and its hub, with `wirehub-server` as the only crate of Wirehub that is depended on.
+//! A contract and its hub, with `wirehub-server` as the only dependency on Wirehub.
 
 use serde::{Deserialize, Serialize};
 use wirehub_server::Hub;
@@ -11,14 +11,14 @@ wirehub_server::common::contract! {
     channel Room { room } = "chat:{room}": Line;
 }
 
-/// What somebody says.
+/// A message in a room.
 #[derive(Debug, Serialize, Deserialize, Schema)]
 pub struct Line {
-    /// The words.
+    /// The text.
     pub text: String,
 }
 
-/// A hub that takes what the contract has, and nothing else.
+/// A hub that accepts the contract, and nothing else.
 pub fn hub() -> Hub {
     Hub::builder().contract::<Chat>().build()
 }
