@@ -1,5 +1,5 @@
-// How long a message takes in Chromium, from the network to the end of its handler: through @wirehub/client, and over
-// a plain WebSocket with JSON.parse, in turns. `cargo xtask bench browser` builds the package and runs this.
+// The time for a message in Chromium, from the network to the end of its handler: through @wirehub/client, and over a
+// plain WebSocket with JSON.parse, in turns. `cargo xtask bench browser` builds the package and runs this.
 //
 //   node bench/browser/receive.mjs [rounds, default 5]
 //
@@ -14,7 +14,7 @@ import { ANSWER, frame, nested, number, text } from '../../client-wasm/npm/tests
 const MESSAGES = 200_000;
 const BYTES = 130;
 const BATCH = 64;
-/** What the server hands to the system at once. */
+/** The bytes that the server passes to the system at once. */
 const WRITE_BYTES = 64 * 1024;
 
 const payloads = Array.from({ length: MESSAGES }, (_, id) => {
@@ -22,7 +22,7 @@ const payloads = Array.from({ length: MESSAGES }, (_, id) => {
   return `${start}${'x'.repeat(BYTES - start.length - 2)}"}`;
 });
 
-/** What to measure: what the server sends, and what the page does with it. */
+/** The measurements: the messages of the server, and their handling in the page. */
 const WAYS = [
   { name: 'plain WebSocket, JSON.parse', path: '/plain', writes: inWrites(payloads.map(encodeMessage)), page: plain },
   { name: `plain WebSocket, ${BATCH} in an array, JSON.parse`, path: '/plain', writes: inWrites(arrays()), page: plainArrays },
@@ -55,7 +55,7 @@ try {
   await hub.stop();
 }
 
-/** A page of its own for each measurement; gives microseconds a message. */
+/** A page of its own for each measurement; returns microseconds a message. */
 async function measure({ path, writes, page: way }) {
   const page = await browser.newPage();
   await page.goto(hub.origin);
@@ -73,7 +73,7 @@ async function push(writes) {
   }
 }
 
-/** What a program of one's own would do for speed. */
+/** The usual optimisation of a program without the package. */
 function arrays() {
   const messages = [];
   for (let from = 0; from < payloads.length; from += BATCH) messages.push(encodeMessage(`[${payloads.slice(from, from + BATCH).join()}]`));
@@ -109,7 +109,7 @@ function median(numbers) {
   return numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)];
 }
 
-// --- In the page: each gives the milliseconds from the server's start to the end of the last handler ---
+// --- In the page: each returns the milliseconds from the server's start to the end of the last handler ---
 
 function plain({ path, messages }) {
   return new Promise((resolve) => {

@@ -1,4 +1,4 @@
-//! Cores, descriptors and the kernel's books.
+//! Cores, descriptors and the kernel's accounts of processes.
 
 use std::fs;
 use std::time::Duration;
@@ -8,20 +8,20 @@ use rustix::param::clock_ticks_per_second;
 use rustix::process::{Resource, Rlimit, getpriority_process, getrlimit, setpriority_process, setrlimit};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
-/// Connections at once, and what else a process has open.
+/// The simultaneous connections, and the other files of a process.
 const DESCRIPTORS: u64 = 10_500;
 
-/// What a process has open beside its connections, at most.
+/// The largest number of other open files of a process.
 const OTHER_DESCRIPTORS: u64 = 200;
 
-/// Which core is whose.
+/// The cores of the server and of the load.
 #[derive(Debug)]
 pub(crate) struct Cores {
     server: usize,
     load: usize,
 }
 
-/// Where a server runs.
+/// The place of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Room {
     /// On a core of its own.
@@ -31,7 +31,7 @@ pub(crate) enum Room {
 }
 
 impl Cores {
-    /// Two of those that this process may use; the same one twice where there is no second.
+    /// Two of the cores that this process may use; the same one twice if there is no second.
     pub(crate) fn of_this_machine() -> Result<Self> {
         let allowed = sched_getaffinity(None).context("cannot see which cores may be used")?;
         let mut cores = (0..CpuSet::MAX_CPU).filter(|&core| allowed.is_set(core));
@@ -41,7 +41,7 @@ impl Cores {
         Ok(cores)
     }
 
-    /// Does something that starts a server's process where that is to run.
+    /// Runs a function that starts a server's process in its place.
     pub(crate) fn in_room<T>(&self, room: Room, start: impl FnOnce() -> T) -> Result<T> {
         match room {
             Room::Core => pin(&[self.server])?,
@@ -53,7 +53,7 @@ impl Cores {
     }
 }
 
-/// Keeps this thread, and the processes and threads that it starts from now on, to these cores.
+/// Binds this thread, and the processes and threads that it starts from now on, to these cores.
 fn pin(cores: &[usize]) -> Result<()> {
     let mut set = CpuSet::new();
     for &core in cores {
@@ -62,13 +62,13 @@ fn pin(cores: &[usize]) -> Result<()> {
     sched_setaffinity(None, &set).with_context(|| format!("cannot keep to the cores {cores:?}"))
 }
 
-/// Lets other threads and processes go before this thread.
+/// Lowers the priority of this thread below that of other threads and processes.
 pub(crate) fn stand_back() -> Result<()> {
     let nice = getpriority_process(None).context("cannot see this thread's priority")?;
     setpriority_process(None, nice + 10).context("cannot lower this thread's priority")
 }
 
-/// Allows this process, and those that it starts, as many connections as are needed.
+/// Allows this process, and those that it starts, the number of connections that are needed.
 pub(crate) fn raise_descriptor_limit() -> Result<()> {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     ensure!(
@@ -80,7 +80,7 @@ pub(crate) fn raise_descriptor_limit() -> Result<()> {
         .context("cannot raise the limit of open files")
 }
 
-/// How many connections a process may have here at once.
+/// How many connections a process may have at once on this machine.
 pub(crate) fn most_connections() -> u64 {
     getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX).saturating_sub(OTHER_DESCRIPTORS)
 }
@@ -103,13 +103,13 @@ pub(crate) fn describe(cores: &Cores) -> Result<String> {
     ))
 }
 
-/// How long the threads of a process have been computing, in user mode and in the kernel.
+/// The processor time of the threads of a process, in user mode and in the kernel.
 pub(crate) fn cpu_time(process: u32) -> Result<Duration> {
     let path = format!("/proc/{process}/stat");
     let text =
         fs::read_to_string(&path).with_context(|| format!("cannot read {path}: has the server ended?"))?;
-    // The program's name stands in parentheses and may hold anything; user and system time are the 12th and 13th
-    // fields behind it.
+    // The program's name is in parentheses and may contain anything; user and system time are the 12th and 13th fields
+    // behind it.
     let fields: Vec<&str> = text.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
     let ticks = |index: usize| -> Result<u64> {
         let field = fields.get(index).with_context(|| format!("{path} is too short"))?;
@@ -119,7 +119,7 @@ pub(crate) fn cpu_time(process: u32) -> Result<Duration> {
     Ok(Duration::from_secs(ticks) / u32::try_from(clock_ticks_per_second())?)
 }
 
-/// The memory that a process alone has, in bytes.
+/// The memory in bytes that only this process has.
 pub(crate) fn memory(process: u32) -> Result<u64> {
     let path = format!("/proc/{process}/smaps_rollup");
     let text =

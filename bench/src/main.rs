@@ -1,11 +1,11 @@
-//! What the server costs. See `bench/README.md` for what is measured, how, and what came of it.
+//! The cost of the server. `bench/README.md` describes the measurements and the results.
 //!
-//! This program makes the load, on one core; each server under test is a process of its own, on another.
-#![allow(clippy::print_stdout, reason = "its figures are what this program is for")]
+//! This program produces the load, on one core; each server under test is a process of its own, on another.
+#![allow(clippy::print_stdout, reason = "its figures are the purpose of this program")]
 #![allow(
     clippy::arithmetic_side_effects,
     clippy::indexing_slicing,
-    reason = "it reads what its own servers send, and a wrong figure is worse than an end"
+    reason = "it reads its own servers' messages, and a wrong figure is worse than a panic"
 )]
 
 #[cfg(target_os = "linux")]

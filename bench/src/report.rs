@@ -5,16 +5,16 @@ use std::fmt;
 use crate::loads::Load;
 use crate::server::{Candidate, Kind};
 
-/// What the project aims at.
+/// An aim of the project.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Aim {
     /// In the figure's unit.
     Figure(f64),
-    /// So many times what the floor took in the same run.
+    /// This many times the floor's figure in the same run.
     Floors(f64),
 }
 
-/// What one figure of a load is.
+/// The name and aim of one figure of a load.
 #[derive(Debug)]
 pub(crate) struct Line {
     name: String,
@@ -27,7 +27,7 @@ impl Line {
     }
 }
 
-/// Whose figures the table has, in which order.
+/// The servers in the table, in their order.
 pub(crate) struct Table<'a> {
     candidates: &'a [Candidate],
 }
@@ -37,7 +37,7 @@ impl<'a> Table<'a> {
         Self { candidates }
     }
 
-    /// Those that are compared with the floor, where that is there.
+    /// The servers to compare with the floor, if the floor is there.
     fn compared(&self) -> impl Iterator<Item = (usize, &Candidate)> {
         let is_compared = self.floor().is_some();
         let candidates = self.candidates.iter().enumerate();
@@ -56,7 +56,7 @@ impl<'a> Table<'a> {
         format!("| {:<WIDTH$} | {} |\n| --- |{rule}", "load", names.join(" | "))
     }
 
-    /// What a load came to: of each candidate that it suits, the figures of each time.
+    /// The rows of a load, from the figures of each candidate and each run.
     pub(crate) fn rows(&self, load: Load, figures: &[Vec<Vec<f64>>]) -> Vec<String> {
         let lines = load.lines().into_iter().enumerate();
         let rows = lines.map(|(index, line)| {
@@ -94,7 +94,7 @@ fn median(mut figures: Vec<f64>) -> Option<f64> {
     figures.get(figures.len() / 2).copied()
 }
 
-/// Three digits that count.
+/// Three significant digits.
 struct Figure(f64);
 
 impl fmt::Display for Figure {

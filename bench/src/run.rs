@@ -1,4 +1,4 @@
-//! The command line, and what is measured in which order.
+//! The command line, and the order of the measurements.
 
 use std::path::PathBuf;
 
@@ -11,7 +11,7 @@ use crate::report::Table;
 use crate::server::{Candidate, Kind, Server};
 use crate::{machine, servers};
 
-/// Measures what servers cost.
+/// Measures the cost of servers.
 #[derive(Debug, Parser)]
 struct Arguments {
     #[command(subcommand)]
@@ -22,23 +22,23 @@ struct Arguments {
 enum Verb {
     /// Measure.
     Run {
-        /// What to measure; all of the usual where none is named.
+        /// The loads to measure; by default the usual ones.
         loads: Vec<Load>,
         /// The `wirehub` program.
         #[arg(long)]
         wirehub: PathBuf,
-        /// Measure these servers only.
+        /// Measure only these servers.
         #[arg(long = "server")]
         servers: Vec<Kind>,
-        /// Measure this server as well, as NAME=PROGRAM: without arguments it says "listening on ADDRESS:PORT", and has
-        /// the WebSocket paths /subscribe, /publish and /echo.
+        /// Measure this server as well, as NAME=PROGRAM: without arguments it prints "listening on ADDRESS:PORT", and
+        /// has the WebSocket paths /subscribe, /publish and /echo.
         #[arg(long)]
         also: Vec<Candidate>,
-        /// How often; the median counts.
+        /// The number of runs; the median counts.
         #[arg(long, default_value_t = 3)]
         times: usize,
     },
-    /// Be one of the servers that Wirehub is compared with.
+    /// Run one of the servers that Wirehub is compared with.
     Serve { server: servers::Compared },
 }
 
@@ -47,7 +47,7 @@ pub(crate) fn main() -> Result<()> {
         Verb::Serve { server } => server.serve(),
         Verb::Run { loads, wirehub, servers, also, times } => {
             ensure!(times > 0, "`--times` must be at least 1");
-            ensure!(wirehub.is_file(), "{} is no program: build it first", wirehub.display());
+            ensure!(wirehub.is_file(), "{} is not a program: build it first", wirehub.display());
             machine::raise_descriptor_limit()?;
             let cores = Cores::of_this_machine()?;
             println!("{}", machine::describe(&cores)?);
@@ -66,7 +66,8 @@ pub(crate) fn main() -> Result<()> {
     }
 }
 
-/// The figures of each candidate, each time. The servers take turns, so that what disturbs the machine disturbs them alike.
+/// The figures of each candidate in each run. The servers take turns, so that a disturbance of the machine affects them
+/// alike.
 fn measure(load: Load, candidates: &[Candidate], times: usize, cores: &Cores) -> Result<Vec<Vec<Vec<f64>>>> {
     let mut figures = vec![Vec::new(); candidates.len()];
     for _ in 0..times {

@@ -17,15 +17,15 @@ use crate::servers::Compared;
 use crate::tls::Certificate;
 use crate::wire::Dialect;
 
-/// What is measured.
+/// The kinds of servers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Kind {
-    /// Raw TCP writes of the same bytes: no server can do less.
+    /// Raw TCP writes of the same bytes: the least that a server can do.
     Floor,
-    /// tokio-tungstenite as its examples use it.
+    /// tokio-tungstenite as in its examples.
     Tungstenite,
     Wirehub,
-    /// A program that was named on the command line.
+    /// A program named on the command line.
     #[value(skip)]
     Other,
 }
@@ -50,7 +50,7 @@ pub(crate) struct Candidate {
 }
 
 impl Candidate {
-    /// Those that are always there.
+    /// The servers that are always measured.
     pub(crate) fn known(wirehub: &Path) -> Result<[Self; 3]> {
         let this = std::env::current_exe().context("cannot find this program")?;
         let compared = |kind, name: &str, server: Compared| Self {
@@ -72,7 +72,7 @@ impl Candidate {
     }
 }
 
-/// Another one: `NAME=PROGRAM`.
+/// An additional server: `NAME=PROGRAM`.
 impl FromStr for Candidate {
     type Err = String;
 
@@ -98,24 +98,24 @@ impl fmt::Display for Candidate {
     }
 }
 
-/// How a server is started for a load.
+/// The settings of a server for a load.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Setup {
     pub(crate) room: Room,
     pub(crate) encrypted: bool,
 }
 
-/// A process that listens. It is ended when this is dropped.
+/// A server process that is listening. It is ended when this is dropped.
 pub(crate) struct Server {
     pub(crate) dialect: Dialect,
     pub(crate) address: SocketAddr,
-    /// Where it speaks TLS.
+    /// The certificate, if it speaks TLS.
     pub(crate) certificate: Option<Certificate>,
     process: Child,
 }
 
-/// What `wirehub serve` is told beside where to listen: no limit that a load would meet. A client that floods is one of
-/// them, and none of them answers pings.
+/// The settings of `wirehub serve` besides its address: no limit that a load would reach. A flooding client would reach
+/// some, and no client of a load answers pings.
 const CONFIGURATION: [(&str, &str); 5] = [
     ("WIREHUB_LOG", "warn"),
     ("WIREHUB_LIMITS__COMMANDS_PER_SECOND", "0"),
@@ -146,12 +146,12 @@ impl Server {
         };
         let told = server.process.stdout.take().context("the server's output is not ours")?;
         let mut line = String::new();
-        BufReader::new(told).read_line(&mut line).context("cannot read what the server says")?;
+        BufReader::new(told).read_line(&mut line).context("cannot read the server's output")?;
         let address = line.trim().strip_prefix("listening on ");
         let address =
-            address.with_context(|| format!("{candidate} does not say where it listens, but {line:?}"))?;
+            address.with_context(|| format!("{candidate} printed {line:?} instead of its address"))?;
         let address = address.trim_start_matches("http://").trim_start_matches("https://");
-        server.address = address.parse().with_context(|| format!("{address} is no address"))?;
+        server.address = address.parse().with_context(|| format!("{address} is not an address"))?;
         Ok(server)
     }
 
@@ -170,7 +170,7 @@ impl Server {
         machine::descriptors(self.process.id())
     }
 
-    /// Waits until it has no more files open than `before`: until it has seen that connections ended.
+    /// Waits until it has no more files open than `before`, which means that it has noticed the closed connections.
     pub(crate) fn wait_until_closed(&self, before: usize) -> Result<()> {
         let end = Instant::now() + PATIENCE;
         loop {
@@ -187,12 +187,12 @@ impl Server {
     }
 }
 
-/// For a server to see that connections ended.
+/// The time for a server to notice closed connections.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Its sockets go with it: nothing is left to be flushed. It may have ended by itself.
+        // Its sockets end with it: nothing has to be flushed. It may have ended by itself.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }

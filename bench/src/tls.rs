@@ -16,7 +16,7 @@ const HOST: &str = "localhost";
 
 const CONFIGURATION: &str = "wirehub.toml";
 
-/// What a server proves itself by, and what the load believes.
+/// The server's certificate, and the trust of the load in it.
 pub(crate) struct Certificate {
     folder: TempDir,
     connector: TlsConnector,
@@ -37,7 +37,7 @@ impl Certificate {
         Ok(Self { connector: TlsConnector::from(Arc::new(config)), folder })
     }
 
-    /// A configuration of `wirehub serve` that names it.
+    /// A configuration file of `wirehub serve` that names it.
     pub(crate) fn configuration(&self) -> PathBuf {
         self.folder.path().join(CONFIGURATION)
     }

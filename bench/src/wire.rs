@@ -1,4 +1,4 @@
-//! The load's end of a connection: as little code as gets messages out and counts those that come in.
+//! The load's end of a connection, with as little code as possible: it sends messages and counts the received ones.
 
 mod counter;
 
@@ -14,23 +14,23 @@ use wirehub_common::{ChannelName, Codec, Payload, SUBPROTOCOL_PROTOBUF};
 
 pub(crate) use self::counter::Counter;
 
-/// What a server speaks.
+/// The protocol of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Dialect {
-    /// The bytes of the messages, with a byte before the first that says the role.
+    /// The bytes of the messages; the first byte of the connection is the role.
     Raw,
-    /// WebSocket messages; the path says the role.
+    /// WebSocket messages; the path is the role.
     WebSocket,
     Wirehub,
 }
 
-/// What a connection is for.
+/// The role of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
     Subscriber,
     Publisher,
     Echo,
-    /// Does what a subscriber does, and leaves. Where nothing is asked of a subscriber it gets echoes instead.
+    /// Subscribes and leaves. With servers that have no subscribe command it receives echoes instead.
     Visitor,
 }
 
@@ -62,11 +62,11 @@ impl Role {
     }
 }
 
-/// The channel of those who need only one. The servers that Wirehub is compared with have no other.
+/// The channel for loads with only one. The other servers have no other channel.
 pub(crate) const CHANNEL: &str = "chat:bench";
 
-/// Opens a connection and does all that comes before messages. With Wirehub a subscriber is connected and subscribed, a
-/// publisher connected.
+/// Opens a connection and does everything that comes before messages. With Wirehub a subscriber is connected and
+/// subscribed, a publisher connected.
 pub(crate) async fn open(dialect: Dialect, address: SocketAddr, role: Role) -> Result<TcpStream> {
     let mut stream = connect(address).await?;
     begin(&mut stream, dialect, role, CHANNEL).await?;
@@ -79,7 +79,7 @@ pub(crate) async fn connect(address: SocketAddr) -> Result<TcpStream> {
     Ok(stream)
 }
 
-/// See [`open`]; a subscriber is one of `channel`.
+/// See [`open`]; a subscriber subscribes to `channel`.
 pub(crate) async fn begin<S>(stream: &mut S, dialect: Dialect, role: Role, channel: &str) -> Result<()>
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -118,7 +118,7 @@ where
     Ok(())
 }
 
-/// Reads until so many messages have come.
+/// Reads until `messages` messages have arrived.
 pub(crate) async fn receive<S>(stream: &mut S, dialect: Dialect, messages: u64) -> Result<()>
 where
     S: AsyncRead + Unpin,
@@ -134,12 +134,12 @@ where
     Ok(())
 }
 
-/// A message as the publisher writes it.
+/// A message as the publisher sends it.
 pub(crate) fn publish(dialect: Dialect, payload: &[u8]) -> Result<Vec<u8>> {
     publish_in(dialect, CHANNEL, 0, payload)
 }
 
-/// The same in any channel. With Wirehub it is answered where `id` is not 0; with the others there are no answers.
+/// The same in any channel. With Wirehub it is answered if `id` is not 0; with the others there are no answers.
 pub(crate) fn publish_in(dialect: Dialect, channel: &str, id: u32, payload: &[u8]) -> Result<Vec<u8>> {
     Ok(match dialect {
         Dialect::Raw => unmasked(payload),
@@ -148,8 +148,8 @@ pub(crate) fn publish_in(dialect: Dialect, channel: &str, id: u32, payload: &[u8
     })
 }
 
-/// As many messages as go into one WebSocket message or, where each is one of its own, into as many bytes; and how
-/// many they are.
+/// As many messages as fit into one WebSocket message, or into as many bytes of separate messages; also returns their
+/// number.
 pub(crate) fn flood(dialect: Dialect, channel: &str, payload: &[u8]) -> Result<(Vec<u8>, u64)> {
     let one = match dialect {
         Dialect::Wirehub => publish_command(channel, 0, payload)?,
@@ -160,7 +160,7 @@ pub(crate) fn flood(dialect: Dialect, channel: &str, payload: &[u8]) -> Result<(
     Ok((if dialect == Dialect::Wirehub { masked(&all) } else { all }, messages as u64))
 }
 
-/// The largest WebSocket message, with a header that is as long as headers get.
+/// The largest WebSocket message, minus the longest header.
 const MESSAGE_BYTES: usize = 64 * 1024 - 14;
 
 fn publish_command(channel: &str, id: u32, payload: &[u8]) -> Result<Bytes> {
@@ -169,7 +169,7 @@ fn publish_command(channel: &str, id: u32, payload: &[u8]) -> Result<Bytes> {
     Ok(Codec::Protobuf.encode_command(&Command { id, request: Request::Publish(publish) }))
 }
 
-/// A message for an echo, and what comes back.
+/// A message for an echo, and the expected answer.
 pub(crate) fn echo(dialect: Dialect, payload: &[u8]) -> (Vec<u8>, Vec<u8>) {
     let answer = unmasked(payload);
     let question = if dialect == Dialect::Raw { answer.clone() } else { masked(payload) };
@@ -182,7 +182,7 @@ async fn ask<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, command: Command
     loop {
         let message = read_message(stream).await.context("the server closed instead of an answer")?;
         for frame in Codec::Protobuf.decode_frames(&message) {
-            match frame.with_context(|| format!("{message:?} is not understood"))? {
+            match frame.with_context(|| format!("{message:?} can't be decoded"))? {
                 ServerFrame::Reply(Reply {
                     id,
                     result: Ok(ReplyBody::Connected(_) | ReplyBody::Subscribed(_)),
@@ -213,7 +213,7 @@ fn unmasked(payload: &[u8]) -> Vec<u8> {
     [&header(payload.len(), 0)[..], payload].concat()
 }
 
-/// A client's binary message. The mask is zero, which is as good as any other for a server that undoes it.
+/// A client's binary message. The mask is zero, which makes no difference to a server that removes it.
 fn masked(payload: &[u8]) -> Vec<u8> {
     [&header(payload.len(), 0x80)[..], &[0; 4], payload].concat()
 }

@@ -1,4 +1,4 @@
-//! A small channel beside one with as many subscribers as connections are allowed.
+//! A small channel next to one with as many subscribers as connections are allowed.
 
 use std::cell::RefCell;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -23,10 +23,10 @@ use crate::report::{Aim, Line};
 use crate::server::Server;
 use crate::wire::{self, Role};
 
-/// `wirehub serve` takes 100,000 connections at once. A few are the small channel's.
+/// `wirehub serve` accepts 100,000 connections at once. Some of them are the small channel's.
 const MOST: u64 = 99_900;
 
-/// An address has ports for no more than 28,000 connections to one server.
+/// An address has ports for at most 28,000 connections to one server.
 const PER_ADDRESS: u64 = 20_000;
 
 const AT_ONCE: usize = 64;
@@ -35,7 +35,7 @@ const BIG: &str = "chat:big";
 const SMALL: &str = "chat:small";
 const PAYLOAD: [u8; 128] = [b'x'; 128];
 
-/// Between two messages in the big channel. The next one waits until all have the last.
+/// The pause between two messages in the big channel. The next one also waits until every subscriber has the last.
 const BIG_PAUSE: Duration = Duration::from_millis(250);
 
 const SMALL_SUBSCRIBERS: usize = 10;
@@ -48,7 +48,7 @@ fn subscribers() -> u64 {
     machine::most_connections().min(MOST)
 }
 
-/// What [`run`] returns.
+/// The figures of [`run`].
 pub(super) fn lines(load: Load) -> Vec<Line> {
     let line = |when: &str, name: &str, aim| Line::new(format!("{load}: {when}, {name}, ms"), aim);
     let alone = latency::NAMES.map(|name| line("idle", name, None));
@@ -58,8 +58,8 @@ pub(super) fn lines(load: Load) -> Vec<Line> {
     alone.into_iter().chain(beside).chain(rest).collect()
 }
 
-/// How late messages are in the small channel while nothing happens in the big one, and while something does; then how
-/// large the big one was, and how many messages a second all its subscribers got.
+/// The delay of messages in the small channel, while the big one is idle and while it is busy; then the size of the big
+/// channel, and the messages per second that all its subscribers received.
 pub(super) fn run(server: &Server) -> Result<Vec<f64>> {
     let subscribers = subscribers();
     let crowd = Crowd::gather(server, subscribers)?;
@@ -75,8 +75,8 @@ pub(super) fn run(server: &Server) -> Result<Vec<f64>> {
     Ok(summaries.into_iter().flatten().chain(rest).collect())
 }
 
-/// The subscribers of the big channel and its publisher, in a thread that lets others go before it: what reading costs
-/// is not to be seen as what delivering costs.
+/// The subscribers of the big channel and its publisher, in a thread of lower priority, so that the cost of reading is
+/// not counted as a cost of delivery.
 struct Crowd {
     start: mpsc::SyncSender<()>,
     stopped: Arc<AtomicBool>,
@@ -102,8 +102,8 @@ impl Crowd {
                     tally.read(stream, dialect);
                 }
                 let publisher = wire::open(dialect, address, Role::Publisher).await?;
-                ready.send(()).ok().context("nobody waits for the crowd")?;
-                // Nothing is read before: nothing comes.
+                ready.send(()).ok().context("the measurement has ended")?;
+                // There is nothing to read before.
                 started.recv().context("the crowd was not needed")?;
                 let message = wire::publish_in(dialect, BIG, 0, &PAYLOAD)?;
                 publish_until(&stop, publisher, &message, &tally).await
@@ -115,7 +115,7 @@ impl Crowd {
         }
     }
 
-    /// How many messages they got.
+    /// How many messages they received.
     fn disperse(self) -> Result<u64> {
         self.stopped.store(true, Ordering::Relaxed);
         self.thread.join().ok().context("the crowd's thread panicked")?
@@ -157,7 +157,7 @@ struct Small {
 
 #[derive(Default)]
 struct Deliveries {
-    /// When each message went out.
+    /// The time at which each message was sent.
     published: Vec<Instant>,
     took: Vec<Duration>,
 }
@@ -187,7 +187,7 @@ impl Small {
         Ok(Self { publisher, message, deliveries })
     }
 
-    /// How late each delivery was.
+    /// The delay of each delivery.
     async fn go_on_for(&mut self, time: Duration) -> Result<Vec<Duration>> {
         let before = self.deliveries.borrow().published.len();
         let end = Instant::now() + time;

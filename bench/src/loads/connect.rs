@@ -1,4 +1,4 @@
-//! Connections that come, subscribe and leave.
+//! Connections that open, subscribe and close.
 
 use anyhow::{Context, Result, ensure};
 use futures_util::{StreamExt as _, TryStreamExt as _};
@@ -14,8 +14,8 @@ const VISITS: u32 = 10_000;
 
 const AT_ONCE: usize = 16;
 
-/// The server's processor time for each, in microseconds. With Wirehub each makes the handshake, is authenticated by
-/// `connect`, subscribes, and closes; with the others it has two echoes in place of two answers.
+/// The server's processor time for each connection, in microseconds. With Wirehub each connection makes the handshake,
+/// is authenticated by `connect`, subscribes, and closes. With the other servers two echoes replace the two answers.
 pub(super) fn run(server: &Server) -> Result<f64> {
     let runtime = runtime()?;
     let descriptors = server.descriptors()?;
@@ -38,7 +38,7 @@ async fn visit(server: &Server) -> Result<()> {
         for _ in 0..2 {
             stream.write_all(&question).await?;
             stream.read_exact(&mut answer).await.context("no echo")?;
-            ensure!(answer == expected, "something else came back than was sent");
+            ensure!(answer == expected, "the echo differs from the message");
         }
     }
     Ok(())

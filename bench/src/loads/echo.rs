@@ -1,4 +1,4 @@
-//! One connection that gets back what it sends.
+//! One connection that receives its own messages back.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -10,7 +10,7 @@ use super::{MEASURED, WARM_UP, per_million, runtime};
 use crate::server::Server;
 use crate::wire::{self, Role};
 
-/// A server that says nothing for so long is stuck.
+/// A server that is silent for this long is stuck.
 const SILENCE: Duration = Duration::from_secs(10);
 
 pub(super) fn run(server: &Server, bytes: usize, in_flight: usize) -> Result<f64> {
@@ -43,13 +43,13 @@ struct Echo {
     question_bytes: usize,
     answers: Vec<u8>,
     answer_bytes: usize,
-    /// How many bytes came of an answer that is not whole.
+    /// The bytes of an incomplete answer.
     begun: usize,
     buffer: Vec<u8>,
 }
 
 impl Echo {
-    /// As many questions as answers come, each at once.
+    /// Sends as many questions as answers arrive, at once.
     fn go_on_for(&mut self, time: Duration) -> Result<u64> {
         let end = Instant::now() + time;
         let mut echoed = 0;
@@ -65,13 +65,15 @@ impl Echo {
         self.stream.write_all(&self.questions[..count * self.question_bytes]).context("the server closed")
     }
 
-    /// How many answers came to their end.
+    /// Returns how many answers were completed.
     fn receive(&mut self) -> Result<usize> {
         let length = self.stream.read(&mut self.buffer).context("no echo came in time")?;
         ensure!(length > 0, "the server closed");
-        let expected =
-            self.answers.get(self.begun..self.begun + length).context("more came back than was sent")?;
-        ensure!(self.buffer[..length] == *expected, "something else came back than was sent");
+        let expected = self
+            .answers
+            .get(self.begun..self.begun + length)
+            .context("the echo is longer than the message")?;
+        ensure!(self.buffer[..length] == *expected, "the echo differs from the message");
         let whole = (self.begun + length) / self.answer_bytes;
         self.begun = (self.begun + length) % self.answer_bytes;
         Ok(whole)

@@ -1,4 +1,4 @@
-//! One that asks and waits for the answer, beside two that flood.
+//! A client that sends one message at a time, next to two that flood.
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
@@ -16,10 +16,10 @@ use crate::wire::{self, Counter, Dialect, Role};
 
 const FLOODERS: usize = 2;
 
-/// An answer that takes longer is not waited for. There are servers that give none while the flood lasts.
+/// Longer answers are not awaited: some servers send none while the flood lasts.
 const SILENCE: Duration = Duration::from_secs(10);
 
-/// What [`run`] returns.
+/// The figures of [`run`].
 pub(super) fn lines(load: Load) -> Vec<Line> {
     let answers =
         |when: &str| latency::NAMES.map(|name| Line::new(format!("{load}: {when}, {name}, ms"), None));
@@ -28,7 +28,7 @@ pub(super) fn lines(load: Load) -> Vec<Line> {
     alone.into_iter().chain(flooded).chain([flood]).collect()
 }
 
-/// How long answers take without floods and with them, and how much of the floods was taken.
+/// The time of answers without floods and with them, and how many messages of the floods were accepted.
 pub(super) fn run(server: &Server) -> Result<Vec<f64>> {
     let mut asker = Asker::new(server)?;
     asker.go_on_for(WARM_UP)?;
@@ -55,7 +55,7 @@ fn open(server: &Server, role: Role) -> Result<TcpStream> {
     Ok(stream)
 }
 
-/// With Wirehub it publishes and is told so; with the others it gets an echo.
+/// With Wirehub it publishes and receives the answer; with the others it receives an echo.
 struct Asker {
     stream: TcpStream,
     question: Vec<u8>,
@@ -76,7 +76,7 @@ impl Asker {
         Ok(Self { stream, question, counter: Counter::new(server.dialect) })
     }
 
-    /// How long each answer took; the last one is as late as this waited for it.
+    /// The time of each answer; the last one is the time until the client stopped waiting.
     fn go_on_for(&mut self, time: Duration) -> Result<Vec<Duration>> {
         let end = Instant::now() + time;
         let mut took = Vec::new();
@@ -102,7 +102,7 @@ impl Asker {
     }
 }
 
-/// Writes messages as fast as they are taken, so that there are always more of them in the kernel's buffers.
+/// Writes messages as fast as they are accepted, so that the kernel's buffers are never empty.
 struct Flooder {
     stream: TcpStream,
     thread: thread::JoinHandle<std::io::Error>,
@@ -126,7 +126,7 @@ impl Flooder {
         Ok(Self { stream, thread, written })
     }
 
-    /// Fails where it could not go on until now: then there was no flood.
+    /// Fails if the flood stopped earlier, because then there was no flood.
     fn stop(self) -> Result<()> {
         ensure!(!self.thread.is_finished(), "the server closed a flooder's connection");
         self.stream.shutdown(Shutdown::Both)?;

@@ -18,12 +18,12 @@ const SUBSCRIBERS: u64 = 1_000;
 
 const PAYLOAD: [u8; 128] = [b'x'; 128];
 
-/// When the next message goes out.
+/// The time of the next message.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Pace {
-    /// As soon as fewer than so many are on their way to any subscriber.
+    /// As soon as fewer than this many are in flight to any subscriber.
     InFlight(u64),
-    /// One, after this long.
+    /// One at each interval.
     Every(Duration),
 }
 
@@ -53,8 +53,8 @@ async fn measure(server: &Server, publishers: usize, pace: Pace) -> Result<f64> 
 
 struct Publishers {
     streams: Vec<TcpStream>,
-    /// Whose turn it is. Messages come through in the order in which they went out, so that as many publishers as
-    /// messages in flight have one each.
+    /// The publisher of the next message. Messages arrive in the order in which they were sent. So with as many
+    /// publishers as messages in flight, each has one of them.
     next: usize,
     message: Vec<u8>,
     pace: Pace,

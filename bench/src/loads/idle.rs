@@ -1,4 +1,4 @@
-//! Connections that are there and do nothing.
+//! Connections that are idle.
 
 use std::future::Future;
 use std::thread;
@@ -21,16 +21,16 @@ const ENCRYPTED: u32 = 2_000;
 
 const LEAVING: u32 = 9_500;
 
-/// What the first ones cost once is not the others'.
+/// The first connections cause one-time costs, which are not counted.
 const FIRST: u32 = 100;
 
-/// How many are opened at a time: fewer than wait to be accepted without a loss.
+/// How many are opened at a time: fewer than the accept queue holds.
 const AT_ONCE: usize = 64;
 
-/// Until memory is read: for what a server does only once nothing has come for a moment.
+/// The time until memory is read, for work that a server does only after a pause.
 const QUIET: Duration = Duration::from_secs(2);
 
-/// The bytes of memory for each. With Wirehub they are connected and subscribed.
+/// The bytes of memory for each connection. With Wirehub they are connected and subscribed.
 pub(super) fn run(server: &Server) -> Result<f64> {
     runtime()?.block_on(async {
         drop(open(server, FIRST).await?);
@@ -58,7 +58,7 @@ pub(super) fn after_traffic(server: &Server) -> Result<f64> {
     })
 }
 
-/// The same with TLS between.
+/// The same with TLS.
 pub(super) fn encrypted(server: &Server) -> Result<f64> {
     runtime()?.block_on(async {
         drop(open_encrypted(server, FIRST).await?);
@@ -70,7 +70,7 @@ pub(super) fn encrypted(server: &Server) -> Result<f64> {
     })
 }
 
-/// How much of a hundred bytes the system has again when all have left.
+/// The percentage of memory that the system has back after all have left.
 pub(super) fn given_back(server: &Server) -> Result<f64> {
     runtime()?.block_on(async {
         let descriptors = server.descriptors()?;
@@ -82,7 +82,8 @@ pub(super) fn given_back(server: &Server) -> Result<f64> {
         drop(connections);
         server.wait_until_closed(descriptors)?;
         let after = settled_memory(server)?;
-        let taken = with.checked_sub(before).filter(|&it| it > 0).context("they took no memory")?;
+        let taken =
+            with.checked_sub(before).filter(|&it| it > 0).context("the connections took no memory")?;
         Ok(with.saturating_sub(after) as f64 / taken as f64 * 100.0)
     })
 }
@@ -117,8 +118,8 @@ where
     futures_util::stream::iter(0..count).map(|_| open()).buffer_unordered(AT_ONCE).try_collect().await
 }
 
-/// Each subscriber publishes where nobody hears it, and hears `publisher`. Servers that take nothing from a subscriber
-/// pass over the first.
+/// Each subscriber publishes in a channel without subscribers, and receives a message of `publisher`. Servers that
+/// accept nothing from a subscriber ignore the former.
 async fn talk(server: &Server, publisher: &mut TcpStream, subscribers: &mut [TcpStream]) -> Result<()> {
     let unheard = wire::publish_in(server.dialect, "chat:unheard", 3, &[b'x'; 128])?;
     for stream in &mut *subscribers {

@@ -1,4 +1,4 @@
-//! How long things took.
+//! Durations.
 
 use std::time::Duration;
 
@@ -12,5 +12,5 @@ pub(super) fn summary(mut took: Vec<Duration>) -> Result<[f64; 3]> {
     Ok([at(50), at(99), at(100)])
 }
 
-/// What [`summary`] returns.
+/// The figures of [`summary`].
 pub(super) const NAMES: [&str; 3] = ["p50", "p99", "max"];

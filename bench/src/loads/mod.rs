@@ -1,4 +1,4 @@
-//! What is put on a server, and what is read off it then.
+//! The loads on a server, and their figures.
 
 mod big_channel;
 mod connect;
@@ -43,24 +43,25 @@ pub(crate) enum Load {
     EchoLarge,
     /// 16 KiB, 16 in flight.
     EchoLargePipelined,
-    /// 10,000 connections that do nothing.
+    /// 10,000 idle connections.
     Idle,
     /// The same after each has published and received once.
     IdleAfterTraffic,
-    /// 2,000 connections over TLS that do nothing.
+    /// 2,000 idle connections over TLS.
     IdleTls,
-    /// 9,500 connections that leave: the share of their memory that the system has again.
+    /// 9,500 connections that close: the share of their memory that the system has back.
     MemoryGivenBack,
-    /// Connections that come, subscribe and leave.
+    /// Connections that open, subscribe and close.
     Connect,
-    /// One that asks and waits for the answer, beside two that flood.
+    /// A client that sends one message at a time, next to two that flood.
     Fairness,
-    /// A channel with as many subscribers as connections are allowed, beside a small one. Only where it is named.
+    /// A channel with as many subscribers as connections are allowed, next to a small one. It is measured only on
+    /// request.
     BigChannel,
 }
 
 impl Load {
-    /// What is measured where nothing is named.
+    /// The loads that are measured by default.
     pub(crate) const USUAL: [Self; 15] = [
         Self::FanOut,
         Self::FanOut64,
@@ -79,7 +80,7 @@ impl Load {
         Self::Fairness,
     ];
 
-    /// What the load comes to: a figure for each of its [lines](Self::lines).
+    /// Puts the load on a server; returns a figure for each of its [lines](Self::lines).
     pub(crate) fn put_on(self, server: &Server) -> Result<Vec<f64>> {
         let figure = match self {
             Self::FanOut => fan_out::run(server, 1, Pace::InFlight(32)),
@@ -102,7 +103,7 @@ impl Load {
         Ok(vec![figure?])
     }
 
-    /// What the figures are, and what the project aims at.
+    /// The names of the figures, and the project's aims.
     pub(crate) fn lines(self) -> Vec<Line> {
         let one = |aim| vec![Line::new(self.to_string(), Some(aim))];
         match self {
@@ -123,7 +124,7 @@ impl Load {
         }
     }
 
-    /// Whether the ratio of two servers' figures says anything: of processor time it does.
+    /// Whether the ratio of two servers' figures is meaningful; it is for processor time.
     pub(crate) fn has_ratios(self) -> bool {
         match self {
             Self::FanOut
@@ -145,11 +146,11 @@ impl Load {
         }
     }
 
-    /// Whether it can be put on such a server.
+    /// Whether the load can be put on such a server.
     pub(crate) fn suits(self, kind: Kind) -> bool {
         match self {
             Self::IdleTls | Self::BigChannel => kind == Kind::Wirehub,
-            // The floor keeps the little that it has.
+            // The floor keeps the little memory that it has.
             Self::MemoryGivenBack => kind != Kind::Floor,
             _ => true,
         }
@@ -186,13 +187,13 @@ impl fmt::Display for Load {
     }
 }
 
-/// Before the books are read, for caches and buffers to get their size.
+/// The time before the first reading, in which caches and buffers grow.
 const WARM_UP: Duration = Duration::from_millis(500);
 
-/// The books count in hundredths of a second.
+/// The kernel counts in hundredths of a second.
 const MEASURED: Duration = Duration::from_secs(3);
 
-/// Nothing takes so long unless something is lost.
+/// Nothing takes this long unless a message is lost.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn per_million(cpu: Duration, messages: u64) -> Result<f64> {

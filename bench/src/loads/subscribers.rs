@@ -1,4 +1,4 @@
-//! Many that read, and one who counts for all of them.
+//! Many readers, and one counter for all of them.
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -12,11 +12,11 @@ use tokio::time::timeout;
 use super::PATIENCE;
 use crate::wire::{Counter, Dialect};
 
-/// What all subscribers have received.
+/// The messages that all subscribers have received.
 pub(super) struct Tally {
     subscribers: u64,
     delivered: Cell<u64>,
-    /// Whenever another message has reached, on average, all.
+    /// Notified whenever another message has reached, on average, every subscriber.
     progress: Notify,
     failure: RefCell<Option<io::Error>>,
 }
@@ -31,11 +31,11 @@ impl Tally {
         })
     }
 
-    /// Reads and counts what comes, in a task of its own.
+    /// Reads and counts messages, in a task of its own.
     pub(super) fn read(self: &Rc<Self>, stream: TcpStream, dialect: Dialect) {
         let tally = Rc::clone(self);
         tokio::task::spawn_local(async move {
-            // An end shows as messages that are missing; a clean one comes after the measurement.
+            // A lost connection shows as missing messages; a clean close comes after the measurement.
             let Err(error) = read(&stream, dialect, |messages| tally.add(messages)).await;
             *tally.failure.borrow_mut() = Some(error);
             tally.progress.notify_one();
@@ -46,7 +46,7 @@ impl Tally {
         self.delivered.get()
     }
 
-    /// How many messages have reached, on average, all.
+    /// How many messages have reached, on average, every subscriber.
     pub(super) fn whole(&self) -> u64 {
         self.delivered.get() / self.subscribers
     }
@@ -59,7 +59,7 @@ impl Tally {
         }
     }
 
-    /// Waits until all of `published` has come through, and nothing twice.
+    /// Waits until every delivery of `published` messages has arrived, and checks that none came twice.
     pub(super) async fn settle(&self, published: u64) -> Result<()> {
         while self.whole() < published {
             self.progress(published).await?;
@@ -69,7 +69,7 @@ impl Tally {
         Ok(())
     }
 
-    /// Waits until more of `published` has come through.
+    /// Waits until more of `published` has arrived.
     pub(super) async fn progress(&self, published: u64) -> Result<()> {
         timeout(PATIENCE, self.progress.notified()).await.with_context(|| {
             format!("{} deliveries of {}", self.delivered.get(), published * self.subscribers)
@@ -81,14 +81,14 @@ impl Tally {
     }
 }
 
-/// Says how many messages came, whenever some did, until the connection ends.
+/// Calls the function with the number of messages that arrived, until the connection ends.
 pub(super) async fn read(
     stream: &TcpStream,
     dialect: Dialect,
     mut came: impl FnMut(u64),
 ) -> Result<std::convert::Infallible, io::Error> {
     thread_local! {
-        // For all of them: only one reads at a time.
+        // Shared by all of them, because only one reads at a time.
         static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; 64 * 1024]);
     }
     let mut counter = Counter::new(dialect);

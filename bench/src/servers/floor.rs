@@ -1,4 +1,4 @@
-//! Bytes in, bytes out, by blocking calls: what the kernel alone costs.
+//! Bytes in, bytes out, by blocking calls: the cost of the kernel alone.
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -39,7 +39,7 @@ fn take(mut stream: TcpStream, channel: &mut Channel) -> Result<()> {
         Role::Subscriber => channel.subscribers.push(stream),
         Role::Publisher => channel.publishers.push(stream),
         Role::Echo => drop(thread::spawn(move || echo(stream, &mut vec![0; 64 * 1024]))),
-        // There are many of them, and they do not stay: a thread for each would be most of what they cost.
+        // There are many of them, and they are short-lived: threads would be most of their cost.
         Role::Visitor => echo(stream, &mut [0; 1024]),
     }
     Ok(())
@@ -52,7 +52,7 @@ struct Channel {
 }
 
 impl Channel {
-    /// What has come from the publishers that are `ready` goes out in one piece.
+    /// The bytes from the publishers that are `ready` are sent in one piece.
     fn fan_out(&mut self, ready: &[bool]) {
         let mut length = 0;
         let mut ready = ready.iter();
@@ -61,19 +61,19 @@ impl Channel {
             if !ready.next().is_some_and(|&it| it) || room.is_empty() {
                 return true;
             }
-            // One that has ended goes.
+            // A publisher that has ended is removed.
             let came = publisher.read(room).unwrap_or_default();
             length += came;
             came > 0
         });
         if length > 0 {
-            // One that has left goes: the load counts what comes, and misses nothing by it.
+            // A subscriber that has left is removed. The load counts the messages itself.
             self.subscribers.retain_mut(|subscriber| subscriber.write_all(&self.buffer[..length]).is_ok());
         }
     }
 }
 
-/// Until the load goes away.
+/// Until the load closes the connection.
 fn echo(mut stream: TcpStream, buffer: &mut [u8]) {
     while let Ok(length @ 1..) = stream.read(buffer) {
         if stream.write_all(&buffer[..length]).is_err() {

@@ -32,10 +32,10 @@ impl Compared {
     }
 }
 
-/// Tells whoever started this where to connect to.
+/// Prints the address, for the program that started this one.
 fn announce(address: SocketAddr) -> Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "listening on {address}")
         .and_then(|()| out.flush())
-        .context("cannot say where this listens")
+        .context("cannot print the address of this server")
 }

@@ -1,4 +1,4 @@
-//! tokio-tungstenite as its examples use it: one task for each connection, a channel between them, one `send` for each
+//! tokio-tungstenite as in its examples: one task for each connection, a channel between them, one `send` for each
 //! message.
 
 use anyhow::{Context, Result};
@@ -24,7 +24,7 @@ pub(super) fn serve() -> Result<()> {
             let (stream, _) = listener.accept().await.context("cannot accept")?;
             stream.set_nodelay(true)?;
             let sender = sender.clone();
-            // A connection that ends with an error is the load's that ends.
+            // An error is the end of the load's connection.
             tokio::spawn(async move { converse(stream, sender).await });
         }
     })
@@ -42,7 +42,7 @@ async fn converse(stream: TcpStream, sender: broadcast::Sender<Message>) -> Resu
         Some(Role::Subscriber) => forward(socket, sender.subscribe()).await,
         Some(Role::Publisher) => {
             while let Some(message) = socket.next().await {
-                // Without subscribers there is nobody to miss it.
+                // Without subscribers the message is dropped.
                 let _ = sender.send(message?);
             }
             Ok(())
@@ -65,7 +65,7 @@ async fn forward(
         tokio::select! {
             message = messages.recv() => match message {
                 Ok(message) => socket.send(message).await?,
-                // The load counts, and misses what was lost.
+                // The load counts the messages and notices the loss.
                 Err(_) => return Ok(()),
             },
             received = socket.next() => match received {

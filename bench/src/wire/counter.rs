@@ -1,23 +1,23 @@
-//! Counting without reading.
+//! Counting messages without decoding them.
 
 use super::Dialect;
 
-/// Counts the messages in what a subscriber reads.
+/// Counts the messages in the bytes of a subscriber.
 #[derive(Debug)]
 pub(crate) struct Counter {
-    /// Whether a WebSocket message holds any number of messages, each with its length before it.
+    /// Whether a WebSocket message is a batch of messages, each after its length.
     batched: bool,
     header: Vec<u8>,
-    /// What is still to come of a WebSocket message.
+    /// The remaining bytes of a WebSocket message.
     rest: u64,
-    /// What is still to come of a message in a batch, or the part of its length that came.
+    /// The remaining bytes of a message in a batch, or the beginning of its length.
     inner_rest: u64,
     inner_length: (u64, u32),
 }
 
 impl Counter {
     pub(crate) fn new(dialect: Dialect) -> Self {
-        // The floor sends what its publisher sent: WebSocket messages as they are.
+        // The floor forwards the WebSocket messages of its publisher unchanged.
         let batched = dialect == Dialect::Wirehub;
         Self { batched, header: Vec::with_capacity(10), rest: 0, inner_rest: 0, inner_length: (0, 0) }
     }
@@ -44,7 +44,7 @@ impl Counter {
         messages
     }
 
-    /// What the header of a WebSocket message says, once it is there.
+    /// The length in the header of a WebSocket message, once it is complete.
     fn length(&self) -> Option<u64> {
         let bytes = |count: usize| {
             let bytes = self.header.get(2..2 + count)?;
