@@ -1,4 +1,4 @@
-//! What a client does with a server's bytes.
+//! A client that decodes a server's bytes.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|message: &[u8]| wirehub_fuzz::codec::frames(message));

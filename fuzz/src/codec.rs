@@ -8,13 +8,13 @@ const CODECS: [Codec; 2] = [Codec::Protobuf, Codec::Json];
 /// Reads the bytes as commands.
 ///
 /// # Panics
-/// Where a command that was read is not the same after writing and reading it once more.
+/// A decoded command differs after encoding and decoding it again.
 pub fn commands(message: &[u8]) {
     for codec in CODECS {
         let message = told_apart(codec, message);
         let read = |bytes: &Bytes| codec.decode_commands(bytes).map_while(Result::ok).collect::<Vec<_>>();
         for command in read(&message) {
-            // What an invalid request asked for is not kept, so it can't be written.
+            // An invalid request does not keep its contents, so it can't be encoded.
             if !matches!(command.request, wirehub_common::frame::Request::Invalid(_)) {
                 assert_eq!(read(&codec.encode_command(&command)), [command], "{codec:?}");
             }
@@ -25,7 +25,7 @@ pub fn commands(message: &[u8]) {
 /// Reads the bytes as a server's frames.
 ///
 /// # Panics
-/// Where a frame that was read is not the same after writing and reading it once more.
+/// A decoded frame differs after encoding and decoding it again.
 pub fn frames(message: &[u8]) {
     for codec in CODECS {
         let message = told_apart(codec, message);
@@ -36,8 +36,8 @@ pub fn frames(message: &[u8]) {
     }
 }
 
-/// The message, such that the codec tells all its values apart. In JSON a carriage return is white space; the writer
-/// makes it a blank, for a frame to be one line everywhere.
+/// The message in a form in which different values stay different. In JSON a carriage return is white space; the
+/// encoder writes a blank instead, so that a frame is always one line.
 fn told_apart(codec: Codec, message: &[u8]) -> Bytes {
     match codec {
         Codec::Json => message.iter().map(|&byte| if byte == b'\r' { b' ' } else { byte }).collect(),

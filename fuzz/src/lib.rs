@@ -1,4 +1,4 @@
-//! What the fuzz targets check. Each target in `fuzz_targets/` only hands its input over.
+//! The checks of the fuzz targets. Each target in `fuzz_targets/` only passes its input on.
 
 pub mod client;
 pub mod codec;

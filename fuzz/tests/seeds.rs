@@ -1,4 +1,4 @@
-//! The seeds are what they seem: the fuzzer does not tell of a line that is refused.
+//! Every line of the seeds can be decoded, because the fuzzer does not report a line that is refused.
 
 use bytes::Bytes;
 use wirehub_common::Codec;

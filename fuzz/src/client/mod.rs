@@ -1,6 +1,6 @@
-//! The client's state machine, driven by a script: an application, a network, a server and a clock that do anything.
+//! The client's state machine, driven by a script: an application, a network, a server and a clock with any behaviour.
 //!
-//! The driver alone is faithful: it opens, sends and closes as it is told, and tells no lie about its WebSocket.
+//! Only the driver is correct: it opens, sends and closes as instructed, and reports the true events of its WebSocket.
 
 mod model;
 mod script;
@@ -23,7 +23,7 @@ pub use self::script::Script;
 /// Plays the script to its end and closes the client.
 ///
 /// # Panics
-/// Where the client breaks a promise: see [`Model`] and the assertions here.
+/// The client breaks a promise: see [`Model`] and the assertions here.
 pub fn play(script: Script) {
     let mut world = World {
         model: Model::new(script.settings, script.seed),
@@ -56,15 +56,15 @@ enum Transport {
     Open {
         /// Whether the client has sent its first message.
         greeted: bool,
-        /// Whether a ping was sent that has no answer yet.
+        /// Whether a ping was sent that is not answered yet.
         pinged: bool,
     },
 }
 
-/// A server that says it takes less than this in a message says nothing.
+/// A smaller limit from the server is ignored.
 const SMALLEST_MESSAGE: usize = 1024;
 
-/// A driver that goes round more often than this without a pause is caught in a loop.
+/// A driver with more rounds than this without a pause is in an endless loop.
 const ROUNDS: usize = 10_000;
 
 impl World {
@@ -187,7 +187,7 @@ impl World {
         }
     }
 
-    /// Lets time pass to the next deadline.
+    /// Advances the time to the next deadline.
     fn wait_for_deadline(&mut self) {
         let Some(deadline) = self.model.core.poll_timeout() else { return };
         self.now = self.now.max(deadline);
@@ -201,7 +201,7 @@ impl World {
         );
     }
 
-    /// Does all that the client wants done, and takes note of all that it tells.
+    /// Carries out every instruction of the client, and records its events.
     fn settle(&mut self) -> usize {
         self.model.take_events();
         for transmits in 0..ROUNDS {
@@ -209,7 +209,7 @@ impl World {
                 self.model.take_events();
                 if self.model.core.state() == ClientState::Closed {
                     self.model.assert_over(self.now);
-                    assert_eq!(self.transport, Transport::None, "a client that is over keeps no transport");
+                    assert_eq!(self.transport, Transport::None, "a closed client keeps no transport");
                 }
                 return transmits;
             };
@@ -234,7 +234,7 @@ impl World {
                     panic!("there is nothing to send over: {:?}", self.transport)
                 };
                 if message.is_empty() {
-                    assert!(std::mem::take(pinged), "the answer to a ping that nobody sent");
+                    assert!(std::mem::take(pinged), "an answer without a ping");
                     return;
                 }
                 let first = !std::mem::replace(greeted, true);
@@ -247,7 +247,7 @@ impl World {
                 let commands: Vec<_> = Codec::Protobuf
                     .decode_commands(&message)
                     .collect::<Result<_, _>>()
-                    .expect("a client writes what can be read");
+                    .expect("a client's commands can be decoded");
                 let limit = self.model.core.limits().message_bytes;
                 self.server.receive(first, commands, if first { 0 } else { limit });
             }
@@ -255,12 +255,12 @@ impl World {
     }
 }
 
-/// A JSON text of such a size.
+/// A JSON text of this size.
 fn payload(size: Size) -> Payload {
     Payload::json(vec![b'1'; size.bytes()])
 }
 
-/// The parts of a frame, of so many bytes each.
+/// The parts of a frame, of `bytes` bytes each.
 fn cut(frame: &ServerFrame, stream: u32, bytes: u8) -> impl Iterator<Item = ServerFrame> {
     let mut rest = Codec::Protobuf.undelimited(&Codec::Protobuf.encode_frame(frame));
     std::iter::from_fn(move || {

@@ -1,4 +1,4 @@
-//! What a client owes to its application.
+//! The client's promises to its application.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,13 +10,13 @@ use wirehub_common::frame::{ContractDigest, ContractId};
 
 use super::script::Settings;
 
-/// A client, and a record of what it still owes: each command ends once, each subscription ends once, and nothing is
-/// told of those that ended or never began.
+/// A client, and a record of its open promises: each command ends once, each subscription ends once, and there are no
+/// events of those that have ended or never began.
 pub(super) struct Model {
     pub(super) core: Core,
     provides_tokens: bool,
     commands: BTreeMap<CommandId, Command>,
-    /// And whether they have not ended.
+    /// Whether each has not ended yet.
     subscriptions: BTreeMap<SubscriptionId, bool>,
     token_requests: Vec<TokenRequest>,
     state: ClientState,
@@ -55,7 +55,7 @@ impl Model {
             Ok(command) => {
                 let old = self.commands.insert(command, Command { is_stream, pending: true });
                 assert!(old.is_none(), "{command:?} names two commands");
-                assert_ne!(self.core.state(), ClientState::Closed, "a client that is over takes no commands");
+                assert_ne!(self.core.state(), ClientState::Closed, "a closed client accepts no commands");
             }
             Err(error) => self.assert_refusal(&error),
         }
@@ -66,7 +66,7 @@ impl Model {
             Ok(subscription) => {
                 let old = self.subscriptions.insert(subscription, true);
                 assert!(old.is_none(), "{subscription:?} names two subscriptions");
-                assert_ne!(self.core.state(), ClientState::Closed, "a client that is over takes no subscriptions");
+                assert_ne!(self.core.state(), ClientState::Closed, "a closed client accepts no subscriptions");
             }
             Err(error) => self.assert_refusal(&error),
         }
@@ -77,12 +77,12 @@ impl Model {
         assert_eq!(closed, error.code() == ErrorCode::CLOSED, "{error}");
     }
 
-    /// One of all commands, those that have ended included.
+    /// One of all commands, including those that have ended.
     pub(super) fn command(&self, which: u8) -> Option<CommandId> {
         pick(self.commands.keys(), which)
     }
 
-    /// One of all subscriptions, those that have ended included.
+    /// One of all subscriptions, including those that have ended.
     pub(super) fn subscription(&self, which: u8) -> Option<SubscriptionId> {
         pick(self.subscriptions.keys(), which)
     }
@@ -131,15 +131,15 @@ impl Model {
                 assert!(known.pending, "{command:?} has ended");
             }
             Event::TokenNeeded(request) => {
-                assert!(self.provides_tokens, "there is nobody to ask");
-                assert!(!self.token_requests.contains(&request), "{request:?} was put before");
+                assert!(self.provides_tokens, "there is no token provider");
+                assert!(!self.token_requests.contains(&request), "{request:?} was asked before");
                 self.token_requests.push(request);
             }
             _ => {}
         }
     }
 
-    /// A client that is over owes nothing, and wants nothing.
+    /// A client that has ended owes nothing, and has no deadline.
     pub(super) fn assert_over(&mut self, now: Time) {
         assert_eq!((self.core.state(), self.state), (ClientState::Closed, ClientState::Closed));
         for (command, Command { pending, .. }) in &self.commands {
@@ -155,7 +155,7 @@ impl Model {
     }
 }
 
-/// A time of zero asks for what can't be: an attempt that has failed before it began.
+/// A timeout of zero would be impossible: the attempt would fail before it began.
 fn at_least_one(milliseconds: u16) -> Duration {
     Duration::from_millis(milliseconds.max(1).into())
 }

@@ -1,4 +1,4 @@
-//! What is made out of the fuzzer's bytes.
+//! The script that is made from the fuzzer's bytes.
 
 use arbitrary::Arbitrary;
 use wirehub_common::ChannelName;
@@ -20,11 +20,11 @@ pub(super) struct Settings {
     pub(super) send_queue: u16,
     pub(super) max_commands: u8,
     pub(super) contract: bool,
-    /// How many bytes the server's frames may have that come in parts.
+    /// The bound in bytes for the server's frames that come in parts.
     pub(super) frame_bytes: u16,
 }
 
-/// `which` and the like count through what there is at that moment. Times are milliseconds.
+/// `which` and similar fields are an index into the existing ones, modulo their number. Times are milliseconds.
 #[derive(Debug, Arbitrary)]
 pub(super) enum Operation {
     Connect,
@@ -79,7 +79,7 @@ pub(super) enum Operation {
     },
     Text,
     Receive(Vec<Frame>),
-    /// A frame in parts of so many bytes; of the parts only as many as it says.
+    /// A frame in parts of this many bytes; only this many of the parts are sent.
     ReceiveParts {
         frame: Frame,
         stream: u8,
@@ -106,11 +106,11 @@ pub(super) struct Options {
     pub(super) fail_fast: bool,
 }
 
-/// How large a payload is.
+/// The size of a payload.
 #[derive(Debug, Clone, Copy, Arbitrary)]
 pub(super) enum Size {
     Small(u8),
-    /// In units of 1024 bytes: what goes out in parts is over 64 of them.
+    /// In units of 1024 bytes; a payload that goes out in parts has over 64 of them.
     Large(u8),
 }
 
@@ -130,7 +130,7 @@ pub(super) enum TokenAnswer {
     SignedOut,
 }
 
-/// Few, so that they meet.
+/// Few channels, so that operations meet in the same one.
 #[derive(Debug, Clone, Copy, Arbitrary)]
 pub(super) enum Channel {
     Lobby,
@@ -151,15 +151,15 @@ impl Channel {
     }
 }
 
-/// What the server sends.
+/// The frames of the server.
 #[derive(Debug, Arbitrary)]
 pub(super) enum Frame {
-    /// The right answer to one of the commands that came over this connection.
+    /// The right answer to one of the commands of this connection.
     Answer {
         which: u8,
         answer: Answer,
     },
-    /// An answer to whatever command.
+    /// An answer to any command.
     Stray {
         id: u32,
         answer: Answer,
@@ -174,11 +174,11 @@ pub(super) enum Frame {
         offset: u8,
     },
     Movement(Channel),
-    /// Where a subscription goes on, or that there is one.
+    /// The position of a subscription, or the announcement of one.
     Subscribed {
         channel: Channel,
         number: u8,
-        /// The number is that of one of the client's subscriptions instead.
+        /// With this index, the number of one of the client's subscriptions is used instead.
         which: Option<u8>,
         offset: Option<u8>,
     },
@@ -199,10 +199,10 @@ pub(super) enum Frame {
     Unknown,
 }
 
-/// What differs between the answers to one command.
+/// The variations of the answers to one command.
 #[derive(Debug, Arbitrary)]
 pub(super) struct Answer {
-    /// Whether it is the answer to another kind of command.
+    /// The kind of another command, if the answer is of the wrong kind.
     pub(super) kind: Option<Kind>,
     pub(super) offset: u8,
     pub(super) epoch: bool,
@@ -228,7 +228,7 @@ pub(super) enum Kind {
     Unknown,
 }
 
-/// What a server says of itself.
+/// The server's settings.
 #[derive(Debug, Arbitrary)]
 pub(super) struct Greeting {
     pub(super) session: bool,
@@ -238,7 +238,7 @@ pub(super) struct Greeting {
     pub(super) reconnect_window: u32,
     pub(super) token_ttl: u32,
     pub(super) contract: bool,
-    /// Which of the subscriptions it refuses, or does not mention.
+    /// The subscriptions that it refuses, or does not mention.
     pub(super) refused: u8,
     pub(super) forgotten: u8,
     pub(super) idempotency: Option<Idempotency>,

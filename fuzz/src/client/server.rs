@@ -1,4 +1,4 @@
-//! A server that answers what it was asked, well or badly.
+//! A server that answers commands, correctly or not.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -15,12 +15,12 @@ use wirehub_common::{Assembler, ChannelName, Codec, Limits, Payload};
 
 use super::script::{self, Channel, Frame, Greeting, Kind};
 
-/// What came over the connection.
+/// The commands of the connection.
 #[derive(Default)]
 pub(super) struct Server {
     commands: Vec<Command>,
     ids: BTreeSet<u32>,
-    /// What comes in parts.
+    /// The commands that arrive in parts.
     parts: Assembler,
 }
 
@@ -29,15 +29,15 @@ impl Server {
         *self = Self::default();
     }
 
-    /// Takes a message; the first one of a connection is the greeting alone. A command has at most so many bytes, if `limit`
-    /// is not 0.
+    /// Takes a message; the first one of a connection contains only `connect`. A command has at most `limit` bytes, if
+    /// `limit` is not 0.
     pub(super) fn receive(&mut self, first: bool, commands: Vec<Command>, limit: u32) {
         for mut command in commands {
             if let Request::Part(Part { stream, data, left }) = &command.request {
                 let limit = if limit == 0 { usize::MAX } else { limit as usize };
                 let whole = self.parts.take(*stream, data, *left, limit).expect("parts fit together");
                 let Some(whole) = whole else { continue };
-                command = Codec::Protobuf.decode_command(&whole).expect("a client writes what can be read");
+                command = Codec::Protobuf.decode_command(&whole).expect("a client's commands can be decoded");
             }
             assert_eq!(first, matches!(command.request, Request::Connect(_)), "{command:?}");
             assert!(command.id == 0 || self.ids.insert(command.id), "{command:?} came twice");
@@ -101,7 +101,7 @@ impl Server {
         })
     }
 
-    /// The number of one of the subscriptions that the client asked for by themselves.
+    /// The number of one of the subscriptions that the client requested in commands of their own.
     fn number_of(&self, which: u8) -> Option<u32> {
         match &self.command(which)?.request {
             Request::Subscribe(subscribe) => Some(subscribe.number),
@@ -120,7 +120,7 @@ fn reply(id: u32, result: Result<ReplyBody, ErrorInfo>) -> ServerFrame {
     ServerFrame::Reply(Reply { id, result })
 }
 
-/// An error, and more often one of those that mean something to a client.
+/// An error. Most of them are those with a meaning to a client.
 fn error(code: u16, temporary: bool) -> ErrorInfo {
     let special = [ErrorCode::UNAUTHORIZED, ErrorCode::TOKEN_EXPIRED, ErrorCode::CLOSED, ErrorCode::TIMEOUT];
     let special = special.get(usize::from(code)).copied();
