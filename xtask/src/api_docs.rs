@@ -1,4 +1,4 @@
-//! `cargo xtask docs`: the API reference of @wirehub/client. It fails where something that is exported has no words.
+//! `cargo xtask docs`: the API reference of @wirehub/client. It fails if an export has no documentation.
 
 use std::path::PathBuf;
 
@@ -13,9 +13,9 @@ use crate::{
 };
 
 pub(crate) const STEP: Step<'static> =
-    Step { name: "npm-docs", what: "the npm package's API reference, nothing left out", slow: None };
+    Step { name: "npm-docs", what: "the npm package's complete API reference", slow: None };
 
-/// The generator and its configuration: a package of its own, because it needs another TypeScript than ours.
+/// The generator and its configuration: a package of its own, because it needs another version of TypeScript.
 const GENERATOR: &str = "client-wasm/npm/docs";
 
 const BUILT: &str = "target/npm/docs/index.html";
@@ -28,9 +28,9 @@ pub(crate) fn verb(project: &Project, console: &Console) -> Result<()> {
     Ok(())
 }
 
-/// Makes the reference from the package's sources, and gives its first page.
+/// Generates the reference from the package's sources; returns its first page.
 pub(crate) fn build(project: &Project, tools: &Tools, log: &mut Log) -> Result<PathBuf> {
-    // The sources use what is generated.
+    // The sources import generated files.
     build_client::ensure_built(project, tools, log)?;
     let generator = project.path(GENERATOR);
     let lock = Fingerprint::default().sources(project, &format!("{GENERATOR}/package-lock.json"))?;

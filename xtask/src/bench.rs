@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: what the server costs, and what the client costs a browser.
+//! `cargo xtask bench`: the cost of the server, and the cost of the client in a browser.
 
 use std::process::ExitCode;
 
@@ -18,8 +18,8 @@ const BUILD: Step<'static> = Step {
     slow: Some("1 to 3 min the first time"),
 };
 
-/// Builds what is measured and what measures it, and hands `arguments` to that: those behind `browser` to the part that
-/// measures there.
+/// Builds the servers and the load, and passes `arguments` to the load. The arguments behind `browser` go to the
+/// measurement in the browser.
 pub(crate) fn verb(project: &Project, console: &Console, arguments: &[String]) -> Result<ExitCode> {
     if let Some((BROWSER, rounds)) = arguments.split_first().map(|(first, rest)| (first.as_str(), rest)) {
         return in_browser(project, console, rounds);
@@ -35,7 +35,7 @@ pub(crate) fn verb(project: &Project, console: &Console, arguments: &[String]) -
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// The first argument of what is measured in a browser.
+/// The first argument of a measurement in a browser.
 const BROWSER: &str = "browser";
 
 fn in_browser(project: &Project, console: &Console, rounds: &[String]) -> Result<ExitCode> {

@@ -21,15 +21,15 @@ pub(crate) const STEP: Step<'static> =
 /// The npm package's folder: TypeScript sources, `package.json`.
 pub(crate) const PACKAGE: &str = "client-wasm/npm";
 
-/// Everything that the package is made from.
+/// The inputs of the package.
 const SOURCES: &[&str] =
     &["Cargo.toml", "Cargo.lock", "common", "client-core", "client-wasm", "xtask/tools/package-lock.json"];
 
-/// What lies beside the sources and is no part of the package.
+/// Files next to the sources that are not part of the package.
 const NOT_THE_CLIENT: &[&str] =
     &["client-wasm/examples", "client-wasm/npm/docs", "client-wasm/npm/tests", "client-wasm/tests"];
 
-/// What is in the package and how, as far as it is decided here: a change builds it anew.
+/// The version of the build recipe in this file: a change rebuilds the package.
 const RECIPE: u32 = 6;
 
 pub(crate) fn verb(project: &Project, console: &Console) -> Result<()> {
@@ -39,12 +39,12 @@ pub(crate) fn verb(project: &Project, console: &Console) -> Result<()> {
     Ok(())
 }
 
-/// The packed package under its stable name; builds it when its sources changed.
+/// The packed package under its stable name. It is built if its sources have changed.
 pub(crate) fn ensure_built(project: &Project, tools: &Tools, log: &mut Log) -> Result<PathBuf> {
     let package = project.path(PACKAGE);
     ensure!(
         package.join("package.json").is_file(),
-        "{PACKAGE}/package.json is missing: this checkout is not complete, run `git status` to see what is gone"
+        "{PACKAGE}/package.json is missing: this checkout is incomplete, `git status` lists the missing files"
     );
     let tarball = project.path("target/npm/wirehub-client.tgz");
     generated::CODES.write(project, log)?;
@@ -82,31 +82,31 @@ fn build_wasm(project: &Project, tools: &Tools, log: &mut Log) -> Result<()> {
         .current_dir(project.root())
         .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"))
         .args(["build", "client-wasm/module"])
-        // Setup has installed what it needs; it must not fetch anything by itself.
+        // Setup has installed the tools; wasm-pack must not download anything itself.
         .args(["--mode", "no-install"])
         .args(["--target", "web", "--profile", "wasm"])
-        // `package.json` is ours, and npm would leave out what a `.gitignore` beside it names.
+        // `package.json` is ours, and npm would omit the files named in a `.gitignore` next to it.
         .args(["--no-pack", "--no-gitignore"])
         // Relative to the crate.
         .args(["--out-dir", "../npm/dist/wasm", "--out-name", "wirehub"]);
     log.run(&mut build)
 }
 
-/// What the compiler is told beside the profile.
+/// The compiler flags besides the profile.
 fn compiler_flags(tools: &Tools, log: &mut Log) -> Result<Vec<String>> {
-    // The places of panics are in the module: where the builder's folders are is nobody's business, and weighs.
+    // The locations of panics are in the module. Paths of the build machine are private, and add to the size.
     let sysroot = log.output(tools.wasm_command("rustc").args(["--print", "sysroot"]))?;
     let library = Path::new(sysroot.trim()).join("lib/rustlib/src/rust/library");
     let home = env::var_os("CARGO_HOME").map(PathBuf::from);
     let home = home.or_else(|| Some(env::home_dir()?.join(".cargo"))).unwrap_or_default();
-    // The last that fits counts.
+    // The last match counts.
     let folders = [library, home.join("registry/src")];
     let mut flags: Vec<String> =
         folders.iter().map(|folder| format!("--remap-path-prefix={}=", folder.display())).collect();
-    // By default a client has a mebibyte for its stack, and its deepest calls take 1 KiB. All else lies above the stack:
-    // what goes beyond it stops the module.
+    // By default a client has a mebibyte for its stack, and its deepest calls take 1 KiB. All other memory is above the
+    // stack, so that an overflow stops the module.
     flags.push("-Clink-arg=-zstack-size=16384".to_owned());
-    // What compresses well is not what is shortest: these were tried one by one.
+    // The shortest code does not compress best: these options were tried one by one.
     let tuning = ["--enable-pre=false", "--disable-lsr"];
     flags.extend(tuning.iter().map(|option| format!("-Cllvm-args={option}")));
     Ok(flags)
@@ -117,14 +117,14 @@ fn build_javascript(tools: &Tools, package: &Path, log: &mut Log) -> Result<()> 
     log.run(tools.npm(package).args(["run", "build"]))
 }
 
-/// Packs the package, and gives the packed file a name without its version, for the page to depend on.
+/// Packs the package, and renames the packed file to a name without its version, as a dependency for the page.
 fn pack(project: &Project, tools: &Tools, package: &Path, tarball: &Path, log: &mut Log) -> Result<()> {
     let folder = project.path("target/npm");
     fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     let mut pack = tools.npm(package);
     pack.args(["pack", "--pack-destination"]).arg(&folder);
     let told = log.output(&mut pack)?;
-    let file = told.lines().last().context("npm pack did not say what it wrote")?;
+    let file = told.lines().last().context("npm pack did not print the name of its file")?;
     let packed = folder.join(file.trim());
     fs::copy(&packed, tarball).with_context(|| format!("cannot copy {}", packed.display()))?;
     Ok(())

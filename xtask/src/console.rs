@@ -1,4 +1,4 @@
-//! What a person sees: one line per step, and the log of a step that failed.
+//! The output for people: one line per step, and the log of a failed step.
 
 use std::{
     env, fs,
@@ -13,18 +13,18 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::process::{describe, output_of};
 
-/// How much of a failed step's log is shown where nobody asked for all of it.
+/// How many lines of a failed step's log are shown by default.
 const TAIL_LINES: usize = 60;
 
 /// Prints progress and keeps each step's log.
 #[derive(Debug)]
 pub(crate) struct Console {
     logs: PathBuf,
-    /// Continuous integration keeps only what was printed: there a failing log is shown whole.
+    /// Continuous integration keeps only the printed output, so a failed step's log is shown completely there.
     show_whole_logs: bool,
 }
 
-/// What a step is called, what it does, and how long that takes where it is long.
+/// The name and description of a step, and its duration if it is long.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Step<'a> {
     pub(crate) name: &'a str,
@@ -44,7 +44,7 @@ impl Console {
         self.carry_out(step, Log::create(self.log_path(step.name))?, work)
     }
 
-    /// Starts the step's command beside the steps that follow, until [`Console::finish`].
+    /// Starts the step's command in the background of the following steps, until [`Console::finish`].
     pub(crate) fn start(&self, step: Step<'static>, command: &mut Command) -> Result<Background> {
         let mut log = Log::create(self.log_path(step.name))?;
         let shown = describe(command);
@@ -57,7 +57,7 @@ impl Console {
     /// Waits for the command as one step.
     ///
     /// # Errors
-    /// When it ends with anything but success.
+    /// The command does not succeed.
     pub(crate) fn finish(&self, background: Background) -> Result<()> {
         let Background { step, shown, log, mut child } = background;
         self.carry_out(step, log, |_| {
@@ -92,12 +92,12 @@ impl Console {
         }
     }
 
-    /// Says that there was nothing to do.
+    /// Reports a step without work.
     pub(crate) fn ready(&self, name: &str, what: &str) {
         println!("{name:<13} {what}");
     }
 
-    /// Where the log of the step called `name` is.
+    /// The path of the log of the step called `name`.
     pub(crate) fn log_path(&self, name: &str) -> PathBuf {
         let file: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
         self.logs.join(file).with_extension("log")
@@ -116,7 +116,7 @@ impl Console {
     }
 }
 
-/// A step's command that runs beside others.
+/// A step's command that runs in the background.
 #[derive(Debug)]
 pub(crate) struct Background {
     step: Step<'static>,
@@ -125,13 +125,13 @@ pub(crate) struct Background {
     child: Ending,
 }
 
-/// A program that ends with its owner: another step's failure is shown at once.
+/// A program that is killed when this is dropped, so that another step's failure is shown at once.
 #[derive(Debug)]
 struct Ending(Child);
 
 impl Drop for Ending {
     fn drop(&mut self) {
-        // Both fail where it has ended by itself.
+        // Both fail if it has ended by itself.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
@@ -155,10 +155,10 @@ impl Log {
         writeln!(self.file, "{line}").with_context(|| format!("cannot write {}", self.path.display()))
     }
 
-    /// Runs a command to its end, its output into the log.
+    /// Runs a command to its end, with its output in the log.
     ///
     /// # Errors
-    /// When it cannot be started or ends with anything but success.
+    /// The command can't be started or does not succeed.
     pub(crate) fn run(&mut self, command: &mut Command) -> Result<()> {
         let shown = describe(command);
         self.line(&format!("$ {shown}"))?;
@@ -170,14 +170,14 @@ impl Log {
         Ok(())
     }
 
-    /// Runs a command and returns what it printed on standard output, trimmed; the log gets what it complained.
+    /// Runs a command and returns its standard output, trimmed. Its errors go to the log.
     pub(crate) fn output(&mut self, command: &mut Command) -> Result<String> {
         self.line(&format!("$ {}", describe(command)))?;
         command.stderr(self.stdio()?);
         output_of(command)
     }
 
-    /// Starts a command that goes on beside us; its standard output is piped to us, its errors to the log.
+    /// Starts a command in the background. Its standard output is piped to this program, its errors go to the log.
     pub(crate) fn start(&mut self, command: &mut Command) -> Result<Child> {
         let shown = describe(command);
         self.line(&format!("$ {shown} &"))?;
@@ -195,7 +195,7 @@ impl Log {
     }
 }
 
-/// Says what went wrong and why, outermost first.
+/// Prints an error and its causes, outermost first.
 pub(crate) fn print_error(error: &anyhow::Error) {
     eprintln!("\nerror: {error}");
     for cause in error.chain().skip(1) {
@@ -203,7 +203,7 @@ pub(crate) fn print_error(error: &anyhow::Error) {
     }
 }
 
-/// A duration as people say it: `0.4 s`, `72 s`, `3 min 20 s`.
+/// A duration for people: `0.4 s`, `72 s`, `3 min 20 s`.
 pub(crate) fn human(duration: Duration) -> String {
     let seconds = duration.as_secs();
     match (seconds.checked_div(60).unwrap_or_default(), seconds % 60) {
@@ -263,7 +263,7 @@ mod tests {
     fn a_command_in_the_background_ends_with_its_owner() {
         let scratch = Scratch::new("console-dropped");
         let console = Console::new(scratch.path().join("logs")).unwrap();
-        // It never ends by itself, and dropping waits for its end.
+        // The command never ends by itself, and dropping waits for its end.
         let background = console.start(STEP, command("tail").args(["-f", "/dev/null"])).unwrap();
         drop(background);
     }

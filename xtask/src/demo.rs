@@ -17,21 +17,21 @@ use crate::{
     setup, yew,
 };
 
-/// Where the demo is served unless said otherwise.
+/// The default address of the demo.
 pub(crate) const DEFAULT_ADDRESS: &str = "127.0.0.1:8080";
 
 pub(crate) const SERVER_STEP: Step<'static> =
     Step { name: "server", what: "building the demo server", slow: Some("1 to 2 min the first time") };
 
-/// The cargo profile that the demo's server is built with.
+/// The cargo profile of the demo's server.
 const PROFILE: &str = "demo";
 const SERVER: &str = "wirehub-demo";
 const PROGRAM: &str = "wirehub";
 
 pub(crate) fn verb(project: &Project, console: &Console, listen: SocketAddr, in_yew: bool) -> Result<()> {
-    // Told now rather than after minutes of building.
+    // Checked now rather than after minutes of building.
     expect_free(listen)?;
-    // Setup waits for downloads and for programs that use one core: the compiler has the rest.
+    // Setup waits for downloads and for programs that use one core. The compiler uses the rest.
     let server_build = console.start(SERVER_STEP, &mut server_build(project))?;
     let tools = setup::for_demo(project, console)?;
     let page = if in_yew {
@@ -60,7 +60,7 @@ fn server_build(project: &Project) -> Command {
     build
 }
 
-/// Builds the program `wirehub` in the same way, and gives its path.
+/// Builds the program `wirehub` in the same way, and returns its path.
 pub(crate) fn build_program(project: &Project, log: &mut Log) -> Result<PathBuf> {
     let mut build = process::command("cargo");
     build.current_dir(project.root());
@@ -90,7 +90,7 @@ fn expect_free(listen: SocketAddr) -> Result<()> {
     }
 }
 
-/// Becomes the server: Ctrl-C and the exit status are its own.
+/// Becomes the server, which then handles Ctrl-C and sets the exit status.
 #[cfg(unix)]
 fn run_in_our_place(server: &mut Command) -> Result<()> {
     use std::os::unix::process::CommandExt;
@@ -111,7 +111,7 @@ mod tests {
     use super::expect_free;
 
     #[test]
-    fn a_taken_port_is_told_with_the_way_out() {
+    fn a_taken_port_is_reported_with_the_remedy() {
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let error = expect_free(taken.local_addr().unwrap()).unwrap_err().to_string();
         assert!(error.contains("--listen 127.0.0.1:"), "{error}");

@@ -1,4 +1,4 @@
-//! Knowing that nothing changed: a hash over inputs, remembered beside what was made of them.
+//! Detection of changes: a hash over inputs, stored next to the outputs made from them.
 
 use std::{
     collections::BTreeSet,
@@ -12,10 +12,10 @@ use anyhow::{Context, Result};
 
 use crate::project::Project;
 
-/// Folders that hold what was built or installed, never a source.
+/// Folders with built or installed files, which are never sources.
 const NOT_SOURCES: &[&str] = &["target", "node_modules", "dist", ".git"];
 
-/// A hash over files and facts. Not for security: a stale build is the worst that a collision makes.
+/// A hash over files and facts. It is not for security: the worst effect of a collision is a stale build.
 #[derive(Debug, Default)]
 pub(crate) struct Fingerprint {
     hasher: DefaultHasher,
@@ -29,12 +29,12 @@ impl Fingerprint {
         self
     }
 
-    /// Adds a file, or every source below a folder: its relative name and content. What is missing counts as such.
+    /// Adds a file, or every source below a folder: its relative name and content. A missing file counts as such.
     pub(crate) fn sources(self, project: &Project, relative: &str) -> Result<Self> {
         self.sources_without(project, relative, &[])
     }
 
-    /// The same without what is below `except`, named from the root.
+    /// The same without the files below `except`, named from the root.
     pub(crate) fn sources_without(
         mut self,
         project: &Project,
@@ -55,7 +55,7 @@ impl Fingerprint {
         Ok(self)
     }
 
-    /// Closes the fingerprint of what is called `name`.
+    /// Completes the fingerprint of the output called `name`.
     pub(crate) fn finish(self, project: &Project, name: &str) -> Stamp {
         Stamp {
             path: project.scratch_dir().join("fingerprints").join(name),
@@ -64,7 +64,7 @@ impl Fingerprint {
     }
 }
 
-/// A finished fingerprint and where the last build left its own.
+/// A finished fingerprint, and the path of the last build's fingerprint.
 #[derive(Debug)]
 pub(crate) struct Stamp {
     path: PathBuf,
@@ -78,7 +78,7 @@ impl Stamp {
             && outputs.iter().all(|output| output.exists())
     }
 
-    /// Says that the outputs are about to change: until [`Stamp::record`], they are not current.
+    /// Marks the outputs as about to change: until [`Stamp::record`], they are not current.
     pub(crate) fn invalidate(&self) -> Result<()> {
         match fs::remove_file(&self.path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -88,9 +88,9 @@ impl Stamp {
         }
     }
 
-    /// Remembers that the outputs are made from these inputs.
+    /// Records that the outputs were made from these inputs.
     pub(crate) fn record(&self) -> Result<()> {
-        let folder = self.path.parent().context("a stamp lies in a folder")?;
+        let folder = self.path.parent().context("a stamp is in a folder")?;
         fs::create_dir_all(folder)
             .and_then(|()| fs::write(&self.path, &self.value))
             .with_context(|| format!("cannot write {}", self.path.display()))

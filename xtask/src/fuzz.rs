@@ -1,6 +1,6 @@
 //! The fuzz targets in `fuzz/`, built by cargo alone and run for a minute.
 //!
-//! `cargo fuzz` does the same with a nightly compiler only; the flags are what it passes.
+//! `cargo fuzz` does the same with a nightly compiler only; the flags are the same as there.
 
 use std::{
     env, fs,
@@ -18,16 +18,16 @@ use crate::{
 };
 
 pub(crate) const STEP: Step<'static> =
-    Step { name: "fuzz", what: "random bytes, frames and lives of a client", slow: Some("1 to 3 min") };
+    Step { name: "fuzz", what: "random bytes, frames and sessions of a client", slow: Some("1 to 3 min") };
 
-/// The targets, and where the bytes of each come from besides chance.
+/// The targets, and the seeds of each.
 const TARGETS: &[Target] = &[
     Target { name: "decode_commands", seeds: Some("fuzz/seeds/decode_commands") },
     Target { name: "decode_frames", seeds: Some("fuzz/seeds/decode_frames") },
     Target { name: "client", seeds: None },
 ];
 
-/// For all targets together.
+/// The total for all targets.
 const TIME: Duration = Duration::from_secs(60);
 
 struct Target {
@@ -35,7 +35,7 @@ struct Target {
     seeds: Option<&'static str>,
 }
 
-/// Lints and tests the targets, then runs each for its part of the time.
+/// Lints and tests the targets, then runs each for its share of the time.
 pub(crate) fn run(project: &Project, log: &mut Log) -> Result<String> {
     let manifest = project.path("fuzz/Cargo.toml");
     let cargo = |verb: &str| {
@@ -50,7 +50,7 @@ pub(crate) fn run(project: &Project, log: &mut Log) -> Result<String> {
     let compiler = Compiler::of_this_machine()?;
     let mut build = compiler.cargo();
     build.current_dir(project.root()).args(["build", "--release", "--bins", "--manifest-path"]);
-    // With a target named, the flags are not for build scripts and macros.
+    // With an explicit target, the flags do not apply to build scripts and macros.
     build.arg(&manifest).args(["--target", &compiler.host]).env("RUSTFLAGS", compiler.flags());
     log.run(&mut build)?;
 
@@ -66,7 +66,7 @@ pub(crate) fn run(project: &Project, log: &mut Log) -> Result<String> {
 impl Target {
     fn fuzz(&self, project: &Project, programs: &Path, time: Duration, log: &mut Log) -> Result<()> {
         let program = programs.join(self.name).with_extension(env::consts::EXE_EXTENSION);
-        // What was found interesting is kept for the next time.
+        // Interesting inputs are kept for the next run.
         let corpus = project.path("fuzz/corpus").join(self.name);
         let artefacts = project.path("target/artefacts/fuzz").join(self.name);
         for folder in [&corpus, &artefacts] {
@@ -92,19 +92,19 @@ impl Target {
         )
     }
 
-    /// Puts the input into the log, as what the target made of it.
+    /// Logs the input as the target decodes it.
     fn show(&self, program: &Path, input: &Path, log: &mut Log) -> Result<()> {
         let readable = input.with_extension("txt");
         let mut show = process::command(program);
         show.arg(input).env("RUST_LIBFUZZER_DEBUG_PATH", &readable);
         log.run(&mut show)?;
         let text = fs::read_to_string(&readable)
-            .with_context(|| format!("{} says nothing of {}", self.name, input.display()))?;
+            .with_context(|| format!("{} prints nothing about {}", self.name, input.display()))?;
         log.line(&text)
     }
 }
 
-/// The inputs in a folder of what the fuzzer left behind.
+/// The inputs in a folder that the fuzzer wrote.
 fn inputs(folder: &Path) -> Result<Vec<PathBuf>> {
     let entries = fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
     let paths = entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
@@ -115,7 +115,7 @@ fn built(project: &Project) -> PathBuf {
     env::var_os("CARGO_TARGET_DIR").map_or_else(|| project.path("fuzz/target"), PathBuf::from)
 }
 
-/// What the targets are built with: the nightly compiler, if it is here, for its sanitizer; or the usual one.
+/// The compiler of the targets: the nightly one for its sanitizer, if it is installed, or else the usual one.
 struct Compiler {
     host: String,
     sanitizes: bool,
@@ -144,7 +144,7 @@ impl Compiler {
     }
 }
 
-/// What libFuzzer watches, to find out which input leads where no other did.
+/// The instrumentation by which libFuzzer detects that an input reaches new code.
 const COVERAGE: &str = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
                         -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
                         -Cllvm-args=-sanitizer-coverage-pc-table \
@@ -156,7 +156,7 @@ fn nightly(program: &str) -> Command {
     rustup
 }
 
-/// Whether the compiler comes with the sanitizer's library for such a machine.
+/// Whether the compiler has the sanitizer's library for such a machine.
 fn has_sanitizer(host: &str) -> bool {
     ["x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu", "x86_64-apple-darwin", "aarch64-apple-darwin"]
         .contains(&host)

@@ -1,4 +1,4 @@
-//! TypeScript that is printed by Rust: written where its package expects it, never committed.
+//! TypeScript that is printed by Rust. It is written to the place where its package expects it, and never committed.
 
 use std::fs;
 
@@ -26,7 +26,7 @@ pub(crate) const CONTRACT: Generated = Generated {
 };
 
 impl Generated {
-    /// Writes the module; leaves it alone when it is the same already.
+    /// Writes the module, unless its text is unchanged.
     pub(crate) fn write(&self, project: &Project, log: &mut Log) -> Result<()> {
         let mut print = command("cargo");
         print.current_dir(project.root()).args(["run", "--quiet"]).args(self.arguments);
@@ -35,7 +35,7 @@ impl Generated {
         if fs::read_to_string(&path).is_ok_and(|last| last == source) {
             return Ok(());
         }
-        let folder = path.parent().context("a generated module lies in a folder")?;
+        let folder = path.parent().context("a generated module is in a folder")?;
         fs::create_dir_all(folder)
             .and_then(|()| fs::write(&path, source))
             .with_context(|| format!("cannot write {}", path.display()))

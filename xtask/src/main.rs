@@ -1,9 +1,9 @@
-//! `cargo xtask`: everything that is done with this repository, as one command.
+//! `cargo xtask`: every task of this repository, as one command.
 //!
-//! Each verb prints one line per step; what a step's commands print goes to `target/xtask/logs/` and is shown
-//! when the step fails. Running a verb again redoes only what changed.
-#![allow(clippy::print_stdout, reason = "progress lines are what this program is for")]
-#![allow(clippy::print_stderr, reason = "errors are told on standard error")]
+//! Each verb prints one line per step. The output of a step's commands goes to `target/xtask/logs/` and is shown if the
+//! step fails. A second run of a verb repeats only the work for changes.
+#![allow(clippy::print_stdout, reason = "progress lines are the output of this program")]
+#![allow(clippy::print_stderr, reason = "errors go to standard error")]
 
 mod api_docs;
 mod bench;
@@ -41,22 +41,22 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Install what the demo needs: wasm target, wasm-pack, wasm-bindgen, Node's packages.
+    /// Install the tools for the demo: wasm target, wasm-pack, wasm-bindgen, Node's packages.
     Setup {
-        /// Also what the tests need: Chromium, Firefox, their drivers, rustfmt and clippy.
+        /// Also install the tools for the tests: Chromium, Firefox, their drivers, rustfmt and clippy.
         #[arg(long)]
         tests: bool,
     },
     /// Build the npm package @wirehub/client into target/npm/.
     BuildClient,
-    /// Make the API reference of @wirehub/client, in target/npm/docs/.
+    /// Generate the API reference of @wirehub/client, in target/npm/docs/.
     Docs,
     /// Build everything and serve the demo page; Ctrl-C stops it.
     Demo {
         /// Address to listen on.
         #[arg(long, value_name = "ADDR", default_value = demo::DEFAULT_ADDRESS)]
         listen: std::net::SocketAddr,
-        /// Serve the example in Yew (client-wasm/examples/yew) in place of the demo page.
+        /// Serve the example in Yew (client-wasm/examples/yew) instead of the demo page.
         #[arg(long)]
         yew: bool,
     },
@@ -65,7 +65,7 @@ enum Verb {
         /// Steps to run, in the order of `--list`; none means all.
         #[arg(value_name = "STEP", value_parser = test::step_names())]
         steps: Vec<String>,
-        /// Go on after a step that failed.
+        /// Continue after a failed step.
         #[arg(long)]
         keep_going: bool,
         /// Only list the steps.
@@ -74,23 +74,24 @@ enum Verb {
     },
     /// Check the rules of this repository that a program can check.
     Tidy,
-    /// Measure what the server costs, beside the least that can be had. About 4 min.
+    /// Measure the cost of the server, together with the lowest possible cost. About 4 min.
     Bench {
-        /// Which loads (`fan-out`, `echo`, `idle` …), and the options of the program that makes them; `--help` lists
-        /// both. `browser` measures the npm package in Chromium instead.
+        /// The loads (`fan-out`, `echo`, `idle` …), and the options of the load program; `--help` lists both. `browser`
+        /// measures the npm package in Chromium instead.
         #[arg(value_name = "LOAD", trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
-    /// Change a crate's code in small ways, one at a time, and see whether its tests notice. Hours for a whole crate.
+    /// Change a crate's code in small ways, one at a time, and check that its tests notice. Takes hours for a whole
+    /// crate.
     Mutants {
-        /// Which crate.
+        /// The crate.
         #[arg(value_name = "CRATE", default_value = mutants::DEFAULT)]
         package: String,
-        /// What else cargo-mutants is told, such as `--shard 0/8` or `--file client-core/src/core/token.rs`.
+        /// Further arguments for cargo-mutants, such as `--shard 0/8` or `--file client-core/src/core/token.rs`.
         #[arg(value_name = "OPTION", last = true)]
         arguments: Vec<String>,
     },
-    /// Print the npm package's size beside its rivals', and fail above the budget.
+    /// Print the size of the npm package and of its rivals, and fail above the budget.
     Size,
 }
 

@@ -1,4 +1,4 @@
-//! `cargo xtask mutants`: changes the code in small ways, one at a time, and looks whether a test notices.
+//! `cargo xtask mutants`: changes the code in small ways, one at a time, and checks that a test notices.
 
 use std::process::ExitCode;
 
@@ -6,13 +6,13 @@ use anyhow::{Context, Result};
 
 use crate::{console::Console, process, project::Project, setup};
 
-/// The crate that is changed without a word.
+/// The crate that is changed by default.
 pub(crate) const DEFAULT: &str = "wirehub-client-core";
 
-/// How long a crate's tests may take on one of the changed crates: many of these never end. In seconds.
+/// The time limit in seconds for a crate's tests on a changed crate: many of these never end.
 const TIMEOUT: &str = "300";
 
-/// In how many worlds the simulation tries each change: most show in the first few.
+/// The number of worlds in which the simulation tries each change: most changes show in the first few.
 const SEEDS: &str = "20";
 
 /// Runs cargo-mutants over a crate with that crate's own tests; `arguments` go to it. Its report is in `target/mutants/`.
@@ -24,7 +24,7 @@ pub(crate) fn verb(
 ) -> Result<ExitCode> {
     let program = setup::for_mutants(project, console)?;
     let mut mutants = process::command(program);
-    // It is one of cargo's own verbs, and expects to be called like that.
+    // It is a verb of cargo, and expects to be called like one.
     mutants.current_dir(project.root()).arg("mutants").args(["--package", package]);
     mutants.args(["--jobs", "1", "--timeout", TIMEOUT, "--profile", "mutants", "--no-shuffle"]);
     mutants.arg("--output").arg(project.path("target/mutants")).args(arguments);

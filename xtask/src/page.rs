@@ -1,4 +1,4 @@
-//! The demo page: installs @wirehub/client from its packed file, like any user, and is built by its own tools.
+//! The demo page. It installs @wirehub/client from its packed file, like any user, and is built by its own tools.
 
 use anyhow::{Result, ensure};
 
@@ -17,15 +17,15 @@ pub(crate) const STEP: Step<'static> =
 /// The built page, for the demo server's `--static`.
 pub(crate) const BUILT: &str = "www/dist";
 
-/// What lies beside the page's sources and is no part of it.
+/// Files next to the page's sources that are not part of it.
 const NOT_THE_PAGE: &[&str] = &["www/contract", "www/server", "www/tests"];
 
-/// Builds the page, and the client before it, when their sources changed.
+/// Builds the page, and the client before it, if their sources have changed.
 pub(crate) fn ensure_built(project: &Project, tools: &Tools, log: &mut Log) -> Result<()> {
     let www = project.path("www");
     ensure!(
         www.join("package.json").is_file(),
-        "www/package.json is missing: this checkout is not complete, run `git status` to see what is gone"
+        "www/package.json is missing: this checkout is incomplete, `git status` lists the missing files"
     );
     let tarball = build_client::ensure_built(project, tools, log)?;
     generated::CONTRACT.write(project, log)?;
@@ -38,8 +38,8 @@ pub(crate) fn ensure_built(project: &Project, tools: &Tools, log: &mut Log) -> R
         return log.line("nothing changed since the last build");
     }
     stamp.invalidate()?;
-    // Naming the file makes npm take it as it is now. By the lock file alone it would compare, or fetch from its
-    // cache, the build of the day on which the lock file was written.
+    // With an explicit file, npm installs its current content. With the lock file alone, npm would compare it with the
+    // build of the day on which the lock file was written, or take that build from its cache.
     log.run(tools.npm(&www).args(["install", "--no-save"]).arg(&tarball))?;
     log.run(tools.npm(&www).args(["run", "build"]))?;
     stamp.record()

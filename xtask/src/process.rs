@@ -9,8 +9,8 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-/// What `cargo run` tells the program it runs about itself. A build started below must not see it, or it
-/// would take this package's facts for its own.
+/// Variables that `cargo run` sets for its program. A build started by this program must not see them, or it would take
+/// them for facts about its own package.
 const CARGO_RUN_VARIABLES: &[&str] =
     &["CARGO", "CARGO_MANIFEST_DIR", "CARGO_MANIFEST_PATH", "CARGO_PKG_", "CARGO_BIN_", "CARGO_CRATE_NAME"];
 
@@ -30,7 +30,7 @@ pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
     command
 }
 
-/// What the command prints on standard output, trimmed; an error when it fails or cannot start.
+/// The command's standard output, trimmed; an error if it fails or can't be started.
 pub(crate) fn output_of(command: &mut Command) -> Result<String> {
     let shown = describe(command);
     let output = command.output().with_context(|| format!("cannot start `{shown}`"))?;
@@ -42,7 +42,7 @@ pub(crate) fn output_of(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
-/// The command as one would type it.
+/// The command as typed in a shell.
 pub(crate) fn describe(command: &Command) -> String {
     let mut line = command.get_program().to_string_lossy().into_owned();
     for argument in command.get_args() {

@@ -1,4 +1,4 @@
-//! Where things are in the checkout, and what its manifests say.
+//! The paths in the checkout, and the contents of its manifests.
 
 use std::{
     env, fs,
@@ -27,7 +27,7 @@ impl Project {
         Ok(Self { root: root.to_path_buf() })
     }
 
-    /// A checkout that a test made.
+    /// A checkout made by a test.
     #[cfg(test)]
     pub(crate) fn at(root: &Path) -> Self {
         Self { root: root.to_path_buf() }
@@ -42,7 +42,7 @@ impl Project {
         self.root.join(relative)
     }
 
-    /// Where this program keeps what it makes for itself.
+    /// The folder for this program's own files.
     pub(crate) fn scratch_dir(&self) -> PathBuf {
         self.path("target/xtask")
     }
@@ -51,13 +51,13 @@ impl Project {
         self.scratch_dir().join("logs")
     }
 
-    /// Where cargo puts a binary of the workspace built with `profile`.
+    /// The path of a workspace binary built with `profile`.
     pub(crate) fn binary(&self, profile: &str, name: &str) -> PathBuf {
         let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| self.path("target"), PathBuf::from);
         target.join(profile).join(name).with_extension(env::consts::EXE_EXTENSION)
     }
 
-    /// The exact version (`1.2.3`) that the root manifest pins `dependency` to with `=1.2.3`.
+    /// The exact version (`1.2.3`) to which the root manifest pins `dependency` with `=1.2.3`.
     pub(crate) fn pinned_version(&self, dependency: &str) -> Result<String> {
         let path = self.path("Cargo.toml");
         let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;

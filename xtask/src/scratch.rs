@@ -12,7 +12,7 @@ pub(crate) struct Scratch {
 }
 
 impl Scratch {
-    /// An empty folder; `name` must be the test's own.
+    /// An empty folder; `name` must be unique to the test.
     pub(crate) fn new(name: &str) -> Self {
         let path = env::temp_dir().join(format!("wirehub-xtask-{}-{name}", process::id()));
         fs::create_dir_all(&path).unwrap();

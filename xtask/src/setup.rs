@@ -1,4 +1,4 @@
-//! `cargo xtask setup`: everything the builds, the demo and the tests need, installed once.
+//! `cargo xtask setup`: the tools for the builds, the demo and the tests, installed once.
 
 mod browsers;
 mod cargo_tools;
@@ -25,7 +25,7 @@ use self::{
 };
 use crate::{console::Console, process, project::Project};
 
-/// What the builds use, once [`for_demo`] has seen that it is there.
+/// The tools for the builds, once [`for_demo`] has checked them.
 #[derive(Debug)]
 pub(crate) struct Tools {
     wasm: WasmToolchain,
@@ -60,13 +60,13 @@ impl Tools {
     }
 }
 
-/// Installs what building and serving the demo needs; quick when it is there.
+/// Installs the tools for building and serving the demo; quick if they are installed.
 pub(crate) fn for_demo(project: &Project, console: &Console) -> Result<Tools> {
     let mut packages = SystemPackages::new();
     builds(project, console, &mut packages)
 }
 
-/// Installs what the tests need as well: browsers, their drivers, proxies, formatter, linter and a C++ compiler.
+/// Also installs the tools for the tests: browsers, their drivers, proxies, formatter, linter and a C++ compiler.
 pub(crate) fn for_tests(project: &Project, console: &Console) -> Result<(Tools, Browsers)> {
     let mut packages = SystemPackages::new();
     components::ensure(console)?;
@@ -78,23 +78,23 @@ pub(crate) fn for_tests(project: &Project, console: &Console) -> Result<(Tools, 
     Ok((tools, browsers))
 }
 
-/// Installs what compiling to wasm needs, without the tools that package the result.
+/// Installs the compiler for wasm, without the tools that package the result.
 pub(crate) fn for_wasm(project: &Project, console: &Console) -> Result<WasmToolchain> {
     wasm_target::ensure(project, console, &mut SystemPackages::new())
 }
 
-/// Installs what building the fuzz targets needs.
+/// Installs the tools for building the fuzz targets.
 pub(crate) fn for_fuzz(console: &Console) -> Result<()> {
     components::ensure(console)?;
     cpp::ensure(console, &mut SystemPackages::new())
 }
 
-/// Installs the proxies that tests put before a server.
+/// Installs the proxies for the tests.
 pub(crate) fn for_proxies(console: &Console) -> Result<()> {
     proxies::ensure(console, &mut SystemPackages::new())
 }
 
-/// Installs what changes the code to try the tests, which nothing else needs; gives where it is.
+/// Installs cargo-mutants, which no other task needs; returns its path.
 pub(crate) fn for_mutants(project: &Project, console: &Console) -> Result<PathBuf> {
     cargo_tools::ensure(project, console, &CARGO_MUTANTS.pinned())
 }

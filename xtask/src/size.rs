@@ -1,4 +1,4 @@
-//! `cargo xtask size`: what a page downloads for the client, beside what it downloads for others.
+//! `cargo xtask size`: the download size of the client, and of other clients.
 
 use std::{
     fmt, fs,
@@ -16,10 +16,10 @@ use crate::{
     setup::{self, Tools},
 };
 
-pub(crate) const STEP: Step<'static> = Step { name: "size", what: "weighing the npm package", slow: None };
+pub(crate) const STEP: Step<'static> = Step { name: "size", what: "the size of the npm package", slow: None };
 
-/// The most that the client may weigh, in bytes: module and JavaScript, minified, `gzip -9`. It is a budget,
-/// and no race: nothing is written in a way that the next reader can't follow to save some of it.
+/// The largest size of the client, in bytes: module and JavaScript, minified, `gzip -9`. It is a budget, not a race:
+/// readable code is more important than a few bytes.
 const BUDGET: u64 = 30_000;
 
 /// Other clients, minified, `gzip -9`, everything they export, in bytes.
@@ -44,7 +44,7 @@ pub(crate) fn verb(project: &Project, console: &Console) -> Result<()> {
     weight.check()
 }
 
-/// What the client weighs, in bytes, compressed.
+/// The size of the client, in bytes, compressed.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Weight {
     wasm: u64,
@@ -60,7 +60,7 @@ impl Weight {
         format!("wasm {}, JavaScript {}", kilobytes(self.wasm), kilobytes(self.javascript))
     }
 
-    /// Us among the others, lightest first.
+    /// This client among the others, smallest first.
     pub(crate) fn table(self) -> String {
         let ours = format!("@wirehub/client: {}", self.parts());
         let mut rows: Vec<(&str, u64)> = RIVALS.to_vec();
@@ -71,7 +71,7 @@ impl Weight {
         rows.join("\n")
     }
 
-    /// Holds the weight against the budget.
+    /// Compares the size with the budget.
     pub(crate) fn check(self) -> Result<()> {
         ensure!(
             self.total() <= BUDGET,
@@ -90,7 +90,7 @@ impl fmt::Display for Weight {
     }
 }
 
-/// Weighs the packed package: unpacks it, bundles everything it exports as a page's bundler would, compresses.
+/// Measures the packed package: unpacks it, bundles every export like a page's bundler, compresses.
 pub(crate) fn weigh(project: &Project, tools: &Tools, log: &mut Log) -> Result<Weight> {
     let tarball = build_client::ensure_built(project, tools, log)?;
     let folder = project.scratch_dir().join("size");
@@ -110,7 +110,7 @@ pub(crate) fn weigh(project: &Project, tools: &Tools, log: &mut Log) -> Result<W
     bundler
         .current_dir(&folder)
         .args(["entry.js", "--bundle", "--minify", "--format=esm", "--platform=browser"])
-        // The module stays a file of its own, weighed below.
+        // The module stays a file of its own, which is measured below.
         .args(["--loader:.wasm=file", "--outfile=bundle.js"]);
     log.run(&mut bundler)?;
 

@@ -23,25 +23,25 @@ use crate::{
 pub(crate) struct TestStep {
     step: Step<'static>,
     needs: Needs,
-    /// Whether it runs tests: then one that ran none has failed, whatever its runner says.
+    /// Whether it runs tests. If so, a run without any test is a failure, whatever its runner reports.
     has_tests: bool,
-    /// Returns a remark for the summary; an empty one where there is nothing to say.
+    /// Returns a remark for the summary, which may be empty.
     run: fn(&Context<'_>, &mut Log) -> Result<String>,
 }
 
-/// What has to be installed before a step can run; each includes those above it, but for those on their own.
+/// The tools that a step needs. Each includes those above it, except for those that stand alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Needs {
     Toolchain,
-    /// On its own: no other step needs it.
+    /// Alone: no other step needs it.
     CppCompiler,
-    /// The same.
+    /// Alone as well.
     Proxies,
     Builds,
     Browsers,
 }
 
-/// What the steps work with.
+/// The inputs of the steps.
 pub(crate) struct Context<'a> {
     project: &'a Project,
     installed: Installed,
@@ -61,7 +61,7 @@ struct Outcome {
     remark: String,
 }
 
-/// Runs the steps called `names`, or all. Stops at the first that fails unless told to go on.
+/// Runs the steps called `names`, or all of them. Stops at the first failure unless `keep_going`.
 pub(crate) fn verb(
     project: &Project,
     console: &Console,
@@ -90,7 +90,7 @@ pub(crate) fn list() {
     }
 }
 
-/// The names that the command line takes.
+/// The names that the command line accepts.
 pub(crate) fn step_names() -> PossibleValuesParser {
     PossibleValuesParser::new(STEPS.iter().map(|it| it.step.name))
 }
@@ -102,7 +102,7 @@ impl TestStep {
         let result = console.step(self.step, |log| {
             let remark = (self.run)(context, log)?;
             let nothing_ran = self.has_tests && Counts::of_log(&log_path) == Counts::default();
-            ensure!(!nothing_ran, "no test ran, and this step is there to run some");
+            ensure!(!nothing_ran, "no test ran, although this step has tests");
             Ok(remark)
         });
         let mut counts = Counts::of_log(&log_path);
@@ -153,7 +153,7 @@ impl<'a> Context<'a> {
     }
 }
 
-/// Prints the table and the closing line that says how many tests passed and failed.
+/// Prints the table and the closing line with the counts of passed and failed tests.
 fn summarise(outcomes: &[Outcome], chosen: usize) -> ExitCode {
     println!();
     let mut total = Counts::default();
@@ -170,7 +170,7 @@ fn summarise(outcomes: &[Outcome], chosen: usize) -> ExitCode {
     }
     let left = chosen.saturating_sub(outcomes.len());
     if left > 0 {
-        println!("steps that were not run: {left} (`--keep-going` runs them all the same)");
+        println!("steps that were not run: {left} (`--keep-going` runs them nevertheless)");
     }
     let took = outcomes.iter().map(|outcome| outcome.took).sum();
     println!("\n{} steps in {}", outcomes.len(), human(took));

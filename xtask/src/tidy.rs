@@ -4,6 +4,7 @@ mod arrows;
 mod docs;
 mod files;
 mod manifests;
+mod plain_words;
 mod purity;
 mod queues;
 mod rust_source;
@@ -25,28 +26,29 @@ use crate::{
 pub(crate) const STEP: Step<'static> =
     Step { name: "tidy", what: "the rules that a program can check", slow: None };
 
-/// A rule and how to look for what breaks it.
+/// A rule and its check.
 struct Check {
     rule: &'static str,
     run: fn(&Tree) -> Result<Vec<Finding>>,
 }
 
-/// The rules that are seen in the files alone. [`wasm_imports`] builds something and comes after them.
+/// The rules that need only the files. [`wasm_imports`] builds something, and runs after them.
 const CHECKS: &[Check] = &[
     Check { rule: "crates depend on each other one way only", run: arrows::check },
-    Check { rule: "dependency versions and lints stand in the root manifest", run: manifests::check },
-    Check { rule: "a published crate says what it is", run: manifests::check_metadata },
+    Check { rule: "dependency versions and lints are in the root manifest", run: manifests::check },
+    Check { rule: "a published crate has its metadata", run: manifests::check_metadata },
     Check { rule: "common and client-core read no clock, no entropy, no socket", run: purity::check },
     Check { rule: "no channel is unbounded", run: queues::check },
     Check { rule: "source files are short", run: files::check_lengths },
-    Check { rule: "what is left to do says what", run: files::check_leftovers },
+    Check { rule: "marks of unfinished work have a text", run: files::check_leftovers },
     Check { rule: "no binary is committed", run: files::check_binaries },
     Check { rule: "lock files name no registry", run: files::check_lock_files },
     Check { rule: "both licences are there", run: files::check_licences },
-    Check { rule: "documents name what exists", run: docs::check },
+    Check { rule: "documents refer to existing things", run: docs::check },
+    Check { rule: "comments and documents are in plain words", run: plain_words::check },
 ];
 
-/// Something that breaks a rule.
+/// A violation of a rule.
 #[derive(Debug, PartialEq, Eq)]
 struct Finding {
     place: String,
@@ -79,7 +81,7 @@ pub(crate) fn verb(project: &Project, console: &Console) -> Result<()> {
 /// Checks every rule; returns how many there are.
 ///
 /// # Errors
-/// Names every finding.
+/// The error lists every finding.
 pub(crate) fn run(project: &Project, wasm: &WasmToolchain, log: &mut Log) -> Result<String> {
     let tree = Tree::read(project)?;
     let mut findings = Vec::new();
@@ -94,7 +96,7 @@ pub(crate) fn run(project: &Project, wasm: &WasmToolchain, log: &mut Log) -> Res
     Ok(format!("{} rules", CHECKS.len().saturating_add(1)))
 }
 
-/// Logs how a rule fared and passes the findings on.
+/// Logs the result of a rule, and returns the findings.
 fn report(rule: &str, findings: Vec<Finding>, log: &mut Log) -> Result<Vec<Finding>> {
     let verdict = if findings.is_empty() { "ok" } else { "BROKEN" };
     log.line(&format!("{rule}: {verdict}"))?;

@@ -1,4 +1,4 @@
-//! The example in Yew: a workspace of its own, compiled to a module beside its page.
+//! The example in Yew: a workspace of its own, compiled to a module next to its page.
 
 use std::process::Command;
 
@@ -14,21 +14,21 @@ use crate::{
 pub(crate) const STEP: Step<'static> =
     Step { name: "yew", what: "building the example in Yew", slow: Some("about 1 min the first time") };
 
-/// The example's folder, for the demo server's `--static`: its page is there as it is, the module in `dist`.
+/// The example's folder, for the demo server's `--static`: it contains the page, and the module in `dist`.
 pub(crate) const FOLDER: &str = "client-wasm/examples/yew";
 
-/// Builds the example; cargo sees whether anything has changed.
+/// Builds the example; cargo detects changes.
 pub(crate) fn build(project: &Project, tools: &Tools, log: &mut Log) -> Result<()> {
     let mut build = tools.wasm_command("wasm-pack");
     build.current_dir(project.root()).args(["build", FOLDER, "--dev", "--target", "web"]);
-    // Setup has installed what it needs; it must not fetch anything by itself.
+    // Setup has installed the tools; wasm-pack must not download anything itself.
     build.args(["--mode", "no-install", "--no-pack", "--no-typescript"]);
     // Relative to the example.
     build.args(["--out-dir", "dist"]);
     log.run(&mut build)
 }
 
-/// What the steps for the workspace do not see, because the example is not of it.
+/// The lints that the steps for the workspace miss, because the example is not part of it.
 pub(crate) fn lint(project: &Project, log: &mut Log) -> Result<()> {
     log.run(cargo(project, "fmt").args(["--all", "--check"]))?;
     log.run(cargo(project, "clippy").args(["--workspace", "--all-targets", "--", "-D", "warnings"]))

@@ -1,4 +1,4 @@
-//! Chromium, Firefox and the drivers that let tests steer them.
+//! Chromium, Firefox and the drivers with which tests control them.
 
 use std::path::{Path, PathBuf};
 
@@ -10,7 +10,7 @@ use crate::{
     process::{self, command, output_of},
 };
 
-/// Where the browsers and their drivers are.
+/// The paths of the browsers and their drivers.
 #[derive(Debug)]
 pub(crate) struct Browsers {
     pub(crate) chromium: PathBuf,
@@ -19,10 +19,10 @@ pub(crate) struct Browsers {
     pub(crate) geckodriver: PathBuf,
 }
 
-/// A program under the names that systems give it.
+/// A program under its names on different systems.
 struct Program {
     title: &'static str,
-    /// Looked for on `PATH`, or as they are where absolute; first come, first taken.
+    /// Searched on `PATH`, or used as a path if absolute; the first match is taken.
     names: &'static [&'static str],
     debian_package: &'static str,
 }
@@ -50,7 +50,7 @@ const FIREFOX: Program = Program {
     debian_package: "firefox-esr",
 };
 
-/// Makes sure of both browsers.
+/// Checks both browsers, and installs missing ones.
 pub(super) fn ensure(
     console: &Console,
     packages: &mut SystemPackages,
@@ -90,7 +90,7 @@ impl Program {
             )
         })?;
         let version = output_of(command(&path).arg("--version"))
-            .with_context(|| format!("{} is there and does not run: reinstall it", path.display()))?;
+            .with_context(|| format!("{} is installed and does not run: reinstall it", path.display()))?;
         console.ready(self.title, version.lines().next().unwrap_or_default());
         Ok(path)
     }

@@ -1,6 +1,6 @@
-//! Programs that come from crates.io: wasm-pack, wasm-bindgen, geckodriver, cargo-mutants.
+//! Programs from crates.io: wasm-pack, wasm-bindgen, geckodriver, cargo-mutants.
 //!
-//! They are compiled without optimisation: each works for a second or two, and the optimiser alone would take longer
+//! They are compiled without optimisation: each runs for a second or two, and the optimiser alone would take longer
 //! than the rest of the compiler. They share a target folder, and with it their common dependencies.
 
 use std::{
@@ -22,7 +22,7 @@ pub(super) const WASM_PACK: CargoTool = CargoTool {
     program: "wasm-pack",
     version_arguments: &["--version"],
     version: "0.15.1",
-    // Like wasm-bindgen's, which then shares most of its dependencies with it.
+    // Like wasm-bindgen, which then shares most of its dependencies with it.
     locked: false,
     slow: "about 1 min",
 };
@@ -33,7 +33,7 @@ pub(super) const WASM_BINDGEN: CargoTool = CargoTool {
     program: "wasm-bindgen",
     version_arguments: &["--version"],
     version: "",
-    // Its lock file has named crate versions that were withdrawn later.
+    // Its lock file has contained crate versions that were withdrawn later.
     locked: false,
     slow: "about 1 min",
 };
@@ -50,14 +50,14 @@ pub(super) const GECKODRIVER: CargoTool = CargoTool {
 pub(super) const CARGO_MUTANTS: CargoTool = CargoTool {
     package: "cargo-mutants",
     program: "cargo-mutants",
-    // A verb of cargo: it expects its own name first.
+    // It is a verb of cargo: it expects its own name first.
     version_arguments: &["mutants", "--version"],
     version: "27.1.0",
     locked: true,
     slow: "1 to 2 min",
 };
 
-/// The release profile without the parts that take long. It still leaves out the checks of a debug build.
+/// The release profile without its slow parts. Unlike a debug build, it has no runtime checks.
 const QUICK_PROFILE: &[(&str, &str)] = &[
     ("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0"),
     ("CARGO_PROFILE_RELEASE_LTO", "off"),
@@ -94,18 +94,18 @@ impl CargoTool {
     }
 }
 
-/// Where tools go whose program exists on this machine in another version, which stays as it is.
+/// The folder for tools that exist on this machine in another version, which is left unchanged.
 pub(super) fn private_bin(project: &Project) -> PathBuf {
     private_root(project).join("bin")
 }
 
-/// Where `cargo install` puts programs.
+/// The folder of programs installed by `cargo install`.
 pub(super) fn cargo_bin() -> Option<PathBuf> {
     let home = env::var_os("CARGO_HOME").map(PathBuf::from);
     Some(home.or_else(|| Some(env::home_dir()?.join(".cargo")))?.join("bin"))
 }
 
-/// The program at that version; builds it when it is not there.
+/// The program at that version; it is built if it is missing.
 pub(super) fn ensure(project: &Project, console: &Console, pinned: &Pinned) -> Result<PathBuf> {
     let Pinned { tool, version } = pinned;
     let mut folders = vec![private_bin(project)];
@@ -158,7 +158,7 @@ fn is_version(tool: &CargoTool, program: &Path, version: &str) -> bool {
     output_of(command(program).args(tool.version_arguments)).is_ok_and(|told| names_version(&told, version))
 }
 
-/// Whether `tool 1.2.3 (…)` names exactly `1.2.3`.
+/// Whether `tool 1.2.3 (…)` contains exactly `1.2.3`.
 fn names_version(told: &str, version: &str) -> bool {
     told.lines().next().is_some_and(|line| line.split_whitespace().any(|word| word == version))
 }

@@ -7,7 +7,7 @@ use crate::{
     process::{command, output_of},
 };
 
-/// Makes `cargo fmt` and `cargo clippy` work.
+/// Installs them if `cargo fmt` or `cargo clippy` does not work.
 pub(super) fn ensure(console: &Console) -> Result<()> {
     for (component, subcommand) in [("rustfmt", "fmt"), ("clippy", "clippy")] {
         if output_of(command("cargo").args([subcommand, "--version"])).is_ok() {
@@ -16,9 +16,8 @@ pub(super) fn ensure(console: &Console) -> Result<()> {
         }
         let step = Step { name: component, what: "adding it to the toolchain", slow: None };
         console.step(step, |log| {
-            log.run(command("rustup").args(["component", "add", component])).with_context(|| {
-                format!("make `cargo {subcommand}` work (rustup.rs has it), then run this again")
-            })
+            log.run(command("rustup").args(["component", "add", component]))
+                .with_context(|| format!("install `cargo {subcommand}` (see rustup.rs), then run this again"))
         })?;
     }
     Ok(())

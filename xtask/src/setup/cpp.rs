@@ -1,4 +1,4 @@
-//! A C++ compiler, in which the fuzzer's own part is written, and `make`, by which the server's allocator is built.
+//! A C++ compiler for libFuzzer, and `make` for the server's allocator.
 
 use anyhow::{Context, Result};
 
@@ -8,7 +8,7 @@ use crate::{
     process::{command, output_of},
 };
 
-/// Makes sure of both where build scripts find them.
+/// Checks that build scripts find both, and installs missing ones.
 pub(super) fn ensure(console: &Console, packages: &mut SystemPackages) -> Result<()> {
     if !is_there() {
         let step =

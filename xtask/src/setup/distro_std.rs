@@ -1,9 +1,9 @@
-//! A detour for machines whose rustup cannot download: Debian's own compiler and library source.
+//! A detour for machines whose rustup can't download: Debian's own compiler and library source.
 //!
-//! Debian packages a current compiler (for building browsers) without a library for wasm32-unknown-unknown, and
-//! the library's source beside it. We build that library once, put it where the compiler looks for it, and
-//! tell rustup about the compiler under the name `distro`. A marker beside the library holds the compiler it
-//! was built by, so an upgraded compiler gets a new library.
+//! Debian packages a current compiler (for building browsers) without a library for wasm32-unknown-unknown, and the
+//! library's source separately. We build that library once, copy it to the compiler's library folder, and register the
+//! compiler with rustup under the name `distro`. A marker next to the library names the compiler that built it, so that
+//! an upgraded compiler gets a new library.
 
 use std::{fs, path::Path};
 
@@ -25,7 +25,7 @@ const CARGO: &str = "/usr/bin/cargo";
 const LINKER: &str = "wasm-ld-19";
 const LIBRARY: &str = "/usr/lib/rustlib/wasm32-unknown-unknown/lib";
 const MARKER: &str = "/usr/lib/rustlib/wasm32-unknown-unknown/lib/built-by";
-/// The name that rustup knows Debian's compiler by.
+/// The name of Debian's compiler in rustup.
 const TOOLCHAIN: &str = "distro";
 
 /// The empty crate whose build makes cargo build the standard library.
@@ -39,7 +39,7 @@ edition = \"2024\"
 [workspace]
 ";
 
-/// The toolchain, if an earlier run has made it and the compiler is still the same.
+/// The toolchain, if an earlier run has made it and the compiler is unchanged.
 pub(super) fn ready() -> Option<WasmToolchain> {
     let linked = output_of(command("rustc").arg("-vV").env("RUSTUP_TOOLCHAIN", TOOLCHAIN)).ok()?;
     (library_is_current() && linked == compiler().ok()?).then(toolchain)
@@ -78,10 +78,9 @@ pub(super) fn install(
             place(project, log, packages)
         })?;
     }
-    let step = Step { name: "wasm link", what: "telling rustup about Debian's compiler", slow: None };
+    let step = Step { name: "wasm link", what: "registering Debian's compiler with rustup", slow: None };
     console.step(step, |log| log.run(command("rustup").args(["toolchain", "link", TOOLCHAIN, "/usr"])))?;
-    ready()
-        .context("the toolchain was made and does not answer: run `rustup run distro rustc -vV` to see why")
+    ready().context("the toolchain was made and does not run: `rustup run distro rustc -vV` shows the reason")
 }
 
 fn toolchain() -> WasmToolchain {
@@ -91,12 +90,12 @@ fn toolchain() -> WasmToolchain {
     ])
 }
 
-/// Whether the library is there and was built by Debian's compiler as it is now.
+/// Whether the library is there and was built by the current version of Debian's compiler.
 fn library_is_current() -> bool {
     fs::read_to_string(MARKER).is_ok_and(|built_by| compiler().is_ok_and(|now| now == built_by))
 }
 
-/// What Debian's compiler says it is.
+/// The version of Debian's compiler.
 fn compiler() -> Result<String> {
     output_of(command(RUSTC).arg("-vV"))
 }
@@ -107,7 +106,7 @@ fn build(project: &Project, log: &mut Log) -> Result<()> {
         .and_then(|()| fs::write(folder.join("Cargo.toml"), MANIFEST))
         .and_then(|()| fs::write(folder.join("src/lib.rs"), "#![no_std]\n"))
         .with_context(|| format!("cannot write the crate in {}", folder.display()))?;
-    // What an older compiler left would be copied along.
+    // Files of an older compiler would be copied too.
     let target = folder.join("target");
     if target.exists() {
         fs::remove_dir_all(&target).with_context(|| format!("cannot remove {}", target.display()))?;
@@ -125,7 +124,7 @@ fn build(project: &Project, log: &mut Log) -> Result<()> {
     log.run(&mut build)
 }
 
-/// Copies the library to where the compiler looks for it; the marker comes last, when all is there.
+/// Copies the library to the compiler's library folder. The marker comes last, when everything is there.
 fn place(project: &Project, log: &mut Log, packages: &SystemPackages) -> Result<()> {
     let built = project.scratch_dir().join(CRATE).join("target").join(TARGET).join("release/deps");
     let own = format!("lib{}-", CRATE.replace('-', "_"));

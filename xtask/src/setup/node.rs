@@ -1,4 +1,4 @@
-//! Node.js, npm, and the build tools that come from npm.
+//! Node.js, npm, and the build tools from npm.
 
 use std::path::PathBuf;
 
@@ -12,10 +12,10 @@ use crate::{
     project::Project,
 };
 
-/// The oldest Node.js that the page's build runs with.
+/// The oldest Node.js for the page's build.
 const OLDEST_NODE: (u32, u32) = (20, 19);
 
-/// Makes sure of Node.js and npm.
+/// Checks Node.js and npm, and installs them if they are missing.
 pub(super) fn ensure(console: &Console, packages: &mut SystemPackages) -> Result<()> {
     if found().is_none() && packages.available() {
         let step = Step { name: "node", what: "installing Node.js and npm", slow: Some("about 1 min") };
@@ -25,7 +25,7 @@ pub(super) fn ensure(console: &Console, packages: &mut SystemPackages) -> Result
     let wanted =
         format!("install Node.js {major}.{minor} or newer with npm (nodejs.org), then run this again");
     let Some((node, npm)) = found() else { bail!("node or npm is not on PATH: {wanted}") };
-    let release = release(&node).with_context(|| format!("node says its version is \"{node}\": {wanted}"))?;
+    let release = release(&node).with_context(|| format!("node reports the version \"{node}\": {wanted}"))?;
     if release < OLDEST_NODE {
         bail!("this machine's Node.js is {node}: {wanted}");
     }
@@ -54,7 +54,7 @@ pub(super) fn ensure_tools(project: &Project, console: &Console) -> Result<PathB
     Ok(programs)
 }
 
-/// The versions of node and npm, when both run.
+/// The versions of node and npm, if both run.
 fn found() -> Option<(String, String)> {
     let node = output_of(command("node").arg("--version")).ok()?;
     let npm = output_of(command("npm").arg("--version")).ok()?;

@@ -1,4 +1,4 @@
-//! What tests put around a server: the proxies before it, and what makes it a certificate.
+//! The programs around a server in the tests: proxies, and a generator of certificates.
 
 use std::path::{Path, PathBuf};
 
@@ -10,11 +10,11 @@ use crate::{
     process::{command, find, output_of},
 };
 
-/// A program, Debian's package of it, and how it tells its version.
+/// A program, Debian's package of it, and its option that prints the version.
 const PROGRAMS: [(&str, &str, &str); 3] =
     [("nginx", "nginx-light", "-v"), ("haproxy", "haproxy", "-v"), ("openssl", "openssl", "version")];
 
-/// Makes sure of all of them.
+/// Checks all of them, and installs missing ones.
 pub(super) fn ensure(console: &Console, packages: &mut SystemPackages) -> Result<()> {
     let missing: Vec<&str> =
         PROGRAMS.iter().filter(|(name, ..)| path(name).is_none()).map(|(_, package, _)| *package).collect();
@@ -27,13 +27,13 @@ pub(super) fn ensure(console: &Console, packages: &mut SystemPackages) -> Result
         let path =
             path(name).with_context(|| format!("{name} is not on PATH: install it, then run this again"))?;
         output_of(command(&path).arg(version))
-            .with_context(|| format!("{} is there and does not run: reinstall it", path.display()))?;
+            .with_context(|| format!("{} is installed and does not run: reinstall it", path.display()))?;
         console.ready(name, "there");
     }
     Ok(())
 }
 
-/// Debian keeps servers where only root looks.
+/// Debian keeps servers in folders that are in root's path only.
 fn path(name: &str) -> Option<PathBuf> {
     find(name).or_else(|| {
         ["/usr/sbin", "/usr/local/sbin"]

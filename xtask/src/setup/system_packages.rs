@@ -1,4 +1,4 @@
-//! Debian's package manager, where there is one and we may use it.
+//! Debian's package manager, if it exists and may be used.
 
 use anyhow::{Context, Result, bail};
 
@@ -9,7 +9,7 @@ use crate::{
 
 use std::{ffi::OsStr, process::Command};
 
-/// How this process may act as root.
+/// The way for this process to act as root.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Privilege {
     Root,
@@ -38,7 +38,7 @@ impl SystemPackages {
     /// Installs the packages by name.
     ///
     /// # Errors
-    /// Says what a person has to do when this program cannot do it.
+    /// The manual steps, if this program can't install them itself.
     pub(super) fn install(&mut self, log: &mut Log, names: &[&str]) -> Result<()> {
         let by_hand =
             || format!("install them yourself (apt-get install {}), then run this again", names.join(" "));
@@ -54,7 +54,7 @@ impl SystemPackages {
         log.run(&mut install).with_context(by_hand)
     }
 
-    /// A command that runs as root, when we may; otherwise as ourselves.
+    /// A command that runs as root, if possible; otherwise as the current user.
     pub(super) fn as_root(&self, program: impl AsRef<OsStr>) -> Command {
         match self.privilege {
             Privilege::Root | Privilege::None => {

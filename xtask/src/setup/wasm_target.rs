@@ -13,14 +13,14 @@ use crate::{
 
 pub(super) const TARGET: &str = "wasm32-unknown-unknown";
 
-/// How to run a build for wasm32-unknown-unknown on this machine.
+/// The settings of a build for wasm32-unknown-unknown on this machine.
 #[derive(Debug)]
 pub(crate) struct WasmToolchain {
     variables: Vec<(&'static str, OsString)>,
 }
 
 impl WasmToolchain {
-    /// The compiler in use has the target: builds need nothing special.
+    /// The compiler in use has the target: builds need no settings.
     fn native() -> Self {
         Self { variables: Vec::new() }
     }
@@ -35,7 +35,7 @@ impl WasmToolchain {
     }
 }
 
-/// Makes sure of the target.
+/// Checks the target, and installs it if it is missing.
 pub(super) fn ensure(
     project: &Project,
     console: &Console,
@@ -51,7 +51,7 @@ pub(super) fn ensure(
     }
     let step = Step { name: "wasm target", what: "rustup target add", slow: Some("a few seconds") };
     let added = console.step(step, |log| {
-        // Not being able to download is an expected outcome: the reason stays in the log.
+        // A failed download is an expected result: the reason stays in the log.
         Ok(log.run(command("rustup").args(["target", "add", TARGET])))
     })?;
     match added {

@@ -1,4 +1,4 @@
-//! How many tests ran, read from what the test runners print.
+//! The number of tests that ran, read from the output of the test runners.
 
 use std::{fmt, fs, path::Path};
 
@@ -10,7 +10,7 @@ pub(super) struct Counts {
 }
 
 impl Counts {
-    /// What a step's log tells; nothing if there is none.
+    /// The counts in a step's log; zero if there is none.
     pub(super) fn of_log(log: &Path) -> Self {
         Self::of_output(&String::from_utf8_lossy(&fs::read(log).unwrap_or_default()))
     }
@@ -27,7 +27,7 @@ impl Counts {
         }
     }
 
-    /// A failed step of which no runner reported a failed test (it did not compile, say) counts as one.
+    /// A failed step without a reported failed test (for example because it did not compile) counts as one.
     pub(super) fn count_failed_step(&mut self) {
         self.failed = self.failed.max(1);
     }

@@ -1,4 +1,4 @@
-//! The demo server, run beside the browser tests.
+//! The demo server for the browser tests.
 
 use std::{
     io::{BufRead, BufReader, Write},
@@ -13,10 +13,10 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::{console::Log, process};
 
-/// The most that the server may take to listen, and to stop.
+/// The time limit for the server to start listening, and to stop.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The tests in the browser have the server's address compiled in: the same port each time saves that build.
+/// The server's address is compiled into the tests for the browser: the same port each time saves that build.
 const USUAL_ADDRESS: &str = "127.0.0.1:47811";
 
 /// A running server, stopped when this is dropped.
@@ -24,7 +24,7 @@ const USUAL_ADDRESS: &str = "127.0.0.1:47811";
 pub(super) struct DemoServer {
     child: Child,
     address: SocketAddr,
-    /// Disconnects when the server closes its output, which is when it ends.
+    /// Disconnects when the server closes its output, that is, when it ends.
     ended: Receiver<SocketAddr>,
 }
 
@@ -38,7 +38,7 @@ impl DemoServer {
         let (found, ended) = mpsc::sync_channel(1);
         thread::spawn(move || {
             for line in BufReader::new(output).lines().map_while(Result::ok) {
-                // The log is for reading after a failure; the server must not stop for it.
+                // The log is only for reading after a failure; an error here must not stop the server.
                 let _ = writeln!(copy, "{line}");
                 if let Some(address) = announced_address(&line) {
                     let _ = found.try_send(address);
@@ -63,12 +63,12 @@ impl DemoServer {
         }
     }
 
-    /// Where it listens.
+    /// The address of the server.
     pub(super) fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Asks the server to stop and checks that it does so, cleanly.
+    /// Asks the server to stop, and checks that it stops cleanly.
     pub(super) fn stop(mut self) -> Result<()> {
         terminate(&mut self.child)?;
         let answer = self.ended.recv_timeout(PATIENCE);
@@ -85,13 +85,13 @@ impl DemoServer {
 
 impl Drop for DemoServer {
     fn drop(&mut self) {
-        // Both fail harmlessly when the server has ended.
+        // Both fail harmlessly if the server has ended.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// The usual address, or any free one while somebody else has it.
+/// The usual address, or any free one if another program uses it.
 fn free_address() -> Result<SocketAddr> {
     let listener = TcpListener::bind(USUAL_ADDRESS)
         .or_else(|_| TcpListener::bind("127.0.0.1:0"))
@@ -154,7 +154,7 @@ mod tests {
 
     #[test]
     #[cfg(unix)]
-    fn a_server_that_ends_at_once_or_badly_is_told() {
+    fn a_server_that_ends_at_once_or_badly_is_reported() {
         let scratch = Scratch::new("server-ends");
         let error = format!("{:#}", start(&scratch, "exit 3").unwrap_err());
         assert!(error.contains("ended before it listened"), "{error}");

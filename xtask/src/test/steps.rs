@@ -1,4 +1,4 @@
-//! The steps of `cargo xtask test`, in their order: what fails fast comes first.
+//! The steps of `cargo xtask test`, in their order: quick failures come first.
 
 use std::{env, path::PathBuf, process::Command};
 
@@ -58,7 +58,7 @@ pub(super) const STEPS: &[TestStep] = &[
         has_tests: true,
         run: |context, log| {
             let mut test = cargo(context);
-            // With every feature: cargo leaves out, without a word, the tests that need one that is off.
+            // With every feature: otherwise cargo silently omits the tests that need a disabled one.
             test.args(["test", "--workspace", "--all-features", "--no-fail-fast"]);
             silent(log.run(&mut test))
         },
@@ -69,7 +69,7 @@ pub(super) const STEPS: &[TestStep] = &[
         has_tests: true,
         run: |context, log| {
             let mut test = cargo(context);
-            // They are passed over where nobody has seen that the proxies are there.
+            // They are skipped unless setup has found the proxies.
             test.args(["test", "-p", "wirehub-tests", "--test", "proxies", "--", "--ignored"]);
             silent(log.run(&mut test))
         },
@@ -150,7 +150,7 @@ pub(super) const STEPS: &[TestStep] = &[
     TestStep {
         step: Step {
             name: "npm-server",
-            what: "the npm package against the server, all day, in Chromium and Firefox",
+            what: "the npm package against the server, for a day, in Chromium and Firefox",
             slow: Some("1 to 2 min"),
         },
         needs: Needs::Browsers,
@@ -180,7 +180,7 @@ pub(super) const STEPS: &[TestStep] = &[
     TestStep {
         step: Step {
             name: "page-test",
-            what: "the demo page, used as a person would",
+            what: "the demo page, used like a person",
             slow: Some("about 1 min"),
         },
         needs: Needs::Browsers,
@@ -205,14 +205,15 @@ pub(super) const STEPS: &[TestStep] = &[
     },
 ];
 
-/// The most that one module of tests may take in a browser, in seconds.
+/// The time limit for one module of tests in a browser, in seconds.
 const BROWSER_TEST_SECONDS: &str = "180";
 
 fn tidy_step(context: &Context<'_>, log: &mut Log) -> Result<String> {
     tidy::run(context.project, context.tools()?.wasm(), log)
 }
 
-/// Packs every published crate as `cargo publish` would, each against the packed others. The clippy step has compiled them.
+/// Packs every published crate as `cargo publish` would, each against the packed others. The clippy step has compiled
+/// them.
 fn pack_crates(context: &Context<'_>, log: &mut Log) -> Result<String> {
     let names = tidy::published(context.project)?;
     let mut pack = cargo(context);
@@ -237,7 +238,7 @@ fn client_in_browser(
 ) -> Result<String> {
     demo::build_server(context.project, log)?;
     let mut server = demo::server(context.project);
-    // The tests' page comes from a server of the test runner's, on a port of its own.
+    // The tests' page comes from a server of the test runner, on a port of its own.
     let server = DemoServer::start(server.args(["--allow-origin", "http://127.0.0.1:*"]), log)?;
 
     let mut test = context.tools()?.wasm_command("wasm-pack");
@@ -329,7 +330,7 @@ fn yew_test(context: &Context<'_>, log: &mut Log) -> Result<String> {
     silent(server.stop())
 }
 
-/// The folder of the tests that are made of other people's tools, with these tools in it.
+/// The folder of the tests with third-party tools, in which these tools are installed.
 fn node_tools(context: &Context<'_>, name: &str, log: &mut Log) -> Result<PathBuf> {
     let path = format!("tests/{name}");
     let folder = context.project.path(&path);
@@ -343,7 +344,7 @@ fn node_tools(context: &Context<'_>, name: &str, log: &mut Log) -> Result<PathBu
     Ok(folder)
 }
 
-/// In a clean checkout, a file that differs afterwards was committed out of date: a lock file, as a rule.
+/// In a clean checkout, a file that differs afterwards was committed out of date; usually a lock file.
 fn leaves_no_trace(context: &Context<'_>, log: &mut Log) -> Result<String> {
     if env::var_os("CI").is_none() {
         return Ok("only in continuous integration, whose checkout is clean".to_owned());
@@ -353,7 +354,7 @@ fn leaves_no_trace(context: &Context<'_>, log: &mut Log) -> Result<String> {
     let changed = log.output(&mut status)?;
     ensure!(
         changed.is_empty(),
-        "commit these with what they belong to, or ignore what is generated:\n{changed}"
+        "commit these with the related change, or ignore generated files:\n{changed}"
     );
     Ok(String::new())
 }
@@ -364,7 +365,7 @@ fn cargo(context: &Context<'_>) -> Command {
     cargo
 }
 
-/// A step that has nothing to add to the summary.
+/// A step without a remark for the summary.
 fn silent<T>(result: Result<T>) -> Result<String> {
     result.map(|_| String::new())
 }

@@ -1,11 +1,11 @@
-//! Which crates may know which. Arrows point one way, so that each crate can be understood, tested and used
-//! without the ones that are built on it.
+//! The allowed dependencies between crates. Arrows point in one direction, so that each crate can be understood, tested
+//! and used without the crates that are built on it.
 
 use anyhow::Result;
 
 use super::{Finding, tree::Tree};
 
-/// Who may depend on whom, tests included; `None` is everybody.
+/// The allowed dependencies of each crate, tests included; `None` stands for every crate.
 const MAY_DEPEND_ON: &[(&str, Option<&[&str]>)] = &[
     ("wirehub-derive", Some(&[])),
     ("wirehub-common", Some(&["wirehub-derive"])),
@@ -19,7 +19,7 @@ const MAY_DEPEND_ON: &[(&str, Option<&[&str]>)] = &[
     ("wirehub-demo-contract", Some(&["wirehub-common"])),
     ("wirehub-demo", None),
     ("wirehub-tests", None),
-    // Each shows that the one it depends on is enough.
+    // Each shows that its one dependency is sufficient.
     ("wirehub-one-crate-client", Some(&["wirehub-client"])),
     ("wirehub-one-crate-browser", Some(&["wirehub-client-wasm"])),
     ("wirehub-one-crate-server", Some(&["wirehub-server"])),
@@ -27,7 +27,7 @@ const MAY_DEPEND_ON: &[(&str, Option<&[&str]>)] = &[
     ("xtask", None),
 ];
 
-/// What any crate's tests may use besides: an example contract, which itself knows `common` only.
+/// The additional dependencies of any crate's tests: an example contract, which itself depends only on `common`.
 const TESTS_MAY_ALSO_DEPEND_ON: &[&str] = &["wirehub-demo-contract"];
 
 pub(super) fn check(tree: &Tree) -> Result<Vec<Finding>> {
@@ -38,7 +38,7 @@ pub(super) fn check(tree: &Tree) -> Result<Vec<Finding>> {
             None => findings.push(Finding::new(
                 manifest,
                 format!(
-                    "{} has no place in xtask/src/tidy/arrows.rs: say there whom it may know",
+                    "{} is missing in xtask/src/tidy/arrows.rs: add its allowed dependencies there",
                     package.name
                 ),
             )),
@@ -47,11 +47,11 @@ pub(super) fn check(tree: &Tree) -> Result<Vec<Finding>> {
                 let for_tests =
                     package.tests_depend_on.iter().filter(|it| !is_in(TESTS_MAY_ALSO_DEPEND_ON, it));
                 let used = package.depends_on.iter().chain(for_tests);
-                // A package may name itself: that is how its tests get a feature of its own.
+                // A package may name itself, because its tests can then enable one of its features.
                 let unknown = used.filter(|it| **it != package.name && !is_in(allowed, it));
                 findings.extend(unknown.map(|dependency| {
                     let problem = format!(
-                        "{} must not know {dependency}: move what it needs to a crate that both may use",
+                        "{} must not depend on {dependency}: move the shared code to a crate that both may use",
                         package.name
                     );
                     Finding::new(manifest.clone(), problem)

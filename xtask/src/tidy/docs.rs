@@ -1,4 +1,4 @@
-//! Documents name things that exist: files, folders and `cargo xtask` verbs.
+//! Documents refer only to existing files, folders and `cargo xtask` verbs.
 
 use std::{collections::BTreeSet, path::Path};
 
@@ -11,7 +11,7 @@ use crate::{
     process::{command, output_of},
 };
 
-/// Tells what was, and may name what is gone.
+/// It describes the past, and may refer to files that are gone.
 const HISTORY: &str = "CHANGELOG.md";
 
 pub(super) fn check(tree: &Tree) -> Result<Vec<Finding>> {
@@ -30,7 +30,7 @@ pub(super) fn check(tree: &Tree) -> Result<Vec<Finding>> {
     Ok(findings)
 }
 
-/// Something that a document says exists.
+/// A reference in a document.
 #[derive(Debug, PartialEq, Eq)]
 struct Named {
     line: usize,
@@ -70,7 +70,7 @@ impl Named {
     }
 }
 
-/// Whether it is there, or is something that builds make (which git ignores).
+/// Whether it exists, or is a build output, which git ignores.
 fn exists(tree: &Tree, path: &Path) -> bool {
     let ignored = || {
         let mut ask = command("git");
@@ -80,7 +80,7 @@ fn exists(tree: &Tree, path: &Path) -> bool {
     tree.root().join(path).exists() || ignored()
 }
 
-/// What the document names. Blocks of code hold commands and pictures of trees: there only verbs count.
+/// The references in a document. Blocks of code contain commands and drawings of trees, in which only verbs count.
 fn names_in(document: &str) -> Vec<Named> {
     let mut names = Vec::new();
     let mut in_code_block = false;
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_exist_is_found() {
+    fn missing_things_are_found() {
         let scratch = Scratch::new("docs");
         let git = |arguments: &[&str]| {
             output_of(command("git").current_dir(scratch.path()).args(arguments)).unwrap()

@@ -1,21 +1,21 @@
-//! Rules about files, whatever is in them.
+//! Rules about files of any kind.
 
 use anyhow::Result;
 
 use super::{Finding, tree::Tree};
 
-/// The most lines that a source file may have. Long before that it holds a second concept; aim for 600.
+/// The largest number of lines of a source file. A file with so many contains more than one concept; aim for 600.
 const MOST_LINES: usize = 800;
 
-/// Files that are longer, and why that is right.
+/// Longer files, and the reasons for them.
 const LONG_FOR_A_REASON: &[(&str, &str)] = &[];
 
-/// What is written in a programming language.
+/// The endings of source files.
 const SOURCES: &[&str] = &[".rs", ".ts", ".js", ".mjs", ".proto"];
 
 const LICENCES: &[&str] = &["LICENSE-MIT", "LICENSE-APACHE"];
 
-/// Marks of unfinished work. Spelled apart so that this file has none.
+/// Marks of unfinished work. They are split so that this file has none.
 const MARKS: &[&str] = &[concat!("TO", "DO"), concat!("FIX", "ME")];
 
 pub(super) fn check_lengths(tree: &Tree) -> Result<Vec<Finding>> {
@@ -23,8 +23,9 @@ pub(super) fn check_lengths(tree: &Tree) -> Result<Vec<Finding>> {
     for file in sources(tree) {
         let lines = tree.text(file)?.lines().count();
         if lines > MOST_LINES && !LONG_FOR_A_REASON.iter().any(|(name, _)| *name == file) {
-            let problem =
-                format!("{lines} lines, at most {MOST_LINES} are allowed: which second concept is in it?");
+            let problem = format!(
+                "{lines} lines, at most {MOST_LINES} are allowed: move its second concept to another file"
+            );
             findings.push(Finding::new(file, problem));
         }
     }
@@ -36,8 +37,9 @@ pub(super) fn check_leftovers(tree: &Tree) -> Result<Vec<Finding>> {
     for file in sources(tree) {
         for (index, line) in tree.text(file)?.lines().enumerate() {
             for mark in MARKS.iter().filter(|mark| is_bare_mark(line, mark)) {
-                let problem =
-                    format!("{mark} without a text: say what is missing and when it matters, or do it");
+                let problem = format!(
+                    "{mark} without a text: describe the missing part and its urgency, or complete it"
+                );
                 findings.push(Finding::at_line(file, index.saturating_add(1), problem));
             }
         }
@@ -49,13 +51,13 @@ pub(super) fn check_binaries(tree: &Tree) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
     for file in &tree.files {
         if tree.bytes(file)?.contains(&0) {
-            findings.push(Finding::new(file, "is binary: commit what makes it, not what was made"));
+            findings.push(Finding::new(file, "is binary: commit its source instead"));
         }
     }
     Ok(findings)
 }
 
-/// npm writes the registry of whoever made the lock file into it, and others cannot reach that one.
+/// npm writes its configured registry into the lock file, and other machines can't reach a private one.
 pub(super) fn check_lock_files(tree: &Tree) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
     for file in tree.files.iter().filter(|file| file.ends_with("package-lock.json")) {
@@ -73,7 +75,7 @@ pub(super) fn check_lock_files(tree: &Tree) -> Result<Vec<Finding>> {
 
 pub(super) fn check_licences(tree: &Tree) -> Result<Vec<Finding>> {
     let missing = LICENCES.iter().filter(|licence| !tree.files.iter().any(|file| file == *licence));
-    Ok(missing.map(|licence| Finding::new(*licence, "is missing: Cargo.toml promises it")).collect())
+    Ok(missing.map(|licence| Finding::new(*licence, "is missing: Cargo.toml names it")).collect())
 }
 
 fn sources(tree: &Tree) -> impl Iterator<Item = &str> {
@@ -81,7 +83,7 @@ fn sources(tree: &Tree) -> impl Iterator<Item = &str> {
     files.filter(|file| SOURCES.iter().any(|extension| file.ends_with(extension)))
 }
 
-/// Whether the mark stands in the line as a word of its own with nothing said after it.
+/// Whether the line contains the mark as a word without a text behind it.
 fn is_bare_mark(line: &str, mark: &str) -> bool {
     line.match_indices(mark).any(|(at, _)| {
         let before = line.get(..at).unwrap_or_default();
@@ -114,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn marks_must_say_something() {
+    fn marks_must_have_a_text() {
         let scratch = Scratch::new("files-marks");
         let mark = MARKS[0];
         scratch.write(

@@ -10,7 +10,7 @@ use super::{
 
 const DEPENDENCY_TABLES: &[&str] = &["dependencies", "dev-dependencies", "build-dependencies"];
 
-/// What the pages of crates.io and docs.rs are made from.
+/// The input of the pages of crates.io and docs.rs.
 const METADATA: &[&str] =
     &["description", "license", "repository", "documentation", "keywords", "categories", "metadata.docs.rs"];
 
@@ -26,7 +26,7 @@ pub(super) fn check_metadata(tree: &Tree) -> Result<Vec<Finding>> {
             missing = missing_metadata(manifest);
             let readme = format!("{}/README.md", package.folder);
             if !tree.files.contains(&readme) {
-                missing.push(format!("{readme} is missing: crates.io shows it as the crate's front page"));
+                missing.push(format!("{readme} is missing: it is the crate's page on crates.io"));
             }
         }
         missing
@@ -49,7 +49,7 @@ fn missing_metadata(manifest: &Table) -> Vec<String> {
     let package = manifest.get("package");
     let is_missing = |key: &str| key.split('.').fold(package, |table, part| table?.get(part)).is_none();
     let missing = METADATA.iter().filter(|key| is_missing(key));
-    missing.map(|key| format!("package.{key} is missing: a published crate has it")).collect()
+    missing.map(|key| format!("package.{key} is missing: a published crate needs it")).collect()
 }
 
 fn problems(manifest: &Table) -> Vec<String> {

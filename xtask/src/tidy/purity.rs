@@ -1,5 +1,5 @@
-//! `common` and `client-core` get time and randomness as arguments and do no input or output: that is what lets
-//! them be simulated, and run in a browser.
+//! `common` and `client-core` get time and randomness as arguments, and do no input or output. So they can be
+//! simulated, and run in a browser.
 
 use anyhow::Result;
 
@@ -7,7 +7,7 @@ use super::{Finding, rust_source::NamedPath, tree::Tree};
 
 const PURE: &[&str] = &["common/src", "client-core/src"];
 
-/// Parts of the standard library, as they follow each other in a path.
+/// Parts of the standard library, as consecutive segments of a path.
 const FORBIDDEN_PARTS: &[&[&str]] = &[
     &["time", "Instant"],
     &["time", "SystemTime"],
@@ -42,7 +42,7 @@ pub(super) fn check(tree: &Tree) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
     for (file, source) in tree.product_sources(PURE)? {
         findings.extend(source.paths.iter().filter(|path| is_forbidden(path)).map(|path| {
-            let problem = format!("{}: take it as an argument, the caller has it", path.text());
+            let problem = format!("{}: take it as an argument from the caller", path.text());
             Finding::at_line(file, path.line, problem)
         }));
     }

@@ -1,5 +1,5 @@
-//! Every queue has a bound: what cannot be delivered must be refused or dropped by a stated rule, not kept until
-//! memory ends.
+//! Every queue has a bound: messages that can't be delivered must be refused or dropped by a documented rule, not kept
+//! until the memory is full.
 
 use anyhow::Result;
 
@@ -25,7 +25,7 @@ fn is_unbounded(path: &NamedPath) -> bool {
         || path.has(&["mpsc", "unbounded"])
         || path.has(&["crossbeam_channel", "unbounded"])
         || path.has(&["flume", "unbounded"])
-        // The standard library's has no bound; others of the name take a capacity.
+        // The standard library's channel has no bound; others with this name take a capacity.
         || path.has(&["std", "sync", "mpsc", "channel"])
         || (path.called_without_arguments && path.has(&["mpsc", "channel"]))
 }

@@ -1,5 +1,5 @@
-//! The paths that a file's code names. Test modules are left out, `use a::{b, c::d}` is spelled out, and the arguments of
-//! macros are read as well.
+//! The paths in the code of a file. Test modules are left out, `use a::{b, c::d}` is expanded, and the arguments of
+//! macros are included.
 
 use proc_macro2::{TokenStream, TokenTree};
 use syn::{
@@ -20,12 +20,12 @@ pub(super) struct RustSource {
     pub(super) test_modules: Vec<String>,
 }
 
-/// A path as the code names it, spelled out.
+/// A path in the code, expanded.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct NamedPath {
     pub(super) segments: Vec<String>,
     pub(super) line: usize,
-    /// Whether it is called with nothing between the parentheses.
+    /// Whether it is called without arguments.
     pub(super) called_without_arguments: bool,
 }
 
@@ -67,7 +67,7 @@ impl RustSource {
         self.add(prefix, tree, false);
     }
 
-    /// Reads what a macro or an attribute is given, whose grammar is its own.
+    /// Reads the tokens of a macro or an attribute, which may have any grammar.
     fn read_tokens(&mut self, tokens: &TokenStream) {
         let read = |input: ParseStream<'_>| {
             while !input.is_empty() {
@@ -75,7 +75,7 @@ impl RustSource {
             }
             Ok(())
         };
-        // Any tokens can be read: what is no path is passed over.
+        // Every token can be read: tokens outside of paths are skipped.
         let _: syn::Result<()> = read.parse2(tokens.clone());
     }
 
@@ -135,7 +135,7 @@ fn is_cfg_test(attribute: &Attribute) -> bool {
 }
 
 impl NamedPath {
-    /// Whether these segments follow each other somewhere in the path.
+    /// Whether the path contains these segments in a row.
     pub(super) fn has(&self, sequence: &[&str]) -> bool {
         self.segments.windows(sequence.len()).any(|part| part == sequence)
     }
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn test_modules_are_left_out_and_what_follows_is_not() {
+    fn test_modules_are_left_out_and_the_code_behind_them_is_not() {
         let text = "
             fn a() { product::one() }
             #[cfg(test)]
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_rust_is_refused() {
+    fn a_text_that_is_not_rust_is_refused() {
         assert!(RustSource::parse("fn f( {").is_err());
     }
 }

@@ -14,7 +14,7 @@ use crate::{
     project::Project,
 };
 
-/// Files that git has or would take, and the packages of the workspace.
+/// The files that git tracks or would add, and the packages of the workspace.
 #[derive(Debug)]
 pub(super) struct Tree {
     root: PathBuf,
@@ -27,13 +27,13 @@ pub(super) struct Tree {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Package {
     pub(super) name: String,
-    /// From the root; `client-core`, say.
+    /// From the root, for example `client-core`.
     pub(super) folder: String,
     /// Whether it may go to crates.io.
     pub(super) is_published: bool,
-    /// The packages of the workspace that it is built with.
+    /// The packages of the workspace among its dependencies.
     pub(super) depends_on: Vec<String>,
-    /// Those that its tests, benchmarks and examples are built with besides.
+    /// The additional ones for its tests, benchmarks and examples.
     pub(super) tests_depend_on: Vec<String>,
 }
 
@@ -42,7 +42,8 @@ impl Tree {
         let mut list = command("git");
         list.current_dir(project.root());
         list.args(["ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate"]);
-        let listed = output_of(&mut list).context("tidy checks what git has: run it in a git checkout")?;
+        let listed =
+            output_of(&mut list).context("tidy checks the files of git: run it in a git checkout")?;
         let mut files: Vec<String> =
             listed.split('\0').filter(|file| project.path(file).is_file()).map(str::to_owned).collect();
         files.sort();
@@ -74,7 +75,7 @@ impl Tree {
         Ok(String::from_utf8_lossy(&self.bytes(file)?).into_owned())
     }
 
-    /// The Rust files below the folders that are not only for tests, each with its code read.
+    /// The parsed Rust files below the folders, without those that are only for tests.
     pub(super) fn product_sources(&self, below: &[&str]) -> Result<Vec<(&str, RustSource)>> {
         let mut sources = Vec::new();
         let mut test_modules = Vec::new();
@@ -97,12 +98,12 @@ impl Tree {
     }
 }
 
-/// Integration tests, benchmarks, examples and build scripts: nothing of them is in a product.
+/// Integration tests, benchmarks, examples and build scripts, which are not part of a product.
 fn is_for_tests(file: &str) -> bool {
     file.split('/').any(|part| matches!(part, "tests" | "benches" | "examples" | "build.rs" | "tests.rs"))
 }
 
-/// Where `mod NAME;` in `file` has its code, without `.rs` or `/mod.rs`.
+/// The path of the code of `mod NAME;` in `file`, without `.rs` or `/mod.rs`.
 fn module_path(file: &str, name: &str) -> String {
     let path = Path::new(file);
     let stem = path.file_stem().unwrap_or_default();
@@ -138,7 +139,7 @@ fn packages_in(metadata: &str, root: &Path) -> Result<Vec<Package>> {
                 let mut names = list(package, "dependencies")?
                     .iter()
                     .filter(|it| it.get("path").is_some_and(Value::is_string))
-                    // A plain dependency has no kind.
+                    // A normal dependency has no kind.
                     .filter(|it| wanted(it.get("kind").and_then(Value::as_str).unwrap_or_default()))
                     .map(|it| text(it, "name"))
                     .collect::<Result<Vec<_>>>()?;
@@ -149,7 +150,7 @@ fn packages_in(metadata: &str, root: &Path) -> Result<Vec<Package>> {
             Ok(Package {
                 name: text(package, "name")?,
                 folder: folder.strip_prefix(root).unwrap_or(folder).to_string_lossy().into_owned(),
-                // The registries that take it; no list stands for any.
+                // The registries that accept it; without a list, every registry does.
                 is_published: package
                     .get("publish")
                     .and_then(Value::as_array)

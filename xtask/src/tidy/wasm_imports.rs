@@ -1,4 +1,4 @@
-//! `common` and `client-core` compile for the browser and ask nothing of it: a module of either has no imports.
+//! `common` and `client-core` compile for the browser and need nothing from it: a module of either has no imports.
 
 use std::fs;
 
@@ -24,18 +24,18 @@ pub(super) fn check(project: &Project, wasm: &WasmToolchain, log: &mut Log) -> R
         build.current_dir(project.root());
         build.args(["rustc", "--package", package, "--lib", "--crate-type", "cdylib"]);
         build.args(["--target", TARGET, "--target-dir"]).arg(&target);
-        // Nothing in a library is called from outside: without these the linker would drop all of it, and the
-        // imports with it.
+        // A library's functions have no callers: without these flags the linker would drop all of them, and the imports
+        // with them.
         build.args(["--", "-Clink-dead-code", "-Clink-arg=--no-gc-sections"]);
         log.run(&mut build).with_context(|| format!("{package} must build for {TARGET}"))?;
 
         let module = target.join(TARGET).join("debug").join(package.replace('-', "_")).with_extension("wasm");
         let bytes = fs::read(&module).with_context(|| format!("cannot read {}", module.display()))?;
-        let imports = imports(&bytes).with_context(|| format!("{} is no module", module.display()))?;
+        let imports = imports(&bytes).with_context(|| format!("{} is not a module", module.display()))?;
         findings.extend(imports.into_iter().map(|import| {
             Finding::new(
                 *package,
-                format!("imports {import}: find who asks for it with `cargo tree -p {package}`"),
+                format!("imports {import}: find the dependency that needs it with `cargo tree -p {package}`"),
             )
         }));
     }
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_module_is_refused() {
+    fn bytes_that_are_not_a_module_are_refused() {
         assert!(imports(b"").is_err());
         assert!(imports(b"#!/bin/sh\n").is_err());
         assert!(imports(&module(&[b"\x02\x05\x01\x03env"])).is_err());
