@@ -148,7 +148,7 @@ pub(crate) fn publish_in(dialect: Dialect, channel: &str, id: u32, payload: &[u8
     })
 }
 
-/// As many messages as fit into one WebSocket message, or into as many bytes of separate messages; also returns their
+/// A WebSocket message full of messages, or separate messages with as many bytes in total; also returns their
 /// number.
 pub(crate) fn flood(dialect: Dialect, channel: &str, payload: &[u8]) -> Result<(Vec<u8>, u64)> {
     let one = match dialect {

@@ -20,7 +20,7 @@ wirehub_common::contract! {
     stream Trace = "trace": fn(Shape) -> Point;
 }
 
-/// What to draw.
+/// A figure to draw.
 #[derive(Serialize, Deserialize, Schema, TS)]
 #[serde(tag = "kind", rename_all = "camelCase")]
 #[allow(dead_code)]
@@ -50,7 +50,7 @@ struct Point {
 struct Drawn {
     line_width: u8,
     by_name: BTreeMap<String, Point>,
-    /// What it consists of.
+    /// The parts of the figure.
     #[schema(opaque)]
     parts: Vec<Drawn>,
 }

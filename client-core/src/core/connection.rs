@@ -451,7 +451,7 @@ impl<L: Listener> Core<L> {
         self.break_off(now, CloseCode::BAD_FRAME);
     }
 
-    /// Gives up this connection for another one.
+    /// Drops this connection in favour of another one.
     pub(super) fn break_off(&mut self, now: Time, code: CloseCode) {
         self.drop_transport(code, "");
         self.lose(now, code, "");

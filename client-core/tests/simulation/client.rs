@@ -25,7 +25,7 @@ pub(crate) struct Client {
     pub(crate) received: Received,
     subscriptions: BTreeMap<SubscriptionId, Record>,
     commands: BTreeMap<CommandId, Wish>,
-    /// Tells its messages from those of other clients.
+    /// Distinguishes its messages from those of other clients.
     number: u32,
     messages: u64,
     /// The messages that the server confirmed as published.

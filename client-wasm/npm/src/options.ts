@@ -42,7 +42,7 @@ export interface SendOptions {
    * in parts. For those it bounds the time without progress.
    */
   timeout?: number;
-  /** Gives up: a command that has not been sent is taken back, a call is cancelled on the server. */
+  /** Cancels: a command that has not been sent is taken back, a call is cancelled on the server. */
   signal?: AbortSignal;
   /** Fails at once if the client is not connected, instead of waiting. */
   failFast?: boolean;

@@ -12,7 +12,7 @@ export type SocketData = string | Uint8Array;
 export interface SocketOptions {
   /** The subprotocols to offer. */
   protocols?: string[];
-  /** Gives up opening. */
+  /** Cancels the opening. */
   signal?: AbortSignal;
   /** The class of WebSockets for environments without one, such as Node.js before 22. */
   webSocket?: WebSocketConstructor;

@@ -69,7 +69,7 @@ impl Socket {
     ///
     /// # Errors
     /// [`SocketErrorKind::Address`]: the browser does not accept the address or a subprotocol's name.
-    /// [`SocketErrorKind::Refused`]: nothing answers there, or what answers refuses.
+    /// [`SocketErrorKind::Refused`]: the address does not answer, or refuses the connection.
     pub async fn connect(url: &str, protocols: &[&str]) -> Result<Self, SocketError> {
         let inbox = Rc::new(RefCell::new(Inbox::new(Self::RECEIVE_QUEUE)));
         let wire = {

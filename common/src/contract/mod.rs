@@ -12,13 +12,13 @@
 //! pub struct Sum { pub terms: Vec<f64> }
 //!
 //! wirehub_common::contract! {
-//!     /// What our chat and its server agree on.
+//!     /// The contract of our chat.
 //!     pub contract Chat = "chat";
 //!     /// One room.
 //!     channel Room { room } = "chat:{room}": Line;
 //!     /// Adds up.
 //!     call Add = "math.add": fn(Sum) -> f64;
-//!     /// Adds up, and tells each step.
+//!     /// Adds up, and returns each step.
 //!     stream Steps = "math.steps": fn(Sum) -> f64;
 //! }
 //!

@@ -21,7 +21,7 @@ export class RoomNote {
     this.#place = place;
   }
 
-  /** Whether the line says that there are no other people. */
+  /** Whether the line shows that there are no other people. */
   get saysAlone(): boolean {
     return this.#standing.people !== undefined && this.#standing.people <= 1;
   }
