@@ -147,31 +147,35 @@ mod tests {
 
     #[test]
     fn old_openings_and_phrases_are_found_in_comments() {
-        let source = "//! What a client does.\n\
-                      \n\
-                      /// The state. Gives it.\n\
-                      /// Who asks is told.\n\
-                      fn f() {\n\
-                      \u{20}   // Takes all that comes, from whoever it is.\n\
-                      \u{20}   let text = \"What is told\";\n\
-                      }\n\
-                      /** So many bytes. */\n\
-                      /**\n\
-                      \u{20}* As many as fit.\n\
-                      \u{20}*/\n";
-        let found = problems(&comments(source));
+        let source = [
+            "//! What a client does.",
+            "",
+            "/// The state. Gives it.",
+            "/// Who asks is told.",
+            "fn f() {",
+            "    // Takes all that comes, from whoever it is.",
+            "    let text = \"What is told\";",
+            "}",
+            "/** So many bytes. */",
+            "/**",
+            " * As many as fit.",
+            " */",
+        ];
+        let found = problems(&comments(&source.join("\n")));
         assert_eq!(lines_of(&found), [1, 3, 4, 4, 6, 6, 9, 11], "{found:?}");
         assert!(found[1].1.contains("write \"Returns\""), "{found:?}");
     }
 
     #[test]
     fn plain_comments_pass() {
-        let source = "/// The number tells messages apart: they are told apart by it. Wait until it has\n\
-                      /// What follows is in the middle of a sentence.\n\
-                      /// Whether the caller is notified.\n\
-                      /// Returns every message; this told() is a name.\n\
-                      fn gives() {}\n";
-        let found = problems(&comments(source));
+        let source = [
+            "/// The number tells messages apart: they are told apart by it. Wait until it has",
+            "/// What follows is in the middle of a sentence.",
+            "/// Whether the caller is notified.",
+            "/// Returns every message; this told() is a name.",
+            "fn gives() {}",
+        ];
+        let found = problems(&comments(&source.join("\n")));
         assert_eq!(found, [], "{found:?}");
     }
 
