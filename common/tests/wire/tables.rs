@@ -52,7 +52,7 @@ fn the_figures_in_the_text_are_those_of_the_code() {
     assert_eq!(Limits::BATCH_BYTES, 64 * 1024);
     assert!(text.contains("which is 64 KiB"));
     assert_eq!(Limits::default().message_bytes, 1024 * 1024);
-    assert!(text.contains("counts on 1 MiB"));
+    assert!(text.contains("assumes 1 MiB"));
     assert_eq!(ChannelName::MAX_BYTES, 255);
     assert!(text.contains("1 to 255 bytes"));
 }
