@@ -23,9 +23,9 @@ use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
 use crate::Hub;
-use crate::hub::addresses::Charged;
+use crate::hub::addresses::AddressCharge;
 use crate::refusals::RefusalReason;
-use crate::upgrade::client_address::{charged_address, household};
+use crate::upgrade::client_address::{charged_address, network_of};
 use crate::upgrade::handshake;
 
 pub use crate::socket::Transport;
@@ -74,10 +74,10 @@ pub struct Admission {
     peer: PeerAddress,
     request_timeout: Duration,
     detach: Detach,
-    place: Arc<Mutex<Option<Place>>>,
+    held: Arc<Mutex<Option<HeldSlot>>>,
 }
 
-type Place = (Slot, Option<Box<Charged>>);
+type HeldSlot = (Slot, Option<Box<AddressCharge>>);
 
 impl Admission {
     /// How long the connection may take for the handshake of TLS, and for the head of each request.
@@ -94,12 +94,12 @@ impl Admission {
     }
 
     /// Whether the connection counts for its address.
-    pub(crate) fn is_charged(&self) -> bool {
-        matches!(&*self.place.lock(), Some((_, Some(_))))
+    pub(crate) fn has_charge(&self) -> bool {
+        matches!(&*self.held.lock(), Some((_, Some(_))))
     }
 
-    pub(crate) fn take_place(&self) -> Option<Place> {
-        self.place.lock().take()
+    pub(crate) fn take_slot(&self) -> Option<HeldSlot> {
+        self.held.lock().take()
     }
 }
 
@@ -124,7 +124,7 @@ impl Hub {
             Some(address) => match self.addresses().accept(address, live.addresses) {
                 Ok(charged) => charged.map_or((None, false), |(charged, is_spare)| (Some(charged), is_spare)),
                 Err(_) => {
-                    let address = household(address).to_string();
+                    let address = network_of(address).to_string();
                     self.note_refusal(
                         RefusalReason::Limit,
                         &address,
@@ -141,7 +141,7 @@ impl Hub {
             peer,
             request_timeout: live.handshake_timeout.min(patience),
             detach,
-            place: Arc::new(Mutex::new(Some((slot, charged.map(Box::new))))),
+            held: Arc::new(Mutex::new(Some((slot, charged.map(Box::new))))),
         })
     }
 
@@ -149,7 +149,7 @@ impl Hub {
     pub fn note_refusal(&self, reason: RefusalReason, subject: &str, words: impl fmt::Display) {
         let refusals = self.counters().refusals();
         refusals.count(reason);
-        refusals.tell(subject, words);
+        refusals.log_once(subject, words);
     }
 }
 
@@ -163,7 +163,7 @@ pub fn asks_for_websocket(headers: &HeaderMap) -> bool {
 
 /// Whether a response refuses a handshake at a hub, which has counted and logged it.
 pub fn is_refused_handshake(response: &Response) -> bool {
-    response.extensions().get::<handshake::Noted>().is_some()
+    response.extensions().get::<handshake::RefusedHandshake>().is_some()
 }
 
 impl From<SocketAddr> for PeerAddress {
@@ -185,7 +185,7 @@ mod tests {
         let slot = slots.free().await;
         let admission = hub.admit(PeerAddress::Unix, slot, Err).unwrap();
         // As a WebSocket holds it on when its request is long answered.
-        let held = admission.take_place();
+        let held = admission.take_slot();
         drop(admission);
         assert!(slots.free().now_or_never().is_none());
         drop(held);

@@ -5,20 +5,20 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// What is left of a count when so much of it goes. More than it has is a mistake in the accounts: a debug build stops there, and
 /// any other goes on from nothing.
 #[track_caller]
-pub(crate) fn less(count: usize, gone: usize) -> usize {
+pub(crate) fn subtract(count: usize, gone: usize) -> usize {
     debug_assert!(gone <= count, "{gone} are to go of {count}");
     count.saturating_sub(gone)
 }
 
 /// The same for a count that many threads change.
 #[track_caller]
-pub(crate) fn take(count: &AtomicUsize, gone: usize) -> usize {
-    less(count.fetch_sub(gone, Ordering::Relaxed), gone)
+pub(crate) fn subtract_shared(count: &AtomicUsize, gone: usize) -> usize {
+    subtract(count.fetch_sub(gone, Ordering::Relaxed), gone)
 }
 
 /// One fewer.
 #[track_caller]
-pub(crate) fn one_less(count: &mut u32) {
+pub(crate) fn decrement(count: &mut u32) {
     debug_assert!(*count > 0, "there is none that could go");
     *count = count.saturating_sub(1);
 }
@@ -30,8 +30,8 @@ mod tests {
     #[test]
     fn counts_go_down_to_nothing() {
         let (shared, mut small) = (AtomicUsize::new(3), 1);
-        assert_eq!((less(3, 3), take(&shared, 2), shared.load(Ordering::Relaxed)), (0, 1, 1));
-        one_less(&mut small);
+        assert_eq!((subtract(3, 3), subtract_shared(&shared, 2), shared.load(Ordering::Relaxed)), (0, 1, 1));
+        decrement(&mut small);
         assert_eq!(small, 0);
     }
 
@@ -39,6 +39,6 @@ mod tests {
     #[cfg(debug_assertions)]
     #[should_panic(expected = "4 are to go of 3")]
     fn a_debug_build_stops_where_more_goes_than_there_is() {
-        less(3, 4);
+        subtract(3, 4);
     }
 }

@@ -11,7 +11,7 @@ use wirehub_common::{ChannelName, Payload, PayloadError};
 
 use crate::auth::{UserNameError, check_user};
 use crate::hub::Inner;
-use crate::hub::alarms::{Audience, Refused};
+use crate::hub::alarms::{AlarmAudience, AlarmRefusal};
 use crate::{Hub, SessionId};
 
 pub use crate::hub::inspect::{RecipientPage, RecipientPlace, RecipientPlaceError};
@@ -45,7 +45,7 @@ pub use crate::hub::inspect::{RecipientPage, RecipientPlace, RecipientPlaceError
 pub struct Alarm {
     channel: ChannelName,
     payload: Payload,
-    audience: Audience,
+    audience: AlarmAudience,
     ttl: Duration,
 }
 
@@ -63,14 +63,14 @@ impl Alarm {
 
     /// The same with a payload that is known at run time only.
     pub fn raw(channel: ChannelName, payload: Payload) -> Self {
-        Self { channel, payload, audience: Audience::Everybody, ttl: Duration::from_secs(3600) }
+        Self { channel, payload, audience: AlarmAudience::Everybody, ttl: Duration::from_secs(3600) }
     }
 
     /// For these users alone, 100,000 at most, also those who are not connected. Each counts once, however often it is named.
     #[must_use]
     pub fn for_users<U: Into<Arc<str>>>(self, users: impl IntoIterator<Item = U>) -> Self {
         let users = users.into_iter().map(Into::into);
-        Self { audience: Audience::Users(users.collect()), ..self }
+        Self { audience: AlarmAudience::Users(users.collect()), ..self }
     }
 
     /// For how long it is sent to those who have not acknowledged it: up to [`Self::MAX_TTL`].
@@ -90,26 +90,26 @@ impl Hub {
     /// [`AlarmError::Nobody`], [`AlarmError::User`].
     pub fn raise(&self, alarm: Alarm) -> Result<String, AlarmError> {
         let Alarm { channel, payload, audience, ttl } = alarm;
-        if let Audience::Users(users) = &audience {
+        if let AlarmAudience::Users(users) = &audience {
             if users.is_empty() {
                 return Err(AlarmError::Nobody);
             }
             users.iter().try_for_each(|user| check_user(user)).map_err(AlarmError::User)?;
         }
-        let payload = self.sized(payload).map_err(AlarmError::Payload)?;
-        self.settings().rules.check_own(&channel, &payload).map_err(AlarmError::Payload)?;
+        let payload = self.check_size(payload).map_err(AlarmError::Payload)?;
+        self.settings().rules.check_server_publication(&channel, &payload).map_err(AlarmError::Payload)?;
         let (sessions, bound) = (self.session_registry(), self.live().alarm_bytes);
         let raised = self.ledgers().raise(sessions, (channel, payload), audience, ttl, bound);
         let id = raised.map_err(|refused| match refused {
-            Refused::TooMany => AlarmError::TooMany,
-            Refused::TooManyRecipients => AlarmError::TooManyRecipients,
-            Refused::NoRoom => AlarmError::NoRoom,
+            AlarmRefusal::TooMany => AlarmError::TooMany,
+            AlarmRefusal::TooManyRecipients => AlarmError::TooManyRecipients,
+            AlarmRefusal::NoRoom => AlarmError::NoRoom,
         })?;
         // Without a runtime whoever raises the next one lets go.
         if let Ok(runtime) = Handle::try_current()
-            && self.ledgers().begins_to_be_watched()
+            && self.ledgers().claim_cleanup()
         {
-            runtime.spawn(let_go(self.downgrade()));
+            runtime.spawn(forget_recipients(self.downgrade()));
         }
         Ok(id)
     }
@@ -131,8 +131,8 @@ impl Hub {
 }
 
 /// Lets go of the recipients of alarms that have been over for a while, as long as there are any.
-async fn let_go(hub: Weak<Inner>) {
-    while let Some(next) = hub.upgrade().and_then(|inner| inner.alarms.let_go(Instant::now())) {
+async fn forget_recipients(hub: Weak<Inner>) {
+    while let Some(next) = hub.upgrade().and_then(|inner| inner.alarms.forget_recipients(Instant::now())) {
         sleep_until(next).await;
     }
 }

@@ -38,12 +38,12 @@ pub struct Counts {
 /// The counters of one hub.
 pub(crate) struct Counters {
     commands: [Count; COMMANDS.len()],
-    errors: Tally,
+    errors: LabelledCounts,
     publications: Count,
     deliveries: Count,
     opened: Count,
-    ended: Tally,
-    refused_handshakes: Tally,
+    ended: LabelledCounts,
+    refused_handshakes: LabelledCounts,
     refusals: Refusals,
 }
 
@@ -63,7 +63,7 @@ impl Count {
 
 /// A counter for each label of a few.
 #[derive(Default)]
-struct Tally(Mutex<BTreeMap<Label, u64>>);
+struct LabelledCounts(Mutex<BTreeMap<Label, u64>>);
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Label {
@@ -72,7 +72,7 @@ enum Label {
     None,
 }
 
-impl Tally {
+impl LabelledCounts {
     fn add(&self, label: Label) {
         let mut counts = self.0.lock();
         let count = counts.entry(label).or_default();
@@ -129,12 +129,12 @@ impl Counters {
     pub(crate) fn new() -> Self {
         Self {
             commands: Default::default(),
-            errors: Tally::default(),
+            errors: LabelledCounts::default(),
             publications: Count::default(),
             deliveries: Count::default(),
             opened: Count::default(),
-            ended: Tally::default(),
-            refused_handshakes: Tally::default(),
+            ended: LabelledCounts::default(),
+            refused_handshakes: LabelledCounts::default(),
             refusals: Refusals::new(),
         }
     }

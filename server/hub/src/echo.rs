@@ -12,12 +12,12 @@ use crate::Hub;
 use crate::hub::connections::Phase;
 use crate::hub::live::LiveSettings;
 use crate::session::clock::{PONG_GRACE, later};
-use crate::session::farewell::{self, CLOSE_TIMEOUT};
+use crate::session::close_handshake::{self, CLOSE_TIMEOUT};
 use crate::socket::{Fault, Socket};
 
 /// Echoes until the connection or the hub ends, or the client has been away or idle for too long.
 pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(hub: &Hub, mut socket: Socket<S>) {
-    let mut timers = Timers::new(&hub.live());
+    let mut timers = EchoTimers::new(&hub.live());
     let end = loop {
         let next = timers.next();
         let echoing = poll_fn(|cx| {
@@ -29,35 +29,37 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(hub: &Hub, mut sock
         });
         let end = tokio::select! {
             biased;
-            end = echoing => end.map(|end| end.map_or_else(End::Fault, |()| End::Closed)),
-            () = hub.connections().reached(Phase::Stopping) => Some(End::Close(CloseCode::GOING_AWAY)),
+            end = echoing => end.map(|end| end.map_or_else(EchoEnd::Fault, |()| EchoEnd::Closed)),
+            () = hub.connections().reached(Phase::Stopping) => Some(EchoEnd::Close(CloseCode::GOING_AWAY)),
             () = sleep_until(next) => None,
         };
         if let Some(end) = end {
             break end;
         }
         match timers.due(Instant::now()) {
-            Some(Due::End(code)) => break End::Close(code),
-            Some(Due::Ping) => socket.queue_ping(),
+            Some(EchoDue::End(code)) => break EchoEnd::Close(code),
+            Some(EchoDue::Ping) => socket.queue_ping(),
             None => {}
         }
     };
-    let parting = async {
+    let closing = async {
         match end {
-            End::Closed => poll_fn(|cx| socket.poll_flush(cx)).await,
-            End::Close(code) => farewell::close(code, code.message(), &mut socket).await,
-            End::Fault(Fault::Violation(code, reason)) => farewell::fail(code, &reason, &mut socket).await,
-            End::Fault(Fault::Gone) => Ok(()),
+            EchoEnd::Closed => poll_fn(|cx| socket.poll_flush(cx)).await,
+            EchoEnd::Close(code) => close_handshake::close(code, code.message(), &mut socket).await,
+            EchoEnd::Fault(Fault::Violation(code, reason)) => {
+                close_handshake::fail(code, &reason, &mut socket).await
+            }
+            EchoEnd::Fault(Fault::Gone) => Ok(()),
         }
     };
     tokio::select! {
         // However it ended: the socket is dropped next.
-        _ = tokio::time::timeout(CLOSE_TIMEOUT, parting) => {}
+        _ = tokio::time::timeout(CLOSE_TIMEOUT, closing) => {}
         () = hub.connections().reached(Phase::Stopped) => {}
     }
 }
 
-enum End {
+enum EchoEnd {
     /// The client closed.
     Closed,
     /// The server does.
@@ -67,7 +69,7 @@ enum End {
 
 /// What is due when: as for a session, but that a ping is one of RFC 6455, since an empty message would be an echo, and that a
 /// client need not send anything but an answer to it.
-struct Timers {
+struct EchoTimers {
     connect_timeout: Duration,
     ping_interval: Duration,
     idle_timeout: Option<Duration>,
@@ -77,16 +79,16 @@ struct Timers {
     /// When something was echoed last.
     echoed: Instant,
     /// When the ping was sent that has seen no answer.
-    asked: Option<Instant>,
+    unanswered: Option<Instant>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum Due {
+enum EchoDue {
     Ping,
     End(CloseCode),
 }
 
-impl Timers {
+impl EchoTimers {
     fn new(live: &LiveSettings) -> Self {
         let now = Instant::now();
         Self {
@@ -96,14 +98,14 @@ impl Timers {
             heard: now,
             has_been_heard: false,
             echoed: now,
-            asked: None,
+            unanswered: None,
         }
     }
 
     /// When to look next. What happens before is looked at then.
     fn next(&self) -> Instant {
-        let alive = match self.asked {
-            Some(asked) => self.lost(asked),
+        let alive = match self.unanswered {
+            Some(unanswered) => self.pong_deadline(unanswered),
             None => self.ping_due(),
         };
         let idle = self.idle_timeout.map(|timeout| later(self.echoed, timeout));
@@ -116,23 +118,25 @@ impl Timers {
         if has_echoed {
             self.echoed = now;
         }
-        self.asked.take().is_some()
+        self.unanswered.take().is_some()
     }
 
     /// What is due now.
-    fn due(&mut self, now: Instant) -> Option<Due> {
+    fn due(&mut self, now: Instant) -> Option<EchoDue> {
         if self.idle_timeout.is_some_and(|timeout| later(self.echoed, timeout) <= now) {
-            return Some(Due::End(CloseCode::IDLE));
+            return Some(EchoDue::End(CloseCode::IDLE));
         }
-        match self.asked {
-            Some(asked) if self.lost(asked) <= now => Some(Due::End(if self.has_been_heard {
-                CloseCode::PONG_TIMEOUT
-            } else {
-                CloseCode::CONNECT_TIMEOUT
-            })),
+        match self.unanswered {
+            Some(unanswered) if self.pong_deadline(unanswered) <= now => {
+                Some(EchoDue::End(if self.has_been_heard {
+                    CloseCode::PONG_TIMEOUT
+                } else {
+                    CloseCode::CONNECT_TIMEOUT
+                }))
+            }
             None if self.ping_due() <= now => {
-                self.asked = Some(now);
-                Some(Due::Ping)
+                self.unanswered = Some(now);
+                Some(EchoDue::Ping)
             }
             _ => None,
         }
@@ -149,9 +153,9 @@ impl Timers {
         later(self.heard, patience)
     }
 
-    fn lost(&self, asked: Instant) -> Instant {
+    fn pong_deadline(&self, unanswered: Instant) -> Instant {
         if self.has_been_heard {
-            later(asked, self.ping_interval.saturating_add(PONG_GRACE))
+            later(unanswered, self.ping_interval.saturating_add(PONG_GRACE))
         } else {
             later(self.heard, self.connect_timeout)
         }

@@ -12,25 +12,25 @@ use wirehub_common::frame::ErrorInfo;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Panicked;
 
-/// Calls what the application gave; `what` names it in the log.
-pub(crate) fn guarded<T>(what: &str, call: impl FnOnce() -> T) -> Result<T, Panicked> {
+/// Calls what the application gave; `subject` names it in the log.
+pub(crate) fn guarded<T>(subject: &str, call: impl FnOnce() -> T) -> Result<T, Panicked> {
     // What it was in the middle of is the application's own, and is not looked at again here.
-    catch_unwind(AssertUnwindSafe(call)).map_err(|panic| told(what, &*panic))
+    catch_unwind(AssertUnwindSafe(call)).map_err(|panic| logged(subject, &*panic))
 }
 
 /// The same for what takes its time. `call` makes the future, which may panic as well.
 pub(crate) async fn guarded_future<F: Future>(
-    what: &str,
+    subject: &str,
     call: impl FnOnce() -> F,
 ) -> Result<F::Output, Panicked> {
-    let future = guarded(what, call)?;
-    AssertUnwindSafe(future).catch_unwind().await.map_err(|panic| told(what, &*panic))
+    let future = guarded(subject, call)?;
+    AssertUnwindSafe(future).catch_unwind().await.map_err(|panic| logged(subject, &*panic))
 }
 
-fn told(what: &str, panic: &(dyn Any + Send)) -> Panicked {
+fn logged(subject: &str, panic: &(dyn Any + Send)) -> Panicked {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without words");
-    tracing::error!("{what} panicked: {text}");
+    tracing::error!("{subject} panicked: {text}");
     Panicked
 }
 

@@ -35,10 +35,10 @@ pub(crate) struct Hooks {
 }
 
 /// A decision to come.
-pub(crate) type Verdict<T> = BoxFuture<'static, Result<T, ErrorInfo>>;
+pub(crate) type HookDecision<T> = BoxFuture<'static, Result<T, ErrorInfo>>;
 
-type SubscribeHook = Arc<dyn Fn(CallContext, ChannelName) -> Verdict<()> + Send + Sync>;
-type PublishHook = Arc<dyn Fn(CallContext, PublishRequest) -> Verdict<Payload> + Send + Sync>;
+type SubscribeHook = Arc<dyn Fn(CallContext, ChannelName) -> HookDecision<()> + Send + Sync>;
+type PublishHook = Arc<dyn Fn(CallContext, PublishRequest) -> HookDecision<Payload> + Send + Sync>;
 
 impl Hooks {
     pub(crate) fn on_subscribe<F, A>(&mut self, pattern: Pattern, hook: F)

@@ -8,52 +8,52 @@ use tokio::time::Instant;
 /// A bucket that fills at a steady rate and pays for each thing that happens. It holds what comes in two seconds: so much may come at
 /// once, after a pause.
 #[derive(Debug)]
-pub(crate) struct Rate {
+pub(crate) struct TokenBucket {
     interval: Duration,
     room: Duration,
     /// When it would be full again, if nothing came.
     full_at: Instant,
 }
 
-/// A [`Rate`] of which nothing is kept but when it would be full again: there is one for each session, and all have the same
+/// A [`TokenBucket`] of which nothing is kept but when it would be full again: there is one for each session, and all have the same
 /// rate.
 #[derive(Debug, Default)]
-pub(crate) struct Filling {
-    /// In nanoseconds since the first moment that was looked at. The last bits are [something else](Self::spare): a session has
+pub(crate) struct TokenBucketLevel {
+    /// In nanoseconds since the first moment that was looked at. The last bits are [something else](Self::extra_byte): a session has
     /// no room for more.
     full_at: u64,
 }
 
-const SPARE: u64 = 0xff;
+const EXTRA_BYTE: u64 = 0xff;
 
-impl Filling {
+impl TokenBucketLevel {
     /// So many happen now of what may so often in a second; `false` where that is too often.
     pub(crate) fn take(&mut self, count: u32, per_second: u32, now: Instant) -> bool {
-        let mut rate = Rate::new(per_second, self.full_at(now));
+        let mut rate = TokenBucket::new(per_second, self.full_at(now));
         let may = rate.take_many(count, now);
         let passed = rate.full_at.saturating_duration_since(origin(now)).as_nanos();
         let passed = u64::try_from(passed).unwrap_or(u64::MAX);
-        self.full_at = passed & !SPARE | self.full_at & SPARE;
+        self.full_at = passed & !EXTRA_BYTE | self.full_at & EXTRA_BYTE;
         may
     }
 
     /// Whether it is full: as if nothing had happened yet.
-    pub(crate) fn is_rested(&self, now: Instant) -> bool {
+    pub(crate) fn is_full(&self, now: Instant) -> bool {
         self.full_at(now) <= now
     }
 
     /// A number beside, 0 at first.
-    pub(crate) fn spare(&self) -> u8 {
-        let [spare, ..] = self.full_at.to_le_bytes();
-        spare
+    pub(crate) fn extra_byte(&self) -> u8 {
+        let [extra_byte, ..] = self.full_at.to_le_bytes();
+        extra_byte
     }
 
-    pub(crate) fn set_spare(&mut self, spare: u8) {
-        self.full_at = self.full_at & !SPARE | u64::from(spare);
+    pub(crate) fn set_extra_byte(&mut self, extra_byte: u8) {
+        self.full_at = self.full_at & !EXTRA_BYTE | u64::from(extra_byte);
     }
 
     fn full_at(&self, now: Instant) -> Instant {
-        origin(now).checked_add(Duration::from_nanos(self.full_at & !SPARE)).unwrap_or(now)
+        origin(now).checked_add(Duration::from_nanos(self.full_at & !EXTRA_BYTE)).unwrap_or(now)
     }
 }
 
@@ -63,11 +63,11 @@ fn origin(now: Instant) -> Instant {
     *ORIGIN.get_or_init(|| now)
 }
 
-impl Rate {
+impl TokenBucket {
     /// So often in a second, at least once; full now.
     pub(crate) fn new(per_second: u32, now: Instant) -> Self {
         let interval = Duration::from_secs(1).checked_div(per_second.max(1)).unwrap_or_default();
-        Self { interval, room: HELD.max(interval), full_at: now }
+        Self { interval, room: BURST.max(interval), full_at: now }
     }
 
     /// It happens now; `false` where that is too often.
@@ -88,12 +88,12 @@ impl Rate {
     }
 
     /// Whether the bucket is full: as if nothing had happened yet.
-    pub(crate) fn is_rested(&self, now: Instant) -> bool {
+    pub(crate) fn is_full(&self, now: Instant) -> bool {
         self.full_at <= now
     }
 }
 
-const HELD: Duration = Duration::from_secs(2);
+const BURST: Duration = Duration::from_secs(2);
 
 #[cfg(test)]
 mod tests {
@@ -101,14 +101,14 @@ mod tests {
 
     use super::*;
 
-    fn taken(rate: &mut Rate, now: Instant, tries: usize) -> usize {
+    fn taken(rate: &mut TokenBucket, now: Instant, tries: usize) -> usize {
         (0..tries).filter(|_| rate.take(now)).count()
     }
 
     #[test]
     fn after_a_pause_two_seconds_worth_may_come_at_once() {
         let start = Instant::now();
-        let mut rate = Rate::new(10, start);
+        let mut rate = TokenBucket::new(10, start);
         assert_eq!(taken(&mut rate, start, 100), 20);
         assert_eq!(taken(&mut rate, start + Duration::from_millis(99), 100), 0);
         assert_eq!(taken(&mut rate, start + Duration::from_millis(100), 100), 1);
@@ -119,21 +119,21 @@ mod tests {
     #[test]
     fn what_is_kept_of_a_rate_is_enough() {
         let start = Instant::now();
-        let (mut rate, mut filling) = (Rate::new(10, start), Filling::default());
+        let (mut rate, mut filling) = (TokenBucket::new(10, start), TokenBucketLevel::default());
         for step in 0..1000_u64 {
             let now = start + Duration::from_millis(step * step % 97 * step);
             let count = u32::try_from(step % 5).unwrap() + 1;
             assert_eq!(filling.take(count, 10, now), rate.take_many(count, now), "{step}");
-            assert_eq!(filling.is_rested(now), rate.is_rested(now), "{step}");
-            assert_eq!(filling.spare(), u8::try_from(step % 256).unwrap());
-            filling.set_spare(filling.spare().wrapping_add(1));
+            assert_eq!(filling.is_full(now), rate.is_full(now), "{step}");
+            assert_eq!(filling.extra_byte(), u8::try_from(step % 256).unwrap());
+            filling.set_extra_byte(filling.extra_byte().wrapping_add(1));
         }
     }
 
     #[test]
     fn many_at_once_cost_as_much_as_one_by_one() {
         let start = Instant::now();
-        let mut rate = Rate::new(10, start);
+        let mut rate = TokenBucket::new(10, start);
         assert!(rate.take_many(15, start) && !rate.take_many(6, start) && rate.take_many(5, start));
         assert!(!rate.take_many(100, start + Duration::from_secs(1)), "more than it holds");
         assert!(rate.take_many(100, start + Duration::from_secs(2)), "when it is full");
@@ -143,7 +143,7 @@ mod tests {
     #[test]
     fn the_smallest_rate_lets_commands_through_too() {
         let start = Instant::now();
-        let mut rate = Rate::new(0, start);
+        let mut rate = TokenBucket::new(0, start);
         assert_eq!(taken(&mut rate, start, 10), 2);
         assert_eq!(taken(&mut rate, start + Duration::from_secs(1), 10), 1);
     }

@@ -8,12 +8,12 @@ use crate::guard::guarded;
 
 /// Something that a hub needs in order to serve, and who knows whether it is there.
 #[derive(Clone)]
-pub(crate) struct Need {
+pub(crate) struct ReadinessCheck {
     name: Arc<str>,
     check: Arc<dyn Fn() -> Result<(), String> + Send + Sync>,
 }
 
-impl Need {
+impl ReadinessCheck {
     pub(crate) fn new(
         name: impl Into<Arc<str>>,
         check: impl Fn() -> Result<(), String> + Send + Sync + 'static,
@@ -22,9 +22,9 @@ impl Need {
     }
 }
 
-impl fmt::Debug for Need {
+impl fmt::Debug for ReadinessCheck {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Need").field(&self.name).finish()
+        f.debug_tuple("ReadinessCheck").field(&self.name).finish()
     }
 }
 
@@ -32,7 +32,7 @@ impl Hub {
     /// The names of the readiness checks that fail at the moment, in their order: those of [`Builder::readiness_check`](crate::Builder::readiness_check),
     /// and `engine`. The log says why.
     pub fn missing(&self) -> Vec<Arc<str>> {
-        let engine = Need::new("engine", {
+        let engine = ReadinessCheck::new("engine", {
             let hub = self.clone();
             move || hub.engine().ready().map_err(|error| error.to_string())
         });

@@ -64,13 +64,13 @@ impl RefusalReason {
 /// Counts and tells who is refused at one hub.
 pub(crate) struct Refusals {
     counters: [(RefusalReason, Count); RefusalReason::ALL.len()],
-    told: Mutex<Told>,
+    logged: Mutex<LoggedRefusals>,
 }
 
 impl Refusals {
     pub(crate) fn new() -> Self {
         let counters = RefusalReason::ALL.map(|reason| (reason, Count::default()));
-        Self { counters, told: Mutex::new(Told::default()) }
+        Self { counters, logged: Mutex::new(LoggedRefusals::default()) }
     }
 
     pub(crate) fn count(&self, reason: RefusalReason) {
@@ -80,11 +80,11 @@ impl Refusals {
     }
 
     /// Notes why a session does not begin, where that is for its token, or because there are too many.
-    pub(crate) fn note(&self, error: &ErrorInfo) {
+    pub(crate) fn count_refused_session(&self, error: &ErrorInfo) {
         match error.code {
             ErrorCode::UNAUTHORIZED | ErrorCode::TOKEN_EXPIRED => {
                 self.count(RefusalReason::Token);
-                self.tell(&error.message, format_args!("a client is not let in: {}", error.message));
+                self.log_once(&error.message, format_args!("a client is not let in: {}", error.message));
             }
             ErrorCode::LIMIT_EXCEEDED => self.count(RefusalReason::Limit),
             _ => {}
@@ -96,18 +96,18 @@ impl Refusals {
         self.counters.iter().map(|(reason, counter)| (*reason, counter.total()))
     }
 
-    /// Tells the log, unless it has been told of the same lately. `about` says what is the same.
-    pub(crate) fn tell(&self, about: &str, words: impl std::fmt::Display) {
-        let verdict = self.told.lock().is_new(about, Instant::now());
-        if verdict == Verdict::Known {
+    /// Tells the log, unless it has been told of the same lately. `subject` says what is the same.
+    pub(crate) fn log_once(&self, subject: &str, message: impl std::fmt::Display) {
+        let verdict = self.logged.lock().decide(subject, Instant::now());
+        if verdict == LogDecision::Known {
             return;
         }
-        let words = words.to_string();
-        let words = cut(&words, MAX_WORDS);
+        let message = message.to_string();
+        let message = truncated(&message, MAX_MESSAGE_BYTES);
         match verdict {
-            Verdict::New | Verdict::Known => tracing::warn!("{words}"),
-            Verdict::Last => tracing::warn!(
-                "{words}; so many others are refused that they are not told one by one for an hour: \
+            LogDecision::New | LogDecision::Known => tracing::warn!("{message}"),
+            LogDecision::Last => tracing::warn!(
+                "{message}; so many others are refused that they are not logged one by one for an hour: \
                  wirehub_refusals_total counts them"
             ),
         }
@@ -116,13 +116,13 @@ impl Refusals {
 
 /// What the log has been told.
 #[derive(Default)]
-struct Told {
-    about: HashSet<Box<str>>,
+struct LoggedRefusals {
+    subjects: HashSet<Box<str>>,
     began: Option<Instant>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum Verdict {
+enum LogDecision {
     New,
     /// New, and there is no room for more.
     Last,
@@ -130,32 +130,32 @@ enum Verdict {
 }
 
 /// How many different ones are told of in [`FORGET_AFTER`]: anybody could fill the log otherwise.
-const MAX_TOLD: usize = 100;
+const MAX_SUBJECTS: usize = 100;
 const FORGET_AFTER: Duration = Duration::from_secs(3600);
 
 /// How much is kept of what one is about.
-const MAX_ABOUT: usize = 256;
+const MAX_SUBJECT_BYTES: usize = 256;
 
 /// How much is told of one.
-const MAX_WORDS: usize = 1024;
+const MAX_MESSAGE_BYTES: usize = 1024;
 
 /// The beginning of a text.
-fn cut(text: &str, most: usize) -> &str {
+fn truncated(text: &str, most: usize) -> &str {
     text.get(..text.floor_char_boundary(most)).unwrap_or_default()
 }
 
-impl Told {
-    fn is_new(&mut self, about: &str, now: Instant) -> Verdict {
+impl LoggedRefusals {
+    fn decide(&mut self, subject: &str, now: Instant) -> LogDecision {
         if self.began.is_none_or(|began| now.saturating_duration_since(began) >= FORGET_AFTER) {
-            self.about.clear();
+            self.subjects.clear();
             self.began = Some(now);
         }
-        let about = cut(about, MAX_ABOUT);
-        if self.about.len() >= MAX_TOLD || self.about.contains(about) {
-            return Verdict::Known;
+        let subject = truncated(subject, MAX_SUBJECT_BYTES);
+        if self.subjects.len() >= MAX_SUBJECTS || self.subjects.contains(subject) {
+            return LogDecision::Known;
         }
-        self.about.insert(about.into());
-        if self.about.len() == MAX_TOLD { Verdict::Last } else { Verdict::New }
+        self.subjects.insert(subject.into());
+        if self.subjects.len() == MAX_SUBJECTS { LogDecision::Last } else { LogDecision::New }
     }
 }
 
@@ -167,21 +167,24 @@ mod tests {
 
     #[test]
     fn each_is_told_once_and_all_together_have_a_bound() {
-        let mut told = Told::default();
+        let mut logged = LoggedRefusals::default();
         let now = Instant::now();
-        assert_eq!(told.is_new("a", now), Verdict::New);
-        assert_eq!(told.is_new("b", now), Verdict::New);
-        assert_eq!(told.is_new("a", now), Verdict::Known);
+        assert_eq!(logged.decide("a", now), LogDecision::New);
+        assert_eq!(logged.decide("b", now), LogDecision::New);
+        assert_eq!(logged.decide("a", now), LogDecision::Known);
         let long = "é".repeat(10_000);
         for index in 2..1000 {
             let expected = match index {
-                ..99 => Verdict::New,
-                99 => Verdict::Last,
-                _ => Verdict::Known,
+                ..99 => LogDecision::New,
+                99 => LogDecision::Last,
+                _ => LogDecision::Known,
             };
-            assert_eq!(told.is_new(&format!("{index}{long}"), now), expected);
+            assert_eq!(logged.decide(&format!("{index}{long}"), now), expected);
         }
-        assert!(told.about.iter().map(|about| about.len()).sum::<usize>() <= MAX_TOLD * MAX_ABOUT);
-        assert_eq!(told.is_new("a", now + FORGET_AFTER), Verdict::New);
+        assert!(
+            logged.subjects.iter().map(|subject| subject.len()).sum::<usize>()
+                <= MAX_SUBJECTS * MAX_SUBJECT_BYTES
+        );
+        assert_eq!(logged.decide("a", now + FORGET_AFTER), LogDecision::New);
     }
 }

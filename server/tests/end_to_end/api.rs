@@ -274,7 +274,7 @@ async fn an_engine_that_fails_is_told_as_a_problem() {
         fn idempotency(&self) -> Option<Idempotency> {
             None
         }
-        fn publish(&self, _: wirehub_server::engine::Publish) -> EngineFuture<Option<Position>> {
+        fn publish(&self, _: wirehub_server::engine::EnginePublish) -> EngineFuture<Option<Position>> {
             EngineFuture::Now(Err(EngineError::new("the secret of the engine")))
         }
         fn locate(&self, _: Locate) -> EngineFuture<Located> {

@@ -53,7 +53,7 @@ impl Engine for Slow {
         self.0.idempotency()
     }
 
-    fn publish(&self, publish: wirehub_server::engine::Publish) -> Later<Option<Position>> {
+    fn publish(&self, publish: wirehub_server::engine::EnginePublish) -> Later<Option<Position>> {
         let answer = self.0.publish(publish);
         Self::later(move |_| answer, &self.0)
     }

@@ -138,7 +138,7 @@ async fn an_engine_that_is_down_is_what_is_waited_for() {
         fn idempotency(&self) -> Option<wirehub_common::frame::Idempotency> {
             self.0.idempotency()
         }
-        fn publish(&self, publish: wirehub_server::engine::Publish) -> EngineFuture<Option<Position>> {
+        fn publish(&self, publish: wirehub_server::engine::EnginePublish) -> EngineFuture<Option<Position>> {
             self.0.publish(publish)
         }
         fn locate(&self, locate: Locate) -> EngineFuture<Located> {

@@ -22,7 +22,7 @@ use parking_lot::Mutex;
 use wirehub_common::frame::{HistoryPage, Position, Publication};
 use wirehub_common::{ChannelName, Payload};
 
-use super::{Delivery, Engine, History, Locate, Located, Publish, ReadHistory};
+use super::{Delivery, Engine, EnginePublish, History, Locate, Located, ReadHistory};
 
 /// Checks an engine. `make` gives a new one each time, which knows nothing of the others' channels and keys.
 ///
@@ -81,7 +81,7 @@ async fn publishes_keep_their_order_though_nobody_waits(subject: &Subject<impl E
 
 async fn channels_without_history_have_no_offsets(subject: &Subject<impl Engine>) {
     for number in 1..=3 {
-        let publish = Publish { history: None, ..message("a", number, "") };
+        let publish = EnginePublish { history: None, ..message("a", number, "") };
         assert_eq!(subject.engine.publish(publish).await.expect("the engine works"), None);
     }
     assert_eq!(subject.delivered_in("a"), [(0, 1), (0, 2), (0, 3)]);
@@ -110,7 +110,7 @@ async fn a_repeat_is_not_published_again(subject: &Subject<impl Engine>) {
     assert_eq!(subject.delivered_in("c"), [(1, 1)]);
     // And where there is no history.
     for number in 1..=2 {
-        let publish = Publish { history: None, ..message("d", number, "key") };
+        let publish = EnginePublish { history: None, ..message("d", number, "key") };
         assert_eq!(subject.engine.publish(publish).await.expect("the engine works"), None);
     }
     assert_eq!(subject.delivered_in("d"), [(0, 1)]);
@@ -257,9 +257,9 @@ impl<E: Engine> Subject<E> {
     }
 }
 
-fn message(channel: &str, number: u64, key: &str) -> Publish {
+fn message(channel: &str, number: u64, key: &str) -> EnginePublish {
     let payload = Payload::json(number.to_string());
-    Publish { key: key.into(), history: Some(KEPT), ..Publish::new(name(channel), payload) }
+    EnginePublish { key: key.into(), history: Some(KEPT), ..EnginePublish::new(name(channel), payload) }
 }
 
 fn number_of(publication: &Publication) -> u64 {
@@ -327,7 +327,7 @@ mod tests {
             self.0.idempotency()
         }
 
-        fn publish(&self, publish: Publish) -> EngineFuture<Option<Position>> {
+        fn publish(&self, publish: EnginePublish) -> EngineFuture<Option<Position>> {
             let answer = self.0.publish(publish);
             self.later(|_| answer)
         }
@@ -357,9 +357,9 @@ mod tests {
             self.inner.idempotency()
         }
 
-        fn publish(&self, publish: Publish) -> EngineFuture<Option<Position>> {
+        fn publish(&self, publish: EnginePublish) -> EngineFuture<Option<Position>> {
             let key = if self.forgets { String::new() } else { publish.key.clone() };
-            self.inner.publish(Publish { key, ..publish })
+            self.inner.publish(EnginePublish { key, ..publish })
         }
 
         fn locate(&self, locate: Locate) -> EngineFuture<Located> {

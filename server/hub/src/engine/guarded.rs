@@ -2,14 +2,14 @@
 
 use wirehub_common::frame::{HistoryPage, Idempotency, Position};
 
-use super::{Delivery, Engine, EngineError, EngineFuture, Locate, Located, Publish, ReadHistory};
+use super::{Delivery, Engine, EngineError, EngineFuture, EnginePublish, Locate, Located, ReadHistory};
 use crate::guard::{Panicked, guarded};
 
 /// Guards what sessions call. [`EngineFuture`] does the same for what comes later.
 #[derive(Debug)]
-pub(crate) struct Guarded<E>(pub(crate) E);
+pub(crate) struct GuardedEngine<E>(pub(crate) E);
 
-impl<E: Engine> Engine for Guarded<E> {
+impl<E: Engine> Engine for GuardedEngine<E> {
     /// Not guarded: who builds the hub is told.
     fn start(&self, delivery: Delivery) {
         self.0.start(delivery);
@@ -23,7 +23,7 @@ impl<E: Engine> Engine for Guarded<E> {
         guarded(NAME, || self.0.idempotency()).ok().flatten()
     }
 
-    fn publish(&self, publish: Publish) -> EngineFuture<Option<Position>> {
+    fn publish(&self, publish: EnginePublish) -> EngineFuture<Option<Position>> {
         guarded(NAME, || self.0.publish(publish)).unwrap_or_else(EngineFuture::from)
     }
 

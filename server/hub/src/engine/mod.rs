@@ -26,7 +26,7 @@ pub mod conformance;
 mod guarded;
 mod memory;
 
-pub(crate) use self::guarded::Guarded;
+pub(crate) use self::guarded::GuardedEngine;
 pub use self::memory::MemoryEngine;
 
 /// Keeps the history of channels and the keys of publishes, and carries each publication to the hub's [`Delivery`].
@@ -64,7 +64,7 @@ pub trait Engine: fmt::Debug + Send + Sync + 'static {
 
     /// Stores and delivers a message. The answer is its position where its channel keeps history, and means that it has
     /// been handed to the delivery of this engine's own hub.
-    fn publish(&self, publish: Publish) -> EngineFuture<Option<Position>>;
+    fn publish(&self, publish: EnginePublish) -> EngineFuture<Option<Position>>;
 
     /// Where a subscriber begins to receive. What it missed is read by [`history`](Self::history) from there, page by page.
     fn locate(&self, locate: Locate) -> EngineFuture<Located>;
@@ -77,7 +77,7 @@ pub trait Engine: fmt::Debug + Send + Sync + 'static {
 /// What [`Engine::publish`] is asked for.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
-pub struct Publish {
+pub struct EnginePublish {
     /// The channel.
     pub channel: ChannelName,
     /// The message.
@@ -90,7 +90,7 @@ pub struct Publish {
     pub history: Option<History>,
 }
 
-impl Publish {
+impl EnginePublish {
     /// A message of the server itself, without a key, in a channel without history.
     pub fn new(channel: ChannelName, payload: Payload) -> Self {
         Self { channel, payload, publisher: None, key: String::new(), history: None }
@@ -149,10 +149,10 @@ pub(crate) const PAGE_BYTES: usize = 4 * 1024 * 1024;
 
 /// Where an engine hands accepted publications to: the sessions of one hub.
 #[derive(Clone)]
-pub struct Delivery(Recipient);
+pub struct Delivery(DeliveryTarget);
 
 #[derive(Clone)]
-enum Recipient {
+enum DeliveryTarget {
     Hub(Weak<Inner>),
     /// Keeps them, to be looked at.
     #[cfg(any(test, feature = "conformance"))]
@@ -161,26 +161,26 @@ enum Recipient {
 
 impl Delivery {
     pub(crate) fn new(hub: Weak<Inner>) -> Self {
-        Self(Recipient::Hub(hub))
+        Self(DeliveryTarget::Hub(hub))
     }
 
     #[cfg(any(test, feature = "conformance"))]
     fn recorded(record: Arc<Mutex<Vec<Publication>>>) -> Self {
-        Self(Recipient::Record(record))
+        Self(DeliveryTarget::Record(record))
     }
 
     fn hub(&self) -> Option<Arc<Inner>> {
         match &self.0 {
-            Recipient::Hub(hub) => hub.upgrade(),
+            DeliveryTarget::Hub(hub) => hub.upgrade(),
             #[cfg(any(test, feature = "conformance"))]
-            Recipient::Record(_) => None,
+            DeliveryTarget::Record(_) => None,
         }
     }
 
     /// Queues a publication for every subscriber of its channel. Never waits.
     pub fn deliver(&self, publication: Publication) {
         #[cfg(any(test, feature = "conformance"))]
-        if let Recipient::Record(record) = &self.0 {
+        if let DeliveryTarget::Record(record) = &self.0 {
             return record.lock().push(publication);
         }
         if let Some(hub) = self.hub() {

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::sharded::{Shard, Sharded};
-use crate::account::one_less;
-use crate::rate::Rate;
-use crate::upgrade::client_address::household;
+use crate::account::decrement;
+use crate::rate::TokenBucket;
+use crate::upgrade::client_address::network_of;
 
 /// What an address may do; nothing stands for no bound.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -21,21 +21,21 @@ pub(crate) struct AddressLimits {
 
 /// Counts what comes from each address. In IPv6 a network of 64 bits counts as one.
 #[derive(Clone)]
-pub(crate) struct Addresses(Arc<Sharded<IpAddr, Entry>>);
+pub(crate) struct Addresses(Arc<Sharded<IpAddr, AddressEntry>>);
 
 #[derive(Default)]
-struct Entry {
+struct AddressEntry {
     open: u32,
     handshakes: Option<Handshakes>,
 }
 
 struct Handshakes {
     per_second: u32,
-    rate: Rate,
+    rate: TokenBucket,
 }
 
 /// A connection that its address is charged with, as long as it lives.
-pub(crate) struct Charged {
+pub(crate) struct AddressCharge {
     addresses: Addresses,
     address: IpAddr,
 }
@@ -60,13 +60,13 @@ impl Addresses {
         address: IpAddr,
         limits: AddressLimits,
         now: Instant,
-    ) -> Result<Option<Charged>, TooMany> {
+    ) -> Result<Option<AddressCharge>, TooMany> {
         if limits == AddressLimits::default() {
             return Ok(None);
         }
-        let address = household(address);
+        let address = network_of(address);
         let shard = self.0.shard(&address);
-        forget_the_idle(shard, now);
+        forget_idle(shard, now);
         let mut entries = shard.write();
         let entry = entries.entry(address).or_default();
         if limits.handshakes.is_some_and(|per_second| !entry.handshake(per_second, now)) {
@@ -76,7 +76,7 @@ impl Addresses {
             return Err(TooMany::Connections);
         }
         entry.open = entry.open.saturating_add(1);
-        Ok(Some(Charged { addresses: self.clone(), address }))
+        Ok(Some(AddressCharge { addresses: self.clone(), address }))
     }
 
     /// One more connection that was accepted, and has asked for nothing yet. Beyond the bound there are a few that are told
@@ -85,11 +85,11 @@ impl Addresses {
         &self,
         address: IpAddr,
         limits: AddressLimits,
-    ) -> Result<Option<(Charged, bool)>, TooMany> {
+    ) -> Result<Option<(AddressCharge, bool)>, TooMany> {
         let Some(most) = limits.connections else { return Ok(None) };
-        let address = household(address);
+        let address = network_of(address);
         let shard = self.0.shard(&address);
-        forget_the_idle(shard, Instant::now());
+        forget_idle(shard, Instant::now());
         let mut entries = shard.write();
         let entry = entries.entry(address).or_default();
         if entry.open >= most.saturating_add(SPARE) {
@@ -97,7 +97,7 @@ impl Addresses {
         }
         entry.open = entry.open.saturating_add(1);
         let is_spare = entry.open > most;
-        Ok(Some((Charged { addresses: self.clone(), address }, is_spare)))
+        Ok(Some((AddressCharge { addresses: self.clone(), address }, is_spare)))
     }
 
     /// A connection that its address is charged with becomes a WebSocket.
@@ -107,7 +107,7 @@ impl Addresses {
         limits: AddressLimits,
         now: Instant,
     ) -> Result<(), TooMany> {
-        let address = household(address);
+        let address = network_of(address);
         let mut entries = self.0.shard(&address).write();
         let entry = entries.entry(address).or_default();
         if limits.handshakes.is_some_and(|per_second| !entry.handshake(per_second, now)) {
@@ -124,11 +124,11 @@ impl Addresses {
 /// How many connections of an address there may be beyond its bound, that are no WebSockets.
 const SPARE: u32 = 8;
 
-impl Drop for Charged {
+impl Drop for AddressCharge {
     fn drop(&mut self) {
         let mut entries = self.addresses.0.shard(&self.address).write();
         if let Some(entry) = entries.get_mut(&self.address) {
-            one_less(&mut entry.open);
+            decrement(&mut entry.open);
             if entry.is_idle(Instant::now()) {
                 entries.remove(&self.address);
             }
@@ -136,23 +136,23 @@ impl Drop for Charged {
     }
 }
 
-impl Entry {
+impl AddressEntry {
     /// One more handshake; `false` where there are too many.
     fn handshake(&mut self, per_second: u32, now: Instant) -> bool {
         // The bound may have changed since the last time.
         let counted = self.handshakes.take().filter(|handshakes| handshakes.per_second == per_second);
-        let begun = || Handshakes { per_second, rate: Rate::new(per_second, now) };
+        let begun = || Handshakes { per_second, rate: TokenBucket::new(per_second, now) };
         self.handshakes.insert(counted.unwrap_or_else(begun)).rate.take(now)
     }
 
     /// Whether nothing is lost by forgetting it.
     fn is_idle(&self, now: Instant) -> bool {
-        self.open == 0 && self.handshakes.as_ref().is_none_or(|handshakes| handshakes.rate.is_rested(now))
+        self.open == 0 && self.handshakes.as_ref().is_none_or(|handshakes| handshakes.rate.is_full(now))
     }
 }
 
 /// Before a part of the map grows: what came and went in the last seconds is all that may be in it beside what is open.
-fn forget_the_idle(shard: &Shard<IpAddr, Entry>, now: Instant) {
+fn forget_idle(shard: &Shard<IpAddr, AddressEntry>, now: Instant) {
     let is_full = {
         let entries = shard.read();
         entries.len() == entries.capacity()

@@ -12,10 +12,10 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 use wirehub_common::{ChannelName, Payload};
 
-use self::ledger::{Ledger, Who};
+use self::ledger::{Ledger, Recipient};
 use super::sessions::{Peer, Sessions};
 use super::shared_frame::SharedFrame;
-use crate::account::less;
+use crate::account::subtract;
 use crate::alarm::{AlarmProgress, AlarmRecipient, AlarmReport};
 use crate::session::queue::Lane;
 
@@ -46,7 +46,7 @@ struct Ledgers {
 
 /// Whom an alarm is for.
 #[derive(Debug, Clone)]
-pub(crate) enum Audience {
+pub(crate) enum AlarmAudience {
     /// All who are connected, and all who connect before it is over.
     Everybody,
     Users(Vec<Arc<str>>),
@@ -54,7 +54,7 @@ pub(crate) enum Audience {
 
 /// Why an alarm is not raised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Refused {
+pub(crate) enum AlarmRefusal {
     /// As many are active as there may be.
     TooMany,
     /// It is for more users than a ledger has room for.
@@ -65,9 +65,9 @@ pub(crate) enum Refused {
 
 /// What came of an acknowledgement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Noted {
+pub(crate) enum Acknowledgement {
     /// It is in the ledger, now or since before.
-    Yes,
+    Recorded,
     /// Too late.
     IsOver,
     /// There is no such alarm for this session, or no more.
@@ -115,33 +115,33 @@ impl Alarms {
         &self,
         sessions: &Sessions,
         (channel, payload): (ChannelName, Payload),
-        audience: Audience,
+        audience: AlarmAudience,
         ttl: Duration,
         bound: usize,
-    ) -> Result<String, Refused> {
+    ) -> Result<String, AlarmRefusal> {
         let now = Instant::now();
         let number = self.raised.fetch_add(1, Ordering::Relaxed);
         let mut ledger = Ledger::new(number, channel, payload, now, ttl);
         match audience {
-            Audience::Everybody => ledger.is_for_all = true,
-            Audience::Users(users) => {
+            AlarmAudience::Everybody => ledger.is_for_all = true,
+            AlarmAudience::Users(users) => {
                 for user in users {
-                    ledger.add(Who::User(user));
+                    ledger.add(Recipient::User(user));
                     // Names that come twice count once.
                     if ledger.listed() > MAX_RECIPIENTS {
-                        return Err(Refused::TooManyRecipients);
+                        return Err(AlarmRefusal::TooManyRecipients);
                     }
                 }
             }
         }
         let mut ledgers = self.ledgers.lock();
         ledgers.bound = bound;
-        ledgers.let_go(now);
+        ledgers.forget_recipients(now);
         ledgers.make_room(ledger.bytes, now)?;
         self.active.fetch_add(1, Ordering::AcqRel);
         let id = format!("{:016x}.{number}", self.scope);
         let mut frame = SharedFrame::new(ledger.frame(&id, ttl));
-        let room = less(ledgers.bound, ledgers.bytes);
+        let room = subtract(ledgers.bound, ledgers.bytes);
         sessions.for_each(|peer| {
             if ledger.note_sent(peer, room) {
                 peer.mailbox.push(Lane::Urgent, frame.bytes(peer.codec));
@@ -155,7 +155,7 @@ impl Alarms {
     /// Sends a session that has just connected the alarms that its user has not acknowledged. Of those that are over before
     /// their time it is told so: its client may show them still. Gives the numbers of those for which there was no room in
     /// its queue.
-    pub(crate) fn greet(&self, sessions: &Sessions, peer: &Peer) -> Option<Range<u64>> {
+    pub(crate) fn send_active(&self, sessions: &Sessions, peer: &Peer) -> Option<Range<u64>> {
         if self.active.load(Ordering::Acquire) == 0 {
             return None;
         }
@@ -168,7 +168,7 @@ impl Alarms {
     }
 
     /// Goes on with those of these numbers for which there was no room.
-    pub(crate) fn greet_on(
+    pub(crate) fn send_remaining(
         &self,
         sessions: &Sessions,
         peer: &Peer,
@@ -185,24 +185,24 @@ impl Alarms {
         peer: &Peer,
         id: &str,
         received_only: bool,
-    ) -> Noted {
+    ) -> Acknowledgement {
         let mut ledgers = self.ledgers.lock();
-        let Some(ledger) = ledgers.by_id.get_mut(id) else { return Noted::Unknown };
+        let Some(ledger) = ledgers.by_id.get_mut(id) else { return Acknowledgement::Unknown };
         let is_over = !ledger.is_active(Instant::now());
         let progress = if received_only { AlarmProgress::Received } else { AlarmProgress::Acknowledged };
         let Some(known) = ledger.progress_of(peer) else {
             return match ledger.is_for_all {
-                true if is_over => Noted::IsOver,
+                true if is_over => Acknowledgement::IsOver,
                 // One that the ledger has no room for.
-                true if ledger.unlisted > 0 => Noted::Yes,
-                _ => Noted::Unknown,
+                true if ledger.unlisted > 0 => Acknowledgement::Recorded,
+                _ => Acknowledgement::Unknown,
             };
         };
         if progress <= known {
-            return Noted::Yes;
+            return Acknowledgement::Recorded;
         }
         if is_over {
-            return Noted::IsOver;
+            return Acknowledgement::IsOver;
         }
         let withdrawn = ledger.withdrawal(id);
         for session in ledger.advance(peer, progress) {
@@ -210,7 +210,7 @@ impl Alarms {
                 other.mailbox.push(Lane::Urgent, other.codec.encode_frame(&withdrawn));
             }
         }
-        Noted::Yes
+        Acknowledgement::Recorded
     }
 
     /// Ends an alarm before its time. `false` where there is none that is not over.
@@ -238,7 +238,12 @@ impl Alarms {
     }
 
     /// The same with some of the recipients: those behind a place, so many at most.
-    pub(crate) fn look(&self, id: &str, after: Option<RecipientPlace>, most: usize) -> Option<RecipientPage> {
+    pub(crate) fn recipient_page(
+        &self,
+        id: &str,
+        after: Option<RecipientPlace>,
+        most: usize,
+    ) -> Option<RecipientPage> {
         let ledgers = self.ledgers.lock();
         let ledger = ledgers.by_id.get(id)?;
         let mut places: Vec<_> =
@@ -260,17 +265,17 @@ impl Alarms {
         self.ledgers.lock().by_id.iter().rev().map(|(id, ledger)| ledger.report(id)).collect()
     }
 
-    /// Whether somebody has to be found who [lets go](Self::let_go) of recipients.
-    pub(crate) fn begins_to_be_watched(&self) -> bool {
+    /// Whether somebody has to be found who [lets go](Self::forget_recipients) of recipients.
+    pub(crate) fn claim_cleanup(&self) -> bool {
         !self.is_watched.swap(true, Ordering::AcqRel)
     }
 
     /// Lets go of the recipients of alarms that have been over for a while. Says when to look again; nothing where none are left.
-    pub(crate) fn let_go(&self, now: Instant) -> Option<Instant> {
+    pub(crate) fn forget_recipients(&self, now: Instant) -> Option<Instant> {
         let mut ledgers = self.ledgers.lock();
-        let are_left = ledgers.let_go(now);
+        let are_left = ledgers.forget_recipients(now);
         self.is_watched.store(are_left, Ordering::Release);
-        are_left.then(|| now.checked_add(LOOK).unwrap_or(now))
+        are_left.then(|| now.checked_add(CLEANUP_INTERVAL).unwrap_or(now))
     }
 
     /// About how many bytes all ledgers have.
@@ -285,17 +290,17 @@ impl Alarms {
 
 impl Ledgers {
     /// Forgets alarms that are over, the oldest first, until there is room for another one of so many bytes.
-    fn make_room(&mut self, bytes: usize, now: Instant) -> Result<(), Refused> {
+    fn make_room(&mut self, bytes: usize, now: Instant) -> Result<(), AlarmRefusal> {
         loop {
             let are_many = self.by_id.len() >= MAX_ALARMS;
             if !are_many && self.bytes.saturating_add(bytes) <= self.bound {
                 return Ok(());
             }
             let Some(over) = self.by_id.values().position(|ledger| !ledger.is_active(now)) else {
-                return Err(if are_many { Refused::TooMany } else { Refused::NoRoom });
+                return Err(if are_many { AlarmRefusal::TooMany } else { AlarmRefusal::NoRoom });
             };
             if let Some((_, ledger)) = self.by_id.shift_remove_index(over) {
-                self.bytes = less(self.bytes, ledger.bytes);
+                self.bytes = subtract(self.bytes, ledger.bytes);
             }
         }
     }
@@ -317,10 +322,10 @@ impl Ledgers {
             }
             let frame = if ledger.is_active(now) {
                 let before = ledger.bytes;
-                let room = self.bound.saturating_sub(less(self.bytes, before));
-                ledger.forget_the_gone(|session| sessions.find(session).is_some());
+                let room = self.bound.saturating_sub(subtract(self.bytes, before));
+                ledger.forget_absent(|session| sessions.find(session).is_some());
                 let is_due = ledger.note_sent(peer, room);
-                self.bytes = less(self.bytes, before).saturating_add(ledger.bytes);
+                self.bytes = subtract(self.bytes, before).saturating_add(ledger.bytes);
                 match is_due {
                     true => Some(ledger.frame(id, ledger.ends.duration_since(now))),
                     false => ledger.has_been_sent_to(peer).then(|| ledger.withdrawal(id)),
@@ -336,13 +341,13 @@ impl Ledgers {
     }
 
     /// Says whether there are recipients left.
-    fn let_go(&mut self, now: Instant) -> bool {
+    fn forget_recipients(&mut self, now: Instant) -> bool {
         let mut are_left = false;
         for ledger in self.by_id.values_mut() {
             if ledger.ends.checked_add(KEPT).is_some_and(|until| until <= now) {
                 let before = ledger.bytes;
-                ledger.let_go();
-                self.bytes = less(self.bytes, less(before, ledger.bytes));
+                ledger.forget_recipients();
+                self.bytes = subtract(self.bytes, subtract(before, ledger.bytes));
             }
             are_left |= ledger.listed() > 0 || now < ledger.ends;
         }
@@ -358,7 +363,7 @@ pub(crate) const MAX_RECIPIENTS: usize = 100_000;
 
 /// For how long after its end it is known who got an alarm, and how often somebody looks whether that has passed.
 const KEPT: Duration = Duration::from_secs(3600);
-const LOOK: Duration = Duration::from_secs(60);
+const CLEANUP_INTERVAL: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 mod tests;

@@ -16,7 +16,7 @@ use super::rules::Rules;
 use super::{Hub, Settings};
 use crate::auth::{Authenticated, Credentials, Refusal};
 use crate::call::{self, CallContext, CallError, RawCall};
-use crate::engine::{Engine, Guarded, MemoryEngine};
+use crate::engine::{Engine, GuardedEngine, MemoryEngine};
 use crate::hooks::PublishRequest;
 use crate::namespace::{Namespace, Namespaces};
 use crate::observe::{Observer, Observers};
@@ -432,7 +432,7 @@ impl Builder {
     /// Who keeps the history and carries publications; a [`MemoryEngine`] without this. An engine serves one hub.
     #[must_use]
     pub fn engine(mut self, engine: impl Engine) -> Self {
-        self.settings.engine = Box::new(Guarded(engine));
+        self.settings.engine = Box::new(GuardedEngine(engine));
         self
     }
 
@@ -498,7 +498,7 @@ impl Builder {
     /// There is a handler of a call that the [contract](Self::contract) does not have, or has with other types.
     pub fn try_build(self) -> Result<Hub, BuildError> {
         let Settings { rules, calls, .. } = &self.settings;
-        let misfits = calls.iter().filter_map(|(name, (hash, _))| rules.misfit(name, *hash));
+        let misfits = calls.iter().filter_map(|(name, (hash, _))| rules.handler_mismatch(name, *hash));
         let mut misfits: Vec<_> = misfits.collect();
         if !misfits.is_empty() {
             misfits.sort();

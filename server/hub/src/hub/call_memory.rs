@@ -27,16 +27,16 @@ pub(crate) struct CallMemory {
     /// Tells this memory from that before a restart.
     instance: u64,
     begun: Instant,
-    state: Mutex<State>,
+    state: Mutex<CallMemoryState>,
 }
 
 #[derive(Default)]
-struct State {
-    by_key: HashMap<Key, Arc<Remembered>>,
+struct CallMemoryState {
+    by_key: HashMap<CallKey, Arc<RememberedCall>>,
     /// The same calls by their numbers, so by age.
-    by_age: BTreeMap<u64, Arc<Remembered>>,
+    by_age: BTreeMap<u64, Arc<RememberedCall>>,
     /// Those of them that are under way although nobody waits for them.
-    abandoned: BTreeMap<u64, Arc<Remembered>>,
+    abandoned: BTreeMap<u64, Arc<RememberedCall>>,
     /// How many calls there have been.
     numbers: u64,
     /// How many bytes the answers have.
@@ -47,23 +47,23 @@ struct State {
 
 /// Keys are their owner's, and of one name: nobody else gets the answer, and no other call has it.
 #[derive(Clone, PartialEq, Eq, Hash)]
-struct Key {
-    owner: Owner,
+struct CallKey {
+    owner: KeyOwner,
     name: Arc<str>,
     key: Arc<str>,
 }
 
 /// Whose a key is.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) enum Owner {
+pub(crate) enum KeyOwner {
     User(Arc<str>),
     /// An anonymous one. Its keys end with it, for who comes back is another session.
     Session(SessionId),
 }
 
-struct Remembered {
+struct RememberedCall {
     number: u64,
-    key: Key,
+    key: CallKey,
     /// When the key is forgotten.
     until: Instant,
     answer: SharedResponse,
@@ -78,15 +78,15 @@ type SharedResponse = Shared<BoxFuture<'static, Result<Payload, ErrorInfo>>>;
 
 /// A session that waits for a call: a future of its answer. The call outlives it for as long as its key is known,
 /// unless it is [cancelled](Canceller::cancel).
-pub(crate) struct Waiting {
-    call: Arc<Remembered>,
+pub(crate) struct PendingCall {
+    call: Arc<RememberedCall>,
     answer: SharedResponse,
     memory: Arc<CallMemory>,
 }
 
 /// Ends a call for good.
 pub(crate) struct Canceller {
-    call: Arc<Remembered>,
+    call: Arc<RememberedCall>,
     memory: Arc<CallMemory>,
 }
 
@@ -106,12 +106,12 @@ impl CallMemory {
     /// The call with that key, which `begin` begins if there is none. It goes on as a task of its own.
     pub(crate) fn call(
         self: &Arc<Self>,
-        owner: Owner,
+        owner: KeyOwner,
         name: &str,
         key: &str,
         begin: impl FnOnce() -> Answering,
-    ) -> (Waiting, Canceller) {
-        let key = Key { owner, name: name.into(), key: key.into() };
+    ) -> (PendingCall, Canceller) {
+        let key = CallKey { owner, name: name.into(), key: key.into() };
         let mut state = self.state.lock();
         state.forget(Instant::now());
         let call = match state.by_key.get(&key) {
@@ -123,10 +123,15 @@ impl CallMemory {
         drop(state);
         let canceller = Canceller { call: Arc::clone(&call), memory: Arc::clone(self) };
         let answer = call.answer.clone();
-        (Waiting { call, answer, memory: Arc::clone(self) }, canceller)
+        (PendingCall { call, answer, memory: Arc::clone(self) }, canceller)
     }
 
-    fn begin(self: &Arc<Self>, state: &mut State, key: Key, answering: Answering) -> Arc<Remembered> {
+    fn begin(
+        self: &Arc<Self>,
+        state: &mut CallMemoryState,
+        key: CallKey,
+        answering: Answering,
+    ) -> Arc<RememberedCall> {
         let number = state.numbers;
         state.numbers = number.wrapping_add(1);
         let now = Instant::now();
@@ -155,7 +160,7 @@ impl CallMemory {
         });
         let abort = task.abort_handle();
         let answer = task.map(|ended| ended.unwrap_or_else(|error| Err(failed(&error)))).boxed();
-        let call = Arc::new(Remembered {
+        let call = Arc::new(RememberedCall {
             number,
             key: key.clone(),
             until,
@@ -170,7 +175,7 @@ impl CallMemory {
     }
 }
 
-impl State {
+impl CallMemoryState {
     /// Forgets what is too old, and the oldest of what is too much.
     fn forget(&mut self, now: Instant) {
         while let Some((_, oldest)) = self.by_age.first_key_value() {
@@ -191,7 +196,7 @@ impl State {
     }
 
     /// Forgets this call, and not another one that has its key by now.
-    fn remove(&mut self, call: &Remembered) {
+    fn remove(&mut self, call: &RememberedCall) {
         if self.by_age.remove(&call.number).is_some() {
             self.by_key.remove(&call.key);
             self.abandoned.remove(&call.number);
@@ -209,8 +214,8 @@ impl State {
     }
 
     /// Nobody waits for a call that has not ended.
-    fn abandon(&mut self, call: &Arc<Remembered>) {
-        if matches!(call.key.owner, Owner::Session(_)) {
+    fn abandon(&mut self, call: &Arc<RememberedCall>) {
+        if matches!(call.key.owner, KeyOwner::Session(_)) {
             self.remove(call);
         }
         if !self.by_age.contains_key(&call.number) {
@@ -226,7 +231,7 @@ impl State {
     }
 }
 
-impl Future for Waiting {
+impl Future for PendingCall {
     type Output = Result<Payload, ErrorInfo>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -234,7 +239,7 @@ impl Future for Waiting {
     }
 }
 
-impl Drop for Waiting {
+impl Drop for PendingCall {
     /// A call that nobody waits for goes on while it can be asked for: its client may be coming back.
     fn drop(&mut self) {
         let mut state = self.memory.state.lock();
@@ -293,16 +298,16 @@ mod tests {
         panic!("it is remembered")
     }
 
-    fn user(name: &str) -> Owner {
-        Owner::User(name.into())
+    fn user(name: &str) -> KeyOwner {
+        KeyOwner::User(name.into())
     }
 
     fn scope(memory: &CallMemory) -> String {
         memory.idempotency("ann").unwrap().scope
     }
 
-    fn nobody() -> Owner {
-        Owner::Session(SessionId::random().unwrap())
+    fn nobody() -> KeyOwner {
+        KeyOwner::Session(SessionId::random().unwrap())
     }
 
     #[tokio::test(start_paused = true)]

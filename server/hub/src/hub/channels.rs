@@ -6,7 +6,7 @@ use bytes::Bytes;
 use wirehub_common::ChannelName;
 
 use super::SessionId;
-use super::channel::{Channel, ChannelSummary, Entrant, MemberPage, Place};
+use super::channel::{Channel, ChannelSummary, MemberPage, NewSubscriber, Place};
 use super::sharded::Sharded;
 use super::shared_frame::SharedFrame;
 use crate::counters::Count;
@@ -31,7 +31,7 @@ impl Channels {
         &self,
         name: &ChannelName,
         rules: &Namespace,
-        entrant: Entrant<'_>,
+        entrant: NewSubscriber<'_>,
         reply: Option<&Bytes>,
         reads_history: bool,
     ) -> (Arc<Channel>, Place) {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use crate::account::less;
+use crate::account::subtract;
 
 /// The phase of a hub on its way from start to stop. A hub never goes back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -74,7 +74,7 @@ impl Connections {
 impl Drop for Connection {
     fn drop(&mut self) {
         self.0.send_if_modified(|open| {
-            *open = less(*open, 1);
+            *open = subtract(*open, 1);
             *open == 0
         });
     }

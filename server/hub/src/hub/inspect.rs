@@ -135,7 +135,7 @@ impl Hub {
         after: Option<RecipientPlace>,
         limit: usize,
     ) -> Option<RecipientPage> {
-        self.ledgers().look(alarm, after, limit)
+        self.ledgers().recipient_page(alarm, after, limit)
     }
 
     /// The figures that the hub has counted since it was built.

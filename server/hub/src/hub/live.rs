@@ -13,7 +13,7 @@ use crate::auth::{Authenticated, Authenticator, Credentials, PublishRequest, Ref
 use crate::call::{self, CallContext, CallError, Handler, RawCall};
 use crate::hooks::Hooks;
 use crate::pattern::Pattern;
-use crate::readiness::Need;
+use crate::readiness::ReadinessCheck;
 use crate::upgrade::client_address::TrustedProxy;
 use crate::upgrade::origin::{Origin, Origins};
 
@@ -61,7 +61,7 @@ pub struct LiveSettings {
     pub(crate) hooks: Hooks,
     /// For the calls that have no handler of their own: the first pattern that fits.
     pub(crate) other_calls: Vec<(Pattern, Handler)>,
-    pub(crate) needs: Vec<Need>,
+    pub(crate) needs: Vec<ReadinessCheck>,
 }
 
 impl LiveSettings {
@@ -125,7 +125,7 @@ impl LiveSettings {
     where
         F: Fn() -> Result<(), String> + Send + Sync + 'static,
     {
-        self.needs.push(Need::new(name, check));
+        self.needs.push(ReadinessCheck::new(name, check));
         self
     }
 

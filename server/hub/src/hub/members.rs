@@ -9,22 +9,22 @@ use tokio::time::Instant;
 use wirehub_common::frame::Member;
 
 use super::channel::Place;
-use crate::account::one_less;
-use crate::rate::Rate;
+use crate::account::decrement;
+use crate::rate::TokenBucket;
 
 /// The users of a channel whose subscribers are told who comes and goes. Anonymous sessions are not in it: each stands
 /// for itself, and needs no memory.
 pub(crate) struct Members {
     grace: Duration,
-    users: HashMap<Arc<str>, Presence>,
+    users: HashMap<Arc<str>, UserPresence>,
     /// Whether somebody waits for the end of a grace.
-    pub(crate) is_watched: bool,
-    pub(crate) untold: Untold,
+    pub(crate) is_scheduled: bool,
+    pub(crate) queued: QueuedMoves,
 }
 
 /// That somebody came, or has left.
 #[derive(Debug, PartialEq)]
-pub(crate) struct Move {
+pub(crate) struct MemberMove {
     pub(crate) member: Member,
     /// Where its session is, if it came.
     pub(crate) place: Option<Place>,
@@ -32,16 +32,16 @@ pub(crate) struct Move {
 
 /// Who came and has left and is to be told yet. A few are told at once; where there are more they wait for each other, and who
 /// comes and goes meanwhile is not told of at all: so one who does that all the time costs its readers nothing.
-pub(crate) struct Untold {
+pub(crate) struct QueuedMoves {
     /// The last move of each member, by user or else by session.
-    moves: IndexMap<(String, String), Move>,
+    moves: IndexMap<(String, String), MemberMove>,
     /// Those that are told at once.
-    pace: Rate,
+    pace: TokenBucket,
     /// Whether somebody tells them.
-    pub(crate) is_watched: bool,
+    pub(crate) is_scheduled: bool,
 }
 
-enum Presence {
+enum UserPresence {
     /// So many sessions.
     Here(u32),
     /// None any more; the last one was this, and it counts until then.
@@ -51,9 +51,12 @@ enum Presence {
 impl Members {
     /// Nobody yet. Who leaves and comes back within `grace` was not away.
     pub(crate) fn new(grace: Duration) -> Self {
-        let untold =
-            Untold { moves: IndexMap::new(), pace: Rate::new(AT_ONCE, Instant::now()), is_watched: false };
-        Self { grace, users: HashMap::new(), is_watched: false, untold }
+        let queued = QueuedMoves {
+            moves: IndexMap::new(),
+            pace: TokenBucket::new(IMMEDIATE_PER_SECOND, Instant::now()),
+            is_scheduled: false,
+        };
+        Self { grace, users: HashMap::new(), is_scheduled: false, queued }
     }
 
     /// A session entered. Says whether others have to be told.
@@ -62,10 +65,10 @@ impl Members {
             return true;
         }
         match self.users.get_mut(user) {
-            Some(Presence::Here(sessions)) => *sessions = sessions.saturating_add(1),
-            Some(presence) => *presence = Presence::Here(1),
+            Some(UserPresence::Here(sessions)) => *sessions = sessions.saturating_add(1),
+            Some(presence) => *presence = UserPresence::Here(1),
             None => {
-                self.users.insert(Arc::clone(user), Presence::Here(1));
+                self.users.insert(Arc::clone(user), UserPresence::Here(1));
                 return true;
             }
         }
@@ -78,11 +81,11 @@ impl Members {
             return Some(member);
         }
         match self.users.get_mut(user)? {
-            Presence::Here(sessions) if *sessions > 1 => one_less(sessions),
+            UserPresence::Here(sessions) if *sessions > 1 => decrement(sessions),
             presence => {
                 if let Some(until) = Instant::now().checked_add(self.grace).filter(|_| !self.grace.is_zero())
                 {
-                    *presence = Presence::Leaving { last: Box::new(member), until };
+                    *presence = UserPresence::Leaving { last: Box::new(member), until };
                 } else {
                     self.users.remove(user);
                     return Some(member);
@@ -96,7 +99,7 @@ impl Members {
     pub(crate) fn expire(&mut self, now: Instant) -> Vec<Member> {
         let mut left = Vec::new();
         self.users.retain(|_, presence| match presence {
-            Presence::Leaving { last, until } if *until <= now => {
+            UserPresence::Leaving { last, until } if *until <= now => {
                 left.push(std::mem::take(&mut **last));
                 false
             }
@@ -113,15 +116,15 @@ impl Members {
     /// Those who still count although no session of theirs is there.
     pub(crate) fn leaving(&self) -> impl Iterator<Item = (&Member, Instant)> {
         self.users.values().filter_map(|presence| match presence {
-            Presence::Leaving { last, until } => Some((&**last, *until)),
-            Presence::Here(_) => None,
+            UserPresence::Leaving { last, until } => Some((&**last, *until)),
+            UserPresence::Here(_) => None,
         })
     }
 }
 
-impl Untold {
+impl QueuedMoves {
     /// Gives a move back that is to be told now; keeps it otherwise.
-    pub(crate) fn keep(&mut self, movement: Move, now: Instant) -> Option<Move> {
+    pub(crate) fn send_or_queue(&mut self, movement: MemberMove, now: Instant) -> Option<MemberMove> {
         if self.moves.is_empty() && self.pace.take(now) {
             return Some(movement);
         }
@@ -130,19 +133,19 @@ impl Untold {
         let who = (user.clone(), session);
         match self.moves.get(&who) {
             // Nobody has been told of the other one: nothing happened.
-            Some(before) if before.joins() != movement.joins() => drop(self.moves.swap_remove(&who)),
+            Some(before) if before.is_join() != movement.is_join() => drop(self.moves.swap_remove(&who)),
             _ => drop(self.moves.insert(who, movement)),
         }
         None
     }
 
     /// Those whose turn has come: as many as make about one message.
-    pub(crate) fn take_some(&mut self) -> Vec<Move> {
+    pub(crate) fn take_batch(&mut self) -> Vec<MemberMove> {
         let mut bytes = 0_usize;
         let fit = self.moves.values().take_while(|movement| {
             let is_first = bytes == 0;
             bytes = bytes.saturating_add(MOVE_BYTES).saturating_add(movement.member.info.len());
-            is_first || bytes <= TOGETHER_BYTES
+            is_first || bytes <= BATCH_BYTES
         });
         let count = fit.count();
         self.moves.drain(..count).map(|(_, movement)| movement).collect()
@@ -153,20 +156,20 @@ impl Untold {
     }
 }
 
-impl Move {
-    pub(crate) fn joins(&self) -> bool {
+impl MemberMove {
+    pub(crate) fn is_join(&self) -> bool {
         self.place.is_some()
     }
 }
 
 /// How often the others are told.
-pub(crate) const TURN: Duration = Duration::from_millis(250);
+pub(crate) const NOTIFY_INTERVAL: Duration = Duration::from_millis(250);
 
 /// How many moves a second are told at once.
-const AT_ONCE: u32 = 50;
+const IMMEDIATE_PER_SECOND: u32 = 50;
 
 /// How much is told together, and about how much a move is beside what is shown of the member.
-const TOGETHER_BYTES: usize = 64 * 1024;
+const BATCH_BYTES: usize = 64 * 1024;
 const MOVE_BYTES: usize = 128;
 
 #[cfg(test)]
@@ -211,61 +214,65 @@ mod tests {
         assert_eq!(members.next_expiry(), Some(Instant::now() + GRACE));
     }
 
-    fn came(session: &str) -> Move {
-        Move { member: member(session), place: Some(Place::FIRST) }
+    fn came(session: &str) -> MemberMove {
+        MemberMove { member: member(session), place: Some(Place::FIRST) }
     }
 
-    fn left(session: &str) -> Move {
-        Move { member: member(session), place: None }
+    fn left(session: &str) -> MemberMove {
+        MemberMove { member: member(session), place: None }
     }
 
     #[test]
     fn the_first_moves_are_told_at_once_and_who_comes_and_goes_meanwhile_is_not_told() {
-        let (mut untold, now) = (Members::new(GRACE).untold, Instant::now());
-        let at_once = (0..1000).filter(|_| untold.keep(came("a"), now).is_some()).count();
-        assert_eq!(at_once, 2 * AT_ONCE as usize);
+        let (mut queued, now) = (Members::new(GRACE).queued, Instant::now());
+        let at_once = (0..1000).filter(|_| queued.send_or_queue(came("a"), now).is_some()).count();
+        assert_eq!(at_once, 2 * IMMEDIATE_PER_SECOND as usize);
         // That it came is told already, and is told again; it goes, and nothing is left.
-        assert_eq!(untold.take_some(), [came("a")]);
+        assert_eq!(queued.take_batch(), [came("a")]);
         for step in 0..1000 {
             let session = step.to_string();
-            assert_eq!(untold.keep(came(&session), now), None);
-            assert_eq!(untold.keep(left(&session), now), None);
+            assert_eq!(queued.send_or_queue(came(&session), now), None);
+            assert_eq!(queued.send_or_queue(left(&session), now), None);
         }
-        assert!(untold.is_empty());
-        assert_eq!(untold.keep(left("a"), now), None);
-        assert_eq!(untold.keep(came("b"), now), None);
-        assert_eq!(untold.take_some(), [left("a"), came("b")]);
-        assert_eq!(untold.keep(came("c"), now + TURN), Some(came("c")), "it is quiet again");
+        assert!(queued.is_empty());
+        assert_eq!(queued.send_or_queue(left("a"), now), None);
+        assert_eq!(queued.send_or_queue(came("b"), now), None);
+        assert_eq!(queued.take_batch(), [left("a"), came("b")]);
+        assert_eq!(
+            queued.send_or_queue(came("c"), now + NOTIFY_INTERVAL),
+            Some(came("c")),
+            "it is quiet again"
+        );
     }
 
     #[test]
     fn a_user_is_one_however_its_sessions_come_and_go() {
-        let (mut untold, now) = (Members::new(Duration::ZERO).untold, Instant::now());
-        while untold.keep(came("other"), now).is_some() {}
-        untold.take_some();
+        let (mut queued, now) = (Members::new(Duration::ZERO).queued, Instant::now());
+        while queued.send_or_queue(came("other"), now).is_some() {}
+        queued.take_batch();
         let ann = |session: &str| Member { user: "ann".into(), ..member(session) };
-        let gone = |session| Move { member: ann(session), place: None };
-        let back = |session| Move { member: ann(session), place: Some(Place::FIRST) };
-        assert_eq!(untold.keep(gone("1"), now), None);
-        assert_eq!(untold.keep(back("2"), now), None);
-        assert!(untold.is_empty());
-        assert_eq!(untold.keep(gone("2"), now), None);
-        assert_eq!(untold.take_some(), [gone("2")]);
+        let gone = |session| MemberMove { member: ann(session), place: None };
+        let back = |session| MemberMove { member: ann(session), place: Some(Place::FIRST) };
+        assert_eq!(queued.send_or_queue(gone("1"), now), None);
+        assert_eq!(queued.send_or_queue(back("2"), now), None);
+        assert!(queued.is_empty());
+        assert_eq!(queued.send_or_queue(gone("2"), now), None);
+        assert_eq!(queued.take_batch(), [gone("2")]);
     }
 
     #[test]
     fn what_is_told_together_is_bounded() {
-        let (mut untold, now) = (Members::new(GRACE).untold, Instant::now());
-        while untold.keep(came("other"), now).is_some() {}
-        untold.take_some();
+        let (mut queued, now) = (Members::new(GRACE).queued, Instant::now());
+        while queued.send_or_queue(came("other"), now).is_some() {}
+        queued.take_batch();
         for step in 0..1000 {
-            untold.keep(came(&step.to_string()), now);
+            queued.send_or_queue(came(&step.to_string()), now);
         }
-        let large = Member { info: "x".repeat(2 * TOGETHER_BYTES), ..member("large") };
-        untold.keep(Move { member: large, place: Some(Place::FIRST) }, now);
+        let large = Member { info: "x".repeat(2 * BATCH_BYTES), ..member("large") };
+        queued.send_or_queue(MemberMove { member: large, place: Some(Place::FIRST) }, now);
         let mut turns = Vec::new();
-        while !untold.is_empty() {
-            turns.push(untold.take_some().len());
+        while !queued.is_empty() {
+            turns.push(queued.take_batch().len());
         }
         assert_eq!(turns, [512, 488, 1], "the large one goes alone");
     }

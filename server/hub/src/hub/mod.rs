@@ -25,7 +25,7 @@ use self::shared_frame::SharedFrame;
 use crate::auth::{UserNameError, check_user};
 use crate::call::Handler;
 use crate::counters::Counters;
-use crate::engine::{Delivery, Engine, EngineError, EngineFuture, PAGE_BYTES, Publish, ReadHistory};
+use crate::engine::{Delivery, Engine, EngineError, EngineFuture, EnginePublish, PAGE_BYTES, ReadHistory};
 use crate::namespace::Namespaces;
 use crate::observe::Observers;
 use crate::session::mailbox::{Ending, Order};
@@ -138,7 +138,7 @@ impl Hub {
         message: &C::Message,
     ) -> Result<EngineFuture<Option<Position>>, PayloadError> {
         let payload = self.checked(channel.name(), message.to_payload()?)?;
-        Ok(self.accept(Publish::new(channel.name().clone(), payload)))
+        Ok(self.accept(EnginePublish::new(channel.name().clone(), payload)))
     }
 
     /// Like [`Hub::publish`], for a channel and a payload that are known at run time only.
@@ -168,7 +168,7 @@ impl Hub {
     ) -> Result<EngineFuture<Option<Position>>, PayloadError> {
         let payload = self.checked(channel, payload)?;
         let key = key_of(SERVER, key.into());
-        Ok(self.accept(Publish { key, ..Publish::new(channel.clone(), payload) }))
+        Ok(self.accept(EnginePublish { key, ..EnginePublish::new(channel.clone(), payload) }))
     }
 
     /// Publishes a message to all sessions of one user that are subscribed to the user's own channel, `@` and the name.
@@ -216,7 +216,7 @@ impl Hub {
     /// [`PayloadErrorKind::Encode`]: the payload is tagged as JSON and is not one JSON text.
     /// [`PayloadErrorKind::TooLarge`]: as for [`Self::publish_raw`].
     pub fn broadcast(&self, payload: Payload) -> Result<(), PayloadError> {
-        let payload = self.sized(well_formed(payload)?)?;
+        let payload = self.check_size(well_formed(payload)?)?;
         if let Ok(channel) = ChannelName::new(Self::BROADCAST) {
             self.inner.sessions.broadcast(&mut publication(&channel, payload));
         }
@@ -315,7 +315,7 @@ impl Hub {
             peer.mailbox.end(Ending {
                 code,
                 reason: reason.clone().into(),
-                farewell: Some(None),
+                disconnect_push: Some(None),
                 lets_calls_end: false,
             });
         }
@@ -335,7 +335,7 @@ impl Hub {
         peer.mailbox.end(Ending {
             code,
             reason: reason.into().into(),
-            farewell: Some(None),
+            disconnect_push: Some(None),
             lets_calls_end: false,
         });
         true
@@ -397,7 +397,7 @@ impl Hub {
     }
 
     /// A payload that a subscriber's queue has room for, if it is one: none could get it, and it would end those who are slow.
-    pub(crate) fn sized(&self, payload: Payload) -> Result<Payload, PayloadError> {
+    pub(crate) fn check_size(&self, payload: Payload) -> Result<Payload, PayloadError> {
         let (bytes, most) = (payload.data.len(), self.live().queue_bytes);
         if bytes <= most {
             return Ok(payload);
@@ -425,15 +425,15 @@ impl Hub {
             let words = format!("{channel} is reserved: what is for everybody goes out by a broadcast");
             return Err(PayloadError::new(PayloadErrorKind::Channel, Some(words.into())));
         }
-        let payload = self.sized(payload)?;
-        self.settings().rules.check_own(channel, &payload)?;
+        let payload = self.check_size(payload)?;
+        self.settings().rules.check_server_publication(channel, &payload)?;
         Ok(payload)
     }
 
     /// Publishes what a client sent or the application.
-    pub(crate) fn accept(&self, publish: Publish) -> EngineFuture<Option<Position>> {
+    pub(crate) fn accept(&self, publish: EnginePublish) -> EngineFuture<Option<Position>> {
         let history = self.settings().namespaces.of(&publish.channel).history;
-        self.engine().publish(Publish { history, ..publish })
+        self.engine().publish(EnginePublish { history, ..publish })
     }
 
     /// For those who must not keep the hub alive.
@@ -510,7 +510,7 @@ const SERVER: &str = "\u{1}";
 
 /// How a session ends because the server does.
 pub(crate) fn shutdown_ending(retry_after: u32) -> Ending {
-    Ending { farewell: Some(Some(retry_after)), lets_calls_end: true, ..CloseCode::SHUTDOWN.into() }
+    Ending { disconnect_push: Some(Some(retry_after)), lets_calls_end: true, ..CloseCode::SHUTDOWN.into() }
 }
 
 fn publication(channel: &ChannelName, payload: Payload) -> SharedFrame {

@@ -7,11 +7,11 @@ use tokio::time::Instant;
 
 use super::sessions::Peer;
 use super::sharded::{Shard, Sharded};
-use crate::rate::Filling;
-use crate::upgrade::client_address::household;
+use crate::rate::TokenBucketLevel;
+use crate::upgrade::client_address::network_of;
 
 /// What those have sent in the last seconds whose sessions share one bound. Nothing is known of others.
-pub(crate) struct Payers(Sharded<Payer, Filling>);
+pub(crate) struct Payers(Sharded<Payer, TokenBucketLevel>);
 
 /// The party that is charged with what its sessions do together.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -29,15 +29,15 @@ impl Payers {
     }
 
     /// A session sends so many commands of those that each user may send in a second, and each address
-    /// [several times](MANY_AT_AN_ADDRESS); `false` where that is too often. Those of whom nothing is known have no common bound.
-    pub(crate) fn pay(&self, peer: &Peer, count: u32, per_second: u32, now: Instant) -> bool {
+    /// [several times](USERS_PER_ADDRESS); `false` where that is too often. Those of whom nothing is known have no common bound.
+    pub(crate) fn charge(&self, peer: &Peer, count: u32, per_second: u32, now: Instant) -> bool {
         let Some(payer) = Payer::new(peer.user(), peer.address) else { return true };
         let per_second = match payer {
             Payer::User(_) => per_second,
-            Payer::Address(_) => per_second.saturating_mul(MANY_AT_AN_ADDRESS),
+            Payer::Address(_) => per_second.saturating_mul(USERS_PER_ADDRESS),
         };
         let shard = self.0.shard(&payer);
-        forget_the_rested(shard, now);
+        forget_idle(shard, now);
         shard.write().entry(payer).or_default().take(count, per_second, now)
     }
 }
@@ -46,7 +46,7 @@ impl Payer {
     /// `None` where nothing is known of a session.
     pub(crate) fn new(user: Arc<str>, address: Option<IpAddr>) -> Option<Self> {
         if user.is_empty() {
-            address.map(|address| Self::Address(household(address)))
+            address.map(|address| Self::Address(network_of(address)))
         } else {
             Some(Self::User(user))
         }
@@ -54,23 +54,23 @@ impl Payer {
 }
 
 /// How many commands are paid for at once: so the others need not look for their payer. Where few may be sent each is looked at.
-pub(crate) fn bundle(per_second: u32) -> u8 {
-    u8::try_from(per_second / 100).unwrap_or(MOST_AT_ONCE).clamp(1, MOST_AT_ONCE)
+pub(crate) fn commands_per_charge(per_second: u32) -> u8 {
+    u8::try_from(per_second / 100).unwrap_or(MAX_COMMANDS_PER_CHARGE).clamp(1, MAX_COMMANDS_PER_CHARGE)
 }
 
-const MOST_AT_ONCE: u8 = 32;
+const MAX_COMMANDS_PER_CHARGE: u8 = 32;
 
 /// For how many users an address stands, with all that are in one office: one of them must not take what is the others'.
-const MANY_AT_AN_ADDRESS: u32 = 10;
+const USERS_PER_ADDRESS: u32 = 10;
 
 /// Before a part of the map grows: those who sent something in the last seconds are all that may be in it.
-fn forget_the_rested(shard: &Shard<Payer, Filling>, now: Instant) {
+fn forget_idle(shard: &Shard<Payer, TokenBucketLevel>, now: Instant) {
     let is_full = {
         let fillings = shard.read();
         fillings.len() == fillings.capacity()
     };
     if is_full {
-        shard.write().retain(|_, filling| !filling.is_rested(now));
+        shard.write().retain(|_, filling| !filling.is_full(now));
     }
 }
 
@@ -99,7 +99,7 @@ mod tests {
         let (payers, now) = (Payers::new(), Instant::now());
         let taken = |peers: &[Peer]| {
             let tries = (0..200).flat_map(|_| peers);
-            tries.filter(|peer| payers.pay(peer, 1, 5, now)).count()
+            tries.filter(|peer| payers.charge(peer, 1, 5, now)).count()
         };
         let (first, second) = (Some("192.0.2.1"), Some("2001:db8::1"));
         assert_eq!(taken(&[peer("ann", first), peer("ann", second), peer("ann", None)]), 10);
@@ -115,7 +115,7 @@ mod tests {
         let start = Instant::now();
         for number in 0..100_000_u32 {
             let now = start + Duration::from_secs(number.into());
-            assert!(payers.pay(&peer(&number.to_string(), None), 1, 1, now));
+            assert!(payers.charge(&peer(&number.to_string(), None), 1, 1, now));
         }
         let known: usize = payers.0.shards().map(|shard| shard.read().len()).sum();
         assert!(known < 1000, "{known}");
@@ -123,6 +123,6 @@ mod tests {
 
     #[test]
     fn few_are_counted_one_by_one_and_many_by_the_bundle() {
-        assert_eq!([0, 1, 5, 199, 200, 10_000, u32::MAX].map(bundle), [1, 1, 1, 1, 2, 32, 32]);
+        assert_eq!([0, 1, 5, 199, 200, 10_000, u32::MAX].map(commands_per_charge), [1, 1, 1, 1, 2, 32, 32]);
     }
 }

@@ -10,10 +10,10 @@ use crate::guard::{Panicked, guarded};
 
 /// The rules of the hub's contract; without a contract everything is allowed.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Rules(Option<Terms>);
+pub(crate) struct Rules(Option<ContractTerms>);
 
 #[derive(Debug, Clone, Copy)]
-struct Terms {
+struct ContractTerms {
     items: &'static [Item],
     id: fn() -> ContractId,
     digest: fn() -> ContractDigest,
@@ -21,7 +21,7 @@ struct Terms {
 
 impl Rules {
     pub(crate) fn of<C: Contract>() -> Self {
-        Self(Some(Terms { items: C::ITEMS, id: C::id, digest: C::digest }))
+        Self(Some(ContractTerms { items: C::ITEMS, id: C::id, digest: C::digest }))
     }
 
     /// Whether the hub has a contract.
@@ -44,7 +44,7 @@ impl Rules {
     pub(crate) fn check_publication(&self, name: &ChannelName, payload: &Payload) -> Result<(), ErrorInfo> {
         let item = self.channel(name)?;
         // What fits a type of a contract is well-formed: one look at the payload is enough where all is well.
-        match item.map(|item| fits(item, payload)).transpose()? {
+        match item.map(|item| check_payload(item, payload)).transpose()? {
             Some(Ok(())) => Ok(()),
             _ if !payload.is_well_formed() => Err(ErrorInfo {
                 message:
@@ -58,12 +58,16 @@ impl Rules {
     }
 
     /// The same of what the application itself publishes.
-    pub(crate) fn check_own(&self, name: &ChannelName, payload: &Payload) -> Result<(), PayloadError> {
+    pub(crate) fn check_server_publication(
+        &self,
+        name: &ChannelName,
+        payload: &Payload,
+    ) -> Result<(), PayloadError> {
         let unknown = |_| {
             let words = format!("the contract has no channel like {name}");
             PayloadError::new(PayloadErrorKind::Channel, Some(words.into()))
         };
-        match self.channel(name).map_err(unknown)?.map(|item| fits(item, payload)) {
+        match self.channel(name).map_err(unknown)?.map(|item| check_payload(item, payload)) {
             Some(Ok(result)) => result,
             Some(Err(_)) => {
                 let words = "the type's own code panicked";
@@ -82,7 +86,7 @@ impl Rules {
         let Some(terms) = self.0 else { return Ok(()) };
         let item = terms.items.iter().find(|item| item.kind != ItemKind::Channel && item.name == name);
         let item = item.ok_or_else(|| ErrorInfo::from_code(ErrorCode::UNKNOWN_CALL))?;
-        fits(item, request)?.map_err(|error| mismatch(&error))
+        check_payload(item, request)?.map_err(|error| mismatch(&error))
     }
 
     /// The calls of the contract.
@@ -92,7 +96,7 @@ impl Rules {
     }
 
     /// Why the contract has no place for the handler of a call with this name and hash; nothing where it has.
-    pub(crate) fn misfit(&self, name: &str, hash: ContractHash) -> Option<String> {
+    pub(crate) fn handler_mismatch(&self, name: &str, hash: ContractHash) -> Option<String> {
         let terms = self.0?;
         let item = terms.items.iter().find(|item| item.kind != ItemKind::Channel && item.name == name);
         match item {
@@ -113,7 +117,7 @@ impl Rules {
 }
 
 /// Whether a payload decodes as an item's type. The type's code is the application's.
-fn fits(item: &Item, payload: &Payload) -> Result<Result<(), PayloadError>, Panicked> {
+fn check_payload(item: &Item, payload: &Payload) -> Result<Result<(), PayloadError>, Panicked> {
     guarded("a type of the contract", || (item.check)(payload))
 }
 
@@ -138,8 +142,8 @@ mod tests {
         let other = ChannelName::new("news").unwrap();
         assert_eq!(code(rules.check_channel(&other)), Some(ErrorCode::UNKNOWN_CHANNEL));
         assert_eq!(code(rules.check_publication(&other, &message)), Some(ErrorCode::UNKNOWN_CHANNEL));
-        for misfit in [Payload::json("{}"), Payload::bytes("x")] {
-            assert_eq!(code(rules.check_publication(&room, &misfit)), Some(ErrorCode::PAYLOAD_MISMATCH));
+        for bad in [Payload::json("{}"), Payload::bytes("x")] {
+            assert_eq!(code(rules.check_publication(&room, &bad)), Some(ErrorCode::PAYLOAD_MISMATCH));
         }
         let broken = Payload::json("{");
         assert_eq!(code(rules.check_publication(&room, &broken)), Some(ErrorCode::BAD_REQUEST));
@@ -149,13 +153,18 @@ mod tests {
     fn what_the_application_publishes_is_held_against_the_contract_too() {
         let rules = Rules::of::<Demo>();
         let kind = |name: &str, payload| {
-            rules.check_own(&ChannelName::new(name).unwrap(), &payload).err().map(|error| error.kind())
+            rules
+                .check_server_publication(&ChannelName::new(name).unwrap(), &payload)
+                .err()
+                .map(|error| error.kind())
         };
         assert_eq!(kind("chat:lobby", Payload::json(r#"{"nick":"ann","text":"hi"}"#)), None);
         assert_eq!(kind("chat:lobby", Payload::json("{}")), Some(PayloadErrorKind::Decode));
         assert_eq!(kind("chat:lobby", Payload::bytes("x")), Some(PayloadErrorKind::Content));
         assert_eq!(kind("news", Payload::json("1")), Some(PayloadErrorKind::Channel));
-        let error = rules.check_own(&ChannelName::new("news").unwrap(), &Payload::json("1")).unwrap_err();
+        let error = rules
+            .check_server_publication(&ChannelName::new("news").unwrap(), &Payload::json("1"))
+            .unwrap_err();
         assert!(error.to_string().contains("news"), "{error}");
     }
 
@@ -183,7 +192,7 @@ mod tests {
         let payload = Payload::bytes("x");
         assert_eq!(code(rules.check_publication(Any::new().name(), &payload)), Some(ErrorCode::INTERNAL));
         assert_eq!(code(rules.check_call(Do::NAME, &payload)), Some(ErrorCode::INTERNAL));
-        assert!(rules.check_own(Any::new().name(), &payload).is_err());
+        assert!(rules.check_server_publication(Any::new().name(), &payload).is_err());
     }
 
     #[test]

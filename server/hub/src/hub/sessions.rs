@@ -14,7 +14,7 @@ use wirehub_common::frame::Member;
 use super::SessionId;
 use super::sharded::Sharded;
 use super::shared_frame::SharedFrame;
-use crate::account::{self, one_less};
+use crate::account::{self, decrement};
 use crate::session::mailbox::Mailbox;
 use crate::session::queue::Lane;
 use crate::unix_time;
@@ -100,11 +100,11 @@ impl Peer {
 /// Calls the session's task, for whatever that waits for.
 impl Wake for Peer {
     fn wake(self: Arc<Self>) {
-        self.mailbox.call();
+        self.mailbox.wake_for_everything();
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        self.mailbox.call();
+        self.mailbox.wake_for_everything();
     }
 }
 
@@ -182,13 +182,13 @@ impl Sessions {
     pub(crate) fn remove(&self, id: SessionId) {
         let Some((Entry(peer), ())) = self.entries.shard(&id).write().remove_entry(&id) else { return };
         if peer.is_connected() {
-            account::take(&self.connected, 1);
+            account::subtract_shared(&self.connected, 1);
         }
         if peer.is_counted.load(Ordering::Relaxed) {
             let user = peer.user();
             let mut users = self.of_users.shard(&user).write();
             match users.get_mut(&user) {
-                Some(count) if *count > 1 => one_less(count),
+                Some(count) if *count > 1 => decrement(count),
                 _ => drop(users.remove(&user)),
             }
         }

@@ -12,23 +12,23 @@ use wirehub_common::code::ErrorCode;
 use wirehub_common::frame::{Called, ErrorInfo};
 
 use crate::call::{Answering, Responses};
-use crate::hub::call_memory::{Canceller, Waiting};
+use crate::hub::call_memory::{Canceller, PendingCall};
 
 /// Runs calls as tasks of their own, so that a slow or failing one does not hold up its session. Dropping it stops
 /// them.
 #[derive(Default)]
 pub(super) struct Calls {
-    tasks: JoinSet<Ended>,
-    running: Vec<Running>,
+    tasks: JoinSet<EndedCall>,
+    running: Vec<RunningCall>,
     /// How many bytes the answers have that are there and not queued for the client.
     unsent: Arc<AtomicUsize>,
     /// Both ends of where streams put their responses; there is one as soon as there is a stream.
     responses: Option<(Responses, mpsc::Receiver<(task::Id, Payload)>)>,
     /// What has been taken out of there, and the ends behind it.
-    taken: VecDeque<Step>,
+    taken: VecDeque<CallStep>,
 }
 
-struct Running {
+struct RunningCall {
     command: u32,
     task: AbortHandle,
     /// Whether it has responded, and is not at its end.
@@ -38,26 +38,26 @@ struct Running {
 }
 
 /// What a task did.
-enum Step {
+enum CallStep {
     Response(task::Id, Payload),
-    End(task::Id, Ended),
+    End(task::Id, EndedCall),
 }
 
 /// How a call ended.
-struct Ended {
+struct EndedCall {
     result: Result<Payload, ErrorInfo>,
     /// For as long as it is not taken.
-    _unsent: Option<Unsent>,
+    _unsent: Option<UnsentBytes>,
 }
 
 /// So many bytes of an answer that waits.
-struct Unsent {
+struct UnsentBytes {
     bytes: usize,
     all: Arc<AtomicUsize>,
 }
 
 /// What a call answers.
-pub(super) struct Answered {
+pub(super) struct CallAnswer {
     pub(super) command: u32,
     pub(super) result: Result<Called, ErrorInfo>,
     /// It is the call's only answer: its place among others does not matter.
@@ -72,15 +72,15 @@ impl Calls {
 
     /// Starts one for the command with that id.
     pub(super) fn start(&mut self, command: u32, answering: Answering) {
-        let task = self.tasks.spawn(within(answering, Arc::clone(&self.unsent)));
-        self.running.push(Running { command, task, has_responded: false, canceller: None });
+        let task = self.tasks.spawn(bounded(answering, Arc::clone(&self.unsent)));
+        self.running.push(RunningCall { command, task, has_responded: false, canceller: None });
     }
 
     /// Waits for one that has a key.
-    pub(super) fn wait_for(&mut self, command: u32, call: (Waiting, Canceller)) {
+    pub(super) fn wait_for(&mut self, command: u32, call: (PendingCall, Canceller)) {
         let (waiting, canceller) = call;
-        let task = self.tasks.spawn(within(waiting, Arc::clone(&self.unsent)));
-        self.running.push(Running { command, task, has_responded: false, canceller: Some(canceller) });
+        let task = self.tasks.spawn(bounded(waiting, Arc::clone(&self.unsent)));
+        self.running.push(RunningCall { command, task, has_responded: false, canceller: Some(canceller) });
     }
 
     /// Where the responses of a stream go.
@@ -91,7 +91,7 @@ impl Calls {
     /// Stops the call of that command. Says whether it was in flight.
     pub(super) fn cancel(&mut self, command: u32) -> bool {
         let Some(at) = self.running.iter().position(|call| call.command == command) else { return false };
-        let Running { task, canceller, .. } = self.running.swap_remove(at);
+        let RunningCall { task, canceller, .. } = self.running.swap_remove(at);
         task.abort();
         if let Some(canceller) = canceller {
             canceller.cancel();
@@ -100,37 +100,37 @@ impl Calls {
     }
 
     /// The next answer; pending for ever where no call is in flight. One that was cancelled has been answered then.
-    pub(super) fn poll_answered(&mut self, cx: &mut Context<'_>) -> Poll<Answered> {
+    pub(super) fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<CallAnswer> {
         loop {
             let Poll::Ready(step) = self.poll_step(cx) else { return Poll::Pending };
             let place = |task| self.running.iter().position(|call| call.task.id() == task);
             match step {
-                Step::Response(task, payload) => {
+                CallStep::Response(task, payload) => {
                     if let Some(call) = place(task).and_then(|at| self.running.get_mut(at)) {
                         call.has_responded = true;
                         let (command, result) = (call.command, Ok(Called { payload, more: true }));
-                        return Poll::Ready(Answered { command, result, is_alone: false });
+                        return Poll::Ready(CallAnswer { command, result, is_alone: false });
                     }
                 }
-                Step::End(task, Ended { result, .. }) => {
+                CallStep::End(task, EndedCall { result, .. }) => {
                     if let Some(at) = place(task) {
-                        let Running { command, has_responded, .. } = self.running.swap_remove(at);
+                        let RunningCall { command, has_responded, .. } = self.running.swap_remove(at);
                         let result = result.map(|payload| Called { payload, more: false });
-                        return Poll::Ready(Answered { command, result, is_alone: !has_responded });
+                        return Poll::Ready(CallAnswer { command, result, is_alone: !has_responded });
                     }
                 }
             }
         }
     }
 
-    fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
+    fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<CallStep> {
         if let Some(step) = self.taken.pop_front() {
             return Poll::Ready(step);
         }
         if let Some((_, responses)) = &mut self.responses
             && let Poll::Ready(Some((task, payload))) = responses.poll_recv(cx)
         {
-            return Poll::Ready(Step::Response(task, payload));
+            return Poll::Ready(CallStep::Response(task, payload));
         }
         let Poll::Ready(Some(ended)) = self.tasks.poll_join_next_with_id(cx) else { return Poll::Pending };
         let (task, result) = ended.unwrap_or_else(|error| failed(&error));
@@ -138,40 +138,43 @@ impl Calls {
         // put in the place of what is taken.
         if let Some((_, responses)) = &mut self.responses {
             for (task, payload) in (0..RESPONSES).map_while(|_| responses.try_recv().ok()) {
-                self.taken.push_back(Step::Response(task, payload));
+                self.taken.push_back(CallStep::Response(task, payload));
             }
         }
-        self.taken.push_back(Step::End(task, result));
+        self.taken.push_back(CallStep::End(task, result));
         self.taken.pop_front().map_or(Poll::Pending, Poll::Ready)
     }
 }
 
 /// Bounds what waits for a client that does not take it: an answer that there is no room for is dropped, and it is told so.
-async fn within(answering: impl Future<Output = Result<Payload, ErrorInfo>>, all: Arc<AtomicUsize>) -> Ended {
+async fn bounded(
+    answering: impl Future<Output = Result<Payload, ErrorInfo>>,
+    all: Arc<AtomicUsize>,
+) -> EndedCall {
     let result = answering.await;
     let bytes = result.as_ref().map_or(0, |payload| payload.data.len());
     let before = all.fetch_add(bytes, Ordering::Relaxed);
-    let unsent = Unsent { bytes, all };
+    let unsent = UnsentBytes { bytes, all };
     if before > 0 && before.saturating_add(bytes) > MAX_UNSENT {
         let message =
             "as much is answered as there may be before the client takes it: call again when it has".into();
         let error = ErrorInfo { message, temporary: true, ..ErrorInfo::from_code(ErrorCode::LIMIT_EXCEEDED) };
-        return Ended { result: Err(error), _unsent: None };
+        return EndedCall { result: Err(error), _unsent: None };
     }
-    Ended { result, _unsent: Some(unsent) }
+    EndedCall { result, _unsent: Some(unsent) }
 }
 
-impl Drop for Unsent {
+impl Drop for UnsentBytes {
     fn drop(&mut self) {
         self.all.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 
-fn failed(error: &JoinError) -> (task::Id, Ended) {
+fn failed(error: &JoinError) -> (task::Id, EndedCall) {
     if error.is_panic() {
         tracing::error!("a call's handler panicked; its caller was told so");
     }
-    (error.id(), Ended { result: Err(ErrorInfo::from_code(ErrorCode::INTERNAL)), _unsent: None })
+    (error.id(), EndedCall { result: Err(ErrorInfo::from_code(ErrorCode::INTERNAL)), _unsent: None })
 }
 
 /// How many bytes of answers wait for a session, beside its queue. One is let through whatever its size.

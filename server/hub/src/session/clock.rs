@@ -30,22 +30,22 @@ pub(super) enum Due {
 /// The times of a session.
 pub(super) struct Clock {
     timer: Pin<Box<Sleep>>,
-    life: Life,
+    liveness: Liveness,
     /// What only some sessions have.
-    rare: Option<Box<Rare>>,
+    rare: Option<Box<OptionalTimes>>,
 }
 
 /// Whether there is life at the other end.
-enum Life {
+enum Liveness {
     /// `connect` has to come until then.
-    Unconnected(Instant),
+    AwaitsConnect(Instant),
     /// Connected to a client that is never pinged.
-    Unpaced,
-    Paced(Paced),
+    NotPinged,
+    Pinged(PingTimes),
 }
 
 #[derive(Default)]
-struct Rare {
+struct OptionalTimes {
     token: Option<Token>,
     idle: Option<Idle>,
 }
@@ -64,26 +64,30 @@ struct Idle {
 
 /// When what happened last. All times are nanoseconds since `began`, which take half as much room as moments: there is one
 /// of these for each session.
-struct Paced {
+struct PingTimes {
     began: Instant,
     interval: u64,
     sent: u64,
     received: u64,
     /// When the ping was sent that has seen no answer.
-    asked: Option<NonZeroU64>,
+    unanswered: Option<NonZeroU64>,
 }
 
 impl Clock {
     /// Begins with the wait for `connect`, for so long.
     pub(super) fn new(connect_timeout: Duration) -> Self {
         let until = later(Instant::now(), connect_timeout);
-        Self { timer: Box::pin(sleep_until(until)), life: Life::Unconnected(until), rare: None }
+        Self { timer: Box::pin(sleep_until(until)), liveness: Liveness::AwaitsConnect(until), rare: None }
     }
 
     /// From now on pings are sent: after each `interval` of silence; an interval of zero stands for none.
     pub(super) fn connected(&mut self, interval: Duration) {
         let now = Instant::now();
-        self.life = if interval.is_zero() { Life::Unpaced } else { Life::Paced(Paced::new(now, interval)) };
+        self.liveness = if interval.is_zero() {
+            Liveness::NotPinged
+        } else {
+            Liveness::Pinged(PingTimes::new(now, interval))
+        };
         self.rearm();
     }
 
@@ -109,27 +113,27 @@ impl Clock {
 
     /// A command came.
     pub(super) fn note_command(&mut self) {
-        if let Some(Rare { idle: Some(idle), .. }) = self.rare.as_deref_mut() {
+        if let Some(OptionalTimes { idle: Some(idle), .. }) = self.rare.as_deref_mut() {
             idle.last = Instant::now();
         }
     }
 
     /// Something was sent.
     pub(super) fn note_sent(&mut self) {
-        if let Life::Paced(paced) = &mut self.life {
-            paced.sent = paced.since(Instant::now());
+        if let Liveness::Pinged(pings) = &mut self.liveness {
+            pings.sent = pings.since(Instant::now());
         }
     }
 
     /// There was a sign of life, whatever it was. Says whether a ping is due because of it: where something large is on its way,
     /// its sender is to hear that the server is there.
     pub(super) fn note_received(&mut self, is_unfinished: bool) -> bool {
-        let Life::Paced(paced) = &mut self.life else { return false };
-        paced.received = paced.since(Instant::now());
-        paced.asked = None;
-        let is_due = is_unfinished && paced.received.saturating_sub(paced.sent) >= nanoseconds(RECEIPT);
+        let Liveness::Pinged(pings) = &mut self.liveness else { return false };
+        pings.received = pings.since(Instant::now());
+        pings.unanswered = None;
+        let is_due = is_unfinished && pings.received.saturating_sub(pings.sent) >= nanoseconds(RECEIPT);
         if is_due {
-            paced.sent = paced.received;
+            pings.sent = pings.received;
         }
         is_due
     }
@@ -148,16 +152,18 @@ impl Clock {
 
     /// What is due now.
     fn due(&mut self, now: Instant, is_busy: &impl Fn() -> bool) -> Option<Due> {
-        match &mut self.life {
-            Life::Unconnected(until) if *until <= now => return Some(Due::End(CloseCode::CONNECT_TIMEOUT)),
-            Life::Paced(paced) => {
-                if let Some(due) = paced.beat(paced.since(now)) {
+        match &mut self.liveness {
+            Liveness::AwaitsConnect(until) if *until <= now => {
+                return Some(Due::End(CloseCode::CONNECT_TIMEOUT));
+            }
+            Liveness::Pinged(pings) => {
+                if let Some(due) = pings.due_ping(pings.since(now)) {
                     return Some(due);
                 }
             }
-            Life::Unconnected(_) | Life::Unpaced => {}
+            Liveness::AwaitsConnect(_) | Liveness::NotPinged => {}
         }
-        let Rare { token, idle } = self.rare.as_deref_mut()?;
+        let OptionalTimes { token, idle } = self.rare.as_deref_mut()?;
         if let Some(Token { reminder, end }) = token {
             if *end <= now {
                 return Some(Due::End(CloseCode::TOKEN_EXPIRED));
@@ -179,49 +185,49 @@ impl Clock {
 
     /// Sets the timer to when something may be due next.
     fn rearm(&mut self) {
-        let life = match &self.life {
-            Life::Unconnected(until) => Some(*until),
-            Life::Unpaced => None,
-            Life::Paced(paced) => Some(later(paced.began, Duration::from_nanos(paced.next()))),
+        let liveness = match &self.liveness {
+            Liveness::AwaitsConnect(until) => Some(*until),
+            Liveness::NotPinged => None,
+            Liveness::Pinged(pings) => Some(later(pings.began, Duration::from_nanos(pings.next()))),
         };
         let rare = self.rare.as_ref();
         let token = rare
             .and_then(|rare| rare.token.as_ref())
             .map(|token| token.reminder.map_or(token.end, |reminder| reminder.min(token.end)));
         let idle = rare.and_then(|rare| rare.idle.as_ref()).map(|idle| later(idle.last, idle.timeout));
-        let next = [life, token, idle].into_iter().flatten().min();
+        let next = [liveness, token, idle].into_iter().flatten().min();
         // Where nothing ever is due it fires once a year.
         let next = next.unwrap_or_else(|| later(Instant::now(), Duration::MAX));
         self.timer.as_mut().reset(next);
     }
 }
 
-impl Paced {
+impl PingTimes {
     fn new(began: Instant, interval: Duration) -> Self {
-        Self { began, interval: nanoseconds(interval), sent: 0, received: 0, asked: None }
+        Self { began, interval: nanoseconds(interval), sent: 0, received: 0, unanswered: None }
     }
 
     fn since(&self, now: Instant) -> u64 {
         nanoseconds(now.saturating_duration_since(self.began))
     }
 
-    fn beat(&mut self, now: u64) -> Option<Due> {
-        if self.asked.is_some_and(|asked| now >= self.lost(asked)) {
+    fn due_ping(&mut self, now: u64) -> Option<Due> {
+        if self.unanswered.is_some_and(|unanswered| now >= self.pong_deadline(unanswered)) {
             return Some(Due::End(CloseCode::PONG_TIMEOUT));
         }
         if now < self.ping_due() {
             return None;
         }
         self.sent = now;
-        if self.asked.is_none() {
-            self.asked = NonZeroU64::new(now);
+        if self.unanswered.is_none() {
+            self.unanswered = NonZeroU64::new(now);
         }
         Some(Due::Ping)
     }
 
     fn next(&self) -> u64 {
         let ping = self.ping_due();
-        self.asked.map_or(ping, |asked| ping.min(self.lost(asked)))
+        self.unanswered.map_or(ping, |unanswered| ping.min(self.pong_deadline(unanswered)))
     }
 
     /// After an interval in which nothing was sent. And where publications flow all the time: after two in which nothing
@@ -229,11 +235,11 @@ impl Paced {
     fn ping_due(&self) -> u64 {
         let silent = self.sent.saturating_add(self.interval);
         let unheard = self.received.saturating_add(self.interval.saturating_mul(2));
-        if self.asked.is_some() { silent } else { silent.min(unheard) }
+        if self.unanswered.is_some() { silent } else { silent.min(unheard) }
     }
 
-    fn lost(&self, asked: NonZeroU64) -> u64 {
-        asked.get().saturating_add(self.interval).saturating_add(nanoseconds(PONG_GRACE))
+    fn pong_deadline(&self, unanswered: NonZeroU64) -> u64 {
+        unanswered.get().saturating_add(self.interval).saturating_add(nanoseconds(PONG_GRACE))
     }
 }
 
@@ -260,8 +266,8 @@ mod tests {
     const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
     async fn next(clock: &mut Clock, start: Instant) -> (Due, Duration) {
-        let beat = poll_fn(|cx| clock.poll(cx, || false)).await;
-        (beat, start.elapsed())
+        let due_ping = poll_fn(|cx| clock.poll(cx, || false)).await;
+        (due_ping, start.elapsed())
     }
 
     fn seconds(seconds: u64) -> Duration {

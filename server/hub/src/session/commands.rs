@@ -8,23 +8,23 @@ use wirehub_common::frame::{
     Request,
 };
 
-use super::decisions::Reading;
+use super::decisions::ChannelRead;
 use super::identity::check_client;
-use super::recovery::Wanted;
-use super::{End, Session, Stage, answer, bad_frame};
+use super::recovery::RequestedRead;
+use super::{Session, SessionEnd, Stage, answer, bad_frame};
 use crate::SessionId;
 use crate::auth::Action;
 use crate::call::{Handler, RawCall};
 use crate::engine::{self, ReadHistory};
-use crate::hub::alarms::Noted;
-use crate::hub::call_memory::Owner;
+use crate::hub::alarms::Acknowledgement;
+use crate::hub::call_memory::KeyOwner;
 use crate::hub::channel::MemberPage;
 use crate::hub::{is_reserved, payers};
 use crate::observe::PresenceCounts;
 
 impl Session {
     /// Carries out a command. An error ends the session.
-    pub(super) fn execute(&mut self, Command { id, request }: Command) -> Result<(), End> {
+    pub(super) fn execute(&mut self, Command { id, request }: Command) -> Result<(), SessionEnd> {
         if let Request::Part(part) = request {
             return self.take_part(&part);
         }
@@ -36,7 +36,7 @@ impl Session {
             return Ok(());
         }
         if self.stage != Stage::Connected {
-            return self.execute_first(id, request);
+            return self.execute_before_connect(id, request);
         }
         let result = match request {
             Request::Connect(_) => return Err(CloseCode::ALREADY_CONNECTED.into()),
@@ -78,15 +78,15 @@ impl Session {
             // Whose it is shows when it is connected.
             Some(per_second) if self.stage == Stage::Connected => {
                 // How many more have been paid for.
-                let mut paid_for = self.commands.spare();
+                let mut paid_for = self.commands.extra_byte();
                 if paid_for == 0 {
-                    let bundle = payers::bundle(per_second);
-                    if !self.hub.payers().pay(&self.peer, bundle.into(), per_second, now) {
+                    let commands_per_charge = payers::commands_per_charge(per_second);
+                    if !self.hub.payers().charge(&self.peer, commands_per_charge.into(), per_second, now) {
                         return false;
                     }
-                    paid_for = bundle;
+                    paid_for = commands_per_charge;
                 }
-                self.commands.set_spare(paid_for.saturating_sub(1));
+                self.commands.set_extra_byte(paid_for.saturating_sub(1));
                 true
             }
             _ => true,
@@ -94,7 +94,7 @@ impl Session {
     }
 
     /// Takes a part of a command that is too large for one message, and carries it out where that was the last one.
-    fn take_part(&mut self, Part { stream, data, left }: &Part) -> Result<(), End> {
+    fn take_part(&mut self, Part { stream, data, left }: &Part) -> Result<(), SessionEnd> {
         if self.stage != Stage::Connected {
             return Err(self.not_connected().into());
         }
@@ -112,7 +112,7 @@ impl Session {
         }
     }
 
-    fn execute_first(&mut self, id: u32, request: Request) -> Result<(), End> {
+    fn execute_before_connect(&mut self, id: u32, request: Request) -> Result<(), SessionEnd> {
         match request {
             Request::Connect(connect) => {
                 if let Err(error) = check_client(&connect) {
@@ -140,7 +140,7 @@ impl Session {
             });
         }
         self.check(Action::Publish, channel)?;
-        let decisions = self.waiting.as_ref().and_then(|waiting| waiting.decisions.as_ref());
+        let decisions = self.pending_answers.as_ref().and_then(|waiting| waiting.decisions.as_ref());
         let is_decided_on = decisions.is_some_and(|decisions| decisions.are_pending_in(channel));
         if !is_decided_on && self.hub.live().hooks.publishing(channel).is_none() {
             return self.publish_now(id, publish);
@@ -157,7 +157,7 @@ impl Session {
         if !self.subscriptions.contains(&read.channel)
             && let Some(verdict) = self.ask_to_subscribe(&read.channel)
         {
-            self.decide_on_reading(id, Reading::History(read), verdict);
+            self.decide_on_reading(id, ChannelRead::History(read), verdict);
             return Ok(None);
         }
         self.read_history(id, read).map(|()| None)
@@ -172,7 +172,7 @@ impl Session {
         };
         let limit = usize::try_from(limit).unwrap_or(MAX_PAGE).min(MAX_PAGE);
         let read = ReadHistory { channel, history, since, limit, bytes: engine::PAGE_BYTES, reverse };
-        self.recoveries.get_or_insert_default().ask_for(id, Wanted::Page(read));
+        self.recoveries.get_or_insert_default().ask_for(id, RequestedRead::Page(read));
         Ok(())
     }
 
@@ -187,7 +187,7 @@ impl Session {
         if !self.subscriptions.contains(channel)
             && let Some(verdict) = self.ask_to_subscribe(channel)
         {
-            self.decide_on_reading(id, Reading::Presence(presence), verdict);
+            self.decide_on_reading(id, ChannelRead::Presence(presence), verdict);
             return Ok(None);
         }
         self.read_presence(&presence).map(Some)
@@ -233,9 +233,9 @@ impl Session {
     ) -> Result<ReplyBody, ErrorInfo> {
         let sessions = self.hub.session_registry();
         let message = match self.hub.ledgers().acknowledge(sessions, &self.peer, alarm, *received_only) {
-            Noted::Yes => return Ok(ReplyBody::Acknowledged),
-            Noted::IsOver => "the alarm is over: nothing has to be acknowledged",
-            Noted::Unknown => {
+            Acknowledgement::Recorded => return Ok(ReplyBody::Acknowledged),
+            Acknowledgement::IsOver => "the alarm is over: nothing has to be acknowledged",
+            Acknowledgement::Unknown => {
                 "the server knows no such alarm for this session, or not any more: nothing has to be acknowledged"
             }
         };
@@ -265,7 +265,7 @@ impl Session {
         };
         if is_remembered {
             let user = self.peer.user();
-            let owner = if user.is_empty() { Owner::Session(self.peer.id) } else { Owner::User(user) };
+            let owner = if user.is_empty() { KeyOwner::Session(self.peer.id) } else { KeyOwner::User(user) };
             let call = self.hub.call_memory().call(owner, &called, &key, begin);
             calls.wait_for(id, call);
         } else {
@@ -287,7 +287,7 @@ impl Session {
 }
 
 /// What a hook decided.
-pub(super) fn decided<T>(verdict: Result<Result<T, ErrorInfo>, ErrorInfo>) -> Result<T, ErrorInfo> {
+pub(super) fn flatten_decision<T>(verdict: Result<Result<T, ErrorInfo>, ErrorInfo>) -> Result<T, ErrorInfo> {
     verdict.and_then(|verdict| verdict)
 }
 

@@ -9,11 +9,11 @@ use wirehub_common::code::ErrorCode;
 use wirehub_common::frame::{Connect, Connected, ErrorInfo, Reply, ReplyBody, Subscribe, SubscribeOutcome};
 use wirehub_common::{ChannelName, Limits};
 
-use super::commands::{decided, invalid};
-use super::not_subscribed::NotSubscribed;
+use super::commands::{flatten_decision, invalid};
+use super::pending_answers::{MAX_WAITING, await_hook};
+use super::refused_subscriptions::RefusedSubscriptions;
 use super::subscribing::located;
 use super::subscriptions::{Subscription, Term};
-use super::waiting::{MAX_WAITING, asked};
 use super::{Session, Stage, encode};
 use crate::Pattern;
 use crate::auth::{Action, Authenticated, Rights};
@@ -81,7 +81,8 @@ impl Session {
         };
         if hub.live().hooks.decide_on_any(&connect.subscriptions) {
             let decisions = self.ask_to_subscribe_all(connect.subscriptions);
-            let decide = |(subscribe, verdict)| async { (subscribe, decided(asked(verdict).await)) };
+            let decide =
+                |(subscribe, verdict)| async { (subscribe, flatten_decision(await_hook(verdict).await)) };
             // Not all at once: each that is being asked about takes memory.
             let decided = stream::iter(decisions.into_iter().map(decide)).buffered(MAX_WAITING);
             self.wait_for(decided.collect(), move |session, admitted: Vec<_>| {
@@ -98,12 +99,14 @@ impl Session {
         let mut restoring = Vec::with_capacity(admitted.len());
         for (subscribe, verdict) in admitted {
             let begun =
-                verdict.and_then(|()| self.admit(&subscribe)).map(|()| self.enter_reading(&subscribe));
+                verdict.and_then(|()| self.admit(&subscribe)).map(|()| self.enter_and_locate(&subscribe));
             restoring.push((subscribe, begun));
         }
-        let mut refused = NotSubscribed::default();
-        let own: Vec<_> =
-            own.into_iter().filter_map(|channel| self.begin_own(channel, &mut refused)).collect();
+        let mut refused = RefusedSubscriptions::default();
+        let own: Vec<_> = own
+            .into_iter()
+            .filter_map(|channel| self.begin_server_subscription(channel, &mut refused))
+            .collect();
         let located = async move {
             let restored = restoring.into_iter().map(|(subscribe, begun)| async {
                 let located = match begun {
@@ -120,9 +123,9 @@ impl Session {
         self.wait_for(located, move |session, (restored, own)| {
             session.connected(id, connected, restored);
             for (subscribe, term, located) in own {
-                session.subscribed_own(&subscribe, term, located, &mut refused);
+                session.server_subscription_located(&subscribe, term, located, &mut refused);
             }
-            refused.tell(session.peer.id);
+            refused.log(session.peer.id);
         });
     }
 
@@ -130,7 +133,7 @@ impl Session {
         self.stage = Stage::Connected;
         let mut begun = Vec::with_capacity(restored.len());
         for (subscribe, (term, located)) in restored {
-            let result = located.map(|located| self.begin_at(&subscribe, located));
+            let result = located.map(|located| self.subscribed_reply(&subscribe, located));
             let Subscribe { channel, number, .. } = subscribe;
             let result = match result {
                 Ok((answer, located)) => {
@@ -154,17 +157,17 @@ impl Session {
         }
         // Found by others from here on: what they send comes behind the reply.
         self.hub.session_registry().connected(self.peer.id);
-        if let Some(unsent) = self.hub.ledgers().greet(self.hub.session_registry(), &self.peer) {
+        if let Some(unsent) = self.hub.ledgers().send_active(self.hub.session_registry(), &self.peer) {
             self.extras.get_or_insert_default().alarms = Some(unsent);
         }
         for (channel, term, located) in begun {
             if let Some(Subscription { channel, place, .. }) = self.subscriptions.get(&channel) {
                 channel.begin(*place, None, located.is_some());
             }
-            self.go_on(channel, term, located);
+            self.deliver_missed(channel, term, located);
         }
         let orders = self.extras.as_mut().map(|extras| std::mem::take(&mut extras.orders));
-        self.follow(orders.unwrap_or_default());
+        self.follow_orders(orders.unwrap_or_default());
     }
 
     /// What the token says of the session holds from now on. Gives for how long; zero for ever.

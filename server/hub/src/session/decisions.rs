@@ -14,14 +14,14 @@ use wirehub_common::frame::{
 use wirehub_common::{ChannelName, Payload};
 
 use super::Session;
-use super::commands::{decided, invalid, is_reached};
-use super::recovery::Wanted;
-use super::waiting::{asked, failed};
-use crate::account::less;
+use super::commands::{flatten_decision, invalid, is_reached};
+use super::pending_answers::{await_hook, engine_failure};
+use super::recovery::RequestedRead;
+use crate::account::subtract;
 use crate::auth::Action;
 use crate::call::CallContext;
 use crate::engine;
-use crate::hooks::{PublishRequest, Verdict};
+use crate::hooks::{HookDecision, PublishRequest};
 use crate::hub::key_of;
 
 /// What waits for decisions.
@@ -30,7 +30,7 @@ pub(super) struct Decisions {
     /// The newest subscription of each channel that is being decided on, and why it ends whatever is decided.
     subscribing: HashMap<ChannelName, (u32, Option<ErrorInfo>)>,
     /// Of each channel in which a publication is being decided on.
-    publishing: HashMap<ChannelName, Turn>,
+    publishing: HashMap<ChannelName, UndecidedPublications>,
     /// How many wait behind those.
     count: usize,
     /// How many bytes all of them have.
@@ -38,19 +38,19 @@ pub(super) struct Decisions {
 }
 
 /// The publication of a channel that is being decided on, and what waits behind it.
-struct Turn {
+struct UndecidedPublications {
     bytes: usize,
-    behind: VecDeque<Waiting>,
+    behind: VecDeque<QueuedPublication>,
 }
 
 /// What somebody wants to read of a channel without being subscribed to it.
-pub(super) enum Reading {
+pub(super) enum ChannelRead {
     History(History),
     Presence(Presence),
 }
 
 /// A publication whose turn has not come.
-struct Waiting {
+struct QueuedPublication {
     id: u32,
     publish: Publish,
 }
@@ -75,22 +75,23 @@ impl Decisions {
         let bytes = publish.payload.data.len();
         self.bytes = self.bytes.saturating_add(bytes);
         let Some(turn) = self.publishing.get_mut(&publish.channel) else {
-            self.publishing.insert(publish.channel.clone(), Turn { bytes, behind: VecDeque::new() });
+            self.publishing
+                .insert(publish.channel.clone(), UndecidedPublications { bytes, behind: VecDeque::new() });
             return Some((id, publish));
         };
         self.count = self.count.saturating_add(1);
-        turn.behind.push_back(Waiting { id, publish });
+        turn.behind.push_back(QueuedPublication { id, publish });
         None
     }
 
     /// One in a channel has been decided on: the next one. Without one nothing waits there any more.
-    fn pop(&mut self, channel: &ChannelName) -> Option<Waiting> {
+    fn pop(&mut self, channel: &ChannelName) -> Option<QueuedPublication> {
         let turn = self.publishing.get_mut(channel)?;
         self.bytes = self.bytes.saturating_sub(turn.bytes);
         let next = turn.behind.pop_front();
         match &next {
-            Some(Waiting { publish, .. }) => {
-                self.count = less(self.count, 1);
+            Some(QueuedPublication { publish, .. }) => {
+                self.count = subtract(self.count, 1);
                 turn.bytes = publish.payload.data.len();
             }
             None => drop(self.publishing.remove(channel)),
@@ -101,7 +102,7 @@ impl Decisions {
 
 impl Session {
     /// Whether the application decides on subscriptions to a channel; where not, everything has been said by its rules.
-    pub(super) fn ask_to_subscribe(&self, channel: &ChannelName) -> Option<Verdict<()>> {
+    pub(super) fn ask_to_subscribe(&self, channel: &ChannelName) -> Option<HookDecision<()>> {
         let live = self.hub.live();
         let hook = live.hooks.subscribing(channel)?;
         Some(hook(self.context(), channel.clone()))
@@ -111,7 +112,7 @@ impl Session {
     pub(super) fn ask_to_subscribe_all(
         &self,
         subscriptions: Vec<Subscribe>,
-    ) -> Vec<(Subscribe, Verdict<()>)> {
+    ) -> Vec<(Subscribe, HookDecision<()>)> {
         let limit = self.live.limits.channels;
         let mut admitted = 0_usize;
         let ask = |subscribe: Subscribe| {
@@ -131,11 +132,16 @@ impl Session {
     }
 
     /// Begins a decision on a subscription that the rules admit.
-    pub(super) fn decide_on_subscription(&mut self, id: u32, subscribe: Subscribe, verdict: Verdict<()>) {
-        let decisions = self.waiting.get_or_insert_default().decisions.get_or_insert_default();
+    pub(super) fn decide_on_subscription(
+        &mut self,
+        id: u32,
+        subscribe: Subscribe,
+        verdict: HookDecision<()>,
+    ) {
+        let decisions = self.pending_answers.get_or_insert_default().decisions.get_or_insert_default();
         decisions.subscribing.insert(subscribe.channel.clone(), (subscribe.number, None));
-        self.wait_for(asked(verdict), move |session, verdict| {
-            session.subscription_decided(id, subscribe, decided(verdict));
+        self.wait_for(await_hook(verdict), move |session, verdict| {
+            session.subscription_decided(id, subscribe, flatten_decision(verdict));
         });
     }
 
@@ -191,7 +197,7 @@ impl Session {
 
     /// Has the application decide on a publication that the rules admit, when its turn comes.
     pub(super) fn decide_on_publication(&mut self, id: u32, publish: Publish) {
-        let decisions = self.waiting.get_or_insert_default().decisions.get_or_insert_default();
+        let decisions = self.pending_answers.get_or_insert_default().decisions.get_or_insert_default();
         if let Some((id, publish)) = decisions.push(id, publish) {
             self.ask_to_publish(id, publish);
         }
@@ -201,13 +207,13 @@ impl Session {
         let Publish { channel, payload, key } = publish;
         let request = PublishRequest { channel: channel.clone(), payload: payload.clone(), key: key.clone() };
         let live = self.hub.live();
-        let verdict: Verdict<_> = match live.hooks.publishing(&channel) {
+        let verdict: HookDecision<_> = match live.hooks.publishing(&channel) {
             Some(hook) => hook(self.context(), request),
             // There was one when it came.
             None => ready(Ok(payload)).boxed(),
         };
-        self.wait_for(asked(verdict), move |session, verdict| {
-            session.publication_decided(id, channel, key, decided(verdict));
+        self.wait_for(await_hook(verdict), move |session, verdict| {
+            session.publication_decided(id, channel, key, flatten_decision(verdict));
         });
     }
 
@@ -228,7 +234,7 @@ impl Session {
             self.reply(id, result);
         }
         let next = self.decisions_mut().and_then(|decisions| decisions.pop(&next));
-        if let Some(Waiting { id, publish }) = next {
+        if let Some(QueuedPublication { id, publish }) = next {
             self.ask_to_publish(id, publish);
         }
     }
@@ -237,17 +243,20 @@ impl Session {
     pub(super) fn publish_now(&mut self, id: u32, publish: Publish) -> Result<Option<ReplyBody>, ErrorInfo> {
         let Publish { channel, payload, key } = publish;
         self.hub.settings().rules.check_publication(&channel, &payload)?;
-        let payload = self.hub.sized(payload).map_err(|error| invalid(error.to_string()))?;
+        let payload = self.hub.check_size(payload).map_err(|error| invalid(error.to_string()))?;
         let key = key_of(&self.peer.user(), key);
         let publisher = Some(self.peer.member());
-        let accepted =
-            self.hub.accept(engine::Publish { publisher, key, ..engine::Publish::new(channel, payload) });
+        let accepted = self.hub.accept(engine::EnginePublish {
+            publisher,
+            key,
+            ..engine::EnginePublish::new(channel, payload)
+        });
         match accepted {
             // Without a detour over the heap.
             engine::EngineFuture::Now(Ok(position)) => Ok(Some(ReplyBody::Published(Published { position }))),
             accepted => {
                 self.wait_for(accepted, move |session, accepted| {
-                    let result = accepted.map_err(|error| failed(&error));
+                    let result = accepted.map_err(|error| engine_failure(&error));
                     session.reply(id, result.map(|position| ReplyBody::Published(Published { position })));
                 });
                 Ok(None)
@@ -256,23 +265,23 @@ impl Session {
     }
 
     /// Begins a decision on reading what is for those who may subscribe.
-    pub(super) fn decide_on_reading(&mut self, id: u32, reading: Reading, verdict: Verdict<()>) {
-        self.wait_for(asked(verdict), move |session, verdict| {
-            session.reading_decided(id, reading, decided(verdict));
+    pub(super) fn decide_on_reading(&mut self, id: u32, reading: ChannelRead, verdict: HookDecision<()>) {
+        self.wait_for(await_hook(verdict), move |session, verdict| {
+            session.reading_decided(id, reading, flatten_decision(verdict));
         });
     }
 
-    fn reading_decided(&mut self, id: u32, reading: Reading, verdict: Result<(), ErrorInfo>) {
+    fn reading_decided(&mut self, id: u32, reading: ChannelRead, verdict: Result<(), ErrorInfo>) {
         // Its rights may have changed meanwhile.
         let result = verdict.and_then(|()| match reading {
-            Reading::History(read) => {
+            ChannelRead::History(read) => {
                 self.check(Action::Subscribe, &read.channel)?;
                 self.read_history(id, read).map(|()| None)
             }
-            Reading::Presence(presence) => {
+            ChannelRead::Presence(presence) => {
                 self.check(Action::Presence, &presence.channel)?;
                 // Many may be decided on at once: each is made when there is room for it.
-                self.recoveries.get_or_insert_default().ask_for(id, Wanted::Presence(presence));
+                self.recoveries.get_or_insert_default().ask_for(id, RequestedRead::Presence(presence));
                 Ok(None)
             }
         });
@@ -282,11 +291,11 @@ impl Session {
     }
 
     fn decisions(&self) -> Option<&Decisions> {
-        self.waiting.as_ref()?.decisions.as_deref()
+        self.pending_answers.as_ref()?.decisions.as_deref()
     }
 
     fn decisions_mut(&mut self) -> Option<&mut Decisions> {
-        self.waiting.as_mut()?.decisions.as_deref_mut()
+        self.pending_answers.as_mut()?.decisions.as_deref_mut()
     }
 
     /// Who asks, as hooks and calls are told.

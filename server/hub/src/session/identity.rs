@@ -4,7 +4,7 @@ use wirehub_common::code::{CloseCode, ErrorCode};
 use wirehub_common::frame::{Connect, ErrorInfo, Refresh, Refreshed, ReplyBody};
 
 use super::commands::invalid;
-use super::waiting::asked;
+use super::pending_answers::await_hook;
 use super::{Session, Stage};
 use crate::auth::{Action, Authenticated, Credentials, Refusal};
 
@@ -19,7 +19,7 @@ impl Session {
             Credentials::new(token, connect.client.clone(), connect.version.clone(), self.peer.address);
         let identity = authenticator(credentials);
         self.stage = Stage::Connecting;
-        self.wait_for(asked(identity), move |session, identity| {
+        self.wait_for(await_hook(identity), move |session, identity| {
             session.stage = Stage::New;
             match identified(identity) {
                 Ok(identity) => session.connect(id, connect, identity),
@@ -30,7 +30,7 @@ impl Session {
 
     /// Answers a `connect` that is refused. The client may send another one, but not for ever: each asks who it is.
     pub(super) fn refuse(&mut self, id: u32, error: ErrorInfo) {
-        self.hub.counters().refusals().note(&error);
+        self.hub.counters().refusals().count_refused_session(&error);
         let code = match error.code {
             ErrorCode::TOKEN_EXPIRED => CloseCode::TOKEN_EXPIRED,
             _ if error.temporary => CloseCode::TRY_AGAIN_LATER,
@@ -75,9 +75,9 @@ impl Session {
         }
         extras.refreshing = Some(None);
         let identity = authenticator(Credentials::refreshing(token, self.peer.address));
-        self.wait_for(asked(identity), move |session, identity| {
-            let identity =
-                identified(identity).inspect_err(|error| session.hub.counters().refusals().note(error));
+        self.wait_for(await_hook(identity), move |session, identity| {
+            let identity = identified(identity)
+                .inspect_err(|error| session.hub.counters().refusals().count_refused_session(error));
             let result = identity.and_then(|identity| session.refreshed(identity));
             session.reply(id, result);
             let next = session.extras.as_mut().and_then(|extras| extras.refreshing.take()).flatten();
@@ -102,16 +102,16 @@ impl Session {
         let token_ttl = self.take_rights(identity);
         let mut lost = Vec::new();
         for (name, subscription) in self.subscriptions.iter() {
-            if !subscription.is_ordered && self.check(Action::Subscribe, name).is_err() {
+            if !subscription.by_server && self.check(Action::Subscribe, name).is_err() {
                 lost.push(name.clone());
             } else if self.hub.settings().namespaces.of(name).join_leave.is_some() {
-                subscription.channel.set_witness(subscription.place, self.is_witness(name));
+                subscription.channel.set_observes_members(subscription.place, self.observes_members(name));
             }
         }
         for channel in lost {
-            self.unsubscribe_own(&channel, ErrorInfo::from_code(ErrorCode::PERMISSION_DENIED));
+            self.unsubscribe_by_server(&channel, ErrorInfo::from_code(ErrorCode::PERMISSION_DENIED));
         }
-        self.subscribe_own(channels);
+        self.subscribe_by_server(channels);
         Ok(ReplyBody::Refreshed(Refreshed { token_ttl }))
     }
 }

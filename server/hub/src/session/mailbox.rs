@@ -9,19 +9,19 @@ use wirehub_common::code::CloseCode;
 use wirehub_common::frame::ErrorInfo;
 use wirehub_common::{ChannelName, Codec};
 
-use super::queue::{Dropped, Lane, Queue, Slot};
+use super::queue::{Dropped, Lane, LatestSlot, Queue};
 use crate::hub::segment::Run;
 
 /// What a session has to look at: the frames that wait for its client, orders, and its ending.
 ///
-/// Its task registers itself by [`look`](Self::look), before it sees what there is: what comes later wakes it, whatever it is
+/// Its task registers itself by [`look`](Self::begin_turn), before it sees what there is: what comes later wakes it, whatever it is
 /// doing then. Only frames do not, as long as it has not found the queue empty: it will look for them by itself.
 ///
-/// All else that the task waits for, its socket, timer and answers, [calls](Self::call) it through here as well. So it knows
+/// All else that the task waits for, its socket, timer and answers, [wakes](Self::wake_for_everything) it through here as well. So it knows
 /// when there are frames and nothing else, which is most of the time where much is published.
 pub(crate) struct Mailbox {
     limit: usize,
-    state: Mutex<State>,
+    state: Mutex<MailboxState>,
 }
 
 /// What the application or an operator wants of a session.
@@ -39,29 +39,29 @@ pub(crate) struct Ending {
     pub(crate) reason: Cow<'static, str>,
     /// Whether a `disconnect` push goes before the close, and the milliseconds after which to come back that it
     /// carries.
-    pub(crate) farewell: Option<Option<u32>>,
+    pub(crate) disconnect_push: Option<Option<u32>>,
     /// Whether calls that are in flight end before.
     pub(crate) lets_calls_end: bool,
 }
 
 /// What a session finds when it looks.
-pub(crate) enum Look {
+pub(crate) enum TurnReason {
     /// It was woken for frames that wait for its client, and for nothing else.
     Frames,
     /// It has to look at everything, and at this first.
-    All(Option<Mail>),
+    Everything(Option<Mail>),
 }
 
 /// What a session takes out of its queue at once.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Taken {
+pub(crate) enum TakenBatch {
     /// Nothing yet: something of these channels, whose publications have no offsets, was dropped before what waits, and their
     /// client is to be told that first.
     Gaps(Vec<ChannelName>),
     /// There was nothing. Frames that come wake the task.
-    Nothing,
+    Empty,
     /// A message, and there is more.
-    Some,
+    More,
     /// A message that was all. Frames that come wake the task.
     Last,
 }
@@ -75,16 +75,16 @@ pub(crate) struct Mail {
 }
 
 #[derive(Default)]
-struct State {
+struct MailboxState {
     queue: Queue,
     /// What most sessions never get.
-    rest: Option<Box<Rest>>,
+    rare: Option<Box<RareContent>>,
     /// The session's task; taken by the first that wakes it.
     waker: Option<Waker>,
 }
 
 #[derive(Default)]
-struct Rest {
+struct RareContent {
     orders: Vec<Order>,
     dropped: Dropped,
     ending: Option<Ending>,
@@ -102,7 +102,7 @@ impl Mailbox {
     }
 
     /// Registers the task, and gives what has come for it.
-    pub(crate) fn look(&self, cx: &Context<'_>) -> Look {
+    pub(crate) fn begin_turn(&self, cx: &Context<'_>) -> TurnReason {
         let mut state = self.state.lock();
         state.queue.is_awaited = false;
         match &mut state.waker {
@@ -111,11 +111,11 @@ impl Mailbox {
         }
         let is_calm = std::mem::replace(&mut state.queue.is_calm, true);
         let mail = state.take_mail();
-        if is_calm && mail.is_none() { Look::Frames } else { Look::All(mail) }
+        if is_calm && mail.is_none() { TurnReason::Frames } else { TurnReason::Everything(mail) }
     }
 
     /// Has the task look at everything.
-    pub(crate) fn call(&self) {
+    pub(crate) fn wake_for_everything(&self) {
         let waker = {
             let mut state = self.state.lock();
             state.queue.is_calm = false;
@@ -127,17 +127,17 @@ impl Mailbox {
     }
 
     /// Hands the pieces of the next WebSocket message over, at most `room` bytes. All frames here are in this codec.
-    pub(crate) fn take_batch(&self, codec: Codec, room: usize, take: &mut dyn FnMut(Bytes)) -> Taken {
+    pub(crate) fn take_batch(&self, codec: Codec, room: usize, take: &mut dyn FnMut(Bytes)) -> TakenBatch {
         let mut state = self.state.lock();
         if let Some(channels) = state.take_dropped() {
-            return Taken::Gaps(channels);
+            return TakenBatch::Gaps(channels);
         }
         let has_taken = state.queue.take_batch(codec, room, take);
         if !state.queue.is_empty() {
-            return Taken::Some;
+            return TakenBatch::More;
         }
         state.queue.is_awaited = true;
-        if has_taken { Taken::Last } else { Taken::Nothing }
+        if has_taken { TakenBatch::Last } else { TakenBatch::Empty }
     }
 
     /// Queues publications, or ends the session as a slow consumer.
@@ -157,10 +157,10 @@ impl Mailbox {
     }
 
     /// Queues what may be left out, if there is room to spare. Says how it went.
-    pub(crate) fn push_spare(&self, lane: Lane, run: Run) -> bool {
+    pub(crate) fn push_if_room(&self, lane: Lane, run: Run) -> bool {
         self.change(|state, limit| {
             let mut dropped = Dropped::default();
-            let fits = state.queue.kept_bytes() <= limit / 4
+            let fits = state.queue.undroppable_bytes() <= limit / 4
                 && (state.is_over() || state.queue.push_run(lane, run, limit, &mut dropped));
             state.note_dropped(dropped);
             fits
@@ -187,7 +187,7 @@ impl Mailbox {
     pub(crate) fn push_latest(
         &self,
         lane: Lane,
-        slot: &std::sync::Arc<Slot>,
+        slot: &std::sync::Arc<LatestSlot>,
         run: Run,
         channel: Option<&ChannelName>,
     ) -> bool {
@@ -210,9 +210,9 @@ impl Mailbox {
         self.change(|state, _| state.queue.answer_first(frame));
     }
 
-    /// Queues what tells of a gap: see [`Queue::tell_gap`].
-    pub(crate) fn tell_gap(&self, lane: Lane, channel: &ChannelName, frame: Bytes) {
-        self.change(|state, _| state.queue.tell_gap(lane, channel, frame));
+    /// Queues what tells of a gap: see [`Queue::report_gap`].
+    pub(crate) fn report_gap(&self, lane: Lane, channel: &ChannelName, frame: Bytes) {
+        self.change(|state, _| state.queue.report_gap(lane, channel, frame));
     }
 
     /// Queues what the session has read for its client.
@@ -224,9 +224,9 @@ impl Mailbox {
     pub(crate) fn order(&self, order: Order) {
         let waker = {
             let mut state = self.state.lock();
-            let rest = state.rest.get_or_insert_default();
-            if rest.orders.len() < MAX_ORDERS {
-                rest.orders.push(order);
+            let rare = state.rare.get_or_insert_default();
+            if rare.orders.len() < MAX_ORDERS {
+                rare.orders.push(order);
             } else {
                 state.end(Ending::from(CloseCode::SLOW_CONSUMER));
             }
@@ -271,7 +271,7 @@ impl Mailbox {
     }
 
     /// Changes the state, and wakes the task where it waits for frames.
-    fn change<T>(&self, change: impl FnOnce(&mut State, usize) -> T) -> T {
+    fn change<T>(&self, change: impl FnOnce(&mut MailboxState, usize) -> T) -> T {
         let (waker, result) = {
             let mut state = self.state.lock();
             let result = change(&mut state, self.limit);
@@ -285,43 +285,43 @@ impl Mailbox {
     }
 }
 
-impl State {
+impl MailboxState {
     fn take_mail(&mut self) -> Option<Mail> {
-        let rest =
-            self.rest.as_deref_mut().filter(|rest| !rest.orders.is_empty() || rest.ending.is_some())?;
-        let (orders, ending) = (std::mem::take(&mut rest.orders), rest.ending.clone());
-        self.let_go_of_rest();
+        let rare =
+            self.rare.as_deref_mut().filter(|rare| !rare.orders.is_empty() || rare.ending.is_some())?;
+        let (orders, ending) = (std::mem::take(&mut rare.orders), rare.ending.clone());
+        self.drop_empty_rare_content();
         Some(Mail { orders, ending })
     }
 
     fn take_dropped(&mut self) -> Option<Vec<ChannelName>> {
-        let rest = self.rest.as_deref_mut().filter(|rest| !rest.dropped.is_empty())?;
-        let dropped = std::mem::take(&mut rest.dropped);
-        self.let_go_of_rest();
+        let rare = self.rare.as_deref_mut().filter(|rare| !rare.dropped.is_empty())?;
+        let dropped = std::mem::take(&mut rare.dropped);
+        self.drop_empty_rare_content();
         Some(dropped.into_channels())
     }
 
-    fn let_go_of_rest(&mut self) {
+    fn drop_empty_rare_content(&mut self) {
         let is_empty =
-            |rest: &Rest| rest.orders.is_empty() && rest.dropped.is_empty() && rest.ending.is_none();
-        if self.rest.as_deref().is_some_and(is_empty) {
-            self.rest = None;
+            |rare: &RareContent| rare.orders.is_empty() && rare.dropped.is_empty() && rare.ending.is_none();
+        if self.rare.as_deref().is_some_and(is_empty) {
+            self.rare = None;
         }
     }
 
     /// Whether nothing more is queued, for there was too much. What a channel hands to a session that is told to end for another
     /// reason was published before.
     fn is_over(&self) -> bool {
-        let ending = self.rest.as_ref().and_then(|rest| rest.ending.as_ref());
+        let ending = self.rare.as_ref().and_then(|rare| rare.ending.as_ref());
         ending.is_some_and(|ending| ending.code == CloseCode::SLOW_CONSUMER)
     }
 
     fn is_ending(&self) -> bool {
-        self.rest.as_ref().and_then(|rest| rest.ending.as_ref()).is_some_and(|ending| !ending.lets_calls_end)
+        self.rare.as_ref().and_then(|rare| rare.ending.as_ref()).is_some_and(|ending| !ending.lets_calls_end)
     }
 
     fn end(&mut self, ending: Ending) {
-        let current = &mut self.rest.get_or_insert_default().ending;
+        let current = &mut self.rare.get_or_insert_default().ending;
         if current.as_ref().is_none_or(|current| current.lets_calls_end && !ending.lets_calls_end) {
             *current = Some(ending);
         }
@@ -329,14 +329,14 @@ impl State {
 
     fn note_dropped(&mut self, dropped: Dropped) {
         if !dropped.is_empty() {
-            self.rest.get_or_insert_default().dropped.add(dropped);
+            self.rare.get_or_insert_default().dropped.add(dropped);
         }
     }
 }
 
 impl From<CloseCode> for Ending {
     fn from(code: CloseCode) -> Self {
-        Self { code, reason: code.message().into(), farewell: None, lets_calls_end: false }
+        Self { code, reason: code.message().into(), disconnect_push: None, lets_calls_end: false }
     }
 }
 
@@ -372,20 +372,20 @@ mod tests {
         Bytes::from_static(text.as_bytes())
     }
 
-    fn look(mailbox: &Mailbox, waker: &Waker) -> Option<Mail> {
-        match mailbox.look(&Context::from_waker(waker)) {
-            Look::Frames => None,
-            Look::All(mail) => mail,
+    fn take_mail(mailbox: &Mailbox, waker: &Waker) -> Option<Mail> {
+        match mailbox.begin_turn(&Context::from_waker(waker)) {
+            TurnReason::Frames => None,
+            TurnReason::Everything(mail) => mail,
         }
     }
 
-    fn take(mailbox: &Mailbox, room: usize) -> (Taken, Vec<Bytes>) {
+    fn take(mailbox: &Mailbox, room: usize) -> (TakenBatch, Vec<Bytes>) {
         let mut pieces = Vec::new();
         (mailbox.take_batch(Codec::Protobuf, room, &mut |piece| pieces.push(piece)), pieces)
     }
 
     fn ending(mailbox: &Mailbox) -> Option<CloseCode> {
-        let mail = look(mailbox, Waker::noop());
+        let mail = take_mail(mailbox, Waker::noop());
         mail.and_then(|mail| mail.ending).map(|ending| ending.code)
     }
 
@@ -393,15 +393,15 @@ mod tests {
     fn a_task_that_found_nothing_is_woken_once() {
         let (mailbox, wakes, waker) = mailbox(1000);
         let count = || wakes.0.load(Ordering::Relaxed);
-        assert!(look(&mailbox, &waker).is_none());
+        assert!(take_mail(&mailbox, &waker).is_none());
         mailbox.push(Lane::Normal, frame("a"));
         mailbox.push(Lane::Normal, frame("a"));
         assert_eq!(count(), 0, "it has not looked for frames yet");
-        assert_eq!(take(&mailbox, 1), (Taken::Some, vec![frame("a")]));
+        assert_eq!(take(&mailbox, 1), (TakenBatch::More, vec![frame("a")]));
         mailbox.push(Lane::Normal, frame("a"));
         assert_eq!(count(), 0, "it has not found the end yet");
-        assert_eq!(take(&mailbox, 1000), (Taken::Last, vec![frame("a"), frame("a")]));
-        assert_eq!(take(&mailbox, 1000), (Taken::Nothing, vec![]));
+        assert_eq!(take(&mailbox, 1000), (TakenBatch::Last, vec![frame("a"), frame("a")]));
+        assert_eq!(take(&mailbox, 1000), (TakenBatch::Empty, vec![]));
         mailbox.push(Lane::Normal, frame("b"));
         mailbox.push(Lane::Normal, frame("c"));
         assert_eq!(count(), 1);
@@ -410,23 +410,23 @@ mod tests {
     #[test]
     fn a_task_knows_when_frames_are_all_that_it_was_woken_for() {
         let (mailbox, wakes, waker) = mailbox(1000);
-        let look = || mailbox.look(&Context::from_waker(&waker));
-        assert!(matches!(look(), Look::All(None)), "at first it looks at everything");
+        let turn_reason = || mailbox.begin_turn(&Context::from_waker(&waker));
+        assert!(matches!(turn_reason(), TurnReason::Everything(None)), "at first it looks at everything");
         for round in 0..2 {
             take(&mailbox, 1000);
             mailbox.push(Lane::Normal, frame("a"));
             assert_eq!(wakes.0.load(Ordering::Relaxed), round * 2 + 1);
-            assert!(matches!(look(), Look::Frames));
+            assert!(matches!(turn_reason(), TurnReason::Frames));
             take(&mailbox, 1000);
             mailbox.push(Lane::Normal, frame("a"));
             assert_eq!(wakes.0.load(Ordering::Relaxed), round * 2 + 2);
-            mailbox.call();
-            assert!(matches!(look(), Look::All(None)), "though the frame woke it before");
+            mailbox.wake_for_everything();
+            assert!(matches!(turn_reason(), TurnReason::Everything(None)), "though the frame woke it before");
         }
-        mailbox.call();
+        mailbox.wake_for_everything();
         assert_eq!(wakes.0.load(Ordering::Relaxed), 5, "a call wakes it in the middle of a turn");
         mailbox.order(Order::Subscribe(ChannelName::new("a").unwrap()));
-        assert!(matches!(look(), Look::All(Some(_))));
+        assert!(matches!(turn_reason(), TurnReason::Everything(Some(_))));
     }
 
     #[test]
@@ -434,13 +434,13 @@ mod tests {
         let (mailbox, wakes, waker) = mailbox(1000);
         let channel = ChannelName::new("a").unwrap();
         for round in 1..=3 {
-            let mail = look(&mailbox, &waker);
+            let mail = take_mail(&mailbox, &waker);
             assert_eq!(mail.map_or(0, |mail| mail.orders.len()), usize::from(round > 1));
             mailbox.order(Order::Subscribe(channel.clone()));
             assert_eq!(wakes.0.load(Ordering::Relaxed), round);
         }
-        assert_eq!(look(&mailbox, &waker).unwrap().orders.len(), 1);
-        assert!(look(&mailbox, &waker).is_none());
+        assert_eq!(take_mail(&mailbox, &waker).unwrap().orders.len(), 1);
+        assert!(take_mail(&mailbox, &waker).is_none());
         for _ in 0..=MAX_ORDERS {
             mailbox.order(Order::Subscribe(channel.clone()));
         }
@@ -457,7 +457,7 @@ mod tests {
         mailbox.push(Lane::Normal, vec![0; 99].into());
         assert_eq!(ending(&mailbox), Some(CloseCode::SLOW_CONSUMER));
         mailbox.push(Lane::Normal, frame("late"));
-        assert_eq!(take(&mailbox, 1000), (Taken::Nothing, vec![]));
+        assert_eq!(take(&mailbox, 1000), (TakenBatch::Empty, vec![]));
     }
 
     #[test]
@@ -478,7 +478,7 @@ mod tests {
             mailbox.answer(Lane::Control, frame("0123456789"));
         }
         assert!(mailbox.is_congested());
-        assert_eq!(take(&mailbox, 1000).0, Taken::Last);
+        assert_eq!(take(&mailbox, 1000).0, TakenBatch::Last);
         assert!(!mailbox.is_congested());
     }
 
@@ -489,28 +489,28 @@ mod tests {
         for _ in 0..3 {
             mailbox.push_droppable(Lane::Normal, Run::of(frame("0123456789")), Some(&channel));
         }
-        assert!(look(&mailbox, &waker).is_none());
-        assert_eq!(take(&mailbox, 1000), (Taken::Gaps(vec![channel]), vec![]));
-        assert_eq!(take(&mailbox, 1000), (Taken::Last, vec![frame("0123456789")]));
+        assert!(take_mail(&mailbox, &waker).is_none());
+        assert_eq!(take(&mailbox, 1000), (TakenBatch::Gaps(vec![channel]), vec![]));
+        assert_eq!(take(&mailbox, 1000), (TakenBatch::Last, vec![frame("0123456789")]));
     }
 
     #[test]
     fn a_gap_comes_before_what_is_behind_it_and_once_however_much_was_dropped() {
         let (mailbox, wakes, waker) = mailbox(10);
         let channel = ChannelName::new("a").unwrap();
-        assert!(look(&mailbox, &waker).is_none());
+        assert!(take_mail(&mailbox, &waker).is_none());
         let push = || mailbox.push_droppable(Lane::Normal, Run::of(frame("0123456789")), Some(&channel));
         for _ in 0..3 {
             push();
         }
         assert_eq!(wakes.0.load(Ordering::Relaxed), 0, "it will look for frames by itself");
         for _ in 0..2 {
-            assert_eq!(take(&mailbox, 1000), (Taken::Gaps(vec![channel.clone()]), vec![]));
+            assert_eq!(take(&mailbox, 1000), (TakenBatch::Gaps(vec![channel.clone()]), vec![]));
             push();
         }
-        assert!(matches!(take(&mailbox, 1000).0, Taken::Gaps(_)), "dropped since");
-        assert_eq!(take(&mailbox, 1000).0, Taken::Last);
-        assert_eq!(take(&mailbox, 1000).0, Taken::Nothing);
+        assert!(matches!(take(&mailbox, 1000).0, TakenBatch::Gaps(_)), "dropped since");
+        assert_eq!(take(&mailbox, 1000).0, TakenBatch::Last);
+        assert_eq!(take(&mailbox, 1000).0, TakenBatch::Empty);
     }
 
     #[test]
@@ -547,7 +547,7 @@ mod tests {
             std::thread::spawn(move || {
                 let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
                 while seen.load(Ordering::Acquire) < ROUNDS * 3 {
-                    let orders = look(&mailbox, &waker).map_or(0, |mail| mail.orders.len());
+                    let orders = take_mail(&mailbox, &waker).map_or(0, |mail| mail.orders.len());
                     let frames = take(&mailbox, 1 << 20).1.len();
                     if seen.fetch_add(orders + frames, Ordering::Release) + orders + frames < ROUNDS * 3 {
                         // Only a waker ends that, or the test's failure.

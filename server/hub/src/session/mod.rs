@@ -16,37 +16,37 @@ use wirehub_common::Limits;
 use wirehub_common::code::CloseCode;
 use wirehub_common::frame::{ErrorInfo, Push, Reply, ReplyBody, ServerFrame};
 
-use self::calls::{Answered, Calls};
+use self::calls::{CallAnswer, Calls};
 use self::clock::{Clock, Due};
-use self::extras::Extras;
-use self::mailbox::{Ending, Look, Mail, Taken};
+use self::mailbox::{Ending, Mail, TakenBatch, TurnReason};
+use self::optional_state::OptionalState;
+use self::pending_answers::{MAX_WAITING, PendingAnswers};
 use self::queue::Lane;
 use self::recovery::Recoveries;
 use self::subscriptions::{Subscription, Subscriptions};
-use self::waiting::{MAX_WAITING, Waiting};
 use crate::Hub;
 use crate::hub::connections::Phase;
 use crate::hub::live::LiveSettings;
 use crate::hub::sessions::Peer;
 use crate::observe::SessionEvent;
-use crate::rate::Filling;
+use crate::rate::TokenBucketLevel;
 use crate::socket::{Fault, Incoming, Kind, Socket};
 
 mod calls;
 pub(crate) mod clock;
+pub(crate) mod close_handshake;
 mod commands;
 mod connecting;
 mod decisions;
-mod extras;
-pub(crate) mod farewell;
 mod identity;
 pub(crate) mod mailbox;
-mod not_subscribed;
+mod optional_state;
+mod pending_answers;
 pub(crate) mod queue;
 mod recovery;
+mod refused_subscriptions;
 mod subscribing;
 mod subscriptions;
-mod waiting;
 
 /// Serves the connection of `peer` until it ends. `open` is what counts it as open, and goes with it.
 pub(crate) fn serve<S: AsyncRead + AsyncWrite + Unpin, O>(
@@ -64,11 +64,14 @@ pub(crate) fn serve<S: AsyncRead + AsyncWrite + Unpin, O>(
         Poll::Ready((served.take(), end))
     });
     // On the heap: an idle session's task need not have room for it.
-    ended.then(|(served, end)| Box::pin(part(served, end)))
+    ended.then(|(served, end)| Box::pin(end_session(served, end)))
 }
 
 /// What is left to do for a session that ends.
-async fn part<S: AsyncRead + AsyncWrite + Unpin, O>(served: Option<(Session, Socket<S>, O)>, end: Box<End>) {
+async fn end_session<S: AsyncRead + AsyncWrite + Unpin, O>(
+    served: Option<(Session, Socket<S>, O)>,
+    end: Box<SessionEnd>,
+) {
     let Some((mut session, mut socket, open)) = served else { return };
     session.ended = end.code();
     let (hub, peer) = (session.hub.clone(), Arc::clone(&session.peer));
@@ -76,7 +79,7 @@ async fn part<S: AsyncRead + AsyncWrite + Unpin, O>(served: Option<(Session, Soc
     drop(session);
     tracing::debug!(session = %peer.id, ?end, "session ends");
     hub.counters().ended(end.code());
-    farewell::part(*end, &peer, &hub, &mut socket).await;
+    close_handshake::run(*end, &peer, &hub, &mut socket).await;
     drop((socket, open));
 }
 
@@ -87,13 +90,13 @@ struct Session {
     peer: Arc<Peer>,
     stage: Stage,
     subscriptions: Subscriptions,
-    unread: Option<Box<Unread>>,
+    unread: Option<Box<UnreadMessages>>,
     calls: Option<Box<Calls>>,
-    waiting: Option<Box<Waiting>>,
+    pending_answers: Option<Box<PendingAnswers>>,
     recoveries: Option<Box<Recoveries>>,
-    extras: Option<Box<Extras>>,
+    extras: Option<Box<OptionalState>>,
     /// How many commands it may send now.
-    commands: Filling,
+    commands: TokenBucketLevel,
     clock: Clock,
     /// An empty message is due.
     ping: bool,
@@ -101,14 +104,14 @@ struct Session {
     is_held_back: bool,
     /// How many KiB the socket has taken since it was full, or was new. As long as that is little, little goes into each
     /// message, so that what is urgent waits for less, and the first on a slow line is there in time.
-    flowing: u8,
+    drained_kib: u8,
     /// What the server closes with.
     ended: Option<CloseCode>,
 }
 
 /// What has come and is not carried out yet; most of the time there is nothing.
 #[derive(Default)]
-struct Unread {
+struct UnreadMessages {
     /// What is left of a message.
     message: Bytes,
     /// The next message, read while the session is held up: or it would not see that its client has gone.
@@ -127,7 +130,7 @@ enum Stage {
 
 /// Why a session ends.
 #[derive(Debug)]
-enum End {
+enum SessionEnd {
     /// It is told to, or it broke a rule of Wirehub.
     Ending(Ending),
     /// It broke a rule of WebSocket: what it sends can't be understood any more.
@@ -139,7 +142,7 @@ enum End {
 }
 
 /// How much a session may do before others have their turn. What is counted takes about a microsecond.
-struct Budget(u32);
+struct WorkBudget(u32);
 
 impl Session {
     fn new(hub: Hub, peer: Arc<Peer>) -> Self {
@@ -156,34 +159,34 @@ impl Session {
             subscriptions: Subscriptions::default(),
             unread: None,
             calls: None,
-            waiting: None,
+            pending_answers: None,
             recoveries: None,
             extras: None,
-            commands: Filling::default(),
+            commands: TokenBucketLevel::default(),
             clock: Clock::new(live.connect_timeout),
             ping: false,
             is_held_back: false,
-            flowing: 0,
+            drained_kib: 0,
             ended: None,
             live,
         }
     }
 
     /// One turn: does what there is to do, up to a bound, and waits for more. The task is registered with the mailbox before
-    /// anything else; all other things that it waits for [call](mailbox::Mailbox::call) it through that.
+    /// anything else; all other things that it waits for [wake](mailbox::Mailbox::wake_for_everything) it through that.
     fn poll_turn<S: AsyncRead + AsyncWrite + Unpin>(
         &mut self,
         socket: &mut Socket<S>,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<Infallible, Box<End>>> {
-        let look = self.peer.mailbox.look(cx);
+    ) -> Poll<Result<Infallible, Box<SessionEnd>>> {
+        let look = self.peer.mailbox.begin_turn(cx);
         let caller = Waker::from(Arc::clone(&self.peer));
         let cx = &mut Context::from_waker(&caller);
-        let mut budget = Budget(TURN);
+        let mut budget = WorkBudget(TURN_WORK);
         let turn = match look {
-            Look::Frames if !self.is_held_back => self.poll_write(socket, cx, &mut budget).map(drop),
-            Look::Frames => self.try_turn(None, socket, cx, &mut budget),
-            Look::All(mail) => self.try_turn(mail, socket, cx, &mut budget),
+            TurnReason::Frames if !self.is_held_back => self.poll_write(socket, cx, &mut budget).map(drop),
+            TurnReason::Frames => self.try_turn(None, socket, cx, &mut budget),
+            TurnReason::Everything(mail) => self.try_turn(mail, socket, cx, &mut budget),
         };
         match turn {
             Ok(()) if budget.is_spent() => cx.waker().wake_by_ref(),
@@ -198,8 +201,8 @@ impl Session {
         mail: Option<Mail>,
         socket: &mut Socket<S>,
         cx: &mut Context<'_>,
-        budget: &mut Budget,
-    ) -> Result<(), End> {
+        budget: &mut WorkBudget,
+    ) -> Result<(), SessionEnd> {
         if let Some(mail) = mail {
             self.open(mail)?;
         }
@@ -214,7 +217,7 @@ impl Session {
             if self.has_ended_calls()
                 && let Some(ending) = self.extras.as_mut().and_then(|extras| extras.stopping.take())
             {
-                return Err(End::Ending(ending));
+                return Err(SessionEnd::Ending(ending));
             }
             // What was held back may go on where there is room now, or an answer.
             let goes_on =
@@ -226,15 +229,15 @@ impl Session {
     }
 
     /// Follows what came by mail.
-    fn open(&mut self, Mail { orders, ending }: Mail) -> Result<(), End> {
+    fn open(&mut self, Mail { orders, ending }: Mail) -> Result<(), SessionEnd> {
         match ending {
             Some(ending) if ending.lets_calls_end && !self.has_ended_calls() => {
                 self.extras.get_or_insert_default().stopping.get_or_insert(ending);
             }
-            Some(ending) => return Err(End::Ending(ending)),
+            Some(ending) => return Err(SessionEnd::Ending(ending)),
             None => {}
         }
-        self.follow(orders);
+        self.follow_orders(orders);
         Ok(())
     }
 
@@ -244,9 +247,9 @@ impl Session {
         &mut self,
         socket: &mut Socket<S>,
         cx: &mut Context<'_>,
-        budget: &mut Budget,
-    ) -> Result<ControlFlow<()>, End> {
-        let mut unread = self.unread.take().map_or_else(Unread::default, |unread| *unread);
+        budget: &mut WorkBudget,
+    ) -> Result<ControlFlow<()>, SessionEnd> {
+        let mut unread = self.unread.take().map_or_else(UnreadMessages::default, |unread| *unread);
         let flow = self.read_on(&mut unread, socket, cx, budget);
         if !unread.message.is_empty() || !unread.ahead.is_empty() {
             self.unread = Some(Box::new(unread));
@@ -256,11 +259,11 @@ impl Session {
 
     fn read_on<S: AsyncRead + AsyncWrite + Unpin>(
         &mut self,
-        Unread { message, ahead }: &mut Unread,
+        UnreadMessages { message, ahead }: &mut UnreadMessages,
         socket: &mut Socket<S>,
         cx: &mut Context<'_>,
-        budget: &mut Budget,
-    ) -> Result<ControlFlow<()>, End> {
+        budget: &mut WorkBudget,
+    ) -> Result<ControlFlow<()>, SessionEnd> {
         while !budget.is_spent() {
             if self.is_held_up() {
                 if ahead.is_empty() && !self.peer.mailbox.is_congested() {
@@ -296,10 +299,10 @@ impl Session {
         &self,
         socket: &mut Socket<S>,
         cx: &mut Context<'_>,
-    ) -> Result<Option<Bytes>, End> {
+    ) -> Result<Option<Bytes>, SessionEnd> {
         while let Poll::Ready(incoming) = socket.poll_receive(cx)? {
             match incoming {
-                Incoming::Close => return Err(End::Closed),
+                Incoming::Close => return Err(SessionEnd::Closed),
                 Incoming::Message(kind, _) if kind != Kind::from(self.peer.codec) => {
                     return Err(CloseCode::WRONG_MESSAGE_TYPE.into());
                 }
@@ -323,8 +326,8 @@ impl Session {
     fn is_held_up(&self) -> bool {
         let mailbox = &self.peer.mailbox;
         self.stage == Stage::Connecting
-            || self.waiting.as_ref().is_some_and(|waiting| waiting.holds_up(mailbox.limit()))
-            || self.recoveries.as_ref().is_some_and(|recoveries| recoveries.asked() >= MAX_WAITING)
+            || self.pending_answers.as_ref().is_some_and(|waiting| waiting.holds_up(mailbox.limit()))
+            || self.recoveries.as_ref().is_some_and(|recoveries| recoveries.unanswered() >= MAX_WAITING)
             || mailbox.is_congested()
     }
 
@@ -333,7 +336,7 @@ impl Session {
         let Some(unsent) = self.extras.as_mut().and_then(|extras| extras.alarms.take()) else {
             return ControlFlow::Continue(());
         };
-        let left = self.hub.ledgers().greet_on(self.hub.session_registry(), &self.peer, unsent);
+        let left = self.hub.ledgers().send_remaining(self.hub.session_registry(), &self.peer, unsent);
         let flow = if left.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
         if let Some(extras) = &mut self.extras {
             extras.alarms = left;
@@ -345,7 +348,7 @@ impl Session {
     fn poll_calls(&mut self, cx: &mut Context<'_>) -> ControlFlow<()> {
         let Some(calls) = &mut self.calls else { return ControlFlow::Continue(()) };
         while !self.peer.mailbox.is_congested() {
-            let Poll::Ready(Answered { command, result, is_alone }) = calls.poll_answered(cx) else {
+            let Poll::Ready(CallAnswer { command, result, is_alone }) = calls.poll_answer(cx) else {
                 return ControlFlow::Continue(());
             };
             let reply = Reply { id: command, result: result.map(ReplyBody::Called) };
@@ -357,15 +360,15 @@ impl Session {
     /// Whether nothing is in flight that a stop waits for.
     fn has_ended_calls(&self) -> bool {
         self.calls.as_ref().is_none_or(|calls| calls.len() == 0)
-            && self.waiting.as_ref().is_none_or(|waiting| waiting.is_empty())
-            && self.recoveries.as_ref().is_none_or(|recoveries| recoveries.asked() == 0)
+            && self.pending_answers.as_ref().is_none_or(|waiting| waiting.is_empty())
+            && self.recoveries.as_ref().is_none_or(|recoveries| recoveries.unanswered() == 0)
     }
 
     fn poll_clock<S: AsyncRead + AsyncWrite + Unpin>(
         &mut self,
         socket: &mut Socket<S>,
         cx: &mut Context<'_>,
-    ) -> Result<(), End> {
+    ) -> Result<(), SessionEnd> {
         if socket.take_sign_of_life() {
             let is_unfinished =
                 socket.is_receiving() || self.extras.as_ref().is_some_and(|extras| extras.has_parts());
@@ -373,7 +376,7 @@ impl Session {
         }
         while let Poll::Ready(due) = self
             .clock
-            .poll(cx, || is_busy(&self.subscriptions, self.calls.as_deref(), self.waiting.as_deref()))
+            .poll(cx, || is_busy(&self.subscriptions, self.calls.as_deref(), self.pending_answers.as_deref()))
         {
             match due {
                 Due::Ping => self.ping = true,
@@ -389,8 +392,8 @@ impl Session {
         &mut self,
         socket: &mut Socket<S>,
         cx: &mut Context<'_>,
-        budget: &mut Budget,
-    ) -> Result<bool, End> {
+        budget: &mut WorkBudget,
+    ) -> Result<bool, SessionEnd> {
         let kind = Kind::from(self.peer.codec);
         let (mut has_written, mut is_last) = (false, false);
         loop {
@@ -398,7 +401,7 @@ impl Session {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(fault)) => return Err(fault.into()),
                 Poll::Pending => {
-                    self.flowing = 0;
+                    self.drained_kib = 0;
                     return Ok(has_written);
                 }
             }
@@ -412,23 +415,24 @@ impl Session {
             if std::mem::take(&mut self.ping) {
                 socket.queue_empty(kind);
             }
-            let room = if self.flowing < FLOWING { SLOW_BATCH_BYTES } else { Limits::BATCH_BYTES };
+            let room = if self.drained_kib < FLOWING_KIB { SLOW_BATCH_BYTES } else { Limits::BATCH_BYTES };
             match socket.queue(kind, |take| self.peer.mailbox.take_batch(self.peer.codec, room, take)) {
-                Taken::Gaps(channels) => {
+                TakenBatch::Gaps(channels) => {
                     for channel in channels {
-                        self.tell_gap(&channel);
+                        self.report_gap(&channel);
                     }
                     budget.spend_on(0);
                     continue;
                 }
-                Taken::Nothing => is_last = true,
-                taken @ (Taken::Some | Taken::Last) => {
+                TakenBatch::Empty => is_last = true,
+                taken @ (TakenBatch::More | TakenBatch::Last) => {
                     let bytes = socket.queued_bytes();
                     self.clock.note_sent();
-                    self.flowing = self.flowing.saturating_add(u8::try_from(bytes / 1024).unwrap_or(u8::MAX));
+                    self.drained_kib =
+                        self.drained_kib.saturating_add(u8::try_from(bytes / 1024).unwrap_or(u8::MAX));
                     budget.spend_on(bytes);
                     has_written = true;
-                    is_last = taken == Taken::Last;
+                    is_last = taken == TakenBatch::Last;
                 }
             }
         }
@@ -436,7 +440,7 @@ impl Session {
 }
 
 /// Whether something may come without another command.
-fn is_busy(subscriptions: &Subscriptions, calls: Option<&Calls>, waiting: Option<&Waiting>) -> bool {
+fn is_busy(subscriptions: &Subscriptions, calls: Option<&Calls>, waiting: Option<&PendingAnswers>) -> bool {
     !subscriptions.is_empty()
         || calls.is_some_and(|calls| calls.len() > 0)
         || waiting.is_some_and(|waiting| !waiting.is_empty())
@@ -497,7 +501,7 @@ impl Drop for Session {
     }
 }
 
-impl Budget {
+impl WorkBudget {
     fn spend_on(&mut self, bytes: usize) {
         let kibibytes = u32::try_from(bytes / 1024).unwrap_or(u32::MAX);
         self.0 = self.0.saturating_sub(kibibytes.saturating_add(1));
@@ -510,16 +514,16 @@ impl Budget {
 
 /// How many commands, and kibibytes read and written, a turn has. A client that sends as fast as it can gets no more than
 /// that before others are looked at.
-const TURN: u32 = 128;
+const TURN_WORK: u32 = 128;
 
 /// How large messages are where the line does not take what there is, and before it has shown that it does: at 1 KB/s one takes
 /// 16 seconds, which is less than a client waits for a sign of life.
 const SLOW_BATCH_BYTES: usize = 16 * 1024;
 
 /// A socket that has taken so many KiB has been sent some of them, for it takes no more than half of that before.
-const FLOWING: u8 = 64;
+const FLOWING_KIB: u8 = 64;
 
-impl End {
+impl SessionEnd {
     /// What the server closes with; nothing where the client did, or is gone.
     fn code(&self) -> Option<CloseCode> {
         match self {
@@ -531,23 +535,23 @@ impl End {
 }
 
 /// The end for a frame that can't be read.
-fn bad_frame(reason: String) -> End {
-    End::Ending(Ending { reason: reason.into(), ..CloseCode::BAD_FRAME.into() })
+fn bad_frame(reason: String) -> SessionEnd {
+    SessionEnd::Ending(Ending { reason: reason.into(), ..CloseCode::BAD_FRAME.into() })
 }
 
-impl From<CloseCode> for End {
+impl From<CloseCode> for SessionEnd {
     fn from(code: CloseCode) -> Self {
         Self::Ending(code.into())
     }
 }
 
-impl From<Ending> for End {
+impl From<Ending> for SessionEnd {
     fn from(ending: Ending) -> Self {
         Self::Ending(ending)
     }
 }
 
-impl From<Fault> for End {
+impl From<Fault> for SessionEnd {
     fn from(fault: Fault) -> Self {
         match fault {
             Fault::Violation(code, reason) => Self::Violation(code, reason),

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use wirehub_common::{ChannelName, Codec};
 
-use self::batch::Batch;
-use crate::account::less;
+use self::batch::OutgoingBatch;
+use crate::account::subtract;
 use crate::hub::segment::Run;
 
 mod batch;
@@ -17,12 +17,12 @@ mod batch;
 ///
 /// Publications are bounded in bytes. Where one would go over the bound, those that may be dropped are, the oldest first; if
 /// that makes no room it is refused. One frame that is larger than half the bound, and one that finds no other publication,
-/// goes in whatever its size. Answers to the session's own commands are never refused, and take no room from publications: the
+/// goes in whatever its size. AnswerBytes to the session's own commands are never refused, and take no room from publications: the
 /// session takes no more commands where too many answers wait.
 #[derive(Default)]
 pub(crate) struct Queue {
     /// The only entry. Most queues are empty most of the time and most others hold one entry: neither takes memory of its own.
-    one: Option<Entry>,
+    one: Option<QueuedItem>,
     /// The lane of that one.
     lane: Lane,
     /// Whether whoever takes from the queue has found it empty, and waits. The mailbox's, as the next; here they take no room.
@@ -32,21 +32,21 @@ pub(crate) struct Queue {
     /// Whether nothing may overtake the answers that wait: see [`Self::answer_first`].
     is_held: bool,
     /// All entries, where there are more or have been.
-    many: Option<Box<Many>>,
+    many: Option<Box<LaneQueues>>,
     bytes: usize,
     /// How many of the bytes may be dropped.
     droppable: usize,
 }
 
 #[derive(Default)]
-struct Many {
+struct LaneQueues {
     lanes: Lanes,
-    answers: Answers,
+    answers: AnswerBytes,
 }
 
 /// How many bytes answers have.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-struct Answers {
+struct AnswerBytes {
     small: usize,
     /// Those that others may overtake.
     bulk: usize,
@@ -57,7 +57,7 @@ struct Answers {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Lane {
-    /// Answers.
+    /// AnswerBytes.
     #[default]
     Control,
     /// Publications that must not wait, as alarms.
@@ -69,10 +69,10 @@ pub(crate) enum Lane {
 }
 
 /// Room for one publication of a channel whose latest one is all that counts.
-pub(crate) type Slot = Mutex<Option<Run>>;
+pub(crate) type LatestSlot = Mutex<Option<Run>>;
 
 /// What waits in a lane.
-enum Entry {
+enum QueuedItem {
     Run(Run),
     /// What the session itself has made.
     Answer(Run),
@@ -81,14 +81,14 @@ enum Entry {
     /// Makes room where there is none. The channel is there where its clients can't see by offsets what they did not get.
     Droppable(Run, Option<ChannelName>),
     /// What is in the slot when its turn comes.
-    Latest(Arc<Slot>),
+    Latest(Arc<LatestSlot>),
 }
 
 type Lanes = [LaneQueue; 4];
 
 #[derive(Default)]
 struct LaneQueue {
-    entries: VecDeque<Entry>,
+    entries: VecDeque<QueuedItem>,
     /// What is left of a frame that is being sent in parts. It goes before the entries.
     unsent: Bytes,
     /// Whether that is an answer.
@@ -107,13 +107,13 @@ impl Queue {
     }
 
     /// How many bytes of publications wait.
-    pub(crate) fn published(&self) -> usize {
-        less(self.bytes, self.all_answers())
+    pub(crate) fn published_bytes(&self) -> usize {
+        subtract(self.bytes, self.all_answers())
     }
 
     /// How many bytes of publications wait that may not be dropped.
-    pub(crate) fn kept_bytes(&self) -> usize {
-        less(self.published(), self.droppable)
+    pub(crate) fn undroppable_bytes(&self) -> usize {
+        subtract(self.published_bytes(), self.droppable)
     }
 
     /// How many bytes of answers wait, but for those that others may overtake.
@@ -123,13 +123,13 @@ impl Queue {
 
     /// How many bytes of answers wait.
     pub(crate) fn all_answers(&self) -> usize {
-        let Answers { small, bulk } = self.answers();
+        let AnswerBytes { small, bulk } = self.answers();
         small.saturating_add(bulk)
     }
 
-    fn answers(&self) -> Answers {
-        let mut answers = self.many.as_ref().map_or_else(Answers::default, |many| many.answers);
-        if self.one.as_ref().is_some_and(Entry::is_answer) {
+    fn answers(&self) -> AnswerBytes {
+        let mut answers = self.many.as_ref().map_or_else(AnswerBytes::default, |many| many.answers);
+        if self.one.as_ref().is_some_and(QueuedItem::is_answer) {
             answers.add(self.lane == Lane::Bulk, self.bytes);
         }
         answers
@@ -160,18 +160,18 @@ impl Queue {
 
     /// Queues what the session itself has read.
     pub(crate) fn answer_run(&mut self, lane: Lane, run: Run) {
-        self.push(lane, Entry::Answer(run));
+        self.push(lane, QueuedItem::Answer(run));
     }
 
     /// Queues what tells of a gap before all that waits in the lane, unless one of the channel waits there already. A frame that
     /// is under way in parts was there before the gap.
-    pub(crate) fn tell_gap(&mut self, lane: Lane, channel: &ChannelName, frame: Bytes) {
-        let gap = Entry::Gap(Run::of(frame), channel.clone());
+    pub(crate) fn report_gap(&mut self, lane: Lane, channel: &ChannelName, frame: Bytes) {
+        let gap = QueuedItem::Gap(Run::of(frame), channel.clone());
         let cost = gap.cost();
         let many = self.many();
         let entries = &mut lane.of(&mut many.lanes).entries;
-        let gaps = entries.iter().take_while(|entry| matches!(entry, Entry::Gap(..)));
-        if gaps.clone().any(|entry| matches!(entry, Entry::Gap(_, of) if of == channel)) {
+        let gaps = entries.iter().take_while(|entry| matches!(entry, QueuedItem::Gap(..)));
+        if gaps.clone().any(|entry| matches!(entry, QueuedItem::Gap(_, of) if of == channel)) {
             return;
         }
         let behind = gaps.count();
@@ -185,7 +185,7 @@ impl Queue {
     pub(crate) fn push_run(&mut self, lane: Lane, run: Run, limit: usize, dropped: &mut Dropped) -> bool {
         let fits = self.make_room(cost(&run), limit, dropped);
         if fits {
-            self.push(lane, Entry::Run(run));
+            self.push(lane, QueuedItem::Run(run));
         }
         fits
     }
@@ -206,7 +206,7 @@ impl Queue {
         }
         let fits = self.make_room(cost(&run), limit, dropped);
         if fits {
-            self.push(lane, Entry::Droppable(run, channel.cloned()));
+            self.push(lane, QueuedItem::Droppable(run, channel.cloned()));
         } else {
             dropped.note(channel);
         }
@@ -218,7 +218,7 @@ impl Queue {
     pub(crate) fn push_latest(
         &mut self,
         lane: Lane,
-        slot: &Arc<Slot>,
+        slot: &Arc<LatestSlot>,
         run: Run,
         channel: Option<&ChannelName>,
         limit: usize,
@@ -226,7 +226,7 @@ impl Queue {
     ) -> bool {
         let mut waiting = slot.lock();
         if let Some(old) = waiting.take() {
-            self.bytes = less(self.bytes, cost(&old));
+            self.bytes = subtract(self.bytes, cost(&old));
             dropped.note(channel);
             if cost(&run) <= cost(&old) || self.make_room(cost(&run), limit, dropped) {
                 self.bytes = self.bytes.saturating_add(cost(&run));
@@ -238,7 +238,7 @@ impl Queue {
         if fits {
             *waiting = Some(run);
             drop(waiting);
-            self.push(lane, Entry::Latest(Arc::clone(slot)));
+            self.push(lane, QueuedItem::Latest(Arc::clone(slot)));
         } else {
             dropped.note(channel);
         }
@@ -256,7 +256,7 @@ impl Queue {
         if let Some(entry) = &mut self.one
             && entry.bytes() <= room
         {
-            let bytes = entry.ready().map(|run| run.take_within(room)).unwrap_or_default();
+            let bytes = entry.current_run().map(|run| run.take_within(room)).unwrap_or_default();
             self.clear();
             let is_some = !bytes.is_empty();
             if is_some {
@@ -268,19 +268,19 @@ impl Queue {
             return false;
         }
         let is_held = self.is_held;
-        let Many { lanes, answers: waiting } = self.many();
-        let answers = Answers::default();
-        let mut batch = Batch { codec, room, taken: 0, bytes: 0, droppable: 0, answers, take };
+        let LaneQueues { lanes, answers: waiting } = self.many();
+        let answers = AnswerBytes::default();
+        let mut batch = OutgoingBatch { codec, room, taken: 0, bytes: 0, droppable: 0, answers, take };
         let is_shared = lanes.iter().any(|lane| !lane.unsent.is_empty());
         batch.take_whole_frames(lanes, is_held, is_shared);
         batch.take_parts(lanes);
         let holds_on = is_held && lanes.first().is_some_and(|lane| !lane.unsent.is_empty());
         let is_empty = lanes.iter().all(|lane| lane.unsent.is_empty() && lane.entries.is_empty());
-        let Batch { taken, bytes, droppable, answers, .. } = batch;
-        waiting.small = less(waiting.small, answers.small);
-        waiting.bulk = less(waiting.bulk, answers.bulk);
-        self.bytes = less(self.bytes, bytes);
-        self.droppable = less(self.droppable, droppable);
+        let OutgoingBatch { taken, bytes, droppable, answers, .. } = batch;
+        waiting.small = subtract(waiting.small, answers.small);
+        waiting.bulk = subtract(waiting.bulk, answers.bulk);
+        self.bytes = subtract(self.bytes, bytes);
+        self.droppable = subtract(self.droppable, droppable);
         self.is_held = holds_on;
         if is_empty {
             self.clear();
@@ -289,7 +289,7 @@ impl Queue {
     }
 
     /// The lanes, each with its own entries.
-    fn many(&mut self) -> &mut Many {
+    fn many(&mut self) -> &mut LaneQueues {
         let answers = self.answers();
         let one = self.one.take();
         let many = self.many.get_or_insert_default();
@@ -300,9 +300,9 @@ impl Queue {
         many
     }
 
-    fn push(&mut self, lane: Lane, entry: Entry) {
+    fn push(&mut self, lane: Lane, entry: QueuedItem) {
         let cost = entry.cost();
-        if matches!(entry, Entry::Droppable(..)) {
+        if matches!(entry, QueuedItem::Droppable(..)) {
             self.droppable = self.droppable.saturating_add(cost);
         }
         if self.is_empty() {
@@ -321,7 +321,7 @@ impl Queue {
     /// Whether so many bytes more are within the bound, perhaps after what may be dropped has been.
     fn make_room(&mut self, bytes: usize, limit: usize, dropped: &mut Dropped) -> bool {
         let fits = |queue: &Self| {
-            let waiting = queue.published();
+            let waiting = queue.published_bytes();
             let is_large = bytes > limit / 2 && waiting <= limit / 2;
             waiting == 0 || is_large || waiting.saturating_add(bytes) <= limit
         };
@@ -338,8 +338,8 @@ impl Queue {
     /// Drops so many bytes of what may be dropped, or all of it.
     fn drop_oldest(&mut self, bytes: usize, dropped: &mut Dropped) {
         let mut left = bytes;
-        let mut drop_from = |entry: &mut Entry| {
-            let Entry::Droppable(run, channel) = entry else { return true };
+        let mut drop_from = |entry: &mut QueuedItem| {
+            let QueuedItem::Droppable(run, channel) = entry else { return true };
             if left == 0 {
                 return true;
             }
@@ -347,8 +347,8 @@ impl Queue {
             dropped.note(channel.as_ref());
             let cost = bytes.saturating_add(frames.saturating_mul(FRAME_BYTES));
             left = left.saturating_sub(cost);
-            self.droppable = less(self.droppable, cost);
-            self.bytes = less(self.bytes, cost);
+            self.droppable = subtract(self.droppable, cost);
+            self.bytes = subtract(self.bytes, cost);
             !run.is_empty()
         };
         if let Some(entry) = &mut self.one
@@ -392,7 +392,7 @@ impl Dropped {
     }
 }
 
-impl Answers {
+impl AnswerBytes {
     fn add(&mut self, is_bulk: bool, bytes: usize) {
         let count = if is_bulk { &mut self.bulk } else { &mut self.small };
         *count = count.saturating_add(bytes);
@@ -411,7 +411,7 @@ impl Lane {
     }
 }
 
-impl Entry {
+impl QueuedItem {
     fn is_answer(&self) -> bool {
         matches!(self, Self::Answer(_) | Self::Gap(..))
     }
@@ -431,7 +431,7 @@ impl Entry {
     }
 
     /// What it is when its turn has come; nothing where that is an empty slot.
-    fn ready(&mut self) -> Option<&mut Run> {
+    fn current_run(&mut self) -> Option<&mut Run> {
         if let Self::Latest(slot) = self {
             let run = slot.lock().take()?;
             *self = Self::Run(run);
@@ -449,7 +449,7 @@ fn cost(run: &Run) -> usize {
 }
 
 /// What waiting takes beside the frame itself.
-const FRAME_BYTES: usize = size_of::<Entry>();
+const FRAME_BYTES: usize = size_of::<QueuedItem>();
 
 #[cfg(test)]
 mod tests;

@@ -15,9 +15,9 @@ use wirehub_common::frame::{
 use wirehub_common::{ChannelName, Limits};
 
 use super::mailbox::Ending;
+use super::pending_answers::engine_failure;
 use super::subscriptions::Term;
-use super::waiting::failed;
-use super::{Budget, Session};
+use super::{Session, WorkBudget};
 use crate::engine::{EngineError, Locate, Located, ReadHistory};
 use crate::hub::segment::{Row, Run};
 
@@ -26,13 +26,13 @@ use crate::hub::segment::{Row, Run};
 pub(super) struct Recoveries {
     open: VecDeque<Recovery>,
     /// What commands ask for. It is large, and made when there is room for it.
-    asked: VecDeque<(u32, Wanted)>,
+    asked: VecDeque<(u32, RequestedRead)>,
     /// Whether a page is being waited for.
     is_reading: bool,
 }
 
 /// What a command asks for.
-pub(super) enum Wanted {
+pub(super) enum RequestedRead {
     Page(ReadHistory),
     Presence(Presence),
 }
@@ -51,12 +51,12 @@ struct Recovery {
 
 impl Recoveries {
     /// A command asks for something.
-    pub(super) fn ask_for(&mut self, command: u32, wanted: Wanted) {
+    pub(super) fn ask_for(&mut self, command: u32, wanted: RequestedRead) {
         self.asked.push_back((command, wanted));
     }
 
     /// How many commands wait for what they asked for.
-    pub(super) fn asked(&self) -> usize {
+    pub(super) fn unanswered(&self) -> usize {
         self.asked.len()
     }
 }
@@ -71,13 +71,13 @@ impl Session {
         Located { position, newest, .. }: Located,
     ) {
         let recovery = Recovery { channel, term, position, bytes: 0, is_at_end: false };
-        if recovery.position.offset < newest || !self.catches_up(&recovery, false) {
+        if recovery.position.offset < newest || !self.try_catch_up(&recovery, false) {
             self.recoveries.get_or_insert_default().open.push_back(recovery);
         }
     }
 
     /// Reads on, as long as there is room for it. Breaks off where there is none.
-    pub(super) fn recover(&mut self, budget: &mut Budget) -> ControlFlow<()> {
+    pub(super) fn recover(&mut self, budget: &mut WorkBudget) -> ControlFlow<()> {
         while let Some(recoveries) = &mut self.recoveries {
             if recoveries.is_reading || budget.is_spent() {
                 break;
@@ -89,13 +89,13 @@ impl Session {
             budget.spend_on(0);
             // What is asked for may be large: one goes at a time, and recoveries beside it.
             match recoveries.asked.pop_front_if(|_| all <= ROOM_BYTES) {
-                Some((command, Wanted::Page(read))) => {
+                Some((command, RequestedRead::Page(read))) => {
                     recoveries.is_reading = true;
                     let page = self.hub.engine().history(read);
                     self.wait_for(page, move |session, page| session.answer_with_page(command, page));
                     continue;
                 }
-                Some((command, Wanted::Presence(presence))) => {
+                Some((command, RequestedRead::Presence(presence))) => {
                     self.reply(command, self.read_presence(&presence));
                     continue;
                 }
@@ -124,7 +124,7 @@ impl Session {
     }
 
     /// Tells the client that something of a channel without offsets was dropped.
-    pub(super) fn tell_gap(&self, channel: &ChannelName) {
+    pub(super) fn report_gap(&self, channel: &ChannelName) {
         if let Some(subscription) = self.subscriptions.get(channel) {
             let gap = Push::Subscribed(Subscribed {
                 channel: channel.clone(),
@@ -134,13 +134,13 @@ impl Session {
                 recovering: 0,
             });
             let frame = self.peer.codec.encode_frame(&ServerFrame::Push(gap));
-            self.peer.mailbox.tell_gap(subscription.channel.lane(), channel, frame);
+            self.peer.mailbox.report_gap(subscription.channel.lane(), channel, frame);
         }
     }
 
     fn answer_with_page(&mut self, command: u32, page: Result<Option<HistoryPage>, EngineError>) {
         self.set_reading(false);
-        let page = page.map_err(|error| failed(&error)).and_then(|page| {
+        let page = page.map_err(|error| engine_failure(&error)).and_then(|page| {
             page.map(ReplyBody::History).ok_or_else(|| ErrorInfo::from_code(ErrorCode::UNRECOVERABLE))
         });
         self.reply(command, page);
@@ -154,8 +154,8 @@ impl Session {
         }
         let page = match page {
             Ok(Some(page)) => page,
-            Ok(None) => return self.go_on_elsewhere(recovery),
-            Err(error) => return self.end_unread(&error),
+            Ok(None) => return self.resume_elsewhere(recovery),
+            Err(error) => return self.end_by_failed_read(&error),
         };
         let (is_lossy, lane) = (subscription.channel.is_lossy(), subscription.channel.lane());
         let newest = page.position.offset;
@@ -175,9 +175,9 @@ impl Session {
             return self.skip_ahead(recovery);
         }
         // An engine that delivers what its history does not have must not be asked for ever.
-        let anyway = recovery.is_at_end && is_empty;
+        let force = recovery.is_at_end && is_empty;
         recovery.is_at_end = is_empty;
-        if !(is_at_end && self.catches_up(&recovery, anyway)) {
+        if !(is_at_end && self.try_catch_up(&recovery, force)) {
             self.recoveries.get_or_insert_default().open.push_back(recovery);
         }
     }
@@ -201,17 +201,17 @@ impl Session {
             session.set_reading(false);
             let page = match page {
                 Ok(page) => page.unwrap_or_default(),
-                Err(error) => return session.end_unread(&error),
+                Err(error) => return session.end_by_failed_read(&error),
             };
             let newest = page.position.offset;
             let oldest = page.publications.last().map_or(newest, |oldest| oldest.offset.saturating_sub(1));
             let position = Position { offset: oldest, ..page.position };
-            session.move_to(channel, term, Located { position, newest, complete: false });
+            session.continue_at(channel, term, Located { position, newest, complete: false });
         });
     }
 
     /// The history has lost what comes next: the client is told where it goes on.
-    fn go_on_elsewhere(&mut self, Recovery { channel, term, position, .. }: Recovery) {
+    fn resume_elsewhere(&mut self, Recovery { channel, term, position, .. }: Recovery) {
         let Some(history) = self.hub.settings().namespaces.of(&channel).history else { return };
         let since = Some(position);
         let located = self.hub.engine().locate(Locate { channel: channel.clone(), history, since });
@@ -220,14 +220,14 @@ impl Session {
             session.set_reading(false);
             let located = match located {
                 Ok(located) => located,
-                Err(error) => return session.end_unread(&error),
+                Err(error) => return session.end_by_failed_read(&error),
             };
-            session.move_to(channel, term, located);
+            session.continue_at(channel, term, located);
         });
     }
 
     /// Tells the client that a subscription goes on elsewhere, and goes on there.
-    fn move_to(&mut self, channel: ChannelName, term: Term, located: Located) {
+    fn continue_at(&mut self, channel: ChannelName, term: Term, located: Located) {
         let Some(subscription) = self.subscriptions.get(&channel) else { return };
         if subscription.term != term {
             return;
@@ -251,8 +251,8 @@ impl Session {
     }
 
     /// The history can't be read. The client comes back, and goes on from where it has got to.
-    fn end_unread(&self, error: &EngineError) {
-        let reason = failed(error).message.into();
+    fn end_by_failed_read(&self, error: &EngineError) {
+        let reason = engine_failure(error).message.into();
         self.peer.mailbox.end(Ending { reason, ..CloseCode::INTERNAL_ERROR.into() });
     }
 
@@ -262,10 +262,10 @@ impl Session {
     }
 
     /// Whether the subscription has read everything, and is handed what is published from now on; also where it is to be so.
-    fn catches_up(&self, recovery: &Recovery, anyway: bool) -> bool {
+    fn try_catch_up(&self, recovery: &Recovery, force: bool) -> bool {
         let subscription = self.subscriptions.get(&recovery.channel);
         subscription.is_none_or(|subscription| {
-            subscription.channel.catch_up(subscription.place, recovery.position.offset, anyway)
+            subscription.channel.catch_up(subscription.place, recovery.position.offset, force)
         })
     }
 }

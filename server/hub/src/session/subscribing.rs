@@ -12,13 +12,13 @@ use wirehub_common::frame::{
 
 use super::commands::is_reached;
 use super::mailbox::Order;
-use super::not_subscribed::NotSubscribed;
+use super::pending_answers::engine_failure;
+use super::refused_subscriptions::RefusedSubscriptions;
 use super::subscriptions::{Subscription, Term};
-use super::waiting::failed;
 use super::{Session, Stage, answer, encode};
 use crate::auth::Action;
 use crate::engine::{self, Locate, Located};
-use crate::hub::channel::Entrant;
+use crate::hub::channel::NewSubscriber;
 use crate::observe::SessionEvent;
 
 /// Where a subscription begins; nothing where its channel keeps no history.
@@ -26,7 +26,7 @@ pub(super) type Locating = Option<engine::EngineFuture<Located>>;
 
 impl Session {
     /// What a subscriber is told about where it begins, and where that is.
-    pub(super) fn begin_at(
+    pub(super) fn subscribed_reply(
         &self,
         subscribe: &Subscribe,
         located: Option<Located>,
@@ -53,17 +53,17 @@ impl Session {
     }
 
     /// A subscription has been answered: it gets what it missed, and then what is published.
-    pub(super) fn go_on(&mut self, channel: ChannelName, term: Term, located: Option<Located>) {
+    pub(super) fn deliver_missed(&mut self, channel: ChannelName, term: Term, located: Option<Located>) {
         if let Some(located) = located {
             self.recover_from(channel, term, located);
         }
     }
 
     /// Begins a subscription that the server makes. Nothing of it may come before its push: it is held back.
-    pub(super) fn begin_own(
+    pub(super) fn begin_server_subscription(
         &mut self,
         channel: ChannelName,
-        refused: &mut NotSubscribed,
+        refused: &mut RefusedSubscriptions,
     ) -> Option<(Subscribe, (Term, Locating))> {
         if self.subscriptions.contains(&channel) {
             return None;
@@ -78,12 +78,12 @@ impl Session {
         }
         // Lower than every number that the client chooses.
         let subscribe = Subscribe { channel, number: 0, position: None };
-        let begun = self.enter_reading(&subscribe);
+        let begun = self.enter_and_locate(&subscribe);
         Some((subscribe, begun))
     }
 
     /// Does what the application or an operator wants of the session.
-    pub(super) fn follow(&mut self, orders: Vec<Order>) {
+    pub(super) fn follow_orders(&mut self, orders: Vec<Order>) {
         for order in orders {
             match order {
                 // Nothing comes before the reply to `connect`.
@@ -92,42 +92,44 @@ impl Session {
                 }
                 Order::Subscribe(channel) => {
                     let is_new = !self.subscriptions.contains(&channel);
-                    self.subscribe_own([channel.clone()]);
+                    self.subscribe_by_server([channel.clone()]);
                     if is_new && let Some(subscription) = self.subscriptions.get_mut(&channel) {
-                        subscription.is_ordered = true;
+                        subscription.by_server = true;
                     }
                 }
-                Order::Unsubscribe(channel, error) => self.unsubscribe_own(&channel, error),
+                Order::Unsubscribe(channel, error) => self.unsubscribe_by_server(&channel, error),
             }
         }
     }
 
     /// Subscribes the session without its asking.
-    pub(super) fn subscribe_own(&mut self, channels: impl IntoIterator<Item = ChannelName>) {
-        let mut refused = NotSubscribed::default();
-        let begun: Vec<_> =
-            channels.into_iter().filter_map(|channel| self.begin_own(channel, &mut refused)).collect();
+    pub(super) fn subscribe_by_server(&mut self, channels: impl IntoIterator<Item = ChannelName>) {
+        let mut refused = RefusedSubscriptions::default();
+        let begun: Vec<_> = channels
+            .into_iter()
+            .filter_map(|channel| self.begin_server_subscription(channel, &mut refused))
+            .collect();
         if begun.is_empty() {
-            return refused.tell(self.peer.id);
+            return refused.log(self.peer.id);
         }
         let begun = begun
             .into_iter()
             .map(|(subscribe, (term, locating))| async move { (subscribe, term, located(locating).await) });
         self.wait_for(join_all(begun), move |session, begun| {
             for (subscribe, term, located) in begun {
-                session.subscribed_own(&subscribe, term, located, &mut refused);
+                session.server_subscription_located(&subscribe, term, located, &mut refused);
             }
-            refused.tell(session.peer.id);
+            refused.log(session.peer.id);
         });
     }
 
     /// A subscription that the server makes is in force, or can't be.
-    pub(super) fn subscribed_own(
+    pub(super) fn server_subscription_located(
         &mut self,
         subscribe: &Subscribe,
         term: Term,
         located: Result<Option<Located>, ErrorInfo>,
-        refused: &mut NotSubscribed,
+        refused: &mut RefusedSubscriptions,
     ) {
         let Some(current) = self.subscriptions.get(&subscribe.channel) else { return };
         if current.term != term {
@@ -136,10 +138,10 @@ impl Session {
         }
         match located {
             Ok(located) => {
-                let (subscribed, located) = self.begin_at(subscribe, located);
+                let (subscribed, located) = self.subscribed_reply(subscribe, located);
                 let frame = self.peer.codec.encode_frame(&ServerFrame::Push(Push::Subscribed(subscribed)));
                 current.channel.begin(current.place, Some(frame), located.is_some());
-                self.go_on(subscribe.channel.clone(), term, located);
+                self.deliver_missed(subscribe.channel.clone(), term, located);
             }
             Err(error) => {
                 refused.note(&subscribe.channel, &error.message);
@@ -149,7 +151,7 @@ impl Session {
     }
 
     /// Ends a subscription without the client's asking.
-    pub(super) fn unsubscribe_own(&mut self, channel: &ChannelName, error: ErrorInfo) {
+    pub(super) fn unsubscribe_by_server(&mut self, channel: &ChannelName, error: ErrorInfo) {
         self.refuse_undecided(channel, &error);
         let Some(Subscription { number, .. }) = self.subscriptions.get(channel) else { return };
         let push = Push::Unsubscribed(Unsubscribed { channel: channel.clone(), number: *number, error });
@@ -174,11 +176,11 @@ impl Session {
     /// Begins a subscription that may be.
     pub(super) fn begin(&mut self, id: u32, subscribe: Subscribe) {
         if self.hub.settings().namespaces.of(&subscribe.channel).history.is_none() {
-            let (subscribed, _) = self.begin_at(&subscribe, None);
+            let (subscribed, _) = self.subscribed_reply(&subscribe, None);
             let reply = encode(&self.peer, Reply { id, result: Ok(ReplyBody::Subscribed(subscribed)) });
             return self.enter(&subscribe, reply);
         }
-        let (term, locating) = self.enter_reading(&subscribe);
+        let (term, locating) = self.enter_and_locate(&subscribe);
         self.wait_for(located(locating), move |session, located| {
             session.subscribed(id, &subscribe, term, located);
         });
@@ -198,10 +200,10 @@ impl Session {
         };
         match located {
             Ok(located) => {
-                let (subscribed, located) = self.begin_at(subscribe, located);
+                let (subscribed, located) = self.subscribed_reply(subscribe, located);
                 let reply = encode(&self.peer, Reply { id, result: Ok(ReplyBody::Subscribed(subscribed)) });
                 current.channel.begin(current.place, reply, located.is_some());
-                self.go_on(subscribe.channel.clone(), term, located);
+                self.deliver_missed(subscribe.channel.clone(), term, located);
             }
             Err(error) => {
                 let reply = encode(&self.peer, Reply { id, result: Err(error) });
@@ -232,7 +234,7 @@ impl Session {
     fn enter(&mut self, Subscribe { channel: name, number, .. }: &Subscribe, reply: Option<Bytes>) {
         let term = Term::next();
         if let Some(subscription) = self.subscriptions.get_mut(name) {
-            (subscription.number, subscription.term, subscription.is_ordered) = (*number, term, false);
+            (subscription.number, subscription.term, subscription.by_server) = (*number, term, false);
             return subscription.channel.answer(subscription.place, reply);
         }
         self.join(name, *number, term, reply.as_ref(), false);
@@ -240,7 +242,7 @@ impl Session {
 
     /// Subscribes, with nothing of what is published from now on until the history has been read; where there is none, until
     /// the subscription has been answered.
-    pub(super) fn enter_reading(
+    pub(super) fn enter_and_locate(
         &mut self,
         Subscribe { channel: name, number, position }: &Subscribe,
     ) -> (Term, Locating) {
@@ -248,7 +250,7 @@ impl Session {
         match self.subscriptions.get_mut(name) {
             Some(subscription) => {
                 // What is published goes on to come until the new one is answered.
-                (subscription.number, subscription.term, subscription.is_ordered) = (*number, term, false);
+                (subscription.number, subscription.term, subscription.by_server) = (*number, term, false);
             }
             None => self.join(name, *number, term, None, true),
         }
@@ -268,16 +270,16 @@ impl Session {
         reads_history: bool,
     ) {
         let namespace = self.hub.settings().namespaces.of(name);
-        let entrant = Entrant { peer: &self.peer, is_witness: self.is_witness(name) };
+        let entrant = NewSubscriber { peer: &self.peer, observes_members: self.observes_members(name) };
         let registry = self.hub.channel_registry();
         let (channel, place) = registry.subscribe(name, namespace, entrant, reply, reads_history);
-        let subscription = Subscription { number, term, is_ordered: false, channel, place };
+        let subscription = Subscription { number, term, by_server: false, channel, place };
         self.subscriptions.insert(name.clone(), subscription);
         self.notice(|| SessionEvent::Subscribed(name.clone()));
     }
 
     /// Whether the session is told who comes and goes.
-    pub(super) fn is_witness(&self, channel: &ChannelName) -> bool {
+    pub(super) fn observes_members(&self, channel: &ChannelName) -> bool {
         self.hub.settings().namespaces.of(channel).join_leave.is_some()
             && self.check(Action::Presence, channel).is_ok()
     }
@@ -320,7 +322,7 @@ impl Session {
 
 pub(super) async fn located(locating: Locating) -> Result<Option<Located>, ErrorInfo> {
     match locating {
-        Some(answer) => answer.await.map(Some).map_err(|error| failed(&error)),
+        Some(answer) => answer.await.map(Some).map_err(|error| engine_failure(&error)),
         None => Ok(None),
     }
 }

@@ -16,7 +16,7 @@ pub(super) struct Subscription {
     /// from what is for this one.
     pub(super) term: Term,
     /// Whether the application made it, whatever the session's rights are.
-    pub(super) is_ordered: bool,
+    pub(super) by_server: bool,
     pub(super) channel: Arc<Channel>,
     pub(super) place: Place,
 }
@@ -161,7 +161,7 @@ mod tests {
                 if adds {
                     let channel = Channel::new(name(index), &Namespace::default(), Count::default());
                     let (channel, place) = (Arc::new(channel), Place::FIRST);
-                    subscriptions.insert(name(index), Subscription { number, term: Term::next(), is_ordered: false, channel, place });
+                    subscriptions.insert(name(index), Subscription { number, term: Term::next(), by_server: false, channel, place });
                     model.insert(name(index), number);
                 } else {
                     let removed = subscriptions.remove(&name(index)).map(|subscription| subscription.number);

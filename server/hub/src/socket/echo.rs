@@ -5,7 +5,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::frames::{Found, Frames, Payload};
+use super::frames::{FoundItem, Frames, MessagePayload};
 use super::gather::Gather;
 use super::incoming::{Received, space};
 use super::outgoing::{Header, PONG, control};
@@ -79,13 +79,13 @@ fn echo_all<'a>(
     has_echoed: &mut bool,
 ) -> Result<Option<&'a [u8]>, Fault> {
     while let Some(found) = frames.next(bytes)? {
-        *has_echoed |= matches!(found, Found::Message(..));
+        *has_echoed |= matches!(found, FoundItem::Message(..));
         match found {
-            Found::Message(kind, Payload::InPlace(data)) => {
+            FoundItem::Message(kind, MessagePayload::InPlace(data)) => {
                 gather.push_copy(Header::new(kind, data.len()).as_slice());
                 gather.push(data);
             }
-            Found::Message(kind, Payload::Collected(data)) => {
+            FoundItem::Message(kind, MessagePayload::Collected(data)) => {
                 gather.push_copy(Header::new(kind, data.len()).as_slice());
                 match collected.set(data) {
                     Ok(()) => gather.push(collected.get().map_or(&[], Vec::as_slice)),
@@ -93,9 +93,9 @@ fn echo_all<'a>(
                     Err(data) => gather.push_copy(&data),
                 }
             }
-            Found::Ping(payload) => gather.push_copy(&control(PONG, payload)),
-            Found::Pong => {}
-            Found::Close(payload) => return Ok(Some(payload)),
+            FoundItem::Ping(payload) => gather.push_copy(&control(PONG, payload)),
+            FoundItem::Pong => {}
+            FoundItem::Close(payload) => return Ok(Some(payload)),
         }
     }
     Ok(None)

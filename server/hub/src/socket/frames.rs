@@ -8,21 +8,21 @@ use super::{Fault, Kind};
 /// Goes through the bytes that a client sends. Of a message that has not come to its end it keeps what there is of it.
 pub(super) struct Frames {
     limit: usize,
-    message: Option<Box<Message>>,
+    message: Option<Box<PartialMessage>>,
 }
 
 /// A message that is not whole yet.
-struct Message {
+struct PartialMessage {
     kind: Kind,
     data: Vec<u8>,
     /// How much of it is known to be UTF-8.
     checked: usize,
     /// What is still to come of the frame that has begun; none between two frames.
-    frame: Option<Rest>,
+    frame: Option<FrameRemainder>,
 }
 
 /// What is still to come of a frame.
-struct Rest {
+struct FrameRemainder {
     last: bool,
     /// As it goes on.
     mask: [u8; 4],
@@ -30,8 +30,8 @@ struct Rest {
 }
 
 /// What was found among the bytes.
-pub(super) enum Found<'a> {
-    Message(Kind, Payload<'a>),
+pub(super) enum FoundItem<'a> {
+    Message(Kind, MessagePayload<'a>),
     Ping(&'a [u8]),
     Pong,
     /// With its content, which is in order.
@@ -39,7 +39,7 @@ pub(super) enum Found<'a> {
 }
 
 /// The content of a message.
-pub(super) enum Payload<'a> {
+pub(super) enum MessagePayload<'a> {
     /// It came in one frame and in one piece, and still lies where it was read.
     InPlace(&'a [u8]),
     /// It was put together.
@@ -47,7 +47,7 @@ pub(super) enum Payload<'a> {
 }
 
 /// What a frame's header says.
-struct Header {
+struct FrameHeader {
     opcode: Opcode,
     last: bool,
     mask: [u8; 4],
@@ -73,7 +73,7 @@ impl Frames {
     }
 
     /// From now on nothing is kept of messages: they are gone through for what comes behind them.
-    pub(super) fn keep_nothing(&mut self) {
+    pub(super) fn discard_messages(&mut self) {
         self.limit = KEPT_NOTHING;
         if let Some(message) = &mut self.message {
             message.data = Vec::new();
@@ -94,7 +94,7 @@ impl Frames {
     /// Goes on through `bytes`, up to and with the next thing that is whole, and takes that off their front. Where it finds
     /// nothing, what is left of them is the beginning of a header or of a control frame: it has to be shown once more, with
     /// what comes behind it.
-    pub(super) fn next<'a>(&mut self, bytes: &mut &'a mut [u8]) -> Result<Option<Found<'a>>, Fault> {
+    pub(super) fn next<'a>(&mut self, bytes: &mut &'a mut [u8]) -> Result<Option<FoundItem<'a>>, Fault> {
         loop {
             if let Some(message) = &mut self.message
                 && let Some(rest) = &message.frame
@@ -107,7 +107,10 @@ impl Frames {
                     Progress::MoreFrames => {}
                     Progress::Whole => {
                         let Some(message) = self.message.take() else { return Ok(None) };
-                        return Ok(Some(Found::Message(message.kind, Payload::Collected(message.data))));
+                        return Ok(Some(FoundItem::Message(
+                            message.kind,
+                            MessagePayload::Collected(message.data),
+                        )));
                     }
                 }
             }
@@ -115,7 +118,8 @@ impl Frames {
             let end = header.bytes.saturating_add(header.length);
             match header.opcode {
                 Opcode::Data(kind) if !header.last || bytes.len() < end => {
-                    let message = Message { kind, data: Vec::new(), checked: 0, frame: Some(header.rest()) };
+                    let message =
+                        PartialMessage { kind, data: Vec::new(), checked: 0, frame: Some(header.rest()) };
                     self.message = Some(Box::new(message));
                     take_front(bytes, header.bytes);
                 }
@@ -137,7 +141,7 @@ impl Frames {
     }
 
     /// The header of the next frame, once it is whole. What can be seen to be wrong before that is refused at once.
-    fn header(&self, mut bytes: &[u8]) -> Result<Option<Header>, Fault> {
+    fn header(&self, mut bytes: &[u8]) -> Result<Option<FrameHeader>, Fault> {
         let before = bytes.len();
         let (Ok(first), Ok(second)) = (bytes.try_get_u8(), bytes.try_get_u8()) else { return Ok(None) };
         let last = first & 0x80 != 0;
@@ -187,18 +191,18 @@ impl Frames {
         }
         let Ok(mask) = bytes.try_get_u32() else { return Ok(None) };
         let bytes = before.saturating_sub(bytes.len());
-        Ok(Some(Header { opcode, last, mask: mask.to_be_bytes(), bytes, length }))
+        Ok(Some(FrameHeader { opcode, last, mask: mask.to_be_bytes(), bytes, length }))
     }
 }
 
 /// What a frame is that came in one piece: a control frame, or a message.
-fn whole(opcode: Opcode, payload: &[u8]) -> Result<Found<'_>, Fault> {
+fn whole(opcode: Opcode, payload: &[u8]) -> Result<FoundItem<'_>, Fault> {
     match opcode {
-        Opcode::Ping => Ok(Found::Ping(payload)),
-        Opcode::Pong => Ok(Found::Pong),
-        Opcode::Close => check_close(payload).map(|()| Found::Close(payload)),
+        Opcode::Ping => Ok(FoundItem::Ping(payload)),
+        Opcode::Pong => Ok(FoundItem::Pong),
+        Opcode::Close => check_close(payload).map(|()| FoundItem::Close(payload)),
         Opcode::Data(Kind::Text) if std::str::from_utf8(payload).is_err() => Err(not_utf8()),
-        Opcode::Data(kind) => Ok(Found::Message(kind, Payload::InPlace(payload))),
+        Opcode::Data(kind) => Ok(FoundItem::Message(kind, MessagePayload::InPlace(payload))),
         Opcode::Continuation => Err(broken("the frame continues a message that has not begun")),
     }
 }
@@ -210,7 +214,7 @@ enum Progress {
     Whole,
 }
 
-impl Message {
+impl PartialMessage {
     /// Adds to the frame that has begun. What can't become UTF-8 any more is refused without waiting for its end.
     fn add(&mut self, piece: &mut [u8]) -> Result<Progress, Fault> {
         let Some(frame) = &mut self.frame else { return Ok(Progress::MoreFrames) };
@@ -266,9 +270,9 @@ impl Message {
     }
 }
 
-impl Header {
-    fn rest(&self) -> Rest {
-        Rest { last: self.last, mask: self.mask, length: self.length }
+impl FrameHeader {
+    fn rest(&self) -> FrameRemainder {
+        FrameRemainder { last: self.last, mask: self.mask, length: self.length }
     }
 }
 

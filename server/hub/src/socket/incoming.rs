@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf as _, Bytes, BytesMut};
 use tokio::io::{AsyncRead, ReadBuf};
 
-use super::frames::{Found, Frames, Payload};
+use super::frames::{FoundItem, Frames, MessagePayload};
 use super::{Fault, Kind};
 
 /// Reads the frames of one client. Between messages it holds no memory but its own few bytes.
@@ -59,8 +59,8 @@ impl Reader {
     }
 
     /// What comes from now on is only gone through for the peer's close: no memory is held for it.
-    pub(super) fn keep_nothing(&mut self) {
-        self.frames.keep_nothing();
+    pub(super) fn discard_messages(&mut self) {
+        self.frames.discard_messages();
     }
 
     /// Whether a message has come in part.
@@ -112,14 +112,16 @@ impl Reader {
     }
 }
 
-impl From<Found<'_>> for Received {
-    fn from(found: Found<'_>) -> Self {
+impl From<FoundItem<'_>> for Received {
+    fn from(found: FoundItem<'_>) -> Self {
         match found {
-            Found::Message(kind, Payload::InPlace(data)) => Self::Message(kind, Bytes::copy_from_slice(data)),
-            Found::Message(kind, Payload::Collected(data)) => Self::Message(kind, data.into()),
-            Found::Ping(payload) => Self::Ping(Bytes::copy_from_slice(payload)),
-            Found::Pong => Self::Pong,
-            Found::Close(payload) => Self::Close(Bytes::copy_from_slice(payload)),
+            FoundItem::Message(kind, MessagePayload::InPlace(data)) => {
+                Self::Message(kind, Bytes::copy_from_slice(data))
+            }
+            FoundItem::Message(kind, MessagePayload::Collected(data)) => Self::Message(kind, data.into()),
+            FoundItem::Ping(payload) => Self::Ping(Bytes::copy_from_slice(payload)),
+            FoundItem::Pong => Self::Pong,
+            FoundItem::Close(payload) => Self::Close(Bytes::copy_from_slice(payload)),
         }
     }
 }

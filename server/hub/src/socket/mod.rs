@@ -153,7 +153,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     /// Sends a close with the next flush, behind what is queued. Does nothing where the peer has closed before. What has come of a
     /// message is let go, and so is what comes yet.
     pub(crate) fn close(&mut self, code: CloseCode, reason: &str) {
-        self.reader.keep_nothing();
+        self.reader.discard_messages();
         self.queue_close(&[&code.number().to_be_bytes()[..], fit_reason(reason).as_bytes()].concat());
     }
 

@@ -27,19 +27,19 @@ impl From<Codec> for Kind {
 /// Messages that are not wholly written yet. Idle connections, of which there are many, have no memory for them.
 #[derive(Default)]
 pub(super) struct Outgoing {
-    queue: Option<Box<Queue>>,
+    queue: Option<Box<OutgoingQueue>>,
 }
 
 #[derive(Default)]
-struct Queue {
-    segments: VecDeque<Segment>,
+struct OutgoingQueue {
+    segments: VecDeque<QueuedBytes>,
     bytes: usize,
     begun: bool,
 }
 
 thread_local! {
     /// The memory of the queue that became empty last, for the next one that is not.
-    static SPARE: Cell<Option<Box<Queue>>> = const { Cell::new(None) };
+    static SPARE: Cell<Option<Box<OutgoingQueue>>> = const { Cell::new(None) };
 }
 
 /// A queue that had more segments than this is not kept.
@@ -50,31 +50,31 @@ impl Outgoing {
     pub(super) fn queue<R>(&mut self, kind: Kind, fill: impl FnOnce(&mut dyn FnMut(Bytes)) -> R) -> R {
         let queue = self.queue_mut();
         let at = queue.segments.len();
-        queue.segments.push_back(Segment::Header(Header::new(kind, 0)));
+        queue.segments.push_back(QueuedBytes::Header(Header::new(kind, 0)));
         let mut length = 0_usize;
         let filled = fill(&mut |piece| {
             length = length.saturating_add(piece.len());
-            queue.segments.push_back(Segment::Data(piece));
+            queue.segments.push_back(QueuedBytes::Data(piece));
         });
         if length == 0 {
             queue.segments.truncate(at);
         } else if let Some(segment) = queue.segments.get_mut(at) {
             let header = Header::new(kind, length);
             queue.bytes = queue.bytes.saturating_add(length).saturating_add(header.as_slice().len());
-            *segment = Segment::Header(header);
+            *segment = QueuedBytes::Header(header);
         }
-        self.let_go_where_empty();
+        self.release_empty_queue();
         filled
     }
 
     /// Adds a message without content.
     pub(super) fn queue_empty(&mut self, kind: Kind) {
-        self.queue_mut().push_back(Segment::Header(Header::new(kind, 0)));
+        self.queue_mut().push_back(QueuedBytes::Header(Header::new(kind, 0)));
     }
 
     /// Adds a pong, before all that is not begun.
     pub(super) fn queue_pong(&mut self, payload: &[u8]) {
-        let frame = Segment::control(PONG, payload);
+        let frame = QueuedBytes::control(PONG, payload);
         let queue = self.queue_mut();
         if queue.begun {
             queue.push_back(frame);
@@ -86,12 +86,12 @@ impl Outgoing {
 
     /// Adds a ping.
     pub(super) fn queue_ping(&mut self) {
-        self.queue_mut().push_back(Segment::control(PING, &[]));
+        self.queue_mut().push_back(QueuedBytes::control(PING, &[]));
     }
 
     /// Adds a close, behind everything: nothing may follow it.
     pub(super) fn queue_close(&mut self, payload: &[u8]) {
-        self.queue_mut().push_back(Segment::control(CLOSE, payload));
+        self.queue_mut().push_back(QueuedBytes::control(CLOSE, payload));
     }
 
     /// Whether a part has been written and a part has not.
@@ -121,7 +121,7 @@ impl Outgoing {
             let written = ready!(gather.poll_write(stream, cx))?;
             drop(gather);
             queue.advance(written);
-            self.let_go_where_empty();
+            self.release_empty_queue();
         }
         Poll::Ready(Ok(()))
     }
@@ -153,16 +153,16 @@ impl Outgoing {
     pub(super) fn keep(&mut self, gather: &Gather<'_>, written: usize) {
         for rest in gather.rest(written) {
             let queue = self.queue_mut();
-            queue.push_back(Segment::Data(Bytes::copy_from_slice(rest)));
+            queue.push_back(QueuedBytes::Data(Bytes::copy_from_slice(rest)));
             queue.begun |= written > 0;
         }
     }
 
-    fn queue_mut(&mut self) -> &mut Queue {
+    fn queue_mut(&mut self) -> &mut OutgoingQueue {
         self.queue.get_or_insert_with(|| SPARE.take().unwrap_or_default())
     }
 
-    fn let_go_where_empty(&mut self) {
+    fn release_empty_queue(&mut self) {
         if let Some(queue) = self.queue.take_if(|queue| queue.segments.is_empty())
             && queue.segments.capacity() <= SPARE_SEGMENTS
         {
@@ -171,8 +171,8 @@ impl Outgoing {
     }
 }
 
-impl Queue {
-    fn push_back(&mut self, segment: Segment) {
+impl OutgoingQueue {
+    fn push_back(&mut self, segment: QueuedBytes) {
         self.bytes = self.bytes.saturating_add(segment.as_slice().len());
         self.segments.push_back(segment);
     }
@@ -208,12 +208,12 @@ pub(super) fn control(first: u8, payload: &[u8]) -> Vec<u8> {
     [&[first, length][..], payload].concat()
 }
 
-enum Segment {
+enum QueuedBytes {
     Header(Header),
     Data(Bytes),
 }
 
-impl Segment {
+impl QueuedBytes {
     fn control(first: u8, payload: &[u8]) -> Self {
         Self::Data(control(first, payload).into())
     }

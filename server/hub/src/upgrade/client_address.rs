@@ -23,10 +23,10 @@ use crate::accept::Admission;
 /// # Ok::<(), wirehub_server::accept::TrustedProxyError>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TrustedProxy(Pattern);
+pub struct TrustedProxy(ProxyPattern);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Pattern {
+enum ProxyPattern {
     Unix,
     Network { address: IpAddr, prefix: u8 },
 }
@@ -34,8 +34,8 @@ enum Pattern {
 impl TrustedProxy {
     fn covers(&self, peer: PeerAddress) -> bool {
         match (self.0, peer) {
-            (Pattern::Unix, PeerAddress::Unix) => true,
-            (Pattern::Network { address, prefix }, PeerAddress::Tcp(ip)) => is_in(ip, address, prefix),
+            (ProxyPattern::Unix, PeerAddress::Unix) => true,
+            (ProxyPattern::Network { address, prefix }, PeerAddress::Tcp(ip)) => is_in(ip, address, prefix),
             _ => false,
         }
     }
@@ -46,7 +46,7 @@ impl FromStr for TrustedProxy {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         if text == "unix" {
-            return Ok(Self(Pattern::Unix));
+            return Ok(Self(ProxyPattern::Unix));
         }
         let (address, prefix) = match text.split_once('/') {
             Some((address, prefix)) => (address, Some(prefix)),
@@ -61,16 +61,16 @@ impl FromStr for TrustedProxy {
         if prefix > longest {
             return Err(TrustedProxyError);
         }
-        Ok(Self(Pattern::Network { address, prefix }))
+        Ok(Self(ProxyPattern::Network { address, prefix }))
     }
 }
 
 impl fmt::Display for TrustedProxy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            Pattern::Unix => f.write_str("unix"),
-            Pattern::Network { address, prefix } if prefix == bits(address) => write!(f, "{address}"),
-            Pattern::Network { address, prefix } => write!(f, "{address}/{prefix}"),
+            ProxyPattern::Unix => f.write_str("unix"),
+            ProxyPattern::Network { address, prefix } if prefix == bits(address) => write!(f, "{address}"),
+            ProxyPattern::Network { address, prefix } => write!(f, "{address}/{prefix}"),
         }
     }
 }
@@ -159,7 +159,7 @@ fn parse_hop(text: &str) -> Option<IpAddr> {
 }
 
 /// What is counted as one: an IPv4 address, or the network of 64 bits that one customer has in IPv6.
-pub(crate) fn household(address: IpAddr) -> IpAddr {
+pub(crate) fn network_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(masked(address.to_bits(), 128, 64))),
@@ -268,9 +268,9 @@ mod tests {
 
     #[test]
     fn a_household_is_an_address_or_in_ipv6_a_network() {
-        let household = |address: &str| household(address.parse().unwrap()).to_string();
-        assert_eq!(household("192.0.2.1"), "192.0.2.1");
-        assert_eq!(household("::ffff:192.0.2.1"), "192.0.2.1");
-        assert_eq!(household("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
+        let network_of = |address: &str| network_of(address.parse().unwrap()).to_string();
+        assert_eq!(network_of("192.0.2.1"), "192.0.2.1");
+        assert_eq!(network_of("::ffff:192.0.2.1"), "192.0.2.1");
+        assert_eq!(network_of("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
     }
 }

@@ -13,11 +13,11 @@ use sha1::{Digest as _, Sha1};
 use tokio::time::Instant;
 use wirehub_common::UnknownSubprotocol;
 
-use super::client_address::{client_address, household, is_forwarded};
+use super::client_address::{client_address, is_forwarded, network_of};
 use super::host::{BadHost, check_host};
 use crate::Hub;
 use crate::accept::{Admission, Detach, Slot};
-use crate::hub::addresses::{Charged, TooMany};
+use crate::hub::addresses::{AddressCharge, TooMany};
 use crate::hub::connections::Connection;
 use crate::refusals::RefusalReason;
 use crate::socket::{Socket, Transport};
@@ -28,48 +28,48 @@ pub(super) struct Handshake {
     upgrade: OnUpgrade,
     detach: Option<Detach>,
     address: Option<IpAddr>,
-    open: Open,
+    open: OpenConnection,
 }
 
 /// Counts a connection as open, at the hub and at the listener.
-pub(super) struct Open {
+pub(super) struct OpenConnection {
     _connection: Connection,
     _slot: Option<Slot>,
     /// In a box: most connections have none.
-    _charged: Option<Box<Charged>>,
+    _charged: Option<Box<AddressCharge>>,
 }
 
 impl Handshake {
     /// Reads a request, takes what of it is needed, and refuses what is not in order.
-    pub(super) fn read(request: &mut Request, hub: &Hub) -> Result<Self, Refusal> {
-        Self::try_read(request, hub).map_err(|refusal| refusal.noted(request, hub))
+    pub(super) fn read(request: &mut Request, hub: &Hub) -> Result<Self, HandshakeRefusal> {
+        Self::try_read(request, hub).map_err(|refusal| refusal.recorded(request, hub))
     }
 
-    fn try_read(request: &mut Request, hub: &Hub) -> Result<Self, Refusal> {
-        check_host(request.version(), request.headers()).map_err(Refusal::Host)?;
+    fn try_read(request: &mut Request, hub: &Hub) -> Result<Self, HandshakeRefusal> {
+        check_host(request.version(), request.headers()).map_err(HandshakeRefusal::Host)?;
         let accept = accept_key(request.method(), request.version(), request.headers())?;
         let live = hub.live();
         let address = client_address(request, &live.proxies);
         let is_from_here =
             address.is_some_and(|address| address.is_loopback()) && !is_forwarded(request.headers());
-        live.origins.check(request.headers(), is_from_here).map_err(Refusal::Origin)?;
-        let connection = hub.connections().enter().ok_or(Refusal::Stopping)?;
-        let upgrade = request.extensions_mut().remove::<OnUpgrade>().ok_or(Refusal::NoUpgrade)?;
+        live.origins.check(request.headers(), is_from_here).map_err(HandshakeRefusal::Origin)?;
+        let connection = hub.connections().enter().ok_or(HandshakeRefusal::Stopping)?;
+        let upgrade = request.extensions_mut().remove::<OnUpgrade>().ok_or(HandshakeRefusal::NoUpgrade)?;
         let admission = request.extensions().get::<Admission>().cloned();
         let charged = match address {
             // A connection that its address is charged with is charged once.
-            Some(address) if admission.as_ref().is_some_and(Admission::is_charged) => {
+            Some(address) if admission.as_ref().is_some_and(Admission::has_charge) => {
                 hub.addresses().upgrade(address, live.addresses, Instant::now()).map(|()| None)
             }
             Some(address) => hub.addresses().enter(address, live.addresses, Instant::now()),
             None => Ok(None),
         };
-        let charged = charged.map_err(Refusal::Address)?.map(Box::new);
+        let charged = charged.map_err(HandshakeRefusal::Address)?.map(Box::new);
         // The last thing: where it is refused the connection goes on, and keeps its place.
         let detach = admission.as_ref().map(Admission::detach);
-        let (slot, held) = admission.and_then(|admission| admission.take_place()).unzip();
+        let (slot, held) = admission.and_then(|admission| admission.take_slot()).unzip();
         let charged = charged.or(held.flatten());
-        let open = Open { _connection: connection, _slot: slot, _charged: charged };
+        let open = OpenConnection { _connection: connection, _slot: slot, _charged: charged };
         Ok(Self { accept, upgrade, detach, address, open })
     }
 
@@ -92,7 +92,7 @@ impl Handshake {
     }
 
     /// Takes the stream back when the answer is sent; none where the client has gone meanwhile.
-    pub(super) async fn finish(self, message_bytes: u32) -> Option<(Socket<Transport>, Open)> {
+    pub(super) async fn finish(self, message_bytes: u32) -> Option<(Socket<Transport>, OpenConnection)> {
         let (transport, leftover) = Transport::from_upgraded(self.upgrade.await.ok()?, self.detach);
         Some((Socket::new(transport, &leftover, message_bytes), self.open))
     }
@@ -100,7 +100,7 @@ impl Handshake {
 
 /// Marks an answer that refuses a handshake and was counted.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Noted;
+pub(crate) struct RefusedHandshake;
 
 /// Whether a request asks for a WebSocket.
 pub(crate) fn asks_for_websocket(headers: &HeaderMap) -> bool {
@@ -109,7 +109,7 @@ pub(crate) fn asks_for_websocket(headers: &HeaderMap) -> bool {
 
 /// Why a handshake is refused.
 #[derive(Debug)]
-pub(super) enum Refusal {
+pub(super) enum HandshakeRefusal {
     /// It is not clear whom the request is for.
     Host(BadHost),
     /// Only GET begins a WebSocket.
@@ -131,9 +131,9 @@ pub(super) enum Refusal {
     Entropy(getrandom::Error),
 }
 
-impl Refusal {
+impl HandshakeRefusal {
     /// Counts it, and tells the log.
-    pub(super) fn noted(self, request: &Request, hub: &Hub) -> Self {
+    pub(super) fn recorded(self, request: &Request, hub: &Hub) -> Self {
         let refusals = hub.counters().refusals();
         hub.counters().refused(self.status());
         refusals.count(self.reason());
@@ -141,16 +141,17 @@ impl Refusal {
         tracing::debug!(address = address.map(tracing::field::display), "a handshake is refused: {self}");
         match &self {
             Self::Entropy(error) => tracing::error!("no entropy for a session's id: {error}"),
-            Self::Origin(why) => refusals.tell(why, why),
+            Self::Origin(why) => refusals.log_once(why, why),
             Self::Subprotocol(_) => {
                 let offered = request.headers().get(header::SEC_WEBSOCKET_PROTOCOL);
                 let offered = offered.and_then(|offered| offered.to_str().ok()).unwrap_or("?");
                 let offered = offered.get(..offered.len().min(100)).unwrap_or_default();
-                refusals.tell(offered, format_args!("a client that offers {offered:?} is refused: {self}"));
+                refusals
+                    .log_once(offered, format_args!("a client that offers {offered:?} is refused: {self}"));
             }
             Self::Address(_) => {
-                let address = address.map(|address| household(address).to_string()).unwrap_or_default();
-                refusals.tell(&address, format_args!("{address} is refused: {self}"));
+                let address = address.map(|address| network_of(address).to_string()).unwrap_or_default();
+                refusals.log_once(&address, format_args!("{address} is refused: {self}"));
             }
             _ => {}
         }
@@ -200,7 +201,7 @@ impl Refusal {
     }
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for HandshakeRefusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Method => "a WebSocket begins with a GET request",
@@ -221,37 +222,41 @@ impl fmt::Display for Refusal {
     }
 }
 
-impl IntoResponse for Refusal {
+impl IntoResponse for HandshakeRefusal {
     fn into_response(self) -> Response {
         let mut response = (self.status(), format!("{self}\n")).into_response();
         if let Some((name, value)) = self.hint() {
             response.headers_mut().insert(name, value);
         }
         response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        response.extensions_mut().insert(Noted);
+        response.extensions_mut().insert(RefusedHandshake);
         response
     }
 }
 
 /// Checks the request, and gives the value for `Sec-WebSocket-Accept`.
-fn accept_key(method: &Method, version: Version, headers: &HeaderMap) -> Result<HeaderValue, Refusal> {
+fn accept_key(
+    method: &Method,
+    version: Version,
+    headers: &HeaderMap,
+) -> Result<HeaderValue, HandshakeRefusal> {
     if method != Method::GET {
-        return Err(Refusal::Method);
+        return Err(HandshakeRefusal::Method);
     }
     let asks = version >= Version::HTTP_11
         && has_token(headers, &header::CONNECTION, "upgrade")
         && has_token(headers, &header::UPGRADE, "websocket");
     if !asks {
-        return Err(Refusal::NotWebSocket);
+        return Err(HandshakeRefusal::NotWebSocket);
     }
     if only(headers, &header::SEC_WEBSOCKET_VERSION) != Some("13") {
-        return Err(Refusal::Version);
+        return Err(HandshakeRefusal::Version);
     }
     let key = only(headers, &header::SEC_WEBSOCKET_KEY)
         .filter(|key| BASE64.decode(key).is_ok_and(|bytes| bytes.len() == 16))
-        .ok_or(Refusal::Key)?;
+        .ok_or(HandshakeRefusal::Key)?;
     let digest = Sha1::new().chain_update(key).chain_update(KEY_SUFFIX).finalize();
-    HeaderValue::from_str(&BASE64.encode(digest)).map_err(|_| Refusal::Key)
+    HeaderValue::from_str(&BASE64.encode(digest)).map_err(|_| HandshakeRefusal::Key)
 }
 
 /// What a server adds to the key, to show that it means WebSocket (RFC 6455, section 1.3).
@@ -294,7 +299,7 @@ mod tests {
         ])
     }
 
-    fn accept(headers: &HeaderMap) -> Result<HeaderValue, Refusal> {
+    fn accept(headers: &HeaderMap) -> Result<HeaderValue, HandshakeRefusal> {
         accept_key(&Method::GET, Version::HTTP_11, headers)
     }
 
@@ -311,19 +316,22 @@ mod tests {
     #[test]
     fn a_key_that_is_not_sixteen_bytes_is_refused() {
         for key in ["", "dGhlIHNhbXBsZSBub25jZQ", "c2hvcnQ=", "not base64 at all"] {
-            assert!(matches!(accept(&request(key)), Err(Refusal::Key)), "{key}");
+            assert!(matches!(accept(&request(key)), Err(HandshakeRefusal::Key)), "{key}");
         }
         let mut twice = request("dGhlIHNhbXBsZSBub25jZQ==");
         twice.append(header::SEC_WEBSOCKET_KEY, HeaderValue::from_static("f7cb4ezEAl6C3wRaU6JORA=="));
-        assert!(matches!(accept(&twice), Err(Refusal::Key)));
+        assert!(matches!(accept(&twice), Err(HandshakeRefusal::Key)));
     }
 
     #[test]
     fn what_is_no_websocket_request_is_told_what_would_be() {
-        assert!(matches!(accept(&HeaderMap::new()), Err(Refusal::NotWebSocket)));
+        assert!(matches!(accept(&HeaderMap::new()), Err(HandshakeRefusal::NotWebSocket)));
         let good = request("dGhlIHNhbXBsZSBub25jZQ==");
-        assert!(matches!(accept_key(&Method::HEAD, Version::HTTP_11, &good), Err(Refusal::Method)));
-        assert!(matches!(accept_key(&Method::GET, Version::HTTP_10, &good), Err(Refusal::NotWebSocket)));
+        assert!(matches!(accept_key(&Method::HEAD, Version::HTTP_11, &good), Err(HandshakeRefusal::Method)));
+        assert!(matches!(
+            accept_key(&Method::GET, Version::HTTP_10, &good),
+            Err(HandshakeRefusal::NotWebSocket)
+        ));
         let mut old = good;
         old.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("8"));
         let refusal = accept(&old).unwrap_err();

@@ -11,7 +11,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::OptionFuture;
 use wirehub_common::{Limits, negotiate};
 
-use self::handshake::{Handshake, Refusal};
+use self::handshake::{Handshake, HandshakeRefusal};
 use crate::hub::SessionId;
 use crate::hub::sessions::Peer;
 use crate::session::mailbox::Mailbox;
@@ -44,13 +44,14 @@ impl Hub {
     }
 }
 
-async fn wirehub(State(hub): State<Hub>, mut request: Request) -> Result<Response, Refusal> {
+async fn wirehub(State(hub): State<Hub>, mut request: Request) -> Result<Response, HandshakeRefusal> {
     let handshake = Handshake::read(&mut request, &hub)?;
     let offered = request.headers().get_all(header::SEC_WEBSOCKET_PROTOCOL);
     // What is not ASCII is no name that is known here.
     let (codec, protocol) = negotiate(offered.iter().map(|value| value.to_str().unwrap_or("?")))
-        .map_err(|error| Refusal::Subprotocol(error).noted(&request, &hub))?;
-    let id = SessionId::random().map_err(|error| Refusal::Entropy(error).noted(&request, &hub))?;
+        .map_err(|error| HandshakeRefusal::Subprotocol(error).recorded(&request, &hub))?;
+    let id =
+        SessionId::random().map_err(|error| HandshakeRefusal::Entropy(error).recorded(&request, &hub))?;
     let response = handshake.response(protocol);
     let mailbox = Mailbox::new(hub.live().queue_bytes);
     let peer = Arc::new(Peer::new(id, codec, handshake.address(), mailbox));
@@ -63,7 +64,7 @@ async fn wirehub(State(hub): State<Hub>, mut request: Request) -> Result<Respons
     Ok(response)
 }
 
-async fn plain_echo(State(hub): State<Hub>, mut request: Request) -> Result<Response, Refusal> {
+async fn plain_echo(State(hub): State<Hub>, mut request: Request) -> Result<Response, HandshakeRefusal> {
     let handshake = Handshake::read(&mut request, &hub)?;
     let response = handshake.response(None);
     tokio::spawn(async move {

@@ -32,32 +32,34 @@ use axum::http::{HeaderMap, header};
 /// # Ok::<(), wirehub_server::accept::OriginError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Origin(Pattern);
+pub struct Origin(OriginPattern);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Pattern {
+enum OriginPattern {
     Any,
     AnyPort {
         scheme: String,
         host: String,
     },
     /// All names below the host.
-    Below(Address),
-    One(Address),
+    Below(OriginAddress),
+    One(OriginAddress),
 }
 
 impl Origin {
-    fn covers(&self, page: Option<&Address>) -> bool {
+    fn covers(&self, page: Option<&OriginAddress>) -> bool {
         match (&self.0, page) {
-            (Pattern::Any, _) => true,
+            (OriginPattern::Any, _) => true,
             (_, None) => false,
-            (Pattern::AnyPort { scheme, host }, Some(page)) => *scheme == page.scheme && *host == page.host,
-            (Pattern::Below(above), Some(page)) => {
+            (OriginPattern::AnyPort { scheme, host }, Some(page)) => {
+                *scheme == page.scheme && *host == page.host
+            }
+            (OriginPattern::Below(above), Some(page)) => {
                 let labels = page.host.strip_suffix(&*above.host).and_then(|rest| rest.strip_suffix('.'));
                 let is_below = labels.is_some_and(|labels| labels.split('.').all(|label| !label.is_empty()));
                 is_below && above.scheme == page.scheme && above.port == page.port
             }
-            (Pattern::One(one), Some(page)) => one == page,
+            (OriginPattern::One(one), Some(page)) => one == page,
         }
     }
 }
@@ -67,36 +69,39 @@ impl FromStr for Origin {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         if text == "*" {
-            return Ok(Self(Pattern::Any));
+            return Ok(Self(OriginPattern::Any));
         }
         if let Some((scheme, below)) = text.split_once("://*.") {
-            let address = Address::parse(&format!("{scheme}://{below}")).filter(Address::has_names_below);
-            return address.map(|address| Self(Pattern::Below(address))).ok_or(OriginError::WILDCARD);
+            let address =
+                OriginAddress::parse(&format!("{scheme}://{below}")).filter(OriginAddress::has_names_below);
+            return address.map(|address| Self(OriginPattern::Below(address))).ok_or(OriginError::WILDCARD);
         }
         let (base, any_port) = text.strip_suffix(":*").map_or((text, false), |base| (base, true));
         if base.contains('*') {
             return Err(OriginError::WILDCARD);
         }
-        let address = Address::parse(base).ok_or(OriginError::OTHER)?;
+        let address = OriginAddress::parse(base).ok_or(OriginError::OTHER)?;
         Ok(Self(match address {
-            one if !any_port => Pattern::One(one),
-            Address { scheme, host, port: None } => Pattern::AnyPort { scheme, host },
-            Address { port: Some(_), .. } => return Err(OriginError::WILDCARD),
+            one if !any_port => OriginPattern::One(one),
+            OriginAddress { scheme, host, port: None } => OriginPattern::AnyPort { scheme, host },
+            OriginAddress { port: Some(_), .. } => return Err(OriginError::WILDCARD),
         }))
     }
 }
 
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let write = |f: &mut fmt::Formatter<'_>, below: &str, Address { scheme, host, port }: &Address| {
+        let write = |f: &mut fmt::Formatter<'_>,
+                     below: &str,
+                     OriginAddress { scheme, host, port }: &OriginAddress| {
             write!(f, "{scheme}://{below}{host}")?;
             port.map_or(Ok(()), |port| write!(f, ":{port}"))
         };
         match &self.0 {
-            Pattern::Any => f.write_str("*"),
-            Pattern::AnyPort { scheme, host } => write!(f, "{scheme}://{host}:*"),
-            Pattern::Below(address) => write(f, "*.", address),
-            Pattern::One(address) => write(f, "", address),
+            OriginPattern::Any => f.write_str("*"),
+            OriginPattern::AnyPort { scheme, host } => write!(f, "{scheme}://{host}:*"),
+            OriginPattern::Below(address) => write(f, "*.", address),
+            OriginPattern::One(address) => write(f, "", address),
         }
     }
 }
@@ -145,15 +150,16 @@ impl Origins {
         // Only browsers name an origin, and they always do.
         let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) };
         let text = origin.to_str().unwrap_or_default();
-        let page = Address::parse(text);
+        let page = OriginAddress::parse(text);
         let is_own = page.as_ref().is_some_and(|page| page.is_of_host(headers));
-        let is_good = is_own && (!is_from_here || page.as_ref().is_some_and(Address::is_of_this_machine));
+        let is_good =
+            is_own && (!is_from_here || page.as_ref().is_some_and(OriginAddress::is_of_this_machine));
         if is_good || self.0.iter().any(|allowed| allowed.covers(page.as_ref())) {
             return Ok(());
         }
         Err(match page {
             Some(page) if is_own => {
-                let origin = Origin(Pattern::One(page));
+                let origin = Origin(OriginPattern::One(page));
                 format!(
                     "pages of {origin} may not connect from this machine, which has other names: if the server is \
                      behind a proxy, have that send X-Forwarded-For; otherwise start the server with \
@@ -162,7 +168,7 @@ impl Origins {
             }
             Some(page) => {
                 let what = page.kind();
-                let origin = Origin(Pattern::One(page));
+                let origin = Origin(OriginPattern::One(page));
                 format!(
                     "{what} {origin} may not connect: if it should, start the server with --allow-origin {origin} (in a \
                      configuration: server.allow_origins; in a program: Builder::allow_origin)"
@@ -183,13 +189,13 @@ impl Origins {
 
 /// An origin as a browser names it, in lower case; the port is left out where it is the scheme's own.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Address {
+struct OriginAddress {
     scheme: String,
     host: String,
     port: Option<u16>,
 }
 
-impl Address {
+impl OriginAddress {
     fn parse(text: &str) -> Option<Self> {
         let (scheme, rest) = text.split_once("://")?;
         let authority: Authority = rest.parse().ok()?;

@@ -11,7 +11,7 @@ use wirehub_common::{ChannelName, Payload};
 
 use super::{MAX_RECIPIENTS, RecipientPlace};
 use crate::SessionId;
-use crate::account::less;
+use crate::account::subtract;
 use crate::alarm::{AlarmProgress, AlarmRecipient, AlarmReport, AlarmState};
 use crate::hub::sessions::Peer;
 use crate::unix_time::milliseconds;
@@ -26,24 +26,24 @@ pub(super) struct Ledger {
     ttl: Duration,
     pub(super) is_withdrawn: bool,
     pub(super) is_for_all: bool,
-    recipients: IndexMap<Who, Entry>,
+    recipients: IndexMap<Recipient, RecipientEntry>,
     /// How many recipients there have been in the ledger.
     added: u64,
     /// How many have got so far, also of those that the ledger has let go.
-    counts: Counts,
+    counts: ProgressCounts,
     /// How many are counted and not listed any more.
     departed: usize,
     /// How many times it was sent to others than those that there is room for.
     pub(super) unlisted: usize,
     /// How many of the recipients have no name, and with how many those that have gone are looked for.
     anonymous: usize,
-    looked_for_at: usize,
+    next_search_at: usize,
     /// About how many it takes.
     pub(super) bytes: usize,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) enum Who {
+pub(super) enum Recipient {
     User(Arc<str>),
     /// An anonymous client that is known again when it comes back.
     Client(NonZeroU64),
@@ -51,7 +51,7 @@ pub(super) enum Who {
     Session(SessionId),
 }
 
-struct Entry {
+struct RecipientEntry {
     /// How many there were before.
     number: u64,
     progress: AlarmProgress,
@@ -62,7 +62,7 @@ struct Entry {
 
 /// How many recipients have got how far.
 #[derive(Default)]
-struct Counts {
+struct ProgressCounts {
     waiting: usize,
     sent: usize,
     received: usize,
@@ -89,11 +89,11 @@ impl Ledger {
             is_for_all: false,
             recipients: IndexMap::new(),
             added: 0,
-            counts: Counts::default(),
+            counts: ProgressCounts::default(),
             departed: 0,
             unlisted: 0,
             anonymous: 0,
-            looked_for_at: FEW,
+            next_search_at: FEW,
             bytes,
         }
     }
@@ -108,34 +108,34 @@ impl Ledger {
     }
 
     /// Adds somebody who is not connected yet.
-    pub(super) fn add(&mut self, who: Who) {
-        if self.recipients.contains_key(&who) {
+    pub(super) fn add(&mut self, recipient: Recipient) {
+        if self.recipients.contains_key(&recipient) {
             return;
         }
         let number = self.added;
         self.added = number.saturating_add(1);
-        self.anonymous = self.anonymous.saturating_add(usize::from(who.is_anonymous()));
-        self.bytes = self.bytes.saturating_add(who.bytes());
+        self.anonymous = self.anonymous.saturating_add(usize::from(recipient.is_anonymous()));
+        self.bytes = self.bytes.saturating_add(recipient.bytes());
         *self.counts.of(AlarmProgress::Waiting) = self.counts.waiting.saturating_add(1);
         let since = self.raised;
-        let entry = Entry { number, progress: AlarmProgress::Waiting, since, sessions: Vec::new() };
-        self.recipients.insert(who, entry);
+        let entry = RecipientEntry { number, progress: AlarmProgress::Waiting, since, sessions: Vec::new() };
+        self.recipients.insert(recipient, entry);
     }
 
     /// Whether the alarm has to go to a session, and notes that it does, as far as the ledger takes no more than so many bytes.
     pub(super) fn note_sent(&mut self, peer: &Peer, room: usize) -> bool {
-        let who = Who::of(peer);
-        if !self.recipients.contains_key(&who) {
+        let recipient = Recipient::of(peer);
+        if !self.recipients.contains_key(&recipient) {
             if !self.is_for_all {
                 return false;
             }
-            if self.listed() >= MAX_RECIPIENTS || self.bytes.saturating_add(who.bytes()) > room {
+            if self.listed() >= MAX_RECIPIENTS || self.bytes.saturating_add(recipient.bytes()) > room {
                 self.unlisted = self.unlisted.saturating_add(1);
                 return true;
             }
-            self.add(who.clone());
+            self.add(recipient.clone());
         }
-        let Some(entry) = self.recipients.get_mut(&who) else { return true };
+        let Some(entry) = self.recipients.get_mut(&recipient) else { return true };
         if entry.progress == AlarmProgress::Acknowledged {
             return false;
         }
@@ -151,7 +151,7 @@ impl Ledger {
 
     /// How far it has got with the user of a session.
     pub(super) fn progress_of(&self, peer: &Peer) -> Option<AlarmProgress> {
-        self.recipients.get(&Who::of(peer)).map(|entry| entry.progress)
+        self.recipients.get(&Recipient::of(peer)).map(|entry| entry.progress)
     }
 
     pub(super) fn has_been_sent_to(&self, peer: &Peer) -> bool {
@@ -160,7 +160,7 @@ impl Ledger {
 
     /// The user of a session has got so far. Gives the other sessions that need not show the alarm any more.
     pub(super) fn advance(&mut self, peer: &Peer, progress: AlarmProgress) -> Vec<SessionId> {
-        let Some(entry) = self.recipients.get_mut(&Who::of(peer)) else { return Vec::new() };
+        let Some(entry) = self.recipients.get_mut(&Recipient::of(peer)) else { return Vec::new() };
         self.counts.change(entry, progress);
         if progress < AlarmProgress::Acknowledged {
             return Vec::new();
@@ -174,45 +174,48 @@ impl Ledger {
     /// Forgets those without a name whose sessions have gone, where there are twice as many as the last time: what many
     /// reconnects leave behind is no more than those who are there. An acknowledgement counts on; and it is not asked for
     /// again of the last clients who gave one.
-    pub(super) fn forget_the_gone(&mut self, is_there: impl Fn(SessionId) -> bool) {
-        if self.anonymous < self.looked_for_at {
+    pub(super) fn forget_absent(&mut self, is_there: impl Fn(SessionId) -> bool) {
+        if self.anonymous < self.next_search_at {
             return;
         }
-        let is_absent = |entry: &Entry| !entry.sessions.iter().any(|session| is_there(*session));
-        let has_done_it = |who: &Who, entry: &Entry| {
-            matches!(who, Who::Client(_)) && entry.progress == AlarmProgress::Acknowledged
+        let is_absent = |entry: &RecipientEntry| !entry.sessions.iter().any(|session| is_there(*session));
+        let has_done_it = |recipient: &Recipient, entry: &RecipientEntry| {
+            matches!(recipient, Recipient::Client(_)) && entry.progress == AlarmProgress::Acknowledged
         };
-        let absent =
-            self.recipients.iter().filter(|(who, entry)| has_done_it(who, entry) && is_absent(entry));
+        let absent = self
+            .recipients
+            .iter()
+            .filter(|(recipient, entry)| has_done_it(recipient, entry) && is_absent(entry));
         let mut too_many = absent.count().saturating_sub(MAX_ABSENT);
         let Self { recipients, counts, departed, anonymous, bytes, .. } = self;
-        recipients.retain(|who, entry| {
-            if !who.is_anonymous() || !is_absent(entry) {
+        recipients.retain(|recipient, entry| {
+            if !recipient.is_anonymous() || !is_absent(entry) {
                 return true;
             }
-            if has_done_it(who, entry) {
+            if has_done_it(recipient, entry) {
                 if too_many == 0 {
                     return true;
                 }
-                too_many = less(too_many, 1);
+                too_many = subtract(too_many, 1);
             }
             if entry.progress == AlarmProgress::Acknowledged {
                 *departed = departed.saturating_add(1);
             } else {
-                *counts.of(entry.progress) = less(*counts.of(entry.progress), 1);
+                *counts.of(entry.progress) = subtract(*counts.of(entry.progress), 1);
             }
-            *anonymous = less(*anonymous, 1);
-            *bytes = less(*bytes, who.bytes());
+            *anonymous = subtract(*anonymous, 1);
+            *bytes = subtract(*bytes, recipient.bytes());
             false
         });
-        self.looked_for_at = self.anonymous.saturating_mul(2).max(FEW);
+        self.next_search_at = self.anonymous.saturating_mul(2).max(FEW);
     }
 
     /// Lets go of all recipients. What is counted stays.
-    pub(super) fn let_go(&mut self) {
+    pub(super) fn forget_recipients(&mut self) {
         let recipients = std::mem::take(&mut self.recipients);
         self.departed = self.departed.saturating_add(recipients.len());
-        self.bytes = recipients.keys().fold(self.bytes, |bytes, who| less(bytes, who.bytes()));
+        self.bytes =
+            recipients.keys().fold(self.bytes, |bytes, recipient| subtract(bytes, recipient.bytes()));
         self.anonymous = 0;
     }
 
@@ -237,7 +240,7 @@ impl Ledger {
             (false, true) => AlarmState::Active,
             (false, false) => AlarmState::Expired,
         };
-        let Counts { waiting, sent, received, acknowledged } = self.counts;
+        let ProgressCounts { waiting, sent, received, acknowledged } = self.counts;
         AlarmReport {
             id: id.into(),
             channel: self.channel.clone(),
@@ -257,13 +260,13 @@ impl Ledger {
 
     /// The recipients, each with its place.
     pub(super) fn recipients(&self) -> impl Iterator<Item = (RecipientPlace, impl Fn() -> AlarmRecipient)> {
-        self.recipients.iter().map(|(who, entry)| {
+        self.recipients.iter().map(|(recipient, entry)| {
             let place = RecipientPlace { progress: entry.progress, number: entry.number };
             (place, || {
-                let (user, session) = match who {
-                    Who::User(user) => (Arc::clone(user), None),
-                    Who::Client(_) => ("".into(), entry.sessions.last().copied()),
-                    Who::Session(session) => ("".into(), Some(*session)),
+                let (user, session) = match recipient {
+                    Recipient::User(user) => (Arc::clone(user), None),
+                    Recipient::Client(_) => ("".into(), entry.sessions.last().copied()),
+                    Recipient::Session(session) => ("".into(), Some(*session)),
                 };
                 AlarmRecipient { user, session, progress: entry.progress, since: entry.since }
             })
@@ -271,7 +274,7 @@ impl Ledger {
     }
 }
 
-impl Who {
+impl Recipient {
     fn of(peer: &Peer) -> Self {
         let user = peer.user();
         match peer.instance() {
@@ -294,7 +297,7 @@ impl Who {
     }
 }
 
-impl Counts {
+impl ProgressCounts {
     fn of(&mut self, progress: AlarmProgress) -> &mut usize {
         match progress {
             AlarmProgress::Waiting => &mut self.waiting,
@@ -305,8 +308,8 @@ impl Counts {
     }
 
     /// A recipient has got so far now.
-    fn change(&mut self, entry: &mut Entry, progress: AlarmProgress) {
-        *self.of(entry.progress) = less(*self.of(entry.progress), 1);
+    fn change(&mut self, entry: &mut RecipientEntry, progress: AlarmProgress) {
+        *self.of(entry.progress) = subtract(*self.of(entry.progress), 1);
         *self.of(progress) = self.of(progress).saturating_add(1);
         (entry.progress, entry.since) = (progress, SystemTime::now());
     }

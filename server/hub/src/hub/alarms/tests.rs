@@ -21,7 +21,7 @@ impl Subject {
         Self { alarms: Alarms::new(), sessions: Sessions::new() }
     }
 
-    fn raise(&self, audience: Audience, bytes: usize) -> Result<String, Refused> {
+    fn raise(&self, audience: AlarmAudience, bytes: usize) -> Result<String, AlarmRefusal> {
         let channel = ChannelName::new("alarm:fire").unwrap();
         let payload = Payload::bytes(vec![0; bytes]);
         self.alarms.raise(&self.sessions, (channel, payload), audience, TTL, BOUND)
@@ -35,12 +35,12 @@ impl Subject {
         peer.set_identity(Identity { user: user.into(), instance, ..Identity::default() });
         self.sessions.add(Arc::clone(&peer));
         self.sessions.connected(peer.id);
-        assert_eq!(self.alarms.greet(&self.sessions, &peer), None);
+        assert_eq!(self.alarms.send_active(&self.sessions, &peer), None);
         let is_sent = peer.mailbox.bytes() > 0;
         (peer, is_sent)
     }
 
-    fn acknowledge(&self, peer: &Peer, id: &str, received_only: bool) -> Noted {
+    fn acknowledge(&self, peer: &Peer, id: &str, received_only: bool) -> Acknowledgement {
         self.alarms.acknowledge(&self.sessions, peer, id, received_only)
     }
 
@@ -52,20 +52,20 @@ impl Subject {
     }
 }
 
-fn users(names: impl IntoIterator<Item = usize>) -> Audience {
-    Audience::Users(names.into_iter().map(|name| name.to_string().into()).collect())
+fn users(names: impl IntoIterator<Item = usize>) -> AlarmAudience {
+    AlarmAudience::Users(names.into_iter().map(|name| name.to_string().into()).collect())
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_reconnect_of_an_anonymous_client_does_not_take_its_acknowledgement_back() {
     let subject = Subject::new();
-    let id = subject.raise(Audience::Everybody, 10).unwrap();
+    let id = subject.raise(AlarmAudience::Everybody, 10).unwrap();
     for round in 0..3 {
         let (peer, _) = subject.connect("", "secret of one");
-        assert_eq!(subject.acknowledge(&peer, &id, true), Noted::Yes);
+        assert_eq!(subject.acknowledge(&peer, &id, true), Acknowledgement::Recorded);
         if round == 0 {
             assert_eq!(subject.counts(&id), [0, 0, 1, 0, 1]);
-            assert_eq!(subject.acknowledge(&peer, &id, false), Noted::Yes);
+            assert_eq!(subject.acknowledge(&peer, &id, false), Acknowledgement::Recorded);
         }
         assert_eq!(subject.counts(&id), [0, 0, 0, 1, 1], "round {round}");
         subject.sessions.remove(peer.id);
@@ -82,25 +82,25 @@ async fn the_reconnect_of_an_anonymous_client_does_not_take_its_acknowledgement_
 #[tokio::test(start_paused = true)]
 async fn an_alarm_for_everybody_does_not_grow_with_anonymous_reconnects() {
     let subject = Subject::new();
-    let id = subject.raise(Audience::Everybody, 10).unwrap();
+    let id = subject.raise(AlarmAudience::Everybody, 10).unwrap();
     let (steady, _) = subject.connect("", "steady");
-    assert_eq!(subject.acknowledge(&steady, &id, false), Noted::Yes);
+    assert_eq!(subject.acknowledge(&steady, &id, false), Acknowledgement::Recorded);
     subject.sessions.remove(steady.id);
     for round in 0..1000 {
         let (peer, is_sent) = subject.connect("", "");
         assert!(is_sent);
         if round % 10 == 0 {
-            assert_eq!(subject.acknowledge(&peer, &id, false), Noted::Yes);
+            assert_eq!(subject.acknowledge(&peer, &id, false), Acknowledgement::Recorded);
         }
         subject.sessions.remove(peer.id);
         assert!(subject.counts(&id)[4] <= 130, "{round}: {:?}", subject.counts(&id));
     }
     let [_, sent, _, acknowledged, _] = subject.counts(&id);
     assert_eq!(acknowledged, 101, "what was acknowledged counts on");
-    assert!(sent <= 130, "and who is gone is not waited for: {sent}");
+    assert!(sent <= 130, "a recipient that is gone is not waited for: {sent}");
     assert!(!subject.alarms.report(&id).unwrap().recipients.is_empty());
     let (steady, _) = subject.connect("", "steady");
-    assert_eq!(subject.acknowledge(&steady, &id, true), Noted::Yes);
+    assert_eq!(subject.acknowledge(&steady, &id, true), Acknowledgement::Recorded);
     assert_eq!(subject.counts(&id)[3], 101, "it is known again");
     subject.alarms.bytes();
 }
@@ -115,26 +115,26 @@ async fn all_ledgers_together_are_bounded_in_bytes() {
             Err(refused) => break refused,
         }
     };
-    assert_eq!(refused, Refused::NoRoom);
+    assert_eq!(refused, AlarmRefusal::NoRoom);
     let bytes = subject.alarms.bytes();
     assert!((BOUND - 110_000..=BOUND).contains(&bytes), "{bytes}");
     // What is over makes room, the oldest first.
     assert!(subject.alarms.withdraw(&subject.sessions, &raised[1]));
     assert!(subject.raise(users(0..500), 1000).is_ok());
     assert!(subject.alarms.report(&raised[1]).is_none() && subject.alarms.report(&raised[0]).is_some());
-    assert_eq!(subject.raise(users(0..10), BOUND), Err(Refused::NoRoom));
+    assert_eq!(subject.raise(users(0..10), BOUND), Err(AlarmRefusal::NoRoom));
     subject.alarms.bytes();
 }
 
 #[tokio::test(start_paused = true)]
 async fn whom_there_is_no_room_for_gets_the_alarm_and_is_not_listed() {
     let subject = Subject::new();
-    let id = subject.raise(Audience::Everybody, BOUND - 2000).unwrap();
+    let id = subject.raise(AlarmAudience::Everybody, BOUND - 2000).unwrap();
     let mut here = Vec::new();
     for number in 0..50 {
         let (peer, is_sent) = subject.connect(&format!("user {number}"), "");
         assert!(is_sent, "{number}");
-        assert_eq!(subject.acknowledge(&peer, &id, false), Noted::Yes);
+        assert_eq!(subject.acknowledge(&peer, &id, false), Acknowledgement::Recorded);
         here.push(peer);
     }
     let report = subject.alarms.report(&id).unwrap();
@@ -151,7 +151,7 @@ async fn a_ledger_takes_so_many_users_and_no_more() {
         let payload = (channel, Payload::default());
         subject.alarms.raise(&subject.sessions, payload, audience, TTL, usize::MAX)
     };
-    assert_eq!(raise(users(0..=MAX_RECIPIENTS)), Err(Refused::TooManyRecipients));
+    assert_eq!(raise(users(0..=MAX_RECIPIENTS)), Err(AlarmRefusal::TooManyRecipients));
     let id = raise(users(0..MAX_RECIPIENTS)).unwrap();
     assert_eq!(subject.counts(&id), [MAX_RECIPIENTS, 0, 0, 0, MAX_RECIPIENTS]);
     let id = raise(users(std::iter::repeat_n(1, 2 * MAX_RECIPIENTS))).unwrap();
@@ -163,19 +163,19 @@ async fn recipients_are_let_go_some_time_after_the_end_and_how_many_they_were_is
     let subject = Subject::new();
     let id = subject.raise(users(0..100), 10).unwrap();
     let (peer, _) = subject.connect("7", "");
-    assert_eq!(subject.acknowledge(&peer, &id, false), Noted::Yes);
+    assert_eq!(subject.acknowledge(&peer, &id, false), Acknowledgement::Recorded);
     let before = subject.alarms.bytes();
     tokio::time::advance(TTL + KEPT - Duration::from_secs(1)).await;
-    assert!(subject.alarms.let_go(Instant::now()).is_some());
+    assert!(subject.alarms.forget_recipients(Instant::now()).is_some());
     assert_eq!(subject.counts(&id), [99, 0, 0, 1, 100]);
-    assert_eq!(subject.acknowledge(&peer, &id, false), Noted::Yes, "it was in time");
+    assert_eq!(subject.acknowledge(&peer, &id, false), Acknowledgement::Recorded, "it was in time");
     tokio::time::advance(Duration::from_secs(1)).await;
-    assert_eq!(subject.alarms.let_go(Instant::now()), None, "nothing is left to be let go");
+    assert_eq!(subject.alarms.forget_recipients(Instant::now()), None, "nothing is left to be let go");
     assert_eq!(subject.counts(&id), [99, 0, 0, 1, 0]);
     let report = subject.alarms.report(&id).unwrap();
     assert_eq!((report.departed, report.state), (100, AlarmState::Expired));
     assert!(subject.alarms.bytes() < before / 10);
-    assert!(subject.alarms.begins_to_be_watched(), "somebody has to be found for the next ones");
+    assert!(subject.alarms.claim_cleanup(), "somebody has to be found for the next ones");
 }
 
 #[tokio::test(start_paused = true)]
@@ -183,17 +183,18 @@ async fn who_acknowledges_is_told_whether_it_is_too_late_or_unknown() {
     let subject = Subject::new();
     let (ann, _) = subject.connect("1", "");
     let (eve, _) = subject.connect("eve", "");
-    let (ours, all) = (subject.raise(users([1]), 1).unwrap(), subject.raise(Audience::Everybody, 1).unwrap());
-    assert_eq!(subject.acknowledge(&eve, &ours, false), Noted::Unknown, "it is not hers");
-    assert_eq!(subject.acknowledge(&ann, "nothing", false), Noted::Unknown);
-    assert_eq!(subject.acknowledge(&eve, &all, false), Noted::Yes);
-    assert_eq!(subject.acknowledge(&ann, &all, true), Noted::Yes);
+    let (ours, all) =
+        (subject.raise(users([1]), 1).unwrap(), subject.raise(AlarmAudience::Everybody, 1).unwrap());
+    assert_eq!(subject.acknowledge(&eve, &ours, false), Acknowledgement::Unknown, "it is not hers");
+    assert_eq!(subject.acknowledge(&ann, "nothing", false), Acknowledgement::Unknown);
+    assert_eq!(subject.acknowledge(&eve, &all, false), Acknowledgement::Recorded);
+    assert_eq!(subject.acknowledge(&ann, &all, true), Acknowledgement::Recorded);
     tokio::time::advance(TTL).await;
     for (id, peer, expected) in [
-        (&ours, &ann, Noted::IsOver),
-        (&ours, &eve, Noted::Unknown),
-        (&all, &ann, Noted::IsOver),
-        (&all, &eve, Noted::Yes),
+        (&ours, &ann, Acknowledgement::IsOver),
+        (&ours, &eve, Acknowledgement::Unknown),
+        (&all, &ann, Acknowledgement::IsOver),
+        (&all, &eve, Acknowledgement::Recorded),
     ] {
         assert_eq!(subject.acknowledge(peer, id, false), expected);
     }
@@ -205,11 +206,11 @@ async fn recipients_are_read_page_by_page_those_first_who_have_not_acknowledged(
     let id = subject.raise(users(0..10), 1).unwrap();
     for name in ["3", "5"] {
         let (peer, _) = subject.connect(name, "");
-        assert_eq!(subject.acknowledge(&peer, &id, name == "5"), Noted::Yes);
+        assert_eq!(subject.acknowledge(&peer, &id, name == "5"), Acknowledgement::Recorded);
     }
     let (mut names, mut after, mut pages) = (Vec::new(), None, 0);
     loop {
-        let page = subject.alarms.look(&id, after, 4).unwrap();
+        let page = subject.alarms.recipient_page(&id, after, 4).unwrap();
         names.extend(page.recipients.iter().map(|recipient| recipient.user.to_string()));
         pages += 1;
         after = page.next;
@@ -218,6 +219,6 @@ async fn recipients_are_read_page_by_page_those_first_who_have_not_acknowledged(
         }
     }
     assert_eq!((names.join(" ").as_str(), pages), ("0 1 2 4 6 7 8 9 5 3", 3));
-    assert!(subject.alarms.look(&id, None, 10).unwrap().next.is_none(), "they are all of them");
-    assert!(subject.alarms.look("nothing", None, 10).is_none());
+    assert!(subject.alarms.recipient_page(&id, None, 10).unwrap().next.is_none(), "they are all of them");
+    assert!(subject.alarms.recipient_page("nothing", None, 10).is_none());
 }

@@ -9,123 +9,130 @@ use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep, sleep_until};
 use wirehub_common::frame::{Member, Movement, Push, ServerFrame};
 
-use super::{Audience, Batch, Channel, Special, State};
-use crate::hub::members::{Members, Move, TURN};
+use super::hand_out::{FrameAudience, PendingRow};
+use super::{Channel, ChannelState, SubscriberOptions};
+use crate::hub::members::{MemberMove, Members, NOTIFY_INTERVAL};
 use crate::hub::segment::Run;
 use crate::hub::sessions::Peer;
 use crate::hub::shared_frame::SharedFrame;
 
 impl Channel {
     /// Tells those who see who comes and goes, now or together with others.
-    pub(super) fn tell(self: &Arc<Self>, state: &mut State, movement: Move) {
+    pub(super) fn notify_move(self: &Arc<Self>, state: &mut ChannelState, movement: MemberMove) {
         let Some(members) = &mut state.members else { return };
-        if let Some(movement) = members.untold.keep(movement, Instant::now()) {
-            self.tell_now(state, movement);
+        if let Some(movement) = members.queued.send_or_queue(movement, Instant::now()) {
+            self.notify_now(state, movement);
         }
-        self.watch_untold(state);
+        self.schedule_queued(state);
     }
 
-    fn tell_now(self: &Arc<Self>, state: &mut State, Move { member, place }: Move) {
-        let joins = place.is_some();
+    fn notify_now(self: &Arc<Self>, state: &mut ChannelState, MemberMove { member, place }: MemberMove) {
+        let is_join = place.is_some();
         // Nobody is told of their own session.
         if let Some(place) = place
             && state.subscriber(place).is_some_and(|own| own.peer.id.to_string() == member.session)
         {
-            self.serve(state, place);
+            self.catch_up_queue(state, place);
             let behind = state.frames.saturating_add(1);
             if let Some(own) = state.subscriber(place) {
                 own.served = behind;
             }
         }
         let movement = self.movement(member);
-        let push = if joins { Push::Join(movement) } else { Push::Leave(movement) };
-        self.append(state, Audience::Witnesses, 0, &mut SharedFrame::new(ServerFrame::Push(push)));
+        let push = if is_join { Push::Join(movement) } else { Push::Leave(movement) };
+        self.append(state, FrameAudience::MemberObservers, 0, &mut SharedFrame::new(ServerFrame::Push(push)));
     }
 
     /// Has somebody look after what was not told at once, and after those for whom there was no room.
-    fn watch_untold(self: &Arc<Self>, state: &mut State) {
+    fn schedule_queued(self: &Arc<Self>, state: &mut ChannelState) {
         let runtime = state.runtime.clone();
         let Some(members) = &mut state.members else { return };
-        if members.untold.is_watched {
+        if members.queued.is_scheduled {
             return;
         }
         if let Some(runtime) = runtime {
-            members.untold.is_watched = true;
-            runtime.spawn(tell_untold(Arc::downgrade(self)));
+            members.queued.is_scheduled = true;
+            runtime.spawn(notify_queued(Arc::downgrade(self)));
             return;
         }
         // Nobody is there who could do it later.
         while let Some(members) = &mut state.members
-            && !members.untold.is_empty()
+            && !members.queued.is_empty()
         {
-            for movement in members.untold.take_some() {
-                self.tell_now(state, movement);
+            for movement in members.queued.take_batch() {
+                self.notify_now(state, movement);
             }
         }
     }
 
     /// Tells what has waited. Says whether there may be more to tell.
-    fn tell_untold(self: &Arc<Self>) -> bool {
+    fn notify_queued(self: &Arc<Self>) -> bool {
         let mut state = self.state.lock();
         let Some(members) = &mut state.members else { return false };
-        for movement in members.untold.take_some() {
-            self.tell_now(&mut state, movement);
+        for movement in members.queued.take_batch() {
+            self.notify_now(&mut state, movement);
         }
-        let are_all_told = self.tell_missed(&mut state) && state.batches.is_empty();
+        let are_all_told = self.notify_incomplete(&mut state) && state.pending_rows.is_empty();
         let Some(members) = &mut state.members else { return false };
-        members.untold.is_watched = !are_all_told || !members.untold.is_empty();
-        members.untold.is_watched
+        members.queued.is_scheduled = !are_all_told || !members.queued.is_empty();
+        members.queued.is_scheduled
     }
 
     /// Tells those for whom there was no room that they have to ask who is there. Says whether there was room for all of them now.
-    fn tell_missed(&self, state: &mut State) -> bool {
+    fn notify_incomplete(&self, state: &mut ChannelState) -> bool {
         let nobody = self.movement(Member::default());
         let mut frame = SharedFrame::new(ServerFrame::Push(Push::Leave(nobody)));
         let mut are_all_told = true;
         for subscriber in state.places.iter_mut().flatten() {
-            if let Some(special) = &mut subscriber.special
-                && special.has_missed
+            if let Some(options) = &mut subscriber.options
+                && options.has_missed_moves
             {
                 let run = Run::of(frame.bytes(subscriber.peer.codec));
-                special.has_missed = !subscriber.peer.mailbox.push_spare(self.lane, run);
-                are_all_told &= !special.has_missed;
+                options.has_missed_moves = !subscriber.peer.mailbox.push_if_room(self.lane, run);
+                are_all_told &= !options.has_missed_moves;
             }
         }
         are_all_told
     }
 
     /// Hands moves to a subscriber, if it is told of them and has room for them.
-    pub(super) fn hand_moves(&self, batch: &Batch, from: u64, peer: &Peer, special: Option<&mut Special>) {
-        if let Some(special) = special
-            && special.is_witness
-            && !special.has_missed
+    pub(super) fn hand_out_moves(
+        &self,
+        batch: &PendingRow,
+        from: u64,
+        peer: &Peer,
+        options: Option<&mut SubscriberOptions>,
+    ) {
+        if let Some(options) = options
+            && options.observes_members
+            && !options.has_missed_moves
             && let Ok(from) = u32::try_from(from)
             && let Some(run) = batch.segment(peer.codec).and_then(|segment| Run::behind(segment, from))
         {
-            special.has_missed = !peer.mailbox.push_spare(self.lane, run);
+            options.has_missed_moves = !peer.mailbox.push_if_room(self.lane, run);
         }
     }
 
     /// Has those told whose grace passes, if nobody does that already.
-    pub(super) fn watch(self: &Arc<Self>, members: &mut Members) {
+    pub(super) fn schedule_leaves(self: &Arc<Self>, members: &mut Members) {
         // Outside of a runtime, where sessions end with it, there is nobody left to be told.
         if let (false, Some(_), Ok(runtime)) =
-            (members.is_watched, members.next_expiry(), Handle::try_current())
+            (members.is_scheduled, members.next_expiry(), Handle::try_current())
         {
-            members.is_watched = true;
-            runtime.spawn(tell_leaves(Arc::downgrade(self)));
+            members.is_scheduled = true;
+            runtime.spawn(notify_leaves(Arc::downgrade(self)));
         }
     }
 
     /// Tells who has left for good. Gives the next moment to look again; none where nobody is leaving.
-    fn tell_leaves(self: &Arc<Self>) -> Option<Instant> {
+    fn notify_leaves(self: &Arc<Self>) -> Option<Instant> {
         let mut state = self.state.lock();
         let members = state.members.as_mut()?;
         let left = members.expire(Instant::now());
         let next = members.next_expiry();
-        members.is_watched = next.is_some();
+        members.is_scheduled = next.is_some();
         for member in left {
-            self.tell(&mut state, Move { member, place: None });
+            self.notify_move(&mut state, MemberMove { member, place: None });
         }
         next
     }
@@ -136,17 +143,17 @@ impl Channel {
 }
 
 /// Waits until graces pass, as long as somebody is leaving and the channel is there.
-async fn tell_leaves(channel: Weak<Channel>) {
-    while let Some(next) = channel.upgrade().and_then(|channel| channel.tell_leaves()) {
+async fn notify_leaves(channel: Weak<Channel>) {
+    while let Some(next) = channel.upgrade().and_then(|channel| channel.notify_leaves()) {
         sleep_until(next).await;
     }
 }
 
 /// Tells what has waited, as long as there may be something.
-async fn tell_untold(channel: Weak<Channel>) {
+async fn notify_queued(channel: Weak<Channel>) {
     loop {
-        sleep(TURN).await;
-        if !channel.upgrade().is_some_and(|channel| channel.tell_untold()) {
+        sleep(NOTIFY_INTERVAL).await;
+        if !channel.upgrade().is_some_and(|channel| channel.notify_queued()) {
             return;
         }
     }

@@ -1,11 +1,11 @@
-//! Who is in a channel.
+//! PresentMember is in a channel.
 
 use std::cmp::Ordering;
 use std::collections::{BinaryHeap, HashSet};
 
 use wirehub_common::frame::Member;
 
-use super::{Channel, State};
+use super::{Channel, ChannelState};
 use crate::hub::SessionId;
 
 /// A page of a channel's members.
@@ -19,7 +19,7 @@ pub struct MemberPage {
 }
 
 impl Channel {
-    /// Who is in the channel: the sessions that are subscribed, and the last ones of users whose leaving is not told yet. At most
+    /// PresentMember is in the channel: the sessions that are subscribed, and the last ones of users whose leaving is not told yet. At most
     /// so many, and those behind a session.
     pub(crate) fn members(&self, after: Option<SessionId>, most: usize) -> MemberPage {
         let state = self.state.lock();
@@ -37,16 +37,16 @@ impl Channel {
             }
         };
         for subscriber in state.subscribers() {
-            add(subscriber.peer.id, Who::Here(&subscriber.peer));
+            add(subscriber.peer.id, PresentMember::Here(&subscriber.peer));
         }
         for member in state.leaving() {
             if let Ok(id) = member.session.parse() {
-                add(id, Who::Leaving(member));
+                add(id, PresentMember::Leaving(member));
             }
         }
         let shown = first.into_sorted_vec().into_iter().map(|ById(_, who)| match who {
-            Who::Here(peer) => peer.shown(),
-            Who::Leaving(member) => member.clone(),
+            PresentMember::Here(peer) => peer.shown(),
+            PresentMember::Leaving(member) => member.clone(),
         });
         MemberPage { members: shown.collect(), more }
     }
@@ -69,18 +69,18 @@ impl Channel {
     }
 }
 
-impl State {
+impl ChannelState {
     fn leaving(&self) -> impl Iterator<Item = &Member> {
         self.members.iter().flat_map(|members| members.leaving()).map(|(member, _)| member)
     }
 }
 
-enum Who<'a> {
+enum PresentMember<'a> {
     Here(&'a crate::hub::sessions::Peer),
     Leaving(&'a Member),
 }
 
-struct ById<'a>(SessionId, Who<'a>);
+struct ById<'a>(SessionId, PresentMember<'a>);
 
 impl Ord for ById<'_> {
     fn cmp(&self, other: &Self) -> Ordering {

@@ -3,11 +3,11 @@
 use bytes::Bytes;
 use wirehub_common::Codec;
 
-use super::{Answers, Entry, Lane, Lanes, cost};
-use crate::account::less;
+use super::{AnswerBytes, Lane, Lanes, QueuedItem, cost};
+use crate::account::subtract;
 
 /// A WebSocket message that is being put together.
-pub(super) struct Batch<'a> {
+pub(super) struct OutgoingBatch<'a> {
     pub(super) codec: Codec,
     pub(super) room: usize,
     /// How many bytes it has.
@@ -15,11 +15,11 @@ pub(super) struct Batch<'a> {
     /// How many bytes the queue has less.
     pub(super) bytes: usize,
     pub(super) droppable: usize,
-    pub(super) answers: Answers,
+    pub(super) answers: AnswerBytes,
     pub(super) take: &'a mut dyn FnMut(Bytes),
 }
 
-impl Batch<'_> {
+impl OutgoingBatch<'_> {
     /// Takes frames by rank, of each lane up to the first that there is no room for. Where a frame is under way in parts half of
     /// the room is for those: neither waits for the other's end. Where both answers and urgent frames wait each has half: a
     /// client that asks all the time puts off no alarm.
@@ -36,9 +36,9 @@ impl Batch<'_> {
             while lane.unsent.is_empty()
                 && let Some(entry) = lane.entries.front_mut()
             {
-                let is_droppable = matches!(entry, Entry::Droppable(..));
+                let is_droppable = matches!(entry, QueuedItem::Droppable(..));
                 let is_answer = entry.is_answer();
-                let Some(run) = entry.ready() else {
+                let Some(run) = entry.current_run() else {
                     // A slot that is empty.
                     lane.entries.pop_front();
                     continue;
@@ -55,8 +55,8 @@ impl Batch<'_> {
                     self.taken = self.taken.saturating_add(bytes.len());
                     (self.take)(bytes);
                 }
-                let gone = less(before, cost(run));
-                let sent = less(gone, lane.unsent.len());
+                let gone = subtract(before, cost(run));
+                let sent = subtract(gone, lane.unsent.len());
                 self.bytes = self.bytes.saturating_add(sent);
                 if is_droppable {
                     self.droppable = self.droppable.saturating_add(gone);
@@ -82,7 +82,7 @@ impl Batch<'_> {
             }
             let before = lane.unsent.len();
             let (head, data) = self.codec.cut_part(stream, &mut lane.unsent, share);
-            let sent = less(before, lane.unsent.len());
+            let sent = subtract(before, lane.unsent.len());
             self.bytes = self.bytes.saturating_add(sent);
             if lane.is_answer {
                 self.answers.add(stream == Lane::Bulk as u32, sent);

@@ -145,11 +145,11 @@ fn answers_take_no_room_from_publications() {
     assert!(queue.push_run(Lane::Normal, run("0123456789"), 200, &mut dropped));
     assert!(queue.push_droppable(Lane::Normal, run("droppable"), None, 200, &mut dropped));
     assert!(dropped.is_empty());
-    let slot = Arc::new(Slot::default());
+    let slot = Arc::new(LatestSlot::default());
     assert!(queue.push_latest(Lane::Urgent, &slot, run("1"), None, 1000, &mut dropped));
     assert_eq!(queue.bulk_answers(), 1);
     while !taken_within(&mut queue, 16_384).is_empty() {
-        assert_eq!(queue.published(), 0, "they go first");
+        assert_eq!(queue.published_bytes(), 0, "they go first");
     }
     assert_eq!((queue.bytes, queue.droppable, queue.all_answers(), queue.bulk_answers()), (0, 0, 0, 0));
 }
@@ -238,7 +238,7 @@ fn what_may_be_dropped_is_where_others_have_taken_the_room() {
 #[test]
 fn the_latest_takes_the_turn_of_the_one_before() {
     let (mut queue, mut dropped) = (Queue::default(), Dropped::default());
-    let slot = Arc::new(Slot::default());
+    let slot = Arc::new(LatestSlot::default());
     assert!(queue.push_latest(Lane::Normal, &slot, run("1"), None, 1000, &mut dropped));
     push(&mut queue, Lane::Normal, "other");
     assert!(!queue.push_latest(Lane::Normal, &slot, run("two"), None, 1000, &mut dropped));
@@ -252,7 +252,7 @@ fn the_latest_takes_the_turn_of_the_one_before() {
 fn the_latest_that_is_too_large_for_the_queue_is_dropped_and_the_next_one_is_not() {
     let limit = 400;
     let (mut queue, mut dropped) = (Queue::default(), Dropped::default());
-    let (slot, other) = (Arc::new(Slot::default()), Arc::new(Slot::default()));
+    let (slot, other) = (Arc::new(LatestSlot::default()), Arc::new(LatestSlot::default()));
     let channel = ChannelName::new("a").unwrap();
     let long = || Run::of(vec![0; 180].into());
     assert!(queue.push_latest(Lane::Normal, &slot, run("1"), Some(&channel), limit, &mut dropped));
@@ -269,14 +269,14 @@ fn the_latest_that_is_too_large_for_the_queue_is_dropped_and_the_next_one_is_not
 #[test]
 fn the_bytes_of_the_latest_are_those_of_what_waits_there_however_often_it_was_replaced() {
     let (mut queue, mut dropped) = (Queue::default(), Dropped::default());
-    let slots = [(); 2].map(|()| Arc::new(Slot::default()));
+    let slots = [(); 2].map(|()| Arc::new(LatestSlot::default()));
     let frames: [&'static str; 5] = ["12345", "1", "1234567890", "12", "123"];
     for (step, text) in frames.into_iter().enumerate() {
         for slot in &slots {
             let is_new = queue.push_latest(Lane::Normal, slot, run(text), None, 1000, &mut dropped);
             assert_eq!(is_new, step == 0, "{text:?}");
         }
-        assert_eq!((queue.bytes(), queue.kept_bytes()), (2 * cost(&run(text)), 2 * cost(&run(text))));
+        assert_eq!((queue.bytes(), queue.undroppable_bytes()), (2 * cost(&run(text)), 2 * cost(&run(text))));
     }
     let mut one = || taken_within(&mut queue, 3).iter().map(Bytes::len).sum::<usize>();
     assert_eq!(one(), 3);
@@ -291,13 +291,13 @@ fn the_bytes_of_the_latest_are_those_of_what_waits_there_however_often_it_was_re
 fn a_gap_is_told_behind_what_is_under_way_and_once_before_what_is_behind_it() {
     let (mut queue, mut dropped) = (Queue::default(), Dropped::default());
     let (a, b) = (ChannelName::new("a").unwrap(), ChannelName::new("b").unwrap());
-    let slot = Arc::new(Slot::default());
+    let slot = Arc::new(LatestSlot::default());
     push(&mut queue, Lane::Normal, large(40_000));
     taken_within(&mut queue, 16_384);
     assert!(queue.push_latest(Lane::Normal, &slot, run("newest"), Some(&a), 1 << 20, &mut dropped));
     for _ in 0..2 {
-        queue.tell_gap(Lane::Normal, &a, frame("gap"));
-        queue.tell_gap(Lane::Normal, &b, frame("other"));
+        queue.report_gap(Lane::Normal, &a, frame("gap"));
+        queue.report_gap(Lane::Normal, &b, frame("other"));
     }
     let mut whole = Vec::new();
     loop {
@@ -312,7 +312,7 @@ fn a_gap_is_told_behind_what_is_under_way_and_once_before_what_is_behind_it() {
     }
     assert_eq!(whole.concat(), *b"gapothernewest");
     assert_eq!((queue.bytes, queue.all_answers()), (0, 0));
-    queue.tell_gap(Lane::Normal, &a, frame("gap"));
+    queue.report_gap(Lane::Normal, &a, frame("gap"));
     assert_eq!(taken(&mut queue), ["gap"]);
     assert_eq!(queue.bytes, 0);
 }

@@ -24,7 +24,7 @@ impl Engine for LateEngine {
         self.memory.idempotency()
     }
 
-    fn publish(&self, publish: engine::Publish) -> engine::EngineFuture<Option<Position>> {
+    fn publish(&self, publish: engine::EnginePublish) -> engine::EngineFuture<Option<Position>> {
         self.memory.publish(publish)
     }
 

@@ -321,7 +321,7 @@ fn after_the_end_nothing_is_kept_of_what_comes_and_the_close_is_still_found() {
         };
         assert_eq!(read(&mut reader, first), []);
         assert_eq!(reader.frames.collected_capacity() > 0, begun > 0);
-        reader.keep_nothing();
+        reader.discard_messages();
         assert_eq!(reader.frames.collected_capacity(), 0);
         let found = read(&mut reader, &bytes);
         let [Received::Message(_, one), Received::Message(_, other), Received::Close(_)] = &found[..] else {

@@ -9,10 +9,10 @@ use wirehub_common::{ChannelName, Codec};
 use super::*;
 use crate::SessionId;
 use crate::counters::Count;
-use crate::hub::channel::{Entrant, Place};
+use crate::hub::channel::{NewSubscriber, Place};
 use crate::hub::sessions::Identity;
 use crate::namespace::Namespace;
-use crate::session::mailbox::{Look, Mailbox, Taken};
+use crate::session::mailbox::{Mailbox, TakenBatch, TurnReason};
 use crate::session::queue::Lane;
 
 const GRACE: Duration = Duration::from_secs(5);
@@ -29,13 +29,15 @@ fn peer(user: &str, queue_bytes: usize) -> Arc<Peer> {
 }
 
 fn enter(room: &Arc<Channel>, peer: &Arc<Peer>) -> Place {
-    room.enter(Entrant { peer, is_witness: true }, None, false).unwrap()
+    room.enter(NewSubscriber { peer, observes_members: true }, None, false).unwrap()
 }
 
 /// What the session is told, as its client sees it: `+ann`, `-ann`, or the session of who has no name.
 fn told(peer: &Peer) -> Vec<String> {
     let mut bytes = Vec::new();
-    while peer.mailbox.take_batch(Codec::Protobuf, 1 << 20, &mut |piece| bytes.push(piece)) == Taken::Some {}
+    while peer.mailbox.take_batch(Codec::Protobuf, 1 << 20, &mut |piece| bytes.push(piece))
+        == TakenBatch::More
+    {}
     let name = |Movement { member, .. }: Movement| {
         if member.user.is_empty() { member.session } else { member.user }
     };
@@ -50,9 +52,9 @@ fn told(peer: &Peer) -> Vec<String> {
 }
 
 fn ending(peer: &Peer) -> Option<CloseCode> {
-    match peer.mailbox.look(&Context::from_waker(Waker::noop())) {
-        Look::All(mail) => mail.and_then(|mail| mail.ending).map(|ending| ending.code),
-        Look::Frames => None,
+    match peer.mailbox.begin_turn(&Context::from_waker(Waker::noop())) {
+        TurnReason::Everything(mail) => mail.and_then(|mail| mail.ending).map(|ending| ending.code),
+        TurnReason::Frames => None,
     }
 }
 
@@ -89,7 +91,7 @@ async fn who_comes_and_goes_all_the_time_ends_nobody_and_is_hardly_told() {
     for reader in &readers {
         enter(&room, reader);
     }
-    pass(TURN).await;
+    pass(NOTIFY_INTERVAL).await;
     for reader in &readers {
         told(reader);
     }
@@ -98,15 +100,15 @@ async fn who_comes_and_goes_all_the_time_ends_nobody_and_is_hardly_told() {
         let place = enter(&room, &restless);
         room.leave(place, None);
         if step % 1000 == 0 {
-            pass(TURN).await;
+            pass(NOTIFY_INTERVAL).await;
         }
     }
-    pass(TURN).await;
+    pass(NOTIFY_INTERVAL).await;
     for reader in &readers {
         assert_eq!(ending(reader), None);
     }
     let mut heard: Vec<_> = readers.iter().map(|reader| told(reader)).collect();
-    pass(TURN).await;
+    pass(NOTIFY_INTERVAL).await;
     for (reader, heard) in readers.iter().zip(&mut heard) {
         heard.extend(told(reader));
         assert!(heard.len() < 300, "{} moves are told", heard.len());
@@ -121,21 +123,21 @@ async fn who_has_no_room_is_not_told_and_then_told_to_ask() {
     let (slow, fast) = (peer("slow", 10_000), peer("fast", 10_000));
     enter(&room, &slow);
     enter(&room, &fast);
-    pass(TURN).await;
+    pass(NOTIFY_INTERVAL).await;
     assert_eq!((told(&slow), told(&fast)), (vec!["+fast".to_owned()], vec![]));
     slow.mailbox.push(Lane::Normal, vec![0; 9000].into());
     let places: Vec<_> = ["ann", "bob", "eve"].map(|name| enter(&room, &peer(name, 1000))).into();
     for _ in 0..10 {
-        pass(TURN).await;
+        pass(NOTIFY_INTERVAL).await;
         assert_eq!(ending(&slow), None);
     }
     assert_eq!(told(&fast), ["+ann", "+bob", "+eve"]);
     let mut taken = 0;
-    while slow.mailbox.take_batch(Codec::Protobuf, 1 << 20, &mut |piece| taken += piece.len()) == Taken::Some
-    {
-    }
+    while slow.mailbox.take_batch(Codec::Protobuf, 1 << 20, &mut |piece| taken += piece.len())
+        == TakenBatch::More
+    {}
     assert_eq!(taken, 9000, "there was no room for more");
-    pass(TURN).await;
+    pass(NOTIFY_INTERVAL).await;
     assert_eq!(told(&slow), ["-"], "it does not know who is there");
     room.leave(places[0], None);
     assert_eq!(told(&slow), ["-ann"], "and is told again");
@@ -153,7 +155,7 @@ async fn nobody_is_told_of_their_own_session_however_late() {
     pass(Duration::ZERO).await;
     assert_eq!(told(&witness).len(), 99, "its own coming was the first; the others wait");
     others.iter().for_each(|other| drop(told(other)));
-    pass(TURN).await;
+    pass(NOTIFY_INTERVAL).await;
     let late = told(&witness);
     assert_eq!(late.last().unwrap(), "+299");
     for other in others.iter().rev().take(50) {

@@ -7,12 +7,12 @@ use wirehub_common::ChannelName;
 use crate::SessionId;
 
 #[derive(Debug, Default)]
-pub(super) struct NotSubscribed {
+pub(super) struct RefusedSubscriptions {
     first: Option<(ChannelName, String)>,
     more: usize,
 }
 
-impl NotSubscribed {
+impl RefusedSubscriptions {
     pub(super) fn note(&mut self, channel: &ChannelName, why: impl fmt::Display) {
         if self.first.is_none() {
             self.first = Some((channel.clone(), why.to_string()));
@@ -22,14 +22,14 @@ impl NotSubscribed {
     }
 
     /// Tells the log, if there is anything to tell.
-    pub(super) fn tell(self, session: SessionId) {
+    pub(super) fn log(self, session: SessionId) {
         if self.first.is_some() {
             tracing::warn!(%session, "{self}");
         }
     }
 }
 
-impl fmt::Display for NotSubscribed {
+impl fmt::Display for RefusedSubscriptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some((channel, why)) = &self.first else { return Ok(()) };
         write!(f, "the session can't be subscribed to {channel}: {why}")?;
@@ -43,7 +43,7 @@ mod tests {
 
     #[test]
     fn ten_thousand_channels_are_told_in_one_line() {
-        let mut refused = NotSubscribed::default();
+        let mut refused = RefusedSubscriptions::default();
         assert_eq!(refused.to_string(), "");
         for number in 0..10_000 {
             let channel = ChannelName::new(&format!("news:{number}")).unwrap();

@@ -8,8 +8,8 @@ use wirehub_common::Limits;
 use wirehub_common::code::CloseCode;
 use wirehub_common::frame::{Disconnect, Push, ServerFrame};
 
-use super::End;
-use super::mailbox::{Ending, Taken};
+use super::SessionEnd;
+use super::mailbox::{Ending, TakenBatch};
 use crate::Hub;
 use crate::hub::connections::Phase;
 use crate::hub::sessions::Peer;
@@ -19,27 +19,27 @@ use crate::socket::{Fault, Incoming, Kind, Socket};
 pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Parts from the client, as the end of its session asks for.
-pub(super) async fn part<S: AsyncRead + AsyncWrite + Unpin>(
-    end: End,
+pub(super) async fn run<S: AsyncRead + AsyncWrite + Unpin>(
+    end: SessionEnd,
     peer: &Peer,
     hub: &Hub,
     socket: &mut Socket<S>,
 ) {
-    let parting = async {
+    let closing = async {
         match end {
-            End::Ending(ending) => {
+            SessionEnd::Ending(ending) => {
                 flush_all(&ending, peer, socket).await?;
                 close(ending.code, &ending.reason, socket).await
             }
-            End::Violation(code, reason) => fail(code, &reason, socket).await,
-            End::Closed => poll_fn(|cx| socket.poll_flush(cx)).await,
-            End::Gone => Ok(()),
+            SessionEnd::Violation(code, reason) => fail(code, &reason, socket).await,
+            SessionEnd::Closed => poll_fn(|cx| socket.poll_flush(cx)).await,
+            SessionEnd::Gone => Ok(()),
         }
     };
     tokio::select! {
         biased;
         // However it ended: the socket is dropped next.
-        _ = tokio::time::timeout(CLOSE_TIMEOUT, parting) => {}
+        _ = tokio::time::timeout(CLOSE_TIMEOUT, closing) => {}
         () = hub.connections().reached(Phase::Stopped) => {}
     }
 }
@@ -78,11 +78,11 @@ async fn flush_all<S: AsyncRead + AsyncWrite + Unpin>(
         poll_fn(|cx| socket.poll_flush(cx)).await?;
         let taken = socket.queue(kind, |take| peer.mailbox.take_batch(peer.codec, Limits::BATCH_BYTES, take));
         // Of a gap nobody hears any more: the client comes back.
-        if taken == Taken::Nothing {
+        if taken == TakenBatch::Empty {
             break;
         }
     }
-    if let Some(retry_after) = ending.farewell {
+    if let Some(retry_after) = ending.disconnect_push {
         let disconnect = Disconnect { code: ending.code, reason: ending.reason.clone().into(), retry_after };
         let frame = peer.codec.encode_frame(&ServerFrame::Push(Push::Disconnect(disconnect)));
         socket.queue(kind, |take| take(frame));

@@ -10,7 +10,7 @@ use crate::auth::Rights;
 
 /// By a token, by a bound on what sessions may do, or because there is more to say than there is room for.
 #[derive(Default)]
-pub(super) struct Extras {
+pub(super) struct OptionalState {
     pub(super) rights: Rights,
     /// The alarms of before that are still to be sent, by their numbers.
     pub(super) alarms: Option<Range<u64>>,
@@ -28,7 +28,7 @@ pub(super) struct Extras {
     pub(super) stopping: Option<Ending>,
 }
 
-impl Extras {
+impl OptionalState {
     /// Whether the session takes nothing on any more, and ends once its calls have.
     pub(super) fn is_stopping(&self) -> bool {
         self.stopping.is_some()

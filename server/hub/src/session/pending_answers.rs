@@ -20,7 +20,7 @@ use crate::engine::EngineError;
 
 /// What is waited for.
 #[derive(Default)]
-pub(super) struct Waiting {
+pub(super) struct PendingAnswers {
     answers: FuturesUnordered<BoxFuture<'static, Then>>,
     /// Most hubs have no hooks to decide.
     pub(super) decisions: Option<Box<Decisions>>,
@@ -29,7 +29,7 @@ pub(super) struct Waiting {
 /// What a session does once an answer is there.
 type Then = Box<dyn FnOnce(&mut Session) + Send>;
 
-impl Waiting {
+impl PendingAnswers {
     /// Whether nothing is waited for.
     pub(super) fn is_empty(&self) -> bool {
         self.answers.is_empty()
@@ -57,7 +57,7 @@ impl Session {
             Poll::Pending => {
                 let answered =
                     answer.map(|value| Box::new(move |session: &mut Self| then(session, value)) as Then);
-                self.waiting.get_or_insert_default().answers.push(answered.boxed());
+                self.pending_answers.get_or_insert_default().answers.push(answered.boxed());
             }
         }
     }
@@ -65,7 +65,7 @@ impl Session {
     /// Goes on with what has been answered meanwhile. Says whether anything was.
     pub(super) fn poll_waiting(&mut self, cx: &mut Context<'_>) -> bool {
         let mut has_answers = false;
-        while let Some(waiting) = &mut self.waiting {
+        while let Some(waiting) = &mut self.pending_answers {
             let Poll::Ready(Some(then)) = waiting.answers.poll_next_unpin(cx) else { break };
             then(self);
             has_answers = true;
@@ -75,7 +75,7 @@ impl Session {
 }
 
 /// What a hook answers. One that hangs or panics fails this one command.
-pub(super) async fn asked<T>(hook: impl Future<Output = T>) -> Result<T, ErrorInfo> {
+pub(super) async fn await_hook<T>(hook: impl Future<Output = T>) -> Result<T, ErrorInfo> {
     match timeout(HOOK_TIMEOUT, AssertUnwindSafe(hook).catch_unwind()).await {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(_)) => {
@@ -90,7 +90,7 @@ pub(super) async fn asked<T>(hook: impl Future<Output = T>) -> Result<T, ErrorIn
 }
 
 /// What a client is told where the engine failed.
-pub(super) fn failed(error: &EngineError) -> ErrorInfo {
+pub(super) fn engine_failure(error: &EngineError) -> ErrorInfo {
     tracing::error!("{error}");
     ErrorInfo::from_code(ErrorCode::INTERNAL)
 }

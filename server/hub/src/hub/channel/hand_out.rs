@@ -1,0 +1,288 @@
+//! The hand-out of a channel's frames: rows of frames on their way into the subscribers' queues.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::Poll;
+
+use wirehub_common::Codec;
+
+use super::{CatchingUp, Channel, ChannelState, Place, Subscriber};
+use crate::hub::segment::{Row, Run, Segment};
+use crate::hub::shared_frame::SharedFrame;
+use crate::namespace::Overflow;
+
+/// Frames for the same audience, in a row.
+pub(super) struct PendingRow {
+    pub(super) audience: FrameAudience,
+    /// How many frames there were before.
+    pub(super) first: u64,
+    pub(super) frames: u32,
+    /// The offset of the first one, where they have offsets; those of the others follow.
+    pub(super) offset: u64,
+    pub(super) rows: Rows,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum FrameAudience {
+    All,
+    /// Those who are told who comes and goes.
+    MemberObservers,
+}
+
+pub(super) enum Rows {
+    Open([Row; CODECS]),
+    Closed([Option<Arc<Segment>>; CODECS]),
+}
+
+pub(super) const CODECS: usize = 2;
+
+/// So many subscribers are served at once by whoever publishes; for more a task is cheaper than what it saves.
+const DIRECT_SUBSCRIBERS: usize = 16;
+
+/// How many subscribers are served before they, and others, have their turn. No more than a worker of the runtime keeps in its
+/// own queue, and few enough that what was touched in serving them is still near when their tasks write.
+const HAND_OUT_PIECE: usize = 128;
+
+/// How many bytes may wait to be handed out; beyond, whoever publishes hands them out.
+const BACKLOG_BYTES: usize = 1024 * 1024;
+
+/// A row has no more bytes, unless a single frame has: so a queue that holds its last frame holds on to no more than that.
+const ROW_BYTES: usize = 64 * 1024;
+
+impl Channel {
+    /// Writes a frame into the row, and sees to it that it is handed out.
+    pub(super) fn append(
+        self: &Arc<Self>,
+        state: &mut ChannelState,
+        audience: FrameAudience,
+        offset: u64,
+        frame: &mut SharedFrame,
+    ) {
+        if self.len() == 0 {
+            return;
+        }
+        let codecs = state.codecs;
+        let first = state.frames;
+        state.frames = first.saturating_add(1);
+        if !state.pending_rows.back().is_some_and(|batch| batch.takes(audience, offset)) {
+            close(&mut state.pending_rows);
+            state.pending_rows.push_back(PendingRow {
+                audience,
+                first,
+                frames: 0,
+                offset,
+                rows: Rows::default(),
+            });
+        }
+        let mut come = 0_usize;
+        if let Some(batch) = state.pending_rows.back_mut() {
+            let before = batch.bytes();
+            batch.push(codecs, frame);
+            come = batch.bytes().saturating_sub(before);
+        }
+        let is_first = state.pending_rows.len() == 1 && state.cursor == 0;
+        if self.len() <= DIRECT_SUBSCRIBERS && is_first {
+            self.hand_all_out(state);
+            return;
+        }
+        if state.backlog() > BACKLOG_BYTES {
+            // A publisher that is faster than the hand-out hands out as much as it adds.
+            let first = state.pending_rows.front().map_or(0, PendingRow::bytes);
+            let share = come.saturating_mul(state.places.len()).checked_div(first).unwrap_or_default();
+            self.hand_out(state, share.max(HAND_OUT_PIECE));
+        }
+        if !state.is_scheduled && !state.pending_rows.is_empty() {
+            match &state.runtime {
+                Some(runtime) => {
+                    runtime.spawn(hand_out_all(Arc::clone(self)));
+                    state.is_scheduled = true;
+                }
+                None => self.hand_all_out(state),
+            }
+        }
+    }
+
+    /// Hands all that there is to all subscribers.
+    fn hand_all_out(&self, state: &mut ChannelState) {
+        while !state.pending_rows.is_empty() {
+            self.hand_out(state, usize::MAX);
+        }
+    }
+
+    /// Hands the first batch to so many more subscribers.
+    fn hand_out(&self, state: &mut ChannelState, most: usize) {
+        let ChannelState { places, pending_rows, cursor, .. } = state;
+        let Some(batch) = pending_rows.front_mut() else { return };
+        batch.close();
+        let mut deliveries = 0_usize;
+        let rest = places.get_mut(*cursor..).unwrap_or_default();
+        let piece = rest.len().min(most);
+        for subscriber in rest.iter_mut().take(piece).flatten() {
+            deliveries = deliveries.saturating_add(self.hand(batch, subscriber));
+        }
+        self.deliveries.add(deliveries as u64);
+        *cursor = cursor.saturating_add(piece);
+        if *cursor >= places.len() {
+            *cursor = 0;
+            pending_rows.pop_front();
+        }
+    }
+
+    /// Hands a batch to a subscriber, as far as it is for it. Says how many frames went into its queue.
+    fn hand(&self, batch: &PendingRow, subscriber: &mut Subscriber) -> usize {
+        let Subscriber { peer, served, options } = subscriber;
+        let mut from = served.saturating_sub(batch.first);
+        let options = options.as_deref_mut();
+        if batch.audience == FrameAudience::MemberObservers {
+            self.hand_out_moves(batch, from, peer, options);
+            return 0;
+        }
+        let mut slot = None;
+        if let Some(options) = options {
+            slot = options.slot.as_ref();
+            match options.catching_up {
+                Some(CatchingUp::Reading) => return 0,
+                Some(CatchingUp::Behind(offset)) if batch.offset > 0 => {
+                    from = from.max(offset.saturating_add(1).saturating_sub(batch.offset));
+                    if from < batch.frames.into() {
+                        options.catching_up = None;
+                    }
+                }
+                _ => {}
+            }
+        }
+        let Ok(from) = u32::try_from(from) else { return 0 };
+        let Some(run) = batch.segment(peer.codec).and_then(|segment| Run::behind(segment, from)) else {
+            return 0;
+        };
+        let frames = run.frames();
+        let queued = (batch.offset == 0).then_some(&self.name);
+        let is_queued = match (slot, self.overflow) {
+            (Some(slot), _) => return peer.mailbox.push_latest(self.lane, slot, run.last(), queued).into(),
+            (None, Overflow::DropOldest) => peer.mailbox.push_droppable(self.lane, run, queued),
+            (None, _) => {
+                peer.mailbox.push_run(self.lane, run);
+                true
+            }
+        };
+        if is_queued { frames } else { 0 }
+    }
+
+    /// Hands a subscriber all that is there for it, before the others' turn.
+    pub(super) fn catch_up_queue(&self, state: &mut ChannelState, place: Place) {
+        let frames = state.frames;
+        let is_behind = place.0 as usize >= state.cursor;
+        let ChannelState { places, pending_rows, .. } = state;
+        let Some(Some(subscriber)) = places.get_mut(place.0 as usize) else { return };
+        let mut deliveries = 0_usize;
+        for (index, batch) in pending_rows.iter_mut().enumerate() {
+            if index > 0 || is_behind {
+                batch.close();
+                deliveries = deliveries.saturating_add(self.hand(batch, subscriber));
+            }
+        }
+        subscriber.served = frames;
+        self.deliveries.add(deliveries as u64);
+    }
+}
+
+impl ChannelState {
+    /// How many bytes wait to be handed out.
+    fn backlog(&self) -> usize {
+        self.pending_rows.iter().map(PendingRow::bytes).fold(0, usize::saturating_add)
+    }
+}
+
+/// Hands out what is published, piece by piece, until there is nothing more.
+///
+/// It goes behind all other tasks after each piece, and at first: so those who were served have written before the next row
+/// begins, in which everything goes that is published meanwhile.
+async fn hand_out_all(channel: Arc<Channel>) {
+    loop {
+        go_behind_others().await;
+        let mut state = channel.state.lock();
+        channel.hand_out(&mut state, HAND_OUT_PIECE);
+        if state.pending_rows.is_empty() {
+            state.is_scheduled = false;
+            return;
+        }
+    }
+}
+
+/// Lets those tasks run that are woken already. What [`yield_now`](tokio::task::yield_now) lets run is what comes from the
+/// system; then its task is the first of all.
+async fn go_behind_others() {
+    let mut has_gone = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut has_gone, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+pub(super) fn close(pending_rows: &mut VecDeque<PendingRow>) {
+    if let Some(batch) = pending_rows.back_mut() {
+        batch.close();
+    }
+}
+
+impl PendingRow {
+    /// Whether another frame can go into its row.
+    fn takes(&self, audience: FrameAudience, offset: u64) -> bool {
+        let follows = match self.offset {
+            0 => offset == 0,
+            first => first.saturating_add(self.frames.into()) == offset,
+        };
+        matches!(self.rows, Rows::Open(_)) && self.audience == audience && follows && self.bytes() < ROW_BYTES
+    }
+
+    fn push(&mut self, codecs: [usize; CODECS], frame: &mut SharedFrame) {
+        self.frames = self.frames.saturating_add(1);
+        let Rows::Open(rows) = &mut self.rows else { return };
+        for ((row, count), codec) in rows.iter_mut().zip(codecs).zip([Codec::Protobuf, Codec::Json]) {
+            if count > 0 {
+                row.push(frame.bytes(codec));
+            }
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        match &self.rows {
+            Rows::Open(rows) => rows.iter().map(Row::bytes).fold(0, usize::max),
+            Rows::Closed(segments) => {
+                segments.iter().flatten().map(|segment| segment.bytes()).fold(0, usize::max)
+            }
+        }
+    }
+
+    fn close(&mut self) {
+        if let Rows::Open(rows) = &mut self.rows {
+            let segments = std::mem::take(rows).map(|row| (row.bytes() > 0).then(|| row.finish()));
+            self.rows = Rows::Closed(segments);
+        }
+    }
+
+    pub(super) fn segment(&self, codec: Codec) -> Option<&Arc<Segment>> {
+        match &self.rows {
+            Rows::Open(_) => None,
+            Rows::Closed(segments) => segments.get(codec_index(codec))?.as_ref(),
+        }
+    }
+}
+
+impl Default for Rows {
+    fn default() -> Self {
+        Self::Open(Default::default())
+    }
+}
+
+pub(super) fn codec_index(codec: Codec) -> usize {
+    match codec {
+        Codec::Json => 1,
+        _ => 0,
+    }
+}

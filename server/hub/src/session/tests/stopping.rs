@@ -1,0 +1,73 @@
+//! A stop of the hub: calls in flight end first, within the deadline.
+
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_past_its_deadline_cuts_a_close_short() {
+    let client = Client::connect(Builder::open(), 64).await;
+    client.hub.publish_raw(&a(), Payload::bytes(vec![0; 1000])).unwrap();
+    client.hub.shutdown(Duration::from_secs(2)).await;
+    client.session.await.unwrap();
+    assert_eq!(client.start.elapsed().as_secs(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_waits_for_the_calls_in_flight_and_refuses_what_comes_then() {
+    let finish = Arc::new(tokio::sync::Notify::new());
+    let hub = {
+        let finish = Arc::clone(&finish);
+        Builder::open().call_any("slow".parse().unwrap(), move |_, call| {
+            let finish = Arc::clone(&finish);
+            async move {
+                finish.notified().await;
+                Ok(call.payload)
+            }
+        })
+    };
+    let mut client = Client::connect(hub, 1024).await;
+    client
+        .send(Request::Call(Call { name: "slow".into(), payload: Payload::json("1"), key: String::new() }))
+        .await;
+    tokio::task::yield_now().await;
+    let stop = {
+        let hub = client.hub.clone();
+        tokio::spawn(async move { hub.shutdown(Duration::from_secs(30)).await })
+    };
+    tokio::task::yield_now().await;
+    client
+        .send(Request::Publish(Publish { channel: a(), payload: Payload::json("1"), key: String::new() }))
+        .await;
+    let ServerFrame::Reply(Reply { result: Err(error), .. }) = client.frame().await else {
+        panic!("no error")
+    };
+    assert_eq!((error.code, error.temporary), (ErrorCode::UNAVAILABLE, true));
+    assert_eq!(client.start.elapsed(), Duration::ZERO);
+    finish.notify_one();
+    assert!(matches!(
+        client.frame().await,
+        ServerFrame::Reply(Reply { result: Ok(ReplyBody::Called(_)), .. })
+    ));
+    assert!(matches!(client.frame().await, ServerFrame::Push(Push::Disconnect(_))));
+    assert_eq!(client.close_code().await, 3000);
+    drop(client);
+    stop.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_waits_for_a_call_no_longer_than_its_deadline_and_says_good_bye() {
+    let hub = Builder::open().call_any("never".parse().unwrap(), |_, _| std::future::pending());
+    let mut client = Client::connect(hub, 1024).await;
+    client
+        .send(Request::Call(Call { name: "never".into(), payload: Payload::json("1"), key: String::new() }))
+        .await;
+    tokio::task::yield_now().await;
+    let stop = {
+        let hub = client.hub.clone();
+        tokio::spawn(async move { hub.shutdown(Duration::from_secs(10)).await })
+    };
+    assert!(matches!(client.frame().await, ServerFrame::Push(Push::Disconnect(_))));
+    assert_eq!(client.close_code().await, 3000);
+    assert_eq!(client.elapsed(), Duration::from_secs(9));
+    drop(client);
+    stop.await.unwrap();
+}
