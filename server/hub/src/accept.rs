@@ -128,9 +128,7 @@ impl Hub {
                     self.note_refusal(
                         RefusalReason::Limit,
                         &address,
-                        format_args!(
-                            "{address} has more connections than it may have: the next ones are closed at once"
-                        ),
+                        format_args!("{address} has too many connections: further ones are closed at once"),
                     );
                     return None;
                 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// any other goes on from nothing.
 #[track_caller]
 pub(crate) fn subtract(count: usize, gone: usize) -> usize {
-    debug_assert!(gone <= count, "{gone} are to go of {count}");
+    debug_assert!(gone <= count, "{gone} can't be subtracted from {count}");
     count.saturating_sub(gone)
 }
 
@@ -19,7 +19,7 @@ pub(crate) fn subtract_shared(count: &AtomicUsize, gone: usize) -> usize {
 /// One fewer.
 #[track_caller]
 pub(crate) fn decrement(count: &mut u32) {
-    debug_assert!(*count > 0, "there is none that could go");
+    debug_assert!(*count > 0, "the count is zero already");
     *count = count.saturating_sub(1);
 }
 
@@ -37,7 +37,7 @@ mod tests {
 
     #[test]
     #[cfg(debug_assertions)]
-    #[should_panic(expected = "4 are to go of 3")]
+    #[should_panic(expected = "4 can't be subtracted from 3")]
     fn a_debug_build_stops_where_more_goes_than_there_is() {
         subtract(3, 4);
     }

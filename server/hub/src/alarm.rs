@@ -158,17 +158,17 @@ pub enum AlarmError {
 impl fmt::Display for AlarmError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::TooMany => f.write_str(
-                "as many alarms are active as there may be: withdraw some, or give them a shorter time",
-            ),
-            Self::TooManyRecipients => f.write_str(
-                "an alarm is for 100,000 users at most: raise several, or one for everybody",
-            ),
+            Self::TooMany => {
+                f.write_str("too many alarms are active: withdraw some, or give them a shorter time")
+            }
+            Self::TooManyRecipients => {
+                f.write_str("an alarm is for 100,000 users at most: raise several, or one for everybody")
+            }
             Self::NoRoom => f.write_str(
-                "the alarms that are active take all the memory that there is for them: withdraw some, or raise `alarm_bytes`",
+                "the active alarms use all of their memory: withdraw some, or raise `alarm_bytes`",
             ),
             Self::Payload(error) => fmt::Display::fmt(error, f),
-            Self::Nobody => f.write_str("the alarm is for nobody: name at least one user"),
+            Self::Nobody => f.write_str("the alarm has no recipients: name at least one user"),
             Self::User(error) => fmt::Display::fmt(error, f),
         }
     }

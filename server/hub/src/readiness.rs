@@ -39,9 +39,9 @@ impl Hub {
         let live = self.live();
         let needs = live.needs.iter().chain([&engine]);
         let missing = needs.filter_map(|need| {
-            let checked = guarded("what says whether the server is ready", || (need.check)());
+            let checked = guarded("a readiness check", || (need.check)());
             let why = checked.unwrap_or_else(|_| Err("its check panicked".into())).err()?;
-            tracing::warn!("not ready, for want of {}: {why}", need.name);
+            tracing::warn!("not ready: {} fails: {why}", need.name);
             Some(Arc::clone(&need.name))
         });
         missing.collect()

@@ -84,7 +84,7 @@ impl Refusals {
         match error.code {
             ErrorCode::UNAUTHORIZED | ErrorCode::TOKEN_EXPIRED => {
                 self.count(RefusalReason::Token);
-                self.log_once(&error.message, format_args!("a client is not let in: {}", error.message));
+                self.log_once(&error.message, format_args!("a client is refused: {}", error.message));
             }
             ErrorCode::LIMIT_EXCEEDED => self.count(RefusalReason::Limit),
             _ => {}
@@ -107,7 +107,7 @@ impl Refusals {
         match verdict {
             LogDecision::New | LogDecision::Known => tracing::warn!("{message}"),
             LogDecision::Last => tracing::warn!(
-                "{message}; so many others are refused that they are not logged one by one for an hour: \
+                "{message}; further refusals are not logged for up to an hour, but \
                  wirehub_refusals_total counts them"
             ),
         }

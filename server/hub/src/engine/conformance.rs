@@ -1,4 +1,4 @@
-//! What every engine has to pass: a test for each promise of [`Engine`].
+//! The test suite for engines: one test for each promise of [`Engine`].
 //!
 //! ```
 //! # extern crate wirehub_hub as wirehub_server;
@@ -24,7 +24,7 @@ use wirehub_common::{ChannelName, Payload};
 
 use super::{Delivery, Engine, EnginePublish, History, Locate, Located, ReadHistory};
 
-/// Checks an engine. `make` gives a new one each time, which knows nothing of the others' channels and keys.
+/// Checks an engine. `make` returns a new engine each time, without the channels and keys of earlier ones.
 ///
 /// # Panics
 /// The engine breaks a promise, or fails.
@@ -40,7 +40,7 @@ pub async fn check<E: Engine>(make: impl Fn() -> E) {
     publishers_side_by_side_leave_no_gaps(&Subject::new(make())).await;
 }
 
-/// An engine, and what it delivers.
+/// An engine and its deliveries.
 struct Subject<E> {
     engine: E,
     delivered: Arc<Mutex<Vec<Publication>>>,
@@ -89,7 +89,7 @@ async fn channels_without_history_have_no_offsets(subject: &Subject<impl Engine>
 
 async fn a_repeat_is_not_published_again(subject: &Subject<impl Engine>) {
     let Some(memory) = subject.engine.idempotency() else {
-        // Then each is a publish of its own.
+        // Without keys each publish is separate.
         let first = subject.publish("a", 1, "key").await;
         assert_ne!(subject.publish("a", 2, "key").await, first);
         return;
@@ -102,13 +102,13 @@ async fn a_repeat_is_not_published_again(subject: &Subject<impl Engine>) {
     assert_eq!(subject.publish("a", 4, "").await.offset, 3);
     assert_eq!(subject.publish("a", 5, "").await.offset, 4, "an empty key is none");
     assert_eq!(subject.delivered_in("a"), [(1, 1), (2, 3), (3, 4), (4, 5)]);
-    // Also where the first one has not been answered yet.
+    // This is also true while the first one has no answer yet.
     let answers = (1..=10).map(|number| subject.engine.publish(message("c", number, "key")));
     for answer in join_all(answers).await {
         assert_eq!(answer.expect("the engine works").map(|position| position.offset), Some(1));
     }
     assert_eq!(subject.delivered_in("c"), [(1, 1)]);
-    // And where there is no history.
+    // It is also true without history.
     for number in 1..=2 {
         let publish = EnginePublish { history: None, ..message("d", number, "key") };
         assert_eq!(subject.engine.publish(publish).await.expect("the engine works"), None);
@@ -151,7 +151,7 @@ async fn pages_are_bounded_and_say_that_there_are_more(subject: &Subject<impl En
     for number in 2..=4 {
         subject.publish("a", number, "").await;
     }
-    // Each has one byte of payload.
+    // Each payload has one byte.
     for (limit, bytes, expected, more) in [
         (3, 3, vec![2, 3, 4], false),
         (2, 100, vec![2, 3], true),
@@ -199,7 +199,7 @@ async fn publishers_side_by_side_leave_no_gaps(subject: &Subject<impl Engine>) {
     let publishers = (0..4).map(|publisher| async move {
         for number in 0..50 {
             subject.publish("a", publisher * 100 + number, "").await;
-            // What is recovered is true of one moment.
+            // A recovery describes one moment.
             let since = subject.page("a", None, 0, false).await.expect("history is kept").position;
             if let Some(page) = subject.page("a", Some(since.clone()), 100, false).await {
                 let offsets: Vec<u64> = page.publications.iter().map(|entry| entry.offset).collect();
@@ -227,7 +227,7 @@ impl<E: Engine> Subject<E> {
         Self { engine, delivered }
     }
 
-    /// Publishes a number in a channel that keeps five.
+    /// Publishes a number in a channel with a history of five.
     async fn publish(&self, channel: &str, number: u64, key: &str) -> Position {
         let position = self.engine.publish(message(channel, number, key)).await;
         position.expect("the engine works").expect("the channel keeps history")
@@ -249,7 +249,7 @@ impl<E: Engine> Subject<E> {
         self.engine.history(read).await.expect("the engine works")
     }
 
-    /// Offset and number of what was delivered in a channel.
+    /// The offsets and numbers of the deliveries in a channel.
     fn delivered_in(&self, channel: &str) -> Vec<(u64, u64)> {
         let delivered = self.delivered.lock();
         let of_channel = delivered.iter().filter(|publication| publication.channel.as_str() == channel);
@@ -301,7 +301,7 @@ mod tests {
         check(|| Broken { inner: MemoryEngine::new(), forgets: false }).await;
     }
 
-    /// Answers later; what decides on the order happens at once.
+    /// Answers later, but fixes the order at once.
     #[derive(Debug)]
     struct Late(Arc<MemoryEngine>);
 
@@ -341,7 +341,7 @@ mod tests {
         }
     }
 
-    /// Forgets keys, or says that what it has is all there was.
+    /// Forgets keys, or claims that its history is complete.
     #[derive(Debug)]
     struct Broken {
         inner: MemoryEngine,

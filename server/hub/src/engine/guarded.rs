@@ -1,16 +1,16 @@
-//! An engine of the application's, held at arm's length: a panic in it is an answer that failed.
+//! A guard around the application's engine: a panic in it is a failed answer.
 
 use wirehub_common::frame::{HistoryPage, Idempotency, Position};
 
 use super::{Delivery, Engine, EngineError, EngineFuture, EnginePublish, Locate, Located, ReadHistory};
 use crate::guard::{Panicked, guarded};
 
-/// Guards what sessions call. [`EngineFuture`] does the same for what comes later.
+/// Guards the methods that sessions call. [`EngineFuture`] guards later answers in the same way.
 #[derive(Debug)]
 pub(crate) struct GuardedEngine<E>(pub(crate) E);
 
 impl<E: Engine> Engine for GuardedEngine<E> {
-    /// Not guarded: who builds the hub is told.
+    /// Not guarded: a panic reaches the caller that builds the hub.
     fn start(&self, delivery: Delivery) {
         self.0.start(delivery);
     }
@@ -36,7 +36,7 @@ impl<E: Engine> Engine for GuardedEngine<E> {
     }
 }
 
-/// As the log calls it.
+/// The engine's name in the log.
 pub(super) const NAME: &str = "the engine";
 
 impl<T> From<Panicked> for EngineFuture<T> {

@@ -1,4 +1,4 @@
-//! The engine of a single server: everything is in its memory, and gone with it.
+//! The engine of a single server. Its data is in memory, and is lost with the process.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -21,32 +21,31 @@ use crate::unix_time;
 
 mod log;
 
-/// Keeps everything in memory. A restart loses it, and clients are told so: their epochs and the scope of their keys
-/// are other ones then.
+/// Keeps all data in memory. A restart loses it. Clients notice: their epochs and the scope of their keys change.
 ///
-/// Channels without history cost nothing here, except for the keys of what clients publish in them. All channels together
-/// are kept within a [bound](Self::within): beyond it they lose what they keep, those first that were looked at longest
-/// ago. Their clients are told so as well.
+/// Channels without history cost nothing here, except for the keys of their publishes. All channels together are kept within a
+/// [bound](Self::within). Beyond it, the channels that were checked longest ago lose their data first. Their clients notice it
+/// in the same way.
 pub struct MemoryEngine {
-    /// Tells this memory from that before a restart.
+    /// Distinguishes this memory from the one before a restart.
     instance: String,
     begun: Instant,
     delivery: OnceLock<Delivery>,
     logs: Sharded<ChannelName, Arc<Log>>,
-    /// Counts the logs there have been: each is an epoch.
+    /// The number of logs so far. Each is an epoch.
     epochs: AtomicU64,
-    /// Counts how often keys were forgotten before their time: each time the scope becomes another one.
+    /// Counts how often keys were forgotten too early. Each time the scope changes.
     scopes: AtomicU64,
-    /// When to look at which log again.
+    /// The time of the next check of each log.
     sweeps: Mutex<BinaryHeap<Reverse<(Instant, ChannelName)>>>,
-    /// How many bytes the logs may take, and about how many they do.
+    /// The maximum size of all logs in bytes, and their approximate size.
     bound: usize,
     used: AtomicUsize,
-    /// Whether the log of the server has been told that there are too many.
+    /// `true` after the warning that the bound is exceeded.
     has_warned: AtomicBool,
 }
 
-/// What is kept of one channel.
+/// The data of one channel.
 ///
 /// Locks are taken in the order sweeps, shard, log, and then those of the hub.
 struct Log {
@@ -55,14 +54,14 @@ struct Log {
 }
 
 impl MemoryEngine {
-    /// An engine that remembers nothing yet, and takes 1 GiB at most.
+    /// An empty engine with a bound of 1 GiB.
     pub fn new() -> Self {
         Self::within(DEFAULT_BOUND)
     }
 
-    /// One that takes about so many bytes at most, for the histories and keys of all channels.
+    /// An empty engine with a bound of about `bytes` for the histories and keys of all channels.
     pub fn within(bytes: usize) -> Self {
-        // Without entropy the time does it: it is another one after a restart, too.
+        // Without entropy the time is used: it differs after a restart, too.
         let instance = SessionId::random().map_or_else(|_| unix_time::now().to_string(), |id| id.to_string());
         Self {
             instance,
@@ -78,7 +77,7 @@ impl MemoryEngine {
         }
     }
 
-    /// The channel's log; a new one where there is none.
+    /// The channel's log; a new one if there is none.
     fn log(&self, channel: &ChannelName, now: Instant) -> Arc<Log> {
         let shard = self.logs.shard(channel);
         if let Some(log) = shard.read().get(channel) {
@@ -100,12 +99,12 @@ impl MemoryEngine {
         Position { offset, epoch: format!("{}.{}", self.instance, log.epoch) }
     }
 
-    /// Looks at a few logs that may have nothing to keep any more, or that there is no more room for. Who makes one or adds
-    /// to it does: so the work is spread, and as much as is made is cleared away.
+    /// Checks a few logs, and removes those that are empty or for which there is no more room. Every creation of a log and
+    /// every publish calls this. So the work is spread, and as much is removed as is added.
     fn sweep(&self, now: Instant) {
         for _ in 0..MAX_SWEPT {
             let is_full = self.used.load(Ordering::Relaxed) > self.bound;
-            // Who finds it locked leaves it to the other one.
+            // If it is locked, another caller does the work.
             let Some(mut sweeps) = self.sweeps.try_lock() else { return };
             let Some(Reverse((due, _))) = sweeps.peek() else { return };
             if *due > now && !is_full {
@@ -122,12 +121,12 @@ impl MemoryEngine {
         }
     }
 
-    /// Forgets what a log keeps, before its time.
+    /// Forgets a log's data before its time.
     fn empty(&self, channel: &ChannelName, now: Instant) {
         if !self.has_warned.swap(true, Ordering::Relaxed) {
             tracing::warn!(
-                "what channels keep takes more than the {} bytes that there are for it: those that were looked at longest \
-                 ago lose it, their clients are told so",
+                "the histories and keys of all channels exceed the bound of {} bytes: the channels that were checked \
+                 longest ago lose theirs, and their clients are notified",
                 self.bound
             );
         }
@@ -140,7 +139,7 @@ impl MemoryEngine {
         self.count(&mut state);
     }
 
-    /// Counts what a log takes now.
+    /// Updates the counted size of a log.
     fn count(&self, state: &mut LogState) {
         let cost = state.cost();
         let counted = std::mem::replace(&mut state.counted, cost);
@@ -148,13 +147,13 @@ impl MemoryEngine {
         subtract_shared(&self.used, counted.saturating_sub(cost));
     }
 
-    /// Removes a log that nobody needs, and says whether it is gone.
+    /// Removes a log that is no longer needed. Returns `true` if it is gone.
     fn remove_unneeded(&self, channel: &ChannelName, now: Instant) -> bool {
         let mut shard = self.logs.shard(channel).write();
         let Some(log) = shard.get(channel) else { return true };
-        // Nobody is in the middle of something with it: that takes the shard's lock first.
+        // Nobody uses it: users take the shard's lock first.
         if Arc::strong_count(log) > 1 {
-            // Who has it may be waiting for a channel: that must not hold up those who need another log.
+            // Its user may be waiting for a channel. That must not delay the users of other logs.
             return false;
         }
         let (is_needed, counted) = {
@@ -164,7 +163,7 @@ impl MemoryEngine {
             let is_needed = state.needed_until > now || !state.entries.is_empty() || !state.keys.is_empty();
             (is_needed, state.counted)
         };
-        // A subscriber's position is measured by this epoch.
+        // A subscriber's position refers to this epoch.
         let is_wanted = || self.delivery.get().is_some_and(|delivery| delivery.is_wanted(channel));
         let is_gone = !is_needed && !is_wanted();
         if is_gone {
@@ -183,7 +182,7 @@ impl MemoryEngine {
 
 impl Engine for MemoryEngine {
     fn start(&self, delivery: Delivery) {
-        // Another hub's engine has been started: the first one keeps it.
+        // If another hub's engine has been started already, the first one keeps the delivery.
         let _ = self.delivery.set(delivery);
     }
 
@@ -216,7 +215,7 @@ impl Engine for MemoryEngine {
         }
         self.count(&mut state);
         let offset = publication.offset;
-        // Under the log's lock: publications are delivered in the order of their offsets.
+        // Under the log's lock, so that publications are delivered in the order of their offsets.
         self.deliver(publication);
         drop(state);
         EngineFuture::Now(Ok((offset != 0).then(|| self.position(&log, offset))))
@@ -240,7 +239,7 @@ impl Engine for MemoryEngine {
                 if is_of_epoch && state.since(since.offset).is_some() {
                     located(since.offset, true)
                 } else if is_of_epoch && since.offset > newest {
-                    // Nobody has been there: what comes is new to it in any case.
+                    // The offset has never existed: every later publication is new to this subscriber.
                     located(newest, false)
                 } else {
                     located(state.before_oldest(), false)
@@ -287,13 +286,13 @@ impl fmt::Debug for MemoryEngine {
     }
 }
 
-/// How long it is from one look at a log to the next.
+/// The time between two checks of a log.
 const SWEEP: Duration = Duration::from_secs(60);
 
-/// How many logs are looked at at once. More than one: what is made may be larger than what is cleared away.
+/// The number of logs that are checked at once. It is more than one because a new log may be larger than a removed one.
 const MAX_SWEPT: usize = 4;
 
-/// How much all logs may take, unless somebody says otherwise.
+/// The default bound for all logs.
 const DEFAULT_BOUND: usize = 1024 * 1024 * 1024;
 
 #[cfg(test)]

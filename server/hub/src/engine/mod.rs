@@ -31,50 +31,52 @@ pub use self::memory::MemoryEngine;
 
 /// Keeps the history of channels and the keys of publishes, and carries each publication to the hub's [`Delivery`].
 ///
-/// [`MemoryEngine`] is the default. Another one is handed to [`Builder::engine`](crate::Builder::engine); it has to keep
-/// these promises, which the suite in the feature `conformance` checks for any engine:
+/// [`MemoryEngine`] is the default; [`Builder::engine`](crate::Builder::engine) sets another one. Every engine has to keep
+/// these promises. The suite in the feature `conformance` checks them for any engine:
 ///
-/// 1. **Order.** Of one channel the publications are delivered in the order of their offsets, each once. Those of one
-///    caller are accepted in the order in which it called [`publish`](Self::publish), whether or not it waited for the
-///    answers: everything that decides on the order happens before `publish` returns.
-/// 2. **Offsets** of a channel that keeps history begin at 1 and have no gaps within an epoch. An epoch is never used
-///    again. While a channel has subscribers its epoch changes only if its history is lost.
-/// 3. **Atomicity.** A publication that is delivered is in the history. A publish with a key that is remembered for its
-///    channel stores and delivers nothing, and has the first one's answer.
-/// 4. **Recovery.** What [`locate`](Self::locate) tells is true of one moment during the call. What is behind the newest
-///    offset that it or a page of [`history`](Self::history) tells is delivered to all who were subscribed before the call.
-/// 5. **Honesty.** Where publications may be missing, recovery is not complete, and there is no page.
+/// 1. **Order.** The publications of one channel are delivered in the order of their offsets, each once. The publishes of one
+///    caller are accepted in the order of its calls of [`publish`](Self::publish), even if it waited for no answer: the order
+///    is fixed before `publish` returns.
+/// 2. **Offsets** of a channel with history begin at 1 and have no gaps within an epoch. An epoch is never used again. While a
+///    channel has subscribers its epoch changes only if its history is lost.
+/// 3. **Atomicity.** Every delivered publication is in the history. A publish with a key that is remembered for its channel
+///    stores and delivers nothing, and has the answer of the first one.
+/// 4. **Recovery.** The answer of [`locate`](Self::locate) is true of one moment during the call. `locate` and each page of
+///    [`history`](Self::history) contain the newest offset. Every publication behind that offset is delivered to all sessions
+///    that were subscribed before the call.
+/// 5. **Honesty.** If publications may be missing, recovery is not complete, and there is no page.
 ///
-/// Methods are called from sessions' tasks and must not block. They may deliver before they return. Dropping an answer
-/// does not take back what was asked. A panic is told in the log, and is an answer that failed.
+/// Sessions' tasks call these methods, so they must not block. They may deliver before they return. A dropped answer does not
+/// take the request back. A panic is logged, and counts as a failed answer.
 pub trait Engine: fmt::Debug + Send + Sync + 'static {
-    /// Begins; called once, before all else.
+    /// Starts the engine. Called once, before every other method.
     fn start(&self, delivery: Delivery);
 
-    /// Whether it can do its work at the moment. Where it can't, `/ready` tells so to whoever sends clients here.
+    /// Reports if the engine can work at the moment. If not, `/ready` answers with the status 503.
     ///
     /// # Errors
-    /// Says why not.
+    /// The reason why the engine can't work.
     fn ready(&self) -> Result<(), EngineError> {
         Ok(())
     }
 
-    /// For how long keys are remembered, as clients are told; nothing where they are not.
+    /// The period for which keys are remembered, as clients receive it; `None` if keys are not remembered.
     fn idempotency(&self) -> Option<Idempotency>;
 
-    /// Stores and delivers a message. The answer is its position where its channel keeps history, and means that it has
-    /// been handed to the delivery of this engine's own hub.
+    /// Stores and delivers a message. The answer comes after the message has been handed to the delivery of this engine's own
+    /// hub. It is the message's position if its channel keeps history.
     fn publish(&self, publish: EnginePublish) -> EngineFuture<Option<Position>>;
 
-    /// Where a subscriber begins to receive. What it missed is read by [`history`](Self::history) from there, page by page.
+    /// Finds the position at which a subscriber begins. The publications behind it are read by [`history`](Self::history), page
+    /// by page.
     fn locate(&self, locate: Locate) -> EngineFuture<Located>;
 
-    /// A page of a channel's history, which says whether there are [more](HistoryPage::more) publications behind it, whatever cut it;
-    /// nothing where `since` is of another epoch, or what follows it is gone.
+    /// A page of a channel's history. It contains if there are [more](HistoryPage::more) publications behind it, for any
+    /// reason. `None` if `since` belongs to another epoch, or if publications behind it are lost.
     fn history(&self, read: ReadHistory) -> EngineFuture<Option<HistoryPage>>;
 }
 
-/// What [`Engine::publish`] is asked for.
+/// The request of [`Engine::publish`].
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct EnginePublish {
@@ -82,11 +84,11 @@ pub struct EnginePublish {
     pub channel: ChannelName,
     /// The message.
     pub payload: Payload,
-    /// The session it comes from; absent where the server itself publishes.
+    /// The session of the publisher; absent if the server itself publishes.
     pub publisher: Option<Member>,
     /// The idempotency key; empty for none.
     pub key: String,
-    /// What the channel keeps; nothing for a channel without history.
+    /// The channel's history settings; `None` for a channel without history.
     pub history: Option<History>,
 }
 
@@ -97,64 +99,64 @@ impl EnginePublish {
     }
 }
 
-/// What [`Engine::locate`] is asked for.
+/// The request of [`Engine::locate`].
 #[derive(Debug, Clone)]
 pub struct Locate {
     /// The channel.
     pub channel: ChannelName,
-    /// What the channel keeps.
+    /// The channel's history settings.
     pub history: History,
-    /// Where the subscriber is; nothing where it has not been there.
+    /// The subscriber's last position; `None` for a new subscriber.
     pub since: Option<Position>,
 }
 
-/// What [`Engine::locate`] answers.
+/// The answer of [`Engine::locate`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Located {
-    /// Where the subscriber goes on: at `since` where everything behind that is kept, before the oldest that is kept where
-    /// not, and at the newest where it has not been there.
+    /// The position at which the subscriber continues: `since` if every publication behind it is kept, otherwise the position
+    /// before the oldest kept publication. For a new subscriber it is the newest position.
     pub position: Position,
     /// The channel's newest offset.
     pub newest: u64,
-    /// Whether it goes on at `since`, and nothing is missing.
+    /// `true` if the subscriber continues at `since`, and nothing is missing.
     pub complete: bool,
 }
 
 impl Located {
-    /// How many publications there are between the position and the newest.
+    /// The number of publications between the position and the newest.
     pub fn missed(&self) -> u64 {
         self.newest.saturating_sub(self.position.offset)
     }
 }
 
-/// What [`Engine::history`] is asked for.
+/// The request of [`Engine::history`].
 #[derive(Debug, Clone)]
 pub struct ReadHistory {
     /// The channel.
     pub channel: ChannelName,
-    /// What the channel keeps.
+    /// The channel's history settings.
     pub history: History,
-    /// Read what comes after it (reversed: before it).
+    /// The page begins behind this position (reversed: before it).
     pub since: Option<Position>,
-    /// At most so many publications.
+    /// The maximum number of publications.
     pub limit: usize,
-    /// At most so many bytes of payload; the first one is given whatever its size.
+    /// The maximum number of bytes of all payloads. The first publication is returned whatever its size.
     pub bytes: usize,
     /// Newest first.
     pub reverse: bool,
 }
 
-/// How many bytes of payload a page of history has at most that somebody asked for.
+/// The maximum payload bytes of a page of history on request.
 pub(crate) const PAGE_BYTES: usize = 4 * 1024 * 1024;
 
-/// Where an engine hands accepted publications to: the sessions of one hub.
+/// The recipient of an engine's accepted publications: the sessions of one hub.
 #[derive(Clone)]
 pub struct Delivery(DeliveryTarget);
 
 #[derive(Clone)]
 enum DeliveryTarget {
     Hub(Weak<Inner>),
-    /// Keeps them, to be looked at.
+    /// Keeps publications for tests.
     #[cfg(any(test, feature = "conformance"))]
     Record(Arc<Mutex<Vec<Publication>>>),
 }
@@ -191,7 +193,7 @@ impl Delivery {
         }
     }
 
-    /// Whether anybody is subscribed to the channel.
+    /// `true` if the channel has a subscriber.
     pub fn is_wanted(&self, channel: &ChannelName) -> bool {
         self.hub().is_some_and(|hub| hub.channels.subscribers(channel) > 0)
     }
@@ -203,11 +205,11 @@ impl fmt::Debug for Delivery {
     }
 }
 
-/// An answer that is there at once, or comes later. What was asked for happens whether or not anybody waits.
+/// An answer of an engine, at once or later. The request is carried out even if nobody waits for the answer.
 pub enum EngineFuture<T> {
-    /// It is there.
+    /// The answer is ready.
     Now(Result<T, EngineError>),
-    /// It comes.
+    /// The answer comes later.
     Later(Pin<Box<dyn Future<Output = Result<T, EngineError>> + Send>>),
 }
 
@@ -234,12 +236,12 @@ impl<T> fmt::Debug for EngineFuture<T> {
     }
 }
 
-/// An engine failed. Clients are told [`INTERNAL`](wirehub_common::code::ErrorCode::INTERNAL), the log the rest.
+/// An engine failed. Clients receive [`INTERNAL`](wirehub_common::code::ErrorCode::INTERNAL); the details are logged.
 #[derive(Debug)]
 pub struct EngineError(Box<dyn StdError + Send + Sync>);
 
 impl EngineError {
-    /// What went wrong.
+    /// An error with its cause.
     pub fn new(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self(source.into())
     }

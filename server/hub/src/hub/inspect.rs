@@ -179,7 +179,7 @@ pub struct RecipientPlaceError;
 
 impl fmt::Display for RecipientPlaceError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a place among recipients is the `next` of a page: take it from there")
+        f.write_str("the place is invalid: use the `next` of a page of recipients")
     }
 }
 

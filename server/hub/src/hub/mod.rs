@@ -377,7 +377,7 @@ impl Hub {
         }
         let left = deadline.saturating_sub(begun.elapsed());
         if tokio::time::timeout(left, settings.observers.finish()).await.is_err() {
-            tracing::warn!("the deadline has passed: not all that happened has been told to who observes it");
+            tracing::warn!("the deadline has passed: the observers have not finished");
         }
     }
 
@@ -402,15 +402,14 @@ impl Hub {
         if bytes <= most {
             return Ok(payload);
         }
-        let why = format!("it has {bytes} bytes, `queue_bytes` is {most}");
+        let why = format!("it has {bytes} bytes, and `queue_bytes` is {most}");
         Err(PayloadError::new(PayloadErrorKind::TooLarge, Some(why.into())))
     }
 
     /// Whether there is such a channel, that somebody can be subscribed to.
     pub(crate) fn has_channel(&self, channel: &ChannelName) -> Result<(), ErrorInfo> {
         if is_reserved(channel) {
-            let words =
-                "the channel is reserved: what is for everybody is broadcast, and comes without subscribing";
+            let words = "the channel is reserved: broadcasts reach every session without a subscription";
             return Err(ErrorInfo {
                 message: words.into(),
                 ..ErrorInfo::from_code(ErrorCode::UNKNOWN_CHANNEL)
@@ -422,7 +421,7 @@ impl Hub {
     /// What the application can publish there: somebody can be subscribed, it is as the contract has it, and not too large.
     fn checked(&self, channel: &ChannelName, payload: Payload) -> Result<Payload, PayloadError> {
         if is_reserved(channel) {
-            let words = format!("{channel} is reserved: what is for everybody goes out by a broadcast");
+            let words = format!("{channel} is reserved: use a broadcast for a message to everybody");
             return Err(PayloadError::new(PayloadErrorKind::Channel, Some(words.into())));
         }
         let payload = self.check_size(payload)?;

@@ -14,81 +14,80 @@ use wirehub_common::frame::{Called, ErrorInfo};
 use crate::call::{Answering, Responses};
 use crate::hub::call_memory::{Canceller, PendingCall};
 
-/// Runs calls as tasks of their own, so that a slow or failing one does not hold up its session. Dropping it stops
-/// them.
+/// Runs calls as separate tasks, so that a slow or failing call does not hold up its session. Dropping it stops them.
 #[derive(Default)]
 pub(super) struct Calls {
     tasks: JoinSet<EndedCall>,
     running: Vec<RunningCall>,
-    /// How many bytes the answers have that are there and not queued for the client.
+    /// The bytes of finished answers that are not queued for the client yet.
     unsent: Arc<AtomicUsize>,
-    /// Both ends of where streams put their responses; there is one as soon as there is a stream.
+    /// Both ends of the queue for responses of streams; created with the first stream.
     responses: Option<(Responses, mpsc::Receiver<(task::Id, Payload)>)>,
-    /// What has been taken out of there, and the ends behind it.
+    /// Responses taken from the queue, and the ends of calls behind them.
     taken: VecDeque<CallStep>,
 }
 
 struct RunningCall {
     command: u32,
     task: AbortHandle,
-    /// Whether it has responded, and is not at its end.
+    /// `true` from the first response to the end of the call.
     has_responded: bool,
-    /// Of a call that outlives its session.
+    /// Present for a call that outlives its session.
     canceller: Option<Canceller>,
 }
 
-/// What a task did.
+/// One step of a task.
 enum CallStep {
     Response(task::Id, Payload),
     End(task::Id, EndedCall),
 }
 
-/// How a call ended.
+/// The end of a call.
 struct EndedCall {
     result: Result<Payload, ErrorInfo>,
-    /// For as long as it is not taken.
+    /// Counts the answer's bytes until it is taken.
     _unsent: Option<UnsentBytes>,
 }
 
-/// So many bytes of an answer that waits.
+/// The bytes of a waiting answer.
 struct UnsentBytes {
     bytes: usize,
     all: Arc<AtomicUsize>,
 }
 
-/// What a call answers.
+/// One answer of a call.
 pub(super) struct CallAnswer {
     pub(super) command: u32,
     pub(super) result: Result<Called, ErrorInfo>,
-    /// It is the call's only answer: its place among others does not matter.
+    /// `true` for the only answer of a call: other replies may overtake it.
     pub(super) is_alone: bool,
 }
 
 impl Calls {
-    /// How many are in flight.
+    /// The number of calls in flight.
     pub(super) fn len(&self) -> usize {
         self.running.len()
     }
 
-    /// Starts one for the command with that id.
+    /// Starts a call for the command with this id.
     pub(super) fn start(&mut self, command: u32, answering: Answering) {
         let task = self.tasks.spawn(bounded(answering, Arc::clone(&self.unsent)));
         self.running.push(RunningCall { command, task, has_responded: false, canceller: None });
     }
 
-    /// Waits for one that has a key.
+    /// Waits for a call with a key.
     pub(super) fn wait_for(&mut self, command: u32, call: (PendingCall, Canceller)) {
         let (waiting, canceller) = call;
         let task = self.tasks.spawn(bounded(waiting, Arc::clone(&self.unsent)));
         self.running.push(RunningCall { command, task, has_responded: false, canceller: Some(canceller) });
     }
 
-    /// Where the responses of a stream go.
+    /// The destination of a stream's responses.
     pub(super) fn responses(&mut self) -> Responses {
         self.responses.get_or_insert_with(|| mpsc::channel(RESPONSES)).0.clone()
     }
 
-    /// Stops the call of that command. Says whether it was in flight.
+    /// Stops the call of a command. Returns `true` if it was in flight.
     pub(super) fn cancel(&mut self, command: u32) -> bool {
         let Some(at) = self.running.iter().position(|call| call.command == command) else { return false };
         let RunningCall { task, canceller, .. } = self.running.swap_remove(at);
@@ -99,7 +98,7 @@ impl Calls {
         true
     }
 
-    /// The next answer; pending for ever where no call is in flight. One that was cancelled has been answered then.
+    /// The next answer; pending forever if no call is in flight. A cancelled call has been answered already.
     pub(super) fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<CallAnswer> {
         loop {
             let Poll::Ready(step) = self.poll_step(cx) else { return Poll::Pending };
@@ -134,8 +133,8 @@ impl Calls {
         }
         let Poll::Ready(Some(ended)) = self.tasks.poll_join_next_with_id(cx) else { return Poll::Pending };
         let (task, result) = ended.unwrap_or_else(|error| failed(&error));
-        // It may have responded since these were looked at: they go before its end. More are not there, but for those that others
-        // put in the place of what is taken.
+        // The task may have sent responses after the check above. They go before its end. There are at most `RESPONSES` of
+        // them, except for those that other tasks add meanwhile.
         if let Some((_, responses)) = &mut self.responses {
             for (task, payload) in (0..RESPONSES).map_while(|_| responses.try_recv().ok()) {
                 self.taken.push_back(CallStep::Response(task, payload));
@@ -146,7 +145,7 @@ impl Calls {
     }
 }
 
-/// Bounds what waits for a client that does not take it: an answer that there is no room for is dropped, and it is told so.
+/// Bounds the answers that wait for a slow client. An answer without room is dropped, and the client receives an error.
 async fn bounded(
     answering: impl Future<Output = Result<Payload, ErrorInfo>>,
     all: Arc<AtomicUsize>,
@@ -156,8 +155,7 @@ async fn bounded(
     let before = all.fetch_add(bytes, Ordering::Relaxed);
     let unsent = UnsentBytes { bytes, all };
     if before > 0 && before.saturating_add(bytes) > MAX_UNSENT {
-        let message =
-            "as much is answered as there may be before the client takes it: call again when it has".into();
+        let message = "too many answers wait for the client: call again when it has received them".into();
         let error = ErrorInfo { message, temporary: true, ..ErrorInfo::from_code(ErrorCode::LIMIT_EXCEEDED) };
         return EndedCall { result: Err(error), _unsent: None };
     }
@@ -172,13 +170,13 @@ impl Drop for UnsentBytes {
 
 fn failed(error: &JoinError) -> (task::Id, EndedCall) {
     if error.is_panic() {
-        tracing::error!("a call's handler panicked; its caller was told so");
+        tracing::error!("a call's handler panicked; the caller received an error");
     }
     (error.id(), EndedCall { result: Err(ErrorInfo::from_code(ErrorCode::INTERNAL)), _unsent: None })
 }
 
-/// How many bytes of answers wait for a session, beside its queue. One is let through whatever its size.
+/// The bytes of answers that may wait for a session, in addition to its queue. One answer is accepted whatever its size.
 const MAX_UNSENT: usize = 32 * 1024 * 1024;
 
-/// How many responses of all streams of a session wait for it; then the streams do.
+/// The number of responses of all streams that may wait for a session. Beyond it, the streams wait.
 const RESPONSES: usize = 16;

@@ -1,6 +1,6 @@
-//! What is due when: `connect`, pings and their answers, a new token, the end of a session that does nothing.
+//! The deadlines of a session: `connect`, pings and pongs, the token's expiry, and idleness.
 //!
-//! There is one timer. It is moved only when it fires: what happens in between is merely noted.
+//! There is one timer. It moves only when it fires; events in between are only noted.
 
 use std::num::NonZeroU64;
 use std::pin::Pin;
@@ -10,36 +10,36 @@ use std::time::Duration;
 use tokio::time::{Instant, Sleep, sleep_until};
 use wirehub_common::code::CloseCode;
 
-/// A ping may stay without an answer for so much longer than the ping interval.
+/// A pong may come later than the ping interval by this time.
 pub(crate) const PONG_GRACE: Duration = Duration::from_secs(10);
 
-/// How long a client that is sending something large hears nothing before it gets a ping.
+/// The time after which a client that is sending a large message receives a ping.
 const RECEIPT: Duration = Duration::from_secs(2);
 
-/// What it is time for.
+/// An event that is due.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Due {
-    /// To send an empty message.
+    /// Send an empty message.
     Ping,
-    /// To remind the client of its token, since it has not shown a new one by itself.
+    /// Remind the client of its token, because it has not shown a new one by itself.
     Remind,
-    /// To end the session.
+    /// End the session.
     End(CloseCode),
 }
 
-/// The times of a session.
+/// The deadlines of a session.
 pub(super) struct Clock {
     timer: Pin<Box<Sleep>>,
     liveness: Liveness,
-    /// What only some sessions have.
+    /// The deadlines of few sessions.
     rare: Option<Box<OptionalTimes>>,
 }
 
-/// Whether there is life at the other end.
+/// The signs of life of the client.
 enum Liveness {
-    /// `connect` has to come until then.
+    /// `connect` must come before this time.
     AwaitsConnect(Instant),
-    /// Connected to a client that is never pinged.
+    /// Connected to a client without pings.
     NotPinged,
     Pinged(PingTimes),
 }
@@ -50,37 +50,37 @@ struct OptionalTimes {
     idle: Option<Idle>,
 }
 
-/// How long the session's token is good for.
+/// The lifetime of the session's token.
 struct Token {
     reminder: Option<Instant>,
     end: Instant,
 }
 
-/// How long the session may do nothing.
+/// The time that the session may be idle.
 struct Idle {
     timeout: Duration,
     last: Instant,
 }
 
-/// When what happened last. All times are nanoseconds since `began`, which take half as much room as moments: there is one
-/// of these for each session.
+/// The times of the last events, in nanoseconds since `began`. They take half as much memory as `Instant`s, and every session
+/// has them.
 struct PingTimes {
     began: Instant,
     interval: u64,
     sent: u64,
     received: u64,
-    /// When the ping was sent that has seen no answer.
+    /// The time of the first ping without an answer.
     unanswered: Option<NonZeroU64>,
 }
 
 impl Clock {
-    /// Begins with the wait for `connect`, for so long.
+    /// Starts with the wait for `connect`.
     pub(super) fn new(connect_timeout: Duration) -> Self {
         let until = later(Instant::now(), connect_timeout);
         Self { timer: Box::pin(sleep_until(until)), liveness: Liveness::AwaitsConnect(until), rare: None }
     }
 
-    /// From now on pings are sent: after each `interval` of silence; an interval of zero stands for none.
+    /// Starts the pings: one after each `interval` of silence; none for an interval of zero.
     pub(super) fn connected(&mut self, interval: Duration) {
         let now = Instant::now();
         self.liveness = if interval.is_zero() {
@@ -91,42 +91,42 @@ impl Clock {
         self.rearm();
     }
 
-    /// The session's token is good for `ttl` from now on; `grace` later it ends. Without one it has no end.
+    /// The session's token is valid for `ttl` from now on. `grace` later the session ends. Without `ttl` it does not end.
     pub(super) fn set_token(&mut self, ttl: Option<Duration>, grace: Duration) {
         if ttl.is_none() && self.rare.is_none() {
             return;
         }
         let now = Instant::now();
         self.rare.get_or_insert_default().token = ttl.map(|ttl| {
-            // Clients with a provider do it at nine tenths.
+            // Clients with a token provider renew it at nine tenths.
             let reminder = ttl.saturating_sub(ttl.checked_div(20).unwrap_or_default());
             Token { reminder: Some(later(now, reminder)), end: later(now, ttl.saturating_add(grace)) }
         });
         self.rearm();
     }
 
-    /// The session ends when it has done nothing for so long.
+    /// The session ends after an idle time of `timeout`.
     pub(super) fn set_idle_timeout(&mut self, timeout: Duration) {
         self.rare.get_or_insert_default().idle = Some(Idle { timeout, last: Instant::now() });
         self.rearm();
     }
 
-    /// A command came.
+    /// Notes a command.
     pub(super) fn note_command(&mut self) {
         if let Some(OptionalTimes { idle: Some(idle), .. }) = self.rare.as_deref_mut() {
             idle.last = Instant::now();
         }
     }
 
-    /// Something was sent.
+    /// Notes that something was sent.
     pub(super) fn note_sent(&mut self) {
         if let Liveness::Pinged(pings) = &mut self.liveness {
             pings.sent = pings.since(Instant::now());
         }
     }
 
-    /// There was a sign of life, whatever it was. Says whether a ping is due because of it: where something large is on its way,
-    /// its sender is to hear that the server is there.
+    /// Notes a sign of life of any kind. Returns `true` if a ping is due because of it: the sender of a large message has to
+    /// hear that the server is there.
     pub(super) fn note_received(&mut self, is_unfinished: bool) -> bool {
         let Liveness::Pinged(pings) = &mut self.liveness else { return false };
         pings.received = pings.since(Instant::now());
@@ -138,7 +138,7 @@ impl Clock {
         is_due
     }
 
-    /// Waits for what is due next. `is_busy` tells whether there is something that the session is there for, now.
+    /// Waits for the next event. `is_busy` returns `true` if the session is in use at the moment.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, is_busy: impl Fn() -> bool) -> Poll<Due> {
         loop {
             ready!(self.timer.as_mut().poll(cx));
@@ -150,7 +150,7 @@ impl Clock {
         }
     }
 
-    /// What is due now.
+    /// The event that is due now.
     fn due(&mut self, now: Instant, is_busy: &impl Fn() -> bool) -> Option<Due> {
         match &mut self.liveness {
             Liveness::AwaitsConnect(until) if *until <= now => {
@@ -183,7 +183,7 @@ impl Clock {
         None
     }
 
-    /// Sets the timer to when something may be due next.
+    /// Sets the timer to the next possible event.
     fn rearm(&mut self) {
         let liveness = match &self.liveness {
             Liveness::AwaitsConnect(until) => Some(*until),
@@ -196,7 +196,7 @@ impl Clock {
             .map(|token| token.reminder.map_or(token.end, |reminder| reminder.min(token.end)));
         let idle = rare.and_then(|rare| rare.idle.as_ref()).map(|idle| later(idle.last, idle.timeout));
         let next = [liveness, token, idle].into_iter().flatten().min();
-        // Where nothing ever is due it fires once a year.
+        // Without any deadline it fires once a year.
         let next = next.unwrap_or_else(|| later(Instant::now(), Duration::MAX));
         self.timer.as_mut().reset(next);
     }
@@ -230,8 +230,8 @@ impl PingTimes {
         self.unanswered.map_or(ping, |unanswered| ping.min(self.pong_deadline(unanswered)))
     }
 
-    /// After an interval in which nothing was sent. And where publications flow all the time: after two in which nothing
-    /// came back, or a client that went away without a word would not be noticed.
+    /// A ping is due after an interval in which nothing was sent. If publications flow all the time, it is due after two
+    /// intervals in which nothing was received. Otherwise a vanished client would not be noticed.
     fn ping_due(&self) -> u64 {
         let silent = self.sent.saturating_add(self.interval);
         let unheard = self.received.saturating_add(self.interval.saturating_mul(2));
@@ -248,7 +248,7 @@ fn nanoseconds(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// `after` the moment; a time beyond what the clock can hold is as good as never.
+/// The time `after` the moment. A time beyond the clock's range is replaced by a very late one.
 pub(crate) fn later(moment: Instant, after: Duration) -> Instant {
     const NEVER: Duration = Duration::from_secs(60 * 60 * 24 * 365);
     moment.checked_add(after.min(NEVER)).unwrap_or(moment)
@@ -378,7 +378,7 @@ mod tests {
             tokio::time::advance(seconds(60)).await;
             assert!(clock.poll(&mut cx, || true).is_pending());
         }
-        // Its subscription has ended, by a command.
+        // A command has ended its subscription.
         clock.note_command();
         assert_eq!(next(&mut clock, start).await, (Due::End(CloseCode::IDLE), seconds(360)));
     }

@@ -1,4 +1,4 @@
-//! The end of a connection: what is still to be said, within a deadline.
+//! The end of a connection: the last frames and the closing handshake, within a deadline.
 
 use std::future::poll_fn;
 use std::time::Duration;
@@ -15,10 +15,10 @@ use crate::hub::connections::Phase;
 use crate::hub::sessions::Peer;
 use crate::socket::{Fault, Incoming, Kind, Socket};
 
-/// How long a client may take to receive the rest and to answer the close.
+/// The time for a client to receive the rest and to answer the close.
 pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Parts from the client, as the end of its session asks for.
+/// Closes the connection according to the end of its session.
 pub(super) async fn run<S: AsyncRead + AsyncWrite + Unpin>(
     end: SessionEnd,
     peer: &Peer,
@@ -38,7 +38,7 @@ pub(super) async fn run<S: AsyncRead + AsyncWrite + Unpin>(
     };
     tokio::select! {
         biased;
-        // However it ended: the socket is dropped next.
+        // The socket is dropped next in any case.
         _ = tokio::time::timeout(CLOSE_TIMEOUT, closing) => {}
         () = hub.connections().reached(Phase::Stopped) => {}
     }
@@ -56,7 +56,7 @@ pub(crate) async fn close<S: AsyncRead + AsyncWrite + Unpin>(
     Ok(())
 }
 
-/// Closes towards a client that can't be understood any more, nor can its answer be.
+/// Closes the connection to a client that broke the WebSocket protocol. Its answer to the close can't be read.
 pub(crate) async fn fail<S: AsyncRead + AsyncWrite + Unpin>(
     code: CloseCode,
     reason: &str,
@@ -77,7 +77,7 @@ async fn flush_all<S: AsyncRead + AsyncWrite + Unpin>(
     loop {
         poll_fn(|cx| socket.poll_flush(cx)).await?;
         let taken = socket.queue(kind, |take| peer.mailbox.take_batch(peer.codec, Limits::BATCH_BYTES, take));
-        // Of a gap nobody hears any more: the client comes back.
+        // Gaps are not reported any more: the client recovers when it comes back.
         if taken == TakenBatch::Empty {
             break;
         }

@@ -1,4 +1,4 @@
-//! What the commands do.
+//! The commands of clients.
 
 use tokio::time::Instant;
 use wirehub_common::PartError;
@@ -30,7 +30,7 @@ impl Session {
         }
         self.hub.counters().command(&request);
         self.clock.note_command();
-        // Attempts to connect as well: each may ask somebody else who the client is.
+        // Attempts to connect count as well: each may ask a backend for the client's identity.
         if !self.may_send(&request) {
             self.reply(id, Err(ErrorInfo::from_code(ErrorCode::RATE_LIMITED)));
             return Ok(());
@@ -40,7 +40,7 @@ impl Session {
         }
         let result = match request {
             Request::Connect(_) => return Err(CloseCode::ALREADY_CONNECTED.into()),
-            // What is in flight may end; nothing begins.
+            // Commands in flight may end; no new one begins.
             _ if self.extras.as_ref().is_some_and(|extras| extras.is_stopping()) => Err(stopping()),
             Request::Subscribe(subscribe) => self.subscribe(id, subscribe),
             Request::Unsubscribe(unsubscribe) => self.unsubscribe(id, unsubscribe),
@@ -54,18 +54,19 @@ impl Session {
             Request::Invalid(why) => Err(invalid(why)),
             _ => Err(ErrorInfo::from_code(ErrorCode::UNSUPPORTED)),
         };
-        // Without an answer there is one already, or will be.
+        // `None`: the command has an answer already, or gets one later.
         if let Some(result) = result.transpose() {
             self.reply(id, result);
         }
         Ok(())
     }
 
-    /// Whether another command is not too many, of the session or of its user.
+    /// Returns `false` if the session, or its user, sends too many commands.
     fn may_send(&mut self, request: &Request) -> bool {
         let now = Instant::now();
         if let Some(per_second) = self.live.commands_per_second {
-            // Others may hear of each, and of its end: a session can subscribe to all that it may once a second.
+            // A subscription may notify other members twice. So a session may subscribe to its maximum number of channels once
+            // a second.
             let count = match request {
                 Request::Subscribe(_) => per_second.checked_div(self.live.limits.channels).unwrap_or(1),
                 _ => 1,
@@ -75,9 +76,9 @@ impl Session {
             }
         }
         match self.live.of_each_user() {
-            // Whose it is shows when it is connected.
+            // The user is known only after `connect`.
             Some(per_second) if self.stage == Stage::Connected => {
-                // How many more have been paid for.
+                // The number of further commands that are charged already.
                 let mut paid_for = self.commands.extra_byte();
                 if paid_for == 0 {
                     let commands_per_charge = payers::commands_per_charge(per_second);
@@ -93,7 +94,7 @@ impl Session {
         }
     }
 
-    /// Takes a part of a command that is too large for one message, and carries it out where that was the last one.
+    /// Takes a part of a command that is too large for one message. After the last part the command is carried out.
     fn take_part(&mut self, Part { stream, data, left }: &Part) -> Result<(), SessionEnd> {
         if self.stage != Stage::Connected {
             return Err(self.not_connected().into());
@@ -106,7 +107,9 @@ impl Session {
         })?;
         let Some(whole) = whole else { return Ok(()) };
         match self.peer.codec.decode_command(&whole) {
-            Ok(Command { request: Request::Part(_), .. }) => Err(bad_frame("a part of a part".into())),
+            Ok(Command { request: Request::Part(_), .. }) => {
+                Err(bad_frame("a part contains another part".into()))
+            }
             Ok(command) => self.execute(command),
             Err(error) => Err(bad_frame(error.to_string())),
         }
@@ -153,7 +156,7 @@ impl Session {
     fn history(&mut self, id: u32, read: History) -> Result<Option<ReplyBody>, ErrorInfo> {
         self.hub.settings().rules.check_channel(&read.channel)?;
         self.check(Action::Subscribe, &read.channel)?;
-        // Who is subscribed has been decided on.
+        // For subscribers the hook has decided already.
         if !self.subscriptions.contains(&read.channel)
             && let Some(verdict) = self.ask_to_subscribe(&read.channel)
         {
@@ -163,7 +166,7 @@ impl Session {
         self.read_history(id, read).map(|()| None)
     }
 
-    /// Reads what may be read.
+    /// Reads a page of history after all checks.
     pub(super) fn read_history(&mut self, id: u32, read: History) -> Result<(), ErrorInfo> {
         let History { channel, since, limit, reverse } = read;
         let settings = self.hub.settings();
@@ -183,7 +186,7 @@ impl Session {
             return Err(ErrorInfo::from_code(ErrorCode::NOT_AVAILABLE));
         }
         self.check(Action::Presence, channel)?;
-        // Who is in a channel is for those who may be in it.
+        // Presence is visible for sessions that may subscribe.
         if !self.subscriptions.contains(channel)
             && let Some(verdict) = self.ask_to_subscribe(channel)
         {
@@ -193,7 +196,7 @@ impl Session {
         self.read_presence(&presence).map(Some)
     }
 
-    /// Tells what may be told.
+    /// Makes the list of members after all checks.
     pub(super) fn read_presence(
         &self,
         Presence { channel, counts_only, after }: &Presence,
@@ -209,7 +212,7 @@ impl Session {
         };
         let mut bytes = 0_usize;
         let within = members.iter().position(|member| {
-            // One comes whatever its size.
+            // One member is returned whatever its size.
             let is_first = bytes == 0;
             bytes = bytes.saturating_add(member.info.len());
             bytes > MAX_INFOS_BYTES && !is_first
@@ -236,7 +239,7 @@ impl Session {
             Acknowledgement::Recorded => return Ok(ReplyBody::Acknowledged),
             Acknowledgement::IsOver => "the alarm is over: nothing has to be acknowledged",
             Acknowledgement::Unknown => {
-                "the server knows no such alarm for this session, or not any more: nothing has to be acknowledged"
+                "the alarm is unknown for this session, or forgotten: nothing has to be acknowledged"
             }
         };
         Err(ErrorInfo { message: message.into(), ..ErrorInfo::from_code(ErrorCode::UNKNOWN_ALARM) })
@@ -256,7 +259,7 @@ impl Session {
             return Err(ErrorInfo::from_code(ErrorCode::LIMIT_EXCEEDED));
         }
         let called = name.clone();
-        // What streams has no single answer to remember.
+        // A stream has no single answer that could be remembered.
         let is_remembered = !key.is_empty() && !matches!(handler, Handler::Streaming(_));
         let begin = || match handler {
             Handler::Raw(handler) => handler(context, RawCall { name, payload }),
@@ -286,19 +289,19 @@ impl Session {
     }
 }
 
-/// What a hook decided.
+/// The decision of a hook, or the failure of the hook.
 pub(super) fn flatten_decision<T>(verdict: Result<Result<T, ErrorInfo>, ErrorInfo>) -> Result<T, ErrorInfo> {
     verdict.and_then(|verdict| verdict)
 }
 
-/// How many sessions the reply to `presence` has at most.
+/// The maximum number of sessions in the reply to `presence`.
 const MAX_MEMBERS: usize = 10_000;
 const MAX_INFOS_BYTES: usize = 1024 * 1024;
 
-/// How many publications a page of history has at most.
+/// The maximum number of publications in a page of history.
 const MAX_PAGE: usize = 1000;
 
-/// How long an idempotency key may be: many are remembered.
+/// The maximum length of an idempotency key: many keys are remembered.
 const MAX_KEY_BYTES: usize = 256;
 
 fn check_key(key: &str) -> Result<(), ErrorInfo> {
@@ -308,10 +311,10 @@ fn check_key(key: &str) -> Result<(), ErrorInfo> {
     Err(invalid(format!("the key has more than {MAX_KEY_BYTES} bytes: make it of 128 random bits")))
 }
 
-/// The server stops: what is asked for now has to be asked for again.
+/// The error for a command during a stop: the client has to send it again after the reconnect.
 fn stopping() -> ErrorInfo {
     ErrorInfo {
-        message: "the server is stopping: ask again after the reconnect".into(),
+        message: "the server is stopping: try again after the reconnect".into(),
         temporary: true,
         ..ErrorInfo::from_code(ErrorCode::UNAVAILABLE)
     }
@@ -321,7 +324,7 @@ pub(super) fn invalid(why: String) -> ErrorInfo {
     ErrorInfo { message: why, ..ErrorInfo::from_code(ErrorCode::BAD_REQUEST) }
 }
 
-/// Whether there may be no more; a limit of 0 is none.
+/// `true` if the limit is reached. A limit of 0 means no limit.
 pub(super) fn is_reached(limit: u32, count: usize) -> bool {
     limit > 0 && usize::try_from(limit).is_ok_and(|limit| count >= limit)
 }

@@ -1,7 +1,7 @@
-//! What the application's hooks have to decide before it happens.
+//! Decisions of the application's hooks.
 //!
-//! Of one channel a session's publications are decided on one after the other, and published in that order; those in other
-//! channels do not wait for them. A subscription that is being decided on can be taken back, or replaced by a newer one.
+//! The publications of a session in one channel are decided one after the other, and are published in that order. Publications
+//! in other channels do not wait for them. An undecided subscription can be cancelled, or replaced by a newer one.
 
 use std::collections::{HashMap, VecDeque};
 use std::future::ready;
@@ -24,49 +24,50 @@ use crate::engine;
 use crate::hooks::{HookDecision, PublishRequest};
 use crate::hub::key_of;
 
-/// What waits for decisions.
+/// The commands that wait for decisions.
 #[derive(Default)]
 pub(super) struct Decisions {
-    /// The newest subscription of each channel that is being decided on, and why it ends whatever is decided.
+    /// The newest undecided subscription of each channel. If it has an error, the subscription ends with it regardless of the
+    /// decision.
     subscribing: HashMap<ChannelName, (u32, Option<ErrorInfo>)>,
-    /// Of each channel in which a publication is being decided on.
+    /// The channels with an undecided publication.
     publishing: HashMap<ChannelName, UndecidedPublications>,
-    /// How many wait behind those.
+    /// The number of publications that wait behind those.
     count: usize,
-    /// How many bytes all of them have.
+    /// The bytes of all these publications.
     bytes: usize,
 }
 
-/// The publication of a channel that is being decided on, and what waits behind it.
+/// The publication of a channel that waits for a decision, and the publications behind it.
 struct UndecidedPublications {
     bytes: usize,
     behind: VecDeque<QueuedPublication>,
 }
 
-/// What somebody wants to read of a channel without being subscribed to it.
+/// A read of a channel without a subscription.
 pub(super) enum ChannelRead {
     History(History),
     Presence(Presence),
 }
 
-/// A publication whose turn has not come.
+/// A publication that waits for an earlier one.
 struct QueuedPublication {
     id: u32,
     publish: Publish,
 }
 
 impl Decisions {
-    /// How many publications wait for others.
+    /// The number of publications that wait for earlier ones.
     pub(super) fn count(&self) -> usize {
         self.count
     }
 
-    /// How many bytes these have, and those that they wait for.
+    /// The bytes of all undecided and waiting publications.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Whether a publication in the channel is being decided on: those that come must not overtake it.
+    /// `true` if the channel has an undecided publication. Later ones must not overtake it.
     pub(super) fn are_pending_in(&self, channel: &ChannelName) -> bool {
         self.publishing.contains_key(channel)
     }
@@ -84,7 +85,7 @@ impl Decisions {
         None
     }
 
-    /// One in a channel has been decided on: the next one. Without one nothing waits there any more.
+    /// Removes the decided publication of a channel, and returns the next one. Without a next one the channel is forgotten.
     fn pop(&mut self, channel: &ChannelName) -> Option<QueuedPublication> {
         let turn = self.publishing.get_mut(channel)?;
         self.bytes = self.bytes.saturating_sub(turn.bytes);
@@ -101,14 +102,14 @@ impl Decisions {
 }
 
 impl Session {
-    /// Whether the application decides on subscriptions to a channel; where not, everything has been said by its rules.
+    /// Asks the application for a subscription to a channel. `None` if the channel has no hook: then its rules decide.
     pub(super) fn ask_to_subscribe(&self, channel: &ChannelName) -> Option<HookDecision<()>> {
         let live = self.hub.live();
         let hook = live.hooks.subscribing(channel)?;
         Some(hook(self.context(), channel.clone()))
     }
 
-    /// The same for the subscriptions in `connect`. Of those beyond the limit nobody is asked.
+    /// The same for the subscriptions in `connect`. Hooks are not asked for subscriptions beyond the limit.
     pub(super) fn ask_to_subscribe_all(
         &self,
         subscriptions: Vec<Subscribe>,
@@ -131,7 +132,7 @@ impl Session {
         subscriptions.into_iter().map(ask).collect()
     }
 
-    /// Begins a decision on a subscription that the rules admit.
+    /// Starts the decision on a subscription that the rules allow.
     pub(super) fn decide_on_subscription(
         &mut self,
         id: u32,
@@ -145,18 +146,18 @@ impl Session {
         });
     }
 
-    /// The number of the subscription to a channel that is being decided on.
+    /// The number of the undecided subscription to a channel.
     pub(super) fn subscribing(&self, channel: &ChannelName) -> Option<u32> {
         self.decisions().and_then(|decisions| decisions.subscribing.get(channel)).map(|(number, _)| *number)
     }
 
-    /// How many subscriptions are being decided on to channels that the session is not subscribed to.
+    /// The number of undecided subscriptions to channels without a present subscription.
     pub(super) fn subscribing_count(&self) -> usize {
         let channels = self.decisions().into_iter().flat_map(|decisions| decisions.subscribing.keys());
         channels.filter(|channel| !self.subscriptions.contains(channel)).count()
     }
 
-    /// Takes back a subscription that is being decided on. Says whether that answers the command.
+    /// Cancels an undecided subscription. Returns `true` if this answers the command.
     pub(super) fn unsubscribe_undecided(&mut self, unsubscribe: &Unsubscribe) -> bool {
         let Unsubscribe { channel, number } = unsubscribe;
         let Some(pending) = self.subscribing(channel) else { return false };
@@ -168,7 +169,7 @@ impl Session {
         !self.subscriptions.contains(channel)
     }
 
-    /// Whatever is decided on a subscription to the channel, it ends: somebody wants it to.
+    /// Ends the undecided subscription to a channel with an error, regardless of the decision.
     pub(super) fn refuse_undecided(&mut self, channel: &ChannelName, error: &ErrorInfo) {
         if let Some(decisions) = self.decisions_mut()
             && let Some((_, refusal)) = decisions.subscribing.get_mut(channel)
@@ -179,7 +180,7 @@ impl Session {
 
     fn subscription_decided(&mut self, id: u32, subscribe: Subscribe, verdict: Result<(), ErrorInfo>) {
         if self.subscribing(&subscribe.channel) != Some(subscribe.number) {
-            // A newer command of the client has put an end to it.
+            // A newer command of the client has ended it.
             return self.reply(id, Err(ErrorInfo::from_code(ErrorCode::CANCELLED)));
         }
         let pending =
@@ -188,14 +189,14 @@ impl Session {
             Some(error) => Err(error),
             None => verdict,
         };
-        // Its rights, and what it is subscribed to, may have changed meanwhile.
+        // The session's rights and subscriptions may have changed meanwhile.
         match verdict.and_then(|()| self.admit(&subscribe)) {
             Ok(()) => self.begin(id, subscribe),
             Err(error) => self.reply(id, Err(error)),
         }
     }
 
-    /// Has the application decide on a publication that the rules admit, when its turn comes.
+    /// Starts the decision on a publication that the rules allow, after the earlier ones of the channel.
     pub(super) fn decide_on_publication(&mut self, id: u32, publish: Publish) {
         let decisions = self.pending_answers.get_or_insert_default().decisions.get_or_insert_default();
         if let Some((id, publish)) = decisions.push(id, publish) {
@@ -209,7 +210,7 @@ impl Session {
         let live = self.hub.live();
         let verdict: HookDecision<_> = match live.hooks.publishing(&channel) {
             Some(hook) => hook(self.context(), request),
-            // There was one when it came.
+            // The hook has been removed since the command came.
             None => ready(Ok(payload)).boxed(),
         };
         self.wait_for(await_hook(verdict), move |session, verdict| {
@@ -226,7 +227,7 @@ impl Session {
     ) {
         let next = channel.clone();
         let result = verdict.and_then(|payload| {
-            // The token may be another one by now, and the payload another one by the hook.
+            // The token may have changed, and the hook may have changed the payload.
             self.check(Action::Publish, &channel)?;
             self.publish_now(id, Publish { channel, payload, key })
         });
@@ -239,7 +240,7 @@ impl Session {
         }
     }
 
-    /// Publishes what may be published.
+    /// Publishes after all checks.
     pub(super) fn publish_now(&mut self, id: u32, publish: Publish) -> Result<Option<ReplyBody>, ErrorInfo> {
         let Publish { channel, payload, key } = publish;
         self.hub.settings().rules.check_publication(&channel, &payload)?;
@@ -252,7 +253,7 @@ impl Session {
             ..engine::EnginePublish::new(channel, payload)
         });
         match accepted {
-            // Without a detour over the heap.
+            // Without an allocation.
             engine::EngineFuture::Now(Ok(position)) => Ok(Some(ReplyBody::Published(Published { position }))),
             accepted => {
                 self.wait_for(accepted, move |session, accepted| {
@@ -264,7 +265,7 @@ impl Session {
         }
     }
 
-    /// Begins a decision on reading what is for those who may subscribe.
+    /// Starts the decision on a read that requires the right to subscribe.
     pub(super) fn decide_on_reading(&mut self, id: u32, reading: ChannelRead, verdict: HookDecision<()>) {
         self.wait_for(await_hook(verdict), move |session, verdict| {
             session.reading_decided(id, reading, flatten_decision(verdict));
@@ -272,7 +273,7 @@ impl Session {
     }
 
     fn reading_decided(&mut self, id: u32, reading: ChannelRead, verdict: Result<(), ErrorInfo>) {
-        // Its rights may have changed meanwhile.
+        // The session's rights may have changed meanwhile.
         let result = verdict.and_then(|()| match reading {
             ChannelRead::History(read) => {
                 self.check(Action::Subscribe, &read.channel)?;
@@ -280,7 +281,7 @@ impl Session {
             }
             ChannelRead::Presence(presence) => {
                 self.check(Action::Presence, &presence.channel)?;
-                // Many may be decided on at once: each is made when there is room for it.
+                // Many decisions may be pending at once. Each list is made when there is room for it.
                 self.recoveries.get_or_insert_default().ask_for(id, RequestedRead::Presence(presence));
                 Ok(None)
             }
@@ -298,7 +299,7 @@ impl Session {
         self.pending_answers.as_mut()?.decisions.as_deref_mut()
     }
 
-    /// Who asks, as hooks and calls are told.
+    /// The context of this session for hooks and calls.
     pub(super) fn context(&self) -> CallContext {
         CallContext::new(self.peer.id, self.peer.user(), self.peer.address, self.hub.clone())
     }

@@ -1,4 +1,4 @@
-//! A session's mailbox: everything that others want it to look at, behind one lock and one waker.
+//! A session's mailbox: its queue, orders and ending, behind one lock and one waker.
 
 use std::borrow::Cow;
 use std::task::{Context, Waker};
@@ -12,64 +12,65 @@ use wirehub_common::{ChannelName, Codec};
 use super::queue::{Dropped, Lane, LatestSlot, Queue};
 use crate::hub::segment::Run;
 
-/// What a session has to look at: the frames that wait for its client, orders, and its ending.
+/// The work of a session: the frames that wait for its client, orders, and its ending.
 ///
-/// Its task registers itself by [`look`](Self::begin_turn), before it sees what there is: what comes later wakes it, whatever it is
-/// doing then. Only frames do not, as long as it has not found the queue empty: it will look for them by itself.
+/// The session's task registers itself by [`begin_turn`](Self::begin_turn) before it looks at the content. So everything that
+/// comes later wakes it, at any time. The only exception are frames, as long as the task has not found the queue empty: it will
+/// look for them by itself.
 ///
-/// All else that the task waits for, its socket, timer and answers, [wakes](Self::wake_for_everything) it through here as well. So it knows
-/// when there are frames and nothing else, which is most of the time where much is published.
+/// All other sources (socket, timer, answers) [wake](Self::wake_for_everything) the task through the mailbox as well. So the
+/// task knows if there are only frames, which is the usual case when much is published.
 pub(crate) struct Mailbox {
     limit: usize,
     state: Mutex<MailboxState>,
 }
 
-/// What the application or an operator wants of a session.
+/// An order of the application or of an operator to a session.
 #[derive(Debug)]
 pub(crate) enum Order {
     Subscribe(ChannelName),
-    /// To end a subscription, and why.
+    /// Ends a subscription with this error.
     Unsubscribe(ChannelName, ErrorInfo),
 }
 
-/// That the session has to end, and how.
+/// The request that a session ends, and the way in which it ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Ending {
     pub(crate) code: CloseCode,
     pub(crate) reason: Cow<'static, str>,
-    /// Whether a `disconnect` push goes before the close, and the milliseconds after which to come back that it
-    /// carries.
+    /// If present, a `disconnect` push goes before the close. It may contain the milliseconds after which the client should
+    /// come back.
     pub(crate) disconnect_push: Option<Option<u32>>,
-    /// Whether calls that are in flight end before.
+    /// `true` if calls in flight end first.
     pub(crate) lets_calls_end: bool,
 }
 
-/// What a session finds when it looks.
+/// The reason for a turn.
 pub(crate) enum TurnReason {
-    /// It was woken for frames that wait for its client, and for nothing else.
+    /// Only frames wait for the client.
     Frames,
-    /// It has to look at everything, and at this first.
+    /// The session has to check everything, and this mail first.
     Everything(Option<Mail>),
 }
 
-/// What a session takes out of its queue at once.
+/// The result of taking a message out of a session's queue.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum TakenBatch {
-    /// Nothing yet: something of these channels, whose publications have no offsets, was dropped before what waits, and their
-    /// client is to be told that first.
+    /// No message yet: publications of these channels were dropped before the waiting ones. The channels have no offsets, so
+    /// the client has to be notified first.
     Gaps(Vec<ChannelName>),
-    /// There was nothing. Frames that come wake the task.
+    /// The queue was empty. New frames wake the task.
     Empty,
-    /// A message, and there is more.
+    /// A message; more frames wait.
     More,
-    /// A message that was all. Frames that come wake the task.
+    /// The last message. New frames wake the task.
     Last,
 }
 
-/// What others have sent to a session.
+/// The mail to a session.
 #[derive(Default)]
 pub(crate) struct Mail {
-    /// In the order in which they came.
+    /// In the order of their arrival.
     pub(crate) orders: Vec<Order>,
     pub(crate) ending: Option<Ending>,
 }
@@ -77,9 +78,9 @@ pub(crate) struct Mail {
 #[derive(Default)]
 struct MailboxState {
     queue: Queue,
-    /// What most sessions never get.
+    /// Content that most sessions never have.
     rare: Option<Box<RareContent>>,
-    /// The session's task; taken by the first that wakes it.
+    /// The session's task; taken by the first event that wakes it.
     waker: Option<Waker>,
 }
 
@@ -91,17 +92,17 @@ struct RareContent {
 }
 
 impl Mailbox {
-    /// One whose queue holds at most `limit` bytes of frames.
+    /// A mailbox whose queue holds at most `limit` bytes of frames.
     pub(crate) fn new(limit: usize) -> Self {
         Self { limit, state: Mutex::default() }
     }
 
-    /// How many bytes may wait.
+    /// The maximum number of waiting bytes.
     pub(crate) fn limit(&self) -> usize {
         self.limit
     }
 
-    /// Registers the task, and gives what has come for it.
+    /// Registers the task, and returns its mail.
     pub(crate) fn begin_turn(&self, cx: &Context<'_>) -> TurnReason {
         let mut state = self.state.lock();
         state.queue.is_awaited = false;
@@ -114,7 +115,7 @@ impl Mailbox {
         if is_calm && mail.is_none() { TurnReason::Frames } else { TurnReason::Everything(mail) }
     }
 
-    /// Has the task look at everything.
+    /// Wakes the task for a check of everything.
     pub(crate) fn wake_for_everything(&self) {
         let waker = {
             let mut state = self.state.lock();
@@ -126,7 +127,8 @@ impl Mailbox {
         }
     }
 
-    /// Hands the pieces of the next WebSocket message over, at most `room` bytes. All frames here are in this codec.
+    /// Passes the pieces of the next WebSocket message to `take`, at most `room` bytes. All frames of the mailbox have this
+    /// codec.
     pub(crate) fn take_batch(&self, codec: Codec, room: usize, take: &mut dyn FnMut(Bytes)) -> TakenBatch {
         let mut state = self.state.lock();
         if let Some(channels) = state.take_dropped() {
@@ -156,7 +158,7 @@ impl Mailbox {
         });
     }
 
-    /// Queues what may be left out, if there is room to spare. Says how it went.
+    /// Queues optional frames if there is plenty of room. Returns `true` if they were queued.
     pub(crate) fn push_if_room(&self, lane: Lane, run: Run) -> bool {
         self.change(|state, limit| {
             let mut dropped = Dropped::default();
@@ -167,12 +169,12 @@ impl Mailbox {
         })
     }
 
-    /// Queues a frame that nobody asked for, or ends the session as a slow consumer.
+    /// Queues an unrequested frame, or ends the session as a slow consumer.
     pub(crate) fn push(&self, lane: Lane, frame: Bytes) {
         self.push_run(lane, Run::of(frame));
     }
 
-    /// Queues publications that may be dropped: see [`Queue::push_droppable`].
+    /// Queues droppable publications: see [`Queue::push_droppable`].
     pub(crate) fn push_droppable(&self, lane: Lane, run: Run, channel: Option<&ChannelName>) -> bool {
         self.change(|state, limit| {
             let mut dropped = Dropped::default();
@@ -200,27 +202,27 @@ impl Mailbox {
         })
     }
 
-    /// Queues an answer to the session's own command, or what else its session makes.
+    /// Queues an answer to the session's own command, or another frame of the session itself.
     pub(crate) fn answer(&self, lane: Lane, frame: Bytes) {
         self.change(|state, _| state.queue.answer(lane, frame));
     }
 
-    /// Queues the answer that comes before everything else.
+    /// Queues the answer that goes before everything else.
     pub(crate) fn answer_first(&self, frame: Bytes) {
         self.change(|state, _| state.queue.answer_first(frame));
     }
 
-    /// Queues what tells of a gap: see [`Queue::report_gap`].
+    /// Queues the report of a gap: see [`Queue::report_gap`].
     pub(crate) fn report_gap(&self, lane: Lane, channel: &ChannelName, frame: Bytes) {
         self.change(|state, _| state.queue.report_gap(lane, channel, frame));
     }
 
-    /// Queues what the session has read for its client.
+    /// Queues publications that the session has read for its client.
     pub(crate) fn answer_run(&self, lane: Lane, run: Run) {
         self.change(|state, _| state.queue.answer_run(lane, run));
     }
 
-    /// Wants something of the session. One that does not come to its orders ends as a slow consumer.
+    /// Sends an order to the session. A session that does not process its orders in time is closed as a slow consumer.
     pub(crate) fn order(&self, order: Order) {
         let waker = {
             let mut state = self.state.lock();
@@ -237,7 +239,7 @@ impl Mailbox {
         }
     }
 
-    /// Tells the session to end; the first one to say so decides how, unless that one lets calls end and this one does not.
+    /// Ends the session. The first ending counts, unless it lets calls end and this one does not.
     pub(crate) fn end(&self, ending: Ending) {
         let waker = {
             let mut state = self.state.lock();
@@ -249,28 +251,28 @@ impl Mailbox {
         }
     }
 
-    /// How many bytes wait.
+    /// The number of waiting bytes.
     pub(crate) fn bytes(&self) -> usize {
         self.state.lock().queue.bytes()
     }
 
-    /// Whether so many answers wait that the session should not take on more work.
+    /// `true` if too many answers wait: then the session takes no more commands.
     ///
-    /// What is published does not count, which has a bound of its own: also under a flood of that the client's commands are
-    /// carried out, such as the one that ends the flood. Nor does a large answer, as long as it is the only one: what is asked
-    /// behind it need not wait for its end.
+    /// Publications do not count, because they have a bound of their own. So commands are carried out even under a flood of
+    /// publications, such as the command that ends the flood. A single large answer does not count either: the commands behind
+    /// it need not wait for its end.
     pub(crate) fn is_congested(&self) -> bool {
         let state = self.state.lock();
         state.queue.small_answers() > self.limit / 2 || state.queue.bulk_answers() >= MOST_BULK
     }
 
-    /// How many bytes of answers wait: without those that others may overtake, and with them.
+    /// The bytes of waiting answers: without the large answers that others may overtake, and with them.
     pub(crate) fn answers(&self) -> (usize, usize) {
         let state = self.state.lock();
         (state.queue.small_answers(), state.queue.all_answers())
     }
 
-    /// Changes the state, and wakes the task where it waits for frames.
+    /// Changes the state, and wakes the task if it waits for frames.
     fn change<T>(&self, change: impl FnOnce(&mut MailboxState, usize) -> T) -> T {
         let (waker, result) = {
             let mut state = self.state.lock();
@@ -309,8 +311,8 @@ impl MailboxState {
         }
     }
 
-    /// Whether nothing more is queued, for there was too much. What a channel hands to a session that is told to end for another
-    /// reason was published before.
+    /// `true` if the queue has overflowed, so that nothing more is queued. A session that ends for another reason still
+    /// receives earlier publications.
     fn is_over(&self) -> bool {
         let ending = self.rare.as_ref().and_then(|rare| rare.ending.as_ref());
         ending.is_some_and(|ending| ending.code == CloseCode::SLOW_CONSUMER)
@@ -340,10 +342,10 @@ impl From<CloseCode> for Ending {
     }
 }
 
-/// How many large answers may wait for a session.
+/// The maximum number of large answers that wait for a session.
 const MOST_BULK: usize = 2;
 
-/// How many orders may wait for a session.
+/// The maximum number of orders that wait for a session.
 const MAX_ORDERS: usize = 1024;
 
 #[cfg(test)]
@@ -528,7 +530,7 @@ mod tests {
         assert!(mailbox.is_congested(), "a second one is enough");
     }
 
-    /// Wakes a thread that takes turns as a task does.
+    /// Wakes a thread that takes turns like a task.
     struct Unpark(std::thread::Thread);
 
     impl Wake for Unpark {
@@ -550,7 +552,7 @@ mod tests {
                     let orders = take_mail(&mailbox, &waker).map_or(0, |mail| mail.orders.len());
                     let frames = take(&mailbox, 1 << 20).1.len();
                     if seen.fetch_add(orders + frames, Ordering::Release) + orders + frames < ROUNDS * 3 {
-                        // Only a waker ends that, or the test's failure.
+                        // Only a waker, or the test's failure, ends this.
                         std::thread::park_timeout(std::time::Duration::from_secs(10));
                     }
                 }
@@ -558,7 +560,7 @@ mod tests {
         };
         let channel = ChannelName::new("a").unwrap();
         for round in 1..=ROUNDS {
-            // Three things within a few microseconds, at other moments of the turns in each round.
+            // Three events within a few microseconds, at other moments of the turns in each round.
             mailbox.order(Order::Subscribe(channel.clone()));
             for _ in 0..round % 97 * 4 {
                 std::hint::spin_loop();

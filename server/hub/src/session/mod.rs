@@ -1,7 +1,7 @@
-//! A session: one task that reads commands, carries them out and writes what waits for its client.
+//! A session: one task that reads commands, carries them out and writes the frames for its client.
 //!
-//! Its life is in this file: [`Session::poll_turn`] is one turn, from top to bottom. What the commands do is in `commands`, what
-//! is asked of hooks and engines in `waiting`, what a subscriber missed in `recovery`, what is due when in `clock`.
+//! [`Session::poll_turn`] is one turn, from top to bottom. The commands are in `commands`, the answers of hooks and engines in
+//! `pending_answers`, the recovery of missed publications in `recovery`, and the deadlines in `clock`.
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
@@ -48,7 +48,7 @@ mod refused_subscriptions;
 mod subscribing;
 mod subscriptions;
 
-/// Serves the connection of `peer` until it ends. `open` is what counts it as open, and goes with it.
+/// Serves the connection of `peer` until it ends. `open` counts the connection as open, and is dropped at its end.
 pub(crate) fn serve<S: AsyncRead + AsyncWrite + Unpin, O>(
     hub: Hub,
     peer: Arc<Peer>,
@@ -57,17 +57,17 @@ pub(crate) fn serve<S: AsyncRead + AsyncWrite + Unpin, O>(
 ) -> impl Future<Output = ()> {
     hub.counters().opened();
     let mut served = Some((Session::new(hub, peer), socket, open));
-    // Not an async block, which has room for what it is made of, and for what it borrows of that while it waits.
+    // An async block would need memory for its captures and for the borrows of them at the same time.
     let ended = poll_fn(move |cx| {
         let Some((session, socket, _)) = &mut served else { return Poll::Pending };
         let Err(end) = ready!(session.poll_turn(socket, cx));
         Poll::Ready((served.take(), end))
     });
-    // On the heap: an idle session's task need not have room for it.
+    // On the heap, so that the task of an idle session has no memory for it.
     ended.then(|(served, end)| Box::pin(end_session(served, end)))
 }
 
-/// What is left to do for a session that ends.
+/// The last steps of a session.
 async fn end_session<S: AsyncRead + AsyncWrite + Unpin, O>(
     served: Option<(Session, Socket<S>, O)>,
     end: Box<SessionEnd>,
@@ -75,7 +75,7 @@ async fn end_session<S: AsyncRead + AsyncWrite + Unpin, O>(
     let Some((mut session, mut socket, open)) = served else { return };
     session.ended = end.code();
     let (hub, peer) = (session.hub.clone(), Arc::clone(&session.peer));
-    // From here on nobody finds the session, and its calls are stopped.
+    // From here on the session can't be found, and its calls are stopped.
     drop(session);
     tracing::debug!(session = %peer.id, ?end, "session ends");
     hub.counters().ended(end.code());
@@ -83,7 +83,7 @@ async fn end_session<S: AsyncRead + AsyncWrite + Unpin, O>(
     drop((socket, open));
 }
 
-/// Everything about a session but its socket.
+/// The state of a session without its socket.
 struct Session {
     hub: Hub,
     live: Arc<LiveSettings>,
@@ -95,45 +95,45 @@ struct Session {
     pending_answers: Option<Box<PendingAnswers>>,
     recoveries: Option<Box<Recoveries>>,
     extras: Option<Box<OptionalState>>,
-    /// How many commands it may send now.
+    /// The commands that it may send now.
     commands: TokenBucketLevel,
     clock: Clock,
     /// An empty message is due.
     ping: bool,
     /// Something waits for room in the queue.
     is_held_back: bool,
-    /// How many KiB the socket has taken since it was full, or was new. As long as that is little, little goes into each
-    /// message, so that what is urgent waits for less, and the first on a slow line is there in time.
+    /// The KiB that the socket has taken since it was new, or full. While this is small, messages are small. So urgent frames
+    /// wait less, and the first message on a slow line arrives in time.
     drained_kib: u8,
-    /// What the server closes with.
+    /// The close code of the server.
     ended: Option<CloseCode>,
 }
 
-/// What has come and is not carried out yet; most of the time there is nothing.
+/// Messages that are not carried out yet. Most sessions have none most of the time.
 #[derive(Default)]
 struct UnreadMessages {
-    /// What is left of a message.
+    /// The rest of a message.
     message: Bytes,
-    /// The next message, read while the session is held up: or it would not see that its client has gone.
+    /// The next message, read while the session is held up, so that the session notices a vanished client.
     ahead: Bytes,
 }
 
-/// How far a session has come.
+/// The stage of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
-    /// `connect` has to come.
+    /// `connect` has not come yet.
     New,
-    /// `connect` is being looked at: everything behind it waits.
+    /// `connect` is being checked; all other commands wait.
     Connecting,
     Connected,
 }
 
-/// Why a session ends.
+/// The reason for the end of a session.
 #[derive(Debug)]
 enum SessionEnd {
-    /// It is told to, or it broke a rule of Wirehub.
+    /// An ending from outside, or a violation of the Wirehub protocol.
     Ending(Ending),
-    /// It broke a rule of WebSocket: what it sends can't be understood any more.
+    /// A violation of the WebSocket protocol: further frames can't be read.
     Violation(CloseCode, String),
     /// The client closed.
     Closed,
@@ -141,14 +141,14 @@ enum SessionEnd {
     Gone,
 }
 
-/// How much a session may do before others have their turn. What is counted takes about a microsecond.
+/// The work of one turn, before other sessions have theirs. One unit is about a microsecond.
 struct WorkBudget(u32);
 
 impl Session {
     fn new(hub: Hub, peer: Arc<Peer>) -> Self {
         let live = hub.live();
         hub.session_registry().add(Arc::clone(&peer));
-        // A hub that began to stop before that did not see the session.
+        // If the hub began to stop earlier, it did not see the session.
         if hub.connections().phase() >= Phase::Stopping {
             peer.mailbox.end(crate::hub::shutdown_ending(0));
         }
@@ -172,8 +172,8 @@ impl Session {
         }
     }
 
-    /// One turn: does what there is to do, up to a bound, and waits for more. The task is registered with the mailbox before
-    /// anything else; all other things that it waits for [wake](mailbox::Mailbox::wake_for_everything) it through that.
+    /// One turn: does the present work up to a bound, and waits for more. The task is registered with the mailbox first. Every
+    /// other source of events [wakes](mailbox::Mailbox::wake_for_everything) it through the mailbox.
     fn poll_turn<S: AsyncRead + AsyncWrite + Unpin>(
         &mut self,
         socket: &mut Socket<S>,
@@ -209,7 +209,7 @@ impl Session {
         loop {
             let was_held_up = self.read(socket, cx, budget)?.is_break();
             self.is_held_back = was_held_up | self.recover(budget).is_break();
-            // Behind what may have asked for something.
+            // Behind the steps that may have asked a hook or the engine.
             let has_answers = self.poll_waiting(cx);
             self.is_held_back |= self.poll_calls(cx).is_break() | self.send_alarms().is_break();
             self.poll_clock(socket, cx)?;
@@ -219,7 +219,7 @@ impl Session {
             {
                 return Err(SessionEnd::Ending(ending));
             }
-            // What was held back may go on where there is room now, or an answer.
+            // Held back work may continue if there is room now, or an answer.
             let goes_on =
                 has_answers || self.is_held_back && has_written || was_held_up && !self.is_held_up();
             if !goes_on || budget.is_spent() {
@@ -228,7 +228,7 @@ impl Session {
         }
     }
 
-    /// Follows what came by mail.
+    /// Processes the mail.
     fn open(&mut self, Mail { orders, ending }: Mail) -> Result<(), SessionEnd> {
         match ending {
             Some(ending) if ending.lets_calls_end && !self.has_ended_calls() => {
@@ -241,8 +241,8 @@ impl Session {
         Ok(())
     }
 
-    /// Carries out the commands that have come, as long as the session is not [held up](Self::is_held_up). Breaks off where it
-    /// is. What has arrived is read before anything is written, so that all answers to it go out together.
+    /// Carries out the received commands, while the session is not [held up](Self::is_held_up). Everything is read before
+    /// anything is written, so that all answers go out together.
     fn read<S: AsyncRead + AsyncWrite + Unpin>(
         &mut self,
         socket: &mut Socket<S>,
@@ -294,7 +294,7 @@ impl Session {
         Ok(ControlFlow::Continue(()))
     }
 
-    /// The next message with content.
+    /// The next message that is not empty.
     fn poll_message<S: AsyncRead + AsyncWrite + Unpin>(
         &self,
         socket: &mut Socket<S>,
@@ -307,14 +307,14 @@ impl Session {
                     return Err(CloseCode::WRONG_MESSAGE_TYPE.into());
                 }
                 Incoming::Message(_, data) if !data.is_empty() => return Ok(Some(data)),
-                // An empty message answers a ping: it was a sign of life.
+                // An empty message answers a ping: it is only a sign of life.
                 Incoming::Message(..) | Incoming::Control => {}
             }
         }
         Ok(None)
     }
 
-    /// How many bytes a command may have.
+    /// The maximum size of a command.
     fn largest_command(&self) -> usize {
         match self.live.limits.message_bytes {
             0 => usize::MAX,
@@ -322,7 +322,7 @@ impl Session {
         }
     }
 
-    /// Whether the next command has to wait: for room in the queue, for the engine or a hook.
+    /// `true` if the next command has to wait for room in the queue, for the engine or for a hook.
     fn is_held_up(&self) -> bool {
         let mailbox = &self.peer.mailbox;
         self.stage == Stage::Connecting
@@ -331,7 +331,7 @@ impl Session {
             || mailbox.is_congested()
     }
 
-    /// Queues the alarms of before that are still to be sent. Breaks off where there is no room for more.
+    /// Queues the earlier alarms that are not sent yet. Breaks if there is no room.
     fn send_alarms(&mut self) -> ControlFlow<()> {
         let Some(unsent) = self.extras.as_mut().and_then(|extras| extras.alarms.take()) else {
             return ControlFlow::Continue(());
@@ -344,7 +344,7 @@ impl Session {
         flow
     }
 
-    /// Queues what calls answer. Breaks off where there is no room for more.
+    /// Queues the answers of calls. Breaks if there is no room.
     fn poll_calls(&mut self, cx: &mut Context<'_>) -> ControlFlow<()> {
         let Some(calls) = &mut self.calls else { return ControlFlow::Continue(()) };
         while !self.peer.mailbox.is_congested() {
@@ -357,7 +357,7 @@ impl Session {
         ControlFlow::Break(())
     }
 
-    /// Whether nothing is in flight that a stop waits for.
+    /// `true` if a stop has nothing more to wait for.
     fn has_ended_calls(&self) -> bool {
         self.calls.as_ref().is_none_or(|calls| calls.len() == 0)
             && self.pending_answers.as_ref().is_none_or(|waiting| waiting.is_empty())
@@ -387,7 +387,7 @@ impl Session {
         Ok(())
     }
 
-    /// Writes as much as the socket takes. The task is woken when it takes more. Says whether anything went out.
+    /// Writes as much as the socket takes. The task is woken when it takes more. Returns `true` if anything was written.
     fn poll_write<S: AsyncRead + AsyncWrite + Unpin>(
         &mut self,
         socket: &mut Socket<S>,
@@ -408,7 +408,7 @@ impl Session {
             if is_last {
                 return Ok(has_written);
             }
-            // What this turn has answered goes out in any case.
+            // The answers of this turn go out in any case.
             if has_written && budget.is_spent() {
                 return Ok(true);
             }
@@ -439,7 +439,7 @@ impl Session {
     }
 }
 
-/// Whether something may come without another command.
+/// `true` if something may come without another command.
 fn is_busy(subscriptions: &Subscriptions, calls: Option<&Calls>, waiting: Option<&PendingAnswers>) -> bool {
     !subscriptions.is_empty()
         || calls.is_some_and(|calls| calls.len() > 0)
@@ -447,7 +447,7 @@ fn is_busy(subscriptions: &Subscriptions, calls: Option<&Calls>, waiting: Option
 }
 
 impl Session {
-    /// Queues an answer that the engine, or the rules, gave.
+    /// Queues the reply to a command.
     fn reply(&self, id: u32, result: Result<ReplyBody, ErrorInfo>) {
         if let Err(error) = &result {
             self.hub.counters().error(error.code);
@@ -455,7 +455,7 @@ impl Session {
         answer(&self.peer, Reply { id, result });
     }
 
-    /// Tells those who want to know it what has happened.
+    /// Notifies the observers of an event.
     fn notice(&self, event: impl FnOnce() -> SessionEvent) {
         let observers = &self.hub.settings().observers;
         if !observers.is_empty() {
@@ -469,7 +469,7 @@ impl Session {
     }
 }
 
-/// Queues a reply, where the command wants one. A large one does not hold up those that come after it.
+/// Queues a reply, if the command has an id. A large reply does not hold up later ones.
 fn answer(peer: &Peer, reply: Reply) {
     if let Some(frame) = encode(peer, reply) {
         let lane = if frame.len() > Limits::BATCH_BYTES { Lane::Bulk } else { Lane::Control };
@@ -477,14 +477,14 @@ fn answer(peer: &Peer, reply: Reply) {
     }
 }
 
-/// Queues a reply that those that come after it must not overtake.
+/// Queues a reply that later replies must not overtake.
 fn answer_in_line(peer: &Peer, reply: Reply) {
     if let Some(frame) = encode(peer, reply) {
         peer.mailbox.answer(Lane::Control, frame);
     }
 }
 
-/// A reply in the session's codec; none for a command without an id.
+/// A reply in the session's codec; `None` for a command without an id.
 fn encode(peer: &Peer, reply: Reply) -> Option<Bytes> {
     (reply.id != 0).then(|| peer.codec.encode_frame(&ServerFrame::Reply(reply)))
 }
@@ -512,19 +512,19 @@ impl WorkBudget {
     }
 }
 
-/// How many commands, and kibibytes read and written, a turn has. A client that sends as fast as it can gets no more than
-/// that before others are looked at.
+/// The commands, and the kibibytes read and written, of one turn. A fast client gets no more than this before other sessions
+/// have their turn.
 const TURN_WORK: u32 = 128;
 
-/// How large messages are where the line does not take what there is, and before it has shown that it does: at 1 KB/s one takes
-/// 16 seconds, which is less than a client waits for a sign of life.
+/// The message size for a line that is slow, or not known yet. At 1 KB/s such a message takes 16 seconds, less than a client
+/// waits for a sign of life.
 const SLOW_BATCH_BYTES: usize = 16 * 1024;
 
-/// A socket that has taken so many KiB has been sent some of them, for it takes no more than half of that before.
+/// A socket that has taken this many KiB has really sent some of them: it buffers at most half of that.
 const FLOWING_KIB: u8 = 64;
 
 impl SessionEnd {
-    /// What the server closes with; nothing where the client did, or is gone.
+    /// The close code of the server; `None` if the client closed or vanished.
     fn code(&self) -> Option<CloseCode> {
         match self {
             Self::Ending(ending) => Some(ending.code),
@@ -534,7 +534,7 @@ impl SessionEnd {
     }
 }
 
-/// The end for a frame that can't be read.
+/// The end because of an unreadable frame.
 fn bad_frame(reason: String) -> SessionEnd {
     SessionEnd::Ending(Ending { reason: reason.into(), ..CloseCode::BAD_FRAME.into() })
 }

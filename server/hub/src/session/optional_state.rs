@@ -1,4 +1,4 @@
-//! What only some sessions have, in one place: the others need room for no more than a pointer.
+//! State of few sessions, in one place: other sessions need only a pointer.
 
 use std::ops::Range;
 
@@ -8,33 +8,33 @@ use wirehub_common::code::CloseCode;
 use super::mailbox::{Ending, Order};
 use crate::auth::Rights;
 
-/// By a token, by a bound on what sessions may do, or because there is more to say than there is room for.
+/// Present with a token, with certain limits, or if there is more to send than there is room for.
 #[derive(Default)]
 pub(super) struct OptionalState {
     pub(super) rights: Rights,
-    /// The alarms of before that are still to be sent, by their numbers.
+    /// The numbers of the earlier alarms that are not sent yet.
     pub(super) alarms: Option<Range<u64>>,
-    /// What was wanted of the session before it was connected.
+    /// Orders that came before the session was connected.
     pub(super) orders: Vec<Order>,
-    /// The commands that come in parts.
+    /// Commands that come in parts.
     pub(super) parts: Assembler,
-    /// How often `connect` was refused.
+    /// The number of refused `connect` commands.
     pub(super) refused: u8,
-    /// The close code for the last of these refusals.
+    /// The close code for the last refusal.
     pub(super) refusal: Option<CloseCode>,
-    /// Whether somebody is asked about a new token; and the newest one behind it, with the command that has shown it.
+    /// Present while a new token is being checked; it contains the newest token that came meanwhile, with its command.
     pub(super) refreshing: Option<Option<(u32, String)>>,
-    /// How the session ends once its calls have.
+    /// The ending of the session after its calls have ended.
     pub(super) stopping: Option<Ending>,
 }
 
 impl OptionalState {
-    /// Whether the session takes nothing on any more, and ends once its calls have.
+    /// `true` if the session accepts no more work, and ends after its calls.
     pub(super) fn is_stopping(&self) -> bool {
         self.stopping.is_some()
     }
 
-    /// Whether a command has come in part.
+    /// `true` if a command has come in part.
     pub(super) fn has_parts(&self) -> bool {
         !self.parts.is_empty()
     }

@@ -1,7 +1,7 @@
-//! What was asked of hooks and of the engine on behalf of a session, and is not answered yet.
+//! Questions to hooks and to the engine that are not answered yet.
 //!
-//! Many answers are there at once: then the session goes on at once. Others are waited for here, while the session does other
-//! things. What is done with an answer stands where the question is asked.
+//! Many answers are ready at once: then the session continues at once. Other answers are awaited here, while the session does
+//! other work. The continuation stands next to the question.
 
 use std::panic::AssertUnwindSafe;
 use std::task::{Context, Poll, Waker};
@@ -18,24 +18,24 @@ use super::Session;
 use super::decisions::Decisions;
 use crate::engine::EngineError;
 
-/// What is waited for.
+/// The pending answers of a session.
 #[derive(Default)]
 pub(super) struct PendingAnswers {
     answers: FuturesUnordered<BoxFuture<'static, Then>>,
-    /// Most hubs have no hooks to decide.
+    /// Most hubs have no hooks that decide.
     pub(super) decisions: Option<Box<Decisions>>,
 }
 
-/// What a session does once an answer is there.
+/// The continuation of a session after an answer.
 type Then = Box<dyn FnOnce(&mut Session) + Send>;
 
 impl PendingAnswers {
-    /// Whether nothing is waited for.
+    /// `true` if no answer is pending.
     pub(super) fn is_empty(&self) -> bool {
         self.answers.is_empty()
     }
 
-    /// Whether the session has to wait before it takes another command.
+    /// `true` if the session has to wait before it takes another command.
     pub(super) fn holds_up(&self, queue_bytes: usize) -> bool {
         let (count, bytes) =
             self.decisions.as_ref().map_or((0, 0), |waiting| (waiting.count(), waiting.bytes()));
@@ -44,14 +44,14 @@ impl PendingAnswers {
 }
 
 impl Session {
-    /// Does something with an answer: now, where it is there, and else when it is.
+    /// Continues with an answer: at once if it is ready, otherwise later.
     pub(super) fn wait_for<T: Send + 'static>(
         &mut self,
         answer: impl Future<Output = T> + Send + 'static,
         then: impl FnOnce(&mut Self, T) + Send + 'static,
     ) {
         let mut answer = answer.boxed();
-        // Nobody is woken by this: what is not there yet is polled again with the session's own waker.
+        // This wakes nobody: a pending answer is polled again with the session's own waker.
         match answer.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(value) => then(self, value),
             Poll::Pending => {
@@ -62,7 +62,7 @@ impl Session {
         }
     }
 
-    /// Goes on with what has been answered meanwhile. Says whether anything was.
+    /// Continues with the answers that are ready. Returns `true` if there was one.
     pub(super) fn poll_waiting(&mut self, cx: &mut Context<'_>) -> bool {
         let mut has_answers = false;
         while let Some(waiting) = &mut self.pending_answers {
@@ -74,12 +74,12 @@ impl Session {
     }
 }
 
-/// What a hook answers. One that hangs or panics fails this one command.
+/// The answer of a hook. If the hook hangs or panics, only this command fails.
 pub(super) async fn await_hook<T>(hook: impl Future<Output = T>) -> Result<T, ErrorInfo> {
     match timeout(HOOK_TIMEOUT, AssertUnwindSafe(hook).catch_unwind()).await {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(_)) => {
-            tracing::error!("a hook panicked; the client was told that it failed");
+            tracing::error!("a hook panicked; the client received an error");
             Err(ErrorInfo::from_code(ErrorCode::INTERNAL))
         }
         Err(_) => {
@@ -89,14 +89,14 @@ pub(super) async fn await_hook<T>(hook: impl Future<Output = T>) -> Result<T, Er
     }
 }
 
-/// What a client is told where the engine failed.
+/// Logs a failure of the engine, and returns the error for the client.
 pub(super) fn engine_failure(error: &EngineError) -> ErrorInfo {
     tracing::error!("{error}");
     ErrorInfo::from_code(ErrorCode::INTERNAL)
 }
 
-/// How long a hook may take to decide.
+/// The time that a hook may take.
 const HOOK_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How many of a session's commands may wait for the engine and for hooks; then the session waits for them.
+/// The maximum number of a session's commands that wait for the engine and for hooks. Beyond it, the session waits.
 pub(super) const MAX_WAITING: usize = 64;

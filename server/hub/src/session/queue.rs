@@ -1,4 +1,4 @@
-//! What waits to be written to one client: lanes, batches, parts, and what is dropped where there is no room.
+//! The frames that wait to be written to one client: lanes, batches, parts, and dropped publications.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -13,28 +13,29 @@ use crate::hub::segment::Run;
 
 mod batch;
 
-/// The outbound queue of one session, without a lock and without whoever waits for it.
+/// The outbound queue of one session, without a lock and a waker.
 ///
-/// Publications are bounded in bytes. Where one would go over the bound, those that may be dropped are, the oldest first; if
-/// that makes no room it is refused. One frame that is larger than half the bound, and one that finds no other publication,
-/// goes in whatever its size. AnswerBytes to the session's own commands are never refused, and take no room from publications: the
-/// session takes no more commands where too many answers wait.
+/// Publications are bounded in bytes. If a new one exceeds the bound, the oldest droppable ones are dropped. If this makes too
+/// little room, the new one is refused. Two publications are accepted whatever their size: a single frame that is larger than
+/// half the bound, and the only publication in the queue. Answers to the session's own commands are never refused, and take no
+/// room from publications. Instead the session takes no more commands if too many answers wait.
 #[derive(Default)]
 pub(crate) struct Queue {
-    /// The only entry. Most queues are empty most of the time and most others hold one entry: neither takes memory of its own.
+    /// The only item. Most queues are empty most of the time, and most others have one item. Neither needs an allocation.
     one: Option<QueuedItem>,
-    /// The lane of that one.
+    /// The lane of the only item.
     lane: Lane,
-    /// Whether whoever takes from the queue has found it empty, and waits. The mailbox's, as the next; here they take no room.
+    /// `true` if the reader has found the queue empty, and waits. This and the next field belong to the mailbox; here they take
+    /// no extra memory.
     pub(crate) is_awaited: bool,
-    /// Whether nothing but frames has come since the task looked.
+    /// `true` if only frames have come since the task looked.
     pub(crate) is_calm: bool,
-    /// Whether nothing may overtake the answers that wait: see [`Self::answer_first`].
+    /// `true` if nothing may overtake the waiting answers: see [`Self::answer_first`].
     is_held: bool,
-    /// All entries, where there are more or have been.
+    /// All items, if there are several or have been.
     many: Option<Box<LaneQueues>>,
     bytes: usize,
-    /// How many of the bytes may be dropped.
+    /// The bytes that may be dropped.
     droppable: usize,
 }
 
@@ -44,23 +45,22 @@ struct LaneQueues {
     answers: AnswerBytes,
 }
 
-/// How many bytes answers have.
+/// The bytes of answers.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 struct AnswerBytes {
     small: usize,
-    /// Those that others may overtake.
+    /// Answers that others may overtake.
     bulk: usize,
 }
 
-/// Which frames go first. Order is kept within a lane. The numbers are those of the streams in which parts of their frames
-/// are sent.
+/// The priority of frames. The order within a lane is kept. The numbers are also those of the streams for parts of frames.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Lane {
-    /// AnswerBytes.
+    /// Replies.
     #[default]
     Control,
-    /// Publications that must not wait, as alarms.
+    /// Publications that must not wait, such as alarms.
     Urgent,
     /// All other publications.
     Normal,
@@ -68,19 +68,20 @@ pub(crate) enum Lane {
     Bulk,
 }
 
-/// Room for one publication of a channel whose latest one is all that counts.
+/// The place for one publication of a channel that keeps only the latest.
 pub(crate) type LatestSlot = Mutex<Option<Run>>;
 
-/// What waits in a lane.
+/// An item in a lane.
 enum QueuedItem {
     Run(Run),
-    /// What the session itself has made.
+    /// Frames of the session itself.
     Answer(Run),
-    /// An answer that says that something of this channel was dropped before what is behind it.
+    /// The report that publications of this channel were dropped before the frames behind it.
     Gap(Run, ChannelName),
-    /// Makes room where there is none. The channel is there where its clients can't see by offsets what they did not get.
+    /// May be dropped to make room. The channel is present if its publications have no offsets, so that its clients can't
+    /// notice the gap.
     Droppable(Run, Option<ChannelName>),
-    /// What is in the slot when its turn comes.
+    /// The content of the slot when its turn comes.
     Latest(Arc<LatestSlot>),
 }
 
@@ -89,39 +90,39 @@ type Lanes = [LaneQueue; 4];
 #[derive(Default)]
 struct LaneQueue {
     entries: VecDeque<QueuedItem>,
-    /// What is left of a frame that is being sent in parts. It goes before the entries.
+    /// The rest of a frame that is being sent in parts. It goes before the items.
     unsent: Bytes,
-    /// Whether that is an answer.
+    /// `true` if that frame is an answer.
     is_answer: bool,
 }
 
 impl Queue {
-    /// How many bytes wait.
+    /// The number of waiting bytes.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Whether nothing waits.
+    /// `true` if nothing waits.
     pub(crate) fn is_empty(&self) -> bool {
         self.one.is_none() && self.many.is_none()
     }
 
-    /// How many bytes of publications wait.
+    /// The bytes of waiting publications.
     pub(crate) fn published_bytes(&self) -> usize {
         subtract(self.bytes, self.all_answers())
     }
 
-    /// How many bytes of publications wait that may not be dropped.
+    /// The bytes of waiting publications that may not be dropped.
     pub(crate) fn undroppable_bytes(&self) -> usize {
         subtract(self.published_bytes(), self.droppable)
     }
 
-    /// How many bytes of answers wait, but for those that others may overtake.
+    /// The bytes of waiting answers, without those that others may overtake.
     pub(crate) fn small_answers(&self) -> usize {
         self.answers().small
     }
 
-    /// How many bytes of answers wait.
+    /// The bytes of all waiting answers.
     pub(crate) fn all_answers(&self) -> usize {
         let AnswerBytes { small, bulk } = self.answers();
         small.saturating_add(bulk)
@@ -135,7 +136,7 @@ impl Queue {
         answers
     }
 
-    /// How many answers wait that others may overtake.
+    /// The number of waiting answers that others may overtake.
     pub(crate) fn bulk_answers(&self) -> usize {
         let lane = self.many.as_ref().map(|many| {
             let [.., bulk] = &many.lanes;
@@ -152,19 +153,19 @@ impl Queue {
         self.answer_run(lane, Run::of(frame));
     }
 
-    /// Queues the answer that comes before everything else, also where it goes in parts.
+    /// Queues the answer that goes before everything else, even if it goes in parts.
     pub(crate) fn answer_first(&mut self, frame: Bytes) {
         self.is_held = true;
         self.answer(Lane::Control, frame);
     }
 
-    /// Queues what the session itself has read.
+    /// Queues publications that the session itself has read.
     pub(crate) fn answer_run(&mut self, lane: Lane, run: Run) {
         self.push(lane, QueuedItem::Answer(run));
     }
 
-    /// Queues what tells of a gap before all that waits in the lane, unless one of the channel waits there already. A frame that
-    /// is under way in parts was there before the gap.
+    /// Queues the report of a gap before everything in the lane, unless there is one for the channel already. A frame that is
+    /// being sent in parts precedes the gap.
     pub(crate) fn report_gap(&mut self, lane: Lane, channel: &ChannelName, frame: Bytes) {
         let gap = QueuedItem::Gap(Run::of(frame), channel.clone());
         let cost = gap.cost();
@@ -180,7 +181,7 @@ impl Queue {
         self.bytes = self.bytes.saturating_add(cost);
     }
 
-    /// Queues publications; `false` where there is no room for them.
+    /// Queues publications. Returns `false` if there is no room for them.
     #[must_use]
     pub(crate) fn push_run(&mut self, lane: Lane, run: Run, limit: usize, dropped: &mut Dropped) -> bool {
         let fits = self.make_room(cost(&run), limit, dropped);
@@ -190,7 +191,8 @@ impl Queue {
         fits
     }
 
-    /// Queues publications that may be dropped, or drops them where others have taken all the room. Says how it went.
+    /// Queues droppable publications, or drops them if other frames have taken all the room. Returns `true` if they were
+    /// queued.
     pub(crate) fn push_droppable(
         &mut self,
         lane: Lane,
@@ -200,7 +202,7 @@ impl Queue {
         dropped: &mut Dropped,
     ) -> bool {
         while cost(&run) > limit && run.frames() > 1 {
-            // The newest of it are what there can be room for.
+            // There is room for the newest ones only.
             run.drop_front(1);
             dropped.note(channel);
         }
@@ -213,8 +215,8 @@ impl Queue {
         fits
     }
 
-    /// Puts a publication into its channel's slot. Where one waits there it takes that one's place, and its turn; then
-    /// this is `false`. If it is larger, and there is no room for that, neither of them stays.
+    /// Puts a publication into its channel's slot. If the slot is full, the publication replaces the old one at its place in
+    /// the queue, and this returns `false`. If the new one is larger, and there is no room for it, both are dropped.
     pub(crate) fn push_latest(
         &mut self,
         lane: Lane,
@@ -250,8 +252,8 @@ impl Queue {
         *self = Self { is_awaited: self.is_awaited, is_calm: self.is_calm, ..Self::default() };
     }
 
-    /// Hands the pieces of the next WebSocket message over, at most so many bytes; a frame that is larger goes in parts. Says
-    /// whether there was anything.
+    /// Passes the pieces of the next WebSocket message to `take`, at most `room` bytes. A larger frame goes in parts. Returns
+    /// `true` if there was anything.
     pub(crate) fn take_batch(&mut self, codec: Codec, room: usize, take: &mut dyn FnMut(Bytes)) -> bool {
         if let Some(entry) = &mut self.one
             && entry.bytes() <= room
@@ -288,7 +290,7 @@ impl Queue {
         taken > 0
     }
 
-    /// The lanes, each with its own entries.
+    /// The lanes with their items.
     fn many(&mut self) -> &mut LaneQueues {
         let answers = self.answers();
         let one = self.one.take();
@@ -308,7 +310,7 @@ impl Queue {
         if self.is_empty() {
             (self.one, self.lane) = (Some(entry), lane);
         } else {
-            // Before the bytes: as long as there is one entry they are its own.
+            // Before the bytes are added: the only item's bytes are taken from the total.
             let many = self.many();
             if entry.is_answer() {
                 many.answers.add(lane == Lane::Bulk, cost);
@@ -318,7 +320,7 @@ impl Queue {
         self.bytes = self.bytes.saturating_add(cost);
     }
 
-    /// Whether so many bytes more are within the bound, perhaps after what may be dropped has been.
+    /// Returns `true` if there is room for these bytes, possibly after droppable publications have been dropped.
     fn make_room(&mut self, bytes: usize, limit: usize, dropped: &mut Dropped) -> bool {
         let fits = |queue: &Self| {
             let waiting = queue.published_bytes();
@@ -329,13 +331,13 @@ impl Queue {
             return true;
         }
         if self.droppable > 0 {
-            // A quarter at once: who is too slow for one is too slow for the next, and this looks at all that waits.
+            // A quarter at once: a slow client will be too slow for the next one too, and this visits every item.
             self.drop_oldest(bytes.saturating_add(limit / 4), dropped);
         }
         fits(self)
     }
 
-    /// Drops so many bytes of what may be dropped, or all of it.
+    /// Drops droppable publications until this many bytes are gone, or all of them.
     fn drop_oldest(&mut self, bytes: usize, dropped: &mut Dropped) {
         let mut left = bytes;
         let mut drop_from = |entry: &mut QueuedItem| {
@@ -364,7 +366,7 @@ impl Queue {
     }
 }
 
-/// The channels of which something was dropped, where their clients can't see that by offsets.
+/// The channels of dropped publications, if their clients can't notice the gap by offsets.
 #[derive(Default)]
 pub(crate) struct Dropped(Vec<ChannelName>);
 
@@ -430,7 +432,7 @@ impl QueuedItem {
         }
     }
 
-    /// What it is when its turn has come; nothing where that is an empty slot.
+    /// The frames of the item when its turn comes; `None` for an empty slot.
     fn current_run(&mut self) -> Option<&mut Run> {
         if let Self::Latest(slot) = self {
             let run = slot.lock().take()?;
@@ -443,12 +445,12 @@ impl QueuedItem {
     }
 }
 
-/// What a run counts for: also many empty frames must not be free.
+/// The cost of a run. Empty frames must not be free.
 fn cost(run: &Run) -> usize {
     run.bytes().saturating_add(run.frames().saturating_mul(FRAME_BYTES))
 }
 
-/// What waiting takes beside the frame itself.
+/// The memory for a waiting frame in addition to the frame itself.
 const FRAME_BYTES: usize = size_of::<QueuedItem>();
 
 #[cfg(test)]

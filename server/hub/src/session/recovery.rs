@@ -1,9 +1,9 @@
-//! What is read from histories: what subscribers missed, page by page as the client takes it, and the pages that clients ask
-//! for, one at a time. The lists of who is there that a hook had to allow are made here too: they are as large.
+//! Reads of histories: the recovery of missed publications, page by page as the client takes them, and the pages that clients
+//! request, one at a time. Member lists that a hook has allowed are made here too, because they are as large.
 //!
-//! Nothing that is published meanwhile waits in a queue: it is in the history as well. A subscriber that has read everything
-//! joins those to whom it is handed as it is published. So the memory that this takes is bounded whatever was missed, and a
-//! client that is cut off half way goes on from there.
+//! New publications do not wait in a queue meanwhile: they are in the history as well. A subscriber that has read everything
+//! receives new publications directly from then on. So the memory is bounded, however much was missed, and an interrupted
+//! client continues where it was.
 
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
@@ -21,49 +21,48 @@ use super::{Session, WorkBudget};
 use crate::engine::{EngineError, Locate, Located, ReadHistory};
 use crate::hub::segment::{Row, Run};
 
-/// The subscriptions that are reading their histories, in turn.
+/// The subscriptions that read their histories, in turn.
 #[derive(Default)]
 pub(super) struct Recoveries {
     open: VecDeque<Recovery>,
-    /// What commands ask for. It is large, and made when there is room for it.
+    /// Requests of commands. Their answers are large, and are made when there is room.
     asked: VecDeque<(u32, RequestedRead)>,
-    /// Whether a page is being waited for.
+    /// `true` while a page is awaited.
     is_reading: bool,
 }
 
-/// What a command asks for.
+/// A request of a command.
 pub(super) enum RequestedRead {
     Page(ReadHistory),
     Presence(Presence),
 }
 
-/// A subscription that is reading its channel's history.
+/// A subscription that reads its channel's history.
 struct Recovery {
     channel: ChannelName,
     term: Term,
-    /// What has been read.
+    /// The position up to which the history has been read.
     position: Position,
-    /// How many bytes that were.
+    /// The bytes that have been read.
     bytes: usize,
-    /// Whether the last page had nothing.
+    /// `true` if the last page was empty.
     is_at_end: bool,
 }
 
 impl Recoveries {
-    /// A command asks for something.
+    /// Adds a request of a command.
     pub(super) fn ask_for(&mut self, command: u32, wanted: RequestedRead) {
         self.asked.push_back((command, wanted));
     }
 
-    /// How many commands wait for what they asked for.
+    /// The number of commands that wait for an answer.
     pub(super) fn unanswered(&self) -> usize {
         self.asked.len()
     }
 }
 
 impl Session {
-    /// Has a subscription that is in force get what is behind a position: now where there is nothing to read, and else as it
-    /// is read.
+    /// Delivers the publications behind a position to a subscription: at once if there are none, otherwise page by page.
     pub(super) fn recover_from(
         &mut self,
         channel: ChannelName,
@@ -76,7 +75,7 @@ impl Session {
         }
     }
 
-    /// Reads on, as long as there is room for it. Breaks off where there is none.
+    /// Reads on, while there is room. Breaks if there is none.
     pub(super) fn recover(&mut self, budget: &mut WorkBudget) -> ControlFlow<()> {
         while let Some(recoveries) = &mut self.recoveries {
             if recoveries.is_reading || budget.is_spent() {
@@ -87,7 +86,7 @@ impl Session {
                 return ControlFlow::Break(());
             }
             budget.spend_on(0);
-            // What is asked for may be large: one goes at a time, and recoveries beside it.
+            // The answers may be large: one at a time, beside the recoveries.
             match recoveries.asked.pop_front_if(|_| all <= ROOM_BYTES) {
                 Some((command, RequestedRead::Page(read))) => {
                     recoveries.is_reading = true;
@@ -123,7 +122,7 @@ impl Session {
         ControlFlow::Continue(())
     }
 
-    /// Tells the client that something of a channel without offsets was dropped.
+    /// Notifies the client that publications of a channel without offsets were dropped.
     pub(super) fn report_gap(&self, channel: &ChannelName) {
         if let Some(subscription) = self.subscriptions.get(channel) {
             let gap = Push::Subscribed(Subscribed {
@@ -174,7 +173,7 @@ impl Session {
         if is_lossy && !is_at_end && recovery.bytes > self.peer.mailbox.limit() / 2 {
             return self.skip_ahead(recovery);
         }
-        // An engine that delivers what its history does not have must not be asked for ever.
+        // An engine may deliver publications that its history does not have. It must not be asked forever.
         let force = recovery.is_at_end && is_empty;
         recovery.is_at_end = is_empty;
         if !(is_at_end && self.try_catch_up(&recovery, force)) {
@@ -182,8 +181,8 @@ impl Session {
         }
     }
 
-    /// Goes on with the newest, as far as a queue would hold them. The others would have been dropped if the subscriber had been
-    /// there: it is told so.
+    /// Continues with the newest publications that fit into a queue. The older ones would have been dropped for a present
+    /// subscriber as well; the client is notified.
     fn skip_ahead(&mut self, Recovery { channel, term, .. }: Recovery) {
         let Some(history) = self.hub.settings().namespaces.of(&channel).history else { return };
         let bytes = self.peer.mailbox.limit() / 4;
@@ -210,7 +209,7 @@ impl Session {
         });
     }
 
-    /// The history has lost what comes next: the client is told where it goes on.
+    /// The next publications are lost: notifies the client of the position at which it continues.
     fn resume_elsewhere(&mut self, Recovery { channel, term, position, .. }: Recovery) {
         let Some(history) = self.hub.settings().namespaces.of(&channel).history else { return };
         let since = Some(position);
@@ -226,7 +225,7 @@ impl Session {
         });
     }
 
-    /// Tells the client that a subscription goes on elsewhere, and goes on there.
+    /// Notifies the client that a subscription continues at another position, and continues there.
     fn continue_at(&mut self, channel: ChannelName, term: Term, located: Located) {
         let Some(subscription) = self.subscriptions.get(&channel) else { return };
         if subscription.term != term {
@@ -250,7 +249,7 @@ impl Session {
         }
     }
 
-    /// The history can't be read. The client comes back, and goes on from where it has got to.
+    /// Ends the session because the history can't be read. The client comes back, and continues from its position.
     fn end_by_failed_read(&self, error: &EngineError) {
         let reason = engine_failure(error).message.into();
         self.peer.mailbox.end(Ending { reason, ..CloseCode::INTERNAL_ERROR.into() });
@@ -261,7 +260,8 @@ impl Session {
         current.is_some_and(|current| current.term == recovery.term)
     }
 
-    /// Whether the subscription has read everything, and is handed what is published from now on; also where it is to be so.
+    /// Returns `true` if the subscription has read everything, and receives new publications from now on. `force` skips the
+    /// check.
     fn try_catch_up(&self, recovery: &Recovery, force: bool) -> bool {
         let subscription = self.subscriptions.get(&recovery.channel);
         subscription.is_none_or(|subscription| {
@@ -270,8 +270,9 @@ impl Session {
     }
 }
 
-/// How many bytes of answers may wait in the queue when another page is read: while one message is on its way the next is there.
+/// The bytes of answers that may wait in the queue when another page is read. So the next page is ready while a message is
+/// being sent.
 const ROOM_BYTES: usize = Limits::BATCH_BYTES;
 
-/// How many publications are read at once.
+/// The number of publications in one read.
 const PAGE: usize = 256;

@@ -1,4 +1,4 @@
-//! Channels of a token, or of the application, that a session can't be subscribed to: told in one line, however many they are.
+//! Channels of a token, or of the application, that can't be subscribed: one line in the log for all of them.
 
 use std::fmt;
 
@@ -21,7 +21,7 @@ impl RefusedSubscriptions {
         }
     }
 
-    /// Tells the log, if there is anything to tell.
+    /// Logs the refused channels, if any.
     pub(super) fn log(self, session: SessionId) {
         if self.first.is_some() {
             tracing::warn!(%session, "{self}");
@@ -47,11 +47,11 @@ mod tests {
         assert_eq!(refused.to_string(), "");
         for number in 0..10_000 {
             let channel = ChannelName::new(&format!("news:{number}")).unwrap();
-            refused.note(&channel, "it has as many as it may have (limits.channels)");
+            refused.note(&channel, "it has the maximum number of channels (limits.channels)");
         }
         assert_eq!(
             refused.to_string(),
-            "the session can't be subscribed to news:0: it has as many as it may have (limits.channels); nor to 9999 more of \
+            "the session can't be subscribed to news:0: it has the maximum number of channels (limits.channels); nor to 9999 more of \
              its channels"
         );
     }

@@ -1,4 +1,4 @@
-//! Subscriptions: those that the client asks for, and those that the server makes.
+//! Subscriptions by the client, and by the server.
 
 use std::sync::Arc;
 
@@ -21,11 +21,11 @@ use crate::engine::{self, Locate, Located};
 use crate::hub::channel::NewSubscriber;
 use crate::observe::SessionEvent;
 
-/// Where a subscription begins; nothing where its channel keeps no history.
+/// The pending position of a new subscription; `None` if its channel keeps no history.
 pub(super) type Locating = Option<engine::EngineFuture<Located>>;
 
 impl Session {
-    /// What a subscriber is told about where it begins, and where that is.
+    /// The answer to a subscriber, and the position at which it begins.
     pub(super) fn subscribed_reply(
         &self,
         subscribe: &Subscribe,
@@ -33,7 +33,7 @@ impl Session {
     ) -> (Subscribed, Option<Located>) {
         let Subscribe { channel, number, .. } = subscribe;
         let located = located.map(|mut located| {
-            // Of a channel whose latest publication is all that counts there is no more than that to recover.
+            // A channel that keeps only the latest publication has no more than that to recover.
             let is_latest =
                 self.subscriptions.get(channel).is_some_and(|current| current.channel.keeps_latest());
             if is_latest && located.missed() > 1 {
@@ -52,14 +52,14 @@ impl Session {
         (answer, located)
     }
 
-    /// A subscription has been answered: it gets what it missed, and then what is published.
+    /// Delivers the missed publications to a subscription that has been answered.
     pub(super) fn deliver_missed(&mut self, channel: ChannelName, term: Term, located: Option<Located>) {
         if let Some(located) = located {
             self.recover_from(channel, term, located);
         }
     }
 
-    /// Begins a subscription that the server makes. Nothing of it may come before its push: it is held back.
+    /// Starts a subscription by the server. It receives nothing before its push.
     pub(super) fn begin_server_subscription(
         &mut self,
         channel: ChannelName,
@@ -73,20 +73,20 @@ impl Session {
             return None;
         }
         if is_reached(self.live.limits.channels, self.subscriptions.len()) {
-            refused.note(&channel, "it has as many as it may have (limits.channels)");
+            refused.note(&channel, "it has the maximum number of channels (limits.channels)");
             return None;
         }
-        // Lower than every number that the client chooses.
+        // Lower than every number of the client.
         let subscribe = Subscribe { channel, number: 0, position: None };
         let begun = self.enter_and_locate(&subscribe);
         Some((subscribe, begun))
     }
 
-    /// Does what the application or an operator wants of the session.
+    /// Processes orders of the application or of an operator.
     pub(super) fn follow_orders(&mut self, orders: Vec<Order>) {
         for order in orders {
             match order {
-                // Nothing comes before the reply to `connect`.
+                // Nothing may come before the reply to `connect`.
                 order if self.stage != Stage::Connected => {
                     self.extras.get_or_insert_default().orders.push(order);
                 }
@@ -102,7 +102,7 @@ impl Session {
         }
     }
 
-    /// Subscribes the session without its asking.
+    /// Subscribes the session by order of the server.
     pub(super) fn subscribe_by_server(&mut self, channels: impl IntoIterator<Item = ChannelName>) {
         let mut refused = RefusedSubscriptions::default();
         let begun: Vec<_> = channels
@@ -123,7 +123,7 @@ impl Session {
         });
     }
 
-    /// A subscription that the server makes is in force, or can't be.
+    /// Completes a subscription by the server, or removes it after a failure.
     pub(super) fn server_subscription_located(
         &mut self,
         subscribe: &Subscribe,
@@ -133,7 +133,7 @@ impl Session {
     ) {
         let Some(current) = self.subscriptions.get(&subscribe.channel) else { return };
         if current.term != term {
-            // The client has made one of its own, or the server has made another one since.
+            // The client, or the server, has made a newer one.
             return;
         }
         match located {
@@ -150,7 +150,7 @@ impl Session {
         }
     }
 
-    /// Ends a subscription without the client's asking.
+    /// Ends a subscription by order of the server.
     pub(super) fn unsubscribe_by_server(&mut self, channel: &ChannelName, error: ErrorInfo) {
         self.refuse_undecided(channel, &error);
         let Some(Subscription { number, .. }) = self.subscriptions.get(channel) else { return };
@@ -159,7 +159,8 @@ impl Session {
         self.leave(channel, Some(frame));
     }
 
-    /// The reply goes the way of the channel's publications: what comes behind it belongs to this subscription.
+    /// Subscribes by a command. The reply is queued in the lane of the channel's publications: everything behind it belongs to
+    /// this subscription.
     pub(super) fn subscribe(
         &mut self,
         id: u32,
@@ -173,7 +174,7 @@ impl Session {
         Ok(None)
     }
 
-    /// Begins a subscription that may be.
+    /// Starts a subscription after all checks.
     pub(super) fn begin(&mut self, id: u32, subscribe: Subscribe) {
         if self.hub.settings().namespaces.of(&subscribe.channel).history.is_none() {
             let (subscribed, _) = self.subscribed_reply(&subscribe, None);
@@ -195,7 +196,7 @@ impl Session {
     ) {
         let current = self.subscriptions.get(&subscribe.channel);
         let Some(current) = current.filter(|current| current.term == term) else {
-            // A newer command of the client has put an end to it.
+            // A newer command of the client has ended it.
             return answer(&self.peer, Reply { id, result: Err(ErrorInfo::from_code(ErrorCode::CANCELLED)) });
         };
         match located {
@@ -212,7 +213,7 @@ impl Session {
         }
     }
 
-    /// Whether the session may subscribe.
+    /// Checks that the session may subscribe.
     pub(super) fn admit(&self, subscribe: &Subscribe) -> Result<(), ErrorInfo> {
         self.hub.settings().rules.check_channel(&subscribe.channel)?;
         self.check(Action::Subscribe, &subscribe.channel)?;
@@ -230,7 +231,7 @@ impl Session {
         }
     }
 
-    /// Subscribes; `reply` goes before what is published from now on.
+    /// Subscribes. `reply` goes before the first publication.
     fn enter(&mut self, Subscribe { channel: name, number, .. }: &Subscribe, reply: Option<Bytes>) {
         let term = Term::next();
         if let Some(subscription) = self.subscriptions.get_mut(name) {
@@ -240,8 +241,8 @@ impl Session {
         self.join(name, *number, term, reply.as_ref(), false);
     }
 
-    /// Subscribes, with nothing of what is published from now on until the history has been read; where there is none, until
-    /// the subscription has been answered.
+    /// Subscribes, and finds the position. Publications are held back until the history has been read, or, in a channel without
+    /// history, until the subscription has been answered.
     pub(super) fn enter_and_locate(
         &mut self,
         Subscribe { channel: name, number, position }: &Subscribe,
@@ -249,7 +250,7 @@ impl Session {
         let term = Term::next();
         match self.subscriptions.get_mut(name) {
             Some(subscription) => {
-                // What is published goes on to come until the new one is answered.
+                // Publications continue until the new subscription has been answered.
                 (subscription.number, subscription.term, subscription.by_server) = (*number, term, false);
             }
             None => self.join(name, *number, term, None, true),
@@ -278,7 +279,7 @@ impl Session {
         self.notice(|| SessionEvent::Subscribed(name.clone()));
     }
 
-    /// Whether the session is told who comes and goes.
+    /// `true` if the session is notified of joins and leaves.
     pub(super) fn observes_members(&self, channel: &ChannelName) -> bool {
         self.hub.settings().namespaces.of(channel).join_leave.is_some()
             && self.check(Action::Presence, channel).is_ok()

@@ -1,4 +1,4 @@
-//! The subscriptions of a session, in as little memory as they need: most sessions have few, and there are many sessions.
+//! The subscriptions of a session, in little memory: most sessions have few, and there are many sessions.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,25 +8,24 @@ use wirehub_common::ChannelName;
 
 use crate::hub::channel::{Channel, Place};
 
-/// A subscription that is in force, or whose history is being read.
+/// A subscription in force, or one that still reads its history.
 pub(super) struct Subscription {
-    /// The client's; 0 where the server makes it.
+    /// The client's number; 0 for a subscription by the server.
     pub(super) number: u32,
-    /// Which of all the subscriptions that there have been: what was asked for an older one, of whatever number, is told by it
-    /// from what is for this one.
+    /// Unique among all subscriptions. Late answers for an older subscription with the same number are recognized by it.
     pub(super) term: Term,
-    /// Whether the application made it, whatever the session's rights are.
+    /// `true` if the application made it regardless of the session's rights.
     pub(super) by_server: bool,
     pub(super) channel: Arc<Channel>,
     pub(super) place: Place,
 }
 
-/// Counts the subscriptions that there have been, of all sessions: a counter in each would make all of them larger.
+/// A counter of the subscriptions of all sessions. A counter in each session would need more memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Term(u32);
 
 impl Term {
-    /// The next one's. An answer is late by fewer than all there are.
+    /// The next term. It may wrap around, but no answer is so late.
     pub(super) fn next() -> Self {
         static BEGUN: AtomicU32 = AtomicU32::new(0);
         Self(BEGUN.fetch_add(1, Ordering::Relaxed))
@@ -38,15 +37,15 @@ impl Term {
 pub(super) enum Subscriptions {
     #[default]
     None,
-    /// Without memory of its own.
+    /// Without an allocation.
     One(Subscription),
-    /// In no order.
+    /// In any order.
     Few(Vec<Subscription>),
     #[allow(clippy::box_collection, reason = "a table would take more room than the others, in all of them")]
     Many(Box<HashMap<ChannelName, Subscription>>),
 }
 
-/// So many are looked through faster than a table finds one.
+/// For so few a search is faster than a table.
 const FEW: usize = 8;
 
 impl Subscriptions {
@@ -85,7 +84,7 @@ impl Subscriptions {
         self.get(name).is_some()
     }
 
-    /// Adds a subscription, or takes the place of the one to its channel.
+    /// Adds a subscription, or replaces the one to its channel.
     pub(super) fn insert(&mut self, name: ChannelName, subscription: Subscription) {
         if let Some(known) = self.get_mut(&name) {
             *known = subscription;
@@ -99,7 +98,7 @@ impl Subscriptions {
                 }
             }
             Self::Few(few) if few.len() < FEW => {
-                // Not twice as many as there are: that would be room for nobody in most sessions.
+                // Exactly one more: doubling would waste memory in most sessions.
                 few.reserve_exact(1);
                 few.push(subscription);
             }

@@ -1,4 +1,4 @@
-//! Sessions over a pipe, in paused time: what is due when, and what a client that does not play along can cause.
+//! Sessions over a pipe, in paused time.
 
 #![allow(clippy::arithmetic_side_effects)]
 
@@ -54,12 +54,12 @@ struct Client {
 }
 
 impl Client {
-    /// Opens a WebSocket over a pipe that takes `capacity` bytes.
+    /// Opens a WebSocket over a pipe of `capacity` bytes.
     async fn open(hub: Builder, capacity: usize) -> Self {
         Self::open_at(hub.build(), capacity).await
     }
 
-    /// The same at a hub that others are at.
+    /// The same at a hub that has other sessions.
     async fn open_at(hub: Hub, capacity: usize) -> Self {
         let (server, client) = duplex(capacity);
         let mailbox = Mailbox::new(hub.live().queue_bytes);
@@ -83,7 +83,7 @@ impl Client {
         }
     }
 
-    /// A session that is subscribed to `a`.
+    /// A session with a subscription to `a`.
     async fn connect(hub: Builder, capacity: usize) -> Self {
         let mut client = Self::open(hub, capacity).await;
         let subscribe = Subscribe { channel: a(), number: 1, position: None };
@@ -107,7 +107,7 @@ impl Client {
         CODEC.decode_frames(&data).map(Result::unwrap).collect()
     }
 
-    /// The next frame, whole.
+    /// The next complete frame.
     async fn frame(&mut self) -> ServerFrame {
         loop {
             if let Some(frame) = self.received.pop_front() {
@@ -168,7 +168,7 @@ async fn a_pipe_of_a_few_bytes_carries_everything_in_order() {
     }
 }
 
-/// A hub whose channel `a` keeps so many publications.
+/// A hub whose channel `a` keeps `size` publications.
 fn keeping(size: usize) -> Builder {
     let history = History::new(size, Duration::from_secs(3600));
     Builder::open().default_namespace(Namespace::default().history(history))
@@ -179,7 +179,7 @@ fn publish_kept(hub: &Hub, payload: Payload) -> Position {
     answer.now_or_never().unwrap().unwrap().unwrap()
 }
 
-/// A reader behind a pipe of a few bytes: nothing is in a kernel's buffers.
+/// Subscribes at a position. The reader is behind a pipe of a few bytes, so that no kernel buffers anything.
 async fn subscribe_from(client: &mut Client, position: Position) -> Subscribed {
     client.send(Request::Subscribe(Subscribe { channel: a(), number: 2, position: Some(position) })).await;
     match client.frame().await {
@@ -192,7 +192,7 @@ async fn subscribe_from(client: &mut Client, position: Position) -> Subscribed {
 async fn an_alarm_waits_for_no_more_than_what_is_under_way() {
     let mut client = Client::connect(Builder::open(), 64).await;
     client.hub.publish_raw(&a(), Payload::bytes(vec![0; 900_000])).unwrap();
-    // The session is stuck with the beginning of it.
+    // The session is blocked by the beginning of the message.
     tokio::task::yield_now().await;
     client.hub.raise(Alarm::raw(a(), Payload::json("1"))).unwrap();
     let mut before = 0;
@@ -229,7 +229,7 @@ async fn a_turn_is_over_after_so_many_commands() {
         .flat_map(|id| CODEC.encode_command(&Command { id, request: Request::Publish(publish.clone()) }))
         .collect();
     client.socket.send(Message::Binary(commands.into())).await.unwrap();
-    // Each turn writes what it has answered, and then others are looked at.
+    // Each turn writes its answers, and then other sessions have their turn.
     tokio::task::yield_now().await;
     let (mut turns, mut replies) = (0, 0);
     while replies < 1000 {
@@ -239,7 +239,7 @@ async fn a_turn_is_over_after_so_many_commands() {
     assert!(turns >= 1000 / super::TURN_WORK as usize, "{turns}");
 }
 
-/// How much room a future of this kind takes.
+/// The size of a future of this kind.
 fn bytes_of<F>(_: impl Fn(Hub, Arc<Peer>, Socket<Transport>, [u64; 3]) -> F) -> usize {
     size_of::<F>()
 }
@@ -247,8 +247,8 @@ fn bytes_of<F>(_: impl Fn(Hub, Arc<Peer>, Socket<Transport>, [u64; 3]) -> F) -> 
 #[test]
 fn the_task_of_a_session_stays_small() {
     let bytes = bytes_of(serve);
-    // With the runtime's part it fits into 384 bytes, which is a multiple of what such tasks are aligned to.
+    // With the runtime's part it fits into 384 bytes, a multiple of the alignment of such tasks.
     assert!(bytes <= 280, "{bytes}");
-    // What others hold of it, with the counts of who does, into 192.
+    // The shared part, with its reference counts, fits into 192 bytes.
     assert!(size_of::<Peer>() <= 176, "{}", size_of::<Peer>());
 }

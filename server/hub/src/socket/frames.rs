@@ -146,7 +146,7 @@ impl Frames {
         let (Ok(first), Ok(second)) = (bytes.try_get_u8(), bytes.try_get_u8()) else { return Ok(None) };
         let last = first & 0x80 != 0;
         if first & 0x70 != 0 {
-            return Err(broken("a reserved bit is set: no extension was agreed on"));
+            return Err(broken("a reserved bit is set, but no extension was negotiated"));
         }
         let opcode = match first & 0x0f {
             0x0 => Opcode::Continuation,
@@ -159,10 +159,10 @@ impl Frames {
         };
         match opcode {
             Opcode::Continuation if self.message.is_none() => {
-                return Err(broken("the frame continues a message that has not begun"));
+                return Err(broken("a continuation frame does not follow a message's first frame"));
             }
             Opcode::Data(_) if self.message.is_some() => {
-                return Err(broken("a message begins before the one before it has ended"));
+                return Err(broken("a new message begins before the end of the previous one"));
             }
             _ => {}
         }
@@ -171,7 +171,7 @@ impl Frames {
         }
         let short = second & 0x7f;
         if opcode.is_control() && (!last || short > 125) {
-            return Err(broken("a control frame must be whole and have at most 125 bytes"));
+            return Err(broken("a control frame must have at most 125 bytes and must not be fragmented"));
         }
         let length = match short {
             126 => bytes.try_get_u16().map(u64::from),
@@ -203,7 +203,7 @@ fn whole(opcode: Opcode, payload: &[u8]) -> Result<FoundItem<'_>, Fault> {
         Opcode::Close => check_close(payload).map(|()| FoundItem::Close(payload)),
         Opcode::Data(Kind::Text) if std::str::from_utf8(payload).is_err() => Err(not_utf8()),
         Opcode::Data(kind) => Ok(FoundItem::Message(kind, MessagePayload::InPlace(payload))),
-        Opcode::Continuation => Err(broken("the frame continues a message that has not begun")),
+        Opcode::Continuation => Err(broken("a continuation frame does not follow a message's first frame")),
     }
 }
 
@@ -316,7 +316,7 @@ fn check_close(mut payload: &[u8]) -> Result<(), Fault> {
     }
     let code = payload.try_get_u16().ok().and_then(CloseCode::new);
     if !code.is_some_and(CloseCode::is_sendable) {
-        return Err(broken("a close frame must have no code, or one that may be sent"));
+        return Err(broken("the code of the close frame is not allowed on the wire"));
     }
     std::str::from_utf8(payload).map(|_| ()).map_err(|_| not_utf8())
 }

@@ -206,17 +206,25 @@ impl fmt::Display for HandshakeRefusal {
         f.write_str(match self {
             Self::Method => "a WebSocket begins with a GET request",
             Self::NotWebSocket => {
-                "this address speaks WebSocket: open it with a WebSocket client, with ws:// or wss:// before it"
+                "this address is a WebSocket endpoint: open it with a WebSocket client, as ws:// or wss://"
             }
-            Self::Version => "only version 13 of WebSocket is spoken here: send Sec-WebSocket-Version: 13",
-            Self::Key => "Sec-WebSocket-Key must be there once, 16 bytes in base64: use a WebSocket client",
+            Self::Version => "only version 13 of WebSocket is supported: send Sec-WebSocket-Version: 13",
+            Self::Key => {
+                "Sec-WebSocket-Key must be present once, with 16 bytes in base64: use a WebSocket client"
+            }
             Self::Origin(why) => why,
             Self::Subprotocol(why) => return fmt::Display::fmt(why, f),
             Self::Host(why) => return fmt::Display::fmt(why, f),
-            Self::NoUpgrade => "the HTTP server can't hand this connection over: serve it with HTTP/1.1 and upgrades",
+            Self::NoUpgrade => {
+                "the HTTP server can't hand this connection over: serve it with HTTP/1.1 and upgrades"
+            }
             Self::Stopping => "the server is shutting down: try again",
-            Self::Address(TooMany::Connections) => "this address has as many connections as it may have: close another one",
-            Self::Address(TooMany::Handshakes) => "too many connections from this address in a short time: try again later",
+            Self::Address(TooMany::Connections) => {
+                "this address has the maximum number of connections: close another one"
+            }
+            Self::Address(TooMany::Handshakes) => {
+                "too many connections from this address in a short time: try again later"
+            }
             Self::Entropy(_) => "the server failed: look at its log",
         })
     }

@@ -41,7 +41,7 @@ fn is_host(text: &str) -> bool {
 
 impl fmt::Display for BadHost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the header Host must be there once, with the name of the server and perhaps a port")
+        f.write_str("the request must have one Host header, with the server's name and optionally a port")
     }
 }
 

@@ -120,10 +120,10 @@ impl OriginError {
 impl fmt::Display for OriginError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if self.has_wildcard {
-            "in an origin a `*` stands for all names below a domain of two labels or more, https://*.app.example, or for \
-             all ports of one host, http://localhost:*, or alone, for all pages there are: write one of these"
+            "a `*` in an origin stands for all names below a domain of two labels or more, https://*.app.example, for all \
+             ports of one host, http://localhost:*, or alone for every page: write one of these"
         } else {
-            "an origin is a scheme, a host and perhaps a port, without a path: write https://app.example, \
+            "an origin is a scheme, a host and optionally a port, without a path: write https://app.example, \
              https://*.app.example, http://127.0.0.1:5173, http://localhost:*, chrome-extension://ID or *"
         })
     }
@@ -161,9 +161,8 @@ impl Origins {
             Some(page) if is_own => {
                 let origin = Origin(OriginPattern::One(page));
                 format!(
-                    "pages of {origin} may not connect from this machine, which has other names: if the server is \
-                     behind a proxy, have that send X-Forwarded-For; otherwise start the server with \
-                     --allow-origin {origin} (in a program: Builder::allow_origin)"
+                    "pages of {origin} may not connect from this machine, because it has other names: behind a proxy, make the \
+                     proxy send X-Forwarded-For; otherwise start the server with --allow-origin {origin} (in a program: Builder::allow_origin)"
                 )
             }
             Some(page) => {
@@ -179,9 +178,8 @@ impl Origins {
                  over HTTP, or start the server with --allow-origin '*' (in a program: Builder::allow_origin)"
                     .into()
             }
-            None => "the request's Origin is none, so it may not connect: a browser sends https://app.example or the like; \
-                     a program that is no browser sends none; the server lets all in with --allow-origin '*' (in a \
-                     program: Builder::allow_origin)"
+            None => "the request's Origin is invalid, so it may not connect: a browser sends an origin such as https://app.example; \
+                     other programs send none; --allow-origin '*' lets every page in (in a program: Builder::allow_origin)"
                 .into(),
         })
     }

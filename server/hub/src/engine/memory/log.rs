@@ -13,18 +13,18 @@ use crate::account::subtract;
 use crate::namespace::History;
 
 pub(super) struct LogState {
-    /// Of the newest publication.
+    /// The offset of the newest publication.
     pub(super) offset: u64,
     /// The newest publications, without gaps.
     pub(super) entries: VecDeque<StoredPublication>,
     pub(super) bytes: usize,
-    /// The offsets of the publishes with these keys; 0 where there was no history.
+    /// The offsets of the publishes with these keys; 0 for a publish without history.
     pub(super) keys: HashMap<Arc<str>, u64>,
-    /// The keys by age, with the time at which each is forgotten.
+    /// The keys by age, each with the time at which it is forgotten.
     pub(super) key_ages: VecDeque<(Instant, Arc<str>)>,
-    /// For how long the offset has to be known yet.
+    /// The time until which the offset must be remembered.
     pub(super) needed_until: Instant,
-    /// What of the engine's bytes is counted for it.
+    /// The share of this log in the engine's total bytes.
     pub(super) counted: usize,
 }
 
@@ -46,25 +46,25 @@ impl LogState {
         }
     }
 
-    /// About how many bytes it takes.
+    /// Its approximate size in bytes.
     pub(super) fn cost(&self) -> usize {
         let entries = self.entries.len().saturating_mul(ENTRY_BYTES);
         let keys = self.keys.len().saturating_mul(KEY_BYTES);
         LOG_BYTES.saturating_add(self.bytes).saturating_add(entries).saturating_add(keys)
     }
 
-    /// Forgets all but the offset, and that only for as long as somebody is subscribed.
+    /// Forgets everything but the offset. The offset stays only as long as the channel has subscribers.
     pub(super) fn empty(&mut self, now: Instant) {
         (self.entries, self.bytes) = (VecDeque::new(), 0);
         (self.keys, self.key_ages) = (HashMap::new(), VecDeque::new());
         self.needed_until = now;
     }
 
-    /// Adds a publication, and gives its offset.
+    /// Adds a publication, and returns its offset.
     pub(super) fn append(&mut self, publication: &Publication, history: &History, now: Instant) -> u64 {
         self.offset = self.offset.saturating_add(1);
         self.needed_until = self.needed_until.max(after(now, history.ttl.saturating_add(KEPT)));
-        // A copy: what came in holds on to all that came in with it.
+        // A copy, because the original shares its memory with the whole message in which it came.
         let Payload { content, data } = &publication.payload;
         let payload = Payload { content: *content, data: Bytes::copy_from_slice(data) };
         let kept = Publication { payload, offset: self.offset, ..publication.clone() };
@@ -78,7 +78,7 @@ impl LogState {
         self.offset
     }
 
-    /// Remembers a key. Says whether none had to be forgotten for it.
+    /// Remembers a key. Returns `false` if an older key had to be forgotten for it.
     pub(super) fn remember(&mut self, key: String, offset: u64, now: Instant) -> bool {
         let key: Arc<str> = key.into();
         self.keys.insert(Arc::clone(&key), offset);
@@ -90,19 +90,19 @@ impl LogState {
         fits
     }
 
-    /// The offset before that of the oldest entry.
+    /// The offset before the oldest entry.
     pub(super) fn before_oldest(&self) -> u64 {
         self.offset.saturating_sub(self.entries.len() as u64)
     }
 
-    /// What comes after an offset; nothing where some of it is gone, or the offset has not been reached.
+    /// The entries behind an offset; `None` if some of them are gone, or if the offset has not been reached.
     pub(super) fn since(&self, offset: u64) -> Option<impl Iterator<Item = &StoredPublication>> {
         let missing = usize::try_from(self.offset.checked_sub(offset)?).ok()?;
         let skipped = self.entries.len().checked_sub(missing)?;
         Some(self.entries.iter().skip(skipped))
     }
 
-    /// Forgets what is too old.
+    /// Forgets old entries and keys.
     pub(super) fn expire(&mut self, now: Instant) {
         while self.entries.front().is_some_and(|entry| entry.expires <= now) {
             self.drop_oldest();
@@ -121,7 +121,7 @@ impl LogState {
     }
 }
 
-/// The first of these: so many, and so many bytes of payload. Says whether there are more.
+/// The first entries within both limits, and if there are more.
 pub(super) fn page<'a>(
     mut entries: impl Iterator<Item = &'a StoredPublication>,
     limit: usize,
@@ -136,31 +136,31 @@ pub(super) fn page<'a>(
         }
         publications.push(entry.publication.clone());
     }
-    // Who asks for none has no use for more.
+    // A request for no entries has no use for more.
     let more = limit > 0 && entries.next().is_some();
     (publications, more)
 }
 
 pub(super) fn after(now: Instant, duration: Duration) -> Instant {
-    // Beyond what the clock can show, "very late" is as good.
+    // A time beyond the clock's range is replaced by a very late one.
     now.checked_add(duration).or_else(|| now.checked_add(CENTURY)).unwrap_or(now)
 }
 
-/// For how long clients are told that keys are remembered.
+/// The period for which keys are remembered, as clients receive it.
 pub(super) const KEY_WINDOW: Duration = Duration::from_secs(120);
 
-/// For how much longer they are: what is repeated has to arrive.
+/// The extra time for which keys are really remembered, because a repeat takes time to arrive.
 const KEY_GRACE: Duration = Duration::from_secs(60);
 
-/// How many keys a channel remembers. Where more come in their time, the oldest are forgotten, and clients that connect
-/// from then on repeat nothing from before.
+/// The maximum number of keys of a channel. If more come in their period, the oldest are forgotten. Clients that connect from
+/// then on do not repeat earlier publishes.
 pub(super) const MAX_KEYS: usize = 1_000_000;
 
-/// For how long a channel's offset outlives its history, so that who missed nothing is told so.
+/// The time for which a channel's offset outlives its history, so that a subscriber that missed nothing learns so.
 pub(super) const KEPT: Duration = Duration::from_secs(3600);
 
-/// About how much a log takes by itself, a publication beside its payload, and a key: with what the allocator and the tables
-/// take. Keys of clients are short.
+/// The approximate sizes of an empty log, of a publication without its payload, and of a key, with the overhead of the
+/// allocator and the tables. Clients' keys are short.
 const LOG_BYTES: usize = 512;
 const ENTRY_BYTES: usize = 320;
 const KEY_BYTES: usize = 256;

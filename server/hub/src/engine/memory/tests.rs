@@ -41,7 +41,7 @@ fn located(engine: &MemoryEngine, history: History, since: &Position) -> Located
     now(engine.locate(Locate { channel: channel(), history, since: Some(since.clone()) }))
 }
 
-/// How many publications a subscriber missed, where none is gone.
+/// The number of publications that a subscriber missed; `None` if some are gone.
 fn missed(engine: &MemoryEngine, history: History, since: &Position) -> Option<u64> {
     let Located { position, newest, complete } = located(engine, history, since);
     complete.then_some(newest - position.offset)
@@ -186,7 +186,7 @@ fn all_channels_together_stay_within_the_bound_and_the_oldest_lose_what_they_kee
     let again = publish(0, "key");
     assert_eq!(again.offset, 1);
     assert_ne!(again.epoch, first.epoch);
-    // What is counted is what is there.
+    // The counted size equals the real one.
     let costs = engine
         .logs
         .shards()

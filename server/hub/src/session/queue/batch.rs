@@ -1,4 +1,4 @@
-//! A WebSocket message that is put together from what waits.
+//! A WebSocket message that is composed from the queue.
 
 use bytes::Bytes;
 use wirehub_common::Codec;
@@ -6,13 +6,13 @@ use wirehub_common::Codec;
 use super::{AnswerBytes, Lane, Lanes, QueuedItem, cost};
 use crate::account::subtract;
 
-/// A WebSocket message that is being put together.
+/// A WebSocket message under construction.
 pub(super) struct OutgoingBatch<'a> {
     pub(super) codec: Codec,
     pub(super) room: usize,
-    /// How many bytes it has.
+    /// The bytes of the message.
     pub(super) taken: usize,
-    /// How many bytes the queue has less.
+    /// The bytes that are taken from the queue.
     pub(super) bytes: usize,
     pub(super) droppable: usize,
     pub(super) answers: AnswerBytes,
@@ -20,15 +20,15 @@ pub(super) struct OutgoingBatch<'a> {
 }
 
 impl OutgoingBatch<'_> {
-    /// Takes frames by rank, of each lane up to the first that there is no room for. Where a frame is under way in parts half of
-    /// the room is for those: neither waits for the other's end. Where both answers and urgent frames wait each has half: a
-    /// client that asks all the time puts off no alarm.
+    /// Takes frames by priority, from each lane up to the first one without room. If a frame is being sent in parts, half of
+    /// the room is for parts, so that neither waits for the end of the other. If both answers and urgent frames wait, each has
+    /// half: many answers do not delay an alarm.
     pub(super) fn take_whole_frames(&mut self, lanes: &mut Lanes, is_held: bool, is_shared: bool) {
         let most = if is_shared { self.room / 2 } else { self.room };
         let [control, urgent, ..] = &*lanes;
         let is_contended = !is_held && !control.entries.is_empty() && !urgent.entries.is_empty();
         let half = if is_contended { most / 2 } else { most };
-        // Up to where each lane fills the message, and above which size its frames go in parts.
+        // The fill level up to which each lane is used, and the frame size above which its frames go in parts.
         let bounds = [(half, half), (most, half), (most, most), (most, most)];
         let ranks = if is_held { 1 } else { lanes.len() };
         for (rank, (lane, (until, largest))) in lanes.iter_mut().zip(bounds).take(ranks).enumerate() {
@@ -39,7 +39,7 @@ impl OutgoingBatch<'_> {
                 let is_droppable = matches!(entry, QueuedItem::Droppable(..));
                 let is_answer = entry.is_answer();
                 let Some(run) = entry.current_run() else {
-                    // A slot that is empty.
+                    // An empty slot.
                     lane.entries.pop_front();
                     continue;
                 };
@@ -71,7 +71,7 @@ impl OutgoingBatch<'_> {
         }
     }
 
-    /// Fills the rest of the room with parts, the same for each lane that has a frame under way.
+    /// Fills the rest of the room with parts, the same for each lane with a partly sent frame.
     pub(super) fn take_parts(&mut self, lanes: &mut Lanes) {
         let mut under_way = lanes.iter().filter(|lane| !lane.unsent.is_empty()).count();
         for (stream, lane) in (0..).zip(lanes).filter(|(_, lane)| !lane.unsent.is_empty()) {
@@ -96,5 +96,5 @@ impl OutgoingBatch<'_> {
     }
 }
 
-/// Smaller parts are more head than body: they wait for the next message.
+/// Smaller parts have too much overhead: they wait for the next message.
 const LEAST_PART: usize = 512;

@@ -29,7 +29,7 @@ fn push(queue: &mut Queue, lane: Lane, frame: impl Into<Bytes>) {
     assert!(queue.push_run(lane, Run::of(frame.into()), 1 << 30, &mut Dropped::default()));
 }
 
-/// A publication with its delimiter.
+/// A publication of this many bytes with its delimiter.
 fn large(bytes: usize) -> Bytes {
     let channel = ChannelName::new("a").unwrap();
     let payload = wirehub_common::Payload::bytes(vec![7; bytes]);

@@ -1,4 +1,4 @@
-//! Engines that take their time.
+//! Slow engines.
 
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
@@ -7,7 +7,7 @@ use wirehub_common::frame::{HistoryPage, Idempotency, Unsubscribe};
 use super::*;
 use crate::engine::{self, Delivery, Engine, Locate, Located, MemoryEngine, ReadHistory};
 
-/// Keeps what a memory engine keeps. Where a subscriber of `late` begins it answers when it is let, the first time.
+/// Keeps data like a memory engine. The first `locate` for the channel `late` waits for a signal.
 #[derive(Debug)]
 struct LateEngine {
     memory: MemoryEngine,
@@ -65,7 +65,7 @@ async fn a_late_answer_for_a_subscription_of_the_servers_is_not_taken_for_the_ne
     publish(&client);
     assert!(client.hub.subscribe(session, &news));
     tokio::task::yield_now().await;
-    // Before that is answered the client ends it, and the server makes another one. Both have the number 0.
+    // Before the answer the client ends the subscription, and the server makes another one. Both have the number 0.
     client.send(Request::Unsubscribe(Unsubscribe { channel: news.clone(), number: 0 })).await;
     assert!(matches!(
         client.frame().await,

@@ -17,7 +17,7 @@ async fn a_silent_session_is_pinged_and_lives_as_long_as_it_answers() {
     for beat in 1..=5 {
         assert_eq!(client.next().await, ping());
         assert_eq!(client.elapsed().as_secs(), (INTERVAL * beat).as_secs());
-        // The empty message, a protocol ping or any command will do.
+        // The empty message, a protocol ping and any command are signs of life.
         match beat % 3 {
             0 => client.send(Request::Unknown).await,
             1 => client.socket.send(ping()).await.unwrap(),
@@ -87,7 +87,7 @@ async fn a_client_that_sends_one_message_for_long_is_alive() {
     let publish = Publish { channel: ChannelName::new("b").unwrap(), payload, key: String::new() };
     let command = CODEC.encode_command(&Command { id: 1, request: Request::Publish(publish) });
     let length = u16::try_from(command.len()).unwrap().to_be_bytes();
-    // Masked, by zeros.
+    // Masked with zeros.
     let frame = [&[0x82, 0xfe][..], &length, &[0; 4], &command].concat();
     for piece in frame.chunks(100) {
         client.socket.get_mut().write_all(piece).await.unwrap();
@@ -124,7 +124,7 @@ async fn a_client_that_receives_one_message_for_long_is_alive() {
 async fn a_slow_consumer_is_forgotten_at_once_and_gone_after_the_deadline() {
     let client = Client::connect(Builder::open().queue_bytes(1000), 64).await;
     client.hub.publish_raw(&a(), Payload::bytes(vec![0; 500])).unwrap();
-    // The session's task takes that, and is stuck with it.
+    // The session's task takes this, and is blocked by it.
     tokio::task::yield_now().await;
     for _ in 0..2 {
         client.hub.publish_raw(&a(), Payload::bytes(vec![0; 600])).unwrap();
@@ -166,13 +166,13 @@ async fn who_sends_for_long_hears_that_the_server_is_there() {
     assert!(start.elapsed() < Duration::from_secs(5));
 }
 
-/// A session that is held up in the middle of a message: the hook answers none of the publications in time.
+/// A session that is held up in the middle of a message: the hook answers no publication in time.
 async fn held_up_inside_a_message(hub: Builder) -> Client {
     let hub = hub.authorize_publish("b".parse().unwrap(), async |_, _| std::future::pending().await);
     let mut client = Client::connect(hub, 1 << 20).await;
     let publish =
         Publish { channel: ChannelName::new("b").unwrap(), payload: Payload::json("1"), key: String::new() };
-    // Without an id nothing is answered: nothing but pings is heard.
+    // Commands without an id have no answer: only pings are received.
     let command = Command { id: 0, request: Request::Publish(publish) };
     let last = Command { id: 2, request: Request::Unknown };
     let commands = std::iter::repeat_n(command, 200).chain([last]);
@@ -189,7 +189,7 @@ async fn a_session_that_is_held_up_inside_a_message_is_pinged_and_lives_as_long_
         assert_eq!(client.elapsed().as_secs(), (INTERVAL * beat).as_secs());
         client.socket.send(ping()).await.unwrap();
     }
-    // The rest of the message is carried out when the hook has been given up often enough.
+    // The rest of the message is carried out after enough timeouts of the hook.
     let answered = loop {
         match client.next().await {
             message if message == ping() => client.socket.send(ping()).await.unwrap(),
@@ -230,7 +230,7 @@ async fn the_token_of_a_session_that_is_held_up_inside_a_message_expires() {
 #[tokio::test(start_paused = true)]
 async fn who_is_not_connected_has_room_for_one_message_and_no_more() {
     let mut client = Client::open(Builder::open(), 1 << 20).await;
-    // The head of a message of 1 MiB.
+    // The header of a message of 1 MiB.
     let head = [&[0x82, 0xff][..], &(1_u64 << 20).to_be_bytes(), &[0; 4]].concat();
     client.socket.get_mut().write_all(&head).await.unwrap();
     assert_eq!(client.close_code().await, 1009);

@@ -18,7 +18,7 @@ async fn what_was_missed_is_read_as_the_line_takes_it_and_nothing_of_it_piles_up
     for last in 1..=1200_u64 {
         assert!(peer.mailbox.bytes() < 256 * 1024, "{}", peer.mailbox.bytes());
         if last % 5 == 0 && last <= 1000 {
-            // What is published meanwhile comes in its turn.
+            // New publications come in their order.
             publish_kept(&client.hub, Payload::bytes(vec![0; 1000]));
         }
         assert_eq!(client.publication().await.offset, last);
