@@ -1,14 +1,13 @@
-//! The hub's part of an accept loop: which connections are taken, and what a connection carries to its handshake.
+//! The hub's part of an accept loop: the admission of connections, and the data of a connection for its handshake.
 //!
-//! `wirehub_server::run` is such a loop. A program that has one of its own, and wants the hub's bounds on connections, does the
-//! same:
+//! `wirehub_server::run` is such a loop. A program with its own loop applies the hub's bounds on connections in the same way:
 //!
 //! 1. [`Slots::free`] waits for room.
 //! 2. [`Hub::admit`] counts the connection for its address, or refuses it.
-//! 3. The [`Admission`] goes into the extensions of each request of the connection. The handshake of a WebSocket takes from it
-//!    the slot, the address and the way to the bare stream.
+//! 3. The [`Admission`] goes into the extensions of each request of the connection. The handshake of a WebSocket takes the
+//!    slot, the address and the way to the bare stream from it.
 //!
-//! Under `axum::serve` there is no admission: then only WebSockets are counted.
+//! Under `axum::serve` there is no admission. Then only WebSockets are counted.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -35,7 +34,7 @@ pub use crate::upgrade::host::{BadHost, check_host};
 pub use crate::upgrade::origin::{Origin, OriginError};
 
 /// Takes the bare stream out of an upgraded connection, with the bytes that were read behind the handshake. Returns the
-/// connection where its stream is of another type.
+/// connection if its stream has another type.
 pub type Detach = fn(Upgraded) -> Result<(Transport, Bytes), Upgraded>;
 
 /// The slots for connections of every kind: [`Builder::max_connections`](crate::Builder::max_connections).
@@ -51,13 +50,13 @@ impl Slots {
     pub async fn free(&self) -> Slot {
         // The semaphore is never closed.
         let Ok(permit) = self.0.acquire().await else { return std::future::pending().await };
-        // Given back by `Slot`, which takes less room.
+        // Given back by `Slot`, which is smaller.
         permit.forget();
         Slot(Arc::clone(&self.0))
     }
 }
 
-/// The slot of one connection. It is free again when this is dropped.
+/// The slot of one connection. Dropping it frees the slot.
 #[derive(Debug)]
 pub struct Slot(Arc<Semaphore>);
 
@@ -67,8 +66,8 @@ impl Drop for Slot {
     }
 }
 
-/// A connection that was admitted. Clones are the same connection; it gives its slot back with the last of them, or with the
-/// WebSocket that the connection becomes.
+/// An admitted connection. Clones are the same connection. The slot is freed with the last clone, or with the WebSocket that
+/// the connection becomes.
 #[derive(Clone)]
 pub struct Admission {
     peer: PeerAddress,
@@ -80,7 +79,7 @@ pub struct Admission {
 type HeldSlot = (Slot, Option<Box<AddressCharge>>);
 
 impl Admission {
-    /// How long the connection may take for the handshake of TLS, and for the head of each request.
+    /// The time for the connection's TLS handshake, and for the head of each request.
     pub fn request_timeout(&self) -> Duration {
         self.request_timeout
     }
@@ -93,7 +92,7 @@ impl Admission {
         self.detach
     }
 
-    /// Whether the connection counts for its address.
+    /// `true` if the connection counts for its address.
     pub(crate) fn has_charge(&self) -> bool {
         matches!(&*self.held.lock(), Some((_, Some(_))))
     }
@@ -110,13 +109,13 @@ impl fmt::Debug for Admission {
 }
 
 impl Hub {
-    /// The slots of an accept loop. Each call makes new ones: a process with two loops has twice as many.
+    /// The slots of an accept loop. Each call makes new ones, so a process with two loops has twice as many.
     pub fn slots(&self) -> Slots {
         Slots::new(self.live().max_connections)
     }
 
-    /// Admits a connection; `None` where its address has too many even for an answer. Such a connection is counted and logged
-    /// here, and should be closed at once.
+    /// Admits a connection. `None` if its address has too many connections even for an answer. Such a connection is counted and
+    /// logged here, and should be closed at once.
     pub fn admit(&self, peer: PeerAddress, slot: Slot, detach: Detach) -> Option<Admission> {
         let live = self.live();
         let (charged, is_spare) = match charged_address(peer, &live.proxies) {
@@ -143,7 +142,7 @@ impl Hub {
         })
     }
 
-    /// Counts a refused client, and logs `words`; once in an hour for each `subject`, such as an address or a path.
+    /// Counts a refused client, and logs `words`, once in an hour for each `subject`, such as an address or a path.
     pub fn note_refusal(&self, reason: RefusalReason, subject: &str, words: impl fmt::Display) {
         let refusals = self.counters().refusals();
         refusals.count(reason);
@@ -151,15 +150,15 @@ impl Hub {
     }
 }
 
-/// How long a connection beyond its address's bound may take for its request: it is open to be told so, not to stay.
+/// The time for the request of a spare connection beyond its address's bound. It is open only for the refusal.
 const SPARE_PATIENCE: Duration = Duration::from_secs(1);
 
-/// Whether a request asks for a WebSocket.
+/// Returns `true` if a request asks for a WebSocket.
 pub fn asks_for_websocket(headers: &HeaderMap) -> bool {
     handshake::asks_for_websocket(headers)
 }
 
-/// Whether a response refuses a handshake at a hub, which has counted and logged it.
+/// Returns `true` if a response refuses a handshake at a hub. The hub has counted and logged it.
 pub fn is_refused_handshake(response: &Response) -> bool {
     response.extensions().get::<handshake::RefusedHandshake>().is_some()
 }
@@ -182,7 +181,7 @@ mod tests {
         let slots = hub.slots();
         let slot = slots.free().await;
         let admission = hub.admit(PeerAddress::Unix, slot, Err).unwrap();
-        // As a WebSocket holds it on when its request is long answered.
+        // In the same way a WebSocket holds its slot after the request is answered.
         let held = admission.take_slot();
         drop(admission);
         assert!(slots.free().now_or_never().is_none());

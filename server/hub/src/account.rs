@@ -1,9 +1,8 @@
-//! Counts of what is there.
+//! Counts that never go below zero.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// What is left of a count when so much of it goes. More than it has is a mistake in the accounts: a debug build stops there, and
-/// any other goes on from nothing.
+/// Subtracts `gone` from a count. A result below zero is a bug: a debug build panics, and any other build continues with zero.
 #[track_caller]
 pub(crate) fn subtract(count: usize, gone: usize) -> usize {
     debug_assert!(gone <= count, "{gone} can't be subtracted from {count}");
@@ -16,7 +15,7 @@ pub(crate) fn subtract_shared(count: &AtomicUsize, gone: usize) -> usize {
     subtract(count.fetch_sub(gone, Ordering::Relaxed), gone)
 }
 
-/// One fewer.
+/// Subtracts one.
 #[track_caller]
 pub(crate) fn decrement(count: &mut u32) {
     debug_assert!(*count > 0, "the count is zero already");

@@ -1,4 +1,4 @@
-//! Alarms: messages that somebody has to acknowledge.
+//! Alarms: messages that require an acknowledgement.
 
 use std::fmt;
 use std::sync::{Arc, Weak};
@@ -18,8 +18,8 @@ pub use crate::hub::inspect::{RecipientPage, RecipientPlace, RecipientPlaceError
 
 /// An alarm that is to be [raised](Hub::raise).
 ///
-/// It goes to those whom it is for whatever they are subscribed to, overtakes what is queued for them, and goes to each
-/// new session of theirs until they have acknowledged it or its time is over.
+/// It goes to its recipients regardless of their subscriptions, and overtakes their queued messages. Each new session of a
+/// recipient receives it too, until the recipient has acknowledged it or the alarm ends.
 ///
 /// ```
 /// # extern crate wirehub_hub as wirehub_server;
@@ -50,10 +50,10 @@ pub struct Alarm {
 }
 
 impl Alarm {
-    /// The longest that an alarm lasts: seven days.
+    /// The maximum duration of an alarm: seven days.
     pub const MAX_TTL: Duration = Duration::from_secs(7 * 24 * 3600);
 
-    /// A message of the contract, like those of a channel. For everybody, and for an hour.
+    /// An alarm with a message of the contract, as in a channel. By default it is for everybody and lasts an hour.
     ///
     /// # Errors
     /// [`PayloadErrorKind::Encode`](wirehub_common::PayloadErrorKind::Encode): the message can't be written.
@@ -61,19 +61,19 @@ impl Alarm {
         Ok(Self::raw(channel.name().clone(), message.to_payload()?))
     }
 
-    /// The same with a payload that is known at run time only.
+    /// The same with a payload that is known only at run time.
     pub fn raw(channel: ChannelName, payload: Payload) -> Self {
         Self { channel, payload, audience: AlarmAudience::Everybody, ttl: Duration::from_secs(3600) }
     }
 
-    /// For these users alone, 100,000 at most, also those who are not connected. Each counts once, however often it is named.
+    /// Restricts the alarm to these users, 100,000 at most, connected or not. Repeated names count once.
     #[must_use]
     pub fn for_users<U: Into<Arc<str>>>(self, users: impl IntoIterator<Item = U>) -> Self {
         let users = users.into_iter().map(Into::into);
         Self { audience: AlarmAudience::Users(users.collect()), ..self }
     }
 
-    /// For how long it is sent to those who have not acknowledged it: up to [`Self::MAX_TTL`].
+    /// The time during which it is sent to recipients without an acknowledgement: up to [`Self::MAX_TTL`].
     #[must_use]
     pub fn ttl(self, ttl: Duration) -> Self {
         Self { ttl: ttl.min(Self::MAX_TTL), ..self }
@@ -81,9 +81,11 @@ impl Alarm {
 }
 
 impl Hub {
-    /// Raises an alarm. The id names it from now on. The newest 1,000 alarms are remembered, with up to 100,000 recipients
-    /// each, as long as the process lives and they are within [so many bytes](crate::Builder::alarm_bytes); one that is over makes
-    /// room for a new one. An hour after its end an alarm's recipients are let go, and how many they were is still known.
+    /// Raises an alarm, and returns its id.
+    ///
+    /// The newest 1,000 alarms are remembered, with up to 100,000 recipients each, as long as the process lives and they fit
+    /// into [`Builder::alarm_bytes`](crate::Builder::alarm_bytes). An ended alarm makes room for a new one. An hour after its
+    /// end an alarm's recipients are forgotten; their numbers are still known.
     ///
     /// # Errors
     /// [`AlarmError::TooMany`], [`AlarmError::TooManyRecipients`], [`AlarmError::NoRoom`], [`AlarmError::Payload`],
@@ -105,7 +107,7 @@ impl Hub {
             AlarmRefusal::TooManyRecipients => AlarmError::TooManyRecipients,
             AlarmRefusal::NoRoom => AlarmError::NoRoom,
         })?;
-        // Without a runtime whoever raises the next one lets go.
+        // Without a runtime, the next call of `raise` forgets them.
         if let Ok(runtime) = Handle::try_current()
             && self.ledgers().claim_cleanup()
         {
@@ -114,44 +116,44 @@ impl Hub {
         Ok(id)
     }
 
-    /// Takes an alarm back: those who show it are told. Says whether there was one that was not over.
+    /// Withdraws an alarm; clients that show it are notified. Returns `true` if it was active.
     pub fn withdraw(&self, alarm: &str) -> bool {
         self.ledgers().withdraw(self.session_registry(), alarm)
     }
 
-    /// The ledger of an alarm: who got it, who acknowledged it, who has not.
+    /// The report on an alarm: the progress of each recipient.
     pub fn alarm(&self, alarm: &str) -> Option<AlarmReport> {
         self.ledgers().report(alarm)
     }
 
-    /// All alarms that are remembered, the newest first, without their recipients.
+    /// All remembered alarms, the newest first, without their recipients.
     pub fn alarms(&self) -> Vec<AlarmReport> {
         self.ledgers().reports()
     }
 }
 
-/// Lets go of the recipients of alarms that have been over for a while, as long as there are any.
+/// Forgets the recipients of alarms that ended a while ago, as long as there are any.
 async fn forget_recipients(hub: Weak<Inner>) {
     while let Some(next) = hub.upgrade().and_then(|inner| inner.alarms.forget_recipients(Instant::now())) {
         sleep_until(next).await;
     }
 }
 
-/// Why an alarm is not raised.
+/// The reason why an alarm is not raised.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum AlarmError {
-    /// 1,000 alarms are active: withdraw one, or give them a shorter time.
+    /// 1,000 alarms are active: withdraw one, or use shorter times.
     TooMany,
-    /// It is for more than 100,000 users.
+    /// It has more than 100,000 users.
     TooManyRecipients,
-    /// Those that are active take [all the memory that there is for them](crate::Builder::alarm_bytes).
+    /// The active alarms use all of their [memory](crate::Builder::alarm_bytes).
     NoRoom,
-    /// The payload can't be sent, or is not what the hub's contract has for the channel.
+    /// The payload can't be sent, or does not match the channel in the hub's contract.
     Payload(PayloadError),
-    /// It is for users, and none is named.
+    /// The list of its users is empty.
     Nobody,
-    /// There can be no user of a name that it is for.
+    /// No user can have one of these names.
     User(UserNameError),
 }
 
@@ -184,50 +186,50 @@ impl std::error::Error for AlarmError {
     }
 }
 
-/// What there is to know of an alarm. See [`Hub::alarm`].
+/// The report on an alarm. See [`Hub::alarm`].
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct AlarmReport {
-    /// The alarm's name.
+    /// The alarm's id.
     pub id: String,
-    /// Which channel's messages it is like.
+    /// The channel whose message type the payload has.
     pub channel: ChannelName,
     /// The message.
     pub payload: Payload,
-    /// When it was raised.
+    /// The time at which it was raised.
     pub raised: SystemTime,
-    /// How long it lasts.
+    /// Its duration.
     pub ttl: Duration,
-    /// Whether it goes on.
+    /// Its state.
     pub state: AlarmState,
-    /// How many have not been connected since; of an alarm for everybody none is known.
+    /// The number of users that have not been connected since. For an alarm for everybody this is unknown, and 0.
     pub waiting: usize,
-    /// How many it was sent to that have not confirmed that.
+    /// The number of recipients to which it was sent, without a confirmation.
     pub sent: usize,
-    /// How many have got it, and not acknowledged it.
+    /// The number of recipients that received it, without an acknowledgement.
     pub received: usize,
-    /// How many have acknowledged it.
+    /// The number of recipients that acknowledged it.
     pub acknowledged: usize,
-    /// How many of these are not among the recipients any more: anonymous sessions that have acknowledged it and are gone, and
-    /// all from an hour after its end on.
+    /// The number of those that are not listed any more: anonymous sessions that acknowledged it and are gone. An hour after
+    /// the alarm's end it includes every recipient.
     pub departed: usize,
-    /// How many times it was sent to others than those that the ledger has room for, 100,000 at most.
+    /// How often it was sent to recipients without room in the ledger, which lists 100,000 at most.
     pub unlisted: usize,
-    /// Those that are listed.
+    /// The listed recipients.
     pub recipients: Vec<AlarmRecipient>,
 }
 
-/// How far an alarm has got with one recipient.
+/// The progress of an alarm at one recipient.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AlarmRecipient {
     /// The user; empty for an anonymous session.
     pub user: Arc<str>,
-    /// The last session, where it is anonymous.
+    /// The last session, if the recipient is anonymous.
     pub session: Option<SessionId>,
-    /// How far.
+    /// The progress.
     pub progress: AlarmProgress,
-    /// Since when.
+    /// The time of the last progress.
     pub since: SystemTime,
 }
 
@@ -235,13 +237,13 @@ pub struct AlarmRecipient {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum AlarmProgress {
-    /// The user has not been connected since it was raised.
+    /// The user has not been connected since the alarm was raised.
     Waiting,
-    /// It is on its way.
+    /// The alarm was sent.
     Sent,
-    /// A client has it.
+    /// A client has received it.
     Received,
-    /// Somebody has acknowledged it.
+    /// The user has acknowledged it.
     Acknowledged,
 }
 
@@ -264,11 +266,11 @@ impl AlarmProgress {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum AlarmState {
-    /// It is sent to all who have not acknowledged it.
+    /// It is sent to every recipient without an acknowledgement.
     Active,
     /// Its time is over.
     Expired,
-    /// It was taken back.
+    /// It was withdrawn.
     Withdrawn,
 }
 

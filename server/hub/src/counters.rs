@@ -1,4 +1,4 @@
-//! What a hub counts.
+//! The counters of a hub.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,8 +11,8 @@ use wirehub_common::frame::Request;
 
 use crate::refusals::{RefusalReason, Refusals};
 
-/// The figures that a hub has counted since it was built: see [`Hub::counts`](crate::Hub::counts). Labels have few values:
-/// clients choose none of them.
+/// The figures of a hub since it was built: see [`Hub::counts`](crate::Hub::counts). Labels have few values, and clients can't
+/// choose them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Counts {
@@ -26,8 +26,8 @@ pub struct Counts {
     pub deliveries: u64,
     /// WebSocket connections that were opened.
     pub connections: u64,
-    /// WebSocket connections that ended, by close code: `none` where the client closed or vanished, `application` for all codes
-    /// of applications.
+    /// WebSocket connections that ended, by close code. The label is `none` if the client closed or vanished, and `application`
+    /// for the codes of applications.
     pub ended: Vec<(String, u64)>,
     /// WebSocket handshakes that were refused, by HTTP status.
     pub refused_handshakes: Vec<(String, u64)>,
@@ -61,7 +61,7 @@ impl Count {
     }
 }
 
-/// A counter for each label of a few.
+/// A counter for each of a few labels.
 #[derive(Default)]
 struct LabelledCounts(Mutex<BTreeMap<Label, u64>>);
 
@@ -94,7 +94,7 @@ impl Label {
     }
 }
 
-/// A counter for each command: a lookup by name would cost more than the command.
+/// A counter for each command. A lookup by name would cost more than the command.
 const COMMANDS: [&str; 11] = [
     "connect",
     "subscribe",
@@ -156,7 +156,7 @@ impl Counters {
         self.publications.add(1);
     }
 
-    /// The counter of the messages that are put into queues.
+    /// The counter of the queued messages.
     pub(crate) fn deliveries(&self) -> Count {
         self.deliveries.clone()
     }
@@ -173,7 +173,7 @@ impl Counters {
         self.opened.add(1);
     }
 
-    /// A connection ended; without a code its client closed it or is gone.
+    /// Counts the end of a connection. Without a code the client closed it or vanished.
     pub(crate) fn ended(&self, code: Option<CloseCode>) {
         self.ended.add(match code.map(CloseCode::number) {
             None => Label::None,

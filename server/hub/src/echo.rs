@@ -1,4 +1,4 @@
-//! `/echo`: every message goes back as it came.
+//! `/echo`: every message is sent back unchanged.
 
 use std::future::poll_fn;
 use std::task::Poll;
@@ -15,7 +15,7 @@ use crate::session::clock::{PONG_GRACE, later};
 use crate::session::close_handshake::{self, CLOSE_TIMEOUT};
 use crate::socket::{Fault, Socket};
 
-/// Echoes until the connection or the hub ends, or the client has been away or idle for too long.
+/// Echoes until the connection or the hub ends, or until the client has been silent or idle for too long.
 pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(hub: &Hub, mut socket: Socket<S>) {
     let mut timers = EchoTimers::new(&hub.live());
     let end = loop {
@@ -24,7 +24,7 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(hub: &Hub, mut sock
             let mut has_echoed = false;
             let end = socket.poll_echo(cx, &mut has_echoed).map(Some);
             let is_answer = socket.take_sign_of_life() && timers.note(Instant::now(), has_echoed);
-            // Something else is due next.
+            // The next deadline has changed.
             if is_answer && end.is_pending() { Poll::Ready(None) } else { end }
         });
         let end = tokio::select! {
@@ -53,7 +53,7 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(hub: &Hub, mut sock
         }
     };
     tokio::select! {
-        // However it ended: the socket is dropped next.
+        // The socket is dropped next in any case.
         _ = tokio::time::timeout(CLOSE_TIMEOUT, closing) => {}
         () = hub.connections().reached(Phase::Stopped) => {}
     }
@@ -62,23 +62,23 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(hub: &Hub, mut sock
 enum EchoEnd {
     /// The client closed.
     Closed,
-    /// The server does.
+    /// The server closes.
     Close(CloseCode),
     Fault(Fault),
 }
 
-/// What is due when: as for a session, but that a ping is one of RFC 6455, since an empty message would be an echo, and that a
-/// client need not send anything but an answer to it.
+/// The deadlines of an echo connection. There are two differences to a session: the ping is that of RFC 6455, since an empty
+/// message would be an echo, and the client need not send anything but the pong.
 struct EchoTimers {
     connect_timeout: Duration,
     ping_interval: Duration,
     idle_timeout: Option<Duration>,
-    /// When the client was heard last: when it came, at first.
+    /// The time of the last sign of life; at first that of the connection.
     heard: Instant,
     has_been_heard: bool,
-    /// When something was echoed last.
+    /// The time of the last echo.
     echoed: Instant,
-    /// When the ping was sent that has seen no answer.
+    /// The time of the ping without an answer.
     unanswered: Option<Instant>,
 }
 
@@ -102,7 +102,7 @@ impl EchoTimers {
         }
     }
 
-    /// When to look next. What happens before is looked at then.
+    /// The time of the next check. Earlier events are only noted.
     fn next(&self) -> Instant {
         let alive = match self.unanswered {
             Some(unanswered) => self.pong_deadline(unanswered),
@@ -112,7 +112,7 @@ impl EchoTimers {
         idle.map_or(alive, |idle| idle.min(alive))
     }
 
-    /// There was a sign of life, and perhaps something to echo. Says whether it had been asked for.
+    /// Notes a sign of life, and possibly an echo. Returns `true` if it answers a ping.
     fn note(&mut self, now: Instant, has_echoed: bool) -> bool {
         (self.heard, self.has_been_heard) = (now, true);
         if has_echoed {
@@ -121,7 +121,7 @@ impl EchoTimers {
         self.unanswered.take().is_some()
     }
 
-    /// What is due now.
+    /// The event that is due now.
     fn due(&mut self, now: Instant) -> Option<EchoDue> {
         if self.idle_timeout.is_some_and(|timeout| later(self.echoed, timeout) <= now) {
             return Some(EchoDue::End(CloseCode::IDLE));
@@ -176,7 +176,7 @@ mod tests {
 
     use super::*;
 
-    // Time is paused: the clock goes on only when nothing else can.
+    // Time is paused: the clock advances only when all tasks wait.
     #[tokio::test(start_paused = true)]
     async fn a_client_that_does_not_read_is_not_read_from() {
         let (server, client) = duplex(10_000);
@@ -190,7 +190,7 @@ mod tests {
         while tokio::time::timeout(Duration::from_secs(1), client.send(message.clone())).await.is_ok() {
             sent += 1;
         }
-        // What fits into the pipe both ways, and one batch.
+        // The content of the pipe in both directions, and one batch.
         assert!((20..100).contains(&sent), "{sent}");
         for _ in 0..sent {
             assert_eq!(client.next().await.unwrap().unwrap(), message);
@@ -217,7 +217,7 @@ mod tests {
         client.read_to_end(&mut heard).await.unwrap();
         let code = CloseCode::CONNECT_TIMEOUT.number().to_be_bytes();
         assert_eq!((&heard[..2], heard[2], &heard[4..6]), (&[0x89, 0][..], 0x88, &code[..]), "{heard:?}");
-        // The answer to the close is waited for.
+        // The server waits for the answer to the close.
         assert_eq!(serving.await.unwrap(), Duration::from_secs(10) + CLOSE_TIMEOUT);
     }
 
@@ -226,7 +226,7 @@ mod tests {
         let (client, serving) = connected(&Hub::builder().build());
         let mut client = WebSocketStream::from_raw_socket(client, Role::Client, None).await;
         for _ in 0..10 {
-            // Reading has tungstenite answer it.
+            // During this read tungstenite answers the ping.
             assert!(matches!(client.next().await, Some(Ok(Message::Ping(_)))));
             client.flush().await.unwrap();
         }

@@ -1,4 +1,4 @@
-//! Calls into the application's code. What panics there is told in the log, and ends nothing but that call.
+//! Guarded calls into the application's code. A panic there is logged, and ends only that call.
 
 use std::any::Any;
 use std::future::Future;
@@ -8,17 +8,17 @@ use futures_util::FutureExt as _;
 use wirehub_common::code::ErrorCode;
 use wirehub_common::frame::ErrorInfo;
 
-/// The application's code panicked. The log has it.
+/// The application's code panicked. The panic is logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Panicked;
 
-/// Calls what the application gave; `subject` names it in the log.
+/// Calls the application's code. `subject` is its name in the log.
 pub(crate) fn guarded<T>(subject: &str, call: impl FnOnce() -> T) -> Result<T, Panicked> {
-    // What it was in the middle of is the application's own, and is not looked at again here.
+    // The state that the panic interrupted belongs to the application, and is not used here any more.
     catch_unwind(AssertUnwindSafe(call)).map_err(|panic| logged(subject, &*panic))
 }
 
-/// The same for what takes its time. `call` makes the future, which may panic as well.
+/// The same for a future. `call` makes the future, and may panic as well.
 pub(crate) async fn guarded_future<F: Future>(
     subject: &str,
     call: impl FnOnce() -> F,
@@ -44,7 +44,7 @@ impl From<Panicked> for ErrorInfo {
 mod tests {
     use super::*;
 
-    /// Calls the application when it is dropped, as a session does.
+    /// Calls the application in its destructor, as a session does.
     struct Teller;
 
     impl Drop for Teller {

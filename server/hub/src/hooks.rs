@@ -1,5 +1,4 @@
-//! What the application decides in each single case: whether a session may subscribe, and what becomes of what it
-//! publishes.
+//! Decisions of the application on single commands: subscriptions and publications.
 
 use std::fmt;
 use std::future::Future;
@@ -15,26 +14,26 @@ use crate::call::{CallContext, CallError};
 use crate::hub::live::put_by_pattern;
 use crate::pattern::Pattern;
 
-/// What a client wants to publish. See [`Builder::authorize_publish`](crate::Builder::authorize_publish).
+/// A client's request to publish. See [`Builder::authorize_publish`](crate::Builder::authorize_publish).
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct PublishRequest {
-    /// Where.
+    /// The channel.
     pub channel: ChannelName,
-    /// What.
+    /// The message.
     pub payload: Payload,
-    /// The client's idempotency key; empty for none. A publish that is repeated after a lost connection has the same one.
+    /// The client's idempotency key; empty for none. A repeat after a lost connection has the same key.
     pub key: String,
 }
 
-/// The hooks of a hub. Of several that are for a channel the first one decides.
+/// The hooks of a hub. For each channel the first matching hook decides.
 #[derive(Clone, Default)]
 pub(crate) struct Hooks {
     subscribe: Vec<(Pattern, SubscribeHook)>,
     publish: Vec<(Pattern, PublishHook)>,
 }
 
-/// A decision to come.
+/// A pending decision.
 pub(crate) type HookDecision<T> = BoxFuture<'static, Result<T, ErrorInfo>>;
 
 type SubscribeHook = Arc<dyn Fn(CallContext, ChannelName) -> HookDecision<()> + Send + Sync>;
@@ -49,7 +48,7 @@ impl Hooks {
         let hook = Arc::new(hook);
         let hook = move |context, channel| {
             let hook = Arc::clone(&hook);
-            // All of it within the future: a panic in it is the decision's, and not the session's.
+            // The whole call is inside the future, so that a panic in it fails the decision and not the session.
             async move { hook(context, channel).await.map_err(CallError::into_info) }.boxed()
         };
         put_by_pattern(&mut self.subscribe, pattern, Arc::new(hook));
@@ -68,12 +67,12 @@ impl Hooks {
         put_by_pattern(&mut self.publish, pattern, Arc::new(hook));
     }
 
-    /// Who decides about subscriptions to a channel, and about reading its history.
+    /// The hook for subscriptions to a channel, and for reads of its history.
     pub(crate) fn subscribing(&self, channel: &ChannelName) -> Option<&SubscribeHook> {
         first(&self.subscribe, channel)
     }
 
-    /// Whether a hook decides on an action in a channel.
+    /// `true` if a hook decides on an action in a channel.
     pub(crate) fn decides(&self, action: Action, channel: &ChannelName) -> bool {
         match action {
             Action::Subscribe => self.subscribing(channel).is_some(),
@@ -82,12 +81,12 @@ impl Hooks {
         }
     }
 
-    /// Whether there is somebody to ask about one of these.
+    /// `true` if one of these subscriptions has a hook.
     pub(crate) fn decide_on_any(&self, subscriptions: &[Subscribe]) -> bool {
         subscriptions.iter().any(|subscribe| self.subscribing(&subscribe.channel).is_some())
     }
 
-    /// Who decides about publications in a channel.
+    /// The hook for publications in a channel.
     pub(crate) fn publishing(&self, channel: &ChannelName) -> Option<&PublishHook> {
         first(&self.publish, channel)
     }

@@ -15,39 +15,39 @@ pub use crate::hub::PresenceCounts;
 pub use crate::hub::inspect::{ChannelSummary, ConnectedSession, MemberPage, Phase};
 pub use crate::refusals::RefusalReason;
 
-/// What has happened to a session.
+/// An event of a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SessionEvent {
-    /// It has begun.
+    /// The session has begun.
     #[non_exhaustive]
     Connected {
-        /// What the client's program calls itself.
+        /// The name of the client's program.
         client: String,
         /// The program's version.
         version: String,
     },
-    /// It has ended, and so have its subscriptions. The server hears of a client that is gone without a word when it does
-    /// not answer a ping.
+    /// The session has ended, with all of its subscriptions. If a client vanishes without a close, the server notices it by an
+    /// unanswered ping.
     #[non_exhaustive]
     Disconnected {
-        /// What the server closed with; nothing where the client closed, or is gone.
+        /// The close code of the server; `None` if the client closed or vanished.
         code: Option<CloseCode>,
     },
     /// It has been subscribed to a channel.
     Subscribed(ChannelName),
-    /// It is not any more.
+    /// It has been unsubscribed from a channel.
     Unsubscribed(ChannelName),
 }
 
-/// Is told what happens to sessions. See [`Builder::observe`](crate::Builder::observe); a closure is one.
+/// Receives the events of sessions. See [`Builder::observe`](crate::Builder::observe). A closure is an observer too.
 pub trait Observer: Send + Sync + 'static {
-    /// Something has happened. Called by the session itself, which waits: this must not block. What happens to one session
-    /// is told in its order. A panic is told in the log, and harms nothing else.
+    /// Handles an event. The session itself calls this and waits, so it must not block. The events of one session come in their
+    /// order. A panic is logged, and has no other effect.
     fn notice(&self, who: &CallContext, event: SessionEvent);
 
-    /// The hub stops, and nothing happens any more: what waits to be told to others can be. The hub waits for this within
-    /// the [deadline](crate::Hub::shutdown).
+    /// Called when the hub stops, after the last event, to deliver pending notifications. The hub waits for this within the
+    /// [deadline](crate::Hub::shutdown).
     fn finish(&self) -> BoxFuture<'_, ()> {
         ready(()).boxed()
     }
@@ -74,7 +74,7 @@ impl Observers {
 
     pub(crate) fn notice(&self, who: &CallContext, event: &SessionEvent) {
         for observer in &self.0 {
-            // It may be a session that ends by a panic which tells this: another one would end the process.
+            // The session may end by a panic, and this call is part of the unwinding: a second panic would abort the process.
             let _ = guarded("an observer", || observer.notice(who, event.clone()));
         }
     }

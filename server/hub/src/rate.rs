@@ -1,33 +1,32 @@
-//! How often something may happen in a time.
+//! Rate limits.
 
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// A bucket that fills at a steady rate and pays for each thing that happens. It holds what comes in two seconds: so much may come at
-/// once, after a pause.
+/// A token bucket: it fills at a steady rate, and each event takes a token. It holds the tokens of two seconds, so this many
+/// events may come at once after a pause.
 #[derive(Debug)]
 pub(crate) struct TokenBucket {
     interval: Duration,
     room: Duration,
-    /// When it would be full again, if nothing came.
+    /// The time at which it will be full again, if no event comes.
     full_at: Instant,
 }
 
-/// A [`TokenBucket`] of which nothing is kept but when it would be full again: there is one for each session, and all have the same
-/// rate.
+/// The level of a [`TokenBucket`] without its rate. Each session has one, and all have the same rate.
 #[derive(Debug, Default)]
 pub(crate) struct TokenBucketLevel {
-    /// In nanoseconds since the first moment that was looked at. The last bits are [something else](Self::extra_byte): a session has
-    /// no room for more.
+    /// In nanoseconds since the first use. The lowest byte is an [independent number](Self::extra_byte), to save memory in each
+    /// session.
     full_at: u64,
 }
 
 const EXTRA_BYTE: u64 = 0xff;
 
 impl TokenBucketLevel {
-    /// So many happen now of what may so often in a second; `false` where that is too often.
+    /// Takes `count` tokens at a rate of `per_second`. Returns `false` if there are too few.
     pub(crate) fn take(&mut self, count: u32, per_second: u32, now: Instant) -> bool {
         let mut rate = TokenBucket::new(per_second, self.full_at(now));
         let may = rate.take_many(count, now);
@@ -37,12 +36,12 @@ impl TokenBucketLevel {
         may
     }
 
-    /// Whether it is full: as if nothing had happened yet.
+    /// `true` if it is full, as at the beginning.
     pub(crate) fn is_full(&self, now: Instant) -> bool {
         self.full_at(now) <= now
     }
 
-    /// A number beside, 0 at first.
+    /// An independent number, 0 at first.
     pub(crate) fn extra_byte(&self) -> u8 {
         let [extra_byte, ..] = self.full_at.to_le_bytes();
         extra_byte
@@ -57,25 +56,25 @@ impl TokenBucketLevel {
     }
 }
 
-/// The first moment that was looked at.
+/// The time of the first use.
 fn origin(now: Instant) -> Instant {
     static ORIGIN: OnceLock<Instant> = OnceLock::new();
     *ORIGIN.get_or_init(|| now)
 }
 
 impl TokenBucket {
-    /// So often in a second, at least once; full now.
+    /// A full bucket with `per_second` tokens a second, at least one.
     pub(crate) fn new(per_second: u32, now: Instant) -> Self {
         let interval = Duration::from_secs(1).checked_div(per_second.max(1)).unwrap_or_default();
         Self { interval, room: BURST.max(interval), full_at: now }
     }
 
-    /// It happens now; `false` where that is too often.
+    /// Takes a token. Returns `false` if there is none.
     pub(crate) fn take(&mut self, now: Instant) -> bool {
         self.take_many(1, now)
     }
 
-    /// It happens so many times now. What is more than the bucket holds may happen when it is full.
+    /// Takes `count` tokens. More than the bucket holds may be taken when it is full.
     pub(crate) fn take_many(&mut self, count: u32, now: Instant) -> bool {
         let from = self.full_at.max(now);
         let cost = self.interval.saturating_mul(count);
@@ -87,7 +86,7 @@ impl TokenBucket {
         is_in_room
     }
 
-    /// Whether the bucket is full: as if nothing had happened yet.
+    /// `true` if the bucket is full, as at the beginning.
     pub(crate) fn is_full(&self, now: Instant) -> bool {
         self.full_at <= now
     }

@@ -1,4 +1,4 @@
-//! The checks that say whether a hub can serve.
+//! Readiness checks of a hub.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::Hub;
 use crate::guard::guarded;
 
-/// Something that a hub needs in order to serve, and who knows whether it is there.
+/// A named check of a resource that the hub needs.
 #[derive(Clone)]
 pub(crate) struct ReadinessCheck {
     name: Arc<str>,
@@ -29,8 +29,8 @@ impl fmt::Debug for ReadinessCheck {
 }
 
 impl Hub {
-    /// The names of the readiness checks that fail at the moment, in their order: those of [`Builder::readiness_check`](crate::Builder::readiness_check),
-    /// and `engine`. The log says why.
+    /// The names of the failing readiness checks, in their order: those of
+    /// [`Builder::readiness_check`](crate::Builder::readiness_check), and `engine`. The reasons are logged.
     pub fn missing(&self) -> Vec<Arc<str>> {
         let engine = ReadinessCheck::new("engine", {
             let hub = self.clone();

@@ -1,5 +1,5 @@
-//! Why clients are refused. A browser keeps the reason from its page, so that operators have to find it here: each refusal is
-//! counted, and logged once for each origin, path or address.
+//! The reasons for refused clients. A browser hides the reason from its page, so operators have to find it here: each refusal
+//! is counted, and logged once for each origin, path or address.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -27,7 +27,7 @@ pub enum RefusalReason {
     Subprotocol,
     /// The server is stopping.
     Stopping,
-    /// The request is no WebSocket handshake (RFC 6455, section 4.2.1).
+    /// The request is not a WebSocket handshake (RFC 6455, section 4.2.1).
     Handshake,
     /// The server failed.
     Failure,
@@ -61,7 +61,7 @@ impl RefusalReason {
     }
 }
 
-/// Counts and tells who is refused at one hub.
+/// Counts and logs the refused clients of one hub.
 pub(crate) struct Refusals {
     counters: [(RefusalReason, Count); RefusalReason::ALL.len()],
     logged: Mutex<LoggedRefusals>,
@@ -79,7 +79,7 @@ impl Refusals {
         }
     }
 
-    /// Notes why a session does not begin, where that is for its token, or because there are too many.
+    /// Counts a refused session, if the reason is its token or a limit.
     pub(crate) fn count_refused_session(&self, error: &ErrorInfo) {
         match error.code {
             ErrorCode::UNAUTHORIZED | ErrorCode::TOKEN_EXPIRED => {
@@ -91,12 +91,12 @@ impl Refusals {
         }
     }
 
-    /// How many there were for each reason.
+    /// The number of refusals for each reason.
     pub(crate) fn counts(&self) -> impl Iterator<Item = (RefusalReason, u64)> {
         self.counters.iter().map(|(reason, counter)| (*reason, counter.total()))
     }
 
-    /// Tells the log, unless it has been told of the same lately. `subject` says what is the same.
+    /// Logs a message, unless the same `subject` was logged recently.
     pub(crate) fn log_once(&self, subject: &str, message: impl std::fmt::Display) {
         let verdict = self.logged.lock().decide(subject, Instant::now());
         if verdict == LogDecision::Known {
@@ -114,7 +114,7 @@ impl Refusals {
     }
 }
 
-/// What the log has been told.
+/// The recently logged subjects.
 #[derive(Default)]
 struct LoggedRefusals {
     subjects: HashSet<Box<str>>,
@@ -124,19 +124,19 @@ struct LoggedRefusals {
 #[derive(Debug, PartialEq, Eq)]
 enum LogDecision {
     New,
-    /// New, and there is no room for more.
+    /// New, but the last one for some time.
     Last,
     Known,
 }
 
-/// How many different ones are told of in [`FORGET_AFTER`]: anybody could fill the log otherwise.
+/// The maximum number of subjects that are logged in [`FORGET_AFTER`]. Otherwise any client could fill the log.
 const MAX_SUBJECTS: usize = 100;
 const FORGET_AFTER: Duration = Duration::from_secs(3600);
 
-/// How much is kept of what one is about.
+/// The maximum remembered bytes of a subject.
 const MAX_SUBJECT_BYTES: usize = 256;
 
-/// How much is told of one.
+/// The maximum logged bytes of a message.
 const MAX_MESSAGE_BYTES: usize = 1024;
 
 /// The beginning of a text.

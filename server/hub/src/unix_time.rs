@@ -1,14 +1,14 @@
-//! Moments as clients and backends are told them.
+//! Times as milliseconds since 1970.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Milliseconds from the Unix epoch to a moment; 0 for one before it.
+/// The milliseconds from the Unix epoch to a time; 0 for an earlier one.
 pub fn milliseconds(time: SystemTime) -> u64 {
     let since_epoch = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// The same of this moment.
+/// The same for the present time.
 pub fn now() -> u64 {
     milliseconds(SystemTime::now())
 }

@@ -52,7 +52,7 @@ pub trait Engine: fmt::Debug + Send + Sync + 'static {
     /// Starts the engine. Called once, before every other method.
     fn start(&self, delivery: Delivery);
 
-    /// Reports if the engine can work at the moment. If not, `/ready` answers with the status 503.
+    /// Checks that the engine can work at the moment. If not, `/ready` answers with the status 503.
     ///
     /// # Errors
     /// The reason why the engine can't work.
@@ -71,8 +71,7 @@ pub trait Engine: fmt::Debug + Send + Sync + 'static {
     /// by page.
     fn locate(&self, locate: Locate) -> EngineFuture<Located>;
 
-    /// A page of a channel's history. It contains if there are [more](HistoryPage::more) publications behind it, for any
-    /// reason. `None` if `since` belongs to another epoch, or if publications behind it are lost.
+    /// A page of a channel's history. [`HistoryPage::more`] is `true` if publications follow the page, for any reason. `None` if `since` belongs to another epoch, or if publications behind it are lost.
     fn history(&self, read: ReadHistory) -> EngineFuture<Option<HistoryPage>>;
 }
 

@@ -1,4 +1,4 @@
-//! How many connections each address has, and how often it comes.
+//! The connections and handshakes of each address.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -10,16 +10,16 @@ use crate::account::decrement;
 use crate::rate::TokenBucket;
 use crate::upgrade::client_address::network_of;
 
-/// What an address may do; nothing stands for no bound.
+/// The bounds of an address; `None` for no bound.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct AddressLimits {
-    /// Connections at once.
+    /// The maximum number of open connections.
     pub(crate) connections: Option<u32>,
-    /// Handshakes in a second.
+    /// The maximum number of handshakes in a second.
     pub(crate) handshakes: Option<u32>,
 }
 
-/// Counts what comes from each address. In IPv6 a network of 64 bits counts as one.
+/// Counts the connections of each address. In IPv6 a network of 64 bits counts as one.
 #[derive(Clone)]
 pub(crate) struct Addresses(Arc<Sharded<IpAddr, AddressEntry>>);
 
@@ -34,16 +34,16 @@ struct Handshakes {
     rate: TokenBucket,
 }
 
-/// A connection that its address is charged with, as long as it lives.
+/// The charge of an address for one connection, as long as it is open.
 pub(crate) struct AddressCharge {
     addresses: Addresses,
     address: IpAddr,
 }
 
-/// Why an address may not open another connection.
+/// The reason why an address may not open another connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TooMany {
-    /// As many are open as there may be.
+    /// Too many open connections.
     Connections,
     /// Too many handshakes in a short time.
     Handshakes,
@@ -54,7 +54,7 @@ impl Addresses {
         Self(Arc::new(Sharded::new()))
     }
 
-    /// One more connection from an address; nothing to hold on to where there is no bound.
+    /// Charges an address with another connection; `None` if there is no bound.
     pub(crate) fn enter(
         &self,
         address: IpAddr,
@@ -79,8 +79,8 @@ impl Addresses {
         Ok(Some(AddressCharge { addresses: self.clone(), address }))
     }
 
-    /// One more connection that was accepted, and has asked for nothing yet. Beyond the bound there are a few that are told
-    /// to be so, for requests and refusals; none where those are taken too.
+    /// Charges an address with an accepted connection before its first request. A few spare connections beyond the bound are
+    /// accepted for requests and refusals, and are marked as spare.
     pub(crate) fn accept(
         &self,
         address: IpAddr,
@@ -100,7 +100,7 @@ impl Addresses {
         Ok(Some((AddressCharge { addresses: self.clone(), address }, is_spare)))
     }
 
-    /// A connection that its address is charged with becomes a WebSocket.
+    /// Checks the bounds when a charged connection becomes a WebSocket.
     pub(crate) fn upgrade(
         &self,
         address: IpAddr,
@@ -113,7 +113,7 @@ impl Addresses {
         if limits.handshakes.is_some_and(|per_second| !entry.handshake(per_second, now)) {
             return Err(TooMany::Handshakes);
         }
-        // It is among those that are open.
+        // The connection itself is one of the open ones.
         if limits.connections.is_some_and(|most| entry.open > most) {
             return Err(TooMany::Connections);
         }
@@ -121,7 +121,7 @@ impl Addresses {
     }
 }
 
-/// How many connections of an address there may be beyond its bound, that are no WebSockets.
+/// The number of spare connections of an address beyond its bound. They can't become WebSockets.
 const SPARE: u32 = 8;
 
 impl Drop for AddressCharge {
@@ -137,21 +137,21 @@ impl Drop for AddressCharge {
 }
 
 impl AddressEntry {
-    /// One more handshake; `false` where there are too many.
+    /// Counts a handshake. Returns `false` if there are too many.
     fn handshake(&mut self, per_second: u32, now: Instant) -> bool {
-        // The bound may have changed since the last time.
+        // The bound may have changed since the last handshake.
         let counted = self.handshakes.take().filter(|handshakes| handshakes.per_second == per_second);
         let begun = || Handshakes { per_second, rate: TokenBucket::new(per_second, now) };
         self.handshakes.insert(counted.unwrap_or_else(begun)).rate.take(now)
     }
 
-    /// Whether nothing is lost by forgetting it.
+    /// `true` if the entry can be forgotten without a loss.
     fn is_idle(&self, now: Instant) -> bool {
         self.open == 0 && self.handshakes.as_ref().is_none_or(|handshakes| handshakes.rate.is_full(now))
     }
 }
 
-/// Before a part of the map grows: what came and went in the last seconds is all that may be in it beside what is open.
+/// Called before a part of the map grows. Only addresses with open connections or recent handshakes have to stay in it.
 fn forget_idle(shard: &Shard<IpAddr, AddressEntry>, now: Instant) {
     let is_full = {
         let entries = shard.read();
@@ -211,7 +211,7 @@ mod tests {
         let addresses = Addresses::new();
         let limits = AddressLimits { connections: None, handshakes: Some(1) };
         let start = Instant::now();
-        // So much apart that none of the earlier ones matters any more.
+        // The steps are so long that earlier handshakes do not matter any more.
         for index in 0..100_000_u32 {
             let now = start + Duration::from_secs(index.into());
             drop(addresses.enter(IpAddr::V4(index.into()), limits, now).unwrap());

@@ -1,4 +1,4 @@
-//! The ledgers of alarms: who got each, who acknowledged it, who has not.
+//! The ledgers of alarms: the progress of each recipient.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::num::NonZeroU64;
@@ -21,56 +21,56 @@ use crate::session::queue::Lane;
 
 mod ledger;
 
-/// All alarms that are remembered, in the order in which they were raised.
+/// The remembered alarms, in the order in which they were raised.
 pub(crate) struct Alarms {
-    /// Tells the ids of this server's life from those of another one.
+    /// Distinguishes the ids of this process from those of an earlier one.
     scope: u64,
-    /// Makes numbers of what anonymous clients call themselves, which nobody can guess who does not know that.
+    /// Hashes the instance names of anonymous clients into numbers. Other clients can't guess them.
     instances: RandomState,
     raised: AtomicU64,
     ledgers: Mutex<Ledgers>,
-    /// How many there are at most whose time is not over. Sessions look here first, for there are seldom any.
+    /// An upper bound of the active alarms. Sessions check it first, because there are seldom any.
     active: AtomicUsize,
-    /// Whether somebody waits for the time when recipients can be let go.
+    /// `true` if a task will remove old recipients.
     is_watched: AtomicBool,
 }
 
 #[derive(Default)]
 struct Ledgers {
     by_id: IndexMap<String, Ledger>,
-    /// About how many bytes they have.
+    /// Their approximate size in bytes.
     bytes: usize,
-    /// How many they may have.
+    /// The maximum size in bytes.
     bound: usize,
 }
 
-/// Whom an alarm is for.
+/// The audience of an alarm.
 #[derive(Debug, Clone)]
 pub(crate) enum AlarmAudience {
-    /// All who are connected, and all who connect before it is over.
+    /// Every session that is connected, or connects before the end of the alarm.
     Everybody,
     Users(Vec<Arc<str>>),
 }
 
-/// Why an alarm is not raised.
+/// The reason why an alarm is not raised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum AlarmRefusal {
-    /// As many are active as there may be.
+    /// Too many alarms are active.
     TooMany,
-    /// It is for more users than a ledger has room for.
+    /// It has more users than a ledger can list.
     TooManyRecipients,
-    /// Those that are active have all the room.
+    /// The active alarms use all the memory.
     NoRoom,
 }
 
-/// What came of an acknowledgement.
+/// The result of an acknowledgement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Acknowledgement {
-    /// It is in the ledger, now or since before.
+    /// It is in the ledger, now or already before.
     Recorded,
-    /// Too late.
+    /// The alarm has ended.
     IsOver,
-    /// There is no such alarm for this session, or no more.
+    /// There is no such alarm for this session, or it is forgotten.
     Unknown,
 }
 
@@ -80,9 +80,9 @@ pub(crate) enum Acknowledgement {
 pub struct RecipientPage {
     /// The alarm, without its recipients.
     pub report: AlarmReport,
-    /// The recipients of this page, those first who have not acknowledged.
+    /// The recipients of this page. Recipients that have not acknowledged the alarm come first.
     pub recipients: Vec<AlarmRecipient>,
-    /// The place behind which the next page begins; `None` on the last page.
+    /// The position behind which the next page begins; `None` on the last page.
     pub next: Option<RecipientPlace>,
 }
 
@@ -105,12 +105,12 @@ impl Alarms {
         }
     }
 
-    /// Which anonymous client calls itself so; none where it does not.
+    /// The number of the anonymous client with this instance name; `None` for an empty name.
     pub(crate) fn instance(&self, name: &str) -> Option<NonZeroU64> {
         (!name.is_empty()).then(|| NonZeroU64::new(self.instances.hash_one(name)).unwrap_or(NonZeroU64::MIN))
     }
 
-    /// Sends an alarm to those who are there. Gives its id. All ledgers together have about `bound` bytes at most.
+    /// Sends an alarm to the connected recipients, and returns its id. All ledgers together have about `bound` bytes at most.
     pub(crate) fn raise(
         &self,
         sessions: &Sessions,
@@ -127,7 +127,7 @@ impl Alarms {
             AlarmAudience::Users(users) => {
                 for user in users {
                     ledger.add(Recipient::User(user));
-                    // Names that come twice count once.
+                    // Repeated names count once.
                     if ledger.listed() > MAX_RECIPIENTS {
                         return Err(AlarmRefusal::TooManyRecipients);
                     }
@@ -152,9 +152,8 @@ impl Alarms {
         Ok(id)
     }
 
-    /// Sends a session that has just connected the alarms that its user has not acknowledged. Of those that are over before
-    /// their time it is told so: its client may show them still. Gives the numbers of those for which there was no room in
-    /// its queue.
+    /// Sends the unacknowledged alarms of its user to a new session. Alarms that ended early are sent as withdrawn, because the
+    /// client may still show them. Returns the numbers of the alarms without room in the session's queue.
     pub(crate) fn send_active(&self, sessions: &Sessions, peer: &Peer) -> Option<Range<u64>> {
         if self.active.load(Ordering::Acquire) == 0 {
             return None;
@@ -163,11 +162,11 @@ impl Alarms {
         let now = Instant::now();
         let active = ledgers.by_id.values().filter(|ledger| now < ledger.ends).count();
         self.active.store(active, Ordering::Release);
-        // Those that are raised from now on come to it anyway.
+        // Later alarms are sent to the session anyway.
         ledgers.send(sessions, peer, 0..self.raised.load(Ordering::Relaxed), now)
     }
 
-    /// Goes on with those of these numbers for which there was no room.
+    /// Continues with the alarms of these numbers.
     pub(crate) fn send_remaining(
         &self,
         sessions: &Sessions,
@@ -177,8 +176,8 @@ impl Alarms {
         self.ledgers.lock().send(sessions, peer, unsent, Instant::now())
     }
 
-    /// Takes note that a session got an alarm, or that its user acknowledged it; the user's other sessions need not show
-    /// it any more then.
+    /// Notes that a session received an alarm, or that its user acknowledged it. In the latter case the user's other sessions
+    /// are notified.
     pub(crate) fn acknowledge(
         &self,
         sessions: &Sessions,
@@ -193,7 +192,7 @@ impl Alarms {
         let Some(known) = ledger.progress_of(peer) else {
             return match ledger.is_for_all {
                 true if is_over => Acknowledgement::IsOver,
-                // One that the ledger has no room for.
+                // The ledger had no room for the recipient.
                 true if ledger.unlisted > 0 => Acknowledgement::Recorded,
                 _ => Acknowledgement::Unknown,
             };
@@ -213,7 +212,7 @@ impl Alarms {
         Acknowledgement::Recorded
     }
 
-    /// Ends an alarm before its time. `false` where there is none that is not over.
+    /// Ends an alarm early. Returns `false` if there is no active one with this id.
     pub(crate) fn withdraw(&self, sessions: &Sessions, id: &str) -> bool {
         let mut ledgers = self.ledgers.lock();
         let Some(ledger) = ledgers.by_id.get_mut(id).filter(|ledger| ledger.is_active(Instant::now())) else {
@@ -229,7 +228,7 @@ impl Alarms {
         true
     }
 
-    /// What there is to know of an alarm.
+    /// The report on an alarm.
     pub(crate) fn report(&self, id: &str) -> Option<AlarmReport> {
         let ledgers = self.ledgers.lock();
         let ledger = ledgers.by_id.get(id)?;
@@ -237,7 +236,7 @@ impl Alarms {
         Some(AlarmReport { recipients, ..ledger.report(id) })
     }
 
-    /// The same with some of the recipients: those behind a place, so many at most.
+    /// The report with a part of the recipients: at most `most` behind a place.
     pub(crate) fn recipient_page(
         &self,
         id: &str,
@@ -260,17 +259,18 @@ impl Alarms {
         Some(RecipientPage { report: ledger.report(id), recipients, next })
     }
 
-    /// The same of all, the newest first, without the recipients.
+    /// The reports on all alarms, the newest first, without the recipients.
     pub(crate) fn reports(&self) -> Vec<AlarmReport> {
         self.ledgers.lock().by_id.iter().rev().map(|(id, ledger)| ledger.report(id)).collect()
     }
 
-    /// Whether somebody has to be found who [lets go](Self::forget_recipients) of recipients.
+    /// Returns `true` if the caller has to schedule the [removal](Self::forget_recipients) of recipients.
     pub(crate) fn claim_cleanup(&self) -> bool {
         !self.is_watched.swap(true, Ordering::AcqRel)
     }
 
-    /// Lets go of the recipients of alarms that have been over for a while. Says when to look again; nothing where none are left.
+    /// Forgets the recipients of alarms that ended a while ago. Returns the time of the next check; `None` if no recipients are
+    /// left.
     pub(crate) fn forget_recipients(&self, now: Instant) -> Option<Instant> {
         let mut ledgers = self.ledgers.lock();
         let are_left = ledgers.forget_recipients(now);
@@ -278,7 +278,7 @@ impl Alarms {
         are_left.then(|| now.checked_add(CLEANUP_INTERVAL).unwrap_or(now))
     }
 
-    /// About how many bytes all ledgers have.
+    /// The approximate size of all ledgers in bytes.
     #[cfg(test)]
     fn bytes(&self) -> usize {
         let ledgers = self.ledgers.lock();
@@ -289,7 +289,7 @@ impl Alarms {
 }
 
 impl Ledgers {
-    /// Forgets alarms that are over, the oldest first, until there is room for another one of so many bytes.
+    /// Forgets ended alarms, the oldest first, until there is room for a new one of this size.
     fn make_room(&mut self, bytes: usize, now: Instant) -> Result<(), AlarmRefusal> {
         loop {
             let are_many = self.by_id.len() >= MAX_ALARMS;
@@ -305,7 +305,7 @@ impl Ledgers {
         }
     }
 
-    /// Sends a session those alarms of these numbers that it should know of, as long as there is room in its queue.
+    /// Sends the relevant alarms of these numbers to a session, as long as its queue has room.
     fn send(
         &mut self,
         sessions: &Sessions,
@@ -340,7 +340,7 @@ impl Ledgers {
         None
     }
 
-    /// Says whether there are recipients left.
+    /// Returns `true` if recipients are left.
     fn forget_recipients(&mut self, now: Instant) -> bool {
         let mut are_left = false;
         for ledger in self.by_id.values_mut() {
@@ -355,13 +355,13 @@ impl Ledgers {
     }
 }
 
-/// How many alarms are remembered. One that is over makes room for another one; so many may be active at once.
+/// The maximum number of remembered alarms. An ended one makes room for a new one.
 const MAX_ALARMS: usize = 1000;
 
-/// How many recipients a ledger has.
+/// The maximum number of recipients of a ledger.
 pub(crate) const MAX_RECIPIENTS: usize = 100_000;
 
-/// For how long after its end it is known who got an alarm, and how often somebody looks whether that has passed.
+/// The time for which recipients are kept after the end of an alarm, and the interval of the checks.
 const KEPT: Duration = Duration::from_secs(3600);
 const CLEANUP_INTERVAL: Duration = Duration::from_secs(60);
 

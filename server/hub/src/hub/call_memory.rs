@@ -1,4 +1,4 @@
-//! The keys of calls: a call that a client repeats after it lost its connection is carried out once.
+//! The keys of calls: a call that a client repeats after a lost connection is carried out once.
 
 use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
@@ -22,9 +22,9 @@ use super::SessionId;
 use crate::call::Answering;
 use crate::guard::guarded_future;
 
-/// The calls with keys that are under way, or ended a short time ago.
+/// The calls with keys that are in flight, or that ended recently.
 pub(crate) struct CallMemory {
-    /// Tells this memory from that before a restart.
+    /// Distinguishes this memory from the one before a restart.
     instance: u64,
     begun: Instant,
     state: Mutex<CallMemoryState>,
@@ -33,19 +33,19 @@ pub(crate) struct CallMemory {
 #[derive(Default)]
 struct CallMemoryState {
     by_key: HashMap<CallKey, Arc<RememberedCall>>,
-    /// The same calls by their numbers, so by age.
+    /// The same calls by number, and so by age.
     by_age: BTreeMap<u64, Arc<RememberedCall>>,
-    /// Those of them that are under way although nobody waits for them.
+    /// The calls in flight without a waiting session.
     abandoned: BTreeMap<u64, Arc<RememberedCall>>,
-    /// How many calls there have been.
+    /// The number of calls so far.
     numbers: u64,
-    /// How many bytes the answers have.
+    /// The bytes of the answers.
     bytes: usize,
-    /// Counts how often keys were forgotten before their time: each time the scope becomes another one.
+    /// Counts how often keys were forgotten too early. Each time the scope changes.
     scopes: u64,
 }
 
-/// Keys are their owner's, and of one name: nobody else gets the answer, and no other call has it.
+/// A key belongs to its owner and to one call name: no other user gets the answer, and no other call has the key.
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct CallKey {
     owner: KeyOwner,
@@ -53,38 +53,38 @@ struct CallKey {
     key: Arc<str>,
 }
 
-/// Whose a key is.
+/// The owner of a key.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum KeyOwner {
     User(Arc<str>),
-    /// An anonymous one. Its keys end with it, for who comes back is another session.
+    /// An anonymous session. Its keys end with it, because the client comes back as another session.
     Session(SessionId),
 }
 
 struct RememberedCall {
     number: u64,
     key: CallKey,
-    /// When the key is forgotten.
+    /// The time at which the key is forgotten.
     until: Instant,
     answer: SharedResponse,
     task: AbortHandle,
-    /// How many sessions wait for it. Changes while the state is locked.
+    /// The number of sessions that wait for it. Changes under the state's lock.
     waiting: AtomicUsize,
-    /// How many bytes its answer has, as soon as there is one. Set while the state is locked.
+    /// The bytes of the answer, as soon as there is one. Set under the state's lock.
     bytes: OnceLock<usize>,
 }
 
 type SharedResponse = Shared<BoxFuture<'static, Result<Payload, ErrorInfo>>>;
 
-/// A session that waits for a call: a future of its answer. The call outlives it for as long as its key is known,
-/// unless it is [cancelled](Canceller::cancel).
+/// A future of a call's answer for one session. The call outlives the session as long as its key is remembered, unless it is
+/// [cancelled](Canceller::cancel).
 pub(crate) struct PendingCall {
     call: Arc<RememberedCall>,
     answer: SharedResponse,
     memory: Arc<CallMemory>,
 }
 
-/// Ends a call for good.
+/// Ends a call permanently.
 pub(crate) struct Canceller {
     call: Arc<RememberedCall>,
     memory: Arc<CallMemory>,
@@ -95,15 +95,15 @@ impl CallMemory {
         Self { instance: RandomState::new().hash_one(0), begun: Instant::now(), state: Mutex::default() }
     }
 
-    /// For how long the keys of a user are remembered, as its clients are told; nothing for an anonymous session, which could
-    /// not come back for an answer.
+    /// The period for which a user's keys are remembered, as clients receive it. `None` for an anonymous session, because it
+    /// can't come back for an answer.
     pub(crate) fn idempotency(&self, user: &str) -> Option<Idempotency> {
         let scope = format!("{:x}.{}", self.instance, self.state.lock().scopes);
         let clock = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         (!user.is_empty()).then(|| scope_of(Idempotency { scope, window: WINDOW, clock }, user))
     }
 
-    /// The call with that key, which `begin` begins if there is none. It goes on as a task of its own.
+    /// The call with this key. If there is none, `begin` starts it as a separate task.
     pub(crate) fn call(
         self: &Arc<Self>,
         owner: KeyOwner,
@@ -137,14 +137,14 @@ impl CallMemory {
         let now = Instant::now();
         let until = now.checked_add(KEPT).unwrap_or(now);
         let memory = Arc::downgrade(self);
-        // One that panics has an answer as well, and counts as ended.
+        // A panic is an answer too, and ends the call.
         let answering = guarded_future("a call's handler", || answering);
         let mut answering = answering.map(|answer| answer.unwrap_or_else(|panic| Err(panic.into()))).boxed();
         let task = tokio::spawn(async move {
             let answer = match timeout_at(until, &mut answering).await {
                 Ok(answer) => answer,
                 Err(_) => {
-                    // This call too, if nobody waits for it: it then ends here.
+                    // This call ends here too, if no session waits for it.
                     if let Some(memory) = memory.upgrade() {
                         memory.state.lock().forget(Instant::now());
                     }
@@ -176,7 +176,7 @@ impl CallMemory {
 }
 
 impl CallMemoryState {
-    /// Forgets what is too old, and the oldest of what is too much.
+    /// Forgets expired calls, and the oldest ones beyond the bounds.
     fn forget(&mut self, now: Instant) {
         while let Some((_, oldest)) = self.by_age.first_key_value() {
             let is_early = oldest.until > now;
@@ -188,14 +188,14 @@ impl CallMemoryState {
             }
             let oldest = Arc::clone(oldest);
             self.remove(&oldest);
-            // Nobody can ask for it any more.
+            // Its key is forgotten, so no client can ask for it.
             if oldest.waiting.load(Ordering::Relaxed) == 0 {
                 oldest.task.abort();
             }
         }
     }
 
-    /// Forgets this call, and not another one that has its key by now.
+    /// Forgets this call, but not a newer one with the same key.
     fn remove(&mut self, call: &RememberedCall) {
         if self.by_age.remove(&call.number).is_some() {
             self.by_key.remove(&call.key);
@@ -204,7 +204,7 @@ impl CallMemoryState {
         }
     }
 
-    /// A call has its answer, of so many bytes.
+    /// Notes the bytes of a call's answer.
     fn ended(&mut self, number: u64, bytes: usize) {
         self.abandoned.remove(&number);
         if self.by_age.get(&number).is_some_and(|call| call.bytes.set(bytes).is_ok()) {
@@ -213,7 +213,7 @@ impl CallMemoryState {
         self.forget(Instant::now());
     }
 
-    /// Nobody waits for a call that has not ended.
+    /// Notes that no session waits for a call in flight.
     fn abandon(&mut self, call: &Arc<RememberedCall>) {
         if matches!(call.key.owner, KeyOwner::Session(_)) {
             self.remove(call);
@@ -225,7 +225,7 @@ impl CallMemoryState {
         if self.abandoned.len() > MAX_ABANDONED
             && let Some((_, oldest)) = self.abandoned.pop_first()
         {
-            // It is not forgotten: who asks for it again is told, and it is not done anew.
+            // The key is kept: a repeat gets an error, and does not start the call anew.
             oldest.task.abort();
         }
     }
@@ -240,7 +240,7 @@ impl Future for PendingCall {
 }
 
 impl Drop for PendingCall {
-    /// A call that nobody waits for goes on while it can be asked for: its client may be coming back.
+    /// A call without a waiting session continues as long as its key is remembered: its client may come back.
     fn drop(&mut self) {
         let mut state = self.memory.state.lock();
         if self.call.waiting.fetch_sub(1, Ordering::Relaxed) == 1 && self.call.bytes.get().is_none() {
@@ -250,14 +250,15 @@ impl Drop for PendingCall {
 }
 
 impl Canceller {
-    /// Stops the call, also for others who wait for it, and forgets it.
+    /// Stops the call for every waiting session, and forgets it.
     pub(crate) fn cancel(&self) {
         self.call.task.abort();
         self.memory.state.lock().remove(&self.call);
     }
 }
 
-/// The memory as a user's clients see it: one that comes back as another user repeats nothing, for it would be done twice.
+/// The memory as a user's clients see it. A client that comes back as another user repeats nothing, because the call would be
+/// carried out twice.
 pub(crate) fn scope_of(memory: Idempotency, user: &str) -> Idempotency {
     if user.is_empty() { memory } else { Idempotency { scope: format!("{}@{user}", memory.scope), ..memory } }
 }
@@ -267,15 +268,15 @@ fn failed(error: &JoinError) -> ErrorInfo {
     ErrorInfo::from_code(if is_stopped { ErrorCode::CONNECTION_LOST } else { ErrorCode::INTERNAL })
 }
 
-/// For how long keys are remembered, as clients are told; and a minute longer, for what is on its way.
+/// The period for which keys are remembered, as clients receive it. Keys are kept a minute longer, for repeats on their way.
 const WINDOW: Duration = Duration::from_secs(120);
 const KEPT: Duration = Duration::from_secs(180);
 
-/// How many are remembered, and how many bytes of their answers.
+/// The maximum number of remembered calls, and the maximum bytes of their answers.
 const MAX_CALLS: usize = 100_000;
 const MAX_BYTES: usize = 64 * 1024 * 1024;
 
-/// How many are under way that nobody waits for.
+/// The maximum number of calls in flight without a waiting session.
 const MAX_ABANDONED: usize = 10_000;
 
 #[cfg(test)]
@@ -365,7 +366,7 @@ mod tests {
                 Ok(Payload::json("1"))
             })
         });
-        // Its answer may not even have been waited for.
+        // The call may end before its answer was polled once.
         drop(lost);
         sleep(WINDOW).await;
         let (late, _) = memory.call(user("ann"), "f", "k", never);
@@ -423,7 +424,7 @@ mod tests {
     async fn an_answer_that_comes_after_the_cancelling_counts_for_no_other_call() {
         let memory = Arc::new(CallMemory::new());
         let (first, canceller) = memory.call(user("ann"), "f", "k", || answering("1234"));
-        // The task is cancelled here as far as the memory knows, and all the same it may be past its last await.
+        // The memory regards the task as cancelled here, but the task may be past its last await.
         memory.state.lock().remove(&first.call);
         let (_second, _) = memory.call(user("ann"), "f", "k", endless);
         assert!(first.await.is_ok());

@@ -1,4 +1,4 @@
-//! One channel: its subscribers, and how what is published gets into their queues.
+//! One channel: its subscribers, their subscriptions, and its publications.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -27,16 +27,16 @@ pub use self::presence::MemberPage;
 
 /// A channel with its subscribers.
 ///
-/// What is published is written into a row, once for each codec, and handed to the subscribers row by row: to a few of them at
-/// once, to many by a task of the channel's own, piece by piece, so that neither the publisher nor other channels wait for all
-/// of them. What is published meanwhile comes together in the next row. Whoever enters, leaves or is answered is
-/// [served](ChannelState::serve) first: so each subscriber sees the same order.
+/// Publications are written into a row, once for each codec, and rows are handed out to the subscribers. A few subscribers
+/// receive a row at once. Many receive it piece by piece from a task of the channel, so that neither the publisher nor other
+/// channels wait for all of them. Publications that come meanwhile form the next row. Before a subscriber enters, leaves or is
+/// answered, its pending frames are [queued first](Channel::catch_up_queue). So every subscriber sees the same order.
 pub(crate) struct Channel {
     name: ChannelName,
     lane: Lane,
     overflow: Overflow,
     subscribers: AtomicUsize,
-    /// The last one has left: it takes nobody any more. Changed under the state's lock.
+    /// `true` after the last subscriber has left: the channel accepts no new one. Changed under the state's lock.
     is_closed: AtomicBool,
     deliveries: Count,
     state: Mutex<ChannelState>,
@@ -54,61 +54,61 @@ impl Place {
 
 #[derive(Default)]
 struct ChannelState {
-    /// By their places. Places stay, so that a walk over them can be broken off and gone on with.
+    /// Indexed by place. Places are stable, so that a walk over them can be interrupted and continued.
     places: Vec<Option<Subscriber>>,
     free: Vec<Place>,
-    /// How many of the subscribers speak each codec.
+    /// The number of subscribers for each codec.
     codecs: [usize; CODECS],
-    /// PresentMember they are, where that is told.
+    /// The members, in channels with joins and leaves.
     members: Option<Box<Members>>,
-    /// How many frames there have been.
+    /// The number of frames so far.
     frames: u64,
     publications: u64,
     /// The offset of the newest publication.
     newest: u64,
-    /// What is to be handed to the subscribers, the oldest first. Only the last one may be open.
+    /// The rows that wait for the subscribers, the oldest first. Only the last one may be open.
     pending_rows: VecDeque<PendingRow>,
-    /// Up to which place the first batch has been handed out.
+    /// The place up to which the first row has been handed out.
     cursor: usize,
-    /// Whether there is a task that does so.
+    /// `true` while a task hands out the rows.
     is_scheduled: bool,
-    /// Where its subscribers' tasks run: who publishes may come from elsewhere, and be gone soon.
+    /// The runtime of the subscribers' tasks. The publisher may run elsewhere, and end soon.
     runtime: Option<Handle>,
 }
 
 struct Subscriber {
     peer: Arc<Peer>,
-    /// How many of the channel's frames are behind it.
+    /// The number of the channel's frames that the subscriber has passed.
     served: u64,
-    /// What most have not.
+    /// Options that most subscribers do not have.
     options: Option<Box<SubscriberOptions>>,
 }
 
 #[derive(Default)]
 struct SubscriberOptions {
-    /// Whether it is told who comes and goes.
+    /// `true` if the subscriber is notified of joins and leaves.
     observes_members: bool,
-    /// Where its next publication waits, if only the latest one counts.
+    /// The slot for its next publication, if only the latest one counts.
     slot: Option<Arc<LatestSlot>>,
-    /// Where it has got to in the history.
+    /// Its progress in the history.
     catching_up: Option<CatchingUp>,
-    /// Whether it was not told of all who come and go, for there was no room.
+    /// `true` if joins or leaves were left out because its queue had no room.
     has_missed_moves: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum CatchingUp {
-    /// It reads the history, and gets nothing of what is published.
+    /// It reads the history, and receives no new publications.
     Reading,
-    /// It has read everything up to this offset, some of which may come yet.
+    /// It has read the history up to this offset. Some of these publications may still wait in a row.
     Behind(u64),
 }
 
-/// PresentMember subscribes.
+/// A subscriber to be added.
 #[derive(Clone, Copy)]
 pub(crate) struct NewSubscriber<'a> {
     pub(crate) peer: &'a Arc<Peer>,
-    /// Whether it may see who comes and goes.
+    /// `true` if it is notified of joins and leaves.
     pub(crate) observes_members: bool,
 }
 
@@ -142,23 +142,23 @@ impl Channel {
         &self.name
     }
 
-    /// The lane that its frames go in.
+    /// The lane of its frames.
     pub(crate) fn lane(&self) -> Lane {
         self.lane
     }
 
-    /// How many sessions are subscribed.
+    /// The number of subscribed sessions.
     pub(crate) fn len(&self) -> usize {
         self.subscribers.load(Ordering::Relaxed)
     }
 
-    /// Whether the last subscriber has left: it takes nobody any more.
+    /// `true` after the last subscriber has left: the channel accepts no new one.
     pub(crate) fn is_closed(&self) -> bool {
         self.is_closed.load(Ordering::Acquire)
     }
 
-    /// Adds a subscriber; nothing where the channel is closed. `reply` goes into its queue before the first frame that it
-    /// gets. Where it reads the history first it gets nothing until it has [caught up](Self::catch_up).
+    /// Adds a subscriber; `None` if the channel is closed. `reply` goes into its queue before its first frame. A subscriber
+    /// that reads the history first receives no publications until it has [caught up](Self::catch_up).
     pub(crate) fn enter(
         self: &Arc<Self>,
         NewSubscriber { peer, observes_members }: NewSubscriber<'_>,
@@ -177,7 +177,7 @@ impl Channel {
         let ChannelState { codecs, pending_rows, .. } = &mut *state;
         if let Some(count) = codecs.get_mut(codec_index(peer.codec)) {
             if *count == 0 {
-                // The row that is open has nothing in this codec.
+                // The open row has nothing in this codec.
                 close(pending_rows);
             }
             *count = count.saturating_add(1);
@@ -198,8 +198,8 @@ impl Channel {
         Some(place)
     }
 
-    /// Removes a subscriber. `reply` goes into its queue behind the last frame that it gets. Says whether the channel is closed
-    /// now: the registry has to let go of it.
+    /// Removes a subscriber. `reply` goes into its queue behind its last frame. Returns `true` if the channel is closed now:
+    /// the registry has to remove it.
     pub(crate) fn leave(self: &Arc<Self>, place: Place, reply: Option<Bytes>) -> bool {
         let mut state = self.state.lock();
         self.catch_up_queue(&mut state, place);
@@ -217,7 +217,7 @@ impl Channel {
             peer.mailbox.answer(self.lane, reply);
         }
         if left == 0 {
-            // Nobody is left who would be told.
+            // There is no subscriber left to notify.
             self.is_closed.store(true, Ordering::Release);
             *state = ChannelState::default();
             return true;
@@ -233,7 +233,7 @@ impl Channel {
         false
     }
 
-    /// Puts an answer between the channel's frames in a session's queue.
+    /// Queues an answer for a session in line with the channel's frames.
     pub(crate) fn answer(&self, place: Place, reply: Option<Bytes>) {
         self.answer_and(place, reply, |_| ());
     }
@@ -243,7 +243,7 @@ impl Channel {
         self.catch_up_queue(&mut state, place);
         let slot = self.slot();
         if let Some(subscriber) = state.subscriber(place) {
-            // What comes now may not overtake the answer.
+            // Later publications must not overtake the answer.
             subscriber.change(|options| {
                 options.slot = slot;
                 change(options);
@@ -254,16 +254,16 @@ impl Channel {
         }
     }
 
-    /// Puts the answer between them that says where the subscription begins. From there on the subscriber reads the history,
-    /// or gets what is published.
+    /// Queues the answer with the beginning of the subscription. From there on the subscriber reads the history, or receives
+    /// new publications.
     pub(crate) fn begin(&self, place: Place, reply: Option<Bytes>, reads_history: bool) {
         self.answer_and(place, reply, |options| {
             options.catching_up = reads_history.then_some(CatchingUp::Reading);
         });
     }
 
-    /// The subscriber has read the history up to an offset: it gets what is published after that, if that is all that there
-    /// is before. Otherwise there is more to read, unless `anyway`.
+    /// Ends a subscriber's read of the history at an offset, if nothing newer is in the history. Then it receives new
+    /// publications, and this returns `true`. Otherwise there is more to read. `anyway` skips the check.
     pub(crate) fn catch_up(&self, place: Place, offset: u64, anyway: bool) -> bool {
         let mut state = self.state.lock();
         let is_there = offset >= state.newest || anyway;
@@ -273,14 +273,14 @@ impl Channel {
         is_there
     }
 
-    /// Whether a session is told from now on who comes and goes.
+    /// Starts or stops a session's notifications of joins and leaves.
     pub(crate) fn set_observes_members(&self, place: Place, observes_members: bool) {
         if let Some(subscriber) = self.state.lock().subscriber(place) {
             subscriber.change(|options| options.observes_members = observes_members);
         }
     }
 
-    /// Publishes to every subscriber. `offset` is the publication's place in the history, 0 for none.
+    /// Publishes to every subscriber. `offset` is the publication's offset in the history, 0 for none.
     pub(crate) fn publish(self: &Arc<Self>, offset: u64, frame: &mut SharedFrame) {
         let mut state = self.state.lock();
         state.publications = state.publications.saturating_add(1);
@@ -293,7 +293,7 @@ impl Channel {
         ChannelSummary { name: self.name.clone(), subscribers: self.len(), publications }
     }
 
-    /// Whether a session is subscribed. Looks at all of them: for people, who ask seldom.
+    /// `true` if a session is subscribed. Checks every subscriber, so it is only for operators.
     pub(crate) fn has(&self, id: SessionId) -> bool {
         self.state.lock().subscribers().any(|subscriber| subscriber.peer.id == id)
     }
@@ -302,12 +302,12 @@ impl Channel {
         (self.overflow == Overflow::Latest).then(Arc::default)
     }
 
-    /// Whether the latest publication is all that counts.
+    /// `true` if only the latest publication counts.
     pub(crate) fn keeps_latest(&self) -> bool {
         self.overflow == Overflow::Latest
     }
 
-    /// Whether its subscribers are to get what is newest rather than all that there was.
+    /// `true` if its subscribers prefer the newest publications to complete ones.
     pub(crate) fn is_lossy(&self) -> bool {
         self.overflow != Overflow::Disconnect
     }
@@ -321,7 +321,7 @@ impl ChannelState {
             *free = Some(subscriber);
             return place;
         }
-        // There are not so many sessions.
+        // There are fewer sessions than this.
         let place = Place(u32::try_from(self.places.len()).unwrap_or(u32::MAX));
         self.places.push(Some(subscriber));
         place
@@ -337,7 +337,7 @@ impl ChannelState {
 }
 
 impl SubscriberOptions {
-    /// In a box where there is something special; most subscribers have nothing.
+    /// A box if any option is set, otherwise `None`: most subscribers need none.
     fn boxed(self) -> Option<Box<Self>> {
         let is_special = self.observes_members
             || self.has_missed_moves
@@ -348,7 +348,7 @@ impl SubscriberOptions {
 }
 
 impl Subscriber {
-    /// Changes what is special of it, and keeps no memory for what is not.
+    /// Changes the options, and frees their memory if none is set.
     fn change(&mut self, change: impl FnOnce(&mut SubscriberOptions)) {
         let mut options = self.options.take().map_or_else(SubscriberOptions::default, |options| *options);
         change(&mut options);

@@ -12,16 +12,16 @@ use super::shared_frame::SharedFrame;
 use crate::counters::Count;
 use crate::namespace::Namespace;
 
-/// All channels that somebody is subscribed to.
+/// All channels with subscribers.
 ///
-/// No lock of the registry is held while one of a channel is waited for.
+/// No lock of the registry is held while the lock of a channel is awaited.
 pub(crate) struct Channels {
     by_name: Sharded<ChannelName, Arc<Channel>>,
     deliveries: Count,
 }
 
 impl Channels {
-    /// None yet. `deliveries` counts what goes into queues.
+    /// An empty registry. `deliveries` counts the queued messages.
     pub(crate) fn new(deliveries: Count) -> Self {
         Self { by_name: Sharded::new(), deliveries }
     }
@@ -40,7 +40,7 @@ impl Channels {
             if let Some(place) = channel.enter(entrant, reply.cloned(), reads_history) {
                 return (channel, place);
             }
-            // The last one has left meanwhile.
+            // The last subscriber has left meanwhile, and closed the channel.
             channel = self.open(name, rules);
         }
     }
@@ -49,31 +49,31 @@ impl Channels {
     pub(crate) fn unsubscribe(&self, channel: &Arc<Channel>, place: Place, reply: Option<Bytes>) {
         if channel.leave(place, reply) {
             let mut shard = self.by_name.shard(channel.name()).write();
-            // It may have a successor by now.
+            // A successor may be registered by now.
             if shard.get(channel.name()).is_some_and(|current| Arc::ptr_eq(current, channel)) {
                 shard.remove(channel.name());
             }
         }
     }
 
-    /// Queues a publication for every subscriber of a channel. `offset` is its place in the history, 0 for none.
+    /// Queues a publication for every subscriber of a channel. `offset` is its offset in the history, 0 for none.
     pub(crate) fn publish(&self, name: &ChannelName, offset: u64, frame: &mut SharedFrame) {
         if let Some(channel) = self.find(name) {
             channel.publish(offset, frame);
         }
     }
 
-    /// How many sessions are subscribed to a channel.
+    /// The number of subscribed sessions of a channel.
     pub(crate) fn subscribers(&self, name: &ChannelName) -> usize {
         self.by_name.shard(name).read().get(name).map_or(0, |channel| channel.len())
     }
 
-    /// Who is in a channel: see [`Channel::members`].
+    /// The members of a channel: see [`Channel::members`].
     pub(crate) fn members(&self, name: &ChannelName, after: Option<SessionId>, most: usize) -> MemberPage {
         self.find(name).map_or_else(MemberPage::default, |channel| channel.members(after, most))
     }
 
-    /// How many sessions and how many users are in a channel.
+    /// The number of sessions and the number of users in a channel.
     pub(crate) fn counts(&self, name: &ChannelName) -> (usize, usize) {
         self.find(name).map_or((0, 0), |channel| channel.counts())
     }
@@ -87,13 +87,13 @@ impl Channels {
         channels
     }
 
-    /// The channels whose name begins so, in no order.
+    /// The channels whose name begins with `prefix`, in no order.
     pub(crate) fn summaries(&self, prefix: &str) -> Vec<ChannelSummary> {
         let is_wanted = |channel: &Channel| channel.name().as_str().starts_with(prefix);
         self.those(is_wanted).iter().map(|channel| channel.summary()).collect()
     }
 
-    /// What a session is subscribed to, in no order. Looks at all channels: for people, who ask seldom.
+    /// The channels of a session, in no order. Checks every channel, so it is only for operators.
     pub(crate) fn of_session(&self, id: SessionId) -> Vec<ChannelName> {
         let all = self.those(|_| true);
         all.iter().filter(|channel| channel.has(id)).map(|channel| channel.name().clone()).collect()
@@ -111,7 +111,7 @@ impl Channels {
         self.by_name.shard(name).read().get(name).map(Arc::clone)
     }
 
-    /// The channel that is in the registry; a new one where there is none, or one that is closed.
+    /// The registered channel; a new one if there is none, or if it is closed.
     fn open(&self, name: &ChannelName, rules: &Namespace) -> Arc<Channel> {
         let mut shard = self.by_name.shard(name).write();
         match shard.get(name) {

@@ -1,4 +1,4 @@
-//! How many connections are open, and whether there may be more.
+//! The open connections of a hub, and its phase.
 
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ pub(crate) struct Connections {
     open: Arc<watch::Sender<usize>>,
 }
 
-/// An open connection, as long as it lives.
+/// An open connection, until it is dropped.
 pub(crate) struct Connection(Arc<watch::Sender<usize>>);
 
 impl Connections {
@@ -34,15 +34,15 @@ impl Connections {
         Self { phase: watch::Sender::new(Phase::Running), open: Arc::new(watch::Sender::new(0)) }
     }
 
-    /// One more; none from when a stop has begun.
+    /// Counts another connection; `None` after the beginning of a stop.
     pub(crate) fn enter(&self) -> Option<Connection> {
-        // Only for none of them is waited.
+        // Waiting tasks are woken only when no connection is open.
         self.open.send_if_modified(|open| {
             *open = open.saturating_add(1);
             false
         });
         let connection = Connection(Arc::clone(&self.open));
-        // Looked at when it is counted already: who begins to stop now waits for it.
+        // Checked after the connection is counted: a stop that begins now waits for it.
         (self.phase() == Phase::Running).then_some(connection)
     }
 
@@ -59,13 +59,13 @@ impl Connections {
         });
     }
 
-    /// Waits until the hub has come to a phase.
+    /// Waits until the hub has reached a phase.
     pub(crate) async fn reached(&self, phase: Phase) {
-        // The sender is in `self`, so that waiting does not fail.
+        // This can't fail, because the sender is in `self`.
         let _ = self.phase.subscribe().wait_for(|current| *current >= phase).await;
     }
 
-    /// Waits until none is open.
+    /// Waits until no connection is open.
     pub(crate) async fn all_closed(&self) {
         let _ = self.open.subscribe().wait_for(|open| *open == 0).await;
     }

@@ -1,4 +1,4 @@
-//! Looking at a running hub, as its operators do: sessions, channels, ledgers and figures.
+//! The view of operators on a running hub: sessions, channels, alarms and figures.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -22,7 +22,7 @@ pub use super::alarms::{RecipientPage, RecipientPlace};
 pub use super::channel::{ChannelSummary, MemberPage};
 pub use super::connections::Phase;
 
-/// A connected session. A handle: its figures are those of the moment when they are asked for, also after its end.
+/// A connected session. It is a handle: its figures are current at each call, also after the session's end.
 #[derive(Clone)]
 pub struct ConnectedSession(Arc<Peer>);
 
@@ -127,8 +127,8 @@ impl Hub {
         &*self.settings().engine
     }
 
-    /// A page of an alarm's recipients: the first `limit` behind `after`, those first who have not acknowledged. `None` where
-    /// the alarm is unknown.
+    /// A page of an alarm's recipients: the first `limit` behind `after`. Recipients that have not acknowledged the alarm come
+    /// first. `None` if the alarm is unknown.
     pub fn alarm_recipients(
         &self,
         alarm: &str,
@@ -143,7 +143,7 @@ impl Hub {
         self.counters().counts()
     }
 
-    /// How far the hub has come on its way from start to stop.
+    /// The hub's phase between start and stop.
     pub fn phase(&self) -> Phase {
         self.connections().phase()
     }
@@ -173,7 +173,7 @@ impl FromStr for RecipientPlace {
     }
 }
 
-/// The text is no [`RecipientPlace`].
+/// The text is not a [`RecipientPlace`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RecipientPlaceError;
 

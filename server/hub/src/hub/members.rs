@@ -1,4 +1,4 @@
-//! Who is in a channel, as people: what its `join` and `leave` speak of.
+//! The members of a channel, as users: the subject of `join` and `leave`.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,44 +12,44 @@ use super::channel::Place;
 use crate::account::decrement;
 use crate::rate::TokenBucket;
 
-/// The users of a channel whose subscribers are told who comes and goes. Anonymous sessions are not in it: each stands
-/// for itself, and needs no memory.
+/// The users of a channel with joins and leaves. Anonymous sessions are not included: each is a member by itself, and needs no
+/// memory.
 pub(crate) struct Members {
     grace: Duration,
     users: HashMap<Arc<str>, UserPresence>,
-    /// Whether somebody waits for the end of a grace.
+    /// `true` if a task waits for the end of a grace.
     pub(crate) is_scheduled: bool,
     pub(crate) queued: QueuedMoves,
 }
 
-/// That somebody came, or has left.
+/// A join or leave of a member.
 #[derive(Debug, PartialEq)]
 pub(crate) struct MemberMove {
     pub(crate) member: Member,
-    /// Where its session is, if it came.
+    /// The place of a joining session; `None` for a leave.
     pub(crate) place: Option<Place>,
 }
 
-/// Who came and has left and is to be told yet. A few are told at once; where there are more they wait for each other, and who
-/// comes and goes meanwhile is not told of at all: so one who does that all the time costs its readers nothing.
+/// Joins and leaves that wait to be sent. A few are sent at once. If there are more they wait for each other, and a member that
+/// joins and leaves meanwhile is not mentioned at all. So a member that does this all the time costs its readers nothing.
 pub(crate) struct QueuedMoves {
-    /// The last move of each member, by user or else by session.
+    /// The last move of each member, by user, or by session for anonymous ones.
     moves: IndexMap<(String, String), MemberMove>,
-    /// Those that are told at once.
+    /// The rate of moves that are sent at once.
     pace: TokenBucket,
-    /// Whether somebody tells them.
+    /// `true` if a task will send them.
     pub(crate) is_scheduled: bool,
 }
 
 enum UserPresence {
-    /// So many sessions.
+    /// The number of the user's sessions.
     Here(u32),
-    /// None any more; the last one was this, and it counts until then.
+    /// No session is left. The last one counts until the end of the grace.
     Leaving { last: Box<Member>, until: Instant },
 }
 
 impl Members {
-    /// Nobody yet. Who leaves and comes back within `grace` was not away.
+    /// An empty list. A user that leaves and comes back within `grace` has never left.
     pub(crate) fn new(grace: Duration) -> Self {
         let queued = QueuedMoves {
             moves: IndexMap::new(),
@@ -59,7 +59,7 @@ impl Members {
         Self { grace, users: HashMap::new(), is_scheduled: false, queued }
     }
 
-    /// A session entered. Says whether others have to be told.
+    /// Adds a session. Returns `true` if the others have to be notified.
     pub(crate) fn enter(&mut self, user: &Arc<str>) -> bool {
         if user.is_empty() {
             return true;
@@ -75,7 +75,7 @@ impl Members {
         false
     }
 
-    /// A session left. Gives it back where others have to be told now.
+    /// Removes a session. Returns its member if the others have to be notified now.
     pub(crate) fn leave(&mut self, user: &Arc<str>, member: Member) -> Option<Member> {
         if user.is_empty() {
             return Some(member);
@@ -95,7 +95,7 @@ impl Members {
         None
     }
 
-    /// Takes out those whose grace has passed.
+    /// Removes the members whose grace has passed.
     pub(crate) fn expire(&mut self, now: Instant) -> Vec<Member> {
         let mut left = Vec::new();
         self.users.retain(|_, presence| match presence {
@@ -108,12 +108,12 @@ impl Members {
         left
     }
 
-    /// When the next grace passes.
+    /// The end of the next grace.
     pub(crate) fn next_expiry(&self) -> Option<Instant> {
         self.leaving().map(|(_, until)| until).min()
     }
 
-    /// Those who still count although no session of theirs is there.
+    /// The members that still count although they have no session.
     pub(crate) fn leaving(&self) -> impl Iterator<Item = (&Member, Instant)> {
         self.users.values().filter_map(|presence| match presence {
             UserPresence::Leaving { last, until } => Some((&**last, *until)),
@@ -123,7 +123,7 @@ impl Members {
 }
 
 impl QueuedMoves {
-    /// Gives a move back that is to be told now; keeps it otherwise.
+    /// Returns a move that has to be sent now; otherwise queues it.
     pub(crate) fn send_or_queue(&mut self, movement: MemberMove, now: Instant) -> Option<MemberMove> {
         if self.moves.is_empty() && self.pace.take(now) {
             return Some(movement);
@@ -132,14 +132,14 @@ impl QueuedMoves {
         let session = if user.is_empty() { session.clone() } else { String::new() };
         let who = (user.clone(), session);
         match self.moves.get(&who) {
-            // Nobody has been told of the other one: nothing happened.
+            // The earlier opposite move was not sent: both cancel out.
             Some(before) if before.is_join() != movement.is_join() => drop(self.moves.swap_remove(&who)),
             _ => drop(self.moves.insert(who, movement)),
         }
         None
     }
 
-    /// Those whose turn has come: as many as make about one message.
+    /// The next moves, about as many as fit into one message.
     pub(crate) fn take_batch(&mut self) -> Vec<MemberMove> {
         let mut bytes = 0_usize;
         let fit = self.moves.values().take_while(|movement| {
@@ -162,13 +162,13 @@ impl MemberMove {
     }
 }
 
-/// How often the others are told.
+/// The interval of the notifications.
 pub(crate) const NOTIFY_INTERVAL: Duration = Duration::from_millis(250);
 
-/// How many moves a second are told at once.
+/// The moves per second that are sent at once.
 const IMMEDIATE_PER_SECOND: u32 = 50;
 
-/// How much is told together, and about how much a move is beside what is shown of the member.
+/// The bytes of moves that are sent together, and the approximate size of a move without the member's info.
 const BATCH_BYTES: usize = 64 * 1024;
 const MOVE_BYTES: usize = 128;
 
@@ -227,7 +227,7 @@ mod tests {
         let (mut queued, now) = (Members::new(GRACE).queued, Instant::now());
         let at_once = (0..1000).filter(|_| queued.send_or_queue(came("a"), now).is_some()).count();
         assert_eq!(at_once, 2 * IMMEDIATE_PER_SECOND as usize);
-        // That it came is told already, and is told again; it goes, and nothing is left.
+        // The join is sent already, and is queued again. Then the leave cancels it, and the queue is empty.
         assert_eq!(queued.take_batch(), [came("a")]);
         for step in 0..1000 {
             let session = step.to_string();

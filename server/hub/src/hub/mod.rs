@@ -1,4 +1,4 @@
-//! The hub: who is connected, who is subscribed to what, and how a publication gets to them.
+//! The hub: sessions, subscriptions, and the way of a publication to its subscribers.
 
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
@@ -52,9 +52,9 @@ pub(crate) mod shared_frame;
 pub use self::builder::{BuildError, Builder};
 pub use self::session_id::{SessionId, SessionIdError};
 
-/// The server's registry of sessions and channels. A handle: clones are the same hub.
+/// The server's registry of sessions and channels. It is a handle: clones are the same hub.
 ///
-/// `wirehub_server::router` makes it reachable; the application itself publishes by [`Hub::publish`].
+/// `wirehub_server::router` makes it reachable. The application itself publishes by [`Hub::publish`].
 #[derive(Clone)]
 pub struct Hub {
     inner: Arc<Inner>,
@@ -73,32 +73,32 @@ pub(crate) struct Inner {
     pub(crate) counters: Counters,
 }
 
-/// How many are in a channel. See [`Hub::presence_counts`].
+/// The number of members of a channel. See [`Hub::presence_counts`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PresenceCounts {
-    /// Sessions.
+    /// The number of sessions.
     pub sessions: usize,
-    /// The users that they belong to; each anonymous session counts as one.
+    /// The number of their users; each anonymous session counts as one.
     pub users: usize,
 }
 
-/// What a [`Builder`] decides.
+/// The fixed settings of a [`Builder`].
 pub(crate) struct Settings {
     pub(crate) rules: Rules,
-    /// With the hash that each has as an item of a contract.
+    /// Each with its hash as an item of a contract.
     pub(crate) calls: HashMap<&'static str, (ContractHash, Handler)>,
     pub(crate) observers: Observers,
     pub(crate) namespaces: Namespaces,
     pub(crate) engine: Box<dyn Engine>,
-    /// What handlers and hooks share, by its type.
+    /// The shared state of handlers and hooks, by type.
     pub(crate) state: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
 }
 
 impl Hub {
-    /// The channel that [`Hub::broadcast`] publishes in. Clients can't publish there.
+    /// The channel of [`Hub::broadcast`]. Clients can't publish there.
     pub const BROADCAST: &'static str = "@all";
 
-    /// Begins a hub. `Hub::builder().build()` is one without a contract, whose channels are closed to clients without a right:
+    /// Starts a builder. `Hub::builder().build()` is a hub without a contract, whose channels are closed to clients without a right:
     /// see [`Builder::default_namespace`].
     pub fn builder() -> Builder {
         Builder::default()
@@ -123,15 +123,16 @@ impl Hub {
         hub
     }
 
-    /// Publishes a message of the contract to everybody who is subscribed to the channel. Never waits: with the
-    /// [`MemoryEngine`](crate::engine::MemoryEngine) the message is in all queues when this returns, with another one it is on
-    /// its way. The answer, which need not be waited for, is the position in a channel that keeps history.
+    /// Publishes a message of the contract to every subscriber of the channel. Never waits. With the
+    /// [`MemoryEngine`](crate::engine::MemoryEngine) the message is in all queues at the return; with another engine it is on
+    /// its way. The future returns the position in a channel that keeps history. It need not be awaited.
     ///
     /// # Errors
-    /// [`PayloadErrorKind::Encode`]: the message can't be written. [`PayloadErrorKind::TooLarge`]: it is larger than
-    /// [what a session's queue holds](Builder::queue_bytes). [`PayloadErrorKind::Channel`]: the hub's contract has no such
-    /// channel. [`PayloadErrorKind::Content`], [`PayloadErrorKind::Decode`]: there the channel has another type, or the
-    /// message is one that can't be read back.
+    /// - [`PayloadErrorKind::Encode`]: the message can't be written.
+    /// - [`PayloadErrorKind::TooLarge`]: the message is larger than [a session's queue](Builder::queue_bytes).
+    /// - [`PayloadErrorKind::Channel`]: the hub's contract has no such channel.
+    /// - [`PayloadErrorKind::Content`], [`PayloadErrorKind::Decode`]: the channel has another type in the hub's contract, or
+    ///   the message can't be read back.
     pub fn publish<C: Channel>(
         &self,
         channel: &C,
@@ -141,11 +142,11 @@ impl Hub {
         Ok(self.accept(EnginePublish::new(channel.name().clone(), payload)))
     }
 
-    /// Like [`Hub::publish`], for a channel and a payload that are known at run time only.
+    /// Like [`Hub::publish`], for a channel and a payload that are known only at run time.
     ///
     /// # Errors
-    /// As there. [`PayloadErrorKind::Encode`]: the payload is tagged as JSON and is not one JSON text.
-    /// [`PayloadErrorKind::Channel`]: also where nobody can be subscribed to the channel, as to [`Self::BROADCAST`].
+    /// The same. [`PayloadErrorKind::Encode`]: the payload is tagged as JSON but is not one JSON text.
+    /// [`PayloadErrorKind::Channel`]: also for a channel without subscriptions, such as [`Self::BROADCAST`].
     pub fn publish_raw(
         &self,
         channel: &ChannelName,
@@ -154,12 +155,11 @@ impl Hub {
         self.publish_once(channel, payload, "")
     }
 
-    /// Like [`Hub::publish_raw`], and a repeat with the same key publishes nothing and has the first one's answer, for as
-    /// long as the engine remembers keys: two minutes with the [`MemoryEngine`](crate::engine::MemoryEngine). An empty key is
-    /// none.
+    /// Like [`Hub::publish_raw`]. A repeat with the same key publishes nothing, and has the answer of the first one, as long as
+    /// the engine remembers the key: two minutes with the [`MemoryEngine`](crate::engine::MemoryEngine). An empty key is none.
     ///
     /// # Errors
-    /// As there.
+    /// The same.
     pub fn publish_once(
         &self,
         channel: &ChannelName,
@@ -171,13 +171,12 @@ impl Hub {
         Ok(self.accept(EnginePublish { key, ..EnginePublish::new(channel.clone(), payload) }))
     }
 
-    /// Publishes a message to all sessions of one user that are subscribed to the user's own channel, `@` and the name.
-    /// It is kept for ten minutes, with 99 others of the user, for those who come back: [`Builder::namespace`] with `@` says
-    /// otherwise.
+    /// Publishes a message to every session of a user that is subscribed to the user's own channel, `@` and the name. By
+    /// default the channel keeps 100 messages of the user for ten minutes. [`Builder::namespace`] with `@` changes this.
     ///
     /// # Errors
-    /// As for [`Self::publish_raw`]. [`PayloadErrorKind::Channel`]: there can be no [user](crate::auth::Authenticated::user) of this name,
-    /// it makes no channel, or the hub's contract has no channel `@{user}`.
+    /// As for [`Self::publish_raw`]. [`PayloadErrorKind::Channel`]: no [user](crate::auth::Authenticated::user) can have this
+    /// name, it makes no valid channel, or the hub's contract has no channel `@{user}`.
     pub fn send_to_user(
         &self,
         user: &str,
@@ -190,9 +189,9 @@ impl Hub {
         self.publish_raw(&channel, payload)
     }
 
-    /// Reads up to `limit` publications of a channel's history: those after `since`, or (reversed) before it, or from the
-    /// beginning, or (reversed) the end, as far as their payloads are within 4 MiB. Whether there are
-    /// [more](HistoryPage::more) it says. Nothing where the channel keeps no history, or what follows `since` is gone.
+    /// Reads up to `limit` publications of a channel's history, with payloads of up to 4 MiB in total. They are the ones after
+    /// `since`, or (reversed) before it. Without `since` they begin at the start, or (reversed) at the end. [`HistoryPage::more`] is `true` if further ones follow. `None` if the channel keeps no history, or if publications behind `since` are
+    /// lost.
     ///
     /// # Errors
     /// The engine failed.
@@ -209,12 +208,12 @@ impl Hub {
         self.engine().history(ReadHistory { channel, history, since, limit, bytes, reverse }).await
     }
 
-    /// Sends a message to every connected session, whatever it is subscribed to, as a publication in the channel
+    /// Sends a message to every connected session, regardless of subscriptions, as a publication in the channel
     /// [`Hub::BROADCAST`].
     ///
     /// # Errors
-    /// [`PayloadErrorKind::Encode`]: the payload is tagged as JSON and is not one JSON text.
-    /// [`PayloadErrorKind::TooLarge`]: as for [`Self::publish_raw`].
+    /// [`PayloadErrorKind::Encode`]: the payload is tagged as JSON but is not one JSON text. [`PayloadErrorKind::TooLarge`]: as
+    /// for [`Self::publish_raw`].
     pub fn broadcast(&self, payload: Payload) -> Result<(), PayloadError> {
         let payload = self.check_size(well_formed(payload)?)?;
         if let Ok(channel) = ChannelName::new(Self::BROADCAST) {
@@ -223,29 +222,29 @@ impl Hub {
         Ok(())
     }
 
-    /// How many sessions are subscribed to a channel.
+    /// The number of sessions that are subscribed to a channel.
     pub fn subscribers(&self, channel: &ChannelName) -> usize {
         self.inner.channels.subscribers(channel)
     }
 
-    /// The sessions that are subscribed to a channel, all of them, in the order of their ids: a snapshot. Where [others are told who comes and
-    /// goes](Namespace::join_leave) a user whose grace has not passed is still among them.
+    /// All sessions that are subscribed to a channel, in the order of their ids: a snapshot. In a channel with [joins and
+    /// leaves](Namespace::join_leave) a user whose grace has not passed is still included.
     pub fn presence(&self, channel: &ChannelName) -> Vec<Member> {
         self.inner.channels.members(channel, None, usize::MAX).members
     }
 
-    /// How many sessions [are](Self::presence) in a channel, and how many users they belong to.
+    /// The number of sessions [in](Self::presence) a channel, and the number of their users.
     pub fn presence_counts(&self, channel: &ChannelName) -> PresenceCounts {
         let (sessions, users) = self.inner.channels.counts(channel);
         PresenceCounts { sessions, users }
     }
 
-    /// The channels that somebody is subscribed to, with how many they are, in no order: a snapshot.
+    /// The channels with subscribers, each with their number, in no order: a snapshot.
     pub fn channels(&self) -> Vec<(ChannelName, usize)> {
         self.inner.channels.all()
     }
 
-    /// How many sessions are connected.
+    /// The number of connected sessions.
     pub fn sessions(&self) -> usize {
         self.inner.sessions.count()
     }
@@ -255,16 +254,16 @@ impl Hub {
         self.inner.sessions.members()
     }
 
-    /// Subscribes a session to a channel, whatever its rights are, also by the tokens that it shows later: it hears of it by a
-    /// `subscribed` push. Says whether there is such a session, and such a channel: the hub's contract has one, and its name is
-    /// not reserved. Nothing happens where it is subscribed already, or has as many channels as there may be.
+    /// Subscribes a session to a channel, regardless of its rights, also those of its later tokens. The client is notified by a
+    /// `subscribed` push. Returns `true` if the session and the channel exist: the hub's contract has the channel, and its name
+    /// is not reserved. Nothing happens if the session is subscribed already, or has the maximum number of channels.
     pub fn subscribe(&self, session: SessionId, channel: &ChannelName) -> bool {
         self.has_channel(channel).is_ok() && self.order(session, Order::Subscribe(channel.clone()))
     }
 
-    /// Ends a session's subscription: it hears of it, and why, by an `unsubscribed` push behind the last publication. Says
-    /// whether there is such a session; nothing happens where it is not subscribed. A client may subscribe again if it
-    /// has the right.
+    /// Ends a session's subscription. The client is notified by an `unsubscribed` push with the error, behind the last
+    /// publication. Returns `true` if the session exists. Nothing happens if it is not subscribed. A client with the right may
+    /// subscribe again.
     ///
     /// ```
     /// # extern crate wirehub_hub as wirehub_server;
@@ -280,10 +279,10 @@ impl Hub {
         self.order(session, Order::Unsubscribe(channel.clone(), error))
     }
 
-    /// [Ends](Self::unsubscribe) the subscription of every session of a user. Says how many sessions the user has.
+    /// [Ends](Self::unsubscribe) the subscription of every session of a user. Returns the number of the user's sessions.
     ///
     /// # Errors
-    /// There can be no user of this name; least of all one without a name: that would be every anonymous session.
+    /// No user can have this name. An empty name is an error too, because it would stand for every anonymous session.
     pub fn unsubscribe_user(
         &self,
         user: &str,
@@ -298,7 +297,7 @@ impl Hub {
         Ok(peers.len())
     }
 
-    /// [Ends](Self::disconnect) every session of a user. Says how many there were.
+    /// [Ends](Self::disconnect) every session of a user. Returns their number.
     ///
     /// # Errors
     /// As for [`Self::unsubscribe_user`].
@@ -328,8 +327,8 @@ impl Hub {
         true
     }
 
-    /// Ends a session: what is queued goes out, then a `disconnect` push, then a close with this code. Says whether
-    /// there was such a session. The range of the code says whether the client comes back: see [`CloseCode`].
+    /// Ends a session. Queued frames go out first, then a `disconnect` push, then a close with this code. Returns `true` if the
+    /// session existed. The range of the code determines if the client comes back: see [`CloseCode`].
     pub fn disconnect(&self, session: SessionId, code: CloseCode, reason: impl Into<String>) -> bool {
         let Some(peer) = self.inner.sessions.find(session) else { return false };
         peer.mailbox.end(Ending {
@@ -341,17 +340,18 @@ impl Hub {
         true
     }
 
-    /// Stops: takes no new connections, and goes on otherwise for the [`Builder::drain_delay`]. Then sends each session the
-    /// moment at which it should come back, spread over
-    /// [`Limits::reconnect_window`](wirehub_common::Limits::reconnect_window), and closes it when its queue is flushed. What
-    /// is still open when `deadline` has passed, counted from the end of the delay, is dropped. The hub can't be started
-    /// again. A server is to listen until this has ended: it answers handshakes and `/ready` with the HTTP status 503.
+    /// Stops the hub. It takes no new connections, and otherwise continues for the [`Builder::drain_delay`]. Then each session
+    /// receives the time at which it should come back, spread over
+    /// [`Limits::reconnect_window`](wirehub_common::Limits::reconnect_window), and is closed when its queue is flushed.
+    /// Connections that are still open at the `deadline`, counted from the end of the delay, are dropped. The hub can't be
+    /// started again. Keep the server listening until this returns: it answers handshakes and `/ready` with the HTTP status
+    /// 503.
     pub async fn shutdown(&self, deadline: Duration) {
         let Inner { live, sessions, connections, settings, .. } = &*self.inner;
         let delay = live.get().drain_delay;
         if !delay.is_zero() {
             connections.set_phase(Phase::Draining);
-            // Another stop may have begun before.
+            // Another stop may have begun earlier.
             let _ = tokio::time::timeout(delay, connections.reached(Phase::Stopping)).await;
         }
         let begun = tokio::time::Instant::now();
@@ -363,7 +363,7 @@ impl Hub {
             peer.mailbox.end(shutdown_ending(u32::try_from(share).unwrap_or(u32::MAX)));
         }
         drop(peers);
-        // Calls that go on for longer are stopped a little before, so that their clients can be told.
+        // Longer calls are stopped a little earlier, so that their clients can be notified.
         let for_calls = deadline.saturating_sub(deadline.checked_div(10).unwrap_or_default());
         if tokio::time::timeout(for_calls, connections.all_closed()).await.is_err() {
             for peer in sessions.all() {
@@ -396,7 +396,8 @@ impl Hub {
         self.inner.live.update(change);
     }
 
-    /// A payload that a subscriber's queue has room for, if it is one: none could get it, and it would end those who are slow.
+    /// Checks that a subscriber's queue has room for a payload. A larger one could not be delivered, and would end slow
+    /// sessions.
     pub(crate) fn check_size(&self, payload: Payload) -> Result<Payload, PayloadError> {
         let (bytes, most) = (payload.data.len(), self.live().queue_bytes);
         if bytes <= most {
@@ -406,7 +407,7 @@ impl Hub {
         Err(PayloadError::new(PayloadErrorKind::TooLarge, Some(why.into())))
     }
 
-    /// Whether there is such a channel, that somebody can be subscribed to.
+    /// Checks that the channel exists and can be subscribed to.
     pub(crate) fn has_channel(&self, channel: &ChannelName) -> Result<(), ErrorInfo> {
         if is_reserved(channel) {
             let words = "the channel is reserved: broadcasts reach every session without a subscription";
@@ -418,7 +419,8 @@ impl Hub {
         self.settings().rules.check_channel(channel)
     }
 
-    /// What the application can publish there: somebody can be subscribed, it is as the contract has it, and not too large.
+    /// Checks that the application can publish the payload: the channel can be subscribed to, the contract allows the payload,
+    /// and it is not too large.
     fn checked(&self, channel: &ChannelName, payload: Payload) -> Result<Payload, PayloadError> {
         if is_reserved(channel) {
             let words = format!("{channel} is reserved: use a broadcast for a message to everybody");
@@ -429,13 +431,13 @@ impl Hub {
         Ok(payload)
     }
 
-    /// Publishes what a client sent or the application.
+    /// Publishes a message of a client or of the application.
     pub(crate) fn accept(&self, publish: EnginePublish) -> EngineFuture<Option<Position>> {
         let history = self.settings().namespaces.of(&publish.channel).history;
         self.engine().publish(EnginePublish { history, ..publish })
     }
 
-    /// For those who must not keep the hub alive.
+    /// For tasks that must not keep the hub alive.
     pub(crate) fn downgrade(&self) -> Weak<Inner> {
         Arc::downgrade(&self.inner)
     }
@@ -444,7 +446,7 @@ impl Hub {
         &self.inner.settings
     }
 
-    /// What answers a call.
+    /// The handler of a call.
     pub(crate) fn handler(&self, name: &str) -> Option<Handler> {
         let own = self.settings().calls.get(name);
         own.map(|(_, handler)| handler.clone()).or_else(|| {
@@ -454,7 +456,7 @@ impl Hub {
         })
     }
 
-    /// The settings that can change, as they are now.
+    /// The present values of the changeable settings.
     pub(crate) fn live(&self) -> Arc<LiveSettings> {
         self.inner.live.get()
     }
@@ -492,22 +494,22 @@ impl Hub {
     }
 }
 
-/// Whether a name is none of a channel that anybody can be subscribed to: that of broadcasts, or that of a user without a name.
+/// `true` for a name without subscriptions: the channel of broadcasts, and that of a user without a name.
 pub(crate) fn is_reserved(channel: &ChannelName) -> bool {
     matches!(channel.as_str(), Hub::BROADCAST | "@")
 }
 
-/// An idempotency key as the engine gets it: with the user it is of, so that nobody's message is taken for the repeat of
-/// somebody else's. Those of anonymous sessions are all of one, for such a client comes back as another session.
+/// The idempotency key for the engine. It contains the user, so that a message is never taken for the repeat of another user's
+/// message. Anonymous sessions share one user, because such a client comes back as another session.
 pub(crate) fn key_of(user: &str, key: String) -> String {
     // No user's name has a control character.
     if key.is_empty() { key } else { format!("{user}\u{0}{key}") }
 }
 
-/// Stands for the application itself where keys of publishes are bound to a user. No user has such a name.
+/// The user of the application itself in keys of publishes. No real user has such a name.
 const SERVER: &str = "\u{1}";
 
-/// How a session ends because the server does.
+/// The ending of a session when the server stops.
 pub(crate) fn shutdown_ending(retry_after: u32) -> Ending {
     Ending { disconnect_push: Some(Some(retry_after)), lets_calls_end: true, ..CloseCode::SHUTDOWN.into() }
 }

@@ -1,4 +1,4 @@
-//! How many commands each user sends, over all of its sessions, and each address without a user.
+//! The commands of each user, over all of its sessions, and of each address without a user.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -10,10 +10,10 @@ use super::sharded::{Shard, Sharded};
 use crate::rate::TokenBucketLevel;
 use crate::upgrade::client_address::network_of;
 
-/// What those have sent in the last seconds whose sessions share one bound. Nothing is known of others.
+/// The recent commands of users and addresses whose sessions share a bound.
 pub(crate) struct Payers(Sharded<Payer, TokenBucketLevel>);
 
-/// The party that is charged with what its sessions do together.
+/// A party that is charged with the commands of its sessions together.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Payer {
@@ -28,8 +28,9 @@ impl Payers {
         Self(Sharded::new())
     }
 
-    /// A session sends so many commands of those that each user may send in a second, and each address
-    /// [several times](USERS_PER_ADDRESS); `false` where that is too often. Those of whom nothing is known have no common bound.
+    /// Charges the session's user with `count` commands. A user may send `per_second` commands in a second, an address [several
+    /// times](USERS_PER_ADDRESS) as many. Returns `false` if there are too many. Sessions without a user and an address have no
+    /// common bound.
     pub(crate) fn charge(&self, peer: &Peer, count: u32, per_second: u32, now: Instant) -> bool {
         let Some(payer) = Payer::new(peer.user(), peer.address) else { return true };
         let per_second = match payer {
@@ -43,7 +44,7 @@ impl Payers {
 }
 
 impl Payer {
-    /// `None` where nothing is known of a session.
+    /// `None` for a session without a user and an address.
     pub(crate) fn new(user: Arc<str>, address: Option<IpAddr>) -> Option<Self> {
         if user.is_empty() {
             address.map(|address| Self::Address(network_of(address)))
@@ -53,17 +54,18 @@ impl Payer {
     }
 }
 
-/// How many commands are paid for at once: so the others need not look for their payer. Where few may be sent each is looked at.
+/// The number of commands that are charged at once, so that most commands need no lookup. With a low bound each command is
+/// charged separately.
 pub(crate) fn commands_per_charge(per_second: u32) -> u8 {
     u8::try_from(per_second / 100).unwrap_or(MAX_COMMANDS_PER_CHARGE).clamp(1, MAX_COMMANDS_PER_CHARGE)
 }
 
 const MAX_COMMANDS_PER_CHARGE: u8 = 32;
 
-/// For how many users an address stands, with all that are in one office: one of them must not take what is the others'.
+/// The number of users for which an address may stand, such as an office. One of them must not use up the share of the others.
 const USERS_PER_ADDRESS: u32 = 10;
 
-/// Before a part of the map grows: those who sent something in the last seconds are all that may be in it.
+/// Called before a part of the map grows. Only parties with recent commands have to stay in it.
 fn forget_idle(shard: &Shard<Payer, TokenBucketLevel>, now: Instant) {
     let is_full = {
         let fillings = shard.read();

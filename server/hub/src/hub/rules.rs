@@ -1,4 +1,4 @@
-//! What a contract allows.
+//! The rules of the contract.
 
 use wirehub_common::code::ErrorCode;
 use wirehub_common::contract::{Contract, ContractHash, Item, ItemKind};
@@ -8,7 +8,7 @@ use wirehub_common::{ChannelName, Payload, PayloadError, PayloadErrorKind};
 use crate::call::mismatch;
 use crate::guard::{Panicked, guarded};
 
-/// The rules of the hub's contract; without a contract everything is allowed.
+/// The rules of the hub's contract. Without a contract everything is allowed.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Rules(Option<ContractTerms>);
 
@@ -24,26 +24,26 @@ impl Rules {
         Self(Some(ContractTerms { items: C::ITEMS, id: C::id, digest: C::digest }))
     }
 
-    /// Whether the hub has a contract.
+    /// `true` if the hub has a contract.
     pub(crate) fn is_contract(&self) -> bool {
         self.0.is_some()
     }
 
-    /// Our contract, where it is not the client's.
+    /// The hub's contract, if it differs from the client's.
     pub(crate) fn difference(&self, clients: Option<&ContractId>) -> Option<ContractDigest> {
         let (terms, clients) = (self.0?, clients?);
         ((terms.id)() != *clients).then(terms.digest)
     }
 
-    /// Whether there is such a channel.
+    /// Checks that the channel exists.
     pub(crate) fn check_channel(&self, name: &ChannelName) -> Result<(), ErrorInfo> {
         self.channel(name).map(|_| ())
     }
 
-    /// Whether a client's publication is in order.
+    /// Checks a client's publication.
     pub(crate) fn check_publication(&self, name: &ChannelName, payload: &Payload) -> Result<(), ErrorInfo> {
         let item = self.channel(name)?;
-        // What fits a type of a contract is well-formed: one look at the payload is enough where all is well.
+        // A payload that fits a type of the contract is well-formed, so a valid one is parsed only once.
         match item.map(|item| check_payload(item, payload)).transpose()? {
             Some(Ok(())) => Ok(()),
             _ if !payload.is_well_formed() => Err(ErrorInfo {
@@ -57,7 +57,7 @@ impl Rules {
         }
     }
 
-    /// The same of what the application itself publishes.
+    /// Checks a publication of the application.
     pub(crate) fn check_server_publication(
         &self,
         name: &ChannelName,
@@ -81,7 +81,7 @@ impl Rules {
         }
     }
 
-    /// Whether there is such a call, and its request is in order.
+    /// Checks that the call exists, and that its request is valid.
     pub(crate) fn check_call(&self, name: &str, request: &Payload) -> Result<(), ErrorInfo> {
         let Some(terms) = self.0 else { return Ok(()) };
         let item = terms.items.iter().find(|item| item.kind != ItemKind::Channel && item.name == name);
@@ -95,7 +95,7 @@ impl Rules {
         items.iter().filter(|item| item.kind != ItemKind::Channel).map(|item| item.name)
     }
 
-    /// Why the contract has no place for the handler of a call with this name and hash; nothing where it has.
+    /// The reason why the contract has no place for a handler with this name and hash; `None` if it has.
     pub(crate) fn handler_mismatch(&self, name: &str, hash: ContractHash) -> Option<String> {
         let terms = self.0?;
         let item = terms.items.iter().find(|item| item.kind != ItemKind::Channel && item.name == name);
@@ -106,7 +106,7 @@ impl Rules {
         }
     }
 
-    /// The contract's item for a channel; none where there is no contract.
+    /// The contract's item for a channel; `None` without a contract.
     fn channel(&self, name: &ChannelName) -> Result<Option<&'static Item>, ErrorInfo> {
         let Some(terms) = self.0 else { return Ok(None) };
         match terms.items.iter().find(|item| item.is_channel(name)) {
@@ -116,7 +116,7 @@ impl Rules {
     }
 }
 
-/// Whether a payload decodes as an item's type. The type's code is the application's.
+/// Decodes a payload as an item's type. The type's code belongs to the application.
 fn check_payload(item: &Item, payload: &Payload) -> Result<Result<(), PayloadError>, Panicked> {
     guarded("a type of the contract", || (item.check)(payload))
 }
@@ -183,9 +183,9 @@ mod tests {
         }
         wirehub_common::contract! {
             contract Fragile = "fragile";
-            /// What can't be decoded.
+            /// A type that can't be decoded.
             channel Any = "any": Bad;
-            /// What can't be called.
+            /// A call with such a type.
             call Do = "do": fn(Bad) -> Bad;
         }
         let rules = Rules::of::<Fragile>();

@@ -1,18 +1,18 @@
-//! Frames that lie one behind the other, and are the same for every queue that they are in.
+//! Encoded frames in consecutive memory, shared by all queues.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-/// Encoded frames in a row: what a channel published since its subscribers were served last.
+/// Encoded frames in a row: the publications of a channel since the last hand-out.
 #[derive(Debug)]
 pub(crate) struct Segment {
     bytes: Bytes,
-    /// Where each frame ends; nothing for a single frame, which ends where the bytes do.
+    /// The end of each frame; empty for a single frame.
     ends: Box<[u32]>,
 }
 
-/// Some frames of a segment, in a row. Cloning shares them.
+/// A range of a segment's frames. Clones share them.
 #[derive(Debug, Clone)]
 pub(crate) struct Run {
     segment: Arc<Segment>,
@@ -20,12 +20,12 @@ pub(crate) struct Run {
     to: u32,
 }
 
-/// Frames of a segment that is being written.
+/// A segment under construction.
 #[derive(Debug, Default)]
 pub(crate) struct Row {
-    /// The first frame, as it is: most rows have no other one.
+    /// The first frame as it came: most rows have only one.
     first: Bytes,
-    /// All of them, where there are more.
+    /// All frames, if there are several.
     bytes: Vec<u8>,
     ends: Vec<u32>,
 }
@@ -45,12 +45,12 @@ impl Row {
         self.ends.push(end_of(&self.bytes));
     }
 
-    /// How many bytes there are.
+    /// The number of bytes.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes.len().max(self.first.len())
     }
 
-    /// What was written, to be shared.
+    /// The finished segment, to be shared.
     pub(crate) fn finish(self) -> Arc<Segment> {
         let bytes = if self.ends.is_empty() { self.first } else { self.bytes.into() };
         Arc::new(Segment { bytes, ends: self.ends.into() })
@@ -58,7 +58,7 @@ impl Row {
 }
 
 fn end_of(bytes: &[u8]) -> u32 {
-    // Who fills a row ends it far below.
+    // Rows end far below this size.
     u32::try_from(bytes.len()).unwrap_or(u32::MAX)
 }
 
@@ -68,11 +68,11 @@ impl Segment {
     }
 
     fn frames(&self) -> u32 {
-        // As many as fit into the bytes, whose places have 32 bits.
+        // The ends have 32 bits, so the number of frames fits too.
         u32::try_from(self.ends.len().max(1)).unwrap_or(u32::MAX)
     }
 
-    /// Where a frame begins.
+    /// The beginning of a frame.
     fn start(&self, frame: u32) -> usize {
         match frame.checked_sub(1) {
             None => 0,
@@ -82,12 +82,12 @@ impl Segment {
 }
 
 impl Run {
-    /// A single frame.
+    /// A run of a single frame.
     pub(crate) fn of(frame: Bytes) -> Self {
         Self { segment: Arc::new(Segment { bytes: frame, ends: Box::default() }), from: 0, to: 1 }
     }
 
-    /// The frames of a segment from the one with this number on; nothing where there are no more.
+    /// The frames of a segment from number `from` on; `None` if there are none.
     pub(crate) fn behind(segment: &Arc<Segment>, from: u32) -> Option<Self> {
         let to = segment.frames();
         (from < to).then(|| Self { segment: Arc::clone(segment), from, to })
@@ -99,23 +99,23 @@ impl Run {
         self
     }
 
-    /// How many frames there are; never none.
+    /// The number of frames; at least one in a new run.
     pub(crate) fn frames(&self) -> usize {
         self.to.saturating_sub(self.from) as usize
     }
 
-    /// How many bytes they have.
+    /// The bytes of the frames.
     pub(crate) fn bytes(&self) -> usize {
         self.segment.start(self.to).saturating_sub(self.segment.start(self.from))
     }
 
-    /// How many bytes the first frame has.
+    /// The bytes of the first frame.
     pub(crate) fn first_bytes(&self) -> usize {
         self.segment.start(self.from.saturating_add(1)).saturating_sub(self.segment.start(self.from))
     }
 
-    /// Takes as many frames off the front as have at most so many bytes together: their bytes. Nothing is left of a run that
-    /// is [empty](Self::is_empty) then.
+    /// Removes frames from the front, as many as have at most `room` bytes together, and returns their bytes. Afterwards the
+    /// run may be [empty](Self::is_empty).
     pub(crate) fn take_within(&mut self, room: usize) -> Bytes {
         let start = self.segment.start(self.from);
         let end = start.saturating_add(room);
@@ -132,13 +132,13 @@ impl Run {
         self.segment.bytes.slice(start..self.segment.start(self.from))
     }
 
-    /// Takes the first frame off.
+    /// Removes the first frame, and returns it.
     pub(crate) fn take_first(&mut self) -> Bytes {
         self.take_within(self.first_bytes())
     }
 
-    /// Drops so many bytes or more off the front, frame by frame; all of it where there are not so many. How many bytes and
-    /// frames that was.
+    /// Drops frames from the front until at least this many bytes are gone, or all frames. Returns the number of dropped bytes
+    /// and frames.
     pub(crate) fn drop_front(&mut self, bytes: usize) -> (usize, usize) {
         let start = self.segment.start(self.from);
         let (mut dropped, mut frames) = (0_usize, 0_usize);
@@ -150,7 +150,7 @@ impl Run {
         (dropped, frames)
     }
 
-    /// Whether all frames have been taken off.
+    /// `true` if no frame is left.
     pub(crate) fn is_empty(&self) -> bool {
         self.from >= self.to
     }

@@ -1,4 +1,4 @@
-//! Names of sessions.
+//! The ids of sessions.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,12 +6,12 @@ use std::str::FromStr;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 
-/// The name of a session: 128 bits of entropy, written in base64url.
+/// The id of a session: 128 random bits, written in base64url.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionId(u128);
 
 impl SessionId {
-    /// A new one; an error where the system has no entropy.
+    /// A new id; an error if the system has no entropy.
     pub(crate) fn random() -> Result<Self, getrandom::Error> {
         let mut bytes = [0; 16];
         getrandom::fill(&mut bytes)?;
@@ -41,7 +41,7 @@ impl FromStr for SessionId {
     }
 }
 
-/// A text that is no [`SessionId`].
+/// The text is not a [`SessionId`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SessionIdError;
 

@@ -1,4 +1,4 @@
-//! A map in parts, each behind a lock of its own.
+//! A map of several parts, each with its own lock.
 
 use std::borrow::Borrow;
 use std::collections::HashMap;
@@ -6,7 +6,7 @@ use std::hash::{BuildHasher as _, Hash, RandomState};
 
 use parking_lot::RwLock;
 
-/// A map whose users rarely meet: keys are spread over parts that are locked one by one.
+/// A map for concurrent use: keys are spread over parts that are locked one by one.
 pub(crate) struct Sharded<K, V> {
     hasher: RandomState,
     shards: [Shard<K, V>; SHARDS],
@@ -21,7 +21,7 @@ impl<K: Eq + Hash, V> Sharded<K, V> {
         Self { hasher: RandomState::new(), shards: std::array::from_fn(|_| RwLock::default()) }
     }
 
-    /// The part that a key belongs to.
+    /// The part of a key.
     #[allow(clippy::indexing_slicing, reason = "a remainder by the array's length is within it")]
     #[allow(clippy::cast_possible_truncation, reason = "any bits of the hash will do")]
     pub(crate) fn shard<Q: Hash>(&self, key: &Q) -> &Shard<K, V>

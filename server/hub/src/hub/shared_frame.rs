@@ -4,7 +4,7 @@ use bytes::Bytes;
 use wirehub_common::Codec;
 use wirehub_common::frame::ServerFrame;
 
-/// A frame that is encoded at most once for each codec, when the first session that speaks it comes along.
+/// A frame that is encoded at most once for each codec, when the first session with the codec needs it.
 pub(crate) struct SharedFrame {
     frame: ServerFrame,
     encoded: Vec<(Codec, Bytes)>,
@@ -15,7 +15,7 @@ impl SharedFrame {
         Self { frame, encoded: Vec::new() }
     }
 
-    /// The frame's bytes, shared with everybody who asked before.
+    /// The frame's bytes, shared with earlier callers.
     pub(crate) fn bytes(&mut self, codec: Codec) -> Bytes {
         if let Some((_, bytes)) = self.encoded.iter().find(|(known, _)| *known == codec) {
             return bytes.clone();

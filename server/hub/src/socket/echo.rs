@@ -1,4 +1,4 @@
-//! Messages that go back as they came, without memory of their own.
+//! The echo of messages, without a buffer of the connection.
 
 use std::cell::OnceCell;
 use std::task::{Context, Poll, ready};
@@ -12,8 +12,8 @@ use super::outgoing::{Header, PONG, control};
 use super::{Fault, Socket};
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
-    /// Sends every message back, until the peer closes; the answer to that goes out with the next flush. While something
-    /// can't be written nothing is read. Notes in `has_echoed` whether there was one.
+    /// Sends every message back until the peer closes. The answer to the close goes out with the next flush. Nothing is read
+    /// while something can't be written. Sets `has_echoed` if there was a message.
     pub(crate) fn poll_echo(
         &mut self,
         cx: &mut Context<'_>,
@@ -44,14 +44,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         }
     }
 
-    /// Asks for a sign of life with the next write. Where something waits to be written already, that does it.
+    /// Queues a ping. If something waits to be written already, that is a sign of life too.
     pub(crate) fn queue_ping(&mut self) {
         if self.outgoing.bytes() == 0 {
             self.outgoing.queue_ping();
         }
     }
 
-    /// Queues a message that was read before. Gives the content of a close.
+    /// Queues a message that was read earlier. Returns the content of a close.
     fn echo(&mut self, received: Received) -> Option<bytes::Bytes> {
         match received {
             Received::Message(kind, data) if data.is_empty() => self.outgoing.queue_empty(kind),
@@ -70,7 +70,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     }
 }
 
-/// Gathers the answers to all that is whole. Gives the content of a close, behind which nothing is looked at.
+/// Gathers the answers to every complete message. Returns the content of a close; nothing behind it is read.
 fn echo_all<'a>(
     frames: &mut Frames,
     bytes: &mut &'a mut [u8],
@@ -89,7 +89,7 @@ fn echo_all<'a>(
                 gather.push_copy(Header::new(kind, data.len()).as_slice());
                 match collected.set(data) {
                     Ok(()) => gather.push(collected.get().map_or(&[], Vec::as_slice)),
-                    // The first began in an earlier read; this one has come in frames, all of them in this read.
+                    // The first message began in an earlier read. This one came in several frames, all of them in this read.
                     Err(data) => gather.push_copy(&data),
                 }
             }

@@ -1,59 +1,59 @@
-//! The rules of WebSocket frames (RFC 6455, section 5), and the message that they are parts of.
+//! The rules of WebSocket frames (RFC 6455, section 5), and the message that consists of them.
 
 use bytes::Buf as _;
 use wirehub_common::code::CloseCode;
 
 use super::{Fault, Kind};
 
-/// Goes through the bytes that a client sends. Of a message that has not come to its end it keeps what there is of it.
+/// Parses the bytes of a client. Of an incomplete message it keeps the received part.
 pub(super) struct Frames {
     limit: usize,
     message: Option<Box<PartialMessage>>,
 }
 
-/// A message that is not whole yet.
+/// An incomplete message.
 struct PartialMessage {
     kind: Kind,
     data: Vec<u8>,
-    /// How much of it is known to be UTF-8.
+    /// The number of bytes that are known to be UTF-8.
     checked: usize,
-    /// What is still to come of the frame that has begun; none between two frames.
+    /// The rest of the present frame; `None` between two frames.
     frame: Option<FrameRemainder>,
 }
 
-/// What is still to come of a frame.
+/// The rest of a frame.
 struct FrameRemainder {
     last: bool,
-    /// As it goes on.
+    /// The mask, rotated to the next byte.
     mask: [u8; 4],
     length: usize,
 }
 
-/// What was found among the bytes.
+/// An item that was found among the bytes.
 pub(super) enum FoundItem<'a> {
     Message(Kind, MessagePayload<'a>),
     Ping(&'a [u8]),
     Pong,
-    /// With its content, which is in order.
+    /// With its content, which is valid.
     Close(&'a [u8]),
 }
 
 /// The content of a message.
 pub(super) enum MessagePayload<'a> {
-    /// It came in one frame and in one piece, and still lies where it was read.
+    /// It came in one frame and in one piece, and is still in the read buffer.
     InPlace(&'a [u8]),
-    /// It was put together.
+    /// It was collected from several pieces.
     Collected(Vec<u8>),
 }
 
-/// What a frame's header says.
+/// The content of a frame's header.
 struct FrameHeader {
     opcode: Opcode,
     last: bool,
     mask: [u8; 4],
-    /// Of the header itself.
+    /// The size of the header itself.
     bytes: usize,
-    /// Of what follows it.
+    /// The size of the payload.
     length: usize,
 }
 
@@ -72,7 +72,7 @@ impl Frames {
         Self { limit, message: None }
     }
 
-    /// From now on nothing is kept of messages: they are gone through for what comes behind them.
+    /// From now on messages are discarded; only later frames matter.
     pub(super) fn discard_messages(&mut self) {
         self.limit = KEPT_NOTHING;
         if let Some(message) = &mut self.message {
@@ -80,20 +80,20 @@ impl Frames {
         }
     }
 
-    /// Whether a message has begun and not ended.
+    /// `true` if a message has begun and not ended.
     pub(super) fn is_unfinished(&self) -> bool {
         self.message.is_some()
     }
 
-    /// The memory that is held for a message that has begun and not ended.
+    /// The memory of the incomplete message.
     #[cfg(test)]
     pub(super) fn collected_capacity(&self) -> usize {
         self.message.as_ref().map_or(0, |message| message.data.capacity())
     }
 
-    /// Goes on through `bytes`, up to and with the next thing that is whole, and takes that off their front. Where it finds
-    /// nothing, what is left of them is the beginning of a header or of a control frame: it has to be shown once more, with
-    /// what comes behind it.
+    /// Parses `bytes` up to the end of the next complete item, and removes these bytes from the front. If there is no complete
+    /// item, the remaining bytes are the beginning of a header or of a control frame. They have to be passed again, together
+    /// with the following ones.
     pub(super) fn next<'a>(&mut self, bytes: &mut &'a mut [u8]) -> Result<Option<FoundItem<'a>>, Fault> {
         loop {
             if let Some(message) = &mut self.message
@@ -140,7 +140,7 @@ impl Frames {
         }
     }
 
-    /// The header of the next frame, once it is whole. What can be seen to be wrong before that is refused at once.
+    /// The header of the next frame, if it is complete. Errors are reported as early as possible.
     fn header(&self, mut bytes: &[u8]) -> Result<Option<FrameHeader>, Fault> {
         let before = bytes.len();
         let (Ok(first), Ok(second)) = (bytes.try_get_u8(), bytes.try_get_u8()) else { return Ok(None) };
@@ -195,7 +195,7 @@ impl Frames {
     }
 }
 
-/// What a frame is that came in one piece: a control frame, or a message.
+/// The item of a frame that came in one piece.
 fn whole(opcode: Opcode, payload: &[u8]) -> Result<FoundItem<'_>, Fault> {
     match opcode {
         Opcode::Ping => Ok(FoundItem::Ping(payload)),
@@ -207,7 +207,7 @@ fn whole(opcode: Opcode, payload: &[u8]) -> Result<FoundItem<'_>, Fault> {
     }
 }
 
-/// What a message waits for.
+/// The state of a message.
 enum Progress {
     MoreOfFrame,
     MoreFrames,
@@ -215,15 +215,15 @@ enum Progress {
 }
 
 impl PartialMessage {
-    /// Adds to the frame that has begun. What can't become UTF-8 any more is refused without waiting for its end.
+    /// Adds a piece to the present frame. Invalid UTF-8 is refused without a wait for the end.
     fn add(&mut self, piece: &mut [u8]) -> Result<Progress, Fault> {
         let Some(frame) = &mut self.frame else { return Ok(Progress::MoreFrames) };
         unmask(piece, frame.mask);
         frame.mask.rotate_left(piece.len() % 4);
         frame.length = frame.length.saturating_sub(piece.len());
         if self.data.capacity().saturating_sub(self.data.len()) < piece.len() {
-            // As much more as there is, so that the copying stays in proportion, and no more than will come: the length
-            // that a header tells costs its sender nothing.
+            // At most twice the present size, so that the cost of copying stays in proportion, and no more than the announced
+            // length: an announced length costs its sender nothing.
             let more = frame.length.min(self.data.len());
             self.data.reserve_exact(piece.len().saturating_add(more));
         }
@@ -245,7 +245,7 @@ impl PartialMessage {
         })
     }
 
-    /// Goes on in the frame that has begun, and keeps nothing of it.
+    /// Skips a piece of the present frame.
     fn pass(&mut self, piece: &[u8]) -> Progress {
         let Some(frame) = &mut self.frame else { return Progress::MoreFrames };
         frame.length = frame.length.saturating_sub(piece.len());
@@ -261,7 +261,7 @@ impl PartialMessage {
         let unchecked = self.data.get(self.checked..).unwrap_or_default();
         let valid = match std::str::from_utf8(unchecked) {
             Ok(text) => text.len(),
-            // A character whose end has not come.
+            // An incomplete character.
             Err(error) if error.error_len().is_none() => error.valid_up_to(),
             Err(_) => return Err(not_utf8()),
         };
@@ -282,13 +282,13 @@ impl Opcode {
     }
 }
 
-/// The limit where nothing is kept: no message that is kept is so small.
+/// The limit for discarded messages. No other limit is so small.
 const KEPT_NOTHING: usize = 0;
 
 /// RFC 6455, section 5.2.
 const LONGEST: u64 = i64::MAX.unsigned_abs();
 
-/// Takes so many bytes off the front: all of them where there are not as many.
+/// Removes `count` bytes from the front, or all if there are fewer.
 fn take_front<'a>(bytes: &mut &'a mut [u8], count: usize) -> &'a mut [u8] {
     let all = std::mem::take(bytes);
     let count = count.min(all.len());
@@ -309,7 +309,7 @@ fn unmask(payload: &mut [u8], mask: [u8; 4]) {
     }
 }
 
-/// RFC 6455, section 5.5.1: nothing, or a code and a reason.
+/// RFC 6455, section 5.5.1: no content, or a code and a reason.
 fn check_close(mut payload: &[u8]) -> Result<(), Fault> {
     if payload.is_empty() {
         return Ok(());

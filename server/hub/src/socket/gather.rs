@@ -1,4 +1,4 @@
-//! Pieces on their way into one system call.
+//! Pieces that are written with one system call.
 
 use std::cell::Cell;
 use std::io::{self, IoSlice};
@@ -7,23 +7,23 @@ use std::task::{Context, Poll};
 
 use tokio::io::AsyncWrite;
 
-/// What is to be written next, in order. Small pieces are copied behind one another into the thread's buffer, for walking
-/// many of them costs the kernel more than copying them costs us; large ones stay where they are.
+/// The next pieces to be written, in order. Small pieces are copied into the thread's buffer one behind the other, because many
+/// of them cost the kernel more than their copy costs here. Large pieces stay in place.
 pub(super) struct Gather<'a> {
     copied: Vec<u8>,
-    /// Each with how much of what is copied goes before it.
+    /// Each with the number of copied bytes before it.
     shared: Vec<(usize, &'a [u8])>,
     bytes: usize,
 }
 
-/// Pieces of so many bytes and more are not copied. Measured: 32 pieces of 150 bytes take two thirds of the time when they
-/// are copied, 16 of 1 KiB the same, 16 of 2 KiB an eighth more.
+/// Pieces of this size and larger are not copied. Measured: 32 pieces of 150 bytes take two thirds of the time when they are
+/// copied, 16 of 1 KiB the same, 16 of 2 KiB an eighth more.
 pub(super) const LARGE: usize = 2 * 1024;
 
-/// When so much is copied it is enough for a call: a batch, with its header.
+/// The copied bytes for one call: a batch with its header.
 const COPIED_BYTES: usize = 64 * 1024 + 16;
 
-/// And so many pieces that are not copied.
+/// The pieces for one call that are not copied.
 const MOST_SHARED: usize = 32;
 
 thread_local! {
@@ -35,7 +35,7 @@ impl<'a> Gather<'a> {
         Self { copied: BUFFER.take(), shared: Vec::new(), bytes: 0 }
     }
 
-    /// Whether there is enough for a call.
+    /// `true` if there is enough for one call.
     pub(super) fn is_full(&self) -> bool {
         self.copied.len() >= COPIED_BYTES || self.shared.len() >= MOST_SHARED
     }
@@ -54,7 +54,7 @@ impl<'a> Gather<'a> {
         }
     }
 
-    /// Adds a piece that does not stay where it is.
+    /// Adds a piece that does not stay in place.
     pub(super) fn push_copy(&mut self, piece: &[u8]) {
         self.bytes = self.bytes.saturating_add(piece.len());
         self.copied.extend_from_slice(piece);
@@ -69,7 +69,7 @@ impl<'a> Gather<'a> {
         let written = if self.shared.is_empty() {
             Pin::new(stream).poll_write(cx, &self.copied)
         } else {
-            // A copied piece before each, and one behind all.
+            // A copied piece before each shared one, and one at the end.
             let mut slices = [IoSlice::new(&[]); 2 * MOST_SHARED + 1];
             let mut used = 0_usize;
             for (slice, piece) in slices.iter_mut().zip(self.pieces()) {
@@ -84,7 +84,7 @@ impl<'a> Gather<'a> {
         }
     }
 
-    /// What is left when so many bytes are written, in pieces.
+    /// The pieces that are left after `written` bytes.
     pub(super) fn rest(&self, mut written: usize) -> impl Iterator<Item = &[u8]> {
         self.pieces().filter_map(move |piece| {
             let rest = piece.get(written.min(piece.len())..).unwrap_or_default();
@@ -93,7 +93,7 @@ impl<'a> Gather<'a> {
         })
     }
 
-    /// What is copied, in the pieces between which the others stand, and the others.
+    /// All pieces in order: copied ones between the shared ones.
     fn pieces(&self) -> impl Iterator<Item = &[u8]> {
         let mut from = 0_usize;
         let end = std::iter::once((self.copied.len(), &[][..]));

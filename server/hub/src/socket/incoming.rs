@@ -1,4 +1,4 @@
-//! WebSocket messages on their way in: from the bytes of a stream to whole messages.
+//! Incoming WebSocket messages: from the bytes of a stream to complete messages.
 
 use std::mem::MaybeUninit;
 use std::pin::Pin;
@@ -10,33 +10,33 @@ use tokio::io::{AsyncRead, ReadBuf};
 use super::frames::{FoundItem, Frames, MessagePayload};
 use super::{Fault, Kind};
 
-/// Reads the frames of one client. Between messages it holds no memory but its own few bytes.
+/// Reads the frames of one client. Between messages it has no buffer.
 pub(super) struct Reader {
     frames: Frames,
-    /// What was read and not looked at: it was not asked for yet, or is the beginning of a header or a control frame.
-    /// In a box: a pointer takes less room in all those that have none.
+    /// Bytes that are read but not parsed: they were not requested yet, or are the beginning of a header or of a control frame.
+    /// Boxed, because a pointer is smaller, and most readers have none.
     behind: Option<Box<BytesMut>>,
 }
 
-/// What a client sent.
+/// A frame or message of a client.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Received {
     Message(Kind, Bytes),
     Ping(Bytes),
     Pong,
-    /// With the content of the close frame, which is in order.
+    /// With the content of the close frame, which is valid.
     Close(Bytes),
 }
 
 impl Reader {
-    /// `leftover` is what was read before. Messages of more than `limit` bytes are refused.
+    /// `leftover` contains the bytes that were read earlier. Messages of more than `limit` bytes are refused.
     pub(super) fn new(leftover: &[u8], limit: usize) -> Self {
         let mut reader = Self { frames: Frames::new(limit), behind: None };
         reader.keep(leftover);
         reader
     }
 
-    /// The next message, in whatever pieces it comes. Notes where one has come.
+    /// The next message, regardless of its fragmentation. Sets `has_come` if something was read.
     pub(super) fn poll_next<S: AsyncRead + Unpin>(
         &mut self,
         stream: &mut S,
@@ -58,17 +58,17 @@ impl Reader {
         }
     }
 
-    /// What comes from now on is only gone through for the peer's close: no memory is held for it.
+    /// From now on messages are discarded, without memory for them; only the peer's close matters.
     pub(super) fn discard_messages(&mut self) {
         self.frames.discard_messages();
     }
 
-    /// Whether a message has come in part.
+    /// `true` if a message has come in part.
     pub(super) fn is_unfinished(&self) -> bool {
         self.behind.is_some() || self.frames.is_unfinished()
     }
 
-    /// The next message of those that were read already.
+    /// The next message among the bytes that are read already.
     pub(super) fn next_unseen(&mut self) -> Result<Option<Received>, Fault> {
         let Some(behind) = &mut self.behind else { return Ok(None) };
         let mut bytes = &mut behind[..];
@@ -81,8 +81,7 @@ impl Reader {
         Ok(received)
     }
 
-    /// Reads on, where there is no message any more of those that were read already. What of the bytes is not taken has
-    /// to be [kept](Self::keep).
+    /// Reads more bytes, after all earlier messages are taken. Bytes that are not parsed have to be [kept](Self::keep).
     pub(super) fn poll_read<'a, S: AsyncRead + Unpin>(
         &mut self,
         stream: &mut S,
@@ -90,7 +89,7 @@ impl Reader {
         cx: &mut Context<'_>,
         space: &'a mut ReadBuf<'_>,
     ) -> Poll<Result<&'a mut [u8], Fault>> {
-        // Less than a control frame: all else was taken.
+        // Less than a control frame: everything else is parsed.
         let behind = self.behind.as_ref().map_or(&[][..], |behind| behind);
         space.put_slice(behind);
         ready!(Pin::new(stream).poll_read(cx, space)).map_err(|_| Fault::Gone)?;
@@ -101,12 +100,12 @@ impl Reader {
         Poll::Ready(Ok(space.filled_mut()))
     }
 
-    /// Keeps what was not taken of what was read.
+    /// Keeps the bytes that are not parsed.
     pub(super) fn keep(&mut self, bytes: &[u8]) {
         self.behind = (!bytes.is_empty()).then(|| Box::new(BytesMut::from(bytes)));
     }
 
-    /// The rules, for those who read by themselves.
+    /// The parser, for callers that read by themselves.
     pub(super) fn frames(&mut self) -> &mut Frames {
         &mut self.frames
     }
@@ -126,10 +125,10 @@ impl From<FoundItem<'_>> for Received {
     }
 }
 
-/// How much is read at once. More would keep a task longer at one connection than others should wait.
+/// The maximum bytes of one read. A larger read would keep other connections waiting.
 const READ_BYTES: usize = 32 * 1024;
 
-/// Where it is read to. Not a connection's own: idle connections have nothing to keep in it.
+/// The read buffer. It is on the stack, so that idle connections have none.
 pub(super) fn space() -> [MaybeUninit<u8>; READ_BYTES] {
     [const { MaybeUninit::uninit() }; READ_BYTES]
 }

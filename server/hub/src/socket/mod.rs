@@ -1,8 +1,7 @@
-//! What a session sees of its connection: one WebSocket, polled by one task.
+//! A session's view of its connection: one WebSocket, polled by one task.
 //!
-//! [`Reader`] reads, [`Outgoing`] writes: headers and small pieces are put behind one another for one system call, large
-//! pieces go straight to the stream from where they are. Both keep memory only for what is under way, so that an idle
-//! connection has next to none.
+//! [`Reader`] reads, and [`Outgoing`] writes. Headers and small pieces are copied together for one system call; large pieces go
+//! to the stream from their place. Both have memory only for work in progress, so an idle connection has next to none.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -29,42 +28,42 @@ pub(crate) struct Socket<S> {
     stream: S,
     reader: Reader,
     outgoing: Outgoing,
-    /// Whether a pong is among what is outgoing.
+    /// `true` if a pong waits to be written.
     pong_waits: bool,
-    /// Whether the stream has taken no more the last time.
+    /// `true` if the stream was full at the last write.
     is_blocked: bool,
-    /// Whether the stream has not written out what it has taken the last time.
+    /// `true` if the last flush of the stream did not finish.
     is_stuck: bool,
-    /// Whether something has come, or the stream has taken more after that.
+    /// `true` if something was received, or if a full stream has taken more.
     is_alive: bool,
-    /// Whether our close is, or has gone: nothing may follow it.
+    /// `true` if our close is queued or sent: nothing may follow it.
     closed: bool,
     closed_by_peer: bool,
 }
 
-/// What was received.
+/// A received item.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Incoming {
-    /// A whole message.
+    /// A complete message.
     Message(Kind, Bytes),
-    /// A ping (its pong is on its way) or a pong: a sign of life.
+    /// A ping, with its pong on the way, or a pong: a sign of life.
     Control,
-    /// The peer closes; the answer goes out with the next flush.
+    /// The peer closes. The answer goes out with the next flush.
     Close,
 }
 
-/// Why nothing can be received any more.
+/// The reason why nothing more can be received.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// The peer broke a rule: to be told by a close with this code.
+    /// The peer broke a rule. The connection has to be closed with this code.
     Violation(CloseCode, String),
     /// The connection is gone.
     Gone,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
-    /// A WebSocket server on a stream that has done its handshake. `leftover` was read behind the handshake;
-    /// messages of more than `message_bytes` are refused (0: no limit).
+    /// A WebSocket server on a stream after its handshake. `leftover` contains the bytes that were read behind the handshake.
+    /// Messages of more than `message_bytes` are refused (0: no limit).
     pub(crate) fn new(stream: S, leftover: &[u8], message_bytes: u32) -> Self {
         let limit = if message_bytes == 0 { usize::MAX } else { message_bytes as usize };
         Self {
@@ -80,7 +79,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         }
     }
 
-    /// What the peer sends next. While a pong can't be written nothing is read: so pings pile up nowhere.
+    /// The next item of the peer. While a pong can't be written nothing is read, so pings do not pile up.
     pub(crate) fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Result<Incoming, Fault>> {
         if self.closed_by_peer {
             return Poll::Ready(Err(Fault::Gone));
@@ -107,19 +106,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         Poll::Ready(Ok(incoming))
     }
 
-    /// Whether there has been a sign of life since this was asked last: something came, be it a part of a message, or the
-    /// peer has made room by receiving. Who sends or receives something large can't answer a ping before its end.
+    /// `true` if there was a sign of life since the last call: something was received, even a part of a message, or the peer
+    /// has made room by receiving. A peer that sends or receives a large message can't answer a ping before its end.
     pub(crate) fn take_sign_of_life(&mut self) -> bool {
         std::mem::take(&mut self.is_alive)
     }
 
-    /// Whether a message has come in part.
+    /// `true` if a message has come in part.
     pub(crate) fn is_receiving(&self) -> bool {
         self.reader.is_unfinished()
     }
 
-    /// Puts a message of the pieces that `fill` hands over behind what is queued already. Only while
-    /// [`Self::is_writing`] says no. Without a piece there is no message.
+    /// Queues a message of the pieces that `fill` passes. Without a piece there is no message. Call this only while
+    /// [`Self::is_writing`] is `false`.
     pub(crate) fn queue<R>(&mut self, kind: Kind, fill: impl FnOnce(&mut dyn FnMut(Bytes)) -> R) -> R {
         debug_assert!(!self.is_writing(), "what follows a part of a batch can't be overtaken by a pong");
         self.outgoing.queue(kind, fill)
@@ -130,35 +129,35 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         self.outgoing.queue_empty(kind);
     }
 
-    /// Whether queued messages are on their way: begun, and not at their end yet.
+    /// `true` if queued messages are partly written.
     pub(crate) fn is_writing(&self) -> bool {
         self.outgoing.is_begun()
     }
 
-    /// Bytes that are queued here and not written yet.
+    /// The bytes that are queued and not written.
     pub(crate) fn queued_bytes(&self) -> usize {
         self.outgoing.bytes()
     }
 
-    /// Writes all that is queued.
+    /// Writes everything that is queued.
     pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
         ready!(self.poll_write(cx))?;
-        // Never waits but on a TLS stream, which may have to write out its records.
+        // Only a TLS stream may have to wait here, to write out its records.
         let flushed = Pin::new(&mut self.stream).poll_flush(cx);
         self.is_alive |= self.is_stuck && flushed.is_ready();
         self.is_stuck = flushed.is_pending();
         flushed.map_err(|_| Fault::Gone)
     }
 
-    /// Sends a close with the next flush, behind what is queued. Does nothing where the peer has closed before. What has come of a
-    /// message is let go, and so is what comes yet.
+    /// Sends a close with the next flush, behind the queued messages. Does nothing if the peer has closed already. Incomplete
+    /// and later messages are discarded.
     pub(crate) fn close(&mut self, code: CloseCode, reason: &str) {
         self.reader.discard_messages();
         self.queue_close(&[&code.number().to_be_bytes()[..], fit_reason(reason).as_bytes()].concat());
     }
 
-    /// Ends our direction and reads off what the peer still sends, unseen, to its end. Without this, what it has
-    /// in flight would make the kernel reset the connection, and the close might be lost.
+    /// Ends our direction, and discards the peer's remaining bytes up to their end. Otherwise the kernel would reset the
+    /// connection because of these bytes, and the close might be lost.
     pub(crate) fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let mut stream = Pin::new(&mut self.stream);
         if ready!(stream.as_mut().poll_shutdown(cx)).is_err() {
@@ -191,7 +190,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     }
 }
 
-/// A close frame has room for so many bytes of reason (RFC 6455, section 5.5).
+/// The maximum bytes of the reason in a close frame (RFC 6455, section 5.5).
 const REASON_BYTES: usize = 123;
 
 fn fit_reason(reason: &str) -> &str {

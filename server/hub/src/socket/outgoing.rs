@@ -1,4 +1,4 @@
-//! WebSocket messages on their way out: headers and shared bytes, written with as few system calls as there can be.
+//! Outgoing WebSocket messages: headers and shared bytes, written with few system calls.
 
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -11,7 +11,7 @@ use wirehub_common::Codec;
 
 use super::gather::Gather;
 
-/// The kinds of WebSocket messages.
+/// The kind of a WebSocket message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Text,
@@ -24,7 +24,7 @@ impl From<Codec> for Kind {
     }
 }
 
-/// Messages that are not wholly written yet. Idle connections, of which there are many, have no memory for them.
+/// Messages that are not completely written. Idle connections have no memory for them.
 #[derive(Default)]
 pub(super) struct Outgoing {
     queue: Option<Box<OutgoingQueue>>,
@@ -38,15 +38,15 @@ struct OutgoingQueue {
 }
 
 thread_local! {
-    /// The memory of the queue that became empty last, for the next one that is not.
+    /// The memory of the last emptied queue, for the next one.
     static SPARE: Cell<Option<Box<OutgoingQueue>>> = const { Cell::new(None) };
 }
 
-/// A queue that had more segments than this is not kept.
+/// A queue with more segments is not kept.
 const SPARE_SEGMENTS: usize = 1024;
 
 impl Outgoing {
-    /// Adds a message of the pieces that `fill` hands over; no piece, no message.
+    /// Adds a message of the pieces that `fill` passes. Without a piece there is no message.
     pub(super) fn queue<R>(&mut self, kind: Kind, fill: impl FnOnce(&mut dyn FnMut(Bytes)) -> R) -> R {
         let queue = self.queue_mut();
         let at = queue.segments.len();
@@ -72,7 +72,7 @@ impl Outgoing {
         self.queue_mut().push_back(QueuedBytes::Header(Header::new(kind, 0)));
     }
 
-    /// Adds a pong, before all that is not begun.
+    /// Adds a pong, before every message that has not begun.
     pub(super) fn queue_pong(&mut self, payload: &[u8]) {
         let frame = QueuedBytes::control(PONG, payload);
         let queue = self.queue_mut();
@@ -89,17 +89,17 @@ impl Outgoing {
         self.queue_mut().push_back(QueuedBytes::control(PING, &[]));
     }
 
-    /// Adds a close, behind everything: nothing may follow it.
+    /// Adds a close, behind everything. Nothing may follow it.
     pub(super) fn queue_close(&mut self, payload: &[u8]) {
         self.queue_mut().push_back(QueuedBytes::control(CLOSE, payload));
     }
 
-    /// Whether a part has been written and a part has not.
+    /// `true` if a message is partly written.
     pub(super) fn is_begun(&self) -> bool {
         self.queue.as_ref().is_some_and(|queue| queue.begun)
     }
 
-    /// Bytes not written yet.
+    /// The bytes that are not written.
     pub(super) fn bytes(&self) -> usize {
         self.queue.as_ref().map_or(0, |queue| queue.bytes)
     }
@@ -126,7 +126,8 @@ impl Outgoing {
         Poll::Ready(Ok(()))
     }
 
-    /// Writes what is queued and then what is gathered, of which no more is copied than the stream does not take.
+    /// Writes the queued messages, and then the gathered pieces. Gathered pieces are copied only if the stream does not take
+    /// them.
     pub(super) fn poll_write_through<S: AsyncWrite + Unpin>(
         &mut self,
         gather: &Gather<'_>,
@@ -145,11 +146,11 @@ impl Outgoing {
             Poll::Pending => 0,
         };
         self.keep(gather, written);
-        // What is left waits for the stream.
+        // The rest waits for the stream.
         self.poll_write(stream, cx)
     }
 
-    /// Queues what is gathered but for the first bytes, which are written.
+    /// Queues the gathered pieces without the first `written` bytes.
     pub(super) fn keep(&mut self, gather: &Gather<'_>, written: usize) {
         for rest in gather.rest(written) {
             let queue = self.queue_mut();
@@ -201,7 +202,7 @@ const CLOSE: u8 = 0x88;
 /// RFC 6455, section 5.5.
 const CONTROL_BYTES: usize = 125;
 
-/// A control frame, whose content has at most 125 bytes.
+/// A control frame with at most 125 bytes of content.
 pub(super) fn control(first: u8, payload: &[u8]) -> Vec<u8> {
     let payload = payload.get(..payload.len().min(CONTROL_BYTES)).unwrap_or_default();
     let length = u8::try_from(payload.len()).unwrap_or_default();
@@ -225,7 +226,7 @@ impl QueuedBytes {
         }
     }
 
-    /// Takes `count` bytes off the front; there are more than that.
+    /// Removes `count` bytes from the front; there are more than that.
     fn advance(&mut self, count: usize) {
         match self {
             Self::Header(header) => header.advance(count),

@@ -1,4 +1,4 @@
-//! The boundary against a tungstenite client at the other end of a pipe that takes a few bytes at a time.
+//! The socket against a tungstenite client, over a pipe of a few bytes.
 
 use std::future::{Future, poll_fn};
 use std::task::{Context, Poll, Waker};
@@ -147,7 +147,7 @@ async fn a_pong_waits_for_the_batch_in_flight_and_for_nothing_else() {
     assert!(poll_once(|cx| socket.poll_flush(cx)).is_pending());
     assert!(socket.is_writing());
 
-    // A ping of six bytes of header and mask and one of content fits into the pipe.
+    // A ping with six bytes of header and mask and one byte of content fits into the pipe.
     client.send(Message::Ping("?".into())).await.unwrap();
     assert_eq!(receive(&mut socket).await, Ok(Incoming::Control));
     assert!(poll_once(|cx| socket.poll_receive(cx)).is_pending(), "nothing is read while a pong waits");
@@ -302,6 +302,6 @@ async fn what_was_read_behind_the_handshake_is_not_lost() {
 
 #[test]
 fn an_idle_connection_is_small() {
-    // Without the stream: pointers to what is under way, and a few marks.
+    // The size without the stream: a few pointers and flags.
     assert!(size_of::<Socket<()>>() <= 40, "{}", size_of::<Socket<()>>());
 }

@@ -1,4 +1,4 @@
-//! The stream below a connection, taken back from HTTP.
+//! The stream below a connection, detached from HTTP.
 
 use std::fmt;
 use std::io::{self, IoSlice};
@@ -16,38 +16,38 @@ use tokio::net::UnixStream;
 
 use crate::accept::Detach;
 
-/// The stream of a connection. Of [detached](Detach) streams nothing of HTTP stays behind.
+/// The stream of a connection. [Detached](Detach) streams keep no memory of HTTP.
 #[non_exhaustive]
 pub enum Transport {
-    /// TCP: what most connections have, in the least room.
+    /// TCP, the most common stream, in the least memory.
     Tcp(TcpStream),
     /// Every other stream.
     Boxed(Box<dyn Stream>),
 }
 
-/// A stream that a [`Transport`] may have.
+/// A stream for a [`Transport`].
 pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
 impl Transport {
-    /// A TCP connection. Bounds the bytes that the kernel takes and can't send yet.
+    /// A TCP connection. Bounds the bytes that the kernel buffers before it sends them.
     pub fn tcp(stream: TcpStream) -> Self {
         bound_unsent(&stream);
         Self::Tcp(stream)
     }
 
-    /// Another stream. Where TCP is below it, [`bound_unsent`](Self::bound_unsent) is to be called for that.
+    /// Another stream. If it is based on TCP, call [`bound_unsent`](Self::bound_unsent) for the TCP stream.
     pub fn boxed(stream: impl Stream + 'static) -> Self {
         Self::Boxed(Box::new(stream))
     }
 
-    /// Bounds the bytes that the kernel takes of a connection and can't send yet.
+    /// Bounds the bytes of a connection that the kernel buffers before it sends them.
     pub fn bound_unsent(stream: &TcpStream) {
         bound_unsent(stream);
     }
 
-    /// The stream below an upgraded connection, and what HTTP had read too much.
+    /// The stream below an upgraded connection, and the bytes that HTTP had read behind the request.
     pub(crate) fn from_upgraded(upgraded: Upgraded, detach: Option<Detach>) -> (Self, Bytes) {
         let detached = match detach {
             Some(detach) => detach(upgraded),
@@ -57,7 +57,7 @@ impl Transport {
             Ok(detached) => return detached,
             Err(upgraded) => upgraded,
         };
-        // As `axum::serve` has them.
+        // The types of `axum::serve`.
         let upgraded = match auto::upgrade::downcast::<TokioIo<TcpStream>>(upgraded) {
             Ok(parts) => return (Self::tcp(parts.io.into_inner()), parts.read_buf),
             Err(upgraded) => upgraded,
@@ -87,12 +87,12 @@ impl fmt::Debug for Transport {
     }
 }
 
-/// How much the kernel takes that it can't send yet. By itself it takes megabytes, in which what must not wait would
-/// stand behind what came before; a session's own queue is sorted by how urgent it is.
+/// The bytes that the kernel buffers before it sends them. By default it buffers megabytes, and urgent frames would wait behind
+/// them. A session's own queue is sorted by urgency.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const UNSENT_BYTES: u32 = 16 * 1024;
 
-/// Bounds what the kernel takes, where it can be told to. What is on its way and not acknowledged does not count.
+/// Bounds the kernel's buffer, if the platform supports it. Bytes on their way, without acknowledgement, do not count.
 fn bound_unsent(stream: &TcpStream) {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     if let Err(error) = socket2::SockRef::from(stream).set_tcp_notsent_lowat(UNSENT_BYTES) {
@@ -148,7 +148,7 @@ mod tests {
 
     const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: test\r\n\r\nearly";
 
-    /// An application that takes every connection over, with what came behind the request.
+    /// An application that takes over every connection, with the bytes behind the request.
     fn app(taken: mpsc::Sender<(Transport, Bytes)>) -> Router {
         Router::new().route(
             "/",

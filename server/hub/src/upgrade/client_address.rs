@@ -1,4 +1,4 @@
-//! Whose connection it is, also behind proxies.
+//! The address of a client, also behind proxies.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -9,9 +9,8 @@ use axum::http::{HeaderMap, HeaderValue, header};
 
 use crate::accept::Admission;
 
-/// A proxy, or a network of them, whose word about where a request comes from is taken: `10.0.0.5`, `10.0.0.0/8`,
-/// `fd00::/8`, or `unix` for whoever comes by a Unix socket. See
-/// [`Builder::trust_proxy`](crate::Builder::trust_proxy).
+/// A trusted proxy, or a network of them: `10.0.0.5`, `10.0.0.0/8`, `fd00::/8`, or `unix` for every peer on a Unix socket. The
+/// server believes its statement about the client's address. See [`Builder::trust_proxy`](crate::Builder::trust_proxy).
 ///
 /// ```
 /// # extern crate wirehub_hub as wirehub_server;
@@ -75,7 +74,7 @@ impl fmt::Display for TrustedProxy {
     }
 }
 
-/// A text that is no [`TrustedProxy`].
+/// The text is not a [`TrustedProxy`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TrustedProxyError;
 
@@ -93,14 +92,14 @@ impl std::error::Error for TrustedProxyError {}
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PeerAddress {
-    /// An IP address in its canonical form: an IPv4 address that came as an IPv6 one is an IPv4 address.
+    /// An IP address in its canonical form: an IPv4 address within IPv6 becomes an IPv4 address.
     Tcp(IpAddr),
     /// A Unix socket, which has no address.
     Unix,
 }
 
 impl PeerAddress {
-    /// As an [`Admission`] has it, or axum's listener with `into_make_service_with_connect_info`.
+    /// The peer of a request, from its [`Admission`] or from axum's `into_make_service_with_connect_info`.
     fn of(request: &Request) -> Option<Self> {
         let extensions = request.extensions();
         let told = || extensions.get::<ConnectInfo<SocketAddr>>().map(|info| Self::from(info.0));
@@ -108,14 +107,13 @@ impl PeerAddress {
     }
 }
 
-/// Where a request comes from: the other end of its connection or, if that is a trusted proxy, what the proxy says.
-/// Nothing where that is not to be known: by a Unix socket without a proxy.
+/// The client's address: the peer, or, if the peer is a trusted proxy, the address in the proxy's header. `None` if unknown,
+/// for a Unix socket without a proxy.
 pub(crate) fn client_address(request: &Request, proxies: &[TrustedProxy]) -> Option<IpAddr> {
     PeerAddress::of(request).and_then(|peer| address_of(peer, request.headers(), proxies))
 }
 
-/// The address that is charged with a connection, whatever it asks for: that of a trusted proxy is not, for it comes for
-/// others.
+/// The address that is charged with a connection. Trusted proxies are not charged, because they connect for others.
 pub(crate) fn charged_address(peer: PeerAddress, proxies: &[TrustedProxy]) -> Option<IpAddr> {
     match peer {
         PeerAddress::Tcp(address) if !proxies.iter().any(|proxy| proxy.covers(peer)) => Some(address),
@@ -123,14 +121,13 @@ pub(crate) fn charged_address(peer: PeerAddress, proxies: &[TrustedProxy]) -> Op
     }
 }
 
-/// Each proxy adds to the right of the header whom it was asked by. What stands left of the first that is not trusted can
-/// be written by anybody.
+/// Each proxy appends its own peer to the header. Entries to the left of the first untrusted one may be forged.
 fn address_of(peer: PeerAddress, headers: &HeaderMap, proxies: &[TrustedProxy]) -> Option<IpAddr> {
     let is_trusted = |peer| proxies.iter().any(|proxy| proxy.covers(peer));
     let mut peer = peer;
     let mut hops = headers.get_all(FORWARDED_FOR).iter().rev().flat_map(hops_from_the_right);
     while is_trusted(peer) {
-        // Words that are no address come from nobody who is known.
+        // An invalid entry has no address.
         let Some(Some(hop)) = hops.next() else { break };
         peer = PeerAddress::Tcp(hop);
     }
@@ -140,7 +137,7 @@ fn address_of(peer: PeerAddress, headers: &HeaderMap, proxies: &[TrustedProxy]) 
     }
 }
 
-/// Whether a proxy says that it asks for somebody else, be it trusted or not.
+/// `true` if a proxy claims to connect for another client, trusted or not.
 pub(crate) fn is_forwarded(headers: &HeaderMap) -> bool {
     headers.contains_key(FORWARDED_FOR) || headers.contains_key(header::FORWARDED)
 }
@@ -151,14 +148,14 @@ fn hops_from_the_right(value: &HeaderValue) -> impl Iterator<Item = Option<IpAdd
     value.to_str().unwrap_or("?").rsplit(',').map(|hop| parse_hop(hop.trim()))
 }
 
-/// An address, which some proxies write with its port.
+/// An address; some proxies add the port.
 fn parse_hop(text: &str) -> Option<IpAddr> {
     let bare = || text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text).parse().ok();
     let address = bare().or_else(|| text.parse().ok().map(|address: SocketAddr| address.ip()));
     address.map(|address: IpAddr| address.to_canonical())
 }
 
-/// What is counted as one: an IPv4 address, or the network of 64 bits that one customer has in IPv6.
+/// The unit of counting: an IPv4 address, or in IPv6 the network of 64 bits that one customer has.
 pub(crate) fn network_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),
@@ -220,17 +217,17 @@ mod tests {
             ("10.0.0.1", &["198.51.100.1"][..], "198.51.100.1"),
             ("unix", &["198.51.100.1"], "198.51.100.1"),
             ("::ffff:10.0.0.1", &["198.51.100.1"], "198.51.100.1"),
-            // What the client itself had written.
+            // An entry that the client itself had written.
             ("10.0.0.1", &["203.0.113.9, 198.51.100.1"], "198.51.100.1"),
             ("10.0.0.1", &["203.0.113.9, 198.51.100.1, 10.2.2.2,::1"], "198.51.100.1"),
-            // As some proxies add a header of their own.
+            // Some proxies add a header of their own.
             ("10.0.0.1", &["203.0.113.9", "198.51.100.1", "10.2.2.2"], "198.51.100.1"),
             // With a port.
             ("10.0.0.1", &["198.51.100.1:4711"], "198.51.100.1"),
             ("10.0.0.1", &["[2001:db8::1]:4711"], "2001:db8::1"),
             ("10.0.0.1", &["[2001:db8::1]"], "2001:db8::1"),
             ("10.0.0.1", &["::ffff:198.51.100.1"], "198.51.100.1"),
-            // Nothing is known beyond the proxy.
+            // The address beyond the proxy is unknown.
             ("10.0.0.1", &[], "10.0.0.1"),
             ("10.0.0.1", &["unknown"], "10.0.0.1"),
             ("10.0.0.1", &["198.51.100.1, unknown, 10.9.9.9"], "10.9.9.9"),

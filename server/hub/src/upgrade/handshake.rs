@@ -22,7 +22,7 @@ use crate::hub::connections::Connection;
 use crate::refusals::RefusalReason;
 use crate::socket::{Socket, Transport};
 
-/// A handshake that is in order.
+/// A valid handshake.
 pub(super) struct Handshake {
     accept: HeaderValue,
     upgrade: OnUpgrade,
@@ -35,12 +35,12 @@ pub(super) struct Handshake {
 pub(super) struct OpenConnection {
     _connection: Connection,
     _slot: Option<Slot>,
-    /// In a box: most connections have none.
+    /// Boxed, because most connections have none.
     _charged: Option<Box<AddressCharge>>,
 }
 
 impl Handshake {
-    /// Reads a request, takes what of it is needed, and refuses what is not in order.
+    /// Reads and checks a request.
     pub(super) fn read(request: &mut Request, hub: &Hub) -> Result<Self, HandshakeRefusal> {
         Self::try_read(request, hub).map_err(|refusal| refusal.recorded(request, hub))
     }
@@ -57,7 +57,7 @@ impl Handshake {
         let upgrade = request.extensions_mut().remove::<OnUpgrade>().ok_or(HandshakeRefusal::NoUpgrade)?;
         let admission = request.extensions().get::<Admission>().cloned();
         let charged = match address {
-            // A connection that its address is charged with is charged once.
+            // A connection is charged to its address only once.
             Some(address) if admission.as_ref().is_some_and(Admission::has_charge) => {
                 hub.addresses().upgrade(address, live.addresses, Instant::now()).map(|()| None)
             }
@@ -65,7 +65,7 @@ impl Handshake {
             None => Ok(None),
         };
         let charged = charged.map_err(HandshakeRefusal::Address)?.map(Box::new);
-        // The last thing: where it is refused the connection goes on, and keeps its place.
+        // This is the last step: if an earlier one fails, the HTTP connection continues and keeps its slot.
         let detach = admission.as_ref().map(Admission::detach);
         let (slot, held) = admission.and_then(|admission| admission.take_slot()).unzip();
         let charged = charged.or(held.flatten());
@@ -73,12 +73,12 @@ impl Handshake {
         Ok(Self { accept, upgrade, detach, address, open })
     }
 
-    /// Where it comes from, if that is to be known.
+    /// The client's address, if known.
     pub(super) fn address(&self) -> Option<IpAddr> {
         self.address
     }
 
-    /// The answer that accepts.
+    /// The response that accepts the handshake.
     pub(super) fn response(&self, protocol: Option<&'static str>) -> Response {
         let mut response = StatusCode::SWITCHING_PROTOCOLS.into_response();
         let headers = response.headers_mut();
@@ -91,34 +91,34 @@ impl Handshake {
         response
     }
 
-    /// Takes the stream back when the answer is sent; none where the client has gone meanwhile.
+    /// Takes over the stream after the response is sent; `None` if the client has gone meanwhile.
     pub(super) async fn finish(self, message_bytes: u32) -> Option<(Socket<Transport>, OpenConnection)> {
         let (transport, leftover) = Transport::from_upgraded(self.upgrade.await.ok()?, self.detach);
         Some((Socket::new(transport, &leftover, message_bytes), self.open))
     }
 }
 
-/// Marks an answer that refuses a handshake and was counted.
+/// Marks a response that refuses a handshake, and that is counted.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RefusedHandshake;
 
-/// Whether a request asks for a WebSocket.
+/// Returns `true` if a request asks for a WebSocket.
 pub(crate) fn asks_for_websocket(headers: &HeaderMap) -> bool {
     has_token(headers, &header::UPGRADE, "websocket")
 }
 
-/// Why a handshake is refused.
+/// The reason why a handshake is refused.
 #[derive(Debug)]
 pub(super) enum HandshakeRefusal {
-    /// It is not clear whom the request is for.
+    /// The server's name is missing or ambiguous.
     Host(BadHost),
-    /// Only GET begins a WebSocket.
+    /// Only GET starts a WebSocket.
     Method,
-    /// An ordinary request.
+    /// An ordinary HTTP request.
     NotWebSocket,
-    /// Another version than 13.
+    /// A version other than 13.
     Version,
-    /// `Sec-WebSocket-Key` is not there once, or is not 16 bytes in base64.
+    /// `Sec-WebSocket-Key` is missing or repeated, or is not 16 bytes in base64.
     Key,
     /// A page of a foreign origin.
     Origin(String),
@@ -126,13 +126,13 @@ pub(super) enum HandshakeRefusal {
     /// The HTTP server can't hand the connection over.
     NoUpgrade,
     Stopping,
-    /// There is too much from the client's address.
+    /// Too many connections or handshakes from the client's address.
     Address(TooMany),
     Entropy(getrandom::Error),
 }
 
 impl HandshakeRefusal {
-    /// Counts it, and tells the log.
+    /// Counts and logs the refusal.
     pub(super) fn recorded(self, request: &Request, hub: &Hub) -> Self {
         let refusals = hub.counters().refusals();
         hub.counters().refused(self.status());
@@ -183,7 +183,7 @@ impl HandshakeRefusal {
         }
     }
 
-    /// The header that says in a machine's words what would be right.
+    /// The header that names the solution for programs.
     fn hint(&self) -> Option<(HeaderName, HeaderValue)> {
         match self {
             Self::Method => Some((header::ALLOW, HeaderValue::from_static("GET"))),
@@ -192,7 +192,7 @@ impl HandshakeRefusal {
             Self::Stopping | Self::Address(TooMany::Handshakes) => {
                 Some((header::RETRY_AFTER, HeaderValue::from_static("1")))
             }
-            // It depends on when others end.
+            // It depends on the end of other connections.
             Self::Address(TooMany::Connections) => {
                 Some((header::RETRY_AFTER, HeaderValue::from_static("10")))
             }
@@ -242,7 +242,7 @@ impl IntoResponse for HandshakeRefusal {
     }
 }
 
-/// Checks the request, and gives the value for `Sec-WebSocket-Accept`.
+/// Checks the request, and returns the value of `Sec-WebSocket-Accept`.
 fn accept_key(
     method: &Method,
     version: Version,
@@ -267,16 +267,16 @@ fn accept_key(
     HeaderValue::from_str(&BASE64.encode(digest)).map_err(|_| HandshakeRefusal::Key)
 }
 
-/// What a server adds to the key, to show that it means WebSocket (RFC 6455, section 1.3).
+/// The suffix that proves that the server speaks WebSocket (RFC 6455, section 1.3).
 const KEY_SUFFIX: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
-/// Whether a comma-separated header has this token, in upper or lower case.
+/// `true` if a comma-separated header has this token, in upper or lower case.
 fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
     let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
     values.flat_map(|value| value.split(',')).any(|part| part.trim().eq_ignore_ascii_case(token))
 }
 
-/// The value of a header that stands once.
+/// The value of a header that is present exactly once.
 fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     let mut values = headers.get_all(name).iter();
     let value = values.next()?.to_str().ok()?.trim();

@@ -1,4 +1,5 @@
-//! `Host`: once, and the name of a host (RFC 9112, section 3.2). What is before the server may have gone by the other one.
+//! The `Host` header: exactly one, with a valid name (RFC 9112, section 3.2). With two, a proxy before the server might have
+//! used the other one.
 
 use std::fmt;
 
@@ -10,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BadHost;
 
-/// Checks that a request names its server once (RFC 9112, section 3.2).
+/// Checks that a request names its server exactly once (RFC 9112, section 3.2).
 ///
 /// # Errors
 /// `Host` is missing, repeated or invalid.
@@ -24,7 +25,7 @@ pub fn check_host(version: Version, headers: &HeaderMap) -> Result<(), BadHost> 
     if is_good { Ok(()) } else { Err(BadHost) }
 }
 
-/// Whether this is a name or an address, and perhaps a port.
+/// `true` for a name or an address, optionally with a port.
 fn is_host(text: &str) -> bool {
     let Ok(authority) = text.parse::<Authority>() else { return false };
     let Some(port) = text.strip_prefix(authority.host()) else { return false };
@@ -32,7 +33,7 @@ fn is_host(text: &str) -> bool {
         Some(number) => number.is_empty() || number.parse::<u16>().is_ok(),
         None => port.is_empty(),
     };
-    // Of a list of hosts, which a proxy may make of two headers, it is no more clear which is meant than of the two.
+    // A proxy may join two headers into a list of hosts. A list is as ambiguous as two headers.
     let is_name = |name: &str| {
         !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~%".contains(&byte))
     };

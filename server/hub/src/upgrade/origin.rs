@@ -1,5 +1,5 @@
-//! Which pages may connect. A browser lets any page open a WebSocket to any server, and names the page's origin:
-//! it is for the server to refuse.
+//! The origins of pages that may connect. A browser lets any page open a WebSocket to any server, and sends the page's origin:
+//! the server has to refuse.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -8,15 +8,15 @@ use std::str::FromStr;
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, header};
 
-/// An origin that pages may connect from:
+/// An origin from which pages may connect:
 ///
-/// - `https://a.example`, `http://127.0.0.1:5173`: this one alone;
-/// - `https://*.a.example`, `https://*.a.example:8443`: all names below `a.example`, of one label or more (`x.a.example`,
-///   `x.y.a.example`), and not `a.example` itself;
+/// - `https://a.example`, `http://127.0.0.1:5173`: only this origin;
+/// - `https://*.a.example`, `https://*.a.example:8443`: all names below `a.example`, with one label or more (`x.a.example`,
+///   `x.y.a.example`), but not `a.example` itself;
 /// - `http://localhost:*`: all ports;
 /// - `chrome-extension://ID`, `vscode-webview://ID`, `capacitor://localhost`: a browser's extension, or an application that
-///   shows pages of its own;
-/// - `*`: all pages there are.
+///   shows its own pages;
+/// - `*`: every page.
 ///
 /// A `*` anywhere else is refused.
 ///
@@ -106,7 +106,7 @@ impl fmt::Display for Origin {
     }
 }
 
-/// A text that is no [`Origin`].
+/// The text is not an [`Origin`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OriginError {
     has_wildcard: bool,
@@ -131,7 +131,7 @@ impl fmt::Display for OriginError {
 
 impl std::error::Error for OriginError {}
 
-/// The origins beside the server's own.
+/// The allowed origins in addition to the server's own.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Origins(Vec<Origin>);
 
@@ -140,14 +140,14 @@ impl Origins {
         self.0.push(origin);
     }
 
-    /// Whether a request may open a WebSocket, by its headers. `is_from_here` says that it comes from this machine, and not
-    /// for somebody else: from a page then that knows the server by one of the machine's own names. Under any other name it
-    /// is a page of somebody who has that name point here, and has no business with what the user runs (DNS rebinding).
+    /// Checks the origin of a request for a WebSocket. `is_from_here` is `true` for a request from this machine itself. In that
+    /// case the page must use one of the machine's own names. Under any other name the page may belong to a stranger whose name
+    /// points to this machine (DNS rebinding), and must not reach the user's programs.
     ///
     /// # Errors
-    /// Says what to do about it.
+    /// A message with the solution.
     pub(crate) fn check(&self, headers: &HeaderMap, is_from_here: bool) -> Result<(), String> {
-        // Only browsers name an origin, and they always do.
+        // Browsers always send an origin, and only they do.
         let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) };
         let text = origin.to_str().unwrap_or_default();
         let page = OriginAddress::parse(text);
@@ -185,7 +185,7 @@ impl Origins {
     }
 }
 
-/// An origin as a browser names it, in lower case; the port is left out where it is the scheme's own.
+/// An origin in the form of browsers: in lower case, and without the default port of its scheme.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct OriginAddress {
     scheme: String,
@@ -201,7 +201,7 @@ impl OriginAddress {
         let is_good = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
         let is_plain =
             scheme.starts_with(|first: char| first.is_ascii_alphabetic()) && scheme.bytes().all(is_good);
-        // No origin begins with a port, and one with a star could not be told from those that it stands for.
+        // No origin begins with a port. An origin with a star would be confused with a pattern.
         let has_host = !authority.host().is_empty() && !authority.host().contains('*');
         if !is_plain || !has_host || authority.as_str().contains('@') {
             return None;
@@ -211,7 +211,7 @@ impl OriginAddress {
         Some(Self { host: authority.host().to_ascii_lowercase(), port, scheme })
     }
 
-    /// What has such an origin.
+    /// The kind of program with such an origin.
     fn kind(&self) -> &'static str {
         match &*self.scheme {
             "http" | "https" => "pages of",
@@ -220,7 +220,7 @@ impl OriginAddress {
         }
     }
 
-    /// Whether all names below the host may belong to one: not those below an address, or a domain as `com`.
+    /// `true` if all names below the host may belong to one owner. This excludes addresses, and domains such as `com`.
     fn has_names_below(&self) -> bool {
         let mut labels = self.host.split('.');
         let is_name = self.host.parse::<IpAddr>().is_err() && !self.host.contains('[');
@@ -229,16 +229,16 @@ impl OriginAddress {
             && (self.host == "localhost" || labels.nth(1).is_some())
     }
 
-    /// Whether the host is an address, or a name that always means the machine it is used on (RFC 6761, section 6.3).
+    /// `true` if the host is an address, or a name that always means the local machine (RFC 6761, section 6.3).
     fn is_of_this_machine(&self) -> bool {
         let bare = self.host.trim_start_matches('[').trim_end_matches(']');
         bare.parse::<IpAddr>().is_ok() || bare == "localhost" || bare.ends_with(".localhost")
     }
 
-    /// Whether this is the origin of the server itself, by the name that the browser knows the server by. The scheme
-    /// may be another: a proxy before the server may speak TLS.
+    /// `true` if this is the server's own origin, by the name that the browser uses for the server. The scheme may differ,
+    /// because a proxy before the server may speak TLS.
     fn is_of_host(&self, headers: &HeaderMap) -> bool {
-        // An extension, or an application that shows pages of its own, is not what the server has served.
+        // The server has not served an extension, or an application with its own pages.
         if default_port(&self.scheme).is_none() {
             return false;
         }
@@ -250,11 +250,11 @@ impl OriginAddress {
     }
 }
 
-/// The port, if there is one; `None` altogether where it is no number.
+/// The port, if present; the outer `None` if it is not a number.
 fn port(authority: &Authority) -> Option<Option<u16>> {
     let behind_host = authority.as_str().strip_prefix(authority.host())?;
     match behind_host.strip_prefix(':') {
-        // A sign before it is a number's, and no port's.
+        // A number may have a sign, a port may not.
         Some(number) if number.bytes().all(|byte| byte.is_ascii_digit()) => number.parse().ok().map(Some),
         Some(_) => None,
         None => behind_host.is_empty().then_some(None),
@@ -387,7 +387,7 @@ mod tests {
             );
             assert!(check(&[origin], "x", &format!("{origin}z")).is_err(), "{origin}");
         }
-        // One that has the server's own name is still not the server.
+        // The server's own name does not make it the server.
         assert!(check(&[], "localhost", "capacitor://localhost").is_err());
         assert!(check_from(true, &[], "localhost", "tauri://localhost").is_err());
         let words = check(&[], "x", "chrome-extension://abc").unwrap_err();

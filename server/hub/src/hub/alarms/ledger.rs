@@ -17,7 +17,7 @@ use crate::hub::sessions::Peer;
 use crate::unix_time::milliseconds;
 
 pub(super) struct Ledger {
-    /// How many had been raised before.
+    /// The number of alarms before this one.
     pub(super) number: u64,
     channel: ChannelName,
     payload: Payload,
@@ -27,40 +27,40 @@ pub(super) struct Ledger {
     pub(super) is_withdrawn: bool,
     pub(super) is_for_all: bool,
     recipients: IndexMap<Recipient, RecipientEntry>,
-    /// How many recipients there have been in the ledger.
+    /// The number of recipients that were ever listed.
     added: u64,
-    /// How many have got so far, also of those that the ledger has let go.
+    /// The number of recipients for each progress, including forgotten ones.
     counts: ProgressCounts,
-    /// How many are counted and not listed any more.
+    /// The number of recipients that are counted but not listed any more.
     departed: usize,
-    /// How many times it was sent to others than those that there is room for.
+    /// How often the alarm was sent to recipients without room in the ledger.
     pub(super) unlisted: usize,
-    /// How many of the recipients have no name, and with how many those that have gone are looked for.
+    /// The number of anonymous recipients, and the number at which absent ones are searched next.
     anonymous: usize,
     next_search_at: usize,
-    /// About how many it takes.
+    /// Its approximate size.
     pub(super) bytes: usize,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Recipient {
     User(Arc<str>),
-    /// An anonymous client that is known again when it comes back.
+    /// An anonymous client that is recognized when it comes back.
     Client(NonZeroU64),
     /// An anonymous session.
     Session(SessionId),
 }
 
 struct RecipientEntry {
-    /// How many there were before.
+    /// The number of recipients before this one.
     number: u64,
     progress: AlarmProgress,
     since: SystemTime,
-    /// The last sessions that it went to.
+    /// The last sessions to which it was sent.
     sessions: Vec<SessionId>,
 }
 
-/// How many recipients have got how far.
+/// The number of recipients for each progress.
 #[derive(Default)]
 struct ProgressCounts {
     waiting: usize,
@@ -102,12 +102,12 @@ impl Ledger {
         !self.is_withdrawn && now < self.ends
     }
 
-    /// How many recipients are listed.
+    /// The number of listed recipients.
     pub(super) fn listed(&self) -> usize {
         self.recipients.len()
     }
 
-    /// Adds somebody who is not connected yet.
+    /// Adds a recipient that is not connected yet.
     pub(super) fn add(&mut self, recipient: Recipient) {
         if self.recipients.contains_key(&recipient) {
             return;
@@ -122,7 +122,7 @@ impl Ledger {
         self.recipients.insert(recipient, entry);
     }
 
-    /// Whether the alarm has to go to a session, and notes that it does, as far as the ledger takes no more than so many bytes.
+    /// Returns `true` if the alarm has to be sent to a session, and notes it in the ledger if there is room.
     pub(super) fn note_sent(&mut self, peer: &Peer, room: usize) -> bool {
         let recipient = Recipient::of(peer);
         if !self.recipients.contains_key(&recipient) {
@@ -149,7 +149,7 @@ impl Ledger {
         true
     }
 
-    /// How far it has got with the user of a session.
+    /// The progress of a session's user.
     pub(super) fn progress_of(&self, peer: &Peer) -> Option<AlarmProgress> {
         self.recipients.get(&Recipient::of(peer)).map(|entry| entry.progress)
     }
@@ -158,7 +158,7 @@ impl Ledger {
         self.progress_of(peer).is_some_and(|progress| progress > AlarmProgress::Waiting)
     }
 
-    /// The user of a session has got so far. Gives the other sessions that need not show the alarm any more.
+    /// Sets the progress of a session's user. Returns the other sessions that need not show the alarm any more.
     pub(super) fn advance(&mut self, peer: &Peer, progress: AlarmProgress) -> Vec<SessionId> {
         let Some(entry) = self.recipients.get_mut(&Recipient::of(peer)) else { return Vec::new() };
         self.counts.change(entry, progress);
@@ -171,9 +171,9 @@ impl Ledger {
         others
     }
 
-    /// Forgets those without a name whose sessions have gone, where there are twice as many as the last time: what many
-    /// reconnects leave behind is no more than those who are there. An acknowledgement counts on; and it is not asked for
-    /// again of the last clients who gave one.
+    /// Forgets anonymous recipients without a session, each time when their number has doubled. So reconnects do not make the
+    /// ledger grow beyond the present clients. Their acknowledgements stay counted, and the last absent clients that
+    /// acknowledged are not asked again.
     pub(super) fn forget_absent(&mut self, is_there: impl Fn(SessionId) -> bool) {
         if self.anonymous < self.next_search_at {
             return;
@@ -210,7 +210,7 @@ impl Ledger {
         self.next_search_at = self.anonymous.saturating_mul(2).max(FEW);
     }
 
-    /// Lets go of all recipients. What is counted stays.
+    /// Forgets all recipients. Their counts stay.
     pub(super) fn forget_recipients(&mut self) {
         let recipients = std::mem::take(&mut self.recipients);
         self.departed = self.departed.saturating_add(recipients.len());
@@ -233,7 +233,7 @@ impl Ledger {
         ServerFrame::Push(Push::Alarm(Box::new(alarm)))
     }
 
-    /// What there is to know of it, but the recipients.
+    /// The report without the recipients.
     pub(super) fn report(&self, id: &str) -> AlarmReport {
         let state = match (self.is_withdrawn, self.is_active(Instant::now())) {
             (true, _) => AlarmState::Withdrawn,
@@ -288,7 +288,7 @@ impl Recipient {
         !matches!(self, Self::User(_))
     }
 
-    /// About how many bytes such a recipient takes.
+    /// The approximate size of such a recipient.
     fn bytes(&self) -> usize {
         match self {
             Self::User(user) => RECIPIENT_BYTES.saturating_add(user.len()),
@@ -307,7 +307,7 @@ impl ProgressCounts {
         }
     }
 
-    /// A recipient has got so far now.
+    /// Moves a recipient to another progress.
     fn change(&mut self, entry: &mut RecipientEntry, progress: AlarmProgress) {
         *self.of(entry.progress) = subtract(*self.of(entry.progress), 1);
         *self.of(progress) = self.of(progress).saturating_add(1);
@@ -315,16 +315,16 @@ impl ProgressCounts {
     }
 }
 
-/// How many sessions of one user hear that another one has acknowledged.
+/// The maximum number of sessions of one user that are notified of an acknowledgement.
 const MAX_SESSIONS: usize = 16;
 
-/// So many without a name are not worth looking through.
+/// So few anonymous recipients are not worth a search.
 const FEW: usize = 64;
 
-/// Of how many anonymous clients that have acknowledged an alarm, and are not there, it is known.
+/// The maximum number of absent anonymous clients whose acknowledgement is remembered.
 const MAX_ABSENT: usize = 10_000;
 
-/// About how much a ledger takes by itself, and a recipient beside its name: with a few sessions, and what the allocator and the
-/// tables take.
+/// The approximate size of an empty ledger, and of a recipient without its name but with a few sessions, with the overhead of
+/// the allocator and the tables.
 const LEDGER_BYTES: usize = 512;
 const RECIPIENT_BYTES: usize = 192;

@@ -27,7 +27,8 @@ impl Subject {
         self.alarms.raise(&self.sessions, (channel, payload), audience, TTL, BOUND)
     }
 
-    /// A session that connects, of a user or of an anonymous client of that name, and whether it is sent something.
+    /// Connects a session of a user, or of an anonymous client with this instance name. Returns `true` if it received
+    /// something.
     fn connect(&self, user: &str, instance: &str) -> (Arc<Peer>, bool) {
         let mailbox = Mailbox::new(1 << 20);
         let peer = Arc::new(Peer::new(SessionId::random().unwrap(), Codec::Protobuf, None, mailbox));
@@ -73,7 +74,7 @@ async fn the_reconnect_of_an_anonymous_client_does_not_take_its_acknowledgement_
     let (other, is_sent) = subject.connect("", "secret of another");
     assert!(is_sent);
     assert_eq!(subject.counts(&id), [0, 1, 0, 1, 2]);
-    // Of a user the name counts, whatever its client calls itself.
+    // For a user only the name counts, not the instance.
     subject.connect("ann", "secret of one");
     assert_eq!(subject.counts(&id), [0, 2, 0, 1, 3]);
     drop(other);
@@ -118,7 +119,7 @@ async fn all_ledgers_together_are_bounded_in_bytes() {
     assert_eq!(refused, AlarmRefusal::NoRoom);
     let bytes = subject.alarms.bytes();
     assert!((BOUND - 110_000..=BOUND).contains(&bytes), "{bytes}");
-    // What is over makes room, the oldest first.
+    // Ended alarms make room, the oldest first.
     assert!(subject.alarms.withdraw(&subject.sessions, &raised[1]));
     assert!(subject.raise(users(0..500), 1000).is_ok());
     assert!(subject.alarms.report(&raised[1]).is_none() && subject.alarms.report(&raised[0]).is_some());

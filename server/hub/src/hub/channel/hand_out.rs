@@ -12,13 +12,13 @@ use crate::hub::segment::{Row, Run, Segment};
 use crate::hub::shared_frame::SharedFrame;
 use crate::namespace::Overflow;
 
-/// Frames for the same audience, in a row.
+/// A row of frames for one audience that waits to be handed out.
 pub(super) struct PendingRow {
     pub(super) audience: FrameAudience,
-    /// How many frames there were before.
+    /// The number of the channel's frames before the row.
     pub(super) first: u64,
     pub(super) frames: u32,
-    /// The offset of the first one, where they have offsets; those of the others follow.
+    /// The offset of the first frame, if frames have offsets; the others follow without gaps.
     pub(super) offset: u64,
     pub(super) rows: Rows,
 }
@@ -26,7 +26,7 @@ pub(super) struct PendingRow {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum FrameAudience {
     All,
-    /// Those who are told who comes and goes.
+    /// The subscribers that are notified of joins and leaves.
     MemberObservers,
 }
 
@@ -37,21 +37,21 @@ pub(super) enum Rows {
 
 pub(super) const CODECS: usize = 2;
 
-/// So many subscribers are served at once by whoever publishes; for more a task is cheaper than what it saves.
+/// Up to this many subscribers are served by the publisher itself. For more, a task is cheaper than the wait.
 const DIRECT_SUBSCRIBERS: usize = 16;
 
-/// How many subscribers are served before they, and others, have their turn. No more than a worker of the runtime keeps in its
-/// own queue, and few enough that what was touched in serving them is still near when their tasks write.
+/// The number of subscribers that are served before other tasks run. It is no more than a worker's own queue holds, and small
+/// enough that the touched memory is still in the cache when their tasks write.
 const HAND_OUT_PIECE: usize = 128;
 
-/// How many bytes may wait to be handed out; beyond, whoever publishes hands them out.
+/// The bytes that may wait to be handed out. Beyond it, the publisher itself hands them out.
 const BACKLOG_BYTES: usize = 1024 * 1024;
 
-/// A row has no more bytes, unless a single frame has: so a queue that holds its last frame holds on to no more than that.
+/// The maximum bytes of a row with several frames. So a queue with its last frame holds on to no more memory than this.
 const ROW_BYTES: usize = 64 * 1024;
 
 impl Channel {
-    /// Writes a frame into the row, and sees to it that it is handed out.
+    /// Writes a frame into the row, and schedules the hand-out.
     pub(super) fn append(
         self: &Arc<Self>,
         state: &mut ChannelState,
@@ -87,7 +87,7 @@ impl Channel {
             return;
         }
         if state.backlog() > BACKLOG_BYTES {
-            // A publisher that is faster than the hand-out hands out as much as it adds.
+            // A publisher that is faster than the task hands out as much as it adds.
             let first = state.pending_rows.front().map_or(0, PendingRow::bytes);
             let share = come.saturating_mul(state.places.len()).checked_div(first).unwrap_or_default();
             self.hand_out(state, share.max(HAND_OUT_PIECE));
@@ -103,14 +103,14 @@ impl Channel {
         }
     }
 
-    /// Hands all that there is to all subscribers.
+    /// Hands out every row to every subscriber.
     fn hand_all_out(&self, state: &mut ChannelState) {
         while !state.pending_rows.is_empty() {
             self.hand_out(state, usize::MAX);
         }
     }
 
-    /// Hands the first batch to so many more subscribers.
+    /// Hands out the first row to the next `most` subscribers.
     fn hand_out(&self, state: &mut ChannelState, most: usize) {
         let ChannelState { places, pending_rows, cursor, .. } = state;
         let Some(batch) = pending_rows.front_mut() else { return };
@@ -129,7 +129,7 @@ impl Channel {
         }
     }
 
-    /// Hands a batch to a subscriber, as far as it is for it. Says how many frames went into its queue.
+    /// Queues the frames of a row that are for this subscriber. Returns the number of queued frames.
     fn hand(&self, batch: &PendingRow, subscriber: &mut Subscriber) -> usize {
         let Subscriber { peer, served, options } = subscriber;
         let mut from = served.saturating_sub(batch.first);
@@ -169,7 +169,7 @@ impl Channel {
         if is_queued { frames } else { 0 }
     }
 
-    /// Hands a subscriber all that is there for it, before the others' turn.
+    /// Queues every pending frame for one subscriber, before its turn.
     pub(super) fn catch_up_queue(&self, state: &mut ChannelState, place: Place) {
         let frames = state.frames;
         let is_behind = place.0 as usize >= state.cursor;
@@ -188,16 +188,16 @@ impl Channel {
 }
 
 impl ChannelState {
-    /// How many bytes wait to be handed out.
+    /// The bytes that wait to be handed out.
     fn backlog(&self) -> usize {
         self.pending_rows.iter().map(PendingRow::bytes).fold(0, usize::saturating_add)
     }
 }
 
-/// Hands out what is published, piece by piece, until there is nothing more.
+/// Hands out the rows, piece by piece, until there are none.
 ///
-/// It goes behind all other tasks after each piece, and at first: so those who were served have written before the next row
-/// begins, in which everything goes that is published meanwhile.
+/// The task runs behind all other tasks, at first and after each piece. So the served sessions have written before the next row
+/// begins, and all new publications are in that row.
 async fn hand_out_all(channel: Arc<Channel>) {
     loop {
         go_behind_others().await;
@@ -210,8 +210,8 @@ async fn hand_out_all(channel: Arc<Channel>) {
     }
 }
 
-/// Lets those tasks run that are woken already. What [`yield_now`](tokio::task::yield_now) lets run is what comes from the
-/// system; then its task is the first of all.
+/// Lets the tasks run that are woken already. [`yield_now`](tokio::task::yield_now) would only let events of the system run,
+/// and then this task before the others.
 async fn go_behind_others() {
     let mut has_gone = false;
     poll_fn(|cx| {
@@ -231,7 +231,7 @@ pub(super) fn close(pending_rows: &mut VecDeque<PendingRow>) {
 }
 
 impl PendingRow {
-    /// Whether another frame can go into its row.
+    /// `true` if another frame may go into the row.
     fn takes(&self, audience: FrameAudience, offset: u64) -> bool {
         let follows = match self.offset {
             0 => offset == 0,

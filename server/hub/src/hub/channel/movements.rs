@@ -1,7 +1,7 @@
-//! How a channel's subscribers are told who comes and goes.
+//! Joins and leaves: notifications for a channel's subscribers.
 //!
-//! That is never why one of them ends: where a queue has no room to spare it is left out, and when there is room again the client is
-//! told so, and asks anew who is there.
+//! They never end a session. If a queue has no room to spare they are left out. When there is room again the client is
+//! notified, and requests the list of members anew.
 
 use std::sync::{Arc, Weak};
 
@@ -17,7 +17,7 @@ use crate::hub::sessions::Peer;
 use crate::hub::shared_frame::SharedFrame;
 
 impl Channel {
-    /// Tells those who see who comes and goes, now or together with others.
+    /// Notifies the subscribers of a join or leave, now or later together with others.
     pub(super) fn notify_move(self: &Arc<Self>, state: &mut ChannelState, movement: MemberMove) {
         let Some(members) = &mut state.members else { return };
         if let Some(movement) = members.queued.send_or_queue(movement, Instant::now()) {
@@ -28,7 +28,7 @@ impl Channel {
 
     fn notify_now(self: &Arc<Self>, state: &mut ChannelState, MemberMove { member, place }: MemberMove) {
         let is_join = place.is_some();
-        // Nobody is told of their own session.
+        // A session is not notified of its own join.
         if let Some(place) = place
             && state.subscriber(place).is_some_and(|own| own.peer.id.to_string() == member.session)
         {
@@ -43,7 +43,7 @@ impl Channel {
         self.append(state, FrameAudience::MemberObservers, 0, &mut SharedFrame::new(ServerFrame::Push(push)));
     }
 
-    /// Has somebody look after what was not told at once, and after those for whom there was no room.
+    /// Schedules the notifications that have to wait, and those without room.
     fn schedule_queued(self: &Arc<Self>, state: &mut ChannelState) {
         let runtime = state.runtime.clone();
         let Some(members) = &mut state.members else { return };
@@ -55,7 +55,7 @@ impl Channel {
             runtime.spawn(notify_queued(Arc::downgrade(self)));
             return;
         }
-        // Nobody is there who could do it later.
+        // Without a runtime there is no later.
         while let Some(members) = &mut state.members
             && !members.queued.is_empty()
         {
@@ -65,7 +65,7 @@ impl Channel {
         }
     }
 
-    /// Tells what has waited. Says whether there may be more to tell.
+    /// Sends waiting notifications. Returns `true` if there may be more.
     fn notify_queued(self: &Arc<Self>) -> bool {
         let mut state = self.state.lock();
         let Some(members) = &mut state.members else { return false };
@@ -78,7 +78,8 @@ impl Channel {
         members.queued.is_scheduled
     }
 
-    /// Tells those for whom there was no room that they have to ask who is there. Says whether there was room for all of them now.
+    /// Notifies the subscribers with left out notifications that their list of members is incomplete. Returns `true` if there
+    /// was room for all of them.
     fn notify_incomplete(&self, state: &mut ChannelState) -> bool {
         let nobody = self.movement(Member::default());
         let mut frame = SharedFrame::new(ServerFrame::Push(Push::Leave(nobody)));
@@ -95,7 +96,7 @@ impl Channel {
         are_all_told
     }
 
-    /// Hands moves to a subscriber, if it is told of them and has room for them.
+    /// Queues joins and leaves for a subscriber, if it observes them and has room.
     pub(super) fn hand_out_moves(
         &self,
         batch: &PendingRow,
@@ -113,9 +114,9 @@ impl Channel {
         }
     }
 
-    /// Has those told whose grace passes, if nobody does that already.
+    /// Schedules the leaves of members whose grace passes, unless they are scheduled already.
     pub(super) fn schedule_leaves(self: &Arc<Self>, members: &mut Members) {
-        // Outside of a runtime, where sessions end with it, there is nobody left to be told.
+        // Without a runtime the sessions end too, so there is no subscriber to notify.
         if let (false, Some(_), Ok(runtime)) =
             (members.is_scheduled, members.next_expiry(), Handle::try_current())
         {
@@ -124,7 +125,7 @@ impl Channel {
         }
     }
 
-    /// Tells who has left for good. Gives the next moment to look again; none where nobody is leaving.
+    /// Notifies the subscribers of members whose grace has passed. Returns the time of the next one; `None` if there is none.
     fn notify_leaves(self: &Arc<Self>) -> Option<Instant> {
         let mut state = self.state.lock();
         let members = state.members.as_mut()?;
@@ -142,14 +143,14 @@ impl Channel {
     }
 }
 
-/// Waits until graces pass, as long as somebody is leaving and the channel is there.
+/// Waits for the end of graces, as long as there are any and the channel exists.
 async fn notify_leaves(channel: Weak<Channel>) {
     while let Some(next) = channel.upgrade().and_then(|channel| channel.notify_leaves()) {
         sleep_until(next).await;
     }
 }
 
-/// Tells what has waited, as long as there may be something.
+/// Sends waiting notifications, as long as there may be any.
 async fn notify_queued(channel: Weak<Channel>) {
     loop {
         sleep(NOTIFY_INTERVAL).await;

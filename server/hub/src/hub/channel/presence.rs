@@ -1,4 +1,4 @@
-//! PresentMember is in a channel.
+//! Presence: the members of a channel.
 
 use std::cmp::Ordering;
 use std::collections::{BinaryHeap, HashSet};
@@ -14,16 +14,16 @@ use crate::hub::SessionId;
 pub struct MemberPage {
     /// The members, in the order of their sessions.
     pub members: Vec<Member>,
-    /// Whether there are more behind the last of them.
+    /// `true` if there are more behind the last of them.
     pub more: bool,
 }
 
 impl Channel {
-    /// PresentMember is in the channel: the sessions that are subscribed, and the last ones of users whose leaving is not told yet. At most
-    /// so many, and those behind a session.
+    /// The members of the channel: the subscribed sessions, and the last sessions of users whose leave is still pending. At
+    /// most `most` of them, behind the session `after`.
     pub(crate) fn members(&self, after: Option<SessionId>, most: usize) -> MemberPage {
         let state = self.state.lock();
-        // The first ones, the last of them on top.
+        // The first ones, with the last of them on top.
         let mut first = BinaryHeap::new();
         let mut more = false;
         let mut add = |id: SessionId, who| {
@@ -51,7 +51,7 @@ impl Channel {
         MemberPage { members: shown.collect(), more }
     }
 
-    /// How many sessions and how many users are in the channel.
+    /// The number of sessions and the number of users in the channel.
     pub(crate) fn counts(&self) -> (usize, usize) {
         let state = self.state.lock();
         let (mut users, mut anonymous) = (HashSet::new(), 0_usize);

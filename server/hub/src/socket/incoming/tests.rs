@@ -27,7 +27,7 @@ fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// A stream that gives so many bytes at a time, and then its end.
+/// A stream that returns a few bytes at a time, and then its end.
 struct Pieces<'a> {
     bytes: &'a [u8],
     size: usize,
@@ -47,7 +47,7 @@ impl AsyncRead for Pieces<'_> {
     }
 }
 
-/// All that is received, and the fault that ends it.
+/// All received items, and the fault at the end.
 fn read(bytes: &[u8], size: usize, limit: usize) -> (Vec<Received>, Fault) {
     let mut stream = Pieces { bytes, size };
     let mut reader = Reader::new(&[], limit);
@@ -135,7 +135,7 @@ fn what_the_rules_forbid_is_refused_however_it_is_cut() {
         (frame(0x81, b"\xff"), TEXT),
         (frame(0x81, b"\xe2\x82"), TEXT),
         ([frame(0x01, b"\xe2\x82"), frame(0x80, b"")].concat(), TEXT),
-        // Nothing that could follow makes it good.
+        // No continuation makes it valid.
         (frame(0x01, b"\xff"), TEXT),
         ([frame(0x01, b"\xe2\x82"), frame(0x00, b"x")].concat(), TEXT),
         (frame(0x82, &[0; 100_001]), Some(CloseCode::TOO_LARGE)),
@@ -158,7 +158,7 @@ fn a_header_that_is_wrong_is_refused_before_its_content_comes() {
 #[test]
 fn bytes_that_no_text_has_are_refused_where_they_come_and_not_at_the_end_of_their_frame() {
     let texts: [(&[u8], usize); 6] = [
-        // How many bytes there are up to the first that can't be right, that one included.
+        // The number of bytes up to and including the first invalid one.
         (b"\xff and on", 1),
         (b"\xce\xba\xe1\xbd\xb9\xf4\x90\x80\x80 and on", 7),
         (b"\xe0\x80\x80 and on", 2),
@@ -205,12 +205,12 @@ fn nothing_is_kept_when_nothing_is_begun() {
     assert_eq!(reader.frames.collected_capacity(), 0);
 }
 
-/// What tungstenite makes of the same bytes.
+/// The same bytes, as tungstenite reads them.
 fn read_by_tungstenite(bytes: &[u8], limit: usize) -> (Vec<Received>, Option<CloseCode>) {
     use tokio_tungstenite::tungstenite::protocol::{Role, WebSocket, WebSocketConfig};
     use tokio_tungstenite::tungstenite::{Error, Message};
 
-    /// Reads from the bytes; what is written is lost.
+    /// A stream that reads from the bytes, and discards what is written.
     struct Given<'a>(&'a [u8]);
     impl std::io::Read for Given<'_> {
         fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
@@ -245,7 +245,7 @@ fn read_by_tungstenite(bytes: &[u8], limit: usize) -> (Vec<Received>, Option<Clo
     }
 }
 
-/// A frame, more often one that may be.
+/// A frame; most are valid.
 fn any_frame() -> impl Strategy<Value = Vec<u8>> {
     let first = prop_oneof![
         8 => prop_oneof![Just(0x81), Just(0x82), Just(0x01), Just(0x00), Just(0x80), Just(0x89), Just(0x8a)],
@@ -257,7 +257,7 @@ fn any_frame() -> impl Strategy<Value = Vec<u8>> {
         4 => "[a-zß€😀]{0,12}".prop_map(String::into_bytes),
         2 => collection::vec(any::<u8>(), 0..8),
         1 => (120_usize..140).prop_map(|length| vec![b'x'; length]),
-        // Too much together; which of two faults in one frame is told is not compared.
+        // Together they are too large. If a frame has two faults, the order of their reports is not compared.
         1 => (480_usize..520).prop_map(|length| vec![b'x'; length]),
     ];
     (first, payload).prop_map(|(first, payload)| frame(first, &payload))

@@ -26,12 +26,12 @@ fn a_message_without_pieces_is_none() {
     assert_eq!(outgoing.bytes(), 2);
 }
 
-/// A stream that notes what it is given, and takes a few bytes of it.
+/// A stream that records the writes, and takes a few bytes of each.
 struct Recorder {
     calls: Vec<Vec<(*const u8, usize)>>,
-    /// At a time.
+    /// The bytes that it takes at a time.
     takes: usize,
-    /// In all; then it lets wait.
+    /// The bytes that it takes in total.
     room: usize,
     written: Vec<u8>,
 }

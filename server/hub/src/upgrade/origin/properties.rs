@@ -1,4 +1,4 @@
-//! What holds for any origin.
+//! Properties that hold for any origin.
 
 use axum::http::HeaderValue;
 use proptest::collection::vec;
@@ -18,7 +18,7 @@ fn origins(allowed: &[&str]) -> Origins {
     Origins(allowed.iter().map(|origin| origin.parse().unwrap()).collect())
 }
 
-/// What an origin is made of, and what has no place in one.
+/// Parts of valid and invalid origins.
 fn pieces() -> impl Strategy<Value = String> {
     let pieces = select(vec![
         "https",
@@ -72,7 +72,7 @@ fn pieces() -> impl Strategy<Value = String> {
     ]
 }
 
-/// Whether `https://*.example.com` is for pages of this origin.
+/// `true` if `https://*.example.com` allows this origin.
 fn is_below_example_com(origin: &str) -> bool {
     let lower = origin.to_ascii_lowercase();
     let Some(rest) = lower.strip_prefix("https://") else { return false };
@@ -116,7 +116,7 @@ proptest! {
         prop_assert_eq!(is_let_in, is_below_example_com(&origin), "{}", origin);
     }
 
-    /// What is shown of an allowed origin is what can be written for it.
+    /// The text of an allowed origin can be parsed again.
     #[test]
     fn any_text_is_an_origin_or_none_and_is_written_as_it_is_read(
         text in prop_oneof![any::<String>(), pieces(), pieces().prop_map(|it| it.replace("https://", "https://*."))],
@@ -125,7 +125,7 @@ proptest! {
         prop_assert_eq!(origin.to_string().parse::<Origin>(), Ok(origin));
     }
 
-    /// Whoever is told an option can use it.
+    /// The suggested option works.
     #[test]
     fn the_option_that_a_refused_page_is_told_lets_it_in(origin in pieces()) {
         let Ok(value) = HeaderValue::from_bytes(origin.as_bytes()) else { return Ok(()) };

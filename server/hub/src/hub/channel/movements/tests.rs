@@ -32,7 +32,7 @@ fn enter(room: &Arc<Channel>, peer: &Arc<Peer>) -> Place {
     room.enter(NewSubscriber { peer, observes_members: true }, None, false).unwrap()
 }
 
-/// What the session is told, as its client sees it: `+ann`, `-ann`, or the session of who has no name.
+/// The notifications as the client sees them: `+ann`, `-ann`, or the session of an anonymous member.
 fn told(peer: &Peer) -> Vec<String> {
     let mut bytes = Vec::new();
     while peer.mailbox.take_batch(Codec::Protobuf, 1 << 20, &mut |piece| bytes.push(piece))
@@ -58,7 +58,7 @@ fn ending(peer: &Peer) -> Option<CloseCode> {
     }
 }
 
-/// Lets so much time pass, and all do what they do in it.
+/// Advances the time, and lets all tasks do their work.
 async fn pass(time: Duration) {
     sleep(time + Duration::from_millis(1)).await;
     tokio::task::yield_now().await;
@@ -73,7 +73,7 @@ async fn every_delayed_leave_is_told_and_not_only_the_first() {
         assert_eq!(told(&ann), ["+bob"], "round {round}");
         room.leave(place, None);
         pass(GRACE / 2).await;
-        // Another one leaves while the first is waited for.
+        // Another one leaves during the wait for the first.
         let place = enter(&room, &peer("eve", 1 << 20));
         assert_eq!(told(&ann), ["+eve"], "round {round}");
         room.leave(place, None);
@@ -112,7 +112,7 @@ async fn who_comes_and_goes_all_the_time_ends_nobody_and_is_hardly_told() {
     for (reader, heard) in readers.iter().zip(&mut heard) {
         heard.extend(told(reader));
         assert!(heard.len() < 300, "{} moves are told", heard.len());
-        // It is gone, or who is there has to be asked for.
+        // The last notification is a leave, or the request for a new list.
         assert!(heard.last().unwrap().starts_with('-'), "{heard:?}");
     }
 }
