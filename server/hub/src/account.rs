@@ -37,7 +37,7 @@ mod tests {
     #[test]
     #[cfg(debug_assertions)]
     #[should_panic(expected = "4 can't be subtracted from 3")]
-    fn a_debug_build_stops_where_more_goes_than_there_is() {
+    fn a_debug_build_panics_below_zero() {
         subtract(3, 4);
     }
 }

@@ -204,7 +204,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn labels_are_few_whatever_clients_and_applications_send() {
+    fn labels_stay_few_for_any_input() {
         let counters = Counters::new();
         counters.command(&Request::Connect(Connect::default()));
         counters.command(&Request::Refresh(Refresh { token: String::new() }));

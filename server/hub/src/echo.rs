@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_client_that_has_nothing_echoed_is_closed_where_idle_ones_are() {
+    async fn an_idle_client_is_closed_if_there_is_an_idle_timeout() {
         let idle = Duration::from_secs(60);
         let (client, serving) = connected(&Hub::builder().idle_timeout(idle).build());
         let mut client = WebSocketStream::from_raw_socket(client, Role::Client, None).await;

@@ -15,7 +15,7 @@ pub(crate) struct Panicked;
 /// Calls the application's code. `subject` is its name in the log.
 pub(crate) fn guarded<T>(subject: &str, call: impl FnOnce() -> T) -> Result<T, Panicked> {
     // The state that the panic interrupted belongs to the application, and is not used here any more.
-    catch_unwind(AssertUnwindSafe(call)).map_err(|panic| logged(subject, &*panic))
+    catch_unwind(AssertUnwindSafe(call)).map_err(|panic| log_panic(subject, &*panic))
 }
 
 /// The same for a future. `call` makes the future, and may panic as well.
@@ -24,10 +24,10 @@ pub(crate) async fn guarded_future<F: Future>(
     call: impl FnOnce() -> F,
 ) -> Result<F::Output, Panicked> {
     let future = guarded(subject, call)?;
-    AssertUnwindSafe(future).catch_unwind().await.map_err(|panic| logged(subject, &*panic))
+    AssertUnwindSafe(future).catch_unwind().await.map_err(|panic| log_panic(subject, &*panic))
 }
 
-fn logged(subject: &str, panic: &(dyn Any + Send)) -> Panicked {
+fn log_panic(subject: &str, panic: &(dyn Any + Send)) -> Panicked {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without words");
     tracing::error!("{subject} panicked: {text}");

@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_of_a_rate_is_enough() {
+    fn the_compact_level_equals_the_full_bucket() {
         let start = Instant::now();
         let (mut rate, mut filling) = (TokenBucket::new(10, start), TokenBucketLevel::default());
         for step in 0..1000_u64 {

@@ -166,7 +166,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_is_told_once_and_all_together_have_a_bound() {
+    fn each_subject_is_logged_once_and_all_together_are_bounded() {
         let mut logged = LoggedRefusals::default();
         let now = Instant::now();
         assert_eq!(logged.decide("a", now), LogDecision::New);

@@ -30,8 +30,8 @@ use super::{Delivery, Engine, EnginePublish, History, Locate, Located, ReadHisto
 /// The engine breaks a promise, or fails.
 pub async fn check<E: Engine>(make: impl Fn() -> E) {
     offsets_begin_at_1_and_have_no_gaps(&Subject::new(make())).await;
-    what_is_answered_has_been_delivered_and_is_kept(&Subject::new(make())).await;
-    publishes_keep_their_order_though_nobody_waits(&Subject::new(make())).await;
+    an_answered_publish_has_been_delivered_and_is_kept(&Subject::new(make())).await;
+    publishes_keep_their_order_without_a_wait_for_answers(&Subject::new(make())).await;
     channels_without_history_have_no_offsets(&Subject::new(make())).await;
     a_repeat_is_not_published_again(&Subject::new(make())).await;
     recovery_is_exact_or_not_complete(&Subject::new(make())).await;
@@ -60,7 +60,7 @@ async fn offsets_begin_at_1_and_have_no_gaps(subject: &Subject<impl Engine>) {
     assert_eq!(subject.delivered_in("a"), (1..=9).map(|offset| (offset, offset)).collect::<Vec<_>>());
 }
 
-async fn what_is_answered_has_been_delivered_and_is_kept(subject: &Subject<impl Engine>) {
+async fn an_answered_publish_has_been_delivered_and_is_kept(subject: &Subject<impl Engine>) {
     for number in 1..=3 {
         let position = subject.publish("a", number, "").await;
         assert_eq!(subject.delivered_in("a").last(), Some(&(position.offset, number)));
@@ -70,7 +70,7 @@ async fn what_is_answered_has_been_delivered_and_is_kept(subject: &Subject<impl 
     }
 }
 
-async fn publishes_keep_their_order_though_nobody_waits(subject: &Subject<impl Engine>) {
+async fn publishes_keep_their_order_without_a_wait_for_answers(subject: &Subject<impl Engine>) {
     let answers: Vec<_> = (1..=100).map(|number| subject.engine.publish(message("a", number, ""))).collect();
     for (answer, offset) in join_all(answers).await.into_iter().zip(1..) {
         let position = answer.expect("the engine works");
@@ -118,7 +118,7 @@ async fn a_repeat_is_not_published_again(subject: &Subject<impl Engine>) {
 
 async fn recovery_is_exact_or_not_complete(subject: &Subject<impl Engine>) {
     let nothing = subject.locate("a", None).await;
-    assert_eq!((nothing.position.offset, nothing.newest), (0, 0), "nobody has published");
+    assert_eq!((nothing.position.offset, nothing.newest), (0, 0), "nothing is published");
     let from_the_start = subject.locate("a", Some(nothing.position.clone())).await;
     assert!(from_the_start.complete, "that place is the newest");
 
@@ -138,12 +138,12 @@ async fn recovery_is_exact_or_not_complete(subject: &Subject<impl Engine>) {
     for since in [at(0), at(2), other] {
         let located = subject.locate("a", Some(since)).await;
         assert!(!located.complete, "some are gone: {located:?}");
-        assert_eq!((located.position, located.newest), (at(3), 8), "what is left is given");
+        assert_eq!((located.position, located.newest), (at(3), 8), "it continues at the oldest");
     }
     let ahead = subject.locate("a", Some(at(9))).await;
-    assert!(!ahead.complete, "nobody has been there");
+    assert!(!ahead.complete, "the offset has never existed");
     let newcomer = subject.locate("a", None).await;
-    assert_eq!((newcomer.position, newcomer.newest), (newest, 8), "who was not there missed nothing");
+    assert_eq!((newcomer.position, newcomer.newest), (newest, 8), "a new subscriber missed nothing");
 }
 
 async fn pages_are_bounded_and_say_that_there_are_more(subject: &Subject<impl Engine>) {

@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn each_address_has_its_own_share_and_nobody_else_notices() {
+    fn each_address_has_its_own_bounds() {
         let addresses = Addresses::new();
         let limits = AddressLimits { connections: Some(2), handshakes: None };
         let enter = |address: &str| addresses.enter(ip(address), limits, Instant::now());
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn who_comes_too_often_is_refused_until_it_has_rested() {
+    fn too_many_handshakes_are_refused_until_a_pause() {
         let addresses = Addresses::new();
         let limits = AddressLimits { connections: None, handshakes: Some(5) };
         let start = Instant::now();
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_remembered_of_those_who_left_is_bounded() {
+    fn the_memory_of_closed_connections_is_bounded() {
         let addresses = Addresses::new();
         let limits = AddressLimits { connections: None, handshakes: Some(1) };
         let start = Instant::now();

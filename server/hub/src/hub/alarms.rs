@@ -32,7 +32,7 @@ pub(crate) struct Alarms {
     /// An upper bound of the active alarms. Sessions check it first, because there are seldom any.
     active: AtomicUsize,
     /// `true` if a task will remove old recipients.
-    is_watched: AtomicBool,
+    is_cleanup_scheduled: AtomicBool,
 }
 
 #[derive(Default)]
@@ -101,7 +101,7 @@ impl Alarms {
             raised: AtomicU64::new(0),
             ledgers: Mutex::default(),
             active: AtomicUsize::new(0),
-            is_watched: AtomicBool::new(false),
+            is_cleanup_scheduled: AtomicBool::new(false),
         }
     }
 
@@ -266,7 +266,7 @@ impl Alarms {
 
     /// Returns `true` if the caller has to schedule the [removal](Self::forget_recipients) of recipients.
     pub(crate) fn claim_cleanup(&self) -> bool {
-        !self.is_watched.swap(true, Ordering::AcqRel)
+        !self.is_cleanup_scheduled.swap(true, Ordering::AcqRel)
     }
 
     /// Forgets the recipients of alarms that ended a while ago. Returns the time of the next check; `None` if no recipients are
@@ -274,7 +274,7 @@ impl Alarms {
     pub(crate) fn forget_recipients(&self, now: Instant) -> Option<Instant> {
         let mut ledgers = self.ledgers.lock();
         let are_left = ledgers.forget_recipients(now);
-        self.is_watched.store(are_left, Ordering::Release);
+        self.is_cleanup_scheduled.store(are_left, Ordering::Release);
         are_left.then(|| now.checked_add(CLEANUP_INTERVAL).unwrap_or(now))
     }
 

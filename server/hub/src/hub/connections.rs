@@ -92,7 +92,7 @@ mod tests {
     use crate::Hub;
 
     #[tokio::test]
-    async fn stopping_refuses_newcomers_and_waits_for_those_who_are_there() {
+    async fn stopping_refuses_new_connections_and_waits_for_open_ones() {
         let connections = Connections::new();
         let connection = connections.enter().unwrap();
         connections.set_phase(Phase::Stopping);

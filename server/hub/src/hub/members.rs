@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_comes_back_within_the_grace_was_not_away() {
+    async fn a_user_that_comes_back_within_the_grace_has_not_left() {
         let mut members = Members::new(GRACE);
         let ann: Arc<str> = "ann".into();
         assert!(members.enter(&ann));
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_moves_are_told_at_once_and_who_comes_and_goes_meanwhile_is_not_told() {
+    fn the_first_moves_are_sent_at_once_and_opposite_moves_cancel_out() {
         let (mut queued, now) = (Members::new(GRACE).queued, Instant::now());
         let at_once = (0..1000).filter(|_| queued.send_or_queue(came("a"), now).is_some()).count();
         assert_eq!(at_once, 2 * IMMEDIATE_PER_SECOND as usize);
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_told_together_is_bounded() {
+    fn moves_that_are_sent_together_are_bounded() {
         let (mut queued, now) = (Members::new(GRACE).queued, Instant::now());
         while queued.send_or_queue(came("other"), now).is_some() {}
         queued.take_batch();

@@ -108,11 +108,11 @@ mod tests {
         assert_eq!(taken(&[peer("bob", first)]), 10);
         assert_eq!(taken(&[peer("", first), peer("", first)]), 100);
         assert_eq!(taken(&[peer("", second), peer("", Some("2001:db8::2"))]), 100);
-        assert_eq!(taken(&[peer("", None)]), 200, "nobody knows whose they are");
+        assert_eq!(taken(&[peer("", None)]), 200, "they have no common bound");
     }
 
     #[test]
-    fn what_is_remembered_is_bounded() {
+    fn the_memory_of_payers_is_bounded() {
         let payers = Payers::new();
         let start = Instant::now();
         for number in 0..100_000_u32 {

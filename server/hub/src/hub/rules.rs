@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_contract_knows_its_channels_and_what_fits_them() {
+    fn a_contract_knows_its_channels_and_their_types() {
         let rules = Rules::of::<Demo>();
         let room = ChannelName::new("chat:lobby").unwrap();
         let message = Payload::json(r#"{"nick":"ann","text":"hi"}"#);
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_application_publishes_is_held_against_the_contract_too() {
+    fn publications_of_the_application_are_checked_too() {
         let rules = Rules::of::<Demo>();
         let kind = |name: &str, payload| {
             rules
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_difference_is_told_to_clients_that_name_another_contract() {
+    fn clients_with_another_contract_receive_the_difference() {
         let rules = Rules::of::<Demo>();
         assert_eq!(rules.difference(None), None);
         assert_eq!(rules.difference(Some(&Demo::id())), None);

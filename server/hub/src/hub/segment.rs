@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_are_taken_off_whole() {
+    fn only_whole_frames_are_taken() {
         let segment = segment(&["one", "three", "five"]);
         let mut run = Run::behind(&segment, 0).unwrap();
         assert_eq!((run.frames(), run.bytes(), run.first_bytes()), (3, 12, 3));

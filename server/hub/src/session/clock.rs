@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_sent_puts_the_ping_off_and_what_is_received_answers_it() {
+    async fn sent_frames_delay_the_ping_and_received_ones_answer_it() {
         let start = Instant::now();
         let mut clock = Clock::new(CONNECT_TIMEOUT);
         clock.connected(INTERVAL);
@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_sends_something_large_hears_of_the_server_every_two_seconds() {
+    async fn the_sender_of_a_large_message_receives_a_ping_every_two_seconds() {
         let mut clock = Clock::new(CONNECT_TIMEOUT);
         clock.connected(INTERVAL);
         assert!(!clock.note_received(true));
@@ -368,7 +368,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_is_busy_is_not_idle() {
+    async fn a_busy_session_is_not_idle() {
         let start = Instant::now();
         let mut clock = Clock::new(CONNECT_TIMEOUT);
         clock.connected(Duration::ZERO);

@@ -175,7 +175,7 @@ impl Session {
         };
         let limit = usize::try_from(limit).unwrap_or(MAX_PAGE).min(MAX_PAGE);
         let read = ReadHistory { channel, history, since, limit, bytes: engine::PAGE_BYTES, reverse };
-        self.recoveries.get_or_insert_default().ask_for(id, RequestedRead::Page(read));
+        self.recoveries.get_or_insert_default().request(id, RequestedRead::Page(read));
         Ok(())
     }
 

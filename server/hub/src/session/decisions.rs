@@ -282,7 +282,7 @@ impl Session {
             ChannelRead::Presence(presence) => {
                 self.check(Action::Presence, &presence.channel)?;
                 // Many decisions may be pending at once. Each list is made when there is room for it.
-                self.recoveries.get_or_insert_default().ask_for(id, RequestedRead::Presence(presence));
+                self.recoveries.get_or_insert_default().request(id, RequestedRead::Presence(presence));
                 Ok(None)
             }
         });

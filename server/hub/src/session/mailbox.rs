@@ -410,7 +410,7 @@ mod tests {
     }
 
     #[test]
-    fn a_task_knows_when_frames_are_all_that_it_was_woken_for() {
+    fn a_task_knows_if_it_was_woken_only_for_frames() {
         let (mailbox, wakes, waker) = mailbox(1000);
         let turn_reason = || mailbox.begin_turn(&Context::from_waker(&waker));
         assert!(matches!(turn_reason(), TurnReason::Everything(None)), "at first it looks at everything");
@@ -432,7 +432,7 @@ mod tests {
     }
 
     #[test]
-    fn orders_wake_the_task_whatever_it_is_doing_and_are_bounded() {
+    fn orders_wake_the_task_at_any_time_and_are_bounded() {
         let (mailbox, wakes, waker) = mailbox(1000);
         let channel = ChannelName::new("a").unwrap();
         for round in 1..=3 {
@@ -497,7 +497,7 @@ mod tests {
     }
 
     #[test]
-    fn a_gap_comes_before_what_is_behind_it_and_once_however_much_was_dropped() {
+    fn a_gap_is_reported_once_and_before_the_frames_behind_it() {
         let (mailbox, wakes, waker) = mailbox(10);
         let channel = ChannelName::new("a").unwrap();
         assert!(take_mail(&mailbox, &waker).is_none());

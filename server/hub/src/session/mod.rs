@@ -204,7 +204,7 @@ impl Session {
         budget: &mut WorkBudget,
     ) -> Result<(), SessionEnd> {
         if let Some(mail) = mail {
-            self.open(mail)?;
+            self.process_mail(mail)?;
         }
         loop {
             let was_held_up = self.read(socket, cx, budget)?.is_break();
@@ -229,7 +229,7 @@ impl Session {
     }
 
     /// Processes the mail.
-    fn open(&mut self, Mail { orders, ending }: Mail) -> Result<(), SessionEnd> {
+    fn process_mail(&mut self, Mail { orders, ending }: Mail) -> Result<(), SessionEnd> {
         match ending {
             Some(ending) if ending.lets_calls_end && !self.has_ended_calls() => {
                 self.extras.get_or_insert_default().stopping.get_or_insert(ending);

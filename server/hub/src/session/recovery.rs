@@ -24,9 +24,9 @@ use crate::hub::segment::{Row, Run};
 /// The subscriptions that read their histories, in turn.
 #[derive(Default)]
 pub(super) struct Recoveries {
-    open: VecDeque<Recovery>,
+    active: VecDeque<Recovery>,
     /// Requests of commands. Their answers are large, and are made when there is room.
-    asked: VecDeque<(u32, RequestedRead)>,
+    requests: VecDeque<(u32, RequestedRead)>,
     /// `true` while a page is awaited.
     is_reading: bool,
 }
@@ -51,13 +51,13 @@ struct Recovery {
 
 impl Recoveries {
     /// Adds a request of a command.
-    pub(super) fn ask_for(&mut self, command: u32, wanted: RequestedRead) {
-        self.asked.push_back((command, wanted));
+    pub(super) fn request(&mut self, command: u32, request: RequestedRead) {
+        self.requests.push_back((command, request));
     }
 
     /// The number of commands that wait for an answer.
     pub(super) fn unanswered(&self) -> usize {
-        self.asked.len()
+        self.requests.len()
     }
 }
 
@@ -71,7 +71,7 @@ impl Session {
     ) {
         let recovery = Recovery { channel, term, position, bytes: 0, is_at_end: false };
         if recovery.position.offset < newest || !self.try_catch_up(&recovery, false) {
-            self.recoveries.get_or_insert_default().open.push_back(recovery);
+            self.recoveries.get_or_insert_default().active.push_back(recovery);
         }
     }
 
@@ -82,12 +82,12 @@ impl Session {
                 break;
             }
             let (small, all) = self.peer.mailbox.answers();
-            if small > ROOM_BYTES || all > ROOM_BYTES && recoveries.open.is_empty() {
+            if small > ROOM_BYTES || all > ROOM_BYTES && recoveries.active.is_empty() {
                 return ControlFlow::Break(());
             }
             budget.spend_on(0);
             // The answers may be large: one at a time, beside the recoveries.
-            match recoveries.asked.pop_front_if(|_| all <= ROOM_BYTES) {
+            match recoveries.requests.pop_front_if(|_| all <= ROOM_BYTES) {
                 Some((command, RequestedRead::Page(read))) => {
                     recoveries.is_reading = true;
                     let page = self.hub.engine().history(read);
@@ -100,8 +100,8 @@ impl Session {
                 }
                 None => {}
             }
-            let Some(recovery) = recoveries.open.pop_front() else {
-                if recoveries.asked.is_empty() {
+            let Some(recovery) = recoveries.active.pop_front() else {
+                if recoveries.requests.is_empty() {
                     self.recoveries = None;
                 }
                 break;
@@ -177,7 +177,7 @@ impl Session {
         let force = recovery.is_at_end && is_empty;
         recovery.is_at_end = is_empty;
         if !(is_at_end && self.try_catch_up(&recovery, force)) {
-            self.recoveries.get_or_insert_default().open.push_back(recovery);
+            self.recoveries.get_or_insert_default().active.push_back(recovery);
         }
     }
 

@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ten_thousand_channels_are_told_in_one_line() {
+    fn ten_thousand_channels_are_logged_in_one_line() {
         let mut refused = RefusedSubscriptions::default();
         assert_eq!(refused.to_string(), "");
         for number in 0..10_000 {

@@ -189,7 +189,7 @@ async fn subscribe_from(client: &mut Client, position: Position) -> Subscribed {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_alarm_waits_for_no_more_than_what_is_under_way() {
+async fn an_alarm_waits_only_for_the_frame_that_is_being_sent() {
     let mut client = Client::connect(Builder::open(), 64).await;
     client.hub.publish_raw(&a(), Payload::bytes(vec![0; 900_000])).unwrap();
     // The session is blocked by the beginning of the message.
@@ -209,7 +209,7 @@ async fn an_alarm_waits_for_no_more_than_what_is_under_way() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn where_the_line_is_slow_messages_are_small() {
+async fn messages_are_small_on_a_slow_line() {
     let mut client = Client::connect(Builder::open(), 64).await;
     client.hub.publish_raw(&a(), Payload::bytes(vec![0; 300_000])).unwrap();
     let mut lengths = Vec::new();

@@ -101,7 +101,7 @@ impl Frames {
             {
                 let piece = take_front(bytes, rest.length.min(bytes.len()));
                 let progress =
-                    if self.limit == KEPT_NOTHING { message.pass(piece) } else { message.add(piece)? };
+                    if self.limit == KEPT_NOTHING { message.skip(piece) } else { message.add(piece)? };
                 match progress {
                     Progress::MoreOfFrame => return Ok(None),
                     Progress::MoreFrames => {}
@@ -134,7 +134,7 @@ impl Frames {
                     take_front(bytes, header.bytes);
                     let payload = take_front(bytes, header.length);
                     unmask(payload, header.mask);
-                    return whole(opcode, payload).map(Some);
+                    return complete_item(opcode, payload).map(Some);
                 }
             }
         }
@@ -196,7 +196,7 @@ impl Frames {
 }
 
 /// The item of a frame that came in one piece.
-fn whole(opcode: Opcode, payload: &[u8]) -> Result<FoundItem<'_>, Fault> {
+fn complete_item(opcode: Opcode, payload: &[u8]) -> Result<FoundItem<'_>, Fault> {
     match opcode {
         Opcode::Ping => Ok(FoundItem::Ping(payload)),
         Opcode::Pong => Ok(FoundItem::Pong),
@@ -246,7 +246,7 @@ impl PartialMessage {
     }
 
     /// Skips a piece of the present frame.
-    fn pass(&mut self, piece: &[u8]) -> Progress {
+    fn skip(&mut self, piece: &[u8]) -> Progress {
         let Some(frame) = &mut self.frame else { return Progress::MoreFrames };
         frame.length = frame.length.saturating_sub(piece.len());
         if frame.length > 0 {

@@ -39,11 +39,11 @@ struct OutgoingQueue {
 
 thread_local! {
     /// The memory of the last emptied queue, for the next one.
-    static SPARE: Cell<Option<Box<OutgoingQueue>>> = const { Cell::new(None) };
+    static REUSABLE_QUEUE: Cell<Option<Box<OutgoingQueue>>> = const { Cell::new(None) };
 }
 
 /// A queue with more segments is not kept.
-const SPARE_SEGMENTS: usize = 1024;
+const MAX_REUSABLE_SEGMENTS: usize = 1024;
 
 impl Outgoing {
     /// Adds a message of the pieces that `fill` passes. Without a piece there is no message.
@@ -160,14 +160,14 @@ impl Outgoing {
     }
 
     fn queue_mut(&mut self) -> &mut OutgoingQueue {
-        self.queue.get_or_insert_with(|| SPARE.take().unwrap_or_default())
+        self.queue.get_or_insert_with(|| REUSABLE_QUEUE.take().unwrap_or_default())
     }
 
     fn release_empty_queue(&mut self) {
         if let Some(queue) = self.queue.take_if(|queue| queue.segments.is_empty())
-            && queue.segments.capacity() <= SPARE_SEGMENTS
+            && queue.segments.capacity() <= MAX_REUSABLE_SEGMENTS
         {
-            SPARE.set(Some(queue));
+            REUSABLE_QUEUE.set(Some(queue));
         }
     }
 }

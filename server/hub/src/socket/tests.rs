@@ -51,7 +51,7 @@ async fn next(client: &mut Client) -> Message {
 }
 
 #[tokio::test]
-async fn batches_and_pongs_arrive_whole_however_little_the_stream_takes() {
+async fn batches_and_pongs_arrive_complete_over_a_narrow_stream() {
     for capacity in 1..=7 {
         const MESSAGES: usize = 40;
         let (mut socket, mut client) = pair(capacity).await;
@@ -163,7 +163,7 @@ async fn a_pong_waits_for_the_batch_in_flight_and_for_nothing_else() {
 }
 
 #[tokio::test]
-async fn who_reads_gets_the_batch_and_the_pong_out_before() {
+async fn a_read_writes_the_batch_and_the_pong_first() {
     let (mut socket, mut client) = pair(8).await;
     queue(&mut socket, &["a batch that takes several turns"]);
     assert!(poll_once(|cx| socket.poll_flush(cx)).is_pending());
@@ -201,7 +201,7 @@ async fn nothing_follows_our_close() {
 }
 
 #[tokio::test]
-async fn our_close_goes_behind_what_is_queued() {
+async fn our_close_goes_behind_queued_messages() {
     for capacity in [3, 1024] {
         let (mut socket, mut client) = pair(capacity).await;
         queue(&mut socket, &["last words"]);
@@ -223,7 +223,7 @@ async fn our_close_goes_behind_what_is_queued() {
 }
 
 #[tokio::test]
-async fn the_answer_to_a_close_goes_behind_what_is_queued() {
+async fn the_answer_to_a_close_goes_behind_queued_messages() {
     let (mut socket, mut client) = pair(1024).await;
     client.send(Message::Text("request".into())).await.unwrap();
     client.send(Message::Close(None)).await.unwrap();
@@ -245,7 +245,7 @@ async fn the_reason_of_a_close_is_cut_between_characters() {
 }
 
 #[tokio::test]
-async fn broken_rules_are_told_from_lost_connections() {
+async fn violations_are_distinguished_from_lost_connections() {
     const UNMASKED: &[u8] = &[0x81, 0x01, b'x'];
     const BAD_TEXT: &[u8] = &[0x81, 0x81, 0, 0, 0, 0, 0xff];
     const TOO_LONG: &[u8] = &[0x82, 0xff, 0, 0, 0, 0, 0, 0x10, 0, 1, 0, 0, 0, 0];
@@ -292,7 +292,7 @@ async fn a_client_that_is_still_sending_gets_to_read_why_it_is_closed() {
 }
 
 #[tokio::test]
-async fn what_was_read_behind_the_handshake_is_not_lost() {
+async fn bytes_read_behind_the_handshake_are_not_lost() {
     let (server, _client) = duplex(64);
     let leftover = Bytes::from_static(&[0x81, 0x82, 0, 0, 0, 0, b'h', b'i']);
     let mut socket = Socket::new(server, &leftover, 0);

@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_not_trusted_can_say_what_it_likes() {
+    fn headers_of_untrusted_peers_are_ignored() {
         assert_eq!(address("192.0.2.1", &["198.51.100.1"], &[]).unwrap(), "192.0.2.1");
         assert_eq!(address("192.0.2.1", &["198.51.100.1"], &["10.0.0.0/8", "unix"]).unwrap(), "192.0.2.1");
         assert_eq!(address("unix", &["198.51.100.1"], &["127.0.0.1"]), None);
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn a_household_is_an_address_or_in_ipv6_a_network() {
+    fn connections_are_counted_by_address_or_in_ipv6_by_network() {
         let network_of = |address: &str| network_of(address.parse().unwrap()).to_string();
         assert_eq!(network_of("192.0.2.1"), "192.0.2.1");
         assert_eq!(network_of("::ffff:192.0.2.1"), "192.0.2.1");

@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_websocket_request_is_told_what_would_be() {
+    fn an_invalid_handshake_is_refused_with_a_hint() {
         assert!(matches!(accept(&HeaderMap::new()), Err(HandshakeRefusal::NotWebSocket)));
         let good = request("dGhlIHNhbXBsZSBub25jZQ==");
         assert!(matches!(accept_key(&Method::HEAD, Version::HTTP_11, &good), Err(HandshakeRefusal::Method)));

@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_whose_name_was_made_to_point_here_may_not_connect() {
+    fn a_page_with_a_rebound_name_may_not_connect() {
         for host in
             ["localhost:8080", "app.localhost:8080", "127.0.0.1:8080", "[::1]:8080", "192.168.0.7:8080"]
         {
@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn pages_of_others_may_not_and_are_told_the_option() {
+    fn pages_of_other_origins_may_not_connect_and_the_refusal_names_the_option() {
         for origin in [
             "http://evil.example",
             "https://app.example:8443",
@@ -349,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_origin_is_not_taken_for_one() {
+    fn an_invalid_origin_is_refused() {
         for bad in [
             "",
             "app.example",

@@ -82,7 +82,7 @@ fn the_newest_are_kept_up_to_a_number_and_a_size() {
 }
 
 #[test]
-fn who_missed_what_is_gone_goes_on_at_the_oldest() {
+fn a_subscriber_behind_the_history_continues_at_the_oldest() {
     let (engine, history) = (engine(), History::new(3, HOUR));
     let start = Position { offset: 0, ..publish(&engine, history, b"12345", "") };
     for _ in 0..4 {
@@ -94,11 +94,11 @@ fn who_missed_what_is_gone_goes_on_at_the_oldest() {
         assert_eq!(located(&engine, history, since), Located { position, newest: 5, complete: false });
     }
     let ahead = located(&engine, history, &Position { offset: 6, ..start });
-    assert_eq!((ahead.position.offset, ahead.complete), (5, false), "nobody has been there");
+    assert_eq!((ahead.position.offset, ahead.complete), (5, false), "the offset has never existed");
 }
 
 #[test]
-fn a_page_is_bounded_in_bytes_and_says_so() {
+fn a_page_is_bounded_in_bytes_and_reports_more() {
     let (engine, history) = (engine(), History::new(100, HOUR));
     let start = Position { offset: 0, ..publish(&engine, history, b"12345", "") };
     for _ in 0..3 {
@@ -138,7 +138,7 @@ fn keys_that_are_forgotten_before_their_time_change_the_scope() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_nobody_needs_is_cleared_away_and_begins_another_epoch() {
+async fn an_unneeded_log_is_removed_and_its_successor_has_another_epoch() {
     let (engine, history) = (engine(), History::new(100, Duration::from_secs(10)));
     let first = publish(&engine, history, b"1", "key");
     let other = ChannelName::new("other").unwrap();
@@ -161,7 +161,7 @@ fn channels_kept(engine: &MemoryEngine) -> usize {
 }
 
 #[test]
-fn all_channels_together_stay_within_the_bound_and_the_oldest_lose_what_they_keep() {
+fn all_channels_together_stay_within_the_bound_and_the_oldest_lose_their_data() {
     const BOUND: usize = 1024 * 1024;
     let engine = MemoryEngine::within(BOUND);
     engine.start(Delivery::new(Weak::new()));
@@ -195,7 +195,7 @@ fn all_channels_together_stay_within_the_bound_and_the_oldest_lose_what_they_kee
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_only_reads_leaves_nothing_behind() {
+async fn reads_of_unknown_channels_leave_nothing_behind() {
     let (engine, history) = (engine(), History::new(100, Duration::from_secs(10)));
     for number in 0..1000 {
         let channel = ChannelName::new(&number.to_string()).unwrap();
@@ -215,7 +215,7 @@ fn another_instance_has_another_epoch_and_another_scope() {
 }
 
 #[test]
-fn what_is_kept_does_not_hold_on_to_what_came_with_it() {
+fn a_kept_publication_does_not_hold_the_memory_of_its_batch() {
     let engine = engine();
     let batch = Bytes::from(vec![7; 60_000]);
     let payload = Payload::bytes(batch.slice(..10));

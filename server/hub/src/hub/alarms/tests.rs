@@ -128,7 +128,7 @@ async fn all_ledgers_together_are_bounded_in_bytes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whom_there_is_no_room_for_gets_the_alarm_and_is_not_listed() {
+async fn a_recipient_without_room_in_the_ledger_receives_the_alarm_and_is_not_listed() {
     let subject = Subject::new();
     let id = subject.raise(AlarmAudience::Everybody, BOUND - 2000).unwrap();
     let mut here = Vec::new();
@@ -160,7 +160,7 @@ async fn a_ledger_takes_so_many_users_and_no_more() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn recipients_are_let_go_some_time_after_the_end_and_how_many_they_were_is_known() {
+async fn recipients_are_forgotten_some_time_after_the_end_and_their_numbers_are_known() {
     let subject = Subject::new();
     let id = subject.raise(users(0..100), 10).unwrap();
     let (peer, _) = subject.connect("7", "");
@@ -171,16 +171,16 @@ async fn recipients_are_let_go_some_time_after_the_end_and_how_many_they_were_is
     assert_eq!(subject.counts(&id), [99, 0, 0, 1, 100]);
     assert_eq!(subject.acknowledge(&peer, &id, false), Acknowledgement::Recorded, "it was in time");
     tokio::time::advance(Duration::from_secs(1)).await;
-    assert_eq!(subject.alarms.forget_recipients(Instant::now()), None, "nothing is left to be let go");
+    assert_eq!(subject.alarms.forget_recipients(Instant::now()), None, "no recipients are left");
     assert_eq!(subject.counts(&id), [99, 0, 0, 1, 0]);
     let report = subject.alarms.report(&id).unwrap();
     assert_eq!((report.departed, report.state), (100, AlarmState::Expired));
     assert!(subject.alarms.bytes() < before / 10);
-    assert!(subject.alarms.claim_cleanup(), "somebody has to be found for the next ones");
+    assert!(subject.alarms.claim_cleanup(), "the next cleanup has to be scheduled");
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_acknowledges_is_told_whether_it_is_too_late_or_unknown() {
+async fn an_acknowledgement_is_answered_if_it_is_too_late_or_unknown() {
     let subject = Subject::new();
     let (ann, _) = subject.connect("1", "");
     let (eve, _) = subject.connect("eve", "");
@@ -202,7 +202,7 @@ async fn who_acknowledges_is_told_whether_it_is_too_late_or_unknown() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn recipients_are_read_page_by_page_those_first_who_have_not_acknowledged() {
+async fn recipients_are_read_page_by_page_the_unacknowledged_first() {
     let subject = Subject::new();
     let id = subject.raise(users(0..10), 1).unwrap();
     for name in ["3", "5"] {

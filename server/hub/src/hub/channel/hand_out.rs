@@ -65,7 +65,7 @@ impl Channel {
         let codecs = state.codecs;
         let first = state.frames;
         state.frames = first.saturating_add(1);
-        if !state.pending_rows.back().is_some_and(|batch| batch.takes(audience, offset)) {
+        if !state.pending_rows.back().is_some_and(|row| row.accepts(audience, offset)) {
             close(&mut state.pending_rows);
             state.pending_rows.push_back(PendingRow {
                 audience,
@@ -75,11 +75,11 @@ impl Channel {
                 rows: Rows::default(),
             });
         }
-        let mut come = 0_usize;
-        if let Some(batch) = state.pending_rows.back_mut() {
-            let before = batch.bytes();
-            batch.push(codecs, frame);
-            come = batch.bytes().saturating_sub(before);
+        let mut added = 0_usize;
+        if let Some(row) = state.pending_rows.back_mut() {
+            let before = row.bytes();
+            row.push(codecs, frame);
+            added = row.bytes().saturating_sub(before);
         }
         let is_first = state.pending_rows.len() == 1 && state.cursor == 0;
         if self.len() <= DIRECT_SUBSCRIBERS && is_first {
@@ -89,7 +89,7 @@ impl Channel {
         if state.backlog() > BACKLOG_BYTES {
             // A publisher that is faster than the task hands out as much as it adds.
             let first = state.pending_rows.front().map_or(0, PendingRow::bytes);
-            let share = come.saturating_mul(state.places.len()).checked_div(first).unwrap_or_default();
+            let share = added.saturating_mul(state.places.len()).checked_div(first).unwrap_or_default();
             self.hand_out(state, share.max(HAND_OUT_PIECE));
         }
         if !state.is_scheduled && !state.pending_rows.is_empty() {
@@ -113,13 +113,13 @@ impl Channel {
     /// Hands out the first row to the next `most` subscribers.
     fn hand_out(&self, state: &mut ChannelState, most: usize) {
         let ChannelState { places, pending_rows, cursor, .. } = state;
-        let Some(batch) = pending_rows.front_mut() else { return };
-        batch.close();
+        let Some(row) = pending_rows.front_mut() else { return };
+        row.close();
         let mut deliveries = 0_usize;
-        let rest = places.get_mut(*cursor..).unwrap_or_default();
-        let piece = rest.len().min(most);
-        for subscriber in rest.iter_mut().take(piece).flatten() {
-            deliveries = deliveries.saturating_add(self.hand(batch, subscriber));
+        let unserved = places.get_mut(*cursor..).unwrap_or_default();
+        let piece = unserved.len().min(most);
+        for subscriber in unserved.iter_mut().take(piece).flatten() {
+            deliveries = deliveries.saturating_add(self.hand(row, subscriber));
         }
         self.deliveries.add(deliveries as u64);
         *cursor = cursor.saturating_add(piece);
@@ -130,12 +130,12 @@ impl Channel {
     }
 
     /// Queues the frames of a row that are for this subscriber. Returns the number of queued frames.
-    fn hand(&self, batch: &PendingRow, subscriber: &mut Subscriber) -> usize {
+    fn hand(&self, row: &PendingRow, subscriber: &mut Subscriber) -> usize {
         let Subscriber { peer, served, options } = subscriber;
-        let mut from = served.saturating_sub(batch.first);
+        let mut from = served.saturating_sub(row.first);
         let options = options.as_deref_mut();
-        if batch.audience == FrameAudience::MemberObservers {
-            self.hand_out_moves(batch, from, peer, options);
+        if row.audience == FrameAudience::MemberObservers {
+            self.hand_out_moves(row, from, peer, options);
             return 0;
         }
         let mut slot = None;
@@ -143,9 +143,9 @@ impl Channel {
             slot = options.slot.as_ref();
             match options.catching_up {
                 Some(CatchingUp::Reading) => return 0,
-                Some(CatchingUp::Behind(offset)) if batch.offset > 0 => {
-                    from = from.max(offset.saturating_add(1).saturating_sub(batch.offset));
-                    if from < batch.frames.into() {
+                Some(CatchingUp::Behind(offset)) if row.offset > 0 => {
+                    from = from.max(offset.saturating_add(1).saturating_sub(row.offset));
+                    if from < row.frames.into() {
                         options.catching_up = None;
                     }
                 }
@@ -153,14 +153,16 @@ impl Channel {
             }
         }
         let Ok(from) = u32::try_from(from) else { return 0 };
-        let Some(run) = batch.segment(peer.codec).and_then(|segment| Run::behind(segment, from)) else {
+        let Some(run) = row.segment(peer.codec).and_then(|segment| Run::behind(segment, from)) else {
             return 0;
         };
         let frames = run.frames();
-        let queued = (batch.offset == 0).then_some(&self.name);
+        let without_offsets = (row.offset == 0).then_some(&self.name);
         let is_queued = match (slot, self.overflow) {
-            (Some(slot), _) => return peer.mailbox.push_latest(self.lane, slot, run.last(), queued).into(),
-            (None, Overflow::DropOldest) => peer.mailbox.push_droppable(self.lane, run, queued),
+            (Some(slot), _) => {
+                return peer.mailbox.push_latest(self.lane, slot, run.last(), without_offsets).into();
+            }
+            (None, Overflow::DropOldest) => peer.mailbox.push_droppable(self.lane, run, without_offsets),
             (None, _) => {
                 peer.mailbox.push_run(self.lane, run);
                 true
@@ -176,10 +178,10 @@ impl Channel {
         let ChannelState { places, pending_rows, .. } = state;
         let Some(Some(subscriber)) = places.get_mut(place.0 as usize) else { return };
         let mut deliveries = 0_usize;
-        for (index, batch) in pending_rows.iter_mut().enumerate() {
+        for (index, row) in pending_rows.iter_mut().enumerate() {
             if index > 0 || is_behind {
-                batch.close();
-                deliveries = deliveries.saturating_add(self.hand(batch, subscriber));
+                row.close();
+                deliveries = deliveries.saturating_add(self.hand(row, subscriber));
             }
         }
         subscriber.served = frames;
@@ -225,14 +227,14 @@ async fn go_behind_others() {
 }
 
 pub(super) fn close(pending_rows: &mut VecDeque<PendingRow>) {
-    if let Some(batch) = pending_rows.back_mut() {
-        batch.close();
+    if let Some(row) = pending_rows.back_mut() {
+        row.close();
     }
 }
 
 impl PendingRow {
     /// `true` if another frame may go into the row.
-    fn takes(&self, audience: FrameAudience, offset: u64) -> bool {
+    fn accepts(&self, audience: FrameAudience, offset: u64) -> bool {
         let follows = match self.offset {
             0 => offset == 0,
             first => first.saturating_add(self.frames.into()) == offset,

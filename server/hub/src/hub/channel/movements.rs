@@ -99,7 +99,7 @@ impl Channel {
     /// Queues joins and leaves for a subscriber, if it observes them and has room.
     pub(super) fn hand_out_moves(
         &self,
-        batch: &PendingRow,
+        row: &PendingRow,
         from: u64,
         peer: &Peer,
         options: Option<&mut SubscriberOptions>,
@@ -108,7 +108,7 @@ impl Channel {
             && options.observes_members
             && !options.has_missed_moves
             && let Ok(from) = u32::try_from(from)
-            && let Some(run) = batch.segment(peer.codec).and_then(|segment| Run::behind(segment, from))
+            && let Some(run) = row.segment(peer.codec).and_then(|segment| Run::behind(segment, from))
         {
             options.has_missed_moves = !peer.mailbox.push_if_room(self.lane, run);
         }

@@ -193,7 +193,7 @@ fn a_frame_larger_than_the_bound_goes_into_a_queue_that_is_half_empty() {
 }
 
 #[test]
-fn what_may_be_dropped_makes_room_the_oldest_first() {
+fn droppable_publications_make_room_the_oldest_first() {
     let limit = 10 * cost(&run("0"));
     let (mut queue, mut dropped) = (Queue::default(), Dropped::default());
     let channel = ChannelName::new("a").unwrap();
@@ -225,7 +225,7 @@ fn of_a_row_that_is_too_long_the_newest_are_queued() {
 }
 
 #[test]
-fn what_may_be_dropped_is_where_others_have_taken_the_room() {
+fn a_droppable_publication_without_room_is_dropped() {
     let limit = 4 * cost(&run("0"));
     let (mut queue, mut dropped) = (Queue::default(), Dropped::default());
     for text in ["a", "b", "c", "d"] {
@@ -267,7 +267,7 @@ fn the_latest_that_is_too_large_for_the_queue_is_dropped_and_the_next_one_is_not
 }
 
 #[test]
-fn the_bytes_of_the_latest_are_those_of_what_waits_there_however_often_it_was_replaced() {
+fn the_bytes_of_a_slot_are_those_of_its_present_publication() {
     let (mut queue, mut dropped) = (Queue::default(), Dropped::default());
     let slots = [(); 2].map(|()| Arc::new(LatestSlot::default()));
     let frames: [&'static str; 5] = ["12345", "1", "1234567890", "12", "123"];
@@ -288,7 +288,7 @@ fn the_bytes_of_the_latest_are_those_of_what_waits_there_however_often_it_was_re
 }
 
 #[test]
-fn a_gap_is_told_behind_what_is_under_way_and_once_before_what_is_behind_it() {
+fn a_gap_is_reported_once_behind_a_partly_sent_frame_and_before_the_next_ones() {
     let (mut queue, mut dropped) = (Queue::default(), Dropped::default());
     let (a, b) = (ChannelName::new("a").unwrap(), ChannelName::new("b").unwrap());
     let slot = Arc::new(LatestSlot::default());

@@ -82,7 +82,7 @@ async fn a_late_answer_for_a_subscription_of_the_servers_is_not_taken_for_the_ne
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_is_pinged_before_connected_where_that_takes_long_and_lives_as_long_as_it_answers() {
+async fn a_client_is_pinged_during_a_long_connect_and_lives_as_long_as_it_answers() {
     let (release, first) = oneshot::channel();
     let (memory, first) = (MemoryEngine::new(), Mutex::new(Some(first)));
     let hub = keeping(100).engine(LateEngine { memory, late: a(), first });

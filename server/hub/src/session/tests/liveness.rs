@@ -3,7 +3,7 @@
 use super::*;
 
 #[tokio::test(start_paused = true)]
-async fn who_does_not_connect_is_closed_after_ten_seconds() {
+async fn a_client_without_connect_is_closed_after_ten_seconds() {
     let mut client = Client::open(Builder::open(), 1024).await;
     client.socket.send(Message::Ping("alive".into())).await.unwrap();
     assert_eq!(client.next().await, Message::Pong("alive".into()));
@@ -153,7 +153,7 @@ async fn without_a_ping_interval_silence_is_fine() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_sends_for_long_hears_that_the_server_is_there() {
+async fn the_sender_of_a_long_message_receives_pings() {
     let mut client = Client::connect(Builder::open(), 1024).await;
     let start = Instant::now();
     let frame = [&[0x82, 0xfe, 0x80, 0x00][..], &[0; 4], &[0; 100]].concat();
@@ -228,7 +228,7 @@ async fn the_token_of_a_session_that_is_held_up_inside_a_message_expires() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_is_not_connected_has_room_for_one_message_and_no_more() {
+async fn a_client_before_connect_has_room_for_one_message() {
     let mut client = Client::open(Builder::open(), 1 << 20).await;
     // The header of a message of 1 MiB.
     let head = [&[0x82, 0xff][..], &(1_u64 << 20).to_be_bytes(), &[0; 4]].concat();

@@ -3,7 +3,7 @@
 use super::*;
 
 #[tokio::test(start_paused = true)]
-async fn what_was_missed_is_read_as_the_line_takes_it_and_nothing_of_it_piles_up() {
+async fn missed_publications_are_read_as_the_line_takes_them_and_do_not_pile_up() {
     let mut client = Client::connect(keeping(1000), 1024).await;
     let start = Position { offset: 0, ..publish_kept(&client.hub, Payload::bytes(vec![0; 1000])) };
     for offset in 1..=1000 {
@@ -26,7 +26,7 @@ async fn what_was_missed_is_read_as_the_line_takes_it_and_nothing_of_it_piles_up
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_subscriber_whose_history_is_lost_while_it_reads_is_told_where_it_goes_on() {
+async fn a_subscriber_whose_history_is_lost_during_recovery_is_notified_of_its_position() {
     let mut client = Client::connect(keeping(200), 1024).await;
     let start = Position { offset: 0, ..publish_kept(&client.hub, Payload::bytes(vec![0; 10_000])) };
     for offset in 1..=200 {
@@ -60,7 +60,7 @@ async fn a_subscriber_whose_history_is_lost_while_it_reads_is_told_where_it_goes
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_is_far_behind_in_a_channel_that_drops_gets_the_newest_and_is_told() {
+async fn a_subscriber_far_behind_in_a_lossy_channel_gets_the_newest_and_is_notified() {
     let history = History::new(1000, Duration::from_secs(3600));
     let namespace = Namespace::default().history(history).overflow(Overflow::DropOldest);
     let hub = Builder::open().default_namespace(namespace).queue_bytes(100_000);

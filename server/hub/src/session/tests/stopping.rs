@@ -12,7 +12,7 @@ async fn a_stop_past_its_deadline_cuts_a_close_short() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stop_waits_for_the_calls_in_flight_and_refuses_what_comes_then() {
+async fn a_stop_waits_for_calls_in_flight_and_refuses_new_commands() {
     let finish = Arc::new(tokio::sync::Notify::new());
     let hub = {
         let finish = Arc::clone(&finish);

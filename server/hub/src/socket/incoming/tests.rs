@@ -115,7 +115,7 @@ fn fragments_are_put_together_with_control_frames_between_them() {
 }
 
 #[test]
-fn what_the_rules_forbid_is_refused_however_it_is_cut() {
+fn violations_are_refused_in_any_fragmentation() {
     const BROKEN: Option<CloseCode> = Some(CloseCode::PROTOCOL_ERROR);
     const TEXT: Option<CloseCode> = Some(CloseCode::INVALID_DATA);
     for (bytes, expected) in [
@@ -156,7 +156,7 @@ fn a_header_that_is_wrong_is_refused_before_its_content_comes() {
 }
 
 #[test]
-fn bytes_that_no_text_has_are_refused_where_they_come_and_not_at_the_end_of_their_frame() {
+fn invalid_utf_8_is_refused_at_once_and_not_at_the_end_of_its_frame() {
     let texts: [(&[u8], usize); 6] = [
         // The number of bytes up to and including the first invalid one.
         (b"\xff and on", 1),
@@ -181,7 +181,7 @@ fn bytes_that_no_text_has_are_refused_where_they_come_and_not_at_the_end_of_thei
 }
 
 #[test]
-fn what_a_header_promises_takes_no_memory_before_it_comes() {
+fn an_announced_length_takes_no_memory() {
     let bytes = frame(0x82, &[7; 90_000]);
     let mut stream = Pieces { bytes: &bytes[..1000], size: 100 };
     let mut reader = Reader::new(&[], 100_000);
@@ -298,7 +298,7 @@ proptest! {
 }
 
 #[test]
-fn after_the_end_nothing_is_kept_of_what_comes_and_the_close_is_still_found() {
+fn after_our_close_messages_are_discarded_and_the_close_of_the_peer_is_found() {
     let whole = frame(0x81, &[b'a'; 50_000]);
     for begun in [0, 20_000] {
         let (first, rest) = whole.split_at(begun);

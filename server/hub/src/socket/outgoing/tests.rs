@@ -95,7 +95,7 @@ fn a_batch_of_small_pieces_is_one_call_with_one_piece() {
 }
 
 #[test]
-fn large_pieces_are_written_from_where_they_are() {
+fn large_pieces_are_written_without_a_copy() {
     let small = Bytes::from_static(b"small");
     let large = [1, 2].map(|number| Bytes::from(vec![number; LARGE]));
     let mut outgoing = Outgoing::default();
@@ -125,7 +125,7 @@ fn more_than_a_call_takes_goes_in_several() {
 }
 
 #[test]
-fn of_what_is_written_through_only_the_rest_is_kept() {
+fn only_the_unwritten_rest_of_gathered_pieces_is_kept() {
     let large = vec![7; LARGE];
     let mut gather = Gather::new();
     for piece in [b"head", &large[..], b"tail"] {
@@ -146,7 +146,7 @@ fn of_what_is_written_through_only_the_rest_is_kept() {
 }
 
 #[test]
-fn what_is_written_through_goes_behind_what_waits() {
+fn gathered_pieces_go_behind_queued_ones() {
     let mut outgoing = Outgoing::default();
     outgoing.queue_empty(Kind::Text);
     let mut gather = Gather::new();

@@ -88,7 +88,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(1024))]
 
     #[test]
-    fn any_header_is_let_in_or_told_why_not(
+    fn any_header_is_allowed_or_refused_with_a_reason(
         origin in prop_oneof![vec(any::<u8>(), 0..40), pieces().prop_map(String::into_bytes)],
         host in prop_oneof![vec(any::<u8>(), 0..40), pieces().prop_map(String::into_bytes)],
         here in any::<bool>(),
@@ -109,7 +109,7 @@ proptest! {
     }
 
     #[test]
-    fn a_star_in_front_lets_in_what_has_one_label_or_more_there_and_nothing_else(origin in pieces()) {
+    fn a_leading_star_allows_one_label_or_more_and_nothing_else(origin in pieces()) {
         let Ok(value) = HeaderValue::from_bytes(origin.as_bytes()) else { return Ok(()) };
         let allowed = origins(&["https://*.example.com"]);
         let is_let_in = check(&allowed, "server.test", value, false).is_ok();
@@ -127,7 +127,7 @@ proptest! {
 
     /// The suggested option works.
     #[test]
-    fn the_option_that_a_refused_page_is_told_lets_it_in(origin in pieces()) {
+    fn the_option_in_a_refusal_allows_the_page(origin in pieces()) {
         let Ok(value) = HeaderValue::from_bytes(origin.as_bytes()) else { return Ok(()) };
         let Err(words) = check(&Origins::default(), "server.test", value.clone(), false) else { return Ok(()) };
         let (_, option) = words.split_once("--allow-origin ").unwrap();

@@ -65,7 +65,7 @@ async fn pass(time: Duration) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_delayed_leave_is_told_and_not_only_the_first() {
+async fn every_delayed_leave_is_sent_and_not_only_the_first() {
     let (room, ann) = (room(GRACE), peer("ann", 1 << 20));
     enter(&room, &ann);
     for round in 0..4 {
@@ -85,7 +85,7 @@ async fn every_delayed_leave_is_told_and_not_only_the_first() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_comes_and_goes_all_the_time_ends_nobody_and_is_hardly_told() {
+async fn a_member_that_joins_and_leaves_all_the_time_ends_no_session_and_causes_few_notifications() {
     let room = room(Duration::ZERO);
     let readers: Vec<_> = (0..10).map(|number| peer(&format!("reader{number}"), 20_000)).collect();
     for reader in &readers {
@@ -111,14 +111,14 @@ async fn who_comes_and_goes_all_the_time_ends_nobody_and_is_hardly_told() {
     pass(NOTIFY_INTERVAL).await;
     for (reader, heard) in readers.iter().zip(&mut heard) {
         heard.extend(told(reader));
-        assert!(heard.len() < 300, "{} moves are told", heard.len());
+        assert!(heard.len() < 300, "{} moves are sent", heard.len());
         // The last notification is a leave, or the request for a new list.
         assert!(heard.last().unwrap().starts_with('-'), "{heard:?}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_has_no_room_is_not_told_and_then_told_to_ask() {
+async fn a_subscriber_without_room_is_notified_later_that_its_list_is_incomplete() {
     let room = room(Duration::ZERO);
     let (slow, fast) = (peer("slow", 10_000), peer("fast", 10_000));
     enter(&room, &slow);
@@ -138,13 +138,13 @@ async fn who_has_no_room_is_not_told_and_then_told_to_ask() {
     {}
     assert_eq!(taken, 9000, "there was no room for more");
     pass(NOTIFY_INTERVAL).await;
-    assert_eq!(told(&slow), ["-"], "it does not know who is there");
+    assert_eq!(told(&slow), ["-"], "its list is incomplete");
     room.leave(places[0], None);
-    assert_eq!(told(&slow), ["-ann"], "and is told again");
+    assert_eq!(told(&slow), ["-ann"], "and it is notified again");
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_is_told_of_their_own_session_however_late() {
+async fn a_session_is_never_notified_of_its_own_join() {
     let room = room(Duration::ZERO);
     let witness = peer("witness", 1 << 20);
     enter(&room, &witness);
