@@ -30,7 +30,7 @@ pub use self::presence::MemberPage;
 /// Publications are written into a row, once for each codec, and rows are handed out to the subscribers. A few subscribers
 /// receive a row at once. Many receive it piece by piece from a task of the channel, so that neither the publisher nor other
 /// channels wait for all of them. Publications that come meanwhile form the next row. Before a subscriber enters, leaves or is
-/// answered, its pending frames are [queued first](Channel::catch_up_queue). So every subscriber sees the same order.
+/// answered, its pending frames are [queued first](Channel::queue_pending_frames). So every subscriber sees the same order.
 pub(crate) struct Channel {
     name: ChannelName,
     lane: Lane,
@@ -202,7 +202,7 @@ impl Channel {
     /// the registry has to remove it.
     pub(crate) fn leave(self: &Arc<Self>, place: Place, reply: Option<Bytes>) -> bool {
         let mut state = self.state.lock();
-        self.catch_up_queue(&mut state, place);
+        self.queue_pending_frames(&mut state, place);
         let Some(subscriber) = state.places.get_mut(place.0 as usize).and_then(Option::take) else {
             return false;
         };
@@ -240,7 +240,7 @@ impl Channel {
 
     fn answer_and(&self, place: Place, reply: Option<Bytes>, change: impl FnOnce(&mut SubscriberOptions)) {
         let mut state = self.state.lock();
-        self.catch_up_queue(&mut state, place);
+        self.queue_pending_frames(&mut state, place);
         let slot = self.slot();
         if let Some(subscriber) = state.subscriber(place) {
             // Later publications must not overtake the answer.

@@ -110,16 +110,16 @@ impl Mailbox {
             Some(waker) => waker.clone_from(cx.waker()),
             none => *none = Some(cx.waker().clone()),
         }
-        let is_calm = std::mem::replace(&mut state.queue.is_calm, true);
+        let has_only_frames = std::mem::replace(&mut state.queue.has_only_frames, true);
         let mail = state.take_mail();
-        if is_calm && mail.is_none() { TurnReason::Frames } else { TurnReason::Everything(mail) }
+        if has_only_frames && mail.is_none() { TurnReason::Frames } else { TurnReason::Everything(mail) }
     }
 
     /// Wakes the task for a check of everything.
     pub(crate) fn wake_for_everything(&self) {
         let waker = {
             let mut state = self.state.lock();
-            state.queue.is_calm = false;
+            state.queue.has_only_frames = false;
             state.waker.take()
         };
         if let Some(waker) = waker {

@@ -29,7 +29,7 @@ pub(crate) struct Queue {
     /// no extra memory.
     pub(crate) is_awaited: bool,
     /// `true` if only frames have come since the task looked.
-    pub(crate) is_calm: bool,
+    pub(crate) has_only_frames: bool,
     /// `true` if nothing may overtake the waiting answers: see [`Self::answer_first`].
     is_held: bool,
     /// All items, if there are several or have been.
@@ -249,7 +249,8 @@ impl Queue {
 
     /// Empties the queue.
     pub(crate) fn clear(&mut self) {
-        *self = Self { is_awaited: self.is_awaited, is_calm: self.is_calm, ..Self::default() };
+        *self =
+            Self { is_awaited: self.is_awaited, has_only_frames: self.has_only_frames, ..Self::default() };
     }
 
     /// Passes the pieces of the next WebSocket message to `take`, at most `room` bytes. A larger frame goes in parts. Returns

@@ -172,7 +172,7 @@ impl Channel {
     }
 
     /// Queues every pending frame for one subscriber, before its turn.
-    pub(super) fn catch_up_queue(&self, state: &mut ChannelState, place: Place) {
+    pub(super) fn queue_pending_frames(&self, state: &mut ChannelState, place: Place) {
         let frames = state.frames;
         let is_behind = place.0 as usize >= state.cursor;
         let ChannelState { places, pending_rows, .. } = state;

@@ -32,7 +32,7 @@ impl Channel {
         if let Some(place) = place
             && state.subscriber(place).is_some_and(|own| own.peer.id.to_string() == member.session)
         {
-            self.catch_up_queue(state, place);
+            self.queue_pending_frames(state, place);
             let behind = state.frames.saturating_add(1);
             if let Some(own) = state.subscriber(place) {
                 own.served = behind;
