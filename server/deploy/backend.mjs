@@ -1,5 +1,5 @@
 // A backend for webhooks (see ../WEBHOOKS.md): node backend.mjs webhooks.key [port]
-// Whoever shows a name as token is that user. In rooms nobody shouts; `billing.sum` adds numbers up.
+// The token is the user's name. A message in capitals is published in lower case. `billing.sum` adds numbers.
 import { createHmac, timingSafeEqual } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
@@ -9,7 +9,7 @@ const secret = readFileSync(keyFile, 'utf8').trimEnd();
 
 const answers = {
   connect({ token }) {
-    if (!/^[a-z]{1,20}$/.test(token)) return no('UNAUTHORIZED', 'show a name as token');
+    if (!/^[a-z]{1,20}$/.test(token)) return no('UNAUTHORIZED', 'the token must be a name');
     return { user: token, expires_in: 3600, channels: [`@${token}`], info: { name: token } };
   },
 
@@ -19,7 +19,7 @@ const answers = {
   },
 
   publish({ data }) {
-    if (typeof data?.text !== 'string') return no(1001, 'a message has a text');
+    if (typeof data?.text !== 'string') return no(1001, 'a message needs a text');
     return data.text === data.text.toUpperCase() ? { data: { ...data, text: data.text.toLowerCase() } } : {};
   },
 
@@ -49,8 +49,8 @@ const server = createServer(async (request, response) => {
   for await (const chunk of request) chunks.push(chunk);
   const body = Buffer.concat(chunks);
   if (!isFromWirehub(request.headers, body)) return response.writeHead(400).end();
-  const question = JSON.parse(body);
-  const answer = answers[question.event](question);
+  const webhook = JSON.parse(body);
+  const answer = answers[webhook.event](webhook);
   response.setHeader('content-type', 'application/json').end(JSON.stringify(answer));
 });
 

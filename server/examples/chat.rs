@@ -19,24 +19,24 @@ pub struct Line {
     pub text: String,
 }
 
-// What clients and server say to each other: both compile it.
+// The contract between clients and the server. Both compile it.
 wirehub_common::contract! {
     pub contract Chat = "chat";
-    /// One room.
+    /// A chat room.
     channel Room { room } = "chat:{room}": Line;
-    /// Greets a room, and gives back how many are connected.
+    /// Greets a room and returns the number of connected sessions.
     call Greet = "chat.greet": fn(Line) -> u32;
 }
 
 pub(crate) fn hub() -> Result<Hub, Box<dyn std::error::Error>> {
     Ok(Hub::builder()
         .contract::<Chat>()
-        // Who is it? A real application looks the token up, or has `jwt` verify it.
+        // Authenticates the client. A real application looks the token up or verifies it with `jwt`.
         .authenticate(async |credentials| match &*credentials.token {
             "" => Ok(Authenticated::anonymous()),
             name => Ok(Authenticated::user(name)),
         })
-        // May they? What no hook is for is decided by namespaces and tokens.
+        // Authorizes subscriptions. Without a hook, namespaces and tokens decide.
         .authorize_subscribe("chat:staff".parse()?, async |who, _room| match who.user() {
             "" => Err(CallError::from_code(ErrorCode::PERMISSION_DENIED).with_message("sign in first")),
             _ => Ok(()),
@@ -49,7 +49,7 @@ pub(crate) fn hub() -> Result<Hub, Box<dyn std::error::Error>> {
         .build())
 }
 
-/// The application's own routes, and the hub's `/ws`, `/health` and `/ready` beside them.
+/// The application's own routes, and the hub's `/ws`, `/health` and `/ready`.
 pub(crate) fn app(hub: &Hub) -> Router {
     Router::new()
         .route("/", get(async || "hello"))
@@ -58,7 +58,7 @@ pub(crate) fn app(hub: &Hub) -> Router {
         .merge(router(hub))
 }
 
-/// A message can be published from anywhere. One of another type would not compile.
+/// Publishes from an HTTP handler. A message of another type would not compile.
 async fn announce(State(hub): State<Hub>, text: String) -> StatusCode {
     let Ok(lobby) = Room::new("lobby") else { return StatusCode::INTERNAL_SERVER_ERROR };
     match hub.publish(&lobby, &Line { nick: "server".into(), text }) {
@@ -74,7 +74,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let stop = {
         let hub = hub.clone();
         async move {
-            // Clients are told when to come back, and their queues are flushed.
+            // Clients are notified when to reconnect, and their queues are flushed.
             let _ = tokio::signal::ctrl_c().await;
             hub.shutdown(STOP_DEADLINE).await;
         }

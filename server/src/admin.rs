@@ -1,7 +1,7 @@
-//! The page on which operators look at a hub, and end what has to end.
+//! The operators' page: live sessions and channels, and disconnecting.
 //!
-//! The page is static and knows nothing: what it shows comes from the HTTP API, by a key that the operator types in and
-//! that no other origin, and no other tab, gets to see.
+//! The page is static and holds no data. Everything it shows comes from the HTTP API, with a key that the operator
+//! enters. No other origin and no other tab sees that key.
 
 use axum::Router;
 use axum::extract::Request;
@@ -10,10 +10,10 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Redirect, Response};
 use axum::routing::get;
 
-/// The page for operators, at `/admin`: live sessions and channels, rates, disconnecting, publishing. To be merged into a
-/// router beside [`api`](crate::api), whose keys it asks for.
+/// The operators' page at `/admin`: live sessions and channels, rates, disconnecting, publishing. Merge it into a
+/// router beside [`api`](crate::api), and use one of that API's keys in the page.
 ///
-/// It loads nothing from elsewhere, runs no script but its own, and can't be framed.
+/// It loads nothing from other servers, runs only its own scripts, and cannot be framed.
 ///
 /// ```
 /// use wirehub_server::api::{ApiKey, ApiKeys, admin_page};
@@ -32,12 +32,12 @@ pub fn admin_page() -> Router {
             let file = || std::future::ready(([(header::CONTENT_TYPE, *kind)], *text).into_response());
             router.route(path, get(file))
         })
-        // What the page names is relative to its own address, so that it may be behind a proxy at any path.
+        // Links in the page are relative to its own address, so a proxy may serve it at any path.
         .route("/admin/", get(|| std::future::ready(Redirect::permanent("../admin"))))
         .layer(middleware::from_fn(add_headers))
 }
 
-/// Where each file is, what it is, and what is in it.
+/// The path, the content type and the content of each file.
 const FILES: &[(&str, &str, &str)] = &[
     ("/admin", HTML, include_str!("admin/index.html")),
     ("/admin/admin.css", "text/css; charset=utf-8", include_str!("admin/admin.css")),
@@ -54,7 +54,7 @@ const FILES: &[(&str, &str, &str)] = &[
 const HTML: &str = "text/html; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
-/// What the browser may do with the page: nothing but load these files and ask this server.
+/// The page may only load these files and send requests to this server.
 const HEADERS: &[(&str, &str)] = &[
     (
         "content-security-policy",
@@ -105,14 +105,14 @@ mod tests {
     }
 
     #[test]
-    fn what_the_files_name_is_there() {
+    fn every_file_that_a_file_refers_to_exists() {
         for (path, _, text) in FILES {
             for (before, base) in [("src=\"", "/"), ("href=\"", "/"), ("from './", "/admin/")] {
                 for rest in text.split(before).skip(1) {
                     let name = rest.split(['"', '\'']).next().unwrap();
                     let target = format!("{base}{name}");
                     let is_there = name.starts_with('#') || FILES.iter().any(|(path, ..)| *path == target);
-                    assert!(is_there, "{path} names {target}");
+                    assert!(is_there, "{path} refers to {target}");
                 }
             }
             assert!(!text.contains("innerHTML") && !text.contains("style=\""), "{path}");

@@ -1,7 +1,7 @@
-//! The HTTP API for backends in any language: publish, look, disconnect.
+//! The HTTP API for backends in any language: publish, inspect, disconnect.
 //!
-//! Everything is below `/api/v1` and takes a key as `Authorization: Bearer KEY`. What goes wrong is told as a problem
-//! document (RFC 9457). `/api/v1/openapi.json` describes it all, made from this code.
+//! Every path is below `/api/v1` and requires a key, as `Authorization: Bearer KEY`. Errors are problem documents (RFC
+//! 9457). `/api/v1/openapi.json` describes the API; it is generated from this code.
 
 use std::fmt;
 use std::sync::Arc;
@@ -35,18 +35,18 @@ mod stats;
 
 pub use crate::admin::admin_page;
 
-/// What lets a backend use the HTTP API. It is shown nowhere.
+/// A key of the HTTP API. It never appears in output.
 #[derive(Clone)]
 pub struct ApiKey(Arc<str>);
 
 impl ApiKey {
-    /// The fewest bytes that a key has.
+    /// The minimum length of a key.
     pub const MIN_BYTES: usize = 32;
 
-    /// A key: visible ASCII characters without spaces.
+    /// Creates a key from visible ASCII characters without spaces.
     ///
     /// # Errors
-    /// It is too short to be a secret, or can't stand in a header.
+    /// The key is too short to be secret, or it cannot be sent in a header.
     pub fn new(key: impl Into<Arc<str>>) -> Result<Self, ApiKeyError> {
         let key = key.into();
         if key.len() < Self::MIN_BYTES || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
@@ -56,7 +56,7 @@ impl ApiKey {
     }
 
     fn is(&self, shown: &str) -> bool {
-        // How long it takes says nothing of how much of it is right.
+        // Constant time: the duration does not reveal how much of the key is right.
         self.0.as_bytes().ct_eq(shown.as_bytes()).into()
     }
 }
@@ -67,18 +67,18 @@ impl fmt::Debug for ApiKey {
     }
 }
 
-/// The keys of an HTTP API: they can be replaced while it is served. A handle: clones are the same keys.
+/// The keys of an HTTP API, replaceable while it is served. A handle: clones share the keys.
 #[derive(Debug, Clone, Default)]
 pub struct ApiKeys(Arc<RwLock<Vec<ApiKey>>>);
 
 impl ApiKeys {
-    /// From now on these are the keys, and no others.
+    /// Replaces all keys.
     pub fn replace(&self, keys: impl IntoIterator<Item = ApiKey>) {
         *self.0.write() = keys.into_iter().collect();
     }
 
     fn have(&self, shown: &str) -> bool {
-        // All are compared, so that the time does not tell which.
+        // Every key is compared, so that the duration does not reveal the matching one.
         self.0.read().iter().fold(false, |known, key| known | key.is(shown))
     }
 }
@@ -101,7 +101,7 @@ impl<const N: usize> From<[ApiKey; N]> for ApiKeys {
     }
 }
 
-/// A text that is no [`ApiKey`].
+/// A text that is not a valid [`ApiKey`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ApiKeyError;
 
@@ -117,7 +117,7 @@ impl fmt::Display for ApiKeyError {
 
 impl std::error::Error for ApiKeyError {}
 
-/// The HTTP API of a hub, for holders of one of the keys: to be merged into a router beside [`router`](crate::router).
+/// The HTTP API of a hub, for holders of a key. Merge it into a router beside [`router`](crate::router).
 ///
 /// ```
 /// use wirehub_server::api::ApiKey;
@@ -139,13 +139,13 @@ pub fn api(hub: &Hub, keys: impl Into<ApiKeys>) -> Router {
         .fallback(|| {
             std::future::ready(Problem::new(
                 StatusCode::NOT_FOUND,
-                "there is no such operation: see /api/v1/openapi.json",
+                "unknown operation: see /api/v1/openapi.json",
             ))
         })
         .method_not_allowed_fallback(|| {
             std::future::ready(Problem::new(
                 StatusCode::METHOD_NOT_ALLOWED,
-                "the operation has another method: see /api/v1/openapi.json",
+                "this path needs another method: see /api/v1/openapi.json",
             ))
         })
         .layer(DefaultBodyLimit::max(MAX_BODY))
@@ -154,7 +154,7 @@ pub fn api(hub: &Hub, keys: impl Into<ApiKeys>) -> Router {
         .layer(middleware::from_fn_with_state(keys, authorize));
     Router::new()
         .nest("/api/v1", guarded)
-        // What can be done is no secret.
+        // The description is public: it contains no secret.
         .route("/api/v1/openapi.json", axum::routing::get(describe))
         .with_state(hub.clone())
 }
@@ -162,7 +162,7 @@ pub fn api(hub: &Hub, keys: impl Into<ApiKeys>) -> Router {
 #[derive(OpenApi)]
 #[openapi(info(
     title = "Wirehub",
-    description = "Realtime messaging over WebSocket: what a backend does beside its clients.",
+    description = "Realtime messaging over WebSocket: the API for backends.",
     license(name = "MIT OR Apache-2.0")
 ))]
 struct Description;
@@ -170,7 +170,7 @@ struct Description;
 fn operations() -> OpenApiRouter<Hub> {
     let mut document = Description::openapi();
     let scheme =
-        HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some("one of the server's API keys"));
+        HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some("An API key of the server"));
     let components = document.components.get_or_insert_default();
     components.add_security_scheme("key", SecurityScheme::Http(scheme.build()));
     document.security = Some(vec![SecurityRequirement::new("key", [] as [&str; 0])]);
@@ -195,7 +195,7 @@ fn operations() -> OpenApiRouter<Hub> {
         .routes(routes!(alarms::look, alarms::withdraw))
 }
 
-/// Says of each operation in which ways it can fail that all of them share, and of each answer what it means.
+/// Adds the failures that all operations share, and a description of every response.
 fn describe_answers(document: &mut utoipa::openapi::OpenApi) {
     let problem = |description: &str| {
         let schema = Ref::from_schema_name("Problem");
@@ -205,17 +205,17 @@ fn describe_answers(document: &mut utoipa::openapi::OpenApi) {
     for item in document.paths.paths.values_mut() {
         for operation in [&mut item.get, &mut item.post, &mut item.delete].into_iter().flatten() {
             let mut failures = vec![
-                ("401", "Without one of the server's keys"),
-                ("408", "The request did not come in time"),
+                ("401", "The API key is missing or wrong"),
+                ("408", "The request did not arrive in time"),
             ];
             if operation.parameters.is_some() || operation.request_body.is_some() {
-                failures.push(("400", "What is asked for makes no sense: the detail says why"));
+                failures.push(("400", "The request is invalid: `detail` has the reason"));
             }
             if operation.request_body.is_some() {
                 failures.extend([
                     ("413", "The body is larger than 4 MiB"),
-                    ("415", "The body is no application/json"),
-                    ("422", "The body lacks a field, or has one that is not known"),
+                    ("415", "The body is not application/json"),
+                    ("422", "The body lacks a field or has an unknown one"),
                 ]);
             }
             for (status, description) in failures {
@@ -234,20 +234,20 @@ fn describe_answers(document: &mut utoipa::openapi::OpenApi) {
 
 fn meaning(status: &str) -> &'static str {
     match status {
-        "201" => "It is there now",
-        "204" => "It is done",
-        "404" => "There is no such thing, or not any more",
-        "410" => "It was there, and is gone",
-        "409" => "There are as many as there may be",
+        "201" => "Created",
+        "204" => "Done",
+        "404" => "Not found, or removed",
+        "410" => "Gone",
+        "409" => "The maximum number is reached",
         "503" => "The engine failed: try again",
-        _ => "What was asked for",
+        _ => "The result",
     }
 }
 
-/// The most that a request may carry.
+/// The largest body of a request.
 const MAX_BODY: usize = 4 * 1024 * 1024;
 
-/// How long a request may take.
+/// The time limit for a request.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 async fn authorize(State(keys): State<ApiKeys>, request: Request, next: Next) -> Response {
@@ -262,10 +262,10 @@ async fn authorize(State(keys): State<ApiKeys>, request: Request, next: Next) ->
     response
 }
 
-/// Refuses what would have an effect once the sessions are told to go: what is published then would reach nobody.
+/// Refuses operations with an effect once the sessions are being closed: a publication would no longer reach anybody.
 async fn while_running(State(hub): State<Hub>, request: Request, next: Next) -> Response {
     if hub.phase() >= Phase::Stopping && request.method() != Method::GET {
-        let detail = "the server is stopping: ask again when another one is there";
+        let detail = "the server is stopping: try again when another server runs";
         return Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).into_response();
     }
     next.run(request).await
@@ -275,12 +275,12 @@ async fn in_time(request: Request, next: Next) -> Response {
     match tokio::time::timeout(TIMEOUT, next.run(request)).await {
         Ok(response) => response,
         Err(_) => {
-            Problem::new(StatusCode::REQUEST_TIMEOUT, "the request did not come in time").into_response()
+            Problem::new(StatusCode::REQUEST_TIMEOUT, "the request did not arrive in time").into_response()
         }
     }
 }
 
-/// JSON in a request's body, with a problem document where it is none.
+/// The JSON body of a request. An invalid body becomes a problem document.
 struct Body<T>(T);
 
 impl<T: serde::de::DeserializeOwned> axum::extract::FromRequest<Hub> for Body<T> {
@@ -294,7 +294,7 @@ impl<T: serde::de::DeserializeOwned> axum::extract::FromRequest<Hub> for Body<T>
     }
 }
 
-/// What stands in a request's path.
+/// The parameters in the path of a request. Invalid ones become a problem document.
 struct Path<T>(T);
 
 impl<T: serde::de::DeserializeOwned + Send> FromRequestParts<Hub> for Path<T> {
@@ -308,7 +308,7 @@ impl<T: serde::de::DeserializeOwned + Send> FromRequestParts<Hub> for Path<T> {
     }
 }
 
-/// What stands behind a request's question mark.
+/// The query parameters of a request. Invalid ones become a problem document.
 struct Query<T>(T);
 
 impl<T: serde::de::DeserializeOwned> FromRequestParts<Hub> for Query<T> {
@@ -330,7 +330,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_request_that_never_ends_is_told_so() {
+    async fn a_request_that_never_ends_gets_a_timeout() {
         let key = "0123456789abcdef0123456789abcdef";
         let app = api(&Hub::builder().build(), [ApiKey::new(key).unwrap()]);
         let endless = Bytes::from_stream(futures_util::stream::pending::<Result<&[u8], std::io::Error>>());

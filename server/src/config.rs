@@ -1,8 +1,8 @@
-//! The configuration of a server as a program: a TOML file, environment variables over it, and what they mean.
+//! The configuration of a server program: a TOML file, overridden by environment variables.
 //!
-//! Every key is known: one that is written wrongly is an error that says where, and which one was meant. All mistakes are
-//! told at once. An environment variable `WIREHUB_SECTION__KEY` takes the place of `key` in `[section]`. Secrets stand in
-//! files of their own, or in environment variables, and are shown nowhere: no error repeats a value.
+//! Unknown keys are errors, with the place and the likely correction. All mistakes are reported at once. An environment
+//! variable `WIREHUB_SECTION__KEY` overrides `key` in `[section]`. Secrets are in files of their own or in environment
+//! variables and never appear in output: no error repeats a value.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -43,10 +43,10 @@ mod tokens;
 mod units;
 mod webhooks;
 
-/// The file that `wirehub config init` writes: everything there is, with what holds without it.
+/// The file that `wirehub config init` writes: every setting with its default.
 pub const TEMPLATE: &str = include_str!("config/template.toml");
 
-/// What a server is told.
+/// The configuration of a server.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
@@ -59,7 +59,7 @@ pub struct Config {
     tokens: Option<TokensSection>,
     webhooks: WebhooksSection,
     namespace: BTreeMap<String, NamespaceSection>,
-    /// All of it as it was written, to be compared with another one.
+    /// The whole configuration as written, for comparison with another one.
     #[serde(skip)]
     written: Table,
     #[serde(skip)]
@@ -119,32 +119,32 @@ struct ApiKeySection {
     env: Option<String>,
 }
 
-/// How lines of the log are written.
+/// The format of the log's lines.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
     /// For people.
     #[default]
     Text,
-    /// For programs: a JSON object a line.
+    /// For programs: one JSON object per line.
     Json,
 }
 
 impl Config {
-    /// Reads a file, and the environment over it. Files that it names are looked for from its own folder on.
+    /// Reads a file, overridden by the environment. Relative paths in it start at its folder.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`]: all that is wrong, where, and what would be right.
+    /// [`ErrorKind::Config`]: every mistake, with its place and the correction.
     pub fn load(path: &Path) -> Result<Self, Error> {
         Self::parse(&text_of(path, files::contents(path))?, std::env::vars(), path)
     }
 
-    /// The same of a file that was read before, while a server runs with what it said.
+    /// The same for a file that was read before, by a running server.
     pub(crate) fn load_again(path: &Path) -> Result<Self, Error> {
         Self::parse(&text_of(path, files::contents_again(path))?, std::env::vars(), path)
     }
 
-    /// What the environment says, without a file.
+    /// Reads the configuration from the environment alone.
     ///
     /// # Errors
     /// As for [`Self::load`].
@@ -152,10 +152,10 @@ impl Config {
         Self::parse("", std::env::vars(), Path::new("the environment"))
     }
 
-    /// Checks a file, with the environment over it and every file that it names, as a server does that starts with it.
+    /// Checks a file, together with the environment and every file that it names, as a starting server does.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`]: all that is wrong.
+    /// [`ErrorKind::Config`]: every mistake.
     pub fn check(path: &Path) -> Result<(), Error> {
         let (config, mut mistakes) =
             Self::parse_all(&text_of(path, files::contents(path))?, std::env::vars(), path);
@@ -179,13 +179,13 @@ impl Config {
         Ok(config)
     }
 
-    /// What is right, and all that is wrong.
+    /// Returns the valid part, and every mistake.
     fn parse_all(
         text: &str,
         variables: impl Iterator<Item = (String, String)>,
         path: &Path,
     ) -> (Self, Mistakes) {
-        // Alone first: what is wrong in the file is told with its line.
+        // The file is checked alone first, so that its mistakes are reported with their lines.
         let Document { mut table, lines, mut mistakes } = Document::read(text);
         let named = environment::put_over(&mut table, variables, &mut mistakes);
         let mut config: Self = match table.clone().try_into() {
@@ -202,7 +202,7 @@ impl Config {
         (config, mistakes)
     }
 
-    /// Makes relative paths begin at the file's folder.
+    /// Makes relative paths start at the folder of the file.
     fn resolve(&mut self) {
         let folder = self.source.folder();
         let files = self.tokens.iter_mut().flat_map(TokensSection::files);
@@ -214,20 +214,20 @@ impl Config {
         }
     }
 
-    /// Where to listen, if it says so.
+    /// The address to listen on, if configured.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`]: it is no address.
+    /// [`ErrorKind::Config`]: the address is invalid.
     pub fn listen(&self) -> Result<Option<ListenAddress>, Error> {
         let Some(text) = &self.server.listen else { return Ok(None) };
-        let words = "this is no address: write one as 127.0.0.1:8080, [::1]:8080 or unix:/run/wirehub.sock";
+        let words = "invalid address: write it as 127.0.0.1:8080, [::1]:8080 or unix:/run/wirehub.sock";
         text.parse().map(Some).map_err(|_: Error| self.source.wrong("server.listen", words))
     }
 
-    /// The keys of the HTTP API; without any it is not served. Reads them.
+    /// Reads the keys of the HTTP API. Without keys the API is not served.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`]: one can't be read, or is none.
+    /// [`ErrorKind::Config`]: a key cannot be read, or is invalid.
     pub fn api_keys(&self) -> Result<Vec<ApiKey>, Error> {
         let mut mistakes = Mistakes::default();
         let keys = self.read_api_keys(&mut mistakes);
@@ -239,15 +239,15 @@ impl Config {
         keys.filter_map(|(index, key)| mistakes.take(format!("api.keys[{index}]"), key.read())).collect()
     }
 
-    /// Whether it names keys of the HTTP API.
+    /// Whether keys of the HTTP API are configured.
     pub(crate) fn has_api(&self) -> bool {
         !self.api.keys.is_empty()
     }
 
-    /// Whether the page for operators is served.
+    /// Whether the operators' page is served.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`]: it should be, and there is no key that one could show it.
+    /// [`ErrorKind::Config`]: the page is enabled, but no key of the HTTP API is configured.
     pub fn admin(&self) -> Result<bool, Error> {
         self.check_admin().map_err(|words| self.source.wrong("admin.enabled", words))?;
         Ok(self.admin.enabled)
@@ -256,13 +256,13 @@ impl Config {
     fn check_admin(&self) -> Result<(), &'static str> {
         if self.admin.enabled && !self.has_api() {
             return Err(
-                "the page asks for a key of the HTTP API, and there is none: add one as [[api.keys]]",
+                "the page needs a key of the HTTP API, and none is configured: add one as [[api.keys]]",
             );
         }
         Ok(())
     }
 
-    /// The certificate to show, if it names one. Reads it.
+    /// Reads the certificate, if configured.
     ///
     /// # Errors
     /// [`ErrorKind::Tls`].
@@ -271,7 +271,7 @@ impl Config {
         Tls::from_files(files.certificate, files.key).map(Some)
     }
 
-    /// The directory of static files, if it names one, which is there.
+    /// The directory of static files, if configured. It exists.
     pub(crate) fn checked_static_files(&self) -> Result<Option<&Path>, Error> {
         self.check_static_files().map_err(|words| self.source.wrong("server.static", words))?;
         Ok(self.static_files())
@@ -281,18 +281,18 @@ impl Config {
         let Some(directory) = self.static_files() else { return Ok(()) };
         match std::fs::metadata(directory) {
             Ok(metadata) if metadata.is_dir() => Ok(()),
-            Ok(_) => Err(format!("{} is no directory", shown(directory))),
+            Ok(_) => Err(format!("{} is not a directory", shown(directory))),
             Err(error) => Err(format!("cannot read {}: {error}", shown(directory))),
         }
     }
 
-    /// The files of the certificate to show, if it names one.
+    /// The files of the certificate, if configured.
     ///
     /// # Errors
-    /// [`ErrorKind::Tls`]: what stands there is no file's name.
+    /// [`ErrorKind::Tls`]: a configured path is not a file name.
     pub(crate) fn tls_files(&self) -> Result<Option<TlsFiles<'_>>, Error> {
         let Some(TlsSection { certificate, key }) = &self.tls else { return Ok(None) };
-        // What else is wrong with them is told with their names.
+        // Other problems with the files are reported with their names.
         for path in [certificate, key].into_iter().filter(|path| !is_shown(path)) {
             std::fs::metadata(path).map_err(|error| {
                 Error::new(ErrorKind::Tls, format!("cannot read {}: {error}", shown(path)))
@@ -301,22 +301,21 @@ impl Config {
         Ok(Some(TlsFiles { certificate, key }))
     }
 
-    /// What to log as long as the environment does not say it.
+    /// The log filter, which the environment may override.
     pub(crate) fn log_filter(&self) -> Result<EnvFilter, Error> {
         self.parse_log_filter().map_err(|words| self.source.wrong("server.log", words))
     }
 
     fn parse_log_filter(&self) -> Result<EnvFilter, &'static str> {
         EnvFilter::try_new(self.server.log.as_deref().unwrap_or("info")).map_err(|_| {
-            "this says nothing to log: write error, warn, info, debug or trace, or as in wirehub=trace,info"
+            "invalid log filter: write error, warn, info, debug or trace, or for example wirehub=trace,info"
         })
     }
 
-    /// Checks what a server looks at only when it starts: it must be able to, next time.
+    /// Checks the settings that a server uses only when it starts, so that the next start succeeds.
     pub(crate) fn check_for_start(&self, mistakes: &mut Mistakes) {
         if let Some(listen) = &self.server.listen {
-            let words =
-                "this is no address: write one as 127.0.0.1:8080, [::1]:8080 or unix:/run/wirehub.sock";
+            let words = "invalid address: write it as 127.0.0.1:8080, [::1]:8080 or unix:/run/wirehub.sock";
             mistakes.take("server.listen", listen.parse::<ListenAddress>().map_err(|_| words));
         }
         mistakes.take("server.log", self.parse_log_filter());
@@ -324,45 +323,44 @@ impl Config {
         self.namespaces(mistakes);
     }
 
-    /// Checks that a server which runs with the configuration `old` lets nobody in, and to nothing, only because something
-    /// is not written in this one.
+    /// Checks that no access becomes open only because a setting of the running configuration `old` is missing here.
     pub(crate) fn check_against(&self, old: &Self, mistakes: &mut Mistakes) {
         guard::check(old, self, mistakes);
     }
 
-    /// Itself, where nothing was found to be wrong.
+    /// Returns the configuration if there are no mistakes.
     pub(crate) fn all_right(self, mistakes: Mistakes) -> Result<Self, Error> {
         self.source.check(mistakes, ())?;
         Ok(self)
     }
 
-    /// The keys that are different in `new` and that a server which runs with this configuration can't take over.
+    /// The keys that differ in `new` and that a running server cannot apply.
     pub(crate) fn changes_that_take_a_restart(&self, new: &Self) -> Vec<String> {
         changes::that_take_a_restart(&self.written, &new.written)
     }
 
-    /// The directory of static files, if it names one.
+    /// The directory of static files, if configured.
     pub fn static_files(&self) -> Option<&Path> {
         self.server.static_files.as_deref()
     }
 
-    /// Lets in who has no token, whatever the file says.
+    /// Admits clients without a token, whatever the file says.
     pub(crate) fn allow_anonymous(&mut self, anonymous: bool) {
         self.server.anonymous |= anonymous;
     }
 
-    /// Makes tokens that the server will take: by the first key that is a secret.
+    /// Creates a signer of tokens that the server accepts, with the first key that is a secret.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`]: there is none, or it can't be read.
+    /// [`ErrorKind::Config`]: no key is a secret, or it cannot be read.
     pub fn signer(&self) -> Result<Signer, Error> {
         let Some(tokens) = &self.tokens else {
-            return Err(self.source.wrong("tokens", "the section is not there: add it, with a key"));
+            return Err(self.source.wrong("tokens", "the section is missing: add it, with a key"));
         };
         tokens.signer().map_err(|(key, words)| self.source.wrong(&key, words))
     }
 
-    /// Whether everybody is let in without a token.
+    /// Whether clients without a token are admitted.
     pub fn anonymous(&self) -> bool {
         self.server.anonymous
     }
@@ -372,20 +370,20 @@ impl Config {
         self.server.metrics
     }
 
-    /// How to log.
+    /// The format of the log.
     pub fn log_format(&self) -> LogFormat {
         self.server.log_format
     }
 
-    /// Whether tokens are looked at.
+    /// Whether tokens are verified.
     pub fn has_tokens(&self) -> bool {
         self.tokens.is_some() || self.webhooks.know_clients()
     }
 
-    /// Puts what it says into a hub. Reads the keys of tokens.
+    /// Applies the configuration to a hub. Reads the keys of tokens.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`], with the key that is wrong.
+    /// [`ErrorKind::Config`], with the name of the invalid key.
     pub fn apply(&self, hub: Builder) -> Result<Builder, Error> {
         self.apply_observed(hub, &mut KeySets::default()).map(|(hub, _)| hub)
     }
@@ -428,7 +426,7 @@ impl Config {
         sections.zip(made).filter_map(|((name, _), made)| Some((name.as_str(), made?))).collect()
     }
 
-    /// Who tells a backend what happens, if it says that one is told. Reads the secret.
+    /// The webhooks that send events to a backend, if configured. Reads the secret.
     pub(crate) fn teller(&self, mistakes: &mut Mistakes) -> Option<Webhooks> {
         self.webhooks.events(mistakes).map(|telling| telling.webhooks)
     }
@@ -470,7 +468,7 @@ impl Config {
                 *key_sets = named;
                 live.authenticate(verifier.hook());
             } else if !tokens.keys.is_empty() {
-                let words = "with [webhooks.connect] the backend says who clients are: leave one of both out";
+                let words = "with [webhooks.connect] the backend authenticates clients: remove this, or [webhooks.connect]";
                 mistakes.note("tokens.keys", words);
             }
         }
@@ -478,19 +476,19 @@ impl Config {
     }
 }
 
-/// The text of a configuration that was read.
+/// The text of a configuration file.
 fn text_of(path: &Path, contents: io::Result<Vec<u8>>) -> Result<String, Error> {
     let message = |what: &str| format!("cannot read the configuration {}: {what}", path.display());
     let bytes = contents.map_err(|error| {
         let what = if error.kind() == io::ErrorKind::NotFound {
-            "write one by `wirehub config init`"
+            "create one with `wirehub config init`"
         } else {
-            "see to it that this user can read it"
+            "make it readable for this user"
         };
         Error::with_source(ErrorKind::Config, message(what), error)
     })?;
     String::from_utf8(bytes)
-        .map_err(|_| Error::new(ErrorKind::Config, message("it is no text in UTF-8: save it as such")))
+        .map_err(|_| Error::new(ErrorKind::Config, message("it is not UTF-8 text: save it as UTF-8")))
 }
 
 impl ApiKeySection {
@@ -500,7 +498,7 @@ impl ApiKeySection {
             (None, Some(variable)) => variable_named(variable)?,
             _ => {
                 return Err(
-                    "a key is in a `file` or in the environment variable `env`: write one of them".into()
+                    "a key is in a `file` or in the environment variable `env`: write one of these".into()
                 );
             }
         };
@@ -511,21 +509,21 @@ impl ApiKeySection {
 /// A time as people write it: `25s`, `1h`.
 ///
 /// # Errors
-/// Says how it is written.
+/// The message shows the format.
 pub fn parse_time(text: &str) -> Result<Duration, String> {
     Span::parse(text)
         .map(Span::duration)
-        .ok_or_else(|| format!("{text:?} is no time: write one as 250ms, 25s, 5m, 1h or 7d"))
+        .ok_or_else(|| format!("{text:?} is not a time: write it as 250ms, 25s, 5m, 1h or 7d"))
 }
 
 /// A number of bytes as people write it: `128B`, `64KiB`.
 ///
 /// # Errors
-/// Says how it is written.
+/// The message shows the format.
 pub fn parse_size(text: &str) -> Result<usize, String> {
     Bytes::parse(text)
         .map(Bytes::count)
-        .ok_or_else(|| format!("{text:?} is no size: write one as 128B, 64KiB or 1MiB"))
+        .ok_or_else(|| format!("{text:?} is not a size: write it as 128B, 64KiB or 1MiB"))
 }
 
 #[cfg(test)]

@@ -1,13 +1,13 @@
-//! What can go wrong with a server as a whole.
+//! The errors of a server as a whole.
 
 use std::fmt;
 use std::io;
 
-/// The server can't be started, or can't go on.
+/// The server cannot start, or cannot continue.
 #[derive(Debug)]
 pub struct Error {
     kind: ErrorKind,
-    /// What to do about it, with the names it is about.
+    /// What to do, with the names of the settings or files concerned.
     message: String,
     source: Option<io::Error>,
 }
@@ -16,15 +16,15 @@ pub struct Error {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// What is given does not go together or is no address.
+    /// The settings are invalid or contradict each other.
     Usage,
     /// The configuration is wrong.
     Config,
-    /// Something else listens there.
+    /// Another program listens on the address.
     AddressInUse,
-    /// The system does not let the server listen there.
+    /// The system refuses to listen on the address.
     Listen,
-    /// A certificate or its key can't be used.
+    /// A certificate or its key is unusable.
     Tls,
     /// The directory of static files can't be read.
     StaticFiles,
@@ -41,7 +41,7 @@ impl Error {
         Self { source: Some(source), ..Self::new(kind, message) }
     }
 
-    /// What went wrong.
+    /// The kind of the error.
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }

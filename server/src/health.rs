@@ -1,4 +1,4 @@
-//! `/health` and `/ready`: whether the server takes connections, and whether clients should be sent here.
+//! `/health` and `/ready`: whether the server accepts connections, and whether it should get new clients.
 
 use std::sync::Arc;
 
@@ -12,9 +12,9 @@ use serde::Serialize;
 use crate::Hub;
 use crate::observe::Phase;
 
-/// The hub's endpoints, to be merged into an application's router or served as they are: `/ws` speaks Wirehub, `/health` says
-/// whether the hub takes connections, `/ready` whether clients should be sent here. That is not so while the hub stops, nor
-/// while one of its [readiness checks](crate::Builder::readiness_check) fails.
+/// The endpoints of the hub: `/ws` for Wirehub clients, `/health` for whether the hub accepts connections, `/ready` for
+/// whether it should get new clients. `/ready` fails while the hub stops, and while one of its [readiness
+/// checks](crate::Builder::readiness_check) fails. Serve the router as it is, or merge it into an application's router.
 ///
 /// ```
 /// use wirehub_server::{Hub, router};
@@ -41,7 +41,7 @@ async fn health(State(hub): State<Hub>) -> Response {
 #[derive(Serialize)]
 struct Readiness {
     status: &'static str,
-    /// By name only: what is wrong with them is for the log.
+    /// Only the names; the reasons are in the log.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     waiting_for: Vec<Arc<str>>,
 }

@@ -1,4 +1,4 @@
-//! Tokens as JWT (RFC 7519): who the bearer is, until when, and what that allows.
+//! Tokens as JWT (RFC 7519): the user of a session, its end, and its rights.
 //!
 //! ```
 //! use std::time::Duration;
@@ -20,12 +20,12 @@
 //!
 //! | claim | meaning |
 //! | --- | --- |
-//! | `sub` | the user, of at most 254 bytes; without it the bearer is anonymous |
-//! | `exp` | until when the token is good, in seconds since 1970; must be there |
-//! | `nbf` | from when on |
-//! | `iat` | since when; only that it is a number is looked at |
-//! | `iss`, `aud` | must be as the verifier was told, if it was |
-//! | `wirehub` | `subscribe`, `publish`, `presence`: lists of [patterns](crate::Pattern) of channels where the bearer has that right. `channels`: the channels that the server subscribes the session to. `info`: what is shown of the session to those who see who is there; any JSON of at most 4 KiB |
+//! | `sub` | the user, of at most 254 bytes; without it the session is anonymous |
+//! | `exp` | the end of the token's validity, in seconds since 1970; required |
+//! | `nbf` | the start of its validity |
+//! | `iat` | the time of issue; must be a number, otherwise unused |
+//! | `iss`, `aud` | must match the verifier's, if it has them |
+//! | `wirehub` | `subscribe`, `publish`, `presence`: lists of [patterns](crate::Pattern) of channels for which the token grants that right. `channels`: the channels that the server subscribes the session to. `info`: data of the session for everybody with access to presence; any JSON of at most 4 KiB |
 
 use std::fmt;
 use std::sync::Arc;
@@ -42,12 +42,12 @@ use wirehub_common::code::ErrorCode;
 use wirehub_common::frame::ErrorInfo;
 
 pub use self::algorithm::Algorithm;
-use self::claims::{Expected, Granted, Written};
+use self::claims::{Expected, RightsClaim, SignedClaims};
 use self::key_set::{keys_of, listed};
 #[cfg(feature = "backend")]
 pub use self::remote::KeySetUrl;
 #[cfg(feature = "backend")]
-use self::remote::{Again, RemoteKeys};
+use self::remote::{Refetched, RemoteKeys};
 use self::strength::{check_private_key, check_public_key, check_secret};
 use crate::auth::{Authenticated, Credentials, Refusal};
 
@@ -58,7 +58,7 @@ mod key_set;
 mod remote;
 mod strength;
 
-/// Knows keys, and which tokens they have signed.
+/// Verifies tokens with a set of keys.
 #[derive(Clone, Default)]
 pub struct Verifier {
     keys: Vec<Key>,
@@ -70,7 +70,7 @@ pub struct Verifier {
     remote: Vec<Arc<RemoteKeys>>,
 }
 
-/// A key and the one algorithm that it is for: a token can't choose another one.
+/// A key with its one algorithm: a token cannot choose another.
 #[derive(Clone)]
 struct Key {
     algorithm: Algorithm,
@@ -79,36 +79,40 @@ struct Key {
 }
 
 impl Verifier {
-    /// One that knows no key, and refuses everybody.
+    /// A verifier without keys. It refuses every token.
     pub fn new() -> Self {
         Self { leeway: Duration::from_secs(5), ..Self::default() }
     }
 
-    /// Takes tokens that were signed with this secret.
+    /// Accepts tokens signed with this secret.
     ///
     /// # Errors
-    /// The algorithm has no secret, or the secret is shorter than its hash (RFC 7518, section 3.2), or is a key of a pair.
+    /// The algorithm takes no secret, or the secret is shorter than its hash (RFC 7518, section 3.2), or it is part of
+    /// a key pair.
     pub fn with_secret(self, algorithm: Algorithm, secret: &[u8]) -> Result<Self, KeyError> {
         check_secret(algorithm, secret)?;
         Ok(self.with_key(algorithm, None, DecodingKey::from_secret(secret)))
     }
 
-    /// Takes tokens that were signed with the private key to this public one, in PEM.
+    /// Accepts tokens signed with the private key of this public key, in PEM.
     ///
     /// # Errors
-    /// The text is no such key, or an RSA key of less than 2,048 bits, or of more than 4,096.
+    /// The text is not such a key, or it is an RSA key of less than 2,048 or more than 4,096 bits.
     pub fn with_public_key(self, algorithm: Algorithm, pem: &[u8]) -> Result<Self, KeyError> {
         let key = match algorithm.family() {
             AlgorithmFamily::Rsa => DecodingKey::from_rsa_pem(pem),
             AlgorithmFamily::Ec => DecodingKey::from_ec_pem(pem),
             AlgorithmFamily::Ed => DecodingKey::from_ed_pem(pem),
             AlgorithmFamily::Hmac => {
-                return Err(KeyError::new(format!("{} has a secret and no public key", algorithm.as_str())));
+                return Err(KeyError::new(format!(
+                    "{} takes a secret and not a public key",
+                    algorithm.as_str()
+                )));
             }
         };
         let wanted = || {
             format!(
-                "it is no public key for {} in PEM: it begins with -----BEGIN PUBLIC KEY-----",
+                "this is not a public key for {} in PEM: one begins with -----BEGIN PUBLIC KEY-----",
                 algorithm.as_str()
             )
         };
@@ -117,22 +121,22 @@ impl Verifier {
         Ok(self.with_key(algorithm, None, key))
     }
 
-    /// Takes tokens that were signed with one of the keys in a JSON Web Key Set (RFC 7517). Keys for other purposes and of
-    /// other algorithms are passed over, and so, with a word in the log, are those that anybody could sign with.
+    /// Accepts tokens signed with a key of a JSON Web Key Set (RFC 7517). Keys for other purposes and of other
+    /// algorithms are ignored. Weak keys are ignored with a warning in the log.
     ///
     /// # Errors
-    /// The text is no key set, or no key in it can be used: says what is in it.
+    /// The text is not a key set, or it contains no usable key; the message lists its keys.
     pub fn with_key_set(mut self, json: &str) -> Result<Self, KeyError> {
         let found = keys_of(json, |_| true)?;
         if !found.unfit.is_empty() {
-            tracing::warn!("keys of a key set are passed over: {}", listed(&found.unfit));
+            tracing::warn!("keys of a key set are ignored: {}", listed(&found.unfit));
         }
         self.keys.extend(found.keys);
         Ok(self)
     }
 
-    /// Takes tokens that were signed with one of the keys in a set at an address, which is fetched again and again.
-    /// [`Self::hook`] waits for it; [`Self::verify`] goes by what has been fetched.
+    /// Accepts tokens signed with a key of the set at a URL. The set is fetched regularly. [`Self::hook`] waits for it;
+    /// [`Self::verify`] uses what has been fetched so far.
     #[cfg(feature = "backend")]
     #[must_use]
     pub fn with_key_set_url(mut self, url: KeySetUrl) -> Self {
@@ -140,42 +144,42 @@ impl Verifier {
         self
     }
 
-    /// Takes only tokens with this `iss`.
+    /// Accepts only tokens with this `iss`.
     #[must_use]
     pub fn with_issuer(self, issuer: impl Into<String>) -> Self {
         Self { issuer: Some(issuer.into()), ..self }
     }
 
-    /// Takes only tokens with this `aud`, or with it among others.
+    /// Accepts only tokens with this `aud`, alone or among others.
     #[must_use]
     pub fn with_audience(self, audience: impl Into<String>) -> Self {
         Self { audience: Some(audience.into()), ..self }
     }
 
-    /// How far the clocks of who signs and of who verifies may be apart. 5 s without this.
+    /// The allowed difference between the clocks of the issuer and the verifier. Default: 5 s.
     #[must_use]
     pub fn with_leeway(self, leeway: Duration) -> Self {
         Self { leeway, ..self }
     }
 
-    /// Lets in who has no token, as an anonymous session.
+    /// Admits clients without a token, as anonymous sessions.
     #[must_use]
     pub fn with_anonymous(self) -> Self {
         Self { anonymous: true, ..self }
     }
 
-    /// For [`Builder::readiness_check`](crate::Builder::readiness_check): whether of each key set at an address there are keys to go by. Those
-    /// that are not there are fetched when it is asked, so that they come also while nobody shows a token.
+    /// A check for [`Builder::need`](crate::Builder::readiness_check): fails while a key set at a URL has no keys yet. The check
+    /// itself starts a fetch of missing keys, so that they also arrive while no client connects.
     #[cfg(feature = "backend")]
     pub fn readiness(&self) -> impl Fn() -> Result<(), String> + Send + Sync + use<> {
         let remote = self.remote.clone();
-        move || match remote.iter().find(|keys| !keys.are_there()) {
+        move || match remote.iter().find(|keys| !keys.has_keys()) {
             None => Ok(()),
-            Some(keys) => Err(format!("{} has given no keys", keys.url())),
+            Some(keys) => Err(format!("{} has returned no keys", keys.url())),
         }
     }
 
-    /// For [`Builder::authenticate`](crate::Builder::authenticate).
+    /// The hook for [`Builder::authenticate`](crate::Builder::authenticate).
     pub fn hook(
         self,
     ) -> impl Fn(Credentials) -> BoxFuture<'static, Result<Authenticated, Refusal>> + Clone + Send + Sync + 'static
@@ -183,14 +187,14 @@ impl Verifier {
         let verifier = Arc::new(self);
         move |credentials: Credentials| {
             let verifier = Arc::clone(&verifier);
-            Box::pin(async move { verifier.verify_asking(&credentials.token).await })
+            Box::pin(async move { verifier.verify_fetching(&credentials.token).await })
         }
     }
 
-    /// Who the bearer of a token is, by the keys that were given.
+    /// Returns the identity in a token, verified with the given keys.
     ///
     /// # Errors
-    /// The token has expired, or is not valid, with the reason in words that say nothing of what is in it.
+    /// The token has expired or is invalid. The reason reveals nothing of its content.
     pub fn verify(&self, token: &str) -> Result<Authenticated, Refusal> {
         if token.is_empty() {
             return if self.anonymous { Ok(Authenticated::anonymous()) } else { Err(Refusal::invalid()) };
@@ -199,9 +203,9 @@ impl Verifier {
         self.verify_with_any(&self.keys, &header, token).unwrap_or_else(|| Err(no_key()))
     }
 
-    /// The same, by those that are published elsewhere too.
+    /// The same, also with the keys of sets at URLs.
     #[cfg(feature = "backend")]
-    async fn verify_asking(&self, token: &str) -> Result<Authenticated, Refusal> {
+    async fn verify_fetching(&self, token: &str) -> Result<Authenticated, Refusal> {
         if token.is_empty() || self.remote.is_empty() {
             return self.verify(token);
         }
@@ -226,26 +230,26 @@ impl Verifier {
         if let Some(verdict) = verdict {
             return verdict;
         }
-        // Perhaps the key is a new one.
+        // The key may be new.
         for remote in &self.remote {
-            match remote.keys_again().await {
-                Again::Keys(keys) => {
+            match remote.refetch().await {
+                Refetched::Keys(keys) => {
                     if let Some(verdict) = self.verify_with_any(&keys, &header, token) {
                         return verdict;
                     }
                 }
-                Again::NotNow => is_missing = true,
+                Refetched::NotNow => is_missing = true,
             }
         }
         Err(if is_missing { Refusal::from(ErrorInfo::from_code(ErrorCode::UNAVAILABLE)) } else { no_key() })
     }
 
     #[cfg(not(feature = "backend"))]
-    async fn verify_asking(&self, token: &str) -> Result<Authenticated, Refusal> {
+    async fn verify_fetching(&self, token: &str) -> Result<Authenticated, Refusal> {
         self.verify(token)
     }
 
-    /// The verdict of those keys that are for the token; nothing where there is none.
+    /// The result of the keys that match the token; `None` if none matches.
     fn verify_with_any(
         &self,
         keys: &[Key],
@@ -267,13 +271,13 @@ impl Verifier {
         let verified =
             jsonwebtoken::crypto::verify(signature, message.as_bytes(), &key.key, key.algorithm.inner());
         if !matches!(verified, Ok(true)) {
-            let words = "the token's signature does not fit: it is signed with another key";
+            let words = "the token's signature is wrong: it was signed with another key";
             return Err(Refusal::invalid().with_message(words));
         }
         let claims = message.split('.').nth(1).and_then(|claims| URL_SAFE_NO_PAD.decode(claims).ok());
         let claims = claims.and_then(|claims| serde_json::from_slice(&claims).ok()).ok_or_else(|| {
             Refusal::invalid()
-                .with_message("what is in the token is no JSON object: have its issuer write one")
+                .with_message("the token's content is not a JSON object: its issuer has to write one")
         })?;
         let expected = Expected {
             issuer: self.issuer.as_deref(),
@@ -292,14 +296,14 @@ impl Verifier {
 
 impl Key {
     fn is_for(&self, header: &Header) -> bool {
-        // A key without an id may be any; one with an id is not for a token that names another.
+        // A key without an id matches any id. A key with an id matches only tokens with that id or none.
         header.alg == self.algorithm.inner()
             && (self.id.is_none() || header.kid.is_none() || self.id == header.kid)
     }
 }
 
 impl fmt::Debug for Verifier {
-    /// Without the keys.
+    /// Omits the keys.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Verifier")
             .field("keys", &self.keys.len())
@@ -309,7 +313,7 @@ impl fmt::Debug for Verifier {
     }
 }
 
-/// Makes tokens: for backends in Rust, for tests, and for the command line.
+/// Creates tokens: for backends in Rust, for tests, and for the command line.
 pub struct Signer {
     algorithm: Algorithm,
     key: EncodingKey,
@@ -318,7 +322,7 @@ pub struct Signer {
 }
 
 impl Signer {
-    /// Signs with a secret.
+    /// Creates a signer with a secret.
     ///
     /// # Errors
     /// As for [`Verifier::with_secret`].
@@ -327,7 +331,7 @@ impl Signer {
         Ok(Self { algorithm, key: EncodingKey::from_secret(secret), issuer: None, audience: None })
     }
 
-    /// Signs with a private key, in PEM.
+    /// Creates a signer with a private key, in PEM.
     ///
     /// # Errors
     /// As for [`Verifier::with_public_key`].
@@ -337,12 +341,15 @@ impl Signer {
             AlgorithmFamily::Ec => EncodingKey::from_ec_pem(pem),
             AlgorithmFamily::Ed => EncodingKey::from_ed_pem(pem),
             AlgorithmFamily::Hmac => {
-                return Err(KeyError::new(format!("{} has a secret and no private key", algorithm.as_str())));
+                return Err(KeyError::new(format!(
+                    "{} takes a secret and not a private key",
+                    algorithm.as_str()
+                )));
             }
         };
         let wanted = || {
             format!(
-                "it is no private key for {} in PEM: it begins with -----BEGIN PRIVATE KEY-----",
+                "this is not a private key for {} in PEM: one begins with -----BEGIN PRIVATE KEY-----",
                 algorithm.as_str()
             )
         };
@@ -351,45 +358,45 @@ impl Signer {
         Ok(Self { algorithm, key, issuer: None, audience: None })
     }
 
-    /// Writes an `iss`.
+    /// Sets the `iss` of the tokens.
     #[must_use]
     pub fn with_issuer(self, issuer: impl Into<String>) -> Self {
         Self { issuer: Some(issuer.into()), ..self }
     }
 
-    /// Writes an `aud`.
+    /// Sets the `aud` of the tokens.
     #[must_use]
     pub fn with_audience(self, audience: impl Into<String>) -> Self {
         Self { audience: Some(audience.into()), ..self }
     }
 
-    /// A token that says this. One without an end is good for an hour.
+    /// Creates a token for this identity. Without an expiry it is valid for an hour.
     ///
     /// # Errors
-    /// The key can't sign, or there can be no user of this name.
+    /// The key cannot sign, or the user name is invalid.
     pub fn sign(&self, identity: &Authenticated) -> Result<String, KeyError> {
         identity.clone().checked().map_err(|error| KeyError::new(error.to_string()))?;
         let ttl = identity.ttl().unwrap_or(Duration::from_secs(3600));
-        let claims = Written {
+        let claims = SignedClaims {
             sub: identity.user_name(),
             exp: now().saturating_add(ttl).as_secs(),
             iss: self.issuer.as_deref(),
             aud: self.audience.as_deref(),
-            wirehub: Granted::of(identity),
+            wirehub: RightsClaim::of(identity),
         };
         jsonwebtoken::encode(&Header::new(self.algorithm.inner()), &claims, &self.key)
-            .map_err(|error| KeyError::new(format!("the key does not sign: {error}")))
+            .map_err(|error| KeyError::new(format!("the key cannot sign: {error}")))
     }
 }
 
 impl fmt::Debug for Signer {
-    /// Without the key.
+    /// Omits the key.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Signer").field("algorithm", &self.algorithm).finish_non_exhaustive()
     }
 }
 
-/// A key that is none. Nothing of the key is in the words.
+/// The key is invalid. The message never contains key material.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyError(String);
 
@@ -407,19 +414,20 @@ impl fmt::Display for KeyError {
 
 impl std::error::Error for KeyError {}
 
-/// A token's header, if the token can be understood by it.
+/// The header of a token, if it is readable and supported.
 fn header_of(token: &str) -> Result<Header, Refusal> {
     let header =
         jsonwebtoken::decode_header(token).map_err(|_| Refusal::invalid().with_message(unreadable(token)))?;
     if header.crit.is_some() {
-        // RFC 7515, section 4.1.11. Nothing that is meant by it is known here.
-        let words = "the token's header has `crit`, and nothing that may stand there is known here: have it issued without";
+        // RFC 7515, section 4.1.11: no extension is supported here.
+        let words =
+            "the token's header has `crit`, and no extension is supported: issue the token without it";
         return Err(Refusal::invalid().with_message(words));
     }
     Ok(header)
 }
 
-/// What is wrong with a token whose header can't be read.
+/// The reason for a token with an unreadable header.
 fn unreadable(token: &str) -> String {
     #[derive(Deserialize)]
     struct Named {
@@ -430,15 +438,15 @@ fn unreadable(token: &str) -> String {
     match header.and_then(|header| serde_json::from_slice::<Named>(&header).ok()) {
         Some(Named { alg }) if Algorithm::from_name(&alg).is_none() => {
             let known = Algorithm::names();
-            format!("the token is signed in a way (`alg`) that is not known here: get one by any of {known}")
+            format!("the token's algorithm (`alg`) is not supported: use one of {known}")
         }
-        _ => "the token is no JWT that is signed: get another one".into(),
+        _ => "the token is not a signed JWT: get another one".into(),
     }
 }
 
 fn no_key() -> Refusal {
     Refusal::invalid()
-        .with_message("no key here is for the token's algorithm and key id: see which key it is signed with")
+        .with_message("no key here has the token's algorithm and key id: check which key signs the tokens")
 }
 
 /// The time since 1970.

@@ -37,10 +37,10 @@ mod run;
 mod secret;
 #[cfg(feature = "config")]
 pub mod serve;
+mod stall_timeout;
 mod static_files;
 #[cfg(feature = "tls")]
 mod tls;
-mod unstalled;
 #[cfg(feature = "backend")]
 pub mod webhooks;
 

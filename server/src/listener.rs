@@ -1,4 +1,4 @@
-//! Where a server listens: a TCP address or a Unix socket.
+//! The address of a server: TCP or a Unix socket.
 
 use std::fmt;
 use std::io;
@@ -16,7 +16,7 @@ use tokio::net::{UnixListener, UnixStream};
 use crate::Tls;
 use crate::{Error, ErrorKind};
 
-/// An address to listen at: `127.0.0.1:8080`, `[::1]:8080`, or `unix:PATH`. Port 0 stands for any free one.
+/// An address to listen on: `127.0.0.1:8080`, `[::1]:8080`, or `unix:PATH`. Port 0 means any free port.
 ///
 /// ```
 /// use wirehub_server::ListenAddress;
@@ -35,7 +35,7 @@ pub enum ListenAddress {
 }
 
 impl ListenAddress {
-    /// Whether only programs on the same machine can reach it.
+    /// Whether only programs on this machine can reach the address.
     pub fn is_local(&self) -> bool {
         match self {
             Self::Tcp(address) => address.ip().to_canonical().is_loopback(),
@@ -49,19 +49,19 @@ impl FromStr for ListenAddress {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text.strip_prefix("unix:") {
-            Some("") => Err(Error::new(ErrorKind::Usage, "give the path behind unix:, as in unix:/run/wirehub.sock")),
+            Some("") => Err(Error::new(ErrorKind::Usage, "the path after unix: is missing: write it, as in unix:/run/wirehub.sock")),
             Some(path) => Ok(Self::Unix(path.into())),
             None => text.parse().map(Self::Tcp).map_err(|_| {
                 Error::new(
                     ErrorKind::Usage,
-                    format!("{text:?} is no address: write one as 127.0.0.1:8080, [::1]:8080 or unix:/run/wirehub.sock"),
+                    format!("{text:?} is not an address: write it as 127.0.0.1:8080, [::1]:8080 or unix:/run/wirehub.sock"),
                 )
             }),
         }
     }
 }
 
-/// As it is written on the command line.
+/// The format of the command line.
 impl fmt::Display for ListenAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -71,7 +71,7 @@ impl fmt::Display for ListenAddress {
     }
 }
 
-/// A socket that takes connections: see [`run`](crate::run).
+/// A listening socket: see [`run`](crate::run).
 #[derive(Debug)]
 pub enum Listener {
     /// On a TCP address.
@@ -79,22 +79,23 @@ pub enum Listener {
     /// On a TCP address, encrypted.
     #[cfg(feature = "tls")]
     Tls(TcpListener, Tls),
-    /// On a Unix socket, whose file goes when the listener does.
+    /// On a Unix socket. Its file is removed with the listener.
     #[cfg(unix)]
     Unix(UnixSocket),
 }
 
 impl Listener {
-    /// Listens at an address. The file of a Unix socket is made for this user and group only; one that is left over
-    /// from a server that no longer lives is replaced.
+    /// Listens on an address. The file of a Unix socket is accessible for this user and group only. A file that a dead
+    /// server has left behind is replaced.
     ///
     /// # Errors
-    /// [`ErrorKind::AddressInUse`], or [`ErrorKind::Listen`] for what else the system says.
+    /// [`ErrorKind::AddressInUse`], or [`ErrorKind::Listen`] for every other refusal of the system.
     pub async fn bind(address: &ListenAddress) -> Result<Self, Error> {
         match address {
             ListenAddress::Tcp(tcp) => {
                 let bound = TcpListener::bind(tcp).await;
-                // Where it hands them on to its connections they are not set for each of them: these are five system calls.
+                // Accepted connections inherit these options where the system allows it. That saves five system calls
+                // per connection.
                 bound
                     .inspect(|listener| tune(&SockRef::from(listener)))
                     .map(Self::Tcp)
@@ -106,14 +107,13 @@ impl Listener {
                 bound.map(Self::Unix).map_err(|error| cannot_listen(address, error))
             }
             #[cfg(not(unix))]
-            ListenAddress::Unix(_) => Err(Error::new(
-                ErrorKind::Usage,
-                "Unix sockets are not to be had on this system: listen on TCP",
-            )),
+            ListenAddress::Unix(_) => {
+                Err(Error::new(ErrorKind::Usage, "this system has no Unix sockets: listen on TCP"))
+            }
         }
     }
 
-    /// The same with TLS: clients come by `wss://` and `https://` alone. A Unix socket stays as it is.
+    /// Adds TLS: clients then connect by `wss://` and `https://` only. A Unix socket is unchanged.
     #[cfg(feature = "tls")]
     #[must_use]
     pub fn with_tls(self, tls: Tls) -> Self {
@@ -124,10 +124,10 @@ impl Listener {
         }
     }
 
-    /// Where it listens, with the real port.
+    /// The address it listens on, with the real port.
     ///
     /// # Errors
-    /// [`ErrorKind::System`]: the system does not say.
+    /// [`ErrorKind::System`]: the system does not report the address.
     pub fn address(&self) -> Result<ListenAddress, Error> {
         match self {
             Self::Tcp(listener) => local_address(listener),
@@ -138,26 +138,28 @@ impl Listener {
         }
     }
 
-    /// The next connection.
-    pub(crate) async fn accept(&self) -> io::Result<Accepted> {
+    /// Accepts the next connection.
+    pub(crate) async fn accept(&self) -> io::Result<IncomingConnection> {
         match self {
             Self::Tcp(listener) => {
-                accept_tuned(listener).await.map(|(stream, peer)| Accepted::Tcp(stream, peer))
+                accept_tuned(listener).await.map(|(stream, peer)| IncomingConnection::Tcp(stream, peer))
             }
             #[cfg(feature = "tls")]
-            Self::Tls(listener, tls) => {
-                accept_tuned(listener).await.map(|(stream, peer)| Accepted::Tls(stream, peer, tls.clone()))
-            }
+            Self::Tls(listener, tls) => accept_tuned(listener)
+                .await
+                .map(|(stream, peer)| IncomingConnection::Tls(stream, peer, tls.clone())),
             #[cfg(unix)]
-            Self::Unix(socket) => socket.listener.accept().await.map(|(stream, _)| Accepted::Unix(stream)),
+            Self::Unix(socket) => {
+                socket.listener.accept().await.map(|(stream, _)| IncomingConnection::Unix(stream))
+            }
         }
     }
 }
 
-/// A connection that was accepted.
-pub(crate) enum Accepted {
+/// An accepted connection.
+pub(crate) enum IncomingConnection {
     Tcp(TcpStream, SocketAddr),
-    /// The handshake is still to be made.
+    /// The TLS handshake is still to come.
     #[cfg(feature = "tls")]
     Tls(TcpStream, SocketAddr, Tls),
     #[cfg(unix)]
@@ -166,7 +168,7 @@ pub(crate) enum Accepted {
 
 fn local_address(listener: &TcpListener) -> Result<ListenAddress, Error> {
     listener.local_addr().map(ListenAddress::Tcp).map_err(|error| {
-        Error::with_source(ErrorKind::System, "the system does not say where the server listens", error)
+        Error::with_source(ErrorKind::System, "the system does not report the address of the listener", error)
     })
 }
 
@@ -178,15 +180,15 @@ async fn accept_tuned(listener: &TcpListener) -> io::Result<(TcpStream, SocketAd
     Ok((stream, peer))
 }
 
-/// What is written is written whole, so there is nothing to wait for before it is sent. And a client that went away
-/// without a word is noticed also where nothing is ever sent to it.
+/// Without Nagle's delay: every write is complete, so there is nothing to wait for. Keep-alive probes detect a client
+/// that has vanished, also on a connection on which nothing is sent.
 fn tune(socket: &SockRef<'_>) {
-    const ASK_AFTER: Duration = Duration::from_secs(60);
-    const ASK_AGAIN: Duration = Duration::from_secs(10);
+    const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
+    const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 
-    let keepalive = TcpKeepalive::new().with_time(ASK_AFTER).with_interval(ASK_AGAIN);
+    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_INTERVAL);
     if let Err(error) = socket.set_tcp_nodelay(true).and_then(|()| socket.set_tcp_keepalive(&keepalive)) {
-        tracing::debug!("connections keep the system's settings: {error}");
+        tracing::debug!("connections keep the system's default options: {error}");
     }
 }
 
@@ -216,7 +218,7 @@ impl UnixSocket {
     }
 }
 
-/// Whether a path is a socket that nobody answers on.
+/// Whether a path is a socket without a listener.
 #[cfg(unix)]
 async fn is_stale(path: &std::path::Path) -> bool {
     use std::os::unix::fs::FileTypeExt as _;
@@ -227,7 +229,7 @@ async fn is_stale(path: &std::path::Path) -> bool {
             .is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
 }
 
-/// The file of a socket that this process made; removed in the end, unless another has taken its place.
+/// The file of a socket that this process created. Removed at the end, unless another file has replaced it.
 #[cfg(unix)]
 #[derive(Debug)]
 struct SocketFile {
@@ -255,7 +257,7 @@ impl Drop for SocketFile {
         if Self::identity(&self.path).is_ok_and(|identity| identity == self.identity)
             && let Err(error) = std::fs::remove_file(&self.path)
         {
-            tracing::warn!("the socket file {} is left behind: {error}", self.path.display());
+            tracing::warn!("the socket file {} cannot be removed: {error}", self.path.display());
         }
     }
 }
@@ -264,9 +266,7 @@ fn cannot_listen(address: &ListenAddress, error: io::Error) -> Error {
     match error.kind() {
         io::ErrorKind::AddrInUse => Error::new(
             ErrorKind::AddressInUse,
-            format!(
-                "something already listens on {address}: stop it, or choose another address with --listen"
-            ),
+            format!("another program listens on {address}: stop it, or choose another address with --listen"),
         ),
         io::ErrorKind::PermissionDenied => Error::with_source(
             ErrorKind::Listen,
@@ -311,11 +311,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn connections_send_at_once_and_are_asked_whether_they_live() {
+    async fn connections_send_at_once_and_are_probed() {
         let listener = Listener::bind(&"127.0.0.1:0".parse().unwrap()).await.unwrap();
         let ListenAddress::Tcp(address) = listener.address().unwrap() else { panic!("no TCP") };
         let _client = TcpStream::connect(address).await.unwrap();
-        let Accepted::Tcp(stream, _) = listener.accept().await.unwrap() else { panic!("no TCP") };
+        let IncomingConnection::Tcp(stream, _) = listener.accept().await.unwrap() else { panic!("no TCP") };
         assert!(stream.nodelay().unwrap());
         assert!(SockRef::from(&stream).keepalive().unwrap());
     }

@@ -27,8 +27,8 @@ use prometheus_client::registry::Registry;
 
 use crate::Hub;
 
-/// The route `/metrics` for Prometheus: to be merged into a router beside [`router`](crate::router), or into one that only the
-/// inside reaches. The figures say how busy the hub is, and nothing about any client.
+/// The route `/metrics` for Prometheus. Merge it into a router beside [`router`](crate::router), or into one that only
+/// internal clients reach. The figures describe the load of the hub, and no single client.
 pub fn metrics(hub: &Hub) -> Router {
     Router::new().route("/metrics", get(scrape)).with_state(hub.clone())
 }
@@ -37,7 +37,7 @@ async fn scrape(State(hub): State<Hub>) -> Response {
     match text(&hub) {
         Ok(text) => ([(header::CONTENT_TYPE, OPEN_METRICS)], text).into_response(),
         Err(error) => {
-            tracing::error!("the metrics can't be written: {error}");
+            tracing::error!("the metrics cannot be written: {error}");
             StatusCode::INTERNAL_SERVER_ERROR.into_response()
         }
     }
@@ -55,7 +55,7 @@ fn text(hub: &Hub) -> Result<String, fmt::Error> {
     Ok(text)
 }
 
-/// Encodes a hub's figures of the moment.
+/// Encodes the current figures of a hub.
 #[derive(Debug)]
 struct Figures(Hub);
 
@@ -64,17 +64,17 @@ impl Collector for Figures {
         let hub = &self.0;
         let counts = hub.counts();
         counters(&mut encoder, "commands", "Commands that clients sent", "command", counts.commands)?;
-        let words = "Commands that were answered with an error, by its code";
+        let words = "Commands answered with an error, by error code";
         counters(&mut encoder, "errors", words, "code", counts.errors)?;
-        counter(&mut encoder, "publications", "Messages that went to a channel", counts.publications)?;
-        let words = "Messages that went into the queue of a session";
+        counter(&mut encoder, "publications", "Messages published in a channel", counts.publications)?;
+        let words = "Messages queued for a session";
         counter(&mut encoder, "deliveries", words, counts.deliveries)?;
-        let words = "WebSocket handshakes that were refused, by HTTP status";
+        let words = "Refused WebSocket handshakes, by HTTP status";
         counters(&mut encoder, "handshakes_refused", words, "status", counts.refused_handshakes)?;
         let reasons = counts.refusals.iter().map(|(reason, count)| (reason.as_str(), *count));
-        counters(&mut encoder, "refusals", "Clients that were refused, by reason", "reason", reasons)?;
+        counters(&mut encoder, "refusals", "Refused clients, by reason", "reason", reasons)?;
         counter(&mut encoder, "connections_opened", "WebSocket connections of clients", counts.connections)?;
-        let words = "The same when they ended, by close code";
+        let words = "WebSocket connections that ended, by close code";
         counters(&mut encoder, "connections_ended", words, "code", counts.ended)?;
         let channels = hub.channels();
         let subscriptions =
@@ -110,12 +110,12 @@ fn gauge(encoder: &mut DescriptorEncoder<'_>, name: &str, words: &str, count: us
     gauge.encode(encoder.encode_descriptor(name, words, None, MetricType::Gauge)?)
 }
 
-/// A name and a value of a label.
+/// The names and values of labels.
 #[cfg(feature = "backend")]
 type Labels = Vec<(&'static str, String)>;
 
-/// Requests to others. There is one of it in a process, and all its hubs show it: a hub's hooks, which make requests, can
-/// be others from one moment to the next.
+/// Requests to backends. One instance per process, shown by all its hubs: the hooks of a hub make the requests, and
+/// hooks can change at any moment.
 #[cfg(feature = "backend")]
 struct Backends {
     requests: Family<Labels, Counter>,
@@ -135,31 +135,34 @@ impl Backends {
     }
 
     fn register(&self, registry: &mut Registry) {
-        let words =
-            "Requests to backends, by what they were about and whether an answer came that could be used";
+        let words = "Requests to backends, by subject and outcome";
         registry.register("backend_requests", words, self.requests.clone());
-        registry.register("backend_request_seconds", "How long these took", self.seconds.clone());
-        let words = "Events of sessions that no backend was told, because too many waited";
+        registry.register(
+            "backend_request_seconds",
+            "Duration of requests to backends",
+            self.seconds.clone(),
+        );
+        let words = "Events of sessions that were dropped because the queue was full";
         registry.register("backend_events_lost", words, self.lost_events.clone());
     }
 }
 
-/// An event of a session was not told.
+/// Counts an event that was dropped.
 #[cfg(feature = "backend")]
-pub(crate) fn count_lost_event() {
+pub(crate) fn count_dropped_event() {
     Backends::of_process().lost_events.inc();
 }
 
-/// A request to somebody else. What is not said to have succeeded has failed, or was given up.
+/// A request to a backend, for the metrics. It counts as failed unless `succeeded` is called.
 #[cfg(feature = "backend")]
-pub(crate) struct Asked {
+pub(crate) struct BackendRequest {
     about: &'static str,
     began: Instant,
     outcome: &'static str,
 }
 
 #[cfg(feature = "backend")]
-impl Asked {
+impl BackendRequest {
     pub(crate) fn new(about: &'static str) -> Self {
         Self { about, began: Instant::now(), outcome: "failed" }
     }
@@ -170,7 +173,7 @@ impl Asked {
 }
 
 #[cfg(feature = "backend")]
-impl Drop for Asked {
+impl Drop for BackendRequest {
     fn drop(&mut self) {
         let backends = Backends::of_process();
         let about = ("about", self.about.to_owned());

@@ -1,7 +1,7 @@
-//! HTTP requests that the server itself makes: to backends, and to who publishes keys.
+//! HTTP requests of the server itself: to backends and to publishers of key sets.
 //!
-//! HTTP/1.1 over TCP or TLS, on connections that are kept for a while, by the proxies that the environment names. A redirect
-//! is an answer like any other and is not followed: what is configured is asked, and nobody else.
+//! HTTP/1.1 over TCP or TLS, on connections that are kept for a while, through the proxies in the environment.
+//! Redirects are not followed: requests go to the configured address and to no other.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -41,18 +41,18 @@ use self::proxies::Proxies;
 
 mod proxies;
 
-/// Makes requests. Clones share their connections.
+/// An HTTP client. Clones share its connections.
 #[derive(Clone)]
 pub(crate) struct Outbound {
     client: Client<Connector<HttpConnector>, Full<Bytes>>,
     proxies: Proxies,
 }
 
-/// An answer, whatever its status is.
+/// A response of any status.
 #[derive(Debug)]
 pub(crate) struct Response {
     pub(crate) status: StatusCode,
-    /// Who answers questions has nothing to say in them.
+    /// Only key sets use headers.
     #[cfg(feature = "jwt")]
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
@@ -74,8 +74,8 @@ impl Outbound {
         Self { client, proxies }
     }
 
-    /// Makes a request, and takes up to `limit` bytes of an answer. Dropping the future ends the request, and closes its
-    /// connection. How long it may take is for the caller to say.
+    /// Sends a request and reads up to `limit` bytes of the response body. Dropping the future ends the request and
+    /// closes its connection. The caller sets the time limit.
     pub(crate) async fn send(
         &self,
         method: Method,
@@ -89,7 +89,7 @@ impl Outbound {
         *request.uri_mut() = url.0.clone();
         *request.headers_mut() = headers;
         request.headers_mut().insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
-        // A tunnel has it in its own request.
+        // A tunnel has the credentials in its own request.
         if !url.is_https()
             && let Some(proxy) = self.proxies.of(&url.0)
             && let Some(authorization) = proxy.basic_auth()
@@ -100,7 +100,7 @@ impl Outbound {
         let (head, body) = response.into_parts();
         let body = Limited::new(body, limit).collect().await.map_err(|error| {
             if error.is::<LengthLimitError>() {
-                Fault::Answer(format!("its answer has more than {limit} bytes"))
+                Fault::Answer(format!("its answer is larger than {limit} bytes"))
             } else {
                 Fault::Broken(words(&*error))
             }
@@ -120,14 +120,14 @@ impl fmt::Debug for Outbound {
     }
 }
 
-/// Why there is no answer. The words are for the log.
+/// The reason for a missing response. The text is for the log.
 #[derive(Debug)]
 pub(crate) enum Fault {
-    /// Nothing has been sent.
+    /// The request was not sent.
     Unsent(String),
-    /// The request may have been carried out.
+    /// The request may have been processed.
     Broken(String),
-    /// There is one that can't be taken.
+    /// The response is unusable.
     Answer(String),
 }
 
@@ -140,14 +140,14 @@ impl Fault {
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unsent(why) => write!(f, "it can't be reached: {why}"),
+            Self::Unsent(why) => write!(f, "it cannot be reached: {why}"),
             Self::Broken(why) => write!(f, "the connection broke: {why}"),
             Self::Answer(why) => f.write_str(why),
         }
     }
 }
 
-/// What went wrong below, which says more than what did above.
+/// The innermost error, which has the most useful message.
 fn words(error: &(dyn StdError + 'static)) -> String {
     let mut innermost = error;
     while let Some(source) = innermost.source() {
@@ -156,13 +156,13 @@ fn words(error: &(dyn StdError + 'static)) -> String {
     if innermost.is::<Elapsed>() { TOO_LATE.into() } else { innermost.to_string() }
 }
 
-/// The address of something that the server asks: `https://` or `http://` with a host. Shown without its query, which may
-/// hold a secret.
+/// The URL of a backend or of a key set: `https://` or `http://` with a host. Displayed without its query, which may
+/// contain a secret.
 #[derive(Clone, PartialEq, Eq)]
 pub struct BackendUrl(Uri);
 
 impl BackendUrl {
-    /// Whether what is sent there, and comes from there, can be read and changed on its way by others.
+    /// Whether others on the network can read and change the traffic.
     pub fn is_exposed(&self) -> bool {
         !self.is_https() && !self.0.host().is_some_and(is_on_this_machine)
     }
@@ -172,7 +172,7 @@ impl BackendUrl {
     }
 }
 
-/// Whether a host is the machine that it is asked from (RFC 6761, section 6.3).
+/// Whether a host name means this machine (RFC 6761, section 6.3).
 fn is_on_this_machine(host: &str) -> bool {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     let is_name = bare.eq_ignore_ascii_case("localhost") || bare.to_ascii_lowercase().ends_with(".localhost");
@@ -186,7 +186,7 @@ impl FromStr for BackendUrl {
         let uri: Uri = text.parse().map_err(|_| BackendUrlError)?;
         let is_http = matches!(uri.scheme_str(), Some("http" | "https"));
         let has_host = uri.host().is_some_and(|host| !host.is_empty());
-        // A user and a password before the host would not be sent.
+        // A user and a password in the URL would not be sent.
         let is_plain = uri.authority().is_some_and(|authority| !authority.as_str().contains('@'));
         if is_http && has_host && is_plain { Ok(Self(uri)) } else { Err(BackendUrlError) }
     }
@@ -205,32 +205,30 @@ impl fmt::Debug for BackendUrl {
     }
 }
 
-/// A text that is no [`BackendUrl`].
+/// A text that is not a valid [`BackendUrl`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BackendUrlError;
 
 impl fmt::Display for BackendUrlError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(
-            "it is no address that can be asked: write one as https://backend.example/path, without a user",
-        )
+        f.write_str("invalid URL: write it as https://backend.example/path, without a user")
     }
 }
 
 impl StdError for BackendUrlError {}
 
-/// Whom to believe that they are who they say.
+/// Which certificate authorities to trust.
 #[derive(Debug, Clone, Default)]
 pub(crate) enum Trust {
-    /// Those whom the operating system trusts.
+    /// The authorities of the operating system.
     #[default]
     System,
-    /// Those of authorities that the application gives.
+    /// The application's own authorities.
     Only(Arc<ClientConfig>),
 }
 
 impl Trust {
-    /// The authorities in a PEM text.
+    /// Trusts the authorities in a PEM text.
     pub(crate) fn only(pem: &[u8]) -> Result<Self, CertificateError> {
         let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
         let mut roots = RootCertStore::empty();
@@ -244,7 +242,7 @@ impl Trust {
     }
 
     async fn config(&self) -> io::Result<Arc<ClientConfig>> {
-        // Read once: it is hundreds of files.
+        // Read once: there are hundreds of files.
         static SYSTEM: OnceLock<Arc<ClientConfig>> = OnceLock::new();
         match (self, SYSTEM.get()) {
             (Self::Only(config), _) => Ok(Arc::clone(config)),
@@ -259,11 +257,11 @@ impl Trust {
 
 fn system_config() -> io::Result<ClientConfig> {
     let mut roots = RootCertStore::empty();
-    // Old systems keep one or another that can't be read; they are not missed.
+    // Old systems contain some unreadable certificates. They are not needed.
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if roots.is_empty() {
         let words =
-            "this system has no root certificates: install them (on Debian the package ca-certificates)";
+            "this system has no root certificates: install some (on Debian the package ca-certificates)";
         return Err(io::Error::other(words));
     }
     config(roots).map_err(io::Error::other)
@@ -285,15 +283,15 @@ pub struct CertificateError;
 impl fmt::Display for CertificateError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(
-            "there is no authority's certificate in PEM in it: it begins with -----BEGIN CERTIFICATE-----",
+            "there is no certificate of an authority in it: in PEM, one begins with -----BEGIN CERTIFICATE-----",
         )
     }
 }
 
 impl StdError for CertificateError {}
 
-/// Opens connections, by what opens those of TCP: of a host's addresses that of the other family is tried as well when the
-/// first takes long (RFC 8305), and none takes the time of all.
+/// Opens connections through proxies and with TLS, on top of a TCP connector. That connector tries the addresses of
+/// both families (RFC 8305), and a slow address does not use up the time of the others.
 #[derive(Clone)]
 struct Connector<T> {
     tcp: T,
@@ -325,7 +323,7 @@ where
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
-        // The one that is ready is used, and another one waits in its place.
+        // The ready connector is used, and a clone takes its place.
         let another = self.tcp.clone();
         let tcp = std::mem::replace(&mut self.tcp, another);
         let (trust, proxy) = (self.trust.clone(), self.proxies.of(&uri));
@@ -374,10 +372,10 @@ where
     Ok(Stream::Tls(Box::new(connector.connect(name, stream).await?)))
 }
 
-/// What requests go over.
+/// The connection below a request.
 enum Stream {
     Plain(TcpStream),
-    /// To a proxy, which is told the whole address.
+    /// To a proxy, whose requests have the whole URL.
     Proxied(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
 }
@@ -424,14 +422,14 @@ impl AsyncWrite for Stream {
     }
 }
 
-/// How long it may take until a connection is there.
+/// The time limit for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-const TOO_LATE: &str = "no connection came about in time";
+const TOO_LATE: &str = "the connection was not established in time";
 
-/// Servers close idle connections too, Node.js's after 5 s: a request must not meet that.
+/// Servers close idle connections too, Node.js after 5 s. A request must not run into that.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// How many idle connections to a host are kept.
+/// The most idle connections per host.
 const MAX_IDLE: usize = 64;
 
 const MAX_HEAD_BYTES: usize = 64 * 1024;

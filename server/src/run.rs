@@ -30,23 +30,24 @@ use crate::accept::{
     Admission, BadHost, Detach, PeerAddress, Slot, Slots, Transport, asks_for_websocket, check_host,
     is_refused_handshake,
 };
-use crate::listener::Accepted;
+use crate::listener::IncomingConnection;
 use crate::observe::{Phase, RefusalReason};
+use crate::stall_timeout::StallTimeout;
 #[cfg(feature = "tls")]
 use crate::tls::TlsStream;
-use crate::unstalled::Unstalled;
 use crate::{Hub, Listener};
 
-/// How long a stop may take, beside the [delay](crate::Builder::drain_delay) before it: see [`run`].
+/// The time limit of a stop, after the [delay](crate::Builder::drain_delay): see [`run`].
 pub const STOP_DEADLINE: Duration = Duration::from_secs(10);
 
-/// Serves `app`, into which the hub's [router](crate::router) is merged, until `shutdown` is ready. Then stops by
-/// [`Hub::shutdown`], with [`STOP_DEADLINE`]: tells each session when to come back, flushes its queue and closes it. Meanwhile
-/// requests are answered as before, `/ready` and handshakes with the HTTP status 503; those that are in flight in the end may
-/// end within the deadline. What is left then is dropped, and nobody listens any more.
+/// Serves `app`, which contains the hub's [router](crate::router), until `shutdown` is ready. Then it stops with
+/// [`Hub::shutdown`] and [`STOP_DEADLINE`]: each session is notified when to reconnect, its queue is flushed and the
+/// connection closed. Meanwhile requests are answered as before, except `/ready` and handshakes, which get status 503.
+/// Requests that are in flight at the end may finish within the deadline. Then every remaining connection is dropped
+/// and the listener closed.
 ///
-/// Best in a task of its own. Where a runtime of several threads is blocked on it, each connection is taken by the thread that
-/// waits for it and handed to another, which is dearer than taking it.
+/// Run it in a task of its own. A thread that blocks on it in a runtime of several threads hands every connection over
+/// to another thread, which costs more than accepting it there.
 pub async fn run(listener: Listener, hub: Hub, app: Router, shutdown: impl Future<Output = ()>) {
     let mut server = Server::new(listener, hub.clone(), app);
     server.serve_until(shutdown).await;
@@ -55,13 +56,13 @@ pub async fn run(listener: Listener, hub: Hub, app: Router, shutdown: impl Futur
     let longest = hub.drain_delay().saturating_add(STOP_DEADLINE);
     server.serve_until(hub.shutdown(STOP_DEADLINE)).await;
     let in_flight = async {
-        let mut earlier = server.let_end();
-        // Whoever asks while they are waited for is answered too, and can't put off the end.
+        let mut earlier = server.end_connections();
+        // New requests during this wait are answered too, and do not delay the end.
         server.serve_until(all_ended(&mut earlier)).await;
         all_ended(&mut server.close()).await;
     };
     if tokio::time::timeout(longest.saturating_sub(begun.elapsed()), in_flight).await.is_err() {
-        tracing::debug!("the deadline has passed: requests that were in flight are dropped");
+        tracing::debug!("the deadline has passed: requests in flight are dropped");
     }
 }
 
@@ -69,14 +70,14 @@ async fn all_ended(connections: &mut JoinSet<()>) {
     while connections.join_next().await.is_some() {}
 }
 
-/// What takes connections and serves them.
+/// Accepts connections and serves them.
 struct Server {
     listener: Listener,
     hub: Hub,
     app: Router,
     slots: Slots,
     connections: JoinSet<()>,
-    /// When it is gone `connections` end: see [`Self::let_end`].
+    /// Dropping it ends `connections`: see [`Self::end_connections`].
     last_request: watch::Sender<()>,
 }
 
@@ -92,7 +93,7 @@ impl Server {
             let (slot, accepted) = tokio::select! {
                 biased;
                 end = &mut end => return end,
-                // Those that ended are let go of.
+                // Ended connections are removed.
                 Some(_) = self.connections.join_next() => continue,
                 next = next_connection(&self.listener, &self.slots) => next,
             };
@@ -100,13 +101,13 @@ impl Server {
         }
     }
 
-    fn serve(&mut self, slot: Slot, accepted: Accepted) {
+    fn serve(&mut self, slot: Slot, accepted: IncomingConnection) {
         let (peer, detach): (_, Detach) = match &accepted {
-            Accepted::Tcp(_, peer) => (PeerAddress::from(*peer), detach_tcp),
+            IncomingConnection::Tcp(_, peer) => (PeerAddress::from(*peer), detach_tcp),
             #[cfg(feature = "tls")]
-            Accepted::Tls(_, peer, _) => (PeerAddress::from(*peer), detach_tls),
+            IncomingConnection::Tls(_, peer, _) => (PeerAddress::from(*peer), detach_tls),
             #[cfg(unix)]
-            Accepted::Unix(_) => (PeerAddress::Unix, detach_unix),
+            IncomingConnection::Unix(_) => (PeerAddress::Unix, detach_unix),
         };
         let Some(admission) = self.hub.admit(peer, slot, detach) else { return };
         let service = Service {
@@ -116,28 +117,31 @@ impl Server {
             last_request: self.last_request.subscribe(),
         };
         match accepted {
-            Accepted::Tcp(stream, _) => self.connections.spawn(service.serve(stream)),
+            IncomingConnection::Tcp(stream, _) => self.connections.spawn(service.serve(stream)),
             #[cfg(feature = "tls")]
-            Accepted::Tls(stream, _, tls) => self.connections.spawn(service.serve_encrypted(stream, tls)),
+            IncomingConnection::Tls(stream, _, tls) => {
+                self.connections.spawn(service.serve_encrypted(stream, tls))
+            }
             #[cfg(unix)]
-            Accepted::Unix(stream) => self.connections.spawn(service.serve(stream)),
+            IncomingConnection::Unix(stream) => self.connections.spawn(service.serve(stream)),
         };
     }
 
-    /// Has the connections end: at once where they wait for a request, or else with the answer to the one that is in flight.
-    fn let_end(&mut self) -> JoinSet<()> {
+    /// Ends the connections: an idle one at once, any other after its present response.
+    fn end_connections(&mut self) -> JoinSet<()> {
         self.last_request = watch::Sender::new(());
         std::mem::take(&mut self.connections)
     }
 
-    /// Listens no more.
+    /// Closes the listener.
     fn close(self) -> JoinSet<()> {
         self.connections
     }
 }
 
-/// The next connection for which there is room. What goes wrong is the system's or the client's; the server goes on.
-async fn next_connection(listener: &Listener, slots: &Slots) -> (Slot, Accepted) {
+/// Accepts the next connection once there is room for it. Errors concern the system or one client; the server
+/// continues.
+async fn next_connection(listener: &Listener, slots: &Slots) -> (Slot, IncomingConnection) {
     loop {
         let slot = slots.free().await;
         match listener.accept().await {
@@ -151,7 +155,7 @@ async fn next_connection(listener: &Listener, slots: &Slots) -> (Slot, Accepted)
     }
 }
 
-/// After an error that the next attempt would meet as well, such as no more file descriptors.
+/// The pause after an error that an immediate retry would meet again, such as exhausted file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
 
 fn is_of_one_connection(error: &io::Error) -> bool {
@@ -161,12 +165,12 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     )
 }
 
-/// What one connection is served with.
+/// Serves one connection.
 struct Service {
     hub: Hub,
     app: Router,
     admission: Admission,
-    /// Nothing is ever sent: waiting for it fails when the sender is gone.
+    /// Carries no value: waiting fails when the sender is dropped.
     last_request: watch::Receiver<()>,
 }
 
@@ -190,7 +194,7 @@ impl Service {
     async fn serve<S>(self, stream: S)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-        TokioIo<Unstalled<S>>: Read + Write,
+        TokioIo<StallTimeout<S>>: Read + Write,
     {
         let Self { hub, app, admission, mut last_request } = self;
         let request_timeout = admission.request_timeout();
@@ -198,7 +202,7 @@ impl Service {
         let service = service_fn(|mut request: hyper::Request<Incoming>| {
             has_asked.store(true, Ordering::Relaxed);
             request.extensions_mut().insert(admission.clone());
-            let wanted = wanted_websocket(&request);
+            let wanted = websocket_path(&request);
             let response = check_host(request.version(), request.headers())
                 .map(|()| app.clone().oneshot(request))
                 .map_err(BadHost::into_response);
@@ -209,15 +213,15 @@ impl Service {
                     Err(refused) => refused,
                 };
                 if let Some(path) = wanted {
-                    note_if_not_there(&hub, &path, &response);
+                    note_wrong_path(&hub, &path, &response);
                 }
                 let status = response.status();
                 if status.is_client_error() || status.is_server_error() {
-                    // What is wrong now may not be in a moment: some errors are kept otherwise (RFC 9110, section 15.1).
+                    // An error may be temporary, and caches would keep some errors (RFC 9110, section 15.1).
                     response.headers_mut().entry(header::CACHE_CONTROL).or_insert(NO_STORE);
                 }
                 if hub.phase() != Phase::Running {
-                    // Whoever would ask again on this connection goes elsewhere before it ends.
+                    // The client then sends its next request to another server.
                     response.headers_mut().entry(header::CONNECTION).or_insert(CLOSE);
                 }
                 Ok::<_, Infallible>(response)
@@ -228,14 +232,14 @@ impl Service {
             .header_read_timeout(request_timeout)
             .max_headers(MAX_HEADERS)
             .max_buf_size(MAX_HEADER_BYTES)
-            .serve_connection(TokioIo::new(Unstalled::new(stream)), service)
+            .serve_connection(TokioIo::new(StallTimeout::new(stream)), service)
             .with_upgrades();
         let mut connection = pin!(connection);
         let served = tokio::select! {
             served = connection.as_mut() => served,
             _ = last_request.changed() => {
                 if !has_asked.load(Ordering::Relaxed) {
-                    // Half a request, perhaps: it is not waited for.
+                    // The request may be incomplete: it is not waited for.
                     return;
                 }
                 connection.as_mut().graceful_shutdown();
@@ -265,34 +269,34 @@ fn detach_tls(upgraded: Upgraded) -> Result<(Transport, Bytes), Upgraded> {
     })
 }
 
-/// Takes the stream out of HTTP, with the bytes that were read behind the handshake.
+/// Takes the stream out of HTTP, with the bytes that were read after the handshake.
 fn detach<S>(upgraded: Upgraded) -> Result<(S, Bytes), Upgraded>
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let parts = upgraded.downcast::<TokioIo<Unstalled<S>>>()?;
+    let parts = upgraded.downcast::<TokioIo<StallTimeout<S>>>()?;
     Ok((parts.io.into_inner().into_inner(), parts.read_buf))
 }
 
-/// The path at which a request asks for a WebSocket. Without the query, where a token may be.
-fn wanted_websocket(request: &hyper::Request<Incoming>) -> Option<String> {
+/// The path of a WebSocket handshake. Without the query, which may contain a token.
+fn websocket_path(request: &hyper::Request<Incoming>) -> Option<String> {
     let is_wanted = request.method() == Method::GET && asks_for_websocket(request.headers());
     is_wanted.then(|| request.uri().path().chars().take(MAX_SHOWN_PATH).collect())
 }
 
-/// A browser does not tell its page why there is no WebSocket: it may have a wrong path.
-fn note_if_not_there(hub: &Hub, path: &str, response: &Response) {
+/// Notes a handshake at a wrong path: a browser hides the reason of a failure from its page.
+fn note_wrong_path(hub: &Hub, path: &str, response: &Response) {
     let status = response.status();
     let is_none = status.is_success() || status.is_redirection() || status == StatusCode::NOT_FOUND;
     if is_none && !is_refused_handshake(response) {
         let words = format_args!(
-            "a client wants a WebSocket at {path:?}, where none is served: clients connect to /ws"
+            "a client requests a WebSocket at {path:?}, a path without one: clients connect to /ws"
         );
         hub.note_refusal(RefusalReason::Path, path, words);
     }
 }
 
-/// How much of a path is shown.
+/// The most characters of a path in the log.
 const MAX_SHOWN_PATH: usize = 100;
 
 const CLOSE: HeaderValue = HeaderValue::from_static("close");
@@ -326,7 +330,7 @@ mod tests {
 
     const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: test\r\n\r\nearly";
 
-    /// An application that detaches every connection, with the bytes behind the request.
+    /// An application that detaches every connection, with the bytes after the request.
     fn app(detach: Detach, taken: mpsc::Sender<(Transport, Bytes)>) -> Router {
         Router::new().route(
             "/",

@@ -1,12 +1,12 @@
-//! What is no secret, however long it is.
+//! Texts that are not secret, however long they are.
 
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
-/// Whether what is given as a secret is a key of a pair, a certificate or a set of keys: these are made to be shown, and
-/// whoever has seen one could sign with it.
-pub(crate) fn is_made_to_be_shown(secret: &[u8]) -> bool {
+/// Whether a given secret is a public key, a key pair, a certificate or a key set. Others may have seen these, and
+/// could sign with them.
+pub(crate) fn is_public_material(secret: &[u8]) -> bool {
     is_key(secret) || decoded(secret).is_some_and(|bytes| is_key(&bytes))
 }
 
@@ -28,8 +28,8 @@ fn is_json_web_key(text: &[u8]) -> bool {
             .is_ok_and(|object| object.contains_key("kty") || object.contains_key("keys"))
 }
 
-/// A public key or a pair as they are within PEM: a sequence to the end, in which an algorithm's name or a number comes
-/// first.
+/// A DER-encoded public key or key pair, as within PEM: one sequence to the end that begins with an algorithm's name or
+/// a number.
 fn is_der(bytes: &[u8]) -> bool {
     let (length, content) = match bytes {
         [0x30, length @ ..=0x7f, content @ ..] => (usize::from(*length), content),
@@ -40,7 +40,7 @@ fn is_der(bytes: &[u8]) -> bool {
     length == content.len() && matches!(content, [0x30, _, 0x06, ..] | [0x02, 0x81 | 0x82 | 1, ..])
 }
 
-/// The bytes of a text in base64, of either alphabet and over any number of lines.
+/// Decodes base64, of either alphabet and over any number of lines.
 fn decoded(text: &[u8]) -> Option<Vec<u8>> {
     let whole: Vec<u8> = text.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
     let alphabet = if whole.iter().any(|byte| matches!(byte, b'-' | b'_')) {
@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_that_others_may_have_seen_are_no_secrets() {
+    fn keys_that_others_may_have_seen_are_not_secrets() {
         let pair = rcgen::KeyPair::generate().unwrap();
         let (der, pem) = (pair.subject_public_key_info(), pair.public_key_pem());
         let set = r#"{"keys":[{"kty":"RSA","n":"x","e":"AQAB"}]}"#;
@@ -78,7 +78,7 @@ mod tests {
             STANDARD.encode(set).as_bytes(),
             br#" {"kty":"EC","crv":"P-256","x":"x","y":"y"} "#,
         ] {
-            assert!(is_made_to_be_shown(key), "{}", String::from_utf8_lossy(key));
+            assert!(is_public_material(key), "{}", String::from_utf8_lossy(key));
         }
         for secret in [
             &[0x30; 32][..],
@@ -88,7 +88,7 @@ mod tests {
             br#"{"a":"text in braces, which may be a secret"}"#,
             b"",
         ] {
-            assert!(!is_made_to_be_shown(secret), "{secret:?}");
+            assert!(!is_public_material(secret), "{secret:?}");
         }
     }
 }

@@ -19,19 +19,19 @@ mod compressed;
 mod folder;
 mod names;
 
-/// Serves the files of a directory, `index.html` for the directory itself. To be the fallback of an application's
+/// Serves the files of a directory, and `index.html` for a directory. Use it as the fallback of an application's
 /// router.
 ///
-/// Files are to be asked for anew each time (which costs no transfer where they are unchanged), save those in the
-/// folders of bundlers, such as `assets/`, whose names are known to have a hash of their content: they never change.
-/// Errors are not to be kept.
+/// Browsers revalidate every file on each use, which costs no transfer if it is unchanged. Files in the output folders
+/// of bundlers, such as `assets/`, have a hash of their content in the name and are cached for ever. Errors are not
+/// cached.
 ///
-/// Text, scripts and modules go out compressed to those who take that: from a file with `.br` or `.gz` behind its name where
-/// there is one, or else compressed by gzip, once, and kept in up to 64 MiB of memory as long as it is asked for. Files of more
-/// than 16 MiB, and parts that are asked for by `Range`, go out as they are.
+/// Text, scripts and modules are compressed for clients that accept it. A file with `.br` or `.gz` appended to its name
+/// is used if there is one. Otherwise the file is compressed with gzip once, and kept in memory (at most 64 MiB) while
+/// it is in use. Files of more than 16 MiB, and parts requested by `Range`, are not compressed.
 ///
-/// Names that begin with a dot are not served, save what is in `.well-known/`; nor is what a link outside of the directory
-/// stands for.
+/// Names that begin with a dot are not served, except those in `.well-known/`. Links to files outside the directory are
+/// not followed.
 pub fn static_files(directory: impl AsRef<Path>) -> Router {
     let files = Files::new(directory.as_ref());
     Router::new().fallback(move |request: Request| files.clone().serve(request))
@@ -55,7 +55,7 @@ impl Files {
         let path = request.uri().path().to_owned();
         let mut response = if is_servable(&path) {
             simplify(&mut request);
-            // What is compressed is made as a whole: not for a few bytes of it.
+            // Compression works on whole files and is not worth it for a part.
             let is_whole = !request.headers().contains_key(header::RANGE);
             let is_variant = path.ends_with(".gz") || path.ends_with(".br");
             let files = if is_whole && !is_variant { self.compressed } else { self.plain };
@@ -65,7 +65,7 @@ impl Files {
             StatusCode::NOT_FOUND.into_response()
         };
         let (status, headers) = (response.status(), response.headers_mut());
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(how_long_to_keep(&path, status)));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(cache_control(&path, status)));
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         if status.is_success() && can_be_compressed(Path::new(&path)) {
             headers.entry(header::VARY).or_insert(HeaderValue::from_static("accept-encoding"));
@@ -74,21 +74,21 @@ impl Files {
     }
 }
 
-/// Leaves what files are found by.
+/// Leaves only what selects the file.
 fn simplify(request: &mut Request) {
-    // A redirect goes to where the request came, whatever host it named.
+    // A redirect goes to the same server, whatever host the request names.
     if let Some(path) = request.uri().path_and_query() {
         *request.uri_mut() = Uri::from(path.clone());
     }
     let headers: &mut HeaderMap = request.headers_mut();
-    // Whether a part still fits what the client has is not looked at: it gets the whole (RFC 9110, section 13.1.5).
+    // `If-Range` is not evaluated: the client gets the whole file (RFC 9110, section 13.1.5).
     if headers.contains_key(header::IF_RANGE) {
         headers.remove(header::RANGE);
     }
 }
 
-/// Whether a path may be one of a file: with nothing in it that begins with a dot, and nothing by which another host could be
-/// meant, or another folder.
+/// Whether a path may name a file: no part begins with a dot, and nothing in it could mean another host or another
+/// folder.
 fn is_servable(path: &str) -> bool {
     let Ok(path) = percent_decode_str(path).decode_utf8() else { return false };
     let Some(path) = path.strip_prefix('/') else { return false };
@@ -96,11 +96,11 @@ fn is_servable(path: &str) -> bool {
     let is_name = |name: &str| {
         !name.is_empty() && !name.starts_with('.') && !name.contains(|it: char| it == '\\' || it.is_control())
     };
-    // The last is empty where a directory is asked for.
+    // The last part is empty for a directory.
     path.strip_suffix('/').unwrap_or(path).split('/').all(is_name) || path.is_empty()
 }
 
-fn how_long_to_keep(path: &str, status: StatusCode) -> &'static str {
+fn cache_control(path: &str, status: StatusCode) -> &'static str {
     let is_there = status.is_success() || status == StatusCode::NOT_MODIFIED;
     if is_there && is_named_by_content(path) {
         "public, max-age=31536000, immutable"

@@ -1,4 +1,4 @@
-//! TLS for a listener, by rustls, with certificates that are read anew when they change.
+//! TLS for a listener, with rustls. Changed certificates are read again.
 
 use std::fmt;
 use std::io;
@@ -20,11 +20,10 @@ use crate::{Error, ErrorKind};
 
 mod stream;
 
-/// What a listener shows to its clients: a certificate, and that the server has its key. See
-/// [`Listener::with_tls`](crate::Listener::with_tls).
+/// The certificate and key of a listener. See [`Listener::with_tls`](crate::Listener::with_tls).
 ///
-/// The files are looked at again while connections come in, every ten seconds at most; new ones take the place of the old
-/// as soon as they are whole. Where they are not, the old ones stay, and the log says why.
+/// While connections arrive, the files are checked for changes, at most every ten seconds. A complete new pair replaces
+/// the old one. An incomplete pair is not used, and the log has the reason.
 #[derive(Clone)]
 pub struct Tls {
     config: Arc<ServerConfig>,
@@ -32,10 +31,10 @@ pub struct Tls {
 }
 
 impl Tls {
-    /// Reads a certificate with the chain behind it and its private key, both in PEM.
+    /// Reads a certificate with its chain, and its private key, both in PEM.
     ///
     /// # Errors
-    /// [`ErrorKind::Tls`]: a file can't be read, has nothing of the kind in it, or the two do not belong together.
+    /// [`ErrorKind::Tls`]: a file cannot be read or does not contain them, or the two do not belong together.
     pub fn from_files(certificate: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Result<Self, Error> {
         let provider = Arc::new(ring::default_provider());
         let files = Files { certificate: certificate.into(), key: key.into() };
@@ -43,31 +42,31 @@ impl Tls {
         let resolver = Arc::new(Resolver { provider: Arc::clone(&provider), state });
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
-            .map_err(|error| Error::new(ErrorKind::Tls, format!("TLS can't be set up: {error}")))?
+            .map_err(|error| Error::new(ErrorKind::Tls, format!("TLS cannot be set up: {error}")))?
             .with_no_client_auth()
             .with_cert_resolver(Arc::<Resolver>::clone(&resolver));
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(Self { config: Arc::new(config), resolver })
     }
 
-    /// Reads these files at once, and shows what is in them from now on.
+    /// Reads other files now, and uses them from now on.
     ///
     /// # Errors
-    /// As for [`Self::from_files`]; then all stays as it is.
+    /// As for [`Self::from_files`]. The old certificate then stays.
     pub fn replace(&self, certificate: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Result<(), Error> {
         let files = Files { certificate: certificate.into(), key: key.into() };
         self.show(Shown(State::read(files, &self.resolver.provider)?));
         Ok(())
     }
 
-    /// Reads these files, and shows nothing of them yet.
+    /// Reads files without using them yet.
     #[cfg(feature = "config")]
     pub(crate) fn read(&self, certificate: &Path, key: &Path) -> Result<Shown, Error> {
         let files = Files { certificate: certificate.into(), key: key.into() };
         State::read(files, &self.resolver.provider).map(Shown)
     }
 
-    /// Shows what was read from now on.
+    /// Uses a certificate that was read.
     pub(crate) fn show(&self, Shown(state): Shown) {
         *self.resolver.state.lock() = state;
     }
@@ -84,7 +83,7 @@ impl fmt::Debug for Tls {
     }
 }
 
-/// Where the certificate comes from.
+/// The source of the certificate.
 #[derive(Debug)]
 struct Files {
     certificate: PathBuf,
@@ -100,22 +99,22 @@ impl Files {
                 |error| about(&self.certificate, format!("cannot read a certificate in PEM: {error}")),
             )?;
         if chain.is_empty() {
-            let words = "there is no certificate in it: it begins with -----BEGIN CERTIFICATE-----";
+            let words = "there is no certificate in it: one begins with -----BEGIN CERTIFICATE-----";
             return Err(about(&self.certificate, words.into()));
         }
         let key = PrivateKeyDer::from_pem_file(&self.key).map_err(|_| {
-            let words = "cannot read a private key in PEM: it begins with -----BEGIN PRIVATE KEY-----";
+            let words = "cannot read a private key in PEM: one begins with -----BEGIN PRIVATE KEY-----";
             about(&self.key, words.into())
         })?;
         CertifiedKey::from_der(chain, key, provider).map_err(|error| match error {
             rustls::Error::InconsistentKeys(_) => {
                 let words = format!(
-                    "it is not the key of the certificate in {}: give the pair",
+                    "this key does not belong to the certificate in {}: use the key of that certificate",
                     self.certificate.display()
                 );
                 about(&self.key, words)
             }
-            other => about(&self.certificate, format!("the certificate and its key can't be used: {other}")),
+            other => about(&self.certificate, format!("the certificate and its key are unusable: {other}")),
         })
     }
 
@@ -123,24 +122,26 @@ impl Files {
         let is_other = |path: &&PathBuf| std::fs::metadata(path).is_ok_and(|metadata| !metadata.is_file());
         match [&self.certificate, &self.key].into_iter().find(is_other) {
             None => Ok(()),
-            Some(path) => Err(Error::new(ErrorKind::Tls, format!("{} is no file: give one", path.display()))),
+            Some(path) => {
+                Err(Error::new(ErrorKind::Tls, format!("{} is not a file: name a file", path.display())))
+            }
         }
     }
 
-    /// When each was changed last. Not the later of both: a certificate may be older than the key that it is for.
+    /// When each file was changed last. Not the later of both: a certificate may be older than its key.
     fn changed(&self) -> [Option<SystemTime>; 2] {
         [&self.certificate, &self.key]
             .map(|path| std::fs::metadata(path).and_then(|metadata| metadata.modified()).ok())
     }
 }
 
-/// Gives the certificate of the moment.
+/// Returns the current certificate.
 struct Resolver {
     provider: Arc<CryptoProvider>,
     state: Mutex<State>,
 }
 
-/// A certificate that was read, and is still to be shown.
+/// A certificate that was read and is not in use yet.
 pub(crate) struct Shown(State);
 
 struct State {
@@ -152,7 +153,7 @@ struct State {
 
 impl State {
     fn read(files: Files, provider: &CryptoProvider) -> Result<Self, Error> {
-        // Looked at first: what changes while it is read is read again.
+        // Read first: a change during the reading is then noticed at the next check.
         let changed = files.changed();
         let current = Arc::new(files.read(provider)?);
         Ok(Self { files, current, changed, looked: Instant::now() })
@@ -162,21 +163,21 @@ impl State {
 impl Resolver {
     fn current(&self, now: Instant) -> Arc<CertifiedKey> {
         let mut state = self.state.lock();
-        if now.saturating_duration_since(state.looked) >= LOOK_AGAIN {
+        if now.saturating_duration_since(state.looked) >= CHECK_INTERVAL {
             state.looked = now;
             let changed = state.files.changed();
             if changed != state.changed {
-                // What is no file any more could hold up whoever connects.
+                // A special file, such as a pipe, could block every connecting client.
                 let read = state.files.check_kind().and_then(|()| state.files.read(&self.provider));
                 match read {
                     Ok(read) => {
-                        tracing::info!("the certificate has changed, and the new one is in use");
+                        tracing::info!("the certificate has changed: the new one is in use");
                         state.current = Arc::new(read);
                         state.changed = changed;
                     }
-                    // Perhaps it is being written.
+                    // The file may be half written.
                     Err(error) => {
-                        tracing::error!("the certificate has changed, and the old one stays: {error}");
+                        tracing::error!("the new certificate is unusable, the old one stays in use: {error}");
                     }
                 }
             }
@@ -197,8 +198,8 @@ impl fmt::Debug for Resolver {
     }
 }
 
-/// How long it is from one look at the files to the next.
-const LOOK_AGAIN: Duration = Duration::from_secs(10);
+/// The time between two checks of the files.
+const CHECK_INTERVAL: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 mod tests {
@@ -244,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_pair_is_told_with_the_file() {
+    fn a_wrong_pair_is_reported_with_the_file() {
         let (ours, other) = (pair(), pair());
         let folder = Folder::new();
         assert!(folder.error().contains("cert.pem"));
@@ -254,7 +255,7 @@ mod tests {
         assert!(folder.error().contains("key.pem"));
         folder.write(&ours.certificate, &other.key);
         let error = folder.error();
-        assert!(error.contains("not the key of the certificate"), "{error}");
+        assert!(error.contains("does not belong to the certificate"), "{error}");
         assert!(!error.contains(other.key.lines().nth(1).unwrap()), "no key in words");
     }
 
@@ -265,7 +266,7 @@ mod tests {
         folder.write(&old.certificate, &old.key);
         let provider = Arc::new(ring::default_provider());
         let start = Instant::now();
-        // As long ago as it takes for the file system to tell the difference.
+        // Long enough ago for the file system to tell the difference.
         let state =
             State { changed: [None; 2], looked: start, ..State::read(folder.files(), &provider).unwrap() };
         let resolver = Resolver { provider, state: Mutex::new(state) };
@@ -273,15 +274,15 @@ mod tests {
         let first = shown(Duration::ZERO);
 
         folder.write(&new.certificate, &old.key);
-        assert_eq!(shown(LOOK_AGAIN), first, "half of it");
+        assert_eq!(shown(CHECK_INTERVAL), first, "half of it");
         folder.write(&new.certificate, &new.key);
-        assert_eq!(shown(LOOK_AGAIN), first, "not looked at again so soon");
-        assert_ne!(shown(LOOK_AGAIN * 2), first);
+        assert_eq!(shown(CHECK_INTERVAL), first, "not looked at again so soon");
+        assert_ne!(shown(CHECK_INTERVAL * 2), first);
     }
 
     #[cfg(unix)]
     #[test]
-    fn a_pipe_in_the_place_of_a_certificate_holds_up_nobody() {
+    fn a_pipe_in_the_place_of_a_certificate_blocks_no_client() {
         let Pair { certificate, key } = pair();
         let folder = Folder::new();
         folder.write(&certificate, &key);
@@ -293,7 +294,7 @@ mod tests {
         let path = folder.files().key;
         fs::remove_file(&path).unwrap();
         assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
-        assert_eq!(resolver.current(start + LOOK_AGAIN).cert[0], first);
+        assert_eq!(resolver.current(start + CHECK_INTERVAL).cert[0], first);
     }
 
     #[test]
@@ -318,14 +319,14 @@ mod tests {
         let shown = |after: Duration| resolver.current(start + after).cert[0].clone();
         let first = shown(Duration::ZERO);
 
-        // As it is copied from where it was made.
+        // Copied with its old time.
         fs::write(&files.certificate, certificate()).unwrap();
         set_age(3600);
-        assert_ne!(shown(LOOK_AGAIN), first);
+        assert_ne!(shown(CHECK_INTERVAL), first);
     }
 
     #[test]
-    fn other_files_are_shown_at_once_and_only_if_they_are_right() {
+    fn other_files_are_used_at_once_and_only_if_they_are_valid() {
         let (first, second) = (Folder::new(), Folder::new());
         for folder in [&first, &second] {
             let Pair { certificate, key } = pair();

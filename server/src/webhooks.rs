@@ -1,4 +1,4 @@
-//! Hooks that ask a backend over HTTP, for those whose application is not in Rust.
+//! Hooks that ask a backend over HTTP, for applications in any language.
 //!
 //! ```
 //! use std::time::Duration;
@@ -20,9 +20,10 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Each question is a `POST` of a JSON object; `server/WEBHOOKS.md` has all of them, the answers, and how a backend checks
-//! who asks. What goes wrong on the way, and an answer that can't be understood, is told in the log and by
-//! `wirehub_backend_requests_total`; the client is told [`UNAVAILABLE`](wirehub_common::code::ErrorCode::UNAVAILABLE).
+//! Each request is a `POST` of a JSON object. `server/WEBHOOKS.md` describes the requests, the answers, and how a
+//! backend verifies the signature. Failed requests and invalid answers are in the log and in
+//! `wirehub_backend_requests_total`. The client then gets the error
+//! [`UNAVAILABLE`](wirehub_common::code::ErrorCode::UNAVAILABLE).
 
 use std::fmt;
 use std::sync::Arc;
@@ -38,13 +39,13 @@ use wirehub_common::code::ErrorCode;
 use wirehub_common::frame::ErrorInfo;
 use wirehub_common::{ChannelName, Payload};
 
-use self::message::{Body, Identity, Message, Nothing, Question, understand};
-use self::slots::{Slots, Turn};
+use self::message::{Body, Empty, Identity, Message, WebhookRequest, parse_answer};
+use self::slots::{QueuePriority, Slots};
 use crate::auth::{Authenticated, Credentials, PublishRequest, Refusal};
 use crate::call::{CallContext, CallError, RawCall};
-use crate::metrics::Asked;
+use crate::metrics::BackendRequest;
 use crate::outbound::{Fault, Outbound, Response, Trust};
-use crate::secret::is_made_to_be_shown;
+use crate::secret::is_public_material;
 
 mod events;
 mod message;
@@ -53,14 +54,14 @@ mod slots;
 pub use self::events::{EventKind, EventQueue};
 pub use crate::outbound::{BackendUrl, BackendUrlError, CertificateError};
 
-/// Asks backends, and signs what it asks.
+/// Sends signed requests to backends.
 #[derive(Clone)]
 pub struct Webhooks {
     outbound: Outbound,
     key: Arc<hmac::Key>,
 }
 
-/// Where to ask, and how long, how often and how much at once.
+/// The URL of a webhook, with its time limit, retries and concurrency.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Webhook {
     url: BackendUrl,
@@ -70,65 +71,69 @@ pub struct Webhook {
 }
 
 impl Webhooks {
-    /// Signs with this secret, of at least 32 bytes.
+    /// Signs requests with this secret, of at least 32 bytes.
     ///
     /// # Errors
-    /// It is shorter, or a key of a pair, which others may have seen.
+    /// The secret is shorter, or it is part of a key pair, which others may have seen.
     pub fn new(secret: &[u8]) -> Result<Self, SecretError> {
-        if secret.len() < MIN_SECRET_BYTES || is_made_to_be_shown(secret) {
+        if secret.len() < MIN_SECRET_BYTES || is_public_material(secret) {
             return Err(SecretError);
         }
         let key = Arc::new(hmac::Key::new(hmac::HMAC_SHA256, secret));
         Ok(Self { outbound: Outbound::new(Trust::System), key })
     }
 
-    /// Believes backends by the authorities in this PEM text, instead of those that the operating system trusts.
+    /// Trusts the certificate authorities in this PEM text, in place of those of the operating system.
     ///
     /// # Errors
-    /// There is none in it.
+    /// The text contains no authority.
     pub fn with_root_certificates(self, pem: &[u8]) -> Result<Self, CertificateError> {
         Ok(Self { outbound: Outbound::new(Trust::only(pem)?), ..self })
     }
 
-    /// Asks who a client is: for [`Builder::authenticate`](crate::Builder::authenticate).
+    /// Authenticates clients: the hook for [`Builder::authenticate`](crate::Builder::authenticate).
     pub fn connect(
         &self,
         webhook: Webhook,
     ) -> impl Fn(Credentials) -> BoxFuture<'static, Result<Authenticated, Refusal>> + Send + Sync + 'static
     {
-        let asker = self.asker("connect", webhook);
+        let backend = self.client("connect", webhook);
         move |credentials| {
-            let asker = Arc::clone(&asker);
+            let backend = Arc::clone(&backend);
             Box::pin(async move {
                 let Credentials { token, client, version, is_refresh, address, .. } = &credentials;
                 let body = Body::Connect { token, client, version, address: *address };
-                let turn = if *is_refresh { Turn::Late } else { Turn::Connecting };
-                let identity = asker.ask(turn, body, understand::<Identity>).await;
-                identity.and_then(|identity| asker.checked(identity.authenticated())).map_err(Refusal::from)
+                let priority = if *is_refresh { QueuePriority::Low } else { QueuePriority::High };
+                let identity = backend.request(priority, body, parse_answer::<Identity>).await;
+                identity.and_then(|identity| backend.checked(identity.authenticated())).map_err(Refusal::from)
             })
         }
     }
 
-    /// Asks whether a session may subscribe: for [`Builder::authorize_subscribe`](crate::Builder::authorize_subscribe).
+    /// Decides whether a session may subscribe: the hook for
+    /// [`Builder::authorize_subscribe`](crate::Builder::authorize_subscribe).
     pub fn subscribe(
         &self,
         webhook: Webhook,
     ) -> impl Fn(CallContext, ChannelName) -> BoxFuture<'static, Result<(), CallError>> + Send + Sync + 'static
     {
-        let asker = self.asker("subscribe", webhook);
+        let backend = self.client("subscribe", webhook);
         move |context, channel| {
-            let asker = Arc::clone(&asker);
+            let backend = Arc::clone(&backend);
             Box::pin(async move {
                 let (session, user) = (context.session().to_string(), context.user());
                 let body = Body::Subscribe { session, user, channel: channel.as_str() };
-                let Nothing {} =
-                    asker.ask(Turn::Of(&context), body, understand).await.map_err(CallError::from)?;
+                let Empty {} = backend
+                    .request(QueuePriority::Session(&context), body, parse_answer)
+                    .await
+                    .map_err(CallError::from)?;
                 Ok(())
             })
         }
     }
 
-    /// Asks what becomes of a message: for [`Builder::authorize_publish`](crate::Builder::authorize_publish).
+    /// Decides about a client's message: the hook for
+    /// [`Builder::authorize_publish`](crate::Builder::authorize_publish).
     pub fn publish(
         &self,
         webhook: Webhook,
@@ -136,95 +141,99 @@ impl Webhooks {
     + Send
     + Sync
     + 'static {
-        let asker = self.asker("publish", webhook);
+        let backend = self.client("publish", webhook);
         move |context, request| {
-            let asker = Arc::clone(&asker);
+            let backend = Arc::clone(&backend);
             Box::pin(async move {
                 let PublishRequest { channel, payload, key, .. } = &request;
                 let (session, user) = (context.session().to_string(), context.user());
                 let message = Message::from(payload);
                 let body = Body::Publish { session, user, channel: channel.as_str(), key, message };
-                let changed = asker.ask(Turn::Of(&context), body, understand::<Message>).await;
-                let changed = changed.and_then(|message| asker.checked(message.payload()));
+                let changed =
+                    backend.request(QueuePriority::Session(&context), body, parse_answer::<Message>).await;
+                let changed = changed.and_then(|message| backend.checked(message.payload()));
                 Ok(changed.map_err(CallError::from)?.unwrap_or(request.payload))
             })
         }
     }
 
-    /// Passes calls on: for [`Builder::call_any`](crate::Builder::call_any). A call is repeated only if it surely has not arrived.
+    /// Forwards calls: for [`Builder::calls`](crate::Builder::call_any). A call is repeated only if it certainly did not
+    /// arrive.
     pub fn call(
         &self,
         webhook: Webhook,
     ) -> impl Fn(CallContext, RawCall) -> BoxFuture<'static, Result<Payload, CallError>> + Send + Sync + 'static
     {
-        let asker = self.asker("call", webhook);
+        let backend = self.client("call", webhook);
         move |context, call| {
-            let asker = Arc::clone(&asker);
+            let backend = Arc::clone(&backend);
             Box::pin(async move {
                 let RawCall { name, payload, .. } = &call;
                 let (session, user) = (context.session().to_string(), context.user());
                 let message = Message::from(payload);
                 let body = Body::Call { session, user, call: name, message };
-                let response = asker.ask(Turn::Of(&context), body, understand::<Message>).await;
-                let response = response.and_then(|message| asker.checked(message.payload()));
+                let response =
+                    backend.request(QueuePriority::Session(&context), body, parse_answer::<Message>).await;
+                let response = response.and_then(|message| backend.checked(message.payload()));
                 Ok(response.map_err(CallError::from)?.unwrap_or_default())
             })
         }
     }
 
-    /// Tells what happens to sessions, in batches: for [`Builder::observe`](crate::Builder::observe). What the backend does not
-    /// take is told again until it does; up to 4 MiB wait, and what does not fit is counted and lost.
+    /// Sends events of sessions, in batches: for [`Builder::observe`](crate::Builder::observe). A batch is repeated
+    /// until the backend accepts it. Up to 4 MiB of events wait; further events are dropped and counted.
     pub fn events(&self, webhook: Webhook, kinds: &[EventKind]) -> EventQueue {
-        EventQueue::new(self.asker("events", webhook), kinds)
+        EventQueue::new(self.client("events", webhook), kinds)
     }
 
-    fn asker(&self, about: &'static str, webhook: Webhook) -> Arc<Asker> {
+    fn client(&self, about: &'static str, webhook: Webhook) -> Arc<WebhookClient> {
         if webhook.url.is_exposed() {
             tracing::warn!(
-                "what is sent to {} can be read and answered by others on the way: use https",
+                "others on the network can read and answer requests to {}: use https",
                 webhook.url
             );
         }
         let slots = Slots::new(webhook.concurrency);
-        Arc::new(Asker { webhooks: self.clone(), about, webhook, slots })
+        Arc::new(WebhookClient { webhooks: self.clone(), about, webhook, slots })
     }
 }
 
 impl fmt::Debug for Webhooks {
-    /// Without the secret.
+    /// Omits the secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Webhooks").finish_non_exhaustive()
     }
 }
 
 impl Webhook {
-    /// Asks at this address: 5 s, 2 repeats, 64 questions at once.
+    /// A webhook at this URL: 5 s, 2 retries, 64 requests at once.
     pub fn new(url: BackendUrl) -> Self {
         Self { url, timeout: Duration::from_secs(5), retries: 2, concurrency: 64 }
     }
 
-    /// How long an answer may take, with all repeats, and the time until there is room for the question. A hub gives up
-    /// hooks that decide after 10 s anyway; calls may take longer.
+    /// The time limit for an answer, including retries and the wait for a free slot. A hub waits at most 10 s for a
+    /// decision; calls may take longer.
     #[must_use]
     pub fn timeout(self, timeout: Duration) -> Self {
         Self { timeout, ..self }
     }
 
-    /// How often a question is repeated that could not be asked, or was answered with a status of 500 and above.
+    /// How often a request is repeated that was not sent or got a status of 500 or above.
     #[must_use]
     pub fn retries(self, retries: u32) -> Self {
         Self { retries, ..self }
     }
 
-    /// How many questions are asked at once; others wait. At least 1. What one session wants has at most a quarter of them
-    /// (rounded up), and what one user's sessions want, or the anonymous ones of one IP address (in IPv6 a network of 64 bits), half.
+    /// The most requests at once, at least 1; others wait. One session has at most a quarter of them (rounded up). All
+    /// sessions of one user have at most half, and so have all anonymous sessions of one IP address (for IPv6, a
+    /// network of 64 bits).
     #[must_use]
     pub fn concurrency(self, concurrency: usize) -> Self {
         Self { concurrency: concurrency.clamp(1, Semaphore::MAX_PERMITS), ..self }
     }
 }
 
-/// A secret that is too short.
+/// The secret is too short, or part of a key pair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SecretError;
 
@@ -232,40 +241,40 @@ impl fmt::Display for SecretError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "a secret for webhooks has at least {MIN_SECRET_BYTES} bytes, and is no key of a pair: make one by `openssl rand -base64 {MIN_SECRET_BYTES}`"
+            "a secret for webhooks has at least {MIN_SECRET_BYTES} bytes and is not part of a key pair: make one with `openssl rand -base64 {MIN_SECRET_BYTES}`"
         )
     }
 }
 
 impl std::error::Error for SecretError {}
 
-/// Asks one kind of question at one address.
-struct Asker {
+/// Sends one kind of request to one URL.
+struct WebhookClient {
     webhooks: Webhooks,
     about: &'static str,
     webhook: Webhook,
     slots: Slots,
 }
 
-impl Asker {
-    /// The backend's answer, or what the client is told instead.
-    async fn ask<T>(
+impl WebhookClient {
+    /// Returns the backend's answer, or the error for the client.
+    async fn request<T>(
         &self,
-        turn: Turn<'_>,
+        priority: QueuePriority<'_>,
         body: Body<'_>,
-        understand: impl FnOnce(&Response) -> Result<Result<T, ErrorInfo>, String>,
+        parse_answer: impl FnOnce(&Response) -> Result<Result<T, ErrorInfo>, String>,
     ) -> Result<T, ErrorInfo> {
-        let asked = Asked::new(self.about);
+        let request_metrics = BackendRequest::new(self.about);
         let is_decision = !matches!(body, Body::Call { .. });
         let id = self.checked(request_id())?;
-        let question = self.checked(Question { id: &id, body }.to_json())?;
-        let attempts = self.slots.run(turn, self.attempts(&id, question, is_decision));
+        let question = self.checked(WebhookRequest { id: &id, body }.to_json())?;
+        let attempts = self.slots.run(priority, self.attempts(&id, question, is_decision));
         let answer = match timeout(self.webhook.timeout, attempts).await {
             Ok(answer) => answer,
             Err(_) => Err("it did not answer in time".into()),
         };
-        let result = answer.and_then(|answer| understand(&answer)).map_err(|why| self.failed(&id, &why))?;
-        asked.succeeded();
+        let result = answer.and_then(|answer| parse_answer(&answer)).map_err(|why| self.failed(&id, &why))?;
+        request_metrics.succeeded();
         result
     }
 
@@ -278,7 +287,7 @@ impl Asker {
                 self.webhooks.outbound.send(Method::POST, url, headers, question.clone(), MAX_BYTES).await;
             let (why, is_unsent) = match sent {
                 Ok(answer) if !answer.status.is_server_error() => return Ok(answer),
-                Ok(answer) => (format!("it answers with status {}", answer.status), false),
+                Ok(answer) => (format!("it answered with status {}", answer.status), false),
                 Err(Fault::Answer(why)) => return Err(why),
                 Err(fault) => (fault.to_string(), matches!(fault, Fault::Unsent(_))),
             };
@@ -310,17 +319,17 @@ impl Asker {
         result.map_err(|error| self.failed("", &error.to_string()))
     }
 
-    /// What happened goes to the log, where neither tokens nor messages belong.
+    /// The reason goes to the log, which must contain neither tokens nor messages.
     fn failed(&self, id: &str, why: &str) -> ErrorInfo {
         tracing::error!(request = id, "the webhook for {} at {} failed: {why}", self.about, self.webhook.url);
         ErrorInfo::from_code(ErrorCode::UNAVAILABLE)
     }
 }
 
-/// How long to wait before another attempt: longer each time, and never together with others.
+/// The pause before another attempt: random, and longer each time.
 fn pause(attempt: u32) -> Duration {
     let longest = FIRST_PAUSE.saturating_mul(1_u32.checked_shl(attempt.min(5)).unwrap_or(u32::MAX));
-    // Without entropy there are other worries.
+    // Without entropy nothing else works either.
     let random = getrandom::u32().unwrap_or(u32::MAX);
     longest.mul_f64(0.5 + f64::from(random) / f64::from(u32::MAX) / 2.0)
 }
@@ -335,7 +344,7 @@ fn hex(bytes: &[u8]) -> String {
     use fmt::Write as _;
 
     bytes.iter().fold(String::with_capacity(bytes.len().saturating_mul(2)), |mut text, byte| {
-        // Into a string it does not fail.
+        // Writing into a string cannot fail.
         let _ = write!(text, "{byte:02x}");
         text
     })
@@ -343,7 +352,7 @@ fn hex(bytes: &[u8]) -> String {
 
 const MIN_SECRET_BYTES: usize = 32;
 
-/// How large an answer may be.
+/// The largest answer.
 const MAX_BYTES: usize = 4 * 1024 * 1024;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);

@@ -72,7 +72,7 @@ test('nothing is shown without a key, and the key stays in the tab', async () =>
   const { page, problems, leave } = await visit();
   await page.waitForSelector('#sign-in');
   await signIn(page, 'ffffffffffffffffffffffffffffffff');
-  await page.waitForFunction(() => document.getElementById('key-problem').textContent.includes('does not know'));
+  await page.waitForFunction(() => document.getElementById('key-problem').textContent.includes('not valid'));
   assert.equal(await page.isVisible('#board'), false);
   assert.ok(problems.every((problem) => problem.includes('401')), problems.join('\n'));
 
@@ -101,7 +101,7 @@ test('sessions and channels are shown as they are, whatever they are called', as
 
   await page.fill('#sessions-user', 'nobody');
   await page.keyboard.press('Enter');
-  await page.waitForFunction(() => document.querySelector('#sessions').textContent.includes('There are none.'));
+  await page.waitForFunction(() => document.querySelector('#sessions').textContent.includes('None.'));
   await page.fill('#channels-prefix', 'kept:');
   await page.keyboard.press('Enter');
   await page.locator('#channels tbody tr', { hasText: 'plain' }).waitFor({ state: 'detached' });
@@ -167,7 +167,7 @@ test('an alarm is raised, acknowledged and withdrawn', async () => {
   await shown.getByRole('button', { name: 'Alarm alarm:fire: details' }).click();
   const dialog = page.locator('dialog');
   await dialog.waitFor();
-  assert.match(await dialog.innerText(), /On its way: 1[\s\S]*eve[\s\S]*Acknowledged: 1[\s\S]*dora/);
+  assert.match(await dialog.innerText(), /Sent: 1[\s\S]*eve[\s\S]*Acknowledged: 1[\s\S]*dora/);
   await noViolations(page);
   await page.screenshot({ path: `${ARTEFACTS}admin-alarm.png` });
   await page.getByRole('button', { name: 'Withdraw', exact: true }).click();
@@ -222,7 +222,7 @@ test('after keys that are wrong and signing out and in again, a message still go
   const client = await Client.connect(server, '', ['kept:once']);
   const { page, leave } = await visit();
   await signIn(page, 'ffffffffffffffffffffffffffffffff');
-  await page.waitForFunction(() => document.getElementById('key-problem').textContent.includes('does not know'));
+  await page.waitForFunction(() => document.getElementById('key-problem').textContent.includes('not valid'));
   for (let offset = 1; offset <= 2; offset += 1) {
     await signIn(page);
     await page.waitForSelector('#state[data-state=live]');

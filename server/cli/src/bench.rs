@@ -1,8 +1,8 @@
-//! `wirehub bench`: a bounded load, and what came of it.
+//! `wirehub bench`: a bounded load, and its result.
 
 #![allow(
     clippy::arithmetic_side_effects,
-    reason = "the options have bounds, and nothing that comes from the server is reckoned with"
+    reason = "the options have bounds, and no value of the server is used in calculations"
 )]
 
 use std::process::ExitCode;
@@ -27,71 +27,71 @@ use super::{ConnectOptions, complain};
 
 mod latencies;
 
-/// How much load, and for how long.
+/// The load, and its duration.
 #[derive(Debug, Clone, clap::Args)]
 pub struct BenchOptions {
     #[command(flatten)]
     connect: ConnectOptions,
 
-    /// How many sessions subscribe; one more publishes.
+    /// The number of subscribing sessions. One more session publishes.
     #[arg(long, value_name = "COUNT", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     sessions: u32,
 
-    /// Over how many channels they are spread.
+    /// The number of channels for these sessions.
     #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     channels: u32,
 
-    /// What the names of the channels begin with; a number follows.
+    /// The beginning of the channels' names; a number follows.
     #[arg(long, value_name = "TEXT", default_value = "bench:")]
     prefix: String,
 
-    /// How many messages are published in a second, in all channels together.
+    /// The number of messages per second, in all channels together.
     #[arg(long, value_name = "COUNT", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     rate: u32,
 
-    /// How large each message is, from 16B on.
+    /// The size of each message, at least 16B.
     #[arg(long, value_name = "BYTES", default_value = "128B", value_parser = parse_message_size)]
     size: usize,
 
-    /// For how long messages are published: at most 1h.
+    /// How long to publish: at most 1h.
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_duration)]
     duration: Duration,
 
-    /// Put more load than a few people would make on a server that is not on this machine. Ask whoever runs it.
+    /// Allow more load than a few people would cause on a server that is not on this machine. Ask its operator first.
     #[arg(long)]
     on_others: bool,
 }
 
-/// What `wirehub bench --help` says at its end.
+/// The end of `wirehub bench --help`.
 pub(super) const NOTES: &str = "\
-Latency is from the moment at which a message was due to go out until a subscriber has it: a publisher that is held up
-does not make it look better. Both are in this process, so a load that takes all of its processor time measures this
-program. The status is 1 where a message was refused or did not arrive within 5 s.
+Latency is the time from when a message was due until a subscriber has it, so a delayed publisher does not make it
+look better. Publisher and subscribers are in this process, so a load that uses all of its processor time measures this
+program. The exit status is 1 if a message was refused or did not arrive within 5 s.
 
 Examples:
   wirehub bench ws://127.0.0.1:8080/ws
   wirehub bench --sessions 1000 --rate 100 --duration 30s unix:/run/wirehub.sock
   wirehub bench --sessions 500 --channels 50 --size 1KiB --json ws://127.0.0.1:8080/ws | jq .latency_us.p99";
 
-/// What the sessions have seen.
+/// The messages received by the sessions.
 struct Seen {
-    /// Tells this run's messages from those of others.
+    /// Identifies the messages of this run.
     run: [u8; 8],
     origin: Instant,
     latencies: Latencies,
-    /// Subscriptions that ended, or that lost something on the way.
+    /// Subscriptions that ended or lost messages.
     losses: AtomicU64,
 }
 
-/// What the server said to the publisher.
+/// The server's answers to the publisher.
 struct Published {
     in_channels: Vec<u64>,
     refused: u64,
-    /// Why the first was refused.
+    /// The reason for the first refusal.
     why: Option<wirehub_client::Error>,
 }
 
-/// What came of it.
+/// The result of a run.
 struct Report {
     connecting: Duration,
     publishing: Duration,
@@ -102,7 +102,7 @@ struct Report {
 }
 
 impl BenchOptions {
-    /// Does it, and gives the process's status.
+    /// Runs the command and returns the exit status.
     pub fn run(self) -> ExitCode {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
         let done = runtime.map_err(Failure::from).and_then(|runtime| {
@@ -112,7 +112,7 @@ impl BenchOptions {
         });
         match done {
             Ok(Some(true)) => ExitCode::SUCCESS,
-            // Interrupted, it has measured nothing.
+            // An interrupted run has no result.
             Ok(Some(false) | None) => ExitCode::FAILURE,
             Err(error) => {
                 complain(&error);
@@ -121,7 +121,7 @@ impl BenchOptions {
         }
     }
 
-    /// Says whether everything arrived.
+    /// Returns whether every message arrived.
     async fn carry_out(self) -> Result<bool, Failure> {
         self.check_others()?;
         let channels = (0..self.channels)
@@ -155,7 +155,7 @@ impl BenchOptions {
         let (published, expected) = (in_channels.iter().sum(), self.expected(&in_channels));
         match why {
             Some(error) if published == 0 => return Err(error.into()),
-            Some(error) => complain(&format_args!("some messages were refused, the first because {error}")),
+            Some(error) => complain(&format_args!("some messages were refused; the first: {error}")),
             None => {}
         }
         let all_there = async {
@@ -164,12 +164,12 @@ impl BenchOptions {
                 tick.tick().await;
             }
         };
-        // What is late is as good as lost.
+        // Late messages count as lost.
         let _ = timeout(PATIENCE, all_there).await;
 
         let losses = seen.losses.load(Ordering::Relaxed);
         let report = Report { connecting, publishing, published, refused, expected, losses };
-        self.tell(&report, &seen.latencies)?;
+        self.print(&report, &seen.latencies)?;
         clients.push(publisher);
         for client in &clients {
             client.close(CloseCode::NORMAL, "");
@@ -180,7 +180,7 @@ impl BenchOptions {
         Ok(refused == 0 && seen.latencies.count() >= expected)
     }
 
-    /// Refuses to be a nuisance.
+    /// Refuses a large load on the servers of others.
     fn check_others(&self) -> Result<(), Failure> {
         let host = self.connect.url.uri().host().unwrap_or_default();
         let host = host.trim_start_matches('[').trim_end_matches(']');
@@ -190,8 +190,8 @@ impl BenchOptions {
         if !is_here && !self.on_others && (self.sessions > OTHERS_SESSIONS || deliveries > OTHERS_DELIVERIES)
         {
             return Err(format!(
-                "{host} is not this machine: at most {OTHERS_SESSIONS} sessions and {OTHERS_DELIVERIES} deliveries a second \
-                 without --on-others, which you may give if whoever runs it agrees"
+                "{host} is not this machine: at most {OTHERS_SESSIONS} sessions and {OTHERS_DELIVERIES} deliveries per second \
+                 without --on-others; add it if the operator of the server agrees"
             )
             .into());
         }
@@ -205,7 +205,7 @@ impl BenchOptions {
         Ok((client, subscription))
     }
 
-    /// Publishes at the rate that is wanted, in all channels in turn. Gives how many went out in each.
+    /// Publishes at the configured rate, in all channels in turn. Returns the number of messages in each.
     async fn publish(
         &self,
         publisher: &Client,
@@ -249,14 +249,14 @@ impl BenchOptions {
         Ok(published)
     }
 
-    /// How many messages have to arrive, where so many were published in each channel.
+    /// The number of deliveries for these numbers of messages in each channel.
     fn expected(&self, published: &[u64]) -> u64 {
         let (each, more) = (self.sessions / self.channels, self.sessions % self.channels);
         let subscribers = |channel| u64::from(each) + u64::from(channel < more);
         (0..).zip(published).map(|(channel, count)| count * subscribers(channel)).sum()
     }
 
-    fn tell(&self, report: &Report, latencies: &Latencies) -> Result<(), Failure> {
+    fn print(&self, report: &Report, latencies: &Latencies) -> Result<(), Failure> {
         let Report { connecting, publishing, published, refused, expected, losses } = report;
         let delivered = latencies.count();
         let per_second = |count: u64| count as f64 / publishing.as_secs_f64();
@@ -285,9 +285,9 @@ impl BenchOptions {
             ("channels", self.channels.to_string()),
             (
                 "published",
-                format!("{published} of {} bytes, {:.0} a second", self.size, per_second(*published)),
+                format!("{published} of {} bytes, {:.0} per second", self.size, per_second(*published)),
             ),
-            ("delivered", format!("{delivered}, {:.0} a second", per_second(delivered))),
+            ("delivered", format!("{delivered}, {:.0} per second", per_second(delivered))),
         ];
         for (name, count) in [
             ("refused", *refused),
@@ -307,7 +307,7 @@ impl BenchOptions {
 }
 
 impl Seen {
-    /// A message that is due at a moment.
+    /// A message with the time at which it is due.
     fn message(&self, due: Instant, size: usize) -> Payload {
         let due = u64::try_from(due.duration_since(self.origin).as_nanos()).unwrap_or(u64::MAX);
         let mut bytes = [self.run, due.to_be_bytes()].concat();
@@ -345,19 +345,19 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
     if is_in_bounds { Ok(duration) } else { Err("1ms to 1h".into()) }
 }
 
-/// How many sessions are opened at once.
+/// The number of sessions that are opened at once.
 const OPENING: usize = 50;
 
-/// How many publications may be on their way without an answer.
+/// The most publications without an answer.
 const UNANSWERED: usize = 5000;
 
-/// How often what is due goes out.
+/// The interval between groups of due messages.
 const TICK: Duration = Duration::from_millis(1);
 
-/// How often to look whether everything has arrived, and for how long.
+/// The interval between checks for missing messages, and their time limit.
 const LOOK: Duration = Duration::from_millis(5);
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// What a server of others bears without being asked.
+/// The limits for servers on other machines.
 const OTHERS_SESSIONS: u32 = 50;
 const OTHERS_DELIVERIES: u64 = 1000;

@@ -22,92 +22,92 @@ use super::input::Lines;
 use super::output::{is_unread, line, moment, shown, table, text_of};
 use super::{complain, note, runtime};
 
-/// Where to, and as whom.
+/// The server and the token.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ConnectOptions {
     /// The server: ws://127.0.0.1:8080/ws, wss://… or unix:PATH.
     #[arg(value_name = "URL", value_parser = parse_address)]
     pub url: Address,
 
-    /// The file with the token. Without this the environment variable WIREHUB_TOKEN is the token, where it is set.
+    /// The file with the token. Default: the token in the environment variable WIREHUB_TOKEN, if set.
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
 
-    /// Trust the authorities in this PEM file, instead of the system's.
+    /// Trust the certificate authorities in this PEM file, in place of the system's.
     #[arg(long, value_name = "FILE")]
     pub ca: Option<PathBuf>,
 
-    /// Write JSON, an object a line.
+    /// Write JSON, one object per line.
     #[arg(long)]
     pub json: bool,
 }
 
-/// What a client can do.
+/// The commands of a client.
 #[derive(Debug, Clone, clap::Subcommand)]
 pub enum ClientCommand {
-    /// Subscribe to channels and write what is published, until Ctrl-C.
+    /// Subscribe to channels and print publications, until Ctrl-C.
     #[command(after_help = SUB_NOTES)]
     Sub {
-        /// Where to, and as whom.
+        /// The server and the token.
         #[command(flatten)]
         connect: ConnectOptions,
-        /// Which ones.
+        /// The channels.
         #[arg(value_name = "CHANNEL", required = true, value_parser = parse_channel)]
         channels: Vec<ChannelName>,
     },
     /// Publish a message in a channel, or each line of standard input.
     #[command(after_help = PUB_NOTES)]
     Pub {
-        /// Where to, and as whom.
+        /// The server and the token.
         #[command(flatten)]
         connect: ConnectOptions,
-        /// Which one.
+        /// The channel.
         #[arg(value_name = "CHANNEL", value_parser = parse_channel)]
         channel: ChannelName,
-        /// The message, as JSON; without one, each line of standard input is one.
+        /// The message, as JSON. Default: each line of standard input is a message.
         #[arg(value_name = "JSON")]
         message: Option<String>,
     },
-    /// Call a procedure of the server and write its responses.
+    /// Call a procedure of the server and print its responses.
     #[command(after_help = CALL_NOTES)]
     Call {
-        /// Where to, and as whom.
+        /// The server and the token.
         #[command(flatten)]
         connect: ConnectOptions,
-        /// Which one.
+        /// The name of the procedure.
         #[arg(value_name = "NAME")]
         name: String,
         /// The request, as JSON.
         #[arg(value_name = "JSON", default_value = "null")]
         request: String,
     },
-    /// Write what a channel keeps, the oldest first.
+    /// Print the history of a channel, oldest first.
     #[command(after_help = HISTORY_NOTES)]
     History {
-        /// Where to, and as whom.
+        /// The server and the token.
         #[command(flatten)]
         connect: ConnectOptions,
-        /// Which one.
+        /// The channel.
         #[arg(value_name = "CHANNEL", value_parser = parse_channel)]
         channel: ChannelName,
-        /// At most so many, the newest. Standard error says when there are more.
+        /// The maximum number of messages, counted from the newest. If there are more, standard error says so.
         #[arg(long, default_value_t = 100)]
         limit: u32,
     },
-    /// Write who is in a channel.
+    /// Print the members of a channel.
     #[command(after_help = PRESENCE_NOTES)]
     Presence {
-        /// Where to, and as whom.
+        /// The server and the token.
         #[command(flatten)]
         connect: ConnectOptions,
-        /// Which one.
+        /// The channel.
         #[arg(value_name = "CHANNEL", value_parser = parse_channel)]
         channel: ChannelName,
     },
 }
 
 const SUB_NOTES: &str = "\
-A lost connection is opened again, and what was missed is caught up where the channel keeps history.
+A lost connection is restored. Missed messages are recovered if the channel keeps history.
 
 Examples:
   wirehub sub ws://127.0.0.1:8080/ws chat:lobby
@@ -120,7 +120,7 @@ Examples:
   tail -f events.jsonl | wirehub pub unix:/run/wirehub.sock events:all";
 
 const CALL_NOTES: &str = "\
-A call that streams is written a response a line, until it ends.
+The responses of a streaming call are printed one per line, until it ends.
 
 Examples:
   wirehub call ws://127.0.0.1:8080/ws chat.names '{\"room\":\"lobby\"}'";
@@ -135,17 +135,17 @@ Examples:
   wirehub presence ws://127.0.0.1:8080/ws chat:lobby
   wirehub presence --json ws://127.0.0.1:8080/ws chat:lobby | jq -r .user | sort -u";
 
-/// Why a command failed, for people.
+/// The reason for a failure, for people.
 pub(super) type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 impl ClientCommand {
-    /// Does it, and gives the process's status: 0, or 1 for what went wrong.
+    /// Runs the command and returns the exit status: 0, or 1 for a failure.
     pub fn run(self) -> ExitCode {
         let done = runtime().and_then(|runtime| {
             runtime.block_on(async {
                 let opened = OnceCell::new();
                 let done = until_interrupted(self.carry_out(&opened)).await;
-                // Whatever came of it, the server is told that this is the end.
+                // The client says goodbye to the server in every case.
                 if let Some(client) = opened.into_inner() {
                     close(client).await;
                 }
@@ -221,7 +221,7 @@ impl ClientCommand {
                     table(["OFFSET", "TIME", "USER", "MESSAGE"], &rows)?;
                 }
                 if more {
-                    note("there are more before these: give a larger --limit");
+                    note("there are earlier messages: use a larger --limit");
                 }
                 Ok(())
             }
@@ -244,15 +244,15 @@ impl ClientCommand {
 }
 
 impl ConnectOptions {
-    /// A client that is connected.
+    /// A connected client.
     pub(super) async fn client(&self) -> Result<Client, Failure> {
         let client = self.begin()?;
         connected(&client).await?;
         Ok(client)
     }
 
-    /// The same, which is in `opened` as soon as it begins: who is interrupted takes leave of the server also while it is
-    /// being let in.
+    /// The same. `opened` has the client from the start, so that an interrupt during the connection attempt also closes
+    /// it properly.
     async fn open<'a>(&self, opened: &'a OnceCell<Client>) -> Result<&'a Client, Failure> {
         let client = opened.get_or_try_init(async || self.begin()).await?;
         connected(client).await?;
@@ -301,7 +301,7 @@ impl ConnectOptions {
     }
 }
 
-/// A publication as it is written with `--json`.
+/// The JSON of a publication, for `--json`.
 #[derive(serde::Serialize)]
 struct Line<'a> {
     channel: &'a str,
@@ -316,17 +316,17 @@ struct Line<'a> {
     offset: Option<u64>,
 }
 
-/// A member as it is written with `--json`.
+/// The JSON of a member, for `--json`.
 fn member_json(Member { session, user, info }: &Member) -> serde_json::Value {
     let mut member = json!({ "session": session, "user": user });
-    // What is shown of a session is JSON.
+    // The data of a session is JSON.
     if let (Ok(info), Some(fields)) = (serde_json::from_str(info), member.as_object_mut()) {
         fields.insert("info".into(), info);
     }
     member
 }
 
-/// The newest publications of a channel, the oldest first, page by page; and whether there are more before them.
+/// The newest publications of a channel, oldest first, read page by page; and whether there are earlier ones.
 async fn newest(
     client: &Client,
     channel: ChannelName,
@@ -361,7 +361,7 @@ fn row(publication: &wirehub_common::frame::Publication) -> [String; 4] {
 
 /// Waits for the first connection.
 async fn connected(client: &Client) -> Result<(), Failure> {
-    // Somebody sits before it: a server that is not there is told, and not waited for.
+    // A person waits for it: an unreachable server is an error and is not retried.
     let changes = client.state_changes();
     let mut failures = changes.filter(|change| ready(change.retry_in.is_some()));
     tokio::select! {
@@ -370,12 +370,12 @@ async fn connected(client: &Client) -> Result<(), Failure> {
     }
 }
 
-/// Ends when the token has, which is one from a file: nobody puts in another.
+/// Ends when the token has expired: a token from a file is never renewed.
 async fn expired(client: &Client) -> Failure {
     let mut changes = client.state_changes();
     while !client.needs_token() {
         if changes.next().await.is_none() {
-            // The subscriptions have ended too, and say why.
+            // The subscriptions have ended too and report the reason.
             std::future::pending::<()>().await;
         }
     }
@@ -384,14 +384,14 @@ async fn expired(client: &Client) -> Failure {
 
 async fn close(client: Client) {
     client.close(CloseCode::NORMAL, "");
-    // A server that does not answer is not waited for by somebody who says so again.
+    // After a second interrupt, the server's answer is not awaited.
     tokio::select! {
         () = client.closed() => {}
         _ = tokio::signal::ctrl_c() => {}
     }
 }
 
-/// What the work gives; nothing where it was interrupted.
+/// The result of the work; `None` if it was interrupted.
 pub(super) async fn until_interrupted<T>(
     work: impl Future<Output = Result<T, Failure>>,
 ) -> Result<Option<T>, Failure> {

@@ -10,30 +10,29 @@ use wirehub_server::config::{Config, TEMPLATE};
 use super::client::Failure;
 use super::complain;
 
-/// What can be done with configurations.
+/// The subcommands for configurations.
 #[derive(Debug, Clone, clap::Subcommand)]
 pub enum ConfigCommand {
-    /// Write a configuration in which everything is explained. A file that is there is left alone.
+    /// Write a configuration that explains every setting. An existing file is not overwritten.
     #[command(after_help = "Examples:\n  wirehub config init\n  wirehub config init - | less")]
     Init {
-        /// Where to; `-` for standard output.
+        /// The file to write; `-` for standard output.
         #[arg(value_name = "FILE", default_value = "wirehub.toml")]
         file: PathBuf,
     },
-    /// Say whether a configuration is right, with the environment over it, or all that is wrong; the keys that it names are
-    /// read.
+    /// Check a configuration, together with the environment and the keys in it, and report every mistake.
     #[command(
         after_help = "Examples:\n  wirehub config check\n  WIREHUB_LIMITS__CALLS=8 wirehub config check /etc/wirehub.toml"
     )]
     Check {
-        /// Which one.
+        /// The file to check.
         #[arg(value_name = "FILE", default_value = "wirehub.toml")]
         file: PathBuf,
     },
 }
 
 impl ConfigCommand {
-    /// Does it, and gives the process's status: 0, or 2 for what is wrong.
+    /// Runs the command and returns the exit status: 0, or 2 for a mistake.
     pub fn run(self) -> ExitCode {
         let done = match self {
             Self::Init { file } => init(&file),
@@ -60,10 +59,10 @@ fn init(file: &Path) -> Result<String, Failure> {
     written.and_then(|mut file| file.write_all(TEMPLATE.as_bytes())).map_err(|error| {
         format!("cannot write {}: name another file, or remove this one ({error})", file.display())
     })?;
-    Ok(format!("{} is written: change it, then run `wirehub serve --config {0}`", file.display()))
+    Ok(format!("{} is written: edit it, then run `wirehub serve --config {0}`", file.display()))
 }
 
 fn check(file: &Path) -> Result<String, Failure> {
     Config::check(file)?;
-    Ok(format!("{} is right", file.display()))
+    Ok(format!("{} is valid", file.display()))
 }

@@ -31,76 +31,76 @@ use super::input::Lines;
 use super::output::{is_unread, line, shown};
 use super::{complain, note, runtime};
 
-/// How to connect, and what to say.
+/// The options of a plain connection.
 #[derive(Debug, Clone, clap::Args)]
 pub struct PlainOptions {
     /// The server: ws://127.0.0.1:8080/echo, wss://… or unix:FILE.
     #[arg(value_name = "URL", value_parser = parse_address)]
     url: Address,
 
-    /// Ask for this path, instead of the address's own; that of unix:FILE is /ws.
+    /// Use this path in place of the one in the URL. Default for unix:FILE: /ws.
     #[arg(long, value_name = "PATH")]
     path: Option<PathAndQuery>,
 
-    /// Offer this subprotocol. May be given more than once, the best first; the server has to choose one.
+    /// Offer this subprotocol. Repeatable, most preferred first. The server has to select one.
     #[arg(long = "subprotocol", value_name = "NAME", value_parser = parse_subprotocol)]
     subprotocols: Vec<String>,
 
-    /// Send this header in the handshake. May be given more than once.
+    /// Send this header in the handshake. Repeatable.
     #[arg(long = "header", value_name = "NAME: VALUE", value_parser = parse_header)]
     headers: Vec<(HeaderName, HeaderValue)>,
 
-    /// Say that a page of this origin connects, as browsers do.
+    /// Send this origin, as the browser of a page does.
     #[arg(long, value_name = "ORIGIN")]
     origin: Option<HeaderValue>,
 
-    /// Send binary messages: each line of the input is one, in base64.
+    /// Send binary messages. Each line of input is one, in base64.
     #[arg(long)]
     binary: bool,
 
-    /// Write JSON, an object a line: what happened is in `event`.
+    /// Write JSON, one object per line, with the kind of event in `event`.
     #[arg(long)]
     json: bool,
 
-    /// Answer empty messages by empty ones, and don't write them: so a client of Wirehub's /ws shows that it is there.
+    /// Answer empty messages with empty ones, and do not print them. A client of Wirehub's /ws thereby stays connected.
     #[arg(long)]
     pong: bool,
 
-    /// Tell of the handshake, of pings and of the end, too.
+    /// Also print the handshake, pings and the end.
     #[arg(long, short)]
     verbose: bool,
 
-    /// How long it may take until the WebSocket is open.
+    /// The time limit for opening the WebSocket.
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_time)]
     timeout: Duration,
 
-    /// Stay so long after the end of the input, before the WebSocket is closed.
+    /// How long to stay after the end of the input, before closing the WebSocket.
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = parse_time)]
     stay: Duration,
 
-    /// How long the server may take to answer the close.
+    /// The time limit for the server's answer to the close.
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = parse_time)]
     close_timeout: Duration,
 
-    /// Trust the authorities in this PEM file, instead of the system's.
+    /// Trust the certificate authorities in this PEM file, in place of the system's.
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
 }
 
-/// What `wirehub connect --help` says at its end.
+/// The end of `wirehub connect --help`.
 pub(super) const NOTES: &str = "\
-Each line of the input is sent as a message, each message that comes is written as a line: text as it is, bytes in
-base64. Ctrl-C or the end of the input close the WebSocket with 1000; a second Ctrl-C ends the program at once.
+Each line of input is sent as a message, and each received message is printed as a line: text as it is, bytes in
+base64. Ctrl-C and the end of the input close the WebSocket with 1000; a second Ctrl-C ends the program at once.
 
 Examples:
-  wirehub connect ws://127.0.0.1:8080/echo                                 say something to yourself
-  wirehub connect --pong ws://127.0.0.1:8080/ws                            speak Wirehub by hand, from {\"id\":1,\"connect\":{}} on
-  wirehub connect --origin https://evil.example ws://127.0.0.1:8080/ws     what other pages get to see
+  wirehub connect ws://127.0.0.1:8080/echo                                 send messages to yourself
+  wirehub connect --pong ws://127.0.0.1:8080/ws                            use Wirehub by hand, starting with {\"id\":1,\"connect\":{}} on
+  wirehub connect --origin https://evil.example ws://127.0.0.1:8080/ws     test the access of other pages
   wirehub connect --header 'Authorization: Bearer X' wss://app.example/live
   echo '{\"id\":1,\"connect\":{}}' | wirehub connect --json --stay 1s ws://127.0.0.1:8080/ws | jq .data
 
 Status:
-  0  closed in order: by this side, or by the server with 1000, 1001 or no code
+  0  closed normally: by this side, or by the server with 1000, 1001 or no code
   1  no WebSocket was opened, or the input could not be sent
   2  the command line is wrong
   3  the server closed with another code
@@ -108,7 +108,7 @@ Status:
 
 type Socket<S> = WebSocketStream<S>;
 
-/// How a conversation ended.
+/// The end of a conversation.
 #[derive(Debug, PartialEq, Eq)]
 enum End {
     Closed { code: u16, reason: String },
@@ -116,17 +116,17 @@ enum End {
     Unanswered,
 }
 
-/// What the two directions tell each other.
+/// Signals between the two directions.
 #[derive(Default)]
 struct Signs {
-    /// An empty message is to be sent.
+    /// Send an empty message.
     pong: Notify,
-    /// Nobody reads what is written any more.
+    /// The output has no reader any more.
     stop: Notify,
 }
 
 impl PlainOptions {
-    /// Does it, and gives the process's status.
+    /// Runs the command and returns the exit status.
     pub fn run(self) -> ExitCode {
         match runtime().and_then(|runtime| runtime.block_on(self.carry_out())) {
             Ok(end) => {
@@ -147,13 +147,13 @@ impl PlainOptions {
         let opening = timeout(self.timeout, self.open());
         let socket = tokio::select! {
             opened = opening => opened.map_err(|_| {
-                format!("no WebSocket within {:?}: check the address, or allow more by --timeout", self.timeout)
+                format!("no WebSocket within {:?}: check the address, or allow more time with --timeout", self.timeout)
             })??,
             () = signals.next() => return Err("interrupted before the WebSocket was open".into()),
         };
         let mut complaint = None;
         let end = self.converse(socket, &mut signals, &mut complaint).await;
-        match self.tell_end(&end) {
+        match self.print_end(&end) {
             Err(error) if !is_unread(&error) => return Err(error.into()),
             _ => {}
         }
@@ -204,7 +204,7 @@ impl PlainOptions {
             headers.insert(header::ORIGIN, origin.clone());
         }
         for (name, value) in &self.headers {
-            // There is one host; of others there may be several.
+            // Host appears once; other headers may appear several times.
             if name == header::HOST {
                 headers.insert(name, value.clone());
             } else {
@@ -214,7 +214,7 @@ impl PlainOptions {
         Ok(request)
     }
 
-    /// Both directions at once, so that neither side waits for the other to read.
+    /// Runs both directions at once, so that neither side waits for the other to read.
     async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
         &self,
         socket: Socket<S>,
@@ -224,15 +224,15 @@ impl PlainOptions {
         let (mut sink, mut stream) = socket.split();
         let signs = Signs::default();
         let leave = async {
-            let said = tokio::select! {
-                said = self.say(&mut sink, &signs) => said,
+            let line = tokio::select! {
+                line = self.send_input(&mut sink, &signs) => line,
                 () = signals.next() => Ok(()),
                 () = signs.stop.notified() => Ok(()),
             };
-            *complaint = said.err();
+            *complaint = line.err();
             let close = Message::Close(Some(CloseFrame { code: CloseCode::Normal, reason: "".into() }));
             let unanswered = async {
-                // An error shows when the socket is read.
+                // An error also appears when the socket is read.
                 let _ = sink.send(close).await;
                 pending::<()>().await;
             };
@@ -249,8 +249,8 @@ impl PlainOptions {
         }
     }
 
-    /// Sends the input, line by line, and waits at its end for as long as is wanted.
-    async fn say<S: AsyncRead + AsyncWrite + Unpin>(
+    /// Sends the input, line by line, and then waits for the configured time.
+    async fn send_input<S: AsyncRead + AsyncWrite + Unpin>(
         &self,
         sink: &mut SplitSink<Socket<S>, Message>,
         signs: &Signs,
@@ -259,17 +259,17 @@ impl PlainOptions {
         let mut number: u64 = 0;
         loop {
             let message = tokio::select! {
-                said = lines.next() => match said {
-                    Some(said) => {
+                line = lines.next() => match line {
+                    Some(line) => {
                         number = number.saturating_add(1);
-                        self.message(said?).map_err(|error| format!("line {number} of the input: {error}"))?
+                        self.message(line?).map_err(|error| format!("line {number} of the input: {error}"))?
                     }
                     None => break,
                 },
                 () = signs.pong.notified() => self.empty(),
             };
             if sink.send(message).await.is_err() {
-                // What is wrong shows when the socket is read.
+                // The error also appears when the socket is read.
                 return pending().await;
             }
         }
@@ -283,7 +283,7 @@ impl PlainOptions {
         }
     }
 
-    /// Writes what comes, until the end.
+    /// Prints received messages until the end.
     async fn listen<S: AsyncRead + AsyncWrite + Unpin>(
         &self,
         stream: &mut SplitStream<Socket<S>>,
@@ -292,7 +292,7 @@ impl PlainOptions {
         loop {
             let message = match stream.next().await {
                 Some(Ok(Message::Close(frame))) => {
-                    // Reading on sends the answer, and waits for the server to hang up.
+                    // Further reading sends the answer and waits for the server to end the connection.
                     let hung_up = async { while let Some(Ok(_)) = stream.next().await {} };
                     let _ = timeout(self.close_timeout, hung_up).await;
                     let (code, reason) = frame
@@ -301,7 +301,7 @@ impl PlainOptions {
                 }
                 Some(Ok(message)) => message,
                 Some(Err(error)) => return End::Lost(error.to_string()),
-                None => return End::Lost("the server hung up".into()),
+                None => return End::Lost("the server ended the connection".into()),
             };
             let is_empty = matches!(&message, Message::Text(_) | Message::Binary(_)) && message.is_empty();
             if self.pong && is_empty {
@@ -310,20 +310,20 @@ impl PlainOptions {
                     continue;
                 }
             }
-            if self.tell(&message).is_err() {
-                // Nobody reads it: that is the end, as Ctrl-C is.
+            if self.print(&message).is_err() {
+                // The output has no reader: end as with Ctrl-C.
                 signs.stop.notify_one();
             }
         }
     }
 
-    fn message(&self, said: String) -> Result<Message, Failure> {
+    fn message(&self, line: String) -> Result<Message, Failure> {
         if !self.binary {
-            return Ok(Message::text(said));
+            return Ok(Message::text(line));
         }
         let bytes = BASE64
-            .decode(said.trim())
-            .map_err(|error| format!("this is no base64 ({error}): with --binary each line has to be"))?;
+            .decode(line.trim())
+            .map_err(|error| format!("this line is not base64 ({error}), as --binary requires: encode it"))?;
         Ok(Message::binary(bytes))
     }
 
@@ -331,7 +331,7 @@ impl PlainOptions {
         if self.binary { Message::binary(Vec::new()) } else { Message::text("") }
     }
 
-    fn tell(&self, message: &Message) -> io::Result<()> {
+    fn print(&self, message: &Message) -> io::Result<()> {
         let (event, data) = match message {
             Message::Text(text) if self.json => ("text", Value::from(text.as_str())),
             Message::Text(text) => return line(shown(text.as_str())),
@@ -339,7 +339,7 @@ impl PlainOptions {
             Message::Binary(bytes) => return line(BASE64.encode(bytes)),
             Message::Ping(bytes) if self.verbose => ("ping", BASE64.encode(bytes).into()),
             Message::Pong(bytes) if self.verbose => ("pong", BASE64.encode(bytes).into()),
-            // Quiet, or what the protocol's reader keeps to itself.
+            // Not requested, or internal to the WebSocket library.
             Message::Ping(_) | Message::Pong(_) | Message::Close(_) | Message::Frame(_) => return Ok(()),
         };
         if self.json {
@@ -349,7 +349,7 @@ impl PlainOptions {
         Ok(())
     }
 
-    fn tell_end(&self, end: &End) -> io::Result<()> {
+    fn print_end(&self, end: &End) -> io::Result<()> {
         if self.json {
             return line(match end {
                 End::Closed { code, reason } => json!({ "event": "close", "code": code, "reason": reason }),
@@ -373,7 +373,7 @@ impl End {
         }
     }
 
-    /// What to say of an end that is not in order.
+    /// The message for an abnormal end.
     fn complaint(&self) -> Option<String> {
         match self {
             Self::Closed { .. } if self.status() == 0 => None,
@@ -384,35 +384,37 @@ impl End {
     }
 }
 
-/// Why there is no WebSocket.
+/// The reason for a failed handshake.
 fn refusal(error: &SocketError) -> String {
     let SocketError::Http(response) = error else { return format!("no WebSocket: {error}") };
     let body = String::from_utf8_lossy(response.body().as_deref().unwrap_or_default());
-    format!("the server refused: {}: {}", response.status(), body.trim())
+    format!("the server refused the handshake: {}: {}", response.status(), body.trim())
 }
 
 fn parse_subprotocol(text: &str) -> Result<String, String> {
-    // A token of HTTP is what a header's name is.
+    // HTTP tokens and header names have the same syntax.
     text.parse::<HeaderName>()
         .map(|_| text.to_owned())
-        .map_err(|_| "a subprotocol's name has letters, digits and signs like - . _ only".into())
+        .map_err(|_| "invalid subprotocol: use letters, digits and signs such as - . _".into())
 }
 
 fn parse_header(text: &str) -> Result<(HeaderName, HeaderValue), String> {
-    let wrong = || "write NAME: VALUE, as 'Authorization: Bearer TOKEN'".to_owned();
+    let wrong = || "invalid header: write NAME: VALUE, such as 'Authorization: Bearer TOKEN'".to_owned();
     let (name, value) = text.split_once(':').ok_or_else(wrong)?;
     let name: HeaderName = name.trim().parse().map_err(|_| wrong())?;
     let value = value.trim().parse().map_err(|_| wrong())?;
     let is_own =
         [header::CONNECTION, header::UPGRADE].contains(&name) || name.as_str().starts_with("sec-websocket-");
     if is_own {
-        return Err(format!("{name} is the handshake's own: leave it out (there is --subprotocol)"));
+        return Err(format!(
+            "{name} is set by the handshake itself: remove it (for subprotocols use --subprotocol)"
+        ));
     }
     Ok((name, value))
 }
 
-/// What stands for a close without a code.
+/// The code of a close without a code.
 const NO_CODE: u16 = 1005;
 
-/// The largest message that is read.
+/// The largest message.
 const MESSAGE_BYTES: usize = 64 * 1024 * 1024;

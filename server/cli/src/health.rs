@@ -20,17 +20,17 @@ use wirehub_server::ListenAddress;
 
 use super::note;
 
-/// Asks a server on this machine whether it is ready.
+/// The options of a readiness check.
 #[derive(Debug, Clone, clap::Args)]
 pub struct HealthOptions {
-    /// Where the server listens: an IP address and a port, with TLS or without, or unix:PATH. Whose the certificate is does not
-    /// matter here.
+    /// The address of the server: an IP address and a port, with or without TLS, or unix:PATH. The certificate is not
+    /// checked.
     #[arg(value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     pub address: ListenAddress,
 }
 
 impl HealthOptions {
-    /// Gives the process's status: 0 where the server is ready, 1 where it is not, or is not there. Says why not.
+    /// Returns the exit status: 0 if the server is ready, otherwise 1, with the reason on standard error.
     pub fn run(&self) -> ExitCode {
         match self.ask() {
             Ok(()) => ExitCode::SUCCESS,
@@ -54,11 +54,11 @@ impl HealthOptions {
     }
 }
 
-/// Why there is no answer that can be understood.
+/// The reason for a missing or invalid answer.
 enum Fault {
-    /// Nobody listens.
+    /// Nothing listens on the address.
     Connect(io::Error),
-    /// Somebody does.
+    /// The server did not answer properly.
     Answer(io::Error),
     NoHttp,
     Tls(io::Error),
@@ -73,33 +73,35 @@ impl From<io::Error> for Fault {
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Connect(error) => write!(f, "{}: does the server run, and listen there?", Words(error)),
+            Self::Connect(error) => write!(f, "{}: is the server running and listening there?", Words(error)),
             Self::Answer(error) => Words(error).fmt(f),
-            Self::NoHttp => f.write_str("what listens there speaks no HTTP: give the address of the server"),
+            Self::NoHttp => {
+                f.write_str("the program at this address does not speak HTTP: use the address of the server")
+            }
             Self::Tls(error) => write!(
                 f,
-                "what listens there speaks no HTTP, and not with TLS either ({}): give the address of the server",
+                "the program at this address speaks neither HTTP nor HTTPS ({}): use the address of the server",
                 Words(error)
             ),
         }
     }
 }
 
-/// An error, in words for those of its time-outs that have none.
+/// An error in words. Some timeouts have none of their own.
 struct Words<'a>(&'a io::Error);
 
 impl fmt::Display for Words<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0.kind() {
             io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
-                write!(f, "nothing came within {} s", TIMEOUT.as_secs())
+                write!(f, "no data within {} s", TIMEOUT.as_secs())
             }
             _ => self.0.fmt(f),
         }
     }
 }
 
-/// Asks in clear first; what has no answer to that may speak TLS.
+/// Tries without TLS first. If there is no answer, the server may use TLS.
 fn ask_tcp(address: SocketAddr) -> Result<String, Fault> {
     let connect = || {
         let stream = TcpStream::connect_timeout(&address, TIMEOUT).map_err(Fault::Connect)?;
@@ -129,10 +131,10 @@ fn ask_unix(path: &Path) -> Result<String, Fault> {
     if is_http(&answer) { Ok(answer) } else { Err(Fault::NoHttp) }
 }
 
-/// How long each of the steps may take: connecting, and each piece of the answer.
+/// The time limit of each step: connecting, and each read.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The most that is read of an answer.
+/// The most bytes of an answer.
 const MAX_ANSWER: u64 = 64 * 1024;
 
 fn request(mut stream: impl Read + Write) -> io::Result<String> {
@@ -140,7 +142,7 @@ fn request(mut stream: impl Read + Write) -> io::Result<String> {
     let mut answer = Vec::new();
     let read = stream.take(MAX_ANSWER).read_to_end(&mut answer);
     let answer = String::from_utf8_lossy(&answer).into_owned();
-    // An end of TLS without a word behind a whole answer is no fault.
+    // After a complete answer, a missing end of TLS is not an error.
     read.map(drop).or_else(|error| if is_http(&answer) { Ok(()) } else { Err(error) })?;
     Ok(answer)
 }
@@ -149,7 +151,7 @@ fn is_http(answer: &str) -> bool {
     answer.starts_with("HTTP/1.")
 }
 
-/// Whether an answer says that the server is ready.
+/// Whether an answer means that the server is ready.
 fn judge(answer: &str) -> Result<(), String> {
     #[derive(Default, Deserialize)]
     struct Readiness {
@@ -167,9 +169,12 @@ fn judge(answer: &str) -> Result<(), String> {
     Err(match &*readiness.status {
         "stopping" => "not ready: the server is stopping".into(),
         "waiting" => {
-            format!("not ready: the server waits for {}; its log says why", readiness.waiting_for.join(", "))
+            format!(
+                "not ready: the server waits for {}; its log has the reason",
+                readiness.waiting_for.join(", ")
+            )
         }
-        _ => format!("not ready: /ready is answered with the status {status}: is that a Wirehub server?"),
+        _ => format!("not ready: /ready returned status {status}: is this a Wirehub server?"),
     })
 }
 
@@ -183,7 +188,7 @@ fn config() -> Result<Arc<ClientConfig>, rustls::Error> {
     Ok(Arc::new(config))
 }
 
-/// Believes everybody. Nothing secret is sent, and the certificate is for the name by which others know this machine.
+/// Accepts every certificate. Nothing secret is sent, and the certificate is for the public name of this machine.
 #[derive(Debug)]
 struct AnyCertificate(Arc<CryptoProvider>);
 
@@ -227,7 +232,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_says_why_the_server_is_not_ready() {
+    fn an_answer_has_the_reason_for_not_being_ready() {
         let judge = |status: &str, body: &str| judge(&format!("HTTP/1.1 {status}\r\nx: y\r\n\r\n{body}"));
         assert_eq!(judge("200 OK", r#"{"status":"ready"}"#), Ok(()));
         for (status, body, words) in [
@@ -237,7 +242,7 @@ mod tests {
                 r#"{"status":"waiting","waiting_for":["key set","engine"]}"#,
                 "waits for key set, engine",
             ),
-            ("404 Not Found", "no page", "the status 404"),
+            ("404 Not Found", "no page", "status 404"),
             ("502 Bad Gateway", "", "the status 502"),
         ] {
             let told = judge(status, body).unwrap_err();

@@ -1,20 +1,20 @@
-//! What commands read from standard input.
+//! Standard input of commands.
 
 use std::io::{self, BufRead, Read as _};
 use std::thread;
 
 use tokio::sync::mpsc;
 
-/// Lines, without their ends. They are read by a thread, which may wait for somebody to type while the program goes on.
+/// Lines without their ends. A thread reads them, so that the program continues while it waits for input.
 pub(super) struct Lines {
     lines: mpsc::Receiver<io::Result<String>>,
 }
 
 impl Lines {
-    /// Those of standard input.
+    /// The lines of standard input.
     pub(super) fn of_standard_input() -> Self {
         let (sender, lines) = mpsc::channel(READ_AHEAD);
-        // Nobody waits for its end: the program may have one before the input has.
+        // The thread is not joined: the program may end before its input.
         thread::spawn(move || {
             let mut input = io::stdin().lock();
             while let Some(line) = next(&mut input).transpose() {
@@ -27,7 +27,7 @@ impl Lines {
         Self { lines }
     }
 
-    /// The next one; nothing at the end, or after an error.
+    /// The next line; `None` at the end, or after an error.
     pub(super) async fn next(&mut self) -> Option<io::Result<String>> {
         self.lines.recv().await
     }
@@ -35,23 +35,23 @@ impl Lines {
 
 fn next(input: &mut impl BufRead) -> io::Result<Option<String>> {
     let mut line = String::new();
-    // The line's end has to fit too.
+    // With room for the end of the line.
     input.take(MAX_LINE.saturating_add(2)).read_line(&mut line)?;
     if line.is_empty() {
         return Ok(None);
     }
     let length = line.trim_end_matches(['\r', '\n']).len();
     if length as u64 > MAX_LINE {
-        return Err(io::Error::other(format!("a line has more than {MAX_LINE} bytes: send less at once")));
+        return Err(io::Error::other(format!("a line is longer than {MAX_LINE} bytes: send shorter ones")));
     }
     line.truncate(length);
     Ok(Some(line))
 }
 
-/// How many lines are read before they are wanted.
+/// The number of lines that are read in advance.
 const READ_AHEAD: usize = 16;
 
-/// The bytes of the longest line.
+/// The length of the longest line.
 const MAX_LINE: u64 = 64 * 1024 * 1024;
 
 #[cfg(test)]
@@ -69,14 +69,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_text_is_an_error() {
+    fn invalid_text_is_an_error() {
         assert_eq!(next(&mut &b"\xff\n"[..]).unwrap_err().kind(), io::ErrorKind::InvalidData);
     }
 
     #[test]
-    fn a_line_has_a_bound() {
+    fn a_line_has_a_maximum_length() {
         let endless = io::repeat(b'a');
         let error = next(&mut io::BufReader::new(endless)).unwrap_err();
-        assert!(error.to_string().contains("send less"), "{error}");
+        assert!(error.to_string().contains("send shorter"), "{error}");
     }
 }

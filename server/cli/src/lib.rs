@@ -1,4 +1,4 @@
-//! The command line of a server: what the binary `wirehub` and a program like it have in common.
+//! The command line of a server, shared by the program `wirehub` and similar programs.
 
 use std::fmt;
 use std::io::{self, Write as _};
@@ -34,11 +34,11 @@ pub use self::token::TokenOptions;
 /// The options of a server.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ServeOptions {
-    /// Run with this configuration: `wirehub config init` writes one to begin with. The options here go before it.
+    /// Use this configuration; `wirehub config init` writes one to start with. The options here override it.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 
-    /// Where to listen: an IP address and a port (0 for any free one), or unix:PATH. 127.0.0.1:8080 without this.
+    /// Listen on this address: an IP address and a port (0 for any free one), or unix:PATH. Default: 127.0.0.1:8080.
     #[arg(long, value_name = "ADDRESS")]
     pub listen: Option<ListenAddress>,
 
@@ -46,25 +46,25 @@ pub struct ServeOptions {
     #[arg(long = "static", value_name = "DIR")]
     pub static_files: Option<PathBuf>,
 
-    /// Let pages of this origin connect, beside the server's own: `https://app.example`, `https://*.app.example` (all names
-    /// below app.example), `http://localhost:*` (all ports), `chrome-extension://ID` or `*`. May be given more than once.
+    /// Allow pages of this origin, in addition to the server's own: `https://app.example`, `https://*.app.example`
+    /// (every name below app.example), `http://localhost:*` (every port), `chrome-extension://ID` or `*`. Repeatable.
     #[arg(long = "allow-origin", value_name = "ORIGIN")]
     pub allow_origins: Vec<Origin>,
 
-    /// Let in who has no token. Where the configuration names no keys for tokens, that is everybody: whoever reaches the
-    /// server may subscribe and publish everywhere.
+    /// Admit clients without a token. If the configuration has no keys for tokens, that is every client: everybody who
+    /// reaches the server may subscribe and publish in all channels.
     #[arg(long)]
     pub anonymous: bool,
 
-    /// How long to go on for those who are connected when told to stop, while /ready and new clients are answered with 503:
-    /// for load balancers to notice. 0s without this.
+    /// Keep serving connected clients for this long after a stop signal, while /ready and new clients get status 503.
+    /// Gives load balancers time to notice. Default: 0s.
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub drain_delay: Option<Duration>,
 }
 
 impl ServeOptions {
-    /// Serves a hub until SIGINT or SIGTERM: see [`Options::serve`](wirehub_server::serve::Options::serve). Errors go to
-    /// standard error. The exit code is 2 for a wrong command line or configuration, 1 for other failures.
+    /// Serves a hub until SIGINT or SIGTERM: see [`Options::serve`](wirehub_server::serve::Options::serve). Errors go
+    /// to standard error. The exit code is 2 for an invalid command line or configuration, and 1 for other failures.
     pub fn serve(self, hub: Builder) -> ExitCode {
         self.settings().serve(hub).unwrap_or_else(|error| {
             complain(&error);
@@ -78,18 +78,18 @@ impl ServeOptions {
     }
 }
 
-/// For a program that can't go on.
+/// Reports an error that ends the program.
 fn complain(error: &impl fmt::Display) {
     note(&format_args!("error: {error}"));
 }
 
-/// Tells people, beside what the program writes for whoever reads its output. Where even standard error is gone, the
-/// status has to do.
+/// Writes a message for people to standard error, apart from the program's output. If that fails, the exit status has
+/// to suffice.
 fn note(words: &(impl fmt::Display + ?Sized)) {
     let _ = writeln!(io::stderr(), "{}", output::harmless(words.to_string().trim_end()));
 }
 
-/// What runs a client: it has one thing to do.
+/// The runtime of a client. One thread is enough.
 fn runtime() -> Result<tokio::runtime::Runtime, client::Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(|error| format!("cannot start the runtime ({error})").into())

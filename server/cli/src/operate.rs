@@ -1,4 +1,4 @@
-//! `wirehub sessions`, `channels`: what operators ask a server, by its HTTP API.
+//! `wirehub sessions`, `wirehub channels`: inspect a server through its HTTP API.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -18,54 +18,54 @@ use super::client::Failure;
 use super::output::{line, moment, table};
 use super::{complain, note, runtime};
 
-/// Where to, and by which right.
+/// The server and the API key.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ApiOptions {
     /// The server: http://127.0.0.1:8080, https://… or unix:FILE.
     #[arg(value_name = "URL", value_parser = parse_address)]
     pub url: Address,
 
-    /// The file with a key of the HTTP API. Without this it is in the environment variable WIREHUB_API_KEY.
+    /// The file with a key of the HTTP API. Default: the environment variable WIREHUB_API_KEY.
     #[arg(long, value_name = "FILE")]
     pub key_file: Option<PathBuf>,
 
-    /// Trust the authorities in this PEM file, instead of the system's.
+    /// Trust the certificate authorities in this PEM file, in place of the system's.
     #[arg(long, value_name = "FILE")]
     pub ca: Option<PathBuf>,
 
-    /// At most so many. Standard error says when there are more, and how to read on.
+    /// The maximum number of items. If there are more, standard error says how to continue.
     #[arg(long, value_name = "COUNT", default_value_t = 1000)]
     pub limit: usize,
 
-    /// Begin behind this one: the last one of the list before.
+    /// Continue after this item, the last one of the previous list.
     #[arg(long, value_name = "NAME")]
     pub after: Option<String>,
 
-    /// Write JSON, an object a line.
+    /// Write JSON, one object per line.
     #[arg(long)]
     pub json: bool,
 }
 
-/// What can be asked.
+/// The commands for operators.
 #[derive(Debug, Clone, clap::Subcommand)]
 pub enum ApiCommand {
     /// List the sessions of a server.
     #[command(after_help = SESSIONS_NOTES)]
     Sessions {
-        /// Where to, and by which right.
+        /// The server and the API key.
         #[command(flatten)]
         api: ApiOptions,
-        /// Only those of this user.
+        /// Only sessions of this user.
         #[arg(long, value_name = "NAME")]
         user: Option<String>,
     },
-    /// List the channels of a server that somebody is subscribed to.
+    /// List the channels of a server that have subscribers.
     #[command(after_help = CHANNELS_NOTES)]
     Channels {
-        /// Where to, and by which right.
+        /// The server and the API key.
         #[command(flatten)]
         api: ApiOptions,
-        /// Only those whose name begins so.
+        /// Only channels whose names begin with this.
         #[arg(long, value_name = "TEXT")]
         prefix: Option<String>,
     },
@@ -81,7 +81,7 @@ Examples:
   wirehub channels --key-file api.key http://127.0.0.1:8080
   wirehub channels --json --prefix chat: unix:/run/wirehub.sock | jq -s 'map(.subscribers) | add'";
 
-/// A session as the API shows it, without what a table has no room for.
+/// The fields of a session in the table.
 #[derive(Deserialize)]
 struct Session {
     session: String,
@@ -103,7 +103,7 @@ struct Channel {
 }
 
 impl ApiCommand {
-    /// Does it, and gives the process's status: 0, or 1 for what went wrong.
+    /// Runs the command and returns the exit status: 0, or 1 for a failure.
     pub fn run(self) -> ExitCode {
         match runtime().and_then(|runtime| runtime.block_on(self.carry_out())) {
             Ok(()) => ExitCode::SUCCESS,
@@ -173,12 +173,14 @@ impl ApiOptions {
                 .await
                 .map_err(|_| format!("the server did not answer within {PATIENCE:?}"))??;
             let Some(Value::Array(found)) = page.get_mut(what).map(Value::take) else {
-                return Err("what answers is not the HTTP API of this version: check the address".into());
+                return Err(
+                    "the answer does not come from the HTTP API of this version: check the address".into()
+                );
             };
             items.extend(found);
             match page.get("next").and_then(Value::as_str) {
                 Some(next) if items.len() >= self.limit => {
-                    note(&format!("there are more: give a larger --limit, or read on by --after {next}"));
+                    note(&format!("there are more: use a larger --limit, or continue with --after {next}"));
                     return Ok(items);
                 }
                 Some(next) => after = Some(next.to_owned()),
@@ -187,13 +189,13 @@ impl ApiOptions {
         }
     }
 
-    /// The key; it is shown nowhere.
+    /// Reads the key, which never appears in output.
     fn key(&self) -> Result<String, Failure> {
         let key = match &self.key_file {
             Some(path) => std::fs::read_to_string(path)
                 .map_err(|error| format!("cannot read the key in {}: {error}", path.display()))?,
             None => std::env::var("WIREHUB_API_KEY").map_err(
-                |_| "this takes a key of the server's HTTP API: give --key-file FILE, or set WIREHUB_API_KEY",
+                |_| "this needs a key of the server's HTTP API: add --key-file FILE, or set WIREHUB_API_KEY",
             )?,
         };
         ApiKey::new(key.trim_end())?;
@@ -208,7 +210,7 @@ async fn ask(address: &Address, path: &str, key: &str) -> Result<Value, Failure>
         .header(header::HOST, address.uri().authority().map_or("localhost", |authority| authority.as_str()))
         .header(header::AUTHORIZATION, format!("Bearer {key}"))
         .body(Empty::<Bytes>::new())?;
-    // It drives the exchange, which fails with it, and ends when the sender is gone.
+    // Drives the exchange. It ends when the sender is dropped.
     tokio::spawn(connection);
     let response = sender.send_request(request).await?;
     let status = response.status();
@@ -218,21 +220,23 @@ async fn ask(address: &Address, path: &str, key: &str) -> Result<Value, Failure>
     }
     let problem: Option<Value> = serde_json::from_slice(&body).ok();
     let detail = problem.as_ref().and_then(|problem| problem.get("detail")).and_then(Value::as_str);
-    Err(detail.map_or_else(|| format!("the server said {status}: is its HTTP API on?"), Into::into).into())
+    Err(detail
+        .map_or_else(|| format!("the server answered {status}: is its HTTP API enabled?"), Into::into)
+        .into())
 }
 
 fn parse_address(text: &str) -> Result<Address, String> {
-    // Addresses of clients are those of WebSockets.
+    // The parser expects the schemes of WebSockets.
     let address = match text.split_once("://") {
         Some(("http", rest)) => Address::parse(&format!("ws://{rest}")),
         Some(("https", rest)) => Address::parse(&format!("wss://{rest}")),
-        Some(_) => return Err("write http://HOST:PORT, https://HOST or unix:FILE".into()),
+        Some(_) => return Err("invalid address: write http://HOST:PORT, https://HOST or unix:FILE".into()),
         None => Address::parse(text),
     };
-    address.map_err(|_| "this is no address: write http://HOST:PORT, https://HOST or unix:FILE".into())
+    address.map_err(|_| "invalid address: write http://HOST:PORT, https://HOST or unix:FILE".into())
 }
 
-/// A text in a query.
+/// Escapes a text for a query.
 fn escaped(text: &str) -> String {
     text.bytes()
         .map(|byte| match byte {
@@ -244,10 +248,10 @@ fn escaped(text: &str) -> String {
         .collect()
 }
 
-/// How many items are asked for at once: what the API gives at most.
+/// The page size: the maximum of the API.
 const PAGE: usize = 1000;
 
-/// The most that is read of an answer, and how long that may take.
+/// The limits of an answer, in bytes and in time.
 const MAX_BODY: usize = 16 * 1024 * 1024;
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -266,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_is_asked_for_stays_in_its_place() {
+    fn any_text_stays_within_its_query_parameter() {
         assert_eq!(escaped("a&b=c d/ü"), "a%26b%3Dc%20d%2F%C3%BC");
     }
 }

@@ -1,4 +1,4 @@
-//! What commands write to standard output.
+//! Standard output of commands.
 
 use std::borrow::Cow;
 use std::io::{self, IsTerminal as _, Write as _};
@@ -7,38 +7,37 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use wirehub_common::Payload;
 
-/// Writes a line, which is out when this returns.
+/// Writes a line and flushes it.
 pub(super) fn line(text: impl std::fmt::Display) -> io::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "{text}").and_then(|()| out.flush())
 }
 
-/// Whether the error is that who reads the output has had enough, as `head` has: that is no failure.
+/// Whether the error means that the reader of the output has ended, as `head` does. That is not a failure.
 pub(super) fn is_unread(error: &(dyn std::error::Error + 'static)) -> bool {
     let error = error.downcast_ref::<io::Error>();
     error.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
-/// Writes names and values under each other.
+/// Writes names and values, one pair per line.
 pub(super) fn pairs(pairs: &[(&str, String)]) -> io::Result<()> {
     let width = pairs.iter().map(|(name, _)| name.chars().count()).max().unwrap_or_default();
     pairs.iter().try_for_each(|(name, value)| line(format_args!("{name:width$}  {value}")))
 }
 
-/// Writes rows. On a terminal they stand in columns under titles; for programs there are tabs between the fields, and no
-/// titles.
+/// Writes rows: on a terminal in columns with titles, otherwise separated by tabs and without titles.
 pub(super) fn table<const N: usize>(titles: [&str; N], rows: &[[String; N]]) -> io::Result<()> {
     let mut out = io::stdout().lock();
     let text = if io::stdout().is_terminal() { columns(titles, rows) } else { fields(rows) };
     out.write_all(text.as_bytes()).and_then(|()| out.flush())
 }
 
-/// Text that came from elsewhere, as it is written: a terminal would obey the control characters in it.
+/// Text of others for display. A terminal would obey control characters in it.
 pub(super) fn shown(text: &str) -> Cow<'_, str> {
     if io::stdout().is_terminal() { harmless(text) } else { text.into() }
 }
 
-/// A moment, in milliseconds since 1970, as in `2026-02-03T04:05:06.789Z`.
+/// A time, in milliseconds since 1970, as in `2026-02-03T04:05:06.789Z`.
 pub(super) fn moment(millis: u64) -> String {
     let (seconds, millis) = (millis / 1000, millis % 1000);
     let (days, second) = (seconds / 86_400, seconds % 86_400);
@@ -47,8 +46,8 @@ pub(super) fn moment(millis: u64) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z")
 }
 
-/// Year, month and day of a number of days since 1970-01-01, by the calendar whose year begins in March: its leap day is
-/// the last.
+/// The year, month and day of a number of days since 1970-01-01. It uses a calendar whose year begins in March, so that
+/// the leap day is the last.
 #[allow(
     clippy::arithmetic_side_effects,
     reason = "the largest number of milliseconds is far from the bounds"
@@ -64,12 +63,12 @@ fn civil(days: u64) -> (u64, u64, u64) {
     (400 * era + year_of_era + u64::from(month <= 2), month, day)
 }
 
-/// Text for people: what is no text is written in base64.
+/// A payload as text. Payloads that are not text are shown in base64.
 pub(super) fn text_of(payload: &Payload) -> String {
     std::str::from_utf8(&payload.data).map_or_else(|_| BASE64.encode(&payload.data), Into::into)
 }
 
-/// Text without control characters but the ends of lines and tabs.
+/// Text without control characters, except line feeds and tabs.
 pub(super) fn harmless(text: &str) -> Cow<'_, str> {
     let is_harmful = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
     if !text.contains(is_harmful) {
@@ -119,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn moments_are_written_as_everywhere() {
+    fn times_have_the_usual_format() {
         assert_eq!(moment(0), "1970-01-01T00:00:00.000Z");
         assert_eq!(moment(951_782_399_999), "2000-02-28T23:59:59.999Z");
         assert_eq!(moment(951_782_400_000), "2000-02-29T00:00:00.000Z");
@@ -129,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_terminal_is_given_no_commands_of_strangers() {
+    fn control_characters_of_others_do_not_reach_the_terminal() {
         assert_eq!(harmless("a\tb\nü"), "a\tb\nü");
         assert_eq!(harmless("\u{1b}[2Jü\u{9b}1m\r"), "\\u{1b}[2Jü\\u{9b}1m\\r");
     }

@@ -23,32 +23,32 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run a server. It needs no configuration: every channel exists as soon as somebody uses it.
+    /// Run a server. It needs no configuration: a channel exists as soon as a client uses it.
     #[command(after_help = SERVE_NOTES)]
     Serve(ServeOptions),
-    /// Write a configuration to begin with, or say whether one is right.
+    /// Write a configuration to start with, or check one.
     #[command(subcommand, after_help = CONFIG_NOTES)]
     Config(ConfigCommand),
-    /// Make a token for a client, by the first secret in a configuration.
+    /// Make a token for a client, with the first secret in a configuration.
     #[command(after_help = TOKEN_NOTES)]
     Token(TokenOptions),
-    /// Say whether a server is ready, for health checks of containers.
+    /// Check whether a server is ready, for health checks of containers.
     #[command(after_help = HEALTH_NOTES)]
     Health(HealthOptions),
-    /// Open a WebSocket to any server: lines in, messages out.
+    /// Connect to any WebSocket server: sends lines of input, and prints messages.
     #[command(after_help = connect::NOTES)]
     Connect(PlainOptions),
     #[command(flatten)]
     Client(ClientCommand),
     #[command(flatten)]
     Api(ApiCommand),
-    /// Put a load on a server, and measure how fast messages arrive.
+    /// Put a load on a server and measure the latency of messages.
     #[command(after_help = bench::NOTES)]
     Bench(BenchOptions),
-    /// Write what makes a shell complete this program's commands and options.
+    /// Write the completion script for a shell.
     #[command(after_help = COMPLETIONS_NOTES)]
     Completions {
-        /// Which shell.
+        /// The shell.
         shell: Shell,
     },
 }
@@ -58,11 +58,11 @@ Examples:
   wirehub serve                                       at http://127.0.0.1:8080
   wirehub serve --static www/dist                     with a page beside it
   wirehub serve --listen unix:/run/wirehub.sock       behind a proxy on the same machine
-  wirehub serve --listen 0.0.0.0:80 --anonymous       for everybody
-  wirehub config init                                 a configuration to begin with: wirehub.toml
+  wirehub serve --listen 0.0.0.0:80 --anonymous       for everybody, without tokens
+  wirehub config init                                 a configuration to start with: wirehub.toml
   wirehub serve --config wirehub.toml                 with tokens, history, limits
   wirehub token --user ann --ttl 1h                   a token for that server
-  wirehub sub ws://127.0.0.1:8080/ws chat:lobby       what is published, a line each
+  wirehub sub ws://127.0.0.1:8080/ws chat:lobby       publications, one per line
   wirehub pub ws://127.0.0.1:8080/ws chat:lobby '{\"text\":\"hi\"}'
 
 Then, by hand, after wirehub connect --pong ws://127.0.0.1:8080/ws:
@@ -72,52 +72,52 @@ Then, by hand, after wirehub connect --pong ws://127.0.0.1:8080/ws:
 
 const SERVE_NOTES: &str = "\
 Examples:
-  wirehub serve --listen 127.0.0.1:0                  at a free port, which is written to standard output
-  wirehub serve --config wirehub.toml                 with all that `wirehub config init` explains
+  wirehub serve --listen 127.0.0.1:0                  on a free port, written to standard output
+  wirehub serve --config wirehub.toml                 with the settings that `wirehub config init` explains
   wirehub serve --allow-origin https://app.example    for the pages of another origin
-  wirehub serve --drain-delay 15s                     behind a load balancer that asks /ready every 5 s
+  wirehub serve --drain-delay 15s                     behind a load balancer that checks /ready every 5 s
 
 Addresses:
-  /ws      speaks Wirehub: subprotocol wirehub.v1.protobuf, or wirehub.v1.json (also where none is named)
-  /echo    sends every WebSocket message back
-  /health  200 while connections are taken
-  /ready   200 while clients should be sent here: 503 while the server stops, or waits for something it needs
+  /ws      for Wirehub clients: subprotocol wirehub.v1.protobuf, or wirehub.v1.json (the default)
+  /echo    returns every WebSocket message
+  /health  200 while the server accepts connections
+  /ready   200 while the server should get clients; 503 while it stops or is not ready yet
 
 Environment:
-  WIREHUB_LOG            what to log to standard error: error, warn, info (the default), debug, trace
-  WIREHUB_SECTION__KEY   takes the place of a key in the configuration, as WIREHUB_LIMITS__CALLS=8
+  WIREHUB_LOG            the log on standard error: error, warn, info (the default), debug, trace
+  WIREHUB_SECTION__KEY   overrides a key of the configuration: WIREHUB_LIMITS__CALLS=8
 
-SIGINT and SIGTERM stop the server: when the drain delay has passed, clients are told when to come back, and queues are
-flushed. From the signal to the end /ready and new clients are answered with 503. A second signal stops it at once.
+SIGINT and SIGTERM stop the server: after the drain delay, clients are notified when to reconnect, and queues are
+flushed. From the signal on, /ready and new clients get status 503. A second signal stops the server at once.
 
-SIGHUP makes a server with --config read its configuration again: keys, limits, origins, proxies, webhooks, certificates
-and the log's level change; the log names what takes a restart. Where anything in it is wrong, or what kept others out is
-not in it any more, all stays as it was.";
+On SIGHUP a server with --config reads its configuration again. Keys, limits, origins, proxies, webhooks, certificates
+and the log level take effect at once; the log names changes that need a restart. If the file has a mistake, or a
+setting that restricted access has disappeared, nothing changes.";
 
 const CONFIG_NOTES: &str = "\
 Examples:
-  wirehub config init                                 writes wirehub.toml, in which everything is explained
-  wirehub config check && systemctl reload wirehub    tells all mistakes at once";
+  wirehub config init                                 writes wirehub.toml, which explains every setting
+  wirehub config check && systemctl reload wirehub    reports every mistake at once";
 
 const TOKEN_NOTES: &str = "\
 Examples:
-  wirehub token --user ann --ttl 8h                   by the first secret in wirehub.toml
+  wirehub token --user ann --ttl 8h                   with the first secret in wirehub.toml
   wirehub token --user bot --publish 'news:*' > bot.token
   wirehub sub --token-file bot.token ws://127.0.0.1:8080/ws news:today";
 
 const HEALTH_NOTES: &str = "\
 Examples:
-  wirehub health                                      0 if the server at 127.0.0.1:8080 is ready, else 1 and why
+  wirehub health                                      0 if the server at 127.0.0.1:8080 is ready, else 1 and the reason
   wirehub health unix:/run/wirehub/wirehub.sock";
 
 const COMPLETIONS_NOTES: &str = "\
 Examples:
   wirehub completions bash > ~/.local/share/bash-completion/completions/wirehub
-  wirehub completions zsh > ~/.zfunc/_wirehub         where .zshrc has: fpath+=~/.zfunc; autoload -Uz compinit; compinit
+  wirehub completions zsh > ~/.zfunc/_wirehub         with this in .zshrc: fpath+=~/.zfunc; autoload -Uz compinit; compinit
   wirehub completions fish > ~/.config/fish/completions/wirehub.fish";
 
-/// The whole program: reads the command line, does what it says, and gives the process's status. For a program of another
-/// name that is the same.
+/// The whole program: parses the command line, runs the command and returns the exit status. Also for programs of
+/// another name.
 pub fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Serve(options) => options.serve(Hub::builder().default_namespace(Namespace::open())),
@@ -135,7 +135,7 @@ pub fn main() -> ExitCode {
 fn complete(shell: Shell) -> ExitCode {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Arguments::command(), "wirehub", &mut script);
-    // Nobody reads it where that fails.
+    // A failure means that nobody reads the output.
     match io::stdout().write_all(&script) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,

@@ -13,35 +13,34 @@ use wirehub_server::config::{Config, parse_time};
 use super::client::Failure;
 use super::complain;
 
-/// What a token says.
+/// The content of a token.
 #[derive(Debug, Clone, clap::Args)]
 pub struct TokenOptions {
-    /// The user; without one the bearer is anonymous.
+    /// The user. Without one the session is anonymous.
     #[arg(long, value_name = "NAME", default_value = "")]
     pub user: String,
 
-    /// For how long it is good: 25s, 5m, 1h, 7d.
+    /// How long the token is valid: 25s, 5m, 1h, 7d.
     #[arg(long, value_name = "TIME", default_value = "1h", value_parser = parse_time)]
     pub ttl: Duration,
 
-    /// Channels that its bearer may subscribe to where not everybody may: chat:lobby, chat:* or *. May be given more than
-    /// once, as may the next two.
+    /// Grant the right to subscribe to these channels: chat:lobby, chat:* or *. Repeatable, like the next two.
     #[arg(long, value_name = "PATTERN")]
     pub subscribe: Vec<Pattern>,
 
-    /// Channels that its bearer may publish in.
+    /// Grant the right to publish in these channels.
     #[arg(long, value_name = "PATTERN")]
     pub publish: Vec<Pattern>,
 
-    /// Channels of which its bearer may see who is there.
+    /// Grant the right to see the presence of these channels.
     #[arg(long, value_name = "PATTERN")]
     pub presence: Vec<Pattern>,
 
-    /// A channel that the server subscribes its bearer to. May be given more than once.
+    /// Have the server subscribe the session to this channel. Repeatable.
     #[arg(long, value_name = "CHANNEL")]
     pub channel: Vec<String>,
 
-    /// What is shown of its bearer to those who see who is there: any JSON, such as '{"name":"Ann"}'.
+    /// Data of the session for everybody with access to presence: any JSON, such as '{"name":"Ann"}'.
     #[arg(long, value_name = "JSON")]
     pub info: Option<String>,
 
@@ -51,7 +50,7 @@ pub struct TokenOptions {
 }
 
 impl TokenOptions {
-    /// Writes the token to standard output, and gives the process's status.
+    /// Writes the token to standard output and returns the exit status.
     pub fn run(self) -> ExitCode {
         match self.token() {
             Ok(token) => {

@@ -1,4 +1,4 @@
-// The page: signing in, and the board that shows a server as it is now.
+// The page: the sign-in form, and the board with the server's present state.
 
 import { Api } from './api.js';
 import { Figures, rate } from './chart.js';
@@ -7,9 +7,9 @@ import { bytes, byId, duration, number, setText } from './dom.js';
 import { setUpPublishing } from './publish.js';
 import { Table } from './tables.js';
 
-/** How often the board looks, in ms. */
+/** The refresh interval of the board, in ms. */
 const INTERVAL = 2000;
-/** How long it stays said what the operator has done, in ms. */
+/** How long a confirmation stays visible, in ms. */
 const TOLD_FOR = 5000;
 
 class Board {
@@ -19,12 +19,12 @@ class Board {
   #sessions;
   #channels;
   #alarms;
-  /** Publications of each channel when it was looked at last. */
+  /** The number of publications of each channel at the last refresh. */
   #channelsBefore = new Map();
   #timer;
   #hasEnded = false;
   #toldUntil = 0;
-  /** By how much the server's clock is ahead of this one, in ms. */
+  /** The difference of the server's clock to this one, in ms. */
   #ahead = 0;
 
   constructor(api) {
@@ -33,7 +33,7 @@ class Board {
     const failed = (error) => this.#fail(error);
     this.#sessions = new Table('sessions', {
       columns: [
-        { title: 'User', text: ({ user }) => user ?? 'anonymous', open: (it) => this.attempt(() => showSession(this, it)), label: (it) => `Session of ${it.user ?? 'somebody anonymous'}: details` },
+        { title: 'User', text: ({ user }) => user ?? 'anonymous', open: (it) => this.attempt(() => showSession(this, it)), label: (it) => `Session of ${it.user ?? 'an anonymous user'}: details` },
         { title: 'Address', text: ({ address }) => address ?? '–' },
         { title: 'Connected', text: ({ connected }) => duration(this.now() - connected), numeric: true },
         { title: 'Protocol', text: ({ subprotocol }) => subprotocol.split('.').at(-1) },
@@ -52,7 +52,7 @@ class Board {
       columns: [
         { title: 'Channel', text: ({ name }) => name, open: (it) => this.attempt(() => showChannel(this, it)), label: (it) => `Channel ${it.name}: details` },
         { title: 'Subscribers', text: ({ subscribers }) => number(subscribers), numeric: true },
-        { title: 'Messages a second', text: ({ rate: perSecond }) => (perSecond === undefined ? '–' : number(perSecond)), numeric: true },
+        { title: 'Messages per second', text: ({ rate: perSecond }) => (perSecond === undefined ? '–' : number(perSecond)), numeric: true },
         { title: 'History', text: ({ history }) => (history ? 'kept' : '–') },
       ],
       keyOf: ({ name }) => name,
@@ -71,7 +71,7 @@ class Board {
         { title: 'Acknowledged', text: ({ acknowledged }) => number(acknowledged), numeric: true },
       ],
       keyOf: ({ alarm }) => alarm,
-      // They come all at once: the pages are the page's own.
+      // The API returns all of them at once; the page divides them.
       load: async ({ limit, after = 0 }) => {
         const { alarms } = await this.api.get('alarms');
         const end = after + limit;
@@ -90,12 +90,12 @@ class Board {
     }
   }
 
-  /** Looks at the server now and from now on, as long as the page is seen. */
+  /** Refreshes the board now and regularly, while the page is visible. */
   async start() {
     await this.refresh();
     const look = async () => {
       if (document.visibilityState === 'visible') await this.attempt(() => this.refresh());
-      // An answer that takes long is not overtaken by the next question.
+      // The next refresh begins after the answer, however long that takes.
       if (!this.#hasEnded) this.#timer = setTimeout(look, INTERVAL);
     };
     this.#timer = setTimeout(look, INTERVAL);
@@ -129,28 +129,28 @@ class Board {
     if (Date.now() > this.#toldUntil) show('live', 'Live');
   }
 
-  /** Does something that may fail, and tells if it has: where `tell` does not, at the top of the page. */
-  async attempt(work, tell) {
+  /** Runs `work` and reports a failure: with `report` if given, otherwise at the top of the page. */
+  async attempt(work, report) {
     try {
       await work();
     } catch (error) {
-      if (tell !== undefined && error.status !== 401) tell(error.message);
+      if (report !== undefined && error.status !== 401) report(error.message);
       else this.#fail(error);
     }
   }
 
-  /** Says what has been done. */
-  tell(words) {
+  /** Shows a confirmation. */
+  confirm(words) {
     this.#toldUntil = Date.now() + TOLD_FOR;
     show('live', words);
   }
 
   #fail(error) {
-    // What was asked before signing out is of no interest any more.
+    // Answers after signing out are ignored.
     if (this.#hasEnded) return;
     if (error.status === 401) {
       signOut();
-      setText(byId('key-problem'), 'The server does not know this key any more.');
+      setText(byId('key-problem'), 'This key is no longer valid.');
       return;
     }
     this.#toldUntil = error.status === 0 ? 0 : Date.now() + TOLD_FOR;
@@ -169,11 +169,11 @@ class Board {
   }
 }
 
-/** What clients were refused for, as far as some were. */
+/** The reasons for refused clients, without those that did not occur. */
 function showRefused(refused) {
   const reasons = Object.entries(refused).filter(([, count]) => count > 0);
   byId('refused').hidden = reasons.length === 0;
-  setText(byId('refused'), `Clients that were refused since the start: ${reasons.map(([reason, count]) => `${reason} ${number(count)}`).join(', ')}`);
+  setText(byId('refused'), `Refused clients since the start: ${reasons.map(([reason, count]) => `${reason} ${number(count)}`).join(', ')}`);
 }
 
 let board;
@@ -219,7 +219,7 @@ byId('sign-in').addEventListener('submit', async (event) => {
     field.value = '';
     byId('sessions-user').focus();
   } catch (error) {
-    setText(byId('key-problem'), error.status === 401 ? 'The server does not know this key.' : error.message);
+    setText(byId('key-problem'), error.status === 401 ? 'This key is not valid.' : error.message);
     field.select();
   }
 });

@@ -1,13 +1,13 @@
-// The server's HTTP API, and the key for it.
+// The server's HTTP API, and its key.
 
-/** How long a request may take, in ms. */
+/** The time limit of a request, in ms. */
 const PATIENCE = 10_000;
-/** Where the key is while the tab is open; other tabs do not see it. */
+/** The storage entry with the key, while this tab is open. Other tabs do not see it. */
 const KEPT_AS = 'wirehub-api-key';
 
-/** A request that the server did not carry out, or that did not reach it. */
+/** A request that failed or did not reach the server. */
 export class ApiError extends Error {
-  /** The status, 0 where there is none. */
+  /** The status; 0 without an answer. */
   status;
 
   constructor(status, message) {
@@ -37,7 +37,7 @@ export class Api {
     sessionStorage.removeItem(KEPT_AS);
   }
 
-  /** What an operation says; `undefined` where it says nothing. */
+  /** The result of an operation; `undefined` if it has none. */
   async get(path, query = {}) {
     const wanted = Object.entries(query).filter(([, value]) => value !== undefined && value !== '');
     const parameters = new URLSearchParams(wanted).toString();
@@ -62,7 +62,7 @@ export class Api {
           Authorization: `Bearer ${this.#key}`,
           ...(body === undefined ? {} : { 'Content-Type': 'application/json' }),
         },
-        // A text is JSON already: numbers in it may be more exact than JavaScript's.
+        // A string is JSON already: its numbers may have more digits than JavaScript's.
         body: typeof body === 'string' ? body : JSON.stringify(body),
         cache: 'no-store',
         credentials: 'omit',
@@ -73,12 +73,12 @@ export class Api {
     } catch {
       throw new ApiError(0, 'The server does not answer.');
     }
-    if (!response.ok) throw new ApiError(response.status, detailOf(text) ?? `The server said ${response.status}.`);
+    if (!response.ok) throw new ApiError(response.status, detailOf(text) ?? `The server answered ${response.status}.`);
     return text === '' ? undefined : JSON.parse(text);
   }
 }
 
-/** A part of a path, whatever is in it. */
+/** Escapes a segment of a path. */
 export function segment(text) {
   return encodeURIComponent(text);
 }

@@ -1,8 +1,8 @@
-// Figures with their last minutes as a line.
+// Figures, with their last minutes as a line.
 
 import { element, number, setText, svg } from './dom.js';
 
-/** How many samples a line shows. */
+/** The number of samples in a line. */
 const SAMPLES = 60;
 const WIDTH = 120;
 const HEIGHT = 32;
@@ -29,7 +29,7 @@ export class Figure {
     this.node = element('li', { class: 'card' }, element('span', { class: 'muted' }, name), this.#value, chart);
   }
 
-  /** Adds a sample; none for a moment of which nothing is known. */
+  /** Adds a sample; `undefined` if the value is unknown. */
   add(value) {
     this.#samples.push(value);
     if (this.#samples.length > SAMPLES) this.#samples.shift();
@@ -48,7 +48,7 @@ export class Figure {
   }
 }
 
-/** The figures of a whole server, from what `/stats` says every few seconds. */
+/** The figures of the server, from regular answers of `/stats`. */
 export class Figures {
   #list;
   #before;
@@ -56,11 +56,11 @@ export class Figures {
     sessions: new Figure('Sessions'),
     channels: new Figure('Channels'),
     subscriptions: new Figure('Subscriptions'),
-    connections: new Figure('New connections a second'),
-    commands: new Figure('Commands a second'),
-    publications: new Figure('Publications a second'),
-    deliveries: new Figure('Deliveries a second'),
-    errors: new Figure('Errors a second'),
+    connections: new Figure('New connections per second'),
+    commands: new Figure('Commands per second'),
+    publications: new Figure('Publications per second'),
+    deliveries: new Figure('Deliveries per second'),
+    errors: new Figure('Errors per second'),
   };
 
   constructor(list) {
@@ -78,7 +78,7 @@ export class Figures {
   }
 }
 
-/** How many a second between two looks; nothing where there was none before, or the server was started anew. */
+/** The rate per second between two answers; `undefined` without an earlier one, or after a restart of the server. */
 export function rate(now, before, name) {
   if (before === undefined || now.time <= before.time || now[name] < before[name]) return undefined;
   return ((now[name] - before[name]) * 1000) / (now.time - before.time);

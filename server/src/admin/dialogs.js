@@ -1,27 +1,27 @@
-// What opens above the board: one session, one channel, one alarm.
+// The dialogs above the board: a session, a channel, an alarm.
 
 import { segment } from './api.js';
 import { element, duration } from './dom.js';
 
-/** How much of a channel's history is shown, and how many of those who are there. */
+/** The number of messages of a channel's history, and of its members. */
 const HISTORY = 20;
-const HERE = 100;
+const MEMBERS = 100;
 
-/** How far an alarm has got with somebody; who has not acknowledged it comes first. */
+/** The progress of an alarm at a recipient; those who have not acknowledged it come first. */
 const PROGRESS = [
-  { progress: 'waiting', title: 'Not connected since' },
-  { progress: 'sent', title: 'On its way' },
+  { progress: 'waiting', title: 'Not connected yet' },
+  { progress: 'sent', title: 'Sent' },
   { progress: 'received', title: 'Received' },
   { progress: 'acknowledged', title: 'Acknowledged' },
 ];
 
-/** Whether a client comes back is in the code that its session ends with. */
+/** The close code decides whether the client reconnects. */
 const ENDINGS = [
-  { code: 3506, text: 'for good: the client does not come back by itself' },
-  { code: 3000, text: 'for now: the client connects again at once' },
+  { code: 3506, text: 'for good: the client does not reconnect by itself' },
+  { code: 3000, text: 'for now: the client reconnects at once' },
 ];
 
-/** Shows a session with its subscriptions, which can be ended, as can the session. */
+/** Shows a session with its subscriptions, with buttons to end either. */
 export async function showSession(board, { session }) {
   const details = await board.api.get(`sessions/${segment(session)}`);
   const facts = {
@@ -37,13 +37,13 @@ export async function showSession(board, { session }) {
     const end = async () => {
       await board.api.post(`sessions/${segment(session)}/unsubscribe`, { channel });
       item.remove();
-      board.tell(`The session's subscription to ${channel} was ended.`);
+      board.confirm(`The session's subscription to ${channel} was ended.`);
     };
     item.append(button('Unsubscribe', () => board.attempt(end), `Unsubscribe from ${channel}`));
     return item;
   });
   const list =
-    subscriptions.length === 0 ? element('p', { class: 'muted' }, 'It is subscribed to nothing.') : element('ul', {}, ...subscriptions);
+    subscriptions.length === 0 ? element('p', { class: 'muted' }, 'No subscriptions.') : element('ul', {}, ...subscriptions);
   const heading = details.next === undefined ? 'Subscriptions' : `Subscriptions, the first ${subscriptions.length} of ${details.channels}`;
   const dialog = open('Session', factList(facts), element('h3', {}, heading), list);
   dialog.querySelector('.buttons').prepend(
@@ -54,7 +54,7 @@ export async function showSession(board, { session }) {
   );
 }
 
-/** Asks how a session shall end, and ends it. */
+/** Asks for the close code and the reason, and ends a session. */
 export function endSession(board, { session, user }) {
   const reason = element('input', { id: 'ending-reason', maxlength: '100', autocomplete: 'off' });
   const choices = ENDINGS.map(({ code, text }, index) => {
@@ -63,15 +63,15 @@ export function endSession(board, { session, user }) {
   });
   const dialog = open(
     `Disconnect ${user ?? 'an anonymous session'}`,
-    element('fieldset', {}, element('legend', {}, 'It ends'), ...choices),
-    element('label', { for: 'ending-reason' }, 'Reason, which the client is told'),
+    element('fieldset', {}, element('legend', {}, 'End it'), ...choices),
+    element('label', { for: 'ending-reason' }, 'Reason, for the client'),
     reason,
   );
   const end = async () => {
     const code = Number(dialog.querySelector('input[name=ending]:checked').value);
     await board.api.post(`sessions/${segment(session)}/disconnect`, { code, reason: reason.value });
     dialog.close();
-    board.tell('The session was ended.');
+    board.confirm('The session was ended.');
     await board.refresh();
   };
   const confirm = button('Disconnect', () => board.attempt(end));
@@ -79,11 +79,11 @@ export function endSession(board, { session, user }) {
   dialog.querySelector('.buttons').prepend(confirm);
 }
 
-/** Shows who is in a channel, and the newest of what it keeps. */
+/** Shows the members of a channel, and its newest messages. */
 export async function showChannel(board, { name, history }) {
   const path = `channels/${segment(name)}`;
   const [presence, kept] = await Promise.all([
-    board.api.get(`${path}/presence`, { limit: HERE }),
+    board.api.get(`${path}/presence`, { limit: MEMBERS }),
     history ? board.api.get(`${path}/history`, { limit: HISTORY, reverse: true }) : undefined,
   ]);
   const facts = { Sessions: String(presence.sessions), Users: String(presence.users) };
@@ -100,11 +100,11 @@ export async function showChannel(board, { name, history }) {
   const dialog = open(
     name,
     factList(facts),
-    element('h3', {}, presence.next === undefined ? 'Here' : `Here, the first ${HERE}`),
+    element('h3', {}, presence.next === undefined ? 'Members' : `Members, the first ${MEMBERS}`),
     element('p', { class: 'names' }, users.join(', ')),
-    element('h3', {}, 'History, the newest first'),
+    element('h3', {}, 'History, newest first'),
     publications.length === 0
-      ? element('p', { class: 'muted' }, history ? 'There is nothing in it.' : 'The channel keeps none.')
+      ? element('p', { class: 'muted' }, history ? 'Empty.' : 'The channel keeps no history.')
       : element('ul', { class: 'history' }, ...publications),
   );
   dialog.querySelector('.buttons').prepend(
@@ -115,12 +115,12 @@ export async function showChannel(board, { name, history }) {
   );
 }
 
-/** Shows who has an alarm, and who has acknowledged it; it can be withdrawn. */
+/** Shows an alarm with the progress of its recipients, and a button to withdraw it. */
 export async function showAlarm(board, { alarm }) {
   const path = `alarms/${segment(alarm)}`;
   const ledger = await board.api.get(path);
   const recipients = (progress) => {
-    const named = ledger.recipients.filter((recipient) => recipient.progress === progress).slice(0, HERE);
+    const named = ledger.recipients.filter((recipient) => recipient.progress === progress).slice(0, MEMBERS);
     const names = named.map(({ user, session }) => user ?? `anonymous (${session})`);
     const others = ledger[progress] - names.length;
     return [...names, ...(others > 0 ? [`and ${others} more`] : [])].join(', ');
@@ -140,7 +140,7 @@ export async function showAlarm(board, { alarm }) {
   const withdraw = async () => {
     await board.api.delete(path);
     dialog.close();
-    board.tell('The alarm was withdrawn.');
+    board.confirm('The alarm was withdrawn.');
     await board.refresh();
   };
   const confirm = button('Withdraw', () => board.attempt(withdraw));
@@ -148,11 +148,11 @@ export async function showAlarm(board, { alarm }) {
   dialog.querySelector('.buttons').prepend(confirm);
 }
 
-/** Opens a dialog that goes when it is closed, and gives the focus back. */
+/** Opens a dialog. Closing removes it and restores the focus. */
 function open(title, ...content) {
   const heading = element('h2', { id: 'dialog-title' }, title);
   const buttons = element('div', { class: 'buttons' });
-  // What is long scrolls, by the keyboard too.
+  // Long content scrolls, also with the keyboard.
   const body = element('div', { class: 'dialog-body', tabindex: '0', role: 'group', 'aria-labelledby': 'dialog-title' }, ...content);
   const dialog = element('dialog', { 'aria-labelledby': 'dialog-title', onclose: () => dialog.remove() }, heading, body, buttons);
   buttons.append(button('Close', () => dialog.close()));

@@ -1,8 +1,8 @@
-// Making and changing elements. Text goes in as text: nothing that a client sent is ever markup here.
+// Creates and changes elements. Text is always set as text: data of clients never becomes markup.
 
 const SVG = 'http://www.w3.org/2000/svg';
 
-/** An element with attributes and children; an attribute `onclick` and its like takes a function. */
+/** Creates an element with attributes and children; attributes such as `onclick` take a function. */
 export function element(name, attributes = {}, ...children) {
   return filled(document.createElement(name), attributes, children);
 }
@@ -15,12 +15,12 @@ export function byId(id) {
   return document.getElementById(id);
 }
 
-/** Sets a text only where it is another one: what is selected, or being read aloud, stays as it is. */
+/** Sets a text only if it has changed, so that selections and screen readers are not disturbed. */
 export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
-/** How long ago, or how long, in words that fit a table: `59 s`, `3 min`, `2 h`, `5 d`. */
+/** Formats a duration for a table: `59 s`, `3 min`, `2 h`, `5 d`. */
 export function duration(milliseconds) {
   const seconds = Math.max(0, Math.floor(milliseconds / 1000));
   if (seconds < 60) return `${seconds} s`;
@@ -29,7 +29,7 @@ export function duration(milliseconds) {
   return `${Math.floor(seconds / 86_400)} d`;
 }
 
-/** A number of bytes: `0`, `512 B`, `1.5 KiB`. */
+/** Formats a number of bytes: `0`, `512 B`, `1.5 KiB`. */
 export function bytes(count) {
   if (count === 0) return '0';
   const units = ['B', 'KiB', 'MiB', 'GiB'];
@@ -42,7 +42,7 @@ export function bytes(count) {
   return `${unit === 0 ? value : value.toFixed(1)} ${units[unit]}`;
 }
 
-/** A number as people read it: a rate below ten has a place behind the point. */
+/** Formats a number for people: a rate below ten has one decimal place. */
 export function number(value) {
   const places = value > 0 && value < 10 && !Number.isInteger(value) ? 1 : 0;
   return value.toLocaleString('en', { minimumFractionDigits: places, maximumFractionDigits: places });

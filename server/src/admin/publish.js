@@ -1,4 +1,4 @@
-// The form that publishes.
+// The form for publishing.
 
 import { byId, setText } from './dom.js';
 
@@ -6,11 +6,11 @@ const TARGETS = {
   channel: { label: 'Channel', path: 'publish', field: 'channel' },
   user: { label: 'User', path: 'send', field: 'user' },
   everybody: { path: 'broadcast' },
-  // Of which channel's kind it is.
+  // The channel whose message type the alarm has.
   alarm: { label: 'Channel', path: 'alarms', field: 'channel' },
 };
 
-/** Sets the form up, for this board alone. Gives what puts a channel into it, for whoever wants to publish there. */
+/** Sets the form up for this board. Returns a function that fills a channel in. */
 export function setUpPublishing(board) {
   const form = byId('publish');
   const target = byId('publish-target');
@@ -29,7 +29,7 @@ export function setUpPublishing(board) {
     try {
       JSON.parse(message);
     } catch (error) {
-      setText(result, `This is no JSON: ${error.message}`);
+      setText(result, `Invalid JSON: ${error.message}`);
       return;
     }
     const { path, field } = chosen();
@@ -37,10 +37,10 @@ export function setUpPublishing(board) {
     setText(result, '');
     void board.attempt(
       async () => {
-        // The message goes out as it was typed: a number in it may be more exact than JavaScript's.
+        // The message is sent as typed: its numbers may have more digits than JavaScript's.
         const answer = await board.api.post(path, `{${name}"data":${message}}`);
-        const place = answer?.position === undefined ? '' : ` It has the offset ${answer.position.offset}.`;
-        setText(result, answer?.alarm === undefined ? `Published.${place}` : 'Raised: who acknowledges it is told above.');
+        const place = answer?.position === undefined ? '' : ` Its offset is ${answer.position.offset}.`;
+        setText(result, answer?.alarm === undefined ? `Published.${place}` : 'Raised: the list of alarms above shows the acknowledgements.');
       },
       (problem) => setText(result, problem),
     );

@@ -1,15 +1,15 @@
-// Lists that are read in pages and shown as tables, which change in place.
+// Tables of lists that are read in pages. They are updated in place.
 
 import { byId, element, setText } from './dom.js';
 
-/** How many rows a page has. */
+/** The number of rows on a page. */
 const ROWS = 50;
 
 /**
- * A table of one kind of thing.
+ * A table of items of one kind.
  *
- * `columns` are `{ title, text, numeric?, open?, label?, danger? }`: what stands in a cell, what happens when it is
- * pressed, and what it is called then. `load` gives `{ items, next, count }`, and `failed` is told where it can't.
+ * `columns` are `{ title, text, numeric?, open?, label?, danger? }`: the content of a cell, the action of its button, and
+ * the button's label. `load` returns `{ items, next, count }`; `failed` is called with its errors.
  */
 export class Table {
   #rows = new Map();
@@ -24,7 +24,7 @@ export class Table {
   #query = {};
   #after;
   #next;
-  /** Counts what was asked for: an answer to an older question is not shown. */
+  /** Counts requests: an answer to an older request is ignored. */
   #question = 0;
 
   constructor(id, { columns, keyOf, load, failed }) {
@@ -32,7 +32,7 @@ export class Table {
     this.#keyOf = keyOf;
     this.#load = load;
     this.#failed = failed;
-    // The roles say what the elements are, which a browser forgets when a narrow screen shows rows as cards.
+    // Browsers drop the roles of table elements that a narrow screen shows as cards, so they are explicit.
     const head = element(
       'thead',
       { role: 'rowgroup' },
@@ -44,14 +44,14 @@ export class Table {
     this.#more.hidden = true;
   }
 
-  /** Shows the first page of what a query finds. */
+  /** Shows the first page of a query's results. */
   async show(query) {
     this.#query = query;
     this.#after = undefined;
     return this.refresh();
   }
 
-  /** Asks for the page that is shown once more. Gives how many there are on all pages. */
+  /** Reloads the page. Returns the number of items on all pages. */
   async refresh() {
     this.#question += 1;
     const question = this.#question;
@@ -72,7 +72,7 @@ export class Table {
     } catch (error) {
       this.#failed(error);
     }
-    // The button that was pressed may be gone.
+    // The pressed button may have been removed.
     this.#body.querySelector('button')?.focus();
   }
 
@@ -89,12 +89,12 @@ export class Table {
       const row = this.#rows.get(key) ?? new Row(this.#columns);
       this.#rows.set(key, row);
       row.set(item);
-      // A row that is in its place is left there: moving it would take the focus from it.
+      // A row in its place is not moved: that would take the focus from it.
       const place = previous === undefined ? this.#body.firstChild : previous.nextSibling;
       if (row.node !== place) this.#body.insertBefore(row.node, place);
       previous = row.node;
     }
-    setText(this.#empty, items.length === 0 ? 'There are none.' : '');
+    setText(this.#empty, items.length === 0 ? 'None.' : '');
   }
 }
 

@@ -19,11 +19,11 @@ use super::{Body, Path, Query};
 use crate::Hub;
 use crate::alarm::{Alarm, AlarmError, AlarmRecipient, AlarmReport, RecipientPlace};
 
-/// An alarm to be raised: `data` or `bytes`.
+/// A new alarm, with `data` or `bytes`.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Raise {
-    /// Which channel's messages it is like. Nobody needs to be subscribed to it.
+    /// The channel whose message type the payload has. Nobody needs to be subscribed to it.
     #[schema(example = "alarm:fire")]
     channel: String,
     /// Any JSON.
@@ -33,56 +33,56 @@ pub(super) struct Raise {
     /// Bytes, in base64.
     #[serde(default)]
     bytes: Option<String>,
-    /// Whom it is for, at most 100,000; everybody without this.
+    /// The recipients, at most 100,000 users. Default: everybody.
     #[serde(default)]
     users: Option<Vec<String>>,
-    /// How long it lasts, in milliseconds: up to seven days.
+    /// The lifetime in milliseconds, up to seven days.
     #[serde(default = "an_hour")]
     #[schema(default = 3_600_000, minimum = 1, maximum = 604_800_000)]
     ttl: u64,
 }
 
-/// An alarm that was raised.
+/// A raised alarm.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Raised {
-    /// Names it from now on.
+    /// The id of the alarm.
     alarm: String,
 }
 
-/// An alarm, and how many it has got to.
+/// An alarm, with the numbers of its recipients by progress.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Summary {
     alarm: String,
     channel: String,
-    /// What it carries, where that is JSON.
+    /// The payload, if it is JSON.
     #[schema(value_type = Option<serde_json::Value>)]
     #[serde(skip_serializing_if = "Option::is_none")]
     data: Option<Box<RawValue>>,
-    /// What it carries else, in base64.
+    /// Any other payload, in base64.
     #[serde(skip_serializing_if = "Option::is_none")]
     bytes: Option<String>,
-    /// When it was raised, in milliseconds since 1970-01-01 UTC.
+    /// The time of the alarm, in milliseconds since 1970-01-01 UTC.
     time: u64,
-    /// How long it lasts, in milliseconds.
+    /// Its lifetime, in milliseconds.
     ttl: u64,
     #[schema(value_type = Status)]
     state: &'static str,
-    /// How many have not been connected since; not known where it is for everybody.
+    /// The recipients that have not connected yet. Unknown for an alarm for everybody.
     waiting: usize,
-    /// How many it was sent to that have not confirmed that.
+    /// The recipients that it was sent to and that have not confirmed it.
     sent: usize,
-    /// How many have got it, and not acknowledged it.
+    /// The recipients that have received and not acknowledged it.
     received: usize,
-    /// How many have acknowledged it.
+    /// The recipients that have acknowledged it.
     acknowledged: usize,
-    /// How many of these are not among the recipients any more: anonymous sessions that have acknowledged it and are gone, and
-    /// all from an hour after its end on.
+    /// Those who acknowledged it and are no longer listed: anonymous sessions that have ended, and, an hour after the
+    /// end of the alarm, everybody.
     departed: usize,
-    /// How many times it was sent to others than those that there is room for, 100,000 at most.
+    /// How often it was sent to recipients beyond the 100,000 that can be listed.
     unlisted: usize,
 }
 
-/// Alarms, the newest first.
+/// Alarms, newest first.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Alarms {
     alarms: Vec<Summary>,
@@ -93,9 +93,9 @@ pub(super) struct Alarms {
 pub(super) struct Ledger {
     #[serde(flatten)]
     summary: Summary,
-    /// Those who have not acknowledged it first.
+    /// Those who have not acknowledged it come first.
     recipients: Vec<Recipient>,
-    /// What to read on after; absent on the last page.
+    /// The `after` for the next page; absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<String>,
 }
@@ -103,25 +103,25 @@ pub(super) struct Ledger {
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct LookOptions {
-    /// At most so many recipients; 10,000 at most.
+    /// The maximum number of recipients, up to 10,000.
     #[param(default = 10_000, maximum = 10_000)]
     limit: Option<usize>,
-    /// Begin behind this place: `next` of the page before. Who acknowledges meanwhile may come twice.
+    /// The `next` of the previous page. A recipient who acknowledges meanwhile may appear twice.
     after: Option<String>,
 }
 
-/// How far an alarm has got with somebody.
+/// A recipient and its progress.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Recipient {
     /// Absent for an anonymous session.
     #[serde(skip_serializing_if = "String::is_empty")]
     user: String,
-    /// An anonymous client's last session.
+    /// The last session of an anonymous client.
     #[serde(skip_serializing_if = "Option::is_none")]
     session: Option<String>,
     #[schema(value_type = Progress)]
     progress: &'static str,
-    /// Since when, in milliseconds since 1970-01-01 UTC.
+    /// The time of this progress, in milliseconds since 1970-01-01 UTC.
     since: u64,
 }
 
@@ -146,7 +146,7 @@ enum Progress {
     Acknowledged,
 }
 
-/// Raise an alarm: it goes to those whom it is for until they acknowledge it.
+/// Raise an alarm: it is sent to its recipients until they acknowledge it.
 #[utoipa::path(post, path = "/alarms", request_body = Raise, responses(
     (status = CREATED, body = Raised),
     (status = BAD_REQUEST, body = Problem, content_type = "application/problem+json"),
@@ -160,9 +160,7 @@ pub(super) async fn raise(
     let payload = messages::payload(data, bytes)?;
     let ttl = Duration::from_millis(ttl);
     if ttl.is_zero() || ttl > Alarm::MAX_TTL {
-        return Err(Problem::bad_request(
-            "`ttl` is in milliseconds, from 1 to 604800000, which is seven days",
-        ));
+        return Err(Problem::bad_request("`ttl` is in milliseconds, from 1 to 604800000 (seven days)"));
     }
     let mut alarm = Alarm::raw(channel, payload).ttl(ttl);
     if let Some(users) = users {
@@ -177,13 +175,13 @@ pub(super) async fn raise(
     }
 }
 
-/// List the alarms that are remembered: the newest 1,000.
+/// List the newest 1,000 alarms.
 #[utoipa::path(get, path = "/alarms", responses((status = OK, body = Alarms)))]
 pub(super) async fn list(State(hub): State<Hub>) -> Json<Alarms> {
     Json(Alarms { alarms: hub.alarms().iter().map(Into::into).collect() })
 }
 
-/// Say who got an alarm, who acknowledged it, and who has not.
+/// Show an alarm with its recipients and their progress.
 #[utoipa::path(get, path = "/alarms/{alarm}", params(("alarm" = String, Path), LookOptions), responses(
     (status = OK, body = Ledger),
     (status = NOT_FOUND, body = Problem, content_type = "application/problem+json"),
@@ -193,7 +191,7 @@ pub(super) async fn look(
     Path(alarm): Path<String>,
     Query(LookOptions { limit, after }): Query<LookOptions>,
 ) -> Result<Json<Ledger>, Problem> {
-    let wrong = |_| Problem::bad_request("`after` is the `next` of a page: take it from there");
+    let wrong = |_| Problem::bad_request("`after` is invalid: use the `next` of the previous page");
     let after: Option<RecipientPlace> = after.map(|after| after.parse()).transpose().map_err(wrong)?;
     let most = limit.unwrap_or(MAX_RECIPIENTS).clamp(1, MAX_RECIPIENTS);
     let page = hub.alarm_recipients(&alarm, after, most).ok_or_else(unknown)?;
@@ -202,7 +200,7 @@ pub(super) async fn look(
     Ok(Json(Ledger { summary: (&page.report).into(), recipients, next }))
 }
 
-/// Take an alarm back.
+/// Withdraw an alarm.
 #[utoipa::path(delete, path = "/alarms/{alarm}", params(("alarm" = String, Path)), responses(
     (status = NO_CONTENT),
     (status = NOT_FOUND, body = Problem, content_type = "application/problem+json"),
@@ -247,12 +245,12 @@ impl From<&AlarmRecipient> for Recipient {
 }
 
 fn unknown() -> Problem {
-    Problem::not_found("there is no such alarm, or it is over and forgotten: see /api/v1/alarms")
+    Problem::not_found("unknown alarm: it may have ended; see /api/v1/alarms")
 }
 
 fn an_hour() -> u64 {
     3_600_000
 }
 
-/// How many recipients a page has at most.
+/// The most recipients on a page.
 const MAX_RECIPIENTS: usize = 10_000;

@@ -1,4 +1,4 @@
-//! Looking at channels.
+//! Channels: list, presence and history.
 
 #![allow(unused_qualifications, reason = "those that `utoipa::path` makes")]
 
@@ -18,25 +18,25 @@ use super::{Path, Query};
 use crate::observe::{ChannelSummary, PresenceCounts};
 use crate::{Hub, SessionId};
 
-/// A channel that somebody is subscribed to.
+/// A channel with subscribers.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Channel {
     name: String,
-    /// How many sessions are subscribed.
+    /// The number of subscribed sessions.
     subscribers: usize,
-    /// How many messages went out since the first of them came.
+    /// The number of messages since the first of these subscribed.
     publications: u64,
-    /// Whether it keeps history.
+    /// Whether the channel keeps history.
     history: bool,
 }
 
-/// The channels that somebody is subscribed to, in the order of their names.
+/// The channels with subscribers, sorted by name.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Channels {
-    /// How many begin as asked for, on all pages.
+    /// The number of matching channels, on all pages.
     count: usize,
     channels: Vec<Channel>,
-    /// What to read on after; absent on the last page.
+    /// The `after` for the next page; absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<String>,
 }
@@ -44,26 +44,26 @@ pub(super) struct Channels {
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct ListOptions {
-    /// Only those whose name begins so.
+    /// Only channels whose names begin with this.
     #[serde(default)]
     prefix: String,
-    /// At most so many; 1,000 at most.
+    /// The maximum number of channels, up to 1,000.
     #[param(default = 100, maximum = 1000)]
     limit: Option<usize>,
-    /// Begin behind this place: `next` of the page before.
+    /// The `next` of the previous page.
     after: Option<String>,
 }
 
-/// Who is subscribed to a channel.
+/// The subscribers of a channel.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Presence {
-    /// How many sessions there are.
+    /// The number of sessions.
     sessions: usize,
-    /// How many users; an anonymous session is one of its own.
+    /// The number of users; every anonymous session counts as one.
     users: usize,
-    /// The sessions, in the order of their ids.
+    /// The sessions, sorted by id.
     members: Vec<Member>,
-    /// What to read on after; absent on the last page.
+    /// The `after` for the next page; absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<String>,
 }
@@ -71,31 +71,32 @@ pub(super) struct Presence {
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct PresenceOptions {
-    /// At most so many sessions; 10,000 at most.
+    /// The maximum number of sessions, up to 10,000.
     #[param(default = 10_000, maximum = 10_000)]
     limit: Option<usize>,
-    /// Begin behind this place: `next` of the page before.
+    /// The `next` of the previous page.
     after: Option<String>,
 }
 
 /// A part of a channel's history.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct History {
-    /// The newest place.
+    /// The newest position.
     position: messages::Position,
     publications: Vec<Read>,
-    /// There are more behind the last of them: read on from its offset. A page has at most 1,000, and 4 MiB of payloads.
+    /// Whether more messages follow: continue from the last offset. A page has at most 1,000 messages and 4 MiB of
+    /// payloads.
     more: bool,
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct ReadOptions {
-    /// Read what comes after this offset (reversed: before it); takes `epoch`, too.
+    /// Return the messages after this offset (with `reverse`: before it). Requires `epoch`.
     offset: Option<u64>,
     /// The epoch of the offset.
     epoch: Option<String>,
-    /// At most so many; 1,000 at most.
+    /// The maximum number of messages, up to 1,000.
     #[param(default = 100, maximum = 1000)]
     limit: Option<usize>,
     /// Newest first.
@@ -103,7 +104,7 @@ pub(super) struct ReadOptions {
     reverse: bool,
 }
 
-/// List the channels that somebody is subscribed to.
+/// List the channels with subscribers.
 #[utoipa::path(get, path = "/channels", params(ListOptions), responses((status = OK, body = Channels)))]
 pub(super) async fn list(
     State(hub): State<Hub>,
@@ -122,7 +123,7 @@ pub(super) async fn list(
     Json(Channels { count, channels: channels.collect(), next })
 }
 
-/// Say who is subscribed to a channel.
+/// List the subscribers of a channel.
 #[utoipa::path(get, path = "/channels/{channel}/presence", params(("channel" = String, Path), PresenceOptions), responses(
     (status = OK, body = Presence),
 ))]
@@ -159,19 +160,21 @@ pub(super) async fn history(
     let since = match (options.offset, options.epoch) {
         (Some(offset), Some(epoch)) => Some(Position { offset, epoch }),
         (None, None) => None,
-        _ => return Err(Problem::bad_request("`offset` and `epoch` belong together: give both, or neither")),
+        _ => return Err(Problem::bad_request("`offset` and `epoch` belong together: send both or neither")),
     };
     if hub.namespace(&channel).history.is_none() {
-        return Err(Problem::not_found("the channel keeps no history: configure one for its namespace"));
+        return Err(Problem::not_found(
+            "the channel keeps no history: set `history_size` and `history_ttl` for its namespace",
+        ));
     }
     let limit = options.limit.unwrap_or(100).min(1000);
     let page = hub.history(&channel, since, limit, options.reverse).await?;
     let HistoryPage { position, publications, more } = page.ok_or_else(|| {
-        Problem::new(StatusCode::GONE, "what came after that place is gone: read it from the beginning")
+        Problem::new(StatusCode::GONE, "the messages after that position are lost: read from the beginning")
     })?;
     let publications = publications.into_iter().map(Into::into).collect();
     Ok(Json(History { position: position.into(), publications, more }))
 }
 
-/// How many members the list has at most.
+/// The most members on a page.
 const MAX_MEMBERS: usize = 10_000;

@@ -17,7 +17,7 @@ use super::problem::Problem;
 use crate::Hub;
 use crate::engine::EngineFuture;
 
-/// A message for everybody: `data` or `bytes`.
+/// A message for every session, with `data` or `bytes`.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Broadcast {
@@ -30,7 +30,7 @@ pub(super) struct Broadcast {
     bytes: Option<String>,
 }
 
-/// A message for a channel: `data` or `bytes`.
+/// A message for a channel, with `data` or `bytes`.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Publish {
@@ -44,12 +44,12 @@ pub(super) struct Publish {
     /// Bytes, in base64.
     #[serde(default)]
     bytes: Option<String>,
-    /// A repeat with the same key is not published again and has the same answer.
+    /// An idempotency key: a repetition with the same key is not published again and gets the same answer.
     #[serde(default)]
     key: String,
 }
 
-/// A message for all sessions of one user: `data` or `bytes`.
+/// A message for all sessions of one user, with `data` or `bytes`.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Direct {
@@ -65,7 +65,7 @@ pub(super) struct Direct {
     bytes: Option<String>,
 }
 
-/// Several messages, for one channel each.
+/// Several messages, each for one channel.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Batch {
@@ -73,56 +73,56 @@ pub(super) struct Batch {
     publications: Vec<Publish>,
 }
 
-/// Where a message went.
+/// The result of a publication.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Published {
-    /// In a channel that keeps history.
+    /// The position, in a channel that keeps history.
     #[serde(skip_serializing_if = "Option::is_none")]
     position: Option<Position>,
 }
 
-/// A place in a channel's history.
+/// A position in the history of a channel.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Position {
-    /// From 1, without gaps.
+    /// Counts from 1, without gaps.
     offset: u64,
-    /// Another one after the history was lost.
+    /// Changes when the history was lost.
     epoch: String,
 }
 
-/// What came of each message, in the same order.
+/// The results of the messages, in the same order.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct BatchPublished {
     results: Vec<BatchResult>,
 }
 
-/// What came of one of several messages.
+/// The result of one message.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct BatchResult {
-    /// Where it went, in a channel that keeps history.
+    /// The position, in a channel that keeps history.
     #[serde(skip_serializing_if = "Option::is_none")]
     position: Option<Position>,
-    /// Why it did not go out; absent where it did.
+    /// The reason for a failure; absent on success.
     #[serde(skip_serializing_if = "Option::is_none")]
     problem: Option<Problem>,
 }
 
-/// A message as it is read back.
+/// A message in the history.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Read {
-    /// What it carries, where that is JSON.
+    /// The payload, if it is JSON.
     #[schema(value_type = Option<serde_json::Value>)]
     #[serde(skip_serializing_if = "Option::is_none")]
     data: Option<Box<RawValue>>,
-    /// What it carries else, in base64.
+    /// Any other payload, in base64.
     #[serde(skip_serializing_if = "Option::is_none")]
     bytes: Option<String>,
     /// When the server accepted it, in milliseconds since 1970-01-01 UTC.
     time: u64,
-    /// The session it came from; absent where the server itself published.
+    /// The session that published it; absent for a message of the server itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     publisher: Option<super::sessions::Member>,
-    /// Its place in the history.
+    /// Its offset in the history.
     offset: u64,
 }
 
@@ -138,7 +138,7 @@ pub(super) async fn publish(
     Ok(Json(accept(&hub, publish)?.await?.into()))
 }
 
-/// Publish several messages, each in its channel; one that fails does not stop the others.
+/// Publish several messages, each in its channel. A failed message does not stop the others.
 #[utoipa::path(post, path = "/batch", request_body = Batch, responses(
     (status = OK, body = BatchPublished),
 ))]
@@ -148,16 +148,16 @@ pub(super) async fn publish_batch(
 ) -> Result<Json<BatchPublished>, Problem> {
     if batch.publications.len() > MAX_BATCH {
         return Err(Problem::bad_request(format!(
-            "a batch has at most {MAX_BATCH} publications: send several"
+            "a batch has at most {MAX_BATCH} publications: send several batches"
         )));
     }
-    // All are on their way before the first answer is waited for.
+    // Every publication starts before the first result is awaited.
     let mut accepted = Vec::with_capacity(batch.publications.len());
     let mut bytes = 0_usize;
     for publish in batch.publications {
         bytes = bytes.saturating_add(publish.bytes());
         accepted.push(accept(&hub, publish));
-        // Readers take what they have, or a batch that is larger than their queues would end the fastest.
+        // A pause lets subscribers read. Otherwise a batch larger than their queues would disconnect even the fastest.
         if bytes > AT_ONCE_BYTES {
             bytes = 0;
             tokio::time::sleep(PAUSE).await;
@@ -203,7 +203,7 @@ pub(super) async fn send_to_user(
 }
 
 impl Publish {
-    /// About how many bytes it has.
+    /// The approximate number of bytes.
     fn bytes(&self) -> usize {
         let data = self.data.as_ref().map_or(0, |data| data.get().len());
         data.saturating_add(self.bytes.as_ref().map_or(0, String::len))
@@ -221,10 +221,10 @@ pub(super) fn payload(data: Option<Box<RawValue>>, bytes: Option<String>) -> Res
     match (data, bytes) {
         (Some(data), None) => Ok(Payload::json(String::from(Box::<str>::from(data)))),
         (None, Some(bytes)) => BASE64.decode(bytes).map(Payload::bytes).map_err(|_| {
-            Problem::bad_request("`bytes` is no base64: write bytes in the standard alphabet, padded")
+            Problem::bad_request("`bytes` is not base64: use the standard alphabet with padding")
         }),
         _ => Err(Problem::bad_request(
-            "a message has either `data`, any JSON, or `bytes`, in base64: give one of them",
+            "a message has either `data` (any JSON) or `bytes` (in base64): send one of them",
         )),
     }
 }
@@ -249,25 +249,25 @@ impl From<Publication> for Read {
     }
 }
 
-/// A payload as the JSON that it is, or in base64.
+/// The payload as JSON, or in base64.
 pub(super) fn parts(Payload { content, data }: &Payload) -> (Option<Box<RawValue>>, Option<String>) {
     let json = (*content == Content::Json).then(|| serde_json::from_slice(data).ok()).flatten();
     let bytes = json.is_none().then(|| BASE64.encode(data));
     (json, bytes)
 }
 
-/// `null` is a value, not the lack of one.
+/// Distinguishes `null`, which is a value, from a missing field.
 pub(super) fn present<'de, D: serde::Deserializer<'de>, T: Deserialize<'de>>(
     deserializer: D,
 ) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
 }
 
-/// How many bytes of a batch are published before those who read have their turn.
+/// The bytes of a batch that are published before subscribers get a pause.
 const AT_ONCE_BYTES: usize = 64 * 1024;
 
-/// How long that is: 64 MB/s is as much as a reader on a fast network takes.
+/// The length of that pause: 64 MB/s is the speed of a reader on a fast network.
 const PAUSE: Duration = Duration::from_millis(1);
 
-/// How many publications a batch has at most.
+/// The most publications in a batch.
 const MAX_BATCH: usize = 1000;

@@ -1,13 +1,13 @@
-//! Lists that are read in pages.
+//! Lists in pages.
 
 /// A part of a list, in order.
 pub(super) struct Page<T> {
     pub(super) items: Vec<T>,
-    /// The key of the last one, where there are more behind it.
+    /// The key of the last item, if more items follow.
     pub(super) next: Option<String>,
 }
 
-/// The first items behind a place, by their keys; those that are not wanted are not put in order.
+/// The first items after a position, by their keys. Only the wanted ones are sorted.
 pub(super) fn page<T, K: Ord + ToString>(
     limit: Option<usize>,
     after: Option<&K>,
@@ -28,10 +28,10 @@ pub(super) fn page<T, K: Ord + ToString>(
     Page { items, next }
 }
 
-/// How many items a page has where that is not said.
+/// The default number of items on a page.
 const DEFAULT: usize = 100;
 
-/// How many it has at most.
+/// The most items on a page.
 const MAX: usize = 1000;
 
 #[cfg(test)]
@@ -50,6 +50,6 @@ mod tests {
         assert_eq!(numbers(2, Some(4)), (vec![5], None));
         assert_eq!(numbers(5, None), (vec![1, 2, 3, 4, 5], None));
         assert_eq!(numbers(2, Some(5)), (vec![], None));
-        assert_eq!(numbers(0, None), (vec![1], Some("1".into())), "a page has something");
+        assert_eq!(numbers(0, None), (vec![1], Some("1".into())), "a page is not empty");
     }
 }

@@ -1,4 +1,4 @@
-//! What goes wrong, as a problem document (RFC 9457).
+//! Errors as problem documents (RFC 9457).
 
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -7,14 +7,14 @@ use utoipa::ToSchema;
 
 use crate::engine::EngineError;
 
-/// Why a request was not carried out.
+/// The reason for a refused or failed request.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Problem {
-    /// What the status says.
+    /// The meaning of the status.
     title: String,
     /// The status.
     status: u16,
-    /// What is wrong here, and what to do.
+    /// The mistake, and what to do.
     detail: String,
 }
 
@@ -39,7 +39,7 @@ impl From<EngineError> for Problem {
         tracing::error!("{error}");
         Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
-            "the engine failed: try again, and look at the server's log",
+            "the engine failed: try again; the server's log has the reason",
         )
     }
 }

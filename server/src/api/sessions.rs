@@ -1,4 +1,4 @@
-//! Looking at sessions, changing what they are subscribed to, and ending them.
+//! Sessions: list, change their subscriptions, disconnect.
 
 #![allow(unused_qualifications, reason = "those that `utoipa::path` makes")]
 
@@ -18,7 +18,7 @@ use super::{Body, Path, Query};
 use crate::observe::ConnectedSession;
 use crate::{Hub, SessionId};
 
-/// A session, as others see it.
+/// A session, as other clients see it.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Member {
     /// The session's id.
@@ -26,7 +26,7 @@ pub(super) struct Member {
     /// The session's user; absent for an anonymous one.
     #[serde(skip_serializing_if = "String::is_empty")]
     user: String,
-    /// What is shown of it to those who see who is there.
+    /// The data of the session for everybody with access to presence.
     #[schema(value_type = Option<serde_json::Value>)]
     #[serde(skip_serializing_if = "Option::is_none")]
     info: Option<Box<RawValue>>,
@@ -37,27 +37,27 @@ pub(super) struct Member {
 pub(super) struct Session {
     #[serde(flatten)]
     member: Member,
-    /// The IP address that it comes from; absent where that is not to be known.
+    /// The client's IP address; absent if unknown.
     #[serde(skip_serializing_if = "Option::is_none")]
     address: Option<String>,
-    /// When its WebSocket was opened, in milliseconds since 1970-01-01 UTC.
+    /// The time of the connection, in milliseconds since 1970-01-01 UTC.
     connected: u64,
-    /// What it speaks.
+    /// The subprotocol.
     #[schema(example = "wirehub.v1.json")]
     subprotocol: &'static str,
-    /// How many channels it is subscribed to.
+    /// The number of subscribed channels.
     channels: u32,
-    /// How many bytes wait to be sent.
+    /// The number of bytes in its queue.
     queue_bytes: usize,
 }
 
-/// Connected clients, in the order of their ids.
+/// Connected clients, sorted by session id.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Sessions {
-    /// How many there are in all, also of other users.
+    /// The number of all sessions, also of other users.
     count: usize,
     sessions: Vec<Session>,
-    /// What to read on after; absent on the last page.
+    /// The `after` for the next page; absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<String>,
 }
@@ -67,9 +67,9 @@ pub(super) struct Sessions {
 pub(super) struct SessionDetails {
     #[serde(flatten)]
     session: Session,
-    /// The channels that it is subscribed to, in order.
+    /// The subscribed channels, sorted.
     subscriptions: Vec<String>,
-    /// What to read its subscriptions on after; absent on the last page.
+    /// The `after` for the next page of subscriptions; absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<String>,
 }
@@ -77,39 +77,39 @@ pub(super) struct SessionDetails {
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct ShowOptions {
-    /// At most so many subscriptions; 1,000 at most.
+    /// The maximum number of subscriptions, up to 1,000.
     #[param(default = 1000, maximum = 1000)]
     limit: Option<usize>,
-    /// Begin behind this subscription: `next` of the page before.
+    /// The `next` of the previous page.
     after: Option<String>,
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct ListOptions {
-    /// Only those of this user.
+    /// Only sessions of this user.
     user: Option<String>,
-    /// At most so many; 1,000 at most.
+    /// The maximum number of sessions, up to 1,000.
     #[param(default = 100, maximum = 1000)]
     limit: Option<usize>,
-    /// Begin behind this place: `next` of the page before.
+    /// The `next` of the previous page.
     after: Option<String>,
 }
 
-/// How sessions end.
+/// The end of a session.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Disconnect {
-    /// 3000 to 4999; whether the client comes back is in it: from 3500, and from 4500, it does not.
+    /// The close code, 3000 to 4999. Clients do not reconnect after 3500 to 3999 and 4500 to 4999.
     #[serde(default = "disconnected")]
     #[schema(default = 3506, minimum = 3000, maximum = 4999)]
     code: u16,
-    /// For people; at most 123 bytes. By default what the code means.
+    /// For people, at most 123 bytes. Default: the meaning of the code.
     #[serde(default)]
     reason: String,
 }
 
-/// What to subscribe to.
+/// The channel to subscribe to.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SubscribeTo {
@@ -118,23 +118,23 @@ pub(super) struct SubscribeTo {
     channel: String,
 }
 
-/// Which subscription ends, and why.
+/// The subscription to end, with a reason.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct UnsubscribeFrom {
     /// The channel's name.
     #[schema(example = "chat:lobby")]
     channel: String,
-    /// The error that the client is told, by its code: one of the protocol's, or from 1000 on an application's own.
+    /// The error code for the client: one of the protocol's, or an application's own from 1000 on.
     #[serde(default = "permission_denied")]
     #[schema(default = 103, minimum = 100)]
     code: u16,
-    /// For people, at most 1,000 bytes; what the code says where it is empty.
+    /// For people, at most 1,000 bytes. If empty, the meaning of the code.
     #[serde(default)]
     message: String,
 }
 
-/// How many sessions were reached.
+/// The number of sessions concerned.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Reached {
     sessions: usize,
@@ -157,7 +157,7 @@ pub(super) async fn list(
     Ok(Json(Sessions { count: hub.sessions(), sessions, next }))
 }
 
-/// Look at one session.
+/// Show one session.
 #[utoipa::path(get, path = "/sessions/{session}", params(("session" = String, Path), ShowOptions), responses(
     (status = OK, body = SessionDetails),
     (status = NOT_FOUND, body = Problem, content_type = "application/problem+json"),
@@ -176,7 +176,7 @@ pub(super) async fn show(
     Ok(Json(SessionDetails { session: Session::from(&session), subscriptions, next }))
 }
 
-/// End a session.
+/// Disconnect a session.
 #[utoipa::path(post, path = "/sessions/{session}/disconnect", request_body = Disconnect, params(("session" = String, Path)), responses(
     (status = NO_CONTENT),
     (status = NOT_FOUND, body = Problem, content_type = "application/problem+json"),
@@ -191,7 +191,7 @@ pub(super) async fn disconnect(
     if hub.disconnect(session, code, reason) { Ok(StatusCode::NO_CONTENT) } else { Err(no_session()) }
 }
 
-/// Subscribe a session to a channel, whatever its rights are.
+/// Subscribe a session to a channel, regardless of its rights.
 #[utoipa::path(post, path = "/sessions/{session}/subscribe", request_body = SubscribeTo, params(("session" = String, Path)), responses(
     (status = NO_CONTENT),
     (status = NOT_FOUND, body = Problem, content_type = "application/problem+json"),
@@ -222,7 +222,7 @@ pub(super) async fn unsubscribe(
     if hub.unsubscribe(session, &channel, error) { Ok(StatusCode::NO_CONTENT) } else { Err(no_session()) }
 }
 
-/// End all sessions of a user.
+/// Disconnect all sessions of a user.
 #[utoipa::path(post, path = "/users/{user}/disconnect", request_body = Disconnect, params(("user" = String, Path)), responses(
     (status = OK, body = Reached),
 ))]
@@ -255,7 +255,7 @@ impl Disconnect {
         let Self { code, reason } = self;
         let code = CloseCode::new(code).filter(|code| (3000..5000).contains(&code.number()));
         let code = code.ok_or_else(|| {
-            Problem::bad_request("`code` is 3000 to 4999: see the close codes of the protocol")
+            Problem::bad_request("`code` must be 3000 to 4999: see the close codes of the protocol")
         })?;
         if reason.len() > 123 {
             return Err(Problem::bad_request("`reason` has at most 123 bytes: shorten it"));
@@ -270,7 +270,7 @@ impl UnsubscribeFrom {
         let channel = ChannelName::new(&channel).map_err(Problem::bad_request)?;
         let code = ErrorCode::new(code).ok_or_else(|| {
             Problem::bad_request(
-                "`code` is one of the protocol's errors, from 100 on, or from 1000 on an application's own",
+                "`code` must be one of the protocol's errors, from 100 on, or an application's own, from 1000 on",
             )
         })?;
         if message.len() > MAX_MESSAGE {
@@ -310,7 +310,7 @@ fn parse_session(session: &str) -> Result<SessionId, Problem> {
 }
 
 fn no_session() -> Problem {
-    Problem::not_found("there is no such session: it has ended, perhaps")
+    Problem::not_found("unknown session: it may have ended")
 }
 
 fn disconnected() -> u16 {
@@ -321,5 +321,5 @@ fn permission_denied() -> u16 {
     ErrorCode::PERMISSION_DENIED.number()
 }
 
-/// The bytes of the longest message that goes with an error.
+/// The most bytes in the message of an error.
 const MAX_MESSAGE: usize = 1000;

@@ -9,48 +9,48 @@ use wirehub_hub::unix_time;
 use crate::Hub;
 use crate::observe::{Counts, RefusalReason};
 
-/// How busy the hub is: what there is now, and what there was since it started. Of two of these, the differences divided
-/// by that of `time` are rates.
+/// The load of the hub: present values, and totals since its start. The difference of two totals, divided by the
+/// difference of `time`, is a rate.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Stats {
     /// The server's version.
     version: &'static str,
-    /// When these figures were taken, in milliseconds since 1970-01-01 UTC.
+    /// The time of these figures, in milliseconds since 1970-01-01 UTC.
     time: u64,
     /// Connected sessions.
     sessions: usize,
-    /// Channels that somebody is subscribed to.
+    /// Channels with subscribers.
     channels: usize,
     /// Subscriptions of all sessions.
     subscriptions: usize,
-    /// WebSocket connections that were opened.
+    /// Opened WebSocket connections.
     connections: u64,
-    /// Commands that clients sent.
+    /// Commands from clients.
     commands: u64,
-    /// Those that were answered with an error.
+    /// Commands answered with an error.
     errors: u64,
-    /// Messages that went to a channel.
+    /// Published messages.
     publications: u64,
-    /// Messages that went into the queue of a session.
+    /// Messages queued for sessions.
     deliveries: u64,
-    /// Clients that were refused.
+    /// Refused clients.
     refused: Refused,
 }
 
-/// Clients that were refused, by reason: a browser tells none to its page.
+/// Refused clients, by reason. A browser hides the reason from its page.
 #[derive(Debug, Default, Serialize, ToSchema)]
 struct Refused {
     /// Pages of an origin that may not connect.
     origin: u64,
-    /// Tokens that are not valid, have expired, or are not there.
+    /// Invalid, expired or missing tokens.
     token: u64,
     /// Too many connections, handshakes or sessions.
     limit: u64,
-    /// WebSockets that were wanted where none is served.
+    /// WebSocket handshakes at a wrong path.
     path: u64,
-    /// Offers of unknown subprotocols alone.
+    /// Handshakes with unknown subprotocols only.
     subprotocol: u64,
-    /// What came while the server stopped, was no handshake, or failed.
+    /// Handshakes during a stop, invalid handshakes, and failures.
     other: u64,
 }
 
@@ -72,7 +72,7 @@ impl Refused {
     }
 }
 
-/// Say how busy the hub is.
+/// Show the load of the hub.
 #[utoipa::path(get, path = "/stats", responses((status = OK, body = Stats)))]
 pub(super) async fn stats(State(hub): State<Hub>) -> Json<Stats> {
     let channels = hub.channels();

@@ -1,16 +1,16 @@
-//! What differs between two configurations.
+//! The differences between two configurations.
 
 use std::collections::BTreeMap;
 
 use toml::{Table, Value};
 
-/// The keys that are different in `new` and that a server takes over only when it starts.
+/// The keys that differ in `new` and that a server applies only when it starts.
 pub(super) fn that_take_a_restart(old: &Table, new: &Table) -> Vec<String> {
     let (old, new) = (flat(old), flat(new));
     let names = old.keys().chain(new.keys().filter(|name| !old.contains_key(*name)));
     let mut changed: Vec<String> =
         names.filter(|name| old.get(*name) != new.get(*name) && !can_change(name)).cloned().collect();
-    // Files may change; whether there is TLS, or an API, may not.
+    // The files may change. Enabling or disabling TLS or the API needs a restart.
     for section in ["tls", "api"] {
         let is_there = |keys: &BTreeMap<String, &Value>| keys.keys().any(|name| is_below(name, section));
         if is_there(&old) != is_there(&new) {
@@ -21,7 +21,7 @@ pub(super) fn that_take_a_restart(old: &Table, new: &Table) -> Vec<String> {
     changed
 }
 
-/// What a running server takes over: all else is named when it changes.
+/// The settings that a running server applies. Every other changed key is named in the log.
 const LIVE: [&str; 10] = [
     "server.allow_origins",
     "server.anonymous",
@@ -35,8 +35,8 @@ const LIVE: [&str; 10] = [
     "webhooks",
 ];
 
-/// Below them, what it does not: what is kept would be lost, and who is told what happens has to hear of every session from
-/// beginning to end.
+/// Exceptions below them. A change of kept_bytes would lose the kept data, and the receiver of events has to get those
+/// of every session from beginning to end.
 const NOT_LIVE: [&str; 3] = ["limits.connections", "limits.kept_bytes", "webhooks.events"];
 
 fn can_change(name: &str) -> bool {
@@ -48,7 +48,7 @@ fn is_below(name: &str, section: &str) -> bool {
     name.strip_prefix(section).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
-/// Each value with its whole name.
+/// Every value with its full name.
 fn flat(table: &Table) -> BTreeMap<String, &Value> {
     let mut values = BTreeMap::new();
     let mut sections = vec![(String::new(), table)];
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_running_server_can_not_take_over_is_named() {
+    fn settings_that_need_a_restart_are_named() {
         let old = "[server]\nlisten = \"127.0.0.1:1\"\nlog = \"info\"\n[namespace.chat]\nhistory_size = 1\n[limits]\ncalls = 1";
         assert_eq!(changes(old, old), [""; 0]);
         let new = "[server]\nlisten = \"127.0.0.1:2\"\ndrain_delay = \"5s\"\nlog = \"debug\"\nlog_format = \"json\"\n[namespace.news]\nurgent = true\n\
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn files_of_tls_and_keys_of_the_api_may_change_but_not_whether_there_are_any() {
+    fn tls_files_and_api_keys_may_change_but_not_appear_or_disappear() {
         let some = "[tls]\ncertificate = \"a\"\nkey = \"b\"\n[[api.keys]]\nfile = \"a\"";
         let others =
             "[tls]\ncertificate = \"c\"\nkey = \"d\"\n[[api.keys]]\nfile = \"b\"\n[[api.keys]]\nenv = \"C\"";

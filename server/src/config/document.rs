@@ -1,4 +1,4 @@
-//! The text of a configuration, and where things stand in it.
+//! The text of a configuration, and the lines of its keys.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use toml::{Deserializer, Spanned, Table};
 use super::Config;
 use super::mistakes::{Mistake, Mistakes, Place, shown_key, without_value};
 
-/// What a text says, without what is wrong in it.
+/// The content of a text, without its mistakes.
 pub(super) struct Document {
     pub(super) table: Table,
     /// The line of each key.
@@ -26,10 +26,10 @@ impl Document {
         let mut mistakes = Mistakes::default();
         for error in broken.iter().take(MAX_MISTAKES) {
             let line = error.span().map_or(1, |span| line_of(text, span.start));
-            let words = format!("this is no TOML: {}", error.message());
+            let words = format!("invalid TOML: {}", error.message());
             mistakes.add(Mistake { key: String::new(), place: Place::Line(line), words });
         }
-        // What was guessed of a broken text would be told to be wrong again.
+        // In a broken text, further mistakes would only be consequences of the first.
         for _ in 0..if broken.is_empty() { MAX_MISTAKES } else { 0 } {
             let Err(error) =
                 Config::deserialize(Deserializer::from(Spanned::new(span.clone(), table.clone())))
@@ -43,7 +43,7 @@ impl Document {
                 mistakes.add(Mistake { key: String::new(), place: Place::Unknown, words });
                 break;
             };
-            // What it is called in the whole text: in a list something may have been left out before it.
+            // Its name in the whole text: earlier items of a list may have been removed.
             let key = at.and_then(|at| find(&whole, at)).map(|path| name(&path)).unwrap_or_default();
             mistakes.add(Mistake { key, place: Place::Line(line), words: without_value(error.message()) });
             leave_out(&mut table, &path);
@@ -55,10 +55,10 @@ impl Document {
     }
 }
 
-/// More are not told at once.
+/// Further mistakes are not reported in the same run.
 const MAX_MISTAKES: usize = 100;
 
-/// The way to a value.
+/// A step on the path to a value.
 enum Step {
     Key(String),
     Index(usize),
@@ -67,14 +67,14 @@ enum Step {
 fn name(path: &[Step]) -> String {
     path.iter().fold(String::new(), |name, step| match step {
         Step::Key(key) if name.is_empty() => shown_key(key).into(),
-        // These are the names of channels, and may be anything.
+        // Namespaces have arbitrary names.
         Step::Key(key) if name == "namespace" => format!("{name}.{key}"),
         Step::Key(key) => format!("{name}.{}", shown_key(key)),
         Step::Index(index) => format!("{name}[{index}]"),
     })
 }
 
-/// The innermost key or value that stands at a byte of the text.
+/// The innermost key or value at a byte of the text.
 fn find(table: &DeTable<'_>, at: usize) -> Option<Vec<Step>> {
     table.iter().find_map(|(key, value)| {
         let below = find_in(value, at).or_else(|| key.span().contains(&at).then(Vec::new))?;
@@ -83,7 +83,7 @@ fn find(table: &DeTable<'_>, at: usize) -> Option<Vec<Step>> {
 }
 
 fn find_in(value: &Spanned<DeValue<'_>>, at: usize) -> Option<Vec<Step>> {
-    // What stands in a section is not within the section's own span, which is its head.
+    // The span of a section is its header only, so its content is searched separately.
     let below = match value.get_ref() {
         DeValue::Table(table) => find(table, at),
         DeValue::Array(values) => values.iter().enumerate().find_map(|(index, value)| {
@@ -143,7 +143,7 @@ fn note_lines(text: &str, table: &DeTable<'_>, above: &str, lines: &mut BTreeMap
     }
 }
 
-/// The number of the line in which a byte is.
+/// The number of the line that contains a byte.
 fn line_of(text: &str, at: usize) -> usize {
     let before = text.as_bytes().iter().take(at);
     before.filter(|byte| **byte == b'\n').count().saturating_add(1)

@@ -1,4 +1,4 @@
-//! Environment variables over a file.
+//! Environment variables that override a file.
 
 use std::collections::BTreeMap;
 
@@ -8,8 +8,8 @@ use toml::{Table, Value};
 use super::Config;
 use super::mistakes::{Mistake, Mistakes, Place, shown_key, without_value};
 
-/// Puts each variable `WIREHUB_SECTION__KEY` in its place in the table. One that is wrong is noted and left out. Gives the
-/// variable that each key comes from.
+/// Sets each variable `WIREHUB_SECTION__KEY` in the table. An invalid one is noted and ignored. Returns the variable of
+/// each key.
 pub(super) fn put_over(
     table: &mut Table,
     variables: impl Iterator<Item = (String, String)>,
@@ -21,7 +21,7 @@ pub(super) fn put_over(
         let path = path.to_ascii_lowercase();
         let Some((sections, last)) = path.rsplit_once(SEPARATOR) else { continue };
         let mut changed = table.clone();
-        // Of each alone it is known whether it is right.
+        // Each variable is checked alone, so that a mistake is reported with its name.
         let put = put(&mut changed, sections, last, meaning(&value)).and_then(|()| {
             Config::deserialize(changed.clone()).map(drop).map_err(|error| without_value(error.message()))
         });
@@ -46,13 +46,13 @@ fn put(table: &mut Table, sections: &str, last: &str, value: Value) -> Result<()
         let entry = section.entry(key).or_insert_with(|| Value::Table(Table::new()));
         section = entry
             .as_table_mut()
-            .ok_or_else(|| format!("`{}` is no section of the configuration", shown_key(key)))?;
+            .ok_or_else(|| format!("`{}` is not a section of the configuration", shown_key(key)))?;
     }
     section.insert(last.into(), value);
     Ok(())
 }
 
-/// A number, a list or the like as in TOML; all else is text.
+/// Numbers, lists and the like have the syntax of TOML; everything else is text.
 fn meaning(value: &str) -> Value {
     let as_toml =
         format!("value = {value}").parse::<Table>().ok().and_then(|mut table| table.remove("value"));

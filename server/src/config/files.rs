@@ -1,62 +1,62 @@
-//! The files that a configuration names, and itself.
+//! Configuration files, and the files named in them.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::Path;
 
-/// The largest file that is read: more is no configuration, and no key.
+/// The largest file that is read. A larger one is neither a configuration nor a key.
 const MAX_BYTES: u64 = 1024 * 1024;
 
-/// All of a file.
+/// The whole content of a file.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, String> {
     contents(path).map_err(|error| format!("cannot read {}: {error}", shown(path)))
 }
 
-/// The same of one that is read not for the first time. A pipe says each thing once, and it may be long in coming.
+/// The same for a file that was read before. A pipe delivers its content only once and could block.
 pub(super) fn contents_again(path: &Path) -> io::Result<Vec<u8>> {
     if fs::metadata(path)?.is_file() {
         return contents(path);
     }
-    Err(io::Error::other("it is no file that can be read again: restart the server, or give it a file"))
+    Err(io::Error::other("it cannot be read a second time: restart the server, or use a regular file"))
 }
 
 pub(super) fn contents(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path)?.take(MAX_BYTES.saturating_add(1)).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > MAX_BYTES {
-        return Err(io::Error::other("it has more than 1 MiB: this is no file of the kind"));
+        return Err(io::Error::other("it is larger than 1 MiB: this is the wrong file"));
     }
     Ok(bytes)
 }
 
-/// What a path is called in words. A secret that was written where its file's name belongs is not repeated: what is not
-/// there, and is not called as such files are, may be one.
+/// A path for messages. A secret written in place of a file name is not repeated: a missing file without a usual
+/// extension may be one.
 pub(super) fn shown(path: &Path) -> String {
     if is_shown(path) {
         return path.display().to_string();
     }
     match path.parent().filter(|folder| folder.is_dir()) {
-        Some(folder) => format!("the file that it names in {}", folder.display()),
-        None => "the file that it names".into(),
+        Some(folder) => format!("the file named here, in {}", folder.display()),
+        None => "the file named here".into(),
     }
 }
 
-/// Whether a path is called by its name in words.
+/// Whether messages contain the path itself.
 pub(super) fn is_shown(path: &Path) -> bool {
     let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
     path.symlink_metadata().is_ok() || EXTENSIONS.contains(&extension)
 }
 
-/// Those of the files that configurations name.
+/// The usual extensions of files in configurations.
 const EXTENSIONS: [&str; 10] = ["key", "pem", "crt", "cer", "cert", "der", "json", "jwks", "txt", "secret"];
 
-/// The value of an environment variable. A name that is none may be a secret, and is not repeated.
+/// The value of an environment variable. An invalid name may be a secret and is not repeated.
 pub(super) fn variable_named(name: &str) -> Result<String, String> {
     std::env::var(name).map_err(|_| {
         let is_name = name.contains('_')
             && name.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_');
-        let shown = if is_name { name } else { "that it names" };
-        format!("the environment variable {shown} is not set, or is no text")
+        let shown = if is_name { name } else { "named here" };
+        format!("the environment variable {shown} is not set, or is not text")
     })
 }
 
@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_secret_in_the_place_of_a_name_is_not_repeated() {
+    fn a_secret_in_place_of_a_name_is_not_repeated() {
         let folder = tempfile::tempdir().unwrap();
         let in_words = |name: &str| read(&folder.path().join(name)).unwrap_err();
         assert!(in_words("token.key").contains("token.key"));
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_has_a_bound() {
+    fn a_file_has_a_maximum_size() {
         let file = tempfile::NamedTempFile::new().unwrap();
         file.as_file().set_len(MAX_BYTES).unwrap();
         assert_eq!(read(file.path()).unwrap().len() as u64, MAX_BYTES);

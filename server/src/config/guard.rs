@@ -1,19 +1,18 @@
-//! What a server that runs does not take over: a configuration that lets in more than before, only because something is
-//! not in it any more. A file that is half written, or empty, looks so.
+//! A running server refuses a configuration that opens access only because a setting has disappeared. A half-written or
+//! empty file looks like that.
 
 use toml::{Table, Value};
 
 use super::{Config, Mistakes};
 
-/// Notes what would be open that was not, and is not said to be.
+/// Notes every access that would become open without an explicit setting.
 pub(super) fn check(old: &Config, new: &Config, mistakes: &mut Mistakes) {
     if new.written.is_empty() && !old.written.is_empty() {
-        mistakes
-            .note("", "there is nothing in it, and there was before: write it anew, or restart the server");
+        mistakes.note("", "it has become empty: write it again, or restart the server");
     }
     if old.has_tokens() && !new.has_tokens() && !new.anonymous() {
-        let words = "nothing says any more who clients are, so that everybody would be let in: bring [tokens] or \
-                     [webhooks.connect] back; if that is meant, write `anonymous = true` in [server], or start the server \
+        let words = "clients are not authenticated any more, so everybody would be admitted: restore [tokens] or \
+                     [webhooks.connect]; to admit everybody, write `anonymous = true` in [server], or start the server \
                      with --anonymous";
         mistakes.note("tokens", words);
     }
@@ -26,8 +25,8 @@ pub(super) fn check(old: &Config, new: &Config, mistakes: &mut Mistakes) {
             ("audience", before.audience.is_some() && after.audience.is_none()),
         ] {
             if is_lost {
-                let words = "it is not there any more, so that tokens for others would do: bring it back, or restart the \
-                             server if that is meant";
+                let words = "it has disappeared, so tokens for other services would be accepted: restore it, or restart the \
+                             server to apply this";
                 mistakes.note(format!("tokens.{name}"), words);
             }
         }
@@ -35,8 +34,8 @@ pub(super) fn check(old: &Config, new: &Config, mistakes: &mut Mistakes) {
     for (section, pattern) in old.webhooks.decided() {
         if !new.webhooks.decided().any(|decided| decided == (section, pattern)) {
             let words = format!(
-                "the backend would not be asked about `{pattern}` any more: bring that back, or restart the server if it \
-                 is meant"
+                "the backend would no longer decide about `{pattern}`: restore this, or restart the server to apply \
+                 the change"
             );
             mistakes.note(section, words);
         }
@@ -45,8 +44,8 @@ pub(super) fn check(old: &Config, new: &Config, mistakes: &mut Mistakes) {
         |name: &str| table(&new.written, "limits").is_some_and(|limits| limits.contains_key(name));
     for ((name, before), (_, after)) in old.limits.bounds().into_iter().zip(new.limits.bounds()) {
         if after > before && !is_written(name) {
-            let words = "it is not there any more, and what holds without it lets more through: bring it back, or write \
-                         what it is to be";
+            let words = "it has disappeared, and the default allows more: restore it, or write the new value \
+                         explicitly";
             mistakes.note(format!("limits.{name}"), words);
         }
     }
@@ -79,7 +78,7 @@ mod tests {
         [[webhooks.publish]]\npattern = \"room:*\"\nurl = \"https://b.example\"\n";
 
     #[test]
-    fn what_is_lost_and_lets_in_more_is_refused() {
+    fn a_lost_setting_that_opens_access_is_refused() {
         assert_eq!(refusal(FULL, FULL), None);
         for (lost, words) in [
             ("channels = 5\n", "limits.channels"),
@@ -97,14 +96,14 @@ mod tests {
             let told = refusal(FULL, &FULL.replace(lost, "")).unwrap();
             assert!(told.contains(words) && !told.contains("mistakes"), "{words} in: {told}");
         }
-        // As it is while it is being written.
+        // The file while it is being written.
         for end in FULL.match_indices('\n').map(|(end, _)| end).take(9) {
             assert!(refusal(FULL, &FULL[..end]).is_some(), "{}", &FULL[..end]);
         }
     }
 
     #[test]
-    fn what_is_said_is_taken_over() {
+    fn explicit_settings_are_applied() {
         let wide =
             FULL.replace("channels = 5", "channels = 0").replace("= 3", "= 0").replace("\"1m\"", "\"0s\"");
         assert_eq!(refusal(FULL, &wide), None);
@@ -113,7 +112,7 @@ mod tests {
         assert!(refusal(tokens, "").is_some());
         assert_eq!(refusal(tokens, "[server]\nanonymous = true"), None);
         assert_eq!(refusal("", ""), None);
-        // Less than before.
+        // Less access than before.
         assert_eq!(refusal("[server]\nanonymous = true\nallow_origins = [\"*\"]", tokens), None);
         assert_eq!(refusal("[limits]\nchannels = 500\ncalls = 0", "[limits]\ncalls = 0"), None);
     }

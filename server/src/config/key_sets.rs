@@ -1,14 +1,14 @@
-//! The key sets at addresses: a configuration that is read again goes on with those of before.
+//! The key sets at URLs. A configuration that is read again continues with those it had before.
 
 use std::collections::HashMap;
 
 use crate::jwt::KeySetUrl;
 
-/// Those that a configuration names.
+/// The key sets in a configuration.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct KeySets(HashMap<Place, KeySetUrl>);
 
-/// An address, and the authorities that are believed there, where they are not the system's.
+/// A URL, and its certificate authority if it is not one of the system's.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Place {
     pub(super) url: String,
@@ -20,12 +20,12 @@ impl KeySets {
         self.0.is_empty()
     }
 
-    /// Has all of them fetched again.
+    /// Fetches all of them again.
     pub(crate) fn renew(&self) {
         self.0.values().for_each(KeySetUrl::renew);
     }
 
-    /// Takes the one at that place over from `before`, with what it has fetched, or begins it.
+    /// Takes the key set over from `before`, with its fetched keys, or creates it.
     pub(super) fn name(&mut self, place: Place, before: &Self) -> Result<KeySetUrl, String> {
         let key_set = match self.0.get(&place).or_else(|| before.0.get(&place)) {
             Some(known) => known.clone(),

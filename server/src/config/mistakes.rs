@@ -1,5 +1,5 @@
-//! What is wrong in a configuration: all of it at once, each with its place and what would be right. Values are never in
-//! the words: any of them may be a secret that was written in the wrong place.
+//! The mistakes in a configuration: all of them at once, each with its place and the correction. Messages never contain
+//! values: any value may be a secret in the wrong place.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
@@ -7,31 +7,31 @@ use std::path::{Path, PathBuf};
 
 use crate::{Error, ErrorKind};
 
-/// Something that is wrong.
+/// One mistake.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Mistake {
-    /// The whole name of the key that it is about; empty where it is about none.
+    /// The full name of the key concerned; empty if it concerns no key.
     pub(super) key: String,
     pub(super) place: Place,
     pub(super) words: String,
 }
 
-/// Where a mistake is.
+/// The place of a mistake.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Place {
-    /// To be found by the key.
+    /// Determined later, from the key.
     Unknown,
     Line(usize),
     /// The environment variable of this name.
     Variable(String),
 }
 
-/// All that was found.
+/// All mistakes found so far.
 #[derive(Debug, Default)]
 pub(crate) struct Mistakes(Vec<Mistake>);
 
 impl Mistakes {
-    /// The value; where there is none, why.
+    /// Returns the value, or notes the mistake.
     pub(crate) fn take<T, E: fmt::Display>(
         &mut self,
         key: impl Into<String>,
@@ -40,7 +40,7 @@ impl Mistakes {
         result.map_err(|error| self.note(key, error)).ok()
     }
 
-    /// One more, unless it was found before.
+    /// Adds a mistake, unless it is known.
     pub(crate) fn note(&mut self, key: impl Into<String>, words: impl fmt::Display) {
         self.add(Mistake { key: key.into(), place: Place::Unknown, words: words.to_string() });
     }
@@ -55,7 +55,7 @@ impl Mistakes {
         self.0.is_empty()
     }
 
-    /// Those of `later` too, but for what only follows from one that was found before: what it is about was left out.
+    /// Adds the mistakes in `later`, except consequences of known ones, whose settings were removed.
     pub(super) fn and(mut self, later: Self) -> Self {
         let known: Vec<String> = self.0.iter().map(|mistake| mistake.key.clone()).collect();
         let follows = |key: &str| known.iter().any(|known| known.is_empty() || is_below(known, key));
@@ -64,19 +64,19 @@ impl Mistakes {
     }
 }
 
-/// Whether one is the other, or something in it.
+/// Whether `name` is `section` or something in it.
 fn is_below(name: &str, section: &str) -> bool {
     name.strip_prefix(section)
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('.') || rest.starts_with('['))
 }
 
-/// Where a configuration comes from: what tells the places in it.
+/// The source of a configuration. It knows the places of keys.
 #[derive(Debug, Default)]
 pub(super) struct Source {
     path: PathBuf,
     /// The line of each key.
     lines: BTreeMap<String, usize>,
-    /// The environment variable that a key comes from.
+    /// The environment variable of each key that has one.
     variables: BTreeMap<String, String>,
 }
 
@@ -89,17 +89,17 @@ impl Source {
         Self { path: path.into(), lines, variables }
     }
 
-    /// The folder where relative paths begin.
+    /// The folder at which relative paths start.
     pub(super) fn folder(&self) -> &Path {
         self.path.parent().unwrap_or(Path::new(""))
     }
 
-    /// What was made, if nothing is wrong.
+    /// Returns the result, if there are no mistakes.
     pub(super) fn check<T>(&self, mistakes: Mistakes, made: T) -> Result<T, Error> {
         if mistakes.is_empty() { Ok(made) } else { Err(self.error(mistakes)) }
     }
 
-    /// The error about one key.
+    /// The error for one key.
     pub(super) fn wrong(&self, key: &str, words: impl fmt::Display) -> Error {
         let mut mistakes = Mistakes::default();
         mistakes.note(key, words);
@@ -125,7 +125,7 @@ impl Source {
         Error::new(ErrorKind::Config, words)
     }
 
-    /// Where a key is, or else what it is in.
+    /// The place of a key, or of the section that contains it.
     fn place(&self, key: &str) -> Place {
         let mut name = key;
         loop {
@@ -157,7 +157,7 @@ impl fmt::Display for Mistake {
     }
 }
 
-/// What is wrong by the words of the parser, without the value that they quote.
+/// Translates a message of the parser, without the value that it quotes.
 pub(super) fn without_value(message: &str) -> String {
     let message = message.trim();
     let (what, expected) = message.rsplit_once(", expected ").unwrap_or((message, ""));
@@ -165,49 +165,49 @@ pub(super) fn without_value(message: &str) -> String {
     if let Some(rest) = what.strip_prefix("unknown field ") {
         let unknown = quoted(rest).next().unwrap_or_default();
         return match nearest(unknown, names()) {
-            Some(name) => format!("there is no such key: did you mean `{name}`?"),
-            None => format!("there is no such key: there are {}", listed(names())),
+            Some(name) => format!("unknown key: did you mean `{name}`?"),
+            None => format!("unknown key: write one of {}", listed(names())),
         };
     }
     if let Some(rest) = what.strip_prefix("unknown variant ") {
         let unknown = quoted(rest).next().unwrap_or_default();
         return match nearest(unknown, names()) {
             Some(name) => {
-                format!("there is no such word: did you mean \"{name}\"? There are {}", listed(names()))
+                format!("unknown value: did you mean \"{name}\"? Write one of {}", listed(names()))
             }
-            None => format!("there is no such word: there are {}", listed(names())),
+            None => format!("unknown value: write one of {}", listed(names())),
         };
     }
     if let Some(rest) = what.strip_prefix("missing field ") {
-        return format!("`{}` is missing: write it", quoted(rest).next().unwrap_or_default());
+        return format!("`{}` is missing: add it", quoted(rest).next().unwrap_or_default());
     }
     if what.starts_with("invalid ") && !expected.is_empty() {
         return match expected {
-            "a string" | "path string" => "it takes a string, in quotes".into(),
-            "a boolean" => "it takes true or false".into(),
-            "a sequence" => "it takes a list, as in [\"a\", \"b\"]".into(),
+            "a string" | "path string" => "the value must be a string, in quotes".into(),
+            "a boolean" => "the value must be true or false".into(),
+            "a sequence" => "the value must be a list, as in [\"a\", \"b\"]".into(),
             "a map" => TAKES_A_TABLE.into(),
             structure if structure.starts_with("struct ") => TAKES_A_TABLE.into(),
-            number if number.starts_with('u') => "it takes a whole number from 0 on".into(),
-            _ => "it takes something else".into(),
+            number if number.starts_with('u') => "the value must be a whole number, 0 or more".into(),
+            _ => "the value has the wrong type".into(),
         };
     }
     if what.starts_with("wanted exactly 1 element") {
-        return "it takes a word, in quotes".into();
+        return "the value must be a word, in quotes".into();
     }
-    // What the words of our own types say.
+    // Messages of this program's own types.
     message.into()
 }
 
-const TAKES_A_TABLE: &str = "it takes a table of keys, as in { file = \"a.key\" }, or a section of its own";
+const TAKES_A_TABLE: &str = "the value must be a table, as in { file = \"a.key\" }, or a section of its own";
 
-/// The name of a key that somebody has written; nothing where it looks like anything else.
+/// The name of an unknown key, if it looks like one. It may be a secret otherwise.
 pub(super) fn shown_key(name: &str) -> &str {
     let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-".contains(&byte);
     if name.len() <= 24 && name.bytes().all(is_plain) { name } else { "…" }
 }
 
-/// What stands between backticks.
+/// The texts between backticks.
 fn quoted(text: &str) -> impl Iterator<Item = &str> + Clone {
     text.split('`').skip(1).step_by(2)
 }
@@ -217,11 +217,11 @@ fn listed<'a>(names: impl Iterator<Item = &'a str>) -> String {
     if names.is_empty() { "none here".into() } else { names.join(", ") }
 }
 
-/// The name that was meant, if one is near.
+/// The name that was probably meant, if there is a similar one.
 pub(super) fn nearest<'a>(unknown: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let distance = |name: &str| {
         let whole = strsim::damerau_levenshtein(unknown, name);
-        // A part of a name that was forgotten, as in `origins`.
+        // A part of a name, as in `origins`.
         let is_part = unknown.len() >= 4 && name.contains(unknown);
         if is_part { whole.min(1) } else { whole }
     };
@@ -238,7 +238,7 @@ mod tests {
         for (message, words) in [
             ("invalid type: string \"hush, expected a\", expected struct SecretSection", "a table"),
             ("invalid type: integer `5`, expected a string", "a string, in quotes"),
-            ("invalid value: integer `-5`, expected u32", "from 0 on"),
+            ("invalid value: integer `-5`, expected u32", "0 or more"),
             ("unknown variant `hush`, expected one of `text`, `json`", "`text`, `json`"),
             (
                 "unknown variant `token-onyl`, expected one of `users`, `token-only`",
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn what_follows_from_a_mistake_is_not_told_beside_it() {
+    fn consequences_of_a_mistake_are_not_reported() {
         let mistakes = |keys: &[&str]| {
             let mut mistakes = Mistakes::default();
             keys.iter().for_each(|key| mistakes.note(*key, "no"));

@@ -1,22 +1,24 @@
-//! What a server is told, in a few lines of the log.
+//! A summary of the configuration for the log.
 
 use super::Config;
 
 impl Config {
-    /// Who is let in.
+    /// The authentication of clients, in words.
     pub(crate) fn who_is_let_in(&self) -> String {
-        let others = if self.anonymous() { ", and those who have none, as anonymous" } else { "" };
+        let others =
+            if self.anonymous() { "; clients without a token are admitted as anonymous" } else { "" };
         match &self.tokens {
             _ if self.webhooks.know_clients() => {
-                "clients are let in by the backend ([webhooks.connect])".into()
+                "clients are authenticated by the backend ([webhooks.connect])".into()
             }
-            Some(tokens) => format!("clients are let in with a token ({}){others}", tokens.summary()),
-            None if self.anonymous() => "everybody is let in, without a token (anonymous)".into(),
-            None => "everybody on this machine is let in, without a token: there is no [tokens]".into(),
+            Some(tokens) => format!("clients are authenticated by tokens ({}){others}", tokens.summary()),
+            None if self.anonymous() => "everybody is admitted without a token (anonymous)".into(),
+            None => "every client on this machine is admitted without a token: there is no [tokens] section"
+                .into(),
         }
     }
 
-    /// The limits that are off, as they are called in the configuration.
+    /// The limits that are disabled, by their names in the configuration.
     pub(crate) fn limits_that_are_off(&self) -> Vec<&'static str> {
         let bounds = self.limits.bounds().into_iter();
         bounds.filter(|(_, bound)| *bound == u64::MAX).map(|(name, _)| name).collect()

@@ -21,9 +21,9 @@ fn parse(text: &str) -> Result<Config, String> {
 }
 
 #[test]
-fn the_template_is_right_and_so_is_each_key_in_it() {
+fn the_template_and_every_key_in_it_are_valid() {
     parse(TEMPLATE).unwrap().apply(Hub::builder()).unwrap();
-    // With everything in force: what is said about keys is true.
+    // With every setting in force, the comments on keys hold too.
     let mut everything = String::new();
     for line in TEMPLATE.lines() {
         let bare = line.strip_prefix("# ").unwrap_or(line);
@@ -33,7 +33,7 @@ fn the_template_is_right_and_so_is_each_key_in_it() {
     let config = parse(&everything).unwrap();
     assert_eq!(config.tokens.as_ref().unwrap().keys.len(), 4);
     assert_eq!(config.listen().unwrap().unwrap().to_string(), "127.0.0.1:8080");
-    // What stands there is what holds without it.
+    // The template shows the defaults.
     assert_eq!(config.limits.limits(), Limits::default());
     assert_eq!(config.server.drain_delay.unwrap().duration(), Duration::ZERO);
     let chat = config.namespace["chat"].namespace("chat").unwrap();
@@ -41,18 +41,18 @@ fn the_template_is_right_and_so_is_each_key_in_it() {
 }
 
 #[test]
-fn a_typo_is_told_with_its_line_and_what_would_be_right() {
+fn a_typo_is_reported_with_its_line_and_the_correction() {
     for (text, words) in [
         ("[server]\nlisen = \"127.0.0.1:1\"", &["line 2", "`server.lisen`", "did you mean `listen`?"][..]),
         ("[sever]", &["line 1", "sever", "`server`"]),
         ("[limits]\n\nping_interval = 25", &["line 3", "`limits.ping_interval`", "string"]),
-        ("[limits]\nping_interval = \"25\"", &["line 2", "no time", "\"25s\""]),
-        ("[limits]\nmessage_bytes = \"1MB\"", &["line 2", "no size", "\"1MiB\""]),
+        ("[limits]\nping_interval = \"25\"", &["line 2", "not a time", "\"25s\""]),
+        ("[limits]\nmessage_bytes = \"1MB\"", &["line 2", "not a size", "\"1MiB\""]),
         ("[limits]\nmessage_bytes = true", &["line 2", "a size", "\"1MiB\""]),
         ("[namespace.chat]\npublish = \"nobody\"", &["line 2", "`namespace.chat.publish`", "`token-only`"]),
         ("[namespace.chat]\noverflow = \"drop-oldst\"", &["line 2", "did you mean \"drop-oldest\"?"]),
         ("[tls]\nkey = \"a\"", &["line 1", "`tls`", "`certificate` is missing"]),
-        ("[server]\nlog = info", &["line 2", "no TOML"]),
+        ("[server]\nlog = info", &["line 2", "invalid TOML"]),
         ("[server", &["line 1"]),
         ("[[tokens.keys]]\nalgoritm = \"HS256\"", &["line 2", "algoritm", "algorithm"]),
     ] {
@@ -65,7 +65,7 @@ fn a_typo_is_told_with_its_line_and_what_would_be_right() {
 }
 
 #[test]
-fn what_can_not_be_is_told_with_its_key() {
+fn an_invalid_setting_is_reported_with_its_key() {
     let applied = |text: &str| parse(text).unwrap().apply(Hub::builder()).unwrap_err().to_string();
     for (text, words) in [
         ("[server]\nallow_origins = [\"app.example\"]", &["server.allow_origins"][..]),
@@ -121,7 +121,7 @@ fn what_can_not_be_is_told_with_its_key() {
 }
 
 #[test]
-fn keys_are_read_from_files_and_a_bad_one_is_not_shown() {
+fn keys_are_read_from_files_and_a_bad_one_is_not_repeated() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("wirehub.toml");
     let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
@@ -133,7 +133,7 @@ fn keys_are_read_from_files_and_a_bad_one_is_not_shown() {
     assert!(mistakes.is_empty());
     let signer = Signer::from_secret(Algorithm::Hs256, b"0123456789abcdef0123456789abcdef").unwrap();
     let token = signer.sign(&crate::auth::Authenticated::user("ann")).unwrap();
-    assert!(verifier.verify(&token).is_ok(), "the line feed at the end is no part of it");
+    assert!(verifier.verify(&token).is_ok(), "the line feed at the end is not part of the secret");
 
     write("secret.key", "swordfish");
     let error = config.apply(Hub::builder()).unwrap_err().to_string();
@@ -142,7 +142,7 @@ fn keys_are_read_from_files_and_a_bad_one_is_not_shown() {
 }
 
 #[test]
-fn all_mistakes_are_told_at_once() {
+fn all_mistakes_are_reported_at_once() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("wirehub.toml");
     let check = |text: &str| {
@@ -163,23 +163,23 @@ fn all_mistakes_are_told_at_once() {
         "line 3: `server.log`",
         "line 4: `server.allow_origins[0]`",
         "line 4: `server.allow_origins[1]`",
-        "line 6: `limits.calls`: it takes a whole number",
-        "line 7: `limits.chanels`: there is no such key: did you mean `channels`?",
+        "line 6: `limits.calls`: the value must be a whole number",
+        "line 7: `limits.chanels`: unknown key: did you mean `channels`?",
         "line 8: `limits.ping_interval`",
-        "line 10: `tokens.keys[0].algoritm`: there is no such key: did you mean `algorithm`?",
+        "line 10: `tokens.keys[0].algoritm`: unknown key: did you mean `algorithm`?",
         "`tokens.keys[1]`: cannot read",
         "line 16: `webhooks.secret`",
-        "line 17: `webhooks.connec`: there is no such key: did you mean `connect`?",
+        "line 17: `webhooks.connec`: unknown key: did you mean `connect`?",
         "line 19: `namespace.a:b`",
     ] {
         assert!(told.contains(words), "{words} in: {told}");
     }
     let told = check("[server]\nlisten = here\nlog = there\n[limits]\ncalls = 1\n").unwrap_err();
-    assert!(told.contains("line 2: this is no TOML") && told.contains("line 3: this is no TOML"), "{told}");
+    assert!(told.contains("line 2: invalid TOML") && told.contains("line 3: invalid TOML"), "{told}");
     check("[namespace.\"*\"]\nsubscribe = \"token-only\"\n[namespace.\"\"]\n[namespace.\"@\"]\n").unwrap();
 }
 
-/// Whatever stands under whatever key may be a secret that was meant for somewhere else.
+/// Any value of any key may be a secret in the wrong place.
 #[test]
 fn no_error_repeats_a_value() {
     const SECRET: &str = "INLINESECRET0123456789012345678901";
@@ -248,7 +248,7 @@ fn no_error_repeats_a_value() {
 }
 
 #[test]
-fn a_key_set_that_is_none_is_not_repeated() {
+fn an_invalid_key_set_is_not_repeated() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("wirehub.toml");
     fs::write(&file, "[[tokens.keys]]\nkey_set = \"set.json\"").unwrap();
@@ -260,7 +260,7 @@ fn a_key_set_that_is_none_is_not_repeated() {
 }
 
 #[test]
-fn the_environment_goes_before_the_file() {
+fn the_environment_overrides_the_file() {
     let text = "[server]\nlisten = \"127.0.0.1:1\"\n[limits]\nchannels = 5";
     let config = parse_with(
         text,
@@ -290,14 +290,14 @@ fn the_environment_goes_before_the_file() {
 }
 
 #[test]
-fn a_file_that_is_not_there_is_told_with_what_to_do() {
+fn a_missing_file_is_reported_with_the_remedy() {
     let error = Config::load(Path::new("/nowhere/wirehub.toml")).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Config);
     assert!(error.to_string().contains("config init"), "{error}");
 }
 
 #[test]
-fn webhooks_have_a_secret_and_what_is_wrong_is_told_with_its_key() {
+fn webhooks_need_a_secret_and_mistakes_are_reported_with_their_key() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("wirehub.toml");
     fs::write(folder.path().join("long.key"), "0123456789abcdef0123456789abcdef\n").unwrap();

@@ -23,7 +23,7 @@ pub(super) struct TokensSection {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct KeySection {
-    /// Absent for a key set, whose keys have their own.
+    /// Absent for a key set, whose keys name their own.
     algorithm: Option<String>,
     file: Option<PathBuf>,
     env: Option<String>,
@@ -34,12 +34,12 @@ pub(super) struct KeySection {
 }
 
 impl TokensSection {
-    /// The files that it names.
+    /// The files in this section.
     pub(super) fn files(&mut self) -> impl Iterator<Item = &mut Option<PathBuf>> {
         self.keys.iter_mut().flat_map(|key| [&mut key.file, &mut key.key_set, &mut key.authority])
     }
 
-    /// How many keys there are, and the algorithms of those that say it.
+    /// The number of keys, and their algorithms where known.
     pub(super) fn summary(&self) -> String {
         let mut algorithms: Vec<&str> = self.keys.iter().filter_map(|key| key.algorithm.as_deref()).collect();
         algorithms.dedup();
@@ -55,13 +55,13 @@ impl TokensSection {
         kinds.join(" and ")
     }
 
-    /// How long a session outlives its token.
+    /// How long a session may stay after its token has expired.
     pub(super) fn grace(&self) -> Option<Duration> {
         self.grace.map(Span::duration)
     }
 
-    /// What knows who the bearer of a token is, and the key sets at addresses in it, which go on with what those in `before`
-    /// have fetched. Reads the other keys.
+    /// The verifier, and its key sets at URLs. These keep the keys that those in `before` have fetched. Reads the other
+    /// keys.
     pub(super) fn verifier(
         &self,
         anonymous: bool,
@@ -69,7 +69,7 @@ impl TokensSection {
         mistakes: &mut Mistakes,
     ) -> (Verifier, KeySets) {
         if self.keys.is_empty() {
-            let words = "there is no key, so nobody could come in: add one as [[tokens.keys]]";
+            let words = "there is no key, so no client could connect: add one as [[tokens.keys]]";
             mistakes.note("tokens.keys", words);
         }
         let (mut verifier, mut key_sets) = (Verifier::new(), KeySets::default());
@@ -91,12 +91,12 @@ impl TokensSection {
         (if anonymous { verifier.with_anonymous() } else { verifier }, key_sets)
     }
 
-    /// What makes tokens: by the first key that is a secret. Or the key that is wrong, and how.
+    /// A signer with the first key that is a secret. Otherwise the invalid key and its mistake.
     pub(super) fn signer(&self) -> Result<Signer, (String, String)> {
         let keys = self.keys.iter().enumerate();
         let (index, signer) =
             keys.into_iter().find_map(|(index, key)| Some((index, key.signer()?))).ok_or_else(|| {
-                let words = "none is a secret: tokens are made where the private keys are";
+                let words = "no key is a secret: create tokens with a program that has the private key";
                 (String::from("tokens.keys"), String::from(words))
             })?;
         let mut signer = signer.map_err(|words| (format!("tokens.keys[{index}]"), words))?;
@@ -128,7 +128,7 @@ impl KeySection {
             (&self.algorithm, &self.file, &self.env, &self.key_set, &self.key_set_url, &self.authority)
         {
             let text = String::from_utf8(read(path)?)
-                .map_err(|_| format!("{} is no text in UTF-8: a key set is JSON", path.display()))?;
+                .map_err(|_| format!("{} is not UTF-8 text: a key set is JSON", path.display()))?;
             return verifier.with_key_set(&text).map_err(|error| format!("{}: {error}", path.display()));
         }
         let (algorithm, material) = self.key()?;
@@ -140,7 +140,7 @@ impl KeySection {
         added.map_err(|error| error.to_string())
     }
 
-    /// What signs, where this is a secret.
+    /// A signer, if the key is a secret.
     fn signer(&self) -> Option<Result<Signer, String>> {
         let algorithm = self.algorithm.as_deref().and_then(Algorithm::from_name)?;
         let sign =
@@ -157,7 +157,7 @@ impl KeySection {
             }
             _ => {
                 return Err(
-                    "a key is `algorithm` with either `file` or `env`, or `key_set` alone, or `key_set_url` (which may have an \
+                    "a key has `algorithm` with either `file` or `env`, or `key_set` alone, or `key_set_url` (with an optional \
                      `authority`): write one of these"
                         .into()
                 );
@@ -165,10 +165,10 @@ impl KeySection {
         };
         let algorithm = Algorithm::from_name(name).ok_or_else(|| {
             let known = Algorithm::names();
-            format!("there is no such `algorithm`: take one of {known}")
+            format!("unknown `algorithm`: use one of {known}")
         })?;
         if algorithm.is_symmetric() {
-            // Editors end files with a line feed that is no part of the secret.
+            // Editors end files with a line feed, which is not part of the secret.
             material.truncate(material.trim_ascii_end().len());
         }
         Ok((algorithm, material))

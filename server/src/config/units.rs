@@ -60,7 +60,7 @@ impl<'de> Deserialize<'de> for Span {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         Self::parse(&text).ok_or_else(|| {
-            D::Error::custom("this is no time: write one as \"250ms\", \"25s\", \"5m\", \"1h\" or \"7d\"")
+            D::Error::custom("this is not a time: write it as \"250ms\", \"25s\", \"5m\", \"1h\" or \"7d\"")
         })
     }
 }
@@ -70,7 +70,7 @@ impl<'de> Deserialize<'de> for Bytes {
         #[derive(Deserialize)]
         #[serde(
             untagged,
-            expecting = "it takes a size: a number of bytes, or text such as \"64KiB\" or \"1MiB\""
+            expecting = "the value must be a size: a number of bytes, or text such as \"64KiB\" or \"1MiB\""
         )]
         enum Shape {
             Number(usize),
@@ -79,7 +79,7 @@ impl<'de> Deserialize<'de> for Bytes {
         match Shape::deserialize(deserializer)? {
             Shape::Number(bytes) => Ok(Self(bytes)),
             Shape::Text(text) => Self::parse(&text).ok_or_else(|| {
-                D::Error::custom("this is no size: write one as 65536, \"64KiB\", \"1MiB\" or \"1GiB\"")
+                D::Error::custom("this is not a size: write it as 65536, \"64KiB\", \"1MiB\" or \"1GiB\"")
             }),
         }
     }

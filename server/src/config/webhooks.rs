@@ -1,4 +1,4 @@
-//! The section of webhooks.
+//! `[webhooks]`.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use super::{Mistakes, read, variable_named};
 use crate::webhooks::{EventKind, Webhook, Webhooks};
 use crate::{LiveSettings, Pattern};
 
-/// Which questions a backend answers, and where.
+/// The requests to backends, and their URLs.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct WebhooksSection {
@@ -60,7 +60,7 @@ struct EventsSection {
     timeout: Option<Span>,
 }
 
-/// Who tells what happens, where, and what of it.
+/// The webhook for events, with the kinds it gets.
 pub(super) struct Telling<'a> {
     pub(super) webhooks: Webhooks,
     pub(super) webhook: Webhook,
@@ -68,12 +68,12 @@ pub(super) struct Telling<'a> {
 }
 
 impl WebhooksSection {
-    /// Whether the backend says who clients are.
+    /// Whether a backend authenticates clients.
     pub(super) fn know_clients(&self) -> bool {
         self.connect.is_some()
     }
 
-    /// The files that it names.
+    /// The files in this section.
     pub(super) fn files(&mut self) -> impl Iterator<Item = &mut PathBuf> {
         let secret = self.secret.as_mut().and_then(|secret| secret.file.as_mut());
         secret.into_iter().chain(self.authority.as_mut())
@@ -120,13 +120,13 @@ impl WebhooksSection {
         }
     }
 
-    /// The patterns of the channels about which a backend is asked, with the names of their sections.
+    /// The patterns of the channels that a backend decides about, with the names of their sections.
     pub(super) fn decided(&self) -> impl Iterator<Item = (&'static str, &str)> {
         let subscribe = self.subscribe.iter().map(|question| ("webhooks.subscribe", &*question.pattern));
         subscribe.chain(self.publish.iter().map(|question| ("webhooks.publish", &*question.pattern)))
     }
 
-    /// What tells a backend what happens. Reads the secret.
+    /// The webhook for events, if configured. Reads the secret.
     pub(super) fn events(&self, mistakes: &mut Mistakes) -> Option<Telling<'_>> {
         let EventsSection { url, kinds, timeout } = self.events.as_ref()?;
         let webhook = mistakes.take("webhooks.events", self.webhook(url, (*timeout, None, None)));
@@ -139,9 +139,9 @@ impl WebhooksSection {
         let secret = match &self.secret {
             Some(SecretSection { file: Some(path), env: None }) => read(path),
             Some(SecretSection { file: None, env: Some(variable) }) => variable_named(variable).map(String::into_bytes),
-            _ => Err("backends must know who asks: write secret = { file = \"webhooks.key\" } or { env = \"WIREHUB_WEBHOOKS_KEY\" }".into()),
+            _ => Err("requests to backends need a signature: write secret = { file = \"webhooks.key\" } or { env = \"WIREHUB_WEBHOOKS_KEY\" }".into()),
         };
-        // Editors end files with a line feed that is no part of the secret.
+        // Editors end files with a line feed, which is not part of the secret.
         let webhooks = secret
             .and_then(|secret| Webhooks::new(secret.trim_ascii_end()).map_err(|error| error.to_string()));
         let webhooks = mistakes.take("webhooks.secret", webhooks);
@@ -156,7 +156,7 @@ impl WebhooksSection {
         self.webhook(url, (*timeout, *retries, *concurrency))
     }
 
-    /// One with its own values, or those of all. Gives its time too.
+    /// A webhook with its own values, or the common ones. Also returns its time limit.
     fn webhook(
         &self,
         url: &str,
@@ -165,14 +165,14 @@ impl WebhooksSection {
         let url = url.parse().map_err(|error| format!("`url`: {error}"))?;
         let timeout = timeout.or(self.timeout).map_or(DEFAULT_TIMEOUT, Span::duration);
         if timeout.is_zero() {
-            return Err("`timeout` leaves no time for an answer: write \"5s\", say".into());
+            return Err("`timeout` must be positive: write for example \"5s\"".into());
         }
         let mut webhook = Webhook::new(url).timeout(timeout);
         if let Some(retries) = retries.or(self.retries) {
             webhook = webhook.retries(retries);
         }
         match concurrency.or(self.concurrency) {
-            Some(0) => return Err("`concurrency` leaves nothing to be asked: write at least 1".into()),
+            Some(0) => return Err("`concurrency` must be at least 1: write a larger number".into()),
             Some(concurrency) => webhook = webhook.concurrency(concurrency),
             None => {}
         }
@@ -180,11 +180,11 @@ impl WebhooksSection {
     }
 }
 
-/// One whose answer a client waits for in order to go on.
+/// Checks a webhook for decisions, for which a session waits.
 fn decides((webhook, timeout): (Webhook, Duration)) -> Result<Webhook, String> {
     if timeout > MAX_DECISION {
         return Err(
-            "`timeout` is longer than the 10 s for which a session waits for a decision: shorten it".into()
+            "`timeout` is longer than the 10 s that a session waits for a decision: shorten it".into()
         );
     }
     Ok(webhook)

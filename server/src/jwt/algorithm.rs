@@ -1,12 +1,12 @@
-//! How tokens are signed.
+//! The signature algorithms of tokens.
 
 use jsonwebtoken::AlgorithmFamily;
 
-/// How a token is signed. There is no "none".
+/// The signature algorithm of a token. There is no "none".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Algorithm {
-    /// HMAC with SHA-256, and a secret that both ends have.
+    /// HMAC with SHA-256, and a secret that both ends know.
     Hs256,
     /// HMAC with SHA-384.
     Hs384,
@@ -33,7 +33,7 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
-    /// All of them.
+    /// Every algorithm.
     pub const ALL: [Self; 12] = [
         Self::Hs256,
         Self::Hs384,
@@ -72,12 +72,12 @@ impl Algorithm {
         Self::ALL.into_iter().find(|algorithm| algorithm.as_str() == name)
     }
 
-    /// Whether verifying takes the secret that signing takes.
+    /// Whether verification needs the same secret as signing.
     pub const fn is_symmetric(self) -> bool {
         matches!(self.family(), AlgorithmFamily::Hmac)
     }
 
-    /// The names of all of them, for people.
+    /// The names of all algorithms, for people.
     pub(crate) fn names() -> String {
         Self::ALL.map(Self::as_str).join(", ")
     }

@@ -1,4 +1,4 @@
-//! What stands in a token, and what of it is wrong.
+//! The claims of a token, and their mistakes.
 
 use std::time::Duration;
 
@@ -9,9 +9,9 @@ use wirehub_common::ChannelName;
 use crate::Pattern;
 use crate::auth::{Authenticated, Refusal, Rights};
 
-/// A token's claims, as they are written.
+/// The claims of a token, for signing.
 #[derive(Debug, Serialize)]
-pub(super) struct Written<'a> {
+pub(super) struct SignedClaims<'a> {
     #[serde(skip_serializing_if = "str::is_empty")]
     pub(super) sub: &'a str,
     pub(super) exp: u64,
@@ -19,13 +19,13 @@ pub(super) struct Written<'a> {
     pub(super) iss: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) aud: Option<&'a str>,
-    #[serde(skip_serializing_if = "Granted::is_empty")]
-    pub(super) wirehub: Granted,
+    #[serde(skip_serializing_if = "RightsClaim::is_empty")]
+    pub(super) wirehub: RightsClaim,
 }
 
-/// The rights in it.
+/// The rights in a token.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
-pub(super) struct Granted {
+pub(super) struct RightsClaim {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     subscribe: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -38,7 +38,7 @@ pub(super) struct Granted {
     info: Option<Value>,
 }
 
-impl Granted {
+impl RightsClaim {
     pub(super) fn of(identity: &Authenticated) -> Self {
         let rights = identity.rights();
         let texts = |patterns: &[Pattern]| patterns.iter().map(ToString::to_string).collect();
@@ -56,43 +56,42 @@ impl Granted {
     }
 }
 
-/// What a token has to say.
+/// The claims that a verifier requires.
 pub(super) struct Expected<'a> {
     pub(super) issuer: Option<&'a str>,
     pub(super) audience: Option<&'a str>,
     pub(super) leeway: Duration,
-    /// Since 1970.
+    /// The time since 1970.
     pub(super) now: Duration,
 }
 
 impl Expected<'_> {
-    /// Whose token it is and what it allows, by claims whose signature is right. A refusal names the claim.
+    /// Returns the identity in claims whose signature has been verified. A refusal names the wrong claim.
     pub(super) fn check(&self, claims: &Map<String, Value>) -> Result<Authenticated, Refusal> {
         let (now, leeway) = (self.now.as_secs_f64(), self.leeway.as_secs_f64());
-        let end = date(claims, "exp")?.ok_or_else(|| {
-            wrong("the token has no `exp`, which says until when it is good: have its issuer write it")
-        })?;
+        let end = date(claims, "exp")?
+            .ok_or_else(|| wrong("the token has no `exp`, its expiry: its issuer has to write it"))?;
         let begin = date(claims, "nbf")?;
         date(claims, "iat")?;
         let user = match claims.get("sub") {
             None => "",
             Some(Value::String(user)) => user,
-            Some(_) => return Err(wrong_kind("sub", "a text, in quotation marks also where it is a number")),
+            Some(_) => return Err(wrong_kind("sub", "a text, in quotation marks even if it is a number")),
         };
         let left = end + leeway - now;
         if left <= 0.0 {
             return Err(Refusal::expired());
         }
         if begin.is_some_and(|begin| begin > now + leeway) {
-            return Err(wrong("the token is not good yet (`nbf`): compare the clocks"));
+            return Err(wrong("the token is not valid yet (`nbf`): compare the clocks"));
         }
         if let Some(issuer) = self.issuer {
-            check_party(claims, "iss", issuer, "the token is of another issuer (`iss`)")?;
+            check_party(claims, "iss", issuer, "the token comes from another issuer (`iss`)")?;
         }
         if let Some(audience) = self.audience {
             check_party(claims, "aud", audience, "the token is for another audience (`aud`)")?;
         }
-        // What is beyond all times is for ever.
+        // A time beyond the range means that the token never expires.
         let left = Duration::try_from_secs_f64(left).unwrap_or(Duration::MAX);
         let identity = Authenticated::user(user).expires_in(left);
         let identity = identity.checked().map_err(|error| wrong(format!("the token's `sub`: {error}")))?;
@@ -100,18 +99,18 @@ impl Expected<'_> {
     }
 }
 
-/// A moment in seconds since 1970 (RFC 7519, section 2: `NumericDate`), which may have a fraction.
+/// A time in seconds since 1970, possibly with a fraction (RFC 7519, section 2: `NumericDate`).
 fn date(claims: &Map<String, Value>, name: &str) -> Result<Option<f64>, Refusal> {
     let Some(value) = claims.get(name) else { return Ok(None) };
     let seconds = value.as_f64().filter(|seconds| seconds.is_finite());
-    seconds.map(Some).ok_or_else(|| wrong_kind(name, "a number: of the seconds since 1970"))
+    seconds.map(Some).ok_or_else(|| wrong_kind(name, "a number, the seconds since 1970"))
 }
 
-/// The issuer or the audience: a text, or a list of texts among which it has to be.
+/// Checks the issuer or the audience: a text, or a list of texts that contains it.
 fn check_party(claims: &Map<String, Value>, name: &str, expected: &str, other: &str) -> Result<(), Refusal> {
     let is_there = match claims.get(name) {
         None => {
-            return Err(wrong(format!("the token has no `{name}`: get one that is meant for this server")));
+            return Err(wrong(format!("the token has no `{name}`: get one for this server")));
         }
         Some(Value::String(one)) => one == expected,
         Some(Value::Array(several)) if several.iter().all(Value::is_string) => {
@@ -119,24 +118,24 @@ fn check_party(claims: &Map<String, Value>, name: &str, expected: &str, other: &
         }
         Some(_) => return Err(wrong_kind(name, "a text")),
     };
-    if is_there { Ok(()) } else { Err(wrong(format!("{other}: get one that is meant for this server"))) }
+    if is_there { Ok(()) } else { Err(wrong(format!("{other}: get one for this server"))) }
 }
 
-/// What the claim `wirehub` allows.
+/// Adds the rights in the claim `wirehub`.
 fn grant(claims: &Map<String, Value>, identity: Authenticated) -> Result<Authenticated, Refusal> {
     let granted = match claims.get("wirehub") {
         None => return Ok(identity),
         Some(Value::Object(granted)) => granted,
-        Some(_) => return Err(wrong_kind("wirehub", "an object, as {\"subscribe\": [\"chat:*\"]}")),
+        Some(_) => return Err(wrong_kind("wirehub", "an object, such as {\"subscribe\": [\"chat:*\"]}")),
     };
     if let Some(name) = granted.keys().find(|name| !RIGHTS.contains(&&***name)) {
         let known = RIGHTS.join(", ");
-        tracing::debug!("a token's `wirehub` has {name:?}, which is not known here ({known})");
+        tracing::debug!("a token's `wirehub` has the unknown key {name:?} (known: {known})");
     }
     let patterns = |name| {
         let texts = texts(granted, name)?.into_iter().enumerate();
         let pattern = |(index, text): (usize, &str)| {
-            let words = "is no pattern of channels: write chat:lobby, chat:* or *";
+            let words = "is not a pattern of channels: write chat:lobby, chat:* or *";
             text.parse().map_err(|_| wrong(format!("the token's `wirehub.{name}[{index}]` {words}")))
         };
         texts.map(pattern).collect::<Result<Vec<Pattern>, Refusal>>()
@@ -147,7 +146,7 @@ fn grant(claims: &Map<String, Value>, identity: Authenticated) -> Result<Authent
         presence: patterns("presence")?,
     };
     let channel = |(index, text): (usize, &str)| {
-        let words = "is no name that a channel can have: correct it";
+        let words = "is not a valid channel name: correct it";
         ChannelName::new(text).map_err(|_| wrong(format!("the token's `wirehub.channels[{index}]` {words}")))
     };
     let channels = texts(granted, "channels")?.into_iter().enumerate().map(channel);
@@ -156,30 +155,28 @@ fn grant(claims: &Map<String, Value>, identity: Authenticated) -> Result<Authent
         None | Some(Value::Null) => Ok(identity),
         Some(info) => identity.with_info(info).map_err(|_| {
             wrong(format!(
-                "the token's `wirehub.info` takes more than {} bytes: shorten it",
+                "the token's `wirehub.info` is larger than {} bytes: shorten it",
                 Authenticated::MAX_INFO_BYTES
             ))
         }),
     }
 }
 
-/// What may stand in the claim `wirehub`.
+/// The keys of the claim `wirehub`.
 const RIGHTS: [&str; 5] = ["subscribe", "publish", "presence", "channels", "info"];
 
-/// A list of texts in the claim `wirehub`; empty where it is not there.
+/// A list of texts in the claim `wirehub`; empty if it is missing.
 fn texts<'a>(granted: &'a Map<String, Value>, name: &str) -> Result<Vec<&'a str>, Refusal> {
     let texts = match granted.get(name) {
         None => Some(Vec::new()),
         Some(Value::Array(values)) => values.iter().map(Value::as_str).collect(),
         Some(_) => None,
     };
-    texts.ok_or_else(|| wrong_kind(&format!("wirehub.{name}"), "a list of texts, as [\"chat:lobby\"]"))
+    texts.ok_or_else(|| wrong_kind(&format!("wirehub.{name}"), "a list of texts, such as [\"chat:lobby\"]"))
 }
 
 fn wrong_kind(name: &str, kind: &str) -> Refusal {
-    wrong(format!(
-        "the token's `{name}` is of another kind than it has to be, which is {kind}: correct who issues it"
-    ))
+    wrong(format!("the token's `{name}` has the wrong type: its issuer has to write {kind}"))
 }
 
 fn wrong(words: impl Into<String>) -> Refusal {

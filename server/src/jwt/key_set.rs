@@ -10,54 +10,54 @@ use super::{Algorithm, Key, KeyError};
 
 /// The keys of a set.
 #[derive(Default)]
-pub(super) struct Found {
+pub(super) struct ParsedKeySet {
     pub(super) keys: Vec<Key>,
-    /// Why others that are meant for tokens are not among them, for the log.
+    /// The reasons for keys that are meant for tokens and are ignored, for the log.
     pub(super) unfit: Vec<String>,
 }
 
-/// Why a key is passed over, in words that show nothing of it.
-enum PassedOver {
-    /// It is for something else.
+/// The reason for an ignored key. The text reveals nothing of the key.
+enum IgnoredKey {
+    /// The key is for another purpose.
     Other(String),
-    /// Anybody could sign with it, or nobody.
+    /// Anybody could sign with the key, or nobody.
     Unfit(String),
 }
 
-/// The keys of a set that are of use. One that is of none does not spoil the others.
-pub(super) fn keys_of(json: &str, is_wanted: impl Fn(Algorithm) -> bool) -> Result<Found, KeyError> {
+/// The usable keys of a set. An unusable key does not affect the others.
+pub(super) fn keys_of(json: &str, is_wanted: impl Fn(Algorithm) -> bool) -> Result<ParsedKeySet, KeyError> {
     #[derive(Deserialize)]
     struct Set {
         keys: Vec<Value>,
     }
 
-    // The library's words quote what stands there, which may be a secret.
+    // The library's messages quote the text, which may contain a secret.
     let set: Set = serde_json::from_str(json).map_err(|error| {
         let (line, column) = (error.line(), error.column());
         KeyError::new(format!(
-            "it is no JSON Web Key Set, which begins with {{\"keys\":[: look at line {line}, column {column}"
+            "this is not a JSON Web Key Set, which begins with {{\"keys\":[: see line {line}, column {column}"
         ))
     })?;
-    let mut found = Found::default();
+    let mut found = ParsedKeySet::default();
     let mut others = Vec::new();
     for value in set.keys {
         match keys_in(value, &is_wanted) {
             Ok(keys) => found.keys.extend(keys),
-            Err(PassedOver::Other(words)) => others.push(words),
-            Err(PassedOver::Unfit(words)) => found.unfit.push(words),
+            Err(IgnoredKey::Other(words)) => others.push(words),
+            Err(IgnoredKey::Unfit(words)) => found.unfit.push(words),
         }
     }
     if found.keys.is_empty() {
         others.extend(found.unfit);
         let seen =
-            if others.is_empty() { "it has none".into() } else { format!("it has {}", listed(&others)) };
+            if others.is_empty() { "it is empty".into() } else { format!("it has {}", listed(&others)) };
         let known = Algorithm::names();
-        return Err(KeyError::new(format!("no key in the set can be used: {seen}; known here are {known}")));
+        return Err(KeyError::new(format!("no key in the set is usable: {seen}; supported are {known}")));
     }
     Ok(found)
 }
 
-/// The first few of what was passed over.
+/// The first few of the ignored keys.
 pub(super) fn listed(words: &[String]) -> String {
     const MOST: usize = 8;
     let more = words.len().saturating_sub(MOST);
@@ -65,17 +65,17 @@ pub(super) fn listed(words: &[String]) -> String {
     if more == 0 { first } else { format!("{first} and {more} more") }
 }
 
-/// A key of a set, for each of the algorithms that it may be for.
-fn keys_in(value: Value, is_wanted: impl Fn(Algorithm) -> bool) -> Result<Vec<Key>, PassedOver> {
+/// A key of a set, once for each algorithm that it may be for.
+fn keys_in(value: Value, is_wanted: impl Fn(Algorithm) -> bool) -> Result<Vec<Key>, IgnoredKey> {
     let name = name_of(&value);
-    let other = |why: &str| PassedOver::Other(format!("{name}{why}"));
-    let jwk: Jwk = serde_json::from_value(value).map_err(|_| other(" (it can't be read)"))?;
+    let other = |why: &str| IgnoredKey::Other(format!("{name}{why}"));
+    let jwk: Jwk = serde_json::from_value(value).map_err(|_| other(" (unreadable)"))?;
     let common = &jwk.common;
     if common.public_key_use.as_ref().is_some_and(|usage| *usage != PublicKeyUse::Signature) {
         return Err(other(" (its `use` is not sig)"));
     }
     if common.key_operations.as_ref().is_some_and(|allowed| !allowed.contains(&KeyOperations::Verify)) {
-        return Err(other(" (its `key_ops` do not have verify)"));
+        return Err(other(" (its `key_ops` lack verify)"));
     }
     let algorithms = algorithms_of(&jwk);
     if algorithms.is_empty() {
@@ -83,10 +83,10 @@ fn keys_in(value: Value, is_wanted: impl Fn(Algorithm) -> bool) -> Result<Vec<Ke
     }
     let wanted: Vec<Algorithm> = algorithms.into_iter().filter(|algorithm| is_wanted(*algorithm)).collect();
     if wanted.is_empty() {
-        return Err(other(" (a secret, and what is published is none)"));
+        return Err(other(" (a secret, which must not be published)"));
     }
-    let unfit = |why: KeyError| PassedOver::Unfit(format!("{name} ({why})"));
-    let key = DecodingKey::from_jwk(&jwk).map_err(|_| unfit(KeyError::new("its numbers can't be read")))?;
+    let unfit = |why: KeyError| IgnoredKey::Unfit(format!("{name} ({why})"));
+    let key = DecodingKey::from_jwk(&jwk).map_err(|_| unfit(KeyError::new("its numbers are unreadable")))?;
     let key = |algorithm: Algorithm| {
         if algorithm.is_symmetric() {
             check_secret(algorithm, key.try_get_as_bytes().unwrap_or_default())?;
@@ -97,7 +97,8 @@ fn keys_in(value: Value, is_wanted: impl Fn(Algorithm) -> bool) -> Result<Vec<Ke
     wanted.into_iter().map(key).collect::<Result<_, _>>().map_err(unfit)
 }
 
-/// The algorithm of a key. Where the set does not say which, those that the kind of key is for; a secret has to say.
+/// The algorithms of a key. If the set names none, they follow from the kind of key; a secret has to name its
+/// algorithm.
 fn algorithms_of(jwk: &Jwk) -> Vec<Algorithm> {
     match (jwk.common.key_algorithm, &jwk.algorithm) {
         (Some(KeyAlgorithm::UNKNOWN_ALGORITHM), _) => Vec::new(),
@@ -122,7 +123,7 @@ fn algorithms_of(jwk: &Jwk) -> Vec<Algorithm> {
     }
 }
 
-/// What people call a key that they have to find in a set: its id, and its algorithm or kind.
+/// A description that helps people find the key in a set: its id, and its algorithm or kind.
 fn name_of(value: &Value) -> String {
     let text = |name: &str| value.get(name).and_then(Value::as_str).map(shown);
     let kind = match (text("alg"), text("kty"), text("crv")) {
@@ -138,7 +139,7 @@ fn name_of(value: &Value) -> String {
     }
 }
 
-/// A text from a set for the log: short, and without anything that is more than text there.
+/// A text from a set for the log: short, without control characters.
 fn shown(text: &str) -> String {
     const MOST: usize = 40;
     let is_plain = |character: &char| character.is_ascii_alphanumeric() || "-_.:/+=".contains(*character);

@@ -1,7 +1,7 @@
-//! Key sets that somebody else publishes at an address.
+//! Key sets that others publish at a URL.
 //!
-//! Nothing runs while nobody shows a token. Who does finds the keys in memory; when their time is nearly up they are
-//! fetched again behind that, once however many ask.
+//! Nothing runs while no client shows a token. Verification uses the keys in memory. Shortly before they expire, one
+//! fetch in the background replaces them, however many tokens arrive.
 
 use std::fmt;
 use std::future::Future;
@@ -16,41 +16,43 @@ use futures_util::future::Shared;
 use parking_lot::Mutex;
 use tokio::time::{Instant, timeout};
 
-use super::key_set::{Found, keys_of, listed};
+use super::key_set::{ParsedKeySet, keys_of, listed};
 use super::{Key, KeyError};
-use crate::metrics::Asked;
+use crate::metrics::BackendRequest;
 use crate::outbound::{BackendUrl, CertificateError, Outbound, Trust};
 
-/// The address of a JSON Web Key Set (RFC 7517), for [`Verifier::with_key_set_url`](super::Verifier::with_key_set_url).
+/// The URL of a JSON Web Key Set (RFC 7517), for [`Verifier::with_key_set_url`](super::Verifier::with_key_set_url).
 ///
-/// It is fetched when the first token comes, and again before the time that `Cache-Control: max-age` gives is up: between
-/// one minute and one day, 5 minutes where it says nothing. A token with an unknown key id has it fetched earlier, at most
-/// every 10 s. While it can't be fetched the keys that are known go on for an hour; where none are known, who shows a token
-/// is told to come again ([`UNAVAILABLE`](wirehub_common::code::ErrorCode::UNAVAILABLE)). Secrets in it are passed over: what
-/// is published is none.
+/// The set is fetched with the first token, and again before its `Cache-Control: max-age` is over: after one minute to
+/// one day, or 5 minutes by default. A token with an unknown key id causes an earlier fetch, at most every 10 s. While
+/// fetching fails, the known keys stay valid for an hour. Without keys, clients are asked to try again later
+/// ([`UNAVAILABLE`](wirehub_common::code::ErrorCode::UNAVAILABLE)). Secrets in the set are ignored, since it is public.
 ///
-/// Clones share what has been fetched.
+/// Clones share the fetched keys.
 #[derive(Debug, Clone)]
 pub struct KeySetUrl(Arc<RemoteKeys>);
 
 impl KeySetUrl {
-    /// The key set at this address. Its host is believed by a certificate of an authority that the operating system trusts.
+    /// The key set at this URL. The certificate of its host has to come from an authority that the operating system
+    /// trusts.
     pub fn new(url: BackendUrl) -> Self {
         if url.is_exposed() {
-            tracing::warn!("the key set at {url} can be changed on its way, and tokens forged: use https");
+            tracing::warn!(
+                "others on the network can change the key set at {url} and forge tokens: use https"
+            );
         }
         Self(Arc::new(RemoteKeys::new(url, Trust::System)))
     }
 
-    /// Believes the authorities in this PEM text instead.
+    /// Trusts the certificate authorities in this PEM text instead.
     ///
     /// # Errors
-    /// There is none in it.
+    /// The text contains no authority.
     pub fn with_root_certificates(self, pem: &[u8]) -> Result<Self, CertificateError> {
         Ok(Self(Arc::new(RemoteKeys::new(self.0.url.clone(), Trust::only(pem)?))))
     }
 
-    /// Has the keys fetched before their time. Those that are known go on meanwhile.
+    /// Fetches the keys early. The known keys stay in use meanwhile.
     #[cfg(feature = "config")]
     pub(crate) fn renew(&self) {
         let mut state = self.0.state.lock();
@@ -64,7 +66,7 @@ impl KeySetUrl {
     }
 }
 
-/// The keys at an address.
+/// The keys at a URL.
 pub(super) struct RemoteKeys {
     url: BackendUrl,
     outbound: Outbound,
@@ -74,10 +76,10 @@ pub(super) struct RemoteKeys {
 #[derive(Default)]
 struct State {
     fetched: Option<Fetched>,
-    /// When the last attempt ended, and whether it brought keys.
+    /// The end of the last attempt, and whether it brought keys.
     attempt: Option<(Instant, bool)>,
     flight: Option<Flight>,
-    /// What was passed over the last time, so that it is told once.
+    /// The keys that were ignored the last time, so that they are logged once.
     unfit: Vec<String>,
 }
 
@@ -87,14 +89,14 @@ struct Fetched {
     max_age: Duration,
 }
 
-/// A fetch that runs, for all who wait for it.
+/// A running fetch, shared by everybody who waits for it.
 type Flight = Shared<Pin<Box<dyn Future<Output = ()> + Send>>>;
 
-/// What a second look at the keys came to.
-pub(super) enum Again {
-    /// They have been fetched since.
+/// The result of another look at the keys.
+pub(super) enum Refetched {
+    /// The keys have been fetched since.
     Keys(Arc<[Key]>),
-    /// It is too early, or it failed.
+    /// It is too early, or the fetch failed.
     NotNow,
 }
 
@@ -107,18 +109,18 @@ impl RemoteKeys {
         &self.url
     }
 
-    /// Whether there are keys that may be used; where there are none they begin to be fetched.
-    pub(super) fn are_there(self: &Arc<Self>) -> bool {
+    /// Whether there are usable keys. Otherwise a fetch begins.
+    pub(super) fn has_keys(self: &Arc<Self>) -> bool {
         let now = Instant::now();
         let mut state = self.state.lock();
-        let are_there = state.fetched.as_ref().is_some_and(|fetched| fetched.is_usable(now));
-        if !are_there && state.may_fetch(now, PAUSE) {
+        let has_keys = state.fetched.as_ref().is_some_and(|fetched| fetched.is_usable(now));
+        if !has_keys && state.may_fetch(now, PAUSE) {
             self.fetch_in_background(&mut state);
         }
-        are_there
+        has_keys
     }
 
-    /// The keys; nothing where there are none that may be used.
+    /// The keys; `None` if there are no usable ones.
     pub(super) async fn keys(self: &Arc<Self>) -> Option<Arc<[Key]>> {
         let flight = {
             let now = Instant::now();
@@ -133,7 +135,7 @@ impl RemoteKeys {
             }
             let has_failed = state.attempt.is_some_and(|(_, succeeded)| !succeeded);
             match (usable, &state.flight) {
-                // Nobody waits for what may not come as long as there is something to go by.
+                // With usable keys in memory, no token waits for a fetch that may fail.
                 (Some(keys), _) if is_fresh || has_failed => return Some(keys),
                 (usable, None) => return usable,
                 (_, Some(flight)) => flight.clone(),
@@ -145,8 +147,8 @@ impl RemoteKeys {
         fetched.map(|fetched| Arc::clone(&fetched.keys))
     }
 
-    /// The keys after another fetch: for a token whose key is not among those that are known.
-    pub(super) async fn keys_again(self: &Arc<Self>) -> Again {
+    /// The keys after another fetch: for a token with an unknown key.
+    pub(super) async fn refetch(self: &Arc<Self>) -> Refetched {
         let flight = {
             let mut state = self.state.lock();
             if state.may_fetch(Instant::now(), PAUSE_FOR_UNKNOWN) {
@@ -154,20 +156,20 @@ impl RemoteKeys {
             }
             match &state.flight {
                 Some(flight) => flight.clone(),
-                None => return Again::NotNow,
+                None => return Refetched::NotNow,
             }
         };
         flight.await;
         let state = self.state.lock();
         match (&state.fetched, state.attempt) {
-            (Some(fetched), Some((_, true))) => Again::Keys(Arc::clone(&fetched.keys)),
-            _ => Again::NotNow,
+            (Some(fetched), Some((_, true))) => Refetched::Keys(Arc::clone(&fetched.keys)),
+            _ => Refetched::NotNow,
         }
     }
 
     fn fetch_in_background(self: &Arc<Self>, state: &mut State) {
         let keys = Arc::clone(self);
-        // A task of its own: it goes on when who asked first goes away.
+        // A task of its own: it continues after the first client has gone.
         let task = tokio::spawn(async move {
             let result = keys.fetch().await;
             let now = Instant::now();
@@ -175,26 +177,22 @@ impl RemoteKeys {
             state.flight = None;
             state.attempt = Some((now, result.is_ok()));
             match result {
-                Ok((Found { keys: new, unfit }, max_age)) => {
+                Ok((ParsedKeySet { keys: new, unfit }, max_age)) => {
                     if !unfit.is_empty() && unfit != state.unfit {
-                        tracing::warn!(
-                            "keys of the key set at {} are passed over: {}",
-                            keys.url,
-                            listed(&unfit)
-                        );
+                        tracing::warn!("keys of the key set at {} are ignored: {}", keys.url, listed(&unfit));
                     }
                     state.unfit = unfit;
                     state.fetched = Some(Fetched { keys: new.into(), at: now, max_age });
                 }
-                Err(why) => tracing::error!("the key set at {} can't be fetched: {why}", keys.url),
+                Err(why) => tracing::error!("the key set at {} cannot be fetched: {why}", keys.url),
             }
         });
         let flight: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(task.map(drop));
         state.flight = Some(flight.shared());
     }
 
-    async fn fetch(&self) -> Result<(Found, Duration), String> {
-        let asked = Asked::new("key_set");
+    async fn fetch(&self) -> Result<(ParsedKeySet, Duration), String> {
+        let request_metrics = BackendRequest::new("key_set");
         let headers = HeaderMap::from_iter([(
             header::ACCEPT,
             HeaderValue::from_static("application/jwk-set+json, application/json"),
@@ -205,10 +203,10 @@ impl RemoteKeys {
             .map_err(|_| String::from("it did not answer in time"))?
             .map_err(|fault| fault.to_string())?;
         if answer.status != StatusCode::OK {
-            return Err(format!("it answers with status {}", answer.status));
+            return Err(format!("it answered with status {}", answer.status));
         }
         let found = parse(&answer.body).map_err(|error| error.to_string())?;
-        asked.succeeded();
+        request_metrics.succeeded();
         Ok((found, max_age(&answer.headers)))
     }
 }
@@ -225,7 +223,7 @@ impl Fetched {
         now.saturating_duration_since(self.at)
     }
 
-    /// Whether it is time to look for new ones.
+    /// Whether it is time for another fetch.
     fn is_due(&self, now: Instant) -> bool {
         let fifth = self.max_age.checked_div(5).unwrap_or_default();
         self.age(now) >= self.max_age.saturating_sub(fifth)
@@ -240,12 +238,12 @@ impl Fetched {
     }
 }
 
-fn parse(body: &[u8]) -> Result<Found, KeyError> {
-    let text = std::str::from_utf8(body).map_err(|_| KeyError::new("it is no text"))?;
+fn parse(body: &[u8]) -> Result<ParsedKeySet, KeyError> {
+    let text = std::str::from_utf8(body).map_err(|_| KeyError::new("it is not text"))?;
     keys_of(text, |algorithm| !algorithm.is_symmetric())
 }
 
-/// For how long a set is good, as its publisher says, within bounds.
+/// The lifetime of a set, from its `Cache-Control` header, within bounds.
 fn max_age(headers: &HeaderMap) -> Duration {
     let directives =
         headers.get_all(header::CACHE_CONTROL).into_iter().filter_map(|value| value.to_str().ok());
@@ -276,12 +274,12 @@ const MIN_AGE: Duration = Duration::from_secs(60);
 const DEFAULT_AGE: Duration = Duration::from_secs(5 * 60);
 const MAX_AGE: Duration = Duration::from_secs(24 * 3600);
 
-/// For how long keys go on beyond their time while no new ones are to be had.
+/// How long keys stay valid after their lifetime while fetching fails.
 const MAX_STALE: Duration = Duration::from_secs(3600);
 
 /// The shortest time between two fetches.
 const PAUSE: Duration = Duration::from_secs(2);
-/// The same for those that anybody can cause, by a token with any key id.
+/// The same for fetches that anybody can cause, with a token of any key id.
 const PAUSE_FOR_UNKNOWN: Duration = Duration::from_secs(10);
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Keys that are refused, since anybody could sign with them, or since nothing they sign would be believed.
+//! Keys that are refused because anybody could sign with them, or because their signatures would never be valid.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -6,33 +6,33 @@ use jsonwebtoken::jwk::{AlgorithmParameters, Jwk};
 use jsonwebtoken::{AlgorithmFamily, DecodingKey, EncodingKey};
 
 use super::{Algorithm, KeyError};
-use crate::secret::is_made_to_be_shown;
+use crate::secret::is_public_material;
 
-/// Refuses a secret that is shorter than the algorithm's hash (RFC 7518, section 3.2), or is none.
+/// Refuses a text that is not secret, or is shorter than the algorithm's hash (RFC 7518, section 3.2).
 pub(super) fn check_secret(algorithm: Algorithm, secret: &[u8]) -> Result<(), KeyError> {
     let least = match algorithm {
         Algorithm::Hs256 => 32,
         Algorithm::Hs384 => 48,
         Algorithm::Hs512 => 64,
-        _ => return Err(KeyError::new(format!("{} has a pair of keys and no secret", algorithm.as_str()))),
+        _ => return Err(KeyError::new(format!("{} uses a key pair and not a secret", algorithm.as_str()))),
     };
     if secret.len() < least {
         return Err(KeyError::new(format!(
-            "a secret for {} has at least {least} bytes: make one by `openssl rand -base64 {least}`",
+            "a secret for {} has at least {least} bytes: make one with `openssl rand -base64 {least}`",
             algorithm.as_str()
         )));
     }
-    if is_made_to_be_shown(secret) {
+    if is_public_material(secret) {
         return Err(KeyError::new(format!(
-            "it is a key of a pair, or a certificate or a set of keys, which others may have seen, and no secret for {}: name \
-             the algorithm of the pair (RS256, ES256, EdDSA and the like), or make a secret by `openssl rand -base64 {least}`",
+            "this is a public key, a key pair, a certificate or a key set, which others may have seen, and not a secret for {}: name \
+             the algorithm of the pair (such as RS256, ES256, EdDSA), or make a secret with `openssl rand -base64 {least}`",
             algorithm.as_str()
         )));
     }
     Ok(())
 }
 
-/// Refuses a public key that forgeries would fit, or no signature.
+/// Refuses a public key that would accept forgeries, or no signature at all.
 pub(super) fn check_public_key(algorithm: Algorithm, key: &DecodingKey) -> Result<(), KeyError> {
     let is_of_the_kind = match algorithm.family() {
         AlgorithmFamily::Rsa => {
@@ -42,7 +42,8 @@ pub(super) fn check_public_key(algorithm: Algorithm, key: &DecodingKey) -> Resul
         AlgorithmFamily::Ed => key.try_get_as_bytes().is_ok_and(is_ed25519),
         _ => true,
     };
-    // Nothing is signed so: it says whether the key can be one of the algorithm's, a point of its curve for instance.
+    // The result of verifying an empty signature does not matter. An error of another kind shows that the key is
+    // invalid, for instance not a point of the curve.
     let can_verify = || jsonwebtoken::crypto::verify("", b"", key, algorithm.inner()).is_ok();
     if is_of_the_kind && can_verify() { Ok(()) } else { Err(no_key_for(algorithm)) }
 }
@@ -58,40 +59,40 @@ pub(super) fn check_private_key(algorithm: Algorithm, key: &EncodingKey) -> Resu
 
 fn no_key_for(algorithm: Algorithm) -> KeyError {
     let wanted = match algorithm {
-        Algorithm::Es256 => " (it has to be on the curve P-256)",
-        Algorithm::Es384 => " (it has to be on the curve P-384)",
-        Algorithm::EdDsa => " (it has to be one of Ed25519)",
+        Algorithm::Es256 => " (it must be on the curve P-256)",
+        Algorithm::Es384 => " (it must be on the curve P-384)",
+        Algorithm::EdDsa => " (it must be an Ed25519 key)",
         _ => "",
     };
-    KeyError::new(format!("it is no key for {}{wanted}: see which algorithm it is for", algorithm.as_str()))
+    KeyError::new(format!("this is not a key for {}{wanted}: check the algorithm", algorithm.as_str()))
 }
 
 fn check_rsa(jwk: jsonwebtoken::errors::Result<Jwk>) -> Result<(), KeyError> {
     let Ok(Jwk { algorithm: AlgorithmParameters::RSA(rsa), .. }) = jwk else {
-        return Err(KeyError::new("it is no RSA key"));
+        return Err(KeyError::new("this is not an RSA key"));
     };
     let number = |text: &str| URL_SAFE_NO_PAD.decode(text).unwrap_or_default();
     let (modulus, exponent) = (number(&rsa.n), number(&rsa.e));
     let size = bits(&modulus);
     if size < MIN_RSA_BITS {
         return Err(KeyError::new(format!(
-            "it is an RSA key of {size} bits, which can be broken: make one of at least {MIN_RSA_BITS} bits"
+            "this RSA key of {size} bits can be broken: make one of at least {MIN_RSA_BITS} bits"
         )));
     }
     if size > MAX_RSA_BITS {
         return Err(KeyError::new(format!(
-            "it is an RSA key of {size} bits, and none of more than {MAX_RSA_BITS} can be used here: make a shorter one"
+            "this RSA key of {size} bits is too long: make one of at most {MAX_RSA_BITS} bits"
         )));
     }
-    // With an exponent of one a message signs itself; an even number has no part in RSA.
+    // With an exponent of one, a message is its own signature. Even numbers are invalid in RSA.
     let is_odd = |number: &[u8]| number.last().is_some_and(|last| last & 1 == 1);
     if !is_odd(&modulus) || !is_odd(&exponent) || bits(&exponent) < 2 {
-        return Err(KeyError::new("its numbers are not those of an RSA key: make a new pair"));
+        return Err(KeyError::new("its numbers are invalid for RSA: make a new pair"));
     }
     Ok(())
 }
 
-/// How many bits a number has, the highest first.
+/// The length of a number in bits, without leading zeros.
 fn bits(number: &[u8]) -> usize {
     let first = number.iter().position(|byte| *byte != 0).unwrap_or(number.len());
     let significant = number.get(first..).unwrap_or_default();
@@ -99,16 +100,16 @@ fn bits(number: &[u8]) -> usize {
     significant.len().saturating_mul(8).saturating_sub(unused)
 }
 
-/// What RFC 7518, section 3.3, asks for.
+/// The minimum of RFC 7518, section 3.3.
 const MIN_RSA_BITS: usize = 2048;
-/// More the library does not take.
+/// The maximum of the library.
 const MAX_RSA_BITS: usize = 4096;
 
-/// Whether this is the key of a pair: not one of the few points that everything can be made to fit.
+/// Whether this is a real key: not one of the few points that accept forged signatures.
 fn is_ed25519(key: &[u8]) -> bool {
     let Ok(mut point) = <[u8; 32]>::try_from(key) else { return false };
     let [.., last] = &mut point;
-    // The sign.
+    // Without the sign.
     *last &= 0x7f;
     let is_near_the_prime = matches!(point, [0xec..=0xee, middle @ .., 0x7f] if middle == [0xff; 30]);
     let is_near_zero = matches!(point, [0 | 1, rest @ ..] if rest == [0; 31]);
@@ -141,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn points_that_everything_fits_are_no_keys() {
+    fn points_that_accept_forgeries_are_refused() {
         let mut weak = vec![[0; 32]; 3];
         weak[1][0] = 1;
         weak[2][0] = 1;

@@ -26,13 +26,13 @@ fn token_with(algorithm: jsonwebtoken::Algorithm, secret: &[u8], claims: &Value)
 fn refused(verifier: &Verifier, token: &str) -> ErrorCode {
     let refusal = verifier.verify(token).unwrap_err();
     for part in token.split('.').filter(|part| part.len() > 8) {
-        assert!(!refusal.to_string().contains(part), "nothing of the token is told: {refusal}");
+        assert!(!refusal.to_string().contains(part), "the refusal reveals nothing of the token: {refusal}");
     }
     refusal.code()
 }
 
 #[test]
-fn what_is_signed_is_believed() {
+fn signed_claims_are_accepted() {
     let rights = Rights {
         subscribe: vec!["chat:*".parse().unwrap()],
         publish: vec!["chat:lobby".parse().unwrap()],
@@ -57,7 +57,7 @@ fn a_token_can_not_choose_how_it_is_verified() {
         refused(&verifier(), &token_with(jsonwebtoken::Algorithm::HS512, SECRET, &claims)),
         ErrorCode::UNAUTHORIZED
     );
-    // {"alg":"none","typ":"JWT"}, with and without what stands where the signature does.
+    // {"alg":"none","typ":"JWT"}, with and without a signature part.
     let body = token(&claims).split('.').nth(1).unwrap().to_owned();
     for signature in ["", "c2ln"] {
         let none = format!("eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0.{body}.{signature}");
@@ -66,7 +66,7 @@ fn a_token_can_not_choose_how_it_is_verified() {
 }
 
 #[test]
-fn a_public_key_is_no_secret() {
+fn a_public_key_is_not_a_secret() {
     let pair = rcgen::KeyPair::generate().unwrap();
     let (private, public) = (pair.serialize_pem(), pair.public_key_pem());
     // The old trick: an HMAC made with the text of the public key.
@@ -97,7 +97,7 @@ fn forged_changed_and_broken_tokens_are_refused() {
 }
 
 #[test]
-fn times_are_held_to_with_some_leeway() {
+fn times_are_checked_with_some_leeway() {
     let expired = |ago: u64| token(&json!({ "sub": "ann", "exp": now().as_secs() - ago }));
     assert!(verifier().verify(&expired(2)).is_ok());
     assert_eq!(refused(&verifier(), &expired(60)), ErrorCode::TOKEN_EXPIRED);
@@ -108,7 +108,7 @@ fn times_are_held_to_with_some_leeway() {
     assert_eq!(refused(&verifier(), &token(&json!({ "exp": "soon" }))), ErrorCode::UNAUTHORIZED);
 }
 
-/// A token with these claims, written as they stand there.
+/// A token with these claims, exactly as written.
 fn token_of_text(claims: &str) -> String {
     let encode = |text: &str| URL_SAFE_NO_PAD.encode(text);
     let message = format!("{}.{}", encode(r#"{"alg":"HS256"}"#), encode(claims));
@@ -180,12 +180,12 @@ fn a_refusal_names_the_claim_that_is_wrong() {
     }
     for broken in ["[]", "1", "{", "{\"exp\":1e999}", ""] {
         let words = verifier().verify(&token_of_text(broken)).expect_err(broken).to_string();
-        assert!(words.contains("no JSON object"), "{broken}: {words}");
+        assert!(words.contains("not a JSON object"), "{broken}: {words}");
     }
 }
 
 #[test]
-fn what_has_to_be_understood_and_is_not_is_refused() {
+fn unknown_critical_extensions_are_refused() {
     let claims = json!({ "sub": "ann", "exp": now().as_secs() + 60 });
     for crit in [vec!["x".to_owned()], vec!["exp".to_owned(), "b64".to_owned()], Vec::new()] {
         let header = Header { crit: Some(crit), ..Header::new(jsonwebtoken::Algorithm::HS256) };
@@ -204,7 +204,7 @@ fn a_session_lasts_for_what_is_left_of_its_token_and_the_leeway() {
     for leeway in [0, 5, 30] {
         let verifier = verifier().with_leeway(Duration::from_secs(leeway));
         let left = verifier.verify(&good).unwrap().ttl().unwrap().as_secs();
-        // The clock goes on meanwhile.
+        // The clock runs meanwhile.
         assert!((leeway + 55..=leeway + 60).contains(&left), "{left} s with a leeway of {leeway} s");
     }
     let expired = token(&json!({ "sub": "ann", "exp": now().as_secs() - 2 }));
@@ -213,7 +213,7 @@ fn a_session_lasts_for_what_is_left_of_its_token_and_the_leeway() {
 }
 
 #[test]
-fn issuer_and_audience_are_held_to_where_they_are_told() {
+fn issuer_and_audience_are_checked_if_configured() {
     let strict = verifier().with_issuer("us").with_audience("wirehub");
     let with = |claims: Value| {
         let mut claims = claims;
@@ -235,13 +235,13 @@ fn issuer_and_audience_are_held_to_where_they_are_told() {
 }
 
 #[test]
-fn rights_that_are_no_patterns_are_refused_and_not_left_out() {
+fn rights_with_invalid_patterns_are_refused_and_not_ignored() {
     let claims = json!({ "exp": now().as_secs() + 60, "wirehub": { "subscribe": ["a*b"] } });
     assert_eq!(refused(&verifier(), &token(&claims)), ErrorCode::UNAUTHORIZED);
 }
 
 #[test]
-fn channels_and_what_is_shown_come_with_the_token() {
+fn channels_and_info_come_with_the_token() {
     let ann = Authenticated::user("ann")
         .with_channels(vec![ChannelName::new("news").unwrap()])
         .with_info(&json!({ "name": "Ann" }))
@@ -257,14 +257,14 @@ fn channels_and_what_is_shown_come_with_the_token() {
 }
 
 #[test]
-fn who_has_no_token_is_let_in_only_where_that_is_meant() {
+fn clients_without_a_token_are_admitted_only_if_configured() {
     assert_eq!(refused(&verifier(), ""), ErrorCode::UNAUTHORIZED);
     assert_eq!(verifier().with_anonymous().verify("").unwrap(), Authenticated::anonymous());
     assert_eq!(refused(&verifier().with_anonymous(), "x"), ErrorCode::UNAUTHORIZED, "a bad one is still bad");
 }
 
 #[test]
-fn a_key_set_has_keys_by_id() {
+fn keys_of_a_set_are_found_by_id() {
     let encoded = URL_SAFE_NO_PAD.encode(SECRET);
     let set = json!({ "keys": [
         { "kty": "oct", "kid": "new", "alg": "HS256", "k": encoded },
@@ -288,7 +288,7 @@ fn a_key_set_has_keys_by_id() {
 }
 
 #[test]
-fn keys_that_are_none_are_told_without_showing_them() {
+fn invalid_keys_are_reported_without_their_content() {
     for error in [
         Verifier::new().with_secret(Algorithm::Hs256, b"too short, this").unwrap_err(),
         Verifier::new().with_secret(Algorithm::Hs512, &SECRET[..32]).unwrap_err(),
@@ -305,7 +305,7 @@ fn keys_that_are_none_are_told_without_showing_them() {
 }
 
 #[test]
-fn algorithms_are_named_as_in_tokens() {
+fn algorithms_have_the_names_of_tokens() {
     for algorithm in Algorithm::ALL {
         assert_eq!(Algorithm::from_name(algorithm.as_str()), Some(algorithm));
     }

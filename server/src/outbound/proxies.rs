@@ -1,5 +1,5 @@
-//! By which proxies the server's own requests go: `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`, in capital or small
-//! letters, as curl reads them. What is on this machine is never asked by a proxy.
+//! The proxies for the server's own requests: `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`, in upper or
+//! lower case, as in curl. Requests to this machine never use a proxy.
 
 use std::env;
 use std::fmt;
@@ -11,17 +11,17 @@ use hyper_util::client::proxy::matcher::{Intercept, Matcher};
 
 use super::is_on_this_machine;
 
-/// Which requests go by which proxy.
+/// Selects the proxy of each request.
 #[derive(Clone)]
 pub(super) struct Proxies(Arc<Matcher>);
 
 impl Proxies {
-    /// As the environment says. The first time it is asked the log tells what that is.
+    /// The proxies in the environment. The first use writes them to the log.
     pub(super) fn of_environment() -> Self {
         static READ: OnceLock<Proxies> = OnceLock::new();
         let read = || {
             let proxies = Self::new(Matcher::from_env());
-            proxies.tell(|name| env::var(name).is_ok_and(|value| !value.is_empty()));
+            proxies.log(|name| env::var(name).is_ok_and(|value| !value.is_empty()));
             proxies
         };
         READ.get_or_init(read).clone()
@@ -39,24 +39,24 @@ impl Proxies {
         self.0.intercept(uri).filter(can_be_used)
     }
 
-    fn tell(&self, is_set: impl Fn(&str) -> bool) {
+    fn log(&self, is_set: impl Fn(&str) -> bool) {
         for (scheme, names) in VARIABLES {
             let Some(name) = names.into_iter().find(|name| is_set(name)) else { continue };
             let probe =
                 Uri::builder().scheme(scheme).authority("wirehub.invalid").path_and_query("/").build();
             match probe.ok().and_then(|probe| self.0.intercept(&probe)) {
                 Some(proxy) if can_be_used(&proxy) => tracing::info!(
-                    "requests to {scheme}:// addresses go by the proxy {} ({name}), but for those in NO_PROXY and those to this \
+                    "requests to {scheme}:// URLs use the proxy {} ({name}), except those in NO_PROXY and to this \
                      machine",
                     proxy.uri()
                 ),
                 Some(_) => tracing::warn!(
-                    "the proxy in {name} is not used, and requests to {scheme}:// addresses are made without: only proxies at \
-                     http:// addresses can be"
+                    "the proxy in {name} is not used, and requests to {scheme}:// URLs are sent without a proxy: only proxies at \
+                     http:// URLs are supported"
                 ),
                 None => tracing::warn!(
-                    "{name} is set, and requests to {scheme}:// addresses are made without a proxy: it is no address as \
-                     http://proxy.example:3128, or NO_PROXY is for all"
+                    "{name} is set, but requests to {scheme}:// URLs are sent without a proxy: it is not a URL such as \
+                     http://proxy.example:3128, or NO_PROXY covers every host"
                 ),
             }
         }
@@ -73,7 +73,7 @@ fn can_be_used(proxy: &Intercept) -> bool {
     proxy.uri().scheme() == Some(&Scheme::HTTP)
 }
 
-/// Where the proxy for a scheme is named, the first first.
+/// The environment variables with the proxy for a scheme, in order of priority.
 const VARIABLES: [(&str, [&str; 4]); 2] = [
     ("https", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"]),
     ("http", ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"]),
@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn requests_go_by_the_proxy_for_their_scheme_but_for_exceptions_and_this_machine() {
+    fn requests_use_the_proxy_of_their_scheme_except_to_this_machine_and_no_proxy() {
         let matcher = Matcher::builder()
             .https("http://user:word@proxy.example:3128")
             .http("http://other.example")
@@ -114,7 +114,7 @@ mod tests {
         for kind in ["https://proxy.example", "socks5://proxy.example:1080"] {
             let proxies = Proxies::new(Matcher::builder().all(kind).build());
             assert!(proxies.of(&Uri::from_static("https://backend.example/")).is_none(), "{kind}");
-            proxies.tell(|_| true);
+            proxies.log(|_| true);
         }
     }
 }

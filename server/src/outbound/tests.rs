@@ -14,7 +14,7 @@ use tower::service_fn;
 use super::*;
 
 #[test]
-fn an_address_has_a_scheme_and_a_host_and_shows_no_query() {
+fn a_url_has_a_scheme_and_a_host_and_is_shown_without_query() {
     for good in ["https://a.example", "http://127.0.0.1:80/x", "http://[::1]:1/"] {
         assert!(good.parse::<BackendUrl>().is_ok(), "{good}");
     }
@@ -30,7 +30,7 @@ fn an_address_has_a_scheme_and_a_host_and_shows_no_query() {
 }
 
 #[test]
-fn what_goes_over_the_network_in_clear_is_exposed() {
+fn unencrypted_traffic_over_the_network_is_exposed() {
     let is_exposed = |text: &str| text.parse::<BackendUrl>().unwrap().is_exposed();
     assert!(is_exposed("http://a.example/"));
     assert!(is_exposed("http://10.0.0.1/"));
@@ -39,7 +39,7 @@ fn what_goes_over_the_network_in_clear_is_exposed() {
     }
 }
 
-/// Answers every request with what it was.
+/// Answers every request with the request itself.
 async fn serve_echo(listener: TcpListener) {
     loop {
         let (stream, _) = listener.accept().await.unwrap();
@@ -47,7 +47,7 @@ async fn serve_echo(listener: TcpListener) {
     }
 }
 
-/// Reads the head of a request and gives it back as an answer.
+/// Reads the head of a request and returns it as the answer.
 async fn answer(mut stream: impl AsyncRead + AsyncWrite + Unpin) {
     let head = read_head(&mut stream).await;
     let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{head}", head.len());
@@ -70,14 +70,14 @@ async fn get(outbound: &Outbound, url: &str) -> Result<String, Fault> {
     Ok(String::from_utf8(answer.body.into()).unwrap())
 }
 
-/// A port of an address at which nobody is refused and nobody gets in: the queue of the system is full.
+/// A port that neither accepts nor refuses connections: the system's queue is full.
 async fn deaf_port(address: IpAddr) -> io::Result<(SocketAddr, impl Sized)> {
     let socket = Socket::new(Domain::for_address((address, 0).into()), Type::STREAM, None)?;
     socket.bind(&SocketAddr::new(address, 0).into())?;
     socket.listen(0)?;
     let bound = socket.local_addr()?.as_socket().unwrap();
     let mut waiting = Vec::new();
-    // As many as the system lets in, however small the queue is to be.
+    // As many as the system allows, whatever the requested length.
     while let Ok(connected) = timeout(Duration::from_millis(300), TcpStream::connect(bound)).await {
         waiting.push(connected?);
     }
@@ -85,7 +85,7 @@ async fn deaf_port(address: IpAddr) -> io::Result<(SocketAddr, impl Sized)> {
 }
 
 #[tokio::test]
-async fn a_dead_address_does_not_use_up_the_time_of_one_that_answers() {
+async fn a_dead_address_does_not_use_up_the_time_of_a_live_one() {
     let (dead, _held) = match deaf_port(Ipv6Addr::LOCALHOST.into()).await {
         Ok(deaf) => deaf,
         Err(error) => return eprintln!("not tried, for there is no IPv6 here: {error}"),
@@ -105,7 +105,7 @@ async fn a_dead_address_does_not_use_up_the_time_of_one_that_answers() {
 }
 
 #[tokio::test]
-async fn https_goes_through_a_tunnel_that_the_proxy_makes_and_is_believed_by_its_certificate() {
+async fn https_goes_through_a_tunnel_and_the_certificate_of_the_backend_is_checked() {
     let made = rcgen::generate_simple_self_signed(vec!["backend.example".into()]).unwrap();
     let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
     let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -135,7 +135,7 @@ async fn https_goes_through_a_tunnel_that_the_proxy_makes_and_is_believed_by_its
 }
 
 #[tokio::test]
-async fn http_is_asked_of_the_proxy_with_the_whole_address() {
+async fn http_is_requested_from_the_proxy_with_the_whole_url() {
     let proxy = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let at = format!("http://user:word@{}", proxy.local_addr().unwrap());
     tokio::spawn(serve_echo(proxy));
@@ -146,7 +146,7 @@ async fn http_is_asked_of_the_proxy_with_the_whole_address() {
 }
 
 #[tokio::test]
-async fn a_proxy_that_refuses_is_named_and_nothing_has_been_sent() {
+async fn a_proxy_that_refuses_is_named_and_nothing_was_sent() {
     let proxy = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = proxy.local_addr().unwrap();
     tokio::spawn(async move {

@@ -1,5 +1,5 @@
-//! Files that have been compressed, in a bounded memory. Each is compressed once as long as it is asked for: who asks for more
-//! files than there is room for gets the others as they are.
+//! Compressed files, in bounded memory. Each file is compressed once while it is in use. Without room for another file,
+//! that file is sent uncompressed.
 
 use std::collections::HashMap;
 use std::fs;
@@ -16,7 +16,7 @@ use tokio::sync::{OnceCell, Semaphore};
 use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
-/// A file as it was when it was looked at.
+/// The version of a file when it was looked up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Version {
     pub(super) file: PathBuf,
@@ -24,10 +24,10 @@ pub(super) struct Version {
     pub(super) length: u64,
 }
 
-/// What has been compressed.
+/// The compressed files.
 pub(super) struct Compressed {
     kept: Mutex<Kept>,
-    /// For how many at once.
+    /// Limits concurrent compression.
     slots: Semaphore,
 }
 
@@ -39,14 +39,14 @@ struct Kept {
 
 struct Entry {
     slot: Arc<Slot>,
-    /// How much of the room it takes: the file's length until it is compressed.
+    /// The memory it counts for: the file's length until it is compressed.
     bytes: usize,
     used: Instant,
 }
 
 struct Slot {
     version: Version,
-    /// Nothing where the file gets no smaller by it.
+    /// `None` if compression does not make the file smaller.
     bytes: OnceCell<Option<Bytes>>,
 }
 
@@ -57,7 +57,7 @@ impl Default for Compressed {
 }
 
 impl Compressed {
-    /// The compressed bytes of a file; nothing where it had better go out as it is.
+    /// The compressed bytes of a file; `None` if it should be sent as it is.
     pub(super) async fn bytes(self: &Arc<Self>, path: &Path, version: Version) -> Option<Bytes> {
         let length = usize::try_from(version.length).ok().filter(|length| LENGTHS.contains(length))?;
         let slot = self.kept.lock().slot(path, version, length, Instant::now())?;
@@ -65,7 +65,8 @@ impl Compressed {
             return bytes.clone();
         }
         let (compressed, path) = (Arc::clone(self), path.to_owned());
-        // A task of its own: it goes on when who asked first goes away, or each who did so would make it begin again.
+        // A task of its own: it continues after the first client has gone. Otherwise every such client would restart
+        // the work.
         let task = tokio::spawn(async move {
             slot.bytes.get_or_init(|| compressed.compress(&path, &slot)).await.clone()
         });
@@ -73,7 +74,7 @@ impl Compressed {
     }
 
     async fn compress(&self, path: &Path, slot: &Arc<Slot>) -> Option<Bytes> {
-        // Never closed.
+        // The semaphore is never closed.
         let _turn = self.slots.acquire().await;
         let version = slot.version.clone();
         let bytes = spawn_blocking(move || compress(&version)).await.unwrap_or_else(|_| Ok(None));
@@ -87,7 +88,7 @@ impl Compressed {
 }
 
 impl Kept {
-    /// The place of a file; none where there is no room for it.
+    /// The slot of a file; `None` if there is no room for it.
     fn slot(&mut self, path: &Path, version: Version, length: usize, now: Instant) -> Option<Arc<Slot>> {
         if let Some(entry) = self.files.get_mut(path).filter(|entry| entry.slot.version == version) {
             entry.used = now;
@@ -95,7 +96,7 @@ impl Kept {
         }
         self.remove(path);
         if !self.has_room(length) {
-            self.forget_the_idle(now);
+            self.evict_idle(now);
         }
         if !self.has_room(length) {
             return None;
@@ -110,7 +111,7 @@ impl Kept {
         self.bytes.saturating_add(length) <= MAX_BYTES && self.files.len() < MAX_FILES
     }
 
-    /// It is known how much room a file takes, if it is still the same one.
+    /// Records the compressed length of a file, if its slot is still the current one.
     fn settle(&mut self, path: &Path, slot: &Arc<Slot>, length: usize) {
         if let Some(entry) = self.files.get_mut(path).filter(|entry| Arc::ptr_eq(&entry.slot, slot)) {
             self.bytes = self.bytes.saturating_sub(entry.bytes).saturating_add(length);
@@ -124,7 +125,7 @@ impl Kept {
         }
     }
 
-    fn forget_the_idle(&mut self, now: Instant) {
+    fn evict_idle(&mut self, now: Instant) {
         let mut freed = 0_usize;
         self.files.retain(|_, entry| {
             let stays = now.saturating_duration_since(entry.used) < IDLE;
@@ -140,7 +141,7 @@ fn compress(version: &Version) -> io::Result<Option<Bytes>> {
     let metadata = fs::metadata(&version.file)?;
     let is_same = metadata.len() == version.length && metadata.modified()? == version.modified;
     if !is_same || u64::try_from(content.len()).ok() != Some(version.length) {
-        return Err(io::Error::other("it changes at the moment"));
+        return Err(io::Error::other("it is being changed"));
     }
     let mut encoder = GzEncoder::new(Vec::new(), Compression::new(LEVEL));
     encoder.write_all(&content)?;
@@ -154,14 +155,14 @@ const LENGTHS: std::ops::RangeInclusive<usize> = 512..=16 * 1024 * 1024;
 const MAX_BYTES: usize = 64 * 1024 * 1024;
 const MAX_FILES: usize = 10_000;
 
-/// How long a file is kept that nobody asks for, where there is no room for another.
+/// How long an unused file is kept when another file needs the room.
 const IDLE: Duration = Duration::from_secs(10 * 60);
 
-/// How many are compressed at once.
+/// The most files that are compressed at once.
 const AT_ONCE: usize = 2;
 
-/// Half the time of the next one, for hardly more bytes. Who wants fewer puts files beside the others that were compressed
-/// with more effort.
+/// The next level takes twice the time and saves few bytes. For smaller files, place precompressed ones beside the
+/// originals.
 const LEVEL: u32 = 3;
 
 #[cfg(test)]
@@ -175,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn there_is_room_for_so_much_and_who_is_asked_for_keeps_it() {
+    fn memory_is_bounded_and_a_file_in_use_keeps_its_place() {
         let (mut kept, now) = (Kept::default(), Instant::now());
         let length = MAX_BYTES / 4;
         let mut slot =
@@ -183,7 +184,7 @@ mod tests {
         assert!((0..4).all(|name| slot(name, now).is_some()));
         assert!(slot(4, now).is_none());
         let later = now + IDLE;
-        // The first is asked for again.
+        // The first is requested again.
         assert!(slot(0, later).is_some());
         assert!((4..7).all(|name| slot(name, later).is_some()));
         assert!(slot(7, later).is_none());
@@ -191,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_compressed_takes_less_room_and_a_changed_file_takes_the_place_of_the_old() {
+    fn a_compressed_file_takes_less_room_and_a_changed_one_replaces_the_old() {
         let (mut kept, now, path) = (Kept::default(), Instant::now(), Path::new("a"));
         let slot = kept.slot(path, version(1000), 1000, now).unwrap();
         assert_eq!(kept.bytes, 1000);
@@ -201,7 +202,7 @@ mod tests {
         let changed = kept.slot(path, version(2000), 2000, now).unwrap();
         assert_eq!(kept.bytes, 2000);
         kept.settle(path, &slot, 7);
-        assert_eq!(kept.bytes, 2000, "it is of the old one");
+        assert_eq!(kept.bytes, 2000, "this is the length of the old one");
         kept.settle(path, &changed, 200);
         kept.remove(path);
         assert_eq!((kept.bytes, kept.files.len()), (0, 0));

@@ -1,4 +1,4 @@
-//! The directory that files are served from: what is in it, and nothing that a link leads out of it to.
+//! The directory of static files, without anything that a link outside of it refers to.
 
 use std::fs;
 use std::future::{Ready, ready};
@@ -23,7 +23,7 @@ use super::compressed::{Compressed, Version};
 pub(super) struct Folder {
     root: Arc<Path>,
     compressed: Arc<Compressed>,
-    /// Whether a file may be asked for with `.gz` behind its name that is not there so.
+    /// Whether a request for a file with `.gz` appended, which does not exist, is answered with compressed bytes.
     is_compressing: bool,
 }
 
@@ -32,19 +32,19 @@ impl Folder {
         Self { root: root.into(), compressed: Arc::default(), is_compressing: false }
     }
 
-    /// One in which everything that gets smaller by it is there compressed, too.
+    /// The same folder with a compressed version of every file that becomes smaller by compression.
     pub(super) fn compressing(&self) -> Self {
         Self { is_compressing: true, ..self.clone() }
     }
 
-    /// What a path stands for, without its links.
-    async fn find(&self, path: PathBuf) -> io::Result<(PathBuf, Found)> {
+    /// Resolves a path, including its links.
+    async fn find(&self, path: PathBuf) -> io::Result<(PathBuf, FoundFile)> {
         let root = Arc::clone(&self.root);
         blocking(move || find(&root, &path)).await
     }
 
-    /// The compressed bytes of a file that is asked for with `.gz` behind its name.
-    async fn compress(&self, path: &Path) -> io::Result<(Bytes, Found)> {
+    /// The compressed bytes of a file that is requested with `.gz` appended.
+    async fn compress(&self, path: &Path) -> io::Result<(Bytes, FoundFile)> {
         let original = Some(path)
             .filter(|_| self.is_compressing)
             .and_then(|path| path.to_str()?.strip_suffix(".gz"))
@@ -56,13 +56,13 @@ impl Folder {
         let version = Version { file, modified, length: found.length };
         let bytes = self.compressed.bytes(original, version).await.ok_or(io::ErrorKind::NotFound)?;
         let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        Ok((bytes, Found { length, ..found }))
+        Ok((bytes, FoundFile { length, ..found }))
     }
 }
 
-/// Whether a file's kind is one that gets smaller when it is compressed.
+/// Whether files of this kind become smaller by compression.
 pub(super) fn can_be_compressed(path: &Path) -> bool {
-    // A directory is served by its page.
+    // A directory is served as its `index.html`.
     let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or("html");
     COMPRESSIBLE.iter().any(|kind| extension.eq_ignore_ascii_case(kind))
 }
@@ -88,19 +88,19 @@ const COMPRESSIBLE: [&str; 18] = [
     "ico",
 ];
 
-fn find(root: &Path, path: &Path) -> io::Result<(PathBuf, Found)> {
-    // Whatever is wrong with a path, there is nothing.
+fn find(root: &Path, path: &Path) -> io::Result<(PathBuf, FoundFile)> {
+    // Every problem with a path means that the file is not found.
     let nothing = |_| io::Error::from(io::ErrorKind::NotFound);
-    // Looked at each time: the directory may be a link that a deploy changes.
+    // Resolved each time: the directory may be a link that a deployment changes.
     let root = fs::canonicalize(root).map_err(nothing)?;
     let file = fs::canonicalize(path).map_err(nothing)?;
     let metadata = fs::metadata(&file).map_err(nothing)?;
-    // A pipe or a device could be waited for in vain.
+    // Reading a pipe or a device could block for ever.
     if !file.starts_with(&root) || !(metadata.is_file() || metadata.is_dir()) {
         return Err(io::ErrorKind::NotFound.into());
     }
     let found =
-        Found { is_dir: metadata.is_dir(), length: metadata.len(), modified: metadata.modified().ok() };
+        FoundFile { is_dir: metadata.is_dir(), length: metadata.len(), modified: metadata.modified().ok() };
     Ok((file, found))
 }
 
@@ -110,9 +110,9 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send
 
 impl Backend for Folder {
     type File = Opened;
-    type Metadata = Found;
+    type Metadata = FoundFile;
     type OpenFuture = BoxFuture<'static, io::Result<Opened>>;
-    type MetadataFuture = BoxFuture<'static, io::Result<Found>>;
+    type MetadataFuture = BoxFuture<'static, io::Result<FoundFile>>;
 
     fn open(&self, path: PathBuf) -> Self::OpenFuture {
         let folder = self.clone();
@@ -152,15 +152,15 @@ impl Backend for Folder {
     }
 }
 
-/// What is known of a file.
+/// The properties of a file.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Found {
+pub(super) struct FoundFile {
     is_dir: bool,
     length: u64,
     modified: Option<SystemTime>,
 }
 
-impl Metadata for Found {
+impl Metadata for FoundFile {
     fn is_dir(&self) -> bool {
         self.is_dir
     }
@@ -174,10 +174,10 @@ impl Metadata for Found {
     }
 }
 
-/// A file that is open.
+/// An open file.
 pub(super) struct Opened {
     content: Content,
-    found: Found,
+    found: FoundFile,
 }
 
 enum Content {
@@ -186,8 +186,8 @@ enum Content {
 }
 
 impl File for Opened {
-    type Metadata = Found;
-    type MetadataFuture<'a> = Ready<io::Result<Found>>;
+    type Metadata = FoundFile;
+    type MetadataFuture<'a> = Ready<io::Result<FoundFile>>;
 
     fn metadata(&self) -> Self::MetadataFuture<'_> {
         ready(Ok(self.found))

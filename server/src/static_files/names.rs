@@ -1,7 +1,7 @@
-//! Names that bundlers make of a file's content. What has one is kept for a year without asking, so a name that could be
-//! anything else is not taken for one: then a file is asked for anew, which costs a round trip.
+//! Names that bundlers derive from the content of a file. Browsers cache such files for a year without revalidation. A
+//! doubtful name therefore does not count: its file is revalidated, which costs a round trip.
 
-/// Whether a file is in a folder of a bundler and has the hash of its content in its name, as these write it:
+/// Whether a file is in a bundler's folder and its name contains a hash of its content, in the form of one of these:
 ///
 /// | bundler | name | hash |
 /// | --- | --- | --- |
@@ -19,19 +19,19 @@ pub(super) fn is_named_by_content(path: &str) -> bool {
     is_of_bundler && (ends_with_hash(stem, is_code) || is_whole_hash(stem, is_code))
 }
 
-/// Where bundlers put what they name so.
+/// The output folders of bundlers.
 const FOLDERS: [&str; 11] =
     ["assets", "static", "_next", "_nuxt", "_astro", "_app", "build", "dist", "chunks", "js", "css"];
 
-/// What may stand between a hash and the extension.
+/// Suffixes between a hash and the extension.
 const INNER: [&str; 8] = [".js", ".mjs", ".cjs", ".css", ".chunk", ".min", ".bundle", ".worker"];
 
-/// Files that people seldom name by hand in such folders.
+/// Kinds of files that people rarely name by hand in such folders.
 const CODE: [&str; 6] = ["js", "mjs", "cjs", "css", "wasm", "map"];
 
 /// `name-HASH` or `name.HASH`.
 fn ends_with_hash(stem: &str, is_code: bool) -> bool {
-    // Base64url has a minus of its own: eight characters are counted from the end.
+    // Base64url contains a minus sign itself: eight characters are counted from the end.
     let tail = stem.len().checked_sub(SHORT).and_then(|at| stem.split_at_checked(at));
     let is_short = tail.is_some_and(|(before, tail)| {
         let has_name = before.strip_suffix(['-', '.']).is_some_and(|name| !name.is_empty());
@@ -49,7 +49,7 @@ fn is_whole_hash(stem: &str, is_code: bool) -> bool {
 
 const SHORT: usize = 8;
 
-/// Upper and lower case in a disorder that no word has, nor two of them, nor a word and a number.
+/// Upper and lower case in a disorder that neither words nor words with a number have.
 fn is_base64(text: &str, is_code: bool) -> bool {
     let kinds = || text.bytes().map(Kind::of);
     let has = |kind| kinds().any(|it| it == Some(kind));
@@ -62,7 +62,7 @@ fn is_base32(text: &str, is_code: bool) -> bool {
         && turns(text) >= if is_code { 2 } else { 3 }
 }
 
-/// Digits and letters in disorder, and no year in front. Those of the lengths that bundlers cut hashes to.
+/// A mix of digits and letters that does not begin with a year. Only the lengths that bundlers use.
 fn is_hex(text: &str, is_code: bool) -> bool {
     let is_year = text.len() == SHORT && (text.starts_with("19") || text.starts_with("20"));
     [8, 10, 16, 20, 32, 40, 64].contains(&text.len())
@@ -72,14 +72,14 @@ fn is_hex(text: &str, is_code: bool) -> bool {
         && turns(text) >= if is_code { 2 } else { 3 }
 }
 
-/// Whether this is a UUID without its dashes: whatever it is for, that is not made of its content. It has its version and its
-/// variant at two places (RFC 9562, section 4).
+/// Whether this is a UUID without dashes, which is not derived from the content. Its version and variant are at fixed
+/// positions (RFC 9562, section 4).
 fn is_uuid(text: &str) -> bool {
     let at = |place| text.as_bytes().get(place);
     text.len() == 32 && matches!((at(12), at(16)), (Some(b'1'..=b'8'), Some(b'8' | b'9' | b'a' | b'b')))
 }
 
-/// The same for the last of its groups.
+/// The same for the last group of a UUID.
 fn is_end_of_uuid(name: &str, digits: &str) -> bool {
     digits.len() == 12 && name.rsplit('-').take(3).all(|group| group.len() == 4)
 }
@@ -104,7 +104,7 @@ impl Kind {
     }
 }
 
-/// How often a character is followed by one of another kind.
+/// Counts the changes from one kind of character to another.
 fn turns(text: &str) -> usize {
     let next = text.bytes().skip(1).map(Kind::of);
     text.bytes().map(Kind::of).zip(next).filter(|(one, other)| one != other).count()
@@ -115,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_with_a_hash_are_kept_for_ever() {
+    fn names_with_a_hash_are_cached_for_ever() {
         for path in [
             // Vite and Rollup.
             "/assets/index-BkZ1_x-9.js",
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_people_give_are_asked_for_anew() {
+    fn names_given_by_people_are_revalidated() {
         for path in [
             "/index.html",
             "/index-BkZ1_x-9.js",

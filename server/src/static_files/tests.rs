@@ -18,7 +18,7 @@ struct Site {
 }
 
 impl Site {
-    /// Each file has its own name as content, many times.
+    /// The content of each file is its own name, many times.
     fn new(files: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().join("www");
@@ -72,7 +72,7 @@ fn decompressed(bytes: &[u8]) -> String {
 }
 
 #[tokio::test]
-async fn only_what_is_there_may_be_kept_and_no_error_is() {
+async fn only_existing_files_may_be_cached_and_errors_never() {
     let site = Site::new(&[
         "index.html",
         "assets/index-BkZ1_x-9.js",
@@ -99,7 +99,7 @@ async fn only_what_is_there_may_be_kept_and_no_error_is() {
 }
 
 #[tokio::test]
-async fn what_is_hidden_or_outside_is_not_served() {
+async fn hidden_and_outside_files_are_not_served() {
     let site = Site::new(&[
         "index.html",
         ".env",
@@ -139,7 +139,7 @@ async fn what_is_hidden_or_outside_is_not_served() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn links_are_followed_within_the_folder_and_no_further() {
+async fn links_are_followed_within_the_folder_only() {
     use std::os::unix::fs::symlink;
 
     let site = Site::new(&["index.html", "releases/1/page.html"]);
@@ -150,7 +150,7 @@ async fn links_are_followed_within_the_folder_and_no_further() {
     symlink("../outside", site.path("folder")).unwrap();
     symlink("releases/1", site.path("current")).unwrap();
     symlink("loop", site.path("loop")).unwrap();
-    // As outside's name begins with that of the folder.
+    // The name of the outside folder begins with the name of the served one.
     fs::create_dir(site.folder.path().join("www2")).unwrap();
     fs::write(site.folder.path().join("www2/x.txt"), "secret").unwrap();
     symlink("../www2/x.txt", site.path("near.txt")).unwrap();
@@ -163,7 +163,7 @@ async fn links_are_followed_within_the_folder_and_no_further() {
             }
         }
     }
-    // A directory that is a link itself, as deploys make it.
+    // The directory itself is a link, as deployments make it.
     let live = site.folder.path().join("live");
     symlink(site.path("releases/1"), &live).unwrap();
     let live = Site { router: static_files(&live), folder: tempfile::tempdir().unwrap() };
@@ -172,7 +172,7 @@ async fn links_are_followed_within_the_folder_and_no_further() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn a_pipe_is_no_file_and_is_not_waited_for() {
+async fn a_pipe_is_not_served_and_does_not_block() {
     let site = Site::new(&["index.html"]);
     let made = std::process::Command::new("mkfifo").arg(site.path("pipe.txt")).status().unwrap();
     assert!(made.success());
@@ -180,7 +180,7 @@ async fn a_pipe_is_no_file_and_is_not_waited_for() {
 }
 
 #[tokio::test]
-async fn a_redirect_goes_to_where_the_request_came() {
+async fn a_redirect_goes_to_the_same_server() {
     let site = Site::new(&["assets/x", "evil.example/x"]);
     for (path, location) in [
         ("/assets", "/assets/"),
@@ -219,7 +219,7 @@ async fn a_file_is_compressed_once_for_everybody_until_it_changes() {
     let (_, headers, body) = site.ask(Method::HEAD, "/main.js", &[GZIP]).await;
     assert_eq!((&headers[header::CONTENT_LENGTH], body.len()), (&first.1[header::CONTENT_LENGTH], 0));
 
-    // The very bytes, which a second compression would have written elsewhere.
+    // The same bytes at the same address: a second compression would have allocated others.
     let folder = Folder::new(&site.path("")).compressing();
     let bytes = async || {
         let path = site.path("main.js");
@@ -235,7 +235,7 @@ async fn a_file_is_compressed_once_for_everybody_until_it_changes() {
 }
 
 #[tokio::test]
-async fn what_is_asked_for_in_part_or_gets_no_smaller_goes_out_as_it_is() {
+async fn parts_and_incompressible_files_are_sent_as_they_are() {
     let site = Site::new(&["main.js", "picture.png", "sub/index.html"]);
     site.write("short.js", "let a;");
     site.write("with.js", &"plain ".repeat(1000));
@@ -261,7 +261,7 @@ async fn what_is_asked_for_in_part_or_gets_no_smaller_goes_out_as_it_is() {
     }
     assert_eq!(site.get("/sub/", &[GZIP]).await.1[header::CONTENT_ENCODING], "gzip");
     assert_eq!(site.get("/main.js.gz", &[GZIP]).await.0, StatusCode::NOT_FOUND, "it is no file");
-    // The rest of something that may have changed since.
+    // The rest of a file that may have changed.
     let (status, _, body) = site.get("/main.js", &[("range", "bytes=7-13"), ("if-range", "\"old\"")]).await;
     assert_eq!((status, body.len()), (StatusCode::OK, 7000));
 }

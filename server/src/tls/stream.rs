@@ -1,8 +1,8 @@
-//! The server's end of an encrypted connection, which has no buffer while nothing is on its way.
+//! The server's end of an encrypted connection, which has no buffer while it is idle.
 //!
-//! rustls' own connection, and with it tokio-rustls' stream, holds on to the 4 KiB that it reads into, which is most of what
-//! an idle connection costs. This one is built on rustls' *unbuffered* connection, which does the same in memory that it is
-//! lent: it reads to the stack, and what is left there between two calls is kept only while there is some.
+//! rustls' own connection, and with it tokio-rustls' stream, keeps its read buffer of 4 KiB. That is most of the memory
+//! of an idle connection. This stream uses rustls' *unbuffered* connection, which works in memory that the caller
+//! lends: it reads to the stack, and keeps leftover bytes only while there are some.
 
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
@@ -21,34 +21,35 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 pub(crate) struct TlsStream<S> {
     io: S,
     tls: UnbufferedServerConnection,
-    /// What has come and can't be taken yet: less than a record, or records with less than a message of TLS' own. Nothing
-    /// else stays in it, so that `tls` finds nothing new where it is asked about writing.
+    /// Received bytes that cannot be processed yet: less than a record, or records with less than a whole TLS message.
+    /// Everything else is processed at once, so that `tls` finds nothing new when it is asked to write.
     incoming: Box<[u8]>,
     /// Decrypted and not read yet.
     plain: BytesMut,
     /// Encrypted and not written yet.
     outgoing: BytesMut,
     receiving: Receiving,
-    /// Whether the last has been written that there will be.
+    /// Whether the final alert has been encrypted.
     is_closing: bool,
 }
 
-/// Whether more is to come from the other end.
+/// Whether the other end may send more.
 enum Receiving {
     Open,
-    /// It said that nothing will.
+    /// The other end has closed its direction.
     Closed,
-    /// It did what it must not, or said that we did.
+    /// The other end violated the protocol, or reported a violation.
     Failed(Box<rustls::Error>),
 }
 
-/// How much is read at once, and the most that waits for its end: a record has at most 18 KiB.
+/// The bytes of one read, and the largest incomplete record: records have at most 18 KiB.
 const READ_BYTES: usize = 32 * 1024;
 
-/// How much is encrypted before it is written: so much may wait for a slow reader beside what the system takes.
+/// The bytes that are encrypted before they are written. A slow reader has at most these waiting, beside the system's
+/// buffer.
 const WRITE_BYTES: usize = 32 * 1024;
 
-/// What a record has at most of data, and of what surrounds that.
+/// The most data in a record, and the size of its header and trailer.
 const RECORD_BYTES: usize = 16 * 1024;
 const RECORD_OVERHEAD: usize = 32;
 
@@ -56,8 +57,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
     /// Makes the handshake.
     ///
     /// # Errors
-    /// What the connection below says, [`io::ErrorKind::InvalidData`] with rustls' words where the client is not understood
-    /// or does not understand us, and [`io::ErrorKind::UnexpectedEof`] where it goes away.
+    /// The errors of the connection below; [`io::ErrorKind::InvalidData`] with rustls' message if the handshake fails;
+    /// [`io::ErrorKind::UnexpectedEof`] if the client goes away.
     pub(crate) async fn accept(io: S, config: Arc<ServerConfig>) -> io::Result<Self> {
         let mut stream = Self {
             io,
@@ -85,38 +86,40 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
                 ready!(drained);
                 return Pin::new(&mut self.io).poll_flush(cx);
             }
-            // Also while something is to be written: the client may read no more before it is heard. Data that comes right
-            // behind the handshake waits.
+            // Reads even while there is something to write: the client may not read before it is heard. Data right
+            // after the handshake waits.
             ready!(self.poll_receive(cx, &mut ReadBuf::new(&mut [])))?;
         }
     }
 
-    /// Reads once, and takes in what came.
+    /// Reads once, and processes the bytes.
     fn poll_receive(&mut self, cx: &mut Context<'_>, read: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let mut space = [const { MaybeUninit::uninit() }; READ_BYTES];
         let mut space = ReadBuf::uninit(&mut space);
         space.put_slice(&self.incoming);
         ready!(Pin::new(&mut self.io).poll_read(cx, &mut space))?;
         if space.filled().len() == self.incoming.len() {
-            let words = "the other end is gone without an end of TLS: its last words may be missing";
+            let words =
+                "the other end closed the connection without ending TLS: its last data may be missing";
             return Poll::Ready(Err(io::Error::new(io::ErrorKind::UnexpectedEof, words)));
         }
         let bytes = space.filled_mut();
-        let taken = self.take_in(bytes, read);
+        let taken = self.process(bytes, read);
         let rest = bytes.get(taken..).unwrap_or_default();
         if self.is_receiving() && rest.len() == READ_BYTES {
-            self.fail(rustls::Error::General("a message of the handshake is too large".into()));
+            self.fail(rustls::Error::General("a handshake message is too large".into()));
         }
         self.incoming = if self.is_receiving() { rest.into() } else { Box::default() };
         if matches!(self.receiving, Receiving::Failed(_)) {
-            // An alert that says why. It is no matter if it can't be said.
+            // Sends an alert with the reason. A failure to send it does not matter.
             let _ = self.poll_drain(cx);
         }
         Poll::Ready(Ok(()))
     }
 
-    /// Takes all that can be taken, and says how much that is. Data goes to `read`, and what has no room there waits.
-    fn take_in(&mut self, bytes: &mut [u8], read: &mut ReadBuf<'_>) -> usize {
+    /// Processes as many bytes as possible and returns their number. Data goes to `read`; data without room there
+    /// waits.
+    fn process(&mut self, bytes: &mut [u8], read: &mut ReadBuf<'_>) -> usize {
         let mut taken = 0_usize;
         while self.is_receiving()
             && let Some(bytes) = bytes.get_mut(taken..)
@@ -149,7 +152,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
         taken
     }
 
-    /// Goes no further, and has what rustls has to say to that go out.
+    /// Stops receiving, and encrypts rustls' alert for the error.
     fn fail(&mut self, error: rustls::Error) {
         while self.tls.wants_write()
             && let Ok(ConnectionState::EncodeTlsData(alert)) = self.tls.process_tls_records(&mut []).state
@@ -170,7 +173,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
         }
     }
 
-    /// Encrypts data behind what is to be written. Without data it is the end.
+    /// Appends encrypted data to the outgoing bytes. Empty data means the end.
     fn encrypt(&mut self, data: &[u8]) -> io::Result<()> {
         loop {
             match self.tls.process_tls_records(&mut self.incoming).state {
@@ -190,7 +193,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
                 }
                 Ok(ConnectionState::EncodeTlsData(message)) => encode(message, &mut self.outgoing),
                 Ok(ConnectionState::TransmitTlsData(encoded)) => encoded.done(),
-                // Neither is there, for what had come was taken in.
+                // Neither state is possible: received bytes have been processed.
                 Ok(_) => return Err(io::ErrorKind::NotConnected.into()),
                 Err(error) => return Err(invalid(error)),
             }
@@ -210,7 +213,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
         Poll::Ready(Ok(()))
     }
 
-    /// Writes what was encrypted before; then encrypts more, by `data`, and writes of it what can be written.
+    /// Writes pending bytes; then encrypts more, with `data`, and writes as much as possible.
     fn poll_write_data(&mut self, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
         self.check_failed()?;
         if self.is_closing {
@@ -220,7 +223,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
         let data = data.get(..WRITE_BYTES).unwrap_or(data);
         if !data.is_empty() {
             self.encrypt(data)?;
-            // What the connection does not take yet goes with the next call.
+            // Bytes that the connection does not take yet are written by the next call.
             let _ = self.poll_drain(cx)?;
         }
         Poll::Ready(Ok(data.len()))
@@ -264,7 +267,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TlsStream<S> {
         let mut slices = slices.iter().filter(|slice| !slice.is_empty());
         let Some(first) = slices.next() else { return Poll::Ready(Ok(0)) };
         let Some(second) = slices.next() else { return this.poll_write_data(cx, first) };
-        // Before it is copied for nothing.
+        // Checked before the data is copied.
         ready!(this.poll_drain(cx))?;
         let mut data = Vec::new();
         for slice in [first, second].into_iter().chain(slices) {
@@ -284,7 +287,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TlsStream<S> {
         Pin::new(&mut this.io).poll_flush(cx)
     }
 
-    /// Says that nothing follows, and ends this direction below. The other one stays open.
+    /// Sends the end of the data and closes this direction below. The other direction stays open.
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if !this.is_closing {
@@ -298,9 +301,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TlsStream<S> {
     }
 }
 
-/// Adds a message of TLS' own to what is to be written.
+/// Appends a TLS message to the outgoing bytes.
 fn encode(mut message: EncodeTlsData<'_, rustls::server::ServerConnectionData>, outgoing: &mut BytesMut) {
-    // It can't fail but for the space.
+    // It can fail only for lack of space.
     let _ = append(outgoing, 0, |space| {
         message.encode(space).map_err(|error| match error {
             EncodeError::InsufficientSize(size) => Some(size.required_size),
@@ -309,7 +312,7 @@ fn encode(mut message: EncodeTlsData<'_, rustls::server::ServerConnectionData>, 
     });
 }
 
-/// Has `put` write behind `outgoing`, in so much space as it is `expected` to take, or else says that it takes.
+/// Lets `put` write after `outgoing`, in the `expected` space, or again in the space that it asks for.
 fn append(
     outgoing: &mut BytesMut,
     expected: usize,
@@ -327,7 +330,9 @@ fn append(
             Err(Some(required)) if required > space => space = required,
             Err(_) => {
                 outgoing.truncate(before);
-                return Err(io::Error::other("the keys of this connection may encrypt no more"));
+                return Err(io::Error::other(
+                    "the keys of this connection have reached their limit: reconnect",
+                ));
             }
         }
     }

@@ -1,7 +1,7 @@
-//! Tells a backend what happens to sessions: in order, each at least once as long as there is room for what waits.
+//! Sends events of sessions to a backend: in order, each at least once, as long as the queue has room.
 //!
-//! Sessions that begin and end come first: what they are subscribed to, which is theirs to change as often as they like, has a
-//! part of the room, and of that each session a share.
+//! Beginnings and ends of sessions have priority. Clients can change their subscriptions as often as they like, so
+//! those events have only a part of the queue, and each session a share of that part.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -19,10 +19,10 @@ use tokio::time::{sleep, timeout};
 use wirehub_common::code::CloseCode;
 use wirehub_hub::unix_time;
 
-use super::{Asker, MAX_BYTES, Webhooks, pause, request_id};
+use super::{MAX_BYTES, WebhookClient, Webhooks, pause, request_id};
 use crate::SessionId;
 use crate::call::CallContext;
-use crate::metrics::{Asked, count_lost_event};
+use crate::metrics::{BackendRequest, count_dropped_event};
 use crate::observe::{Observer, SessionEvent};
 
 /// A kind of [`SessionEvent`].
@@ -41,7 +41,7 @@ pub enum EventKind {
 }
 
 impl EventKind {
-    /// All of them.
+    /// Every kind.
     pub const ALL: [Self; 4] = [Self::Connected, Self::Disconnected, Self::Subscribed, Self::Unsubscribed];
 
     /// The kind of an event; `None` for those that backends are not notified of.
@@ -56,44 +56,44 @@ impl EventKind {
     }
 }
 
-/// Tells a backend by batches. See [`Webhooks::events`](super::Webhooks::events).
+/// Sends events to a backend in batches. See [`Webhooks::events`](super::Webhooks::events).
 #[derive(Clone)]
 pub struct EventQueue(Arc<Inner>);
 
 struct Inner {
-    asker: Mutex<Arc<Asker>>,
+    client: Mutex<Arc<WebhookClient>>,
     kinds: Vec<EventKind>,
-    /// Another one each time that a server starts: the sessions of the one before are gone then.
+    /// Changes with every start of a server, so that a backend knows that the earlier sessions have ended.
     server: String,
     queue: Mutex<Queue>,
-    /// Nothing waits any more.
+    /// Notified when the queue becomes empty.
     emptied: Notify,
 }
 
 #[derive(Default)]
 struct Queue {
-    /// Those that are being told stay until they have been.
+    /// Events stay here until the backend has accepted them.
     events: VecDeque<Waiting>,
     bytes: usize,
-    /// Of these, those of subscriptions.
+    /// The bytes of the events about subscriptions.
     minor_bytes: usize,
-    /// How many events of subscriptions wait, of each session of which some do.
+    /// The number of waiting events about subscriptions, by session.
     minor: HashMap<SessionId, usize>,
     lost: u64,
-    /// Whether there is a task that tells them.
-    is_told: bool,
+    /// Whether a task is sending them.
+    is_sending: bool,
 }
 
-/// An event that waits.
+/// A waiting event.
 struct Waiting {
     json: Box<RawValue>,
-    /// Of a session's subscriptions: whose.
+    /// The session, for an event about a subscription.
     minor: Option<SessionId>,
 }
 
-/// An event as it is told.
+/// The JSON of an event.
 #[derive(Serialize)]
-struct Told<'a> {
+struct EventRecord<'a> {
     kind: EventKind,
     session: String,
     user: &'a str,
@@ -109,7 +109,7 @@ struct Told<'a> {
     time: u64,
 }
 
-/// What is sent.
+/// The JSON of a request.
 #[derive(Serialize)]
 struct Batch<'a> {
     id: &'a str,
@@ -120,25 +120,25 @@ struct Batch<'a> {
 }
 
 impl EventQueue {
-    pub(super) fn new(asker: Arc<Asker>, kinds: &[EventKind]) -> Self {
-        // Without entropy nothing is sent either.
+    pub(super) fn new(client: Arc<WebhookClient>, kinds: &[EventKind]) -> Self {
+        // Without entropy nothing can be sent either.
         let server = request_id().unwrap_or_default();
-        let (asker, queue, emptied) = (Mutex::new(asker), Mutex::default(), Notify::new());
-        Self(Arc::new(Inner { asker, kinds: kinds.to_vec(), server, queue, emptied }))
+        let (client, queue, emptied) = (Mutex::new(client), Mutex::default(), Notify::new());
+        Self(Arc::new(Inner { client, kinds: kinds.to_vec(), server, queue, emptied }))
     }
 
-    /// From now on signs as these do, and believes whom they believe; also what waits to be told. Where and what it tells
-    /// stays as it was.
+    /// Signs with the secret of these webhooks, and trusts their authorities, from now on. That includes waiting
+    /// events. The URL and the kinds of events stay.
     pub fn replace(&self, webhooks: &Webhooks) {
-        let mut asker = self.0.asker.lock();
-        *asker = webhooks.asker(asker.about, asker.webhook.clone());
+        let mut client = self.0.client.lock();
+        *client = webhooks.client(client.about, client.webhook.clone());
     }
 }
 
 impl Observer for EventQueue {
     fn notice(&self, who: &CallContext, event: SessionEvent) {
         let Some(kind) = EventKind::of(&event).filter(|kind| self.0.kinds.contains(kind)) else { return };
-        let mut told = Told {
+        let mut record = EventRecord {
             kind,
             session: who.session().to_string(),
             user: who.user(),
@@ -150,24 +150,24 @@ impl Observer for EventQueue {
         };
         match &event {
             SessionEvent::Connected { client, version, .. } => {
-                (told.client, told.version) = (Some(client.as_str()), Some(version.as_str()));
+                (record.client, record.version) = (Some(client.as_str()), Some(version.as_str()));
             }
-            SessionEvent::Disconnected { code, .. } => told.code = code.map(CloseCode::number),
+            SessionEvent::Disconnected { code, .. } => record.code = code.map(CloseCode::number),
             SessionEvent::Subscribed(channel) | SessionEvent::Unsubscribed(channel) => {
-                told.channel = Some(channel.as_str());
+                record.channel = Some(channel.as_str());
             }
             _ => {}
         }
-        let Ok(json) = serde_json::value::to_raw_value(&told) else { return };
+        let Ok(json) = serde_json::value::to_raw_value(&record) else { return };
         let minor = matches!(kind, EventKind::Subscribed | EventKind::Unsubscribed).then(|| who.session());
         let mut queue = self.0.queue.lock();
         if !queue.push(Waiting { json, minor }) {
             queue.lost = queue.lost.saturating_add(1);
-            count_lost_event();
+            count_dropped_event();
             return;
         }
-        if !std::mem::replace(&mut queue.is_told, true) {
-            tokio::spawn(tell(Arc::clone(&self.0)));
+        if !std::mem::replace(&mut queue.is_sending, true) {
+            tokio::spawn(send_events(Arc::clone(&self.0)));
         }
     }
 
@@ -175,7 +175,7 @@ impl Observer for EventQueue {
         async {
             loop {
                 let emptied = self.0.emptied.notified();
-                if !self.0.queue.lock().is_told {
+                if !self.0.queue.lock().is_sending {
                     return;
                 }
                 emptied.await;
@@ -194,7 +194,7 @@ impl std::fmt::Debug for EventQueue {
 }
 
 impl Queue {
-    /// Adds an event where there is room for it.
+    /// Adds an event, if there is room for it.
     fn push(&mut self, event: Waiting) -> bool {
         let bytes = event.json.get().len();
         let all = self.bytes.saturating_add(bytes);
@@ -215,7 +215,7 @@ impl Queue {
         true
     }
 
-    /// Takes out the first ones, which have been told.
+    /// Removes the first events, which have been sent.
     fn remove(&mut self, count: usize) {
         for event in self.events.drain(..count.min(self.events.len())) {
             let bytes = event.json.get().len();
@@ -230,19 +230,19 @@ impl Queue {
     }
 }
 
-/// Tells what waits, until nothing does.
-async fn tell(inner: Arc<Inner>) {
+/// Sends the waiting events until none is left.
+async fn send_events(inner: Arc<Inner>) {
     loop {
         let (batch, lost) = {
             let mut queue = inner.queue.lock();
             if queue.events.is_empty() {
-                queue.is_told = false;
+                queue.is_sending = false;
                 break;
             }
             let batch: Vec<_> = queue.events.iter().take(MAX_BATCH).map(|event| event.json.clone()).collect();
             (batch, queue.lost)
         };
-        inner.tell_batch(&batch, lost).await;
+        inner.send_batch(&batch, lost).await;
         let mut queue = inner.queue.lock();
         queue.remove(batch.len());
         queue.lost = queue.lost.saturating_sub(lost);
@@ -251,20 +251,22 @@ async fn tell(inner: Arc<Inner>) {
 }
 
 impl Inner {
-    /// Returns when the backend has taken it.
-    async fn tell_batch(&self, events: &[Box<RawValue>], lost: u64) {
+    /// Returns when the backend has accepted the batch.
+    async fn send_batch(&self, events: &[Box<RawValue>], lost: u64) {
         let mut attempt = 0;
-        // The same for all attempts, as soon as there is one.
+        // The same id for every attempt, once there is one.
         let mut id = String::new();
         loop {
             if id.is_empty() {
                 id = request_id().unwrap_or_default();
             }
-            let asked = Asked::new("events");
-            let asker = Arc::clone(&self.asker.lock());
-            let Err(why) = self.attempt(&asker, &id, events, lost).await else { return asked.succeeded() };
-            asker.failed(&id, &why);
-            drop(asked);
+            let request_metrics = BackendRequest::new("events");
+            let client = Arc::clone(&self.client.lock());
+            let Err(why) = self.attempt(&client, &id, events, lost).await else {
+                return request_metrics.succeeded();
+            };
+            client.failed(&id, &why);
+            drop(request_metrics);
             sleep(pause(attempt).saturating_mul(SLOWER).min(LONGEST_PAUSE)).await;
             attempt = attempt.saturating_add(1);
         }
@@ -272,36 +274,36 @@ impl Inner {
 
     async fn attempt(
         &self,
-        asker: &Asker,
+        client: &WebhookClient,
         id: &str,
         events: &[Box<RawValue>],
         lost: u64,
     ) -> Result<(), String> {
         let batch = Batch { id, event: "events", server: &self.server, lost, events };
         let body = serde_json::to_vec(&batch).map(Bytes::from).map_err(|error| error.to_string())?;
-        let headers = asker.headers(id, &body)?;
-        let webhook = &asker.webhook;
-        let sending = asker.webhooks.outbound.send(Method::POST, &webhook.url, headers, body, MAX_BYTES);
+        let headers = client.headers(id, &body)?;
+        let webhook = &client.webhook;
+        let sending = client.webhooks.outbound.send(Method::POST, &webhook.url, headers, body, MAX_BYTES);
         match timeout(webhook.timeout, sending).await {
             Ok(Ok(answer)) if answer.status.is_success() => Ok(()),
-            Ok(Ok(answer)) => Err(format!("it answers with status {}", answer.status)),
+            Ok(Ok(answer)) => Err(format!("it answered with status {}", answer.status)),
             Ok(Err(fault)) => Err(fault.to_string()),
             Err(_) => Err("it did not answer in time".into()),
         }
     }
 }
 
-/// How much may wait, as JSON.
+/// The most bytes that may wait, as JSON.
 const MAX_QUEUE_BYTES: usize = 4 * 1024 * 1024;
 
-/// How much of that those of subscriptions have, and how many of them each session.
+/// The bytes of these for events about subscriptions, and the number of such events for each session.
 const MAX_MINOR_BYTES: usize = MAX_QUEUE_BYTES / 2;
 const SHARE: usize = 256;
 
-/// How many events are told at once.
+/// The most events in a batch.
 const MAX_BATCH: usize = 500;
 
-/// Nobody waits for events: their pauses are longer than those of questions.
+/// No client waits for events, so their pauses are longer than those of decisions.
 const SLOWER: u32 = 4;
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
@@ -321,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn what_one_session_is_subscribed_to_has_a_share_and_pushes_out_nothing() {
+    fn subscriptions_of_one_session_have_a_share_and_displace_nothing() {
         let mut queue = Queue::default();
         let [busy, other] = [1, 2].map(session);
         let taken = (0..10_000).filter(|_| queue.push(event(Some(busy), 150))).count();
@@ -332,14 +334,14 @@ mod tests {
         assert_eq!(
             (0..100).filter(|_| queue.push(event(Some(busy), 150))).count(),
             10,
-            "as many as were told"
+            "as many as were sent"
         );
         queue.remove(usize::MAX);
         assert_eq!((queue.bytes, queue.minor_bytes, queue.minor.len(), queue.events.len()), (0, 0, 0, 0));
     }
 
     #[test]
-    fn half_of_the_room_is_for_sessions_that_begin_and_end() {
+    fn half_of_the_room_is_for_beginnings_and_ends_of_sessions() {
         let mut queue = Queue::default();
         let mut sessions = (0..).map(session);
         while queue.push(event(sessions.next(), 1024)) {}

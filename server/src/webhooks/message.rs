@@ -1,4 +1,4 @@
-//! What webhooks ask, and what the answers mean.
+//! The requests of webhooks, and their answers.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -17,9 +17,9 @@ use wirehub_common::{ChannelName, Content, Payload};
 use crate::auth::{Authenticated, Rights};
 use crate::outbound::Response;
 
-/// What is asked. The id is the same when it is asked again.
+/// The JSON of a request. Repetitions have the same id.
 #[derive(Serialize)]
-pub(super) struct Question<'a> {
+pub(super) struct WebhookRequest<'a> {
     pub(super) id: &'a str,
     #[serde(flatten)]
     pub(super) body: Body<'a>,
@@ -58,23 +58,23 @@ pub(super) enum Body<'a> {
     },
 }
 
-impl Question<'_> {
+impl WebhookRequest<'_> {
     pub(super) fn to_json(&self) -> Result<Bytes, serde_json::Error> {
         serde_json::to_vec(self).map(Bytes::from)
     }
 }
 
-/// A payload: one field of these, or none.
+/// A payload: at most one of these fields.
 #[derive(Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Message {
-    /// JSON as it is.
+    /// JSON, unchanged.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     data: Option<Box<RawValue>>,
-    /// Bytes in base64.
+    /// Bytes, in base64.
     #[serde(skip_serializing_if = "Option::is_none")]
     bytes: Option<String>,
-    /// The contract's own encoding in base64.
+    /// The contract's own encoding, in base64.
     #[serde(skip_serializing_if = "Option::is_none")]
     custom: Option<String>,
 }
@@ -82,7 +82,7 @@ pub(super) struct Message {
 impl From<&Payload> for Message {
     fn from(Payload { content, data }: &Payload) -> Self {
         match content {
-            // What comes here is JSON, or absent.
+            // The payload of this kind is JSON or empty.
             Content::Json => Self { data: serde_json::from_slice(data).ok(), ..Self::default() },
             Content::Bytes => Self { bytes: Some(BASE64.encode(data)), ..Self::default() },
             Content::Custom => Self { custom: Some(BASE64.encode(data)), ..Self::default() },
@@ -93,8 +93,7 @@ impl From<&Payload> for Message {
 impl Message {
     /// The payload, if there is one.
     pub(super) fn payload(self) -> Result<Option<Payload>, &'static str> {
-        let decode =
-            |text: String| BASE64.decode(text).map_err(|_| "its answer has bytes that are no base64");
+        let decode = |text: String| BASE64.decode(text).map_err(|_| "its answer has invalid base64");
         match (self.data, self.bytes, self.custom) {
             (None, None, None) => Ok(None),
             (Some(data), None, None) => Ok(Some(Payload::json(String::from(Box::<str>::from(data))))),
@@ -105,12 +104,12 @@ impl Message {
     }
 }
 
-/// The answer that allows something.
+/// A positive answer without content.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Nothing {}
+pub(super) struct Empty {}
 
-/// Who a client is.
+/// The answer about a client.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Identity {
@@ -158,37 +157,37 @@ impl Identity {
     }
 }
 
-/// What an answer means; where that is nothing, why.
-pub(super) fn understand<T: DeserializeOwned>(answer: &Response) -> Result<Result<T, ErrorInfo>, String> {
+/// Interprets an answer. An error means that it is unusable, with the reason.
+pub(super) fn parse_answer<T: DeserializeOwned>(answer: &Response) -> Result<Result<T, ErrorInfo>, String> {
     #[derive(Deserialize)]
-    struct Declined {
-        error: Option<Declining>,
+    struct ErrorAnswer {
+        error: Option<ErrorBody>,
     }
 
     let body = if answer.body.is_empty() { b"{}" } else { &*answer.body };
     let is_passed = answer.status.is_success();
     match serde_json::from_slice(body) {
-        Ok(Declined { error: Some(error) }) => return error.info().map(Err),
-        Ok(Declined { error: None }) => {}
-        Err(error) if is_passed => return Err(format!("its answer is wrong: {error}")),
-        // A page for people, say.
+        Ok(ErrorAnswer { error: Some(error) }) => return error.info().map(Err),
+        Ok(ErrorAnswer { error: None }) => {}
+        Err(error) if is_passed => return Err(format!("its answer is invalid: {error}")),
+        // Not JSON, for instance an error page for people.
         Err(_) => {}
     }
     match answer.status {
         _ if is_passed => {
-            serde_json::from_slice(body).map(Ok).map_err(|error| format!("its answer is wrong: {error}"))
+            serde_json::from_slice(body).map(Ok).map_err(|error| format!("its answer is invalid: {error}"))
         }
         StatusCode::UNAUTHORIZED => Ok(Err(ErrorInfo::from_code(ErrorCode::UNAUTHORIZED))),
         StatusCode::FORBIDDEN => Ok(Err(ErrorInfo::from_code(ErrorCode::PERMISSION_DENIED))),
         StatusCode::TOO_MANY_REQUESTS => Ok(Err(ErrorInfo::from_code(ErrorCode::RATE_LIMITED))),
-        status => Err(format!("it answers with status {status}")),
+        status => Err(format!("it answered with status {status}")),
     }
 }
 
-/// Why the backend says no.
+/// The reason for a refusal.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Declining {
+struct ErrorBody {
     code: Code,
     message: Option<String>,
     temporary: Option<bool>,
@@ -197,14 +196,14 @@ struct Declining {
 #[derive(Deserialize)]
 #[serde(
     untagged,
-    expecting = "a code of the table, by number or name, or a number of the application's own from 1000 on"
+    expecting = "a code of the table, by number or name, or an application's own number from 1000 on"
 )]
 enum Code {
     Number(u16),
     Name(String),
 }
 
-impl Declining {
+impl ErrorBody {
     fn info(self) -> Result<ErrorInfo, String> {
         let (code, told) = match self.code {
             Code::Number(number) => {
@@ -219,13 +218,13 @@ impl Declining {
         let table = ErrorInfo::from_code(code);
         let message = self.message.unwrap_or_else(|| match code.name() {
             Some(_) => table.message,
-            None => "the backend says no".into(),
+            None => "the backend refused this".into(),
         });
         Ok(ErrorInfo { code, message, temporary: self.temporary.unwrap_or(table.temporary) })
     }
 }
 
-/// `null` is a value, not the lack of one.
+/// Distinguishes `null`, which is a value, from a missing field.
 fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
 }
@@ -245,7 +244,7 @@ mod tests {
     }
 
     fn json(body: Body<'_>) -> String {
-        String::from_utf8(Question { id: "1", body }.to_json().unwrap().to_vec()).unwrap()
+        String::from_utf8(WebhookRequest { id: "1", body }.to_json().unwrap().to_vec()).unwrap()
     }
 
     #[test]
@@ -272,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn a_payload_comes_back_as_it_went() {
+    fn a_payload_returns_unchanged() {
         for payload in [
             Payload::json("null"),
             Payload::json("{\"a\": 1.0}"),
@@ -280,28 +279,28 @@ mod tests {
             Payload::custom("x"),
         ] {
             let text = serde_json::to_string(&Message::from(&payload)).unwrap();
-            let message = understand::<Message>(&answer(200, &text)).unwrap().unwrap();
+            let message = parse_answer::<Message>(&answer(200, &text)).unwrap().unwrap();
             assert_eq!(message.payload().unwrap(), Some(payload));
         }
-        let empty = understand::<Message>(&answer(204, "")).unwrap().unwrap();
+        let empty = parse_answer::<Message>(&answer(204, "")).unwrap().unwrap();
         assert_eq!(empty.payload().unwrap(), None);
         for wrong in [r#"{"data":1,"bytes":""}"#, r#"{"bytes":"?"}"#] {
-            let message = understand::<Message>(&answer(200, wrong)).unwrap().unwrap();
+            let message = parse_answer::<Message>(&answer(200, wrong)).unwrap().unwrap();
             assert!(message.payload().is_err(), "{wrong}");
         }
     }
 
     #[test]
-    fn a_no_is_a_code_or_a_status() {
+    fn a_refusal_is_a_code_or_a_status() {
         let no = |status, body| {
-            let error = understand::<Nothing>(&answer(status, body)).unwrap().err().unwrap();
+            let error = parse_answer::<Empty>(&answer(status, body)).unwrap().err().unwrap();
             (error.code.number(), error.message, error.temporary)
         };
         assert_eq!(
             no(200, r#"{"error":{"code":1001,"message":"full","temporary":true}}"#),
             (1001, "full".into(), true)
         );
-        assert_eq!(no(422, r#"{"error":{"code":1001}}"#), (1001, "the backend says no".into(), false));
+        assert_eq!(no(422, r#"{"error":{"code":1001}}"#), (1001, "the backend refused this".into(), false));
         let denied = ErrorCode::PERMISSION_DENIED.message();
         assert_eq!(no(200, r#"{"error":{"code":"PERMISSION_DENIED"}}"#), (103, denied.into(), false));
         assert_eq!(no(200, r#"{"error":{"code":103}}"#), (103, denied.into(), false));
@@ -311,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_understood_is_neither_yes_nor_no() {
+    fn an_invalid_answer_is_neither_permission_nor_refusal() {
         for (status, body) in [
             (200, "<html>"),
             (200, "[]"),
@@ -326,20 +325,20 @@ mod tests {
             (302, ""),
             (400, "{}"),
         ] {
-            assert!(understand::<Nothing>(&answer(status, body)).is_err(), "{status} {body}");
+            assert!(parse_answer::<Empty>(&answer(status, body)).is_err(), "{status} {body}");
         }
         for body in
             ["{}", r#"{"user":1}"#, r#"{"user":"ann","expire_in":5}"#, r#"{"user":"ann","expires_in":-1}"#]
         {
-            assert!(understand::<Identity>(&answer(200, body)).is_err(), "{body}");
+            assert!(parse_answer::<Identity>(&answer(200, body)).is_err(), "{body}");
         }
         let long = format!(r#"{{"user":"{}"}}"#, "x".repeat(255));
         for body in [&*long, r#"{"user":"all"}"#, r#"{"user":"a\nb"}"#] {
-            let identity = understand::<Identity>(&answer(200, body)).unwrap().unwrap();
+            let identity = parse_answer::<Identity>(&answer(200, body)).unwrap().unwrap();
             assert!(identity.authenticated().unwrap_err().contains("`user`"), "{body}");
         }
         for body in [r#"{"user":"ann","subscribe":["a*b"]}"#, r#"{"user":"ann","channels":["two words"]}"#] {
-            let identity = understand::<Identity>(&answer(200, body)).unwrap().unwrap();
+            let identity = parse_answer::<Identity>(&answer(200, body)).unwrap().unwrap();
             assert!(identity.authenticated().is_err(), "{body}");
         }
     }

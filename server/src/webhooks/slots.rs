@@ -1,8 +1,8 @@
-//! How many questions are asked at once, and which of those that wait is next.
+//! Limits the requests at once, and orders those that wait.
 //!
-//! What one session wants, and one user or address wants by many sessions, has a share of the slots: however slowly a backend
-//! answers it, there are slots for others. Beyond its share it waits in a line of its own, so it is not before others in the
-//! line of all.
+//! Each session, and each user or address with all its sessions, has a share of the slots. However slowly a backend
+//! answers for one of them, others have slots. Requests beyond a share wait in a line of their own, so they do not
+//! block the common line.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -14,25 +14,26 @@ use tokio::sync::Semaphore;
 use crate::SessionId;
 use crate::call::{CallContext, Payer};
 
-/// The slots for the questions at one address.
+/// The slots for the requests to one URL.
 pub(super) struct Slots {
     all: Semaphore,
     count: usize,
-    /// How many of them those may wait for, and have, who let others go first.
-    late: Semaphore,
-    /// The shares of those who ask, or wait, at the moment.
-    shares: Mutex<HashMap<Holder, Known>>,
+    /// Limits the requests with low priority, which wait for a slot or have one.
+    low: Semaphore,
+    /// The shares of the sessions and users with requests at the moment.
+    shares: Mutex<HashMap<Holder, ShareState>>,
 }
 
-/// Who a question is for.
+/// The priority of a request.
 #[derive(Clone, Copy)]
-pub(super) enum Turn<'a> {
+pub(super) enum QueuePriority<'a> {
     /// A client that connects.
-    Connecting,
-    /// A session that goes on meanwhile: it lets others go first, and is never before many that do not.
-    Late,
-    /// A session that wants something.
-    Of(&'a CallContext),
+    High,
+    /// A new token of a connected session. New clients have priority, and only a few of these are in the line before
+    /// them.
+    Low,
+    /// A command of a session.
+    Session(&'a CallContext),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -41,13 +42,13 @@ enum Holder {
     Payer(Payer),
 }
 
-struct Known {
+struct ShareState {
     share: Arc<Semaphore>,
-    /// How many questions have, or wait for, something of it.
+    /// The number of requests that have, or wait for, a part of the share.
     questions: usize,
 }
 
-/// What a question has a slot of. It is forgotten with the last question.
+/// The share of a request. It is removed with the last request.
 struct Share<'a> {
     slots: &'a Slots,
     holder: Holder,
@@ -56,18 +57,18 @@ struct Share<'a> {
 
 impl Slots {
     pub(super) fn new(count: usize) -> Self {
-        let late = Semaphore::new(count.div_ceil(LATE));
-        Self { all: Semaphore::new(count), count, late, shares: Mutex::default() }
+        let low = Semaphore::new(count.div_ceil(LOW_PART));
+        Self { all: Semaphore::new(count), count, low, shares: Mutex::default() }
     }
 
-    /// Does the work as soon as there is a slot for it. None of the semaphores is ever closed.
-    pub(super) async fn run<T>(&self, turn: Turn<'_>, work: impl Future<Output = T>) -> T {
-        let _late = if matches!(turn, Turn::Late) { self.late.acquire().await.ok() } else { None };
-        let Turn::Of(context) = turn else { return self.run_now(work).await };
-        let own = self.share(Holder::Session(context.session()), OF_SESSION);
+    /// Runs the work as soon as it has a slot. The semaphores are never closed.
+    pub(super) async fn run<T>(&self, priority: QueuePriority<'_>, work: impl Future<Output = T>) -> T {
+        let _low = if matches!(priority, QueuePriority::Low) { self.low.acquire().await.ok() } else { None };
+        let QueuePriority::Session(context) = priority else { return self.run_now(work).await };
+        let own = self.share(Holder::Session(context.session()), SESSION_PART);
         let _own = own.share.acquire().await.ok();
         let Some(payer) = context.payer() else { return self.run_now(work).await };
-        let common = self.share(Holder::Payer(payer), OF_PAYER);
+        let common = self.share(Holder::Payer(payer), PAYER_PART);
         let _common = common.share.acquire().await.ok();
         self.run_now(work).await
     }
@@ -77,10 +78,10 @@ impl Slots {
         work.await
     }
 
-    /// One in so many slots, and at least one.
+    /// The share of a holder: one in `part` slots, and at least one.
     fn share(&self, holder: Holder, part: usize) -> Share<'_> {
         let mut shares = self.shares.lock();
-        let known = shares.entry(holder.clone()).or_insert_with(|| Known {
+        let known = shares.entry(holder.clone()).or_insert_with(|| ShareState {
             share: Arc::new(Semaphore::new(self.count.div_ceil(part))),
             questions: 0,
         });
@@ -99,12 +100,13 @@ impl Drop for Share<'_> {
     }
 }
 
-/// One in so many slots is for those that let others go first.
-const LATE: usize = 4;
+/// One in this many slots is for requests with low priority.
+const LOW_PART: usize = 4;
 
-/// One in so many slots a session has at most, and a user with all sessions, or an address with all that are anonymous.
-const OF_SESSION: usize = 4;
-const OF_PAYER: usize = 2;
+/// A session has at most one in this many slots. A user with all sessions, or an address with all anonymous ones, has
+/// at most one in `PAYER_PART`.
+const SESSION_PART: usize = 4;
+const PAYER_PART: usize = 2;
 
 #[cfg(test)]
 mod tests {
@@ -125,11 +127,11 @@ mod tests {
     }
 
     impl<'a> Questions<'a> {
-        /// How many are asked at once of ten of this session, which go on for ever.
+        /// The number of requests that ten endless ones of this session can have at once.
         fn of(&mut self, context: &'a CallContext) -> usize {
             let before = self.free();
             for _ in 0..10 {
-                let mut question = self.slots.run(Turn::Of(context), pending()).boxed();
+                let mut question = self.slots.run(QueuePriority::Session(context), pending()).boxed();
                 assert_eq!((&mut question).now_or_never(), None);
                 self.asked.push(question);
             }
@@ -165,19 +167,19 @@ mod tests {
         assert_eq!((questions.free(), slots.shares.lock().len()), (8, 0), "nothing is left of them");
 
         assert_eq!(anonymous.each_ref().map(|session| questions.of(session)), [2, 2, 0]);
-        assert_eq!(questions.of(&unknown), 2, "no address is nobody's");
+        assert_eq!(questions.of(&unknown), 2, "without an address only the session's share applies");
         questions.asked.clear();
         assert_eq!(questions.of(&ann[2]), 2);
     }
 
     #[tokio::test]
-    async fn those_beyond_their_share_are_behind_others_who_came_later() {
+    async fn requests_beyond_a_share_do_not_block_later_ones() {
         let hub = Hub::builder().build();
         let [ann, bob] = ["ann", "bob"].map(|user| session(&hub, user, None));
         let slots = Slots::new(1);
         let mut questions = Questions { slots: &slots, asked: Vec::new() };
         assert_eq!(questions.of(&ann), 1);
-        let mut other = slots.run(Turn::Of(&bob), async {}).boxed();
+        let mut other = slots.run(QueuePriority::Session(&bob), async {}).boxed();
         assert_eq!((&mut other).now_or_never(), None);
         drop(questions.asked.remove(0));
         for question in &mut questions.asked {

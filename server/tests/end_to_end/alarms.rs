@@ -1,4 +1,4 @@
-//! Alarms: who gets them, how often, and what the ledger says.
+//! Alarms: recipients, repetitions and the ledger.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use wirehub_server::{Hub, api, router};
 
 use crate::support::{CODECS, Client, Received, Server, http_at, name, open_hub, publish, until};
 
-/// A hub that believes every token to be a name.
+/// A hub that takes every token for a user name.
 fn hub() -> Hub {
     open_hub()
         .authenticate(async |credentials| Ok(Authenticated::user(credentials.token)))
@@ -48,7 +48,7 @@ async fn acknowledge(client: &mut Client, alarm: &str, received_only: bool) -> R
     }
 }
 
-/// Something that comes behind whatever came before it.
+/// A publication that arrives after everything before it.
 async fn nothing_more(client: &mut Client) {
     client.subscribe("end").await;
     client.ok(publish("end", Payload::json("1"))).await;
@@ -57,7 +57,7 @@ async fn nothing_more(client: &mut Client) {
 }
 
 #[tokio::test]
-async fn an_alarm_comes_to_each_session_of_its_users_until_one_acknowledges_it() {
+async fn an_alarm_reaches_each_session_of_its_users_until_one_acknowledges_it() {
     for codec in CODECS {
         let server = Server::start(hub()).await;
         let (mut first, mut second) =
@@ -103,7 +103,7 @@ async fn an_alarm_comes_to_each_session_of_its_users_until_one_acknowledges_it()
 }
 
 #[tokio::test]
-async fn more_alarms_than_a_queue_has_room_for_come_as_they_are_taken() {
+async fn more_alarms_than_a_queue_holds_arrive_as_they_are_read() {
     const ALARMS: usize = 200;
     let large = format!("\"{}\"", "x".repeat(1000));
     for codec in CODECS {
@@ -126,7 +126,7 @@ async fn more_alarms_than_a_queue_has_room_for_come_as_they_are_taken() {
 }
 
 #[tokio::test]
-async fn an_alarm_for_everybody_comes_to_those_who_come_later_too() {
+async fn an_alarm_for_everybody_also_reaches_later_sessions() {
     for codec in CODECS {
         let server = Server::start(hub()).await;
         let mut nobody = connect(&server, codec, "").await;
@@ -163,12 +163,12 @@ async fn an_alarm_ends_with_its_time() {
 }
 
 #[tokio::test]
-async fn an_alarm_overtakes_what_is_queued() {
+async fn an_alarm_overtakes_queued_messages() {
     for codec in CODECS {
         let server = Server::start(hub()).await;
         let mut ann = connect(&server, codec, "ann").await;
         ann.subscribe("bulk:a").await;
-        // Nothing is awaited in between, so that the session's task does not run.
+        // Nothing is awaited in between, so the session's task does not run.
         for _ in 0..100 {
             drop(server.hub.publish_raw(&name("bulk:a"), Payload::json("1")).unwrap());
         }
@@ -178,7 +178,7 @@ async fn an_alarm_overtakes_what_is_queued() {
 }
 
 #[tokio::test]
-async fn so_many_alarms_are_remembered_and_those_that_are_over_make_room() {
+async fn the_number_of_alarms_is_bounded_and_ended_ones_make_room() {
     let hub = hub();
     let first = hub.raise(fire()).unwrap();
     for _ in 1..1000 {

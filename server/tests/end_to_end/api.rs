@@ -1,4 +1,4 @@
-//! The HTTP API, as a backend uses it.
+//! The HTTP API, as backends use it.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -68,7 +68,7 @@ async fn client(server: &Server, user: &str) -> (Client, String) {
 }
 
 #[tokio::test]
-async fn a_backend_publishes_and_clients_get_it() {
+async fn a_backend_publishes_to_clients() {
     let server = server().await;
     let (mut ann, _) = client(&server, "ann").await;
     ann.subscribe("kept:a").await;
@@ -110,7 +110,7 @@ async fn a_backend_publishes_and_clients_get_it() {
 }
 
 #[tokio::test]
-async fn a_backend_sees_who_is_there_and_ends_sessions() {
+async fn a_backend_lists_and_ends_sessions() {
     let server = server().await;
     let (mut ann, session) = client(&server, "ann").await;
     let (mut bob, _) = client(&server, "bob").await;
@@ -146,7 +146,7 @@ async fn a_backend_sees_who_is_there_and_ends_sessions() {
 }
 
 #[tokio::test]
-async fn a_backend_changes_what_sessions_are_subscribed_to() {
+async fn a_backend_changes_the_subscriptions_of_sessions() {
     let server = server().await;
     let (mut ann, session) = client(&server, "ann").await;
     let (mut other, _) = client(&server, "ann").await;
@@ -225,7 +225,7 @@ async fn lists_are_read_in_pages() {
 }
 
 #[tokio::test]
-async fn a_batch_has_a_bound_and_an_answer_for_each() {
+async fn a_batch_is_bounded_and_has_a_result_for_each_message() {
     let server = server().await;
     let batch = |count: usize| {
         let publications: Vec<_> =
@@ -245,7 +245,7 @@ async fn a_batch_has_a_bound_and_an_answer_for_each() {
 }
 
 #[tokio::test]
-async fn a_batch_that_is_larger_than_the_queues_ends_nobody_who_reads() {
+async fn a_batch_larger_than_the_queues_disconnects_no_reader() {
     let server = server().await;
     let mut readers = Vec::new();
     for _ in 0..20 {
@@ -266,7 +266,7 @@ async fn a_batch_that_is_larger_than_the_queues_ends_nobody_who_reads() {
 }
 
 #[tokio::test]
-async fn an_engine_that_fails_is_told_as_a_problem() {
+async fn a_failing_engine_is_reported_as_a_problem() {
     #[derive(Debug)]
     struct Broken;
     impl Engine for Broken {
@@ -302,7 +302,7 @@ async fn an_engine_that_fails_is_told_as_a_problem() {
 }
 
 #[tokio::test]
-async fn without_a_key_nothing_is_told() {
+async fn without_a_key_nothing_is_revealed() {
     let server = server().await;
     for key in [
         "",
@@ -326,7 +326,7 @@ async fn without_a_key_nothing_is_told() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_is_told_as_a_problem() {
+async fn mistakes_are_reported_as_problems() {
     let server = server().await;
     let bearer = format!("Bearer {KEY}");
     for (method, path, body, status) in [
@@ -366,7 +366,7 @@ async fn what_is_wrong_is_told_as_a_problem() {
 }
 
 #[tokio::test]
-async fn nobody_and_everybody_are_no_users_and_what_reaches_nobody_is_no_success() {
+async fn nobody_and_everybody_are_not_users_and_reaching_nobody_is_not_success() {
     let server = server().await;
     let mut anonymous = Client::connect(&server, CODECS[1]).await;
     let long = "x".repeat(255);
@@ -394,7 +394,7 @@ async fn nobody_and_everybody_are_no_users_and_what_reaches_nobody_is_no_success
 }
 
 #[tokio::test]
-async fn a_history_that_is_lost_is_another_problem_than_none() {
+async fn a_lost_history_is_another_problem_than_none() {
     let server = server().await;
     assert_eq!(post(&server, "/api/v1/publish", json!({ "channel": "kept:a", "data": 1 })).await.0, 200);
     let (status, problem) = look(&server, "/api/v1/channels/kept:a/history?offset=1&epoch=other").await;
@@ -417,7 +417,7 @@ async fn the_description_is_whole() {
             for part in ["operationId", "summary", "responses"] {
                 assert!(!operation[part].is_null(), "{method} {path} has no {part}");
             }
-            // What is in the path is a parameter.
+            // The parameters in the path.
             for parameter in path.split('{').skip(1).map(|rest| rest.split('}').next().unwrap()) {
                 let parameters = operation["parameters"].as_array().unwrap();
                 assert!(parameters.iter().any(|known| known["name"] == parameter), "{path}: {parameter}");

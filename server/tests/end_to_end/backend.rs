@@ -15,14 +15,14 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-/// A backend on a free port. What it was asked is kept.
+/// A backend on a free port. It records its requests.
 pub(crate) struct Backend {
     pub(crate) url: String,
     asked: Arc<Mutex<Vec<Asked>>>,
     serving: JoinHandle<()>,
 }
 
-/// A request that came.
+/// A received request.
 #[derive(Debug, Clone)]
 pub(crate) struct Asked {
     pub(crate) path: String,
@@ -39,7 +39,7 @@ impl Asked {
         self.headers.get(name).unwrap().to_str().unwrap()
     }
 
-    /// Whether it was signed by who knows the secret.
+    /// Whether it has a valid signature.
     pub(crate) fn is_signed(&self, secret: &[u8]) -> bool {
         let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
         let signed = [self.header("wirehub-timestamp").as_bytes(), b".", &self.body].concat();
@@ -51,7 +51,7 @@ impl Asked {
 }
 
 impl Backend {
-    /// One that answers so. An answer that nobody waits for any more is dropped.
+    /// A backend with this answer. The answer is dropped if its client has gone.
     pub(crate) async fn start<F, A, R>(answer: F) -> Self
     where
         F: Fn(Asked) -> A + Clone + Send + Sync + 'static,
@@ -86,7 +86,7 @@ impl Backend {
         Self { url, asked, serving }
     }
 
-    /// What it was asked, in order.
+    /// Its requests, in order.
     pub(crate) fn asked(&self) -> Vec<Asked> {
         self.asked.lock().clone()
     }

@@ -1,4 +1,4 @@
-//! Lines as somebody writes them who has read no more than PROTOCOL.md.
+//! Messages written by hand from PROTOCOL.md alone.
 
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
@@ -23,7 +23,7 @@ async fn say(client: &mut Client<TcpStream>, text: &str) {
     client.send_raw(Message::Text(text.into())).await;
 }
 
-/// Nothing was sent before the answer to this.
+/// Checks that nothing was sent before the answer to this.
 async fn nothing_came(client: &mut Client<TcpStream>) {
     say(client, r#"{"id":99,"cancel":{"command":99}}"#).await;
     assert_eq!(client.reply().await, (99, None));
@@ -34,7 +34,7 @@ async fn start() -> Server {
 }
 
 #[tokio::test]
-async fn batches_may_be_joined_where_the_first_one_ends_with_its_line_feed() {
+async fn batches_may_be_joined_if_the_first_one_ends_with_a_line_feed() {
     let server = start().await;
     let subscribe = r#"{"id":2,"subscribe":{"channel":"a","number":1}}"#;
     let mut client = open(&server).await;
@@ -95,7 +95,7 @@ async fn a_subscription_with_the_number_0_is_lower_than_any_other() {
         (r#"{"id":2,"subscribe":{"channel":"a"}}"#, None),
         (r#"{"id":2,"subscribe":{"channel":"a","number":0}}"#, Some(105)),
         (r#"{"id":2,"subscribe":{"channel":"a","number":7}}"#, None),
-        // It is about an older one.
+        // It concerns an older one.
         (r#"{"id":2,"unsubscribe":{"channel":"a"}}"#, None),
     ] {
         say(&mut client, line).await;
@@ -106,7 +106,7 @@ async fn a_subscription_with_the_number_0_is_lower_than_any_other() {
 }
 
 #[tokio::test]
-async fn a_message_of_white_space_is_no_ping_and_has_no_frames() {
+async fn a_message_of_white_space_is_not_a_ping_and_has_no_frames() {
     let server = start().await;
     let mut client = open(&server).await;
     for blank in ["", " ", "\n", " \r\n\t\n"] {

@@ -1,4 +1,4 @@
-//! Calls: typed handlers, their failures, their ends.
+//! Calls: typed handlers, their failures and their ends.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -14,23 +14,23 @@ use wirehub_server::call::CallError;
 use crate::support::{CODECS, Client, Received, Server, call, open_hub, until};
 
 wirehub_common::contract! {
-    /// What the tests call.
+    /// The contract of the tests.
     contract Tests = "tests";
-    /// Where handlers publish.
+    /// The channel in which handlers publish.
     channel News = "news": String;
-    /// Twice the number.
+    /// Doubles a number.
     call Double = "double": fn(u32) -> u32;
     /// Never answers.
     call Hang = "hang": fn(u32) -> u32;
     /// Panics.
     call Panic = "panic": fn(u32) -> u32;
-    /// Fails with an error of its own.
+    /// Fails with an application's own error.
     call Refuse = "refuse": fn(u32) -> u32;
-    /// Publishes who called.
+    /// Publishes the caller's user name.
     call Tell = "tell": fn(u32) -> u32;
-    /// Counts up to the number; fails where that is 13.
+    /// Counts up to the number; fails if that is 13.
     stream Count = "count": fn(u32) -> u32;
-    /// Responds once, and never again.
+    /// Responds once and never again.
     stream Stuck = "stuck": fn(u32) -> u32;
 }
 
@@ -56,7 +56,7 @@ fn hub() -> wirehub_server::Builder {
         .call_stream(Stuck, async |_, number| Ok(stream::iter([Ok(number)]).chain(stream::pending())))
 }
 
-/// The responses to a command until it ends, and how that is.
+/// The responses to a command until it ends, and its end.
 async fn responses(client: &mut Client, command: u32) -> (Vec<Payload>, Result<Payload, u16>) {
     let mut responses = Vec::new();
     loop {
@@ -77,7 +77,7 @@ fn number(number: u32) -> Payload {
 }
 
 #[tokio::test]
-async fn a_call_without_data_does_not_fit_a_type_that_needs_some() {
+async fn a_call_without_data_is_refused_if_its_type_needs_data() {
     let server = Server::start(hub().build()).await;
     for codec in CODECS {
         let mut client = Client::connect(&server, codec).await;
@@ -102,7 +102,7 @@ async fn a_call_is_answered_by_its_typed_handler() {
 }
 
 #[tokio::test]
-async fn a_handler_can_refuse_in_its_own_words() {
+async fn a_handler_can_refuse_with_its_own_message() {
     let server = Server::start(hub().build()).await;
     for codec in CODECS {
         let mut client = Client::connect(&server, codec).await;
@@ -153,7 +153,7 @@ async fn a_cancelled_call_is_answered_as_such_and_stops() {
 }
 
 #[tokio::test]
-async fn slow_calls_hold_nothing_up_and_are_limited_in_number() {
+async fn slow_calls_block_nothing_and_are_limited_in_number() {
     let limits = Limits { calls: 3, ..Limits::default() };
     let server = Server::start(hub().limits(limits).build()).await;
     for codec in CODECS {
@@ -176,7 +176,7 @@ async fn slow_calls_hold_nothing_up_and_are_limited_in_number() {
 }
 
 #[tokio::test]
-async fn calls_of_a_session_that_ends_are_dropped() {
+async fn calls_of_an_ended_session_are_dropped() {
     struct Dropped(Arc<AtomicUsize>);
     impl Drop for Dropped {
         fn drop(&mut self) {
@@ -205,7 +205,7 @@ async fn calls_of_a_session_that_ends_are_dropped() {
 }
 
 #[tokio::test]
-async fn large_answers_wait_for_a_client_that_does_not_read_and_do_not_end_it() {
+async fn large_answers_wait_for_a_client_that_does_not_read() {
     let gate = Arc::new(Semaphore::new(0));
     let hub = {
         let gate = Arc::clone(&gate);
@@ -278,7 +278,7 @@ async fn a_stream_is_polled_only_as_fast_as_its_client_reads() {
     };
     let server = Server::start(hub.build()).await;
     let mut client = Client::connect(&server, CODECS[0]).await;
-    // 200 MB: far more than the sockets between the two take.
+    // 200 MB: far more than the buffers of the sockets.
     client.send([Command { id: 1, request: call("flood", number(20_000)) }]).await;
     let before = Cell::new(0);
     until(|| {
@@ -292,9 +292,9 @@ async fn a_stream_is_polled_only_as_fast_as_its_client_reads() {
 
 wirehub_common::contract! {
     contract Large = "large";
-    /// Much.
+    /// A large payload.
     call LargeAnswer = "large": fn(u32) -> String;
-    /// So many of them.
+    /// This many of them.
     stream Flood = "flood": fn(u32) -> String;
 }
 
@@ -354,7 +354,7 @@ async fn a_repeated_key_is_carried_out_once_for_its_user_until_it_is_cancelled()
 }
 
 #[tokio::test]
-async fn the_key_of_a_call_is_its_name_s_and_an_anonymous_one_its_session_s() {
+async fn the_key_of_a_call_belongs_to_its_name_and_user_or_anonymous_session() {
     let carried_out = Arc::new(AtomicUsize::new(0));
     let gate = Arc::new(Semaphore::new(0));
     let hub = {
@@ -397,7 +397,7 @@ async fn the_key_of_a_call_is_its_name_s_and_an_anonymous_one_its_session_s() {
 }
 
 #[tokio::test]
-async fn answers_that_a_client_does_not_take_are_bounded_in_bytes() {
+async fn answers_that_a_client_does_not_read_are_bounded_in_bytes() {
     const EACH: usize = 4 * 1024 * 1024;
     let answered = Arc::new(AtomicUsize::new(0));
     let hub = {

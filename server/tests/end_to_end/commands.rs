@@ -1,4 +1,4 @@
-//! What each command is answered with, in both subprotocols.
+//! The answers to each command, in both subprotocols.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -37,7 +37,7 @@ async fn connect_is_answered_with_the_session_and_the_limits_in_force() {
 }
 
 #[tokio::test]
-async fn the_first_command_must_be_connect_and_only_the_first_may_be() {
+async fn the_first_command_must_be_connect_and_no_other_may_be() {
     let server = Server::start(hub()).await;
     for codec in CODECS {
         let mut client = Client::open(&server, codec).await;
@@ -51,7 +51,7 @@ async fn the_first_command_must_be_connect_and_only_the_first_may_be() {
 }
 
 #[tokio::test]
-async fn a_connect_that_is_written_wrongly_is_told_why() {
+async fn a_malformed_connect_gets_the_reason() {
     let server = Server::start(hub()).await;
     let mut client = Client::open(&server, Codec::Json).await;
     client.send_raw(Message::Text(r#"{"id":1,"connect":{"token":5}}"#.into())).await;
@@ -133,7 +133,7 @@ async fn a_publication_carries_its_publisher_and_the_servers_time() {
 }
 
 #[tokio::test]
-async fn a_payload_that_is_not_what_its_tag_says_is_refused() {
+async fn a_payload_that_does_not_match_its_content_tag_is_refused() {
     let server = Server::start(hub()).await;
     let mut client = Client::connect(&server, Codec::Protobuf).await;
     for text in ["", "{", "1 2", "nonsense"] {
@@ -163,7 +163,7 @@ async fn a_contract_bounds_channels_payloads_and_is_compared() {
 }
 
 #[tokio::test]
-async fn who_sends_too_much_is_told_and_others_notice_nothing() {
+async fn a_client_that_sends_too_much_gets_errors_and_others_are_not_affected() {
     let server = Server::start(open_hub().commands_per_second(5).build()).await;
     for codec in CODECS {
         let mut greedy = Client::connect(&server, codec).await;
@@ -179,7 +179,7 @@ async fn who_sends_too_much_is_told_and_others_notice_nothing() {
             }
         }
         let taken = codes.iter().filter(|code| **code == 0).count();
-        // Two seconds' worth, of which `connect` was one, and what little comes meanwhile.
+        // Two seconds' worth, including `connect`, and the few that became free meanwhile.
         assert!((9..100).contains(&taken), "{taken}");
         assert_eq!(codes.iter().filter(|code| **code == 111).count(), 1000 - taken);
         modest.ok(subscribe("a", 1)).await;
@@ -201,7 +201,7 @@ async fn many_sessions_of_one_user_together_may_send_no_more_than_one() {
         }
         let (mut taken, begun) = (0, std::time::Instant::now());
         for client in &mut sessions {
-            // Within what each alone may send at once.
+            // Within the limit of each session alone.
             let request = publish("a", Payload::json("1"));
             client.send((100..190).map(|id| Command { id, request: request.clone() })).await;
             for _ in 0..90 {
@@ -211,7 +211,7 @@ async fn many_sessions_of_one_user_together_may_send_no_more_than_one() {
                 }
             }
         }
-        // Two seconds' worth, and what comes meanwhile.
+        // Two seconds' worth, and the few that became free meanwhile.
         let most = 100 + 50 * (begun.elapsed().as_secs() + 1);
         assert!((100..=most).contains(&taken), "{taken} of {most}");
         let mut other = Client::open(&server, codec).await;
@@ -221,7 +221,7 @@ async fn many_sessions_of_one_user_together_may_send_no_more_than_one() {
 }
 
 #[tokio::test]
-async fn who_tries_one_token_after_the_other_is_slowed_down() {
+async fn a_client_that_tries_many_tokens_is_slowed_down() {
     let asked = Arc::new(AtomicUsize::new(0));
     let hub = {
         let asked = Arc::clone(&asked);
@@ -247,7 +247,7 @@ async fn who_tries_one_token_after_the_other_is_slowed_down() {
 }
 
 #[tokio::test]
-async fn a_key_that_is_too_long_to_be_remembered_is_refused() {
+async fn a_key_that_is_too_long_is_refused() {
     let hub = open_hub().call_any("echo".parse().unwrap(), async |_, call| Ok(call.payload));
     let server = Server::start(hub.build()).await;
     let keyed = |key: &str| {
@@ -269,7 +269,7 @@ async fn a_key_that_is_too_long_to_be_remembered_is_refused() {
 }
 
 #[tokio::test]
-async fn what_the_server_does_not_offer_is_refused_by_name() {
+async fn unavailable_features_are_refused_by_name() {
     let server = Server::start(hub()).await;
     for codec in CODECS {
         let mut client = Client::connect(&server, codec).await;
@@ -292,7 +292,7 @@ async fn what_the_server_does_not_offer_is_refused_by_name() {
 }
 
 #[tokio::test]
-async fn a_request_that_can_not_be_is_answered_with_the_words() {
+async fn an_invalid_request_gets_the_reason() {
     let server = Server::start(hub()).await;
     let mut client = Client::connect(&server, Codec::Json).await;
     client.send_raw(Message::Text(r#"{"id":5,"subscribe":{"channel":"a b","number":1}}"#.into())).await;
@@ -322,7 +322,7 @@ async fn a_command_without_an_id_is_carried_out_and_not_answered() {
 }
 
 #[tokio::test]
-async fn what_stands_before_a_broken_frame_is_carried_out_and_answered() {
+async fn frames_before_a_broken_one_are_carried_out_and_answered() {
     let server = Server::start(hub()).await;
     for codec in CODECS {
         let mut client = Client::connect(&server, codec).await;

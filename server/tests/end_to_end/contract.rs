@@ -1,4 +1,4 @@
-//! A hub's contract binds its own application too.
+//! The contract of a hub also binds its own application.
 
 use wirehub_common::frame::Connect;
 use wirehub_common::{Payload, PayloadErrorKind};
@@ -12,25 +12,25 @@ wirehub_common::contract! {
     contract Ours = "ours";
     /// Numbers.
     channel Numbers = "numbers": u32;
-    /// What is sent to a user.
+    /// Messages for a user.
     channel Own { user } = "@{user}": u32;
-    /// Twice the number.
+    /// Doubles a number.
     call Double = "double": fn(u32) -> u32;
-    /// Passed on to somebody.
+    /// A call that is forwarded.
     call Passed = "passed.on": fn(u32) -> u32;
 }
 
 wirehub_common::contract! {
     contract Others = "others";
-    /// Texts, where ours has numbers.
+    /// Texts in place of numbers.
     channel Texts = "numbers": String;
-    /// What ours does not have.
+    /// A channel that the hub's contract lacks.
     channel More = "more": u32;
     /// A call with other types.
     call DoubleText = "double": fn(String) -> String;
-    /// A call of another kind.
+    /// A call with another kind of response.
     stream Doubles = "double": fn(u32) -> u32;
-    /// A call that ours does not have.
+    /// A call that the hub's contract lacks.
     call Triple = "triple": fn(u32) -> u32;
 }
 
@@ -42,7 +42,7 @@ fn hub() -> wirehub_server::Builder {
 }
 
 #[tokio::test]
-async fn what_the_application_publishes_is_in_the_contract() {
+async fn the_application_publishes_only_what_the_contract_allows() {
     let server = Server::start(hub().build()).await;
     let hub = &server.hub;
     let kind =
@@ -69,7 +69,7 @@ async fn what_the_application_publishes_is_in_the_contract() {
 }
 
 #[tokio::test]
-async fn the_application_subscribes_sessions_to_channels_of_the_contract_alone() {
+async fn the_application_subscribes_sessions_only_to_channels_of_the_contract() {
     let server = Server::start(hub().build()).await;
     for codec in CODECS {
         let mut client = Client::open(&server, codec).await;
@@ -98,7 +98,7 @@ fn a_handler_outside_of_the_contract_is_refused_when_the_hub_is_built() {
         let refused = refused.unwrap();
         assert!(refused.contains(words) && refused.contains("contract"), "{refused}");
     }
-    // Without a contract everything goes, and the contract may come behind the handler.
+    // Without a contract everything is allowed. The contract may also be set after the handler.
     assert_eq!(error(open_hub().call(Triple, async |_, number| Ok(number))), None);
     let late = open_hub().call(Double, async |_, number| Ok(number)).contract::<Ours>();
     assert_eq!(error(late), None);

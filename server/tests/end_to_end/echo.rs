@@ -24,13 +24,13 @@ async fn start(message_bytes: u32) -> Server {
     Server::start(open_hub().limits(limits).build()).await
 }
 
-/// A masked frame; the mask is zero, so that the content stands there as it is.
+/// A masked frame. The mask is zero, so the content is unchanged.
 fn frame(first: u8, content: &[u8]) -> Vec<u8> {
     [&[first, 0x80 | content.len() as u8, 0, 0, 0, 0][..], content].concat()
 }
 
 #[tokio::test]
-async fn messages_come_back_as_they_were() {
+async fn messages_return_unchanged() {
     let server = start(1 << 20).await;
     let mut socket = open(&server).await;
     for message in [
@@ -54,7 +54,7 @@ async fn it_counts_among_the_connections_of_an_address() {
 }
 
 #[tokio::test]
-async fn many_in_flight_come_back_in_order() {
+async fn many_in_flight_return_in_order() {
     let server = start(1 << 20).await;
     let (mut sink, mut stream) = open(&server).await.split();
     let sending = async {
@@ -82,7 +82,7 @@ async fn fragments_are_put_together_and_pings_between_them_answered_first() {
 }
 
 #[tokio::test]
-async fn a_close_is_answered_with_its_code_and_reason_behind_what_was_sent_before() {
+async fn a_close_is_answered_after_earlier_messages_with_its_code_and_reason() {
     let server = start(1 << 20).await;
     let mut socket = open(&server).await;
     let close = CloseFrame { code: CloseCode::from(4321), reason: "enough".into() };
@@ -90,12 +90,12 @@ async fn a_close_is_answered_with_its_code_and_reason_behind_what_was_sent_befor
     in_time(socket.send(Message::Close(Some(close.clone())))).await.unwrap();
     assert_eq!(next(&mut socket).await, Message::Text("last".into()));
     assert_eq!(next(&mut socket).await, Message::Close(Some(close)));
-    // The server hangs up first (RFC 6455, section 7.1.1).
+    // The server closes the connection first (RFC 6455, section 7.1.1).
     assert_eq!(in_time(socket.get_mut().read(&mut [0])).await.unwrap(), 0);
 }
 
 #[tokio::test]
-async fn what_breaks_the_rules_is_closed_with_the_code_for_it() {
+async fn violations_are_closed_with_their_code() {
     let server = start(1000).await;
     for (bytes, code) in [
         (frame(0x82, &[0; 100]).repeat(1), None),

@@ -1,4 +1,4 @@
-//! One publishes, many receive: order, isolation, bounds.
+//! One publisher, many subscribers: order, isolation, bounds.
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -16,7 +16,7 @@ fn hub() -> Hub {
     open_hub().build()
 }
 
-/// The channel of which the client is told that it did not get everything.
+/// The channel of a push about missed messages.
 fn gap(push: Push) -> String {
     let Push::Subscribed(subscribed) = push else { panic!("{push:?}") };
     assert_eq!((subscribed.number, &subscribed.position, subscribed.complete), (1, &None, false));
@@ -67,12 +67,12 @@ async fn a_hundred_subscribers_get_everything_in_the_same_order() {
 }
 
 #[tokio::test]
-async fn what_waits_together_goes_out_together() {
+async fn queued_messages_are_sent_together() {
     let server = Server::start(hub()).await;
     for codec in CODECS {
         let mut client = Client::connect(&server, codec).await;
         client.subscribe("a").await;
-        // Nothing is awaited in between, so that the session's task does not run.
+        // Nothing is awaited in between, so the session's task does not run.
         for message in 0..64 {
             server.hub.publish_raw(&name("a"), number(message)).unwrap();
         }
@@ -119,7 +119,7 @@ async fn replies_to_subscribe_and_unsubscribe_fence_the_publications() {
 }
 
 #[tokio::test]
-async fn a_session_that_breaks_the_rules_disturbs_nobody() {
+async fn a_session_that_violates_the_protocol_affects_no_other() {
     let server = Server::start(hub()).await;
     let mut listener = Client::connect(&server, Codec::Protobuf).await;
     listener.subscribe("a").await;
@@ -144,7 +144,7 @@ async fn a_session_that_breaks_the_rules_disturbs_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_subscriber_that_does_not_read_is_ended_and_others_get_everything() {
+async fn a_subscriber_that_does_not_read_is_disconnected_and_others_get_everything() {
     const MESSAGES: usize = 200;
     let server = Server::start(open_hub().queue_bytes(256 * 1024).build()).await;
     let mut slow = Client::connect(&server, Codec::Protobuf).await;
@@ -157,13 +157,13 @@ async fn a_subscriber_that_does_not_read_is_ended_and_others_get_everything() {
         assert_eq!(quick.publication().await.payload, payload);
     }
     until(|| server.hub.subscribers(&name("a")) == 1).await;
-    // What was on its way still arrives, then the reason.
+    // Messages in flight still arrive, then the reason.
     assert_eq!(slow.closed().await.0, 3008);
     quick.ok(publish("a", number(1))).await;
 }
 
 #[tokio::test]
-async fn a_publication_larger_than_the_queues_is_refused_to_its_publisher_and_ends_nobody() {
+async fn a_publication_larger_than_the_queues_is_refused_and_disconnects_nobody() {
     let server = Server::start(open_hub().queue_bytes(100_000).build()).await;
     for codec in CODECS {
         let mut client = Client::connect(&server, codec).await;
@@ -175,7 +175,7 @@ async fn a_publication_larger_than_the_queues_is_refused_to_its_publisher_and_en
         let error = server.hub.publish_raw(&name("a"), large.clone()).unwrap_err();
         assert_eq!(error.kind(), PayloadErrorKind::TooLarge);
         assert_eq!(server.hub.broadcast(large).unwrap_err().kind(), PayloadErrorKind::TooLarge);
-        // In JSON it has a third more bytes than the queue holds.
+        // In JSON it is a third larger than the queue.
         let fitting = Payload::bytes(vec![b'x'; 100_000]);
         client.ok(publish("a", fitting.clone())).await;
         assert_eq!(client.publication().await.payload, fitting);
@@ -183,7 +183,7 @@ async fn a_publication_larger_than_the_queues_is_refused_to_its_publisher_and_en
 }
 
 #[tokio::test]
-async fn a_client_that_sends_and_does_not_read_is_not_read_from() {
+async fn the_server_stops_reading_from_a_client_that_does_not_read() {
     // Each command of a dozen bytes is answered with an error of a hundred and more: 20 MB in all.
     const COMMANDS: u32 = 150_000;
     const BATCH: u32 = 3_000;
@@ -228,13 +228,13 @@ async fn channels_vanish_with_their_last_subscriber() {
 }
 
 #[tokio::test]
-async fn a_broadcast_reaches_every_session_whatever_it_is_subscribed_to() {
+async fn a_broadcast_reaches_every_session_regardless_of_subscriptions() {
     let server = Server::start(hub()).await;
     let mut sessions = Vec::new();
     for codec in CODECS {
         sessions.push(Client::connect(&server, codec).await);
     }
-    // One that has not sent `connect` gets nothing.
+    // A client that has not sent `connect` gets nothing.
     let mut stranger = Client::open(&server, Codec::Json).await;
     server.hub.broadcast(number(1)).unwrap();
     for session in &mut sessions {
@@ -248,7 +248,7 @@ async fn a_broadcast_reaches_every_session_whatever_it_is_subscribed_to() {
 }
 
 #[tokio::test]
-async fn urgent_publications_overtake_what_waits() {
+async fn urgent_publications_overtake_queued_ones() {
     let server = Server::start(open_hub().namespace("alarm", Namespace::default().urgent()).build()).await;
     let mut client = Client::connect(&server, Codec::Json).await;
     client.subscribe("chart:1").await;
@@ -265,7 +265,7 @@ async fn urgent_publications_overtake_what_waits() {
 }
 
 #[tokio::test]
-async fn bytes_that_arrive_one_by_one_make_the_same_commands() {
+async fn single_bytes_make_the_same_commands() {
     let server = Server::start(hub()).await;
     for codec in CODECS {
         let mut client = Client::connect(&server, codec).await;
@@ -298,7 +298,7 @@ async fn a_client_that_is_gone_without_a_close_is_forgotten() {
 }
 
 #[tokio::test]
-async fn where_the_latest_alone_counts_it_takes_the_place_of_one_that_waits() {
+async fn with_the_policy_latest_a_new_message_replaces_the_queued_one() {
     let hub = open_hub().namespace("price", Namespace::default().overflow(Overflow::Latest)).build();
     let server = Server::start(hub).await;
     for codec in CODECS {
@@ -306,13 +306,13 @@ async fn where_the_latest_alone_counts_it_takes_the_place_of_one_that_waits() {
         for channel in ["price:a", "price:b", "chat"] {
             client.subscribe(channel).await;
         }
-        // Nothing is awaited in between, so that the session's task does not run.
+        // Nothing is awaited in between, so the session's task does not run.
         for message in 0..10 {
             for channel in ["price:a", "price:b", "chat"] {
                 drop(server.hub.publish_raw(&name(channel), number(message)).unwrap());
             }
         }
-        // There are no offsets by which the client could see that some are missing: it is told.
+        // Without offsets the client cannot notice missing messages, so it is notified.
         for channel in ["price:a", "price:b"] {
             assert_eq!(gap(client.push().await), channel);
         }
@@ -327,7 +327,7 @@ async fn where_the_latest_alone_counts_it_takes_the_place_of_one_that_waits() {
         );
         assert!(seen[3..].iter().all(|(channel, _)| channel == "chat"));
 
-        // What comes behind the end of a subscription does not get before it.
+        // Messages after the end of a subscription do not overtake it.
         drop(server.hub.publish_raw(&name("price:a"), number(1)).unwrap());
         let commands = [unsubscribe("price:a", 1), subscribe("price:a", 2), publish("price:a", number(2))];
         let commands: Vec<_> = commands.into_iter().map(|request| client.command(request)).collect();
@@ -351,7 +351,7 @@ async fn where_the_latest_alone_counts_it_takes_the_place_of_one_that_waits() {
 }
 
 #[tokio::test]
-async fn who_is_too_slow_for_what_may_be_dropped_misses_the_oldest_and_stays() {
+async fn with_the_policy_drop_oldest_a_slow_subscriber_misses_the_oldest_and_stays() {
     let hub = open_hub()
         .queue_bytes(10_000)
         .namespace("log", Namespace::default().overflow(Overflow::DropOldest))

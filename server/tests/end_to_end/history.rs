@@ -19,7 +19,7 @@ use wirehub_server::namespace::{History, Namespace};
 
 use crate::support::{CODECS, Client, Received, Server, name, open_hub, subscribe, unsubscribe};
 
-/// An engine whose answers come later; what decides on the order happens at once.
+/// An engine with delayed answers. The order is decided at once.
 #[derive(Debug)]
 struct Slow(Arc<MemoryEngine>);
 
@@ -67,7 +67,7 @@ impl Engine for Slow {
     }
 }
 
-/// Hubs whose channels `kept:…` keep so many publications.
+/// Hubs whose channels `kept:…` keep this many publications.
 fn hubs(size: usize) -> [Builder; 2] {
     let kept = || {
         let history = History::new(size, Duration::from_secs(3600));
@@ -171,7 +171,7 @@ async fn channels_without_history_have_no_offsets_and_nothing_to_read() {
 }
 
 #[tokio::test]
-async fn who_comes_back_gets_exactly_what_was_missed_then_what_is_live() {
+async fn a_returning_subscriber_gets_exactly_the_missed_messages_then_live_ones() {
     for hub in hubs(100) {
         let server = Server::start(hub.build()).await;
         for (codec, channel) in CODECS.into_iter().zip(["kept:a", "kept:b"]) {
@@ -188,7 +188,7 @@ async fn who_comes_back_gets_exactly_what_was_missed_then_what_is_live() {
                 publish(&mut bob, channel, message, "").await;
             }
 
-            // In connect.
+            // In `connect`.
             let position = Position { offset: seen, ..first.position.unwrap() };
             let subscriptions =
                 vec![since(channel, 1, position.clone()), since("other", 2, position.clone())];
@@ -204,7 +204,7 @@ async fn who_comes_back_gets_exactly_what_was_missed_then_what_is_live() {
                 assert_eq!((publication.offset, publication.payload), (message, number(message)));
             }
 
-            // In a command of its own, over the same connection.
+            // In a `subscribe`, over the same connection.
             let again = subscribed(&mut ann, since(channel, 9, position)).await;
             assert_eq!((again.position.unwrap().offset, again.recovering), (1, 4));
             for offset in 2..=5 {
@@ -215,7 +215,7 @@ async fn who_comes_back_gets_exactly_what_was_missed_then_what_is_live() {
 }
 
 #[tokio::test]
-async fn large_histories_of_many_channels_follow_the_reply_and_each_in_its_order() {
+async fn large_histories_of_many_channels_follow_the_reply_each_in_order() {
     const MEBIBYTE: usize = 1024 * 1024;
     for hub in hubs(10) {
         let server = Server::start(hub.queue_bytes(2 * MEBIBYTE).build()).await;
@@ -253,7 +253,7 @@ async fn large_histories_of_many_channels_follow_the_reply_and_each_in_its_order
 }
 
 #[tokio::test]
-async fn a_channel_that_loses_its_history_for_others_goes_on_for_its_subscribers() {
+async fn a_channel_whose_history_is_evicted_continues_for_its_subscribers() {
     let history = History::new(10, Duration::from_secs(3600));
     let hub = open_hub()
         .namespace("kept", Namespace::default().history(history))
@@ -278,7 +278,7 @@ async fn a_channel_that_loses_its_history_for_others_goes_on_for_its_subscribers
 }
 
 #[tokio::test]
-async fn recovery_is_not_complete_where_messages_may_be_missing() {
+async fn recovery_is_incomplete_if_messages_may_be_missing() {
     for hub in hubs(3) {
         let server = Server::start(hub.build()).await;
         let mut client = Client::connect(&server, CODECS[0]).await;
@@ -292,7 +292,7 @@ async fn recovery_is_not_complete_where_messages_may_be_missing() {
             let position = Position { offset, epoch: epoch.into() };
             let subscribed = subscribed(&mut client, since("kept:a", number, position)).await;
             assert_eq!(subscribed.complete, complete, "{offset} {epoch}");
-            // What is left is given also where something is missing.
+            // The remaining messages are sent even if some are missing.
             let missed = if offset == 11 { 0 } else { 3 };
             assert_eq!(subscribed.recovering, missed);
             assert_eq!(subscribed.position.unwrap().offset, 10 - missed);
@@ -315,7 +315,7 @@ async fn a_repeat_with_its_key_is_answered_and_not_published_again() {
             ann.subscribe("plain").await;
             let first = publish(&mut ann, channel, 1, "key").await;
             publish(&mut ann, channel, 2, "").await;
-            // Of another session, as after a reconnect.
+            // From another session, as after a reconnect.
             let mut again = Client::open(&server, codec).await;
             assert_eq!(again.connected(Connect::default()).await.idempotency.unwrap().scope, memory.scope);
             assert_eq!(publish(&mut again, channel, 3, "key").await, first);
@@ -333,7 +333,7 @@ async fn a_repeat_with_its_key_is_answered_and_not_published_again() {
 }
 
 #[tokio::test]
-async fn the_key_of_a_publish_is_its_user_s() {
+async fn the_key_of_a_publish_belongs_to_its_user() {
     for hub in hubs(100) {
         let hub = hub.authenticate(async |credentials| Ok(Authenticated::user(credentials.token))).build();
         let server = Server::start(hub).await;
@@ -358,7 +358,7 @@ async fn the_key_of_a_publish_is_its_user_s() {
 }
 
 #[tokio::test]
-async fn what_the_server_itself_publishes_has_positions_and_keys_too() {
+async fn the_servers_own_publications_have_positions_and_keys() {
     for hub in hubs(100) {
         let hub = hub.build();
         let first = hub.publish_once(&name("kept:a"), number(1), "key").unwrap().await.unwrap().unwrap();
@@ -401,7 +401,7 @@ async fn commands_behind_connect_wait_for_its_reply() {
 }
 
 #[tokio::test]
-async fn subscribing_and_unsubscribing_in_a_hurry_leaves_what_came_last() {
+async fn after_rapid_subscribing_and_unsubscribing_the_last_command_holds() {
     for hub in hubs(100) {
         let server = Server::start(hub.build()).await;
         for codec in CODECS {
@@ -430,7 +430,7 @@ async fn subscribing_and_unsubscribing_in_a_hurry_leaves_what_came_last() {
 }
 
 #[tokio::test]
-async fn a_subscription_that_takes_the_place_of_another_one_misses_nothing() {
+async fn a_subscription_that_replaces_another_one_misses_nothing() {
     for hub in hubs(100) {
         let server = Server::start(hub.build()).await;
         for (codec, channel) in CODECS.into_iter().zip(["kept:a", "kept:b"]) {
@@ -442,7 +442,7 @@ async fn a_subscription_that_takes_the_place_of_another_one_misses_nothing() {
                 (1..=3).map(|n| client.command(Request::Publish(keyless(number(n))))).collect();
             let id = again.id;
             client.send([again].into_iter().chain(publishes)).await;
-            // Those before the reply belong to the old one, those behind its position to the new one.
+            // Messages before the reply belong to the old subscription, later ones to the new one.
             let (mut seen, mut position) = (Vec::new(), None);
             while seen.len() < 3 || position.is_none() {
                 match client.next().await {
@@ -488,7 +488,7 @@ async fn subscribers_that_come_and_go_in_a_storm_get_every_publication_once() {
         let mut number = 0;
         while at.as_ref().is_none_or(|at| at.offset < MESSAGES) {
             let mut client = Client::connect(&server, CODECS[number as usize % 2]).await;
-            // Over the same connection first, then over another one.
+            // First over the same connection, then over another one.
             for _ in 0..2 {
                 number += 1;
                 let request = Subscribe { channel: name("kept:a"), number, position: at.clone() };
@@ -496,7 +496,7 @@ async fn subscribers_that_come_and_go_in_a_storm_get_every_publication_once() {
                 let reply = loop {
                     match client.next().await {
                         Received::Frame(ServerFrame::Reply(reply)) => break reply.result.unwrap(),
-                        // What stands before the reply belongs to the subscription before.
+                        // Messages before the reply belong to the earlier subscription.
                         Received::Frame(ServerFrame::Push(Push::Publication(_))) => {}
                         other => panic!("{other:?}"),
                     }
@@ -512,7 +512,7 @@ async fn subscribers_that_come_and_go_in_a_storm_get_every_publication_once() {
                     if last == MESSAGES {
                         break;
                     }
-                    // Without a hole, and nothing twice.
+                    // Without gaps and duplicates.
                     let publication = client.publication().await;
                     assert_eq!(publication.offset, last + 1);
                     last = publication.offset;

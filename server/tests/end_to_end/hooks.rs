@@ -1,4 +1,4 @@
-//! What the application decides case by case: subscriptions, publications, and calls of any name.
+//! Hooks: decisions about subscriptions, publications, and calls of any name.
 
 use std::collections::HashMap;
 use std::future::Ready;
@@ -23,14 +23,14 @@ use crate::support::{
     CODECS, Client, Received, Server, call, name, open_hub, publish, subscribe, unsubscribe, until,
 };
 
-/// A token is a user's name. The user may subscribe to channels whose names end with it, but not before the gate opens.
+/// A token is a user name. The user may subscribe to channels with this ending, once the gate is open.
 struct Gate {
     permits: Semaphore,
     asked: AtomicUsize,
     dropped: AtomicUsize,
 }
 
-/// Counts a decision that nobody waits for any more.
+/// Counts decisions that were dropped.
 struct Dropped(Arc<Gate>);
 
 impl Drop for Dropped {
@@ -109,7 +109,7 @@ fn json(number: usize) -> Payload {
 }
 
 #[tokio::test]
-async fn a_hook_says_who_may_subscribe_and_read() {
+async fn a_hook_decides_about_subscribing_and_reading() {
     let gate = Gate::new(1000);
     let server = Server::start(asking_about_subscriptions(&gate).build()).await;
     for codec in CODECS {
@@ -128,7 +128,7 @@ async fn a_hook_says_who_may_subscribe_and_read() {
         let ReplyBody::Presence(list) = also.ok(presence("room:ann")).await else { panic!("no list") };
         assert_eq!(list.sessions, 1);
 
-        // Those that `connect` restores too, each by itself.
+        // Also the subscriptions in `connect`, each by itself.
         let subscriptions = ["room:ann", "open", "room:bob"].map(|channel| Subscribe {
             channel: name(channel),
             number: 1,
@@ -145,11 +145,11 @@ async fn a_hook_says_who_may_subscribe_and_read() {
 }
 
 #[tokio::test]
-async fn nobody_is_asked_about_more_subscriptions_than_there_may_be() {
+async fn hooks_are_not_asked_about_more_subscriptions_than_the_limit() {
     let gate = Gate::new(1000);
     let limits = Limits { channels: 2, ..Limits::default() };
     let server = Server::start(asking_about_subscriptions(&gate).limits(limits).build()).await;
-    // One that the rules refuse takes nobody's place.
+    // A subscription that the rules refuse takes no place.
     let subscriptions = ["@bob", "room:1ann", "room:2ann", "room:3ann", "room:4ann"]
         .map(|channel| Subscribe { channel: name(channel), number: 1, position: None });
     let connect =
@@ -159,7 +159,7 @@ async fn nobody_is_asked_about_more_subscriptions_than_there_may_be() {
     assert_eq!(outcomes.iter().filter(|outcome| outcome.result.is_ok()).count(), 2);
     assert_eq!(gate.asked(), 2);
 
-    // Those that are not decided on yet count.
+    // Subscriptions without a decision yet count.
     let gate = Gate::new(0);
     let server = Server::start(asking_about_subscriptions(&gate).limits(limits).build()).await;
     let mut ann = self::client(&server, CODECS[0], "ann").await;
@@ -173,7 +173,7 @@ async fn nobody_is_asked_about_more_subscriptions_than_there_may_be() {
 }
 
 #[tokio::test]
-async fn of_the_subscriptions_in_connect_a_few_are_asked_about_at_a_time() {
+async fn only_a_few_subscriptions_in_connect_are_decided_at_once() {
     let gate = Gate::new(0);
     let limits = Limits { channels: 0, ..Limits::default() };
     let server = Server::start(asking_about_subscriptions(&gate).limits(limits).build()).await;
@@ -184,7 +184,7 @@ async fn of_the_subscriptions_in_connect_a_few_are_asked_about_at_a_time() {
     let mut ann = Client::open(&server, CODECS[0]).await;
     ann.send([Command { id: 1, request: Request::Connect(connect) }]).await;
     until(|| gate.asked() == 64).await;
-    // Somebody who is served behind it.
+    // A client that is served after it.
     client(&server, CODECS[0], "bob").await.subscribe("free").await;
     assert_eq!(gate.asked(), 64);
     gate.open(1000);
@@ -210,7 +210,7 @@ async fn a_subscription_can_be_taken_back_before_it_is_decided_on() {
         assert_eq!(ann.reply().await, (10, Some(116)));
         assert_eq!(server.hub.subscribers(&name("room:ann")), 0);
 
-        // A newer one takes its place.
+        // A newer one replaces it.
         ann.send([2, 3].map(|number| Command { id: 10 + number, request: subscribe("room:ann", number) }))
             .await;
         assert_eq!(ann.error(subscribe("room:ann", 3)).await, 105);
@@ -223,7 +223,7 @@ async fn a_subscription_can_be_taken_back_before_it_is_decided_on() {
 }
 
 #[tokio::test]
-async fn who_goes_is_not_decided_on_any_more() {
+async fn decisions_about_an_ended_session_are_dropped() {
     let gate = Gate::new(0);
     let server = Server::start(asking_about_subscriptions(&gate).build()).await;
     let mut ann = client(&server, CODECS[0], "ann").await;
@@ -234,7 +234,7 @@ async fn who_goes_is_not_decided_on_any_more() {
     assert_eq!(server.hub.sessions(), 0);
 }
 
-/// What is published in `room` goes through the gate, and is refused where it is 13, and 100 more otherwise.
+/// Publications in `room` pass the gate. 13 is refused, and 100 is added to other numbers.
 fn asking_about_publications(gate: &Arc<Gate>) -> Builder {
     let gate = Arc::clone(gate);
     users().authorize_publish("room:*".parse().unwrap(), move |_, request| {
@@ -251,7 +251,7 @@ fn asking_about_publications(gate: &Arc<Gate>) -> Builder {
 }
 
 #[tokio::test]
-async fn a_user_s_session_is_ended_also_while_it_begins() {
+async fn a_users_session_can_be_ended_while_it_begins() {
     for codec in CODECS {
         let gate = Gate::new(0);
         let server = Server::start(asking_about_subscriptions(&gate).build()).await;
@@ -268,7 +268,7 @@ async fn a_user_s_session_is_ended_also_while_it_begins() {
 }
 
 #[tokio::test]
-async fn a_hook_that_panics_before_it_gives_a_future_harms_nothing_else() {
+async fn a_hook_that_panics_before_it_returns_a_future_affects_nothing_else() {
     let hub = open_hub()
         .authenticate(|credentials| {
             assert_ne!(credentials.token, "bad", "a mistake of the application");
@@ -293,7 +293,7 @@ async fn a_hook_that_panics_before_it_gives_a_future_harms_nothing_else() {
 }
 
 #[tokio::test]
-async fn what_a_token_does_not_allow_any_more_is_not_read_by_a_hook_that_was_slow() {
+async fn a_slow_hook_does_not_allow_reading_after_the_right_is_lost() {
     for codec in CODECS {
         let gate = Gate::new(0);
         let hub = asking_about_subscriptions(&gate).authenticate(async |credentials| {
@@ -336,7 +336,7 @@ async fn a_hook_refuses_and_changes_what_is_published() {
         }
         assert_eq!(ann.error(publish("@bob", json(1))).await, 103);
         assert_eq!(gate.asked(), asked, "what the rules refuse nobody is asked about");
-        // It is no number.
+        // It is not a number.
         assert_eq!(
             ann.error(publish("room:a", Payload::json("{}"))).await,
             100,
@@ -372,7 +372,7 @@ async fn publications_stay_in_their_order_and_other_channels_do_not_wait() {
 }
 
 #[tokio::test]
-async fn a_flood_waits_for_its_decisions_and_nothing_of_it_is_lost() {
+async fn a_flood_waits_for_its_decisions_and_loses_nothing() {
     let gate = Gate::new(0);
     let server = Server::start(asking_about_publications(&gate).build()).await;
     let mut ann = client(&server, CODECS[0], "ann").await;
@@ -424,7 +424,7 @@ async fn decisions_of_any_length_leave_the_order_of_each_channel_as_it_was() {
     const MESSAGES: usize = 300;
     let hub = users().authorize_publish("room:*".parse().unwrap(), async |_, request| {
         let number: usize = serde_json::from_slice(&request.payload.data).unwrap();
-        // From none to many turns, and at odds with the order in which they were asked about.
+        // The decisions take from none to many turns, and end in another order than they began.
         for _ in 0..number * 7919 % 23 {
             tokio::task::yield_now().await;
         }

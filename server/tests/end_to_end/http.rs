@@ -9,7 +9,7 @@ fn hub() -> Hub {
     open_hub().build()
 }
 
-/// A handshake with these headers more.
+/// A handshake with additional headers.
 fn handshake(path: &str, host: &str, more: &str) -> String {
     format!(
         "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
@@ -17,7 +17,7 @@ fn handshake(path: &str, host: &str, more: &str) -> String {
     )
 }
 
-/// The head of the answer; the connection may stay open behind it.
+/// The head of the answer. The connection may stay open after it.
 async fn head(server: &Server, request: &str) -> String {
     let mut stream = server.tcp().await;
     stream.write_all(request.as_bytes()).await.unwrap();
@@ -54,7 +54,7 @@ async fn the_handshakes_of_rfc_6455_are_answered_byte_for_byte() {
 }
 
 #[tokio::test]
-async fn what_comes_with_the_handshake_in_one_packet_is_not_lost() {
+async fn data_in_the_same_packet_as_the_handshake_is_not_lost() {
     let server = Server::start(hub()).await;
     let mut stream = server.tcp().await;
     let mut packet = handshake("/echo", "x", "").into_bytes();
@@ -105,7 +105,7 @@ async fn pages_of_other_origins_are_refused_at_both_endpoints() {
 }
 
 #[tokio::test]
-async fn what_is_no_websocket_handshake_is_told_what_is() {
+async fn an_invalid_handshake_gets_the_reason() {
     let server = Server::start(hub()).await;
     for path in ["/ws", "/echo"] {
         let get = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
@@ -127,7 +127,7 @@ async fn what_is_no_websocket_handshake_is_told_what_is() {
 }
 
 #[tokio::test]
-async fn a_request_says_once_whom_it_is_for() {
+async fn a_request_needs_exactly_one_host() {
     let server = Server::start(hub()).await;
     for host in [
         "",
@@ -153,7 +153,7 @@ async fn a_request_says_once_whom_it_is_for() {
 }
 
 #[tokio::test]
-async fn an_applications_router_has_no_echo_unless_it_asks_for_it() {
+async fn an_applications_router_has_no_echo_by_default() {
     let hub = hub();
     let app = router(&hub);
     let server = Server::start_app(hub, app, "127.0.0.1:0").await;
@@ -171,7 +171,7 @@ async fn health_is_told_as_json() {
 }
 
 #[tokio::test]
-async fn static_files_have_their_types_and_say_how_long_they_keep() {
+async fn static_files_have_content_types_and_cache_headers() {
     let directory = tempfile::tempdir().unwrap();
     let write = |name: &str| std::fs::write(directory.path().join(name), name).unwrap();
     std::fs::create_dir(directory.path().join("assets")).unwrap();
@@ -210,7 +210,7 @@ async fn a_head_that_is_too_large_is_refused() {
 }
 
 #[tokio::test]
-async fn static_files_go_out_compressed_to_those_who_take_that() {
+async fn static_files_are_compressed_for_clients_that_accept_it() {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("module.wasm"), vec![b'x'; 50_000]).unwrap();
     std::fs::write(directory.path().join("picture.png"), vec![b'x'; 50_000]).unwrap();

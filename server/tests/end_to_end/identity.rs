@@ -1,4 +1,4 @@
-//! What a client may say of itself, and how often it may be refused.
+//! The names of clients and users, and the number of refusals.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -83,7 +83,7 @@ async fn commands_behind_a_refused_connect_end_the_connection_with_the_code_of_t
 }
 
 #[tokio::test]
-async fn what_a_client_calls_itself_is_bounded_and_printable() {
+async fn the_name_of_a_client_is_bounded_and_printable() {
     let server = Server::start(open_hub().build()).await;
     for codec in CODECS {
         for (client, version) in [
@@ -104,7 +104,7 @@ async fn what_a_client_calls_itself_is_bounded_and_printable() {
 }
 
 #[tokio::test]
-async fn one_new_token_of_a_session_is_looked_at_at_a_time() {
+async fn new_tokens_of_a_session_are_checked_one_at_a_time() {
     let gate = Arc::new(Semaphore::new(0));
     let asked: Arc<Mutex<Vec<String>>> = Arc::default();
     let hub = {
@@ -143,7 +143,7 @@ async fn one_new_token_of_a_session_is_looked_at_at_a_time() {
 }
 
 #[tokio::test]
-async fn nobody_is_a_user_that_there_can_t_be() {
+async fn an_invalid_user_name_is_refused() {
     let hub = open_hub().authenticate(async |credentials| {
         let rights = Rights {
             subscribe: vec!["@*".parse().unwrap()],

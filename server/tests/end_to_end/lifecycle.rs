@@ -65,7 +65,7 @@ async fn a_stop_flushes_every_queue_and_spreads_the_sessions_return() {
 }
 
 #[tokio::test]
-async fn a_stop_drops_what_does_not_answer_when_the_deadline_has_passed() {
+async fn a_stop_drops_silent_connections_when_the_deadline_has_passed() {
     let hub = hub();
     let server = Server::start(hub.clone()).await;
     // Neither a session nor an echo answers the close, and one never connected.
@@ -102,7 +102,7 @@ async fn a_stopping_hub_refuses_newcomers() {
 }
 
 #[tokio::test]
-async fn it_is_ready_when_nothing_is_missing_and_not_while_it_stops() {
+async fn it_is_ready_when_nothing_is_missing_and_while_it_is_not_stopping() {
     let is_there = Arc::new(AtomicBool::new(false));
     let check = {
         let is_there = Arc::clone(&is_there);
@@ -113,7 +113,7 @@ async fn it_is_ready_when_nothing_is_missing_and_not_while_it_stops() {
     let answer = ready().await;
     assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
     assert!(answer.ends_with(r#"{"status":"waiting","waiting_for":["key set"]}"#), "{answer}");
-    // It lives, and whoever comes is served.
+    // It is healthy and serves clients.
     let health = http(&server, "GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
     assert!(health.starts_with("HTTP/1.1 200"), "{health}");
     is_there.store(true, Ordering::Relaxed);
@@ -125,7 +125,7 @@ async fn it_is_ready_when_nothing_is_missing_and_not_while_it_stops() {
 }
 
 #[tokio::test]
-async fn an_engine_that_is_down_is_what_is_waited_for() {
+async fn readiness_waits_for_an_engine_that_is_down() {
     #[derive(Debug)]
     struct Down(MemoryEngine);
     impl Engine for Down {
@@ -202,11 +202,11 @@ async fn the_socket_file_of_a_dead_server_is_replaced_and_other_files_are_not() 
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("hub.sock");
     let address: ListenAddress = format!("unix:{}", path.display()).parse().unwrap();
-    // The standard library leaves the file behind.
+    // The standard library does not remove the file.
     drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
     let first = Listener::bind(&address).await.unwrap();
 
-    // Another one took the place meanwhile: its file stays.
+    // Another server replaced the file meanwhile: it stays.
     std::fs::remove_file(&path).unwrap();
     let second = Listener::bind(&address).await.unwrap();
     drop(first);

@@ -1,4 +1,4 @@
-//! Those who take too much, or too long: what they get, and that others notice nothing.
+//! Clients that take too much or too long: their errors, and no effect on others.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::support::{
     CODECS, Client, Received, Server, http, in_time, name, open_hub, publish, subscribe, unsubscribe,
 };
 
-/// A client that others' misdeeds must not reach.
+/// A well-behaved client, which others must not affect.
 struct Bystander(Client);
 
 impl Bystander {
@@ -35,7 +35,7 @@ impl Bystander {
     }
 }
 
-/// The handshake of a client that a proxy says is at that address.
+/// The handshake of a client with this address, sent by a proxy.
 async fn open_from(
     server: &Server,
     forwarded: &str,
@@ -57,7 +57,7 @@ fn refused(answer: Result<impl Sized, Response<Option<Vec<u8>>>>) -> (u16, Strin
 }
 
 #[tokio::test]
-async fn an_address_has_only_so_many_connections_at_once() {
+async fn the_connections_of_an_address_are_limited() {
     let trusted = "127.0.0.1".parse().unwrap();
     let server = Server::start(open_hub().connections_per_address(2).trust_proxy(trusted).build()).await;
     let mut held = Vec::new();
@@ -79,14 +79,14 @@ async fn an_address_has_only_so_many_connections_at_once() {
 }
 
 #[tokio::test]
-async fn who_is_no_trusted_proxy_can_not_pretend_to_be_another() {
+async fn an_untrusted_client_cannot_pretend_to_be_another() {
     let server = Server::start(open_hub().connections_per_address(1).build()).await;
     let _held = open_from(&server, "192.0.2.1").await.unwrap();
     assert_eq!(refused(open_from(&server, "192.0.2.2").await).0, 429);
 }
 
 #[tokio::test]
-async fn connections_that_say_nothing_count_for_their_address() {
+async fn silent_connections_count_for_their_address() {
     let folder = tempfile::tempdir().unwrap();
     let (certificate, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
     let made = generate_simple_self_signed(vec!["localhost".into()]).unwrap();
@@ -110,7 +110,7 @@ async fn connections_that_say_nothing_count_for_their_address() {
             let (status, retry_after, _) = refused(open_from(&server, "192.0.2.1").await);
             assert_eq!((status, &*retry_after), (429, "10"));
         }
-        // With those that are taken for requests and refusals.
+        // Including those for requests and refusals.
         in_time(async {
             loop {
                 let mut next = server.tcp().await;
@@ -131,14 +131,14 @@ async fn connections_that_say_nothing_count_for_their_address() {
 }
 
 #[tokio::test]
-async fn a_server_holds_as_many_connections_as_it_is_told_to() {
+async fn the_connections_of_a_server_are_limited() {
     let server = Server::start(open_hub().max_connections(2).build()).await;
     let held = [Client::connect(&server, Codec::Json).await, Client::connect(&server, Codec::Json).await];
     let host = server.host();
     let waiting = tokio::spawn(async move {
         client_async("ws://localhost/ws", TcpStream::connect(host).await.unwrap()).await.unwrap();
     });
-    // What is answered shows that the server has had its turn.
+    // An answer shows that the server has run.
     for mut client in held {
         client.subscribe("a").await;
         assert!(!waiting.is_finished());
@@ -147,7 +147,7 @@ async fn a_server_holds_as_many_connections_as_it_is_told_to() {
 }
 
 #[tokio::test]
-async fn an_application_that_serves_by_axum_hands_addresses_over() {
+async fn an_application_served_by_axum_passes_addresses_on() {
     let hub = open_hub().connections_per_address(1).build();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -160,7 +160,7 @@ async fn an_application_that_serves_by_axum_hands_addresses_over() {
 }
 
 #[tokio::test]
-async fn who_comes_too_often_is_refused_and_others_are_not() {
+async fn frequent_handshakes_of_an_address_are_refused_and_others_are_not() {
     let trusted = "127.0.0.1".parse().unwrap();
     let server = Server::start(open_hub().handshakes_per_second(2).trust_proxy(trusted).build()).await;
     let (mut let_in, mut too_often) = (0, 0);
@@ -175,20 +175,20 @@ async fn who_comes_too_often_is_refused_and_others_are_not() {
             }
         }
     }
-    // Two seconds' worth, and what little came meanwhile.
+    // Two seconds' worth, and the few that became free meanwhile.
     assert!((4..20).contains(&let_in) && too_often > 0, "{let_in} {too_often}");
     assert!(open_from(&server, "192.0.2.2").await.is_ok());
 }
 
 #[tokio::test]
-async fn a_head_that_comes_in_drops_is_cut_off_when_its_time_is_over() {
+async fn a_slow_request_head_is_cut_off_after_its_time_limit() {
     let timeout = Duration::from_millis(300);
     let server = Server::start(open_hub().handshake_timeout(timeout).build()).await;
     let mut bystander = Bystander::on(&server, Codec::Json).await;
     let mut stream = server.tcp().await;
     let begin = std::time::Instant::now();
     stream.write_all(b"GET /ws HTTP/1.1\r\nHost: x\r\n").await.unwrap();
-    // Always something, never the end.
+    // Always some bytes, never the end.
     let (mut read, mut write) = stream.into_split();
     let dripping = tokio::spawn(async move {
         let mut drip = tokio::time::interval(Duration::from_millis(20));
@@ -200,7 +200,7 @@ async fn a_head_that_comes_in_drops_is_cut_off_when_its_time_is_over() {
         }
     });
     let mut answer = Vec::new();
-    // A reset where a drop was under way.
+    // A reset, if bytes were in flight.
     let _ = in_time(read.read_to_end(&mut answer)).await;
     assert!(begin.elapsed() >= timeout, "{:?}", begin.elapsed());
     assert!(!answer.starts_with(b"HTTP/1.1 101"));
@@ -223,7 +223,7 @@ async fn a_connection_without_a_request_and_a_tls_handshake_that_hangs_are_cut_o
             listener = listener.with_tls(tls);
         }
         let running = tokio::spawn(run(listener, hub.clone(), Router::new(), std::future::pending()));
-        // Nothing at all, and the beginning of what TLS begins with.
+        // No bytes at all, and the beginning of a TLS handshake.
         for beginning in [&b""[..], b"\x16\x03\x01"] {
             let mut stream = TcpStream::connect(&address).await.unwrap();
             stream.write_all(beginning).await.unwrap();
@@ -236,7 +236,7 @@ async fn a_connection_without_a_request_and_a_tls_handshake_that_hangs_are_cut_o
 }
 
 #[tokio::test]
-async fn who_sends_no_connect_is_closed_when_its_time_is_over() {
+async fn a_client_without_connect_is_closed_after_its_time_limit() {
     let server = Server::start(open_hub().connect_timeout(Duration::from_millis(100)).build()).await;
     for codec in CODECS {
         let mut bystander = Bystander::on(&server, codec).await;
@@ -247,7 +247,7 @@ async fn who_sends_no_connect_is_closed_when_its_time_is_over() {
 }
 
 #[tokio::test]
-async fn who_has_nothing_to_do_is_closed_and_who_has_is_not() {
+async fn idle_sessions_are_closed_and_others_are_not() {
     let server = Server::start(open_hub().idle_timeout(Duration::from_millis(100)).build()).await;
     for codec in CODECS {
         let mut bystander = Bystander::on(&server, codec).await;
@@ -260,11 +260,11 @@ async fn who_has_nothing_to_do_is_closed_and_who_has_is_not() {
 }
 
 #[tokio::test]
-async fn who_goes_away_without_a_word_is_given_up_and_others_are_pinged_on() {
+async fn a_vanished_client_is_closed_and_others_are_pinged() {
     let limits = Limits { ping_interval: Duration::from_millis(50), ..Limits::default() };
     let server = Server::start(open_hub().limits(limits).build()).await;
     let mut alive = Client::connect(&server, Codec::Json).await;
-    // It answers no more, as behind a cable that was pulled.
+    // It no longer answers, as after a pulled cable.
     let mut half_open = Client::connect(&server, Codec::Protobuf).await;
     let answering = tokio::spawn(async move {
         loop {
@@ -278,7 +278,7 @@ async fn who_goes_away_without_a_word_is_given_up_and_others_are_pinged_on() {
 }
 
 #[tokio::test]
-async fn a_session_is_in_only_so_many_channels() {
+async fn the_channels_of_a_session_are_limited() {
     let limits = Limits { channels: 2, ..Limits::default() };
     let server = Server::start(open_hub().limits(limits).build()).await;
     for codec in CODECS {
@@ -335,7 +335,7 @@ async fn a_million_subscriptions_are_refused_one_by_one_while_others_are_served(
 }
 
 #[tokio::test]
-async fn channels_that_the_contract_does_not_know_are_refused_and_not_made() {
+async fn channels_outside_the_contract_are_refused_and_not_created() {
     use wirehub_demo_contract::Demo;
 
     let server = Server::start(open_hub().contract::<Demo>().build()).await;

@@ -1,4 +1,4 @@
-//! The server over real sockets, met by clients that are nothing but tungstenite and the codec.
+//! The server over real sockets, with minimal clients of tungstenite and the codec.
 
 #![allow(clippy::arithmetic_side_effects, clippy::panic, clippy::unwrap_used, clippy::expect_used)]
 

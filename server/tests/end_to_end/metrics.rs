@@ -1,4 +1,4 @@
-//! What a hub counts.
+//! The metrics of a hub.
 
 use wirehub_common::frame::{Connect, Request};
 use wirehub_common::{Codec, Payload};
@@ -35,7 +35,7 @@ async fn commands_messages_and_ends_are_counted() {
         clients.push(client);
     }
     clients[0].ok(publish("a", Payload::json("1"))).await;
-    // No WebSocket is asked for.
+    // Not a WebSocket handshake.
     http_at(&server.host(), "GET /ws HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await;
     assert_eq!(clients[0].error(call("none", Payload::json("1"))).await, 104);
     expect(
@@ -55,7 +55,7 @@ async fn commands_messages_and_ends_are_counted() {
             "wirehub_subscriptions 2",
         ],
     );
-    // One breaks a rule, the other goes.
+    // One client violates the protocol, the other leaves.
     let again = clients[0].command(Request::Connect(Connect::default()));
     clients[0].send([again]).await;
     clients[0].closed().await;

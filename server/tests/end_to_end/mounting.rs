@@ -1,4 +1,4 @@
-//! The hub within an application of its user, served by axum on listeners of all kinds.
+//! The hub in an application, served by axum on several kinds of listeners.
 
 use std::io;
 
@@ -25,7 +25,7 @@ where
     tokio::spawn(async move { axum::serve(listener, app).await });
 }
 
-/// A listener that nobody here knows, with a buffer that must be flushed.
+/// A listener of an unknown type, with a buffer that must be flushed.
 struct Buffered(TcpListener);
 
 impl axum::serve::Listener for Buffered {
@@ -54,7 +54,7 @@ async fn converse(host: &str, hub: &Hub, codec: Codec) {
 }
 
 #[tokio::test]
-async fn the_hub_lives_beside_an_applications_own_routes() {
+async fn the_hub_works_beside_an_applications_own_routes() {
     let hub = open_hub().build();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let host = listener.local_addr().unwrap().to_string();
@@ -67,7 +67,7 @@ async fn the_hub_lives_beside_an_applications_own_routes() {
 }
 
 #[tokio::test]
-async fn a_stream_of_another_kind_serves_the_same() {
+async fn a_stream_of_another_type_works_as_well() {
     let hub = open_hub().build();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let host = listener.local_addr().unwrap().to_string();
@@ -78,7 +78,7 @@ async fn a_stream_of_another_kind_serves_the_same() {
 }
 
 #[tokio::test]
-async fn the_example_of_the_documentation_does_what_it_says() {
+async fn the_example_of_the_documentation_works() {
     let hub = chat::hub().unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let host = listener.local_addr().unwrap().to_string();

@@ -1,4 +1,4 @@
-//! Subscriptions that the server makes, and ends, by itself.
+//! Subscriptions that the server creates and ends by itself.
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ use wirehub_server::{Builder, SessionId};
 
 use crate::support::{CODECS, Client, Received, Server, name, open_hub, subscribe, unsubscribe, until};
 
-/// A token names the channels, with spaces between; nobody may subscribe to them by right of their namespace.
+/// A token lists channels, separated by spaces. Their namespace allows nobody to subscribe.
 fn hub() -> Builder {
     let namespace = Namespace::default().subscribe(Access::TokenOnly);
     open_hub()
@@ -91,7 +91,7 @@ async fn the_client_takes_such_a_subscription_over_and_recovers_it() {
             last = Some(client.publication().await.payload);
         }
         assert_eq!(last, Some(Payload::json(r#""missed""#)));
-        // Not made a second time.
+        // Not created a second time.
         publish(&server, "news:x", "2");
         assert_eq!(client.publication().await.payload, Payload::json("2"));
         drop(client);
@@ -119,7 +119,7 @@ async fn any_number_of_the_client_replaces_or_ends_such_a_subscription() {
 }
 
 #[tokio::test]
-async fn a_new_token_changes_which_channels_there_are() {
+async fn a_new_token_changes_the_channels_of_the_session() {
     let server = Server::start(hub().build()).await;
     for codec in CODECS {
         let mut client = Client::open(&server, codec).await;
@@ -136,7 +136,7 @@ async fn a_new_token_changes_which_channels_there_are() {
 }
 
 #[tokio::test]
-async fn what_the_application_subscribed_a_session_to_stays_when_the_token_changes() {
+async fn subscriptions_of_the_application_stay_when_the_token_changes() {
     let server = Server::start(hub().build()).await;
     for codec in CODECS {
         for channel in ["a", "news:x"] {
@@ -185,7 +185,7 @@ async fn the_application_subscribes_and_unsubscribes_a_session() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn orders_that_come_microseconds_apart_are_all_carried_out() {
+async fn orders_in_quick_succession_are_all_carried_out() {
     let server = Server::start(open_hub().build()).await;
     let mut client = Client::open(&server, Codec::Protobuf).await;
     let session: SessionId = client.connected(Connect::default()).await.session.parse().unwrap();
@@ -193,7 +193,7 @@ async fn orders_that_come_microseconds_apart_are_all_carried_out() {
         let hub = server.hub.clone();
         let spin = Duration::from_micros(round * 7 % 120);
         let channels = ["a", "b"].map(|channel| name(&format!("{channel}:{round}")));
-        // From a thread of their own: nothing else wakes the session meanwhile.
+        // From another thread: nothing else wakes the session meanwhile.
         std::thread::spawn(move || {
             for channel in channels {
                 assert!(hub.subscribe(session, &channel));

@@ -1,4 +1,4 @@
-//! Code of the application's that panics: it ends nothing but what it was asked for.
+//! Panics in the application's code affect only the request concerned.
 
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -8,7 +8,7 @@ use wirehub_common::Payload;
 use wirehub_common::frame::{History as Read, HistoryPage, Idempotency, Position, Request};
 use wirehub_server::call::CallContext;
 use wirehub_server::engine::{
-    Delivery, Engine, EngineFuture, Locate, Located, MemoryEngine, Publish, ReadHistory,
+    Delivery, Engine, EngineFuture, EnginePublish, Locate, Located, MemoryEngine, ReadHistory,
 };
 use wirehub_server::namespace::{History, Namespace};
 use wirehub_server::observe::{Observer, SessionEvent};
@@ -16,8 +16,8 @@ use wirehub_server::observe::{Observer, SessionEvent};
 use crate::support::{CODECS, Client, Server, http, name, open_hub, publish, subscribe, until};
 
 #[tokio::test]
-async fn an_observer_that_panics_ends_nothing_and_others_are_told_all() {
-    /// Poisons its lock by the first panic, and panics for ever after.
+async fn a_panicking_observer_affects_no_session_and_no_other_observer() {
+    /// Poisons its lock with the first panic, and panics every time after that.
     #[derive(Default)]
     struct Poisoned(Mutex<u32>);
 
@@ -55,7 +55,7 @@ async fn an_observer_that_panics_ends_nothing_and_others_are_told_all() {
     server.hub.shutdown(Duration::from_secs(5)).await;
 }
 
-/// Panics at once where the epoch or the key says so, and late where it has to wait.
+/// Panics at once, if the epoch or the key asks for it, or after a wait.
 #[derive(Debug)]
 struct Fragile(MemoryEngine);
 
@@ -72,7 +72,7 @@ impl Engine for Fragile {
         panic!("a mistake of the engine")
     }
 
-    fn publish(&self, publish: Publish) -> EngineFuture<Option<Position>> {
+    fn publish(&self, publish: EnginePublish) -> EngineFuture<Option<Position>> {
         match &*publish.payload.data {
             b"13" => panic!("a mistake of the engine"),
             b"14" => EngineFuture::Later(Box::pin(async { panic!("a late mistake of the engine") })),
@@ -92,7 +92,7 @@ impl Engine for Fragile {
 }
 
 #[tokio::test]
-async fn an_engine_that_panics_fails_what_it_was_asked_for_and_nothing_else() {
+async fn a_panicking_engine_fails_only_the_request_concerned() {
     let kept = Namespace::default().history(History::new(10, Duration::from_secs(60)));
     let hub = open_hub().namespace("kept", kept).engine(Fragile(MemoryEngine::new()));
     let server = Server::start(hub.build()).await;

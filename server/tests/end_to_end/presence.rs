@@ -1,4 +1,4 @@
-//! Who is in a channel, and who comes and goes.
+//! Presence, joins and leaves.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ const ROOM: &str = "room:1";
 /// Longer than any test.
 const LONG: Duration = Duration::from_secs(3600);
 
-/// A hub that believes every token to be a name.
+/// A hub that takes every token for a user name.
 fn hub(grace: Duration) -> Builder {
     open_hub()
         .authenticate(async |credentials| {
@@ -59,14 +59,14 @@ async fn presence(client: &mut Client, counts_only: bool) -> PresenceList {
     }
 }
 
-/// Something that comes behind whatever came before it.
+/// A publication that arrives after everything before it.
 async fn nothing_before_a_message(server: &Server, client: &mut Client) {
     drop(server.hub.publish_raw(&name(ROOM), Payload::json("1")).unwrap());
     client.publication().await;
 }
 
 #[tokio::test]
-async fn others_are_told_of_the_first_session_of_a_user_and_the_last() {
+async fn others_are_notified_of_the_first_session_of_a_user_and_the_last() {
     let server = Server::start(hub(Duration::from_millis(1)).build()).await;
     for codec in CODECS {
         let (mut ann, _) = enter(&server, codec, "ann").await;
@@ -89,7 +89,7 @@ async fn others_are_told_of_the_first_session_of_a_user_and_the_last() {
 }
 
 #[tokio::test]
-async fn a_user_who_comes_back_in_time_was_not_away() {
+async fn a_user_who_returns_in_time_has_not_left() {
     let server = Server::start(hub(LONG).build()).await;
     for codec in CODECS {
         let (mut ann, _) = enter(&server, codec, "ann").await;
@@ -111,7 +111,7 @@ async fn a_user_who_comes_back_in_time_was_not_away() {
 }
 
 #[tokio::test]
-async fn sessions_without_a_name_stand_for_themselves() {
+async fn anonymous_sessions_count_one_by_one() {
     let server = Server::start(hub(LONG).build()).await;
     for codec in CODECS {
         let (mut ann, _) = enter(&server, codec, "ann").await;
@@ -135,7 +135,7 @@ async fn sessions_without_a_name_stand_for_themselves() {
 }
 
 #[tokio::test]
-async fn only_those_who_may_see_who_is_there_are_told() {
+async fn only_sessions_with_access_to_presence_are_notified() {
     let namespace = Namespace::default().presence(Access::Users).join_leave(Duration::ZERO);
     let server = Server::start(hub(LONG).namespace("room", namespace).build()).await;
     for codec in CODECS {
@@ -152,8 +152,8 @@ async fn only_those_who_may_see_who_is_there_are_told() {
 }
 
 #[tokio::test]
-async fn a_list_that_is_cut_says_so_and_is_read_on_from_there() {
-    // What is shown of them is more than fits into one answer.
+async fn a_long_list_has_pages() {
+    // Their info does not fit into one answer.
     let hub = open_hub()
         .authenticate(async |credentials| {
             let user = Authenticated::user(credentials.token.clone());
@@ -191,7 +191,7 @@ async fn a_list_that_is_cut_says_so_and_is_read_on_from_there() {
 }
 
 #[tokio::test]
-async fn who_comes_and_goes_all_the_time_ends_no_reader() {
+async fn constant_joins_and_leaves_disconnect_no_reader() {
     let hub = hub(Duration::ZERO).commands_per_second(0).queue_bytes(64 * 1024);
     let server = Server::start(hub.build()).await;
     // They read nothing.
@@ -217,7 +217,7 @@ async fn who_comes_and_goes_all_the_time_ends_no_reader() {
 }
 
 #[tokio::test]
-async fn nobody_is_told_where_the_namespace_does_not_say_so() {
+async fn nobody_is_notified_without_the_setting_of_the_namespace() {
     let server =
         Server::start(hub(LONG).namespace("room", Namespace::default().presence(Access::Everybody)).build())
             .await;

@@ -1,4 +1,4 @@
-//! What a server answers while it stops, and what holds up its end.
+//! The answers of a stopping server, and the delays of its end.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,12 +22,12 @@ fn hub() -> Hub {
     open_hub().build()
 }
 
-/// Asks as a load balancer does, on a connection that the server is to close.
+/// Sends a request as a load balancer does, on a connection that the server has to close.
 async fn ready(server: &Server) -> String {
     http(server, "GET /ready HTTP/1.1\r\nHost: x\r\n\r\n").await
 }
 
-/// Nobody is to be sent here, and who comes is told to come again.
+/// The server is not ready, and new clients get a temporary error.
 async fn refuses(server: &Server) {
     let answer = ready(server).await;
     assert!(answer.starts_with("HTTP/1.1 503") && answer.contains(r#""status":"stopping""#), "{answer}");
@@ -49,7 +49,7 @@ async fn stopping(host: &str) {
 const READY: &str = "GET /ready HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
 
 #[tokio::test]
-async fn ready_and_handshakes_are_answered_with_503_as_long_as_a_session_is_open() {
+async fn ready_and_handshakes_get_503_as_long_as_a_session_is_open() {
     let mut server = Server::start(hub()).await;
     let mut client = Client::connect(&server, Codec::Json).await;
     server.stop();
@@ -58,7 +58,7 @@ async fn ready_and_handshakes_are_answered_with_503_as_long_as_a_session_is_open
     for _ in 0..20 {
         refuses(&server).await;
     }
-    // Only now is the close answered.
+    // The close is answered only now.
     assert_eq!(client.closed().await.0, 3000);
     let host = server.host();
     server.stopped().await;
@@ -66,12 +66,12 @@ async fn ready_and_handshakes_are_answered_with_503_as_long_as_a_session_is_open
 }
 
 #[tokio::test]
-async fn in_the_delay_before_a_stop_newcomers_are_refused_and_who_is_there_is_served() {
+async fn during_the_drain_delay_new_clients_are_refused_and_connected_ones_served() {
     let delay = Duration::from_secs(20);
     let mut server = Server::start(open_hub().drain_delay(delay).build()).await;
     let mut client = Client::connect(&server, Codec::Protobuf).await;
     client.subscribe("a").await;
-    // Has a WebSocket, and no session yet.
+    // A WebSocket without a session yet.
     let mut early = Client::open(&server, Codec::Json).await;
     let (mut echo, _) = client_async("ws://localhost/echo", server.tcp().await).await.unwrap();
     echo.send("before".into()).await.unwrap();
@@ -97,7 +97,7 @@ async fn in_the_delay_before_a_stop_newcomers_are_refused_and_who_is_there_is_se
 }
 
 #[tokio::test]
-async fn connections_that_wait_for_a_request_do_not_hold_up_the_end() {
+async fn idle_connections_do_not_delay_the_end() {
     let mut server = Server::start(hub()).await;
     let silent = server.tcp().await;
     let mut half = server.tcp().await;
@@ -114,15 +114,15 @@ async fn connections_that_wait_for_a_request_do_not_hold_up_the_end() {
     server.stop();
     server.stopped().await;
     assert_eq!(begun.elapsed(), Duration::ZERO);
-    // What comes by the network takes no virtual time.
+    // Network traffic takes no virtual time.
     tokio::time::resume();
     for mut stream in [silent, half, kept] {
-        // However it ended.
+        // The result does not matter.
         let _ = in_time(stream.read_to_end(&mut Vec::new())).await;
     }
 }
 
-/// A server with a page that takes its time, and somebody who has asked for it.
+/// A server with a slow page, and a client that has requested it.
 async fn asked_for_a_slow_page() -> (Server, Arc<Notify>, JoinHandle<String>) {
     let [asked, answer] = [(); 2].map(|()| Arc::new(Notify::new()));
     let hub = hub();
@@ -143,7 +143,7 @@ async fn asked_for_a_slow_page() -> (Server, Arc<Notify>, JoinHandle<String>) {
 }
 
 #[tokio::test]
-async fn a_request_in_flight_is_answered_and_so_is_who_asks_meanwhile() {
+async fn a_request_in_flight_is_answered_and_so_are_new_ones_meanwhile() {
     let (mut server, answer, asking) = asked_for_a_slow_page().await;
     server.stop();
     stopping(&server.host()).await;

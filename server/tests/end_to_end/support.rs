@@ -1,4 +1,4 @@
-//! A server on a free port, and clients that are nothing but tungstenite and the codec.
+//! A server on a free port, and minimal clients of tungstenite and the codec.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -75,7 +75,7 @@ impl Server {
         TcpStream::connect(self.host()).await.unwrap()
     }
 
-    /// Asks it to stop; [`Self::stopped`] waits for that.
+    /// Begins a stop; [`Self::stopped`] waits for its end.
     pub(crate) fn stop(&mut self) {
         self.stop.take().unwrap().send(()).unwrap();
     }
@@ -85,13 +85,13 @@ impl Server {
     }
 }
 
-/// What a client gets to see.
+/// An event of a client.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Received {
     Frame(ServerFrame),
     /// An empty message.
     Ping,
-    /// The close code, or 1006 where there was none, and the reason.
+    /// The close code, or 1006 without one, and the reason.
     Closed(u16, String),
 }
 
@@ -128,7 +128,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         Self { socket, codec, frames: VecDeque::new(), parts: Assembler::new(), next_id: 1 }
     }
 
-    /// Sends `connect` and gives its answer.
+    /// Sends `connect` and returns its answer.
     #[track_caller]
     pub(crate) fn connected(&mut self, connect: Connect) -> impl Future<Output = Connected> {
         let test = Location::caller();
@@ -140,12 +140,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         }
     }
 
-    /// Sends a message as it is.
+    /// Sends a message unchanged.
     pub(crate) async fn send_raw(&mut self, message: Message) {
         in_time(self.socket.send(message)).await.unwrap();
     }
 
-    /// Sends commands in one message; a single one that is too large for that in parts.
+    /// Sends commands in one message, or a single large one in parts.
     pub(crate) async fn send(&mut self, commands: impl IntoIterator<Item = Command>) {
         let batch: Vec<u8> =
             commands.into_iter().flat_map(|command| self.codec.encode_command(&command)).collect();
@@ -154,7 +154,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         }
         let whole = self.codec.undelimited(&batch.into());
         let mut left = whole.len();
-        // Half of the room: in JSON quotes have two bytes.
+        // Half of the room: in JSON, quotes take two bytes.
         for data in whole.chunks(Limits::BATCH_BYTES / 2 - 100) {
             left -= data.len();
             let part = Part { stream: 0, data: whole.slice_ref(data), left: left as u64 };
@@ -163,7 +163,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         }
     }
 
-    /// Bytes as a message of the kind that the subprotocol has.
+    /// A message of the subprotocol's kind, with these bytes.
     pub(crate) fn message(&self, data: Vec<u8>) -> Message {
         if self.codec.is_text() {
             Message::Text(String::from_utf8(data).unwrap().into())
@@ -179,7 +179,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         Command { id, request }
     }
 
-    /// Sends a command and waits for its reply; what else comes before it is kept for [`Self::next`].
+    /// Sends a command and waits for its reply. Earlier frames are kept for [`Self::next`].
     #[track_caller]
     pub(crate) fn request(&mut self, request: Request) -> impl Future<Output = Reply> {
         self.request_at(Location::caller(), request)
@@ -216,7 +216,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         }
     }
 
-    /// The number of the error that a command is answered with.
+    /// The error code in the answer to a command.
     #[track_caller]
     pub(crate) fn error(&mut self, request: Request) -> impl Future<Output = u16> {
         let test = Location::caller();
@@ -281,7 +281,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         }
     }
 
-    /// The next reply: to which command, and the code of its error.
+    /// The next reply: the id of its command, and its error code.
     #[track_caller]
     pub(crate) fn reply(&mut self) -> impl Future<Output = (u32, Option<u16>)> {
         let test = Location::caller();
@@ -305,7 +305,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         loop {
             match self.next_at(test).await {
                 Received::Frame(ServerFrame::Push(push)) => break push,
-                // On a busy machine a test may take longer than the server is silent.
+                // On a busy machine a test may take longer than the ping interval.
                 Received::Ping => {}
                 other => panic!("{}: {other:?} for a push", self.at(test)),
             }
@@ -323,7 +323,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         }
     }
 
-    /// The code and reason that the server closes with; what comes before is passed over.
+    /// The code and reason of the server's close. Earlier frames are ignored.
     #[track_caller]
     pub(crate) fn closed(&mut self) -> impl Future<Output = (u16, String)> {
         let test = Location::caller();
@@ -336,7 +336,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         }
     }
 
-    /// What a failure begins with: the line of the test, and which of the codecs it was with.
+    /// The beginning of a failure's message: the line of the test, and the codec.
     fn at(&self, test: At) -> String {
         format!("{test} ({:?})", self.codec)
     }
@@ -362,7 +362,7 @@ pub(crate) fn call(name: &str, payload: Payload) -> Request {
     Request::Call(Call { name: name.into(), payload, key: String::new() })
 }
 
-/// Sends one HTTP request and gives the whole answer.
+/// Sends one HTTP request and returns the whole answer.
 pub(crate) async fn http(server: &Server, request: &str) -> String {
     http_at(&server.host(), request).await
 }
@@ -376,7 +376,7 @@ pub(crate) async fn http_at(host: &str, request: &str) -> String {
     String::from_utf8_lossy(&answer).into_owned()
 }
 
-/// Fails instead of hanging, and names who called.
+/// Fails instead of hanging, with the caller's line.
 #[track_caller]
 pub(crate) fn in_time<T>(future: impl Future<Output = T>) -> impl Future<Output = T> {
     in_time_at(Location::caller(), future)
@@ -389,7 +389,7 @@ async fn in_time_at<T>(test: At, future: impl Future<Output = T>) -> T {
     }
 }
 
-/// Waits until something is so, which happens in another task.
+/// Waits for a condition that another task fulfils.
 #[track_caller]
 pub(crate) fn until(what: impl Fn() -> bool) -> impl Future<Output = ()> {
     in_time_at(Location::caller(), async move {
@@ -399,8 +399,8 @@ pub(crate) fn until(what: impl Fn() -> bool) -> impl Future<Output = ()> {
     })
 }
 
-/// The line of a test that something fails for.
+/// The line of the failing test.
 type At = &'static Location<'static>;
 
-/// How long what has to happen may take: long enough for a busy machine.
+/// The time limit of every wait: long enough for a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -1,4 +1,4 @@
-//! Who is let in, for how long, and to what.
+//! Authentication, expiry and rights.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,7 +14,7 @@ use wirehub_server::namespace::{Access, History, Namespace};
 
 use crate::support::{CODECS, Client, Received, Server, name, open_hub, publish, subscribe};
 
-/// Tokens are `user`, `user/ttl in milliseconds` or `user/ttl/pattern`, and some words.
+/// Tokens are `user`, `user/ttl in milliseconds` or `user/ttl/pattern`, and some special words.
 fn hub() -> Builder {
     open_hub().authenticate(async |credentials| {
         let mut parts = credentials.token.split('/');
@@ -55,7 +55,7 @@ async fn refresh(client: &mut Client, token: &str) -> Result<Duration, u16> {
 }
 
 #[tokio::test]
-async fn the_hook_decides_who_a_client_is() {
+async fn the_hook_authenticates_clients() {
     let server = Server::start(hub().build()).await;
     for codec in CODECS {
         let mut ann = Client::open(&server, codec).await;
@@ -70,7 +70,7 @@ async fn the_hook_decides_who_a_client_is() {
 }
 
 #[tokio::test]
-async fn who_is_refused_is_told_why_and_can_try_again() {
+async fn a_refused_client_gets_the_reason_and_can_try_again() {
     let server = Server::start(hub().build()).await;
     for codec in CODECS {
         let mut client = Client::open(&server, codec).await;
@@ -128,7 +128,7 @@ async fn an_expired_token_ends_its_session_after_a_reminder_and_a_grace() {
 }
 
 #[tokio::test]
-async fn namespaces_say_who_may_do_what_and_rights_add_to_it() {
+async fn namespaces_define_access_and_rights_extend_it() {
     let history = History::new(10, Duration::from_secs(60));
     let closed = Namespace::default()
         .subscribe(Access::TokenOnly)
@@ -188,7 +188,7 @@ async fn namespaces_say_who_may_do_what_and_rights_add_to_it() {
 }
 
 #[tokio::test]
-async fn a_new_token_with_fewer_rights_ends_what_it_does_not_allow() {
+async fn a_new_token_with_fewer_rights_ends_disallowed_subscriptions() {
     let closed = Namespace::default().subscribe(Access::TokenOnly);
     let server = Server::start(hub().namespace("closed", closed).build()).await;
     for codec in CODECS {
@@ -212,7 +212,7 @@ async fn a_new_token_with_fewer_rights_ends_what_it_does_not_allow() {
 }
 
 #[tokio::test]
-async fn who_is_there_is_told_with_session_and_user() {
+async fn presence_has_session_and_user() {
     let server =
         Server::start(hub().namespace("room", Namespace::default().presence(Access::Everybody)).build())
             .await;
@@ -246,7 +246,7 @@ async fn who_is_there_is_told_with_session_and_user() {
 }
 
 #[tokio::test]
-async fn a_user_has_only_so_many_sessions_at_once() {
+async fn the_sessions_of_a_user_are_limited() {
     let server = Server::start(hub().sessions_per_user(2).build()).await;
     for codec in CODECS {
         let mut clients = Vec::new();
@@ -302,7 +302,7 @@ async fn a_token_gets_into_no_log() {
 }
 
 #[tokio::test]
-async fn a_session_that_ends_while_the_hook_thinks_drops_it() {
+async fn a_session_that_ends_during_its_hook_drops_the_hook() {
     struct Dropped(Arc<AtomicUsize>);
     impl Drop for Dropped {
         fn drop(&mut self) {

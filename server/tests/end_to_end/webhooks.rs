@@ -30,7 +30,7 @@ fn webhook(backend: &Backend) -> Webhook {
     Webhook::new(format!("{}/hook", backend.url).parse().unwrap()).retries(0)
 }
 
-/// A hub that asks the backend about everything in `room`, and passes on the calls of `billing`.
+/// A hub that asks the backend about everything in `room`, and forwards the calls of `billing`.
 fn hub(webhook: &Webhook) -> Builder {
     let webhooks = Webhooks::new(SECRET).unwrap();
     open_hub()
@@ -40,7 +40,7 @@ fn hub(webhook: &Webhook) -> Builder {
         .call_any("billing.*".parse().unwrap(), webhooks.call(webhook.clone()))
 }
 
-/// A backend that lets in everybody by the name in the token, and answers all else by `decide`.
+/// A backend that takes the token for the user name, and answers every other request with `decide`.
 async fn backend(decide: impl Fn(&Value) -> (u16, Value) + Clone + Send + Sync + 'static) -> Backend {
     Backend::start(move |asked| {
         let question = asked.json();
@@ -64,7 +64,7 @@ async fn client(server: &Server, codec: Codec, user: &str) -> Client {
 }
 
 #[tokio::test]
-async fn the_backend_says_who_a_client_is_and_what_it_may_do() {
+async fn the_backend_decides_about_identity_and_rights() {
     let backend = Backend::start(async |asked: Asked| match asked.json()["token"].as_str() {
         Some("full") => Json(json!({
             "user": "ann", "expires_in": 60, "subscribe": ["closed:*"], "publish": ["closed:a"],
@@ -118,7 +118,7 @@ async fn the_backend_says_who_a_client_is_and_what_it_may_do() {
 }
 
 #[tokio::test]
-async fn the_backend_decides_on_subscriptions_and_messages() {
+async fn the_backend_decides_about_subscriptions_and_messages() {
     let backend = backend(|question| match (question["event"].as_str(), question["channel"].as_str()) {
         (Some("subscribe"), Some("room:closed")) => (403, Value::Null),
         (Some("publish"), _) if question["data"] == "rude" => {
@@ -162,7 +162,7 @@ async fn the_backend_decides_on_subscriptions_and_messages() {
 }
 
 #[tokio::test]
-async fn calls_are_passed_on_and_answered() {
+async fn calls_are_forwarded_and_answered() {
     let backend = backend(|question| match question["call"].as_str() {
         Some("billing.echo") => (200, json!({ "data": question["data"] })),
         Some("billing.nothing") => (204, json!({})),
@@ -193,7 +193,7 @@ async fn calls_are_passed_on_and_answered() {
 }
 
 #[tokio::test]
-async fn a_decision_is_asked_for_again_and_has_the_same_id() {
+async fn a_repeated_request_has_the_same_id() {
     let left = Arc::new(AtomicUsize::new(2));
     let backend = {
         let left = Arc::clone(&left);
@@ -214,13 +214,13 @@ async fn a_decision_is_asked_for_again_and_has_the_same_id() {
     left.store(3, Ordering::SeqCst);
     assert_eq!(ann.error(subscribe("room:b", 1)).await, 128, "not for ever");
     assert_eq!(backend.asked().len(), asked.len() + 3);
-    // Where nobody listens not even a call has arrived; it is given up after the repeats.
+    // A call to a dead port did not arrive, so it is repeated too, and fails in the end.
     drop(backend);
     assert_eq!(ann.error(subscribe("room:b", 1)).await, 128);
 }
 
 #[tokio::test]
-async fn a_backend_that_hangs_or_babbles_fails_its_question_in_time_and_nothing_else() {
+async fn a_backend_that_hangs_or_sends_too_much_fails_only_its_request() {
     let backend = Backend::start(async |asked: Asked| match asked.json()["channel"].as_str() {
         None => Json(json!({ "user": "ann" })).into_response(),
         Some("room:huge") => " ".repeat(5_000_000).into_response(),
@@ -239,7 +239,7 @@ async fn a_backend_that_hangs_or_babbles_fails_its_question_in_time_and_nothing_
             Command { id: 51, request: publish("room:hangs", Payload::json("1")) },
         ])
         .await;
-        // Neither the session itself nor others wait for that.
+        // Neither the session itself nor others wait for it.
         ann.subscribe("other").await;
         bob.ok(publish("other", Payload::json("1"))).await;
         assert_eq!(ann.publication().await.channel, name("other"));
@@ -258,7 +258,7 @@ async fn a_backend_that_hangs_or_babbles_fails_its_question_in_time_and_nothing_
 }
 
 #[tokio::test]
-async fn a_call_that_nobody_waits_for_is_dropped_at_the_backend_too() {
+async fn a_cancelled_call_is_dropped_at_the_backend_too() {
     struct Dropped(Arc<AtomicUsize>);
 
     impl Drop for Dropped {
@@ -301,7 +301,7 @@ async fn a_call_that_nobody_waits_for_is_dropped_at_the_backend_too() {
 }
 
 #[tokio::test]
-async fn no_more_is_asked_at_once_than_the_backend_takes() {
+async fn concurrent_requests_are_limited() {
     let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let gate = Arc::new(Semaphore::new(0));
     let backend = {
@@ -342,7 +342,7 @@ async fn no_more_is_asked_at_once_than_the_backend_takes() {
 }
 
 #[tokio::test]
-async fn sessions_that_ask_much_of_a_slow_backend_hold_up_no_others() {
+async fn sessions_with_many_requests_to_a_slow_backend_block_no_others() {
     let (gate, waiting) = (Arc::new(Semaphore::new(0)), Arc::new(AtomicUsize::new(0)));
     let backend = {
         let (gate, waiting) = (Arc::clone(&gate), Arc::clone(&waiting));
@@ -385,7 +385,7 @@ async fn sessions_that_ask_much_of_a_slow_backend_hold_up_no_others() {
     assert_eq!(waiting.load(Ordering::SeqCst), 8);
 }
 
-/// The events of all batches that were taken, without their times and sessions.
+/// The events of all accepted batches, without their times and sessions.
 fn told(backend: &Backend, is_taken: impl Fn(usize) -> bool) -> Vec<Value> {
     let batches = backend.asked().into_iter().enumerate().filter(|(index, _)| is_taken(*index));
     let list = |asked: Asked| asked.json().get("events").and_then(Value::as_array).unwrap().clone();
@@ -401,7 +401,7 @@ fn told(backend: &Backend, is_taken: impl Fn(usize) -> bool) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn the_backend_is_told_what_happens_to_sessions_until_it_takes_it() {
+async fn events_of_sessions_are_repeated_until_the_backend_accepts_them() {
     // The first two attempts fail.
     let left = Arc::new(AtomicUsize::new(2));
     let backend = {
@@ -456,8 +456,8 @@ async fn the_backend_is_told_what_happens_to_sessions_until_it_takes_it() {
 }
 
 #[tokio::test]
-async fn a_client_that_subscribes_again_and_again_pushes_out_nobody_s_connected_and_disconnected() {
-    // Nothing is taken before the gate opens.
+async fn a_client_that_keeps_subscribing_displaces_no_connected_and_disconnected_events() {
+    // Nothing is accepted before the gate opens.
     let gate = Arc::new(Semaphore::new(0));
     let backend = {
         let gate = Arc::clone(&gate);
@@ -479,7 +479,7 @@ async fn a_client_that_subscribes_again_and_again_pushes_out_nobody_s_connected_
     let mut server = Server::start(hub.build()).await;
     let mut busy = client(&server, CODECS[0], "busy").await;
     let channel = "x".repeat(250);
-    // 10 MB of events: more than there is room for.
+    // 10 MB of events: more than the queue holds.
     for round in 0..150 {
         busy.send((1..=100).flat_map(|step| {
             let number = round * 100 + step;
@@ -511,7 +511,7 @@ async fn a_client_that_subscribes_again_and_again_pushes_out_nobody_s_connected_
 }
 
 #[tokio::test]
-async fn new_tokens_leave_room_for_those_who_connect() {
+async fn new_tokens_leave_room_for_connecting_clients() {
     let (gate, waiting) = (Arc::new(Semaphore::new(0)), Arc::new(AtomicUsize::new(0)));
     let backend = {
         let (gate, waiting) = (Arc::clone(&gate), Arc::clone(&waiting));
@@ -539,7 +539,7 @@ async fn new_tokens_leave_room_for_those_who_connect() {
         clients.push(ann);
     }
     until(|| waiting.load(Ordering::SeqCst) == 1).await;
-    // Nobody waits for them.
+    // They are not awaited.
     for _ in 0..8 {
         client(&server, CODECS[1], "ann").await;
     }
@@ -554,7 +554,7 @@ async fn new_tokens_leave_room_for_those_who_connect() {
 }
 
 #[tokio::test]
-async fn only_the_kinds_that_are_wanted_are_told_and_a_hub_does_not_wait_for_ever() {
+async fn only_configured_kinds_are_sent_and_a_stop_does_not_wait_for_ever() {
     let backend = Backend::start(async |_| pending::<Response>().await).await;
     let webhooks = Webhooks::new(SECRET).unwrap();
     let kinds = [EventKind::Connected];
@@ -573,13 +573,13 @@ async fn only_the_kinds_that_are_wanted_are_told_and_a_hub_does_not_wait_for_eve
 }
 
 #[tokio::test]
-async fn backends_are_asked_over_tls_and_have_to_prove_who_they_are() {
+async fn backends_are_verified_over_tls() {
     let pair = rcgen::generate_simple_self_signed(vec!["localhost".into()]).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let [certificate, key] = ["cert.pem", "key.pem"].map(|name| folder.path().join(name));
     std::fs::write(&certificate, pair.cert.pem()).unwrap();
     std::fs::write(&key, pair.signing_key.serialize_pem()).unwrap();
-    // The server's own listener does for a backend.
+    // The server's own listener serves as a backend.
     let tls = wirehub_server::Tls::from_files(&certificate, &key).unwrap();
     let listener =
         wirehub_server::Listener::bind(&"127.0.0.1:0".parse().unwrap()).await.unwrap().with_tls(tls);

@@ -62,10 +62,11 @@ const SOURCES: &[&str] = &[".rs", ".ts", ".mjs", ".proto", ".css"];
 pub(super) fn check(tree: &Tree) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
     for file in tree.files.iter().filter(|file| FINISHED.iter().any(|path| is_below(file, path))) {
+        let text = tree.text(file)?;
         let words = if SOURCES.iter().any(|ending| file.ends_with(ending)) {
-            comments(&tree.text(file)?)
+            comments(&text)
         } else if file.ends_with(".md") {
-            prose(&tree.text(file)?)
+            prose(&text)
         } else {
             continue;
         };

@@ -1,4 +1,4 @@
-//! How long things took, in little room.
+//! A compact histogram of durations.
 
 #![allow(
     clippy::arithmetic_side_effects,
@@ -8,13 +8,13 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Counts durations by their size, with an error below a sixteenth. Anybody may record at any time.
+/// Counts durations by size, with an error below a sixteenth. Threads may record concurrently.
 pub(super) struct Latencies {
     counts: Vec<AtomicU64>,
     longest: AtomicU64,
 }
 
-/// How many sizes there are between a power of two and the next, as a power of two.
+/// The number of buckets between two powers of two, as a power of two.
 const FINENESS: u32 = 4;
 const STEPS: u64 = 1 << FINENESS;
 
@@ -47,7 +47,7 @@ impl Latencies {
         ]
     }
 
-    /// What so many of a thousand do not exceed; 0 where there are none.
+    /// The duration that this many of a thousand do not exceed; 0 without durations.
     fn percentile(&self, per_mille: u128) -> u64 {
         let wanted = (u128::from(self.count()) * per_mille).div_ceil(1000);
         let longest = self.longest.load(Ordering::Relaxed);
@@ -62,7 +62,7 @@ impl Latencies {
     }
 }
 
-/// Small numbers have buckets of their own; of larger ones the highest bits count.
+/// Small numbers have buckets of their own; larger ones share them by their highest bits.
 fn bucket(micros: u64) -> usize {
     let shift = (u64::BITS - micros.leading_zeros()).saturating_sub(FINENESS + 1);
     (u64::from(shift) * STEPS + (micros >> shift)) as usize
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_number_is_in_a_bucket_that_is_hardly_larger() {
+    fn each_number_is_in_a_bucket_with_a_small_error() {
         let powers = (0..64).map(|shift| 1_u64 << shift);
         let numbers =
             (0..5000).chain(powers.flat_map(|power| [power - 1, power, power + power / 3])).chain([u64::MAX]);
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn percentiles_are_those_of_what_was_recorded() {
+    fn percentiles_match_the_recorded_durations() {
         let latencies = Latencies::new();
         assert_eq!(latencies.summary().map(|(_, micros)| micros), [0; 5]);
         for micros in 1..=10_000 {

@@ -1,4 +1,4 @@
-//! `wirehub bench`: what it measures is what the server did, and it is no nuisance.
+//! `wirehub bench`: it measures the server's work, and limits its load on servers of others.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ fn arguments(server: &Server, more: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn it_counts_what_every_session_gets() {
+async fn it_counts_the_messages_of_every_session() {
     let server = Server::start(open_hub().build()).await;
     // Seven sessions in three channels: three, two and two.
     let load = "--sessions 7 --channels 3 --rate 300 --size 100B --duration 500ms --json";
@@ -40,8 +40,8 @@ async fn it_counts_what_every_session_gets() {
         "{report}"
     );
     assert!(Duration::from_micros(micros("max")) < Duration::from_secs(10), "{report}");
-    assert!(report["publishing_ms"].as_u64().unwrap() >= 490, "it keeps to the rate: {report}");
-    // It leaves nothing behind.
+    assert!(report["publishing_ms"].as_u64().unwrap() >= 490, "it keeps the rate: {report}");
+    // Every session ends.
     until(|| server.hub.sessions() == 0).await;
 }
 
@@ -63,7 +63,7 @@ async fn people_get_words() {
 }
 
 #[tokio::test]
-async fn a_server_that_lets_nobody_publish_is_told_with_its_reason() {
+async fn a_server_that_refuses_publications_is_reported_with_the_reason() {
     let rules = Namespace::default().publish(Access::TokenOnly);
     let server = Server::start(open_hub().namespace("bench", rules).build()).await;
     let output = output(arguments(&server, "--sessions 1 --duration 100ms")).await;

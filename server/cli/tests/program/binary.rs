@@ -1,4 +1,4 @@
-//! The program `wirehub`: what it prints, what it refuses, how it ends.
+//! The program `wirehub`: its output, its errors, its end.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::process::{Command, Stdio};
@@ -39,7 +39,7 @@ async fn a_second_signal_ends_it_at_once() {
     let mut server = Running::start(&["serve", "--listen", "127.0.0.1:0"]);
     let mut client = connect(&server.address()).await;
     server.signal("TERM");
-    // The close stays unanswered, so that the first signal alone would wait.
+    // The close stays unanswered, so the first signal alone would wait.
     assert!(matches!(client.next().await, Received::Frame(_)));
     server.signal("TERM");
     assert_eq!(server.child.wait().unwrap().code(), Some(1));
@@ -80,7 +80,7 @@ async fn it_survives_running_out_of_file_descriptors() {
 }
 
 #[tokio::test]
-async fn each_foreign_page_is_told_once_in_the_log() {
+async fn each_foreign_origin_is_logged_once() {
     let mut server = Running::start(&["serve", "--listen", "127.0.0.1:0"]);
     let address = server.address();
     let host = address.strip_prefix("http://").unwrap();
@@ -97,7 +97,7 @@ async fn each_foreign_page_is_told_once_in_the_log() {
         stream.read_exact(&mut status).await.unwrap();
         assert_eq!(&status, b"HTTP/1.1 403");
     }
-    // A page that asks in the wrong place.
+    // A page with a wrong path.
     let request = "GET /socket?token=hush HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
                    Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
     let mut stream = TcpStream::connect(host).await.unwrap();
@@ -119,7 +119,7 @@ async fn each_foreign_page_is_told_once_in_the_log() {
 }
 
 #[tokio::test]
-async fn channels_of_no_named_namespace_are_closed_where_the_configuration_says_so() {
+async fn channels_without_a_namespace_can_be_closed_by_the_configuration() {
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("wirehub.toml");
     let text = "[server]\nlisten = \"127.0.0.1:0\"\n[namespace.open]\n\
@@ -135,7 +135,7 @@ async fn channels_of_no_named_namespace_are_closed_where_the_configuration_says_
 }
 
 #[test]
-fn a_folder_of_pages_that_is_not_there_is_told_without_what_stands_there() {
+fn a_missing_folder_of_pages_is_reported_without_its_path() {
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("wirehub.toml");
     std::fs::write(&config, "[server]\nlisten = \"127.0.0.1:0\"\nstatic = \"swordfish\"\n").unwrap();
@@ -148,7 +148,7 @@ fn a_folder_of_pages_that_is_not_there_is_told_without_what_stands_there() {
 }
 
 #[test]
-fn the_log_says_at_the_start_what_is_on() {
+fn the_log_shows_the_access_settings_at_the_start() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     std::fs::write(path("token.key"), "0123456789abcdef0123456789abcdef").unwrap();
@@ -161,8 +161,8 @@ fn the_log_says_at_the_start_what_is_on() {
             ["--config", &path("wirehub.toml")],
             [
                 "without TLS",
-                "with a token (1 of HS256)",
-                "clients whose token has the right may subscribe, users may publish",
+                "by tokens (1 of HS256)",
+                "bearers of the right may subscribe, users may publish",
                 "limits that are off: connections_per_address, handshakes_per_second, idle_timeout",
             ],
         ),
@@ -170,7 +170,7 @@ fn the_log_says_at_the_start_what_is_on() {
             ["--listen", "127.0.0.1:0"],
             [
                 "serving at 127.0.0.1:",
-                "everybody on this machine is let in",
+                "every client on this machine is admitted",
                 "everybody may subscribe, everybody may publish",
                 "engine: MemoryEngine",
             ],
@@ -198,7 +198,7 @@ async fn without_a_page_it_says_how_to_get_one() {
 }
 
 #[test]
-fn it_does_not_let_the_whole_network_in_unasked() {
+fn it_does_not_open_itself_to_the_network_by_default() {
     let (code, words) = failure(&["serve", "--listen", "0.0.0.0:0"]);
     assert_eq!(code, Some(2));
     assert!(words.contains("--anonymous"), "{words}");
@@ -207,11 +207,11 @@ fn it_does_not_let_the_whole_network_in_unasked() {
 }
 
 #[test]
-fn what_can_not_be_served_is_told_with_the_way_out() {
+fn an_address_that_cannot_be_served_is_reported_with_the_remedy() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = taken.local_addr().unwrap().to_string();
     for (arguments, code, words) in [
-        (&["serve", "--listen", &taken][..], 1, "something already listens on"),
+        (&["serve", "--listen", &taken][..], 1, "another program listens on"),
         (&["serve", "--listen", "192.0.2.1:1", "--anonymous"], 1, "choose an address of this machine"),
         (&["serve", "--listen", "unix:/no/such/directory/hub.sock"], 1, "a directory that exists"),
         (&["serve", "--static", "/no/such/directory"], 1, "correct --static"),
@@ -228,7 +228,7 @@ fn what_can_not_be_served_is_told_with_the_way_out() {
 }
 
 #[test]
-fn help_teaches_and_the_version_is_told() {
+fn help_has_examples_and_the_version_is_printed() {
     let text = |arguments: &[&str]| {
         let output = wirehub(arguments).output().unwrap();
         assert!(output.status.success());
@@ -253,7 +253,7 @@ async fn a_configuration_is_written_checked_and_served_with() {
     let run = |arguments: &[&str]| wirehub(arguments).output().unwrap();
     assert!(run(&["config", "init", &config]).status.success());
     let again = run(&["config", "init", &config]);
-    assert_eq!(again.status.code(), Some(2), "what is there is left alone");
+    assert_eq!(again.status.code(), Some(2), "an existing file is not overwritten");
     assert!(run(&["config", "check", &config]).status.success());
 
     std::fs::write(path("secret.key"), "0123456789abcdef0123456789abcdef\n").unwrap();
@@ -289,14 +289,14 @@ async fn a_configuration_is_written_checked_and_served_with() {
     let request = "GET /api/v1/sessions HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
                    Authorization: Bearer fedcba9876543210fedcba9876543210\r\n\r\n";
     assert!(http_at(host, request).await.contains("\"count\":2"));
-    // Nobody is left to be waited for.
+    // No connection is left for the stop to wait for.
     drop((nobody, reader, writer));
     server.signal("TERM");
     assert!(server.child.wait().unwrap().success());
 }
 
 #[test]
-fn a_configuration_that_is_wrong_is_told_with_the_place() {
+fn an_invalid_configuration_is_reported_with_the_place() {
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("wirehub.toml");
     std::fs::write(&config, "[server]\nlisen = \"127.0.0.1:0\"\n").unwrap();
@@ -316,7 +316,7 @@ fn a_configuration_that_is_wrong_is_told_with_the_place() {
 }
 
 #[test]
-fn files_that_can_not_be_used_are_told_with_their_names_and_no_secret() {
+fn unusable_files_are_reported_by_name_and_without_secrets() {
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
     let config = folder.path().join("wirehub.toml");
@@ -331,7 +331,7 @@ fn files_that_can_not_be_used_are_told_with_their_names_and_no_secret() {
     let token = |key: &str| format!("[[tokens.keys]]\nalgorithm = \"HS256\"\nfile = \"{key}\"\n");
     let api = |key: &str| format!("[[api.keys]]\nfile = \"{key}\"\n");
     for (text, code, words) in [
-        (tls("other.key"), 1, &["other.key", "not the key of the certificate", "cert.pem"][..]),
+        (tls("other.key"), 1, &["other.key", "does not belong to the certificate", "cert.pem"][..]),
         (tls("none.key"), 1, &["none.key", "BEGIN PRIVATE KEY"]),
         (tls("cert.pem"), 1, &["cert.pem", "BEGIN PRIVATE KEY"]),
         (token("short.key"), 2, &["tokens.keys[0]", "32 bytes"]),
@@ -368,7 +368,7 @@ async fn a_client_on_the_command_line_publishes_subscribes_and_reads() {
     let mut subscriber = wirehub(&["sub", "--json", &url, "kept:a"]).spawn().unwrap();
     let mut heard = BufReader::new(subscriber.stdout.take().unwrap());
     let mut line = String::new();
-    // It has subscribed when somebody sees it.
+    // Presence shows when it has subscribed.
     let present = || {
         let told = wirehub(&["presence", &url, "kept:a"]).output().unwrap();
         String::from_utf8(told.stdout).unwrap().lines().count()
@@ -433,7 +433,7 @@ async fn the_log_can_be_read_by_programs() {
 }
 
 #[test]
-fn a_client_on_the_command_line_takes_its_leave_however_it_ends() {
+fn a_client_on_the_command_line_closes_properly_however_it_ends() {
     let mut command = wirehub(&["serve", "--listen", "127.0.0.1:0"]);
     command.env("WIREHUB_LOG", "wirehub=debug");
     let mut server = Running::spawn(command);
@@ -453,10 +453,10 @@ fn a_client_on_the_command_line_takes_its_leave_however_it_ends() {
     let mut unread = wirehub(&["sub", "--json", &url, "a"]).spawn().unwrap();
     drop(unread.stdout.take());
     logged("connected");
-    // It may not have subscribed when the first is published.
+    // It may subscribe after the first publication.
     let ended = (0..1000).find_map(|_| {
         assert!(wirehub(&["pub", &url, "a", "1"]).status().unwrap().success());
         unread.try_wait().unwrap()
     });
-    assert!(ended.unwrap().success(), "nobody wants more: that is no failure");
+    assert!(ended.unwrap().success(), "a reader that ends is not a failure");
 }

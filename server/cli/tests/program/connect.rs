@@ -1,4 +1,4 @@
-//! `wirehub connect`, against our own server and against one that does what the test says.
+//! `wirehub connect`, against a real server and against one that the test plays.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, Command, Output, Stdio};
@@ -18,7 +18,7 @@ use wirehub_server::Tls;
 use crate::program::{failure, wirehub};
 use crate::support::{Server, in_time, open_hub};
 
-/// Runs it with an input, to its end.
+/// Runs it to the end, with this input.
 async fn said(arguments: &[&str], input: &str) -> Output {
     let mut child = start(arguments);
     child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
@@ -41,7 +41,7 @@ fn events(output: &Output) -> Vec<Value> {
     text(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// A server that is the test itself.
+/// A server that the test plays.
 struct Puppet {
     listener: TcpListener,
     url: String,
@@ -89,7 +89,7 @@ async fn lines_go_in_and_messages_come_out() {
     assert_eq!((text(&output.stderr), output.status.code()), ("", Some(0)));
 
     let output = said(&["--binary", &url], "AAEC\n\n /w== \n").await;
-    assert_eq!(text(&output.stdout), "AAEC\n\n/w==\n", "what is no text is base64, both ways");
+    assert_eq!(text(&output.stdout), "AAEC\n\n/w==\n", "bytes are base64, in both directions");
 
     let output = said(&["--json", "--binary", &url], "AAEC\n").await;
     assert_eq!(
@@ -103,7 +103,7 @@ async fn lines_go_in_and_messages_come_out() {
 }
 
 #[tokio::test]
-async fn the_handshake_says_what_it_is_told_to() {
+async fn the_handshake_has_the_given_options() {
     let puppet = Puppet::new().await;
     let child = start(&[
         "--json",
@@ -146,7 +146,7 @@ async fn the_handshake_says_what_it_is_told_to() {
 }
 
 #[tokio::test]
-async fn an_interrupt_closes_in_order_and_hears_the_server_out() {
+async fn an_interrupt_closes_properly_and_reads_to_the_end() {
     let puppet = Puppet::new().await;
     let child = start(&[&puppet.url]);
     let (mut socket, ..) = puppet.accept().await;
@@ -206,7 +206,7 @@ async fn a_session_by_hand_stays_as_long_as_pings_are_answered() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn how_it_ended_is_in_the_status() {
+async fn the_exit_status_shows_the_kind_of_end() {
     let server = Server::start(open_hub().build()).await;
     let url = format!("ws://{}/echo", server.host());
     let (status, words) = failure(&["connect", "--origin=https://evil.example", &url]);
@@ -216,7 +216,7 @@ async fn how_it_ended_is_in_the_status() {
     assert_eq!(status, Some(1));
     assert!(words.contains("404"), "{words}");
 
-    // It neither takes part in the handshake nor refuses.
+    // It neither answers the handshake nor refuses it.
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let silent = format!("ws://{}/", silent.local_addr().unwrap());
     let (status, words) = failure(&["connect", "--timeout=50ms", &silent]);
@@ -254,7 +254,7 @@ async fn how_it_ended_is_in_the_status() {
 }
 
 #[tokio::test]
-async fn when_nobody_reads_it_any_more_it_closes_in_order() {
+async fn it_closes_properly_when_its_output_has_no_reader() {
     let puppet = Puppet::new().await;
     let mut child = start(&[&puppet.url]);
     let (mut socket, ..) = puppet.accept().await;
@@ -267,7 +267,7 @@ async fn when_nobody_reads_it_any_more_it_closes_in_order() {
 }
 
 #[tokio::test]
-async fn it_speaks_tls_and_over_socket_files() {
+async fn it_connects_over_tls_and_socket_files() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     let made = rcgen::generate_simple_self_signed(vec!["localhost".into()]).unwrap();

@@ -1,4 +1,4 @@
-//! The files in `server/deploy/` do what they say: their commands are run.
+//! The files in `server/deploy/` work: their commands are run.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ fn file(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy").join(name)
 }
 
-/// A configuration that can be served with, in a folder of its own.
+/// A valid configuration, in a folder of its own.
 fn configuration() -> (tempfile::TempDir, String) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("wirehub.toml");
@@ -22,7 +22,7 @@ fn configuration() -> (tempfile::TempDir, String) {
     (folder, path)
 }
 
-/// The values of a key of the unit, in their order.
+/// The values of a key of the unit, in order.
 fn values<'a>(unit: &'a str, key: &str) -> Vec<&'a str> {
     let lines = unit.lines().map(str::trim).filter(|line| !line.starts_with('#'));
     lines
@@ -58,7 +58,7 @@ fn the_unit_starts_reloads_and_stops_a_server() {
     server.signal(signal.strip_prefix("SIG").unwrap());
     assert!(server.child.wait().unwrap().success());
 
-    // What systemd itself says of the rest, where there is one.
+    // The rest is verified by systemd itself, if installed.
     let copy = folder.path().join("wirehub.service");
     std::fs::write(&copy, unit).unwrap();
     match Command::new("systemd-analyze").arg("verify").arg(&copy).output() {
@@ -71,7 +71,7 @@ fn the_unit_starts_reloads_and_stops_a_server() {
     }
 }
 
-/// The instructions of a Dockerfile with their arguments, lines that go on put together.
+/// The instructions of a Dockerfile with their arguments; continued lines are joined.
 fn instructions(text: &str) -> Vec<(String, String)> {
     let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
     let whole = lines.join("\n").replace("\\\n", " ");
@@ -79,13 +79,13 @@ fn instructions(text: &str) -> Vec<(String, String)> {
     pairs.map(|(name, arguments)| (name.to_ascii_uppercase(), arguments.trim().to_owned())).collect()
 }
 
-/// The words of an instruction in its exec form: a shell would not hand signals on.
+/// The words of an instruction in exec form: a shell would not forward signals.
 fn exec(arguments: &str) -> Vec<String> {
     serde_json::from_str(arguments).unwrap_or_else(|error| panic!("{arguments}: {error}"))
 }
 
 #[test]
-fn the_container_runs_the_program_without_root_and_is_asked_for_its_health() {
+fn the_container_runs_without_root_and_has_a_health_check() {
     let all = instructions(&std::fs::read_to_string(file("Dockerfile")).unwrap());
     let known = [
         "FROM",
@@ -135,7 +135,7 @@ fn the_container_runs_the_program_without_root_and_is_asked_for_its_health() {
     for variable in of("ENV").split(' ') {
         let (name, value) = variable.split_once('=').unwrap();
         let anywhere = format!("0.0.0.0:{port}");
-        // Within a container all addresses are its own; here they are not.
+        // A container may listen on every address; a test may not.
         command.env(name, if value == anywhere { "127.0.0.1:0" } else { value });
     }
     let mut server = Running::spawn(command);
@@ -153,7 +153,7 @@ fn the_container_runs_the_program_without_root_and_is_asked_for_its_health() {
     assert_eq!(gone.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&gone.stderr).contains("no answer from"), "{gone:?}");
 
-    // The same with TLS, for a name that is not that of the check.
+    // The same with TLS, and a certificate for another name than the check uses.
     let made = rcgen::generate_simple_self_signed(vec!["wirehub.example".into()]).unwrap();
     std::fs::write(folder.path().join("cert.pem"), made.cert.pem()).unwrap();
     std::fs::write(folder.path().join("key.pem"), made.signing_key.serialize_pem()).unwrap();

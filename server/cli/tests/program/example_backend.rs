@@ -1,4 +1,4 @@
-//! The example of a backend in Node.js, and the program, as the documentation puts them together.
+//! The example backend in Node.js with the program, as in the documentation.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
@@ -11,7 +11,7 @@ use wirehub_common::{Codec, Payload};
 use crate::program::Running;
 use crate::support::{Client, Received, call, publish, subscribe};
 
-/// Ends with the test.
+/// A process that ends with the test.
 struct Node(Child);
 
 impl Drop for Node {
@@ -64,7 +64,7 @@ async fn the_example_decides_and_answers() {
 
     let mut ann = open(&host).await;
     let error = ann.request(Request::Connect(token("NOBODY"))).await.result.unwrap_err();
-    assert_eq!((error.code.number(), &*error.message), (101, "show a name as token"));
+    assert_eq!((error.code.number(), &*error.message), (101, "the token must be a name"));
     let connected = ann.connected(token("ann")).await;
     assert_eq!((&*connected.user, connected.token_ttl.as_secs()), ("ann", 3600));
     let Received::Frame(ServerFrame::Push(Push::Subscribed(own))) = ann.next().await else {
@@ -90,7 +90,7 @@ async fn the_example_decides_and_answers() {
     let told = ["ann connected", "ann subscribed @ann", "ann subscribed room:a", "admin connected"];
     assert_eq!(lines.by_ref().take(4).collect::<Vec<_>>(), told);
 
-    // Who does not know the secret gets no answer.
+    // A server with another secret gets no answer.
     fs::write(folder.path().join("other.key"), "another secret that is long enough, and wrong").unwrap();
     write("{ file = \"other.key\" }");
     let mut stranger = serve();

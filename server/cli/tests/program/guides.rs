@@ -1,13 +1,13 @@
 //! The documents in `docs/`: each is followed word for word in a folder of its own.
 //!
-//! The words behind a block's fence say what becomes of it:
+//! The words after a block's fence determine its use:
 //!
-//! - `sh`: is run, and has to succeed; `sh fails`: has to fail; `sh needs PROGRAM`: only where there is such a program, and
-//!   always in CI; `sh server`: goes on running until the document ends.
-//! - `LANGUAGE FILE`: is written to that file, for the commands behind it.
-//! - `LANGUAGE in FILE`: each of its lines stands in that file of the repository, perhaps as a comment.
+//! - `sh`: is run, and has to succeed; `sh fails`: has to fail; `sh needs PROGRAM`: is run if the program is installed, and
+//!   always in CI; `sh server`: keeps running until the document ends.
+//! - `LANGUAGE FILE`: is written to that file, for later commands.
+//! - `LANGUAGE in FILE`: each of its lines is in that file of the repository, perhaps as a comment.
 //! - `ts` and `js` alone: the tests of the npm package compile it (`client-wasm/npm/tests/readme.test.mjs`).
-//! - `mermaid` and `text`: is a picture.
+//! - `mermaid` and `text`: pictures, which are ignored.
 
 use std::fs;
 use std::net::TcpListener;
@@ -16,7 +16,7 @@ use std::process::{Command, Stdio};
 
 use crate::program::Running;
 
-/// Where servers listen in documents. The tests take another port.
+/// The address of servers in documents. The tests use another port.
 const ADDRESS: &str = "127.0.0.1:8080";
 
 #[test]
@@ -46,7 +46,7 @@ fn documents_below(folder: &Path) -> Vec<PathBuf> {
     documents
 }
 
-/// A fenced block: its line, the words behind the fence, and what stands in it.
+/// A fenced block: its line, the words after the fence, and its content.
 struct Block {
     line: usize,
     words: Vec<String>,
@@ -66,7 +66,7 @@ fn blocks_of(document: &str) -> Vec<Block> {
     blocks
 }
 
-#[allow(clippy::print_stderr, reason = "what is passed over is said to whoever runs the tests")]
+#[allow(clippy::print_stderr, reason = "skipped blocks are reported to the person who runs the tests")]
 fn follow(document: &Path) {
     let scene = Scene::new();
     let mut server = None;
@@ -82,11 +82,11 @@ fn follow(document: &Path) {
                     scene.run(&place, &text, true);
                 } else {
                     assert!(std::env::var_os("CI").is_none(), "{place} needs {program}: install it");
-                    eprintln!("{place} is passed over: there is no {program}");
+                    eprintln!("{place} is skipped: {program} is not installed");
                 }
             }
             ["sh", "server"] => {
-                // One at a time: they listen at the same address.
+                // One at a time: all listen on the same address.
                 drop(server.take());
                 let mut running = Running::spawn(scene.shell(&format!("exec {text}")));
                 running.address();
@@ -101,12 +101,12 @@ fn follow(document: &Path) {
                 }
             }
             [_, file] => fs::write(scene.folder.path().join(file), scene.put_right(&text)).unwrap(),
-            _ => panic!("{place}: what is to become of this block? See the beginning of {}", file!()),
+            _ => panic!("{place}: unknown words after the fence: see the beginning of {}", file!()),
         }
     }
 }
 
-/// Where a document is followed.
+/// The folder and the server for one document.
 struct Scene {
     folder: tempfile::TempDir,
     address: String,
@@ -115,7 +115,7 @@ struct Scene {
 
 impl Scene {
     fn new() -> Self {
-        // Free again as soon as it is known.
+        // The port is free again as soon as it is known.
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
         let programs = Path::new(env!("CARGO_BIN_EXE_wirehub")).parent().unwrap().to_owned();
         let others = std::env::var_os("PATH").unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Keys of tokens that somebody else publishes, as the program takes them.
+//! Key sets that others publish, as the program uses them.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
@@ -19,7 +19,7 @@ use crate::program::{Running, wirehub};
 use crate::support::{Client, http_at, in_time};
 
 #[tokio::test]
-async fn a_server_starts_without_its_key_set_and_takes_tokens_when_it_is_there() {
+async fn a_server_starts_without_its_key_set_and_accepts_tokens_once_it_has_come() {
     let address = {
         let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
         free.local_addr().unwrap().to_string()
@@ -42,7 +42,7 @@ async fn a_server_starts_without_its_key_set_and_takes_tokens_when_it_is_there()
     assert_eq!((error.code.number(), error.temporary), (128, true));
 
     let publisher = Backend::start_at(&address, move |_| std::future::ready(Json(set.clone()))).await;
-    // It is looked for again after two seconds.
+    // It is fetched again after two seconds.
     let connected = in_time(async {
         loop {
             match connect().await {
@@ -79,7 +79,7 @@ fn signed(secret: &[u8], claims: &Value) -> String {
 }
 
 #[tokio::test]
-async fn the_log_names_the_claim_that_is_wrong_and_tells_of_a_tokens_channels_in_one_line() {
+async fn the_log_names_a_wrong_claim_and_has_one_line_for_a_tokens_channels() {
     const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef";
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("wirehub.toml");
@@ -110,7 +110,7 @@ async fn the_log_names_the_claim_that_is_wrong_and_tells_of_a_tokens_channels_in
 }
 
 #[test]
-fn the_log_tells_at_the_start_by_which_proxies_others_are_asked() {
+fn the_log_names_the_proxies_at_the_start() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("wirehub.toml");
     fs::write(&file, "[[tokens.keys]]\nkey_set_url = \"https://login.example/jwks.json\"\n").unwrap();
@@ -132,13 +132,13 @@ fn the_log_tells_at_the_start_by_which_proxies_others_are_asked() {
     let used = start(&[("https_proxy", "http://user:word@proxy.example:3128")]);
     assert!(used.len() == 1 && used[0].contains("http://proxy.example:3128/ (https_proxy)"), "{used:?}");
     assert!(!used[0].contains("word"), "{used:?}");
-    for (proxy, words) in [("socks5://proxy.example", "is not used"), ("proxy example", "it is no address")] {
+    for (proxy, words) in [("socks5://proxy.example", "is not used"), ("proxy example", "it is not a URL")] {
         let unused = start(&[("HTTPS_PROXY", proxy)]);
         assert!(unused.len() == 1 && unused[0].contains("WARN") && unused[0].contains(words), "{unused:?}");
     }
 }
 
-/// A token of ann's, and the key set that it is good by.
+/// A token of the user ann, and the key set that verifies it.
 pub(crate) fn token_and_key_set() -> (String, Value) {
     let pair = rcgen::KeyPair::generate().unwrap();
     let signer = Signer::from_private_key(Algorithm::Es256, pair.serialize_pem().as_bytes()).unwrap();
@@ -149,5 +149,5 @@ pub(crate) fn token_and_key_set() -> (String, Value) {
     (signer.sign(&Authenticated::user("ann")).unwrap(), set)
 }
 
-/// What a point begins with whose halves follow (SEC 1, section 2.3.3).
+/// The first byte of an uncompressed point (SEC 1, section 2.3.3).
 const UNCOMPRESSED: u8 = 4;

@@ -1,8 +1,8 @@
-//! The program `wirehub`, run as its users run it.
+//! The program `wirehub`, as users run it.
 
 #![allow(clippy::arithmetic_side_effects, clippy::panic, clippy::unwrap_used, clippy::expect_used)]
 
-// Shared with the tests of the library: a client that is nothing but tungstenite and the codec, and a backend.
+// Shared with the tests of the library: a minimal client of tungstenite and the codec, and a backend.
 #[path = "../../../tests/end_to_end/backend.rs"]
 #[allow(dead_code, reason = "the tests of the library use the rest")]
 mod backend;

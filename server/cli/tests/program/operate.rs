@@ -14,7 +14,7 @@ use crate::support::{Client, Server, in_time, name, open_hub};
 
 const KEY: &str = "0123456789abcdef0123456789abcdef";
 
-/// Runs it beside the server, which is in this process.
+/// Runs the program against the server in this process.
 async fn run(arguments: &[&str]) -> Output {
     let mut command = wirehub(arguments);
     command.env("WIREHUB_API_KEY", KEY);
@@ -41,7 +41,7 @@ async fn client(server: &Server, user: &str) -> (Client, String) {
 }
 
 #[tokio::test]
-async fn operators_see_who_is_there_and_what_is_listened_to() {
+async fn operators_see_sessions_and_channels() {
     let hub = hub();
     let app = router(&hub).merge(api(&hub, [ApiKey::new(KEY).unwrap()]));
     let server = Server::start_app(hub, app, "127.0.0.1:0").await;
@@ -72,7 +72,7 @@ async fn operators_see_who_is_there_and_what_is_listened_to() {
         (channels.len(), channels[0], channels[1004]),
         (1005, "many:0000\t1\t0\t", "many:1004\t1\t0\t")
     );
-    assert!(!String::from_utf8_lossy(&output.stderr).contains("more"), "these are all");
+    assert!(!String::from_utf8_lossy(&output.stderr).contains("more"), "these are all of them");
     let output = run(&["channels", "--limit", "3", &url]).await;
     assert_eq!(lines(&output).len(), 3);
     let told = String::from_utf8_lossy(&output.stderr);
@@ -82,7 +82,7 @@ async fn operators_see_who_is_there_and_what_is_listened_to() {
 }
 
 #[tokio::test]
-async fn it_asks_over_tls_and_socket_files_and_says_what_is_wrong() {
+async fn it_connects_over_tls_and_socket_files_and_reports_mistakes() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     let made = rcgen::generate_simple_self_signed(vec!["localhost".into()]).unwrap();
@@ -115,7 +115,7 @@ async fn it_asks_over_tls_and_socket_files_and_says_what_is_wrong() {
         (&["sessions", "--key-file", "/nowhere", &listen], 1, "cannot read the key"),
         (&["sessions", "--key-file", &path("cert.pem"), &listen], 1, "openssl rand"),
         (&["sessions", &url], 1, "no connection"),
-        (&["sessions", &bare], 1, "is its HTTP API on?"),
+        (&["sessions", &bare], 1, "is its HTTP API enabled?"),
         (&["channels", "ws://127.0.0.1:1"], 2, "http://HOST:PORT"),
     ] {
         let output = run(arguments).await;

@@ -3,14 +3,14 @@
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
-/// The program with arguments, without input, read by the test.
+/// The program with these arguments. The test reads its output.
 pub(crate) fn wirehub(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_wirehub"));
     command.args(arguments).stdin(Stdio::null()).stderr(Stdio::piped()).stdout(Stdio::piped());
     command
 }
 
-/// One that is killed if the test fails before it ends.
+/// A running program that is killed if the test fails.
 pub(crate) struct Running {
     pub(crate) child: Child,
     stdout: BufReader<ChildStdout>,
@@ -27,7 +27,7 @@ impl Running {
         Self { child, stdout }
     }
 
-    /// The line in which it says where it listens, without the words before.
+    /// The address in its line about listening.
     pub(crate) fn address(&mut self) -> String {
         let mut line = String::new();
         self.stdout.read_line(&mut line).unwrap();
@@ -47,7 +47,7 @@ impl Drop for Running {
     }
 }
 
-/// The status and the words of one that ends without having written anything.
+/// The exit status and the error of a program that fails without output.
 pub(crate) fn failure(arguments: &[&str]) -> (Option<i32>, String) {
     let Output { status, stderr, stdout } = wirehub(arguments).output().unwrap();
     assert_eq!(stdout, b"", "nothing was served");

@@ -1,4 +1,4 @@
-//! SIGHUP: what a server that runs takes over from its configuration, and what becomes of a broken one.
+//! SIGHUP: the settings that a running server applies, and its reaction to a broken configuration.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
@@ -28,7 +28,7 @@ use crate::support::{CODECS, Client, Server, call, http_at, in_time, open_hub, p
 const OLD_KEY: &str = "0123456789abcdef0123456789abcdef";
 const NEW_KEY: &str = "fedcba9876543210fedcba9876543210";
 
-/// A server with a configuration in a folder of its own.
+/// A server with its configuration in a folder of its own.
 struct Configured {
     folder: tempfile::TempDir,
     server: Running,
@@ -58,13 +58,13 @@ impl Configured {
         std::fs::write(self.path(name), text).unwrap();
     }
 
-    /// Tells the server to read its configuration again, and gives what it says of it.
+    /// Reloads the configuration and returns the server's log line about it.
     fn reload(&mut self) -> String {
         self.server.signal("HUP");
         self.log_line("the configuration ")
     }
 
-    /// The next line of the log that has these words.
+    /// The next line of the log with these words.
     fn log_line(&mut self, words: &str) -> String {
         loop {
             let mut line = String::new();
@@ -118,7 +118,7 @@ fn configured() -> Configured {
 }
 
 #[tokio::test]
-async fn keys_limits_origins_and_the_log_change_and_the_rest_is_named() {
+async fn keys_limits_origins_and_the_log_change_and_other_settings_are_named() {
     let mut server = configured();
     let old_token = server.token();
     let mut before = server.open().await;
@@ -137,7 +137,7 @@ async fn keys_limits_origins_and_the_log_change_and_the_rest_is_named() {
         "{told}"
     );
 
-    // The session that was there goes on with what it was told.
+    // The open session keeps its limits.
     assert_eq!(before.error(subscribe("b", 1)).await, 106);
     let mut after = server.open().await;
     assert_eq!(after.error(Request::Connect(connect(&old_token))).await, 101);
@@ -154,7 +154,7 @@ async fn keys_limits_origins_and_the_log_change_and_the_rest_is_named() {
 }
 
 #[tokio::test]
-async fn a_backend_is_told_what_happens_with_the_new_secret_also_what_waits() {
+async fn events_are_signed_with_the_new_secret_also_waiting_ones() {
     let backend = Backend::start(async |asked: Asked| {
         let is_new = asked.is_signed(NEW_KEY.as_bytes());
         if is_new { StatusCode::OK } else { StatusCode::UNAUTHORIZED }
@@ -194,7 +194,7 @@ async fn a_backend_is_told_what_happens_with_the_new_secret_also_what_waits() {
 }
 
 #[tokio::test]
-async fn the_keys_at_an_address_go_on_until_others_are_there() {
+async fn fetched_keys_stay_in_use_until_new_ones_have_come() {
     let ((old, old_set), (new, new_set)) = (token_and_key_set(), token_and_key_set());
     let published = Arc::new(Mutex::new(Some(old_set)));
     let backend = {
@@ -212,11 +212,11 @@ async fn the_keys_at_an_address_go_on_until_others_are_there() {
     let mut server = Configured::start(&[("wirehub.toml", &config)]);
     server.open().await.connected(connect(&old)).await;
 
-    // Who publishes the keys is down.
+    // The publisher of the keys is down.
     *published.lock() = None;
     let asked = backend.asked().len();
     in_time(async {
-        // Not within two seconds of the time before.
+        // Fetches are at least two seconds apart.
         while backend.asked().len() == asked {
             assert!(server.reload().contains("is in force"));
             server.open().await.connected(connect(&old)).await;
@@ -225,7 +225,7 @@ async fn the_keys_at_an_address_go_on_until_others_are_there() {
     .await;
     assert!(server.get("/ready", "").await.starts_with("HTTP/1.1 200"));
 
-    // The old key is taken back.
+    // The old key is withdrawn.
     *published.lock() = Some(new_set);
     in_time(async {
         while server.open().await.request(Request::Connect(connect(&old))).await.result.is_ok() {
@@ -237,7 +237,7 @@ async fn the_keys_at_an_address_go_on_until_others_are_there() {
 }
 
 #[tokio::test]
-async fn a_broken_configuration_is_told_and_the_old_one_stays() {
+async fn a_broken_configuration_is_reported_and_the_old_one_stays() {
     let mut server = configured();
     let token = server.token();
     let listening = server.host.clone();
@@ -255,7 +255,7 @@ async fn a_broken_configuration_is_told_and_the_old_one_stays() {
         server.write(name, text);
         let told = server.reload();
         assert!(told.contains("ERROR") && told.contains("stays as it was"), "{told}");
-        // What stands in several lines is told in several.
+        // A report of several lines is logged in several lines.
         let (code, checked) = failure(&["config", "check", &server.path("wirehub.toml")]);
         assert_eq!(code, Some(2));
         for word in words {
@@ -275,7 +275,7 @@ async fn a_broken_configuration_is_told_and_the_old_one_stays() {
 }
 
 #[tokio::test]
-async fn a_server_that_would_let_everybody_in_does_not_take_that_over() {
+async fn a_configuration_that_would_admit_everybody_is_refused() {
     let open =
         "[server]\nlisten = \"0.0.0.0:0\"\n[[tokens.keys]]\nalgorithm = \"HS256\"\nfile = \"token.key\"\n";
     let mut server = Configured::start(&[("wirehub.toml", open), ("token.key", OLD_KEY)]);
@@ -284,9 +284,9 @@ async fn a_server_that_would_let_everybody_in_does_not_take_that_over() {
     assert!(told.contains("stays as it was") && told.contains("--anonymous"), "{told}");
 }
 
-/// Behind a proxy on the same machine, say, where no address keeps anybody out.
+/// For instance behind a proxy on the same machine, where the address protects nothing.
 #[tokio::test]
-async fn a_configuration_that_has_lost_what_keeps_others_out_is_not_taken_over() {
+async fn a_configuration_that_has_lost_a_restriction_is_refused() {
     let mut server = configured();
     let token = server.token();
     let config = server.path("wirehub.toml");
@@ -303,14 +303,14 @@ async fn a_configuration_that_has_lost_what_keeps_others_out_is_not_taken_over()
         server.open().await.connected(connect(&token)).await;
     }
 
-    // Nobody writes into it, and who reads it waits.
+    // Nothing is written to it, so a reader would wait.
     std::fs::remove_file(&config).unwrap();
     assert!(Command::new("mkfifo").arg(&config).status().unwrap().success());
     let told = server.reload();
-    assert!(told.contains("stays as it was") && told.contains("no file that can be read again"), "{told}");
+    assert!(told.contains("stays as it was") && told.contains("cannot be read a second time"), "{told}");
     server.open().await.connected(connect(&token)).await;
 
-    // Said, it is done.
+    // An explicit setting is applied.
     std::fs::remove_file(&config).unwrap();
     server.write(
         "wirehub.toml",
@@ -319,14 +319,14 @@ async fn a_configuration_that_has_lost_what_keeps_others_out_is_not_taken_over()
     let told = server.reload();
     assert!(told.contains("is in force"), "{told}");
     server.open().await.connected(Connect::default()).await;
-    // What is compared is what is in force, not what was at the start.
+    // The comparison is with the configuration in force, not the first one.
     server.write("wirehub.toml", "[server]\nlisten = \"127.0.0.1:0\"\nanonymous = true\n");
     let told = server.reload();
     assert!(told.contains("is in force"), "{told}");
 }
 
 #[tokio::test]
-async fn a_server_goes_on_while_a_file_that_it_reads_again_does_not_come() {
+async fn a_server_continues_while_a_file_does_not_arrive() {
     let mut server = configured();
     let token = server.token();
     let key = server.path("token.key");
@@ -344,13 +344,13 @@ async fn a_server_goes_on_while_a_file_that_it_reads_again_does_not_come() {
 }
 
 #[tokio::test]
-async fn a_pipe_is_read_once_and_a_reload_takes_nothing_away() {
+async fn a_configuration_from_a_pipe_survives_a_reload() {
     let folder = tempfile::tempdir().unwrap();
     let key = folder.path().join("token.key");
     std::fs::write(&key, OLD_KEY).unwrap();
     let config = format!("[[tokens.keys]]\nalgorithm = \"HS256\"\nfile = \"{}\"\n", key.display());
     let program = env!("CARGO_BIN_EXE_wirehub");
-    // As a program that decrypts it would hand it over.
+    // As a program that decrypts it would pass it.
     let mut command = Command::new("sh");
     command.args(["-c", &format!("exec {program} serve --listen 127.0.0.1:0 --config /dev/fd/3 3<&0")]);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -365,7 +365,7 @@ async fn a_pipe_is_read_once_and_a_reload_takes_nothing_away() {
 }
 
 #[tokio::test]
-async fn a_new_certificate_is_shown_at_once() {
+async fn a_new_certificate_is_used_at_once() {
     let pair = || {
         let made = rcgen::generate_simple_self_signed(vec!["localhost".into()]).unwrap();
         (made.cert.pem(), made.signing_key.serialize_pem())
@@ -384,7 +384,10 @@ async fn a_new_certificate_is_shown_at_once() {
     server.write("new.key", &old_key);
     server.write("wirehub.toml", &config("new"));
     let told = server.reload();
-    assert!(told.contains("stays as it was") && told.contains("not the key of the certificate"), "{told}");
+    assert!(
+        told.contains("stays as it was") && told.contains("does not belong to the certificate"),
+        "{told}"
+    );
     assert!(is_shown(&server.host, server.folder.path(), "old.pem").await);
 
     server.write("new.key", &new_key);
@@ -405,7 +408,7 @@ async fn is_shown(host: &str, folder: &Path, certificate: &str) -> bool {
 }
 
 #[tokio::test]
-async fn sessions_that_are_open_are_decided_on_by_the_new_hooks() {
+async fn new_hooks_decide_about_open_sessions() {
     let refuse = async |_, _| Err(CallError::application::<1001>("not any more"));
     let forward = async |_, call: RawCall| Ok(call.payload);
     let server = Server::start(open_hub().call_any("old.*".parse().unwrap(), forward).build()).await;
@@ -432,7 +435,7 @@ async fn sessions_that_are_open_are_decided_on_by_the_new_hooks() {
 }
 
 #[test]
-fn a_server_without_a_configuration_ends_with_its_terminal_unless_that_is_to_be_ignored() {
+fn a_server_without_a_configuration_ends_with_its_terminal_unless_hangups_are_ignored() {
     let mut server = Running::start(&["serve", "--listen", "127.0.0.1:0"]);
     let address = server.address();
     server.signal("HUP");
@@ -444,7 +447,7 @@ fn a_server_without_a_configuration_ends_with_its_terminal_unless_that_is_to_be_
     }
 }
 
-/// Whether this process was started so by `nohup`: what it starts inherits that.
+/// Whether this process ignores hangups, as after `nohup`. Its children inherit that.
 fn hangups_are_ignored() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

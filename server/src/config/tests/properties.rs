@@ -1,4 +1,4 @@
-//! What holds for any text.
+//! Properties that hold for any text.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -7,12 +7,12 @@ use proptest::test_runner::TestRunner;
 
 use super::*;
 
-/// A text that is no key, no word and no name of a file of any setting.
+/// A text that is neither a key, a word nor a file name of any setting.
 fn secret() -> impl Strategy<Value = String> {
     "[a-z][0-9][a-zA-Z0-9+/=:@ #%-]{14,40}[a-z]"
 }
 
-/// Values with a secret in the place of the `§`, most of them of a kind that the key does not take, and some of none at all.
+/// Values with a secret in place of the `§`. Most of them have the wrong type for their key, and some are not TOML.
 const VALUES: [&str; 19] = [
     r#""§""#,
     "'§'",
@@ -39,11 +39,11 @@ fn value() -> impl Strategy<Value = &'static str> {
     select(&VALUES[..])
 }
 
-/// What becomes of a line of the template that has a key and a value.
+/// A change of a line with a key and a value.
 #[derive(Debug, Clone)]
 enum Change {
     Secret(Index, &'static str),
-    /// Under another key.
+    /// The key gets another name.
     Key(Index, String, &'static str),
     Left(Index),
     Twice(Index),
@@ -61,7 +61,7 @@ fn change() -> impl Strategy<Value = Change> {
     ]
 }
 
-/// The lines of the template with everything in force.
+/// The lines of the template with every setting in force.
 fn everything() -> Vec<String> {
     let bare = TEMPLATE.lines().map(|line| line.strip_prefix("# ").unwrap_or(line));
     let is_setting = |line: &&str| line.starts_with('[') || line.split(' ').nth(1) == Some("=");
@@ -80,7 +80,7 @@ fn changed(changes: &[Change], secret: &str) -> String {
         let at = at.index(lines.len());
         let key = line.split(" = ").next().unwrap_or_default();
         lines[at] = match change {
-            // A section's head stays one.
+            // The header of a section is not changed.
             Change::Secret(..) | Change::Key(..) if line.starts_with('[') => line,
             Change::Secret(_, value) => format!("{key} = {}", value.replace('§', secret)),
             Change::Key(_, key, value) => format!("{key} = {}", value.replace('§', secret)),
@@ -92,7 +92,7 @@ fn changed(changes: &[Change], secret: &str) -> String {
     lines.join("\n")
 }
 
-/// Settings and what they are made of, in disorder.
+/// Settings and their parts, in disorder.
 fn toml_like() -> impl Strategy<Value = String> {
     let pieces = select(vec![
         "[",
@@ -144,7 +144,7 @@ fn toml_like() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn any_text_is_a_configuration_or_told_what_is_wrong(text in prop_oneof![any::<String>(), toml_like()]) {
+    fn any_text_is_a_configuration_or_gets_mistakes(text in prop_oneof![any::<String>(), toml_like()]) {
         match parse(&text) {
             Ok(config) => {
                 let _ = config.apply(Hub::builder());
@@ -155,7 +155,7 @@ proptest! {
     }
 
     #[test]
-    fn any_environment_is_a_configuration_or_told_what_is_wrong(
+    fn any_environment_is_a_configuration_or_gets_mistakes(
         name in "(SERVER|TOKENS|WEBHOOKS|LIMITS|NAMESPACE__CHAT|X|)(__(KEYS|SECRET|LISTEN|[A-Z_]{0,6}))?",
         secret in secret(),
         value in value(),
@@ -169,7 +169,7 @@ proptest! {
     }
 }
 
-/// However many secrets stand in wrong places, in whatever wrong forms and beside whatever other mistakes.
+/// With any number of secrets in wrong places and forms, beside any other mistakes.
 #[test]
 fn no_error_repeats_a_secret_whatever_else_is_wrong() {
     let folder = tempfile::tempdir().unwrap();

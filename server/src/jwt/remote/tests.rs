@@ -1,4 +1,4 @@
-//! Keys at an address, which a test changes, breaks and takes away.
+//! Keys at a URL, which a test changes, breaks and removes.
 
 #![allow(clippy::arithmetic_side_effects)]
 
@@ -18,7 +18,7 @@ use super::super::{Algorithm, Verifier, now};
 use super::*;
 use crate::auth::{Authenticated, Credentials, Refusal};
 
-/// What the publisher does.
+/// The behaviour of the publisher.
 #[derive(Clone)]
 enum Mode {
     Answer(Value),
@@ -110,7 +110,7 @@ fn set(keys: &[Value]) -> Mode {
     Mode::Answer(json!({ "keys": keys }))
 }
 
-/// Who the bearer is, or the code of the refusal.
+/// The user of the token, or the code of the refusal.
 async fn shown<H, A>(hook: &H, token: &str) -> Result<String, ErrorCode>
 where
     H: Fn(Credentials) -> A,
@@ -120,7 +120,7 @@ where
     identity.map(|identity| identity.user_name().to_owned()).map_err(|refusal| refusal.code())
 }
 
-/// Lets time pass, for all but sockets.
+/// Advances the time, except for sockets.
 async fn pass(time: Duration) {
     tokio::time::pause();
     tokio::time::advance(time).await;
@@ -130,7 +130,7 @@ async fn pass(time: Duration) {
 const ANN: fn() -> Result<String, ErrorCode> = || Ok("ann".into());
 
 #[tokio::test]
-async fn a_server_is_ready_when_the_keys_are_there_although_nobody_asks_for_them() {
+async fn a_server_becomes_ready_when_the_keys_have_come_also_without_clients() {
     let publisher = Publisher::start(Mode::Status(StatusCode::BAD_GATEWAY)).await;
     let verifier = Verifier::new().with_key_set_url(KeySetUrl::new(publisher.url.parse().unwrap()));
     let is_ready = verifier.readiness();
@@ -149,7 +149,7 @@ async fn a_server_is_ready_when_the_keys_are_there_although_nobody_asks_for_them
 }
 
 #[tokio::test]
-async fn keys_are_fetched_once_for_all_and_kept_for_their_time() {
+async fn keys_are_fetched_once_for_all_and_kept_for_their_lifetime() {
     let pair = Pair::new("a");
     let publisher = Publisher::start(set(&[pair.jwk()])).await;
     let hook = publisher.hook();
@@ -161,7 +161,7 @@ async fn keys_are_fetched_once_for_all_and_kept_for_their_time() {
     assert_eq!(shown(&hook, &token).await, ANN());
     assert_eq!(publisher.requests(), 1);
 
-    // Near the end of their time they are fetched, and nobody waits for that.
+    // Near the end of their lifetime they are fetched in the background.
     publisher.now(Mode::Hang);
     pass(DEFAULT_AGE * 2 / 5).await;
     assert_eq!(shown(&hook, &token).await, ANN());
@@ -171,7 +171,7 @@ async fn keys_are_fetched_once_for_all_and_kept_for_their_time() {
 }
 
 #[tokio::test]
-async fn a_new_key_is_looked_for_and_an_old_one_forgotten() {
+async fn a_new_key_is_fetched_and_an_old_one_forgotten() {
     let [old, new] = [Pair::new("old"), Pair::new("new")];
     let publisher = Publisher::start(set(&[old.jwk()])).await;
     let hook = publisher.hook();
@@ -225,7 +225,7 @@ async fn a_publisher_that_fails_leaves_the_known_keys_for_a_while() {
         assert_eq!(shown(&hook, &token).await, ANN());
     }
     assert_eq!(publisher.requests() - requests, 1, "it is not pestered");
-    // One that hangs holds nobody up either.
+    // A publisher that hangs delays nobody either.
     publisher.now(Mode::Hang);
     pass(PAUSE).await;
     assert_eq!(shown(&hook, &token).await, ANN());
@@ -239,7 +239,7 @@ async fn a_publisher_that_fails_leaves_the_known_keys_for_a_while() {
 }
 
 #[tokio::test]
-async fn who_comes_before_there_are_keys_is_told_to_come_again() {
+async fn a_token_before_the_keys_have_come_gets_a_temporary_error() {
     let pair = Pair::new("a");
     let publisher = Publisher::start(Mode::Huge).await;
     let elsewhere = Publisher::start(set(&[pair.jwk()])).await;
@@ -271,7 +271,7 @@ async fn who_comes_before_there_are_keys_is_told_to_come_again() {
     pass(PAUSE).await;
     assert_eq!(shown(&hook, &token).await, ANN());
 
-    // Nobody listens there.
+    // Nothing listens on that port.
     let nowhere = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let url: BackendUrl = format!("http://{nowhere}/").parse().unwrap();
     let hook = Verifier::new().with_key_set_url(KeySetUrl::new(url)).hook();
@@ -293,7 +293,7 @@ async fn a_token_can_not_choose_how_it_is_verified() {
         let header = Header { kid: Some(id.into()), ..Header::new(jsonwebtoken::Algorithm::HS256) };
         jsonwebtoken::encode(&header, &claims(), &EncodingKey::from_secret(secret)).unwrap()
     };
-    // The public key, as text and as number, and a secret that everybody can read.
+    // The public key, as text and as a number, and a secret that everybody can read.
     let modulus = URL_SAFE_NO_PAD.decode(RSA_N).unwrap();
     for forged in [
         hs256("rsa", RSA_PEM.as_bytes()),
@@ -303,7 +303,7 @@ async fn a_token_can_not_choose_how_it_is_verified() {
     ] {
         assert_eq!(shown(&hook, &forged).await, Err(ErrorCode::UNAUTHORIZED));
     }
-    // Signed by the right kind of nothing.
+    // The algorithm "none", and a signature of the wrong length.
     let payload = URL_SAFE_NO_PAD.encode(claims().to_string());
     for header in [r#"{"alg":"none","kid":"rsa"}"#, r#"{"alg":"None"}"#, r#"{"alg":"","kid":"rsa"}"#] {
         let none = format!("{}.{payload}.", URL_SAFE_NO_PAD.encode(header));
@@ -321,7 +321,7 @@ async fn a_token_can_not_choose_how_it_is_verified() {
 }
 
 #[tokio::test]
-async fn keys_of_ones_own_stand_beside_published_ones() {
+async fn own_keys_work_beside_published_ones() {
     let secret = b"at least 32 bytes that nobody else knows";
     let pair = Pair::new("a");
     let publisher = Publisher::start(Mode::Hang).await;
@@ -337,7 +337,7 @@ async fn keys_of_ones_own_stand_beside_published_ones() {
 }
 
 #[test]
-fn a_set_is_good_for_as_long_as_it_says_within_bounds() {
+fn a_set_has_the_lifetime_of_its_headers_within_bounds() {
     let age = |value: &'static str| {
         max_age(&HeaderMap::from_iter([(header::CACHE_CONTROL, HeaderValue::from_static(value))])).as_secs()
     };
@@ -349,7 +349,7 @@ fn a_set_is_good_for_as_long_as_it_says_within_bounds() {
     assert_eq!([age("max-age=soon"), age("max-age=-1"), age("private")], [300; 3]);
 }
 
-/// A public key; nobody has the private one any more.
+/// A public key. Its private key is lost.
 const RSA_N: &str = "kGLXMZR9Zukee8wgCAGa_Rf1RgfHxSm3Gf53b5yk_CfHgcVeliAc8HCn_Fqa4UNB-x6FTiRdCbhvTumrI0F5uoQgSvT0ajQ1hrZF\
     eV8FxDUd4i7XEEKGIjc3ZFqxoyqyCxRY-4GXTMzgPtkSZiQ-AwH5Rwi65U_QytZvwRbuaqq6sZyX5GXF2Z5gP5v6TNGKpuRfg96U\
     xuIkK19N2b8uuuVhf-7b5ndj3oe9-Dzc_tMTLcNK9KktVj2-KtheDWgTtn2qLlUHzl_RPOzpo0ywwwAiUYAYQmvbZxbWk8YOR77G\
@@ -368,7 +368,7 @@ twIDAQAB
 -----END PUBLIC KEY-----
 ";
 
-/// What it signed: `ann`, until 2100.
+/// A token that it signed: `ann`, until 2100.
 const RSA_TOKEN: &str = "eyJhbGciOiJSUzI1NiIsImtpZCI6InJzYSIsInR5cCI6IkpXVCJ9.eyJzdWIiOiJhbm4iLCJleHAiOjQxMDI0NDQ4MDB9.cPmxmG\
     uYDeak4ExLaZ4ORzKLaZxtbp-QN0O642x8jTu3arQYhA1sA8aL5dUU6j61tQ2omCBZKO4Et-amju6LOdDnZTBtvy-aK9fbezDmvp\
     ujxXH34zV1eKcU_h_hWlPw_cEUpLPpfngnbWwh9i1yj9L01m96gevUnnimqz_gxkJzFpPS4Bm8u4EFeiNBQxgGILwuyvu8UUgbtH\

@@ -1,4 +1,4 @@
-//! Which keys are taken, and which are not.
+//! Accepted and refused keys.
 
 use jsonwebtoken::jwk::Jwk;
 use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519};
@@ -32,7 +32,7 @@ fn pair(algorithm: Algorithm) -> (String, String) {
     (pair.serialize_pem(), pair.public_key_pem())
 }
 
-/// The public key as a set has it, without an algorithm.
+/// The public key in the form of a key set, without an algorithm.
 fn jwk(algorithm: Algorithm, public: &str) -> Value {
     let key = match algorithm {
         Algorithm::Es256 | Algorithm::Es384 => DecodingKey::from_ec_pem(public.as_bytes()),
@@ -88,7 +88,7 @@ fn every_algorithm_with_a_pair_of_keys_signs_and_verifies_and_no_other_does_with
 }
 
 #[test]
-fn secrets_that_are_too_short_or_that_others_may_have_are_refused_wherever_they_come_from() {
+fn short_or_public_secrets_are_refused_from_every_source() {
     let (_, public) = pair(Algorithm::Es256);
     for (algorithm, least) in [(Algorithm::Hs256, 32), (Algorithm::Hs384, 48), (Algorithm::Hs512, 64)] {
         let in_set =
@@ -108,7 +108,7 @@ fn secrets_that_are_too_short_or_that_others_may_have_are_refused_wherever_they_
 }
 
 #[test]
-fn rsa_keys_that_can_be_broken_are_refused_wherever_they_come_from() {
+fn weak_rsa_keys_are_refused_from_every_source() {
     for algorithm in OF_RSA {
         let told =
             Verifier::new().with_public_key(algorithm, WEAK_RSA_PUBLIC.as_bytes()).unwrap_err().to_string();
@@ -133,7 +133,7 @@ fn rsa_keys_that_can_be_broken_are_refused_wherever_they_come_from() {
 }
 
 #[test]
-fn keys_of_a_set_that_are_for_something_else_do_not_verify() {
+fn keys_of_a_set_for_other_purposes_do_not_verify() {
     let (_, public) = pair(Algorithm::Es256);
     let key = jwk(Algorithm::Es256, &public);
     for fine in [
@@ -160,7 +160,7 @@ fn keys_of_a_set_that_are_for_something_else_do_not_verify() {
 }
 
 #[test]
-fn keys_that_can_not_be_what_they_say_are_passed_over_and_do_not_spoil_the_others() {
+fn invalid_keys_are_ignored_and_do_not_affect_the_others() {
     let (_, public) = pair(Algorithm::Es256);
     let good = with(jwk(Algorithm::Es256, &public), json!({ "kid": "good" }));
     let short = URL_SAFE_NO_PAD.encode([1; 31]);
@@ -184,7 +184,7 @@ fn keys_that_can_not_be_what_they_say_are_passed_over_and_do_not_spoil_the_other
 }
 
 #[test]
-fn a_set_without_a_key_for_tokens_is_told_with_what_is_in_it() {
+fn a_set_without_a_key_for_tokens_is_reported_with_its_keys() {
     let words = error(&set([
         json!({ "kty": "RSA", "alg": "RSA-OAEP", "kid": "mail", "n": "AQAB", "e": "AQAB" }),
         json!({ "kty": "EC", "crv": "P-521", "alg": "ES512", "x": "AQ", "y": "AQ" }),

@@ -1,4 +1,4 @@
-//! What holds for any token and any claims.
+//! Properties that hold for any token and any claims.
 #![allow(clippy::arithmetic_side_effects)]
 
 use proptest::collection::{btree_map, vec};
@@ -7,10 +7,10 @@ use proptest::sample::select;
 
 use super::*;
 
-/// The moment at which claims are looked at here.
+/// The time at which the claims are checked.
 const NOW: f64 = 1_900_000_000.0;
 const LEEWAY: f64 = 5.0;
-/// As near to a border nothing is compared.
+/// Times nearer than this to a limit are not compared.
 const NEAR: f64 = 0.01;
 
 fn check(claims: &str) -> Result<Authenticated, Refusal> {
@@ -23,7 +23,7 @@ fn check(claims: &str) -> Result<Authenticated, Refusal> {
     expected.check(&serde_json::from_str(claims).unwrap())
 }
 
-/// Any JSON, which often looks like what may stand in a token.
+/// Any JSON, often similar to the content of a token.
 fn json() -> impl Strategy<Value = Value> {
     let texts = select(vec!["", "us", "wirehub", "ann", "chat:*", "*", "a*b", "two words", "\u{0}"]);
     let leaf = prop_oneof![
@@ -106,7 +106,7 @@ proptest! {
         prop_assert!(verifier().verify(&parts.join(".")).is_err());
     }
 
-    /// An answer comes, and a refusal repeats nothing of what is in the token.
+    /// Verification ends, and a refusal repeats nothing of the token.
     #[test]
     fn any_claims_with_the_right_signature_are_read(
         claims in btree_map(key(), json(), 0..8),
@@ -161,9 +161,9 @@ proptest! {
         prop_assert!(words.contains(&format!("`{name}`")) && words.matches('`').count() == 2, "{words}");
     }
 
-    /// A claim that is not there because its name is written wrongly.
+    /// A claim is missing because its name is misspelt.
     #[test]
-    fn a_claim_that_has_to_be_there_is_asked_for_by_its_name(
+    fn a_missing_required_claim_is_named(
         name in select(vec!["exp", "iss", "aud"]),
         written in "[a-zA-Z_ ]{1,8}",
     ) {
@@ -179,9 +179,9 @@ proptest! {
         prop_assert!(words.contains(&format!("no `{name}`")), "{words}");
     }
 
-    /// In the claim `wirehub` what is not known is for other versions: it gives nothing.
+    /// Unknown keys of the claim `wirehub` are for other versions and grant nothing.
     #[test]
-    fn a_right_whose_name_is_not_known_is_none(written in "[a-zA-Z_ ]{1,12}") {
+    fn an_unknown_right_grants_nothing(written in "[a-zA-Z_ ]{1,12}") {
         prop_assume!(!["subscribe", "publish", "presence", "channels", "info"].contains(&&*written));
         let claims = json!({ "exp": NOW + 60.0, "wirehub": { written: ["*"] } });
         let identity = check(&claims.to_string()).unwrap();

@@ -1,4 +1,4 @@
-//! What holds for any path.
+//! Properties that hold for any path.
 
 use std::path::Component;
 
@@ -9,7 +9,7 @@ use proptest::test_runner::TestRunner;
 
 use super::*;
 
-/// Folders, names and what leads out of them, in all ways to write them.
+/// Folders, names and ways out of them, in every notation.
 fn path() -> impl Strategy<Value = String> {
     let pieces = select(vec![
         "/",
@@ -56,9 +56,9 @@ fn path() -> impl Strategy<Value = String> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1024))]
 
-    /// The operating system is asked for nothing by which it could leave the folder, or find what is hidden.
+    /// The operating system gets no path that leaves the folder or names a hidden file.
     #[test]
-    fn a_path_that_is_served_names_something_in_the_folder_that_is_not_hidden(path in path()) {
+    fn a_served_path_names_a_visible_file_in_the_folder(path in path()) {
         if !is_servable(&path) {
             return Ok(());
         }
@@ -74,10 +74,10 @@ proptest! {
         }
     }
 
-    /// A folder of a bundler, and in the file's name, behind its beginning or as all of it, something that is long enough
-    /// and mixed.
+    /// The path contains a bundler's folder, and the file's name contains, after its beginning or as a whole, a long
+    /// and mixed part.
     #[test]
-    fn a_name_that_is_kept_for_ever_has_a_hash_in_it(
+    fn a_name_that_is_cached_for_ever_contains_a_hash(
         path in prop_oneof![
             path(),
             "/(assets|static|dist|js|photos)(/sub)?/([a-z]{0,5}[.-])?[a-zA-Z0-9_-]{6,12}(\\.(js|min))?\\.(js|css|png|map)",
@@ -100,7 +100,8 @@ proptest! {
             text.len() >= 8 && text.as_bytes().iter().all(is_of_hash) && is_mixed >= 2
         };
         let parts = || file.split('.').rev().skip(1);
-        // The eight last characters, for base64url has a sign that names have too; or all behind the last sign.
+        // The last eight characters, since base64url contains a sign that is also in names; or everything after the
+        // last sign.
         let is_in = |part: &str| {
             let last = part.len().checked_sub(8).and_then(|at| part.get(at..)).is_some_and(is_hash);
             last || part.rsplit('-').next().is_some_and(is_hash)
@@ -110,7 +111,7 @@ proptest! {
 }
 
 #[test]
-fn nothing_outside_or_hidden_is_served_and_only_what_is_there_is_kept() {
+fn nothing_outside_or_hidden_is_served_and_only_existing_files_are_cached() {
     let site = Site::new(&[
         "index.html",
         "assets/index.html",

@@ -42,7 +42,8 @@ impl Ends {
         Self { server: Arc::new(server), client }
     }
 
-    /// Without what follows the handshake: in a pipe that is too narrow for it a client that does not read yet is in the way.
+    /// Without session tickets after the handshake: in a narrow pipe they would block behind a client that does not
+    /// read yet.
     fn without_tickets(version: &'static SupportedProtocolVersion) -> Self {
         let mut ends = Self::new(version);
         Arc::get_mut(&mut ends.server).unwrap().send_tls13_tickets = 0;
@@ -82,7 +83,7 @@ async fn read(stream: &mut TlsStream<impl AsyncRead + AsyncWrite + Unpin>) -> Re
     Ok(data)
 }
 
-/// A pipe that takes and gives as few bytes at a time as it is told to, and now and then none yet.
+/// A pipe with a limited number of bytes per read and write, and now and then none yet.
 struct Pieces {
     pipe: DuplexStream,
     sizes: Vec<usize>,
@@ -136,7 +137,7 @@ impl AsyncWrite for Pieces {
     }
 }
 
-/// Says everything in messages of these sizes, and that it was all.
+/// Writes everything in messages of these sizes, then ends.
 async fn say(stream: &mut (impl AsyncWrite + Unpin), data: &[u8], sizes: &[usize], is_vectored: bool) {
     let mut said = 0;
     let mut sizes = sizes.iter().cycle();
@@ -153,7 +154,7 @@ async fn say(stream: &mut (impl AsyncWrite + Unpin), data: &[u8], sizes: &[usize
     stream.shutdown().await.unwrap();
 }
 
-/// Hears everything to its end.
+/// Reads everything to the end.
 async fn hear(stream: &mut (impl AsyncRead + Unpin), room: usize) -> Vec<u8> {
     let mut heard = Vec::new();
     let mut space = vec![0; room];
@@ -213,14 +214,14 @@ proptest! {
         is_tls12: bool,
     ) {
         let ends = Ends::without_tickets(if is_tls12 { &TLS12 } else { &TLS13 });
-        // Something comes at some time.
+        // Data arrives eventually.
         let (piece, other) = ([&piece[..], &[500]].concat(), [&other[..], &[500]].concat());
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(converse(&ends, capacity, [&piece, &other], &sizes, length));
     }
 
     #[test]
-    fn what_is_no_tls_is_an_error_and_no_panic(
+    fn invalid_tls_is_an_error_and_no_panic(
         is_met: bool,
         header in prop_oneof![Just(vec![]), (20..25_u8, 0..20_u8).prop_map(|(kind, length)| vec![kind, 3, 3, 0, length])],
         noise in vec(any::<u8>(), 0..40_000),
@@ -248,7 +249,7 @@ proptest! {
 }
 
 #[tokio::test]
-async fn nothing_is_held_while_nothing_is_on_its_way() {
+async fn an_idle_connection_has_no_buffer() {
     let (mut server, mut client) = meet().await;
     assert_eq!(held(&server), 0);
     client.write_all(&[7; 1000]).await.unwrap();
@@ -263,7 +264,7 @@ async fn nothing_is_held_while_nothing_is_on_its_way() {
 }
 
 #[tokio::test]
-async fn who_takes_nothing_has_no_more_than_one_write_waiting() {
+async fn a_client_that_reads_nothing_has_at_most_one_write_waiting() {
     let (server, client) = duplex(4096);
     let (mut server, mut client) = Ends::new(&TLS13).meet(server, client).await;
     let sent = data(100_000);
@@ -291,7 +292,7 @@ async fn a_connection_that_is_cut_is_an_error_and_one_that_is_closed_an_end() {
     assert_eq!(read(&mut server).await.unwrap(), b"bye");
     assert_eq!(read(&mut server).await.unwrap(), b"");
     assert_eq!(read(&mut server).await.unwrap(), b"");
-    // The other direction is open still.
+    // The other direction is still open.
     server.write_all(b"and you").await.unwrap();
     server.shutdown().await.unwrap();
     assert_eq!(server.write(b"more").await.unwrap_err().kind(), ErrorKind::BrokenPipe);
@@ -305,7 +306,7 @@ async fn a_connection_that_is_cut_is_an_error_and_one_that_is_closed_an_end() {
 }
 
 #[tokio::test]
-async fn keys_are_changed_while_data_is_on_its_way() {
+async fn keys_change_while_data_flows() {
     let (mut server, mut client) = meet().await;
     for round in 0..10 {
         client.get_mut().1.refresh_traffic_keys().unwrap();
@@ -320,7 +321,7 @@ async fn keys_are_changed_while_data_is_on_its_way() {
 }
 
 #[tokio::test]
-async fn a_record_that_is_wrong_is_answered_by_an_alert_behind_what_was_right() {
+async fn a_bad_record_is_answered_by_an_alert_after_the_good_data() {
     let too_long = [&[23, 3, 3, 0xff, 0xff][..], &[0; 100]].concat();
     let not_encrypted = [&[23, 3, 3, 0, 40][..], &[1; 40]].concat();
     let unknown = [99, 3, 3, 0, 2, 0, 0].to_vec();
@@ -342,7 +343,7 @@ async fn a_record_that_is_wrong_is_answered_by_an_alert_behind_what_was_right() 
 }
 
 #[tokio::test]
-async fn a_handshake_that_fails_says_why_at_both_ends() {
+async fn a_failed_handshake_reports_the_reason_at_both_ends() {
     let accept = async |ends: &Ends, client: ClientConfig| {
         let (server, pipe) = duplex(256 * 1024);
         let client = TlsConnector::from(Arc::new(client)).connect(name(), pipe);
@@ -362,7 +363,7 @@ async fn a_handshake_that_fails_says_why_at_both_ends() {
 }
 
 #[tokio::test]
-async fn who_comes_again_resumes_and_agrees_on_http() {
+async fn a_returning_client_resumes_and_agrees_on_http() {
     for version in [&TLS12, &TLS13] {
         let mut ends = Ends::new(version);
         ends.client.alpn_protocols = vec![b"http/1.1".to_vec()];
@@ -377,7 +378,7 @@ async fn who_comes_again_resumes_and_agrees_on_http() {
     }
 }
 
-/// Each record of the handshake in records of a few bytes.
+/// Splits each handshake record into records of a few bytes.
 fn in_small_records(records: &[u8], size: usize) -> Vec<u8> {
     let (header, content) = records.split_at(5);
     let length = usize::from(u16::from_be_bytes([header[3], header[4]]));
@@ -418,7 +419,7 @@ async fn a_message_of_the_handshake_comes_in_many_records() {
 #[tokio::test]
 async fn a_message_of_the_handshake_that_has_no_end_is_refused() {
     let (server, mut pipe) = duplex(256 * 1024);
-    // The beginning of one of sixteen megabytes, and more and more of it.
+    // The start of a message of sixteen megabytes, followed by more and more of it.
     let first = [&[22, 3, 1, 0x3f, 0, 1, 0xff, 0xff, 0xff][..], &[0; 0x3efc]].concat();
     pipe.write_all(&first).await.unwrap();
     for _ in 0..3 {

@@ -1,4 +1,4 @@
-//! A stream that is given up when its other end takes nothing of what it is sent.
+//! A stream whose writes fail when the other end reads nothing for too long.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -8,27 +8,28 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
-/// The stream below HTTP. A client that asks for much and then reads nothing would hold its connection for ever.
-pub(crate) struct Unstalled<S> {
+/// The stream below HTTP. Without the limit, a client that requests much and reads nothing would hold its connection
+/// for ever.
+pub(crate) struct StallTimeout<S> {
     stream: S,
     /// Set while a write waits.
     deadline: Option<Pin<Box<Sleep>>>,
 }
 
-/// How long a write may wait without that anything is taken.
+/// How long a write may make no progress before the connection is dropped.
 pub(crate) const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 
-impl<S> Unstalled<S> {
+impl<S> StallTimeout<S> {
     pub(crate) fn new(stream: S) -> Self {
         Self { stream, deadline: None }
     }
 
-    /// The stream, for those who see to such clients themselves.
+    /// The stream itself, for a user that handles such clients.
     pub(crate) fn into_inner(self) -> S {
         self.stream
     }
 
-    /// Fails what has waited for too long, and begins to count where it waits for the first time.
+    /// Starts the time limit when a write begins to wait, and fails the write after it.
     fn bounded<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if written.is_ready() {
             self.deadline = None;
@@ -39,7 +40,7 @@ impl<S> Unstalled<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Unstalled<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for StallTimeout<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -49,7 +50,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Unstalled<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Unstalled<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for StallTimeout<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, data);
         self.bounded(cx, written)
@@ -89,9 +90,9 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn who_takes_nothing_is_given_up_and_who_takes_a_little_is_not() {
+    async fn a_client_that_reads_nothing_is_dropped_and_a_slow_one_is_not() {
         let (server, mut client) = duplex(100);
-        let mut server = Unstalled::new(server);
+        let mut server = StallTimeout::new(server);
         let writing = tokio::spawn(async move {
             let error = server.write_all(&[7; 1000]).await.unwrap_err();
             (error.kind(), Instant::now())
