@@ -239,12 +239,12 @@ impl Config {
         keys.filter_map(|(index, key)| mistakes.take(format!("api.keys[{index}]"), key.read())).collect()
     }
 
-    /// Whether keys of the HTTP API are configured.
+    /// Returns whether keys of the HTTP API are configured.
     pub(crate) fn has_api(&self) -> bool {
         !self.api.keys.is_empty()
     }
 
-    /// Whether the operators' page is served.
+    /// Returns whether the operators' page is served.
     ///
     /// # Errors
     /// [`ErrorKind::Config`]: the page is enabled, but no key of the HTTP API is configured.
@@ -360,12 +360,12 @@ impl Config {
         tokens.signer().map_err(|(key, words)| self.source.wrong(&key, words))
     }
 
-    /// Whether clients without a token are admitted.
+    /// Returns whether clients without a token are admitted.
     pub fn anonymous(&self) -> bool {
         self.server.anonymous
     }
 
-    /// Whether `/metrics` is served.
+    /// Returns whether `/metrics` is served.
     pub fn metrics(&self) -> bool {
         self.server.metrics
     }
@@ -375,7 +375,7 @@ impl Config {
         self.server.log_format
     }
 
-    /// Whether tokens are verified.
+    /// Returns whether tokens are verified.
     pub fn has_tokens(&self) -> bool {
         self.tokens.is_some() || self.webhooks.know_clients()
     }

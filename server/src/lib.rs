@@ -1,22 +1,22 @@
 //! The Wirehub server: typed realtime messaging over WebSocket, as a library and as the program `wirehub`.
 //!
-//! A [`Hub`] mounts into an [axum](https://docs.rs/axum) application. This is all of one, `examples/chat.rs`:
+//! A [`Hub`] mounts into an [axum](https://docs.rs/axum) application. A complete program, `examples/chat.rs`:
 //!
 //! ```no_run
 #![doc = include_str!("../examples/chat.rs")]
 //! ```
 //!
-//! [`run`] takes the place of `axum::serve` where the whole is to be served and stopped by one function, on TCP or a
-//! Unix socket, with bounds on everything that a client could pile up.
+//! [`run`] replaces `axum::serve`: it serves and stops the application on TCP or a Unix socket, with limits on everything
+//! that a client could accumulate.
 //!
-//! # What a hub promises
+//! # Guarantees of a hub
 //!
-//! - A publication is encoded once for each codec, and its bytes are shared by all queues it waits in.
-//! - All subscribers of a channel see its publications in the same order; the answers to `subscribe` and
-//!   `unsubscribe` stand among them where the subscription begins and ends.
+//! - A publication is encoded once for each codec. All queues share its bytes.
+//! - All subscribers of a channel see its publications in the same order. The answers to `subscribe` and `unsubscribe`
+//!   stand among them exactly at the beginning and the end of the subscription.
 //! - Publishing never waits. A session that does not keep up is closed with
-//!   [`SLOW_CONSUMER`](common::code::CloseCode::SLOW_CONSUMER), and nobody else notices.
-//! - Everything that waits is bounded in bytes: [`Builder::queue_bytes`], [`Builder::limits`].
+//!   [`SLOW_CONSUMER`](common::code::CloseCode::SLOW_CONSUMER), without effect on others.
+//! - Every queue has a limit in bytes: [`Builder::queue_bytes`], [`Builder::limits`].
 
 #[cfg(feature = "api")]
 mod admin;
@@ -60,5 +60,5 @@ pub use wirehub_hub::{
     SessionIdError, accept, alarm, auth, call, engine, namespace, observe,
 };
 
-/// What both ends share: frames, codes, payloads, contracts.
+/// The common parts of both ends: frames, codes, payloads, contracts.
 pub use wirehub_common as common;

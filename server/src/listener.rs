@@ -35,7 +35,7 @@ pub enum ListenAddress {
 }
 
 impl ListenAddress {
-    /// Whether only programs on this machine can reach the address.
+    /// Returns whether only programs on this machine can reach the address.
     pub fn is_local(&self) -> bool {
         match self {
             Self::Tcp(address) => address.ip().to_canonical().is_loopback(),
@@ -218,7 +218,7 @@ impl UnixSocket {
     }
 }
 
-/// Whether a path is a socket without a listener.
+/// Returns whether a path is a socket without a listener.
 #[cfg(unix)]
 async fn is_stale(path: &std::path::Path) -> bool {
     use std::os::unix::fs::FileTypeExt as _;

@@ -162,7 +162,7 @@ fn words(error: &(dyn StdError + 'static)) -> String {
 pub struct BackendUrl(Uri);
 
 impl BackendUrl {
-    /// Whether others on the network can read and change the traffic.
+    /// Returns whether others on the network can read and change the traffic.
     pub fn is_exposed(&self) -> bool {
         !self.is_https() && !self.0.host().is_some_and(is_on_this_machine)
     }
@@ -172,7 +172,7 @@ impl BackendUrl {
     }
 }
 
-/// Whether a host name means this machine (RFC 6761, section 6.3).
+/// Returns whether a host name means this machine (RFC 6761, section 6.3).
 fn is_on_this_machine(host: &str) -> bool {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     let is_name = bare.eq_ignore_ascii_case("localhost") || bare.to_ascii_lowercase().ends_with(".localhost");

@@ -4,8 +4,8 @@ use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
-/// Whether a given secret is a public key, a key pair, a certificate or a key set. Others may have seen these, and
-/// could sign with them.
+/// Returns whether a given secret is a public key, a key pair, a certificate or a key set. Others may have seen these,
+/// and could sign with them.
 pub(crate) fn is_public_material(secret: &[u8]) -> bool {
     is_key(secret) || decoded(secret).is_some_and(|bytes| is_key(&bytes))
 }

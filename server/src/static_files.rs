@@ -87,8 +87,8 @@ fn simplify(request: &mut Request) {
     }
 }
 
-/// Whether a path may name a file: no part begins with a dot, and nothing in it could mean another host or another
-/// folder.
+/// Returns whether a path may name a file: no part begins with a dot, and nothing in it could mean another host or
+/// another folder.
 fn is_servable(path: &str) -> bool {
     let Ok(path) = percent_decode_str(path).decode_utf8() else { return false };
     let Some(path) = path.strip_prefix('/') else { return false };

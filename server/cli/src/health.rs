@@ -151,7 +151,7 @@ fn is_http(answer: &str) -> bool {
     answer.starts_with("HTTP/1.")
 }
 
-/// Whether an answer means that the server is ready.
+/// Returns whether an answer means that the server is ready.
 fn judge(answer: &str) -> Result<(), String> {
     #[derive(Default, Deserialize)]
     struct Readiness {

@@ -13,7 +13,7 @@ pub(super) fn line(text: impl std::fmt::Display) -> io::Result<()> {
     writeln!(out, "{text}").and_then(|()| out.flush())
 }
 
-/// Whether the error means that the reader of the output has ended, as `head` does. That is not a failure.
+/// Returns whether the error means that the reader of the output has ended, as `head` does. That is not a failure.
 pub(super) fn is_unread(error: &(dyn std::error::Error + 'static)) -> bool {
     let error = error.downcast_ref::<io::Error>();
     error.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)

@@ -26,7 +26,7 @@ pub(super) struct Channel {
     subscribers: usize,
     /// The number of messages since the first of these subscribed.
     publications: u64,
-    /// Whether the channel keeps history.
+    /// True if the channel keeps history.
     history: bool,
 }
 
@@ -84,7 +84,7 @@ pub(super) struct History {
     /// The newest position.
     position: messages::Position,
     publications: Vec<Read>,
-    /// Whether more messages follow: continue from the last offset. A page has at most 1,000 messages and 4 MiB of
+    /// True if more messages follow: continue from the last offset. A page has at most 1,000 messages and 4 MiB of
     /// payloads.
     more: bool,
 }

@@ -41,7 +41,7 @@ pub(super) fn shown(path: &Path) -> String {
     }
 }
 
-/// Whether messages contain the path itself.
+/// Returns whether messages contain the path itself.
 pub(super) fn is_shown(path: &Path) -> bool {
     let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
     path.symlink_metadata().is_ok() || EXTENSIONS.contains(&extension)

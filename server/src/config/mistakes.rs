@@ -64,7 +64,7 @@ impl Mistakes {
     }
 }
 
-/// Whether `name` is `section` or something in it.
+/// Returns whether `name` is `section` or something in it.
 fn is_below(name: &str, section: &str) -> bool {
     name.strip_prefix(section)
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('.') || rest.starts_with('['))

@@ -68,7 +68,7 @@ pub(super) struct Telling<'a> {
 }
 
 impl WebhooksSection {
-    /// Whether a backend authenticates clients.
+    /// Returns whether a backend authenticates clients.
     pub(super) fn know_clients(&self) -> bool {
         self.connect.is_some()
     }

@@ -72,7 +72,7 @@ impl Algorithm {
         Self::ALL.into_iter().find(|algorithm| algorithm.as_str() == name)
     }
 
-    /// Whether verification needs the same secret as signing.
+    /// Returns whether verification needs the same secret as signing.
     pub const fn is_symmetric(self) -> bool {
         matches!(self.family(), AlgorithmFamily::Hmac)
     }

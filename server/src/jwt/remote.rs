@@ -109,7 +109,7 @@ impl RemoteKeys {
         &self.url
     }
 
-    /// Whether there are usable keys. Otherwise a fetch begins.
+    /// Returns whether there are usable keys. Otherwise a fetch begins.
     pub(super) fn has_keys(self: &Arc<Self>) -> bool {
         let now = Instant::now();
         let mut state = self.state.lock();
@@ -223,7 +223,7 @@ impl Fetched {
         now.saturating_duration_since(self.at)
     }
 
-    /// Whether it is time for another fetch.
+    /// Returns whether it is time for another fetch.
     fn is_due(&self, now: Instant) -> bool {
         let fifth = self.max_age.checked_div(5).unwrap_or_default();
         self.age(now) >= self.max_age.saturating_sub(fifth)

@@ -105,7 +105,7 @@ const MIN_RSA_BITS: usize = 2048;
 /// The maximum of the library.
 const MAX_RSA_BITS: usize = 4096;
 
-/// Whether this is a real key: not one of the few points that accept forged signatures.
+/// Returns whether this is a real key: not one of the few points that accept forged signatures.
 fn is_ed25519(key: &[u8]) -> bool {
     let Ok(mut point) = <[u8; 32]>::try_from(key) else { return false };
     let [.., last] = &mut point;

@@ -77,7 +77,7 @@ async fn deaf_port(address: IpAddr) -> io::Result<(SocketAddr, impl Sized)> {
     socket.listen(0)?;
     let bound = socket.local_addr()?.as_socket().unwrap();
     let mut waiting = Vec::new();
-    // As many as the system allows, whatever the requested length.
+    // The system may allow more connections than requested.
     while let Ok(connected) = timeout(Duration::from_millis(300), TcpStream::connect(bound)).await {
         waiting.push(connected?);
     }

@@ -23,7 +23,7 @@ use super::compressed::{Compressed, Version};
 pub(super) struct Folder {
     root: Arc<Path>,
     compressed: Arc<Compressed>,
-    /// Whether a request for a file with `.gz` appended, which does not exist, is answered with compressed bytes.
+    /// True if a request for a file with `.gz` appended, which does not exist, is answered with compressed bytes.
     is_compressing: bool,
 }
 
@@ -60,7 +60,7 @@ impl Folder {
     }
 }
 
-/// Whether files of this kind become smaller by compression.
+/// Returns whether files of this kind become smaller by compression.
 pub(super) fn can_be_compressed(path: &Path) -> bool {
     // A directory is served as its `index.html`.
     let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or("html");

@@ -1,7 +1,8 @@
 //! Names that bundlers derive from the content of a file. Browsers cache such files for a year without revalidation. A
 //! doubtful name therefore does not count: its file is revalidated, which costs a round trip.
 
-/// Whether a file is in a bundler's folder and its name contains a hash of its content, in the form of one of these:
+/// Returns whether a file is in a bundler's folder and its name contains a hash of its content, in the form of one of
+/// these:
 ///
 /// | bundler | name | hash |
 /// | --- | --- | --- |
@@ -72,8 +73,8 @@ fn is_hex(text: &str, is_code: bool) -> bool {
         && turns(text) >= if is_code { 2 } else { 3 }
 }
 
-/// Whether this is a UUID without dashes, which is not derived from the content. Its version and variant are at fixed
-/// positions (RFC 9562, section 4).
+/// Returns whether this is a UUID without dashes, which is not derived from the content. Its version and variant are at
+/// fixed positions (RFC 9562, section 4).
 fn is_uuid(text: &str) -> bool {
     let at = |place| text.as_bytes().get(place);
     text.len() == 32 && matches!((at(12), at(16)), (Some(b'1'..=b'8'), Some(b'8' | b'9' | b'a' | b'b')))

@@ -29,11 +29,11 @@ pub(crate) struct TlsStream<S> {
     /// Encrypted and not written yet.
     outgoing: BytesMut,
     receiving: Receiving,
-    /// Whether the final alert has been encrypted.
+    /// True if the final alert has been encrypted.
     is_closing: bool,
 }
 
-/// Whether the other end may send more.
+/// The state of the other end's direction.
 enum Receiving {
     Open,
     /// The other end has closed its direction.

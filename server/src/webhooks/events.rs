@@ -80,7 +80,7 @@ struct Queue {
     /// The number of waiting events about subscriptions, by session.
     minor: HashMap<SessionId, usize>,
     lost: u64,
-    /// Whether a task is sending them.
+    /// True if a task is sending them.
     is_sending: bool,
 }
 

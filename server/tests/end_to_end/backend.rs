@@ -39,7 +39,7 @@ impl Asked {
         self.headers.get(name).unwrap().to_str().unwrap()
     }
 
-    /// Whether it has a valid signature.
+    /// Returns whether it has a valid signature.
     pub(crate) fn is_signed(&self, secret: &[u8]) -> bool {
         let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
         let signed = [self.header("wirehub-timestamp").as_bytes(), b".", &self.body].concat();

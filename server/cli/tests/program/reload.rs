@@ -86,7 +86,7 @@ impl Configured {
         Client::open_on(TcpStream::connect(&self.host).await.unwrap(), Codec::Json).await
     }
 
-    /// Whether a page of this origin may connect.
+    /// Returns whether a page of this origin may connect.
     async fn lets_in(&self, origin: &str) -> bool {
         let mut request = "ws://localhost/ws".into_client_request().unwrap();
         request.headers_mut().insert("origin", origin.parse().unwrap());
@@ -397,7 +397,7 @@ async fn a_new_certificate_is_used_at_once() {
     assert!(!is_shown(&server.host, server.folder.path(), "old.pem").await);
 }
 
-/// Whether a client that trusts this certificate alone can connect.
+/// Returns whether a client that trusts this certificate alone can connect.
 async fn is_shown(host: &str, folder: &Path, certificate: &str) -> bool {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(folder.join(certificate)).unwrap()).unwrap();
@@ -447,7 +447,7 @@ fn a_server_without_a_configuration_ends_with_its_terminal_unless_hangups_are_ig
     }
 }
 
-/// Whether this process ignores hangups, as after `nohup`. Its children inherit that.
+/// Returns whether this process ignores hangups, as after `nohup`. Its children inherit that.
 fn hangups_are_ignored() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
