@@ -55,9 +55,9 @@ impl ApiKey {
         Ok(Self(key))
     }
 
-    fn is(&self, shown: &str) -> bool {
+    fn matches(&self, presented: &str) -> bool {
         // Constant time: the duration does not reveal how much of the key is right.
-        self.0.as_bytes().ct_eq(shown.as_bytes()).into()
+        self.0.as_bytes().ct_eq(presented.as_bytes()).into()
     }
 }
 
@@ -77,9 +77,9 @@ impl ApiKeys {
         *self.0.write() = keys.into_iter().collect();
     }
 
-    fn have(&self, shown: &str) -> bool {
+    fn contains(&self, presented: &str) -> bool {
         // Every key is compared, so that the duration does not reveal the matching one.
-        self.0.read().iter().fold(false, |known, key| known | key.is(shown))
+        self.0.read().iter().fold(false, |known, key| known | key.matches(presented))
     }
 }
 
@@ -251,9 +251,9 @@ const MAX_BODY: usize = 4 * 1024 * 1024;
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 async fn authorize(State(keys): State<ApiKeys>, request: Request, next: Next) -> Response {
-    let shown = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let shown = shown.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
-    if keys.have(shown) {
+    let presented = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let presented = presented.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
+    if keys.contains(presented) {
         return next.run(request).await;
     }
     let words = "this needs one of the server's API keys: send it as `Authorization: Bearer KEY`";

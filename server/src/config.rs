@@ -164,7 +164,7 @@ impl Config {
         later.take("tls", config.tls());
         later.take("server.static", config.check_static_files());
         config.read_api_keys(&mut later);
-        config.put(Hub::builder(), &mut KeySets::default(), &mut later);
+        config.apply_all(Hub::builder(), &mut KeySets::default(), &mut later);
         mistakes = mistakes.and(later);
         config.source.check(mistakes, ())
     }
@@ -329,14 +329,14 @@ impl Config {
     }
 
     /// Returns the configuration if there are no mistakes.
-    pub(crate) fn all_right(self, mistakes: Mistakes) -> Result<Self, Error> {
+    pub(crate) fn into_result(self, mistakes: Mistakes) -> Result<Self, Error> {
         self.source.check(mistakes, ())?;
         Ok(self)
     }
 
     /// The keys that differ in `new` and that a running server cannot apply.
-    pub(crate) fn changes_that_take_a_restart(&self, new: &Self) -> Vec<String> {
-        changes::that_take_a_restart(&self.written, &new.written)
+    pub(crate) fn changes_needing_restart(&self, new: &Self) -> Vec<String> {
+        changes::needing_restart(&self.written, &new.written)
     }
 
     /// The directory of static files, if configured.
@@ -388,18 +388,18 @@ impl Config {
         self.apply_observed(hub, &mut KeySets::default()).map(|(hub, _)| hub)
     }
 
-    /// Gives also what tells a backend what happens, if it says that one is told; and the key sets that it names.
+    /// As [`Self::apply`]. Also returns the queue of events for a backend, if configured, and updates `key_sets`.
     pub(crate) fn apply_observed(
         &self,
         hub: Builder,
         key_sets: &mut KeySets,
     ) -> Result<(Builder, Option<EventQueue>), Error> {
         let mut mistakes = Mistakes::default();
-        let applied = self.put(hub, key_sets, &mut mistakes);
+        let applied = self.apply_all(hub, key_sets, &mut mistakes);
         self.source.check(mistakes, applied)
     }
 
-    fn put(
+    fn apply_all(
         &self,
         hub: Builder,
         key_sets: &mut KeySets,
@@ -409,8 +409,8 @@ impl Config {
         for (name, namespace) in self.namespaces(mistakes) {
             hub = hub.namespace(name, namespace);
         }
-        let telling = self.webhooks.events(mistakes);
-        let events = telling.map(|telling| telling.webhooks.events(telling.webhook, telling.kinds));
+        let webhook = self.webhooks.events(mistakes);
+        let events = webhook.map(|it| it.webhooks.events(it.webhook, it.kinds));
         if let Some(events) = &events {
             hub = hub.observe(events.clone());
         }
@@ -427,8 +427,8 @@ impl Config {
     }
 
     /// The webhooks that send events to a backend, if configured. Reads the secret.
-    pub(crate) fn teller(&self, mistakes: &mut Mistakes) -> Option<Webhooks> {
-        self.webhooks.events(mistakes).map(|telling| telling.webhooks)
+    pub(crate) fn event_webhooks(&self, mistakes: &mut Mistakes) -> Option<Webhooks> {
+        self.webhooks.events(mistakes).map(|events| events.webhooks)
     }
 
     /// The part of [`Self::apply`] that can also change in a running hub. `key_sets` holds the key sets in force; it has those

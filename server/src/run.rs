@@ -198,9 +198,9 @@ impl Service {
     {
         let Self { hub, app, admission, mut last_request } = self;
         let request_timeout = admission.request_timeout();
-        let has_asked = AtomicBool::new(false);
+        let has_request = AtomicBool::new(false);
         let service = service_fn(|mut request: hyper::Request<Incoming>| {
-            has_asked.store(true, Ordering::Relaxed);
+            has_request.store(true, Ordering::Relaxed);
             request.extensions_mut().insert(admission.clone());
             let wanted = websocket_path(&request);
             let response = check_host(request.version(), request.headers())
@@ -238,7 +238,7 @@ impl Service {
         let served = tokio::select! {
             served = connection.as_mut() => served,
             _ = last_request.changed() => {
-                if !has_asked.load(Ordering::Relaxed) {
+                if !has_request.load(Ordering::Relaxed) {
                     // The request may be incomplete: it is not waited for.
                     return;
                 }

@@ -55,19 +55,19 @@ impl Tls {
     /// As for [`Self::from_files`]. The old certificate then stays.
     pub fn replace(&self, certificate: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Result<(), Error> {
         let files = Files { certificate: certificate.into(), key: key.into() };
-        self.show(Shown(State::read(files, &self.resolver.provider)?));
+        self.use_certificate(LoadedCertificate(State::read(files, &self.resolver.provider)?));
         Ok(())
     }
 
     /// Reads files without using them yet.
     #[cfg(feature = "config")]
-    pub(crate) fn read(&self, certificate: &Path, key: &Path) -> Result<Shown, Error> {
+    pub(crate) fn read(&self, certificate: &Path, key: &Path) -> Result<LoadedCertificate, Error> {
         let files = Files { certificate: certificate.into(), key: key.into() };
-        State::read(files, &self.resolver.provider).map(Shown)
+        State::read(files, &self.resolver.provider).map(LoadedCertificate)
     }
 
     /// Uses a certificate that was read.
-    pub(crate) fn show(&self, Shown(state): Shown) {
+    pub(crate) fn use_certificate(&self, LoadedCertificate(state): LoadedCertificate) {
         *self.resolver.state.lock() = state;
     }
 
@@ -142,7 +142,7 @@ struct Resolver {
 }
 
 /// A certificate that was read and is not in use yet.
-pub(crate) struct Shown(State);
+pub(crate) struct LoadedCertificate(State);
 
 struct State {
     files: Files,

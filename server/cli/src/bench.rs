@@ -23,7 +23,7 @@ use wirehub_server::config::{parse_size, parse_time};
 use self::latencies::Latencies;
 use super::client::Failure;
 use super::output::{line, pairs};
-use super::{ConnectOptions, complain};
+use super::{ConnectOptions, report_error};
 
 mod latencies;
 
@@ -74,7 +74,7 @@ Examples:
   wirehub bench --sessions 500 --channels 50 --size 1KiB --json ws://127.0.0.1:8080/ws | jq .latency_us.p99";
 
 /// The messages received by the sessions.
-struct Seen {
+struct Deliveries {
     /// Identifies the messages of this run.
     run: [u8; 8],
     origin: Instant,
@@ -115,7 +115,7 @@ impl BenchOptions {
             // An interrupted run has no result.
             Ok(Some(false) | None) => ExitCode::FAILURE,
             Err(error) => {
-                complain(&error);
+                report_error(&error);
                 ExitCode::FAILURE
             }
         }
@@ -129,7 +129,7 @@ impl BenchOptions {
             .collect::<Result<Vec<_>, _>>()?;
         let mut run = [0; 8];
         getrandom::fill(&mut run)?;
-        let seen = Arc::new(Seen {
+        let deliveries = Arc::new(Deliveries {
             run,
             origin: Instant::now(),
             latencies: Latencies::new(),
@@ -142,34 +142,35 @@ impl BenchOptions {
             .map(|(_, channel)| self.subscriber(channel.clone()))
             .buffer_unordered(OPENING);
         while let Some((client, subscription)) = opening.try_next().await? {
-            listening.spawn(Arc::clone(&seen).listen(subscription));
+            listening.spawn(Arc::clone(&deliveries).listen(subscription));
             clients.push(client);
         }
         drop(opening);
         let publisher = self.connect.client().await?;
-        let connecting = seen.origin.elapsed();
+        let connecting = deliveries.origin.elapsed();
 
         let start = Instant::now();
-        let Published { in_channels, refused, why } = self.publish(&publisher, &channels, &seen).await?;
+        let Published { in_channels, refused, why } =
+            self.publish(&publisher, &channels, &deliveries).await?;
         let publishing = start.elapsed();
         let (published, expected) = (in_channels.iter().sum(), self.expected(&in_channels));
         match why {
             Some(error) if published == 0 => return Err(error.into()),
-            Some(error) => complain(&format_args!("some messages were refused; the first: {error}")),
+            Some(error) => report_error(&format_args!("some messages were refused; the first: {error}")),
             None => {}
         }
         let all_there = async {
             let mut tick = interval(LOOK);
-            while seen.latencies.count() < expected && !listening.is_empty() {
+            while deliveries.latencies.count() < expected && !listening.is_empty() {
                 tick.tick().await;
             }
         };
         // Late messages count as lost.
         let _ = timeout(PATIENCE, all_there).await;
 
-        let losses = seen.losses.load(Ordering::Relaxed);
+        let losses = deliveries.losses.load(Ordering::Relaxed);
         let report = Report { connecting, publishing, published, refused, expected, losses };
-        self.print(&report, &seen.latencies)?;
+        self.print(&report, &deliveries.latencies)?;
         clients.push(publisher);
         for client in &clients {
             client.close(CloseCode::NORMAL, "");
@@ -177,7 +178,7 @@ impl BenchOptions {
         for client in clients {
             client.closed().await;
         }
-        Ok(refused == 0 && seen.latencies.count() >= expected)
+        Ok(refused == 0 && deliveries.latencies.count() >= expected)
     }
 
     /// Refuses a large load on the servers of others.
@@ -210,7 +211,7 @@ impl BenchOptions {
         &self,
         publisher: &Client,
         channels: &[ChannelName],
-        seen: &Seen,
+        deliveries: &Deliveries,
     ) -> Result<Published, Failure> {
         let mut published = Published { in_channels: vec![0; channels.len()], refused: 0, why: None };
         let total = self.duration.as_millis() * u128::from(self.rate) / 1000;
@@ -238,7 +239,7 @@ impl BenchOptions {
                         let Some(turn) = turns.next() else { break };
                         let Some(channel) = channels.get(turn) else { break };
                         let wait = Duration::from_nanos(u64::try_from(sent * 1_000_000_000 / u128::from(self.rate))?);
-                        let payload = seen.message(start + wait, self.size);
+                        let payload = deliveries.message(start + wait, self.size);
                         let channel = channel.clone();
                         answers.push(async move { (turn, publisher.publish_raw(channel, payload).await) });
                         sent += 1;
@@ -306,7 +307,7 @@ impl BenchOptions {
     }
 }
 
-impl Seen {
+impl Deliveries {
     /// A message with the time at which it is due.
     fn message(&self, due: Instant, size: usize) -> Payload {
         let due = u64::try_from(due.duration_since(self.origin).as_nanos()).unwrap_or(u64::MAX);

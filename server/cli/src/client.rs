@@ -20,7 +20,7 @@ use wirehub_common::{ChannelName, Content, Payload};
 
 use super::input::Lines;
 use super::output::{is_unread, line, moment, shown, table, text_of};
-use super::{complain, note, runtime};
+use super::{note, report_error, runtime};
 
 /// The server and the token.
 #[derive(Debug, Clone, clap::Args)]
@@ -156,7 +156,7 @@ impl ClientCommand {
             Ok(_) => ExitCode::SUCCESS,
             Err(error) if is_unread(&*error) => ExitCode::SUCCESS,
             Err(error) => {
-                complain(&error);
+                report_error(&error);
                 ExitCode::FAILURE
             }
         }
@@ -181,8 +181,8 @@ impl ClientCommand {
                     };
                     match update {
                         Some(Ok(Update::Publication(publication))) => connect.write(&publication)?,
-                        Some(Ok(update)) => drop(update.gap().map(|gap| complain(&gap))),
-                        Some(Err(error)) => complain(&error),
+                        Some(Ok(update)) => drop(update.gap().map(|gap| report_error(&gap))),
+                        Some(Err(error)) => report_error(&error),
                         None => break,
                     }
                 }

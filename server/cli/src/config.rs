@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use wirehub_server::config::{Config, TEMPLATE};
 
 use super::client::Failure;
-use super::complain;
+use super::report_error;
 
 /// The subcommands for configurations.
 #[derive(Debug, Clone, clap::Subcommand)]
@@ -44,7 +44,7 @@ impl ConfigCommand {
                 ExitCode::SUCCESS
             }
             Err(error) => {
-                complain(&error);
+                report_error(&error);
                 ExitCode::from(2)
             }
         }

@@ -29,7 +29,7 @@ use wirehub_server::serve::Signals;
 use super::client::{Failure, parse_address};
 use super::input::Lines;
 use super::output::{is_unread, line, shown};
-use super::{complain, note, runtime};
+use super::{note, report_error, runtime};
 
 /// The options of a plain connection.
 #[derive(Debug, Clone, clap::Args)]
@@ -118,7 +118,7 @@ enum End {
 
 /// Signals between the two directions.
 #[derive(Default)]
-struct Signs {
+struct Notifications {
     /// Send an empty message.
     pong: Notify,
     /// The output has no reader any more.
@@ -131,12 +131,12 @@ impl PlainOptions {
         match runtime().and_then(|runtime| runtime.block_on(self.carry_out())) {
             Ok(end) => {
                 if let Some(words) = end.complaint() {
-                    complain(&words);
+                    report_error(&words);
                 }
                 ExitCode::from(end.status())
             }
             Err(error) => {
-                complain(&error);
+                report_error(&error);
                 ExitCode::FAILURE
             }
         }
@@ -222,12 +222,12 @@ impl PlainOptions {
         complaint: &mut Option<Failure>,
     ) -> End {
         let (mut sink, mut stream) = socket.split();
-        let signs = Signs::default();
+        let notify = Notifications::default();
         let leave = async {
             let line = tokio::select! {
-                line = self.send_input(&mut sink, &signs) => line,
+                line = self.send_input(&mut sink, &notify) => line,
                 () = signals.next() => Ok(()),
-                () = signs.stop.notified() => Ok(()),
+                () = notify.stop.notified() => Ok(()),
             };
             *complaint = line.err();
             let close = Message::Close(Some(CloseFrame { code: CloseCode::Normal, reason: "".into() }));
@@ -244,7 +244,7 @@ impl PlainOptions {
             End::Unanswered
         };
         tokio::select! {
-            end = self.listen(&mut stream, &signs) => end,
+            end = self.listen(&mut stream, &notify) => end,
             end = leave => end,
         }
     }
@@ -253,7 +253,7 @@ impl PlainOptions {
     async fn send_input<S: AsyncRead + AsyncWrite + Unpin>(
         &self,
         sink: &mut SplitSink<Socket<S>, Message>,
-        signs: &Signs,
+        notify: &Notifications,
     ) -> Result<(), Failure> {
         let mut lines = Lines::of_standard_input();
         let mut number: u64 = 0;
@@ -266,7 +266,7 @@ impl PlainOptions {
                     }
                     None => break,
                 },
-                () = signs.pong.notified() => self.empty(),
+                () = notify.pong.notified() => self.empty(),
             };
             if sink.send(message).await.is_err() {
                 // The error also appears when the socket is read.
@@ -278,7 +278,7 @@ impl PlainOptions {
         loop {
             tokio::select! {
                 () = &mut stay => return Ok(()),
-                () = signs.pong.notified() => drop(sink.send(self.empty()).await),
+                () = notify.pong.notified() => drop(sink.send(self.empty()).await),
             }
         }
     }
@@ -287,7 +287,7 @@ impl PlainOptions {
     async fn listen<S: AsyncRead + AsyncWrite + Unpin>(
         &self,
         stream: &mut SplitStream<Socket<S>>,
-        signs: &Signs,
+        notify: &Notifications,
     ) -> End {
         loop {
             let message = match stream.next().await {
@@ -305,14 +305,14 @@ impl PlainOptions {
             };
             let is_empty = matches!(&message, Message::Text(_) | Message::Binary(_)) && message.is_empty();
             if self.pong && is_empty {
-                signs.pong.notify_one();
+                notify.pong.notify_one();
                 if !self.verbose {
                     continue;
                 }
             }
             if self.print(&message).is_err() {
                 // The output has no reader: end as with Ctrl-C.
-                signs.stop.notify_one();
+                notify.stop.notify_one();
             }
         }
     }

@@ -50,7 +50,7 @@ impl HealthOptions {
             ListenAddress::Unix(_) => Err(io::Error::from(io::ErrorKind::Unsupported).into()),
         };
         let answer = answer.map_err(|error| format!("no answer from {}: {error}", self.address))?;
-        judge(&answer)
+        check_answer(&answer)
     }
 }
 
@@ -152,7 +152,7 @@ fn is_http(answer: &str) -> bool {
 }
 
 /// Returns whether an answer means that the server is ready.
-fn judge(answer: &str) -> Result<(), String> {
+fn check_answer(answer: &str) -> Result<(), String> {
     #[derive(Default, Deserialize)]
     struct Readiness {
         status: String,
@@ -233,8 +233,9 @@ mod tests {
 
     #[test]
     fn an_answer_has_the_reason_for_not_being_ready() {
-        let judge = |status: &str, body: &str| judge(&format!("HTTP/1.1 {status}\r\nx: y\r\n\r\n{body}"));
-        assert_eq!(judge("200 OK", r#"{"status":"ready"}"#), Ok(()));
+        let check_answer =
+            |status: &str, body: &str| check_answer(&format!("HTTP/1.1 {status}\r\nx: y\r\n\r\n{body}"));
+        assert_eq!(check_answer("200 OK", r#"{"status":"ready"}"#), Ok(()));
         for (status, body, words) in [
             ("503 Service Unavailable", r#"{"status":"stopping"}"#, "is stopping"),
             (
@@ -245,7 +246,7 @@ mod tests {
             ("404 Not Found", "no page", "status 404"),
             ("502 Bad Gateway", "", "the status 502"),
         ] {
-            let told = judge(status, body).unwrap_err();
+            let told = check_answer(status, body).unwrap_err();
             assert!(told.starts_with("not ready: ") && told.contains(words), "{told}");
         }
     }

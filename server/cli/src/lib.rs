@@ -67,7 +67,7 @@ impl ServeOptions {
     /// to standard error. The exit code is 2 for an invalid command line or configuration, and 1 for other failures.
     pub fn serve(self, hub: Builder) -> ExitCode {
         self.settings().serve(hub).unwrap_or_else(|error| {
-            complain(&error);
+            report_error(&error);
             ExitCode::from(if matches!(error.kind(), ErrorKind::Usage | ErrorKind::Config) { 2 } else { 1 })
         })
     }
@@ -79,7 +79,7 @@ impl ServeOptions {
 }
 
 /// Reports an error that ends the program.
-fn complain(error: &impl fmt::Display) {
+fn report_error(error: &impl fmt::Display) {
     note(&format_args!("error: {error}"));
 }
 

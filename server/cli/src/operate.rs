@@ -16,7 +16,7 @@ use wirehub_server::api::ApiKey;
 
 use super::client::Failure;
 use super::output::{line, moment, table};
-use super::{complain, note, runtime};
+use super::{note, report_error, runtime};
 
 /// The server and the API key.
 #[derive(Debug, Clone, clap::Args)]
@@ -108,7 +108,7 @@ impl ApiCommand {
         match runtime().and_then(|runtime| runtime.block_on(self.carry_out())) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
-                complain(&error);
+                report_error(&error);
                 ExitCode::FAILURE
             }
         }

@@ -11,7 +11,7 @@ use wirehub_server::auth::{Authenticated, Rights};
 use wirehub_server::config::{Config, parse_time};
 
 use super::client::Failure;
-use super::complain;
+use super::report_error;
 
 /// The content of a token.
 #[derive(Debug, Clone, clap::Args)]
@@ -58,7 +58,7 @@ impl TokenOptions {
                 ExitCode::SUCCESS
             }
             Err(error) => {
-                complain(&error);
+                report_error(&error);
                 ExitCode::from(2)
             }
         }

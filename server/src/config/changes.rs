@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use toml::{Table, Value};
 
 /// The keys that differ in `new` and that a server applies only when it starts.
-pub(super) fn that_take_a_restart(old: &Table, new: &Table) -> Vec<String> {
+pub(super) fn needing_restart(old: &Table, new: &Table) -> Vec<String> {
     let (old, new) = (flat(old), flat(new));
     let names = old.keys().chain(new.keys().filter(|name| !old.contains_key(*name)));
     let mut changed: Vec<String> =
@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     fn changes(old: &str, new: &str) -> Vec<String> {
-        that_take_a_restart(&old.parse().unwrap(), &new.parse().unwrap())
+        needing_restart(&old.parse().unwrap(), &new.parse().unwrap())
     }
 
     #[test]

@@ -31,8 +31,8 @@ pub(super) fn check(old: &Config, new: &Config, mistakes: &mut Mistakes) {
             }
         }
     }
-    for (section, pattern) in old.webhooks.decided() {
-        if !new.webhooks.decided().any(|decided| decided == (section, pattern)) {
+    for (section, pattern) in old.webhooks.decided_patterns() {
+        if !new.webhooks.decided_patterns().any(|decided| decided == (section, pattern)) {
             let words = format!(
                 "the backend would no longer decide about `{pattern}`: restore this, or restart the server to apply \
                  the change"
@@ -69,7 +69,7 @@ mod tests {
         let (old, new) = (config(old), config(new));
         let mut mistakes = Mistakes::default();
         check(&old, &new, &mut mistakes);
-        new.all_right(mistakes).map_err(|error| error.to_string()).err()
+        new.into_result(mistakes).map_err(|error| error.to_string()).err()
     }
 
     const FULL: &str = "[limits]\nchannels = 5\nsessions_per_user = 3\nconnections_per_address = 9\nidle_timeout = \"1m\"\n\

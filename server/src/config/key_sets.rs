@@ -6,11 +6,11 @@ use crate::jwt::KeySetUrl;
 
 /// The key sets in a configuration.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct KeySets(HashMap<Place, KeySetUrl>);
+pub(crate) struct KeySets(HashMap<KeySetSource, KeySetUrl>);
 
 /// A URL, and its certificate authority if it is not one of the system's.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Place {
+pub(super) struct KeySetSource {
     pub(super) url: String,
     pub(super) authority: Option<Vec<u8>>,
 }
@@ -26,7 +26,7 @@ impl KeySets {
     }
 
     /// Takes the key set over from `before`, with its fetched keys, or creates it.
-    pub(super) fn name(&mut self, place: Place, before: &Self) -> Result<KeySetUrl, String> {
+    pub(super) fn name(&mut self, place: KeySetSource, before: &Self) -> Result<KeySetUrl, String> {
         let key_set = match self.0.get(&place).or_else(|| before.0.get(&place)) {
             Some(known) => known.clone(),
             None => place.begin()?,
@@ -36,7 +36,7 @@ impl KeySets {
     }
 }
 
-impl Place {
+impl KeySetSource {
     fn begin(&self) -> Result<KeySetUrl, String> {
         let url = self.url.parse().map_err(|error| format!("`key_set_url`: {error}"))?;
         let key_set = KeySetUrl::new(url);

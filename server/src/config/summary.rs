@@ -4,7 +4,7 @@ use super::Config;
 
 impl Config {
     /// The authentication of clients, in words.
-    pub(crate) fn who_is_let_in(&self) -> String {
+    pub(crate) fn authentication_summary(&self) -> String {
         let others =
             if self.anonymous() { "; clients without a token are admitted as anonymous" } else { "" };
         match &self.tokens {
@@ -19,7 +19,7 @@ impl Config {
     }
 
     /// The limits that are disabled, by their names in the configuration.
-    pub(crate) fn limits_that_are_off(&self) -> Vec<&'static str> {
+    pub(crate) fn disabled_limits(&self) -> Vec<&'static str> {
         let bounds = self.limits.bounds().into_iter();
         bounds.filter(|(_, bound)| *bound == u64::MAX).map(|(name, _)| name).collect()
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::key_sets::{KeySets, Place};
+use super::key_sets::{KeySetSource, KeySets};
 use super::units::Span;
 use super::{Mistakes, read, variable_named};
 use crate::jwt::{Algorithm, Signer, Verifier};
@@ -121,7 +121,7 @@ impl KeySection {
             (&self.algorithm, &self.file, &self.env, &self.key_set, &self.key_set_url)
         {
             let authority = self.authority.as_deref().map(read).transpose()?;
-            let key_set = key_sets.name(Place { url: url.clone(), authority }, before)?;
+            let key_set = key_sets.name(KeySetSource { url: url.clone(), authority }, before)?;
             return Ok(verifier.with_key_set_url(key_set));
         }
         if let (None, None, None, Some(path), None, None) =

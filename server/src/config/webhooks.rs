@@ -20,9 +20,9 @@ pub(super) struct WebhooksSection {
     retries: Option<u32>,
     concurrency: Option<usize>,
     connect: Option<ConnectSection>,
-    subscribe: Vec<QuestionSection>,
-    publish: Vec<QuestionSection>,
-    calls: Vec<QuestionSection>,
+    subscribe: Vec<WebhookSection>,
+    publish: Vec<WebhookSection>,
+    calls: Vec<WebhookSection>,
     events: Option<EventsSection>,
 }
 
@@ -44,7 +44,7 @@ struct ConnectSection {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct QuestionSection {
+struct WebhookSection {
     pattern: String,
     url: String,
     timeout: Option<Span>,
@@ -61,7 +61,7 @@ struct EventsSection {
 }
 
 /// The webhook for events, with the kinds it gets.
-pub(super) struct Telling<'a> {
+pub(super) struct EventsWebhook<'a> {
     pub(super) webhooks: Webhooks,
     pub(super) webhook: Webhook,
     pub(super) kinds: &'a [EventKind],
@@ -87,33 +87,33 @@ impl WebhooksSection {
         }
         let webhooks = self.webhooks(mistakes);
         if let Some(ConnectSection { url, timeout, retries, concurrency }) = &self.connect {
-            let webhook = self.webhook(url, (*timeout, *retries, *concurrency)).and_then(decides);
+            let webhook = self.webhook(url, (*timeout, *retries, *concurrency)).and_then(check_decision);
             if let Some((webhooks, webhook)) =
                 webhooks.as_ref().zip(mistakes.take("webhooks.connect", webhook))
             {
                 live.authenticate(webhooks.connect(webhook));
             }
         }
-        for (index, question) in self.subscribe.iter().enumerate() {
+        for (index, section) in self.subscribe.iter().enumerate() {
             let key = format!("webhooks.subscribe[{index}]");
-            let webhook = mistakes.take(&key, self.question(question).and_then(decides));
-            let pattern = mistakes.take(key, question.pattern.parse::<Pattern>());
+            let webhook = mistakes.take(&key, self.section_webhook(section).and_then(check_decision));
+            let pattern = mistakes.take(key, section.pattern.parse::<Pattern>());
             if let (Some(webhooks), Some(webhook), Some(pattern)) = (&webhooks, webhook, pattern) {
                 live.authorize_subscribe(pattern, webhooks.subscribe(webhook));
             }
         }
-        for (index, question) in self.publish.iter().enumerate() {
+        for (index, section) in self.publish.iter().enumerate() {
             let key = format!("webhooks.publish[{index}]");
-            let webhook = mistakes.take(&key, self.question(question).and_then(decides));
-            let pattern = mistakes.take(key, question.pattern.parse::<Pattern>());
+            let webhook = mistakes.take(&key, self.section_webhook(section).and_then(check_decision));
+            let pattern = mistakes.take(key, section.pattern.parse::<Pattern>());
             if let (Some(webhooks), Some(webhook), Some(pattern)) = (&webhooks, webhook, pattern) {
                 live.authorize_publish(pattern, webhooks.publish(webhook));
             }
         }
-        for (index, question) in self.calls.iter().enumerate() {
+        for (index, section) in self.calls.iter().enumerate() {
             let key = format!("webhooks.calls[{index}]");
-            let webhook = mistakes.take(&key, self.question(question));
-            let pattern = mistakes.take(key, question.pattern.parse::<Pattern>());
+            let webhook = mistakes.take(&key, self.section_webhook(section));
+            let pattern = mistakes.take(key, section.pattern.parse::<Pattern>());
             if let (Some(webhooks), Some((webhook, _)), Some(pattern)) = (&webhooks, webhook, pattern) {
                 live.call_any(pattern, webhooks.call(webhook));
             }
@@ -121,18 +121,18 @@ impl WebhooksSection {
     }
 
     /// The patterns of the channels that a backend decides about, with the names of their sections.
-    pub(super) fn decided(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        let subscribe = self.subscribe.iter().map(|question| ("webhooks.subscribe", &*question.pattern));
-        subscribe.chain(self.publish.iter().map(|question| ("webhooks.publish", &*question.pattern)))
+    pub(super) fn decided_patterns(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let subscribe = self.subscribe.iter().map(|section| ("webhooks.subscribe", &*section.pattern));
+        subscribe.chain(self.publish.iter().map(|section| ("webhooks.publish", &*section.pattern)))
     }
 
     /// The webhook for events, if configured. Reads the secret.
-    pub(super) fn events(&self, mistakes: &mut Mistakes) -> Option<Telling<'_>> {
+    pub(super) fn events(&self, mistakes: &mut Mistakes) -> Option<EventsWebhook<'_>> {
         let EventsSection { url, kinds, timeout } = self.events.as_ref()?;
         let webhook = mistakes.take("webhooks.events", self.webhook(url, (*timeout, None, None)));
         let kinds = kinds.as_deref().unwrap_or(&EventKind::ALL);
         let (webhooks, (webhook, _)) = (self.webhooks(mistakes)?, webhook?);
-        Some(Telling { webhooks, webhook, kinds })
+        Some(EventsWebhook { webhooks, webhook, kinds })
     }
 
     fn webhooks(&self, mistakes: &mut Mistakes) -> Option<Webhooks> {
@@ -151,8 +151,8 @@ impl WebhooksSection {
         mistakes.take("webhooks.authority", trusting.map_err(|error| format!("{}: {error}", path.display())))
     }
 
-    fn question(&self, question: &QuestionSection) -> Result<(Webhook, Duration), String> {
-        let QuestionSection { url, timeout, retries, concurrency, .. } = question;
+    fn section_webhook(&self, section: &WebhookSection) -> Result<(Webhook, Duration), String> {
+        let WebhookSection { url, timeout, retries, concurrency, .. } = section;
         self.webhook(url, (*timeout, *retries, *concurrency))
     }
 
@@ -181,7 +181,7 @@ impl WebhooksSection {
 }
 
 /// Checks a webhook for decisions, for which a session waits.
-fn decides((webhook, timeout): (Webhook, Duration)) -> Result<Webhook, String> {
+fn check_decision((webhook, timeout): (Webhook, Duration)) -> Result<Webhook, String> {
     if timeout > MAX_DECISION {
         return Err(
             "`timeout` is longer than the 10 s that a session waits for a decision: shorten it".into()

@@ -12,7 +12,7 @@ use super::{Options, log};
 use crate::api::{ApiKey, ApiKeys};
 use crate::config::{Config, KeySets, Mistakes};
 use crate::namespace::{Access, Namespace};
-use crate::tls::Shown;
+use crate::tls::LoadedCertificate;
 use crate::webhooks::{EventQueue, Webhooks};
 use crate::{Error, ErrorKind, Hub, ListenAddress, LiveSettings, Tls};
 
@@ -41,10 +41,10 @@ struct Read {
     config: Config,
     live: LiveSettings,
     key_sets: KeySets,
-    teller: Option<Webhooks>,
+    event_webhooks: Option<Webhooks>,
     api_keys: Vec<ApiKey>,
     filter: EnvFilter,
-    certificate: Option<Shown>,
+    certificate: Option<LoadedCertificate>,
 }
 
 /// How long reading may take.
@@ -94,9 +94,9 @@ impl Reloader {
         let mut key_sets = self.key_sets.lock().clone();
         let mut live = self.base.clone();
         config.apply_live(&mut live, &mut key_sets, &mut mistakes);
-        let teller = config.teller(&mut mistakes);
+        let event_webhooks = config.event_webhooks(&mut mistakes);
         let api_keys = config.read_api_keys(&mut mistakes);
-        let config = config.all_right(mistakes)?;
+        let config = config.into_result(mistakes)?;
         self.options.check_exposure(&config, &self.listen)?;
         self.options.apply_live(&mut live);
         let filter = log::filter(&config)?;
@@ -104,24 +104,24 @@ impl Reloader {
             (Some(tls), Some(files)) => Some(tls.read(files.certificate, files.key)?),
             _ => None,
         };
-        Ok(Read { config, live, key_sets, teller, api_keys, filter, certificate })
+        Ok(Read { config, live, key_sets, event_webhooks, api_keys, filter, certificate })
     }
 
     /// Goes by what was read, from now on. Gives the keys that have changed and take a restart.
     fn take_over(&self, read: Read) -> Vec<String> {
-        let Read { config, live, key_sets, teller, api_keys, filter, certificate } = read;
+        let Read { config, live, key_sets, event_webhooks, api_keys, filter, certificate } = read;
         if let (Some(tls), Some(certificate)) = (&self.tls, certificate) {
-            tls.show(certificate);
+            tls.use_certificate(certificate);
         }
         self.hub.update(|settings| *settings = live);
-        if let (Some(events), Some(webhooks)) = (&self.events, &teller) {
+        if let (Some(events), Some(webhooks)) = (&self.events, &event_webhooks) {
             events.replace(webhooks);
         }
         key_sets.renew();
         *self.key_sets.lock() = key_sets;
         self.api_keys.replace(api_keys);
         self.log.set(filter);
-        let left = self.started.changes_that_take_a_restart(&config);
+        let left = self.started.changes_needing_restart(&config);
         *self.in_force.lock() = Some(Arc::new(config));
         left
     }
@@ -135,12 +135,12 @@ impl Reloader {
             (_, None) => "without TLS",
         };
         tracing::info!("serving at {address}, {tls}");
-        tracing::info!("{}", config.who_is_let_in());
+        tracing::info!("{}", config.authentication_summary());
         let engine = format!("{:?}", self.hub.engine());
         let engine = engine.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
         tracing::info!("channels that no [namespace] names: {}", in_words(self.hub.default_namespace()));
         tracing::info!("engine: {engine}");
-        let off = config.limits_that_are_off();
+        let off = config.disabled_limits();
         if !off.is_empty() {
             tracing::info!("limits that are off: {}", off.join(", "));
         }

@@ -26,18 +26,18 @@ pub(super) struct Version {
 
 /// The compressed files.
 pub(super) struct Compressed {
-    kept: Mutex<Kept>,
+    cache: Mutex<Cache>,
     /// Limits concurrent compression.
     slots: Semaphore,
 }
 
 #[derive(Default)]
-struct Kept {
-    files: HashMap<PathBuf, Entry>,
+struct Cache {
+    files: HashMap<PathBuf, CacheEntry>,
     bytes: usize,
 }
 
-struct Entry {
+struct CacheEntry {
     slot: Arc<Slot>,
     /// The memory it counts for: the file's length until it is compressed.
     bytes: usize,
@@ -52,7 +52,7 @@ struct Slot {
 
 impl Default for Compressed {
     fn default() -> Self {
-        Self { kept: Mutex::default(), slots: Semaphore::new(AT_ONCE) }
+        Self { cache: Mutex::default(), slots: Semaphore::new(AT_ONCE) }
     }
 }
 
@@ -60,7 +60,7 @@ impl Compressed {
     /// The compressed bytes of a file; `None` if it should be sent as it is.
     pub(super) async fn bytes(self: &Arc<Self>, path: &Path, version: Version) -> Option<Bytes> {
         let length = usize::try_from(version.length).ok().filter(|length| LENGTHS.contains(length))?;
-        let slot = self.kept.lock().slot(path, version, length, Instant::now())?;
+        let slot = self.cache.lock().slot(path, version, length, Instant::now())?;
         if let Some(bytes) = slot.bytes.get() {
             return bytes.clone();
         }
@@ -82,12 +82,12 @@ impl Compressed {
             tracing::debug!("{} is not compressed: {error}", path.display());
             None
         });
-        self.kept.lock().settle(path, slot, bytes.as_ref().map_or(0, Bytes::len));
+        self.cache.lock().settle(path, slot, bytes.as_ref().map_or(0, Bytes::len));
         bytes
     }
 }
 
-impl Kept {
+impl Cache {
     /// The slot of a file; `None` if there is no room for it.
     fn slot(&mut self, path: &Path, version: Version, length: usize, now: Instant) -> Option<Arc<Slot>> {
         if let Some(entry) = self.files.get_mut(path).filter(|entry| entry.slot.version == version) {
@@ -103,7 +103,7 @@ impl Kept {
         }
         self.bytes = self.bytes.saturating_add(length);
         let slot = Arc::new(Slot { version, bytes: OnceCell::new() });
-        self.files.insert(path.to_owned(), Entry { slot: Arc::clone(&slot), bytes: length, used: now });
+        self.files.insert(path.to_owned(), CacheEntry { slot: Arc::clone(&slot), bytes: length, used: now });
         Some(slot)
     }
 
@@ -177,10 +177,10 @@ mod tests {
 
     #[test]
     fn memory_is_bounded_and_a_file_in_use_keeps_its_place() {
-        let (mut kept, now) = (Kept::default(), Instant::now());
+        let (mut cache, now) = (Cache::default(), Instant::now());
         let length = MAX_BYTES / 4;
         let mut slot =
-            |name: usize, now| kept.slot(Path::new(&name.to_string()), version(length), length, now);
+            |name: usize, now| cache.slot(Path::new(&name.to_string()), version(length), length, now);
         assert!((0..4).all(|name| slot(name, now).is_some()));
         assert!(slot(4, now).is_none());
         let later = now + IDLE;
@@ -188,23 +188,23 @@ mod tests {
         assert!(slot(0, later).is_some());
         assert!((4..7).all(|name| slot(name, later).is_some()));
         assert!(slot(7, later).is_none());
-        assert_eq!((kept.bytes, kept.files.len()), (MAX_BYTES, 4));
+        assert_eq!((cache.bytes, cache.files.len()), (MAX_BYTES, 4));
     }
 
     #[test]
     fn a_compressed_file_takes_less_room_and_a_changed_one_replaces_the_old() {
-        let (mut kept, now, path) = (Kept::default(), Instant::now(), Path::new("a"));
-        let slot = kept.slot(path, version(1000), 1000, now).unwrap();
-        assert_eq!(kept.bytes, 1000);
-        kept.settle(path, &slot, 100);
-        assert_eq!(kept.bytes, 100);
-        assert!(Arc::ptr_eq(&slot, &kept.slot(path, version(1000), 1000, now).unwrap()));
-        let changed = kept.slot(path, version(2000), 2000, now).unwrap();
-        assert_eq!(kept.bytes, 2000);
-        kept.settle(path, &slot, 7);
-        assert_eq!(kept.bytes, 2000, "this is the length of the old one");
-        kept.settle(path, &changed, 200);
-        kept.remove(path);
-        assert_eq!((kept.bytes, kept.files.len()), (0, 0));
+        let (mut cache, now, path) = (Cache::default(), Instant::now(), Path::new("a"));
+        let slot = cache.slot(path, version(1000), 1000, now).unwrap();
+        assert_eq!(cache.bytes, 1000);
+        cache.settle(path, &slot, 100);
+        assert_eq!(cache.bytes, 100);
+        assert!(Arc::ptr_eq(&slot, &cache.slot(path, version(1000), 1000, now).unwrap()));
+        let changed = cache.slot(path, version(2000), 2000, now).unwrap();
+        assert_eq!(cache.bytes, 2000);
+        cache.settle(path, &slot, 7);
+        assert_eq!(cache.bytes, 2000, "this is the length of the old one");
+        cache.settle(path, &changed, 200);
+        cache.remove(path);
+        assert_eq!((cache.bytes, cache.files.len()), (0, 0));
     }
 }

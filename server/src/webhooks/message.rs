@@ -205,7 +205,7 @@ enum Code {
 
 impl ErrorBody {
     fn info(self) -> Result<ErrorInfo, String> {
-        let (code, told) = match self.code {
+        let (code, text) = match self.code {
             Code::Number(number) => {
                 let is_known = |code: &ErrorCode| number >= 1000 || code.name().is_some();
                 (ErrorCode::new(number).filter(is_known), number.to_string())
@@ -214,7 +214,7 @@ impl ErrorBody {
                 (ERRORS.iter().find(|row| *row.name == name).map(|row| row.code), format!("{name:?}"))
             }
         };
-        let code = code.ok_or_else(|| format!("its answer has the unknown error code {told}"))?;
+        let code = code.ok_or_else(|| format!("its answer has the unknown error code {text}"))?;
         let table = ErrorInfo::from_code(code);
         let message = self.message.unwrap_or_else(|| match code.name() {
             Some(_) => table.message,

@@ -45,7 +45,7 @@ enum Holder {
 struct ShareState {
     share: Arc<Semaphore>,
     /// The number of requests that have, or wait for, a part of the share.
-    questions: usize,
+    requests: usize,
 }
 
 /// The share of a request. It is removed with the last request.
@@ -83,9 +83,9 @@ impl Slots {
         let mut shares = self.shares.lock();
         let known = shares.entry(holder.clone()).or_insert_with(|| ShareState {
             share: Arc::new(Semaphore::new(self.count.div_ceil(part))),
-            questions: 0,
+            requests: 0,
         });
-        known.questions = known.questions.saturating_add(1);
+        known.requests = known.requests.saturating_add(1);
         Share { slots: self, holder, share: Arc::clone(&known.share) }
     }
 }
@@ -94,7 +94,7 @@ impl Drop for Share<'_> {
     fn drop(&mut self) {
         let mut shares = self.slots.shares.lock();
         match shares.get_mut(&self.holder) {
-            Some(known) if known.questions > 1 => known.questions = known.questions.saturating_sub(1),
+            Some(known) if known.requests > 1 => known.requests = known.requests.saturating_sub(1),
             _ => drop(shares.remove(&self.holder)),
         }
     }

@@ -18,19 +18,19 @@ use tokio::task::JoinHandle;
 /// A backend on a free port. It records its requests.
 pub(crate) struct Backend {
     pub(crate) url: String,
-    asked: Arc<Mutex<Vec<Asked>>>,
+    asked: Arc<Mutex<Vec<ReceivedRequest>>>,
     serving: JoinHandle<()>,
 }
 
 /// A received request.
 #[derive(Debug, Clone)]
-pub(crate) struct Asked {
+pub(crate) struct ReceivedRequest {
     pub(crate) path: String,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
 }
 
-impl Asked {
+impl ReceivedRequest {
     pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap()
     }
@@ -54,7 +54,7 @@ impl Backend {
     /// A backend with this answer. The answer is dropped if its client has gone.
     pub(crate) async fn start<F, A, R>(answer: F) -> Self
     where
-        F: Fn(Asked) -> A + Clone + Send + Sync + 'static,
+        F: Fn(ReceivedRequest) -> A + Clone + Send + Sync + 'static,
         A: Future<Output = R> + Send,
         R: IntoResponse,
     {
@@ -63,20 +63,20 @@ impl Backend {
 
     pub(crate) async fn start_at<F, A, R>(address: &str, answer: F) -> Self
     where
-        F: Fn(Asked) -> A + Clone + Send + Sync + 'static,
+        F: Fn(ReceivedRequest) -> A + Clone + Send + Sync + 'static,
         A: Future<Output = R> + Send,
         R: IntoResponse,
     {
         let listener = TcpListener::bind(address).await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let asked: Arc<Mutex<Vec<Asked>>> = Arc::default();
+        let asked: Arc<Mutex<Vec<ReceivedRequest>>> = Arc::default();
         let all = Arc::clone(&asked);
         let app = Router::new().fallback(move |request: Request| {
             let (answer, all) = (answer.clone(), Arc::clone(&all));
             async move {
                 let (head, body) = request.into_parts();
                 let body = to_bytes(body, usize::MAX).await.unwrap();
-                let asked = Asked { path: head.uri.path().into(), headers: head.headers, body };
+                let asked = ReceivedRequest { path: head.uri.path().into(), headers: head.headers, body };
                 all.lock().push(asked.clone());
                 let response: Response = answer(asked).await.into_response();
                 response
@@ -87,7 +87,7 @@ impl Backend {
     }
 
     /// Its requests, in order.
-    pub(crate) fn asked(&self) -> Vec<Asked> {
+    pub(crate) fn requests(&self) -> Vec<ReceivedRequest> {
         self.asked.lock().clone()
     }
 }

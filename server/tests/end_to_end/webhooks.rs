@@ -19,7 +19,7 @@ use wirehub_server::auth::Authenticated;
 use wirehub_server::namespace::{Access, Namespace};
 use wirehub_server::webhooks::{EventKind, Webhook, Webhooks};
 
-use crate::backend::{Asked, Backend};
+use crate::backend::{Backend, ReceivedRequest};
 use crate::support::{
     CODECS, Client, Received, Server, call, name, open_hub, publish, subscribe, unsubscribe, until,
 };
@@ -65,7 +65,7 @@ async fn client(server: &Server, codec: Codec, user: &str) -> Client {
 
 #[tokio::test]
 async fn the_backend_decides_about_identity_and_rights() {
-    let backend = Backend::start(async |asked: Asked| match asked.json()["token"].as_str() {
+    let backend = Backend::start(async |asked: ReceivedRequest| match asked.json()["token"].as_str() {
         Some("full") => Json(json!({
             "user": "ann", "expires_in": 60, "subscribe": ["closed:*"], "publish": ["closed:a"],
             "channels": ["mine"], "info": { "name": "Ann" },
@@ -107,14 +107,14 @@ async fn the_backend_decides_about_identity_and_rights() {
         }
         assert_eq!(client.connected(token("anybody")).await.user, "");
     }
-    let asked = &backend.asked()[0];
+    let asked = &backend.requests()[0];
     assert_eq!(
         asked.json(),
         json!({ "id": asked.header("wirehub-request-id"), "event": "connect", "token": "full", "client": "app", "version": "7",
             "address": "127.0.0.1" })
     );
     assert_eq!((&*asked.path, asked.header("content-type")), ("/hook", "application/json"));
-    assert!(backend.asked().iter().all(|asked| asked.is_signed(SECRET) && !asked.is_signed(b"another")));
+    assert!(backend.requests().iter().all(|asked| asked.is_signed(SECRET) && !asked.is_signed(b"another")));
 }
 
 #[tokio::test]
@@ -145,15 +145,15 @@ async fn the_backend_decides_about_subscriptions_and_messages() {
         let error = ann.request(say("rude")).await.result.unwrap_err();
         assert_eq!((error.code.number(), &*error.message), (107, "mind your words"));
         assert_eq!(ann.error(say("odd")).await, 128, "not understood is not allowed");
-        let before = backend.asked().len();
+        let before = backend.requests().len();
         ann.ok(publish("other", Payload::json("1"))).await;
-        assert_eq!(backend.asked().len(), before, "nobody asks about other channels");
+        assert_eq!(backend.requests().len(), before, "nobody asks about other channels");
     }
     let session = server.hub.session_members()[0].session.clone();
     let keyed = Publish { channel: name("room:a"), payload: Payload::bytes("\u{0}"), key: "once".into() };
     let mut ann = client(&server, CODECS[0], "ann").await;
     ann.ok(Request::Publish(keyed)).await;
-    let asked = backend.asked().pop().unwrap().json();
+    let asked = backend.requests().pop().unwrap().json();
     assert_eq!(asked["session"].as_str().map(str::len), Some(session.len()));
     assert_eq!(
         [&asked["event"], &asked["user"], &asked["channel"], &asked["key"], &asked["bytes"]],
@@ -182,10 +182,10 @@ async fn calls_are_forwarded_and_answered() {
         assert_eq!((error.code.number(), &*error.message, error.temporary), (1002, "no money", false));
         assert_eq!(ann.error(call("billing.other", payload.clone())).await, 128);
         assert_eq!(ann.error(call("else", payload.clone())).await, 104);
-        let before = backend.asked().len();
+        let before = backend.requests().len();
         assert_eq!(ann.error(call("billing.fail", payload)).await, 128);
         assert_eq!(
-            backend.asked().len(),
+            backend.requests().len(),
             before + 1,
             "a call that may have been carried out is not repeated"
         );
@@ -206,14 +206,14 @@ async fn a_repeated_request_has_the_same_id() {
     let server = Server::start(hub(&webhook(&backend).retries(2)).build()).await;
     let mut ann = client(&server, CODECS[0], "ann").await;
     ann.subscribe("room:a").await;
-    let asked = backend.asked();
+    let asked = backend.requests();
     let ids: Vec<_> = asked[1..].iter().map(|asked| asked.header("wirehub-request-id")).collect();
     assert_eq!((ids.len(), ids[0], ids[1]), (3, ids[1], ids[2]));
     assert!(asked.iter().all(|asked| asked.is_signed(SECRET)));
 
     left.store(3, Ordering::SeqCst);
     assert_eq!(ann.error(subscribe("room:b", 1)).await, 128, "not for ever");
-    assert_eq!(backend.asked().len(), asked.len() + 3);
+    assert_eq!(backend.requests().len(), asked.len() + 3);
     // A call to a dead port did not arrive, so it is repeated too, and fails in the end.
     drop(backend);
     assert_eq!(ann.error(subscribe("room:b", 1)).await, 128);
@@ -221,7 +221,7 @@ async fn a_repeated_request_has_the_same_id() {
 
 #[tokio::test]
 async fn a_backend_that_hangs_or_sends_too_much_fails_only_its_request() {
-    let backend = Backend::start(async |asked: Asked| match asked.json()["channel"].as_str() {
+    let backend = Backend::start(async |asked: ReceivedRequest| match asked.json()["channel"].as_str() {
         None => Json(json!({ "user": "ann" })).into_response(),
         Some("room:huge") => " ".repeat(5_000_000).into_response(),
         Some("room:page") => "<html>".into_response(),
@@ -254,7 +254,7 @@ async fn a_backend_that_hangs_or_sends_too_much_fails_only_its_request() {
             assert_eq!(bob.error(subscribe(channel, 1)).await, 128, "{channel}");
         }
     }
-    assert!(backend.asked().iter().all(|asked| asked.path == "/hook"), "a redirect is not followed");
+    assert!(backend.requests().iter().all(|asked| asked.path == "/hook"), "a redirect is not followed");
 }
 
 #[tokio::test]
@@ -270,7 +270,7 @@ async fn a_cancelled_call_is_dropped_at_the_backend_too() {
     let (begun, dropped) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let backend = {
         let (begun, dropped) = (Arc::clone(&begun), Arc::clone(&dropped));
-        Backend::start(move |asked: Asked| {
+        Backend::start(move |asked: ReceivedRequest| {
             let (begun, dropped) = (Arc::clone(&begun), Arc::clone(&dropped));
             async move {
                 if asked.json()["event"] == "connect" {
@@ -306,7 +306,7 @@ async fn concurrent_requests_are_limited() {
     let gate = Arc::new(Semaphore::new(0));
     let backend = {
         let (now, most, gate) = (Arc::clone(&now), Arc::clone(&most), Arc::clone(&gate));
-        Backend::start(move |asked: Asked| {
+        Backend::start(move |asked: ReceivedRequest| {
             let (now, most, gate) = (Arc::clone(&now), Arc::clone(&most), Arc::clone(&gate));
             async move {
                 let question = asked.json();
@@ -346,7 +346,7 @@ async fn sessions_with_many_requests_to_a_slow_backend_block_no_others() {
     let (gate, waiting) = (Arc::new(Semaphore::new(0)), Arc::new(AtomicUsize::new(0)));
     let backend = {
         let (gate, waiting) = (Arc::clone(&gate), Arc::clone(&waiting));
-        Backend::start(move |asked: Asked| {
+        Backend::start(move |asked: ReceivedRequest| {
             let (gate, waiting) = (Arc::clone(&gate), Arc::clone(&waiting));
             async move {
                 let question = asked.json();
@@ -387,8 +387,8 @@ async fn sessions_with_many_requests_to_a_slow_backend_block_no_others() {
 
 /// The events of all accepted batches, without their times and sessions.
 fn told(backend: &Backend, is_taken: impl Fn(usize) -> bool) -> Vec<Value> {
-    let batches = backend.asked().into_iter().enumerate().filter(|(index, _)| is_taken(*index));
-    let list = |asked: Asked| asked.json().get("events").and_then(Value::as_array).unwrap().clone();
+    let batches = backend.requests().into_iter().enumerate().filter(|(index, _)| is_taken(*index));
+    let list = |asked: ReceivedRequest| asked.json().get("events").and_then(Value::as_array).unwrap().clone();
     let events = batches.flat_map(|(_, asked)| list(asked));
     events
         .map(|mut event| {
@@ -447,7 +447,7 @@ async fn events_of_sessions_are_repeated_until_the_backend_accepts_them() {
             json!({ "kind": "disconnected", "user": "bob", "code": 3000 }),
         ]
     );
-    let asked = backend.asked();
+    let asked = backend.requests();
     let batch = asked[0].json();
     assert_eq!((&batch["event"], &batch["lost"]), (&json!("events"), &json!(0)));
     let same = |field: &str| asked[..3].iter().all(|asked| asked.json()[field] == batch[field]);
@@ -506,7 +506,7 @@ async fn a_client_that_keeps_subscribing_displaces_no_connected_and_disconnected
             events.iter().filter(|event| event["user"] == user).map(|event| &event["kind"]).collect();
         assert_eq!(kinds, ["connected", "disconnected"], "{user}");
     }
-    let lost: u64 = backend.asked().iter().map(|asked| asked.json()["lost"].as_u64().unwrap()).sum();
+    let lost: u64 = backend.requests().iter().map(|asked| asked.json()["lost"].as_u64().unwrap()).sum();
     assert!(lost > 10_000, "{lost}: what had no room is told as lost");
 }
 
@@ -515,7 +515,7 @@ async fn new_tokens_leave_room_for_connecting_clients() {
     let (gate, waiting) = (Arc::new(Semaphore::new(0)), Arc::new(AtomicUsize::new(0)));
     let backend = {
         let (gate, waiting) = (Arc::clone(&gate), Arc::clone(&waiting));
-        Backend::start(move |asked: Asked| {
+        Backend::start(move |asked: ReceivedRequest| {
             let (gate, waiting) = (Arc::clone(&gate), Arc::clone(&waiting));
             async move {
                 let user = asked.json()["token"].clone();
@@ -562,7 +562,7 @@ async fn only_configured_kinds_are_sent_and_a_stop_does_not_wait_for_ever() {
     let server = Server::start(hub.clone()).await;
     let mut client = Client::connect(&server, CODECS[0]).await;
     client.subscribe("a").await;
-    until(|| !backend.asked().is_empty()).await;
+    until(|| !backend.requests().is_empty()).await;
     assert_eq!(
         told(&backend, |_| true),
         [json!({ "kind": "connected", "user": "", "client": "", "version": "" })]

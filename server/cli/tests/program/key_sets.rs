@@ -54,7 +54,7 @@ async fn a_server_starts_without_its_key_set_and_accepts_tokens_once_it_has_come
     })
     .await;
     assert_eq!(connected.user, "ann");
-    let asked = publisher.asked();
+    let asked = publisher.requests();
     assert_eq!((asked.len(), &*asked[0].path, asked[0].body.len()), (1, "/jwks.json", 0));
     assert!(asked[0].header("user-agent").starts_with("wirehub/"));
 

@@ -20,7 +20,7 @@ use wirehub_common::frame::{Connect, Request};
 use wirehub_common::{Codec, Payload};
 use wirehub_server::call::{CallError, RawCall};
 
-use crate::backend::{Asked, Backend};
+use crate::backend::{Backend, ReceivedRequest};
 use crate::key_sets::token_and_key_set;
 use crate::program::{Running, failure, wirehub};
 use crate::support::{CODECS, Client, Server, call, http_at, in_time, open_hub, publish, subscribe, until};
@@ -155,7 +155,7 @@ async fn keys_limits_origins_and_the_log_change_and_other_settings_are_named() {
 
 #[tokio::test]
 async fn events_are_signed_with_the_new_secret_also_waiting_ones() {
-    let backend = Backend::start(async |asked: Asked| {
+    let backend = Backend::start(async |asked: ReceivedRequest| {
         let is_new = asked.is_signed(NEW_KEY.as_bytes());
         if is_new { StatusCode::OK } else { StatusCode::UNAUTHORIZED }
     })
@@ -166,7 +166,7 @@ async fn events_are_signed_with_the_new_secret_also_waiting_ones() {
         backend.url
     );
     let mut server = Configured::start(&[("wirehub.toml", &config), ("webhooks.key", OLD_KEY)]);
-    let kinds_of = |asked: &Asked| -> Vec<String> {
+    let kinds_of = |asked: &ReceivedRequest| -> Vec<String> {
         let told = asked.json();
         told["events"]
             .as_array()
@@ -177,17 +177,17 @@ async fn events_are_signed_with_the_new_secret_also_waiting_ones() {
     };
     let mut client = server.open().await;
     client.connected(Connect::default()).await;
-    until(|| !backend.asked().is_empty()).await;
-    assert!(backend.asked()[0].is_signed(OLD_KEY.as_bytes()));
+    until(|| !backend.requests().is_empty()).await;
+    assert!(backend.requests()[0].is_signed(OLD_KEY.as_bytes()));
 
     server.write("webhooks.key", "short");
     assert!(server.reload().contains("stays as it was"));
     server.write("webhooks.key", NEW_KEY);
     let told = server.reload();
     assert!(told.contains("is in force") && !told.contains("restart"), "{told}");
-    let taken = || backend.asked().into_iter().find(|asked| asked.is_signed(NEW_KEY.as_bytes()));
+    let taken = || backend.requests().into_iter().find(|asked| asked.is_signed(NEW_KEY.as_bytes()));
     until(|| taken().is_some()).await;
-    let first = backend.asked().remove(0);
+    let first = backend.requests().remove(0);
     let taken = taken().unwrap();
     assert_eq!(taken.json()["id"], first.json()["id"]);
     assert_eq!(kinds_of(&taken), ["connected"]);
@@ -214,10 +214,10 @@ async fn fetched_keys_stay_in_use_until_new_ones_have_come() {
 
     // The publisher of the keys is down.
     *published.lock() = None;
-    let asked = backend.asked().len();
+    let asked = backend.requests().len();
     in_time(async {
         // Fetches are at least two seconds apart.
-        while backend.asked().len() == asked {
+        while backend.requests().len() == asked {
             assert!(server.reload().contains("is in force"));
             server.open().await.connected(connect(&old)).await;
         }
