@@ -227,8 +227,8 @@ impl Hub {
         self.inner.channels.subscribers(channel)
     }
 
-    /// All sessions that are subscribed to a channel, in the order of their ids: a snapshot. In a channel with [joins and
-    /// leaves](Namespace::join_leave) a user whose grace has not passed is still included.
+    /// All sessions that are subscribed to a channel, in the order of their ids: a snapshot. In a channel with
+    /// [joins and leaves](crate::namespace::Namespace::join_leave) a user whose grace has not passed is still included.
     pub fn presence(&self, channel: &ChannelName) -> Vec<Member> {
         self.inner.channels.members(channel, None, usize::MAX).members
     }
