@@ -157,7 +157,7 @@ impl Gap {
                  channel's state anew"
             }
             Self::Dropped => {
-                "this client is slower than the channel, which dropped messages: take them faster, or read the channel's \
+                "this client is slower than the channel, which dropped messages: read them faster, or read the channel's \
                  state anew"
             }
         }

@@ -349,7 +349,7 @@ fn an_item_checks_payloads_for_its_type() {
 }
 
 #[test]
-fn a_channel_name_finds_its_item_and_gives_its_parameters_back() {
+fn a_channel_name_finds_its_item_and_its_parameters() {
     let found = |name: &str| {
         let name = ChannelName::new(name).unwrap();
         Studio::ITEMS

@@ -97,8 +97,8 @@ fn nested_types_are_declared_once_each_with_their_documentation() {
         flat("Drawn")
     );
     assert!(flat("Drawn").contains("parts: Array<Drawn>"));
-    assert!(flat("Drawn").contains("What it consists of."));
-    assert!(module.contains("/**\n * What to draw.\n */\nexport type Shape"));
+    assert!(flat("Drawn").contains("The parts of the figure."));
+    assert!(module.contains("/**\n * A figure to draw.\n */\nexport type Shape"));
 }
 
 #[test]

@@ -172,7 +172,7 @@ fn program(name: &str) -> PathBuf {
     let paths = std::env::var_os("PATH").unwrap_or_default();
     let folders = std::env::split_paths(&paths).chain(["/usr/sbin".into(), "/usr/local/sbin".into()]);
     folders.map(|folder| folder.join(name)).find(|path| path.is_file()).unwrap_or_else(|| {
-        panic!("{name} is not on this machine: `cargo xtask setup --tests` installs it, or says how")
+        panic!("{name} is not on this machine: `cargo xtask setup --tests` installs it, or prints the steps")
     })
 }
 

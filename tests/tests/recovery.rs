@@ -180,7 +180,7 @@ async fn a_client_that_was_away_for_too_long_is_notified_of_the_gap() {
     proxy.hold(false);
     assert_eq!(gap(&mut heard).await, Gap::Lost);
     for number in 1..6 {
-        assert_eq!(publication(&mut heard).await.message, line(number), "what is left comes all the same");
+        assert_eq!(publication(&mut heard).await.message, line(number), "the rest still comes");
     }
     ann.publish(&room, &line(6)).await.unwrap();
     assert_eq!(publication(&mut heard).await.message, line(6));

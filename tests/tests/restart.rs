@@ -113,7 +113,7 @@ async fn a_client_of_an_older_contract_gets_the_names_of_different_items_and_con
     assert_eq!(error.code(), ErrorCode::CONTRACT_MISMATCH);
     let message = error.message();
     assert!(message.contains("chat:{room}") && message.contains("demo.rooms"), "{message}");
-    assert!(!message.contains("demo.echo"), "what is the same is not named: {message}");
+    assert!(!message.contains("demo.echo"), "equal items are not named: {message}");
     let echo = soon(client.call::<OldEcho>(&EchoRequest { text: "same".into() })).await.unwrap();
     assert_eq!(echo.text, "same");
     let error =

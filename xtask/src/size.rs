@@ -75,8 +75,8 @@ impl Weight {
     pub(crate) fn check(self) -> Result<()> {
         ensure!(
             self.total() <= BUDGET,
-            "the client weighs {} and the budget is {}: `git log -- client-wasm client-core common` shows what \
-             came, twiggy or `wasm-opt --metrics` shows what is heavy",
+            "the client weighs {} and the budget is {}: `git log -- client-wasm client-core common` lists \
+             the changes, twiggy or `wasm-opt --metrics` the large parts",
             kilobytes(self.total()),
             kilobytes(BUDGET)
         );

@@ -294,8 +294,8 @@ impl<L: Listener> Core<L> {
 
     fn queue_full(&self, bytes: usize) -> Error {
         if bytes > self.config.send_queue && bytes > self.largest() {
-            let words = "the message is larger than the send queue, and what the server takes is not known \
-                before the first connect: wait for that";
+            let words = "the message is larger than the send queue, and the server's limit is unknown \
+                before the first connect: wait for it";
             return Error::in_words(ErrorKind::Usage, ErrorCode::QUEUE_FULL, words);
         }
         Error::from_code(ErrorKind::Usage, ErrorCode::QUEUE_FULL)

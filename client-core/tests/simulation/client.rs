@@ -376,7 +376,7 @@ impl Client {
                         assert!(self.shown.remove(&number), "the end of an alarm that is not shown");
                     } else {
                         assert!(!self.acknowledged.contains(&number), "it was acknowledged");
-                        assert!(self.shown.insert(number), "an alarm is told once");
+                        assert!(self.shown.insert(number), "an alarm is reported once");
                     }
                 }
                 Event::TokenNeeded(request) => {
@@ -468,7 +468,7 @@ impl Client {
             );
         }
         for &alarm in &self.acknowledged {
-            assert!(server.ledger.is_acknowledged(alarm), "what the server said is acknowledged, is");
+            assert!(server.ledger.is_acknowledged(alarm), "a confirmed acknowledgement is in the ledger");
         }
         assert!(
             self.published.iter().all(|&message| server.has_carried_out(message)),
@@ -485,7 +485,7 @@ impl Client {
             if self.watches {
                 let mut there = server.members(&record.channel);
                 there.retain(|session| session != self.core.session());
-                assert_eq!(record.there, there.into_iter().collect(), "who came and went was told");
+                assert_eq!(record.there, there.into_iter().collect(), "every member change was reported");
             }
         }
     }

@@ -226,12 +226,12 @@ impl Server {
             return;
         }
         for command in Codec::Protobuf.decode_commands(message) {
-            let mut command = command.expect("clients send what can be read");
+            let mut command = command.expect("clients' commands can be decoded");
             if let Request::Part(Part { stream, data, left }) = &command.request {
                 let session = self.sessions.get_mut(&connection).unwrap();
                 let whole = session.incoming.take(*stream, data, *left, MESSAGE_BYTES);
                 let Some(whole) = whole.expect("parts fit together") else { continue };
-                command = Codec::Protobuf.decode_command(&whole).expect("clients send what can be read");
+                command = Codec::Protobuf.decode_command(&whole).expect("clients' commands can be decoded");
             }
             let Command { id, request } = command;
             let is_connect = matches!(request, Request::Connect(_));

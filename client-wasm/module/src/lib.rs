@@ -360,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_gives_its_number_or_where_its_error_is() {
+    fn a_request_returns_its_number_or_the_address_of_its_error() {
         let mut client = begun();
         let mut subscribe = |channel| put(&mut client, SUBSCRIBE, 0, channel, &[]);
         assert!(subscribe("chat:a") > 0.0);

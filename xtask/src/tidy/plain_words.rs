@@ -62,14 +62,12 @@ const SOURCES: &[&str] = &[".rs", ".ts", ".mjs", ".proto", ".css"];
 pub(super) fn check(tree: &Tree) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
     for file in tree.files.iter().filter(|file| FINISHED.iter().any(|path| is_below(file, path))) {
-        let text = tree.text(file)?;
-        let words = if SOURCES.iter().any(|ending| file.ends_with(ending)) {
-            comments(&text)
-        } else if file.ends_with(".md") {
-            prose(&text)
-        } else {
+        let is_source = SOURCES.iter().any(|ending| file.ends_with(ending));
+        if !is_source && !file.ends_with(".md") {
             continue;
-        };
+        }
+        let text = tree.text(file)?;
+        let words = if is_source { comments(&text) } else { prose(&text) };
         for (line, problem) in problems(&words) {
             findings.push(Finding::at_line(file, line, problem));
         }

@@ -159,7 +159,7 @@ fn a_command_that_the_server_takes_has_room_however_small_the_queue_is() {
         client.core.publish(client.now, &channel("c"), &payload, None).map_err(|error| error.code())
     };
     let full = Err(ErrorCode::QUEUE_FULL);
-    assert_eq!(publish(&mut client, 1_100_000), full, "1 MiB is what can be counted on");
+    assert_eq!(publish(&mut client, 1_100_000), full, "1 MiB is the assumed limit");
     let large = Payload::bytes(vec![0; 1_100_000]);
     let error = client.core.publish(client.now, &channel("c"), &large, None).unwrap_err();
     assert!(error.is_temporary() && error.message().contains("first connect"), "{}", error.message());
@@ -171,7 +171,7 @@ fn a_command_that_the_server_takes_has_room_however_small_the_queue_is() {
     client.core.connect(client.now);
     let limits = Limits { message_bytes: 4_000_000, ..Limits::default() };
     client.establish_with(Connected { session: "s".into(), limits, ..Connected::default() });
-    assert_eq!(publish(&mut client, 4_000_000), Err(ErrorCode::BAD_REQUEST), "with what it says beside them");
+    assert_eq!(publish(&mut client, 4_000_000), Err(ErrorCode::BAD_REQUEST), "above the limit of the server");
     publish(&mut client, 3_999_900).unwrap();
     // Without a limit every command has room, one at a time.
     let mut client = Client::with(Config { send_queue: 1000, ..Config::default() });

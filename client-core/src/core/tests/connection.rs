@@ -60,7 +60,7 @@ fn attempts_that_fail_come_ever_later() {
 }
 
 #[test]
-fn the_server_can_say_when_to_come_back() {
+fn the_server_can_set_the_time_of_the_reconnect() {
     let mut client = Client::connected();
     let code = CloseCode::SHUTDOWN;
     let disconnect = Disconnect { code, reason: "deploy".into(), retry_after: Some(1234) };
@@ -75,7 +75,7 @@ fn the_server_can_say_when_to_come_back() {
 }
 
 #[test]
-fn a_code_that_says_so_ends_the_client_and_all_that_waited() {
+fn a_final_code_ends_the_client_and_every_waiting_command() {
     let mut client = Client::connected();
     let subscription = client.subscribe("c");
     let publish = client.publish("1");
@@ -103,7 +103,7 @@ fn a_code_that_says_so_ends_the_client_and_all_that_waited() {
 }
 
 #[test]
-fn closing_says_why_and_cuts_a_reason_that_is_too_long() {
+fn closing_sends_the_reason_and_cuts_a_long_one() {
     let mut client = Client::connected();
     client.core.close(CloseCode::new(4001).unwrap(), &"ü".repeat(100));
     let Some(Transmit::Close { code, reason }) = client.core.poll_transmit(true) else { panic!() };
@@ -184,9 +184,9 @@ fn another_contract_is_reported_by_the_names_that_differ() {
         Event::Error(error) if error.code() == ErrorCode::CONTRACT_MISMATCH => Some(error.message()),
         _ => None,
     });
-    let message = message.expect("the mismatch is told");
+    let message = message.expect("the mismatch is reported");
     assert!(message.contains("chat:{room}") && !message.contains("echo"), "{message}");
-    assert_eq!(client.core.state(), ClientState::Connected, "old and new go on with what is the same");
+    assert_eq!(client.core.state(), ClientState::Connected, "old and new continue with the common items");
 }
 
 #[test]
@@ -204,7 +204,7 @@ fn events_of_a_transport_that_is_gone_change_nothing() {
 }
 
 #[test]
-fn a_connection_in_doubt_stays_where_the_server_says_anything() {
+fn a_connection_in_doubt_stays_if_the_server_sends_anything() {
     let mut client = Client::connected();
     client.core.check_connection(client.now);
     // A second check during the first adds nothing.
@@ -218,7 +218,7 @@ fn a_connection_in_doubt_stays_where_the_server_says_anything() {
 }
 
 #[test]
-fn a_connection_in_doubt_is_left_where_the_server_says_nothing() {
+fn a_connection_in_doubt_is_closed_if_the_server_sends_nothing() {
     let mut client = Client::connected();
     client.core.check_connection(client.now);
     client.sent();
@@ -408,7 +408,7 @@ fn a_server_that_accepts_and_closes_at_once_is_not_hammered() {
 }
 
 #[test]
-fn a_server_that_says_come_back_at_once_again_and_again_is_not_hammered() {
+fn a_server_that_demands_immediate_reconnects_again_and_again_is_not_hammered() {
     let mut client = Client::new();
     client.core.connect(client.now);
     let mut delays = Vec::new();

@@ -74,7 +74,7 @@ fn a_reply_to_the_subscription_of_the_server_does_not_answer_its_successor() {
     client.reply(*id, Ok(ReplyBody::Connected(Box::new(connected))));
     let subscribed =
         |event: &Event| matches!(event, Event::Subscribed { subscription, .. } if *subscription == own);
-    assert!(!client.events().iter().any(subscribed), "nobody has asked for it yet");
+    assert!(!client.events().iter().any(subscribed), "it is not requested yet");
     let sent = client.sent();
     let [Command { id, request: Request::Subscribe(subscribe) }] = &sent[..] else { panic!("{sent:?}") };
     assert_eq!(subscribe.position, at(5));
@@ -317,7 +317,11 @@ fn the_expiry_of_an_alarm_is_reported_once_online_and_offline() {
         client.core.handle_timeout(Time::ZERO.after(Duration::from_millis(59_999)));
         assert_eq!(alarms(&mut client), []);
         client.core.handle_timeout(end);
-        assert_eq!(alarms(&mut client), [("a".into(), true)], "of what was acknowledged nobody need hear");
+        assert_eq!(
+            alarms(&mut client),
+            [("a".into(), true)],
+            "the end of an acknowledged alarm is not reported"
+        );
         client.core.handle_timeout(end.after(Duration::from_secs(1)));
         assert_eq!(alarms(&mut client), []);
     }
@@ -351,7 +355,7 @@ fn an_alarm_without_a_time_lasts() {
 }
 
 #[test]
-fn an_alarm_that_is_sent_again_ends_when_the_server_says_now() {
+fn an_alarm_that_is_sent_again_has_the_newest_end() {
     let mut client = Client::connected();
     client.receive([alarm("a", false)]);
     client.now = client.now.after(Duration::from_secs(30));
@@ -449,7 +453,7 @@ fn after_a_reconnect_the_server_is_asked_for_the_alarms_that_are_shown() {
         assert_eq!(names, ["a", "b"]);
         client.reply(asked[0].id, Ok(ReplyBody::Acknowledged));
         client.reply(asked[1].id, Err(ErrorInfo::from_code(ErrorCode::RATE_LIMITED)));
-        assert!(client.events().is_empty(), "that says nothing of the alarm");
+        assert!(client.events().is_empty(), "that does not decide about the alarm");
     }
     client.core.handle_close(client.now, CloseCode::ABNORMAL, "");
     client.wait();

@@ -96,7 +96,7 @@ fn a_cancelled_stream_is_cancelled_on_the_server_too() {
 }
 
 #[test]
-fn a_plain_call_of_a_procedure_that_streams_says_so_and_stops_it() {
+fn a_plain_call_of_a_streaming_procedure_fails_and_stops_it() {
     let mut client = Client::connected();
     let call = client.core.call(client.now, "ticks", &Payload::json("1"), None).unwrap();
     client.sent();

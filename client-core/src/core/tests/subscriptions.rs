@@ -200,7 +200,7 @@ fn a_hole_in_the_offsets_is_reported_once_and_nothing_is_requested() {
     assert!(client.sent().is_empty());
     client.core.handle_close(client.now, CloseCode::ABNORMAL, "");
     assert_eq!(client.come_back_at(at(20, "e"), true, 0).1, at(20, "e"));
-    assert_eq!(recoveries(&mut client), [Recovery::Complete], "the gap was told");
+    assert_eq!(recoveries(&mut client), [Recovery::Complete], "the gap was reported");
 }
 
 #[test]
@@ -293,7 +293,7 @@ fn an_incomplete_recovery_is_reported_as_a_gap() {
         let events = client.events();
         assert!(
             matches!(&events[..], [Event::Publication { subscription: of, .. }] if *of == subscription),
-            "the gap was told: {events:?}"
+            "the gap was reported: {events:?}"
         );
     }
 }

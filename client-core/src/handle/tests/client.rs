@@ -190,7 +190,7 @@ fn a_volatile_message_goes_out_now_or_never() {
 }
 
 #[test]
-fn a_refused_client_says_why_and_a_closed_one_that_it_is() {
+fn a_refused_client_has_the_reason_and_a_closed_one_is_closed() {
     let play = Play::new(Config { token: "bad".into(), ..Config::default() });
     let mut connecting = Box::pin(play.client.connect());
     assert!(connecting.as_mut().now_or_never().is_none());
@@ -229,7 +229,7 @@ fn the_last_handle_closes_the_client_and_a_subscription_keeps_it() {
     let (second, subscription) = (client.clone(), client.subscribe_raw(channel("c")).unwrap());
     drop(client);
     drop(second);
-    assert!(!driver.is_closed(), "somebody listens");
+    assert!(!driver.is_closed(), "a stream is alive");
     drop(subscription);
     assert!(driver.is_closed());
 }

@@ -60,7 +60,7 @@ fn a_page_s_life_is_handed_on() {
 fn the_provider_is_asked_once_and_its_answer_used() {
     let play = Play::new(Config { provides_tokens: true, ..Config::default() });
     assert!(play.client.connect().now_or_never().is_none());
-    assert!(!play.client.needs_token(), "there is somebody to ask");
+    assert!(!play.client.needs_token(), "there is a provider");
     let request = play.driver.poll_token_request().unwrap();
     assert_eq!(play.driver.poll_token_request(), None);
     play.driver.handle_token(request, Ok("t".into()));

@@ -64,7 +64,7 @@ fn a_dropped_waiter_leaves_nothing_behind() {
     let subscription = client.subscribe_raw(channel.clone()).unwrap();
     give_up(|| async { subscription.member_changes().next().await });
     let subscription = std::cell::RefCell::new(subscription);
-    #[allow(clippy::await_holding_refcell_ref, reason = "nobody else has it")]
+    #[allow(clippy::await_holding_refcell_ref, reason = "no other task uses it")]
     let ready = || async { subscription.borrow_mut().ready().await };
     give_up(ready);
 }
@@ -81,5 +81,5 @@ fn a_waiter_is_notified_of_the_end_though_others_were_dropped() {
     assert_eq!(second.as_mut().now_or_never(), None, "its driver is there");
     drop(driver);
     assert_eq!(second.now_or_never(), Some(()));
-    assert_eq!(client.closed().now_or_never(), Some(()), "and so does who comes later");
+    assert_eq!(client.closed().now_or_never(), Some(()), "and so does a later waiter");
 }

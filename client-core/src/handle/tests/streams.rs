@@ -49,7 +49,7 @@ fn dropping_a_subscription_ends_it_and_a_second_one_is_refused_before() {
 }
 
 #[test]
-fn a_refused_subscription_says_why_in_both_places() {
+fn a_refused_subscription_has_the_reason_in_both_places() {
     let play = Play::connected(Config::default());
     let mut rows = play.client.subscribe_raw(channel("c")).unwrap();
     assert!(rows.ready().now_or_never().is_none());
@@ -71,7 +71,7 @@ fn the_server_s_end_of_a_subscription_is_its_last_item() {
 }
 
 #[test]
-fn a_gap_is_a_value_that_says_why_and_the_stream_goes_on() {
+fn a_gap_is_a_value_with_the_reason_and_the_stream_goes_on() {
     let (play, mut rows, number) = listening(Config::default());
     let gap = |rows: &mut Subscription<Binary>| next(rows).unwrap().unwrap().gap().unwrap();
     // While it is active.
@@ -249,7 +249,7 @@ fn offers_are_taken_or_declined() {
     assert_eq!(publication(&mut taken).message, Payload::json("1"));
     drop(offers);
     let Command { request: Request::Unsubscribe(end), .. } = play.command() else { panic!() };
-    assert_eq!(end.channel, channel("c"), "what waits is declined");
+    assert_eq!(end.channel, channel("c"), "a waiting offer is declined");
     play.push(offer("d"));
     assert!(matches!(play.command().request, Request::Unsubscribe(_)));
 }
