@@ -16,10 +16,10 @@ export class Program {
   origin;
   #process;
 
-  /** Starts it, and waits until it prints its address. */
-  static async start(path, args) {
+  /** Starts it, and waits until it prints its address; `options` are those of `spawn`. */
+  static async start(path, args, options) {
     const program = new Program();
-    program.#process = spawn(path, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+    program.#process = spawn(path, args, { ...options, stdio: ['ignore', 'pipe', 'pipe'] });
     let complaints = '';
     program.#process.stderr.setEncoding('utf8').on('data', (text) => {
       complaints = (complaints + text).slice(-4000);

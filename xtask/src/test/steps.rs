@@ -308,6 +308,7 @@ fn packaging_test(context: &Context<'_>, log: &mut Log) -> Result<String> {
     test.arg("test")
         .env("WIREHUB_TEST_SERVER", format!("ws://{}/ws", server.address()))
         .env("WIREHUB_TARBALL", tarball)
+        .env("WIREHUB", demo::build_program(context.project, log)?)
         .env("CHROMIUM", &context.browsers()?.chromium);
     log.run(&mut test)?;
     silent(server.stop())
