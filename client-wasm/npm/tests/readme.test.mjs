@@ -15,6 +15,8 @@ const root = fileURLToPath(new URL('../../../', import.meta.url));
 const tsc = fileURLToPath(new URL('../node_modules/typescript/bin/tsc', import.meta.url));
 const dist = join(root, 'client-wasm/npm/dist/index.d.ts');
 
+const react = fileURLToPath(new URL('../node_modules/@types/react/', import.meta.url));
+
 /** Variables that the examples assume. Their own declarations go before these. */
 const GLOBALS = `
 import type { Client as AnyClient, Codes as AllCodes } from '@wirehub/client';
@@ -57,6 +59,7 @@ export declare function connect(...options: Parameters<typeof typed<any>>): Prom
 const COMPILER = {
   target: 'es2022',
   module: 'esnext',
+  jsx: 'react-jsx',
   moduleResolution: 'bundler',
   lib: ['es2022', 'esnext.disposable', 'dom', 'dom.asynciterable'],
   types: [],
@@ -76,7 +79,7 @@ for (const file of ['README.md', 'client-wasm/npm/README.md', ...guides.map((fil
 }
 
 test('there are examples in the READMEs and in the guides', async () => {
-  for (const file of ['README.md', 'client-wasm/npm/README.md', 'docs/guides/tokens.md']) {
+  for (const file of ['README.md', 'client-wasm/npm/README.md', 'docs/guides/tokens.md', 'docs/guides/react.md']) {
     assert.ok(examplesIn(await readFile(join(root, file), 'utf8')).length > 0, file);
   }
 });
@@ -92,7 +95,7 @@ test('an example that does not compile is found', async () => {
 /** The blocks of code, each with its language and the line at which it begins. */
 function examplesIn(text) {
   const examples = [];
-  for (const match of text.matchAll(/^```(ts|js)\n(.*?)^```$/gms)) {
+  for (const match of text.matchAll(/^```(tsx|ts|js)\n(.*?)^```$/gms)) {
     const [, language, code] = match;
     examples.push({ language, code, line: text.slice(0, match.index).split('\n').length });
   }
@@ -108,7 +111,11 @@ async function problems(file, examples) {
     ['js', 'untyped.d.ts', { noImplicitAny: false, useUnknownInCatchVariables: false }],
     ['ts', relative(join(folder, 'ts'), dist), {}],
   ]) {
-    const paths = { '@wirehub/client': [entry.startsWith('.') ? entry : `./${entry}`] };
+    const paths = {
+      '@wirehub/client': [entry.startsWith('.') ? entry : `./${entry}`],
+      react: [join(react, 'index.d.ts')],
+      'react/jsx-runtime': [join(react, 'jsx-runtime.d.ts')],
+    };
     const files = {
       'tsconfig.json': JSON.stringify({ compilerOptions: { ...COMPILER, ...lenient, paths } }),
       'globals.d.ts': GLOBALS,
@@ -116,9 +123,10 @@ async function problems(file, examples) {
       'untyped.d.ts': UNTYPED,
       'generated/contract.ts': CONTRACT,
     };
-    for (const example of examples.filter((it) => it.language === language)) {
+    for (const example of examples.filter((it) => it.language.startsWith(language))) {
       // Each is a module of its own, whether it imports something or not.
-      files[`line-${example.line}.ts`] = `${example.code}export {};\n`;
+      const ending = example.language === 'tsx' ? 'tsx' : 'ts';
+      files[`line-${example.line}.${ending}`] = `${example.code}export {};\n`;
     }
     for (const [name, text] of Object.entries(files)) {
       await mkdir(dirname(join(folder, language, name)), { recursive: true });

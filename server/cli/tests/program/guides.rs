@@ -2,12 +2,14 @@
 //!
 //! The words after a block's fence determine its use:
 //!
-//! - `sh`: is run, and has to succeed; `sh fails`: has to fail; `sh needs PROGRAM`: is run if the program is installed, and
-//!   always in CI; `sh server`: keeps running until the document ends.
-//! - `LANGUAGE FILE`: is written to that file, for later commands.
-//! - `LANGUAGE in FILE`: each of its lines is in that file of the repository, perhaps as a comment.
-//! - `ts` and `js` alone: the tests of the npm package compile it (`client-wasm/npm/tests/readme.test.mjs`).
-//! - `mermaid` and `text`: pictures, which are ignored.
+//! - `sh before`: has been done before the test.
+//! - `sh`: is run, and has to succeed; `sh fails`: has to fail; `sh needs PROGRAM`: only where there is such a program, and
+//!   always in CI; `sh server`: goes on running until the document ends.
+//! - `LANGUAGE FILE`: is written to that file, for the commands behind it.
+//! - `LANGUAGE in FILE`: each of its lines stands in that file of the repository, perhaps as a comment.
+//! - `ts`, `tsx` and `js` alone: the tests of the npm package compile it (`client-wasm/npm/tests/readme.test.mjs`).
+//! - `rust` alone: is an example in the documentation of `wirehub-tests`, and compiled as such (`tests/src/documents.rs`).
+//! - `mermaid` and `text`: is a picture.
 
 use std::fs;
 use std::net::TcpListener;
@@ -18,14 +20,33 @@ use crate::program::Running;
 
 /// The address of servers in documents. The tests use another port.
 const ADDRESS: &str = "127.0.0.1:8080";
+/// Where documents have the repository: beside the folder that they are followed in.
+const BESIDE: &str = "../wirehub/";
+
+/// Compiles a package of its own, so it has a test of its own.
+const IN_RUST: &str = "getting-started-rust.md";
+/// Needs the npm package: `tests/packaging/getting-started.test.mjs` follows it.
+const IN_TYPESCRIPT: &str = "getting-started-typescript.md";
 
 #[test]
 fn every_block_of_every_document_is_run_written_or_found() {
     let documents = documents_below(&repository().join("docs"));
-    assert!(documents.len() > 2, "{documents:?}");
+    let mut followed = 0;
     for document in documents {
-        follow(&document);
+        if !document.ends_with(IN_RUST) && !document.ends_with(IN_TYPESCRIPT) {
+            follow(&document, &Scene::new());
+            followed += 1;
+        }
     }
+    assert!(followed > 2, "{followed}");
+}
+
+#[test]
+fn getting_started_in_rust_leads_to_a_chat_that_works() {
+    let scene = Scene::new();
+    // The versions that the workspace has: nothing has to be downloaded.
+    fs::copy(repository().join("Cargo.lock"), scene.folder.path().join("Cargo.lock")).unwrap();
+    follow(&repository().join("docs").join(IN_RUST), &scene);
 }
 
 fn repository() -> PathBuf {
@@ -66,15 +87,14 @@ fn blocks_of(document: &str) -> Vec<Block> {
     blocks
 }
 
-#[allow(clippy::print_stderr, reason = "skipped blocks are reported to the person who runs the tests")]
-fn follow(document: &Path) {
-    let scene = Scene::new();
+#[allow(clippy::print_stderr, reason = "what is passed over is said to whoever runs the tests")]
+fn follow(document: &Path, scene: &Scene) {
     let mut server = None;
     for Block { line, words, text } in blocks_of(&fs::read_to_string(document).unwrap()) {
         let place = format!("{}:{line}", document.display());
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         match words[..] {
-            ["ts" | "js" | "mermaid" | "text"] => {}
+            ["ts" | "tsx" | "js" | "rust" | "mermaid" | "text"] | ["sh", "before"] => {}
             ["sh"] => scene.run(&place, &text, true),
             ["sh", "fails"] => scene.run(&place, &text, false),
             ["sh", "needs", program] => {
@@ -100,8 +120,12 @@ fn follow(document: &Path) {
                     assert!(whole.lines().any(is_there), "{place}: {file} has no line {line:?}");
                 }
             }
-            [_, file] => fs::write(scene.folder.path().join(file), scene.put_right(&text)).unwrap(),
-            _ => panic!("{place}: unknown words after the fence: see the beginning of {}", file!()),
+            [_, file] => {
+                let file = scene.folder.path().join(file);
+                fs::create_dir_all(file.parent().unwrap()).unwrap();
+                fs::write(file, scene.put_right(&text)).unwrap();
+            }
+            _ => panic!("{place}: what is to become of this block? See the beginning of {}", file!()),
         }
     }
 }
@@ -125,13 +149,16 @@ impl Scene {
     }
 
     fn put_right(&self, text: &str) -> String {
-        text.replace(ADDRESS, &self.address)
+        text.replace(ADDRESS, &self.address).replace(BESIDE, &format!("{}/", repository().display()))
     }
 
     fn shell(&self, script: &str) -> Command {
         let mut command = Command::new("sh");
         command.args(["-e", "-c", &self.put_right(script)]).current_dir(self.folder.path());
         command.env("PATH", &self.path).env("WIREHUB_SERVER__LISTEN", &self.address);
+        // What a document compiles is compiled once.
+        command.env("CARGO_TARGET_DIR", Path::new(env!("CARGO_TARGET_TMPDIR")).join("documents"));
+        command.env("CARGO_NET_OFFLINE", "true");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
