@@ -1,4 +1,4 @@
-//! The documents in `docs/`: each is followed word for word in a folder of its own.
+//! The front page and the documents in `docs/`: each is followed word for word in a folder of its own.
 //!
 //! The words after a block's fence determine its use:
 //!
@@ -8,7 +8,6 @@
 //! - `LANGUAGE FILE`: is written to that file, for the commands behind it.
 //! - `LANGUAGE in FILE`: each of its lines stands in that file of the repository, perhaps as a comment.
 //! - `ts`, `tsx` and `js` alone: the tests of the npm package compile it (`client-wasm/npm/tests/readme.test.mjs`).
-//! - `rust` alone: is an example in the documentation of `wirehub-tests`, and compiled as such (`tests/src/documents.rs`).
 //! - `mermaid` and `text`: is a picture.
 
 use std::fs;
@@ -30,7 +29,8 @@ const IN_TYPESCRIPT: &str = "getting-started-typescript.md";
 
 #[test]
 fn every_block_of_every_document_is_run_written_or_found() {
-    let documents = documents_below(&repository().join("docs"));
+    let mut documents = documents_below(&repository().join("docs"));
+    documents.push(repository().join("README.md"));
     let mut followed = 0;
     for document in documents {
         if !document.ends_with(IN_RUST) && !document.ends_with(IN_TYPESCRIPT) {
@@ -94,7 +94,7 @@ fn follow(document: &Path, scene: &Scene) {
         let place = format!("{}:{line}", document.display());
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         match words[..] {
-            ["ts" | "tsx" | "js" | "rust" | "mermaid" | "text"] | ["sh", "before"] => {}
+            ["ts" | "tsx" | "js" | "mermaid" | "text"] | ["sh", "before"] => {}
             ["sh"] => scene.run(&place, &text, true),
             ["sh", "fails"] => scene.run(&place, &text, false),
             ["sh", "needs", program] => {
@@ -156,8 +156,9 @@ impl Scene {
         let mut command = Command::new("sh");
         command.args(["-e", "-c", &self.put_right(script)]).current_dir(self.folder.path());
         command.env("PATH", &self.path).env("WIREHUB_SERVER__LISTEN", &self.address);
-        // What a document compiles is compiled once.
-        command.env("CARGO_TARGET_DIR", Path::new(env!("CARGO_TARGET_TMPDIR")).join("documents"));
+        // What the workspace has compiled is not compiled again: in its target folder, by the settings of its profile.
+        let target = Path::new(env!("CARGO_BIN_EXE_wirehub")).ancestors().nth(2).unwrap();
+        command.env("CARGO_TARGET_DIR", target).env("CARGO_PROFILE_DEV_DEBUG", "line-tables-only");
         command.env("CARGO_NET_OFFLINE", "true");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
