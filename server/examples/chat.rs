@@ -11,7 +11,7 @@ use wirehub_common::contract::Schema;
 use wirehub_server::auth::Authenticated;
 use wirehub_server::call::CallError;
 use wirehub_server::common::code::ErrorCode;
-use wirehub_server::{Hub, STOP_DEADLINE, router};
+use wirehub_server::{Hub, STOP_DEADLINE, router, shutdown_signal};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Schema)]
 pub struct Line {
@@ -74,8 +74,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let stop = {
         let hub = hub.clone();
         async move {
+            shutdown_signal().await;
             // Clients are notified when to reconnect, and their queues are flushed.
-            let _ = tokio::signal::ctrl_c().await;
             hub.shutdown(STOP_DEADLINE).await;
         }
     };

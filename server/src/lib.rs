@@ -37,6 +37,7 @@ mod run;
 mod secret;
 #[cfg(feature = "config")]
 pub mod serve;
+mod signals;
 mod stall_timeout;
 mod static_files;
 #[cfg(feature = "tls")]
@@ -51,6 +52,7 @@ pub use self::health::router;
 pub use self::listener::{ListenAddress, Listener, UnixSocket};
 pub use self::metrics::metrics;
 pub use self::run::{STOP_DEADLINE, run};
+pub use self::signals::shutdown_signal;
 pub use self::static_files::static_files;
 #[cfg(feature = "tls")]
 pub use self::tls::Tls;

@@ -24,6 +24,8 @@ mod reload;
 
 use self::reload::Reloader;
 
+pub use crate::signals::Signals;
+
 /// The settings of a server's command line. They take precedence over the configuration.
 ///
 /// ```no_run
@@ -239,69 +241,6 @@ fn announce(scheme: &str, address: &ListenAddress) -> Result<(), Error> {
     writeln!(out, "listening on {scheme}{address}")
         .and_then(|()| out.flush())
         .map_err(|error| Error::with_source(ErrorKind::System, "cannot write to standard output", error))
-}
-
-/// The signals that end a program: SIGINT (Ctrl-C) and SIGTERM. Elsewhere than on Unix: Ctrl-C.
-///
-/// ```
-/// use wirehub_server::serve::Signals;
-///
-/// # async fn until_stopped() -> Result<(), wirehub_server::Error> {
-/// let mut signals = Signals::new()?;
-/// signals.next().await;
-/// # Ok(())
-/// # }
-/// ```
-#[derive(Debug)]
-pub struct Signals {
-    #[cfg(unix)]
-    interrupt: tokio::signal::unix::Signal,
-    #[cfg(unix)]
-    terminate: tokio::signal::unix::Signal,
-}
-
-impl Signals {
-    /// Listens from now on. A signal no longer ends the process by itself. Takes a runtime of tokio.
-    ///
-    /// # Errors
-    /// [`ErrorKind::System`]: the system refuses.
-    #[cfg(unix)]
-    pub fn new() -> Result<Self, Error> {
-        use tokio::signal::unix::{SignalKind, signal};
-
-        let listen = |kind| {
-            signal(kind)
-                .map_err(|error| Error::with_source(ErrorKind::System, "cannot listen for signals", error))
-        };
-        Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
-    }
-
-    /// Waits for the next signal. May be dropped at any time: a signal is then seen by the next call.
-    #[cfg(unix)]
-    pub async fn next(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
-    }
-
-    /// Listens from now on.
-    ///
-    /// # Errors
-    /// None.
-    #[cfg(not(unix))]
-    pub fn new() -> Result<Self, Error> {
-        Ok(Self {})
-    }
-
-    /// Waits for the next signal.
-    #[cfg(not(unix))]
-    pub async fn next(&mut self) {
-        // Where that fails there is no signal to come.
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    }
 }
 
 /// The signals by which a server is told to read its configuration again.
