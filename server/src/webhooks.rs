@@ -91,7 +91,8 @@ impl Webhooks {
         Ok(Self { outbound: Outbound::new(Trust::only(pem)?), ..self })
     }
 
-    /// Authenticates clients: the hook for [`Builder::authenticate`](crate::Builder::authenticate).
+    /// Authenticates clients: the hook for [`Builder::authenticate`](crate::Builder::authenticate). The backend gets
+    /// none of the handshake's headers, so no cookies.
     pub fn connect(
         &self,
         webhook: Webhook,

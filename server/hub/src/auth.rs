@@ -8,6 +8,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::http::{HeaderMap, header};
 use serde::Serialize;
 use wirehub_common::code::ErrorCode;
 use wirehub_common::frame::ErrorInfo;
@@ -15,6 +16,7 @@ use wirehub_common::{ChannelName, PayloadError, PayloadErrorKind};
 
 use crate::Hub;
 use crate::pattern::Pattern;
+use crate::shared_state::SharedState;
 
 pub use crate::hooks::PublishRequest;
 
@@ -32,27 +34,72 @@ pub struct Credentials {
     pub is_refresh: bool,
     /// Where the client is, also behind [proxies that are trusted](crate::Builder::trust_proxy); absent where nobody says.
     pub address: Option<IpAddr>,
+    /// The headers of the WebSocket handshake, cookies among them, when the client connects. A session forgets them when it is
+    /// let in: with a new token there are none.
+    pub headers: HeaderMap,
+    /// Absent in a test of a hook.
+    hub: Option<Hub>,
 }
 
 impl Credentials {
     /// The credentials of a client that connects, as for a test of a hook.
     pub fn new(token: String, client: String, version: String, address: Option<IpAddr>) -> Self {
-        Self { token, client, version, is_refresh: false, address }
+        Self { token, client, version, is_refresh: false, address, headers: HeaderMap::new(), hub: None }
     }
 
     /// What a client shows that is there already.
     pub(crate) fn refreshing(token: String, address: Option<IpAddr>) -> Self {
         Self { is_refresh: true, ..Self::new(token, String::new(), String::new(), address) }
     }
+
+    /// The same credentials with these headers, as for a test of a hook.
+    #[must_use]
+    pub fn with_headers(self, headers: HeaderMap) -> Self {
+        Self { headers, ..self }
+    }
+
+    /// The same credentials, shown at a hub that has [`state`](Self::state), as for a test of a hook.
+    #[must_use]
+    pub fn with_hub(self, hub: Hub) -> Self {
+        Self { hub: Some(hub), ..self }
+    }
+
+    /// The value of a cookie, as the header `Cookie` has it; the first one where there are several of the name.
+    ///
+    /// A cookie proves nothing about the page that connects: see
+    /// [cookies and other sites](crate::Builder::authenticate#cookies-and-other-sites).
+    pub fn cookie(&self, name: &str) -> Option<&str> {
+        let headers = self.headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+        let pairs = headers.flat_map(|header| header.split(';')).filter_map(|pair| pair.split_once('='));
+        pairs
+            .map(|(key, value)| (key.trim(), value.trim()))
+            .find(|(key, _)| *key == name)
+            .map(|(_, value)| value)
+    }
+
+    /// The value of this type that [`Builder::state`](crate::Builder::state) keeps.
+    ///
+    /// # Errors
+    /// [`UNAVAILABLE`](ErrorCode::UNAVAILABLE): nothing of this type is kept. The log names it.
+    pub fn state<T: Send + Sync + 'static>(&self) -> Result<Arc<T>, Refusal> {
+        let Some(hub) = &self.hub else {
+            return Err(Refusal::unavailable(
+                "the credentials are of no hub: add one by `Credentials::with_hub`",
+            ));
+        };
+        hub.settings().shared().map_err(Refusal::unavailable)
+    }
 }
 
 impl fmt::Debug for Credentials {
-    /// Without the token: it must not get into a log.
+    /// Without the token and the values of headers: they must not get into a log.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Credentials")
             .field("client", &self.client)
             .field("version", &self.version)
+            .field("is_refresh", &self.is_refresh)
             .field("address", &self.address)
+            .field("headers", &self.headers.keys().collect::<Vec<_>>())
             .finish_non_exhaustive()
     }
 }
@@ -77,13 +124,21 @@ pub struct Authenticated {
     pub(crate) rights: Rights,
     pub(crate) channels: Vec<ChannelName>,
     pub(crate) info: Option<Arc<str>>,
+    pub(crate) state: Option<SharedState>,
 }
 
 impl Authenticated {
     /// The user of this name: at most 254 bytes without control characters, and not `all`. A name that is none of these is
     /// refused when the client connects. An empty one is anonymous.
     pub fn user(name: impl Into<Arc<str>>) -> Self {
-        Self { user: name.into(), ttl: None, rights: Rights::default(), channels: Vec::new(), info: None }
+        Self {
+            user: name.into(),
+            ttl: None,
+            rights: Rights::default(),
+            channels: Vec::new(),
+            info: None,
+            state: None,
+        }
     }
 
     /// Nobody in particular.
@@ -123,6 +178,44 @@ impl Authenticated {
             return Err(PayloadError::new(PayloadErrorKind::Encode, Some(words.into())));
         }
         Ok(Self { info: Some(info.into()), ..self })
+    }
+
+    /// Keeps a value for the handlers and hooks of this session, which take it by its type:
+    /// [`CallContext::session_state`](crate::call::CallContext::session_state). It stays that of the moment when the session
+    /// began, also where a later token is shown, and goes with the session and its calls. A second value takes the first one's
+    /// place.
+    ///
+    /// ```
+    /// # extern crate wirehub_hub as wirehub_server;
+    /// use wirehub_server::auth::Authenticated;
+    /// use wirehub_server::call::CallError;
+    /// use wirehub_server::{Hub, common::code::ErrorCode};
+    ///
+    /// wirehub_common::contract! {
+    ///     contract Shop = "shop";
+    ///     /// The tenant that the caller belongs to.
+    ///     call Whose = "shop.whose": fn(()) -> String;
+    /// }
+    ///
+    /// struct Tenant(String);
+    ///
+    /// let hub = Hub::builder()
+    ///     .contract::<Shop>()
+    ///     .authenticate(async |credentials| {
+    ///         let tenant = Tenant(format!("tenant of {}", credentials.token));
+    ///         Ok(Authenticated::user("ann").with_state(tenant))
+    ///     })
+    ///     .call::<Whose, _, _>(async |context, ()| {
+    ///         let tenant = context.session_state::<Tenant>();
+    ///         let tenant = tenant.ok_or_else(|| CallError::from_code(ErrorCode::PERMISSION_DENIED))?;
+    ///         Ok(tenant.0.clone())
+    ///     })
+    ///     .build();
+    /// # assert_eq!(hub.sessions(), 0);
+    /// ```
+    #[must_use]
+    pub fn with_state<T: Send + Sync + 'static>(self, value: T) -> Self {
+        Self { state: Some(SharedState::new(value)), ..self }
     }
 }
 
@@ -316,9 +409,37 @@ mod tests {
         assert_eq!(Authenticated::user("all").checked(), Err(UserNameError::Reserved));
     }
 
+    fn shown(cookies: &[&str]) -> Credentials {
+        let mut headers = HeaderMap::new();
+        for cookie in cookies {
+            headers.append(header::COOKIE, cookie.parse().unwrap());
+        }
+        Credentials::new("secret".into(), "app".into(), "1".into(), None).with_headers(headers)
+    }
+
     #[test]
-    fn a_token_is_not_shown() {
-        let credentials = Credentials::new("secret".into(), "app".into(), "1".into(), None);
-        assert!(!format!("{credentials:?}").contains("secret"));
+    fn neither_a_token_nor_a_header_is_shown() {
+        let text = format!("{:?}", shown(&["sid=hidden"]));
+        assert!(!text.contains("secret") && !text.contains("hidden"), "{text}");
+        assert!(text.contains("cookie"), "names are no secrets: {text}");
+    }
+
+    #[test]
+    fn a_cookie_is_found_by_its_whole_name() {
+        let credentials = shown(&["theme=dark; sid=a=b ;other", "sid=later; last=\"1\""]);
+        assert_eq!(credentials.cookie("sid"), Some("a=b"), "the first one, up to the semicolon");
+        assert_eq!(credentials.cookie("last"), Some("\"1\""));
+        for none in ["si", "SID", "other", "", "dark"] {
+            assert_eq!(credentials.cookie(none), None, "{none}");
+        }
+        assert_eq!(shown(&[]).cookie("sid"), None);
+    }
+
+    #[test]
+    fn state_is_that_of_the_hub() {
+        let credentials = shown(&[]).with_hub(Hub::builder().state(7_u8).build());
+        assert_eq!(credentials.state::<u8>().as_deref(), Ok(&7));
+        assert_eq!(credentials.state::<u16>().map_err(|refusal| refusal.code()), Err(ErrorCode::UNAVAILABLE));
+        assert!(shown(&[]).state::<u8>().is_err());
     }
 }

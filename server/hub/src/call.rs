@@ -1,6 +1,5 @@
 //! Calls: procedures of the server that clients call by name.
 
-use std::any::TypeId;
 use std::fmt;
 use std::future::Future;
 use std::net::IpAddr;
@@ -15,6 +14,8 @@ use wirehub_common::contract::{Call, Message, StreamCall};
 use wirehub_common::frame::ErrorInfo;
 use wirehub_common::{Payload, PayloadError};
 
+use crate::hub::sessions::Peer;
+use crate::shared_state::SharedState;
 use crate::{Hub, SessionId};
 
 pub use crate::hub::Payer;
@@ -26,12 +27,25 @@ pub struct CallContext {
     user: Arc<str>,
     address: Option<IpAddr>,
     hub: Hub,
+    session_state: Option<SharedState>,
 }
 
 impl CallContext {
     /// A context, as for a test of a handler.
     pub fn new(session: SessionId, user: Arc<str>, address: Option<IpAddr>, hub: Hub) -> Self {
-        Self { session, user, address, hub }
+        Self { session, user, address, hub, session_state: None }
+    }
+
+    /// The same context with a [value of the session](Self::session_state), as for a test of a handler.
+    #[must_use]
+    pub fn with_session_state<T: Send + Sync + 'static>(self, value: T) -> Self {
+        Self { session_state: Some(SharedState::new(value)), ..self }
+    }
+
+    /// The context of somebody who is connected, or connects.
+    pub(crate) fn of(peer: &Peer, hub: Hub) -> Self {
+        let session_state = peer.state();
+        Self { session_state, ..Self::new(peer.id, peer.user(), peer.address, hub) }
     }
 
     /// The session that asks.
@@ -65,14 +79,13 @@ impl CallContext {
     /// # Errors
     /// [`INTERNAL`](ErrorCode::INTERNAL): nothing of this type is kept. The log names it.
     pub fn state<T: Send + Sync + 'static>(&self) -> Result<Arc<T>, CallError> {
-        let state = self.hub.settings().state.get(&TypeId::of::<T>());
-        let state = state.and_then(|state| Arc::clone(state).downcast().ok());
-        state.ok_or_else(|| {
-            let name = std::any::type_name::<T>();
-            CallError::internal(format_args!(
-                "the hub keeps no state of the type {name}: add it by `Builder::state`"
-            ))
-        })
+        self.hub.settings().shared().map_err(CallError::internal)
+    }
+
+    /// The value of this type that [`Authenticated::with_state`](crate::auth::Authenticated::with_state) keeps for the session;
+    /// `None` where it keeps none, or one of another type.
+    pub fn session_state<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
+        self.session_state.as_ref()?.get()
     }
 }
 

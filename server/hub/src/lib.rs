@@ -31,6 +31,7 @@ mod rate;
 mod readiness;
 mod refusals;
 mod session;
+mod shared_state;
 mod socket;
 #[doc(hidden)]
 pub mod unix_time;

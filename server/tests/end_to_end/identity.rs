@@ -1,17 +1,20 @@
 //! The names of clients and users, and the number of refusals.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use wirehub_common::Payload;
-use wirehub_common::code::CloseCode;
-use wirehub_common::frame::{Command, Connect, ErrorInfo, Refresh, Request};
-use wirehub_server::SessionId;
+use wirehub_common::code::{CloseCode, ErrorCode};
+use wirehub_common::frame::{Command, Connect, ErrorInfo, Refresh, ReplyBody, Request};
 use wirehub_server::auth::{Authenticated, Refusal, Rights};
+use wirehub_server::call::{CallContext, CallError};
+use wirehub_server::observe::SessionEvent;
+use wirehub_server::SessionId;
 
-use crate::support::{CODECS, Client, Server, name, open_hub, publish, subscribe, until};
+use crate::support::{CODECS, Client, Server, call, name, open_hub, publish, subscribe, until};
 
 fn connect(token: &str) -> Connect {
     Connect { token: token.into(), ..Connect::default() }
@@ -143,7 +146,91 @@ async fn new_tokens_of_a_session_are_checked_one_at_a_time() {
 }
 
 #[tokio::test]
-async fn an_invalid_user_name_is_refused() {
+async fn a_cookie_of_the_handshake_lets_a_client_in_and_none_does_not() {
+    struct SignedIn(HashMap<&'static str, &'static str>);
+
+    let hub = open_hub().state(SignedIn([("42", "ann")].into())).authenticate(async |credentials| {
+        if credentials.is_refresh {
+            assert!(credentials.headers.is_empty(), "they are not kept for a session");
+            return Ok(Authenticated::user(credentials.token));
+        }
+        if credentials.token == "later" {
+            return Err(Refusal::unavailable("the test says so"));
+        }
+        let signed_in = credentials.state::<SignedIn>()?;
+        let id = credentials.cookie("sid").ok_or_else(Refusal::invalid)?;
+        let user = signed_in.0.get(id).ok_or_else(Refusal::invalid)?;
+        assert_eq!(credentials.headers["x-other"], "1");
+        Ok(Authenticated::user(*user))
+    });
+    let server = Server::start(hub.build()).await;
+    for codec in CODECS {
+        for cookies in [&[][..], &[("cookie", "theme=dark")], &[("cookie", "sid=41")]] {
+            let mut stranger = Client::open_with(server.tcp().await, codec, cookies).await;
+            assert_eq!(stranger.error(Request::Connect(connect(""))).await, 101, "{cookies:?}");
+        }
+        let headers = [("cookie", "theme=dark; sid=42"), ("x-other", "1")];
+        let mut ann = Client::open_with(server.tcp().await, codec, &headers).await;
+        assert_eq!(ann.error(Request::Connect(connect("later"))).await, 128);
+        assert_eq!(ann.connected(connect("")).await.user, "ann", "a refusal does not lose them");
+        ann.ok(Request::Refresh(Refresh { token: "ann".into() })).await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_kept_for_a_session_is_seen_by_its_hooks_calls_and_observers() {
+    struct Tenant(String);
+
+    fn tenant(context: &CallContext) -> String {
+        assert!(context.session_state::<String>().is_none(), "it is of another type");
+        context.session_state::<Tenant>().map_or_else(|| "none".into(), |tenant| tenant.0.clone())
+    }
+
+    let ended: Arc<Mutex<Vec<String>>> = Arc::default();
+    let hub = open_hub()
+        .authenticate(async |credentials| match &*credentials.token {
+            "" => Ok(Authenticated::anonymous()),
+            // Of an anonymous session too.
+            "guest" => Ok(Authenticated::anonymous().with_state(Tenant("guests".into()))),
+            token => Ok(Authenticated::user("ann").with_state(Tenant(token.into()))),
+        })
+        .authorize_subscribe("*".parse().unwrap(), async |who, channel| {
+            let is_own = channel.as_str() == tenant(&who);
+            is_own.then_some(()).ok_or_else(|| CallError::from_code(ErrorCode::PERMISSION_DENIED))
+        })
+        .call_any("tenant".parse().unwrap(), async |who, _| {
+            Ok(Payload::json(format!("\"{}\"", tenant(&who))))
+        })
+        .observe({
+            let ended = Arc::clone(&ended);
+            move |who: &CallContext, event| {
+                if matches!(event, SessionEvent::Disconnected { .. }) {
+                    ended.lock().push(tenant(who));
+                }
+            }
+        });
+    let server = Server::start(hub.build()).await;
+    for codec in CODECS {
+        for (token, expected) in [("acme", "acme"), ("guest", "guests"), ("", "none")] {
+            let mut client = Client::open(&server, codec).await;
+            client.connected(connect(token)).await;
+            if token == "acme" {
+                client.ok(Request::Refresh(Refresh { token: "later".into() })).await;
+            }
+            let ReplyBody::Called(called) = client.ok(call("tenant", Payload::default())).await else {
+                panic!("no answer")
+            };
+            assert_eq!(called.payload, Payload::json(format!("\"{expected}\"")));
+            client.subscribe(expected).await;
+            assert_eq!(client.error(subscribe("another", 1)).await, 103);
+            drop(client);
+            until(|| ended.lock().pop().is_some_and(|tenant| tenant == expected)).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn nobody_is_a_user_that_there_can_t_be() {
     let hub = open_hub().authenticate(async |credentials| {
         let rights = Rights {
             subscribe: vec!["@*".parse().unwrap()],

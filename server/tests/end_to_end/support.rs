@@ -120,7 +120,15 @@ impl Client {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     pub(crate) async fn open_on(stream: S, codec: Codec) -> Self {
+        Self::open_with(stream, codec, &[]).await
+    }
+
+    /// With these headers in the handshake.
+    pub(crate) async fn open_with(stream: S, codec: Codec, headers: &[(&'static str, &'static str)]) -> Self {
         let mut request = "ws://localhost/ws".into_client_request().unwrap();
+        for (name, value) in headers {
+            request.headers_mut().append(*name, HeaderValue::from_static(value));
+        }
         let protocol = HeaderValue::from_static(codec.subprotocol());
         request.headers_mut().insert("sec-websocket-protocol", protocol.clone());
         let (socket, response) = in_time(client_async(request, stream)).await.unwrap();

@@ -21,6 +21,7 @@ use crate::hooks::PublishRequest;
 use crate::namespace::{Namespace, Namespaces};
 use crate::observe::{Observer, Observers};
 use crate::pattern::Pattern;
+use crate::shared_state::SharedState;
 use crate::upgrade::client_address::TrustedProxy;
 use crate::upgrade::origin::Origin;
 
@@ -87,7 +88,7 @@ impl Builder {
     /// ```
     #[must_use]
     pub fn state<T: Send + Sync + 'static>(mut self, state: T) -> Self {
-        self.settings.state.insert(TypeId::of::<T>(), Arc::new(state));
+        self.settings.state.insert(TypeId::of::<T>(), SharedState::new(state));
         self
     }
 
@@ -252,6 +253,43 @@ impl Builder {
     ///     .build();
     /// # assert_eq!(hub.sessions(), 0);
     /// ```
+    ///
+    /// A hook may also look at the cookies of a page whose user is signed in already. The closure captures a handle to the
+    /// application's data, and clones it for each client; [`Credentials::state`] is another way to such data.
+    ///
+    /// ```
+    /// # extern crate wirehub_hub as wirehub_server;
+    /// use std::collections::HashMap;
+    /// use std::sync::{Arc, RwLock};
+    /// use wirehub_server::auth::{Authenticated, Refusal};
+    /// use wirehub_server::Hub;
+    ///
+    /// // The users by the ids of their web sessions, which the application's sign-in page fills.
+    /// let signed_in: Arc<RwLock<HashMap<String, String>>> = Arc::default();
+    ///
+    /// let hub = Hub::builder()
+    ///     .authenticate({
+    ///         let signed_in = Arc::clone(&signed_in);
+    ///         move |credentials| {
+    ///             let signed_in = Arc::clone(&signed_in);
+    ///             async move {
+    ///                 let id = credentials.cookie("sid").ok_or_else(Refusal::invalid)?;
+    ///                 let signed_in = signed_in.read().map_err(Refusal::unavailable)?;
+    ///                 let user = signed_in.get(id).ok_or_else(Refusal::invalid)?;
+    ///                 Ok(Authenticated::user(user.as_str()))
+    ///             }
+    ///         }
+    ///     })
+    ///     .build();
+    /// # assert_eq!(hub.sessions(), 0);
+    /// ```
+    ///
+    /// # Cookies and other sites
+    /// A browser sends a site's cookies with a WebSocket handshake whichever page has opened it, unless they are `SameSite`. So a
+    /// page of an attacker could open a session in the name of its visitor (cross-site WebSocket hijacking). The check of the
+    /// origin prevents that, and is on by default: only pages of the server's own origin get in, and those of
+    /// [`Self::allow_origin`]. Never allow an origin whose pages are not trusted with the users' sessions, and mark the cookie
+    /// `HttpOnly; Secure; SameSite=Lax`.
     #[must_use]
     pub fn authenticate<F, A>(mut self, hook: F) -> Self
     where

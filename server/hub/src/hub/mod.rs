@@ -1,6 +1,6 @@
 //! The hub: sessions, subscriptions, and the way of a publication to its subscribers.
 
-use std::any::{Any, TypeId};
+use std::any::TypeId;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Weak};
@@ -29,6 +29,7 @@ use crate::engine::{Delivery, Engine, EngineError, EngineFuture, EnginePublish, 
 use crate::namespace::Namespaces;
 use crate::observe::Observers;
 use crate::session::mailbox::{Ending, Order};
+use crate::shared_state::SharedState;
 use crate::unix_time;
 
 pub(crate) mod addresses;
@@ -91,7 +92,7 @@ pub(crate) struct Settings {
     pub(crate) namespaces: Namespaces,
     pub(crate) engine: Box<dyn Engine>,
     /// The shared state of handlers and hooks, by type.
-    pub(crate) state: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
+    pub(crate) state: HashMap<TypeId, SharedState>,
 }
 
 impl Hub {
@@ -532,6 +533,17 @@ pub(crate) fn well_formed(payload: Payload) -> Result<Payload, PayloadError> {
             PayloadErrorKind::Encode,
             Some("it is tagged as JSON and is not one JSON text".into()),
         ))
+    }
+}
+
+impl Settings {
+    /// The value of this type that handlers and hooks share. The error names the type, for the log.
+    pub(crate) fn shared<T: Send + Sync + 'static>(&self) -> Result<Arc<T>, String> {
+        let state = self.state.get(&TypeId::of::<T>()).and_then(SharedState::get);
+        state.ok_or_else(|| {
+            let name = std::any::type_name::<T>();
+            format!("the hub keeps no state of the type {name}: add it by `Builder::state`")
+        })
     }
 }
 

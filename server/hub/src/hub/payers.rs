@@ -92,7 +92,7 @@ mod tests {
     fn peer(user: &str, address: Option<&str>) -> Peer {
         let address = address.map(|address| address.parse().unwrap());
         let peer = Peer::new(SessionId::random().unwrap(), Codec::Json, address, Mailbox::new(1));
-        peer.set_identity(Identity { user: user.into(), ..Identity::default() });
+        peer.set_identity(Identity::named(user, None));
         peer
     }
 

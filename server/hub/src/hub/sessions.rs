@@ -17,6 +17,7 @@ use super::shared_frame::SharedFrame;
 use crate::account::{self, decrement};
 use crate::session::mailbox::Mailbox;
 use crate::session::queue::Lane;
+use crate::shared_state::SharedState;
 use crate::unix_time;
 
 /// A session, as the hub and its channels hold it.
@@ -38,15 +39,29 @@ pub(crate) struct Peer {
     pub(crate) mailbox: Mailbox,
 }
 
-/// Who a session is, as others see it.
-#[derive(Default)]
+/// The identity of a session. Sessions are many: a rare field is in a box.
 pub(crate) struct Identity {
-    /// Empty for an anonymous one.
-    pub(crate) user: Arc<str>,
-    /// A JSON text.
+    pub(crate) name: Name,
+    /// The info for others, a JSON text.
     pub(crate) info: Option<Arc<str>>,
-    /// What an anonymous client calls itself, as a number that nobody else sees.
-    pub(crate) instance: Option<NonZeroU64>,
+    /// A value of the application, for its handlers and hooks.
+    pub(crate) state: Option<Box<SharedState>>,
+}
+
+/// The name of a session.
+pub(crate) enum Name {
+    User(Arc<str>),
+    /// The client's own number, if it has one, which nobody else sees.
+    Anonymous(Option<NonZeroU64>),
+}
+
+impl Identity {
+    /// An identity without anything beside the name. An empty user is anonymous.
+    #[cfg(test)]
+    pub(crate) fn named(user: &str, instance: Option<NonZeroU64>) -> Self {
+        let name = if user.is_empty() { Name::Anonymous(instance) } else { Name::User(user.into()) };
+        Self { name, info: None, state: None }
+    }
 }
 
 impl Peer {
@@ -70,19 +85,32 @@ impl Peer {
 
     /// It is known who the session is. The first one is for good.
     pub(crate) fn set_identity(&self, identity: Identity) {
-        if !identity.user.is_empty() || identity.info.is_some() || identity.instance.is_some() {
+        let is_nobody = matches!(identity.name, Name::Anonymous(None));
+        if !is_nobody || identity.info.is_some() || identity.state.is_some() {
             let _ = self.identity.set(Box::new(identity));
         }
     }
 
     /// The session's user; empty for an anonymous one.
     pub(crate) fn user(&self) -> Arc<str> {
-        Arc::clone(self.identity.get().map_or(&NOBODY, |identity| &identity.user))
+        let user = match self.identity.get().map(|identity| &identity.name) {
+            Some(Name::User(user)) => user,
+            Some(Name::Anonymous(_)) | None => &NOBODY,
+        };
+        Arc::clone(user)
     }
 
     /// Which anonymous client it is, as far as that is known: its sessions are one after the other.
     pub(crate) fn instance(&self) -> Option<NonZeroU64> {
-        self.identity.get().and_then(|identity| identity.instance)
+        match self.identity.get()?.name {
+            Name::Anonymous(instance) => instance,
+            Name::User(_) => None,
+        }
+    }
+
+    /// The value that the application keeps for the session.
+    pub(crate) fn state(&self) -> Option<SharedState> {
+        self.identity.get()?.state.as_deref().cloned()
     }
 
     /// The session, as its publications name it.
@@ -96,6 +124,9 @@ impl Peer {
         Member { info: info.unwrap_or_default().into(), ..self.member() }
     }
 }
+
+// The program's allocator has classes of 48 and 64 bytes.
+const _: () = assert!(size_of::<Identity>() <= 48);
 
 /// Calls the session's task, for whatever that waits for.
 impl Wake for Peer {

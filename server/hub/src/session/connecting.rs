@@ -20,7 +20,7 @@ use crate::auth::{Action, Authenticated, Rights};
 use crate::engine::Located;
 use crate::hub::call_memory::scope_of;
 use crate::hub::is_reserved;
-use crate::hub::sessions::Identity;
+use crate::hub::sessions::{Identity, Name};
 use crate::observe::SessionEvent;
 
 /// A subscription, and whether it may be.
@@ -53,12 +53,13 @@ impl Session {
         }
         tracing::debug!(session = %self.peer.id, client = connect.client, version = connect.version, "connected");
         self.stage = Stage::Connecting;
-        let (user, info) = (Arc::clone(&identity.user), identity.info.clone());
-        let instance = match user.is_empty() {
-            true => hub.ledgers().instance(&connect.instance),
-            false => None,
+        self.forget_unconnected();
+        let name = match identity.user.is_empty() {
+            true => Name::Anonymous(hub.ledgers().instance(&connect.instance)),
+            false => Name::User(Arc::clone(&identity.user)),
         };
-        self.peer.set_identity(Identity { user, info, instance });
+        let (info, state) = (identity.info.clone(), identity.state.clone().map(Box::new));
+        self.peer.set_identity(Identity { name, info, state });
         self.notice(|| SessionEvent::Connected {
             client: connect.client.clone(),
             version: connect.version.clone(),

@@ -301,6 +301,6 @@ impl Session {
 
     /// The context of this session for hooks and calls.
     pub(super) fn context(&self) -> CallContext {
-        CallContext::new(self.peer.id, self.peer.user(), self.peer.address, self.hub.clone())
+        CallContext::of(&self.peer, self.hub.clone())
     }
 }

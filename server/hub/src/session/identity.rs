@@ -4,6 +4,7 @@ use wirehub_common::code::{CloseCode, ErrorCode};
 use wirehub_common::frame::{Connect, ErrorInfo, Refresh, Refreshed, ReplyBody};
 
 use super::commands::invalid;
+use super::optional_state::UnconnectedClient;
 use super::pending_answers::await_hook;
 use super::{Session, Stage};
 use crate::auth::{Action, Authenticated, Credentials, Refusal};
@@ -15,8 +16,11 @@ impl Session {
             return self.connect(id, connect, Authenticated::anonymous());
         };
         let token = std::mem::take(&mut connect.token);
+        let headers = self.unconnected().map(|client| client.headers.clone());
         let credentials =
-            Credentials::new(token, connect.client.clone(), connect.version.clone(), self.peer.address);
+            Credentials::new(token, connect.client.clone(), connect.version.clone(), self.peer.address)
+                .with_headers(headers.unwrap_or_default())
+                .with_hub(self.hub.clone());
         let identity = authenticator(credentials);
         self.stage = Stage::Connecting;
         self.wait_for(await_hook(identity), move |session, identity| {
@@ -36,10 +40,10 @@ impl Session {
             _ if error.temporary => CloseCode::TRY_AGAIN_LATER,
             _ => CloseCode::UNAUTHORIZED,
         };
-        let extras = self.extras.get_or_insert_default();
-        extras.refused = extras.refused.saturating_add(1);
-        extras.refusal = Some(code);
-        let is_last = extras.refused >= MAX_REFUSED;
+        let client = self.extras.get_or_insert_default().unconnected.get_or_insert_default();
+        client.refused = client.refused.saturating_add(1);
+        client.refusal = Some(code);
+        let is_last = client.refused >= MAX_REFUSED;
         self.reply(id, Err(error));
         if is_last {
             // What has come behind it is not looked at any more.
@@ -51,8 +55,22 @@ impl Session {
     /// The close code for a command that needs a session where there is none. Behind a refused `connect` it is the code of the
     /// refusal: a client that sent both together comes back where the refusal is temporary.
     pub(super) fn not_connected(&self) -> CloseCode {
-        let refusal = self.extras.as_ref().and_then(|extras| extras.refusal);
+        let refusal = self.unconnected().and_then(|client| client.refusal);
         refusal.unwrap_or(CloseCode::CONNECT_EXPECTED)
+    }
+
+    fn unconnected(&self) -> Option<&UnconnectedClient> {
+        self.extras.as_ref()?.unconnected.as_deref()
+    }
+
+    /// The client is let in: the headers of the handshake have served.
+    pub(super) fn forget_unconnected(&mut self) {
+        if let Some(extras) = &mut self.extras {
+            extras.unconnected = None;
+            if extras.is_empty() {
+                self.extras = None;
+            }
+        }
     }
 
     /// Asks who a client is that shows a new token.
@@ -74,7 +92,8 @@ impl Session {
             return Ok(None);
         }
         extras.refreshing = Some(None);
-        let identity = authenticator(Credentials::refreshing(token, self.peer.address));
+        let identity =
+            authenticator(Credentials::refreshing(token, self.peer.address).with_hub(self.hub.clone()));
         self.wait_for(await_hook(identity), move |session, identity| {
             let identity = identified(identity)
                 .inspect_err(|error| session.hub.counters().refusals().count_refused_session(error));

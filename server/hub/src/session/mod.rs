@@ -9,6 +9,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
+use axum::http::HeaderMap;
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -48,15 +49,17 @@ mod refused_subscriptions;
 mod subscribing;
 mod subscriptions;
 
-/// Serves the connection of `peer` until it ends. `open` counts the connection as open, and is dropped at its end.
+/// Serves the connection of `peer` until it ends. `headers` are those of the handshake, if the hub needs them. `open` counts the
+/// connection as open, and is dropped at its end.
 pub(crate) fn serve<S: AsyncRead + AsyncWrite + Unpin, O>(
     hub: Hub,
     peer: Arc<Peer>,
+    headers: Option<Box<HeaderMap>>,
     socket: Socket<S>,
     open: O,
 ) -> impl Future<Output = ()> {
     hub.counters().opened();
-    let mut served = Some((Session::new(hub, peer), socket, open));
+    let mut served = Some((Session::new(hub, peer, headers), socket, open));
     // An async block would need memory for its captures and for the borrows of them at the same time.
     let ended = poll_fn(move |cx| {
         let Some((session, socket, _)) = &mut served else { return Poll::Pending };
@@ -145,7 +148,7 @@ enum SessionEnd {
 struct WorkBudget(u32);
 
 impl Session {
-    fn new(hub: Hub, peer: Arc<Peer>) -> Self {
+    fn new(hub: Hub, peer: Arc<Peer>, headers: Option<Box<HeaderMap>>) -> Self {
         let live = hub.live();
         hub.session_registry().add(Arc::clone(&peer));
         // If the hub began to stop earlier, it did not see the session.
@@ -161,7 +164,7 @@ impl Session {
             calls: None,
             pending_answers: None,
             recoveries: None,
-            extras: None,
+            extras: headers.map(|headers| Box::new(OptionalState::of_unconnected(*headers))),
             commands: TokenBucketLevel::default(),
             clock: Clock::new(live.connect_timeout),
             ping: false,

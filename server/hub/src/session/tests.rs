@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::http::{HeaderMap, HeaderValue, header};
 use bytes::Bytes;
 use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
@@ -25,9 +26,9 @@ use wirehub_common::{Assembler, ChannelName, Codec, Limits, Payload};
 use super::clock::PONG_GRACE;
 use super::close_handshake::CLOSE_TIMEOUT;
 use super::mailbox::Mailbox;
-use super::serve;
+use super::{Session, serve};
 use crate::alarm::Alarm;
-use crate::auth::Authenticated;
+use crate::auth::{Authenticated, Refusal};
 use crate::hub::SessionId;
 use crate::hub::sessions::Peer;
 use crate::namespace::{Access, History, Namespace, Overflow};
@@ -69,7 +70,7 @@ impl Client {
             tokio::spawn(async move {
                 let open = hub.connections().enter();
                 let socket = Socket::new(server, &Bytes::new(), Limits::DEFAULT.batch_bytes);
-                serve(hub, peer, socket, open).await;
+                serve(hub, peer, None, socket, open).await;
             })
         };
         let socket = WebSocketStream::from_raw_socket(client, Role::Client, None).await;
@@ -239,9 +240,108 @@ async fn a_turn_is_over_after_so_many_commands() {
     assert!(turns >= 1000 / super::TURN_WORK as usize, "{turns}");
 }
 
-/// The size of a future of this kind.
-fn bytes_of<F>(_: impl Fn(Hub, Arc<Peer>, Socket<Transport>, [u64; 3]) -> F) -> usize {
+/// A session that is held up in the middle of a message: the hook answers none of the publications in time.
+async fn held_up_inside_a_message(hub: Builder) -> Client {
+    let hub = hub.authorize_publish("b".parse().unwrap(), async |_, _| std::future::pending().await);
+    let mut client = Client::connect(hub, 1 << 20).await;
+    let publish =
+        Publish { channel: ChannelName::new("b").unwrap(), payload: Payload::json("1"), key: String::new() };
+    // Without an id nothing is answered: nothing but pings is heard.
+    let command = Command { id: 0, request: Request::Publish(publish) };
+    let last = Command { id: 2, request: Request::Unknown };
+    let commands = std::iter::repeat_n(command, 200).chain([last]);
+    let message: Vec<u8> = commands.flat_map(|command| CODEC.encode_command(&command)).collect();
+    client.socket.send(Message::Binary(message.into())).await.unwrap();
+    client
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_is_held_up_inside_a_message_is_pinged_and_lives_as_long_as_it_answers() {
+    let mut client = held_up_inside_a_message(Builder::open()).await;
+    for beat in 1..=10 {
+        assert_eq!(client.next().await, ping(), "beat {beat}");
+        assert_eq!(client.elapsed().as_secs(), (INTERVAL * beat).as_secs());
+        client.socket.send(ping()).await.unwrap();
+    }
+    // The rest of the message is carried out when the hook has been given up often enough.
+    let answered = loop {
+        match client.next().await {
+            message if message == ping() => client.socket.send(ping()).await.unwrap(),
+            message => break message,
+        }
+    };
+    let frames: Vec<_> = CODEC.decode_frames(&answered.into_data()).map(Result::unwrap).collect();
+    assert!(matches!(frames[..], [ServerFrame::Reply(Reply { id: 2, .. })]), "{frames:?}");
+    assert!(client.elapsed() > INTERVAL * 10, "{:?}", client.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_is_held_up_inside_a_message_and_does_not_answer_is_given_up() {
+    let mut client = held_up_inside_a_message(Builder::open()).await;
+    assert_eq!(client.next().await, ping());
+    assert_eq!(client.next().await, ping());
+    assert_eq!(client.close_code().await, 3003);
+    assert_eq!(client.elapsed().as_secs(), (INTERVAL + INTERVAL + PONG_GRACE).as_secs());
+    assert_eq!(client.hub.sessions(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_token_of_a_session_that_is_held_up_inside_a_message_expires() {
+    const TTL: Duration = Duration::from_secs(30);
+    const GRACE: Duration = Duration::from_secs(7);
+    let limits = Limits { ping_interval: Duration::ZERO, ..Limits::default() };
+    let hub = Builder::open()
+        .limits(limits)
+        .authenticate(async |_| Ok(Authenticated::user("ann").expires_in(TTL)))
+        .token_grace(GRACE);
+    let mut client = held_up_inside_a_message(hub).await;
+    let due = client.frames().await;
+    assert!(matches!(due[..], [ServerFrame::Push(Push::RefreshDue)]), "{due:?}");
+    assert_eq!(client.close_code().await, 3005);
+    assert_eq!(client.elapsed(), TTL + GRACE);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_not_connected_has_room_for_one_message_and_no_more() {
+    let mut client = Client::open(Builder::open(), 1 << 20).await;
+    // The head of a message of 1 MiB.
+    let head = [&[0x82, 0xff][..], &(1_u64 << 20).to_be_bytes(), &[0; 4]].concat();
+    client.socket.get_mut().write_all(&head).await.unwrap();
+    assert_eq!(client.close_code().await, 1009);
+    assert_eq!(client.elapsed(), Duration::ZERO);
+    drop(client);
+
+    let mut client = Client::open(Builder::open(), 1 << 20).await;
+    let part = Part { stream: 0, data: Bytes::from_static(&[0; 100]), left: 100 };
+    client.send(Request::Part(part)).await;
+    assert_eq!(client.close_code().await, 3501);
+}
+
+/// How much room a future of this kind takes.
+fn bytes_of<F>(_: impl Fn(Hub, Arc<Peer>, Headers, Socket<Transport>, [u64; 3]) -> F) -> usize {
     size_of::<F>()
+}
+
+type Headers = Option<Box<HeaderMap>>;
+
+#[tokio::test]
+async fn headers_of_the_handshake_take_no_room_once_the_client_is_let_in() {
+    for is_let_in in [true, false] {
+        let hub =
+            Builder::open().authenticate(move |credentials| {
+                let user = if is_let_in { Ok(Authenticated::anonymous()) } else { Err(Refusal::invalid()) };
+                async move {
+                    user.map(|user| user.expires_in(Duration::from_secs(credentials.headers.len() as u64)))
+                }
+            });
+        let peer = Arc::new(Peer::new(SessionId::random().unwrap(), CODEC, None, Mailbox::new(1000)));
+        let headers = HeaderMap::from_iter([(header::COOKIE, HeaderValue::from_static("sid=1"))]);
+        let mut session = Session::new(hub.build(), peer, Some(Box::new(headers)));
+        session.authenticate(1, Connect::default());
+        let extras = session.extras.as_ref();
+        assert_eq!(extras.is_some_and(|extras| extras.unconnected.is_some()), !is_let_in);
+        assert_eq!(extras.is_none(), is_let_in, "most sessions have none");
+    }
 }
 
 #[test]

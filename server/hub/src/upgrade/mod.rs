@@ -55,10 +55,13 @@ async fn wirehub(State(hub): State<Hub>, mut request: Request) -> Result<Respons
     let response = handshake.response(protocol);
     let mailbox = Mailbox::new(hub.live().queue_bytes);
     let peer = Arc::new(Peer::new(id, codec, handshake.address(), mailbox));
+    // Only a hook reads them, and a client may take its time before `connect`.
+    let has_hook = hub.live().authenticator.is_some();
+    let headers = has_hook.then(|| Box::new(std::mem::take(request.headers_mut())));
     let opening = handshake.finish(Limits::DEFAULT.batch_bytes);
     // The session takes the handshake's place in the task, which has no room for both.
     tokio::spawn(opening.then(|opened| {
-        let opened = opened.map(|(socket, open)| session::serve(hub, peer, socket, open));
+        let opened = opened.map(|(socket, open)| session::serve(hub, peer, headers, socket, open));
         OptionFuture::from(opened)
     }));
     Ok(response)

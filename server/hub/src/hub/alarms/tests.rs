@@ -33,7 +33,7 @@ impl Subject {
         let mailbox = Mailbox::new(1 << 20);
         let peer = Arc::new(Peer::new(SessionId::random().unwrap(), Codec::Protobuf, None, mailbox));
         let instance = self.alarms.instance(instance);
-        peer.set_identity(Identity { user: user.into(), instance, ..Identity::default() });
+        peer.set_identity(Identity::named(user, instance));
         self.sessions.add(Arc::clone(&peer));
         self.sessions.connected(peer.id);
         assert_eq!(self.alarms.send_active(&self.sessions, &peer), None);

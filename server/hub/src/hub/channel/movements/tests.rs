@@ -24,7 +24,7 @@ fn room(grace: Duration) -> Arc<Channel> {
 
 fn peer(user: &str, queue_bytes: usize) -> Arc<Peer> {
     let peer = Peer::new(SessionId::random().unwrap(), Codec::Protobuf, None, Mailbox::new(queue_bytes));
-    peer.set_identity(Identity { user: user.into(), ..Identity::default() });
+    peer.set_identity(Identity::named(user, None));
     Arc::new(peer)
 }
 
