@@ -13,6 +13,7 @@ use crate::guard::{guarded, guarded_future};
 pub use crate::counters::Counts;
 pub use crate::hub::PresenceCounts;
 pub use crate::hub::inspect::{ChannelSummary, ConnectedSession, MemberPage, Phase};
+pub use crate::hub::local::{LocalPublication, LocalSubscription, LocalUpdate};
 pub use crate::refusals::RefusalReason;
 
 /// An event of a session.

@@ -204,7 +204,7 @@ pub(super) async fn subscribe(
     let session = parse_session(&session)?;
     let channel = ChannelName::new(&channel).map_err(Problem::bad_request)?;
     hub.check_channel(&channel).map_err(|error| Problem::bad_request(error.message))?;
-    if hub.subscribe(session, &channel) { Ok(StatusCode::NO_CONTENT) } else { Err(no_session()) }
+    if hub.subscribe_session(session, &channel) { Ok(StatusCode::NO_CONTENT) } else { Err(no_session()) }
 }
 
 /// End a session's subscription.
@@ -219,7 +219,11 @@ pub(super) async fn unsubscribe(
 ) -> Result<StatusCode, Problem> {
     let session = parse_session(&session)?;
     let (channel, error) = unsubscribe.parse()?;
-    if hub.unsubscribe(session, &channel, error) { Ok(StatusCode::NO_CONTENT) } else { Err(no_session()) }
+    if hub.unsubscribe_session(session, &channel, error) {
+        Ok(StatusCode::NO_CONTENT)
+    } else {
+        Err(no_session())
+    }
 }
 
 /// Disconnect all sessions of a user.

@@ -75,8 +75,8 @@ async fn the_application_subscribes_sessions_only_to_channels_of_the_contract() 
         let mut client = Client::open(&server, codec).await;
         let connect = Connect { token: "ann".into(), ..Connect::default() };
         let session: SessionId = client.connected(connect).await.session.parse().unwrap();
-        assert!(!server.hub.subscribe(session, &name("more")));
-        assert!(server.hub.subscribe(session, &name("numbers")));
+        assert!(!server.hub.subscribe_session(session, &name("more")));
+        assert!(server.hub.subscribe_session(session, &name("numbers")));
         assert_eq!(client.error(call("passed.on", Payload::json("{}"))).await, 114);
         assert_eq!(client.error(call("triple", Payload::json("1"))).await, 104, "whatever pattern fits");
         client.ok(call("passed.on", Payload::json("1"))).await;

@@ -9,10 +9,10 @@ use tokio::sync::Semaphore;
 use wirehub_common::Payload;
 use wirehub_common::code::{CloseCode, ErrorCode};
 use wirehub_common::frame::{Command, Connect, ErrorInfo, Refresh, ReplyBody, Request};
+use wirehub_server::SessionId;
 use wirehub_server::auth::{Authenticated, Refusal, Rights};
 use wirehub_server::call::{CallContext, CallError};
 use wirehub_server::observe::SessionEvent;
-use wirehub_server::SessionId;
 
 use crate::support::{CODECS, Client, Server, call, name, open_hub, publish, subscribe, until};
 
@@ -254,7 +254,7 @@ async fn nobody_is_a_user_that_there_can_t_be() {
             assert_eq!(client.error(subscribe(reserved, 1)).await, 103, "whatever the rights are");
             assert_eq!(client.error(publish(reserved, Payload::json("1"))).await, 103);
             let session: SessionId = session.parse().unwrap();
-            assert!(!server.hub.subscribe(session, &name(reserved)), "nor may the application");
+            assert!(!server.hub.subscribe_session(session, &name(reserved)), "nor may the application");
             assert!(
                 server.hub.publish_raw(&name(reserved), Payload::json("1")).is_err(),
                 "it reaches nobody"

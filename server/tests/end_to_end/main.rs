@@ -17,6 +17,7 @@ mod http;
 mod identity;
 mod lifecycle;
 mod limits;
+mod local;
 mod metrics;
 mod mounting;
 mod own_subscriptions;

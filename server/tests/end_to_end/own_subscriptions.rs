@@ -143,7 +143,7 @@ async fn subscriptions_of_the_application_stay_when_the_token_changes() {
             let mut client = Client::open(&server, codec).await;
             let session: SessionId = client.connected(connect("b")).await.session.parse().unwrap();
             assert_eq!(subscribed(&mut client).await.channel, name("b"));
-            assert!(server.hub.subscribe(session, &name(channel)));
+            assert!(server.hub.subscribe_session(session, &name(channel)));
             assert_eq!(subscribed(&mut client).await.channel, name(channel));
             client.ok(Request::Refresh(Refresh { token: "c".into() })).await;
             assert_eq!(unsubscribed(&mut client).await, ("b".into(), 0, 103));
@@ -162,16 +162,16 @@ async fn the_application_subscribes_and_unsubscribes_a_session() {
     for codec in CODECS {
         let mut client = Client::open(&server, codec).await;
         let session: SessionId = client.connected(connect("")).await.session.parse().unwrap();
-        assert!(server.hub.subscribe(session, &name("a")));
-        assert!(server.hub.subscribe(session, &name("a")), "that changes nothing");
+        assert!(server.hub.subscribe_session(session, &name("a")));
+        assert!(server.hub.subscribe_session(session, &name("a")), "that changes nothing");
         assert_eq!(subscribed(&mut client).await.channel, name("a"));
         publish(&server, "a", "1");
         client.publication().await;
-        assert!(server.hub.unsubscribe(session, &name("a"), denied.clone()));
+        assert!(server.hub.unsubscribe_session(session, &name("a"), denied.clone()));
         assert_eq!(unsubscribed(&mut client).await, ("a".into(), 0, 103));
         publish(&server, "a", "2");
 
-        assert!(server.hub.subscribe(session, &name("b")));
+        assert!(server.hub.subscribe_session(session, &name("b")));
         assert_eq!(subscribed(&mut client).await.channel, name("b"), "and nothing of `a` before it");
         assert_eq!(server.hub.unsubscribe_user("ann", &name("b"), &denied), Ok(1));
         assert_eq!(unsubscribed(&mut client).await, ("b".into(), 0, 103));
@@ -180,7 +180,7 @@ async fn the_application_subscribes_and_unsubscribes_a_session() {
         assert_eq!(server.hub.disconnect_user("ann", CloseCode::DISCONNECTED, "bye"), Ok(1));
         assert_eq!(client.closed().await, (3506, "bye".into()));
         until(|| server.hub.sessions() == 0).await;
-        assert!(!server.hub.subscribe(session, &name("a")), "it is gone");
+        assert!(!server.hub.subscribe_session(session, &name("a")), "it is gone");
     }
 }
 
@@ -196,7 +196,7 @@ async fn orders_in_quick_succession_are_all_carried_out() {
         // From another thread: nothing else wakes the session meanwhile.
         std::thread::spawn(move || {
             for channel in channels {
-                assert!(hub.subscribe(session, &channel));
+                assert!(hub.subscribe_session(session, &channel));
                 let begun = Instant::now();
                 while begun.elapsed() < spin {}
             }
@@ -210,7 +210,7 @@ async fn orders_in_quick_succession_are_all_carried_out() {
         for channel in ["a", "b"] {
             let (channel, error) =
                 (name(&format!("{channel}:{round}")), ErrorInfo::from_code(ErrorCode::INTERNAL));
-            server.hub.unsubscribe(session, &channel, error);
+            server.hub.unsubscribe_session(session, &channel, error);
             assert!(matches!(client.push().await, Push::Unsubscribed(_)));
         }
     }

@@ -35,7 +35,10 @@ pub(crate) struct Channel {
     name: ChannelName,
     lane: Lane,
     overflow: Overflow,
+    /// The number of subscribers: sessions and local ones.
     subscribers: AtomicUsize,
+    /// The number of local subscribers, which belong to this program and are no sessions.
+    locals: AtomicUsize,
     /// `true` after the last subscriber has left: the channel accepts no new one. Changed under the state's lock.
     is_closed: AtomicBool,
     deliveries: Count,
@@ -94,6 +97,8 @@ struct SubscriberOptions {
     catching_up: Option<CatchingUp>,
     /// `true` if joins or leaves were left out because its queue had no room.
     has_missed_moves: bool,
+    /// `true` if the subscriber belongs to this program, and is no session.
+    is_local: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,6 +115,8 @@ pub(crate) struct NewSubscriber<'a> {
     pub(crate) peer: &'a Arc<Peer>,
     /// `true` if it is notified of joins and leaves.
     pub(crate) observes_members: bool,
+    /// `true` if it belongs to this program: it is no session, is not counted, and is no member.
+    pub(crate) is_local: bool,
 }
 
 /// A channel as operators see it.
@@ -132,6 +139,7 @@ impl Channel {
             lane: rules.lane(),
             overflow: rules.overflow,
             subscribers: AtomicUsize::new(0),
+            locals: AtomicUsize::new(0),
             is_closed: AtomicBool::new(false),
             deliveries,
             state: Mutex::new(ChannelState { members, ..ChannelState::default() }),
@@ -147,9 +155,15 @@ impl Channel {
         self.lane
     }
 
-    /// The number of subscribed sessions.
-    pub(crate) fn len(&self) -> usize {
+    /// The number of subscribers: sessions and local ones.
+    fn len(&self) -> usize {
         self.subscribers.load(Ordering::Relaxed)
+    }
+
+    /// The number of subscribed sessions.
+    pub(crate) fn sessions(&self) -> usize {
+        // Between the changes of both counters one may be seen before the other.
+        self.len().saturating_sub(self.locals.load(Ordering::Relaxed))
     }
 
     /// `true` after the last subscriber has left: the channel accepts no new one.
@@ -161,7 +175,7 @@ impl Channel {
     /// that reads the history first receives no publications until it has [caught up](Self::catch_up).
     pub(crate) fn enter(
         self: &Arc<Self>,
-        NewSubscriber { peer, observes_members }: NewSubscriber<'_>,
+        NewSubscriber { peer, observes_members, is_local }: NewSubscriber<'_>,
         reply: Option<Bytes>,
         reads_history: bool,
     ) -> Option<Place> {
@@ -169,11 +183,17 @@ impl Channel {
         if self.is_closed() {
             return None;
         }
-        let is_news = state.members.as_mut().is_some_and(|members| members.enter(&peer.user()));
+        let members = state.members.as_mut().filter(|_| !is_local);
+        let is_news = members.is_some_and(|members| members.enter(&peer.user()));
         peer.channels.fetch_add(1, Ordering::Relaxed);
         let catching_up = reads_history.then_some(CatchingUp::Reading);
-        let options =
-            SubscriberOptions { observes_members, slot: self.slot(), catching_up, has_missed_moves: false };
+        let options = SubscriberOptions {
+            observes_members,
+            slot: self.slot(),
+            catching_up,
+            has_missed_moves: false,
+            is_local,
+        };
         let ChannelState { codecs, pending_rows, .. } = &mut *state;
         if let Some(count) = codecs.get_mut(codec_index(peer.codec)) {
             if *count == 0 {
@@ -182,11 +202,13 @@ impl Channel {
             }
             *count = count.saturating_add(1);
         }
-        if state.runtime.is_none() {
+        // The runtime of a local subscriber may end before that of sessions.
+        if state.runtime.is_none() && !is_local {
             state.runtime = Handle::try_current().ok();
         }
         let served = state.frames;
         let subscriber = Subscriber { peer: Arc::clone(peer), served, options: options.boxed() };
+        self.locals.fetch_add(is_local.into(), Ordering::Relaxed);
         self.subscribers.fetch_add(1, Ordering::Relaxed);
         let place = state.put(subscriber);
         if is_news {
@@ -211,7 +233,9 @@ impl Channel {
         if let Some(count) = state.codecs.get_mut(codec_index(peer.codec)) {
             *count = subtract(*count, 1);
         }
+        let is_local = subscriber.is_local();
         let left = subtract_shared(&self.subscribers, 1);
+        subtract_shared(&self.locals, is_local.into());
         peer.channels.fetch_sub(1, Ordering::Relaxed);
         if let Some(reply) = reply {
             peer.mailbox.answer(self.lane, reply);
@@ -222,7 +246,7 @@ impl Channel {
             *state = ChannelState::default();
             return true;
         }
-        if let Some(mut members) = state.members.take() {
+        if !is_local && let Some(mut members) = state.members.take() {
             let member = members.leave(&peer.user(), peer.shown());
             self.schedule_leaves(&mut members);
             state.members = Some(members);
@@ -290,12 +314,12 @@ impl Channel {
 
     pub(crate) fn summary(&self) -> ChannelSummary {
         let publications = self.state.lock().publications;
-        ChannelSummary { name: self.name.clone(), subscribers: self.len(), publications }
+        ChannelSummary { name: self.name.clone(), subscribers: self.sessions(), publications }
     }
 
     /// `true` if a session is subscribed. Checks every subscriber, so it is only for operators.
     pub(crate) fn has(&self, id: SessionId) -> bool {
-        self.state.lock().subscribers().any(|subscriber| subscriber.peer.id == id)
+        self.state.lock().sessions().any(|subscriber| subscriber.peer.id == id)
     }
 
     fn slot(&self) -> Option<Arc<LatestSlot>> {
@@ -331,8 +355,8 @@ impl ChannelState {
         self.places.get_mut(place.0 as usize)?.as_mut()
     }
 
-    fn subscribers(&self) -> impl Iterator<Item = &Subscriber> {
-        self.places.iter().flatten()
+    fn sessions(&self) -> impl Iterator<Item = &Subscriber> {
+        self.places.iter().flatten().filter(|subscriber| !subscriber.is_local())
     }
 }
 
@@ -341,6 +365,7 @@ impl SubscriberOptions {
     fn boxed(self) -> Option<Box<Self>> {
         let is_special = self.observes_members
             || self.has_missed_moves
+            || self.is_local
             || self.slot.is_some()
             || self.catching_up.is_some();
         is_special.then(|| Box::new(self))
@@ -348,6 +373,11 @@ impl SubscriberOptions {
 }
 
 impl Subscriber {
+    /// `true` if it belongs to this program, and is no session.
+    fn is_local(&self) -> bool {
+        self.options.as_ref().is_some_and(|options| options.is_local)
+    }
+
     /// Changes the options, and frees their memory if none is set.
     fn change(&mut self, change: impl FnOnce(&mut SubscriberOptions)) {
         let mut options = self.options.take().map_or_else(SubscriberOptions::default, |options| *options);

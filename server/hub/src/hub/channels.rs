@@ -26,7 +26,7 @@ impl Channels {
         Self { by_name: Sharded::new(), deliveries }
     }
 
-    /// Subscribes a session: see [`Channel::enter`].
+    /// Subscribes a session, or a part of this program: see [`Channel::enter`].
     pub(crate) fn subscribe(
         &self,
         name: &ChannelName,
@@ -45,7 +45,7 @@ impl Channels {
         }
     }
 
-    /// Ends a session's subscription: see [`Channel::leave`].
+    /// Ends a subscription: see [`Channel::leave`].
     pub(crate) fn unsubscribe(&self, channel: &Arc<Channel>, place: Place, reply: Option<Bytes>) {
         if channel.leave(place, reply) {
             let mut shard = self.by_name.shard(channel.name()).write();
@@ -65,7 +65,7 @@ impl Channels {
 
     /// The number of subscribed sessions of a channel.
     pub(crate) fn subscribers(&self, name: &ChannelName) -> usize {
-        self.by_name.shard(name).read().get(name).map_or(0, |channel| channel.len())
+        self.by_name.shard(name).read().get(name).map_or(0, |channel| channel.sessions())
     }
 
     /// The members of a channel: see [`Channel::members`].
@@ -78,18 +78,22 @@ impl Channels {
         self.find(name).map_or((0, 0), |channel| channel.counts())
     }
 
-    /// All channels with their numbers of subscribers.
+    /// The channels that sessions are subscribed to, with how many they are.
     pub(crate) fn all(&self) -> Vec<(ChannelName, usize)> {
         let mut channels = Vec::new();
         for shard in self.by_name.shards() {
-            channels.extend(shard.read().values().map(|channel| (channel.name().clone(), channel.len())));
+            let shard = shard.read();
+            let counted = shard.values().map(|channel| (channel.name(), channel.sessions()));
+            channels
+                .extend(counted.filter(|(_, sessions)| *sessions > 0).map(|(name, of)| (name.clone(), of)));
         }
         channels
     }
 
     /// The channels whose name begins with `prefix`, in no order.
     pub(crate) fn summaries(&self, prefix: &str) -> Vec<ChannelSummary> {
-        let is_wanted = |channel: &Channel| channel.name().as_str().starts_with(prefix);
+        let is_wanted =
+            |channel: &Channel| channel.name().as_str().starts_with(prefix) && channel.sessions() > 0;
         self.those(is_wanted).iter().map(|channel| channel.summary()).collect()
     }
 

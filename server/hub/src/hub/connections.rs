@@ -65,6 +65,14 @@ impl Connections {
         let _ = self.phase.subscribe().wait_for(|current| *current >= phase).await;
     }
 
+    /// Waits until sessions are being closed, or the hub is gone. The future does not keep the hub alive.
+    pub(crate) fn stopping(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut phase = self.phase.subscribe();
+        async move {
+            let _ = phase.wait_for(|current| *current >= Phase::Stopping).await;
+        }
+    }
+
     /// Waits until no connection is open.
     pub(crate) async fn all_closed(&self) {
         let _ = self.open.subscribe().wait_for(|open| *open == 0).await;

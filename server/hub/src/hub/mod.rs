@@ -41,6 +41,7 @@ pub(crate) mod channels;
 pub(crate) mod connections;
 pub(crate) mod inspect;
 pub(crate) mod live;
+pub(crate) mod local;
 mod members;
 pub(crate) mod payers;
 mod rules;
@@ -240,7 +241,7 @@ impl Hub {
         PresenceCounts { sessions, users }
     }
 
-    /// The channels with subscribers, each with their number, in no order: a snapshot.
+    /// The channels with subscribed sessions, each with their number, in no order: a snapshot.
     pub fn channels(&self) -> Vec<(ChannelName, usize)> {
         self.inner.channels.all()
     }
@@ -258,7 +259,7 @@ impl Hub {
     /// Subscribes a session to a channel, regardless of its rights, also those of its later tokens. The client is notified by a
     /// `subscribed` push. Returns `true` if the session and the channel exist: the hub's contract has the channel, and its name
     /// is not reserved. Nothing happens if the session is subscribed already, or has the maximum number of channels.
-    pub fn subscribe(&self, session: SessionId, channel: &ChannelName) -> bool {
+    pub fn subscribe_session(&self, session: SessionId, channel: &ChannelName) -> bool {
         self.has_channel(channel).is_ok() && self.order(session, Order::Subscribe(channel.clone()))
     }
 
@@ -273,14 +274,14 @@ impl Hub {
     /// use wirehub_server::{Hub, SessionId};
     ///
     /// fn throw_out(hub: &Hub, session: SessionId, room: &ChannelName) -> bool {
-    ///     hub.unsubscribe(session, room, ErrorInfo::from_code(ErrorCode::PERMISSION_DENIED))
+    ///     hub.unsubscribe_session(session, room, ErrorInfo::from_code(ErrorCode::PERMISSION_DENIED))
     /// }
     /// ```
-    pub fn unsubscribe(&self, session: SessionId, channel: &ChannelName, error: ErrorInfo) -> bool {
+    pub fn unsubscribe_session(&self, session: SessionId, channel: &ChannelName, error: ErrorInfo) -> bool {
         self.order(session, Order::Unsubscribe(channel.clone(), error))
     }
 
-    /// [Ends](Self::unsubscribe) the subscription of every session of a user. Returns the number of the user's sessions.
+    /// [Ends](Self::unsubscribe_session) the subscription of every session of a user. Returns the number of the user's sessions.
     ///
     /// # Errors
     /// No user can have this name. An empty name is an error too, because it would stand for every anonymous session.

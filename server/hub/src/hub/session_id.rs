@@ -11,6 +11,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 pub struct SessionId(u128);
 
 impl SessionId {
+    /// The id of local subscribers, which are no sessions.
+    pub(crate) const NONE: Self = Self(0);
+
     /// A new id; an error if the system has no entropy.
     pub(crate) fn random() -> Result<Self, getrandom::Error> {
         let mut bytes = [0; 16];

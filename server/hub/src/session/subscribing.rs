@@ -271,7 +271,11 @@ impl Session {
         reads_history: bool,
     ) {
         let namespace = self.hub.settings().namespaces.of(name);
-        let entrant = NewSubscriber { peer: &self.peer, observes_members: self.observes_members(name) };
+        let entrant = NewSubscriber {
+            peer: &self.peer,
+            observes_members: self.observes_members(name),
+            is_local: false,
+        };
         let registry = self.hub.channel_registry();
         let (channel, place) = registry.subscribe(name, namespace, entrant, reply, reads_history);
         let subscription = Subscription { number, term, by_server: false, channel, place };

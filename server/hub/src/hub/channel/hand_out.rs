@@ -138,9 +138,10 @@ impl Channel {
             self.hand_out_moves(row, from, peer, options);
             return 0;
         }
-        let mut slot = None;
+        let (mut slot, mut is_local) = (None, false);
         if let Some(options) = options {
             slot = options.slot.as_ref();
+            is_local = options.is_local;
             match options.catching_up {
                 Some(CatchingUp::Reading) => return 0,
                 Some(CatchingUp::Behind(offset)) if row.offset > 0 => {
@@ -158,17 +159,17 @@ impl Channel {
         };
         let frames = run.frames();
         let without_offsets = (row.offset == 0).then_some(&self.name);
-        let is_queued = match (slot, self.overflow) {
-            (Some(slot), _) => {
-                return peer.mailbox.push_latest(self.lane, slot, run.last(), without_offsets).into();
+        let (is_queued, frames) = match (slot, self.overflow) {
+            (Some(slot), _) => (peer.mailbox.push_latest(self.lane, slot, run.last(), without_offsets), 1),
+            (None, Overflow::DropOldest) => {
+                (peer.mailbox.push_droppable(self.lane, run, without_offsets), frames)
             }
-            (None, Overflow::DropOldest) => peer.mailbox.push_droppable(self.lane, run, without_offsets),
             (None, _) => {
                 peer.mailbox.push_run(self.lane, run);
-                true
+                (true, frames)
             }
         };
-        if is_queued { frames } else { 0 }
+        if is_queued && !is_local { frames } else { 0 }
     }
 
     /// Queues every pending frame for one subscriber, before its turn.

@@ -36,7 +36,7 @@ impl Channel {
                 first.pop();
             }
         };
-        for subscriber in state.subscribers() {
+        for subscriber in state.sessions() {
             add(subscriber.peer.id, PresentMember::Here(&subscriber.peer));
         }
         for member in state.leaving() {
@@ -55,7 +55,7 @@ impl Channel {
     pub(crate) fn counts(&self) -> (usize, usize) {
         let state = self.state.lock();
         let (mut users, mut anonymous) = (HashSet::new(), 0_usize);
-        for subscriber in state.subscribers() {
+        for subscriber in state.sessions() {
             let user = subscriber.peer.user();
             if user.is_empty() {
                 anonymous = anonymous.saturating_add(1);
@@ -64,7 +64,7 @@ impl Channel {
             }
         }
         let leaving = state.leaving().count();
-        let sessions = self.len().saturating_add(leaving);
+        let sessions = self.sessions().saturating_add(leaving);
         (sessions, users.len().saturating_add(anonymous).saturating_add(leaving))
     }
 }

@@ -29,7 +29,7 @@ fn peer(user: &str, queue_bytes: usize) -> Arc<Peer> {
 }
 
 fn enter(room: &Arc<Channel>, peer: &Arc<Peer>) -> Place {
-    room.enter(NewSubscriber { peer, observes_members: true }, None, false).unwrap()
+    room.enter(NewSubscriber { peer, observes_members: true, is_local: false }, None, false).unwrap()
 }
 
 /// The notifications as the client sees them: `+ann`, `-ann`, or the session of an anonymous member.
