@@ -135,8 +135,8 @@ impl Error {
     }
 }
 
-impl From<view::Error<'_>> for Error {
-    fn from(info: view::Error<'_>) -> Self {
+impl From<view::ErrorInfo<'_>> for Error {
+    fn from(info: view::ErrorInfo<'_>) -> Self {
         // A server may leave the message to the table.
         let message = info.message();
         let words = if message.is_empty() { Words::OfCode } else { Words::Own };

@@ -118,23 +118,11 @@ pub fn acknowledge(id: u32, alarm: &str, received_only: bool) -> Bytes {
 
 /// A piece of a command. See [`Part`](crate::frame::Part).
 pub fn part(stream: u32, data: &[u8], left: u64) -> Bytes {
-    numbered_part(0, stream, data, left)
-}
-
-/// The same with an id, which nobody needs.
-pub(crate) fn numbered_part(id: u32, stream: u32, data: &[u8], left: u64) -> Bytes {
     let mut fields = Fields::default();
     fields.number(1, stream.into());
     fields.number(2, left);
     fields.bytes(3, data);
-    command(id, 12, &fields)
-}
-
-/// A command that asks for nothing.
-pub(crate) fn nothing(id: u32) -> Bytes {
-    let mut command = Fields::default();
-    command.number(1, id.into());
-    command.delimited()
+    command(0, 12, &fields)
 }
 
 fn message(id: u32, body: u32, name: &str, payload: Payload<'_>, key: &str) -> Bytes {

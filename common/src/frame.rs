@@ -1,5 +1,8 @@
 //! The protocol's messages as values. PROTOCOL.md says what they mean; [`Codec`](crate::Codec) puts them into bytes.
 //!
+//! A field is declared once, here. `#[message]` derives from its number and type both codecs, the checks, and the method of the
+//! message's [view](crate::view). CONTRIBUTING.md lists the other places of a new field.
+//!
 //! A client sends [`Command`]s; a server sends [`ServerFrame`]s: a [`Reply`] to a command, or a [`Push`] that
 //! nobody asked for.
 
@@ -7,6 +10,8 @@ use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
+
+use wirehub_derive::message;
 
 use crate::code::{CloseCode, ErrorCode};
 use crate::contract::ContractHash;
@@ -55,182 +60,173 @@ pub enum Request {
 }
 
 /// See [`Request::Connect`].
+#[message]
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-#[cfg_attr(feature = "json", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "json", serde(rename_all = "camelCase", default))]
 pub struct Connect {
     /// The client's token; empty for an anonymous client.
-    #[cfg_attr(feature = "json", serde(skip_serializing_if = "String::is_empty"))]
+    #[field(1)]
     pub token: String,
     /// The name of the client program.
-    #[cfg_attr(feature = "json", serde(skip_serializing_if = "String::is_empty"))]
+    #[field(2)]
     pub client: String,
     /// The version of the client program.
-    #[cfg_attr(feature = "json", serde(skip_serializing_if = "String::is_empty"))]
+    #[field(3)]
     pub version: String,
     /// The contract that the client was built with, if any.
-    #[cfg_attr(feature = "json", serde(skip_serializing_if = "Option::is_none"))]
+    #[field(4)]
     pub contract: Option<ContractId>,
     /// The subscriptions to make at once.
-    #[cfg_attr(
-        feature = "json",
-        serde(deserialize_with = "crate::codec::shape::list", skip_serializing_if = "Vec::is_empty")
-    )]
+    #[field(5)]
     pub subscriptions: Vec<Subscribe>,
     /// What the client calls itself towards the server alone, the same in all its connections: up to 64 bytes that nobody can
     /// guess. By it the server knows an anonymous client again.
-    #[cfg_attr(feature = "json", serde(skip_serializing_if = "String::is_empty"))]
+    #[field(6)]
     pub instance: String,
 }
 
 /// A contract by name and hash.
+#[message(view)]
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[cfg_attr(feature = "json", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "json", serde(rename_all = "camelCase"))]
 pub struct ContractId {
     /// The contract's name.
-    #[cfg_attr(feature = "json", serde(default))]
+    #[field(1, always)]
     pub name: String,
     /// The hash over all its items.
-    #[cfg_attr(feature = "json", serde(default))]
+    #[field(2, always)]
     pub hash: ContractHash,
 }
 
 /// See [`Request::Subscribe`].
+#[message]
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[cfg_attr(feature = "json", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "json", serde(rename_all = "camelCase"))]
 pub struct Subscribe {
     /// The channel.
+    #[field(1, required)]
     pub channel: ChannelName,
     /// The client's number for this subscription: higher than any it used before on the channel.
-    #[cfg_attr(feature = "json", serde(default))]
+    #[field(2, always)]
     pub number: u32,
     /// Where to recover from.
-    #[cfg_attr(feature = "json", serde(default, skip_serializing_if = "Option::is_none"))]
+    #[field(3)]
     pub position: Option<Position>,
 }
 
 /// A place in a channel's history.
+#[message(view)]
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-#[cfg_attr(feature = "json", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "json", serde(rename_all = "camelCase", default))]
 pub struct Position {
     /// The offset of the last publication that was received; 0 before the first.
+    #[field(1, always)]
     pub offset: u64,
     /// The history's epoch.
+    #[field(2, always)]
     pub epoch: String,
 }
 
 /// See [`Request::Unsubscribe`].
+#[message]
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[cfg_attr(feature = "json", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "json", serde(rename_all = "camelCase"))]
 pub struct Unsubscribe {
     /// The channel.
+    #[field(1, required)]
     pub channel: ChannelName,
     /// The number of the subscription that ends; an older number than the one in force changes nothing.
-    #[cfg_attr(feature = "json", serde(default))]
+    #[field(2, always)]
     pub number: u32,
 }
 
 /// See [`Request::Publish`].
+#[message]
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[cfg_attr(feature = "json", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(
-    feature = "json",
-    serde(try_from = "crate::codec::shape::PublishShape", into = "crate::codec::shape::PublishShape")
-)]
 pub struct Publish {
     /// The channel.
+    #[field(1, required)]
     pub channel: ChannelName,
     /// The message.
+    #[field(2)]
     pub payload: Payload,
     /// The idempotency key; empty for none. A repeat that the server remembers gets the first one's answer: see
     /// [`Idempotency`].
+    #[field(4)]
     pub key: String,
 }
 
 /// See [`Request::History`].
+#[message]
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[cfg_attr(feature = "json", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "json", serde(rename_all = "camelCase"))]
 pub struct History {
     /// The channel.
+    #[field(1, required)]
     pub channel: ChannelName,
     /// Read what comes after (reversed: before) this place; without one, from the beginning (reversed: the end).
-    #[cfg_attr(feature = "json", serde(default, skip_serializing_if = "Option::is_none"))]
+    #[field(2)]
     pub since: Option<Position>,
     /// At most so many publications; 0 asks for the position alone.
-    #[cfg_attr(feature = "json", serde(default))]
+    #[field(3, always)]
     pub limit: u32,
     /// Newest first.
-    #[cfg_attr(feature = "json", serde(default, skip_serializing_if = "core::ops::Not::not"))]
+    #[field(4)]
     pub reverse: bool,
 }
 
 /// See [`Request::Presence`].
+#[message]
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[cfg_attr(feature = "json", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "json", serde(rename_all = "camelCase"))]
 pub struct Presence {
     /// The channel.
+    #[field(1, required)]
     pub channel: ChannelName,
     /// Only how many they are, not who.
-    #[cfg_attr(feature = "json", serde(default, skip_serializing_if = "core::ops::Not::not"))]
+    #[field(2)]
     pub counts_only: bool,
     /// Go on behind the member with this session: the last one of the list before. Empty for the beginning.
-    #[cfg_attr(feature = "json", serde(default, skip_serializing_if = "String::is_empty"))]
+    #[field(3)]
     pub after: String,
 }
 
 /// See [`Request::Call`].
+#[message]
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[cfg_attr(feature = "json", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(
-    feature = "json",
-    serde(try_from = "crate::codec::shape::CallShape", into = "crate::codec::shape::CallShape")
-)]
 pub struct Call {
     /// The procedure.
+    #[field(1, always)]
     pub name: String,
     /// Its request.
+    #[field(2)]
     pub payload: Payload,
     /// The idempotency key; empty for none. A repeat that the server remembers is not carried out again and gets the first
     /// one's answer: see [`Connected::call_idempotency`].
+    #[field(4)]
     pub key: String,
 }
 
 /// See [`Request::Cancel`].
+#[message]
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[cfg_attr(feature = "json", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "json", serde(rename_all = "camelCase"))]
 pub struct Cancel {
     /// The id of the call's command.
-    #[cfg_attr(feature = "json", serde(default))]
+    #[field(1, always)]
     pub command: u32,
 }
 
 /// See [`Request::Refresh`].
+#[message]
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[cfg_attr(feature = "json", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "json", serde(rename_all = "camelCase"))]
 pub struct Refresh {
     /// The new token.
-    #[cfg_attr(feature = "json", serde(default))]
+    #[field(1, always)]
     pub token: String,
 }
 
 /// See [`Request::Acknowledge`].
+#[message]
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[cfg_attr(feature = "json", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "json", serde(rename_all = "camelCase"))]
 pub struct Acknowledge {
     /// The alarm's id.
-    #[cfg_attr(feature = "json", serde(default))]
+    #[field(1, always)]
     pub alarm: String,
     /// The client has got it; nobody has acknowledged it yet.
-    #[cfg_attr(feature = "json", serde(default, skip_serializing_if = "core::ops::Not::not"))]
+    #[field(2)]
     pub received_only: bool,
 }
 
@@ -248,19 +244,18 @@ pub enum ServerFrame {
 /// A piece of a command or of a server's frame that is larger than one WebSocket message may be. The pieces of one
 /// stream come in order and belong to one frame, until nothing is left of it; other frames may come between them. An
 /// [`Assembler`](crate::Assembler) puts them together.
+#[message(view, shares)]
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[cfg_attr(feature = "json", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(
-    feature = "json",
-    serde(from = "crate::codec::shape::PartShape", into = "crate::codec::shape::PartShape")
-)]
 pub struct Part {
     /// Tells frames apart whose parts come at the same time: there are at most
     /// [`Assembler::STREAMS`](crate::Assembler::STREAMS) of them in one direction.
+    #[field(1)]
     pub stream: u32,
     /// The next bytes of the frame, without its delimiter. In JSON a text: its cuts are between characters.
+    #[field(3)]
     pub data: Bytes,
     /// How many bytes of the frame follow in later parts; 0 for the last one.
+    #[field(2)]
     pub left: u64,
 }
 
@@ -274,17 +269,17 @@ pub struct Reply {
 }
 
 /// Why a command failed.
+#[message(view)]
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[cfg_attr(feature = "json", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "json", serde(rename_all = "camelCase"))]
 pub struct ErrorInfo {
     /// Which error: see [`crate::code`].
+    #[field(1, required)]
     pub code: ErrorCode,
     /// What happened and what to do, for people.
-    #[cfg_attr(feature = "json", serde(default, skip_serializing_if = "String::is_empty"))]
+    #[field(2)]
     pub message: String,
     /// Whether the same command may succeed later.
-    #[cfg_attr(feature = "json", serde(default, skip_serializing_if = "core::ops::Not::not"))]
+    #[field(3)]
     pub temporary: bool,
 }
 
@@ -324,197 +319,177 @@ pub enum ReplyBody {
 }
 
 /// See [`ReplyBody::Connected`].
+#[message(view)]
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-#[cfg_attr(feature = "json", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "json", serde(rename_all = "camelCase", default))]
 pub struct Connected {
     /// The session's id: 128 bits of entropy in base64url.
+    #[field(1, always)]
     pub session: String,
     /// The user; empty for an anonymous one.
-    #[cfg_attr(feature = "json", serde(skip_serializing_if = "String::is_empty"))]
+    #[field(2)]
     pub user: String,
     /// The limits in force.
-    #[cfg_attr(feature = "json", serde(default = "crate::codec::shape::no_limits"))]
+    #[field(3, always, absent = Limits::none)]
     pub limits: Limits,
     /// The server's contract, where it differs from the client's.
-    #[cfg_attr(feature = "json", serde(skip_serializing_if = "Option::is_none"))]
+    #[field(4)]
     pub contract: Option<ContractDigest>,
     /// What came of the subscriptions in the command, in the same order.
-    #[cfg_attr(
-        feature = "json",
-        serde(deserialize_with = "crate::codec::shape::list", skip_serializing_if = "Vec::is_empty")
-    )]
+    #[field(5)]
     pub subscriptions: Vec<SubscribeOutcome>,
     /// How long the server remembers the keys of publishes; absent where keys have no effect.
-    #[cfg_attr(feature = "json", serde(skip_serializing_if = "Option::is_none"))]
+    #[field(6)]
     pub idempotency: Option<Idempotency>,
     /// How long the token is valid from now on, in whole milliseconds; 0 for one that does not expire.
-    #[cfg_attr(
-        feature = "json",
-        serde(with = "crate::codec::shape::milliseconds", skip_serializing_if = "Duration::is_zero")
-    )]
+    #[field(7)]
     pub token_ttl: Duration,
     /// The same as `idempotency` for the keys of calls, which another memory may be for.
-    #[cfg_attr(feature = "json", serde(skip_serializing_if = "Option::is_none"))]
+    #[field(8)]
     pub call_idempotency: Option<Idempotency>,
 }
 
 /// The server's memory for the keys of publishes: within it a [`Publish`] may be repeated without doubling the
 /// message.
+#[message(view)]
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-#[cfg_attr(feature = "json", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "json", serde(rename_all = "camelCase", default))]
 pub struct Idempotency {
     /// Names the memory: another scope is another memory, which knows nothing of this one's keys.
+    #[field(1, always)]
     pub scope: String,
     /// A key is remembered for this long after its first arrival, in whole milliseconds.
-    #[cfg_attr(feature = "json", serde(with = "crate::codec::shape::milliseconds"))]
+    #[field(2, always)]
     pub window: Duration,
     /// What the memory's own clock shows, in milliseconds since a moment of its own. How much of the window has passed
     /// is measured by it: a client's clock may stand still while its machine is suspended.
+    #[field(3, always)]
     pub clock: u64,
 }
 
 /// A contract with a hash for each of its items, so that a difference can be told by name.
+#[message(view)]
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[cfg_attr(feature = "json", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "json", serde(rename_all = "camelCase"))]
 pub struct ContractDigest {
     /// The contract's name and hash.
+    #[field(1, required)]
     pub id: ContractId,
     /// Each channel pattern and call name with its own hash.
-    #[cfg_attr(feature = "json", serde(default, deserialize_with = "crate::codec::shape::list"))]
+    #[field(2, always)]
     pub items: Vec<ContractId>,
 }
 
 /// What came of one subscription of a [`Connect`].
+#[message(view, json = "crate::codec::shape::OutcomeShape")]
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[cfg_attr(feature = "json", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(
-    feature = "json",
-    serde(try_from = "crate::codec::shape::OutcomeShape", into = "crate::codec::shape::OutcomeShape")
-)]
 pub struct SubscribeOutcome {
     /// The channel.
+    #[field(1, required)]
     pub channel: ChannelName,
     /// The subscription's number.
+    #[field(2, always)]
     pub number: u32,
     /// What came of it.
+    #[field(3)]
     pub result: Result<Subscribed, ErrorInfo>,
 }
 
 /// See [`ReplyBody::Subscribed`].
+#[message(view)]
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[cfg_attr(feature = "json", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "json", serde(rename_all = "camelCase"))]
 pub struct Subscribed {
     /// The channel.
+    #[field(1, required)]
     pub channel: ChannelName,
     /// The subscription's number.
-    #[cfg_attr(feature = "json", serde(default))]
+    #[field(2, always)]
     pub number: u32,
     /// Where the subscription begins, in a channel that keeps history: the publication with the next offset comes next.
-    #[cfg_attr(feature = "json", serde(default, skip_serializing_if = "Option::is_none"))]
+    #[field(3)]
     pub position: Option<Position>,
     /// Whether that is the position that the client gave: nothing is missing.
-    #[cfg_attr(feature = "json", serde(default, skip_serializing_if = "core::ops::Not::not"))]
+    #[field(4)]
     pub complete: bool,
     /// How many publications there are behind `position` at this moment: they follow from the history, before those that
     /// are published from now on.
-    #[cfg_attr(feature = "json", serde(default, skip_serializing_if = "crate::codec::shape::is_zero"))]
+    #[field(5)]
     pub recovering: u64,
 }
 
 /// See [`ReplyBody::Published`].
+#[message(view)]
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-#[cfg_attr(feature = "json", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "json", serde(rename_all = "camelCase", default))]
 pub struct Published {
     /// Where the publication went, in a channel that keeps history.
-    #[cfg_attr(feature = "json", serde(skip_serializing_if = "Option::is_none"))]
+    #[field(1)]
     pub position: Option<Position>,
 }
 
 /// See [`ReplyBody::History`].
+#[message(view, shares)]
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-#[cfg_attr(feature = "json", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "json", serde(rename_all = "camelCase", default))]
 pub struct HistoryPage {
     /// The channel's newest position.
+    #[field(1, always)]
     pub position: Position,
     /// The publications that were asked for.
-    #[cfg_attr(
-        feature = "json",
-        serde(deserialize_with = "crate::codec::shape::list", skip_serializing_if = "Vec::is_empty")
-    )]
+    #[field(2)]
     pub publications: Vec<Publication>,
     /// There are more behind the last one: read on from there.
-    #[cfg_attr(feature = "json", serde(skip_serializing_if = "core::ops::Not::not"))]
+    #[field(3)]
     pub more: bool,
 }
 
 /// See [`ReplyBody::Presence`].
+#[message(view)]
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-#[cfg_attr(feature = "json", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "json", serde(rename_all = "camelCase", default))]
 pub struct PresenceList {
     /// One entry for each session, as many of them as the server gives, in an order of its own.
-    #[cfg_attr(feature = "json", serde(deserialize_with = "crate::codec::shape::list"))]
+    #[field(1, always)]
     pub members: Vec<Member>,
     /// How many sessions there are.
-    #[cfg_attr(feature = "json", serde(skip_serializing_if = "crate::codec::shape::is_zero"))]
+    #[field(2)]
     pub sessions: u32,
     /// How many users they belong to; each anonymous session counts as one.
-    #[cfg_attr(feature = "json", serde(skip_serializing_if = "crate::codec::shape::is_zero"))]
+    #[field(3)]
     pub users: u32,
     /// There are more behind the last member: [read on](Presence::after) from there.
-    #[cfg_attr(feature = "json", serde(skip_serializing_if = "core::ops::Not::not"))]
+    #[field(4)]
     pub more: bool,
 }
 
 /// A session, as others see it.
+#[message(view)]
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
-#[cfg_attr(feature = "json", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "json", serde(rename_all = "camelCase", default))]
 pub struct Member {
     /// The session's id.
+    #[field(1, always)]
     pub session: String,
     /// The session's user; empty for an anonymous one.
-    #[cfg_attr(feature = "json", serde(skip_serializing_if = "String::is_empty"))]
+    #[field(2)]
     pub user: String,
     /// What the server knows of the session and shows to others, a JSON text; empty where there is nothing. Presence, joins
     /// and leaves have it, publications do not.
-    #[cfg_attr(
-        feature = "json",
-        serde(with = "crate::codec::shape::json_text", skip_serializing_if = "String::is_empty")
-    )]
+    #[field(3, json_text)]
     pub info: String,
 }
 
 /// See [`ReplyBody::Called`].
+#[message(view, shares)]
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[cfg_attr(feature = "json", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(
-    feature = "json",
-    serde(try_from = "crate::codec::shape::CalledShape", into = "crate::codec::shape::CalledShape")
-)]
 pub struct Called {
     /// The procedure's response, or one of several; [absent](Payload::is_absent) in what ends a stream of responses.
+    #[field(1)]
     pub payload: Payload,
     /// Further responses to the same command follow, or an error.
+    #[field(3)]
     pub more: bool,
 }
 
 /// See [`ReplyBody::Refreshed`].
+#[message(view)]
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-#[cfg_attr(feature = "json", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "json", serde(rename_all = "camelCase", default))]
 pub struct Refreshed {
     /// How long the new token is valid from now on, in whole milliseconds; 0 for one that does not expire.
-    #[cfg_attr(
-        feature = "json",
-        serde(with = "crate::codec::shape::milliseconds", skip_serializing_if = "Duration::is_zero")
-    )]
+    #[field(1)]
     pub token_ttl: Duration,
 }
 
@@ -544,87 +519,88 @@ pub enum Push {
 }
 
 /// A message that is sent again on every reconnect until it is acknowledged or its time is over.
+#[message(view, shares)]
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[cfg_attr(feature = "json", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(
-    feature = "json",
-    serde(try_from = "crate::codec::shape::AlarmShape", into = "crate::codec::shape::AlarmShape")
-)]
 pub struct Alarm {
     /// Names the alarm in its acknowledgement; the same each time it is sent.
+    #[field(1, always)]
     pub id: String,
     /// Which channel's messages it is like. Nobody needs to be subscribed to it.
+    #[field(2, required)]
     pub channel: ChannelName,
     /// The message.
+    #[field(3)]
     pub payload: Payload,
     /// When it was raised, in milliseconds since the Unix epoch by the server's clock.
+    #[field(5, always)]
     pub time: u64,
     /// How long it goes on, in whole milliseconds.
+    #[field(6, always)]
     pub ttl: Duration,
     /// It is over before its time; there is no payload.
+    #[field(7)]
     pub withdrawn: bool,
 }
 
 /// One message in a channel.
+#[message(view, shares)]
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[cfg_attr(feature = "json", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(
-    feature = "json",
-    serde(
-        try_from = "crate::codec::shape::PublicationShape",
-        into = "crate::codec::shape::PublicationShape"
-    )
-)]
 pub struct Publication {
     /// The channel.
+    #[field(1, required)]
     pub channel: ChannelName,
     /// The message.
+    #[field(2)]
     pub payload: Payload,
     /// When the server accepted it, in milliseconds since the Unix epoch by the server's clock.
+    #[field(4, always)]
     pub time: u64,
     /// The session it came from; absent where the server itself published.
+    #[field(5)]
     pub publisher: Option<Member>,
     /// Its place in the channel's history, from 1; 0 where the channel keeps none.
+    #[field(6)]
     pub offset: u64,
 }
 
 /// See [`Push::Join`] and [`Push::Leave`].
+#[message(view)]
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[cfg_attr(feature = "json", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "json", serde(rename_all = "camelCase"))]
 pub struct Movement {
     /// The channel.
+    #[field(1, required)]
     pub channel: ChannelName,
     /// Who it is.
-    #[cfg_attr(feature = "json", serde(default))]
+    #[field(2, always)]
     pub member: Member,
 }
 
 /// See [`Push::Unsubscribed`].
+#[message(view)]
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[cfg_attr(feature = "json", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "json", serde(rename_all = "camelCase"))]
 pub struct Unsubscribed {
     /// The channel.
+    #[field(1, required)]
     pub channel: ChannelName,
     /// The number of the subscription that ended.
-    #[cfg_attr(feature = "json", serde(default))]
+    #[field(2, always)]
     pub number: u32,
     /// Why.
+    #[field(3, required)]
     pub error: ErrorInfo,
 }
 
 /// See [`Push::Disconnect`].
+#[message(view)]
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[cfg_attr(feature = "json", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "json", serde(rename_all = "camelCase"))]
 pub struct Disconnect {
     /// The code that the WebSocket will be closed with.
+    #[field(1, required)]
     pub code: CloseCode,
     /// Why, for people.
-    #[cfg_attr(feature = "json", serde(default, skip_serializing_if = "String::is_empty"))]
+    #[field(2)]
     pub reason: String,
     /// Come back after so many milliseconds; absent where the client's own back-off is right.
-    #[cfg_attr(feature = "json", serde(default, skip_serializing_if = "Option::is_none"))]
+    #[field(3)]
     pub retry_after: Option<u32>,
 }

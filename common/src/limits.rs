@@ -2,24 +2,33 @@
 
 use core::time::Duration;
 
+use wirehub_derive::message;
+
 /// The server's limits and intervals for a connection. The server announces them in its reply to `connect`; before
 /// that, both sides assume [`Limits::default`]. A number of 0 stands for no limit. A time of 0 turns the feature off:
 /// no pings, no spreading.
+#[message(view)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// The largest command that the server accepts, in bytes. A command larger than a WebSocket message may be comes in
     /// parts.
+    #[field(1, always)]
     pub message_bytes: u32,
     /// How many channels a session may be subscribed to at once.
+    #[field(2, always)]
     pub channels: u32,
     /// How many calls a session may have in flight.
+    #[field(3, always)]
     pub calls: u32,
     /// The server sends an empty message after this long without any other message.
+    #[field(4, always)]
     pub ping_interval: Duration,
     /// After a server stops without a close message, clients spread their first attempt over this window.
+    #[field(5, always)]
     pub reconnect_window: Duration,
     /// The largest WebSocket message in either direction, in bytes. A larger frame comes in
     /// [parts](crate::frame::Part), so that urgent messages wait for one part at most, and each part is a sign of life.
+    #[field(6, always)]
     pub batch_bytes: u32,
 }
 
@@ -42,14 +51,17 @@ impl Limits {
     };
 
     /// The meaning of absent fields.
-    pub(crate) const NONE: Self = Self {
-        message_bytes: 0,
-        channels: 0,
-        calls: 0,
-        ping_interval: Duration::ZERO,
-        reconnect_window: Duration::ZERO,
-        batch_bytes: 0,
-    };
+    #[cfg(feature = "json")]
+    pub(crate) const fn none() -> Self {
+        Self {
+            message_bytes: 0,
+            channels: 0,
+            calls: 0,
+            ping_interval: Duration::ZERO,
+            reconnect_window: Duration::ZERO,
+            batch_bytes: 0,
+        }
+    }
 }
 
 impl Default for Limits {

@@ -1,8 +1,8 @@
 //! A server's frames, read where they stand: nothing is copied, and nothing is made that nobody asks for.
 //!
 //! [`Frames`] holds each frame against the protocol as a whole before it gives it away, so the questions have no errors:
-//! what is absent is empty, zero or `None`, as in [`frame`](crate::frame), whose types these mirror. Each
-//! turns into its counterpart by `read`, which needs the message for the bytes that both share.
+//! what is absent is empty, zero or `None`, as in [`frame`](crate::frame), whose types these mirror, field by field. Each
+//! turns into its counterpart by `read`, which needs the message where both share bytes.
 //!
 //! ```
 //! use wirehub_common::frame::{Movement, Push, ServerFrame};
@@ -22,9 +22,7 @@ use crate::codec::protobuf::check::{self, Envelope, Fault};
 use crate::codec::protobuf::message::Message;
 use crate::codec::protobuf::shapes;
 use crate::codec::wire::split_delimited;
-use crate::{Content, DecodeErrorKind};
-
-mod fields;
+use crate::{Bytes, Content, DecodeErrorKind};
 
 /// The frames of one binary WebSocket message, one after the other. After an error the iterator ends: what came before it
 /// is good, what comes behind it can't be told apart any more.
@@ -72,7 +70,7 @@ pub enum Body<'a> {
     /// Something of a newer protocol, to be passed over.
     Unknown = 0,
     Publication(Publication<'a>) = shapes::PUBLICATION,
-    Error(Error<'a>) = shapes::ERROR,
+    Error(ErrorInfo<'a>) = shapes::ERROR,
     Connected(Connected<'a>) = shapes::CONNECTED,
     Subscribed(Subscribed<'a>) = shapes::SUBSCRIBED,
     Unsubscribed(Unsubscribed<'a>) = shapes::UNSUBSCRIBED,
@@ -114,7 +112,7 @@ impl<'a> Frame<'a> {
         let message = Message::new(body);
         let body = match number {
             shapes::PUBLICATION => Body::Publication(Publication(message)),
-            shapes::ERROR => Body::Error(Error(message)),
+            shapes::ERROR => Body::Error(ErrorInfo(message)),
             shapes::CONNECTED => Body::Connected(Connected(message)),
             shapes::SUBSCRIBED => Body::Subscribed(Subscribed(message)),
             shapes::UNSUBSCRIBED => Body::Unsubscribed(Unsubscribed(message)),
@@ -148,13 +146,13 @@ macro_rules! views {
 }
 
 views! {
-    Alarm Called Connected ContractDigest ContractId Disconnect HistoryPage Idempotency Member Movement Part Position
-    PresenceList Publication Published Refreshed SubscribeOutcome Subscribed Unsubscribed
+    Alarm Called Connected ContractDigest ContractId Disconnect ErrorInfo HistoryPage Idempotency Member Movement Part
+    Position PresenceList Publication Published Refreshed SubscribeOutcome Subscribed Unsubscribed
 }
 
-/// See [`ErrorInfo`](crate::frame::ErrorInfo).
+/// See [`Limits`](crate::Limits).
 #[derive(Debug, Clone, Copy)]
-pub struct Error<'a>(Message<'a>);
+pub struct Limits<'a>(pub(crate) Message<'a>);
 
 /// See [`Payload`](crate::Payload).
 #[derive(Debug, Clone, Copy)]
@@ -176,6 +174,11 @@ impl<'a> Payload<'a> {
     pub(crate) fn of(message: Message<'a>, number: u32) -> Self {
         let content = Content::from_number(message.number(number)).unwrap_or_default();
         Self { content, data: message.bytes(number.saturating_add(1)) }
+    }
+
+    /// The payload by itself; it shares its bytes with `message`, which it is in.
+    pub fn read(self, message: &Bytes) -> crate::Payload {
+        crate::Payload { content: self.content, data: message.slice_ref(self.data) }
     }
 
     /// Whether there is none: see [`Payload::is_absent`](crate::Payload::is_absent).

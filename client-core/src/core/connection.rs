@@ -355,7 +355,7 @@ impl<L: Listener> Core<L> {
         let is_other = !self.session.is_empty() && self.user != connected.user();
         self.session = connected.session().into();
         self.user = connected.user().into();
-        self.limits = connected.limits();
+        self.limits = connected.limits().read();
         let pong_due = matches!(self.link, Link::Greeting { pong_due: true, .. });
         self.link = Link::Up { since: now, heard: now, spared: Time::NEVER, large: false, pong_due };
         self.tokens.connected();

@@ -1,9 +1,11 @@
-//! The `Schema` derive of `wirehub-common`. Use it through that crate.
+//! The macros of `wirehub-common`. Use `Schema` through that crate; `message` is for its own frames.
 
 use proc_macro_crate::{FoundCrate, crate_name};
 use proc_macro2::{Delimiter, Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens as _, quote};
 use syn::{Attribute, Data, DeriveInput, Fields, LitStr, Path, Type, parse_macro_input, parse_quote};
+
+mod message;
 
 /// Implements `wirehub_common::contract::Schema`: a hash of the type's source text, with its serde attributes and the
 /// hashes of its fields' types. Changes without effect on the encoding (documentation, other attributes, visibility, a
@@ -19,6 +21,41 @@ use syn::{Attribute, Data, DeriveInput, Fields, LitStr, Path, Type, parse_macro_
 pub fn derive_schema(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
     let input = parse_macro_input!(input as DeriveInput);
     schema(input).unwrap_or_else(syn::Error::into_compile_error).into()
+}
+
+/// Makes a struct a message of Wirehub's protocol. It is for `wirehub-common` alone: the code names its modules. A field has its
+/// number in `wirehub.proto`. Its type decides the encoding, the checks and the return type of the view's method:
+///
+/// ```text
+/// #[message(view)]
+/// #[derive(Debug, Clone, PartialEq, Eq)]
+/// pub struct Movement {
+///     #[field(1, required)]
+///     pub channel: ChannelName,
+///     #[field(2, always)]
+///     pub member: Member,
+/// }
+/// ```
+///
+/// The message's options:
+/// - `view`: servers send it. The struct of the same name in `view` gets a method for each field, and `read`.
+/// - `shares`: the value shares bytes with the frame it is read from. It has a payload, or a message with one.
+/// - `json = "path"`: serde reads and writes the message as this struct, because JSON has other fields.
+///
+/// A field's options:
+/// - `required`: a message without the field is refused.
+/// - `always`: JSON always has the field. Without the option, JSON leaves it out where it has the value of an absent one.
+/// - `json_text`: the text is JSON, and stands in JSON as the value itself.
+/// - `absent = path`: the function that returns the value of an absent field, where that is not the type's default.
+///
+/// A payload takes two numbers, its own for the content tag and the next one for the data. A `Result` takes two for its success
+/// and its error.
+#[doc(hidden)]
+#[proc_macro_attribute]
+pub fn message(options: proc_macro::TokenStream, item: proc_macro::TokenStream) -> proc_macro::TokenStream {
+    let options = parse_macro_input!(options as message::Options);
+    let item = parse_macro_input!(item as syn::ItemStruct);
+    message::message(&options, item).unwrap_or_else(syn::Error::into_compile_error).into()
 }
 
 fn schema(mut input: DeriveInput) -> syn::Result<TokenStream> {

@@ -6,12 +6,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::{DecodeError, DecodeErrorKind};
+use crate::Bytes;
 use crate::frame::{
     Alarm, Called, Command, Connected, Disconnect, ErrorInfo, HistoryPage, Movement, Part, PresenceList,
-    Publication, Published, Push, Refreshed, Reply, ReplyBody, Request, ServerFrame, Subscribed, Unsubscribe,
-    Unsubscribed,
+    Publication, Published, Push, Refreshed, Reply, ReplyBody, Request, ServerFrame, Subscribed,
 };
-use crate::{Bytes, ChannelName};
 
 pub(super) fn encode_command(command: &Command) -> Bytes {
     line(|serializer| {
@@ -131,13 +130,15 @@ pub(super) fn decode_command(part: &[u8]) -> Result<Command, DecodeError> {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct FrameLine {
+struct FrameLine<'a> {
     #[serde(default)]
     id: u32,
     error: Option<ErrorInfo>,
     connected: Option<Box<Connected>>,
     subscribed: Option<Subscribed>,
-    unsubscribed: Option<UnsubscribedLine>,
+    /// As a push it has more than as a reply.
+    #[serde(borrow)]
+    unsubscribed: Option<&'a RawValue>,
     published: Option<Published>,
     history: Option<HistoryPage>,
     presence: Option<PresenceList>,
@@ -154,32 +155,22 @@ struct FrameLine {
     part: Option<Part>,
 }
 
-/// With an error it is a push, without one the reply to `unsubscribe`.
-#[derive(Deserialize)]
-struct UnsubscribedLine {
-    channel: ChannelName,
-    #[serde(default)]
-    number: u32,
-    error: Option<ErrorInfo>,
-}
-
 pub(super) fn decode_frame(part: &[u8]) -> Result<ServerFrame, DecodeError> {
-    let line: FrameLine = object(part).map_err(not_json)?;
+    let line: FrameLine<'_> = object(part).map_err(not_json)?;
     Ok(if line.id == 0 {
         if let Some(part) = line.part {
             return Ok(ServerFrame::Part(part));
         }
         ServerFrame::Push(line.into_push()?)
     } else {
-        ServerFrame::Reply(line.into_reply())
+        ServerFrame::Reply(line.into_reply()?)
     })
 }
 
-impl FrameLine {
+impl FrameLine<'_> {
     fn into_push(self) -> Result<Push, DecodeError> {
-        if let Some(UnsubscribedLine { channel, number, error }) = self.unsubscribed {
-            let error = error.ok_or(DecodeErrorKind::Field)?;
-            return Ok(Push::Unsubscribed(Unsubscribed { channel, number, error }));
+        if let Some(raw) = self.unsubscribed {
+            return body(raw).map(Push::Unsubscribed).map_err(not_json);
         }
         let pushes = [
             self.publication.map(Push::Publication),
@@ -193,13 +184,12 @@ impl FrameLine {
         Ok(pushes.into_iter().flatten().next().unwrap_or(Push::Unknown))
     }
 
-    fn into_reply(self) -> Reply {
+    fn into_reply(self) -> Result<Reply, DecodeError> {
+        let unsubscribed = self.unsubscribed.map(body).transpose().map_err(not_json)?;
         let answers = [
             self.connected.map(ReplyBody::Connected),
             self.subscribed.map(ReplyBody::Subscribed),
-            self.unsubscribed.map(|UnsubscribedLine { channel, number, .. }| {
-                ReplyBody::Unsubscribed(Unsubscribe { channel, number })
-            }),
+            unsubscribed.map(ReplyBody::Unsubscribed),
             self.published.map(ReplyBody::Published),
             self.history.map(ReplyBody::History),
             self.presence.map(ReplyBody::Presence),
@@ -209,7 +199,7 @@ impl FrameLine {
             self.acknowledged.map(|Empty {}| ReplyBody::Acknowledged),
         ];
         let answer = answers.into_iter().flatten().next().unwrap_or(ReplyBody::Unknown);
-        Reply { id: self.id, result: self.error.map_or(Ok(answer), Err) }
+        Ok(Reply { id: self.id, result: self.error.map_or(Ok(answer), Err) })
     }
 }
 

@@ -8,12 +8,12 @@ use super::DecodeErrorKind;
 use crate::Bytes;
 
 /// What is written into a frame: called twice, once to count and once to write.
-pub(super) trait Encode {
+pub(crate) trait Encode {
     fn encode(&self, out: &mut Writer);
 }
 
 /// Takes fields in order. A counting writer keeps only the length.
-pub(super) struct Writer {
+pub(crate) struct Writer {
     bytes: Option<Vec<u8>>,
     length: usize,
 }

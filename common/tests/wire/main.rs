@@ -8,6 +8,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod composed;
 mod differential;
 mod golden;
 mod heap;

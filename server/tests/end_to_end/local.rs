@@ -2,10 +2,9 @@
 
 use futures_util::StreamExt as _;
 use wirehub_demo_contract::{ChatMessage, ChatRoom, Demo};
-use wirehub_server::Hub;
 use wirehub_server::common::Payload;
 
-use crate::support::{CODECS, Client, Server, in_time, publish, until, open_hub};
+use crate::support::{CODECS, Client, Server, in_time, open_hub, publish, until};
 
 #[tokio::test]
 async fn a_program_hears_what_clients_say_until_its_server_stops() {

@@ -107,7 +107,32 @@ pub(crate) fn message(shapes: &[Shape], shape: u8, part: &[u8]) -> Result<(), Fa
 }
 
 /// What each field of a message has to be, from the first.
-pub(super) type Shape = [u8; 8];
+pub(crate) type Shape = [u8; 8];
+
+/// The shape of a message by its fields: their numbers, the rules of their types, and whether each is required.
+#[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "what is wrong does not compile")]
+pub(crate) const fn shape(fields: &[(u32, &[u8], bool)]) -> Shape {
+    let mut shape = [FREE; 8];
+    let mut free = 0;
+    let mut field = 0;
+    while field < fields.len() {
+        let (number, rules, required) = fields[field];
+        let first = number as usize - 1;
+        assert!(first >= free, "two fields have the same number, or they are not in its order");
+        free = first + rules.len();
+        assert!(free <= shape.len(), "a message has eight fields at most: widen `Shape`, and `seen` with it");
+        let mut rule = 0;
+        while rule < rules.len() {
+            shape[first + rule] = rules[rule];
+            rule += 1;
+        }
+        if required {
+            shape[first] |= REQUIRED;
+        }
+        field += 1;
+    }
+    shape
+}
 
 // What stands there, in the low seven bits.
 /// Anything.
@@ -125,4 +150,4 @@ pub(super) const MESSAGE: u8 = 0x40;
 pub(super) const LIST: u8 = 0x20;
 const NESTED: u8 = 0x1f;
 /// Without the field the message has no meaning.
-pub(super) const REQUIRED: u8 = 0x80;
+const REQUIRED: u8 = 0x80;

@@ -1,15 +1,13 @@
 //! What clients send.
 
 use super::check::{self, Envelope, Fault};
+use super::field::MessageType;
 use super::message::Message;
 use super::shapes;
+use crate::Bytes;
 use crate::codec::DecodeErrorKind;
-use crate::compose::{self, Client, Subscriptions};
-use crate::frame::{
-    Acknowledge, Call, Cancel, Command, Connect, History, Part, Position, Presence, Publish, Refresh,
-    Request, Subscribe, Unsubscribe,
-};
-use crate::{Bytes, ChannelName, view};
+use crate::codec::wire::{Encode, Writer};
+use crate::frame::{Command, Request};
 
 pub(in crate::codec) fn decode_command(message: &Bytes, part: &[u8]) -> Result<Command, DecodeErrorKind> {
     let Envelope { id, number, body } = check::envelope(part, shapes::READ_PART)?;
@@ -29,92 +27,39 @@ pub(in crate::codec) fn decode_command(message: &Bytes, part: &[u8]) -> Result<C
 }
 
 /// Reads a checked body. `message` is what it is in.
-fn read(number: u8, fields: Message<'_>, message: &Bytes) -> Request {
-    let text = |number| fields.text(number).into();
-    let channel = || ChannelName::checked(fields.text(1));
+fn read(number: u8, body: Message<'_>, message: &Bytes) -> Request {
     match number {
-        shapes::CONNECT => Request::Connect(Connect {
-            token: text(1),
-            client: text(2),
-            version: text(3),
-            contract: fields.message(4).map(|id| view::ContractId(id).read()),
-            subscriptions: fields.messages(5).map(subscribe).collect(),
-            instance: text(6),
-        }),
-        shapes::SUBSCRIBE => Request::Subscribe(subscribe(fields)),
-        shapes::UNSUBSCRIBE => {
-            Request::Unsubscribe(Unsubscribe { channel: channel(), number: fields.narrow(2) })
-        }
-        shapes::PUBLISH => Request::Publish(Publish {
-            channel: channel(),
-            payload: view::Payload::of(fields, 2).read(message),
-            key: text(4),
-        }),
-        shapes::READ_HISTORY => Request::History(History {
-            channel: channel(),
-            since: fields.message(2).map(position),
-            limit: fields.narrow(3),
-            reverse: fields.flag(4),
-        }),
-        shapes::READ_PRESENCE => {
-            Request::Presence(Presence { channel: channel(), counts_only: fields.flag(2), after: text(3) })
-        }
-        shapes::CALL => Request::Call(Call {
-            name: text(1),
-            payload: view::Payload::of(fields, 2).read(message),
-            key: text(4),
-        }),
-        shapes::CANCEL => Request::Cancel(Cancel { command: fields.narrow(1) }),
-        shapes::REFRESH => Request::Refresh(Refresh { token: text(1) }),
-        shapes::ACKNOWLEDGE => {
-            Request::Acknowledge(Acknowledge { alarm: text(1), received_only: fields.flag(2) })
-        }
-        shapes::READ_PART => Request::Part(view::Part(fields).read(message)),
+        shapes::CONNECT => Request::Connect(MessageType::read(body, message)),
+        shapes::SUBSCRIBE => Request::Subscribe(MessageType::read(body, message)),
+        shapes::UNSUBSCRIBE => Request::Unsubscribe(MessageType::read(body, message)),
+        shapes::PUBLISH => Request::Publish(MessageType::read(body, message)),
+        shapes::READ_HISTORY => Request::History(MessageType::read(body, message)),
+        shapes::READ_PRESENCE => Request::Presence(MessageType::read(body, message)),
+        shapes::CALL => Request::Call(MessageType::read(body, message)),
+        shapes::CANCEL => Request::Cancel(MessageType::read(body, message)),
+        shapes::REFRESH => Request::Refresh(MessageType::read(body, message)),
+        shapes::ACKNOWLEDGE => Request::Acknowledge(MessageType::read(body, message)),
+        shapes::READ_PART => Request::Part(MessageType::read(body, message)),
         _ => Request::Unknown,
     }
 }
 
-fn subscribe(fields: Message<'_>) -> Subscribe {
-    Subscribe {
-        channel: ChannelName::checked(fields.text(1)),
-        number: fields.narrow(2),
-        position: fields.message(3).map(position),
-    }
-}
-
-fn position(fields: Message<'_>) -> Position {
-    view::Position(fields).read()
-}
-
-pub(in crate::codec) fn encode_command(Command { id, request }: &Command) -> Bytes {
-    let id = *id;
-    match request {
-        Request::Connect(Connect { token, client, version, contract, subscriptions, instance }) => {
-            let contract = contract.as_ref().map(|contract| (contract.name.as_str(), contract.hash));
-            let mut restored = Subscriptions::default();
-            for Subscribe { channel, number, position } in subscriptions {
-                restored.push(channel, *number, position.as_ref());
-            }
-            compose::connect(id, Client { token, client, version, contract, instance }, &restored)
+impl Encode for Command {
+    fn encode(&self, out: &mut Writer) {
+        out.uint(1, self.id.into());
+        match &self.request {
+            Request::Connect(body) => out.message(shapes::CONNECT.into(), body),
+            Request::Subscribe(body) => out.message(shapes::SUBSCRIBE.into(), body),
+            Request::Unsubscribe(body) => out.message(shapes::UNSUBSCRIBE.into(), body),
+            Request::Publish(body) => out.message(shapes::PUBLISH.into(), body),
+            Request::History(body) => out.message(shapes::READ_HISTORY.into(), body),
+            Request::Presence(body) => out.message(shapes::READ_PRESENCE.into(), body),
+            Request::Call(body) => out.message(shapes::CALL.into(), body),
+            Request::Cancel(body) => out.message(shapes::CANCEL.into(), body),
+            Request::Refresh(body) => out.message(shapes::REFRESH.into(), body),
+            Request::Acknowledge(body) => out.message(shapes::ACKNOWLEDGE.into(), body),
+            Request::Part(body) => out.message(shapes::READ_PART.into(), body),
+            Request::Invalid(_) | Request::Unknown => {}
         }
-        Request::Subscribe(Subscribe { channel, number, position }) => {
-            compose::subscribe(id, channel, *number, position.as_ref())
-        }
-        Request::Unsubscribe(Unsubscribe { channel, number }) => compose::unsubscribe(id, channel, *number),
-        Request::Publish(Publish { channel, payload, key }) => {
-            compose::publish(id, channel, payload.into(), key)
-        }
-        Request::History(history) => compose::history(id, history),
-        Request::Presence(Presence { channel, counts_only, after }) => {
-            compose::presence(id, channel, *counts_only, after)
-        }
-        Request::Call(Call { name, payload, key }) => compose::call(id, name, payload.into(), key),
-        Request::Cancel(Cancel { command }) => compose::cancel(id, *command),
-        Request::Refresh(Refresh { token }) => compose::refresh(id, token),
-        Request::Acknowledge(Acknowledge { alarm, received_only }) => {
-            compose::acknowledge(id, alarm, *received_only)
-        }
-        Request::Part(Part { stream, data, left }) => compose::numbered_part(id, *stream, data, *left),
-        Request::Invalid(_) | Request::Unknown => compose::nothing(id),
     }
 }

@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 
+use crate::code::{CloseCode, ErrorCode};
 use crate::codec::wire::{Field, Reader, WIRE_FIXED64, WIRE_LENGTH, WIRE_VARINT};
 use crate::utf8;
 
@@ -42,6 +43,14 @@ impl<'a> Message<'a> {
     pub(crate) fn fixed64(self, number: u32) -> u64 {
         let bytes = self.last(number, WIRE_FIXED64).and_then(|field| field.part.first_chunk());
         bytes.map_or(0, |bytes| u64::from_le_bytes(*bytes))
+    }
+
+    pub(crate) fn error_code(self, number: u32) -> ErrorCode {
+        u16::try_from(self.number(number)).ok().and_then(ErrorCode::new).unwrap_or(ErrorCode::INTERNAL)
+    }
+
+    pub(crate) fn close_code(self, number: u32) -> CloseCode {
+        u16::try_from(self.number(number)).ok().and_then(CloseCode::new).unwrap_or(CloseCode::NORMAL)
     }
 
     pub(crate) fn bytes(self, number: u32) -> &'a [u8] {

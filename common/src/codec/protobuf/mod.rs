@@ -1,27 +1,33 @@
-//! `wirehub.v1.protobuf`: the messages of `proto/wirehub.proto`, written and read by hand.
+//! `wirehub.v1.protobuf`: the messages of `proto/wirehub.proto`, written and read by code of our own. The fields are
+//! declared in [`frame`](crate::frame), the types of fields in [`field`], the places of messages in [`shapes`].
 //!
 //! Unknown fields and wire types that do not fit a known field are passed over, as Protocol Buffers asks for.
 
 use super::wire::Writer;
 use crate::Bytes;
-use crate::frame::ServerFrame;
+use crate::frame::{Command, ServerFrame};
 
 pub(crate) mod check;
 mod commands;
+pub(crate) mod field;
 mod frames;
 pub(crate) mod message;
 pub(crate) mod shapes;
 
-pub(super) use commands::{decode_command, encode_command};
+pub(super) use commands::decode_command;
 pub(super) use frames::decode_frame;
 
 /// What stands before the data of a part that has so many bytes.
 #[cfg(feature = "std")]
 pub(super) fn part_head(stream: u32, left: u64, length: usize) -> Bytes {
-    Writer::head(19, length, |out| {
+    Writer::head(shapes::PART.into(), length, |out| {
         out.uint(1, stream.into());
         out.uint(2, left);
     })
+}
+
+pub(super) fn encode_command(command: &Command) -> Bytes {
+    Writer::delimited(command)
 }
 
 pub(super) fn encode_frame(frame: &ServerFrame) -> Bytes {

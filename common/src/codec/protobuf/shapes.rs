@@ -1,7 +1,13 @@
-//! The shapes of all messages, in tables: what each field has to be, from the first.
+//! The shapes of all messages, in two tables. The fields of each message are declared in [`frame`](crate::frame).
 
-use super::check::{
-    CHANNEL, CLOSE_CODE, CONTENT, ERROR_CODE, FREE, LIST, MESSAGE, NARROW, REQUIRED, Shape, TEXT,
+use super::check::{FREE, Shape};
+use super::field::{MessageType, Nested};
+use crate::Limits;
+use crate::frame::{
+    Acknowledge, Alarm, Call, Called, Cancel, Connect, Connected, ContractDigest, ContractId, Disconnect,
+    ErrorInfo, History, HistoryPage, Idempotency, Member, Movement, Part, Position, Presence, PresenceList,
+    Publication, Publish, Published, Refresh, Refreshed, Subscribe, SubscribeOutcome, Subscribed,
+    Unsubscribe, Unsubscribed,
 };
 
 // What servers send, by the numbers of the bodies' fields.
@@ -48,57 +54,6 @@ pub(crate) const ANSWERS: u32 = 1 << ERROR
     | 1 << REFRESHED
     | 1 << ACKNOWLEDGED;
 
-// The messages that are no bodies.
-pub(crate) const ANSWER_TO_UNSUBSCRIBE: u8 = 1;
-const MEMBER: u8 = 20;
-const POSITION: u8 = 21;
-const LIMITS: u8 = 22;
-const CONTRACT: u8 = 23;
-const CONTRACT_ID: u8 = 24;
-pub(super) const OUTCOME: u8 = 25;
-const IDEMPOTENCY: u8 = 26;
-
-const NAME: u8 = CHANNEL | REQUIRED;
-
-/// What servers send. Nothing is nested in itself.
-pub(crate) const FRAMES: &[Shape] = &table::<27>(&[
-    (ANSWER_TO_UNSUBSCRIBE, &[NAME, NARROW]),
-    (PUBLICATION, &[NAME, CONTENT, FREE, FREE, MESSAGE | MEMBER]),
-    (ERROR, &[ERROR_CODE | REQUIRED, TEXT]),
-    (
-        CONNECTED,
-        &[
-            TEXT,
-            TEXT,
-            MESSAGE | LIMITS,
-            MESSAGE | CONTRACT,
-            MESSAGE | LIST | OUTCOME,
-            MESSAGE | IDEMPOTENCY,
-            NARROW,
-            MESSAGE | IDEMPOTENCY,
-        ],
-    ),
-    (SUBSCRIBED, &[NAME, NARROW, MESSAGE | POSITION]),
-    (UNSUBSCRIBED, &[NAME, NARROW, MESSAGE | ERROR | REQUIRED]),
-    (PUBLISHED, &[MESSAGE | POSITION]),
-    (HISTORY, &[MESSAGE | POSITION, MESSAGE | LIST | PUBLICATION]),
-    (PRESENCE, &[MESSAGE | LIST | MEMBER, NARROW, NARROW]),
-    (CALLED, &[CONTENT]),
-    (REFRESHED, &[NARROW]),
-    (JOIN, &[NAME, MESSAGE | MEMBER]),
-    (LEAVE, &[NAME, MESSAGE | MEMBER]),
-    (DISCONNECT, &[CLOSE_CODE | REQUIRED, TEXT, NARROW]),
-    (ALARM, &[TEXT, NAME, CONTENT, FREE, FREE, NARROW]),
-    (PART, &[NARROW]),
-    (MEMBER, &[TEXT, TEXT, TEXT]),
-    (POSITION, &[FREE, TEXT]),
-    (LIMITS, &[NARROW, NARROW, NARROW, NARROW, NARROW, NARROW]),
-    (CONTRACT, &[MESSAGE | CONTRACT_ID | REQUIRED, MESSAGE | LIST | CONTRACT_ID]),
-    (CONTRACT_ID, &[TEXT]),
-    (OUTCOME, &[NAME, NARROW, MESSAGE | SUBSCRIBED, MESSAGE | ERROR]),
-    (IDEMPOTENCY, &[TEXT, NARROW]),
-]);
-
 // What clients send, by the numbers of the bodies' fields.
 pub(super) const CONNECT: u8 = 2;
 pub(super) const SUBSCRIBE: u8 = 3;
@@ -112,37 +67,91 @@ pub(super) const REFRESH: u8 = 10;
 pub(super) const ACKNOWLEDGE: u8 = 11;
 pub(super) const READ_PART: u8 = 12;
 
-const SINCE: u8 = 13;
-const ID: u8 = 14;
+// The messages that are no bodies, in either table.
+pub(crate) const ANSWER_TO_UNSUBSCRIBE: u8 = 1;
+const MEMBER: u8 = 20;
+const POSITION: u8 = 21;
+const LIMITS: u8 = 22;
+const CONTRACT: u8 = 23;
+const CONTRACT_ID: u8 = 24;
+pub(super) const OUTCOME: u8 = 25;
+const IDEMPOTENCY: u8 = 26;
+const ROWS: usize = 27;
 
-/// What clients send. Nothing is nested in itself.
-pub(super) const COMMANDS: &[Shape] = &table::<15>(&[
-    (CONNECT, &[TEXT, TEXT, TEXT, MESSAGE | ID, MESSAGE | LIST | SUBSCRIBE, TEXT]),
-    (SUBSCRIBE, &[NAME, NARROW, MESSAGE | SINCE]),
-    (UNSUBSCRIBE, &[NAME, NARROW]),
-    (PUBLISH, &[NAME, CONTENT, FREE, TEXT]),
-    (READ_HISTORY, &[NAME, MESSAGE | SINCE, NARROW]),
-    (READ_PRESENCE, &[NAME, FREE, TEXT]),
-    (CALL, &[TEXT, CONTENT, FREE, TEXT]),
-    (CANCEL, &[NARROW]),
-    (REFRESH, &[TEXT]),
-    (ACKNOWLEDGE, &[TEXT]),
-    (READ_PART, &[NARROW]),
-    (SINCE, &[FREE, TEXT]),
-    (ID, &[TEXT]),
+macro_rules! nested {
+    ($($message:ident = $shape:ident,)*) => {$(
+        impl Nested for $message {
+            const SHAPE: u8 = $shape;
+        }
+    )*};
+}
+
+// Nothing is nested in itself.
+nested! {
+    Publication = PUBLICATION,
+    ErrorInfo = ERROR,
+    Subscribed = SUBSCRIBED,
+    Subscribe = SUBSCRIBE,
+    Member = MEMBER,
+    Position = POSITION,
+    Limits = LIMITS,
+    ContractDigest = CONTRACT,
+    ContractId = CONTRACT_ID,
+    SubscribeOutcome = OUTCOME,
+    Idempotency = IDEMPOTENCY,
+}
+
+/// What servers send.
+pub(crate) const FRAMES: &[Shape] = &table(&[
+    (ANSWER_TO_UNSUBSCRIBE, Unsubscribe::FIELDS),
+    (PUBLICATION, Publication::FIELDS),
+    (ERROR, ErrorInfo::FIELDS),
+    (CONNECTED, Connected::FIELDS),
+    (SUBSCRIBED, Subscribed::FIELDS),
+    (UNSUBSCRIBED, Unsubscribed::FIELDS),
+    (PUBLISHED, Published::FIELDS),
+    (HISTORY, HistoryPage::FIELDS),
+    (PRESENCE, PresenceList::FIELDS),
+    (CALLED, Called::FIELDS),
+    (REFRESHED, Refreshed::FIELDS),
+    (JOIN, Movement::FIELDS),
+    (LEAVE, Movement::FIELDS),
+    (DISCONNECT, Disconnect::FIELDS),
+    (ALARM, Alarm::FIELDS),
+    (PART, Part::FIELDS),
+    (MEMBER, Member::FIELDS),
+    (POSITION, Position::FIELDS),
+    (LIMITS, Limits::FIELDS),
+    (CONTRACT, ContractDigest::FIELDS),
+    (CONTRACT_ID, ContractId::FIELDS),
+    (OUTCOME, SubscribeOutcome::FIELDS),
+    (IDEMPOTENCY, Idempotency::FIELDS),
+]);
+
+/// What clients send.
+pub(super) const COMMANDS: &[Shape] = &table(&[
+    (CONNECT, Connect::FIELDS),
+    (SUBSCRIBE, Subscribe::FIELDS),
+    (UNSUBSCRIBE, Unsubscribe::FIELDS),
+    (PUBLISH, Publish::FIELDS),
+    (READ_HISTORY, History::FIELDS),
+    (READ_PRESENCE, Presence::FIELDS),
+    (CALL, Call::FIELDS),
+    (CANCEL, Cancel::FIELDS),
+    (REFRESH, Refresh::FIELDS),
+    (ACKNOWLEDGE, Acknowledge::FIELDS),
+    (READ_PART, Part::FIELDS),
+    (POSITION, Position::FIELDS),
+    (CONTRACT_ID, ContractId::FIELDS),
 ]);
 
 #[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "what is wrong does not compile")]
-const fn table<const ROWS: usize>(messages: &[(u8, &[u8])]) -> [Shape; ROWS] {
+const fn table(messages: &[(u8, Shape)]) -> [Shape; ROWS] {
     let mut shapes = [[FREE; 8]; ROWS];
     let mut row = 0;
     while row < messages.len() {
         let (shape, fields) = messages[row];
-        let mut field = 0;
-        while field < fields.len() {
-            shapes[shape as usize][field] = fields[field];
-            field += 1;
-        }
+        shapes[shape as usize] = fields;
         row += 1;
     }
     shapes
