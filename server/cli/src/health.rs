@@ -244,7 +244,7 @@ mod tests {
                 "waits for key set, engine",
             ),
             ("404 Not Found", "no page", "status 404"),
-            ("502 Bad Gateway", "", "the status 502"),
+            ("502 Bad Gateway", "", "status 502"),
         ] {
             let told = check_answer(status, body).unwrap_err();
             assert!(told.starts_with("not ready: ") && told.contains(words), "{told}");

@@ -245,7 +245,7 @@ mod tests {
                 "did you mean \"token-only\"?",
             ),
             ("unknown field `lisen`, expected one of `listen`, `static`", "did you mean `listen`?"),
-            ("unknown field `hush`, expected `file` or `env`", "there are `file`, `env`"),
+            ("unknown field `hush`, expected `file` or `env`", "write one of `file`, `env`"),
             ("missing field `key`", "`key` is missing"),
         ] {
             let told = without_value(message);

@@ -242,7 +242,7 @@ async fn the_exit_status_shows_the_kind_of_end() {
     drop(socket);
 
     for (arguments, words) in [
-        (["--header=Upgrade: h2c"], "handshake's own"),
+        (["--header=Upgrade: h2c"], "set by the handshake"),
         (["--header=nothing"], "NAME: VALUE"),
         (["--subprotocol=a b"], "letters"),
         (["--timeout=soon"], "25s"),
