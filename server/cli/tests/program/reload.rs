@@ -243,7 +243,7 @@ async fn a_broken_configuration_is_reported_and_the_old_one_stays() {
     let listening = server.host.clone();
     for (name, text, words) in [
         ("wirehub.toml", "[limits]\nchanels = 2\n", &["line 2", "chanels"][..]),
-        ("wirehub.toml", "[limits]\nping_interval = \"25\"\n", &["line 2", "no time"]),
+        ("wirehub.toml", "[limits]\nping_interval = \"25\"\n", &["line 2", "not a time"]),
         ("wirehub.toml", "[proxy]\ntrusted = [\"proxy.example\"]\n", &["proxy.trusted"]),
         ("wirehub.toml", "[server]\nlog = \"wirehub_server=loud\"\n", &["server.log"]),
         ("wirehub.toml", "[server]\nlisten = \"here\"\n", &["server.listen"]),
