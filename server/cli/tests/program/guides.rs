@@ -160,8 +160,13 @@ impl Scene {
         let target = Path::new(env!("CARGO_BIN_EXE_wirehub")).ancestors().nth(2).unwrap();
         command.env("CARGO_TARGET_DIR", target).env("CARGO_PROFILE_DEV_DEBUG", "line-tables-only");
         command.env("CARGO_NET_OFFLINE", "true");
-        // By this one, which the test has from its cargo, ring's build differs from the workspace's.
-        command.env_remove("CARGO_MANIFEST_DIR");
+        // By those that the test has from its cargo, ring's build differs from the workspace's, and both are made anew.
+        let of_the_test = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+        for name in std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()) {
+            if of_the_test(&name) {
+                command.env_remove(name);
+            }
+        }
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
