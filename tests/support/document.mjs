@@ -72,7 +72,7 @@ export class Document {
   }
 
   #env() {
-    // What has been downloaded once is not asked for again.
+    // Downloads of earlier runs are reused.
     return { ...process.env, PATH: this.#path, npm_config_prefer_offline: 'true', npm_config_fund: 'false', npm_config_audit: 'false' };
   }
 }
