@@ -92,7 +92,7 @@ pub async fn shutdown_signal() {
         Ok(mut signals) => signals.next().await,
         Err(error) => {
             tracing::error!("only the process's end stops this server: {error}");
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 }
