@@ -1,4 +1,4 @@
-//! Putting a hub together.
+//! Builds a hub.
 
 use std::any::TypeId;
 use std::collections::HashMap;
@@ -25,7 +25,7 @@ use crate::shared_state::SharedState;
 use crate::upgrade::client_address::TrustedProxy;
 use crate::upgrade::origin::Origin;
 
-/// Makes a [`Hub`]; [`Hub::builder`] begins one.
+/// Builds a [`Hub`]. [`Hub::builder`] makes one.
 #[derive(Default)]
 pub struct Builder {
     settings: Settings,
@@ -33,20 +33,25 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// Holds clients and the application to a contract: channels and calls that are not in it are refused, and so are payloads
-    /// that do not fit it. A client that was built from another one is told when it connects.
+    /// Restricts the hub to a contract. Channels and calls outside the contract are refused, and so are payloads of another
+    /// type. This holds for clients and for the application. A client built from another contract is notified when it connects.
     #[must_use]
     pub fn contract<C: Contract>(mut self) -> Self {
         self.settings.rules = Rules::of::<C>();
         self
     }
 
-    /// Answers a call. Each call runs as a task of its own; it is dropped when its client cancels it. When its session
-    /// ends it goes on, up to three minutes from its beginning, for the client to come back and take the answer: so a call
-    /// is carried out once, though the connection breaks. 10,000 may go on so; beyond that the oldest is dropped, and its
-    /// client told that it may or may not have been done. In an anonymous session, which nobody can come back to, and without
-    /// an idempotency key, which clients of other makes may leave out, a call is dropped when its session ends. A panic is answered as [`INTERNAL`](wirehub_common::code::ErrorCode::INTERNAL) and harms nothing else.
-    /// A second handler for the same call takes the first one's place.
+    /// Registers the handler of a call. A later handler of the same call replaces it.
+    ///
+    /// Each call runs in its own task. The call is dropped when its client cancels it. A panic is answered with
+    /// [`INTERNAL`](wirehub_common::code::ErrorCode::INTERNAL) and has no other effect.
+    ///
+    /// A call goes on after its session has ended, until three minutes after its beginning: the client can come back for the
+    /// answer. In this way a call is carried out once, even if the connection breaks. At most 10,000 calls go on without a
+    /// session. Beyond that the oldest is dropped, and its client is notified that the call may or may not have been done.
+    ///
+    /// Two kinds of calls are dropped at the end of their session: those of an anonymous session to which no client can come
+    /// back, and those without an idempotency key, which is optional for other clients.
     #[must_use]
     pub fn call<C, F, A>(mut self, _: C, handler: F) -> Self
     where
@@ -60,8 +65,8 @@ impl Builder {
         self
     }
 
-    /// Keeps a value for handlers and hooks, which take it by its type: [`CallContext::state`]. A second one of the same type
-    /// takes the first one's place.
+    /// Keeps a value for handlers and hooks. [`CallContext::state`] returns it by its type. A later value of the same type
+    /// replaces it.
     ///
     /// ```
     /// # extern crate wirehub_hub as wirehub_server;
@@ -92,8 +97,8 @@ impl Builder {
         self
     }
 
-    /// Answers a call with a stream of responses. The stream is polled as fast as the client takes them, and dropped
-    /// when the client cancels the call or its session ends. Otherwise as [`Self::call`].
+    /// Registers the handler of a call with a stream of responses. The stream is polled at the pace of the client. It is
+    /// dropped when the client cancels the call or its session ends. Everything else is as for [`Self::call`].
     ///
     /// ```
     /// # extern crate wirehub_hub as wirehub_server;
@@ -126,9 +131,9 @@ impl Builder {
         self
     }
 
-    /// Answers the calls whose names fit a pattern and that have no handler of their own: for a gateway that passes them
-    /// on. Of several patterns that fit, the first one's handler answers. Where the hub has a [contract](Self::contract), only
-    /// calls of it are, whose requests fit it. Otherwise as [`Self::call`].
+    /// Registers a handler for every call whose name matches a pattern and that has no handler of its own: for a gateway. The
+    /// first matching pattern is used. If the hub has a [contract](Self::contract), calls outside it and requests of another
+    /// type are refused without a call of the handler. Everything else is as for [`Self::call`].
     ///
     /// ```
     /// # extern crate wirehub_hub as wirehub_server;
@@ -150,11 +155,12 @@ impl Builder {
         self
     }
 
-    /// Asks `hook` whether a session may subscribe to a channel that fits the pattern, where the rules of its [`Namespace`]
-    /// and the session's rights let it. Asked once for each subscription, also for those that `connect` restores, and
-    /// before somebody who is not subscribed reads the history or who is there. Subscriptions that the server itself makes
-    /// are not asked for. Of several patterns that fit, the first one's hook decides. A hook that takes more than 10 s is
-    /// given up, and the client told [`UNAVAILABLE`](wirehub_common::code::ErrorCode::UNAVAILABLE).
+    /// Lets `hook` allow or refuse subscriptions to the channels that match a pattern. The rules of the channel's [`Namespace`]
+    /// and the session's rights are checked first. The first matching pattern is used.
+    ///
+    /// The hook is called once for each subscription, including those restored by `connect`. It is also called before a client
+    /// without a subscription reads the history or the members. It is not called for subscriptions made by the server. The time
+    /// limit of a hook is 10 s; after that the client gets [`UNAVAILABLE`](wirehub_common::code::ErrorCode::UNAVAILABLE).
     ///
     /// ```
     /// # extern crate wirehub_hub as wirehub_server;
@@ -181,12 +187,13 @@ impl Builder {
         self
     }
 
-    /// Asks `hook` about each message that a client wants to publish in a channel that fits the pattern, where the rules
-    /// of its [`Namespace`] and the session's rights let it. What the hook gives is published: the payload of the request,
-    /// or another one that fits the contract. One session's messages in one channel are asked for one after the other, in
-    /// their order; those in other channels do not wait for them. What the server itself publishes is not asked for. Of
-    /// several patterns that fit, the first one's hook decides. A hook that takes more than 10 s is given up, and the
-    /// client told [`UNAVAILABLE`](wirehub_common::code::ErrorCode::UNAVAILABLE).
+    /// Lets `hook` allow, change or refuse the messages that clients publish in the channels that match a pattern. The rules of
+    /// the channel's [`Namespace`] and the session's rights are checked first. The first matching pattern is used.
+    ///
+    /// The hook returns the payload to publish: that of the request, or another one of the contract's type. For one session and
+    /// one channel the hook is called for one message after the other, in their order. Messages in other channels do not wait.
+    /// The hook is not called for messages of the server. The time limit of a hook is 10 s; after that the client gets
+    /// [`UNAVAILABLE`](wirehub_common::code::ErrorCode::UNAVAILABLE).
     ///
     /// ```
     /// # extern crate wirehub_hub as wirehub_server;
@@ -212,7 +219,7 @@ impl Builder {
         self
     }
 
-    /// Has `observer` told what happens to sessions, beside those that are told already.
+    /// Adds an observer, which is notified of the events of every session. Earlier observers stay.
     ///
     /// ```
     /// # extern crate wirehub_hub as wirehub_server;
@@ -235,8 +242,9 @@ impl Builder {
         self
     }
 
-    /// Asks `hook` who a client is: when it connects, and when it shows a new token. Without a hook everybody is let in,
-    /// anonymous, whatever the token. A hook that takes more than 10 s is given up, and the client tries again later.
+    /// Sets the hook that authenticates a client when it connects and when it sends a new token. Default: every client is
+    /// admitted as anonymous, and tokens are ignored. The time limit of the hook is 10 s; after that the client tries again
+    /// later.
     ///
     /// ```
     /// # extern crate wirehub_hub as wirehub_server;
@@ -254,8 +262,8 @@ impl Builder {
     /// # assert_eq!(hub.sessions(), 0);
     /// ```
     ///
-    /// A hook may also look at the cookies of a page whose user is signed in already. The closure captures a handle to the
-    /// application's data, and clones it for each client; [`Credentials::state`] is another way to such data.
+    /// A hook can also read the cookies of a page with a signed-in user. The closure captures a handle to the application's
+    /// data, and clones it for each client. [`Credentials::state`] is another way to such data.
     ///
     /// ```
     /// # extern crate wirehub_hub as wirehub_server;
@@ -285,11 +293,11 @@ impl Builder {
     /// ```
     ///
     /// # Cookies and other sites
-    /// A browser sends a site's cookies with a WebSocket handshake whichever page has opened it, unless they are `SameSite`. So a
-    /// page of an attacker could open a session in the name of its visitor (cross-site WebSocket hijacking). The check of the
-    /// origin prevents that, and is on by default: only pages of the server's own origin get in, and those of
-    /// [`Self::allow_origin`]. Never allow an origin whose pages are not trusted with the users' sessions, and mark the cookie
-    /// `HttpOnly; Secure; SameSite=Lax`.
+    /// A browser sends a site's cookies with every WebSocket handshake to the site, even from a page of another site, unless
+    /// the cookies are `SameSite`. So an attacker's page could open a session in the name of its visitor (cross-site WebSocket
+    /// hijacking). The check of the origin prevents this attack, and is on by default: it admits only pages of the server's own
+    /// origin and of [`Self::allow_origin`]. Allow an origin only if you trust its pages with the users' sessions, and mark the
+    /// cookie `HttpOnly; Secure; SameSite=Lax`.
     #[must_use]
     pub fn authenticate<F, A>(mut self, hook: F) -> Self
     where
@@ -300,158 +308,165 @@ impl Builder {
         self
     }
 
-    /// For how long a session outlives its token, so that a new one can be shown. 25 s without this.
+    /// The time for which a session outlives its token, for the client to send a new one. Default: 25 s.
     #[must_use]
     pub fn token_grace(mut self, grace: Duration) -> Self {
         self.live.token_grace(grace);
         self
     }
 
-    /// The limits of each connection; [`Limits::default`] without this.
+    /// The limits of each connection. Default: [`Limits::default`].
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
         self.live.limits(limits);
         self
     }
 
-    /// How many commands each session may send in a second, in the long run; two seconds' worth may come at once after a
-    /// pause. Each subscription counts for several: in a second a session can subscribe as often as it may have channels, and no
-    /// oftener. Those beyond it are answered with [`RATE_LIMITED`](wirehub_common::code::ErrorCode::RATE_LIMITED), and not
-    /// carried out. 10,000 without this; 0 stands for no bound.
+    /// The number of commands per second of each session, in the long run. After a pause a session may send two seconds' worth
+    /// at once. Further commands are not carried out and are answered with
+    /// [`RATE_LIMITED`](wirehub_common::code::ErrorCode::RATE_LIMITED). A subscription counts for several commands: the
+    /// subscriptions per second are limited to the number of channels that a session may have. Default: 10,000. 0: no limit.
     #[must_use]
     pub fn commands_per_second(mut self, per_second: u32) -> Self {
         self.live.commands_per_second(per_second);
         self
     }
 
-    /// How many commands all sessions of a user together may send in a second, as for [`Self::commands_per_second`]. Anonymous
-    /// sessions share ten times as many with others from their IP address (of IPv6: from their network of 64 bits), where that is
-    /// known: a proxy before the server has to be [trusted](Self::trust_proxy), or all its clients share that. As many as each
-    /// session without this; 0 stands for no bound.
+    /// The number of commands per second of all sessions of a user together. Bursts and refusals are as for
+    /// [`Self::commands_per_second`]. Default: the limit of one session. 0: no limit.
+    ///
+    /// Anonymous sessions from the same IP address share ten times as many, if their address is known. For IPv6, a network of
+    /// 64 bits counts as one address. A proxy in front of the server has to be [trusted](Self::trust_proxy), or all its clients
+    /// share this limit.
     #[must_use]
     pub fn user_commands_per_second(mut self, per_second: u32) -> Self {
         self.live.user_commands_per_second(per_second);
         self
     }
 
-    /// How many sessions a user may have at once; one more is refused with
-    /// [`LIMIT_EXCEEDED`](wirehub_common::code::ErrorCode::LIMIT_EXCEEDED), for the time being. Anonymous sessions are not
-    /// counted. No bound without this.
+    /// The number of sessions that a user may have at once. A further session is refused with
+    /// [`LIMIT_EXCEEDED`](wirehub_common::code::ErrorCode::LIMIT_EXCEEDED) as a temporary error. Anonymous sessions are not
+    /// counted. Default: no limit.
     #[must_use]
     pub fn sessions_per_user(mut self, sessions: u32) -> Self {
         self.live.sessions_per_user(Some(sessions));
         self
     }
 
-    /// How many connections `wirehub_server::run` holds open at once, of all kinds; more wait in the system's queue until others
-    /// end. [`MAX_CONNECTIONS`](crate::MAX_CONNECTIONS) without this; at least 1. Each is a file: the system has to allow as many.
+    /// The number of connections of all kinds that `wirehub_server::run` holds open at once, at least 1. Further connections
+    /// wait in the system's queue. Each connection needs a file descriptor, so the system's limit has to be as high. Default:
+    /// [`MAX_CONNECTIONS`](crate::MAX_CONNECTIONS).
     #[must_use]
     pub fn max_connections(mut self, connections: usize) -> Self {
         self.live.max_connections(connections);
         self
     }
 
-    /// How many connections an IP address may have at once; of IPv6 a network of 64 bits counts as one. Where
-    /// `wirehub_server::run` serves, those count too that are no WebSocket (yet). A WebSocket beyond the bound is refused with
-    /// the HTTP status 429; eight connections more are taken for that and other requests, which have to come within a second,
-    /// and the next are closed at once. No bound without this. Where proxies are before the server it has to [trust](Self::trust_proxy) them, or all clients
-    /// have the proxy's address: a trusted proxy's own connections are not counted, but the WebSockets of each client. Where
-    /// another listener serves, it must hand over axum's `ConnectInfo<SocketAddr>`, and WebSockets alone are counted.
+    /// The number of connections that an IP address may have at once. For IPv6, a network of 64 bits counts as one address. A
+    /// further WebSocket is refused with the HTTP status 429. Default: no limit.
+    ///
+    /// `wirehub_server::run` also counts connections that are not WebSockets (yet). It accepts eight connections beyond the
+    /// limit, for the refusal and for other requests. A request has to arrive on them within a second. Further connections are
+    /// closed at once.
+    ///
+    /// Proxies in front of the server have to be [trusted](Self::trust_proxy), or all clients have the address of the proxy.
+    /// The connections of a trusted proxy are not counted, but the WebSockets of each client are. Another accept loop has to
+    /// provide axum's `ConnectInfo<SocketAddr>`; then only WebSockets are counted.
     #[must_use]
     pub fn connections_per_address(mut self, connections: u32) -> Self {
         self.live.connections_per_address(Some(connections));
         self
     }
 
-    /// How many WebSocket handshakes an IP address may make in a second, in the long run; two seconds' worth may come at
-    /// once after a pause. Those beyond it are refused with the HTTP status 429. Addresses are those of
-    /// [`Self::connections_per_address`]. No bound without this.
+    /// The number of WebSocket handshakes per second of an IP address, in the long run. After a pause an address may make two
+    /// seconds' worth at once. Further handshakes are refused with the HTTP status 429. Addresses are as for
+    /// [`Self::connections_per_address`]. Default: no limit.
     #[must_use]
     pub fn handshakes_per_second(mut self, per_second: u32) -> Self {
         self.live.handshakes_per_second(Some(per_second));
         self
     }
 
-    /// Takes a proxy's word, in `X-Forwarded-For`, about where a request comes from. The header is read from the right and
-    /// only as far as those who wrote it are trusted; the first that is not is the client.
+    /// Trusts a proxy to report the address of a client in `X-Forwarded-For`. The header is read from the right, past the
+    /// addresses of trusted proxies. The first other address is the client's.
     #[must_use]
     pub fn trust_proxy(mut self, proxy: TrustedProxy) -> Self {
         self.live.trust_proxy(proxy);
         self
     }
 
-    /// How long a client may take to send `connect` once the WebSocket is open, before it is
-    /// [closed](wirehub_common::code::CloseCode::CONNECT_TIMEOUT). 10 s without this.
+    /// The time between the opening of the WebSocket and the client's `connect`. After that the connection is
+    /// [closed](wirehub_common::code::CloseCode::CONNECT_TIMEOUT). Default: 10 s.
     #[must_use]
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.live.connect_timeout(timeout);
         self
     }
 
-    /// How long a client may take for the handshake of TLS, and then for the head of each HTTP request, before the
-    /// connection is dropped; also how long a connection may stay without a request. It holds where `wirehub_server::run`
-    /// serves. 10 s without this.
+    /// The time for the TLS handshake, and then for the head of each HTTP request, including the wait for it. After that the
+    /// connection is dropped. This applies to `wirehub_server::run`. Default: 10 s.
     #[must_use]
     pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
         self.live.handshake_timeout(timeout);
         self
     }
 
-    /// For how long a session may send no command while it is subscribed to nothing and waits for no answer, before it is
-    /// [closed](wirehub_common::code::CloseCode::IDLE). For ever without this.
+    /// The time that an idle session stays open. A session is idle if it has no subscription, waits for no answer and sends no
+    /// command. After that time it is [closed](wirehub_common::code::CloseCode::IDLE). Default: no limit.
     #[must_use]
     pub fn idle_timeout(mut self, timeout: Duration) -> Self {
         self.live.idle_timeout(Some(timeout));
         self
     }
 
-    /// How long [`Hub::shutdown`] waits before it ends sessions: meanwhile `/ready` and handshakes are answered with the HTTP
-    /// status 503, and who is connected is served as before. A load balancer that asks `/ready` has turned to other servers
-    /// when the sessions come back. Not at all without this.
+    /// The time between the call of [`Hub::shutdown`] and the end of the sessions. During the delay `/ready` and handshakes are
+    /// answered with the HTTP status 503, and connected clients are served as before. So a load balancer that polls `/ready`
+    /// has switched to other servers before the clients reconnect. Default: no delay.
     #[must_use]
     pub fn drain_delay(mut self, delay: Duration) -> Self {
         self.live.drain_delay(delay);
         self
     }
 
-    /// How many bytes may wait for a session that does not take them fast enough; a session over it is
-    /// [closed](wirehub_common::code::CloseCode::SLOW_CONSUMER). 1 MiB without this.
+    /// The number of bytes that may wait for a session that does not take them in time. A session with more is
+    /// [closed](wirehub_common::code::CloseCode::SLOW_CONSUMER). Default: 1 MiB.
     #[must_use]
     pub fn queue_bytes(mut self, bytes: usize) -> Self {
         self.live.queue_bytes(bytes);
         self
     }
 
-    /// About how many bytes all [alarms](crate::alarm::Alarm) that are remembered may take, with the names of those whom they are for.
-    /// Beyond it those that are over are forgotten, the oldest first, and others are not raised. 64 MiB without this.
+    /// The approximate number of bytes for all remembered [alarms](crate::alarm::Alarm), including the names of their
+    /// recipients. Beyond it alarms that are over are forgotten, the oldest first. If that is not enough, new alarms are not
+    /// raised. Default: 64 MiB.
     #[must_use]
     pub fn alarm_bytes(mut self, bytes: usize) -> Self {
         self.live.alarm_bytes(bytes);
         self
     }
 
-    /// Lets pages of another origin connect, beside those of the server's own. Programs that are no browsers name
-    /// no origin and are always let in.
+    /// Allows the pages of another origin to connect, in addition to those of the server's own origin. Programs other than
+    /// browsers send no origin and are always admitted.
     #[must_use]
     pub fn allow_origin(mut self, origin: Origin) -> Self {
         self.live.allow_origin(origin);
         self
     }
 
-    /// What holds for the channels of a namespace, the part of their names before the first `:`. A second call for the
-    /// same one takes the first one's place. The namespace `@` is that of the users' own channels: they keep the last 100
-    /// messages for ten minutes without this. `*` ([`Namespace::OTHERS`]) is as [`Self::default_namespace`].
+    /// Sets the rules for the channels of a namespace, the part of their names before the first `:`. A later call for the same
+    /// namespace replaces them. The namespace `@` contains the channels of the users. By default these keep the last 100
+    /// messages for ten minutes. The name `*` ([`Namespace::OTHERS`]) has the same effect as [`Self::default_namespace`].
     #[must_use]
     pub fn namespace(mut self, name: impl Into<Box<str>>, namespace: Namespace) -> Self {
         self.settings.namespaces.insert(name.into(), namespace);
         self
     }
 
-    /// The rules of every channel whose namespace has none of its own.
+    /// Sets the rules for every channel whose namespace has none of its own.
     ///
-    /// Without this they depend on the [contract](Self::contract). A hub with a contract has [`Namespace::open`]: its channels
-    /// are those of the contract. A hub without one has [`Namespace::closed`], so that a channel is open only where a
-    /// namespace, a token or a hook says so.
+    /// The default depends on the [contract](Self::contract). With a contract it is [`Namespace::open`], because every channel
+    /// belongs to the contract. Without a contract it is [`Namespace::closed`]: a channel is open only by a namespace, a token
+    /// or a hook.
     ///
     /// ```
     /// # extern crate wirehub_hub as wirehub_server;
@@ -467,17 +482,16 @@ impl Builder {
         self
     }
 
-    /// Who keeps the history and carries publications; a [`MemoryEngine`] without this. An engine serves one hub.
+    /// The engine, which keeps the history and carries publications. Default: a [`MemoryEngine`]. An engine serves one hub.
     #[must_use]
     pub fn engine(mut self, engine: impl Engine) -> Self {
         self.settings.engine = Box::new(GuardedEngine(engine));
         self
     }
 
-    /// Names something without which the hub can't serve its clients, as a key set or a backend, and who knows whether it is
-    /// there. While it is not, `/ready` answers with the HTTP status 503, and the log has the words of `check`. That must
-    /// not block; it is asked whenever somebody looks. The engine is asked anyway, by
-    /// [`Engine::ready`](crate::engine::Engine::ready).
+    /// Adds a check of something without which the hub can't serve its clients, such as a key set or a backend. While the check
+    /// fails, `/ready` answers with the HTTP status 503, and the log has the error of `check`. The check runs for every request
+    /// of `/ready`, and must not block. The engine has its own check, [`Engine::ready`](crate::engine::Engine::ready).
     ///
     /// ```
     /// # extern crate wirehub_hub as wirehub_server;
@@ -503,14 +517,14 @@ impl Builder {
         self
     }
 
-    /// Changes the settings that can also change later: see [`Hub::update`].
+    /// Changes the settings that can also change later. See [`Hub::update`].
     #[must_use]
     pub fn update(mut self, change: impl FnOnce(&mut LiveSettings)) -> Self {
         change(&mut self.live);
         self
     }
 
-    /// The settings that can also change later, as they are in this builder.
+    /// The present values of the settings that can also change later.
     pub fn live(&self) -> &LiveSettings {
         &self.live
     }
@@ -521,19 +535,19 @@ impl Builder {
         Self::default().default_namespace(Namespace::open())
     }
 
-    /// The hub.
+    /// Builds the hub.
     ///
     /// # Panics
-    /// Where [`Self::try_build`] fails: a mistake in the program, which nobody can call its handlers with.
+    /// [`Self::try_build`] fails. That is a mistake in the program, and does not depend on clients.
     pub fn build(self) -> Hub {
         #[allow(clippy::panic, reason = "nothing has come from the network yet")]
         self.try_build().unwrap_or_else(|error| panic!("{error}"))
     }
 
-    /// The hub, if its parts fit each other.
+    /// Builds the hub, unless its parts do not fit each other.
     ///
     /// # Errors
-    /// There is a handler of a call that the [contract](Self::contract) does not have, or has with other types.
+    /// A handler is for a call outside the [contract](Self::contract), or for one that has other types there.
     pub fn try_build(self) -> Result<Hub, BuildError> {
         let Settings { rules, calls, .. } = &self.settings;
         let misfits = calls.iter().filter_map(|(name, (hash, _))| rules.handler_mismatch(name, *hash));
@@ -554,12 +568,12 @@ impl Builder {
     }
 }
 
-/// The hash of a call as a contract's item.
+/// The hash of a call as an item of a contract.
 fn item_hash<Q: Message, R: Message>(kind: &str, name: &str) -> ContractHash {
     ContractHash(combine(&[hash_text(kind), hash_text(name), Q::HASH, R::HASH]))
 }
 
-/// Parts of a [`Builder`] that do not fit each other.
+/// The error of a [`Builder`] whose parts do not fit each other.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BuildError(String);
 
