@@ -1,4 +1,4 @@
-//! Who may connect, and what they may do.
+//! Authentication and rights of clients.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -20,54 +20,56 @@ use crate::shared_state::SharedState;
 
 pub use crate::hooks::PublishRequest;
 
-/// What a client shows to be let in. See [`Builder::authenticate`](crate::Builder::authenticate).
+/// The credentials of a client. See [`Builder::authenticate`](crate::Builder::authenticate).
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct Credentials {
-    /// The token; empty where the client has none.
+    /// The token; empty if the client has none.
     pub token: String,
-    /// The name that the client's program gives itself.
+    /// The name of the client's program, as the program states it.
     pub client: String,
     /// The program's version.
     pub version: String,
-    /// The client is there already, and shows a new token. Not so when it connects, which goes first where there is a choice.
+    /// `true` if a connected client sends a new token, `false` if a client connects. Connecting clients go first if there is a
+    /// choice.
     pub is_refresh: bool,
-    /// Where the client is, also behind [proxies that are trusted](crate::Builder::trust_proxy); absent where nobody says.
+    /// The client's IP address, taken from the headers of [trusted proxies](crate::Builder::trust_proxy) if present; `None` if
+    /// unknown.
     pub address: Option<IpAddr>,
-    /// The headers of the WebSocket handshake, cookies among them, when the client connects. A session forgets them when it is
-    /// let in: with a new token there are none.
+    /// The headers of the WebSocket handshake, including cookies, when the client connects. They are dropped at the beginning
+    /// of the session. So they are empty if the client sends a new token.
     pub headers: HeaderMap,
     /// Absent in a test of a hook.
     hub: Option<Hub>,
 }
 
 impl Credentials {
-    /// The credentials of a client that connects, as for a test of a hook.
+    /// The credentials of a connecting client, for instance for a test of a hook.
     pub fn new(token: String, client: String, version: String, address: Option<IpAddr>) -> Self {
         Self { token, client, version, is_refresh: false, address, headers: HeaderMap::new(), hub: None }
     }
 
-    /// What a client shows that is there already.
+    /// The credentials of a connected client with a new token.
     pub(crate) fn refreshing(token: String, address: Option<IpAddr>) -> Self {
         Self { is_refresh: true, ..Self::new(token, String::new(), String::new(), address) }
     }
 
-    /// The same credentials with these headers, as for a test of a hook.
+    /// The same credentials with these headers, for instance for a test of a hook.
     #[must_use]
     pub fn with_headers(self, headers: HeaderMap) -> Self {
         Self { headers, ..self }
     }
 
-    /// The same credentials, shown at a hub that has [`state`](Self::state), as for a test of a hook.
+    /// The same credentials at a hub that has [`state`](Self::state), for instance for a test of a hook.
     #[must_use]
     pub fn with_hub(self, hub: Hub) -> Self {
         Self { hub: Some(hub), ..self }
     }
 
-    /// The value of a cookie, as the header `Cookie` has it; the first one where there are several of the name.
+    /// The value of a cookie from the header `Cookie`. If several cookies have the name, the first one is returned.
     ///
-    /// A cookie proves nothing about the page that connects: see
-    /// [cookies and other sites](crate::Builder::authenticate#cookies-and-other-sites).
+    /// A cookie proves nothing about the page that connects. See [cookies and other
+    /// sites](crate::Builder::authenticate#cookies-and-other-sites).
     pub fn cookie(&self, name: &str) -> Option<&str> {
         let headers = self.headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
         let pairs = headers.flat_map(|header| header.split(';')).filter_map(|pair| pair.split_once('='));
@@ -77,10 +79,10 @@ impl Credentials {
             .map(|(_, value)| value)
     }
 
-    /// The value of this type that [`Builder::state`](crate::Builder::state) keeps.
+    /// Returns the value of this type from [`Builder::state`](crate::Builder::state).
     ///
     /// # Errors
-    /// [`UNAVAILABLE`](ErrorCode::UNAVAILABLE): nothing of this type is kept. The log names it.
+    /// [`UNAVAILABLE`](ErrorCode::UNAVAILABLE): there is no value of this type. The log names the type.
     pub fn state<T: Send + Sync + 'static>(&self) -> Result<Arc<T>, Refusal> {
         let Some(hub) = &self.hub else {
             return Err(Refusal::unavailable(
@@ -92,7 +94,7 @@ impl Credentials {
 }
 
 impl fmt::Debug for Credentials {
-    /// Without the token and the values of headers: they must not get into a log.
+    /// Leaves out the token and the values of headers, because they must not get into a log.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Credentials")
             .field("client", &self.client)
@@ -104,7 +106,7 @@ impl fmt::Debug for Credentials {
     }
 }
 
-/// Who a client is, for how long that is certain, and what it may do beyond what its channels' namespaces allow to all.
+/// The identity of a client: its user, the lifetime of its token, and its rights beyond the rules of namespaces.
 ///
 /// ```
 /// # extern crate wirehub_hub as wirehub_server;
@@ -128,8 +130,8 @@ pub struct Authenticated {
 }
 
 impl Authenticated {
-    /// The user of this name: at most 254 bytes without control characters, and not `all`. A name that is none of these is
-    /// refused when the client connects. An empty one is anonymous.
+    /// A client of the user with this name. A name has at most 254 bytes and no control characters, and is not `all`. Another
+    /// name is refused when the client connects. An empty name is an anonymous client.
     pub fn user(name: impl Into<Arc<str>>) -> Self {
         Self {
             user: name.into(),
@@ -141,35 +143,35 @@ impl Authenticated {
         }
     }
 
-    /// Nobody in particular.
+    /// An anonymous client.
     pub fn anonymous() -> Self {
         Self::user("")
     }
 
-    /// The token is good for so long: then, and a [grace](crate::Builder::token_grace) later, the session is closed unless
-    /// the client has shown a new one. Without this it is good for ever.
+    /// The time for which the token is valid. After that and a [grace period](crate::Builder::token_grace) the session is
+    /// closed, unless the client has sent a new token. Default: no limit.
     #[must_use]
     pub fn expires_in(self, ttl: Duration) -> Self {
         Self { ttl: Some(ttl), ..self }
     }
 
-    /// What the client may do in which channels, beyond what their [`Namespace`](crate::namespace::Namespace) allows.
+    /// The rights in channels, in addition to those by their [`Namespace`](crate::namespace::Namespace).
     #[must_use]
     pub fn with_rights(self, rights: Rights) -> Self {
         Self { rights, ..self }
     }
 
-    /// The channels that the server subscribes the session to, and that it may subscribe to by itself.
+    /// The channels to which the server subscribes the session. The session may also subscribe to them itself.
     #[must_use]
     pub fn with_channels(self, channels: Vec<ChannelName>) -> Self {
         Self { channels, ..self }
     }
 
-    /// What is shown of the session to those who see who is there: a name, say. It stays what it was when the session
-    /// began.
+    /// The public information about the session, such as a display name. It is for clients that may see the members. It does
+    /// not change during the session.
     ///
     /// # Errors
-    /// [`PayloadErrorKind::Encode`]: it can't be written as JSON, or takes more than 4 KiB.
+    /// [`PayloadErrorKind::Encode`]: the value can't be written as JSON, or takes more than 4 KiB.
     pub fn with_info(self, info: &impl Serialize) -> Result<Self, PayloadError> {
         let info = serde_json::to_string(info)
             .map_err(|error| PayloadError::new(PayloadErrorKind::Encode, Some(error.into())))?;
@@ -180,10 +182,10 @@ impl Authenticated {
         Ok(Self { info: Some(info.into()), ..self })
     }
 
-    /// Keeps a value for the handlers and hooks of this session, which take it by its type:
-    /// [`CallContext::session_state`](crate::call::CallContext::session_state). It stays that of the moment when the session
-    /// began, also where a later token is shown, and goes with the session and its calls. A second value takes the first one's
-    /// place.
+    /// Keeps a value for the handlers and hooks of this session.
+    /// [`CallContext::session_state`](crate::call::CallContext::session_state) returns it by its type. The value is that of the
+    /// first token; a later token does not change it. It is dropped with the session and its calls. A second value replaces the
+    /// first one.
     ///
     /// ```
     /// # extern crate wirehub_hub as wirehub_server;
@@ -220,7 +222,7 @@ impl Authenticated {
 }
 
 impl Authenticated {
-    /// The most bytes that [`Self::with_info`] takes, as JSON.
+    /// The maximum size of [`Self::with_info`] in bytes of JSON.
     pub const MAX_INFO_BYTES: usize = 4096;
 
     /// The name of the user; empty for an anonymous client.
@@ -248,10 +250,10 @@ impl Authenticated {
         self.info.as_deref()
     }
 
-    /// The identity, where its user can have this name. An anonymous one has none.
+    /// Returns the identity if the name of its user is valid. An anonymous identity has no name.
     ///
     /// # Errors
-    /// No user can have the name.
+    /// The name is not valid.
     pub fn checked(self) -> Result<Self, UserNameError> {
         match check_user(&self.user) {
             Err(UserNameError::Empty) | Ok(()) => Ok(self),
@@ -260,7 +262,7 @@ impl Authenticated {
     }
 }
 
-/// Whether there can be a user of this name.
+/// Checks the name of a user.
 pub(crate) fn check_user(name: &str) -> Result<(), UserNameError> {
     if name.is_empty() {
         Err(UserNameError::Empty)
@@ -275,17 +277,17 @@ pub(crate) fn check_user(name: &str) -> Result<(), UserNameError> {
     }
 }
 
-/// A text that is no user's name.
+/// The error of an invalid user name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum UserNameError {
-    /// It is empty. That stands for anonymous sessions, which are no user's: all of them are never meant.
+    /// The name is empty. An empty name stands for anonymous sessions, and an operation is never meant for all of them.
     Empty,
-    /// It has more than 254 bytes: the user's own channel is `@` and the name.
+    /// The name has more than 254 bytes. The user's own channel is `@` and the name.
     TooLong,
-    /// It has a control character in it.
+    /// The name contains a control character.
     Control,
-    /// It is `all`: the channel `@all` is everybody's.
+    /// The name is `all`. The channel `@all` belongs to every user.
     Reserved,
 }
 
@@ -302,21 +304,21 @@ impl fmt::Display for UserNameError {
 
 impl StdError for UserNameError {}
 
-/// With `@` before it a name is a channel's, of 255 bytes at most.
+/// The name of the user's channel has an `@` more, and at most 255 bytes.
 const MAX_USER_BYTES: usize = 254;
 
-/// The channels in which a session may do what their namespaces do not allow to all.
+/// The rights of a session in channels, in addition to those by their namespaces.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Rights {
-    /// Where it may subscribe and read the history.
+    /// The channels in which the session may subscribe and read the history.
     pub subscribe: Vec<Pattern>,
-    /// Where it may publish.
+    /// The channels in which the session may publish.
     pub publish: Vec<Pattern>,
-    /// Where it may see who is there.
+    /// The channels in which the session may see the members.
     pub presence: Vec<Pattern>,
 }
 
-/// What a session wants to do in a channel.
+/// An action of a session in a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Action {
     Subscribe,
@@ -335,34 +337,34 @@ impl Rights {
     }
 }
 
-/// Why a client is not let in, as it is told.
+/// The reason for the refusal of a client, as the client gets it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal(pub(crate) ErrorInfo);
 
 impl Refusal {
-    /// The token is not valid, or there is none where one is needed. The client ends.
+    /// The token is invalid, or a required token is missing. The client does not try again.
     pub fn invalid() -> Self {
         Self(ErrorInfo::from_code(ErrorCode::UNAUTHORIZED))
     }
 
-    /// The token has expired. The client gets a new one from its provider and comes back.
+    /// The token has expired. The client gets a new one from its provider and reconnects.
     pub fn expired() -> Self {
         Self(ErrorInfo::from_code(ErrorCode::TOKEN_EXPIRED))
     }
 
-    /// It can't be found out at the moment. What went wrong goes to the log, and the client tries again later.
+    /// The credentials can't be checked at the moment. The error goes to the log, and the client tries again later.
     pub fn unavailable(error: impl fmt::Display) -> Self {
         tracing::error!("authentication failed: {error}");
         Self(ErrorInfo::from_code(ErrorCode::UNAVAILABLE))
     }
 
-    /// The same refusal in other words. They go to the client: no secret may be in them.
+    /// The same refusal with another message. The client gets the message, so it must not contain a secret.
     #[must_use]
     pub fn with_message(self, words: impl Into<String>) -> Self {
         Self(ErrorInfo { message: words.into(), ..self.0 })
     }
 
-    /// The code that the client is told.
+    /// The error code for the client.
     pub fn code(&self) -> ErrorCode {
         self.0.code
     }
@@ -382,7 +384,7 @@ impl fmt::Display for Refusal {
 
 impl StdError for Refusal {}
 
-/// The hook that knows who a client is.
+/// The hook that authenticates clients.
 pub(crate) type Authenticator = Arc<
     dyn Fn(Credentials) -> Pin<Box<dyn Future<Output = Result<Authenticated, Refusal>> + Send>> + Send + Sync,
 >;
