@@ -20,7 +20,8 @@ use crate::{Hub, SessionId};
 
 pub use crate::hub::Payer;
 
-/// Who calls, or wants to subscribe or publish, and where: what a handler or hook gets beside the request.
+/// The context of a call, subscription or publication: its session, user, address and hub. Handlers and hooks get it beside the
+/// request.
 #[derive(Debug, Clone)]
 pub struct CallContext {
     session: SessionId,
@@ -31,24 +32,24 @@ pub struct CallContext {
 }
 
 impl CallContext {
-    /// A context, as for a test of a handler.
+    /// A context, for instance for a test of a handler.
     pub fn new(session: SessionId, user: Arc<str>, address: Option<IpAddr>, hub: Hub) -> Self {
         Self { session, user, address, hub, session_state: None }
     }
 
-    /// The same context with a [value of the session](Self::session_state), as for a test of a handler.
+    /// The same context with a [value of the session](Self::session_state), for instance for a test of a handler.
     #[must_use]
     pub fn with_session_state<T: Send + Sync + 'static>(self, value: T) -> Self {
         Self { session_state: Some(SharedState::new(value)), ..self }
     }
 
-    /// The context of somebody who is connected, or connects.
+    /// The context of a client that is connected or connecting.
     pub(crate) fn of(peer: &Peer, hub: Hub) -> Self {
         let session_state = peer.state();
         Self { session_state, ..Self::new(peer.id, peer.user(), peer.address, hub) }
     }
 
-    /// The session that asks.
+    /// The session of the request.
     pub fn session(&self) -> SessionId {
         self.session
     }
@@ -63,7 +64,7 @@ impl CallContext {
         self.address
     }
 
-    /// The party that the session shares its bounds with: its user, or the address of an anonymous session. `None` where the
+    /// The party with which the session shares its limits: its user, or the address of an anonymous session. `None` if the
     /// address is unknown.
     pub fn payer(&self) -> Option<Payer> {
         Payer::new(Arc::clone(&self.user), self.address)
@@ -74,32 +75,32 @@ impl CallContext {
         &self.hub
     }
 
-    /// What [`Builder::state`](crate::Builder::state) keeps of this type.
+    /// Returns the value of this type from [`Builder::state`](crate::Builder::state).
     ///
     /// # Errors
-    /// [`INTERNAL`](ErrorCode::INTERNAL): nothing of this type is kept. The log names it.
+    /// [`INTERNAL`](ErrorCode::INTERNAL): there is no value of this type. The log names the type.
     pub fn state<T: Send + Sync + 'static>(&self) -> Result<Arc<T>, CallError> {
         self.hub.settings().shared().map_err(CallError::internal)
     }
 
-    /// The value of this type that [`Authenticated::with_state`](crate::auth::Authenticated::with_state) keeps for the session;
-    /// `None` where it keeps none, or one of another type.
+    /// Returns the value of this type from [`Authenticated::with_state`](crate::auth::Authenticated::with_state). `None` if the
+    /// session has no value, or one of another type.
     pub fn session_state<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
         self.session_state.as_ref()?.get()
     }
 }
 
-/// A call whose name and types are known at run time only. See [`Builder::call_any`](crate::Builder::call_any).
+/// A call whose name and types are known only at run time. See [`Builder::call_any`](crate::Builder::call_any).
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct RawCall {
-    /// What is called.
+    /// The name of the call.
     pub name: String,
-    /// The request. What is tagged as JSON is JSON, or [absent](Payload::is_absent).
+    /// The request. A payload tagged as JSON is valid JSON, or [absent](Payload::is_absent).
     pub payload: Payload,
 }
 
-/// Why a call failed, or a hook refuses, as the client is told.
+/// The reason for the failure of a call, or for the refusal by a hook, as the client gets it.
 ///
 /// ```
 /// # extern crate wirehub_hub as wirehub_server;
@@ -113,32 +114,32 @@ pub struct RawCall {
 pub struct CallError(ErrorInfo);
 
 impl CallError {
-    /// One of the application's own errors. `CODE` is at least 1000; a smaller one does not compile.
+    /// An error of the application. `CODE` is at least 1000; a smaller one does not compile.
     pub fn application<const CODE: u16>(message: impl Into<String>) -> Self {
         const { assert!(CODE >= 1000, "an application's error codes are 1000 to 65535") };
-        // A number that large is a code.
+        // A number of this size is always a valid code.
         let code = ErrorCode::new(CODE).unwrap_or(ErrorCode::INTERNAL);
         Self(ErrorInfo { code, message: message.into(), temporary: false })
     }
 
-    /// One of Wirehub's own errors, with the message of the table.
+    /// An error of Wirehub with its standard message.
     pub fn from_code(code: ErrorCode) -> Self {
         Self(ErrorInfo::from_code(code))
     }
 
-    /// A failure of the server. What failed goes to the log; the caller learns only that something did.
+    /// A failure of the server. The error goes to the log. The caller gets a general message.
     pub fn internal(error: impl fmt::Display) -> Self {
         tracing::error!("a call failed: {error}");
         Self::from_code(ErrorCode::INTERNAL)
     }
 
-    /// The same error, marked as one that a repeat of the call may not meet.
+    /// The same error, marked as temporary: the same call may succeed later.
     #[must_use]
     pub fn temporary(self) -> Self {
         Self(ErrorInfo { temporary: true, ..self.0 })
     }
 
-    /// The same error in other words. They go to the client: no secret may be in them.
+    /// The same error with another message. The client gets the message, so it must not contain a secret.
     #[must_use]
     pub fn with_message(self, words: impl Into<String>) -> Self {
         Self(ErrorInfo { message: words.into(), ..self.0 })
@@ -153,7 +154,7 @@ impl CallError {
         self.0.code
     }
 
-    /// Whether the same call may succeed later.
+    /// `true` if the same call may succeed later.
     pub fn is_temporary(&self) -> bool {
         self.0.temporary
     }
@@ -173,24 +174,24 @@ impl fmt::Display for CallError {
 
 impl std::error::Error for CallError {}
 
-/// A call being answered. Of one that streams its responses the payload is absent.
+/// A call in progress. The payload is absent if the call streams its responses.
 pub(crate) type Answering = Pin<Box<dyn Future<Output = Result<Payload, ErrorInfo>> + Send>>;
 
-/// What answers the calls of one name.
+/// The handler of a call.
 #[derive(Clone)]
 pub(crate) enum Handler {
-    /// With one response.
+    /// For a call with one response.
     Single(Arc<dyn Fn(CallContext, Payload) -> Answering + Send + Sync>),
-    /// Of any name that fits a pattern.
+    /// For every call whose name matches a pattern.
     Raw(Arc<dyn Fn(CallContext, RawCall) -> Answering + Send + Sync>),
-    /// With any number of them, which go into the channel.
+    /// For a call with a stream of responses, which go into the channel.
     Streaming(Arc<dyn Fn(CallContext, Payload, Responses) -> Answering + Send + Sync>),
 }
 
-/// Where the responses of a stream go: from which task, and what.
+/// The channel for the responses of a stream, with the tasks that send them.
 pub(crate) type Responses = mpsc::Sender<(task::Id, Payload)>;
 
-/// Puts decoding and encoding around a typed handler.
+/// Adds decoding and encoding to a typed handler.
 pub(crate) fn untyped<C, F, A>(handler: F) -> Handler
 where
     C: Call,
@@ -201,7 +202,7 @@ where
     let handler = Arc::new(handler);
     Handler::Single(Arc::new(move |context, payload| {
         let handler = Arc::clone(&handler);
-        // All of it within the future: what panics in it ends the call, and not the session.
+        // Everything runs inside the future, so that a panic ends only the call and not the session.
         Box::pin(async move {
             let request = C::Request::from_payload(&payload).map_err(|error| mismatch(&error))?;
             encode(handler(context, request).await)
@@ -209,7 +210,7 @@ where
     }))
 }
 
-/// Puts a look at both payloads around a handler that does not know their types.
+/// Adds a check of both payloads to a handler that does not know their types.
 pub(crate) fn raw<F, A>(handler: F) -> Handler
 where
     F: Fn(CallContext, RawCall) -> A + Send + Sync + 'static,
@@ -235,7 +236,7 @@ where
     }))
 }
 
-/// The same around a handler that gives a stream. It is polled only as fast as the session takes its items.
+/// Adds decoding and encoding to a handler that returns a stream. The stream is polled at the pace of the session.
 pub(crate) fn untyped_stream<C, F, A, S>(handler: F) -> Handler
 where
     C: StreamCall,
@@ -266,7 +267,7 @@ fn encode<R: Message>(response: Result<R, CallError>) -> Result<Payload, ErrorIn
     response.to_payload().map_err(|error| CallError::internal(error).0)
 }
 
-/// The answer to a payload that does not fit the contract.
+/// The error for a payload that does not fit the contract.
 pub(crate) fn mismatch(error: &PayloadError) -> ErrorInfo {
     ErrorInfo { message: error.to_string(), ..ErrorInfo::from_code(ErrorCode::PAYLOAD_MISMATCH) }
 }
