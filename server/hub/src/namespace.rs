@@ -1,4 +1,4 @@
-//! Rules of channels, by the namespace in their names.
+//! Rules for channels, by the namespace in their names.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use wirehub_common::ChannelName;
 use crate::auth::Action;
 use crate::session::queue::Lane;
 
-/// What holds for the channels of one namespace: those whose names begin with it and a `:`.
+/// The rules for the channels of a namespace. The names of these channels begin with the namespace and a `:`.
 ///
 /// ```
 /// # extern crate wirehub_hub as wirehub_server;
@@ -25,46 +25,46 @@ use crate::session::queue::Lane;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Namespace {
-    /// The history that its channels keep.
+    /// The history of its channels.
     pub history: Option<History>,
-    /// Whether its publications go before those of other channels.
+    /// `true` if its publications are sent before those of other channels.
     pub urgent: bool,
     /// The clients that may subscribe and read the history.
     pub subscribe: Access,
     /// The clients that may publish.
     pub publish: Access,
-    /// The clients that may see the members; `None`: only those with the right.
+    /// The clients that may see the members. `None`: only clients with the right.
     pub presence: Option<Access>,
-    /// The grace of leaving users, where joins and leaves are published.
+    /// The grace period of leaving users, if joins and leaves are published.
     pub join_leave: Option<Duration>,
     /// The treatment of publications for which a session's queue has no room.
     pub overflow: Overflow,
 }
 
-/// What becomes of a channel's publications where a session's queue has no room for them: see
+/// The policy for publications for which a session's queue has no room. See
 /// [`Builder::queue_bytes`](crate::Builder::queue_bytes).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Overflow {
-    /// The session is [closed](wirehub_common::code::CloseCode::SLOW_CONSUMER); it comes back, and recovers what the
-    /// channel's history has.
+    /// The session is [closed](wirehub_common::code::CloseCode::SLOW_CONSUMER). The client reconnects and recovers missed
+    /// publications from the channel's history.
     #[default]
     Disconnect,
-    /// The oldest that wait are dropped. The client is told that there is a gap, and does not ask for them.
+    /// The oldest waiting publications are dropped. The client is notified of the gap, and does not recover them.
     DropOldest,
-    /// Only the latest counts: it takes the place of one that waits, whether or not there is room. For values that
-    /// change, such as those of charts. Who comes back gets the latest alone.
+    /// A new publication replaces a waiting one, even if there is room. This is for values that change, such as those of
+    /// charts. A client that reconnects gets only the latest value.
     Latest,
 }
 
-/// Who may do something in a channel. [`Rights`](crate::auth::Rights) in a token let their bearer in where this does not.
+/// The clients with access to an action in a channel. [`Rights`](crate::auth::Rights) in a token can add to it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Access {
-    /// Everybody who is connected.
+    /// Every connected client.
     #[default]
     Everybody,
-    /// Everybody who has a name: no anonymous session.
+    /// Every client with a user name, but no anonymous session.
     Users,
     /// Only clients whose token has the right.
     TokenOnly,
@@ -74,7 +74,7 @@ impl Namespace {
     /// The name of the [default namespace](crate::Builder::default_namespace).
     pub const OTHERS: &'static str = "*";
 
-    /// Every client may subscribe and publish: the same as the default value.
+    /// Every client may subscribe and publish. This is the same as the default value.
     pub fn open() -> Self {
         Self::default()
     }
@@ -84,80 +84,80 @@ impl Namespace {
         Self::default().subscribe(Access::TokenOnly).publish(Access::TokenOnly)
     }
 
-    /// Its channels keep history: who comes back gets what was missed, and what was published can be read. Without this
-    /// nothing is kept.
+    /// Keeps a history for its channels. A client that reconnects gets missed publications from it, and clients can read it.
+    /// Default: no history.
     #[must_use]
     pub fn history(self, history: History) -> Self {
         Self { history: Some(history), ..self }
     }
 
-    /// Who may subscribe, and read the history. Everybody without this.
+    /// Sets the clients that may subscribe and read the history. Default: every client.
     #[must_use]
     pub fn subscribe(self, access: Access) -> Self {
         Self { subscribe: access, ..self }
     }
 
-    /// Who may publish. Everybody without this; the server itself always does.
+    /// Sets the clients that may publish. Default: every client. The server itself may always publish.
     #[must_use]
     pub fn publish(self, access: Access) -> Self {
         Self { publish: access, ..self }
     }
 
-    /// Who may see who is there. Nobody without this.
+    /// Sets the clients that may see the members. Default: no client.
     #[must_use]
     pub fn presence(self, access: Access) -> Self {
         Self { presence: Some(access), ..self }
     }
 
-    /// Those of its subscribers who may see who is there are told when somebody comes and goes. A user whose last session
-    /// has left is gone when none has come back within `grace`.
+    /// Notifies subscribers of joining and leaving users, if they may see the members. After the last session of a user has
+    /// left, another one may come within `grace`; then the user has not left.
     #[must_use]
     pub fn join_leave(self, grace: Duration) -> Self {
         Self { join_leave: Some(grace), ..self }
     }
 
-    /// What becomes of publications that a session does not take fast enough. [`Overflow::Disconnect`] without this.
+    /// Sets the policy for publications that a session does not take in time. Default: [`Overflow::Disconnect`].
     #[must_use]
     pub fn overflow(self, overflow: Overflow) -> Self {
         Self { overflow, ..self }
     }
 
-    /// Its publications overtake those of others in every queue: for alarms.
+    /// Sends its publications before those of other channels in every queue: for alarms.
     #[must_use]
     pub fn urgent(self) -> Self {
         Self { urgent: true, ..self }
     }
 }
 
-/// What a channel keeps.
+/// The limits of a channel's history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct History {
-    /// At most so many publications.
+    /// The maximum number of publications.
     pub size: usize,
-    /// Each for so long.
+    /// The time for which a publication is kept.
     pub ttl: Duration,
-    /// At most so many bytes of payload; the newest publication is kept whatever its size.
+    /// The maximum size of the payloads in bytes. The newest publication is kept regardless of its size.
     pub bytes: usize,
 }
 
 impl History {
-    /// The last `size` publications of a channel, each for `ttl`, and at most 8 MiB of them.
+    /// Keeps the last `size` publications of a channel, each for `ttl`, and at most 8 MiB of them.
     pub const fn new(size: usize, ttl: Duration) -> Self {
         Self { size, ttl, bytes: 8 * 1024 * 1024 }
     }
 
-    /// The same with another bound in bytes.
+    /// The same history with another limit in bytes.
     #[must_use]
     pub const fn with_bytes(self, bytes: usize) -> Self {
         Self { bytes, ..self }
     }
 }
 
-/// The namespace of the channels of users, whose names begin with it.
+/// The namespace of the channels of users. Their names begin with it.
 const USERS: &str = "@";
 
-/// The namespaces that have rules of their own, and the rules for all others.
+/// The namespaces with rules of their own, and the rules for all others.
 #[derive(Debug)]
 pub(crate) struct Namespaces {
     by_name: HashMap<Box<str>, Namespace>,
@@ -165,13 +165,13 @@ pub(crate) struct Namespaces {
     users: Namespace,
     /// For all other channels.
     default: Namespace,
-    /// Whether the program has said what `default` is.
+    /// `true` if the program has set `default`.
     has_default: bool,
 }
 
 impl Default for Namespaces {
     fn default() -> Self {
-        // What is sent to a user while the connection is broken is there a moment later.
+        // A message to a user can be recovered after a short break of the connection.
         let history = History::new(100, Duration::from_secs(600)).with_bytes(256 * 1024);
         let users = Namespace::default().history(history);
         Self { by_name: HashMap::new(), users, default: Namespace::closed(), has_default: false }
@@ -191,7 +191,7 @@ impl Namespaces {
         (self.default, self.has_default) = (namespace, true);
     }
 
-    /// Whether no rule of the program is about a channel.
+    /// `true` if the program has no rule for a channel.
     pub(crate) fn is_unruled(&self, channel: &ChannelName) -> bool {
         let name = channel.as_str();
         !self.has_default && !name.starts_with(USERS) && !self.by_name.contains_key(channel.namespace())
@@ -201,12 +201,12 @@ impl Namespaces {
         self.has_default
     }
 
-    /// The rules of the channels that have none of their own.
+    /// The rules for channels that have none of their own.
     pub(crate) fn default_namespace(&self) -> &Namespace {
         &self.default
     }
 
-    /// What holds for a channel.
+    /// The rules for a channel.
     pub(crate) fn of(&self, channel: &ChannelName) -> &Namespace {
         if channel.as_str().starts_with(USERS) {
             return &self.users;
@@ -220,7 +220,7 @@ impl Namespaces {
 }
 
 impl Namespace {
-    /// Whether a session of that user may do something in its channels, without a right of its own.
+    /// `true` if a session of that user may perform the action without a right of its own.
     pub(crate) fn allows(&self, action: Action, user: &str) -> bool {
         let access = match action {
             Action::Subscribe => self.subscribe,
