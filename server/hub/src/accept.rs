@@ -50,7 +50,7 @@ impl Slots {
     pub async fn free(&self) -> Slot {
         // The semaphore is never closed.
         let Ok(permit) = self.0.acquire().await else { return std::future::pending().await };
-        // Given back by `Slot`, which is smaller.
+        // `Slot` frees the slot, and is smaller than this permit.
         permit.forget();
         Slot(Arc::clone(&self.0))
     }
@@ -142,7 +142,7 @@ impl Hub {
         })
     }
 
-    /// Counts a refused client, and logs `words`, once in an hour for each `subject`, such as an address or a path.
+    /// Counts a refused client. Logs `words` at most once in an hour for each `subject`, such as an address or a path.
     pub fn note_refusal(&self, reason: RefusalReason, subject: &str, words: impl fmt::Display) {
         let refusals = self.counters().refusals();
         refusals.count(reason);
@@ -181,7 +181,7 @@ mod tests {
         let slots = hub.slots();
         let slot = slots.free().await;
         let admission = hub.admit(PeerAddress::Unix, slot, Err).unwrap();
-        // In the same way a WebSocket holds its slot after the request is answered.
+        // A WebSocket holds its slot in the same way after the response to its request.
         let held = admission.take_slot();
         drop(admission);
         assert!(slots.free().now_or_never().is_none());
