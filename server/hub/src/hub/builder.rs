@@ -51,7 +51,7 @@ impl Builder {
     /// session. Beyond that the oldest is dropped, and its client is notified that the call may or may not have been done.
     ///
     /// Two kinds of calls are dropped at the end of their session: those of an anonymous session to which no client can come
-    /// back, and those without an idempotency key, which is optional for other clients.
+    /// back, and those without an idempotency key, which third-party clients may leave out.
     #[must_use]
     pub fn call<C, F, A>(mut self, _: C, handler: F) -> Self
     where
