@@ -1,4 +1,4 @@
-//! What of a hub's settings can change while it runs.
+//! The settings of a hub that can change while it runs.
 
 use std::fmt;
 use std::future::Future;
@@ -17,15 +17,15 @@ use crate::readiness::ReadinessCheck;
 use crate::upgrade::client_address::TrustedProxy;
 use crate::upgrade::origin::{Origin, Origins};
 
-/// The number of connections that are open at once, of all kinds, unless
-/// [`Builder::max_connections`](crate::Builder::max_connections) says otherwise; more wait in the system's queue until others end.
+/// The default of [`Builder::max_connections`](crate::Builder::max_connections): the number of connections of all kinds that
+/// are open at once. Further connections wait in the system's queue.
 pub const MAX_CONNECTIONS: usize = 100_000;
 
-/// The settings of a hub that can change while it runs: see [`Hub::update`](crate::Hub::update). The methods are those of
-/// [`Builder`](crate::Builder), which has their documentation.
+/// The settings of a hub that can change while it runs. See [`Hub::update`](crate::Hub::update). The methods are those of
+/// [`Builder`](crate::Builder), which documents them.
 ///
-/// A session keeps the limits with which it was opened, for its client knows them. Hooks are in force at once, for open
-/// sessions too.
+/// A session keeps the limits of its beginning, because its client knows them. Hooks take effect at once, also in open
+/// sessions.
 ///
 /// ```
 /// use std::time::Duration;
@@ -44,14 +44,14 @@ pub struct LiveSettings {
     pub(crate) queue_bytes: usize,
     pub(crate) alarm_bytes: usize,
     pub(crate) commands_per_second: Option<u32>,
-    /// Where it is not said, as many as each session.
+    /// `None`: the limit of one session.
     pub(crate) user_commands_per_second: Option<u32>,
     pub(crate) sessions_per_user: Option<u32>,
     pub(crate) connect_timeout: Duration,
     pub(crate) handshake_timeout: Duration,
     pub(crate) idle_timeout: Option<Duration>,
     pub(crate) drain_delay: Duration,
-    /// Of all kinds, at once. Looked at when a server begins.
+    /// All kinds of connections at once. An accept loop reads it when it begins.
     pub(crate) max_connections: usize,
     pub(crate) addresses: AddressLimits,
     pub(crate) proxies: Vec<TrustedProxy>,
@@ -59,13 +59,13 @@ pub struct LiveSettings {
     pub(crate) authenticator: Option<Authenticator>,
     pub(crate) token_grace: Duration,
     pub(crate) hooks: Hooks,
-    /// For the calls that have no handler of their own: the first pattern that fits.
+    /// The handlers of calls without a handler of their own. The first matching pattern is used.
     pub(crate) other_calls: Vec<(Pattern, Handler)>,
     pub(crate) needs: Vec<ReadinessCheck>,
 }
 
 impl LiveSettings {
-    /// See [`Builder::authenticate`](crate::Builder::authenticate). The hook takes the place of the present one.
+    /// See [`Builder::authenticate`](crate::Builder::authenticate). The hook replaces the present one.
     pub fn authenticate<F, A>(&mut self, hook: F) -> &mut Self
     where
         F: Fn(Credentials) -> A + Send + Sync + 'static,
@@ -74,14 +74,14 @@ impl LiveSettings {
         let hook = Arc::new(hook);
         self.authenticator = Some(Arc::new(move |credentials| {
             let hook = Arc::clone(&hook);
-            // All of it within the future: a panic in it fails this one attempt.
+            // Everything runs inside the future, so that a panic fails only this one attempt.
             Box::pin(async move { hook(credentials).await })
         }));
         self
     }
 
-    /// See [`Builder::authorize_subscribe`](crate::Builder::authorize_subscribe). Of two hooks with the same pattern the later
-    /// one takes the place of the earlier one.
+    /// See [`Builder::authorize_subscribe`](crate::Builder::authorize_subscribe). A later hook with the same pattern replaces
+    /// the earlier one.
     pub fn authorize_subscribe<F, A>(&mut self, pattern: Pattern, hook: F) -> &mut Self
     where
         F: Fn(CallContext, ChannelName) -> A + Send + Sync + 'static,
@@ -91,8 +91,8 @@ impl LiveSettings {
         self
     }
 
-    /// See [`Builder::authorize_publish`](crate::Builder::authorize_publish). Of two hooks with the same pattern the later one
-    /// takes the place of the earlier one.
+    /// See [`Builder::authorize_publish`](crate::Builder::authorize_publish). A later hook with the same pattern replaces the
+    /// earlier one.
     pub fn authorize_publish<F, A>(&mut self, pattern: Pattern, hook: F) -> &mut Self
     where
         F: Fn(CallContext, PublishRequest) -> A + Send + Sync + 'static,
@@ -102,8 +102,7 @@ impl LiveSettings {
         self
     }
 
-    /// See [`Builder::call_any`](crate::Builder::call_any). Of two handlers with the same pattern the later one takes the place
-    /// of the earlier one.
+    /// See [`Builder::call_any`](crate::Builder::call_any). A later handler with the same pattern replaces the earlier one.
     pub fn call_any<F, A>(&mut self, pattern: Pattern, handler: F) -> &mut Self
     where
         F: Fn(CallContext, RawCall) -> A + Send + Sync + 'static,
@@ -135,7 +134,7 @@ impl LiveSettings {
         self
     }
 
-    /// Allows exactly these origins, beside the server's own.
+    /// Allows exactly these origins, in addition to the server's own.
     pub fn origins(&mut self, origins: impl IntoIterator<Item = Origin>) -> &mut Self {
         self.origins = Origins::default();
         origins.into_iter().for_each(|origin| self.origins.allow(origin));
@@ -178,7 +177,7 @@ impl LiveSettings {
         self
     }
 
-    /// See [`Builder::sessions_per_user`](crate::Builder::sessions_per_user). `None`: no bound.
+    /// See [`Builder::sessions_per_user`](crate::Builder::sessions_per_user). `None`: no limit.
     pub fn sessions_per_user(&mut self, sessions: Option<u32>) -> &mut Self {
         self.sessions_per_user = sessions;
         self
@@ -190,13 +189,13 @@ impl LiveSettings {
         self
     }
 
-    /// See [`Builder::connections_per_address`](crate::Builder::connections_per_address). `None`: no bound.
+    /// See [`Builder::connections_per_address`](crate::Builder::connections_per_address). `None`: no limit.
     pub fn connections_per_address(&mut self, connections: Option<u32>) -> &mut Self {
         self.addresses.connections = connections;
         self
     }
 
-    /// See [`Builder::handshakes_per_second`](crate::Builder::handshakes_per_second). `None`: no bound.
+    /// See [`Builder::handshakes_per_second`](crate::Builder::handshakes_per_second). `None`: no limit.
     pub fn handshakes_per_second(&mut self, per_second: Option<u32>) -> &mut Self {
         self.addresses.handshakes = per_second;
         self
@@ -214,7 +213,7 @@ impl LiveSettings {
         self
     }
 
-    /// See [`Builder::idle_timeout`](crate::Builder::idle_timeout). `None`: sessions may be idle for ever.
+    /// See [`Builder::idle_timeout`](crate::Builder::idle_timeout). `None`: no limit.
     pub fn idle_timeout(&mut self, timeout: Option<Duration>) -> &mut Self {
         self.idle_timeout = timeout;
         self
@@ -239,7 +238,7 @@ impl LiveSettings {
     }
 }
 
-/// Puts an entry in the place of the one with the same pattern, or behind all others.
+/// Replaces the entry with the same pattern, or adds one after all others.
 pub(crate) fn put_by_pattern<T>(entries: &mut Vec<(Pattern, T)>, pattern: Pattern, value: T) {
     match entries.iter_mut().find(|(known, _)| *known == pattern) {
         Some(entry) => entry.1 = value,
@@ -280,7 +279,7 @@ impl Default for LiveSettings {
 }
 
 impl LiveSettings {
-    /// How many commands all sessions of a user may send in a second; nothing for no bound.
+    /// The number of commands per second of all sessions of a user together. `None`: no limit.
     pub(crate) fn of_each_user(&self) -> Option<u32> {
         self.user_commands_per_second.or(self.commands_per_second).filter(|per_second| *per_second > 0)
     }
@@ -303,7 +302,7 @@ impl Current {
         Arc::clone(&self.settings.read())
     }
 
-    /// Changes a copy and puts it in force. Where `change` panics the present settings stay.
+    /// Changes a copy and puts it in force. If `change` panics, the present settings stay.
     pub(super) fn update(&self, change: impl FnOnce(&mut LiveSettings)) {
         let _updating = self.updating.lock();
         let mut settings = (*self.get()).clone();
