@@ -1,4 +1,4 @@
-//! Subscriptions of the program that the hub is in: streams, without a session and a socket.
+//! Subscriptions of the hub's own program: streams, without a session and a socket.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -18,31 +18,30 @@ use super::sessions::Peer;
 use super::{Hub, Inner, SessionId};
 use crate::session::mailbox::{Mailbox, TakenBatch, TurnReason};
 
-/// The messages of one channel, as [`Hub::subscribe`] returns them to a program: a stream of [`LocalUpdate`]s. Dropping it
-/// leaves the channel.
+/// A subscription of the program itself: a stream of [`LocalUpdate`]s. [`Hub::subscribe`] returns it. Dropping it leaves the
+/// channel.
 ///
-/// A program that is too slow loses messages, and never holds up the channel: where more than
-/// [`queue_bytes`](crate::Builder::queue_bytes) would wait, messages are dropped by the channel's
-/// [`Overflow`](crate::namespace::Overflow): the oldest, or all but the latest; with
-/// [`Disconnect`](crate::namespace::Overflow::Disconnect), which ends a session, every waiting one. A [`LocalUpdate::Gap`] stands
-/// in their place, and the stream goes on. In a channel that keeps history [`Hub::history`] has them.
+/// A slow program loses messages, and never blocks the channel. If more than [`queue_bytes`](crate::Builder::queue_bytes) would
+/// wait, messages are dropped by the channel's [`Overflow`](crate::namespace::Overflow): the oldest, or all but the latest.
+/// With [`Disconnect`](crate::namespace::Overflow::Disconnect), which ends a session, every waiting message is dropped. A
+/// [`LocalUpdate::Gap`] takes their place, and the stream goes on. If the channel keeps a history, [`Hub::history`] has them.
 ///
-/// An item is an error where one payload does not fit the contract; the stream goes on. If the hub's contract has no such channel,
+/// An item is an error if its payload does not fit the contract; the stream goes on. If the hub's contract has no such channel,
 /// or the channel is reserved, the only item is an error of the kind [`PayloadErrorKind::Channel`].
 ///
-/// The stream ends when the hub begins to close its sessions, behind the messages of before, or when the hub is gone, which the
-/// stream does not keep alive.
+/// The stream ends when the hub begins to close its sessions, after the messages from before. It also ends when the hub is
+/// gone; it does not keep the hub alive.
 #[must_use = "dropping a subscription ends it"]
 pub struct LocalSubscription<M> {
-    /// Absent from the end on.
+    /// Absent after the end.
     seat: Option<Seat>,
-    /// Why there is no subscription.
+    /// The reason for a refused subscription.
     refused: Option<PayloadError>,
-    /// Absent once the hub stops.
+    /// Absent after the hub has begun to stop.
     stopping: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     /// The publications that have left the mailbox.
     taken: VecDeque<Publication>,
-    /// The offset of the newest publication, where the channel has offsets.
+    /// The offset of the newest publication, if the channel has offsets.
     newest: u64,
     decode: fn(&Payload) -> Result<M, PayloadError>,
 }
@@ -53,7 +52,7 @@ pub struct LocalSubscription<M> {
 pub enum LocalUpdate<M> {
     /// A message.
     Publication(LocalPublication<M>),
-    /// Messages between those before and those behind this were dropped: the program did not take them in time.
+    /// Some messages are missing between the one before and the one after. They were dropped because the program was too slow.
     Gap,
 }
 
@@ -77,13 +76,13 @@ pub struct LocalPublication<M> {
     pub message: M,
     /// The time since the Unix epoch at which the message was accepted.
     pub time: Duration,
-    /// The session that published it; absent where the server itself did.
+    /// The session of the publisher. Absent if the server itself published the message.
     pub publisher: Option<Member>,
-    /// The place in the channel's history, from 1; absent where the channel keeps none.
+    /// The offset in the channel's history, from 1. Absent if the channel keeps no history.
     pub offset: Option<u64>,
 }
 
-/// A place in the channel, which is left with this.
+/// A place among the subscribers of the channel. Dropping it leaves the channel.
 struct Seat {
     hub: Weak<Inner>,
     channel: Arc<channel::Channel>,
@@ -92,9 +91,9 @@ struct Seat {
 }
 
 impl Hub {
-    /// Subscribes this program itself to a channel: returns the messages from now on, in the order in which all subscribers see
-    /// them. No hook is asked. It is no session: nobody counts it or sees it among the subscribers, and neither
-    /// [broadcasts](Self::broadcast) nor alarms come. See [`LocalSubscription`] for a program that is too slow.
+    /// Subscribes this program itself to a channel. Returns the messages from now on, in the same order as for all other
+    /// subscribers. No hook is called. The subscription is not a session: it is not counted, it is not a member of the channel,
+    /// and it gets neither [broadcasts](Self::broadcast) nor alarms. See [`LocalSubscription`] for slow programs.
     ///
     /// ```
     /// # extern crate wirehub_hub as wirehub_server;
@@ -129,7 +128,7 @@ impl Hub {
         LocalSubscription::new(self, channel.name(), C::Message::from_payload)
     }
 
-    /// Like [`Self::subscribe`], for a channel that is known at run time only: returns payloads as they are.
+    /// Like [`Self::subscribe`], for a channel that is known only at run time. Returns payloads as they are.
     pub fn subscribe_raw(&self, channel: &ChannelName) -> LocalSubscription<Payload> {
         LocalSubscription::new(self, channel, |payload| Ok(payload.clone()))
     }
@@ -148,7 +147,7 @@ impl<M> LocalSubscription<M> {
         Self { seat, refused, stopping: Some(stopping), taken: VecDeque::new(), newest: 0, decode }
     }
 
-    /// The next item of those that have left the mailbox; a gap goes before the message behind it.
+    /// The next item from the taken publications. A gap comes before the message after it.
     fn next_taken(&mut self) -> Option<Result<LocalUpdate<M>, PayloadError>> {
         let offset = self.taken.front()?.offset;
         let is_behind_gap = self.newest > 0 && offset > self.newest.saturating_add(1);
@@ -179,14 +178,14 @@ impl<M> Stream for LocalSubscription<M> {
                 return Poll::Ready(Some(item));
             }
             let Some(seat) = &this.seat else { return Poll::Ready(None) };
-            // Before the look at the mailbox: messages from before the end still come.
+            // Checked before the mailbox, so that messages from before the end still come.
             if this.stopping.as_mut().is_some_and(|stopping| stopping.as_mut().poll(cx).is_ready()) {
                 this.stopping = None;
             }
             if seat.has_overflowed(cx) {
                 let hub = seat.hub.upgrade().map(|inner| Hub { inner });
                 this.seat = hub.map(|hub| Seat::take(&hub, seat.channel.name()));
-                // The next one follows nothing that has come.
+                // The next publication follows none of the earlier ones.
                 this.newest = 0;
                 return Poll::Ready(Some(Ok(LocalUpdate::Gap)));
             }
@@ -217,7 +216,7 @@ impl Seat {
         Self { hub: hub.downgrade(), channel, place, peer }
     }
 
-    /// Whether there was too much, so that nothing comes any more. Registers the task.
+    /// `true` if too much was waiting, so that nothing follows. Registers the task.
     fn has_overflowed(&self, cx: &Context<'_>) -> bool {
         // Only sessions get orders and other endings.
         matches!(self.peer.mailbox.begin_turn(cx), TurnReason::Everything(Some(mail)) if mail.ending.is_some())
@@ -225,7 +224,7 @@ impl Seat {
 
     /// Takes every waiting publication.
     fn take_waiting(&self, publications: &mut VecDeque<Publication>) -> TakenBatch {
-        // So much room that nothing goes in parts.
+        // Without a limit no frame is split.
         self.peer.mailbox.take_batch(CODEC, usize::MAX, &mut |piece| {
             publications.extend(CODEC.decode_frames(&piece).filter_map(|frame| match frame {
                 Ok(ServerFrame::Push(Push::Publication(publication))) => Some(publication),
@@ -246,7 +245,7 @@ impl Drop for Seat {
     }
 }
 
-/// The one whose frames hold payloads as they are.
+/// The codec whose frames hold payloads as they are.
 const CODEC: Codec = Codec::Protobuf;
 
 #[cfg(test)]
