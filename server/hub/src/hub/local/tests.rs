@@ -30,7 +30,7 @@ fn publish(hub: &Hub, numbers: impl IntoIterator<Item = u64>) {
     }
 }
 
-/// What is there: numbers, and `None` for each gap.
+/// Takes the waiting updates: numbers, and `None` for each gap.
 fn come<M>(stream: &mut LocalSubscription<M>) -> Vec<Option<M>> {
     let mut updates = Vec::new();
     while let Some(update) = stream.next().now_or_never() {
