@@ -20,29 +20,29 @@ use crate::session::queue::Lane;
 use crate::shared_state::SharedState;
 use crate::unix_time;
 
-/// A session, as the hub and its channels hold it.
+/// A connection or session, as the hub and its channels hold it.
 pub(crate) struct Peer {
     pub(crate) id: SessionId,
-    /// Set when it is connected, if there is something to say.
+    /// Set when the session connects. Absent if it has nothing to hold.
     identity: OnceLock<Box<Identity>>,
     pub(crate) codec: Codec,
-    /// Where it comes from, if that is to be known.
+    /// The address of the client, if known.
     pub(crate) address: Option<IpAddr>,
-    /// When its WebSocket was opened, in milliseconds since 1970.
+    /// The time of the WebSocket's opening, in milliseconds since 1970.
     pub(crate) since: u64,
-    /// How many channels it is subscribed to: for people to look at, and nothing that one could rely on.
+    /// The number of subscriptions, for display. No code may rely on it.
     pub(crate) channels: AtomicU32,
-    /// Whether it is a session, and no longer a connection that may become one. Set while its registry has it.
+    /// `true` after the connection has become a session. Set only while the registry contains the connection.
     is_connected: AtomicBool,
-    /// Whether it is one of its user's sessions that are counted. Set while its registry has it.
+    /// `true` if the session counts for its user. Set only while the registry contains the connection.
     is_counted: AtomicBool,
     pub(crate) mailbox: Mailbox,
 }
 
-/// The identity of a session. Sessions are many: a rare field is in a box.
+/// The identity of a session. There are many sessions, so rare fields are boxed.
 pub(crate) struct Identity {
     pub(crate) name: Name,
-    /// The info for others, a JSON text.
+    /// The public information, as JSON.
     pub(crate) info: Option<Arc<str>>,
     /// A value of the application, for its handlers and hooks.
     pub(crate) state: Option<Box<SharedState>>,
@@ -51,12 +51,12 @@ pub(crate) struct Identity {
 /// The name of a session.
 pub(crate) enum Name {
     User(Arc<str>),
-    /// The client's own number, if it has one, which nobody else sees.
+    /// The number of the client, if it has one. Other clients do not see it.
     Anonymous(Option<NonZeroU64>),
 }
 
 impl Identity {
-    /// An identity without anything beside the name. An empty user is anonymous.
+    /// An identity with nothing but a name. An empty user is anonymous.
     #[cfg(test)]
     pub(crate) fn named(user: &str, instance: Option<NonZeroU64>) -> Self {
         let name = if user.is_empty() { Name::Anonymous(instance) } else { Name::User(user.into()) };
@@ -83,7 +83,7 @@ impl Peer {
         self.is_connected.load(Ordering::Relaxed)
     }
 
-    /// It is known who the session is. The first one is for good.
+    /// Sets the identity. The first one stays.
     pub(crate) fn set_identity(&self, identity: Identity) {
         let is_nobody = matches!(identity.name, Name::Anonymous(None));
         if !is_nobody || identity.info.is_some() || identity.state.is_some() {
@@ -100,7 +100,7 @@ impl Peer {
         Arc::clone(user)
     }
 
-    /// Which anonymous client it is, as far as that is known: its sessions are one after the other.
+    /// The number of an anonymous client, if known. Successive sessions of the client have the same one.
     pub(crate) fn instance(&self) -> Option<NonZeroU64> {
         match self.identity.get()?.name {
             Name::Anonymous(instance) => instance,
@@ -108,17 +108,17 @@ impl Peer {
         }
     }
 
-    /// The value that the application keeps for the session.
+    /// The value of the application for the session.
     pub(crate) fn state(&self) -> Option<SharedState> {
         self.identity.get()?.state.as_deref().cloned()
     }
 
-    /// The session, as its publications name it.
+    /// The session as the publisher of its publications.
     pub(crate) fn member(&self) -> Member {
         Member { session: self.id.to_string(), user: (*self.user()).into(), info: String::new() }
     }
 
-    /// The session, with what is shown of it to those who see who is there.
+    /// The session with its public information, for clients that may see the members.
     pub(crate) fn shown(&self) -> Member {
         let info = self.identity.get().and_then(|identity| identity.info.as_deref());
         Member { info: info.unwrap_or_default().into(), ..self.member() }
@@ -128,7 +128,7 @@ impl Peer {
 // The program's allocator has classes of 48 and 64 bytes.
 const _: () = assert!(size_of::<Identity>() <= 48);
 
-/// Calls the session's task, for whatever that waits for.
+/// Wakes the session's task for everything for which it can wait.
 impl Wake for Peer {
     fn wake(self: Arc<Self>) {
         self.mailbox.wake_for_everything();
@@ -139,18 +139,18 @@ impl Wake for Peer {
     }
 }
 
-/// The name of those who have none.
+/// The user name of anonymous sessions.
 static NOBODY: LazyLock<Arc<str>> = LazyLock::new(|| "".into());
 
-/// All connections that speak Wirehub, and how many of them are connected sessions.
+/// All connections with the protocol of Wirehub, and the number of connected sessions among them.
 pub(crate) struct Sessions {
     entries: Sharded<Entry, ()>,
     connected: AtomicUsize,
-    /// How many sessions each user has, of those that are counted.
+    /// The number of counted sessions of each user.
     of_users: Sharded<Arc<str>, u32>,
 }
 
-/// A connection by its id, which is where it is anyway: so an entry takes no more room than a pointer.
+/// A connection, by its id. The id is in the peer already, so an entry takes no more room than a pointer.
 struct Entry(Arc<Peer>);
 
 impl Borrow<SessionId> for Entry {
@@ -184,7 +184,7 @@ impl Sessions {
         shard.write().insert(Entry(peer), ());
     }
 
-    /// The connection is a session from now on.
+    /// Marks the connection as a session.
     pub(crate) fn connected(&self, id: SessionId) {
         if let Some((Entry(peer), ())) = self.entries.shard(&id).read().get_key_value(&id)
             && !peer.is_connected.swap(true, Ordering::Relaxed)
@@ -193,7 +193,7 @@ impl Sessions {
         }
     }
 
-    /// Counts a connection as one of its user's sessions; `false` where there are as many as there may be.
+    /// Counts a connection as a session of its user. Returns `false` if the user has the maximum number of sessions.
     pub(crate) fn count_for(&self, id: SessionId, user: &Arc<str>, limit: u32) -> bool {
         {
             let mut users = self.of_users.shard(user).write();
@@ -209,7 +209,7 @@ impl Sessions {
         true
     }
 
-    /// Forgets a connection.
+    /// Removes a connection.
     pub(crate) fn remove(&self, id: SessionId) {
         let Some((Entry(peer), ())) = self.entries.shard(&id).write().remove_entry(&id) else { return };
         if peer.is_connected() {
@@ -232,7 +232,7 @@ impl Sessions {
         peer.is_connected().then(|| Arc::clone(peer))
     }
 
-    /// The connected sessions, in no order.
+    /// The connected sessions as members, in no order.
     pub(crate) fn members(&self) -> Vec<Member> {
         let mut members = Vec::new();
         self.for_each(|peer| members.push(peer.shown()));
@@ -244,17 +244,17 @@ impl Sessions {
         self.those(Peer::is_connected)
     }
 
-    /// The sessions of a user, also those whose `connect` is not answered yet. There is none without a name.
+    /// The sessions of a user, including those whose `connect` is not answered yet. Empty for an empty name.
     pub(crate) fn of_user(&self, user: &str) -> Vec<Arc<Peer>> {
         self.those(|peer| !user.is_empty() && *peer.user() == *user)
     }
 
-    /// How many sessions are connected.
+    /// The number of connected sessions.
     pub(crate) fn count(&self) -> usize {
         self.connected.load(Ordering::Relaxed)
     }
 
-    /// All connections, connected or not.
+    /// All connections, including those that are not connected sessions.
     pub(crate) fn all(&self) -> Vec<Arc<Peer>> {
         self.those(|_| true)
     }
@@ -264,7 +264,7 @@ impl Sessions {
         self.for_each(|peer| peer.mailbox.push(Lane::Normal, frame.bytes(peer.codec)));
     }
 
-    /// Does something with every connected session.
+    /// Calls `act` for every connected session.
     pub(crate) fn for_each(&self, mut act: impl FnMut(&Arc<Peer>)) {
         for shard in self.entries.shards() {
             shard.read().keys().filter(|entry| entry.0.is_connected()).for_each(|entry| act(&entry.0));
