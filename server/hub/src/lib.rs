@@ -1,7 +1,7 @@
 //! The heart of the Wirehub server: a [`Hub`] with its sessions, channels, engines and the WebSocket endpoint.
 //!
 //! Applications use `wirehub-server`, which re-exports this crate and adds the HTTP API, tokens, webhooks, TLS, metrics and an
-//! accept loop. This crate alone is enough where all of that comes from elsewhere, and is what an engine depends on.
+//! accept loop. This crate alone is enough if an application has its own of these. Engines depend on this crate.
 //!
 //! ```no_run
 //! use wirehub_hub::Hub;
@@ -41,5 +41,5 @@ pub use self::hub::live::{LiveSettings, MAX_CONNECTIONS};
 pub use self::hub::{BuildError, Builder, Hub, SessionId, SessionIdError};
 pub use self::pattern::{Pattern, PatternError};
 
-/// What both ends share: frames, codes, payloads, contracts.
+/// The common parts of both ends: frames, codes, payloads, contracts.
 pub use wirehub_common as common;
