@@ -57,7 +57,7 @@ pub enum Overflow {
     Latest,
 }
 
-/// The clients with access to an action in a channel. [`Rights`](crate::auth::Rights) in a token can add to it.
+/// The clients that may perform an action in a channel. [`Rights`](crate::auth::Rights) in a token can add to it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Access {
@@ -109,8 +109,8 @@ impl Namespace {
         Self { presence: Some(access), ..self }
     }
 
-    /// Notifies subscribers of joining and leaving users, if they may see the members. After the last session of a user has
-    /// left, another one may come within `grace`; then the user has not left.
+    /// Notifies subscribers of joining and leaving users, if they may see the members. A user leaves when the last session has
+    /// left and no session of the user comes back within `grace`.
     #[must_use]
     pub fn join_leave(self, grace: Duration) -> Self {
         Self { join_leave: Some(grace), ..self }
