@@ -1,4 +1,4 @@
-//! A client that is let in: its session begins, with the subscriptions that it restores and those that the server makes.
+//! The beginning of an admitted client's session, with its restored subscriptions and those made by the server.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,14 +23,14 @@ use crate::hub::is_reserved;
 use crate::hub::sessions::{Identity, Name};
 use crate::observe::SessionEvent;
 
-/// A subscription, and whether it may be.
+/// A subscription, and the decision on it.
 pub(super) type Admitted = (Subscribe, Result<(), ErrorInfo>);
 
-/// A subscription in `connect`: which one it is if it has been entered, and where it begins.
+/// A subscription in `connect`, with its term if it has been entered, and its position in the history.
 type Restored = (Subscribe, (Option<Term>, Result<Option<Located>, ErrorInfo>));
 
 impl Session {
-    /// Begins the session of somebody who is let in.
+    /// Begins the session of an admitted client.
     pub(super) fn connect(&mut self, id: u32, connect: Connect, identity: Authenticated) {
         let hub = self.hub.clone();
         let settings = hub.settings();
@@ -43,7 +43,7 @@ impl Session {
             && !identity.user.is_empty()
             && !hub.session_registry().count_for(self.peer.id, &identity.user, limit)
         {
-            // Those of a client that went away without a word end soon.
+            // The sessions of a client that vanished end soon, so the refusal is temporary.
             let error = ErrorInfo {
                 message: "the user has as many sessions as there may be: end another one".into(),
                 temporary: true,
@@ -84,7 +84,7 @@ impl Session {
             let decisions = self.ask_to_subscribe_all(connect.subscriptions);
             let decide =
                 |(subscribe, verdict)| async { (subscribe, flatten_decision(await_hook(verdict).await)) };
-            // Not all at once: each that is being asked about takes memory.
+            // Not all at once, because each open question to a hook takes memory.
             let decided = stream::iter(decisions.into_iter().map(decide)).buffered(MAX_WAITING);
             self.wait_for(decided.collect(), move |session, admitted: Vec<_>| {
                 session.begin_all(id, connected, admitted, channels);
@@ -95,7 +95,7 @@ impl Session {
         }
     }
 
-    /// Begins the subscriptions of a session that begins.
+    /// Begins the subscriptions of a new session.
     fn begin_all(&mut self, id: u32, connected: Connected, admitted: Vec<Admitted>, own: Vec<ChannelName>) {
         let mut restoring = Vec::with_capacity(admitted.len());
         for (subscribe, verdict) in admitted {
@@ -142,7 +142,7 @@ impl Session {
                     Ok(answer)
                 }
                 Err(error) => {
-                    // It may not have got so far.
+                    // The subscription may not have been entered.
                     if self.subscriptions.get(&channel).is_some_and(|current| Some(current.term) == term) {
                         self.leave(&channel, None);
                     }
@@ -156,7 +156,7 @@ impl Session {
         {
             self.peer.mailbox.answer_first(frame);
         }
-        // Found by others from here on: what they send comes behind the reply.
+        // From here on others find the session, and their messages come after the reply.
         self.hub.session_registry().connected(self.peer.id);
         if let Some(unsent) = self.hub.ledgers().send_active(self.hub.session_registry(), &self.peer) {
             self.extras.get_or_insert_default().alarms = Some(unsent);
@@ -171,21 +171,21 @@ impl Session {
         self.follow_orders(orders.unwrap_or_default());
     }
 
-    /// What the token says of the session holds from now on. Gives for how long; zero for ever.
+    /// Applies the rights and the lifetime of the token to the session. Returns the remaining time; zero for no limit.
     pub(super) fn take_rights(&mut self, identity: Authenticated) -> Duration {
         let Authenticated { ttl, mut rights, channels, .. } = identity;
         rights.subscribe.extend(channels.iter().map(Pattern::from));
         let grace = self.live.token_grace;
-        // Most sessions have none.
+        // Most sessions have no rights of their own.
         if rights != Rights::default() || self.extras.is_some() {
             self.extras.get_or_insert_default().rights = rights;
         }
         self.clock.set_token(ttl, grace);
-        // Zero would be for ever.
+        // Zero would mean no limit.
         ttl.map_or(Duration::ZERO, |ttl| ttl.max(Duration::from_millis(1)))
     }
 
-    /// Whether the session may do that in the channel, if there is such a channel.
+    /// Checks the right of the session to an action in a channel. The channel need not exist.
     pub(super) fn check(&self, action: Action, channel: &ChannelName) -> Result<(), ErrorInfo> {
         let user = self.peer.user();
         let name = channel.as_str();
@@ -193,7 +193,7 @@ impl Session {
             return Err(ErrorInfo::from_code(ErrorCode::PERMISSION_DENIED));
         }
         let is_allowed = if let Some(of) = name.strip_prefix('@') {
-            // What is for one user alone.
+            // The channel of a single user.
             action != Action::Publish && !user.is_empty() && *of == *user
         } else {
             self.hub.settings().namespaces.of(channel).allows(action, &user)
@@ -213,8 +213,8 @@ impl Session {
     }
 }
 
-/// What the socket takes, whatever an application says.
+/// The limit of the socket. Applications can't change it.
 const BATCH_BYTES: u32 = Limits::DEFAULT.batch_bytes;
 
-/// How long what a client calls itself may be.
+/// The maximum length of a client's `instance` in bytes.
 const MAX_INSTANCE_BYTES: usize = 64;
