@@ -1,4 +1,4 @@
-//! Who a client is: asked when it connects, and when it shows a new token.
+//! Authentication of a client, when it connects and when it sends a new token.
 
 use wirehub_common::code::{CloseCode, ErrorCode};
 use wirehub_common::frame::{Connect, ErrorInfo, Refresh, Refreshed, ReplyBody};
@@ -10,7 +10,7 @@ use super::{Session, Stage};
 use crate::auth::{Action, Authenticated, Credentials, Refusal};
 
 impl Session {
-    /// Asks who a client is that wants to connect.
+    /// Authenticates a connecting client.
     pub(super) fn authenticate(&mut self, id: u32, mut connect: Connect) {
         let Some(authenticator) = &self.hub.live().authenticator else {
             return self.connect(id, connect, Authenticated::anonymous());
@@ -32,7 +32,7 @@ impl Session {
         });
     }
 
-    /// Answers a `connect` that is refused. The client may send another one, but not for ever: each asks who it is.
+    /// Refuses a `connect`. The client may send another one, but not without end, because each one calls the hook.
     pub(super) fn refuse(&mut self, id: u32, error: ErrorInfo) {
         self.hub.counters().refusals().count_refused_session(&error);
         let code = match error.code {
@@ -46,14 +46,14 @@ impl Session {
         let is_last = client.refused >= MAX_REFUSED;
         self.reply(id, Err(error));
         if is_last {
-            // What has come behind it is not looked at any more.
+            // Later commands are ignored.
             self.stage = Stage::Connecting;
             self.peer.mailbox.end(code.into());
         }
     }
 
-    /// The close code for a command that needs a session where there is none. Behind a refused `connect` it is the code of the
-    /// refusal: a client that sent both together comes back where the refusal is temporary.
+    /// The close code for a command that needs a session, without a session. After a refused `connect` it is the code of the
+    /// refusal: a client that sent both together reconnects if the refusal is temporary.
     pub(super) fn not_connected(&self) -> CloseCode {
         let refusal = self.unconnected().and_then(|client| client.refusal);
         refusal.unwrap_or(CloseCode::CONNECT_EXPECTED)
@@ -63,7 +63,7 @@ impl Session {
         self.extras.as_ref()?.unconnected.as_deref()
     }
 
-    /// The client is let in: the headers of the handshake have served.
+    /// Drops the headers of the handshake when the client is admitted.
     pub(super) fn forget_unconnected(&mut self) {
         if let Some(extras) = &mut self.extras {
             extras.unconnected = None;
@@ -73,7 +73,7 @@ impl Session {
         }
     }
 
-    /// Asks who a client is that shows a new token.
+    /// Authenticates a connected client with a new token.
     pub(super) fn refresh(
         &mut self,
         id: u32,
@@ -83,7 +83,7 @@ impl Session {
         let Some(authenticator) = &live.authenticator else {
             return Err(ErrorInfo::from_code(ErrorCode::NOT_AVAILABLE));
         };
-        // One after the other, or a session could keep all those busy who are to let others in.
+        // One after the other. Otherwise one session could keep the hook busy, and other clients would not be admitted.
         let extras = self.extras.get_or_insert_default();
         if let Some(next) = &mut extras.refreshing {
             if let Some((older, _)) = next.replace((id, token)) {
@@ -109,7 +109,7 @@ impl Session {
         Ok(None)
     }
 
-    /// A new token takes the place of the old one. What it does not allow any more ends.
+    /// Replaces the token. Subscriptions that the new one does not allow end.
     fn refreshed(&mut self, identity: Authenticated) -> Result<ReplyBody, ErrorInfo> {
         if identity.user != self.peer.user() {
             return Err(ErrorInfo {
@@ -135,7 +135,7 @@ impl Session {
     }
 }
 
-/// What the hook found out about a client.
+/// The result of the hook for a client.
 fn identified(
     identity: Result<Result<Authenticated, Refusal>, ErrorInfo>,
 ) -> Result<Authenticated, ErrorInfo> {
@@ -145,7 +145,7 @@ fn identified(
     })
 }
 
-/// Whether a client names itself as it may.
+/// Checks the names in `connect` of the client's program and version.
 pub(super) fn check_client(Connect { client, version, .. }: &Connect) -> Result<(), ErrorInfo> {
     for (field, text) in [("client", client), ("version", version)] {
         if text.len() > MAX_CLIENT_BYTES || text.contains(char::is_control) {
@@ -156,8 +156,8 @@ pub(super) fn check_client(Connect { client, version, .. }: &Connect) -> Result<
     Ok(())
 }
 
-/// So often `connect` may be refused on one connection; then it is closed.
+/// The maximum number of refusals of `connect` on a connection. Then the connection is closed.
 const MAX_REFUSED: u8 = 5;
 
-/// How long the names that a client's program and version give themselves may be: they are told to others, and logged.
+/// The maximum length of the names of a client's program and version. Other clients get these names, and the log contains them.
 const MAX_CLIENT_BYTES: usize = 128;
