@@ -23,13 +23,13 @@ pub(crate) mod host;
 pub(crate) mod origin;
 
 impl Hub {
-    /// The route `/ws`, which speaks Wirehub, and nothing else. `wirehub_server::router` adds `/health` and `/ready`.
+    /// The route `/ws` alone, for Wirehub clients. `wirehub_server::router` adds `/health` and `/ready`.
     pub fn websocket(&self) -> Router {
         Router::new().route("/ws", get(wirehub)).with_state(self.clone())
     }
 
-    /// `/echo`, which sends every WebSocket message back to whoever asks: for tools and tests, to be merged into a router where
-    /// that is wanted. Origins, addresses, sizes and times are bounded as at `/ws`.
+    /// The route `/echo`, which returns every WebSocket message to its sender. It is for tools and tests; merge it into a
+    /// router if you need it. Origins, addresses, sizes and times are limited as for `/ws`.
     ///
     /// ```
     /// # extern crate wirehub_hub as wirehub_server;
@@ -47,7 +47,7 @@ impl Hub {
 async fn wirehub(State(hub): State<Hub>, mut request: Request) -> Result<Response, HandshakeRefusal> {
     let handshake = Handshake::read(&mut request, &hub)?;
     let offered = request.headers().get_all(header::SEC_WEBSOCKET_PROTOCOL);
-    // What is not ASCII is no name that is known here.
+    // A name outside ASCII is unknown here in any case.
     let (codec, protocol) = negotiate(offered.iter().map(|value| value.to_str().unwrap_or("?")))
         .map_err(|error| HandshakeRefusal::Subprotocol(error).recorded(&request, &hub))?;
     let id =
@@ -55,11 +55,11 @@ async fn wirehub(State(hub): State<Hub>, mut request: Request) -> Result<Respons
     let response = handshake.response(protocol);
     let mailbox = Mailbox::new(hub.live().queue_bytes);
     let peer = Arc::new(Peer::new(id, codec, handshake.address(), mailbox));
-    // Only a hook reads them, and a client may take its time before `connect`.
+    // Only a hook reads the headers. A client may take its time before `connect`, so they are dropped otherwise.
     let has_hook = hub.live().authenticator.is_some();
     let headers = has_hook.then(|| Box::new(std::mem::take(request.headers_mut())));
     let opening = handshake.finish(Limits::DEFAULT.batch_bytes);
-    // The session takes the handshake's place in the task, which has no room for both.
+    // The session replaces the handshake in the task, which has no room for both.
     tokio::spawn(opening.then(|opened| {
         let opened = opened.map(|(socket, open)| session::serve(hub, peer, headers, socket, open));
         OptionFuture::from(opened)
