@@ -83,8 +83,7 @@ fn report_error(error: &impl fmt::Display) {
     note(&format_args!("error: {error}"));
 }
 
-/// Writes a message for people to standard error, apart from the program's output. If that fails, the exit status has
-/// to suffice.
+/// Writes a message for people to standard error, apart from the program's output. If that fails, only the exit status remains.
 fn note(words: &(impl fmt::Display + ?Sized)) {
     let _ = writeln!(io::stderr(), "{}", output::harmless(words.to_string().trim_end()));
 }
