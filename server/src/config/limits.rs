@@ -32,7 +32,7 @@ pub(super) struct LimitsSection {
 }
 
 impl LimitsSection {
-    /// Puts the limits that take a restart into a hub.
+    /// Applies the limits that need a restart to a hub.
     pub(super) fn apply(&self, hub: Builder) -> Builder {
         match self.kept_bytes {
             Some(bytes) => hub.engine(MemoryEngine::within(bytes.count())),
@@ -40,7 +40,7 @@ impl LimitsSection {
         }
     }
 
-    /// Puts the limits that can change while a hub runs into its settings.
+    /// Applies the limits that can change while a hub runs to its settings.
     pub(super) fn apply_live(&self, live: &mut LiveSettings) {
         live.limits(self.limits());
         if let Some(per_second) = self.commands_per_second {
@@ -78,7 +78,7 @@ impl LimitsSection {
         }
     }
 
-    /// What clients are told.
+    /// The limits that clients are notified of.
     pub(super) fn limits(&self) -> Limits {
         let default = Limits::default();
         let bytes = |bytes: Bytes| u32::try_from(bytes.count()).unwrap_or(u32::MAX);
@@ -92,7 +92,7 @@ impl LimitsSection {
         }
     }
 
-    /// How much each of the limits on clients lets through; the largest number where there is no bound.
+    /// The values of the limits on clients. An absent limit has the largest number.
     pub(super) fn bounds(&self) -> [(&'static str, u64); 12] {
         let Limits { message_bytes, channels, calls, .. } = self.limits();
         let count = |limit: u32| if limit == 0 { u64::MAX } else { limit.into() };
@@ -122,7 +122,7 @@ impl LimitsSection {
         ]
     }
 
-    /// How many connections there are at once, of all kinds.
+    /// The number of connections of all kinds at once.
     fn connections(&self) -> usize {
         self.connections.filter(|connections| *connections > 0).unwrap_or(MAX_CONNECTIONS)
     }
