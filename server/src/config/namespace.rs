@@ -20,7 +20,7 @@ pub(super) struct NamespaceSection {
     overflow: Option<OverflowName>,
 }
 
-/// What becomes of messages that a session does not take fast enough.
+/// The policy for messages that a session does not take in time.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum OverflowName {
@@ -85,10 +85,10 @@ impl NamespaceSection {
     }
 }
 
-/// Rules for channels that can't be would do nothing.
+/// Rejects names that no channel's namespace can have, because such rules would have no effect.
 fn check_name(name: &str) -> Result<(), &'static str> {
     match name {
-        // Channels without a namespace, those of users, and all that have no rules of their own.
+        // Channels without a namespace, the channels of users, and all channels without rules of their own.
         "" | "@" | Namespace::OTHERS => Ok(()),
         _ if name.starts_with('@') => {
             Err("the channels of users have their rules together: write [namespace.\"@\"]")
