@@ -1,4 +1,4 @@
-//! `/health` and `/ready`: whether the server accepts connections, and whether it should get new clients.
+//! The endpoints `/health` and `/ready`, for the state of the server and its readiness for new clients.
 
 use std::sync::Arc;
 
@@ -12,8 +12,8 @@ use serde::Serialize;
 use crate::Hub;
 use crate::observe::Phase;
 
-/// The endpoints of the hub: `/ws` for Wirehub clients, `/health` for whether the hub accepts connections, `/ready` for
-/// whether it should get new clients. `/ready` fails while the hub stops, and while one of its [readiness
+/// The endpoints of the hub: `/ws` for Wirehub clients, `/health` to check that the hub accepts connections, and `/ready` to
+/// check that it should get new clients. `/ready` fails while the hub stops, and while one of its [readiness
 /// checks](crate::Builder::readiness_check) fails. Serve the router as it is, or merge it into an application's router.
 ///
 /// ```
@@ -41,7 +41,7 @@ async fn health(State(hub): State<Hub>) -> Response {
 #[derive(Serialize)]
 struct Readiness {
     status: &'static str,
-    /// Only the names; the reasons are in the log.
+    /// Names only, because the reasons are in the log.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     waiting_for: Vec<Arc<str>>,
 }
