@@ -1,4 +1,4 @@
-//! A whole server: from a configuration and a hub to the end that a signal tells.
+//! A complete server: from a configuration and a hub to the end by a signal.
 
 use std::io::{self, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
@@ -42,33 +42,33 @@ pub use crate::signals::Signals;
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct Options {
-    /// The configuration file. Without one the settings come from the environment variables `WIREHUB_…` alone.
+    /// The configuration file. Without a file all settings come from the environment variables `WIREHUB_…`.
     pub config: Option<PathBuf>,
-    /// Where to listen. 127.0.0.1:8080 without this, unless the configuration has an address.
+    /// The address of the server. Default: the address of the configuration, or 127.0.0.1:8080.
     pub listen: Option<ListenAddress>,
     /// The directory of static files, with `index.html` for `/`.
     pub static_files: Option<PathBuf>,
-    /// The origins whose pages may connect, beside the server's own.
+    /// The origins whose pages may connect, in addition to the server's own origin.
     pub allow_origins: Vec<Origin>,
-    /// Whether clients without a token may connect.
+    /// `true` if clients without a token may connect.
     pub anonymous: bool,
-    /// How long the server goes on for connected clients when it is stopped: see [`Builder::drain_delay`].
+    /// The time for which a stopped server still serves connected clients. See [`Builder::drain_delay`].
     pub drain_delay: Option<Duration>,
 }
 
 impl Options {
-    /// Serves a hub until SIGINT or SIGTERM, and blocks until then; a second signal ends the server at once, also during the
-    /// drain delay. SIGHUP reads the configuration again. The address is written to standard output as soon as connections are
-    /// accepted; the log goes to standard error.
+    /// Serves a hub until SIGINT or SIGTERM, and blocks until then. A second signal ends the server at once, even during the
+    /// drain delay. SIGHUP reloads the configuration. The server writes its address to standard output when it accepts
+    /// connections. The log goes to standard error.
     ///
-    /// The environment variables `WIREHUB_LOG` and `RUST_LOG`, or else the configuration, choose what is logged: `debug`, or
-    /// `wirehub=trace,info`.
+    /// The environment variables `WIREHUB_LOG` and `RUST_LOG`, or else the configuration, set the filter of the log: `debug`,
+    /// or `wirehub=trace,info`.
     ///
     /// The exit code is a failure after a second signal.
     ///
     /// # Errors
     /// [`ErrorKind::Usage`] and [`ErrorKind::Config`]: the settings are wrong. Other kinds: the system refuses the address, a
-    /// certificate or the static files can't be read.
+    /// certificate can't be read, or the static files can't be read.
     pub fn serve(self, hub: Builder) -> Result<ExitCode, Error> {
         let config = self.configuration(Config::load)?;
         let log = log::start(&config)?;
@@ -117,7 +117,7 @@ impl Options {
             reading: Arc::default(),
         });
         let code = runtime.block_on(serve_until_signal(&reloader, app));
-        // What is left after the deadline is not waited for.
+        // Does not wait for tasks that go on after the deadline.
         runtime.shutdown_background();
         code
     }
@@ -131,7 +131,7 @@ impl Options {
         Ok(config)
     }
 
-    /// Lets nobody in unasked.
+    /// Refuses an address that other machines can reach if every client would be admitted without an explicit setting.
     fn check_exposure(&self, config: &Config, listen: &ListenAddress) -> Result<(), Error> {
         if !config.anonymous() && !config.has_tokens() && !listen.is_local() {
             return Err(Error::new(
@@ -145,7 +145,7 @@ impl Options {
         Ok(())
     }
 
-    /// Puts the settings of the command line in the place of the configuration's.
+    /// Replaces settings of the configuration with those of the command line.
     fn apply_live(&self, live: &mut LiveSettings) {
         if let Some(delay) = self.drain_delay {
             live.drain_delay(delay);
@@ -156,7 +156,7 @@ impl Options {
     }
 }
 
-/// Where there is one core a scheduler for many threads costs and gives nothing.
+/// The runtime of a server. On a single core a scheduler for many threads has a cost and no benefit.
 fn servers_runtime() -> Result<tokio::runtime::Runtime, Error> {
     let mut builder = match available_parallelism() {
         Ok(cores) if cores.get() == 1 => tokio::runtime::Builder::new_current_thread(),
@@ -181,13 +181,13 @@ async fn serve_until_signal(reloader: &Arc<Reloader>, app: axum::Router) -> Resu
     announce(scheme, &address)?;
     reloader.say_what_is_on(&address);
     let (stop, stopping) = tokio::sync::oneshot::channel();
-    // A task of its own: so connections are taken by a thread that serves them, where this one would only hand them over.
+    // In a task of its own, so that the thread that accepts a connection also serves it. This thread would only hand it over.
     let mut server = tokio::spawn(run(listener, reloader.hub.clone(), app, async {
         let _ = stopping.await;
     }));
     let twice = async {
         signals.next().await;
-        // The receiver is gone only when the server is.
+        // The receiver is dropped only with the server.
         let _ = stop.send(());
         signals.next().await;
     };
@@ -206,16 +206,16 @@ async fn serve_until_signal(reloader: &Arc<Reloader>, app: axum::Router) -> Resu
         () = twice => {}
     }
     server.abort();
-    // Where something in it does not give way the program ends without it.
+    // The program ends even if something in the server blocks.
     let _ = tokio::time::timeout(AT_ONCE, server).await;
     tracing::warn!("stopped at once: connections were cut");
     Ok(ExitCode::FAILURE)
 }
 
-/// How long a server has to let go of its connections when it is to end at once.
+/// The time for a server to drop its connections when it ends at once.
 const AT_ONCE: Duration = Duration::from_secs(1);
 
-/// The static files, if they are there.
+/// The router of the static files, if their directory exists.
 fn pages(directory: &Path) -> Result<axum::Router, Error> {
     let metadata = std::fs::metadata(directory).map_err(|error| {
         let message =
@@ -234,7 +234,7 @@ async fn no_page() -> (StatusCode, &'static str) {
     (StatusCode::NOT_FOUND, words)
 }
 
-/// Tells, for people and for programs that wait for it, that connections are accepted from now on.
+/// Announces to people and to waiting programs that the server accepts connections.
 fn announce(scheme: &str, address: &ListenAddress) -> Result<(), Error> {
     let scheme = if matches!(address, ListenAddress::Tcp(_)) { scheme } else { "" };
     let mut out = io::stdout().lock();
@@ -243,14 +243,14 @@ fn announce(scheme: &str, address: &ListenAddress) -> Result<(), Error> {
         .map_err(|error| Error::with_source(ErrorKind::System, "cannot write to standard output", error))
 }
 
-/// The signals by which a server is told to read its configuration again.
+/// The signals that make a server reload its configuration.
 struct Hangups {
     #[cfg(unix)]
     hangup: Option<tokio::signal::unix::Signal>,
 }
 
 impl Hangups {
-    /// Without a configuration to read the signal keeps its meaning: the terminal is gone.
+    /// Without a configuration file the signal keeps its default meaning, a closed terminal.
     #[cfg(unix)]
     fn new(is_wanted: bool) -> Result<Self, Error> {
         let listen = || tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup());
