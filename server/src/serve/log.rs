@@ -1,4 +1,4 @@
-//! What is logged to standard error, and how.
+//! The log on standard error: its filter and its format.
 
 use std::io::{self, IsTerminal as _};
 
@@ -7,7 +7,7 @@ use tracing_subscriber::EnvFilter;
 use crate::Error;
 use crate::config::{Config, LogFormat};
 
-/// Changes what is logged, in a program whose log [`start`] has set up.
+/// Changes the filter of the log, if [`start`] has set up the log.
 pub(super) struct Handle(Option<Box<dyn Fn(EnvFilter) + Send + Sync>>);
 
 impl Handle {
@@ -18,7 +18,7 @@ impl Handle {
     }
 }
 
-/// Begins to log. A program that has set its own log up keeps it.
+/// Sets up the log. A program with a log of its own keeps that one.
 pub(super) fn start(config: &Config) -> Result<Handle, Error> {
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter(config)?)
@@ -44,12 +44,12 @@ pub(super) fn start(config: &Config) -> Result<Handle, Error> {
 
 impl Handle {
     fn of<E>(begun: &Result<(), E>, change: impl Fn(EnvFilter) + Send + Sync + 'static) -> Self {
-        // The other log is not ours to change.
+        // The log belongs to the program, so its filter stays.
         Self(begun.is_ok().then(|| Box::new(change) as _))
     }
 }
 
-/// What is to be logged: the environment goes before the configuration, which has to be right all the same.
+/// The filter of the log. The environment takes precedence over the configuration, whose filter has to be valid even then.
 pub(super) fn filter(config: &Config) -> Result<EnvFilter, Error> {
     let configured = config.log_filter()?;
     let variable = ["WIREHUB_LOG", "RUST_LOG"].into_iter().find(|name| std::env::var_os(name).is_some());
