@@ -1,4 +1,4 @@
-//! A configuration that is read again while the server runs.
+//! Reloading of the configuration of a running server.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,14 +16,14 @@ use crate::tls::LoadedCertificate;
 use crate::webhooks::{EventQueue, Webhooks};
 use crate::{Error, ErrorKind, Hub, ListenAddress, LiveSettings, Tls};
 
-/// Carries what has changed in the configuration into a server that runs.
+/// Applies changes of the configuration to a running server.
 pub(super) struct Reloader {
     pub(super) options: Options,
-    /// What the program itself had said before the configuration.
+    /// The settings of the program itself, before the configuration.
     pub(super) base: LiveSettings,
-    /// What the server was started with.
+    /// The configuration at the start.
     pub(super) started: Config,
-    /// What it goes by now, where that is something else.
+    /// The present configuration, if it differs from the one at the start.
     pub(super) in_force: Mutex<Option<Arc<Config>>>,
     pub(super) listen: ListenAddress,
     pub(super) hub: Hub,
@@ -36,7 +36,7 @@ pub(super) struct Reloader {
     pub(super) reading: Arc<Turn<()>>,
 }
 
-/// What was read, and is right.
+/// A configuration that has been read and checked.
 struct Read {
     config: Config,
     live: LiveSettings,
@@ -47,11 +47,11 @@ struct Read {
     certificate: Option<LoadedCertificate>,
 }
 
-/// How long reading may take.
+/// The time for reading the configuration.
 const READ_DEADLINE: Duration = Duration::from_secs(10);
 
 impl Reloader {
-    /// Reads the configuration anew. Where anything in it is wrong all stays as it was. Either way the log tells.
+    /// Reloads the configuration. If anything in it is wrong, everything stays as it was. The log has the result in both cases.
     pub(super) async fn reload(self: &Arc<Self>) {
         match self.read_in_time().await.map(|read| self.take_over(read)) {
             Ok(left) if left.is_empty() => tracing::info!("the configuration was read again and is in force"),
@@ -63,7 +63,7 @@ impl Reloader {
         }
     }
 
-    /// Reads by a thread of its own: a file may be a pipe, or on a disk that does not answer.
+    /// Reads the configuration in a thread of its own, because a file may be a pipe, or on a disk that does not answer.
     async fn read_in_time(self: &Arc<Self>) -> Result<Read, Error> {
         let wrong = |words: &str| Error::new(ErrorKind::Config, words);
         let Ok(turn) = Arc::clone(&self.reading).try_lock_owned() else {
@@ -107,7 +107,7 @@ impl Reloader {
         Ok(Read { config, live, key_sets, event_webhooks, api_keys, filter, certificate })
     }
 
-    /// Goes by what was read, from now on. Gives the keys that have changed and take a restart.
+    /// Puts the new configuration in force. Returns the changed keys that need a restart.
     fn take_over(&self, read: Read) -> Vec<String> {
         let Read { config, live, key_sets, event_webhooks, api_keys, filter, certificate } = read;
         if let (Some(tls), Some(certificate)) = (&self.tls, certificate) {
@@ -126,7 +126,7 @@ impl Reloader {
         left
     }
 
-    /// Tells the log at the start what is on, so that nobody has to guess who is let in to what.
+    /// Logs at the start which features are on, and which clients have access.
     pub(super) fn say_what_is_on(&self, address: &ListenAddress) {
         let config = &self.started;
         let tls = match (address, &self.tls) {
