@@ -4,9 +4,9 @@ use crate::Error;
 #[cfg(unix)]
 use crate::ErrorKind;
 
-/// The signals that end a program: SIGINT (Ctrl-C) and SIGTERM. Elsewhere than on Unix: Ctrl-C.
+/// The signals that end a program: SIGINT (Ctrl-C) and SIGTERM. Only Ctrl-C on systems other than Unix.
 ///
-/// [`shutdown_signal`](crate::shutdown_signal) is enough for a program that stops at the first one.
+/// [`shutdown_signal`](crate::shutdown_signal) is enough for a program that stops at the first signal.
 ///
 /// ```
 /// # #[cfg(feature = "config")]
@@ -27,10 +27,10 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Listens from now on. A signal no longer ends the process by itself. Takes a runtime of tokio.
+    /// Listens for signals from now on. After this a signal no longer ends the process by itself. Needs a tokio runtime.
     ///
     /// # Errors
-    /// [`ErrorKind::System`]: the system refuses.
+    /// [`ErrorKind::System`]: the system refuses to deliver the signals.
     #[cfg(unix)]
     pub fn new() -> Result<Self, Error> {
         use tokio::signal::unix::{SignalKind, signal};
@@ -42,7 +42,7 @@ impl Signals {
         Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
     }
 
-    /// Waits for the next signal. May be dropped at any time: a signal is then seen by the next call.
+    /// Waits for the next signal. The future may be dropped at any time: the next call then gets the signal.
     #[cfg(unix)]
     pub async fn next(&mut self) {
         tokio::select! {
@@ -51,7 +51,7 @@ impl Signals {
         }
     }
 
-    /// Listens from now on.
+    /// Listens for signals from now on.
     ///
     /// # Errors
     /// None.
@@ -63,18 +63,18 @@ impl Signals {
     /// Waits for the next signal.
     #[cfg(not(unix))]
     pub async fn next(&mut self) {
-        // Where that fails there is no signal to come.
+        // If this fails, no signal can come.
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;
         }
     }
 }
 
-/// Waits for SIGINT (Ctrl-C) or SIGTERM; elsewhere than on Unix for Ctrl-C. For `axum::serve` or [`run`](crate::run), which
-/// stop at its end.
+/// Waits for SIGINT (Ctrl-C) or SIGTERM; on systems other than Unix for Ctrl-C. It is for `axum::serve` or [`run`](crate::run),
+/// which stop when it ends.
 ///
-/// From the first poll on a signal no longer ends the process by itself, neither the first one nor a later one: the program has
-/// to end. With the feature `config`, `serve::Signals` also shows the second signal of somebody who is in a hurry. Without
+/// After the first poll a signal no longer ends the process by itself, neither the first one nor a later one, so the program
+/// has to end. With the feature `config`, `serve::Signals` also delivers a second signal, from a user in a hurry. Without
 /// permission to listen for signals the future never ends, and the log has the reason.
 ///
 /// ```no_run
