@@ -78,7 +78,7 @@ impl LimitsSection {
         }
     }
 
-    /// The limits that clients are notified of.
+    /// The limits as clients get them.
     pub(super) fn limits(&self) -> Limits {
         let default = Limits::default();
         let bytes = |bytes: Bytes| u32::try_from(bytes.count()).unwrap_or(u32::MAX);

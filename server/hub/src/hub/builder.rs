@@ -33,8 +33,9 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// Restricts the hub to a contract. Channels and calls outside the contract are refused, and so are payloads of another
-    /// type. This holds for clients and for the application. A client built from another contract is notified when it connects.
+    /// Restricts the hub to a contract. Channels and calls outside the contract are refused, and so are payloads that do not
+    /// fit it. This holds for clients and for the application. A client built from another contract is notified when it
+    /// connects.
     #[must_use]
     pub fn contract<C: Contract>(mut self) -> Self {
         self.settings.rules = Rules::of::<C>();
@@ -131,9 +132,9 @@ impl Builder {
         self
     }
 
-    /// Registers a handler for every call whose name matches a pattern and that has no handler of its own: for a gateway. The
-    /// first matching pattern is used. If the hub has a [contract](Self::contract), calls outside it and requests of another
-    /// type are refused without a call of the handler. Everything else is as for [`Self::call`].
+    /// Registers a handler for every call whose name matches a pattern and that has no handler of its own: for a gateway. If
+    /// several patterns match, the first one is used. If the hub has a [contract](Self::contract), calls outside it and
+    /// requests that do not fit it are refused without a call of the handler. Everything else is as for [`Self::call`].
     ///
     /// ```
     /// # extern crate wirehub_hub as wirehub_server;
@@ -156,7 +157,7 @@ impl Builder {
     }
 
     /// Lets `hook` allow or refuse subscriptions to the channels that match a pattern. The rules of the channel's [`Namespace`]
-    /// and the session's rights are checked first. The first matching pattern is used.
+    /// and the session's rights are checked first. If several patterns match, the first one is used.
     ///
     /// The hook is called once for each subscription, including those restored by `connect`. It is also called before a client
     /// without a subscription reads the history or the members. It is not called for subscriptions made by the server. The time
@@ -188,9 +189,10 @@ impl Builder {
     }
 
     /// Lets `hook` allow, change or refuse the messages that clients publish in the channels that match a pattern. The rules of
-    /// the channel's [`Namespace`] and the session's rights are checked first. The first matching pattern is used.
+    /// the channel's [`Namespace`] and the session's rights are checked first. If several patterns match, the first one is
+    /// used.
     ///
-    /// The hook returns the payload to publish: that of the request, or another one of the contract's type. For one session and
+    /// The hook returns the payload to publish: that of the request, or another one that fits the contract. For one session and
     /// one channel the hook is called for one message after the other, in their order. Messages in other channels do not wait.
     /// The hook is not called for messages of the server. The time limit of a hook is 10 s; after that the client gets
     /// [`UNAVAILABLE`](wirehub_common::code::ErrorCode::UNAVAILABLE).
