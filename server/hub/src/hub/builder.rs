@@ -493,7 +493,8 @@ impl Builder {
 
     /// Adds a check of something without which the hub can't serve its clients, such as a key set or a backend. While the check
     /// fails, `/ready` answers with the HTTP status 503, and the log has the error of `check`. The check runs for every request
-    /// of `/ready`, and must not block. The engine has its own check, [`Engine::ready`](crate::engine::Engine::ready).
+    /// of `/ready` and every call of [`Hub::missing`], so it must not block. The engine has its own check,
+    /// [`Engine::ready`](crate::engine::Engine::ready).
     ///
     /// ```
     /// # extern crate wirehub_hub as wirehub_server;
