@@ -11,7 +11,7 @@ use axum::response::{IntoResponse as _, Redirect, Response};
 use axum::routing::get;
 
 /// The operators' page at `/admin`: live sessions and channels, rates, disconnecting, publishing. Merge it into a
-/// router beside [`api`](crate::api), and use one of that API's keys in the page.
+/// router beside [`api`](crate::api()), and use one of that API's keys in the page.
 ///
 /// It loads nothing from other servers, runs only its own scripts, and cannot be framed.
 ///

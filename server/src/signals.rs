@@ -111,7 +111,8 @@ mod tests {
         for signal in ["-TERM", "-INT"] {
             let mut stopping = pin!(shutdown_signal());
             // From here on the signal does not end the test.
-            poll_fn(|cx| Poll::Ready(assert!(stopping.as_mut().poll(cx).is_pending()))).await;
+            let is_pending = poll_fn(|cx| Poll::Ready(stopping.as_mut().poll(cx).is_pending())).await;
+            assert!(is_pending);
             let sent = Command::new("kill").args([signal, &std::process::id().to_string()]).status().unwrap();
             assert!(sent.success());
             stopping.await;

@@ -69,7 +69,7 @@ impl Credentials {
     /// The value of a cookie from the header `Cookie`. If several cookies have the name, the first one is returned.
     ///
     /// A cookie proves nothing about the page that connects. See [cookies and other
-    /// sites](crate::Builder::authenticate#cookies-and-other-sites).
+    /// sites](crate::Builder::authenticate).
     pub fn cookie(&self, name: &str) -> Option<&str> {
         let headers = self.headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
         let pairs = headers.flat_map(|header| header.split(';')).filter_map(|pair| pair.split_once('='));
