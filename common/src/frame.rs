@@ -1,10 +1,9 @@
-//! The protocol's messages as values. PROTOCOL.md says what they mean; [`Codec`](crate::Codec) puts them into bytes.
+//! The protocol's messages as values. PROTOCOL.md defines their meaning; [`Codec`](crate::Codec) encodes them.
 //!
 //! A field is declared once, here. `#[message]` derives from its number and type both codecs, the checks, and the method of the
 //! message's [view](crate::view). CONTRIBUTING.md lists the other places of a new field.
 //!
-//! A client sends [`Command`]s; a server sends [`ServerFrame`]s: a [`Reply`] to a command, or a [`Push`] that
-//! nobody asked for.
+//! A client sends [`Command`]s; a server sends [`ServerFrame`]s: a [`Reply`] to a command, or an unsolicited [`Push`].
 
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -17,12 +16,12 @@ use crate::code::{CloseCode, ErrorCode};
 use crate::contract::ContractHash;
 use crate::{Bytes, ChannelName, Limits, Payload};
 
-/// What a client asks for.
+/// A client's request, with an id for its reply.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Command {
     /// Names the command in its reply; the client counts it up from 1. A command with id 0 gets no reply.
     pub id: u32,
-    /// What is asked.
+    /// The request.
     pub request: Request,
 }
 
@@ -40,11 +39,11 @@ pub enum Request {
     Publish(Publish),
     /// Read a channel's history.
     History(History),
-    /// Read who is in a channel.
+    /// Read the members of a channel.
     Presence(Presence),
     /// Call a procedure of the server.
     Call(Call),
-    /// Give up on a call in flight.
+    /// Cancel a call in flight.
     Cancel(Cancel),
     /// Hand in a new token.
     Refresh(Refresh),
@@ -52,10 +51,10 @@ pub enum Request {
     Acknowledge(Acknowledge),
     /// A piece of a command that is too large for one WebSocket message.
     Part(Part),
-    /// A request that can be read, but asks for what can't be, such as a channel with an impossible name: why,
-    /// for people. The server answers it with [`ErrorCode::BAD_REQUEST`].
+    /// A readable request that can never be valid, for example one with an impossible channel name. It holds the reason as a
+    /// text for people. The server answers it with [`ErrorCode::BAD_REQUEST`].
     Invalid(String),
-    /// A request of a newer protocol: this side can read that it is there, and has to refuse it.
+    /// A request of a newer protocol. The server refuses it.
     Unknown,
 }
 
@@ -75,11 +74,11 @@ pub struct Connect {
     /// The contract that the client was built with, if any.
     #[field(4)]
     pub contract: Option<ContractId>,
-    /// The subscriptions to make at once.
+    /// The initial subscriptions.
     #[field(5)]
     pub subscriptions: Vec<Subscribe>,
-    /// What the client calls itself towards the server alone, the same in all its connections: up to 64 bytes that nobody can
-    /// guess. By it the server knows an anonymous client again.
+    /// The client's own secret identifier: up to 64 unguessable bytes, the same in all of its connections. Only the server sees
+    /// it, and uses it to recognize an anonymous client.
     #[field(6)]
     pub instance: String,
 }
@@ -91,7 +90,7 @@ pub struct ContractId {
     /// The contract's name.
     #[field(1, always)]
     pub name: String,
-    /// The hash over all its items.
+    /// The hash of all its items.
     #[field(2, always)]
     pub hash: ContractHash,
 }
@@ -106,7 +105,7 @@ pub struct Subscribe {
     /// The client's number for this subscription: higher than any it used before on the channel.
     #[field(2, always)]
     pub number: u32,
-    /// Where to recover from.
+    /// The position to recover from.
     #[field(3)]
     pub position: Option<Position>,
 }
@@ -115,7 +114,7 @@ pub struct Subscribe {
 #[message(view)]
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Position {
-    /// The offset of the last publication that was received; 0 before the first.
+    /// The offset of the last received publication; 0 before the first.
     #[field(1, always)]
     pub offset: u64,
     /// The history's epoch.
@@ -130,7 +129,7 @@ pub struct Unsubscribe {
     /// The channel.
     #[field(1, required)]
     pub channel: ChannelName,
-    /// The number of the subscription that ends; an older number than the one in force changes nothing.
+    /// The number of the subscription to end. A number older than that of the subscription in force has no effect.
     #[field(2, always)]
     pub number: u32,
 }
@@ -145,8 +144,8 @@ pub struct Publish {
     /// The message.
     #[field(2)]
     pub payload: Payload,
-    /// The idempotency key; empty for none. A repeat that the server remembers gets the first one's answer: see
-    /// [`Idempotency`].
+    /// The idempotency key; empty for none. While the server remembers the key, a repeated publish gets the reply to the first
+    /// one: see [`Idempotency`].
     #[field(4)]
     pub key: String,
 }
@@ -158,13 +157,14 @@ pub struct History {
     /// The channel.
     #[field(1, required)]
     pub channel: ChannelName,
-    /// Read what comes after (reversed: before) this place; without one, from the beginning (reversed: the end).
+    /// The publications after this position are read (reversed: before it). Without a position, reading begins at the start of
+    /// the history (reversed: at its end).
     #[field(2)]
     pub since: Option<Position>,
-    /// At most so many publications; 0 asks for the position alone.
+    /// The maximum number of publications; 0 asks for the position only.
     #[field(3, always)]
     pub limit: u32,
-    /// Newest first.
+    /// The newest publication comes first.
     #[field(4)]
     pub reverse: bool,
 }
@@ -176,10 +176,10 @@ pub struct Presence {
     /// The channel.
     #[field(1, required)]
     pub channel: ChannelName,
-    /// Only how many they are, not who.
+    /// The reply has only the numbers of sessions and users, without the members.
     #[field(2)]
     pub counts_only: bool,
-    /// Go on behind the member with this session: the last one of the list before. Empty for the beginning.
+    /// The list continues after the member with this session id, the last member of the previous page. Empty for the beginning.
     #[field(3)]
     pub after: String,
 }
@@ -188,14 +188,14 @@ pub struct Presence {
 #[message]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Call {
-    /// The procedure.
+    /// The name of the procedure.
     #[field(1, always)]
     pub name: String,
     /// Its request.
     #[field(2)]
     pub payload: Payload,
-    /// The idempotency key; empty for none. A repeat that the server remembers is not carried out again and gets the first
-    /// one's answer: see [`Connected::call_idempotency`].
+    /// The idempotency key; empty for none. While the server remembers the key, a repeated call is not executed again and is
+    /// answered with the replies to the first one: see [`Connected::call_idempotency`].
     #[field(4)]
     pub key: String,
 }
@@ -225,36 +225,36 @@ pub struct Acknowledge {
     /// The alarm's id.
     #[field(1, always)]
     pub alarm: String,
-    /// The client has got it; nobody has acknowledged it yet.
+    /// The client has received the alarm, but nobody has acknowledged it yet.
     #[field(2)]
     pub received_only: bool,
 }
 
-/// What a server sends.
+/// A message from the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ServerFrame {
     /// The answer to a command.
     Reply(Reply),
-    /// What comes unasked.
+    /// An unsolicited message.
     Push(Push),
     /// A piece of a frame that is too large for one WebSocket message.
     Part(Part),
 }
 
-/// A piece of a command or of a server's frame that is larger than one WebSocket message may be. The pieces of one
-/// stream come in order and belong to one frame, until nothing is left of it; other frames may come between them. An
-/// [`Assembler`](crate::Assembler) puts them together.
+/// A piece of a command or of a server's frame that is larger than the limit of a WebSocket message. The parts of one stream
+/// come in order and belong to one frame until the last part has come. Other frames may come between them. An
+/// [`Assembler`](crate::Assembler) puts the parts together.
 #[message(view, shares)]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Part {
-    /// Tells frames apart whose parts come at the same time: there are at most
-    /// [`Assembler::STREAMS`](crate::Assembler::STREAMS) of them in one direction.
+    /// The stream of the part: it identifies the frame while the parts of several frames are interleaved. There are at most
+    /// [`Assembler::STREAMS`](crate::Assembler::STREAMS) streams in one direction.
     #[field(1)]
     pub stream: u32,
-    /// The next bytes of the frame, without its delimiter. In JSON a text: its cuts are between characters.
+    /// The next bytes of the frame, without its delimiter. In JSON this is a text, which is cut between characters only.
     #[field(3)]
     pub data: Bytes,
-    /// How many bytes of the frame follow in later parts; 0 for the last one.
+    /// The number of the frame's bytes in later parts; 0 in the last part.
     #[field(2)]
     pub left: u64,
 }
@@ -264,18 +264,18 @@ pub struct Part {
 pub struct Reply {
     /// The command's id.
     pub id: u32,
-    /// What came of it.
+    /// The result.
     pub result: Result<ReplyBody, ErrorInfo>,
 }
 
-/// Why a command failed.
+/// The reason for a command's failure.
 #[message(view)]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ErrorInfo {
-    /// Which error: see [`crate::code`].
+    /// The code of the error: see [`crate::code`].
     #[field(1, required)]
     pub code: ErrorCode,
-    /// What happened and what to do, for people.
+    /// A description of the error and of its remedy, for people.
     #[field(2)]
     pub message: String,
     /// Whether the same command may succeed later.
@@ -284,7 +284,7 @@ pub struct ErrorInfo {
 }
 
 impl ErrorInfo {
-    /// An error with the words and the `temporary` flag of the table.
+    /// An error with the message and the `temporary` flag from the table of codes.
     pub fn from_code(code: ErrorCode) -> Self {
         Self { code, message: code.message().into(), temporary: code.is_temporary() }
     }
@@ -294,25 +294,25 @@ impl ErrorInfo {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ReplyBody {
-    /// To [`Request::Connect`]. It comes once to a connection, and is larger than what comes all the time.
+    /// The reply to [`Request::Connect`]. It comes once per connection and is larger than the frequent replies.
     Connected(Box<Connected>),
-    /// To [`Request::Subscribe`].
+    /// The reply to [`Request::Subscribe`].
     Subscribed(Subscribed),
-    /// To [`Request::Unsubscribe`].
+    /// The reply to [`Request::Unsubscribe`].
     Unsubscribed(Unsubscribe),
-    /// To [`Request::Publish`].
+    /// The reply to [`Request::Publish`].
     Published(Published),
-    /// To [`Request::History`].
+    /// The reply to [`Request::History`].
     History(HistoryPage),
-    /// To [`Request::Presence`].
+    /// The reply to [`Request::Presence`].
     Presence(PresenceList),
-    /// To [`Request::Call`].
+    /// The reply to [`Request::Call`].
     Called(Called),
-    /// To [`Request::Cancel`]: the call is told to stop, or had already ended.
+    /// The reply to [`Request::Cancel`]: the call was asked to stop, or had already ended.
     Cancelled,
-    /// To [`Request::Refresh`].
+    /// The reply to [`Request::Refresh`].
     Refreshed(Refreshed),
-    /// To [`Request::Acknowledge`].
+    /// The reply to [`Request::Acknowledge`].
     Acknowledged,
     /// An answer of a newer protocol.
     Unknown,
@@ -325,47 +325,47 @@ pub struct Connected {
     /// The session's id: 128 bits of entropy in base64url.
     #[field(1, always)]
     pub session: String,
-    /// The user; empty for an anonymous one.
+    /// The user; empty for an anonymous client.
     #[field(2)]
     pub user: String,
     /// The limits in force.
     #[field(3, always, absent = Limits::none)]
     pub limits: Limits,
-    /// The server's contract, where it differs from the client's.
+    /// The server's contract, if it differs from the client's.
     #[field(4)]
     pub contract: Option<ContractDigest>,
-    /// What came of the subscriptions in the command, in the same order.
+    /// The outcomes of the subscriptions in the command, in the same order.
     #[field(5)]
     pub subscriptions: Vec<SubscribeOutcome>,
-    /// How long the server remembers the keys of publishes; absent where keys have no effect.
+    /// The server's memory for the keys of publishes; absent if keys have no effect.
     #[field(6)]
     pub idempotency: Option<Idempotency>,
-    /// How long the token is valid from now on, in whole milliseconds; 0 for one that does not expire.
+    /// The remaining validity of the token, in whole milliseconds; 0 if it does not expire.
     #[field(7)]
     pub token_ttl: Duration,
-    /// The same as `idempotency` for the keys of calls, which another memory may be for.
+    /// The server's memory for the keys of calls, which may differ from `idempotency`.
     #[field(8)]
     pub call_idempotency: Option<Idempotency>,
 }
 
-/// The server's memory for the keys of publishes: within it a [`Publish`] may be repeated without doubling the
+/// The server's memory for the keys of publishes. While it holds a key, a [`Publish`] may be repeated without duplicating the
 /// message.
 #[message(view)]
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Idempotency {
-    /// Names the memory: another scope is another memory, which knows nothing of this one's keys.
+    /// The name of the memory. A memory with another scope does not hold the keys of this one.
     #[field(1, always)]
     pub scope: String,
-    /// A key is remembered for this long after its first arrival, in whole milliseconds.
+    /// The time for which a key is remembered after its first arrival, in whole milliseconds.
     #[field(2, always)]
     pub window: Duration,
-    /// What the memory's own clock shows, in milliseconds since a moment of its own. How much of the window has passed
-    /// is measured by it: a client's clock may stand still while its machine is suspended.
+    /// The present time of the memory's own clock, in milliseconds since an arbitrary moment. The window is measured with this
+    /// clock, because a client's clock may stop while its machine is suspended.
     #[field(3, always)]
     pub clock: u64,
 }
 
-/// A contract with a hash for each of its items, so that a difference can be told by name.
+/// A contract with a hash for each of its items, so that a difference can be reported by the item's name.
 #[message(view)]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ContractDigest {
@@ -377,7 +377,7 @@ pub struct ContractDigest {
     pub items: Vec<ContractId>,
 }
 
-/// What came of one subscription of a [`Connect`].
+/// The outcome of one subscription of a [`Connect`].
 #[message(view, json = "crate::codec::shape::OutcomeShape")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SubscribeOutcome {
@@ -387,7 +387,7 @@ pub struct SubscribeOutcome {
     /// The subscription's number.
     #[field(2, always)]
     pub number: u32,
-    /// What came of it.
+    /// The result.
     #[field(3)]
     pub result: Result<Subscribed, ErrorInfo>,
 }
@@ -402,14 +402,13 @@ pub struct Subscribed {
     /// The subscription's number.
     #[field(2, always)]
     pub number: u32,
-    /// Where the subscription begins, in a channel that keeps history: the publication with the next offset comes next.
+    /// The first position of the subscription, in a channel with history. The publication with the next offset comes next.
     #[field(3)]
     pub position: Option<Position>,
-    /// Whether that is the position that the client gave: nothing is missing.
+    /// `true` if `position` is the position in the client's command, so that no publication is missing.
     #[field(4)]
     pub complete: bool,
-    /// How many publications there are behind `position` at this moment: they follow from the history, before those that
-    /// are published from now on.
+    /// The number of publications after `position` at this moment. They follow from the history, before any newer publication.
     #[field(5)]
     pub recovering: u64,
 }
@@ -418,7 +417,7 @@ pub struct Subscribed {
 #[message(view)]
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Published {
-    /// Where the publication went, in a channel that keeps history.
+    /// The position of the publication, in a channel with history.
     #[field(1)]
     pub position: Option<Position>,
 }
@@ -430,10 +429,10 @@ pub struct HistoryPage {
     /// The channel's newest position.
     #[field(1, always)]
     pub position: Position,
-    /// The publications that were asked for.
+    /// The requested publications.
     #[field(2)]
     pub publications: Vec<Publication>,
-    /// There are more behind the last one: read on from there.
+    /// More publications follow the last one. Continue from there.
     #[field(3)]
     pub more: bool,
 }
@@ -442,32 +441,32 @@ pub struct HistoryPage {
 #[message(view)]
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct PresenceList {
-    /// One entry for each session, as many of them as the server gives, in an order of its own.
+    /// One entry for each session, up to the server's limit, in an order that the server chooses.
     #[field(1, always)]
     pub members: Vec<Member>,
-    /// How many sessions there are.
+    /// The number of sessions.
     #[field(2)]
     pub sessions: u32,
-    /// How many users they belong to; each anonymous session counts as one.
+    /// The number of users. Each anonymous session counts as one.
     #[field(3)]
     pub users: u32,
-    /// There are more behind the last member: [read on](Presence::after) from there.
+    /// More members follow the last one. [Continue](Presence::after) from there.
     #[field(4)]
     pub more: bool,
 }
 
-/// A session, as others see it.
+/// A session, as other clients see it.
 #[message(view)]
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Member {
     /// The session's id.
     #[field(1, always)]
     pub session: String,
-    /// The session's user; empty for an anonymous one.
+    /// The session's user; empty for an anonymous session.
     #[field(2)]
     pub user: String,
-    /// What the server knows of the session and shows to others, a JSON text; empty where there is nothing. Presence, joins
-    /// and leaves have it, publications do not.
+    /// The server's public information about the session, as a JSON text; empty if there is none. It is present in presence
+    /// lists, joins and leaves, and absent in publications.
     #[field(3, json_text)]
     pub info: String,
 }
@@ -476,10 +475,10 @@ pub struct Member {
 #[message(view, shares)]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Called {
-    /// The procedure's response, or one of several; [absent](Payload::is_absent) in what ends a stream of responses.
+    /// The procedure's response, or one of several. It is [absent](Payload::is_absent) at the end of a stream of responses.
     #[field(1)]
     pub payload: Payload,
-    /// Further responses to the same command follow, or an error.
+    /// Further responses to the same command, or an error, follow.
     #[field(3)]
     pub more: bool,
 }
@@ -488,21 +487,21 @@ pub struct Called {
 #[message(view)]
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Refreshed {
-    /// How long the new token is valid from now on, in whole milliseconds; 0 for one that does not expire.
+    /// The remaining validity of the new token, in whole milliseconds; 0 if it does not expire.
     #[field(1)]
     pub token_ttl: Duration,
 }
 
-/// What comes unasked.
+/// An unsolicited message from the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Push {
     /// A message in a channel.
     Publication(Publication),
-    /// Somebody entered a channel: the first session of a user, or an anonymous one.
+    /// A member entered a channel: the first session of a user, or an anonymous session.
     Join(Movement),
-    /// Somebody left a channel: the last session of a user, or an anonymous one. A member without a session stands for
-    /// joins and leaves that there was no room for: who is there has to be asked for anew.
+    /// A member left a channel: the last session of a user, or an anonymous session. A member without a session id stands for
+    /// joins and leaves that were dropped for lack of room. Then the client reads the list of members again.
     Leave(Movement),
     /// The server subscribed this session.
     Subscribed(Subscribed),
@@ -512,32 +511,32 @@ pub enum Push {
     RefreshDue,
     /// The server is about to close the connection.
     Disconnect(Disconnect),
-    /// Something that has to be acknowledged. It is rare, and larger than what comes all the time.
+    /// A message that has to be acknowledged. It is boxed because it is rare and larger than the frequent pushes.
     Alarm(Box<Alarm>),
-    /// A push of a newer protocol, to be passed over.
+    /// A push of a newer protocol. Clients ignore it.
     Unknown,
 }
 
-/// A message that is sent again on every reconnect until it is acknowledged or its time is over.
+/// A message that is sent again on every reconnect until it is acknowledged or expires.
 #[message(view, shares)]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Alarm {
-    /// Names the alarm in its acknowledgement; the same each time it is sent.
+    /// The alarm's id, for its acknowledgement. It is the same each time the alarm is sent.
     #[field(1, always)]
     pub id: String,
-    /// Which channel's messages it is like. Nobody needs to be subscribed to it.
+    /// The channel whose message type the payload has. A subscription to it is not needed.
     #[field(2, required)]
     pub channel: ChannelName,
     /// The message.
     #[field(3)]
     pub payload: Payload,
-    /// When it was raised, in milliseconds since the Unix epoch by the server's clock.
+    /// The time at which the alarm was raised, in milliseconds since the Unix epoch by the server's clock.
     #[field(5, always)]
     pub time: u64,
-    /// How long it goes on, in whole milliseconds.
+    /// The alarm's time to live, in whole milliseconds.
     #[field(6, always)]
     pub ttl: Duration,
-    /// It is over before its time; there is no payload.
+    /// The alarm was withdrawn before it expired. There is no payload.
     #[field(7)]
     pub withdrawn: bool,
 }
@@ -552,13 +551,13 @@ pub struct Publication {
     /// The message.
     #[field(2)]
     pub payload: Payload,
-    /// When the server accepted it, in milliseconds since the Unix epoch by the server's clock.
+    /// The time at which the server accepted it, in milliseconds since the Unix epoch by the server's clock.
     #[field(4, always)]
     pub time: u64,
-    /// The session it came from; absent where the server itself published.
+    /// The session of the publisher; absent if the server itself published.
     #[field(5)]
     pub publisher: Option<Member>,
-    /// Its place in the channel's history, from 1; 0 where the channel keeps none.
+    /// The offset in the channel's history, from 1; 0 if the channel keeps no history.
     #[field(6)]
     pub offset: u64,
 }
@@ -570,7 +569,7 @@ pub struct Movement {
     /// The channel.
     #[field(1, required)]
     pub channel: ChannelName,
-    /// Who it is.
+    /// The member.
     #[field(2, always)]
     pub member: Member,
 }
@@ -585,7 +584,7 @@ pub struct Unsubscribed {
     /// The number of the subscription that ended.
     #[field(2, always)]
     pub number: u32,
-    /// Why.
+    /// The reason.
     #[field(3, required)]
     pub error: ErrorInfo,
 }
@@ -594,13 +593,13 @@ pub struct Unsubscribed {
 #[message(view)]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Disconnect {
-    /// The code that the WebSocket will be closed with.
+    /// The close code of the WebSocket.
     #[field(1, required)]
     pub code: CloseCode,
-    /// Why, for people.
+    /// The reason, for people.
     #[field(2)]
     pub reason: String,
-    /// Come back after so many milliseconds; absent where the client's own back-off is right.
+    /// The delay before the client reconnects, in milliseconds; absent if the client's own back-off applies.
     #[field(3)]
     pub retry_after: Option<u32>,
 }
