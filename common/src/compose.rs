@@ -1,5 +1,5 @@
-//! A client's commands as frames, written from what is at hand: nothing has to be put into a
-//! [`Command`](crate::frame::Command) first. `id` is the command's, 0 where no answer is wanted.
+//! A client's commands as frames, written directly from their values, without a [`Command`](crate::frame::Command) in between.
+//! `id` is the id of the command; 0 if no reply is needed.
 //!
 //! ```
 //! use wirehub_common::frame::{Presence, Request};
@@ -20,7 +20,7 @@ use crate::frame::{History, Position};
 use crate::view::Payload;
 use crate::{Bytes, ChannelName};
 
-/// Who connects. See [`Connect`](crate::frame::Connect).
+/// The connecting client. See [`Connect`](crate::frame::Connect).
 #[derive(Debug, Clone, Copy)]
 #[allow(missing_docs, reason = "the fields of `Connect`")]
 pub struct Client<'a> {
@@ -36,7 +36,7 @@ pub struct Client<'a> {
 pub struct Subscriptions(Vec<Fields>);
 
 impl Subscriptions {
-    /// Adds one. See [`Subscribe`](crate::frame::Subscribe).
+    /// Adds a subscription. See [`Subscribe`](crate::frame::Subscribe).
     pub fn push(&mut self, channel: &ChannelName, number: u32, position: Option<&Position>) {
         self.0.push(subscription(channel, number, position));
     }
@@ -147,7 +147,7 @@ fn position(Position { offset, epoch }: &Position) -> Fields {
     fields
 }
 
-/// What nearly all begin with.
+/// The first two fields of nearly every command.
 fn named(name: &str, number: u32) -> Fields {
     let mut fields = Fields::default();
     fields.bytes(1, name.as_bytes());

@@ -1,8 +1,8 @@
-//! A server's frames, read where they stand: nothing is copied, and nothing is made that nobody asks for.
+//! A server's frames, read in place: nothing is copied, and values are created on demand only.
 //!
-//! [`Frames`] holds each frame against the protocol as a whole before it gives it away, so the questions have no errors:
-//! what is absent is empty, zero or `None`, as in [`frame`](crate::frame), whose types these mirror, field by field. Each
-//! turns into its counterpart by `read`, which needs the message where both share bytes.
+//! [`Frames`] checks each frame as a whole before it returns it, so the getters have no errors. An absent field is empty, zero
+//! or `None`. The types mirror those of [`frame`](crate::frame), field by field. `read` turns each into its counterpart; it
+//! takes the message as an argument if both share bytes.
 //!
 //! ```
 //! use wirehub_common::frame::{Movement, Push, ServerFrame};
@@ -24,8 +24,8 @@ use crate::codec::protobuf::shapes;
 use crate::codec::wire::split_delimited;
 use crate::{Bytes, Content, DecodeErrorKind};
 
-/// The frames of one binary WebSocket message, one after the other. After an error the iterator ends: what came before it
-/// is good, what comes behind it can't be told apart any more.
+/// The frames of one binary WebSocket message, one after the other. After an error the iterator ends: the frames before the
+/// error are valid, and the frames behind it can't be told apart.
 #[derive(Debug, Clone, Copy)]
 pub struct Frames<'a> {
     rest: &'a [u8],
@@ -53,21 +53,21 @@ impl<'a> Iterator for Frames<'a> {
 /// See [`ServerFrame`](crate::frame::ServerFrame).
 #[derive(Debug, Clone, Copy)]
 pub struct Frame<'a> {
-    /// The command that it answers; 0 for what comes unasked.
+    /// The id of the command that the frame answers; 0 for a push.
     pub id: u32,
-    /// What it says.
+    /// The content of the frame.
     pub body: Body<'a>,
 }
 
-/// What a [`Frame`] says. An answer is one of [`ReplyBody`](crate::frame::ReplyBody), what comes unasked one of
+/// The content of a [`Frame`]. A reply is one of [`ReplyBody`](crate::frame::ReplyBody), an unsolicited frame is one of
 /// [`Push`](crate::frame::Push).
-// With the numbers of the fields, so that telling them apart costs nothing.
+// The discriminants are the numbers of the fields, so that no conversion is needed.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 #[repr(u8)]
 #[allow(missing_docs, reason = "they are what they are called")]
 pub enum Body<'a> {
-    /// Something of a newer protocol, to be passed over.
+    /// A body of a newer protocol. Clients ignore it.
     Unknown = 0,
     Publication(Publication<'a>) = shapes::PUBLICATION,
     Error(ErrorInfo<'a>) = shapes::ERROR,
@@ -90,10 +90,10 @@ pub enum Body<'a> {
 }
 
 impl<'a> Frame<'a> {
-    /// Checks a frame by itself, without its delimiter, as parts of it are [put together](crate::Assembler).
+    /// Checks a single frame without its delimiter, for example one that was [put together](crate::Assembler) from parts.
     ///
     /// # Errors
-    /// It can't be read.
+    /// The bytes are no valid frame.
     pub fn new(part: &'a [u8]) -> Result<Self, DecodeErrorKind> {
         let Envelope { id, mut number, body } = check::envelope(part, shapes::PART)?;
         let known = if id == 0 { shapes::PUSHES } else { shapes::ANSWERS };
@@ -105,7 +105,7 @@ impl<'a> Frame<'a> {
             _ => number,
         };
         check::message(shapes::FRAMES, shape, body).map_err(|fault| match fault {
-            // A server that says what can't be is as broken as one whose bytes can't be read.
+            // An invalid channel or content tag from a server is as serious as unreadable bytes.
             Fault::Channel(_) | Fault::Content => DecodeErrorKind::Field,
             Fault::Frame(kind) => kind,
         })?;
@@ -157,7 +157,7 @@ pub struct Limits<'a>(pub(crate) Message<'a>);
 /// See [`Payload`](crate::Payload).
 #[derive(Debug, Clone, Copy)]
 pub struct Payload<'a> {
-    /// What `data` is.
+    /// The kind of `data`.
     pub content: Content,
     /// The bytes themselves.
     pub data: &'a [u8],
@@ -176,12 +176,12 @@ impl<'a> Payload<'a> {
         Self { content, data: message.bytes(number.saturating_add(1)) }
     }
 
-    /// The payload by itself; it shares its bytes with `message`, which it is in.
+    /// The payload as a value. It shares its bytes with `message`, which contains it.
     pub fn read(self, message: &Bytes) -> crate::Payload {
         crate::Payload { content: self.content, data: message.slice_ref(self.data) }
     }
 
-    /// Whether there is none: see [`Payload::is_absent`](crate::Payload::is_absent).
+    /// Returns `true` if there is no payload: see [`Payload::is_absent`](crate::Payload::is_absent).
     pub fn is_absent(&self) -> bool {
         self.content == Content::Json && self.data.is_empty()
     }

@@ -1,4 +1,4 @@
-//! The attribute `message`: codecs and view of a message, out of the one declaration of its fields.
+//! The attribute `message`: it generates codecs and view of a message from the one declaration of its fields.
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{format_ident, quote};
@@ -11,11 +11,11 @@ use syn::{
 /// The options of `#[message(…)]`.
 #[derive(Default)]
 pub(crate) struct Options {
-    /// Servers send it: it has a view of the same name.
+    /// Servers send the message, so it has a view of the same name.
     view: bool,
-    /// Its value shares bytes with the frame it is read from.
+    /// The value shares bytes with its frame.
     shares: bool,
-    /// The struct for serde, where it is written by hand.
+    /// The struct for serde, if it is written by hand.
     json: Option<LitStr>,
 }
 
@@ -41,19 +41,19 @@ impl Parse for Options {
     }
 }
 
-/// A field, as it is declared.
+/// The declaration of a field.
 struct Field {
     name: Ident,
     kind: Type,
     docs: Vec<Attribute>,
     number: u32,
-    /// Without it the message has no meaning.
+    /// A message without the field is invalid.
     required: bool,
-    /// JSON has it also where it has the value of an absent field.
+    /// JSON contains the field even if it has the value of an absent field.
     always: bool,
-    /// The text is JSON, and stands in JSON as the value itself.
+    /// The text is JSON, and is embedded in JSON as a value.
     json_text: bool,
-    /// The function that returns the value of an absent field, where that is not the type's default.
+    /// The function that returns the value of an absent field, if that is not the type's default.
     absent: Option<Path>,
 }
 
@@ -100,7 +100,7 @@ pub(crate) fn message(options: &Options, mut item: ItemStruct) -> Result<TokenSt
     Ok(quote!(#item #implementation #view #json))
 }
 
-/// Takes the attributes `field` off the struct.
+/// Removes the attributes `field` from the struct.
 fn take_fields(item: &mut ItemStruct) -> Result<Vec<Field>> {
     let Fields::Named(named) = &mut item.fields else {
         return Err(Error::new_spanned(&item.ident, "a message has named fields"));
@@ -161,14 +161,14 @@ fn view(name: &Ident, fields: &[Field], shares: bool) -> Result<TokenStream> {
     let methods = methods.collect::<Result<Vec<_>>>()?;
     let read = if shares {
         quote! {
-            /// The value by itself. It shares its bytes with `message`, the source of the view.
+            /// The view as a value. It shares its bytes with `message`, the source of the view.
             pub fn read(self, message: &crate::Bytes) -> #name {
                 crate::codec::protobuf::field::MessageType::read(self.0, message)
             }
         }
     } else {
         quote! {
-            /// The value by itself.
+            /// The view as a value.
             pub fn read(self) -> #name {
                 use crate::codec::protobuf::field::MessageType;
                 const { assert!(!<#name as MessageType>::SHARES, "the message has to be one that `shares`") };
@@ -185,7 +185,7 @@ fn view(name: &Ident, fields: &[Field], shares: bool) -> Result<TokenStream> {
     })
 }
 
-/// The type of a field in a view, and the code that finds it there.
+/// The type of a field in a view, and the code that reads it.
 fn seen(kind: &Type, number: &u32) -> Result<(TokenStream, TokenStream)> {
     let (outer, inner) = named(kind)?;
     let first = inner.first();
@@ -231,7 +231,7 @@ fn seen(kind: &Type, number: &u32) -> Result<(TokenStream, TokenStream)> {
     })
 }
 
-/// The name of a type, and of the types that stand in it.
+/// The name of a type, and the names of its generic arguments.
 fn named(kind: &Type) -> Result<(&Ident, Vec<&Ident>)> {
     let Type::Path(path) = kind else { return Err(Error::new_spanned(kind, "no type of a field")) };
     let last = path.path.segments.last().ok_or_else(|| Error::new_spanned(kind, "no type of a field"))?;
@@ -246,8 +246,8 @@ fn named(kind: &Type) -> Result<(&Ident, Vec<&Ident>)> {
     Ok((&last.ident, inner))
 }
 
-/// Adds serde's attributes to the struct. In JSON the two fields of a payload stand beside the others: a message with a payload
-/// is read and written as another struct, which is returned.
+/// Adds serde's attributes to the struct. In JSON the two fields of a payload are beside the other fields, so a message with a
+/// payload is read and written as another struct. That struct is returned.
 fn json(by_hand: Option<&LitStr>, item: &mut ItemStruct, fields: &[Field]) -> Option<TokenStream> {
     let is_payload = |field: &Field| named(&field.kind).is_ok_and(|(name, _)| name == "Payload");
     let name = &item.ident;
@@ -283,7 +283,7 @@ fn json(by_hand: Option<&LitStr>, item: &mut ItemStruct, fields: &[Field]) -> Op
         quote!(#[serde(#(#options),*)] #name: #kind)
     });
     Some(quote! {
-        // Not by serde's `flatten`: it buffers, and a raw value does not survive that.
+        // serde's `flatten` is no alternative: it buffers, and the buffer does not preserve a raw value.
         #[cfg(feature = "json")]
         #[derive(serde::Serialize, serde::Deserialize)]
         #[serde(rename_all = "camelCase")]
@@ -318,7 +318,7 @@ fn json(by_hand: Option<&LitStr>, item: &mut ItemStruct, fields: &[Field]) -> Op
     })
 }
 
-/// How serde reads and writes a field.
+/// The attributes by which serde reads and writes a field.
 fn serde_options(field: &Field) -> Vec<TokenStream> {
     let mut options = Vec::new();
     if let Some(path) = &field.absent {

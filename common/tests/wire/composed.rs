@@ -1,5 +1,5 @@
-//! A composed command has the same bytes as an encoded one. The commands are taken apart whole, so that a new field has to be
-//! composed before this compiles.
+//! A composed command has the same bytes as an encoded one. The patterns name every field of a command, so this file does not
+//! compile until a new field is composed, too.
 
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -16,7 +16,7 @@ use crate::strategies;
 proptest! {
     #[test]
     fn a_composed_command_has_the_same_bytes_as_an_encoded_one(mut command in strategies::command()) {
-        // Nobody asks for an answer to a part.
+        // A part has no reply, so it has no id.
         if matches!(command.request, Request::Part(_)) {
             command.id = 0;
         }
