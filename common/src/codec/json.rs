@@ -1,4 +1,4 @@
-//! `wirehub.v1.json`: one JSON text a line.
+//! `wirehub.v1.json`: one JSON text per line.
 
 use serde::de::Error as _;
 use serde::ser::{SerializeMap, Serializer};
@@ -74,7 +74,7 @@ pub(super) fn encode_frame(frame: &ServerFrame) -> Bytes {
     })
 }
 
-/// Bodies stay raw until the whole line is known to be JSON: then a body of a wrong shape spoils its own command only.
+/// The bodies stay raw until the whole line is known to be JSON. So a body of a wrong shape makes only its own command invalid.
 #[derive(Deserialize)]
 struct CommandLine<'a> {
     #[serde(default)]
@@ -136,7 +136,7 @@ struct FrameLine<'a> {
     error: Option<ErrorInfo>,
     connected: Option<Box<Connected>>,
     subscribed: Option<Subscribed>,
-    /// As a push it has more than as a reply.
+    /// A push has more fields than a reply.
     #[serde(borrow)]
     unsubscribed: Option<&'a RawValue>,
     published: Option<Published>,
@@ -203,12 +203,12 @@ impl FrameLine<'_> {
     }
 }
 
-/// Cuts a part off a line. Its text has up to twice as many bytes in JSON, where each is a quote.
+/// Cuts a part off a line. JSON escapes each quote of the text, so the part may take twice as many bytes as the text.
 pub(super) fn cut_part(stream: u32, rest: &mut Bytes, room: usize) -> Bytes {
     const HEAD_BYTES: usize = 96;
     let most = (room.saturating_sub(HEAD_BYTES) / 2).max(4);
     let mut end = rest.len().min(most);
-    // Not within a character: its later bytes begin with these two bits.
+    // The cut is not within a character. Every byte of a character but the first begins with these two bits.
     while end < rest.len() && end > 0 && rest.get(end).is_some_and(|byte| byte & 0xc0 == 0x80) {
         end = end.saturating_sub(1);
     }
@@ -216,7 +216,7 @@ pub(super) fn cut_part(stream: u32, rest: &mut Bytes, room: usize) -> Bytes {
     encode_frame(&ServerFrame::Part(Part { stream, data, left: rest.len() as u64 }))
 }
 
-/// Takes one line off the front of a batch; lines of nothing but white space are passed over.
+/// Removes one line from the front of a batch. Lines of white space only are skipped.
 pub(super) fn split_line<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
     loop {
         if rest.is_empty() {
@@ -238,7 +238,7 @@ fn body<'a, T: Deserialize<'a>>(raw: &'a RawValue) -> Result<T, serde_json::Erro
     object(raw.get().as_bytes())
 }
 
-/// Reads an object. Left to itself serde takes an array for a struct too, with the fields in their order here.
+/// Reads an object. By default serde also accepts an array in place of a struct, with the fields in the order of declaration.
 fn object<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Result<T, serde_json::Error> {
     if text.trim_ascii_start().starts_with(b"{") {
         serde_json::from_slice(text)
@@ -251,10 +251,10 @@ fn line(
     write: impl FnOnce(&mut serde_json::Serializer<&mut Vec<u8>>) -> Result<(), serde_json::Error>,
 ) -> Bytes {
     let mut out = Vec::with_capacity(128);
-    // Writing to memory fails for maps with keys that are no strings, and no frame has any.
+    // Writing to memory fails only for maps whose keys are not strings. No frame has such a map.
     let written = write(&mut serde_json::Serializer::new(&mut out));
     debug_assert!(written.is_ok(), "{written:?}");
-    // Line feeds within a text are escaped; what is left is white space of an inlined payload.
+    // Line feeds within a text are escaped. Any other line feed is white space of an inlined payload.
     for byte in &mut out {
         if matches!(byte, b'\n' | b'\r') {
             *byte = b' ';

@@ -1,8 +1,7 @@
-//! Frames as bytes: the two codecs and how several frames share one WebSocket message.
+//! Frames as bytes: the two codecs, and batches of several frames in one WebSocket message.
 //!
-//! Each encoded frame carries its own delimiter (a length before a protobuf message, a line feed after a JSON
-//! text), so a batch is nothing but encoded frames one after the other: bytes that were encoded once can be
-//! put into any number of batches.
+//! Each encoded frame includes its own delimiter (a length before a protobuf message, a line feed after a JSON text). So a
+//! batch is a concatenation of encoded frames, and a frame that was encoded once can be put into any number of batches.
 
 use alloc::boxed::Box;
 use core::fmt;
@@ -20,10 +19,10 @@ pub(crate) mod wire;
 
 /// Binary messages: length-delimited Protocol Buffers.
 pub const SUBPROTOCOL_PROTOBUF: &str = "wirehub.v1.protobuf";
-/// Text messages: JSON, one protocol message a line.
+/// Text messages: JSON, one protocol message per line.
 pub const SUBPROTOCOL_JSON: &str = "wirehub.v1.json";
 
-/// How frames are written: which subprotocol a connection speaks.
+/// The encoding of frames, according to the subprotocol of a connection.
 ///
 /// ```
 /// use wirehub_common::{Bytes, Codec};
@@ -44,7 +43,7 @@ pub enum Codec {
 }
 
 impl Codec {
-    /// The codec that a subprotocol's name stands for. Names are case-sensitive.
+    /// The codec for the name of a subprotocol. Names are case-sensitive.
     pub fn from_subprotocol(name: &str) -> Option<Self> {
         match name {
             SUBPROTOCOL_PROTOBUF => Some(Self::Protobuf),
@@ -63,7 +62,7 @@ impl Codec {
         }
     }
 
-    /// Whether the WebSocket messages are text (JSON) rather than binary.
+    /// Returns `true` if the WebSocket messages are text (JSON) and not binary.
     pub const fn is_text(self) -> bool {
         match self {
             Self::Protobuf => false,
@@ -74,8 +73,8 @@ impl Codec {
 
     /// A command with its delimiter.
     ///
-    /// JSON cannot carry a payload tagged [`Content::Json`](crate::Content::Json) that is no JSON text: such a
-    /// payload is written as plain bytes, which the server then refuses.
+    /// JSON cannot contain a payload that is tagged [`Content::Json`](crate::Content::Json) and is no JSON text. Such a payload
+    /// is written as plain bytes, and the server refuses it.
     #[must_use = "encoding alone sends nothing"]
     pub fn encode_command(self, command: &Command) -> Bytes {
         match self {
@@ -85,7 +84,7 @@ impl Codec {
         }
     }
 
-    /// A server's frame with its delimiter. What is said of payloads at [`Self::encode_command`] holds here too.
+    /// A server's frame with its delimiter. Payloads are encoded as by [`Self::encode_command`].
     #[must_use = "encoding alone sends nothing"]
     pub fn encode_frame(self, frame: &ServerFrame) -> Bytes {
         match self {
@@ -95,13 +94,13 @@ impl Codec {
         }
     }
 
-    /// The commands in one WebSocket message, one after the other. After an error the iterator ends: what came
-    /// before it is good, what comes behind it can't be told apart any more.
+    /// The commands in one WebSocket message, one after the other. After an error the iterator ends: the commands before the
+    /// error are valid, and the commands behind it can't be told apart.
     pub fn decode_commands(self, message: &Bytes) -> Batch<'_, Command> {
         Batch::new(self, message, Command::decode)
     }
 
-    /// Takes the next command off the front of a message; nothing where there is none. After an error nothing is left.
+    /// Removes the next command from the front of a message; `None` if there is none. After an error the message is empty.
     #[must_use = "the command is not there a second time"]
     pub fn next_command(self, rest: &mut Bytes) -> Option<Result<Command, DecodeError>> {
         let mut commands = self.decode_commands(rest);
@@ -111,18 +110,18 @@ impl Codec {
         command
     }
 
-    /// A command by itself, without its delimiter, as parts of it are [put together](crate::Assembler).
+    /// Decodes a single command without its delimiter, for example one that was [put together](crate::Assembler) from parts.
     ///
     /// # Errors
-    /// It can't be read.
+    /// The bytes are no valid command.
     pub fn decode_command(self, command: &Bytes) -> Result<Command, DecodeError> {
         Command::decode(self, command, command)
     }
 
-    /// A server's frame by itself. See [`Self::decode_command`].
+    /// Decodes a single frame of a server. See [`Self::decode_command`].
     ///
     /// # Errors
-    /// It can't be read.
+    /// The bytes are no valid frame.
     pub fn decode_frame(self, frame: &Bytes) -> Result<ServerFrame, DecodeError> {
         ServerFrame::decode(self, frame, frame)
     }
@@ -140,9 +139,9 @@ impl Codec {
         }
     }
 
-    /// Cuts the next [part](crate::frame::Part) off a server's frame, which is [without its
-    /// delimiter](Self::undelimited): what is sent of it, in two pieces, of which the second may be shared with the frame.
-    /// Both together have at most `room` bytes, and no fewer than there are in 64.
+    /// Cuts the next [part](crate::frame::Part) off a server's frame, which has to be [without its
+    /// delimiter](Self::undelimited). The encoded part is returned in two pieces; the second one may share its bytes with the
+    /// frame. Together they have at most `room` bytes. A `room` that is too small for the smallest part is exceeded.
     #[cfg(feature = "std")]
     #[must_use = "the part is not in the rest any more"]
     pub fn cut_part(self, stream: u32, rest: &mut Bytes, room: usize) -> (Bytes, Bytes) {
@@ -223,29 +222,29 @@ impl ServerFrame {
     }
 }
 
-/// What a part has at most beside the piece of the frame.
+/// The maximum size of a part's own fields, without the piece of the frame.
 #[cfg(feature = "std")]
 const PART_HEAD_BYTES: usize = 32;
 
-/// Times on the wire are 32-bit numbers of milliseconds. 49 days stand for all that is longer; 0 has a meaning of its
-/// own, so what is shorter than a millisecond counts as one.
+/// Times on the wire are 32-bit numbers of milliseconds. A time of more than 49 days is sent as 49 days. 0 has a special
+/// meaning, so a time of less than a millisecond is sent as one millisecond.
 fn to_milliseconds(time: Duration) -> u32 {
     let whole = u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
     if time.is_zero() { 0 } else { whole.max(1) }
 }
 
-/// Bytes that are not what the subprotocol says.
+/// The error for bytes that do not follow the subprotocol.
 #[derive(Debug)]
 pub struct DecodeError {
     kind: DecodeErrorKind,
     source: Option<Box<dyn core::error::Error + Send + Sync>>,
 }
 
-/// What is wrong with the bytes.
+/// The fault of the bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DecodeErrorKind {
-    /// They end in the middle of a frame or field.
+    /// The bytes end in the middle of a frame or field.
     Truncated,
     /// A variable-length integer has more than ten bytes or more than 64 bits.
     Varint,
@@ -266,8 +265,8 @@ pub enum DecodeErrorKind {
 }
 
 impl DecodeErrorKind {
-    /// What is wrong, for people: without the feature `std` in a word, as for a page, whose reader did not write the
-    /// frame.
+    /// A description of the fault, for people. Without the feature `std` it is short, as for a page, whose reader did not write
+    /// the frame.
     pub const fn as_str(self) -> &'static str {
         let (words, word) = match self {
             Self::Truncated => ("the frame is cut short: send whole frames", "truncated"),
@@ -293,7 +292,7 @@ impl DecodeError {
         Self { kind, source: Some(source.into()) }
     }
 
-    /// What is wrong.
+    /// The kind of fault.
     pub fn kind(&self) -> DecodeErrorKind {
         self.kind
     }

@@ -1,5 +1,5 @@
-//! The shapes that frames have in JSON where they differ from the Rust types: payloads are inlined, codes are
-//! numbers, times are milliseconds, hashes are hexadecimal digits.
+//! The differences between the JSON form of frames and the Rust types: payloads are inlined, codes are numbers, times are
+//! milliseconds, hashes are hexadecimal digits.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -13,7 +13,7 @@ use crate::contract::ContractHash;
 use crate::frame::{ErrorInfo, SubscribeOutcome, Subscribed};
 use crate::{Bytes, ChannelName, Content, Limits, Payload};
 
-/// The data of a payload: of a JSON payload as it is, of any other as base64 text.
+/// The data of a payload: a JSON payload unchanged, any other payload as base64 text.
 pub(crate) type Data = Option<Box<RawValue>>;
 
 /// A payload as the fields `content` and `data`.
@@ -26,12 +26,12 @@ pub(crate) fn write_payload(Payload { content, data }: Payload) -> (Content, Dat
             return (content, Some(raw));
         }
     }
-    // No JSON text: what can be said of it is that it is bytes.
+    // The data is no JSON text, so it is tagged as bytes.
     let content = if content == Content::Json { Content::Bytes } else { content };
     (content, serde_json::value::to_raw_value(&BASE64.encode(&data)).ok())
 }
 
-/// The payload that the fields `content` and `data` are.
+/// The payload in the fields `content` and `data`.
 pub(crate) fn read_payload(content: Content, data: &Data) -> Result<Payload, &'static str> {
     let raw = data.as_ref().map_or("", |raw| raw.get());
     let data = if content == Content::Json {
@@ -94,14 +94,14 @@ pub(crate) mod milliseconds {
     }
 }
 
-/// The data of a part, which in JSON is a piece of a line: a text.
+/// The data of a part. In JSON it is a text, a piece of a line.
 pub(crate) mod text_bytes {
     use serde::{Deserialize, Deserializer, Serializer};
 
     use crate::Bytes;
 
     pub(crate) fn serialize<S: Serializer>(data: &Bytes, serializer: S) -> Result<S::Ok, S::Error> {
-        // What is cut by `Codec::cut_part` is text.
+        // `Codec::cut_part` cuts between characters, so the data is text.
         serializer.serialize_str(&String::from_utf8_lossy(data))
     }
 
@@ -110,7 +110,7 @@ pub(crate) mod text_bytes {
     }
 }
 
-/// A JSON text that stands in the frame as the value it is.
+/// A JSON text that is embedded in the frame as a value.
 pub(crate) mod json_text {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
     use serde_json::value::RawValue;
@@ -118,7 +118,7 @@ pub(crate) mod json_text {
     pub(crate) fn serialize<S: Serializer>(text: &str, serializer: S) -> Result<S::Ok, S::Error> {
         match serde_json::from_str::<&RawValue>(text) {
             Ok(value) => value.serialize(serializer),
-            // No JSON text: what can be said of it is that it is a text.
+            // The text is no JSON, so it is written as a string.
             Err(_) => serializer.serialize_str(text),
         }
     }
@@ -202,7 +202,7 @@ code_as_number! {
     CloseCode, "a close code is 1000 to 4999";
 }
 
-/// A raw value that is there, also where it is `null`: that is a payload like any other.
+/// A raw value that is present. `null` is a value, too: it is a payload like any other.
 pub(crate) fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Data, D::Error> {
     Deserialize::deserialize(deserializer).map(Some)
 }
@@ -218,7 +218,7 @@ pub(crate) fn list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     Ok(entries)
 }
 
-/// Whether a field's value is the one that its absence stands for.
+/// Returns `true` if the value equals the value of an absent field.
 pub(crate) fn is_absent<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }

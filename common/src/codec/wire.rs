@@ -1,4 +1,4 @@
-//! The Protocol Buffers wire format: a writer that can also only count, and a reader that never copies.
+//! The Protocol Buffers wire format: a writer, which can also count without writing, and a reader, which never copies.
 //!
 //! <https://protobuf.dev/programming-guides/encoding/>
 
@@ -7,19 +7,19 @@ use alloc::vec::Vec;
 use super::DecodeErrorKind;
 use crate::Bytes;
 
-/// What is written into a frame: called twice, once to count and once to write.
+/// The content of a frame. `encode` is called twice: once to count the bytes, and once to write them.
 pub(crate) trait Encode {
     fn encode(&self, out: &mut Writer);
 }
 
-/// Takes fields in order. A counting writer keeps only the length.
+/// Writes fields in order. A counting writer keeps only the length.
 pub(crate) struct Writer {
     bytes: Option<Vec<u8>>,
     length: usize,
 }
 
 impl Writer {
-    /// `body` with its length before it.
+    /// `body`, preceded by its length.
     pub(super) fn delimited(body: &impl Encode) -> Bytes {
         let length = Self::length_of(body);
         let mut out = Self { bytes: Some(Vec::with_capacity(length.saturating_add(5))), length: 0 };
@@ -28,8 +28,8 @@ impl Writer {
         out.bytes.unwrap_or_default().into()
     }
 
-    /// The beginning of a frame whose one field is a message that `fields` writes, up to the bytes of its field 3, of which
-    /// there will be so many.
+    /// The beginning of a frame with one field, a message. The result ends before the content of the message's field 3, which
+    /// has the length `bytes`; `fields` writes the fields before that one.
     #[cfg(feature = "std")]
     pub(super) fn head(field: u32, bytes: usize, fields: impl Fn(&mut Self)) -> Bytes {
         let write = |out: &mut Self| {
@@ -59,7 +59,7 @@ impl Writer {
         self.optional(field, (value != 0).then_some(value));
     }
 
-    /// A number whose absence means something else than 0.
+    /// A number whose absence differs from 0.
     pub(super) fn optional(&mut self, field: u32, value: Option<u64>) {
         if let Some(value) = value {
             self.tag(field, WIRE_VARINT);
@@ -75,7 +75,7 @@ impl Writer {
         }
     }
 
-    /// Bytes or text; nothing is written for empty ones.
+    /// Bytes or text; an empty value is not written.
     pub(super) fn bytes(&mut self, field: u32, value: &[u8]) {
         if !value.is_empty() {
             self.tag(field, WIRE_LENGTH);
@@ -84,7 +84,7 @@ impl Writer {
         }
     }
 
-    /// A nested message, also an empty one.
+    /// A nested message. An empty one is written, too.
     pub(super) fn message(&mut self, field: u32, body: &impl Encode) {
         self.tag(field, WIRE_LENGTH);
         let length = Self::length_of(body);
@@ -109,7 +109,7 @@ impl Writer {
     fn varint(&mut self, value: u64) {
         match &mut self.bytes {
             Some(bytes) => push_varint(bytes, value),
-            // A byte for each seven bits, and one for 0.
+            // One byte for each seven bits; 0 has one byte.
             None => self.put_length((70_u32.saturating_sub((value | 1).leading_zeros()) / 7) as usize),
         }
     }
@@ -126,8 +126,8 @@ impl Writer {
     }
 }
 
-/// Takes the fields of a small message in order; what is nested is copied. A fifth of the code of a [`Writer`], which
-/// writes everything in its place at once.
+/// Writes the fields of a small message in order; nested messages are copied. This takes a fifth of the code size of a
+/// [`Writer`], which writes everything directly to its final place.
 #[derive(Debug, Default)]
 pub(crate) struct Fields(Vec<u8>);
 
@@ -148,19 +148,19 @@ impl Fields {
         }
     }
 
-    /// Bytes or text; nothing is written for empty ones.
+    /// Bytes or text; an empty value is not written.
     pub(crate) fn bytes(&mut self, field: u32, value: &[u8]) {
         if !value.is_empty() {
             self.part(field, value);
         }
     }
 
-    /// A nested message, also an empty one.
+    /// A nested message. An empty one is written, too.
     pub(crate) fn message(&mut self, field: u32, message: &Self) {
         self.part(field, &message.0);
     }
 
-    /// The message with its length before it.
+    /// The message, preceded by its length.
     pub(crate) fn delimited(self) -> Bytes {
         let mut out = Vec::new();
         push_varint(&mut out, self.0.len() as u64);
@@ -190,27 +190,27 @@ fn push_varint(out: &mut Vec<u8>, mut value: u64) {
 pub(super) const WIRE_VARINT: u8 = 0;
 pub(super) const WIRE_FIXED64: u8 = 1;
 pub(super) const WIRE_LENGTH: u8 = 2;
-/// Four bytes. No field of ours has them, but unknown fields may.
+/// Four bytes. None of our fields has this wire type, but unknown fields may.
 const WIRE_FIXED32: u8 = 5;
 
 /// One field of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Field<'a> {
     pub(super) number: u32,
-    /// How it is written, one of the `WIRE_` numbers.
+    /// The wire type, one of the `WIRE_` numbers.
     pub(super) wire: u8,
-    /// Of a number of as many bytes as it needs: its value.
+    /// The value of a variable-length number; 0 for every other wire type.
     pub(super) value: u64,
-    /// Of all others: what they hold, borrowed from the message.
+    /// The content of a field of any other wire type, borrowed from the message.
     pub(super) part: &'a [u8],
 }
 
-/// Gives the fields of one message, one after the other, up to what can't be read.
+/// Returns the fields of one message, one after the other, up to the first fault.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Reader<'a> {
     rest: &'a [u8],
-    // Kept, rather than given by each function in here: that is less work. Messages are read a field at a time, and a field
-    // is looked for anew with each question, so that this is where a message's time goes.
+    // The fault is stored here and not returned by each function, because that is faster. Each getter searches the message from
+    // its beginning, so this reader takes most of the time that a message costs.
     fault: Option<DecodeErrorKind>,
 }
 
@@ -219,7 +219,7 @@ impl<'a> Reader<'a> {
         Self { rest: message, fault: None }
     }
 
-    /// The next field, or nothing at the end.
+    /// The next field; `None` at the end, and after a fault.
     pub(super) fn field(&mut self) -> Option<Field<'a>> {
         if self.rest.is_empty() {
             return None;
@@ -246,14 +246,14 @@ impl<'a> Reader<'a> {
         self.fault.is_none().then_some(field)
     }
 
-    /// Whether the end is that of the message.
+    /// Fails if reading ended at a fault and not at the end of the message.
     pub(super) fn end(&self) -> Result<(), DecodeErrorKind> {
         self.fault.map_or(Ok(()), Err)
     }
 
     #[inline(always)]
     fn take(&mut self, length: u64) -> &'a [u8] {
-        // What is longer than memory is longer than the rest.
+        // A length beyond the address space is longer than the rest of the message.
         let length = usize::try_from(length).unwrap_or(usize::MAX);
         let Some((part, behind)) = self.rest.split_at_checked(length) else {
             self.fail(DecodeErrorKind::Truncated);
@@ -265,7 +265,7 @@ impl<'a> Reader<'a> {
 
     #[inline(always)]
     fn varint(&mut self) -> u64 {
-        // Most have one byte.
+        // Most numbers have one byte.
         if let Some((&byte, behind)) = self.rest.split_first()
             && byte < 0x80
         {
@@ -280,7 +280,7 @@ impl<'a> Reader<'a> {
         let mut shift = 0_u32;
         while let Some((&byte, behind)) = self.rest.split_first() {
             self.rest = behind;
-            // The tenth byte is the last, and has room for one bit.
+            // The tenth byte is the last one, and has room for one bit only.
             if shift == 63 && byte > 1 {
                 self.fail(DecodeErrorKind::Varint);
                 return 0;
@@ -295,14 +295,14 @@ impl<'a> Reader<'a> {
         0
     }
 
-    /// What is wrong first is what is told.
+    /// Stores the fault, unless there is an earlier one.
     fn fail(&mut self, kind: DecodeErrorKind) {
         self.fault = self.fault.or(Some(kind));
         self.rest = &[];
     }
 }
 
-/// Takes one length-delimited frame off the front of a batch.
+/// Removes one length-delimited frame from the front of a batch.
 pub(crate) fn split_delimited<'a>(rest: &mut &'a [u8]) -> Result<Option<&'a [u8]>, DecodeErrorKind> {
     if rest.is_empty() {
         return Ok(None);

@@ -1,5 +1,5 @@
-//! What a message has to be. A frame is held against a table as a whole before anything of it is read: a broken one has no
-//! effect then, and reading has no errors. [`shapes`](super::shapes) has the tables.
+//! The check of messages. A frame is compared with a table as a whole before any of its values is read. So a broken frame has
+//! no effect, and reading has no errors. [`shapes`](super::shapes) contains the tables.
 
 use super::shapes::OUTCOME;
 use crate::code::{CloseCode, ErrorCode};
@@ -7,11 +7,11 @@ use crate::codec::DecodeErrorKind;
 use crate::codec::wire::{Reader, WIRE_LENGTH, WIRE_VARINT};
 use crate::{ChannelName, ChannelNameError, Content, Limits, utf8};
 
-/// What a command or a server's frame is in.
+/// The envelope of a command or of a server's frame.
 pub(crate) struct Envelope<'a> {
-    /// 0 for what comes unasked, or wants no answer.
+    /// 0 for a push, and for a command without a reply.
     pub(crate) id: u32,
-    /// The number of the body's field; 0 for none that is known.
+    /// The number of the body's field; 0 if there is no known one.
     pub(crate) number: u8,
     pub(crate) body: &'a [u8],
 }
@@ -24,7 +24,7 @@ pub(crate) fn envelope(part: &[u8], last: u8) -> Result<Envelope<'_>, DecodeErro
         if field.number == 1 && field.wire == WIRE_VARINT {
             envelope.id = u32::try_from(field.value).map_err(|_| DecodeErrorKind::Range)?;
         }
-        // A field of a newer protocol may stand behind the body: it must not take the body's place.
+        // A field of a newer protocol may follow the body. It must not be taken for the body.
         if (2..=last.into()).contains(&field.number) && field.wire == WIRE_LENGTH {
             (envelope.number, envelope.body) = (field.number as u8, field.part);
         }
@@ -33,14 +33,14 @@ pub(crate) fn envelope(part: &[u8], last: u8) -> Result<Envelope<'_>, DecodeErro
     Ok(envelope)
 }
 
-/// What is wrong with a message.
+/// The fault of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// It can be read, but names a channel that can't be.
+    /// The message is readable, but its channel name is invalid.
     Channel(ChannelNameError),
-    /// It can be read, but has a payload of no known content.
+    /// The message is readable, but the content tag of its payload is unknown.
     Content,
-    /// It can't be read.
+    /// The message is unreadable.
     Frame(DecodeErrorKind),
 }
 
@@ -50,7 +50,7 @@ impl From<DecodeErrorKind> for Fault {
     }
 }
 
-/// Holds a message against one of the shapes, and all that is nested in it.
+/// Compares a message, and every message nested in it, with its shape.
 pub(crate) fn message(shapes: &[Shape], shape: u8, part: &[u8]) -> Result<(), Fault> {
     let Some(rules) = shapes.get(usize::from(shape)) else { return Ok(()) };
     let mut seen = 0_u8;
@@ -99,17 +99,17 @@ pub(crate) fn message(shapes: &[Shape], shape: u8, part: &[u8]) -> Result<(), Fa
             });
         }
     }
-    // It has one of the two.
+    // An outcome has one of the two: the success or the error.
     if shape == OUTCOME && seen & 0b1100 == 0 {
         return Err(DecodeErrorKind::Field.into());
     }
     Ok(())
 }
 
-/// What each field of a message has to be, from the first.
+/// The rule for each field of a message, in the order of the fields' numbers, from 1.
 pub(crate) type Shape = [u8; 8];
 
-/// The shape of a message by its fields: their numbers, the rules of their types, and whether each is required.
+/// The shape of a message with these fields. Each has a number, the rules of its type, and `true` if it is required.
 #[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "what is wrong does not compile")]
 pub(crate) const fn shape(fields: &[(u32, &[u8], bool)]) -> Shape {
     let mut shape = [FREE; 8];
@@ -134,7 +134,7 @@ pub(crate) const fn shape(fields: &[(u32, &[u8], bool)]) -> Shape {
     shape
 }
 
-// What stands there, in the low seven bits.
+// The rules, in the low seven bits.
 /// Anything.
 pub(super) const FREE: u8 = 0;
 /// A number of 32 bits.
@@ -146,8 +146,8 @@ pub(super) const TEXT: u8 = 5;
 pub(super) const CHANNEL: u8 = 6;
 /// A message of the shape in the low five bits.
 pub(super) const MESSAGE: u8 = 0x40;
-/// Any number of them.
+/// Any number of such messages.
 pub(super) const LIST: u8 = 0x20;
 const NESTED: u8 = 0x1f;
-/// Without the field the message has no meaning.
+/// A message without the field is invalid.
 const REQUIRED: u8 = 0x80;

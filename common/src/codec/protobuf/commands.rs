@@ -1,4 +1,4 @@
-//! What clients send.
+//! The decoding of commands.
 
 use super::check::{self, Envelope, Fault};
 use super::field::MessageType;
@@ -11,7 +11,7 @@ use crate::frame::{Command, Request};
 
 pub(in crate::codec) fn decode_command(message: &Bytes, part: &[u8]) -> Result<Command, DecodeErrorKind> {
     let Envelope { id, number, body } = check::envelope(part, shapes::READ_PART)?;
-    // What can be read but asks for what can't be is answered; a broken frame ends the connection.
+    // A readable command with an invalid value gets an error as its reply. A broken frame ends the connection.
     let request = match check::message(shapes::COMMANDS, number, body) {
         Ok(()) => read(number, Message::new(body), message),
         Err(Fault::Channel(error)) => Request::Invalid(error.as_str().into()),
@@ -26,7 +26,7 @@ pub(in crate::codec) fn decode_command(message: &Bytes, part: &[u8]) -> Result<C
     Ok(Command { id, request })
 }
 
-/// Reads a checked body. `message` is what it is in.
+/// Reads a checked body. `message` is the frame that contains it.
 fn read(number: u8, body: Message<'_>, message: &Bytes) -> Request {
     match number {
         shapes::CONNECT => Request::Connect(MessageType::read(body, message)),

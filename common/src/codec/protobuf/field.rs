@@ -1,5 +1,5 @@
 //! The types of fields: their encoding, their checks and their decoding. The attribute `message` on the structs in
-//! [`frame`](crate::frame) makes messages of them.
+//! [`frame`](crate::frame) composes messages of them.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -17,14 +17,14 @@ use crate::{Bytes, ChannelName, Payload, view};
 pub(crate) trait MessageType: Encode + Sized {
     /// The rules of its fields.
     const FIELDS: Shape;
-    /// Whether the value shares bytes with the frame it is read from.
+    /// `true` if the value shares bytes with its frame.
     const SHARES: bool;
 
-    /// Reads a checked message. `whole` is the frame around it, for the bytes that are shared.
+    /// Reads a checked message. `whole` is the frame around it, for the shared bytes.
     fn read(fields: Message<'_>, whole: &Bytes) -> Self;
 }
 
-/// A message that others have in them.
+/// A message that is nested in other messages.
 pub(crate) trait Nested: MessageType {
     /// Its place in the tables of [`shapes`](super::shapes).
     const SHAPE: u8;
@@ -32,18 +32,18 @@ pub(crate) trait Nested: MessageType {
 
 /// The type of a field.
 pub(crate) trait FieldType: Sized {
-    /// A rule for each number that the field takes, from its own on.
+    /// A rule for each number that the field occupies, beginning with its own.
     const RULES: &'static [u8];
-    /// Whether the value shares bytes with the frame it is read from.
+    /// `true` if the value shares bytes with its frame.
     const SHARES: bool = false;
 
-    /// Writes the field, if it is anything but absent.
+    /// Writes the field, unless it is absent.
     fn write(&self, number: u32, out: &mut Writer);
     /// Reads the field of a checked message within the frame `whole`.
     fn read(fields: Message<'_>, number: u32, whole: &Bytes) -> Self;
 }
 
-/// Types of one number that need nothing but their own message.
+/// Types that occupy one number and can be read without the frame around the message.
 macro_rules! fields {
     ($($type:ty: $rule:ident, |$value:ident, $number:ident, $out:ident| $write:expr, |$fields:ident| $read:expr;)*) => {$(
         impl FieldType for $type {
@@ -99,7 +99,7 @@ impl FieldType for Bytes {
     }
 }
 
-/// The content tag, and the data in the number after it.
+/// The content tag, followed by the data in the next number.
 impl FieldType for Payload {
     const RULES: &'static [u8] = &[CONTENT, FREE];
     const SHARES: bool = true;
@@ -157,7 +157,7 @@ impl<M: Nested> FieldType for Vec<M> {
     }
 }
 
-/// One of two: the success, or the error in the number after it.
+/// The success, or the error in the next number.
 impl<T: Nested, E: Nested> FieldType for Result<T, E> {
     const RULES: &'static [u8] = &[MESSAGE | T::SHAPE, MESSAGE | E::SHAPE];
     const SHARES: bool = <T as MessageType>::SHARES || <E as MessageType>::SHARES;

@@ -1,4 +1,4 @@
-//! What servers send.
+//! The encoding and decoding of the server's frames.
 
 use alloc::boxed::Box;
 

@@ -1,4 +1,4 @@
-//! A checked message, read where it stands: each question looks through its few fields.
+//! A checked message, read in place: each getter searches the few fields of the message.
 
 use core::time::Duration;
 
@@ -6,7 +6,7 @@ use crate::code::{CloseCode, ErrorCode};
 use crate::codec::wire::{Field, Reader, WIRE_FIXED64, WIRE_LENGTH, WIRE_VARINT};
 use crate::utf8;
 
-/// A message whose fields are [what they have to be](super::check). Of a field that is there twice the last counts.
+/// A message with [valid](super::check) fields. If a field occurs twice, the last one counts.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Message<'a>(&'a [u8]);
 
@@ -15,17 +15,17 @@ impl<'a> Message<'a> {
         Self(checked)
     }
 
-    /// A number, if it is there.
+    /// A number, if it is present.
     pub(crate) fn optional(self, number: u32) -> Option<u64> {
         self.last(number, WIRE_VARINT).map(|field| field.value)
     }
 
-    /// A number; 0 where it is not there.
+    /// A number; 0 if it is absent.
     pub(crate) fn number(self, number: u32) -> u64 {
         self.optional(number).unwrap_or_default()
     }
 
-    /// A number of 32 bits, which it was checked to have.
+    /// A number of 32 bits. The check has verified its range.
     pub(crate) fn narrow(self, number: u32) -> u32 {
         self.number(number) as u32
     }
@@ -61,12 +61,12 @@ impl<'a> Message<'a> {
         utf8::text(self.bytes(number)).unwrap_or_default()
     }
 
-    /// A nested message, if it is there.
+    /// A nested message, if it is present.
     pub(crate) fn message(self, number: u32) -> Option<Self> {
         self.last(number, WIRE_LENGTH).map(|field| Self(field.part))
     }
 
-    /// The nested messages of a field that may be there any number of times.
+    /// The nested messages of a repeated field.
     pub(crate) fn messages(self, number: u32) -> impl Iterator<Item = Self> {
         let mut reader = Reader::new(self.0);
         core::iter::from_fn(move || {

@@ -1,7 +1,7 @@
 //! `wirehub.v1.protobuf`: the messages of `proto/wirehub.proto`, written and read by code of our own. The fields are
-//! declared in [`frame`](crate::frame), the types of fields in [`field`], the places of messages in [`shapes`].
+//! declared in [`frame`](crate::frame), the types of fields in [`field`], the numbers of messages in [`shapes`].
 //!
-//! Unknown fields and wire types that do not fit a known field are passed over, as Protocol Buffers asks for.
+//! Unknown fields, and known fields with another wire type, are skipped, as Protocol Buffers requires.
 
 use super::wire::Writer;
 use crate::Bytes;
@@ -17,7 +17,7 @@ pub(crate) mod shapes;
 pub(super) use commands::decode_command;
 pub(super) use frames::decode_frame;
 
-/// What stands before the data of a part that has so many bytes.
+/// The beginning of a part whose data has `length` bytes, up to that data.
 #[cfg(feature = "std")]
 pub(super) fn part_head(stream: u32, left: u64, length: usize) -> Bytes {
     Writer::head(shapes::PART.into(), length, |out| {

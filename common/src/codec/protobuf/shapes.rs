@@ -10,7 +10,7 @@ use crate::frame::{
     Unsubscribe, Unsubscribed,
 };
 
-// What servers send, by the numbers of the bodies' fields.
+// The server's frames, by the numbers of the bodies' fields.
 pub(crate) const PUBLICATION: u8 = 2;
 pub(crate) const ERROR: u8 = 3;
 pub(crate) const CONNECTED: u8 = 4;
@@ -30,7 +30,7 @@ pub(crate) const ACKNOWLEDGED: u8 = 17;
 pub(crate) const ALARM: u8 = 18;
 pub(crate) const PART: u8 = 19;
 
-/// What may come unasked.
+/// The bodies of pushes, as a set of bits.
 pub(crate) const PUSHES: u32 = 1 << PUBLICATION
     | 1 << SUBSCRIBED
     | 1 << UNSUBSCRIBED
@@ -41,7 +41,7 @@ pub(crate) const PUSHES: u32 = 1 << PUBLICATION
     | 1 << ALARM
     | 1 << PART;
 
-/// What may answer a command.
+/// The bodies of replies, as a set of bits.
 pub(crate) const ANSWERS: u32 = 1 << ERROR
     | 1 << CONNECTED
     | 1 << SUBSCRIBED
@@ -54,7 +54,7 @@ pub(crate) const ANSWERS: u32 = 1 << ERROR
     | 1 << REFRESHED
     | 1 << ACKNOWLEDGED;
 
-// What clients send, by the numbers of the bodies' fields.
+// The client's commands, by the numbers of the bodies' fields.
 pub(super) const CONNECT: u8 = 2;
 pub(super) const SUBSCRIBE: u8 = 3;
 pub(super) const UNSUBSCRIBE: u8 = 4;
@@ -67,7 +67,7 @@ pub(super) const REFRESH: u8 = 10;
 pub(super) const ACKNOWLEDGE: u8 = 11;
 pub(super) const READ_PART: u8 = 12;
 
-// The messages that are no bodies, in either table.
+// The other messages, which are no bodies, in either table.
 pub(crate) const ANSWER_TO_UNSUBSCRIBE: u8 = 1;
 const MEMBER: u8 = 20;
 const POSITION: u8 = 21;
@@ -86,7 +86,7 @@ macro_rules! nested {
     )*};
 }
 
-// Nothing is nested in itself.
+// No message is nested in itself, directly or through others.
 nested! {
     Publication = PUBLICATION,
     ErrorInfo = ERROR,
@@ -101,7 +101,7 @@ nested! {
     Idempotency = IDEMPOTENCY,
 }
 
-/// What servers send.
+/// The shapes of the server's frames.
 pub(crate) const FRAMES: &[Shape] = &table(&[
     (ANSWER_TO_UNSUBSCRIBE, Unsubscribe::FIELDS),
     (PUBLICATION, Publication::FIELDS),
@@ -128,7 +128,7 @@ pub(crate) const FRAMES: &[Shape] = &table(&[
     (IDEMPOTENCY, Idempotency::FIELDS),
 ]);
 
-/// What clients send.
+/// The shapes of the client's commands.
 pub(super) const COMMANDS: &[Shape] = &table(&[
     (CONNECT, Connect::FIELDS),
     (SUBSCRIBE, Subscribe::FIELDS),
