@@ -278,7 +278,7 @@ pub struct ErrorInfo {
     /// A description of the error and of its remedy, for people.
     #[field(2)]
     pub message: String,
-    /// Whether the same command may succeed later.
+    /// `true` if the same command may succeed later.
     #[field(3)]
     pub temporary: bool,
 }
