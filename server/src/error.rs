@@ -7,7 +7,7 @@ use std::io;
 #[derive(Debug)]
 pub struct Error {
     kind: ErrorKind,
-    /// What to do, with the names of the settings or files concerned.
+    /// The remedy, with the names of the settings or files concerned.
     message: String,
     source: Option<io::Error>,
 }

@@ -57,7 +57,7 @@ pub struct ServeOptions {
     pub anonymous: bool,
 
     /// Keep serving connected clients for this long after a stop signal, while /ready and new clients get status 503.
-    /// Gives load balancers time to notice. Default: 0s.
+    /// So load balancers have time to notice. Default: 0s.
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub drain_delay: Option<Duration>,
 }

@@ -156,7 +156,7 @@ impl Scene {
         let mut command = Command::new("sh");
         command.args(["-e", "-c", &self.put_right(script)]).current_dir(self.folder.path());
         command.env("PATH", &self.path).env("WIREHUB_SERVER__LISTEN", &self.address);
-        // What the workspace has compiled is not compiled again: in its target folder, by the settings of its profile.
+        // In the workspace's target folder, with its profile: its compiled crates are used again.
         let target = Path::new(env!("CARGO_BIN_EXE_wirehub")).ancestors().nth(2).unwrap();
         command.env("CARGO_TARGET_DIR", target).env("CARGO_PROFILE_DEV_DEBUG", "line-tables-only");
         command.env("CARGO_NET_OFFLINE", "true");
