@@ -168,7 +168,7 @@ impl Verifier {
         Self { anonymous: true, ..self }
     }
 
-    /// A check for [`Builder::need`](crate::Builder::readiness_check): fails while a key set at a URL has no keys yet. The check
+    /// A check for [`Builder::readiness_check`](crate::Builder::readiness_check): fails while a key set at a URL has no keys yet. The check
     /// itself starts a fetch of missing keys, so that they also arrive while no client connects.
     #[cfg(feature = "backend")]
     pub fn readiness(&self) -> impl Fn() -> Result<(), String> + Send + Sync + use<> {

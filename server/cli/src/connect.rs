@@ -94,7 +94,7 @@ base64. Ctrl-C and the end of the input close the WebSocket with 1000; a second 
 
 Examples:
   wirehub connect ws://127.0.0.1:8080/echo                                 send messages to yourself
-  wirehub connect --pong ws://127.0.0.1:8080/ws                            use Wirehub by hand, starting with {\"id\":1,\"connect\":{}}
+  wirehub connect --pong ws://127.0.0.1:8080/ws                            use Wirehub by hand; begin with {\"id\":1,\"connect\":{}}
   wirehub connect --origin https://evil.example ws://127.0.0.1:8080/ws     test the access of other pages
   wirehub connect --header 'Authorization: Bearer X' wss://app.example/live
   echo '{\"id\":1,\"connect\":{}}' | wirehub connect --json --stay 1s ws://127.0.0.1:8080/ws | jq .data

@@ -162,7 +162,7 @@ fn the_log_shows_the_access_settings_at_the_start() {
             [
                 "without TLS",
                 "by tokens (1 of HS256)",
-                "bearers of the right may subscribe, users may publish",
+                "clients whose token has the right may subscribe, users may publish",
                 "limits that are off: connections_per_address, handshakes_per_second, idle_timeout",
             ],
         ),
