@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use wirehub_common::Codec;
-use wirehub_common::frame::{ReplyBody, Push, Reply, Request, ServerFrame};
+use wirehub_common::frame::{Push, Reply, ReplyBody, Request, ServerFrame};
 
 #[test]
 fn each_line_of_commands_is_one_that_is_understood_and_the_last_is_a_newer_one() {
@@ -22,7 +22,8 @@ fn each_line_of_frames_is_one_that_is_understood() {
         let frame = frame.unwrap();
         let unknown = matches!(
             frame,
-            ServerFrame::Push(Push::Unknown) | ServerFrame::Reply(Reply { result: Ok(ReplyBody::Unknown), .. })
+            ServerFrame::Push(Push::Unknown)
+                | ServerFrame::Reply(Reply { result: Ok(ReplyBody::Unknown), .. })
         );
         assert!(!unknown, "{frame:?}");
     }

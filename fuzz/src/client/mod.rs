@@ -9,7 +9,7 @@ mod server;
 use std::time::Duration;
 
 use bytes::Bytes;
-use wirehub_client_core::{Error, SendOptions, ClientState, Time, Transmit};
+use wirehub_client_core::{ClientState, Error, SendOptions, Time, Transmit};
 use wirehub_common::code::CloseCode;
 use wirehub_common::frame::{History, Part, ServerFrame};
 use wirehub_common::{Codec, Limits, Payload, SUBPROTOCOL_JSON, SUBPROTOCOL_PROTOBUF};

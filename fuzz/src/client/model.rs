@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use wirehub_client_core::{CommandId, Config, Core, Error, Event, ClientState, SubscriptionId, Time, TokenRequest};
+use wirehub_client_core::{
+    ClientState, CommandId, Config, Core, Error, Event, SubscriptionId, Time, TokenRequest,
+};
 use wirehub_common::code::ErrorCode;
 use wirehub_common::contract::ContractHash;
 use wirehub_common::frame::{ContractDigest, ContractId};
@@ -66,7 +68,11 @@ impl Model {
             Ok(subscription) => {
                 let old = self.subscriptions.insert(subscription, true);
                 assert!(old.is_none(), "{subscription:?} names two subscriptions");
-                assert_ne!(self.core.state(), ClientState::Closed, "a closed client accepts no subscriptions");
+                assert_ne!(
+                    self.core.state(),
+                    ClientState::Closed,
+                    "a closed client accepts no subscriptions"
+                );
             }
             Err(error) => self.assert_refusal(&error),
         }

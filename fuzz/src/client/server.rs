@@ -6,9 +6,9 @@ use std::time::Duration;
 use wirehub_common::code::{CloseCode, ErrorCode};
 use wirehub_common::contract::ContractHash;
 use wirehub_common::frame::{
-    Alarm, ReplyBody, Called, Command, Connected, ContractDigest, ContractId, Disconnect, ErrorInfo,
-    HistoryPage, Idempotency, Member, Movement, Part, Position, PresenceList, Publication, Published, Push,
-    Refreshed, Reply, Request, ServerFrame, Subscribe, SubscribeOutcome, Subscribed, Unsubscribe,
+    Alarm, Called, Command, Connected, ContractDigest, ContractId, Disconnect, ErrorInfo, HistoryPage,
+    Idempotency, Member, Movement, Part, Position, PresenceList, Publication, Published, Push, Refreshed,
+    Reply, ReplyBody, Request, ServerFrame, Subscribe, SubscribeOutcome, Subscribed, Unsubscribe,
     Unsubscribed,
 };
 use wirehub_common::{Assembler, ChannelName, Codec, Limits, Payload};
@@ -144,7 +144,9 @@ fn fitting_answer(request: &Request, answer: &script::Answer) -> ReplyBody {
                 ReplyBody::Subscribed(subscribed(&Subscribe { channel, number: 1, position: None }, answer))
             }
         },
-        Kind::Unsubscribed => ReplyBody::Unsubscribed(Unsubscribe { channel: Channel::Lobby.name(), number: 1 }),
+        Kind::Unsubscribed => {
+            ReplyBody::Unsubscribed(Unsubscribe { channel: Channel::Lobby.name(), number: 1 })
+        }
         Kind::Published => ReplyBody::Published(Published { position: Some(position(answer)) }),
         Kind::History => ReplyBody::History(HistoryPage {
             position: position(answer),

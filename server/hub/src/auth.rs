@@ -117,7 +117,7 @@ impl fmt::Debug for Credentials {
 ///     .expires_in(Duration::from_secs(3600))
 ///     .with_rights(Rights { publish: vec!["news:*".parse()?], ..Rights::default() });
 /// # let _ = ann;
-/// # Ok::<(), wirehub_server::auth::PatternError>(())
+/// # Ok::<(), wirehub_server::PatternError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Authenticated {
@@ -207,7 +207,7 @@ impl Authenticated {
     ///         let tenant = Tenant(format!("tenant of {}", credentials.token));
     ///         Ok(Authenticated::user("ann").with_state(tenant))
     ///     })
-    ///     .call::<Whose, _, _>(async |context, ()| {
+    ///     .call(Whose, async |context, ()| {
     ///         let tenant = context.session_state::<Tenant>();
     ///         let tenant = tenant.ok_or_else(|| CallError::from_code(ErrorCode::PERMISSION_DENIED))?;
     ///         Ok(tenant.0.clone())

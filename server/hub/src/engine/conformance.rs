@@ -3,7 +3,7 @@
 //! ```
 //! # extern crate wirehub_hub as wirehub_server;
 //! use wirehub_server::engine::MemoryEngine;
-//! use wirehub_server::conformance;
+//! use wirehub_server::engine::conformance;
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() {

@@ -144,7 +144,7 @@ impl Builder {
     ///     .call_any("echo.*".parse()?, async |_, call| Ok(call.payload))
     ///     .build();
     /// # assert_eq!(hub.sessions(), 0);
-    /// # Ok::<(), wirehub_server::call::PatternError>(())
+    /// # Ok::<(), wirehub_server::PatternError>(())
     /// ```
     #[must_use]
     pub fn call_any<F, A>(mut self, pattern: Pattern, handler: F) -> Self
@@ -176,7 +176,7 @@ impl Builder {
     ///     })
     ///     .build();
     /// # assert_eq!(hub.sessions(), 0);
-    /// # Ok::<(), wirehub_server::auth::PatternError>(())
+    /// # Ok::<(), wirehub_server::PatternError>(())
     /// ```
     #[must_use]
     pub fn authorize_subscribe<F, A>(mut self, pattern: Pattern, hook: F) -> Self
@@ -209,7 +209,7 @@ impl Builder {
     ///     })
     ///     .build();
     /// # assert_eq!(hub.sessions(), 0);
-    /// # Ok::<(), wirehub_server::auth::PatternError>(())
+    /// # Ok::<(), wirehub_server::PatternError>(())
     /// ```
     #[must_use]
     pub fn authorize_publish<F, A>(mut self, pattern: Pattern, hook: F) -> Self
