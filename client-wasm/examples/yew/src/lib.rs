@@ -28,7 +28,8 @@ pub fn start() -> Result<(), JsError> {
 
 /// The address of the server that the page came from.
 fn server() -> Result<String, JsError> {
-    let location = web_sys::window().ok_or_else(|| JsError::new("this module runs in a page only"))?.location();
+    let location =
+        web_sys::window().ok_or_else(|| JsError::new("this module runs in a page only"))?.location();
     let (Ok(protocol), Ok(host)) = (location.protocol(), location.host()) else {
         return Err(JsError::new("the page has no address"));
     };
