@@ -189,7 +189,7 @@ test('messages go out as they were typed, to a channel, a user or everybody', as
   assert.equal(await page.inputValue('#publish-target'), 'kept:exact');
   await page.fill('#publish-message', '{"exact":12345678901234567890}');
   await page.getByRole('button', { name: 'Publish', exact: true }).click();
-  await result('offset 1');
+  await result('offset is 1');
   const history = await fetch(`http://${server.host}/api/v1/channels/kept:exact/history`, { headers: { Authorization: `Bearer ${API_KEY}` } });
   assert.ok((await history.text()).includes('12345678901234567890'));
   await client.next((frame) => JSON.stringify(frame).includes('exact'));
@@ -207,7 +207,7 @@ test('messages go out as they were typed, to a channel, a user or everybody', as
 
   await page.fill('#publish-message', '{');
   await page.getByRole('button', { name: 'Publish', exact: true }).click();
-  await result('no JSON');
+  await result('Invalid JSON');
   assert.deepEqual(problems, []);
   await page.getByLabel('a channel').check();
   await page.fill('#publish-target', 'two words');
@@ -229,7 +229,7 @@ test('after keys that are wrong and signing out and in again, a message still go
     await page.fill('#publish-target', 'kept:once');
     await page.fill('#publish-message', String(offset));
     await page.getByRole('button', { name: 'Publish', exact: true }).click();
-    await page.waitForFunction((words) => document.getElementById('publish-result').textContent.includes(words), `offset ${offset}.`);
+    await page.waitForFunction((words) => document.getElementById('publish-result').textContent.includes(words), `offset is ${offset}.`);
     await page.click('#sign-out');
     await page.waitForSelector('#sign-in');
   }
