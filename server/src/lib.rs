@@ -1,4 +1,4 @@
-//! The Wirehub server: typed realtime messaging over WebSocket, as a library and as the program `wirehub`.
+//! The Wirehub server as a library: typed realtime messaging over WebSocket. The program `wirehub` is in `wirehub-cli`.
 //!
 //! A [`Hub`] mounts into an [axum](https://docs.rs/axum) application. A complete program, `examples/chat.rs`:
 //!
@@ -6,8 +6,31 @@
 #![doc = include_str!("../examples/chat.rs")]
 //! ```
 //!
-//! [`run`] replaces `axum::serve`: it serves and stops the application on TCP or a Unix socket, with limits on everything
-//! that a client could accumulate.
+//! The example uses `axum::serve`. [`run`] replaces it where this crate is to accept the connections: it serves on TCP, TLS or a
+//! Unix socket, limits connections of every kind, and stops in order. Under `axum::serve` only WebSockets are counted.
+//!
+//! | purpose | items |
+//! | --- | --- |
+//! | mount a hub | [`router`] (`/ws`, `/health`, `/ready`), [`Hub::echo`], [`metrics()`], [`static_files()`] |
+//! | publish, read history, disconnect | [`Hub`] |
+//! | receive a channel in the same process | [`Hub::subscribe`] |
+//! | authenticate clients, authorize actions | [`auth`], `jwt`, [`Builder::authenticate`], [`Builder::authorize_subscribe`] |
+//! | answer calls | [`Builder::call`], [`call`] |
+//! | rules of channels: access, history, overflow | [`namespace`] |
+//! | alarms with acknowledgements | [`alarm`] |
+//! | origins, proxies, connections | [`accept`] |
+//! | settings that change while a hub runs | [`Hub::update`], [`LiveSettings`] |
+//! | events and figures of a hub | [`observe`] |
+//! | storage and transport of publications | [`engine`] |
+//! | backends in other languages | `api`, `webhooks` |
+//! | a server from a configuration file | `config`, `serve` |
+//!
+//! A hub without a contract is closed: see [`Builder::default_namespace`].
+//!
+//! # Features
+//!
+//! `api` (the HTTP API and the admin page), `jwt`, `backend` (webhooks and key sets at a URL) and `tls` are on by default.
+//! `config` adds the modules `config` and `serve`; `conformance` adds the suite for engines to [`engine`].
 //!
 //! # Guarantees of a hub
 //!
