@@ -34,6 +34,8 @@ enum OverflowName {
 enum Who {
     Everybody,
     Users,
+    // The name in version 0.1.
+    #[serde(alias = "bearers")]
     TokenOnly,
 }
 

@@ -176,6 +176,7 @@ fn all_mistakes_are_reported_at_once() {
     }
     let told = check("[server]\nlisten = here\nlog = there\n[limits]\ncalls = 1\n").unwrap_err();
     assert!(told.contains("line 2: invalid TOML") && told.contains("line 3: invalid TOML"), "{told}");
+    check("[namespace.chat]\nsubscribe = \"bearers\"\n").unwrap();
     check("[namespace.\"*\"]\nsubscribe = \"token-only\"\n[namespace.\"\"]\n[namespace.\"@\"]\n").unwrap();
 }
 
