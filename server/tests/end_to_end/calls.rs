@@ -67,6 +67,8 @@ async fn responses(client: &mut Client, command: u32) -> (Vec<Payload>, Result<P
                 Err(error) => return (responses, Err(error.code.number())),
                 other => panic!("{other:?}"),
             },
+            // On a busy machine a test may take longer than the ping interval.
+            Received::Ping => {}
             other => panic!("{other:?}"),
         }
     }
