@@ -13,6 +13,7 @@ use axum::http::{Method, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use axum::{Json, Router};
+use futures_util::StreamExt as _;
 use parking_lot::RwLock;
 use subtle::ConstantTimeEq as _;
 use utoipa::OpenApi;
@@ -149,6 +150,7 @@ pub fn api(hub: &Hub, keys: impl Into<ApiKeys>) -> Router {
             ))
         })
         .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(middleware::from_fn(of_bounded_length))
         .layer(middleware::from_fn(in_time))
         .layer(middleware::from_fn_with_state(hub.clone(), while_running))
         .layer(middleware::from_fn_with_state(keys, authorize));
@@ -247,6 +249,9 @@ fn meaning(status: &str) -> &'static str {
 /// The largest body of a request.
 const MAX_BODY: usize = 4 * 1024 * 1024;
 
+/// The largest body that is read only to be refused.
+const MAX_DISCARDED: u64 = 16 * MAX_BODY as u64;
+
 /// The time limit for a request.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -269,6 +274,25 @@ async fn while_running(State(hub): State<Hub>, request: Request, next: Next) -> 
         return Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).into_response();
     }
     next.run(request).await
+}
+
+/// Refuses a body by its declared length.
+///
+/// A client that waits for `100 Continue` gets the answer alone, and sends nothing. Any other client is sending
+/// already. Its body is read and discarded first: a connection that is closed with unread data is reset, and a client
+/// whose connection is reset does not see the answer.
+async fn of_bounded_length(request: Request, next: Next) -> Response {
+    let length = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+    let length: u64 = length.and_then(|value| value.parse().ok()).unwrap_or_default();
+    if length <= MAX_BODY as u64 {
+        return next.run(request).await;
+    }
+    if length <= MAX_DISCARDED && !request.headers().contains_key(header::EXPECT) {
+        let mut body = request.into_body().into_data_stream();
+        while let Some(Ok(_)) = body.next().await {}
+    }
+    let detail = format!("the body is larger than {} MiB: send several requests", MAX_BODY >> 20);
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail).into_response()
 }
 
 async fn in_time(request: Request, next: Next) -> Response {
@@ -324,23 +348,60 @@ impl<T: serde::de::DeserializeOwned> FromRequestParts<Hub> for Query<T> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
     use axum::body::Body as Bytes;
     use tower::ServiceExt as _;
 
     use super::*;
 
+    const KEY: &str = "0123456789abcdef0123456789abcdef";
+
+    fn app() -> Router {
+        api(&Hub::builder().build(), [ApiKey::new(KEY).unwrap()])
+    }
+
+    fn publish() -> axum::http::request::Builder {
+        Request::post("/api/v1/publish")
+            .header(header::AUTHORIZATION, format!("Bearer {KEY}"))
+            .header(header::CONTENT_TYPE, "application/json")
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_request_that_never_ends_gets_a_timeout() {
-        let key = "0123456789abcdef0123456789abcdef";
-        let app = api(&Hub::builder().build(), [ApiKey::new(key).unwrap()]);
         let endless = Bytes::from_stream(futures_util::stream::pending::<Result<&[u8], std::io::Error>>());
-        let request = Request::post("/api/v1/publish")
-            .header(header::AUTHORIZATION, format!("Bearer {key}"))
-            .header(header::CONTENT_TYPE, "application/json")
-            .body(endless)
-            .unwrap();
-        let response = app.oneshot(request).await.unwrap();
+        let response = app().oneshot(publish().body(endless).unwrap()).await.unwrap();
         assert_eq!(response.status(), StatusCode::REQUEST_TIMEOUT);
         assert_eq!(response.headers()[header::CONTENT_TYPE], PROBLEM);
+    }
+
+    /// Sends a body of `length` bytes in two parts. Returns the status and the number of parts that were read.
+    async fn parts_read(length: u64, expect: Option<&str>) -> (StatusCode, usize) {
+        let read = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&read);
+        let parts = futures_util::stream::iter([length / 2, length - length / 2]).map(move |part| {
+            counter.fetch_add(1, Relaxed);
+            Ok::<_, std::io::Error>(vec![b' '; usize::try_from(part).unwrap()])
+        });
+        let mut request = publish().header(header::CONTENT_LENGTH, length);
+        if let Some(expect) = expect {
+            request = request.header(header::EXPECT, expect);
+        }
+        let response = app().oneshot(request.body(Bytes::from_stream(parts)).unwrap()).await.unwrap();
+        (response.status(), read.load(Relaxed))
+    }
+
+    #[tokio::test]
+    async fn a_body_that_is_too_large_is_not_asked_for() {
+        let too_large = MAX_BODY as u64 + 1;
+        assert_eq!(parts_read(too_large, Some("100-continue")).await, (StatusCode::PAYLOAD_TOO_LARGE, 0));
+    }
+
+    #[tokio::test]
+    async fn a_body_that_is_too_large_and_on_its_way_is_read_so_that_the_answer_arrives() {
+        let largest = MAX_BODY as u64;
+        assert_eq!(parts_read(largest, None).await, (StatusCode::BAD_REQUEST, 2));
+        assert_eq!(parts_read(largest + 1, None).await, (StatusCode::PAYLOAD_TOO_LARGE, 2));
+        assert_eq!(parts_read(MAX_DISCARDED + 1, None).await, (StatusCode::PAYLOAD_TOO_LARGE, 0));
     }
 }
