@@ -119,7 +119,7 @@ errors! {
     DEAD = 125, false, Client, "the client's WebAssembly module failed: make a new client";
     NOT_CONNECTED = 126, true, Client, "the client is not connected: wait for it, or let the command wait";
     TOKEN_UNAVAILABLE = 127, true, Client, "the token provider failed: see its error";
-    UNAVAILABLE = 128, true, Server, "the service that authorizes this is unavailable: try again later";
+    UNAVAILABLE = 128, true, Server, "a service that the server needs is unavailable: try again later";
     NO_HISTORY = 129, false, Client, "the channel keeps no history, and the messages published meanwhile are lost: read its state anew";
 }
 

@@ -34,7 +34,12 @@ impl Hub {
     pub fn missing(&self) -> Vec<Arc<str>> {
         let engine = ReadinessCheck::new("engine", {
             let hub = self.clone();
-            move || hub.engine().ready().map_err(|error| error.to_string())
+            move || {
+                if hub.probes().is_silent() {
+                    return Err("its deliveries do not arrive".into());
+                }
+                hub.engine().ready().map_err(|error| error.to_string())
+            }
         });
         let live = self.live();
         let needs = live.needs.iter().chain([&engine]);

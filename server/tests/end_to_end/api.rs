@@ -7,7 +7,9 @@ use wirehub_common::Payload;
 use wirehub_common::frame::{Connect, HistoryPage, Idempotency, Position, Push};
 use wirehub_server::api::ApiKey;
 use wirehub_server::auth::Authenticated;
-use wirehub_server::engine::{Delivery, Engine, EngineError, EngineFuture, Locate, Located, ReadHistory};
+use wirehub_server::engine::{
+    Delivery, Engine, EngineError, EngineErrorKind, EngineFuture, Locate, Located, Publications, ReadHistory,
+};
 use wirehub_server::namespace::{History, Namespace};
 use wirehub_server::{api, router};
 
@@ -271,17 +273,20 @@ async fn a_failing_engine_is_reported_as_a_problem() {
     struct Broken;
     impl Engine for Broken {
         fn start(&self, _: Delivery) {}
+    }
+
+    impl Publications for Broken {
         fn idempotency(&self) -> Option<Idempotency> {
             None
         }
         fn publish(&self, _: wirehub_server::engine::EnginePublish) -> EngineFuture<Option<Position>> {
-            EngineFuture::Now(Err(EngineError::new("the secret of the engine")))
+            EngineFuture::Now(Err(EngineError::new(EngineErrorKind::Internal, "the secret of the engine")))
         }
         fn locate(&self, _: Locate) -> EngineFuture<Located> {
-            EngineFuture::Now(Err(EngineError::new("the secret of the engine")))
+            EngineFuture::Now(Err(EngineError::new(EngineErrorKind::Internal, "the secret of the engine")))
         }
         fn history(&self, _: ReadHistory) -> EngineFuture<Option<HistoryPage>> {
-            EngineFuture::Now(Err(EngineError::new("the secret of the engine")))
+            EngineFuture::Now(Err(EngineError::new(EngineErrorKind::Internal, "the secret of the engine")))
         }
     }
     let history = Namespace::default().history(History::new(10, Duration::from_secs(60)));

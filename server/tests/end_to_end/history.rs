@@ -13,7 +13,7 @@ use wirehub_common::frame::{
 use wirehub_server::Builder;
 use wirehub_server::auth::Authenticated;
 use wirehub_server::engine::{
-    Delivery, Engine, EngineFuture as Later, Locate, Located, MemoryEngine, ReadHistory,
+    Delivery, Engine, EngineFuture as Later, Locate, Located, MemoryEngine, Publications, ReadHistory,
 };
 use wirehub_server::namespace::{History, Namespace};
 
@@ -48,7 +48,9 @@ impl Engine for Slow {
     fn start(&self, delivery: Delivery) {
         self.0.start(delivery);
     }
+}
 
+impl Publications for Slow {
     fn idempotency(&self) -> Option<Idempotency> {
         self.0.idempotency()
     }
@@ -308,8 +310,9 @@ async fn a_repeat_with_its_key_is_answered_and_not_published_again() {
     for hub in hubs(100) {
         let server = Server::start(hub.build()).await;
         for (codec, channel) in CODECS.into_iter().zip(["kept:a", "kept:b"]) {
+            let connect = || Connect { instance: "one browser".into(), ..Connect::default() };
             let mut ann = Client::open(&server, codec).await;
-            let memory = ann.connected(Connect::default()).await.idempotency.unwrap();
+            let memory = ann.connected(connect()).await.idempotency.unwrap();
             assert!(!memory.window.is_zero());
             ann.subscribe(channel).await;
             ann.subscribe("plain").await;
@@ -317,7 +320,7 @@ async fn a_repeat_with_its_key_is_answered_and_not_published_again() {
             publish(&mut ann, channel, 2, "").await;
             // From another session, as after a reconnect.
             let mut again = Client::open(&server, codec).await;
-            assert_eq!(again.connected(Connect::default()).await.idempotency.unwrap().scope, memory.scope);
+            assert_eq!(again.connected(connect()).await.idempotency.unwrap().scope, memory.scope);
             assert_eq!(publish(&mut again, channel, 3, "key").await, first);
             assert_eq!(publish(&mut again, channel, 4, "another").await.unwrap().offset, 3);
             publish(&mut again, "plain", 5, codec.subprotocol()).await;
@@ -333,18 +336,21 @@ async fn a_repeat_with_its_key_is_answered_and_not_published_again() {
 }
 
 #[tokio::test]
-async fn the_key_of_a_publish_belongs_to_its_user() {
+async fn the_key_of_a_publish_belongs_to_its_user_or_anonymous_client() {
     for hub in hubs(100) {
         let hub = hub.authenticate(async |credentials| Ok(Authenticated::user(credentials.token))).build();
         let server = Server::start(hub).await;
-        let connect = async |user: &str| {
+        let connect_from = async |user: &str, instance: &str| {
             let mut client = Client::open(&server, CODECS[0]).await;
-            let connected = client.connected(Connect { token: user.into(), ..Connect::default() }).await;
-            (client, connected.idempotency.unwrap().scope)
+            let (token, instance) = (user.into(), instance.into());
+            let connected = client.connected(Connect { token, instance, ..Connect::default() }).await;
+            (client, connected.idempotency.map(|memory| memory.scope))
         };
+        let connect = async |user: &str| connect_from(user, "").await;
         let (mut ann, scope) = connect("ann").await;
         let (mut bob, other) = connect("bob").await;
-        let (mut nobody, _) = connect("").await;
+        let (mut nobody, none) = connect("").await;
+        assert_eq!(none, None, "an anonymous client without an instance can't come back as itself");
         assert_ne!(scope, other, "a client that comes back as somebody else repeats nothing");
         let first = publish(&mut ann, "kept:a", 1, "key").await.unwrap();
         assert_eq!(publish(&mut bob, "kept:a", 2, "key").await.unwrap().offset, 2, "nothing is swallowed");
@@ -354,6 +360,17 @@ async fn the_key_of_a_publish_belongs_to_its_user() {
         assert_eq!(own.unwrap().offset, 5);
         let (mut back, again) = connect("ann").await;
         assert_eq!((publish(&mut back, "kept:a", 6, "key").await, again), (Some(first), scope));
+        let (mut here, _) = connect_from("", "here").await;
+        let (mut there, _) = connect_from("", "there").await;
+        let sixth = publish(&mut here, "kept:a", 7, "key").await;
+        assert_eq!(sixth.as_ref().unwrap().offset, 6);
+        assert_eq!(
+            publish(&mut there, "kept:a", 8, "key").await.unwrap().offset,
+            7,
+            "not that of another one"
+        );
+        let (mut again, _) = connect_from("", "here").await;
+        assert_eq!(publish(&mut again, "kept:a", 9, "key").await, sixth);
     }
 }
 

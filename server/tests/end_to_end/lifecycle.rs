@@ -13,7 +13,8 @@ use wirehub_common::code::CloseCode;
 use wirehub_common::frame::{Disconnect, HistoryPage, Position, Push, ServerFrame};
 use wirehub_common::{Codec, Limits, Payload};
 use wirehub_server::engine::{
-    Delivery, Engine, EngineError, EngineFuture, Locate, Located, MemoryEngine, ReadHistory,
+    Delivery, Engine, EngineError, EngineErrorKind, EngineFuture, Locate, Located, MemoryEngine,
+    Publications, ReadHistory,
 };
 use wirehub_server::{ErrorKind, Hub, ListenAddress, Listener};
 
@@ -133,8 +134,11 @@ async fn readiness_waits_for_an_engine_that_is_down() {
             self.0.start(delivery);
         }
         fn ready(&self) -> Result<(), EngineError> {
-            Err(EngineError::new("connection refused"))
+            Err(EngineError::new(EngineErrorKind::Internal, "connection refused"))
         }
+    }
+
+    impl Publications for Down {
         fn idempotency(&self) -> Option<wirehub_common::frame::Idempotency> {
             self.0.idempotency()
         }

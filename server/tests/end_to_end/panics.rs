@@ -8,7 +8,7 @@ use wirehub_common::Payload;
 use wirehub_common::frame::{History as Read, HistoryPage, Idempotency, Position, Request};
 use wirehub_server::call::CallContext;
 use wirehub_server::engine::{
-    Delivery, Engine, EngineFuture, EnginePublish, Locate, Located, MemoryEngine, ReadHistory,
+    Delivery, Engine, EngineFuture, EnginePublish, Locate, Located, MemoryEngine, Publications, ReadHistory,
 };
 use wirehub_server::namespace::{History, Namespace};
 use wirehub_server::observe::{Observer, SessionEvent};
@@ -67,7 +67,9 @@ impl Engine for Fragile {
     fn ready(&self) -> Result<(), wirehub_server::engine::EngineError> {
         panic!("a mistake of the engine")
     }
+}
 
+impl Publications for Fragile {
     fn idempotency(&self) -> Option<Idempotency> {
         panic!("a mistake of the engine")
     }

@@ -1,4 +1,4 @@
-//! The test suite for engines: one test for each promise of [`Engine`].
+//! The test suite for engines: one test for each promise of [`Publications`](super::Publications).
 //!
 //! ```
 //! # extern crate wirehub_hub as wirehub_server;
@@ -22,7 +22,8 @@ use parking_lot::Mutex;
 use wirehub_common::frame::{HistoryPage, Position, Publication};
 use wirehub_common::{ChannelName, Payload};
 
-use super::{Delivery, Engine, EnginePublish, History, Locate, Located, ReadHistory};
+use super::{Delivery, Engine, EnginePublish, Locate, Located, ReadHistory};
+use crate::namespace::History;
 
 /// Checks an engine. `make` returns a new engine each time, without the channels and keys of earlier ones.
 ///
@@ -43,7 +44,8 @@ pub async fn check<E: Engine>(make: impl Fn() -> E) {
 /// An engine and its deliveries.
 struct Subject<E> {
     engine: E,
-    delivered: Arc<Mutex<Vec<Publication>>>,
+    /// Each with its epoch.
+    delivered: Arc<Mutex<Vec<(Publication, String)>>>,
 }
 
 const KEPT: History = History::new(5, Duration::from_secs(3600));
@@ -64,6 +66,10 @@ async fn an_answered_publish_has_been_delivered_and_is_kept(subject: &Subject<im
     for number in 1..=3 {
         let position = subject.publish("a", number, "").await;
         assert_eq!(subject.delivered_in("a").last(), Some(&(position.offset, number)));
+        assert_eq!(
+            subject.delivered.lock().last().map(|(_, epoch)| epoch.clone()),
+            Some(position.epoch.clone())
+        );
         let page = subject.page("a", None, 10, false).await.expect("history is kept");
         assert_eq!(page.position, position);
         assert_eq!(page.publications.last().map(number_of), Some(number));
@@ -85,6 +91,7 @@ async fn channels_without_history_have_no_offsets(subject: &Subject<impl Engine>
         assert_eq!(subject.engine.publish(publish).await.expect("the engine works"), None);
     }
     assert_eq!(subject.delivered_in("a"), [(0, 1), (0, 2), (0, 3)]);
+    assert!(subject.delivered.lock().iter().all(|(_, epoch)| epoch.is_empty()), "nor an epoch");
 }
 
 async fn a_repeat_is_not_published_again(subject: &Subject<impl Engine>) {
@@ -222,8 +229,11 @@ async fn publishers_side_by_side_leave_no_gaps(subject: &Subject<impl Engine>) {
 
 impl<E: Engine> Subject<E> {
     fn new(engine: E) -> Self {
-        let delivered = Arc::default();
-        engine.start(Delivery::recorded(Arc::clone(&delivered)));
+        let delivered: Arc<Mutex<Vec<_>>> = Arc::default();
+        let record = Arc::clone(&delivered);
+        engine.start(Delivery::from_fn(move |publication, epoch| {
+            record.lock().push((publication, epoch.to_string()));
+        }));
         Self { engine, delivered }
     }
 
@@ -252,8 +262,8 @@ impl<E: Engine> Subject<E> {
     /// The offsets and numbers of the deliveries in a channel.
     fn delivered_in(&self, channel: &str) -> Vec<(u64, u64)> {
         let delivered = self.delivered.lock();
-        let of_channel = delivered.iter().filter(|publication| publication.channel.as_str() == channel);
-        of_channel.map(|publication| (publication.offset, number_of(publication))).collect()
+        let of_channel = delivered.iter().filter(|(publication, _)| publication.channel.as_str() == channel);
+        of_channel.map(|(publication, _)| (publication.offset, number_of(publication))).collect()
     }
 }
 
@@ -276,8 +286,7 @@ mod tests {
     use wirehub_common::frame::Idempotency;
 
     use super::*;
-    use crate::engine::EngineFuture;
-    use crate::engine::MemoryEngine;
+    use crate::engine::{EngineFuture, MemoryEngine, Publications};
 
     #[tokio::test]
     async fn the_engine_in_memory_keeps_its_promises() {
@@ -322,7 +331,9 @@ mod tests {
         fn start(&self, delivery: Delivery) {
             self.0.start(delivery);
         }
+    }
 
+    impl Publications for Late {
         fn idempotency(&self) -> Option<Idempotency> {
             self.0.idempotency()
         }
@@ -352,7 +363,9 @@ mod tests {
         fn start(&self, delivery: Delivery) {
             self.inner.start(delivery);
         }
+    }
 
+    impl Publications for Broken {
         fn idempotency(&self) -> Option<Idempotency> {
             self.inner.idempotency()
         }

@@ -1,8 +1,13 @@
 //! A guard around the application's engine: a panic in it is a failed answer.
 
+use bytes::Bytes;
+use wirehub_common::ChannelName;
 use wirehub_common::frame::{HistoryPage, Idempotency, Position};
 
-use super::{Delivery, Engine, EngineError, EngineFuture, EnginePublish, Locate, Located, ReadHistory};
+use super::{
+    Attachments, Delivery, Engine, EngineError, EngineErrorKind, EngineFuture, EnginePublish, Locate,
+    Located, Publications, ReadHistory, Record, RecordKind, Records,
+};
 use crate::guard::{Panicked, guarded};
 
 /// Guards the methods that sessions call. [`EngineFuture`] guards later answers in the same way.
@@ -19,6 +24,20 @@ impl<E: Engine> Engine for GuardedEngine<E> {
         guarded(NAME, || self.0.ready()).unwrap_or_else(|panic| Err(panic.into()))
     }
 
+    fn attachments(&self) -> Option<&dyn Attachments> {
+        self.0.attachments().is_some().then_some(self)
+    }
+
+    fn records(&self) -> Option<&dyn Records> {
+        self.0.records().is_some().then_some(self)
+    }
+
+    fn stop(&self) -> EngineFuture<()> {
+        guarded(NAME, || self.0.stop()).unwrap_or_else(EngineFuture::from)
+    }
+}
+
+impl<E: Engine> Publications for GuardedEngine<E> {
     fn idempotency(&self) -> Option<Idempotency> {
         guarded(NAME, || self.0.idempotency()).ok().flatten()
     }
@@ -36,6 +55,50 @@ impl<E: Engine> Engine for GuardedEngine<E> {
     }
 }
 
+impl<E: Engine> Attachments for GuardedEngine<E> {
+    fn attach(&self, channel: &ChannelName) -> EngineFuture<()> {
+        guarded(NAME, || self.0.attachments().map(|attachments| attachments.attach(channel)))
+            .map_or_else(EngineFuture::from, |attached| attached.unwrap_or(EngineFuture::Now(Ok(()))))
+    }
+
+    fn detach(&self, channel: &ChannelName) {
+        // A panic is logged; there is no answer.
+        let _ = guarded(NAME, || self.0.attachments().map(|attachments| attachments.detach(channel)));
+    }
+
+    fn probe(&self, number: u64) {
+        // A panic is logged, and the probe does not come back.
+        let _ = guarded(NAME, || self.0.attachments().map(|attachments| attachments.probe(number)));
+    }
+
+    fn renew(&self) -> EngineFuture<()> {
+        guarded(NAME, || self.0.attachments().map(Attachments::renew))
+            .map_or_else(EngineFuture::from, |renewed| renewed.unwrap_or(EngineFuture::Now(Ok(()))))
+    }
+
+    fn newest(&self, channels: Vec<ChannelName>) -> EngineFuture<Vec<Option<Position>>> {
+        guarded(NAME, || self.0.attachments().map(|attachments| attachments.newest(channels)))
+            .map_or_else(EngineFuture::from, |newest| newest.unwrap_or(EngineFuture::Now(Ok(Vec::new()))))
+    }
+}
+
+impl<E: Engine> Records for GuardedEngine<E> {
+    fn put(&self, record: Record) -> EngineFuture<()> {
+        guarded(NAME, || self.0.records().map(|records| records.put(record)))
+            .map_or_else(EngineFuture::from, |put| put.unwrap_or(EngineFuture::Now(Ok(()))))
+    }
+
+    fn remove(&self, kind: RecordKind, key: Bytes) -> EngineFuture<()> {
+        guarded(NAME, || self.0.records().map(|records| records.remove(kind, key)))
+            .map_or_else(EngineFuture::from, |removed| removed.unwrap_or(EngineFuture::Now(Ok(()))))
+    }
+
+    fn load(&self, kind: RecordKind) -> EngineFuture<Vec<Record>> {
+        guarded(NAME, || self.0.records().map(|records| records.load(kind)))
+            .map_or_else(EngineFuture::from, |loaded| loaded.unwrap_or(EngineFuture::Now(Ok(Vec::new()))))
+    }
+}
+
 /// The engine's name in the log.
 pub(super) const NAME: &str = "the engine";
 
@@ -47,6 +110,6 @@ impl<T> From<Panicked> for EngineFuture<T> {
 
 impl From<Panicked> for EngineError {
     fn from(Panicked: Panicked) -> Self {
-        Self::new("it panicked")
+        Self::new(EngineErrorKind::Internal, "it panicked")
     }
 }

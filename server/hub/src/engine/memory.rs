@@ -12,13 +12,17 @@ use tokio::time::Instant;
 use wirehub_common::ChannelName;
 use wirehub_common::frame::{HistoryPage, Idempotency, Position, Publication};
 
-use self::log::{KEPT, KEY_WINDOW, LogState, after, page};
-use super::{Delivery, Engine, EngineFuture, EnginePublish, Locate, Located, ReadHistory};
+use self::keys::Keys;
+use self::log::{KEPT, LogState, after, page};
+use super::{
+    Delivery, Engine, EngineFuture, EnginePublish, Epoch, Locate, Located, Publications, ReadHistory,
+};
 use crate::account::subtract_shared;
 use crate::hub::SessionId;
 use crate::hub::sharded::Sharded;
 use crate::unix_time;
 
+mod keys;
 mod log;
 
 /// Keeps all data in memory. A restart loses it. Clients notice: their epochs and the scope of their keys change.
@@ -31,11 +35,12 @@ pub struct MemoryEngine {
     instance: String,
     begun: Instant,
     delivery: OnceLock<Delivery>,
+    /// The epoch of publications without history.
+    no_epoch: Epoch,
     logs: Sharded<ChannelName, Arc<Log>>,
     /// The number of logs so far. Each is an epoch.
     epochs: AtomicU64,
-    /// Counts how often keys were forgotten too early. Each time the scope changes.
-    scopes: AtomicU64,
+    keys: Keys,
     /// The time of the next check of each log.
     sweeps: Mutex<BinaryHeap<Reverse<(Instant, ChannelName)>>>,
     /// The maximum size of all logs in bytes, and their approximate size.
@@ -49,7 +54,8 @@ pub struct MemoryEngine {
 ///
 /// Locks are taken in the order sweeps, shard, log, and then those of the hub.
 struct Log {
-    epoch: u64,
+    number: u64,
+    epoch: Epoch,
     state: Mutex<LogState>,
 }
 
@@ -59,22 +65,31 @@ impl MemoryEngine {
         Self::within(DEFAULT_BOUND)
     }
 
-    /// An empty engine with a bound of about `bytes` for the histories and keys of all channels.
+    /// An empty engine with a bound of about `bytes` for the histories of all channels.
     pub fn within(bytes: usize) -> Self {
         // Without entropy the time is used: it differs after a restart, too.
         let instance = SessionId::random().map_or_else(|_| unix_time::now().to_string(), |id| id.to_string());
         Self {
+            keys: Keys::new(&instance, keys::DEFAULT_BOUND),
             instance,
             begun: Instant::now(),
             delivery: OnceLock::new(),
+            no_epoch: Epoch::default(),
             logs: Sharded::new(),
             epochs: AtomicU64::new(0),
-            scopes: AtomicU64::new(0),
             sweeps: Mutex::default(),
             bound: bytes,
             used: AtomicUsize::new(0),
             has_warned: AtomicBool::new(false),
         }
+    }
+
+    /// Sets another bound for the keys of publishes in all channels. Default: 256 MiB, about a million keys. If more come within
+    /// two minutes, the oldest are forgotten, and a shorter period is announced to clients.
+    #[must_use]
+    pub fn keys_within(mut self, bytes: usize) -> Self {
+        self.keys.set_bound(bytes);
+        self
     }
 
     /// The channel's log; a new one if there is none.
@@ -86,8 +101,9 @@ impl MemoryEngine {
         let log = {
             let mut shard = shard.write();
             let log = shard.entry(channel.clone()).or_insert_with(|| {
-                let epoch = self.epochs.fetch_add(1, Ordering::Relaxed);
-                Arc::new(Log { epoch, state: Mutex::new(LogState::new(now)) })
+                let number = self.epochs.fetch_add(1, Ordering::Relaxed);
+                let epoch = format!("{}.{number}", self.instance).into();
+                Arc::new(Log { number, epoch, state: Mutex::new(LogState::new(now)) })
             });
             Arc::clone(log)
         };
@@ -95,8 +111,20 @@ impl MemoryEngine {
         log
     }
 
-    fn position(&self, log: &Log, offset: u64) -> Position {
-        Position { offset, epoch: format!("{}.{}", self.instance, log.epoch) }
+    /// The channel's log without expired publications, for a reader.
+    fn checked_log(&self, channel: &ChannelName, now: Instant) -> Arc<Log> {
+        self.sweep(now);
+        let log = self.log(channel, now);
+        let mut state = log.state.lock();
+        state.expire(now);
+        self.count(&mut state);
+        drop(state);
+        log
+    }
+
+    /// The age of the engine: the clock of keys.
+    fn clock(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.begun)
     }
 
     /// Checks a few logs, and removes those that are empty or for which there is no more room. Every creation of a log and
@@ -125,15 +153,15 @@ impl MemoryEngine {
     fn empty(&self, channel: &ChannelName, now: Instant) {
         if !self.has_warned.swap(true, Ordering::Relaxed) {
             tracing::warn!(
-                "the histories and keys of all channels exceed the bound of {} bytes: the channels that were checked \
-                 longest ago lose theirs, and their clients are notified",
+                "the histories of all channels exceed the bound of {} bytes: the channels that were checked longest ago \
+                 lose theirs, and their clients are notified",
                 self.bound
             );
         }
         let Some(log) = self.logs.shard(channel).read().get(channel).map(Arc::clone) else { return };
         let mut state = log.state.lock();
-        if !state.keys.is_empty() {
-            self.scopes.fetch_add(1, Ordering::Relaxed);
+        if let Some(newest) = state.newest_key.take() {
+            self.keys.log_removed(self.clock(newest));
         }
         state.empty(now);
         self.count(&mut state);
@@ -160,7 +188,8 @@ impl MemoryEngine {
             let mut state = log.state.lock();
             state.expire(now);
             self.count(&mut state);
-            let is_needed = state.needed_until > now || !state.entries.is_empty() || !state.keys.is_empty();
+            let is_needed =
+                state.needed_until > now || !state.entries.is_empty() || state.newest_key.is_some();
             (is_needed, state.counted)
         };
         // A subscriber's position refers to this epoch.
@@ -173,10 +202,16 @@ impl MemoryEngine {
         is_gone
     }
 
-    fn deliver(&self, publication: Publication) {
+    fn deliver(&self, publication: Publication, epoch: &Epoch) {
         if let Some(delivery) = self.delivery.get() {
-            delivery.deliver(publication);
+            delivery.deliver(publication, epoch);
         }
+    }
+}
+
+impl Log {
+    fn position(&self, offset: u64) -> Position {
+        Position { offset, epoch: (*self.epoch).into() }
     }
 }
 
@@ -185,57 +220,58 @@ impl Engine for MemoryEngine {
         // If another hub's engine has been started already, the first one keeps the delivery.
         let _ = self.delivery.set(delivery);
     }
+}
 
+impl Publications for MemoryEngine {
     fn idempotency(&self) -> Option<Idempotency> {
-        let clock = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let scope = format!("{}.{}", self.instance, self.scopes.load(Ordering::Relaxed));
-        Some(Idempotency { scope, window: KEY_WINDOW, clock })
+        Some(self.keys.idempotency(self.clock(Instant::now())))
     }
 
     fn publish(&self, publish: EnginePublish) -> EngineFuture<Option<Position>> {
         let EnginePublish { channel, payload, publisher, key, history } = publish;
         let mut publication = Publication { channel, payload, time: unix_time::now(), publisher, offset: 0 };
         if history.is_none() && key.is_empty() {
-            self.deliver(publication);
+            self.deliver(publication, &self.no_epoch);
             return EngineFuture::Now(Ok(None));
         }
         let now = Instant::now();
         self.sweep(now);
         let log = self.log(&publication.channel, now);
+        let key: Option<Arc<str>> = (!key.is_empty()).then(|| key.into());
         let mut state = log.state.lock();
         state.expire(now);
-        if let Some(&offset) = state.keys.get(key.as_str()) {
-            return EngineFuture::Now(Ok((offset != 0).then(|| self.position(&log, offset))));
+        if let Some(key) = &key
+            && let Some(offset) = self.keys.find(log.number, key, self.clock(now))
+        {
+            return EngineFuture::Now(Ok((offset != 0).then(|| log.position(offset))));
         }
         if let Some(history) = history {
             publication.offset = state.append(&publication, &history, now);
         }
-        if !key.is_empty() && !state.remember(key, publication.offset, now) {
-            self.scopes.fetch_add(1, Ordering::Relaxed);
+        if let Some(key) = key {
+            self.keys.remember(log.number, key, publication.offset, self.clock(now));
+            state.newest_key = Some(now);
         }
         self.count(&mut state);
         let offset = publication.offset;
         // Under the log's lock, so that publications are delivered in the order of their offsets.
-        self.deliver(publication);
+        self.deliver(publication, if offset == 0 { &self.no_epoch } else { &log.epoch });
         drop(state);
-        EngineFuture::Now(Ok((offset != 0).then(|| self.position(&log, offset))))
+        EngineFuture::Now(Ok((offset != 0).then(|| log.position(offset))))
     }
 
     fn locate(&self, locate: Locate) -> EngineFuture<Located> {
         let Locate { channel, history, since } = locate;
         let now = Instant::now();
-        self.sweep(now);
-        let log = self.log(&channel, now);
+        let log = self.checked_log(&channel, now);
         let mut state = log.state.lock();
-        state.expire(now);
-        self.count(&mut state);
         state.needed_until = state.needed_until.max(after(now, history.ttl.saturating_add(KEPT)));
         let newest = state.offset;
-        let located = |offset, complete| Located { position: self.position(&log, offset), newest, complete };
+        let located = |offset, complete| Located { position: log.position(offset), newest, complete };
         EngineFuture::Now(Ok(match since {
             None => located(newest, false),
             Some(since) => {
-                let is_of_epoch = since.epoch == self.position(&log, 0).epoch;
+                let is_of_epoch = *since.epoch == *log.epoch;
                 if is_of_epoch && state.since(since.offset).is_some() {
                     located(since.offset, true)
                 } else if is_of_epoch && since.offset > newest {
@@ -251,12 +287,9 @@ impl Engine for MemoryEngine {
     fn history(&self, read: ReadHistory) -> EngineFuture<Option<HistoryPage>> {
         let ReadHistory { channel, since, limit, bytes, reverse, .. } = read;
         let now = Instant::now();
-        self.sweep(now);
-        let log = self.log(&channel, now);
-        let mut state = log.state.lock();
-        state.expire(now);
-        self.count(&mut state);
-        let position = self.position(&log, state.offset);
+        let log = self.checked_log(&channel, now);
+        let state = log.state.lock();
+        let position = log.position(state.offset);
         if since.as_ref().is_some_and(|since| since.epoch != position.epoch || since.offset > state.offset) {
             return EngineFuture::Now(Ok(None));
         }

@@ -1,7 +1,6 @@
 //! The ledgers of alarms: the progress of each recipient.
 
 use std::hash::{BuildHasher as _, RandomState};
-use std::num::NonZeroU64;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -26,7 +25,6 @@ pub(crate) struct Alarms {
     /// Distinguishes the ids of this process from those of an earlier one.
     scope: u64,
     /// Hashes the instance names of anonymous clients into numbers. Other clients can't guess them.
-    instances: RandomState,
     raised: AtomicU64,
     ledgers: Mutex<Ledgers>,
     /// An upper bound of the active alarms. Sessions check it first, because there are seldom any.
@@ -97,17 +95,11 @@ impl Alarms {
     pub(crate) fn new() -> Self {
         Self {
             scope: RandomState::new().hash_one(0),
-            instances: RandomState::new(),
             raised: AtomicU64::new(0),
             ledgers: Mutex::default(),
             active: AtomicUsize::new(0),
             is_cleanup_scheduled: AtomicBool::new(false),
         }
-    }
-
-    /// The number of the anonymous client with this instance name; `None` for an empty name.
-    pub(crate) fn instance(&self, name: &str) -> Option<NonZeroU64> {
-        (!name.is_empty()).then(|| NonZeroU64::new(self.instances.hash_one(name)).unwrap_or(NonZeroU64::MIN))
     }
 
     /// Sends an alarm to the connected recipients, and returns its id. All ledgers together have about `bound` bytes at most.

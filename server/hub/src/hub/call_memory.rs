@@ -7,7 +7,6 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Shared};
@@ -20,12 +19,12 @@ use wirehub_common::frame::{ErrorInfo, Idempotency};
 
 use super::SessionId;
 use crate::call::Answering;
+use crate::engine::KeyWindow;
 use crate::guard::guarded_future;
 
 /// The calls with keys that are in flight, or that ended recently.
 pub(crate) struct CallMemory {
-    /// Distinguishes this memory from the one before a restart.
-    instance: u64,
+    window: KeyWindow,
     begun: Instant,
     state: Mutex<CallMemoryState>,
 }
@@ -41,8 +40,6 @@ struct CallMemoryState {
     numbers: u64,
     /// The bytes of the answers.
     bytes: usize,
-    /// Counts how often keys were forgotten too early. Each time the scope changes.
-    scopes: u64,
 }
 
 /// A key belongs to its owner and to one call name: no other user gets the answer, and no other call has the key.
@@ -92,15 +89,30 @@ pub(crate) struct Canceller {
 
 impl CallMemory {
     pub(crate) fn new() -> Self {
-        Self { instance: RandomState::new().hash_one(0), begun: Instant::now(), state: Mutex::default() }
+        let scope = format!("{:x}", RandomState::new().hash_one(0));
+        Self { window: KeyWindow::new(scope), begun: Instant::now(), state: Mutex::default() }
     }
 
     /// The period for which a user's keys are remembered, as clients receive it. `None` for an anonymous session, because it
     /// can't come back for an answer.
     pub(crate) fn idempotency(&self, user: &str) -> Option<Idempotency> {
-        let scope = format!("{:x}.{}", self.instance, self.state.lock().scopes);
-        let clock = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-        (!user.is_empty()).then(|| scope_of(Idempotency { scope, window: WINDOW, clock }, user))
+        (!user.is_empty()).then(|| scope_of(self.window.idempotency(self.clock(Instant::now())), user))
+    }
+
+    /// The clock of keys at a moment, in milliseconds.
+    fn clock(&self, at: Instant) -> u64 {
+        u64::try_from(at.saturating_duration_since(self.begun).as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Forgets expired calls, and the oldest ones beyond the bounds.
+    fn forget(&self, state: &mut CallMemoryState) {
+        let now = Instant::now();
+        while let Some(call) = state.forget_oldest(now) {
+            if call.until > now {
+                let remembered_at = call.until.checked_sub(KeyWindow::KEPT).unwrap_or(self.begun);
+                self.window.forget_early(self.clock(remembered_at));
+            }
+        }
     }
 
     /// The call with this key. If there is none, `begin` starts it as a separate task.
@@ -113,7 +125,7 @@ impl CallMemory {
     ) -> (PendingCall, Canceller) {
         let key = CallKey { owner, name: name.into(), key: key.into() };
         let mut state = self.state.lock();
-        state.forget(Instant::now());
+        self.forget(&mut state);
         let call = match state.by_key.get(&key) {
             Some(call) => Arc::clone(call),
             None => self.begin(&mut state, key, begin()),
@@ -135,7 +147,7 @@ impl CallMemory {
         let number = state.numbers;
         state.numbers = number.wrapping_add(1);
         let now = Instant::now();
-        let until = now.checked_add(KEPT).unwrap_or(now);
+        let until = now.checked_add(KeyWindow::KEPT).unwrap_or(now);
         let memory = Arc::downgrade(self);
         // A panic is an answer too, and ends the call.
         let answering = guarded_future("a call's handler", || answering);
@@ -146,7 +158,7 @@ impl CallMemory {
                 Err(_) => {
                     // This call ends here too, if no session waits for it.
                     if let Some(memory) = memory.upgrade() {
-                        memory.state.lock().forget(Instant::now());
+                        memory.forget(&mut memory.state.lock());
                     }
                     answering.await
                 }
@@ -154,7 +166,9 @@ impl CallMemory {
             if let Some(memory) = memory.upgrade() {
                 let bytes =
                     answer.as_ref().map_or_else(|error| error.message.len(), |payload| payload.data.len());
-                memory.state.lock().ended(number, bytes);
+                let mut state = memory.state.lock();
+                state.ended(number, bytes);
+                memory.forget(&mut state);
             }
             answer
         });
@@ -176,23 +190,19 @@ impl CallMemory {
 }
 
 impl CallMemoryState {
-    /// Forgets expired calls, and the oldest ones beyond the bounds.
-    fn forget(&mut self, now: Instant) {
-        while let Some((_, oldest)) = self.by_age.first_key_value() {
-            let is_early = oldest.until > now;
-            if is_early && self.by_age.len() < MAX_CALLS && self.bytes <= MAX_BYTES {
-                return;
-            }
-            if is_early {
-                self.scopes = self.scopes.wrapping_add(1);
-            }
-            let oldest = Arc::clone(oldest);
-            self.remove(&oldest);
-            // Its key is forgotten, so no client can ask for it.
-            if oldest.waiting.load(Ordering::Relaxed) == 0 {
-                oldest.task.abort();
-            }
+    /// Forgets the oldest call if it has expired, or if there are too many, and returns it.
+    fn forget_oldest(&mut self, now: Instant) -> Option<Arc<RememberedCall>> {
+        let (_, oldest) = self.by_age.first_key_value()?;
+        if oldest.until > now && self.by_age.len() < MAX_CALLS && self.bytes <= MAX_BYTES {
+            return None;
         }
+        let oldest = Arc::clone(oldest);
+        self.remove(&oldest);
+        // Its key is forgotten, so no client can ask for it.
+        if oldest.waiting.load(Ordering::Relaxed) == 0 {
+            oldest.task.abort();
+        }
+        Some(oldest)
     }
 
     /// Forgets this call, but not a newer one with the same key.
@@ -210,7 +220,6 @@ impl CallMemoryState {
         if self.by_age.get(&number).is_some_and(|call| call.bytes.set(bytes).is_ok()) {
             self.bytes = self.bytes.saturating_add(bytes);
         }
-        self.forget(Instant::now());
     }
 
     /// Notes that no session waits for a call in flight.
@@ -268,10 +277,6 @@ fn failed(error: &JoinError) -> ErrorInfo {
     ErrorInfo::from_code(if is_stopped { ErrorCode::CONNECTION_LOST } else { ErrorCode::INTERNAL })
 }
 
-/// The period for which keys are remembered, as clients receive it. Keys are kept a minute longer, for repeats on their way.
-const WINDOW: Duration = Duration::from_secs(120);
-const KEPT: Duration = Duration::from_secs(180);
-
 /// The maximum number of remembered calls, and the maximum bytes of their answers.
 const MAX_CALLS: usize = 100_000;
 const MAX_BYTES: usize = 64 * 1024 * 1024;
@@ -284,6 +289,8 @@ mod tests {
     use std::future::pending;
 
     use tokio::time::sleep;
+
+    use std::time::Duration;
 
     use super::*;
 
@@ -322,10 +329,10 @@ mod tests {
         assert_eq!(third.await.unwrap(), Payload::json("1"), "also when it has ended");
         let (other, _) = memory.call(user("bob"), "f", "k", || answering("2"));
         assert_eq!(other.await.unwrap(), Payload::json("2"), "keys are a user's own");
-        tokio::time::advance(WINDOW).await;
+        tokio::time::advance(KeyWindow::LONGEST).await;
         let (late, _) = memory.call(user("ann"), "f", "k", never);
         assert_eq!(late.await.unwrap(), Payload::json("1"), "longer than is said");
-        tokio::time::advance(KEPT).await;
+        tokio::time::advance(KeyWindow::KEPT).await;
         let (anew, _) = memory.call(user("ann"), "f", "k", || answering("3"));
         assert_eq!(anew.await.unwrap(), Payload::json("3"));
         assert_eq!(memory.state.lock().by_key.len(), 1);
@@ -362,13 +369,13 @@ mod tests {
         let memory = Arc::new(CallMemory::new());
         let (lost, _) = memory.call(user("ann"), "f", "k", || {
             Box::pin(async {
-                sleep(WINDOW - Duration::from_secs(1)).await;
+                sleep(KeyWindow::LONGEST - Duration::from_secs(1)).await;
                 Ok(Payload::json("1"))
             })
         });
         // The call may end before its answer was polled once.
         drop(lost);
-        sleep(WINDOW).await;
+        sleep(KeyWindow::LONGEST).await;
         let (late, _) = memory.call(user("ann"), "f", "k", never);
         assert_eq!(late.await.unwrap(), Payload::json("1"));
         assert!(memory.state.lock().abandoned.is_empty());
@@ -384,13 +391,13 @@ mod tests {
         let (again, _) = memory.call(user("ann"), "f", "k", never);
         assert!(memory.state.lock().abandoned.is_empty(), "somebody waits again");
         drop(again);
-        sleep(WINDOW).await;
+        sleep(KeyWindow::LONGEST).await;
         assert!(!lost_task.is_finished());
-        sleep(KEPT - WINDOW + Duration::from_secs(1)).await;
+        sleep(KeyWindow::KEPT - KeyWindow::LONGEST + Duration::from_secs(1)).await;
         assert!(lost_task.is_finished(), "without anything else that happens in the memory");
         assert!(memory.state.lock().by_key.is_empty() && memory.state.lock().abandoned.is_empty());
 
-        sleep(KEPT).await;
+        sleep(KeyWindow::KEPT).await;
         assert!(!other_task.is_finished(), "somebody waits");
         drop(waited_for);
         tokio::task::yield_now().await;
@@ -438,24 +445,26 @@ mod tests {
         let memory = Arc::new(CallMemory::new());
         let (_waiting, canceller) = memory.call(user("ann"), "f", "k", endless);
         canceller.cancel();
-        tokio::time::advance(KEPT / 2).await;
+        tokio::time::advance(KeyWindow::KEPT / 2).await;
         let (first, _) = memory.call(user("ann"), "f", "k", || answering("1"));
         assert_eq!(first.await.unwrap(), Payload::json("1"));
-        tokio::time::advance(KEPT / 2).await;
+        tokio::time::advance(KeyWindow::KEPT / 2).await;
         let (repeat, _) = memory.call(user("ann"), "f", "k", never);
         assert_eq!(repeat.await.unwrap(), Payload::json("1"));
     }
 
-    #[tokio::test]
-    async fn what_is_too_much_is_forgotten_and_clients_are_told_so() {
+    #[tokio::test(start_paused = true)]
+    async fn without_room_the_oldest_call_is_forgotten_and_the_announced_period_shrinks() {
         let memory = Arc::new(CallMemory::new());
-        let before = scope(&memory);
+        let before = memory.idempotency("ann").unwrap();
         let large = || -> Answering { Box::pin(async { Ok(Payload::bytes(vec![0; MAX_BYTES / 2 + 1])) }) };
         for key in ["1", "2"] {
             memory.call(user("ann"), "f", key, large).0.await.unwrap();
+            tokio::time::advance(Duration::from_secs(10)).await;
         }
         assert_eq!(memory.state.lock().by_key.len(), 1);
         assert!(memory.state.lock().bytes <= MAX_BYTES);
-        assert_ne!(scope(&memory), before);
+        let after = memory.idempotency("ann").unwrap();
+        assert_eq!((after.window.as_secs(), after.scope), (9, before.scope), "the second one is remembered");
     }
 }

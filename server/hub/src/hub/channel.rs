@@ -12,7 +12,6 @@ use wirehub_common::ChannelName;
 use super::SessionId;
 use super::members::{MemberMove, Members};
 use super::sessions::Peer;
-use super::shared_frame::SharedFrame;
 use crate::account::{subtract, subtract_shared};
 use crate::counters::Count;
 use crate::namespace::{Namespace, Overflow};
@@ -21,9 +20,12 @@ use crate::session::queue::{Lane, LatestSlot};
 mod hand_out;
 mod movements;
 mod presence;
+pub(crate) mod repair;
+mod sequence;
 
-use self::hand_out::{CODECS, FrameAudience, PendingRow, close, codec_index};
+use self::hand_out::{CODECS, PendingRow, close, codec_index};
 pub use self::presence::MemberPage;
+use self::sequence::Sequence;
 
 /// A channel with its subscribers.
 ///
@@ -67,8 +69,8 @@ struct ChannelState {
     /// The number of frames so far.
     frames: u64,
     publications: u64,
-    /// The offset of the newest publication.
-    newest: u64,
+    /// The newest position, in channels with history.
+    sequence: Sequence,
     /// The rows that wait for the subscribers, the oldest first. Only the last one may be open.
     pending_rows: VecDeque<PendingRow>,
     /// The place up to which the first row has been handed out.
@@ -286,30 +288,11 @@ impl Channel {
         });
     }
 
-    /// Ends a subscriber's read of the history at an offset, if nothing newer is in the history. Then it receives new
-    /// publications, and this returns `true`. Otherwise there is more to read. `anyway` skips the check.
-    pub(crate) fn catch_up(&self, place: Place, offset: u64, anyway: bool) -> bool {
-        let mut state = self.state.lock();
-        let is_there = offset >= state.newest || anyway;
-        if is_there && let Some(subscriber) = state.subscriber(place) {
-            subscriber.change(|options| options.catching_up = Some(CatchingUp::Behind(offset)));
-        }
-        is_there
-    }
-
     /// Starts or stops a session's notifications of joins and leaves.
     pub(crate) fn set_observes_members(&self, place: Place, observes_members: bool) {
         if let Some(subscriber) = self.state.lock().subscriber(place) {
             subscriber.change(|options| options.observes_members = observes_members);
         }
-    }
-
-    /// Publishes to every subscriber. `offset` is the publication's offset in the history, 0 for none.
-    pub(crate) fn publish(self: &Arc<Self>, offset: u64, frame: &mut SharedFrame) {
-        let mut state = self.state.lock();
-        state.publications = state.publications.saturating_add(1);
-        state.newest = state.newest.max(offset);
-        self.append(&mut state, FrameAudience::All, offset, frame);
     }
 
     pub(crate) fn summary(&self) -> ChannelSummary {

@@ -8,7 +8,6 @@ use wirehub_common::ChannelName;
 use super::SessionId;
 use super::channel::{Channel, ChannelSummary, MemberPage, NewSubscriber, Place};
 use super::sharded::Sharded;
-use super::shared_frame::SharedFrame;
 use crate::counters::Count;
 use crate::namespace::Namespace;
 
@@ -45,22 +44,17 @@ impl Channels {
         }
     }
 
-    /// Ends a subscription: see [`Channel::leave`].
-    pub(crate) fn unsubscribe(&self, channel: &Arc<Channel>, place: Place, reply: Option<Bytes>) {
-        if channel.leave(place, reply) {
+    /// Ends a subscription: see [`Channel::leave`]. Returns `true` if it was the channel's last one.
+    pub(super) fn unsubscribe(&self, channel: &Arc<Channel>, place: Place, reply: Option<Bytes>) -> bool {
+        let is_last = channel.leave(place, reply);
+        if is_last {
             let mut shard = self.by_name.shard(channel.name()).write();
             // A successor may be registered by now.
             if shard.get(channel.name()).is_some_and(|current| Arc::ptr_eq(current, channel)) {
                 shard.remove(channel.name());
             }
         }
-    }
-
-    /// Queues a publication for every subscriber of a channel. `offset` is its offset in the history, 0 for none.
-    pub(crate) fn publish(&self, name: &ChannelName, offset: u64, frame: &mut SharedFrame) {
-        if let Some(channel) = self.find(name) {
-            channel.publish(offset, frame);
-        }
+        is_last
     }
 
     /// The number of subscribed sessions of a channel.
@@ -111,7 +105,8 @@ impl Channels {
         channels
     }
 
-    fn find(&self, name: &ChannelName) -> Option<Arc<Channel>> {
+    /// The channel, if it has subscribers.
+    pub(crate) fn find(&self, name: &ChannelName) -> Option<Arc<Channel>> {
         self.by_name.shard(name).read().get(name).map(Arc::clone)
     }
 

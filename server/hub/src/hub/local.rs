@@ -240,7 +240,7 @@ impl Seat {
 impl Drop for Seat {
     fn drop(&mut self) {
         if let Some(inner) = self.hub.upgrade() {
-            inner.channels.unsubscribe(&self.channel, self.place, None);
+            inner.leave_channel(&self.channel, self.place, None);
         }
     }
 }

@@ -6,6 +6,7 @@ use std::fmt;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use bytes::Bytes;
 use wirehub_common::code::{CloseCode, ErrorCode};
 use wirehub_common::contract::{Channel, ContractHash, Message as _};
 use wirehub_common::frame::{ErrorInfo, HistoryPage, Member, Position, Publication, Push, ServerFrame};
@@ -13,6 +14,7 @@ use wirehub_common::{ChannelName, Payload, PayloadError, PayloadErrorKind};
 
 use self::addresses::Addresses;
 use self::alarms::Alarms;
+use self::attached::AttachedChannels;
 use self::call_memory::CallMemory;
 use self::channels::Channels;
 use self::connections::{Connections, Phase};
@@ -22,6 +24,7 @@ use self::payers::Payers;
 use self::rules::Rules;
 use self::sessions::Sessions;
 use self::shared_frame::SharedFrame;
+use self::watch::Probes;
 use crate::auth::{UserNameError, check_user};
 use crate::call::Handler;
 use crate::counters::Counters;
@@ -34,6 +37,7 @@ use crate::unix_time;
 
 pub(crate) mod addresses;
 pub(crate) mod alarms;
+mod attached;
 mod builder;
 pub(crate) mod call_memory;
 pub(crate) mod channel;
@@ -50,6 +54,7 @@ mod session_id;
 pub(crate) mod sessions;
 pub(crate) mod sharded;
 pub(crate) mod shared_frame;
+mod watch;
 
 pub use self::builder::{BuildError, Builder};
 pub use self::session_id::{SessionId, SessionIdError};
@@ -66,6 +71,8 @@ pub(crate) struct Inner {
     settings: Settings,
     live: Current,
     pub(crate) channels: Channels,
+    attached: AttachedChannels,
+    pub(crate) probes: Probes,
     sessions: Sessions,
     connections: Connections,
     addresses: Addresses,
@@ -112,6 +119,8 @@ impl Hub {
             settings,
             live: Current::new(live),
             channels: Channels::new(counters.deliveries()),
+            attached: AttachedChannels::default(),
+            probes: Probes::default(),
             sessions: Sessions::new(),
             connections: Connections::new(),
             addresses: Addresses::new(),
@@ -381,6 +390,17 @@ impl Hub {
         if tokio::time::timeout(left, settings.observers.finish()).await.is_err() {
             tracing::warn!("the deadline has passed: the observers have not finished");
         }
+        // Even behind the deadline: what was accepted shall not be lost.
+        match tokio::time::timeout(
+            deadline.saturating_sub(begun.elapsed()).max(LEAST_FLUSH),
+            self.engine().stop(),
+        )
+        .await
+        {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!("the engine has not stored everything: {error}"),
+            Err(_) => tracing::error!("the deadline has passed: the engine has not stored everything"),
+        }
     }
 
     /// Changes settings while the hub runs. `change` begins with the settings in force; a setting that it does not touch stays.
@@ -439,6 +459,21 @@ impl Hub {
         self.engine().publish(EnginePublish { history, ..publish })
     }
 
+    /// Ends a subscription: see [`channel::Channel::leave`].
+    pub(crate) fn leave_channel(
+        &self,
+        channel: &Arc<channel::Channel>,
+        place: channel::Place,
+        reply: Option<Bytes>,
+    ) {
+        self.inner.leave_channel(channel, place, reply);
+    }
+
+    /// Starts the repair of a channel that is not where its engine is.
+    pub(crate) fn start_repair(&self, channel: &Arc<channel::Channel>) {
+        channel.start_repair(&self.inner);
+    }
+
     /// For tasks that must not keep the hub alive.
     pub(crate) fn downgrade(&self) -> Weak<Inner> {
         Arc::downgrade(&self.inner)
@@ -475,6 +510,10 @@ impl Hub {
         &self.inner.channels
     }
 
+    pub(crate) fn probes(&self) -> &Probes {
+        &self.inner.probes
+    }
+
     pub(crate) fn session_registry(&self) -> &Sessions {
         &self.inner.sessions
     }
@@ -501,15 +540,17 @@ pub(crate) fn is_reserved(channel: &ChannelName) -> bool {
     matches!(channel.as_str(), Hub::BROADCAST | "@")
 }
 
-/// The idempotency key for the engine. It contains the user, so that a message is never taken for the repeat of another user's
-/// message. Anonymous sessions share one user, because such a client comes back as another session.
-pub(crate) fn key_of(user: &str, key: String) -> String {
-    // No user's name has a control character.
-    if key.is_empty() { key } else { format!("{user}\u{0}{key}") }
+/// The idempotency key for the engine. It contains its [owner](Peer::key_owner), so that a message is never taken for the repeat
+/// of another publisher's message.
+pub(crate) fn key_of(owner: &str, key: String) -> String {
+    if key.is_empty() { key } else { format!("{owner}\u{0}{key}") }
 }
 
-/// The user of the application itself in keys of publishes. No real user has such a name.
+/// The application itself as the owner of keys. No user has such a name.
 const SERVER: &str = "\u{1}";
+
+/// The time that the engine has at least to store what was accepted, even behind the deadline of a stop.
+const LEAST_FLUSH: Duration = Duration::from_secs(1);
 
 /// The ending of a session when the server stops.
 pub(crate) fn shutdown_ending(retry_after: u32) -> Ending {
@@ -534,6 +575,19 @@ pub(crate) fn well_formed(payload: Payload) -> Result<Payload, PayloadError> {
             PayloadErrorKind::Encode,
             Some("it is tagged as JSON and is not one JSON text".into()),
         ))
+    }
+}
+
+impl Inner {
+    fn leave_channel(
+        self: &Arc<Self>,
+        channel: &Arc<channel::Channel>,
+        place: channel::Place,
+        reply: Option<Bytes>,
+    ) {
+        if self.channels.unsubscribe(channel, place, reply) {
+            self.detach_later(channel.name());
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The registry of sessions.
 
-use std::borrow::Borrow;
+use std::borrow::{Borrow, Cow};
 use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 use std::num::NonZeroU64;
@@ -9,6 +9,7 @@ use std::sync::{Arc, LazyLock, OnceLock};
 use std::task::Wake;
 
 use wirehub_common::Codec;
+use wirehub_common::contract::hash_text;
 use wirehub_common::frame::Member;
 
 use super::SessionId;
@@ -64,6 +65,12 @@ impl Identity {
     }
 }
 
+/// The number of the anonymous client with this instance name; `None` for an empty name. It is the same after a restart. The
+/// names are random and secret, so no client can choose one with the number of another.
+pub(crate) fn instance_number(name: &str) -> Option<NonZeroU64> {
+    (!name.is_empty()).then(|| NonZeroU64::new(hash_text(name)).unwrap_or(NonZeroU64::MIN))
+}
+
 impl Peer {
     pub(crate) fn new(id: SessionId, codec: Codec, address: Option<IpAddr>, mailbox: Mailbox) -> Self {
         Self {
@@ -105,6 +112,17 @@ impl Peer {
         match self.identity.get()?.name {
             Name::Anonymous(instance) => instance,
             Name::User(_) => None,
+        }
+    }
+
+    /// The owner of the session's keys of publishes: its user, the anonymous client, or the session alone. A client that comes
+    /// back as another owner can't repeat a publish.
+    pub(crate) fn key_owner(&self) -> Cow<'_, str> {
+        // No user's name has a control character.
+        match self.identity.get().map(|identity| &identity.name) {
+            Some(Name::User(user)) => Cow::Borrowed(user),
+            Some(Name::Anonymous(Some(instance))) => format!("\u{2}{instance:x}").into(),
+            Some(Name::Anonymous(None)) | None => format!("\u{3}{}", self.id).into(),
         }
     }
 

@@ -20,7 +20,7 @@ use crate::auth::{Action, Authenticated, Rights};
 use crate::engine::Located;
 use crate::hub::call_memory::scope_of;
 use crate::hub::is_reserved;
-use crate::hub::sessions::{Identity, Name};
+use crate::hub::sessions::{Identity, Name, instance_number};
 use crate::observe::SessionEvent;
 
 /// A subscription, and the decision on it.
@@ -55,7 +55,7 @@ impl Session {
         self.stage = Stage::Connecting;
         self.forget_unconnected();
         let name = match identity.user.is_empty() {
-            true => Name::Anonymous(hub.ledgers().instance(&connect.instance)),
+            true => Name::Anonymous(instance_number(&connect.instance)),
             false => Name::User(Arc::clone(&identity.user)),
         };
         let (info, state) = (identity.info.clone(), identity.state.clone().map(Box::new));
@@ -76,7 +76,10 @@ impl Session {
             limits: Limits { batch_bytes: BATCH_BYTES, ..self.live.limits },
             contract: settings.rules.difference(connect.contract.as_ref()),
             subscriptions: Vec::new(),
-            idempotency: hub.engine().idempotency().map(|memory| scope_of(memory, &self.peer.user())),
+            idempotency: (!self.peer.user().is_empty() || self.peer.instance().is_some())
+                .then(|| hub.engine().idempotency())
+                .flatten()
+                .map(|memory| scope_of(memory, &self.peer.user())),
             call_idempotency: hub.call_memory().idempotency(&self.peer.user()),
             token_ttl,
         };

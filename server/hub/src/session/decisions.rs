@@ -245,7 +245,7 @@ impl Session {
         let Publish { channel, payload, key } = publish;
         self.hub.settings().rules.check_publication(&channel, &payload)?;
         let payload = self.hub.check_size(payload).map_err(|error| invalid(error.to_string()))?;
-        let key = key_of(&self.peer.user(), key);
+        let key = key_of(&self.peer.key_owner(), key);
         let publisher = Some(self.peer.member());
         let accepted = self.hub.accept(engine::EnginePublish {
             publisher,

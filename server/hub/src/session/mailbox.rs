@@ -10,6 +10,7 @@ use wirehub_common::frame::ErrorInfo;
 use wirehub_common::{ChannelName, Codec};
 
 use super::queue::{Dropped, Lane, LatestSlot, Queue};
+use crate::engine::Located;
 use crate::hub::segment::Run;
 
 /// The work of a session: the frames that wait for its client, orders, and its ending.
@@ -31,6 +32,11 @@ pub(crate) enum Order {
     Subscribe(ChannelName),
     /// Ends a subscription with this error.
     Unsubscribe(ChannelName, ErrorInfo),
+    /// Continues a subscription at another position. The publications in between are lost, unless the position is complete.
+    Relocate {
+        channel: ChannelName,
+        located: Located,
+    },
 }
 
 /// The request that a session ends, and the way in which it ends.

@@ -496,7 +496,7 @@ impl Drop for Session {
     fn drop(&mut self) {
         self.hub.session_registry().remove(self.peer.id);
         for (_, Subscription { channel, place, .. }) in self.subscriptions.iter() {
-            self.hub.channel_registry().unsubscribe(channel, *place, None);
+            self.hub.leave_channel(channel, *place, None);
         }
         if self.stage == Stage::Connected {
             self.notice(|| SessionEvent::Disconnected { code: self.ended });

@@ -92,7 +92,7 @@ pub(super) async fn await_hook<T>(hook: impl Future<Output = T>) -> Result<T, Er
 /// Logs a failure of the engine, and returns the error for the client.
 pub(super) fn engine_failure(error: &EngineError) -> ErrorInfo {
     tracing::error!("{error}");
-    ErrorInfo::from_code(ErrorCode::INTERNAL)
+    ErrorInfo::from_code(error.code())
 }
 
 /// The time that a hook may take.

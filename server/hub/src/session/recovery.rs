@@ -226,7 +226,7 @@ impl Session {
     }
 
     /// Notifies the client that a subscription continues at another position, and continues there.
-    fn continue_at(&mut self, channel: ChannelName, term: Term, located: Located) {
+    pub(super) fn continue_at(&mut self, channel: ChannelName, term: Term, located: Located) {
         let Some(subscription) = self.subscriptions.get(&channel) else { return };
         if subscription.term != term {
             return;
@@ -263,10 +263,13 @@ impl Session {
     /// Returns `true` if the subscription has read everything, and receives new publications from now on. `force` skips the
     /// check.
     fn try_catch_up(&self, recovery: &Recovery, force: bool) -> bool {
-        let subscription = self.subscriptions.get(&recovery.channel);
-        subscription.is_none_or(|subscription| {
-            subscription.channel.catch_up(subscription.place, recovery.position.offset, force)
-        })
+        let Some(subscription) = self.subscriptions.get(&recovery.channel) else { return true };
+        let (channel, position) = (&subscription.channel, &recovery.position);
+        let is_there = channel.catch_up(subscription.place, position, force);
+        if !is_there && channel.compare(position) {
+            self.hub.start_repair(channel);
+        }
+        is_there
     }
 }
 

@@ -17,12 +17,12 @@ use super::refused_subscriptions::RefusedSubscriptions;
 use super::subscriptions::{Subscription, Term};
 use super::{Session, Stage, answer, encode};
 use crate::auth::Action;
-use crate::engine::{self, Locate, Located};
+use crate::engine::{EngineFuture, Locate, Located};
 use crate::hub::channel::NewSubscriber;
 use crate::observe::SessionEvent;
 
 /// The pending position of a new subscription; `None` if its channel keeps no history.
-pub(super) type Locating = Option<engine::EngineFuture<Located>>;
+pub(super) type Locating = EngineFuture<Option<Located>>;
 
 impl Session {
     /// The answer to a subscriber, and the position at which it begins.
@@ -98,6 +98,15 @@ impl Session {
                     }
                 }
                 Order::Unsubscribe(channel, error) => self.unsubscribe_by_server(&channel, error),
+                Order::Relocate { channel, located } => {
+                    if let Some(term) = self.subscriptions.get(&channel).map(|current| current.term) {
+                        if located.complete {
+                            self.recover_from(channel, term, located);
+                        } else {
+                            self.continue_at(channel, term, located);
+                        }
+                    }
+                }
             }
         }
     }
@@ -176,7 +185,8 @@ impl Session {
 
     /// Starts a subscription after all checks.
     pub(super) fn begin(&mut self, id: u32, subscribe: Subscribe) {
-        if self.hub.settings().namespaces.of(&subscribe.channel).history.is_none() {
+        let has_history = self.hub.settings().namespaces.of(&subscribe.channel).history.is_some();
+        if !has_history && self.hub.engine().attachments().is_none() {
             let (subscribed, _) = self.subscribed_reply(&subscribe, None);
             let reply = encode(&self.peer, Reply { id, result: Ok(ReplyBody::Subscribed(subscribed)) });
             return self.enter(&subscribe, reply);
@@ -255,10 +265,25 @@ impl Session {
             }
             None => self.join(name, *number, term, None, true),
         }
-        let locating = self.hub.settings().namespaces.of(name).history.map(|history| {
+        let locate = self.hub.settings().namespaces.of(name).history.map(|history| {
             let (channel, since) = (name.clone(), position.clone());
-            self.hub.engine().locate(Locate { channel, history, since })
+            Locate { channel, history, since }
         });
+        let locating = match (self.hub.attach(name), locate) {
+            (None, None) => EngineFuture::Now(Ok(None)),
+            (None, Some(locate)) => self.hub.engine().locate(locate).map(Some),
+            (Some(attaching), locate) => {
+                let hub = self.hub.clone();
+                EngineFuture::Later(Box::pin(async move {
+                    attaching.await?;
+                    // Before the channel is attached, newer publications than the answer would be missing.
+                    match locate {
+                        Some(locate) => hub.engine().locate(locate).await.map(Some),
+                        None => Ok(None),
+                    }
+                }))
+            }
+        };
         (term, locating)
     }
 
@@ -292,7 +317,7 @@ impl Session {
     /// Ends a subscription whose channel could not be read.
     pub(super) fn leave(&mut self, name: &ChannelName, reply: Option<Bytes>) {
         if let Some(Subscription { channel, place, .. }) = self.subscriptions.remove(name) {
-            self.hub.channel_registry().unsubscribe(&channel, place, reply);
+            self.hub.leave_channel(&channel, place, reply);
             self.notice(|| SessionEvent::Unsubscribed(name.clone()));
         }
     }
@@ -317,7 +342,7 @@ impl Session {
         }
         let reply = encode(&self.peer, Reply { id, result: Ok(ReplyBody::Unsubscribed(unsubscribe)) });
         if !is_old {
-            self.hub.channel_registry().unsubscribe(&channel, place, reply);
+            self.hub.leave_channel(&channel, place, reply);
         } else {
             channel.answer(place, reply);
         }
@@ -326,8 +351,5 @@ impl Session {
 }
 
 pub(super) async fn located(locating: Locating) -> Result<Option<Located>, ErrorInfo> {
-    match locating {
-        Some(answer) => answer.await.map(Some).map_err(|error| engine_failure(&error)),
-        None => Ok(None),
-    }
+    locating.await.map_err(|error| engine_failure(&error))
 }

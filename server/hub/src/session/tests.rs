@@ -35,6 +35,7 @@ use crate::namespace::{Access, History, Namespace, Overflow};
 use crate::socket::{Socket, Transport};
 use crate::{Builder, Hub};
 
+mod faults;
 mod hooks;
 mod late;
 mod liveness;

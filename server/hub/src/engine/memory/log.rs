@@ -1,7 +1,6 @@
-//! The log of one channel: its newest publications, its offset, and the keys of its publishes.
+//! The log of one channel: its newest publications, and its offset.
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,6 +9,7 @@ use wirehub_common::Payload;
 use wirehub_common::frame::Publication;
 
 use crate::account::subtract;
+use crate::engine::KeyWindow;
 use crate::namespace::History;
 
 pub(super) struct LogState {
@@ -18,10 +18,8 @@ pub(super) struct LogState {
     /// The newest publications, without gaps.
     pub(super) entries: VecDeque<StoredPublication>,
     pub(super) bytes: usize,
-    /// The offsets of the publishes with these keys; 0 for a publish without history.
-    pub(super) keys: HashMap<Arc<str>, u64>,
-    /// The keys by age, each with the time at which it is forgotten.
-    pub(super) key_ages: VecDeque<(Instant, Arc<str>)>,
+    /// The time at which the newest key of a publish was remembered.
+    pub(super) newest_key: Option<Instant>,
     /// The time until which the offset must be remembered.
     pub(super) needed_until: Instant,
     /// The share of this log in the engine's total bytes.
@@ -39,8 +37,7 @@ impl LogState {
             offset: 0,
             entries: VecDeque::new(),
             bytes: 0,
-            keys: HashMap::new(),
-            key_ages: VecDeque::new(),
+            newest_key: None,
             needed_until: now,
             counted: 0,
         }
@@ -49,14 +46,12 @@ impl LogState {
     /// Its approximate size in bytes.
     pub(super) fn cost(&self) -> usize {
         let entries = self.entries.len().saturating_mul(ENTRY_BYTES);
-        let keys = self.keys.len().saturating_mul(KEY_BYTES);
-        LOG_BYTES.saturating_add(self.bytes).saturating_add(entries).saturating_add(keys)
+        LOG_BYTES.saturating_add(self.bytes).saturating_add(entries)
     }
 
-    /// Forgets everything but the offset. The offset stays only as long as the channel has subscribers.
+    /// Forgets everything but the offset. The offset stays only as long as the channel has subscribers, or keys.
     pub(super) fn empty(&mut self, now: Instant) {
         (self.entries, self.bytes) = (VecDeque::new(), 0);
-        (self.keys, self.key_ages) = (HashMap::new(), VecDeque::new());
         self.needed_until = now;
     }
 
@@ -78,18 +73,6 @@ impl LogState {
         self.offset
     }
 
-    /// Remembers a key. Returns `false` if an older key had to be forgotten for it.
-    pub(super) fn remember(&mut self, key: String, offset: u64, now: Instant) -> bool {
-        let key: Arc<str> = key.into();
-        self.keys.insert(Arc::clone(&key), offset);
-        self.key_ages.push_back((after(now, KEY_WINDOW.saturating_add(KEY_GRACE)), key));
-        let fits = self.keys.len() <= MAX_KEYS;
-        if !fits && let Some((_, oldest)) = self.key_ages.pop_front() {
-            self.keys.remove(&oldest);
-        }
-        fits
-    }
-
     /// The offset before the oldest entry.
     pub(super) fn before_oldest(&self) -> u64 {
         self.offset.saturating_sub(self.entries.len() as u64)
@@ -102,16 +85,13 @@ impl LogState {
         Some(self.entries.iter().skip(skipped))
     }
 
-    /// Forgets old entries and keys.
+    /// Forgets old entries.
     pub(super) fn expire(&mut self, now: Instant) {
         while self.entries.front().is_some_and(|entry| entry.expires <= now) {
             self.drop_oldest();
         }
-        while self.key_ages.front().is_some_and(|(until, _)| *until <= now) {
-            if let Some((_, key)) = self.key_ages.pop_front() {
-                self.keys.remove(&key);
-            }
-        }
+        // The keys themselves are forgotten elsewhere.
+        self.newest_key = self.newest_key.filter(|newest| after(*newest, KeyWindow::KEPT) > now);
     }
 
     fn drop_oldest(&mut self) {
@@ -146,23 +126,12 @@ pub(super) fn after(now: Instant, duration: Duration) -> Instant {
     now.checked_add(duration).or_else(|| now.checked_add(CENTURY)).unwrap_or(now)
 }
 
-/// The period for which keys are remembered, as clients receive it.
-pub(super) const KEY_WINDOW: Duration = Duration::from_secs(120);
-
-/// The extra time for which keys are really remembered, because a repeat takes time to arrive.
-const KEY_GRACE: Duration = Duration::from_secs(60);
-
-/// The maximum number of keys of a channel. If more come in their period, the oldest are forgotten. Clients that connect from
-/// then on do not repeat earlier publishes.
-pub(super) const MAX_KEYS: usize = 1_000_000;
-
 /// The time for which a channel's offset outlives its history, so that a subscriber that missed nothing learns so.
 pub(super) const KEPT: Duration = Duration::from_secs(3600);
 
-/// The approximate sizes of an empty log, of a publication without its payload, and of a key, with the overhead of the
-/// allocator and the tables. Clients' keys are short.
+/// The approximate sizes of an empty log, and of a publication without its payload, with the overhead of the allocator and the
+/// tables.
 const LOG_BYTES: usize = 512;
 const ENTRY_BYTES: usize = 320;
-const KEY_BYTES: usize = 256;
 
 const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 3600);

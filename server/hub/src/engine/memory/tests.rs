@@ -7,7 +7,6 @@ use std::sync::Weak;
 use bytes::Bytes;
 use wirehub_common::Payload;
 
-use super::log::MAX_KEYS;
 use super::*;
 use crate::namespace::History;
 
@@ -121,20 +120,22 @@ fn a_page_is_bounded_in_bytes_and_reports_more() {
 }
 
 #[test]
-fn keys_that_are_forgotten_before_their_time_change_the_scope() {
-    let engine = engine();
-    let before = engine.idempotency().unwrap().scope;
-    let mut state = LogState::new(Instant::now());
-    for number in 0..MAX_KEYS {
-        assert!(state.remember(number.to_string(), 0, Instant::now()));
+fn keys_have_a_bound_of_their_own_and_the_announced_period_shrinks() {
+    let engine = MemoryEngine::new().keys_within(2000);
+    engine.start(Delivery::from_fn(|_, _| ()));
+    let before = engine.idempotency().unwrap();
+    let history = History::new(100, HOUR);
+    let first = publish(&engine, history, b"1", "first");
+    assert_eq!(engine.idempotency().unwrap().window, before.window, "there is room");
+    for number in 0..20 {
+        publish(&engine, history, b"1", &number.to_string());
     }
-    assert!(!state.remember("one more".into(), 0, Instant::now()));
-    assert!(!state.keys.contains_key("0") && state.keys.contains_key("1"));
-    let log = engine.log(&channel(), Instant::now());
-    *log.state.lock() = state;
-    let payload = Payload::default();
-    now(engine.publish(EnginePublish { key: "two more".into(), ..EnginePublish::new(channel(), payload) }));
-    assert_ne!(engine.idempotency().unwrap().scope, before);
+    let after = engine.idempotency().unwrap();
+    assert!(after.window < Duration::from_secs(10), "{after:?}");
+    assert_eq!(after.scope, before.scope, "the other keys are remembered");
+    let newest = publish(&engine, history, b"1", "19");
+    assert_eq!((newest.offset, newest.epoch), (21, first.epoch), "a repeat of the newest");
+    assert_eq!(publish(&engine, history, b"1", "first").offset, 22, "it is forgotten");
 }
 
 #[tokio::test(start_paused = true)]
@@ -173,7 +174,7 @@ fn all_channels_together_stay_within_the_bound_and_the_oldest_lose_their_data() 
             EnginePublish { history: Some(history), key: key.into(), ..EnginePublish::new(channel, payload) };
         now(engine.publish(publish)).unwrap()
     };
-    let scope = engine.idempotency().unwrap().scope;
+    let before = engine.idempotency().unwrap();
     let first = publish(0, "key");
     for number in 1..1000 {
         publish(number, "");
@@ -182,7 +183,9 @@ fn all_channels_together_stay_within_the_bound_and_the_oldest_lose_their_data() 
     }
     assert!((90..110).contains(&channels_kept(&engine)), "{}", channels_kept(&engine));
     assert_eq!(publish(999, "").offset, 2, "the newest are there");
-    assert_ne!(engine.idempotency().unwrap().scope, scope, "its keys are forgotten");
+    let after = engine.idempotency().unwrap();
+    assert!(after.window < before.window, "the first one's keys are forgotten");
+    assert_eq!(after.scope, before.scope);
     let again = publish(0, "key");
     assert_eq!(again.offset, 1);
     assert_ne!(again.epoch, first.epoch);

@@ -5,7 +5,7 @@ use wirehub_common::Codec;
 use super::*;
 use crate::SessionId;
 use crate::alarm::AlarmState;
-use crate::hub::sessions::Identity;
+use crate::hub::sessions::{Identity, instance_number};
 use crate::session::mailbox::Mailbox;
 
 const BOUND: usize = 1024 * 1024;
@@ -32,7 +32,7 @@ impl Subject {
     fn connect(&self, user: &str, instance: &str) -> (Arc<Peer>, bool) {
         let mailbox = Mailbox::new(1 << 20);
         let peer = Arc::new(Peer::new(SessionId::random().unwrap(), Codec::Protobuf, None, mailbox));
-        let instance = self.alarms.instance(instance);
+        let instance = instance_number(instance);
         peer.set_identity(Identity::named(user, instance));
         self.sessions.add(Arc::clone(&peer));
         self.sessions.connected(peer.id);

@@ -104,7 +104,7 @@ impl Channel {
     }
 
     /// Hands out every row to every subscriber.
-    fn hand_all_out(&self, state: &mut ChannelState) {
+    pub(super) fn hand_all_out(&self, state: &mut ChannelState) {
         while !state.pending_rows.is_empty() {
             self.hand_out(state, usize::MAX);
         }

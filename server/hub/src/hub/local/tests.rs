@@ -138,7 +138,7 @@ async fn a_program_is_no_session_of_the_channel() {
     assert_eq!(peer.mailbox.bytes(), 0, "a witness hears of no program");
     publish(&hub, [1]);
     assert_eq!((come(&mut stream), hub.counts().deliveries), (some([1]), 1), "one session, one delivery");
-    hub.channel_registry().unsubscribe(&channel, place, None);
+    hub.leave_channel(&channel, place, None);
     assert_eq!(hub.subscribers(&name), 0);
     publish(&hub, [2]);
     assert_eq!(come(&mut stream), some([2]), "the channel goes on for the program");

@@ -5,7 +5,7 @@ use tokio::sync::oneshot;
 use wirehub_common::frame::{HistoryPage, Idempotency, Unsubscribe};
 
 use super::*;
-use crate::engine::{self, Delivery, Engine, Locate, Located, MemoryEngine, ReadHistory};
+use crate::engine::{self, Delivery, Engine, Locate, Located, MemoryEngine, Publications, ReadHistory};
 
 /// Keeps data like a memory engine. The first `locate` for the channel `late` waits for a signal.
 #[derive(Debug)]
@@ -19,7 +19,9 @@ impl Engine for LateEngine {
     fn start(&self, delivery: Delivery) {
         self.memory.start(delivery);
     }
+}
 
+impl Publications for LateEngine {
     fn idempotency(&self) -> Option<Idempotency> {
         self.memory.idempotency()
     }
