@@ -21,21 +21,24 @@ pub mod call;
 mod counters;
 mod echo;
 pub mod engine;
-mod guard;
 mod hooks;
 mod hub;
 pub mod namespace;
 pub mod observe;
+mod panic_guard;
 mod pattern;
-mod rate;
 mod readiness;
 mod refusals;
 mod session;
 mod shared_state;
 mod socket;
+mod token_bucket;
 #[doc(hidden)]
 pub mod unix_time;
 mod upgrade;
+
+// The engines and the memory of calls still use the old name.
+use self::panic_guard as guard;
 
 pub use self::hub::live::{LiveSettings, MAX_CONNECTIONS};
 pub use self::hub::{BuildError, Builder, Hub, SessionId, SessionIdError};

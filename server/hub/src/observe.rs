@@ -8,7 +8,7 @@ use wirehub_common::ChannelName;
 use wirehub_common::code::CloseCode;
 
 use crate::call::CallContext;
-use crate::guard::{guarded, guarded_future};
+use crate::panic_guard::{guarded, guarded_future};
 
 pub use crate::counters::Counts;
 pub use crate::hub::PresenceCounts;

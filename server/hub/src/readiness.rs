@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::Hub;
-use crate::guard::guarded;
+use crate::panic_guard::guarded;
 
 /// A named check of a resource that the hub needs.
 #[derive(Clone)]

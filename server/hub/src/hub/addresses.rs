@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::sharded::{Shard, Sharded};
 use crate::account::decrement;
-use crate::rate::TokenBucket;
+use crate::token_bucket::TokenBucket;
 use crate::upgrade::client_address::network_of;
 
 /// The bounds of an address; `None` for no bound.

@@ -10,7 +10,7 @@ use wirehub_common::frame::Member;
 
 use super::channel::Place;
 use crate::account::decrement;
-use crate::rate::TokenBucket;
+use crate::token_bucket::TokenBucket;
 
 /// The users of a channel with joins and leaves. Anonymous sessions are not included: each is a member by itself, and needs no
 /// memory.

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::sessions::Peer;
 use super::sharded::{Shard, Sharded};
-use crate::rate::TokenBucketLevel;
+use crate::token_bucket::TokenBucketLevel;
 use crate::upgrade::client_address::network_of;
 
 /// The recent commands of users and addresses whose sessions share a bound.

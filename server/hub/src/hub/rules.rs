@@ -6,7 +6,7 @@ use wirehub_common::frame::{ContractDigest, ContractId, ErrorInfo};
 use wirehub_common::{ChannelName, Payload, PayloadError, PayloadErrorKind};
 
 use crate::call::mismatch;
-use crate::guard::{Panicked, guarded};
+use crate::panic_guard::{Panicked, guarded};
 
 /// The rules of the hub's contract. Without a contract everything is allowed.
 #[derive(Debug, Clone, Copy, Default)]

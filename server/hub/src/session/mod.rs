@@ -30,8 +30,8 @@ use crate::hub::connections::Phase;
 use crate::hub::live::LiveSettings;
 use crate::hub::sessions::Peer;
 use crate::observe::SessionEvent;
-use crate::rate::TokenBucketLevel;
 use crate::socket::{Fault, Incoming, Kind, Socket};
+use crate::token_bucket::TokenBucketLevel;
 
 mod calls;
 pub(crate) mod clock;

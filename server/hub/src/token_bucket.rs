@@ -1,4 +1,4 @@
-//! Rate limits.
+//! Token buckets: limits on the rate of commands, connections, joins and leaves.
 
 use std::sync::OnceLock;
 use std::time::Duration;
