@@ -13,6 +13,8 @@ use super::queue::{Dropped, Lane, LatestSlot, Queue};
 use crate::engine::Located;
 use crate::hub::segment::Run;
 
+mod slow_consumer;
+
 /// The work of a session: the frames that wait for its client, orders, and its ending.
 ///
 /// The session's task registers itself by [`begin_turn`](Self::begin_turn) before it looks at the content. So everything that
@@ -148,44 +150,23 @@ impl Mailbox {
         if has_taken { TakenBatch::Last } else { TakenBatch::Empty }
     }
 
-    /// Queues publications, or ends the session as a slow consumer.
-    pub(crate) fn push_run(&self, lane: Lane, run: Run) {
-        self.change(|state, limit| {
-            if state.is_over() {
-                return;
-            }
-            let mut dropped = Dropped::default();
-            let fits = state.queue.push_run(lane, run, limit, &mut dropped);
-            state.note_dropped(dropped);
-            if !fits {
-                state.end(Ending::from(CloseCode::SLOW_CONSUMER));
-                state.queue.clear();
-            }
-        });
-    }
-
     /// Queues optional frames if there is plenty of room. Returns `true` if they were queued.
     pub(crate) fn push_if_room(&self, lane: Lane, run: Run) -> bool {
         self.change(|state, limit| {
             let mut dropped = Dropped::default();
             let fits = state.queue.undroppable_bytes() <= limit / 4
-                && (state.is_over() || state.queue.push_run(lane, run, limit, &mut dropped));
+                && (state.is_slow_consumer() || state.queue.push_run(lane, run, limit, &mut dropped));
             state.note_dropped(dropped);
             fits
         })
-    }
-
-    /// Queues an unrequested frame, or ends the session as a slow consumer.
-    pub(crate) fn push(&self, lane: Lane, frame: Bytes) {
-        self.push_run(lane, Run::of(frame));
     }
 
     /// Queues droppable publications: see [`Queue::push_droppable`].
     pub(crate) fn push_droppable(&self, lane: Lane, run: Run, channel: Option<&ChannelName>) -> bool {
         self.change(|state, limit| {
             let mut dropped = Dropped::default();
-            let is_queued =
-                !state.is_over() && state.queue.push_droppable(lane, run, channel, limit, &mut dropped);
+            let is_queued = !state.is_slow_consumer()
+                && state.queue.push_droppable(lane, run, channel, limit, &mut dropped);
             state.note_dropped(dropped);
             is_queued
         })
@@ -201,8 +182,8 @@ impl Mailbox {
     ) -> bool {
         self.change(|state, limit| {
             let mut dropped = Dropped::default();
-            let is_queued =
-                !state.is_over() && state.queue.push_latest(lane, slot, run, channel, limit, &mut dropped);
+            let is_queued = !state.is_slow_consumer()
+                && state.queue.push_latest(lane, slot, run, channel, limit, &mut dropped);
             state.note_dropped(dropped);
             is_queued
         })
@@ -228,7 +209,7 @@ impl Mailbox {
         self.change(|state, _| state.queue.answer_run(lane, run));
     }
 
-    /// Sends an order to the session. A session that does not process its orders in time is closed as a slow consumer.
+    /// Sends an order to the session. A session that does not process its orders in time ends as a slow consumer.
     pub(crate) fn order(&self, order: Order) {
         let waker = {
             let mut state = self.state.lock();
@@ -236,7 +217,7 @@ impl Mailbox {
             if rare.orders.len() < MAX_ORDERS {
                 rare.orders.push(order);
             } else {
-                state.end(Ending::from(CloseCode::SLOW_CONSUMER));
+                state.disconnect_slow_consumer();
             }
             state.waker.take()
         };
@@ -315,13 +296,6 @@ impl MailboxState {
         if self.rare.as_deref().is_some_and(is_empty) {
             self.rare = None;
         }
-    }
-
-    /// `true` if the queue has overflowed, so that nothing more is queued. A session that ends for another reason still
-    /// receives earlier publications.
-    fn is_over(&self) -> bool {
-        let ending = self.rare.as_ref().and_then(|rare| rare.ending.as_ref());
-        ending.is_some_and(|ending| ending.code == CloseCode::SLOW_CONSUMER)
     }
 
     fn is_ending(&self) -> bool {

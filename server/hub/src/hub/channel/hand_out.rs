@@ -165,7 +165,7 @@ impl Channel {
                 (peer.mailbox.push_droppable(self.lane, run, without_offsets), frames)
             }
             (None, _) => {
-                peer.mailbox.push_run(self.lane, run);
+                peer.mailbox.push_or_disconnect(self.lane, run);
                 (true, frames)
             }
         };
