@@ -121,6 +121,7 @@ async function problems(file, examples) {
       'globals.d.ts': GLOBALS,
       'wasm.d.ts': WASM,
       'untyped.d.ts': UNTYPED,
+      'contract.ts': CONTRACT,
       'generated/contract.ts': CONTRACT,
     };
     for (const example of examples.filter((it) => it.language.startsWith(language))) {
