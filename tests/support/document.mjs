@@ -2,9 +2,10 @@
 // server/cli/tests/program/guides.rs:
 //
 //   sh before      has been done before
-//   sh             is run, and has to succeed
+//   sh, sh npm     is run, and has to succeed
 //   sh server      goes on running until the end, and says where it listens
 //   LANGUAGE FILE  is written to that file
+//   text           is a picture
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -19,13 +20,18 @@ export class Document {
   /** The free port in place of each port in the document. */
   #ports = new Map();
   #folder;
-  #path;
+  #environment;
+  #repository;
 
-  /** Follows `file` in `folder`; `programs` are folders to find programs in, `ports` those that servers listen at. */
-  static async follow(file, folder, { programs, ports }) {
+  /**
+   * Follows `file` in `folder`; `programs` are folders to find programs in, `ports` those that servers listen at, `environment`
+   * further variables. A `repository` takes the place of the folder `wirehub` beside `folder`.
+   */
+  static async follow(file, folder, { programs, ports, environment = process.env, repository }) {
     const document = new Document();
     document.#folder = folder;
-    document.#path = [...programs, process.env['PATH']].join(delimiter);
+    document.#environment = { ...environment, PATH: [...programs, process.env['PATH']].join(delimiter) };
+    document.#repository = repository;
     for (const port of ports) document.#ports.set(port, await freePort());
     try {
       for (const block of blocksOf(await readFile(file, 'utf8'))) await document.#follow(block);
@@ -47,13 +53,14 @@ export class Document {
   }
 
   async #follow({ line, words, text }) {
-    const script = this.here(text);
+    const ported = this.here(text);
+    const script = this.#repository === undefined ? ported : ported.replaceAll(/(\.\.\/)+wirehub\//g, this.#repository);
     const [language, file] = words;
-    if (language === 'sh' && file === 'before') return;
+    if ((language === 'sh' && file === 'before') || words.join(' ') === 'text') return;
     if (language === 'sh' && file === 'server') {
       const options = { cwd: this.#folder, env: this.#env() };
       this.#servers.push(await Program.start('sh', ['-e', '-c', `exec ${script}`], options));
-    } else if (language === 'sh' && file === undefined) {
+    } else if (language === 'sh' && (file === undefined || file === 'npm')) {
       await this.#run(script, line);
     } else if (file !== undefined && words.length === 2) {
       await mkdir(dirname(join(this.#folder, file)), { recursive: true });
@@ -73,7 +80,7 @@ export class Document {
 
   #env() {
     // Downloads of earlier runs are reused.
-    return { ...process.env, PATH: this.#path, npm_config_prefer_offline: 'true', npm_config_fund: 'false', npm_config_audit: 'false' };
+    return { ...this.#environment, npm_config_prefer_offline: 'true', npm_config_fund: 'false', npm_config_audit: 'false' };
   }
 }
 

@@ -4,7 +4,8 @@
 //!
 //! - `sh before`: has been done before the test.
 //! - `sh`: is run, and has to succeed; `sh fails`: has to fail; `sh needs PROGRAM`: only where there is such a program, and
-//!   always in CI; `sh server`: goes on running until the document ends.
+//!   always in CI; `sh server`: goes on running until the document ends; `sh npm`: needs the npm package, so only the tests in
+//!   `tests/packaging/` run it.
 //! - `LANGUAGE FILE`: is written to that file, for the commands behind it.
 //! - `LANGUAGE in FILE`: each of its lines stands in that file of the repository, perhaps as a comment.
 //! - `ts`, `tsx` and `js` alone: the tests of the npm package compile it (`client-wasm/npm/tests/readme.test.mjs`).
@@ -22,7 +23,7 @@ const ADDRESS: &str = "127.0.0.1:8080";
 /// Where documents have the repository: beside the folder that they are followed in.
 const BESIDE: &str = "../wirehub/";
 
-/// Compiles a package of its own, so it has a test of its own.
+/// Compiles a package of its own, so it has a test of its own. `tests/packaging/rust/` follows it too, with its page.
 const IN_RUST: &str = "getting-started-rust.md";
 /// Needs the npm package: `tests/packaging/getting-started.test.mjs` follows it.
 const IN_TYPESCRIPT: &str = "getting-started-typescript.md";
@@ -94,7 +95,7 @@ fn follow(document: &Path, scene: &Scene) {
         let place = format!("{}:{line}", document.display());
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         match words[..] {
-            ["ts" | "tsx" | "js" | "mermaid" | "text"] | ["sh", "before"] => {}
+            ["ts" | "tsx" | "js" | "mermaid" | "text"] | ["sh", "before" | "npm"] => {}
             ["sh"] => scene.run(&place, &text, true),
             ["sh", "fails"] => scene.run(&place, &text, false),
             ["sh", "needs", program] => {
