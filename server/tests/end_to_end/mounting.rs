@@ -6,15 +6,19 @@ use axum::Router;
 use axum::routing::get;
 use tokio::io::BufStream;
 use tokio::net::{TcpListener, TcpStream};
-use wirehub_common::frame::{Connect, ReplyBody};
+use wirehub_common::frame::{Connect, ReplyBody, Request};
 use wirehub_common::{Codec, Payload};
 use wirehub_server::{Hub, router};
 
-use crate::support::{CODECS, Client, call, http_at, name, open_hub, subscribe};
+use crate::support::{CODECS, Client, Server, call, http_at, in_time, name, open_hub, publish, subscribe};
 
 #[path = "../../examples/chat.rs"]
 #[allow(dead_code, reason = "its `main` listens at a port of its own choice")]
 mod chat;
+
+#[path = "../../examples/cookies.rs"]
+#[allow(dead_code, reason = "its `main` listens at a port of its own choice")]
+mod cookies;
 
 async fn serve<L>(listener: L, hub: &Hub)
 where
@@ -102,4 +106,28 @@ async fn the_example_of_the_documentation_works() {
     let answer = http_at(&host, request).await;
     assert!(answer.starts_with("HTTP/1.1 204"), "{answer}");
     assert_eq!(nobody.publication().await.payload, Payload::json(r#"{"nick":"server","text":"soon"}"#));
+}
+
+#[tokio::test]
+async fn the_example_with_cookies_works() {
+    let ann = cookies::Account { user: "ann".into(), plan: "free".into() };
+    let hub = cookies::hub(cookies::SignedIn([("42".into(), ann)].into()));
+    let lobby = cookies::Room::new("lobby").unwrap();
+    let helper = tokio::spawn(cookies::answer_help(hub.clone(), lobby.clone(), hub.subscribe(&lobby)));
+    let mut server = Server::start(hub.clone()).await;
+    let mut stranger = Client::open_with(server.tcp().await, Codec::Json, &[("cookie", "sid=41")]).await;
+    assert_eq!(stranger.error(Request::Connect(Connect::default())).await, 101);
+
+    let mut ann = Client::open_with(server.tcp().await, Codec::Json, &[("cookie", "sid=42")]).await;
+    assert_eq!(ann.connected(Connect::default()).await.user, "ann");
+    let ReplyBody::Called(called) = ann.ok(call("account.plan", Payload::json("null"))).await else {
+        panic!("no answer")
+    };
+    assert_eq!(called.payload, Payload::json(r#""free""#));
+    ann.subscribe("chat:lobby").await;
+    ann.ok(publish("chat:lobby", Payload::json(r#"{"text":"/help"}"#))).await;
+    assert!(ann.publication().await.publisher.is_some(), "the question");
+    assert!(ann.publication().await.publisher.is_none(), "the answer");
+    server.stop();
+    in_time(helper).await.unwrap();
 }
