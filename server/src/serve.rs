@@ -137,8 +137,8 @@ impl Options {
             return Err(Error::new(
                 ErrorKind::Usage,
                 format!(
-                    "{listen} can be reached from other machines, and everybody would be let in: add keys for tokens to \
-                     the configuration, or --anonymous if that is meant, or listen on 127.0.0.1 and put a proxy before it"
+                    "{listen} can be reached from other machines, and every client would be admitted: add keys for tokens \
+                     to the configuration, or --anonymous to admit every client, or listen on 127.0.0.1 behind a proxy"
                 ),
             ));
         }

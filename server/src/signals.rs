@@ -91,7 +91,7 @@ pub async fn shutdown_signal() {
     match Signals::new() {
         Ok(mut signals) => signals.next().await,
         Err(error) => {
-            tracing::error!("only the process's end stops this server: {error}");
+            tracing::error!("this server cannot stop in order: {error}");
             std::future::pending::<()>().await;
         }
     }

@@ -177,7 +177,8 @@ impl<L: Listener> Core<L> {
     pub(super) fn check_token_deadlines(&mut self, now: Time) {
         if self.tokens.answer_due <= now {
             self.tokens.answered();
-            let words = "the token provider did not answer in time: find out why it hangs";
+            let words =
+                "the token provider did not answer in time: make it return a token or an error sooner";
             self.token_delayed(now, Error::in_words(ErrorKind::Usage, ErrorCode::TOKEN_UNAVAILABLE, words));
         }
         if self.tokens.refresh_at <= now {

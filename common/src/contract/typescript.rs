@@ -87,7 +87,9 @@ impl Module {
     }
 
     fn finish<C: Contract>(self) -> String {
-        let mut out = String::from("// Made from the Rust contract. Change that, then make this anew.\n");
+        let mut out = String::from(
+            "// Generated from the Rust contract. Change the contract, then generate this file again.\n",
+        );
         out.push_str("import type { ContractInfo } from '@wirehub/client';\n\n");
         for (_, declaration) in &self.declarations {
             let _ = writeln!(out, "{declaration}\n");

@@ -160,9 +160,7 @@ pub enum AlarmError {
 impl fmt::Display for AlarmError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::TooMany => {
-                f.write_str("too many alarms are active: withdraw some, or give them a shorter time")
-            }
+            Self::TooMany => f.write_str("too many alarms are active: withdraw some, or shorten their `ttl`"),
             Self::TooManyRecipients => {
                 f.write_str("an alarm is for 100,000 users at most: raise several, or one for everybody")
             }

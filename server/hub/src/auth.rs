@@ -176,7 +176,7 @@ impl Authenticated {
         let info = serde_json::to_string(info)
             .map_err(|error| PayloadError::new(PayloadErrorKind::Encode, Some(error.into())))?;
         if info.len() > Self::MAX_INFO_BYTES {
-            let words = "what is shown of a session takes at most 4 KiB: shorten it";
+            let words = "the public information about a session takes at most 4 KiB: shorten it";
             return Err(PayloadError::new(PayloadErrorKind::Encode, Some(words.into())));
         }
         Ok(Self { info: Some(info.into()), ..self })
@@ -294,10 +294,10 @@ pub enum UserNameError {
 impl fmt::Display for UserNameError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Empty => "the name of the user is empty: say whom you mean",
+            Self::Empty => "the name of the user is empty: name a user",
             Self::TooLong => "the name of the user is too long: it has at most 254 bytes",
             Self::Control => "the name of the user has a control character in it: leave it out",
-            Self::Reserved => "no user is called `all`: the channel `@all` is everybody's",
+            Self::Reserved => "the name `all` is reserved, because the channel `@all` belongs to every user: use another name",
         })
     }
 }

@@ -70,15 +70,15 @@ impl NamespaceSection {
         }
         if let Some(grace) = self.join_leave {
             if self.presence.is_none() {
-                return Err("`join_leave` is for those who may see who is there: say who by `presence`");
+                return Err("`join_leave` notifies clients with access to the members: set `presence`");
             }
             namespace = namespace.join_leave(grace.duration());
         }
         if let Some(overflow) = self.overflow {
             if matches!(overflow, OverflowName::Latest) && self.history_size.is_some() {
                 return Err(
-                    "with `overflow = \"latest\"` clients would recover from the history what they did not get: \
-                            leave one of both out",
+                    "with `overflow = \"latest\"` clients would recover the skipped messages from the history: \
+                            remove one of the two settings",
                 );
             }
             namespace = namespace.overflow(overflow.policy());

@@ -54,9 +54,9 @@ impl Reloader {
     /// Reloads the configuration. If anything in it is wrong, everything stays as it was. The log has the result in both cases.
     pub(super) async fn reload(self: &Arc<Self>) {
         match self.read_in_time().await.map(|read| self.take_over(read)) {
-            Ok(left) if left.is_empty() => tracing::info!("the configuration was read again and is in force"),
+            Ok(left) if left.is_empty() => tracing::info!("the configuration was reloaded and is in force"),
             Ok(left) => tracing::warn!(
-                "the configuration was read again and is in force, but for what takes a restart: {}",
+                "the configuration was reloaded and is in force, except for these settings, which need a restart: {}",
                 left.join(", ")
             ),
             Err(error) => tracing::error!("the configuration stays as it was: {error}"),
@@ -68,7 +68,7 @@ impl Reloader {
         let wrong = |words: &str| Error::new(ErrorKind::Config, words);
         let Ok(turn) = Arc::clone(&self.reading).try_lock_owned() else {
             return Err(wrong(
-                "a file that it names is still being read: see what is wrong with that, or restart the server",
+                "a file of the last reload is still being read: repair the file, or restart the server",
             ));
         };
         let this = Arc::clone(self);
@@ -78,9 +78,9 @@ impl Reloader {
         });
         match tokio::time::timeout(READ_DEADLINE, reading).await {
             Ok(Ok(read)) => read,
-            Ok(Err(_)) => Err(wrong("reading it failed: look for a panic above")),
+            Ok(Err(_)) => Err(wrong("the reload panicked: see the log above")),
             Err(_) => Err(wrong(
-                "reading it, and the files that it names, took more than 10 s: give it files that can be read at once",
+                "it and its files could not be read within 10 s: use regular files on a disk that answers",
             )),
         }
     }
@@ -138,11 +138,11 @@ impl Reloader {
         tracing::info!("{}", config.authentication_summary());
         let engine = format!("{:?}", self.hub.engine());
         let engine = engine.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
-        tracing::info!("channels that no [namespace] names: {}", in_words(self.hub.default_namespace()));
+        tracing::info!("channels without a [namespace]: {}", in_words(self.hub.default_namespace()));
         tracing::info!("engine: {engine}");
         let off = config.disabled_limits();
         if !off.is_empty() {
-            tracing::info!("limits that are off: {}", off.join(", "));
+            tracing::info!("limits without effect: {}", off.join(", "));
         }
     }
 }
@@ -152,7 +152,7 @@ fn in_words(namespace: &Namespace) -> String {
     let name = |access| match access {
         Access::Everybody => "everybody",
         Access::Users => "users",
-        _ => "clients whose token has the right",
+        _ => "clients with the right in their token",
     };
     format!("{} may subscribe, {} may publish", name(namespace.subscribe), name(namespace.publish))
 }

@@ -162,8 +162,8 @@ fn the_log_shows_the_access_settings_at_the_start() {
             [
                 "without TLS",
                 "by tokens (1 of HS256)",
-                "clients whose token has the right may subscribe, users may publish",
-                "limits that are off: connections_per_address, handshakes_per_second, idle_timeout",
+                "clients with the right in their token may subscribe, users may publish",
+                "limits without effect: connections_per_address, handshakes_per_second, idle_timeout",
             ],
         ),
         (

@@ -53,7 +53,7 @@ fn the_unit_starts_reloads_and_stops_a_server() {
         assert!(command(&reload.replace("$MAINPID", &process)).status().unwrap().success(), "{reload}");
     }
     let mut log = BufReader::new(server.child.stderr.take().unwrap()).lines().map(Result::unwrap);
-    assert!(log.any(|line| line.contains("the configuration was read again")), "{start}");
+    assert!(log.any(|line| line.contains("the configuration was reloaded")), "{start}");
     let [signal] = values(&unit, "KillSignal")[..] else { panic!("one signal") };
     server.signal(signal.strip_prefix("SIG").unwrap());
     assert!(server.child.wait().unwrap().success());

@@ -45,7 +45,7 @@ impl Session {
         {
             // The sessions of a client that vanished end soon, so the refusal is temporary.
             let error = ErrorInfo {
-                message: "the user has as many sessions as there may be: end another one".into(),
+                message: "the user has the maximum number of sessions: end another one".into(),
                 temporary: true,
                 ..ErrorInfo::from_code(ErrorCode::LIMIT_EXCEEDED)
             };

@@ -113,7 +113,7 @@ impl Session {
     fn refreshed(&mut self, identity: Authenticated) -> Result<ReplyBody, ErrorInfo> {
         if identity.user != self.peer.user() {
             return Err(ErrorInfo {
-                message: "the token is another user's: connect anew with it".into(),
+                message: "the token belongs to another user: open a new connection with it".into(),
                 ..ErrorInfo::from_code(ErrorCode::UNAUTHORIZED)
             });
         }

@@ -179,7 +179,7 @@ impl Origins {
                     .into()
             }
             None => "the request's Origin is invalid, so it may not connect: a browser sends an origin such as https://app.example; \
-                     other programs send none; --allow-origin '*' lets every page in (in a program: Builder::allow_origin)"
+                     other programs send none; --allow-origin '*' admits every page (in a program: Builder::allow_origin)"
                 .into(),
         })
     }
