@@ -379,7 +379,7 @@ mod tests {
     async fn parts_read(length: u64, expect: Option<&str>) -> (StatusCode, usize) {
         let read = Arc::new(AtomicUsize::new(0));
         let counter = Arc::clone(&read);
-        let parts = futures_util::stream::iter([length / 2, length - length / 2]).map(move |part| {
+        let parts = futures_util::stream::iter([length / 2, length.div_ceil(2)]).map(move |part| {
             counter.fetch_add(1, Relaxed);
             Ok::<_, std::io::Error>(vec![b' '; usize::try_from(part).unwrap()])
         });

@@ -14,10 +14,10 @@
 //! ```
 
 pub mod accept;
-mod account;
 pub mod alarm;
 pub mod auth;
 pub mod call;
+mod checked_subtraction;
 mod counters;
 mod echo;
 pub mod engine;
@@ -36,9 +36,6 @@ mod token_bucket;
 #[doc(hidden)]
 pub mod unix_time;
 mod upgrade;
-
-// The engines and the memory of calls still use the old name.
-use self::panic_guard as guard;
 
 pub use self::hub::live::{LiveSettings, MAX_CONNECTIONS};
 pub use self::hub::{BuildError, Builder, Hub, SessionId, SessionIdError};

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use super::guarded;
 use super::{EngineError, EngineErrorKind};
-use crate::guard::guarded;
+use crate::panic_guard::guarded;
 
 /// An answer of an engine, at once or later. The request is carried out even if nobody waits for the answer.
 pub enum EngineFuture<T> {

@@ -8,7 +8,7 @@ use super::{
     Attachments, Delivery, Engine, EngineError, EngineErrorKind, EngineFuture, EnginePublish, Locate,
     Located, Publications, ReadHistory, Record, RecordKind, Records,
 };
-use crate::guard::{Panicked, guarded};
+use crate::panic_guard::{Panicked, guarded};
 
 /// Guards the methods that sessions call. [`EngineFuture`] guards later answers in the same way.
 #[derive(Debug)]

@@ -17,7 +17,7 @@ use self::log::{KEPT, LogState, after, page};
 use super::{
     Delivery, Engine, EngineFuture, EnginePublish, Epoch, Locate, Located, Publications, ReadHistory,
 };
-use crate::account::subtract_shared;
+use crate::checked_subtraction::subtract_shared;
 use crate::hub::SessionId;
 use crate::hub::sharded::Sharded;
 use crate::unix_time;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::sharded::{Shard, Sharded};
-use crate::account::decrement;
+use crate::checked_subtraction::decrement;
 use crate::token_bucket::TokenBucket;
 use crate::upgrade::client_address::network_of;
 

@@ -14,8 +14,8 @@ use wirehub_common::{ChannelName, Payload};
 use self::ledger::{Ledger, Recipient};
 use super::sessions::{Peer, Sessions};
 use super::shared_frame::SharedFrame;
-use crate::account::subtract;
 use crate::alarm::{AlarmProgress, AlarmRecipient, AlarmReport};
+use crate::checked_subtraction::subtract;
 use crate::session::queue::Lane;
 
 mod ledger;

@@ -20,7 +20,7 @@ use wirehub_common::frame::{ErrorInfo, Idempotency};
 use super::SessionId;
 use crate::call::Answering;
 use crate::engine::KeyWindow;
-use crate::guard::guarded_future;
+use crate::panic_guard::guarded_future;
 
 /// The calls with keys that are in flight, or that ended recently.
 pub(crate) struct CallMemory {

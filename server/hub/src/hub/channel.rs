@@ -12,7 +12,7 @@ use wirehub_common::ChannelName;
 use super::SessionId;
 use super::members::{MemberMove, Members};
 use super::sessions::Peer;
-use crate::account::{subtract, subtract_shared};
+use crate::checked_subtraction::{subtract, subtract_shared};
 use crate::counters::Count;
 use crate::namespace::{Namespace, Overflow};
 use crate::session::queue::{Lane, LatestSlot};

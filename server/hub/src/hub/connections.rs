@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use crate::account::subtract;
+use crate::checked_subtraction::subtract;
 
 /// The phase of a hub on its way from start to stop. A hub never goes back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use wirehub_common::frame::Member;
 
 use super::channel::Place;
-use crate::account::decrement;
+use crate::checked_subtraction::decrement;
 use crate::token_bucket::TokenBucket;
 
 /// The users of a channel with joins and leaves. Anonymous sessions are not included: each is a member by itself, and needs no

@@ -15,7 +15,7 @@ use wirehub_common::frame::Member;
 use super::SessionId;
 use super::sharded::Sharded;
 use super::shared_frame::SharedFrame;
-use crate::account::{self, decrement};
+use crate::checked_subtraction::{self, decrement};
 use crate::session::mailbox::Mailbox;
 use crate::session::queue::Lane;
 use crate::shared_state::SharedState;
@@ -231,7 +231,7 @@ impl Sessions {
     pub(crate) fn remove(&self, id: SessionId) {
         let Some((Entry(peer), ())) = self.entries.shard(&id).write().remove_entry(&id) else { return };
         if peer.is_connected() {
-            account::subtract_shared(&self.connected, 1);
+            checked_subtraction::subtract_shared(&self.connected, 1);
         }
         if peer.is_counted.load(Ordering::Relaxed) {
             let user = peer.user();

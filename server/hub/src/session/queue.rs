@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use wirehub_common::{ChannelName, Codec};
 
 use self::batch::OutgoingBatch;
-use crate::account::subtract;
+use crate::checked_subtraction::subtract;
 use crate::hub::segment::Run;
 
 mod batch;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use wirehub_common::frame::Idempotency;
 
-use crate::account::subtract;
+use crate::checked_subtraction::subtract;
 use crate::engine::KeyWindow;
 
 pub(super) struct Keys {

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use wirehub_common::Payload;
 use wirehub_common::frame::Publication;
 
-use crate::account::subtract;
+use crate::checked_subtraction::subtract;
 use crate::engine::KeyWindow;
 use crate::namespace::History;
 

@@ -11,8 +11,8 @@ use wirehub_common::{ChannelName, Payload};
 
 use super::{MAX_RECIPIENTS, RecipientPlace};
 use crate::SessionId;
-use crate::account::subtract;
 use crate::alarm::{AlarmProgress, AlarmRecipient, AlarmReport, AlarmState};
+use crate::checked_subtraction::subtract;
 use crate::hub::sessions::Peer;
 use crate::unix_time::milliseconds;
 

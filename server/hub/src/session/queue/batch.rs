@@ -4,7 +4,7 @@ use bytes::Bytes;
 use wirehub_common::Codec;
 
 use super::{AnswerBytes, Lane, Lanes, QueuedItem, cost};
-use crate::account::subtract;
+use crate::checked_subtraction::subtract;
 
 /// A WebSocket message under construction.
 pub(super) struct OutgoingBatch<'a> {
