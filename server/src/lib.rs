@@ -49,6 +49,10 @@ pub mod api;
 pub mod config;
 mod error;
 mod health;
+/// For the program `wirehub`.
+#[cfg(any(feature = "api", feature = "backend"))]
+#[doc(hidden)]
+pub mod json_payload;
 #[cfg(feature = "jwt")]
 pub mod jwt;
 mod listener;

@@ -39,10 +39,11 @@ use wirehub_common::code::ErrorCode;
 use wirehub_common::frame::ErrorInfo;
 use wirehub_common::{ChannelName, Payload};
 
-use self::message::{Body, Empty, Identity, Message, WebhookRequest, parse_answer};
+use self::message::{Body, Empty, Identity, WebhookRequest, parse_answer};
 use self::slots::{QueuePriority, Slots};
 use crate::auth::{Authenticated, Credentials, PublishRequest, Refusal};
 use crate::call::{CallContext, CallError, RawCall};
+use crate::json_payload::JsonPayload;
 use crate::metrics::BackendRequest;
 use crate::outbound::{Fault, Outbound, Response, Trust};
 use crate::secret::is_public_material;
@@ -148,11 +149,10 @@ impl Webhooks {
             Box::pin(async move {
                 let PublishRequest { channel, payload, key, .. } = &request;
                 let (session, user) = (context.session().to_string(), context.user());
-                let message = Message::from(payload);
+                let message = JsonPayload::by_content(payload);
                 let body = Body::Publish { session, user, channel: channel.as_str(), key, message };
-                let changed =
-                    backend.request(QueuePriority::Session(&context), body, parse_answer::<Message>).await;
-                let changed = changed.and_then(|message| backend.checked(message.payload()));
+                let changed = backend.request(QueuePriority::Session(&context), body, parse_answer).await;
+                let changed = changed.and_then(|answer| backend.checked(message::payload(answer)));
                 Ok(changed.map_err(CallError::from)?.unwrap_or(request.payload))
             })
         }
@@ -171,11 +171,10 @@ impl Webhooks {
             Box::pin(async move {
                 let RawCall { name, payload, .. } = &call;
                 let (session, user) = (context.session().to_string(), context.user());
-                let message = Message::from(payload);
+                let message = JsonPayload::by_content(payload);
                 let body = Body::Call { session, user, call: name, message };
-                let response =
-                    backend.request(QueuePriority::Session(&context), body, parse_answer::<Message>).await;
-                let response = response.and_then(|message| backend.checked(message.payload()));
+                let response = backend.request(QueuePriority::Session(&context), body, parse_answer).await;
+                let response = response.and_then(|answer| backend.checked(message::payload(answer)));
                 Ok(response.map_err(CallError::from)?.unwrap_or_default())
             })
         }

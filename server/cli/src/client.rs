@@ -6,17 +6,15 @@ use std::path::PathBuf;
 use std::pin::pin;
 use std::process::ExitCode;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use futures_util::StreamExt as _;
 use futures_util::stream::select_all;
 use serde_json::json;
-use serde_json::value::RawValue;
 use tokio::sync::OnceCell;
 use wirehub_client::{Address, Client, Config, Publication, Update};
 use wirehub_common::code::CloseCode;
 use wirehub_common::frame::{History, Member, Position};
-use wirehub_common::{ChannelName, Content, Payload};
+use wirehub_common::{ChannelName, Payload};
+use wirehub_server::json_payload::JsonPayload;
 
 use super::input::Lines;
 use super::output::{is_unread, line, moment, shown, table, text_of};
@@ -280,15 +278,10 @@ impl ConnectOptions {
         if !self.json {
             return line(shown(&format!("{channel}\t{}", text_of(message))));
         }
-        let data = (message.content == Content::Json)
-            .then(|| serde_json::from_slice::<Box<RawValue>>(&message.data).ok())
-            .flatten();
-        let bytes = data.is_none().then(|| BASE64.encode(&message.data));
         let publisher = publisher.as_ref().map(member_json);
         let whole = Line {
             channel: channel.as_str(),
-            data,
-            bytes,
+            payload: JsonPayload::data_or_bytes(message),
             time: time.as_millis(),
             publisher,
             offset: *offset,
@@ -305,10 +298,8 @@ impl ConnectOptions {
 #[derive(serde::Serialize)]
 struct Line<'a> {
     channel: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    data: Option<Box<RawValue>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    bytes: Option<String>,
+    #[serde(flatten)]
+    payload: JsonPayload,
     time: u128,
     #[serde(skip_serializing_if = "Option::is_none")]
     publisher: Option<serde_json::Value>,

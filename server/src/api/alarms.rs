@@ -13,11 +13,12 @@ use utoipa::{IntoParams, ToSchema};
 use wirehub_common::ChannelName;
 use wirehub_hub::unix_time::milliseconds;
 
-use super::messages::{self, present};
+use super::messages;
 use super::problem::Problem;
 use super::{Body, Path, Query};
 use crate::Hub;
 use crate::alarm::{Alarm, AlarmError, AlarmRecipient, AlarmReport, RecipientPlace};
+use crate::json_payload::{JsonPayload, present};
 
 /// A new alarm, with `data` or `bytes`.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -214,7 +215,7 @@ pub(super) async fn withdraw(
 
 impl From<&AlarmReport> for Summary {
     fn from(report: &AlarmReport) -> Self {
-        let (data, bytes) = messages::parts(&report.payload);
+        let JsonPayload { data, bytes, .. } = JsonPayload::data_or_bytes(&report.payload);
         Self {
             alarm: report.id.clone(),
             channel: report.channel.to_string(),

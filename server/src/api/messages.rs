@@ -4,18 +4,17 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 use wirehub_common::frame::{self, Publication};
-use wirehub_common::{ChannelName, Content, Payload};
+use wirehub_common::{ChannelName, Payload};
 
 use super::Body;
 use super::problem::Problem;
 use crate::Hub;
 use crate::engine::EngineFuture;
+use crate::json_payload::{JsonPayload, JsonPayloadError, present};
 
 /// A message for every session, with `data` or `bytes`.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -217,15 +216,16 @@ fn accept(hub: &Hub, publish: Publish) -> Result<EngineFuture<Option<frame::Posi
     hub.publish_once(&channel, payload, &key).map_err(Problem::bad_request)
 }
 
+/// The payload of a request.
 pub(super) fn payload(data: Option<Box<RawValue>>, bytes: Option<String>) -> Result<Payload, Problem> {
-    match (data, bytes) {
-        (Some(data), None) => Ok(Payload::json(String::from(Box::<str>::from(data)))),
-        (None, Some(bytes)) => BASE64.decode(bytes).map(Payload::bytes).map_err(|_| {
-            Problem::bad_request("`bytes` is not base64: use the standard alphabet with padding")
-        }),
-        _ => Err(Problem::bad_request(
+    match (JsonPayload { data, bytes, custom: None }).payload() {
+        Ok(Some(payload)) => Ok(payload),
+        Ok(None) | Err(JsonPayloadError::Several) => Err(Problem::bad_request(
             "a message has either `data` (any JSON) or `bytes` (in base64): send one of them",
         )),
+        Err(JsonPayloadError::NotBase64) => {
+            Err(Problem::bad_request("`bytes` is not base64: use the standard alphabet with padding"))
+        }
     }
 }
 
@@ -243,24 +243,10 @@ impl From<frame::Position> for Position {
 
 impl From<Publication> for Read {
     fn from(publication: Publication) -> Self {
-        let Publication { payload: Payload { content, data }, time, publisher, offset, .. } = publication;
-        let (data, bytes) = parts(&Payload { content, data });
+        let Publication { payload, time, publisher, offset, .. } = publication;
+        let JsonPayload { data, bytes, .. } = JsonPayload::data_or_bytes(&payload);
         Self { data, bytes, time, publisher: publisher.map(Into::into), offset }
     }
-}
-
-/// The payload as JSON, or in base64.
-pub(super) fn parts(Payload { content, data }: &Payload) -> (Option<Box<RawValue>>, Option<String>) {
-    let json = (*content == Content::Json).then(|| serde_json::from_slice(data).ok()).flatten();
-    let bytes = json.is_none().then(|| BASE64.encode(data));
-    (json, bytes)
-}
-
-/// Distinguishes `null`, which is a value, from a missing field.
-pub(super) fn present<'de, D: serde::Deserializer<'de>, T: Deserialize<'de>>(
-    deserializer: D,
-) -> Result<Option<T>, D::Error> {
-    T::deserialize(deserializer).map(Some)
 }
 
 /// The bytes of a batch that are published before subscribers get a pause.

@@ -4,17 +4,16 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use axum::http::StatusCode;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use wirehub_common::code::{ERRORS, ErrorCode};
 use wirehub_common::frame::ErrorInfo;
-use wirehub_common::{ChannelName, Content, Payload};
+use wirehub_common::{ChannelName, Payload};
 
 use crate::auth::{Authenticated, Rights};
+use crate::json_payload::{JsonPayload, JsonPayloadError, present};
 use crate::outbound::Response;
 
 /// The JSON of a request. Repetitions have the same id.
@@ -47,14 +46,14 @@ pub(super) enum Body<'a> {
         #[serde(skip_serializing_if = "str::is_empty")]
         key: &'a str,
         #[serde(flatten)]
-        message: Message,
+        message: JsonPayload,
     },
     Call {
         session: String,
         user: &'a str,
         call: &'a str,
         #[serde(flatten)]
-        message: Message,
+        message: JsonPayload,
     },
 }
 
@@ -64,44 +63,12 @@ impl WebhookRequest<'_> {
     }
 }
 
-/// A payload: at most one of these fields.
-#[derive(Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct Message {
-    /// JSON, unchanged.
-    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "present")]
-    data: Option<Box<RawValue>>,
-    /// Bytes, in base64.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    bytes: Option<String>,
-    /// The contract's own encoding, in base64.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    custom: Option<String>,
-}
-
-impl From<&Payload> for Message {
-    fn from(Payload { content, data }: &Payload) -> Self {
-        match content {
-            // The payload of this kind is JSON or empty.
-            Content::Json => Self { data: serde_json::from_slice(data).ok(), ..Self::default() },
-            Content::Bytes => Self { bytes: Some(BASE64.encode(data)), ..Self::default() },
-            Content::Custom => Self { custom: Some(BASE64.encode(data)), ..Self::default() },
-        }
-    }
-}
-
-impl Message {
-    /// The payload, if there is one.
-    pub(super) fn payload(self) -> Result<Option<Payload>, &'static str> {
-        let decode = |text: String| BASE64.decode(text).map_err(|_| "its answer has invalid base64");
-        match (self.data, self.bytes, self.custom) {
-            (None, None, None) => Ok(None),
-            (Some(data), None, None) => Ok(Some(Payload::json(String::from(Box::<str>::from(data))))),
-            (None, Some(bytes), None) => decode(bytes).map(Payload::bytes).map(Some),
-            (None, None, Some(custom)) => decode(custom).map(Payload::custom).map(Some),
-            _ => Err("its answer has more than one of `data`, `bytes` and `custom`"),
-        }
-    }
+/// The payload of an answer, if there is one.
+pub(super) fn payload(answer: JsonPayload) -> Result<Option<Payload>, &'static str> {
+    answer.payload().map_err(|error| match error {
+        JsonPayloadError::Several => "its answer has more than one of `data`, `bytes` and `custom`",
+        JsonPayloadError::NotBase64 => "its answer has invalid base64",
+    })
 }
 
 /// A positive answer without content.
@@ -224,11 +191,6 @@ impl ErrorBody {
     }
 }
 
-/// Distinguishes `null`, which is a value, from a missing field.
-fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
-    T::deserialize(deserializer).map(Some)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -257,7 +219,7 @@ mod tests {
         let question = json(Body::Connect { token: "t", client: "c", version: "v", address });
         assert!(question.ends_with(r#""version":"v","address":"2001:db8::1"}"#), "{question}");
         let publish = |payload: Payload, key| {
-            let message = Message::from(&payload);
+            let message = JsonPayload::by_content(&payload);
             json(Body::Publish { session: "s".into(), user: "ann", channel: "a", key, message })
         };
         assert_eq!(
@@ -271,22 +233,12 @@ mod tests {
     }
 
     #[test]
-    fn a_payload_returns_unchanged() {
-        for payload in [
-            Payload::json("null"),
-            Payload::json("{\"a\": 1.0}"),
-            Payload::bytes("\u{0}"),
-            Payload::custom("x"),
-        ] {
-            let text = serde_json::to_string(&Message::from(&payload)).unwrap();
-            let message = parse_answer::<Message>(&answer(200, &text)).unwrap().unwrap();
-            assert_eq!(message.payload().unwrap(), Some(payload));
-        }
-        let empty = parse_answer::<Message>(&answer(204, "")).unwrap().unwrap();
-        assert_eq!(empty.payload().unwrap(), None);
+    fn an_answer_has_at_most_one_payload() {
+        let read = |status, body| payload(parse_answer(&answer(status, body)).unwrap().unwrap());
+        assert_eq!(read(200, r#"{"custom":"YWI="}"#), Ok(Some(Payload::custom("ab"))));
+        assert_eq!(read(204, ""), Ok(None));
         for wrong in [r#"{"data":1,"bytes":""}"#, r#"{"bytes":"?"}"#] {
-            let message = parse_answer::<Message>(&answer(200, wrong)).unwrap().unwrap();
-            assert!(message.payload().is_err(), "{wrong}");
+            assert!(read(200, wrong).is_err(), "{wrong}");
         }
     }
 
