@@ -64,6 +64,7 @@ mod run;
 mod secret;
 #[cfg(feature = "config")]
 pub mod serve;
+#[cfg_attr(not(feature = "config"), allow(unreachable_pub, reason = "`serve` exports it"))]
 mod signals;
 mod stall_timeout;
 mod static_files;
