@@ -2,6 +2,7 @@
 
 mod counts;
 mod demo_server;
+mod features;
 mod steps;
 
 use std::{

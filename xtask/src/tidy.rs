@@ -16,7 +16,7 @@ use std::fmt;
 use anyhow::{Result, bail};
 
 use self::tree::Tree;
-pub(crate) use self::tree::published;
+pub(crate) use self::tree::{Package, packages_of};
 use crate::{
     console::{Console, Log, Step},
     project::Project,

@@ -4,7 +4,7 @@ use std::{env, path::PathBuf, process::Command};
 
 use anyhow::{Result, ensure};
 
-use super::{Context, Needs, TestStep, demo_server::DemoServer};
+use super::{Context, Needs, TestStep, demo_server::DemoServer, features};
 use crate::{
     api_docs, build_client,
     console::{Log, Step},
@@ -33,6 +33,22 @@ pub(super) const STEPS: &[TestStep] = &[
             let mut clippy = cargo(context);
             clippy.args(["clippy", "--workspace", "--all-targets", "--all-features"]);
             silent(log.run(clippy.args(["--", "-D", "warnings"])))
+        },
+    },
+    TestStep {
+        step: Step {
+            name: "features",
+            what: "lints, with each feature alone",
+            slow: Some("2 to 3 min the first time"),
+        },
+        needs: Needs::Toolchain,
+        has_tests: false,
+        run: |context, log| {
+            for build in features::builds(&tidy::packages_of(context.project)?) {
+                let mut clippy = cargo(context);
+                log.run(clippy.arg("clippy").args(build).args(["--", "-D", "warnings"]))?;
+            }
+            Ok(String::new())
         },
     },
     TestStep { step: tidy::STEP, needs: Needs::Builds, has_tests: false, run: tidy_step },
@@ -215,7 +231,8 @@ fn tidy_step(context: &Context<'_>, log: &mut Log) -> Result<String> {
 /// Packs every published crate as `cargo publish` would, each against the packed others. The clippy step has compiled
 /// them.
 fn pack_crates(context: &Context<'_>, log: &mut Log) -> Result<String> {
-    let names = tidy::published(context.project)?;
+    let packages = tidy::packages_of(context.project)?.into_iter();
+    let names: Vec<String> = packages.filter(|it| it.is_published).map(|it| it.name).collect();
     let mut pack = cargo(context);
     pack.args(["package", "--no-verify", "--allow-dirty", "--quiet"]);
     pack.args(names.iter().flat_map(|name| ["--package", name]));

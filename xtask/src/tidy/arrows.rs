@@ -81,6 +81,7 @@ mod tests {
             name: name.to_owned(),
             folder: name.to_owned(),
             is_published: false,
+            features: Vec::new(),
             depends_on: owned(depends_on),
             tests_depend_on: owned(tests_depend_on),
         };

@@ -25,16 +25,18 @@ pub(super) struct Tree {
 
 /// A package of the workspace.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Package {
-    pub(super) name: String,
+pub(crate) struct Package {
+    pub(crate) name: String,
     /// From the root, for example `client-core`.
-    pub(super) folder: String,
+    pub(crate) folder: String,
     /// Whether it may go to crates.io.
-    pub(super) is_published: bool,
+    pub(crate) is_published: bool,
+    /// The names of its features, sorted.
+    pub(crate) features: Vec<String>,
     /// The packages of the workspace among its dependencies.
-    pub(super) depends_on: Vec<String>,
+    pub(crate) depends_on: Vec<String>,
     /// The additional ones for its tests, benchmarks and examples.
-    pub(super) tests_depend_on: Vec<String>,
+    pub(crate) tests_depend_on: Vec<String>,
 }
 
 impl Tree {
@@ -116,13 +118,8 @@ fn module_path(file: &str, name: &str) -> String {
     folder.join(name).to_string_lossy().into_owned()
 }
 
-/// The names of the packages that may go to crates.io.
-pub(crate) fn published(project: &Project) -> Result<Vec<String>> {
-    let packages = packages_of(project)?.into_iter();
-    Ok(packages.filter(|package| package.is_published).map(|package| package.name).collect())
-}
-
-fn packages_of(project: &Project) -> Result<Vec<Package>> {
+/// The packages of the workspace.
+pub(crate) fn packages_of(project: &Project) -> Result<Vec<Package>> {
     let mut metadata = command("cargo");
     metadata.current_dir(project.root()).args(["metadata", "--format-version", "1", "--no-deps"]);
     packages_in(&output_of(&mut metadata)?, project.root())
@@ -155,6 +152,11 @@ fn packages_in(metadata: &str, root: &Path) -> Result<Vec<Package>> {
                     .get("publish")
                     .and_then(Value::as_array)
                     .is_none_or(|it| !it.is_empty()),
+                features: package
+                    .get("features")
+                    .and_then(Value::as_object)
+                    .map(|features| features.keys().cloned().collect())
+                    .unwrap_or_default(),
                 depends_on: of_workspace(|kind| kind != "dev")?,
                 tests_depend_on: of_workspace(|kind| kind == "dev")?,
             })
@@ -182,7 +184,7 @@ mod tests {
     #[test]
     fn packages_name_each_other_by_the_kind_of_dependency() {
         let metadata = r#"{"packages": [{
-            "name": "b", "manifest_path": "/w/some/b/Cargo.toml", "dependencies": [
+            "name": "b", "manifest_path": "/w/some/b/Cargo.toml", "features": {"y": ["x"], "x": []}, "dependencies": [
                 {"name": "a", "kind": null, "path": "/w/a"},
                 {"name": "a", "kind": "build", "path": "/w/a"},
                 {"name": "c", "kind": "dev", "path": "/w/c"},
@@ -193,6 +195,7 @@ mod tests {
             name: "b".into(),
             folder: "some/b".into(),
             is_published: true,
+            features: vec!["x".into(), "y".into()],
             depends_on: vec!["a".into()],
             tests_depend_on: vec!["c".into()],
         };
