@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::sharded::{Shard, Sharded};
+use super::sharded::{Shard, Sharded, make_room};
 use crate::checked_subtraction::decrement;
 use crate::token_bucket::TokenBucket;
 use crate::upgrade::client_address::network_of;
@@ -151,15 +151,9 @@ impl AddressEntry {
     }
 }
 
-/// Called before a part of the map grows. Only addresses with open connections or recent handshakes have to stay in it.
+/// Only addresses with open connections or recent handshakes have to stay in the map.
 fn forget_idle(shard: &Shard<IpAddr, AddressEntry>, now: Instant) {
-    let is_full = {
-        let entries = shard.read();
-        entries.len() == entries.capacity()
-    };
-    if is_full {
-        shard.write().retain(|_, entry| !entry.is_idle(now));
-    }
+    make_room(shard, |entry| !entry.is_idle(now));
 }
 
 #[cfg(test)]

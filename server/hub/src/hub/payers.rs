@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::sessions::Peer;
-use super::sharded::{Shard, Sharded};
+use super::sharded::{Sharded, make_room};
 use crate::token_bucket::TokenBucketLevel;
 use crate::upgrade::client_address::network_of;
 
@@ -38,7 +38,8 @@ impl Payers {
             Payer::Address(_) => per_second.saturating_mul(USERS_PER_ADDRESS),
         };
         let shard = self.0.shard(&payer);
-        forget_idle(shard, now);
+        // Only parties with recent commands have to stay in the map.
+        make_room(shard, |filling| !filling.is_full(now));
         shard.write().entry(payer).or_default().take(count, per_second, now)
     }
 }
@@ -64,17 +65,6 @@ const MAX_COMMANDS_PER_CHARGE: u8 = 32;
 
 /// The number of users for which an address may stand, such as an office. One of them must not use up the share of the others.
 const USERS_PER_ADDRESS: u32 = 10;
-
-/// Called before a part of the map grows. Only parties with recent commands have to stay in it.
-fn forget_idle(shard: &Shard<Payer, TokenBucketLevel>, now: Instant) {
-    let is_full = {
-        let fillings = shard.read();
-        fillings.len() == fillings.capacity()
-    };
-    if is_full {
-        shard.write().retain(|_, filling| !filling.is_full(now));
-    }
-}
 
 #[cfg(test)]
 mod tests {

@@ -36,3 +36,14 @@ impl<K: Eq + Hash, V> Sharded<K, V> {
         self.shards.iter()
     }
 }
+
+/// Called before a part grows. If the part has no room left, the values that need not stay are removed.
+pub(crate) fn make_room<K: Eq + Hash, V>(shard: &Shard<K, V>, stays: impl Fn(&V) -> bool) {
+    let is_full = {
+        let values = shard.read();
+        values.len() == values.capacity()
+    };
+    if is_full {
+        shard.write().retain(|_, value| stays(value));
+    }
+}
