@@ -99,24 +99,8 @@ impl Verifier {
     /// # Errors
     /// The text is not such a key, or it is an RSA key of less than 2,048 or more than 4,096 bits.
     pub fn with_public_key(self, algorithm: Algorithm, pem: &[u8]) -> Result<Self, KeyError> {
-        let key = match algorithm.family() {
-            AlgorithmFamily::Rsa => DecodingKey::from_rsa_pem(pem),
-            AlgorithmFamily::Ec => DecodingKey::from_ec_pem(pem),
-            AlgorithmFamily::Ed => DecodingKey::from_ed_pem(pem),
-            AlgorithmFamily::Hmac => {
-                return Err(KeyError::new(format!(
-                    "{} takes a secret and not a public key",
-                    algorithm.as_str()
-                )));
-            }
-        };
-        let wanted = || {
-            format!(
-                "this is not a public key for {} in PEM: one begins with -----BEGIN PUBLIC KEY-----",
-                algorithm.as_str()
-            )
-        };
-        let key = key.map_err(|_| KeyError::new(wanted()))?;
+        let readers = [DecodingKey::from_rsa_pem, DecodingKey::from_ec_pem, DecodingKey::from_ed_pem];
+        let key = key_in_pem(algorithm, "public", pem, readers)?;
         check_public_key(algorithm, &key)?;
         Ok(self.with_key(algorithm, None, key))
     }
@@ -336,24 +320,8 @@ impl Signer {
     /// # Errors
     /// As for [`Verifier::with_public_key`].
     pub fn from_private_key(algorithm: Algorithm, pem: &[u8]) -> Result<Self, KeyError> {
-        let key = match algorithm.family() {
-            AlgorithmFamily::Rsa => EncodingKey::from_rsa_pem(pem),
-            AlgorithmFamily::Ec => EncodingKey::from_ec_pem(pem),
-            AlgorithmFamily::Ed => EncodingKey::from_ed_pem(pem),
-            AlgorithmFamily::Hmac => {
-                return Err(KeyError::new(format!(
-                    "{} takes a secret and not a private key",
-                    algorithm.as_str()
-                )));
-            }
-        };
-        let wanted = || {
-            format!(
-                "this is not a private key for {} in PEM: one begins with -----BEGIN PRIVATE KEY-----",
-                algorithm.as_str()
-            )
-        };
-        let key = key.map_err(|_| KeyError::new(wanted()))?;
+        let readers = [EncodingKey::from_rsa_pem, EncodingKey::from_ec_pem, EncodingKey::from_ed_pem];
+        let key = key_in_pem(algorithm, "private", pem, readers)?;
         check_private_key(algorithm, &key)?;
         Ok(Self { algorithm, key, issuer: None, audience: None })
     }
@@ -452,6 +420,32 @@ fn no_key() -> Refusal {
 /// The time since 1970.
 fn now() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+type PemReader<K> = fn(&[u8]) -> jsonwebtoken::errors::Result<K>;
+
+/// Reads a key of the kind `public` or `private`. The readers are for RSA, EC and Ed25519.
+fn key_in_pem<K>(
+    algorithm: Algorithm,
+    kind: &str,
+    pem: &[u8],
+    [rsa, ec, ed]: [PemReader<K>; 3],
+) -> Result<K, KeyError> {
+    let read = match algorithm.family() {
+        AlgorithmFamily::Rsa => rsa,
+        AlgorithmFamily::Ec => ec,
+        AlgorithmFamily::Ed => ed,
+        AlgorithmFamily::Hmac => {
+            return Err(KeyError::new(format!("{} takes a secret and not a {kind} key", algorithm.as_str())));
+        }
+    };
+    read(pem).map_err(|_| {
+        KeyError::new(format!(
+            "this is not a {kind} key for {} in PEM: one begins with -----BEGIN {} KEY-----",
+            algorithm.as_str(),
+            kind.to_uppercase()
+        ))
+    })
 }
 
 #[cfg(test)]

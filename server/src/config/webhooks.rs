@@ -94,29 +94,18 @@ impl WebhooksSection {
                 live.authenticate(webhooks.connect(webhook));
             }
         }
-        for (index, section) in self.subscribe.iter().enumerate() {
-            let key = format!("webhooks.subscribe[{index}]");
-            let webhook = mistakes.take(&key, self.section_webhook(section).and_then(check_decision));
-            let pattern = mistakes.take(key, section.pattern.parse::<Pattern>());
-            if let (Some(webhooks), Some(webhook), Some(pattern)) = (&webhooks, webhook, pattern) {
-                live.authorize_subscribe(pattern, webhooks.subscribe(webhook));
-            }
+        let subscribe = self.patterns("subscribe", &self.subscribe, check_decision, mistakes);
+        let publish = self.patterns("publish", &self.publish, check_decision, mistakes);
+        let calls = self.patterns("calls", &self.calls, |(webhook, _)| Ok(webhook), mistakes);
+        let Some(webhooks) = webhooks else { return };
+        for (pattern, webhook) in subscribe {
+            live.authorize_subscribe(pattern, webhooks.subscribe(webhook));
         }
-        for (index, section) in self.publish.iter().enumerate() {
-            let key = format!("webhooks.publish[{index}]");
-            let webhook = mistakes.take(&key, self.section_webhook(section).and_then(check_decision));
-            let pattern = mistakes.take(key, section.pattern.parse::<Pattern>());
-            if let (Some(webhooks), Some(webhook), Some(pattern)) = (&webhooks, webhook, pattern) {
-                live.authorize_publish(pattern, webhooks.publish(webhook));
-            }
+        for (pattern, webhook) in publish {
+            live.authorize_publish(pattern, webhooks.publish(webhook));
         }
-        for (index, section) in self.calls.iter().enumerate() {
-            let key = format!("webhooks.calls[{index}]");
-            let webhook = mistakes.take(&key, self.section_webhook(section));
-            let pattern = mistakes.take(key, section.pattern.parse::<Pattern>());
-            if let (Some(webhooks), Some((webhook, _)), Some(pattern)) = (&webhooks, webhook, pattern) {
-                live.call_any(pattern, webhooks.call(webhook));
-            }
+        for (pattern, webhook) in calls {
+            live.call_any(pattern, webhooks.call(webhook));
         }
     }
 
@@ -151,9 +140,24 @@ impl WebhooksSection {
         mistakes.take("webhooks.authority", trusting.map_err(|error| format!("{}: {error}", path.display())))
     }
 
-    fn section_webhook(&self, section: &WebhookSection) -> Result<(Webhook, Duration), String> {
-        let WebhookSection { url, timeout, retries, concurrency, .. } = section;
-        self.webhook(url, (*timeout, *retries, *concurrency))
+    /// The webhooks of the sections called `name`, with their patterns. A section with a mistake is left out.
+    fn patterns(
+        &self,
+        name: &str,
+        sections: &[WebhookSection],
+        check: fn((Webhook, Duration)) -> Result<Webhook, String>,
+        mistakes: &mut Mistakes,
+    ) -> Vec<(Pattern, Webhook)> {
+        let mut webhooks = Vec::new();
+        for (index, section) in sections.iter().enumerate() {
+            let key = format!("webhooks.{name}[{index}]");
+            let WebhookSection { pattern, url, timeout, retries, concurrency } = section;
+            let webhook = self.webhook(url, (*timeout, *retries, *concurrency)).and_then(check);
+            let webhook = mistakes.take(&key, webhook);
+            let pattern = mistakes.take(key, pattern.parse::<Pattern>());
+            webhooks.extend(pattern.zip(webhook));
+        }
+        webhooks
     }
 
     /// A webhook with its own values, or the common ones. Also returns its time limit.
