@@ -27,6 +27,26 @@ fn number(number: usize) -> Payload {
     Payload::json(number.to_string())
 }
 
+/// The next messages, as their texts, and answers about subscriptions: `+` or `-` with their number.
+async fn in_line(client: &mut Client, count: usize) -> Vec<String> {
+    let mut seen = Vec::new();
+    while seen.len() < count {
+        match client.next().await {
+            Received::Frame(ServerFrame::Push(Push::Publication(publication))) => {
+                seen.push(String::from_utf8_lossy(&publication.payload.data).into_owned());
+            }
+            Received::Frame(ServerFrame::Reply(reply)) => match reply.result.unwrap() {
+                ReplyBody::Subscribed(subscribed) => seen.push(format!("+{}", subscribed.number)),
+                ReplyBody::Unsubscribed(unsubscribed) => seen.push(format!("-{}", unsubscribed.number)),
+                ReplyBody::Published(_) => {}
+                other => panic!("{other:?}"),
+            },
+            other => panic!("{other:?}"),
+        }
+    }
+    seen
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hundred_subscribers_get_everything_in_the_same_order() {
     const MESSAGES: usize = 200;
@@ -99,21 +119,7 @@ async fn replies_to_subscribe_and_unsubscribe_fence_the_publications() {
         ];
         let commands: Vec<_> = commands.into_iter().map(|request| client.command(request)).collect();
         client.send(commands).await;
-        let mut seen = Vec::new();
-        while seen.len() < 7 {
-            match client.next().await {
-                Received::Frame(ServerFrame::Push(Push::Publication(publication))) => {
-                    seen.push(String::from_utf8_lossy(&publication.payload.data).into_owned());
-                }
-                Received::Frame(ServerFrame::Reply(reply)) => match reply.result.unwrap() {
-                    ReplyBody::Subscribed(subscribed) => seen.push(format!("+{}", subscribed.number)),
-                    ReplyBody::Unsubscribed(unsubscribed) => seen.push(format!("-{}", unsubscribed.number)),
-                    ReplyBody::Published(_) => {}
-                    other => panic!("{other:?}"),
-                },
-                other => panic!("{other:?}"),
-            }
-        }
+        let seen = in_line(&mut client, 7).await;
         assert_eq!(seen, ["+1", "2", "-1", "+2", "4", "+3", "5"]);
     }
 }
@@ -332,20 +338,7 @@ async fn with_the_policy_latest_a_new_message_replaces_the_queued_one() {
         let commands = [unsubscribe("price:a", 1), subscribe("price:a", 2), publish("price:a", number(2))];
         let commands: Vec<_> = commands.into_iter().map(|request| client.command(request)).collect();
         client.send(commands).await;
-        let mut seen = Vec::new();
-        while seen.len() < 4 {
-            match client.next().await {
-                Received::Frame(ServerFrame::Push(Push::Publication(publication))) => {
-                    seen.push(String::from_utf8_lossy(&publication.payload.data).into_owned());
-                }
-                Received::Frame(ServerFrame::Reply(reply)) => match reply.result.unwrap() {
-                    ReplyBody::Subscribed(subscribed) => seen.push(format!("+{}", subscribed.number)),
-                    ReplyBody::Unsubscribed(unsubscribed) => seen.push(format!("-{}", unsubscribed.number)),
-                    _ => {}
-                },
-                other => panic!("{other:?}"),
-            }
-        }
+        let seen = in_line(&mut client, 4).await;
         assert_eq!(seen, ["1", "-1", "+2", "2"]);
     }
 }
