@@ -32,14 +32,7 @@ const QUIET: Duration = Duration::from_secs(2);
 
 /// The bytes of memory for each connection. With Wirehub they are connected and subscribed.
 pub(super) fn run(server: &Server) -> Result<f64> {
-    runtime()?.block_on(async {
-        drop(open(server, FIRST).await?);
-        let before = settled_memory(server)?;
-        let connections = open(server, CONNECTIONS).await?;
-        let after = settled_memory(server)?;
-        drop(connections);
-        Ok(each(before, after, CONNECTIONS))
-    })
+    memory_of_each(server, CONNECTIONS, &open)
 }
 
 /// The same once each has published a message and received one.
@@ -60,14 +53,7 @@ pub(super) fn after_traffic(server: &Server) -> Result<f64> {
 
 /// The same with TLS.
 pub(super) fn encrypted(server: &Server) -> Result<f64> {
-    runtime()?.block_on(async {
-        drop(open_encrypted(server, FIRST).await?);
-        let before = settled_memory(server)?;
-        let connections = open_encrypted(server, ENCRYPTED).await?;
-        let after = settled_memory(server)?;
-        drop(connections);
-        Ok(each(before, after, ENCRYPTED))
-    })
+    memory_of_each(server, ENCRYPTED, &open_encrypted)
 }
 
 /// The percentage of memory that the system has back after all have left.
@@ -85,6 +71,21 @@ pub(super) fn given_back(server: &Server) -> Result<f64> {
         let taken =
             with.checked_sub(before).filter(|&it| it > 0).context("the connections took no memory")?;
         Ok(with.saturating_sub(after) as f64 / taken as f64 * 100.0)
+    })
+}
+
+fn memory_of_each<S>(
+    server: &Server,
+    connections: u32,
+    open: &impl AsyncFn(&Server, u32) -> Result<Vec<S>>,
+) -> Result<f64> {
+    runtime()?.block_on(async {
+        drop(open(server, FIRST).await?);
+        let before = settled_memory(server)?;
+        let opened = open(server, connections).await?;
+        let after = settled_memory(server)?;
+        drop(opened);
+        Ok(each(before, after, connections))
     })
 }
 
