@@ -348,6 +348,8 @@ impl<T: serde::de::DeserializeOwned> FromRequestParts<Hub> for Query<T> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::arithmetic_side_effects)]
+
     use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
     use axum::body::Body as Bytes;
