@@ -3,7 +3,10 @@
 
 use anyhow::Result;
 
-use super::{Finding, tree::Tree};
+use super::{
+    Finding,
+    tree::{Package, Tree},
+};
 
 /// The allowed dependencies of each crate, tests included; `None` stands for every crate.
 const MAY_DEPEND_ON: &[(&str, Option<&[&str]>)] = &[
@@ -27,6 +30,11 @@ const MAY_DEPEND_ON: &[(&str, Option<&[&str]>)] = &[
     ("xtask", None),
 ];
 
+/// The folder of the engines. An engine is an implementation of the hub's traits: it knows the hub, and the server chooses it.
+const ENGINES: &str = "server/engines/";
+
+const ENGINES_MAY_DEPEND_ON: &[&str] = &["wirehub-common", "wirehub-hub"];
+
 /// The additional dependencies of any crate's tests: an example contract, which itself depends only on `common`.
 const TESTS_MAY_ALSO_DEPEND_ON: &[&str] = &["wirehub-demo-contract"];
 
@@ -34,7 +42,7 @@ pub(super) fn check(tree: &Tree) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
     for package in &tree.packages {
         let manifest = format!("{}/Cargo.toml", package.folder);
-        match MAY_DEPEND_ON.iter().find(|(name, _)| *name == package.name) {
+        match allowed_for(package) {
             None => findings.push(Finding::new(
                 manifest,
                 format!(
@@ -42,8 +50,8 @@ pub(super) fn check(tree: &Tree) -> Result<Vec<Finding>> {
                     package.name
                 ),
             )),
-            Some((_, None)) => {}
-            Some((_, Some(allowed))) => {
+            Some(None) => {}
+            Some(Some(allowed)) => {
                 let for_tests =
                     package.tests_depend_on.iter().filter(|it| !is_in(TESTS_MAY_ALSO_DEPEND_ON, it));
                 let used = package.depends_on.iter().chain(for_tests);
@@ -62,6 +70,15 @@ pub(super) fn check(tree: &Tree) -> Result<Vec<Finding>> {
     Ok(findings)
 }
 
+/// The allowed dependencies of a package, with `None` for every crate; `None` for an unknown package.
+fn allowed_for(package: &Package) -> Option<Option<&'static [&'static str]>> {
+    if package.folder.starts_with(ENGINES) {
+        return Some(Some(ENGINES_MAY_DEPEND_ON));
+    }
+    let (_, allowed) = MAY_DEPEND_ON.iter().find(|(name, _)| *name == package.name)?;
+    Some(*allowed)
+}
+
 fn is_in(names: &[&str], name: &str) -> bool {
     names.contains(&name)
 }
@@ -76,10 +93,14 @@ mod tests {
     }
 
     fn findings_with_tests(name: &str, depends_on: &[&str], tests_depend_on: &[&str]) -> usize {
+        findings_in(name, name, depends_on, tests_depend_on)
+    }
+
+    fn findings_in(folder: &str, name: &str, depends_on: &[&str], tests_depend_on: &[&str]) -> usize {
         let owned = |names: &[&str]| names.iter().map(|&it| it.to_owned()).collect();
         let package = Package {
             name: name.to_owned(),
-            folder: name.to_owned(),
+            folder: folder.to_owned(),
             is_published: false,
             features: Vec::new(),
             depends_on: owned(depends_on),
@@ -104,6 +125,16 @@ mod tests {
         assert_eq!(findings_with_tests("wirehub-server", &[], &["wirehub-client-core"]), 1);
         assert_eq!(findings_with_tests("wirehub-server", &[], &["wirehub-server"]), 0);
         assert_eq!(findings("wirehub-server", &["wirehub-demo-contract"]), 1);
+    }
+
+    #[test]
+    fn engines_know_the_hub_and_nothing_above_it() {
+        let engine =
+            |depends_on: &[&str]| findings_in("server/engines/tape", "wirehub-tape", depends_on, &[]);
+        assert_eq!(engine(&["wirehub-common", "wirehub-hub"]), 0);
+        assert_eq!(engine(&["wirehub-server"]), 1);
+        assert_eq!(engine(&["wirehub-client"]), 1);
+        assert_eq!(findings("wirehub-hub", &["wirehub-tape"]), 1);
     }
 
     #[test]

@@ -1,0 +1,545 @@
+//! A batch: requests become changes of the store, deliveries and answers.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use wirehub_common::ChannelName;
+use wirehub_common::frame::{Position, Publication};
+use wirehub_hub::namespace::History;
+
+use crate::channels::Channel;
+use crate::clock::{milliseconds, unix_milliseconds};
+use crate::error::DiskError;
+use crate::keys::bucket_of;
+use crate::queue::{Answer, Publish, Request, Then};
+use crate::read::{Found, first_where, read_heads, read_state};
+use crate::record::{AgeRecord, ChannelState, Head, Header, KeyRecord, Stored, ValueRecord, publication_key};
+use crate::shared::{KEPT, Shared};
+use crate::store::{Changes, Space, Store, corrupt};
+
+/// A batch in the making.
+pub(crate) struct Building<'a> {
+    pub(crate) shared: &'a Shared,
+    pub(crate) store: &'a Store,
+    pub(crate) header: Header,
+    pub(crate) changes: Changes,
+    pub(crate) now: u64,
+    works: Vec<Work>,
+    index: HashMap<ChannelName, usize>,
+    /// The keys of this batch's publishes.
+    new_keys: HashMap<Vec<u8>, KeyRecord>,
+    /// The keys of records of keys that this batch removes.
+    pub(crate) removed_ages: HashSet<Vec<u8>>,
+    /// The last change of each durable value.
+    values: HashMap<Vec<u8>, Option<ValueRecord>>,
+    direct: Vec<Publication>,
+    settled: Vec<ChannelName>,
+    replies: Vec<Reply>,
+    has_requests: bool,
+}
+
+/// A channel that a batch changes.
+struct Work {
+    name: ChannelName,
+    channel: Arc<Channel>,
+    state: ChannelState,
+    history: Option<History>,
+    /// The oldest publication that readers see until the batch is delivered.
+    oldest_seen: u64,
+    /// The offset of the first new publication, and every new one.
+    first_new: u64,
+    new: Vec<Stored>,
+    /// The publications for subscribers, with and without history.
+    deliveries: Vec<Publication>,
+    is_removed: bool,
+}
+
+enum Reply {
+    Publish(Answer<Option<Position>>, Published),
+    Done(Answer<()>),
+    Then(Then, usize),
+}
+
+/// The result of a publish.
+struct Published {
+    result: Result<Option<Position>, DiskError>,
+    /// `true` if it is true only after the batch has been written.
+    needs_batch: bool,
+}
+
+impl Published {
+    fn at_once(result: Result<Option<Position>, DiskError>) -> Self {
+        Self { result, needs_batch: false }
+    }
+
+    fn with_batch(position: Option<Position>) -> Self {
+        Self { result: Ok(position), needs_batch: true }
+    }
+}
+
+impl<'a> Building<'a> {
+    pub(crate) fn new(shared: &'a Shared, store: &'a Store, header: Header) -> Self {
+        let now = shared.clock.now();
+        Self {
+            shared,
+            store,
+            header,
+            changes: Changes::default(),
+            now,
+            works: Vec::new(),
+            index: HashMap::new(),
+            new_keys: HashMap::new(),
+            removed_ages: HashSet::new(),
+            values: HashMap::new(),
+            direct: Vec::new(),
+            settled: Vec::new(),
+            replies: Vec::new(),
+            has_requests: false,
+        }
+    }
+
+    /// `true` if an answer depends on the batch.
+    pub(crate) fn is_for_requests(&self) -> bool {
+        self.has_requests
+    }
+
+    pub(crate) fn request(&mut self, request: Request) {
+        match request {
+            Request::Publish(publish, answer) => {
+                self.settled.push(publish.channel.clone());
+                let published = self.publish(publish).unwrap_or_else(|error| Published::at_once(Err(error)));
+                self.replies.push(Reply::Publish(answer, published));
+            }
+            // An offset that is remembered for longer is no reason to wait for the disk. A new channel is.
+            Request::Touch { channel, needed_until, then } => match self.touch(&channel, needed_until) {
+                Ok(index) => {
+                    self.has_requests |= then.is_some();
+                    self.replies.extend(then.map(|then| Reply::Then(then, index)));
+                }
+                Err(error) => {
+                    if let Some(then) = then {
+                        then(Err(error));
+                    }
+                }
+            },
+            Request::Put { kind, key, value, expires, answer } => {
+                self.has_requests = true;
+                self.values.insert(ValueRecord::key(kind, &key), Some(ValueRecord { expires, value }));
+                self.replies.push(Reply::Done(answer));
+            }
+            Request::Remove { kind, key, answer } => {
+                self.has_requests = true;
+                self.values.insert(ValueRecord::key(kind, &key), None);
+                self.replies.push(Reply::Done(answer));
+            }
+        }
+    }
+
+    fn touch(&mut self, channel: &ChannelName, needed_until: u64) -> Result<usize, DiskError> {
+        let index = self.work(channel)?;
+        if let Some(work) = self.works.get_mut(index) {
+            work.state.needed_until = work.state.needed_until.max(needed_until);
+        }
+        Ok(index)
+    }
+
+    fn publish(&mut self, publish: Publish) -> Result<Published, DiskError> {
+        let Publish { channel, payload, publisher, key, history } = publish;
+        let mut publication =
+            Publication { channel, payload, time: unix_milliseconds(), publisher, offset: 0 };
+        if history.is_none() && key.is_empty() {
+            let index = self.index.get(&publication.channel);
+            return Ok(match index.and_then(|index| self.works.get_mut(*index)) {
+                Some(work) => {
+                    work.deliveries.push(publication);
+                    Published::with_batch(None)
+                }
+                None => {
+                    self.direct.push(publication);
+                    Published::at_once(Ok(None))
+                }
+            });
+        }
+        let index = self.work(&publication.channel)?;
+        let (now, batch) = (self.now, self.header.batch);
+        let shared = self.shared;
+        let Some(work) = self.works.get_mut(index) else { return Ok(Published::with_batch(None)) };
+        let position = |epoch, offset| (offset != 0).then(|| shared.position(epoch, offset));
+        if !key.is_empty() {
+            let record = KeyRecord::key(work.state.id, &key);
+            if let Some(known) = self.new_keys.get(&record) {
+                return Ok(Published::with_batch(position(known.epoch, known.offset)));
+            }
+            if let Some(known) = read_key(self.store, shared, &record)? {
+                return Ok(Published::at_once(Ok(position(known.epoch, known.offset))));
+            }
+        }
+        self.has_requests = true;
+        if let Some(history) = history {
+            publication.offset = work.append(&publication, &history, now);
+        }
+        let answer = position(work.state.epoch, publication.offset);
+        if !key.is_empty() {
+            let id = work.state.id;
+            let known = KeyRecord { published: now, offset: publication.offset, epoch: work.state.epoch };
+            let record = KeyRecord::key(id, &key);
+            let bucket = bucket_of(now);
+            let age_key = AgeRecord::key(bucket, id, batch, self.new_keys.len() as u64);
+            let age = AgeRecord { published: now, key: record.clone() };
+            self.changes.put(Space::Keys, record.clone(), known.encode(&record));
+            self.changes.put(Space::Ages, age_key.clone(), age.encode(&age_key));
+            self.new_keys.insert(record, known);
+            work.state.keys.add(bucket);
+            self.header.keys = self.header.keys.saturating_add(1);
+        }
+        work.deliveries.push(publication);
+        Ok(Published::with_batch(answer))
+    }
+
+    pub(crate) fn new_keys(&self) -> usize {
+        self.new_keys.len()
+    }
+
+    /// The number of the channel's entry in this batch. A new channel is created.
+    fn work(&mut self, name: &ChannelName) -> Result<usize, DiskError> {
+        if let Some(index) = self.index.get(name) {
+            return Ok(*index);
+        }
+        let channel = match self.shared.channels.get(name) {
+            Some(channel) => channel,
+            None => match read_state(self.store, name, &self.shared.path)? {
+                Some(state) => self.shared.channels.insert(name, state, true),
+                None => {
+                    let state = ChannelState::new(self.header.next_id, crate::random(), self.now);
+                    self.header.next_id = self.header.next_id.saturating_add(1);
+                    self.shared.channels.insert(name, state, false)
+                }
+            },
+        };
+        let state = channel.lock().state.clone();
+        // An id that was given in a failed batch.
+        self.header.next_id = self.header.next_id.max(state.id.saturating_add(1));
+        let (oldest_seen, first_new) = (state.oldest, state.newest.saturating_add(1));
+        let index = self.works.len();
+        self.works.push(Work {
+            name: name.clone(),
+            channel,
+            state,
+            history: None,
+            oldest_seen,
+            first_new,
+            new: Vec::new(),
+            deliveries: Vec::new(),
+            is_removed: false,
+        });
+        self.index.insert(name.clone(), index);
+        Ok(index)
+    }
+
+    /// Removes an expired value, unless the batch has a newer one.
+    pub(crate) fn remove_value(&mut self, key: &[u8]) {
+        self.values.entry(key.to_vec()).or_insert(None);
+    }
+
+    /// `true` if the batch changes that channel already.
+    pub(crate) fn contains(&self, name: &ChannelName) -> bool {
+        self.index.contains_key(name)
+    }
+
+    /// Adds a channel to the batch because it has something to tidy up.
+    pub(crate) fn tidy(&mut self, name: &ChannelName) -> Result<(), DiskError> {
+        let index = self.work(name)?;
+        let now = self.now;
+        let Some(work) = self.works.get_mut(index) else { return Ok(()) };
+        work.state.keys.expire(crate::keys::first_kept(now));
+        let is_expired = work.state.is_empty() || work.state.newest_expires <= now;
+        if is_expired && work.state.needed_until <= now && work.state.keys.total() == 0 {
+            // From here on, a new subscriber asks the writer. One that came before is seen by the hub.
+            work.channel.lock().is_leaving = true;
+            work.is_removed = !self.shared.target.get().is_some_and(|target| target.is_wanted(name));
+            if !work.is_removed {
+                work.channel.lock().is_leaving = false;
+            }
+        }
+        Ok(())
+    }
+
+    /// The finished batch.
+    pub(crate) fn finish(mut self) -> Batch {
+        let mut works = std::mem::take(&mut self.works);
+        let mut budget = SWEPT;
+        for work in &mut works {
+            if let Err(error) = self.finish_work(work, &mut budget) {
+                // The channel is damaged: its older publications stay. Everything new is written.
+                tracing::error!(%error, channel = %work.name, "the history can't be trimmed");
+            }
+            self.write_work(work);
+        }
+        for (key, value) in std::mem::take(&mut self.values) {
+            match value {
+                Some(value) => self.changes.put(Space::Values, key.clone(), value.encode(&key)),
+                None => self.changes.remove(Space::Values, key),
+            }
+        }
+        self.header.clock = crate::writer::promised_clock(self.now, self.header.clock);
+        Batch {
+            header: self.header,
+            changes: self.changes,
+            works,
+            direct: self.direct,
+            settled: self.settled,
+            replies: self.replies,
+        }
+    }
+
+    fn finish_work(&mut self, work: &mut Work, budget: &mut u64) -> Result<(), DiskError> {
+        work.state.keys.expire(crate::keys::first_kept(self.now));
+        let excess = work.state.keys.total().saturating_sub(self.shared.options.channel_keys);
+        if excess > 0 {
+            let Work { state, .. } = work;
+            crate::keys::forget(self, state, excess)?;
+        }
+        work.trim(self.shared, self.store, self.now)?;
+        // Readers may still look for the others until this batch has been delivered. And a batch can't remove what it writes.
+        let end = work.oldest_seen.min(work.first_new);
+        while work.state.swept < end && *budget > 0 {
+            let key = publication_key(work.state.id, work.state.swept);
+            self.changes.remove(Space::Publications, key);
+            work.state.swept = work.state.swept.saturating_add(1);
+            *budget = budget.saturating_sub(1);
+        }
+        if work.state.swept >= work.first_new {
+            // The following ones were never written.
+            work.state.swept = work.state.swept.max(work.state.oldest);
+        }
+        Ok(())
+    }
+
+    fn write_work(&mut self, work: &mut Work) {
+        for stored in work.new.iter().filter(|stored| stored.publication.offset >= work.state.oldest) {
+            let key = publication_key(work.state.id, stored.publication.offset);
+            self.changes.put(Space::Publications, key, stored.encode(&key));
+        }
+        let name = work.name.as_str().as_bytes();
+        if work.is_removed && work.state.swept > work.state.newest {
+            self.changes.remove(Space::Channels, name);
+            return;
+        }
+        if work.is_removed {
+            work.is_removed = false;
+            work.channel.lock().is_leaving = false;
+        }
+        let (is_saved, is_same) = {
+            let loaded = work.channel.lock();
+            (loaded.is_saved, loaded.state == work.state)
+        };
+        if !is_saved || !is_same {
+            self.changes.put(Space::Channels, name, work.state.encode(name));
+        }
+    }
+}
+
+impl Work {
+    fn append(&mut self, publication: &Publication, history: &History, now: u64) -> u64 {
+        let state = &mut self.state;
+        let is_first = state.is_empty();
+        let expires = state.newest_expires.max(now.saturating_add(milliseconds(history.ttl)));
+        let head = Head { expires, bytes_before: state.bytes };
+        state.newest = state.newest.saturating_add(1);
+        state.newest_expires = expires;
+        state.bytes = state.bytes.saturating_add(publication.payload.data.len() as u64);
+        let needed = now.saturating_add(milliseconds(history.ttl.saturating_add(KEPT)));
+        state.needed_until = state.needed_until.max(needed);
+        if is_first {
+            state.set_oldest(state.newest, head);
+        }
+        let mut publication = publication.clone();
+        publication.offset = state.newest;
+        // A copy, because the original shares its memory with the whole message in which it came.
+        publication.payload.data = bytes::Bytes::copy_from_slice(&publication.payload.data);
+        self.new.push(Stored { publication, head });
+        self.history = Some(*history);
+        state.newest
+    }
+
+    /// Drops the oldest publications from the history, by number, age and bytes.
+    fn trim(&mut self, shared: &Shared, store: &Store, now: u64) -> Result<(), DiskError> {
+        if self.state.is_empty() {
+            return Ok(());
+        }
+        if let Some(history) = self.history {
+            let size = u64::try_from(history.size.max(1)).unwrap_or(u64::MAX);
+            let first = self.state.newest.saturating_add(1).saturating_sub(size);
+            if first > self.state.oldest {
+                let head = self.head(shared, store, first)?;
+                self.state.set_oldest(first, head);
+            }
+        }
+        if self.state.oldest_expires <= now {
+            if self.state.newest_expires <= now {
+                self.state.set_empty();
+                return Ok(());
+            }
+            self.trim_to(shared, store, |_, head| head.expires > now)?;
+        }
+        if let Some(history) = self.history {
+            let (bytes, newest) = (self.state.bytes, self.state.newest);
+            let limit = u64::try_from(history.bytes).unwrap_or(u64::MAX);
+            let fits = |head: &Head| bytes.saturating_sub(head.bytes_before) <= limit;
+            if bytes.saturating_sub(self.state.bytes_before) > limit {
+                self.trim_to(shared, store, |offset, head| fits(head) || offset == newest)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn trim_to(
+        &mut self,
+        shared: &Shared,
+        store: &Store,
+        is_kept: impl Fn(u64, &Head) -> bool,
+    ) -> Result<(), DiskError> {
+        let (oldest, newest) = (self.state.oldest, self.state.newest);
+        let found = first_where(oldest, newest, |offset| {
+            let head = self.head(shared, store, offset)?;
+            Ok(Some((head, is_kept(offset, &head))))
+        })?;
+        match found {
+            Found::At(offset, head) => self.state.set_oldest(offset, head),
+            Found::None | Found::Missing => self.state.set_empty(),
+        }
+        Ok(())
+    }
+
+    /// The head of a publication: a new one, one in memory, or one on the disk.
+    fn head(&self, shared: &Shared, store: &Store, offset: u64) -> Result<Head, DiskError> {
+        let new = offset.checked_sub(self.first_new).and_then(|index| usize::try_from(index).ok());
+        if let Some(stored) = new.and_then(|index| self.new.get(index)) {
+            return Ok(stored.head);
+        }
+        if let Some(head) = self.channel.lock().head(offset) {
+            return Ok(head);
+        }
+        let heads = read_heads(store, shared, self.state.id, offset, READ_AHEAD)?;
+        let Some(head) = heads.first().copied() else {
+            let reason = format!("the publication {offset} of the channel `{}` is missing", self.name);
+            return Err(corrupt(&shared.path, &reason));
+        };
+        self.channel.lock().window = (offset, heads);
+        Ok(head)
+    }
+}
+
+fn read_key(store: &Store, shared: &Shared, key: &[u8]) -> Result<Option<KeyRecord>, DiskError> {
+    let Some(value) = store.get(Space::Keys, key)? else { return Ok(None) };
+    let record = KeyRecord::decode(key, &value);
+    record.map(Some).ok_or_else(|| corrupt(&shared.path, "the record of a key is damaged"))
+}
+
+/// A batch that is ready to be written.
+pub(crate) struct Batch {
+    pub(crate) header: Header,
+    pub(crate) changes: Changes,
+    works: Vec<Work>,
+    direct: Vec<Publication>,
+    settled: Vec<ChannelName>,
+    replies: Vec<Reply>,
+}
+
+impl Batch {
+    /// Delivers the publications and answers, after the batch has been written.
+    pub(crate) fn deliver(self, shared: &Shared) {
+        for publication in self.direct {
+            shared.deliver(publication);
+        }
+        let mut states = Vec::new();
+        for work in self.works {
+            let epoch = Arc::from(shared.epoch_name(work.state.epoch));
+            // Under the channel's lock: a reader sees the publications of this batch and their deliveries, or neither.
+            let mut loaded = work.channel.lock();
+            loaded.state = work.state.clone();
+            loaded.is_saved = true;
+            for stored in work.new {
+                shared.channels.remember(&mut loaded, stored);
+            }
+            for publication in work.deliveries {
+                let epoch = if publication.offset == 0 { &shared.no_epoch } else { &epoch };
+                if let Some(target) = shared.target.get() {
+                    target.deliver(publication, epoch);
+                }
+            }
+            drop(loaded);
+            if work.is_removed {
+                shared.channels.remove(&work.name);
+            }
+            states.push(work.state);
+        }
+        shared.queue.settle(self.settled.iter());
+        for reply in self.replies {
+            match reply {
+                Reply::Publish(answer, published) => drop(answer.send(published.result)),
+                Reply::Done(answer) => drop(answer.send(Ok(()))),
+                Reply::Then(then, index) => {
+                    if let Some(state) = states.get(index) {
+                        then(Ok(state.clone()));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Answers every request with a failure.
+    pub(crate) fn fail(&mut self, shared: &Shared, error: &DiskError) {
+        for work in &self.works {
+            work.channel.lock().is_leaving = false;
+        }
+        for publication in self.direct.drain(..) {
+            shared.deliver(publication);
+        }
+        shared.queue.settle(self.settled.drain(..).collect::<Vec<_>>().iter());
+        for reply in self.replies.drain(..) {
+            match reply {
+                Reply::Publish(answer, published) if !published.needs_batch => {
+                    drop(answer.send(published.result));
+                }
+                Reply::Publish(answer, _) => drop(answer.send(Err(error.clone()))),
+                Reply::Done(answer) => drop(answer.send(Err(error.clone()))),
+                Reply::Then(then, _) => then(Err(error.clone())),
+            }
+        }
+    }
+}
+
+/// Refuses requests that need the store. The others are carried out.
+pub(crate) fn refuse(shared: &Shared, requests: Vec<Request>, error: &DiskError) {
+    for request in requests {
+        match request {
+            Request::Publish(publish, answer) => {
+                let channel = publish.channel.clone();
+                let result = if publish.history.is_none() && publish.key.is_empty() {
+                    let Publish { channel, payload, publisher, .. } = publish;
+                    let time = unix_milliseconds();
+                    shared.deliver(Publication { channel, payload, time, publisher, offset: 0 });
+                    Ok(None)
+                } else {
+                    Err(error.clone())
+                };
+                shared.queue.settle(std::iter::once(&channel));
+                drop(answer.send(result));
+            }
+            request => request.fail(error),
+        }
+    }
+}
+
+impl std::fmt::Debug for Batch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Batch").field("header", &self.header).finish_non_exhaustive()
+    }
+}
+
+/// The maximum number of publications that one batch removes.
+const SWEPT: u64 = 4096;
+
+/// The number of publications that are read at once to trim a history.
+const READ_AHEAD: u64 = 64;

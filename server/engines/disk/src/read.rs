@@ -1,0 +1,479 @@
+//! Reading: positions and pages of histories, from memory if possible, otherwise by the reading threads.
+
+use std::collections::VecDeque;
+use std::ops::Bound;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_channel::oneshot;
+use wirehub_common::ChannelName;
+use wirehub_common::frame::{HistoryPage, Position, Publication};
+use wirehub_hub::engine::{Locate, Located, ReadHistory};
+
+use crate::channels::Channel;
+use crate::clock::milliseconds;
+use crate::error::{DiskError, DiskErrorKind};
+use crate::queue::{Answer, Request};
+use crate::record::{ChannelState, Head, Stored, ValueRecord, publication_key, split_publication_key};
+use crate::shared::{KEPT, Shared, Valued};
+use crate::store::{Space, Store, corrupt};
+
+/// An answer at once, or later.
+pub(crate) enum Reading<T> {
+    Now(Result<T, DiskError>),
+    Later(oneshot::Receiver<Result<T, DiskError>>),
+}
+
+/// Answers a request from memory, or by a reading thread.
+pub(crate) fn read<R: Query>(shared: &Arc<Shared>, query: R) -> Reading<R::Answer> {
+    let now = shared.clock.now();
+    if let Some(channel) = shared.channels.get(query.channel()) {
+        let loaded = channel.lock();
+        if !loaded.is_leaving
+            && let Some(state) = loaded.live(now)
+            && let Some(answer) = query.in_memory(shared, &state, &loaded.recent)
+        {
+            drop(loaded);
+            prolong(shared, &query, &state, now);
+            return Reading::Now(Ok(answer));
+        }
+    }
+    let (answer, later) = oneshot::channel();
+    let accepted = shared.jobs.push(|shared| answer_from_disk(shared, query, answer));
+    if !accepted {
+        return Reading::Now(Err(DiskError::new(
+            DiskErrorKind::Overloaded,
+            "too many requests wait for reading from the disk: try again later",
+        )));
+    }
+    Reading::Later(later)
+}
+
+/// A request that reads a channel.
+pub(crate) trait Query: Send + Sized + 'static {
+    type Answer: Send + 'static;
+
+    fn channel(&self) -> &ChannelName;
+
+    /// The time for which the channel's offset has to be remembered from now on, in milliseconds; 0 for no longer than before.
+    fn needed_for(&self) -> u64;
+
+    /// The answer, if the publications in memory are sufficient.
+    fn in_memory(
+        &self,
+        shared: &Shared,
+        state: &ChannelState,
+        recent: &VecDeque<Stored>,
+    ) -> Option<Self::Answer>;
+
+    /// The answer; `None` if publications were trimmed meanwhile.
+    fn on_disk(
+        &self,
+        shared: &Shared,
+        store: &Store,
+        state: &ChannelState,
+    ) -> Result<Option<Self::Answer>, DiskError>;
+}
+
+impl Query for Locate {
+    type Answer = Located;
+
+    fn channel(&self) -> &ChannelName {
+        &self.channel
+    }
+
+    fn needed_for(&self) -> u64 {
+        milliseconds(self.history.ttl.saturating_add(KEPT))
+    }
+
+    fn in_memory(&self, shared: &Shared, state: &ChannelState, _: &VecDeque<Stored>) -> Option<Located> {
+        Some(locate(shared, state, self.since.as_ref()))
+    }
+
+    fn on_disk(
+        &self,
+        shared: &Shared,
+        _: &Store,
+        state: &ChannelState,
+    ) -> Result<Option<Located>, DiskError> {
+        Ok(Some(locate(shared, state, self.since.as_ref())))
+    }
+}
+
+fn locate(shared: &Shared, state: &ChannelState, since: Option<&Position>) -> Located {
+    let epoch = shared.epoch_name(state.epoch);
+    let (offset, complete) = match since {
+        None => (state.newest, false),
+        Some(since) if since.epoch != epoch => (state.before_oldest(), false),
+        // The offset has never existed: every later publication is new to this subscriber.
+        Some(since) if since.offset > state.newest => (state.newest, false),
+        Some(since) if since.offset >= state.before_oldest() => (since.offset, true),
+        Some(_) => (state.before_oldest(), false),
+    };
+    Located { position: Position { offset, epoch }, newest: state.newest, complete }
+}
+
+impl Query for ReadHistory {
+    type Answer = Option<HistoryPage>;
+
+    fn channel(&self) -> &ChannelName {
+        &self.channel
+    }
+
+    fn needed_for(&self) -> u64 {
+        0
+    }
+
+    fn in_memory(
+        &self,
+        shared: &Shared,
+        state: &ChannelState,
+        recent: &VecDeque<Stored>,
+    ) -> Option<Self::Answer> {
+        let Some(span) = Span::of(self, shared, state) else { return Some(None) };
+        let mut page = Page::new(self, &span);
+        let first = recent.front().map_or(u64::MAX, |stored| stored.publication.offset);
+        let at = |offset: u64| {
+            let index = usize::try_from(offset.checked_sub(first)?).ok()?;
+            recent.get(index).map(|stored| stored.publication.clone())
+        };
+        while let Some(offset) = page.wanted() {
+            page.add(at(offset)?);
+        }
+        Some(Some(page.finish(shared, state)))
+    }
+
+    fn on_disk(
+        &self,
+        shared: &Shared,
+        store: &Store,
+        state: &ChannelState,
+    ) -> Result<Option<Self::Answer>, DiskError> {
+        let Some(span) = Span::of(self, shared, state) else { return Ok(Some(None)) };
+        let mut page = Page::new(self, &span);
+        if page.wanted().is_some() {
+            let (from, to) = (publication_key(state.id, span.first), publication_key(state.id, span.last));
+            let mut entries = store.scan(Space::Publications, Bound::Included(&from), Bound::Included(&to));
+            while let Some(offset) = page.wanted() {
+                let entry = if self.reverse { entries.next_back() } else { entries.next() };
+                let Some(entry) = entry.transpose()? else { return Ok(None) };
+                let stored = decode(store_path(shared), &entry)?;
+                if stored.publication.offset != offset {
+                    return Ok(None);
+                }
+                page.add(stored.publication);
+            }
+        }
+        Ok(Some(Some(page.finish(shared, state))))
+    }
+}
+
+/// The offsets that a page may contain.
+struct Span {
+    first: u64,
+    last: u64,
+}
+
+impl Span {
+    /// `None` if the request's position is of another epoch, or if publications behind it are lost.
+    fn of(read: &ReadHistory, shared: &Shared, state: &ChannelState) -> Option<Self> {
+        if let Some(since) = &read.since
+            && (since.offset > state.newest || since.epoch != shared.epoch_name(state.epoch))
+        {
+            return None;
+        }
+        if read.reverse {
+            let last = read.since.as_ref().map_or(state.newest, |since| since.offset.saturating_sub(1));
+            return Some(Self { first: state.oldest, last });
+        }
+        let after = read.since.as_ref().map_or(state.before_oldest(), |since| since.offset);
+        (after >= state.before_oldest()).then(|| Self { first: after.saturating_add(1), last: state.newest })
+    }
+}
+
+/// A page that is being filled.
+struct Page {
+    publications: Vec<Publication>,
+    /// The offset of the next publication; `None` if there is none.
+    next: Option<u64>,
+    span: (u64, u64),
+    limit: usize,
+    bytes: usize,
+    is_full: bool,
+    reverse: bool,
+}
+
+impl Page {
+    fn new(read: &ReadHistory, span: &Span) -> Self {
+        let start = if read.reverse { span.last } else { span.first };
+        let next = (span.first <= span.last && span.first > 0).then_some(start);
+        Self {
+            publications: Vec::new(),
+            next,
+            span: (span.first, span.last),
+            limit: read.limit,
+            bytes: read.bytes,
+            is_full: false,
+            reverse: read.reverse,
+        }
+    }
+
+    /// The offset of the publication to be added.
+    fn wanted(&self) -> Option<u64> {
+        let has_room = !self.is_full && self.publications.len() < self.limit;
+        self.next.filter(|_| has_room)
+    }
+
+    fn add(&mut self, publication: Publication) {
+        match self.bytes.checked_sub(publication.payload.data.len()) {
+            Some(rest) => self.bytes = rest,
+            None if self.publications.is_empty() => self.bytes = 0,
+            None => {
+                self.is_full = true;
+                return;
+            }
+        }
+        let offset = publication.offset;
+        self.publications.push(publication);
+        let next = if self.reverse { offset.checked_sub(1) } else { offset.checked_add(1) };
+        self.next = next.filter(|next| (self.span.0..=self.span.1).contains(next));
+    }
+
+    fn finish(self, shared: &Shared, state: &ChannelState) -> HistoryPage {
+        HistoryPage {
+            position: shared.position(state.epoch, state.newest),
+            // A request for no entries has no use for more.
+            more: self.limit > 0 && self.next.is_some(),
+            publications: self.publications,
+        }
+    }
+}
+
+/// On a reading thread.
+fn answer_from_disk<R: Query>(shared: &Arc<Shared>, query: R, answer: Answer<R::Answer>) {
+    let (mut tries, mut seen) = (0_u32, None);
+    while tries < MAX_TRIES {
+        match state(shared, query.channel()) {
+            Err(error) => return drop(answer.send(Err(error))),
+            Ok(None) => return create(shared, query, answer),
+            Ok(Some(state)) => {
+                // Publications that were trimmed meanwhile are no reason to give up.
+                tries = if seen.replace(state.oldest) == Some(state.oldest) {
+                    tries.saturating_add(1)
+                } else {
+                    0
+                };
+                let now = shared.clock.now();
+                match find(shared, &query, state, now) {
+                    Err(error) => return drop(answer.send(Err(error))),
+                    Ok(Some((state, found))) => {
+                        prolong(shared, &query, &state, now);
+                        return drop(answer.send(Ok(found)));
+                    }
+                    Ok(None) => std::thread::yield_now(),
+                }
+            }
+        }
+    }
+    let reason = format!("publications of the channel `{}` are missing", query.channel());
+    let _ = answer.send(Err(corrupt(store_path(shared), &reason)));
+}
+
+/// The state without expired publications, and the answer; `None` if publications were trimmed meanwhile.
+fn find<R: Query>(
+    shared: &Shared,
+    query: &R,
+    state: ChannelState,
+    now: u64,
+) -> Result<Option<(ChannelState, R::Answer)>, DiskError> {
+    let store = shared.store()?;
+    let Some(live) = live(shared, &store, state, now)? else { return Ok(None) };
+    let found = query.on_disk(shared, &store, &live)?;
+    Ok(found.map(|found| (live, found)))
+}
+
+/// The channel is unknown: the writer creates it.
+fn create<R: Query>(shared: &Arc<Shared>, query: R, answer: Answer<R::Answer>) {
+    let channel = query.channel().clone();
+    let now = shared.clock.now();
+    let needed_until = needed_until(now, &query);
+    let then_shared = Arc::clone(shared);
+    let then = Box::new(move |state: Result<ChannelState, DiskError>| match state {
+        Err(error) => drop(answer.send(Err(error))),
+        // Usually it is new and empty, so there is nothing to read.
+        Ok(state) => match query.in_memory(&then_shared, &state, &VecDeque::new()) {
+            Some(found) => drop(answer.send(Ok(found))),
+            // If too many requests wait, the answer is dropped, and so the request fails.
+            None => drop(then_shared.jobs.push(|shared| answer_from_disk(shared, query, answer))),
+        },
+    });
+    shared.queue.push(Request::Touch { channel, needed_until, then: Some(then) });
+}
+
+/// Makes the writer remember the offset for longer if necessary. It is asked rarely, and for a longer time.
+fn prolong<R: Query>(shared: &Shared, query: &R, state: &ChannelState, now: u64) {
+    if query.needed_for() > 0 && state.needed_until < now.saturating_add(query.needed_for()) {
+        let channel = query.channel().clone();
+        shared.queue.push(Request::Touch { channel, needed_until: needed_until(now, query), then: None });
+    }
+}
+
+fn needed_until<R: Query>(now: u64, query: &R) -> u64 {
+    now.saturating_add(query.needed_for()).saturating_add(SLACK)
+}
+
+/// The state of a channel, from memory or from the disk; `None` if there is none, or if only the writer can tell.
+fn state(shared: &Shared, name: &ChannelName) -> Result<Option<ChannelState>, DiskError> {
+    let of = |channel: Arc<Channel>| {
+        let loaded = channel.lock();
+        (!loaded.is_leaving).then(|| loaded.state.clone())
+    };
+    let changes = match shared.channels.get_or_changes(name) {
+        Ok(channel) => return Ok(of(channel)),
+        Err(changes) => changes,
+    };
+    let read = read_state(&*shared.store()?, name, store_path(shared))?;
+    // The writer puts a channel into memory before it changes it. So the state from the disk is the latest if the channel is
+    // still not there.
+    if let Ok(channel) = shared.channels.get_or_changes(name) {
+        return Ok(of(channel));
+    }
+    if let Some(state) = &read {
+        shared.channels.insert_if(name, state.clone(), changes);
+    }
+    Ok(read)
+}
+
+/// The state of a channel on the disk.
+pub(crate) fn read_state(
+    store: &Store,
+    name: &ChannelName,
+    path: &std::path::Path,
+) -> Result<Option<ChannelState>, DiskError> {
+    let key = name.as_str().as_bytes();
+    let Some(value) = store.get(Space::Channels, key)? else { return Ok(None) };
+    let state = ChannelState::decode(key, &value);
+    state.map(Some).ok_or_else(|| corrupt(path, &format!("the record of the channel `{name}` is damaged")))
+}
+
+/// The state without expired publications; `None` if it has changed meanwhile.
+fn live(
+    shared: &Shared,
+    store: &Store,
+    state: ChannelState,
+    now: u64,
+) -> Result<Option<ChannelState>, DiskError> {
+    let mut state = state;
+    if state.is_empty() || state.oldest_expires > now {
+        return Ok(Some(state));
+    }
+    let found = first_where(state.oldest, state.newest, |offset| {
+        let head = read_heads(store, shared, state.id, offset, 1)?.pop();
+        Ok(head.map(|head| (head, head.expires > now)))
+    })?;
+    match found {
+        Found::Missing => return Ok(None),
+        Found::None => state.set_empty(),
+        Found::At(offset, head) => state.set_oldest(offset, head),
+    }
+    Ok(Some(state))
+}
+
+/// The result of [`first_where`].
+pub(crate) enum Found {
+    At(u64, Head),
+    None,
+    /// A publication is not there.
+    Missing,
+}
+
+/// The first offset for which a condition is met. The condition stays met from there on. Nearby offsets are tried first.
+pub(crate) fn first_where(
+    first: u64,
+    last: u64,
+    mut is_met: impl FnMut(u64) -> Result<Option<(Head, bool)>, DiskError>,
+) -> Result<Found, DiskError> {
+    let (mut low, mut step, mut found) = (first, 1_u64, None);
+    // Not met below `low`.
+    while low <= last {
+        let at = low.saturating_add(step.saturating_sub(1)).min(last);
+        let Some((head, met)) = is_met(at)? else { return Ok(Found::Missing) };
+        if met {
+            found = Some((at, head));
+            break;
+        }
+        low = at.saturating_add(1);
+        step = step.saturating_mul(2);
+    }
+    let Some((mut high, mut head)) = found else { return Ok(Found::None) };
+    while low < high {
+        let middle = low.midpoint(high);
+        let Some((it, met)) = is_met(middle)? else { return Ok(Found::Missing) };
+        if met {
+            (high, head) = (middle, it);
+        } else {
+            low = middle.saturating_add(1);
+        }
+    }
+    Ok(Found::At(high, head))
+}
+
+/// The heads of consecutive publications, at most `count`; none if the first one is missing.
+pub(crate) fn read_heads(
+    store: &Store,
+    shared: &Shared,
+    id: u64,
+    first: u64,
+    count: u64,
+) -> Result<Vec<Head>, DiskError> {
+    let last = first.saturating_add(count).saturating_sub(1);
+    let (from, to) = (publication_key(id, first), publication_key(id, last));
+    let mut heads = Vec::new();
+    let entries = store.scan(Space::Publications, Bound::Included(&from), Bound::Included(&to));
+    for (entry, expected) in entries.zip(first..) {
+        let entry = entry?;
+        if split_publication_key(&entry.0) != Some((id, expected)) {
+            break;
+        }
+        heads.push(decode(store_path(shared), &entry)?.head);
+    }
+    Ok(heads)
+}
+
+/// Every durable value of a kind that has not expired, in the order of the keys.
+pub(crate) fn values(
+    store: &Store,
+    path: &std::path::Path,
+    kind: u8,
+    now: u64,
+) -> Result<Vec<Valued>, DiskError> {
+    let mut values = Vec::new();
+    for entry in store.prefix(Space::Values, &[kind]) {
+        let (key, value) = entry?;
+        let Some(record) = ValueRecord::decode(&key, &value) else {
+            return Err(corrupt(path, &format!("a durable value of the kind {kind} is damaged")));
+        };
+        if record.expires > now {
+            let key = key.get(1..).unwrap_or_default();
+            values.push((Bytes::copy_from_slice(key), record.value, record.expires));
+        }
+    }
+    Ok(values)
+}
+
+fn decode(path: &std::path::Path, (key, value): &crate::store::Entry) -> Result<Stored, DiskError> {
+    Stored::decode(key, value).ok_or_else(|| {
+        let (id, offset) = split_publication_key(key).unwrap_or_default();
+        corrupt(path, &format!("the publication {offset} of the channel number {id} is damaged"))
+    })
+}
+
+fn store_path(shared: &Shared) -> &std::path::Path {
+    &shared.path
+}
+
+/// The number of tries of a read that finds a publication missing while the state of its channel is the same.
+const MAX_TRIES: u32 = 8;
+
+/// The additional time for which an offset is remembered, so that the writer is asked once in this time. In milliseconds.
+const SLACK: u64 = 15 * 60 * 1000;

@@ -1,0 +1,355 @@
+//! The writer: one thread that makes every change. It takes the waiting requests, writes them as one batch, delivers the
+//! publications in their order, and answers.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use crate::batch::{Batch, Building};
+use crate::clock::milliseconds;
+use crate::directory::{Directory, Witness, boot};
+use crate::error::{DiskError, DiskErrorKind};
+use crate::keys::KeyAges;
+use crate::options::Durability;
+use crate::queue::{Request, Taken};
+use crate::record::Header;
+use crate::shared::Shared;
+use crate::store::{Changes, Space, Store, corrupt};
+use crate::tidy::Tidy;
+
+pub(crate) struct Writer {
+    pub(crate) shared: Arc<Shared>,
+    directory: Directory,
+    /// The header of the newest batch.
+    header: Header,
+    pub(crate) ages: KeyAges,
+    pub(crate) tidy: Tidy,
+    /// A batch that failed. The store may have it nevertheless.
+    failed: Option<Box<Batch>>,
+    is_broken: bool,
+    next_try: Instant,
+    pause: Duration,
+    last_sync: Instant,
+    last_witness: (Instant, u64),
+    last_look: Option<Instant>,
+}
+
+impl Writer {
+    pub(crate) fn new(shared: Arc<Shared>, directory: Directory, header: Header) -> Self {
+        let now = Instant::now();
+        Self {
+            shared,
+            directory,
+            header,
+            ages: KeyAges::default(),
+            tidy: Tidy::default(),
+            failed: None,
+            is_broken: false,
+            next_try: now,
+            pause: FIRST_PAUSE,
+            last_sync: now,
+            last_witness: (now, header.batch),
+            last_look: None,
+        }
+    }
+
+    /// Works until the queue is closed.
+    pub(crate) fn run(mut self) {
+        loop {
+            let Taken { requests, is_last } = self.shared.clone().queue.take(self.timeout());
+            if is_last {
+                return self.finish();
+            }
+            let turn = std::panic::AssertUnwindSafe(|| self.turn(requests));
+            if std::panic::catch_unwind(turn).is_err() {
+                self.break_off(DiskError::new(
+                    DiskErrorKind::Unavailable,
+                    "the storage panicked: it is opened again; see the log",
+                ));
+            }
+        }
+    }
+
+    fn timeout(&self) -> Duration {
+        match self.shared.options.durability {
+            Durability::Interval(interval) if self.is_dirty() => {
+                interval.saturating_sub(self.last_sync.elapsed()).min(TICK)
+            }
+            _ => TICK,
+        }
+    }
+
+    /// `true` if a batch is not on the disk yet.
+    fn is_dirty(&self) -> bool {
+        self.header.batch > self.shared.synced.load(Ordering::Relaxed)
+    }
+
+    fn turn(&mut self, requests: Vec<Request>) {
+        if self.is_broken {
+            self.open_again();
+        }
+        let store = match (self.is_broken, self.shared.store()) {
+            (false, Ok(store)) => store,
+            (_, store) => {
+                let error =
+                    self.shared.health.lock().clone().or(store.err()).unwrap_or_else(crate::queue::stopped);
+                return crate::batch::refuse(&self.shared, requests, &error);
+            }
+        };
+        let is_idle = requests.is_empty();
+        if is_idle && let Err(error) = store.check() {
+            return self.break_off(error);
+        }
+        let requests = match self.look_for_room() {
+            Some(error) => {
+                crate::batch::refuse(&self.shared, requests, &error);
+                Vec::new()
+            }
+            None => requests,
+        };
+        // Without room, too, because this makes room.
+        let shared = Arc::clone(&self.shared);
+        let mut building = Building::new(&shared, &store, self.header);
+        for request in requests {
+            building.request(request);
+        }
+        let sync = building.is_for_requests() && shared.options.durability == Durability::Always;
+        self.ages.expire(&mut building);
+        self.tidy.visit(&mut building, if is_idle { IDLE_VISITS } else { VISITS });
+        let batch = building.finish();
+        self.write(&store, batch, sync);
+        self.shared.channels.evict();
+        if !self.is_broken {
+            self.sync_in_time(&store);
+        }
+    }
+
+    /// Writes a batch, delivers it, and answers.
+    fn write(&mut self, store: &Store, mut batch: Batch, sync: bool) {
+        if !batch.changes.is_empty() || batch.header.clock != self.header.clock {
+            batch.header.batch = self.header.batch.saturating_add(1);
+            batch.header.synced = self.shared.synced.load(Ordering::Relaxed);
+            if let Err(error) = store.commit(&batch.header, &batch.changes, sync) {
+                let error = as_temporary(error);
+                // Before the answers: the engine is not ready from here on.
+                self.break_off(error.clone());
+                batch.fail(&self.shared, &error);
+                self.failed = Some(Box::new(batch));
+                return;
+            }
+            self.written(&batch.header, sync);
+        }
+        batch.deliver(&self.shared);
+    }
+
+    /// A batch is in the store.
+    fn written(&mut self, header: &Header, is_synced: bool) {
+        self.header = *header;
+        let shared = &self.shared;
+        shared.written.store(header.batch, Ordering::Relaxed);
+        if header.forgotten_until > 0 {
+            shared.keys.forget_early(header.forgotten_until);
+        }
+        shared.clock_limit.store(header.clock, Ordering::Relaxed);
+        if is_synced {
+            shared.synced.store(header.batch, Ordering::Relaxed);
+        }
+    }
+
+    fn sync_in_time(&mut self, store: &Store) {
+        if self.is_dirty() && self.last_sync.elapsed() >= self.sync_interval() {
+            match store.sync() {
+                Ok(()) => self.shared.synced.store(self.header.batch, Ordering::Relaxed),
+                Err(error) => return self.break_off(as_temporary(error)),
+            }
+            self.last_sync = Instant::now();
+        }
+        let synced = self.shared.synced.load(Ordering::Relaxed);
+        let (last, reported) = self.last_witness;
+        if synced > reported && last.elapsed() >= TICK {
+            self.report(synced, false);
+        }
+    }
+
+    fn sync_interval(&self) -> Duration {
+        match self.shared.options.durability {
+            Durability::Interval(interval) => interval,
+            // Only the store's own work is not synchronised yet.
+            _ => TICK,
+        }
+    }
+
+    /// Writes the number of the newest synchronised batch beside the store. See [`Witness`].
+    fn report(&mut self, synced: u64, sync: bool) {
+        let may_lose = self.shared.options.durability != Durability::Always;
+        let witness = Witness { synced, may_lose, boot: boot() };
+        if let Err(error) = self.directory.set_witness(&witness, sync) {
+            tracing::warn!(%error, "the file `synced` in the data directory can't be written");
+        }
+        self.last_witness = (Instant::now(), synced);
+    }
+
+    /// The last work: everything goes to the disk, and the directory is given back.
+    fn finish(mut self) {
+        let result = self.close();
+        if let Err(error) = &result {
+            tracing::error!(%error, "the last publications may not be on the disk");
+        }
+        let Self { shared, directory, .. } = self;
+        drop(directory);
+        shared.end.reach(result);
+    }
+
+    fn close(&mut self) -> Result<(), DiskError> {
+        let store = self.shared.store.write().take();
+        let store = store
+            .filter(|_| !self.is_broken)
+            .ok_or_else(|| self.shared.health.lock().clone().unwrap_or_else(crate::queue::stopped))?;
+        // After a proper stop the clock goes on at this time.
+        self.header.clock = self.shared.clock.now();
+        self.header.batch = self.header.batch.saturating_add(1);
+        self.header.synced = self.shared.synced.load(Ordering::Relaxed);
+        store.commit(&self.header, &Changes::default(), true)?;
+        wait_and_drop(store);
+        let witness = Witness { synced: self.header.batch, may_lose: false, boot: boot() };
+        let written = self.directory.set_witness(&witness, true);
+        written.map_err(|error| DiskError::io(self.directory.path(), error))
+    }
+
+    /// Looks for free space now and then, because the storage works badly without it.
+    fn look_for_room(&mut self) -> Option<DiskError> {
+        let mut health = self.shared.health.lock();
+        if self.last_look.is_some_and(|last| last.elapsed() < LOOK) {
+            return health.clone();
+        }
+        self.last_look = Some(Instant::now());
+        let wanted = self.shared.options.free_bytes;
+        let free = self.directory.free_bytes().unwrap_or(u64::MAX);
+        if free >= wanted {
+            if health.take().is_some() {
+                tracing::info!("there is room on the disk again: publishes are accepted");
+            }
+            return None;
+        }
+        let path = self.directory.path().display();
+        let error = DiskError::new(
+            DiskErrorKind::Full,
+            format!("{path}: only {free} bytes of the disk are free, and {wanted} are needed: make room"),
+        );
+        if health.is_none() {
+            tracing::error!(%error, "publishes are refused until there is room");
+        }
+        *health = Some(error.clone());
+        Some(error)
+    }
+
+    /// The store does not work: it is opened again as soon as possible. Until then, what is in it can be read.
+    fn break_off(&mut self, error: DiskError) {
+        tracing::error!(%error, "the store failed: publishes are refused until it works again");
+        *self.shared.health.lock() = Some(error);
+        self.is_broken = true;
+        (self.next_try, self.pause) = (Instant::now(), FIRST_PAUSE);
+    }
+
+    fn open_again(&mut self) {
+        if Instant::now() < self.next_try {
+            return;
+        }
+        self.pause = self.pause.saturating_mul(2).min(LAST_PAUSE);
+        self.next_try = Instant::now().checked_add(self.pause).unwrap_or(self.next_try);
+        let has_room = self.directory.free_bytes().is_none_or(|free| free >= self.shared.options.free_bytes);
+        if !has_room || self.directory.probe().is_err() {
+            return;
+        }
+        match self.reopened() {
+            Ok(()) => {
+                tracing::info!("the store works again");
+                *self.shared.health.lock() = None;
+                self.is_broken = false;
+            }
+            Err(error) => {
+                tracing::error!(%error, "the store can't be opened");
+                *self.shared.health.lock() = Some(as_temporary(error));
+            }
+        }
+    }
+
+    fn reopened(&mut self) -> Result<(), DiskError> {
+        let old = self.shared.store.write().take();
+        if let Some(old) = old {
+            wait_and_drop(old);
+        }
+        let path = self.directory.store();
+        crate::journal::check(&path)?;
+        let store = Store::open(&path, &self.shared.options)?;
+        let header = read_header(&store, &path)?;
+        let failed = self.failed.take();
+        if header.batch < self.header.batch {
+            self.failed = failed;
+            return Err(corrupt(&path, "acknowledged publications are missing"));
+        }
+        self.ages = KeyAges::default();
+        *self.shared.store.write() = Some(Arc::new(store));
+        match failed {
+            // The batch has reached the store, although it was reported as failed.
+            Some(batch) if header == batch.header => {
+                self.written(&header, false);
+                batch.deliver(&self.shared);
+            }
+            _ => self.header = header,
+        }
+        Ok(())
+    }
+}
+
+/// Closes a store. Readers keep it for the time of one request.
+fn wait_and_drop(store: Arc<Store>) {
+    let mut store = store;
+    loop {
+        match Arc::try_unwrap(store) {
+            Ok(store) => return drop(store),
+            Err(shared) => store = shared,
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+pub(crate) fn read_header(store: &Store, path: &std::path::Path) -> Result<Header, DiskError> {
+    let value = store.get(Space::Meta, Header::KEY)?;
+    let header = value.as_deref().and_then(Header::decode);
+    header.ok_or_else(|| corrupt(path, "the header of the store is missing or damaged"))
+}
+
+/// The time that a new header promises, if the promised one is near.
+pub(crate) fn promised_clock(now: u64, promised: u64) -> u64 {
+    if now.saturating_add(milliseconds(CLOCK_RESERVE) / 2) < promised {
+        promised
+    } else {
+        now.saturating_add(milliseconds(CLOCK_RESERVE))
+    }
+}
+
+/// A failed write is repeated later, so callers may repeat, too.
+fn as_temporary(error: DiskError) -> DiskError {
+    match error.kind() {
+        DiskErrorKind::Full | DiskErrorKind::Corrupt => error,
+        _ => DiskError::new(DiskErrorKind::Unavailable, error.to_string()).with(error),
+    }
+}
+
+/// The time between two looks of the writer without requests.
+const TICK: Duration = Duration::from_secs(1);
+
+/// The time between two looks for free space.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// The pauses before a store is opened again.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LAST_PAUSE: Duration = Duration::from_secs(5);
+
+/// The number of channels that are visited in each batch to tidy them up, and without requests.
+const VISITS: usize = 8;
+const IDLE_VISITS: usize = 512;
+
+/// The reserve of the clock. After a crash the clock may be ahead by this time, and then stands still.
+const CLOCK_RESERVE: Duration = Duration::from_secs(30);
