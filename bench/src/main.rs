@@ -9,6 +9,8 @@
 )]
 
 #[cfg(target_os = "linux")]
+mod engines;
+#[cfg(target_os = "linux")]
 mod loads;
 #[cfg(target_os = "linux")]
 mod machine;

@@ -9,7 +9,7 @@ use crate::loads::Load;
 use crate::machine::Cores;
 use crate::report::Table;
 use crate::server::{Candidate, Kind, Server};
-use crate::{machine, servers};
+use crate::{engines, machine, servers};
 
 /// Measures the cost of servers.
 #[derive(Debug, Parser)]
@@ -38,6 +38,8 @@ enum Verb {
         #[arg(long, default_value_t = 3)]
         times: usize,
     },
+    /// Measure the engines of the server, in this process.
+    Engines(engines::Options),
     /// Run one of the servers that Wirehub is compared with.
     Serve { server: servers::Compared },
 }
@@ -45,6 +47,7 @@ enum Verb {
 pub(crate) fn main() -> Result<()> {
     match Arguments::parse().verb {
         Verb::Serve { server } => server.serve(),
+        Verb::Engines(options) => engines::measure(&options),
         Verb::Run { loads, wirehub, servers, also, times } => {
             ensure!(times > 0, "`--times` must be at least 1");
             ensure!(wirehub.is_file(), "{} is not a program: build it first", wirehub.display());

@@ -14,6 +14,8 @@ use toml::Table;
 use tracing_subscriber::EnvFilter;
 
 use self::document::Document;
+use self::engine::DiskSection;
+pub use self::engine::EngineKind;
 use self::files::{is_shown, read, shown, variable_named};
 pub(crate) use self::key_sets::KeySets;
 use self::limits::LimitsSection;
@@ -31,6 +33,7 @@ use crate::{Builder, Error, ErrorKind, Hub, ListenAddress, LiveSettings, Tls};
 
 mod changes;
 mod document;
+mod engine;
 mod environment;
 mod files;
 mod guard;
@@ -50,6 +53,8 @@ pub const TEMPLATE: &str = include_str!("config/template.toml");
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
+    engine: EngineKind,
+    disk: DiskSection,
     server: ServerSection,
     limits: LimitsSection,
     proxy: ProxySection,
@@ -205,6 +210,7 @@ impl Config {
     /// Makes relative paths start at the folder of the file.
     fn resolve(&mut self) {
         let folder = self.source.folder();
+        self.disk.resolve(folder);
         let files = self.tokens.iter_mut().flat_map(TokensSection::files);
         let tls = self.tls.iter_mut().flat_map(|tls| [&mut tls.certificate, &mut tls.key]);
         let files = files.chain([&mut self.server.static_files]);
@@ -299,6 +305,57 @@ impl Config {
             })?;
         }
         Ok(Some(TlsFiles { certificate, key }))
+    }
+
+    /// The engine.
+    pub fn engine(&self) -> EngineKind {
+        self.engine
+    }
+
+    /// The directory of the engine on disk.
+    pub fn data_directory(&self) -> &Path {
+        self.disk.path()
+    }
+
+    /// Replaces the engine and its directory.
+    pub(crate) fn replace_engine(&mut self, engine: Option<EngineKind>, data: Option<PathBuf>) {
+        self.engine = engine.unwrap_or(self.engine);
+        if let Some(data) = data {
+            self.disk.set_path(data);
+        }
+    }
+
+    /// Opens the engine for a hub. An engine that the program has given to the builder is never replaced.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Engine`]: its data can't be opened. [`ErrorKind::Config`]: the program has another engine.
+    pub fn open_engine(&self, hub: Builder) -> Result<Builder, Error> {
+        let mut mistakes = Mistakes::default();
+        self.check_engine(&hub, &mut mistakes);
+        self.source.check(mistakes, ())?;
+        match self.engine {
+            #[cfg(feature = "disk")]
+            EngineKind::Disk => Ok(hub.engine(self.disk.open()?)),
+            _ => Ok(self.limits.open_engine(hub)),
+        }
+    }
+
+    fn check_engine(&self, hub: &Builder, mistakes: &mut Mistakes) {
+        let is_disk = self.engine == EngineKind::Disk;
+        if is_disk && cfg!(not(feature = "disk")) {
+            let words =
+                "this program has no such engine: build it with the feature `disk`, or write \"memory\"";
+            return mistakes.note("engine", words);
+        }
+        if hub.has_engine() && (is_disk || self.limits.bounds_engine()) {
+            let key = if is_disk { "engine" } else { "limits.kept_bytes" };
+            return mistakes.note(key, "this program has an engine of its own: remove the key");
+        }
+        if is_disk && self.limits.bounds_engine() {
+            let words =
+                "it bounds the engine in memory: remove it, and bound each namespace's history instead";
+            mistakes.note("limits.kept_bytes", words);
+        }
     }
 
     /// The log filter, which the environment may override.
@@ -405,7 +462,8 @@ impl Config {
         key_sets: &mut KeySets,
         mistakes: &mut Mistakes,
     ) -> (Builder, Option<EventQueue>) {
-        let mut hub = self.limits.apply(hub).update(|live| self.apply_live(live, key_sets, mistakes));
+        self.check_engine(&hub, mistakes);
+        let mut hub = hub.update(|live| self.apply_live(live, key_sets, mistakes));
         for (name, namespace) in self.namespaces(mistakes) {
             hub = hub.namespace(name, namespace);
         }

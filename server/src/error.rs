@@ -1,7 +1,7 @@
 //! The errors of a server as a whole.
 
+use std::error::Error as StdError;
 use std::fmt;
-use std::io;
 
 /// The server cannot start, or cannot continue.
 #[derive(Debug)]
@@ -9,7 +9,7 @@ pub struct Error {
     kind: ErrorKind,
     /// The remedy, with the names of the settings or files concerned.
     message: String,
-    source: Option<io::Error>,
+    source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
 /// The kinds of [`Error`].
@@ -28,6 +28,8 @@ pub enum ErrorKind {
     Tls,
     /// The directory of static files can't be read.
     StaticFiles,
+    /// The data of the engine can't be opened.
+    Engine,
     /// The runtime or the output failed.
     System,
 }
@@ -37,8 +39,12 @@ impl Error {
         Self { kind, message: message.into(), source: None }
     }
 
-    pub(crate) fn with_source(kind: ErrorKind, message: impl Into<String>, source: io::Error) -> Self {
-        Self { source: Some(source), ..Self::new(kind, message) }
+    pub(crate) fn with_source(
+        kind: ErrorKind,
+        message: impl Into<String>,
+        source: impl Into<Box<dyn StdError + Send + Sync>>,
+    ) -> Self {
+        Self { source: Some(source.into()), ..Self::new(kind, message) }
     }
 
     /// The kind of the error.
@@ -54,8 +60,8 @@ impl fmt::Display for Error {
     }
 }
 
-impl std::error::Error for Error {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.source.as_ref().map(|source| source as _)
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source.as_deref().map(|source| source as _)
     }
 }

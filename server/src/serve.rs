@@ -14,7 +14,7 @@ use tokio::task::JoinError;
 
 use crate::accept::Origin;
 use crate::api::{ApiKeys, admin_page};
-use crate::config::{Config, KeySets};
+use crate::config::{Config, EngineKind, KeySets};
 use crate::{
     Builder, Error, ErrorKind, ListenAddress, Listener, LiveSettings, api, metrics, router, run, static_files,
 };
@@ -52,6 +52,10 @@ pub struct Options {
     pub allow_origins: Vec<Origin>,
     /// `true` if clients without a token may connect.
     pub anonymous: bool,
+    /// The engine. Default: the engine of the configuration.
+    pub engine: Option<EngineKind>,
+    /// The directory of the engine on disk. Default: the directory of the configuration.
+    pub data: Option<PathBuf>,
     /// The time for which a stopped server still serves connected clients. See [`Builder::drain_delay`].
     pub drain_delay: Option<Duration>,
 }
@@ -80,6 +84,7 @@ impl Options {
         let base = hub.live().clone();
         let mut key_sets = KeySets::default();
         let (hub, events) = config.apply_observed(hub, &mut key_sets)?;
+        let hub = config.open_engine(hub)?;
         let hub = hub.update(|live| self.apply_live(live)).build();
         let api_keys = ApiKeys::from(config.api_keys()?);
         let mut app = router(&hub).merge(hub.echo());
@@ -128,6 +133,7 @@ impl Options {
             None => Config::from_environment()?,
         };
         config.allow_anonymous(self.anonymous);
+        config.replace_engine(self.engine, self.data.clone());
         Ok(config)
     }
 

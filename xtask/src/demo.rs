@@ -27,6 +27,7 @@ pub(crate) const SERVER_STEP: Step<'static> =
 const PROFILE: &str = "demo";
 const SERVER: &str = "wirehub-demo";
 const PROGRAM: &str = "wirehub";
+const DATA: &str = "target/demo-data";
 
 pub(crate) fn verb(project: &Project, console: &Console, listen: SocketAddr, in_yew: bool) -> Result<()> {
     // Checked now rather than after minutes of building.
@@ -46,6 +47,8 @@ pub(crate) fn verb(project: &Project, console: &Console, listen: SocketAddr, in_
     println!("\nOpen http://{listen}/ in a browser, in two windows if you like. Ctrl-C stops the server.\n");
     let mut server = server(project);
     server.args(["--listen", &listen.to_string(), "--static"]).arg(project.path(page));
+    // A restart of the demo keeps its rooms.
+    server.args(["--engine", "disk", "--data"]).arg(project.path(DATA));
     run_in_our_place(&mut server)
 }
 

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use wirehub_server::accept::Origin;
-use wirehub_server::config::parse_time;
+use wirehub_server::config::{EngineKind, parse_time};
 use wirehub_server::serve::Options;
 use wirehub_server::{Builder, ErrorKind, ListenAddress};
 
@@ -15,6 +15,7 @@ mod bench;
 mod client;
 mod config;
 mod connect;
+mod data;
 mod health;
 mod input;
 mod operate;
@@ -26,6 +27,7 @@ pub use self::bench::BenchOptions;
 pub use self::client::{ClientCommand, ConnectOptions};
 pub use self::config::ConfigCommand;
 pub use self::connect::PlainOptions;
+pub use self::data::DataCommand;
 pub use self::health::HealthOptions;
 pub use self::operate::{ApiCommand, ApiOptions};
 pub use self::program::main;
@@ -56,6 +58,14 @@ pub struct ServeOptions {
     #[arg(long)]
     pub anonymous: bool,
 
+    /// Keep history, idempotency keys and alarms by this engine: memory (lost with the process) or disk. Default: memory.
+    #[arg(long, value_name = "ENGINE")]
+    pub engine: Option<EngineKind>,
+
+    /// Keep the data of the disk engine in this directory. Default: wirehub-data.
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+
     /// Keep serving connected clients for this long after a stop signal, while /ready and new clients get status 503.
     /// So load balancers have time to notice. Default: 0s.
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
@@ -73,8 +83,8 @@ impl ServeOptions {
     }
 
     fn settings(self) -> Options {
-        let Self { config, listen, static_files, allow_origins, anonymous, drain_delay } = self;
-        Options { config, listen, static_files, allow_origins, anonymous, drain_delay }
+        let Self { config, listen, static_files, allow_origins, anonymous, engine, data, drain_delay } = self;
+        Options { config, listen, static_files, allow_origins, anonymous, engine, data, drain_delay }
     }
 }
 

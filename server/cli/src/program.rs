@@ -9,8 +9,8 @@ use wirehub_server::Hub;
 use wirehub_server::namespace::Namespace;
 
 use super::{
-    ApiCommand, BenchOptions, ClientCommand, ConfigCommand, HealthOptions, PlainOptions, ServeOptions,
-    TokenOptions, bench, connect,
+    ApiCommand, BenchOptions, ClientCommand, ConfigCommand, DataCommand, HealthOptions, PlainOptions,
+    ServeOptions, TokenOptions, bench, connect,
 };
 
 /// Realtime messaging over WebSocket: clients subscribe to channels and publish in them.
@@ -29,6 +29,9 @@ enum Command {
     /// Write a configuration to start with, or check one.
     #[command(subcommand, after_help = CONFIG_NOTES)]
     Config(ConfigCommand),
+    /// Check or repair the data of the disk engine.
+    #[command(subcommand, after_help = DATA_NOTES)]
+    Data(DataCommand),
     /// Make a token for a client, with the first secret in a configuration.
     #[command(after_help = TOKEN_NOTES)]
     Token(TokenOptions),
@@ -70,10 +73,16 @@ Then, by hand, after wirehub connect --pong ws://127.0.0.1:8080/ws:
   {\"id\":2,\"subscribe\":{\"channel\":\"chat:lobby\",\"number\":1}}
   {\"id\":3,\"publish\":{\"channel\":\"chat:lobby\",\"data\":{\"text\":\"hi\"}}}";
 
+const DATA_NOTES: &str = "\
+Examples:
+  wirehub data check wirehub-data                     read everything, and report what is damaged
+  wirehub data repair wirehub-data                    remove what can't be read";
+
 const SERVE_NOTES: &str = "\
 Examples:
   wirehub serve --listen 127.0.0.1:0                  on a free port, written to standard output
   wirehub serve --config wirehub.toml                 with the settings that `wirehub config init` explains
+  wirehub serve --engine disk --data /var/lib/wirehub with history, keys and alarms on disk
   wirehub serve --allow-origin https://app.example    for the pages of another origin
   wirehub serve --drain-delay 15s                     behind a load balancer that checks /ready every 5 s
 
@@ -122,6 +131,7 @@ pub fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Serve(options) => options.serve(Hub::builder().default_namespace(Namespace::open())),
         Command::Config(command) => command.run(),
+        Command::Data(command) => command.run(),
         Command::Token(options) => options.run(),
         Command::Health(options) => options.run(),
         Command::Connect(options) => options.run(),

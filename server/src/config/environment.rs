@@ -19,7 +19,12 @@ pub(super) fn put_over(
     for (variable, value) in variables {
         let Some(path) = variable.strip_prefix(PREFIX) else { continue };
         let path = path.to_ascii_lowercase();
-        let Some((sections, last)) = path.rsplit_once(SEPARATOR) else { continue };
+        let (sections, last) = match path.rsplit_once(SEPARATOR) {
+            Some((sections, last)) => (Some(sections), last),
+            None if path == "engine" => (None, &*path),
+            // Others, such as WIREHUB_LOG, are not of the configuration.
+            None => continue,
+        };
         let mut changed = table.clone();
         // Each variable is checked alone, so that a mistake is reported with its name.
         let put = put(&mut changed, sections, last, meaning(&value)).and_then(|()| {
@@ -40,9 +45,9 @@ pub(super) fn put_over(
     named
 }
 
-fn put(table: &mut Table, sections: &str, last: &str, value: Value) -> Result<(), String> {
+fn put(table: &mut Table, sections: Option<&str>, last: &str, value: Value) -> Result<(), String> {
     let mut section = table;
-    for key in sections.split(SEPARATOR) {
+    for key in sections.into_iter().flat_map(|sections| sections.split(SEPARATOR)) {
         let entry = section.entry(key).or_insert_with(|| Value::Table(Table::new()));
         section = entry
             .as_table_mut()

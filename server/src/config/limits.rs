@@ -32,8 +32,13 @@ pub(super) struct LimitsSection {
 }
 
 impl LimitsSection {
-    /// Applies the limits that need a restart to a hub.
-    pub(super) fn apply(&self, hub: Builder) -> Builder {
+    /// `true` if a limit is about the engine in memory.
+    pub(super) fn bounds_engine(&self) -> bool {
+        self.kept_bytes.is_some()
+    }
+
+    /// Opens the engine in memory, within its limit.
+    pub(super) fn open_engine(&self, hub: Builder) -> Builder {
         match self.kept_bytes {
             Some(bytes) => hub.engine(MemoryEngine::within(bytes.count())),
             None => hub,

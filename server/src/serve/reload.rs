@@ -10,7 +10,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::{Options, log};
 use crate::api::{ApiKey, ApiKeys};
-use crate::config::{Config, KeySets, Mistakes};
+use crate::config::{Config, EngineKind, KeySets, Mistakes};
 use crate::namespace::{Access, Namespace};
 use crate::tls::LoadedCertificate;
 use crate::webhooks::{EventQueue, Webhooks};
@@ -136,10 +136,11 @@ impl Reloader {
         };
         tracing::info!("serving at {address}, {tls}");
         tracing::info!("{}", config.authentication_summary());
-        let engine = format!("{:?}", self.hub.engine());
-        let engine = engine.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
         tracing::info!("channels without a [namespace]: {}", in_words(self.hub.default_namespace()));
-        tracing::info!("engine: {engine}");
+        match config.engine() {
+            EngineKind::Memory => tracing::info!("engine: memory; a restart loses history and alarms"),
+            EngineKind::Disk => tracing::info!("engine: disk, in {}", config.data_directory().display()),
+        }
         let off = config.disabled_limits();
         if !off.is_empty() {
             tracing::info!("limits without effect: {}", off.join(", "));

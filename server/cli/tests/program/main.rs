@@ -14,6 +14,7 @@ mod bench;
 mod binary;
 mod connect;
 mod deploy;
+mod disk;
 mod example_backend;
 mod guides;
 mod key_sets;

@@ -23,6 +23,8 @@ mod live;
 #[derive(Default)]
 pub struct Builder {
     settings: Settings,
+    /// `true` if the program has given it an engine.
+    has_engine: bool,
     live: LiveSettings,
 }
 
@@ -182,7 +184,13 @@ impl Builder {
     #[must_use]
     pub fn engine(mut self, engine: impl Engine) -> Self {
         self.settings.engine = Box::new(GuardedEngine(engine));
+        self.has_engine = true;
         self
+    }
+
+    /// `true` if the program has [given](Self::engine) the hub an engine.
+    pub fn has_engine(&self) -> bool {
+        self.has_engine
     }
 
     /// A builder of a hub whose channels are open to every client.
