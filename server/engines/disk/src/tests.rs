@@ -159,6 +159,15 @@ impl Subject {
         }
     }
 
+    /// Waits until every channel and value has been visited.
+    async fn tidy_up(&self, world: &World) {
+        for _ in 0..3 {
+            // The rest between two walks.
+            world.pass(Duration::from_secs(31));
+            self.settle().await;
+        }
+    }
+
     fn state(&self, channel: &str) -> Option<ChannelState> {
         let store = self.engine.shared().store().unwrap();
         crate::read::read_state(&store, &name(channel), Path::new("")).unwrap()

@@ -15,8 +15,7 @@ async fn history_is_trimmed_by_number_and_disappears_from_the_disk() {
             subject.publishing("a", &number.to_string(), "", history(10, 3600, 1000)).await.unwrap();
         }
         assert_eq!(subject.offsets("a").await, (91..=100).collect::<Vec<_>>());
-        world.pass(Duration::from_secs(60));
-        subject.settle().await;
+        subject.tidy_up(&world).await;
         assert_eq!(subject.stored(), 10);
         // Many at once.
         let answers: Vec<_> =
@@ -25,8 +24,7 @@ async fn history_is_trimmed_by_number_and_disappears_from_the_disk() {
             answer.await.unwrap();
         }
         assert_eq!(subject.offsets("a").await, (591..=600).collect::<Vec<_>>());
-        world.pass(Duration::from_secs(60));
-        subject.settle().await;
+        subject.tidy_up(&world).await;
         assert_eq!(subject.stored(), 10);
     }
 }
@@ -81,7 +79,7 @@ async fn unneeded_channels_are_removed_and_wanted_ones_stay() {
         let position = subject.publish_with_key("a", "x", "key").await;
         subject.locate("b", None).await;
         world.pass(Duration::from_secs(3 * 3600));
-        subject.settle().await;
+        subject.tidy_up(&world).await;
         assert_eq!(subject.stored(), 0);
         assert_eq!(subject.state("a").is_some(), is_wanted);
         assert_eq!(subject.state("b").is_some(), is_wanted);

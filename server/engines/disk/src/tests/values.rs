@@ -45,8 +45,7 @@ async fn values_outlive_a_restart_until_they_expire_or_are_removed() {
     assert_eq!(second.engine.load(RecordKind::Call).await.unwrap().len(), 1);
     world.pass(Duration::from_secs(20));
     assert_eq!(second.engine.load(RecordKind::Alarm).await.unwrap(), expected[1..], "one has expired");
-    world.pass(Duration::from_secs(120));
-    second.settle().await;
+    second.tidy_up(&world).await;
     let store = second.engine.shared().store().unwrap();
     let left = store.prefix(crate::store::Space::Values, &[RecordKind::Alarm.number()]).count();
     assert_eq!(left, 1, "and is gone from the disk");
