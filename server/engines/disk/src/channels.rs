@@ -255,8 +255,8 @@ impl Channels {
         self.cost.load(Ordering::Relaxed)
     }
 
-    #[cfg(test)]
-    pub(crate) fn forget_everything(&self) {
+    /// Forgets every channel, so that all are read from the disk again.
+    pub(crate) fn clear(&self) {
         for shard in &self.shards {
             let mut shard = shard.lock();
             shard.channels.clear();

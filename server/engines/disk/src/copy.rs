@@ -79,6 +79,12 @@ pub(crate) fn backup(shared: &Shared, into: &Path) -> Result<(), DiskError> {
             let (key, value) = entry?;
             keys = keys.saturating_add(u64::from(space == Space::Ages));
             copy.put(space, &key, value.to_vec())?;
+            if shared.store.read().is_none() {
+                return Err(DiskError::new(
+                    DiskErrorKind::Unavailable,
+                    format!("{}: the engine stopped: remove this incomplete copy", into.display()),
+                ));
+            }
         }
     }
     let header = copy.finish(shared.scope, keys)?;

@@ -72,10 +72,13 @@ struct Subject {
 struct Recorder {
     delivered: Mutex<Vec<Publication>>,
     has_subscribers: AtomicBool,
+    /// The next delivery panics.
+    panics: AtomicBool,
 }
 
 impl Target for Arc<Recorder> {
     fn deliver(&self, publication: Publication, _: &Arc<str>) {
+        assert!(!self.panics.swap(false, Ordering::SeqCst), "the test panics");
         self.delivered.lock().push(publication);
     }
 
@@ -147,7 +150,7 @@ impl Subject {
     /// Everything in memory is forgotten, so that it is read from the disk.
     async fn forget_memory(&self) {
         self.settle().await;
-        self.engine.shared().channels.forget_everything();
+        self.engine.shared().channels.clear();
     }
 
     /// Waits until the writer has made every change so far, and has then tidied up for a while.

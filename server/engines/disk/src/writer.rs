@@ -27,6 +27,7 @@ pub(crate) struct Writer {
     /// A batch that failed. The store may have it nevertheless.
     failed: Option<Box<Batch>>,
     is_broken: bool,
+    has_panicked: bool,
     next_try: Instant,
     pause: Duration,
     last_sync: Instant,
@@ -45,6 +46,7 @@ impl Writer {
             tidy: Tidy::default(),
             failed: None,
             is_broken: false,
+            has_panicked: false,
             next_try: now,
             pause: FIRST_PAUSE,
             last_sync: now,
@@ -55,8 +57,9 @@ impl Writer {
 
     /// Works until the queue is closed.
     pub(crate) fn run(mut self) {
+        let shared = Arc::clone(&self.shared);
         loop {
-            let Taken { requests, is_last } = self.shared.clone().queue.take(self.timeout());
+            let Taken { requests, is_last } = shared.queue.take(self.timeout());
             if is_last {
                 return self.finish();
             }
@@ -66,6 +69,8 @@ impl Writer {
                     DiskErrorKind::Unavailable,
                     "the storage panicked: it is opened again; see the log",
                 ));
+                // What is in memory may be older than the store.
+                self.has_panicked = true;
             }
         }
     }
@@ -289,6 +294,9 @@ impl Writer {
             return Err(corrupt(&path, "acknowledged publications are missing"));
         }
         self.ages = KeyAges::default();
+        if std::mem::take(&mut self.has_panicked) {
+            self.shared.channels.clear();
+        }
         *self.shared.store.write() = Some(Arc::new(store));
         match failed {
             // The batch has reached the store, although it was reported as failed.

@@ -95,6 +95,26 @@ async fn a_full_queue_refuses_and_recovers() {
 }
 
 #[tokio::test]
+async fn after_a_panic_no_offset_is_used_again() {
+    let world = World::new();
+    let subject = world.open();
+    let first = subject.publish("a", "1").await;
+    subject.recorder.panics.store(true, Ordering::SeqCst);
+    let error = subject.publishing("a", "2", "", HISTORY).await.unwrap_err();
+    assert!(error.is_temporary(), "{error}");
+    let position = loop {
+        match subject.publishing("a", "3", "", HISTORY).await {
+            Ok(position) => break position.unwrap(),
+            Err(error) => assert!(error.is_temporary(), "{error}"),
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    assert_eq!(position, Position { offset: 3, ..first });
+    let texts: Vec<String> = subject.history("a").await.into_iter().map(|(_, text)| text).collect();
+    assert_eq!(texts, ["1", "2", "3"]);
+}
+
+#[tokio::test]
 async fn a_message_without_history_never_overtakes_one_that_waits() {
     let world = World::new();
     let subject = world.open();

@@ -129,7 +129,7 @@ async fn pages_from_the_disk_are_the_same_as_from_memory() {
                 [(5, 100, false), (5, 100, true), (100, 7, false), (0, 0, true), (100, 1000, true)]
             {
                 if forgets {
-                    subject.engine.shared().channels.forget_everything();
+                    subject.engine.shared().channels.clear();
                 }
                 let since = since.map(|offset| Position { offset, epoch: epoch.clone() });
                 let read = ReadHistory { channel: name("a"), history: HISTORY, since, limit, bytes, reverse };
