@@ -186,8 +186,8 @@ impl<'a> Building<'a> {
             let bucket = bucket_of(now);
             let age_key = AgeRecord::key(bucket, id, batch, self.new_keys.len() as u64);
             let age = AgeRecord { published: now, key: record.clone() };
-            self.changes.put(Space::Keys, record.clone(), known.encode(&record));
-            self.changes.put(Space::Ages, age_key.clone(), age.encode(&age_key));
+            self.changes.put(Space::Keys, &record, known.encode(&record));
+            self.changes.put(Space::Ages, &age_key, age.encode(&age_key));
             self.new_keys.insert(record, known);
             work.state.keys.add(bucket);
             self.header.keys = self.header.keys.saturating_add(1);

@@ -134,7 +134,7 @@ impl Witness {
     }
 
     fn encode(&self) -> Vec<u8> {
-        let composer = Composer::new().number(self.synced).number(u64::from(self.may_lose));
+        let composer = Composer::new(24).number(self.synced).number(u64::from(self.may_lose));
         composer.number(self.boot).seal(WITNESS)
     }
 

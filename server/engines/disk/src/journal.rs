@@ -27,6 +27,9 @@ pub(crate) struct Journal {
 pub(crate) struct Batch {
     pub(crate) start: usize,
     pub(crate) end: usize,
+    /// The storage's own number of the batch.
+    #[cfg(test)]
+    pub(crate) sequence: u64,
     /// Absent in batches of the storage itself.
     pub(crate) header: Option<Header>,
 }
@@ -134,7 +137,7 @@ pub(crate) fn batch_at(bytes: &[u8], start: usize) -> Option<Batch> {
         return None;
     }
     let items = cursor.u32()?;
-    cursor.skip(8)?;
+    let _sequence = cursor.u64()?;
     let mut hasher = Xxh3::new();
     let mut header = None;
     for _ in 0..items {
@@ -167,7 +170,13 @@ pub(crate) fn batch_at(bytes: &[u8], start: usize) -> Option<Batch> {
     if cursor.byte()? != END || cursor.u64()? != hasher.digest() || cursor.skip(4)? != TRAILER {
         return None;
     }
-    Some(Batch { start, end: cursor.position, header })
+    Some(Batch {
+        start,
+        end: cursor.position,
+        #[cfg(test)]
+        sequence: _sequence,
+        header,
+    })
 }
 
 const START: u8 = 1;

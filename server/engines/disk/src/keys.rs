@@ -111,8 +111,8 @@ fn remove(building: &mut Building<'_>, (key, value): &Entry) -> Result<Option<u6
     let Some(age) = AgeRecord::decode(key, value) else {
         return Err(corrupt(&building.shared.path, "a record in the list of keys is damaged"));
     };
-    building.changes.remove(Space::Keys, age.key);
-    building.changes.remove(Space::Ages, key.to_vec());
+    building.changes.remove(Space::Keys, &age.key);
+    building.changes.remove(Space::Ages, key);
     building.header.keys = building.header.keys.saturating_sub(1);
     Ok(Some(age.published))
 }

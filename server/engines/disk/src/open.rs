@@ -126,7 +126,7 @@ fn create(store: &Store) -> Result<Header, DiskError> {
 }
 
 pub(crate) fn put_number(changes: &mut Changes, key: &[u8], number: u64) {
-    changes.put(Space::Meta, key, Composer::new().number(number).seal(key));
+    changes.put(Space::Meta, key, Composer::new(24).number(number).seal(key));
 }
 
 pub(crate) fn read_number(store: &Store, path: &Path, key: &[u8]) -> Result<u64, DiskError> {

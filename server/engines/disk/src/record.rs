@@ -15,8 +15,11 @@ const CHECKSUM_BYTES: usize = 4;
 pub(crate) struct Composer(Vec<u8>);
 
 impl Composer {
-    pub(crate) fn new() -> Self {
-        Self(vec![VERSION])
+    /// A record with that many bytes of fields.
+    pub(crate) fn new(bytes: usize) -> Self {
+        let mut record = Vec::with_capacity(bytes.saturating_add(1 + CHECKSUM_BYTES));
+        record.push(VERSION);
+        Self(record)
     }
 
     pub(crate) fn number(mut self, number: u64) -> Self {
@@ -91,7 +94,7 @@ impl Header {
     pub(crate) const BYTES: usize = 1 + 8 + 7 * 8 + CHECKSUM_BYTES;
 
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let composer = Composer::new().bytes(&Self::MAGIC).number(self.batch).number(self.synced);
+        let composer = Composer::new(Self::BYTES).bytes(&Self::MAGIC).number(self.batch).number(self.synced);
         let composer = composer.number(self.clock).number(self.forgotten_until);
         composer.number(self.next_id).number(self.keys).number(self.generation).seal(Self::KEY)
     }
@@ -159,7 +162,7 @@ impl ChannelState {
     }
 
     pub(crate) fn encode(&self, name: &[u8]) -> Vec<u8> {
-        let mut composer = Composer::new();
+        let mut composer = Composer::new(80_usize.saturating_add(self.keys.0.len().saturating_mul(16)));
         for number in [
             self.id,
             self.epoch,
@@ -250,7 +253,11 @@ impl Stored {
     pub(crate) fn encode(&self, key: &[u8]) -> Vec<u8> {
         let frame = ServerFrame::Push(Push::Publication(self.publication.clone()));
         let frame = Codec::Protobuf.undelimited(&Codec::Protobuf.encode_frame(&frame));
-        Composer::new().number(self.head.expires).number(self.head.bytes_before).bytes(&frame).seal(key)
+        Composer::new(frame.len().saturating_add(16))
+            .number(self.head.expires)
+            .number(self.head.bytes_before)
+            .bytes(&frame)
+            .seal(key)
     }
 
     pub(crate) fn decode(key: &[u8], value: &[u8]) -> Option<Self> {
@@ -296,7 +303,7 @@ impl KeyRecord {
     }
 
     pub(crate) fn encode(&self, key: &[u8]) -> Vec<u8> {
-        Composer::new().number(self.published).number(self.offset).number(self.epoch).seal(key)
+        Composer::new(24).number(self.published).number(self.offset).number(self.epoch).seal(key)
     }
 
     pub(crate) fn decode(key: &[u8], value: &[u8]) -> Option<Self> {
@@ -325,7 +332,7 @@ impl AgeRecord {
     }
 
     pub(crate) fn encode(&self, key: &[u8]) -> Vec<u8> {
-        Composer::new().number(self.published).bytes(&self.key).seal(key)
+        Composer::new(self.key.len().saturating_add(8)).number(self.published).bytes(&self.key).seal(key)
     }
 
     pub(crate) fn decode(key: &[u8], value: &[u8]) -> Option<Self> {
@@ -347,7 +354,7 @@ impl ValueRecord {
     }
 
     pub(crate) fn encode(&self, key: &[u8]) -> Vec<u8> {
-        Composer::new().number(self.expires).bytes(&self.value).seal(key)
+        Composer::new(self.value.len().saturating_add(8)).number(self.expires).bytes(&self.value).seal(key)
     }
 
     pub(crate) fn decode(key: &[u8], value: &[u8]) -> Option<Self> {

@@ -45,15 +45,15 @@ impl Space {
 
 /// Changes that are written together or not at all. Each key occurs once.
 #[derive(Debug, Default)]
-pub(crate) struct Changes(Vec<(Space, Vec<u8>, Option<Vec<u8>>)>);
+pub(crate) struct Changes(Vec<(Space, fjall::UserKey, Option<Value>)>);
 
 impl Changes {
-    pub(crate) fn put(&mut self, space: Space, key: impl Into<Vec<u8>>, value: Vec<u8>) {
-        self.0.push((space, key.into(), Some(value)));
+    pub(crate) fn put(&mut self, space: Space, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {
+        self.0.push((space, key.as_ref().into(), Some(value.as_ref().into())));
     }
 
-    pub(crate) fn remove(&mut self, space: Space, key: impl Into<Vec<u8>>) {
-        self.0.push((space, key.into(), None));
+    pub(crate) fn remove(&mut self, space: Space, key: impl AsRef<[u8]>) {
+        self.0.push((space, key.as_ref().into(), None));
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -147,13 +147,15 @@ impl Store {
     pub(crate) fn commit(&self, header: &Header, changes: &Changes, sync: bool) -> Result<(), DiskError> {
         self.wait_for_room()?;
         let mode = if sync { PersistMode::SyncData } else { PersistMode::Buffer };
-        let mut batch = self.database.batch().durability(Some(mode));
+        let room = changes.len().saturating_add(1);
+        let mut batch =
+            fjall::OwnedWriteBatch::with_capacity(self.database.clone(), room).durability(Some(mode));
         // The first one, because a damaged file is searched for it.
         batch.insert(self.space(Space::Meta), Header::KEY, header.encode());
         for (space, key, value) in &changes.0 {
             match value {
-                Some(value) => batch.insert(self.space(*space), key.as_slice(), value.as_slice()),
-                None => batch.remove(self.space(*space), key.as_slice()),
+                Some(value) => batch.insert(self.space(*space), key.clone(), value.clone()),
+                None => batch.remove(self.space(*space), key.clone()),
             }
         }
         batch.commit().map_err(|error| failure(&self.path, error))
@@ -172,6 +174,13 @@ impl Store {
             std::thread::sleep(std::time::Duration::from_millis(2));
         }
         Ok(())
+    }
+
+    /// The storage's number of the newest batch that is in tables.
+    #[cfg(test)]
+    pub(crate) fn newest_in_tables(&self) -> Option<u64> {
+        use fjall::AbstractTree as _;
+        self.spaces.iter().filter_map(|space| space.tree.get_highest_persisted_seqno()).max()
     }
 
     /// Writes a space from memory into tables. Returns the folder of its files.

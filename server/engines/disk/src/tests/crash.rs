@@ -2,8 +2,9 @@
 //!
 //! A process of its own publishes, and reports each acknowledged publish with the number of a batch that was on the disk at that
 //! time. It is paused at random moments, so that its files can be copied as they are at one moment. In a copy the journal is cut
-//! back to a random place behind that batch: exactly the synchronised bytes are certain to survive a loss of power. Of the next
-//! batch, random sectors may have survived, too. After each cut every acknowledged publish must be there.
+//! back to a random place behind that batch, and behind the batches in tables: exactly the synchronised bytes are certain to
+//! survive a loss of power. Of the next batch, random sectors may have survived, too. After each cut every acknowledged publish
+//! must be there.
 
 use std::collections::HashMap;
 use std::fs;
@@ -39,8 +40,10 @@ async fn nothing_acknowledged_is_missing_after_a_loss_of_power() {
             let acknowledged = child.acknowledged();
             child.pause();
             copy_folder(&data, &image);
+            let in_tables = newest_in_tables(&image, &folder.path().join("tables"));
             for _ in 0..runs.div_ceil(IMAGES).min(25) {
-                cut_and_check(&image, &folder.path().join("cut"), &acknowledged, &mut random).await;
+                cut_and_check(&image, &folder.path().join("cut"), in_tables, &acknowledged, &mut random)
+                    .await;
                 cuts += 1;
             }
             child.go_on();
@@ -63,7 +66,25 @@ struct Acknowledged {
     text: String,
 }
 
-async fn cut_and_check(image: &Path, cut: &Path, acknowledged: &[Acknowledged], random: &mut Random) {
+/// The storage's number of the newest batch in the tables of a copy. The journal is synchronised up to it before a table is
+/// written.
+fn newest_in_tables(image: &Path, copy: &Path) -> u64 {
+    let _ = fs::remove_dir_all(copy);
+    copy_folder(&image.join("store"), copy);
+    for journal in journal::paths(copy).unwrap() {
+        fs::remove_file(journal).unwrap();
+    }
+    let store = crate::store::Store::open(copy, &DiskOptions::default()).unwrap();
+    store.newest_in_tables().unwrap_or(0)
+}
+
+async fn cut_and_check(
+    image: &Path,
+    cut: &Path,
+    in_tables: u64,
+    acknowledged: &[Acknowledged],
+    random: &mut Random,
+) {
     let _ = fs::remove_dir_all(cut);
     copy_folder(image, cut);
     let synced = acknowledged.last().unwrap().synced;
@@ -71,9 +92,11 @@ async fn cut_and_check(image: &Path, cut: &Path, acknowledged: &[Acknowledged], 
     let mut bytes = fs::read(&path).unwrap();
     let batches = journal::read(&bytes).batches;
     // The batches that are on the disk in this run: one of those that were, or may have been.
-    let first = batches.iter().position(|batch| batch.header.is_some_and(|header| header.batch == synced));
-    // It may be in an older journal.
-    let first = first.map_or(0, |index| index + 1);
+    let is_certain = |batch: &journal::Batch| {
+        batch.sequence <= in_tables || batch.header.is_some_and(|header| header.batch <= synced)
+    };
+    // Those may be in an older journal.
+    let first = batches.iter().rposition(is_certain).map_or(0, |index| index + 1);
     let whole = first + random.below((batches.len() - first) as u64 + 1) as usize;
     let end = whole.checked_sub(1).map_or(0, |last| batches[last].end);
     // The next one was being written.
