@@ -176,7 +176,7 @@ async fn an_anonymous_client_that_has_acknowledged_an_alarm_is_known_again_after
     let client = wirehub_client::client(proxy.address(), config(""));
     let mut alarms = client.alarms();
     soon(client.connect()).await.unwrap();
-    let id = server.hub.raise(Alarm::raw(channel("alarm:fire"), Payload::json("1"))).unwrap();
+    let id = server.hub.raise(Alarm::raw(channel("alarm:fire"), Payload::json("1"))).await.unwrap();
     assert_eq!(next(&mut alarms).await.id, id);
     soon(client.acknowledge(&id)).await.unwrap();
     let before = client.session();
@@ -235,11 +235,11 @@ async fn an_alarm_is_seen_once_and_acknowledged_through_a_broken_connection() {
     let client = wirehub_client::client(proxy.address(), config("ann"));
     let mut alarms = client.alarms();
     soon(client.connect()).await.unwrap();
-    let raise = |text: &str| {
+    let raise = async |text: &str| {
         let alarm = Alarm::new(&room(), &line(text)).unwrap().for_users(["ann"]);
-        server.hub.raise(alarm).unwrap()
+        server.hub.raise(alarm).await.unwrap()
     };
-    let first = raise("fire");
+    let first = raise("fire").await;
     let alarm = next(&mut alarms).await;
     assert_eq!((&alarm.id, alarm.message::<ChatRoom>().unwrap()), (&first, line("fire")));
 
@@ -247,7 +247,7 @@ async fn an_alarm_is_seen_once_and_acknowledged_through_a_broken_connection() {
     let mut states = client.state_changes();
     proxy.cut();
     while next(&mut states).await.state != ClientState::Connected {}
-    let second = raise("flood");
+    let second = raise("flood").await;
     assert_eq!(next(&mut alarms).await.id, second);
 
     // The server's answer is lost; the acknowledgement is sent again.
@@ -268,7 +268,7 @@ async fn an_alarm_is_seen_once_and_acknowledged_through_a_broken_connection() {
     proxy.mute(false);
     soon(acknowledging).await.unwrap().unwrap();
 
-    assert!(server.hub.withdraw(&second));
+    assert!(server.hub.withdraw(&second).await.unwrap());
     let gone = next(&mut alarms).await;
     assert_eq!((gone.id, gone.withdrawn), (second.clone(), true));
     let error = soon(client.acknowledge(&second)).await.unwrap_err();

@@ -10,8 +10,10 @@ use wirehub_common::contract::{Channel, Message as _};
 use wirehub_common::{ChannelName, Payload, PayloadError};
 
 use crate::auth::{UserNameError, check_user};
+use crate::engine::{EngineError, Record, RecordKind};
 use crate::hub::Inner;
 use crate::hub::alarms::{AlarmAudience, AlarmRefusal};
+use crate::hub::restoring::carry_out;
 use crate::{Hub, SessionId};
 
 pub use crate::hub::inspect::{RecipientPage, RecipientPlace, RecipientPlaceError};
@@ -34,10 +36,10 @@ pub use crate::hub::inspect::{RecipientPage, RecipientPlace, RecipientPlaceError
 /// let fire = Alarm::raw(ChannelName::new("alarm:fire")?, Payload::json(r#"{"floor":3}"#))
 ///     .for_users(["ann", "bob"])
 ///     .ttl(Duration::from_secs(600));
-/// let id = hub.raise(fire)?;
+/// let id = hub.raise(fire).await?;
 /// let report = hub.alarm(&id).ok_or("it is remembered")?;
 /// assert_eq!((report.state, report.waiting), (AlarmState::Active, 2));
-/// hub.withdraw(&id);
+/// hub.withdraw(&id).await?;
 /// # Ok(())
 /// # }
 /// ```
@@ -83,14 +85,18 @@ impl Alarm {
 impl Hub {
     /// Raises an alarm, and returns its id.
     ///
-    /// The newest 1,000 alarms are remembered, with up to 100,000 recipients each, as long as the process lives and they fit
-    /// into [`Builder::alarm_bytes`](crate::Builder::alarm_bytes). An ended alarm makes room for a new one. An hour after its
-    /// end an alarm's recipients are forgotten; their numbers are still known.
+    /// The newest 1,000 alarms are remembered, with up to 100,000 recipients each, as long as they fit into
+    /// [`Builder::alarm_bytes`](crate::Builder::alarm_bytes). An ended alarm makes room for a new one. An hour after its end an
+    /// alarm's recipients are forgotten; their numbers are still known.
+    ///
+    /// If the engine has [`Records`](crate::engine::Records), the alarm and its acknowledgements outlive the process: the alarm
+    /// is sent when it is stored, and then the id is returned. With another engine the future is ready at once, and the alarm is
+    /// lost with the process. The alarm is raised even if the future is dropped after its first poll.
     ///
     /// # Errors
     /// [`AlarmError::TooMany`], [`AlarmError::TooManyRecipients`], [`AlarmError::NoRoom`], [`AlarmError::Payload`],
-    /// [`AlarmError::Nobody`], [`AlarmError::User`].
-    pub fn raise(&self, alarm: Alarm) -> Result<String, AlarmError> {
+    /// [`AlarmError::Nobody`], [`AlarmError::User`]. [`AlarmError::Engine`]: the alarm was not stored, and is not sent.
+    pub async fn raise(&self, alarm: Alarm) -> Result<String, AlarmError> {
         let Alarm { channel, payload, audience, ttl } = alarm;
         if let AlarmAudience::Users(users) = &audience {
             if users.is_empty() {
@@ -100,25 +106,84 @@ impl Hub {
         }
         let payload = self.check_size(payload).map_err(AlarmError::Payload)?;
         self.settings().rules.check_server_publication(&channel, &payload).map_err(AlarmError::Payload)?;
-        let (sessions, bound) = (self.session_registry(), self.live().alarm_bytes);
-        let raised = self.ledgers().raise(sessions, (channel, payload), audience, ttl, bound);
-        let id = raised.map_err(|refused| match refused {
+        if !self.is_restored() {
+            // The restored alarms are older.
+            self.restored().await.map_err(AlarmError::Engine)?;
+        }
+        let prepared = self.ledgers().prepare(
+            self.engine().records(),
+            (channel, payload),
+            audience,
+            ttl,
+            self.live().alarm_bytes,
+        );
+        self.remove_records(RecordKind::Alarm, self.ledgers().take_obsolete());
+        let new = prepared.map_err(|refused| match refused {
             AlarmRefusal::TooMany => AlarmError::TooMany,
             AlarmRefusal::TooManyRecipients => AlarmError::TooManyRecipients,
             AlarmRefusal::NoRoom => AlarmError::NoRoom,
         })?;
-        // Without a runtime, the next call of `raise` forgets them.
+        let stored = self.engine().records().map(|store| store.put(new.record()));
+        let hub = self.clone();
+        let raised = async move {
+            if let Some(stored) = stored
+                && let Err(error) = stored.await
+            {
+                if let Some(store) = hub.engine().records() {
+                    // The store may contain it after a failure.
+                    drop(store.remove(RecordKind::Alarm, new.id.into()));
+                }
+                return Err(error);
+            }
+            let id = hub.ledgers().send_new(hub.session_registry(), new);
+            hub.schedule_alarm_cleanup();
+            Ok(id)
+        };
+        carry_out(raised).await.map_err(AlarmError::Engine)
+    }
+
+    /// Withdraws an alarm; clients that show it are notified. Returns `true` if it was active. If the engine has
+    /// [`Records`](crate::engine::Records), the end is stored first. The alarm is withdrawn even if the future is dropped after
+    /// its first poll.
+    ///
+    /// # Errors
+    /// The engine failed to store the end. The alarm goes on.
+    pub async fn withdraw(&self, alarm: &str) -> Result<bool, EngineError> {
+        if !self.is_restored() {
+            self.restored().await?;
+        }
+        let Some(stored) = self.ledgers().withdraw(self.engine().records(), alarm) else { return Ok(false) };
+        let (hub, alarm) = (self.clone(), alarm.to_owned());
+        carry_out(async move {
+            if let Err(error) = stored.await {
+                if let Some(store) = hub.engine().records() {
+                    hub.ledgers().not_withdrawn(store, &alarm);
+                }
+                return Err(error);
+            }
+            Ok(hub.ledgers().withdrawn(hub.session_registry(), &alarm))
+        })
+        .await
+    }
+
+    /// Restores the alarms of an earlier process. Returns the number of damaged records.
+    pub(crate) fn restore_alarms(&self, records: Vec<Record>, wall: SystemTime) -> usize {
+        let bound = self.live().alarm_bytes;
+        let damaged = self.ledgers().restore(self.around_alarms(), records, wall, bound);
+        self.remove_records(RecordKind::Alarm, self.ledgers().take_obsolete());
+        if !self.ledgers().are_none() {
+            self.schedule_alarm_cleanup();
+        }
+        damaged
+    }
+
+    /// Without a runtime, the next call of [`Self::raise`] forgets the recipients.
+    fn schedule_alarm_cleanup(&self) {
         if let Ok(runtime) = Handle::try_current()
             && self.ledgers().claim_cleanup()
         {
             runtime.spawn(forget_recipients(self.downgrade()));
         }
-        Ok(id)
-    }
-
-    /// Withdraws an alarm; clients that show it are notified. Returns `true` if it was active.
-    pub fn withdraw(&self, alarm: &str) -> bool {
-        self.ledgers().withdraw(self.session_registry(), alarm)
     }
 
     /// The report on an alarm: the progress of each recipient.
@@ -134,7 +199,11 @@ impl Hub {
 
 /// Forgets the recipients of alarms that ended a while ago, as long as there are any.
 async fn forget_recipients(hub: Weak<Inner>) {
-    while let Some(next) = hub.upgrade().and_then(|inner| inner.alarms.forget_recipients(Instant::now())) {
+    while let Some(next) = Hub::upgrade(&hub).and_then(|hub| {
+        let next = hub.ledgers().forget_recipients(hub.engine().records(), Instant::now());
+        hub.remove_records(RecordKind::Alarm, hub.ledgers().take_obsolete());
+        next
+    }) {
         sleep_until(next).await;
     }
 }
@@ -155,6 +224,8 @@ pub enum AlarmError {
     Nobody,
     /// No user can have one of these names.
     User(UserNameError),
+    /// The engine failed to store it.
+    Engine(EngineError),
 }
 
 impl fmt::Display for AlarmError {
@@ -170,6 +241,7 @@ impl fmt::Display for AlarmError {
             Self::Payload(error) => fmt::Display::fmt(error, f),
             Self::Nobody => f.write_str("the alarm has no recipients: name at least one user"),
             Self::User(error) => fmt::Display::fmt(error, f),
+            Self::Engine(error) => write!(f, "the alarm is not stored: {error}"),
         }
     }
 }
@@ -180,6 +252,7 @@ impl std::error::Error for AlarmError {
             Self::TooMany | Self::TooManyRecipients | Self::NoRoom | Self::Nobody => None,
             Self::Payload(error) => Some(error),
             Self::User(error) => Some(error),
+            Self::Engine(error) => Some(error),
         }
     }
 }

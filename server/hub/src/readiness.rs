@@ -35,6 +35,9 @@ impl Hub {
         let engine = ReadinessCheck::new("engine", {
             let hub = self.clone();
             move || {
+                if !hub.is_restored() {
+                    return Err("its stored alarms and calls are not loaded yet".into());
+                }
                 if hub.probes().is_silent() {
                     return Err("its deliveries do not arrive".into());
                 }

@@ -152,6 +152,7 @@ enum Progress {
     (status = CREATED, body = Raised),
     (status = BAD_REQUEST, body = Problem, content_type = "application/problem+json"),
     (status = CONFLICT, body = Problem, content_type = "application/problem+json"),
+    (status = SERVICE_UNAVAILABLE, body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn raise(
     State(hub): State<Hub>,
@@ -167,11 +168,12 @@ pub(super) async fn raise(
     if let Some(users) = users {
         alarm = alarm.for_users(users);
     }
-    match hub.raise(alarm) {
+    match hub.raise(alarm).await {
         Ok(alarm) => Ok((StatusCode::CREATED, Json(Raised { alarm }))),
         Err(error @ (AlarmError::TooMany | AlarmError::NoRoom)) => {
             Err(Problem::new(StatusCode::CONFLICT, error.to_string()))
         }
+        Err(AlarmError::Engine(error)) => Err(error.into()),
         Err(error) => Err(Problem::bad_request(error)),
     }
 }
@@ -205,12 +207,13 @@ pub(super) async fn look(
 #[utoipa::path(delete, path = "/alarms/{alarm}", params(("alarm" = String, Path)), responses(
     (status = NO_CONTENT),
     (status = NOT_FOUND, body = Problem, content_type = "application/problem+json"),
+    (status = SERVICE_UNAVAILABLE, body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn withdraw(
     State(hub): State<Hub>,
     Path(alarm): Path<String>,
 ) -> Result<StatusCode, Problem> {
-    if hub.withdraw(&alarm) { Ok(StatusCode::NO_CONTENT) } else { Err(unknown()) }
+    if hub.withdraw(&alarm).await? { Ok(StatusCode::NO_CONTENT) } else { Err(unknown()) }
 }
 
 impl From<&AlarmReport> for Summary {

@@ -63,7 +63,7 @@ async fn an_alarm_reaches_each_session_of_its_users_until_one_acknowledges_it() 
         let (mut first, mut second) =
             (connect(&server, codec, "ann").await, connect(&server, codec, "ann").await);
         let mut other = connect(&server, codec, "eve").await;
-        let id = server.hub.raise(fire().for_users(["ann", "bob", "ann"])).unwrap();
+        let id = server.hub.raise(fire().for_users(["ann", "bob", "ann"])).await.unwrap();
         let got = alarm(&mut first).await;
         assert_eq!((&got.id, &got.channel, got.withdrawn), (&id, &name("alarm:fire"), false));
         assert_eq!((got.payload, got.ttl.as_secs()), (Payload::json(r#"{"floor":3}"#), 3600));
@@ -98,7 +98,7 @@ async fn an_alarm_reaches_each_session_of_its_users_until_one_acknowledges_it() 
         assert_eq!(alarm(&mut bob).await.id, id);
         let report = server.hub.alarm(&id).unwrap();
         assert_eq!((report.waiting, report.sent, report.received, report.acknowledged), (0, 1, 0, 1));
-        assert!(server.hub.withdraw(&id));
+        assert!(server.hub.withdraw(&id).await.unwrap());
     }
 }
 
@@ -112,11 +112,11 @@ async fn more_alarms_than_a_queue_holds_arrive_as_they_are_read() {
             .queue_bytes(20_000)
             .build();
         let server = Server::start(hub).await;
-        let alarms = (0..ALARMS).map(|_| {
+        let mut alarms = Vec::new();
+        for _ in 0..ALARMS {
             let alarm = Alarm::raw(name("alarm:fire"), Payload::json(large.clone())).for_users(["ann"]);
-            server.hub.raise(alarm).unwrap()
-        });
-        let alarms: Vec<String> = alarms.collect();
+            alarms.push(server.hub.raise(alarm).await.unwrap());
+        }
         let mut ann = connect(&server, codec, "ann").await;
         for id in &alarms {
             assert_eq!(alarm(&mut ann).await.id, *id);
@@ -130,7 +130,7 @@ async fn an_alarm_for_everybody_also_reaches_later_sessions() {
     for codec in CODECS {
         let server = Server::start(hub()).await;
         let mut nobody = connect(&server, codec, "").await;
-        let id = server.hub.raise(fire()).unwrap();
+        let id = server.hub.raise(fire()).await.unwrap();
         assert_eq!(alarm(&mut nobody).await.id, id);
         let mut ann = connect(&server, codec, "ann").await;
         let got = alarm(&mut ann).await;
@@ -139,8 +139,8 @@ async fn an_alarm_for_everybody_also_reaches_later_sessions() {
         let report = server.hub.alarm(&id).unwrap();
         assert_eq!((report.sent, report.acknowledged, report.recipients.len()), (1, 1, 2));
 
-        assert!(server.hub.withdraw(&id));
-        assert!(!server.hub.withdraw(&id), "it is over");
+        assert!(server.hub.withdraw(&id).await.unwrap());
+        assert!(!server.hub.withdraw(&id).await.unwrap(), "it is over");
         assert!(alarm(&mut ann).await.withdrawn);
         assert_eq!(acknowledge(&mut ann, &id, false).await, Err(110));
         assert_eq!(server.hub.alarm(&id).unwrap().state, AlarmState::Withdrawn);
@@ -153,13 +153,13 @@ async fn an_alarm_for_everybody_also_reaches_later_sessions() {
 #[tokio::test]
 async fn an_alarm_ends_with_its_time() {
     let server = Server::start(hub()).await;
-    let id = server.hub.raise(fire().ttl(Duration::from_millis(1))).unwrap();
+    let id = server.hub.raise(fire().ttl(Duration::from_millis(1))).await.unwrap();
     until(|| server.hub.alarm(&id).unwrap().state == AlarmState::Expired).await;
     let mut ann = connect(&server, CODECS[0], "ann").await;
     nothing_more(&mut ann).await;
     assert_eq!(acknowledge(&mut ann, &id, false).await, Err(110));
     assert_eq!(acknowledge(&mut ann, "another", false).await, Err(110));
-    assert!(!server.hub.withdraw(&id));
+    assert!(!server.hub.withdraw(&id).await.unwrap());
 }
 
 #[tokio::test]
@@ -172,7 +172,7 @@ async fn an_alarm_overtakes_queued_messages() {
         for _ in 0..100 {
             drop(server.hub.publish_raw(&name("bulk:a"), Payload::json("1")).unwrap());
         }
-        let id = server.hub.raise(fire().for_users(["ann"])).unwrap();
+        let id = server.hub.raise(fire().for_users(["ann"])).await.unwrap();
         assert_eq!(alarm(&mut ann).await.id, id, "before all of them");
     }
 }
@@ -180,18 +180,18 @@ async fn an_alarm_overtakes_queued_messages() {
 #[tokio::test]
 async fn the_number_of_alarms_is_bounded_and_ended_ones_make_room() {
     let hub = hub();
-    let first = hub.raise(fire()).unwrap();
+    let first = hub.raise(fire()).await.unwrap();
     for _ in 1..1000 {
-        hub.raise(fire()).unwrap();
+        hub.raise(fire()).await.unwrap();
     }
-    assert!(matches!(hub.raise(fire()), Err(AlarmError::TooMany)));
+    assert!(matches!(hub.raise(fire()).await, Err(AlarmError::TooMany)));
     assert_eq!(hub.alarms().len(), 1000);
-    assert!(hub.withdraw(&first));
-    let last = hub.raise(fire()).unwrap();
+    assert!(hub.withdraw(&first).await.unwrap());
+    let last = hub.raise(fire()).await.unwrap();
     assert!(hub.alarm(&first).is_none());
     assert_eq!(hub.alarms()[0].id, last, "the newest first");
     let broken = Alarm::raw(name("alarm:fire"), Payload::json("{"));
-    assert!(matches!(hub.raise(broken), Err(AlarmError::Payload(_))));
+    assert!(matches!(hub.raise(broken).await, Err(AlarmError::Payload(_))));
 }
 
 #[tokio::test]

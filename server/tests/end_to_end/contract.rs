@@ -59,12 +59,12 @@ async fn the_application_publishes_only_what_the_contract_allows() {
     assert_eq!(kind(hub.send_to_user("ann", Payload::json("{}"))), decode);
     for channel in [name("more"), Numbers::new().name().clone()] {
         let alarm = Alarm::raw(channel, Payload::json("{}"));
-        assert!(matches!(hub.raise(alarm), Err(AlarmError::Payload(_))));
+        assert!(matches!(hub.raise(alarm).await, Err(AlarmError::Payload(_))));
     }
     let nobody = Alarm::raw(name("numbers"), Payload::json("1")).for_users([] as [&str; 0]);
-    assert!(matches!(hub.raise(nobody), Err(AlarmError::Nobody)));
+    assert!(matches!(hub.raise(nobody).await, Err(AlarmError::Nobody)));
     let unnamed = Alarm::raw(name("numbers"), Payload::json("1")).for_users(["ann", ""]);
-    assert!(matches!(hub.raise(unnamed), Err(AlarmError::User(_))));
+    assert!(matches!(hub.raise(unnamed).await, Err(AlarmError::User(_))));
     hub.broadcast(Payload::json("{}")).unwrap();
 }
 

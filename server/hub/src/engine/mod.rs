@@ -25,6 +25,8 @@ mod key_window;
 mod memory;
 mod publications;
 mod records;
+#[cfg(test)]
+pub(crate) mod storing;
 
 pub use self::attachments::Attachments;
 pub use self::delivery::{Delivery, Epoch};

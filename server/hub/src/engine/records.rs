@@ -19,8 +19,8 @@ pub trait Records: Send + Sync {
     /// Removes a record. It is no error if there is none.
     fn remove(&self, kind: RecordKind, key: Bytes) -> EngineFuture<()>;
 
-    /// The records of a kind that have not expired, in the order of their keys. Called once for each kind, when the hub starts.
-    /// A future that is ready at once lets the hub begin with them.
+    /// The records of a kind that have not expired, in the order of their keys. Called once for each kind, when the hub starts,
+    /// and again after a failure. A future that is ready at once lets the hub begin with them.
     fn load(&self, kind: RecordKind) -> EngineFuture<Vec<Record>>;
 }
 

@@ -1,32 +1,40 @@
 //! The ledgers of alarms: the progress of each recipient.
+//!
+//! With an engine that has [`Records`], alarms outlive the process. What a caller or a client is answered has been stored before;
+//! the ledgers change after that. Records are put under the lock of the ledgers, so that those of a recipient have an order.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use bytes::Bytes;
 use indexmap::IndexMap;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 use wirehub_common::{ChannelName, Payload};
 
 use self::ledger::{Ledger, Recipient};
+use self::stored::{alarm_key, recipient_key};
 use super::sessions::{Peer, Sessions};
 use super::shared_frame::SharedFrame;
 use crate::alarm::{AlarmProgress, AlarmRecipient, AlarmReport};
 use crate::checked_subtraction::subtract;
+use crate::engine::{EngineFuture, Record, RecordKind, Records};
 use crate::session::queue::Lane;
 
 mod ledger;
+mod restore;
+mod stored;
 
 /// The remembered alarms, in the order in which they were raised.
 pub(crate) struct Alarms {
     /// Distinguishes the ids of this process from those of an earlier one.
     scope: u64,
-    /// Hashes the instance names of anonymous clients into numbers. Other clients can't guess them.
-    raised: AtomicU64,
-    ledgers: Mutex<Ledgers>,
+    /// The number of ids so far.
+    ids: AtomicU64,
+    ledgers: Arc<Mutex<Ledgers>>,
     /// An upper bound of the active alarms. Sessions check it first, because there are seldom any.
     active: AtomicUsize,
     /// `true` if a task will remove old recipients.
@@ -40,6 +48,33 @@ struct Ledgers {
     bytes: usize,
     /// The maximum size in bytes.
     bound: usize,
+    /// The number of alarms that were sent, or restored.
+    sent: u64,
+    /// The number and the bytes of new alarms that are not stored yet.
+    reserved: (usize, usize),
+    /// The keys of records that are not needed any more.
+    obsolete: Vec<Bytes>,
+}
+
+/// The surroundings of the ledgers.
+#[derive(Clone, Copy)]
+pub(crate) struct AlarmSurroundings<'a> {
+    pub(crate) sessions: &'a Sessions,
+    /// The engine's store, if it has one.
+    pub(crate) store: Option<&'a dyn Records>,
+}
+
+/// An alarm that is not sent yet. It has a place among the ledgers until it is dropped.
+pub(crate) struct NewAlarm {
+    pub(crate) id: String,
+    ledger: Ledger,
+    place: ReservedPlace,
+}
+
+struct ReservedPlace {
+    ledgers: Arc<Mutex<Ledgers>>,
+    /// Zero if the place was taken.
+    bytes: usize,
 }
 
 /// The audience of an alarm.
@@ -62,10 +97,12 @@ pub(crate) enum AlarmRefusal {
 }
 
 /// The result of an acknowledgement.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum Acknowledgement {
     /// It is in the ledger, now or already before.
     Recorded,
+    /// The engine stores it. After that it is noted by [`Alarms::acknowledged`] with this time.
+    Storing(EngineFuture<()>, SystemTime),
     /// The alarm has ended.
     IsOver,
     /// There is no such alarm for this session, or it is forgotten.
@@ -95,30 +132,30 @@ impl Alarms {
     pub(crate) fn new() -> Self {
         Self {
             scope: RandomState::new().hash_one(0),
-            raised: AtomicU64::new(0),
-            ledgers: Mutex::default(),
+            ids: AtomicU64::new(0),
+            ledgers: Arc::default(),
             active: AtomicUsize::new(0),
             is_cleanup_scheduled: AtomicBool::new(false),
         }
     }
 
-    /// Sends an alarm to the connected recipients, and returns its id. All ledgers together have about `bound` bytes at most.
-    pub(crate) fn raise(
+    /// Makes a new alarm, and room for it. It is sent by [`Self::send_new`]. All ledgers together have about `bound` bytes at
+    /// most.
+    pub(crate) fn prepare(
         &self,
-        sessions: &Sessions,
+        store: Option<&dyn Records>,
         (channel, payload): (ChannelName, Payload),
         audience: AlarmAudience,
         ttl: Duration,
         bound: usize,
-    ) -> Result<String, AlarmRefusal> {
+    ) -> Result<NewAlarm, AlarmRefusal> {
         let now = Instant::now();
-        let number = self.raised.fetch_add(1, Ordering::Relaxed);
-        let mut ledger = Ledger::new(number, channel, payload, now, ttl);
+        let mut ledger = Ledger::new(0, channel, payload, now, ttl);
         match audience {
             AlarmAudience::Everybody => ledger.is_for_all = true,
             AlarmAudience::Users(users) => {
                 for user in users {
-                    ledger.add(Recipient::User(user));
+                    ledger.add(&Recipient::User(user));
                     // Repeated names count once.
                     if ledger.listed() > MAX_RECIPIENTS {
                         return Err(AlarmRefusal::TooManyRecipients);
@@ -128,25 +165,29 @@ impl Alarms {
         }
         let mut ledgers = self.ledgers.lock();
         ledgers.bound = bound;
-        ledgers.forget_recipients(now);
-        ledgers.make_room(ledger.bytes, now)?;
+        ledgers.forget_recipients(store, now);
+        ledgers.make_room(store, ledger.bytes, now)?;
+        let place = ReservedPlace { ledgers: Arc::clone(&self.ledgers), bytes: ledger.bytes };
+        let (count, bytes) = ledgers.reserved;
+        ledgers.reserved = (count.saturating_add(1), bytes.saturating_add(ledger.bytes));
+        let id = format!("{:016x}.{}", self.scope, self.ids.fetch_add(1, Ordering::Relaxed));
+        Ok(NewAlarm { id, ledger, place })
+    }
+
+    /// Sends an alarm to the connected recipients. Later sessions receive it too.
+    pub(crate) fn send_new(&self, sessions: &Sessions, new: NewAlarm) -> String {
+        let NewAlarm { id, mut ledger, mut place } = new;
+        let mut ledgers = self.ledgers.lock();
+        ledgers.release(std::mem::take(&mut place.bytes));
         self.active.fetch_add(1, Ordering::AcqRel);
-        let id = format!("{:016x}.{number}", self.scope);
-        let mut frame = SharedFrame::new(ledger.frame(&id, ttl));
-        let room = subtract(ledgers.bound, ledgers.bytes);
-        sessions.for_each(|peer| {
-            if ledger.note_sent(peer, room) {
-                peer.mailbox.push(Lane::Urgent, frame.bytes(peer.codec));
-            }
-        });
-        ledgers.bytes = ledgers.bytes.saturating_add(ledger.bytes);
-        ledgers.by_id.insert(id.clone(), ledger);
-        Ok(id)
+        ledgers.send_to_all(sessions, &id, &mut ledger);
+        ledgers.add(id.clone(), ledger);
+        id
     }
 
     /// Sends the unacknowledged alarms of its user to a new session. Alarms that ended early are sent as withdrawn, because the
     /// client may still show them. Returns the numbers of the alarms without room in the session's queue.
-    pub(crate) fn send_active(&self, sessions: &Sessions, peer: &Peer) -> Option<Range<u64>> {
+    pub(crate) fn send_active(&self, around: AlarmSurroundings<'_>, peer: &Peer) -> Option<Range<u64>> {
         if self.active.load(Ordering::Acquire) == 0 {
             return None;
         }
@@ -155,32 +196,32 @@ impl Alarms {
         let active = ledgers.by_id.values().filter(|ledger| now < ledger.ends).count();
         self.active.store(active, Ordering::Release);
         // Later alarms are sent to the session anyway.
-        ledgers.send(sessions, peer, 0..self.raised.load(Ordering::Relaxed), now)
+        let numbers = 0..ledgers.sent;
+        ledgers.send(around, peer, numbers, now)
     }
 
     /// Continues with the alarms of these numbers.
     pub(crate) fn send_remaining(
         &self,
-        sessions: &Sessions,
+        around: AlarmSurroundings<'_>,
         peer: &Peer,
         unsent: Range<u64>,
     ) -> Option<Range<u64>> {
-        self.ledgers.lock().send(sessions, peer, unsent, Instant::now())
+        self.ledgers.lock().send(around, peer, unsent, Instant::now())
     }
 
     /// Notes that a session received an alarm, or that its user acknowledged it. In the latter case the user's other sessions
     /// are notified.
     pub(crate) fn acknowledge(
         &self,
-        sessions: &Sessions,
+        around: AlarmSurroundings<'_>,
         peer: &Peer,
         id: &str,
-        received_only: bool,
+        progress: AlarmProgress,
     ) -> Acknowledgement {
         let mut ledgers = self.ledgers.lock();
         let Some(ledger) = ledgers.by_id.get_mut(id) else { return Acknowledgement::Unknown };
         let is_over = !ledger.is_active(Instant::now());
-        let progress = if received_only { AlarmProgress::Received } else { AlarmProgress::Acknowledged };
         let Some(known) = ledger.progress_of(peer) else {
             return match ledger.is_for_all {
                 true if is_over => Acknowledgement::IsOver,
@@ -195,17 +236,53 @@ impl Alarms {
         if is_over {
             return Acknowledgement::IsOver;
         }
-        let withdrawn = ledger.withdrawal(id);
-        for session in ledger.advance(peer, progress) {
-            if let Some(other) = sessions.find(session) {
-                other.mailbox.push(Lane::Urgent, other.codec.encode_frame(&withdrawn));
+        let since = SystemTime::now();
+        if let Some(store) = around.store
+            && let Some(record) = ledger.progress_record(id, peer, progress, since)
+        {
+            match store.put(record) {
+                EngineFuture::Now(Ok(())) => {}
+                stored => return Acknowledgement::Storing(stored, since),
             }
         }
+        ledger.note(around.sessions, peer, id, progress, since);
         Acknowledgement::Recorded
     }
 
+    /// Notes a progress that has been stored, unless there is a later one.
+    pub(crate) fn acknowledged(
+        &self,
+        sessions: &Sessions,
+        peer: &Peer,
+        id: &str,
+        progress: AlarmProgress,
+        since: SystemTime,
+    ) {
+        let mut ledgers = self.ledgers.lock();
+        if let Some(ledger) = ledgers.by_id.get_mut(id)
+            && ledger.progress_of(peer).is_some_and(|known| known < progress)
+        {
+            ledger.note(sessions, peer, id, progress, since);
+        }
+    }
+
+    /// Stores the early end of an alarm, which [`Self::withdrawn`] carries out. `None` if there is no active one with this id.
+    pub(crate) fn withdraw(&self, store: Option<&dyn Records>, id: &str) -> Option<EngineFuture<()>> {
+        let ledgers = self.ledgers.lock();
+        let ledger = ledgers.by_id.get(id).filter(|ledger| ledger.is_active(Instant::now()))?;
+        Some(store.map_or(EngineFuture::Now(Ok(())), |store| store.put(ledger.record(id, true))))
+    }
+
+    /// Takes back the stored end of an alarm, because the store may contain it after a failure.
+    pub(crate) fn not_withdrawn(&self, store: &dyn Records, id: &str) {
+        let ledgers = self.ledgers.lock();
+        if let Some(ledger) = ledgers.by_id.get(id) {
+            drop(store.put(ledger.record(id, ledger.is_withdrawn)));
+        }
+    }
+
     /// Ends an alarm early. Returns `false` if there is no active one with this id.
-    pub(crate) fn withdraw(&self, sessions: &Sessions, id: &str) -> bool {
+    pub(crate) fn withdrawn(&self, sessions: &Sessions, id: &str) -> bool {
         let mut ledgers = self.ledgers.lock();
         let Some(ledger) = ledgers.by_id.get_mut(id).filter(|ledger| ledger.is_active(Instant::now())) else {
             return false;
@@ -263,11 +340,21 @@ impl Alarms {
 
     /// Forgets the recipients of alarms that ended a while ago. Returns the time of the next check; `None` if no recipients are
     /// left.
-    pub(crate) fn forget_recipients(&self, now: Instant) -> Option<Instant> {
+    pub(crate) fn forget_recipients(&self, store: Option<&dyn Records>, now: Instant) -> Option<Instant> {
         let mut ledgers = self.ledgers.lock();
-        let are_left = ledgers.forget_recipients(now);
+        let are_left = ledgers.forget_recipients(store, now);
         self.is_cleanup_scheduled.store(are_left, Ordering::Release);
         are_left.then(|| now.checked_add(CLEANUP_INTERVAL).unwrap_or(now))
+    }
+
+    /// `true` if no alarm is remembered.
+    pub(crate) fn are_none(&self) -> bool {
+        self.ledgers.lock().by_id.is_empty()
+    }
+
+    /// Takes the keys of the records that are not needed any more.
+    pub(crate) fn take_obsolete(&self) -> Vec<Bytes> {
+        std::mem::take(&mut self.ledgers.lock().obsolete)
     }
 
     /// The approximate size of all ledgers in bytes.
@@ -282,25 +369,66 @@ impl Alarms {
 
 impl Ledgers {
     /// Forgets ended alarms, the oldest first, until there is room for a new one of this size.
-    fn make_room(&mut self, bytes: usize, now: Instant) -> Result<(), AlarmRefusal> {
+    fn make_room(
+        &mut self,
+        store: Option<&dyn Records>,
+        bytes: usize,
+        now: Instant,
+    ) -> Result<(), AlarmRefusal> {
         loop {
-            let are_many = self.by_id.len() >= MAX_ALARMS;
-            if !are_many && self.bytes.saturating_add(bytes) <= self.bound {
+            let (reserved, reserved_bytes) = self.reserved;
+            let are_many = self.by_id.len().saturating_add(reserved) >= MAX_ALARMS;
+            if !are_many && self.bytes.saturating_add(reserved_bytes).saturating_add(bytes) <= self.bound {
                 return Ok(());
             }
             let Some(over) = self.by_id.values().position(|ledger| !ledger.is_active(now)) else {
                 return Err(if are_many { AlarmRefusal::TooMany } else { AlarmRefusal::NoRoom });
             };
-            if let Some((_, ledger)) = self.by_id.shift_remove_index(over) {
+            if let Some((id, ledger)) = self.by_id.shift_remove_index(over) {
                 self.bytes = subtract(self.bytes, ledger.bytes);
+                self.remove_records(store, &id, &ledger);
             }
+        }
+    }
+
+    /// Gives up a reserved place of this size.
+    fn release(&mut self, bytes: usize) {
+        let (count, reserved) = self.reserved;
+        self.reserved = (subtract(count, 1), subtract(reserved, bytes));
+    }
+
+    /// Adds the ledger of an alarm that has been sent.
+    fn add(&mut self, id: String, mut ledger: Ledger) {
+        ledger.number = self.sent;
+        self.sent = self.sent.saturating_add(1);
+        self.bytes = self.bytes.saturating_add(ledger.bytes);
+        self.by_id.insert(id, ledger);
+    }
+
+    /// Sends an alarm that has not been added yet to the connected recipients.
+    fn send_to_all(&self, sessions: &Sessions, id: &str, ledger: &mut Ledger) {
+        let left = ledger.ends.saturating_duration_since(Instant::now());
+        let mut frame = SharedFrame::new(ledger.frame(id, left));
+        let room = self.bound.saturating_sub(self.bytes).saturating_sub(self.reserved.1);
+        sessions.for_each(|peer| {
+            if ledger.note_sent(peer, room) {
+                peer.mailbox.push(Lane::Urgent, frame.bytes(peer.codec));
+            }
+        });
+    }
+
+    /// Removes the records of a forgotten alarm: those of its recipients later, because there may be many.
+    fn remove_records(&mut self, store: Option<&dyn Records>, id: &str, ledger: &Ledger) {
+        if let Some(store) = store {
+            drop(store.remove(RecordKind::Alarm, alarm_key(id)));
+            self.obsolete.extend(ledger.record_keys(id));
         }
     }
 
     /// Sends the relevant alarms of these numbers to a session, as long as its queue has room.
     fn send(
         &mut self,
-        sessions: &Sessions,
+        AlarmSurroundings { sessions, store }: AlarmSurroundings<'_>,
         peer: &Peer,
         numbers: Range<u64>,
         now: Instant,
@@ -314,8 +442,17 @@ impl Ledgers {
             }
             let frame = if ledger.is_active(now) {
                 let before = ledger.bytes;
-                let room = self.bound.saturating_sub(subtract(self.bytes, before));
-                ledger.forget_absent(|session| sessions.find(session).is_some());
+                let others = subtract(self.bytes, before).saturating_add(self.reserved.1);
+                let room = self.bound.saturating_sub(others);
+                let is_there = |session| sessions.find(session).is_some();
+                ledger.forget_absent(is_there, |recipient| {
+                    if let Some(store) = store
+                        && let Some(key) = recipient_key(id, recipient)
+                    {
+                        // At once: the recipient may come back, and get another record.
+                        drop(store.remove(RecordKind::Alarm, key));
+                    }
+                });
                 let is_due = ledger.note_sent(peer, room);
                 self.bytes = subtract(self.bytes, before).saturating_add(ledger.bytes);
                 match is_due {
@@ -333,17 +470,37 @@ impl Ledgers {
     }
 
     /// Returns `true` if recipients are left.
-    fn forget_recipients(&mut self, now: Instant) -> bool {
+    fn forget_recipients(&mut self, store: Option<&dyn Records>, now: Instant) -> bool {
         let mut are_left = false;
-        for ledger in self.by_id.values_mut() {
-            if ledger.ends.checked_add(KEPT).is_some_and(|until| until <= now) {
+        for (id, ledger) in &mut self.by_id {
+            if !ledger.is_emptied && ledger.ends.checked_add(KEPT).is_some_and(|until| until <= now) {
                 let before = ledger.bytes;
-                ledger.forget_recipients();
+                let keys = ledger.forget_recipients(id);
+                if let Some(store) = store {
+                    // With the numbers of the recipients.
+                    drop(store.put(ledger.record(id, ledger.is_withdrawn)));
+                    self.obsolete.extend(keys);
+                }
                 self.bytes = subtract(self.bytes, subtract(before, ledger.bytes));
             }
             are_left |= ledger.listed() > 0 || now < ledger.ends;
         }
         are_left
+    }
+}
+
+impl NewAlarm {
+    /// The record of the alarm.
+    pub(crate) fn record(&self) -> Record {
+        self.ledger.record(&self.id, false)
+    }
+}
+
+impl Drop for ReservedPlace {
+    fn drop(&mut self) {
+        if self.bytes > 0 {
+            self.ledgers.lock().release(self.bytes);
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use wirehub_common::frame::{ErrorInfo, HistoryPage, Member, Position, Publicatio
 use wirehub_common::{ChannelName, Payload, PayloadError, PayloadErrorKind};
 
 use self::addresses::Addresses;
-use self::alarms::Alarms;
+use self::alarms::{AlarmSurroundings, Alarms};
 use self::attached::AttachedChannels;
 use self::call_memory::CallMemory;
 use self::channels::Channels;
@@ -21,6 +21,7 @@ use self::connections::{Connections, Phase};
 use self::live::{Current, LiveSettings};
 pub use self::payers::Payer;
 use self::payers::Payers;
+use self::restoring::Restoring;
 use self::rules::Rules;
 use self::sessions::Sessions;
 use self::shared_frame::SharedFrame;
@@ -48,6 +49,8 @@ pub(crate) mod live;
 pub(crate) mod local;
 mod members;
 pub(crate) mod payers;
+mod record_value;
+pub(crate) mod restoring;
 mod rules;
 pub(crate) mod segment;
 mod session_id;
@@ -79,6 +82,7 @@ pub(crate) struct Inner {
     payers: Payers,
     pub(crate) alarms: Alarms,
     call_memory: Arc<CallMemory>,
+    restoring: Restoring,
     pub(crate) counters: Counters,
 }
 
@@ -127,10 +131,12 @@ impl Hub {
             payers: Payers::new(),
             alarms: Alarms::new(),
             call_memory: Arc::new(CallMemory::new()),
+            restoring: Restoring::new(),
             counters,
         };
         let hub = Self { inner: Arc::new(inner) };
         hub.engine().start(Delivery::new(Arc::downgrade(&hub.inner)));
+        hub.restore();
         hub
     }
 
@@ -479,6 +485,10 @@ impl Hub {
         Arc::downgrade(&self.inner)
     }
 
+    pub(crate) fn upgrade(hub: &Weak<Inner>) -> Option<Self> {
+        hub.upgrade().map(|inner| Self { inner })
+    }
+
     pub(crate) fn settings(&self) -> &Settings {
         &self.inner.settings
     }
@@ -504,6 +514,10 @@ impl Hub {
 
     pub(crate) fn ledgers(&self) -> &Alarms {
         &self.inner.alarms
+    }
+
+    pub(crate) fn around_alarms(&self) -> AlarmSurroundings<'_> {
+        AlarmSurroundings { sessions: self.session_registry(), store: self.engine().records() }
     }
 
     pub(crate) fn channel_registry(&self) -> &Channels {

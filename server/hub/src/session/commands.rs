@@ -1,5 +1,7 @@
 //! The commands of clients.
 
+use std::sync::Arc;
+
 use tokio::time::Instant;
 use wirehub_common::PartError;
 use wirehub_common::code::{CloseCode, ErrorCode};
@@ -10,15 +12,18 @@ use wirehub_common::frame::{
 
 use super::decisions::ChannelRead;
 use super::identity::check_client;
+use super::pending_answers::engine_failure;
 use super::recovery::RequestedRead;
 use super::{Session, SessionEnd, Stage, answer, bad_frame};
 use crate::SessionId;
+use crate::alarm::AlarmProgress;
 use crate::auth::Action;
 use crate::call::{Handler, RawCall};
 use crate::engine::{self, ReadHistory};
 use crate::hub::alarms::Acknowledgement;
 use crate::hub::call_memory::KeyOwner;
 use crate::hub::channel::MemberPage;
+use crate::hub::restoring::carry_out;
 use crate::hub::{is_reserved, payers};
 use crate::observe::PresenceCounts;
 
@@ -50,7 +55,7 @@ impl Session {
             Request::Cancel(cancel) => Ok(Some(self.cancel(cancel.command))),
             Request::Refresh(refresh) => self.refresh(id, refresh),
             Request::Presence(presence) => self.presence(id, presence),
-            Request::Acknowledge(acknowledge) => self.acknowledge(&acknowledge).map(Some),
+            Request::Acknowledge(acknowledge) => self.acknowledge(id, acknowledge),
             Request::Invalid(why) => Err(invalid(why)),
             _ => Err(ErrorInfo::from_code(ErrorCode::UNSUPPORTED)),
         };
@@ -230,13 +235,43 @@ impl Session {
         }))
     }
 
-    fn acknowledge(
-        &self,
-        Acknowledge { alarm, received_only }: &Acknowledge,
-    ) -> Result<ReplyBody, ErrorInfo> {
-        let sessions = self.hub.session_registry();
-        let message = match self.hub.ledgers().acknowledge(sessions, &self.peer, alarm, *received_only) {
-            Acknowledgement::Recorded => return Ok(ReplyBody::Acknowledged),
+    fn acknowledge(&mut self, id: u32, acknowledge: Acknowledge) -> Result<Option<ReplyBody>, ErrorInfo> {
+        if self.hub.is_restored() {
+            return self.acknowledge_now(id, acknowledge);
+        }
+        // The alarm may be one of an earlier process.
+        self.wait_for(self.hub.restored(), move |session, restored| {
+            let restored = restored.map_err(|error| engine_failure(&error));
+            let result = restored.and_then(|()| session.acknowledge_now(id, acknowledge));
+            if let Some(result) = result.transpose() {
+                session.reply(id, result);
+            }
+        });
+        Ok(None)
+    }
+
+    fn acknowledge_now(
+        &mut self,
+        id: u32,
+        Acknowledge { alarm, received_only }: Acknowledge,
+    ) -> Result<Option<ReplyBody>, ErrorInfo> {
+        let progress = if received_only { AlarmProgress::Received } else { AlarmProgress::Acknowledged };
+        let around = self.hub.around_alarms();
+        let message = match self.hub.ledgers().acknowledge(around, &self.peer, &alarm, progress) {
+            Acknowledgement::Recorded => return Ok(Some(ReplyBody::Acknowledged)),
+            Acknowledgement::Storing(stored, since) => {
+                let (hub, peer) = (self.hub.clone(), Arc::clone(&self.peer));
+                let stored = carry_out(async move {
+                    stored.await?;
+                    hub.ledgers().acknowledged(hub.session_registry(), &peer, &alarm, progress, since);
+                    Ok(())
+                });
+                self.wait_for(stored, move |session, stored| {
+                    let result = stored.map_err(|error| engine_failure(&error));
+                    session.reply(id, result.map(|()| ReplyBody::Acknowledged));
+                });
+                return Ok(None);
+            }
             Acknowledgement::IsOver => "the alarm is over: nothing has to be acknowledged",
             Acknowledgement::Unknown => {
                 "the alarm is unknown for this session, or forgotten: nothing has to be acknowledged"

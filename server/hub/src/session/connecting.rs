@@ -161,7 +161,10 @@ impl Session {
         }
         // From here on others find the session, and their messages come after the reply.
         self.hub.session_registry().connected(self.peer.id);
-        if let Some(unsent) = self.hub.ledgers().send_active(self.hub.session_registry(), &self.peer) {
+        if !self.hub.is_restored() {
+            self.hub.continue_restoring();
+        }
+        if let Some(unsent) = self.hub.ledgers().send_active(self.hub.around_alarms(), &self.peer) {
             self.extras.get_or_insert_default().alarms = Some(unsent);
         }
         for (channel, term, located) in begun {

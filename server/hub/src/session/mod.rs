@@ -339,7 +339,7 @@ impl Session {
         let Some(unsent) = self.extras.as_mut().and_then(|extras| extras.alarms.take()) else {
             return ControlFlow::Continue(());
         };
-        let left = self.hub.ledgers().send_remaining(self.hub.session_registry(), &self.peer, unsent);
+        let left = self.hub.ledgers().send_remaining(self.hub.around_alarms(), &self.peer, unsent);
         let flow = if left.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
         if let Some(extras) = &mut self.extras {
             extras.alarms = left;

@@ -41,6 +41,7 @@ mod late;
 mod liveness;
 mod recovery;
 mod stopping;
+mod stored_alarms;
 
 const CODEC: Codec = Codec::Protobuf;
 const INTERVAL: Duration = Duration::from_secs(25);
@@ -196,7 +197,7 @@ async fn an_alarm_waits_only_for_the_frame_that_is_being_sent() {
     client.hub.publish_raw(&a(), Payload::bytes(vec![0; 900_000])).unwrap();
     // The session is blocked by the beginning of the message.
     tokio::task::yield_now().await;
-    client.hub.raise(Alarm::raw(a(), Payload::json("1"))).unwrap();
+    client.hub.raise(Alarm::raw(a(), Payload::json("1"))).await.unwrap();
     let mut before = 0;
     loop {
         let message = client.next().await;

@@ -4,16 +4,20 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use bytes::Bytes;
 use indexmap::IndexMap;
 use tokio::time::Instant;
 use wirehub_common::frame::{Alarm as Frame, Push, ServerFrame};
 use wirehub_common::{ChannelName, Payload};
 
+use super::stored::{StoredProgress, recipient_key};
 use super::{MAX_RECIPIENTS, RecipientPlace};
 use crate::SessionId;
 use crate::alarm::{AlarmProgress, AlarmRecipient, AlarmReport, AlarmState};
 use crate::checked_subtraction::subtract;
-use crate::hub::sessions::Peer;
+use crate::engine::Record;
+use crate::hub::sessions::{Peer, Sessions};
+use crate::session::queue::Lane;
 use crate::unix_time::milliseconds;
 
 pub(super) struct Ledger {
@@ -21,18 +25,20 @@ pub(super) struct Ledger {
     pub(super) number: u64,
     channel: ChannelName,
     payload: Payload,
-    raised: SystemTime,
+    pub(super) raised: SystemTime,
     pub(super) ends: Instant,
-    ttl: Duration,
+    pub(super) ttl: Duration,
     pub(super) is_withdrawn: bool,
     pub(super) is_for_all: bool,
     recipients: IndexMap<Recipient, RecipientEntry>,
     /// The number of recipients that were ever listed.
     added: u64,
     /// The number of recipients for each progress, including forgotten ones.
-    counts: ProgressCounts,
+    pub(super) counts: ProgressCounts,
     /// The number of recipients that are counted but not listed any more.
-    departed: usize,
+    pub(super) departed: usize,
+    /// `true` if the recipients were forgotten after the end.
+    pub(super) is_emptied: bool,
     /// How often the alarm was sent to recipients without room in the ledger.
     pub(super) unlisted: usize,
     /// The number of anonymous recipients, and the number at which absent ones are searched next.
@@ -55,6 +61,8 @@ struct RecipientEntry {
     /// The number of recipients before this one.
     number: u64,
     progress: AlarmProgress,
+    /// The progress that the engine stores, or was asked to store. `Waiting` if there is no record.
+    stored: AlarmProgress,
     since: SystemTime,
     /// The last sessions to which it was sent.
     sessions: Vec<SessionId>,
@@ -62,11 +70,11 @@ struct RecipientEntry {
 
 /// The number of recipients for each progress.
 #[derive(Default)]
-struct ProgressCounts {
-    waiting: usize,
-    sent: usize,
-    received: usize,
-    acknowledged: usize,
+pub(super) struct ProgressCounts {
+    pub(super) waiting: usize,
+    pub(super) sent: usize,
+    pub(super) received: usize,
+    pub(super) acknowledged: usize,
 }
 
 impl Ledger {
@@ -91,6 +99,7 @@ impl Ledger {
             added: 0,
             counts: ProgressCounts::default(),
             departed: 0,
+            is_emptied: false,
             unlisted: 0,
             anonymous: 0,
             next_search_at: FEW,
@@ -108,8 +117,8 @@ impl Ledger {
     }
 
     /// Adds a recipient that is not connected yet.
-    pub(super) fn add(&mut self, recipient: Recipient) {
-        if self.recipients.contains_key(&recipient) {
+    pub(super) fn add(&mut self, recipient: &Recipient) {
+        if self.recipients.contains_key(recipient) {
             return;
         }
         let number = self.added;
@@ -118,8 +127,31 @@ impl Ledger {
         self.bytes = self.bytes.saturating_add(recipient.bytes());
         *self.counts.of(AlarmProgress::Waiting) = self.counts.waiting.saturating_add(1);
         let since = self.raised;
-        let entry = RecipientEntry { number, progress: AlarmProgress::Waiting, since, sessions: Vec::new() };
-        self.recipients.insert(recipient, entry);
+        let (progress, stored) = (AlarmProgress::Waiting, AlarmProgress::Waiting);
+        let entry = RecipientEntry { number, progress, stored, since, sessions: Vec::new() };
+        self.recipients.insert(recipient.clone(), entry);
+    }
+
+    /// Sets the progress of a recipient from its record. One without room in the ledger is not listed.
+    pub(super) fn restore(&mut self, recipient: &Recipient, stored: &StoredProgress, room: usize) {
+        if !self.recipients.contains_key(recipient) {
+            if !self.is_for_all || self.is_emptied {
+                return;
+            }
+            if !self.has_room_for(recipient, room) {
+                self.unlisted = self.unlisted.saturating_add(1);
+                return;
+            }
+            self.add(recipient);
+        }
+        if let Some(entry) = self.recipients.get_mut(recipient) {
+            self.counts.change(entry, stored.progress, stored.since);
+            entry.stored = stored.progress;
+        }
+    }
+
+    fn has_room_for(&self, recipient: &Recipient, room: usize) -> bool {
+        self.listed() < MAX_RECIPIENTS && self.bytes.saturating_add(recipient.bytes()) <= room
     }
 
     /// Returns `true` if the alarm has to be sent to a session, and notes it in the ledger if there is room.
@@ -129,18 +161,18 @@ impl Ledger {
             if !self.is_for_all {
                 return false;
             }
-            if self.listed() >= MAX_RECIPIENTS || self.bytes.saturating_add(recipient.bytes()) > room {
+            if !self.has_room_for(&recipient, room) {
                 self.unlisted = self.unlisted.saturating_add(1);
                 return true;
             }
-            self.add(recipient.clone());
+            self.add(&recipient);
         }
         let Some(entry) = self.recipients.get_mut(&recipient) else { return true };
         if entry.progress == AlarmProgress::Acknowledged {
             return false;
         }
         if entry.progress == AlarmProgress::Waiting {
-            self.counts.change(entry, AlarmProgress::Sent);
+            self.counts.change(entry, AlarmProgress::Sent, SystemTime::now());
         }
         if entry.sessions.len() >= MAX_SESSIONS {
             entry.sessions.remove(0);
@@ -158,10 +190,31 @@ impl Ledger {
         self.progress_of(peer).is_some_and(|progress| progress > AlarmProgress::Waiting)
     }
 
+    /// The record of a new progress of a session's user; `None` if it is not stored. The record never goes back, because an
+    /// earlier one may be on its way to the store.
+    pub(super) fn progress_record(
+        &mut self,
+        id: &str,
+        peer: &Peer,
+        progress: AlarmProgress,
+        since: SystemTime,
+    ) -> Option<Record> {
+        let recipient = Recipient::of(peer);
+        let entry = self.recipients.get_mut(&recipient)?;
+        entry.stored = entry.stored.max(progress);
+        let progress = entry.stored;
+        self.recipient_record(id, &recipient, progress, since)
+    }
+
     /// Sets the progress of a session's user. Returns the other sessions that need not show the alarm any more.
-    pub(super) fn advance(&mut self, peer: &Peer, progress: AlarmProgress) -> Vec<SessionId> {
+    pub(super) fn advance(
+        &mut self,
+        peer: &Peer,
+        progress: AlarmProgress,
+        since: SystemTime,
+    ) -> Vec<SessionId> {
         let Some(entry) = self.recipients.get_mut(&Recipient::of(peer)) else { return Vec::new() };
-        self.counts.change(entry, progress);
+        self.counts.change(entry, progress, since);
         if progress < AlarmProgress::Acknowledged {
             return Vec::new();
         }
@@ -171,10 +224,31 @@ impl Ledger {
         others
     }
 
+    /// [Advances](Self::advance) the progress, and notifies those sessions.
+    pub(super) fn note(
+        &mut self,
+        sessions: &Sessions,
+        peer: &Peer,
+        id: &str,
+        progress: AlarmProgress,
+        since: SystemTime,
+    ) {
+        let withdrawn = self.withdrawal(id);
+        for session in self.advance(peer, progress, since) {
+            if let Some(other) = sessions.find(session) {
+                other.mailbox.push(Lane::Urgent, other.codec.encode_frame(&withdrawn));
+            }
+        }
+    }
+
     /// Forgets anonymous recipients without a session, each time when their number has doubled. So reconnects do not make the
     /// ledger grow beyond the present clients. Their acknowledgements stay counted, and the last absent clients that
-    /// acknowledged are not asked again.
-    pub(super) fn forget_absent(&mut self, is_there: impl Fn(SessionId) -> bool) {
+    /// acknowledged are not asked again. `forgotten` is called for each recipient with a record that is not needed any more.
+    pub(super) fn forget_absent(
+        &mut self,
+        is_there: impl Fn(SessionId) -> bool,
+        forgotten: impl Fn(&Recipient),
+    ) {
         if self.anonymous < self.next_search_at {
             return;
         }
@@ -202,6 +276,9 @@ impl Ledger {
                 *departed = departed.saturating_add(1);
             } else {
                 *counts.of(entry.progress) = subtract(*counts.of(entry.progress), 1);
+                if entry.stored > AlarmProgress::Waiting {
+                    forgotten(recipient);
+                }
             }
             *anonymous = subtract(*anonymous, 1);
             *bytes = subtract(*bytes, recipient.bytes());
@@ -210,13 +287,30 @@ impl Ledger {
         self.next_search_at = self.anonymous.saturating_mul(2).max(FEW);
     }
 
-    /// Forgets all recipients. Their counts stay.
-    pub(super) fn forget_recipients(&mut self) {
+    /// Forgets all recipients. Their counts stay. Returns the keys of their records.
+    pub(super) fn forget_recipients(&mut self, id: &str) -> Vec<Bytes> {
+        let keys = self.record_keys(id);
         let recipients = std::mem::take(&mut self.recipients);
+        self.is_emptied = true;
         self.departed = self.departed.saturating_add(recipients.len());
         self.bytes =
             recipients.keys().fold(self.bytes, |bytes, recipient| subtract(bytes, recipient.bytes()));
         self.anonymous = 0;
+        keys
+    }
+
+    /// The keys of the recipients with a record.
+    pub(super) fn record_keys(&self, id: &str) -> Vec<Bytes> {
+        let stored = self.recipients.iter().filter(|(_, entry)| entry.stored > AlarmProgress::Waiting);
+        stored.filter_map(|(recipient, _)| recipient_key(id, recipient)).collect()
+    }
+
+    /// The users among the recipients, in the order in which they were added.
+    pub(super) fn users(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.recipients.keys().filter_map(|recipient| match recipient {
+            Recipient::User(user) => Some(user),
+            Recipient::Client(_) | Recipient::Session(_) => None,
+        })
     }
 
     pub(super) fn frame(&self, id: &str, ttl: Duration) -> ServerFrame {
@@ -308,10 +402,10 @@ impl ProgressCounts {
     }
 
     /// Moves a recipient to another progress.
-    fn change(&mut self, entry: &mut RecipientEntry, progress: AlarmProgress) {
+    fn change(&mut self, entry: &mut RecipientEntry, progress: AlarmProgress, since: SystemTime) {
         *self.of(entry.progress) = subtract(*self.of(entry.progress), 1);
         *self.of(progress) = self.of(progress).saturating_add(1);
-        (entry.progress, entry.since) = (progress, SystemTime::now());
+        (entry.progress, entry.since) = (progress, since);
     }
 }
 

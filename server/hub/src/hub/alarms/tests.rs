@@ -16,6 +16,16 @@ struct Subject {
     sessions: Sessions,
 }
 
+/// An answer of the engine has no equal.
+impl PartialEq for Acknowledgement {
+    fn eq(&self, other: &Self) -> bool {
+        matches!(
+            (self, other),
+            (Self::Recorded, Self::Recorded) | (Self::IsOver, Self::IsOver) | (Self::Unknown, Self::Unknown)
+        )
+    }
+}
+
 impl Subject {
     fn new() -> Self {
         Self { alarms: Alarms::new(), sessions: Sessions::new() }
@@ -24,7 +34,9 @@ impl Subject {
     fn raise(&self, audience: AlarmAudience, bytes: usize) -> Result<String, AlarmRefusal> {
         let channel = ChannelName::new("alarm:fire").unwrap();
         let payload = Payload::bytes(vec![0; bytes]);
-        self.alarms.raise(&self.sessions, (channel, payload), audience, TTL, BOUND)
+        self.alarms
+            .prepare(None, (channel, payload), audience, TTL, BOUND)
+            .map(|new| self.alarms.send_new(&self.sessions, new))
     }
 
     /// Connects a session of a user, or of an anonymous client with this instance name. Returns `true` if it received
@@ -36,13 +48,22 @@ impl Subject {
         peer.set_identity(Identity::named(user, instance));
         self.sessions.add(Arc::clone(&peer));
         self.sessions.connected(peer.id);
-        assert_eq!(self.alarms.send_active(&self.sessions, &peer), None);
+        assert_eq!(self.alarms.send_active(self.around(), &peer), None);
         let is_sent = peer.mailbox.bytes() > 0;
         (peer, is_sent)
     }
 
+    fn around(&self) -> AlarmSurroundings<'_> {
+        AlarmSurroundings { sessions: &self.sessions, store: None }
+    }
+
     fn acknowledge(&self, peer: &Peer, id: &str, received_only: bool) -> Acknowledgement {
-        self.alarms.acknowledge(&self.sessions, peer, id, received_only)
+        let progress = if received_only { AlarmProgress::Received } else { AlarmProgress::Acknowledged };
+        self.alarms.acknowledge(self.around(), peer, id, progress)
+    }
+
+    fn withdraw(&self, id: &str) -> bool {
+        self.alarms.withdraw(None, id).is_some() && self.alarms.withdrawn(&self.sessions, id)
     }
 
     /// Waiting, sent, received, acknowledged, and listed.
@@ -120,7 +141,7 @@ async fn all_ledgers_together_are_bounded_in_bytes() {
     let bytes = subject.alarms.bytes();
     assert!((BOUND - 110_000..=BOUND).contains(&bytes), "{bytes}");
     // Ended alarms make room, the oldest first.
-    assert!(subject.alarms.withdraw(&subject.sessions, &raised[1]));
+    assert!(subject.withdraw(&raised[1]));
     assert!(subject.raise(users(0..500), 1000).is_ok());
     assert!(subject.alarms.report(&raised[1]).is_none() && subject.alarms.report(&raised[0]).is_some());
     assert_eq!(subject.raise(users(0..10), BOUND), Err(AlarmRefusal::NoRoom));
@@ -150,7 +171,8 @@ async fn a_ledger_takes_so_many_users_and_no_more() {
     let raise = |audience| {
         let channel = ChannelName::new("alarm:fire").unwrap();
         let payload = (channel, Payload::default());
-        subject.alarms.raise(&subject.sessions, payload, audience, TTL, usize::MAX)
+        let prepared = subject.alarms.prepare(None, payload, audience, TTL, usize::MAX);
+        prepared.map(|new| subject.alarms.send_new(&subject.sessions, new))
     };
     assert_eq!(raise(users(0..=MAX_RECIPIENTS)), Err(AlarmRefusal::TooManyRecipients));
     let id = raise(users(0..MAX_RECIPIENTS)).unwrap();
@@ -167,11 +189,11 @@ async fn recipients_are_forgotten_some_time_after_the_end_and_their_numbers_are_
     assert_eq!(subject.acknowledge(&peer, &id, false), Acknowledgement::Recorded);
     let before = subject.alarms.bytes();
     tokio::time::advance(TTL + KEPT - Duration::from_secs(1)).await;
-    assert!(subject.alarms.forget_recipients(Instant::now()).is_some());
+    assert!(subject.alarms.forget_recipients(None, Instant::now()).is_some());
     assert_eq!(subject.counts(&id), [99, 0, 0, 1, 100]);
     assert_eq!(subject.acknowledge(&peer, &id, false), Acknowledgement::Recorded, "it was in time");
     tokio::time::advance(Duration::from_secs(1)).await;
-    assert_eq!(subject.alarms.forget_recipients(Instant::now()), None, "no recipients are left");
+    assert_eq!(subject.alarms.forget_recipients(None, Instant::now()), None, "no recipients are left");
     assert_eq!(subject.counts(&id), [99, 0, 0, 1, 0]);
     let report = subject.alarms.report(&id).unwrap();
     assert_eq!((report.departed, report.state), (100, AlarmState::Expired));
@@ -222,4 +244,47 @@ async fn recipients_are_read_page_by_page_the_unacknowledged_first() {
     assert_eq!((names.join(" ").as_str(), pages), ("0 1 2 4 6 7 8 9 5 3", 3));
     assert!(subject.alarms.recipient_page(&id, None, 10).unwrap().next.is_none(), "they are all of them");
     assert!(subject.alarms.recipient_page("nothing", None, 10).is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restored_alarm_ends_by_the_wall_clock() {
+    let subject = Subject::new();
+    let raise = |ttl| {
+        let content = (ChannelName::new("alarm:fire").unwrap(), Payload::json("1"));
+        subject.alarms.prepare(None, content, users([1]), Duration::from_secs(ttl), BOUND).unwrap().record()
+    };
+    let records = vec![raise(60), raise(600)];
+    let read = |wall| {
+        let after = Subject::new();
+        assert_eq!(after.alarms.restore(after.around(), records.clone(), wall, BOUND), 0);
+        assert_eq!(after.alarms.bytes(), after.alarms.ledgers.lock().bytes);
+        let states: Vec<_> = after.alarms.reports().iter().rev().map(|report| report.state).collect();
+        (states, after.connect("1", "").0.mailbox.bytes() > 0)
+    };
+    let (active, expired) = (AlarmState::Active, AlarmState::Expired);
+    let now = SystemTime::now();
+    assert_eq!(read(now), (vec![active, active], true));
+    assert_eq!(read(now + Duration::from_secs(300)), (vec![expired, active], true));
+    assert_eq!(read(now + Duration::from_secs(3000)), (vec![expired, expired], false));
+    assert_eq!(read(now - Duration::from_secs(3000)), (vec![active, active], true), "no longer than its ttl");
+}
+
+#[tokio::test(start_paused = true)]
+async fn restored_alarms_have_the_bounds_of_others() {
+    let subject = Subject::new();
+    let raise = |bytes| {
+        let content = (ChannelName::new("alarm:fire").unwrap(), Payload::bytes(vec![0; bytes]));
+        subject.alarms.prepare(None, content, AlarmAudience::Everybody, TTL, usize::MAX).unwrap().record()
+    };
+    let later = SystemTime::now() + 2 * TTL;
+    let after = Subject::new();
+    after.alarms.restore(after.around(), (0..20).map(|_| raise(100_000)).collect(), later, BOUND);
+    assert_eq!(after.alarms.reports().len(), 10);
+    assert!(after.alarms.bytes() <= BOUND);
+    let after = Subject::new();
+    let records: Vec<_> = (0..MAX_ALARMS + 10).map(|_| raise(1)).collect();
+    let newest: Vec<_> = records[10..].iter().rev().map(|record| record.key.clone()).collect();
+    after.alarms.restore(after.around(), records, later - 2 * TTL, 10 * BOUND);
+    let kept: Vec<Bytes> = after.alarms.reports().into_iter().map(|report| report.id.into()).collect();
+    assert_eq!(kept, newest);
 }
