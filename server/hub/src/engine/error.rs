@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use wirehub_common::code::ErrorCode;
+use wirehub_common::frame::ErrorInfo;
 
 /// An engine failed. The kind decides what a client receives; the details are for the log.
 #[derive(Debug, Clone)]
@@ -52,6 +53,12 @@ impl EngineError {
     pub(crate) fn code(&self) -> ErrorCode {
         if self.is_temporary() { ErrorCode::UNAVAILABLE } else { ErrorCode::INTERNAL }
     }
+}
+
+/// Logs a failure of the engine, and returns the error for the client.
+pub(crate) fn engine_failure(error: &EngineError) -> ErrorInfo {
+    tracing::error!("{error}");
+    ErrorInfo::from_code(error.code())
 }
 
 impl fmt::Display for EngineError {

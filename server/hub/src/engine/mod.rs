@@ -30,6 +30,7 @@ pub(crate) mod storing;
 
 pub use self::attachments::Attachments;
 pub use self::delivery::{Delivery, Epoch};
+pub(crate) use self::error::engine_failure;
 pub use self::error::{EngineError, EngineErrorKind};
 #[cfg(any(test, feature = "conformance"))]
 #[cfg_attr(

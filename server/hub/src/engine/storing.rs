@@ -1,16 +1,17 @@
 //! An engine with records, for tests.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::task::yield_now;
+use tokio::time::Instant;
 use wirehub_common::frame::{HistoryPage, Idempotency, Position};
 
 use super::{
-    Delivery, Engine, EngineError, EngineErrorKind, EngineFuture, EnginePublish, Locate, Located,
+    Delivery, Engine, EngineError, EngineErrorKind, EngineFuture, EnginePublish, KeyWindow, Locate, Located,
     MemoryEngine, Publications, ReadHistory, Record, RecordKind, Records,
 };
 
@@ -26,6 +27,8 @@ pub(crate) struct StoringEngine {
 struct Store {
     records: Mutex<BTreeMap<(RecordKind, Bytes), Record>>,
     mode: watch::Sender<StoreMode>,
+    /// The clock of keys goes on after a restart.
+    begun: OnceLock<Instant>,
 }
 
 /// The way in which requests are answered.
@@ -106,7 +109,8 @@ impl Records for StoringEngine {
 
 impl Publications for StoringEngine {
     fn idempotency(&self) -> Option<Idempotency> {
-        self.memory.idempotency().map(|memory| Idempotency { scope: "store".into(), ..memory })
+        let begun = self.store.begun.get_or_init(Instant::now);
+        Some(KeyWindow::new("store").idempotency(u64::try_from(begun.elapsed().as_millis()).ok()?))
     }
 
     fn publish(&self, publish: EnginePublish) -> EngineFuture<Option<Position>> {

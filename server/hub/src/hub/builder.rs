@@ -47,6 +47,11 @@ impl Builder {
     /// answer. In this way a call is carried out once, even if the connection breaks. At most 10,000 calls go on without a
     /// session. Beyond that the oldest is dropped, and its client is notified that the call may or may not have been done.
     ///
+    /// If the engine has [`Records`](crate::engine::Records), this holds after a restart too. The handler of a user's call with a
+    /// key runs when the beginning of the call is stored, and the client is answered when the answer is stored. A repeat after
+    /// the restart gets that answer. If the process ended during the call, the repeat gets
+    /// [`CONNECTION_LOST`](wirehub_common::code::ErrorCode::CONNECTION_LOST), and the handler is not run again.
+    ///
     /// Two kinds of calls are dropped at the end of their session: those of an anonymous session to which no client can come
     /// back, and those without an idempotency key, which third-party clients may leave out.
     #[must_use]

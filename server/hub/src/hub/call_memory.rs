@@ -1,13 +1,18 @@
 //! The keys of calls: a call that a client repeats after a lost connection is carried out once.
+//!
+//! With an engine that has [`Records`](crate::engine::Records), the calls of users outlive the process: see `stored`. Records are
+//! put and removed under the lock of the state.
 
 use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::hash::{BuildHasher as _, RandomState};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Shared};
 use parking_lot::Mutex;
@@ -17,15 +22,20 @@ use wirehub_common::Payload;
 use wirehub_common::code::ErrorCode;
 use wirehub_common::frame::{ErrorInfo, Idempotency};
 
+use self::stored::CallStore;
 use super::SessionId;
 use crate::call::Answering;
-use crate::engine::KeyWindow;
+use crate::engine::{KeyWindow, engine_failure};
 use crate::panic_guard::guarded_future;
+
+mod stored;
 
 /// The calls with keys that are in flight, or that ended recently.
 pub(crate) struct CallMemory {
     window: KeyWindow,
     begun: Instant,
+    /// The store of the engine, from the moment at which its calls are restored.
+    store: OnceLock<CallStore>,
     state: Mutex<CallMemoryState>,
 }
 
@@ -64,7 +74,10 @@ struct RememberedCall {
     /// The time at which the key is forgotten.
     until: Instant,
     answer: SharedResponse,
-    task: AbortHandle,
+    /// Absent if the call was begun by an earlier process.
+    task: Option<AbortHandle>,
+    /// The key of its record, if it is stored.
+    record: Option<Bytes>,
     /// The number of sessions that wait for it. Changes under the state's lock.
     waiting: AtomicUsize,
     /// The bytes of the answer, as soon as there is one. Set under the state's lock.
@@ -90,18 +103,30 @@ pub(crate) struct Canceller {
 impl CallMemory {
     pub(crate) fn new() -> Self {
         let scope = format!("{:x}", RandomState::new().hash_one(0));
-        Self { window: KeyWindow::new(scope), begun: Instant::now(), state: Mutex::default() }
+        Self {
+            window: KeyWindow::new(scope),
+            begun: Instant::now(),
+            store: OnceLock::new(),
+            state: Mutex::default(),
+        }
     }
 
     /// The period for which a user's keys are remembered, as clients receive it. `None` for an anonymous session, because it
     /// can't come back for an answer.
     pub(crate) fn idempotency(&self, user: &str) -> Option<Idempotency> {
-        (!user.is_empty()).then(|| scope_of(self.window.idempotency(self.clock(Instant::now())), user))
+        (!user.is_empty()).then(|| scope_of(self.window().idempotency(self.clock(Instant::now())), user))
+    }
+
+    fn window(&self) -> &KeyWindow {
+        self.store.get().map_or(&self.window, |store| &store.window)
     }
 
     /// The clock of keys at a moment, in milliseconds.
     fn clock(&self, at: Instant) -> u64 {
-        u64::try_from(at.saturating_duration_since(self.begun).as_millis()).unwrap_or(u64::MAX)
+        match self.store.get() {
+            Some(store) => store.clock(at),
+            None => milliseconds(at.saturating_duration_since(self.begun)),
+        }
     }
 
     /// Forgets expired calls, and the oldest ones beyond the bounds.
@@ -110,7 +135,11 @@ impl CallMemory {
         while let Some(call) = state.forget_oldest(now) {
             if call.until > now {
                 let remembered_at = call.until.checked_sub(KeyWindow::KEPT).unwrap_or(self.begun);
-                self.window.forget_early(self.clock(remembered_at));
+                let remembered_at = self.clock(remembered_at);
+                self.window().forget_early(remembered_at);
+                if let Some(store) = self.store.get() {
+                    store.forget_early(&call, remembered_at);
+                }
             }
         }
     }
@@ -152,6 +181,20 @@ impl CallMemory {
         // A panic is an answer too, and ends the call.
         let answering = guarded_future("a call's handler", || answering);
         let mut answering = answering.map(|answer| answer.unwrap_or_else(|panic| Err(panic.into()))).boxed();
+        let (record, stored) = self.store_begun(&key, until).unzip();
+        if let Some(stored) = stored {
+            let memory = Weak::clone(&memory);
+            answering = async move {
+                if let Err(error) = stored.await {
+                    if let Some(memory) = memory.upgrade() {
+                        memory.not_begun(number);
+                    }
+                    return Err(engine_failure(&error));
+                }
+                answering.await
+            }
+            .boxed();
+        }
         let task = tokio::spawn(async move {
             let answer = match timeout_at(until, &mut answering).await {
                 Ok(answer) => answer,
@@ -164,11 +207,20 @@ impl CallMemory {
                 }
             };
             if let Some(memory) = memory.upgrade() {
-                let bytes =
-                    answer.as_ref().map_or_else(|error| error.message.len(), |payload| payload.data.len());
-                let mut state = memory.state.lock();
-                state.ended(number, bytes);
-                memory.forget(&mut state);
+                let bytes = bytes_of(&answer);
+                let stored = {
+                    let mut state = memory.state.lock();
+                    let stored = memory.store_answer(&state, number, &answer);
+                    state.ended(number, bytes);
+                    memory.forget(&mut state);
+                    stored
+                };
+                if let Some(stored) = stored
+                    && let Err(error) = stored.await
+                {
+                    // With its answer the client need not repeat the call.
+                    tracing::error!("a call was carried out, and its answer is not stored: {error}");
+                }
             }
             answer
         });
@@ -179,13 +231,24 @@ impl CallMemory {
             key: key.clone(),
             until,
             answer: answer.shared(),
-            task: abort,
+            task: Some(abort),
+            record,
             waiting: AtomicUsize::new(0),
             bytes: OnceLock::new(),
         });
         state.by_key.insert(key, Arc::clone(&call));
         state.by_age.insert(number, Arc::clone(&call));
         call
+    }
+
+    /// Forgets a call whose handler has not run, because its beginning could not be stored.
+    fn not_begun(&self, number: u64) {
+        let mut state = self.state.lock();
+        if let Some(call) = state.by_age.get(&number).cloned() {
+            state.remove(&call);
+            // The store may contain it after a failure.
+            self.remove_record(&call);
+        }
     }
 }
 
@@ -200,7 +263,7 @@ impl CallMemoryState {
         self.remove(&oldest);
         // Its key is forgotten, so no client can ask for it.
         if oldest.waiting.load(Ordering::Relaxed) == 0 {
-            oldest.task.abort();
+            oldest.abort();
         }
         Some(oldest)
     }
@@ -228,14 +291,22 @@ impl CallMemoryState {
             self.remove(call);
         }
         if !self.by_age.contains_key(&call.number) {
-            return call.task.abort();
+            return call.abort();
         }
         self.abandoned.insert(call.number, Arc::clone(call));
         if self.abandoned.len() > MAX_ABANDONED
             && let Some((_, oldest)) = self.abandoned.pop_first()
         {
             // The key is kept: a repeat gets an error, and does not start the call anew.
-            oldest.task.abort();
+            oldest.abort();
+        }
+    }
+}
+
+impl RememberedCall {
+    fn abort(&self) {
+        if let Some(task) = &self.task {
+            task.abort();
         }
     }
 }
@@ -261,8 +332,10 @@ impl Drop for PendingCall {
 impl Canceller {
     /// Stops the call for every waiting session, and forgets it.
     pub(crate) fn cancel(&self) {
-        self.call.task.abort();
-        self.memory.state.lock().remove(&self.call);
+        self.call.abort();
+        let mut state = self.memory.state.lock();
+        state.remove(&self.call);
+        self.memory.remove_record(&self.call);
     }
 }
 
@@ -270,6 +343,14 @@ impl Canceller {
 /// carried out twice.
 pub(crate) fn scope_of(memory: Idempotency, user: &str) -> Idempotency {
     if user.is_empty() { memory } else { Idempotency { scope: format!("{}@{user}", memory.scope), ..memory } }
+}
+
+fn bytes_of(answer: &Result<Payload, ErrorInfo>) -> usize {
+    answer.as_ref().map_or_else(|error| error.message.len(), |payload| payload.data.len())
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn failed(error: &JoinError) -> ErrorInfo {
@@ -285,186 +366,4 @@ const MAX_BYTES: usize = 64 * 1024 * 1024;
 const MAX_ABANDONED: usize = 10_000;
 
 #[cfg(test)]
-mod tests {
-    use std::future::pending;
-
-    use tokio::time::sleep;
-
-    use std::time::Duration;
-
-    use super::*;
-
-    fn answering(text: &'static str) -> Answering {
-        Box::pin(async move { Ok(Payload::json(text)) })
-    }
-
-    fn endless() -> Answering {
-        Box::pin(pending())
-    }
-
-    fn never() -> Answering {
-        panic!("it is remembered")
-    }
-
-    fn user(name: &str) -> KeyOwner {
-        KeyOwner::User(name.into())
-    }
-
-    fn scope(memory: &CallMemory) -> String {
-        memory.idempotency("ann").unwrap().scope
-    }
-
-    fn nobody() -> KeyOwner {
-        KeyOwner::Session(SessionId::random().unwrap())
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_call_is_carried_out_once_for_each_user_and_key() {
-        let memory = Arc::new(CallMemory::new());
-        let (first, _) = memory.call(user("ann"), "f", "k", || answering("1"));
-        let (second, _) = memory.call(user("ann"), "f", "k", never);
-        assert_eq!(first.await.unwrap(), Payload::json("1"));
-        assert_eq!(second.await.unwrap(), Payload::json("1"));
-        let (third, _) = memory.call(user("ann"), "f", "k", never);
-        assert_eq!(third.await.unwrap(), Payload::json("1"), "also when it has ended");
-        let (other, _) = memory.call(user("bob"), "f", "k", || answering("2"));
-        assert_eq!(other.await.unwrap(), Payload::json("2"), "keys are a user's own");
-        tokio::time::advance(KeyWindow::LONGEST).await;
-        let (late, _) = memory.call(user("ann"), "f", "k", never);
-        assert_eq!(late.await.unwrap(), Payload::json("1"), "longer than is said");
-        tokio::time::advance(KeyWindow::KEPT).await;
-        let (anew, _) = memory.call(user("ann"), "f", "k", || answering("3"));
-        assert_eq!(anew.await.unwrap(), Payload::json("3"));
-        assert_eq!(memory.state.lock().by_key.len(), 1);
-    }
-
-    #[tokio::test]
-    async fn a_key_is_bound_to_the_name_of_the_call_and_without_a_user_to_the_session() {
-        let memory = Arc::new(CallMemory::new());
-        let (first, second) = (nobody(), nobody());
-        let (mine, _) = memory.call(first.clone(), "f", "k", || answering("1"));
-        assert_eq!(mine.await.unwrap(), Payload::json("1"));
-        for (owner, name, text) in [(&second, "f", "2"), (&first, "g", "3")] {
-            let (other, _) = memory.call(owner.clone(), name, "k", move || answering(text));
-            assert_eq!(other.await.unwrap(), Payload::json(text));
-        }
-        let (again, _) = memory.call(first.clone(), "f", "k", never);
-        assert_eq!(again.await.unwrap(), Payload::json("1"), "a repeat in the same session");
-
-        let (waiting, _) = memory.call(first, "f", "l", endless);
-        let (_, canceller) = memory.call(second, "f", "l", endless);
-        canceller.cancel();
-        assert!(!waiting.call.task.is_finished(), "another session's call goes on");
-        let task = waiting.call.task.clone();
-        drop(waiting);
-        tokio::task::yield_now().await;
-        assert!(task.is_finished(), "nobody can come back for it");
-        assert!(memory.state.lock().abandoned.is_empty());
-        assert_eq!(memory.idempotency(""), None, "so that a client repeats nothing");
-        assert_ne!(memory.idempotency("bob").unwrap().scope, scope(&memory), "nor as another user");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_call_that_nobody_waits_for_goes_on_while_its_key_is_promised() {
-        let memory = Arc::new(CallMemory::new());
-        let (lost, _) = memory.call(user("ann"), "f", "k", || {
-            Box::pin(async {
-                sleep(KeyWindow::LONGEST - Duration::from_secs(1)).await;
-                Ok(Payload::json("1"))
-            })
-        });
-        // The call may end before its answer was polled once.
-        drop(lost);
-        sleep(KeyWindow::LONGEST).await;
-        let (late, _) = memory.call(user("ann"), "f", "k", never);
-        assert_eq!(late.await.unwrap(), Payload::json("1"));
-        assert!(memory.state.lock().abandoned.is_empty());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_call_ends_with_its_key_unless_somebody_waits() {
-        let memory = Arc::new(CallMemory::new());
-        let (lost, _) = memory.call(user("ann"), "f", "k", endless);
-        let (waited_for, _) = memory.call(user("ann"), "f", "l", endless);
-        let [lost_task, other_task] = [&lost, &waited_for].map(|waiting| waiting.call.task.clone());
-        drop(lost);
-        let (again, _) = memory.call(user("ann"), "f", "k", never);
-        assert!(memory.state.lock().abandoned.is_empty(), "somebody waits again");
-        drop(again);
-        sleep(KeyWindow::LONGEST).await;
-        assert!(!lost_task.is_finished());
-        sleep(KeyWindow::KEPT - KeyWindow::LONGEST + Duration::from_secs(1)).await;
-        assert!(lost_task.is_finished(), "without anything else that happens in the memory");
-        assert!(memory.state.lock().by_key.is_empty() && memory.state.lock().abandoned.is_empty());
-
-        sleep(KeyWindow::KEPT).await;
-        assert!(!other_task.is_finished(), "somebody waits");
-        drop(waited_for);
-        tokio::task::yield_now().await;
-        assert!(other_task.is_finished(), "nobody can come back for it");
-    }
-
-    #[tokio::test]
-    async fn a_call_that_is_stopped_to_make_room_is_not_begun_anew() {
-        let memory = Arc::new(CallMemory::new());
-        for key in 0..=MAX_ABANDONED {
-            drop(memory.call(user("ann"), "f", &key.to_string(), endless));
-        }
-        assert_eq!(memory.state.lock().abandoned.len(), MAX_ABANDONED);
-        let (stopped, _) = memory.call(user("ann"), "f", "0", never);
-        assert_eq!(stopped.await.unwrap_err().code, ErrorCode::CONNECTION_LOST);
-        let (next, _) = memory.call(user("ann"), "f", "1", never);
-        assert!(!next.call.task.is_finished(), "the oldest alone was stopped");
-    }
-
-    #[tokio::test]
-    async fn a_call_that_is_cancelled_is_stopped_and_forgotten() {
-        let memory = Arc::new(CallMemory::new());
-        let (waiting, canceller) = memory.call(user("ann"), "f", "k", endless);
-        canceller.cancel();
-        assert!(waiting.await.is_err());
-        let (anew, _) = memory.call(user("ann"), "f", "k", || answering("1"));
-        assert!(anew.await.is_ok());
-    }
-
-    #[tokio::test]
-    async fn an_answer_that_comes_after_the_cancelling_counts_for_no_other_call() {
-        let memory = Arc::new(CallMemory::new());
-        let (first, canceller) = memory.call(user("ann"), "f", "k", || answering("1234"));
-        // The memory regards the task as cancelled here, but the task may be past its last await.
-        memory.state.lock().remove(&first.call);
-        let (_second, _) = memory.call(user("ann"), "f", "k", endless);
-        assert!(first.await.is_ok());
-        canceller.cancel();
-        let state = memory.state.lock();
-        assert_eq!((state.bytes, state.by_key.len()), (0, 1), "the second one is still there");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn the_age_of_a_cancelled_call_is_not_that_of_its_successor() {
-        let memory = Arc::new(CallMemory::new());
-        let (_waiting, canceller) = memory.call(user("ann"), "f", "k", endless);
-        canceller.cancel();
-        tokio::time::advance(KeyWindow::KEPT / 2).await;
-        let (first, _) = memory.call(user("ann"), "f", "k", || answering("1"));
-        assert_eq!(first.await.unwrap(), Payload::json("1"));
-        tokio::time::advance(KeyWindow::KEPT / 2).await;
-        let (repeat, _) = memory.call(user("ann"), "f", "k", never);
-        assert_eq!(repeat.await.unwrap(), Payload::json("1"));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn without_room_the_oldest_call_is_forgotten_and_the_announced_period_shrinks() {
-        let memory = Arc::new(CallMemory::new());
-        let before = memory.idempotency("ann").unwrap();
-        let large = || -> Answering { Box::pin(async { Ok(Payload::bytes(vec![0; MAX_BYTES / 2 + 1])) }) };
-        for key in ["1", "2"] {
-            memory.call(user("ann"), "f", key, large).0.await.unwrap();
-            tokio::time::advance(Duration::from_secs(10)).await;
-        }
-        assert_eq!(memory.state.lock().by_key.len(), 1);
-        assert!(memory.state.lock().bytes <= MAX_BYTES);
-        let after = memory.idempotency("ann").unwrap();
-        assert_eq!((after.window.as_secs(), after.scope), (9, before.scope), "the second one is remembered");
-    }
-}
+mod tests;

@@ -39,7 +39,7 @@ impl Hub {
     pub(super) fn restore(&self) {
         let restoring = &self.inner.restoring;
         if let Some(store) = self.engine().records() {
-            for kind in RESTORED {
+            for kind in RecordKind::ALL {
                 match store.load(kind) {
                     EngineFuture::Now(Ok(records)) => self.restore_records(kind, records),
                     later => restoring.loading.lock().push((kind, later)),
@@ -83,7 +83,13 @@ impl Hub {
     fn restore_records(&self, kind: RecordKind, records: Vec<Record>) {
         let damaged = match kind {
             RecordKind::Alarm => self.restore_alarms(records, SystemTime::now()),
-            RecordKind::Call => 0,
+            RecordKind::Call => match self.engine().idempotency() {
+                Some(memory) => {
+                    self.call_memory().restore(self.downgrade(), &memory, records, SystemTime::now())
+                }
+                // Without a scope of the engine no client repeats a call after a restart.
+                None => 0,
+            },
         };
         if damaged > 0 {
             tracing::error!("{damaged} records of the engine are damaged and are skipped: {kind:?}");
@@ -117,24 +123,28 @@ fn remove(store: &dyn Records, kind: RecordKind, keys: &[Bytes]) -> Vec<EngineFu
 }
 
 async fn restore_later(hub: Weak<Inner>, loading: Vec<Loading>) {
-    for (kind, mut loading) in loading {
-        loop {
-            match loading.await {
-                Ok(records) => {
-                    let Some(hub) = Hub::upgrade(&hub) else { return };
-                    hub.restore_records(kind, records);
-                    break;
-                }
-                Err(error) => tracing::error!("stored records can't be loaded; this is tried again: {error}"),
-            }
-            sleep(RETRY).await;
-            let Some(inner) = hub.upgrade() else { return };
-            let Some(store) = inner.settings.engine.records() else { return };
-            loading = store.load(kind);
-        }
-    }
+    join_all(loading.into_iter().map(|loading| restore_kind(&hub, loading))).await;
     if let Some(inner) = hub.upgrade() {
         inner.restoring.set_done();
+    }
+}
+
+/// Restores the records of a kind, as soon as they can be loaded.
+async fn restore_kind(hub: &Weak<Inner>, (kind, mut loading): Loading) {
+    loop {
+        match loading.await {
+            Ok(records) => {
+                if let Some(hub) = Hub::upgrade(hub) {
+                    hub.restore_records(kind, records);
+                }
+                return;
+            }
+            Err(error) => tracing::error!("stored records can't be loaded; this is tried again: {error}"),
+        }
+        sleep(RETRY).await;
+        let Some(inner) = hub.upgrade() else { return };
+        let Some(store) = inner.settings.engine.records() else { return };
+        loading = store.load(kind);
     }
 }
 
@@ -151,9 +161,6 @@ pub(crate) async fn carry_out<T: Send + 'static>(
     let stopped = |_| Err(EngineError::new(EngineErrorKind::Internal, "the runtime is stopping"));
     runtime.spawn(request).await.unwrap_or_else(stopped)
 }
-
-/// The kinds that are restored.
-const RESTORED: [RecordKind; 1] = [RecordKind::Alarm];
 
 /// The time that a command waits for the records, and the time between two tries to load them.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -12,20 +12,19 @@ use wirehub_common::frame::{
 
 use super::decisions::ChannelRead;
 use super::identity::check_client;
-use super::pending_answers::engine_failure;
 use super::recovery::RequestedRead;
 use super::{Session, SessionEnd, Stage, answer, bad_frame};
-use crate::SessionId;
 use crate::alarm::AlarmProgress;
 use crate::auth::Action;
-use crate::call::{Handler, RawCall};
-use crate::engine::{self, ReadHistory};
+use crate::call::{Answering, Handler, RawCall};
+use crate::engine::{self, ReadHistory, engine_failure};
 use crate::hub::alarms::Acknowledgement;
 use crate::hub::call_memory::KeyOwner;
 use crate::hub::channel::MemberPage;
 use crate::hub::restoring::carry_out;
 use crate::hub::{is_reserved, payers};
 use crate::observe::PresenceCounts;
+use crate::{Hub, SessionId};
 
 impl Session {
     /// Carries out a command. An error ends the session.
@@ -304,6 +303,12 @@ impl Session {
         if is_remembered {
             let user = self.peer.user();
             let owner = if user.is_empty() { KeyOwner::Session(self.peer.id) } else { KeyOwner::User(user) };
+            if !self.hub.is_restored() {
+                // It may be the repeat of a call that an earlier process has begun.
+                let (hub, answering) = (self.hub.clone(), begin());
+                calls.start(id, restored_call(hub, owner, called, key, answering));
+                return Ok(None);
+            }
             let call = self.hub.call_memory().call(owner, &called, &key, begin);
             calls.wait_for(id, call);
         } else {
@@ -322,6 +327,18 @@ impl Session {
         }
         ReplyBody::Cancelled
     }
+}
+
+/// A call with a key at a hub whose records are not restored yet.
+fn restored_call(hub: Hub, owner: KeyOwner, name: String, key: String, answering: Answering) -> Answering {
+    Box::pin(async move {
+        if hub.restored().await.is_err() {
+            // An earlier process may have carried it out.
+            return Err(ErrorInfo::from_code(ErrorCode::CONNECTION_LOST));
+        }
+        let (call, _) = hub.call_memory().call(owner, &name, &key, || answering);
+        call.await
+    })
 }
 
 /// The decision of a hook, or the failure of the hook.

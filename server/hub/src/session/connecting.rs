@@ -80,7 +80,11 @@ impl Session {
                 .then(|| hub.engine().idempotency())
                 .flatten()
                 .map(|memory| scope_of(memory, &self.peer.user())),
-            call_idempotency: hub.call_memory().idempotency(&self.peer.user()),
+            // Before the calls are restored, the scope is unknown.
+            call_idempotency: hub
+                .is_restored()
+                .then(|| hub.call_memory().idempotency(&self.peer.user()))
+                .flatten(),
             token_ttl,
         };
         if hub.live().hooks.decide_on_any(&connect.subscriptions) {

@@ -15,12 +15,12 @@ use wirehub_common::{ChannelName, Payload};
 
 use super::Session;
 use super::commands::{flatten_decision, invalid, is_reached};
-use super::pending_answers::{await_hook, engine_failure};
+use super::pending_answers::await_hook;
 use super::recovery::RequestedRead;
 use crate::auth::Action;
 use crate::call::CallContext;
 use crate::checked_subtraction::subtract;
-use crate::engine;
+use crate::engine::{self, engine_failure};
 use crate::hooks::{HookDecision, PublishRequest};
 use crate::hub::key_of;
 

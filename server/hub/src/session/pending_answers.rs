@@ -16,7 +16,6 @@ use wirehub_common::frame::ErrorInfo;
 
 use super::Session;
 use super::decisions::Decisions;
-use crate::engine::EngineError;
 
 /// The pending answers of a session.
 #[derive(Default)]
@@ -87,12 +86,6 @@ pub(super) async fn await_hook<T>(hook: impl Future<Output = T>) -> Result<T, Er
             Err(ErrorInfo::from_code(ErrorCode::UNAVAILABLE))
         }
     }
-}
-
-/// Logs a failure of the engine, and returns the error for the client.
-pub(super) fn engine_failure(error: &EngineError) -> ErrorInfo {
-    tracing::error!("{error}");
-    ErrorInfo::from_code(error.code())
 }
 
 /// The time that a hook may take.

@@ -15,10 +15,9 @@ use wirehub_common::frame::{
 use wirehub_common::{ChannelName, Limits};
 
 use super::mailbox::Ending;
-use super::pending_answers::engine_failure;
 use super::subscriptions::Term;
 use super::{Session, WorkBudget};
-use crate::engine::{EngineError, Locate, Located, ReadHistory};
+use crate::engine::{EngineError, Locate, Located, ReadHistory, engine_failure};
 use crate::hub::segment::{Row, Run};
 
 /// The subscriptions that read their histories, in turn.

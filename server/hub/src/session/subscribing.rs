@@ -12,12 +12,11 @@ use wirehub_common::frame::{
 
 use super::commands::is_reached;
 use super::mailbox::Order;
-use super::pending_answers::engine_failure;
 use super::refused_subscriptions::RefusedSubscriptions;
 use super::subscriptions::{Subscription, Term};
 use super::{Session, Stage, answer, encode};
 use crate::auth::Action;
-use crate::engine::{EngineFuture, Locate, Located};
+use crate::engine::{EngineFuture, Locate, Located, engine_failure};
 use crate::hub::channel::NewSubscriber;
 use crate::observe::SessionEvent;
 

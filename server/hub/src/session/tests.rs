@@ -42,6 +42,7 @@ mod liveness;
 mod recovery;
 mod stopping;
 mod stored_alarms;
+mod stored_calls;
 
 const CODEC: Codec = Codec::Protobuf;
 const INTERVAL: Duration = Duration::from_secs(25);
