@@ -69,7 +69,7 @@ impl Writer {
                     DiskErrorKind::Unavailable,
                     "the storage panicked: it is opened again; see the log",
                 ));
-                // What is in memory may be older than the store.
+                // The states in memory may be older than the store.
                 self.has_panicked = true;
             }
         }
