@@ -146,3 +146,26 @@ pub enum Overflow {
     /// Keeps only the newest message.
     Latest,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_setter_sets_its_own_field_and_no_other() {
+        let second = Duration::from_secs(1);
+        let config = Config::new()
+            .client("name", "version")
+            .connect_timeout(second)
+            .command_timeout(second * 2)
+            .send_queue(3)
+            .frame_bytes(4)
+            .max_commands(5)
+            .receive_queue(6)
+            .overflow(Overflow::Latest);
+        assert_eq!((&*config.client, &*config.version), ("name", "version"));
+        assert_eq!((config.connect_timeout, config.command_timeout), (second, second * 2));
+        let numbers = (config.send_queue, config.frame_bytes, config.max_commands, config.receive_queue);
+        assert_eq!((numbers, config.overflow), ((3, 4, 5, 6), Overflow::Latest));
+    }
+}

@@ -426,6 +426,25 @@ fn a_server_that_demands_immediate_reconnects_again_and_again_is_not_hammered() 
 }
 
 #[test]
+fn after_a_crash_of_the_server_the_clients_spread_over_its_window() {
+    // Longer than any delay of the client's own.
+    let window = Duration::from_secs(1000);
+    let limits = Limits { reconnect_window: window, ..Limits::default() };
+    let delays: Vec<Duration> = (0..20)
+        .map(|seed| {
+            let mut client = Client { core: Core::new(Config::default(), seed), now: Time::ZERO };
+            client.core.connect(client.now);
+            client.establish_with(Connected { session: "s".into(), limits, ..Connected::default() });
+            client.now = client.now.after(Duration::from_secs(6));
+            client.core.handle_close(client.now, CloseCode::ABNORMAL, "");
+            client.wait()
+        })
+        .collect();
+    assert!(delays.iter().all(|delay| *delay <= window), "{delays:?}");
+    assert!(delays.iter().any(|delay| *delay > window / 2), "{delays:?}");
+}
+
+#[test]
 fn settings_of_one_connection_do_not_hold_for_the_next() {
     let mut client = Client::connected();
     let say = |client: &mut Client, milliseconds| {
