@@ -177,10 +177,13 @@ impl Alarms {
     /// Sends an alarm to the connected recipients. Later sessions receive it too.
     pub(crate) fn send_new(&self, sessions: &Sessions, new: NewAlarm) -> String {
         let NewAlarm { id, mut ledger, mut place } = new;
+        let now = Instant::now();
+        // The store may have taken some time.
+        ledger.ends = now.checked_add(ledger.ttl).unwrap_or(now);
         let mut ledgers = self.ledgers.lock();
         ledgers.release(std::mem::take(&mut place.bytes));
         self.active.fetch_add(1, Ordering::AcqRel);
-        ledgers.send_to_all(sessions, &id, &mut ledger);
+        ledgers.send_to_all(sessions, &id, &mut ledger, now);
         ledgers.add(id.clone(), ledger);
         id
     }
@@ -406,8 +409,8 @@ impl Ledgers {
     }
 
     /// Sends an alarm that has not been added yet to the connected recipients.
-    fn send_to_all(&self, sessions: &Sessions, id: &str, ledger: &mut Ledger) {
-        let left = ledger.ends.saturating_duration_since(Instant::now());
+    fn send_to_all(&self, sessions: &Sessions, id: &str, ledger: &mut Ledger, now: Instant) {
+        let left = ledger.ends.saturating_duration_since(now);
         let mut frame = SharedFrame::new(ledger.frame(id, left));
         let room = self.bound.saturating_sub(self.bytes).saturating_sub(self.reserved.1);
         sessions.for_each(|peer| {

@@ -32,7 +32,7 @@ impl Alarms {
         ledgers.bound = bound;
         for (id, mut ledger) in restored {
             if ledger.is_active(now) {
-                ledgers.send_to_all(around.sessions, &id, &mut ledger);
+                ledgers.send_to_all(around.sessions, &id, &mut ledger, now);
             }
             self.active.fetch_add(usize::from(now < ledger.ends), Ordering::AcqRel);
             ledgers.add(id, ledger);

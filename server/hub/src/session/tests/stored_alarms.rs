@@ -152,7 +152,8 @@ async fn raising_withdrawing_and_replies_wait_for_the_store() {
     assert_eq!((client.alarm().await, hub.alarms().len()), (None, 0), "it is not sent yet");
     engine.set_mode(StoreMode::AtOnce);
     let id = raising.await.unwrap();
-    assert_eq!(client.alarm().await.unwrap().id, id);
+    let alarm = client.alarm().await.unwrap();
+    assert_eq!((alarm.id, alarm.ttl), (id.clone(), Duration::from_secs(3600)));
     assert_eq!(other.alarm().await.unwrap().id, id);
 
     engine.set_mode(StoreMode::Held);
