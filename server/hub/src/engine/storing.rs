@@ -1,6 +1,7 @@
 //! An engine with records, for tests.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
@@ -29,6 +30,7 @@ struct Store {
     mode: watch::Sender<StoreMode>,
     /// The clock of keys goes on after a restart.
     begun: OnceLock<Instant>,
+    clock_lag: AtomicU64,
 }
 
 /// The way in which requests are answered.
@@ -50,6 +52,11 @@ impl StoringEngine {
 
     pub(crate) fn set_mode(&self, mode: StoreMode) {
         self.store.mode.send_replace(mode);
+    }
+
+    /// Sets the time for which the clock of keys stood still, in milliseconds.
+    pub(crate) fn set_clock_lag(&self, lag: u64) {
+        self.store.clock_lag.store(lag, Ordering::Relaxed);
     }
 
     pub(crate) fn stored(&self, kind: RecordKind) -> Vec<Record> {
@@ -110,7 +117,9 @@ impl Records for StoringEngine {
 impl Publications for StoringEngine {
     fn idempotency(&self) -> Option<Idempotency> {
         let begun = self.store.begun.get_or_init(Instant::now);
-        Some(KeyWindow::new("store").idempotency(u64::try_from(begun.elapsed().as_millis()).ok()?))
+        let clock = u64::try_from(begun.elapsed().as_millis()).ok()?;
+        let lag = self.store.clock_lag.load(Ordering::Relaxed);
+        Some(KeyWindow::new("store").idempotency(clock.saturating_sub(lag)))
     }
 
     fn publish(&self, publish: EnginePublish) -> EngineFuture<Option<Position>> {

@@ -114,7 +114,15 @@ impl CallMemory {
     /// The period for which a user's keys are remembered, as clients receive it. `None` for an anonymous session, because it
     /// can't come back for an answer.
     pub(crate) fn idempotency(&self, user: &str) -> Option<Idempotency> {
-        (!user.is_empty()).then(|| scope_of(self.window().idempotency(self.clock(Instant::now())), user))
+        if user.is_empty() {
+            return None;
+        }
+        let now = Instant::now();
+        let clock = match self.store.get() {
+            Some(store) => store.announced_clock(now)?,
+            None => self.clock(now),
+        };
+        Some(scope_of(self.window().idempotency(clock), user))
     }
 
     fn window(&self) -> &KeyWindow {

@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use futures_util::future::ready;
+use parking_lot::Mutex;
 use tokio::time::Instant;
 use wirehub_common::code::ErrorCode;
 use wirehub_common::frame::{Called, ErrorInfo, Idempotency, Reply, ReplyBody, ServerFrame};
@@ -26,7 +27,7 @@ pub(super) struct CallStore {
     hub: Weak<Inner>,
     pub(super) window: KeyWindow,
     /// The engine's clock at a moment.
-    origin: (u64, Instant),
+    origin: Mutex<(u64, Instant)>,
     /// Distinguishes the records of this process from those of an earlier one.
     scope: u64,
     /// The number of records so far.
@@ -45,11 +46,27 @@ struct StoredCall {
 impl CallStore {
     /// The clock of keys at a moment, in milliseconds.
     pub(super) fn clock(&self, at: Instant) -> u64 {
-        let (clock, origin) = self.origin;
+        let (clock, origin) = *self.origin.lock();
         // Restored calls are older than this process.
         clock
             .saturating_add(milliseconds(at.saturating_duration_since(origin)))
             .saturating_sub(milliseconds(origin.saturating_duration_since(at)))
+    }
+
+    /// The engine's clock, as clients receive it. `None` if the engine does not announce one at the moment.
+    ///
+    /// It may stand still for a while, such as after the clock of the operating system was set back. Then clients take older
+    /// calls for younger ones, so those are no longer promised to be remembered.
+    pub(super) fn announced_clock(&self, now: Instant) -> Option<u64> {
+        let clock = self.hub.upgrade()?.settings.engine.idempotency()?.clock;
+        let expected = self.clock(now);
+        if clock.abs_diff(expected) > CLOCK_TOLERANCE {
+            if clock < expected {
+                self.window.forget_early(clock);
+            }
+            *self.origin.lock() = (clock, now);
+        }
+        Some(clock)
     }
 
     fn with<T>(&self, act: impl FnOnce(&dyn Records) -> T) -> Option<T> {
@@ -155,7 +172,7 @@ impl CallMemory {
         let store = CallStore {
             hub,
             window,
-            origin: (idempotency.clock, now),
+            origin: Mutex::new((idempotency.clock, now)),
             scope: RandomState::new().hash_one(0),
             records: AtomicU64::new(0),
             forgotten: AtomicU64::new(forgotten),
@@ -240,6 +257,10 @@ const VERSION: u8 = 1;
 /// The key of the record with the clock time before which keys may be forgotten.
 const FORGOTTEN_KEY: &[u8] = b"forgotten";
 
+/// The difference from the engine's clock that is of no importance, in milliseconds. After a crash the clock of the engine on disk
+/// stands still for half a minute at most, and keys are kept for a minute longer than announced.
+const CLOCK_TOLERANCE: u64 = 31_000;
+
 /// The step of that time, in milliseconds, and the time for which it matters: half of it is announced.
 const FORGOTTEN_STEP: u64 = 1000;
 const FORGOTTEN_MATTERS: Duration = Duration::from_secs(300);
@@ -295,7 +316,8 @@ mod tests {
         tokio::time::advance(Duration::from_secs(81)).await;
         aged.forget(&mut aged.state.lock());
         assert!(aged.state.lock().by_key.is_empty());
-        assert_eq!(aged.idempotency("ann").unwrap().window, KeyWindow::LONGEST, "it was not early");
+        let window = |memory: &CallMemory| memory.window().idempotency(memory.clock(Instant::now())).window;
+        assert_eq!(window(&aged), KeyWindow::LONGEST, "it was not early");
 
         let large = || {
             let key = CallKey {
@@ -310,6 +332,24 @@ mod tests {
         let full = restored((0..6).map(|_| large()).collect(), 20);
         assert_eq!(full.state.lock().by_key.len(), 3);
         assert!(full.state.lock().bytes <= MAX_BYTES);
-        assert!(full.idempotency("ann").unwrap().window < Duration::from_secs(11));
+        assert!(window(&full) < Duration::from_secs(11));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_announced_clock_is_the_engine_s_and_older_keys_are_not_promised_if_it_stood_still() {
+        let engine = StoringEngine::default();
+        let hub = hub(&engine);
+        let announced = || hub.call_memory().idempotency("ann").unwrap();
+        tokio::time::advance(Duration::from_secs(100)).await;
+        assert_eq!((announced().clock, announced().window), (100_000, KeyWindow::LONGEST));
+        engine.set_clock_lag(30_000);
+        assert_eq!((announced().clock, announced().window), (70_000, KeyWindow::LONGEST), "after a crash");
+        engine.set_clock_lag(40_000);
+        assert_eq!((announced().clock, announced().window), (60_000, Duration::ZERO));
+        tokio::time::advance(Duration::from_secs(20)).await;
+        assert_eq!((announced().clock, announced().window.as_secs()), (80_000, 9));
+        tokio::time::advance(Duration::from_secs(300)).await;
+        engine.set_clock_lag(0);
+        assert_eq!((announced().clock, announced().window), (420_000, KeyWindow::LONGEST), "it is ahead");
     }
 }
