@@ -1,7 +1,7 @@
 //! The ledgers of alarms: the progress of each recipient.
 //!
-//! With an engine that has [`Records`], alarms outlive the process. What a caller or a client is answered has been stored before;
-//! the ledgers change after that. Records are put under the lock of the ledgers, so that those of a recipient have an order.
+//! With an engine that has [`Records`], alarms outlive the process. A change is stored first, then the ledgers change, and then the
+//! caller or client is answered. Records are put under the lock of the ledgers, so that those of a recipient have an order.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::ops::Range;
@@ -394,7 +394,7 @@ impl Ledgers {
         }
     }
 
-    /// Gives up a reserved place of this size.
+    /// Frees a reserved place of this size.
     fn release(&mut self, bytes: usize) {
         let (count, reserved) = self.reserved;
         self.reserved = (subtract(count, 1), subtract(reserved, bytes));
