@@ -52,6 +52,10 @@ impl FromStr for EngineKind {
 }
 
 /// `[disk]`.
+#[cfg_attr(
+    not(feature = "disk"),
+    allow(dead_code, reason = "it is checked, and only the engine on disk reads it")
+)]
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct DiskSection {
@@ -62,6 +66,10 @@ pub(super) struct DiskSection {
 
 /// `"always"`, or the time between two writes to the disk.
 #[derive(Debug, Clone, Copy)]
+#[cfg_attr(
+    not(feature = "disk"),
+    allow(dead_code, reason = "it is checked, and only the engine on disk reads it")
+)]
 enum DurabilitySetting {
     Always,
     Interval(Duration),
