@@ -325,6 +325,11 @@ impl Config {
         }
     }
 
+    /// `true` if `[disk]` has settings that another engine does not use.
+    pub(crate) fn has_idle_disk_section(&self) -> bool {
+        self.engine != EngineKind::Disk && self.disk.is_set()
+    }
+
     /// Opens the engine for a hub. An engine that the program has given to the builder is never replaced.
     ///
     /// # Errors

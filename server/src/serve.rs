@@ -134,6 +134,10 @@ impl Options {
         };
         config.allow_anonymous(self.anonymous);
         config.replace_engine(self.engine, self.data.clone());
+        if self.data.is_some() && config.engine() != EngineKind::Disk {
+            let words = "--data is for the engine on disk: add --engine disk, or remove --data";
+            return Err(Error::new(ErrorKind::Usage, words));
+        }
         Ok(config)
     }
 

@@ -59,6 +59,7 @@ impl FromStr for EngineKind {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct DiskSection {
+    #[serde(deserialize_with = "directory")]
     path: Option<PathBuf>,
     durability: Option<DurabilitySetting>,
     cache_bytes: Option<Bytes>,
@@ -90,6 +91,15 @@ impl<'de> Deserialize<'de> for DurabilitySetting {
     }
 }
 
+/// The name of a directory.
+fn directory<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PathBuf>, D::Error> {
+    let path = PathBuf::deserialize(deserializer)?;
+    if path.as_os_str().is_empty() {
+        return Err(D::Error::custom("this is empty: name a directory, or remove the key"));
+    }
+    Ok(Some(path))
+}
+
 impl DiskSection {
     /// The directory of the data.
     pub(super) fn path(&self) -> &Path {
@@ -104,6 +114,11 @@ impl DiskSection {
     /// Makes a relative path start at a folder.
     pub(super) fn resolve(&mut self, folder: &Path) {
         self.path = Some(folder.join(self.path()));
+    }
+
+    /// `true` if the section has a setting.
+    pub(super) fn is_set(&self) -> bool {
+        self.durability.is_some() || self.cache_bytes.is_some()
     }
 
     /// Opens the engine.

@@ -141,6 +141,9 @@ impl Reloader {
             EngineKind::Memory => tracing::info!("engine: memory; a restart loses history and alarms"),
             EngineKind::Disk => tracing::info!("engine: disk, in {}", config.data_directory().display()),
         }
+        if config.has_idle_disk_section() {
+            tracing::warn!("[disk] has no effect: it needs engine = \"disk\"");
+        }
         let off = config.disabled_limits();
         if !off.is_empty() {
             tracing::info!("limits without effect: {}", off.join(", "));

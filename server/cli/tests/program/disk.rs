@@ -135,6 +135,9 @@ fn the_engine_is_chosen_on_the_command_line_or_by_a_variable() {
     let mut server = Running::spawn(command);
     server.address();
     assert!(folder.path().join("wirehub-data").is_dir());
+    let (status, error) = failure(&["serve", "--data", data.to_str().unwrap()]);
+    assert_eq!(status, Some(2));
+    assert!(error.contains("add --engine disk"), "{error}");
     let (status, error) = failure(&["serve", "--engine", "tape"]);
     assert_eq!(status, Some(2));
     assert!(error.contains("memory or disk"), "{error}");

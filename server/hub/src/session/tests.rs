@@ -278,3 +278,16 @@ fn the_task_of_a_session_stays_small() {
     // The shared part, with its reference counts, fits into 192 bytes.
     assert!(size_of::<Peer>() <= 176, "{}", size_of::<Peer>());
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_unreadable_frame_ends_the_session_with_the_reason() {
+    let mut client = Client::connect(Builder::open(), 1024).await;
+    client.socket.send(Message::Binary(Bytes::from_static(b"\xff\xff\xff"))).await.unwrap();
+    let frame = loop {
+        if let Message::Close(frame) = client.next().await {
+            break frame.unwrap();
+        }
+    };
+    assert_eq!(u16::from(frame.code), wirehub_common::code::CloseCode::BAD_FRAME.number());
+    assert!(!frame.reason.is_empty(), "it says why");
+}

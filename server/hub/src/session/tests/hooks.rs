@@ -1,6 +1,7 @@
 //! Hooks: commands that wait for a decision of the application.
 
 use super::*;
+use crate::session::pending_answers::MAX_WAITING;
 
 #[tokio::test(start_paused = true)]
 async fn a_hook_that_hangs_fails_only_its_own_command() {
@@ -94,4 +95,37 @@ async fn lists_that_a_hook_allowed_are_made_when_there_is_room_for_them() {
             ServerFrame::Reply(Reply { result: Ok(ReplyBody::Presence(_)), .. })
         ));
     }
+}
+
+/// The most publications that were ever undecided, or accepted and waiting for a decision, at one moment: `bytes` each, from a
+/// client that sends a hundred of them while nothing is decided.
+async fn taken_while_undecided(bytes: usize, queue_bytes: usize) -> usize {
+    let asked = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let hub = {
+        let asked = Arc::clone(&asked);
+        Builder::open().queue_bytes(queue_bytes).authorize_publish("b:*".parse().unwrap(), move |_, _| {
+            asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            async { std::future::pending().await }
+        })
+    };
+    let mut client = Client::connect(hub, 1 << 20).await;
+    for number in 0..100 {
+        let channel = ChannelName::new(&format!("b:{number}")).unwrap();
+        let payload = Payload::bytes(vec![0; bytes]);
+        client.send(Request::Publish(Publish { channel, payload, key: String::new() })).await;
+    }
+    // Less than the time after which a hook has failed.
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    asked.load(std::sync::atomic::Ordering::Relaxed)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_with_many_undecided_commands_takes_no_more() {
+    assert_eq!(taken_while_undecided(1, 1 << 20).await, MAX_WAITING);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_with_large_undecided_commands_takes_no_more() {
+    let taken = taken_while_undecided(1000, 10_000).await;
+    assert!((10..13).contains(&taken), "{taken}");
 }
