@@ -137,9 +137,12 @@ impl Reloader {
         tracing::info!("serving at {address}, {tls}");
         tracing::info!("{}", config.authentication_summary());
         tracing::info!("channels without a [namespace]: {}", in_words(self.hub.default_namespace()));
-        match config.engine() {
-            EngineKind::Memory => tracing::info!("engine: memory; a restart loses history and alarms"),
-            EngineKind::Disk => tracing::info!("engine: disk, in {}", config.data_directory().display()),
+        let engine = format!("{:?}", self.hub.engine());
+        let engine = engine.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
+        match (config.engine(), engine) {
+            (EngineKind::Disk, _) => tracing::info!("engine: disk, in {}", config.data_directory().display()),
+            (_, "MemoryEngine") => tracing::info!("engine: memory; a restart loses histories and alarms"),
+            (_, own) => tracing::info!("engine: {own}"),
         }
         if config.has_idle_disk_section() {
             tracing::warn!("[disk] has no effect: it needs engine = \"disk\"");

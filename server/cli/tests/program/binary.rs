@@ -172,7 +172,7 @@ fn the_log_shows_the_access_settings_at_the_start() {
                 "serving at 127.0.0.1:",
                 "every client on this machine is admitted",
                 "everybody may subscribe, everybody may publish",
-                "engine: MemoryEngine",
+                "engine: memory; a restart loses",
             ],
         ),
     ] {

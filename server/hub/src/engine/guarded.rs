@@ -1,5 +1,7 @@
 //! A guard around the application's engine: a panic in it is a failed answer.
 
+use std::fmt;
+
 use bytes::Bytes;
 use wirehub_common::ChannelName;
 use wirehub_common::frame::{HistoryPage, Idempotency, Position};
@@ -11,8 +13,14 @@ use super::{
 use crate::panic_guard::{Panicked, guarded};
 
 /// Guards the methods that sessions call. [`EngineFuture`] guards later answers in the same way.
-#[derive(Debug)]
 pub(crate) struct GuardedEngine<E>(pub(crate) E);
+
+impl<E: Engine> fmt::Debug for GuardedEngine<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The guard is no concern of the reader of a log.
+        self.0.fmt(f)
+    }
+}
 
 impl<E: Engine> Engine for GuardedEngine<E> {
     /// Not guarded: a panic reaches the caller that builds the hub.
