@@ -184,3 +184,27 @@ impl fmt::Display for RecipientPlaceError {
 }
 
 impl std::error::Error for RecipientPlaceError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::namespace::{Access, Namespace};
+
+    #[test]
+    fn a_place_is_a_text_and_back() {
+        for progress in AlarmProgress::ALL {
+            let place = RecipientPlace { progress, number: 7 };
+            assert_eq!(place.to_string().parse(), Ok(place));
+        }
+        for text in ["", "waiting", "waiting.", "waiting.x", "asleep.7"] {
+            assert_eq!(text.parse::<RecipientPlace>(), Err(RecipientPlaceError), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_default_rules_can_be_read() {
+        let rules = Namespace::closed().subscribe(Access::Users);
+        let hub = Hub::builder().default_namespace(rules).build();
+        assert_eq!(hub.default_namespace().subscribe, Access::Users);
+    }
+}

@@ -184,6 +184,17 @@ mod tests {
         Member { session: session.into(), ..Member::default() }
     }
 
+    #[test]
+    fn a_user_with_another_session_does_not_leave() {
+        // Without a grace a wrong leave would be a leave at once.
+        let mut members = Members::new(Duration::ZERO);
+        let ann: Arc<str> = "ann".into();
+        members.enter(&ann);
+        members.enter(&ann);
+        assert_eq!(members.leave(&ann, member("1")), None);
+        assert_eq!(members.leave(&ann, member("2")), Some(member("2")));
+    }
+
     #[tokio::test(start_paused = true)]
     async fn the_first_session_enters_and_the_last_one_leaves_after_the_grace() {
         let mut members = Members::new(GRACE);

@@ -291,3 +291,23 @@ async fn an_unreadable_frame_ends_the_session_with_the_reason() {
     assert_eq!(u16::from(frame.code), wirehub_common::code::CloseCode::BAD_FRAME.number());
     assert!(!frame.reason.is_empty(), "it says why");
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_subscriptions_of_a_session_are_its_own() {
+    let hub = Builder::open().build();
+    let connect = async |channel: &str| {
+        let mut client = Client::open_at(hub.clone(), 1024).await;
+        let subscribe = Subscribe { channel: ChannelName::new(channel).unwrap(), number: 1, position: None };
+        client.send(Request::Connect(Connect { subscriptions: vec![subscribe], ..Connect::default() })).await;
+        let ServerFrame::Reply(Reply { result: Ok(ReplyBody::Connected(connected)), .. }) =
+            client.frame().await
+        else {
+            panic!("not connected")
+        };
+        (client, connected.session.parse::<SessionId>().unwrap())
+    };
+    let (_one, first) = connect("a").await;
+    let (_other, second) = connect("b").await;
+    assert_eq!(hub.subscriptions_of(first), [ChannelName::new("a").unwrap()]);
+    assert_eq!(hub.subscriptions_of(second), [ChannelName::new("b").unwrap()]);
+}

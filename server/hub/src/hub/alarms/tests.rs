@@ -221,6 +221,8 @@ async fn an_acknowledgement_is_answered_if_it_is_too_late_or_unknown() {
     ] {
         assert_eq!(subject.acknowledge(peer, id, false), expected);
     }
+    let (newcomer, _) = subject.connect("new", "");
+    assert_eq!(subject.acknowledge(&newcomer, &all, false), Acknowledgement::IsOver, "it was for everybody");
 }
 
 #[tokio::test(start_paused = true)]
