@@ -23,7 +23,9 @@ pub(crate) struct Building<'a> {
     pub(crate) store: &'a Store,
     pub(crate) header: Header,
     pub(crate) changes: Changes,
+    /// The time of [`Shared::time`], and that of [`Shared::clock`] for keys.
     pub(crate) now: u64,
+    pub(crate) clock: u64,
     works: Vec<Work>,
     index: HashMap<ChannelName, usize>,
     /// The keys of this batch's publishes.
@@ -79,13 +81,14 @@ impl Published {
 
 impl<'a> Building<'a> {
     pub(crate) fn new(shared: &'a Shared, store: &'a Store, header: Header) -> Self {
-        let now = shared.clock.now();
+        let (now, clock) = (shared.time.now(), shared.clock.now());
         Self {
             shared,
             store,
             header,
             changes: Changes::default(),
             now,
+            clock,
             works: Vec::new(),
             index: HashMap::new(),
             new_keys: HashMap::new(),
@@ -161,7 +164,7 @@ impl<'a> Building<'a> {
             });
         }
         let index = self.work(&publication.channel)?;
-        let (now, batch) = (self.now, self.header.batch);
+        let (now, clock, batch) = (self.now, self.clock, self.header.batch);
         let shared = self.shared;
         let Some(work) = self.works.get_mut(index) else { return Ok(Published::with_batch(None)) };
         let position = |epoch, offset| (offset != 0).then(|| shared.position(epoch, offset));
@@ -181,11 +184,11 @@ impl<'a> Building<'a> {
         let answer = position(work.state.epoch, publication.offset);
         if !key.is_empty() {
             let id = work.state.id;
-            let known = KeyRecord { published: now, offset: publication.offset, epoch: work.state.epoch };
+            let known = KeyRecord { published: clock, offset: publication.offset, epoch: work.state.epoch };
             let record = KeyRecord::key(id, &key);
-            let bucket = bucket_of(now);
+            let bucket = bucket_of(clock);
             let age_key = AgeRecord::key(bucket, id, batch, self.new_keys.len() as u64);
-            let age = AgeRecord { published: now, key: record.clone() };
+            let age = AgeRecord { published: clock, key: record.clone() };
             self.changes.put(Space::Keys, &record, known.encode(&record));
             self.changes.put(Space::Ages, &age_key, age.encode(&age_key));
             self.new_keys.insert(record, known);
@@ -249,9 +252,9 @@ impl<'a> Building<'a> {
     /// Adds a channel to the batch because it has something to tidy up.
     pub(crate) fn tidy(&mut self, name: &ChannelName) -> Result<(), DiskError> {
         let index = self.work(name)?;
-        let now = self.now;
+        let (now, clock) = (self.now, self.clock);
         let Some(work) = self.works.get_mut(index) else { return Ok(()) };
-        work.state.keys.expire(crate::keys::first_kept(now));
+        work.state.keys.expire(crate::keys::first_kept(clock));
         let is_expired = work.state.is_empty() || work.state.newest_expires <= now;
         if is_expired && work.state.needed_until <= now && work.state.keys.total() == 0 {
             // From here on, a new subscriber asks the writer. One that came before is seen by the hub.
@@ -281,7 +284,7 @@ impl<'a> Building<'a> {
                 None => self.changes.remove(Space::Values, key),
             }
         }
-        self.header.clock = crate::writer::promised_clock(self.now, self.header.clock);
+        self.header.clock = crate::clock::promised(&self.shared.clock, self.header.clock);
         Batch {
             header: self.header,
             changes: self.changes,
@@ -293,7 +296,7 @@ impl<'a> Building<'a> {
     }
 
     fn finish_work(&mut self, work: &mut Work, budget: &mut u64) -> Result<(), DiskError> {
-        work.state.keys.expire(crate::keys::first_kept(self.now));
+        work.state.keys.expire(crate::keys::first_kept(self.clock));
         let excess = work.state.keys.total().saturating_sub(self.shared.options.channel_keys);
         if excess > 0 {
             let Work { state, .. } = work;

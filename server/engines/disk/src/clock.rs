@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// The source of the time in milliseconds.
 #[derive(Clone)]
@@ -41,16 +41,42 @@ impl Clock {
         Self { source, latest: AtomicU64::new(floor) }
     }
 
+    /// `true` if the clock is ahead of its source, and stands still.
+    pub(crate) fn is_ahead(&self) -> bool {
+        (self.source.0)() < self.latest.load(Ordering::SeqCst)
+    }
+
     pub(crate) fn now(&self) -> u64 {
         let time = (self.source.0)();
         self.latest.fetch_max(time, Ordering::SeqCst).max(time)
     }
 }
 
+/// The time that a new header promises, if the clock is near the promised one. A clock that is ahead is near it after each
+/// start, and promises nothing further: otherwise each crash would move it.
+pub(crate) fn promised(clock: &Clock, before: u64) -> u64 {
+    let now = clock.now();
+    if clock.is_ahead() {
+        now.max(before)
+    } else if now.saturating_add(milliseconds(RESERVE) / 2) < before {
+        before
+    } else {
+        now.saturating_add(milliseconds(RESERVE))
+    }
+}
+
+/// A time that the clock had certainly reached when it promised that one.
+pub(crate) fn reached(promised: u64) -> u64 {
+    promised.saturating_sub(milliseconds(RESERVE))
+}
+
+/// The reserve of the clock. After a crash the clock may be ahead by this time, and then stands still.
+const RESERVE: Duration = Duration::from_secs(30);
+
 pub(crate) fn unix_milliseconds() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, milliseconds)
 }
 
-pub(crate) fn milliseconds(duration: std::time::Duration) -> u64 {
+pub(crate) fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -40,7 +40,7 @@ impl KeyAges {
     }
 
     fn try_expire(&mut self, building: &mut Building<'_>) -> Result<(), DiskError> {
-        let first_kept = first_kept(building.now);
+        let first_kept = first_kept(building.clock);
         let max = building.shared.options.total_keys;
         if self.next_bucket >= first_kept && building.header.keys <= max {
             return Ok(());
@@ -69,7 +69,7 @@ impl KeyAges {
         }
         if is_first {
             // The list is empty.
-            self.next_bucket = bucket_of(building.now);
+            self.next_bucket = bucket_of(building.clock);
         }
         Ok(())
     }
@@ -93,7 +93,7 @@ pub(crate) fn forget(
             removed = removed.saturating_add(1);
         }
         left = left.saturating_sub(removed);
-        let is_present = bucket == bucket_of(building.now);
+        let is_present = bucket == bucket_of(building.clock);
         // The list of all keys may have forgotten them earlier.
         state.keys.subtract(bucket, if removed == 0 && !is_present { count } else { removed });
         if left == 0 {

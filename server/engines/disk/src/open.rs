@@ -10,7 +10,7 @@ use parking_lot::{Mutex, RwLock};
 use wirehub_hub::engine::{KeyWindow, RecordKind};
 
 use crate::channels::Channels;
-use crate::clock::{Clock, unix_milliseconds};
+use crate::clock::{Clock, promised, reached, unix_milliseconds};
 use crate::directory::{Directory, FORMAT, Witness, boot, require_format, sync_folder};
 use crate::error::DiskError;
 use crate::options::{DiskOptions, Durability};
@@ -18,7 +18,7 @@ use crate::queue::Queue;
 use crate::record::{Composer, Header, Reader};
 use crate::shared::{End, Jobs, Shared, name};
 use crate::store::{Changes, Space, Store, corrupt};
-use crate::writer::{Writer, promised_clock, read_header};
+use crate::writer::{Writer, read_header};
 
 /// Opens a directory, and starts the threads.
 pub(crate) fn open(
@@ -30,17 +30,18 @@ pub(crate) fn open(
     let folder = directory.store();
     let scope = read_number(&store, &folder, SCOPE)?;
     let clock = Clock::new(options.clock.clone(), header.clock);
+    let time = Clock::new(options.clock.clone(), reached(header.clock));
     let keys = KeyWindow::new(name(scope, header.generation));
     if header.forgotten_until > 0 {
         keys.forget_early(header.forgotten_until);
     }
     let mut values = HashMap::new();
-    let now = clock.now().min(unix_milliseconds());
+    let now = time.now().min(unix_milliseconds());
     for kind in RecordKind::ALL.map(RecordKind::number) {
         values.insert(kind, crate::read::values(&store, &folder, kind, now)?);
     }
     // The promised time must be on the disk before it is announced.
-    header.clock = promised_clock(clock.now(), header.clock);
+    header.clock = promised(&clock, header.clock);
     header.batch = header.batch.saturating_add(1);
     // Everything before is on the disk: the storage synchronises its journal when it opens it.
     header.synced = header.batch.saturating_sub(1);
@@ -51,6 +52,7 @@ pub(crate) fn open(
     let shared = Arc::new(Shared {
         path: path.to_owned(),
         clock,
+        time,
         queue: Queue::new(options.queue_bytes, options.queue_requests),
         channels: Channels::new(options.cache_bytes / 2),
         jobs: Jobs::new(),

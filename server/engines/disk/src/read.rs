@@ -26,7 +26,7 @@ pub(crate) enum Reading<T> {
 
 /// Answers a request from memory, or by a reading thread.
 pub(crate) fn read<R: Query>(shared: &Arc<Shared>, query: R) -> Reading<R::Answer> {
-    let now = shared.clock.now();
+    let now = shared.time.now();
     if let Some(channel) = shared.channels.get(query.channel()) {
         let loaded = channel.lock();
         if !loaded.is_leaving
@@ -263,7 +263,7 @@ fn answer_from_disk<R: Query>(shared: &Arc<Shared>, query: R, answer: Answer<R::
                 } else {
                     0
                 };
-                let now = shared.clock.now();
+                let now = shared.time.now();
                 match find(shared, &query, state, now) {
                     Err(error) => return drop(answer.send(Err(error))),
                     Ok(Some((state, found))) => {
@@ -295,7 +295,7 @@ fn find<R: Query>(
 /// The channel is unknown: the writer creates it.
 fn create<R: Query>(shared: &Arc<Shared>, query: R, answer: Answer<R::Answer>) {
     let channel = query.channel().clone();
-    let now = shared.clock.now();
+    let now = shared.time.now();
     let needed_until = needed_until(now, &query);
     let then_shared = Arc::clone(shared);
     let then = Box::new(move |state: Result<ChannelState, DiskError>| match state {

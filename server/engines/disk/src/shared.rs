@@ -28,7 +28,10 @@ pub(crate) trait Target: Send + Sync {
 pub(crate) struct Shared {
     pub(crate) path: std::path::PathBuf,
     pub(crate) options: DiskOptions,
+    /// The announced clock, and that of keys. A crash moves it forward by a reserve.
     pub(crate) clock: Clock,
+    /// The clock of everything else that expires. A crash does not move it.
+    pub(crate) time: Clock,
     pub(crate) queue: Queue,
     pub(crate) channels: Channels,
     pub(crate) jobs: Jobs,
@@ -76,7 +79,7 @@ impl Shared {
     }
 
     pub(crate) fn read_values(&self, kind: u8) -> Result<Vec<Valued>, DiskError> {
-        let now = self.clock.now().min(unix_milliseconds());
+        let now = self.time.now().min(unix_milliseconds());
         crate::read::values(&*self.store()?, &self.path, kind, now)
     }
 

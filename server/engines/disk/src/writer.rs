@@ -6,7 +6,6 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::batch::{Batch, Building};
-use crate::clock::milliseconds;
 use crate::directory::{Directory, Witness, boot};
 use crate::error::{DiskError, DiskErrorKind};
 use crate::keys::KeyAges;
@@ -328,15 +327,6 @@ pub(crate) fn read_header(store: &Store, path: &std::path::Path) -> Result<Heade
     header.ok_or_else(|| corrupt(path, "the header of the store is missing or damaged"))
 }
 
-/// The time that a new header promises, if the promised one is near.
-pub(crate) fn promised_clock(now: u64, promised: u64) -> u64 {
-    if now.saturating_add(milliseconds(CLOCK_RESERVE) / 2) < promised {
-        promised
-    } else {
-        now.saturating_add(milliseconds(CLOCK_RESERVE))
-    }
-}
-
 /// A failed write is repeated later, so callers may repeat, too.
 fn as_temporary(error: DiskError) -> DiskError {
     match error.kind() {
@@ -358,6 +348,3 @@ const LAST_PAUSE: Duration = Duration::from_secs(5);
 /// The number of channels that are visited in each batch to tidy them up, and without requests.
 const VISITS: usize = 8;
 const IDLE_VISITS: usize = 512;
-
-/// The reserve of the clock. After a crash the clock may be ahead by this time, and then stands still.
-const CLOCK_RESERVE: Duration = Duration::from_secs(30);

@@ -57,6 +57,45 @@ async fn the_clock_never_goes_backwards() {
     assert!(second.engine.idempotency().unwrap().clock >= before);
 }
 
+/// Copies the files of a running engine: its process is killed at this moment.
+fn kill(world: &World, subject: Subject, path: &mut PathBuf, number: u32) {
+    let image = world.folder.path().join(format!("image-{number}"));
+    crash::copy_folder(path, &image);
+    drop(subject);
+    std::fs::remove_dir_all(&path).unwrap();
+    *path = image;
+}
+
+#[tokio::test]
+async fn kills_in_a_loop_neither_expire_nor_double_anything() {
+    let world = World::new();
+    let short = History::new(1000, Duration::from_secs(60));
+    let mut path = world.path();
+    let mut announced = 0;
+    for number in 0..40 {
+        let subject = Subject::open(&path, world.options.clone()).unwrap();
+        let clock = subject.engine.idempotency().unwrap().clock;
+        assert!(clock >= announced, "it never goes backwards");
+        let position = subject.publishing("a", "once", "key", short).await.unwrap().unwrap();
+        assert_eq!(position.offset, 1, "after {number} kills");
+        assert_eq!(subject.offsets("a").await, [1], "after {number} kills");
+        subject.settle().await;
+        announced = subject.engine.idempotency().unwrap().clock;
+        let wall = world.time.load(Ordering::SeqCst);
+        assert!(announced <= wall + 30_000, "{} ms ahead", announced - wall);
+        kill(&world, subject, &mut path, number);
+        world.pass(Duration::from_secs(1));
+    }
+    // The time goes on as that of the system.
+    let subject = Subject::open(&path, world.options.clone()).unwrap();
+    world.pass(Duration::from_secs(21));
+    assert!(subject.offsets("a").await.is_empty());
+    assert_eq!(subject.publishing("a", "once", "key", short).await.unwrap().unwrap().offset, 1);
+    world.pass(Duration::from_secs(180));
+    subject.settle().await;
+    assert_eq!(subject.publishing("a", "twice", "key", short).await.unwrap().unwrap().offset, 2);
+}
+
 #[tokio::test]
 async fn a_dropped_answer_does_not_take_the_request_back() {
     let world = World::new();
