@@ -93,7 +93,7 @@ pub(crate) fn backup(shared: &Shared, into: &Path) -> Result<(), DiskError> {
 
 /// Marks a directory as complete, after its store has been written.
 pub(crate) fn complete(directory: &mut Directory, header: &Header) -> Result<(), DiskError> {
-    let witness = Witness { synced: header.batch, may_lose: false, boot: boot() };
+    let witness = Witness { synced: header.batch, acknowledged: header.batch, may_lose: false, boot: boot() };
     let result = directory.set_witness(&witness, true).and_then(|()| sync_folder(directory.path()));
     result.map_err(|error| DiskError::io(directory.path(), error))
 }

@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | `lock` | locked while a process uses the directory |
 //! | `format` | the mark of a data directory, with the version of its format |
-//! | `synced` | the number of a batch that is known to be on the disk; it is behind by a second at most |
+//! | `synced` | the number of a batch that is known to be on the disk, behind by a second at most, and that of the newest acknowledged one |
 //! | `store/` | the storage |
 
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -90,8 +90,7 @@ impl Directory {
 
     /// Writes a report. It is synchronised only on request, because an older one is true, too.
     pub(crate) fn set_witness(&mut self, witness: &Witness, sync: bool) -> io::Result<()> {
-        self.witness.seek(SeekFrom::Start(0))?;
-        self.witness.write_all(&witness.encode())?;
+        write_at_start(&mut self.witness, &witness.encode())?;
         if sync { self.witness.sync_all() } else { Ok(()) }
     }
 
@@ -117,6 +116,9 @@ impl Directory {
 pub(crate) struct Witness {
     /// The number of a batch that is on the disk.
     pub(crate) synced: u64,
+    /// The number of the newest batch whose publications were acknowledged. The operating system has it, and the file's record
+    /// is never newer on the disk than a batch that was synchronised before.
+    pub(crate) acknowledged: u64,
     /// `true` if acknowledged publications may be lost when the machine stops.
     pub(crate) may_lose: bool,
     /// Identifies the time since the machine started; 0 if it is unknown.
@@ -125,7 +127,7 @@ pub(crate) struct Witness {
 
 impl Witness {
     fn unknown() -> Self {
-        Self { synced: 0, may_lose: true, boot: 0 }
+        Self { synced: 0, acknowledged: 0, may_lose: true, boot: 0 }
     }
 
     /// `true` if the machine may have stopped since the report, with acknowledged publications lost.
@@ -134,19 +136,32 @@ impl Witness {
     }
 
     fn encode(&self) -> Vec<u8> {
-        let composer = Composer::new(24).number(self.synced).number(u64::from(self.may_lose));
-        composer.number(self.boot).seal(WITNESS)
+        let composer = Composer::new(32).number(self.synced).number(u64::from(self.may_lose));
+        composer.number(self.boot).number(self.acknowledged).seal(WITNESS)
     }
 
     fn decode(bytes: &[u8]) -> Option<Self> {
         let mut reader = Reader::open(WITNESS, bytes)?;
-        Some(Self { synced: reader.number()?, may_lose: reader.number()? != 0, boot: reader.number()? })
+        let (synced, may_lose, boot) = (reader.number()?, reader.number()? != 0, reader.number()?);
+        Some(Self { synced, acknowledged: reader.number().unwrap_or(synced), may_lose, boot })
     }
 }
 
 /// Identifies the time since the machine started; 0 if it is unknown.
 pub(crate) fn boot() -> u64 {
     fs::read("/proc/sys/kernel/random/boot_id").map_or(0, |id| xxhash_rust::xxh3::xxh3_64(&id))
+}
+
+/// Overwrites the beginning of a file: a killed process leaves the old record or the new one.
+#[cfg(unix)]
+fn write_at_start(file: &mut File, bytes: &[u8]) -> io::Result<()> {
+    std::os::unix::fs::FileExt::write_all_at(file, bytes, 0)
+}
+
+#[cfg(not(unix))]
+fn write_at_start(file: &mut File, bytes: &[u8]) -> io::Result<()> {
+    file.seek(SeekFrom::Start(0))?;
+    file.write_all(bytes)
 }
 
 #[cfg(unix)]

@@ -47,7 +47,7 @@ pub(crate) fn open(
     header.synced = header.batch.saturating_sub(1);
     store.commit(&header, &Changes::default(), true)?;
     let may_lose = options.durability != Durability::Always;
-    let witness = Witness { synced: header.batch, may_lose, boot: boot() };
+    let witness = Witness { synced: header.batch, acknowledged: header.batch, may_lose, boot: boot() };
     directory.set_witness(&witness, true).map_err(|error| DiskError::io(directory.path(), error))?;
     let shared = Arc::new(Shared {
         path: path.to_owned(),
@@ -106,8 +106,20 @@ pub(crate) fn open_store(
         if header.batch < witness.synced {
             return Err(corrupt(&folder, "the newest acknowledged publications are missing"));
         }
-        if witness.has_lost() {
+        let is_behind = header.batch < witness.acknowledged;
+        if is_behind || witness.has_lost() {
             header.generation = crate::random();
+        }
+        if is_behind && !witness.has_lost() {
+            tracing::warn!(
+                "{}: the newest acknowledged publications are missing, from batch {} to {}: the end of a journal was damaged. \
+                 The epoch of every channel changes, and clients that come back are notified of a gap",
+                folder.display(),
+                header.batch.saturating_add(1),
+                witness.acknowledged
+            );
+        }
+        if witness.has_lost() {
             tracing::warn!(
                 "the machine stopped before the newest publications were on the disk: the epoch of every channel changes, \
                  and clients that come back are notified of a gap"

@@ -31,6 +31,8 @@ pub(crate) struct Writer {
     pause: Duration,
     last_sync: Instant,
     last_witness: (Instant, u64),
+    /// The start of the machine, see [`Witness::boot`].
+    boot: u64,
     last_look: Option<Instant>,
 }
 
@@ -50,6 +52,7 @@ impl Writer {
             pause: FIRST_PAUSE,
             last_sync: now,
             last_witness: (now, header.batch),
+            boot: boot(),
             last_look: None,
         }
     }
@@ -142,6 +145,9 @@ impl Writer {
                 return;
             }
             self.written(&batch.header, sync);
+            // Before the answers, so that a start notices if the end of the journal is lost. Writing this small record costs
+            // little beside the batch.
+            self.report(self.last_witness.1);
         }
         batch.deliver(&self.shared);
     }
@@ -171,7 +177,8 @@ impl Writer {
         let synced = self.shared.synced.load(Ordering::Relaxed);
         let (last, reported) = self.last_witness;
         if synced > reported && last.elapsed() >= TICK {
-            self.report(synced, false);
+            self.report(synced);
+            self.last_witness = (Instant::now(), synced);
         }
     }
 
@@ -183,14 +190,13 @@ impl Writer {
         }
     }
 
-    /// Writes the number of the newest synchronised batch beside the store. See [`Witness`].
-    fn report(&mut self, synced: u64, sync: bool) {
+    /// Writes the numbers of a synchronised batch and of the newest batch beside the store. See [`Witness`].
+    fn report(&mut self, synced: u64) {
         let may_lose = self.shared.options.durability != Durability::Always;
-        let witness = Witness { synced, may_lose, boot: boot() };
-        if let Err(error) = self.directory.set_witness(&witness, sync) {
+        let witness = Witness { synced, acknowledged: self.header.batch, may_lose, boot: self.boot };
+        if let Err(error) = self.directory.set_witness(&witness, false) {
             tracing::warn!(%error, "the file `synced` in the data directory can't be written");
         }
-        self.last_witness = (Instant::now(), synced);
     }
 
     /// The last work: everything goes to the disk, and the directory is given back.
@@ -215,7 +221,8 @@ impl Writer {
         self.header.synced = self.shared.synced.load(Ordering::Relaxed);
         store.commit(&self.header, &Changes::default(), true)?;
         wait_and_drop(store);
-        let witness = Witness { synced: self.header.batch, may_lose: false, boot: boot() };
+        let batch = self.header.batch;
+        let witness = Witness { synced: batch, acknowledged: batch, may_lose: false, boot: self.boot };
         let written = self.directory.set_witness(&witness, true);
         written.map_err(|error| DiskError::io(self.directory.path(), error))
     }

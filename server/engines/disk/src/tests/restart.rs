@@ -97,6 +97,43 @@ async fn kills_in_a_loop_neither_expire_nor_double_anything() {
 }
 
 #[tokio::test]
+async fn an_acknowledged_batch_that_is_lost_after_a_kill_changes_epochs() {
+    type Damage = fn(&mut Vec<u8>, &crate::journal::Batch);
+    let damages: [Damage; 4] = [
+        |_, _| {},
+        |bytes, last| bytes[last.start..].fill(0),
+        |bytes, last| bytes.truncate(last.end - 10),
+        |bytes, last| bytes[last.start + 150] ^= 1,
+    ];
+    for durability in [Durability::Always, Durability::Interval(Duration::from_secs(3600))] {
+        for (number, damage) in damages.iter().enumerate() {
+            let world = World::new().with(|options| options.durability(durability));
+            let subject = world.open();
+            subject.publish("a", "first").await;
+            let position = subject.publish_with_key("a", "second", "key").await;
+            let mut path = world.path();
+            kill(&world, subject, &mut path, 0);
+            let journal = path.join("store/0.jnl");
+            let mut bytes = std::fs::read(&journal).unwrap();
+            let last = *crate::journal::read(&bytes).batches.last().unwrap();
+            damage(&mut bytes, &last);
+            std::fs::write(&journal, bytes).unwrap();
+
+            let subject = Subject::open(&path, world.options.clone()).unwrap();
+            let located = subject.locate("a", Some(position.clone())).await;
+            let place = format!("{durability:?}, damage {number}");
+            assert_eq!(located.complete, number == 0, "{place}");
+            let next = subject.publish("a", "third").await;
+            assert_eq!(next.epoch == position.epoch, number == 0, "{place}");
+            assert_eq!(next.offset == position.offset, number != 0, "{place}");
+            drop(subject);
+            let again = Subject::open(&path, world.options.clone()).unwrap();
+            assert!(again.locate("a", Some(next)).await.complete, "{place}: once only");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_dropped_answer_does_not_take_the_request_back() {
     let world = World::new();
     let first = world.open();
