@@ -9,7 +9,7 @@ use wirehub_hub::namespace::History;
 
 use crate::channels::Channel;
 use crate::clock::{milliseconds, unix_milliseconds};
-use crate::error::DiskError;
+use crate::error::{DiskError, DiskErrorKind};
 use crate::keys::bucket_of;
 use crate::queue::{Answer, Publish, Request, Then};
 use crate::read::{Found, first_where, read_heads, read_state};
@@ -302,7 +302,10 @@ impl<'a> Building<'a> {
             let Work { state, .. } = work;
             crate::keys::forget(self, state, excess)?;
         }
-        work.trim(self.shared, self.store, self.now)?;
+        if let Err(error) = work.trim(self.shared, self.store, self.now) {
+            work.drop_unreadable(self.shared, self.store, &error)?;
+            work.trim(self.shared, self.store, self.now)?;
+        }
         // Readers may still look for the others until this batch has been delivered. And a batch can't remove what it writes.
         let end = work.oldest_seen.min(work.first_new);
         while work.state.swept < end && *budget > 0 {
@@ -392,6 +395,31 @@ impl Work {
             if bytes.saturating_sub(self.state.bytes_before) > limit {
                 self.trim_to(shared, store, |offset, head| fits(head) || offset == newest)?;
             }
+        }
+        Ok(())
+    }
+
+    /// Drops the publications up to the newest unreadable one from the history: otherwise it would never be trimmed again.
+    fn drop_unreadable(
+        &mut self,
+        shared: &Shared,
+        store: &Store,
+        error: &DiskError,
+    ) -> Result<(), DiskError> {
+        if error.kind() != DiskErrorKind::Corrupt {
+            return Err(error.clone());
+        }
+        let (id, oldest, newest) = (self.state.id, self.state.oldest, self.first_new.saturating_sub(1));
+        let Some(offset) = crate::read::newest_unreadable(shared, store, id, oldest, newest)? else {
+            return Err(error.clone());
+        };
+        shared.damaged.add(&self.name, id, offset, error);
+        let first = offset.saturating_add(1);
+        if first > self.state.newest {
+            self.state.set_empty();
+        } else {
+            let head = self.head(shared, store, first)?;
+            self.state.set_oldest(first, head);
         }
         Ok(())
     }

@@ -16,7 +16,7 @@ use crate::error::DiskError;
 use crate::options::{DiskOptions, Durability};
 use crate::queue::Queue;
 use crate::record::{Composer, Header, Reader};
-use crate::shared::{End, Jobs, Shared, name};
+use crate::shared::{Damaged, End, Jobs, Shared, name};
 use crate::store::{Changes, Space, Store, corrupt};
 use crate::writer::{Writer, read_header};
 
@@ -63,6 +63,7 @@ pub(crate) fn open(
         scope,
         generation: header.generation,
         no_epoch: Arc::from(""),
+        damaged: Damaged::default(),
         values: Mutex::new(values),
         end: End::default(),
         clock_limit: AtomicU64::new(header.clock),

@@ -30,7 +30,7 @@ pub(crate) fn read<R: Query>(shared: &Arc<Shared>, query: R) -> Reading<R::Answe
     if let Some(channel) = shared.channels.get(query.channel()) {
         let loaded = channel.lock();
         if !loaded.is_leaving
-            && let Some(state) = loaded.live(now)
+            && let Some(state) = loaded.live(now).map(|state| shared.damaged.without(state))
             && let Some(answer) = query.in_memory(shared, &state, &loaded.recent)
         {
             drop(loaded);
@@ -257,6 +257,7 @@ fn answer_from_disk<R: Query>(shared: &Arc<Shared>, query: R, answer: Answer<R::
             Err(error) => return drop(answer.send(Err(error))),
             Ok(None) => return create(shared, query, answer),
             Ok(Some(state)) => {
+                let state = shared.damaged.without(state);
                 // Publications that were trimmed meanwhile are no reason to give up.
                 tries = if seen.replace(state.oldest) == Some(state.oldest) {
                     tries.saturating_add(1)
@@ -264,19 +265,80 @@ fn answer_from_disk<R: Query>(shared: &Arc<Shared>, query: R, answer: Answer<R::
                     0
                 };
                 let now = shared.time.now();
-                match find(shared, &query, state, now) {
+                match find(shared, &query, state.clone(), now) {
+                    // Otherwise the client would come back again and again, and reach the same damage.
+                    Err(error) if error.kind() == DiskErrorKind::Corrupt => {
+                        if !pass_over(shared, query.channel(), &state, &error) {
+                            return drop(answer.send(Err(error)));
+                        }
+                        tries = 0;
+                    }
                     Err(error) => return drop(answer.send(Err(error))),
                     Ok(Some((state, found))) => {
                         prolong(shared, &query, &state, now);
                         return drop(answer.send(Ok(found)));
                     }
-                    Ok(None) => std::thread::yield_now(),
+                    Ok(None) if tries.saturating_add(1) < MAX_TRIES => std::thread::yield_now(),
+                    Ok(None) => {
+                        let reason = format!("publications of the channel `{}` are missing", query.channel());
+                        let error = corrupt(store_path(shared), &reason);
+                        if !pass_over(shared, query.channel(), &state, &error) {
+                            return drop(answer.send(Err(error)));
+                        }
+                        tries = 0;
+                    }
                 }
             }
         }
     }
-    let reason = format!("publications of the channel `{}` are missing", query.channel());
-    let _ = answer.send(Err(corrupt(store_path(shared), &reason)));
+}
+
+/// Notes the newest unreadable publication of a channel, so that it counts as lost with every older one. Returns `false` if
+/// every publication can be read.
+fn pass_over(shared: &Shared, channel: &ChannelName, state: &ChannelState, error: &DiskError) -> bool {
+    let Ok(store) = shared.store() else { return false };
+    match newest_unreadable(shared, &store, state.id, state.oldest, state.newest) {
+        Ok(Some(offset)) => shared.damaged.add(channel, state.id, offset, error),
+        Ok(None) | Err(_) => return false,
+    }
+    true
+}
+
+/// The newest of these publications that is damaged or missing; `None` if there is none.
+pub(crate) fn newest_unreadable(
+    shared: &Shared,
+    store: &Store,
+    id: u64,
+    oldest: u64,
+    newest: u64,
+) -> Result<Option<u64>, DiskError> {
+    let (from, to) = (publication_key(id, oldest), publication_key(id, newest));
+    let mut entries = Some(store.scan(Space::Publications, Bound::Included(&from), Bound::Included(&to)));
+    for offset in (oldest..=newest).rev() {
+        let entry =
+            entries.as_mut().and_then(|entries| guarded(shared, || entries.next_back().transpose()).ok()?);
+        let is_readable = |entry: &crate::store::Entry| {
+            split_publication_key(&entry.0) == Some((id, offset)) && decode(store_path(shared), entry).is_ok()
+        };
+        if entry.as_ref().is_some_and(is_readable) {
+            continue;
+        }
+        // The damage may be elsewhere. From here on, one at a time.
+        entries = None;
+        let key = publication_key(id, offset);
+        match guarded(shared, || store.get(Space::Publications, &key)) {
+            Ok(Some(value)) if Stored::decode(&key, &value).is_some() => {}
+            Err(error) if error.kind() != DiskErrorKind::Corrupt => return Err(error),
+            _ => return Ok(Some(offset)),
+        }
+    }
+    Ok(None)
+}
+
+/// Some kinds of damage make the storage panic.
+fn guarded<T>(shared: &Shared, read: impl FnOnce() -> Result<T, DiskError>) -> Result<T, DiskError> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(read))
+        .unwrap_or_else(|_| Err(corrupt(store_path(shared), "the storage panicked: a table is damaged")))
 }
 
 /// The state without expired publications, and the answer; `None` if publications were trimmed meanwhile.
@@ -287,8 +349,8 @@ fn find<R: Query>(
     now: u64,
 ) -> Result<Option<(ChannelState, R::Answer)>, DiskError> {
     let store = shared.store()?;
-    let Some(live) = live(shared, &store, state, now)? else { return Ok(None) };
-    let found = query.on_disk(shared, &store, &live)?;
+    let Some(live) = guarded(shared, || live(shared, &store, state, now))? else { return Ok(None) };
+    let found = guarded(shared, || query.on_disk(shared, &store, &live))?;
     Ok(found.map(|found| (live, found)))
 }
 

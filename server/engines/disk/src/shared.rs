@@ -16,6 +16,7 @@ use crate::clock::{Clock, unix_milliseconds};
 use crate::error::{DiskError, DiskErrorKind};
 use crate::options::DiskOptions;
 use crate::queue::{Answer, Queue};
+use crate::record::ChannelState;
 use crate::store::Store;
 
 /// The recipient of accepted publications.
@@ -46,6 +47,7 @@ pub(crate) struct Shared {
     pub(crate) generation: u64,
     /// The epoch of channels without history.
     pub(crate) no_epoch: Arc<str>,
+    pub(crate) damaged: Damaged,
     /// The durable values by kind, as they were at the start, until they are asked for.
     pub(crate) values: Mutex<HashMap<u8, Vec<Valued>>>,
     pub(crate) end: End,
@@ -91,6 +93,33 @@ impl Shared {
 impl std::fmt::Debug for Shared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Shared").field("store", &self.store).finish_non_exhaustive()
+    }
+}
+
+/// The newest unreadable publication of each channel, by the channel's id. Readers take it for the newest lost one.
+#[derive(Debug, Default)]
+pub(crate) struct Damaged(RwLock<HashMap<u64, u64>>);
+
+impl Damaged {
+    /// Notes damage, and logs it once.
+    pub(crate) fn add(&self, channel: &ChannelName, id: u64, offset: u64, error: &DiskError) {
+        let mut damaged = self.0.write();
+        let known = damaged.entry(id).or_default();
+        if offset > *known {
+            *known = offset;
+            tracing::error!(%error, %channel, "publications up to the offset {offset} can't be read: they count as lost");
+        }
+    }
+
+    /// The state without what can't be read.
+    pub(crate) fn without(&self, state: ChannelState) -> ChannelState {
+        let mut state = state;
+        match self.0.read().get(&state.id).copied() {
+            Some(offset) if offset >= state.newest => state.set_empty(),
+            Some(offset) => state.oldest = state.oldest.max(offset.saturating_add(1)),
+            None => {}
+        }
+        state
     }
 }
 
