@@ -36,7 +36,12 @@ impl Problem {
 
 impl From<EngineError> for Problem {
     fn from(error: EngineError) -> Self {
-        tracing::error!("{error}");
+        // The engine itself reports a temporary state.
+        if error.is_temporary() {
+            tracing::debug!("{error}");
+        } else {
+            tracing::error!("{error}");
+        }
         Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "the engine failed: try again; the server's log has the reason",

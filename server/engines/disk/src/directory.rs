@@ -23,7 +23,7 @@ pub(crate) const FORMAT: u64 = 1;
 pub(crate) struct Directory {
     path: PathBuf,
     witness: File,
-    _lock: File,
+    lock: File,
 }
 
 impl Directory {
@@ -49,7 +49,7 @@ impl Directory {
         let witness =
             OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&witness_path);
         let witness = witness.map_err(|error| DiskError::io(&witness_path, error))?;
-        Ok(Self { path: path.to_owned(), witness, _lock: lock })
+        Ok(Self { path: path.to_owned(), witness, lock })
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -92,6 +92,23 @@ impl Directory {
     pub(crate) fn set_witness(&mut self, witness: &Witness, sync: bool) -> io::Result<()> {
         write_at_start(&mut self.witness, &witness.encode())?;
         if sync { self.witness.sync_all() } else { Ok(()) }
+    }
+
+    /// Checks that the directory is still at its path. Another process may use a new one there.
+    pub(crate) fn check_place(&self) -> Result<(), DiskError> {
+        let there = fs::metadata(self.path.join("lock"));
+        let is_same =
+            there.is_ok_and(|there| self.lock.metadata().is_ok_and(|ours| is_same_file(&there, &ours)));
+        if is_same {
+            return Ok(());
+        }
+        let path = self.path.display();
+        Err(DiskError::new(
+            DiskErrorKind::Unavailable,
+            format!(
+                "{path}: the data directory was removed or replaced: bring it back, or restart the server"
+            ),
+        ))
     }
 
     /// The free space of the file system; `None` if it is unknown.
@@ -162,6 +179,18 @@ fn write_at_start(file: &mut File, bytes: &[u8]) -> io::Result<()> {
 fn write_at_start(file: &mut File, bytes: &[u8]) -> io::Result<()> {
     file.seek(SeekFrom::Start(0))?;
     file.write_all(bytes)
+}
+
+#[cfg(unix)]
+fn is_same_file(one: &fs::Metadata, other: &fs::Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    (one.dev(), one.ino()) == (other.dev(), other.ino())
+}
+
+/// A file that is in use can't be removed there.
+#[cfg(not(unix))]
+fn is_same_file(_: &fs::Metadata, _: &fs::Metadata) -> bool {
+    true
 }
 
 #[cfg(unix)]

@@ -27,6 +27,7 @@ mod engine;
 mod error;
 mod journal;
 mod keys;
+mod notice;
 mod open;
 mod options;
 mod queue;

@@ -1,6 +1,7 @@
 //! The queue of requests for the writer, bounded in number and bytes. It fixes the order of publishes.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -82,6 +83,8 @@ impl Request {
 pub(crate) struct Queue {
     state: Mutex<State>,
     arrived: Condvar,
+    /// The number of requests that were refused because too many waited, since the last look of the writer.
+    refused: AtomicU64,
     max_bytes: usize,
     max_requests: usize,
 }
@@ -103,7 +106,13 @@ impl std::fmt::Debug for State {
 
 impl Queue {
     pub(crate) fn new(max_bytes: usize, max_requests: usize) -> Self {
-        Self { state: Mutex::default(), arrived: Condvar::new(), max_bytes, max_requests }
+        Self {
+            state: Mutex::default(),
+            arrived: Condvar::new(),
+            refused: AtomicU64::new(0),
+            max_bytes,
+            max_requests,
+        }
     }
 
     /// Adds a request, or answers it with a failure.
@@ -115,6 +124,7 @@ impl Queue {
         } else if state.requests.len() >= self.max_requests
             || (state.bytes.saturating_add(bytes) > self.max_bytes && !state.requests.is_empty())
         {
+            self.count_refused();
             DiskError::new(
                 DiskErrorKind::Overloaded,
                 "too many requests wait for the disk: send more slowly, or use a faster disk",
@@ -132,6 +142,15 @@ impl Queue {
         };
         drop(state);
         request.fail(&refusal);
+    }
+
+    /// Counts a request that was refused because too many waited.
+    pub(crate) fn count_refused(&self) {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn take_refused(&self) -> u64 {
+        self.refused.swap(0, Ordering::Relaxed)
     }
 
     /// `true` if no publish of a channel waits for its delivery.

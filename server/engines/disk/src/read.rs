@@ -41,6 +41,7 @@ pub(crate) fn read<R: Query>(shared: &Arc<Shared>, query: R) -> Reading<R::Answe
     let (answer, later) = oneshot::channel();
     let accepted = shared.jobs.push(|shared| answer_from_disk(shared, query, answer));
     if !accepted {
+        shared.queue.count_refused();
         return Reading::Now(Err(DiskError::new(
             DiskErrorKind::Overloaded,
             "too many requests wait for reading from the disk: try again later",

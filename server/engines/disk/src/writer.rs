@@ -9,6 +9,7 @@ use crate::batch::{Batch, Building};
 use crate::directory::{Directory, Witness, boot};
 use crate::error::{DiskError, DiskErrorKind};
 use crate::keys::KeyAges;
+use crate::notice::Notices;
 use crate::options::Durability;
 use crate::queue::{Request, Taken};
 use crate::record::Header;
@@ -34,12 +35,16 @@ pub(crate) struct Writer {
     /// The start of the machine, see [`Witness::boot`].
     boot: u64,
     last_look: Option<Instant>,
+    /// The directory is not at its path. Nothing is written: the storage may write into another one there.
+    is_displaced: bool,
+    notices: Notices,
+    overload: Notices,
 }
 
 impl Writer {
     pub(crate) fn new(shared: Arc<Shared>, directory: Directory, header: Header) -> Self {
         let now = Instant::now();
-        Self {
+        let mut writer = Self {
             shared,
             directory,
             header,
@@ -54,7 +59,13 @@ impl Writer {
             last_witness: (now, header.batch),
             boot: boot(),
             last_look: None,
-        }
+            is_displaced: false,
+            notices: Notices::default(),
+            overload: Notices::default(),
+        };
+        // The engine is not ready from the beginning if there is no room.
+        writer.look();
+        writer
     }
 
     /// Works until the queue is closed.
@@ -92,6 +103,7 @@ impl Writer {
     }
 
     fn turn(&mut self, requests: Vec<Request>) {
+        self.report_overload();
         if self.is_broken {
             self.open_again();
         }
@@ -100,20 +112,23 @@ impl Writer {
             (_, store) => {
                 let error =
                     self.shared.health.lock().clone().or(store.err()).unwrap_or_else(crate::queue::stopped);
-                return crate::batch::refuse(&self.shared, requests, &error);
+                return self.refuse(requests, &error);
             }
         };
         let is_idle = requests.is_empty();
         if is_idle && let Err(error) = store.check() {
             return self.break_off(error);
         }
-        let requests = match self.look_for_room() {
+        let requests = match self.look() {
             Some(error) => {
-                crate::batch::refuse(&self.shared, requests, &error);
+                self.refuse(requests, &error);
                 Vec::new()
             }
             None => requests,
         };
+        if self.is_displaced {
+            return;
+        }
         // Without room, too, because this makes room.
         let shared = Arc::clone(&self.shared);
         let mut building = Building::new(&shared, &store, self.header);
@@ -215,6 +230,7 @@ impl Writer {
         let store = store
             .filter(|_| !self.is_broken)
             .ok_or_else(|| self.shared.health.lock().clone().unwrap_or_else(crate::queue::stopped))?;
+        self.directory.check_place()?;
         // After a proper stop the clock goes on at this time.
         self.header.clock = self.shared.clock.now();
         self.header.batch = self.header.batch.saturating_add(1);
@@ -227,36 +243,71 @@ impl Writer {
         written.map_err(|error| DiskError::io(self.directory.path(), error))
     }
 
-    /// Looks for free space now and then, because the storage works badly without it.
-    fn look_for_room(&mut self) -> Option<DiskError> {
-        let mut health = self.shared.health.lock();
+    /// Looks for the directory and for free space now and then: the storage works badly without them.
+    fn look(&mut self) -> Option<DiskError> {
         if self.last_look.is_some_and(|last| last.elapsed() < LOOK) {
-            return health.clone();
+            return self.shared.health.lock().clone();
         }
         self.last_look = Some(Instant::now());
+        let result = self.directory.check_place();
+        self.is_displaced = result.is_err();
+        let result = result.and_then(|()| self.check_room());
+        let before = self.shared.health.lock().clone();
+        *self.shared.health.lock() = result.as_ref().err().cloned();
+        match (&result, before) {
+            (Err(error), None) => self.refusing(error, "publishes are refused"),
+            (Ok(()), Some(_)) => self.accepting("the disk and the directory are in order again"),
+            _ => {}
+        }
+        result.err()
+    }
+
+    fn check_room(&self) -> Result<(), DiskError> {
         let wanted = self.shared.options.free_bytes;
         let free = self.directory.free_bytes().unwrap_or(u64::MAX);
         if free >= wanted {
-            if health.take().is_some() {
-                tracing::info!("there is room on the disk again: publishes are accepted");
-            }
-            return None;
+            return Ok(());
         }
         let path = self.directory.path().display();
-        let error = DiskError::new(
+        Err(DiskError::new(
             DiskErrorKind::Full,
             format!("{path}: only {free} bytes of the disk are free, and {wanted} are needed: make room"),
-        );
-        if health.is_none() {
-            tracing::error!(%error, "publishes are refused until there is room");
+        ))
+    }
+
+    /// Logs the beginning of a state in which publishes are refused.
+    fn refusing(&mut self, error: &DiskError, state: &str) {
+        if self.notices.begin(Instant::now()) {
+            tracing::error!(%error, "{state}");
         }
-        *health = Some(error.clone());
-        Some(error)
+    }
+
+    /// Logs its end.
+    fn accepting(&mut self, state: &str) {
+        if let Some(refused) = self.notices.end() {
+            tracing::info!(refused, "{state}: publishes are accepted");
+        }
+    }
+
+    /// Refuses requests that need the store.
+    fn refuse(&mut self, requests: Vec<Request>, error: &DiskError) {
+        let count = u64::try_from(requests.len()).unwrap_or(u64::MAX);
+        crate::batch::refuse(&self.shared, requests, error);
+        if let Some(refused) = self.notices.refuse(count, Instant::now()) {
+            tracing::error!(%error, refused, "publishes are refused");
+        }
+    }
+
+    fn report_overload(&mut self) {
+        let refused = self.shared.queue.take_refused();
+        if let Some(refused) = self.overload.refuse(refused, Instant::now()) {
+            tracing::error!(refused, "too many requests wait for the disk: some were refused");
+        }
     }
 
     /// The store does not work: it is opened again as soon as possible. Until then, what is in it can be read.
     fn break_off(&mut self, error: DiskError) {
-        tracing::error!(%error, "the store failed: publishes are refused until it works again");
+        self.refusing(&error, "the store failed: publishes are refused until it works again");
         *self.shared.health.lock() = Some(error);
         self.is_broken = true;
         (self.next_try, self.pause) = (Instant::now(), FIRST_PAUSE);
@@ -268,18 +319,22 @@ impl Writer {
         }
         self.pause = self.pause.saturating_mul(2).min(LAST_PAUSE);
         self.next_try = Instant::now().checked_add(self.pause).unwrap_or(self.next_try);
-        let has_room = self.directory.free_bytes().is_none_or(|free| free >= self.shared.options.free_bytes);
-        if !has_room || self.directory.probe().is_err() {
+        let place = self.directory.check_place();
+        if let Err(error) = place.and_then(|()| self.check_room()) {
+            *self.shared.health.lock() = Some(error);
+            return;
+        }
+        if self.directory.probe().is_err() {
             return;
         }
         match self.reopened() {
             Ok(()) => {
-                tracing::info!("the store works again");
                 *self.shared.health.lock() = None;
                 self.is_broken = false;
+                self.accepting("the store works again");
             }
             Err(error) => {
-                tracing::error!(%error, "the store can't be opened");
+                self.refusing(&error, "the store can't be opened");
                 *self.shared.health.lock() = Some(as_temporary(error));
             }
         }

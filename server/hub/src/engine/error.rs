@@ -55,9 +55,14 @@ impl EngineError {
     }
 }
 
-/// Logs a failure of the engine, and returns the error for the client.
+/// Logs a failure of the engine, and returns the error for the client. The engine itself reports a temporary state: a line for
+/// each request would fill a disk that is nearly full.
 pub(crate) fn engine_failure(error: &EngineError) -> ErrorInfo {
-    tracing::error!("{error}");
+    if error.is_temporary() {
+        tracing::debug!("{error}");
+    } else {
+        tracing::error!("{error}");
+    }
     ErrorInfo::from_code(error.code())
 }
 

@@ -8,6 +8,7 @@ async fn publishes_are_refused_while_there_is_no_room_and_reading_goes_on() {
     // More than any disk has.
     let world = World::new().with(|options| options.free_bytes(u64::MAX));
     let subject = world.open();
+    assert!(subject.engine.ready().is_err(), "at once");
     let error = subject.publishing("a", "x", "", HISTORY).await.unwrap_err();
     assert_eq!(disk_error(&error).kind(), DiskErrorKind::Full);
     assert!(disk_error(&error).is_temporary());
@@ -15,6 +16,39 @@ async fn publishes_are_refused_while_there_is_no_room_and_reading_goes_on() {
     let publish = EnginePublish::new(name("a"), Payload::bytes("without history"));
     assert_eq!(subject.engine.publish(publish).await.unwrap(), None);
     assert_eq!(subject.delivered().len(), 1, "what needs no disk is delivered");
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn publishes_are_refused_while_the_directory_is_not_at_its_path() {
+    let world = World::new();
+    let subject = world.open();
+    subject.publish("a", "1").await;
+    let elsewhere = world.folder.path().join("elsewhere");
+    std::fs::rename(world.path(), &elsewhere).unwrap();
+    let other = world.open();
+    let mut accepted = 1;
+    let error = loop {
+        // The next look is soon.
+        match subject.publish_result("a", "x").await {
+            Ok(_) => accepted += 1,
+            Err(error) => break error,
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    };
+    assert!(disk_error(&error).is_temporary());
+    assert!(error.to_string().contains("removed or replaced"), "{error}");
+    assert!(subject.engine.ready().is_err());
+    assert_eq!(other.publish("a", "other").await.offset, 1);
+    drop(other);
+    std::fs::remove_dir_all(world.path()).unwrap();
+    std::fs::rename(&elsewhere, world.path()).unwrap();
+    while subject.publish_result("a", "again").await.is_err() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert!(subject.engine.ready().is_ok());
+    drop(subject);
+    assert_eq!(world.open().offsets("a").await, (1..=accepted + 1).collect::<Vec<_>>());
 }
 
 /// A file of this size can't be exceeded by the process in the test below: the journal reaches it first.
