@@ -44,18 +44,22 @@ impl DataCommand {
 }
 
 fn check_words(report: &CheckReport) -> String {
-    let CheckReport { channels, publications, keys, values, problems, .. } = report;
+    let CheckReport { channels, publications, keys, values, problems, notes, is_beyond_repair, .. } = report;
     let mut words = String::new();
     for problem in problems {
         // Writing to a text can't fail.
         let _ = writeln!(words, "damaged: {problem}");
     }
+    for note in notes {
+        let _ = writeln!(words, "note: {note}");
+    }
     let _ =
         write!(words, "{channels} channels, {publications} messages, {keys} keys, {values} other values: ");
     words
-        + match problems.len() {
-            0 => "everything is in order",
-            _ => "restore a backup, or run `wirehub data repair`, which removes what is damaged",
+        + match (problems.is_empty(), is_beyond_repair) {
+            (true, _) => "everything is in order",
+            (false, false) => "restore a backup, or run `wirehub data repair`, which removes what is damaged",
+            (false, true) => "restore a backup, or move the directory away to begin with an empty one",
         }
 }
 
@@ -66,10 +70,10 @@ fn repair_words(report: &RepairReport) -> String {
     }
     let mut words = String::new();
     for problem in problems {
-        let _ = writeln!(words, "removed: {problem}");
+        let _ = writeln!(words, "damaged: {problem}");
     }
-    for channel in lost {
-        let _ = writeln!(words, "messages are lost in {channel}");
+    for lost in lost {
+        let _ = writeln!(words, "{} messages are lost in {}", lost.publications, lost.channel);
     }
     if *all_epochs_changed {
         words.push_str(
@@ -77,7 +81,7 @@ fn repair_words(report: &RepairReport) -> String {
         );
     }
     if let Some(kept) = kept {
-        let _ = writeln!(words, "the damaged files are in {}", kept.display());
+        let _ = writeln!(words, "the storage as it was before is in {}", kept.display());
     }
     words + "repaired"
 }

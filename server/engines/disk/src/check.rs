@@ -1,24 +1,22 @@
 //! The check and the repair of a data directory that no engine uses.
 
 use std::collections::HashMap;
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use wirehub_common::ChannelName;
 
 use crate::clock::unix_milliseconds;
 use crate::copy::{Copy, complete};
-use crate::directory::{Directory, sync_folder};
+use crate::directory::{Directory, Purpose, require_format};
 use crate::error::{DiskError, DiskErrorKind};
-use crate::journal::{self, Journal};
-use crate::open::{SCOPE, read_number};
+use crate::open::{FORMAT_KEY, LOST, SCOPE, read_number};
 use crate::options::DiskOptions;
 use crate::record::{
     AgeRecord, ChannelState, Header, KeyRecord, Stored, ValueRecord, channel_name, publication_key,
     split_publication_key,
 };
-use crate::store::{Changes, Entry, Space, Store};
+use crate::store::{Entry, Space, Store};
+use crate::view::View;
 use crate::writer::read_header;
 
 /// The next step after damage.
@@ -39,6 +37,10 @@ pub struct CheckReport {
     pub values: u64,
     /// The problems; none if the directory is in order.
     pub problems: Vec<Problem>,
+    /// Facts that are no problem: an incomplete end of a journal, in which nothing was acknowledged.
+    pub notes: Vec<Problem>,
+    /// `true` if [`repair`] can do nothing about the problems.
+    pub is_beyond_repair: bool,
 }
 
 impl CheckReport {
@@ -53,6 +55,10 @@ impl CheckReport {
             self.problems.push(Problem { path: path.to_owned(), description: description.into() });
         }
     }
+
+    fn add_error(&mut self, path: &Path, error: &DiskError) {
+        self.problems.push(Problem::from_error(path, error));
+    }
 }
 
 /// A problem in a data directory.
@@ -63,6 +69,20 @@ pub struct Problem {
     pub path: PathBuf,
     /// A description, with the place if it is known.
     pub description: String,
+}
+
+impl Problem {
+    /// The damage that an error describes. The next step is not part of it, because a report has many of them.
+    pub(crate) fn from_error(path: &Path, error: &DiskError) -> Self {
+        let message = error.to_string();
+        let message = message.strip_suffix(REMEDY).and_then(|it| it.strip_suffix(": ")).unwrap_or(&message);
+        match message.split_once(": ") {
+            Some((file, description)) if Path::new(file).starts_with(path) => {
+                Self { path: file.into(), description: description.into() }
+            }
+            _ => Self { path: path.to_owned(), description: message.into() },
+        }
+    }
 }
 
 impl std::fmt::Display for Problem {
@@ -78,58 +98,102 @@ pub struct RepairReport {
     /// The problems that were found. Nothing was changed if there is none.
     pub problems: Vec<Problem>,
     /// The channels that certainly lost something.
-    pub lost: Vec<ChannelName>,
+    pub lost: Vec<LostPublications>,
     /// `true` if any channel may have lost something, so that the epochs of all have changed.
     pub all_epochs_changed: bool,
     /// The folder with the damaged files.
     pub kept: Option<PathBuf>,
 }
 
-/// Reads and verifies every record of a data directory, and changes nothing in its records.
+/// The loss of a channel in a [`repair`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LostPublications {
+    /// The name of the channel.
+    pub channel: ChannelName,
+    /// The number of its publications that are no longer in its history.
+    pub publications: u64,
+}
+
+/// Reads and verifies every record of a data directory, and everything else that a start needs. It changes nothing: the storage
+/// works on a copy of its journals.
 ///
 /// # Errors
 /// The directory is in use, of a newer version, or not accessible. Damage is no error, but part of the report.
 pub fn check(path: impl AsRef<Path>) -> Result<CheckReport, DiskError> {
-    let mut directory = Directory::open(path.as_ref(), false)?;
+    let mut directory = Directory::open(path.as_ref(), Purpose::Check)?;
     let mut report = CheckReport::default();
-    if let Some(store) = open_for_check(&mut directory, &mut report)? {
-        verify(&store, &mut report)?;
+    if let Err(error) = directory.check_repair() {
+        report.add_error(directory.path(), &error);
+        return Ok(report);
+    }
+    match examine(&mut directory, &mut report) {
+        Err(error) if error.kind() == DiskErrorKind::Corrupt => {
+            report.is_beyond_repair = true;
+            report.add_error(directory.path(), &error);
+        }
+        examined => drop(examined?),
     }
     Ok(report)
 }
 
-/// The store; `None` if it can't be opened without a change.
-fn open_for_check(directory: &mut Directory, report: &mut CheckReport) -> Result<Option<Store>, DiskError> {
+/// A storage that was read as far as possible.
+struct Examined {
+    view: View,
+    header: Option<Header>,
+    /// The number of a batch that is not before any acknowledged one.
+    newest: u64,
+    /// `true` if any channel may have lost something.
+    has_lost: bool,
+}
+
+/// Examines everything that a start needs, and adds the problems. `None` if nothing was ever stored.
+fn examine(directory: &mut Directory, report: &mut CheckReport) -> Result<Option<Examined>, DiskError> {
     let folder = directory.store();
-    match directory.prepare_store() {
-        // Never used.
-        Ok(true) => return Ok(None),
-        Ok(false) => {}
-        Err(error) => return as_problem(report, &folder, error),
+    if let Err(error) = directory.format() {
+        report.add_error(directory.path(), &error);
     }
-    let witness = directory.witness()?;
-    let opened = journal::check(&folder).and_then(|()| Store::open(&folder, &options()));
-    let store = match opened {
-        Ok(store) => store,
-        Err(error) => return as_problem(report, &folder, error),
-    };
-    match read_header(&store, &folder) {
-        Ok(header) if witness.as_ref().is_some_and(|witness| header.batch < witness.synced) => {
-            report.add(&folder, "the newest acknowledged publications are missing");
-        }
-        Ok(_) => {}
-        Err(error) => drop(as_problem(report, &folder, error)?),
+    if directory.is_unused()? {
+        return Ok(None);
     }
-    Ok(Some(store))
+    let view = View::open(directory)?;
+    report.problems.extend(view.problems.iter().cloned());
+    report.notes.extend(view.notes.iter().cloned());
+    let store = &view.store;
+    let mut has_lost = view.has_lost;
+    let format = noted(report, &folder, read_number(store, &folder, FORMAT_KEY))?;
+    if let Some(format) = format {
+        require_format(&folder, format)?;
+    }
+    // The copy of a backup has it at its end, and so may be incomplete.
+    has_lost |= format.is_none();
+    noted(report, &folder, read_number(store, &folder, SCOPE))?;
+    let header = noted(report, &folder, read_header(store, &folder))?;
+    let synced = directory.witness()?.map_or(0, |witness| witness.synced);
+    if header.is_some_and(|header| header.batch < synced) {
+        report.add(&folder, LOST);
+        has_lost = true;
+    }
+    has_lost |= header.is_none();
+    verify(store, report)?;
+    let newest = header.map_or(0, |header| header.batch).max(synced);
+    Ok(Some(Examined { view, header, newest, has_lost }))
 }
 
 /// Damage becomes a problem; everything else stays an error.
-fn as_problem(report: &mut CheckReport, path: &Path, error: DiskError) -> Result<Option<Store>, DiskError> {
-    if error.kind() != DiskErrorKind::Corrupt {
-        return Err(error);
+fn noted<T>(
+    report: &mut CheckReport,
+    path: &Path,
+    result: Result<T, DiskError>,
+) -> Result<Option<T>, DiskError> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.kind() == DiskErrorKind::Corrupt => {
+            report.add_error(path, &error);
+            Ok(None)
+        }
+        Err(error) => Err(error),
     }
-    report.add(path, error.to_string());
-    Ok(None)
 }
 
 /// Reads and verifies every record.
@@ -246,101 +310,47 @@ fn for_each(
     Ok(vec![Problem { path: store.folder(space), description }])
 }
 
-/// Drops everything that can't be read, and changes the epochs of the channels that lost something. The damaged files are kept
-/// in a folder of the directory.
+/// Drops everything that can't be read, and changes the epochs of the channels that lost something. Of a channel its newest
+/// readable publications without a gap remain. The whole damaged storage is kept in a folder of the directory.
+///
+/// The readable rest is copied into a new storage, which then takes the place of the old one. So this needs as much room as the
+/// data, and after an interruption it can be repeated.
 ///
 /// # Errors
 /// The directory is in use, of a newer version or not accessible, or the damage can't be repaired. The message describes the
 /// next step.
 pub fn repair(path: impl AsRef<Path>) -> Result<RepairReport, DiskError> {
-    let mut directory = Directory::open(path.as_ref(), false)?;
-    let folder = directory.store();
+    let mut directory = Directory::open(path.as_ref(), Purpose::Repair)?;
     let mut report = RepairReport::default();
-    if directory.prepare_store()? {
-        return Ok(report);
-    }
-    let kept = directory.path().join(format!("damaged-{}", unix_milliseconds()));
-    if let Err(error) = journal::check(&folder) {
-        if error.kind() != DiskErrorKind::Corrupt {
-            return Err(error);
-        }
-        report.problems.push(Problem { path: folder.clone(), description: error.to_string() });
-        repair_journals(&folder, &kept)?;
-        report.kept = Some(kept.clone());
+    if let Err(error) = directory.check_repair() {
+        report.problems.push(Problem::from_error(directory.path(), &error));
+        report.kept = directory.complete_repair()?;
         report.all_epochs_changed = true;
     }
-    let store = Store::open(&folder, &options()).map_err(beyond_repair)?;
-    let witness = directory.witness()?;
-    let header = match read_header(&store, &folder) {
-        Ok(header) => header,
-        Err(error) if error.kind() == DiskErrorKind::Corrupt => {
-            report.problems.push(Problem { path: folder.clone(), description: error.to_string() });
-            report.all_epochs_changed = true;
-            // New channels must not get ids that are in use.
-            Header { next_id: crate::random() >> 1, clock: unix_milliseconds(), ..Header::default() }
-        }
-        Err(error) => return Err(error),
-    };
-    if witness.is_some_and(|witness| header.batch < witness.synced) {
-        let description = "the newest acknowledged publications are missing".to_owned();
-        report.problems.push(Problem { path: folder.clone(), description });
-        report.all_epochs_changed = true;
-    }
+    directory.clean()?;
     let mut found = CheckReport::default();
-    verify(&store, &mut found)?;
-    let is_damaged = !found.problems.is_empty() || header.batch == 0;
-    report.problems.extend(found.problems);
-    if report.problems.is_empty() {
+    let examined = examine(&mut directory, &mut found)?;
+    if found.problems.is_empty() {
         return Ok(report);
     }
-    let generation = if report.all_epochs_changed { crate::random() } else { header.generation };
-    let mut header = Header { generation, ..header };
-    if is_damaged {
-        let new = directory.path().join("repaired");
-        remove_folder(&new)?;
-        header = copy_readable(&store, &new, header, &mut report)?;
-        drop(store);
-        move_folder(&folder, &kept)?;
-        fs::rename(&new, &folder).map_err(|error| DiskError::io(&folder, error))?;
-        report.kept = Some(kept);
-    } else {
-        header.batch = header.batch.saturating_add(1);
-        store.commit(&header, &Changes::default(), true)?;
+    report.problems.append(&mut found.problems);
+    if let Some(Examined { view, header, newest, has_lost }) = examined {
+        report.all_epochs_changed |= has_lost;
+        let header = header.unwrap_or_else(|| Header {
+            // New channels must not get ids that are in use.
+            next_id: crate::random() >> 1,
+            clock: unix_milliseconds(),
+            ..Header::default()
+        });
+        let generation = if has_lost { crate::random() } else { header.generation };
+        let header = Header { generation, batch: newest, ..header };
+        let (header, kept) =
+            directory.replace_store(|folder| copy_readable(&view.store, folder, header, &mut report.lost))?;
+        report.kept = kept;
+        complete(&mut directory, &header)?;
     }
-    complete(&mut directory, &header)?;
+    directory.repair_format()?;
     Ok(report)
-}
-
-/// Keeps the readable batches of each journal, also those behind damage.
-fn repair_journals(store: &Path, kept: &Path) -> Result<(), DiskError> {
-    fs::create_dir_all(kept).map_err(|error| DiskError::io(kept, error))?;
-    for path in journal::paths(store)? {
-        let failed = |error| DiskError::io(&path, error);
-        let bytes = fs::read(&path).map_err(failed)?;
-        let Journal { batches, torn_at } = journal::read(&bytes);
-        let Some(torn_at) = torn_at else { continue };
-        let Some(name) = path.file_name() else { continue };
-        fs::copy(&path, kept.join(name)).map_err(failed)?;
-        let mut readable = Vec::new();
-        let mut end = 0;
-        let behind = journal::headers_behind(&bytes, torn_at)
-            .filter_map(|(start, _)| journal::batch_at(&bytes, start));
-        for batch in batches.into_iter().chain(behind) {
-            if batch.start >= end {
-                readable.extend_from_slice(bytes.get(batch.start..batch.end).unwrap_or_default());
-                end = batch.end;
-            }
-        }
-        let new = path.with_extension("new");
-        let write = || {
-            fs::write(&new, &readable)?;
-            fs::File::open(&new)?.sync_all()?;
-            fs::rename(&new, &path)?;
-            sync_folder(store)
-        };
-        write().map_err(failed)?;
-    }
-    Ok(())
 }
 
 /// Copies every readable record into a new store.
@@ -348,7 +358,7 @@ fn copy_readable(
     store: &Store,
     into: &Path,
     header: Header,
-    report: &mut RepairReport,
+    all_lost: &mut Vec<LostPublications>,
 ) -> Result<Header, DiskError> {
     let mut copy = Copy::create(into, header, &options())?;
     let mut channels = HashMap::new();
@@ -358,9 +368,9 @@ fn copy_readable(
         }
     })?;
     for (name, state) in channels {
-        let (state, publications, has_lost) = readable_channel(store, state)?;
-        if has_lost {
-            report.lost.push(name.clone());
+        let (state, publications, lost) = readable_channel(store, state)?;
+        if lost > 0 {
+            all_lost.push(LostPublications { channel: name.clone(), publications: lost });
         }
         let key = name.as_str().as_bytes();
         copy.put(Space::Channels, key, state.encode(key))?;
@@ -397,66 +407,45 @@ fn copy_readable(
     copy.finish(scope, keys)
 }
 
-/// The newest publications of a channel without gaps, and its state with them alone. Its epoch is new if something is missing.
+/// The newest publications of a channel without gaps, its state with them alone, and the number of those that are lost. Its
+/// epoch is new if something is missing.
 fn readable_channel(
     store: &Store,
     state: ChannelState,
-) -> Result<(ChannelState, Vec<Stored>, bool), DiskError> {
+) -> Result<(ChannelState, Vec<Stored>, u64), DiskError> {
     let mut state = state;
     let mut readable: Vec<Stored> = Vec::new();
     for_each(store, Space::Publications, &state.id.to_be_bytes(), |(key, value)| {
         let offset = split_publication_key(key).map_or(0, |(_, offset)| offset);
-        if offset < state.oldest || offset > state.newest {
-            return;
-        }
-        let Some(stored) = Stored::decode(key, value) else { return readable.clear() };
+        let stored = Stored::decode(key, value).filter(|_| offset >= state.oldest && offset <= state.newest);
+        let Some(stored) = stored else { return };
         let follows = |last: &Stored| last.publication.offset.checked_add(1) == Some(offset);
         if readable.last().is_some_and(|last| !follows(last)) {
             readable.clear();
         }
         readable.push(stored);
     })?;
-    let ends_well = readable.last().map_or(state.is_empty(), |last| last.publication.offset == state.newest);
-    if !ends_well {
-        readable.clear();
+    let before = state.newest.saturating_add(1).saturating_sub(state.oldest);
+    let lost = before.saturating_sub(u64::try_from(readable.len()).unwrap_or(u64::MAX));
+    if let Some(last) = readable.last().filter(|last| last.publication.offset != state.newest) {
+        // In the new epoch the offsets go on behind the newest readable one.
+        let bytes = u64::try_from(last.publication.payload.data.len()).unwrap_or(u64::MAX);
+        state.newest = last.publication.offset;
+        state.newest_expires = last.head.expires;
+        state.bytes = last.head.bytes_before.saturating_add(bytes);
     }
-    let first = readable.first().map(|stored| (stored.publication.offset, stored.head));
-    let has_lost = first.map_or(state.oldest <= state.newest, |(offset, _)| offset != state.oldest);
-    match first {
-        Some((offset, head)) => state.set_oldest(offset, head),
+    match readable.first() {
+        Some(first) => state.set_oldest(first.publication.offset, first.head),
         None => state.set_empty(),
     }
     state.swept = state.oldest;
-    if has_lost {
+    if lost > 0 {
         state.epoch = crate::random();
     }
-    Ok((state, readable, has_lost))
+    Ok((state, readable, lost))
 }
 
-fn beyond_repair(error: DiskError) -> DiskError {
-    if error.kind() != DiskErrorKind::Corrupt {
-        return error;
-    }
-    let message = format!(
-        "this damage can't be repaired: restore a backup, or move the directory away to begin with an empty one ({error})"
-    );
-    DiskError::corrupt(message).with(error)
-}
-
-fn move_folder(from: &Path, to: &Path) -> Result<(), DiskError> {
-    fs::create_dir_all(to)
-        .and_then(|()| fs::rename(from, to.join("store")))
-        .map_err(|error| DiskError::io(to, error))
-}
-
-fn remove_folder(path: &Path) -> Result<(), DiskError> {
-    match fs::remove_dir_all(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(DiskError::io(path, error)),
-        _ => Ok(()),
-    }
-}
-
-fn options() -> DiskOptions {
+pub(crate) fn options() -> DiskOptions {
     DiskOptions::default().cache_bytes(16 * 1024 * 1024)
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::directory::{Directory, FORMAT, Witness, boot, sync_folder};
+use crate::directory::{Directory, FORMAT, Purpose, Witness, boot, sync_folder};
 use crate::error::{DiskError, DiskErrorKind};
 use crate::open::{FORMAT_KEY, SCOPE, put_number};
 use crate::options::DiskOptions;
@@ -20,15 +20,11 @@ pub(crate) struct Copy {
 }
 
 impl Copy {
-    /// An empty store in that folder. Until [`Self::finish`] it can't be opened as a whole one.
+    /// An empty store in that folder, whose batches go on after that of the header. Until [`Self::finish`] it can't be opened
+    /// as a whole one.
     pub(crate) fn create(folder: &Path, header: Header, options: &DiskOptions) -> Result<Self, DiskError> {
-        let store = Store::open(folder, options)?;
-        Ok(Self {
-            store,
-            header: Header { batch: 0, synced: 0, ..header },
-            changes: Changes::default(),
-            bytes: 0,
-        })
+        let store = Store::create(folder, options)?;
+        Ok(Self { store, header: Header { synced: 0, ..header }, changes: Changes::default(), bytes: 0 })
     }
 
     pub(crate) fn put(&mut self, space: Space, key: &[u8], value: Vec<u8>) -> Result<(), DiskError> {
@@ -58,8 +54,8 @@ impl Copy {
 
 /// Copies the store of a running engine into a new directory.
 pub(crate) fn backup(shared: &Shared, into: &Path) -> Result<(), DiskError> {
-    let mut directory = Directory::open(into, true)?;
-    if !directory.prepare_store()? || directory.witness()?.is_some() {
+    let mut directory = Directory::open(into, Purpose::Use)?;
+    if directory.check_repair().is_err() || !directory.is_unused()? {
         return Err(DiskError::new(
             DiskErrorKind::Refused,
             format!("{}: this directory has data already: use a new one for each backup", into.display()),
@@ -68,7 +64,7 @@ pub(crate) fn backup(shared: &Shared, into: &Path) -> Result<(), DiskError> {
     let source = shared.store()?;
     let header = read_header(&source, &shared.path)?;
     // Clients of the original will know newer positions and keys than the copy has.
-    let header = Header { generation: crate::random(), ..header };
+    let header = Header { generation: crate::random(), batch: 0, ..header };
     // A small cache is enough for writing.
     let options = DiskOptions::default().cache_bytes(CACHE);
     let mut copy = Copy::create(&directory.store(), header, &options)?;

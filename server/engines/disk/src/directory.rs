@@ -5,7 +5,11 @@
 //! | `lock` | locked while a process uses the directory |
 //! | `format` | the mark of a data directory, with the version of its format |
 //! | `synced` | the number of a batch that is known to be on the disk, behind by a second at most, and that of the newest acknowledged one |
-//! | `store/` | the storage |
+//! | `store/` | the storage. It is there as a whole or not at all |
+//! | `store.new/` | a storage that is being created |
+//! | `repaired.new/`, `repaired/` | the result of a repair, incomplete and complete; it becomes `store/` |
+//! | `damaged-…/` | the storage before a repair |
+//! | `checking/` | a copy for a check or a repair |
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
@@ -22,38 +26,69 @@ pub(crate) const FORMAT: u64 = 1;
 #[derive(Debug)]
 pub(crate) struct Directory {
     path: PathBuf,
-    witness: File,
-    lock: File,
+    witness: Option<File>,
+    format: Result<(), DiskError>,
+    /// Absent where nothing can be written.
+    lock: Option<File>,
+}
+
+/// The purpose for which a directory is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// It is created if it does not exist.
+    Use,
+    Repair,
+    /// Nothing is written.
+    Check,
 }
 
 impl Directory {
-    /// Locks a directory; creates it if it does not exist and `may_create` is `true`.
-    pub(crate) fn open(path: &Path, may_create: bool) -> Result<Self, DiskError> {
-        let is_new = !path.join("format").try_exists().map_err(|error| DiskError::io(path, error))?;
-        if is_new {
-            if !may_create {
-                return Err(not_ours(path));
-            }
+    /// Locks a directory.
+    pub(crate) fn open(path: &Path, purpose: Purpose) -> Result<Self, DiskError> {
+        let format_path = path.join("format");
+        let has_format = format_path.try_exists().map_err(|error| DiskError::io(path, error))?;
+        if !has_format && purpose == Purpose::Use {
             create(path)?;
         }
-        check_format(path)?;
-        let lock_path = path.join("lock");
-        let mut options = OpenOptions::new();
-        let lock = options.read(true).write(true).create(true).truncate(false).open(&lock_path);
-        let lock = lock.map_err(|error| DiskError::io(&lock_path, error))?;
-        lock.try_lock().map_err(|error| match error {
-            TryLockError::WouldBlock => in_use(path),
-            TryLockError::Error(error) => DiskError::io(&lock_path, error),
-        })?;
+        let has_store = path.join(STORE).join("keyspaces").exists() || path.join(REPAIRED).exists();
+        let format = match check_format(path) {
+            Err(error) if error.kind() != DiskErrorKind::Corrupt || purpose == Purpose::Use => {
+                return Err(error);
+            }
+            // Any file may have that name.
+            Err(_) if !has_store => return Err(not_ours(path)),
+            format => format,
+        };
+        let lock = lock(path, purpose)?;
         let witness_path = path.join("synced");
-        let witness =
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&witness_path);
-        let witness = witness.map_err(|error| DiskError::io(&witness_path, error))?;
-        Ok(Self { path: path.to_owned(), witness, lock })
+        let mut options = OpenOptions::new();
+        options.read(true);
+        if purpose != Purpose::Check {
+            options.write(true).create(true).truncate(false);
+        }
+        let witness = match options.open(&witness_path) {
+            Err(error) if purpose == Purpose::Check && error.kind() == io::ErrorKind::NotFound => None,
+            witness => Some(witness.map_err(|error| DiskError::io(&witness_path, error))?),
+        };
+        Ok(Self { path: path.to_owned(), witness, format, lock })
     }
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The damage of the file `format`.
+    pub(crate) fn format(&self) -> Result<(), DiskError> {
+        self.format.clone()
+    }
+
+    /// Writes the file `format` anew if it is damaged.
+    pub(crate) fn repair_format(&mut self) -> Result<(), DiskError> {
+        if self.format.is_err() {
+            write_format(&self.path).map_err(|error| DiskError::io(&self.path, error))?;
+            self.format = Ok(());
+        }
+        Ok(())
     }
 
     /// The folder of the storage.
@@ -61,20 +96,92 @@ impl Directory {
         self.path.join(STORE)
     }
 
-    /// Prepares the folder of the storage. Returns `true` if the storage is to be created there.
-    pub(crate) fn prepare_store(&mut self) -> Result<bool, DiskError> {
+    /// `true` if nothing was ever stored, and the storage is to be created.
+    pub(crate) fn is_unused(&mut self) -> Result<bool, DiskError> {
         let store = self.store();
-        let has_store = store.join("version").try_exists().map_err(|error| DiskError::io(&store, error))?;
+        let has_store = store.try_exists().map_err(|error| DiskError::io(&store, error))?;
         if has_store {
             return Ok(false);
         }
         if self.witness()?.is_some() {
-            return Err(corrupt(&store, "the storage is missing, or its file `version`"));
+            return Err(DiskError::corrupt(format!(
+                "{}: the folder is missing: restore a backup, or move the whole data directory away to begin with an empty one",
+                store.display()
+            )));
         }
-        // The directory was created, and nothing has been stored since.
-        match fs::remove_dir_all(&store) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(DiskError::io(&store, error)),
-            _ => Ok(true),
+        Ok(true)
+    }
+
+    /// Creates the storage under another name, so that it is there as a whole or not at all.
+    pub(crate) fn create_store(
+        &self,
+        fill: impl FnOnce(&Path) -> Result<(), DiskError>,
+    ) -> Result<(), DiskError> {
+        let new = self.path.join(NEW_STORE);
+        remove_folder(&new)?;
+        fill(&new)?;
+        self.rename(&new, &self.store())
+    }
+
+    /// Fails if a repair was interrupted after its last decision.
+    pub(crate) fn check_repair(&self) -> Result<(), DiskError> {
+        let path = self.path.join(REPAIRED);
+        if path.exists() {
+            return Err(DiskError::corrupt(format!(
+                "{}: a repair was interrupted: run `wirehub data repair` again, which completes it",
+                path.display()
+            )));
+        }
+        Ok(())
+    }
+
+    /// Fills a new storage, and puts it in the place of the damaged one. If this is interrupted, either nothing has happened, or
+    /// [`Self::check_repair`] fails until [`Self::complete_repair`]. Returns the folder with the damaged storage.
+    pub(crate) fn replace_store<T>(
+        &self,
+        fill: impl FnOnce(&Path) -> Result<T, DiskError>,
+    ) -> Result<(T, Option<PathBuf>), DiskError> {
+        let new = self.path.join(NEW_REPAIRED);
+        remove_folder(&new)?;
+        let filled = fill(&new)?;
+        self.rename(&new, &self.path.join(REPAIRED))?;
+        Ok((filled, self.complete_repair()?))
+    }
+
+    /// Completes a repair. Returns the folder with the damaged storage.
+    pub(crate) fn complete_repair(&self) -> Result<Option<PathBuf>, DiskError> {
+        let store = self.store();
+        let kept = self.path.join(format!("damaged-{}", crate::clock::unix_milliseconds()));
+        let has_store = store.exists();
+        if has_store {
+            fs::create_dir_all(&kept).map_err(|error| DiskError::io(&kept, error))?;
+            self.rename(&store, &kept.join(STORE))?;
+        }
+        self.rename(&self.path.join(REPAIRED), &store)?;
+        Ok(has_store.then_some(kept))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> Result<(), DiskError> {
+        let renamed = fs::rename(from, to).and_then(|()| sync_folder(&self.path));
+        renamed.map_err(|error| DiskError::io(to, error))
+    }
+
+    /// Removes what an interrupted creation, check or repair has left behind.
+    pub(crate) fn clean(&self) -> Result<(), DiskError> {
+        [NEW_STORE, NEW_REPAIRED, CHECKING].iter().try_for_each(|name| remove_folder(&self.path.join(name)))
+    }
+
+    /// An empty folder for a copy. Without a way to write in the directory it is in the system's folder for temporary files.
+    pub(crate) fn scratch(&self) -> Result<PathBuf, DiskError> {
+        let here = self.path.join(CHECKING);
+        let is_read_only =
+            |error: &DiskError| matches!(error.kind(), DiskErrorKind::ReadOnly | DiskErrorKind::Permission);
+        match remove_folder(&here).and_then(|()| create_private(&here)) {
+            Err(error) if is_read_only(&error) => {
+                let there = std::env::temp_dir().join(format!("wirehub-checking-{:x}", crate::random()));
+                create_private(&there).map(|()| there)
+            }
+            created => created.map(|()| here),
         }
     }
 
@@ -82,23 +189,26 @@ impl Directory {
     pub(crate) fn witness(&mut self) -> Result<Option<Witness>, DiskError> {
         let mut bytes = Vec::new();
         let path = self.path.join("synced");
-        self.witness.seek(SeekFrom::Start(0)).map_err(|error| DiskError::io(&path, error))?;
-        self.witness.read_to_end(&mut bytes).map_err(|error| DiskError::io(&path, error))?;
+        let Some(witness) = &mut self.witness else { return Ok(None) };
+        witness.seek(SeekFrom::Start(0)).map_err(|error| DiskError::io(&path, error))?;
+        witness.read_to_end(&mut bytes).map_err(|error| DiskError::io(&path, error))?;
         // It is overwritten in place, so it may be damaged after a loss of power.
         Ok((!bytes.is_empty()).then(|| Witness::decode(&bytes).unwrap_or_else(Witness::unknown)))
     }
 
     /// Writes a report. It is synchronised only on request, because an older one is true, too.
     pub(crate) fn set_witness(&mut self, witness: &Witness, sync: bool) -> io::Result<()> {
-        write_at_start(&mut self.witness, &witness.encode())?;
-        if sync { self.witness.sync_all() } else { Ok(()) }
+        let Some(file) = &mut self.witness else { return Ok(()) };
+        write_at_start(file, &witness.encode())?;
+        if sync { file.sync_all() } else { Ok(()) }
     }
 
     /// Checks that the directory is still at its path. Another process may use a new one there.
     pub(crate) fn check_place(&self) -> Result<(), DiskError> {
         let there = fs::metadata(self.path.join("lock"));
+        let ours = self.lock.as_ref().and_then(|lock| lock.metadata().ok());
         let is_same =
-            there.is_ok_and(|there| self.lock.metadata().is_ok_and(|ours| is_same_file(&there, &ours)));
+            there.is_ok_and(|there| ours.is_some_and(|ours| is_same_file(&there, &ours)));
         if is_same {
             return Ok(());
         }
@@ -143,7 +253,8 @@ pub(crate) struct Witness {
 }
 
 impl Witness {
-    fn unknown() -> Self {
+    /// The report if there is none: the newest publications may be lost.
+    pub(crate) fn unknown() -> Self {
         Self { synced: 0, acknowledged: 0, may_lose: true, boot: 0 }
     }
 
@@ -207,7 +318,7 @@ fn free_bytes(_: &Path) -> Option<u64> {
 /// Creates the directory, with the mark as its last step.
 fn create(path: &Path) -> Result<(), DiskError> {
     fs::create_dir_all(path).map_err(|error| DiskError::io(path, error))?;
-    if path.join(STORE).exists() {
+    if path.join(STORE).exists() || path.join(REPAIRED).exists() {
         return Err(corrupt(&path.join("format"), "the file is missing"));
     }
     for entry in fs::read_dir(path).map_err(|error| DiskError::io(path, error))? {
@@ -216,15 +327,55 @@ fn create(path: &Path) -> Result<(), DiskError> {
             return Err(not_ours(path));
         }
     }
-    let write = || {
-        let new = path.join(NEW_FORMAT);
-        let mut file = File::create(&new)?;
-        file.write_all(format!("wirehub disk {FORMAT}\n").as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&new, path.join("format"))?;
-        sync_folder(path)
+    write_format(path).map_err(|error| DiskError::io(path, error))
+}
+
+fn write_format(path: &Path) -> io::Result<()> {
+    let new = path.join(NEW_FORMAT);
+    let mut file = File::create(&new)?;
+    file.write_all(format!("wirehub disk {FORMAT}\n").as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&new, path.join("format"))?;
+    sync_folder(path)
+}
+
+/// Locks the directory; a check of a read-only file system needs no lock.
+fn lock(path: &Path, purpose: Purpose) -> Result<Option<File>, DiskError> {
+    let lock_path = path.join("lock");
+    let mut options = OpenOptions::new();
+    options.read(true).write(true);
+    if purpose != Purpose::Check {
+        options.create(true).truncate(false);
+    }
+    let lock = match options.open(&lock_path) {
+        Err(error)
+            if purpose == Purpose::Check
+                && matches!(error.kind(), io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::NotFound) =>
+        {
+            return Ok(None);
+        }
+        lock => lock.map_err(|error| DiskError::io(&lock_path, error))?,
     };
-    write().map_err(|error| DiskError::io(path, error))
+    match lock.try_lock() {
+        Ok(()) => Ok(Some(lock)),
+        Err(TryLockError::WouldBlock) => Err(in_use(path)),
+        Err(TryLockError::Error(error)) => Err(DiskError::io(&lock_path, error)),
+    }
+}
+
+/// Creates a folder that only this user can read.
+fn create_private(path: &Path) -> Result<(), DiskError> {
+    let mut builder = fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path).map_err(|error| DiskError::io(path, error))
+}
+
+pub(crate) fn remove_folder(path: &Path) -> Result<(), DiskError> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(DiskError::io(path, error)),
+        _ => Ok(()),
+    }
 }
 
 pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
@@ -238,12 +389,13 @@ pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
 fn check_format(path: &Path) -> Result<(), DiskError> {
     let file = path.join("format");
     let text = fs::read_to_string(&file).map_err(|error| match error.kind() {
-        io::ErrorKind::InvalidData => corrupt(&file, "damaged"),
+        io::ErrorKind::InvalidData => corrupt(&file, "the file is damaged"),
+        io::ErrorKind::NotFound => corrupt(&file, "the file is missing"),
         _ => DiskError::io(&file, error),
     })?;
     let version = text.strip_prefix("wirehub disk ").and_then(|it| it.trim_end().parse::<u64>().ok());
     match version {
-        None => Err(corrupt(&file, "damaged")),
+        None => Err(corrupt(&file, "the file is damaged")),
         Some(version) => require_format(&file, version),
     }
 }
@@ -269,6 +421,10 @@ fn not_ours(path: &Path) -> DiskError {
 }
 
 const STORE: &str = "store";
+const NEW_STORE: &str = "store.new";
+const REPAIRED: &str = "repaired";
+const NEW_REPAIRED: &str = "repaired.new";
+const CHECKING: &str = "checking";
 const NEW_FORMAT: &str = "format.new";
 const WITNESS: &[u8] = b"synced";
 const PROBE_BYTES: usize = 1024 * 1024;

@@ -13,6 +13,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use crate::error::DiskError;
 use crate::record::Header;
+use crate::store::corrupt;
 
 /// A journal, as far as it is readable.
 #[derive(Debug)]
@@ -39,8 +40,7 @@ pub(crate) fn paths(store: &Path) -> Result<Vec<PathBuf>, DiskError> {
     let mut found = Vec::new();
     for entry in fs::read_dir(store).map_err(|error| DiskError::io(store, error))? {
         let path = entry.map_err(|error| DiskError::io(store, error))?.path();
-        let number = path.file_stem().and_then(|stem| stem.to_str()?.parse::<u64>().ok());
-        if let (Some(number), Some("jnl")) = (number, path.extension().and_then(|it| it.to_str())) {
+        if let Some(number) = number(&path) {
             found.push((number, path));
         }
     }
@@ -48,9 +48,27 @@ pub(crate) fn paths(store: &Path) -> Result<Vec<PathBuf>, DiskError> {
     Ok(found.into_iter().map(|(_, path)| path).collect())
 }
 
-/// Reads every journal of a store, and fails if one is damaged. An incomplete end of the newest one is cut off: the storage
-/// would do so, too, but it trusts the lengths that it finds there.
-pub(crate) fn check(store: &Path) -> Result<(), DiskError> {
+/// The number in the name of a journal.
+fn number(path: &Path) -> Option<u64> {
+    let is_journal = path.extension().is_some_and(|extension| extension == "jnl");
+    path.file_stem().filter(|_| is_journal)?.to_str()?.parse().ok()
+}
+
+/// The end of a journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    Whole,
+    /// The last batch was being written. It was not acknowledged.
+    Incomplete(usize),
+    /// Acknowledged batches are unreadable from this byte on.
+    Damaged(usize),
+}
+
+/// Reads every journal of a store, oldest first.
+pub(crate) fn for_each(
+    store: &Path,
+    mut f: impl FnMut(&Path, &[u8], Journal, End) -> Result<(), DiskError>,
+) -> Result<(), DiskError> {
     let paths = paths(store)?;
     let mut newest = 0;
     for (index, path) in paths.iter().enumerate() {
@@ -58,19 +76,71 @@ pub(crate) fn check(store: &Path) -> Result<(), DiskError> {
         let journal = read(&bytes);
         let headers = journal.batches.iter().filter_map(|batch| batch.header);
         newest = headers.fold(newest, |newest: u64, header| newest.max(header.batch));
-        let Some(torn_at) = journal.torn_at else { continue };
         let is_active = index.saturating_add(1) == paths.len();
-        // A journal that is not the last one was complete before the next one began.
-        if !is_active || headers_behind(&bytes, torn_at).any(|(_, header)| header.synced > newest) {
-            return Err(damaged(path, torn_at));
-        }
-        tracing::warn!(
-            "{}: the last batch is incomplete from byte {torn_at} on: it is dropped",
-            path.display()
-        );
-        cut(path, torn_at).map_err(|error| DiskError::io(path, error))?;
+        let end = match journal.torn_at {
+            None => End::Whole,
+            // A journal that is not the last one was complete before the next one began.
+            Some(torn_at)
+                if !is_active
+                    || headers_behind(&bytes, torn_at).any(|(_, header)| header.synced > newest) =>
+            {
+                End::Damaged(torn_at)
+            }
+            Some(torn_at) => End::Incomplete(torn_at),
+        };
+        f(path, &bytes, journal, end)?;
     }
     Ok(())
+}
+
+/// Fails if a journal is missing. Their numbers follow each other, and there is always one.
+pub(crate) fn check_presence(store: &Path) -> Result<(), DiskError> {
+    let mut expected = None;
+    for path in paths(store)? {
+        let number = number(&path).unwrap_or_default();
+        if let Some(expected) = expected.filter(|expected| *expected != number) {
+            return Err(corrupt(&store.join(format!("{expected}.jnl")), "the journal is missing"));
+        }
+        expected = Some(number.saturating_add(1));
+    }
+    if expected.is_none() {
+        return Err(corrupt(store, "every journal (`*.jnl`) is missing"));
+    }
+    Ok(())
+}
+
+/// Reads every journal of a store, and fails if one is damaged or missing. An incomplete end of the newest one is cut off: the
+/// storage would do so, too, but it trusts the lengths that it finds there.
+pub(crate) fn check(store: &Path) -> Result<(), DiskError> {
+    check_presence(store)?;
+    for_each(store, |path, _, _, end| match end {
+        End::Whole => Ok(()),
+        End::Damaged(offset) => Err(damaged(path, offset)),
+        End::Incomplete(offset) => {
+            tracing::warn!(
+                "{}: the last batch is incomplete from byte {offset} on: it is dropped",
+                path.display()
+            );
+            cut(path, offset).map_err(|error| DiskError::io(path, error))
+        }
+    })
+}
+
+/// The readable batches of a journal, also those behind damage.
+pub(crate) fn readable(bytes: &[u8], journal: &Journal) -> Vec<u8> {
+    let mut readable = Vec::new();
+    let mut end = 0;
+    let behind = journal
+        .torn_at
+        .into_iter()
+        .flat_map(|torn_at| headers_behind(bytes, torn_at).filter_map(|(start, _)| batch_at(bytes, start)));
+    for batch in journal.batches.iter().copied().chain(behind) {
+        if batch.start >= end {
+            readable.extend_from_slice(bytes.get(batch.start..batch.end).unwrap_or_default());
+            end = batch.end;
+        }
+    }
+    readable
 }
 
 fn cut(path: &Path, end: usize) -> io::Result<()> {
@@ -79,12 +149,8 @@ fn cut(path: &Path, end: usize) -> io::Result<()> {
     file.sync_all()
 }
 
-fn damaged(path: &Path, offset: usize) -> DiskError {
-    DiskError::corrupt(format!(
-        "{}: damaged at byte {offset}, before acknowledged publications: {}",
-        path.display(),
-        crate::check::REMEDY
-    ))
+pub(crate) fn damaged(path: &Path, offset: usize) -> DiskError {
+    corrupt(path, &format!("damaged at byte {offset}, before acknowledged publications"))
 }
 
 /// Reads a journal up to the first unreadable byte.
@@ -132,7 +198,7 @@ const HEAD_BYTES: usize = 13 + 21 + Header::KEY.len();
 
 /// Reads a whole batch, and checks its checksum.
 pub(crate) fn batch_at(bytes: &[u8], start: usize) -> Option<Batch> {
-    let mut cursor = Cursor { bytes, position: start };
+    let mut cursor = Cursor::new(bytes, start);
     if cursor.byte()? != START {
         return None;
     }
@@ -185,32 +251,42 @@ const END: u8 = 3;
 const CLEAR: u8 = 4;
 const TRAILER: &[u8] = b"FJL\x03";
 
-struct Cursor<'a> {
+/// Reads numbers as the storage writes them.
+#[derive(Debug)]
+pub(crate) struct Cursor<'a> {
     bytes: &'a [u8],
     position: usize,
 }
 
 impl<'a> Cursor<'a> {
-    fn skip(&mut self, count: usize) -> Option<&'a [u8]> {
+    pub(crate) fn new(bytes: &'a [u8], position: usize) -> Self {
+        Self { bytes, position }
+    }
+
+    pub(crate) fn skip(&mut self, count: usize) -> Option<&'a [u8]> {
         let end = self.position.checked_add(count)?;
         let skipped = self.bytes.get(self.position..end)?;
         self.position = end;
         Some(skipped)
     }
 
-    fn byte(&mut self) -> Option<u8> {
+    pub(crate) fn byte(&mut self) -> Option<u8> {
         self.skip(1)?.first().copied()
     }
 
-    fn u16(&mut self) -> Option<u16> {
+    pub(crate) fn u16(&mut self) -> Option<u16> {
         Some(u16::from_le_bytes(self.skip(2)?.try_into().ok()?))
     }
 
-    fn u32(&mut self) -> Option<u32> {
+    pub(crate) fn u32(&mut self) -> Option<u32> {
         Some(u32::from_le_bytes(self.skip(4)?.try_into().ok()?))
     }
 
-    fn u64(&mut self) -> Option<u64> {
+    pub(crate) fn u64(&mut self) -> Option<u64> {
         Some(u64::from_le_bytes(self.skip(8)?.try_into().ok()?))
+    }
+
+    pub(crate) fn u128(&mut self) -> Option<u128> {
+        Some(u128::from_le_bytes(self.skip(16)?.try_into().ok()?))
     }
 }

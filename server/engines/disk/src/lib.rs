@@ -27,6 +27,7 @@ mod engine;
 mod error;
 mod journal;
 mod keys;
+mod layout;
 mod notice;
 mod open;
 mod options;
@@ -36,6 +37,7 @@ mod record;
 mod shared;
 mod store;
 mod tidy;
+mod view;
 mod writer;
 
 #[cfg(test)]
@@ -44,7 +46,7 @@ mod tests;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 
-pub use self::check::{CheckReport, Problem, RepairReport, check, repair};
+pub use self::check::{CheckReport, LostPublications, Problem, RepairReport, check, repair};
 pub use self::engine::DiskEngine;
 pub use self::error::{DiskError, DiskErrorKind};
 pub use self::options::{DiskOptions, Durability};

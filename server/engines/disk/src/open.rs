@@ -11,7 +11,7 @@ use wirehub_hub::engine::{KeyWindow, RecordKind};
 
 use crate::channels::Channels;
 use crate::clock::{Clock, promised, reached, unix_milliseconds};
-use crate::directory::{Directory, FORMAT, Witness, boot, require_format, sync_folder};
+use crate::directory::{Directory, FORMAT, Purpose, Witness, boot, require_format};
 use crate::error::DiskError;
 use crate::options::{DiskOptions, Durability};
 use crate::queue::Queue;
@@ -25,7 +25,7 @@ pub(crate) fn open(
     path: &Path,
     options: DiskOptions,
 ) -> Result<(Arc<Shared>, Vec<JoinHandle<()>>), DiskError> {
-    let mut directory = Directory::open(path, true)?;
+    let mut directory = Directory::open(path, Purpose::Use)?;
     let (store, mut header) = open_store(&mut directory, &options)?;
     let folder = directory.store();
     let scope = read_number(&store, &folder, SCOPE)?;
@@ -90,54 +90,53 @@ pub(crate) fn open_store(
     options: &DiskOptions,
 ) -> Result<(Store, Header), DiskError> {
     let folder = directory.store();
-    let is_new = directory.prepare_store()?;
-    let witness = directory.witness()?;
-    if !is_new {
-        crate::journal::check(&folder)?;
+    directory.check_repair()?;
+    let is_new = directory.is_unused()?;
+    directory.clean()?;
+    if is_new {
+        directory.create_store(|folder| create(folder, options))?;
     }
+    crate::journal::check(&folder)?;
     let store = Store::open(&folder, options)?;
-    if witness.is_none() && store.get(Space::Meta, Header::KEY)?.is_none() {
-        let header = create(&store)?;
-        sync_folder(directory.path()).map_err(|error| DiskError::io(directory.path(), error))?;
-        return Ok((store, header));
-    }
     require_format(&folder, read_number(&store, &folder, FORMAT_KEY)?)?;
     let mut header = read_header(&store, &folder)?;
-    if let Some(witness) = witness {
-        if header.batch < witness.synced {
-            return Err(corrupt(&folder, "the newest acknowledged publications are missing"));
-        }
-        let is_behind = header.batch < witness.acknowledged;
-        if is_behind || witness.has_lost() {
-            header.generation = crate::random();
-        }
-        if is_behind && !witness.has_lost() {
-            tracing::warn!(
-                "{}: the newest acknowledged publications are missing, from batch {} to {}: the end of a journal was damaged. \
-                 The epoch of every channel changes, and clients that come back are notified of a gap",
-                folder.display(),
-                header.batch.saturating_add(1),
-                witness.acknowledged
-            );
-        }
-        if witness.has_lost() {
-            tracing::warn!(
-                "the machine stopped before the newest publications were on the disk: the epoch of every channel changes, \
-                 and clients that come back are notified of a gap"
-            );
-        }
+    if is_new {
+        return Ok((store, header));
+    }
+    let witness = directory.witness()?.unwrap_or_else(Witness::unknown);
+    if header.batch < witness.synced {
+        return Err(corrupt(&folder, LOST));
+    }
+    let is_behind = header.batch < witness.acknowledged;
+    if is_behind || witness.has_lost() {
+        header.generation = crate::random();
+    }
+    if is_behind && !witness.has_lost() {
+        tracing::warn!(
+            "{}: the newest acknowledged publications are missing, from batch {} to {}: the end of a journal was damaged. \
+             The epoch of every channel changes, and clients that come back are notified of a gap",
+            folder.display(),
+            header.batch.saturating_add(1),
+            witness.acknowledged
+        );
+    }
+    if witness.has_lost() {
+        tracing::warn!(
+            "the machine stopped before the newest publications were on the disk: the epoch of every channel changes, \
+             and clients that come back are notified of a gap"
+        );
     }
     Ok((store, header))
 }
 
-/// The first records of a new store.
-fn create(store: &Store) -> Result<Header, DiskError> {
+/// A new store with its first records.
+fn create(folder: &Path, options: &DiskOptions) -> Result<(), DiskError> {
+    let store = Store::create(folder, options)?;
     let header = Header { batch: 1, next_id: 1, ..Header::default() };
     let mut changes = Changes::default();
     put_number(&mut changes, FORMAT_KEY, FORMAT);
     put_number(&mut changes, SCOPE, crate::random());
-    store.commit(&header, &changes, true)?;
-    Ok(header)
+    store.commit(&header, &changes, true)
 }
 
 pub(crate) fn put_number(changes: &mut Changes, key: &[u8], number: u64) {
@@ -152,3 +151,5 @@ pub(crate) fn read_number(store: &Store, path: &Path, key: &[u8]) -> Result<u64,
 
 pub(crate) const FORMAT_KEY: &[u8] = b"format";
 pub(crate) const SCOPE: &[u8] = b"scope";
+
+pub(crate) const LOST: &str = "the newest acknowledged publications are missing";

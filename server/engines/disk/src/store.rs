@@ -1,4 +1,4 @@
-//! The storage below: the only file, with `journal.rs`, that knows fjall.
+//! The storage below: the only file, with `journal.rs` and `layout.rs`, that knows fjall.
 
 use std::fmt;
 use std::io;
@@ -76,11 +76,33 @@ pub(crate) type Value = fjall::UserValue;
 pub(crate) type Entry = (fjall::UserKey, Value);
 
 impl Store {
-    /// Opens or creates the store in that folder.
+    /// Opens the store in that folder. Nothing is changed if a file is missing.
     pub(crate) fn open(path: &Path, options: &DiskOptions) -> Result<Self, DiskError> {
+        crate::layout::check(path)?;
+        // It has no content, and the storage requires it.
+        let lock = path.join("lock");
+        let opened = std::fs::OpenOptions::new().write(true).create(true).truncate(false).open(&lock);
+        opened.map_err(|error| DiskError::io(&lock, error))?;
+        Self::create(path, options)
+    }
+
+    /// Creates the store in that folder, or opens one whose files were checked.
+    pub(crate) fn create(path: &Path, options: &DiskOptions) -> Result<Self, DiskError> {
         // Some kinds of damage make the library panic.
-        catch_unwind(AssertUnwindSafe(|| Self::open_unguarded(path, options)))
-            .unwrap_or_else(|_| Err(corrupt(path, "its structure is damaged")))
+        let opened = catch_unwind(AssertUnwindSafe(|| Self::open_unguarded(path, options)))
+            .unwrap_or_else(|_| Err(corrupt(path, "its structure is damaged")));
+        match opened {
+            Err(error) if error.kind() == DiskErrorKind::Corrupt => Err(crate::layout::damaged_table(path)
+                .map_or(error, |table| {
+                    corrupt(&table, "the table does not match its checksum, and the storage can't be opened")
+                })),
+            opened => opened,
+        }
+    }
+
+    /// The same store, which calls itself by another path in its messages.
+    pub(crate) fn shown_as(self, path: &Path) -> Self {
+        Self { path: path.to_owned(), ..self }
     }
 
     fn open_unguarded(path: &Path, options: &DiskOptions) -> Result<Self, DiskError> {
@@ -110,7 +132,8 @@ impl Store {
 
     /// The folder of a space's files.
     pub(crate) fn folder(&self, space: Space) -> PathBuf {
-        self.space(space).path().to_owned()
+        let name = self.space(space).path().file_name().unwrap_or_default();
+        self.path.join("keyspaces").join(name)
     }
 
     pub(crate) fn get(&self, space: Space, key: &[u8]) -> Result<Option<Value>, DiskError> {

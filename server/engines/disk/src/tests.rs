@@ -45,6 +45,13 @@ impl World {
         Self { folder: tempfile::tempdir().unwrap(), options, time }
     }
 
+    /// In memory if possible, for tests with many directories.
+    fn in_memory() -> Self {
+        let memory = Path::new("/dev/shm");
+        let folder = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
+        Self { folder: folder.unwrap(), ..Self::new() }
+    }
+
     fn with(self, change: impl FnOnce(DiskOptions) -> DiskOptions) -> Self {
         Self { options: change(self.options), ..self }
     }

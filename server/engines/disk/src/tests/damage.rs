@@ -3,12 +3,12 @@
 use std::fs;
 
 use super::*;
-use crate::directory::{Directory, Witness};
+use crate::directory::{Directory, Purpose, Witness};
 use crate::{DiskErrorKind, check, repair};
 
 /// Writes another machine's start into the report of the last process.
 pub(super) fn set_boot(path: &Path, boot: u64) {
-    let mut directory = Directory::open(path, false).unwrap();
+    let mut directory = Directory::open(path, Purpose::Repair).unwrap();
     let witness = directory.witness().unwrap().unwrap();
     directory.set_witness(&Witness { boot, ..witness }, true).unwrap();
 }
@@ -94,28 +94,119 @@ fn a_directory_that_can_not_be_written_is_a_clear_error() {
     }
 }
 
+/// The paths and contents of every file.
+fn contents(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut all: Vec<_> =
+        files(folder, |_| true).into_iter().map(|path| (path.clone(), fs::read(path).unwrap())).collect();
+    all.sort();
+    all
+}
+
+/// The folder of a space, after everything in memory was written into tables.
+async fn written_in_tables(world: &World) -> Position {
+    let newest = written(world).await;
+    let subject = world.open();
+    for space in crate::store::Space::ALL {
+        subject.engine.shared().store().unwrap().flush(space).unwrap();
+    }
+    newest
+}
+
 #[tokio::test]
 async fn an_interrupted_creation_is_repeated() {
-    let world = World::new();
-    drop(world.open());
-    // As it is before the storage has written its version.
-    fs::remove_file(world.path().join("store/version")).unwrap();
-    fs::write(world.path().join("synced"), "").unwrap();
+    let image = World::in_memory();
+    drop(image.open());
+    let all = contents(&image.path().join("store"));
+    // The files are there in some order, and the last one is incomplete.
+    for count in 0..=all.len() {
+        let world = World::in_memory();
+        fs::create_dir(world.path()).unwrap();
+        fs::copy(image.path().join("format"), world.path().join("format")).unwrap();
+        fs::write(world.path().join("synced"), "").unwrap();
+        for (index, (path, content)) in all.iter().take(count).enumerate() {
+            let path =
+                world.path().join("store.new").join(path.strip_prefix(image.path().join("store")).unwrap());
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            let length = if index + 1 == count { content.len() / 2 } else { content.len() };
+            fs::write(path, &content[..length.min(4096)]).unwrap();
+        }
+        assert!(check(world.path()).unwrap().is_in_order());
+        assert!(repair(world.path()).unwrap().problems.is_empty());
+        assert_eq!(world.open().publish("a", "x").await.offset, 1);
+        assert!(!world.path().join("store.new").exists());
+    }
+    let world = World::in_memory();
+    fs::create_dir(world.path()).unwrap();
+    fs::write(world.path().join("format.new"), "wire").unwrap();
     assert_eq!(world.open().publish("a", "x").await.offset, 1);
 }
 
 #[tokio::test]
-async fn missing_files_are_no_new_start() {
-    for file in ["store/version", "format", "store/keyspaces", "store"] {
-        let world = World::new();
-        written(&world).await;
-        let path = world.path().join(file);
+async fn a_missing_file_is_named_and_nothing_is_removed() {
+    let image = World::in_memory();
+    let newest = written_in_tables(&image).await;
+    let mut all = vec![PathBuf::from("format"), "store/version".into(), "store/0.jnl".into()];
+    all.extend(
+        files(&image.path().join("store/keyspaces"), |_| true)
+            .into_iter()
+            .map(|path| path.strip_prefix(image.path()).unwrap().to_owned()),
+    );
+    all.extend((0..=6).map(|keyspace| PathBuf::from(format!("store/keyspaces/{keyspace}"))));
+    let mut refused = 0;
+    for file in all {
+        let world = World::in_memory();
+        crash::copy_folder(&image.path(), &world.path());
+        let path = world.path().join(&file);
         if path.is_dir() {
-            fs::remove_dir_all(path).unwrap();
+            fs::remove_dir_all(&path).unwrap();
         } else {
-            fs::remove_file(path).unwrap();
+            fs::remove_file(&path).unwrap();
         }
-        assert_eq!(open_error(&world).kind(), DiskErrorKind::Corrupt, "{file}");
+        let before = contents(&world.path());
+        let report = check(world.path()).unwrap();
+        assert_eq!(contents(&world.path()), before, "{file:?}: the check changes nothing");
+        if report.is_in_order() {
+            // An old list that the storage has not removed yet.
+            assert!(file.file_name().unwrap().to_string_lossy().starts_with('v'), "{file:?}");
+            assert_eq!(world.open().offsets("a").await.len(), 50);
+            continue;
+        }
+        refused += 1;
+        let error = open_error(&world);
+        assert_eq!(error.kind(), DiskErrorKind::Corrupt, "{file:?}");
+        if file != Path::new("store/0.jnl") {
+            let name = file.file_name().unwrap().to_string_lossy();
+            assert!(error.to_string().contains(&*name), "{file:?}: {error}");
+        }
+        let after: Vec<_> =
+            contents(&world.path()).into_iter().filter(|(path, _)| !path.ends_with("lock")).collect();
+        let before: Vec<_> = before.into_iter().filter(|(path, _)| !path.ends_with("lock")).collect();
+        assert_eq!(after, before, "{file:?}: the start changes nothing");
+
+        let report = repair(world.path()).unwrap();
+        assert!(!report.problems.is_empty(), "{file:?}");
+        let report = check(world.path()).unwrap();
+        assert!(report.is_in_order(), "{file:?}: {:?}", report.problems);
+        let subject = world.open();
+        let located = subject.locate("a", Some(newest.clone())).await;
+        let is_whole = subject.history("a").await.len() == 50;
+        assert!(is_whole || !located.complete, "{file:?}");
+        subject.publish("a", "x").await;
+    }
+    assert!(refused > 20, "{refused}");
+}
+
+#[tokio::test]
+async fn a_missing_storage_is_no_new_start() {
+    let world = World::new();
+    written(&world).await;
+    fs::remove_dir_all(world.path().join("store")).unwrap();
+    let report = check(world.path()).unwrap();
+    assert!(report.is_beyond_repair, "{:?}", report.problems);
+    for error in [open_error(&world), repair(world.path()).unwrap_err()] {
+        assert_eq!(error.kind(), DiskErrorKind::Corrupt);
+        assert!(error.to_string().contains("restore a backup"), "{error}");
+        assert!(!error.to_string().contains("repair"), "{error}");
     }
 }
 
@@ -128,12 +219,84 @@ async fn a_journal_that_lost_its_end_is_noticed() {
         let error = open_error(&world);
         assert_eq!(error.kind(), DiskErrorKind::Corrupt);
         assert_eq!(open_error(&world).kind(), DiskErrorKind::Corrupt, "again");
-        if keep > 0 {
-            assert!(!check(world.path()).unwrap().is_in_order());
-            let report = repair(world.path()).unwrap();
-            assert!(report.all_epochs_changed);
-            assert!(check(world.path()).unwrap().is_in_order());
-            world.open();
+        assert!(!check(world.path()).unwrap().is_in_order());
+        let report = repair(world.path()).unwrap();
+        assert!(report.all_epochs_changed);
+        assert!(check(world.path()).unwrap().is_in_order());
+        world.open();
+    }
+}
+
+#[tokio::test]
+async fn a_check_reports_an_incomplete_end_and_leaves_it() {
+    let world = World::new();
+    written(&world).await;
+    let journal = world.path().join("store/0.jnl");
+    let end = crate::journal::read(&fs::read(&journal).unwrap()).batches.last().unwrap().end;
+    // A batch that was being written.
+    change(&journal, |bytes| {
+        bytes.truncate(end);
+        bytes.extend([1; 20]);
+    });
+    let before = contents(&world.path());
+    for _ in 0..2 {
+        let report = check(world.path()).unwrap();
+        assert!(report.is_in_order(), "{:?}", report.problems);
+        assert_eq!(report.publications, 100);
+        assert_eq!(report.notes.len(), 1);
+        assert_eq!(report.notes[0].path, journal);
+        assert!(report.notes[0].description.contains(&format!("from byte {end} on")), "{:?}", report.notes);
+    }
+    assert_eq!(contents(&world.path()), before);
+    assert_eq!(world.open().offsets("a").await.len(), 50);
+}
+
+#[tokio::test]
+async fn an_interrupted_repair_is_completed_with_new_epochs() {
+    let image = World::in_memory();
+    let newest = written(&image).await;
+    change(&image.path().join("store/0.jnl"), |bytes| bytes[5000] ^= 1);
+    let repaired = World::in_memory();
+    crash::copy_folder(&image.path(), &repaired.path());
+    repair(repaired.path()).unwrap();
+    for stage in 0..4 {
+        let world = World::in_memory();
+        crash::copy_folder(&image.path(), &world.path());
+        let result = repaired.path().join("store");
+        match stage {
+            // While the result is written.
+            0 => {
+                fs::create_dir(world.path().join("repaired.new")).unwrap();
+                fs::write(world.path().join("repaired.new/version"), "FJ").unwrap();
+            }
+            // After that, before and after the damaged storage is moved away.
+            1 => crash::copy_folder(&result, &world.path().join("repaired")),
+            2 => {
+                crash::copy_folder(&result, &world.path().join("repaired"));
+                fs::create_dir(world.path().join("damaged-1")).unwrap();
+                fs::rename(world.path().join("store"), world.path().join("damaged-1/store")).unwrap();
+            }
+            // Before the report about synchronised batches.
+            _ => {
+                fs::rename(world.path().join("store"), world.path().join("damaged")).unwrap();
+                crash::copy_folder(&result, &world.path().join("store"));
+            }
+        }
+        if stage < 3 {
+            let error = open_error(&world);
+            assert_eq!(error.kind(), DiskErrorKind::Corrupt, "{stage}");
+            assert!(error.to_string().contains("`wirehub data repair`"), "{error}");
+            assert!(!check(world.path()).unwrap().is_in_order(), "{stage}");
+            assert!(repair(world.path()).unwrap().all_epochs_changed, "{stage}");
+        }
+        let report = check(world.path()).unwrap();
+        assert!(report.is_in_order(), "{stage}: {:?}", report.problems);
+        let subject = world.open();
+        assert_eq!(subject.offsets("a").await.last(), Some(&50));
+        let next = subject.publish("a", "x").await;
+        assert_ne!(next.epoch, newest.epoch, "{stage}");
+        for name in ["repaired", "repaired.new", "checking"] {
+            assert!(!world.path().join(name).exists(), "{stage}: {name}");
         }
     }
 }
@@ -148,11 +311,11 @@ async fn a_damaged_byte_in_a_journal_is_named_and_repaired() {
     assert_eq!(error.kind(), DiskErrorKind::Corrupt);
     assert!(error.to_string().contains("0.jnl: damaged at byte "), "{error}");
     let report = check(world.path()).unwrap();
-    assert_eq!(report.problems.len(), 1, "{:?}", report.problems);
+    assert_eq!(report.problems[0].path, journal, "{:?}", report.problems);
 
     let report = repair(world.path()).unwrap();
     assert!(report.all_epochs_changed);
-    assert!(report.kept.unwrap().join("0.jnl").is_file(), "the damaged file is kept");
+    assert!(report.kept.unwrap().join("store/0.jnl").is_file(), "the damaged file is kept");
     let report = check(world.path()).unwrap();
     assert!(report.is_in_order(), "{:?}", report.problems);
     let subject = world.open();
@@ -181,7 +344,7 @@ async fn a_damaged_table_is_noticed_and_repaired() {
 
     let report = check(world.path()).unwrap();
     assert!(!report.is_in_order());
-    assert!(report.problems.iter().any(|problem| problem.path == folder), "{:?}", report.problems);
+    assert!(report.problems.iter().any(|problem| problem.path == tables[0]), "{:?}", report.problems);
     let subject = world.open();
     let readable = subject.offsets("a").await;
     let first = readable[0];
@@ -204,12 +367,14 @@ async fn a_damaged_table_is_noticed_and_repaired() {
     drop(subject);
 
     let report = repair(world.path()).unwrap();
-    assert_eq!(report.lost, [name("a")]);
+    let [lost] = report.lost.as_slice() else { panic!("{:?}", report.lost) };
+    assert_eq!(lost.channel, name("a"));
     assert!(!report.all_epochs_changed);
     assert!(check(world.path()).unwrap().is_in_order());
     let subject = world.open();
     assert!(subject.locate("quiet", Some(quiet)).await.complete);
     let offsets = subject.offsets("a").await;
+    assert_eq!(lost.publications, 200 - offsets.len() as u64);
     assert_eq!(offsets.last(), Some(&200));
     assert!(offsets.len() > 50, "the part behind the damage is kept: {}", offsets.len());
     assert_eq!(offsets, (offsets[0]..=200).collect::<Vec<_>>());
@@ -258,7 +423,7 @@ async fn a_history_with_a_damaged_table_is_trimmed_nevertheless() {
 
 #[tokio::test]
 async fn any_damaged_byte_is_an_error_or_loses_nothing() {
-    let world = World::new();
+    let world = World::in_memory();
     written(&world).await;
     let subject = world.open();
     for space in crate::store::Space::ALL {
@@ -283,10 +448,22 @@ async fn any_damaged_byte_is_an_error_or_loses_nothing() {
         change(&file, |bytes| bytes[at] ^= 1 << (round % 8));
         let place = format!("{} at {at}", file.display());
         match Subject::open(&image, world.options.clone()) {
-            Err(error) => assert!(
-                matches!(error.kind(), DiskErrorKind::Corrupt | DiskErrorKind::NewerFormat),
-                "{place}: {error}"
-            ),
+            Err(error) if error.kind() == DiskErrorKind::NewerFormat => {}
+            Err(error) => {
+                assert_eq!(error.kind(), DiskErrorKind::Corrupt, "{place}: {error}");
+                // A repair takes its time.
+                if round % 4 > 0 {
+                    continue;
+                }
+                assert!(!check(&image).unwrap().is_in_order(), "{place}");
+                repair(&image).unwrap_or_else(|error| panic!("{place}: {error}"));
+                let report = check(&image).unwrap();
+                assert!(report.is_in_order(), "{place}: {:?}", report.problems);
+                let subject = Subject::open(&image, world.options.clone()).unwrap();
+                let located = subject.locate("a", Some(newest.clone())).await;
+                let count = subject.history("a").await.len();
+                assert!(!located.complete || count == 51, "{place}: {count} in the same epoch");
+            }
             Ok(subject) => match subject
                 .engine
                 .locate(Locate { channel: name("a"), history: HISTORY, since: None })
@@ -311,4 +488,36 @@ async fn any_damaged_byte_is_an_error_or_loses_nothing() {
             },
         }
     }
+}
+
+#[tokio::test]
+async fn the_first_readable_publications_remain_if_the_newest_are_damaged() {
+    let world = World::new();
+    let newest = written(&world).await;
+    let subject = world.open();
+    let store = subject.engine.shared().store().unwrap();
+    let header = crate::writer::read_header(&store, Path::new("")).unwrap();
+    let state = subject.state("a").unwrap();
+    drop(store);
+    drop(subject);
+    let store = crate::store::Store::open(&world.path().join("store"), &world.options).unwrap();
+    let mut changes = crate::store::Changes::default();
+    let key = crate::record::publication_key(state.id, 49);
+    changes.put(crate::store::Space::Publications, key, b"damaged");
+    changes.remove(crate::store::Space::Publications, crate::record::publication_key(state.id, 50));
+    let header = crate::record::Header { batch: header.batch + 10, ..header };
+    store.commit(&header, &changes, true).unwrap();
+    drop(store);
+
+    let report = repair(world.path()).unwrap();
+    assert_eq!(report.lost.len(), 1);
+    assert_eq!(report.lost[0].publications, 2);
+    assert!(!report.all_epochs_changed);
+    let subject = world.open();
+    assert_eq!(subject.offsets("a").await, (1..=48).collect::<Vec<_>>());
+    assert!(!subject.locate("a", Some(newest.clone())).await.complete);
+    let next = subject.publish("a", "x").await;
+    assert_eq!(next.offset, 49);
+    assert_ne!(next.epoch, newest.epoch);
+    assert_eq!(subject.offsets("a").await, (1..=49).collect::<Vec<_>>());
 }
