@@ -83,10 +83,9 @@ impl Building<'_> {
             let (from, to) = (layout::folder(self.source, keyspace), layout::folder(folder, keyspace));
             create(&to.join("tables"))?;
             let (list, is_damaged) = self.readable(&from)?;
-            let list = list.filter(|_| {
-                // Without the right names nothing is found.
-                !without.contains(&keyspace) && !(is_damaged && keyspace == layout::NAMES)
-            });
+            // Without the right names nothing is found.
+            let is_unusable = without.contains(&keyspace) || (is_damaged && keyspace == layout::NAMES);
+            let list = list.filter(|_| !is_unusable);
             match list {
                 Some(list) => link(&from, &to, &list)?,
                 None => {
