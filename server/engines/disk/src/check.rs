@@ -344,8 +344,12 @@ pub fn repair(path: impl AsRef<Path>) -> Result<RepairReport, DiskError> {
         });
         let generation = if has_lost { crate::random() } else { header.generation };
         let header = Header { generation, batch: newest, ..header };
-        let (header, kept) =
-            directory.replace_store(|folder| copy_readable(&view.store, folder, header, &mut report.lost))?;
+        let (header, kept) = directory.replace_store(|folder| {
+            let copied = copy_readable(&view.store, folder, header, &mut report.lost);
+            // Its links lead to the damaged storage, which is moved next.
+            drop(view);
+            copied
+        })?;
         report.kept = kept;
         complete(&mut directory, &header)?;
     }

@@ -29,7 +29,18 @@ pub(crate) struct Directory {
     witness: Option<File>,
     format: Result<(), DiskError>,
     /// Absent where nothing can be written.
-    lock: Option<File>,
+    lock: Option<Lock>,
+}
+
+/// The locked file `lock`.
+#[derive(Debug)]
+struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // A process that is just being started may hold the file for a moment longer, and the lock with it.
+        let _ = self.0.unlock();
+    }
 }
 
 /// The purpose for which a directory is opened.
@@ -162,7 +173,9 @@ impl Directory {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> Result<(), DiskError> {
-        let renamed = fs::rename(from, to).and_then(|()| sync_folder(&self.path));
+        let parent = to.parent().unwrap_or(&self.path);
+        let renamed =
+            fs::rename(from, to).and_then(|()| sync_folder(parent)).and_then(|()| sync_folder(&self.path));
         renamed.map_err(|error| DiskError::io(to, error))
     }
 
@@ -206,7 +219,7 @@ impl Directory {
     /// Checks that the directory is still at its path. Another process may use a new one there.
     pub(crate) fn check_place(&self) -> Result<(), DiskError> {
         let there = fs::metadata(self.path.join("lock"));
-        let ours = self.lock.as_ref().and_then(|lock| lock.metadata().ok());
+        let ours = self.lock.as_ref().and_then(|Lock(file)| file.metadata().ok());
         let is_same =
             there.is_ok_and(|there| ours.is_some_and(|ours| is_same_file(&there, &ours)));
         if is_same {
@@ -340,7 +353,7 @@ fn write_format(path: &Path) -> io::Result<()> {
 }
 
 /// Locks the directory; a check of a read-only file system needs no lock.
-fn lock(path: &Path, purpose: Purpose) -> Result<Option<File>, DiskError> {
+fn lock(path: &Path, purpose: Purpose) -> Result<Option<Lock>, DiskError> {
     let lock_path = path.join("lock");
     let mut options = OpenOptions::new();
     options.read(true).write(true);
@@ -357,7 +370,7 @@ fn lock(path: &Path, purpose: Purpose) -> Result<Option<File>, DiskError> {
         lock => lock.map_err(|error| DiskError::io(&lock_path, error))?,
     };
     match lock.try_lock() {
-        Ok(()) => Ok(Some(lock)),
+        Ok(()) => Ok(Some(Lock(lock))),
         Err(TryLockError::WouldBlock) => Err(in_use(path)),
         Err(TryLockError::Error(error)) => Err(DiskError::io(&lock_path, error)),
     }

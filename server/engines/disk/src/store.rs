@@ -137,7 +137,7 @@ impl Store {
     }
 
     pub(crate) fn get(&self, space: Space, key: &[u8]) -> Result<Option<Value>, DiskError> {
-        self.space(space).get(key).map_err(|error| failure(&self.path, error))
+        self.space(space).get(key).map_err(|error| failure(&self.folder(space), error))
     }
 
     /// The entries between two keys, as they are now.
@@ -148,7 +148,7 @@ impl Store {
         to: Bound<&[u8]>,
     ) -> impl DoubleEndedIterator<Item = Result<Entry, DiskError>> + use<'_> {
         let entries = self.space(space).range::<&[u8], _>((from, to));
-        entries.map(|entry| entry.into_inner().map_err(|error| failure(&self.path, error)))
+        entries.map(move |entry| entry.into_inner().map_err(|error| failure(&self.folder(space), error)))
     }
 
     /// The entries whose keys begin with these bytes.
@@ -158,7 +158,7 @@ impl Store {
         prefix: &[u8],
     ) -> impl DoubleEndedIterator<Item = Result<Entry, DiskError>> + use<'_> {
         let entries = self.space(space).prefix(prefix);
-        entries.map(|entry| entry.into_inner().map_err(|error| failure(&self.path, error)))
+        entries.map(move |entry| entry.into_inner().map_err(|error| failure(&self.folder(space), error)))
     }
 
     /// A view of one moment.
@@ -240,7 +240,8 @@ impl Snapshot<'_> {
     ) -> impl DoubleEndedIterator<Item = Result<Entry, DiskError>> + use<'_> {
         use fjall::Readable;
         let entries = self.snapshot.range::<&[u8], _>(self.store.space(space), (from, Bound::Unbounded));
-        entries.map(|entry| entry.into_inner().map_err(|error| failure(&self.store.path, error)))
+        entries
+            .map(move |entry| entry.into_inner().map_err(|error| failure(&self.store.folder(space), error)))
     }
 }
 

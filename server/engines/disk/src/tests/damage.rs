@@ -423,6 +423,68 @@ async fn a_history_with_a_damaged_table_is_trimmed_nevertheless() {
 }
 
 #[tokio::test]
+async fn the_first_records_are_written_again() {
+    let world = World::new();
+    let newest = written(&world).await;
+    // The first batch has the records `format` and `scope`.
+    change(&world.path().join("store/0.jnl"), |bytes| bytes[0] ^= 1);
+    assert_eq!(open_error(&world).kind(), DiskErrorKind::Corrupt);
+    let report = check(world.path()).unwrap();
+    assert!(
+        report.problems.iter().any(|it| it.description.contains("`format` is missing")),
+        "{:?}",
+        report.problems
+    );
+    assert!(repair(world.path()).unwrap().all_epochs_changed);
+    assert!(check(world.path()).unwrap().is_in_order());
+    let subject = world.open();
+    assert_eq!(subject.offsets("a").await.len(), 50);
+    assert!(!subject.locate("a", Some(newest)).await.complete);
+}
+
+#[tokio::test]
+async fn a_table_that_can_not_be_opened_is_named_and_the_rest_is_kept() {
+    for end in [1, 20, 200] {
+        let world = World::in_memory();
+        let newest = written_in_tables(&world).await;
+        let folder = world.path().join("store/keyspaces/3");
+        let tables = files(&folder, |path| path.parent().is_some_and(|parent| parent.ends_with("tables")));
+        let [table] = tables.as_slice() else { panic!("{tables:?}") };
+        change(table, |bytes| {
+            let length = bytes.len() - end;
+            bytes.truncate(length);
+        });
+        let error = open_error(&world);
+        assert_eq!(error.kind(), DiskErrorKind::Corrupt);
+        assert!(error.to_string().contains(&*table.to_string_lossy()), "{error}");
+        let report = check(world.path()).unwrap();
+        assert_eq!(report.problems[0].path, *table, "{:?}", report.problems);
+        assert_eq!((report.channels, report.keys), (2, 50), "they are in other tables");
+
+        let report = repair(world.path()).unwrap();
+        assert!(report.all_epochs_changed);
+        assert!(report.lost.is_empty(), "the journal has it, too: {:?}", report.lost);
+        let report = check(world.path()).unwrap();
+        assert!(report.is_in_order(), "{:?}", report.problems);
+        assert_eq!((report.channels, report.keys), (2, 50));
+        let subject = world.open();
+        assert_eq!(subject.offsets("a").await.len(), 50);
+        assert!(!subject.locate("a", Some(newest.clone())).await.complete);
+        assert_ne!(subject.publish("a", "x").await.epoch, newest.epoch);
+    }
+}
+
+#[tokio::test]
+async fn without_the_report_of_the_last_process_the_epochs_change() {
+    let world = World::new();
+    let newest = written(&world).await;
+    fs::remove_file(world.path().join("synced")).unwrap();
+    let subject = world.open();
+    assert_eq!(subject.offsets("a").await.len(), 50);
+    assert!(!subject.locate("a", Some(newest)).await.complete);
+}
+
+#[tokio::test]
 async fn any_damaged_byte_is_an_error_or_loses_nothing() {
     let world = World::in_memory();
     written(&world).await;
