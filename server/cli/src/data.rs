@@ -56,7 +56,7 @@ fn check_words(report: &CheckReport) -> String {
     let _ =
         write!(words, "{channels} channels, {publications} messages, {keys} keys, {values} other values: ");
     words
-        + match (problems.is_empty(), is_beyond_repair) {
+        + match (problems.is_empty(), *is_beyond_repair) {
             (true, _) => "everything is in order",
             (false, false) => "restore a backup, or run `wirehub data repair`, which removes what is damaged",
             (false, true) => "restore a backup, or move the directory away to begin with an empty one",
