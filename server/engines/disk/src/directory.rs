@@ -220,8 +220,7 @@ impl Directory {
     pub(crate) fn check_place(&self) -> Result<(), DiskError> {
         let there = fs::metadata(self.path.join("lock"));
         let ours = self.lock.as_ref().and_then(|Lock(file)| file.metadata().ok());
-        let is_same =
-            there.is_ok_and(|there| ours.is_some_and(|ours| is_same_file(&there, &ours)));
+        let is_same = there.is_ok_and(|there| ours.is_some_and(|ours| is_same_file(&there, &ours)));
         if is_same {
             return Ok(());
         }
