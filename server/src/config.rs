@@ -330,14 +330,11 @@ impl Config {
         self.engine != EngineKind::Disk && self.disk.is_set()
     }
 
-    /// Opens the engine for a hub. An engine that the program has given to the builder is never replaced.
+    /// Opens the engine for a hub. [`Self::apply_observed`] has checked the settings.
     ///
     /// # Errors
-    /// [`ErrorKind::Engine`]: its data can't be opened. [`ErrorKind::Config`]: the program has another engine.
-    pub fn open_engine(&self, hub: Builder) -> Result<Builder, Error> {
-        let mut mistakes = Mistakes::default();
-        self.check_engine(&hub, &mut mistakes);
-        self.source.check(mistakes, ())?;
+    /// [`ErrorKind::Engine`]: its data can't be opened.
+    pub(crate) fn open_engine(&self, hub: Builder) -> Result<Builder, Error> {
         match self.engine {
             #[cfg(feature = "disk")]
             EngineKind::Disk => Ok(hub.engine(self.disk.open()?)),
@@ -442,15 +439,17 @@ impl Config {
         self.tokens.is_some() || self.webhooks.know_clients()
     }
 
-    /// Applies the configuration to a hub. Reads the keys of tokens.
+    /// Applies the configuration to a hub. Reads the keys of tokens, and opens the engine. An engine that the program has given
+    /// to the builder is never replaced.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`], with the name of the invalid key.
+    /// [`ErrorKind::Config`], with the name of the invalid key. [`ErrorKind::Engine`]: the engine's data can't be opened.
     pub fn apply(&self, hub: Builder) -> Result<Builder, Error> {
-        self.apply_observed(hub, &mut KeySets::default()).map(|(hub, _)| hub)
+        let (hub, _) = self.apply_observed(hub, &mut KeySets::default())?;
+        self.open_engine(hub)
     }
 
-    /// As [`Self::apply`]. Also returns the queue of events for a backend, if configured, and updates `key_sets`.
+    /// As [`Self::apply`], without the engine. Also returns the queue of events for a backend, if configured, and updates `key_sets`.
     pub(crate) fn apply_observed(
         &self,
         hub: Builder,

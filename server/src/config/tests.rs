@@ -41,6 +41,16 @@ fn the_template_and_every_key_in_it_are_valid() {
 }
 
 #[test]
+fn a_configuration_that_is_applied_sets_the_engine_and_never_replaces_one() {
+    let bounded = parse("[limits]\nkept_bytes = \"1MiB\"").unwrap();
+    assert!(bounded.apply(Hub::builder()).unwrap().has_engine());
+    let own = || Hub::builder().engine(crate::engine::MemoryEngine::new());
+    let error = bounded.apply(own()).unwrap_err().to_string();
+    assert!(error.contains("limits.kept_bytes") && error.contains("an engine of its own"), "{error}");
+    assert!(parse("").unwrap().apply(own()).is_ok());
+}
+
+#[test]
 fn a_typo_is_reported_with_its_line_and_the_correction() {
     for (text, words) in [
         ("[server]\nlisen = \"127.0.0.1:1\"", &["line 2", "`server.lisen`", "did you mean `listen`?"][..]),

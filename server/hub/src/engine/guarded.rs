@@ -65,8 +65,7 @@ impl<E: Engine> Publications for GuardedEngine<E> {
 
 impl<E: Engine> Attachments for GuardedEngine<E> {
     fn attach(&self, channel: &ChannelName) -> EngineFuture<()> {
-        guarded(NAME, || self.0.attachments().map(|attachments| attachments.attach(channel)))
-            .map_or_else(EngineFuture::from, |attached| attached.unwrap_or(EngineFuture::Now(Ok(()))))
+        answer(|| Some(self.0.attachments()?.attach(channel)))
     }
 
     fn detach(&self, channel: &ChannelName) {
@@ -80,31 +79,33 @@ impl<E: Engine> Attachments for GuardedEngine<E> {
     }
 
     fn renew(&self) -> EngineFuture<()> {
-        guarded(NAME, || self.0.attachments().map(Attachments::renew))
-            .map_or_else(EngineFuture::from, |renewed| renewed.unwrap_or(EngineFuture::Now(Ok(()))))
+        answer(|| Some(self.0.attachments()?.renew()))
     }
 
     fn newest(&self, channels: Vec<ChannelName>) -> EngineFuture<Vec<Option<Position>>> {
-        guarded(NAME, || self.0.attachments().map(|attachments| attachments.newest(channels)))
-            .map_or_else(EngineFuture::from, |newest| newest.unwrap_or(EngineFuture::Now(Ok(Vec::new()))))
+        answer(|| Some(self.0.attachments()?.newest(channels)))
     }
 }
 
 impl<E: Engine> Records for GuardedEngine<E> {
     fn put(&self, record: Record) -> EngineFuture<()> {
-        guarded(NAME, || self.0.records().map(|records| records.put(record)))
-            .map_or_else(EngineFuture::from, |put| put.unwrap_or(EngineFuture::Now(Ok(()))))
+        answer(|| Some(self.0.records()?.put(record)))
     }
 
     fn remove(&self, kind: RecordKind, key: Bytes) -> EngineFuture<()> {
-        guarded(NAME, || self.0.records().map(|records| records.remove(kind, key)))
-            .map_or_else(EngineFuture::from, |removed| removed.unwrap_or(EngineFuture::Now(Ok(()))))
+        answer(|| Some(self.0.records()?.remove(kind, key)))
     }
 
     fn load(&self, kind: RecordKind) -> EngineFuture<Vec<Record>> {
-        guarded(NAME, || self.0.records().map(|records| records.load(kind)))
-            .map_or_else(EngineFuture::from, |loaded| loaded.unwrap_or(EngineFuture::Now(Ok(Vec::new()))))
+        answer(|| Some(self.0.records()?.load(kind)))
     }
+}
+
+/// The answer of a part of the engine. A part that has gone meanwhile has nothing to do.
+fn answer<T: Default>(ask: impl FnOnce() -> Option<EngineFuture<T>>) -> EngineFuture<T> {
+    guarded(NAME, ask).map_or_else(EngineFuture::from, |answer| {
+        answer.unwrap_or_else(|| EngineFuture::Now(Ok(T::default())))
+    })
 }
 
 /// The engine's name in the log.

@@ -4,6 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Shared};
 use parking_lot::Mutex;
@@ -11,6 +12,7 @@ use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep_until};
 use wirehub_common::ChannelName;
 
+use super::channel::{Channel, Place};
 use super::watch::watch;
 use super::{Hub, Inner};
 use crate::engine::{EngineError, EngineFuture};
@@ -97,9 +99,27 @@ impl Hub {
     }
 }
 
+impl Hub {
+    /// Ends a subscription: see [`Channel::leave`].
+    pub(crate) fn leave_channel(&self, channel: &Arc<Channel>, place: Place, reply: Option<Bytes>) {
+        self.inner.leave_channel(channel, place, reply);
+    }
+}
+
 impl Inner {
+    pub(super) fn leave_channel(
+        self: &Arc<Self>,
+        channel: &Arc<Channel>,
+        place: Place,
+        reply: Option<Bytes>,
+    ) {
+        if self.channels.unsubscribe(channel, place, reply) {
+            self.detach_later(channel.name());
+        }
+    }
+
     /// Detaches a channel without subscribers some time later, if it has none then.
-    pub(super) fn detach_later(self: &Arc<Self>, name: &ChannelName) {
+    fn detach_later(self: &Arc<Self>, name: &ChannelName) {
         if self.settings.engine.attachments().is_none() {
             return;
         }

@@ -6,7 +6,6 @@ use std::fmt;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use bytes::Bytes;
 use wirehub_common::code::{CloseCode, ErrorCode};
 use wirehub_common::contract::{Channel, ContractHash, Message as _};
 use wirehub_common::frame::{ErrorInfo, HistoryPage, Member, Position, Publication, Push, ServerFrame};
@@ -465,16 +464,6 @@ impl Hub {
         self.engine().publish(EnginePublish { history, ..publish })
     }
 
-    /// Ends a subscription: see [`channel::Channel::leave`].
-    pub(crate) fn leave_channel(
-        &self,
-        channel: &Arc<channel::Channel>,
-        place: channel::Place,
-        reply: Option<Bytes>,
-    ) {
-        self.inner.leave_channel(channel, place, reply);
-    }
-
     /// Starts the repair of a channel that is not where its engine is.
     pub(crate) fn start_repair(&self, channel: &Arc<channel::Channel>) {
         channel.start_repair(&self.inner);
@@ -589,19 +578,6 @@ pub(crate) fn well_formed(payload: Payload) -> Result<Payload, PayloadError> {
             PayloadErrorKind::Encode,
             Some("it is tagged as JSON and is not one JSON text".into()),
         ))
-    }
-}
-
-impl Inner {
-    fn leave_channel(
-        self: &Arc<Self>,
-        channel: &Arc<channel::Channel>,
-        place: channel::Place,
-        reply: Option<Bytes>,
-    ) {
-        if self.channels.unsubscribe(channel, place, reply) {
-            self.detach_later(channel.name());
-        }
     }
 }
 
