@@ -1,11 +1,15 @@
 //! Times as milliseconds since 1970.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The milliseconds from the Unix epoch to a time; 0 for an earlier one.
 pub fn milliseconds(time: SystemTime) -> u64 {
-    let since_epoch = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX)
+    milliseconds_in(time.duration_since(UNIX_EPOCH).unwrap_or_default())
+}
+
+/// The milliseconds in a duration.
+pub fn milliseconds_in(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// The same for the present time.

@@ -3,7 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
+
+pub(crate) use wirehub_hub::unix_time::{milliseconds_in as milliseconds, now as unix_milliseconds};
 
 /// The source of the time in milliseconds.
 #[derive(Clone)]
@@ -72,11 +74,3 @@ pub(crate) fn reached(promised: u64) -> u64 {
 
 /// The reserve of the clock. After a crash the clock may be ahead by this time, and then stands still.
 const RESERVE: Duration = Duration::from_secs(30);
-
-pub(crate) fn unix_milliseconds() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, milliseconds)
-}
-
-pub(crate) fn milliseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use wirehub_common::frame::Idempotency;
 
+use crate::unix_time::milliseconds_in;
+
 /// Announces for how long keys are remembered.
 ///
 /// A memory of keys has a bound. When it has to forget keys before their time it [says so](Self::forget_early), and the
@@ -40,7 +42,7 @@ impl KeyWindow {
     /// While keys are forgotten early, only half of the remembered time is announced: a repeat may take the other half to
     /// arrive.
     pub fn idempotency(&self, clock: u64) -> Idempotency {
-        let longest = u64::try_from(Self::LONGEST.as_millis()).unwrap_or(u64::MAX);
+        let longest = milliseconds_in(Self::LONGEST);
         let window = match self.forgotten.load(Ordering::Relaxed) {
             0 => longest,
             forgotten => longest.min(clock.saturating_sub(forgotten) / 2),

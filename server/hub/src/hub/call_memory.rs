@@ -10,7 +10,6 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
@@ -27,6 +26,7 @@ use super::SessionId;
 use crate::call::Answering;
 use crate::engine::{KeyWindow, engine_failure};
 use crate::panic_guard::guarded_future;
+use crate::unix_time::milliseconds_in;
 
 mod stored;
 
@@ -133,7 +133,7 @@ impl CallMemory {
     fn clock(&self, at: Instant) -> u64 {
         match self.store.get() {
             Some(store) => store.clock(at),
-            None => milliseconds(at.saturating_duration_since(self.begun)),
+            None => milliseconds_in(at.saturating_duration_since(self.begun)),
         }
     }
 
@@ -355,10 +355,6 @@ pub(crate) fn scope_of(memory: Idempotency, user: &str) -> Idempotency {
 
 fn bytes_of(answer: &Result<Payload, ErrorInfo>) -> usize {
     answer.as_ref().map_or_else(|error| error.message.len(), |payload| payload.data.len())
-}
-
-fn milliseconds(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn failed(error: &JoinError) -> ErrorInfo {

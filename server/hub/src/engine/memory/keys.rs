@@ -9,6 +9,7 @@ use wirehub_common::frame::Idempotency;
 
 use crate::checked_subtraction::subtract;
 use crate::engine::KeyWindow;
+use crate::unix_time::milliseconds_in;
 
 pub(super) struct Keys {
     window: KeyWindow,
@@ -41,7 +42,7 @@ impl Keys {
 
     /// The period for which keys are remembered. `clock` is the engine's age.
     pub(super) fn idempotency(&self, clock: Duration) -> Idempotency {
-        self.window.idempotency(milliseconds(clock))
+        self.window.idempotency(milliseconds_in(clock))
     }
 
     /// The offset of the publish with this key, if it is remembered.
@@ -59,14 +60,14 @@ impl Keys {
         state.by_age.push_back((clock, (log, key)));
         while state.bytes > self.bound && state.by_age.len() > 1 {
             if let Some(remembered_at) = state.forget_oldest() {
-                self.window.forget_early(milliseconds(remembered_at));
+                self.window.forget_early(milliseconds_in(remembered_at));
             }
         }
     }
 
     /// Notes that a log is removed whose newest key was remembered at this time.
     pub(super) fn log_removed(&self, remembered_at: Duration) {
-        self.window.forget_early(milliseconds(remembered_at));
+        self.window.forget_early(milliseconds_in(remembered_at));
     }
 }
 
@@ -92,10 +93,6 @@ impl KeysState {
 
 fn cost(key: &str) -> usize {
     key.len().saturating_add(KEY_BYTES)
-}
-
-fn milliseconds(clock: Duration) -> u64 {
-    u64::try_from(clock.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// The approximate size of a key besides its text, with the overhead of the allocator and the tables.

@@ -17,10 +17,11 @@ use wirehub_common::code::ErrorCode;
 use wirehub_common::frame::{Called, ErrorInfo, Idempotency, Reply, ReplyBody, ServerFrame};
 use wirehub_common::{Codec, Payload};
 
-use super::{CallKey, CallMemory, CallMemoryState, KeyOwner, RememberedCall, bytes_of, milliseconds};
+use super::{CallKey, CallMemory, CallMemoryState, KeyOwner, RememberedCall, bytes_of};
 use crate::engine::{EngineFuture, KeyWindow, Record, RecordKind, Records};
 use crate::hub::Inner;
 use crate::hub::record_value::{ValueReader, ValueWriter};
+use crate::unix_time::milliseconds_in;
 
 /// The store of calls. It has the scope and the clock of the engine, because it outlives the process.
 pub(super) struct CallStore {
@@ -49,8 +50,8 @@ impl CallStore {
         let (clock, origin) = *self.origin.lock();
         // Restored calls are older than this process.
         clock
-            .saturating_add(milliseconds(at.saturating_duration_since(origin)))
-            .saturating_sub(milliseconds(origin.saturating_duration_since(at)))
+            .saturating_add(milliseconds_in(at.saturating_duration_since(origin)))
+            .saturating_sub(milliseconds_in(origin.saturating_duration_since(at)))
     }
 
     /// The engine's clock, as clients receive it. `None` if the engine does not announce one at the moment.
