@@ -32,6 +32,8 @@ pub trait Attachments: Send + Sync {
     /// Makes the connection for deliveries anew, with all attached channels, because probes have not come back.
     fn renew(&self) -> EngineFuture<()>;
 
-    /// The newest positions of channels with history, in the same order; `None` for a channel without publications.
-    fn newest(&self, channels: Vec<ChannelName>) -> EngineFuture<Vec<Option<Position>>>;
+    /// The newest positions of channels with history, in the same order; `None` for a channel without publications. The hub
+    /// passes the newest position that its subscribers have seen. An engine whose store is behind it in the same epoch has lost
+    /// publications, and begins a new epoch.
+    fn newest(&self, seen: Vec<(ChannelName, Option<Position>)>) -> EngineFuture<Vec<Option<Position>>>;
 }

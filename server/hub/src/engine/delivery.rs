@@ -3,9 +3,11 @@
 use std::fmt;
 use std::sync::{Arc, Weak};
 
+use bytes::Bytes;
 use wirehub_common::ChannelName;
-use wirehub_common::frame::{Publication, Push, ServerFrame};
+use wirehub_common::frame::{Movement, Publication, Push, ServerFrame};
 
+use super::NodeId;
 use crate::hub::Inner;
 use crate::hub::shared_frame::SharedFrame;
 
@@ -19,26 +21,60 @@ pub struct Delivery(DeliveryTarget);
 #[derive(Clone)]
 enum DeliveryTarget {
     Hub(Weak<Inner>),
-    Function(Arc<DeliveryFunction>),
+    Other(Arc<dyn DeliveryRecipient>),
 }
 
-type DeliveryFunction = dyn Fn(Publication, &Epoch) + Send + Sync;
+/// A recipient in place of a hub, for an engine around another engine, and for tests. Its methods must not block, and must not
+/// call the engine.
+pub trait DeliveryRecipient: Send + Sync {
+    /// See [`Delivery::deliver`].
+    fn deliver(&self, publication: Publication, epoch: &Epoch);
+
+    /// See [`Delivery::probed`].
+    fn probed(&self, _number: u64) {}
+
+    /// See [`Delivery::moved`].
+    fn moved(&self, _movement: Movement, _is_join: bool) {}
+
+    /// See [`Delivery::presence_lost`].
+    fn presence_lost(&self) {}
+
+    /// See [`Delivery::node_message`].
+    fn node_message(&self, _sender: NodeId, _message: Bytes) {}
+}
+
+impl<F: Fn(Publication, &Epoch) + Send + Sync> DeliveryRecipient for F {
+    fn deliver(&self, publication: Publication, epoch: &Epoch) {
+        self(publication, epoch);
+    }
+}
 
 impl Delivery {
     pub(crate) fn new(hub: Weak<Inner>) -> Self {
         Self(DeliveryTarget::Hub(hub))
     }
 
-    /// A delivery to a function in place of a hub, for an engine around another engine, and for tests. The function must not
-    /// block, and must not call the engine.
+    /// A delivery of publications to a function in place of a hub. The function must not block, and must not call the engine.
     pub fn from_fn(deliver: impl Fn(Publication, &Epoch) + Send + Sync + 'static) -> Self {
-        Self(DeliveryTarget::Function(Arc::new(deliver)))
+        Self::to(deliver)
+    }
+
+    /// A delivery to a [recipient](DeliveryRecipient) in place of a hub.
+    pub fn to(recipient: impl DeliveryRecipient + 'static) -> Self {
+        Self(DeliveryTarget::Other(Arc::new(recipient)))
     }
 
     fn hub(&self) -> Option<Arc<Inner>> {
         match &self.0 {
             DeliveryTarget::Hub(hub) => hub.upgrade(),
-            DeliveryTarget::Function(_) => None,
+            DeliveryTarget::Other(_) => None,
+        }
+    }
+
+    fn other(&self) -> Option<&dyn DeliveryRecipient> {
+        match &self.0 {
+            DeliveryTarget::Hub(_) => None,
+            DeliveryTarget::Other(recipient) => Some(&**recipient),
         }
     }
 
@@ -47,8 +83,8 @@ impl Delivery {
     /// In a channel with history the hub compares epoch and offset with the ones before. A publication that it has had is
     /// dropped. If some are missing, or if the epoch is another, the hub reads the history, and goes on from there.
     pub fn deliver(&self, publication: Publication, epoch: &Epoch) {
-        if let DeliveryTarget::Function(deliver) = &self.0 {
-            return deliver(publication, epoch);
+        if let Some(other) = self.other() {
+            return other.deliver(publication, epoch);
         }
         if let Some(hub) = self.hub() {
             let (channel, offset) = (publication.channel.clone(), publication.offset);
@@ -64,8 +100,32 @@ impl Delivery {
 
     /// Takes the number of a [probe](super::Attachments::probe) that has come back.
     pub fn probed(&self, number: u64) {
+        if let Some(other) = self.other() {
+            return other.probed(number);
+        }
         if let Some(hub) = self.hub() {
             hub.probes.returned(number);
+        }
+    }
+
+    /// Notifies the subscribers of a channel on this node of a join or leave.
+    pub fn moved(&self, movement: Movement, is_join: bool) {
+        if let Some(other) = self.other() {
+            other.moved(movement, is_join);
+        }
+    }
+
+    /// The store may have lost members of this hub: the hub enters all its sessions again.
+    pub fn presence_lost(&self) {
+        if let Some(other) = self.other() {
+            other.presence_lost();
+        }
+    }
+
+    /// Takes a message of another node.
+    pub fn node_message(&self, sender: NodeId, message: Bytes) {
+        if let Some(other) = self.other() {
+            other.node_message(sender, message);
         }
     }
 

@@ -220,8 +220,8 @@ impl Attachments for FaultyEngine {
         })
     }
 
-    fn newest(&self, channels: Vec<ChannelName>) -> EngineFuture<Vec<Option<Position>>> {
-        let newest = channels.iter().map(|channel| self.newest_of(channel)).collect();
+    fn newest(&self, seen: Vec<(ChannelName, Option<Position>)>) -> EngineFuture<Vec<Option<Position>>> {
+        let newest = seen.iter().map(|(channel, _)| self.newest_of(channel)).collect();
         self.ask(|_| EngineFuture::Now(Ok(newest)))
     }
 }

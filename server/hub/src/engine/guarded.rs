@@ -8,8 +8,11 @@ use wirehub_common::frame::{HistoryPage, Idempotency, Position};
 
 use super::{
     Attachments, Delivery, Engine, EngineError, EngineErrorKind, EngineFuture, EnginePublish, Locate,
-    Located, Publications, ReadHistory, Record, RecordKind, Records,
+    Located, Node, NodeId, NodeReport, Nodes, Presence, PresenceEntry, Publications, ReadHistory, Record,
+    RecordKind, Records,
 };
+use crate::SessionId;
+use crate::observe::{MemberPage, PresenceCounts};
 use crate::panic_guard::{Panicked, guarded};
 
 /// Guards the methods that sessions call. [`EngineFuture`] guards later answers in the same way.
@@ -38,6 +41,14 @@ impl<E: Engine> Engine for GuardedEngine<E> {
 
     fn records(&self) -> Option<&dyn Records> {
         self.0.records().is_some().then_some(self)
+    }
+
+    fn nodes(&self) -> Option<&dyn Nodes> {
+        self.0.nodes().is_some().then_some(self)
+    }
+
+    fn presence(&self) -> Option<&dyn Presence> {
+        self.0.presence().is_some().then_some(self)
     }
 
     fn stop(&self) -> EngineFuture<()> {
@@ -82,8 +93,58 @@ impl<E: Engine> Attachments for GuardedEngine<E> {
         answer(|| Some(self.0.attachments()?.renew()))
     }
 
-    fn newest(&self, channels: Vec<ChannelName>) -> EngineFuture<Vec<Option<Position>>> {
-        answer(|| Some(self.0.attachments()?.newest(channels)))
+    fn newest(&self, seen: Vec<(ChannelName, Option<Position>)>) -> EngineFuture<Vec<Option<Position>>> {
+        answer(|| Some(self.0.attachments()?.newest(seen)))
+    }
+}
+
+impl<E: Engine> Nodes for GuardedEngine<E> {
+    fn own(&self) -> NodeId {
+        let own = guarded(NAME, || self.0.nodes().map(Nodes::own));
+        own.ok().flatten().unwrap_or(NodeId::from_number(0))
+    }
+
+    fn report(&self, report: NodeReport) -> EngineFuture<()> {
+        answer(|| Some(self.0.nodes()?.report(report)))
+    }
+
+    fn list(&self) -> EngineFuture<Vec<Node>> {
+        answer(|| Some(self.0.nodes()?.list()))
+    }
+
+    fn send(&self, to: Option<NodeId>, message: Bytes) -> EngineFuture<()> {
+        answer(|| Some(self.0.nodes()?.send(to, message)))
+    }
+}
+
+impl<E: Engine> Presence for GuardedEngine<E> {
+    fn enter(&self, entry: PresenceEntry) -> EngineFuture<()> {
+        answer(|| Some(self.0.presence()?.enter(entry)))
+    }
+
+    fn leave(&self, entry: PresenceEntry) -> EngineFuture<()> {
+        answer(|| Some(self.0.presence()?.leave(entry)))
+    }
+
+    fn members(
+        &self,
+        channel: &ChannelName,
+        after: Option<SessionId>,
+        most: usize,
+    ) -> EngineFuture<MemberPage> {
+        answer(|| Some(self.0.presence()?.members(channel, after, most)))
+    }
+
+    fn counts(&self, channel: &ChannelName) -> EngineFuture<PresenceCounts> {
+        answer(|| Some(self.0.presence()?.counts(channel)))
+    }
+
+    fn count_session(&self, user: &str, session: SessionId, limit: u32) -> EngineFuture<bool> {
+        answer(|| Some(self.0.presence()?.count_session(user, session, limit)))
+    }
+
+    fn uncount_session(&self, user: &str, session: SessionId) -> EngineFuture<()> {
+        answer(|| Some(self.0.presence()?.uncount_session(user, session)))
     }
 }
 

@@ -5,6 +5,7 @@
 //! - [`Publications`]: publishing, recovery and history. Every engine has it.
 //! - [`Attachments`]: for an engine that carries only the channels with subscribers to a hub.
 //! - [`Records`]: for an engine that outlives the process.
+//! - [`Nodes`] and [`Presence`]: for an engine that serves several hubs.
 
 use std::fmt;
 
@@ -23,13 +24,15 @@ mod future;
 mod guarded;
 mod key_window;
 mod memory;
+mod nodes;
+mod presence;
 mod publications;
 mod records;
 #[cfg(test)]
 pub(crate) mod storing;
 
 pub use self::attachments::Attachments;
-pub use self::delivery::{Delivery, Epoch};
+pub use self::delivery::{Delivery, DeliveryRecipient, Epoch};
 pub(crate) use self::error::engine_failure;
 pub use self::error::{EngineError, EngineErrorKind};
 #[cfg(any(test, feature = "conformance"))]
@@ -42,6 +45,8 @@ pub use self::future::EngineFuture;
 pub(crate) use self::guarded::GuardedEngine;
 pub use self::key_window::KeyWindow;
 pub use self::memory::MemoryEngine;
+pub use self::nodes::{NODE_EXPIRY, Node, NodeId, NodeIdError, NodeReport, Nodes};
+pub use self::presence::{Presence, PresenceEntry};
 pub(crate) use self::publications::PAGE_BYTES;
 pub use self::publications::{EnginePublish, Locate, Located, Publications, ReadHistory};
 pub use self::records::{Record, RecordKind, Records};
@@ -73,6 +78,16 @@ pub trait Engine: Publications + fmt::Debug + Send + Sync + 'static {
 
     /// The store of values that outlive the process. Default: none, they are lost with it.
     fn records(&self) -> Option<&dyn Records> {
+        None
+    }
+
+    /// The nodes, if this engine serves several hubs. Default: none, the hub is alone.
+    fn nodes(&self) -> Option<&dyn Nodes> {
+        None
+    }
+
+    /// The members of channels on all nodes, if this engine serves several hubs. Default: none, the hub knows all members.
+    fn presence(&self) -> Option<&dyn Presence> {
         None
     }
 

@@ -14,6 +14,16 @@ impl SessionId {
     /// The id of local subscribers, which are no sessions.
     pub(crate) const NONE: Self = Self(0);
 
+    /// The id with these bytes, for an engine that stores it. The order of ids is that of their bytes.
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(u128::from_be_bytes(bytes))
+    }
+
+    /// The bytes of the id.
+    pub const fn to_bytes(self) -> [u8; 16] {
+        self.0.to_be_bytes()
+    }
+
     /// A new id; an error if the system has no entropy.
     pub(crate) fn random() -> Result<Self, getrandom::Error> {
         let mut bytes = [0; 16];

@@ -72,7 +72,11 @@ async fn compare_all(hub: &Arc<Inner>, attachments: &dyn Attachments) {
     let mut names = hub.attached.names();
     names.retain(|name| namespaces.of(name).history.is_some());
     for names in names.chunks(COMPARED_AT_ONCE) {
-        let newest = match timeout(SILENCE, attachments.newest(names.to_vec())).await {
+        let seen = names.iter().map(|name| {
+            let seen = hub.channels.find(name).and_then(|channel| channel.seen());
+            (name.clone(), seen)
+        });
+        let newest = match timeout(SILENCE, attachments.newest(seen.collect())).await {
             Ok(Ok(newest)) => newest,
             Ok(Err(error)) => return tracing::warn!("the channels are compared later: {error}"),
             Err(_) => return tracing::warn!("the channels are compared later: the engine did not answer"),

@@ -125,7 +125,7 @@ impl Channel {
     }
 
     /// The newest position that the subscribers have seen; `None` if the channel is closed or has seen nothing.
-    pub(super) fn seen(&self) -> Option<Position> {
+    pub(crate) fn seen(&self) -> Option<Position> {
         let state = self.state.lock();
         let epoch = state.sequence.epoch.as_ref().filter(|_| !self.is_closed())?;
         Some(Position { offset: state.sequence.newest, epoch: (**epoch).into() })
