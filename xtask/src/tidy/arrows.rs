@@ -22,6 +22,8 @@ const MAY_DEPEND_ON: &[(&str, Option<&[&str]>)] = &[
     ("wirehub-demo-contract", Some(&["wirehub-common"])),
     ("wirehub-demo", None),
     ("wirehub-tests", None),
+    // Redis for the tests of an engine, of the server and of the whole.
+    ("wirehub-test-redis", Some(&[])),
     // Each shows that its one dependency is sufficient.
     ("wirehub-one-crate-client", Some(&["wirehub-client"])),
     ("wirehub-one-crate-browser", Some(&["wirehub-client-wasm"])),
@@ -35,8 +37,9 @@ const ENGINES: &str = "server/engines/";
 
 const ENGINES_MAY_DEPEND_ON: &[&str] = &["wirehub-common", "wirehub-hub"];
 
-/// The additional dependencies of any crate's tests: an example contract, which itself depends only on `common`.
-const TESTS_MAY_ALSO_DEPEND_ON: &[&str] = &["wirehub-demo-contract"];
+/// The additional dependencies of any crate's tests: an example contract, which itself depends only on `common`, and Redis
+/// servers, which depend on nothing.
+const TESTS_MAY_ALSO_DEPEND_ON: &[&str] = &["wirehub-demo-contract", "wirehub-test-redis"];
 
 pub(super) fn check(tree: &Tree) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
@@ -120,11 +123,13 @@ mod tests {
     }
 
     #[test]
-    fn tests_may_use_the_example_contract_and_products_may_not() {
+    fn tests_may_use_the_example_contract_and_redis_servers_and_products_may_not() {
         assert_eq!(findings_with_tests("wirehub-server", &[], &["wirehub-demo-contract"]), 0);
         assert_eq!(findings_with_tests("wirehub-server", &[], &["wirehub-client-core"]), 1);
         assert_eq!(findings_with_tests("wirehub-server", &[], &["wirehub-server"]), 0);
         assert_eq!(findings("wirehub-server", &["wirehub-demo-contract"]), 1);
+        assert_eq!(findings_with_tests("wirehub-server", &[], &["wirehub-test-redis"]), 0);
+        assert_eq!(findings("wirehub-server", &["wirehub-test-redis"]), 1);
     }
 
     #[test]
