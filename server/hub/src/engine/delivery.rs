@@ -41,6 +41,11 @@ pub trait DeliveryRecipient: Send + Sync {
 
     /// See [`Delivery::node_message`].
     fn node_message(&self, _sender: NodeId, _message: Bytes) {}
+
+    /// See [`Delivery::is_wanted`].
+    fn is_wanted(&self, _channel: &ChannelName) -> bool {
+        false
+    }
 }
 
 impl<F: Fn(Publication, &Epoch) + Send + Sync> DeliveryRecipient for F {
@@ -131,6 +136,9 @@ impl Delivery {
 
     /// `true` if the channel has a subscriber.
     pub fn is_wanted(&self, channel: &ChannelName) -> bool {
+        if let Some(other) = self.other() {
+            return other.is_wanted(channel);
+        }
         self.hub().is_some_and(|hub| hub.channels.find(channel).is_some())
     }
 }

@@ -20,6 +20,8 @@ mod delivery;
 mod error;
 #[cfg(any(test, feature = "conformance"))]
 mod faulty;
+#[cfg(any(test, feature = "conformance"))]
+mod fleet;
 mod future;
 mod guarded;
 mod key_window;
@@ -41,6 +43,12 @@ pub use self::error::{EngineError, EngineErrorKind};
     allow(unreachable_pub, reason = "without it the tests alone use it")
 )]
 pub use self::faulty::FaultyEngine;
+#[cfg(any(test, feature = "conformance"))]
+#[cfg_attr(
+    not(feature = "conformance"),
+    allow(unreachable_pub, reason = "without it the tests alone use it")
+)]
+pub use self::fleet::{MemoryFleet, MemoryNode};
 pub use self::future::EngineFuture;
 pub(crate) use self::guarded::GuardedEngine;
 pub use self::key_window::KeyWindow;
