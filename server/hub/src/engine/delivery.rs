@@ -36,6 +36,9 @@ pub trait DeliveryRecipient: Send + Sync {
     /// See [`Delivery::moved`].
     fn moved(&self, _movement: Movement, _is_join: bool) {}
 
+    /// See [`Delivery::interrupted`].
+    fn interrupted(&self) {}
+
     /// See [`Delivery::presence_lost`].
     fn presence_lost(&self) {}
 
@@ -117,6 +120,18 @@ impl Delivery {
     pub fn moved(&self, movement: Movement, is_join: bool) {
         if let Some(other) = self.other() {
             other.moved(movement, is_join);
+        }
+    }
+
+    /// Deliveries to this hub were interrupted, and arrive again: publications may be missing. The hub compares the positions of
+    /// all channels with the [newest](super::Attachments::newest) ones at once, and notifies the subscribers of channels without
+    /// history of a gap.
+    pub fn interrupted(&self) {
+        if let Some(other) = self.other() {
+            return other.interrupted();
+        }
+        if let Some(hub) = self.hub() {
+            hub.probes.set_interrupted();
         }
     }
 

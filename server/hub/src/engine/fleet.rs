@@ -67,7 +67,7 @@ struct NodeState {
     expires: Instant,
     /// `true` after its presence has ended.
     is_expired: bool,
-    /// What is on its way to the hub, besides publications.
+    /// The arrivals on their way to the hub, besides publications.
     arriving: VecDeque<Arrival>,
     /// `true` while a task hands it over.
     is_arriving: bool,

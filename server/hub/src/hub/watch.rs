@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use super::Inner;
@@ -15,11 +16,20 @@ pub(crate) struct Probes {
     /// The highest number that came back.
     returned: AtomicU64,
     is_silent: AtomicBool,
+    /// `true` after the engine has reported an interruption, until the channels are compared.
+    is_interrupted: AtomicBool,
+    interrupted: Arc<Notify>,
 }
 
 impl Probes {
     pub(crate) fn returned(&self, number: u64) {
         self.returned.fetch_max(number, Ordering::Relaxed);
+    }
+
+    /// Makes the watch compare all channels now.
+    pub(crate) fn set_interrupted(&self) {
+        self.is_interrupted.store(true, Ordering::Release);
+        self.interrupted.notify_one();
     }
 
     /// `true` if the engine's deliveries do not arrive.
@@ -35,7 +45,12 @@ pub(super) async fn watch(hub: Weak<Inner>) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (mut number, mut last_return, mut last_comparison) = (0_u64, Instant::now(), Instant::now());
     loop {
-        ticks.tick().await;
+        // The hub may go while it waits, so the signal is held instead of the hub.
+        let Some(interrupted) = hub.upgrade().map(|hub| Arc::clone(&hub.probes.interrupted)) else { return };
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = interrupted.notified() => {}
+        }
         let Some(hub) = hub.upgrade() else { return };
         let Some(attachments) = hub.settings.engine.attachments() else { return };
         if hub.probes.returned.load(Ordering::Relaxed) >= number {
@@ -57,12 +72,28 @@ pub(super) async fn watch(hub: Weak<Inner>) {
                 Err(_) => tracing::warn!("the engine's deliveries still do not arrive: no answer"),
             }
         }
+        if hub.probes.is_interrupted.swap(false, Ordering::AcqRel) {
+            report_interruption(&hub);
+            compare_all(&hub, attachments).await;
+            last_comparison = Instant::now();
+        }
         if last_comparison.elapsed() >= COMPARE_INTERVAL {
             compare_all(&hub, attachments).await;
             last_comparison = Instant::now();
         }
         number = number.saturating_add(1);
         attachments.probe(number);
+    }
+}
+
+/// Notifies the subscribers of channels without history, whose missing publications can't be read.
+fn report_interruption(hub: &Inner) {
+    for name in hub.attached.names() {
+        if hub.settings.namespaces.of(&name).history.is_none()
+            && let Some(channel) = hub.channels.find(&name)
+        {
+            channel.report_interruption();
+        }
     }
 }
 

@@ -39,6 +39,8 @@ pub(crate) enum Order {
         channel: ChannelName,
         located: Located,
     },
+    /// Notifies the client that publications of a channel without history may be missing.
+    ReportGap(ChannelName),
 }
 
 /// The request that a session ends, and the way in which it ends.

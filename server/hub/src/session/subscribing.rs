@@ -97,6 +97,7 @@ impl Session {
                     }
                 }
                 Order::Unsubscribe(channel, error) => self.unsubscribe_by_server(&channel, error),
+                Order::ReportGap(channel) => self.report_gap(&channel),
                 Order::Relocate { channel, located } => {
                     if let Some(term) = self.subscriptions.get(&channel).map(|current| current.term) {
                         if located.complete {

@@ -3,7 +3,7 @@ use wirehub_common::frame::Member;
 
 use super::*;
 
-/// What has arrived at a node.
+/// The arrivals at a node.
 #[derive(Clone, Default)]
 struct Arrived(Arc<Mutex<Vec<String>>>);
 

@@ -150,6 +150,19 @@ impl Channel {
         self.reset(&Located { position, newest, complete: false });
     }
 
+    /// Notifies every subscriber of a channel without history that publications may be missing.
+    pub(crate) fn report_interruption(&self) {
+        let mut state = self.state.lock();
+        self.hand_all_out(&mut state);
+        for subscriber in state.places.iter_mut().flatten() {
+            if subscriber.is_local() {
+                subscriber.peer.mailbox.report_gap(self.lane, &self.name, Bytes::new());
+            } else {
+                subscriber.peer.mailbox.order(Order::ReportGap(self.name.clone()));
+            }
+        }
+    }
+
     /// Goes on from another position: the publications in between are lost. Every session that has read its history is
     /// notified, and reads what is there.
     pub(super) fn reset(&self, located: &Located) {

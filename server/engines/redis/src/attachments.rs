@@ -1,0 +1,95 @@
+//! The attached channels of this node.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use futures_channel::oneshot;
+use futures_util::future::try_join_all;
+use redis::Value;
+use wirehub_common::ChannelName;
+use wirehub_common::frame::Position;
+use wirehub_hub::engine::{Attachments, EngineFuture};
+
+use crate::Error;
+use crate::engine::RedisEngine;
+use crate::error::ErrorKind;
+use crate::keys::Place;
+use crate::message::{bytes, position};
+use crate::publications::{decimal, fresh};
+use crate::queue::{Command, strange};
+use crate::scripts::ScriptName;
+
+impl Attachments for RedisEngine {
+    fn attach(&self, channel: &ChannelName) -> EngineFuture<()> {
+        confirmed(self.subscriptions.attach(channel))
+    }
+
+    fn detach(&self, channel: &ChannelName) {
+        self.subscriptions.detach(channel);
+    }
+
+    fn probe(&self, number: u64) {
+        for partition in self.subscriptions.begin_probe(number) {
+            let inbox = self.keys.inbox(partition, Some(self.subscriptions.own));
+            let message = format!("b{number}").into();
+            // The probe comes back as a delivery, or not at all.
+            drop(self.queues.push(partition, 0, false, self.publish_command(inbox, message)));
+        }
+    }
+
+    fn renew(&self) -> EngineFuture<()> {
+        confirmed(self.subscriptions.renew())
+    }
+
+    fn newest(&self, seen: Vec<(ChannelName, Option<Position>)>) -> EngineFuture<Vec<Option<Position>>> {
+        let count = seen.len();
+        let mut by_partition: BTreeMap<_, Vec<(usize, ChannelName, Position)>> = BTreeMap::new();
+        for (index, (channel, position)) in seen.into_iter().enumerate() {
+            let partition = Place::of(&channel).partition;
+            by_partition.entry(partition).or_default().push((index, channel, position.unwrap_or_default()));
+        }
+        let requests = by_partition.into_iter().map(|(partition, channels)| {
+            let mut keys = vec![self.keys.generation(partition)];
+            let mut arguments = vec![fresh()];
+            let mut indices = Vec::with_capacity(channels.len());
+            for (index, channel, Position { offset, epoch }) in channels {
+                keys.push(self.keys.of_channel("c", &channel));
+                arguments.extend([decimal(&offset), Bytes::from(epoch.into_bytes())]);
+                indices.push(index);
+            }
+            let command = Command::Script { name: ScriptName::Newest, keys, arguments };
+            let later = self.queues.push(partition, 0, false, command);
+            async move { Ok::<_, Error>((indices, later.await.unwrap_or_else(|_| Err(gone()))?)) }
+        });
+        let requests: Vec<_> = requests.collect();
+        EngineFuture::Later(Box::pin(async move {
+            let mut newest = vec![None; count];
+            for (indices, answer) in try_join_all(requests).await? {
+                let Value::Array(answers) = answer else { return Err(strange().into()) };
+                for (index, answer) in indices.into_iter().zip(&answers) {
+                    let answer = bytes(answer).ok_or_else(strange)?;
+                    if let (Some(slot), false) = (newest.get_mut(index), answer.is_empty()) {
+                        *slot = Some(position(answer).ok_or_else(strange)?);
+                    }
+                }
+            }
+            Ok(newest)
+        }))
+    }
+}
+
+impl RedisEngine {
+    /// A message for an inbox.
+    pub(crate) fn publish_command(&self, inbox: Bytes, message: Bytes) -> Command {
+        let publish = if self.is_cluster() { "SPUBLISH" } else { "PUBLISH" };
+        Command::Plain(vec![Bytes::from_static(publish.as_bytes()), inbox, message])
+    }
+}
+
+fn confirmed(later: oneshot::Receiver<Result<(), Error>>) -> EngineFuture<()> {
+    EngineFuture::Later(Box::pin(async move { Ok(later.await.unwrap_or_else(|_| Err(gone()))?) }))
+}
+
+fn gone() -> Error {
+    Error::new(ErrorKind::Unavailable, "the engine has been stopped: connect to another node")
+}

@@ -1,0 +1,101 @@
+//! The values that all nodes of a fleet share: format, scope of keys, clock.
+
+use redis::Value;
+use tokio::time::Instant;
+
+use crate::engine::RedisEngine;
+use crate::error::{Error, ErrorKind};
+use crate::message::{number, text};
+use crate::partition::Partition;
+use crate::queue::{Command, strange};
+
+/// The last known facts about the store.
+#[derive(Debug, Clone)]
+pub(crate) struct StoreFacts {
+    /// The scope of idempotency keys. It changes if Redis has lost everything.
+    pub(crate) scope: String,
+    /// The time of the store at a moment of this process, in milliseconds.
+    read: (u64, Instant),
+}
+
+impl StoreFacts {
+    /// The time of the store, in milliseconds since the Unix epoch.
+    pub(crate) fn clock(&self) -> u64 {
+        let (time, at) = self.read;
+        time.saturating_add(u64::try_from(at.elapsed().as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
+impl RedisEngine {
+    /// Checks the servers at the start, and that the prefix is this program's.
+    pub(crate) async fn check(&self) -> Result<(), Error> {
+        let servers = self.queues.servers();
+        servers.refresh().await?;
+        for partitions in servers.by_server().into_values() {
+            for partition in partitions.into_iter().take(1) {
+                let link = servers.link(partition).await?;
+                if !link.facts.eviction.is_empty() && link.facts.eviction != "noeviction" {
+                    tracing::warn!(
+                        "Redis at {} evicts keys ({}): histories may vanish, and clients are notified of gaps; set maxmemory-policy noeviction",
+                        link.server,
+                        link.facts.eviction
+                    );
+                }
+            }
+        }
+        self.check_format().await?;
+        self.read_store().await
+    }
+
+    async fn check_format(&self) -> Result<(), Error> {
+        let key = self.keys.of_fleet("format");
+        let set = Command::Plain(vec!["SETNX".into(), key.clone(), FORMAT.into()]);
+        let get = Command::Plain(vec!["GET".into(), key.clone()]);
+        self.ask(set).await?;
+        let found = match self.ask(get).await {
+            Ok(found) => text(&found).unwrap_or_default(),
+            Err(error) if error.to_string().contains("WRONGTYPE") => String::new(),
+            Err(error) => return Err(error),
+        };
+        if found == FORMAT {
+            return Ok(());
+        }
+        let name = String::from_utf8_lossy(&key);
+        let words = match found.strip_prefix("wirehub ") {
+            Some(newer) => format!(
+                "the keys in Redis have the format {newer} of a newer version ({name}): use that version, or another prefix"
+            ),
+            None => format!("the key {name} belongs to another program: use another prefix"),
+        };
+        Err(Error::new(ErrorKind::Foreign, words))
+    }
+
+    /// Reads scope and clock. A scope that is gone is made anew.
+    pub(crate) async fn read_store(&self) -> Result<(), Error> {
+        let key = self.keys.of_fleet("scope");
+        let new = format!("{:016x}", crate::random());
+        self.ask(Command::Plain(vec!["SETNX".into(), key.clone(), new.into()])).await?;
+        let scope = self.ask(Command::Plain(vec!["GET".into(), key])).await?;
+        let asked = Instant::now();
+        let Value::Array(time) = self.ask(Command::Plain(vec!["TIME".into()])).await? else {
+            return Err(strange());
+        };
+        let [seconds, microseconds] = &time[..] else { return Err(strange()) };
+        let seconds = number(seconds).ok_or_else(strange)?;
+        let milliseconds = number(microseconds).ok_or_else(strange)? / 1000;
+        let time = seconds.saturating_mul(1000).saturating_add(milliseconds);
+        let facts = StoreFacts { scope: text(&scope).ok_or_else(strange)?, read: (time, asked) };
+        *self.store.write() = Some(facts);
+        Ok(())
+    }
+
+    /// Sends a command for the keys of the whole fleet.
+    pub(crate) async fn ask(&self, command: Command) -> Result<Value, Error> {
+        let later = self.queues.push(Partition::FLEET, 0, false, command);
+        let stopped = |_| Err(Error::new(ErrorKind::Unavailable, "the runtime is stopping"));
+        later.await.unwrap_or_else(stopped)
+    }
+}
+
+/// The format of the keys. A later version that changes them has another number.
+const FORMAT: &str = "wirehub 1";

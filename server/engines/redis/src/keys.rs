@@ -1,0 +1,111 @@
+//! The names of keys and delivery channels in Redis.
+//!
+//! `PREFIX{TAG}:KIND:NAME`, where the tag is that of the [partition](Partition). Kinds: `g` the generation of a partition, `c` the
+//! state of a channel, `s` its publications, `k` the keys of publishes, `d` its deliveries, `i` the inbox of a node.
+
+use bytes::Bytes;
+use wirehub_common::ChannelName;
+use wirehub_hub::engine::NodeId;
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::partition::Partition;
+
+/// The names with one prefix.
+#[derive(Debug, Clone)]
+pub(crate) struct Keys {
+    prefix: Box<str>,
+}
+
+/// The place of a channel in Redis.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) partition: Partition,
+    /// Requests for one channel keep their order.
+    pub(crate) line: u64,
+}
+
+impl Place {
+    pub(crate) fn of(channel: &ChannelName) -> Self {
+        let name = channel.as_str().as_bytes();
+        Self { partition: Partition::of(name), line: xxh3_64(name) }
+    }
+}
+
+impl Keys {
+    pub(crate) fn new(prefix: &str) -> Self {
+        Self { prefix: prefix.into() }
+    }
+
+    /// The generation of a partition.
+    pub(crate) fn generation(&self, partition: Partition) -> Bytes {
+        self.key(partition, "g", &[])
+    }
+
+    /// A key of a channel.
+    pub(crate) fn of_channel(&self, kind: &str, channel: &ChannelName) -> Bytes {
+        let name = channel.as_str();
+        self.key(Partition::of(name.as_bytes()), kind, &[name.as_bytes()])
+    }
+
+    /// The key of a publish with an idempotency key.
+    pub(crate) fn of_publish(&self, channel: &ChannelName, key: &str) -> Bytes {
+        let name = channel.as_str().as_bytes();
+        // A channel has no zero byte in its name.
+        self.key(Partition::of(name), "k", &[name, b"\0", key.as_bytes()])
+    }
+
+    /// The inbox of a node in a partition; `None` for the common one of all nodes.
+    pub(crate) fn inbox(&self, partition: Partition, node: Option<NodeId>) -> Bytes {
+        let node = node.map_or_else(|| "all".to_owned(), |node| node.to_string());
+        self.key(partition, "i", &[node.as_bytes()])
+    }
+
+    /// A key of the whole fleet.
+    pub(crate) fn of_fleet(&self, name: &str) -> Bytes {
+        self.key(Partition::FLEET, "f", &[name.as_bytes()])
+    }
+
+    /// A key of a partition.
+    pub(crate) fn key(&self, partition: Partition, kind: &str, name: &[&[u8]]) -> Bytes {
+        let tag = partition.tag();
+        let mut key = Vec::with_capacity(self.prefix.len().saturating_add(64));
+        for part in [self.prefix.as_bytes(), b"{", tag.as_bytes(), b"}:", kind.as_bytes()] {
+            key.extend_from_slice(part);
+        }
+        for (index, part) in name.iter().enumerate() {
+            if index == 0 {
+                key.push(b':');
+            }
+            key.extend_from_slice(part);
+        }
+        key.into()
+    }
+
+    /// The kind and the name in a delivery channel; `None` if it is of another prefix.
+    pub(crate) fn parse<'a>(&self, key: &'a [u8]) -> Option<(&'a [u8], &'a [u8])> {
+        let rest = key.strip_prefix(self.prefix.as_bytes())?.strip_prefix(b"{")?;
+        let end = rest.iter().position(|byte| *byte == b'}')?;
+        let rest = rest.get(end..)?.strip_prefix(b"}:")?;
+        let end = rest.iter().position(|byte| *byte == b':')?;
+        Some((rest.get(..end)?, rest.get(end.saturating_add(1)..)?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_read_as_they_were_written() {
+        let keys = Keys::new("fleet:1");
+        let channel = ChannelName::new("chat:lobby").unwrap();
+        let key = keys.of_channel("d", &channel);
+        assert_eq!(keys.parse(&key), Some((&b"d"[..], &b"chat:lobby"[..])));
+        assert!(key.starts_with(b"fleet:1{"));
+        for strange in [&b""[..], b"fleet:1", b"other{1}:d:x", b"fleet:1{1}", b"fleet:1{1}:d"] {
+            assert_eq!(keys.parse(strange), None);
+        }
+        let place = Place::of(&channel);
+        assert_eq!(keys.generation(place.partition), format!("fleet:1{{{}}}:g", place.partition.tag()));
+    }
+}

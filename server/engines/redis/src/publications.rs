@@ -1,0 +1,155 @@
+//! Publishing, recovery and history.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use redis::Value;
+use wirehub_common::ChannelName;
+use wirehub_common::frame::{HistoryPage, Idempotency, Position, Publication};
+use wirehub_hub::engine::{
+    EngineFuture, EnginePublish, KeyWindow, Locate, Located, Publications, ReadHistory,
+};
+use wirehub_hub::namespace::History;
+
+use crate::engine::RedisEngine;
+use crate::keys::Place;
+use crate::message::{bytes, decode, encode, number, position, text};
+use crate::options::ServerKind;
+use crate::queue::{Command, answer_of};
+use crate::scripts::ScriptName;
+
+impl Publications for RedisEngine {
+    fn idempotency(&self) -> Option<Idempotency> {
+        let store = self.store.read();
+        let store = store.as_ref()?;
+        Some(Idempotency { scope: store.scope.clone(), window: KeyWindow::LONGEST, clock: store.clock() })
+    }
+
+    fn publish(&self, publish: EnginePublish) -> EngineFuture<Option<Position>> {
+        let EnginePublish { channel, payload, publisher, key, history, .. } = publish;
+        let mut keys = self.log_keys(&channel).to_vec();
+        if !key.is_empty() {
+            keys.push(self.keys.of_publish(&channel, &key));
+        }
+        let size = payload.data.len();
+        let delivery = self.keys.of_channel("d", &channel);
+        let place = Place::of(&channel);
+        let message = encode(Publication { channel, payload, time: 0, publisher, offset: 0 });
+        let publish = if self.is_cluster() { "SPUBLISH" } else { "PUBLISH" };
+        let mut arguments = vec![
+            fresh(),
+            Bytes::from_static(publish.as_bytes()),
+            delivery,
+            message,
+            decimal(&size),
+            decimal(&KeyWindow::KEPT.as_millis()),
+        ];
+        if let Some(history) = &history {
+            arguments.extend(bounds(history));
+        }
+        let has_history = history.is_some();
+        let command = Command::Script { name: ScriptName::Publish, keys, arguments };
+        let later = self.queues.push(place.partition, place.line, true, command);
+        answer_of(later, move |answer| {
+            let position = position(bytes(&answer)?)?;
+            Some(Some(position).filter(|position| has_history && position.offset > 0))
+        })
+    }
+
+    fn locate(&self, locate: Locate) -> EngineFuture<Located> {
+        let Locate { channel, history, since } = locate;
+        let mut arguments = vec![fresh()];
+        arguments.extend(bounds(&history));
+        answer_of(self.read_log(&channel, ScriptName::Locate, arguments), move |answer| {
+            let Value::Array(fields) = answer else { return None };
+            let [epoch, newest, before_oldest] = &fields[..] else { return None };
+            let (epoch, newest, before_oldest) = (text(epoch)?, number(newest)?, number(before_oldest)?);
+            let located = |offset, complete| Located {
+                position: Position { offset, epoch: epoch.clone() },
+                newest,
+                complete,
+            };
+            Some(match since {
+                None => located(newest, false),
+                Some(since) if since.epoch != epoch => located(before_oldest, false),
+                // The offset has never existed: every later publication is new to this subscriber.
+                Some(since) if since.offset > newest => located(newest, false),
+                Some(since) if since.offset >= before_oldest => located(since.offset, true),
+                Some(_) => located(before_oldest, false),
+            })
+        })
+    }
+
+    fn history(&self, read: ReadHistory) -> EngineFuture<Option<HistoryPage>> {
+        let ReadHistory { channel, history, since, limit, bytes: page_bytes, reverse } = read;
+        let mut arguments = vec![fresh()];
+        arguments.extend(bounds(&history));
+        arguments.extend([decimal(&limit), decimal(&page_bytes), decimal(&u8::from(reverse))]);
+        if let Some(since) = since {
+            arguments.extend([decimal(&since.offset), Bytes::from(since.epoch.into_bytes())]);
+        }
+        answer_of(self.read_log(&channel, ScriptName::History, arguments), |answer| match answer {
+            Value::Array(fields) => page(&fields).map(Some),
+            Value::Nil | Value::Boolean(false) => Some(None),
+            _ => None,
+        })
+    }
+}
+
+impl RedisEngine {
+    fn log_keys(&self, channel: &ChannelName) -> [Bytes; 3] {
+        let generation = self.keys.generation(Place::of(channel).partition);
+        [generation, self.keys.of_channel("c", channel), self.keys.of_channel("s", channel)]
+    }
+
+    fn read_log(
+        &self,
+        channel: &ChannelName,
+        name: ScriptName,
+        arguments: Vec<Bytes>,
+    ) -> futures_channel::oneshot::Receiver<Result<Value, crate::Error>> {
+        let place = Place::of(channel);
+        let command = Command::Script { name, keys: self.log_keys(channel).to_vec(), arguments };
+        self.queues.push(place.partition, place.line, false, command)
+    }
+
+    pub(crate) fn is_cluster(&self) -> bool {
+        self.queues.servers().options.kind == ServerKind::Cluster
+    }
+}
+
+fn page(fields: &[Value]) -> Option<HistoryPage> {
+    let [epoch, newest, more, entries @ ..] = fields else { return None };
+    let position = Position { offset: number(newest)?, epoch: text(epoch)? };
+    let publications = entries.chunks_exact(3).map(|entry| match entry {
+        [offset, time, message] => {
+            decode(&Bytes::copy_from_slice(bytes(message)?), number(offset)?, number(time)?)
+        }
+        _ => None,
+    });
+    Some(HistoryPage {
+        position,
+        publications: publications.collect::<Option<_>>()?,
+        more: number(more)? == 1,
+    })
+}
+
+/// The bounds of a history as arguments.
+fn bounds(history: &History) -> [Bytes; 3] {
+    // The store counts milliseconds in numbers that are exact up to 2^53.
+    let ttl = history.ttl.min(LONGEST).as_millis().max(1);
+    [decimal(&history.size), decimal(&ttl), decimal(&history.bytes)]
+}
+
+/// A name for the epoch of a new channel.
+pub(crate) fn fresh() -> Bytes {
+    format!("{:016x}", crate::random()).into()
+}
+
+/// A number as an argument.
+pub(crate) fn decimal(number: &impl ToString) -> Bytes {
+    number.to_string().into()
+}
+
+/// The longest time for which a history is kept: a hundred years.
+const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);

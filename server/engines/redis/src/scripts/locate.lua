@@ -1,0 +1,9 @@
+-- Finds the newest offset of a channel, and the offset before its oldest kept publication.
+-- KEYS: generation, state, stream.
+-- ARGV: process, fresh epoch, number, time and bytes of its history.
+
+local size, ttl, most_bytes = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
+local channel = log(KEYS[1], KEYS[2], KEYS[3], ARGV[1], ARGV[2])
+local count = trim(KEYS[3], KEYS[2], channel, time(), size, ttl, most_bytes)
+keep(KEYS[2], channel.offset, ttl)
+return { channel.epoch, text(channel.offset), text(channel.offset - count) }

@@ -1,0 +1,98 @@
+-- The log of a channel, shared by several scripts.
+--
+-- The state of a channel is a hash: e (the name of its epoch), o (the newest offset), b (the bytes of the kept payloads),
+-- x (the time at which the oldest publication expires). Its publications are a stream; the id of each is its offset.
+-- The generation of a partition is a hash: r (the process that has last written here), n (a number). It is raised when another
+-- process writes, because a failover or restart may have lost the newest publications. It is part of every epoch.
+
+local function time()
+  local now = redis.call('TIME')
+  return now[1] * 1000 + math.floor(now[2] / 1000)
+end
+
+local function text(number)
+  return string.format('%.0f', number)
+end
+
+local function generation(key, process)
+  local known = redis.call('HMGET', key, 'r', 'n')
+  local number = tonumber(known[2]) or 0
+  if known[1] ~= process then
+    number = number + 1
+    redis.call('HSET', key, 'r', process, 'n', number)
+  end
+  return text(number)
+end
+
+-- The state of a channel; a new one gets the epoch `fresh`.
+local function log(generation_key, state_key, stream_key, process, fresh)
+  local number = generation(generation_key, process)
+  local state = redis.call('HMGET', state_key, 'e', 'o', 'b', 'x')
+  if not state[1] then
+    redis.call('DEL', stream_key)
+    redis.call('HSET', state_key, 'e', fresh, 'o', 0)
+    state = { fresh, 0, 0, 0 }
+  end
+  return {
+    name = state[1],
+    epoch = state[1] .. '.' .. number,
+    offset = tonumber(state[2]) or 0,
+    bytes = tonumber(state[3]) or 0,
+    expiry = tonumber(state[4]) or 0,
+  }
+end
+
+-- An entry of the stream as a table.
+local function entry(raw)
+  local fields = raw[2]
+  return {
+    offset = tonumber(string.match(raw[1], '^(%d+)')),
+    time = tonumber(fields[2]),
+    bytes = tonumber(fields[4]),
+    blob = fields[6],
+  }
+end
+
+-- Keeps the state of a channel for a day, and longer if its history lives longer. One that was never used is forgotten sooner.
+local function keep(state_key, offset, ttl)
+  local longest = offset == 0 and 600000 or math.max(86400000, 2 * ttl)
+  redis.call('PEXPIRE', state_key, text(longest))
+end
+
+-- Removes publications that are too old, too many or too large, the oldest first, and the newest never for its size alone.
+-- Returns the number of those that are left, and changes the state.
+local function trim(stream_key, state_key, channel, now, size, ttl, most_bytes)
+  local count = redis.call('XLEN', stream_key)
+  if count == 0 then
+    channel.bytes = 0
+    return 0
+  end
+  local cut
+  while count > 0 and (count > size or (count > 1 and channel.bytes > most_bytes) or channel.expiry <= now) do
+    local from = cut and ('(' .. text(cut) .. '-0') or '-'
+    local raw = redis.call('XRANGE', stream_key, from, '+', 'COUNT', 2)
+    if not raw[1] then
+      count = 0
+      break
+    end
+    local oldest = entry(raw[1])
+    if not (count > size or (count > 1 and channel.bytes > most_bytes) or oldest.time + ttl <= now) then
+      channel.expiry = oldest.time + ttl
+      redis.call('HSET', state_key, 'x', text(channel.expiry))
+      break
+    end
+    cut = oldest.offset
+    count = count - 1
+    channel.bytes = channel.bytes - oldest.bytes
+    channel.expiry = raw[2] and entry(raw[2]).time + ttl or now + ttl
+  end
+  if cut then
+    redis.call('XTRIM', stream_key, 'MINID', text(cut + 1) .. '-0')
+    if count == 0 then
+      channel.bytes = 0
+    end
+    redis.call('HSET', state_key, 'b', text(channel.bytes), 'x', text(channel.expiry))
+  end
+  return count
+end
+

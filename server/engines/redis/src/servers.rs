@@ -1,0 +1,339 @@
+//! The servers: which one has a partition, and the connection to it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use redis::aio::MultiplexedConnection;
+use redis::{FromRedisValue as _, Value, cmd};
+use tokio::sync::{Mutex as AsyncMutex, Notify};
+use tokio::time::Instant;
+
+use crate::error::{Error, ErrorKind};
+use crate::link::{self, Link, connect};
+use crate::options::{Address, RedisOptions, ServerKind};
+use crate::partition::{PARTITIONS, Partition, SLOTS};
+
+/// Finds the server of each partition, and keeps one connection to each server.
+pub(crate) struct Servers {
+    pub(crate) options: Arc<RedisOptions>,
+    state: Mutex<ServersState>,
+    /// Held by the task that looks servers up or connects.
+    connecting: AsyncMutex<()>,
+    /// Notified when a server or connection has changed.
+    pub(crate) changed: Notify,
+}
+
+#[derive(Default)]
+struct ServersState {
+    /// The server of each partition; absent while nobody serves it. Empty before the first look.
+    map: Vec<Option<Address>>,
+    /// `true` if the map may be wrong.
+    is_stale: bool,
+    looked_up: Option<Instant>,
+    links: HashMap<Address, Arc<Link>>,
+    /// The last failures, so that a server that is away is not asked for each request.
+    failures: HashMap<Option<Address>, (Instant, Error)>,
+}
+
+impl Servers {
+    pub(crate) fn new(options: RedisOptions) -> Self {
+        Self {
+            options: Arc::new(options),
+            state: Mutex::default(),
+            connecting: AsyncMutex::default(),
+            changed: Notify::new(),
+        }
+    }
+
+    /// A connection to the server of a partition.
+    pub(crate) async fn link(&self, partition: Partition) -> Result<Arc<Link>, Error> {
+        if let Some(link) = self.living(partition) {
+            return Ok(link);
+        }
+        let _connecting = self.connecting.lock().await;
+        self.look_up().await?;
+        let Some(address) = self.address(partition) else {
+            let words = "no server of the Redis Cluster has this part of the keys: look at CLUSTER INFO";
+            return Err(Error::new(ErrorKind::Unavailable, words));
+        };
+        self.link_to(&address).await
+    }
+
+    /// A connection to a server, for a command that another one has redirected.
+    pub(crate) async fn link_at(&self, address: &Address) -> Result<Arc<Link>, Error> {
+        let _connecting = self.connecting.lock().await;
+        self.link_to(address).await
+    }
+
+    async fn link_to(&self, address: &Address) -> Result<Arc<Link>, Error> {
+        {
+            let state = self.state.lock();
+            if let Some(link) = state.links.get(address).filter(|link| !link.is_dead()) {
+                return Ok(Arc::clone(link));
+            }
+            state.check_failure(Some(address))?;
+        }
+        let opened = Link::open(&self.options, address).await;
+        let mut state = self.state.lock();
+        match opened {
+            Ok(link) => {
+                let link = Arc::new(link);
+                state.failures.remove(&Some(address.clone()));
+                state.links.insert(address.clone(), Arc::clone(&link));
+                self.changed.notify_one();
+                Ok(link)
+            }
+            Err(error) => {
+                state.is_stale = true;
+                state.failures.insert(Some(address.clone()), (Instant::now(), error.clone()));
+                Err(error)
+            }
+        }
+    }
+
+    fn living(&self, partition: Partition) -> Option<Arc<Link>> {
+        let state = self.state.lock();
+        let address = state.map.get(partition.index()).filter(|_| !state.is_stale)?.as_ref()?;
+        state.links.get(address).filter(|link| !link.is_dead()).cloned()
+    }
+
+    /// The server of a partition, as far as it is known.
+    pub(crate) fn address(&self, partition: Partition) -> Option<Address> {
+        self.state.lock().map.get(partition.index())?.clone()
+    }
+
+    /// The partitions of each server.
+    pub(crate) fn by_server(&self) -> BTreeMap<Address, Vec<Partition>> {
+        let state = self.state.lock();
+        let mut servers: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for (partition, address) in Partition::all().zip(&state.map) {
+            if let Some(address) = address {
+                servers.entry(address.clone()).or_default().push(partition);
+            }
+        }
+        servers
+    }
+
+    /// An error if a server is away, or is not found.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let state = self.state.lock();
+        let failed = state.failures.values().map(|(_, error)| error).next();
+        failed.map_or(Ok(()), |error| Err(error.clone()))
+    }
+
+    /// The living connections.
+    pub(crate) fn links(&self) -> Vec<Arc<Link>> {
+        self.state.lock().links.values().filter(|link| !link.is_dead()).cloned().collect()
+    }
+
+    /// The map may be wrong: it is looked up before the next request.
+    pub(crate) fn set_stale(&self) {
+        self.state.lock().is_stale = true;
+        self.changed.notify_one();
+    }
+
+    /// Looks the servers up now, for a map that may have changed without a sign.
+    pub(crate) async fn refresh(&self) -> Result<(), Error> {
+        self.state.lock().is_stale = true;
+        let _connecting = self.connecting.lock().await;
+        self.look_up().await
+    }
+
+    /// Looks the servers up if the map may be wrong.
+    async fn look_up(&self) -> Result<(), Error> {
+        {
+            let mut state = self.state.lock();
+            if state.links.values().any(|link| link.is_dead()) {
+                state.links.retain(|_, link| !link.is_dead());
+                state.is_stale = true;
+            }
+            let is_recent = state.looked_up.is_some_and(|at| at.elapsed() < LOOK_UP_INTERVAL);
+            if !state.map.is_empty() && (!state.is_stale || is_recent) {
+                return Ok(());
+            }
+            state.check_failure(None)?;
+        }
+        let map = match &self.options.kind {
+            ServerKind::Single => Ok(vec![self.options.seeds.first().cloned(); usize::from(PARTITIONS)]),
+            ServerKind::Sentinel(name) => {
+                self.master(name).await.map(|master| vec![Some(master); usize::from(PARTITIONS)])
+            }
+            ServerKind::Cluster => self.slots().await,
+        };
+        let mut state = self.state.lock();
+        match map {
+            Ok(map) => {
+                state.failures.remove(&None);
+                if state.map != map {
+                    tracing::info!("the servers of Redis: {}", describe(&map));
+                    self.changed.notify_one();
+                }
+                state.links.retain(|address, _| map.contains(&Some(address.clone())));
+                state.map = map;
+                (state.is_stale, state.looked_up) = (false, Some(Instant::now()));
+                Ok(())
+            }
+            Err(error) => {
+                state.failures.insert(None, (Instant::now(), error.clone()));
+                Err(error)
+            }
+        }
+    }
+
+    /// Asks the Sentinels for the master, one after another.
+    async fn master(&self, name: &str) -> Result<Address, Error> {
+        let mut last = None;
+        for sentinel in &self.options.seeds {
+            match self.ask_sentinel(sentinel, name).await {
+                Ok(Some((host, port))) => {
+                    return Ok(Address::Tcp { host, port, is_tls: self.options.is_tls() });
+                }
+                Ok(None) => {
+                    let words = format!("the Sentinel at {sentinel} knows no master {name}: check its name");
+                    last = Some(Error::new(ErrorKind::Unavailable, words));
+                }
+                Err(error) => last = Some(error),
+            }
+        }
+        Err(last.unwrap_or_else(|| Error::new(ErrorKind::Settings, "no Sentinel is named: add its address")))
+    }
+
+    async fn ask_sentinel(&self, sentinel: &Address, name: &str) -> Result<Option<(String, u16)>, Error> {
+        let options = &self.options;
+        let config = link::config(options);
+        let mut connection = connect(options, sentinel, &options.sentinel_login, 0, &config).await?;
+        let mut question = cmd("SENTINEL");
+        question.arg("GET-MASTER-ADDR-BY-NAME").arg(name);
+        question
+            .query_async(&mut connection)
+            .await
+            .map_err(|error| Error::of_server(&sentinel.to_string(), error))
+    }
+
+    /// Asks a server of the cluster for the slots, one after another.
+    async fn slots(&self) -> Result<Vec<Option<Address>>, Error> {
+        let mut known: Vec<Address> = self.links().iter().map(|link| link.server.clone()).collect();
+        known.extend(self.options.seeds.iter().cloned());
+        let mut last = None;
+        for server in known {
+            match self.ask_slots(&server).await {
+                Ok(map) => return Ok(map),
+                Err(error) => last = Some(error),
+            }
+        }
+        Err(last.unwrap_or_else(|| Error::new(ErrorKind::Settings, "no server is named: add its address")))
+    }
+
+    async fn ask_slots(&self, server: &Address) -> Result<Vec<Option<Address>>, Error> {
+        let options = &self.options;
+        let config = link::config(options);
+        let mut connection: MultiplexedConnection =
+            connect(options, server, &options.login, 0, &config).await?;
+        let mut question = cmd("CLUSTER");
+        question.arg("SLOTS");
+        let answer: Value = question
+            .query_async(&mut connection)
+            .await
+            .map_err(|error| Error::of_server(&server.to_string(), error))?;
+        let ranges = slot_ranges(answer, server, options.is_tls());
+        let ranges = ranges.ok_or_else(|| {
+            Error::unexpected(format!(
+                "Redis at {server} does not list the slots of its cluster: check CLUSTER SLOTS"
+            ))
+        })?;
+        Ok(map_of(&ranges))
+    }
+}
+
+impl ServersState {
+    /// An error if the server, or the look, has just failed.
+    fn check_failure(&self, address: Option<&Address>) -> Result<(), Error> {
+        match self.failures.get(&address.cloned()) {
+            Some((at, error)) if at.elapsed() < RETRY => Err(error.clone()),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The first and last slot of a range, and its master.
+type SlotRange = (u16, u16, Address);
+
+/// Reads the answer of `CLUSTER SLOTS`. A server without a name is the one that was asked.
+fn slot_ranges(answer: Value, asked: &Address, is_tls: bool) -> Option<Vec<SlotRange>> {
+    let Value::Array(ranges) = answer else { return None };
+    let mut parsed = Vec::with_capacity(ranges.len());
+    for range in ranges {
+        let Value::Array(fields) = range else { return None };
+        let mut fields = fields.into_iter();
+        let first = u16::from_redis_value(fields.next()?).ok()?;
+        let last = u16::from_redis_value(fields.next()?).ok()?;
+        let Value::Array(master) = fields.next()? else { return None };
+        let mut master = master.into_iter();
+        let host = Option::<String>::from_redis_value(master.next()?).ok()?.filter(|host| !host.is_empty());
+        let port = u16::from_redis_value(master.next()?).ok()?;
+        let host = match (host.filter(|host| host != "?"), asked) {
+            (Some(host), _) => host,
+            (None, Address::Tcp { host, .. }) => host.clone(),
+            (None, Address::Unix(_)) => return None,
+        };
+        parsed.push((first, last, Address::Tcp { host, port, is_tls }));
+    }
+    Some(parsed)
+}
+
+fn map_of(ranges: &[SlotRange]) -> Vec<Option<Address>> {
+    let server = |partition: Partition| {
+        let slot = partition.slot().min(SLOTS);
+        let range = ranges.iter().find(|(first, last, _)| (*first..=*last).contains(&slot));
+        range.map(|(_, _, address)| address.clone())
+    };
+    Partition::all().map(server).collect()
+}
+
+fn describe(map: &[Option<Address>]) -> String {
+    let mut names: Vec<String> = map.iter().flatten().map(ToString::to_string).collect();
+    names.sort_unstable();
+    names.dedup();
+    names.join(", ")
+}
+
+/// The time for which a server that failed is not asked again.
+const RETRY: Duration = Duration::from_millis(250);
+
+/// The shortest time between two looks.
+const LOOK_UP_INTERVAL: Duration = Duration::from_millis(100);
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::indexing_slicing)]
+
+    use super::*;
+
+    fn server(host: &str, port: u16) -> Address {
+        Address::Tcp { host: host.into(), port, is_tls: false }
+    }
+
+    #[test]
+    fn the_slots_of_a_cluster_are_read() {
+        let range = |first, last, host: Value, port| {
+            let master = Value::Array(vec![
+                host,
+                Value::Int(port),
+                Value::BulkString(b"id".into()),
+                Value::Array(vec![]),
+            ]);
+            Value::Array(vec![Value::Int(first), Value::Int(last), master])
+        };
+        let named = Value::BulkString(b"10.0.0.2".into());
+        let answer = Value::Array(vec![range(0, 8191, Value::Nil, 7000), range(8192, 16_000, named, 7001)]);
+        let ranges = slot_ranges(answer, &server("asked", 1), false).unwrap();
+        assert_eq!(ranges, [(0, 8191, server("asked", 7000)), (8192, 16_000, server("10.0.0.2", 7001))]);
+        let map = map_of(&ranges);
+        assert_eq!(map[0], Some(server("asked", 7000)));
+        assert_eq!(map[64], Some(server("10.0.0.2", 7001)));
+        assert_eq!(map[127], None, "nobody serves the last slots");
+        assert_eq!(slot_ranges(Value::Okay, &server("asked", 1), false), None);
+    }
+}
