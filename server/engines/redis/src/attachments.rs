@@ -11,7 +11,7 @@ use wirehub_common::frame::Position;
 use wirehub_hub::engine::{Attachments, EngineFuture};
 
 use crate::Error;
-use crate::engine::RedisEngine;
+use crate::engine::{RedisEngine, Shared};
 use crate::error::ErrorKind;
 use crate::keys::Place;
 use crate::message::{bytes, position};
@@ -21,24 +21,24 @@ use crate::scripts::ScriptName;
 
 impl Attachments for RedisEngine {
     fn attach(&self, channel: &ChannelName) -> EngineFuture<()> {
-        confirmed(self.subscriptions.attach(channel))
+        confirmed(self.shared.subscriptions.attach(channel))
     }
 
     fn detach(&self, channel: &ChannelName) {
-        self.subscriptions.detach(channel);
+        self.shared.subscriptions.detach(channel);
     }
 
     fn probe(&self, number: u64) {
-        for partition in self.subscriptions.begin_probe(number) {
-            let inbox = self.keys.inbox(partition, Some(self.subscriptions.own));
+        for partition in self.shared.subscriptions.begin_probe(number) {
+            let inbox = self.shared.keys.inbox(partition, Some(self.shared.subscriptions.own));
             let message = format!("b{number}").into();
             // The probe comes back as a delivery, or not at all.
-            drop(self.queues.push(partition, 0, false, self.publish_command(inbox, message)));
+            drop(self.shared.queues.push(partition, 0, false, self.shared.publish_command(inbox, message)));
         }
     }
 
     fn renew(&self) -> EngineFuture<()> {
-        confirmed(self.subscriptions.renew())
+        confirmed(self.shared.subscriptions.renew())
     }
 
     fn newest(&self, seen: Vec<(ChannelName, Option<Position>)>) -> EngineFuture<Vec<Option<Position>>> {
@@ -49,16 +49,16 @@ impl Attachments for RedisEngine {
             by_partition.entry(partition).or_default().push((index, channel, position.unwrap_or_default()));
         }
         let requests = by_partition.into_iter().map(|(partition, channels)| {
-            let mut keys = vec![self.keys.generation(partition)];
+            let mut keys = vec![self.shared.keys.generation(partition)];
             let mut arguments = vec![fresh()];
             let mut indices = Vec::with_capacity(channels.len());
             for (index, channel, Position { offset, epoch }) in channels {
-                keys.push(self.keys.of_channel("c", &channel));
+                keys.push(self.shared.keys.of_channel("c", &channel));
                 arguments.extend([decimal(&offset), Bytes::from(epoch.into_bytes())]);
                 indices.push(index);
             }
             let command = Command::Script { name: ScriptName::Newest, keys, arguments };
-            let later = self.queues.push(partition, 0, false, command);
+            let later = self.shared.queues.push(partition, 0, false, command);
             async move { Ok::<_, Error>((indices, later.await.unwrap_or_else(|_| Err(gone()))?)) }
         });
         let requests: Vec<_> = requests.collect();
@@ -78,7 +78,7 @@ impl Attachments for RedisEngine {
     }
 }
 
-impl RedisEngine {
+impl Shared {
     /// A message for an inbox.
     pub(crate) fn publish_command(&self, inbox: Bytes, message: Bytes) -> Command {
         let publish = if self.is_cluster() { "SPUBLISH" } else { "PUBLISH" };

@@ -6,13 +6,18 @@ use std::sync::Arc;
 use parking_lot::RwLock;
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
-use wirehub_hub::engine::{Attachments, Delivery, Engine, EngineError, EngineFuture, NodeId};
+use wirehub_hub::engine::{
+    Attachments, Delivery, Engine, EngineError, EngineFuture, NodeId, Nodes, Presence, Records,
+};
 
 use crate::error::{Error, ErrorKind};
 use crate::fleet::StoreFacts;
+use crate::janitor::{Graces, end_graces, tidy};
 use crate::keys::Keys;
+use crate::nodes::Owner;
 use crate::options::RedisOptions;
-use crate::queue::Queues;
+use crate::partition::Partition;
+use crate::queue::{Command, Queues};
 use crate::servers::Servers;
 use crate::subscriptions::{Subscriptions, keep};
 
@@ -21,12 +26,19 @@ use crate::subscriptions::{Subscriptions, keep};
 /// It needs a tokio runtime. Dropping it closes its connections; use [`Engine::stop`] before, so that accepted publishes are
 /// stored.
 pub struct RedisEngine {
+    pub(crate) shared: Arc<Shared>,
+    tasks: Vec<AbortHandle>,
+}
+
+/// The state that the engine shares with its tasks.
+pub(crate) struct Shared {
     pub(crate) keys: Keys,
     pub(crate) queues: Queues,
     pub(crate) subscriptions: Arc<Subscriptions>,
+    pub(crate) graces: Graces,
     /// Absent until the store has been read for the first time.
     pub(crate) store: RwLock<Option<StoreFacts>>,
-    keeper: AbortHandle,
+    pub(crate) owner: Owner,
 }
 
 impl RedisEngine {
@@ -44,44 +56,73 @@ impl RedisEngine {
         let servers = Arc::new(Servers::new(options));
         let queues = Queues::new(Arc::clone(&servers), Handle::current());
         let subscriptions = Subscriptions::new(own, keys.clone(), servers);
-        let keeper = tokio::spawn(keep(Arc::downgrade(&subscriptions))).abort_handle();
-        let engine = Self { keys, queues, subscriptions, store: RwLock::default(), keeper };
-        engine.check().await?;
-        engine.subscriptions.started(patience).await?;
+        let shared = Arc::new(Shared {
+            keys,
+            queues,
+            subscriptions,
+            graces: Graces::default(),
+            store: RwLock::default(),
+            owner: Owner::new(),
+        });
+        // If a check fails, the tasks end with the engine.
+        let tasks = vec![
+            tokio::spawn(keep(Arc::downgrade(&shared.subscriptions))).abort_handle(),
+            tokio::spawn(end_graces(Arc::downgrade(&shared))).abort_handle(),
+            tokio::spawn(tidy(Arc::downgrade(&shared))).abort_handle(),
+        ];
+        let engine = Self { shared, tasks };
+        engine.shared.check().await?;
+        engine.shared.subscriptions.started(patience).await?;
         Ok(engine)
     }
 }
 
 impl Engine for RedisEngine {
     fn start(&self, delivery: Delivery) {
-        self.subscriptions.set_delivery(delivery);
+        self.shared.subscriptions.set_delivery(delivery);
     }
 
     fn ready(&self) -> Result<(), EngineError> {
-        Ok(self.queues.servers().check()?)
+        Ok(self.shared.queues.servers().check()?)
     }
 
     fn attachments(&self) -> Option<&dyn Attachments> {
         Some(self)
     }
 
+    fn records(&self) -> Option<&dyn Records> {
+        Some(self)
+    }
+
+    fn nodes(&self) -> Option<&dyn Nodes> {
+        Some(self)
+    }
+
+    fn presence(&self) -> Option<&dyn Presence> {
+        Some(self)
+    }
+
     fn stop(&self) -> EngineFuture<()> {
-        let closed = self.queues.close();
+        // Its sessions have left, so the node ends here, and nobody waits for its death.
+        let shared = &self.shared;
+        let forget = vec!["HDEL".into(), shared.nodes_key(), shared.owner.id().to_string().into()];
+        let forgotten = shared.queues.push(Partition::FLEET, 0, false, Command::Plain(forget));
+        let closed = shared.queues.close();
         EngineFuture::Later(Box::pin(async move {
             closed.await;
-            Ok(())
+            forgotten.await.unwrap_or(Ok(redis::Value::Nil)).map(drop).map_err(Into::into)
         }))
     }
 }
 
 impl Drop for RedisEngine {
     fn drop(&mut self) {
-        self.keeper.abort();
+        self.tasks.iter().for_each(AbortHandle::abort);
     }
 }
 
 impl fmt::Debug for RedisEngine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RedisEngine").field("node", &self.subscriptions.own).finish_non_exhaustive()
+        f.debug_struct("RedisEngine").field("node", &self.shared.subscriptions.own).finish_non_exhaustive()
     }
 }

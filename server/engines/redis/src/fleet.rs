@@ -3,7 +3,7 @@
 use redis::Value;
 use tokio::time::Instant;
 
-use crate::engine::RedisEngine;
+use crate::engine::Shared;
 use crate::error::{Error, ErrorKind};
 use crate::message::{number, text};
 use crate::partition::Partition;
@@ -26,7 +26,7 @@ impl StoreFacts {
     }
 }
 
-impl RedisEngine {
+impl Shared {
     /// Checks the servers at the start, and that the prefix is this program's.
     pub(crate) async fn check(&self) -> Result<(), Error> {
         let servers = self.queues.servers();

@@ -27,8 +27,13 @@ pub(crate) struct Place {
 impl Place {
     pub(crate) fn of(channel: &ChannelName) -> Self {
         let name = channel.as_str().as_bytes();
-        Self { partition: Partition::of(name), line: xxh3_64(name) }
+        Self { partition: Partition::of(name), line: line_of(name) }
     }
+}
+
+/// Requests with the same name keep their order.
+pub(crate) fn line_of(name: &[u8]) -> u64 {
+    xxh3_64(name)
 }
 
 impl Keys {

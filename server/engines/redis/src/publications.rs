@@ -11,7 +11,7 @@ use wirehub_hub::engine::{
 };
 use wirehub_hub::namespace::History;
 
-use crate::engine::RedisEngine;
+use crate::engine::{RedisEngine, Shared};
 use crate::keys::Place;
 use crate::message::{bytes, decode, encode, number, position, text};
 use crate::options::ServerKind;
@@ -20,22 +20,22 @@ use crate::scripts::ScriptName;
 
 impl Publications for RedisEngine {
     fn idempotency(&self) -> Option<Idempotency> {
-        let store = self.store.read();
+        let store = self.shared.store.read();
         let store = store.as_ref()?;
         Some(Idempotency { scope: store.scope.clone(), window: KeyWindow::LONGEST, clock: store.clock() })
     }
 
     fn publish(&self, publish: EnginePublish) -> EngineFuture<Option<Position>> {
         let EnginePublish { channel, payload, publisher, key, history, .. } = publish;
-        let mut keys = self.log_keys(&channel).to_vec();
+        let mut keys = self.shared.log_keys(&channel).to_vec();
         if !key.is_empty() {
-            keys.push(self.keys.of_publish(&channel, &key));
+            keys.push(self.shared.keys.of_publish(&channel, &key));
         }
         let size = payload.data.len();
-        let delivery = self.keys.of_channel("d", &channel);
+        let delivery = self.shared.keys.of_channel("d", &channel);
         let place = Place::of(&channel);
         let message = encode(Publication { channel, payload, time: 0, publisher, offset: 0 });
-        let publish = if self.is_cluster() { "SPUBLISH" } else { "PUBLISH" };
+        let publish = if self.shared.is_cluster() { "SPUBLISH" } else { "PUBLISH" };
         let mut arguments = vec![
             fresh(),
             Bytes::from_static(publish.as_bytes()),
@@ -49,7 +49,7 @@ impl Publications for RedisEngine {
         }
         let has_history = history.is_some();
         let command = Command::Script { name: ScriptName::Publish, keys, arguments };
-        let later = self.queues.push(place.partition, place.line, true, command);
+        let later = self.shared.queues.push(place.partition, place.line, true, command);
         answer_of(later, move |answer| {
             let position = position(bytes(&answer)?)?;
             Some(Some(position).filter(|position| has_history && position.offset > 0))
@@ -60,7 +60,7 @@ impl Publications for RedisEngine {
         let Locate { channel, history, since } = locate;
         let mut arguments = vec![fresh()];
         arguments.extend(bounds(&history));
-        answer_of(self.read_log(&channel, ScriptName::Locate, arguments), move |answer| {
+        answer_of(self.shared.read_log(&channel, ScriptName::Locate, arguments), move |answer| {
             let Value::Array(fields) = answer else { return None };
             let [epoch, newest, before_oldest] = &fields[..] else { return None };
             let (epoch, newest, before_oldest) = (text(epoch)?, number(newest)?, number(before_oldest)?);
@@ -88,7 +88,7 @@ impl Publications for RedisEngine {
         if let Some(since) = since {
             arguments.extend([decimal(&since.offset), Bytes::from(since.epoch.into_bytes())]);
         }
-        answer_of(self.read_log(&channel, ScriptName::History, arguments), |answer| match answer {
+        answer_of(self.shared.read_log(&channel, ScriptName::History, arguments), |answer| match answer {
             Value::Array(fields) => page(&fields).map(Some),
             Value::Nil | Value::Boolean(false) => Some(None),
             _ => None,
@@ -96,7 +96,7 @@ impl Publications for RedisEngine {
     }
 }
 
-impl RedisEngine {
+impl Shared {
     fn log_keys(&self, channel: &ChannelName) -> [Bytes; 3] {
         let generation = self.keys.generation(Place::of(channel).partition);
         [generation, self.keys.of_channel("c", channel), self.keys.of_channel("s", channel)]

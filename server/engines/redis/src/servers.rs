@@ -1,6 +1,6 @@
 //! The servers: which one has a partition, and the connection to it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,6 +33,10 @@ struct ServersState {
     is_stale: bool,
     looked_up: Option<Instant>,
     links: HashMap<Address, Arc<Link>>,
+    /// The processes of servers that were seen.
+    processes: HashSet<String>,
+    /// `true` if one of them is new, and may have lost the newest changes.
+    has_new_process: bool,
     /// The last failures, so that a server that is away is not asked for each request.
     failures: HashMap<Option<Address>, (Instant, Error)>,
 }
@@ -80,6 +84,9 @@ impl Servers {
         match opened {
             Ok(link) => {
                 let link = Arc::new(link);
+                if state.processes.insert(link.process.clone()) {
+                    state.has_new_process = true;
+                }
                 state.failures.remove(&Some(address.clone()));
                 state.links.insert(address.clone(), Arc::clone(&link));
                 self.changed.notify_one();
@@ -132,6 +139,11 @@ impl Servers {
     pub(crate) fn set_stale(&self) {
         self.state.lock().is_stale = true;
         self.changed.notify_one();
+    }
+
+    /// `true` if a server is another process since the last call.
+    pub(crate) fn take_new_process(&self) -> bool {
+        std::mem::take(&mut self.state.lock().has_new_process)
     }
 
     /// Looks the servers up now, for a map that may have changed without a sign.

@@ -26,6 +26,7 @@ use crate::link::{config, connect};
 use crate::message::{DeliveredPublication, bytes, decode};
 use crate::options::{Address, ServerKind};
 use crate::partition::Partition;
+use crate::presence;
 use crate::servers::Servers;
 
 /// The subscriptions of a node.
@@ -52,6 +53,8 @@ struct State {
     probe: Probe,
     /// `true` after the loss of a connection, until every subscription is confirmed again.
     is_interrupted: bool,
+    /// `true` if the store may have lost the presence of this node, until the hub is notified.
+    has_lost_presence: bool,
 }
 
 struct Subscription {
@@ -120,6 +123,12 @@ impl Subscriptions {
             self.wake.notify_one();
         }
         later
+    }
+
+    /// Notifies the hub that the store may have lost the presence of this node.
+    pub(crate) fn report_lost_presence(&self) {
+        self.state.lock().has_lost_presence = true;
+        self.wake.notify_one();
     }
 
     /// Ends the subscription to a channel's deliveries.
@@ -198,11 +207,19 @@ impl Subscriptions {
         let mut state = self.state.lock();
         if is_done && state.is_complete() {
             state.renewals.drain(..).for_each(|answer| drop(answer.send(Ok(()))));
-            if std::mem::take(&mut state.is_interrupted) {
-                drop(state);
+            let was_interrupted = std::mem::take(&mut state.is_interrupted);
+            let has_lost_presence = std::mem::take(&mut state.has_lost_presence);
+            drop(state);
+            let has_lost_presence = self.servers.take_new_process() || has_lost_presence;
+            if was_interrupted {
                 tracing::info!("the deliveries of Redis arrive again");
-                if let Some(delivery) = self.delivery.get() {
+            }
+            if let Some(delivery) = self.delivery.get() {
+                if was_interrupted {
                     delivery.interrupted();
+                }
+                if has_lost_presence {
+                    delivery.presence_lost();
                 }
             }
         }
@@ -329,6 +346,16 @@ impl Subscriptions {
         let Some(delivery) = self.delivery.get() else { return };
         match self.keys.parse(channel) {
             Some((b"d", _)) => {
+                let movement = |is_join| {
+                    if let Some(movement) = presence::decode(&message.slice(1..)) {
+                        delivery.moved(movement, is_join);
+                    }
+                };
+                match message.first() {
+                    Some(b'j') => return movement(true),
+                    Some(b'l') => return movement(false),
+                    _ => {}
+                }
                 let Some(delivered) = DeliveredPublication::parse(message) else { return };
                 let Some(epoch) = self.state.lock().epoch(channel, delivered.epoch) else { return };
                 match decode(&message.slice_ref(delivered.message), delivered.offset, delivered.time) {

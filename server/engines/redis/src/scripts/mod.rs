@@ -17,6 +17,16 @@ pub(crate) enum ScriptName {
     Locate,
     History,
     Newest,
+    Enter,
+    Leave,
+    EndGrace,
+    Due,
+    Page,
+    Counts,
+    Count,
+    Uncount,
+    Report,
+    Nodes,
 }
 
 impl ScriptName {
@@ -32,6 +42,16 @@ pub(crate) static SCRIPTS: LazyLock<Vec<Script>> = LazyLock::new(|| {
         concat!(include_str!("log.lua"), include_str!("locate.lua")),
         concat!(include_str!("log.lua"), include_str!("history.lua")),
         concat!(include_str!("log.lua"), include_str!("newest.lua")),
+        concat!(include_str!("members.lua"), include_str!("enter.lua")),
+        concat!(include_str!("members.lua"), include_str!("leave.lua")),
+        concat!(include_str!("members.lua"), include_str!("end_grace.lua")),
+        concat!(include_str!("members.lua"), include_str!("due.lua")),
+        concat!(include_str!("members.lua"), include_str!("page.lua")),
+        include_str!("counts.lua"),
+        include_str!("count.lua"),
+        include_str!("uncount.lua"),
+        concat!(include_str!("members.lua"), include_str!("report.lua")),
+        concat!(include_str!("members.lua"), include_str!("nodes.lua")),
     ];
     texts.map(|text| Script { text, sha: redis::Script::new(text).get_hash().to_owned() }).into()
 });
