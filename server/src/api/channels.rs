@@ -126,6 +126,7 @@ pub(super) async fn list(
 /// List the subscribers of a channel.
 #[utoipa::path(get, path = "/channels/{channel}/presence", params(("channel" = String, Path), PresenceOptions), responses(
     (status = OK, body = Presence),
+    (status = SERVICE_UNAVAILABLE, body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn presence(
     State(hub): State<Hub>,
@@ -135,9 +136,9 @@ pub(super) async fn presence(
     let channel = ChannelName::new(&channel).map_err(Problem::bad_request)?;
     let after: Option<SessionId> =
         after.map(|after| after.parse()).transpose().map_err(Problem::bad_request)?;
-    let PresenceCounts { sessions, users } = hub.presence_counts(&channel);
+    let PresenceCounts { sessions, users } = hub.presence_counts(&channel).await?;
     let most = limit.unwrap_or(MAX_MEMBERS).clamp(1, MAX_MEMBERS);
-    let page = hub.members(&channel, after, most);
+    let page = hub.members(&channel, after, most).await?;
     let members = page.members;
     let next = members.last().filter(|_| page.more).map(|last| last.session.clone());
     let members = members.into_iter().map(Into::into).collect();

@@ -23,7 +23,7 @@ async fn a_program_hears_what_clients_say_until_its_server_stops() {
         assert_eq!(publication.publisher.unwrap().session, session);
         assert_eq!(server.hub.subscribers(lobby.name()), 0, "a program is no session");
         ann.subscribe("chat:lobby").await;
-        assert_eq!(server.hub.presence(lobby.name()).len(), 1);
+        assert_eq!(server.hub.presence(lobby.name()).await.unwrap().len(), 1);
         drop(ann);
         until(|| server.hub.subscribers(lobby.name()) == 0).await;
     }

@@ -124,7 +124,8 @@ async fn anonymous_sessions_count_one_by_one() {
         }
         let list = presence(&mut ann, true).await;
         assert_eq!(list, PresenceList { members: Vec::new(), sessions: 3, users: 3, more: false });
-        assert_eq!(server.hub.presence_counts(&name(ROOM)), PresenceCounts { sessions: 3, users: 3 });
+        let counts = server.hub.presence_counts(&name(ROOM)).await.unwrap();
+        assert_eq!(counts, PresenceCounts { sessions: 3, users: 3 });
         for (client, member) in anonymous {
             drop(client);
             assert_eq!(movement(&mut ann).await, ("leave", member));

@@ -91,7 +91,7 @@ async fn the_backend_decides_about_identity_and_rights() {
         ann.subscribe("closed:a").await;
         ann.ok(publish("closed:a", Payload::json("1"))).await;
         assert_eq!(&*ann.publication().await.publisher.unwrap().user, "ann");
-        let members = server.hub.presence(&name("closed:a"));
+        let members = server.hub.presence(&name("closed:a")).await.unwrap();
         assert_eq!(members.iter().map(|member| &*member.info).collect::<Vec<_>>(), [r#"{"name":"Ann"}"#]);
         assert_eq!(ann.error(publish("closed:b", Payload::json("1"))).await, 103);
         ann.ok(Request::Refresh(Refresh { token: "full".into() })).await;

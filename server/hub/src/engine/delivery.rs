@@ -116,10 +116,16 @@ impl Delivery {
         }
     }
 
-    /// Notifies the subscribers of a channel on this node of a join or leave.
+    /// Notifies the subscribers of a channel on this node of a join or leave. Never waits. It must not be called within a call
+    /// of the engine, because the caller may hold a channel's lock.
     pub fn moved(&self, movement: Movement, is_join: bool) {
         if let Some(other) = self.other() {
-            other.moved(movement, is_join);
+            return other.moved(movement, is_join);
+        }
+        if let Some(hub) = self.hub()
+            && let Some(channel) = hub.channels.find(&movement.channel)
+        {
+            channel.moved(movement.member, is_join);
         }
     }
 
@@ -138,7 +144,10 @@ impl Delivery {
     /// The store may have lost members of this hub: the hub enters all its sessions again.
     pub fn presence_lost(&self) {
         if let Some(other) = self.other() {
-            other.presence_lost();
+            return other.presence_lost();
+        }
+        if let Some(hub) = self.hub() {
+            hub.enter_again_later(true);
         }
     }
 

@@ -19,7 +19,8 @@ use crate::observe::{MemberPage, PresenceCounts};
 /// 2. **Joins and leaves.** In a channel with a grace period the first session of a user on any node makes a join, and the last
 ///    one a leave, which comes when the grace has passed without another session. Both arrive at
 ///    [`Delivery::moved`](super::Delivery::moved) of every hub to which the channel is attached, at most once for each
-///    movement. Each anonymous session is a member by itself, and leaves without a grace.
+///    movement. Each anonymous session is a member by itself, and leaves without a grace. They do not arrive within a call of
+///    this trait, because the hub may hold the channel's lock meanwhile.
 /// 3. **Repetition.** To enter a session again changes nothing.
 /// 4. **Failure.** A failed call may have taken effect. The engine calls
 ///    [`Delivery::presence_lost`](super::Delivery::presence_lost) if the store may have lost members of this hub; then the hub

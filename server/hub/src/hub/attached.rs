@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep_until};
 use wirehub_common::ChannelName;
 
 use super::channel::{Channel, Place};
+use super::sessions::Peer;
 use super::watch::watch;
 use super::{Hub, Inner};
 use crate::engine::{EngineError, EngineFuture};
@@ -100,9 +101,16 @@ impl Hub {
 }
 
 impl Hub {
-    /// Ends a subscription: see [`Channel::leave`].
-    pub(crate) fn leave_channel(&self, channel: &Arc<Channel>, place: Place, reply: Option<Bytes>) {
+    /// Ends the subscription of a session: see [`Channel::leave`].
+    pub(crate) fn leave_channel(
+        &self,
+        channel: &Arc<Channel>,
+        place: Place,
+        peer: &Peer,
+        reply: Option<Bytes>,
+    ) {
         self.inner.leave_channel(channel, place, reply);
+        self.leave_presence(channel.name(), peer);
     }
 }
 

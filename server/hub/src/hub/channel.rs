@@ -43,6 +43,8 @@ pub(crate) struct Channel {
     locals: AtomicUsize,
     /// `true` after the last subscriber has left: the channel accepts no new one. Changed under the state's lock.
     is_closed: AtomicBool,
+    /// `true` if the engine keeps the members for several hubs: then it notices joins and leaves.
+    shares_members: bool,
     deliveries: Count,
     state: Mutex<ChannelState>,
 }
@@ -134,7 +136,7 @@ pub struct ChannelSummary {
 }
 
 impl Channel {
-    pub(crate) fn new(name: ChannelName, rules: &Namespace, deliveries: Count) -> Self {
+    pub(crate) fn new(name: ChannelName, rules: &Namespace, deliveries: Count, shares_members: bool) -> Self {
         let members = rules.join_leave.map(|grace| Box::new(Members::new(grace)));
         Self {
             name,
@@ -143,6 +145,7 @@ impl Channel {
             subscribers: AtomicUsize::new(0),
             locals: AtomicUsize::new(0),
             is_closed: AtomicBool::new(false),
+            shares_members,
             deliveries,
             state: Mutex::new(ChannelState { members, ..ChannelState::default() }),
         }
@@ -185,7 +188,7 @@ impl Channel {
         if self.is_closed() {
             return None;
         }
-        let members = state.members.as_mut().filter(|_| !is_local);
+        let members = state.members.as_mut().filter(|_| !is_local && !self.shares_members);
         let is_news = members.is_some_and(|members| members.enter(&peer.user()));
         peer.channels.fetch_add(1, Ordering::Relaxed);
         let catching_up = reads_history.then_some(CatchingUp::Reading);
@@ -214,7 +217,12 @@ impl Channel {
         self.subscribers.fetch_add(1, Ordering::Relaxed);
         let place = state.put(subscriber);
         if is_news {
-            self.notify_move(&mut state, MemberMove { member: peer.shown(), place: Some(place) });
+            self.notify_move(&mut state, MemberMove::join(peer.shown(), Some(place)));
+        } else if self.shares_members
+            && !is_local
+            && let Some(members) = &mut state.members
+        {
+            members.places.insert(peer.id, place);
         }
         if let Some(reply) = reply {
             peer.mailbox.answer(self.lane, reply);
@@ -248,12 +256,16 @@ impl Channel {
             *state = ChannelState::default();
             return true;
         }
-        if !is_local && let Some(mut members) = state.members.take() {
+        if self.shares_members {
+            if let Some(members) = &mut state.members {
+                members.places.remove(&peer.id);
+            }
+        } else if !is_local && let Some(mut members) = state.members.take() {
             let member = members.leave(&peer.user(), peer.shown());
             self.schedule_leaves(&mut members);
             state.members = Some(members);
             if let Some(member) = member {
-                self.notify_move(&mut state, MemberMove { member, place: None });
+                self.notify_move(&mut state, MemberMove::leave(member));
             }
         }
         false
@@ -293,6 +305,22 @@ impl Channel {
         if let Some(subscriber) = self.state.lock().subscriber(place) {
             subscriber.change(|options| options.observes_members = observes_members);
         }
+    }
+
+    /// Shows at most `most` sessions, from the place `from` on. Returns the place behind them; `None` at the end.
+    pub(super) fn visit_sessions(
+        &self,
+        from: usize,
+        most: usize,
+        mut visit: impl FnMut(&Peer),
+    ) -> Option<usize> {
+        let state = self.state.lock();
+        let end = from.saturating_add(most);
+        let places = state.places.get(from..end.min(state.places.len())).unwrap_or_default();
+        for subscriber in places.iter().flatten().filter(|subscriber| !subscriber.is_local()) {
+            visit(&subscriber.peer);
+        }
+        (end < state.places.len()).then_some(end)
     }
 
     pub(crate) fn summary(&self) -> ChannelSummary {

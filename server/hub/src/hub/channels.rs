@@ -5,9 +5,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use wirehub_common::ChannelName;
 
-use super::SessionId;
 use super::channel::{Channel, ChannelSummary, MemberPage, NewSubscriber, Place};
 use super::sharded::Sharded;
+use super::{PresenceCounts, SessionId};
 use crate::counters::Count;
 use crate::namespace::Namespace;
 
@@ -17,12 +17,14 @@ use crate::namespace::Namespace;
 pub(crate) struct Channels {
     by_name: Sharded<ChannelName, Arc<Channel>>,
     deliveries: Count,
+    /// `true` if the engine keeps the members of channels for several hubs.
+    shares_members: bool,
 }
 
 impl Channels {
     /// An empty registry. `deliveries` counts the queued messages.
-    pub(crate) fn new(deliveries: Count) -> Self {
-        Self { by_name: Sharded::new(), deliveries }
+    pub(crate) fn new(deliveries: Count, shares_members: bool) -> Self {
+        Self { by_name: Sharded::new(), deliveries, shares_members }
     }
 
     /// Subscribes a session, or a part of this program: see [`Channel::enter`].
@@ -67,9 +69,9 @@ impl Channels {
         self.find(name).map_or_else(MemberPage::default, |channel| channel.members(after, most))
     }
 
-    /// The number of sessions and the number of users in a channel.
-    pub(crate) fn counts(&self, name: &ChannelName) -> (usize, usize) {
-        self.find(name).map_or((0, 0), |channel| channel.counts())
+    /// The number of members of a channel: see [`Channel::counts`].
+    pub(crate) fn counts(&self, name: &ChannelName) -> PresenceCounts {
+        self.find(name).map_or_else(PresenceCounts::default, |channel| channel.counts())
     }
 
     /// The channels that sessions are subscribed to, with how many they are.
@@ -93,8 +95,13 @@ impl Channels {
 
     /// The channels of a session, in no order. Checks every channel, so it is only for operators.
     pub(crate) fn of_session(&self, id: SessionId) -> Vec<ChannelName> {
-        let all = self.those(|_| true);
+        let all = self.every();
         all.iter().filter(|channel| channel.has(id)).map(|channel| channel.name().clone()).collect()
+    }
+
+    /// Every channel with subscribers.
+    pub(super) fn every(&self) -> Vec<Arc<Channel>> {
+        self.those(|_| true)
     }
 
     fn those(&self, is_wanted: impl Fn(&Channel) -> bool) -> Vec<Arc<Channel>> {
@@ -116,7 +123,8 @@ impl Channels {
         match shard.get(name) {
             Some(channel) if !channel.is_closed() => Arc::clone(channel),
             _ => {
-                let channel = Arc::new(Channel::new(name.clone(), rules, self.deliveries.clone()));
+                let channel =
+                    Arc::new(Channel::new(name.clone(), rules, self.deliveries.clone(), self.shares_members));
                 shard.insert(name.clone(), Arc::clone(&channel));
                 channel
             }

@@ -99,11 +99,6 @@ impl Hub {
         self.channel_registry().summaries(prefix)
     }
 
-    /// The first `limit` [members](Self::presence) of a channel behind `after`, in the order of their sessions.
-    pub fn members(&self, channel: &ChannelName, after: Option<SessionId>, limit: usize) -> MemberPage {
-        self.channel_registry().members(channel, after, limit)
-    }
-
     /// Checks that sessions can subscribe to a channel: its name is not reserved, and the hub's contract has it.
     ///
     /// # Errors

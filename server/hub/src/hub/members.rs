@@ -8,6 +8,7 @@ use indexmap::IndexMap;
 use tokio::time::Instant;
 use wirehub_common::frame::Member;
 
+use super::SessionId;
 use super::channel::Place;
 use crate::checked_subtraction::decrement;
 use crate::token_bucket::TokenBucket;
@@ -17,6 +18,8 @@ use crate::token_bucket::TokenBucket;
 pub(crate) struct Members {
     grace: Duration,
     users: HashMap<Arc<str>, UserPresence>,
+    /// The places of the sessions, if the engine knows the users, and notices their joins and leaves.
+    pub(super) places: HashMap<SessionId, Place>,
     /// `true` if a task waits for the end of a grace.
     pub(crate) is_scheduled: bool,
     pub(crate) queued: QueuedMoves,
@@ -26,7 +29,8 @@ pub(crate) struct Members {
 #[derive(Debug, PartialEq)]
 pub(crate) struct MemberMove {
     pub(crate) member: Member,
-    /// The place of a joining session; `None` for a leave.
+    pub(crate) is_join: bool,
+    /// The place of a joining session, if it is one of this hub.
     pub(crate) place: Option<Place>,
 }
 
@@ -56,7 +60,7 @@ impl Members {
             pace: TokenBucket::new(IMMEDIATE_PER_SECOND, Instant::now()),
             is_scheduled: false,
         };
-        Self { grace, users: HashMap::new(), is_scheduled: false, queued }
+        Self { grace, users: HashMap::new(), places: HashMap::new(), is_scheduled: false, queued }
     }
 
     /// Adds a session. Returns `true` if the others have to be notified.
@@ -133,7 +137,7 @@ impl QueuedMoves {
         let who = (user.clone(), session);
         match self.moves.get(&who) {
             // The earlier opposite move was not sent: both cancel out.
-            Some(before) if before.is_join() != movement.is_join() => drop(self.moves.swap_remove(&who)),
+            Some(before) if before.is_join != movement.is_join => drop(self.moves.swap_remove(&who)),
             _ => drop(self.moves.insert(who, movement)),
         }
         None
@@ -157,8 +161,12 @@ impl QueuedMoves {
 }
 
 impl MemberMove {
-    pub(crate) fn is_join(&self) -> bool {
-        self.place.is_some()
+    pub(crate) fn join(member: Member, place: Option<Place>) -> Self {
+        Self { member, is_join: true, place }
+    }
+
+    pub(crate) fn leave(member: Member) -> Self {
+        Self { member, is_join: false, place: None }
     }
 }
 
@@ -226,11 +234,11 @@ mod tests {
     }
 
     fn came(session: &str) -> MemberMove {
-        MemberMove { member: member(session), place: Some(Place::FIRST) }
+        MemberMove::join(member(session), Some(Place::FIRST))
     }
 
     fn left(session: &str) -> MemberMove {
-        MemberMove { member: member(session), place: None }
+        MemberMove::leave(member(session))
     }
 
     #[test]
@@ -262,8 +270,8 @@ mod tests {
         while queued.send_or_queue(came("other"), now).is_some() {}
         queued.take_batch();
         let ann = |session: &str| Member { user: "ann".into(), ..member(session) };
-        let gone = |session| MemberMove { member: ann(session), place: None };
-        let back = |session| MemberMove { member: ann(session), place: Some(Place::FIRST) };
+        let gone = |session| MemberMove::leave(ann(session));
+        let back = |session| MemberMove::join(ann(session), Some(Place::FIRST));
         assert_eq!(queued.send_or_queue(gone("1"), now), None);
         assert_eq!(queued.send_or_queue(back("2"), now), None);
         assert!(queued.is_empty());
@@ -280,7 +288,7 @@ mod tests {
             queued.send_or_queue(came(&step.to_string()), now);
         }
         let large = Member { info: "x".repeat(2 * BATCH_BYTES), ..member("large") };
-        queued.send_or_queue(MemberMove { member: large, place: Some(Place::FIRST) }, now);
+        queued.send_or_queue(MemberMove::join(large, Some(Place::FIRST)), now);
         let mut turns = Vec::new();
         while !queued.is_empty() {
             turns.push(queued.take_batch().len());

@@ -24,6 +24,7 @@ use self::restoring::Restoring;
 use self::rules::Rules;
 use self::sessions::Sessions;
 use self::shared_frame::SharedFrame;
+use self::shared_presence::SharedPresence;
 use self::watch::Probes;
 use crate::auth::{UserNameError, check_user};
 use crate::call::Handler;
@@ -56,6 +57,7 @@ mod session_id;
 pub(crate) mod sessions;
 pub(crate) mod sharded;
 pub(crate) mod shared_frame;
+pub(crate) mod shared_presence;
 mod watch;
 
 pub use self::builder::{BuildError, Builder};
@@ -75,6 +77,7 @@ pub(crate) struct Inner {
     pub(crate) channels: Channels,
     attached: AttachedChannels,
     pub(crate) probes: Probes,
+    presence: SharedPresence,
     sessions: Sessions,
     connections: Connections,
     addresses: Addresses,
@@ -118,12 +121,14 @@ impl Hub {
 
     pub(crate) fn new(settings: Settings, live: LiveSettings) -> Self {
         let counters = Counters::new();
+        let shares_members = settings.engine.presence().is_some();
         let inner = Inner {
             settings,
             live: Current::new(live),
-            channels: Channels::new(counters.deliveries()),
+            channels: Channels::new(counters.deliveries(), shares_members),
             attached: AttachedChannels::default(),
             probes: Probes::default(),
+            presence: SharedPresence::default(),
             sessions: Sessions::new(),
             connections: Connections::new(),
             addresses: Addresses::new(),
@@ -238,21 +243,9 @@ impl Hub {
         Ok(())
     }
 
-    /// The number of sessions that are subscribed to a channel.
+    /// The number of sessions of this hub that are subscribed to a channel.
     pub fn subscribers(&self, channel: &ChannelName) -> usize {
         self.inner.channels.subscribers(channel)
-    }
-
-    /// All sessions that are subscribed to a channel, in the order of their ids: a snapshot. In a channel with
-    /// [joins and leaves](crate::namespace::Namespace::join_leave) a user whose grace has not passed is still included.
-    pub fn presence(&self, channel: &ChannelName) -> Vec<Member> {
-        self.inner.channels.members(channel, None, usize::MAX).members
-    }
-
-    /// The number of sessions [in](Self::presence) a channel, and the number of their users.
-    pub fn presence_counts(&self, channel: &ChannelName) -> PresenceCounts {
-        let (sessions, users) = self.inner.channels.counts(channel);
-        PresenceCounts { sessions, users }
     }
 
     /// The channels with subscribed sessions, each with their number, in no order: a snapshot.

@@ -90,6 +90,10 @@ impl Peer {
         self.is_connected.load(Ordering::Relaxed)
     }
 
+    fn is_counted(&self) -> bool {
+        self.is_counted.load(Ordering::Relaxed)
+    }
+
     /// Sets the identity. The first one stays.
     pub(crate) fn set_identity(&self, identity: Identity) {
         let is_nobody = matches!(identity.name, Name::Anonymous(None));
@@ -221,19 +225,35 @@ impl Sessions {
             }
             *count = count.saturating_add(1);
         }
-        if let Some((Entry(peer), ())) = self.entries.shard(&id).read().get_key_value(&id) {
-            peer.is_counted.store(true, Ordering::Relaxed);
-        }
+        self.set_counted(id);
         true
     }
 
-    /// Removes a connection.
-    pub(crate) fn remove(&self, id: SessionId) {
-        let Some((Entry(peer), ())) = self.entries.shard(&id).write().remove_entry(&id) else { return };
+    /// Notes that a connection is counted for its user by the engine.
+    pub(crate) fn set_counted(&self, id: SessionId) {
+        if let Some((Entry(peer), ())) = self.entries.shard(&id).read().get_key_value(&id) {
+            peer.is_counted.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// The connections that are counted for their users.
+    pub(super) fn counted(&self) -> Vec<Arc<Peer>> {
+        self.those(Peer::is_counted)
+    }
+
+    /// `true` if the connection is open.
+    pub(super) fn contains(&self, id: SessionId) -> bool {
+        self.entries.shard(&id).read().contains_key(&id)
+    }
+
+    /// Removes a connection. Returns `true` if it was counted for its user.
+    pub(crate) fn remove(&self, id: SessionId) -> bool {
+        let Some((Entry(peer), ())) = self.entries.shard(&id).write().remove_entry(&id) else { return false };
         if peer.is_connected() {
             checked_subtraction::subtract_shared(&self.connected, 1);
         }
-        if peer.is_counted.load(Ordering::Relaxed) {
+        let is_counted = peer.is_counted();
+        if is_counted {
             let user = peer.user();
             let mut users = self.of_users.shard(&user).write();
             match users.get_mut(&user) {
@@ -241,6 +261,7 @@ impl Sessions {
                 _ => drop(users.remove(&user)),
             }
         }
+        is_counted
     }
 
     /// A connected session.

@@ -57,6 +57,7 @@ pub(super) async fn watch(hub: Weak<Inner>) {
             last_return = Instant::now();
             if hub.probes.is_silent.swap(false, Ordering::Relaxed) {
                 tracing::info!("the engine's deliveries arrive again");
+                note_missed_moves(&hub);
                 compare_all(&hub, attachments).await;
                 last_comparison = Instant::now();
             }
@@ -67,13 +68,17 @@ pub(super) async fn watch(hub: Weak<Inner>) {
             }
             last_return = Instant::now();
             match timeout(SILENCE, attachments.renew()).await {
-                Ok(Ok(())) => compare_all(&hub, attachments).await,
+                Ok(Ok(())) => {
+                    note_missed_moves(&hub);
+                    compare_all(&hub, attachments).await;
+                }
                 Ok(Err(error)) => tracing::warn!("the engine's deliveries still do not arrive: {error}"),
                 Err(_) => tracing::warn!("the engine's deliveries still do not arrive: no answer"),
             }
         }
         if hub.probes.is_interrupted.swap(false, Ordering::AcqRel) {
             report_interruption(&hub);
+            note_missed_moves(&hub);
             compare_all(&hub, attachments).await;
             last_comparison = Instant::now();
         }
@@ -93,6 +98,15 @@ fn report_interruption(hub: &Inner) {
             && let Some(channel) = hub.channels.find(&name)
         {
             channel.report_interruption();
+        }
+    }
+}
+
+/// Joins and leaves may have been lost: the clients that observe them read the members again.
+fn note_missed_moves(hub: &Inner) {
+    if hub.settings.engine.presence().is_some() {
+        for channel in hub.channels.every() {
+            channel.note_missed_moves();
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures_util::future::try_join;
 use tokio::time::Instant;
 use wirehub_common::PartError;
 use wirehub_common::code::{CloseCode, ErrorCode};
@@ -17,14 +18,14 @@ use super::{Session, SessionEnd, Stage, answer, bad_frame};
 use crate::alarm::AlarmProgress;
 use crate::auth::Action;
 use crate::call::{Answering, Handler, RawCall};
-use crate::engine::{self, ReadHistory, engine_failure};
+use crate::engine::{self, EngineError, ReadHistory, engine_failure};
 use crate::hub::alarms::Acknowledgement;
 use crate::hub::call_memory::KeyOwner;
 use crate::hub::channel::MemberPage;
 use crate::hub::restoring::carry_out;
 use crate::hub::{is_reserved, payers};
 use crate::observe::PresenceCounts;
-use crate::{Hub, SessionId};
+use crate::{Hub, SessionId, SessionIdError};
 
 impl Session {
     /// Carries out a command. An error ends the session.
@@ -197,23 +198,48 @@ impl Session {
             self.decide_on_reading(id, ChannelRead::Presence(presence), verdict);
             return Ok(None);
         }
+        if self.hub.engine().presence().is_some() {
+            // The store answers later.
+            self.recoveries.get_or_insert_default().request(id, RequestedRead::Presence(presence));
+            return Ok(None);
+        }
         self.read_presence(&presence).map(Some)
     }
 
-    /// Makes the list of members after all checks.
-    pub(super) fn read_presence(
-        &self,
-        Presence { channel, counts_only, after }: &Presence,
-    ) -> Result<ReplyBody, ErrorInfo> {
-        let after = match after.as_str() {
-            "" => None,
-            after => Some(after.parse::<SessionId>().map_err(|error| invalid(error.to_string()))?),
-        };
-        let PresenceCounts { sessions, users } = self.hub.presence_counts(channel);
-        let MemberPage { mut members, mut more } = match counts_only {
+    /// Makes the list of members of a hub that is alone, after all checks.
+    pub(super) fn read_presence(&self, presence: &Presence) -> Result<ReplyBody, ErrorInfo> {
+        let (after, channels) = (after_of(presence)?, self.hub.channel_registry());
+        let page = match presence.counts_only {
             true => MemberPage::default(),
-            false => self.hub.channel_registry().members(channel, after, MAX_MEMBERS),
+            false => channels.members(&presence.channel, after, MAX_MEMBERS),
         };
+        Ok(Self::presence_list(channels.counts(&presence.channel), page))
+    }
+
+    /// Reads the members in the store of several hubs, after all checks.
+    pub(super) fn read_shared_presence(
+        store: &dyn engine::Presence,
+        presence: &Presence,
+    ) -> Result<impl Future<Output = Result<ReplyBody, EngineError>> + Send + use<>, ErrorInfo> {
+        let (after, channel) = (after_of(presence)?, &presence.channel);
+        let counts = store.counts(channel);
+        let page = (!presence.counts_only).then(|| store.members(channel, after, MAX_MEMBERS));
+        Ok(async move {
+            let page = async {
+                match page {
+                    Some(page) => page.await,
+                    None => Ok(MemberPage::default()),
+                }
+            };
+            let (counts, page) = try_join(counts, page).await?;
+            Ok(Self::presence_list(counts, page))
+        })
+    }
+
+    fn presence_list(
+        PresenceCounts { sessions, users }: PresenceCounts,
+        MemberPage { mut members, mut more }: MemberPage,
+    ) -> ReplyBody {
         let mut bytes = 0_usize;
         let within = members.iter().position(|member| {
             // One member is returned whatever its size.
@@ -226,12 +252,7 @@ impl Session {
             more = true;
         }
         let count = |number| u32::try_from(number).unwrap_or(u32::MAX);
-        Ok(ReplyBody::Presence(PresenceList {
-            members,
-            sessions: count(sessions),
-            users: count(users),
-            more,
-        }))
+        ReplyBody::Presence(PresenceList { members, sessions: count(sessions), users: count(users), more })
     }
 
     fn acknowledge(&mut self, id: u32, acknowledge: Acknowledge) -> Result<Option<ReplyBody>, ErrorInfo> {
@@ -339,6 +360,14 @@ fn restored_call(hub: Hub, owner: KeyOwner, name: String, key: String, answering
         let (call, _) = hub.call_memory().call(owner, &name, &key, || answering);
         call.await
     })
+}
+
+/// The session behind which the requested page begins.
+fn after_of(Presence { after, .. }: &Presence) -> Result<Option<SessionId>, ErrorInfo> {
+    match after.as_str() {
+        "" => Ok(None),
+        after => after.parse().map(Some).map_err(|error: SessionIdError| invalid(error.to_string())),
+    }
 }
 
 /// The decision of a hook, or the failure of the hook.

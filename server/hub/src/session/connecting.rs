@@ -17,7 +17,7 @@ use super::subscriptions::{Subscription, Term};
 use super::{Session, Stage, encode};
 use crate::Pattern;
 use crate::auth::{Action, Authenticated, Rights};
-use crate::engine::Located;
+use crate::engine::{Located, engine_failure};
 use crate::hub::call_memory::scope_of;
 use crate::hub::is_reserved;
 use crate::hub::sessions::{Identity, Name, instance_number};
@@ -33,24 +33,40 @@ impl Session {
     /// Begins the session of an admitted client.
     pub(super) fn connect(&mut self, id: u32, connect: Connect, identity: Authenticated) {
         let hub = self.hub.clone();
-        let settings = hub.settings();
         if connect.instance.len() > MAX_INSTANCE_BYTES {
             let words =
                 format!("`instance` has more than {MAX_INSTANCE_BYTES} bytes: make it of 128 random bits");
             return self.reply(id, Err(invalid(words)));
         }
-        if let Some(limit) = self.live.sessions_per_user
-            && !identity.user.is_empty()
-            && !hub.session_registry().count_for(self.peer.id, &identity.user, limit)
-        {
-            // The sessions of a client that vanished end soon, so the refusal is temporary.
-            let error = ErrorInfo {
-                message: "the user has the maximum number of sessions: end another one".into(),
-                temporary: true,
-                ..ErrorInfo::from_code(ErrorCode::LIMIT_EXCEEDED)
+        let Some(limit) = self.live.sessions_per_user.filter(|_| !identity.user.is_empty()) else {
+            return self.begin_session(id, connect, identity);
+        };
+        let Some(store) = hub.engine().presence() else {
+            return match hub.session_registry().count_for(self.peer.id, &identity.user, limit) {
+                true => self.begin_session(id, connect, identity),
+                false => self.refuse(id, too_many_sessions()),
             };
-            return self.refuse(id, error);
-        }
+        };
+        let counted = hub.count_session(store, &identity.user, self.peer.id, limit);
+        self.stage = Stage::Connecting;
+        self.wait_for(counted, move |session, counted| {
+            session.stage = Stage::New;
+            match counted {
+                Ok(Some(counted)) => {
+                    session.begin_session(id, connect, identity);
+                    counted.begin();
+                }
+                Ok(None) => session.refuse(id, too_many_sessions()),
+                // Another try may succeed, whatever the engine's failure.
+                Err(error) => session.refuse(id, ErrorInfo { temporary: true, ..engine_failure(&error) }),
+            }
+        });
+    }
+
+    /// Begins the session after all checks.
+    fn begin_session(&mut self, id: u32, connect: Connect, identity: Authenticated) {
+        let hub = self.hub.clone();
+        let settings = hub.settings();
         tracing::debug!(session = %self.peer.id, client = connect.client, version = connect.version, "connected");
         self.stage = Stage::Connecting;
         self.forget_unconnected();
@@ -220,6 +236,15 @@ impl Session {
         }
         let message = "the server has no rule that opens this channel: its program needs a contract, a namespace or a hook";
         Err(ErrorInfo { message: message.into(), ..denied })
+    }
+}
+
+/// The sessions of a client that vanished end soon, so the refusal is temporary.
+fn too_many_sessions() -> ErrorInfo {
+    ErrorInfo {
+        message: "the user has the maximum number of sessions: end another one".into(),
+        temporary: true,
+        ..ErrorInfo::from_code(ErrorCode::LIMIT_EXCEEDED)
     }
 }
 

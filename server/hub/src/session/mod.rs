@@ -494,9 +494,12 @@ fn encode(peer: &Peer, reply: Reply) -> Option<Bytes> {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        self.hub.session_registry().remove(self.peer.id);
+        let was_counted = self.hub.session_registry().remove(self.peer.id);
         for (_, Subscription { channel, place, .. }) in self.subscriptions.iter() {
-            self.hub.leave_channel(channel, *place, None);
+            self.hub.leave_channel(channel, *place, &self.peer, None);
+        }
+        if was_counted {
+            self.hub.uncount_session(&self.peer);
         }
         if self.stage == Stage::Connected {
             self.notice(|| SessionEvent::Disconnected { code: self.ended });

@@ -94,7 +94,7 @@ impl Session {
                     continue;
                 }
                 Some((command, RequestedRead::Presence(presence))) => {
-                    self.reply(command, self.read_presence(&presence));
+                    self.answer_with_presence(command, &presence);
                     continue;
                 }
                 None => {}
@@ -142,6 +142,23 @@ impl Session {
             page.map(ReplyBody::History).ok_or_else(|| ErrorInfo::from_code(ErrorCode::UNRECOVERABLE))
         });
         self.reply(command, page);
+    }
+
+    fn answer_with_presence(&mut self, command: u32, presence: &Presence) {
+        let hub = self.hub.clone();
+        let Some(store) = hub.engine().presence() else {
+            return self.reply(command, self.read_presence(presence));
+        };
+        match Self::read_shared_presence(store, presence) {
+            Ok(list) => {
+                self.set_reading(true);
+                self.wait_for(list, move |session, list| {
+                    session.set_reading(false);
+                    session.reply(command, list.map_err(|error| engine_failure(&error)));
+                });
+            }
+            Err(error) => self.reply(command, Err(error)),
+        }
     }
 
     fn read_page(&mut self, mut recovery: Recovery, page: Result<Option<HistoryPage>, EngineError>) {

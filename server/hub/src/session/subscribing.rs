@@ -303,6 +303,7 @@ impl Session {
         };
         let registry = self.hub.channel_registry();
         let (channel, place) = registry.subscribe(name, namespace, entrant, reply, reads_history);
+        self.hub.enter_presence(name, &self.peer);
         let subscription = Subscription { number, term, by_server: false, channel, place };
         self.subscriptions.insert(name.clone(), subscription);
         self.notice(|| SessionEvent::Subscribed(name.clone()));
@@ -317,7 +318,7 @@ impl Session {
     /// Ends a subscription whose channel could not be read.
     pub(super) fn leave(&mut self, name: &ChannelName, reply: Option<Bytes>) {
         if let Some(Subscription { channel, place, .. }) = self.subscriptions.remove(name) {
-            self.hub.leave_channel(&channel, place, reply);
+            self.hub.leave_channel(&channel, place, &self.peer, reply);
             self.notice(|| SessionEvent::Unsubscribed(name.clone()));
         }
     }
@@ -342,7 +343,7 @@ impl Session {
         }
         let reply = encode(&self.peer, Reply { id, result: Ok(ReplyBody::Unsubscribed(unsubscribe)) });
         if !is_old {
-            self.hub.leave_channel(&channel, place, reply);
+            self.hub.leave_channel(&channel, place, &self.peer, reply);
         } else {
             channel.answer(place, reply);
         }

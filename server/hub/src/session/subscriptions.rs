@@ -158,7 +158,7 @@ mod tests {
             let (mut subscriptions, mut model) = (Subscriptions::default(), BTreeMap::new());
             for (number, (index, adds)) in (0..).zip(steps) {
                 if adds {
-                    let channel = Channel::new(name(index), &Namespace::default(), Count::default());
+                    let channel = Channel::new(name(index), &Namespace::default(), Count::default(), false);
                     let (channel, place) = (Arc::new(channel), Place::FIRST);
                     subscriptions.insert(name(index), Subscription { number, term: Term::next(), by_server: false, channel, place });
                     model.insert(name(index), number);

@@ -36,6 +36,7 @@ use crate::socket::{Socket, Transport};
 use crate::{Builder, Hub};
 
 mod faults;
+mod fleet;
 mod hooks;
 mod late;
 mod liveness;

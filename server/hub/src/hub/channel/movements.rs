@@ -26,8 +26,33 @@ impl Channel {
         self.schedule_queued(state);
     }
 
-    fn notify_now(self: &Arc<Self>, state: &mut ChannelState, MemberMove { member, place }: MemberMove) {
-        let is_join = place.is_some();
+    /// Notifies the subscribers of a join or leave that the engine has noticed.
+    pub(crate) fn moved(self: &Arc<Self>, member: Member, is_join: bool) {
+        let mut state = self.state.lock();
+        let Some(members) = &state.members else { return };
+        let place = member.session.parse().ok().and_then(|session| members.places.get(&session).copied());
+        self.notify_move(&mut state, MemberMove { member, is_join, place: place.filter(|_| is_join) });
+    }
+
+    /// Notifies the subscribers that joins or leaves may have been lost on the way from the engine.
+    pub(crate) fn note_missed_moves(self: &Arc<Self>) {
+        let mut state = self.state.lock();
+        if state.members.is_none() {
+            return;
+        }
+        for subscriber in state.places.iter_mut().flatten() {
+            if let Some(options) = &mut subscriber.options {
+                options.has_missed_moves |= options.observes_members;
+            }
+        }
+        self.schedule_queued(&mut state);
+    }
+
+    fn notify_now(
+        self: &Arc<Self>,
+        state: &mut ChannelState,
+        MemberMove { member, is_join, place }: MemberMove,
+    ) {
         // A session is not notified of its own join.
         if let Some(place) = place
             && state.subscriber(place).is_some_and(|own| own.peer.id.to_string() == member.session)
@@ -133,7 +158,7 @@ impl Channel {
         let next = members.next_expiry();
         members.is_scheduled = next.is_some();
         for member in left {
-            self.notify_move(&mut state, MemberMove { member, place: None });
+            self.notify_move(&mut state, MemberMove::leave(member));
         }
         next
     }

@@ -6,7 +6,7 @@ use std::collections::{BinaryHeap, HashSet};
 use wirehub_common::frame::Member;
 
 use super::{Channel, ChannelState};
-use crate::hub::SessionId;
+use crate::hub::{PresenceCounts, SessionId};
 
 /// A page of a channel's members.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -52,7 +52,7 @@ impl Channel {
     }
 
     /// The number of sessions and the number of users in the channel.
-    pub(crate) fn counts(&self) -> (usize, usize) {
+    pub(crate) fn counts(&self) -> PresenceCounts {
         let state = self.state.lock();
         let (mut users, mut anonymous) = (HashSet::new(), 0_usize);
         for subscriber in state.sessions() {
@@ -65,7 +65,8 @@ impl Channel {
         }
         let leaving = state.leaving().count();
         let sessions = self.sessions().saturating_add(leaving);
-        (sessions, users.len().saturating_add(anonymous).saturating_add(leaving))
+        let users = users.len().saturating_add(anonymous).saturating_add(leaving);
+        PresenceCounts { sessions, users }
     }
 }
 

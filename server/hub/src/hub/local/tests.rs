@@ -121,7 +121,10 @@ async fn a_program_is_no_session_of_the_channel() {
     let hub = hub(Namespace::default().join_leave(Duration::from_secs(5))).build();
     let name = room().name().clone();
     let mut stream = hub.subscribe(&room());
-    let look = || (hub.subscribers(&name), hub.presence(&name).len(), hub.presence_counts(&name));
+    let look = || {
+        let members = hub.presence(&name).now_or_never().unwrap().unwrap();
+        (hub.subscribers(&name), members.len(), hub.presence_counts(&name).now_or_never().unwrap().unwrap())
+    };
     assert_eq!(look(), (0, 0, crate::observe::PresenceCounts::default()));
     assert_eq!((hub.channels(), hub.channel_summaries("").len(), hub.sessions()), (vec![], 0, 0));
 
@@ -138,7 +141,7 @@ async fn a_program_is_no_session_of_the_channel() {
     assert_eq!(peer.mailbox.bytes(), 0, "a witness hears of no program");
     publish(&hub, [1]);
     assert_eq!((come(&mut stream), hub.counts().deliveries), (some([1]), 1), "one session, one delivery");
-    hub.leave_channel(&channel, place, None);
+    hub.leave_channel(&channel, place, &peer, None);
     assert_eq!(hub.subscribers(&name), 0);
     publish(&hub, [2]);
     assert_eq!(come(&mut stream), some([2]), "the channel goes on for the program");

@@ -19,7 +19,7 @@ const GRACE: Duration = Duration::from_secs(5);
 
 fn room(grace: Duration) -> Arc<Channel> {
     let name = ChannelName::new("room:1").unwrap();
-    Arc::new(Channel::new(name, &Namespace::default().join_leave(grace), Count::default()))
+    Arc::new(Channel::new(name, &Namespace::default().join_leave(grace), Count::default(), false))
 }
 
 fn peer(user: &str, queue_bytes: usize) -> Arc<Peer> {
