@@ -1,4 +1,7 @@
-//! The test suite for engines: one test for each promise of [`Publications`](super::Publications).
+//! The test suites for engines: one test for each promise.
+//!
+//! [`check`] is for every engine, and checks [`Publications`](super::Publications). The others are for engines that serve
+//! several hubs.
 //!
 //! ```
 //! # extern crate wirehub_hub as wirehub_server;
@@ -25,20 +28,24 @@ use wirehub_common::{ChannelName, Payload};
 use super::{Delivery, Engine, EnginePublish, Locate, Located, ReadHistory};
 use crate::namespace::History;
 
-/// Checks an engine. `make` returns a new engine each time, without the channels and keys of earlier ones.
+mod several;
+
+pub use self::several::{check_attachments, check_nodes, check_presence, check_several};
+
+/// Checks an engine for one hub. `make` returns a new engine each time, without the channels and keys of earlier ones.
 ///
 /// # Panics
 /// The engine breaks a promise, or fails.
 pub async fn check<E: Engine>(make: impl Fn() -> E) {
-    offsets_begin_at_1_and_have_no_gaps(&Subject::new(make())).await;
-    an_answered_publish_has_been_delivered_and_is_kept(&Subject::new(make())).await;
-    publishes_keep_their_order_without_a_wait_for_answers(&Subject::new(make())).await;
-    channels_without_history_have_no_offsets(&Subject::new(make())).await;
-    a_repeat_is_not_published_again(&Subject::new(make())).await;
-    recovery_is_exact_or_not_complete(&Subject::new(make())).await;
-    pages_are_bounded_and_say_that_there_are_more(&Subject::new(make())).await;
-    history_is_read_page_by_page_both_ways(&Subject::new(make())).await;
-    publishers_side_by_side_leave_no_gaps(&Subject::new(make())).await;
+    offsets_begin_at_1_and_have_no_gaps(&Subject::new(make()).await).await;
+    an_answered_publish_has_been_delivered_and_is_kept(&Subject::new(make()).await).await;
+    publishes_keep_their_order_without_a_wait_for_answers(&Subject::new(make()).await).await;
+    channels_without_history_have_no_offsets(&Subject::new(make()).await).await;
+    a_repeat_is_not_published_again(&Subject::new(make()).await).await;
+    recovery_is_exact_or_not_complete(&Subject::new(make()).await).await;
+    pages_are_bounded_and_say_that_there_are_more(&Subject::new(make()).await).await;
+    history_is_read_page_by_page_both_ways(&Subject::new(make()).await).await;
+    publishers_side_by_side_leave_no_gaps(&Subject::new(make()).await).await;
 }
 
 /// An engine and its deliveries.
@@ -228,12 +235,17 @@ async fn publishers_side_by_side_leave_no_gaps(subject: &Subject<impl Engine>) {
 }
 
 impl<E: Engine> Subject<E> {
-    fn new(engine: E) -> Self {
+    async fn new(engine: E) -> Self {
         let delivered: Arc<Mutex<Vec<_>>> = Arc::default();
         let record = Arc::clone(&delivered);
         engine.start(Delivery::from_fn(move |publication, epoch| {
             record.lock().push((publication, epoch.to_string()));
         }));
+        if let Some(attachments) = engine.attachments() {
+            for channel in ["a", "b", "c", "d"] {
+                attachments.attach(&name(channel)).await.expect("the engine works");
+            }
+        }
         Self { engine, delivered }
     }
 

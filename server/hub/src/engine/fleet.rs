@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
+use std::thread;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -221,6 +222,16 @@ impl Fleet {
         }
     }
 
+    /// The newest position of a channel.
+    fn newest(&self, channel: &ChannelName) -> Option<Position> {
+        let (channel, history) = (channel.clone(), History::new(0, Duration::ZERO));
+        let read = ReadHistory { channel, history, since: None, limit: 0, bytes: 0, reverse: true };
+        match self.memory.history(read) {
+            EngineFuture::Now(Ok(page)) => page.map(|page| page.position),
+            _ => None,
+        }
+    }
+
     /// Ends what has expired: nodes, and graces.
     fn tidy(self: &Arc<Self>, state: &mut FleetState, now: Instant) {
         let mut moves = Vec::new();
@@ -401,15 +412,21 @@ impl Attachments for MemoryNode {
     }
 
     fn newest(&self, seen: Vec<(ChannelName, Option<Position>)>) -> EngineFuture<Vec<Option<Position>>> {
-        let newest = |channel: ChannelName| {
-            let history = History::new(0, Duration::ZERO);
-            let read = ReadHistory { channel, history, since: None, limit: 0, bytes: 0, reverse: true };
-            match self.fleet.memory.history(read) {
-                EngineFuture::Now(Ok(page)) => page.map(|page| page.position),
-                _ => None,
+        if let Err(error) = self.fleet.connected(self.id) {
+            return EngineFuture::Now(Err(error));
+        }
+        let newest = seen.into_iter().map(|(channel, seen)| {
+            let newest = self.fleet.newest(&channel);
+            match (&newest, seen) {
+                (Some(newest), Some(seen)) if newest.epoch == seen.epoch && newest.offset < seen.offset => {
+                    while !self.fleet.memory.begin_epoch(&channel) {
+                        thread::yield_now();
+                    }
+                    self.fleet.newest(&channel)
+                }
+                _ => newest.filter(|newest| newest.offset > 0),
             }
-        };
-        let newest = seen.into_iter().map(|(channel, _)| newest(channel).filter(|newest| newest.offset > 0));
+        });
         let newest = newest.collect();
         self.ask(|_| newest)
     }

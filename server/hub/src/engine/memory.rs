@@ -175,6 +175,24 @@ impl MemoryEngine {
         subtract_shared(&self.used, counted.saturating_sub(cost));
     }
 
+    /// Forgets a channel: its next publication begins a new epoch. Returns `false` if the log is in use at the moment.
+    #[cfg(any(test, feature = "conformance"))]
+    pub(super) fn begin_epoch(&self, channel: &ChannelName) -> bool {
+        let mut shard = self.logs.shard(channel).write();
+        // Nobody begins to use it: users take the shard's lock first.
+        if shard.get(channel).is_some_and(|log| Arc::strong_count(log) > 1) {
+            return false;
+        }
+        if let Some(log) = shard.remove(channel) {
+            let state = log.state.lock();
+            if let Some(newest) = state.newest_key {
+                self.keys.log_removed(self.clock(newest));
+            }
+            subtract_shared(&self.used, state.counted);
+        }
+        true
+    }
+
     /// Removes a log that is no longer needed. Returns `true` if it is gone.
     fn remove_unneeded(&self, channel: &ChannelName, now: Instant) -> bool {
         let mut shard = self.logs.shard(channel).write();
