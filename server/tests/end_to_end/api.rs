@@ -3,15 +3,17 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
-use wirehub_common::Payload;
 use wirehub_common::frame::{Connect, HistoryPage, Idempotency, Position, Push};
+use wirehub_common::{ChannelName, Payload};
 use wirehub_server::api::ApiKey;
 use wirehub_server::auth::Authenticated;
 use wirehub_server::engine::{
-    Delivery, Engine, EngineError, EngineErrorKind, EngineFuture, Locate, Located, Publications, ReadHistory,
+    Delivery, Engine, EngineError, EngineErrorKind, EngineFuture, Locate, Located, Presence, PresenceEntry,
+    Publications, ReadHistory,
 };
 use wirehub_server::namespace::{History, Namespace};
-use wirehub_server::{api, router};
+use wirehub_server::observe::{MemberPage, PresenceCounts};
+use wirehub_server::{SessionId, api, router};
 
 use crate::support::{CODECS, Client, Received, Server, http_at, name, open_hub};
 
@@ -271,8 +273,36 @@ async fn a_batch_larger_than_the_queues_disconnects_no_reader() {
 async fn a_failing_engine_is_reported_as_a_problem() {
     #[derive(Debug)]
     struct Broken;
+    fn failure<T>() -> EngineFuture<T> {
+        EngineFuture::Now(Err(EngineError::new(EngineErrorKind::Internal, "the secret of the engine")))
+    }
+
     impl Engine for Broken {
         fn start(&self, _: Delivery) {}
+        fn presence(&self) -> Option<&dyn Presence> {
+            Some(self)
+        }
+    }
+
+    impl Presence for Broken {
+        fn enter(&self, _: PresenceEntry) -> EngineFuture<()> {
+            failure()
+        }
+        fn leave(&self, _: PresenceEntry) -> EngineFuture<()> {
+            failure()
+        }
+        fn members(&self, _: &ChannelName, _: Option<SessionId>, _: usize) -> EngineFuture<MemberPage> {
+            failure()
+        }
+        fn counts(&self, _: &ChannelName) -> EngineFuture<PresenceCounts> {
+            failure()
+        }
+        fn count_session(&self, _: &str, _: SessionId, _: u32) -> EngineFuture<bool> {
+            failure()
+        }
+        fn uncount_session(&self, _: &str, _: SessionId) -> EngineFuture<()> {
+            failure()
+        }
     }
 
     impl Publications for Broken {
@@ -280,13 +310,13 @@ async fn a_failing_engine_is_reported_as_a_problem() {
             None
         }
         fn publish(&self, _: wirehub_server::engine::EnginePublish) -> EngineFuture<Option<Position>> {
-            EngineFuture::Now(Err(EngineError::new(EngineErrorKind::Internal, "the secret of the engine")))
+            failure()
         }
         fn locate(&self, _: Locate) -> EngineFuture<Located> {
-            EngineFuture::Now(Err(EngineError::new(EngineErrorKind::Internal, "the secret of the engine")))
+            failure()
         }
         fn history(&self, _: ReadHistory) -> EngineFuture<Option<HistoryPage>> {
-            EngineFuture::Now(Err(EngineError::new(EngineErrorKind::Internal, "the secret of the engine")))
+            failure()
         }
     }
     let history = Namespace::default().history(History::new(10, Duration::from_secs(60)));
@@ -298,6 +328,7 @@ async fn a_failing_engine_is_reported_as_a_problem() {
         post(&server, "/api/v1/publish", message()).await,
         post(&server, "/api/v1/send", json!({ "user": "ann", "data": 1 })).await,
         look(&server, "/api/v1/channels/kept:a/history").await,
+        look(&server, "/api/v1/channels/kept:a/presence").await,
     ] {
         assert_eq!((status, &problem["status"]), (503, &json!(503)));
         assert!(!problem.to_string().contains("secret"), "what is wrong is for the log: {problem}");

@@ -61,8 +61,8 @@ pub use self::records::{Record, RecordKind, Records};
 
 /// Keeps the history of channels and the keys of publishes, and carries each publication to the hub's [`Delivery`].
 ///
-/// [`MemoryEngine`] is the default; [`Builder::engine`](crate::Builder::engine) sets another one. The suite in the feature
-/// `conformance` checks the promises of [`Publications`] for any engine.
+/// [`MemoryEngine`] is the default; [`Builder::engine`](crate::Builder::engine) sets another one. The suites in the
+/// feature `conformance` check the promises of its parts for any engine.
 ///
 /// Sessions' tasks call the methods of an engine, so they must not block. They may deliver before they return. A dropped
 /// answer does not take the request back. A panic is logged, and counts as a failed answer.

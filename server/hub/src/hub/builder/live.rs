@@ -212,6 +212,10 @@ impl Builder {
     /// The number of sessions that a user may have at once. A further session is refused with
     /// [`LIMIT_EXCEEDED`](wirehub_common::code::ErrorCode::LIMIT_EXCEEDED) as a temporary error. Anonymous sessions are not
     /// counted. Default: no limit.
+    ///
+    /// With an engine that serves [several hubs](crate::engine::Presence) the sessions on all of them count, and its store is asked
+    /// before the answer to `connect`. If it can't answer, the session is refused with a temporary error, such as
+    /// [`UNAVAILABLE`](wirehub_common::code::ErrorCode::UNAVAILABLE): the limit is kept, and clients try again.
     #[must_use]
     pub fn sessions_per_user(mut self, sessions: u32) -> Self {
         self.live.sessions_per_user(Some(sessions));
