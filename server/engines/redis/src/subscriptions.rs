@@ -4,7 +4,7 @@
 //! sends what is missing. So a connection that is lost and a partition that moves to another server are handled in the same way
 //! as a new channel.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
@@ -50,7 +50,8 @@ struct State {
     /// The number of connections so far.
     numbers: u64,
     renewals: Vec<oneshot::Sender<Result<(), Error>>>,
-    probe: Probe,
+    /// The probes that are on their way, the oldest first.
+    probes: VecDeque<Probe>,
     /// `true` after the loss of a connection, until every subscription is confirmed again.
     is_interrupted: bool,
     /// `true` if the store may have lost the presence of this node, until the hub is notified.
@@ -77,8 +78,7 @@ struct Line {
     is_dead: Arc<AtomicBool>,
 }
 
-/// The probe that is on its way.
-#[derive(Default)]
+/// A probe, and the partitions from which it has not come back.
 struct Probe {
     number: u64,
     missing: HashSet<Partition>,
@@ -158,7 +158,11 @@ impl Subscriptions {
     pub(crate) fn begin_probe(&self, number: u64) -> Vec<Partition> {
         let servers = self.servers.by_server();
         let partitions: Vec<Partition> = servers.values().filter_map(|own| own.first().copied()).collect();
-        self.state.lock().probe = Probe { number, missing: partitions.iter().copied().collect() };
+        let probes = &mut self.state.lock().probes;
+        if probes.len() >= MAX_PROBES {
+            probes.pop_front();
+        }
+        probes.push_back(Probe { number, missing: partitions.iter().copied().collect() });
         partitions
     }
 
@@ -375,11 +379,14 @@ impl Subscriptions {
                 let number = std::str::from_utf8(number).ok().and_then(|number| number.parse().ok());
                 let mut state = self.state.lock();
                 let partition = state.wanted.get(inbox).map(|subscription| subscription.partition);
-                if let (Some(number), Some(partition)) = (number, partition)
-                    && state.probe.number == number
-                    && state.probe.missing.remove(&partition)
-                    && state.probe.missing.is_empty()
-                {
+                let (Some(number), Some(partition)) = (number, partition) else { return };
+                let Some(place) = state.probes.iter().position(|probe| probe.number == number) else {
+                    return;
+                };
+                let Some(probe) = state.probes.get_mut(place) else { return };
+                probe.missing.remove(&partition);
+                if probe.missing.is_empty() {
+                    state.probes.remove(place);
                     drop(state);
                     delivery.probed(number);
                 }
@@ -502,6 +509,9 @@ pub(crate) async fn keep(subscriptions: Weak<Subscriptions>) {
         }
     }
 }
+
+/// The maximum number of probes on their way.
+const MAX_PROBES: usize = 8;
 
 /// The maximum number of names in one command.
 const NAMES_AT_ONCE: usize = 256;

@@ -22,6 +22,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use parking_lot::Mutex;
+use tokio::time::{Instant, sleep};
 use wirehub_common::frame::{HistoryPage, Position, Publication};
 use wirehub_common::{ChannelName, Payload};
 
@@ -55,6 +56,9 @@ struct Subject<E> {
     delivered: Arc<Mutex<Vec<(Publication, String)>>>,
 }
 
+/// The time within which a delivery arrives.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 const KEPT: History = History::new(5, Duration::from_secs(3600));
 
 async fn offsets_begin_at_1_and_have_no_gaps(subject: &Subject<impl Engine>) {
@@ -66,13 +70,16 @@ async fn offsets_begin_at_1_and_have_no_gaps(subject: &Subject<impl Engine>) {
     let epoch = subject.publish("a", 8, "").await.epoch;
     assert!(!epoch.is_empty(), "an epoch has a name");
     assert_eq!(subject.publish("a", 9, "").await.epoch, epoch, "it stays while nothing is lost");
-    assert_eq!(subject.delivered_in("a"), (1..=9).map(|offset| (offset, offset)).collect::<Vec<_>>());
+    assert_eq!(
+        subject.delivered_in("a", 9).await,
+        (1..=9).map(|offset| (offset, offset)).collect::<Vec<_>>()
+    );
 }
 
 async fn an_answered_publish_has_been_delivered_and_is_kept(subject: &Subject<impl Engine>) {
     for number in 1..=3 {
         let position = subject.publish("a", number, "").await;
-        assert_eq!(subject.delivered_in("a").last(), Some(&(position.offset, number)));
+        assert_eq!(subject.delivered_in("a", number).await.last(), Some(&(position.offset, number)));
         assert_eq!(
             subject.delivered.lock().last().map(|(_, epoch)| epoch.clone()),
             Some(position.epoch.clone())
@@ -89,7 +96,10 @@ async fn publishes_keep_their_order_without_a_wait_for_answers(subject: &Subject
         let position = answer.expect("the engine works");
         assert_eq!(position.map(|position| position.offset), Some(offset));
     }
-    assert_eq!(subject.delivered_in("a"), (1..=100).map(|number| (number, number)).collect::<Vec<_>>());
+    assert_eq!(
+        subject.delivered_in("a", 100).await,
+        (1..=100).map(|number| (number, number)).collect::<Vec<_>>()
+    );
 }
 
 async fn channels_without_history_have_no_offsets(subject: &Subject<impl Engine>) {
@@ -97,7 +107,7 @@ async fn channels_without_history_have_no_offsets(subject: &Subject<impl Engine>
         let publish = EnginePublish { history: None, ..message("a", number, "") };
         assert_eq!(subject.engine.publish(publish).await.expect("the engine works"), None);
     }
-    assert_eq!(subject.delivered_in("a"), [(0, 1), (0, 2), (0, 3)]);
+    assert_eq!(subject.delivered_in("a", 3).await, [(0, 1), (0, 2), (0, 3)]);
     assert!(subject.delivered.lock().iter().all(|(_, epoch)| epoch.is_empty()), "nor an epoch");
 }
 
@@ -115,19 +125,19 @@ async fn a_repeat_is_not_published_again(subject: &Subject<impl Engine>) {
     assert_eq!(subject.publish("a", 3, "other").await.offset, 2);
     assert_eq!(subject.publish("a", 4, "").await.offset, 3);
     assert_eq!(subject.publish("a", 5, "").await.offset, 4, "an empty key is none");
-    assert_eq!(subject.delivered_in("a"), [(1, 1), (2, 3), (3, 4), (4, 5)]);
+    assert_eq!(subject.delivered_in("a", 4).await, [(1, 1), (2, 3), (3, 4), (4, 5)]);
     // This is also true while the first one has no answer yet.
     let answers = (1..=10).map(|number| subject.engine.publish(message("c", number, "key")));
     for answer in join_all(answers).await {
         assert_eq!(answer.expect("the engine works").map(|position| position.offset), Some(1));
     }
-    assert_eq!(subject.delivered_in("c"), [(1, 1)]);
+    assert_eq!(subject.delivered_in("c", 1).await, [(1, 1)]);
     // It is also true without history.
     for number in 1..=2 {
         let publish = EnginePublish { history: None, ..message("d", number, "key") };
         assert_eq!(subject.engine.publish(publish).await.expect("the engine works"), None);
     }
-    assert_eq!(subject.delivered_in("d"), [(0, 1)]);
+    assert_eq!(subject.delivered_in("d", 1).await, [(0, 1)]);
 }
 
 async fn recovery_is_exact_or_not_complete(subject: &Subject<impl Engine>) {
@@ -222,7 +232,7 @@ async fn publishers_side_by_side_leave_no_gaps(subject: &Subject<impl Engine>) {
         }
     });
     join_all(publishers).await;
-    let delivered = subject.delivered_in("a");
+    let delivered = subject.delivered_in("a", 200).await;
     assert_eq!(
         delivered.iter().map(|&(offset, _)| offset).collect::<Vec<_>>(),
         (1..=200).collect::<Vec<_>>()
@@ -271,8 +281,21 @@ impl<E: Engine> Subject<E> {
         self.engine.history(read).await.expect("the engine works")
     }
 
-    /// The offsets and numbers of the deliveries in a channel.
-    fn delivered_in(&self, channel: &str) -> Vec<(u64, u64)> {
+    /// The offsets and numbers of the deliveries in a channel. An engine that may deliver after its answer has some time until
+    /// there are as many as expected.
+    async fn delivered_in(&self, channel: &str, expected: u64) -> Vec<(u64, u64)> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let delivered = self.delivered_now(channel);
+            let is_late = self.engine.attachments().is_some() && (delivered.len() as u64) < expected;
+            if !is_late || Instant::now() >= deadline {
+                return delivered;
+            }
+            sleep(Duration::from_millis(2)).await;
+        }
+    }
+
+    fn delivered_now(&self, channel: &str) -> Vec<(u64, u64)> {
         let delivered = self.delivered.lock();
         let of_channel = delivered.iter().filter(|(publication, _)| publication.channel.as_str() == channel);
         of_channel.map(|(publication, _)| (publication.offset, number_of(publication))).collect()

@@ -28,7 +28,7 @@ pub trait Publications {
     fn idempotency(&self) -> Option<Idempotency>;
 
     /// Stores and delivers a message. The answer comes after the message has been handed to the delivery of this engine's own
-    /// hub. It is the message's position if its channel keeps history.
+    /// hub; an engine with [attachments](super::Attachments) may answer before. It is the message's position if its channel keeps history.
     fn publish(&self, publish: EnginePublish) -> EngineFuture<Option<Position>>;
 
     /// Finds the position at which a subscriber begins. The publications behind it are read by [`history`](Self::history), page

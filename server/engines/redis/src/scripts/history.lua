@@ -28,7 +28,8 @@ else
   count = to - from + 1
 end
 local page, bytes, taken = { channel.epoch, text(channel.offset), '0' }, 0, 0
-while taken < count do
+-- A page of none is a question about the position alone.
+while limit > 0 and taken < count do
   if taken >= limit then
     page[3] = '1'
     break

@@ -10,6 +10,7 @@
 )]
 #![cfg(unix)]
 
+mod conformance;
 mod failures;
 mod node;
 mod publishing;

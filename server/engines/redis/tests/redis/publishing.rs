@@ -74,7 +74,7 @@ async fn two_nodes_share_a_server_that_sentinels_watch() {
     let sentinels = Sentinels::start(1, 3).await;
     let addresses: Vec<String> =
         sentinels.addresses().iter().map(|address| format!("redis://{address}")).collect();
-    let options = RedisOptions::sentinel(addresses.iter().map(String::as_str), "wirehub").unwrap();
+    let options = RedisOptions::sentinel(addresses.iter().map(String::as_str), Sentinels::NAME).unwrap();
     check(&options).await;
 }
 
