@@ -53,7 +53,7 @@ impl Attachments for RedisEngine {
             let mut arguments = vec![fresh()];
             let mut indices = Vec::with_capacity(channels.len());
             for (index, channel, Position { offset, epoch }) in channels {
-                keys.push(self.shared.keys.of_channel("c", &channel));
+                keys.extend(["c", "s"].map(|kind| self.shared.keys.of_channel(kind, &channel)));
                 arguments.extend([decimal(&offset), Bytes::from(epoch.into_bytes())]);
                 indices.push(index);
             }

@@ -27,6 +27,8 @@ pub(crate) struct Link {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct ServerFacts {
     pub(crate) process: String,
+    /// The id of its replication, and that of the master that it has followed before.
+    pub(crate) replication: (String, String),
     pub(crate) version: (u32, u32),
     pub(crate) is_master: bool,
     pub(crate) eviction: String,
@@ -149,12 +151,14 @@ impl ServerFacts {
     fn parse(info: &str) -> Option<Self> {
         let fields: HashMap<&str, &str> =
             info.lines().filter_map(|line| line.trim_end().split_once(':')).collect();
+        let field = |name| fields.get(name).copied().unwrap_or_default().to_owned();
         let mut version = fields.get("redis_version")?.split('.').map(str::parse);
         Some(Self {
             process: (*fields.get("run_id")?).to_owned(),
+            replication: (field("master_replid"), field("master_replid2")),
             version: (version.next()?.ok()?, version.next()?.ok()?),
             is_master: *fields.get("role")? == "master",
-            eviction: fields.get("maxmemory_policy").copied().unwrap_or_default().to_owned(),
+            eviction: field("maxmemory_policy"),
         })
     }
 }
@@ -165,9 +169,10 @@ mod tests {
 
     #[test]
     fn a_server_describes_itself() {
-        let info = "# Server\r\nredis_version:7.0.15\r\nrun_id:abc\r\n# Replication\r\nrole:slave\r\nmaxmemory_policy:allkeys-lru\r\n";
+        let info = "# Server\r\nredis_version:7.0.15\r\nrun_id:abc\r\n# Replication\r\nrole:slave\r\nmaster_replid:a\r\nmaster_replid2:b\r\nmaxmemory_policy:allkeys-lru\r\n";
         let facts = ServerFacts {
             process: "abc".into(),
+            replication: ("a".into(), "b".into()),
             version: (7, 0),
             is_master: false,
             eviction: "allkeys-lru".into(),

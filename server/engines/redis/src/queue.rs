@@ -16,6 +16,7 @@ use tokio::time::{Instant, sleep};
 use wirehub_hub::engine::EngineFuture;
 
 use crate::error::{Error, ErrorKind, is_temporary_code};
+use crate::keys::Keys;
 use crate::link::Link;
 use crate::options::{Acknowledge, Address, RedisOptions};
 use crate::partition::Partition;
@@ -72,6 +73,8 @@ enum Verdict {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Cause {
     NoScript,
+    /// The process has to adopt the partition.
+    NotAdopted,
     /// The server has the partition no longer.
     Moved,
     /// The keys are on their way to this server.
@@ -238,13 +241,13 @@ async fn send(partition: Partition, servers: &Servers, mut batch: Vec<Request>) 
     let unsafe_writes =
         has_wait.then(|| answers.pop()).flatten().and_then(|answer| wait_failure(&servers.options, answer));
     let verdicts: Vec<Verdict> = answers.into_iter().map(|answer| judge(answer, &link)).collect();
-    settle(servers, &link, batch, verdicts, unsafe_writes).await
+    settle(servers, (partition, &link), batch, verdicts, unsafe_writes).await
 }
 
 /// Answers requests by their verdicts. Returns those that have to be sent again.
 async fn settle(
     servers: &Servers,
-    link: &Link,
+    (partition, link): (Partition, &Link),
     batch: Vec<Request>,
     verdicts: Vec<Verdict>,
     unsafe_writes: Option<Error>,
@@ -277,10 +280,15 @@ async fn settle(
     if causes.contains(&Cause::NoScript) && link.load_scripts().await.is_err() {
         servers.set_stale();
     }
+    if causes.contains(&Cause::NotAdopted)
+        && let Err(error) = adopt(servers, partition, link).await
+    {
+        tracing::debug!("{error}");
+    }
     if causes.contains(&Cause::Moved) {
         servers.set_stale();
     }
-    if causes.iter().any(|cause| *cause != Cause::NoScript) {
+    if causes.iter().any(|cause| !matches!(cause, Cause::NoScript | Cause::NotAdopted)) {
         sleep(PAUSE).await;
     }
     let mut rest = Vec::with_capacity(again.len());
@@ -292,6 +300,20 @@ async fn settle(
         }
     }
     rest
+}
+
+/// Lets the process behind a connection adopt a partition.
+async fn adopt(servers: &Servers, partition: Partition, link: &Link) -> Result<(), Error> {
+    let (own, before) = &link.facts.replication;
+    let mut arguments: Vec<Bytes> = vec![own.clone().into(), before.clone().into()];
+    arguments.extend(servers.masters().into_iter().map(Bytes::from));
+    let keys = vec![Keys::new(&servers.options.prefix).generation(partition)];
+    let mut pipeline = Pipeline::with_capacity(1);
+    pipeline.add_command(Command::Script { name: ScriptName::Adopt, keys, arguments }.pack(&link.process));
+    for answer in link.send(&pipeline).await? {
+        answer.extract_error().map_err(|error| link.error(error))?;
+    }
+    Ok(())
 }
 
 /// Sends a request to the server that imports its keys. Returns it if it has to be sent again.
@@ -337,6 +359,7 @@ fn judge(answer: Value, link: &Link) -> Verdict {
     };
     let cause = match error.kind() {
         redis::ErrorKind::Server(ServerErrorKind::NoScript) => Cause::NoScript,
+        _ if error.code() == Some("NOTADOPTED") => Cause::NotAdopted,
         redis::ErrorKind::Server(ServerErrorKind::Moved | ServerErrorKind::ReadOnly) => Cause::Moved,
         redis::ErrorKind::Server(ServerErrorKind::Ask) => match error.redirect_node() {
             Some((node, _)) => Cause::Ask(redirected(node, &link.server)),

@@ -130,6 +130,13 @@ impl Servers {
         failed.map_or(Ok(()), |error| Err(error.clone()))
     }
 
+    /// The processes of the masters to which there is a connection.
+    pub(crate) fn masters(&self) -> Vec<String> {
+        let state = self.state.lock();
+        let is_master = |link: &&Arc<Link>| !link.is_dead() && state.map.contains(&Some(link.server.clone()));
+        state.links.values().filter(is_master).map(|link| link.process.clone()).collect()
+    }
+
     /// The living connections.
     pub(crate) fn links(&self) -> Vec<Arc<Link>> {
         self.state.lock().links.values().filter(|link| !link.is_dead()).cloned().collect()
@@ -144,6 +151,19 @@ impl Servers {
     /// `true` if a server is another process since the last call.
     pub(crate) fn take_new_process(&self) -> bool {
         std::mem::take(&mut self.state.lock().has_new_process)
+    }
+
+    /// Looks the servers up if the map may be wrong.
+    pub(crate) async fn update(&self) -> Result<(), Error> {
+        let is_stale = {
+            let state = self.state.lock();
+            state.is_stale || state.map.is_empty()
+        };
+        if is_stale {
+            let _connecting = self.connecting.lock().await;
+            self.look_up().await?;
+        }
+        Ok(())
     }
 
     /// Looks the servers up now, for a map that may have changed without a sign.

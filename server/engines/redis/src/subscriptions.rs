@@ -181,9 +181,7 @@ impl Subscriptions {
 
     /// Compares the subscriptions that are wanted with those that are confirmed. Returns `false` if something failed.
     async fn reconcile(self: &Arc<Self>) -> bool {
-        if self.servers.by_server().is_empty()
-            && let Err(error) = self.servers.refresh().await
-        {
+        if let Err(error) = self.servers.update().await {
             self.fail(None, &error);
             return false;
         }

@@ -9,12 +9,15 @@ local size, ttl, most_bytes = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARG
 local limit, page_bytes, reverse = tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8] == '1'
 local since = tonumber(ARGV[9])
 local channel = log(KEYS[1], KEYS[2], KEYS[3], ARGV[1], ARGV[2])
+if not channel then
+  return not_adopted()
+end
 local count = trim(KEYS[3], KEYS[2], channel, time(), size, ttl, most_bytes)
 keep(KEYS[2], channel.offset, ttl)
 if since and (ARGV[10] ~= channel.epoch or since > channel.offset) then
   return false
 end
-local before_oldest = channel.offset - count
+local before_oldest = math.max(0, channel.offset - count)
 local from, to
 if reverse then
   from, to = since and math.min(since - 1, channel.offset) or channel.offset, before_oldest + 1

@@ -2,8 +2,8 @@
 --
 -- The state of a channel is a hash: e (the name of its epoch), o (the newest offset), b (the bytes of the kept payloads),
 -- x (the time at which the oldest publication expires). Its publications are a stream; the id of each is its offset.
--- The generation of a partition is a hash: r (the process that has last written here), n (a number). It is raised when another
--- process writes, because a failover or restart may have lost the newest publications. It is part of every epoch.
+-- The generation of a partition is a hash: r (the process that has it), i (the id of its replication), n (a number, which is part
+-- of every epoch). Another process has to adopt the partition first: see adopt.lua.
 
 local function time()
   local now = redis.call('TIME')
@@ -14,19 +14,22 @@ local function text(number)
   return string.format('%.0f', number)
 end
 
+-- The generation of a partition; nothing if another process has it.
 local function generation(key, process)
   local known = redis.call('HMGET', key, 'r', 'n')
-  local number = tonumber(known[2]) or 0
-  if known[1] ~= process then
-    number = number + 1
-    redis.call('HSET', key, 'r', process, 'n', number)
-  end
-  return text(number)
+  return known[1] == process and known[2]
 end
 
--- The state of a channel; a new one gets the epoch `fresh`.
+local function not_adopted()
+  return redis.error_reply('NOTADOPTED another process has this partition')
+end
+
+-- The state of a channel; a new one gets the epoch `fresh`. Nothing if another process has the partition.
 local function log(generation_key, state_key, stream_key, process, fresh)
   local number = generation(generation_key, process)
+  if not number then
+    return nil
+  end
   local state = redis.call('HMGET', state_key, 'e', 'o', 'b', 'x')
   if not state[1] then
     redis.call('DEL', stream_key)

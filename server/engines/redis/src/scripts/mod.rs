@@ -27,6 +27,7 @@ pub(crate) enum ScriptName {
     Uncount,
     Report,
     Nodes,
+    Adopt,
 }
 
 impl ScriptName {
@@ -52,6 +53,7 @@ pub(crate) static SCRIPTS: LazyLock<Vec<Script>> = LazyLock::new(|| {
         include_str!("uncount.lua"),
         concat!(include_str!("members.lua"), include_str!("report.lua")),
         concat!(include_str!("members.lua"), include_str!("nodes.lua")),
+        include_str!("adopt.lua"),
     ];
     texts.map(|text| Script { text, sha: redis::Script::new(text).get_hash().to_owned() }).into()
 });

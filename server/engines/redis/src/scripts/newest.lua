@@ -1,20 +1,24 @@
 -- Compares the positions that a node has seen with those of the store.
--- KEYS: generation, then the state of each channel.
+-- KEYS: generation, then the state and the stream of each channel.
 -- ARGV: process, fresh epoch, then for each channel the offset and epoch that the node has seen ('0' and '' for none).
 -- Returns for each channel "offset epoch", or '' if it has no state.
 
 local number = generation(KEYS[1], ARGV[1])
+if not number then
+  return not_adopted()
+end
 local answers = {}
-for index = 2, #KEYS do
+for index = 2, #KEYS, 2 do
   local state = redis.call('HMGET', KEYS[index], 'e', 'o')
   local answer = ''
   if state[1] then
     local name, offset = state[1], tonumber(state[2])
-    local seen, epoch = tonumber(ARGV[2 * index - 1]), ARGV[2 * index]
+    local seen, epoch = tonumber(ARGV[index + 1]), ARGV[index + 2]
     if epoch == name .. '.' .. number and seen > offset then
-      -- The store has lost publications without a failover: no position of this epoch can be trusted.
+      -- The store has lost publications without a sign: no position of this epoch can be trusted.
       name = ARGV[2]
       redis.call('HSET', KEYS[index], 'e', name)
+      redis.call('DEL', KEYS[index + 1])
     end
     if redis.call('PTTL', KEYS[index]) < 43200000 then
       redis.call('PEXPIRE', KEYS[index], offset == 0 and 600000 or 86400000)

@@ -13,6 +13,9 @@ local offset, epoch = 0, ''
 if ARGV[8] then
   local size, ttl, most_bytes = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
   local channel = log(KEYS[1], KEYS[2], KEYS[3], ARGV[1], ARGV[2])
+  if not channel then
+    return not_adopted()
+  end
   local count = redis.call('XLEN', KEYS[3])
   if count == 0 then
     channel.bytes, channel.expiry = 0, now + ttl

@@ -1,1 +1,353 @@
+//! Redis fails: restarts, failovers, moving slots, lost scripts, broken lines.
 
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, timeout};
+use wirehub_common::frame::Position;
+use wirehub_hub::engine::{Attachments, Engine, EngineErrorKind};
+use wirehub_redis::{ErrorKind, RedisEngine, RedisOptions};
+use wirehub_test_redis::{Append, Line, Options, RedisCluster, RedisServer, Sentinels, until};
+
+use crate::node::{Node, PATIENCE, name};
+
+/// Publishers on several nodes that go on through every failure.
+struct Stream {
+    nodes: Vec<Arc<Node>>,
+    acknowledged: Arc<AtomicU64>,
+    failed: Arc<AtomicU64>,
+    is_over: Arc<AtomicBool>,
+    publishers: Vec<JoinHandle<Vec<(String, Position, u64)>>>,
+}
+
+const CHANNELS: [&str; 8] = ["a", "b", "c", "d", "e", "f", "g", "h"];
+
+impl Stream {
+    async fn start(options: &RedisOptions) -> Self {
+        let nodes = [Node::start(options).await, Node::start(options).await].map(Arc::new);
+        for node in &nodes {
+            for channel in CHANNELS {
+                node.attach(channel).await;
+            }
+        }
+        let (acknowledged, failed) = (Arc::<AtomicU64>::default(), Arc::<AtomicU64>::default());
+        let is_over = Arc::<AtomicBool>::default();
+        let publishers = (0_u64..).zip(&nodes).map(|(publisher, node)| {
+            let (node, is_over) = (Arc::clone(node), Arc::clone(&is_over));
+            let (acknowledged, failed) = (Arc::clone(&acknowledged), Arc::clone(&failed));
+            tokio::spawn(async move {
+                let mut published = Vec::new();
+                for number in 1.. {
+                    if is_over.load(Ordering::Relaxed) {
+                        break;
+                    }
+                    for channel in CHANNELS {
+                        let number = number * 100 + publisher;
+                        match node.try_publish(channel, number, &format!("{number}")).await {
+                            Ok(position) => {
+                                published.push((channel.to_owned(), position.unwrap(), number));
+                                acknowledged.fetch_add(1, Ordering::Relaxed);
+                            }
+                            Err(error) => {
+                                assert!(error.is_temporary(), "{error}");
+                                failed.fetch_add(1, Ordering::Relaxed);
+                            }
+                        }
+                    }
+                    sleep(Duration::from_millis(2)).await;
+                }
+                published
+            })
+        });
+        let publishers = publishers.collect();
+        Self { nodes: nodes.into(), acknowledged, failed, is_over, publishers }
+    }
+
+    /// Waits until as many publishes more are acknowledged.
+    async fn flows(&self, more: u64) {
+        let begun = self.acknowledged.load(Ordering::Relaxed);
+        let flowing = async {
+            while self.acknowledged.load(Ordering::Relaxed) < begun + more {
+                sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let failed = || self.failed.load(Ordering::Relaxed);
+        timeout(PATIENCE, flowing)
+            .await
+            .unwrap_or_else(|_| panic!("no publish succeeds: {} failed", failed()));
+    }
+
+    /// Ends the publishers, and checks that no two messages have one position, at any node, and that the deliveries of each
+    /// epoch have an order. Returns the epochs of a channel.
+    async fn end(self) -> HashSet<String> {
+        self.is_over.store(true, Ordering::Relaxed);
+        let mut by_position: HashMap<(String, String, u64), u64> = HashMap::new();
+        let mut check = |channel: &str, epoch: &str, offset: u64, number: u64| {
+            let known = by_position.insert((channel.into(), epoch.into(), offset), number);
+            assert!(
+                known.is_none_or(|known| known == number),
+                "{channel} {offset} of {epoch}: {number} and {known:?}"
+            );
+        };
+        for publisher in self.publishers {
+            for (channel, position, number) in publisher.await.unwrap() {
+                check(&channel, &position.epoch, position.offset, number);
+            }
+        }
+        for node in &self.nodes {
+            let mut newest: HashMap<(String, String), u64> = HashMap::new();
+            for (channel, offset, number, epoch) in &*node.seen.publications.lock() {
+                check(channel, epoch, *offset, *number);
+                let before = newest.insert((channel.clone(), epoch.clone()), *offset).unwrap_or_default();
+                assert!(before < *offset, "{channel}: {offset} of {epoch} behind {before}");
+            }
+        }
+        let epochs = by_position.into_keys().filter(|(channel, ..)| channel == "a");
+        epochs.map(|(_, epoch, _)| epoch).collect()
+    }
+}
+
+fn sentinel_options(sentinels: &Sentinels) -> RedisOptions {
+    let addresses: Vec<String> =
+        sentinels.addresses().iter().map(|address| format!("redis://{address}")).collect();
+    RedisOptions::sentinel(addresses.iter().map(String::as_str), Sentinels::NAME).unwrap()
+}
+
+fn cluster_options(cluster: &RedisCluster) -> RedisOptions {
+    RedisOptions::cluster([format!("redis://{}", cluster.addresses()[0]).as_str()]).unwrap()
+}
+
+#[tokio::test]
+async fn flushed_scripts_are_loaded_again() {
+    let server = RedisServer::start(Options::default()).await;
+    let stream = Stream::start(&RedisOptions::single(&server.url()).unwrap()).await;
+    for _ in 0..5 {
+        stream.flows(50).await;
+        server.flush_scripts().await;
+    }
+    stream.flows(50).await;
+    assert_eq!(stream.failed.load(Ordering::Relaxed), 0);
+    assert_eq!(stream.end().await.len(), 1, "nothing was lost");
+}
+
+#[tokio::test]
+async fn a_restarted_server_begins_new_epochs_and_deliveries_arrive_again() {
+    let server = RedisServer::start(Options { append: Append::Always, ..Options::default() }).await;
+    let stream = Stream::start(&RedisOptions::single(&server.url()).unwrap()).await;
+    stream.flows(100).await;
+    server.kill();
+    let before = stream.failed.load(Ordering::Relaxed);
+    until("publishes fail", async || match stream.failed.load(Ordering::Relaxed) > before {
+        true => Ok(()),
+        false => Err("none has failed"),
+    })
+    .await;
+    assert!(stream.nodes[0].engine.ready().is_err(), "it is away");
+    server.restart().await;
+    stream.flows(100).await;
+    for node in &stream.nodes {
+        node.sees("the interruption", |seen| (*seen.interruptions.lock() > 0).then_some(())).await;
+        node.sees("the loss of presence", |seen| (*seen.lost_presences.lock() > 0).then_some(())).await;
+        node.engine.ready().unwrap();
+    }
+    stream.flows(100).await;
+    assert_eq!(stream.end().await.len(), 2, "an epoch before and one behind the restart");
+}
+
+#[tokio::test]
+async fn a_failover_that_loses_the_newest_publications_begins_new_epochs() {
+    let sentinels = Sentinels::start(1, 3).await;
+    let stream = Stream::start(&sentinel_options(&sentinels)).await;
+    stream.flows(100).await;
+    let master = sentinels.master().await;
+    // The replica does not get the next publications.
+    master.hold_replication(true).await;
+    stream.flows(100).await;
+    sentinels.kill_master().await;
+    stream.flows(100).await;
+    assert!(stream.end().await.len() >= 2);
+}
+
+#[tokio::test]
+async fn a_master_that_steps_down_is_left_at_once() {
+    let sentinels = Sentinels::start(1, 3).await;
+    let stream = Stream::start(&sentinel_options(&sentinels)).await;
+    stream.flows(100).await;
+    sentinels.failover().await;
+    // The old master takes publishes for some time.
+    stream.nodes[0]
+        .sees("a new epoch", |seen| seen.publications.lock().last()?.3.ends_with(".2").then_some(()))
+        .await;
+    stream.flows(100).await;
+    assert!(stream.end().await.len() >= 2);
+}
+
+#[tokio::test]
+async fn a_slot_that_moves_to_another_server_loses_nothing() {
+    let cluster = RedisCluster::start(3, 0).await;
+    let stream = Stream::start(&cluster_options(&cluster)).await;
+    stream.flows(100).await;
+    let slot = slot_of(&cluster, "a").await;
+    for _ in 0..3 {
+        let from = cluster.shard_of(slot).await;
+        let migration = cluster.begin_migration(slot, (from + 1) % 3).await;
+        stream.flows(30).await;
+        migration.move_keys().await;
+        migration.finish().await;
+        stream.flows(100).await;
+    }
+    let nodes = stream.nodes.clone();
+    assert_eq!(stream.end().await.len(), 1, "a move loses nothing");
+    deliveries_go_on(&nodes).await;
+}
+
+/// Every node receives new publications, at the latest when it has noticed the failure.
+async fn deliveries_go_on(nodes: &[Arc<Node>]) {
+    for node in nodes {
+        until("a delivery arrives", async || {
+            let position = nodes[0].try_publish("a", 1, "").await.map_err(|error| error.to_string())?;
+            let expected = position.map(|position| (position.offset, 1));
+            let arrives =
+                node.sees("it", |seen| (seen.in_channel("a").last().copied() == expected).then_some(()));
+            timeout(Duration::from_millis(200), arrives).await.map_err(|_| "it does not arrive".to_owned())
+        })
+        .await;
+    }
+}
+
+/// The slot of a channel.
+async fn slot_of(cluster: &RedisCluster, channel: &str) -> u16 {
+    for address in cluster.addresses() {
+        let key = cluster.server(address).cli(&["KEYS", &format!("wirehub{{*}}:c:{channel}")]).await;
+        if !key.is_empty() {
+            return cluster.slot_of(&key).await;
+        }
+    }
+    panic!("{channel} has no state")
+}
+
+#[tokio::test]
+async fn the_replica_of_a_cluster_takes_over() {
+    let cluster = RedisCluster::start(3, 1).await;
+    let stream = Stream::start(&cluster_options(&cluster)).await;
+    stream.flows(100).await;
+    let slot = slot_of(&cluster, "a").await;
+    let shard = cluster.shard_of(slot).await;
+    cluster.kill_master(shard).await;
+    stream.flows(500).await;
+    let nodes = stream.nodes.clone();
+    assert!(stream.end().await.len() >= 2);
+    deliveries_go_on(&nodes).await;
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_answer_is_noticed_and_comes_back() {
+    let server = RedisServer::start(Options::default()).await;
+    let options = RedisOptions::single(&server.url()).unwrap().answer_timeout(Duration::from_millis(300));
+    let node = Node::start(&options).await;
+    node.attach("a").await;
+    node.publish("a", 1).await;
+    server.pause();
+    let begun = Instant::now();
+    let error = node.try_publish("a", 2, "").await.unwrap_err();
+    assert_eq!(error.kind(), EngineErrorKind::Unavailable);
+    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+    assert!(node.engine.attach(&name("b")).await.is_err());
+    server.resume();
+    until("it answers again", async || node.try_publish("a", 3, "").await.map(drop)).await;
+    node.engine.renew().await.unwrap();
+    let newest = node.publish("a", 4).await.offset;
+    node.sees("the newest", |seen| (seen.in_channel("a").last() == Some(&(newest, 4))).then_some(())).await;
+}
+
+#[tokio::test]
+async fn a_silent_line_brings_no_probe_and_a_renewed_one_does() {
+    let server = RedisServer::start(Options::default()).await;
+    let line = Line::to(server.address()).await;
+    let options = RedisOptions::single(&format!("redis://{}", line.address())).unwrap();
+    let node = Node::start(&options.answer_timeout(Duration::from_millis(300))).await;
+    node.attach("a").await;
+    node.engine.probe(1);
+    node.sees("a probe", |seen| seen.probes.lock().contains(&1).then_some(())).await;
+    line.hold(true);
+    node.engine.probe(2);
+    assert!(node.try_publish("a", 1, "").await.is_err());
+    assert!(node.engine.renew().await.is_err(), "there is no way to Redis");
+    assert!(!node.seen.probes.lock().contains(&2));
+    line.heal();
+    until("it is renewed", async || node.engine.renew().await).await;
+    node.engine.probe(3);
+    node.sees("a probe", |seen| seen.probes.lock().contains(&3).then_some(())).await;
+    node.sees("the interruption", |seen| (*seen.interruptions.lock() > 0).then_some(())).await;
+}
+
+#[tokio::test]
+async fn a_store_behind_its_node_begins_a_new_epoch() {
+    let server = RedisServer::start(Options::default()).await;
+    let node = Node::start(&RedisOptions::single(&server.url()).unwrap()).await;
+    for number in 1..=3 {
+        node.publish("a", number).await;
+    }
+    let seen = node.publish("a", 4).await;
+    let state = server.cli(&["KEYS", "wirehub{*}:c:a"]).await;
+    server.cli(&["HSET", &state, "o", "2"]).await;
+    let newest = node.engine.newest(vec![(name("a"), Some(seen.clone()))]).await.unwrap();
+    let newest = newest[0].clone().unwrap();
+    assert_eq!(newest.offset, 2);
+    assert_ne!(newest.epoch, seen.epoch);
+    assert!(!node.locate("a", Some(seen)).await.complete);
+}
+
+#[tokio::test]
+async fn a_server_that_refuses_is_told_with_words() {
+    let server = RedisServer::start(Options {
+        users: vec!["reader on >secret ~* &* +@read +@connection +info".into()],
+        password: Some("other".into()),
+        ..Options::default()
+    })
+    .await;
+    let address = format!("redis://{}", server.address());
+    let connect = async |user: Option<&str>, password: &str| {
+        let mut options = RedisOptions::single(&address).unwrap().password(password);
+        if let Some(user) = user {
+            options = options.user(user);
+        }
+        RedisEngine::connect(options).await.map(drop)
+    };
+    let error = connect(None, "wrong").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Permission, "{error}");
+    assert!(!error.to_string().contains("wrong"), "{error}");
+    let error = connect(Some("reader"), "secret").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Permission, "{error}");
+    connect(None, "other").await.unwrap();
+    let nobody = RedisOptions::single("redis://127.0.0.1:1").unwrap();
+    let error = RedisEngine::connect(nobody).await.map(drop).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+}
+
+#[tokio::test]
+async fn keys_of_others_are_left_alone() {
+    let server = RedisServer::start(Options::default()).await;
+    let options = RedisOptions::single(&server.url()).unwrap();
+    drop(Node::start(&options).await);
+    let format = server.cli(&["KEYS", "wirehub{*}:f:format"]).await;
+    for (value, kind) in [("wirehub 2", "newer version"), ("something", "another program")] {
+        server.cli(&["SET", &format, value]).await;
+        let error = RedisEngine::connect(options.clone()).await.map(drop).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Foreign);
+        assert!(error.to_string().contains(kind), "{error}");
+        assert_eq!(server.cli(&["GET", &format]).await, value);
+    }
+    // Two fleets do not notice each other.
+    let (one, other) = (options.clone().prefix("one").unwrap(), options.prefix("other").unwrap());
+    let (one, other) = (Node::start(&one).await, Node::start(&other).await);
+    one.attach("a").await;
+    other.attach("a").await;
+    assert_eq!(one.publish("a", 1).await.offset, 1);
+    assert_eq!(other.publish("a", 2).await.offset, 1);
+    assert_eq!(one.delivered("a", 1).await, [(1, 1)]);
+    assert_eq!(other.delivered("a", 1).await, [(1, 2)]);
+}

@@ -34,6 +34,7 @@ pub(crate) struct Seen {
     pub(crate) publications: Mutex<Vec<(String, u64, u64, String)>>,
     pub(crate) probes: Mutex<Vec<u64>>,
     pub(crate) interruptions: Mutex<usize>,
+    pub(crate) lost_presences: Mutex<usize>,
     changed: Notify,
 }
 
@@ -49,6 +50,11 @@ impl DeliveryRecipient for Recorder {
 
     fn probed(&self, number: u64) {
         self.0.probes.lock().push(number);
+        self.0.changed.notify_one();
+    }
+
+    fn presence_lost(&self) {
+        *self.0.lost_presences.lock() += 1;
         self.0.changed.notify_one();
     }
 
@@ -107,9 +113,7 @@ impl Node {
                 changed.await;
             }
         };
-        timeout(PATIENCE, waiting)
-            .await
-            .unwrap_or_else(|_| panic!("{what}: {:?}", self.seen.publications.lock()))
+        timeout(PATIENCE, waiting).await.unwrap_or_else(|_| panic!("no {what} in time"))
     }
 
     /// Waits for as many deliveries in a channel: offsets and numbers.
