@@ -85,6 +85,7 @@ enum Arrival {
     Probe(u64),
     Moved(Movement, bool),
     PresenceLost,
+    Interrupted,
     Message(NodeId, Bytes),
 }
 
@@ -135,11 +136,13 @@ impl MemoryNode {
         self.disconnect(Connection::Cut);
     }
 
-    /// The connection works again after a [cut](Self::cut), with the same attached channels.
+    /// The connection works again after a [cut](Self::cut), with the same attached channels. The hub is notified that deliveries
+    /// were [interrupted](Delivery::interrupted).
     pub fn heal(&self) {
         self.with(|node| {
             if node.connection == Connection::Cut {
                 node.connection = Connection::Alive;
+                self.fleet.post(self.id, node, Arrival::Interrupted);
             }
         });
     }
@@ -302,6 +305,7 @@ async fn hand_over(fleet: Weak<Fleet>, id: NodeId) {
             Arrival::Probe(number) => delivery.probed(number),
             Arrival::Moved(movement, is_join) => delivery.moved(movement, is_join),
             Arrival::PresenceLost => delivery.presence_lost(),
+            Arrival::Interrupted => delivery.interrupted(),
             Arrival::Message(sender, message) => delivery.node_message(sender, message),
         }
     }

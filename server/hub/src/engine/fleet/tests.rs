@@ -31,6 +31,10 @@ impl DeliveryRecipient for Arrived {
         self.note(format!("{} {is_join}", movement.member.user));
     }
 
+    fn interrupted(&self) {
+        self.note("interrupted".into());
+    }
+
     fn presence_lost(&self) {
         self.note("lost".into());
     }
@@ -139,7 +143,7 @@ async fn a_node_whose_connection_was_cut_for_long_is_notified_of_its_lost_presen
     one.report(report()).await.unwrap();
     one.send(None, "to the other".into()).await.unwrap();
     one.probe(7);
-    assert_eq!(at_one.take().await, ["first", "lost", "probe 7"]);
+    assert_eq!(at_one.take().await, ["interrupted", "first", "lost", "probe 7"]);
     assert_eq!(at_other.take().await, ["to the other"]);
     assert_eq!(one.counts(&channel()).await.unwrap().sessions, 0);
 }

@@ -76,11 +76,14 @@ async fn enter(hub: &Hub, user: &str) -> Client {
     client
 }
 
-/// The next frame, which is a reply.
+/// The next reply. Only gaps may come before it.
 async fn reply(client: &mut Client) -> Result<ReplyBody, ErrorInfo> {
-    match client.frame().await {
-        ServerFrame::Reply(Reply { result, .. }) => result,
-        other => panic!("{other:?}"),
+    loop {
+        match client.frame().await {
+            ServerFrame::Reply(Reply { result, .. }) => return result,
+            ServerFrame::Push(Push::Subscribed(gap)) if !gap.complete => {}
+            other => panic!("{other:?}"),
+        }
     }
 }
 
@@ -107,6 +110,8 @@ async fn moves(client: &mut Client, time: Duration) -> Vec<String> {
             match frame {
                 ServerFrame::Push(Push::Join(movement)) => moves.push(format!("+{}", name(movement))),
                 ServerFrame::Push(Push::Leave(movement)) => moves.push(format!("-{}", name(movement))),
+                // A gap behind an interruption.
+                ServerFrame::Push(Push::Subscribed(gap)) if !gap.complete => {}
                 other => panic!("{other:?}"),
             }
         }
