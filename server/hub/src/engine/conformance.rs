@@ -13,6 +13,27 @@
 //! conformance::check(MemoryEngine::new).await;
 //! # }
 //! ```
+//!
+//! The suites for several hubs make all nodes of a store at once. They take some minutes in real time, because nodes die in them;
+//! an engine with tokio's time may run them in virtual time.
+//!
+//! ```no_run
+//! # extern crate wirehub_hub as wirehub_server;
+//! use wirehub_server::engine::{MemoryFleet, MemoryNode, conformance};
+//!
+//! async fn nodes(count: usize) -> Vec<MemoryNode> {
+//!     let fleet = MemoryFleet::new();
+//!     (0..count).map(|_| fleet.node()).collect()
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() {
+//! conformance::check_several(nodes).await;
+//! conformance::check_attachments(nodes).await;
+//! conformance::check_nodes(nodes).await;
+//! conformance::check_presence(nodes).await;
+//! # }
+//! ```
 
 #![allow(clippy::panic, clippy::arithmetic_side_effects, reason = "these are tests: they fail by panicking")]
 #![allow(clippy::expect_used, clippy::indexing_slicing, reason = "the same")]

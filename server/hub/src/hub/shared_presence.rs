@@ -223,9 +223,10 @@ impl Inner {
             // After so many the store has ended the presence of this node, or does so soon.
             state.ends.pop_front();
         }
+        // The session may have come back into the channel before the failure was known.
+        state.is_entering_needed |=
+            matches!(&end, End::Leave(entry) if self.sessions.contains(entry.session));
         state.ends.push_back(end);
-        // The session may have come back before the failure was known.
-        state.is_entering_needed = true;
         self.schedule_repair(&mut state, RETRY);
     }
 
@@ -250,46 +251,46 @@ impl Inner {
 
     /// Brings the store up to date. Returns `false` if something is left.
     async fn repair_presence(self: &Arc<Self>) -> bool {
-        let result = match self.repeat_ends().await {
-            Ok(()) => self.enter_all().await,
-            Err(error) => Err(error),
-        };
+        // What the store refuses for good holds up nothing else.
+        let is_away = |ended: &Result<(), EngineError>| ended.as_ref().is_err_and(EngineError::is_temporary);
+        let ended = self.repeat_ends().await;
+        let entered = if is_away(&ended) { Ok(()) } else { self.enter_all().await };
         let mut state = self.presence.state.lock();
-        if let Err(error) = result {
+        state.is_entering_needed |= entered.is_err();
+        for error in [ended, entered].into_iter().filter_map(Result::err) {
             report(&error);
-            state.is_entering_needed = true;
         }
         state.is_scheduled = state.is_entering_needed || !state.ends.is_empty();
         !state.is_scheduled
     }
 
+    /// Repeats the ends that failed. Those that fail again stay.
     async fn repeat_ends(&self) -> Result<(), EngineError> {
-        loop {
+        let mut result = Ok(());
+        let mut left = self.presence.state.lock().ends.len();
+        while left > 0 {
             let ends: Vec<End> = {
                 let mut state = self.presence.state.lock();
-                let count = state.ends.len().min(AT_ONCE);
+                let count = state.ends.len().min(left).min(AT_ONCE);
                 state.ends.drain(..count).collect()
             };
-            if ends.is_empty() {
-                return Ok(());
-            }
+            left = left.saturating_sub(ends.len().max(1));
             let ended = all(ends.iter().filter_map(|end| self.ask_to_end(end)).collect()).await;
             if ended.is_err() {
-                let mut state = self.presence.state.lock();
-                for end in ends.into_iter().rev() {
-                    state.ends.push_front(end);
-                }
-                return ended;
+                self.presence.state.lock().ends.extend(ends);
+                keep_going(&mut result, ended)?;
             }
         }
+        result
     }
 
     /// Enters all sessions in their channels, and counts them.
-    async fn enter_all(&self) -> Result<(), EngineError> {
+    async fn enter_all(self: &Arc<Self>) -> Result<(), EngineError> {
         if !std::mem::take(&mut self.presence.state.lock().is_entering_needed) {
             return Ok(());
         }
         let Some(store) = self.settings.engine.presence() else { return Ok(()) };
+        let mut result = Ok(());
         for channel in self.channels.every() {
             let mut from = Some(0);
             while let Some(next) = from {
@@ -298,19 +299,36 @@ impl Inner {
                 from = channel.visit_sessions(next, AT_ONCE, |peer| {
                     answers.push(store.enter(self.entry(channel.name(), peer)));
                 });
-                all(answers).await?;
+                keep_going(&mut result, all(answers).await)?;
             }
             channel.note_missed_moves();
         }
         for peers in self.sessions.counted().chunks(AT_ONCE) {
             let counted = peers.iter().map(|peer| store.count_session(&peer.user(), peer.id, u32::MAX));
-            all(counted.map(|counted| counted.map(drop)).collect()).await?;
+            let counted = all(counted.map(|counted| counted.map(drop)).collect()).await;
             // A session that ended meanwhile may have been counted behind its end.
-            let ended = peers.iter().filter(|peer| !self.sessions.contains(peer.id));
-            let ended = ended.map(|peer| store.uncount_session(&peer.user(), peer.id));
-            all(ended.collect()).await?;
+            for peer in peers.iter().filter(|peer| !self.sessions.contains(peer.id)) {
+                self.end_entry(End::Uncount(peer.user(), peer.id));
+            }
+            keep_going(&mut result, counted)?;
         }
-        Ok(())
+        result
+    }
+}
+
+/// Notes the first error. Only if the store is away, there is no use in going on.
+fn keep_going(
+    result: &mut Result<(), EngineError>,
+    next: Result<(), EngineError>,
+) -> Result<(), EngineError> {
+    match next {
+        Err(error) if error.is_temporary() => Err(error),
+        next => {
+            if result.is_ok() {
+                *result = next;
+            }
+            Ok(())
+        }
     }
 }
 

@@ -199,8 +199,7 @@ impl Session {
             return Ok(None);
         }
         if self.hub.engine().presence().is_some() {
-            // The store answers later.
-            self.recoveries.get_or_insert_default().request(id, RequestedRead::Presence(presence));
+            self.request_presence(id, presence);
             return Ok(None);
         }
         self.read_presence(&presence).map(Some)

@@ -144,6 +144,16 @@ impl Session {
         self.reply(command, page);
     }
 
+    /// Reads the members in the store of several hubs. If no other read is under way this begins at once: the list has the
+    /// effects of the commands before, and of none behind.
+    pub(super) fn request_presence(&mut self, command: u32, presence: Presence) {
+        if let Some(recoveries) = &mut self.recoveries {
+            return recoveries.request(command, RequestedRead::Presence(presence));
+        }
+        self.recoveries = Some(Box::default());
+        self.answer_with_presence(command, &presence);
+    }
+
     fn answer_with_presence(&mut self, command: u32, presence: &Presence) {
         let hub = self.hub.clone();
         let Some(store) = hub.engine().presence() else {

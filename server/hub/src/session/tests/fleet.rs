@@ -236,8 +236,15 @@ async fn a_hub_whose_members_the_store_has_lost_enters_all_of_them_again() {
     reply(&mut late).await.unwrap();
     sleep(NODE_EXPIRY + GRACE).await;
     assert_eq!(count(&other.hub).await, (1, 1), "the node counted as dead");
+    one.node.set_latency(Duration::from_millis(500));
     one.node.heal();
-    sleep(Duration::from_secs(15)).await;
+    let mut before = 1;
+    for _ in 0..200 {
+        sleep(Duration::from_millis(100)).await;
+        let (sessions, _) = count(&other.hub).await;
+        assert!(sessions <= before + 64, "{sessions} after {before}: not all at once");
+        before = sessions;
+    }
     assert_eq!(count(&other.hub).await, (151, 151));
     assert!(members(&other.hub).await.contains(&"late".to_owned()));
     let mut observer = here.swap_remove(0);
@@ -329,6 +336,28 @@ async fn the_command_waits_for_the_store_and_the_session_goes_on() {
     let bad = Presence { after: "nonsense".into(), ..presence };
     ann.send(Request::Presence(bad)).await;
     assert_eq!(reply(&mut ann).await.unwrap_err().code, ErrorCode::BAD_REQUEST);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_list_has_the_effects_of_the_commands_before_and_of_none_behind() {
+    let [one] = hubs();
+    let (mut nobody, _) = connect(&one.hub, "").await.unwrap();
+    let mut together = Vec::new();
+    for request in [
+        Request::Subscribe(Subscribe { channel: a(), number: 1, position: None }),
+        Request::Presence(Presence { channel: a(), counts_only: false, after: String::new() }),
+        Request::Unsubscribe(Unsubscribe { channel: a(), number: 1 }),
+    ] {
+        together.extend(CODEC.encode_command(&Command { id: 1, request }));
+    }
+    nobody.socket.send(Message::Binary(together.into())).await.unwrap();
+    let mut lists = Vec::new();
+    for _ in 0..3 {
+        if let Ok(ReplyBody::Presence(list)) = reply(&mut nobody).await {
+            lists.push((list.sessions, list.members.len()));
+        }
+    }
+    assert_eq!(lists, [(1, 1)]);
 }
 
 #[tokio::test(start_paused = true)]
