@@ -272,6 +272,20 @@ async fn an_end_that_the_store_did_not_take_is_repeated() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_session_that_comes_back_before_its_end_is_repeated_stays() {
+    let [one, other] = hubs();
+    let mut bob = enter(&one.hub, "").await;
+    one.node.cut();
+    bob.send(Request::Unsubscribe(Unsubscribe { channel: a(), number: 1 })).await;
+    reply(&mut bob).await.unwrap();
+    one.node.heal();
+    bob.send(Request::Subscribe(Subscribe { channel: a(), number: 2, position: None })).await;
+    reply(&mut bob).await.unwrap();
+    sleep(Duration::from_secs(10)).await;
+    assert_eq!(count(&other.hub).await, (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_user_has_a_maximum_number_of_sessions_on_all_hubs() {
     let fleet = MemoryFleet::new();
     let [one, other] = [(); 2].map(|()| hub_of(&fleet, |builder| builder.sessions_per_user(2)));
