@@ -251,7 +251,7 @@ impl Inner {
 
     /// Brings the store up to date. Returns `false` if something is left.
     async fn repair_presence(self: &Arc<Self>) -> bool {
-        // What the store refuses for good holds up nothing else.
+        // A request that the store refuses for good holds up nothing else.
         let is_away = |ended: &Result<(), EngineError>| ended.as_ref().is_err_and(EngineError::is_temporary);
         let ended = self.repeat_ends().await;
         let entered = if is_away(&ended) { Ok(()) } else { self.enter_all().await };
