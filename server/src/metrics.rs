@@ -1,5 +1,6 @@
 //! `/metrics`: the figures of a hub in the format of OpenMetrics, which Prometheus reads.
 
+use std::collections::HashSet;
 use std::fmt;
 #[cfg(feature = "backend")]
 use std::sync::LazyLock;
@@ -26,6 +27,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
 use crate::Hub;
+use crate::engine::EngineMetricValue;
 
 /// The route `/metrics` for Prometheus. Merge it into a router beside [`router`](crate::router), or into one that only
 /// internal clients reach. The figures describe the load of the hub, and no single client.
@@ -81,8 +83,39 @@ impl Collector for Figures {
             channels.iter().fold(0_usize, |sum, (_, subscribers)| sum.saturating_add(*subscribers));
         gauge(&mut encoder, "sessions", "Connected sessions", hub.sessions())?;
         gauge(&mut encoder, "channels", "Channels with subscribers", channels.len())?;
-        gauge(&mut encoder, "subscriptions", "Subscriptions of all sessions", subscriptions)
+        gauge(&mut encoder, "subscriptions", "Subscriptions of all sessions", subscriptions)?;
+        of_engine(&mut encoder, hub)
     }
+}
+
+/// The state of the engine, and its own figures.
+fn of_engine(encoder: &mut DescriptorEncoder<'_>, hub: &Hub) -> fmt::Result {
+    let is_ready = hub.engine().ready().is_ok();
+    gauge(encoder, "engine_ready", "1 while the engine takes messages, otherwise 0", usize::from(is_ready))?;
+    let mut names = HashSet::from(["ready"]);
+    for metric in hub.engine().metrics() {
+        // A scrape with a wrong or doubled name would be refused as a whole.
+        if !metric.has_valid_name() || !names.insert(metric.name) {
+            tracing::debug!("the figure `{}` of the engine is left out: it needs another name", metric.name);
+            continue;
+        }
+        let name = format!("engine_{}", metric.name);
+        let kind = match metric.value {
+            EngineMetricValue::Counter(_) | EngineMetricValue::CounterOf(_) => MetricType::Counter,
+            _ => MetricType::Gauge,
+        };
+        let encoder = encoder.encode_descriptor(&name, metric.help, None, kind)?;
+        match metric.value {
+            EngineMetricValue::Counter(count) => ConstCounter::new(count).encode(encoder)?,
+            EngineMetricValue::CounterOf(sum) => ConstCounter::new(sum).encode(encoder)?,
+            EngineMetricValue::Gauge(state) => {
+                ConstGauge::new(i64::try_from(state).unwrap_or(i64::MAX)).encode(encoder)?;
+            }
+            EngineMetricValue::GaugeOf(state) => ConstGauge::new(state).encode(encoder)?,
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 fn counter(encoder: &mut DescriptorEncoder<'_>, name: &str, words: &str, count: u64) -> fmt::Result {

@@ -1,9 +1,15 @@
 //! The metrics of a hub.
 
-use wirehub_common::frame::{Connect, Request};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use wirehub_common::frame::{Connect, HistoryPage, Idempotency, Position, Request};
 use wirehub_common::{Codec, Payload};
 use wirehub_server::api::ApiKey;
 use wirehub_server::auth::{Authenticated, Refusal};
+use wirehub_server::engine::{
+    Delivery, Engine, EngineFuture, EngineMetric, EnginePublish, Locate, Located, MemoryEngine, Publications,
+    ReadHistory,
+};
 use wirehub_server::{api, metrics, router};
 
 use crate::support::{CODECS, Client, Server, call, http_at, open_hub, publish, until};
@@ -121,4 +127,74 @@ async fn refusals_are_counted_by_reason() {
     let refused =
         "\"refused\":{\"origin\":1,\"token\":1,\"limit\":2,\"path\":2,\"subprotocol\":1,\"other\":0}";
     assert!(stats.contains(refused), "{stats}");
+}
+
+/// An engine with figures, some of them with wrong names.
+#[derive(Debug)]
+struct Measured {
+    memory: MemoryEngine,
+    panics: AtomicBool,
+}
+
+impl Engine for Measured {
+    fn start(&self, delivery: Delivery) {
+        self.memory.start(delivery);
+    }
+
+    fn metrics(&self) -> Vec<EngineMetric> {
+        assert!(!self.panics.swap(true, Ordering::SeqCst), "a mistake of the engine");
+        vec![
+            EngineMetric::counter("syncs", "Synchronisations", 7),
+            EngineMetric::seconds("sync_seconds", "Their time", 0.25),
+            EngineMetric::gauge("waiting_requests", "Waiting requests", u64::MAX),
+            EngineMetric::gauge_of("unsynced_seconds", "Age", 1.5),
+            EngineMetric::gauge("syncs", "Doubled", 8),
+            EngineMetric::gauge("ready", "Doubled", 9),
+            EngineMetric::gauge("Wrong name", "No name", 10),
+            EngineMetric::gauge("", "No name", 11),
+        ]
+    }
+}
+
+impl Publications for Measured {
+    fn idempotency(&self) -> Option<Idempotency> {
+        self.memory.idempotency()
+    }
+
+    fn publish(&self, publish: EnginePublish) -> EngineFuture<Option<Position>> {
+        self.memory.publish(publish)
+    }
+
+    fn locate(&self, locate: Locate) -> EngineFuture<Located> {
+        self.memory.locate(locate)
+    }
+
+    fn history(&self, read: ReadHistory) -> EngineFuture<Option<HistoryPage>> {
+        self.memory.history(read)
+    }
+}
+
+#[tokio::test]
+async fn the_figures_of_an_engine_are_shown_and_neither_wrong_names_nor_a_panic_spoil_the_others() {
+    let engine = Measured { memory: MemoryEngine::new(), panics: AtomicBool::new(false) };
+    let hub = open_hub().engine(engine).build();
+    let app = router(&hub).merge(metrics(&hub));
+    let server = Server::start_app(hub, app, "127.0.0.1:0").await;
+    let text = scrape(&server).await;
+    expect(
+        &text,
+        &[
+            "wirehub_engine_ready 1",
+            "# TYPE wirehub_engine_syncs counter",
+            "wirehub_engine_syncs_total 7",
+            "wirehub_engine_sync_seconds_total 0.25",
+            "# TYPE wirehub_engine_waiting_requests gauge",
+            "wirehub_engine_waiting_requests 9223372036854775807",
+            "wirehub_engine_unsynced_seconds 1.5",
+        ],
+    );
+    assert_eq!(text.lines().filter(|line| line.starts_with("wirehub_engine_")).count(), 5, "{text}");
+    let text = scrape(&server).await;
+    expect(&text, &["wirehub_engine_ready 1", "wirehub_sessions 0"]);
+    assert!(!text.contains("wirehub_engine_syncs"), "{text}");
 }

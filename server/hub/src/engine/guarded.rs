@@ -7,9 +7,9 @@ use wirehub_common::ChannelName;
 use wirehub_common::frame::{HistoryPage, Idempotency, Position};
 
 use super::{
-    Attachments, Delivery, Engine, EngineError, EngineErrorKind, EngineFuture, EnginePublish, Locate,
-    Located, Node, NodeId, NodeReport, Nodes, Presence, PresenceEntry, Publications, ReadHistory, Record,
-    RecordKind, Records,
+    Attachments, Delivery, Engine, EngineError, EngineErrorKind, EngineFuture, EngineMetric, EnginePublish,
+    Locate, Located, Node, NodeId, NodeReport, Nodes, Presence, PresenceEntry, Publications, ReadHistory,
+    Record, RecordKind, Records,
 };
 use crate::SessionId;
 use crate::observe::{MemberPage, PresenceCounts};
@@ -33,6 +33,11 @@ impl<E: Engine> Engine for GuardedEngine<E> {
 
     fn ready(&self) -> Result<(), EngineError> {
         guarded(NAME, || self.0.ready()).unwrap_or_else(|panic| Err(panic.into()))
+    }
+
+    /// Without figures after a panic.
+    fn metrics(&self) -> Vec<EngineMetric> {
+        guarded(NAME, || self.0.metrics()).unwrap_or_default()
     }
 
     fn attachments(&self) -> Option<&dyn Attachments> {

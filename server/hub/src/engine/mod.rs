@@ -26,6 +26,7 @@ mod future;
 mod guarded;
 mod key_window;
 mod memory;
+mod metric;
 mod nodes;
 mod presence;
 mod publications;
@@ -53,6 +54,7 @@ pub use self::future::EngineFuture;
 pub(crate) use self::guarded::GuardedEngine;
 pub use self::key_window::KeyWindow;
 pub use self::memory::MemoryEngine;
+pub use self::metric::{EngineMetric, EngineMetricValue};
 pub use self::nodes::{NODE_EXPIRY, Node, NodeId, NodeIdError, NodeReport, Nodes};
 pub use self::presence::{Presence, PresenceEntry};
 pub(crate) use self::publications::PAGE_BYTES;
@@ -76,6 +78,12 @@ pub trait Engine: Publications + fmt::Debug + Send + Sync + 'static {
     /// The reason why the engine can't work.
     fn ready(&self) -> Result<(), EngineError> {
         Ok(())
+    }
+
+    /// The figures for `/metrics`, in the order in which they are shown. They are asked for at each request, so they should be
+    /// at hand. Default: none.
+    fn metrics(&self) -> Vec<EngineMetric> {
+        Vec::new()
     }
 
     /// The attachments, if this engine carries only the publications of attached channels to its hub. Default: none, every
