@@ -10,6 +10,7 @@ use wirehub_hub::namespace::History;
 use crate::channels::Channel;
 use crate::clock::{milliseconds, unix_milliseconds};
 use crate::error::{DiskError, DiskErrorKind};
+use crate::figures::Figures;
 use crate::keys::bucket_of;
 use crate::queue::{Answer, Publish, Request, Then};
 use crate::read::{Found, first_where, read_heads, read_state};
@@ -490,6 +491,7 @@ impl Batch {
             let mut loaded = work.channel.lock();
             loaded.state = work.state.clone();
             loaded.is_saved = true;
+            Figures::add(&shared.figures.stored, work.new.len());
             for stored in work.new {
                 shared.channels.remember(&mut loaded, stored);
             }
@@ -533,8 +535,14 @@ impl Batch {
                 Reply::Publish(answer, published) if !published.needs_batch => {
                     drop(answer.send(published.result));
                 }
-                Reply::Publish(answer, _) => drop(answer.send(Err(error.clone()))),
-                Reply::Done(answer) => drop(answer.send(Err(error.clone()))),
+                Reply::Publish(answer, _) => {
+                    Figures::add(&shared.figures.refused, 1);
+                    drop(answer.send(Err(error.clone())));
+                }
+                Reply::Done(answer) => {
+                    Figures::add(&shared.figures.refused, 1);
+                    drop(answer.send(Err(error.clone())));
+                }
                 Reply::Then(then, _) => then(Err(error.clone())),
             }
         }
@@ -553,12 +561,16 @@ pub(crate) fn refuse(shared: &Shared, requests: Vec<Request>, error: &DiskError)
                     shared.deliver(Publication { channel, payload, time, publisher, offset: 0 });
                     Ok(None)
                 } else {
+                    Figures::add(&shared.figures.refused, 1);
                     Err(error.clone())
                 };
                 shared.queue.settle(std::iter::once(&channel));
                 drop(answer.send(result));
             }
-            request => request.fail(error),
+            request => {
+                Figures::add(&shared.figures.refused, 1);
+                request.fail(error);
+            }
         }
     }
 }

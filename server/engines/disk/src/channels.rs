@@ -250,7 +250,12 @@ impl Channels {
         }
     }
 
-    #[cfg(test)]
+    /// The number of channels in memory.
+    pub(crate) fn len(&self) -> usize {
+        self.shards.iter().fold(0, |sum, shard| sum.saturating_add(shard.lock().channels.len()))
+    }
+
+    /// Their approximate bytes.
     pub(crate) fn cost(&self) -> usize {
         self.cost.load(Ordering::Relaxed)
     }

@@ -12,8 +12,8 @@ use futures_channel::oneshot;
 use wirehub_common::ChannelName;
 use wirehub_common::frame::{HistoryPage, Idempotency, Position, Publication};
 use wirehub_hub::engine::{
-    Delivery, Engine, EngineError, EngineErrorKind, EngineFuture, EnginePublish, Locate, Located,
-    Publications, ReadHistory, Record, RecordKind, Records,
+    Delivery, Engine, EngineError, EngineErrorKind, EngineFuture, EngineMetric, EnginePublish, Locate,
+    Located, Publications, ReadHistory, Record, RecordKind, Records,
 };
 
 use crate::clock::milliseconds;
@@ -66,6 +66,10 @@ impl Engine for DiskEngine {
 
     fn ready(&self) -> Result<(), EngineError> {
         self.shared.health.lock().clone().map_or(Ok(()), |error| Err(engine_error(error)))
+    }
+
+    fn metrics(&self) -> Vec<EngineMetric> {
+        crate::figures::metrics(&self.shared)
     }
 
     fn records(&self) -> Option<&dyn Records> {

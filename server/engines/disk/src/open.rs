@@ -13,11 +13,13 @@ use crate::channels::Channels;
 use crate::clock::{Clock, promised, reached, unix_milliseconds};
 use crate::directory::{Directory, FORMAT, Purpose, Witness, boot, require_format};
 use crate::error::DiskError;
+use crate::figures::Figures;
 use crate::options::{DiskOptions, Durability};
 use crate::queue::Queue;
 use crate::record::{Composer, Header, Reader};
 use crate::shared::{Damaged, End, Jobs, Shared, name};
 use crate::store::{Changes, Space, Store, corrupt};
+use crate::sync::Syncs;
 use crate::writer::{Writer, read_header};
 
 /// Opens a directory, and starts the threads.
@@ -64,6 +66,7 @@ pub(crate) fn open(
         generation: header.generation,
         no_epoch: Arc::from(""),
         damaged: Damaged::default(),
+        figures: Figures::default(),
         values: Mutex::new(values),
         end: End::default(),
         clock_limit: AtomicU64::new(header.clock),
@@ -78,7 +81,9 @@ pub(crate) fn open(
         let builder = Builder::new().name(format!("wirehub-disk-read-{number}"));
         threads.push(builder.spawn(move || reader.jobs.work(&reader)).map_err(failed)?);
     }
-    let writer = Writer::new(Arc::clone(&shared), directory, header);
+    let (syncs, thread) = Syncs::start(&shared).map_err(failed)?;
+    threads.push(thread);
+    let writer = Writer::new(Arc::clone(&shared), directory, header, syncs);
     threads
         .push(Builder::new().name("wirehub-disk-write".into()).spawn(move || writer.run()).map_err(failed)?);
     Ok((shared, threads))

@@ -9,8 +9,9 @@ pub enum Durability {
     /// After the data has reached the disk. Nothing that was acknowledged is lost, also if the machine loses power. Publishes
     /// that wait at the same time share one synchronisation.
     Always,
-    /// After the data has reached the operating system. It is synchronised to the disk at this interval. A crash of the process
-    /// loses nothing. A crash of the machine loses up to this time of acknowledged publications; clients are notified of a gap.
+    /// After the data has reached the operating system. It is on the disk after this time at most. A crash of the process loses
+    /// nothing. A crash of the machine loses up to this time of acknowledged publications; clients are notified of a gap.
+    /// Publishes are answered during a synchronisation, and wait only if acknowledged ones would get older than this time.
     Interval(Duration),
 }
 
@@ -35,10 +36,31 @@ pub struct DiskOptions {
     pub(crate) readers: usize,
     pub(crate) memtable_bytes: u64,
     pub(crate) clock: Clock,
+    #[cfg(test)]
+    pub(crate) before_sync: Hook,
 }
 
 /// The source of the time in milliseconds. Tests set their own.
 pub(crate) type Clock = crate::clock::Source;
+
+/// A call before each synchronisation beside the writer, for tests. An error fails it.
+#[cfg(test)]
+#[derive(Clone, Default)]
+pub(crate) struct Hook(Option<std::sync::Arc<dyn Fn() -> std::io::Result<()> + Send + Sync>>);
+
+#[cfg(test)]
+impl Hook {
+    pub(crate) fn call(&self) -> std::io::Result<()> {
+        self.0.as_ref().map_or(Ok(()), |hook| hook())
+    }
+}
+
+#[cfg(test)]
+impl std::fmt::Debug for Hook {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Hook")
+    }
+}
 
 impl Default for DiskOptions {
     fn default() -> Self {
@@ -53,6 +75,8 @@ impl Default for DiskOptions {
             readers: 2,
             memtable_bytes: 16 << 20,
             clock: Clock::system(),
+            #[cfg(test)]
+            before_sync: Hook::default(),
         }
     }
 }
@@ -112,6 +136,11 @@ impl DiskOptions {
     #[cfg(test)]
     pub(crate) fn memtable_bytes(self, bytes: u64) -> Self {
         Self { memtable_bytes: bytes, ..self }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn before_sync(self, hook: impl Fn() -> std::io::Result<()> + Send + Sync + 'static) -> Self {
+        Self { before_sync: Hook(Some(std::sync::Arc::new(hook))), ..self }
     }
 
     #[cfg(test)]

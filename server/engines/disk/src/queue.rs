@@ -83,8 +83,9 @@ impl Request {
 pub(crate) struct Queue {
     state: Mutex<State>,
     arrived: Condvar,
-    /// The number of requests that were refused because too many waited, since the last look of the writer.
+    /// The number of requests that were refused because too many waited, and how many of them the writer has seen.
     refused: AtomicU64,
+    seen_refused: AtomicU64,
     max_bytes: usize,
     max_requests: usize,
 }
@@ -96,6 +97,8 @@ struct State {
     /// The number of publishes of each channel that have been queued and not delivered yet.
     pending: HashMap<ChannelName, usize>,
     is_closed: bool,
+    /// The writer has something else to look at.
+    is_woken: bool,
 }
 
 impl std::fmt::Debug for State {
@@ -110,6 +113,7 @@ impl Queue {
             state: Mutex::default(),
             arrived: Condvar::new(),
             refused: AtomicU64::new(0),
+            seen_refused: AtomicU64::new(0),
             max_bytes,
             max_requests,
         }
@@ -149,8 +153,21 @@ impl Queue {
         self.refused.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// The number of these requests so far.
+    pub(crate) fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
+    }
+
+    /// Their number since the last call.
     pub(crate) fn take_refused(&self) -> u64 {
-        self.refused.swap(0, Ordering::Relaxed)
+        let refused = self.refused();
+        refused.saturating_sub(self.seen_refused.swap(refused, Ordering::Relaxed))
+    }
+
+    /// The number of waiting requests, and their bytes.
+    pub(crate) fn waiting(&self) -> (usize, usize) {
+        let state = self.state.lock();
+        (state.requests.len(), state.bytes)
     }
 
     /// `true` if no publish of a channel waits for its delivery.
@@ -161,9 +178,10 @@ impl Queue {
     /// The next requests in their order; none if nothing arrives in that time.
     pub(crate) fn take(&self, timeout: Duration) -> Taken {
         let mut state = self.state.lock();
-        if state.requests.is_empty() && !state.is_closed {
+        if state.requests.is_empty() && !state.is_closed && !state.is_woken {
             self.arrived.wait_for(&mut state, timeout);
         }
+        state.is_woken = false;
         let (mut requests, mut bytes) = (Vec::new(), 0_usize);
         while requests.len() < BATCH_REQUESTS && bytes < BATCH_BYTES {
             let Some(request) = state.requests.pop_front() else { break };
@@ -173,6 +191,12 @@ impl Queue {
         state.bytes = state.bytes.saturating_sub(bytes);
         let is_last = state.is_closed && requests.is_empty();
         Taken { requests, is_last }
+    }
+
+    /// Makes the writer look, also if no request arrives.
+    pub(crate) fn wake(&self) {
+        self.state.lock().is_woken = true;
+        self.arrived.notify_one();
     }
 
     /// Counts publishes that have been delivered, or have failed.

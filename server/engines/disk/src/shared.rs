@@ -14,6 +14,7 @@ use wirehub_hub::engine::KeyWindow;
 use crate::channels::Channels;
 use crate::clock::{Clock, unix_milliseconds};
 use crate::error::{DiskError, DiskErrorKind};
+use crate::figures::Figures;
 use crate::options::DiskOptions;
 use crate::queue::{Answer, Queue};
 use crate::record::ChannelState;
@@ -48,6 +49,7 @@ pub(crate) struct Shared {
     /// The epoch of channels without history.
     pub(crate) no_epoch: Arc<str>,
     pub(crate) damaged: Damaged,
+    pub(crate) figures: Figures,
     /// The durable values by kind, as they were at the start, until they are asked for.
     pub(crate) values: Mutex<HashMap<u8, Vec<Valued>>>,
     pub(crate) end: End,
@@ -109,6 +111,11 @@ impl Damaged {
             *known = offset;
             tracing::error!(%error, %channel, "publications up to the offset {offset} can't be read: they count as lost");
         }
+    }
+
+    /// The number of channels with damage.
+    pub(crate) fn len(&self) -> usize {
+        self.0.read().len()
     }
 
     /// The state without what can't be read.

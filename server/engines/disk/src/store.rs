@@ -45,23 +45,35 @@ impl Space {
 
 /// Changes that are written together or not at all. Each key occurs once.
 #[derive(Debug, Default)]
-pub(crate) struct Changes(Vec<(Space, fjall::UserKey, Option<Value>)>);
+pub(crate) struct Changes {
+    list: Vec<(Space, fjall::UserKey, Option<Value>)>,
+    bytes: usize,
+}
 
 impl Changes {
     pub(crate) fn put(&mut self, space: Space, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {
-        self.0.push((space, key.as_ref().into(), Some(value.as_ref().into())));
+        let (key, value) = (key.as_ref(), value.as_ref());
+        self.bytes = self.bytes.saturating_add(key.len()).saturating_add(value.len());
+        self.list.push((space, key.into(), Some(value.into())));
     }
 
     pub(crate) fn remove(&mut self, space: Space, key: impl AsRef<[u8]>) {
-        self.0.push((space, key.as_ref().into(), None));
+        let key = key.as_ref();
+        self.bytes = self.bytes.saturating_add(key.len());
+        self.list.push((space, key.into(), None));
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.list.is_empty()
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.0.len()
+        self.list.len()
+    }
+
+    /// The size of all keys and values.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
     }
 }
 
@@ -116,6 +128,11 @@ impl Store {
         let [a, b, c, d, e, f] = Space::ALL.map(space);
         let spaces = [a?, b?, c?, d?, e?, f?];
         Ok(Self { path: path.to_owned(), database, spaces })
+    }
+
+    /// The folder of the store.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 
     fn space(&self, space: Space) -> &Keyspace {
@@ -175,7 +192,7 @@ impl Store {
             fjall::OwnedWriteBatch::with_capacity(self.database.clone(), room).durability(Some(mode));
         // The first one, because a damaged file is searched for it.
         batch.insert(self.space(Space::Meta), Header::KEY, header.encode());
-        for (space, key, value) in &changes.0 {
+        for (space, key, value) in &changes.list {
             match value {
                 Some(value) => batch.insert(self.space(*space), key.clone(), value.clone()),
                 None => batch.remove(self.space(*space), key.clone()),
@@ -184,8 +201,9 @@ impl Store {
         batch.commit().map_err(|error| failure(&self.path, error))
     }
 
-    pub(crate) fn sync(&self) -> Result<(), DiskError> {
-        self.database.persist(PersistMode::SyncData).map_err(|error| failure(&self.path, error))
+    /// The size of the files; `None` after a failure.
+    pub(crate) fn bytes(&self) -> Option<u64> {
+        self.database.disk_space().ok()
     }
 
     /// Waits while the storage has too much to tidy up. It would wait itself, but for ever if its own threads have failed.

@@ -4,8 +4,10 @@
 
 mod crash;
 mod damage;
+mod figures;
 mod full;
 mod keys;
+mod latency;
 mod restart;
 mod retention;
 mod values;

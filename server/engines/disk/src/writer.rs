@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use crate::batch::{Batch, Building};
 use crate::directory::{Directory, Witness, boot};
 use crate::error::{DiskError, DiskErrorKind};
+use crate::figures::{Figures, Unsynced};
 use crate::keys::KeyAges;
 use crate::notice::Notices;
 use crate::options::Durability;
@@ -15,6 +16,7 @@ use crate::queue::{Request, Taken};
 use crate::record::Header;
 use crate::shared::Shared;
 use crate::store::{Changes, Space, Store, corrupt};
+use crate::sync::Syncs;
 use crate::tidy::Tidy;
 
 pub(crate) struct Writer {
@@ -30,11 +32,12 @@ pub(crate) struct Writer {
     has_panicked: bool,
     next_try: Instant,
     pause: Duration,
-    last_sync: Instant,
+    syncs: Syncs,
     last_witness: (Instant, u64),
     /// The start of the machine, see [`Witness::boot`].
     boot: u64,
     last_look: Option<Instant>,
+    last_measure: Option<Instant>,
     /// The directory is not at its path. Nothing is written: the storage may write into another one there.
     is_displaced: bool,
     notices: Notices,
@@ -42,7 +45,7 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    pub(crate) fn new(shared: Arc<Shared>, directory: Directory, header: Header) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, directory: Directory, header: Header, syncs: Syncs) -> Self {
         let now = Instant::now();
         let mut writer = Self {
             shared,
@@ -55,10 +58,11 @@ impl Writer {
             has_panicked: false,
             next_try: now,
             pause: FIRST_PAUSE,
-            last_sync: now,
+            syncs,
             last_witness: (now, header.batch),
             boot: boot(),
             last_look: None,
+            last_measure: None,
             is_displaced: false,
             notices: Notices::default(),
             overload: Notices::default(),
@@ -89,17 +93,7 @@ impl Writer {
     }
 
     fn timeout(&self) -> Duration {
-        match self.shared.options.durability {
-            Durability::Interval(interval) if self.is_dirty() => {
-                interval.saturating_sub(self.last_sync.elapsed()).min(TICK)
-            }
-            _ => TICK,
-        }
-    }
-
-    /// `true` if a batch is not on the disk yet.
-    fn is_dirty(&self) -> bool {
-        self.header.batch > self.shared.synced.load(Ordering::Relaxed)
+        self.syncs.next(self.sync_after()).unwrap_or(TICK).min(TICK)
     }
 
     fn turn(&mut self, requests: Vec<Request>) {
@@ -118,6 +112,11 @@ impl Writer {
         let is_idle = requests.is_empty();
         if is_idle && let Err(error) = store.check() {
             return self.break_off(error);
+        }
+        self.measure(&store);
+        if !is_idle && let Err(error) = self.wait_for_sync(&store) {
+            self.break_off(error.clone());
+            return self.refuse(requests, &error);
         }
         let requests = match self.look() {
             Some(error) => {
@@ -151,6 +150,7 @@ impl Writer {
         if !batch.changes.is_empty() || batch.header.clock != self.header.clock {
             batch.header.batch = self.header.batch.saturating_add(1);
             batch.header.synced = self.shared.synced.load(Ordering::Relaxed);
+            let began = Instant::now();
             if let Err(error) = store.commit(&batch.header, &batch.changes, sync) {
                 let error = as_temporary(error);
                 // Before the answers: the engine is not ready from here on.
@@ -159,7 +159,11 @@ impl Writer {
                 self.failed = Some(Box::new(batch));
                 return;
             }
-            self.written(&batch.header, sync);
+            Figures::add(&self.shared.figures.batches, 1);
+            if sync {
+                self.shared.figures.synced(began.elapsed());
+            }
+            self.written(&batch, began, sync);
             // Before the answers, so that a start notices if the end of the journal is lost. Writing this small record costs
             // little beside the batch.
             self.report(self.last_witness.1);
@@ -168,7 +172,8 @@ impl Writer {
     }
 
     /// A batch is in the store.
-    fn written(&mut self, header: &Header, is_synced: bool) {
+    fn written(&mut self, batch: &Batch, since: Instant, is_synced: bool) {
+        let header = &batch.header;
         self.header = *header;
         let shared = &self.shared;
         shared.written.store(header.batch, Ordering::Relaxed);
@@ -177,17 +182,34 @@ impl Writer {
         }
         shared.clock_limit.store(header.clock, Ordering::Relaxed);
         if is_synced {
-            shared.synced.store(header.batch, Ordering::Relaxed);
+            self.syncs.all_synced();
+            return self.synced(header.batch);
         }
+        let bytes = u64::try_from(batch.changes.bytes()).unwrap_or(u64::MAX);
+        self.syncs.wrote(header.batch, Unsynced { since, bytes });
+        self.show_unsynced();
     }
 
-    fn sync_in_time(&mut self, store: &Store) {
-        if self.is_dirty() && self.last_sync.elapsed() >= self.sync_interval() {
-            match store.sync() {
-                Ok(()) => self.shared.synced.store(self.header.batch, Ordering::Relaxed),
-                Err(error) => return self.break_off(as_temporary(error)),
-            }
-            self.last_sync = Instant::now();
+    /// A batch, and every one before it, is on the disk.
+    fn synced(&self, batch: u64) {
+        self.shared.synced.fetch_max(batch, Ordering::Relaxed);
+        self.show_unsynced();
+    }
+
+    fn show_unsynced(&self) {
+        // With `Always` nothing of it was acknowledged.
+        *self.shared.figures.unsynced.lock() = self.syncs.unsynced().filter(|_| self.may_lose());
+    }
+
+    /// Notes the end of a synchronisation, and begins the next one in time.
+    fn sync_in_time(&mut self, store: &Arc<Store>) {
+        match self.syncs.finished() {
+            Some(Ok(batch)) => self.synced(batch),
+            Some(Err(error)) => return self.break_off(as_temporary(error)),
+            None => {}
+        }
+        if self.syncs.next(self.sync_after()).is_some_and(|rest| rest.is_zero()) {
+            self.syncs.begin(store);
         }
         let synced = self.shared.synced.load(Ordering::Relaxed);
         let (last, reported) = self.last_witness;
@@ -197,18 +219,38 @@ impl Writer {
         }
     }
 
-    fn sync_interval(&self) -> Duration {
+    /// Holds the requests up while acknowledged changes are older than the interval: the disk is too slow for it.
+    fn wait_for_sync(&mut self, store: &Arc<Store>) -> Result<(), DiskError> {
+        let Durability::Interval(interval) = self.shared.options.durability else { return Ok(()) };
+        while self.syncs.unsynced().is_some_and(|unsynced| unsynced.since.elapsed() >= interval) {
+            self.syncs.begin(store);
+            match self.syncs.wait() {
+                Some(result) => self.synced(result.map_err(as_temporary)?),
+                None => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// The age of changes at which their synchronisation begins. The other half of the interval is left for its work: until
+    /// then the answers go on.
+    fn sync_after(&self) -> Duration {
         match self.shared.options.durability {
-            Durability::Interval(interval) => interval,
+            Durability::Interval(interval) => interval / 2,
             // Only the store's own work is not synchronised yet.
             _ => TICK,
         }
     }
 
+    /// `true` if acknowledged changes may not be on the disk yet.
+    fn may_lose(&self) -> bool {
+        self.shared.options.durability != Durability::Always
+    }
+
     /// Writes the numbers of a synchronised batch and of the newest batch beside the store. See [`Witness`].
     fn report(&mut self, synced: u64) {
-        let may_lose = self.shared.options.durability != Durability::Always;
-        let witness = Witness { synced, acknowledged: self.header.batch, may_lose, boot: self.boot };
+        let acknowledged = self.header.batch;
+        let witness = Witness { synced, acknowledged, may_lose: self.may_lose(), boot: self.boot };
         if let Err(error) = self.directory.set_witness(&witness, false) {
             tracing::warn!(%error, "the file `synced` in the data directory can't be written");
         }
@@ -262,9 +304,21 @@ impl Writer {
         result.err()
     }
 
+    /// Looks for the size of the files now and then.
+    fn measure(&mut self, store: &Store) {
+        if self.last_measure.is_some_and(|last| last.elapsed() < TICK) {
+            return;
+        }
+        self.last_measure = Some(Instant::now());
+        if let Some(bytes) = store.bytes() {
+            self.shared.figures.disk_bytes.store(bytes, Ordering::Relaxed);
+        }
+    }
+
     fn check_room(&self) -> Result<(), DiskError> {
         let wanted = self.shared.options.free_bytes;
         let free = self.directory.free_bytes().unwrap_or(u64::MAX);
+        self.shared.figures.free_bytes.store(free, Ordering::Relaxed);
         if free >= wanted {
             return Ok(());
         }
@@ -341,6 +395,8 @@ impl Writer {
     }
 
     fn reopened(&mut self) -> Result<(), DiskError> {
+        // The store is in use until its end. Everything is synchronised again after the opening.
+        let _ = self.syncs.wait();
         let old = self.shared.store.write().take();
         if let Some(old) = old {
             wait_and_drop(old);
@@ -362,7 +418,7 @@ impl Writer {
         match failed {
             // The batch has reached the store, although it was reported as failed.
             Some(batch) if header == batch.header => {
-                self.written(&header, false);
+                self.written(&batch, Instant::now(), false);
                 batch.deliver(&self.shared);
             }
             _ => self.header = header,
