@@ -27,6 +27,7 @@ use crate::Hub;
 use crate::observe::Phase;
 
 mod alarms;
+mod backups;
 mod channels;
 mod messages;
 mod page;
@@ -195,6 +196,7 @@ fn operations() -> OpenApiRouter<Hub> {
         .routes(routes!(sessions::unsubscribe_user))
         .routes(routes!(alarms::raise, alarms::list))
         .routes(routes!(alarms::look, alarms::withdraw))
+        .routes(routes!(backups::begin, backups::latest))
 }
 
 /// Adds the failures that all operations share, and a description of every response.
@@ -237,6 +239,7 @@ fn describe_answers(document: &mut utoipa::openapi::OpenApi) {
 fn meaning(status: &str) -> &'static str {
     match status {
         "201" => "Created",
+        "202" => "Begun",
         "204" => "Done",
         "404" => "Not found, or removed",
         "410" => "Gone",

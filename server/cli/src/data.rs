@@ -1,13 +1,19 @@
 //! `wirehub data`.
 
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 use std::io::{self, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
-use wirehub_disk::{CheckReport, DiskError, RepairReport, check, repair};
+use http::Method;
+use serde_json::Value;
+use wirehub_client::Address;
+use wirehub_disk::{CheckReport, RepairReport, check, repair};
 
-use super::report_error;
+use super::client::Failure;
+use super::operate::{ask, parse_address, read_key, trusting};
+use super::{report_error, runtime};
 
 /// The subcommands for the data of the disk engine.
 #[derive(Debug, Clone, clap::Subcommand)]
@@ -27,14 +33,44 @@ pub enum DataCommand {
         #[arg(value_name = "DIR", default_value = "wirehub-data")]
         directory: PathBuf,
     },
+    /// Make a backup of a running server's data, through its HTTP API. It is of one moment, and has every message that was
+    /// acknowledged before. The server writes it into a new folder below `backups` in its section [disk].
+    #[command(after_help = BACKUP_NOTES)]
+    Backup {
+        /// The server: http://127.0.0.1:8080, https://… or unix:FILE.
+        #[arg(value_name = "URL", value_parser = parse_address)]
+        url: Address,
+        /// The name of the new folder.
+        #[arg(long, value_name = "NAME")]
+        to: String,
+        /// The file with a key of the HTTP API. Default: the environment variable WIREHUB_API_KEY.
+        #[arg(long, value_name = "FILE")]
+        key_file: Option<PathBuf>,
+        /// Trust the certificate authorities in this PEM file, in place of the system's.
+        #[arg(long, value_name = "FILE")]
+        ca: Option<PathBuf>,
+    },
 }
 
+const BACKUP_NOTES: &str = "\
+Examples:
+  wirehub data backup --key-file api.key --to monday http://127.0.0.1:8080
+  wirehub serve --engine disk --data /var/backups/wirehub/monday    a server on the backup";
+
 impl DataCommand {
-    /// Runs the command. The exit status is 0 if the data is in order afterwards, and otherwise 1.
+    /// Runs the command. The exit status is 0 if the data is in order afterwards or the backup is complete, and otherwise 1.
     pub fn run(self) -> ExitCode {
         match self {
             Self::Check { directory } => {
                 finish(check(&directory).map(|report| (report.is_in_order(), check_words(&report))))
+            }
+            Self::Backup { url, to, key_file, ca } => {
+                let made = backup(&url, &to, key_file.as_deref(), ca.as_deref());
+                finish(
+                    runtime()
+                        .and_then(|runtime| runtime.block_on(made))
+                        .map(|()| (true, format!("{to} is complete"))),
+                )
             }
             Self::Repair { directory } => {
                 finish(repair(&directory).map(|report| (true, repair_words(&report))))
@@ -42,6 +78,35 @@ impl DataCommand {
         }
     }
 }
+
+/// Begins a backup, and waits for its end.
+async fn backup(
+    url: &Address,
+    name: &str,
+    key_file: Option<&Path>,
+    ca: Option<&Path>,
+) -> Result<(), Failure> {
+    let (key, address) = (read_key(key_file)?, trusting(url, ca)?);
+    let path = "/api/v1/backup";
+    ask(&address, Method::POST, path, &key, Some(&serde_json::json!({ "name": name }))).await?;
+    loop {
+        let backup = ask(&address, Method::GET, path, &key, None).await?;
+        let text = |field| backup.get(field).and_then(Value::as_str).unwrap_or_default();
+        if text("name") != name {
+            return Err(
+                "another backup has begun since, and the result of this one is in the server's log".into()
+            );
+        }
+        match text("state") {
+            "running" => tokio::time::sleep(PAUSE).await,
+            "done" => return Ok(()),
+            _ => return Err(text("error").into()),
+        }
+    }
+}
+
+/// The time between two looks for the end.
+const PAUSE: Duration = Duration::from_millis(200);
 
 fn check_words(report: &CheckReport) -> String {
     let CheckReport { channels, publications, keys, values, problems, notes, is_beyond_repair, .. } = report;
@@ -86,7 +151,7 @@ fn repair_words(report: &RepairReport) -> String {
     words + "repaired"
 }
 
-fn finish(done: Result<(bool, String), DiskError>) -> ExitCode {
+fn finish(done: Result<(bool, String), impl Display>) -> ExitCode {
     match done {
         Ok((is_in_order, report)) => {
             let _ = writeln!(io::stdout(), "{report}");

@@ -1,11 +1,11 @@
 //! `wirehub sessions`, `wirehub channels`: inspect a server through its HTTP API.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use http::{Request, StatusCode, header};
-use http_body_util::{BodyExt as _, Empty, Limited};
+use http::{Method, Request, StatusCode, header};
+use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
 use serde::Deserialize;
@@ -152,12 +152,7 @@ impl ApiOptions {
     /// Reads a list, page by page.
     async fn list(&self, what: &str, filter: (&str, Option<String>)) -> Result<Vec<Value>, Failure> {
         let key = self.key()?;
-        let mut address = self.url.clone();
-        if let Some(path) = &self.ca {
-            let pem =
-                std::fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
-            address = address.with_root_certificates(&pem)?;
-        }
+        let address = trusting(&self.url, self.ca.as_deref())?;
         let mut items = Vec::new();
         if self.limit == 0 {
             return Ok(items);
@@ -169,9 +164,7 @@ impl ApiOptions {
             let query =
                 query.iter().filter_map(|(name, value)| Some(format!("&{name}={}", escaped((*value)?))));
             let path = format!("/api/v1/{what}?limit={limit}{}", query.collect::<String>());
-            let mut page = timeout(PATIENCE, ask(&address, &path, &key))
-                .await
-                .map_err(|_| format!("the server did not answer within {PATIENCE:?}"))??;
+            let mut page = ask(&address, Method::GET, &path, &key, None).await?;
             let Some(Value::Array(found)) = page.get_mut(what).map(Value::take) else {
                 return Err(
                     "the answer does not come from the HTTP API of this version: check the address".into()
@@ -189,33 +182,66 @@ impl ApiOptions {
         }
     }
 
-    /// Reads the key, which never appears in output.
     fn key(&self) -> Result<String, Failure> {
-        let key = match &self.key_file {
-            Some(path) => std::fs::read_to_string(path)
-                .map_err(|error| format!("cannot read the key in {}: {error}", path.display()))?,
-            None => std::env::var("WIREHUB_API_KEY").map_err(
-                |_| "this needs a key of the server's HTTP API: add --key-file FILE, or set WIREHUB_API_KEY",
-            )?,
-        };
-        ApiKey::new(key.trim_end())?;
-        Ok(key.trim_end().to_owned())
+        read_key(self.key_file.as_deref())
     }
 }
 
-async fn ask(address: &Address, path: &str, key: &str) -> Result<Value, Failure> {
+/// The address, with other certificate authorities if there is a file of them.
+pub(crate) fn trusting(address: &Address, ca: Option<&Path>) -> Result<Address, Failure> {
+    let Some(path) = ca else { return Ok(address.clone()) };
+    let pem = std::fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+    Ok(address.clone().with_root_certificates(&pem)?)
+}
+
+/// Reads the key, which never appears in output.
+pub(crate) fn read_key(file: Option<&Path>) -> Result<String, Failure> {
+    let key = match file {
+        Some(path) => std::fs::read_to_string(path)
+            .map_err(|error| format!("cannot read the key in {}: {error}", path.display()))?,
+        None => std::env::var("WIREHUB_API_KEY").map_err(
+            |_| "this needs a key of the server's HTTP API: add --key-file FILE, or set WIREHUB_API_KEY",
+        )?,
+    };
+    ApiKey::new(key.trim_end())?;
+    Ok(key.trim_end().to_owned())
+}
+
+/// Makes a request of the API.
+pub(crate) async fn ask(
+    address: &Address,
+    method: Method,
+    path: &str,
+    key: &str,
+    body: Option<&Value>,
+) -> Result<Value, Failure> {
+    let answer = timeout(PATIENCE, exchange(address, method, path, key, body)).await;
+    answer.map_err(|_| format!("the server did not answer within {PATIENCE:?}"))?
+}
+
+async fn exchange(
+    address: &Address,
+    method: Method,
+    path: &str,
+    key: &str,
+    body: Option<&Value>,
+) -> Result<Value, Failure> {
     let stream = address.dial().await.map_err(|error| format!("no connection: {error}"))?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-    let request = Request::get(path)
+    let body = body.map(Value::to_string).unwrap_or_default();
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
         .header(header::HOST, address.uri().authority().map_or("localhost", |authority| authority.as_str()))
         .header(header::AUTHORIZATION, format!("Bearer {key}"))
-        .body(Empty::<Bytes>::new())?;
+        .header(header::CONTENT_TYPE, "application/json")
+        .body(Full::new(Bytes::from(body)))?;
     // Drives the exchange. It ends when the sender is dropped.
     tokio::spawn(connection);
     let response = sender.send_request(request).await?;
     let status = response.status();
     let body = Limited::new(response.into_body(), MAX_BODY).collect().await?.to_bytes();
-    if status == StatusCode::OK {
+    if matches!(status, StatusCode::OK | StatusCode::ACCEPTED) {
         return Ok(serde_json::from_slice(&body)?);
     }
     let problem: Option<Value> = serde_json::from_slice(&body).ok();
@@ -225,7 +251,7 @@ async fn ask(address: &Address, path: &str, key: &str) -> Result<Value, Failure>
         .into())
 }
 
-fn parse_address(text: &str) -> Result<Address, String> {
+pub(crate) fn parse_address(text: &str) -> Result<Address, String> {
     // The parser expects the schemes of WebSockets.
     let address = match text.split_once("://") {
         Some(("http", rest)) => Address::parse(&format!("ws://{rest}")),

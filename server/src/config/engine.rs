@@ -63,6 +63,8 @@ pub(super) struct DiskSection {
     path: Option<PathBuf>,
     durability: Option<DurabilitySetting>,
     cache_bytes: Option<Bytes>,
+    #[serde(deserialize_with = "directory")]
+    backups: Option<PathBuf>,
 }
 
 /// `"always"`, or the time between two writes to the disk.
@@ -114,11 +116,12 @@ impl DiskSection {
     /// Makes a relative path start at a folder.
     pub(super) fn resolve(&mut self, folder: &Path) {
         self.path = Some(folder.join(self.path()));
+        self.backups = self.backups.take().map(|backups| folder.join(backups));
     }
 
     /// `true` if the section has a setting.
     pub(super) fn is_set(&self) -> bool {
-        self.durability.is_some() || self.cache_bytes.is_some()
+        self.durability.is_some() || self.cache_bytes.is_some() || self.backups.is_some()
     }
 
     /// Opens the engine.
@@ -135,6 +138,9 @@ impl DiskSection {
         }
         if let Some(bytes) = self.cache_bytes {
             options = options.cache_bytes(bytes.count());
+        }
+        if let Some(backups) = &self.backups {
+            options = options.backups(backups);
         }
         DiskEngine::open(self.path(), options).map_err(|error| {
             Error::with_source(

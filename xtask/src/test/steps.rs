@@ -85,8 +85,9 @@ pub(super) const STEPS: &[TestStep] = &[
         has_tests: true,
         run: |context, log| {
             let mut test = cargo(context);
-            // They are skipped unless setup has found the proxies.
-            test.args(["test", "-p", "wirehub-tests", "--test", "proxies", "--", "--ignored"]);
+            // They are skipped unless setup has found the proxies. The packages and features are those of the step `unit`:
+            // with others cargo compiles thirteen crates once more.
+            test.args(["test", "--workspace", "--all-features", "--test", "proxies", "--", "--ignored"]);
             silent(log.run(&mut test))
         },
     },

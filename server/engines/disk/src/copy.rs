@@ -8,8 +8,7 @@ use crate::open::{FORMAT_KEY, SCOPE, put_number};
 use crate::options::DiskOptions;
 use crate::record::Header;
 use crate::shared::Shared;
-use crate::store::{Changes, Space, Store};
-use crate::writer::read_header;
+use crate::store::{Changes, Space, Store, corrupt};
 
 /// A new store that is being filled.
 pub(crate) struct Copy {
@@ -62,19 +61,29 @@ pub(crate) fn backup(shared: &Shared, into: &Path) -> Result<(), DiskError> {
         ));
     }
     let source = shared.store()?;
-    let header = read_header(&source, &shared.path)?;
+    let expected = source.bytes().unwrap_or(0);
+    check_room(shared, &directory, expected)?;
+    // Of the same moment as the rest: it has the numbers of channels that were given so far.
+    let snapshot = source.snapshot();
+    let header = snapshot.get(Space::Meta, Header::KEY)?;
+    let header = header.as_deref().and_then(Header::decode);
+    let header =
+        header.ok_or_else(|| corrupt(&shared.path, "the header of the store is missing or damaged"))?;
     // Clients of the original will know newer positions and keys than the copy has.
     let header = Header { generation: crate::random(), batch: 0, ..header };
     // A small cache is enough for writing.
     let options = DiskOptions::default().cache_bytes(CACHE);
     let mut copy = Copy::create(&directory.store(), header, &options)?;
-    let snapshot = source.snapshot();
-    let mut keys = 0_u64;
+    let (mut keys, mut copied) = (0_u64, 0_u64);
     for space in [Space::Channels, Space::Publications, Space::Keys, Space::Ages, Space::Values] {
         for entry in snapshot.scan(space, std::ops::Bound::Unbounded) {
             let (key, value) = entry?;
             keys = keys.saturating_add(u64::from(space == Space::Ages));
             copy.put(space, &key, value.to_vec())?;
+            copied = copied.saturating_add(1);
+            if copied.is_multiple_of(CHUNK_RECORDS as u64) {
+                check_room(shared, &directory, 0)?;
+            }
             if shared.store.read().is_none() {
                 return Err(DiskError::new(
                     DiskErrorKind::Unavailable,
@@ -85,6 +94,21 @@ pub(crate) fn backup(shared: &Shared, into: &Path) -> Result<(), DiskError> {
     }
     let header = copy.finish(shared.scope, keys)?;
     complete(&mut directory, &header)
+}
+
+/// A backup must not take the room in which the server works: both may be on one disk.
+fn check_room(shared: &Shared, directory: &Directory, expected: u64) -> Result<(), DiskError> {
+    let wanted = expected.saturating_add(shared.options.free_bytes);
+    match directory.free_bytes() {
+        Some(free) if free < wanted => Err(DiskError::new(
+            DiskErrorKind::Full,
+            format!(
+                "{}: only {free} bytes of the disk are free, and the backup needs {wanted}: make room, or use another disk",
+                directory.path().display()
+            ),
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// Marks a directory as complete, after its store has been written.

@@ -12,8 +12,8 @@ use futures_channel::oneshot;
 use wirehub_common::ChannelName;
 use wirehub_common::frame::{HistoryPage, Idempotency, Position, Publication};
 use wirehub_hub::engine::{
-    Delivery, Engine, EngineError, EngineErrorKind, EngineFuture, EngineMetric, EnginePublish, Locate,
-    Located, Publications, ReadHistory, Record, RecordKind, Records,
+    Backup, BackupError, Backups, Delivery, Engine, EngineError, EngineErrorKind, EngineFuture, EngineMetric,
+    EnginePublish, Locate, Located, Publications, ReadHistory, Record, RecordKind, Records,
 };
 
 use crate::clock::milliseconds;
@@ -76,6 +76,10 @@ impl Engine for DiskEngine {
         Some(self)
     }
 
+    fn backups(&self) -> Option<&dyn Backups> {
+        self.shared.options.backups.as_ref().map(|_| self as _)
+    }
+
     fn stop(&self) -> EngineFuture<()> {
         let (answer, later) = oneshot::channel();
         self.shared.end.wait(answer);
@@ -135,6 +139,17 @@ impl Records for DiskEngine {
         // If too many requests wait, the answer is dropped, and so the request fails.
         self.shared.jobs.push(move |shared| drop(answer.send(shared.read_values(kind.number()))));
         future(later).map(records)
+    }
+}
+
+impl Backups for DiskEngine {
+    fn begin(&self, name: &str) -> Result<(), BackupError> {
+        let folder = self.shared.options.backups.as_deref().ok_or(BackupError::System)?;
+        crate::backups::begin(&self.shared, folder, name)
+    }
+
+    fn latest(&self) -> Option<Backup> {
+        self.shared.backup.lock().clone()
     }
 }
 

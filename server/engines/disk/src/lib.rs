@@ -16,6 +16,7 @@
 //! One thread writes. It takes every publish that waits, writes them as one batch, synchronises the batch to the disk once (see
 //! [`Durability`]), delivers the publications, and answers. Nothing waits for the disk on the threads of tokio.
 
+mod backups;
 mod batch;
 mod channels;
 mod check;

@@ -67,6 +67,7 @@ pub(crate) fn open(
         no_epoch: Arc::from(""),
         damaged: Damaged::default(),
         figures: Figures::default(),
+        backup: Mutex::default(),
         values: Mutex::new(values),
         end: End::default(),
         clock_limit: AtomicU64::new(header.clock),

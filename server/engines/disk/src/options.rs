@@ -1,5 +1,6 @@
 //! Settings of the engine.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// The moment at which a publish is acknowledged.
@@ -35,6 +36,7 @@ pub struct DiskOptions {
     pub(crate) free_bytes: u64,
     pub(crate) readers: usize,
     pub(crate) memtable_bytes: u64,
+    pub(crate) backups: Option<PathBuf>,
     pub(crate) clock: Clock,
     #[cfg(test)]
     pub(crate) before_sync: Hook,
@@ -74,6 +76,7 @@ impl Default for DiskOptions {
             free_bytes: 256 << 20,
             readers: 2,
             memtable_bytes: 16 << 20,
+            backups: None,
             clock: Clock::system(),
             #[cfg(test)]
             before_sync: Hook::default(),
@@ -125,6 +128,12 @@ impl DiskOptions {
     #[must_use]
     pub fn free_bytes(self, bytes: u64) -> Self {
         Self { free_bytes: bytes, ..self }
+    }
+
+    /// The folder in which the hub's backups get a folder each: see `Engine::backups`. Default: none, it makes no backups.
+    #[must_use]
+    pub fn backups(self, folder: impl Into<PathBuf>) -> Self {
+        Self { backups: Some(folder.into()), ..self }
     }
 
     /// The number of threads that read from the disk. Default: 2.

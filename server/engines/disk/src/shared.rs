@@ -9,7 +9,7 @@ use bytes::Bytes;
 use parking_lot::{Condvar, Mutex, RwLock};
 use wirehub_common::ChannelName;
 use wirehub_common::frame::{Position, Publication};
-use wirehub_hub::engine::KeyWindow;
+use wirehub_hub::engine::{Backup, KeyWindow};
 
 use crate::channels::Channels;
 use crate::clock::{Clock, unix_milliseconds};
@@ -50,6 +50,8 @@ pub(crate) struct Shared {
     pub(crate) no_epoch: Arc<str>,
     pub(crate) damaged: Damaged,
     pub(crate) figures: Figures,
+    /// The newest backup.
+    pub(crate) backup: Mutex<Option<Backup>>,
     /// The durable values by kind, as they were at the start, until they are asked for.
     pub(crate) values: Mutex<HashMap<u8, Vec<Valued>>>,
     pub(crate) end: End,

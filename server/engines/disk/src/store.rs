@@ -251,6 +251,12 @@ pub(crate) struct Snapshot<'a> {
 }
 
 impl Snapshot<'_> {
+    pub(crate) fn get(&self, space: Space, key: &[u8]) -> Result<Option<Value>, DiskError> {
+        use fjall::Readable;
+        let value = self.snapshot.get(self.store.space(space), key);
+        value.map_err(|error| failure(&self.store.folder(space), error))
+    }
+
     pub(crate) fn scan(
         &self,
         space: Space,

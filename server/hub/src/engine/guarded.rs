@@ -7,9 +7,9 @@ use wirehub_common::ChannelName;
 use wirehub_common::frame::{HistoryPage, Idempotency, Position};
 
 use super::{
-    Attachments, Delivery, Engine, EngineError, EngineErrorKind, EngineFuture, EngineMetric, EnginePublish,
-    Locate, Located, Node, NodeId, NodeReport, Nodes, Presence, PresenceEntry, Publications, ReadHistory,
-    Record, RecordKind, Records,
+    Attachments, Backup, BackupError, Backups, Delivery, Engine, EngineError, EngineErrorKind, EngineFuture,
+    EngineMetric, EnginePublish, Locate, Located, Node, NodeId, NodeReport, Nodes, Presence, PresenceEntry,
+    Publications, ReadHistory, Record, RecordKind, Records,
 };
 use crate::SessionId;
 use crate::observe::{MemberPage, PresenceCounts};
@@ -46,6 +46,10 @@ impl<E: Engine> Engine for GuardedEngine<E> {
 
     fn records(&self) -> Option<&dyn Records> {
         self.0.records().is_some().then_some(self)
+    }
+
+    fn backups(&self) -> Option<&dyn Backups> {
+        self.0.backups().is_some().then_some(self)
     }
 
     fn nodes(&self) -> Option<&dyn Nodes> {
@@ -164,6 +168,17 @@ impl<E: Engine> Records for GuardedEngine<E> {
 
     fn load(&self, kind: RecordKind) -> EngineFuture<Vec<Record>> {
         answer(|| Some(self.0.records()?.load(kind)))
+    }
+}
+
+impl<E: Engine> Backups for GuardedEngine<E> {
+    fn begin(&self, name: &str) -> Result<(), BackupError> {
+        let begun = guarded(NAME, || self.0.backups().map(|backups| backups.begin(name)));
+        begun.ok().flatten().unwrap_or(Err(BackupError::System))
+    }
+
+    fn latest(&self) -> Option<Backup> {
+        guarded(NAME, || self.0.backups()?.latest()).ok().flatten()
     }
 }
 

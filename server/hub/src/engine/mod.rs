@@ -5,11 +5,13 @@
 //! - [`Publications`]: publishing, recovery and history. Every engine has it.
 //! - [`Attachments`]: for an engine that carries only the channels with subscribers to a hub.
 //! - [`Records`]: for an engine that outlives the process.
+//! - [`Backups`]: for an engine that copies its data while it works.
 //! - [`Nodes`] and [`Presence`]: for an engine that serves several hubs.
 
 use std::fmt;
 
 mod attachments;
+mod backups;
 #[cfg(any(test, feature = "conformance"))]
 #[cfg_attr(
     not(feature = "conformance"),
@@ -35,6 +37,7 @@ mod records;
 pub(crate) mod storing;
 
 pub use self::attachments::Attachments;
+pub use self::backups::{Backup, BackupError, BackupState, Backups, check_backup_name};
 pub use self::delivery::{Delivery, DeliveryRecipient, Epoch};
 pub(crate) use self::error::engine_failure;
 pub use self::error::{EngineError, EngineErrorKind};
@@ -94,6 +97,11 @@ pub trait Engine: Publications + fmt::Debug + Send + Sync + 'static {
 
     /// The store of values that outlive the process. Default: none, they are lost with it.
     fn records(&self) -> Option<&dyn Records> {
+        None
+    }
+
+    /// The backups, if an operator has configured a place for them. Default: none.
+    fn backups(&self) -> Option<&dyn Backups> {
         None
     }
 
