@@ -76,7 +76,8 @@ Then, by hand, after wirehub connect --pong ws://127.0.0.1:8080/ws:
 const DATA_NOTES: &str = "\
 Examples:
   wirehub data check wirehub-data                     read everything, and report what is damaged
-  wirehub data repair wirehub-data                    remove what can't be read";
+  wirehub data repair wirehub-data                    remove what can't be read
+  wirehub data backup --to monday http://127.0.0.1:8080    copy the data of a running server";
 
 const SERVE_NOTES: &str = "\
 Examples:

@@ -1,10 +1,13 @@
 //! The program with the engine on disk.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use wirehub_client::{Address, Client, Config, Update};
+use wirehub_common::frame::History;
 use wirehub_common::{ChannelName, Payload};
 
 use crate::program::{Running, failure, wirehub};
@@ -28,8 +31,12 @@ history_ttl = "1h"
 
 /// A server with a data directory in the folder.
 fn serve(folder: &Path, listen: &str) -> Running {
+    serve_with(folder, listen, CONFIG)
+}
+
+fn serve_with(folder: &Path, listen: &str, settings: &str) -> Running {
     let config = folder.join("wirehub.toml");
-    std::fs::write(&config, CONFIG).unwrap();
+    std::fs::write(&config, settings).unwrap();
     Running::start(&["serve", "--config", config.to_str().unwrap(), "--listen", listen])
 }
 
@@ -112,6 +119,128 @@ async fn data_is_checked_and_repaired_on_the_command_line() {
     }
     let (status, error) = failure(&["data", "check", folder.path().join("none").to_str().unwrap()]);
     assert_eq!(status, Some(1), "{error}");
+}
+
+#[tokio::test]
+async fn a_server_that_is_stopped_and_started_loses_and_doubles_no_message() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut server = serve(folder.path(), "127.0.0.1:0");
+    let host = server.address().strip_prefix("http://").unwrap().to_owned();
+    let channel = ChannelName::new("kept:stream").unwrap();
+    let (publisher, subscriber) = (client(&host).await, client(&host).await);
+    let mut received = subscriber.subscribe_raw(channel.clone()).unwrap();
+    in_time(received.ready()).await.unwrap();
+    // Many publishes at once: at the signal the server has not read some of them.
+    let publishing = tokio::spawn({
+        let (publisher, channel) = (publisher.with_timeout(Duration::from_secs(60)), channel.clone());
+        async move {
+            for begin in (0..STOPPED).step_by(50) {
+                let publishes = (begin..begin + 50)
+                    .map(|number| publisher.publish_raw(channel.clone(), Payload::json(number.to_string())));
+                for result in futures_util::future::join_all(publishes).await {
+                    result.unwrap();
+                }
+            }
+        }
+    });
+    for number in 0..STOPPED {
+        if number % (STOPPED / 4) == STOPPED / 8 {
+            server.signal("TERM");
+            let mut old = server;
+            assert!(tokio::task::spawn_blocking(move || old.child.wait()).await.unwrap().unwrap().success());
+            server = serve(folder.path(), &host);
+            server.address();
+        }
+        match in_time(received.next()).await.unwrap().unwrap() {
+            Update::Publication(publication) => {
+                assert_eq!(publication.message, Payload::json(number.to_string()), "once and in order");
+            }
+            gap => panic!("before {number}: {gap:?}"),
+        }
+    }
+    publishing.await.unwrap();
+}
+
+const STOPPED: u64 = 4000;
+
+/// Runs the program with a key of the API.
+async fn with_key(arguments: &[&str]) -> (bool, String) {
+    let mut command = wirehub(arguments);
+    command.env("WIREHUB_API_KEY", KEY);
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+    (output.status.success(), String::from_utf8([output.stdout, output.stderr].concat()).unwrap())
+}
+
+const KEY: &str = "0123456789abcdef0123456789abcdef";
+
+#[tokio::test]
+async fn a_backup_during_publishes_has_every_message_that_was_acknowledged_before() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("api.key"), KEY).unwrap();
+    let settings =
+        CONFIG.replace("[disk]", "[[api.keys]]\nfile = \"api.key\"\n[disk]\nbackups = \"backups\"");
+    let mut server = serve_with(folder.path(), "127.0.0.1:0", &settings);
+    let url = server.address();
+    let host = url.strip_prefix("http://").unwrap().to_owned();
+    let publisher = client(&host).await;
+    let acknowledged = Arc::new(AtomicU64::new(0));
+    let publishing = tokio::spawn({
+        let acknowledged = Arc::clone(&acknowledged);
+        async move {
+            for number in 1.. {
+                for channel in ["kept:a".to_owned(), format!("kept:{number}")] {
+                    let channel = ChannelName::new(&channel).unwrap();
+                    publisher.publish_raw(channel, Payload::json(number.to_string())).await.unwrap();
+                }
+                acknowledged.store(number, Ordering::SeqCst);
+            }
+        }
+    });
+    while acknowledged.load(Ordering::SeqCst) < 100 {
+        tokio::task::yield_now().await;
+    }
+    let before = acknowledged.load(Ordering::SeqCst);
+    let (is_done, words) = with_key(&["data", "backup", "--to", "one", &url]).await;
+    assert!(is_done, "{words}");
+    assert!(acknowledged.load(Ordering::SeqCst) > before, "publishing went on");
+    let (is_done, words) = with_key(&["data", "backup", "--to", "one", &url]).await;
+    assert!(!is_done && words.contains("exists already"), "{words}");
+    for wrong in ["../two", "/tmp/two", ".two", ""] {
+        let (is_done, words) = with_key(&["data", "backup", "--to", wrong, &url]).await;
+        assert!(!is_done && words.contains("no name for a backup"), "{words}");
+    }
+    publishing.abort();
+    drop(server);
+    let backups = folder.path().join("backups");
+    assert_eq!(std::fs::read_dir(&backups).unwrap().count(), 1, "nothing else is left there");
+    let copied = backups.join("one");
+    let check = wirehub(&["data", "check", copied.to_str().unwrap()]).output().unwrap();
+    assert!(check.status.success(), "{check:?}");
+    let settings = CONFIG.replace("path = \"data\"", "path = \"backups/one\"");
+    let mut server = serve_with(folder.path(), "127.0.0.1:0", &settings);
+    let reader = client(server.address().strip_prefix("http://").unwrap()).await;
+    // A new channel does not share anything with an old one.
+    let new = ChannelName::new("kept:new").unwrap();
+    in_time(reader.publish_raw(new.clone(), Payload::json("0"))).await.unwrap();
+    let mut channels: Vec<_> = (1..=before).map(|number| (format!("kept:{number}"), number)).collect();
+    channels.push(("kept:new".to_owned(), 0));
+    for (channel, number) in channels {
+        let channel = ChannelName::new(&channel).unwrap();
+        let request = History { channel, since: None, limit: 10, reverse: false };
+        let page = in_time(reader.history_raw(request)).await.unwrap();
+        let messages: Vec<_> = page.publications.into_iter().map(|it| it.payload).collect();
+        assert_eq!(messages, [Payload::json(number.to_string())]);
+    }
+}
+
+#[tokio::test]
+async fn a_server_without_a_place_for_backups_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("api.key"), KEY).unwrap();
+    let settings = CONFIG.replace("[disk]", "[[api.keys]]\nfile = \"api.key\"\n[disk]");
+    let mut server = serve_with(folder.path(), "127.0.0.1:0", &settings);
+    let (is_done, words) = with_key(&["data", "backup", "--to", "one", &server.address()]).await;
+    assert!(!is_done && words.contains("`backups = "), "{words}");
 }
 
 #[test]

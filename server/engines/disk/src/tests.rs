@@ -2,6 +2,7 @@
 
 #![allow(clippy::arithmetic_side_effects, reason = "a wrong number fails the test")]
 
+mod backups;
 mod crash;
 mod damage;
 mod figures;
