@@ -5,10 +5,12 @@
 mod backups;
 mod crash;
 mod damage;
+mod directories;
 mod figures;
 mod full;
 mod keys;
 mod latency;
+mod repair;
 mod restart;
 mod retention;
 mod values;

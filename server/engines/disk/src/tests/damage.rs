@@ -1,7 +1,6 @@
-//! Damaged and foreign directories.
+//! Damaged files.
 
 use std::fs;
-use std::process::{Command, Stdio};
 
 use super::*;
 use crate::directory::{Directory, Purpose, Witness};
@@ -14,20 +13,20 @@ pub(super) fn set_boot(path: &Path, boot: u64) {
     directory.set_witness(&Witness { boot, ..witness }, true).unwrap();
 }
 
-fn open_error(world: &World) -> DiskError {
+pub(super) fn open_error(world: &World) -> DiskError {
     let error = Subject::open(&world.path(), world.options.clone()).err().expect("it can't be opened");
     assert!(error.to_string().contains(&*world.path().to_string_lossy()), "names the file: {error}");
     error
 }
 
-fn change(path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
+pub(super) fn change(path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
     let mut bytes = fs::read(path).unwrap();
     change(&mut bytes);
     fs::write(path, bytes).unwrap();
 }
 
 /// The files below a folder with that ending of their path.
-fn files(folder: &Path, is_wanted: impl Fn(&Path) -> bool + Copy) -> Vec<PathBuf> {
+pub(super) fn files(folder: &Path, is_wanted: impl Fn(&Path) -> bool + Copy) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -40,7 +39,7 @@ fn files(folder: &Path, is_wanted: impl Fn(&Path) -> bool + Copy) -> Vec<PathBuf
     found
 }
 
-async fn written(world: &World) -> Position {
+pub(super) async fn written(world: &World) -> Position {
     let subject = world.open();
     let mut newest = Position::default();
     for number in 1..=50 {
@@ -50,53 +49,8 @@ async fn written(world: &World) -> Position {
     newest
 }
 
-#[tokio::test]
-async fn a_second_process_is_refused() {
-    let world = World::new();
-    let first = world.open();
-    assert_eq!(open_error(&world).kind(), DiskErrorKind::InUse);
-    assert_eq!(check(world.path()).unwrap_err().kind(), DiskErrorKind::InUse);
-    drop(first);
-    drop(world.open());
-}
-
-#[tokio::test]
-async fn a_newer_format_is_refused() {
-    let world = World::new();
-    drop(world.open());
-    fs::write(world.path().join("format"), "wirehub disk 2\n").unwrap();
-    let error = open_error(&world);
-    assert_eq!(error.kind(), DiskErrorKind::NewerFormat);
-    assert!(error.to_string().contains("use a newer program"), "{error}");
-    fs::write(world.path().join("format"), "wirehub\n").unwrap();
-    assert_eq!(open_error(&world).kind(), DiskErrorKind::Corrupt);
-}
-
-#[test]
-fn a_folder_of_another_program_is_refused() {
-    let world = World::new();
-    fs::create_dir(world.path()).unwrap();
-    fs::write(world.path().join("file"), "content").unwrap();
-    assert_eq!(open_error(&world).kind(), DiskErrorKind::Refused);
-    assert_eq!(fs::read_dir(world.path()).unwrap().count(), 1, "nothing was added");
-}
-
-#[test]
-fn a_directory_that_can_not_be_written_is_a_clear_error() {
-    // Not even the administrator can write there.
-    let error = DiskEngine::open("/proc/wirehub", DiskOptions::default()).unwrap_err();
-    assert!(error.to_string().starts_with("/proc/wirehub: "), "{error}");
-    for (kind, expected) in [
-        (std::io::ErrorKind::PermissionDenied, DiskErrorKind::Permission),
-        (std::io::ErrorKind::ReadOnlyFilesystem, DiskErrorKind::ReadOnly),
-        (std::io::ErrorKind::StorageFull, DiskErrorKind::Full),
-    ] {
-        assert_eq!(DiskError::io(Path::new("data"), kind.into()).kind(), expected);
-    }
-}
-
 /// The paths and contents of every file.
-fn contents(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+pub(super) fn contents(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let mut all: Vec<_> =
         files(folder, |_| true).into_iter().map(|path| (path.clone(), fs::read(path).unwrap())).collect();
     all.sort();
@@ -104,42 +58,13 @@ fn contents(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
 }
 
 /// The folder of a space, after everything in memory was written into tables.
-async fn written_in_tables(world: &World) -> Position {
+pub(super) async fn written_in_tables(world: &World) -> Position {
     let newest = written(world).await;
     let subject = world.open();
     for space in crate::store::Space::ALL {
         subject.engine.shared().store().unwrap().flush(space).unwrap();
     }
     newest
-}
-
-#[tokio::test]
-async fn an_interrupted_creation_is_repeated() {
-    let image = World::in_memory();
-    drop(image.open());
-    let all = contents(&image.path().join("store"));
-    // The files are there in some order, and the last one is incomplete.
-    for count in 0..=all.len() {
-        let world = World::in_memory();
-        fs::create_dir(world.path()).unwrap();
-        fs::copy(image.path().join("format"), world.path().join("format")).unwrap();
-        fs::write(world.path().join("synced"), "").unwrap();
-        for (index, (path, content)) in all.iter().take(count).enumerate() {
-            let path =
-                world.path().join("store.new").join(path.strip_prefix(image.path().join("store")).unwrap());
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            let length = if index + 1 == count { content.len() / 2 } else { content.len() };
-            fs::write(path, &content[..length.min(4096)]).unwrap();
-        }
-        assert!(check(world.path()).unwrap().is_in_order());
-        assert!(repair(world.path()).unwrap().problems.is_empty());
-        assert_eq!(world.open().publish("a", "x").await.offset, 1);
-        assert!(!world.path().join("store.new").exists());
-    }
-    let world = World::in_memory();
-    fs::create_dir(world.path()).unwrap();
-    fs::write(world.path().join("format.new"), "wire").unwrap();
-    assert_eq!(world.open().publish("a", "x").await.offset, 1);
 }
 
 #[tokio::test]
@@ -198,20 +123,6 @@ async fn a_missing_file_is_named_and_nothing_is_removed() {
 }
 
 #[tokio::test]
-async fn a_missing_storage_is_no_new_start() {
-    let world = World::new();
-    written(&world).await;
-    fs::remove_dir_all(world.path().join("store")).unwrap();
-    let report = check(world.path()).unwrap();
-    assert!(report.is_beyond_repair, "{:?}", report.problems);
-    for error in [open_error(&world), repair(world.path()).unwrap_err()] {
-        assert_eq!(error.kind(), DiskErrorKind::Corrupt);
-        assert!(error.to_string().contains("restore a backup"), "{error}");
-        assert!(!error.to_string().contains("repair"), "{error}");
-    }
-}
-
-#[tokio::test]
 async fn a_journal_that_lost_its_end_is_noticed() {
     for keep in [0, 2000] {
         let world = World::new();
@@ -225,80 +136,6 @@ async fn a_journal_that_lost_its_end_is_noticed() {
         assert!(report.all_epochs_changed);
         assert!(check(world.path()).unwrap().is_in_order());
         world.open();
-    }
-}
-
-#[tokio::test]
-async fn a_check_reports_an_incomplete_end_and_leaves_it() {
-    let world = World::new();
-    written(&world).await;
-    let journal = world.path().join("store/0.jnl");
-    let end = crate::journal::read(&fs::read(&journal).unwrap()).batches.last().unwrap().end;
-    // A batch that was being written.
-    change(&journal, |bytes| {
-        bytes.truncate(end);
-        bytes.extend([1; 20]);
-    });
-    let before = contents(&world.path());
-    for _ in 0..2 {
-        let report = check(world.path()).unwrap();
-        assert!(report.is_in_order(), "{:?}", report.problems);
-        assert_eq!(report.publications, 100);
-        assert_eq!(report.notes.len(), 1);
-        assert_eq!(report.notes[0].path, journal);
-        assert!(report.notes[0].description.contains(&format!("from byte {end} on")), "{:?}", report.notes);
-    }
-    assert_eq!(contents(&world.path()), before);
-    assert_eq!(world.open().offsets("a").await.len(), 50);
-}
-
-#[tokio::test]
-async fn an_interrupted_repair_is_completed_with_new_epochs() {
-    let image = World::in_memory();
-    let newest = written(&image).await;
-    change(&image.path().join("store/0.jnl"), |bytes| bytes[5000] ^= 1);
-    let repaired = World::in_memory();
-    crash::copy_folder(&image.path(), &repaired.path());
-    repair(repaired.path()).unwrap();
-    for stage in 0..4 {
-        let world = World::in_memory();
-        crash::copy_folder(&image.path(), &world.path());
-        let result = repaired.path().join("store");
-        match stage {
-            // While the result is written.
-            0 => {
-                fs::create_dir(world.path().join("repaired.new")).unwrap();
-                fs::write(world.path().join("repaired.new/version"), "FJ").unwrap();
-            }
-            // After that, before and after the damaged storage is moved away.
-            1 => crash::copy_folder(&result, &world.path().join("repaired")),
-            2 => {
-                crash::copy_folder(&result, &world.path().join("repaired"));
-                fs::create_dir(world.path().join("damaged-1")).unwrap();
-                fs::rename(world.path().join("store"), world.path().join("damaged-1/store")).unwrap();
-            }
-            // Before the report about synchronised batches.
-            _ => {
-                fs::rename(world.path().join("store"), world.path().join("damaged")).unwrap();
-                crash::copy_folder(&result, &world.path().join("store"));
-            }
-        }
-        if stage < 3 {
-            let error = open_error(&world);
-            assert_eq!(error.kind(), DiskErrorKind::Corrupt, "{stage}");
-            assert!(error.to_string().contains("`wirehub data repair`"), "{error}");
-            assert!(!check(world.path()).unwrap().is_in_order(), "{stage}");
-            assert!(repair(world.path()).unwrap().all_epochs_changed, "{stage}");
-        }
-        let report = check(world.path()).unwrap();
-        assert!(report.is_in_order(), "{stage}: {:?}", report.problems);
-        let subject = world.open();
-        assert_eq!(subject.offsets("a").await.last(), Some(&50));
-        let next = subject.publish("a", "x").await;
-        assert_ne!(next.epoch, newest.epoch, "{stage}");
-        for name in ["repaired", "repaired.new", "checking"] {
-            assert!(!world.path().join(name).exists(), "{stage}: {name}");
-        }
     }
 }
 
@@ -583,90 +420,4 @@ async fn the_first_readable_publications_remain_if_the_newest_are_damaged() {
     assert_eq!(next.offset, 49);
     assert_ne!(next.epoch, newest.epoch);
     assert_eq!(subject.offsets("a").await, (1..=49).collect::<Vec<_>>());
-}
-
-/// Checks or repairs a directory in a process of its own.
-#[tokio::test]
-#[ignore = "a part of the tests below, in a process of its own"]
-async fn child() {
-    let path = PathBuf::from(std::env::var_os("WIREHUB_DAMAGE_DATA").unwrap());
-    if std::env::var_os("WIREHUB_DAMAGE_REPAIR").is_some() {
-        repair(&path).unwrap();
-        return;
-    }
-    assert_eq!(fs::write(path.join("file"), "").unwrap_err().kind(), std::io::ErrorKind::ReadOnlyFilesystem);
-    let report = check(&path).unwrap();
-    assert!(report.is_in_order(), "{:?}", report.problems);
-    assert_eq!(report.publications, 100);
-}
-
-fn child_arguments() -> [&'static str; 3] {
-    ["--exact", "tests::damage::child", "--ignored"]
-}
-
-#[cfg(target_os = "linux")]
-#[tokio::test]
-async fn a_read_only_snapshot_can_be_checked() {
-    let world = World::new();
-    written_in_tables(&world).await;
-    let script = "mount --bind \"$0\" \"$0\" && mount -o remount,ro,bind \"$0\" || exit 99; exec \"$@\"";
-    let status = Command::new("unshare")
-        .args(["--user", "--map-root-user", "--mount", "sh", "-c", script])
-        .arg(world.path())
-        .arg(std::env::current_exe().unwrap())
-        .args(child_arguments())
-        .env("WIREHUB_DAMAGE_DATA", world.path())
-        .status();
-    match status.map(|status| status.code()) {
-        Ok(Some(0)) => {}
-        // The system forbids it, or does not have the program.
-        Ok(Some(1 | 99)) | Err(_) => println!("no read-only file system is possible here"),
-        status => panic!("{status:?}"),
-    }
-}
-
-#[tokio::test]
-async fn a_killed_repair_leaves_no_position_twice() {
-    let image = World::in_memory();
-    let newest = written_in_tables(&image).await;
-    image.open().publish("a", "text 51").await;
-    let journal = image.path().join("store/0.jnl");
-    let start = crate::journal::read(&fs::read(&journal).unwrap()).batches[3].start;
-    change(&journal, |bytes| bytes[start + 60] ^= 1);
-    let mut random = crash::Random(5);
-    let mut killed = 0;
-    for round in 0..12 {
-        let world = World::in_memory();
-        crash::copy_folder(&image.path(), &world.path());
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(child_arguments())
-            .env("WIREHUB_DAMAGE_DATA", world.path())
-            .env("WIREHUB_DAMAGE_REPAIR", "1")
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
-        // Some of the folders that it makes, then a random moment.
-        let folder = world.path().join(["checking", "repaired.new", "repaired.new/keyspaces/6"][round % 3]);
-        while !folder.exists() && child.try_wait().unwrap().is_none() {
-            std::thread::yield_now();
-        }
-        for _ in 0..random.below(3000) {
-            std::thread::yield_now();
-        }
-        child.kill().unwrap();
-        killed += u32::from(!child.wait().unwrap().success());
-
-        match Subject::open(&world.path(), world.options.clone()) {
-            Err(error) => assert_eq!(error.kind(), DiskErrorKind::Corrupt, "{round}: {error}"),
-            Ok(subject) => {
-                assert_ne!(subject.publish("a", "x").await.epoch, newest.epoch, "{round}");
-                continue;
-            }
-        }
-        assert!(repair(world.path()).unwrap().all_epochs_changed, "{round}");
-        let report = check(world.path()).unwrap();
-        assert!(report.is_in_order(), "{round}: {:?}", report.problems);
-        assert_ne!(world.open().publish("a", "x").await.epoch, newest.epoch, "{round}");
-    }
-    assert!(killed > 3, "{killed} of the repairs were interrupted");
 }
