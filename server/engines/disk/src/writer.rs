@@ -236,7 +236,7 @@ impl Writer {
     /// then the answers go on.
     fn sync_after(&self) -> Duration {
         match self.shared.options.durability {
-            Durability::Interval(interval) => interval / 2,
+            Durability::Interval(interval) => interval.checked_div(2).unwrap_or(interval),
             // Only the store's own work is not synchronised yet.
             _ => TICK,
         }
