@@ -43,7 +43,8 @@ pub(crate) struct Cli {
 enum Verb {
     /// Install the tools for the demo: wasm target, wasm-pack, wasm-bindgen, Node's packages.
     Setup {
-        /// Also install the tools for the tests: Chromium, Firefox, their drivers, rustfmt and clippy.
+        /// Also install the tools for the tests: Chromium, Firefox, their drivers, proxies, Redis, rustfmt and
+        /// clippy.
         #[arg(long)]
         tests: bool,
     },

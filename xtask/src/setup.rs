@@ -7,6 +7,7 @@ mod cpp;
 mod distro_std;
 mod node;
 mod proxies;
+mod redis;
 mod system_packages;
 mod wasm_target;
 
@@ -66,7 +67,7 @@ pub(crate) fn for_demo(project: &Project, console: &Console) -> Result<Tools> {
     builds(project, console, &mut packages)
 }
 
-/// Also installs the tools for the tests: browsers, their drivers, proxies, formatter, linter and a C++ compiler.
+/// Also installs the tools for the tests: browsers, their drivers, proxies, Redis, formatter, linter and a C++ compiler.
 pub(crate) fn for_tests(project: &Project, console: &Console) -> Result<(Tools, Browsers)> {
     let mut packages = SystemPackages::new();
     components::ensure(console)?;
@@ -75,6 +76,7 @@ pub(crate) fn for_tests(project: &Project, console: &Console) -> Result<(Tools, 
     let geckodriver = cargo_tools::ensure(project, console, &GECKODRIVER.pinned())?;
     let browsers = browsers::ensure(console, &mut packages, geckodriver)?;
     proxies::ensure(console, &mut packages)?;
+    redis::ensure(console, &mut packages)?;
     Ok((tools, browsers))
 }
 
@@ -92,6 +94,11 @@ pub(crate) fn for_fuzz(console: &Console) -> Result<()> {
 /// Installs the proxies for the tests.
 pub(crate) fn for_proxies(console: &Console) -> Result<()> {
     proxies::ensure(console, &mut SystemPackages::new())
+}
+
+/// Installs Redis for the tests.
+pub(crate) fn for_redis(console: &Console) -> Result<()> {
+    redis::ensure(console, &mut SystemPackages::new())
 }
 
 /// Installs cargo-mutants, which no other task needs; returns its path.

@@ -38,6 +38,8 @@ enum Needs {
     CppCompiler,
     /// Alone as well.
     Proxies,
+    /// Alone as well.
+    Redis,
     Builds,
     Browsers,
 }
@@ -126,8 +128,11 @@ impl<'a> Context<'a> {
         if most < Needs::Browsers && chosen.iter().any(|it| it.needs == Needs::Proxies) {
             setup::for_proxies(console)?;
         }
+        if most < Needs::Browsers && chosen.iter().any(|it| it.needs == Needs::Redis) {
+            setup::for_redis(console)?;
+        }
         let installed = match most {
-            Needs::Toolchain | Needs::CppCompiler | Needs::Proxies => Installed::Nothing,
+            Needs::Toolchain | Needs::CppCompiler | Needs::Proxies | Needs::Redis => Installed::Nothing,
             Needs::Builds => Installed::Tools(setup::for_demo(project, console)?),
             Needs::Browsers => {
                 let (tools, browsers) = setup::for_tests(project, console)?;

@@ -7,7 +7,10 @@ use crate::{
     process::{self, command, output_of},
 };
 
-use std::{ffi::OsStr, process::Command};
+use std::{ffi::OsStr, path::Path, process::Command};
+
+/// This folder exists if systemd manages the services.
+const RUNNING_SYSTEMD: &str = "/run/systemd/system";
 
 /// The way for this process to act as root.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +55,30 @@ impl SystemPackages {
         let mut install = self.as_root("apt-get");
         install.args(["install", "--yes", "--no-install-recommends"]).args(names);
         log.run(&mut install).with_context(by_hand)
+    }
+
+    /// Installs a package whose service starts by itself, and stops and disables that service.
+    ///
+    /// # Errors
+    /// The manual steps, if this program can't do it itself.
+    pub(super) fn install_without_service(
+        &mut self,
+        log: &mut Log,
+        package: &str,
+        service: &str,
+    ) -> Result<()> {
+        self.install(log, &[package])?;
+        let commands: &[(&str, &[&str])] = if Path::new(RUNNING_SYSTEMD).exists() {
+            &[("systemctl", &["disable", "--now", service])]
+        } else {
+            &[("service", &[service, "stop"]), ("update-rc.d", &[service, "disable"])]
+        };
+        for (program, arguments) in commands {
+            log.run(self.as_root(program).args(*arguments)).with_context(|| {
+                format!("stop the service {service}, which came with the package, then run this again")
+            })?;
+        }
+        Ok(())
     }
 
     /// A command that runs as root, if possible; otherwise as the current user.

@@ -92,6 +92,17 @@ pub(super) const STEPS: &[TestStep] = &[
         },
     },
     TestStep {
+        step: Step { name: "redis", what: "tests with servers of Redis", slow: Some("about 1 min") },
+        needs: Needs::Redis,
+        has_tests: true,
+        run: |context, log| {
+            let mut test = cargo(context);
+            // They are skipped unless setup has found Redis.
+            test.args(["test", "-p", "wirehub-test-redis", "--tests", "--", "--ignored"]);
+            silent(log.run(&mut test))
+        },
+    },
+    TestStep {
         step: fuzz::STEP,
         needs: Needs::CppCompiler,
         has_tests: true,
