@@ -1,6 +1,8 @@
 //! Redis for tests: a [server](RedisServer), [Sentinels], a [cluster](RedisCluster), and a [line](Line) to them that
 //! breaks.
 //!
+//! A [`Process`] that ends with the test and a [`Port`] that stays its own are also for other programs.
+//!
 //! They are real programs, the `redis-server` on `PATH` or the one in `WIREHUB_REDIS_SERVER`, on free ports of the loopback
 //! interface and in temporary folders. Each is ready when its constructor returns, and ends with its value; also if the
 //! test panics or is killed.
@@ -36,6 +38,8 @@ pub use self::line::Line;
 #[cfg(unix)]
 pub use self::{
     cluster::{Migration, RedisCluster},
+    ports::Port,
+    process::Process,
     resp::Reply,
     sentinels::Sentinels,
     server::{Append, Options, RedisServer},

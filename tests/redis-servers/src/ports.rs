@@ -16,14 +16,14 @@ const BUS: u16 = 10_000;
 ///
 /// The reservation is a socket for UDP: tests in other processes see it, and it ends with this process.
 #[derive(Debug)]
-pub(crate) struct Port {
+pub struct Port {
     number: u16,
     _reservation: UdpSocket,
 }
 
 impl Port {
     /// A port whose cluster bus has a free port too.
-    pub(crate) fn reserve() -> Self {
+    pub fn reserve() -> Self {
         static NEXT: AtomicU16 = AtomicU16::new(0);
         // Processes begin at different places.
         let first = u16::try_from(process::id() % u32::from(COUNT)).unwrap_or_default();
@@ -37,11 +37,13 @@ impl Port {
             .unwrap_or_else(|| panic!("no port of {COUNT} from {FIRST} is free"))
     }
 
-    pub(crate) fn number(&self) -> u16 {
+    /// Its number.
+    pub fn number(&self) -> u16 {
         self.number
     }
 
-    pub(crate) fn address(&self) -> SocketAddr {
+    /// Its address on the loopback interface.
+    pub fn address(&self) -> SocketAddr {
         (Ipv4Addr::LOCALHOST, self.number).into()
     }
 }

@@ -10,16 +10,16 @@ use rustix::process::{Pid, Signal, kill_process};
 /// case, and removes the folder.
 const GUARD: &str = r#"trap '' INT TERM HUP; read -r id || exit; read -r _; kill -KILL "$id"; rm -rf "$1""#;
 
-/// A running process.
+/// A running process, which ends with this value.
 #[derive(Debug)]
-pub(crate) struct Process {
+pub struct Process {
     child: Child,
     guard: Child,
 }
 
 impl Process {
-    /// Starts the command; `folder` is removed if the test is killed.
-    pub(crate) fn start(command: &mut Command, folder: &Path) -> Self {
+    /// Starts the command. `folder` is removed if the test is killed: it is the temporary folder of that process.
+    pub fn start(command: &mut Command, folder: &Path) -> Self {
         let mut guard = Command::new("sh");
         guard.args(["-c", GUARD, "guard"]).arg(folder).stdin(Stdio::piped()).stdout(Stdio::null());
         let guard = guard.spawn().unwrap_or_else(|error| panic!("cannot start `sh`: {error}"));
@@ -34,16 +34,18 @@ impl Process {
         process
     }
 
-    pub(crate) fn id(&self) -> u32 {
+    /// Its number.
+    pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    pub(crate) fn signal(&self, signal: Signal) {
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
     /// The status, if it has ended.
-    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+    pub fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().unwrap()
     }
 }

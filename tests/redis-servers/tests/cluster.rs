@@ -1,7 +1,15 @@
 //! A cluster.
 //!
 //! It needs Redis: `cargo xtask test redis` installs and uses it.
+
 #![cfg(unix)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "a test fails by panicking"
+)]
 
 use wirehub_test_redis::{RedisCluster, Reply};
 

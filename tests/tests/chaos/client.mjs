@@ -1,0 +1,48 @@
+// A client of the npm package in the chaos test: `node client.mjs URL NAME CHANNEL…`. It subscribes to every channel, prints
+// `ready`, publishes in each in turn, and prints every event as a line of JSON. A line on its input makes it publish no more,
+// and the end of the input ends it.
+
+import { Client } from '@wirehub/client';
+
+// The pause between an answer and the next publish, and the time limit of a publish, in milliseconds.
+const PACE = 20;
+const PATIENT = 30_000;
+
+const [url, name, ...channels] = process.argv.slice(2);
+const client = new Client(url, { name: 'chaos', timeout: PATIENT });
+const print = (...event) => console.log(JSON.stringify(event));
+
+const subscriptions = channels.map((channel) => {
+  const subscription = client.subscribe(channel);
+  subscription.addEventListener('publication', ({ publication }) => {
+    print('heard', channel, publication.data, publication.offset);
+  });
+  subscription.addEventListener('gap', ({ reason }) => print('gap', channel, String(reason)));
+  subscription.addEventListener('unsubscribed', ({ code, reason }) => {
+    if (code !== undefined) print('ended', channel, reason);
+  });
+  return subscription;
+});
+await client.connect();
+await Promise.all(subscriptions.map(({ ready }) => ready));
+console.log('ready');
+
+let publishing = true;
+const ended = new Promise((resolve) => {
+  process.stdin.on('data', () => (publishing = false)).on('end', resolve);
+});
+for (let number = 0; publishing; number += 1) {
+  const channel = channels[number % channels.length];
+  const message = { publisher: name, number };
+  try {
+    await client.publish(channel, message);
+    print('acknowledged', channel, message);
+  } catch {
+    // Without an answer it may arrive or not.
+  }
+  await new Promise((resolve) => setTimeout(resolve, PACE));
+}
+console.log('stopped');
+await ended;
+for (const subscription of subscriptions) await subscription.unsubscribe();
+await client.close();

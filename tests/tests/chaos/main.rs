@@ -1,0 +1,189 @@
+//! Chaos: a fleet behind HAProxy, clients that publish and listen, and random faults. At the end every acknowledged message
+//! has reached every subscriber, once and in order, or the subscriber was notified of a gap at its place; and no two messages
+//! have the same place.
+//!
+//! `cargo xtask test chaos` runs it. The variables:
+//!
+//! - `WIREHUB_CHAOS_SECONDS`: the time of the faults of each test (20)
+//! - `WIREHUB_CHAOS_SEED`: the seed of a run to repeat; each test prints its own
+//! - `WIREHUB_CHAOS_NODES`: the number of nodes, with Redis (3)
+//! - `WIREHUB_TARBALL`: the packed npm package, for clients in Node.js
+
+#![cfg(unix)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::print_stdout,
+    reason = "a test fails by panicking, and reports its seed"
+)]
+
+mod checker;
+#[cfg(test)]
+mod checker_tests;
+mod fleet;
+mod people;
+mod random;
+
+use std::env;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::str::FromStr;
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::checker::check;
+use crate::fleet::{Engine, Fleet, Kind, Shape};
+use crate::people::{Npm, Recorder};
+use crate::random::Random;
+
+const CHANNELS: [&str; 3] = ["chaos:one", "chaos:two", "chaos:three"];
+
+/// Native clients of each kind.
+const PUBLISHERS: usize = 4;
+const SUBSCRIBERS: usize = 6;
+
+/// Clients of the npm package, which do both.
+const NPM_CLIENTS: usize = 2;
+
+/// The longest time between two faults.
+const LONGEST_CALM: Duration = Duration::from_secs(2);
+
+/// The time in which everything arrives after the last fault.
+const SETTLING: Duration = Duration::from_secs(60);
+
+/// The most violations that a failure prints.
+const PRINTED: usize = 20;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "it needs HAProxy: run `cargo xtask test chaos`"]
+async fn on_disk_nothing_is_lost() {
+    run(Shape { engine: Engine::Disk, nodes: 1 }).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "it needs HAProxy: run `cargo xtask test chaos`"]
+async fn in_memory_losses_are_reported() {
+    run(Shape { engine: Engine::Memory, nodes: 1 }).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "it needs HAProxy and Redis: run `cargo xtask test chaos`"]
+async fn redis_alone() {
+    run(Shape { engine: Engine::Redis(Kind::Single), nodes: nodes() }).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "it needs HAProxy and Redis: run `cargo xtask test chaos`"]
+async fn redis_with_sentinels() {
+    run(Shape { engine: Engine::Redis(Kind::Sentinels), nodes: nodes() }).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "it needs HAProxy and Redis: run `cargo xtask test chaos`"]
+async fn redis_as_a_cluster() {
+    run(Shape { engine: Engine::Redis(Kind::Cluster), nodes: nodes() }).await;
+}
+
+fn nodes() -> usize {
+    variable("WIREHUB_CHAOS_NODES").unwrap_or(3)
+}
+
+async fn run(shape: Shape) {
+    let seed = variable("WIREHUB_CHAOS_SEED").unwrap_or_else(a_seed);
+    let time = Duration::from_secs(variable("WIREHUB_CHAOS_SECONDS").unwrap_or(20));
+    println!("{shape:?}: WIREHUB_CHAOS_SEED={seed}, {} s", time.as_secs());
+    let mut random = Random::new(seed);
+    let mut fleet = Fleet::start(shape).await;
+    let (url, recorder) = (fleet.url(), Recorder::new());
+
+    let mut clients = Vec::new();
+    for index in 0..SUBSCRIBERS {
+        let client = people::native(&url).await;
+        people::listen(&recorder, &client, &format!("subscriber-{index}"), &CHANNELS).await;
+        clients.push(client);
+    }
+    let mut publishers = Vec::new();
+    let npm_folder = npm_project(fleet.folder());
+    let mut npm = Vec::new();
+    for index in 0..npm_folder.as_ref().map_or(0, |_| NPM_CLIENTS) {
+        let folder = npm_folder.as_deref().unwrap_or_else(|| Path::new("."));
+        npm.push(Npm::start(&recorder, folder, &url, &format!("npm-{index}"), &CHANNELS).await);
+    }
+    for index in 0..PUBLISHERS {
+        let client = people::native(&url).await;
+        publishers.push(people::publish(&recorder, client, &format!("publisher-{index}"), &CHANNELS));
+    }
+
+    let actions = shape.actions();
+    let started = Instant::now();
+    while started.elapsed() < time {
+        tokio::time::sleep(random.duration(LONGEST_CALM)).await;
+        let action = random.of(&actions);
+        println!("{:>6} ms  {action:?}", started.elapsed().as_millis());
+        fleet.act(action, &mut random).await;
+    }
+
+    fleet.whole().await;
+    recorder.stop_publishing();
+    for publisher in publishers {
+        publisher.await.unwrap();
+    }
+    for client in &mut npm {
+        client.stop_publishing().await;
+    }
+    let last = people::native(&url).await;
+    people::end(&recorder, &last, &CHANNELS).await;
+    let subscriptions = (SUBSCRIBERS + npm.len()) * CHANNELS.len();
+    let all = recorder.finished(subscriptions, SETTLING).await;
+    people::read_history(&recorder, &last, &CHANNELS).await;
+    for client in npm {
+        client.end().await;
+    }
+
+    // A subscription without the last message is among the violations.
+    let verdict = check(&recorder.record(), shape.promise());
+    println!("{verdict}");
+    if !all || !verdict.violations.is_empty() {
+        fleet.keep_folder();
+        let shown: Vec<&str> = verdict.violations.iter().take(PRINTED).map(String::as_str).collect();
+        panic!(
+            "{}; WIREHUB_CHAOS_SEED={seed}; configurations and logs: {}\n{}",
+            if all {
+                "a promise was broken"
+            } else {
+                "a channel's last message did not reach every subscriber"
+            },
+            fleet.folder().display(),
+            shown.join("\n")
+        );
+    }
+}
+
+/// A folder with the npm package, if that is built.
+fn npm_project(folder: &Path) -> Option<std::path::PathBuf> {
+    let Some(tarball) = env::var_os("WIREHUB_TARBALL") else {
+        println!("no clients of the npm package: WIREHUB_TARBALL does not name it");
+        return None;
+    };
+    let folder = folder.join("npm");
+    let package = folder.join("node_modules/@wirehub/client");
+    fs::create_dir_all(&package).unwrap();
+    let mut unpack = Command::new("tar");
+    unpack.arg("-xzf").arg(tarball).arg("-C").arg(&package).arg("--strip-components=1");
+    assert!(unpack.status().unwrap().success(), "WIREHUB_TARBALL can't be unpacked");
+    fs::write(folder.join("client.mjs"), include_str!("client.mjs")).unwrap();
+    Some(folder)
+}
+
+fn variable<T: FromStr>(name: &str) -> Option<T> {
+    let value = env::var(name).ok()?;
+    Some(value.parse().unwrap_or_else(|_| panic!("{name} is no number: {value}")))
+}
+
+fn a_seed() -> u64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_micros()).unwrap_or_default()
+}

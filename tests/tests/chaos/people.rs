@@ -1,0 +1,260 @@
+//! The clients of a run, and the record of their events.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::process::{Child, ChildStdin, Command};
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use wirehub_client::{Address, Client, Config, Subscription, Update};
+use wirehub_common::frame::Position;
+use wirehub_common::{ChannelName, Payload, frame};
+use wirehub_tests::soon;
+
+use crate::checker::{Acknowledged, END, Event, Kept, Message, Record};
+
+/// The pause between an answer and the next publish.
+const PACE: Duration = Duration::from_millis(20);
+
+/// The time limit of a publish, which is repeated over reconnects until then.
+const PATIENT: Duration = Duration::from_secs(30);
+
+/// The publications of one page of the history.
+const PAGE: u32 = 1000;
+
+/// The record, while it is written.
+#[derive(Debug, Clone)]
+pub(crate) struct Recorder {
+    record: Arc<Mutex<Record>>,
+    /// The subscriptions that received the end of their channel, or ended.
+    finished: watch::Sender<usize>,
+    /// Whether publishers go on.
+    publishing: watch::Sender<bool>,
+}
+
+impl Recorder {
+    pub(crate) fn new() -> Self {
+        Self { record: Arc::default(), finished: watch::Sender::new(0), publishing: watch::Sender::new(true) }
+    }
+
+    pub(crate) fn stop_publishing(&self) {
+        self.publishing.send_replace(false);
+    }
+
+    /// Waits until that many subscriptions have received everything; returns whether they have.
+    pub(crate) async fn finished(&self, count: usize, limit: Duration) -> bool {
+        let mut finished = self.finished.subscribe();
+        let reached = finished.wait_for(|it| *it >= count);
+        timeout(limit, reached).await.is_ok_and(|it| it.is_ok())
+    }
+
+    pub(crate) fn record(&self) -> MutexGuard<'_, Record> {
+        self.record.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn acknowledged(&self, channel: &str, message: Message, position: Option<Position>) {
+        self.record().acknowledged.push(Acknowledged { channel: channel.to_owned(), message, position });
+    }
+
+    fn heard(&self, subscriber: &str, channel: &str, event: Event) {
+        let is_last = match &event {
+            Event::Heard { message, .. } => message.publisher == END,
+            Event::Gap(_) => false,
+            Event::Ended(_) => true,
+        };
+        let key = (subscriber.to_owned(), channel.to_owned());
+        self.record().heard.entry(key).or_default().push(event);
+        if is_last {
+            self.finished.send_modify(|it| *it += 1);
+        }
+    }
+}
+
+/// A connected client.
+pub(crate) async fn native(url: &str) -> Client {
+    let config = Config::default().command_timeout(PATIENT);
+    let client = wirehub_client::client(Address::parse(url).unwrap(), config);
+    soon(client.connect()).await.unwrap();
+    client
+}
+
+/// Subscribes to every channel; each is ready when this returns.
+pub(crate) async fn listen(recorder: &Recorder, client: &Client, name: &str, channels: &[&str]) {
+    for channel in channels {
+        let mut subscription = client.subscribe_raw(ChannelName::new(channel).unwrap()).unwrap();
+        soon(subscription.ready()).await.unwrap();
+        recorder.record().heard.entry((name.to_owned(), (*channel).to_owned())).or_default();
+        tokio::spawn(hear(recorder.clone(), subscription, name.to_owned(), (*channel).to_owned()));
+    }
+}
+
+async fn hear(recorder: Recorder, mut subscription: Subscription<Payload>, name: String, channel: String) {
+    while let Some(update) = subscription.next().await {
+        let event = match update {
+            Ok(Update::Publication(publication)) => Event::Heard {
+                offset: publication.offset.unwrap_or_default(),
+                message: message_in(&publication.message),
+            },
+            Ok(other) => Event::Gap(format!("{:?}", other.gap())),
+            Err(error) => Event::Ended(error.to_string()),
+        };
+        recorder.heard(&name, &channel, event);
+    }
+}
+
+/// Publishes in each channel in turn until the recorder says stop. The task ends after the last answer.
+pub(crate) fn publish(recorder: &Recorder, client: Client, name: &str, channels: &[&str]) -> JoinHandle<()> {
+    let (recorder, name) = (recorder.clone(), name.to_owned());
+    let channels: Vec<String> = channels.iter().map(|&it| it.to_owned()).collect();
+    tokio::spawn(async move {
+        let publishing = recorder.publishing.subscribe();
+        for (number, channel) in (0..).zip(channels.iter().cycle()) {
+            if !*publishing.borrow() {
+                return;
+            }
+            let message = Message { publisher: name.clone(), number };
+            let name = ChannelName::new(channel.as_str()).unwrap();
+            // Without an answer it may arrive or not.
+            if let Ok(position) = client.publish_raw(name, payload_of(&message)).await {
+                recorder.acknowledged(channel, message, position);
+            }
+            tokio::time::sleep(PACE).await;
+        }
+    })
+}
+
+/// Publishes the last message of each channel.
+pub(crate) async fn end(recorder: &Recorder, client: &Client, channels: &[&str]) {
+    for channel in channels {
+        let message = Message { publisher: END.into(), number: 0 };
+        let name = ChannelName::new(channel).unwrap();
+        let position = soon(client.publish_raw(name, payload_of(&message))).await.unwrap();
+        recorder.acknowledged(channel, message, position);
+    }
+}
+
+/// Records the history of every channel.
+pub(crate) async fn read_history(recorder: &Recorder, client: &Client, channels: &[&str]) {
+    for channel in channels {
+        let mut since = None;
+        loop {
+            let request = frame::History {
+                channel: ChannelName::new(channel).unwrap(),
+                limit: PAGE,
+                since: since.clone(),
+                reverse: false,
+            };
+            let page = soon(client.history_raw(request)).await.unwrap();
+            let epoch = page.position.epoch;
+            let mut record = recorder.record();
+            for publication in page.publications {
+                let position = Position { offset: publication.offset, epoch: epoch.clone() };
+                since = Some(position.clone());
+                let message = message_in(&publication.payload);
+                record.history.push(Kept { channel: (*channel).to_owned(), position, message });
+            }
+            if !page.more {
+                break;
+            }
+        }
+    }
+}
+
+/// A process with a client of the npm package, which subscribes and publishes. It ends with this value.
+#[derive(Debug)]
+pub(crate) struct Npm {
+    process: Child,
+    reading: JoinHandle<()>,
+    input: ChildStdin,
+    stopped: oneshot::Receiver<()>,
+}
+
+impl Npm {
+    /// Starts a client that subscribes to every channel and publishes in each in turn. Returns when its subscriptions are
+    /// ready.
+    pub(crate) async fn start(
+        recorder: &Recorder,
+        folder: &Path,
+        url: &str,
+        name: &str,
+        channels: &[&str],
+    ) -> Self {
+        let mut command = Command::new("node");
+        command.args(["--experimental-websocket", "--no-warnings", "client.mjs", url, name]).args(channels);
+        command.current_dir(folder).stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
+        let mut process = command.spawn().unwrap_or_else(|error| panic!("node: {error}"));
+        let input = process.stdin.take().unwrap();
+        let (stop, stopped) = oneshot::channel();
+        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        let first = soon(lines.next_line()).await.unwrap();
+        assert_eq!(first.as_deref(), Some("ready"), "the npm client did not begin");
+        for channel in channels {
+            recorder.record().heard.entry((name.to_owned(), (*channel).to_owned())).or_default();
+        }
+        let (recorder, name) = (recorder.clone(), name.to_owned());
+        let reading = tokio::spawn(async move {
+            let mut stop = Some(stop);
+            while let Ok(Some(line)) = lines.next_line().await {
+                if line == "stopped" {
+                    stop.take();
+                } else {
+                    take_line(&recorder, &name, &line);
+                }
+            }
+        });
+        Self { process, reading, input, stopped }
+    }
+
+    /// Makes it publish no more, and waits for the answers.
+    pub(crate) async fn stop_publishing(&mut self) {
+        self.input.write_all(b"stop\n").await.unwrap();
+        // The sender has been dropped.
+        let _ = timeout(PATIENT * 2, &mut self.stopped).await.expect("the npm client goes on publishing");
+    }
+
+    pub(crate) async fn end(self) {
+        let Self { mut process, reading, input, stopped: _ } = self;
+        // The end of its input makes it close its client.
+        drop(input);
+        let status = soon(process.wait()).await.unwrap();
+        assert!(status.success(), "the npm client: {status}");
+        soon(reading).await.unwrap();
+    }
+}
+
+/// A line of the npm client: `["acknowledged", CHANNEL, MESSAGE]`, `["heard", CHANNEL, MESSAGE, OFFSET]`, `["gap", CHANNEL,
+/// REASON]` or `["ended", CHANNEL, REASON]`.
+fn take_line(recorder: &Recorder, name: &str, line: &str) {
+    let value: Value = serde_json::from_str(line).unwrap_or_else(|_| panic!("{name}: {line}"));
+    let text = |index: usize| value[index].as_str().unwrap_or_default().to_owned();
+    let channel = text(1);
+    match value[0].as_str() {
+        Some("acknowledged") => recorder.acknowledged(&channel, message_of(&value[2]), None),
+        Some("heard") => {
+            let (offset, message) = (value[3].as_u64().unwrap_or_default(), message_of(&value[2]));
+            recorder.heard(name, &channel, Event::Heard { offset, message });
+        }
+        Some("gap") => recorder.heard(name, &channel, Event::Gap(text(2))),
+        Some("ended") => recorder.heard(name, &channel, Event::Ended(text(2))),
+        _ => panic!("{name}: {line}"),
+    }
+}
+
+fn payload_of(message: &Message) -> Payload {
+    Payload::json(json!({ "publisher": message.publisher, "number": message.number }).to_string())
+}
+
+fn message_in(payload: &Payload) -> Message {
+    message_of(&serde_json::from_slice(&payload.data).unwrap_or_default())
+}
+
+fn message_of(value: &Value) -> Message {
+    let publisher = value["publisher"].as_str().unwrap_or_else(|| panic!("{value} is no message")).to_owned();
+    Message { publisher, number: value["number"].as_u64().unwrap_or_default() }
+}
