@@ -1,6 +1,7 @@
 //! A cluster.
 
 use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
 use crate::resp::Reply;
 use crate::server::{Options, RedisServer, field_of};
@@ -11,6 +12,9 @@ const SLOTS: u16 = 16_384;
 
 /// The time after which nodes regard a silent one as failed, in milliseconds.
 const NODE_TIMEOUT: u32 = 1000;
+
+/// The time after which a node gives up a failover that it was asked for, and a second more.
+const MANUAL_FAILOVER: Duration = Duration::from_secs(6);
 
 /// The keys that are moved with one command.
 const KEYS_AT_ONCE: &str = "100";
@@ -145,10 +149,21 @@ impl RedisCluster {
         let old = self.master(shard).await.address();
         let replica = self.running().find(|node| node.shard == shard && node.server.address() != old);
         let replica = replica.unwrap_or_else(|| panic!("shard {shard} has no replica"));
-        replica.server.cli(&["CLUSTER", "FAILOVER"]).await;
-        until("a failover", async || match self.present_master(shard).await {
-            Some(node) if node.server.address() != old => Ok(()),
-            _ => Err(format!("the master is still {old}")),
+        let mut asked: Option<Instant> = None;
+        until("a failover", async || {
+            match self.present_master(shard).await {
+                Some(node) if node.server.address() != old => return Ok(()),
+                _ => {}
+            }
+            // Asking again would begin it anew. It is refused while the replica is not connected to its master.
+            if asked.is_none_or(|at| at.elapsed() > MANUAL_FAILOVER) {
+                let reply = replica.server.reply(&["CLUSTER", "FAILOVER"]).await;
+                if let Reply::Error(reason) = reply {
+                    return Err(reason);
+                }
+                asked = Some(Instant::now());
+            }
+            Err(format!("the master is still {old}"))
         })
         .await;
         self.ready().await;

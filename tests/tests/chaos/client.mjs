@@ -1,6 +1,9 @@
-// A client of the npm package in the chaos test: `node client.mjs URL NAME CHANNEL…`. It subscribes to every channel, prints
-// `ready`, publishes in each in turn, and prints every event as a line of JSON. A line on its input makes it publish no more,
-// and the end of the input ends it.
+// A client of the npm package in the chaos test: `node client.mjs URL NAME CHANNEL…`. It subscribes to every channel and prints
+// `ready`. A line on its input makes it publish in each channel in turn, the next line makes it publish no more, and the end of
+// the input ends it. Every event is printed as a line of JSON.
+
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
 
 import { Client } from '@wirehub/client';
 
@@ -25,12 +28,14 @@ const subscriptions = channels.map((channel) => {
 });
 await client.connect();
 await Promise.all(subscriptions.map(({ ready }) => ready));
+const input = createInterface({ input: process.stdin });
+const ended = once(input, 'close');
+const started = once(input, 'line');
 console.log('ready');
+await started;
 
 let publishing = true;
-const ended = new Promise((resolve) => {
-  process.stdin.on('data', () => (publishing = false)).on('end', resolve);
-});
+input.once('line', () => (publishing = false));
 for (let number = 0; publishing; number += 1) {
   const channel = channels[number % channels.length];
   const message = { publisher: name, number };

@@ -59,7 +59,7 @@ pub(crate) enum Action {
 }
 
 /// The store of an engine, and the lines of the nodes to it.
-enum Store {
+pub(crate) enum Store {
     None,
     Single(Box<RedisServer>, Vec<Line>),
     Sentinels(Sentinels),
@@ -104,6 +104,12 @@ impl Shape {
             });
         }
         actions
+    }
+
+    /// The faults of the store.
+    pub(crate) fn store_actions(self) -> Vec<Action> {
+        let of_nodes = [Action::KillNode, Action::TerminateNode];
+        self.actions().into_iter().filter(|action| !of_nodes.contains(action)).collect()
     }
 
     /// The promise of the engine under these faults.
@@ -155,65 +161,16 @@ impl Fleet {
     /// Carries out a fault, and repairs it after a while.
     pub(crate) async fn act(&self, action: Action, random: &mut Random) {
         let index = random.below(self.nodes.len());
-        let fault = random.duration(LONGEST_FAULT);
-        match (action, &self.store) {
-            (Action::KillNode, _) => {
+        match action {
+            Action::KillNode => {
                 self.nodes[index].kill();
                 self.nodes[index].start().await;
             }
-            (Action::TerminateNode, _) => {
+            Action::TerminateNode => {
                 self.nodes[index].terminate().await;
                 self.nodes[index].start().await;
             }
-            (Action::KillStore, Store::Single(server, _)) => {
-                server.kill();
-                tokio::time::sleep(fault).await;
-                server.restart().await;
-            }
-            (Action::TerminateStore, Store::Single(server, _)) => server.restart().await,
-            (Action::CutLine, Store::Single(_, lines)) => lines[index].cut(),
-            (Action::HoldLine, Store::Single(_, lines)) => {
-                lines[index].hold(true);
-                tokio::time::sleep(fault).await;
-                lines[index].heal();
-            }
-            (Action::DelayLine, Store::Single(_, lines)) => {
-                lines[index].delay(fault / 10);
-                tokio::time::sleep(fault).await;
-                lines[index].heal();
-            }
-            (Action::PauseStore, store) => {
-                let server = store.some_master(random).await;
-                server.pause();
-                tokio::time::sleep(fault).await;
-                server.resume();
-                store.ready().await;
-            }
-            (Action::FailOver, Store::Sentinels(sentinels)) => {
-                sentinels.failover().await;
-            }
-            (Action::FailOver, Store::Cluster(cluster)) => {
-                cluster.failover(random.below(cluster.shards())).await;
-            }
-            (Action::KillMaster, Store::Sentinels(sentinels)) => {
-                let old = sentinels.kill_master().await;
-                sentinels.successor_of(old).await;
-                sentinels.server(old).restart().await;
-            }
-            (Action::KillMaster, Store::Cluster(cluster)) => {
-                let old = cluster.kill_master(random.below(cluster.shards())).await;
-                cluster.server(old).restart().await;
-                cluster.ready().await;
-            }
-            (Action::MoveSlot, Store::Cluster(cluster)) => {
-                // Mostly one with keys.
-                let from = random.below(cluster.shards());
-                let key = cluster.master(from).await.reply(&["RANDOMKEY"]).await.to_string();
-                let slot = cluster.slot_of(&key).await;
-                let owner = cluster.shard_of(slot).await;
-                cluster.migrate_slot(slot, (owner + 1) % cluster.shards()).await;
-            }
-            (action, _) => panic!("{action:?} is for another kind of Redis"),
+            _ => self.store.act(action, index, random).await,
         }
     }
 
@@ -228,7 +185,8 @@ impl Fleet {
 }
 
 impl Store {
-    async fn start(shape: Shape) -> Self {
+    /// Starts the servers.
+    pub(crate) async fn start(shape: Shape) -> Self {
         let options = || Options { append: Append::EverySecond, ..Options::default() };
         match shape.engine {
             Engine::Memory | Engine::Disk => Self::None,
@@ -243,6 +201,61 @@ impl Store {
             Engine::Redis(Kind::Sentinels) => Self::Sentinels(Sentinels::start_with(2, 3, options()).await),
             Engine::Redis(Kind::Cluster) => Self::Cluster(RedisCluster::start_with(3, 1, options()).await),
         }
+    }
+
+    /// Carries out a fault of the store, or of a node's line to it, and repairs it after a while.
+    pub(crate) async fn act(&self, action: Action, node: usize, random: &mut Random) {
+        let fault = random.duration(LONGEST_FAULT);
+        match (action, self) {
+            (Action::KillStore, Self::Single(server, _)) => {
+                server.kill();
+                tokio::time::sleep(fault).await;
+                server.restart().await;
+            }
+            (Action::TerminateStore, Self::Single(server, _)) => server.restart().await,
+            (Action::CutLine, Self::Single(_, lines)) => lines[node].cut(),
+            (Action::HoldLine, Self::Single(_, lines)) => {
+                lines[node].hold(true);
+                tokio::time::sleep(fault).await;
+                lines[node].heal();
+            }
+            (Action::DelayLine, Self::Single(_, lines)) => {
+                lines[node].delay(fault / 10);
+                tokio::time::sleep(fault).await;
+                lines[node].heal();
+            }
+            (Action::PauseStore, store) => {
+                let server = store.some_master(random).await;
+                server.pause();
+                tokio::time::sleep(fault).await;
+                server.resume();
+            }
+            (Action::FailOver, Self::Sentinels(sentinels)) => {
+                sentinels.failover().await;
+            }
+            (Action::FailOver, Self::Cluster(cluster)) => {
+                cluster.failover(random.below(cluster.shards())).await;
+            }
+            (Action::KillMaster, Self::Sentinels(sentinels)) => {
+                let old = sentinels.kill_master().await;
+                sentinels.successor_of(old).await;
+                sentinels.server(old).restart().await;
+            }
+            (Action::KillMaster, Self::Cluster(cluster)) => {
+                let old = cluster.kill_master(random.below(cluster.shards())).await;
+                cluster.server(old).restart().await;
+            }
+            (Action::MoveSlot, Self::Cluster(cluster)) => {
+                // Mostly one with keys.
+                let from = random.below(cluster.shards());
+                let key = cluster.master(from).await.reply(&["RANDOMKEY"]).await.to_string();
+                let slot = cluster.slot_of(&key).await;
+                let owner = cluster.shard_of(slot).await;
+                cluster.migrate_slot(slot, (owner + 1) % cluster.shards()).await;
+            }
+            (action, _) => panic!("{action:?} is for another kind of Redis"),
+        }
+        self.ready().await;
     }
 
     /// The section of a node's configuration.

@@ -35,7 +35,7 @@ use std::str::FromStr;
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::checker::check;
-use crate::fleet::{Engine, Fleet, Kind, Shape};
+use crate::fleet::{Engine, Fleet, Kind, Shape, Store};
 use crate::people::{Npm, Recorder};
 use crate::random::Random;
 
@@ -87,6 +87,20 @@ async fn redis_as_a_cluster() {
     run(Shape { engine: Engine::Redis(Kind::Cluster), nodes: nodes() }).await;
 }
 
+#[tokio::test]
+#[ignore = "it needs Redis: run `cargo xtask test chaos`"]
+async fn every_kind_of_redis_survives_every_fault() {
+    let mut random = Random::new(variable("WIREHUB_CHAOS_SEED").unwrap_or(1));
+    for kind in [Kind::Single, Kind::Sentinels, Kind::Cluster] {
+        let shape = Shape { engine: Engine::Redis(kind), nodes: 1 };
+        let store = Store::start(shape).await;
+        for action in shape.store_actions() {
+            println!("{kind:?}: {action:?}");
+            store.act(action, 0, &mut random).await;
+        }
+    }
+}
+
 fn nodes() -> usize {
     variable("WIREHUB_CHAOS_NODES").unwrap_or(3)
 }
@@ -105,12 +119,16 @@ async fn run(shape: Shape) {
         people::listen(&recorder, &client, &format!("subscriber-{index}"), &CHANNELS).await;
         clients.push(client);
     }
-    let mut publishers = Vec::new();
     let npm_folder = npm_project(fleet.folder());
     let mut npm = Vec::new();
     for index in 0..npm_folder.as_ref().map_or(0, |_| NPM_CLIENTS) {
         let folder = npm_folder.as_deref().unwrap_or_else(|| Path::new("."));
         npm.push(Npm::start(&recorder, folder, &url, &format!("npm-{index}"), &CHANNELS).await);
+    }
+    // Every subscription is there before the first publish.
+    let mut publishers = Vec::new();
+    for client in &mut npm {
+        client.publish().await;
     }
     for index in 0..PUBLISHERS {
         let client = people::native(&url).await;

@@ -176,8 +176,7 @@ pub(crate) struct Npm {
 }
 
 impl Npm {
-    /// Starts a client that subscribes to every channel and publishes in each in turn. Returns when its subscriptions are
-    /// ready.
+    /// Starts a client that subscribes to every channel; each is ready when this returns.
     pub(crate) async fn start(
         recorder: &Recorder,
         folder: &Path,
@@ -209,6 +208,11 @@ impl Npm {
             }
         });
         Self { process, reading, input, stopped }
+    }
+
+    /// Makes it publish in each channel in turn.
+    pub(crate) async fn publish(&mut self) {
+        self.input.write_all(b"publish\n").await.unwrap();
     }
 
     /// Makes it publish no more, and waits for the answers.
