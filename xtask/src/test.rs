@@ -41,6 +41,8 @@ enum Needs {
     /// Alone as well.
     Redis,
     Builds,
+    /// The proxies and Redis too.
+    Fleet,
     Browsers,
 }
 
@@ -122,18 +124,19 @@ impl TestStep {
 impl<'a> Context<'a> {
     fn prepare(project: &'a Project, console: &Console, chosen: &[&TestStep]) -> Result<Self> {
         let most = chosen.iter().map(|it| it.needs).max().unwrap_or(Needs::Toolchain);
-        if most < Needs::Browsers && chosen.iter().any(|it| it.needs == Needs::CppCompiler) {
+        let any = |needs: &[Needs]| chosen.iter().any(|it| needs.contains(&it.needs));
+        if most < Needs::Browsers && any(&[Needs::CppCompiler]) {
             setup::for_fuzz(console)?;
         }
-        if most < Needs::Browsers && chosen.iter().any(|it| it.needs == Needs::Proxies) {
+        if most < Needs::Browsers && any(&[Needs::Proxies, Needs::Fleet]) {
             setup::for_proxies(console)?;
         }
-        if most < Needs::Browsers && chosen.iter().any(|it| it.needs == Needs::Redis) {
+        if most < Needs::Browsers && any(&[Needs::Redis, Needs::Fleet]) {
             setup::for_redis(console)?;
         }
         let installed = match most {
             Needs::Toolchain | Needs::CppCompiler | Needs::Proxies | Needs::Redis => Installed::Nothing,
-            Needs::Builds => Installed::Tools(setup::for_demo(project, console)?),
+            Needs::Builds | Needs::Fleet => Installed::Tools(setup::for_demo(project, console)?),
             Needs::Browsers => {
                 let (tools, browsers) = setup::for_tests(project, console)?;
                 Installed::ToolsAndBrowsers(tools, browsers)

@@ -129,6 +129,16 @@ pub(super) const STEPS: &[TestStep] = &[
         has_tests: false,
         run: |context, log| silent(api_docs::build(context.project, context.tools()?, log)),
     },
+    TestStep {
+        step: Step {
+            name: "chaos",
+            what: "nodes, Redis and lines that die, with clients who count",
+            slow: Some("2 to 3 min"),
+        },
+        needs: Needs::Fleet,
+        has_tests: true,
+        run: chaos_test,
+    },
     TestStep { step: size::STEP, needs: Needs::Builds, has_tests: false, run: size_step },
     TestStep {
         step: page::STEP,
@@ -278,6 +288,29 @@ fn client_in_browser(
     test.env("WASM_BINDGEN_TEST_TIMEOUT", BROWSER_TEST_SECONDS);
     log.run(&mut test)?;
     silent(server.stop())
+}
+
+/// The tests of the chaos test for the present engines.
+const CHAOS_TESTS: &[&str] =
+    &["on_disk_nothing_is_lost", "in_memory_losses_are_reported", "every_kind_of_redis_survives_every_fault"];
+
+fn chaos_test(context: &Context<'_>, log: &mut Log) -> Result<String> {
+    let tarball = build_client::ensure_built(context.project, context.tools()?, log)?;
+    let mut test = cargo(context);
+    // One after the other: each is a load for the whole machine.
+    test.args([
+        "test",
+        "-p",
+        "wirehub-tests",
+        "--test",
+        "chaos",
+        "--",
+        "--ignored",
+        "--nocapture",
+        "--test-threads=1",
+    ]);
+    test.args(CHAOS_TESTS).env("WIREHUB_TARBALL", tarball);
+    silent(log.run(&mut test))
 }
 
 fn npm_server_test(context: &Context<'_>, log: &mut Log) -> Result<String> {
