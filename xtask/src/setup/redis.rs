@@ -18,7 +18,7 @@ const VARIABLE: &str = "WIREHUB_REDIS_SERVER";
 /// Checks it, and installs it if it is missing.
 pub(super) fn ensure(console: &Console, packages: &mut SystemPackages) -> Result<()> {
     if path().is_none() && packages.available() {
-        let step = Step { name: "redis", what: "installing redis-server", slow: Some("up to 1 min") };
+        let step = Step { name: "redis-server", what: "installing it", slow: Some("up to 1 min") };
         // Each test starts servers of its own.
         console.step(step, |log| packages.install_without_service(log, PROGRAM, PROGRAM))?;
     }
