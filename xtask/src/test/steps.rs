@@ -70,7 +70,8 @@ pub(super) const STEPS: &[TestStep] = &[
     },
     TestStep {
         step: Step { name: "unit", what: "tests of every crate, on this machine", slow: Some("2 to 5 min") },
-        needs: Needs::Toolchain,
+        // Those of the engine in Redis.
+        needs: Needs::Redis,
         has_tests: true,
         run: |context, log| {
             let mut test = cargo(context);
