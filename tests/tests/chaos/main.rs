@@ -4,7 +4,7 @@
 //!
 //! `cargo xtask test chaos` runs it. The variables:
 //!
-//! - `WIREHUB_CHAOS_SECONDS`: the time of the faults of each test (20)
+//! - `WIREHUB_CHAOS_SECONDS`: the time of the faults of each test (30)
 //! - `WIREHUB_CHAOS_SEED`: the seed of a run to repeat; each test prints its own
 //! - `WIREHUB_CHAOS_NODES`: the number of nodes, with Redis (3)
 //! - `WIREHUB_TARBALL`: the packed npm package, for clients in Node.js
@@ -48,8 +48,9 @@ const SUBSCRIBERS: usize = 6;
 /// Clients of the npm package, which do both.
 const NPM_CLIENTS: usize = 2;
 
-/// The longest time between two faults.
-const LONGEST_CALM: Duration = Duration::from_secs(2);
+/// The longest time between two faults. Clients wait for longer with each loss in a row, and are away most of the time if losses
+/// are frequent.
+const LONGEST_CALM: Duration = Duration::from_secs(6);
 
 /// The time in which everything arrives after the last fault.
 const SETTLING: Duration = Duration::from_secs(60);
@@ -107,7 +108,7 @@ fn nodes() -> usize {
 
 async fn run(shape: Shape) {
     let seed = variable("WIREHUB_CHAOS_SEED").unwrap_or_else(a_seed);
-    let time = Duration::from_secs(variable("WIREHUB_CHAOS_SECONDS").unwrap_or(20));
+    let time = Duration::from_secs(variable("WIREHUB_CHAOS_SECONDS").unwrap_or(30));
     println!("{shape:?}: WIREHUB_CHAOS_SEED={seed}, {} s", time.as_secs());
     let mut random = Random::new(seed);
     let mut fleet = Fleet::start(shape).await;
