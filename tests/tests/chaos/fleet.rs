@@ -337,7 +337,7 @@ impl Node {
             if let Some(status) = self.ended() {
                 panic!("{} has ended, {status}: {}", self.name, self.log());
             }
-            answers_ready(self.port.address()).await
+            answers_ready(self.port.address()).await.map_err(|answer| format!("{answer}: {}", self.log()))
         })
         .await;
     }
@@ -420,7 +420,10 @@ async fn answers_ready(address: SocketAddr) -> Result<(), String> {
     };
     match ask.await {
         Ok(response) if response.starts_with("HTTP/1.1 200") => Ok(()),
-        Ok(response) => Err(response.lines().next().unwrap_or_default().to_owned()),
+        Ok(response) => {
+            let (head, body) = response.split_once("\r\n\r\n").unwrap_or((&response, ""));
+            Err(format!("{}: {body}", head.lines().next().unwrap_or_default()))
+        }
         Err(error) => Err(error.to_string()),
     }
 }
