@@ -36,20 +36,24 @@ pub enum DataCommand {
     /// Make a backup of a running server's data, through its HTTP API. It is of one moment, and has every message that was
     /// acknowledged before. The server writes it into a new folder below `backups` in its section [disk].
     #[command(after_help = BACKUP_NOTES)]
-    Backup {
-        /// The server: http://127.0.0.1:8080, https://… or unix:FILE.
-        #[arg(value_name = "URL", value_parser = parse_address)]
-        url: Address,
-        /// The name of the new folder.
-        #[arg(long, value_name = "NAME")]
-        to: String,
-        /// The file with a key of the HTTP API. Default: the environment variable WIREHUB_API_KEY.
-        #[arg(long, value_name = "FILE")]
-        key_file: Option<PathBuf>,
-        /// Trust the certificate authorities in this PEM file, in place of the system's.
-        #[arg(long, value_name = "FILE")]
-        ca: Option<PathBuf>,
-    },
+    Backup(Box<BackupOptions>),
+}
+
+/// The options of [`DataCommand::Backup`].
+#[derive(Debug, Clone, clap::Args)]
+pub struct BackupOptions {
+    /// The server: http://127.0.0.1:8080, https://… or unix:FILE.
+    #[arg(value_name = "URL", value_parser = parse_address)]
+    pub url: Address,
+    /// The name of the new folder.
+    #[arg(long, value_name = "NAME")]
+    pub to: String,
+    /// The file with a key of the HTTP API. Default: the environment variable WIREHUB_API_KEY.
+    #[arg(long, value_name = "FILE")]
+    pub key_file: Option<PathBuf>,
+    /// Trust the certificate authorities in this PEM file, in place of the system's.
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
 }
 
 const BACKUP_NOTES: &str = "\
@@ -64,7 +68,8 @@ impl DataCommand {
             Self::Check { directory } => {
                 finish(check(&directory).map(|report| (report.is_in_order(), check_words(&report))))
             }
-            Self::Backup { url, to, key_file, ca } => {
+            Self::Backup(options) => {
+                let BackupOptions { url, to, key_file, ca } = *options;
                 let made = backup(&url, &to, key_file.as_deref(), ca.as_deref());
                 finish(
                     runtime()

@@ -27,7 +27,7 @@ pub use self::bench::BenchOptions;
 pub use self::client::{ClientCommand, ConnectOptions};
 pub use self::config::ConfigCommand;
 pub use self::connect::PlainOptions;
-pub use self::data::DataCommand;
+pub use self::data::{BackupOptions, DataCommand};
 pub use self::health::HealthOptions;
 pub use self::operate::{ApiCommand, ApiOptions};
 pub use self::program::main;
