@@ -17,6 +17,8 @@ use super::EngineFuture;
 /// 3. **Life.** A node is [listed](Self::list) while it [reports](Self::report). A node without a report for [`NODE_EXPIRY`] is
 ///    not listed, and its [presence](super::Presence) ends. If this happens to a node that is alive, such as after a long pause,
 ///    the engine calls [`Delivery::presence_lost`](super::Delivery::presence_lost).
+/// 4. **Stop.** A node whose engine has [stopped](super::Engine::stop) is listed no longer. Otherwise every request to the nodes
+///    would wait for its answer until it expires.
 pub trait Nodes: Send + Sync {
     /// The id of this node. It never changes, and no other node has ever had it.
     fn own(&self) -> NodeId;
