@@ -44,7 +44,7 @@ pub(crate) fn hub() -> Result<Hub, Box<dyn std::error::Error>> {
         .call(Greet, async |context, line| {
             let lobby = Room::new("lobby").map_err(CallError::internal)?;
             context.hub().publish(&lobby, &line).map_err(CallError::internal)?;
-            Ok(u32::try_from(context.hub().sessions()).unwrap_or(u32::MAX))
+            Ok(u32::try_from(context.hub().local_sessions()).unwrap_or(u32::MAX))
         })
         .build())
 }

@@ -24,13 +24,13 @@ use utoipa_axum::routes;
 
 use self::problem::{PROBLEM, Problem};
 use crate::Hub;
-use crate::observe::Phase;
+use crate::observe::{ListPage, Phase};
 
 mod alarms;
 mod backups;
 mod channels;
 mod messages;
-mod page;
+mod nodes;
 mod problem;
 mod sessions;
 mod stats;
@@ -184,6 +184,7 @@ fn operations() -> OpenApiRouter<Hub> {
         .routes(routes!(messages::broadcast))
         .routes(routes!(messages::send_to_user))
         .routes(routes!(stats::stats))
+        .routes(routes!(nodes::list))
         .routes(routes!(channels::list))
         .routes(routes!(channels::presence))
         .routes(routes!(channels::history))
@@ -244,10 +245,23 @@ fn meaning(status: &str) -> &'static str {
         "404" => "Not found, or removed",
         "410" => "Gone",
         "409" => "The maximum number is reached",
-        "503" => "The engine failed: try again",
+        "503" => "The engine failed, or a node did not answer: try again",
         _ => "The result",
     }
 }
+
+/// The number of items on a page of a list.
+fn limit_of(limit: Option<usize>) -> usize {
+    limit.unwrap_or(DEFAULT_ITEMS).clamp(1, MAX_ITEMS)
+}
+
+fn missing_nodes<T>(page: &ListPage<T>) -> Vec<String> {
+    page.missing.iter().map(ToString::to_string).collect()
+}
+
+/// The default and the maximum number of items on a page of a list.
+const DEFAULT_ITEMS: usize = 100;
+const MAX_ITEMS: usize = 1000;
 
 /// The largest body of a request.
 const MAX_BODY: usize = 4 * 1024 * 1024;

@@ -14,7 +14,7 @@
 //!
 //! assert!(verifier.verify(&token).is_ok());
 //! let hub = Hub::builder().authenticate(verifier.hook()).build();
-//! # assert_eq!(hub.sessions(), 0);
+//! # assert_eq!(hub.local_sessions(), 0);
 //! # Ok::<(), wirehub_server::jwt::KeyError>(())
 //! ```
 //!

@@ -86,7 +86,7 @@ pub use self::static_files::static_files;
 pub use self::tls::Tls;
 
 pub use wirehub_hub::{
-    BuildError, Builder, Hub, LiveSettings, MAX_CONNECTIONS, Pattern, PatternError, SessionId,
+    BuildError, Builder, Hub, LiveSettings, MAX_CONNECTIONS, OrderError, Pattern, PatternError, SessionId,
     SessionIdError, accept, alarm, auth, call, engine, namespace, observe,
 };
 

@@ -78,10 +78,10 @@ impl Collector for Figures {
         counter(&mut encoder, "connections_opened", "WebSocket connections of clients", counts.connections)?;
         let words = "WebSocket connections that ended, by close code";
         counters(&mut encoder, "connections_ended", words, "code", counts.ended)?;
-        let channels = hub.channels();
+        let channels = hub.local_channels();
         let subscriptions =
             channels.iter().fold(0_usize, |sum, (_, subscribers)| sum.saturating_add(*subscribers));
-        gauge(&mut encoder, "sessions", "Connected sessions", hub.sessions())?;
+        gauge(&mut encoder, "sessions", "Connected sessions", hub.local_sessions())?;
         gauge(&mut encoder, "channels", "Channels with subscribers", channels.len())?;
         gauge(&mut encoder, "subscriptions", "Subscriptions of all sessions", subscriptions)?;
         of_engine(&mut encoder, hub)

@@ -16,7 +16,7 @@
 //!     .call_any("billing.*".parse()?, webhooks.call(at("call")?.timeout(Duration::from_secs(30))))
 //!     .observe(webhooks.events(at("events")?, &EventKind::ALL))
 //!     .build();
-//! # assert_eq!(hub.sessions(), 0);
+//! # assert_eq!(hub.local_sessions(), 0);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!

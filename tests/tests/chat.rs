@@ -84,7 +84,7 @@ async fn rooms_are_separate_and_a_client_that_left_receives_nothing() {
     heard.unsubscribe();
     client.publish(&red, &line("ann", "gone")).await.unwrap();
     assert!(soon(heard.next()).await.is_none(), "the stream ends and brings nothing more");
-    assert_eq!(server.hub.subscribers(red.name()), 0);
+    assert_eq!(server.hub.local_subscribers(red.name()), 0);
 }
 
 #[tokio::test]
@@ -167,7 +167,7 @@ async fn the_server_can_speak_in_a_channel_and_end_a_session_for_good() {
     assert_eq!((publication.message.nick.as_str(), publication.publisher), ("server", None));
 
     let session = client.session().parse().unwrap();
-    assert!(server.hub.disconnect(session, CloseCode::DISCONNECTED, "enough"));
+    assert!(server.hub.disconnect(session, CloseCode::DISCONNECTED, "enough").await.unwrap());
     soon(client.closed()).await;
     assert_eq!(client.state(), ClientState::Closed);
     assert_eq!(client.connect().await.unwrap_err().message(), "enough");
@@ -181,17 +181,17 @@ async fn closing_a_client_leaves_nothing_behind_on_the_server() {
     let room = ChatRoom::new("brief").unwrap();
     let mut heard = client.subscribe(&room).unwrap();
     soon(heard.ready()).await.unwrap();
-    assert_eq!((server.hub.sessions(), server.hub.channels().len()), (1, 1));
+    assert_eq!((server.hub.local_sessions(), server.hub.local_channels().len()), (1, 1));
     client.close(CloseCode::NORMAL, "done");
     // The server answers the close, so it has noticed it when this ends.
     soon(client.closed()).await;
     soon(async {
-        while server.hub.sessions() > 0 {
+        while server.hub.local_sessions() > 0 {
             tokio::task::yield_now().await;
         }
     })
     .await;
-    assert!(server.hub.channels().is_empty());
+    assert!(server.hub.local_channels().is_empty());
     let error = client.publish(&room, &line("ann", "late")).await.unwrap_err();
     assert_eq!(error.code(), ErrorCode::CLOSED);
 }
@@ -241,7 +241,7 @@ async fn a_server_that_is_not_there_is_tried_again_until_it_is() {
     assert!(change.retry_in.is_some() && !change.reason.is_empty(), "{change:?}");
     let server = Server::start(wirehub_demo::builder().build(), &listen).await;
     soon(connecting).await.unwrap().unwrap();
-    assert_eq!(server.hub.sessions(), 1);
+    assert_eq!(server.hub.local_sessions(), 1);
 }
 
 #[tokio::test]

@@ -54,7 +54,7 @@ async fn clients_come_back_to_a_server_that_restarts_and_are_subscribed_again() 
     assert_eq!(publication(&mut heard).await.message.text, "queued");
     ann.publish(&room, &ChatMessage { nick: "ann".into(), text: "live".into() }).await.unwrap();
     assert_eq!(publication(&mut heard).await.message.text, "live");
-    assert_eq!(server.hub.sessions(), 2);
+    assert_eq!(server.hub.local_sessions(), 2);
 }
 
 #[tokio::test]

@@ -200,12 +200,12 @@ async fn the_server_subscribes_and_unsubscribes_a_client() {
     let mut offers = client.offers();
     soon(client.connect()).await.unwrap();
     let session: SessionId = client.session().parse().unwrap();
-    assert!(server.hub.subscribe_session(session, &channel("news")));
+    assert!(server.hub.subscribe_session(session, &channel("news")).await.unwrap());
     let mut news = next(&mut offers).await;
     drop(server.hub.publish_raw(&channel("news"), Payload::json("1")).unwrap());
     assert_eq!(publication(&mut news).await.message, Payload::json("1"));
     let error = ErrorInfo::from_code(ErrorCode::PERMISSION_DENIED);
-    assert!(server.hub.unsubscribe_session(session, &channel("news"), error));
+    assert!(server.hub.unsubscribe_session(session, &channel("news"), error).await.unwrap());
     assert_eq!(next(&mut news).await.unwrap_err().code(), ErrorCode::PERMISSION_DENIED);
 }
 

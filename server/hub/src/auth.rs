@@ -213,7 +213,7 @@ impl Authenticated {
     ///         Ok(tenant.0.clone())
     ///     })
     ///     .build();
-    /// # assert_eq!(hub.sessions(), 0);
+    /// # assert_eq!(hub.local_sessions(), 0);
     /// ```
     #[must_use]
     pub fn with_state<T: Send + Sync + 'static>(self, value: T) -> Self {

@@ -38,7 +38,7 @@ pub mod unix_time;
 mod upgrade;
 
 pub use self::hub::live::{LiveSettings, MAX_CONNECTIONS};
-pub use self::hub::{BuildError, Builder, Hub, SessionId, SessionIdError};
+pub use self::hub::{BuildError, Builder, Hub, OrderError, SessionId, SessionIdError};
 pub use self::pattern::{Pattern, PatternError};
 
 /// The common parts of both ends: frames, codes, payloads, contracts.

@@ -20,7 +20,7 @@ use crate::session::queue::Lane;
 ///     .namespace("chat", Namespace::default().history(History::new(100, Duration::from_secs(3600))))
 ///     .namespace("alarm", Namespace::default().urgent())
 ///     .build();
-/// # assert_eq!(hub.sessions(), 0);
+/// # assert_eq!(hub.local_sessions(), 0);
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]

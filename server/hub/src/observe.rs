@@ -11,9 +11,9 @@ use crate::call::CallContext;
 use crate::panic_guard::{guarded, guarded_future};
 
 pub use crate::counters::Counts;
-pub use crate::hub::PresenceCounts;
 pub use crate::hub::inspect::{ChannelSummary, ConnectedSession, MemberPage, Phase};
 pub use crate::hub::local::{LocalPublication, LocalSubscription, LocalUpdate};
+pub use crate::hub::{ListPage, PresenceCounts};
 pub use crate::refusals::RefusalReason;
 
 /// An event of a session.

@@ -11,10 +11,9 @@ use wirehub_common::ChannelName;
 use wirehub_common::frame::{HistoryPage, Position};
 
 use super::messages::{self, Read};
-use super::page::{Page, page};
 use super::problem::Problem;
 use super::sessions::Member;
-use super::{Path, Query};
+use super::{Path, Query, limit_of, missing_nodes};
 use crate::observe::{ChannelSummary, PresenceCounts};
 use crate::{Hub, SessionId};
 
@@ -33,12 +32,16 @@ pub(super) struct Channel {
 /// The channels with subscribers, sorted by name.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Channels {
-    /// The number of matching channels, on all pages.
+    /// The number of matching channels, on all pages. With several nodes and several pages, a channel counts once for each node
+    /// with subscribers.
     count: usize,
     channels: Vec<Channel>,
     /// The `after` for the next page; absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<String>,
+    /// The ids of the nodes without an answer: the list lacks their subscribers. Absent if it is complete.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    missing_nodes: Vec<String>,
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -104,23 +107,27 @@ pub(super) struct ReadOptions {
     reverse: bool,
 }
 
-/// List the channels with subscribers.
-#[utoipa::path(get, path = "/channels", params(ListOptions), responses((status = OK, body = Channels)))]
+/// List the channels with subscribers on any node.
+#[utoipa::path(get, path = "/channels", params(ListOptions), responses(
+    (status = OK, body = Channels),
+    (status = SERVICE_UNAVAILABLE, body = Problem, content_type = "application/problem+json"),
+))]
 pub(super) async fn list(
     State(hub): State<Hub>,
     Query(ListOptions { prefix, limit, after }): Query<ListOptions>,
-) -> Json<Channels> {
-    let summaries = hub.channel_summaries(&prefix);
-    let count = summaries.len();
-    let Page { items, next } =
-        page(limit, after.as_ref(), summaries, |summary| summary.name.as_str().to_owned());
-    let channels = items.into_iter().map(|ChannelSummary { name, subscribers, publications, .. }| Channel {
-        history: hub.namespace(&name).history.is_some(),
-        name: name.as_str().into(),
-        subscribers,
-        publications,
-    });
-    Json(Channels { count, channels: channels.collect(), next })
+) -> Result<Json<Channels>, Problem> {
+    let after = after.map(|after| ChannelName::new(&after)).transpose().map_err(Problem::bad_request)?;
+    let page = hub.channels(&prefix, after.as_ref(), limit_of(limit)).await?;
+    let next = page.items.last().filter(|_| page.more).map(|last| last.name.to_string());
+    let (count, missing_nodes) = (page.count, missing_nodes(&page));
+    let channels =
+        page.items.into_iter().map(|ChannelSummary { name, subscribers, publications, .. }| Channel {
+            history: hub.namespace(&name).history.is_some(),
+            name: name.as_str().into(),
+            subscribers,
+            publications,
+        });
+    Ok(Json(Channels { count, channels: channels.collect(), next, missing_nodes }))
 }
 
 /// List the subscribers of a channel.

@@ -176,15 +176,16 @@ pub(super) async fn publish_batch(
     Ok(Json(BatchPublished { results }))
 }
 
-/// Send a message to every connected session.
+/// Send a message to every connected session of all nodes. After the status 503 some nodes may have sent it.
 #[utoipa::path(post, path = "/broadcast", request_body = Broadcast, responses(
     (status = NO_CONTENT),
+    (status = SERVICE_UNAVAILABLE, body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn broadcast(
     State(hub): State<Hub>,
     Body(Broadcast { data, bytes }): Body<Broadcast>,
 ) -> Result<axum::http::StatusCode, Problem> {
-    hub.broadcast(payload(data, bytes)?).map_err(Problem::bad_request)?;
+    hub.broadcast(payload(data, bytes)?).await?;
     Ok(axum::http::StatusCode::NO_CONTENT)
 }
 

@@ -5,6 +5,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::OrderError;
 use crate::engine::EngineError;
 
 /// The reason for a refused or failed request.
@@ -46,6 +47,15 @@ impl From<EngineError> for Problem {
             StatusCode::SERVICE_UNAVAILABLE,
             "the engine failed: try again; the server's log has the reason",
         )
+    }
+}
+
+impl From<OrderError> for Problem {
+    fn from(error: OrderError) -> Self {
+        match error {
+            OrderError::Engine(error) => error.into(),
+            error => Self::bad_request(error),
+        }
     }
 }
 

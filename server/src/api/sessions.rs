@@ -12,9 +12,8 @@ use wirehub_common::ChannelName;
 use wirehub_common::code::{CloseCode, ErrorCode};
 use wirehub_common::frame::{self, ErrorInfo};
 
-use super::page::{Page, page};
 use super::problem::Problem;
-use super::{Body, Path, Query};
+use super::{Body, MAX_ITEMS, Path, Query, limit_of, missing_nodes};
 use crate::observe::ConnectedSession;
 use crate::{Hub, SessionId};
 
@@ -44,14 +43,17 @@ pub(super) struct Session {
     connected: u64,
     /// The subprotocol.
     #[schema(example = "wirehub.v1.json")]
-    subprotocol: &'static str,
+    subprotocol: String,
     /// The number of subscribed channels.
     channels: u32,
     /// The number of bytes in its queue.
     queue_bytes: usize,
+    /// The id of its node, if the server is one of several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    node: Option<String>,
 }
 
-/// Connected clients, sorted by session id.
+/// Connected clients of all nodes, sorted by session id.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Sessions {
     /// The number of all sessions, also of other users.
@@ -60,6 +62,9 @@ pub(super) struct Sessions {
     /// The `after` for the next page; absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<String>,
+    /// The ids of the nodes without an answer: the list lacks their sessions. Absent if it is complete.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    missing_nodes: Vec<String>,
 }
 
 /// A connected client with its subscriptions.
@@ -140,27 +145,45 @@ pub(super) struct Reached {
     sessions: usize,
 }
 
-/// List the connected sessions.
-#[utoipa::path(get, path = "/sessions", params(ListOptions), responses((status = OK, body = Sessions)))]
+/// List the connected sessions of all nodes.
+#[utoipa::path(get, path = "/sessions", params(ListOptions), responses(
+    (status = OK, body = Sessions),
+    (status = SERVICE_UNAVAILABLE, body = Problem, content_type = "application/problem+json"),
+))]
 pub(super) async fn list(
     State(hub): State<Hub>,
     Query(ListOptions { user, limit, after }): Query<ListOptions>,
 ) -> Result<Json<Sessions>, Problem> {
     let after: Option<SessionId> =
         after.map(|after| after.parse()).transpose().map_err(Problem::bad_request)?;
-    let connected = match user {
-        Some(user) => hub.sessions_of(&user).map_err(Problem::bad_request)?,
-        None => hub.connected_sessions(),
+    let limit = limit_of(limit);
+    let (page, count) = if let Some(user) = user {
+        let of_user = hub.sessions_of(&user, after, limit);
+        // The count is that of everybody.
+        let (page, everybody) = tokio::join!(of_user, hub.connected_sessions(None, 1));
+        let (mut page, everybody) = (page?, everybody?);
+        for node in everybody.missing {
+            if !page.missing.contains(&node) {
+                page.missing.push(node);
+            }
+        }
+        (page, everybody.count)
+    } else {
+        let page = hub.connected_sessions(after, limit).await?;
+        let count = page.count;
+        (page, count)
     };
-    let Page { items, next } = page(limit, after.as_ref(), connected, ConnectedSession::id);
-    let sessions = items.iter().map(Session::from).collect();
-    Ok(Json(Sessions { count: hub.sessions(), sessions, next }))
+    let next = page.items.last().filter(|_| page.more).map(|last| last.id.to_string());
+    let missing_nodes = missing_nodes(&page);
+    let sessions = page.items.into_iter().map(Session::from).collect();
+    Ok(Json(Sessions { count, sessions, next, missing_nodes }))
 }
 
 /// Show one session.
 #[utoipa::path(get, path = "/sessions/{session}", params(("session" = String, Path), ShowOptions), responses(
     (status = OK, body = SessionDetails),
     (status = NOT_FOUND, body = Problem, content_type = "application/problem+json"),
+    (status = SERVICE_UNAVAILABLE, body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn show(
     State(hub): State<Hub>,
@@ -168,18 +191,20 @@ pub(super) async fn show(
     Query(ShowOptions { limit, after }): Query<ShowOptions>,
 ) -> Result<Json<SessionDetails>, Problem> {
     let id = parse_session(&session)?;
-    let session = hub.session(id).ok_or_else(no_session)?;
-    let names = hub.subscriptions_of(id);
-    let limit = Some(limit.unwrap_or(usize::MAX));
-    let Page { items, next } = page(limit, after.as_ref(), names, |name| name.as_str().to_owned());
-    let subscriptions = items.iter().map(|name| name.as_str().into()).collect();
-    Ok(Json(SessionDetails { session: Session::from(&session), subscriptions, next }))
+    let after = after.map(|after| ChannelName::new(&after)).transpose().map_err(Problem::bad_request)?;
+    let limit = limit.unwrap_or(MAX_ITEMS).clamp(1, MAX_ITEMS);
+    let (session, page) = tokio::join!(hub.session(id), hub.subscriptions_of(id, after.as_ref(), limit));
+    let (Some(session), Some(page)) = (session?, page?) else { return Err(no_session()) };
+    let next = page.items.last().filter(|_| page.more).map(ToString::to_string);
+    let subscriptions = page.items.iter().map(ToString::to_string).collect();
+    Ok(Json(SessionDetails { session: session.into(), subscriptions, next }))
 }
 
 /// Disconnect a session.
 #[utoipa::path(post, path = "/sessions/{session}/disconnect", request_body = Disconnect, params(("session" = String, Path)), responses(
     (status = NO_CONTENT),
     (status = NOT_FOUND, body = Problem, content_type = "application/problem+json"),
+    (status = SERVICE_UNAVAILABLE, body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn disconnect(
     State(hub): State<Hub>,
@@ -188,13 +213,14 @@ pub(super) async fn disconnect(
 ) -> Result<StatusCode, Problem> {
     let session = parse_session(&session)?;
     let (code, reason) = disconnect.parse()?;
-    if hub.disconnect(session, code, reason) { Ok(StatusCode::NO_CONTENT) } else { Err(no_session()) }
+    if hub.disconnect(session, code, reason).await? { Ok(StatusCode::NO_CONTENT) } else { Err(no_session()) }
 }
 
 /// Subscribe a session to a channel, regardless of its rights.
 #[utoipa::path(post, path = "/sessions/{session}/subscribe", request_body = SubscribeTo, params(("session" = String, Path)), responses(
     (status = NO_CONTENT),
     (status = NOT_FOUND, body = Problem, content_type = "application/problem+json"),
+    (status = SERVICE_UNAVAILABLE, body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn subscribe(
     State(hub): State<Hub>,
@@ -204,13 +230,18 @@ pub(super) async fn subscribe(
     let session = parse_session(&session)?;
     let channel = ChannelName::new(&channel).map_err(Problem::bad_request)?;
     hub.check_channel(&channel).map_err(|error| Problem::bad_request(error.message))?;
-    if hub.subscribe_session(session, &channel) { Ok(StatusCode::NO_CONTENT) } else { Err(no_session()) }
+    if hub.subscribe_session(session, &channel).await? {
+        Ok(StatusCode::NO_CONTENT)
+    } else {
+        Err(no_session())
+    }
 }
 
 /// End a session's subscription.
 #[utoipa::path(post, path = "/sessions/{session}/unsubscribe", request_body = UnsubscribeFrom, params(("session" = String, Path)), responses(
     (status = NO_CONTENT),
     (status = NOT_FOUND, body = Problem, content_type = "application/problem+json"),
+    (status = SERVICE_UNAVAILABLE, body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn unsubscribe(
     State(hub): State<Hub>,
@@ -219,7 +250,7 @@ pub(super) async fn unsubscribe(
 ) -> Result<StatusCode, Problem> {
     let session = parse_session(&session)?;
     let (channel, error) = unsubscribe.parse()?;
-    if hub.unsubscribe_session(session, &channel, error) {
+    if hub.unsubscribe_session(session, &channel, error).await? {
         Ok(StatusCode::NO_CONTENT)
     } else {
         Err(no_session())
@@ -229,6 +260,7 @@ pub(super) async fn unsubscribe(
 /// Disconnect all sessions of a user.
 #[utoipa::path(post, path = "/users/{user}/disconnect", request_body = Disconnect, params(("user" = String, Path)), responses(
     (status = OK, body = Reached),
+    (status = SERVICE_UNAVAILABLE, body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn disconnect_user(
     State(hub): State<Hub>,
@@ -236,13 +268,14 @@ pub(super) async fn disconnect_user(
     Body(disconnect): Body<Disconnect>,
 ) -> Result<Json<Reached>, Problem> {
     let (code, reason) = disconnect.parse()?;
-    let sessions = hub.disconnect_user(&user, code, reason).map_err(Problem::bad_request)?;
+    let sessions = hub.disconnect_user(&user, code, reason).await?;
     Ok(Json(Reached { sessions }))
 }
 
 /// End the subscriptions of all sessions of a user to a channel.
 #[utoipa::path(post, path = "/users/{user}/unsubscribe", request_body = UnsubscribeFrom, params(("user" = String, Path)), responses(
     (status = OK, body = Reached),
+    (status = SERVICE_UNAVAILABLE, body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn unsubscribe_user(
     State(hub): State<Hub>,
@@ -250,7 +283,7 @@ pub(super) async fn unsubscribe_user(
     Body(unsubscribe): Body<UnsubscribeFrom>,
 ) -> Result<Json<Reached>, Problem> {
     let (channel, error) = unsubscribe.parse()?;
-    let sessions = hub.unsubscribe_user(&user, &channel, &error).map_err(Problem::bad_request)?;
+    let sessions = hub.unsubscribe_user(&user, &channel, &error).await?;
     Ok(Json(Reached { sessions }))
 }
 
@@ -296,15 +329,16 @@ impl From<frame::Member> for Member {
     }
 }
 
-impl From<&ConnectedSession> for Session {
-    fn from(session: &ConnectedSession) -> Self {
+impl From<ConnectedSession> for Session {
+    fn from(session: ConnectedSession) -> Self {
         Self {
-            member: session.member().into(),
-            address: session.address().map(|address| address.to_string()),
-            connected: session.opened(),
-            subprotocol: session.subprotocol(),
-            channels: session.channels(),
-            queue_bytes: session.queue_bytes(),
+            member: session.member.into(),
+            address: session.address.map(|address| address.to_string()),
+            connected: session.opened,
+            subprotocol: session.subprotocol.into(),
+            channels: session.channels,
+            queue_bytes: session.queue_bytes,
+            node: session.node.map(|node| node.to_string()),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Figures of the whole hub.
+//! Figures of this node.
 
 use axum::Json;
 use axum::extract::State;
@@ -9,10 +9,13 @@ use wirehub_hub::unix_time;
 use crate::Hub;
 use crate::observe::{Counts, RefusalReason};
 
-/// The load of the hub: present values, and totals since its start. The difference of two totals, divided by the
+/// The load of this node: present values, and totals since its start. The difference of two totals, divided by the
 /// difference of `time`, is a rate.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Stats {
+    /// The id of this node, if the server is one of several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    node: Option<String>,
     /// The server's version.
     version: &'static str,
     /// The time of these figures, in milliseconds since 1970-01-01 UTC.
@@ -72,17 +75,18 @@ impl Refused {
     }
 }
 
-/// Show the load of the hub.
+/// Show the load of this node.
 #[utoipa::path(get, path = "/stats", responses((status = OK, body = Stats)))]
 pub(super) async fn stats(State(hub): State<Hub>) -> Json<Stats> {
-    let channels = hub.channels();
+    let channels = hub.local_channels();
     let subscriptions =
         channels.iter().fold(0_usize, |sum, (_, subscribers)| sum.saturating_add(*subscribers));
     let counts = hub.counts();
     Json(Stats {
+        node: hub.engine().nodes().map(|nodes| nodes.own().to_string()),
         version: env!("CARGO_PKG_VERSION"),
         time: unix_time::now(),
-        sessions: hub.sessions(),
+        sessions: hub.local_sessions(),
         channels: channels.len(),
         subscriptions,
         connections: counts.connections,

@@ -203,7 +203,7 @@ async fn calls_of_an_ended_session_are_dropped() {
     started.notified().await;
     drop(client);
     until(|| dropped.load(Ordering::SeqCst) == 1).await;
-    assert_eq!(server.hub.sessions(), 0);
+    assert_eq!(server.hub.local_sessions(), 0);
 }
 
 #[tokio::test]

@@ -99,12 +99,12 @@ async fn a_subscription_is_replaced_by_a_higher_number_only() {
         assert_eq!(client.error(subscribe("a", 2)).await, 105);
         assert_eq!(client.error(subscribe("a", 1)).await, 105);
         assert!(matches!(client.ok(subscribe("a", 3)).await, ReplyBody::Subscribed(s) if s.number == 3));
-        assert_eq!(server.hub.subscribers(&name("a")), 1);
+        assert_eq!(server.hub.local_subscribers(&name("a")), 1);
 
         assert!(matches!(client.ok(unsubscribe("a", 2)).await, ReplyBody::Unsubscribed(u) if u.number == 2));
-        assert_eq!(server.hub.subscribers(&name("a")), 1, "an older number changes nothing");
+        assert_eq!(server.hub.local_subscribers(&name("a")), 1, "an older number changes nothing");
         client.ok(unsubscribe("a", 3)).await;
-        assert_eq!(server.hub.subscribers(&name("a")), 0);
+        assert_eq!(server.hub.local_subscribers(&name("a")), 0);
         assert_eq!(client.error(unsubscribe("a", 3)).await, 113);
     }
 }
@@ -317,7 +317,7 @@ async fn a_command_without_an_id_is_carried_out_and_not_answered() {
             .await;
         assert_eq!(client.publication().await.payload, Payload::json("1"));
         client.ok(Request::Cancel(Cancel { command: 0 })).await;
-        assert_eq!(server.hub.subscribers(&name("a")), 0);
+        assert_eq!(server.hub.local_subscribers(&name("a")), 0);
     }
 }
 

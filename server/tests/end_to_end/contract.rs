@@ -65,7 +65,7 @@ async fn the_application_publishes_only_what_the_contract_allows() {
     assert!(matches!(hub.raise(nobody).await, Err(AlarmError::Nobody)));
     let unnamed = Alarm::raw(name("numbers"), Payload::json("1")).for_users(["ann", ""]);
     assert!(matches!(hub.raise(unnamed).await, Err(AlarmError::User(_))));
-    hub.broadcast(Payload::json("{}")).unwrap();
+    hub.broadcast(Payload::json("{}")).await.unwrap();
 }
 
 #[tokio::test]
@@ -75,8 +75,8 @@ async fn the_application_subscribes_sessions_only_to_channels_of_the_contract() 
         let mut client = Client::open(&server, codec).await;
         let connect = Connect { token: "ann".into(), ..Connect::default() };
         let session: SessionId = client.connected(connect).await.session.parse().unwrap();
-        assert!(!server.hub.subscribe_session(session, &name("more")));
-        assert!(server.hub.subscribe_session(session, &name("numbers")));
+        assert!(!server.hub.subscribe_session(session, &name("more")).await.unwrap());
+        assert!(server.hub.subscribe_session(session, &name("numbers")).await.unwrap());
         assert_eq!(client.error(call("passed.on", Payload::json("{}"))).await, 114);
         assert_eq!(client.error(call("triple", Payload::json("1"))).await, 104, "whatever pattern fits");
         client.ok(call("passed.on", Payload::json("1"))).await;

@@ -5,8 +5,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_tungstenite::tungstenite::Message;
 use wirehub_common::frame::{Command, Push, ReplyBody, ServerFrame};
 use wirehub_common::{Codec, Limits, Payload, PayloadErrorKind};
-use wirehub_server::Hub;
 use wirehub_server::namespace::{Namespace, Overflow};
+use wirehub_server::{Hub, OrderError};
 
 use crate::support::{
     CODECS, Client, Received, Server, in_time, name, open_hub, publish, subscribe, unsubscribe, until,
@@ -145,8 +145,8 @@ async fn a_session_that_violates_the_protocol_affects_no_other() {
         publisher.ok(publish("a", number(message))).await;
         assert_eq!(listener.publication().await.payload, number(message));
     }
-    until(|| server.hub.subscribers(&name("a")) == 1).await;
-    until(|| server.hub.sessions() == 2).await;
+    until(|| server.hub.local_subscribers(&name("a")) == 1).await;
+    until(|| server.hub.local_sessions() == 2).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -162,7 +162,7 @@ async fn a_subscriber_that_does_not_read_is_disconnected_and_others_get_everythi
         server.hub.publish_raw(&name("a"), payload.clone()).unwrap();
         assert_eq!(quick.publication().await.payload, payload);
     }
-    until(|| server.hub.subscribers(&name("a")) == 1).await;
+    until(|| server.hub.local_subscribers(&name("a")) == 1).await;
     // Messages in flight still arrive, then the reason.
     assert_eq!(slow.closed().await.0, 3008);
     quick.ok(publish("a", number(1))).await;
@@ -180,7 +180,8 @@ async fn a_publication_larger_than_the_queues_is_refused_and_disconnects_nobody(
         assert!(error.message.contains("100000"), "{}", error.message);
         let error = server.hub.publish_raw(&name("a"), large.clone()).unwrap_err();
         assert_eq!(error.kind(), PayloadErrorKind::TooLarge);
-        assert_eq!(server.hub.broadcast(large).unwrap_err().kind(), PayloadErrorKind::TooLarge);
+        let Err(OrderError::Payload(error)) = server.hub.broadcast(large).await else { panic!("it fits") };
+        assert_eq!(error.kind(), PayloadErrorKind::TooLarge);
         // In JSON it is a third larger than the queue.
         let fitting = Payload::bytes(vec![b'x'; 100_000]);
         client.ok(publish("a", fitting.clone())).await;
@@ -224,12 +225,12 @@ async fn channels_vanish_with_their_last_subscriber() {
         let commands: Vec<_> =
             (1..=limits).map(|index| client.command(subscribe(&format!("channel:{index}"), 1))).collect();
         client.send(commands).await;
-        until(|| server.hub.channels().len() == limits as usize).await;
+        until(|| server.hub.local_channels().len() == limits as usize).await;
         client.ok(unsubscribe("channel:1", 1)).await;
-        assert_eq!(server.hub.channels().len(), limits as usize - 1);
-        assert_eq!(server.hub.channels()[0].1, 1);
+        assert_eq!(server.hub.local_channels().len(), limits as usize - 1);
+        assert_eq!(server.hub.local_channels()[0].1, 1);
         drop(client);
-        until(|| server.hub.channels().is_empty()).await;
+        until(|| server.hub.local_channels().is_empty()).await;
     }
 }
 
@@ -242,15 +243,15 @@ async fn a_broadcast_reaches_every_session_regardless_of_subscriptions() {
     }
     // A client that has not sent `connect` gets nothing.
     let mut stranger = Client::open(&server, Codec::Json).await;
-    server.hub.broadcast(number(1)).unwrap();
+    server.hub.broadcast(number(1)).await.unwrap();
     for session in &mut sessions {
         let publication = session.publication().await;
         assert_eq!((publication.channel, publication.payload), (name(Hub::BROADCAST), number(1)));
     }
     stranger.connected(Default::default()).await;
-    server.hub.broadcast(number(2)).unwrap();
+    server.hub.broadcast(number(2)).await.unwrap();
     assert_eq!(stranger.publication().await.payload, number(2));
-    assert!(server.hub.broadcast(Payload::json("{")).is_err());
+    assert!(server.hub.broadcast(Payload::json("{")).await.is_err());
 }
 
 #[tokio::test]
@@ -300,7 +301,7 @@ async fn a_client_that_is_gone_without_a_close_is_forgotten() {
     stream.shutdown().await.unwrap();
     let mut rest = Vec::new();
     in_time(stream.read_to_end(&mut rest)).await.unwrap();
-    until(|| server.hub.sessions() == 0 && server.hub.channels().is_empty()).await;
+    until(|| server.hub.local_sessions() == 0 && server.hub.local_channels().is_empty()).await;
 }
 
 #[tokio::test]

@@ -438,7 +438,7 @@ async fn after_rapid_subscribing_and_unsubscribing_the_last_command_holds() {
                     other => panic!("{other:?}"),
                 }
             }
-            assert_eq!(server.hub.subscribers(&name("kept:a")), 1);
+            assert_eq!(server.hub.local_subscribers(&name("kept:a")), 1);
             publish(&mut client, "kept:a", 1, "").await;
             client.publication().await;
             drop(client);

@@ -208,7 +208,7 @@ async fn a_subscription_can_be_taken_back_before_it_is_decided_on() {
         assert_eq!(ann.error(unsubscribe("room:ann", 1)).await, 113);
         gate.open(1);
         assert_eq!(ann.reply().await, (10, Some(116)));
-        assert_eq!(server.hub.subscribers(&name("room:ann")), 0);
+        assert_eq!(server.hub.local_subscribers(&name("room:ann")), 0);
 
         // A newer one replaces it.
         ann.send([2, 3].map(|number| Command { id: 10 + number, request: subscribe("room:ann", number) }))
@@ -218,7 +218,7 @@ async fn a_subscription_can_be_taken_back_before_it_is_decided_on() {
         let mut answers = [ann.reply().await, ann.reply().await];
         answers.sort_unstable();
         assert_eq!(answers, [(12, Some(116)), (13, None)]);
-        assert_eq!(server.hub.subscribers(&name("room:ann")), 1);
+        assert_eq!(server.hub.local_subscribers(&name("room:ann")), 1);
     }
 }
 
@@ -231,7 +231,7 @@ async fn decisions_about_an_ended_session_are_dropped() {
     until(|| gate.asked() == 1).await;
     drop(ann);
     until(|| gate.dropped.load(Ordering::SeqCst) == 1).await;
-    assert_eq!(server.hub.sessions(), 0);
+    assert_eq!(server.hub.local_sessions(), 0);
 }
 
 /// Publications in `room` pass the gate. 13 is refused, and 100 is added to other numbers.
@@ -261,7 +261,7 @@ async fn a_users_session_can_be_ended_while_it_begins() {
         let connect = ann.command(Request::Connect(connect));
         ann.send([connect]).await;
         until(|| gate.asked() == 1).await;
-        assert_eq!(server.hub.disconnect_user("ann", CloseCode::DISCONNECTED, "out"), Ok(1));
+        assert_eq!(server.hub.disconnect_user("ann", CloseCode::DISCONNECTED, "out").await.unwrap(), 1);
         gate.open(1);
         assert_eq!(ann.closed().await.0, CloseCode::DISCONNECTED.number());
     }

@@ -254,7 +254,10 @@ async fn nobody_is_a_user_that_there_can_t_be() {
             assert_eq!(client.error(subscribe(reserved, 1)).await, 103, "whatever the rights are");
             assert_eq!(client.error(publish(reserved, Payload::json("1"))).await, 103);
             let session: SessionId = session.parse().unwrap();
-            assert!(!server.hub.subscribe_session(session, &name(reserved)), "nor may the application");
+            assert!(
+                !server.hub.subscribe_session(session, &name(reserved)).await.unwrap(),
+                "nor may the application"
+            );
             assert!(
                 server.hub.publish_raw(&name(reserved), Payload::json("1")).is_err(),
                 "it reaches nobody"
@@ -262,7 +265,7 @@ async fn nobody_is_a_user_that_there_can_t_be() {
         }
         for user in ["", "all"] {
             assert!(server.hub.send_to_user(user, Payload::json("1")).is_err());
-            assert!(server.hub.disconnect_user(user, CloseCode::DISCONNECTED, "").is_err());
+            assert!(server.hub.disconnect_user(user, CloseCode::DISCONNECTED, "").await.is_err());
         }
         drop(server.hub.send_to_user(&longest, Payload::json("2")).unwrap());
         assert_eq!(client.publication().await.payload, Payload::json("2"));

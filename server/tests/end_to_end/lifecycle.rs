@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
+use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpStream, UnixStream};
 use tokio_tungstenite::client_async;
@@ -61,7 +61,7 @@ async fn a_stop_flushes_every_queue_and_spreads_the_sessions_return() {
     assert_eq!(delays, [0, 1000, 2000, 3000]);
     let (hub, host) = (server.hub.clone(), server.host());
     server.stopped().await;
-    assert_eq!((hub.sessions(), hub.channels().len()), (0, 0));
+    assert_eq!((hub.local_sessions(), hub.local_channels().len()), (0, 0));
     assert!(TcpStream::connect(host).await.is_err(), "nobody listens any more");
 }
 
@@ -77,7 +77,7 @@ async fn a_stop_drops_silent_connections_when_the_deadline_has_passed() {
     let begin = std::time::Instant::now();
     hub.shutdown(deadline).await;
     assert!((deadline..Duration::from_secs(5)).contains(&begin.elapsed()), "{:?}", begin.elapsed());
-    assert_eq!(hub.sessions(), 0);
+    assert_eq!(hub.local_sessions(), 0);
 }
 
 #[tokio::test]
@@ -166,11 +166,11 @@ async fn one_session_can_be_disconnected_with_a_code_and_a_reason() {
         let mut client = Client::open(&server, codec).await;
         let session = client.connected(Default::default()).await.session.parse().unwrap();
         let code = CloseCode::new(4001).unwrap();
-        assert!(server.hub.disconnect(session, code, "moved"));
+        assert!(server.hub.disconnect(session, code, "moved").await.unwrap());
         let disconnect = farewell(&mut client).await;
         assert_eq!(disconnect, Disconnect { code, reason: "moved".into(), retry_after: None });
         assert_eq!(client.closed().await, (4001, "moved".into()));
-        until(|| !server.hub.disconnect(session, code, "again")).await;
+        until(|| !server.hub.disconnect(session, code, "again").now_or_never().unwrap().unwrap()).await;
         other.ok(publish("a", Payload::json("1"))).await;
     }
 }

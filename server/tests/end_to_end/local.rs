@@ -21,11 +21,11 @@ async fn a_program_hears_what_clients_say_until_its_server_stops() {
         let publication = update.publication().unwrap();
         assert_eq!(publication.message, line("hello"));
         assert_eq!(publication.publisher.unwrap().session, session);
-        assert_eq!(server.hub.subscribers(lobby.name()), 0, "a program is no session");
+        assert_eq!(server.hub.local_subscribers(lobby.name()), 0, "a program is no session");
         ann.subscribe("chat:lobby").await;
         assert_eq!(server.hub.presence(lobby.name()).await.unwrap().len(), 1);
         drop(ann);
-        until(|| server.hub.subscribers(lobby.name()) == 0).await;
+        until(|| server.hub.local_subscribers(lobby.name()) == 0).await;
     }
     drop(server.hub.publish(&lobby, &line("bye")).unwrap());
     let mut server = server;

@@ -66,7 +66,7 @@ async fn commands_messages_and_ends_are_counted() {
     clients[0].send([again]).await;
     clients[0].closed().await;
     drop(clients);
-    until(|| server.hub.sessions() == 0).await;
+    until(|| server.hub.local_sessions() == 0).await;
     let ended = async || {
         let text = scrape(&server).await;
         let count =

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt as _;
 use wirehub_common::code::{CloseCode, ErrorCode};
 use wirehub_common::frame::{
     Connect, ErrorInfo, Position, Push, Refresh, ReplyBody, Request, ServerFrame, Subscribe, Subscribed,
@@ -64,7 +65,7 @@ async fn a_session_is_subscribed_to_the_channels_of_its_token() {
         assert_eq!(client.publication().await.channel, name("news:x"));
         assert_eq!(client.error(subscribe("other", 1)).await, 103);
         drop(client);
-        until(|| server.hub.sessions() == 0).await;
+        until(|| server.hub.local_sessions() == 0).await;
     }
 }
 
@@ -76,7 +77,7 @@ async fn the_client_takes_such_a_subscription_over_and_recovers_it() {
         client.connected(connect("news:x")).await;
         let Position { offset, epoch } = subscribed(&mut client).await.position.unwrap();
         drop(client);
-        until(|| server.hub.sessions() == 0).await;
+        until(|| server.hub.local_sessions() == 0).await;
         publish(&server, "news:x", r#""missed""#);
 
         let mut client = Client::open(&server, codec).await;
@@ -95,7 +96,7 @@ async fn the_client_takes_such_a_subscription_over_and_recovers_it() {
         publish(&server, "news:x", "2");
         assert_eq!(client.publication().await.payload, Payload::json("2"));
         drop(client);
-        until(|| server.hub.sessions() == 0).await;
+        until(|| server.hub.local_sessions() == 0).await;
     }
 }
 
@@ -111,9 +112,9 @@ async fn any_number_of_the_client_replaces_or_ends_such_a_subscription() {
             publish(&server, channel, "1");
             assert_eq!(client.publication().await.payload, Payload::json("1"));
             assert!(matches!(client.ok(unsubscribe(channel, 1)).await, ReplyBody::Unsubscribed(_)));
-            assert_eq!(server.hub.subscribers(&name(channel)), 0);
+            assert_eq!(server.hub.local_subscribers(&name(channel)), 0);
             drop(client);
-            until(|| server.hub.sessions() == 0).await;
+            until(|| server.hub.local_sessions() == 0).await;
         }
     }
 }
@@ -129,9 +130,9 @@ async fn a_new_token_changes_the_channels_of_the_session() {
         client.ok(Request::Refresh(Refresh { token: "b c".into() })).await;
         assert_eq!(unsubscribed(&mut client).await, ("a".into(), 0, 103));
         assert_eq!(subscribed(&mut client).await.channel, name("c"));
-        assert_eq!(server.hub.subscribers(&name("b")), 1);
+        assert_eq!(server.hub.local_subscribers(&name("b")), 1);
         drop(client);
-        until(|| server.hub.sessions() == 0).await;
+        until(|| server.hub.local_sessions() == 0).await;
     }
 }
 
@@ -143,14 +144,14 @@ async fn subscriptions_of_the_application_stay_when_the_token_changes() {
             let mut client = Client::open(&server, codec).await;
             let session: SessionId = client.connected(connect("b")).await.session.parse().unwrap();
             assert_eq!(subscribed(&mut client).await.channel, name("b"));
-            assert!(server.hub.subscribe_session(session, &name(channel)));
+            assert!(server.hub.subscribe_session(session, &name(channel)).await.unwrap());
             assert_eq!(subscribed(&mut client).await.channel, name(channel));
             client.ok(Request::Refresh(Refresh { token: "c".into() })).await;
             assert_eq!(unsubscribed(&mut client).await, ("b".into(), 0, 103));
             assert_eq!(subscribed(&mut client).await.channel, name("c"));
-            assert_eq!(server.hub.subscribers(&name(channel)), 1);
+            assert_eq!(server.hub.local_subscribers(&name(channel)), 1);
             drop(client);
-            until(|| server.hub.sessions() == 0).await;
+            until(|| server.hub.local_sessions() == 0).await;
         }
     }
 }
@@ -162,25 +163,25 @@ async fn the_application_subscribes_and_unsubscribes_a_session() {
     for codec in CODECS {
         let mut client = Client::open(&server, codec).await;
         let session: SessionId = client.connected(connect("")).await.session.parse().unwrap();
-        assert!(server.hub.subscribe_session(session, &name("a")));
-        assert!(server.hub.subscribe_session(session, &name("a")), "that changes nothing");
+        assert!(server.hub.subscribe_session(session, &name("a")).await.unwrap());
+        assert!(server.hub.subscribe_session(session, &name("a")).await.unwrap(), "that changes nothing");
         assert_eq!(subscribed(&mut client).await.channel, name("a"));
         publish(&server, "a", "1");
         client.publication().await;
-        assert!(server.hub.unsubscribe_session(session, &name("a"), denied.clone()));
+        assert!(server.hub.unsubscribe_session(session, &name("a"), denied.clone()).await.unwrap());
         assert_eq!(unsubscribed(&mut client).await, ("a".into(), 0, 103));
         publish(&server, "a", "2");
 
-        assert!(server.hub.subscribe_session(session, &name("b")));
+        assert!(server.hub.subscribe_session(session, &name("b")).await.unwrap());
         assert_eq!(subscribed(&mut client).await.channel, name("b"), "and nothing of `a` before it");
-        assert_eq!(server.hub.unsubscribe_user("ann", &name("b"), &denied), Ok(1));
+        assert_eq!(server.hub.unsubscribe_user("ann", &name("b"), &denied).await.unwrap(), 1);
         assert_eq!(unsubscribed(&mut client).await, ("b".into(), 0, 103));
 
-        assert_eq!(server.hub.disconnect_user("bob", CloseCode::DISCONNECTED, ""), Ok(0));
-        assert_eq!(server.hub.disconnect_user("ann", CloseCode::DISCONNECTED, "bye"), Ok(1));
+        assert_eq!(server.hub.disconnect_user("bob", CloseCode::DISCONNECTED, "").await.unwrap(), 0);
+        assert_eq!(server.hub.disconnect_user("ann", CloseCode::DISCONNECTED, "bye").await.unwrap(), 1);
         assert_eq!(client.closed().await, (3506, "bye".into()));
-        until(|| server.hub.sessions() == 0).await;
-        assert!(!server.hub.subscribe_session(session, &name("a")), "it is gone");
+        until(|| server.hub.local_sessions() == 0).await;
+        assert!(!server.hub.subscribe_session(session, &name("a")).await.unwrap(), "it is gone");
     }
 }
 
@@ -196,7 +197,8 @@ async fn orders_in_quick_succession_are_all_carried_out() {
         // From another thread: nothing else wakes the session meanwhile.
         std::thread::spawn(move || {
             for channel in channels {
-                assert!(hub.subscribe_session(session, &channel));
+                let done = hub.subscribe_session(session, &channel).now_or_never();
+                assert!(done.unwrap().unwrap(), "the session is here");
                 let begun = Instant::now();
                 while begun.elapsed() < spin {}
             }
@@ -210,7 +212,7 @@ async fn orders_in_quick_succession_are_all_carried_out() {
         for channel in ["a", "b"] {
             let (channel, error) =
                 (name(&format!("{channel}:{round}")), ErrorInfo::from_code(ErrorCode::INTERNAL));
-            server.hub.unsubscribe_session(session, &channel, error);
+            assert!(server.hub.unsubscribe_session(session, &channel, error).await.unwrap());
             assert!(matches!(client.push().await, Push::Unsubscribed(_)));
         }
     }

@@ -79,12 +79,12 @@ async fn others_are_notified_of_the_first_session_of_a_user_and_the_last() {
         assert_eq!(movement(&mut ann).await, ("join", bob(&first_session)));
         let (mut second, second_session) = enter(&server, codec, "bob").await;
         drop(first);
-        until(|| server.hub.subscribers(&name(ROOM)) == 2).await;
+        until(|| server.hub.local_subscribers(&name(ROOM)) == 2).await;
         nothing_before_a_message(&server, &mut ann).await;
         second.ok(unsubscribe(ROOM, 1)).await;
         assert_eq!(movement(&mut ann).await, ("leave", bob(&second_session)));
         drop((ann, second));
-        until(|| server.hub.sessions() == 0).await;
+        until(|| server.hub.local_sessions() == 0).await;
     }
 }
 
@@ -96,7 +96,7 @@ async fn a_user_who_returns_in_time_has_not_left() {
         let (bob, session) = enter(&server, codec, "bob").await;
         assert_eq!(movement(&mut ann).await.0, "join");
         drop(bob);
-        until(|| server.hub.subscribers(&name(ROOM)) == 1).await;
+        until(|| server.hub.local_subscribers(&name(ROOM)) == 1).await;
         let list = presence(&mut ann, false).await;
         assert_eq!((list.sessions, list.users), (2, 2));
         assert!(list.members.iter().any(|member| member.session == session), "{list:?}");
@@ -106,7 +106,7 @@ async fn a_user_who_returns_in_time_has_not_left() {
         assert_eq!((list.sessions, list.users), (2, 2));
         assert!(list.members.iter().any(|member| member.session == session), "{list:?}");
         drop((ann, _bob));
-        until(|| server.hub.sessions() == 0).await;
+        until(|| server.hub.local_sessions() == 0).await;
     }
 }
 
@@ -131,7 +131,7 @@ async fn anonymous_sessions_count_one_by_one() {
             assert_eq!(movement(&mut ann).await, ("leave", member));
         }
         drop(ann);
-        until(|| server.hub.sessions() == 0).await;
+        until(|| server.hub.local_sessions() == 0).await;
     }
 }
 
@@ -148,7 +148,7 @@ async fn only_sessions_with_access_to_presence_are_notified() {
         assert_eq!(movement(&mut ann).await.0, "leave");
         nothing_before_a_message(&server, &mut nobody).await;
         drop((nobody, ann));
-        until(|| server.hub.sessions() == 0).await;
+        until(|| server.hub.local_sessions() == 0).await;
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use wirehub_common::Payload;
 use wirehub_common::frame::{
     Connect, History as Read, Presence, Push, Refresh, Refreshed, ReplyBody, Request, ServerFrame, Subscribe,
@@ -79,7 +80,7 @@ async fn a_refused_client_gets_the_reason_and_can_try_again() {
             assert_eq!((error.code.number(), error.temporary), (code, code != 101));
             assert!(!error.message.contains("the test"), "what went wrong is for the log: {error:?}");
         }
-        assert_eq!(server.hub.sessions(), 0);
+        assert_eq!(server.hub.local_sessions(), 0);
         assert_eq!(client.connected(connect("ann")).await.user, "ann");
         drop(client);
 
@@ -205,8 +206,8 @@ async fn a_new_token_with_fewer_rights_ends_disallowed_subscriptions() {
             }
             other => panic!("{other:?}"),
         }
-        assert_eq!(server.hub.subscribers(&name("closed:a")), 0);
-        assert_eq!(server.hub.subscribers(&name("open:a")), 1);
+        assert_eq!(server.hub.local_subscribers(&name("closed:a")), 0);
+        assert_eq!(server.hub.local_subscribers(&name("open:a")), 1);
         drop(client);
     }
 }
@@ -241,7 +242,7 @@ async fn presence_has_session_and_user() {
         expected.sort();
         assert_eq!(members, expected);
         drop(clients);
-        crate::support::until(|| server.hub.sessions() == 0).await;
+        crate::support::until(|| server.hub.local_sessions() == 0).await;
     }
 }
 
@@ -262,12 +263,13 @@ async fn the_sessions_of_a_user_are_limited() {
         // Over the same connection, as soon as there is room.
         drop(clients.pop());
         crate::support::until(|| {
-            server.hub.session_members().iter().filter(|member| member.user == "ann").count() == 1
+            let sessions = server.hub.connected_sessions(None, 10).now_or_never().unwrap().unwrap();
+            sessions.items.iter().filter(|session| session.member.user == "ann").count() == 1
         })
         .await;
         third.connected(connect("ann")).await;
         drop((clients, third));
-        crate::support::until(|| server.hub.sessions() == 0).await;
+        crate::support::until(|| server.hub.local_sessions() == 0).await;
     }
 }
 

@@ -148,7 +148,7 @@ async fn the_backend_decides_about_subscriptions_and_messages() {
         ann.ok(publish("other", Payload::json("1"))).await;
         assert_eq!(backend.requests().len(), before, "nobody asks about other channels");
     }
-    let session = server.hub.session_members()[0].session.clone();
+    let session = server.hub.session_members(None, 1).await.unwrap().items[0].session.clone();
     let keyed = Publish { channel: name("room:a"), payload: Payload::bytes("\u{0}"), key: "once".into() };
     let mut ann = client(&server, CODECS[0], "ann").await;
     ann.ok(Request::Publish(keyed)).await;

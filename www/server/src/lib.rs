@@ -43,7 +43,7 @@ pub fn builder() -> Builder {
 /// The rooms with members, in alphabetical order.
 fn rooms(hub: &Hub) -> Vec<RoomInfo> {
     let mut rooms: Vec<_> = hub
-        .channels()
+        .local_channels()
         .into_iter()
         .filter_map(|(channel, people)| {
             let room = ChatRoom::parse(&channel)?;

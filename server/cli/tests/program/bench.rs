@@ -42,7 +42,7 @@ async fn it_counts_the_messages_of_every_session() {
     assert!(Duration::from_micros(micros("max")) < Duration::from_secs(10), "{report}");
     assert!(report["publishing_ms"].as_u64().unwrap() >= 490, "it keeps the rate: {report}");
     // Every session ends.
-    until(|| server.hub.sessions() == 0).await;
+    until(|| server.hub.local_sessions() == 0).await;
 }
 
 #[tokio::test]

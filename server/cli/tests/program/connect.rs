@@ -200,7 +200,7 @@ async fn a_session_by_hand_stays_as_long_as_pings_are_answered() {
         assert_ne!(output.read_line(&mut line).unwrap(), 0, "it was closed after {empty} pings");
         empty += usize::from(line == "\n");
     }
-    assert_eq!(hub.sessions(), 1);
+    assert_eq!(hub.local_sessions(), 1);
     drop(input);
     assert_eq!(ended(child).await.status.code(), Some(0));
 }

@@ -154,7 +154,10 @@ impl Delivery {
     /// Takes a message of another node.
     pub fn node_message(&self, sender: NodeId, message: Bytes) {
         if let Some(other) = self.other() {
-            other.node_message(sender, message);
+            return other.node_message(sender, message);
+        }
+        if let Some(hub) = self.hub() {
+            hub.node_message(sender, message);
         }
     }
 

@@ -1,6 +1,7 @@
 //! The channels that are attached to the engine.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -25,6 +26,8 @@ use crate::engine::{EngineError, EngineFuture};
 #[derive(Default)]
 pub(crate) struct AttachedChannels {
     state: Mutex<AttachedState>,
+    /// `true` after the watch has been started.
+    is_watched: AtomicBool,
 }
 
 #[derive(Default)]
@@ -34,8 +37,6 @@ struct AttachedState {
     leaving: VecDeque<(Instant, ChannelName)>,
     /// `true` while a task waits for them.
     is_scheduled: bool,
-    /// `true` after the watch has been started.
-    is_watched: bool,
 }
 
 enum Attachment {
@@ -69,10 +70,8 @@ impl Hub {
     /// the subscriber is answered after the future.
     pub(crate) fn attach(&self, name: &ChannelName) -> Option<Attaching> {
         let attachments = self.engine().attachments()?;
+        self.start_watch();
         let mut state = self.inner.attached.state.lock();
-        if !std::mem::replace(&mut state.is_watched, true) {
-            tokio::spawn(watch(self.downgrade()));
-        }
         match state.by_name.get(name) {
             Some(Attachment::Attached) => return None,
             Some(Attachment::Attaching(attaching)) => return Some(attaching.clone()),
@@ -97,6 +96,16 @@ impl Hub {
         let attaching = attaching.boxed().shared();
         state.by_name.insert(name.clone(), Attachment::Attaching(attaching.clone()));
         Some(attaching)
+    }
+
+    /// Starts the watch over the engine's deliveries, if they are those of attached channels, and if there is a runtime.
+    pub(crate) fn start_watch(&self) {
+        if self.engine().attachments().is_some()
+            && let Ok(runtime) = Handle::try_current()
+            && !self.inner.attached.is_watched.swap(true, Ordering::Relaxed)
+        {
+            runtime.spawn(watch(self.downgrade()));
+        }
     }
 }
 

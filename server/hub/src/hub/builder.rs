@@ -91,7 +91,7 @@ impl Builder {
     ///         Ok(sum.0.fetch_add(number, Ordering::Relaxed).saturating_add(number))
     ///     })
     ///     .build();
-    /// # assert_eq!(hub.sessions(), 0);
+    /// # assert_eq!(hub.local_sessions(), 0);
     /// ```
     #[must_use]
     pub fn state<T: Send + Sync + 'static>(mut self, state: T) -> Self {
@@ -117,7 +117,7 @@ impl Builder {
     ///     .contract::<Clock>()
     ///     .call_stream(CountDown, async |_, from| Ok(stream::iter((0..from).rev().map(Ok))))
     ///     .build();
-    /// # assert_eq!(hub.sessions(), 0);
+    /// # assert_eq!(hub.local_sessions(), 0);
     /// ```
     #[must_use]
     pub fn call_stream<C, F, A, S>(mut self, _: C, handler: F) -> Self
@@ -148,7 +148,7 @@ impl Builder {
     ///         }
     ///     })
     ///     .build();
-    /// # assert_eq!(hub.sessions(), 0);
+    /// # assert_eq!(hub.local_sessions(), 0);
     /// ```
     #[must_use]
     pub fn observe(mut self, observer: impl Observer) -> Self {
@@ -196,6 +196,14 @@ impl Builder {
     /// `true` if the program has [given](Self::engine) the hub an engine.
     pub fn has_engine(&self) -> bool {
         self.has_engine
+    }
+
+    /// The name of this node among the [nodes](Hub::nodes) of an engine that serves several hubs, for people. Default: that of the
+    /// machine or container, from the environment variable `HOSTNAME`, or `wirehub`.
+    #[must_use]
+    pub fn node_name(mut self, name: impl Into<String>) -> Self {
+        self.settings.node_name = Some(name.into());
+        self
     }
 
     /// A builder of a hub whose channels are open to every client.
@@ -266,6 +274,7 @@ impl Default for Settings {
             observers: Observers::default(),
             namespaces: Namespaces::default(),
             engine: Box::new(MemoryEngine::new()),
+            node_name: None,
             state: HashMap::new(),
         }
     }

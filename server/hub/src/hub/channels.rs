@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use wirehub_common::ChannelName;
 
-use super::channel::{Channel, ChannelSummary, MemberPage, NewSubscriber, Place};
+use super::channel::{Channel, MemberPage, NewSubscriber, Place};
 use super::sharded::Sharded;
 use super::{PresenceCounts, SessionId};
 use crate::counters::Count;
@@ -86,11 +86,19 @@ impl Channels {
         channels
     }
 
-    /// The channels whose name begins with `prefix`, in no order.
-    pub(crate) fn summaries(&self, prefix: &str) -> Vec<ChannelSummary> {
-        let is_wanted =
-            |channel: &Channel| channel.name().as_str().starts_with(prefix) && channel.sessions() > 0;
-        self.those(is_wanted).iter().map(|channel| channel.summary()).collect()
+    /// The number of channels with subscribed sessions.
+    pub(crate) fn count(&self) -> usize {
+        let mut count = 0_usize;
+        for shard in self.by_name.shards() {
+            let used = shard.read().values().filter(|channel| channel.sessions() > 0).count();
+            count = count.saturating_add(used);
+        }
+        count
+    }
+
+    /// The channels with subscribed sessions whose name begins with `prefix`, in no order.
+    pub(crate) fn those_with_prefix(&self, prefix: &str) -> Vec<Arc<Channel>> {
+        self.those(|channel| channel.name().as_str().starts_with(prefix) && channel.sessions() > 0)
     }
 
     /// The channels of a session, in no order. Checks every channel, so it is only for operators.

@@ -65,6 +65,11 @@ impl Connections {
         let _ = self.phase.subscribe().wait_for(|current| *current >= phase).await;
     }
 
+    /// The phases from now on. The receiver does not keep the hub alive.
+    pub(crate) fn phases(&self) -> watch::Receiver<Phase> {
+        self.phase.subscribe()
+    }
+
     /// Waits until sessions are being closed, or the hub is gone. The future does not keep the hub alive.
     pub(crate) fn stopping(&self) -> impl Future<Output = ()> + Send + use<> {
         let mut phase = self.phase.subscribe();

@@ -1,9 +1,9 @@
 //! The view of operators on a running hub: sessions, channels, alarms and figures.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -13,92 +13,52 @@ use wirehub_common::frame::{ErrorInfo, Member};
 use super::sessions::Peer;
 use super::{Hub, SessionId};
 use crate::alarm::AlarmProgress;
-use crate::auth::{UserNameError, check_user};
 use crate::counters::Counts;
-use crate::engine::Engine;
+use crate::engine::{Engine, NodeId};
 use crate::namespace::Namespace;
 
 pub use super::alarms::{RecipientPage, RecipientPlace};
 pub use super::channel::{ChannelSummary, MemberPage};
 pub use super::connections::Phase;
 
-/// A connected session. It is a handle: its figures are current at each call, also after the session's end.
-#[derive(Clone)]
-pub struct ConnectedSession(Arc<Peer>);
-
-impl ConnectedSession {
+/// A connected session of any node: a snapshot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ConnectedSession {
     /// The session's id.
-    pub fn id(&self) -> SessionId {
-        self.0.id
-    }
-
+    pub id: SessionId,
     /// The session as other members of its channels see it: user and info.
-    pub fn member(&self) -> Member {
-        self.0.shown()
-    }
-
+    pub member: Member,
     /// The client's IP address, taken from trusted proxies' headers if present; `None` if unknown.
-    pub fn address(&self) -> Option<IpAddr> {
-        self.0.address
-    }
-
+    pub address: Option<IpAddr>,
     /// The time at which the WebSocket was opened, in milliseconds since 1970-01-01 UTC.
-    pub fn opened(&self) -> u64 {
-        self.0.since
-    }
-
+    pub opened: u64,
     /// The subprotocol, such as `wirehub.v1.protobuf`.
-    pub fn subprotocol(&self) -> &'static str {
-        self.0.codec.subprotocol()
-    }
-
+    pub subprotocol: Cow<'static, str>,
     /// The number of channels to which the session is subscribed.
-    pub fn channels(&self) -> u32 {
-        self.0.channels.load(Ordering::Relaxed)
-    }
-
+    pub channels: u32,
     /// The bytes that wait to be sent.
-    pub fn queue_bytes(&self) -> usize {
-        self.0.mailbox.bytes()
-    }
+    pub queue_bytes: usize,
+    /// The node of the session; `None` if the hub is alone.
+    pub node: Option<NodeId>,
 }
 
-impl fmt::Debug for ConnectedSession {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("ConnectedSession").field(&self.0.id).finish()
+impl ConnectedSession {
+    pub(crate) fn of(peer: &Peer, node: Option<NodeId>) -> Self {
+        Self {
+            id: peer.id,
+            member: peer.shown(),
+            address: peer.address,
+            opened: peer.since,
+            subprotocol: peer.codec.subprotocol().into(),
+            channels: peer.channels.load(Ordering::Relaxed),
+            queue_bytes: peer.mailbox.bytes(),
+            node,
+        }
     }
 }
 
 impl Hub {
-    /// A connected session.
-    pub fn session(&self, id: SessionId) -> Option<ConnectedSession> {
-        self.session_registry().find(id).map(ConnectedSession)
-    }
-
-    /// The connected sessions, in no order.
-    pub fn connected_sessions(&self) -> Vec<ConnectedSession> {
-        self.session_registry().connected_peers().into_iter().map(ConnectedSession).collect()
-    }
-
-    /// The sessions of a user, in no order; also those whose `connect` has no answer yet.
-    ///
-    /// # Errors
-    /// No user can have this name.
-    pub fn sessions_of(&self, user: &str) -> Result<Vec<ConnectedSession>, UserNameError> {
-        check_user(user)?;
-        Ok(self.session_registry().of_user(user).into_iter().map(ConnectedSession).collect())
-    }
-
-    /// The channels to which a session is subscribed, in no order. Goes through all channels.
-    pub fn subscriptions_of(&self, session: SessionId) -> Vec<ChannelName> {
-        self.channel_registry().of_session(session)
-    }
-
-    /// The channels with subscribers whose names begin with `prefix`, in no order.
-    pub fn channel_summaries(&self, prefix: &str) -> Vec<ChannelSummary> {
-        self.channel_registry().summaries(prefix)
-    }
-
     /// Checks that sessions can subscribe to a channel: its name is not reserved, and the hub's contract has it.
     ///
     /// # Errors

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use wirehub_common::code::{CloseCode, ErrorCode};
 use wirehub_common::contract::{Channel, ContractHash, Message as _};
-use wirehub_common::frame::{ErrorInfo, HistoryPage, Member, Position, Publication, Push, ServerFrame};
+use wirehub_common::frame::{ErrorInfo, HistoryPage, Member, Position, Publication};
 use wirehub_common::{ChannelName, Payload, PayloadError, PayloadErrorKind};
 
 use self::addresses::Addresses;
@@ -18,21 +18,22 @@ use self::call_memory::CallMemory;
 use self::channels::Channels;
 use self::connections::{Connections, Phase};
 use self::live::{Current, LiveSettings};
+use self::nodes::Fleet;
+pub use self::nodes::{ListPage, OrderError};
 pub use self::payers::Payer;
 use self::payers::Payers;
 use self::restoring::Restoring;
 use self::rules::Rules;
 use self::sessions::Sessions;
-use self::shared_frame::SharedFrame;
 use self::shared_presence::SharedPresence;
 use self::watch::Probes;
-use crate::auth::{UserNameError, check_user};
+use crate::auth::check_user;
 use crate::call::Handler;
 use crate::counters::Counters;
 use crate::engine::{Delivery, Engine, EngineError, EngineFuture, EnginePublish, PAGE_BYTES, ReadHistory};
 use crate::namespace::Namespaces;
 use crate::observe::Observers;
-use crate::session::mailbox::{Ending, Order};
+use crate::session::mailbox::Ending;
 use crate::shared_state::SharedState;
 use crate::unix_time;
 
@@ -48,6 +49,7 @@ pub(crate) mod inspect;
 pub(crate) mod live;
 pub(crate) mod local;
 mod members;
+pub(crate) mod nodes;
 pub(crate) mod payers;
 mod record_value;
 pub(crate) mod restoring;
@@ -85,6 +87,7 @@ pub(crate) struct Inner {
     pub(crate) alarms: Alarms,
     call_memory: Arc<CallMemory>,
     restoring: Restoring,
+    fleet: Fleet,
     pub(crate) counters: Counters,
 }
 
@@ -105,6 +108,8 @@ pub(crate) struct Settings {
     pub(crate) observers: Observers,
     pub(crate) namespaces: Namespaces,
     pub(crate) engine: Box<dyn Engine>,
+    /// The name of this node; the default if it is absent.
+    pub(crate) node_name: Option<String>,
     /// The shared state of handlers and hooks, by type.
     pub(crate) state: HashMap<TypeId, SharedState>,
 }
@@ -122,6 +127,7 @@ impl Hub {
     pub(crate) fn new(settings: Settings, live: LiveSettings) -> Self {
         let counters = Counters::new();
         let shares_members = settings.engine.presence().is_some();
+        let is_shared = settings.engine.nodes().is_some();
         let inner = Inner {
             settings,
             live: Current::new(live),
@@ -136,11 +142,13 @@ impl Hub {
             alarms: Alarms::new(),
             call_memory: Arc::new(CallMemory::new()),
             restoring: Restoring::new(),
+            fleet: Fleet::new(is_shared),
             counters,
         };
         let hub = Self { inner: Arc::new(inner) };
         hub.engine().start(Delivery::new(Arc::downgrade(&hub.inner)));
         hub.restore();
+        hub.start_nodes();
         hub
     }
 
@@ -227,126 +235,6 @@ impl Hub {
         let channel = channel.clone();
         let bytes = PAGE_BYTES;
         self.engine().history(ReadHistory { channel, history, since, limit, bytes, reverse }).await
-    }
-
-    /// Sends a message to every connected session, regardless of subscriptions, as a publication in the channel
-    /// [`Hub::BROADCAST`].
-    ///
-    /// # Errors
-    /// [`PayloadErrorKind::Encode`]: the payload is tagged as JSON but is not one JSON text. [`PayloadErrorKind::TooLarge`]: as
-    /// for [`Self::publish_raw`].
-    pub fn broadcast(&self, payload: Payload) -> Result<(), PayloadError> {
-        let payload = self.check_size(well_formed(payload)?)?;
-        if let Ok(channel) = ChannelName::new(Self::BROADCAST) {
-            self.inner.sessions.broadcast(&mut publication(&channel, payload));
-        }
-        Ok(())
-    }
-
-    /// The number of sessions of this hub that are subscribed to a channel.
-    pub fn subscribers(&self, channel: &ChannelName) -> usize {
-        self.inner.channels.subscribers(channel)
-    }
-
-    /// The channels with subscribed sessions, each with their number, in no order: a snapshot.
-    pub fn channels(&self) -> Vec<(ChannelName, usize)> {
-        self.inner.channels.all()
-    }
-
-    /// The number of connected sessions.
-    pub fn sessions(&self) -> usize {
-        self.inner.sessions.count()
-    }
-
-    /// The connected sessions, in no order: a snapshot.
-    pub fn session_members(&self) -> Vec<Member> {
-        self.inner.sessions.members()
-    }
-
-    /// Subscribes a session to a channel, regardless of its rights, also those of its later tokens. The client is notified by a
-    /// `subscribed` push. Returns `true` if the session and the channel exist: the hub's contract has the channel, and its name
-    /// is not reserved. Nothing happens if the session is subscribed already, or has the maximum number of channels.
-    pub fn subscribe_session(&self, session: SessionId, channel: &ChannelName) -> bool {
-        self.has_channel(channel).is_ok() && self.order(session, Order::Subscribe(channel.clone()))
-    }
-
-    /// Ends a session's subscription. The client is notified by an `unsubscribed` push with the error, behind the last
-    /// publication. Returns `true` if the session exists. Nothing happens if it is not subscribed. A client with the right may
-    /// subscribe again.
-    ///
-    /// ```
-    /// # extern crate wirehub_hub as wirehub_server;
-    /// use wirehub_server::common::code::ErrorCode;
-    /// use wirehub_server::common::{ChannelName, frame::ErrorInfo};
-    /// use wirehub_server::{Hub, SessionId};
-    ///
-    /// fn throw_out(hub: &Hub, session: SessionId, room: &ChannelName) -> bool {
-    ///     hub.unsubscribe_session(session, room, ErrorInfo::from_code(ErrorCode::PERMISSION_DENIED))
-    /// }
-    /// ```
-    pub fn unsubscribe_session(&self, session: SessionId, channel: &ChannelName, error: ErrorInfo) -> bool {
-        self.order(session, Order::Unsubscribe(channel.clone(), error))
-    }
-
-    /// [Ends](Self::unsubscribe_session) the subscription of every session of a user. Returns the number of the user's sessions.
-    ///
-    /// # Errors
-    /// No user can have this name. An empty name is an error too, because it would stand for every anonymous session.
-    pub fn unsubscribe_user(
-        &self,
-        user: &str,
-        channel: &ChannelName,
-        error: &ErrorInfo,
-    ) -> Result<usize, UserNameError> {
-        check_user(user)?;
-        let peers = self.inner.sessions.of_user(user);
-        for peer in &peers {
-            peer.mailbox.order(Order::Unsubscribe(channel.clone(), error.clone()));
-        }
-        Ok(peers.len())
-    }
-
-    /// [Ends](Self::disconnect) every session of a user. Returns their number.
-    ///
-    /// # Errors
-    /// As for [`Self::unsubscribe_user`].
-    pub fn disconnect_user(
-        &self,
-        user: &str,
-        code: CloseCode,
-        reason: impl Into<String>,
-    ) -> Result<usize, UserNameError> {
-        check_user(user)?;
-        let peers = self.inner.sessions.of_user(user);
-        let reason: String = reason.into();
-        for peer in &peers {
-            peer.mailbox.end(Ending {
-                code,
-                reason: reason.clone().into(),
-                disconnect_push: Some(None),
-                lets_calls_end: false,
-            });
-        }
-        Ok(peers.len())
-    }
-
-    fn order(&self, session: SessionId, order: Order) -> bool {
-        let Some(peer) = self.inner.sessions.find(session) else { return false };
-        peer.mailbox.order(order);
-        true
-    }
-
-    /// Ends a session. Queued frames go out first, then a `disconnect` push, then a close with this code. Returns `true` if the
-    /// session existed. The range of the code determines if the client comes back: see [`CloseCode`].
-    pub fn disconnect(&self, session: SessionId, code: CloseCode, reason: impl Into<String>) -> bool {
-        let Some(peer) = self.inner.sessions.find(session) else { return false };
-        peer.mailbox.end(Ending {
-            code,
-            reason: reason.into().into(),
-            disconnect_push: Some(None),
-            lets_calls_end: false,
-        });
-        true
     }
 
     /// Stops the hub. It takes no new connections, and otherwise continues for the [`Builder::drain_delay`]. Then each session
@@ -553,14 +441,8 @@ pub(crate) fn shutdown_ending(retry_after: u32) -> Ending {
     Ending { disconnect_push: Some(Some(retry_after)), lets_calls_end: true, ..CloseCode::SHUTDOWN.into() }
 }
 
-fn publication(channel: &ChannelName, payload: Payload) -> SharedFrame {
-    SharedFrame::new(ServerFrame::Push(Push::Publication(Publication {
-        channel: channel.clone(),
-        payload,
-        time: unix_time::now(),
-        publisher: None,
-        offset: 0,
-    })))
+fn publication(channel: &ChannelName, payload: Payload) -> Publication {
+    Publication { channel: channel.clone(), payload, time: unix_time::now(), publisher: None, offset: 0 }
 }
 
 pub(crate) fn well_formed(payload: Payload) -> Result<Payload, PayloadError> {
@@ -575,6 +457,12 @@ pub(crate) fn well_formed(payload: Payload) -> Result<Payload, PayloadError> {
 }
 
 impl Settings {
+    /// The name of this node for people: the set one, or that of the machine or container.
+    pub(crate) fn node_name(&self) -> String {
+        let of_machine = || std::env::var("HOSTNAME").ok().filter(|name| !name.is_empty());
+        self.node_name.clone().or_else(of_machine).unwrap_or_else(|| "wirehub".into())
+    }
+
     /// The value of this type that handlers and hooks share. The error names the type, for the log.
     pub(crate) fn shared<T: Send + Sync + 'static>(&self) -> Result<Arc<T>, String> {
         let state = self.state.get(&TypeId::of::<T>()).and_then(SharedState::get);
@@ -587,7 +475,7 @@ impl Settings {
 
 impl fmt::Debug for Hub {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Hub").field("sessions", &self.sessions()).finish_non_exhaustive()
+        f.debug_struct("Hub").field("sessions", &self.local_sessions()).finish_non_exhaustive()
     }
 }
 

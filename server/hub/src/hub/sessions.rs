@@ -271,13 +271,6 @@ impl Sessions {
         peer.is_connected().then(|| Arc::clone(peer))
     }
 
-    /// The connected sessions as members, in no order.
-    pub(crate) fn members(&self) -> Vec<Member> {
-        let mut members = Vec::new();
-        self.for_each(|peer| members.push(peer.shown()));
-        members
-    }
-
     /// The connected sessions, in no order.
     pub(crate) fn connected_peers(&self) -> Vec<Arc<Peer>> {
         self.those(Peer::is_connected)

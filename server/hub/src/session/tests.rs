@@ -309,6 +309,10 @@ async fn the_subscriptions_of_a_session_are_its_own() {
     };
     let (_one, first) = connect("a").await;
     let (_other, second) = connect("b").await;
-    assert_eq!(hub.subscriptions_of(first), [ChannelName::new("a").unwrap()]);
-    assert_eq!(hub.subscriptions_of(second), [ChannelName::new("b").unwrap()]);
+    for (session, channel) in [(first, "a"), (second, "b")] {
+        let subscriptions = hub.subscriptions_of(session, None, 10).await.unwrap().unwrap();
+        assert_eq!(subscriptions.items, [ChannelName::new(channel).unwrap()]);
+    }
+    let nobody = SessionId::random().unwrap();
+    assert!(hub.subscriptions_of(nobody, None, 10).await.unwrap().is_none());
 }

@@ -125,7 +125,7 @@ async fn a_client_that_keeps_subscribing_displaces_no_connected_and_disconnected
     }
     for number in 0..20 {
         drop(client(&server, CODECS[1], &format!("user{number}")).await);
-        until(|| server.hub.sessions() == 1).await;
+        until(|| server.hub.local_sessions() == 1).await;
     }
     gate.add_permits(1);
     server.stop();
@@ -157,6 +157,6 @@ async fn only_configured_kinds_are_sent_and_a_stop_does_not_wait_for_ever() {
         [json!({ "kind": "connected", "user": "", "client": "", "version": "" })]
     );
     drop(client);
-    until(|| server.hub.sessions() == 0).await;
+    until(|| server.hub.local_sessions() == 0).await;
     hub.shutdown(Duration::from_millis(100)).await;
 }

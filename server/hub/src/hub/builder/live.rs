@@ -28,7 +28,7 @@ impl Builder {
     /// let hub = Hub::builder()
     ///     .call_any("echo.*".parse()?, async |_, call| Ok(call.payload))
     ///     .build();
-    /// # assert_eq!(hub.sessions(), 0);
+    /// # assert_eq!(hub.local_sessions(), 0);
     /// # Ok::<(), wirehub_server::PatternError>(())
     /// ```
     #[must_use]
@@ -61,7 +61,7 @@ impl Builder {
     ///         is_member.then_some(()).ok_or_else(|| CallError::from_code(ErrorCode::PERMISSION_DENIED))
     ///     })
     ///     .build();
-    /// # assert_eq!(hub.sessions(), 0);
+    /// # assert_eq!(hub.local_sessions(), 0);
     /// # Ok::<(), wirehub_server::PatternError>(())
     /// ```
     #[must_use]
@@ -94,7 +94,7 @@ impl Builder {
     ///         _ => Ok(request.payload),
     ///     })
     ///     .build();
-    /// # assert_eq!(hub.sessions(), 0);
+    /// # assert_eq!(hub.local_sessions(), 0);
     /// # Ok::<(), wirehub_server::PatternError>(())
     /// ```
     #[must_use]
@@ -124,7 +124,7 @@ impl Builder {
     ///         _ => Err(Refusal::invalid()),
     ///     })
     ///     .build();
-    /// # assert_eq!(hub.sessions(), 0);
+    /// # assert_eq!(hub.local_sessions(), 0);
     /// ```
     ///
     /// A hook can also read the cookies of a page with a signed-in user. The closure captures a handle to the application's
@@ -154,7 +154,7 @@ impl Builder {
     ///         }
     ///     })
     ///     .build();
-    /// # assert_eq!(hub.sessions(), 0);
+    /// # assert_eq!(hub.local_sessions(), 0);
     /// ```
     ///
     /// # Cookies and other sites
@@ -340,7 +340,7 @@ impl Builder {
     ///         move || if is_warm.load(Ordering::Relaxed) { Ok(()) } else { Err("it is being filled".into()) }
     ///     })
     ///     .build();
-    /// # assert_eq!(hub.sessions(), 0);
+    /// # assert_eq!(hub.local_sessions(), 0);
     /// ```
     #[must_use]
     pub fn readiness_check<F>(mut self, name: impl Into<Arc<str>>, check: F) -> Self

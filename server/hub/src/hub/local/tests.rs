@@ -123,10 +123,10 @@ async fn a_program_is_no_session_of_the_channel() {
     let mut stream = hub.subscribe(&room());
     let look = || {
         let members = hub.presence(&name).now_or_never().unwrap().unwrap();
-        (hub.subscribers(&name), members.len(), hub.presence_counts(&name).now_or_never().unwrap().unwrap())
+        (hub.local_subscribers(&name), members.len(), hub.presence_counts(&name).now_or_never().unwrap().unwrap())
     };
     assert_eq!(look(), (0, 0, crate::observe::PresenceCounts::default()));
-    assert_eq!((hub.channels(), hub.channel_summaries("").len(), hub.sessions()), (vec![], 0, 0));
+    assert_eq!((hub.local_channels(), hub.local_sessions()), (vec![], 0));
 
     let peer = Arc::new(Peer::new(SessionId::random().unwrap(), CODEC, None, Mailbox::new(1000)));
     peer.set_identity(Identity::named("ann", None));
@@ -135,14 +135,14 @@ async fn a_program_is_no_session_of_the_channel() {
     let (channel, place) = hub.channel_registry().subscribe(&name, rules, entrant, None, false);
     let second = hub.subscribe(&room());
     assert_eq!(look(), (1, 1, crate::observe::PresenceCounts { sessions: 1, users: 1 }));
-    assert_eq!(hub.channels(), [(name.clone(), 1)]);
-    assert_eq!(hub.channel_summaries("")[0].subscribers, 1);
+    assert_eq!(hub.local_channels(), [(name.clone(), 1)]);
+    assert_eq!(hub.channels("", None, 10).await.unwrap().items[0].subscribers, 1);
     drop(second);
     assert_eq!(peer.mailbox.bytes(), 0, "a witness hears of no program");
     publish(&hub, [1]);
     assert_eq!((come(&mut stream), hub.counts().deliveries), (some([1]), 1), "one session, one delivery");
     hub.leave_channel(&channel, place, &peer, None);
-    assert_eq!(hub.subscribers(&name), 0);
+    assert_eq!(hub.local_subscribers(&name), 0);
     publish(&hub, [2]);
     assert_eq!(come(&mut stream), some([2]), "the channel goes on for the program");
 }

@@ -168,7 +168,7 @@ async fn every_hub_has_the_same_members_and_counts() {
         lists.push(members);
     }
     assert_eq!(lists[0], lists[1]);
-    assert_eq!(one.hub.subscribers(&a()), 2, "those of the hub itself");
+    assert_eq!(one.hub.local_subscribers(&a()), 2, "those of the hub itself");
 }
 
 #[tokio::test(start_paused = true)]

@@ -65,7 +65,7 @@ async fn a_late_answer_for_a_subscription_of_the_servers_is_not_taken_for_the_ne
         answer.now_or_never().unwrap().unwrap().unwrap()
     };
     publish(&client);
-    assert!(client.hub.subscribe_session(session, &news));
+    assert!(client.hub.subscribe_session(session, &news).await.unwrap());
     tokio::task::yield_now().await;
     // Before the answer the client ends the subscription, and the server makes another one. Both have the number 0.
     client.send(Request::Unsubscribe(Unsubscribe { channel: news.clone(), number: 0 })).await;
@@ -74,7 +74,7 @@ async fn a_late_answer_for_a_subscription_of_the_servers_is_not_taken_for_the_ne
         ServerFrame::Reply(Reply { result: Ok(ReplyBody::Unsubscribed(_)), .. })
     ));
     publish(&client);
-    assert!(client.hub.subscribe_session(session, &news));
+    assert!(client.hub.subscribe_session(session, &news).await.unwrap());
     let ServerFrame::Push(Push::Subscribed(second)) = client.frame().await else { panic!("no push") };
     assert_eq!((second.number, second.position.map(|position| position.offset)), (0, Some(2)));
     release.send(()).unwrap();

@@ -38,7 +38,7 @@ async fn a_session_that_does_not_answer_pings_is_closed() {
     assert_eq!(client.next().await, ping());
     assert_eq!(client.close_code().await, 3003);
     assert_eq!(client.elapsed().as_secs(), (INTERVAL + INTERVAL + PONG_GRACE).as_secs());
-    assert_eq!(client.hub.sessions(), 0);
+    assert_eq!(client.hub.local_sessions(), 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -117,7 +117,7 @@ async fn a_client_that_receives_one_message_for_long_is_alive() {
         received += bytes;
     }
     assert!(client.elapsed() > INTERVAL + INTERVAL + PONG_GRACE);
-    assert_eq!(client.hub.sessions(), 1);
+    assert_eq!(client.hub.local_sessions(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -130,7 +130,7 @@ async fn a_slow_consumer_is_forgotten_at_once_and_gone_after_the_deadline() {
         client.hub.publish_raw(&a(), Payload::bytes(vec![0; 600])).unwrap();
     }
     tokio::task::yield_now().await;
-    assert_eq!((client.hub.sessions(), client.hub.channels().len()), (0, 0));
+    assert_eq!((client.hub.local_sessions(), client.hub.local_channels().len()), (0, 0));
     client.session.await.unwrap();
     assert_eq!(client.start.elapsed().as_secs(), CLOSE_TIMEOUT.as_secs());
 }
@@ -208,7 +208,7 @@ async fn a_session_that_is_held_up_inside_a_message_and_does_not_answer_is_given
     assert_eq!(client.next().await, ping());
     assert_eq!(client.close_code().await, 3003);
     assert_eq!(client.elapsed().as_secs(), (INTERVAL + INTERVAL + PONG_GRACE).as_secs());
-    assert_eq!(client.hub.sessions(), 0);
+    assert_eq!(client.hub.local_sessions(), 0);
 }
 
 #[tokio::test(start_paused = true)]
