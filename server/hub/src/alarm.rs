@@ -123,16 +123,16 @@ impl Hub {
             AlarmRefusal::TooManyRecipients => AlarmError::TooManyRecipients,
             AlarmRefusal::NoRoom => AlarmError::NoRoom,
         })?;
-        let stored = self.engine().records().map(|store| store.put(new.record()));
         let hub = self.clone();
         let raised = async move {
-            if let Some(stored) = stored
-                && let Err(error) = stored.await
+            let mut new = new;
+            if let Some(store) = hub.engine().records()
+                && let Err(error) = new.store(store).await
             {
-                if let Some(store) = hub.engine().records() {
-                    // The store may contain it after a failure.
-                    drop(store.remove(RecordKind::Alarm, new.id.into()));
-                }
+                // The store may contain it after a failure.
+                let mut keys = new.record_keys();
+                keys.insert(0, new.id.clone().into());
+                hub.remove_records(RecordKind::Alarm, keys);
                 return Err(error);
             }
             let id = hub.ledgers().send_new(hub.session_registry(), new);
@@ -178,7 +178,7 @@ impl Hub {
     }
 
     /// Without a runtime, the next call of [`Self::raise`] forgets the recipients.
-    fn schedule_alarm_cleanup(&self) {
+    pub(crate) fn schedule_alarm_cleanup(&self) {
         if let Ok(runtime) = Handle::try_current()
             && self.ledgers().claim_cleanup()
         {
@@ -321,6 +321,20 @@ pub enum AlarmProgress {
 impl AlarmProgress {
     /// Every progress, the least first.
     pub const ALL: [Self; 4] = [Self::Waiting, Self::Sent, Self::Received, Self::Acknowledged];
+
+    /// The number in records and in messages between nodes.
+    pub(crate) const fn number(self) -> u8 {
+        match self {
+            Self::Waiting => 0,
+            Self::Sent => 1,
+            Self::Received => 2,
+            Self::Acknowledged => 3,
+        }
+    }
+
+    pub(crate) fn of_number(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|progress| progress.number() == number)
+    }
 
     /// The name: `waiting`, `sent`, `received` or `acknowledged`.
     pub const fn as_str(self) -> &'static str {

@@ -3,6 +3,7 @@
 //! With an engine that has [`Records`], alarms outlive the process. A change is stored first, then the ledgers change, and then the
 //! caller or client is answered. Records are put under the lock of the ledgers, so that those of a recipient have an order.
 
+use std::collections::HashSet;
 use std::hash::{BuildHasher as _, RandomState};
 use std::ops::Range;
 use std::sync::Arc;
@@ -10,22 +11,29 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+use futures_util::future::try_join_all;
 use indexmap::IndexMap;
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 use wirehub_common::{ChannelName, Payload};
 
 use self::ledger::{Ledger, Recipient};
+pub(crate) use self::news::AlarmNews;
+pub(crate) use self::shared::Heard;
+use self::shared::{Unshared, present};
 use self::stored::{alarm_key, recipient_key};
 use super::sessions::{Peer, Sessions};
 use super::shared_frame::SharedFrame;
 use crate::alarm::{AlarmProgress, AlarmRecipient, AlarmReport};
 use crate::checked_subtraction::subtract;
-use crate::engine::{EngineFuture, Record, RecordKind, Records};
+use crate::engine::{EngineError, EngineFuture, Record, RecordKind, Records};
 use crate::session::queue::Lane;
 
 mod ledger;
+mod news;
 mod restore;
+mod shared;
 mod stored;
 
 /// The remembered alarms, in the order in which they were raised.
@@ -39,6 +47,8 @@ pub(crate) struct Alarms {
     active: AtomicUsize,
     /// `true` if a task will remove old recipients.
     is_cleanup_scheduled: AtomicBool,
+    /// Notified of changes that other nodes do not know. Absent if the hub is alone.
+    changes: Option<Arc<Notify>>,
 }
 
 #[derive(Default)]
@@ -54,6 +64,8 @@ struct Ledgers {
     reserved: (usize, usize),
     /// The keys of records that are not needed any more.
     obsolete: Vec<Bytes>,
+    /// Alarms in the news of other nodes that were looked for.
+    unknown: HashSet<String>,
 }
 
 /// The surroundings of the ledgers.
@@ -129,8 +141,9 @@ pub struct RecipientPlace {
 }
 
 impl Alarms {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(is_shared: bool) -> Self {
         Self {
+            changes: is_shared.then(Arc::default),
             scope: RandomState::new().hash_one(0),
             ids: AtomicU64::new(0),
             ledgers: Arc::default(),
@@ -151,6 +164,7 @@ impl Alarms {
     ) -> Result<NewAlarm, AlarmRefusal> {
         let now = Instant::now();
         let mut ledger = Ledger::new(0, channel, payload, now, ttl);
+        ledger.unshared = self.changes.is_some().then(|| Box::new(Unshared::raised()));
         match audience {
             AlarmAudience::Everybody => ledger.is_for_all = true,
             AlarmAudience::Users(users) => {
@@ -185,6 +199,8 @@ impl Alarms {
         self.active.fetch_add(1, Ordering::AcqRel);
         ledgers.send_to_all(sessions, &id, &mut ledger, now);
         ledgers.add(id.clone(), ledger);
+        drop(ledgers);
+        self.tell();
         id
     }
 
@@ -200,7 +216,10 @@ impl Alarms {
         self.active.store(active, Ordering::Release);
         // Later alarms are sent to the session anyway.
         let numbers = 0..ledgers.sent;
-        ledgers.send(around, peer, numbers, now)
+        let unsent = ledgers.send(around, peer, numbers, now);
+        drop(ledgers);
+        self.tell();
+        unsent
     }
 
     /// Continues with the alarms of these numbers.
@@ -210,7 +229,9 @@ impl Alarms {
         peer: &Peer,
         unsent: Range<u64>,
     ) -> Option<Range<u64>> {
-        self.ledgers.lock().send(around, peer, unsent, Instant::now())
+        let unsent = self.ledgers.lock().send(around, peer, unsent, Instant::now());
+        self.tell();
+        unsent
     }
 
     /// Notes that a session received an alarm, or that its user acknowledged it. In the latter case the user's other sessions
@@ -239,7 +260,7 @@ impl Alarms {
         if is_over {
             return Acknowledgement::IsOver;
         }
-        let since = SystemTime::now();
+        let since = present();
         if let Some(store) = around.store
             && let Some(record) = ledger.progress_record(id, peer, progress, since)
         {
@@ -249,6 +270,8 @@ impl Alarms {
             }
         }
         ledger.note(around.sessions, peer, id, progress, since);
+        drop(ledgers);
+        self.tell();
         Acknowledgement::Recorded
     }
 
@@ -267,6 +290,8 @@ impl Alarms {
         {
             ledger.note(sessions, peer, id, progress, since);
         }
+        drop(ledgers);
+        self.tell();
     }
 
     /// Stores the early end of an alarm, which [`Self::withdrawn`] carries out. `None` if there is no active one with this id.
@@ -287,17 +312,14 @@ impl Alarms {
     /// Ends an alarm early. Returns `false` if there is no active one with this id.
     pub(crate) fn withdrawn(&self, sessions: &Sessions, id: &str) -> bool {
         let mut ledgers = self.ledgers.lock();
-        let Some(ledger) = ledgers.by_id.get_mut(id).filter(|ledger| ledger.is_active(Instant::now())) else {
-            return false;
-        };
-        ledger.is_withdrawn = true;
-        let mut frame = SharedFrame::new(ledger.withdrawal(id));
-        sessions.for_each(|peer| {
-            if ledger.is_for_all || ledger.progress_of(peer).is_some() {
-                peer.mailbox.push(Lane::Urgent, frame.bytes(peer.codec));
-            }
-        });
-        true
+        let Some(ledger) = ledgers.by_id.get_mut(id) else { return false };
+        let is_withdrawn = ledger.end_early(sessions, id, Instant::now());
+        if let Some(unshared) = &mut ledger.unshared {
+            unshared.is_withdrawn |= is_withdrawn;
+        }
+        drop(ledgers);
+        self.tell();
+        is_withdrawn
     }
 
     /// The report on an alarm.
@@ -333,7 +355,14 @@ impl Alarms {
 
     /// The reports on all alarms, the newest first, without the recipients.
     pub(crate) fn reports(&self) -> Vec<AlarmReport> {
-        self.ledgers.lock().by_id.iter().rev().map(|(id, ledger)| ledger.report(id)).collect()
+        let ledgers = self.ledgers.lock();
+        let mut reports: Vec<_> = ledgers.by_id.iter().rev().map(|(id, ledger)| ledger.report(id)).collect();
+        drop(ledgers);
+        if self.changes.is_some() {
+            // They may have come in another order to other nodes.
+            reports.sort_by(|one, other| (other.raised, &other.id).cmp(&(one.raised, &one.id)));
+        }
+        reports
     }
 
     /// Returns `true` if the caller has to schedule the [removal](Self::forget_recipients) of recipients.
@@ -493,9 +522,34 @@ impl Ledgers {
 }
 
 impl NewAlarm {
+    /// Stores the alarm: its record last, so that it is never there without its users.
+    pub(crate) fn store(
+        &mut self,
+        store: &dyn Records,
+    ) -> impl Future<Output = Result<(), EngineError>> + Send {
+        let parts: Vec<_> = self.ledger.split(&self.id).into_iter().map(|part| store.put(part)).collect();
+        let record = self.record();
+        async move {
+            try_join_all(parts).await?;
+            store.put(record).await
+        }
+    }
+
     /// The record of the alarm.
-    pub(crate) fn record(&self) -> Record {
+    fn record(&self) -> Record {
         self.ledger.record(&self.id, false)
+    }
+
+    /// The keys of its other records.
+    pub(crate) fn record_keys(&self) -> Vec<Bytes> {
+        self.ledger.record_keys(&self.id)
+    }
+}
+
+impl Drop for Alarms {
+    /// The task that tells other nodes ends.
+    fn drop(&mut self) {
+        self.tell();
     }
 }
 

@@ -139,7 +139,7 @@ impl Hub {
             connections: Connections::new(),
             addresses: Addresses::new(),
             payers: Payers::new(),
-            alarms: Alarms::new(),
+            alarms: Alarms::new(is_shared),
             call_memory: Arc::new(CallMemory::new()),
             restoring: Restoring::new(),
             fleet: Fleet::new(is_shared),
@@ -276,6 +276,7 @@ impl Hub {
         if tokio::time::timeout(left, settings.observers.finish()).await.is_err() {
             tracing::warn!("the deadline has passed: the observers have not finished");
         }
+        self.inner.leave_nodes();
         // Even behind the deadline: what was accepted shall not be lost.
         match tokio::time::timeout(
             deadline.saturating_sub(begun.elapsed()).max(LEAST_FLUSH),

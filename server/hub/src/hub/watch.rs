@@ -60,6 +60,7 @@ pub(super) async fn watch(hub: Weak<Inner>) {
                 note_missed_moves(&hub);
                 compare_all(&hub, attachments).await;
                 last_comparison = Instant::now();
+                hub.missed_messages();
             }
         }
         if last_return.elapsed() >= SILENCE {
@@ -71,6 +72,7 @@ pub(super) async fn watch(hub: Weak<Inner>) {
                 Ok(Ok(())) => {
                     note_missed_moves(&hub);
                     compare_all(&hub, attachments).await;
+                    hub.missed_messages();
                 }
                 Ok(Err(error)) => tracing::warn!("the engine's deliveries still do not arrive: {error}"),
                 Err(_) => tracing::warn!("the engine's deliveries still do not arrive: no answer"),

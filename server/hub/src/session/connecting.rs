@@ -184,6 +184,7 @@ impl Session {
         if !self.hub.is_restored() {
             self.hub.continue_restoring();
         }
+        self.hub.start_nodes();
         if let Some(unsent) = self.hub.ledgers().send_active(self.hub.around_alarms(), &self.peer) {
             self.extras.get_or_insert_default().alarms = Some(unsent);
         }

@@ -40,6 +40,7 @@ mod fleet;
 mod hooks;
 mod late;
 mod liveness;
+mod nodes;
 mod recovery;
 mod stopping;
 mod stored_alarms;

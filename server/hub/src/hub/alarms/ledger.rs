@@ -7,10 +7,13 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use indexmap::IndexMap;
 use tokio::time::Instant;
+use wirehub_common::contract::hash_text;
 use wirehub_common::frame::{Alarm as Frame, Push, ServerFrame};
 use wirehub_common::{ChannelName, Payload};
 
-use super::stored::{StoredProgress, recipient_key};
+use super::news::HeardProgress;
+use super::shared::{Unshared, present};
+use super::stored::{StoredProgress, part_key, recipient_key};
 use super::{MAX_RECIPIENTS, RecipientPlace};
 use crate::SessionId;
 use crate::alarm::{AlarmProgress, AlarmRecipient, AlarmReport, AlarmState};
@@ -31,6 +34,10 @@ pub(super) struct Ledger {
     pub(super) is_withdrawn: bool,
     pub(super) is_for_all: bool,
     recipients: IndexMap<Recipient, RecipientEntry>,
+    /// The number of further records with its users.
+    pub(super) parts: u32,
+    /// The changes that other nodes do not know. Absent if the hub is alone.
+    pub(super) unshared: Option<Box<Unshared>>,
     /// The number of recipients that were ever listed.
     added: u64,
     /// The number of recipients for each progress, including forgotten ones.
@@ -49,7 +56,7 @@ pub(super) struct Ledger {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) enum Recipient {
+pub(crate) enum Recipient {
     User(Arc<str>),
     /// An anonymous client that is recognized when it comes back.
     Client(NonZeroU64),
@@ -63,6 +70,10 @@ struct RecipientEntry {
     progress: AlarmProgress,
     /// The progress that the engine stores, or was asked to store. `Waiting` if there is no record.
     stored: AlarmProgress,
+    /// `true` if this hub has asked the engine to store it.
+    is_stored_here: bool,
+    /// `true` if this hub, and no other one, forgets the recipient when it is gone.
+    is_own: bool,
     since: SystemTime,
     /// The last sessions to which it was sent.
     sessions: Vec<SessionId>,
@@ -90,12 +101,14 @@ impl Ledger {
             number,
             channel,
             payload,
-            raised: SystemTime::now(),
+            raised: present(),
             ends: now.checked_add(ttl).unwrap_or(now),
             ttl,
             is_withdrawn: false,
             is_for_all: false,
             recipients: IndexMap::new(),
+            parts: 0,
+            unshared: None,
             added: 0,
             counts: ProgressCounts::default(),
             departed: 0,
@@ -118,18 +131,30 @@ impl Ledger {
 
     /// Adds a recipient that is not connected yet.
     pub(super) fn add(&mut self, recipient: &Recipient) {
+        let number = match &self.unshared {
+            // Recipients of an alarm for everybody come in another order to other nodes, and places have to mean the same there.
+            Some(_) if self.is_for_all => recipient.number(),
+            _ => self.added,
+        };
+        self.add_with(recipient, number);
+    }
+
+    /// Adds a recipient with its number. Returns `true` if it is a new one.
+    pub(super) fn add_with(&mut self, recipient: &Recipient, number: u64) -> bool {
         if self.recipients.contains_key(recipient) {
-            return;
+            return false;
         }
-        let number = self.added;
-        self.added = number.saturating_add(1);
+        self.added = self.added.saturating_add(1);
         self.anonymous = self.anonymous.saturating_add(usize::from(recipient.is_anonymous()));
         self.bytes = self.bytes.saturating_add(recipient.bytes());
         *self.counts.of(AlarmProgress::Waiting) = self.counts.waiting.saturating_add(1);
         let since = self.raised;
         let (progress, stored) = (AlarmProgress::Waiting, AlarmProgress::Waiting);
-        let entry = RecipientEntry { number, progress, stored, since, sessions: Vec::new() };
+        let is_own = self.unshared.is_none();
+        let (is_stored_here, sessions) = (false, Vec::new());
+        let entry = RecipientEntry { number, progress, stored, is_stored_here, is_own, since, sessions };
         self.recipients.insert(recipient.clone(), entry);
+        true
     }
 
     /// Sets the progress of a recipient from its record. One without room in the ledger is not listed.
@@ -163,6 +188,9 @@ impl Ledger {
             }
             if !self.has_room_for(&recipient, room) {
                 self.unlisted = self.unlisted.saturating_add(1);
+                if let Some(unshared) = &mut self.unshared {
+                    unshared.has_counts = true;
+                }
                 return true;
             }
             self.add(&recipient);
@@ -171,8 +199,15 @@ impl Ledger {
         if entry.progress == AlarmProgress::Acknowledged {
             return false;
         }
-        if entry.progress == AlarmProgress::Waiting {
-            self.counts.change(entry, AlarmProgress::Sent, SystemTime::now());
+        let is_change = entry.progress == AlarmProgress::Waiting;
+        if is_change {
+            self.counts.change(entry, AlarmProgress::Sent, present());
+        }
+        entry.is_own = true;
+        if let Some(unshared) = &mut self.unshared
+            && (is_change || recipient.is_anonymous())
+        {
+            unshared.changed.insert(recipient);
         }
         if entry.sessions.len() >= MAX_SESSIONS {
             entry.sessions.remove(0);
@@ -202,6 +237,7 @@ impl Ledger {
         let recipient = Recipient::of(peer);
         let entry = self.recipients.get_mut(&recipient)?;
         entry.stored = entry.stored.max(progress);
+        entry.is_stored_here = true;
         let progress = entry.stored;
         self.recipient_record(id, &recipient, progress, since)
     }
@@ -213,8 +249,12 @@ impl Ledger {
         progress: AlarmProgress,
         since: SystemTime,
     ) -> Vec<SessionId> {
-        let Some(entry) = self.recipients.get_mut(&Recipient::of(peer)) else { return Vec::new() };
+        let recipient = Recipient::of(peer);
+        let Some(entry) = self.recipients.get_mut(&recipient) else { return Vec::new() };
         self.counts.change(entry, progress, since);
+        if let Some(unshared) = &mut self.unshared {
+            unshared.changed.insert(recipient);
+        }
         if progress < AlarmProgress::Acknowledged {
             return Vec::new();
         }
@@ -261,9 +301,10 @@ impl Ledger {
             .iter()
             .filter(|(recipient, entry)| has_done_it(recipient, entry) && is_absent(entry));
         let mut too_many = absent.count().saturating_sub(MAX_ABSENT);
-        let Self { recipients, counts, departed, anonymous, bytes, .. } = self;
+        let Self { recipients, counts, departed, anonymous, bytes, unshared, .. } = self;
         recipients.retain(|recipient, entry| {
-            if !recipient.is_anonymous() || !is_absent(entry) {
+            // The clients of other nodes are absent here.
+            if !recipient.is_anonymous() || !entry.is_own || !is_absent(entry) {
                 return true;
             }
             if has_done_it(recipient, entry) {
@@ -282,6 +323,10 @@ impl Ledger {
             }
             *anonymous = subtract(*anonymous, 1);
             *bytes = subtract(*bytes, recipient.bytes());
+            if let Some(unshared) = unshared {
+                unshared.changed.shift_remove(recipient);
+                unshared.forgotten.push(recipient.clone());
+            }
             false
         });
         self.next_search_at = self.anonymous.saturating_mul(2).max(FEW);
@@ -299,10 +344,106 @@ impl Ledger {
         keys
     }
 
-    /// The keys of the recipients with a record.
+    /// The keys of the records besides that of the alarm: those of recipients with progress, and those with its users.
     pub(super) fn record_keys(&self, id: &str) -> Vec<Bytes> {
         let stored = self.recipients.iter().filter(|(_, entry)| entry.stored > AlarmProgress::Waiting);
-        stored.filter_map(|(recipient, _)| recipient_key(id, recipient)).collect()
+        let of_recipients = stored.filter_map(|(recipient, _)| recipient_key(id, recipient));
+        (0..self.parts).map(|part| part_key(id, part)).chain(of_recipients).collect()
+    }
+
+    /// The progress of a recipient, for other nodes.
+    pub(super) fn heard(&self, recipient: &Recipient) -> Option<HeardProgress> {
+        Some(heard(recipient, self.recipients.get(recipient)?))
+    }
+
+    /// The recipients with progress.
+    pub(super) fn progressed(&self) -> impl Iterator<Item = HeardProgress> {
+        let progressed = self.recipients.iter().filter(|(_, entry)| entry.progress > AlarmProgress::Waiting);
+        progressed.map(|(recipient, entry)| heard(recipient, entry))
+    }
+
+    pub(super) fn progress_at(&self, recipient: &Recipient) -> Option<AlarmProgress> {
+        self.recipients.get(recipient).map(|entry| entry.progress)
+    }
+
+    /// Hears the progress of a recipient from another node. Returns the record if this hub has stored an earlier progress, maybe
+    /// over the later one.
+    pub(super) fn hear(
+        &mut self,
+        sessions: &Sessions,
+        id: &str,
+        HeardProgress { recipient, progress, since, session }: &HeardProgress,
+        room: usize,
+    ) -> Option<Record> {
+        if !self.recipients.contains_key(recipient) {
+            if !self.is_for_all || self.is_emptied || !self.has_room_for(recipient, room) {
+                return None;
+            }
+            self.add(recipient);
+        }
+        let withdrawn = self.withdrawal(id);
+        let entry = self.recipients.get_mut(recipient)?;
+        let before = entry.progress;
+        if *progress < before {
+            return None;
+        }
+        if *progress > before || *since < entry.since {
+            self.counts.change(entry, *progress, *since);
+        }
+        if *progress > before && *progress == AlarmProgress::Acknowledged {
+            for peer in std::mem::take(&mut entry.sessions).iter().filter_map(|own| sessions.find(*own)) {
+                peer.mailbox.push(Lane::Urgent, peer.codec.encode_frame(&withdrawn));
+            }
+        }
+        if let Some(session) = session
+            && recipient.is_anonymous()
+        {
+            entry.is_own = entry.sessions.iter().any(|own| sessions.find(*own).is_some());
+            entry.sessions.retain(|own| own != session);
+            if entry.sessions.len() >= MAX_SESSIONS {
+                entry.sessions.remove(0);
+            }
+            entry.sessions.push(*session);
+        }
+        if *progress < AlarmProgress::Received {
+            return None;
+        }
+        let is_overwritten = entry.is_stored_here && entry.stored < *progress;
+        entry.stored = entry.stored.max(*progress);
+        if is_overwritten { self.recipient_record(id, recipient, *progress, *since) } else { None }
+    }
+
+    /// Hears that an anonymous recipient is gone.
+    pub(super) fn hear_forgotten(&mut self, sessions: &Sessions, recipient: &Recipient) {
+        let Some(entry) = self.recipients.get_mut(recipient).filter(|_| recipient.is_anonymous()) else {
+            return;
+        };
+        if entry.is_own && entry.sessions.iter().any(|own| sessions.find(*own).is_some()) {
+            // It is here.
+            if let Some(unshared) = &mut self.unshared {
+                unshared.changed.insert(recipient.clone());
+            }
+            return;
+        }
+        if entry.progress == AlarmProgress::Acknowledged {
+            self.departed = self.departed.saturating_add(1);
+        } else {
+            let count = self.counts.of(entry.progress);
+            *count = subtract(*count, 1);
+        }
+        self.recipients.shift_remove(recipient);
+        self.anonymous = subtract(self.anonymous, 1);
+        self.bytes = subtract(self.bytes, recipient.bytes());
+    }
+
+    /// Hears the numbers of recipients that are counted and not listed.
+    pub(super) fn hear_counts(&mut self, departed: usize, unlisted: usize) {
+        if !self.is_emptied {
+            let unknown = departed.saturating_sub(self.departed);
+            self.departed = self.departed.saturating_add(unknown);
+            self.counts.acknowledged = self.counts.acknowledged.saturating_add(unknown);
+        }
+        self.unlisted = self.unlisted.max(unlisted);
     }
 
     /// The users among the recipients, in the order in which they were added.
@@ -368,8 +509,26 @@ impl Ledger {
     }
 }
 
+fn heard(recipient: &Recipient, entry: &RecipientEntry) -> HeardProgress {
+    HeardProgress {
+        recipient: recipient.clone(),
+        progress: entry.progress,
+        since: entry.since,
+        session: entry.sessions.last().copied().filter(|_| recipient.is_anonymous()),
+    }
+}
+
 impl Recipient {
-    fn of(peer: &Peer) -> Self {
+    /// A number that is the same on all nodes.
+    fn number(&self) -> u64 {
+        match self {
+            Self::User(user) => hash_text(user),
+            Self::Client(client) => client.get(),
+            Self::Session(session) => hash_text(&session.to_string()),
+        }
+    }
+
+    pub(super) fn of(peer: &Peer) -> Self {
         let user = peer.user();
         match peer.instance() {
             _ if !user.is_empty() => Self::User(user),

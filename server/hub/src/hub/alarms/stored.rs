@@ -1,7 +1,8 @@
 //! Alarms and the progress of their recipients as records of the engine.
 //!
 //! The key of an alarm is its id. The key of a recipient is the id, a zero byte, and `u` with the user or `c` with the number of
-//! the anonymous client. Anonymous sessions without such a number are not stored: no client can come back as one of them.
+//! the anonymous client. The users of an alarm with many of them are in further records: their keys are the id, a zero byte, `p` and
+//! a number. Anonymous sessions without such a number are not stored: no client can come back as one of them.
 
 use std::num::NonZeroU64;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -21,6 +22,8 @@ use crate::unix_time::milliseconds;
 pub(super) enum StoredKey {
     Alarm(String),
     Recipient(String, Recipient),
+    /// Some of the users of an alarm.
+    Part(String, u32),
 }
 
 /// The stored progress of a recipient.
@@ -37,6 +40,7 @@ impl StoredKey {
         let Some(recipient) = parts.next() else { return Some(Self::Alarm(id)) };
         let recipient = match recipient.split_first()? {
             (b'u', user) => Recipient::User(std::str::from_utf8(user).ok()?.into()),
+            (b'p', part) => return Some(Self::Part(id, u32::from_be_bytes(part.try_into().ok()?))),
             (b'c', client) => {
                 Recipient::Client(NonZeroU64::new(u64::from_be_bytes(client.try_into().ok()?))?)
             }
@@ -49,6 +53,11 @@ impl StoredKey {
 /// The key of an alarm.
 pub(super) fn alarm_key(id: &str) -> Bytes {
     Bytes::copy_from_slice(id.as_bytes())
+}
+
+/// The key of some of the users of an alarm.
+pub(super) fn part_key(id: &str, part: u32) -> Bytes {
+    [id.as_bytes(), b"\0p", &part.to_be_bytes()].concat().into()
 }
 
 /// The key of a recipient; `None` if it is not stored.
@@ -68,24 +77,75 @@ pub(super) fn recipient_key(id: &str, recipient: &Recipient) -> Option<Bytes> {
 impl Ledger {
     /// The record of the alarm, without the progress of its recipients.
     pub(super) fn record(&self, id: &str, is_withdrawn: bool) -> Record {
-        let mut value = ValueWriter::new(VERSION);
-        let flags = [(is_withdrawn, WITHDRAWN), (self.is_for_all, FOR_ALL), (self.is_emptied, EMPTIED)];
-        value.byte(flags.iter().filter(|(is_set, _)| *is_set).map(|(_, flag)| flag).sum());
-        value.bytes(&Codec::Protobuf.encode_frame(&self.frame(id, self.ttl)));
+        let is_split = self.parts > 0;
+        let mut value = self.beginning(id, is_withdrawn, is_split);
         if self.is_emptied {
             let ProgressCounts { waiting, sent, received, acknowledged } = self.counts;
             for count in [waiting, sent, received, acknowledged, self.departed, self.unlisted] {
                 value.number(u64::try_from(count).unwrap_or(u64::MAX));
             }
+        } else if is_split {
+            value.number(self.parts.into());
         } else if !self.is_for_all {
             self.users().for_each(|user| value.bytes(user.as_bytes()));
         }
-        Record {
-            kind: RecordKind::Alarm,
-            key: alarm_key(id),
-            value: value.finish(),
-            expires: self.record_expiry(),
+        self.record_at(alarm_key(id), value)
+    }
+
+    /// The value of the record without users.
+    pub(super) fn head(&self, id: &str, is_withdrawn: bool) -> Bytes {
+        let mut value = self.beginning(id, is_withdrawn, true);
+        value.number(self.parts.into());
+        value.finish()
+    }
+
+    fn beginning(&self, id: &str, is_withdrawn: bool, is_split: bool) -> ValueWriter {
+        let mut value = ValueWriter::new(VERSION);
+        let flags = [
+            (is_withdrawn, WITHDRAWN),
+            (self.is_for_all, FOR_ALL),
+            (self.is_emptied, EMPTIED),
+            (is_split && !self.is_emptied, SPLIT),
+        ];
+        value.byte(flags.iter().filter(|(is_set, _)| *is_set).map(|(_, flag)| flag).sum());
+        value.bytes(&Codec::Protobuf.encode_frame(&self.frame(id, self.ttl)));
+        value
+    }
+
+    /// Divides the users into parts if they are too many for one record, and returns the records of the parts.
+    pub(super) fn split(&mut self, id: &str) -> Vec<Record> {
+        let users = self.users().fold(0_usize, |sum, user| sum.saturating_add(user.len()).saturating_add(8));
+        if self.is_for_all || users <= PART_BYTES {
+            return Vec::new();
         }
+        let (mut records, mut value, mut bytes) = (Vec::new(), ValueWriter::new(VERSION), 0_usize);
+        let mut users = self.users().peekable();
+        while let Some(user) = users.next() {
+            value.bytes(user.as_bytes());
+            bytes = bytes.saturating_add(user.len()).saturating_add(8);
+            if bytes >= PART_BYTES || users.peek().is_none() {
+                let full = std::mem::replace(&mut value, ValueWriter::new(VERSION));
+                let part = u32::try_from(records.len()).unwrap_or(u32::MAX);
+                records.push(self.record_at(part_key(id, part), full));
+                bytes = 0;
+            }
+        }
+        drop(users);
+        self.parts = u32::try_from(records.len()).unwrap_or(u32::MAX);
+        records
+    }
+
+    /// Adds the users in a part. `None` if it is damaged.
+    pub(super) fn add_part(&mut self, value: &Bytes) -> Option<()> {
+        let mut value = ValueReader::new(value, VERSION)?;
+        while !value.is_at_end() {
+            self.add(&Recipient::User(value.text()?.into()));
+        }
+        Some(())
+    }
+
+    fn record_at(&self, key: Bytes, value: ValueWriter) -> Record {
+        Record { kind: RecordKind::Alarm, key, value: value.finish(), expires: self.record_expiry() }
     }
 
     /// The record of a recipient; `None` if it is not stored.
@@ -97,7 +157,7 @@ impl Ledger {
         since: SystemTime,
     ) -> Option<Record> {
         let mut value = ValueWriter::new(VERSION);
-        value.byte(AlarmProgress::ALL.iter().position(|each| *each == progress)?.try_into().ok()?);
+        value.byte(progress.number());
         value.number(milliseconds(since));
         Some(Record {
             kind: RecordKind::Alarm,
@@ -142,6 +202,8 @@ impl Ledger {
             };
             (ledger.departed, ledger.unlisted) = (count()?, count()?);
             ledger.is_emptied = true;
+        } else if flags & SPLIT != 0 {
+            ledger.parts = value.number()?.try_into().ok()?;
         } else if !ledger.is_for_all {
             while !value.is_at_end() {
                 ledger.add(&Recipient::User(value.text()?.into()));
@@ -155,12 +217,12 @@ impl StoredProgress {
     /// `None` if the record is damaged.
     pub(super) fn read(value: &Bytes) -> Option<Self> {
         let mut value = ValueReader::new(value, VERSION)?;
-        let progress = *AlarmProgress::ALL.get(usize::from(value.byte()?))?;
+        let progress = AlarmProgress::of_number(value.byte()?)?;
         Some(Self { progress, since: time_of(value.number()?)? })
     }
 }
 
-fn time_of(milliseconds: u64) -> Option<SystemTime> {
+pub(super) fn time_of(milliseconds: u64) -> Option<SystemTime> {
     UNIX_EPOCH.checked_add(Duration::from_millis(milliseconds))
 }
 
@@ -171,6 +233,11 @@ const WITHDRAWN: u8 = 1;
 const FOR_ALL: u8 = 2;
 /// The recipients are forgotten, and the record has their numbers.
 const EMPTIED: u8 = 4;
+/// The users are in further records, and the record has their number.
+const SPLIT: u8 = 8;
+
+/// The bytes of users from which on a record is full.
+const PART_BYTES: usize = 1024 * 1024;
 
 /// The time for which the records are kept after the end of the alarm.
 const STORED: Duration = Duration::from_secs(7 * 24 * 3600);

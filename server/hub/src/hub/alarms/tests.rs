@@ -28,7 +28,7 @@ impl PartialEq for Acknowledgement {
 
 impl Subject {
     fn new() -> Self {
-        Self { alarms: Alarms::new(), sessions: Sessions::new() }
+        Self { alarms: Alarms::new(false), sessions: Sessions::new() }
     }
 
     fn raise(&self, audience: AlarmAudience, bytes: usize) -> Result<String, AlarmRefusal> {

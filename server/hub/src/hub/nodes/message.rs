@@ -5,8 +5,8 @@
 
 use bytes::Bytes;
 
-use super::alarms::AlarmNews;
 use super::question::{Answer, Question};
+use crate::hub::alarms::AlarmNews;
 use crate::hub::record_value::{ValueReader, ValueWriter};
 
 #[derive(Debug, Clone, PartialEq)]

@@ -4,6 +4,7 @@
 //! that its sender has sent to all nodes, so that a recipient notices a lost one with the next, at the latest two seconds later.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::SystemTime;
 
@@ -39,6 +40,8 @@ pub(crate) struct Fleet {
     own: NodeId,
     started: SystemTime,
     is_running: AtomicBool,
+    /// `true` from the stop of the engine on.
+    is_over: AtomicBool,
     /// The number of messages to all nodes so far. The lock is held while a message is passed to the engine, so that the numbers
     /// have the order of the messages.
     sent: Mutex<u64>,
@@ -51,7 +54,7 @@ pub(crate) struct Fleet {
     /// The bytes of the messages in between.
     arriving_bytes: AtomicUsize,
     /// Messages of other nodes may have been lost.
-    pub(super) has_missed: Notify,
+    has_missed: Arc<Notify>,
 }
 
 impl Fleet {
@@ -62,13 +65,14 @@ impl Fleet {
             own: NodeId::random().unwrap_or(NodeId::from_number(0)),
             started: SystemTime::now(),
             is_running: AtomicBool::new(false),
+            is_over: AtomicBool::new(false),
             sent: Mutex::new(0),
             requests: AtomicU64::new(0),
             pending: Mutex::default(),
             arrivals,
             arrived: Mutex::new(Some(arrived)),
             arriving_bytes: AtomicUsize::new(0),
-            has_missed: Notify::new(),
+            has_missed: Arc::default(),
         }
     }
 }
@@ -128,6 +132,11 @@ impl Inner {
         report
     }
 
+    /// This node says nothing any more, because its engine stops.
+    pub(super) fn leave_nodes(&self) {
+        self.fleet.is_over.store(true, Ordering::Release);
+    }
+
     /// Notes that messages of other nodes may have been lost.
     pub(super) fn missed_messages(&self) {
         if self.fleet.is_shared {
@@ -142,6 +151,13 @@ fn wide(count: usize) -> u64 {
 
 fn narrow(count: u64) -> usize {
     usize::try_from(count).unwrap_or(usize::MAX)
+}
+
+impl Drop for Fleet {
+    /// Tasks that wait for losses end.
+    fn drop(&mut self) {
+        self.has_missed.notify_one();
+    }
 }
 
 /// The maximum number and bytes of received messages that wait for their turn. Later ones are lost, and their senders' next

@@ -1,6 +1,7 @@
 //! The signs of life of this node.
 
 use std::sync::Weak;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::{MissedTickBehavior, interval, timeout};
@@ -22,7 +23,9 @@ pub(super) async fn report(hub: Weak<Inner>) {
         }
         let reported = {
             let Some(hub) = hub.upgrade() else { return };
-            let Some(nodes) = hub.nodes() else { return };
+            let Some(nodes) = hub.nodes().filter(|_| !hub.fleet.is_over.load(Ordering::Acquire)) else {
+                return;
+            };
             drop(hub.send_to_nodes(None, Content::Here));
             nodes.report(hub.report())
         };

@@ -32,7 +32,7 @@ impl Client {
         client
     }
 
-    async fn acknowledge(&mut self, alarm: &str, received_only: bool) {
+    pub(super) async fn acknowledge(&mut self, alarm: &str, received_only: bool) {
         self.send(Request::Acknowledge(Acknowledge { alarm: alarm.into(), received_only })).await;
     }
 
@@ -41,14 +41,14 @@ impl Client {
         tokio::time::timeout(Duration::from_secs(1), self.frame()).await.ok()
     }
 
-    async fn alarm(&mut self) -> Option<AlarmFrame> {
+    pub(super) async fn alarm(&mut self) -> Option<AlarmFrame> {
         self.next_frame().await.map(|frame| match frame {
             ServerFrame::Push(Push::Alarm(alarm)) => *alarm,
             other => panic!("{other:?}"),
         })
     }
 
-    async fn result(&mut self) -> Option<Result<ReplyBody, ErrorInfo>> {
+    pub(super) async fn result(&mut self) -> Option<Result<ReplyBody, ErrorInfo>> {
         self.next_frame().await.map(|frame| match frame {
             ServerFrame::Reply(reply) => reply.result,
             other => panic!("{other:?}"),
@@ -56,7 +56,7 @@ impl Client {
     }
 }
 
-fn fire() -> Alarm {
+pub(super) fn fire() -> Alarm {
     Alarm::raw(a(), Payload::json("3"))
 }
 
