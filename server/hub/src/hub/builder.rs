@@ -52,6 +52,10 @@ impl Builder {
     /// the restart gets that answer. If the process ended during the call, the repeat gets
     /// [`CONNECTION_LOST`](wirehub_common::code::ErrorCode::CONNECTION_LOST), and the handler is not run again.
     ///
+    /// With an engine that serves several hubs, each node remembers its own calls, and they are lost with its process. A client
+    /// that comes back on another node, or after a restart, does not repeat a call without an answer: its caller gets
+    /// `CONNECTION_LOST`.
+    ///
     /// Two kinds of calls are dropped at the end of their session: those of an anonymous session to which no client can come
     /// back, and those without an idempotency key, which third-party clients may leave out.
     #[must_use]

@@ -39,7 +39,10 @@ impl Hub {
     pub(super) fn restore(&self) {
         let restoring = &self.inner.restoring;
         if let Some(store) = self.engine().records() {
-            for kind in RecordKind::ALL {
+            // Calls are stored for the next process with the scope of the engine, which several nodes share: a client that comes back
+            // on another node would repeat a call there. So each node has a scope of its own, and nothing is stored.
+            let has_calls = self.engine().nodes().is_none();
+            for kind in RecordKind::ALL.into_iter().filter(|kind| has_calls || *kind != RecordKind::Call) {
                 match store.load(kind) {
                     EngineFuture::Now(Ok(records)) => self.restore_records(kind, records),
                     later => restoring.loading.lock().push((kind, later)),

@@ -14,6 +14,7 @@ use crate::engine::{
     Delivery, DeliveryRecipient, Engine as _, EngineErrorKind, Epoch, MemoryFleet, MemoryNode, NODE_EXPIRY,
     Node, NodeId, NodeReport, Nodes as _, RecordKind, Records as _,
 };
+use crate::hub::call_memory::KeyOwner;
 use crate::unix_time::milliseconds;
 
 /// So many hubs that share a store, each with its node.
@@ -450,4 +451,42 @@ async fn an_alarm_for_many_users_is_stored_and_sent_in_parts() {
     settle().await;
     assert_eq!(last.alarm(&id).unwrap().state, AlarmState::Withdrawn);
     assert!(seen(&last, &id) == seen(&here, &id));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_is_repeated_only_at_its_own_node() {
+    let fleet = MemoryFleet::new();
+    let [(node, here), (_, there)] = hubs(&fleet).await;
+    let scope = |hub: &Hub| hub.call_memory().idempotency("ann").unwrap().scope;
+    assert_ne!(scope(&here), scope(&there));
+    let answer = Payload::json("1");
+    let owner = KeyOwner::User("ann".into());
+    let (call, _) = here.call_memory().call(owner, "f", "k", || Box::pin(async { Ok(answer) }));
+    assert!(call.await.is_ok());
+    assert_eq!(node.load(RecordKind::Call).await.unwrap(), []);
+    let (_, later) = join(&fleet, "later");
+    settle().await;
+    assert!(scope(&later) != scope(&here) && scope(&later) != scope(&there));
+}
+
+#[tokio::test(start_paused = true)]
+async fn anonymous_recipients_that_are_gone_are_forgotten_on_every_node() {
+    let [(_, here), (_, there)] = hubs(&MemoryFleet::new()).await;
+    let id = here.raise(fire()).await.unwrap();
+    let mut acknowledged = 0;
+    for round in 0..200 {
+        let (mut client, _) = enter(&there, "").await;
+        assert!(client.alarm().await.is_some());
+        if round % 10 == 0 {
+            client.acknowledge(&id, false).await;
+            assert_eq!(client.result().await, Some(Ok(ReplyBody::Acknowledged)));
+            acknowledged += 1;
+        }
+        drop(client);
+        settle().await;
+    }
+    let report = here.alarm(&id).unwrap();
+    assert_eq!(report.acknowledged, acknowledged);
+    assert!(report.recipients.len() <= 130, "{}", report.recipients.len());
+    assert_eq!(seen(&here, &id), seen(&there, &id));
 }
