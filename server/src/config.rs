@@ -88,6 +88,7 @@ struct ServerSection {
     anonymous: bool,
     metrics: bool,
     drain_delay: Option<Span>,
+    node_name: Option<String>,
     log: Option<String>,
     log_format: LogFormat,
 }
@@ -468,6 +469,9 @@ impl Config {
     ) -> (Builder, Option<EventQueue>) {
         self.check_engine(&hub, mistakes);
         let mut hub = hub.update(|live| self.apply_live(live, key_sets, mistakes));
+        if let Some(name) = self.server.node_name.as_deref().filter(|name| !name.is_empty()) {
+            hub = hub.node_name(name);
+        }
         for (name, namespace) in self.namespaces(mistakes) {
             hub = hub.namespace(name, namespace);
         }

@@ -101,6 +101,7 @@ function requestsOf(session, alarm) {
     'GET /stats': [{}],
     'POST /backup': [{ body: { name: 'monday' } }],
     'GET /backup': [{}],
+    'GET /nodes': [{}, { path: '/nodes?limit=1' }, { path: '/nodes?after=nowhere' }],
     'GET /channels': [{}, { path: '/channels?limit=1&prefix=kept:' }, { path: '/channels?limit=1' }, { path: '/channels?limit=many' }],
     'GET /channels/{channel}/presence': [{ path: '/channels/kept:a/presence' }, { path: '/channels/%FF/presence' }],
     'GET /channels/{channel}/history': [

@@ -1,4 +1,4 @@
-//! `wirehub sessions`, `wirehub channels`: inspect a server through its HTTP API.
+//! `wirehub sessions`, `wirehub channels`, `wirehub nodes`: inspect a server through its HTTP API.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -69,6 +69,13 @@ pub enum ApiCommand {
         #[arg(long, value_name = "TEXT")]
         prefix: Option<String>,
     },
+    /// List the nodes: the servers that share an engine.
+    #[command(after_help = NODES_NOTES)]
+    Nodes {
+        /// The server and the API key.
+        #[command(flatten)]
+        api: ApiOptions,
+    },
 }
 
 const SESSIONS_NOTES: &str = "\
@@ -80,6 +87,11 @@ const CHANNELS_NOTES: &str = "\
 Examples:
   wirehub channels --key-file api.key http://127.0.0.1:8080
   wirehub channels --json --prefix chat: unix:/run/wirehub.sock | jq -s 'map(.subscribers) | add'";
+
+const NODES_NOTES: &str = "\
+Examples:
+  wirehub nodes --key-file api.key http://127.0.0.1:8080
+  wirehub nodes --json https://app.example | jq -r 'select(.state == \"stopping\") | .name'";
 
 /// The fields of a session in the table.
 #[derive(Deserialize)]
@@ -100,6 +112,17 @@ struct Channel {
     subscribers: u64,
     publications: u64,
     history: bool,
+}
+
+#[derive(Deserialize)]
+struct Node {
+    node: String,
+    name: String,
+    version: String,
+    started: u64,
+    sessions: u64,
+    channels: u64,
+    state: String,
 }
 
 impl ApiCommand {
@@ -144,6 +167,20 @@ impl ApiCommand {
                 }
                 Ok(table(["CHANNEL", "SUBSCRIBERS", "MESSAGES", "HISTORY"], &rows)?)
             }
+            Self::Nodes { api } => {
+                let nodes = api.list("nodes", ("prefix", None)).await?;
+                if api.json {
+                    return Ok(nodes.iter().try_for_each(line)?);
+                }
+                let mut rows = Vec::with_capacity(nodes.len());
+                for node in nodes {
+                    let Node { node, name, version, started, sessions, channels, state } =
+                        serde_json::from_value(node)?;
+                    let (sessions, channels) = (sessions.to_string(), channels.to_string());
+                    rows.push([node, name, version, moment(started), sessions, channels, state]);
+                }
+                Ok(table(["NODE", "NAME", "VERSION", "STARTED", "SESSIONS", "CHANNELS", "STATE"], &rows)?)
+            }
         }
     }
 }
@@ -171,6 +208,13 @@ impl ApiOptions {
                 );
             };
             items.extend(found);
+            if let Some(Value::Array(missing)) = page.get("missing_nodes") {
+                let missing: Vec<_> = missing.iter().filter_map(Value::as_str).collect();
+                note(&format!(
+                    "the list is incomplete: no answer from the nodes {}; try again",
+                    missing.join(", ")
+                ));
+            }
             match page.get("next").and_then(Value::as_str) {
                 Some(next) if items.len() >= self.limit => {
                     note(&format!("there are more: use a larger --limit, or continue with --after {next}"));

@@ -19,6 +19,7 @@ class Board {
   #sessions;
   #channels;
   #alarms;
+  #nodes;
   /** The number of publications of each channel at the last refresh. */
   #channelsBefore = new Map();
   #timer;
@@ -43,8 +44,8 @@ class Board {
       ],
       keyOf: ({ session }) => session,
       load: async (query) => {
-        const { sessions: items, next, count } = await this.api.get('sessions', query);
-        return { items, next, count };
+        const { sessions: items, next, count, missing_nodes: missing } = await this.api.get('sessions', query);
+        return { items, next, count, missing };
       },
       failed,
     });
@@ -57,8 +58,8 @@ class Board {
       ],
       keyOf: ({ name }) => name,
       load: async (query) => {
-        const { channels, next, count } = await this.api.get('channels', query);
-        return { items: this.#withRates(channels), next, count };
+        const { channels, next, count, missing_nodes: missing } = await this.api.get('channels', query);
+        return { items: this.#withRates(channels), next, count, missing };
       },
       failed,
     });
@@ -76,6 +77,22 @@ class Board {
         const { alarms } = await this.api.get('alarms');
         const end = after + limit;
         return { items: alarms.slice(after, end), next: end < alarms.length ? end : undefined, count: alarms.length };
+      },
+      failed,
+    });
+    this.#nodes = new Table('nodes', {
+      columns: [
+        { title: 'Node', text: ({ name }) => name },
+        { title: 'Version', text: ({ version }) => version },
+        { title: 'Up', text: ({ started }) => duration(this.now() - started), numeric: true },
+        { title: 'Sessions', text: ({ sessions }) => number(sessions), numeric: true },
+        { title: 'Channels', text: ({ channels }) => number(channels), numeric: true },
+        { title: 'State', text: ({ state }) => state },
+      ],
+      keyOf: ({ node }) => node,
+      load: async (query) => {
+        const { nodes: items, next, count } = await this.api.get('nodes', query);
+        return { items, next, count };
       },
       failed,
     });
@@ -112,11 +129,12 @@ class Board {
   }
 
   async refresh() {
-    const [stats, sessions, channels, alarms] = await Promise.all([
+    const [stats, sessions, channels, alarms, nodes] = await Promise.all([
       this.api.get('stats'),
       this.#sessions.refresh(),
       this.#channels.refresh(),
       this.#alarms.refresh(),
+      this.#nodes.refresh(),
     ]);
     if (this.#hasEnded) return;
     this.#ahead = stats.time - Date.now();
@@ -126,6 +144,10 @@ class Board {
     setText(byId('sessions-count'), number(sessions));
     setText(byId('channels-count'), number(channels));
     setText(byId('alarms-count'), number(alarms));
+    setText(byId('nodes-count'), number(nodes));
+    // A server that is alone is no news.
+    byId('nodes-section').hidden = nodes < 2;
+    setText(byId('figures-title'), nodes < 2 ? 'Now' : 'Now, on one node');
     if (Date.now() > this.#toldUntil) show('live', 'Live');
   }
 

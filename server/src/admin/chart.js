@@ -48,10 +48,10 @@ export class Figure {
   }
 }
 
-/** The figures of the server, from regular answers of `/stats`. */
+/** The figures of a server, from regular answers of `/stats`. Each may come from another node of several. */
 export class Figures {
   #list;
-  #before;
+  #before = new Map();
   #figures = {
     sessions: new Figure('Sessions'),
     channels: new Figure('Channels'),
@@ -71,9 +71,9 @@ export class Figures {
   add(stats) {
     for (const name of ['sessions', 'channels', 'subscriptions']) this.#figures[name].add(stats[name]);
     for (const name of ['connections', 'commands', 'publications', 'deliveries', 'errors']) {
-      this.#figures[name].add(rate(stats, this.#before, name));
+      this.#figures[name].add(rate(stats, this.#before.get(stats.node), name));
     }
-    this.#before = stats;
+    this.#before.set(stats.node, stats);
     this.#list.dataset.samples = String(Number(this.#list.dataset.samples ?? 0) + 1);
   }
 }

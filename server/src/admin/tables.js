@@ -9,7 +9,8 @@ const ROWS = 50;
  * A table of items of one kind.
  *
  * `columns` are `{ title, text, numeric?, open?, label?, danger? }`: the content of a cell, the action of its button, and
- * the button's label. `load` returns `{ items, next, count }`; `failed` is called with its errors.
+ * the button's label. `load` returns `{ items, next, count, missing }`,
+ * with the nodes that the list lacks; `failed` is called with its errors.
  */
 export class Table {
   #rows = new Map();
@@ -55,10 +56,11 @@ export class Table {
   async refresh() {
     this.#question += 1;
     const question = this.#question;
-    const { items, next, count } = await this.#load({ ...this.#query, limit: ROWS, after: this.#after });
+    const { items, next, count, missing = [] } = await this.#load({ ...this.#query, limit: ROWS, after: this.#after });
     if (question === this.#question) {
       this.#next = next;
       this.#fill(items);
+      if (missing.length > 0) setText(this.#empty, `The list is incomplete: no answer from ${missing.length} of the nodes.`);
       this.#first.hidden = this.#after === undefined;
       this.#more.hidden = next === undefined;
     }

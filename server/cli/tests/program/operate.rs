@@ -1,4 +1,4 @@
-//! `wirehub sessions` and `wirehub channels`, against a real server.
+//! `wirehub sessions`, `wirehub channels` and `wirehub nodes`, against a real server.
 
 use std::process::Output;
 
@@ -30,6 +30,7 @@ fn hub() -> Hub {
     let limits = Limits { channels: 2000, ..Limits::default() };
     open_hub()
         .limits(limits)
+        .node_name("the one")
         .authenticate(async |credentials| Ok(Authenticated::user(credentials.token)))
         .build()
 }
@@ -79,6 +80,15 @@ async fn operators_see_sessions_and_channels() {
     assert!(told.contains("there are more") && told.contains("--after many:0001"), "{told}");
     let output = run(&["channels", "--limit", "3", "--after", "many:0001", &url]).await;
     assert!(lines(&output)[0].starts_with("many:0002\t"), "{output:?}");
+
+    let output = run(&["nodes", &url]).await;
+    let [row] = lines(&output)[..] else { panic!("{output:?}") };
+    let fields: Vec<&str> = row.split('\t').collect();
+    let expected = ["the one", env!("CARGO_PKG_VERSION"), "2", "1006", "running"];
+    assert_eq!([fields[1], fields[2], fields[4], fields[5], fields[6]], expected);
+    let output = run(&["nodes", "--json", &url]).await;
+    let shown: Value = serde_json::from_str(lines(&output)[0]).unwrap();
+    assert_eq!((&shown["node"], &shown["name"]), (&fields[0].into(), &"the one".into()));
 }
 
 #[tokio::test]
