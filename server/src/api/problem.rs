@@ -45,7 +45,7 @@ impl From<EngineError> for Problem {
         }
         Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
-            "the engine failed: try again; the server's log has the reason",
+            "the engine failed, or a node did not answer: try again; the server's log has the reason",
         )
     }
 }

@@ -8,7 +8,7 @@ use wirehub_common::{ChannelName, Payload};
 use wirehub_server::api::ApiKey;
 use wirehub_server::auth::Authenticated;
 use wirehub_server::engine::{
-    Delivery, Engine, EngineError, EngineErrorKind, EngineFuture, Locate, Located, Presence, PresenceEntry,
+    Delivery, Engine, EngineError, EngineErrorKind, EngineFuture, Locate, Located, MemoryFleet, Nodes as _, Presence, PresenceEntry,
     Publications, ReadHistory,
 };
 use wirehub_server::namespace::{History, Namespace};
@@ -468,4 +468,46 @@ async fn the_description_is_whole() {
     }
     assert_eq!(document["security"][0]["key"], json!([]));
     assert!(document["components"]["securitySchemes"]["key"].is_object());
+}
+
+#[tokio::test]
+async fn any_node_shows_and_ends_the_sessions_of_all_nodes() {
+    let fleet = MemoryFleet::new();
+    let nodes = [fleet.node(), fleet.node(), fleet.node()];
+    let [here, there, dying] = nodes.each_ref().map(async |node| {
+        let hub = open_hub()
+            .engine(node.clone())
+            .node_name("one of three")
+            .authenticate(async |credentials| Ok(Authenticated::user(credentials.token)))
+            .build();
+        let app = router(&hub).merge(api(&hub, [key()]));
+        Server::start_app(hub, app, "127.0.0.1:0").await
+    });
+    let (here, there, dying) = (here.await, there.await, dying.await);
+    let (mut ann, session) = client(&there, "ann").await;
+    ann.subscribe("room").await;
+    let (_, listed) = look(&here, "/api/v1/sessions").await;
+    assert_eq!(listed, look(&there, "/api/v1/sessions").await.1);
+    assert_eq!((&listed["count"], &listed["sessions"][0]["session"]), (&json!(1), &json!(session)));
+    assert_eq!(listed["sessions"][0]["node"], nodes[1].own().to_string());
+    let (_, shown) = look(&here, &format!("/api/v1/sessions/{session}")).await;
+    assert_eq!(shown["subscriptions"], json!(["room"]));
+    let (_, channels) = look(&here, "/api/v1/channels").await;
+    assert_eq!(channels["channels"][0]["subscribers"], 1);
+    let (_, all) = look(&here, "/api/v1/nodes").await;
+    assert_eq!((&all["count"], &all["nodes"][0]["name"]), (&json!(3), &json!("one of three")));
+    let next = all["nodes"][0]["node"].as_str().unwrap();
+    let (_, rest) = look(&here, &format!("/api/v1/nodes?after={next}&limit=1")).await;
+    assert_eq!((&rest["nodes"][0], &rest["next"]), (&all["nodes"][1], &all["nodes"][1]["node"]));
+
+    nodes[2].kill();
+    let (status, listed) = look(&here, "/api/v1/sessions?user=ann").await;
+    assert_eq!((status, listed["sessions"].as_array().unwrap().len()), (200, 1));
+    assert_eq!(listed["missing_nodes"], json!([nodes[2].own().to_string()]));
+    let path = "/api/v1/sessions/AAAAAAAAAAAAAAAAAAAAAA/disconnect";
+    assert_eq!(post(&here, path, json!({})).await.0, 503);
+    let path = format!("/api/v1/sessions/{session}/disconnect");
+    assert_eq!(post(&here, &path, json!({ "reason": "out" })).await.0, 204);
+    assert_eq!(ann.closed().await, (3506, "out".into()));
+    drop(dying);
 }

@@ -196,6 +196,13 @@ impl Alarms {
         ledger.ends = now.checked_add(ledger.ttl).unwrap_or(now);
         let mut ledgers = self.ledgers.lock();
         ledgers.release(std::mem::take(&mut place.bytes));
+        if let Some(known) = ledgers.by_id.get_mut(&id) {
+            // Another node has found its record, and news of it came back.
+            known.announce();
+            drop(ledgers);
+            self.tell();
+            return id;
+        }
         self.active.fetch_add(1, Ordering::AcqRel);
         ledgers.send_to_all(sessions, &id, &mut ledger, now);
         ledgers.add(id.clone(), ledger);

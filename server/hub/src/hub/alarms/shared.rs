@@ -198,6 +198,13 @@ impl Ledgers {
 }
 
 impl Ledger {
+    /// Tells the other nodes of the alarm.
+    pub(super) fn announce(&mut self) {
+        if let Some(unshared) = &mut self.unshared {
+            unshared.is_raised = true;
+        }
+    }
+
     /// Takes the news for other nodes.
     fn take_news(&mut self, id: &str, now: Instant, news: &mut Vec<AlarmNews>) {
         let Some(mut unshared) = self.unshared.take() else { return };

@@ -31,6 +31,11 @@ impl Subject {
         Self { alarms: Alarms::new(false), sessions: Sessions::new() }
     }
 
+    /// One of several nodes.
+    fn shared() -> Self {
+        Self { alarms: Alarms::new(true), sessions: Sessions::new() }
+    }
+
     fn raise(&self, audience: AlarmAudience, bytes: usize) -> Result<String, AlarmRefusal> {
         let channel = ChannelName::new("alarm:fire").unwrap();
         let payload = Payload::bytes(vec![0; bytes]);
@@ -289,4 +294,90 @@ async fn restored_alarms_have_the_bounds_of_others() {
     after.alarms.restore(after.around(), records, later - 2 * TTL, 10 * BOUND);
     let kept: Vec<Bytes> = after.alarms.reports().into_iter().map(|report| report.id.into()).collect();
     assert_eq!(kept, newest);
+}
+
+/// Everything in the report on an alarm.
+fn seen(alarms: &Alarms, id: &str) -> String {
+    let page = alarms.recipient_page(id, None, 1000).unwrap();
+    let AlarmReport { waiting, sent, received, acknowledged, departed, unlisted, state, .. } = page.report;
+    format!(
+        "{state:?} {:?} {:?}",
+        [waiting, sent, received, acknowledged, departed, unlisted],
+        page.recipients
+    )
+}
+
+/// What happens on nodes, by four numbers.
+type Step = (u8, usize, usize, usize);
+
+/// Carries the steps out on three nodes whose news come late, in any order, twice or not at all.
+fn play(steps: Vec<Step>) {
+    const NODES: usize = 3;
+    let nodes: [Subject; NODES] = std::array::from_fn(|_| Subject::shared());
+    let mut inboxes: [Vec<AlarmNews>; NODES] = Default::default();
+    let (mut raised, mut peers) = (Vec::new(), Vec::new());
+    let hear = |node: &Subject, news: AlarmNews| {
+        node.alarms.hear(node.around(), news, BOUND);
+        node.alarms.bytes();
+    };
+    for (kind, one, other, third) in steps {
+        let node = &nodes[one % NODES];
+        match kind {
+            0 => {
+                let audience = if other % 2 == 0 { AlarmAudience::Everybody } else { users(0..4) };
+                raised.extend(node.raise(audience, 1));
+            }
+            1 => peers.push((one % NODES, node.connect(&["", "0", "1", "2", "3", "4"][other % 6], "").0)),
+            2 if !peers.is_empty() && !raised.is_empty() => {
+                let (node, peer) = &peers[one % peers.len()];
+                nodes[*node].acknowledge(peer, &raised[other % raised.len()], third % 2 == 0);
+            }
+            3 if !raised.is_empty() => drop(node.withdraw(&raised[other % raised.len()])),
+            4.. if !inboxes[one % NODES].is_empty() => {
+                let inbox = &mut inboxes[one % NODES];
+                let place = other % inbox.len();
+                let news = if third % 4 == 0 { inbox[place].clone() } else { inbox.swap_remove(place) };
+                if third % 4 != 1 {
+                    hear(node, news);
+                }
+            }
+            _ => {}
+        }
+        for (number, node) in nodes.iter().enumerate() {
+            for news in node.alarms.take_news() {
+                inboxes.iter_mut().enumerate().filter(|(other, _)| *other != number).for_each(
+                    |(_, inbox)| {
+                        inbox.push(news.clone());
+                    },
+                );
+            }
+        }
+    }
+    // Some were lost, so the nodes ask each other for everything.
+    for _ in 0..2 {
+        for number in 0..NODES {
+            let all = nodes[number].alarms.all_news(false);
+            nodes.iter().enumerate().filter(|(other, _)| *other != number).for_each(|(_, node)| {
+                all.iter().for_each(|news| hear(node, news.clone()));
+            });
+        }
+    }
+    for id in &raised {
+        let first = seen(&nodes[0].alarms, id);
+        for node in &nodes[1..] {
+            assert_eq!(seen(&node.alarms, id), first, "{id}");
+        }
+    }
+    let ids = |node: &Subject| node.alarms.reports().into_iter().map(|report| report.id).collect::<Vec<_>>();
+    assert!(nodes.iter().all(|node| ids(node) == ids(&nodes[0])));
+}
+
+proptest::proptest! {
+    #[test]
+    fn nodes_agree_after_any_news(
+        steps in proptest::collection::vec((0..8_u8, 0..1000_usize, 0..1000_usize, 0..1000_usize), 0..120),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+        runtime.unwrap().block_on(async { play(steps) });
+    }
 }

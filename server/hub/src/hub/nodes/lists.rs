@@ -36,7 +36,8 @@ impl Hub {
         if answers.missing.is_empty() { Ok(None) } else { Err(unanswered(&answers.missing)) }
     }
 
-    /// A page of the connected sessions of all nodes, in the order of their ids: the first `limit` behind `after`.
+    /// A page of the connected sessions of all nodes, in the order of their ids: the first `limit` behind
+    /// `after`, 10,000 at most. The other lists have pages of the same kind.
     ///
     /// # Errors
     /// The engine failed. Nodes without an answer are in [`ListPage::missing`].
@@ -45,7 +46,7 @@ impl Hub {
         after: Option<SessionId>,
         limit: usize,
     ) -> Result<ListPage<ConnectedSession>, EngineError> {
-        self.list_sessions(None, PageRequest { after, limit }).await
+        self.list_sessions(None, PageRequest::new(after, limit)).await
     }
 
     /// A page of the sessions of a user on all nodes, in the order of their ids; also those whose `connect` has no answer yet.
@@ -60,7 +61,7 @@ impl Hub {
         limit: usize,
     ) -> Result<ListPage<ConnectedSession>, OrderError> {
         check_user(user)?;
-        Ok(self.list_sessions(Some(user.into()), PageRequest { after, limit }).await?)
+        Ok(self.list_sessions(Some(user.into()), PageRequest::new(after, limit)).await?)
     }
 
     /// A page of the [connected sessions](Self::connected_sessions), as other clients see them.
@@ -103,8 +104,7 @@ impl Hub {
         after: Option<&ChannelName>,
         limit: usize,
     ) -> Result<Option<ListPage<ChannelName>>, EngineError> {
-        let question =
-            Question::Subscriptions { session, page: PageRequest { after: after.cloned(), limit } };
+        let question = Question::Subscriptions { session, page: PageRequest::new(after.cloned(), limit) };
         let own = self.answer(question.clone());
         if let Answer::Subscriptions(Some(page)) = own {
             return Ok(Some(page));
@@ -133,7 +133,7 @@ impl Hub {
         after: Option<&ChannelName>,
         limit: usize,
     ) -> Result<ListPage<ChannelSummary>, EngineError> {
-        let page = PageRequest { after: after.cloned(), limit };
+        let page = PageRequest::new(after.cloned(), limit);
         let request = page.clone();
         let pages =
             self.list_all(Question::Channels { prefix: prefix.into(), page }, |_, answer| match answer {

@@ -115,6 +115,11 @@ impl<T> Default for ListPage<T> {
 }
 
 impl<K> PageRequest<K> {
+    /// Of the same length for every node, so that no page has holes.
+    pub(super) fn new(after: Option<K>, limit: usize) -> Self {
+        Self { after, limit: limit.clamp(1, MAX_ITEMS) }
+    }
+
     pub(super) fn write(&self, value: &mut ValueWriter, bytes: impl Fn(&K) -> Vec<u8>) {
         value.byte(u8::from(self.after.is_some()));
         value.bytes(&self.after.as_ref().map(bytes).unwrap_or_default());
@@ -129,6 +134,9 @@ impl<K> PageRequest<K> {
 }
 
 const ITEM_VERSION: u8 = 1;
+
+/// The maximum number of items on a page.
+const MAX_ITEMS: usize = 10_000;
 
 #[cfg(test)]
 mod tests {
