@@ -8,8 +8,8 @@ use wirehub_common::{ChannelName, Payload};
 use wirehub_server::api::ApiKey;
 use wirehub_server::auth::Authenticated;
 use wirehub_server::engine::{
-    Delivery, Engine, EngineError, EngineErrorKind, EngineFuture, Locate, Located, MemoryFleet, Nodes as _, Presence, PresenceEntry,
-    Publications, ReadHistory,
+    Delivery, Engine, EngineError, EngineErrorKind, EngineFuture, Locate, Located, MemoryFleet, Nodes as _,
+    Presence, PresenceEntry, Publications, ReadHistory,
 };
 use wirehub_server::namespace::{History, Namespace};
 use wirehub_server::observe::{MemberPage, PresenceCounts};

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use wirehub_common::code::{CloseCode, ErrorCode};
 use wirehub_common::contract::{Channel, ContractHash, Message as _};
-use wirehub_common::frame::{ErrorInfo, HistoryPage, Member, Position, Publication};
+use wirehub_common::frame::{ErrorInfo, HistoryPage, Position, Publication};
 use wirehub_common::{ChannelName, Payload, PayloadError, PayloadErrorKind};
 
 use self::addresses::Addresses;

@@ -123,7 +123,11 @@ async fn a_program_is_no_session_of_the_channel() {
     let mut stream = hub.subscribe(&room());
     let look = || {
         let members = hub.presence(&name).now_or_never().unwrap().unwrap();
-        (hub.local_subscribers(&name), members.len(), hub.presence_counts(&name).now_or_never().unwrap().unwrap())
+        (
+            hub.local_subscribers(&name),
+            members.len(),
+            hub.presence_counts(&name).now_or_never().unwrap().unwrap(),
+        )
     };
     assert_eq!(look(), (0, 0, crate::observe::PresenceCounts::default()));
     assert_eq!((hub.local_channels(), hub.local_sessions()), (vec![], 0));

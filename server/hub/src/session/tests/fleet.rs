@@ -421,11 +421,11 @@ async fn orders_of_the_application_enter_and_leave_too() {
     let [one, other] = hubs();
     let (mut ann, connected) = connect(&one.hub, "ann").await.unwrap();
     let session = connected.session.parse().unwrap();
-    assert!(one.hub.subscribe_session(session, &a()));
+    assert!(one.hub.subscribe_session(session, &a()).await.unwrap());
     assert!(matches!(ann.frame().await, ServerFrame::Push(Push::Subscribed(_))));
     assert_eq!(members(&other.hub).await, ["ann"]);
     let gone = ErrorInfo::from_code(ErrorCode::PERMISSION_DENIED);
-    assert!(one.hub.unsubscribe_session(session, &a(), gone));
+    assert!(one.hub.unsubscribe_session(session, &a(), gone).await.unwrap());
     assert!(matches!(ann.frame().await, ServerFrame::Push(Push::Unsubscribed(_))));
     timeout(GRACE * 2, async {
         while !members(&other.hub).await.is_empty() {

@@ -194,7 +194,9 @@ async fn a_node_that_stops_says_so_and_leaves_at_once() {
         nodes.iter().find(|other| other.id == node.own()).map(|other| other.report.is_stopping)
     };
     assert_eq!(stopping(here.nodes().await.unwrap()), Some(false));
-    there.update(|live| drop(live.drain_delay(Duration::from_secs(5))));
+    there.update(|live| {
+        live.drain_delay(Duration::from_secs(5));
+    });
     let stop = tokio::spawn({
         let there = there.clone();
         async move { there.shutdown(Duration::from_secs(1)).await }
