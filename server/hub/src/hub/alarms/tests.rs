@@ -327,7 +327,7 @@ fn play(steps: Vec<Step>) {
                 let audience = if other % 2 == 0 { AlarmAudience::Everybody } else { users(0..4) };
                 raised.extend(node.raise(audience, 1));
             }
-            1 => peers.push((one % NODES, node.connect(&["", "0", "1", "2", "3", "4"][other % 6], "").0)),
+            1 => peers.push((one % NODES, node.connect(["", "0", "1", "2", "3", "4"][other % 6], "").0)),
             2 if !peers.is_empty() && !raised.is_empty() => {
                 let (node, peer) = &peers[one % peers.len()];
                 nodes[*node].acknowledge(peer, &raised[other % raised.len()], third % 2 == 0);

@@ -65,7 +65,7 @@ impl Hub {
             let is_over = |answers: &BTreeMap<NodeId, Answer>| {
                 others.iter().all(|node| answers.contains_key(node)) || answers.values().any(&is_enough)
             };
-            while !pending.check(&is_over) {
+            while !pending.check(is_over) {
                 if timeout_at(deadline, pending.has_answer.notified()).await.is_err() {
                     break;
                 }
