@@ -460,7 +460,7 @@ async fn the_description_is_whole() {
             }
         }
     }
-    assert_eq!(operations, 20);
+    assert_eq!(operations, 22);
     let text = document.to_string();
     for reference in text.split(r##""$ref":"#"##).skip(1) {
         let pointer = reference.split('"').next().unwrap();

@@ -198,7 +198,7 @@ impl Ledgers {
 }
 
 impl Ledger {
-    /// Tells the other nodes of the alarm.
+    /// Notifies the other nodes of the alarm.
     pub(super) fn announce(&mut self) {
         if let Some(unshared) = &mut self.unshared {
             unshared.is_raised = true;

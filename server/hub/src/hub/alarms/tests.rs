@@ -307,7 +307,7 @@ fn seen(alarms: &Alarms, id: &str) -> String {
     )
 }
 
-/// What happens on nodes, by four numbers.
+/// A step on one of the nodes: four numbers decide its kind, node, alarm and time.
 type Step = (u8, usize, usize, usize);
 
 /// Carries the steps out on three nodes whose news come late, in any order, twice or not at all.

@@ -41,7 +41,7 @@ impl Hub {
     }
 }
 
-/// Tells the other nodes of changes, until the hub is gone.
+/// Notifies the other nodes of changes, until the hub is gone.
 pub(super) async fn share(hub: Weak<Inner>) {
     let Some(changes) = hub.upgrade().and_then(|hub| hub.alarms.changes()) else { return };
     loop {

@@ -17,7 +17,7 @@ use crate::engine::{
 use crate::hub::call_memory::KeyOwner;
 use crate::unix_time::milliseconds;
 
-/// So many hubs that share a store, each with its node.
+/// Hubs that share a store, each with its node.
 async fn hubs<const N: usize>(fleet: &MemoryFleet) -> [(MemoryNode, Hub); N] {
     let mut number = 0;
     let hubs = [(); N].map(|()| {
