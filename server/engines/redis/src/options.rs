@@ -266,6 +266,22 @@ impl fmt::Display for Address {
     }
 }
 
+/// The servers in words, for logs: without users and passwords.
+impl fmt::Display for RedisOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.kind {
+            ServerKind::Single => f.write_str("at ")?,
+            ServerKind::Sentinel(name) => write!(f, "the master {name} of the Sentinels at ")?,
+            ServerKind::Cluster => f.write_str("the cluster of ")?,
+        }
+        for (index, seed) in self.seeds.iter().enumerate() {
+            let comma = if index > 0 { ", " } else { "" };
+            write!(f, "{comma}{seed}")?;
+        }
+        write!(f, ", with the prefix {}", self.prefix)
+    }
+}
+
 impl fmt::Debug for RedisOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Without the passwords.
@@ -294,6 +310,18 @@ mod tests {
         assert!(!format!("{options:?}").contains("secret"));
         let unix = RedisOptions::single("unix:///run/redis.sock").unwrap();
         assert_eq!(unix.seeds, [Address::Unix("/run/redis.sock".into())]);
+    }
+
+    #[test]
+    fn the_servers_are_described_without_the_password() {
+        let single = RedisOptions::single("redis://ann:secret@[::1]:7000").unwrap();
+        assert_eq!(single.to_string(), "at [::1]:7000, with the prefix wirehub");
+        let sentinels = ["redis://a:1", "redis://:secret@b:2"];
+        let sentinel = RedisOptions::sentinel(sentinels, "main").unwrap().prefix("chat").unwrap();
+        let words = "the master main of the Sentinels at a:1, b:2, with the prefix chat";
+        assert_eq!(sentinel.to_string(), words);
+        let cluster = RedisOptions::cluster(["redis://a", "redis://b"]).unwrap();
+        assert_eq!(cluster.to_string(), "the cluster of a:6379, b:6379, with the prefix wirehub");
     }
 
     #[test]
