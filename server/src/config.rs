@@ -5,6 +5,7 @@
 //! variables and never appear in output: no error repeats a value.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -22,6 +23,8 @@ use self::limits::LimitsSection;
 pub(crate) use self::mistakes::Mistakes;
 use self::mistakes::Source;
 use self::namespace::NamespaceSection;
+use self::redis::RedisSection;
+pub use self::redis::RedisUrl;
 use self::tokens::TokensSection;
 use self::units::{Bytes, Span};
 use self::webhooks::WebhooksSection;
@@ -41,6 +44,8 @@ mod key_sets;
 mod limits;
 mod mistakes;
 mod namespace;
+mod redis;
+mod secret;
 mod summary;
 mod tokens;
 mod units;
@@ -55,6 +60,7 @@ pub const TEMPLATE: &str = include_str!("config/template.toml");
 pub struct Config {
     engine: EngineKind,
     disk: DiskSection,
+    redis: RedisSection,
     server: ServerSection,
     limits: LimitsSection,
     proxy: ProxySection,
@@ -66,9 +72,19 @@ pub struct Config {
     namespace: BTreeMap<String, NamespaceSection>,
     /// The whole configuration as written, for comparison with another one.
     #[serde(skip)]
-    written: Table,
+    written: Written,
     #[serde(skip)]
     source: Source,
+}
+
+/// A configuration as written. Its text for debugging is hidden: an address may contain a password.
+#[derive(Default)]
+struct Written(Table);
+
+impl fmt::Debug for Written {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Written(…)")
+    }
 }
 
 /// The files of a certificate and its key.
@@ -202,7 +218,7 @@ impl Config {
                 Self::default()
             }
         };
-        config.written = table;
+        config.written = Written(table);
         config.source = Source::new(path, lines, named);
         config.resolve();
         (config, mistakes)
@@ -216,7 +232,7 @@ impl Config {
         let tls = self.tls.iter_mut().flat_map(|tls| [&mut tls.certificate, &mut tls.key]);
         let files = files.chain([&mut self.server.static_files]);
         let files = files.chain(self.api.keys.iter_mut().map(|key| &mut key.file));
-        for path in files.flatten().chain(tls).chain(self.webhooks.files()) {
+        for path in files.flatten().chain(tls).chain(self.webhooks.files()).chain(self.redis.files()) {
             *path = folder.join(&*path);
         }
     }
@@ -318,47 +334,90 @@ impl Config {
         self.disk.path()
     }
 
-    /// Replaces the engine and its directory.
-    pub(crate) fn replace_engine(&mut self, engine: Option<EngineKind>, data: Option<PathBuf>) {
+    /// Replaces the engine, the directory of the one on disk, and the servers of the one in Redis.
+    pub(crate) fn replace_engine(
+        &mut self,
+        engine: Option<EngineKind>,
+        data: Option<PathBuf>,
+        redis: Option<RedisUrl>,
+    ) {
         self.engine = engine.unwrap_or(self.engine);
         if let Some(data) = data {
             self.disk.set_path(data);
         }
+        if let Some(redis) = redis {
+            self.redis.set_url(redis);
+        }
     }
 
-    /// `true` if `[disk]` has settings that another engine does not use.
-    pub(crate) fn has_idle_disk_section(&self) -> bool {
-        self.engine != EngineKind::Disk && self.disk.is_set()
+    /// The engines that are not in use, and whose sections have settings.
+    pub(crate) fn idle_engine_sections(&self) -> impl Iterator<Item = EngineKind> {
+        let sections = [(EngineKind::Disk, self.disk.is_set()), (EngineKind::Redis, self.redis.is_set())];
+        let own = self.engine;
+        sections.into_iter().filter(move |(kind, is_set)| *kind != own && *is_set).map(|(kind, _)| kind)
     }
 
     /// Opens the engine for a hub. [`Self::apply_observed`] has checked the settings.
     ///
     /// # Errors
-    /// [`ErrorKind::Engine`]: its data can't be opened.
-    pub(crate) fn open_engine(&self, hub: Builder) -> Result<Builder, Error> {
+    /// [`ErrorKind::Engine`]: its data can't be opened, or its servers can't be used. [`ErrorKind::Config`]: a file of its section
+    /// has changed since.
+    #[cfg_attr(not(feature = "redis"), allow(clippy::unused_async, reason = "the engine in Redis connects"))]
+    pub(crate) async fn open_engine(&self, hub: Builder) -> Result<Builder, Error> {
         match self.engine {
             #[cfg(feature = "disk")]
             EngineKind::Disk => Ok(hub.engine(self.disk.open()?)),
+            #[cfg(feature = "redis")]
+            EngineKind::Redis => {
+                let mut mistakes = Mistakes::default();
+                let options = self.redis.options(&mut mistakes);
+                let incomplete = || self.source.wrong("redis", "it is incomplete: name a server");
+                let options = self.source.check(mistakes, options)?.ok_or_else(incomplete)?;
+                Ok(hub.engine(RedisSection::connect(options).await?))
+            }
             _ => Ok(self.limits.open_engine(hub)),
         }
     }
 
     fn check_engine(&self, hub: &Builder, mistakes: &mut Mistakes) {
-        let is_disk = self.engine == EngineKind::Disk;
-        if is_disk && cfg!(not(feature = "disk")) {
-            let words =
-                "this program has no such engine: build it with the feature `disk`, or write \"memory\"";
+        if let Some(feature) = self.missing_engine() {
+            let words = format!(
+                "this program has no such engine: build it with the feature `{feature}`, or write \"memory\""
+            );
             return mistakes.note("engine", words);
         }
-        if hub.has_engine() && (is_disk || self.limits.bounds_engine()) {
-            let key = if is_disk { "engine" } else { "limits.kept_bytes" };
+        let is_memory = self.engine == EngineKind::Memory;
+        if hub.has_engine() && (!is_memory || self.limits.bounds_engine()) {
+            let key = if is_memory { "limits.kept_bytes" } else { "engine" };
             return mistakes.note(key, "this program has an engine of its own: remove the key");
         }
-        if is_disk && self.limits.bounds_engine() {
+        if !is_memory && self.limits.bounds_engine() {
             let words =
                 "it bounds the engine in memory: remove it, and bound each namespace's history instead";
             mistakes.note("limits.kept_bytes", words);
         }
+        self.check_redis(mistakes);
+    }
+
+    /// The engine, if this program is built without it.
+    fn missing_engine(&self) -> Option<EngineKind> {
+        let is_missing = match self.engine {
+            EngineKind::Memory => false,
+            EngineKind::Disk => cfg!(not(feature = "disk")),
+            EngineKind::Redis => cfg!(not(feature = "redis")),
+        };
+        is_missing.then_some(self.engine)
+    }
+
+    /// Checks the settings of the engine in Redis, without a connection.
+    #[cfg_attr(not(feature = "redis"), allow(clippy::unused_self, reason = "there is no such engine"))]
+    fn check_redis(&self, mistakes: &mut Mistakes) {
+        #[cfg(feature = "redis")]
+        if self.engine == EngineKind::Redis {
+            self.redis.options(mistakes);
+        }
+        #[cfg(not(feature = "redis"))]
+        let _ = mistakes;
     }
 
     /// The log filter, which the environment may override.
@@ -380,6 +439,7 @@ impl Config {
         }
         mistakes.take("server.log", self.parse_log_filter());
         mistakes.take("admin.enabled", self.check_admin());
+        self.check_redis(mistakes);
         self.namespaces(mistakes);
     }
 
@@ -396,7 +456,7 @@ impl Config {
 
     /// The keys that differ in `new` and that a running server cannot apply.
     pub(crate) fn changes_needing_restart(&self, new: &Self) -> Vec<String> {
-        changes::needing_restart(&self.written, &new.written)
+        changes::needing_restart(&self.written.0, &new.written.0)
     }
 
     /// The directory of static files, if configured.
@@ -440,14 +500,15 @@ impl Config {
         self.tokens.is_some() || self.webhooks.know_clients()
     }
 
-    /// Applies the configuration to a hub. Reads the keys of tokens, and opens the engine. An engine that the program has given
-    /// to the builder is never replaced.
+    /// Applies the configuration to a hub. Reads the keys of tokens, and opens the engine; the one in Redis connects. An engine that
+    /// the program has given to the builder is never replaced.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`], with the name of the invalid key. [`ErrorKind::Engine`]: the engine's data can't be opened.
-    pub fn apply(&self, hub: Builder) -> Result<Builder, Error> {
+    /// [`ErrorKind::Config`], with the name of the invalid key. [`ErrorKind::Engine`]: the engine's data can't be opened, or its
+    /// servers can't be used.
+    pub async fn apply(&self, hub: Builder) -> Result<Builder, Error> {
         let (hub, _) = self.apply_observed(hub, &mut KeySets::default())?;
-        self.open_engine(hub)
+        self.open_engine(hub).await
     }
 
     /// As [`Self::apply`], without the engine. Also returns the queue of events for a backend, if configured, and updates `key_sets`.

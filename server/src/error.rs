@@ -28,7 +28,7 @@ pub enum ErrorKind {
     Tls,
     /// The directory of static files can't be read.
     StaticFiles,
-    /// The data of the engine can't be opened.
+    /// The data of the engine can't be opened, or its servers can't be used.
     Engine,
     /// The runtime or the output failed.
     System,

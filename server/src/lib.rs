@@ -30,7 +30,7 @@
 //! # Features
 //!
 //! `api` (the HTTP API and the admin page), `jwt`, `backend` (webhooks and key sets at a URL) and `tls` are on by default.
-//! `config` adds the modules `config` and `serve`; `conformance` adds the suite for engines to [`engine`].
+//! `config` adds the modules `config` and `serve`, `disk` and `redis` the engines of these names to them; `conformance` adds the suite for engines to [`engine`].
 //!
 //! # Guarantees of a hub
 //!

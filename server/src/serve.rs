@@ -14,7 +14,7 @@ use tokio::task::JoinError;
 
 use crate::accept::Origin;
 use crate::api::{ApiKeys, admin_page};
-use crate::config::{Config, EngineKind, KeySets};
+use crate::config::{Config, EngineKind, KeySets, RedisUrl};
 use crate::{
     Builder, Error, ErrorKind, ListenAddress, Listener, LiveSettings, api, metrics, router, run, static_files,
 };
@@ -56,6 +56,8 @@ pub struct Options {
     pub engine: Option<EngineKind>,
     /// The directory of the engine on disk. Default: the directory of the configuration.
     pub data: Option<PathBuf>,
+    /// The server of the engine in Redis, in place of the servers of the configuration.
+    pub redis: Option<RedisUrl>,
     /// The time for which a stopped server still serves connected clients. See [`Builder::drain_delay`].
     pub drain_delay: Option<Duration>,
 }
@@ -71,8 +73,8 @@ impl Options {
     /// The exit code is a failure after a second signal.
     ///
     /// # Errors
-    /// [`ErrorKind::Usage`] and [`ErrorKind::Config`]: the settings are wrong. Other kinds: the system refuses the address, a
-    /// certificate can't be read, or the static files can't be read.
+    /// [`ErrorKind::Usage`] and [`ErrorKind::Config`]: the settings are wrong. Other kinds: the engine can't be started, the system
+    /// refuses the address, a certificate can't be read, or the static files can't be read.
     pub fn serve(self, hub: Builder) -> Result<ExitCode, Error> {
         let config = self.configuration(Config::load)?;
         let log = log::start(&config)?;
@@ -84,8 +86,20 @@ impl Options {
         let base = hub.live().clone();
         let mut key_sets = KeySets::default();
         let (hub, events) = config.apply_observed(hub, &mut key_sets)?;
-        let hub = config.open_engine(hub)?;
-        let hub = hub.update(|live| self.apply_live(live)).build();
+        let runtime = servers_runtime()?;
+        let hub = match runtime.block_on(config.open_engine(hub)) {
+            Ok(hub) => hub,
+            Err(error) => {
+                // Does not wait for the lookup of a name.
+                runtime.shutdown_background();
+                return Err(error);
+            }
+        };
+        let hub = {
+            // So the records of the engine are loaded now, and not for the first session.
+            let _entered = runtime.enter();
+            hub.update(|live| self.apply_live(live)).build()
+        };
         let api_keys = ApiKeys::from(config.api_keys()?);
         let mut app = router(&hub).merge(hub.echo());
         if config.has_api() {
@@ -105,7 +119,6 @@ impl Options {
             Some(directory) => app.fallback_service(pages(directory)?),
             None => app.fallback(no_page),
         };
-        let runtime = servers_runtime()?;
         let tls = config.tls()?;
         let reloader = Arc::new(Reloader {
             options: self,
@@ -133,10 +146,18 @@ impl Options {
             None => Config::from_environment()?,
         };
         config.allow_anonymous(self.anonymous);
-        config.replace_engine(self.engine, self.data.clone());
+        config.replace_engine(self.engine, self.data.clone(), self.redis.clone());
         if self.data.is_some() && config.engine() != EngineKind::Disk {
             let words = "--data is for the engine on disk: add --engine disk, or remove --data";
             return Err(Error::new(ErrorKind::Usage, words));
+        }
+        if self.redis.is_some() && config.engine() != EngineKind::Redis {
+            let words = "--redis is for the engine in Redis: add --engine redis, or remove --redis";
+            return Err(Error::new(ErrorKind::Usage, words));
+        }
+        #[cfg(feature = "redis")]
+        if let Some(Err(words)) = self.redis.as_ref().map(RedisUrl::check) {
+            return Err(Error::new(ErrorKind::Usage, format!("--redis: {words}")));
         }
         Ok(config)
     }

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use wirehub_server::accept::Origin;
-use wirehub_server::config::{EngineKind, parse_time};
+use wirehub_server::config::{EngineKind, RedisUrl, parse_time};
 use wirehub_server::serve::Options;
 use wirehub_server::{Builder, ErrorKind, ListenAddress};
 
@@ -58,13 +58,19 @@ pub struct ServeOptions {
     #[arg(long)]
     pub anonymous: bool,
 
-    /// Keep history, idempotency keys and alarms by this engine: memory (lost with the process) or disk. Default: memory.
+    /// Keep history, idempotency keys and alarms by this engine: memory (lost with the process), disk, or redis (for several
+    /// servers). Default: memory.
     #[arg(long, value_name = "ENGINE")]
     pub engine: Option<EngineKind>,
 
     /// Keep the data of the disk engine in this directory. Default: wirehub-data.
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
+
+    /// Keep the data of the redis engine in this server: redis://HOST:PORT, rediss://HOST:PORT for TLS, or unix:///PATH. Others on
+    /// this machine can read the command line: a password belongs into the configuration or into `WIREHUB_REDIS__URL`.
+    #[arg(long, value_name = "URL")]
+    pub redis: Option<RedisUrl>,
 
     /// Keep serving connected clients for this long after a stop signal, while /ready and new clients get status 503.
     /// So load balancers have time to notice. Default: 0s.
@@ -83,8 +89,9 @@ impl ServeOptions {
     }
 
     fn settings(self) -> Options {
-        let Self { config, listen, static_files, allow_origins, anonymous, engine, data, drain_delay } = self;
-        Options { config, listen, static_files, allow_origins, anonymous, engine, data, drain_delay }
+        let Self { config, listen, static_files, allow_origins, anonymous, engine, data, redis, drain_delay } =
+            self;
+        Options { config, listen, static_files, allow_origins, anonymous, engine, data, redis, drain_delay }
     }
 }
 

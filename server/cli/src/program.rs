@@ -84,6 +84,8 @@ Examples:
   wirehub serve --listen 127.0.0.1:0                  on a free port, written to standard output
   wirehub serve --config wirehub.toml                 with the settings that `wirehub config init` explains
   wirehub serve --engine disk --data /var/lib/wirehub with history, keys and alarms on disk
+  wirehub serve --engine redis --redis redis://10.0.0.9:6379
+                                                      one of several servers on the same Redis
   wirehub serve --allow-origin https://app.example    for the pages of another origin
   wirehub serve --drain-delay 15s                     behind a load balancer that checks /ready every 5 s
 

@@ -22,6 +22,8 @@ pub enum EngineKind {
     Memory,
     /// History and keys are in a directory, and outlive the process.
     Disk,
+    /// Everything is in Redis, for any number of servers.
+    Redis,
 }
 
 impl EngineKind {
@@ -30,6 +32,7 @@ impl EngineKind {
         match self {
             Self::Memory => "memory",
             Self::Disk => "disk",
+            Self::Redis => "redis",
         }
     }
 }
@@ -44,10 +47,10 @@ impl FromStr for EngineKind {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
-        [Self::Memory, Self::Disk]
+        [Self::Memory, Self::Disk, Self::Redis]
             .into_iter()
             .find(|kind| kind.name() == text)
-            .ok_or_else(|| Error::new(ErrorKind::Usage, "unknown engine: write memory or disk"))
+            .ok_or_else(|| Error::new(ErrorKind::Usage, "unknown engine: write memory, disk or redis"))
     }
 }
 

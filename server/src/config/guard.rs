@@ -7,7 +7,7 @@ use super::{Config, Mistakes};
 
 /// Notes every access that would become open without an explicit setting.
 pub(super) fn check(old: &Config, new: &Config, mistakes: &mut Mistakes) {
-    if new.written.is_empty() && !old.written.is_empty() {
+    if new.written.0.is_empty() && !old.written.0.is_empty() {
         mistakes.note("", "it has become empty: write it again, or restart the server");
     }
     if old.has_tokens() && !new.has_tokens() && !new.anonymous() {
@@ -41,7 +41,7 @@ pub(super) fn check(old: &Config, new: &Config, mistakes: &mut Mistakes) {
         }
     }
     let is_written =
-        |name: &str| table(&new.written, "limits").is_some_and(|limits| limits.contains_key(name));
+        |name: &str| table(&new.written.0, "limits").is_some_and(|limits| limits.contains_key(name));
     for ((name, before), (_, after)) in old.limits.bounds().into_iter().zip(new.limits.bounds()) {
         if after > before && !is_written(name) {
             let words = "it has disappeared, and the default allows more: restore it, or write the new value \

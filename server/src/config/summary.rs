@@ -1,6 +1,6 @@
 //! A summary of the configuration for the log.
 
-use super::Config;
+use super::{Config, EngineKind};
 
 impl Config {
     /// The authentication of clients, in words.
@@ -15,6 +15,17 @@ impl Config {
             None if self.anonymous() => "everybody is admitted without a token (anonymous)".into(),
             None => "every client on this machine is admitted without a token: there is no [tokens] section"
                 .into(),
+        }
+    }
+
+    /// The engine and the place of its data, in words; `own` is the name of the hub's.
+    pub(crate) fn engine_summary(&self, own: &str) -> String {
+        match (self.engine(), own) {
+            (EngineKind::Disk, _) => format!("disk, in {}", self.data_directory().display()),
+            #[cfg(feature = "redis")]
+            (EngineKind::Redis, _) => format!("redis, {}", self.redis.summary()),
+            (_, "MemoryEngine") => "memory; a restart loses histories and alarms".into(),
+            (_, own) => own.into(),
         }
     }
 

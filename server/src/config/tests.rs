@@ -2,12 +2,15 @@ use std::fmt::Write as _;
 use std::fs;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use wirehub_common::Limits;
 
 use super::*;
 use crate::jwt::Algorithm;
 
 mod properties;
+#[cfg(feature = "redis")]
+mod redis;
 
 const PATH: &str = "/etc/wirehub/wirehub.toml";
 
@@ -20,9 +23,14 @@ fn parse(text: &str) -> Result<Config, String> {
     parse_with(text, &[])
 }
 
+/// Applies a configuration whose engine has nothing to wait for.
+fn apply(config: &Config, hub: Builder) -> Result<Builder, Error> {
+    config.apply(hub).now_or_never().unwrap()
+}
+
 #[test]
 fn the_template_and_every_key_in_it_are_valid() {
-    parse(TEMPLATE).unwrap().apply(Hub::builder()).unwrap();
+    apply(&parse(TEMPLATE).unwrap(), Hub::builder()).unwrap();
     // With every setting in force, the comments on keys hold too.
     let mut everything = String::new();
     for line in TEMPLATE.lines() {
@@ -43,11 +51,11 @@ fn the_template_and_every_key_in_it_are_valid() {
 #[test]
 fn a_configuration_that_is_applied_sets_the_engine_and_never_replaces_one() {
     let bounded = parse("[limits]\nkept_bytes = \"1MiB\"").unwrap();
-    assert!(bounded.apply(Hub::builder()).unwrap().has_engine());
+    assert!(apply(&bounded, Hub::builder()).unwrap().has_engine());
     let own = || Hub::builder().engine(crate::engine::MemoryEngine::new());
-    let error = bounded.apply(own()).unwrap_err().to_string();
+    let error = apply(&bounded, own()).unwrap_err().to_string();
     assert!(error.contains("limits.kept_bytes") && error.contains("an engine of its own"), "{error}");
-    assert!(parse("").unwrap().apply(own()).is_ok());
+    assert!(apply(&parse("").unwrap(), own()).is_ok());
 }
 
 #[test]
@@ -76,7 +84,7 @@ fn a_typo_is_reported_with_its_line_and_the_correction() {
 
 #[test]
 fn an_invalid_setting_is_reported_with_its_key() {
-    let applied = |text: &str| parse(text).unwrap().apply(Hub::builder()).unwrap_err().to_string();
+    let applied = |text: &str| apply(&parse(text).unwrap(), Hub::builder()).unwrap_err().to_string();
     for (text, words) in [
         ("[server]\nallow_origins = [\"app.example\"]", &["server.allow_origins"][..]),
         ("[proxy]\ntrusted = [\"proxy.example\"]", &["proxy.trusted", "10.0.0.0/8"]),
@@ -146,7 +154,7 @@ fn keys_are_read_from_files_and_a_bad_one_is_not_repeated() {
     assert!(verifier.verify(&token).is_ok(), "the line feed at the end is not part of the secret");
 
     write("secret.key", "swordfish");
-    let error = config.apply(Hub::builder()).unwrap_err().to_string();
+    let error = apply(&config, Hub::builder()).unwrap_err().to_string();
     assert!(error.contains("32 bytes") && !error.contains("swordfish"), "{error}");
     assert!(!format!("{config:?}").contains("swordfish"));
 }
@@ -316,7 +324,7 @@ fn webhooks_need_a_secret_and_mistakes_are_reported_with_their_key() {
     let applied = |text: &str| {
         fs::write(&file, text).unwrap();
         let config = Config::load(&file).unwrap();
-        config.apply(Hub::builder()).map(drop).map_err(|error| error.to_string())
+        apply(&config, Hub::builder()).map(drop).map_err(|error| error.to_string())
     };
     let secret = "[webhooks]\nsecret = { file = \"long.key\" }\n";
     let at = "url = \"http://127.0.0.1:1/\"\n";

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::secret::SecretSection;
 use super::units::Span;
-use super::{Mistakes, read, variable_named};
+use super::{Mistakes, read};
 use crate::webhooks::{EventKind, Webhook, Webhooks};
 use crate::{LiveSettings, Pattern};
 
@@ -24,13 +25,6 @@ pub(super) struct WebhooksSection {
     publish: Vec<WebhookSection>,
     calls: Vec<WebhookSection>,
     events: Option<EventsSection>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct SecretSection {
-    file: Option<PathBuf>,
-    env: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -75,7 +69,7 @@ impl WebhooksSection {
 
     /// The files in this section.
     pub(super) fn files(&mut self) -> impl Iterator<Item = &mut PathBuf> {
-        let secret = self.secret.as_mut().and_then(|secret| secret.file.as_mut());
+        let secret = self.secret.as_mut().and_then(SecretSection::file);
         secret.into_iter().chain(self.authority.as_mut())
     }
 
@@ -125,14 +119,9 @@ impl WebhooksSection {
     }
 
     fn webhooks(&self, mistakes: &mut Mistakes) -> Option<Webhooks> {
-        let secret = match &self.secret {
-            Some(SecretSection { file: Some(path), env: None }) => read(path),
-            Some(SecretSection { file: None, env: Some(variable) }) => variable_named(variable).map(String::into_bytes),
-            _ => Err("requests to backends need a signature: write secret = { file = \"webhooks.key\" } or { env = \"WIREHUB_WEBHOOKS_KEY\" }".into()),
-        };
-        // Editors end files with a line feed, which is not part of the secret.
-        let webhooks = secret
-            .and_then(|secret| Webhooks::new(secret.trim_ascii_end()).map_err(|error| error.to_string()));
+        let words = "requests to backends need a signature: write secret = { file = \"webhooks.key\" } or { env = \"WIREHUB_WEBHOOKS_KEY\" }";
+        let secret = self.secret.as_ref().and_then(SecretSection::read).unwrap_or_else(|| Err(words.into()));
+        let webhooks = secret.and_then(|secret| Webhooks::new(&secret).map_err(|error| error.to_string()));
         let webhooks = mistakes.take("webhooks.secret", webhooks);
         let Some(path) = &self.authority else { return webhooks };
         let pem = mistakes.take("webhooks.authority", read(path))?;

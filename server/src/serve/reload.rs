@@ -10,7 +10,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::{Options, log};
 use crate::api::{ApiKey, ApiKeys};
-use crate::config::{Config, EngineKind, KeySets, Mistakes};
+use crate::config::{Config, KeySets, Mistakes};
 use crate::namespace::{Access, Namespace};
 use crate::tls::LoadedCertificate;
 use crate::webhooks::{EventQueue, Webhooks};
@@ -139,13 +139,9 @@ impl Reloader {
         tracing::info!("channels without a [namespace]: {}", in_words(self.hub.default_namespace()));
         let engine = format!("{:?}", self.hub.engine());
         let engine = engine.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
-        match (config.engine(), engine) {
-            (EngineKind::Disk, _) => tracing::info!("engine: disk, in {}", config.data_directory().display()),
-            (_, "MemoryEngine") => tracing::info!("engine: memory; a restart loses histories and alarms"),
-            (_, own) => tracing::info!("engine: {own}"),
-        }
-        if config.has_idle_disk_section() {
-            tracing::warn!("[disk] has no effect: it needs engine = \"disk\"");
+        tracing::info!("engine: {}", config.engine_summary(engine));
+        for kind in config.idle_engine_sections() {
+            tracing::warn!("[{kind}] has no effect: it needs engine = \"{kind}\"");
         }
         let off = config.disabled_limits();
         if !off.is_empty() {

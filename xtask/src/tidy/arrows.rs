@@ -17,7 +17,7 @@ const MAY_DEPEND_ON: &[(&str, Option<&[&str]>)] = &[
     ("wirehub-client-module", Some(&["wirehub-common", "wirehub-client-core"])),
     ("wirehub-client", Some(&["wirehub-common", "wirehub-client-core"])),
     ("wirehub-hub", Some(&["wirehub-common"])),
-    ("wirehub-server", Some(&["wirehub-common", "wirehub-hub", "wirehub-disk"])),
+    ("wirehub-server", Some(&["wirehub-common", "wirehub-hub", "wirehub-disk", "wirehub-redis"])),
     ("wirehub-cli", Some(&["wirehub-common", "wirehub-client", "wirehub-disk", "wirehub-server"])),
     ("wirehub-demo-contract", Some(&["wirehub-common"])),
     ("wirehub-demo", None),

@@ -269,5 +269,5 @@ fn the_engine_is_chosen_on_the_command_line_or_by_a_variable() {
     assert!(error.contains("add --engine disk"), "{error}");
     let (status, error) = failure(&["serve", "--engine", "tape"]);
     assert_eq!(status, Some(2));
-    assert!(error.contains("memory or disk"), "{error}");
+    assert!(error.contains("memory, disk or redis"), "{error}");
 }

@@ -20,5 +20,6 @@ mod guides;
 mod key_sets;
 mod operate;
 mod program;
+mod redis;
 mod reload;
 mod stop;

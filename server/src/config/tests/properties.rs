@@ -147,7 +147,7 @@ proptest! {
     fn any_text_is_a_configuration_or_gets_mistakes(text in prop_oneof![any::<String>(), toml_like()]) {
         match parse(&text) {
             Ok(config) => {
-                let _ = config.apply(Hub::builder());
+                let _ = apply(&config, Hub::builder());
                 let _ = (config.listen(), config.admin(), config.log_filter(), config.signer());
             }
             Err(words) => prop_assert!(words.starts_with(PATH)),
