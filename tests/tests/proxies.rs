@@ -1,10 +1,11 @@
-//! A server behind real proxies, with its own configurations for them.
+//! Servers behind real proxies, with the configurations in `server/deploy/`: one alone, and three that share a Redis.
 //!
-//! They need nginx and HAProxy: `cargo xtask test proxies` installs and runs them.
+//! They need nginx, HAProxy and Redis: `cargo xtask test proxies` installs and runs them.
 
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
+    clippy::indexing_slicing,
     clippy::arithmetic_side_effects,
     reason = "a test fails by panicking"
 )]
@@ -16,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
+use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -26,9 +28,12 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
-use wirehub_client::{Address, Client, ClientState, Config, Gap};
+use wirehub_client::{Address, Client, ClientState, Config, Gap, Subscription};
 use wirehub_common::code::CloseCode;
 use wirehub_common::{ChannelName, Payload};
+use wirehub_server::auth::Authenticated;
+use wirehub_server::jwt::{Algorithm, Signer};
+use wirehub_test_redis::{Options, RedisServer};
 use wirehub_tests::{gap, next, publication, soon};
 
 /// A program that is killed when its test is over.
@@ -48,21 +53,21 @@ impl Drop for Running {
     }
 }
 
-/// A server behind a proxy, and the addresses and certificates for its clients.
-struct Setup {
+/// A proxy with a certificate of its own.
+struct Proxy {
+    // Ends before its folder.
+    running: Running,
     folder: tempfile::TempDir,
-    server: Running,
-    address: SocketAddr,
-    proxy: Running,
     port: u16,
     certificate: String,
 }
 
-/// Turns the configuration in `server/deploy/` into a proxy that runs in a folder, between two ports.
-type Start = fn(folder: &Path, shipped: &str, port: u16, server: SocketAddr) -> Command;
+/// Turns a configuration in `server/deploy/` into a proxy that runs in a folder, and listens on a port.
+type Start = fn(folder: &Path, shipped: &str, port: u16) -> Command;
 
-impl Setup {
-    async fn start(shipped: &str, start: Start) -> Self {
+impl Proxy {
+    /// Starts a proxy before these servers, in place of those in the configuration.
+    async fn start(configuration: &str, start: Start, servers: &[(&str, SocketAddr)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
         let made = rcgen::generate_simple_self_signed(vec!["localhost".into()]).unwrap();
@@ -70,29 +75,24 @@ impl Setup {
         write("fullchain.pem", &certificate);
         write("privkey.pem", &key);
         write("wirehub.pem", &format!("{certificate}{key}"));
-        write(
-            "wirehub.toml",
-            "[server]\nmetrics = true\n[proxy]\ntrusted = [\"127.0.0.1\"]\n\
-             [limits]\nconnections_per_address = 1\nreconnect_window = \"100ms\"\n",
-        );
-        let (server, address) = serve(folder.path(), "127.0.0.1:0");
-        let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../server/deploy").join(shipped);
-        let shipped = fs::read_to_string(shipped).unwrap();
-        let shipped = shipped.replace("/etc/wirehub", folder.path().to_str().unwrap());
+        let mut config = shipped(configuration).replace("/etc/wirehub", folder.path().to_str().unwrap());
+        for (shipped, server) in servers {
+            config = replaced(&config, shipped, &server.to_string());
+        }
         let port = free_port();
-        let mut command = start(folder.path(), &shipped, port, address);
+        let mut command = start(folder.path(), &config, port);
         let log = fs::File::create(folder.path().join("proxy.log")).unwrap();
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
-        let proxy = Running(command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}")));
-        let mut setup = Self { folder, server, address, proxy, port, certificate };
-        setup.proxy_listens().await;
-        setup
+        let running = Running(command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}")));
+        let mut proxy = Self { running, folder, port, certificate };
+        proxy.listens().await;
+        proxy
     }
 
-    async fn proxy_listens(&mut self) {
+    async fn listens(&mut self) {
         let listens = async {
             while TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).await.is_err() {
-                if let Some(status) = self.proxy.0.try_wait().unwrap() {
+                if let Some(status) = self.running.0.try_wait().unwrap() {
                     let log = fs::read_to_string(self.folder.path().join("proxy.log")).unwrap();
                     panic!("the proxy has ended, {status}: {log}");
                 }
@@ -133,12 +133,32 @@ impl Setup {
         }
     }
 
-    async fn client(&self) -> Client {
+    async fn client(&self, config: Config) -> Client {
         let address = Address::parse(&format!("wss://localhost:{}/ws", self.port)).unwrap();
         let trusting = address.with_root_certificates(self.certificate.as_bytes()).unwrap();
-        let client = wirehub_client::client(trusting, Config::default());
+        let client = wirehub_client::client(trusting, config);
         soon(client.connect()).await.unwrap();
         client
+    }
+}
+
+/// A server behind a proxy.
+struct Setup {
+    server: Running,
+    address: SocketAddr,
+    folder: tempfile::TempDir,
+    proxy: Proxy,
+}
+
+impl Setup {
+    async fn start(configuration: &str, start: Start) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let config = "[server]\nmetrics = true\n[proxy]\ntrusted = [\"127.0.0.1\"]\n\
+             [limits]\nconnections_per_address = 1\nreconnect_window = \"100ms\"\n";
+        fs::write(folder.path().join("wirehub.toml"), config).unwrap();
+        let (server, address) = serve(folder.path(), "127.0.0.1:0");
+        let proxy = Proxy::start(configuration, start, &[("127.0.0.1:8080", address)]).await;
+        Self { server, address, folder, proxy }
     }
 
     /// Deploys: the server stops in order, and another one takes its place.
@@ -176,9 +196,14 @@ fn program(name: &str) -> PathBuf {
     })
 }
 
-fn nginx(folder: &Path, shipped: &str, port: u16, server: SocketAddr) -> Command {
+/// A file in `server/deploy/`.
+fn shipped(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../server/deploy").join(name);
+    fs::read_to_string(path).unwrap()
+}
+
+fn nginx(folder: &Path, shipped: &str, port: u16) -> Command {
     let site = replaced(shipped, "listen 443 ssl", &format!("listen 127.0.0.1:{port} ssl"));
-    let site = replaced(&site, "127.0.0.1:8080", &server.to_string());
     fs::write(folder.join("site.conf"), site).unwrap();
     let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
         .map(|kind| format!("{kind}_temp_path {kind};\n"))
@@ -194,9 +219,8 @@ fn nginx(folder: &Path, shipped: &str, port: u16, server: SocketAddr) -> Command
     command
 }
 
-fn haproxy(folder: &Path, shipped: &str, port: u16, server: SocketAddr) -> Command {
+fn haproxy(folder: &Path, shipped: &str, port: u16) -> Command {
     let config = replaced(shipped, "bind :443 ssl", &format!("bind 127.0.0.1:{port} ssl"));
-    let config = replaced(&config, "127.0.0.1:8080", &server.to_string());
     let file = folder.join("haproxy.cfg");
     fs::write(&file, config).unwrap();
     let mut command = Command::new(program("haproxy"));
@@ -215,7 +239,7 @@ async fn holds_behind(mut setup: Setup) {
     const BOB: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 3);
 
     // A client that speaks Wirehub, over the proxy's TLS.
-    let client = setup.client().await;
+    let client = setup.proxy.client(Config::default()).await;
     let channel = ChannelName::new("chat:lobby").unwrap();
     let mut heard = client.subscribe_raw(channel.clone()).unwrap();
     soon(heard.ready()).await.unwrap();
@@ -223,9 +247,9 @@ async fn holds_behind(mut setup: Setup) {
     assert_eq!(publication(&mut heard).await.message, Payload::json("1"));
 
     // Each client has its own address, and can't use another.
-    let mut anns = setup.open(ANN, "/echo", &[]).await.unwrap();
-    assert_eq!(setup.open(ANN, "/ws", &[]).await.err(), Some(429));
-    assert_eq!(setup.open(ANN, "/ws", &[("x-forwarded-for", "127.0.0.99")]).await.err(), Some(429));
+    let mut anns = setup.proxy.open(ANN, "/echo", &[]).await.unwrap();
+    assert_eq!(setup.proxy.open(ANN, "/ws", &[]).await.err(), Some(429));
+    assert_eq!(setup.proxy.open(ANN, "/ws", &[("x-forwarded-for", "127.0.0.99")]).await.err(), Some(429));
     // Large and empty messages, text and bytes, pass unchanged.
     for message in [Message::text("x".repeat(300_000)), Message::binary(vec![7; 70_000]), Message::text("")] {
         soon(futures_util::SinkExt::send(&mut anns, message.clone())).await.unwrap();
@@ -233,13 +257,13 @@ async fn holds_behind(mut setup: Setup) {
     }
 
     // Pages of the proxy's own origin may connect, others may not.
-    let own = format!("https://localhost:{}", setup.port);
-    assert_eq!(setup.open(BOB, "/ws", &[("origin", "https://evil.example")]).await.err(), Some(403));
-    drop(setup.open(BOB, "/ws", &[("origin", &own)]).await.unwrap());
+    let own = format!("https://localhost:{}", setup.proxy.port);
+    assert_eq!(setup.proxy.open(BOB, "/ws", &[("origin", "https://evil.example")]).await.err(), Some(403));
+    drop(setup.proxy.open(BOB, "/ws", &[("origin", &own)]).await.unwrap());
 
     // Internal paths are not available.
     for path in ["/metrics", "/api/v1/sessions", "/admin"] {
-        assert_eq!(setup.open(BOB, path, &[]).await.err(), Some(404), "{path}");
+        assert_eq!(setup.proxy.open(BOB, path, &[]).await.err(), Some(404), "{path}");
     }
 
     // It would not answer the close.
@@ -271,4 +295,100 @@ async fn clients_are_served_behind_nginx() {
 #[ignore = "it needs HAProxy: run `cargo xtask test proxies`"]
 async fn clients_are_served_behind_haproxy() {
     holds_behind(Setup::start("haproxy.cfg", haproxy).await).await;
+}
+
+/// Three servers with the configuration in `server/deploy/fleet/` and their Redis, behind a proxy.
+struct Fleet {
+    servers: Vec<Running>,
+    proxy: Proxy,
+    _redis: RedisServer,
+    _folder: tempfile::TempDir,
+}
+
+const PASSWORD: &str = "swordfish";
+const SECRET: &str = "0123456789abcdef0123456789abcdef";
+
+impl Fleet {
+    async fn start(configuration: &str, start: Start) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        // The server of the tests has its own address.
+        let settings = shipped("fleet/redis.conf").replace("PASSWORD", PASSWORD);
+        let settings =
+            settings.lines().filter(|line| !line.starts_with("bind ") && !line.starts_with("port "));
+        let config = settings.map(str::to_owned).collect();
+        let redis = RedisServer::start(Options { config, ..Options::default() }).await;
+        let config = replaced(&shipped("fleet/wirehub.toml"), "redis://10.0.0.9:6379", &redis.url());
+        let config = replaced(&config, "trusted = [\"10.0.0.10\"]", "trusted = [\"127.0.0.1\"]");
+        for (name, text) in [("wirehub.toml", &*config), ("wirehub.key", SECRET), ("redis.key", PASSWORD)] {
+            fs::write(folder.path().join(name), text).unwrap();
+        }
+        let (mut servers, mut addresses) = (Vec::new(), Vec::new());
+        for shipped in ["10.0.0.1:8080", "10.0.0.2:8080", "10.0.0.3:8080"] {
+            let (server, address) = serve(folder.path(), "127.0.0.1:0");
+            servers.push(server);
+            addresses.push((shipped, address));
+        }
+        let proxy = Proxy::start(configuration, start, &addresses).await;
+        Self { servers, proxy, _redis: redis, _folder: folder }
+    }
+
+    async fn client(&self, number: usize) -> Client {
+        let signer = Signer::from_secret(Algorithm::Hs256, SECRET.as_bytes()).unwrap();
+        let token = signer.sign(&Authenticated::user(format!("user-{number}"))).unwrap();
+        self.proxy.client(Config::new().token(token)).await
+    }
+}
+
+/// Clients move from server to server, and each of them receives each message once and in order.
+async fn a_fleet_holds_behind(mut fleet: Fleet) {
+    let channel = ChannelName::new("chat:lobby").unwrap();
+    let mut clients = Vec::new();
+    for number in 0..6 {
+        let client = fleet.client(number).await;
+        let mut heard = client.subscribe_raw(channel.clone()).unwrap();
+        soon(heard.ready()).await.unwrap();
+        clients.push((client, heard));
+    }
+    let mut sent = 0;
+    let mut publish_and_hear = async |clients: &mut Vec<(Client, Subscription<Payload>)>| {
+        for _ in 0..20 {
+            sent += 1;
+            let message = Payload::json(sent.to_string());
+            let client = clients[sent % clients.len()].0.clone();
+            soon(client.publish_raw(channel.clone(), message)).await.unwrap();
+        }
+        for (_, heard) in clients {
+            for number in sent - 19..=sent {
+                assert_eq!(publication(heard).await.message, Payload::json(number.to_string()));
+            }
+        }
+    };
+    publish_and_hear(&mut clients).await;
+    let members = soon(clients[0].0.presence(channel.clone())).await.unwrap();
+    assert_eq!(members.len(), 6, "the members of all servers");
+
+    // SIGKILL for one, and an orderly stop of another one. No message is missing.
+    let changes: Vec<_> = clients.iter().map(|(client, _)| client.state_changes()).collect();
+    drop(fleet.servers.remove(0));
+    publish_and_hear(&mut clients).await;
+    let mut stopped = fleet.servers.remove(0);
+    stopped.signal("TERM");
+    publish_and_hear(&mut clients).await;
+    assert!(stopped.0.wait().unwrap().success());
+    publish_and_hear(&mut clients).await;
+    let moved = changes.into_iter().map(|mut changes| changes.next().now_or_never().is_some());
+    let moved = moved.filter(|has_moved| *has_moved).count();
+    assert!((2..=5).contains(&moved), "{moved} of 6 clients had to move: they were on all servers");
+}
+
+#[tokio::test]
+#[ignore = "it needs nginx and Redis: run `cargo xtask test proxies`"]
+async fn three_servers_on_one_redis_are_one_behind_nginx() {
+    a_fleet_holds_behind(Fleet::start("fleet/nginx.conf", nginx).await).await;
+}
+
+#[tokio::test]
+#[ignore = "it needs HAProxy and Redis: run `cargo xtask test proxies`"]
+async fn three_servers_on_one_redis_are_one_behind_haproxy() {
+    a_fleet_holds_behind(Fleet::start("fleet/haproxy.cfg", haproxy).await).await;
 }

@@ -36,7 +36,7 @@ enum Needs {
     Toolchain,
     /// Alone: no other step needs it.
     CppCompiler,
-    /// Alone as well.
+    /// Alone as well. Redis too.
     Proxies,
     /// Alone as well.
     Redis,
@@ -131,7 +131,7 @@ impl<'a> Context<'a> {
         if most < Needs::Browsers && any(&[Needs::Proxies, Needs::Fleet]) {
             setup::for_proxies(console)?;
         }
-        if most < Needs::Browsers && any(&[Needs::Redis, Needs::Fleet]) {
+        if most < Needs::Browsers && any(&[Needs::Redis, Needs::Proxies, Needs::Fleet]) {
             setup::for_redis(console)?;
         }
         let installed = match most {

@@ -81,7 +81,11 @@ pub(super) const STEPS: &[TestStep] = &[
         },
     },
     TestStep {
-        step: Step { name: "proxies", what: "a server behind nginx and HAProxy", slow: None },
+        step: Step {
+            name: "proxies",
+            what: "a server, and three with one Redis, behind nginx and HAProxy",
+            slow: None,
+        },
         needs: Needs::Proxies,
         has_tests: true,
         run: |context, log| {
