@@ -62,7 +62,8 @@ impl Publications for RedisEngine {
         arguments.extend(bounds(&history));
         answer_of(self.shared.read_log(&channel, ScriptName::Locate, arguments), move |answer| {
             let Value::Array(fields) = answer else { return None };
-            let [epoch, newest, before_oldest] = &fields[..] else { return None };
+            let [epoch, newest, before_oldest, starts] = &fields[..] else { return None };
+            let starts = text(starts)?;
             let (epoch, newest, before_oldest) = (text(epoch)?, number(newest)?, number(before_oldest)?);
             let located = |offset, complete| Located {
                 position: Position { offset, epoch: epoch.clone() },
@@ -71,7 +72,11 @@ impl Publications for RedisEngine {
             };
             Some(match since {
                 None => located(newest, false),
-                Some(since) if since.epoch != epoch => located(before_oldest, false),
+                // It has had the publications up to there.
+                Some(since) if since.epoch != epoch => {
+                    let known = known_offset(&since, &epoch, &starts).unwrap_or_default();
+                    located(known.max(before_oldest), false)
+                }
                 // The offset has never existed: every later publication is new to this subscriber.
                 Some(since) if since.offset > newest => located(newest, false),
                 Some(since) if since.offset >= before_oldest => located(since.offset, true),
@@ -118,6 +123,26 @@ impl Shared {
     }
 }
 
+/// The offset up to which a subscriber of an earlier generation has had the publications that are left. Offsets go on over the
+/// generations of a channel; the first one of a generation may be lower than the newest before. `None` if this is unknown.
+fn known_offset(since: &Position, epoch: &str, starts: &str) -> Option<u64> {
+    let (name, generation) = since.epoch.rsplit_once('.')?;
+    let (present_name, _) = epoch.rsplit_once('.')?;
+    if name != present_name {
+        return None;
+    }
+    let generation: u64 = generation.parse().ok()?;
+    let starts = starts.split(' ').map(|start| {
+        let (number, offset) = start.split_once(':')?;
+        Some((number.parse::<u64>().ok()?, offset.parse::<u64>().ok()?))
+    });
+    let starts: Vec<(u64, u64)> = starts.collect::<Option<_>>()?;
+    // Without the next generation the list is too short.
+    starts.iter().find(|(number, _)| Some(*number) <= generation.checked_add(1))?;
+    let later = starts.iter().filter(|(number, _)| *number > generation).map(|(_, offset)| *offset);
+    Some(since.offset.min(later.min()?))
+}
+
 fn page(fields: &[Value]) -> Option<HistoryPage> {
     let [epoch, newest, more, entries @ ..] = fields else { return None };
     let position = Position { offset: number(newest)?, epoch: text(epoch)? };
@@ -153,3 +178,25 @@ pub(crate) fn decimal(number: &impl ToString) -> Bytes {
 
 /// The longest time for which a history is kept: a hundred years.
 const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_subscriber_of_an_earlier_generation_continues_behind_the_publications_that_it_has_had() {
+        let known = |offset, epoch: &str| {
+            let since = Position { offset, epoch: epoch.into() };
+            known_offset(&since, "a.5", "3:10 4:30 5:20")
+        };
+        assert_eq!(known(15, "a.4"), Some(15), "these are left");
+        assert_eq!(known(25, "a.4"), Some(20), "the newest were lost");
+        assert_eq!(known(29, "a.3"), Some(20));
+        assert_eq!(known(12, "a.2"), Some(10));
+        assert_eq!(known(5, "a.2"), Some(5));
+        assert_eq!(known(5, "a.1"), None, "too old");
+        assert_eq!(known(5, "a.5"), None, "it is the present one");
+        assert_eq!(known(5, "b.4"), None, "another channel, or it was lost");
+        assert_eq!(known(5, "strange"), None);
+    }
+}

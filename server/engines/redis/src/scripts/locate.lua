@@ -1,4 +1,4 @@
--- Finds the newest offset of a channel, and the offset before its oldest kept publication.
+-- Finds the newest offset of a channel, the offset before its oldest kept publication, and the starts of its last generations.
 -- KEYS: generation, state, stream.
 -- ARGV: process, fresh epoch, number, time and bytes of its history.
 
@@ -9,4 +9,4 @@ if not channel then
 end
 local count = trim(KEYS[3], KEYS[2], channel, time(), size, ttl, most_bytes)
 keep(KEYS[2], channel.offset, ttl)
-return { channel.epoch, text(channel.offset), text(math.max(0, channel.offset - count)) }
+return { channel.epoch, text(channel.offset), text(math.max(0, channel.offset - count)), channel.starts }

@@ -1,7 +1,8 @@
 -- The log of a channel, shared by several scripts.
 --
 -- The state of a channel is a hash: e (the name of its epoch), o (the newest offset), b (the bytes of the kept payloads),
--- x (the time at which the oldest publication expires). Its publications are a stream; the id of each is its offset.
+-- x (the time at which the oldest publication expires), s (the last generations, each as "number:offset" with its first offset less
+-- one: a subscriber of an earlier generation continues there at the latest). Its publications are a stream; the id of each is its offset.
 -- The generation of a partition is a hash: r (the process that has it), i (the id of its replication), n (a number, which is part
 -- of every epoch). Another process has to adopt the partition first: see adopt.lua.
 
@@ -30,13 +31,23 @@ local function log(generation_key, state_key, stream_key, process, fresh)
   if not number then
     return nil
   end
-  local state = redis.call('HMGET', state_key, 'e', 'o', 'b', 'x')
+  local state = redis.call('HMGET', state_key, 'e', 'o', 'b', 'x', 's')
   if not state[1] then
     redis.call('DEL', stream_key)
     redis.call('HSET', state_key, 'e', fresh, 'o', 0)
-    state = { fresh, 0, 0, 0 }
+    state = { fresh, 0, 0, 0, '' }
+  end
+  local starts = state[5] or ''
+  if string.match(starts, '(%d+):%d+$') ~= number then
+    starts = string.gsub(starts .. ' ' .. number .. ':' .. text(state[2]), '^ ', '')
+    local _, count = string.gsub(starts, ':', '')
+    if count > 8 then
+      starts = string.gsub(starts, '^%S+ ', '')
+    end
+    redis.call('HSET', state_key, 's', starts)
   end
   return {
+    starts = starts,
     name = state[1],
     epoch = state[1] .. '.' .. number,
     offset = tonumber(state[2]) or 0,

@@ -158,6 +158,24 @@ async fn a_restarted_server_begins_new_epochs_and_deliveries_arrive_again() {
 }
 
 #[tokio::test]
+async fn after_a_restart_a_subscriber_continues_behind_the_publications_that_it_has_had() {
+    let server = RedisServer::start(Options { append: Append::Always, ..Options::default() }).await;
+    let node = Node::start(&RedisOptions::single(&server.url()).unwrap()).await;
+    let first = node.publish("a", 1).await;
+    let second = node.publish("a", 2).await;
+    for _ in 0..2 {
+        server.kill();
+        server.restart().await;
+        until("it is back", async || node.try_publish("b", 1, "").await.map(drop)).await;
+        let located = node.locate("a", Some(first.clone())).await;
+        assert_eq!((located.position.offset, located.newest), (1, 2), "the second one is new to it");
+        assert_ne!(located.position.epoch, first.epoch);
+        assert!(!located.complete, "nobody knows what was lost");
+        assert_eq!(node.locate("a", Some(second.clone())).await.position.offset, 2);
+    }
+}
+
+#[tokio::test]
 async fn a_failover_that_loses_the_newest_publications_begins_new_epochs() {
     let sentinels = Sentinels::start(1, 3).await;
     let stream = Stream::start(&sentinel_options(&sentinels)).await;
