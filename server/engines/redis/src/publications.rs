@@ -124,23 +124,18 @@ impl Shared {
 }
 
 /// The offset up to which a subscriber of an earlier generation has had the publications that are left. Offsets go on over the
-/// generations of a channel; the first one of a generation may be lower than the newest before. `None` if this is unknown.
+/// generations of a channel; the first one of a generation may be lower than the newest before. `None` if the channel does not
+/// come from that generation, or if that is too long ago.
 fn known_offset(since: &Position, epoch: &str, starts: &str) -> Option<u64> {
     let (name, generation) = since.epoch.rsplit_once('.')?;
     let (present_name, _) = epoch.rsplit_once('.')?;
     if name != present_name {
         return None;
     }
-    let generation: u64 = generation.parse().ok()?;
-    let starts = starts.split(' ').map(|start| {
-        let (number, offset) = start.split_once(':')?;
-        Some((number.parse::<u64>().ok()?, offset.parse::<u64>().ok()?))
-    });
-    let starts: Vec<(u64, u64)> = starts.collect::<Option<_>>()?;
-    // Without the next generation the list is too short.
-    starts.iter().find(|(number, _)| Some(*number) <= generation.checked_add(1))?;
-    let later = starts.iter().filter(|(number, _)| *number > generation).map(|(_, offset)| *offset);
-    Some(since.offset.min(later.min()?))
+    let mut starts = starts.split(' ').map(|start| start.split_once(':'));
+    starts.by_ref().flatten().find(|(known, _)| *known == generation)?;
+    let later = starts.map(|start| start?.1.parse::<u64>().ok()).collect::<Option<Vec<_>>>()?;
+    Some(since.offset.min(later.into_iter().min()?))
 }
 
 fn page(fields: &[Value]) -> Option<HistoryPage> {
@@ -187,16 +182,16 @@ mod tests {
     fn a_subscriber_of_an_earlier_generation_continues_behind_the_publications_that_it_has_had() {
         let known = |offset, epoch: &str| {
             let since = Position { offset, epoch: epoch.into() };
-            known_offset(&since, "a.5", "3:10 4:30 5:20")
+            known_offset(&since, "a.5-e", "3-c:10 4-d:30 5-e:20")
         };
-        assert_eq!(known(15, "a.4"), Some(15), "these are left");
-        assert_eq!(known(25, "a.4"), Some(20), "the newest were lost");
-        assert_eq!(known(29, "a.3"), Some(20));
-        assert_eq!(known(12, "a.2"), Some(10));
-        assert_eq!(known(5, "a.2"), Some(5));
-        assert_eq!(known(5, "a.1"), None, "too old");
-        assert_eq!(known(5, "a.5"), None, "it is the present one");
-        assert_eq!(known(5, "b.4"), None, "another channel, or it was lost");
+        assert_eq!(known(15, "a.4-d"), Some(15), "these are left");
+        assert_eq!(known(25, "a.4-d"), Some(20), "the newest were lost");
+        assert_eq!(known(29, "a.3-c"), Some(20));
+        assert_eq!(known(12, "a.3-c"), Some(12));
+        assert_eq!(known(5, "a.2-b"), None, "too old");
+        assert_eq!(known(5, "a.4-x"), None, "another server that was taken for the master");
+        assert_eq!(known(5, "a.5-e"), None, "it is the present one");
+        assert_eq!(known(5, "b.4-d"), None, "another channel, or it was lost");
         assert_eq!(known(5, "strange"), None);
     }
 }

@@ -20,6 +20,7 @@ use crate::keys::Keys;
 use crate::link::Link;
 use crate::options::{Acknowledge, Address, RedisOptions};
 use crate::partition::Partition;
+use crate::publications::fresh;
 use crate::scripts::ScriptName;
 use crate::servers::Servers;
 
@@ -305,7 +306,7 @@ async fn settle(
 /// Lets the process behind a connection adopt a partition.
 async fn adopt(servers: &Servers, partition: Partition, link: &Link) -> Result<(), Error> {
     let (own, before) = &link.facts.replication;
-    let mut arguments: Vec<Bytes> = vec![own.clone().into(), before.clone().into()];
+    let mut arguments: Vec<Bytes> = vec![own.clone().into(), before.clone().into(), fresh()];
     arguments.extend(servers.masters().into_iter().map(Bytes::from));
     let keys = vec![Keys::new(&servers.options.prefix).generation(partition)];
     let mut pipeline = Pipeline::with_capacity(1);

@@ -1,10 +1,10 @@
 -- The log of a channel, shared by several scripts.
 --
 -- The state of a channel is a hash: e (the name of its epoch), o (the newest offset), b (the bytes of the kept payloads),
--- x (the time at which the oldest publication expires), s (the last generations, each as "number:offset" with its first offset less
+-- x (the time at which the oldest publication expires), s (the last generations, each as "name:offset" with its first offset less
 -- one: a subscriber of an earlier generation continues there at the latest). Its publications are a stream; the id of each is its offset.
--- The generation of a partition is a hash: r (the process that has it), i (the id of its replication), n (a number, which is part
--- of every epoch). Another process has to adopt the partition first: see adopt.lua.
+-- The generation of a partition is a hash: r (the process that has it), i (the id of its replication), n (its name, which is part of
+-- every epoch). Another process has to adopt the partition first: see adopt.lua.
 
 local function time()
   local now = redis.call('TIME')
@@ -38,7 +38,7 @@ local function log(generation_key, state_key, stream_key, process, fresh)
     state = { fresh, 0, 0, 0, '' }
   end
   local starts = state[5] or ''
-  if string.match(starts, '(%d+):%d+$') ~= number then
+  if string.match(starts, '(%S+):%d+$') ~= number then
     starts = string.gsub(starts .. ' ' .. number .. ':' .. text(state[2]), '^ ', '')
     local _, count = string.gsub(starts, ':', '')
     if count > 8 then
