@@ -1,7 +1,10 @@
 //! Readiness checks of a hub.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use crate::Hub;
 use crate::panic_guard::guarded;
@@ -48,10 +51,50 @@ impl Hub {
         let needs = live.needs.iter().chain([&engine]);
         let missing = needs.filter_map(|need| {
             let checked = guarded("a readiness check", || (need.check)());
-            let why = checked.unwrap_or_else(|_| Err("its check panicked".into())).err()?;
-            tracing::warn!("not ready: {} fails: {why}", need.name);
-            Some(Arc::clone(&need.name))
+            let why = checked.unwrap_or_else(|_| Err("its check panicked".into())).err();
+            self.reported_failures().note(&need.name, why.as_deref());
+            why.map(|_| Arc::clone(&need.name))
         });
         missing.collect()
+    }
+}
+
+/// The failures of readiness checks that are in the log already. A load balancer asks often.
+#[derive(Debug, Default)]
+pub(crate) struct ReportedFailures(Mutex<HashMap<Arc<str>, String>>);
+
+impl ReportedFailures {
+    /// Logs a failure with its reason, or its end, unless that is in the log.
+    fn note(&self, name: &Arc<str>, why: Option<&str>) {
+        match why {
+            _ if !self.is_news(name, why) => {}
+            Some(why) => tracing::warn!("not ready: {name} fails: {why}"),
+            None => tracing::info!("{name} is ready again"),
+        }
+    }
+
+    fn is_news(&self, name: &Arc<str>, why: Option<&str>) -> bool {
+        let mut reported = self.0.lock();
+        match why {
+            Some(why) => {
+                let before = reported.insert(Arc::clone(name), why.to_owned());
+                before.is_none_or(|before| before != why)
+            }
+            None => reported.remove(name).is_some(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_is_reported_once_until_its_reason_changes_or_it_ends() {
+        let (reported, name): (_, Arc<str>) = (ReportedFailures::default(), "engine".into());
+        let news: Vec<bool> = [None, Some("a"), Some("a"), Some("b"), None, None, Some("b")]
+            .map(|why| reported.is_news(&name, why))
+            .into();
+        assert_eq!(news, [false, true, false, true, true, false, true]);
     }
 }

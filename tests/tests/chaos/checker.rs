@@ -1,7 +1,8 @@
 //! The proof: the record of a run, and the promises that it has to keep.
 //!
-//! A subscriber sees offsets without their epoch. Between two gaps it is in one epoch, though: that of the acknowledged
-//! messages there. Such a stretch is a [`Stretch`] here.
+//! A subscriber sees offsets without their epoch. Between two gaps it is in one epoch, though. The acknowledged messages there
+//! are of this epoch, or of earlier ones of the same family: a history that has outlived a failover has the messages from before it
+//! at their old offsets. Such a stretch is a [`Stretch`] here.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -104,7 +105,8 @@ impl fmt::Display for Verdict {
 struct Stretch<'a> {
     first: u64,
     messages: Vec<&'a Message>,
-    epoch: Option<&'a str>,
+    /// The epochs of its acknowledged messages, each with its first and last offset.
+    epochs: BTreeMap<&'a str, (u64, u64)>,
 }
 
 impl Stretch<'_> {
@@ -112,6 +114,18 @@ impl Stretch<'_> {
     fn end(&self) -> u64 {
         self.first + self.messages.len() as u64
     }
+
+    /// The epoch of an offset, if it is certain.
+    fn epoch_at(&self, offset: u64) -> Option<&str> {
+        let mut around = self.epochs.iter().filter(|(_, (first, last))| (*first..=*last).contains(&offset));
+        let found = around.next().filter(|_| around.next().is_none());
+        found.map(|(epoch, _)| *epoch)
+    }
+}
+
+/// The part of an epoch that stays over a failover.
+fn family(epoch: &str) -> &str {
+    epoch.split('.').next().unwrap_or(epoch)
 }
 
 /// A subscription, cut at its gaps.
@@ -184,7 +198,11 @@ impl Verdict {
                             "{subscriber} in {channel}: {message} has offset {offset} after {}, without a gap",
                             stretch.end() - 1
                         ));
-                        stretches.push(Stretch { first: *offset, messages: vec![message], epoch: None });
+                        stretches.push(Stretch {
+                            first: *offset,
+                            messages: vec![message],
+                            epochs: BTreeMap::new(),
+                        });
                     }
                 }
                 Event::Gap(reason) => {
@@ -223,16 +241,27 @@ impl Verdict {
                 }
             }
             let most = votes.iter().max_by_key(|(_, votes)| votes.len()).map(|(epoch, _)| *epoch);
-            stretch.epoch = most;
-            for (epoch, votes) in votes.iter().filter(|(epoch, _)| Some(**epoch) != most) {
+            for (epoch, votes) in votes {
                 // A lost attempt and its repeat may have the same offset by chance.
-                if let [(offset, message), _, ..] = votes[..] {
-                    self.violation(format!(
+                let is_chance = Some(epoch) != most && votes.len() < 2;
+                let is_family = most.is_some_and(|most| family(most) == family(epoch));
+                match votes[..] {
+                    [(offset, message), ..] if !is_chance && !is_family => self.violation(format!(
                         "{subscriber} in {channel}: {message} at {offset} is of epoch {epoch}, without a gap after \
                          messages of epoch {}",
                         most.unwrap_or_default()
-                    ));
+                    )),
+                    [(first, _), .., (last, _)] => drop(stretch.epochs.insert(epoch, (first, last))),
+                    [(only, _)] if !is_chance => drop(stretch.epochs.insert(epoch, (only, only))),
+                    _ => {}
                 }
+            }
+            let end = stretch.end().saturating_sub(1);
+            if let Some((from, _)) = stretch.epochs.values_mut().min_by_key(|(from, _)| *from) {
+                *from = stretch.first;
+            }
+            if let Some((_, to)) = stretch.epochs.values_mut().max_by_key(|(_, to)| *to) {
+                *to = end;
             }
             if most.is_none() {
                 self.without_epoch += stretch.messages.len();
@@ -242,14 +271,13 @@ impl Verdict {
 
     /// No message comes twice, except where an engine has lost the first one with its epoch.
     fn check_doubles(&mut self, subscription: &Subscription<'_>) {
-        let mut seen: BTreeMap<&Message, (usize, Option<&str>)> = BTreeMap::new();
+        let mut seen: BTreeMap<&Message, usize> = BTreeMap::new();
         for (index, stretch) in subscription.stretches.iter().enumerate() {
+            let before = |before: usize| &subscription.stretches[before].epochs;
             for message in &stretch.messages {
-                match seen.insert(message, (index, stretch.epoch)) {
+                match seen.insert(message, index) {
                     None => {}
-                    Some((before, epoch))
-                        if before != index && (epoch != stretch.epoch || epoch.is_none()) =>
-                    {
+                    Some(last) if last != index && !before(last).keys().eq(stretch.epochs.keys()) => {
                         self.doubled_over_gaps += 1;
                     }
                     Some(_) => self.violation(format!(
@@ -304,8 +332,8 @@ impl Verdict {
         }
         for subscription in subscriptions {
             for stretch in &subscription.stretches {
-                let Some(epoch) = stretch.epoch else { continue };
                 for (offset, message) in (stretch.first..).zip(&stretch.messages) {
+                    let Some(epoch) = stretch.epoch_at(offset) else { continue };
                     let position = Position { offset, epoch: epoch.to_owned() };
                     put(
                         subscription.channel,
@@ -355,14 +383,15 @@ impl Subscription<'_> {
         let Some(place) = place else { return any };
         let in_epoch = || {
             let all = self.stretches.iter().enumerate();
-            all.filter(|(_, it)| it.epoch == Some(place.epoch.as_str()))
+            all.filter_map(|(index, it)| Some((index, *it.epochs.get(place.epoch.as_str())?)))
         };
-        if in_epoch().any(|(_, it)| it.first <= place.offset && place.offset < it.end()) {
+        if in_epoch().any(|(_, (first, end))| first <= place.offset && place.offset <= end) {
             return false;
         }
         // A gap lies between two stretches, so there is one behind each but the last, and before each but the first.
-        match in_epoch().rfind(|(_, it)| it.end() <= place.offset) {
-            Some((index, _)) => index < last,
+        match in_epoch().rfind(|(_, (_, end))| *end < place.offset) {
+            // A stretch that goes on with a later epoch has the messages of both from the history, behind the gap before it.
+            Some((index, (_, end))) => index < last || (end + 1 < self.stretches[index].end() && index > 0),
             None => match in_epoch().next() {
                 Some((index, _)) => index > 0,
                 None => any,

@@ -154,9 +154,8 @@ async fn run(shape: Shape) {
         client.stop_publishing().await;
     }
     let last = people::native(&url).await;
-    people::end(&recorder, &last, &CHANNELS).await;
     let subscriptions = (SUBSCRIBERS + npm.len()) * CHANNELS.len();
-    let all = recorder.finished(subscriptions, SETTLING).await;
+    let all = people::end(&recorder, &last, &CHANNELS, (subscriptions, SETTLING)).await;
     people::read_history(&recorder, &last, &CHANNELS).await;
     for client in npm {
         client.end().await;

@@ -1,5 +1,6 @@
 //! The clients of a run, and the record of their events.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,7 +12,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use wirehub_client::{Address, Client, Config, Subscription, Update};
 use wirehub_common::frame::Position;
 use wirehub_common::{ChannelName, Payload, frame};
@@ -25,6 +26,9 @@ const PACE: Duration = Duration::from_millis(20);
 /// The time limit of a publish, which is repeated over reconnects until then.
 const PATIENT: Duration = Duration::from_secs(30);
 
+/// The time for a last message, before the next one.
+const ROUND: Duration = Duration::from_secs(5);
+
 /// The publications of one page of the history.
 const PAGE: u32 = 1000;
 
@@ -33,14 +37,18 @@ const PAGE: u32 = 1000;
 pub(crate) struct Recorder {
     record: Arc<Mutex<Record>>,
     /// The subscriptions that received the end of their channel, or ended.
-    finished: watch::Sender<usize>,
+    finished: watch::Sender<BTreeSet<(String, String)>>,
     /// Whether publishers go on.
     publishing: watch::Sender<bool>,
 }
 
 impl Recorder {
     pub(crate) fn new() -> Self {
-        Self { record: Arc::default(), finished: watch::Sender::new(0), publishing: watch::Sender::new(true) }
+        Self {
+            record: Arc::default(),
+            finished: watch::Sender::default(),
+            publishing: watch::Sender::new(true),
+        }
     }
 
     pub(crate) fn stop_publishing(&self) {
@@ -48,9 +56,9 @@ impl Recorder {
     }
 
     /// Waits until that many subscriptions have received everything; returns whether they have.
-    pub(crate) async fn finished(&self, count: usize, limit: Duration) -> bool {
+    async fn finished(&self, count: usize, limit: Duration) -> bool {
         let mut finished = self.finished.subscribe();
-        let reached = finished.wait_for(|it| *it >= count);
+        let reached = finished.wait_for(|it| it.len() >= count);
         timeout(limit, reached).await.is_ok_and(|it| it.is_ok())
     }
 
@@ -69,9 +77,9 @@ impl Recorder {
             Event::Ended(_) => true,
         };
         let key = (subscriber.to_owned(), channel.to_owned());
-        self.record().heard.entry(key).or_default().push(event);
+        self.record().heard.entry(key.clone()).or_default().push(event);
         if is_last {
-            self.finished.send_modify(|it| *it += 1);
+            self.finished.send_if_modified(|finished| finished.insert(key));
         }
     }
 }
@@ -129,14 +137,32 @@ pub(crate) fn publish(recorder: &Recorder, client: Client, name: &str, channels:
     })
 }
 
-/// Publishes the last message of each channel.
-pub(crate) async fn end(recorder: &Recorder, client: &Client, channels: &[&str]) {
-    for channel in channels {
-        let message = Message { publisher: END.into(), number: 0 };
-        let name = ChannelName::new(channel).unwrap();
-        let position = soon(client.publish_raw(name, payload_of(&message))).await.unwrap();
-        recorder.acknowledged(channel, message, position);
+/// Publishes last messages in each channel, until every subscription has one. Returns whether they have.
+pub(crate) async fn end(
+    recorder: &Recorder,
+    client: &Client,
+    channels: &[&str],
+    (count, limit): (usize, Duration),
+) -> bool {
+    let deadline = Instant::now() + limit;
+    // A message may be lost with a master that is replaced, and then the subscribers have gaps.
+    for number in 0.. {
+        for channel in channels {
+            let message = Message { publisher: END.into(), number };
+            let name = ChannelName::new(channel).unwrap();
+            match soon(client.publish_raw(name, payload_of(&message))).await {
+                Ok(position) => recorder.acknowledged(channel, message, position),
+                Err(error) => assert!(error.is_temporary(), "{error}"),
+            }
+        }
+        if recorder.finished(count, ROUND).await {
+            return true;
+        }
+        if Instant::now() >= deadline {
+            break;
+        }
     }
+    false
 }
 
 /// Records the history of every channel.

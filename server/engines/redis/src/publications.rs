@@ -123,19 +123,47 @@ impl Shared {
     }
 }
 
-/// The offset up to which a subscriber of an earlier generation has had the publications that are left. Offsets go on over the
-/// generations of a channel; the first one of a generation may be lower than the newest before. `None` if the channel does not
-/// come from that generation, or if that is too long ago.
+/// The offset up to which a subscriber of an earlier epoch has had the publications that are left. Offsets go on over the generations
+/// of a channel; the first one of a generation may be lower than the newest before. `None` if the channel does not come from that
+/// epoch, or if that is too long ago.
+///
+/// The epoch may be one of a server that was taken for the master and was not: then the two have the messages before its
+/// generation in common.
 fn known_offset(since: &Position, epoch: &str, starts: &str) -> Option<u64> {
-    let (name, generation) = since.epoch.rsplit_once('.')?;
-    let (present_name, _) = epoch.rsplit_once('.')?;
-    if name != present_name {
+    let Origin { name, generation, start, before } = Origin::parse(&since.epoch)?;
+    if name != Origin::parse(epoch)?.name {
         return None;
     }
-    let mut starts = starts.split(' ').map(|start| start.split_once(':'));
-    starts.by_ref().flatten().find(|(known, _)| *known == generation)?;
-    let later = starts.map(|start| start?.1.parse::<u64>().ok()).collect::<Option<Vec<_>>>()?;
-    Some(since.offset.min(later.into_iter().min()?))
+    let starts = starts.split(' ').map(|entry| {
+        let (generation, start) = entry.split_once(':')?;
+        Some((generation, start.parse::<u64>().ok()?))
+    });
+    let starts = starts.collect::<Option<Vec<_>>>()?;
+    let place = |wanted: &str| starts.iter().position(|(generation, _)| *generation == wanted);
+    let (place, known) = match place(generation) {
+        Some(place) => (place, since.offset),
+        None => (place(before)?, since.offset.min(start)),
+    };
+    let later = starts.get(place.saturating_add(1)..)?.iter().map(|(_, start)| *start);
+    later.chain([known]).min()
+}
+
+/// The parts of an epoch, as the scripts compose it.
+struct Origin<'a> {
+    name: &'a str,
+    generation: &'a str,
+    /// The offset before the first one of the generation.
+    start: u64,
+    /// The generation before; empty if there is none.
+    before: &'a str,
+}
+
+impl<'a> Origin<'a> {
+    fn parse(epoch: &'a str) -> Option<Self> {
+        let mut parts = epoch.split('.');
+        let (name, generation, start) = (parts.next()?, parts.next()?, parts.next()?.parse().ok()?);
+        Some(Self { name, generation, start, before: parts.next()? })
+    }
 }
 
 fn page(fields: &[Value]) -> Option<HistoryPage> {
@@ -182,16 +210,17 @@ mod tests {
     fn a_subscriber_of_an_earlier_generation_continues_behind_the_publications_that_it_has_had() {
         let known = |offset, epoch: &str| {
             let since = Position { offset, epoch: epoch.into() };
-            known_offset(&since, "a.5-e", "3-c:10 4-d:30 5-e:20")
+            known_offset(&since, "a.5-e.20.4-d", "3-c:10 4-d:30 5-e:20")
         };
-        assert_eq!(known(15, "a.4-d"), Some(15), "these are left");
-        assert_eq!(known(25, "a.4-d"), Some(20), "the newest were lost");
-        assert_eq!(known(29, "a.3-c"), Some(20));
-        assert_eq!(known(12, "a.3-c"), Some(12));
-        assert_eq!(known(5, "a.2-b"), None, "too old");
-        assert_eq!(known(5, "a.4-x"), None, "another server that was taken for the master");
-        assert_eq!(known(5, "a.5-e"), None, "it is the present one");
-        assert_eq!(known(5, "b.4-d"), None, "another channel, or it was lost");
+        assert_eq!(known(15, "a.4-d.30.3-c"), Some(15), "these are left");
+        assert_eq!(known(25, "a.4-d.30.3-c"), Some(20), "the newest were lost");
+        assert_eq!(known(29, "a.3-c.10.2-b"), Some(20));
+        assert_eq!(known(12, "a.3-c.10.2-b"), Some(12));
+        assert_eq!(known(40, "a.4-x.15.3-c"), Some(15), "another server that was taken for the master");
+        assert_eq!(known(40, "a.5-x.35.4-d"), Some(20), "it had messages that are lost");
+        assert_eq!(known(5, "a.2-b.0."), None, "too old");
+        assert_eq!(known(5, "b.4-d.30.3-c"), None, "another channel, or it was lost");
+        assert_eq!(known(5, "a.4-d"), None);
         assert_eq!(known(5, "strange"), None);
     }
 }

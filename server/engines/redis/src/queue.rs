@@ -306,7 +306,7 @@ async fn settle(
 /// Lets the process behind a connection adopt a partition.
 async fn adopt(servers: &Servers, partition: Partition, link: &Link) -> Result<(), Error> {
     let (own, before) = &link.facts.replication;
-    let mut arguments: Vec<Bytes> = vec![own.clone().into(), before.clone().into(), fresh()];
+    let mut arguments: Vec<Bytes> = vec![own.clone().into(), before.clone().into(), fresh().slice(..8)];
     arguments.extend(servers.masters().into_iter().map(Bytes::from));
     let keys = vec![Keys::new(&servers.options.prefix).generation(partition)];
     let mut pipeline = Pipeline::with_capacity(1);

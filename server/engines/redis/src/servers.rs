@@ -197,7 +197,8 @@ impl Servers {
         let mut state = self.state.lock();
         match map {
             Ok(map) => {
-                state.failures.remove(&None);
+                // Servers that have no partition any more concern nobody.
+                state.failures.retain(|address, _| address.is_some() && map.contains(address));
                 if state.map != map {
                     tracing::info!("the servers of Redis: {}", describe(&map));
                     self.changed.notify_one();

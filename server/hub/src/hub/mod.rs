@@ -33,6 +33,7 @@ use crate::counters::Counters;
 use crate::engine::{Delivery, Engine, EngineError, EngineFuture, EnginePublish, PAGE_BYTES, ReadHistory};
 use crate::namespace::Namespaces;
 use crate::observe::Observers;
+use crate::readiness::ReportedFailures;
 use crate::session::mailbox::Ending;
 use crate::shared_state::SharedState;
 use crate::unix_time;
@@ -79,6 +80,7 @@ pub(crate) struct Inner {
     pub(crate) channels: Channels,
     attached: AttachedChannels,
     pub(crate) probes: Probes,
+    reported_failures: ReportedFailures,
     presence: SharedPresence,
     sessions: Sessions,
     connections: Connections,
@@ -134,6 +136,7 @@ impl Hub {
             channels: Channels::new(counters.deliveries(), shares_members),
             attached: AttachedChannels::default(),
             probes: Probes::default(),
+            reported_failures: ReportedFailures::default(),
             presence: SharedPresence::default(),
             sessions: Sessions::new(),
             connections: Connections::new(),
@@ -393,6 +396,10 @@ impl Hub {
 
     pub(crate) fn channel_registry(&self) -> &Channels {
         &self.inner.channels
+    }
+
+    pub(crate) fn reported_failures(&self) -> &ReportedFailures {
+        &self.inner.reported_failures
     }
 
     pub(crate) fn probes(&self) -> &Probes {

@@ -1,6 +1,6 @@
 -- The log of a channel, shared by several scripts.
 --
--- The state of a channel is a hash: e (the name of its epoch), o (the newest offset), b (the bytes of the kept payloads),
+-- The state of a channel is a hash: e (the name of its epochs), o (the newest offset), b (the bytes of the kept payloads),
 -- x (the time at which the oldest publication expires), s (the last generations, each as "name:offset" with its first offset less
 -- one: a subscriber of an earlier generation continues there at the latest). Its publications are a stream; the id of each is its offset.
 -- The generation of a partition is a hash: r (the process that has it), i (the id of its replication), n (its name, which is part of
@@ -25,7 +25,32 @@ local function not_adopted()
   return redis.error_reply('NOTADOPTED another process has this partition')
 end
 
--- The state of a channel; a new one gets the epoch `fresh`. Nothing if another process has the partition.
+-- The epoch of a channel: its name, its generation, the offset before the first one of the generation, and the generation before.
+-- So an epoch of a server that was wrongly taken for the master shows how far it goes back to the same messages.
+local function epoch_of(name, starts)
+  local before, last, start = string.match(starts, '(%S*):%d+ (%S+):(%d+)$')
+  if not last then
+    before, last, start = '', string.match(starts, '(%S+):(%d+)$')
+  end
+  return name .. '.' .. last .. '.' .. start .. '.' .. before
+end
+
+-- The starts of the generations of a channel, with the present one.
+local function with_generation(state_key, offset, starts, generation)
+  starts = starts or ''
+  if string.match(starts, '(%S+):%d+$') == generation then
+    return starts
+  end
+  starts = string.gsub(starts .. ' ' .. generation .. ':' .. text(offset), '^ ', '')
+  local _, count = string.gsub(starts, ':', '')
+  if count > 8 then
+    starts = string.gsub(starts, '^%S+ ', '')
+  end
+  redis.call('HSET', state_key, 's', starts)
+  return starts
+end
+
+-- The state of a channel; a new one gets the name `fresh`. Nothing if another process has the partition.
 local function log(generation_key, state_key, stream_key, process, fresh)
   local number = generation(generation_key, process)
   if not number then
@@ -37,19 +62,11 @@ local function log(generation_key, state_key, stream_key, process, fresh)
     redis.call('HSET', state_key, 'e', fresh, 'o', 0)
     state = { fresh, 0, 0, 0, '' }
   end
-  local starts = state[5] or ''
-  if string.match(starts, '(%S+):%d+$') ~= number then
-    starts = string.gsub(starts .. ' ' .. number .. ':' .. text(state[2]), '^ ', '')
-    local _, count = string.gsub(starts, ':', '')
-    if count > 8 then
-      starts = string.gsub(starts, '^%S+ ', '')
-    end
-    redis.call('HSET', state_key, 's', starts)
-  end
+  local starts = with_generation(state_key, state[2], state[5], number)
   return {
     starts = starts,
     name = state[1],
-    epoch = state[1] .. '.' .. number,
+    epoch = epoch_of(state[1], starts),
     offset = tonumber(state[2]) or 0,
     bytes = tonumber(state[3]) or 0,
     expiry = tonumber(state[4]) or 0,

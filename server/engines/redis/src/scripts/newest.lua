@@ -9,12 +9,13 @@ if not number then
 end
 local answers = {}
 for index = 2, #KEYS, 2 do
-  local state = redis.call('HMGET', KEYS[index], 'e', 'o')
+  local state = redis.call('HMGET', KEYS[index], 'e', 'o', 's')
   local answer = ''
   if state[1] then
     local name, offset = state[1], tonumber(state[2])
+    local starts = with_generation(KEYS[index], offset, state[3], number)
     local seen, epoch = tonumber(ARGV[index + 1]), ARGV[index + 2]
-    if epoch == name .. '.' .. number and seen > offset then
+    if epoch == epoch_of(name, starts) and seen > offset then
       -- The store has lost publications without a sign: no position of this epoch can be trusted.
       name = ARGV[2]
       redis.call('HSET', KEYS[index], 'e', name)
@@ -23,7 +24,7 @@ for index = 2, #KEYS, 2 do
     if redis.call('PTTL', KEYS[index]) < 43200000 then
       redis.call('PEXPIRE', KEYS[index], offset == 0 and 600000 or 86400000)
     end
-    answer = text(offset) .. ' ' .. name .. '.' .. number
+    answer = text(offset) .. ' ' .. epoch_of(name, starts)
   end
   answers[#answers + 1] = answer
 end
