@@ -10,7 +10,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Shared};
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 use wirehub_common::ChannelName;
 
 use super::channel::{Channel, Place};
@@ -107,6 +107,22 @@ impl Hub {
             runtime.spawn(watch(self.downgrade()));
         }
     }
+
+    /// Attaches a channel for a subscriber that waits for no answer. If the engine fails, this is repeated until it works or
+    /// the channel has no subscriber.
+    pub(super) fn keep_attached(&self, name: &ChannelName) {
+        if self.engine().attachments().is_none() {
+            return;
+        }
+        let Ok(runtime) = Handle::try_current() else {
+            tracing::error!(
+                "{name}: a subscription outside of a tokio runtime gets nothing from this engine"
+            );
+            return;
+        };
+        let Some(attaching) = self.attach(name) else { return };
+        runtime.spawn(attach_again(self.downgrade(), name.clone(), attaching));
+    }
 }
 
 impl Hub {
@@ -183,6 +199,24 @@ async fn detach_all(hub: Weak<Inner>) {
         due = next;
     }
 }
+
+async fn attach_again(hub: Weak<Inner>, name: ChannelName, mut attaching: Attaching) {
+    while let Err(error) = attaching.await {
+        tracing::warn!("{name} can't be attached, and this is tried again: {error}");
+        sleep(ATTACH_RETRY).await;
+        let Some(inner) = hub.upgrade() else { return };
+        if inner.channels.find(&name).is_none() {
+            return;
+        }
+        match (Hub { inner }).attach(&name) {
+            Some(next) => attaching = next,
+            None => return,
+        }
+    }
+}
+
+/// The pause before a failed attachment is tried again.
+const ATTACH_RETRY: Duration = Duration::from_secs(1);
 
 /// The time that a channel without subscribers stays attached: many a subscriber comes back at once.
 const DETACH_DELAY: Duration = Duration::from_secs(5);

@@ -92,7 +92,8 @@ struct Seat {
 
 impl Hub {
     /// Subscribes this program itself to a channel. Returns the messages from now on, in the same order as for all other
-    /// subscribers. No hook is called. The subscription is not a session: it is not counted, it is not a member of the channel,
+    /// subscribers. With an engine that several hubs share, the messages of other hubs begin a moment later, when the engine
+    /// has attached the channel; it needs a tokio runtime for that. No hook is called. The subscription is not a session: it is not counted, it is not a member of the channel,
     /// and it gets neither [broadcasts](Self::broadcast) nor alarms. See [`LocalSubscription`] for slow programs.
     ///
     /// ```
@@ -213,6 +214,7 @@ impl Seat {
         let entrant = NewSubscriber { peer: &peer, observes_members: false, is_local: true };
         let rules = hub.settings().namespaces.of(name);
         let (channel, place) = hub.channel_registry().subscribe(name, rules, entrant, None, false);
+        hub.keep_attached(name);
         Self { hub: hub.downgrade(), channel, place, peer }
     }
 

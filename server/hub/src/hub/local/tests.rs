@@ -2,6 +2,7 @@ use futures_util::{FutureExt as _, StreamExt as _};
 
 use super::*;
 use crate::Builder;
+use crate::engine::MemoryFleet;
 use crate::hub::sessions::Identity;
 use crate::namespace::{History, Namespace, Overflow};
 
@@ -70,6 +71,35 @@ async fn a_program_that_waits_is_woken() {
     tokio::task::yield_now().await;
     publish(&hub, [1]);
     let update = waiting.await.unwrap().unwrap().unwrap();
+    assert_eq!(update.publication().unwrap().message, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_program_gets_the_messages_of_another_node() {
+    let fleet = MemoryFleet::new();
+    let one = hub(Namespace::default()).engine(fleet.node()).build();
+    let other = hub(Namespace::default()).engine(fleet.node()).build();
+    let mut stream = one.subscribe(&room());
+    // The channel is attached meanwhile.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    other.publish(&room(), &1).unwrap().await.unwrap();
+    let update = stream.next().await.unwrap().unwrap();
+    assert_eq!(update.publication().unwrap().message, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_program_whose_channel_can_not_be_attached_gets_it_later() {
+    let fleet = MemoryFleet::new();
+    let node = fleet.node();
+    let one = hub(Namespace::default()).engine(node.clone()).build();
+    let other = hub(Namespace::default()).engine(fleet.node()).build();
+    node.cut();
+    let mut stream = one.subscribe(&room());
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    node.heal();
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    other.publish(&room(), &1).unwrap().await.unwrap();
+    let update = stream.next().await.unwrap().unwrap();
     assert_eq!(update.publication().unwrap().message, 1);
 }
 
