@@ -23,6 +23,8 @@ mod server;
 #[cfg(target_os = "linux")]
 mod servers;
 #[cfg(target_os = "linux")]
+mod sockets;
+#[cfg(target_os = "linux")]
 mod tls;
 #[cfg(target_os = "linux")]
 mod wire;

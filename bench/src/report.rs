@@ -89,13 +89,13 @@ impl<'a> Table<'a> {
 
 const WIDTH: usize = 44;
 
-fn median(mut figures: Vec<f64>) -> Option<f64> {
+pub(crate) fn median(mut figures: Vec<f64>) -> Option<f64> {
     figures.sort_by(f64::total_cmp);
     figures.get(figures.len() / 2).copied()
 }
 
 /// Three significant digits.
-struct Figure(f64);
+pub(crate) struct Figure(pub(crate) f64);
 
 impl fmt::Display for Figure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

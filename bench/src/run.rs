@@ -9,7 +9,7 @@ use crate::loads::Load;
 use crate::machine::Cores;
 use crate::report::Table;
 use crate::server::{Candidate, Kind, Server};
-use crate::{engines, machine, servers};
+use crate::{engines, machine, servers, sockets};
 
 /// Measures the cost of servers.
 #[derive(Debug, Parser)]
@@ -40,6 +40,15 @@ enum Verb {
     },
     /// Measure the engines of the server, in this process.
     Engines(engines::Options),
+    /// Measure the kernel's memory for an idle socket.
+    Sockets {
+        /// The number of runs; the median counts.
+        #[arg(long, default_value_t = 5)]
+        times: usize,
+    },
+    /// A part of the measurement of engines.
+    #[command(hide = true)]
+    Engine(engines::Child),
     /// Run one of the servers that Wirehub is compared with.
     Serve { server: servers::Compared },
 }
@@ -48,6 +57,8 @@ pub(crate) fn main() -> Result<()> {
     match Arguments::parse().verb {
         Verb::Serve { server } => server.serve(),
         Verb::Engines(options) => engines::measure(&options),
+        Verb::Sockets { times } => sockets::measure(times),
+        Verb::Engine(child) => child.run(),
         Verb::Run { loads, wirehub, servers, also, times } => {
             ensure!(times > 0, "`--times` must be at least 1");
             ensure!(wirehub.is_file(), "{} is not a program: build it first", wirehub.display());

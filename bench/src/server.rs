@@ -46,7 +46,7 @@ pub(crate) struct Candidate {
     pub(crate) kind: Kind,
     name: String,
     program: PathBuf,
-    arguments: Vec<&'static str>,
+    arguments: Vec<String>,
 }
 
 impl Candidate {
@@ -57,7 +57,7 @@ impl Candidate {
             kind,
             name: name.into(),
             program: this.clone(),
-            arguments: vec!["serve", server.name()],
+            arguments: vec!["serve".into(), server.name().into()],
         };
         Ok([
             compared(Kind::Floor, "floor", Compared::Floor),
@@ -66,9 +66,15 @@ impl Candidate {
                 kind: Kind::Wirehub,
                 name: "Wirehub".into(),
                 program: wirehub.into(),
-                arguments: vec!["serve", "--listen", "127.0.0.1:0"],
+                arguments: ["serve", "--listen", "127.0.0.1:0"].map(String::from).to_vec(),
             },
         ])
+    }
+
+    /// This program as a server with one of the engines.
+    pub(crate) fn engine(name: &str, arguments: Vec<String>) -> Result<Self> {
+        let program = std::env::current_exe().context("cannot find this program")?;
+        Ok(Self { kind: Kind::Wirehub, name: name.into(), program, arguments })
     }
 }
 

@@ -78,7 +78,7 @@ enum Verb {
     /// Measure the cost of the server, together with the lowest possible cost. About 4 min.
     Bench {
         /// The loads (`fan-out`, `echo`, `idle` …), and the options of the load program; `--help` lists both. `browser`
-        /// measures the npm package in Chromium instead.
+        /// measures the npm package in Chromium instead, `engines` the engines, and `sockets` the kernel's memory for one.
         #[arg(value_name = "LOAD", trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },

@@ -1,4 +1,4 @@
-//! A thousand subscribers of one channel.
+//! Many subscribers of one channel.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -14,26 +14,25 @@ use super::{MEASURED, WARM_UP, per_million, runtime};
 use crate::server::Server;
 use crate::wire::{self, Role};
 
-const SUBSCRIBERS: u64 = 1_000;
-
 const PAYLOAD: [u8; 128] = [b'x'; 128];
 
 /// The time of the next message.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Pace {
+pub(crate) enum Pace {
     /// As soon as fewer than this many are in flight to any subscriber.
     InFlight(u64),
     /// One at each interval.
     Every(Duration),
 }
 
-pub(super) fn run(server: &Server, publishers: usize, pace: Pace) -> Result<f64> {
-    LocalSet::new().block_on(&runtime()?, measure(server, publishers, pace))
+/// The server's processor time for a million deliveries, in seconds.
+pub(super) fn run(server: &Server, subscribers: u64, publishers: usize, pace: Pace) -> Result<f64> {
+    LocalSet::new().block_on(&runtime()?, measure(server, subscribers, publishers, pace))
 }
 
-async fn measure(server: &Server, publishers: usize, pace: Pace) -> Result<f64> {
-    let tally = Tally::new(SUBSCRIBERS);
-    for _ in 0..SUBSCRIBERS {
+async fn measure(server: &Server, subscribers: u64, publishers: usize, pace: Pace) -> Result<f64> {
+    let tally = Tally::new(subscribers);
+    for _ in 0..subscribers {
         tally.read(wire::open(server.dialect, server.address, Role::Subscriber).await?, server.dialect);
     }
     let mut streams = Vec::new();

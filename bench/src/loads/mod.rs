@@ -15,7 +15,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use clap::ValueEnum;
 
-use self::fan_out::Pace;
+pub(crate) use self::fan_out::Pace;
 use crate::machine::Room;
 use crate::report::{Aim, Line};
 use crate::server::{Kind, Server, Setup};
@@ -83,11 +83,11 @@ impl Load {
     /// Puts the load on a server; returns a figure for each of its [lines](Self::lines).
     pub(crate) fn put_on(self, server: &Server) -> Result<Vec<f64>> {
         let figure = match self {
-            Self::FanOut => fan_out::run(server, 1, Pace::InFlight(32)),
-            Self::FanOut64 => fan_out::run(server, 1, Pace::InFlight(64)),
-            Self::FanOut1 => fan_out::run(server, 1, Pace::InFlight(1)),
-            Self::FanOutPaced => fan_out::run(server, 1, Pace::Every(Duration::from_millis(10))),
-            Self::FanOut32Publishers => fan_out::run(server, 32, Pace::InFlight(32)),
+            Self::FanOut => fan_out::run(server, SUBSCRIBERS, 1, Pace::InFlight(32)),
+            Self::FanOut64 => fan_out::run(server, SUBSCRIBERS, 1, Pace::InFlight(64)),
+            Self::FanOut1 => fan_out::run(server, SUBSCRIBERS, 1, Pace::InFlight(1)),
+            Self::FanOutPaced => fan_out::run(server, SUBSCRIBERS, 1, Pace::Every(Duration::from_millis(10))),
+            Self::FanOut32Publishers => fan_out::run(server, SUBSCRIBERS, 32, Pace::InFlight(32)),
             Self::Echo => echo::run(server, 64, 1),
             Self::EchoPipelined => echo::run(server, 64, 16),
             Self::EchoLarge => echo::run(server, 16 * 1024, 1),
@@ -186,6 +186,13 @@ impl fmt::Display for Load {
         })
     }
 }
+
+/// One publisher and any number of subscribers: see [`fan_out::run`].
+pub(crate) fn fan_out(server: &Server, subscribers: u64, pace: Pace) -> Result<f64> {
+    fan_out::run(server, subscribers, 1, pace)
+}
+
+const SUBSCRIBERS: u64 = 1_000;
 
 /// The time before the first reading, in which caches and buffers grow.
 const WARM_UP: Duration = Duration::from_millis(500);

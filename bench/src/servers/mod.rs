@@ -33,7 +33,7 @@ impl Compared {
 }
 
 /// Prints the address, for the program that started this one.
-fn announce(address: SocketAddr) -> Result<()> {
+pub(crate) fn announce(address: SocketAddr) -> Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "listening on {address}")
         .and_then(|()| out.flush())
