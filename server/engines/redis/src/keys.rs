@@ -73,16 +73,12 @@ impl Keys {
     /// A key of a partition.
     pub(crate) fn key(&self, partition: Partition, kind: &str, name: &[&[u8]]) -> Bytes {
         let tag = partition.tag();
-        let mut key = Vec::with_capacity(self.prefix.len().saturating_add(64));
-        for part in [self.prefix.as_bytes(), b"{", tag.as_bytes(), b"}:", kind.as_bytes()] {
-            key.extend_from_slice(part);
-        }
-        for (index, part) in name.iter().enumerate() {
-            if index == 0 {
-                key.push(b':');
-            }
-            key.extend_from_slice(part);
-        }
+        let colon: &[u8] = if name.is_empty() { b"" } else { b":" };
+        let parts = [self.prefix.as_bytes(), b"{", tag.as_bytes(), b"}:", kind.as_bytes(), colon];
+        let parts = || parts.iter().chain(name);
+        // `Bytes` takes over a vector without another allocation only if it is full.
+        let mut key = Vec::with_capacity(parts().map(|part| part.len()).fold(0, usize::saturating_add));
+        parts().for_each(|part| key.extend_from_slice(part));
         key.into()
     }
 

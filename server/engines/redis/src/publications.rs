@@ -1,5 +1,7 @@
 //! Publishing, recovery and history.
 
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,6 +12,7 @@ use wirehub_hub::engine::{
     EngineFuture, EnginePublish, KeyWindow, Locate, Located, Publications, ReadHistory,
 };
 use wirehub_hub::namespace::History;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::engine::{RedisEngine, Shared};
 use crate::keys::Place;
@@ -27,7 +30,7 @@ impl Publications for RedisEngine {
 
     fn publish(&self, publish: EnginePublish) -> EngineFuture<Option<Position>> {
         let EnginePublish { channel, payload, publisher, key, history, .. } = publish;
-        let mut keys = self.shared.log_keys(&channel).to_vec();
+        let mut keys = Vec::from(self.shared.log_keys(&channel));
         if !key.is_empty() {
             keys.push(self.shared.keys.of_publish(&channel, &key));
         }
@@ -114,7 +117,7 @@ impl Shared {
         arguments: Vec<Bytes>,
     ) -> futures_channel::oneshot::Receiver<Result<Value, crate::Error>> {
         let place = Place::of(channel);
-        let command = Command::Script { name, keys: self.log_keys(channel).to_vec(), arguments };
+        let command = Command::Script { name, keys: self.log_keys(channel).into(), arguments };
         self.queues.push(place.partition, place.line, false, command)
     }
 
@@ -189,9 +192,12 @@ fn bounds(history: &History) -> [Bytes; 3] {
     [decimal(&history.size), decimal(&ttl), decimal(&history.bytes)]
 }
 
-/// A name for the epoch of a new channel.
+/// A name for the epoch of a new channel. Almost every one is discarded, so it costs no system call.
 pub(crate) fn fresh() -> Bytes {
-    format!("{:016x}", crate::random()).into()
+    static SEED: LazyLock<u64> = LazyLock::new(crate::random);
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    format!("{:016x}", xxh3_64_with_seed(&count.to_le_bytes(), *SEED)).into()
 }
 
 /// A number as an argument.

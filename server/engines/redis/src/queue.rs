@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_channel::oneshot;
 use parking_lot::Mutex;
-use redis::{Cmd, Pipeline, ServerErrorKind, Value, cmd};
+use redis::{Cmd, Pipeline, ServerErrorKind, Value};
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep};
 use wirehub_hub::engine::EngineFuture;
@@ -176,8 +176,10 @@ impl Command {
     pub(crate) fn pack(&self, process: &str) -> Cmd {
         match self {
             Self::Script { name, keys, arguments } => {
-                let mut packed = cmd("EVALSHA");
-                packed.arg(name.sha()).arg(keys.len());
+                let parts = keys.len().saturating_add(arguments.len()).saturating_add(4);
+                let bytes = self.bytes().saturating_add(process.len()).saturating_add(64);
+                let mut packed = Cmd::with_capacity(parts, bytes);
+                packed.arg("EVALSHA").arg(name.sha()).arg(keys.len());
                 for key in keys {
                     packed.arg(&key[..]);
                 }
@@ -188,7 +190,7 @@ impl Command {
                 packed
             }
             Self::Plain(parts) => {
-                let mut packed = Cmd::new();
+                let mut packed = Cmd::with_capacity(parts.len(), self.bytes());
                 for part in parts {
                     packed.arg(&part[..]);
                 }
