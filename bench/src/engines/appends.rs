@@ -1,15 +1,69 @@
-//! The floor of the disk engine with a sync before each answer: appends to a file, with the same syncs.
+//! The floor of the disk engine with a sync before each answer: one thread appends what waits to a file, syncs, and answers.
 
 use std::fs::File;
 use std::io::Write as _;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
+use bytes::Bytes;
+use tokio::sync::oneshot;
 
-/// The records that are durable in a second if `batch` of them share each sync.
+type Append = (Bytes, oneshot::Sender<()>);
+
+/// The thread. It ends with the last clone.
+#[derive(Clone)]
+pub(super) struct Appends {
+    queue: SyncSender<Append>,
+    syncs: Arc<AtomicU64>,
+}
+
+impl Appends {
+    pub(super) fn open(folder: &Path) -> Result<Self> {
+        let mut file = File::create(folder.join("appends"))?;
+        let (queue, appends): (_, Receiver<Append>) = sync_channel(QUEUED);
+        let syncs = Arc::new(AtomicU64::new(0));
+        let counted = Arc::clone(&syncs);
+        thread::spawn(move || {
+            let (mut records, mut answers) = (Vec::new(), Vec::new());
+            while let Ok(first) = appends.recv() {
+                for (record, answer) in std::iter::once(first).chain(appends.try_iter()) {
+                    records.extend_from_slice(&record);
+                    answers.push(answer);
+                }
+                if file.write_all(&records).and_then(|()| file.sync_data()).is_err() {
+                    // The publishers notice by their missing answers.
+                    return;
+                }
+                counted.fetch_add(1, Ordering::Relaxed);
+                records.clear();
+                // The measurement may be over.
+                for answer in answers.drain(..) {
+                    let _ = answer.send(());
+                }
+            }
+        });
+        Ok(Self { queue, syncs })
+    }
+
+    pub(super) async fn append(&self, record: Bytes) -> Result<()> {
+        let (answer, answered) = oneshot::channel();
+        self.queue.try_send((record, answer)).context("the floor has ended, or too much waits")?;
+        answered.await.context("the floor can't write")
+    }
+
+    pub(super) fn syncs(&self) -> f64 {
+        self.syncs.load(Ordering::Relaxed) as f64
+    }
+}
+
+/// The records that are durable in a second if `batch` of them share each sync, and nobody is answered: the disk's own limit.
 pub(super) fn per_second(folder: &Path, batch: f64, record: usize, time: Duration) -> Result<f64> {
-    let mut file = File::create(folder.join("floor"))?;
+    let mut file = File::create(folder.join("batches"))?;
     let (mut due, mut written) = (0.0, 0_usize);
     let begun = Instant::now();
     while begun.elapsed() < time {
@@ -22,3 +76,6 @@ pub(super) fn per_second(folder: &Path, batch: f64, record: usize, time: Duratio
     }
     Ok(written as f64 / begun.elapsed().as_secs_f64())
 }
+
+/// More than are ever in flight at once.
+const QUEUED: usize = 1 << 20;

@@ -16,7 +16,6 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use wirehub_common::Payload;
-use wirehub_hub::Hub;
 use wirehub_hub::engine::EngineMetricValue;
 use wirehub_hub::namespace::History;
 use wirehub_hub::observe::LocalUpdate;
@@ -47,10 +46,11 @@ pub(super) enum Part {
 impl Part {
     pub(super) fn suits(self, subject: Subject) -> bool {
         match self {
-            Self::Publish | Self::Deliver | Self::Cross => true,
-            Self::Idle | Self::Serve => subject != Subject::BareRedis,
+            Self::Publish => true,
+            Self::Deliver | Self::Cross => subject != Subject::Appends,
+            Self::Idle | Self::Serve => !subject.is_floor(),
             // What was in memory is gone.
-            Self::Start => subject != Subject::BareRedis && subject != Subject::Memory,
+            Self::Start => !subject.is_floor() && subject != Subject::Memory,
         }
     }
 }
@@ -91,6 +91,21 @@ impl Child {
         })
     }
 
+    /// The syncs so far, where each publish waits for one.
+    fn syncs(&self, target: &Target) -> Option<f64> {
+        match target {
+            Target::Hub(hub) if self.subject == Subject::DiskAlways => {
+                let metrics = hub.engine().metrics();
+                match metrics.iter().find(|metric| metric.name == "syncs")?.value {
+                    EngineMetricValue::Counter(count) => Some(count as f64),
+                    _ => None,
+                }
+            }
+            Target::Appends(appends) => Some(appends.syncs()),
+            _ => None,
+        }
+    }
+
     fn time(&self) -> Duration {
         Duration::from_secs_f64(self.seconds)
     }
@@ -99,21 +114,19 @@ impl Child {
         let target = Target::open(self, HISTORY).await?;
         let mut limit = 0.0;
         for (in_flight, channels) in [(1, 1), (1, 64), (256, 1), (256, 64)] {
-            let syncs = metric(&target, "syncs");
+            let syncs = self.syncs(&target);
             let load = self.load(&target, in_flight, channels).await?;
             let name = format!("publish {in_flight}/{channels}");
             load.print(&name);
             limit = load.per_second;
-            if self.subject == Subject::DiskAlways
-                && let (Some(before), Some(after)) = (syncs, metric(&target, "syncs"))
-            {
+            if let (Some(before), Some(after)) = (syncs, self.syncs(&target)) {
                 let batch = load.all as f64 / (after - before).max(1.0);
                 println!("{name} batch: {batch}");
-                let floor = appends::per_second(&self.folder, batch, PAYLOAD, self.time())?;
-                println!("{name} appends: {floor}");
+                let limit = appends::per_second(&self.folder, batch, PAYLOAD, self.time())?;
+                println!("{name} disk: {limit}");
             }
         }
-        let mut latencies = self.paced(&target, limit / 2.0).await?;
+        let mut latencies = self.paced(&target, (limit / 2.0).min(HIGHEST_RATE)).await?;
         print_latencies("half", &mut latencies)
     }
 
@@ -133,6 +146,7 @@ impl Child {
                     });
                 }
             }
+            Target::Appends(_) => {}
             Target::Bare(client) => bare = Some(client.subscribe(CHANNELS, |_| {}).await?),
         }
         // Attached channels are not reported here.
@@ -248,6 +262,7 @@ impl Child {
                     }
                 });
             }
+            Target::Appends(_) => {}
             Target::Bare(_) => {
                 let url = self.redis.first().context("no --redis")?;
                 let other = BareRedis::connect(url, HISTORY).await?;
@@ -386,14 +401,6 @@ fn print_latencies(name: &str, latencies: &mut [Duration]) -> Result<()> {
     Ok(())
 }
 
-fn metric(target: &Target, name: &str) -> Option<f64> {
-    let metrics = target.hub().map(Hub::engine)?.metrics();
-    match metrics.iter().find(|metric| metric.name == name)?.value {
-        EngineMetricValue::Counter(count) | EngineMetricValue::Gauge(count) => Some(count as f64),
-        _ => None,
-    }
-}
-
 /// The processor time of this process, exact to the nanosecond.
 fn own_cpu() -> Duration {
     let time = clock_gettime(ClockId::ProcessCPUTime);
@@ -420,6 +427,9 @@ const WARM_UP: Duration = Duration::from_millis(500);
 
 /// The time in which subscriptions reach the store, and memory is given back.
 const SETTLED: Duration = Duration::from_secs(2);
+
+/// The highest rate at which answers are timed: above, the load itself would be measured.
+const HIGHEST_RATE: f64 = 20_000.0;
 
 /// The step of a rate.
 const TICK: Duration = Duration::from_millis(1);

@@ -12,6 +12,7 @@ use wirehub_hub::engine::{Engine, MemoryEngine};
 use wirehub_hub::namespace::{History, Namespace};
 use wirehub_redis::{RedisEngine, RedisOptions};
 
+use super::appends::Appends;
 use super::bare_redis::BareRedis;
 use super::parts::Child;
 
@@ -20,6 +21,9 @@ use super::parts::Child;
 pub(crate) enum Subject {
     /// The floor of the hub: no storage and no transport.
     Memory,
+    /// The floor of the disk engine with a sync before each answer: one thread that appends what waits to a file, syncs, and
+    /// answers.
+    Appends,
     /// A sync every 100 ms.
     DiskInterval,
     /// A sync before each answer.
@@ -32,9 +36,15 @@ pub(crate) enum Subject {
 }
 
 impl Subject {
+    /// `true` if it has no hub.
+    pub(super) fn is_floor(self) -> bool {
+        matches!(self, Self::Appends | Self::BareRedis)
+    }
+
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Memory => "memory",
+            Self::Appends => "appends, synced",
             Self::DiskInterval => "disk, 100ms",
             Self::DiskAlways => "disk, always",
             Self::BareRedis => "bare redis client",
@@ -55,6 +65,7 @@ impl fmt::Display for Subject {
 pub(super) enum Target {
     Hub(Hub),
     Bare(Box<BareRedis>),
+    Appends(Appends),
 }
 
 impl Target {
@@ -62,6 +73,9 @@ impl Target {
         if child.subject == Subject::BareRedis {
             let url = child.redis.first().context("no --redis")?;
             return Ok(Self::Bare(Box::new(BareRedis::connect(url, history).await?)));
+        }
+        if child.subject == Subject::Appends {
+            return Ok(Self::Appends(Appends::open(&child.folder)?));
         }
         Ok(Self::Hub(hub(child, history).await?))
     }
@@ -73,13 +87,14 @@ impl Target {
                 Ok(())
             }
             Self::Bare(bare) => bare.publish(channel.number, &payload.data).await,
+            Self::Appends(appends) => appends.append(payload.data).await,
         }
     }
 
     pub(super) fn hub(&self) -> Option<&Hub> {
         match self {
             Self::Hub(hub) => Some(hub),
-            Self::Bare(_) => None,
+            Self::Bare(_) | Self::Appends(_) => None,
         }
     }
 }
@@ -103,7 +118,7 @@ pub(super) async fn hub(child: &Child, history: History) -> Result<Hub> {
     };
     let redis = || child.redis.iter().map(String::as_str);
     Ok(match child.subject {
-        Subject::Memory | Subject::BareRedis => with(MemoryEngine::new(), history),
+        Subject::Memory | Subject::Appends | Subject::BareRedis => with(MemoryEngine::new(), history),
         Subject::DiskInterval => with(disk(Durability::Interval(Duration::from_millis(100)))?, history),
         Subject::DiskAlways => with(disk(Durability::Always)?, history),
         Subject::Redis => {
