@@ -34,7 +34,7 @@ fn once() -> Result<f64> {
             let (client, server) = tokio::join!(TcpStream::connect(address), listener.accept());
             sockets.push((client?, server?.0));
         }
-        // What the kernel frees a little later is no part of it.
+        // The objects that the kernel frees a little later are no part of it.
         thread::sleep(Duration::from_secs(2));
         let after = slabs()?;
         Ok((after as f64 - before as f64) / f64::from(CONNECTIONS) / 2.0)

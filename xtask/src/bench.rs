@@ -18,8 +18,8 @@ const BUILD: Step<'static> = Step {
     slow: Some("1 to 3 min the first time"),
 };
 
-/// Builds the servers and the load, and passes `arguments` to the load. With `engines` or `sockets` first, it measures these. The arguments behind `browser` go to the
-/// measurement in the browser.
+/// Builds the servers and the load, and passes `arguments` to the load. With `engines` or `sockets`
+/// first, it measures these. The arguments behind `browser` go to the measurement in the browser.
 pub(crate) fn verb(project: &Project, console: &Console, arguments: &[String]) -> Result<ExitCode> {
     if let Some((BROWSER, rounds)) = arguments.split_first().map(|(first, rest)| (first.as_str(), rest)) {
         return in_browser(project, console, rounds);

@@ -49,7 +49,7 @@ impl Part {
             Self::Publish => true,
             Self::Deliver | Self::Cross => subject != Subject::Appends,
             Self::Idle | Self::Serve => !subject.is_floor(),
-            // What was in memory is gone.
+            // A start in memory finds nothing.
             Self::Start => !subject.is_floor() && subject != Subject::Memory,
         }
     }
