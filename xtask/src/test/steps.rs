@@ -138,7 +138,7 @@ pub(super) const STEPS: &[TestStep] = &[
         step: Step {
             name: "chaos",
             what: "nodes, Redis and lines that die, with clients who count",
-            slow: Some("2 to 3 min"),
+            slow: Some("4 to 5 min"),
         },
         needs: Needs::Fleet,
         has_tests: true,
@@ -296,8 +296,14 @@ fn client_in_browser(
 }
 
 /// The tests of the chaos test for the present engines.
-const CHAOS_TESTS: &[&str] =
-    &["on_disk_nothing_is_lost", "in_memory_losses_are_reported", "every_kind_of_redis_survives_every_fault"];
+const CHAOS_TESTS: &[&str] = &[
+    "on_disk_nothing_is_lost",
+    "in_memory_losses_are_reported",
+    "redis_alone",
+    "redis_with_sentinels",
+    "redis_as_a_cluster",
+    "every_kind_of_redis_survives_every_fault",
+];
 
 fn chaos_test(context: &Context<'_>, log: &mut Log) -> Result<String> {
     let tarball = build_client::ensure_built(context.project, context.tools()?, log)?;

@@ -7,7 +7,7 @@ use parking_lot::RwLock;
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 use wirehub_hub::engine::{
-    Attachments, Delivery, Engine, EngineError, EngineFuture, NodeId, Nodes, Presence, Records,
+    Attachments, Delivery, Engine, EngineError, EngineFuture, EngineMetric, NodeId, Nodes, Presence, Records,
 };
 
 use crate::error::{Error, ErrorKind};
@@ -84,6 +84,10 @@ impl Engine for RedisEngine {
 
     fn ready(&self) -> Result<(), EngineError> {
         Ok(self.shared.queues.servers().check()?)
+    }
+
+    fn metrics(&self) -> Vec<EngineMetric> {
+        self.shared.metrics()
     }
 
     fn attachments(&self) -> Option<&dyn Attachments> {

@@ -6,6 +6,7 @@ use tokio::time::Instant;
 use crate::engine::Shared;
 use crate::error::{Error, ErrorKind};
 use crate::message::{number, text};
+use crate::options::Acknowledge;
 use crate::partition::Partition;
 use crate::queue::{Command, strange};
 
@@ -34,6 +35,15 @@ impl Shared {
         for partitions in servers.by_server().into_values() {
             for partition in partitions.into_iter().take(1) {
                 let link = servers.link(partition).await?;
+                if matches!(servers.options.acknowledge, Acknowledge::Disks(_))
+                    && link.facts.version < WAITAOF
+                {
+                    let words = format!(
+                        "Redis at {} is older than 7.2 and can't wait for disks: use `acknowledge = \"replicas:N\"`, or a newer Redis",
+                        link.server
+                    );
+                    return Err(Error::new(ErrorKind::Unsuitable, words));
+                }
                 if !link.facts.eviction.is_empty() && link.facts.eviction != "noeviction" {
                     tracing::warn!(
                         "Redis at {} evicts keys ({}): histories may vanish, and clients are notified of gaps; set maxmemory-policy noeviction",
@@ -96,6 +106,9 @@ impl Shared {
         later.await.unwrap_or_else(stopped)
     }
 }
+
+/// The first version that can wait for disks.
+const WAITAOF: (u32, u32) = (7, 2);
 
 /// The format of the keys. A later version that changes them has another number.
 const FORMAT: &str = "wirehub 1";

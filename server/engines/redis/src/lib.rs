@@ -20,6 +20,7 @@
 mod attachments;
 mod engine;
 mod error;
+mod figures;
 mod fleet;
 mod janitor;
 mod keys;

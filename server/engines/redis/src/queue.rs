@@ -5,6 +5,7 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,6 +17,7 @@ use tokio::time::{Instant, sleep};
 use wirehub_hub::engine::EngineFuture;
 
 use crate::error::{Error, ErrorKind, is_temporary_code};
+use crate::figures::Figures;
 use crate::keys::Keys;
 use crate::link::Link;
 use crate::options::{Acknowledge, Address, RedisOptions};
@@ -29,6 +31,7 @@ pub(crate) struct Queues {
     runtime: Handle,
     servers: Arc<Servers>,
     partitions: Vec<Arc<PartitionQueue>>,
+    figures: Arc<Figures>,
 }
 
 struct PartitionQueue {
@@ -87,7 +90,7 @@ enum Cause {
 impl Queues {
     pub(crate) fn new(servers: Arc<Servers>, runtime: Handle) -> Self {
         let queue = |partition| Arc::new(PartitionQueue { partition, state: Mutex::default() });
-        Self { runtime, servers, partitions: Partition::all().map(queue).collect() }
+        Self { runtime, servers, partitions: Partition::all().map(queue).collect(), figures: Arc::default() }
     }
 
     /// Puts a request in the queue of a partition. Requests of one line keep their order. `is_write` waits for replicas, if the
@@ -123,7 +126,7 @@ impl Queues {
         state.bytes = state.bytes.saturating_add(bytes);
         state.waiting.push_back(Request { command, line, is_write, until, answer });
         if !std::mem::replace(&mut state.is_worked_on, true) {
-            self.runtime.spawn(work(Arc::clone(queue), Arc::clone(&self.servers)));
+            self.runtime.spawn(work(Arc::clone(queue), Arc::clone(&self.servers), Arc::clone(&self.figures)));
         }
         later
     }
@@ -137,6 +140,16 @@ impl Queues {
                 sleep(Duration::from_millis(5)).await;
             }
         }
+    }
+
+    pub(crate) fn figures(&self) -> &Figures {
+        &self.figures
+    }
+
+    /// The number of requests that wait.
+    pub(crate) fn waiting(&self) -> u64 {
+        let waiting = self.partitions.iter().map(|queue| queue.state.lock().waiting.len());
+        u64::try_from(waiting.sum::<usize>()).unwrap_or(u64::MAX)
     }
 
     pub(crate) fn servers(&self) -> &Arc<Servers> {
@@ -201,16 +214,23 @@ impl Command {
 }
 
 /// Sends the requests of a partition until none waits.
-async fn work(queue: Arc<PartitionQueue>, servers: Arc<Servers>) {
+async fn work(queue: Arc<PartitionQueue>, servers: Arc<Servers>, figures: Arc<Figures>) {
     loop {
         let mut batch = queue.take();
         if batch.is_empty() {
             return;
         }
         while !batch.is_empty() {
+            figures.pipelines.fetch_add(1, Ordering::Relaxed);
+            figures.requests.fetch_add(count(batch.len()), Ordering::Relaxed);
             batch = send(queue.partition, &servers, batch).await;
+            figures.repeats.fetch_add(count(batch.len()), Ordering::Relaxed);
         }
     }
+}
+
+fn count(requests: usize) -> u64 {
+    u64::try_from(requests).unwrap_or(u64::MAX)
 }
 
 /// Sends requests once, and answers them. Returns those that have to be sent again.

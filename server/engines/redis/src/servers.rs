@@ -137,6 +137,14 @@ impl Servers {
         state.links.values().filter(is_master).map(|link| link.process.clone()).collect()
     }
 
+    /// The number of servers, and of those with a living connection.
+    pub(crate) fn counts(&self) -> (u64, u64) {
+        let servers = self.by_server();
+        let links = self.links();
+        let connected = links.iter().filter(|link| servers.contains_key(&link.server)).count();
+        (u64::try_from(servers.len()).unwrap_or(u64::MAX), u64::try_from(connected).unwrap_or(u64::MAX))
+    }
+
     /// The living connections.
     pub(crate) fn links(&self) -> Vec<Arc<Link>> {
         self.state.lock().links.values().filter(|link| !link.is_dead()).cloned().collect()

@@ -166,6 +166,13 @@ impl Subscriptions {
         partitions
     }
 
+    /// The number of attached channels.
+    pub(crate) fn attached(&self) -> u64 {
+        let state = self.state.lock();
+        let channels = state.wanted.values().filter(|subscription| subscription.epoch.is_some());
+        u64::try_from(channels.count()).unwrap_or(u64::MAX)
+    }
+
     /// Waits until all subscriptions of the beginning are confirmed.
     pub(crate) async fn started(&self, patience: Duration) -> Result<(), Error> {
         let deadline = Instant::now().checked_add(patience);

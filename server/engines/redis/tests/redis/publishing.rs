@@ -1,7 +1,7 @@
 //! Publishing, recovery and history on one server, with Sentinels and in a cluster.
 
 use wirehub_common::frame::Position;
-use wirehub_hub::engine::{Attachments, Engine, Publications};
+use wirehub_hub::engine::{Attachments, Engine, EngineMetricValue, Publications};
 use wirehub_redis::RedisOptions;
 use wirehub_test_redis::{Options, RedisCluster, RedisServer, Sentinels};
 
@@ -59,6 +59,11 @@ async fn check(options: &RedisOptions) {
     one.engine.ready().unwrap();
     assert!(one.engine.idempotency().is_some());
     assert_eq!(one.engine.idempotency().unwrap().scope, other.engine.idempotency().unwrap().scope);
+    let figure =
+        |name| one.engine.metrics().into_iter().find(|metric| metric.name == name).map(|it| it.value);
+    assert_eq!(figure("attached_channels"), Some(EngineMetricValue::Gauge(5)));
+    assert_eq!(figure("servers"), figure("connected_servers"));
+    assert!(matches!(figure("requests"), Some(EngineMetricValue::Counter(requests)) if requests > 50));
     one.engine.stop().await.unwrap();
     assert!(one.try_publish("a", 14, "").await.is_err(), "it is stopped");
 }
