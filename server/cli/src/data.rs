@@ -34,7 +34,7 @@ pub enum DataCommand {
         directory: PathBuf,
     },
     /// Make a backup of a running server's data, through its HTTP API. It is of one moment, and has every message that was
-    /// acknowledged before. The server writes it into a new folder below `backups` in its section [disk].
+    /// acknowledged before. The server writes it into a new folder below the folder of its setting disk.backups.
     #[command(after_help = BACKUP_NOTES)]
     Backup(Box<BackupOptions>),
 }

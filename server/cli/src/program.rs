@@ -29,7 +29,7 @@ enum Command {
     /// Write a configuration to start with, or check one.
     #[command(subcommand, after_help = CONFIG_NOTES)]
     Config(ConfigCommand),
-    /// Check or repair the data of the disk engine.
+    /// Check, repair or back up the data of the disk engine.
     #[command(subcommand, after_help = DATA_NOTES)]
     Data(DataCommand),
     /// Make a token for a client, with the first secret in a configuration.

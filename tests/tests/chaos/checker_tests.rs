@@ -196,3 +196,13 @@ fn the_end_of_a_subscription_is_found() {
     let record = record(&[(1, "e", 1)], vec![Event::Ended("refused".into())]);
     fails(&record, "has ended: refused");
 }
+
+#[test]
+fn a_message_may_come_again_behind_a_gap_only_after_a_failover() {
+    let acks = [(1, "e", 1), (2, "e", 2)];
+    let twice = record(&acks, vec![heard(1, 1), heard(2, 2), gap(), heard(2, 2)]);
+    fails(&twice, "ann/2 came twice");
+    let verdict = check(&twice, Promise::Failovers);
+    assert!(verdict.violations.is_empty(), "{:?}", verdict.violations);
+    assert_eq!(verdict.doubled_over_gaps, 1);
+}

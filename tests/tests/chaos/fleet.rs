@@ -116,8 +116,9 @@ impl Shape {
     pub(crate) fn promise(self) -> Promise {
         match self.engine {
             Engine::Disk => Promise::NoGaps,
+            Engine::Memory | Engine::Redis(Kind::Single) => Promise::ReportedGaps,
             // A failover loses the messages that no replica has yet.
-            Engine::Memory | Engine::Redis(_) => Promise::ReportedGaps,
+            Engine::Redis(Kind::Sentinels | Kind::Cluster) => Promise::Failovers,
         }
     }
 }
