@@ -30,10 +30,10 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
 use wirehub_client::{Address, Client, ClientState, Config, Gap, Subscription};
 use wirehub_common::code::CloseCode;
-use wirehub_common::{ChannelName, Payload};
+use wirehub_common::{ChannelName, Payload, frame};
 use wirehub_server::auth::Authenticated;
 use wirehub_server::jwt::{Algorithm, Signer};
-use wirehub_test_redis::{Options, RedisServer};
+use wirehub_test_redis::{Options, RedisServer, until};
 use wirehub_tests::{gap, next, publication, soon};
 
 /// A program that is killed when its test is over.
@@ -301,7 +301,7 @@ async fn clients_are_served_behind_haproxy() {
 struct Fleet {
     servers: Vec<Running>,
     proxy: Proxy,
-    _redis: RedisServer,
+    redis: RedisServer,
     _folder: tempfile::TempDir,
 }
 
@@ -329,7 +329,7 @@ impl Fleet {
             addresses.push((shipped, address));
         }
         let proxy = Proxy::start(configuration, start, &addresses).await;
-        Self { servers, proxy, _redis: redis, _folder: folder }
+        Self { servers, proxy, redis, _folder: folder }
     }
 
     async fn client(&self, number: usize) -> Client {
@@ -379,6 +379,13 @@ async fn a_fleet_holds_behind(mut fleet: Fleet) {
     let moved = changes.into_iter().map(|mut changes| changes.next().now_or_never().is_some());
     let moved = moved.filter(|has_moved| *has_moved).count();
     assert!((2..=5).contains(&moved), "{moved} of 6 clients had to move: they were on all servers");
+
+    // Redis is killed, and starts again with its append-only file.
+    fleet.redis.kill();
+    fleet.redis.restart().await;
+    let request = frame::History { channel: channel.clone(), limit: 1000, since: None, reverse: false };
+    let page = until("the history", async || clients[0].0.history_raw(request.clone()).await).await;
+    assert_eq!(page.publications.len(), sent, "nothing is lost");
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use futures_channel::oneshot;
-use futures_util::future::try_join_all;
+use futures_util::future::join_all;
 use redis::Value;
 use wirehub_common::ChannelName;
 use wirehub_common::frame::Position;
@@ -16,7 +16,7 @@ use crate::error::ErrorKind;
 use crate::keys::Place;
 use crate::message::{bytes, position};
 use crate::publications::{decimal, fresh};
-use crate::queue::{Command, strange};
+use crate::queue::Command;
 use crate::scripts::ScriptName;
 
 impl Attachments for RedisEngine {
@@ -59,17 +59,25 @@ impl Attachments for RedisEngine {
             }
             let command = Command::Script { name: ScriptName::Newest, keys, arguments };
             let later = self.shared.queues.push(partition, 0, false, command);
-            async move { Ok::<_, Error>((indices, later.await.unwrap_or_else(|_| Err(gone()))?)) }
+            async move { (indices, later.await.unwrap_or_else(|_| Err(gone()))) }
         });
         let requests: Vec<_> = requests.collect();
         EngineFuture::Later(Box::pin(async move {
             let mut newest = vec![None; count];
-            for (indices, answer) in try_join_all(requests).await? {
-                let Value::Array(answers) = answer else { return Err(strange().into()) };
+            let answers = join_all(requests).await;
+            // One server that fails must not hide the channels of the others.
+            if let Some(error) = answers.iter().find_map(|(_, answer)| answer.as_ref().err())
+                && answers.iter().all(|(_, answer)| answer.is_err())
+            {
+                return Err(error.clone().into());
+            }
+            for (indices, answer) in answers {
+                let Ok(Value::Array(answers)) = answer else { continue };
                 for (index, answer) in indices.into_iter().zip(&answers) {
-                    let answer = bytes(answer).ok_or_else(strange)?;
-                    if let (Some(slot), false) = (newest.get_mut(index), answer.is_empty()) {
-                        *slot = Some(position(answer).ok_or_else(strange)?);
+                    if let (Some(slot), Some(position)) =
+                        (newest.get_mut(index), bytes(answer).and_then(position))
+                    {
+                        *slot = Some(position);
                     }
                 }
             }

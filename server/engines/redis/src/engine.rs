@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use parking_lot::RwLock;
 use tokio::runtime::Handle;
@@ -39,6 +40,8 @@ pub(crate) struct Shared {
     /// Absent until the store has been read for the first time.
     pub(crate) store: RwLock<Option<StoreFacts>>,
     pub(crate) owner: Owner,
+    /// `true` after a warning about the clock of this machine.
+    pub(crate) has_wrong_clock: AtomicBool,
 }
 
 impl RedisEngine {
@@ -51,7 +54,7 @@ impl RedisEngine {
         let own = NodeId::random().map_err(|error| {
             Error::new(ErrorKind::Unexpected, "the system has no entropy for the id of this node").with(error)
         })?;
-        let keys = Keys::new(&options.prefix);
+        let keys = Keys::new(&options.key_prefix());
         let patience = options.connect_timeout.saturating_add(options.answer_timeout);
         let servers = Arc::new(Servers::new(options));
         let queues = Queues::new(Arc::clone(&servers), Handle::current());
@@ -63,6 +66,7 @@ impl RedisEngine {
             graces: Graces::default(),
             store: RwLock::default(),
             owner: Owner::new(),
+            has_wrong_clock: AtomicBool::new(false),
         });
         // If a check fails, the tasks end with the engine.
         let tasks = vec![
@@ -73,6 +77,8 @@ impl RedisEngine {
         let engine = Self { shared, tasks };
         engine.shared.check().await?;
         engine.shared.subscriptions.started(patience).await?;
+        // Nothing of this node is there yet, so nothing of it can be lost.
+        engine.shared.queues.servers().take_new_process();
         Ok(engine)
     }
 }

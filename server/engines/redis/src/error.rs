@@ -54,6 +54,11 @@ impl Error {
         let (kind, message) = match error.kind() {
             redis::ErrorKind::AuthenticationFailed => (ErrorKind::Permission, LOGIN),
             redis::ErrorKind::Server(ServerErrorKind::NoPerm) => (ErrorKind::Permission, RIGHTS),
+            // From within a script.
+            _ if error.detail().is_some_and(|detail| detail.contains("can't run this command")) => {
+                (ErrorKind::Permission, RIGHTS)
+            }
+            _ if is_wrong_type(&error) => (ErrorKind::Foreign, OTHERS),
             redis::ErrorKind::RESP3NotSupported => (ErrorKind::Unsuitable, VERSION),
             _ if matches!(code, "WRONGPASS" | "NOAUTH") => (ErrorKind::Permission, LOGIN),
             _ if error.is_io_error() || error.is_connection_dropped() || error.is_timeout() => {
@@ -79,6 +84,10 @@ impl Error {
     }
 }
 
+fn is_wrong_type(error: &redis::RedisError) -> bool {
+    error.code() == Some("WRONGTYPE") || error.detail().is_some_and(|detail| detail.contains("WRONGTYPE"))
+}
+
 /// `true` for errors of a server that pass by themselves.
 pub(crate) fn is_temporary_code(code: &str) -> bool {
     matches!(
@@ -100,6 +109,8 @@ pub(crate) fn is_temporary_code(code: &str) -> bool {
 
 const LOGIN: &str = "check the user name and the password";
 const RIGHTS: &str = "give the user the rights that docs/engines.md lists";
+const OTHERS: &str =
+    "another program has written a key with this prefix: remove the key, or use another prefix";
 const VERSION: &str = "use Redis 6.2 or later, or Valkey";
 const UNREACHABLE: &str = "check that it runs and that this machine can reach it";
 const NOT_NOW: &str = "the server can't do this at the moment: look into its log if this does not pass";

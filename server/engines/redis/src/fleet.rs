@@ -1,5 +1,8 @@
 //! The values that all nodes of a fleet share: format, scope of keys, clock.
 
+use std::sync::atomic::Ordering;
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use redis::Value;
 use tokio::time::Instant;
 
@@ -9,6 +12,7 @@ use crate::message::{number, text};
 use crate::options::Acknowledge;
 use crate::partition::Partition;
 use crate::queue::{Command, strange};
+use crate::scripts::ScriptName;
 
 /// The last known facts about the store.
 #[derive(Debug, Clone)]
@@ -54,7 +58,18 @@ impl Shared {
             }
         }
         self.check_format().await?;
+        self.check_rights().await?;
         self.read_store().await
+    }
+
+    /// Tries the commands of the scripts.
+    async fn check_rights(&self) -> Result<(), Error> {
+        // Several nodes may start at the same time.
+        let key = self.keys.of_fleet(&format!("check:{}", self.subscriptions.own));
+        let publish = if self.is_cluster() { "SPUBLISH" } else { "PUBLISH" };
+        let arguments = vec![publish.into(), self.keys.inbox(Partition::FLEET, Some(self.subscriptions.own))];
+        self.ask(Command::Script { name: ScriptName::Check, keys: vec![key], arguments }).await?;
+        Ok(())
     }
 
     async fn check_format(&self) -> Result<(), Error> {
@@ -64,7 +79,7 @@ impl Shared {
         self.ask(set).await?;
         let found = match self.ask(get).await {
             Ok(found) => text(&found).unwrap_or_default(),
-            Err(error) if error.to_string().contains("WRONGTYPE") => String::new(),
+            Err(error) if error.kind() == ErrorKind::Foreign => String::new(),
             Err(error) => return Err(error),
         };
         if found == FORMAT {
@@ -94,9 +109,23 @@ impl Shared {
         let seconds = number(seconds).ok_or_else(strange)?;
         let milliseconds = number(microseconds).ok_or_else(strange)? / 1000;
         let time = seconds.saturating_mul(1000).saturating_add(milliseconds);
+        self.compare_clocks(time);
         let facts = StoreFacts { scope: text(&scope).ok_or_else(strange)?, read: (time, asked) };
         *self.store.write() = Some(facts);
         Ok(())
+    }
+
+    /// Warns if the clock of this node is not that of Redis.
+    fn compare_clocks(&self, time: u64) {
+        let own = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+        let difference = u64::try_from(own).unwrap_or(u64::MAX).abs_diff(time);
+        let is_wrong = difference > CLOCK_TOLERANCE;
+        if self.has_wrong_clock.swap(is_wrong, Ordering::Relaxed) != is_wrong && is_wrong {
+            tracing::warn!(
+                "the clock of this machine and that of Redis differ by {} s: alarms and tokens end at the wrong time; set both by NTP",
+                difference / 1000
+            );
+        }
     }
 
     /// Sends a command for the keys of the whole fleet.
@@ -106,6 +135,9 @@ impl Shared {
         later.await.unwrap_or_else(stopped)
     }
 }
+
+/// The difference between the clocks of a node and of Redis that is not worth a warning, in milliseconds.
+const CLOCK_TOLERANCE: u64 = 5_000;
 
 /// The first version that can wait for disks.
 const WAITAOF: (u32, u32) = (7, 2);

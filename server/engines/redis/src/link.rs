@@ -21,6 +21,8 @@ pub(crate) struct Link {
     pub(crate) facts: ServerFacts,
     connection: MultiplexedConnection,
     is_dead: AtomicBool,
+    /// `true` while the server refuses writes.
+    pub(crate) is_refusing: AtomicBool,
 }
 
 /// The description of a server by itself.
@@ -53,8 +55,14 @@ impl Link {
             return Err(Error::new(ErrorKind::Unavailable, words));
         }
         let process = facts.process.clone();
-        let link =
-            Self { server: server.clone(), process, facts, connection, is_dead: AtomicBool::new(false) };
+        let link = Self {
+            server: server.clone(),
+            process,
+            facts,
+            connection,
+            is_dead: AtomicBool::new(false),
+            is_refusing: AtomicBool::new(false),
+        };
         link.load_scripts().await?;
         Ok(link)
     }

@@ -234,6 +234,14 @@ impl RedisOptions {
         Self { queue_bytes: bytes, ..self }
     }
 
+    /// The beginning of the names in Redis. Deliveries do not know databases, so another database than the first one is part of it.
+    pub(crate) fn key_prefix(&self) -> String {
+        match self.database {
+            0 => self.prefix.clone(),
+            database => format!("{}/{database}", self.prefix),
+        }
+    }
+
     /// `true` if a seed has TLS.
     pub(crate) fn is_tls(&self) -> bool {
         self.seeds.iter().any(|seed| matches!(seed, Address::Tcp { is_tls: true, .. }))

@@ -286,6 +286,9 @@ async fn settle(
             }
             Verdict::Done(result) => {
                 carried_out.insert(request.line);
+                if request.is_write {
+                    servers.note_write(link, result.as_ref().err());
+                }
                 request.answer(result);
             }
             Verdict::Again(_) if carried_out.contains(&request.line) => {
@@ -303,10 +306,13 @@ async fn settle(
     if causes.contains(&Cause::NoScript) && link.load_scripts().await.is_err() {
         servers.set_stale();
     }
-    if causes.contains(&Cause::NotAdopted)
-        && let Err(error) = adopt(servers, partition, link).await
-    {
-        tracing::debug!("{error}");
+    // This fails if the memory is full. Then nothing works until that is over.
+    let adopted = match causes.contains(&Cause::NotAdopted) {
+        true => adopt(servers, partition, link).await,
+        false => Ok(()),
+    };
+    if let Err(error) = &adopted {
+        servers.note_write(link, Some(error));
     }
     if causes.contains(&Cause::Moved) {
         servers.set_stale();
@@ -318,6 +324,7 @@ async fn settle(
     for (request, cause) in again {
         match cause {
             // One at a time: the slot is moving, and this is soon over.
+            Cause::NotAdopted if adopted.is_err() => request.answer(adopted.clone().map(|()| Value::Nil)),
             Cause::Ask(address) if rest.is_empty() => rest.extend(ask(servers, &address, request).await),
             _ => rest.push(request),
         }
@@ -330,7 +337,7 @@ async fn adopt(servers: &Servers, partition: Partition, link: &Link) -> Result<(
     let (own, before) = &link.facts.replication;
     let mut arguments: Vec<Bytes> = vec![own.clone().into(), before.clone().into(), fresh().slice(..8)];
     arguments.extend(servers.masters().into_iter().map(Bytes::from));
-    let keys = vec![Keys::new(&servers.options.prefix).generation(partition)];
+    let keys = vec![Keys::new(&servers.options.key_prefix()).generation(partition)];
     let mut pipeline = Pipeline::with_capacity(1);
     pipeline.add_command(Command::Script { name: ScriptName::Adopt, keys, arguments }.pack(&link.process));
     for answer in link.send(&pipeline).await? {

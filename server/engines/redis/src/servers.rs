@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -37,6 +38,8 @@ struct ServersState {
     processes: HashSet<String>,
     /// `true` if one of them is new, and may have lost the newest changes.
     has_new_process: bool,
+    /// The servers that refuse writes, such as for full memory.
+    refusals: HashMap<Address, Error>,
     /// The last failures, so that a server that is away is not asked for each request.
     failures: HashMap<Option<Address>, (Instant, Error)>,
 }
@@ -88,6 +91,7 @@ impl Servers {
                     state.has_new_process = true;
                 }
                 state.failures.remove(&Some(address.clone()));
+                state.refusals.remove(address);
                 state.links.insert(address.clone(), Arc::clone(&link));
                 self.changed.notify_one();
                 Ok(link)
@@ -123,10 +127,27 @@ impl Servers {
         servers
     }
 
+    /// Notes the result of a write. A server that refuses writes is logged once, and again when it takes them.
+    pub(crate) fn note_write(&self, link: &Link, error: Option<&Error>) {
+        match error {
+            None if !link.is_refusing.load(Ordering::Relaxed) => {}
+            None => {
+                link.is_refusing.store(false, Ordering::Relaxed);
+                self.state.lock().refusals.remove(&link.server);
+                tracing::info!("Redis at {} takes publishes again", link.server);
+            }
+            Some(error) if error.is_temporary() && !link.is_refusing.swap(true, Ordering::Relaxed) => {
+                tracing::error!("publishes are refused: {error}");
+                self.state.lock().refusals.insert(link.server.clone(), error.clone());
+            }
+            Some(_) => {}
+        }
+    }
+
     /// An error if a server is away, or is not found.
     pub(crate) fn check(&self) -> Result<(), Error> {
         let state = self.state.lock();
-        let failed = state.failures.values().map(|(_, error)| error).next();
+        let failed = state.failures.values().map(|(_, error)| error).chain(state.refusals.values()).next();
         failed.map_or(Ok(()), |error| Err(error.clone()))
     }
 
@@ -212,6 +233,7 @@ impl Servers {
                     self.changed.notify_one();
                 }
                 state.links.retain(|address, _| map.contains(&Some(address.clone())));
+                state.refusals.retain(|address, _| map.contains(&Some(address.clone())));
                 state.map = map;
                 (state.is_stale, state.looked_up) = (false, Some(Instant::now()));
                 Ok(())

@@ -28,6 +28,7 @@ pub(crate) enum ScriptName {
     Report,
     Nodes,
     Adopt,
+    Check,
 }
 
 impl ScriptName {
@@ -54,6 +55,7 @@ pub(crate) static SCRIPTS: LazyLock<Vec<Script>> = LazyLock::new(|| {
         concat!(include_str!("members.lua"), include_str!("report.lua")),
         concat!(include_str!("members.lua"), include_str!("nodes.lua")),
         include_str!("adopt.lua"),
+        include_str!("check.lua"),
     ];
     texts.map(|text| Script { text, sha: redis::Script::new(text).get_hash().to_owned() }).into()
 });

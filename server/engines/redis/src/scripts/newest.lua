@@ -1,7 +1,8 @@
 -- Compares the positions that a node has seen with those of the store.
 -- KEYS: generation, then the state and the stream of each channel.
 -- ARGV: process, fresh epoch, then for each channel the offset and epoch that the node has seen ('0' and '' for none).
--- Returns for each channel "offset epoch", or '' if it has no state.
+-- Returns for each channel "offset epoch", '' if it has no state, or '!' if another program has written its key: that concerns no
+-- other channel.
 
 local number = generation(KEYS[1], ARGV[1])
 if not number then
@@ -9,9 +10,11 @@ if not number then
 end
 local answers = {}
 for index = 2, #KEYS, 2 do
-  local state = redis.call('HMGET', KEYS[index], 'e', 'o', 's')
+  local state = redis.pcall('HMGET', KEYS[index], 'e', 'o', 's')
   local answer = ''
-  if state[1] then
+  if state.err then
+    answer = '!'
+  elseif state[1] then
     local name, offset = state[1], tonumber(state[2])
     local starts = with_generation(KEYS[index], offset, state[3], number)
     local seen, epoch = tonumber(ARGV[index + 1]), ARGV[index + 2]

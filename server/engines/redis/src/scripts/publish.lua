@@ -28,9 +28,10 @@ if ARGV[8] then
   redis.call('PEXPIRE', KEYS[3], text(ttl))
   keep(KEYS[2], offset, ttl)
 end
-redis.call(ARGV[3], ARGV[4], 'p' .. text(offset) .. ' ' .. text(now) .. ' ' .. epoch .. ' ' .. ARGV[5])
 local answer = text(offset) .. ' ' .. epoch
+-- The delivery is last: a write that is refused, because the memory is full, has delivered nothing.
 if KEYS[4] then
   redis.call('SET', KEYS[4], answer, 'PX', ARGV[7])
 end
+redis.call(ARGV[3], ARGV[4], 'p' .. text(offset) .. ' ' .. text(now) .. ' ' .. epoch .. ' ' .. ARGV[5])
 return answer

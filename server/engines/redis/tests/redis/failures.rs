@@ -8,11 +8,11 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 use wirehub_common::frame::Position;
-use wirehub_hub::engine::{Attachments, Engine, EngineErrorKind};
+use wirehub_hub::engine::{Attachments, Engine, EngineErrorKind, Publications};
 use wirehub_redis::{ErrorKind, RedisEngine, RedisOptions};
 use wirehub_test_redis::{Append, Line, Options, RedisCluster, RedisServer, Sentinels, until};
 
-use crate::node::{Node, PATIENCE, name};
+use crate::node::{Node, PATIENCE, message, name};
 
 /// Publishers on several nodes that go on through every failure.
 struct Stream {
@@ -366,6 +366,56 @@ async fn keys_of_others_are_left_alone() {
     other.attach("a").await;
     assert_eq!(one.publish("a", 1).await.offset, 1);
     assert_eq!(other.publish("a", 2).await.offset, 1);
+    assert_eq!(one.delivered("a", 1).await, [(1, 1)]);
+    assert_eq!(other.delivered("a", 1).await, [(1, 2)]);
+}
+
+#[tokio::test]
+async fn a_key_of_another_program_in_one_channel_concerns_no_other_channel() {
+    let server = RedisServer::start(Options::default()).await;
+    let node = Node::start(&RedisOptions::single(&server.url()).unwrap()).await;
+    let newest = node.publish("a", 1).await;
+    node.publish("b", 1).await;
+    let key = server.cli(&["KEYS", "wirehub{*}:c:b"]).await;
+    server.cli(&["SET", &key, "foreign"]).await;
+    let error = node.try_publish("b", 2, "").await.unwrap_err();
+    assert!(error.to_string().contains("another program"), "{error}");
+    // All channels of one partition are compared by one request.
+    let seen = vec![(name("a"), Some(newest.clone())), (name("b"), None)];
+    assert_eq!(node.engine.newest(seen).await.unwrap(), [Some(newest), None]);
+    node.publish("a", 2).await;
+}
+
+#[tokio::test]
+async fn while_the_memory_of_redis_is_full_publishes_are_refused_and_nothing_is_delivered() {
+    let server = RedisServer::start(Options::default()).await;
+    let node = Node::start(&RedisOptions::single(&server.url()).unwrap()).await;
+    node.attach("a").await;
+    node.publish("a", 1).await;
+    server.cli(&["CONFIG", "SET", "maxmemory", "1"]).await;
+    let mut without_history = message("a", 2, "key");
+    without_history.history = None;
+    for publish in [message("a", 2, "key"), without_history.clone()] {
+        let error = node.engine.publish(publish).await.unwrap_err();
+        assert_eq!(error.kind(), EngineErrorKind::Unavailable, "{error}");
+    }
+    assert!(node.engine.ready().is_err());
+    assert_eq!(node.page("a", None).await.unwrap().publications.len(), 1, "reading goes on");
+    server.cli(&["CONFIG", "SET", "maxmemory", "0"]).await;
+    assert_eq!(node.engine.publish(without_history).await.unwrap(), None);
+    node.engine.ready().unwrap();
+    assert_eq!(node.delivered("a", 2).await, [(1, 1), (0, 2)], "the refused ones were not delivered");
+}
+
+#[tokio::test]
+async fn the_same_prefix_in_two_databases_is_two_fleets() {
+    let server = RedisServer::start(Options::default()).await;
+    let node = |database| RedisOptions::single(&format!("redis://{}/{database}", server.address())).unwrap();
+    let (one, other) = (Node::start(&node(0)).await, Node::start(&node(3)).await);
+    one.attach("a").await;
+    other.attach("a").await;
+    one.publish("a", 1).await;
+    other.publish("a", 2).await;
     assert_eq!(one.delivered("a", 1).await, [(1, 1)]);
     assert_eq!(other.delivered("a", 1).await, [(1, 2)]);
 }

@@ -31,7 +31,7 @@ impl Channel {
         let mut state = self.state.lock();
         let Some(members) = &state.members else { return };
         let place = member.session.parse().ok().and_then(|session| members.places.get(&session).copied());
-        self.notify_move(&mut state, MemberMove { member, is_join, place: place.filter(|_| is_join) });
+        self.notify_move(&mut state, MemberMove { member, is_join, place });
     }
 
     /// Notifies the subscribers that joins or leaves may have been lost on the way from the engine.
@@ -53,7 +53,7 @@ impl Channel {
         state: &mut ChannelState,
         MemberMove { member, is_join, place }: MemberMove,
     ) {
-        // A session is not notified of its own join.
+        // A session is not notified of itself, also not of a leave because its node was taken for dead.
         if let Some(place) = place
             && state.subscriber(place).is_some_and(|own| own.peer.id.to_string() == member.session)
         {
