@@ -253,6 +253,20 @@ async fn a_hub_whose_members_the_store_has_lost_enters_all_of_them_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_session_is_not_notified_of_its_own_leave_if_its_node_was_taken_for_dead() {
+    let [one, _other] = hubs();
+    let (mut ann, mut bob) = (enter(&one.hub, "ann").await, enter(&one.hub, "bob").await);
+    moves(&mut ann, SOON).await;
+    moves(&mut bob, SOON).await;
+    let here = one.hub.presence(&a()).await.unwrap();
+    let own = here.into_iter().find(|member| member.user == "ann").unwrap();
+    let channel = one.hub.channel_registry().find(&a()).unwrap();
+    channel.moved(own, false);
+    assert_eq!(moves(&mut bob, SOON).await, ["-ann"]);
+    assert!(moves(&mut ann, SOON).await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_end_that_the_store_did_not_take_is_repeated() {
     let [one, other] = hubs();
     let ann = enter(&one.hub, "ann").await;
