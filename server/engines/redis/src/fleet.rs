@@ -118,13 +118,11 @@ impl Shared {
     /// Warns if the clock of this node is not that of Redis.
     fn compare_clocks(&self, time: u64) {
         let own = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
-        let difference = u64::try_from(own).unwrap_or(u64::MAX).abs_diff(time);
-        let is_wrong = difference > CLOCK_TOLERANCE;
-        if self.has_wrong_clock.swap(is_wrong, Ordering::Relaxed) != is_wrong && is_wrong {
-            tracing::warn!(
-                "the clock of this machine and that of Redis differ by {} s: alarms and tokens end at the wrong time; set both by NTP",
-                difference / 1000
-            );
+        let warning = clock_warning(u64::try_from(own).unwrap_or(u64::MAX), time);
+        if self.has_wrong_clock.swap(warning.is_some(), Ordering::Relaxed) != warning.is_some()
+            && let Some(warning) = warning
+        {
+            tracing::warn!("{warning}");
         }
     }
 
@@ -136,6 +134,17 @@ impl Shared {
     }
 }
 
+/// The warning if the clock of this machine is not that of Redis.
+fn clock_warning(own: u64, store: u64) -> Option<String> {
+    let difference = own.abs_diff(store);
+    (difference > CLOCK_TOLERANCE).then(|| {
+        format!(
+            "the clock of this machine and that of Redis differ by {} s: alarms and tokens end at the wrong time; set both by NTP",
+            difference / 1000
+        )
+    })
+}
+
 /// The difference between the clocks of a node and of Redis that is not worth a warning, in milliseconds.
 const CLOCK_TOLERANCE: u64 = 5_000;
 
@@ -144,3 +153,16 @@ const WAITAOF: (u32, u32) = (7, 2);
 
 /// The format of the keys. A later version that changes them has another number.
 const FORMAT: &str = "wirehub 1";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_is_an_hour_off_is_warned_of() {
+        assert_eq!(clock_warning(1_000_000, 1_004_000), None);
+        let words = clock_warning(1_000_000, 4_600_000).unwrap();
+        assert!(words.contains("3600 s") && words.contains("NTP"), "{words}");
+        assert!(clock_warning(4_600_000, 1_000_000).is_some());
+    }
+}

@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 use wirehub_common::frame::Position;
 use wirehub_hub::engine::{Attachments, Engine, EngineErrorKind, Publications};
-use wirehub_redis::{ErrorKind, RedisEngine, RedisOptions};
+use wirehub_redis::{Acknowledge, ErrorKind, RedisEngine, RedisOptions};
 use wirehub_test_redis::{Append, Line, Options, RedisCluster, RedisServer, Sentinels, until};
 
 use crate::node::{Node, PATIENCE, message, name};
@@ -418,4 +418,37 @@ async fn the_same_prefix_in_two_databases_is_two_fleets() {
     other.publish("a", 2).await;
     assert_eq!(one.delivered("a", 1).await, [(1, 1)]);
     assert_eq!(other.delivered("a", 1).await, [(1, 2)]);
+}
+
+#[tokio::test]
+async fn a_publish_waits_for_a_replica_if_it_has_to() {
+    let sentinels = Sentinels::start(1, 3).await;
+    let options = sentinel_options(&sentinels).acknowledge(Acknowledge::Replicas(1));
+    let node = Node::start(&options.answer_timeout(Duration::from_millis(900))).await;
+    assert_eq!(node.publish("a", 1).await.offset, 1);
+    sentinels.master().await.hold_replication(true).await;
+    let error = node.try_publish("a", 2, "key").await.unwrap_err();
+    assert_eq!(error.kind(), EngineErrorKind::Unavailable);
+    assert!(error.to_string().contains("too few replicas"), "{error}");
+    sentinels.master().await.hold_replication(false).await;
+    let repeat = async || node.try_publish("a", 2, "key").await;
+    let position = until("the replica has it", repeat).await.unwrap();
+    assert_eq!(position.offset, 2, "the repeat finds the first one");
+}
+
+#[tokio::test]
+async fn an_old_server_that_can_not_wait_for_disks_is_refused_at_the_start() {
+    let server = RedisServer::start(Options::default()).await;
+    let version = server.info("redis_version").await.unwrap();
+    let options = RedisOptions::single(&server.url()).unwrap().acknowledge(Acknowledge::Disks(0));
+    let connected = RedisEngine::connect(options).await;
+    let can_wait = !["6.", "7.0.", "7.1."].iter().any(|old| version.starts_with(old));
+    match connected {
+        Ok(_) => assert!(can_wait, "{version}"),
+        Err(error) => {
+            assert!(!can_wait, "{version}: {error}");
+            assert_eq!(error.kind(), ErrorKind::Unsuitable);
+            assert!(error.to_string().contains("replicas:N"), "{error}");
+        }
+    }
 }
