@@ -20,6 +20,18 @@ async fn check(options: DiskOptions) {
 }
 
 #[tokio::test]
+async fn it_keeps_the_promises_of_records() {
+    let folders = Mutex::new(Vec::new());
+    let make = async |_| {
+        let folder = tempfile::tempdir().expect("a folder for the test");
+        let engine = DiskEngine::open(folder.path(), DiskOptions::default()).expect("a new engine");
+        folders.lock().expect("no panic before").push(folder);
+        vec![engine]
+    };
+    conformance::check_records(make, 1).await;
+}
+
+#[tokio::test]
 async fn the_engine_on_disk_keeps_its_promises() {
     check(DiskOptions::default()).await;
 }

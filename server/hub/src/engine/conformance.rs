@@ -50,8 +50,10 @@ use wirehub_common::{ChannelName, Payload};
 use super::{Delivery, Engine, EnginePublish, Locate, Located, ReadHistory};
 use crate::namespace::History;
 
+mod records;
 mod several;
 
+pub use self::records::check_records;
 pub use self::several::{check_attachments, check_nodes, check_presence, check_several};
 
 /// Checks an engine for one hub. `make` returns a new engine each time, without the channels and keys of earlier ones.

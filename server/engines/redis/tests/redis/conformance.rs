@@ -34,6 +34,7 @@ impl Stores {
         conformance::check(one).await;
         conformance::check_several(async |count| self.nodes(count).await).await;
         conformance::check_attachments(async |count| self.nodes(count).await).await;
+        conformance::check_records(async |count| self.nodes(count).await, 2).await;
         tokio::join!(
             conformance::check_nodes(async |count| self.nodes(count).await),
             conformance::check_presence(async |count| self.nodes(count).await),
