@@ -241,7 +241,7 @@ async fn the_documented_rights_are_sufficient_and_a_user_without_them_is_refused
         command.env("REDIS_PASSWORD_OF_TEST", "swordfish");
         (folder, command)
     };
-    for (user, words) in [("nobody", "docs/engines.md"), ("deaf", "rights of the user for channels")] {
+    for (user, words) in [("nobody", "docs/engines.md"), ("deaf", "the rights that docs/engines.md lists")] {
         let (_folder, mut command) = with(user);
         let output = command.output().unwrap();
         let error = String::from_utf8(output.stderr).unwrap();

@@ -55,7 +55,7 @@ impl Error {
             redis::ErrorKind::AuthenticationFailed => (ErrorKind::Permission, LOGIN),
             redis::ErrorKind::Server(ServerErrorKind::NoPerm) => (ErrorKind::Permission, RIGHTS),
             // From within a script.
-            _ if error.detail().is_some_and(|detail| detail.contains("can't run this command")) => {
+            _ if error.detail().is_some_and(|detail| detail.contains("user executing the script can't")) => {
                 (ErrorKind::Permission, RIGHTS)
             }
             _ if is_wrong_type(&error) => (ErrorKind::Foreign, OTHERS),
