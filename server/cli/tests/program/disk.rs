@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use wirehub_client::{Address, Client, Config, Update};
+use wirehub_client::{Address, Client, Config, Subscription, Update};
 use wirehub_common::frame::History;
 use wirehub_common::{ChannelName, Payload};
 
@@ -73,14 +73,19 @@ async fn a_killed_server_loses_no_acknowledged_message_and_subscribers_notice_no
             server = serve(folder.path(), &host);
             server.address();
         }
-        match in_time(received.next()).await.unwrap().unwrap() {
-            Update::Publication(publication) => {
-                assert_eq!(publication.message, Payload::json(number.to_string()), "once and in order");
-            }
-            gap => panic!("before {number}: {gap:?}"),
-        }
+        hears(&mut received, number).await;
     }
     publishing.await.unwrap();
+}
+
+/// The next update is the message with this number.
+async fn hears(received: &mut Subscription<Payload>, number: u64) {
+    match in_time(received.next()).await.unwrap().unwrap() {
+        Update::Publication(publication) => {
+            assert_eq!(publication.message, Payload::json(number.to_string()), "once and in order");
+        }
+        gap => panic!("before {number}: {gap:?}"),
+    }
 }
 
 const MESSAGES: u64 = 500;
@@ -151,12 +156,7 @@ async fn a_server_that_is_stopped_and_started_loses_and_doubles_no_message() {
             server = serve(folder.path(), &host);
             server.address();
         }
-        match in_time(received.next()).await.unwrap().unwrap() {
-            Update::Publication(publication) => {
-                assert_eq!(publication.message, Payload::json(number.to_string()), "once and in order");
-            }
-            gap => panic!("before {number}: {gap:?}"),
-        }
+        hears(&mut received, number).await;
     }
     publishing.await.unwrap();
 }

@@ -89,8 +89,12 @@ impl Attachments for RedisEngine {
 impl Shared {
     /// A message for an inbox.
     pub(crate) fn publish_command(&self, inbox: Bytes, message: Bytes) -> Command {
-        let publish = if self.is_cluster() { "SPUBLISH" } else { "PUBLISH" };
-        Command::Plain(vec![Bytes::from_static(publish.as_bytes()), inbox, message])
+        Command::Plain(vec![self.delivery_command(), inbox, message])
+    }
+
+    /// The name of the command that delivers.
+    pub(crate) fn delivery_command(&self) -> Bytes {
+        Bytes::from_static(if self.is_cluster() { b"SPUBLISH" } else { b"PUBLISH" })
     }
 }
 

@@ -66,8 +66,8 @@ impl Shared {
     async fn check_rights(&self) -> Result<(), Error> {
         // Several nodes may start at the same time.
         let key = self.keys.of_fleet(&format!("check:{}", self.subscriptions.own));
-        let publish = if self.is_cluster() { "SPUBLISH" } else { "PUBLISH" };
-        let arguments = vec![publish.into(), self.keys.inbox(Partition::FLEET, Some(self.subscriptions.own))];
+        let arguments =
+            vec![self.delivery_command(), self.keys.inbox(Partition::FLEET, Some(self.subscriptions.own))];
         self.ask(Command::Script { name: ScriptName::Check, keys: vec![key], arguments }).await?;
         Ok(())
     }

@@ -162,8 +162,7 @@ impl Shared {
     }
 
     fn delivery_arguments(&self, channel: &ChannelName) -> [Bytes; 2] {
-        let publish = if self.is_cluster() { "SPUBLISH" } else { "PUBLISH" };
-        [Bytes::from_static(publish.as_bytes()), self.keys.of_channel("d", channel)]
+        [self.delivery_command(), self.keys.of_channel("d", channel)]
     }
 
     async fn members(

@@ -38,10 +38,9 @@ impl Publications for RedisEngine {
         let delivery = self.shared.keys.of_channel("d", &channel);
         let place = Place::of(&channel);
         let message = encode(Publication { channel, payload, time: 0, publisher, offset: 0 });
-        let publish = if self.shared.is_cluster() { "SPUBLISH" } else { "PUBLISH" };
         let mut arguments = vec![
             fresh(),
-            Bytes::from_static(publish.as_bytes()),
+            self.shared.delivery_command(),
             delivery,
             message,
             decimal(&size),

@@ -8,6 +8,8 @@ use wirehub_hub::engine::conformance;
 use wirehub_redis::{RedisEngine, RedisOptions};
 use wirehub_test_redis::{Options, RedisCluster, RedisServer, Sentinels};
 
+use crate::node::{cluster_options, sentinel_options};
+
 /// Every store of a suite is a prefix of its own.
 struct Stores {
     options: RedisOptions,
@@ -51,15 +53,11 @@ async fn the_engine_keeps_its_promises_on_one_server() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_engine_keeps_its_promises_with_sentinels() {
     let sentinels = Sentinels::start(1, 3).await;
-    let addresses: Vec<String> =
-        sentinels.addresses().iter().map(|address| format!("redis://{address}")).collect();
-    let options = RedisOptions::sentinel(addresses.iter().map(String::as_str), Sentinels::NAME).unwrap();
-    Stores::new(options).check().await;
+    Stores::new(sentinel_options(&sentinels)).check().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_engine_keeps_its_promises_in_a_cluster() {
     let cluster = RedisCluster::start(3, 0).await;
-    let address = format!("redis://{}", cluster.addresses()[0]);
-    Stores::new(RedisOptions::cluster([address.as_str()]).unwrap()).check().await;
+    Stores::new(cluster_options(&cluster)).check().await;
 }

@@ -12,7 +12,7 @@ use wirehub_hub::engine::{Attachments, Engine, EngineErrorKind, Publications};
 use wirehub_redis::{Acknowledge, ErrorKind, RedisEngine, RedisOptions};
 use wirehub_test_redis::{Append, Line, Options, RedisCluster, RedisServer, Sentinels, until};
 
-use crate::node::{Node, PATIENCE, message, name};
+use crate::node::{Node, PATIENCE, cluster_options, message, name, sentinel_options};
 
 /// Publishers on several nodes that go on through every failure.
 struct Stream {
@@ -108,16 +108,6 @@ impl Stream {
         let epochs = by_position.into_keys().filter(|(channel, ..)| channel == "a");
         epochs.map(|(_, epoch, _)| epoch).collect()
     }
-}
-
-fn sentinel_options(sentinels: &Sentinels) -> RedisOptions {
-    let addresses: Vec<String> =
-        sentinels.addresses().iter().map(|address| format!("redis://{address}")).collect();
-    RedisOptions::sentinel(addresses.iter().map(String::as_str), Sentinels::NAME).unwrap()
-}
-
-fn cluster_options(cluster: &RedisCluster) -> RedisOptions {
-    RedisOptions::cluster([format!("redis://{}", cluster.addresses()[0]).as_str()]).unwrap()
 }
 
 #[tokio::test]

@@ -14,6 +14,7 @@ use wirehub_hub::engine::{
 };
 use wirehub_hub::namespace::History;
 use wirehub_redis::{RedisEngine, RedisOptions};
+use wirehub_test_redis::{RedisCluster, Sentinels};
 
 /// A test fails if it waits longer.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -146,4 +147,16 @@ pub(crate) fn number_of(publication: &Publication) -> u64 {
 
 pub(crate) fn name(channel: &str) -> ChannelName {
     ChannelName::new(channel).expect("a channel's name")
+}
+
+/// The settings for a master behind Sentinels.
+pub(crate) fn sentinel_options(sentinels: &Sentinels) -> RedisOptions {
+    let addresses: Vec<String> =
+        sentinels.addresses().iter().map(|address| format!("redis://{address}")).collect();
+    RedisOptions::sentinel(addresses.iter().map(String::as_str), Sentinels::NAME).unwrap()
+}
+
+/// The settings for a cluster.
+pub(crate) fn cluster_options(cluster: &RedisCluster) -> RedisOptions {
+    RedisOptions::cluster([format!("redis://{}", cluster.addresses()[0]).as_str()]).unwrap()
 }

@@ -5,7 +5,7 @@ use wirehub_hub::engine::{Attachments, Engine, EngineMetricValue, Publications};
 use wirehub_redis::RedisOptions;
 use wirehub_test_redis::{Options, RedisCluster, RedisServer, Sentinels};
 
-use crate::node::{Node, message};
+use crate::node::{Node, cluster_options, message, sentinel_options};
 
 async fn check(options: &RedisOptions) {
     let (one, other) = (Node::start(options).await, Node::start(options).await);
@@ -77,15 +77,11 @@ async fn two_nodes_share_a_server() {
 #[tokio::test]
 async fn two_nodes_share_a_server_that_sentinels_watch() {
     let sentinels = Sentinels::start(1, 3).await;
-    let addresses: Vec<String> =
-        sentinels.addresses().iter().map(|address| format!("redis://{address}")).collect();
-    let options = RedisOptions::sentinel(addresses.iter().map(String::as_str), Sentinels::NAME).unwrap();
-    check(&options).await;
+    check(&sentinel_options(&sentinels)).await;
 }
 
 #[tokio::test]
 async fn two_nodes_share_a_cluster() {
     let cluster = RedisCluster::start(3, 0).await;
-    let address = format!("redis://{}", cluster.addresses()[0]);
-    check(&RedisOptions::cluster([address.as_str()]).unwrap()).await;
+    check(&cluster_options(&cluster)).await;
 }
