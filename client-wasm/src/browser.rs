@@ -1,27 +1,29 @@
 //! The browser's clock and randomness. Pages and workers have both.
 
-use std::time::Duration;
+use core::time::Duration;
 
 use js_sys::Function;
-use wasm_bindgen::JsCast as _;
 use wasm_bindgen::prelude::{Closure, JsValue, wasm_bindgen};
 use wirehub_client_core::Time;
 
+use crate::scope::Scope;
+
 /// The time since the page or worker began.
-pub(crate) fn now() -> Time {
+pub fn now() -> Time {
     // Whole microseconds, because browsers are not more precise. The cast turns negative numbers and NaN into 0.
     Time::since_origin(Duration::from_micros((performance_now() * 1000.0) as u64))
 }
 
 /// A number that no other client has.
-pub(crate) fn seed() -> u64 {
+pub fn seed() -> u64 {
     let mut bytes = [0; 8];
     random_values(&mut bytes);
     u64::from_ne_bytes(bytes)
 }
 
 /// A function that is called once, unless this is dropped before.
-pub(crate) struct Timer {
+#[derive(Debug)]
+pub struct Timer {
     id: JsValue,
     // Lives as long as the browser may call it.
     _handler: Closure<dyn FnMut()>,
@@ -29,16 +31,17 @@ pub(crate) struct Timer {
 
 impl Timer {
     /// Calls `handler` after `delay`. Browsers know no delay over 24 days; a longer one is cut to that.
-    pub(crate) fn new(delay: Duration, handler: impl FnOnce() + 'static) -> Self {
+    pub fn new(scope: &Scope, delay: Duration, handler: impl FnOnce() + 'static) -> Self {
         let handler = Closure::once(handler);
-        Self { id: set_timeout(handler.as_ref().unchecked_ref(), milliseconds(delay)), _handler: handler }
+        Self { id: set_timeout(&scope.guarded(handler.as_ref()), milliseconds(delay)), _handler: handler }
     }
 }
 
 /// A delay for the browser's timers. Rounded up: a timer that fires just before its time would have to be set again.
 pub(crate) fn milliseconds(delay: Duration) -> i32 {
-    // The cast turns larger numbers into the largest one.
-    (delay.as_secs_f64() * 1000.0).ceil() as i32
+    let below_a_second = u64::from(delay.subsec_micros().div_ceil(1000));
+    let milliseconds = delay.as_secs().saturating_mul(1000).saturating_add(below_a_second);
+    i32::try_from(milliseconds).unwrap_or(i32::MAX)
 }
 
 impl Drop for Timer {

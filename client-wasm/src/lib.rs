@@ -28,13 +28,32 @@
 //! `web-sys` is used directly: `gloo-net` would make the module a quarter larger, does not bound its receive queue, and
 //! does not wait while sending.
 
+#![cfg_attr(not(any(feature = "handles", test)), no_std)]
+
+extern crate alloc;
+
 mod browser;
+#[cfg(feature = "handles")]
 mod client;
 mod page;
 mod runner;
+mod scope;
+#[cfg(feature = "handles")]
 mod socket;
+#[cfg(feature = "handles")]
+mod url;
 mod wire;
 
+/// The lower half of every client and socket here, for a package that has an application's half of its own. The npm
+/// package `@wirehub/client` is built on it.
+pub mod driver {
+    pub use crate::browser::{Timer, now, seed};
+    pub use crate::runner::{Machine, PageEvent, Runner};
+    pub use crate::scope::{Guard, Scope};
+    pub use crate::wire::{DRAIN_POLL, SEND_BUFFER, Wire, WireEvent};
+}
+
+#[cfg(feature = "handles")]
 pub use wirehub_client_core::{
     Alarm, Alarms, Client, ClientState, Config, Error, ErrorKind, Gap, HistoryPage, MemberChange,
     MemberChanges, Offers, Overflow, PresenceCounts, Publication, Publications, Responses, StateChange,
@@ -42,7 +61,10 @@ pub use wirehub_client_core::{
 };
 pub use wirehub_common as common;
 
+#[cfg(feature = "handles")]
 pub use self::client::{client, client_with_tokens};
+#[cfg(feature = "handles")]
 pub use self::socket::{
-    Closed, EventSocket, Frame, Handlers, Message, ReadyState, Socket, SocketError, SocketErrorKind,
+    EventSocket, Frame, Handlers, Message, ReadyState, Socket, SocketError, SocketErrorKind,
 };
+pub use self::wire::Closed;

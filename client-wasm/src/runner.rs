@@ -1,23 +1,58 @@
-//! The runner of a client in a browser: it performs the actions of the state machine, and reports events to it.
+//! The runner of a client in a browser: it performs the actions of the client's state machine, and reports events to
+//! it.
 
-use std::cell::{Cell, RefCell};
-use std::pin::Pin;
-use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use alloc::rc::Rc;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::cell::{Cell, RefCell};
 
-use wirehub_client_core::{Driver, Error, Time, Transmit};
+use js_sys::Array;
+use wasm_bindgen::JsValue;
+use wirehub_client_core::{Time, Transmit};
 use wirehub_common::SUBPROTOCOL_PROTOBUF;
 use wirehub_common::code::CloseCode;
 
 use crate::browser::{Timer, now};
-use crate::socket::Closed;
-use crate::wire::{DRAIN_POLL, Data, PROGRESS_POLL, SEND_BUFFER, Wire, WireEvent, to_bytes};
+use crate::page::PageWatch;
+use crate::scope::Scope;
+use crate::wire::{Closed, DRAIN_POLL, PROGRESS_POLL, SEND_BUFFER, Wire, WireEvent, to_bytes};
 
-/// Runs one client.
-pub(crate) struct Runner {
+/// The state machine of one client, and its application. The methods are those of
+/// [`Core`](wirehub_client_core::Core), with the present time.
+pub trait Machine: 'static {
+    /// The WebSocket is open.
+    fn handle_open(&self, subprotocol: &str);
+    /// A binary message arrived.
+    fn handle_message(&self, message: Vec<u8>);
+    /// A text message arrived.
+    fn handle_text(&self);
+    /// The WebSocket is closed, or could not be opened.
+    fn handle_close(&self, code: CloseCode, reason: &str);
+    /// The time of [`poll_timeout`](Self::poll_timeout) has come.
+    fn handle_timeout(&self);
+    /// The WebSocket has sent some of the bytes it had been given.
+    fn handle_drained(&self);
+    /// The page lives in another way.
+    fn handle_page(&self, event: PageEvent);
+    /// The next action.
+    fn poll_transmit(&self, writable: bool) -> Option<Transmit>;
+    /// The time until which [`handle_timeout`](Self::handle_timeout) has to be called.
+    fn poll_timeout(&self) -> Option<Time>;
+    /// Whether the client has ended.
+    fn is_closed(&self) -> bool;
+    /// Passes on every event to the application; returns `false` if there was none. The application may use the client
+    /// meanwhile.
+    fn deliver(self: &Rc<Self>, runner: &Rc<Runner<Self>>) -> bool
+    where
+        Self: Sized;
+}
+
+/// Runs one client: it owns the WebSocket and its events, the timer, and the events of the page's life.
+#[derive(Debug)]
+pub struct Runner<M> {
+    machine: Rc<M>,
     url: String,
-    driver: Driver,
-    provider: Option<Provider>,
+    scope: Scope,
     wire: RefCell<Option<Wire>>,
     /// How many bytes the browser had not sent when it was last asked.
     buffered: Cell<u32>,
@@ -26,16 +61,12 @@ pub(crate) struct Runner {
     timer: RefCell<Option<Timer>>,
     /// The time of the timer.
     armed: Cell<Option<Time>>,
-    /// Wakes the task that [polls](Self::poll), which ends once the client is closed.
-    task: RefCell<Option<Waker>>,
+    page: RefCell<Option<PageWatch>>,
 }
-
-/// A function that returns tokens.
-pub(crate) type Provider = Box<dyn Fn() -> Pin<Box<dyn Future<Output = Result<String, Error>>>>>;
 
 /// An event of a page or a worker that matters to connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum PageEvent {
+pub enum PageEvent {
     /// It is visible, or runs, again.
     Back,
     /// The network is back, or has changed.
@@ -46,106 +77,92 @@ pub(crate) enum PageEvent {
     PutAside,
 }
 
-impl Runner {
-    pub(crate) fn new(url: String, driver: Driver, provider: Option<Provider>) -> Self {
-        Self {
-            url,
-            driver,
-            provider,
+impl<M: Machine> Runner<M> {
+    /// A runner that does nothing before the first [`run`](Self::run).
+    pub fn new(machine: Rc<M>, url: &str, scope: Scope) -> Rc<Self> {
+        let runner = Rc::new(Self {
+            machine,
+            url: url.into(),
+            scope,
             wire: RefCell::default(),
             buffered: Cell::default(),
             running: Cell::default(),
             timer: RefCell::default(),
             armed: Cell::default(),
-            task: RefCell::default(),
-        }
+            page: RefCell::default(),
+        });
+        let watch = PageWatch::new(
+            &runner.scope,
+            runner.later(|runner, event| {
+                runner.machine.handle_page(event);
+                runner.run();
+            }),
+        );
+        runner.page.replace(Some(watch));
+        runner
     }
 
-    /// Performs every pending action, whenever the client's handles or the connection add work. Ready once the client
-    /// is closed.
-    pub(crate) fn poll(self: &Rc<Self>, context: &Context<'_>) -> Poll<()> {
-        self.driver.register(context.waker());
-        self.run();
-        if self.driver.is_closed() {
-            return Poll::Ready(());
-        }
-        self.task.replace(Some(context.waker().clone()));
-        Poll::Pending
+    /// The state machine. Work that a caller gives it waits for the next [`run`](Self::run).
+    pub fn machine(&self) -> &Rc<M> {
+        &self.machine
     }
 
-    pub(crate) fn page(self: &Rc<Self>, event: PageEvent) {
-        match event {
-            PageEvent::Back => self.driver.reconnect_now(),
-            PageEvent::Offline => self.driver.check_connection(),
-            PageEvent::Online => {
-                self.driver.check_connection();
-                self.driver.reconnect_now();
-            }
-            PageEvent::PutAside => self.driver.suspend(),
-        }
-        self.run();
-    }
-
-    /// Performs every pending action. It is called by the code that gave the driver work, outside of any borrow.
-    fn run(self: &Rc<Self>) {
+    /// Performs every pending action, and passes on every event. It is called after the machine was given work, outside
+    /// of any borrow.
+    pub fn run(self: &Rc<Self>) {
         if self.running.replace(true) {
             return;
         }
-        let buffered = self.buffered();
-        if buffered < self.buffered.get() {
-            self.driver.handle_drained();
-        }
         loop {
-            while let Some(transmit) = self.driver.poll_transmit(self.buffered() <= SEND_BUFFER) {
-                self.transmit(transmit);
-            }
-            if !self.ask_for_token() {
+            // Messages go out before the application is notified.
+            self.transmit();
+            if !self.machine.deliver(self) {
                 break;
             }
         }
-        self.buffered.set(self.buffered());
         self.running.set(false);
+        if self.machine.is_closed() {
+            self.page.take();
+        }
         self.arm();
-        if self.driver.is_closed()
-            && let Some(task) = self.task.take()
-        {
-            task.wake();
+    }
+
+    /// Performs every pending action.
+    pub fn transmit(self: &Rc<Self>) {
+        let before = self.buffered.replace(self.pending());
+        if self.buffered.get() < before {
+            self.machine.handle_drained();
+        }
+        while let Some(transmit) = self.machine.poll_transmit(self.buffered.get() <= SEND_BUFFER) {
+            match transmit {
+                Transmit::Open => self.open(),
+                Transmit::Send(message) => {
+                    if let Some(wire) = &*self.wire.borrow() {
+                        // It is open, or it is closed and the event for that is about to come.
+                        let _ = wire.send(&message);
+                    }
+                }
+                Transmit::Close { code, reason } => {
+                    if let Some(wire) = self.wire.take() {
+                        wire.close(code, &reason);
+                    }
+                }
+            }
+            self.buffered.set(self.pending());
         }
     }
 
     /// How many bytes the browser has accepted and not sent.
-    fn buffered(&self) -> u32 {
+    fn pending(&self) -> u32 {
         self.wire.borrow().as_ref().map_or(0, |wire| wire.socket().buffered_amount())
     }
 
-    fn transmit(self: &Rc<Self>, transmit: Transmit) {
-        match transmit {
-            Transmit::Open => self.open(),
-            Transmit::Send(message) => {
-                if let Some(wire) = &*self.wire.borrow() {
-                    // It is open, or it is closed and the event for that is about to come.
-                    let _ = wire.send(&message);
-                }
-            }
-            Transmit::Close { code, reason } => {
-                if let Some(wire) = self.wire.take() {
-                    wire.close(code, &reason);
-                }
-            }
-        }
-    }
-
     fn open(self: &Rc<Self>) {
-        let runner = Rc::downgrade(self);
-        let on = move |event| {
-            if let Some(runner) = runner.upgrade() {
-                runner.on(event);
-            }
-        };
-        match Wire::open(&self.url, &[SUBPROTOCOL_PROTOBUF], on) {
+        let protocols = Array::of1(&SUBPROTOCOL_PROTOBUF.into());
+        match Wire::open(&self.scope, &self.url, &protocols, self.later(Self::on)) {
             Ok(wire) => *self.wire.borrow_mut() = Some(wire),
             // Another attempt would be refused as well.
-            Err(_) => self.driver.handle_close(CloseCode::NOT_WIREHUB, REFUSED),
+            Err(_) => self.machine.handle_close(CloseCode::NOT_WIREHUB, REFUSED),
         }
     }
 
@@ -153,33 +170,23 @@ impl Runner {
         match event {
             WireEvent::Open => {
                 let protocol = self.wire.borrow().as_ref().map(|wire| wire.socket().protocol());
-                self.driver.handle_open(&protocol.unwrap_or_default());
+                self.machine.handle_open(&protocol.unwrap_or_default());
             }
-            WireEvent::Message(Data::Binary(buffer)) => self.driver.handle_message(&to_bytes(&buffer).into()),
-            WireEvent::Message(Data::Text(_)) => self.driver.handle_text(),
-            WireEvent::Error => {}
+            WireEvent::Message(data) => self.receive(&data),
+            WireEvent::Error => return,
             WireEvent::Close(Closed { code, reason, .. }) => {
                 self.wire.take();
-                self.driver.handle_close(code, &reason);
+                self.machine.handle_close(code, &reason);
             }
         }
         self.run();
     }
 
-    /// Asks the provider for a token, if one is needed; returns `false` if none is.
-    fn ask_for_token(self: &Rc<Self>) -> bool {
-        let (Some(request), Some(provider)) = (self.driver.poll_token_request(), &self.provider) else {
-            return false;
-        };
-        let (runner, answer) = (Rc::downgrade(self), provider());
-        wasm_bindgen_futures::spawn_local(async move {
-            let token = answer.await;
-            if let Some(runner) = runner.upgrade() {
-                runner.driver.handle_token(request, token);
-                runner.run();
-            }
-        });
-        true
+    fn receive(&self, data: &JsValue) {
+        match to_bytes(data) {
+            Some(message) => self.machine.handle_message(message),
+            None => self.machine.handle_text(),
+        }
     }
 
     /// Sets the timer. If it fires too early it is set again, which is cheaper than setting it with each message.
@@ -189,7 +196,7 @@ impl Runner {
             1..=SEND_BUFFER => Some(now().after(PROGRESS_POLL)),
             _ => Some(now().after(DRAIN_POLL)),
         };
-        let due = [self.driver.poll_timeout(), drain].into_iter().flatten().min();
+        let due = [self.machine.poll_timeout(), drain].into_iter().flatten().min();
         let is_early_enough = match (due, self.armed.get()) {
             (Some(due), Some(armed)) => armed <= due,
             (due, armed) => due == armed,
@@ -199,22 +206,27 @@ impl Runner {
         }
         self.armed.set(due);
         let timer = due.map(|due| {
-            let runner = Rc::downgrade(self);
-            Timer::new(due.since(now()), move || {
-                if let Some(runner) = runner.upgrade() {
-                    runner.tick();
-                }
-            })
+            let tick = self.later(|runner, ()| runner.tick());
+            Timer::new(&self.scope, due.since(now()), move || tick(()))
         });
         // The old timer may be the one that has just fired: it is dropped outside of the borrow.
         let _old = self.timer.replace(timer);
     }
 
-    /// The timer fired.
     fn tick(self: &Rc<Self>) {
         self.armed.set(None);
-        self.driver.handle_timeout();
+        self.machine.handle_timeout();
         self.run();
+    }
+
+    /// A handler that does nothing once the runner is dropped.
+    fn later<E: 'static>(self: &Rc<Self>, handle: impl Fn(&Rc<Self>, E) + 'static) -> impl Fn(E) + 'static {
+        let runner = Rc::downgrade(self);
+        move |event| {
+            if let Some(runner) = runner.upgrade() {
+                handle(&runner, event);
+            }
+        }
     }
 }
 

@@ -1,89 +1,95 @@
 //! One WebSocket of the browser. Once this is dropped, it is closed and its events are ignored.
 
-use std::time::Duration;
+use alloc::rc::Rc;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
 
-use js_sys::{Array, ArrayBuffer, Uint8Array};
+use js_sys::{Array, Uint8Array};
 use wasm_bindgen::JsCast as _;
-use wasm_bindgen::prelude::{Closure, JsValue};
+use wasm_bindgen::prelude::{Closure, JsValue, wasm_bindgen};
 use web_sys::{BinaryType, CloseEvent, Event, MessageEvent, WebSocket};
 use wirehub_common::code::CloseCode;
 
-use crate::socket::{Closed, Message, ReadyState, SocketError, SocketErrorKind};
+use crate::scope::Scope;
 
 /// The browser accepts any amount and keeps it in memory. While it has more than this many bytes, no more are passed to
 /// it, so that urgent messages can still go first.
-pub(crate) const SEND_BUFFER: u32 = 64 * 1024;
+pub const SEND_BUFFER: u32 = 64 * 1024;
 
 /// The browser does not notify of progress. While it has more than that, it is asked this often.
-pub(crate) const DRAIN_POLL: Duration = Duration::from_millis(20);
+pub const DRAIN_POLL: Duration = Duration::from_millis(20);
 
 /// The same while it has less, but not nothing: progress is a sign of life.
 pub(crate) const PROGRESS_POLL: Duration = Duration::from_secs(1);
 
-/// A WebSocket and the one function for its events.
-pub(crate) struct Wire {
+/// A WebSocket and the functions for its events.
+#[derive(Debug)]
+pub struct Wire {
     socket: WebSocket,
-    // Lives as long as the browser may call it.
-    _handler: Closure<dyn Fn(Event)>,
+    // They live as long as the browser may call them.
+    _on_message: Closure<dyn Fn(MessageEvent)>,
+    _on_change: Closure<dyn Fn(Event)>,
 }
 
 /// An event of a WebSocket.
-pub(crate) enum WireEvent {
+#[derive(Debug)]
+pub enum WireEvent {
     /// It is open.
     Open,
-    /// A message arrived.
-    Message(Data),
+    /// A message arrived: its `data`, a string or an `ArrayBuffer`.
+    Message(JsValue),
     /// An error; the browser does not report the reason. [`Self::Close`] follows.
     Error,
     /// It is closed, or could not be opened.
     Close(Closed),
 }
 
-/// A message, still in the browser's memory.
-pub(crate) enum Data {
-    Text(JsValue),
-    Binary(ArrayBuffer),
+/// The end of a WebSocket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Closed {
+    /// The other end's code; [`NO_STATUS`](CloseCode::NO_STATUS) if it sent none, and [`ABNORMAL`](CloseCode::ABNORMAL)
+    /// if the connection broke.
+    pub code: CloseCode,
+    /// The other end's reason.
+    pub reason: String,
+    /// Whether both ends closed it in order.
+    pub clean: bool,
 }
 
 impl Wire {
     /// Begins to open a WebSocket whose events are passed to `on`.
     ///
     /// # Errors
-    /// The browser's exception: the address is not that of a WebSocket, a page from https may not use it, or the name
-    /// of a subprotocol is invalid or there twice.
-    pub(crate) fn open(
+    /// The browser's exception: the address is not that of a WebSocket, a page from https may not use it, the name of a
+    /// subprotocol is invalid or there twice, or there is no WebSocket here.
+    pub fn open(
+        scope: &Scope,
         url: &str,
-        protocols: &[&str],
+        protocols: &Array,
         on: impl Fn(WireEvent) + 'static,
     ) -> Result<Self, JsValue> {
-        let handler = Closure::<dyn Fn(Event)>::new(move |event| {
-            if let Some(event) = WireEvent::of(event) {
-                on(event);
-            }
+        let on = Rc::new(on);
+        let hear = Rc::clone(&on);
+        // By itself, because messages are many: the type of an event is a text.
+        let on_message = Closure::<dyn Fn(MessageEvent)>::new(move |event: MessageEvent| {
+            hear(WireEvent::Message(event.data()));
         });
-        let protocols: Array = protocols.iter().map(|&name| JsValue::from(name)).collect();
-        let socket = WebSocket::new_with_str_sequence(url, &protocols)?;
-        let function = Some(handler.as_ref().unchecked_ref());
+        let on_change = Closure::<dyn Fn(Event)>::new(move |event| on(WireEvent::of_change(event)));
+        let socket = scope.open(url, protocols)?;
+        socket.set_binary_type(BinaryType::Arraybuffer);
+        socket.set_onmessage(Some(&scope.guarded(on_message.as_ref())));
+        let function = scope.guarded(on_change.as_ref());
+        let function = Some(&function);
         socket.set_onopen(function);
-        socket.set_onmessage(function);
         socket.set_onerror(function);
         socket.set_onclose(function);
-        socket.set_binary_type(BinaryType::Arraybuffer);
-        Ok(Self { socket, _handler: handler })
+        Ok(Self { socket, _on_message: on_message, _on_change: on_change })
     }
 
-    /// [`Self::open`] with readable errors.
-    pub(crate) fn connect(
-        url: &str,
-        protocols: &[&str],
-        on: impl Fn(WireEvent) + 'static,
-    ) -> Result<Self, SocketError> {
-        check_address(url)?;
-        Self::open(url, protocols, on)
-            .map_err(|thrown| SocketError::thrown(SocketErrorKind::Address, &thrown))
-    }
-
-    pub(crate) fn socket(&self) -> &WebSocket {
+    /// The browser's own object.
+    pub fn socket(&self) -> &WebSocket {
         &self.socket
     }
 
@@ -91,37 +97,25 @@ impl Wire {
     ///
     /// # Errors
     /// The WebSocket is not open yet. One that is already closed accepts the message and drops it.
-    pub(crate) fn send(&self, bytes: &[u8]) -> Result<(), JsValue> {
+    pub fn send(&self, bytes: &[u8]) -> Result<(), JsValue> {
         self.socket.send_with_u8_array(bytes)
     }
 
-    /// Sends a message.
-    pub(crate) fn send_message(&self, message: &Message) -> Result<(), SocketError> {
-        match message {
-            Message::Text(text) => self.socket.send_with_str(text),
-            Message::Binary(bytes) => self.send(bytes),
-        }
-        .map_err(|thrown| SocketError::thrown(SocketErrorKind::Closed, &thrown))
+    /// Sends a message of JavaScript: a string, or a view of bytes.
+    ///
+    /// # Errors
+    /// As for [`Self::send`].
+    pub fn send_value(&self, data: &JsValue) -> Result<(), JsValue> {
+        self.socket.unchecked_ref::<AnySender>().send(data)
     }
 
-    pub(crate) fn ready_state(&self) -> ReadyState {
-        match self.socket.ready_state() {
-            WebSocket::CONNECTING => ReadyState::Connecting,
-            WebSocket::OPEN => ReadyState::Open,
-            WebSocket::CLOSING => ReadyState::Closing,
-            _ => ReadyState::Closed,
-        }
-    }
-
-    /// Begins to close, if the browser accepts this code and reason.
-    pub(crate) fn close_checked(&self, code: CloseCode, reason: &str) -> Result<(), SocketError> {
-        self.socket
-            .close_with_code_and_reason(code.number(), reason)
-            .map_err(|thrown| SocketError::thrown(SocketErrorKind::CloseCode, &thrown))
+    /// Whether the browser has sent so much that more may be passed to it.
+    pub fn is_writable(&self) -> bool {
+        self.socket.buffered_amount() <= SEND_BUFFER
     }
 
     /// Begins to close. A page may send only some codes: the others become 1000.
-    pub(crate) fn close(&self, code: CloseCode, reason: &str) {
+    pub fn close(&self, code: CloseCode, reason: &str) {
         let code = match code.number() {
             allowed @ (1000 | 3000..) => allowed,
             _ => CloseCode::NORMAL.number(),
@@ -131,6 +125,15 @@ impl Wire {
             let _ = self.socket.close();
         }
     }
+}
+
+#[wasm_bindgen]
+extern "C" {
+    type AnySender;
+
+    /// `WebSocket.send` for every kind of message.
+    #[wasm_bindgen(method, catch)]
+    fn send(this: &AnySender, data: &JsValue) -> Result<(), JsValue>;
 }
 
 impl Drop for Wire {
@@ -145,48 +148,24 @@ impl Drop for Wire {
 }
 
 impl WireEvent {
-    fn of(event: Event) -> Option<Self> {
+    fn of_change(event: Event) -> Self {
         match event.type_().as_str() {
-            "open" => Some(Self::Open),
-            "message" => {
-                let data = event.unchecked_into::<MessageEvent>().data();
-                Some(Self::Message(match data.dyn_into::<ArrayBuffer>() {
-                    Ok(buffer) => Data::Binary(buffer),
-                    Err(text) => Data::Text(text),
-                }))
-            }
-            "error" => Some(Self::Error),
-            "close" => {
+            "open" => Self::Open,
+            "error" => Self::Error,
+            _ => {
                 let event: CloseEvent = event.unchecked_into();
-                Some(Self::Close(Closed {
+                Self::Close(Closed {
                     code: CloseCode::new(event.code()).unwrap_or(CloseCode::ABNORMAL),
                     reason: event.reason(),
                     clean: event.was_clean(),
-                }))
+                })
             }
-            _ => None,
         }
     }
 }
 
-/// Refuses an address that is not that of a WebSocket. Newer browsers accept http for ws, older ones do not; here it is
-/// always an error.
-pub(crate) fn check_address(url: &str) -> Result<(), SocketError> {
-    let is_websocket = url.split_once("://").is_some_and(|(scheme, rest)| {
-        (scheme.eq_ignore_ascii_case("ws") || scheme.eq_ignore_ascii_case("wss")) && !rest.is_empty()
-    });
-    if is_websocket { Ok(()) } else { Err(SocketError::new(SocketErrorKind::Address, url)) }
-}
-
-/// A message, copied into this module's memory.
-pub(crate) fn to_message(data: Data) -> Message {
-    match data {
-        Data::Text(text) => Message::Text(text.as_string().unwrap_or_default()),
-        Data::Binary(buffer) => Message::Binary(to_bytes(&buffer).into()),
-    }
-}
-
-/// The bytes of a message, copied into this module's memory.
-pub(crate) fn to_bytes(buffer: &ArrayBuffer) -> Vec<u8> {
-    Uint8Array::new(buffer).to_vec()
+/// The bytes of a binary message, copied into this module's memory; `None` for a text message.
+pub(crate) fn to_bytes(data: &JsValue) -> Option<Vec<u8>> {
+    // Not by the class: a page of tests has its own `ArrayBuffer`.
+    (!data.is_string()).then(|| Uint8Array::new(data).to_vec())
 }

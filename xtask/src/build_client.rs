@@ -48,6 +48,7 @@ pub(crate) fn ensure_built(project: &Project, tools: &Tools, log: &mut Log) -> R
     );
     let tarball = project.path("target/npm/wirehub-client.tgz");
     generated::CODES.write(project, log)?;
+    generated::NUMBERS.write(project, log)?;
     let stamp = fingerprint(project, tools, log)?;
     if stamp.is_current(&[tarball.clone(), package.join("dist")]) {
         log.line("nothing changed since the last build")?;

@@ -19,6 +19,12 @@ pub(crate) const CODES: Generated = Generated {
     arguments: &["--package", "wirehub-common", "--example", "codes"],
 };
 
+/// The numbers of the module's inputs and rows, for the npm package.
+pub(crate) const NUMBERS: Generated = Generated {
+    path: "client-wasm/npm/src/generated/numbers.ts",
+    arguments: &["--package", "wirehub-client-module", "--example", "numbers"],
+};
+
 /// The types of the demo's contract, for the page.
 pub(crate) const CONTRACT: Generated = Generated {
     path: "www/src/generated/contract.ts",

@@ -1,11 +1,11 @@
-//! The output of the module: rows of numbers, and bytes.
+//! The output of a client: rows of numbers, and bytes.
 
 use alloc::vec::Vec;
 use core::time::Duration;
 
 use wirehub_client_core::{
     ClientState, CommandId, Error, Gap, Listener, OutcomeView, Recovery, StateView, SubscriptionId,
-    TokenRequest, Transmit,
+    TokenRequest,
 };
 use wirehub_common::code::{CloseCode, ErrorCode};
 use wirehub_common::contract::ContractHash;
@@ -13,60 +13,46 @@ use wirehub_common::frame::ContractDigest;
 use wirehub_common::view::{self, Alarm, Member, Payload, Publication};
 use wirehub_common::{Bytes, ChannelName, Content};
 
-/// The output begins with four numbers: the count of all numbers; the address of the bytes; their count; the
-/// milliseconds until the client has to be called again, infinite for never. Rows of eight numbers follow: kind,
-/// number, three values that depend on the kind, and the lengths in bytes of the row's first, second and third text or
-/// payload.
+use crate::numbers::{
+    ALARM, ANSWER, CONTRACT, CONTRACT_ITEM, ERROR, GAP, JOINED, LEFT, NOTICE, OFFERED, PART, PUBLICATION,
+    REFUSED, STATE, SUBSCRIBED, TOKEN_NEEDED, UNSUBSCRIBED,
+};
+
+/// Rows of eight numbers: kind, number, three values that depend on the kind, and the lengths in bytes of the row's first,
+/// second and third text or payload. The bytes of all rows lie in a row.
 ///
 /// In this way the cost of a message does not depend on its kind, and many messages cost one call.
+#[derive(Debug, Default)]
 pub(crate) struct Output {
-    numbers: Vec<f64>,
+    rows: Vec<f64>,
     bytes: Vec<u8>,
-    /// TypeScript has read it: the next row begins a new output.
-    is_taken: bool,
 }
 
-const HEAD: usize = 4;
-
 impl Output {
-    pub(crate) const fn new() -> Self {
-        Self { numbers: Vec::new(), bytes: Vec::new(), is_taken: false }
+    pub(crate) fn parts(&self) -> (&[f64], &[u8]) {
+        (&self.rows, &self.bytes)
     }
 
-    /// Completes the output and returns its address. It stays valid until the next row.
-    pub(crate) fn take(&mut self, due: Option<Duration>) -> *const f64 {
-        self.begin();
-        let due = due.map_or(f64::INFINITY, milliseconds);
-        let address = self.bytes.as_ptr() as usize as f64;
-        let head = [self.numbers.len() as f64, address, self.bytes.len() as f64, due];
-        if let Some(start) = self.numbers.first_chunk_mut() {
-            *start = head;
-        }
-        self.is_taken = true;
-        self.numbers.as_ptr()
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rows.is_empty()
     }
 
-    fn begin(&mut self) {
-        if self.numbers.is_empty() || self.is_taken {
-            self.is_taken = false;
-            self.numbers.clear();
-            self.numbers.resize(HEAD, 0.0);
-            self.bytes.clear();
-        }
+    /// Keeps the memory for the next rows, unless it is much: a large message is rare.
+    pub(crate) fn clear(&mut self) {
+        self.rows.clear();
+        self.bytes.clear();
+        self.rows.shrink_to(KEPT);
+        self.bytes.shrink_to(KEPT);
     }
 
-    pub(crate) fn transmit(&mut self, transmit: Transmit) {
-        match transmit {
-            Transmit::Open => self.note(OPEN, 0, 0.0, &[]),
-            Transmit::Send(message) => self.note(SEND, 0, 0.0, &message),
-            Transmit::Close { code, reason } => {
-                self.note(CLOSE, code.number().into(), 0.0, reason.as_bytes());
-            }
-        }
+    /// The reason for which a request is refused.
+    pub(crate) fn refused(&mut self, error: &Error) {
+        self.failure(error);
+        self.note(REFUSED, 0, 0.0, &[]);
     }
 
     /// The error to which the next row belongs.
-    pub(crate) fn failure(&mut self, error: &Error) {
+    fn failure(&mut self, error: &Error) {
         let words = error.own_words().unwrap_or_default();
         let about = error.about_what().unwrap_or_default();
         let temporary = f64::from(u8::from(error.is_temporary()));
@@ -107,12 +93,11 @@ impl Output {
     }
 
     fn row(&mut self, kind: u8, number: u32, values: [f64; 3], parts: [&[u8]; 3]) {
-        self.begin();
         let [a, b, c] = values;
-        self.numbers.extend_from_slice(&[kind.into(), number.into(), a, b, c]);
+        self.rows.extend_from_slice(&[kind.into(), number.into(), a, b, c]);
         for part in parts {
             self.bytes.extend_from_slice(part);
-            self.numbers.push(part.len() as f64);
+            self.rows.push(part.len() as f64);
         }
     }
 }
@@ -244,50 +229,8 @@ impl Listener for Output {
     }
 }
 
-/// A message: content, time in milliseconds since 1970, offset; session and user of its publisher, if any, and payload.
-const PUBLICATION: u8 = 0;
-/// The same for a part of the next answer: a response, an old message, a member.
-const PART: u8 = 1;
-/// The same for a member that entered a channel, with the info of the session as the payload.
-const JOINED: u8 = 2;
-/// The same for a member that left.
-const LEFT: u8 = 3;
-/// An alarm: content, time in milliseconds since 1970, milliseconds until it ends, or -1 if it has ended; its id,
-/// channel and payload.
-const ALARM: u8 = 4;
-/// The answer to a command: the parts before it, or the error before it. Whether more answers follow. For a history the
-/// newest offset, whether it has more messages than the server returned, and the epoch. For members the numbers of
-/// sessions and users, and the session behind which there are more.
-const ANSWER: u8 = 5;
-/// An error: whether it is temporary; its message, and the subject of the message of its code. The number is the code.
-const ERROR: u8 = 6;
-/// A change of state; the number is the state. Close code or 0, milliseconds until the next attempt or -1; session,
-/// user, reason. An error before it is the reason for which the client ended, unless the code is.
-const STATE: u8 = 7;
-/// A subscription is active: for the first time (0), with every message since it was last active (1), without them
-/// because the channel has no history (2), or because the history does not reach back so far (3).
-const SUBSCRIBED: u8 = 8;
-/// A subscription ended, because of the error before it or by the application's wish.
-const UNSUBSCRIBED: u8 = 9;
-/// A token is needed for the question with this number.
-const TOKEN_NEEDED: u8 = 10;
-/// The error before it belongs to no command and no subscription.
-const NOTICE: u8 = 11;
-/// Open a WebSocket.
-const OPEN: u8 = 12;
-/// Send the bytes.
-const SEND: u8 = 13;
-/// Close the WebSocket with this code and reason.
-const CLOSE: u8 = 14;
-/// The server made a subscription with this number to this channel.
-const OFFERED: u8 = 15;
-/// An item of the server's contract: the number is the lower half of its hash, the value the upper one; its name.
-const CONTRACT_ITEM: u8 = 16;
-/// The server's contract differs: it has the items before this row.
-const CONTRACT: u8 = 17;
-
-/// Messages of an active subscription are missing, because they were lost (3, as above) or dropped (4).
-const GAP: u8 = 18;
+/// How many bytes or numbers an output keeps room for.
+const KEPT: usize = 16 * 1024;
 
 /// A message to every session. No subscription has this number.
 const NO_SUBSCRIPTION: u32 = 0;

@@ -26,15 +26,14 @@ import {
 } from './events.js';
 import { Queue } from './feed.js';
 import type { HistoryPage, Member, PresenceCounts, PresencePage } from './history.js';
-import { Input, Machine, Request, type Details, type Row } from './machine.js';
+import { Request } from './generated/numbers.js';
+import { Machine, type Details, type Row } from './machine.js';
 import type { CallOptions, CallStreamOptions, ClientOptions, ConnectOptions, HistoryOptions, PresenceOptions, PublishOptions, SendOptions } from './options.js';
 import { encode, encoder } from './payload.js';
-import { watchPage } from './page.js';
 import { load } from './runtime.js';
 import { Subscription, type Publication, type SubscribeOptions } from './subscription.js';
 import { Tokens } from './tokens.js';
-import { websocketUrl } from './url.js';
-import { socketMaker } from './websocket.js';
+import { refuseWithout, websocketUrl } from './url.js';
 
 /**
  * `connecting`: the first attempt is being made, or a later one before the first success. `reconnecting`: the
@@ -88,8 +87,6 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
   readonly #tokens: Tokens | undefined;
   /** The callers that wait for a connection. */
   readonly #waiting = new Set<(error?: WirehubError) => void>();
-  /** Aborts when the client ends. */
-  readonly #life = new AbortController();
   #token = '';
   #needsToken = false;
   #state: State = 'disconnected';
@@ -187,7 +184,7 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
     const encoded = encode(data);
     if (options.volatile) {
       this.#refuseWhenClosed();
-      return this.#machine !== undefined && this.#enter((machine) => machine.publishVolatile(channel, encoded));
+      return this.#machine !== undefined && this.#enter((machine) => machine.input(Request.PublishVolatile, 0, channel, encoded) > 0);
     }
     await this.#command(Request.Publish, channel, options, encoded);
     return true;
@@ -249,8 +246,7 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
       data: encoder.encode(since?.epoch),
       flag: reverse,
       offset: since?.offset,
-      limit,
-    });
+    }, limit);
     const { rows, position, count } = answer;
     const page: HistoryPage<MessageOf<C, K>> = { publications: [], unreadable: [], position, more: count > 0 };
     for (const { publication, error } of rows) {
@@ -333,7 +329,7 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
     this.#needsToken = false;
     this.#tokens?.abandon();
     this.#token = token;
-    this.#tell(Input.SetToken, 0, token);
+    this.#tell(Request.SetToken, 0, token);
   }
 
   /**
@@ -346,8 +342,10 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
     refuseUnsendable(code, reason);
     if (this.#end) return;
     const machine = this.#machine;
-    if (machine) machine.run(Input.Close, code, reason);
-    else this.#finish(code, reason);
+    if (machine) {
+      machine.input(Request.Close, code, reason);
+      machine.run();
+    } else this.#finish(code, reason);
   }
 
   /** For `await using`: {@link close}. */
@@ -357,20 +355,21 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
 
   async #start(): Promise<void> {
     this.#changeState('connecting');
-    const { name, contract, wasm, webSocket, sendQueue = SEND_QUEUE } = this.#options;
+    const { name, contract, wasm, webSocket, sendQueue = SEND_QUEUE, connectTimeout = CONNECT_TIMEOUT } = this.#options;
     let machine: Machine;
     try {
-      const maker = socketMaker(webSocket);
+      refuseWithout(webSocket);
       const module = await load(wasm);
       if (this.#end) return;
       machine = new Machine(module, this, {
         url: this.url,
-        webSocket: maker,
+        webSocket,
         token: this.#token,
         providesTokens: this.#tokens !== undefined,
         name: name || '@wirehub/client',
         contract,
         sendQueue,
+        connectTimeout,
       });
     } catch (error) {
       if (this.#end) return;
@@ -379,10 +378,9 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
       return;
     }
     this.#machine = machine;
-    watchPage((event) => machine.run(event), this.#life.signal);
     for (const channel of this.#channels.all()) this.#request(channel);
     this.#commands.start();
-    this.#enter(() => machine.input(Input.Connect));
+    this.#enter(() => machine.input(Request.Connect));
   }
 
   /** @internal This and the following methods are called by the machine: see its `Host`. */
@@ -441,7 +439,7 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
     };
     this.dispatchEvent(new OfferEvent(name, accept));
     isOpen = false;
-    if (!subscription) this.#tell(Input.Unsubscribe, number);
+    if (!subscription) this.#tell(Request.Unsubscribe, number);
   }
 
   /** @internal */
@@ -478,7 +476,7 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
   /** @internal */
   onTokenNeeded(request: number): void {
     void this.#tokens?.ask((token) => {
-      this.#tell(token === null ? Input.SignedOut : token === undefined ? Input.NoToken : Input.Token, request, token ?? '');
+      this.#tell(token === null ? Request.SignedOut : token === undefined ? Request.NoToken : Request.Token, request, token ?? '');
     });
   }
 
@@ -511,18 +509,18 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
     this.dispatchEvent(new StateChangeEvent({ state, previous, code, reason, retryIn }));
   }
 
-  #command(kind: Request, name: string, options: SendOptions, details: Details = {}): Promise<Answer> {
-    return new Promise((resolve, reject) => void this.#begin(kind, name, options, details, { resolve, reject }));
+  #command(kind: Request, name: string, options: SendOptions, details: Details = {}, limit = 0): Promise<Answer> {
+    return new Promise((resolve, reject) => void this.#begin(kind, name, options, details, { resolve, reject }, limit));
   }
 
-  #begin(kind: Request, name: string, options: SendOptions, details: Details, waiting: Waiting): Command {
+  #begin(kind: Request, name: string, options: SendOptions, details: Details, waiting: Waiting, limit = 0): Command {
     this.#refuseWhenClosed();
-    return this.#commands.begin(kind, name, options, details, waiting);
+    return this.#commands.begin(kind, name, limit, options, details, waiting);
   }
 
   #request(channel: Channel): void {
     try {
-      this.#channels.number(channel, this.#enter((machine) => machine.request(Request.Subscribe, channel.name)));
+      this.#channels.number(channel, this.#enter((machine) => machine.input(Request.Subscribe, 0, channel.name)));
     } catch (error) {
       // Notified once the caller has the subscription and listens to it.
       queueMicrotask(() => this.#channels.onUnsubscribed(channel, error as WirehubError));
@@ -532,14 +530,14 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
   #subscription(channel: string, queue = this.#options.queue ?? {}): Subscription {
     const subscription: Subscription = new Subscription(channel, queue, () => {
       const left = this.#channels.leave(subscription);
-      if (left?.number) this.#tell(Input.Unsubscribe, left.number);
+      if (left?.number) this.#tell(Request.Unsubscribe, left.number);
       subscription.onUnsubscribed();
     });
     return subscription;
   }
 
   /** Notifies the module, if it is loaded. */
-  #tell(kind: Input, number: number, text?: string): void {
+  #tell(kind: Request, number: number, text?: string): void {
     if (this.#machine) this.#enter((machine) => machine.input(kind, number, text));
   }
 
@@ -548,7 +546,7 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
     const machine = this.#machine;
     if (!machine) throw this.#end ?? new WirehubError(Code.CLOSED);
     this.#flush(machine);
-    return machine.enter(call);
+    return call(machine);
   }
 
   /** Sends the queued commands once the running code has ended, so that many commands share one message. */
@@ -567,7 +565,6 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
     const reason = closeReason(code, said);
     const end = error ?? new WirehubError(Code.CLOSED, { message: `the connection is closed for good: ${reason} (code ${code})` });
     this.#end = end;
-    this.#life.abort();
     this.#tokens?.abandon();
     this.#commands.end(end);
     for (const channel of this.#channels.all()) this.#channels.onUnsubscribed(channel, end);
@@ -586,6 +583,9 @@ const STATES: readonly State[] = ['disconnected', 'connecting', 'connected', 're
 
 /** The default size of the send queue in bytes. */
 const SEND_QUEUE = 1024 * 1024;
+
+/** The default time limit of a connection attempt in milliseconds. */
+const CONNECT_TIMEOUT = 10_000;
 
 /** The channel of messages to every session. */
 const EVERYBODY = '@all';

@@ -1,6 +1,7 @@
 import { Code, onAbort, WirehubError } from './errors.js';
 import type { Position } from './history.js';
-import { Input, type Details, type Machine, type Request, type Row } from './machine.js';
+import { Request } from './generated/numbers.js';
+import type { Details, Machine, Row } from './machine.js';
 import type { SendOptions } from './options.js';
 
 /** The server's answer to a command. */
@@ -61,7 +62,7 @@ export class Commands {
   }
 
   /** @throws {WirehubError} the signal has aborted; the queue is full; the command may not wait, and would have to. */
-  begin(kind: Request, name: string, { timeout = this.#timeout, signal, failFast = false }: SendOptions, details: Details, waiting: Waiting): Command {
+  begin(kind: Request, name: string, limit: number, { timeout = this.#timeout, signal, failFast = false }: SendOptions, details: Details, waiting: Waiting): Command {
     const bytes = details.data?.length ?? 0;
     if (!this.#started && failFast) throw new WirehubError(Code.NOT_CONNECTED);
     if (!this.#started && this.#earlyBytes + bytes > this.#bound) throw new WirehubError(Code.QUEUE_FULL);
@@ -70,7 +71,7 @@ export class Commands {
       ...waiting,
       bytes,
       number: 0,
-      begin: (machine) => machine.request(kind, name, { ...details, timeout: Math.max(0, end - performance.now()), failFast }),
+      begin: (machine) => machine.input(kind, limit, name, { ...details, timeout: Math.max(0, end - performance.now()), failFast }),
       stop: onAbort(signal, (error) => this.giveUp(command, error)),
     };
     if (this.#started) this.#send(command);
@@ -108,7 +109,7 @@ export class Commands {
   }
 
   giveUp(command: Command, error: WirehubError): void {
-    if (this.#fail(command, error)) this.#enter((machine) => machine.input(Input.Cancel, command.number));
+    if (this.#fail(command, error)) this.#enter((machine) => machine.input(Request.Cancel, command.number));
   }
 
   /** The client ended, and so do its commands. */

@@ -235,11 +235,11 @@ export interface SubscriptionEventMap<M = unknown> {
 }
 
 /** The events of a {@link Socket}: those of the browser's WebSocket. */
-export interface SocketEventMap {
+export interface SocketEventMap<M = string | Uint8Array> {
   /** It is open. */
   open: Event;
   /** A message arrived. */
-  message: MessageEvent<string | Uint8Array>;
+  message: MessageEvent<M>;
   /** An error; browsers do not report the reason. `close` follows. */
   error: Event;
   /** It is closed. */

@@ -18,17 +18,23 @@ export interface QueueOptions {
 export class Feed<T> {
   readonly #options: QueueOptions;
   readonly #tell: (item: T) => void;
+  readonly #overflowed: (() => void) | undefined;
   readonly #queues = new Set<Queue<T>>();
   #kept: Queue<T> | undefined;
   #told = false;
   #ended = false;
   #error: WirehubError | undefined;
 
-  /** `tell` passes an item to the listeners. */
-  constructor(options: QueueOptions, tell: (item: T) => void) {
+  /**
+   * `tell` passes an item to the listeners. `overflowed` is called if a queue with the policy `error` is full. Without
+   * it the loop alone ends, and before the first loop the newest items are kept.
+   */
+  constructor(options: QueueOptions, tell: (item: T) => void, overflowed?: () => void) {
     this.#options = options;
     this.#tell = tell;
-    this.#kept = new Queue({ ...options, overflow: options.overflow === 'latest' ? 'latest' : 'drop-oldest' });
+    this.#overflowed = overflowed;
+    const { overflow = 'error' } = options;
+    this.#kept = new Queue({ ...options, overflow: overflow === 'error' && !overflowed ? 'drop-oldest' : overflow }, () => this.#overflow());
   }
 
   push(item: T, bytes: number): void {
@@ -49,7 +55,10 @@ export class Feed<T> {
   }
 
   iterate(): AsyncIterableIterator<T> {
-    const queue = new Queue<T>(this.#options, () => this.#queues.delete(queue));
+    const queue = new Queue<T>(this.#options, (full) => {
+      this.#queues.delete(queue);
+      if (full) this.#overflow();
+    });
     this.#kept?.each((item, bytes) => queue.push(item, bytes));
     if (!this.#told) this.#kept = undefined;
     if (this.#ended) queue.end(this.#error);
@@ -57,8 +66,15 @@ export class Feed<T> {
     return queue;
   }
 
+  #overflow(): void {
+    if (!this.#overflowed) return;
+    this.end(new WirehubError(Code.OVERFLOW));
+    this.#overflowed();
+  }
+
   /** Iterators end after the items they have. */
   end(error?: WirehubError): void {
+    if (this.#ended) return;
     this.#ended = true;
     this.#error = error;
     for (const queue of this.#queues) queue.end(error);
@@ -81,11 +97,11 @@ interface Waiting<T> {
 /** The size of an entry besides its bytes. */
 const ENTRY_BYTES = 128;
 
-/** @internal A bounded queue, read by one loop. `left` is called if that loop ends before the queue does. */
+/** @internal A bounded queue, read by one loop. `left` is called if that loop ends before the queue does, or it is full. */
 export class Queue<T> implements AsyncIterableIterator<T> {
   readonly #bound: number;
   readonly #overflow: QueueOptions['overflow'];
-  readonly #left: (() => void) | undefined;
+  readonly #left: ((full: boolean) => void) | undefined;
   #first: Entry<T> | undefined;
   #last: Entry<T> | undefined;
   #bytes = 0;
@@ -93,7 +109,7 @@ export class Queue<T> implements AsyncIterableIterator<T> {
   #ended = false;
   #error: WirehubError | undefined;
 
-  constructor({ bytes = 1024 * 1024, overflow = 'error' }: QueueOptions, left?: () => void) {
+  constructor({ bytes = 1024 * 1024, overflow = 'error' }: QueueOptions, left?: (full: boolean) => void) {
     this.#bound = bytes;
     this.#overflow = overflow;
     this.#left = left;
@@ -111,7 +127,7 @@ export class Queue<T> implements AsyncIterableIterator<T> {
     while (this.#first && (this.#overflow === 'latest' || this.#bytes + bytes + ENTRY_BYTES > this.#bound)) {
       if (this.#overflow === 'error') {
         this.end(new WirehubError(Code.OVERFLOW));
-        return this.#left?.();
+        return this.#left?.(true);
       }
       this.#shift();
     }
@@ -143,7 +159,7 @@ export class Queue<T> implements AsyncIterableIterator<T> {
     this.#first = undefined;
     this.end();
     this.#error = undefined;
-    this.#left?.();
+    this.#left?.(false);
     return this.next();
   }
 

@@ -10,6 +10,7 @@ export type {
   PresenceOptions,
   PublishOptions,
   SendOptions,
+  WebSocketConstructor,
 } from './options.js';
 export type { HistoryPage, Member, Position, PresenceCounts, PresencePage, Unreadable } from './history.js';
 export type { TokenProvider } from './tokens.js';
@@ -49,4 +50,3 @@ export type { ClientEventMap, SocketEventMap, SubscriptionEventMap } from './eve
 export { CloseCodes, Codes, WirehubError } from './errors.js';
 export type { QueueOptions } from './feed.js';
 export type { WasmSource } from './runtime.js';
-export type { WebSocketConstructor } from './websocket.js';

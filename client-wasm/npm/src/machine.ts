@@ -1,68 +1,10 @@
 import type { Answer } from './commands.js';
 import type { ContractInfo } from './contract.js';
-import { CloseCode, Code, toError, WirehubError } from './errors.js';
-import { encoder } from './payload.js';
-import type { Exports } from './runtime.js';
+import { Code, toError, WirehubError } from './errors.js';
+import { Request, Row as Rows } from './generated/numbers.js';
+import { Guard, type Instance } from './runtime.js';
 import type { Publication } from './subscription.js';
-import { closeSocket, openSocket, type WebSocketConstructor } from './websocket.js';
-
-/** The events for the module. The numbers here and below are the module's. */
-export enum Input {
-  Begin,
-  Connect,
-  Open,
-  Text,
-  Closed,
-  Timeout,
-  Back,
-  Online,
-  Offline,
-  PutAside,
-  Unsubscribe,
-  Cancel,
-  SetToken,
-  Token,
-  NoToken,
-  SignedOut,
-  Close,
-  Message,
-  Drained,
-}
-
-/** The requests to the module. */
-export enum Request {
-  Subscribe = 19,
-  Publish,
-  PublishVolatile,
-  Call,
-  CallStream,
-  History,
-  Presence,
-  Acknowledge,
-}
-
-/** The rows of its output. */
-enum Output {
-  Publication,
-  Part,
-  Joined,
-  Left,
-  Alarm,
-  Answer,
-  Error,
-  State,
-  Subscribed,
-  Unsubscribed,
-  TokenNeeded,
-  Notice,
-  Open,
-  Send,
-  Close,
-  Offered,
-  ContractItem,
-  Contract,
-  Gap,
-}
+import type { WebSocketConstructor } from './options.js';
 
 /** The details of a request. */
 export interface Details {
@@ -71,9 +13,8 @@ export interface Details {
   data?: Uint8Array;
   /** The data is JSON; the history is wanted in reverse; only the numbers of the members are wanted. */
   flag?: boolean;
-  /** The start of a history, and the number of messages wanted. */
+  /** The start of a history. */
   offset?: number | undefined;
-  limit?: number;
 }
 
 /** A message, a response, or a member. */
@@ -116,200 +57,108 @@ export interface Host {
 }
 
 export interface Settings {
+  /** Absolute. */
   readonly url: string;
-  readonly webSocket: WebSocketConstructor;
+  readonly webSocket: WebSocketConstructor | undefined;
   readonly token: string;
   readonly providesTokens: boolean;
   readonly name: string;
   readonly contract: ContractInfo<unknown> | undefined;
   /** In bytes. */
   readonly sendQueue: number;
+  /** In milliseconds. */
+  readonly connectTimeout: number;
 }
 
-/** Numbers that the bundler substitutes for their names. */
-enum Bounds {
-  /**
-   * The browser accepts any amount and keeps it in memory. While it has more than this many bytes, no more are passed
-   * to it, so that urgent messages can still go first.
-   */
-  SendBuffer = 64 * 1024,
-  /** The browser does not notify of progress. While it has more than that, it is asked this often. */
-  DrainPoll = 20,
-  /** The same while it has less, but not nothing: progress is a sign of life. */
-  ProgressPoll = 1000,
-  /** The longest delay of a timer. */
-  Delay = 2 ** 31 - 1,
-}
-
-enum Flags {
-  Flag = 1,
-  FailFast = 2,
-}
-
-const SUBPROTOCOL = 'wirehub.v1.protobuf';
-const REFUSED = 'the browser refuses this address: use wss: on an https: page';
-
-/** How many numbers the output has before its rows. */
-const HEAD = 4;
-
-const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
 const NOTHING: Uint8Array = new Uint8Array();
 
-/** The client's state machine, which is the module's, with its WebSocket and its timer. */
-export class Machine {
-  /** Undefined once the module has failed: later calls fail as well. */
-  #wasm: Exports | undefined;
+/** How many numbers a row has. */
+const ROW = 8;
+
+const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
+
+/** The client in the module, which has the WebSocket, the timers and all the rules. */
+export class Machine extends Guard {
+  readonly #client: InstanceType<Instance['Client']>;
+  readonly #memory: WebAssembly.Memory;
   readonly #host: Host;
-  readonly #settings: Settings;
-  #socket: WebSocket | undefined;
-  #timer: ReturnType<typeof setTimeout> | undefined;
-  /** The time of the timer. */
-  #armed = Infinity;
-  /** How many bytes the browser had not sent when it was last asked. */
-  #buffered = 0;
-  #running = false;
-  /** Whether there was input since the last run. */
-  #changed = false;
-  /** The time until the module has to be called again. */
-  #due = Infinity;
-  /** The last error in the output: the reason for which a request failed. */
-  #error: WirehubError | undefined;
+  #numbers = new Float64Array();
+  #bytes = new Uint8Array();
+  /** The reason for which a request failed. */
+  #refusal: WirehubError | undefined;
 
-  constructor(wasm: Exports, host: Host, settings: Settings) {
-    const { token, providesTokens, name, contract, sendQueue } = settings;
-    this.#wasm = wasm;
+  /** @throws {WirehubError} the module failed. */
+  constructor({ Client, memory }: Instance, host: Host, settings: Settings) {
+    super();
+    this.#memory = memory;
     this.#host = host;
-    this.#settings = settings;
-    // Random bits, and the hash.
-    const words = crypto.getRandomValues(new BigUint64Array(2));
-    words[1] = BigInt(`0x${contract?.hash ?? 0}`);
-    const contractName = encoder.encode(contract?.name);
-    const data = Uint8Array.of(...new Uint8Array(words.buffer), ...contractName, ...encoder.encode(name));
-    this.enter(() => this.input(Input.Begin, contractName.length, token, data, Number(providesTokens) * Flags.Flag, 0, sendQueue));
+    const { url, webSocket, token, providesTokens, name, contract, sendQueue, connectTimeout } = settings;
+    const hash = BigInt(`0x${contract?.hash ?? 0}`);
+    this.#client = this.enter(() => new Client(this, url, webSocket, token, providesTokens, name, contract?.name ?? '', hash, sendQueue, connectTimeout));
   }
 
-  /**
-   * Runs code that uses {@link input}, {@link request} or {@link publishVolatile}. An exception other than a
-   * WirehubError is a failure of the module, after which its memory can't be trusted.
-   */
-  enter<T>(call: (machine: Machine) => T): T {
+  /** Makes a request to the module; its results wait for {@link run}. Returns the number of a request. */
+  input(kind: Request, number = 0, text = '', { data = NOTHING, flag = false, failFast = false, timeout = 0, offset = -1 }: Details = {}): number {
+    const result = this.enter(() => this.#client.input(kind, number, text, data, flag, failFast, timeout, offset));
+    if (result < 0) throw this.#refusal;
+    return result;
+  }
+
+  /** Performs every action, and passes on every event. A failure is reported to the host alone. */
+  run(): void {
     try {
-      return call(this);
-    } catch (error) {
-      if (error instanceof WirehubError) throw error;
-      throw this.#die(error);
+      this.enter(() => this.#client.run());
+    } catch {
+      // Reported.
     }
   }
 
-  /**
-   * Passes in an event or a request; its results wait for {@link run}. The meaning of the returned number depends on
-   * the kind.
-   */
-  input(kind: Input | Request, number = 0, text = '', data = NOTHING, flags = 0, timeout = 0, offset = 0): number {
-    this.#changed = true;
-    const { reserve, memory, input } = this.#wasm as Exports;
-    const bytes = encoder.encode(text);
-    const at = reserve(bytes.length + data.length);
-    const room = new Uint8Array(memory.buffer, at);
-    room.set(bytes);
-    room.set(data, bytes.length);
-    return input(kind, performance.now(), number, bytes.length, flags, timeout, offset);
-  }
-
-  /** Begins a request; returns its number. */
-  request(kind: Request, name: string, { timeout, failFast, data, flag, offset = -1, limit }: Details = {}): number {
-    const flags = (flag ? Flags.Flag : 0) + (failFast ? Flags.FailFast : 0);
-    const number = this.input(kind, limit, name, data, flags, timeout, offset);
-    if (number < 0) {
-      this.#apply(-number);
-      throw this.#error;
-    }
-    return number;
-  }
-
-  /** Publishes now or never; returns `false` if the message was dropped. */
-  publishVolatile(channel: string, message: Details): boolean {
-    // Commands that were queued before are no reason to drop this one.
-    while (this.#turn(false));
-    return this.request(Request.PublishVolatile, channel, message) > 0;
-  }
-
-  /** Passes in an event, if there is one; performs every action, and passes on every event. */
-  run(kind?: Input, number?: number, text?: string, data?: Uint8Array): void {
-    try {
-      if (kind !== undefined) this.input(kind, number, text, data);
-      // A caller further up the stack will do it.
-      if (this.#running) return;
-      this.#running = true;
-      if (this.#pending() < this.#buffered) this.input(Input.Drained);
-      do {
-        // Messages go out before listeners are called.
-        while (this.#turn(false));
-        this.#changed = false;
-        this.#turn(true);
-        // A listener may have made a request.
-      } while (this.#changed);
-      this.#running = false;
-      this.#buffered = this.#pending();
-      this.#arm(this.#buffered > 0 ? Math.min(this.#due, this.#isWritable() ? Bounds.ProgressPoll : Bounds.DrainPoll) : this.#due);
-    } catch (error) {
-      this.#die(error);
-    }
-  }
-
-  /** Returns whether there was an action or an event. */
-  #turn(events: boolean): boolean {
-    return this.#apply((this.#wasm as Exports).poll(performance.now(), this.#isWritable(), events));
-  }
-
-  /** Performs the actions and passes on the events in the output; returns whether there were any. */
-  #apply(output: number): boolean {
-    const { buffer } = (this.#wasm as Exports).memory;
-    const [length, start, size, due] = new Float64Array(buffer, output, HEAD) as unknown as [number, number, number, number];
-    this.#due = due;
-    // Checked early, because this ends each run.
-    if (length === HEAD) return false;
-    // Copies, because listeners call into the module, which owns this memory.
-    const numbers = new Float64Array(buffer, output, length).slice();
-    const bytes = new Uint8Array(buffer, start, size).slice();
+  /** The module calls this with rows of numbers, and the texts and payloads that belong to them. */
+  deliver(at: number, count: number, start: number, size: number): void {
+    let numbers = this.#numbers;
+    let bytes = this.#bytes;
+    // Memory that grows takes another place.
+    const look = (): void => {
+      if (numbers.length > 0) return;
+      const { buffer } = this.#memory;
+      numbers = this.#numbers = new Float64Array(buffer);
+      bytes = this.#bytes = new Uint8Array(buffer);
+    };
     const host = this.#host;
     let parts: Row[] = [];
     const items = new Map<string, string>();
     let error: WirehubError | undefined;
-    let at = HEAD;
+    let index = at / 8;
+    const last = index + count;
     let end = 0;
+    look();
+    // One long text is decoded faster than its parts. If it has as many characters as bytes, the lengths are the same.
     let all: string | undefined;
-    const next = (): number => numbers[at++] as number;
     const text = (length: number): string => {
       if (length === 0) return '';
-      const start = end;
+      const from = end;
       end += length;
-      // One long text is decoded faster than its parts. If it has as many characters as bytes, the lengths are the
-      // same.
-      all ??= decoder.decode(bytes);
-      return all.length === size ? all.slice(start, end) : decoder.decode(bytes.subarray(start, end));
+      all ??= decoder.decode(bytes.subarray(start, start + size));
+      return all.length === size ? all.slice(from, end) : decoder.decode(bytes.subarray(start + from, start + end));
     };
     // Number by number, because this runs for every message.
-    while (at < length) {
-      const kind: Output = next();
-      const number = next();
-      const a = next();
-      const b = next();
-      const c = next();
-      const first = text(next());
-      const second = text(next());
-      const third = next();
+    for (; index < last; index += ROW) {
+      look();
+      const [kind, number, a, b, c] = [numbers[index] as Rows, numbers[index + 1] as number, numbers[index + 2] as number, numbers[index + 3] as number, numbers[index + 4] as number];
+      const first = text(numbers[index + 5] as number);
+      const second = text(numbers[index + 6] as number);
+      const third = numbers[index + 7] as number;
       const failure = error;
       error = undefined;
-      if (kind <= Output.Alarm) {
-        const isAlarm = kind === Output.Alarm;
+      if (kind <= Rows.Alarm) {
+        const isAlarm = kind === Rows.Alarm;
         const publication: Publication = { channel: isAlarm ? second : '', data: undefined, time: new Date(b) };
         if (!isAlarm) {
           if (first) publication.publisher = { session: first, user: second };
           if (c > 0) publication.offset = c;
         }
         const row: Row = { publication, error: undefined, size: third };
-        if (a > 0) publication.data = bytes.slice(end, (end += third));
+        if (a > 0) publication.data = bytes.slice(start + end, start + (end += third));
         // A withdrawn alarm has no data.
         else if (!isAlarm || c >= 0) {
           try {
@@ -318,123 +167,55 @@ export class Machine {
             row.error = new WirehubError(Code.PAYLOAD_MISMATCH, { cause });
           }
         }
-        if (kind === Output.Publication) host.onPublication(number, row);
-        else if (kind === Output.Part) parts.push(row);
+        if (kind === Rows.Publication) host.onPublication(number, row);
+        else if (kind === Rows.Part) parts.push(row);
         else if (isAlarm) host.onAlarm(first, row, c);
-        else host.onMember(number, kind === Output.Joined, row);
+        else host.onMember(number, kind === Rows.Joined, row);
         continue;
       }
       switch (kind) {
-        case Output.Answer:
+        case Rows.Answer:
           if (failure) host.onFailed(number, failure);
           else host.onAnswer(number, a > 0, { rows: parts, position: { offset: b, epoch: first }, count: c });
           parts = [];
           break;
-        case Output.Error:
+        case Rows.Error:
           error = toError(number, a > 0, first, second, host.causeOf(number));
           break;
-        case Output.State:
+        case Rows.State:
           host.onState(number, first, second, a, text(third), b < 0 ? undefined : b, failure);
           break;
-        case Output.Subscribed:
+        case Rows.Subscribed:
           host.onSubscribed(number, a);
           break;
-        case Output.Gap:
+        case Rows.Gap:
           host.onGap(number, a);
           break;
-        case Output.Unsubscribed:
+        case Rows.Unsubscribed:
           host.onUnsubscribed(number, failure);
           break;
-        case Output.Offered:
+        case Rows.Offered:
           host.onOffered(number, text(third));
           break;
-        case Output.ContractItem:
+        case Rows.ContractItem:
           items.set(text(third), ((BigInt(a) << 32n) | BigInt(number)).toString(16).padStart(16, '0'));
           break;
-        case Output.Contract:
+        case Rows.Contract:
           host.onContract(items);
           break;
-        case Output.TokenNeeded:
+        case Rows.TokenNeeded:
           host.onTokenNeeded(number);
           break;
-        case Output.Notice:
+        case Rows.Notice:
           host.onError(failure as WirehubError);
           break;
-        case Output.Open:
-          this.#open();
-          break;
-        case Output.Send:
-          // It is open, or it is closed and the event for that is about to come.
-          this.#socket?.send(bytes.subarray(end, (end += third)));
-          break;
-        case Output.Close:
-          this.#close(number, text(third));
+        case Rows.Refused:
+          this.#refusal = failure;
       }
     }
-    this.#error = error;
-    return true;
   }
 
-  #open(): void {
-    const { webSocket, url } = this.#settings;
-    try {
-      this.#socket = openSocket(webSocket, url, [SUBPROTOCOL], (event) => this.#on(event));
-    } catch {
-      // Another attempt would be refused as well.
-      this.input(Input.Closed, CloseCode.NOT_WIREHUB, REFUSED);
-    }
-  }
-
-  #on(event: Event): void {
-    const { type, data, code, reason } = event as MessageEvent<string | ArrayBuffer> & CloseEvent;
-    if (type === 'message') {
-      if (typeof data === 'string') this.run(Input.Text);
-      else this.run(Input.Message, 0, '', new Uint8Array(data));
-    } else if (type === 'close') {
-      this.#socket = undefined;
-      this.run(Input.Closed, code, reason);
-    } else if (type === 'open') this.run(Input.Open, 0, this.#socket?.protocol);
-  }
-
-  #close(code: number, reason: string): void {
-    const socket = this.#socket;
-    this.#socket = undefined;
-    if (socket) closeSocket(socket, code, reason);
-  }
-
-  /** How many bytes the browser has accepted and not sent. */
-  #pending(): number {
-    return this.#socket?.bufferedAmount ?? 0;
-  }
-
-  #isWritable(): boolean {
-    return this.#pending() <= Bounds.SendBuffer;
-  }
-
-  /** Sets the timer. If it fires too early it is set again, which is cheaper than setting it with each message. */
-  #arm(delay: number): void {
-    const due = performance.now() + delay;
-    if (due >= this.#armed && delay < Infinity) return;
-    clearTimeout(this.#timer);
-    this.#armed = due;
-    if (delay === Infinity) return;
-    const tick = (): void => {
-      this.#armed = Infinity;
-      this.run(Input.Timeout);
-    };
-    // Rounded up: a timer that fires just before its time would have to be set again.
-    this.#timer = setTimeout(tick, Math.min(Math.ceil(delay), Bounds.Delay));
-  }
-
-  /** Ends after a failure of the module, without calling it. */
-  #die(cause: unknown): WirehubError {
-    const error = new WirehubError(Code.DEAD, { cause });
-    if (this.#wasm) {
-      this.#wasm = undefined;
-      this.#arm(Infinity);
-      this.#close(CloseCode.CLIENT_FAILED, '');
-      this.#host.onDeath(error);
-    }
-    return error;
+  protected override failed(error: WirehubError): void {
+    this.#host.onDeath(error);
   }
 }

@@ -3,7 +3,9 @@ import type { QueueOptions } from './feed.js';
 import type { Position } from './history.js';
 import type { WasmSource } from './runtime.js';
 import type { TokenProvider } from './tokens.js';
-import type { WebSocketConstructor } from './websocket.js';
+
+/** The class of WebSockets: the browser's own, or a compatible one. */
+export type WebSocketConstructor = new (url: string, protocols: string[]) => unknown;
 
 /** The options of a client. */
 export interface ClientOptions<C = AnyContract> {
@@ -19,6 +21,11 @@ export interface ClientOptions<C = AnyContract> {
   webSocket?: WebSocketConstructor;
   /** The time limit of publishes and calls in milliseconds: see {@link SendOptions.timeout}. Default 10 000. */
   timeout?: number;
+  /**
+   * The time limit of a connection attempt in milliseconds, from opening the connection to the server's answer. It
+   * starts anew with each sign of progress. Default 10 000.
+   */
+  connectTimeout?: number;
   /** The receive queue of each iterator. */
   queue?: QueueOptions;
   /**

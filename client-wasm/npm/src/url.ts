@@ -1,4 +1,5 @@
 import { badRequest } from './errors.js';
+import type { WebSocketConstructor } from './options.js';
 
 /**
  * The address of a WebSocket, as current browsers read it: relative to the page, with `http` for `ws`, without a
@@ -8,7 +9,8 @@ import { badRequest } from './errors.js';
  */
 export function websocketUrl(url: string | URL): string {
   // Outside of a page there is no address to be relative to.
-  const base = (globalThis as { location?: { href: string } }).location?.href;
+  const { document, location } = globalThis as { document?: { baseURI: string }; location?: { href: string } };
+  const base = document?.baseURI ?? location?.href;
   let address: URL | undefined;
   let cause: ErrorOptions | undefined;
   try {
@@ -20,4 +22,10 @@ export function websocketUrl(url: string | URL): string {
   }
   if (address && /^wss?:/.test(address.href)) return address.href;
   throw badRequest(`${url} is not the address of a WebSocket: use ws:// or wss://`, cause);
+}
+
+/** @throws {WirehubError} there is no class of WebSockets. */
+export function refuseWithout(webSocket: WebSocketConstructor | undefined): void {
+  if (webSocket ?? 'WebSocket' in globalThis) return;
+  throw badRequest('this environment has no WebSocket: use Node.js 22, or pass the WebSocket of the package ws as the option `webSocket`');
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use wasm_bindgen::{JsCast as _, JsValue};
 use wirehub_common::PayloadError;
 
-use super::Closed;
+use crate::wire::Closed;
 
 /// An error of a [`Socket`](super::Socket).
 #[derive(Debug, Clone)]

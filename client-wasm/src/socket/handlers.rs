@@ -6,8 +6,8 @@ use std::marker::PhantomData;
 use wirehub_common::code::CloseCode;
 
 use super::message::{Frame, Message};
-use super::{Closed, ReadyState, SocketError};
-use crate::wire::{Wire, WireEvent, to_message};
+use super::{ReadyState, SocketError, wire};
+use crate::wire::{Closed, Wire, WireEvent};
 
 /// The functions for the events of a WebSocket with messages of type `T`.
 ///
@@ -69,9 +69,9 @@ impl<T: Frame + 'static> Handlers<T> {
     /// # Errors
     /// [`SocketErrorKind::Address`](super::SocketErrorKind::Address).
     pub fn open(self, url: &str, protocols: &[&str]) -> Result<EventSocket<T>, SocketError> {
-        let wire = Wire::connect(url, protocols, move |event| match event {
+        let wire = wire::connect(url, protocols, move |event| match event {
             WireEvent::Open => (self.on_open)(),
-            WireEvent::Message(data) => (self.on_message)(T::from_message(to_message(data))),
+            WireEvent::Message(data) => (self.on_message)(T::from_message(wire::to_message(&data))),
             WireEvent::Error => (self.on_error)(),
             WireEvent::Close(closed) => (self.on_close)(closed),
         })?;
@@ -105,14 +105,14 @@ impl<T: Frame> EventSocket<T> {
     /// [`SocketErrorKind::Closed`](super::SocketErrorKind::Closed): the socket is not open yet.
     /// [`SocketErrorKind::Payload`](super::SocketErrorKind::Payload): the message can't be encoded.
     pub fn send(&self, message: T) -> Result<(), SocketError> {
-        self.wire.send_message(&message.into_message()?)
+        wire::send(&self.wire, &message.into_message()?)
     }
 }
 
 impl<T> EventSocket<T> {
     /// The state of the socket.
     pub fn ready_state(&self) -> ReadyState {
-        self.wire.ready_state()
+        wire::ready_state(&self.wire)
     }
 
     /// The subprotocol that the server chose; empty for none, and before the socket is open.
@@ -135,7 +135,7 @@ impl<T> EventSocket<T> {
     /// # Errors
     /// As for [`Socket::close_with`](super::Socket::close_with).
     pub fn close_with(&self, code: CloseCode, reason: &str) -> Result<(), SocketError> {
-        self.wire.close_checked(code, reason)
+        wire::close(&self.wire, code, reason)
     }
 }
 

@@ -7,8 +7,9 @@ use std::task::{Context, Poll, Waker};
 use web_sys::WebSocket;
 use wirehub_common::code::CloseCode;
 
-use super::{Closed, Message, SocketError, SocketErrorKind};
-use crate::wire::{WireEvent, to_message};
+use super::wire::to_message;
+use super::{Message, SocketError, SocketErrorKind};
+use crate::wire::{Closed, WireEvent};
 
 /// The receiving side of a [`Socket`](super::Socket), filled by the browser's events.
 #[derive(Debug)]
@@ -62,7 +63,7 @@ impl Inbox {
     fn take(&mut self, event: WireEvent) -> [Option<Waker>; 2] {
         match event {
             WireEvent::Open => self.opened = true,
-            WireEvent::Message(data) => self.push(to_message(data)),
+            WireEvent::Message(data) => self.push(to_message(&data)),
             WireEvent::Error => return [None, None],
             WireEvent::Close(closed) => {
                 self.closed = Some(closed);

@@ -13,12 +13,14 @@ use wirehub_common::code::CloseCode;
 
 use self::inbox::Inbox;
 use crate::browser::Timer;
-use crate::wire::{DRAIN_POLL, SEND_BUFFER, Wire};
+use crate::scope::Scope;
+use crate::wire::{Closed, DRAIN_POLL, Wire};
 
 mod error;
 mod handlers;
 mod inbox;
 mod message;
+mod wire;
 
 pub use self::error::{SocketError, SocketErrorKind};
 pub use self::handlers::{EventSocket, Handlers};
@@ -74,7 +76,7 @@ impl Socket {
         let inbox = Rc::new(RefCell::new(Inbox::new(Self::RECEIVE_QUEUE)));
         let wire = {
             let inbox = Rc::clone(&inbox);
-            Wire::connect(url, protocols, move |event| Inbox::handle(&inbox, event))?
+            wire::connect(url, protocols, move |event| Inbox::handle(&inbox, event))?
         };
         inbox.borrow_mut().attach(wire.socket().clone());
         let socket = Self { wire, inbox, timer: None, item: PhantomData };
@@ -93,7 +95,7 @@ impl<T> Socket<T> {
 
     /// The state of the socket.
     pub fn ready_state(&self) -> ReadyState {
-        self.wire.ready_state()
+        wire::ready_state(&self.wire)
     }
 
     /// The subprotocol that the server chose; empty for none.
@@ -130,7 +132,7 @@ impl<T> Socket<T> {
     /// # Errors
     /// [`SocketErrorKind::CloseCode`]: a page may send 1000 and 3000 to 4999, with a reason of at most 123 bytes.
     pub fn close_with(&self, code: CloseCode, reason: &str) -> Result<(), SocketError> {
-        self.wire.close_checked(code, reason)
+        wire::close(&self.wire, code, reason)
     }
 
     /// The end of the socket, once it has ended.
@@ -142,12 +144,12 @@ impl<T> Socket<T> {
         if let Some(closed) = self.inbox.borrow().closed() {
             return Poll::Ready(Err(SocketError::closed(SocketErrorKind::Closed, closed.clone())));
         }
-        if self.buffered_amount() <= SEND_BUFFER {
+        if self.wire.is_writable() {
             self.timer = None;
             return Poll::Ready(Ok(()));
         }
         let waker = context.waker().clone();
-        self.timer = Some(Timer::new(DRAIN_POLL, move || waker.wake_by_ref()));
+        self.timer = Some(Timer::new(&Scope::default(), DRAIN_POLL, move || waker.wake_by_ref()));
         // A close ends the waiting, too.
         self.inbox.borrow_mut().register_writer(context.waker());
         Poll::Pending
@@ -171,7 +173,7 @@ impl<T: Frame> Sink<T> for Socket<T> {
     }
 
     fn start_send(self: Pin<&mut Self>, item: T) -> Result<(), SocketError> {
-        self.wire.send_message(&item.into_message()?)
+        wire::send(&self.wire, &item.into_message()?)
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), SocketError>> {
@@ -216,17 +218,4 @@ pub enum ReadyState {
     Closing,
     /// It is closed, or could not be opened.
     Closed,
-}
-
-/// The end of a WebSocket.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Closed {
-    /// The other end's code; [`NO_STATUS`](CloseCode::NO_STATUS) if it sent none, and [`ABNORMAL`](CloseCode::ABNORMAL)
-    /// if the connection broke.
-    pub code: CloseCode,
-    /// The other end's reason.
-    pub reason: String,
-    /// Whether both ends closed it in order.
-    pub clean: bool,
 }

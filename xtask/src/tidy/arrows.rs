@@ -14,7 +14,7 @@ const MAY_DEPEND_ON: &[(&str, Option<&[&str]>)] = &[
     ("wirehub-common", Some(&["wirehub-derive"])),
     ("wirehub-client-core", Some(&["wirehub-common"])),
     ("wirehub-client-wasm", Some(&["wirehub-common", "wirehub-client-core"])),
-    ("wirehub-client-module", Some(&["wirehub-common", "wirehub-client-core"])),
+    ("wirehub-client-module", Some(&["wirehub-common", "wirehub-client-core", "wirehub-client-wasm"])),
     ("wirehub-client", Some(&["wirehub-common", "wirehub-client-core"])),
     ("wirehub-hub", Some(&["wirehub-common"])),
     ("wirehub-server", Some(&["wirehub-common", "wirehub-hub", "wirehub-disk", "wirehub-redis"])),

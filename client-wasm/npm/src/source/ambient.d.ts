@@ -8,3 +8,6 @@ declare module '#base64' {
 declare module 'node:fs/promises' {
   export function readFile(path: URL): Promise<Uint8Array<ArrayBuffer>>;
 }
+
+/** The version of this build, which the module has too. The bundler substitutes it. */
+declare const BUILD: string;

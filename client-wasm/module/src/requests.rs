@@ -1,0 +1,130 @@
+//! The requests of TypeScript.
+
+use wirehub_client_core::{
+    CommandId, Core, Error, ErrorKind, Listener, SendOptions, SubscriptionId, Time, TokenRequest,
+};
+use wirehub_common::code::{CloseCode, ErrorCode};
+use wirehub_common::frame::{History, Position};
+use wirehub_common::view::Payload;
+use wirehub_common::{ChannelName, Content, utf8};
+
+use crate::numbers::{
+    ACKNOWLEDGE, CALL, CALL_STREAM, CANCEL, CLOSE, CONNECT, HISTORY, NO_TOKEN, PRESENCE, PUBLISH,
+    PUBLISH_VOLATILE, SET_TOKEN, SIGNED_OUT, SUBSCRIBE, TOKEN, UNSUBSCRIBE,
+};
+
+/// The arguments of a request. Their meaning depends on its kind.
+#[derive(Default)]
+pub(crate) struct Input<'a> {
+    pub(crate) number: u32,
+    pub(crate) text: &'a str,
+    pub(crate) data: &'a [u8],
+    pub(crate) flag: bool,
+    pub(crate) since: Option<u64>,
+    pub(crate) options: SendOptions,
+}
+
+/// Carries out a request; returns its number, or 0 if it has none.
+pub(crate) fn act<L: Listener>(
+    core: &mut Core<L>,
+    kind: u8,
+    now: Time,
+    input: &Input<'_>,
+) -> Result<u32, Error> {
+    let &Input { number, text, data, flag, since, options } = input;
+    let close_code = || u16::try_from(number).ok().and_then(CloseCode::new);
+    match kind {
+        CONNECT => core.connect(now),
+        UNSUBSCRIBE => core.unsubscribe(SubscriptionId::from_number(number)),
+        CANCEL => core.cancel(CommandId::from_number(number)),
+        SET_TOKEN => core.set_token(now, text.into()),
+        TOKEN | NO_TOKEN | SIGNED_OUT => {
+            let token = match kind {
+                TOKEN => Ok(text.into()),
+                NO_TOKEN => Err(ErrorCode::TOKEN_UNAVAILABLE),
+                _ => Err(ErrorCode::UNAUTHORIZED),
+            };
+            let token = token.map_err(|code| Error::from_code(ErrorKind::Usage, code));
+            core.handle_token(now, TokenRequest::from_number(number), token);
+        }
+        CLOSE => core.close(close_code().unwrap_or(CloseCode::NORMAL), text),
+        _ => {
+            let payload = Payload { content: if flag { Content::Json } else { Content::Bytes }, data };
+            let command = match kind {
+                CALL => core.call(now, text, payload, options),
+                CALL_STREAM => core.call_stream(now, text, payload, options),
+                ACKNOWLEDGE => core.acknowledge(now, text, options),
+                _ => {
+                    let channel = &ChannelName::new(text)?;
+                    match kind {
+                        SUBSCRIBE => return Ok(core.subscribe(channel)?.number()),
+                        PUBLISH_VOLATILE => return Ok(core.publish_volatile(channel, payload).into()),
+                        PUBLISH => core.publish(now, channel, payload, options),
+                        HISTORY => {
+                            let epoch = text_of(data).into();
+                            let since = since.map(|offset| Position { offset, epoch });
+                            let history =
+                                History { channel: channel.clone(), since, limit: number, reverse: flag };
+                            core.history(now, &history, options)
+                        }
+                        PRESENCE if flag => core.presence_counts(now, channel, options),
+                        PRESENCE => core.presence_after(now, channel, text_of(data), options),
+                        _ => Err(Error::from_code(ErrorKind::Usage, ErrorCode::UNSUPPORTED)),
+                    }
+                }
+            };
+            return Ok(command?.number());
+        }
+    }
+    Ok(0)
+}
+
+/// A text from JavaScript, which is always UTF-8.
+fn text_of(bytes: &[u8]) -> &str {
+    utf8::text(bytes).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use wirehub_client_core::{Config, Events};
+
+    use super::*;
+
+    fn core() -> Core<Events> {
+        Core::new(Config::new(), 1)
+    }
+
+    fn put(core: &mut Core<Events>, kind: u8, text: &str, data: &[u8]) -> Result<u32, Error> {
+        act(core, kind, Time::ZERO, &Input { text, data, ..Input::default() })
+    }
+
+    #[test]
+    fn a_request_returns_its_number_or_its_error() {
+        let mut core = core();
+        assert!(put(&mut core, SUBSCRIBE, "chat:a", &[]).unwrap() > 0);
+        assert!(put(&mut core, SUBSCRIBE, "no name", &[]).is_err());
+        let error = put(&mut core, SUBSCRIBE, "chat:a", &[]).unwrap_err();
+        assert_eq!(error.code(), ErrorCode::ALREADY_SUBSCRIBED);
+        assert!(put(&mut core, PUBLISH, "chat", b"hi").unwrap() > 0);
+        assert!(put(&mut core, PUBLISH, "", b"hi").is_err(), "to nowhere");
+    }
+
+    #[test]
+    fn kinds_that_are_not_known_change_nothing() {
+        let mut core = core();
+        for kind in [ACKNOWLEDGE + 1, u8::MAX] {
+            assert!(put(&mut core, kind, "chat:a", &[]).is_err());
+        }
+        put(&mut core, CONNECT, "", &[]).unwrap();
+        assert!(core.poll_transmit(true).is_some(), "it still wants to connect");
+    }
+
+    #[test]
+    fn numbers_out_of_range_are_replaced() {
+        let mut core = core();
+        let input = Input { number: u32::MAX, since: Some(u64::MAX), ..Input::default() };
+        for kind in [UNSUBSCRIBE, CANCEL, TOKEN, CLOSE] {
+            assert_eq!(act(&mut core, kind, Time::ZERO, &input).unwrap(), 0);
+        }
+    }
+}

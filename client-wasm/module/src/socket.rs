@@ -1,0 +1,128 @@
+//! The WebSocket that TypeScript holds.
+
+use alloc::rc::Rc;
+use alloc::string::String;
+use core::cell::RefCell;
+
+use js_sys::{Array, Function};
+use wasm_bindgen::prelude::{JsCast as _, JsValue, wasm_bindgen};
+use wirehub_client_wasm::driver::{DRAIN_POLL, Guard, Scope, Timer, Wire, WireEvent};
+use wirehub_common::code::CloseCode;
+
+#[wasm_bindgen]
+extern "C" {
+    /// The application's half of a socket, in TypeScript. It is a [`Guard`] too.
+    #[derive(Debug, Clone)]
+    pub type SocketHost;
+
+    #[wasm_bindgen(method, js_name = onOpen)]
+    fn on_open(this: &SocketHost);
+
+    /// A message arrived: a string or an `ArrayBuffer`.
+    #[wasm_bindgen(method, js_name = onMessage)]
+    fn on_message(this: &SocketHost, data: JsValue);
+
+    #[wasm_bindgen(method, js_name = onError)]
+    fn on_error(this: &SocketHost);
+
+    #[wasm_bindgen(method, js_name = onClose)]
+    fn on_close(this: &SocketHost, code: u16, reason: &str, clean: bool);
+
+    /// The browser accepts more messages: see [`Socket::is_writable`].
+    #[wasm_bindgen(method, js_name = onWritable)]
+    fn on_writable(this: &SocketHost);
+}
+
+/// A WebSocket with the events open, message, error and close.
+#[wasm_bindgen]
+#[derive(Debug)]
+pub struct Socket {
+    inner: Rc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    host: SocketHost,
+    scope: Scope,
+    wire: Wire,
+    /// Runs while a sender waits.
+    timer: RefCell<Option<Timer>>,
+}
+
+#[wasm_bindgen]
+impl Socket {
+    /// Begins to open a WebSocket. `web_socket` takes the place of the browser's class.
+    ///
+    /// # Errors
+    /// The exception of the browser: see [`Wire::open`].
+    #[wasm_bindgen(constructor)]
+    pub fn new(
+        host: SocketHost,
+        url: &str,
+        protocols: &Array,
+        web_socket: Option<Function>,
+    ) -> Result<Self, JsValue> {
+        let guard: Guard = JsValue::from(host.clone()).unchecked_into();
+        let scope = Scope::new(web_socket, Some(guard));
+        let hear = host.clone();
+        let wire = Wire::open(&scope, url, protocols, move |event| match event {
+            WireEvent::Open => hear.on_open(),
+            WireEvent::Message(data) => hear.on_message(data),
+            WireEvent::Error => hear.on_error(),
+            WireEvent::Close(closed) => hear.on_close(closed.code.number(), &closed.reason, closed.clean),
+        })?;
+        Ok(Self { inner: Rc::new(Inner { host, scope, wire, timer: RefCell::default() }) })
+    }
+
+    /// Sends a message: a string, or a view of bytes.
+    ///
+    /// # Errors
+    /// The exception of the browser: the socket is not open yet. One that is closing drops the message.
+    pub fn send(&self, data: &JsValue) -> Result<(), JsValue> {
+        self.inner.wire.send_value(data)
+    }
+
+    /// Begins to close. TypeScript has checked the code and the reason.
+    pub fn close(&self, code: u16, reason: &str) {
+        self.inner.wire.close(CloseCode::new(code).unwrap_or(CloseCode::NORMAL), reason);
+    }
+
+    /// 0: opening, 1: open, 2: closing, 3: closed.
+    pub fn state(&self) -> u16 {
+        self.inner.wire.socket().ready_state()
+    }
+
+    /// The subprotocol that the server chose.
+    pub fn protocol(&self) -> String {
+        self.inner.wire.socket().protocol()
+    }
+
+    /// How many bytes the browser has accepted and not sent.
+    pub fn buffered(&self) -> u32 {
+        self.inner.wire.socket().buffered_amount()
+    }
+
+    /// Whether the browser accepts more messages. If not, `on_writable` follows once it does.
+    pub fn is_writable(&self) -> bool {
+        self.inner.is_writable()
+    }
+}
+
+impl Inner {
+    fn is_writable(self: &Rc<Self>) -> bool {
+        let is_writable = self.wire.is_writable();
+        let timer = (!is_writable).then(|| {
+            let inner = Rc::downgrade(self);
+            Timer::new(&self.scope, DRAIN_POLL, move || {
+                if let Some(inner) = inner.upgrade()
+                    && inner.is_writable()
+                {
+                    inner.host.on_writable();
+                }
+            })
+        });
+        // The old timer may be the one that has just fired: it is dropped outside of the borrow.
+        let _old = self.timer.replace(timer);
+        is_writable
+    }
+}
