@@ -59,7 +59,7 @@ where
 fn spawn(url: &str, config: Config, provider: Option<Provider>) -> Result<Client, SocketError> {
     check_address(url)?;
     let (client, driver) = Driver::pair(with_name(config), seed(), now);
-    let machine = Rc::new(Handles { driver, provider, task: RefCell::default() });
+    let machine = Handles { driver, provider, task: RefCell::default() };
     let runner = Runner::new(machine, url, Scope::default());
     // The task owns the runner: it ends once the client is closed.
     wasm_bindgen_futures::spawn_local(poll_fn(move |context| {
@@ -135,7 +135,7 @@ impl Machine for Handles {
     }
 
     /// The handles have their events already. The question to the token provider is left.
-    fn deliver(self: &Rc<Self>, runner: &Rc<Runner<Self>>) -> bool {
+    fn deliver(&self, runner: &Rc<Runner<Self>>) -> bool {
         if self.is_closed()
             && let Some(task) = self.task.take()
         {

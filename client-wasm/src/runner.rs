@@ -6,7 +6,6 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 
-use js_sys::Array;
 use wasm_bindgen::JsValue;
 use wirehub_client_core::{Time, Transmit};
 use wirehub_common::SUBPROTOCOL_PROTOBUF;
@@ -42,7 +41,7 @@ pub trait Machine: 'static {
     fn is_closed(&self) -> bool;
     /// Passes on every event to the application; returns `false` if there was none. The application may use the client
     /// meanwhile.
-    fn deliver(self: &Rc<Self>, runner: &Rc<Runner<Self>>) -> bool
+    fn deliver(&self, runner: &Rc<Runner<Self>>) -> bool
     where
         Self: Sized;
 }
@@ -50,7 +49,7 @@ pub trait Machine: 'static {
 /// Runs one client: it owns the WebSocket and its events, the timer, and the events of the page's life.
 #[derive(Debug)]
 pub struct Runner<M> {
-    machine: Rc<M>,
+    machine: M,
     url: String,
     scope: Scope,
     wire: RefCell<Option<Wire>>,
@@ -79,7 +78,7 @@ pub enum PageEvent {
 
 impl<M: Machine> Runner<M> {
     /// A runner that does nothing before the first [`run`](Self::run).
-    pub fn new(machine: Rc<M>, url: &str, scope: Scope) -> Rc<Self> {
+    pub fn new(machine: M, url: &str, scope: Scope) -> Rc<Self> {
         let runner = Rc::new(Self {
             machine,
             url: url.into(),
@@ -103,7 +102,7 @@ impl<M: Machine> Runner<M> {
     }
 
     /// The state machine. Work that a caller gives it waits for the next [`run`](Self::run).
-    pub fn machine(&self) -> &Rc<M> {
+    pub fn machine(&self) -> &M {
         &self.machine
     }
 
@@ -158,8 +157,7 @@ impl<M: Machine> Runner<M> {
     }
 
     fn open(self: &Rc<Self>) {
-        let protocols = Array::of1(&SUBPROTOCOL_PROTOBUF.into());
-        match Wire::open(&self.scope, &self.url, &protocols, self.later(Self::on)) {
+        match Wire::open(&self.scope, &self.url, &SUBPROTOCOL_PROTOBUF.into(), self.later(Self::on)) {
             Ok(wire) => *self.wire.borrow_mut() = Some(wire),
             // Another attempt would be refused as well.
             Err(_) => self.machine.handle_close(CloseCode::NOT_WIREHUB, REFUSED),

@@ -27,6 +27,17 @@ extern "C" {
     /// Receives each WebSocket that is opened, in order to close it after a failure.
     #[wasm_bindgen(method)]
     fn opened(this: &Guard, socket: &WebSocket);
+
+    /// The handler of a WebSocket that was given up: in Node.js an error without a handler ends the process.
+    #[wasm_bindgen(method, getter)]
+    fn ignored(this: &Guard) -> Function;
+
+    #[wasm_bindgen(js_name = WebSocket)]
+    type AnySubprotocols;
+
+    /// The subprotocols are a name, or an array of names.
+    #[wasm_bindgen(constructor, js_class = "WebSocket", catch)]
+    fn new(url: &str, protocols: &JsValue) -> Result<AnySubprotocols, JsValue>;
 }
 
 impl Scope {
@@ -43,12 +54,18 @@ impl Scope {
         }
     }
 
+    /// The handler of a WebSocket that was given up.
+    pub(crate) fn ignored(&self) -> Option<Function> {
+        self.guard.as_ref().map(Guard::ignored)
+    }
+
     /// Begins to open a WebSocket.
-    pub(crate) fn open(&self, url: &str, protocols: &Array) -> Result<WebSocket, JsValue> {
-        let socket = match &self.web_socket {
-            Some(class) => Reflect::construct(class, &Array::of2(&url.into(), protocols))?.unchecked_into(),
-            None => WebSocket::new_with_str_sequence(url, protocols)?,
+    pub(crate) fn open(&self, url: &str, protocols: &JsValue) -> Result<WebSocket, JsValue> {
+        let socket: JsValue = match &self.web_socket {
+            Some(class) => Reflect::construct(class, &Array::of2(&url.into(), protocols))?,
+            None => AnySubprotocols::new(url, protocols)?.into(),
         };
+        let socket: WebSocket = socket.unchecked_into();
         if let Some(guard) = &self.guard {
             guard.opened(&socket);
         }

@@ -5,7 +5,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use js_sys::{Array, Uint8Array};
+use js_sys::{Function, Uint8Array};
 use wasm_bindgen::JsCast as _;
 use wasm_bindgen::prelude::{Closure, JsValue, wasm_bindgen};
 use web_sys::{BinaryType, CloseEvent, Event, MessageEvent, WebSocket};
@@ -27,6 +27,8 @@ pub(crate) const PROGRESS_POLL: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Wire {
     socket: WebSocket,
+    /// The handler of errors once it is given up.
+    ignored: Option<Function>,
     // They live as long as the browser may call them.
     _on_message: Closure<dyn Fn(MessageEvent)>,
     _on_change: Closure<dyn Fn(Event)>,
@@ -59,7 +61,7 @@ pub struct Closed {
 }
 
 impl Wire {
-    /// Begins to open a WebSocket whose events are passed to `on`.
+    /// Begins to open a WebSocket whose events are passed to `on`. The subprotocols are a name, or an array of names.
     ///
     /// # Errors
     /// The browser's exception: the address is not that of a WebSocket, a page from https may not use it, the name of a
@@ -67,7 +69,7 @@ impl Wire {
     pub fn open(
         scope: &Scope,
         url: &str,
-        protocols: &Array,
+        protocols: &JsValue,
         on: impl Fn(WireEvent) + 'static,
     ) -> Result<Self, JsValue> {
         let on = Rc::new(on);
@@ -85,7 +87,7 @@ impl Wire {
         socket.set_onopen(function);
         socket.set_onerror(function);
         socket.set_onclose(function);
-        Ok(Self { socket, _on_message: on_message, _on_change: on_change })
+        Ok(Self { socket, ignored: scope.ignored(), _on_message: on_message, _on_change: on_change })
     }
 
     /// The browser's own object.
@@ -122,7 +124,7 @@ impl Wire {
         };
         // Refused only for a code or a reason that may not be sent; it is then closed without either.
         if self.socket.close_with_code_and_reason(code, reason).is_err() {
-            let _ = self.socket.close();
+            let _ = self.socket.close_with_code_and_reason(CloseCode::NORMAL.number(), "");
         }
     }
 }
@@ -140,10 +142,10 @@ impl Drop for Wire {
     fn drop(&mut self) {
         self.socket.set_onopen(None);
         self.socket.set_onmessage(None);
-        self.socket.set_onerror(None);
+        self.socket.set_onerror(self.ignored.as_ref());
         self.socket.set_onclose(None);
         // Does nothing if it is already closing.
-        let _ = self.socket.close();
+        self.close(CloseCode::NORMAL, "");
     }
 }
 

@@ -9,6 +9,7 @@ fn main() {
     println!("// Generated from client-wasm/module/src/numbers.rs. Change that, then generate this again.\n");
     print("The requests to the module.", "Request", numbers::INPUTS);
     print("The rows of its output.", "Row", numbers::ROWS);
+    print("The events of its sockets.", "SocketEvent", numbers::SOCKET_EVENTS);
 }
 
 fn print(about: &str, name: &str, table: &[(&str, u8, &str)]) {

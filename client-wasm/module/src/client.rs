@@ -68,7 +68,7 @@ impl Client {
             config.contract = (!contract.is_empty()).then_some(ContractDigest { id, items: Vec::new() });
         });
         let guard: Guard = JsValue::from(host.clone()).unchecked_into();
-        let module = Rc::new(Module { core: RefCell::new(core), host, spare: RefCell::default() });
+        let module = Module { core: RefCell::new(core), host, spare: RefCell::default() };
         Self { runner: Runner::new(module, url, Scope::new(web_socket, Some(guard))) }
     }
 
@@ -187,7 +187,7 @@ impl Machine for Module {
         self.with(|core| core.state() == ClientState::Closed)
     }
 
-    fn deliver(self: &Rc<Self>, _: &Rc<Runner<Self>>) -> bool {
+    fn deliver(&self, _: &Rc<Runner<Self>>) -> bool {
         // The rows stay where they are while they are read, and later ones go into another output.
         let spare = mem::take(&mut *self.spare.borrow_mut());
         let mut output = self.with(|core| mem::replace(core.listener_mut(), spare));

@@ -101,3 +101,19 @@ numbers! {
         REFUSED = 16,
     }
 }
+
+numbers! {
+    /// The kinds of an event of a socket.
+    SOCKET_EVENTS {
+        /// It is open.
+        SOCKET_OPEN = 0,
+        /// A message arrived.
+        SOCKET_MESSAGE = 1,
+        /// An error; browsers do not report the reason.
+        SOCKET_ERROR = 2,
+        /// It is closed, or could not be opened.
+        SOCKET_CLOSE = 3,
+        /// The browser accepts more messages.
+        SOCKET_WRITABLE = 4,
+    }
+}

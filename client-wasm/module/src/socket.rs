@@ -4,10 +4,13 @@ use alloc::rc::Rc;
 use alloc::string::String;
 use core::cell::RefCell;
 
-use js_sys::{Array, Function};
+use js_sys::Function;
 use wasm_bindgen::prelude::{JsCast as _, JsValue, wasm_bindgen};
+use wirehub_client_wasm::Closed;
 use wirehub_client_wasm::driver::{DRAIN_POLL, Guard, Scope, Timer, Wire, WireEvent};
 use wirehub_common::code::CloseCode;
+
+use crate::numbers::{SOCKET_CLOSE, SOCKET_ERROR, SOCKET_MESSAGE, SOCKET_OPEN, SOCKET_WRITABLE};
 
 #[wasm_bindgen]
 extern "C" {
@@ -15,22 +18,9 @@ extern "C" {
     #[derive(Debug, Clone)]
     pub type SocketHost;
 
-    #[wasm_bindgen(method, js_name = onOpen)]
-    fn on_open(this: &SocketHost);
-
-    /// A message arrived: a string or an `ArrayBuffer`.
-    #[wasm_bindgen(method, js_name = onMessage)]
-    fn on_message(this: &SocketHost, data: JsValue);
-
-    #[wasm_bindgen(method, js_name = onError)]
-    fn on_error(this: &SocketHost);
-
-    #[wasm_bindgen(method, js_name = onClose)]
-    fn on_close(this: &SocketHost, code: u16, reason: &str, clean: bool);
-
-    /// The browser accepts more messages: see [`Socket::is_writable`].
-    #[wasm_bindgen(method, js_name = onWritable)]
-    fn on_writable(this: &SocketHost);
+    /// Receives an event of this kind. A message has `data`, a string or an `ArrayBuffer`; a close has the rest.
+    #[wasm_bindgen(method)]
+    fn hear(this: &SocketHost, kind: u8, data: &JsValue, code: u16, reason: &str, clean: bool);
 }
 
 /// A WebSocket with the events open, message, error and close.
@@ -59,17 +49,19 @@ impl Socket {
     pub fn new(
         host: SocketHost,
         url: &str,
-        protocols: &Array,
+        protocols: &JsValue,
         web_socket: Option<Function>,
     ) -> Result<Self, JsValue> {
         let guard: Guard = JsValue::from(host.clone()).unchecked_into();
         let scope = Scope::new(web_socket, Some(guard));
         let hear = host.clone();
         let wire = Wire::open(&scope, url, protocols, move |event| match event {
-            WireEvent::Open => hear.on_open(),
-            WireEvent::Message(data) => hear.on_message(data),
-            WireEvent::Error => hear.on_error(),
-            WireEvent::Close(closed) => hear.on_close(closed.code.number(), &closed.reason, closed.clean),
+            WireEvent::Open => hear.plain(SOCKET_OPEN),
+            WireEvent::Message(data) => hear.hear(SOCKET_MESSAGE, &data, 0, "", true),
+            WireEvent::Error => hear.plain(SOCKET_ERROR),
+            WireEvent::Close(Closed { code, reason, clean, .. }) => {
+                hear.hear(SOCKET_CLOSE, &JsValue::UNDEFINED, code.number(), &reason, clean);
+            }
         })?;
         Ok(Self { inner: Rc::new(Inner { host, scope, wire, timer: RefCell::default() }) })
     }
@@ -102,9 +94,16 @@ impl Socket {
         self.inner.wire.socket().buffered_amount()
     }
 
-    /// Whether the browser accepts more messages. If not, `on_writable` follows once it does.
+    /// Whether the browser accepts more messages. If not, an event follows once it does.
     pub fn is_writable(&self) -> bool {
         self.inner.is_writable()
+    }
+}
+
+impl SocketHost {
+    /// An event without details.
+    fn plain(&self, kind: u8) {
+        self.hear(kind, &JsValue::UNDEFINED, 0, "", true);
     }
 }
 
@@ -117,7 +116,7 @@ impl Inner {
                 if let Some(inner) = inner.upgrade()
                     && inner.is_writable()
                 {
-                    inner.host.on_writable();
+                    inner.host.plain(SOCKET_WRITABLE);
                 }
             })
         });

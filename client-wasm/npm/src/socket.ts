@@ -1,6 +1,7 @@
 import { badRequest, CloseCode, Code, onAbort, WirehubError } from './errors.js';
 import type { SocketEventMap } from './events.js';
 import { Feed, type QueueOptions } from './feed.js';
+import { SocketEvent } from './generated/numbers.js';
 import { refuseUnsendable } from './close.js';
 import type { WebSocketConstructor } from './options.js';
 import { encode } from './payload.js';
@@ -312,24 +313,14 @@ class Wire extends Guard {
     this.enter(() => this.#wasm.close(code, reason));
   }
 
-  onOpen(): void {
-    this.#socket.onOpen();
-  }
-
-  onMessage(data: string | ArrayBuffer): void {
-    this.#socket.onMessage(data);
-  }
-
-  onError(): void {
-    this.#socket.onFailed();
-  }
-
-  onClose(code: number, reason: string, wasClean: boolean): void {
-    this.#socket.onClosed(code, reason, wasClean);
-  }
-
-  onWritable(): void {
-    this.#socket.onWritable();
+  /** The module calls this with an event. */
+  hear(kind: SocketEvent, data: string | ArrayBuffer, code: number, reason: string, wasClean: boolean): void {
+    const socket = this.#socket;
+    if (kind === SocketEvent.SocketMessage) socket.onMessage(data);
+    else if (kind === SocketEvent.SocketOpen) socket.onOpen();
+    else if (kind === SocketEvent.SocketError) socket.onFailed();
+    else if (kind === SocketEvent.SocketClose) socket.onClosed(code, reason, wasClean);
+    else socket.onWritable();
   }
 
   protected override failed(error: WirehubError): void {

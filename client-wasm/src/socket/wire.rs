@@ -1,5 +1,6 @@
 //! A WebSocket with typed messages and readable errors.
 
+use js_sys::Array;
 use wasm_bindgen::JsValue;
 use web_sys::WebSocket;
 use wirehub_common::code::CloseCode;
@@ -16,7 +17,7 @@ pub(super) fn connect(
     on: impl Fn(WireEvent) + 'static,
 ) -> Result<Wire, SocketError> {
     check_address(url)?;
-    let protocols = protocols.iter().map(|&name| JsValue::from(name)).collect();
+    let protocols: Array = protocols.iter().map(|&name| JsValue::from(name)).collect();
     Wire::open(&Scope::default(), url, &protocols, on)
         .map_err(|thrown| SocketError::thrown(SocketErrorKind::Address, &thrown))
 }
