@@ -6,6 +6,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 
+use js_sys::Array;
 use wasm_bindgen::JsValue;
 use wirehub_client_core::{Time, Transmit};
 use wirehub_common::SUBPROTOCOL_PROTOBUF;
@@ -157,7 +158,8 @@ impl<M: Machine> Runner<M> {
     }
 
     fn open(self: &Rc<Self>) {
-        match Wire::open(&self.scope, &self.url, &SUBPROTOCOL_PROTOBUF.into(), self.later(Self::on)) {
+        let protocols = Array::of1(&SUBPROTOCOL_PROTOBUF.into());
+        match Wire::open(&self.scope, &self.url, &protocols, self.later(Self::on)) {
             Ok(wire) => *self.wire.borrow_mut() = Some(wire),
             // Another attempt would be refused as well.
             Err(_) => self.machine.handle_close(CloseCode::NOT_WIREHUB, REFUSED),
