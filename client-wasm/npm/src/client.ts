@@ -6,6 +6,7 @@ import type {
   CallOf,
   ChannelOf,
   Contract,
+  InfoOf,
   MessageOf,
   RequestOf,
   ResponseOf,
@@ -13,6 +14,7 @@ import type {
   StreamRequestOf,
   StreamResponseOf,
 } from './contract.js';
+import type { Draft } from './draft.js';
 import { CloseCode, closeReason, Code, onAbort, refuseAborted, toError, WirehubError } from './errors.js';
 import {
   AlarmEvent,
@@ -28,6 +30,7 @@ import { Queue } from './feed.js';
 import type { HistoryPage, Member, PresenceCounts, PresencePage } from './history.js';
 import { Request } from './generated/numbers.js';
 import { Machine, type Details, type Row } from './machine.js';
+import type { Listener } from './listeners.js';
 import type { CallOptions, CallStreamOptions, ClientOptions, ConnectOptions, HistoryOptions, PresenceOptions, PublishOptions, SendOptions } from './options.js';
 import { encode, encoder } from './payload.js';
 import { load } from './runtime.js';
@@ -68,13 +71,17 @@ export async function connect<C extends Contract = AnyContract>(
 
 export interface Client<C extends Contract = AnyContract> {
   /** Calls `listener` for each event of that type; see {@link ClientEventMap}. */
-  addEventListener<K extends keyof ClientEventMap>(
+  addEventListener<K extends keyof ClientEventMap<C>>(
     type: K,
-    listener: ((this: Client<C>, event: ClientEventMap[K]) => unknown) | null,
+    listener: Listener<Client<C>, ClientEventMap<C>[K]>,
     options?: boolean | AddEventListenerOptions,
   ): void;
-  /** The same for an event of any type. */
-  addEventListener(type: string, listener: EventListenerOrEventListenerObject | null, options?: boolean | AddEventListenerOptions): void;
+  /** Removes a listener. */
+  removeEventListener<K extends keyof ClientEventMap<C>>(
+    type: K,
+    listener: Listener<Client<C>, ClientEventMap<C>[K]>,
+    options?: boolean | EventListenerOptions,
+  ): void;
 }
 
 /** A client of one server. It does nothing until {@link connect}, and then stays connected until it is closed. */
@@ -160,7 +167,7 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
    *
    * @throws {WirehubError} the client is closed, or the signal has aborted.
    */
-  subscribe<K extends ChannelOf<C>>(channel: K, options: SubscribeOptions = {}): Subscription<MessageOf<C, K>> {
+  subscribe<K extends ChannelOf<C>>(channel: K, options: SubscribeOptions = {}): Subscription<MessageOf<C, K>, InfoOf<C>> {
     this.#refuseWhenClosed();
     const { signal, queue } = options;
     // A signal may outlive many subscriptions.
@@ -169,7 +176,7 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
     subscription.addEventListener('unsubscribed', stop);
     const joined = this.#channels.join(subscription);
     if (this.#machine && joined.members.size === 1) this.#request(joined);
-    return subscription as unknown as Subscription<MessageOf<C, K>>;
+    return subscription as unknown as Subscription<MessageOf<C, K>, InfoOf<C>>;
   }
 
   /**
@@ -248,7 +255,7 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
       offset: since?.offset,
     }, limit);
     const { rows, position, count } = answer;
-    const page: HistoryPage<MessageOf<C, K>> = { publications: [], unreadable: [], position, more: count > 0 };
+    const page: Draft<HistoryPage<MessageOf<C, K>>> = { publications: [], unreadable: [], position, more: count > 0 };
     for (const { publication, error } of rows) {
       const { offset = 0 } = publication;
       page.last = { ...position, offset };
@@ -265,8 +272,8 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
    *
    * @throws {WirehubError} as for {@link publish}; NOT_AVAILABLE: the channel keeps no presence.
    */
-  async presence(channel: ChannelOf<C>, options: SendOptions = {}): Promise<Member[]> {
-    const all: Member[] = [];
+  async presence(channel: ChannelOf<C>, options: SendOptions = {}): Promise<Member<InfoOf<C>>[]> {
+    const all: Member<InfoOf<C>>[] = [];
     let more = true;
     while (more) {
       const page = await this.presencePage(channel, { ...options, after: all.at(-1)?.session });
@@ -283,10 +290,10 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
    *
    * @throws {WirehubError} as for {@link presence}.
    */
-  async presencePage(channel: ChannelOf<C>, options: PresenceOptions = {}): Promise<PresencePage> {
+  async presencePage(channel: ChannelOf<C>, options: PresenceOptions = {}): Promise<PresencePage<InfoOf<C>>> {
     const data = encoder.encode(options.after);
     const { rows, position, count } = await this.#command(Request.Presence, channel, options, { data });
-    return { members: rows.map(member), sessions: position.offset, users: count, more: position.epoch !== '' };
+    return { members: rows.map(member) as Member<InfoOf<C>>[], sessions: position.offset, users: count, more: position.epoch !== '' };
   }
 
   /**

@@ -8,6 +8,10 @@ export interface Contract {
   calls: Record<string, Procedure>;
   /** Calls with any number of responses, by name. */
   streams?: Record<string, Procedure>;
+  /** The message of a broadcast: from the server to every session. */
+  broadcast?: unknown;
+  /** The info that a session shows to the other members of its channels. */
+  info?: unknown;
 }
 
 /** The types of a call. */
@@ -41,8 +45,8 @@ export interface ContractInfo<C> {
   readonly hash: string;
   /** The hash of each channel and call. */
   readonly items: Readonly<Record<string, string>>;
-  /** The contract's type. This property never exists. */
-  readonly [contractType]?: C;
+  /** The contract's type; a type with more than this contract is allowed too. This property never exists. */
+  [contractType]?(contract: C): void;
 }
 
 /** The names of the channels in a contract. */
@@ -61,3 +65,7 @@ export type StreamOf<C extends Contract> = keyof NonNullable<C['streams']> & str
 export type StreamRequestOf<C extends Contract, K extends StreamOf<C>> = NonNullable<C['streams']>[K]['request'];
 /** The type of each response of a stream. */
 export type StreamResponseOf<C extends Contract, K extends StreamOf<C>> = NonNullable<C['streams']>[K]['response'];
+/** The message of a broadcast. */
+export type BroadcastOf<C extends Contract> = C extends { broadcast: infer M } ? M : unknown;
+/** The info of a member. */
+export type InfoOf<C extends Contract> = C extends { info: infer I } ? I : unknown;

@@ -1,9 +1,14 @@
-import { closeNames, closeWords, Code, errorNames, errorWords, temporaryCodes } from './generated/codes.js';
-import type { Table } from './table.js';
+import { closeNames, closeWords, Code, errorNames, errorWords, temporaryCodes, type CloseCodes, type Codes } from './generated/codes.js';
+import { constant, type Table } from './table.js';
 
 export { CloseCodes, Codes } from './generated/codes.js';
 /** @internal */
 export { CloseCode, Code } from './generated/codes.js';
+
+/** The name of a code in {@link Codes}. */
+export type CodeName = keyof typeof Codes;
+/** The name of a code in {@link CloseCodes}. */
+export type CloseCodeName = keyof typeof CloseCodes;
 
 /** The error of every operation that fails. */
 export class WirehubError extends Error {
@@ -17,6 +22,11 @@ export class WirehubError extends Error {
     this.name = 'WirehubError';
     this.code = code;
     this.temporary = options.temporary ?? temporaryCodes.includes(code);
+  }
+
+  /** The code's name in {@link Codes}, such as `TIMEOUT`; `undefined` for a code of the application. */
+  get codeName(): CodeName | undefined {
+    return codeName(this.code);
   }
 }
 
@@ -49,6 +59,17 @@ export function refuseAborted(signal: AbortSignal | undefined): void {
 /** @internal The reason given for the end of a connection, or the description of its code. */
 export function closeReason(code: number, reason: string): string {
   return reason || meaning(code, closeWords, closeNames);
+}
+
+/** @internal */
+export const codeName = (code: number | undefined): CodeName | undefined => nameIn(errorNames, code) as CodeName | undefined;
+
+/** @internal */
+export const closeCodeName = (code: number | undefined): CloseCodeName | undefined => nameIn(closeNames, code) as CloseCodeName | undefined;
+
+function nameIn(names: Table, code: number | undefined): string | undefined {
+  const name = names[code ?? -1];
+  return name === undefined ? undefined : constant(name);
 }
 
 function aborted(signal: AbortSignal): WirehubError {

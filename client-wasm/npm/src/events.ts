@@ -1,5 +1,6 @@
 import type { Client, State } from './client.js';
-import type { WirehubError } from './errors.js';
+import type { AnyContract, BroadcastOf, ChannelOf, Contract, InfoOf, MessageOf } from './contract.js';
+import { closeCodeName, codeName, type CloseCodeName, type CodeName, type WirehubError } from './errors.js';
 import type { Member } from './history.js';
 import type { SendOptions } from './options.js';
 import type { Publication, Subscription } from './subscription.js';
@@ -20,6 +21,11 @@ export class StateChangeEvent extends Event {
   constructor(change: { state: State; previous: State; code?: number | undefined; reason?: string | undefined; retryIn?: number | undefined }) {
     super('statechange');
     Object.assign(this, change);
+  }
+
+  /** The code's name in {@link CloseCodes}; `undefined` for a code of the application. */
+  get codeName(): CloseCodeName | undefined {
+    return closeCodeName(this.code);
   }
 }
 
@@ -46,11 +52,11 @@ export class PublicationEvent<M = unknown> extends Event {
 }
 
 /** `broadcast` of a client: a message from the server to every session. */
-export class BroadcastEvent extends Event {
+export class BroadcastEvent<M = unknown> extends Event {
   /** The message. */
-  readonly publication: Publication;
+  readonly publication: Publication<M>;
 
-  constructor(publication: Publication) {
+  constructor(publication: Publication<M>) {
     super('broadcast');
     this.publication = publication;
   }
@@ -109,24 +115,24 @@ export class GapEvent extends Event {
  * with the last session, or an anonymous session left. After `subscribed` and `members` changes may be missing: read
  * `presence` again.
  */
-export class MemberEvent extends Event {
+export class MemberEvent<I = unknown> extends Event {
   /** The member: the user's first session, or the last one. */
-  readonly member: Member;
+  readonly member: Member<I>;
 
-  constructor(type: 'join' | 'leave', member: Member) {
+  constructor(type: 'join' | 'leave', member: Member<I>) {
     super(type);
     this.member = member;
   }
 }
 
 /** `offer` of a client: the server subscribed it to a channel. An offer that no listener accepts is declined. */
-export class OfferEvent extends Event {
+export class OfferEvent<K extends string = string, M = unknown, I = unknown> extends Event {
   /** The channel's name. */
-  readonly channel: string;
-  readonly #accept: () => Subscription;
+  readonly channel: K;
+  readonly #accept: () => Subscription<M, I>;
 
   /** @internal */
-  constructor(channel: string, accept: () => Subscription) {
+  constructor(channel: K, accept: () => Subscription<M, I>) {
     super('offer');
     this.channel = channel;
     this.#accept = accept;
@@ -137,7 +143,7 @@ export class OfferEvent extends Event {
    *
    * @throws {WirehubError} CANCELLED: the listener has returned, and the offer is declined.
    */
-  accept(): Subscription {
+  accept(): Subscription<M, I> {
     return this.#accept();
   }
 }
@@ -147,13 +153,13 @@ export class OfferEvent extends Event {
  * `withdraw`: an earlier alarm has ended; for example it was acknowledged elsewhere, it expired, or the server does not
  * know it any more. It has no data.
  */
-export class AlarmEvent extends Event {
+export class AlarmEvent<K extends string = string, M = unknown> extends Event {
   /** The alarm's id. */
   readonly id!: string;
   /** The channel whose message type the data has. */
-  readonly channel!: string;
+  readonly channel!: K;
   /** The message; `undefined` in a `withdraw`. */
-  readonly data: unknown;
+  readonly data!: M;
   /** The time at which it was raised, by the server's clock. */
   readonly time!: Date;
   /** How long it lasts, in milliseconds. */
@@ -185,6 +191,11 @@ export class UnsubscribedEvent extends Event {
     this.code = error?.code;
     this.reason = error?.message ?? '';
   }
+
+  /** The code's name in {@link Codes}; `undefined` if there is no code, or one of the application. */
+  get codeName(): CodeName | undefined {
+    return codeName(this.code);
+  }
 }
 
 /** `error` of a subscription: a message that can't be read. The subscription continues. */
@@ -198,24 +209,29 @@ export class SubscriptionErrorEvent extends Event {
   }
 }
 
+/** An alarm of any channel in a contract; the channel decides the type of the data. */
+export type AlarmOf<C extends Contract> = { [K in ChannelOf<C>]: AlarmEvent<K, MessageOf<C, K>> }[ChannelOf<C>];
+/** An offer of any channel in a contract. */
+export type OfferOf<C extends Contract> = { [K in ChannelOf<C>]: OfferEvent<K, MessageOf<C, K>, InfoOf<C>> }[ChannelOf<C>];
+
 /** The events of a {@link Client}. */
-export interface ClientEventMap {
+export interface ClientEventMap<C extends Contract = AnyContract> {
   /** The client entered another state. */
   statechange: StateChangeEvent;
   /** An error that belongs to no command and no subscription. */
   error: ClientErrorEvent;
   /** A message from the server to every session. */
-  broadcast: BroadcastEvent;
+  broadcast: BroadcastEvent<BroadcastOf<C>>;
   /** The server subscribed the client to a channel. */
-  offer: OfferEvent;
+  offer: OfferOf<C>;
   /** A message that has to be acknowledged. */
-  alarm: AlarmEvent;
+  alarm: AlarmOf<C>;
   /** An alarm has ended. */
-  withdraw: AlarmEvent;
+  withdraw: AlarmEvent<ChannelOf<C>, undefined>;
 }
 
 /** The events of a {@link Subscription}. */
-export interface SubscriptionEventMap<M = unknown> {
+export interface SubscriptionEventMap<M = unknown, I = unknown> {
   /** A message arrived. */
   publication: PublicationEvent<M>;
   /** It is active, for the first time or again. */
@@ -223,9 +239,9 @@ export interface SubscriptionEventMap<M = unknown> {
   /** Messages are missing. */
   gap: GapEvent;
   /** A member entered. */
-  join: MemberEvent;
+  join: MemberEvent<I>;
   /** A member left. */
-  leave: MemberEvent;
+  leave: MemberEvent<I>;
   /** There were more changes than this client could take: read the members again. */
   members: Event;
   /** It ended. */

@@ -20,10 +20,12 @@ export { Socket } from './socket.js';
 export type { SocketData, SocketHandler, SocketOptions } from './socket.js';
 export type {
   AnyContract,
+  BroadcastOf,
   CallOf,
   ChannelOf,
   Contract,
   ContractInfo,
+  InfoOf,
   MessageOf,
   Procedure,
   RequestOf,
@@ -46,7 +48,9 @@ export {
   SubscriptionErrorEvent,
   UnsubscribedEvent,
 } from './events.js';
-export type { ClientEventMap, SocketEventMap, SubscriptionEventMap } from './events.js';
+export type { AlarmOf, ClientEventMap, OfferOf, SocketEventMap, SubscriptionEventMap } from './events.js';
 export { CloseCodes, Codes, WirehubError } from './errors.js';
+export type { CloseCodeName, CodeName } from './errors.js';
 export type { QueueOptions } from './feed.js';
+export type { Listener } from './listeners.js';
 export type { WasmSource } from './runtime.js';

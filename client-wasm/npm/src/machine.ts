@@ -1,5 +1,6 @@
 import type { Answer } from './commands.js';
 import type { ContractInfo } from './contract.js';
+import type { Draft } from './draft.js';
 import { Code, toError, WirehubError } from './errors.js';
 import { Request, Row as Rows } from './generated/numbers.js';
 import { Guard, type Instance } from './runtime.js';
@@ -19,7 +20,7 @@ export interface Details {
 
 /** A message, a response, or a member. */
 export interface Row {
-  readonly publication: Publication;
+  readonly publication: Draft<Publication>;
   /** The reason for which its data can't be read, if it can't. */
   error: WirehubError | undefined;
   /** Its size, for the receive queues. */
@@ -152,7 +153,7 @@ export class Machine extends Guard {
       error = undefined;
       if (kind <= Rows.Alarm) {
         const isAlarm = kind === Rows.Alarm;
-        const publication: Publication = { channel: isAlarm ? second : '', data: undefined, time: new Date(b) };
+        const publication: Draft<Publication> = { channel: isAlarm ? second : '', data: undefined, time: new Date(b) };
         if (!isAlarm) {
           if (first) publication.publisher = { session: first, user: second };
           if (c > 0) publication.offset = c;

@@ -2,6 +2,7 @@ import { badRequest, CloseCode, Code, onAbort, WirehubError } from './errors.js'
 import type { SocketEventMap } from './events.js';
 import { Feed, type QueueOptions } from './feed.js';
 import { SocketEvent } from './generated/numbers.js';
+import type { Listener } from './listeners.js';
 import { refuseUnsendable } from './close.js';
 import type { WebSocketConstructor } from './options.js';
 import { encode } from './payload.js';
@@ -32,6 +33,17 @@ export interface SocketOptions {
 
 /** A function that is called for each event of a type, or `null` for none. */
 export type SocketHandler<K extends keyof SocketEventMap<M>, M = SocketData> = ((event: SocketEventMap<M>[K]) => void) | null;
+
+export interface Socket<M = SocketData> {
+  /** Calls `listener` for each event of that type; see {@link SocketEventMap}. */
+  addEventListener<K extends keyof SocketEventMap>(
+    type: K,
+    listener: Listener<Socket<M>, SocketEventMap<M>[K]>,
+    options?: boolean | AddEventListenerOptions,
+  ): void;
+  /** Removes a listener. */
+  removeEventListener<K extends keyof SocketEventMap>(type: K, listener: Listener<Socket<M>, SocketEventMap<M>[K]>, options?: boolean | EventListenerOptions): void;
+}
 
 /**
  * The browser's WebSocket with typed messages. It opens by itself, like the browser's, and is an async iterable of its

@@ -9,6 +9,7 @@ import {
   type SubscriptionEventMap,
 } from './events.js';
 import { Feed, type QueueOptions } from './feed.js';
+import type { Listener } from './listeners.js';
 
 /** `unsubscribed` is final: subscribe again for a new subscription. */
 export type SubscriptionState = 'subscribing' | 'subscribed' | 'unsubscribed';
@@ -16,20 +17,20 @@ export type SubscriptionState = 'subscribing' | 'subscribed' | 'unsubscribed';
 /** One message in a channel. */
 export interface Publication<M = unknown> {
   /** The channel's name; empty for a message to every session. */
-  channel: string;
+  readonly channel: string;
   /** The message: the value of its JSON, or bytes as a `Uint8Array`. */
-  data: M;
+  readonly data: M;
   /** The time at which the server accepted it, by the server's clock. */
-  time: Date;
+  readonly time: Date;
   /** The session that published it; absent if the server itself published. */
-  publisher?: {
+  readonly publisher?: {
     /** Its id. */
-    session: string;
+    readonly session: string;
     /** Empty for an anonymous one. */
-    user: string;
+    readonly user: string;
   };
   /** Its offset in the channel's history, from 1; absent if the channel keeps none. */
-  offset?: number;
+  readonly offset?: number;
 }
 
 /** The options of subscribing. */
@@ -46,7 +47,7 @@ export interface SubscribeOptions {
  *
  * Messages that arrive before the first listener or loop are kept for it, within the queue's bound.
  */
-export class Subscription<M = unknown> extends EventTarget implements AsyncIterable<Publication<M>>, AsyncDisposable {
+export class Subscription<M = unknown, I = unknown> extends EventTarget implements AsyncIterable<Publication<M>>, AsyncDisposable {
   /** The channel's name. */
   readonly channel: string;
   /** Resolves when the subscription is active for the first time; rejects if it is refused or ends before. */
@@ -91,16 +92,22 @@ export class Subscription<M = unknown> extends EventTarget implements AsyncItera
   }
 
   /** Calls `listener` for each event of that type; see {@link SubscriptionEventMap}. */
-  override addEventListener<K extends keyof SubscriptionEventMap<M>>(
+  override addEventListener<K extends keyof SubscriptionEventMap<M, I>>(
     type: K,
-    listener: ((this: Subscription<M>, event: SubscriptionEventMap<M>[K]) => unknown) | null,
+    listener: Listener<Subscription<M, I>, SubscriptionEventMap<M, I>[K]>,
     options?: boolean | AddEventListenerOptions,
-  ): void;
-  /** The same for an event of any type. */
-  override addEventListener(type: string, listener: EventListenerOrEventListenerObject | null, options?: boolean | AddEventListenerOptions): void;
-  override addEventListener(type: string, listener: never, options?: boolean | AddEventListenerOptions): void {
-    super.addEventListener(type, listener, options);
+  ): void {
+    super.addEventListener(type, listener as EventListener | null, options);
     if (type === 'publication') this.#feed.listen();
+  }
+
+  /** Removes a listener. */
+  override removeEventListener<K extends keyof SubscriptionEventMap<M, I>>(
+    type: K,
+    listener: Listener<Subscription<M, I>, SubscriptionEventMap<M, I>[K]>,
+    options?: boolean | EventListenerOptions,
+  ): void {
+    super.removeEventListener(type, listener as EventListener | null, options);
   }
 
   /** @internal */

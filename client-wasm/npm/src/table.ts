@@ -14,5 +14,8 @@ export function byNumber(rows: string): Table {
 
 /** The numbers by their texts, written as names of constants. */
 export function byName(table: Table): Readonly<Record<string, number>> {
-  return Object.fromEntries(Object.entries(table).map(([number, text]) => [text.toUpperCase().replaceAll(' ', '_'), Number(number)]));
+  return Object.fromEntries(Object.entries(table).map(([number, text]) => [constant(text), Number(number)]));
 }
+
+/** A text as the name of a constant. */
+export const constant = (text: string): string => text.toUpperCase().replaceAll(' ', '_');

@@ -1,6 +1,19 @@
 // Code that the compiler must accept, and code that it must refuse. Checked by tsc alone.
 
-import { connect, type Client, type ContractInfo, type Publication } from '../src/index.js';
+import {
+  Codes,
+  connect,
+  WirehubError,
+  type Client,
+  type CloseCodeName,
+  type CodeName,
+  type ContractInfo,
+  type Member,
+  type Publication,
+  type PublicationEvent,
+  type Socket,
+  type StateChangeEvent,
+} from '../src/index.js';
 
 interface Line {
   nick: string;
@@ -73,4 +86,82 @@ export async function withTokens(): Promise<void> {
   for await (const response of client.callStream('any', 1)) console.log(response);
   // @ts-expect-error a number is no token
   await connect('/ws', { token: () => 7 });
+}
+
+export function listeners(client: Client<DemoContract>, socket: Socket): () => void {
+  const onState = (event: StateChangeEvent): void => console.log(event.state, event.codeName satisfies CloseCodeName | undefined);
+  client.addEventListener('statechange', onState);
+  client.addEventListener('error', { handleEvent: ({ error }) => console.log(error.codeName === 'TIMEOUT') });
+  const lobby = client.subscribe('chat:lobby');
+  const onLine = ({ publication }: PublicationEvent<Line>): void => console.log(publication.data.nick);
+  lobby.addEventListener('publication', onLine);
+  const onMessage = (event: MessageEvent<string | Uint8Array>): void => console.log(event.data);
+  socket.addEventListener('message', onMessage, { once: true });
+
+  // @ts-expect-error no such event
+  client.addEventListener('statechanged', () => {});
+  // @ts-expect-error no such event
+  client.removeEventListener('statechanged', () => {});
+  // @ts-expect-error no such event
+  lobby.addEventListener('message', () => {});
+  // @ts-expect-error no such event
+  socket.addEventListener('publication', () => {});
+  // @ts-expect-error the listener of another event
+  client.removeEventListener('alarm', onState);
+  return () => {
+    client.removeEventListener('statechange', onState, { capture: false });
+    lobby.removeEventListener('publication', onLine);
+    socket.removeEventListener('message', onMessage);
+    // Everywhere an EventTarget will do.
+    new Array<EventTarget>(client, lobby, socket).at(0)?.dispatchEvent(new Event('error'));
+  };
+}
+
+/** More than the Rust contract has: the broadcasts and the members' info. */
+type Team = DemoContract & { broadcast: { notice: string }; info: { name: string } };
+
+export async function typedEvents(client: Client<Team>): Promise<void> {
+  client.addEventListener('broadcast', ({ publication }) => console.log(publication.data.notice));
+  client.addEventListener('alarm', (alarm) => {
+    const text: string = alarm.channel === 'news' ? alarm.data : typeof alarm.data === 'object' ? alarm.data.text : alarm.data;
+    // @ts-expect-error no channel has such messages
+    const wrong: number = alarm.data;
+    console.log(text, wrong);
+  });
+  client.addEventListener('withdraw', (alarm) => console.log(alarm.channel satisfies 'news' | `chat:${string}`, alarm.data satisfies undefined));
+  client.addEventListener('offer', (offer) => {
+    if (offer.channel === 'news') return;
+    offer.accept().addEventListener('join', ({ member }) => console.log(member.info?.name));
+  });
+  const members: Member<{ name: string }>[] = await client.presence('chat:lobby');
+  // @ts-expect-error the info has no such field
+  console.log(members[0]?.info?.age);
+  // @ts-expect-error no such channel
+  client.addEventListener('offer', (offer) => console.log(offer.channel === 'olds'));
+  // The Rust contract belongs to the larger type too.
+  await connect<Team>('/ws', { contract: demo });
+  // @ts-expect-error another contract's value
+  await connect<{ channels: { other: string }; calls: {} }>('/ws', { contract: demo });
+}
+
+export async function published(client: Client<DemoContract>): Promise<void> {
+  const page = await client.history('chat:lobby');
+  // Its list belongs to the caller.
+  for (const publication of page.publications.reverse()) {
+    // @ts-expect-error other listeners have the same object
+    publication.time = new Date();
+    // @ts-expect-error the same
+    publication.offset = 1;
+  }
+  // @ts-expect-error the same
+  page.position.offset = 1;
+}
+
+export function codes(error: unknown): string {
+  if (!(error instanceof WirehubError)) return 'other';
+  const name: CodeName | undefined = error.codeName;
+  // @ts-expect-error no such name
+  if (name === 'TIME_OUT') return '';
+  const timeout: 115 = Codes.TIMEOUT;
+  return error.code === timeout ? 'late' : (name ?? `code ${error.code}`);
 }
