@@ -101,6 +101,8 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
   #user: string | undefined;
   #machine: Machine | undefined;
   #flushing = false;
+  /** Whether the application itself closes the client. */
+  #closing = false;
   /** The error with which the client ended. */
   #end: WirehubError | undefined;
 
@@ -140,25 +142,27 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
    *
    * @throws {WirehubError} the server refuses the client for good, or the client is closed; the signal aborts; the
    * WebAssembly module can't be loaded (the client is as before then); TOKEN_EXPIRED if it {@link needsToken}: it
-   * continues with a new token.
+   * continues with a new token. If the application itself closes the client meanwhile, the promise rejects too, but
+   * may have been dropped: an effect of React that connects and closes is no unhandled rejection.
    */
-  async connect({ signal }: ConnectOptions = {}): Promise<void> {
-    refuseAborted(signal);
-    if (this.#state === 'connected') return;
-    this.#refuseWhenClosed();
-    if (this.#needsToken) throw new WirehubError(Code.TOKEN_EXPIRED);
+  connect({ signal }: ConnectOptions = {}): Promise<void> {
     const connected = new Promise<void>((resolve, reject) => {
+      refuseAborted(signal);
+      if (this.#state === 'connected') return resolve();
+      this.#refuseWhenClosed();
+      if (this.#needsToken) throw new WirehubError(Code.TOKEN_EXPIRED);
       const settle = (error?: WirehubError): void => {
         this.#waiting.delete(settle);
         stop();
+        if (this.#closing) connected.catch(() => undefined);
         if (error) reject(error);
         else resolve();
       };
       const stop = onAbort(signal, settle);
       this.#waiting.add(settle);
     });
-    if (this.#state === 'disconnected') void this.#start();
-    await connected;
+    if (this.#waiting.size > 0 && this.#state === 'disconnected') void this.#start();
+    return connected;
   }
 
   /**
@@ -348,6 +352,7 @@ export class Client<C extends Contract = AnyContract> extends EventTarget implem
   async close(code: number = CloseCode.NORMAL, reason = ''): Promise<void> {
     refuseUnsendable(code, reason);
     if (this.#end) return;
+    this.#closing = true;
     const machine = this.#machine;
     if (machine) {
       machine.input(Request.Close, code, reason);
