@@ -4,6 +4,8 @@ import { createHash } from 'node:crypto';
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { build } from 'esbuild';
 
+import { buildReact, COMMON, prepare } from './build-extras.mjs';
+
 const MODULE = 'dist/wasm/wirehub_bg.wasm';
 
 const ENTRIES = {
@@ -13,6 +15,8 @@ const ENTRIES = {
   node: { source: 'node', external: ['node:*'] },
   // The module is in the file itself, for environments where a second file is hard to load.
   inline: { source: 'inline', module: `./${MODULE}`, loader: { '.wasm': 'base64' } },
+  // For Cloudflare Workers and the like, which compile no module at run time: it comes compiled, by an import.
+  workerd: { source: 'workerd', external: ['*.wasm'] },
 };
 
 const { version } = JSON.parse(await readFile('package.json', 'utf8'));
@@ -64,8 +68,10 @@ const GLUE_PLUGIN = {
   },
 };
 
+await prepare();
 for (const [name, { source, module, ...options }] of Object.entries(ENTRIES)) {
   await build({
+    ...COMMON,
     entryPoints: ['src/index.ts'],
     outfile: `dist/${name}.js`,
     bundle: true,
@@ -79,5 +85,6 @@ for (const [name, { source, module, ...options }] of Object.entries(ENTRIES)) {
     ...options,
   });
 }
+await buildReact();
 // Only the types of the entries belong to the package.
 await rm('dist/source', { recursive: true, force: true });

@@ -66,6 +66,6 @@ export type StreamRequestOf<C extends Contract, K extends StreamOf<C>> = NonNull
 /** The type of each response of a stream. */
 export type StreamResponseOf<C extends Contract, K extends StreamOf<C>> = NonNullable<C['streams']>[K]['response'];
 /** The message of a broadcast. */
-export type BroadcastOf<C extends Contract> = C extends { broadcast: infer M } ? M : unknown;
+export type BroadcastOf<C extends Contract> = 'broadcast' extends keyof C ? C['broadcast'] : unknown;
 /** The info of a member. */
-export type InfoOf<C extends Contract> = C extends { info: infer I } ? I : unknown;
+export type InfoOf<C extends Contract> = 'info' extends keyof C ? C['info'] : unknown;

@@ -52,5 +52,6 @@ export type { AlarmOf, ClientEventMap, OfferOf, SocketEventMap, SubscriptionEven
 export { CloseCodes, Codes, WirehubError } from './errors.js';
 export type { CloseCodeName, CodeName } from './errors.js';
 export type { QueueOptions } from './feed.js';
-export type { Listener } from './listeners.js';
+export type { Listener, ListenerObject } from './listeners.js';
 export type { WasmSource } from './runtime.js';
+export { version } from './version.js';

@@ -112,6 +112,7 @@ async function problems(file, examples) {
     ['ts', relative(join(folder, 'ts'), dist), {}],
   ]) {
     const paths = {
+      '@wirehub/client/react': [join(dirname(dist), 'react/index.d.ts')],
       '@wirehub/client': [entry.startsWith('.') ? entry : `./${entry}`],
       react: [join(react, 'index.d.ts')],
       'react/jsx-runtime': [join(react, 'jsx-runtime.d.ts')],
