@@ -8,5 +8,5 @@ export function refuseUnsendable(code: number, reason: string): void {
   if (code !== 1000 && !(Number.isInteger(code) && code >= 3000 && code <= 4999)) {
     throw badRequest(`a page may not send the close code ${code}: use 1000, or 3000 to 4999`);
   }
-  if (encoder.encode(reason).length > 123) throw badRequest('the reason is longer than 123 bytes: shorten it');
+  if (reason !== '' && encoder.encode(reason).length > 123) throw badRequest('the reason is longer than 123 bytes: shorten it');
 }

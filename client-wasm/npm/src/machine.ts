@@ -76,13 +76,12 @@ const NOTHING: Uint8Array = new Uint8Array();
 /** How many numbers a row has. */
 const ROW = 8;
 
-const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
-
 /** The client in the module, which has the WebSocket, the timers and all the rules. */
 export class Machine extends Guard {
   readonly #client: InstanceType<Instance['Client']>;
   readonly #memory: WebAssembly.Memory;
   readonly #host: Host;
+  readonly #decoder = new TextDecoder('utf-8', { ignoreBOM: true });
   #numbers = new Float64Array();
   #bytes = new Uint8Array();
   /** The reason for which a request failed. */
@@ -126,6 +125,7 @@ export class Machine extends Guard {
       bytes = this.#bytes = new Uint8Array(buffer);
     };
     const host = this.#host;
+    const decoder = (textDecoder ??= new TextDecoder('utf-8', { ignoreBOM: true }));
     let parts: Row[] = [];
     const items = new Map<string, string>();
     let error: WirehubError | undefined;
