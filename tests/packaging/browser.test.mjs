@@ -1,8 +1,12 @@
 // The packed package in pages without a bundler.
 
 import assert from 'node:assert/strict';
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { test } from 'node:test';
 
+import { built, Program } from '../support/program.mjs';
+import { heard, inTwoPages } from './pages.mjs';
 import { chat, HEARD, html, project } from './project.mjs';
 import { IN_PAGE, reportOf } from './web.mjs';
 
@@ -35,4 +39,18 @@ test('a missing module is reported with its address', async () => {
   const { failed, code } = await reportOf(await project('missing', { 'index.html': html('main.js'), 'main.js': script }));
   assert.equal(code, 125);
   assert.match(failed, /nowhere\.wasm.*404/);
+});
+
+test('the page in one file of the README is a chat', async () => {
+  const folder = await project('one-file', {});
+  const readme = await readFile(join(folder, 'node_modules/@wirehub/client/README.md'), 'utf8');
+  const [, page] = /^```html\n(.*?)^```$/ms.exec(readme);
+  assert.ok(page.split('\n').length < 35, 'about 30 lines');
+  await writeFile(join(folder, 'index.html'), page);
+  const server = await Program.start(built('wirehub', 'WIREHUB'), ['serve', '--static', folder, '--listen', '127.0.0.1:0']);
+  try {
+    await inTwoPages(server.origin, (ann, ben) => heard(ann, ben, { line: / hi$/ }));
+  } finally {
+    await server.end('SIGTERM');
+  }
 });

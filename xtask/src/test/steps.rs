@@ -1,6 +1,10 @@
 //! The steps of `cargo xtask test`, in their order: quick failures come first.
 
-use std::{env, path::PathBuf, process::Command};
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use anyhow::{Result, ensure};
 
@@ -212,6 +216,16 @@ pub(super) const STEPS: &[TestStep] = &[
     },
     TestStep {
         step: Step {
+            name: "frameworks",
+            what: "the packed package in frameworks, test runners and other environments",
+            slow: Some("2 to 4 min the first time"),
+        },
+        needs: Needs::Browsers,
+        has_tests: true,
+        run: frameworks_test,
+    },
+    TestStep {
+        step: Step {
             name: "yew",
             what: "the example in Yew: lints, and two people who use it",
             slow: Some("1 to 2 min the first time"),
@@ -368,16 +382,28 @@ fn operators_test(context: &Context<'_>, log: &mut Log) -> Result<String> {
 }
 
 fn packaging_test(context: &Context<'_>, log: &mut Log) -> Result<String> {
+    let folder = node_tools(context, "packaging", log)?;
+    test_packed(context, &folder, log)
+}
+
+fn frameworks_test(context: &Context<'_>, log: &mut Log) -> Result<String> {
+    // The modules that both share are in the first.
+    node_tools(context, "packaging", log)?;
+    let folder = node_tools(context, "packaging/frameworks", log)?;
+    test_packed(context, &folder, log)
+}
+
+/// Runs a folder's tests of the packed package.
+fn test_packed(context: &Context<'_>, folder: &Path, log: &mut Log) -> Result<String> {
     let tools = context.tools()?;
     let tarball = build_client::ensure_built(context.project, tools, log)?;
     demo::build_server(context.project, log)?;
 
-    let folder = node_tools(context, "packaging", log)?;
     let mut server = demo::server(context.project);
     // Each project is served from a port of its own.
     let origins = ["--allow-origin", "http://127.0.0.1:*", "--allow-origin", "http://localhost:*"];
     let server = DemoServer::start(server.args(origins), log)?;
-    let mut test = tools.npm(&folder);
+    let mut test = tools.npm(folder);
     test.arg("test")
         .env("WIREHUB_TEST_SERVER", format!("ws://{}/ws", server.address()))
         .env("WIREHUB_TARBALL", tarball)
@@ -409,7 +435,7 @@ fn node_tools(context: &Context<'_>, name: &str, log: &mut Log) -> Result<PathBu
     let path = format!("tests/{name}");
     let folder = context.project.path(&path);
     let lock = Fingerprint::default().sources(context.project, &format!("{path}/package-lock.json"))?;
-    let stamp = lock.finish(context.project, name);
+    let stamp = lock.finish(context.project, &name.replace('/', "-"));
     if !stamp.is_current(&[folder.join("node_modules")]) {
         stamp.invalidate()?;
         log.run(context.tools()?.npm(&folder).arg("ci"))?;

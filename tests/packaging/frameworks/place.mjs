@@ -1,0 +1,72 @@
+// Projects beside the frameworks of this folder, with the packed package in them, and the programs that serve them.
+
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+import { run, TARBALL } from '../project.mjs';
+
+/** This folder: its `node_modules` is also that of each project in it. */
+export const HERE = fileURLToPath(new URL('.', import.meta.url));
+
+/** A program of a package. */
+export const program = (name) => join(HERE, 'node_modules/.bin', name);
+
+/** Makes a project of these files, and installs the package like a user. */
+export async function project(name, files) {
+  const folder = join(HERE, 'projects', name);
+  await rm(folder, { recursive: true, force: true });
+  const all = { 'package.json': JSON.stringify({ name, private: true, type: 'module' }), ...files };
+  for (const [path, text] of Object.entries(all)) {
+    await mkdir(dirname(join(folder, path)), { recursive: true });
+    await writeFile(join(folder, path), text);
+  }
+  await run('npm', ['install', '--offline', '--no-fund', '--no-audit', '--no-package-lock', '--omit=peer', TARBALL], { cwd: folder });
+  return folder;
+}
+
+/** A port that is free now. */
+export async function freePort() {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+/** Runs a program until `use` has used it; it is ready when it prints `ready`. */
+export async function running(command, args, { ready, ...options }, use) {
+  // A group of its own, because it may start others.
+  const child = spawn(command, args, { ...options, stdio: ['ignore', 'pipe', 'pipe'], detached: true });
+  let said = '';
+  try {
+    await new Promise((resolve, reject) => {
+      for (const stream of [child.stdout, child.stderr]) {
+        stream.setEncoding('utf8').on('data', (text) => {
+          said += text;
+          if (ready.test(said)) resolve();
+        });
+      }
+      child.once('error', reject);
+      child.once('exit', () => reject(new Error(`${command} has ended:\n${said}`)));
+    });
+    return await use();
+  } catch (error) {
+    throw new Error(`${error.message}\n${command} printed:\n${said}`, { cause: error });
+  } finally {
+    const ended = once(child, 'close');
+    process.kill(-child.pid, 'SIGKILL');
+    await ended;
+  }
+}
+
+/** The first block of a guide whose first line, behind the fence, is this. */
+export async function blockOf(guide, first) {
+  const text = await readFile(join(HERE, '../../../docs/guides', guide), 'utf8');
+  const block = text.split('\n```').find((part) => part.startsWith(first));
+  if (block === undefined) throw new Error(`${guide} has no block ${first}`);
+  return block.slice(block.indexOf('\n') + 1);
+}
